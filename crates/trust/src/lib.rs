@@ -1,0 +1,60 @@
+//! The trust core of Medlock: bytes, knowledge, policy and an operation go in, a verdict comes out.
+//!
+//! Two pure steps. [`authenticate`] turns a certificate chain and the authorities one believes in into an
+//! [`Identified`] peer; [`decide`] answers, for each operation, what this peer may still do. There is no heap, no
+//! input or output, no clock and no random number in this crate: time and knowledge are arguments, and signatures are
+//! checked by the caller's [`Crypto`].
+//!
+//! | module | what is there |
+//! | --- | --- |
+//! | [`der`], [`x509`] | strict DER, and views of certificates and requests over it |
+//! | [`path`] | path validation with a budget |
+//! | [`cbor`], [`cose`] | deterministic CBOR, and signatures over it |
+//! | [`list`], [`status`], [`policy`], [`bond`] | the signed objects: who may vouch, who may no longer, what follows |
+//! | [`knowledge`], [`mod@authenticate`], [`mod@decide`] | the two steps |
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::wildcard_enum_match_arm
+    )
+)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod authenticate;
+pub mod bond;
+pub mod cbor;
+pub mod cose;
+pub mod crypto;
+pub mod decide;
+pub mod der;
+pub mod id;
+pub mod knowledge;
+pub mod list;
+pub mod operation;
+pub mod path;
+pub mod policy;
+pub mod role;
+pub mod status;
+pub mod time;
+pub mod x509;
+
+pub use authenticate::{Identified, Unidentified, authenticate};
+pub use bond::Bond;
+pub use crypto::Crypto;
+pub use decide::{Denied, Permit, Verdict, decide};
+pub use id::{CredentialId, DeviceId, DeviceName, KeyId};
+pub use knowledge::Knowledge;
+pub use operation::{Operation, Operations};
+pub use path::{Anchor, Budget};
+pub use policy::Policy;
+pub use role::{DeviceType, Role, Roles};
+pub use time::{Interval, Time};
