@@ -1,0 +1,200 @@
+//! Cryptography of server processes, by aws-lc-rs.
+
+use crate::Error;
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use aws_lc_rs::signature::{self as lc, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::{digest, encoding::AsDer as _};
+use medlock_trust::KeyId;
+use medlock_trust::crypto::{Crypto, KeyAlgorithm, PublicKey, Signature, SignatureAlgorithm, VerifyError};
+use rustls::crypto::{CryptoProvider, aws_lc_rs as suite};
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+/// The cryptography of the trust core, by aws-lc-rs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AwsLc;
+
+impl Crypto for AwsLc {
+    fn verify(
+        &self,
+        algorithm: SignatureAlgorithm,
+        key: PublicKey<'_>,
+        message: &[&[u8]],
+        signature: Signature<'_>,
+    ) -> Result<(), VerifyError> {
+        let (with, signature) = pair(algorithm, key.algorithm, signature).ok_or(VerifyError::Unsupported)?;
+        UnparsedPublicKey::new(with, key.bits)
+            .verify(&contiguous(message), signature)
+            .map_err(|_| VerifyError::Invalid)
+    }
+
+    fn sha256(&self, message: &[&[u8]]) -> [u8; 32] {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        message.iter().for_each(|part| hash.update(part));
+        let mut value = [0; 32];
+        value.copy_from_slice(hash.finish().as_ref());
+        value
+    }
+}
+
+/// The algorithm of aws-lc-rs for this pair and form, and the signature's bytes.
+fn pair<'s>(
+    algorithm: SignatureAlgorithm,
+    key: KeyAlgorithm,
+    signature: Signature<'s>,
+) -> Option<(&'static dyn VerificationAlgorithm, &'s [u8])> {
+    use KeyAlgorithm::{Ed25519, P256, P384, Rsa};
+    use SignatureAlgorithm as Sign;
+    let (bytes, fixed) = match signature {
+        Signature::X509(bytes) => (bytes, false),
+        Signature::Cose(bytes) => (bytes, true),
+    };
+    let with: &'static dyn VerificationAlgorithm = match (algorithm, key, fixed) {
+        (Sign::EcdsaSha256, P256, false) => &lc::ECDSA_P256_SHA256_ASN1,
+        (Sign::EcdsaSha256, P256, true) => &lc::ECDSA_P256_SHA256_FIXED,
+        (Sign::EcdsaSha384, P256, false) => &lc::ECDSA_P256_SHA384_ASN1,
+        (Sign::EcdsaSha256, P384, false) => &lc::ECDSA_P384_SHA256_ASN1,
+        (Sign::EcdsaSha384, P384, false) => &lc::ECDSA_P384_SHA384_ASN1,
+        (Sign::EcdsaSha384, P384, true) => &lc::ECDSA_P384_SHA384_FIXED,
+        (Sign::Ed25519, Ed25519, _) => &lc::ED25519,
+        (Sign::RsaPkcs1Sha256, Rsa, _) => &lc::RSA_PKCS1_2048_8192_SHA256,
+        (Sign::RsaPkcs1Sha384, Rsa, _) => &lc::RSA_PKCS1_2048_8192_SHA384,
+        (Sign::RsaPkcs1Sha512, Rsa, _) => &lc::RSA_PKCS1_2048_8192_SHA512,
+        _ => return None,
+    };
+    Some((with, bytes))
+}
+
+fn contiguous<'m>(parts: &[&'m [u8]]) -> Cow<'m, [u8]> {
+    match parts {
+        [one] => Cow::Borrowed(one),
+        many => Cow::Owned(many.concat()),
+    }
+}
+
+/// The cryptography of TLS: hybrid X25519MLKEM768 first, then X25519, P-256 and P-384.
+#[must_use]
+pub fn rustls() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        Arc::new(CryptoProvider {
+            kx_groups: vec![
+                suite::kx_group::X25519MLKEM768,
+                suite::kx_group::X25519,
+                suite::kx_group::SECP256R1,
+                suite::kx_group::SECP384R1,
+            ],
+            ..suite::default_provider()
+        })
+    });
+    PROVIDER.clone()
+}
+
+/// `N` bytes nobody can foresee.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).expect("the system's random generator has no failure that could be waited out");
+    bytes
+}
+
+/// A number between 0 and 1, to spread retries. Not for secrets.
+#[must_use]
+pub fn jitter() -> f64 {
+    f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX)
+}
+
+/// SHA-256 of `message`.
+#[must_use]
+pub fn sha256(message: &[u8]) -> [u8; 32] {
+    AwsLc.sha256(&[message])
+}
+
+/// Whether two secrets are equal, in a time that tells only their lengths.
+#[must_use]
+pub fn same_secret(left: &[u8], right: &[u8]) -> bool {
+    left.ct_eq(right).into()
+}
+
+/// A private key on P-256, in this process's memory.
+pub struct SigningKey {
+    asn1: EcdsaKeyPair,
+    fixed: EcdsaKeyPair,
+    spki: Vec<u8>,
+}
+
+impl SigningKey {
+    /// A new key.
+    #[must_use]
+    pub fn generate() -> Self {
+        let why = "making a P-256 key needs only random numbers and memory";
+        let pair = EcdsaKeyPair::generate(&lc::ECDSA_P256_SHA256_ASN1_SIGNING).expect(why);
+        let document = pair.to_pkcs8v1().expect(why);
+        Self::from_pkcs8(document.as_ref()).expect(why)
+    }
+
+    /// The key in a PKCS#8 document (`PrivateKeyInfo`, DER).
+    ///
+    /// # Errors
+    /// [`Error::Key`] if it is no P-256 key.
+    pub fn from_pkcs8(document: &[u8]) -> Result<Self, Error> {
+        let wrong = |_| Error::Key("it is not a P-256 key in PKCS#8; make a new one with `openssl genpkey` or enrol again");
+        let asn1 = EcdsaKeyPair::from_pkcs8(&lc::ECDSA_P256_SHA256_ASN1_SIGNING, document).map_err(wrong)?;
+        let fixed = EcdsaKeyPair::from_pkcs8(&lc::ECDSA_P256_SHA256_FIXED_SIGNING, document).map_err(wrong)?;
+        let spki = asn1
+            .public_key()
+            .as_der()
+            .map_err(|_| Error::Key("its public key cannot be written"))?
+            .as_ref()
+            .to_vec();
+        Ok(Self { asn1, fixed, spki })
+    }
+
+    /// The key as a PKCS#8 document (DER), erased from memory when dropped.
+    #[must_use]
+    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        let document = self.asn1.to_pkcs8v1().expect("a key that was read can be written");
+        Zeroizing::new(document.as_ref().to_vec())
+    }
+
+    /// The public key as `SubjectPublicKeyInfo` (DER, uncompressed point).
+    #[must_use]
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// The public key as an uncompressed point.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey<'_> {
+        PublicKey { algorithm: KeyAlgorithm::P256, bits: self.asn1.public_key().as_ref() }
+    }
+
+    /// The public key's identifier.
+    #[must_use]
+    pub fn key_id(&self) -> KeyId {
+        KeyId::of(&[&self.spki], &AwsLc)
+    }
+
+    /// Signs the concatenation of `message` with ECDSA and SHA-256, as X.509 and TLS write it (DER).
+    #[must_use]
+    pub fn sign_x509(&self, message: &[&[u8]]) -> Vec<u8> {
+        self.asn1.sign(&SystemRandom::new(), &contiguous(message)).expect(CANNOT_FAIL).as_ref().to_vec()
+    }
+
+    /// Signs the concatenation of `message` with ECDSA and SHA-256, as COSE writes it (r‖s).
+    #[must_use]
+    pub fn sign_cose(&self, message: &[&[u8]]) -> [u8; 64] {
+        let signature = self.fixed.sign(&SystemRandom::new(), &contiguous(message)).expect(CANNOT_FAIL);
+        signature.as_ref().try_into().expect("two numbers of 32 bytes")
+    }
+}
+
+const CANNOT_FAIL: &str = "signing with a checked key needs only random numbers and memory";
+
+impl std::fmt::Debug for SigningKey {
+    /// Names the key; never shows it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SigningKey({})", self.key_id())
+    }
+}
