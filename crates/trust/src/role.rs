@@ -160,3 +160,33 @@ impl Roles {
 /// What kind of device it is, as a number of `docs/device-types.md`. Authorities are trusted for some types only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceType(pub u16);
+
+/// The device types an authority may vouch for. Borrowed, so that a list of them can stay where it was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceTypes<'a> {
+    /// Every type, and devices that state none.
+    Every,
+    /// These types: big-endian numbers of two bytes each, strictly ascending. Made by [`DeviceTypes::listed`].
+    Listed(&'a [u8]),
+}
+
+impl<'a> DeviceTypes<'a> {
+    /// The set of the types in `numbers`: big-endian, two bytes each; `None` unless they strictly ascend.
+    #[must_use]
+    pub fn listed(numbers: &'a [u8]) -> Option<Self> {
+        let (pairs, rest) = numbers.as_chunks::<2>();
+        (rest.is_empty() && pairs.is_sorted_by(|a, b| a < b)).then_some(Self::Listed(numbers))
+    }
+
+    /// Whether `device_type` is one of them; a device that states no type is covered by [`DeviceTypes::Every`] alone.
+    #[must_use]
+    pub fn contains(self, device_type: Option<DeviceType>) -> bool {
+        match (self, device_type) {
+            (Self::Every, _) => true,
+            (Self::Listed(_), None) => false,
+            (Self::Listed(numbers), Some(DeviceType(number))) => {
+                numbers.as_chunks::<2>().0.binary_search(&number.to_be_bytes()).is_ok()
+            }
+        }
+    }
+}
