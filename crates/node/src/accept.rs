@@ -1,6 +1,347 @@
-//! signature sketch, filled soon
-pub struct Limits { pub handshake: Duration, pub header: Duration, pub request: Duration, pub idle: Duration, pub connections: usize, pub connections_per_address: usize, pub body_bytes: usize }  // Default
-#[derive(Clone)] pub struct PeerInfo { pub origin: Origin, pub chain: Arc<[CertificateDer<'static>]>, pub identified: Option<Identified> }
-pub enum Origin { Address(SocketAddr), Local }     // Display
-pub enum Listener { Tcp(TcpListener), Unix(UnixListener) }  // From impls
-pub async fn serve(listener: Listener, tls: Option<tls::Acceptor>, limits: Limits, router: axum::Router, stop: Stop)   // returns when drained; requests carry extension PeerInfo
+//! The accept loop: how long and how much a caller may cost before and while it is served.
+
+use crate::stop::Stop;
+use crate::tls::Acceptor;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
+use http::{Request, Response, StatusCode, header::CONTENT_LENGTH};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use medlock_trust::Identified;
+use rustls::pki_types::CertificateDer;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+/// How long to wait when the system has no more file descriptors, before accepting again.
+const BREATH: Duration = Duration::from_millis(100);
+/// The most bytes of a request's head; hyper answers 431 beyond.
+const MAX_HEAD: usize = 32 << 10;
+
+/// What a caller may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Until the TLS handshake is done.
+    pub handshake: Duration,
+    /// Until a request's head is read, also on a connection kept open.
+    pub header: Duration,
+    /// Until the handler has read the body and begun its answer; then 408.
+    pub request: Duration,
+    /// How long sent bytes may stay unacknowledged before the connection is given up.
+    pub unacknowledged: Duration,
+    /// After the wish to stop, how long answers under way may take.
+    pub drain: Duration,
+    /// The most connections at once. Further ones are closed at once.
+    pub connections: usize,
+    /// The most connections from one address at once. Does not apply to a Unix socket.
+    pub connections_per_address: usize,
+    /// The most bytes of a request's body; beyond, 413.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    /// For machines in one hospital: a handshake takes milliseconds, a request fits in 1 MiB.
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            header: Duration::from_secs(15),
+            request: Duration::from_secs(60),
+            unacknowledged: Duration::from_secs(60),
+            drain: Duration::from_secs(3),
+            connections: 4_096,
+            connections_per_address: 256,
+            body_bytes: 1 << 20,
+        }
+    }
+}
+
+/// Where a caller came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Over the network.
+    Address(SocketAddr),
+    /// Over a Unix socket; the user, if the system told.
+    Local {
+        /// The caller's numeric user id.
+        user: Option<u32>,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Local { user: Some(user) } => write!(f, "local user {user}"),
+            Self::Local { user: None } => f.write_str("local user"),
+        }
+    }
+}
+
+/// Who calls: in the extensions of each request.
+#[derive(Clone, Debug)]
+pub struct PeerInfo {
+    /// Where it came from.
+    pub origin: Origin,
+    /// The certificates it showed, its own first; empty without TLS or without a client certificate.
+    pub chain: Arc<[CertificateDer<'static>]>,
+    /// Who it is, if it showed certificates. What it may do is asked for each operation.
+    pub identified: Option<Identified>,
+}
+
+/// A socket that accepts callers.
+#[derive(Debug)]
+pub enum Listener {
+    /// Over the network.
+    Tcp(TcpListener),
+    /// On this machine.
+    Unix(UnixListener),
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self::Unix(listener)
+    }
+}
+
+/// Serves `router` to all who call, until asked to stop and answers under way are done or late. With `tls`, callers
+/// must shake hands first. Each request carries its [`PeerInfo`]. Trouble with a caller is logged, never returned.
+pub async fn serve(
+    listener: impl Into<Listener>,
+    tls: Option<Acceptor>,
+    limits: Limits,
+    router: Router,
+    mut stop: Stop,
+) {
+    let listener = listener.into();
+    // Our own limit below replaces axum's.
+    let router = router.layer(DefaultBodyLimit::disable());
+    let server = Arc::new(Server { tls, limits, router, stop: stop.clone(), room: Room::new(limits) });
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.asked() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let (socket, origin) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(BREATH).await;
+                continue;
+            }
+        };
+        match server.room.enter(origin) {
+            Ok(place) => {
+                let server = server.clone();
+                connections.spawn(async move {
+                    server.connection(socket, origin).await;
+                    drop(place);
+                });
+            }
+            Err(full) => tracing::info!(%origin, "closed a connection at once: {full}"),
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limits.drain, drained).await.is_err() {
+        tracing::debug!(left = connections.len(), "closed connections that were still busy");
+        connections.shutdown().await;
+    }
+}
+
+enum Socket {
+    Tcp(TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+impl Listener {
+    async fn accept(&self) -> std::io::Result<(Socket, Origin)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok((Socket::Tcp(stream), Origin::Address(address)))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let user = stream.peer_cred().ok().map(|cred| cred.uid());
+                Ok((Socket::Unix(stream), Origin::Local { user }))
+            }
+        }
+    }
+}
+
+struct Server {
+    tls: Option<Acceptor>,
+    limits: Limits,
+    router: Router,
+    stop: Stop,
+    room: Room,
+}
+
+impl Server {
+    async fn connection(&self, socket: Socket, origin: Origin) {
+        let nobody = PeerInfo { origin, chain: Arc::new([]), identified: None };
+        match (socket, &self.tls) {
+            (Socket::Unix(stream), _) => self.http(stream, nobody).await,
+            (Socket::Tcp(stream), None) => {
+                self.tune(&stream);
+                self.http(stream, nobody).await;
+            }
+            (Socket::Tcp(stream), Some(tls)) => {
+                self.tune(&stream);
+                let mut stop = self.stop.clone();
+                let secured = tokio::select! {
+                    () = stop.asked() => return,
+                    secured = tls.accept(stream, self.limits.handshake) => secured,
+                };
+                match secured {
+                    Ok(secured) => {
+                        let peer = PeerInfo { origin, chain: secured.chain, identified: secured.peer };
+                        self.http(secured.stream, peer).await;
+                    }
+                    Err(error) => tracing::info!(%origin, %error, "no TLS handshake"),
+                }
+            }
+        }
+    }
+
+    fn tune(&self, stream: &TcpStream) {
+        let socket = socket2::SockRef::from(stream);
+        let tuned = socket.set_tcp_nodelay(true).and_then(|()| {
+            socket.set_tcp_user_timeout(Some(self.limits.unacknowledged))?;
+            socket.set_keepalive(true)
+        });
+        if let Err(error) = tuned {
+            tracing::debug!(%error, "cannot set socket options");
+        }
+    }
+
+    async fn http(&self, io: impl AsyncRead + AsyncWrite + Unpin, peer: PeerInfo) {
+        let origin = peer.origin;
+        let service = hyper::service::service_fn(|request| self.answer(request, &peer));
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(self.limits.header).max_buf_size(MAX_HEAD);
+        let connection = http.serve_connection(TokioIo::new(io), service);
+        tokio::pin!(connection);
+        let mut stop = self.stop.clone();
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = stop.asked() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::info!(%origin, error = %Causes(&error), "connection ended early");
+        }
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>, peer: &PeerInfo) -> Result<Response<Body>, Infallible> {
+        let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > self.limits.body_bytes as u64) {
+            tracing::info!(origin = %peer.origin, length = announced, "refused a body that is too large");
+            return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large\n"));
+        }
+        request.extensions_mut().insert(peer.clone());
+        let request = request.map(|body| Body::new(http_body_util::Limited::new(body, self.limits.body_bytes)));
+        match tokio::time::timeout(self.limits.request, self.router.clone().oneshot(request)).await {
+            Ok(response) => response,
+            Err(_) => {
+                tracing::info!(origin = %peer.origin, "a request took too long");
+                Ok(plain(StatusCode::REQUEST_TIMEOUT, "the request took too long\n"))
+            }
+        }
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    response
+}
+
+/// An error with what caused it, on one line.
+struct Causes<'e>(&'e dyn std::error::Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Counts callers, in total and for each address.
+struct Room {
+    places: Arc<Semaphore>,
+    per_address: usize,
+    addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Room {
+    fn new(limits: Limits) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(limits.connections)),
+            per_address: limits.connections_per_address,
+            addresses: Arc::default(),
+        }
+    }
+
+    fn enter(&self, origin: Origin) -> Result<Place, &'static str> {
+        let permit = self.places.clone().try_acquire_owned().map_err(|_| "the server has all the connections it takes")?;
+        let address = match origin {
+            Origin::Local { .. } => None,
+            Origin::Address(address) => {
+                let ip = address.ip().to_canonical();
+                let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+                let count = addresses.entry(ip).or_default();
+                if *count >= self.per_address {
+                    return Err("its address has all the connections it may have");
+                }
+                *count += 1;
+                Some((ip, self.addresses.clone()))
+            }
+        };
+        Ok(Place { address, _permit: permit })
+    }
+}
+
+struct Place {
+    address: Option<(IpAddr, Arc<Mutex<HashMap<IpAddr, usize>>>)>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some((ip, addresses)) = &self.address else { return };
+        let mut addresses = addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = addresses.get_mut(ip) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(ip);
+            }
+        }
+    }
+}

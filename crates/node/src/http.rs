@@ -1,3 +1,246 @@
-//! signature sketch, filled soon
-#[derive(Clone)] pub struct Client // Client::plain(address), Client::unix(path), Client::tls(address, Connector); with_limits(Limits{connect, request, body_bytes})
-impl Client { pub async fn send(&self, Request<Bytes>) -> Result<Response<Bytes>, Error>; get(path); post(path, content_type, body); pub async fn open(&self, Request<Bytes>) -> Result<(Parts, Body), Error> /* streaming: Body::chunk() */ ; pub fn authority(&self) }
+//! A small HTTP/1.1 client with limits, over TLS, plain TCP or a Unix socket. One connection a request: enrolment,
+//! objects and administration are rare, and a fresh connection meets the present credential and the present hub.
+
+use crate::Error;
+use crate::tls::Connector;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Request, Response, response::Parts};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// The most headers an answer may have.
+const MAX_HEADERS: usize = 64;
+/// The most bytes an answer's head may have.
+const MAX_HEAD: usize = 32 << 10;
+
+/// What one request may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Until the connection stands, TLS included.
+    pub connect: Duration,
+    /// From the request to the last byte of the answer; for a stream, to its head.
+    pub request: Duration,
+    /// The most bytes of an answer's body.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    /// 10 s to connect, 60 s to answer, 16 MiB: a status list of 100,000 entries is below 10 MB.
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), request: Duration::from_secs(60), body_bytes: 16 << 20 }
+    }
+}
+
+/// A client of one server.
+#[derive(Clone, Debug)]
+pub struct Client {
+    target: Target,
+    limits: Limits,
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    Plain(String),
+    Tls(String, Connector),
+    Unix(PathBuf),
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Client {
+    /// A client of the server at `address` (`host:port`) without encryption: for loopback only.
+    #[must_use]
+    pub fn plain(address: impl Into<String>) -> Self {
+        Self { target: Target::Plain(address.into()), limits: Limits::default() }
+    }
+
+    /// A client of the server at `address` (`host:port`) over TLS.
+    #[must_use]
+    pub fn tls(address: impl Into<String>, connector: Connector) -> Self {
+        Self { target: Target::Tls(address.into(), connector), limits: Limits::default() }
+    }
+
+    /// A client of the server that listens at the Unix socket `path`.
+    #[must_use]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self { target: Target::Unix(path.into()), limits: Limits::default() }
+    }
+
+    /// The same client with other limits.
+    #[must_use]
+    pub const fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Who is called, for messages.
+    #[must_use]
+    pub fn server(&self) -> String {
+        match &self.target {
+            Target::Plain(address) | Target::Tls(address, _) => address.clone(),
+            Target::Unix(path) => path.display().to_string(),
+        }
+    }
+
+    /// Asks for `path`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn get(&self, path: &str) -> Result<Response<Bytes>, Error> {
+        self.send(self.request(http::Method::GET, path, None, Bytes::new())?).await
+    }
+
+    /// Sends `body` to `path`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn post(&self, path: &str, content_type: &str, body: impl Into<Bytes>) -> Result<Response<Bytes>, Error> {
+        self.send(self.request(http::Method::POST, path, Some(content_type), body.into())?).await
+    }
+
+    /// Builds a request for this server.
+    ///
+    /// # Errors
+    /// [`Error::Http`] if `path` or `content_type` cannot be sent.
+    pub fn request(
+        &self,
+        method: http::Method,
+        path: &str,
+        content_type: Option<&str>,
+        body: Bytes,
+    ) -> Result<Request<Bytes>, Error> {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(content_type) = content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        request.body(body).map_err(|error| self.wrong(format!("the request cannot be sent: {error}")))
+    }
+
+    /// Sends `request` (its URI a path) and reads the whole answer, whatever its status.
+    ///
+    /// # Errors
+    /// [`Error::Connection`], [`Error::Tls`], [`Error::Timeout`], or [`Error::Http`] when the answer is no HTTP or
+    /// beyond the limits.
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
+        let whole = async {
+            let (parts, mut body) = self.open(request).await?;
+            let mut content = BytesMut::new();
+            while let Some(chunk) = body.chunk().await? {
+                if content.len() + chunk.len() > self.limits.body_bytes {
+                    return Err(self.wrong(format!("the answer is larger than {} bytes", self.limits.body_bytes)));
+                }
+                content.extend_from_slice(&chunk);
+            }
+            Ok(Response::from_parts(parts, content.freeze()))
+        };
+        self.within(self.limits.connect + self.limits.request, "an answer", whole).await
+    }
+
+    /// Sends `request` and gives the answer's head, and its body as it comes.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn open(&self, mut request: Request<Bytes>) -> Result<(Parts, Body), Error> {
+        let io = self.within(self.limits.connect, "a connection", self.connect()).await?;
+        let (mut sender, connection) = http1::Builder::new()
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEAD)
+            .handshake::<_, Full<Bytes>>(TokioIo::new(io))
+            .await
+            .map_err(|error| self.wrong(error.to_string()))?;
+        // The task ends with the connection, or when `Body` is dropped.
+        let driver = Driver(tokio::spawn(async move {
+            let _ = connection.await;
+        }));
+        let host = match &self.target {
+            Target::Plain(address) | Target::Tls(address, _) => HeaderValue::try_from(address.as_str()),
+            Target::Unix(_) => Ok(HeaderValue::from_static("localhost")),
+        };
+        let host = host.map_err(|_| self.wrong("the address cannot be a Host header".to_owned()))?;
+        request.headers_mut().insert(HOST, host);
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let answer = async {
+            sender.send_request(request.map(Full::new)).await.map_err(|error| self.wrong(error.to_string()))
+        };
+        let (parts, incoming) = self.within(self.limits.request, "an answer", answer).await?.into_parts();
+        Ok((parts, Body { incoming, with: self.server(), _driver: driver }))
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Stream>, Error> {
+        let failed = |source| Error::Connection { with: self.server(), source };
+        Ok(match &self.target {
+            Target::Plain(address) => {
+                let stream = TcpStream::connect(address).await.map_err(failed)?;
+                stream.set_nodelay(true).map_err(failed)?;
+                Box::new(stream)
+            }
+            Target::Tls(address, connector) => Box::new(connector.connect(address, self.limits.connect).await?.stream),
+            Target::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(failed)?),
+        })
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        doing: &'static str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let late = |_| Error::Timeout { with: self.server(), doing, limit };
+        timeout(limit, work).await.map_err(late)?
+    }
+
+    fn wrong(&self, what: String) -> Error {
+        Error::Http { with: self.server(), what }
+    }
+}
+
+/// Ends the connection's task when dropped.
+#[derive(Debug)]
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The body of an answer, as it comes. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Body {
+    incoming: Incoming,
+    with: String,
+    _driver: Driver,
+}
+
+impl Body {
+    /// The next bytes; `None` at the end. Waits without a limit of its own.
+    ///
+    /// # Errors
+    /// [`Error::Connection`] if the connection breaks.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            match self.incoming.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(error)) => {
+                    return Err(Error::Connection { with: self.with.clone(), source: io::Error::other(error) });
+                }
+            }
+        }
+    }
+}

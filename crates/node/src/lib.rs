@@ -10,8 +10,10 @@
 //! | [`news`], [`sessions`] | following the hub's news, and judging live sessions again when it arrives |
 //! | [`enrol`] | enrolment codes, certificate requests, the enrolment client and renewal |
 //! | [`accept`], [`http`] | an accept loop with limits, and a small HTTP client |
+//! | [`files`], [`asn1`] | durable files; writing DER |
 
 pub mod accept;
+pub mod asn1;
 pub mod clock;
 pub mod enrol;
 mod error;

@@ -1,10 +1,493 @@
-//! signature sketch, filled soon
-pub enum ClientAuth { No, Optional, Required }
-#[derive(Clone)] pub enum Believed { Site(Arc<KnowledgeBase>), Root([u8; 16]) }   // Root: first 16 bytes of SHA-256 of the root certificate, which the server's chain must contain
-pub fn server_config(identity: &IdentityStore, knowledge: &Arc<KnowledgeBase>, clients: ClientAuth) -> Result<Arc<ServerConfig>, Error>
-pub fn client_config(identity: Option<&IdentityStore>, believed: Believed) -> Result<Arc<ClientConfig>, Error>
-pub struct Secured<S> { pub stream: S, pub peer: Option<Identified>, pub chain: Arc<[CertificateDer<'static>]> }
-#[derive(Clone)] pub struct Acceptor  // Acceptor::new(config, Arc<KnowledgeBase>)
-impl Acceptor { pub async fn accept(&self, tcp: TcpStream, limit: Duration) -> Result<Secured<server::TlsStream<TcpStream>>, Error> }   // handshake + identification
-#[derive(Clone)] pub struct Connector // Connector::new(config, Believed)
-impl Connector { pub async fn connect(&self, address: &str /*host:port*/, limit: Duration) -> Result<Secured<client::TlsStream<TcpStream>>, Error> }
+//! TLS between parts of Medlock: verifiers that authenticate, and nothing more.
+//!
+//! A verifier asks the trust core who the other side is and checks the handshake's signature with the key the trust
+//! core read. It does not ask what the other side may do: an expired certificate authenticates, and permits are asked
+//! afterwards, for each operation. There is no resumption and no early data, because a resumed session never calls a
+//! verifier, and no certificate compression.
+
+use crate::Error;
+use crate::identity::IdentityStore;
+use crate::knowledge::KnowledgeBase;
+use crate::provider::{self, AwsLc};
+use medlock_trust::crypto::KeyAlgorithm;
+use medlock_trust::path::AuthorityKind;
+use medlock_trust::x509::Certificate;
+use medlock_trust::{Anchor, Budget, Identified, Role, Unidentified, authenticate};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientConfig, ResolvesClientCert, Resumption};
+use rustls::pki_types::{AlgorithmIdentifier, CertificateDer, ServerName, UnixTime, alg_id};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig};
+use rustls::sign::{CertifiedKey, Signer, SigningKey as TlsSigningKey};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, PeerIncompatible, SignatureAlgorithm,
+    SignatureScheme,
+};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream as ToServer, server::TlsStream as ToClient};
+
+/// The name clients ask for. It is never sent (SNI is off) and never compared: who answers is found out from the
+/// certificate, and whether it is the right one by binding.
+const NAME: &str = "medlock.invalid";
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They are not asked.
+    None,
+    /// They may; one that is shown must authenticate.
+    Optional,
+    /// They must.
+    Required,
+}
+
+/// Whom a side believes.
+#[derive(Clone)]
+pub enum Believed {
+    /// The authorities in what this process knows.
+    Knowledge(Arc<KnowledgeBase>),
+    /// At first contact: the root certificate with this fingerprint (the first 16 bytes of its SHA-256), which must be
+    /// in the chain the other side sends.
+    Root([u8; 16]),
+}
+
+impl Believed {
+    /// Who has this chain (its own certificate first).
+    ///
+    /// # Errors
+    /// Why it is nobody we believe.
+    pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<Identified, Unidentified> {
+        match self {
+            Self::Knowledge(knowledge) => knowledge.identify(chain),
+            Self::Root(fingerprint) => {
+                let ders: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
+                let root = ders.iter().find(|der| provider::sha256(der)[..16] == *fingerprint);
+                let root = root.and_then(|der| Certificate::from_der(der).ok());
+                let anchor = root.and_then(|root| Anchor::for_everything(&root, AuthorityKind::Site, &AwsLc));
+                authenticate(&ders, anchor.as_slice(), &mut Budget::default(), &AwsLc)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Believed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Knowledge(_) => f.write_str("Knowledge"),
+            Self::Root(fingerprint) => write!(f, "Root({})", data_encoding::HEXLOWER.encode(fingerprint)),
+        }
+    }
+}
+
+/// The settings of a server that shows the identity in `identity`, whichever that is at the time.
+///
+/// # Errors
+/// [`Error::Tls`] if rustls refuses the settings.
+pub fn server_config(
+    identity: &IdentityStore,
+    knowledge: &Arc<KnowledgeBase>,
+    clients: ClientAuth,
+) -> Result<Arc<ServerConfig>, Error> {
+    let builder = ServerConfig::builder_with_provider(provider::rustls())
+        .with_safe_default_protocol_versions()
+        .map_err(settings)?;
+    let builder = match clients {
+        ClientAuth::None => builder.with_no_client_auth(),
+        ClientAuth::Optional | ClientAuth::Required => builder.with_client_cert_verifier(Arc::new(Verifier {
+            believed: Believed::Knowledge(knowledge.clone()),
+            role: None,
+            mandatory: clients == ClientAuth::Required,
+        })),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(Resolver(identity.clone())));
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    config.cert_compressors = Vec::new();
+    config.cert_decompressors = Vec::new();
+    Ok(Arc::new(config))
+}
+
+/// The settings of a client that shows the identity in `identity`, if it has one, and believes `believed`. With
+/// `role`, only a server that has this role is accepted: its own hub, for example.
+///
+/// # Errors
+/// [`Error::Tls`] if rustls refuses the settings.
+pub fn client_config(
+    identity: Option<&IdentityStore>,
+    believed: Believed,
+    role: Option<Role>,
+) -> Result<Arc<ClientConfig>, Error> {
+    let builder = ClientConfig::builder_with_provider(provider::rustls())
+        .with_safe_default_protocol_versions()
+        .map_err(settings)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier { believed, role, mandatory: true }));
+    let mut config = match identity {
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(Resolver(identity.clone()))),
+        None => builder.with_no_client_auth(),
+    };
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
+    config.enable_sni = false;
+    config.cert_compressors = Vec::new();
+    config.cert_decompressors = Vec::new();
+    Ok(Arc::new(config))
+}
+
+fn settings(source: rustls::Error) -> Error {
+    Error::Tls { with: "our own settings".to_owned(), source }
+}
+
+/// A connection after its handshake, and who is on the other side.
+#[derive(Debug)]
+pub struct Secured<S> {
+    /// The connection.
+    pub stream: S,
+    /// Who is there; `None` if a client showed no certificate.
+    pub peer: Option<Identified>,
+    /// What was shown, its own certificate first.
+    pub chain: Arc<[CertificateDer<'static>]>,
+}
+
+/// The server's side of handshakes.
+#[derive(Clone)]
+pub struct Acceptor {
+    tls: TlsAcceptor,
+    believed: Believed,
+}
+
+impl Acceptor {
+    /// An acceptor with these settings, which are those of [`server_config`] with the same `knowledge`.
+    #[must_use]
+    pub fn new(config: Arc<ServerConfig>, knowledge: Arc<KnowledgeBase>) -> Self {
+        Self { tls: TlsAcceptor::from(config), believed: Believed::Knowledge(knowledge) }
+    }
+
+    /// Shakes hands within `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Connection`] (a failed handshake included) and [`Error::Timeout`].
+    pub async fn accept<S>(&self, stream: S, limit: Duration) -> Result<Secured<ToClient<S>>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let with = "the caller";
+        let stream = within(with, limit, self.tls.accept(stream)).await?;
+        let (peer, chain) = who(&self.believed, stream.get_ref().1.peer_certificates(), with)?;
+        Ok(Secured { stream, peer, chain })
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").field("believed", &self.believed).finish_non_exhaustive()
+    }
+}
+
+/// The client's side of handshakes.
+#[derive(Clone)]
+pub struct Connector {
+    tls: TlsConnector,
+    believed: Believed,
+}
+
+impl Connector {
+    /// A connector that shows `identity` and believes `believed`; see [`client_config`].
+    ///
+    /// # Errors
+    /// [`Error::Tls`] if rustls refuses the settings.
+    pub fn new(identity: Option<&IdentityStore>, believed: Believed, role: Option<Role>) -> Result<Self, Error> {
+        let config = client_config(identity, believed.clone(), role)?;
+        Ok(Self { tls: TlsConnector::from(config), believed })
+    }
+
+    /// Connects to `address` (`host:port`) and shakes hands, within `limit` for each.
+    ///
+    /// # Errors
+    /// [`Error::Connection`] (a failed handshake included) and [`Error::Timeout`].
+    pub async fn connect(&self, address: &str, limit: Duration) -> Result<Secured<ToServer<TcpStream>>, Error> {
+        let stream = within(address, limit, TcpStream::connect(address)).await?;
+        stream.set_nodelay(true).map_err(|source| Error::Connection { with: address.to_owned(), source })?;
+        self.connect_over(stream, address, limit).await
+    }
+
+    /// Shakes hands over a connection that stands, within `limit`. `with` names the other side in messages.
+    ///
+    /// # Errors
+    /// [`Error::Connection`] (a failed handshake included) and [`Error::Timeout`].
+    pub async fn connect_over<S>(&self, stream: S, with: &str, limit: Duration) -> Result<Secured<ToServer<S>>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = ServerName::try_from(NAME).expect("a constant that is a DNS name");
+        let stream = within(with, limit, self.tls.connect(name, stream)).await?;
+        let (peer, chain) = who(&self.believed, stream.get_ref().1.peer_certificates(), with)?;
+        Ok(Secured { stream, peer, chain })
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("believed", &self.believed).finish_non_exhaustive()
+    }
+}
+
+async fn within<T>(with: &str, limit: Duration, work: impl Future<Output = std::io::Result<T>>) -> Result<T, Error> {
+    let late = |_| Error::Timeout { with: with.to_owned(), doing: "a connection", limit };
+    timeout(limit, work).await.map_err(late)?.map_err(|source| Error::Connection { with: with.to_owned(), source })
+}
+
+type Who = (Option<Identified>, Arc<[CertificateDer<'static>]>);
+
+fn who(believed: &Believed, shown: Option<&[CertificateDer<'static>]>, with: &str) -> Result<Who, Error> {
+    let chain: Arc<[CertificateDer<'static>]> = shown.unwrap_or_default().into();
+    if chain.is_empty() {
+        return Ok((None, chain));
+    }
+    let peer = believed.identify(&chain).map_err(|why| Error::Tls { with: with.to_owned(), source: refused(why) })?;
+    Ok((Some(peer), chain))
+}
+
+/// Text for rustls: why a certificate was not believed.
+#[derive(Debug)]
+struct Why(String);
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Why {}
+
+fn refused(why: impl fmt::Display) -> rustls::Error {
+    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Why(why.to_string())))))
+}
+
+/// Both sides' verifier.
+#[derive(Debug)]
+struct Verifier {
+    believed: Believed,
+    role: Option<Role>,
+    mandatory: bool,
+}
+
+impl Verifier {
+    fn check(&self, own: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+        let mut chain = Vec::with_capacity(others.len() + 1);
+        chain.push(CertificateDer::from(own.as_ref()));
+        chain.extend(others.iter().map(|certificate| CertificateDer::from(certificate.as_ref())));
+        let peer = self.believed.identify(&chain).map_err(refused)?;
+        match self.role {
+            Some(role) if !peer.roles().contains(role) => {
+                Err(refused(format!("{} does not have the role {role}", peer.device_name())))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.check(own, others).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_handshake(Version::Tls12, message, own, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_handshake(Version::Tls13, message, own, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        SCHEMES.to_vec()
+    }
+}
+
+impl ClientCertVerifier for Verifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.check(own, others).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_handshake(Version::Tls12, message, own, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_handshake(Version::Tls13, message, own, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        SCHEMES.to_vec()
+    }
+}
+
+/// What we accept as a handshake's signature, best first. RSA PKCS#1 is for TLS 1.2 only.
+const SCHEMES: [SignatureScheme; 9] = [
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ED25519,
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA256,
+    SignatureScheme::RSA_PKCS1_SHA384,
+    SignatureScheme::RSA_PKCS1_SHA512,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Tls12,
+    Tls13,
+}
+
+/// Checks a handshake's signature with the public key the trust core read from the certificate.
+fn verify_handshake(
+    version: Version,
+    message: &[u8],
+    own: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let own = Certificate::from_der(own).map_err(refused)?;
+    let key = own.public_key().ok_or_else(|| refused("its key is of a kind we do not know"))?;
+    if !scheme_fits(version, signed.scheme, key.algorithm) {
+        return Err(PeerIncompatible::NoSignatureSchemesInCommon.into());
+    }
+    let key_algorithm = identifier(key.algorithm);
+    let all = provider::rustls().signature_verification_algorithms;
+    let algorithm = all
+        .mapping
+        .iter()
+        .filter(|(scheme, _)| *scheme == signed.scheme)
+        .flat_map(|(_, algorithms)| algorithms.iter())
+        .find(|algorithm| algorithm.public_key_alg_id() == key_algorithm)
+        .ok_or(PeerIncompatible::NoSignatureSchemesInCommon)?;
+    algorithm
+        .verify_signature(key.bits, message, signed.signature())
+        .map(|()| HandshakeSignatureValid::assertion())
+        .map_err(|_| CertificateError::BadSignature.into())
+}
+
+/// Whether a key of this kind may sign so. TLS 1.3 ties ECDSA's curve to the scheme and has no PKCS#1 signatures
+/// (RFC 8446 section 4.2.3); in TLS 1.2 the scheme names the hash only (RFC 5246 section 7.4.1.4.1).
+fn scheme_fits(version: Version, scheme: SignatureScheme, key: KeyAlgorithm) -> bool {
+    use SignatureScheme as S;
+    match scheme {
+        S::ECDSA_NISTP256_SHA256 => {
+            key == KeyAlgorithm::P256 || (version == Version::Tls12 && key == KeyAlgorithm::P384)
+        }
+        S::ECDSA_NISTP384_SHA384 => {
+            key == KeyAlgorithm::P384 || (version == Version::Tls12 && key == KeyAlgorithm::P256)
+        }
+        S::ED25519 => key == KeyAlgorithm::Ed25519,
+        S::RSA_PSS_SHA256 | S::RSA_PSS_SHA384 | S::RSA_PSS_SHA512 => key == KeyAlgorithm::Rsa,
+        S::RSA_PKCS1_SHA256 | S::RSA_PKCS1_SHA384 | S::RSA_PKCS1_SHA512 => {
+            version == Version::Tls12 && key == KeyAlgorithm::Rsa
+        }
+        _ => false,
+    }
+}
+
+const fn identifier(key: KeyAlgorithm) -> AlgorithmIdentifier {
+    match key {
+        KeyAlgorithm::P256 => alg_id::ECDSA_P256,
+        KeyAlgorithm::P384 => alg_id::ECDSA_P384,
+        KeyAlgorithm::Ed25519 => alg_id::ED25519,
+        KeyAlgorithm::Rsa => alg_id::RSA_ENCRYPTION,
+    }
+}
+
+/// Shows whichever identity is the present one.
+#[derive(Debug)]
+struct Resolver(IdentityStore);
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.current().map(|identity| identity.certified().clone())
+    }
+}
+
+impl ResolvesClientCert for Resolver {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.current().map(|identity| identity.certified().clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.current().is_some()
+    }
+}
+
+/// Our key as rustls wants it. `CertifiedKey::new` takes it without webpki's reading of our certificate.
+pub(crate) fn certified(key: &Arc<provider::SigningKey>, chain: &[CertificateDer<'static>]) -> Arc<CertifiedKey> {
+    Arc::new(CertifiedKey::new(chain.to_vec(), Arc::new(HandshakeKey(key.clone()))))
+}
+
+#[derive(Clone, Debug)]
+struct HandshakeKey(Arc<provider::SigningKey>);
+
+impl TlsSigningKey for HandshakeKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        offered.contains(&self.scheme()).then(|| Box::new(self.clone()) as Box<dyn Signer>)
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+impl Signer for HandshakeKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        Ok(self.0.sign_x509(&[message]))
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ECDSA_NISTP256_SHA256
+    }
+}

@@ -1,0 +1,13 @@
+//! Getting an identity, and keeping it: enrolment codes, requests, the EST client (RFC 7030, RFC 8951) and renewal.
+
+mod client;
+mod cms;
+mod code;
+mod request;
+mod schedule;
+
+pub use client::{Enrolment, Progress};
+pub use cms::{CmsError, MAX_CERTIFICATES, certs_only, read_certs_only};
+pub use code::{Code, CodeError};
+pub use request::certificate_request;
+pub use schedule::Schedule;

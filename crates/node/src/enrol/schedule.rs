@@ -1,0 +1,89 @@
+//! When to renew.
+
+use crate::provider::jitter;
+use medlock_trust::Time;
+use std::time::Duration;
+
+/// The first wait after a failed renewal.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+/// The longest wait between renewals that fail: a hub that was down for days is used again within this time.
+const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
+
+/// When to renew a credential, and how long to wait when that failed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// Between 0 and 1, drawn for this process: sites with many devices do not renew all at once.
+    jitter: f64,
+    failures: u32,
+}
+
+impl Schedule {
+    /// A schedule with a jitter of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_jitter(jitter())
+    }
+
+    /// A schedule with this jitter (0 to 1).
+    #[must_use]
+    pub fn with_jitter(jitter: f64) -> Self {
+        Self { jitter: jitter.clamp(0.0, 1.0), failures: 0 }
+    }
+
+    /// When a credential with this validity is to be renewed: after two thirds of its life, and up to a tenth of its
+    /// life before that, as the jitter says. In the past for a credential that has expired.
+    #[must_use]
+    pub fn renew_at(&self, not_before: Time, not_after: Time) -> Time {
+        if not_after >= Time::NEVER {
+            return Time::NEVER;
+        }
+        let life = not_after.seconds_since(not_before).max(0);
+        let early = (life as f64 / 10.0 * self.jitter) as i64;
+        not_before.plus_seconds(life / 3 * 2 - early)
+    }
+
+    /// How long to wait after one more failure: doubled each time up to an hour, less up to a half by chance.
+    #[must_use]
+    pub fn after_failure(&mut self) -> Duration {
+        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(LONGEST_RETRY);
+        self.failures = self.failures.saturating_add(1);
+        wait.mul_f64(1.0 - jitter() / 2.0)
+    }
+
+    /// Forgets the failures.
+    pub const fn after_success(&mut self) {
+        self.failures = 0;
+    }
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-NODE-33.
+    #[test]
+    fn renewal_comes_well_before_expiry_and_not_for_all_at_once() {
+        let (from, to) = (Time::from_unix(1_000_000), Time::from_unix(1_090_000));
+        assert_eq!(Schedule::with_jitter(0.0).renew_at(from, to), Time::from_unix(1_060_000));
+        assert_eq!(Schedule::with_jitter(1.0).renew_at(from, to), Time::from_unix(1_051_000));
+        assert_eq!(Schedule::new().renew_at(from, Time::NEVER), Time::NEVER);
+        assert_eq!(Schedule::new().renew_at(to, from), to, "a life below zero is due at once");
+    }
+
+    #[test]
+    fn retries_slow_down_to_an_hour_and_recover() {
+        let mut schedule = Schedule::new();
+        let waits: Vec<_> = (0..40).map(|_| schedule.after_failure()).collect();
+        assert!(waits[0] >= FIRST_RETRY / 2 && waits[0] <= FIRST_RETRY, "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= LONGEST_RETRY));
+        assert!(waits[39] >= LONGEST_RETRY / 2);
+        schedule.after_success();
+        assert!(schedule.after_failure() <= FIRST_RETRY);
+    }
+}
