@@ -1,0 +1,7 @@
+//! Gateways beside unmodified systems: secure on one side, plain on the other, names bound to identity.
+//!
+//! accept → authenticate → *bind* (the name used inside the protocol must be one the site bound to that credential) →
+//! ask a permit for each operation → pass the original bytes to the unmodified system → record.
+#![forbid(unsafe_code)]
+
+pub mod dicom;
