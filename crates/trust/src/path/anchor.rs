@@ -1,0 +1,63 @@
+//! Where a path may end: an authority believed without further proof.
+
+use crate::{
+    crypto::{Crypto, PublicKey},
+    id::KeyId,
+    role::{DeviceTypes, Roles},
+    x509::{Certificate, Name, NameConstraints},
+};
+
+/// What kind of authority it is, and so what its credentials are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthorityKind {
+    /// A maker: gives birth credentials.
+    Maker,
+    /// A site: gives operational credentials.
+    Site,
+}
+
+/// An authority believed without further proof, and for what (RFC 5280 section 6.1.1 (d); RFC 5914).
+#[derive(Clone, Copy, Debug)]
+pub struct Anchor<'a> {
+    /// Its name, as certificates it issued have it.
+    pub subject: Name<'a>,
+    /// The DER of its `SubjectPublicKeyInfo`.
+    pub spki: &'a [u8],
+    /// Its key, read from `spki`.
+    pub key: PublicKey<'a>,
+    /// The identifier of its key.
+    pub key_id: KeyId,
+    /// What kind of authority it is.
+    pub kind: AuthorityKind,
+    /// The roles it may vouch for.
+    pub roles: Roles,
+    /// The device types it may vouch for.
+    pub device_types: DeviceTypes<'a>,
+    /// Constraints on all names below it (RFC 5937 section 3.1).
+    pub name_constraints: Option<NameConstraints<'a>>,
+}
+
+impl<'a> Anchor<'a> {
+    /// An anchor from a certificate, believed for every role and device type. Of the certificate only name, key and
+    /// name constraints count; its validity and path length do not (RFC 5280 section 6.2). `None` if its key is of a
+    /// kind unknown here.
+    #[must_use]
+    pub fn for_everything(certificate: &Certificate<'a>, kind: AuthorityKind, crypto: &impl Crypto) -> Option<Self> {
+        Some(Self {
+            subject: certificate.subject(),
+            spki: certificate.spki(),
+            key: certificate.public_key()?,
+            key_id: KeyId::of(&[certificate.spki()], crypto),
+            kind,
+            roles: Roles::EVERY,
+            device_types: DeviceTypes::Every,
+            name_constraints: certificate.extensions().name_constraints().copied(),
+        })
+    }
+
+    /// Whether this certificate is the anchor itself: the same name and the same key.
+    #[must_use]
+    pub fn is(&self, certificate: &Certificate<'_>) -> bool {
+        certificate.spki() == self.spki && certificate.subject().matches(&self.subject)
+    }
+}

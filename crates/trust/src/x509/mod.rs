@@ -1,0 +1,256 @@
+//! Views of X.509 certificates (RFC 5280) and certificate requests (RFC 2986) over their DER.
+//!
+//! A view borrows the bytes it was made from and copies nothing. Whatever a view shows was checked when it was made:
+//! its accessors cannot fail.
+
+mod algorithm;
+mod certificate;
+mod extensions;
+mod general_name;
+mod name;
+mod name_constraints;
+mod oid;
+mod policies;
+mod request;
+mod role;
+
+pub use crate::der::Oid;
+pub use algorithm::{AlgorithmIdentifier, SubjectPublicKeyInfo};
+pub use certificate::{Certificate, MAX_CERTIFICATE_BYTES, Validity, Version};
+pub use extensions::{
+    AccessDescription, AuthorityKeyId, BasicConstraints, Extension, Extensions, KeyUsage, MAX_EXTENSIONS,
+};
+pub use general_name::{GeneralName, HardwareModuleName, NameForm, ServerName};
+pub use name::{Attribute, MAX_ATTRIBUTES, Name};
+pub use name_constraints::{NameConstraints, Subtree};
+pub(crate) use name_constraints::{Relation, Side};
+pub use oid::{ids, name_of};
+pub use policies::{PolicyConstraints, PolicyExtensions, PolicyInformation, PolicyMapping};
+pub use request::{MAX_REQUEST_BYTES, Request, RequestAttribute};
+pub use role::{RoleExtension, role_extension_der};
+
+use crate::der::{self, Reader};
+use core::{fmt, marker::PhantomData};
+
+/// Why bytes are not a certificate or request that this crate accepts: where, and what is wrong there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// Where.
+    pub field: Field,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl Error {
+    pub(crate) const fn new(field: Field, problem: Problem) -> Self {
+        Self { field, problem }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field.name(), self.problem)
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// A part of a certificate or request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The outermost structure.
+    Outer,
+    /// `version`.
+    Version,
+    /// `serialNumber`.
+    SerialNumber,
+    /// `signatureAlgorithm`, or `signature` inside the signed part.
+    SignatureAlgorithm,
+    /// `issuer`.
+    Issuer,
+    /// `validity`.
+    Validity,
+    /// `subject`.
+    Subject,
+    /// `subjectPublicKeyInfo`.
+    SubjectPublicKeyInfo,
+    /// `issuerUniqueID` and `subjectUniqueID`.
+    UniqueId,
+    /// The list of extensions.
+    Extensions,
+    /// Extension `basicConstraints`.
+    BasicConstraints,
+    /// Extension `keyUsage`.
+    KeyUsage,
+    /// Extension `extKeyUsage`.
+    ExtendedKeyUsage,
+    /// Extension `subjectAltName`.
+    SubjectAltName,
+    /// Extension `nameConstraints`.
+    NameConstraints,
+    /// Extension `authorityKeyIdentifier`.
+    AuthorityKeyId,
+    /// Extension `subjectKeyIdentifier`.
+    SubjectKeyId,
+    /// Extension `certificatePolicies`.
+    CertificatePolicies,
+    /// Extension `policyMappings`.
+    PolicyMappings,
+    /// Extension `policyConstraints`.
+    PolicyConstraints,
+    /// Extension `inhibitAnyPolicy`.
+    InhibitAnyPolicy,
+    /// Extension `cRLDistributionPoints`.
+    CrlDistributionPoints,
+    /// Extension `authorityInfoAccess`.
+    AuthorityInfoAccess,
+    /// Medlock's role extension.
+    Role,
+    /// `signatureValue`.
+    Signature,
+    /// The attributes of a request.
+    Attributes,
+}
+
+impl Field {
+    /// The name the standard gives it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Outer => "outer structure",
+            Self::Version => "version",
+            Self::SerialNumber => "serialNumber",
+            Self::SignatureAlgorithm => "signatureAlgorithm",
+            Self::Issuer => "issuer",
+            Self::Validity => "validity",
+            Self::Subject => "subject",
+            Self::SubjectPublicKeyInfo => "subjectPublicKeyInfo",
+            Self::UniqueId => "uniqueIdentifier",
+            Self::Extensions => "extensions",
+            Self::BasicConstraints => "basicConstraints",
+            Self::KeyUsage => "keyUsage",
+            Self::ExtendedKeyUsage => "extKeyUsage",
+            Self::SubjectAltName => "subjectAltName",
+            Self::NameConstraints => "nameConstraints",
+            Self::AuthorityKeyId => "authorityKeyIdentifier",
+            Self::SubjectKeyId => "subjectKeyIdentifier",
+            Self::CertificatePolicies => "certificatePolicies",
+            Self::PolicyMappings => "policyMappings",
+            Self::PolicyConstraints => "policyConstraints",
+            Self::InhibitAnyPolicy => "inhibitAnyPolicy",
+            Self::CrlDistributionPoints => "cRLDistributionPoints",
+            Self::AuthorityInfoAccess => "authorityInfoAccess",
+            Self::Role => "medlockRole",
+            Self::Signature => "signatureValue",
+            Self::Attributes => "attributes",
+        }
+    }
+
+    /// Makes an error of the reader one of this field.
+    pub(crate) fn at<T>(self, result: Result<T, der::Error>) -> Result<T, Error> {
+        result.map_err(|error| Error::new(self, Problem::Der(error)))
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It is not the DER it should be.
+    Der(der::Error),
+    /// A version that does not exist, or one that does not allow what the certificate contains.
+    Version,
+    /// A serial number that is zero, negative, or longer than 20 octets (RFC 5280 section 4.1.2.2).
+    SerialNumber,
+    /// The two places that name the signature algorithm differ (RFC 5280 section 4.1.1.2).
+    AlgorithmsDiffer,
+    /// A name is empty where it must not be.
+    EmptyName,
+    /// Validity ends before it begins.
+    Validity,
+    /// It occurs twice.
+    Duplicate,
+    /// It is marked critical and must not be, or the other way round.
+    Criticality,
+    /// There are more than this crate accepts.
+    TooMany,
+    /// A value that the standard forbids.
+    Value,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Der(error) => return error.fmt(f),
+            Self::Version => "the version does not exist or does not allow this",
+            Self::SerialNumber => "the serial number is not positive or is longer than 20 octets",
+            Self::AlgorithmsDiffer => "the two places that name the signature algorithm differ",
+            Self::EmptyName => "the name is empty",
+            Self::Validity => "the validity ends before it begins",
+            Self::Duplicate => "it occurs twice",
+            Self::Criticality => "it is critical and must not be, or is not critical and must be",
+            Self::TooMany => "there are more of them than are accepted",
+            Self::Value => "the standard forbids this value",
+        })
+    }
+}
+
+/// A value that can be read from DER.
+pub(crate) trait Item<'a>: Sized {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, der::Error>;
+}
+
+impl<'a> Item<'a> for Oid<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, der::Error> {
+        reader.oid()
+    }
+}
+
+/// The members of a checked `SEQUENCE OF` or `SET OF`.
+#[derive(Clone, Copy)]
+pub struct Items<'a, T> {
+    reader: Reader<'a>,
+    item: PhantomData<fn() -> T>,
+}
+
+#[expect(private_bounds, reason = "only this module makes such lists")]
+impl<'a, T: Item<'a>> Items<'a, T> {
+    /// Checks that `content` is one or more members and nothing else.
+    pub(crate) fn checked(content: &'a [u8]) -> Result<Self, der::Error> {
+        if content.is_empty() { Err(der::Error::Default) } else { Self::checked_or_empty(content) }
+    }
+
+    /// Checks that `content` is members and nothing else.
+    pub(crate) fn checked_or_empty(content: &'a [u8]) -> Result<Self, der::Error> {
+        let mut reader = Reader::new(content);
+        while !reader.is_empty() {
+            T::read(&mut reader)?;
+        }
+        Ok(Self { reader: Reader::new(content), item: PhantomData })
+    }
+}
+
+impl<T> Items<'_, T> {
+    /// No members.
+    pub(crate) const EMPTY: Self = Self { reader: Reader::new(&[]), item: PhantomData };
+}
+
+impl<'a, T: Item<'a>> Iterator for Items<'a, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        // The members were checked when the list was made, so an error cannot occur; if it did, it would end the list.
+        if self.reader.is_empty() { None } else { T::read(&mut self.reader).ok() }
+    }
+}
+
+impl<T> fmt::Debug for Items<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Items({} bytes)", self.reader.rest().len())
+    }
+}

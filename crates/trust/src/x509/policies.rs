@@ -1,0 +1,131 @@
+//! The four extensions about certificate policies (RFC 5280 sections 4.2.1.4, 4.2.1.5, 4.2.1.11 and 4.2.1.14).
+
+use super::{Error, Field, Item, Items, Problem, ids};
+use crate::der::{self, Oid, Reader, tag};
+
+/// What a certificate says about policies.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyExtensions<'a> {
+    /// `certificatePolicies`.
+    pub certificate_policies: Option<Items<'a, PolicyInformation<'a>>>,
+    /// `policyMappings`.
+    pub mappings: Option<Items<'a, PolicyMapping<'a>>>,
+    /// `policyConstraints`.
+    pub constraints: Option<PolicyConstraints>,
+    /// `inhibitAnyPolicy`: after how many more certificates `anyPolicy` no longer counts.
+    pub inhibit_any_policy: Option<u32>,
+}
+
+impl<'a> PolicyExtensions<'a> {
+    pub(crate) const NONE: Self =
+        Self { certificate_policies: None, mappings: None, constraints: None, inhibit_any_policy: None };
+
+    /// Reads `certificatePolicies`; no policy may occur twice.
+    pub(crate) fn read_policies(value: &'a [u8]) -> Result<Items<'a, PolicyInformation<'a>>, Error> {
+        let field = Field::CertificatePolicies;
+        let items: Items<'a, PolicyInformation<'a>> = field.at(sequence_of(value))?;
+        if items.count() > Self::MAX_POLICIES {
+            return Err(Error::new(field, Problem::TooMany));
+        }
+        for (index, item) in items.enumerate() {
+            if items.take(index).any(|earlier| earlier.policy == item.policy) {
+                return Err(Error::new(field, Problem::Duplicate));
+            }
+        }
+        Ok(items)
+    }
+
+    /// The most policies, and the most mappings, in one certificate: looking for doubles is quadratic.
+    pub const MAX_POLICIES: usize = 32;
+
+    /// Reads `policyMappings`; `anyPolicy` may stand on neither side.
+    pub(crate) fn read_mappings(value: &'a [u8]) -> Result<Items<'a, PolicyMapping<'a>>, Error> {
+        let field = Field::PolicyMappings;
+        let items: Items<'a, PolicyMapping<'a>> = field.at(sequence_of(value))?;
+        if items.count() > Self::MAX_POLICIES {
+            return Err(Error::new(field, Problem::TooMany));
+        }
+        let any = |mapping: PolicyMapping<'_>| {
+            mapping.issuer_domain == ids::ANY_POLICY || mapping.subject_domain == ids::ANY_POLICY
+        };
+        if items.into_iter().any(any) { Err(Error::new(field, Problem::Value)) } else { Ok(items) }
+    }
+}
+
+/// Reads a value that is one `SEQUENCE OF`, with at least one member.
+pub(crate) fn sequence_of<'a, T: Item<'a>>(value: &'a [u8]) -> Result<Items<'a, T>, der::Error> {
+    let mut reader = Reader::new(value);
+    let content = reader.expect(tag::SEQUENCE)?;
+    reader.finish()?;
+    Items::checked(content)
+}
+
+/// One policy under which the certificate was issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyInformation<'a> {
+    /// The policy.
+    pub policy: Oid<'a>,
+    /// The DER of its qualifiers (`SEQUENCE OF PolicyQualifierInfo`), if there are any.
+    pub qualifiers: Option<&'a [u8]>,
+}
+
+impl<'a> Item<'a> for PolicyInformation<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, der::Error> {
+        let mut inner = reader.nested(tag::SEQUENCE)?;
+        let policy = inner.oid()?;
+        let qualifiers = if inner.is_empty() {
+            None
+        } else {
+            let element = inner.expect_element(tag::SEQUENCE)?;
+            if element.content.is_empty() {
+                return Err(der::Error::Default);
+            }
+            der::well_formed(element.encoding)?;
+            Some(element.encoding)
+        };
+        inner.finish()?;
+        Ok(Self { policy, qualifiers })
+    }
+}
+
+/// Two policies that the issuer takes as equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyMapping<'a> {
+    /// The issuer's policy.
+    pub issuer_domain: Oid<'a>,
+    /// The subject's policy.
+    pub subject_domain: Oid<'a>,
+}
+
+impl<'a> Item<'a> for PolicyMapping<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, der::Error> {
+        let mut inner = reader.nested(tag::SEQUENCE)?;
+        let mapping = Self { issuer_domain: inner.oid()?, subject_domain: inner.oid()? };
+        inner.finish()?;
+        Ok(mapping)
+    }
+}
+
+/// `PolicyConstraints`: counts of certificates that may still follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyConstraints {
+    /// After how many more certificates an acceptable policy is required.
+    pub require_explicit_policy: Option<u32>,
+    /// After how many more certificates policies are no longer mapped.
+    pub inhibit_policy_mapping: Option<u32>,
+}
+
+impl PolicyConstraints {
+    pub(crate) fn from_der(der: &[u8]) -> Result<Self, der::Error> {
+        let mut reader = Reader::new(der);
+        let mut inner = reader.nested(tag::SEQUENCE)?;
+        reader.finish()?;
+        let require_explicit_policy = inner.optional(tag::context(0))?.map(der::unsigned).transpose()?;
+        let inhibit_policy_mapping = inner.optional(tag::context(1))?.map(der::unsigned).transpose()?;
+        inner.finish()?;
+        if require_explicit_policy.is_none() && inhibit_policy_mapping.is_none() {
+            return Err(der::Error::Default);
+        }
+        Ok(Self { require_explicit_policy, inhibit_policy_mapping })
+    }
+}
