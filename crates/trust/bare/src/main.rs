@@ -1,0 +1,87 @@
+//! The trust core on a Cortex-M4 with nothing under it: no allocator, no operating system, no input or output.
+//!
+//! This program is linked, measured and looked at by `cargo xtask test bare`, never run. Its inputs and its
+//! cryptography are opaque to the optimiser, so that no path through the core can be left out.
+
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+use core::panic::PanicInfo;
+
+use medlock_trust::crypto::{PublicKey, Signature, SignatureAlgorithm, VerifyError};
+use medlock_trust::knowledge::Setting;
+use medlock_trust::list::{List, Pinned};
+use medlock_trust::path::AuthorityKind;
+use medlock_trust::status::{StatusList, Ticket};
+use medlock_trust::x509::Certificate;
+use medlock_trust::{
+    Anchor, Bond, Budget, Crypto, Interval, KeyId, Knowledge, Operation, Policy, Time, Verdict, authenticate, decide,
+};
+
+/// A provider whose answers nobody can foresee.
+struct Opaque;
+
+impl Crypto for Opaque {
+    fn verify(
+        &self,
+        algorithm: SignatureAlgorithm,
+        key: PublicKey<'_>,
+        message: &[&[u8]],
+        signature: Signature<'_>,
+    ) -> Result<(), VerifyError> {
+        black_box((algorithm, key, message, signature));
+        black_box(Err(VerifyError::Unsupported))
+    }
+
+    fn sha256(&self, message: &[&[u8]]) -> [u8; 32] {
+        black_box(message);
+        black_box([0; 32])
+    }
+}
+
+/// Bytes that came from outside, for all the optimiser knows.
+fn received() -> &'static [u8] {
+    static BYTES: [u8; 4] = [0; 4];
+    black_box(&BYTES)
+}
+
+/// Everything a device does: take up lists and status, authenticate a peer, decide.
+fn judge() -> Option<bool> {
+    let root = Certificate::from_der(received()).ok()?;
+    let maker = Anchor::for_everything(&root, AuthorityKind::Maker, &Opaque)?;
+    let held = List::verify_pinned(received(), &Pinned::Root(KeyId::from_bytes(black_box([0; 16]))), &Opaque).ok()?;
+    let list = List::verify_successor(received(), &held, &Opaque).ok()?;
+    let site = list.authorities().find_map(|authority| authority.anchor())?;
+    let status = StatusList::verify(received(), &list, &Opaque).ok()?;
+    let ticket = Ticket::verify(received(), &list, &Opaque).ok()?;
+    let policy = Policy::from_signed(received(), &list, &Opaque).unwrap_or_default();
+
+    let mut budget = Budget::default();
+    let peer = authenticate(&[received(), received()], &[maker, site], &mut budget, &Opaque).ok()?;
+
+    let time = Interval::since(Time::from_unix(black_box(0)));
+    let lists = [held, list];
+    let knowledge = Knowledge {
+        lists: &lists,
+        status: &[status],
+        ticket: Some(ticket),
+        ..Knowledge::nothing(time, black_box(Setting::Home))
+    };
+    let bond: Option<Bond> = black_box(None);
+    let verdict = decide(&peer, black_box(Operation::Treat), &knowledge, &policy, bond.as_ref());
+    Some(matches!(verdict, Verdict::Allow(_)))
+}
+
+// The entry point has to have this name for the linker script to find it.
+#[unsafe(no_mangle)]
+extern "C" fn _start() -> ! {
+    loop {
+        black_box(judge());
+    }
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    loop {}
+}
