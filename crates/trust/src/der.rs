@@ -300,8 +300,8 @@ impl<'a> Reader<'a> {
         if bits.unused == 0 { Ok(bits.bytes) } else { Err(Error::BitString) }
     }
 
-    /// A `Time` of RFC 5280 section 4.1.2.5: UTCTime through 2049 (`YYMMDDHHMMSSZ`), GeneralizedTime from 2050 on
-    /// (`YYYYMMDDHHMMSSZ`).
+    /// A `Time` of RFC 5280 section 4.1.2.5: UTCTime as `YYMMDDHHMMSSZ`, from 1950 to 2049, or GeneralizedTime as
+    /// `YYYYMMDDHHMMSSZ`. Authorities must write years before 2050 as UTCTime; readers must take either.
     ///
     /// # Errors
     /// [`Error::Time`], and as [`element`](Self::element).
@@ -315,11 +315,7 @@ impl<'a> Reader<'a> {
             }
             (tag::GENERALIZED_TIME, [y1, y2, y3, y4, rest @ ..]) => {
                 let century = u16::from(two_digits(*y1, *y2)?).saturating_mul(100);
-                let year = century.saturating_add(u16::from(two_digits(*y3, *y4)?));
-                if (1950..2050).contains(&year) {
-                    return Err(Error::Time);
-                }
-                rest_of_time(year, rest)
+                rest_of_time(century.saturating_add(u16::from(two_digits(*y3, *y4)?)), rest)
             }
             (tag::UTC_TIME | tag::GENERALIZED_TIME, _) => Err(Error::Time),
             (found, _) => Err(Error::Tag { expected: tag::UTC_TIME, found }),

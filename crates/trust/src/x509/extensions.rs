@@ -115,10 +115,8 @@ impl<'a> Extensions<'a> {
         } else if oid == ids::POLICY_MAPPINGS {
             self.policies.mappings = Some(PolicyExtensions::read_mappings(value)?);
         } else if oid == ids::POLICY_CONSTRAINTS {
-            always_critical(Field::PolicyConstraints)?;
             self.policies.constraints = Some(Field::PolicyConstraints.at(PolicyConstraints::from_der(value))?);
         } else if oid == ids::INHIBIT_ANY_POLICY {
-            always_critical(Field::InhibitAnyPolicy)?;
             self.policies.inhibit_any_policy = Some(Field::InhibitAnyPolicy.at(lone_unsigned(value))?);
         } else if oid == ids::CRL_DISTRIBUTION_POINTS && !critical {
             // Critical would mean: use it only after checking there. This crate has no I/O, so that is unknown to it.
