@@ -1,0 +1,496 @@
+//! Deterministic CBOR (RFC 8949 section 4.2.1): one value, one encoding.
+//!
+//! [`Reader`] is a thin layer over `minicbor`, which by itself accepts longer forms than needed (`18 01` for 1). It
+//! takes only: shortest integers and lengths, definite lengths, map keys that strictly ascend by their encoded bytes,
+//! `false`, `true` and `null` as the only simple values, no floating point, nesting up to [`MAX_DEPTH`], and nothing
+//! behind the end. [`Writer`] can write nothing else, except that its caller orders map keys.
+
+use crate::time::Time;
+use core::fmt;
+use minicbor::data::Type;
+use minicbor::decode::Decoder;
+use minicbor::encode::Write;
+
+/// The deepest nesting [`Reader::skip`] follows. Signed objects of Medlock nest three deep; the rest is room for later
+/// versions, and the bound keeps the stack of a small device safe.
+pub const MAX_DEPTH: u8 = 8;
+
+/// Why bytes are not the CBOR that was expected, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// Offset of the offending item in the bytes read.
+    pub position: usize,
+    /// What is wrong with it.
+    pub kind: ErrorKind,
+}
+
+/// What is wrong with an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The bytes end inside it.
+    EndOfInput,
+    /// It is of another type than expected, or of one that is not accepted at all.
+    WrongType,
+    /// Its value or length is written in more bytes than needed.
+    NotShortest,
+    /// Its length is indefinite.
+    Indefinite,
+    /// It is a map key that does not sort behind the one before.
+    NotAscending,
+    /// It is nested too deeply.
+    TooDeep,
+    /// Its value or length is outside what is accepted here.
+    OutOfRange,
+    /// There are bytes behind the end.
+    TrailingBytes,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            ErrorKind::EndOfInput => "the bytes end inside an item",
+            ErrorKind::WrongType => "an item of another type was expected",
+            ErrorKind::NotShortest => "a value or length is not in its shortest form",
+            ErrorKind::Indefinite => "an indefinite length",
+            ErrorKind::NotAscending => "map keys or sorted items do not strictly ascend",
+            ErrorKind::TooDeep => "items are nested too deeply",
+            ErrorKind::OutOfRange => "a value or length is out of range",
+            ErrorKind::TrailingBytes => "there are bytes behind the end",
+        };
+        write!(f, "CBOR, byte {}: {what}", self.position)
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Reads deterministic CBOR item by item.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    decoder: Decoder<'a>,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the first of `bytes`.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { decoder: Decoder::new(bytes) }
+    }
+
+    /// The offset of the next item.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.decoder.position()
+    }
+
+    /// An error of this kind at the next item.
+    #[must_use]
+    pub fn error(&self, kind: ErrorKind) -> Error {
+        Error { position: self.position(), kind }
+    }
+
+    /// Reads an unsigned integer.
+    ///
+    /// # Errors
+    /// If the next item is not one in its shortest form.
+    pub fn uint(&mut self) -> Result<u64, Error> {
+        let start = self.position();
+        let value = self.decoder.u64().map_err(|error| decode_error(start, &error))?;
+        self.expect_shortest(start, value, 0)?;
+        Ok(value)
+    }
+
+    /// Reads an unsigned integer that is at most `most`.
+    ///
+    /// # Errors
+    /// As [`Reader::uint`], or if it is larger.
+    pub fn uint_up_to(&mut self, most: u64) -> Result<u64, Error> {
+        let position = self.position();
+        let value = self.uint()?;
+        if value > most { Err(Error { position, kind: ErrorKind::OutOfRange }) } else { Ok(value) }
+    }
+
+    /// Reads an unsigned integer of one byte's range.
+    ///
+    /// # Errors
+    /// As [`Reader::uint_up_to`].
+    pub fn byte(&mut self) -> Result<u8, Error> {
+        let position = self.position();
+        u8::try_from(self.uint()?).map_err(|_| Error { position, kind: ErrorKind::OutOfRange })
+    }
+
+    /// Reads a signed integer.
+    ///
+    /// # Errors
+    /// If the next item is not one in its shortest form, or does not fit.
+    pub fn int(&mut self) -> Result<i64, Error> {
+        let start = self.position();
+        let value = self.decoder.i64().map_err(|error| decode_error(start, &error))?;
+        // Major type 1 carries -1 - n, which is the bitwise complement.
+        let argument = if value < 0 { !value } else { value };
+        self.expect_shortest(start, argument.unsigned_abs(), 0)?;
+        Ok(value)
+    }
+
+    /// Reads a time: seconds since 1970, up to the year 9999.
+    ///
+    /// # Errors
+    /// As [`Reader::uint_up_to`].
+    pub fn time(&mut self) -> Result<Time, Error> {
+        let position = self.position();
+        let seconds = i64::try_from(self.uint()?).map_err(|_| Error { position, kind: ErrorKind::OutOfRange })?;
+        if seconds > Time::NEVER.unix() {
+            return Err(Error { position, kind: ErrorKind::OutOfRange });
+        }
+        Ok(Time::from_unix(seconds))
+    }
+
+    /// Reads a byte string.
+    ///
+    /// # Errors
+    /// If the next item is not one of definite length in its shortest form.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Error> {
+        let start = self.position();
+        self.expect_definite(start, Type::BytesIndef)?;
+        let bytes = self.decoder.bytes().map_err(|error| decode_error(start, &error))?;
+        self.expect_shortest(start, length(bytes), bytes.len())?;
+        Ok(bytes)
+    }
+
+    /// Reads a byte string of `N` bytes.
+    ///
+    /// # Errors
+    /// As [`Reader::bytes`], or if its length is another.
+    pub fn fixed<const N: usize>(&mut self) -> Result<&'a [u8; N], Error> {
+        let position = self.position();
+        self.bytes()?.try_into().map_err(|_| Error { position, kind: ErrorKind::OutOfRange })
+    }
+
+    /// Reads a text string of 1 to `most` bytes, in UTF-8.
+    ///
+    /// # Errors
+    /// If the next item is not one of definite length in its shortest form, or is empty or too long.
+    pub fn text(&mut self, most: usize) -> Result<&'a str, Error> {
+        let start = self.position();
+        self.expect_definite(start, Type::StringIndef)?;
+        let text = self.decoder.str().map_err(|error| decode_error(start, &error))?;
+        self.expect_shortest(start, length(text.as_bytes()), text.len())?;
+        if text.is_empty() || text.len() > most {
+            return Err(Error { position: start, kind: ErrorKind::OutOfRange });
+        }
+        Ok(text)
+    }
+
+    /// Reads the head of an array and returns how many items follow.
+    ///
+    /// # Errors
+    /// If the next item is not one of definite length in its shortest form, or has more than `most` items.
+    pub fn array(&mut self, most: u64) -> Result<u64, Error> {
+        let start = self.position();
+        let count = self.decoder.array().map_err(|error| decode_error(start, &error))?;
+        self.counted(start, count, most)
+    }
+
+    /// Reads the head of an array of exactly `count` items.
+    ///
+    /// # Errors
+    /// As [`Reader::array`], or if it has fewer.
+    pub fn array_of(&mut self, count: u64) -> Result<(), Error> {
+        let position = self.position();
+        if self.array(count)? == count { Ok(()) } else { Err(Error { position, kind: ErrorKind::OutOfRange }) }
+    }
+
+    /// Reads the head of a map and returns how many pairs follow. The caller checks the order of keys.
+    ///
+    /// # Errors
+    /// If the next item is not one of definite length in its shortest form, or has more than `most` pairs.
+    pub fn map(&mut self, most: u64) -> Result<u64, Error> {
+        let start = self.position();
+        let count = self.decoder.map().map_err(|error| decode_error(start, &error))?;
+        self.counted(start, count, most)
+    }
+
+    /// Reads the tag `number`.
+    ///
+    /// # Errors
+    /// If the next item is not that tag in its shortest form.
+    pub fn tag(&mut self, number: u64) -> Result<(), Error> {
+        let start = self.position();
+        let tag = self.decoder.tag().map_err(|error| decode_error(start, &error))?;
+        self.expect_shortest(start, tag.as_u64(), 0)?;
+        if tag.as_u64() == number { Ok(()) } else { Err(Error { position: start, kind: ErrorKind::OutOfRange }) }
+    }
+
+    /// Reads `null` if that comes next, and says whether it did.
+    ///
+    /// # Errors
+    /// If the bytes have ended.
+    pub fn null(&mut self) -> Result<bool, Error> {
+        let start = self.position();
+        let next = self.decoder.datatype().map_err(|error| decode_error(start, &error))?;
+        if next == Type::Null {
+            self.decoder.null().map_err(|error| decode_error(start, &error))?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Reads any item with all it contains, and returns its encoding.
+    ///
+    /// # Errors
+    /// If it is not deterministic CBOR, or nested deeper than [`MAX_DEPTH`].
+    pub fn skip(&mut self) -> Result<&'a [u8], Error> {
+        let start = self.position();
+        self.skip_nested(MAX_DEPTH)?;
+        Ok(self.decoder.input().get(start..self.position()).unwrap_or_default())
+    }
+
+    /// Ends reading.
+    ///
+    /// # Errors
+    /// If there are bytes left.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.position() == self.decoder.input().len() { Ok(()) } else { Err(self.error(ErrorKind::TrailingBytes)) }
+    }
+
+    fn skip_nested(&mut self, depth: u8) -> Result<(), Error> {
+        let start = self.position();
+        let deeper = depth.checked_sub(1).ok_or(Error { position: start, kind: ErrorKind::TooDeep })?;
+        let next = self.decoder.datatype().map_err(|error| decode_error(start, &error))?;
+        match next {
+            Type::U8 | Type::U16 | Type::U32 | Type::U64 => self.uint().map(drop),
+            Type::I8 | Type::I16 | Type::I32 | Type::I64 => self.int().map(drop),
+            Type::Bool => self.decoder.bool().map(drop).map_err(|error| decode_error(start, &error)),
+            Type::Null => self.decoder.null().map_err(|error| decode_error(start, &error)),
+            Type::Bytes => self.bytes().map(drop),
+            Type::String => {
+                let text = self.decoder.str().map_err(|error| decode_error(start, &error))?;
+                self.expect_shortest(start, length(text.as_bytes()), text.len())
+            }
+            Type::Array => {
+                let count = self.array(u64::MAX)?;
+                (0..count).try_for_each(|_| self.skip_nested(deeper))
+            }
+            Type::Map => self.skip_map(deeper),
+            Type::Tag => {
+                let tag = self.decoder.tag().map_err(|error| decode_error(start, &error))?;
+                self.expect_shortest(start, tag.as_u64(), 0)?;
+                self.skip_nested(deeper)
+            }
+            Type::BytesIndef | Type::StringIndef | Type::ArrayIndef | Type::MapIndef | Type::Break => {
+                Err(Error { position: start, kind: ErrorKind::Indefinite })
+            }
+            // Type::Int is a negative integer below the range of i64.
+            Type::Int | Type::F16 | Type::F32 | Type::F64 | Type::Simple | Type::Undefined | Type::Unknown(_) => {
+                Err(Error { position: start, kind: ErrorKind::WrongType })
+            }
+        }
+    }
+
+    fn skip_map(&mut self, depth: u8) -> Result<(), Error> {
+        let count = self.map(u64::MAX)?;
+        let mut last: Option<&'a [u8]> = None;
+        for _ in 0..count {
+            let start = self.position();
+            self.skip_nested(depth)?;
+            let key = self.decoder.input().get(start..self.position()).unwrap_or_default();
+            if last.is_some_and(|last| last >= key) {
+                return Err(Error { position: start, kind: ErrorKind::NotAscending });
+            }
+            last = Some(key);
+            self.skip_nested(depth)?;
+        }
+        Ok(())
+    }
+
+    fn expect_definite(&self, start: usize, indefinite: Type) -> Result<(), Error> {
+        match self.decoder.datatype() {
+            Ok(next) if next == indefinite => Err(Error { position: start, kind: ErrorKind::Indefinite }),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Checks that what was read since `start` is the shortest head for `argument`, and `content` bytes.
+    fn expect_shortest(&self, start: usize, argument: u64, content: usize) -> Result<(), Error> {
+        let shortest = Head::length_of(argument).saturating_add(content);
+        if self.position().saturating_sub(start) == shortest {
+            Ok(())
+        } else {
+            Err(Error { position: start, kind: ErrorKind::NotShortest })
+        }
+    }
+
+    fn counted(&self, start: usize, count: Option<u64>, most: u64) -> Result<u64, Error> {
+        let count = count.ok_or(Error { position: start, kind: ErrorKind::Indefinite })?;
+        self.expect_shortest(start, count, 0)?;
+        if count > most { Err(Error { position: start, kind: ErrorKind::OutOfRange }) } else { Ok(count) }
+    }
+}
+
+fn decode_error(position: usize, error: &minicbor::decode::Error) -> Error {
+    let kind = if error.is_end_of_input() { ErrorKind::EndOfInput } else { ErrorKind::WrongType };
+    Error { position, kind }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// The first bytes of an item: its major type and argument, in the shortest form (RFC 8949 section 3).
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    bytes: [u8; 9],
+    length: u8,
+}
+
+impl Head {
+    /// The head of an unsigned integer.
+    #[must_use]
+    pub fn uint(value: u64) -> Self {
+        Self::new(0, value)
+    }
+
+    /// The head of a byte string of this length.
+    #[must_use]
+    pub fn bytes(bytes: &[u8]) -> Self {
+        Self::new(2, length(bytes))
+    }
+
+    /// The head's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+
+    fn new(major_type: u8, argument: u64) -> Self {
+        let mut bytes = [0; 9];
+        let (additional, size) = match argument {
+            0..=23 => (argument.to_be_bytes()[7], 0),
+            24..=0xff => (24, 1),
+            0x100..=0xffff => (25, 2),
+            0x1_0000..=0xffff_ffff => (26, 4),
+            _ => (27, 8),
+        };
+        let [first, rest @ ..] = &mut bytes;
+        *first = (major_type << 5) | additional;
+        let argument = argument.to_be_bytes();
+        let significant = argument.iter().rev().take(size).rev();
+        rest.iter_mut().zip(significant).for_each(|(to, from)| *to = *from);
+        Self { bytes, length: u8::try_from(size).unwrap_or(8).saturating_add(1) }
+    }
+
+    fn length_of(argument: u64) -> usize {
+        match argument {
+            0..=23 => 1,
+            24..=0xff => 2,
+            0x100..=0xffff => 3,
+            0x1_0000..=0xffff_ffff => 5,
+            _ => 9,
+        }
+    }
+}
+
+/// Writes deterministic CBOR item by item.
+#[derive(Debug)]
+pub struct Writer<W> {
+    out: W,
+}
+
+impl<W: Write> Writer<W> {
+    /// Writes to `out`.
+    pub const fn new(out: W) -> Self {
+        Self { out }
+    }
+
+    /// Writes an unsigned integer.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn uint(&mut self, value: u64) -> Result<&mut Self, W::Error> {
+        self.head(0, value)
+    }
+
+    /// Writes a signed integer.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn int(&mut self, value: i64) -> Result<&mut Self, W::Error> {
+        if value < 0 { self.head(1, (!value).unsigned_abs()) } else { self.head(0, value.unsigned_abs()) }
+    }
+
+    /// Writes a time as seconds since 1970; what is outside 1970 to 9999 becomes the nearest that is inside.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn time(&mut self, time: Time) -> Result<&mut Self, W::Error> {
+        self.uint(time.unix().clamp(0, Time::NEVER.unix()).unsigned_abs())
+    }
+
+    /// Writes a byte string.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<&mut Self, W::Error> {
+        self.head(2, length(bytes))?.raw(bytes)
+    }
+
+    /// Writes the head of a byte string; its `count` bytes are to follow.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn bytes_head(&mut self, count: usize) -> Result<&mut Self, W::Error> {
+        self.head(2, u64::try_from(count).unwrap_or(u64::MAX))
+    }
+
+    /// Writes a text string.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn text(&mut self, text: &str) -> Result<&mut Self, W::Error> {
+        self.head(3, length(text.as_bytes()))?.raw(text.as_bytes())
+    }
+
+    /// Writes the head of an array; its items are to follow.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn array(&mut self, count: u64) -> Result<&mut Self, W::Error> {
+        self.head(4, count)
+    }
+
+    /// Writes the head of a map; its pairs are to follow, keys ascending by their encoding.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn map(&mut self, count: u64) -> Result<&mut Self, W::Error> {
+        self.head(5, count)
+    }
+
+    /// Writes a tag; its content is to follow.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn tag(&mut self, number: u64) -> Result<&mut Self, W::Error> {
+        self.head(6, number)
+    }
+
+    /// Writes `null`.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn null(&mut self) -> Result<&mut Self, W::Error> {
+        self.raw(&[0xf6])
+    }
+
+    /// Writes bytes that are items already.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn raw(&mut self, items: &[u8]) -> Result<&mut Self, W::Error> {
+        self.out.write_all(items)?;
+        Ok(self)
+    }
+
+    fn head(&mut self, major_type: u8, argument: u64) -> Result<&mut Self, W::Error> {
+        self.raw(Head::new(major_type, argument).as_bytes())
+    }
+}

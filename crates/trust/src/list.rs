@@ -1,0 +1,388 @@
+//! Trust lists and site lists: which authorities may vouch for which devices, and who serves the status of them.
+//!
+//! One form for both. An *alliance*'s trust list is signed by t of its n members; a *site*'s list by the site alone,
+//! 1 of 1. The wire format is in `docs/trust-objects.md`. A list is believed in one of two ways: the first because the
+//! judge was told whose it is ([`List::verify_pinned`]), each later one because it succeeds the one held
+//! ([`List::verify_successor`]).
+
+mod accept;
+mod entry;
+
+pub use accept::{Pinned, Refused, Signers};
+pub use entry::{Authority, AuthorityState, Member, Purpose, Purposes, Service};
+
+use crate::cbor::{self, ErrorKind, Reader, Writer};
+use crate::cose;
+use crate::id::KeyId;
+use crate::time::Time;
+use core::fmt;
+use entry::Entry;
+use minicbor::encode::Write;
+
+/// The most members of a list. A quorum of independent organisations that meet; also the most signatures one set makes
+/// a verifier check (16 of P-256 take about 3 ms on a small server core, 1.5 s on a 64 MHz microcontroller).
+pub const MAX_MEMBERS: usize = 16;
+/// The most authorities of a list: makers of one alliance, or roots of one site and the makers it admits. 64 fit into
+/// one index of 256 bytes on the stack; larger alliances publish several lists.
+pub const MAX_AUTHORITIES: usize = 64;
+/// The most service keys of a list: status, policy, routes and time, for a few authorities, old and new.
+pub const MAX_SERVICES: usize = 32;
+/// The longest name of a list, a member or an authority, in bytes (as `ub-organization-name` of RFC 5280).
+pub const MAX_NAME: usize = 64;
+/// The longest public key, in bytes of `SubjectPublicKeyInfo`: RSA with 4,096 bits takes 550.
+pub const MAX_SPKI: usize = 600;
+/// The longest subject name of an authority, in bytes of DER.
+pub const MAX_SUBJECT: usize = 512;
+/// The most device types that are listed for one authority, instead of all.
+pub const MAX_DEVICE_TYPES: usize = 64;
+/// The longest list, in bytes: all counts above at their bounds, with P-256 keys, take about 60,000.
+pub const MAX_LENGTH: usize = 128 * 1024;
+
+const FORM: u64 = 1;
+
+/// Whose list it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ListKind {
+    /// A trust list of several organisations.
+    Alliance,
+    /// The list of one site.
+    Site,
+}
+
+impl ListKind {
+    /// Its stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alliance => "alliance",
+            Self::Site => "site",
+        }
+    }
+
+    const fn number(self) -> u64 {
+        match self {
+            Self::Alliance => 0,
+            Self::Site => 1,
+        }
+    }
+
+    const fn from_number(number: u64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Alliance),
+            1 => Some(Self::Site),
+            _ => None,
+        }
+    }
+}
+
+/// Who a list is, and which of its versions: the fields before the entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heading<'a> {
+    /// Whose list it is.
+    pub kind: ListKind,
+    /// The name of the alliance or site. Versions of one list have one name.
+    pub name: &'a str,
+    /// Which version: grows with each.
+    pub version: u64,
+    /// Which recovery: grows by one when the members mend a poisoned version number.
+    pub recovery_epoch: u64,
+    /// When this version was made.
+    pub issued: Time,
+    /// When the next version is to be expected at the latest; afterwards what the list says counts as old.
+    pub next: Time,
+    /// How many members must sign.
+    pub threshold: u8,
+}
+
+/// A list that was verified: a view of its bytes.
+#[derive(Clone, Debug)]
+pub struct List<'a> {
+    heading: Heading<'a>,
+    payload: &'a [u8],
+    members: Section<'a>,
+    services: Section<'a>,
+    authorities: Section<'a>,
+    /// Where each authority starts in its section, in order of keys: what makes [`List::authority`] a binary search.
+    index: [u32; MAX_AUTHORITIES],
+}
+
+impl<'a> List<'a> {
+    /// Opens bytes that this program has verified before and kept where nobody else writes, without checking signatures
+    /// again.
+    ///
+    /// # Errors
+    /// If they are not a list.
+    pub fn danger_open(bytes: &'a [u8]) -> Result<Self, Error> {
+        Ok(Self::read(bytes)?.1)
+    }
+
+    /// Whose list it is, and which version.
+    #[must_use]
+    pub const fn heading(&self) -> &Heading<'a> {
+        &self.heading
+    }
+
+    /// The members, ascending by key.
+    pub fn members(&self) -> impl Iterator<Item = Member<'a>> + use<'a> {
+        self.members.entries()
+    }
+
+    /// The authorities, ascending by key.
+    pub fn authorities(&self) -> impl Iterator<Item = Authority<'a>> + use<'a> {
+        self.authorities.entries()
+    }
+
+    /// The service keys, ascending by key.
+    pub fn services(&self) -> impl Iterator<Item = Service<'a>> + use<'a> {
+        self.services.entries()
+    }
+
+    /// The member with this key.
+    #[must_use]
+    pub fn member(&self, key: KeyId) -> Option<Member<'a>> {
+        self.members().find(|member| member.key == key)
+    }
+
+    /// The authority with this key, in time logarithmic in their number.
+    #[must_use]
+    pub fn authority(&self, key: KeyId) -> Option<Authority<'a>> {
+        let index = self.index.get(..self.authorities.count)?;
+        let entry = |start: &u32| Reader::new(self.authorities.bytes.get(usize::try_from(*start).ok()?..)?).into();
+        let at = index
+            .binary_search_by(|start| {
+                let entry: Option<Reader<'a>> = entry(start);
+                entry.and_then(|mut reader| entry::key_of(&mut reader).ok()).cmp(&Some(key))
+            })
+            .ok()?;
+        Authority::read(&mut entry(index.get(at)?)?).ok()
+    }
+
+    /// The service with the key whose identifier begins with `key`, for one purpose; `None` if none or several do.
+    #[must_use]
+    pub fn service(&self, purpose: Purpose, key: &[u8]) -> Option<Service<'a>> {
+        let fits = |service: &Service<'a>| {
+            !key.is_empty() && service.key.as_bytes().starts_with(key) && service.purposes.contains(purpose)
+        };
+        let mut fitting = self.services().filter(fits);
+        let first = fitting.next();
+        if fitting.next().is_some() { None } else { first }
+    }
+
+    /// What the members signed.
+    #[must_use]
+    pub const fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// Reads the list without believing it.
+    fn read(bytes: &'a [u8]) -> Result<(cose::Sign<'a>, Self), Error> {
+        if bytes.len() > MAX_LENGTH {
+            return Err(Error::TooLong(bytes.len()));
+        }
+        let signed = cose::Sign::read(bytes, cose::ContentType::LIST)?;
+        Ok((signed, Self::read_payload(signed.payload())?))
+    }
+
+    fn read_payload(payload: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(payload);
+        reader.array_of(11)?;
+        if reader.uint()? != FORM {
+            return Err(Error::Form);
+        }
+        let position = reader.error(ErrorKind::OutOfRange);
+        let kind = ListKind::from_number(reader.uint()?).ok_or(position)?;
+        let name = reader.text(MAX_NAME)?;
+        let version = reader.uint()?;
+        let recovery_epoch = reader.uint()?;
+        let (issued, next) = (reader.time()?, reader.time()?);
+        let threshold = reader.byte()?;
+        let mut unused = [0; 0];
+        let mut index = [0; MAX_AUTHORITIES];
+        let members = Section::read::<Member<'a>>(&mut reader, payload, MAX_MEMBERS, &mut unused)?;
+        let authorities = Section::read::<Authority<'a>>(&mut reader, payload, MAX_AUTHORITIES, &mut index)?;
+        let services = Section::read::<Service<'a>>(&mut reader, payload, MAX_SERVICES, &mut unused)?;
+        reader.finish()?;
+        if threshold == 0 || usize::from(threshold) > members.count {
+            return Err(Error::Threshold);
+        }
+        if next < issued {
+            return Err(Error::Times);
+        }
+        let heading = Heading { kind, name, version, recovery_epoch, issued, next, threshold };
+        Ok(Self { heading, payload, members, services, authorities, index })
+    }
+}
+
+/// An array of entries, ascending by key, inside a payload.
+#[derive(Clone, Copy, Debug)]
+struct Section<'a> {
+    bytes: &'a [u8],
+    count: usize,
+}
+
+impl<'a> Section<'a> {
+    /// Reads and checks a section, and notes in `index`, as far as it reaches, where each entry starts.
+    fn read<E: Entry<'a>>(
+        reader: &mut Reader<'a>,
+        payload: &'a [u8],
+        most: usize,
+        index: &mut [u32],
+    ) -> Result<Self, cbor::Error> {
+        let count = reader.array(most as u64)?;
+        let start = reader.position();
+        let mut last = None;
+        let mut index = index.iter_mut();
+        for _ in 0..count {
+            let error = reader.error(ErrorKind::NotAscending);
+            if let (Some(slot), Ok(offset)) = (index.next(), u32::try_from(reader.position().saturating_sub(start))) {
+                *slot = offset;
+            }
+            let key = Some(E::read(reader)?.key());
+            if last >= key {
+                return Err(error);
+            }
+            last = key;
+        }
+        let bytes = payload.get(start..reader.position()).unwrap_or_default();
+        Ok(Self { bytes, count: usize::try_from(count).unwrap_or(0) })
+    }
+
+    fn entries<E: Entry<'a>>(&self) -> impl Iterator<Item = E> + use<'a, E> {
+        let mut reader = Reader::new(self.bytes);
+        (0..self.count).map_while(move |_| E::read(&mut reader).ok())
+    }
+}
+
+/// What a list is to say: the input of its encoder.
+#[derive(Clone, Copy, Debug)]
+pub struct Content<'a> {
+    /// Whose list it is, and which version.
+    pub heading: Heading<'a>,
+    /// The members, in any order.
+    pub members: &'a [Member<'a>],
+    /// The authorities, in any order.
+    pub authorities: &'a [Authority<'a>],
+    /// The service keys, in any order.
+    pub services: &'a [Service<'a>],
+}
+
+impl Content<'_> {
+    /// Writes the payload of the list; [`cose::sign`] with [`cose::ContentType::LIST`] makes the list of it.
+    ///
+    /// The caller answers for each key's identifier being that of its public key: verifiers check it.
+    ///
+    /// # Errors
+    /// If `out` fails, or if no verifier would accept such a list.
+    pub fn encode<W: Write>(&self, out: W) -> Result<(), EncodeError<W::Error>> {
+        let heading = &self.heading;
+        if heading.threshold == 0 || usize::from(heading.threshold) > self.members.len() {
+            return Err(EncodeError::Content(Error::Threshold));
+        }
+        if heading.next < heading.issued || heading.issued < Time::from_unix(0) || heading.next > Time::NEVER {
+            return Err(EncodeError::Content(Error::Times));
+        }
+        if heading.name.is_empty() || heading.name.len() > MAX_NAME {
+            return Err(EncodeError::Content(Error::Entry));
+        }
+        let mut writer = Writer::new(out);
+        writer
+            .array(11)
+            .and_then(|w| w.uint(FORM)?.uint(heading.kind.number())?.text(heading.name)?.uint(heading.version))
+            .and_then(|w| w.uint(heading.recovery_epoch)?.time(heading.issued)?.time(heading.next))
+            .and_then(|w| w.uint(u64::from(heading.threshold)).map(drop))
+            .map_err(EncodeError::Write)?;
+        write_section(&mut writer, self.members, MAX_MEMBERS)?;
+        write_section(&mut writer, self.authorities, MAX_AUTHORITIES)?;
+        write_section(&mut writer, self.services, MAX_SERVICES)
+    }
+}
+
+/// Writes entries in order of their keys. Selection in order needs no heap; there are at most 64.
+fn write_section<'a, W: Write, E: Entry<'a>>(
+    writer: &mut Writer<W>,
+    entries: &[E],
+    most: usize,
+) -> Result<(), EncodeError<W::Error>> {
+    if entries.len() > most || !entries.iter().all(Entry::is_acceptable) {
+        return Err(EncodeError::Content(Error::Entry));
+    }
+    writer.array(entries.len() as u64).map_err(EncodeError::Write)?;
+    let mut last = None;
+    for _ in entries {
+        let next = entries.iter().filter(|entry| Some(entry.key()) > last).min_by_key(|entry| entry.key());
+        let next = next.ok_or(EncodeError::Content(Error::Entry))?;
+        next.write(writer).map_err(EncodeError::Write)?;
+        last = Some(next.key());
+    }
+    Ok(())
+}
+
+/// Why bytes are not a list, or a content cannot be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// They are not a signed object of the right form.
+    Cose(cose::Error),
+    /// They are more than [`MAX_LENGTH`].
+    TooLong(usize),
+    /// The form is of another version than this program reads.
+    Form,
+    /// The threshold is not between 1 and the number of members.
+    Threshold,
+    /// The list is to be replaced before it was made, or a time is outside 1970 to 9999.
+    Times,
+    /// There are too many entries, two with one key, or one with a field out of bounds.
+    Entry,
+    /// The identifier of this key is not that of the public key beside it, or the public key cannot be read.
+    Key(KeyId),
+}
+
+impl From<cose::Error> for Error {
+    fn from(error: cose::Error) -> Self {
+        Self::Cose(error)
+    }
+}
+
+impl From<cbor::Error> for Error {
+    fn from(error: cbor::Error) -> Self {
+        Self::Cose(error.into())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cose(error) => error.fmt(f),
+            Self::TooLong(length) => write!(f, "{length} bytes are more than a list has ({MAX_LENGTH})"),
+            Self::Form => f.write_str("the list is of a form this program does not read; update it"),
+            Self::Threshold => f.write_str("the threshold is not between 1 and the number of members"),
+            Self::Times => f.write_str("the time of the next version is before that of this one, or out of range"),
+            Self::Entry => f.write_str("too many entries, two with one key, or a field out of bounds"),
+            Self::Key(key) => write!(f, "the public key listed as {key} cannot be read or has another identifier"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Why an object was not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncodeError<W> {
+    /// The output failed.
+    Write(W),
+    /// No verifier would accept it.
+    Content(Error),
+}
+
+impl<W: fmt::Display> fmt::Display for EncodeError<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(error) => write!(f, "the list could not be written: {error}"),
+            Self::Content(error) => write!(f, "the list would not be accepted: {error}"),
+        }
+    }
+}
+
+impl<W: core::error::Error> core::error::Error for EncodeError<W> {}
+
+#[cfg(test)]
+mod tests;

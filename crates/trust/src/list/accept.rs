@@ -1,0 +1,233 @@
+//! When a list is believed: the first time, and each time after.
+
+use super::{Authority, AuthorityState, Error, List, MAX_MEMBERS, entry};
+use crate::cose;
+use crate::crypto::Crypto;
+use crate::id::KeyId;
+use crate::time::Time;
+use core::fmt;
+
+/// What a judge was told of a list before it saw the first one.
+#[derive(Clone, Copy, Debug)]
+pub enum Pinned<'a> {
+    /// The key of the site's root: the one member that signs.
+    Root(KeyId),
+    /// The keys of an alliance's members, and how many of them must have signed.
+    Members {
+        /// Their keys.
+        keys: &'a [KeyId],
+        /// How many must have signed; never less than one.
+        threshold: u8,
+    },
+}
+
+/// Why a list is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is not a list.
+    Malformed(Error),
+    /// A signature under it is wrong.
+    Signature {
+        /// The key that is to have made it.
+        key: KeyId,
+        /// What is wrong.
+        error: cose::Error,
+    },
+    /// Too few of those who must have signed did.
+    TooFewSignatures {
+        /// How many of them did.
+        have: u8,
+        /// How many must.
+        need: u8,
+        /// Whose signatures are counted.
+        signers: Signers,
+    },
+    /// It is another list than the one held: of another kind or name.
+    OtherList,
+    /// It is not newer than the one held.
+    NotNewer {
+        /// Version of the list held.
+        held: u64,
+        /// Version of the list given.
+        given: u64,
+    },
+    /// Its recovery epoch is not that of the list held or the one after it.
+    RecoveryEpoch {
+        /// Epoch of the list held.
+        held: u64,
+        /// Epoch of the list given.
+        given: u64,
+    },
+    /// It was issued before the list held.
+    IssuedEarlier {
+        /// When the list held was issued.
+        held: Time,
+        /// When the list given was issued.
+        given: Time,
+    },
+    /// An authority that the list held calls compromised is missing or in better standing.
+    CompromiseForgotten(KeyId),
+}
+
+/// Whose signatures are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signers {
+    /// The keys the judge was told of.
+    Pinned,
+    /// The members of the list held.
+    Held,
+    /// The members the list itself names.
+    Own,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => error.fmt(f),
+            Self::Signature { key, error } => write!(f, "the signature of {key}: {error}"),
+            Self::TooFewSignatures { have, need, signers } => {
+                let whose = match signers {
+                    Signers::Pinned => "pinned members",
+                    Signers::Held => "members of the list held",
+                    Signers::Own => "members it names",
+                };
+                write!(f, "{have} of the {whose} signed the list, {need} must")
+            }
+            Self::OtherList => f.write_str("it is the list of another alliance or site than the one held"),
+            Self::NotNewer { held, given } => {
+                write!(f, "version {given} is not newer than version {held}, which is held")
+            }
+            Self::RecoveryEpoch { held, given } => {
+                write!(f, "recovery epoch {given} does not follow {held}; fetch the lists between")
+            }
+            Self::IssuedEarlier { held, given } => write!(f, "issued {given}, before the list held ({held})"),
+            Self::CompromiseForgotten(key) => write!(f, "authority {key} was compromised and must stay so"),
+        }
+    }
+}
+
+impl core::error::Error for Refused {}
+
+impl<'a> List<'a> {
+    /// Believes a first list because the judge was told whose it is.
+    ///
+    /// # Errors
+    /// [`Refused`] when enough of the pinned keys have not signed, or enough of its own members, or anything is wrong.
+    pub fn verify_pinned(bytes: &'a [u8], pinned: &Pinned<'_>, crypto: &impl Crypto) -> Result<Self, Refused> {
+        let (signed, list) = Self::read(bytes)?;
+        let signers = list.signed_by(&signed, crypto)?;
+        list.check_keys(crypto)?;
+        let (pinned_count, need) = match pinned {
+            Pinned::Root(root) => (signers.count(|key| key == *root), 1),
+            Pinned::Members { keys, threshold } => (signers.count(|key| keys.contains(&key)), (*threshold).max(1)),
+        };
+        enough(pinned_count, need, Signers::Pinned)?;
+        enough(signers.count(|key| list.member(key).is_some()), list.heading.threshold, Signers::Own)?;
+        Ok(list)
+    }
+
+    /// Believes a later version of the list held (invariant I4).
+    ///
+    /// It must be newer: a higher version in the same recovery epoch, or the next recovery epoch. Enough members of the
+    /// list held must have signed, and enough of its own. What is compromised stays so, and it was not issued earlier,
+    /// both except in a recovery, whose purpose is to take back a poisoned version.
+    ///
+    /// # Errors
+    /// [`Refused`]. A judge that missed versions whose members changed in between gives the kept versions in order.
+    pub fn verify_successor(bytes: &'a [u8], held: &List<'_>, crypto: &impl Crypto) -> Result<Self, Refused> {
+        let (signed, list) = Self::read(bytes)?;
+        list.check_order(held)?;
+        let signers = Signed::of(&signed, crypto, |key| list.spki_of(key).or_else(|| held.spki_of(key)))?;
+        list.check_keys(crypto)?;
+        enough(signers.count(|key| held.member(key).is_some()), held.heading.threshold, Signers::Held)?;
+        enough(signers.count(|key| list.member(key).is_some()), list.heading.threshold, Signers::Own)?;
+        Ok(list)
+    }
+
+    fn check_order(&self, held: &List<'_>) -> Result<(), Refused> {
+        let (new, old) = (&self.heading, &held.heading);
+        if new.kind != old.kind || new.name != old.name {
+            return Err(Refused::OtherList);
+        }
+        if new.recovery_epoch == old.recovery_epoch {
+            if new.version <= old.version {
+                return Err(Refused::NotNewer { held: old.version, given: new.version });
+            }
+            if new.issued < old.issued {
+                return Err(Refused::IssuedEarlier { held: old.issued, given: new.issued });
+            }
+            return self.check_compromised_stay(held);
+        }
+        // One step at a time, so that the epoch itself cannot be used up by a poisoned list.
+        if old.recovery_epoch.checked_add(1) == Some(new.recovery_epoch) {
+            Ok(())
+        } else {
+            Err(Refused::RecoveryEpoch { held: old.recovery_epoch, given: new.recovery_epoch })
+        }
+    }
+
+    fn check_compromised_stay(&self, held: &List<'_>) -> Result<(), Refused> {
+        let compromised = |authority: &Authority<'_>| authority.state == AuthorityState::Compromised;
+        let forgotten = held
+            .authorities()
+            .filter(compromised)
+            .find(|old| !self.authority(old.key).is_some_and(|new| compromised(&new)));
+        forgotten.map_or(Ok(()), |old| Err(Refused::CompromiseForgotten(old.key)))
+    }
+
+    /// Checks that every key in the list is the one its identifier names, so that later look-ups need no hash.
+    fn check_keys(&self, crypto: &impl Crypto) -> Result<(), Error> {
+        self.members().try_for_each(|member| entry::public_key(member.key, member.spki, crypto).map(drop))?;
+        self.authorities()
+            .try_for_each(|authority| entry::public_key(authority.key, authority.spki, crypto).map(drop))?;
+        self.services().try_for_each(|service| entry::public_key(service.key, service.spki, crypto).map(drop))
+    }
+
+    fn signed_by(&self, signed: &cose::Sign<'_>, crypto: &impl Crypto) -> Result<Signed, Refused> {
+        Signed::of(signed, crypto, |key| self.spki_of(key))
+    }
+
+    fn spki_of(&self, key: KeyId) -> Option<&'a [u8]> {
+        self.member(key).map(|member| member.spki)
+    }
+}
+
+fn enough(have: u8, need: u8, signers: Signers) -> Result<(), Refused> {
+    if have >= need { Ok(()) } else { Err(Refused::TooFewSignatures { have, need, signers }) }
+}
+
+/// The distinct keys whose signatures were checked and right.
+struct Signed {
+    keys: [Option<KeyId>; MAX_MEMBERS * 2],
+}
+
+impl Signed {
+    /// Checks the signatures of all signers whose key is known; the others count for nothing. One wrong signature
+    /// refuses the whole, so that every copy of a list that is believed is believed by all.
+    fn of<'k>(
+        signed: &cose::Sign<'_>,
+        crypto: &impl Crypto,
+        spki_of: impl Fn(KeyId) -> Option<&'k [u8]>,
+    ) -> Result<Self, Refused> {
+        let mut keys = [None; MAX_MEMBERS * 2];
+        for (slot, signer) in keys.iter_mut().zip(signed.signers()) {
+            let key = signer.key();
+            let Some(spki) = spki_of(key) else { continue };
+            let public_key = entry::public_key(key, spki, crypto)?;
+            signed.verify(&signer, public_key, crypto).map_err(|error| Refused::Signature { key, error })?;
+            *slot = Some(key);
+        }
+        Ok(Self { keys })
+    }
+
+    fn count(&self, counts: impl Fn(KeyId) -> bool) -> u8 {
+        let count = self.keys.iter().flatten().filter(|key| counts(**key)).count();
+        u8::try_from(count).unwrap_or(u8::MAX)
+    }
+}

@@ -1,0 +1,370 @@
+//! The entries of a list: members, authorities, services.
+
+use super::{Error, MAX_DEVICE_TYPES, MAX_NAME, MAX_SPKI, MAX_SUBJECT};
+use crate::cbor::{self, ErrorKind, Reader, Writer};
+use crate::crypto::{Crypto, PublicKey};
+use crate::id::{ID_LENGTH, KeyId};
+use crate::path::{Anchor, AuthorityKind};
+use crate::role::{DeviceTypes, Roles};
+use crate::time::Time;
+use crate::x509::{Name, SubjectPublicKeyInfo};
+use minicbor::encode::Write;
+
+/// One entry: an array whose first item is the identifier of its key.
+pub(super) trait Entry<'a>: Sized {
+    fn key(&self) -> KeyId;
+    /// Whether a verifier would accept the entry.
+    fn is_acceptable(&self) -> bool;
+    fn read(reader: &mut Reader<'a>) -> Result<Self, cbor::Error>;
+    fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error>;
+}
+
+/// Reads the key of any entry, and leaves the rest.
+pub(super) fn key_of(reader: &mut Reader<'_>) -> Result<KeyId, cbor::Error> {
+    reader.array(u64::MAX)?;
+    read_key(reader)
+}
+
+fn read_key(reader: &mut Reader<'_>) -> Result<KeyId, cbor::Error> {
+    reader.fixed::<ID_LENGTH>().map(|bytes| KeyId::from_bytes(*bytes))
+}
+
+fn read_bounded<'a>(reader: &mut Reader<'a>, most: usize) -> Result<&'a [u8], cbor::Error> {
+    let error = reader.error(ErrorKind::OutOfRange);
+    let bytes = reader.bytes()?;
+    if bytes.is_empty() || bytes.len() > most { Err(error) } else { Ok(bytes) }
+}
+
+fn read_optional_time(reader: &mut Reader<'_>) -> Result<Option<Time>, cbor::Error> {
+    if reader.null()? { Ok(None) } else { reader.time().map(Some) }
+}
+
+fn write_optional_time<W: Write>(writer: &mut Writer<W>, time: Option<Time>) -> Result<(), W::Error> {
+    match time {
+        None => writer.null().map(drop),
+        Some(time) => writer.time(time).map(drop),
+    }
+}
+
+fn in_range(time: Time) -> bool {
+    (Time::from_unix(0)..=Time::NEVER).contains(&time)
+}
+
+fn bounded(bytes: &[u8], most: usize) -> bool {
+    !bytes.is_empty() && bytes.len() <= most
+}
+
+/// The public key in `spki`, if it is the one that `key` names.
+pub(super) fn public_key<'a>(key: KeyId, spki: &'a [u8], crypto: &impl Crypto) -> Result<PublicKey<'a>, Error> {
+    let public_key = SubjectPublicKeyInfo::from_der(spki).ok().and_then(|spki| spki.public_key());
+    match public_key {
+        Some(public_key) if KeyId::of(&[spki], crypto) == key => Ok(public_key),
+        Some(_) | None => Err(Error::Key(key)),
+    }
+}
+
+/// A member of a list: one that signs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// The identifier of its key.
+    pub key: KeyId,
+    /// Its key: a `SubjectPublicKeyInfo`.
+    pub spki: &'a [u8],
+    /// What people call it.
+    pub name: &'a str,
+}
+
+impl<'a> Entry<'a> for Member<'a> {
+    fn key(&self) -> KeyId {
+        self.key
+    }
+
+    fn is_acceptable(&self) -> bool {
+        bounded(self.spki, MAX_SPKI) && bounded(self.name.as_bytes(), MAX_NAME)
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, cbor::Error> {
+        reader.array_of(3)?;
+        Ok(Self { key: read_key(reader)?, spki: read_bounded(reader, MAX_SPKI)?, name: reader.text(MAX_NAME)? })
+    }
+
+    fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error> {
+        writer.array(3)?.bytes(self.key.as_bytes())?.bytes(self.spki)?.text(self.name).map(drop)
+    }
+}
+
+/// How an authority stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AuthorityState {
+    /// In good standing.
+    Listed,
+    /// Left in good standing: what it issued before counts on, marked; it issues nothing new.
+    Retired,
+    /// Under suspicion; a later version of the list may lift it.
+    Suspended,
+    /// Its key is in wrong hands. Terminal.
+    Compromised,
+}
+
+impl AuthorityState {
+    /// All states, from the best to the worst.
+    pub const ALL: [Self; 4] = [Self::Listed, Self::Retired, Self::Suspended, Self::Compromised];
+
+    /// Its stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Listed => "listed",
+            Self::Retired => "retired",
+            Self::Suspended => "suspended",
+            Self::Compromised => "compromised",
+        }
+    }
+
+    const fn number(self) -> u64 {
+        match self {
+            Self::Listed => 0,
+            Self::Retired => 1,
+            Self::Suspended => 2,
+            Self::Compromised => 3,
+        }
+    }
+}
+
+/// An authority: one whose credentials are believed, as far as this entry goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authority<'a> {
+    /// The identifier of its key.
+    pub key: KeyId,
+    /// Whether it gives birth or operational credentials.
+    pub kind: AuthorityKind,
+    /// What people call it.
+    pub name: &'a str,
+    /// Its name in certificates: a DER `Name`.
+    pub subject: &'a [u8],
+    /// Its key: a `SubjectPublicKeyInfo`.
+    pub spki: &'a [u8],
+    /// The roles it may vouch for.
+    pub roles: Roles,
+    /// The device types it may vouch for.
+    pub device_types: DeviceTypes<'a>,
+    /// How it stands.
+    pub state: AuthorityState,
+    /// Since when it stands so. What a retired authority issued after this is refused.
+    pub since: Time,
+    /// Until when it vouches; afterwards its credentials count as expired. `None`: as long as its certificate.
+    pub until: Option<Time>,
+}
+
+impl<'a> Authority<'a> {
+    /// The anchor that path validation may end in; `None` if its key or name cannot be read, or it is compromised.
+    #[must_use]
+    pub fn anchor(&self) -> Option<Anchor<'a>> {
+        if self.state == AuthorityState::Compromised {
+            return None;
+        }
+        Some(Anchor {
+            subject: Name::from_der(self.subject).ok()?,
+            spki: self.spki,
+            key: SubjectPublicKeyInfo::from_der(self.spki).ok()?.public_key()?,
+            key_id: self.key,
+            kind: self.kind,
+            roles: self.roles,
+            device_types: self.device_types,
+            name_constraints: None,
+        })
+    }
+}
+
+const fn kind_number(kind: AuthorityKind) -> u64 {
+    match kind {
+        AuthorityKind::Maker => 0,
+        AuthorityKind::Site => 1,
+    }
+}
+
+impl<'a> Entry<'a> for Authority<'a> {
+    fn key(&self) -> KeyId {
+        self.key
+    }
+
+    fn is_acceptable(&self) -> bool {
+        let types_fit = match self.device_types {
+            DeviceTypes::Every => true,
+            DeviceTypes::Listed(numbers) => {
+                numbers.len() <= MAX_DEVICE_TYPES * 2 && DeviceTypes::listed(numbers).is_some()
+            }
+        };
+        types_fit
+            && bounded(self.name.as_bytes(), MAX_NAME)
+            && bounded(self.subject, MAX_SUBJECT)
+            && bounded(self.spki, MAX_SPKI)
+            && in_range(self.since)
+            && self.until.is_none_or(in_range)
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, cbor::Error> {
+        reader.array_of(10)?;
+        let key = read_key(reader)?;
+        let error = reader.error(ErrorKind::OutOfRange);
+        let kind = match reader.uint()? {
+            0 => AuthorityKind::Maker,
+            1 => AuthorityKind::Site,
+            _ => return Err(error),
+        };
+        let name = reader.text(MAX_NAME)?;
+        let subject = read_bounded(reader, MAX_SUBJECT)?;
+        let spki = read_bounded(reader, MAX_SPKI)?;
+        let error = reader.error(ErrorKind::OutOfRange);
+        let roles = Roles::from_bits(u32::try_from(reader.uint()?).map_err(|_| error)?);
+        let error = reader.error(ErrorKind::OutOfRange);
+        let device_types = if reader.null()? {
+            DeviceTypes::Every
+        } else {
+            let numbers = reader.bytes()?;
+            if numbers.len() > MAX_DEVICE_TYPES * 2 {
+                return Err(error);
+            }
+            DeviceTypes::listed(numbers).ok_or(error)?
+        };
+        let error = reader.error(ErrorKind::OutOfRange);
+        let number = reader.uint()?;
+        let state = AuthorityState::ALL.into_iter().find(|state| state.number() == number).ok_or(error)?;
+        let (since, until) = (reader.time()?, read_optional_time(reader)?);
+        Ok(Self { key, kind, name, subject, spki, roles, device_types, state, since, until })
+    }
+
+    fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error> {
+        writer.array(10)?.bytes(self.key.as_bytes())?.uint(kind_number(self.kind))?.text(self.name)?;
+        writer.bytes(self.subject)?.bytes(self.spki)?.uint(u64::from(self.roles.bits()))?;
+        match self.device_types {
+            DeviceTypes::Every => writer.null()?,
+            DeviceTypes::Listed(numbers) => writer.bytes(numbers)?,
+        };
+        writer.uint(self.state.number())?.time(self.since)?;
+        write_optional_time(writer, self.until)
+    }
+}
+
+/// What a service key may sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Status lists and tickets of its authority.
+    Status,
+    /// The site's continuity policy.
+    Policy,
+    /// The site's routing table.
+    Routes,
+    /// Statements about the time.
+    Time,
+}
+
+impl Purpose {
+    /// All purposes.
+    pub const ALL: [Self; 4] = [Self::Status, Self::Policy, Self::Routes, Self::Time];
+
+    /// Its stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Policy => "policy",
+            Self::Routes => "routes",
+            Self::Time => "time",
+        }
+    }
+
+    const fn bit(self) -> u32 {
+        match self {
+            Self::Status => 1,
+            Self::Policy => 2,
+            Self::Routes => 4,
+            Self::Time => 8,
+        }
+    }
+}
+
+/// A set of purposes: bits 1 status, 2 policy, 4 routes, 8 time. Bits of a later version are kept and grant nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Purposes(u32);
+
+impl Purposes {
+    /// The set with these members.
+    #[must_use]
+    pub fn of(members: &[Purpose]) -> Self {
+        Self(members.iter().fold(0, |bits, purpose| bits | purpose.bit()))
+    }
+
+    /// The set with these bits.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The set's bits.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether `purpose` is in the set.
+    #[must_use]
+    pub const fn contains(self, purpose: Purpose) -> bool {
+        self.0 & purpose.bit() != 0
+    }
+}
+
+/// A key that signs objects in the name of an authority, so that the authority's own key can stay offline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service<'a> {
+    /// The identifier of its key.
+    pub key: KeyId,
+    /// Its key: a `SubjectPublicKeyInfo`.
+    pub spki: &'a [u8],
+    /// What it may sign.
+    pub purposes: Purposes,
+    /// The authority it speaks for.
+    pub authority: KeyId,
+    /// Objects issued after this are not its; `None`: no end.
+    pub until: Option<Time>,
+}
+
+impl<'a> Service<'a> {
+    /// Its public key, if it is the one its identifier names.
+    ///
+    /// # Errors
+    /// [`Error::Key`].
+    pub fn public_key(&self, crypto: &impl Crypto) -> Result<PublicKey<'a>, Error> {
+        public_key(self.key, self.spki, crypto)
+    }
+
+    /// Whether the service still signed at `issued`.
+    #[must_use]
+    pub fn signs_at(&self, issued: Time) -> bool {
+        self.until.is_none_or(|until| issued <= until)
+    }
+}
+
+impl<'a> Entry<'a> for Service<'a> {
+    fn key(&self) -> KeyId {
+        self.key
+    }
+
+    fn is_acceptable(&self) -> bool {
+        bounded(self.spki, MAX_SPKI) && self.until.is_none_or(in_range)
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, cbor::Error> {
+        reader.array_of(5)?;
+        let (key, spki) = (read_key(reader)?, read_bounded(reader, MAX_SPKI)?);
+        let error = reader.error(ErrorKind::OutOfRange);
+        let purposes = Purposes(u32::try_from(reader.uint()?).map_err(|_| error)?);
+        Ok(Self { key, spki, purposes, authority: read_key(reader)?, until: read_optional_time(reader)? })
+    }
+
+    fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error> {
+        writer.array(5)?.bytes(self.key.as_bytes())?.bytes(self.spki)?.uint(u64::from(self.purposes.bits()))?;
+        writer.bytes(self.authority.as_bytes())?;
+        write_optional_time(writer, self.until)
+    }
+}
