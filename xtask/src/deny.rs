@@ -6,7 +6,7 @@ use crate::command::{Heard, Program};
 use crate::house::House;
 use crate::peers::{self, CARGO_DENY};
 use crate::stage::Report;
-use crate::{Error, Result};
+use crate::{Error, Result, locks};
 
 /// The list of advisories is a Git repository of some megabytes.
 const FETCH_LIMIT: Duration = Duration::from_secs(120);
@@ -21,6 +21,7 @@ pub(crate) fn check(house: &House) -> Result<Report> {
     if let Err(error) = Program::new(&program).args(words).folder(&house.root).run() {
         report.findings.push(error.to_string());
     }
+    report.findings.extend(locks::drifted(house)?);
     let advisories = Program::new(&program).args(["check", "advisories"]).folder(&house.root);
     println!("$ {}", advisories.line());
     let heard = advisories.hear_within(FETCH_LIMIT)?;

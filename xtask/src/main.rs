@@ -8,7 +8,7 @@
 //! | `suite` | tests and interop: one list of tests, divided between two stages |
 //! | `docs`, `requirements`, `architecture` | checks that documents and code say the same |
 //! | `bare`, `elf` | the trust core linked for a bare target |
-//! | `fuzz`, `deny` | the other two stages |
+//! | `fuzz`, `deny`, `locks` | the other two stages |
 //! | `house`, `command` | paths, and running programs |
 
 mod architecture;
@@ -20,6 +20,7 @@ mod docs;
 mod elf;
 mod fuzz;
 mod house;
+mod locks;
 mod peers;
 mod requirements;
 mod stage;

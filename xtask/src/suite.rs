@@ -99,7 +99,7 @@ fn environment(house: &House, program: Program) -> Program {
 }
 
 fn build() -> Result<Vec<Binary>> {
-    let arguments = ["test", "--release", "--workspace", "--lib", "--bins", "--tests", "--no-run", "--message-format"];
+    let arguments = ["test", "--release", "--workspace", "--tests", "--no-run", "--message-format"];
     let mut lines = Vec::new();
     let program = Program::new("cargo").args(arguments).args(["json-render-diagnostics"]);
     let success = program.watch(false, |line| lines.push(line.to_string()))?;
