@@ -254,7 +254,8 @@ impl Server {
     }
 
     async fn answer(&self, mut request: Request<Incoming>, peer: &PeerInfo) -> Result<Response<Body>, Infallible> {
-        let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let announced =
+            request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > self.limits.body_bytes as u64) {
             tracing::info!(origin = %peer.origin, length = announced, "refused a body that is too large");
             return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large\n"));
@@ -310,7 +311,8 @@ impl Room {
     }
 
     fn enter(&self, origin: Origin) -> Result<Place, &'static str> {
-        let permit = self.places.clone().try_acquire_owned().map_err(|_| "the server has all the connections it takes")?;
+        let permit =
+            self.places.clone().try_acquire_owned().map_err(|_| "the server has all the connections it takes")?;
         let address = match origin {
             Origin::Local { .. } => None,
             Origin::Address(address) => {

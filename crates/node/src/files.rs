@@ -14,7 +14,11 @@ pub const LARGEST_FILE: u64 = 64 << 20;
 /// # Errors
 /// [`Error::File`].
 pub fn private_directory(directory: &Path) -> Result<(), Error> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(Error::file("make the directory", directory))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(Error::file("make the directory", directory))
 }
 
 /// Replaces the file at `path` by one with `content`, durably: when this returns, a crash can no longer undo it, and at

@@ -35,7 +35,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10 s to connect, 60 s to answer, 16 MiB: a status list of 100,000 entries is below 10 MB.
+    /// 10 s to connect, 60 s to answer, 16 MiB: more than the longest signed object.
     fn default() -> Self {
         Self { connect: Duration::from_secs(10), request: Duration::from_secs(60), body_bytes: 16 << 20 }
     }
@@ -170,9 +170,8 @@ impl Client {
         let host = host.map_err(|_| self.wrong("the address cannot be a Host header".to_owned()))?;
         request.headers_mut().insert(HOST, host);
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        let answer = async {
-            sender.send_request(request.map(Full::new)).await.map_err(|error| self.wrong(error.to_string()))
-        };
+        let answer =
+            async { sender.send_request(request.map(Full::new)).await.map_err(|error| self.wrong(error.to_string())) };
         let (parts, incoming) = self.within(self.limits.request, "an answer", answer).await?.into_parts();
         Ok((parts, Body { incoming, with: self.server(), _driver: driver }))
     }

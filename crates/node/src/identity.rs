@@ -1,15 +1,17 @@
 //! This process's own identity: a private key and the certificate chain for it.
 //!
-//! In the directory (0700) of a store there are at most two files, each 0600 and each replaced as a whole:
+//! In the directory (0700) of a store are at most three files, each 0600 and each replaced as a whole:
 //!
 //! | file | what is in it |
 //! | --- | --- |
 //! | `identity.pem` | the private key (PKCS#8) and its chain, own certificate first |
 //! | `next-key.pem` | the private key of a request under way |
+//! | `code` | the enrolment code until there is an identity |
 //!
 //! A new key is durable before a request for it is sent, and goes only when `identity.pem` holds it with its chain.
 //! So a kill at any moment loses neither a certificate the hub has given nor the one in use.
 
+use crate::enrol::Code;
 use crate::provider::{AwsLc, SigningKey};
 use crate::{Error, files, tls};
 use der::pem::{LineEnding, encode_string};
@@ -26,6 +28,7 @@ use zeroize::Zeroizing;
 
 const IDENTITY: &str = "identity.pem";
 const NEXT_KEY: &str = "next-key.pem";
+const CODE: &str = "code";
 const REMEDY: &str = "move the file away and enrol again with a new code";
 
 /// A private key and the chain for it.
@@ -119,7 +122,8 @@ fn key_pem(key: &SigningKey) -> Zeroizing<String> {
 }
 
 fn key_from_pem(text: &[u8]) -> Result<SigningKey, String> {
-    let document = PrivatePkcs8KeyDer::from_pem_slice(text).map_err(|error| format!("no private key in it ({error})"))?;
+    let document =
+        PrivatePkcs8KeyDer::from_pem_slice(text).map_err(|error| format!("no private key in it ({error})"))?;
     let document = Zeroizing::new(document.secret_pkcs8_der().to_vec());
     SigningKey::from_pkcs8(&document).map_err(|error| error.to_string())
 }
@@ -255,6 +259,37 @@ impl IdentityStore {
         let identity = Arc::new(identity);
         self.store(&identity)?;
         Ok(identity)
+    }
+
+    /// Keeps the enrolment code until there is an identity: after a crash the request can be sent again.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn keep_code(&self, code: &Code) -> Result<(), Error> {
+        match &self.0.directory {
+            Some(directory) => files::replace(&directory.join(CODE), Zeroizing::new(code.to_string()).as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// The enrolment code that was kept, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::File`], and [`Error::Damaged`] if the file does not hold a code.
+    pub fn kept_code(&self) -> Result<Option<Code>, Error> {
+        let Some(path) = self.0.directory.as_ref().map(|directory| directory.join(CODE)) else { return Ok(None) };
+        let Some(text) = files::read(&path)?.map(Zeroizing::new) else { return Ok(None) };
+        let code = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+        let what = || "it does not hold an enrolment code".to_owned();
+        code.map(Some).ok_or_else(|| Error::Damaged { path, what: what(), remedy: "remove it and give the code again" })
+    }
+
+    /// Forgets the enrolment code.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn forget_code(&self) -> Result<(), Error> {
+        self.0.directory.as_ref().map_or(Ok(()), |directory| files::remove(&directory.join(CODE)))
     }
 
     fn store(&self, identity: &Arc<Identity>) -> Result<(), Error> {

@@ -25,9 +25,7 @@ impl Crypto for AwsLc {
         signature: Signature<'_>,
     ) -> Result<(), VerifyError> {
         let (with, signature) = pair(algorithm, key.algorithm, signature).ok_or(VerifyError::Unsupported)?;
-        UnparsedPublicKey::new(with, key.bits)
-            .verify(&contiguous(message), signature)
-            .map_err(|_| VerifyError::Invalid)
+        UnparsedPublicKey::new(with, key.bits).verify(&contiguous(message), signature).map_err(|_| VerifyError::Invalid)
     }
 
     fn sha256(&self, message: &[&[u8]]) -> [u8; 32] {
@@ -95,7 +93,9 @@ pub fn rustls() -> Arc<CryptoProvider> {
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).expect("the system's random generator has no failure that could be waited out");
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .expect("the system's random generator has no failure that could be waited out");
     bytes
 }
 
@@ -139,15 +139,12 @@ impl SigningKey {
     /// # Errors
     /// [`Error::Key`] if it is no P-256 key.
     pub fn from_pkcs8(document: &[u8]) -> Result<Self, Error> {
-        let wrong = |_| Error::Key("it is not a P-256 key in PKCS#8; make a new one with `openssl genpkey` or enrol again");
+        let wrong =
+            |_| Error::Key("it is not a P-256 key in PKCS#8; make a new one with `openssl genpkey` or enrol again");
         let asn1 = EcdsaKeyPair::from_pkcs8(&lc::ECDSA_P256_SHA256_ASN1_SIGNING, document).map_err(wrong)?;
         let fixed = EcdsaKeyPair::from_pkcs8(&lc::ECDSA_P256_SHA256_FIXED_SIGNING, document).map_err(wrong)?;
-        let spki = asn1
-            .public_key()
-            .as_der()
-            .map_err(|_| Error::Key("its public key cannot be written"))?
-            .as_ref()
-            .to_vec();
+        let spki =
+            asn1.public_key().as_der().map_err(|_| Error::Key("its public key cannot be written"))?.as_ref().to_vec();
         Ok(Self { asn1, fixed, spki })
     }
 

@@ -36,7 +36,9 @@ pub enum CodeError {
     #[error("an enrolment code begins with MEDLOCK-; copy it again from `medlock device code`")]
     Prefix,
     /// Characters are missing or too many.
-    #[error("an enrolment code has {CHARACTERS} characters behind MEDLOCK-, this one has {0}; copy it again as a whole")]
+    #[error(
+        "an enrolment code has {CHARACTERS} characters behind MEDLOCK-, this one has {0}; copy it again as a whole"
+    )]
     Length(usize),
     /// A character that base32 does not have.
     #[error("the enrolment code has a character that cannot be in one (it uses A to Z and 2 to 7)")]

@@ -1,0 +1,285 @@
+//! The enrolment client: first contact by code, and renewal for ever after.
+
+use super::{Code, Schedule, certificate_request, read_certs_only};
+use crate::Error;
+use crate::http::Client;
+use crate::identity::{Identity, IdentityStore};
+use crate::knowledge::{Kind, KnowledgeBase};
+use crate::news::{fetch, status};
+use crate::provider::{SigningKey, sha256};
+use crate::stop::Stop;
+use crate::tls::{Believed, Connector};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER};
+use http::{HeaderValue, Method, Response, StatusCode};
+use medlock_trust::x509::Certificate;
+use medlock_trust::{Role, Time};
+use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+const CA_CERTS: &str = "/.well-known/est/cacerts";
+const ENROLL: &str = "/.well-known/est/simpleenroll";
+const REENROLL: &str = "/.well-known/est/simplereenroll";
+/// How often at most, and at least, a waiting request is repeated, whatever the hub says.
+const REPEAT: std::ops::RangeInclusive<u64> = 1..=300;
+/// What is assumed when the hub does not say.
+const REPEAT_DEFAULT: u64 = 5;
+/// The longest chain we keep: own, two issuing levels, root.
+const LONGEST_CHAIN: usize = 4;
+
+/// How far enrolment is, for people who watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing has begun.
+    Idle,
+    /// The hub is being asked.
+    Asking,
+    /// The hub has the request and waits for the engineer's confirmation.
+    AwaitingApproval {
+        /// The start of the SHA-256 of our public key (hexadecimal), for the engineer to compare.
+        key: String,
+    },
+    /// There is an identity.
+    Enrolled {
+        /// Until when its certificate is valid.
+        not_after: Time,
+    },
+    /// The last try failed; there will be another.
+    Failed {
+        /// What went wrong.
+        error: String,
+        /// When it is tried again.
+        again_in: Duration,
+    },
+}
+
+/// One node's enrolment with one hub.
+#[derive(Debug)]
+pub struct Enrolment {
+    address: String,
+    identity: IdentityStore,
+    knowledge: Arc<KnowledgeBase>,
+    progress: watch::Sender<Progress>,
+}
+
+impl Enrolment {
+    /// Enrolment of `identity` with the hub at `address` (`host:port` of its listener for devices).
+    #[must_use]
+    pub fn new(address: impl Into<String>, identity: IdentityStore, knowledge: Arc<KnowledgeBase>) -> Self {
+        let progress = watch::channel(Progress::Idle).0;
+        Self { address: address.into(), identity, knowledge, progress }
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Enrols if there is no identity yet, with `code` or one kept from before a crash; then renews until asked to
+    /// stop, also when the credential has expired.
+    ///
+    /// # Errors
+    /// While enrolling: [`Error::NotReady`] without a code, and whatever trying again cannot mend, such as a code the
+    /// hub refuses. Renewal has no end of its own.
+    pub async fn run(self, code: Option<Code>, mut stop: Stop) -> Result<(), Error> {
+        tokio::select! {
+            () = stop.asked() => Ok(()),
+            result = self.run_for_ever(code) => result,
+        }
+    }
+
+    async fn run_for_ever(&self, code: Option<Code>) -> Result<(), Error> {
+        let mut schedule = Schedule::new();
+        while self.identity.current().is_none() {
+            let kept = self.identity.kept_code()?;
+            let code = code.clone().or(kept).ok_or(Error::NotReady(
+                "there is no identity yet: make an enrolment code at the hub (`medlock device code NAME`) and give it here",
+            ))?;
+            match self.first_contact(&code).await {
+                Ok(_) => schedule.after_success(),
+                Err(error) if is_final(&error) => return Err(error),
+                Err(error) => self.failed(&error, &mut schedule).await,
+            }
+        }
+        let mut changes = self.identity.changes();
+        loop {
+            let Some(identity) = self.identity.current() else { return Ok(()) };
+            let (not_before, not_after) = identity.validity();
+            self.progress.send_replace(Progress::Enrolled { not_after });
+            let due = schedule.renew_at(not_before, not_after);
+            tokio::select! {
+                () = self.knowledge.clock().wait_until(due) => {}
+                // Somebody else put in an identity: look again when it is due.
+                Ok(()) = changes.changed() => continue,
+            }
+            while let Err(error) = self.renew().await {
+                self.failed(&error, &mut schedule).await;
+            }
+            schedule.after_success();
+            changes.mark_unchanged();
+        }
+    }
+
+    async fn failed(&self, error: &Error, schedule: &mut Schedule) {
+        let again_in = schedule.after_failure();
+        tracing::warn!(%error, ?again_in, "enrolment did not succeed");
+        self.progress.send_replace(Progress::Failed { error: error.to_string(), again_in });
+        tokio::time::sleep(again_in).await;
+    }
+
+    /// Meets the hub for the first time: checks that it is the one the code names, takes the site's root and list,
+    /// sends a request, and waits until the engineer has confirmed it. Repeats the same request with the same key, so
+    /// it may be called again after any failure or crash.
+    ///
+    /// # Errors
+    /// Any of [`Error`]; nothing is half-done.
+    pub async fn first_contact(&self, code: &Code) -> Result<Arc<Identity>, Error> {
+        self.progress.send_replace(Progress::Asking);
+        self.identity.keep_code(code)?;
+        let connector = Connector::new(None, Believed::Root(code.root()), Some(Role::Hub))?;
+        let client = Client::tls(self.address.as_str(), connector);
+        let authorities = self.ca_certificates(&client).await?;
+        let root = authorities
+            .iter()
+            .find(|certificate| sha256(certificate)[..16] == code.root())
+            .ok_or_else(|| self.wrong("its cacerts do not have the root certificate the enrolment code names"))?;
+        self.knowledge.pin_root(root)?;
+        let list = fetch(&client, Kind::SiteList).await?.ok_or_else(|| self.wrong("it has no site list"))?;
+        self.knowledge.accept(Kind::SiteList, &list)?;
+        let key = self.identity.next_key()?;
+        let request = certificate_request(&key, None);
+        let secret = Zeroizing::new(format!("{}:{}", code.user(), code.password().as_str()));
+        let mut basic = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(secret.as_bytes())))
+            .map_err(|_| self.wrong("the code cannot be sent"))?;
+        basic.set_sensitive(true);
+        let issued = self.ask(&client, ENROLL, Some(basic), &key, &request).await?;
+        self.adopt(&issued, &authorities)
+    }
+
+    /// Asks for a new credential with a new key, showing the present one, expired or not.
+    ///
+    /// # Errors
+    /// Any of [`Error`]; the present identity stays until the new one is durable.
+    pub async fn renew(&self) -> Result<Arc<Identity>, Error> {
+        self.progress.send_replace(Progress::Asking);
+        let present = self.identity.current().ok_or(Error::NotReady("there is no identity to renew"))?;
+        let believed = Believed::Knowledge(self.knowledge.clone());
+        let connector = Connector::new(Some(&self.identity), believed, Some(Role::Hub))?;
+        let client = Client::tls(self.address.as_str(), connector);
+        let authorities = self.ca_certificates(&client).await?;
+        let key = self.identity.next_key()?;
+        let own = Certificate::from_der(present.own()).map_err(|error| Error::Certificate(error.to_string()))?;
+        let request = certificate_request(&key, Some(own.subject().der()));
+        let issued = self.ask(&client, REENROLL, None, &key, &request).await?;
+        self.adopt(&issued, &authorities)
+    }
+
+    async fn ca_certificates(&self, client: &Client) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let answer = client.get(CA_CERTS).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(status(client, &format!("GET {CA_CERTS}"), answer.status(), answer.body()));
+        }
+        self.certificates(answer.body())
+    }
+
+    /// Sends the request until the hub has decided.
+    async fn ask(
+        &self,
+        client: &Client,
+        path: &str,
+        authorization: Option<HeaderValue>,
+        key: &SigningKey,
+        request: &[u8],
+    ) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let body = Bytes::from(STANDARD.encode(request));
+        loop {
+            let mut message = client.request(Method::POST, path, Some("application/pkcs10"), body.clone())?;
+            message.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/pkcs7-mime"));
+            if let Some(authorization) = &authorization {
+                message.headers_mut().insert(AUTHORIZATION, authorization.clone());
+            }
+            let answer = client.send(message).await?;
+            match answer.status() {
+                StatusCode::OK => return self.certificates(answer.body()),
+                StatusCode::ACCEPTED => {
+                    let key = data_encoding::HEXLOWER.encode(&sha256(key.spki())[..16]);
+                    self.progress.send_replace(Progress::AwaitingApproval { key });
+                    tokio::time::sleep(retry_after(&answer)).await;
+                }
+                other => return Err(status(client, &format!("POST {path}"), other, answer.body())),
+            }
+        }
+    }
+
+    fn certificates(&self, body: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+        // RFC 8951 section 3: base64 whatever the headers say, line ends allowed.
+        let text: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        let message =
+            STANDARD.decode(text).map_err(|error| self.wrong(&format!("its answer is no base64: {error}")))?;
+        read_certs_only(&message).map_err(|error| self.wrong(&error.to_string()))
+    }
+
+    fn adopt(
+        &self,
+        issued: &[CertificateDer<'static>],
+        authorities: &[CertificateDer<'static>],
+    ) -> Result<Arc<Identity>, Error> {
+        let key = self.identity.next_key()?;
+        let chain =
+            chain_for(&key, issued, authorities).ok_or_else(|| self.wrong("it sent no certificate for our key"))?;
+        let who = self.knowledge.identify(&chain).map_err(|why| Error::Certificate(why.to_string()))?;
+        let identity = self.identity.adopt(chain)?;
+        self.identity.forget_code()?;
+        let (_, not_after) = identity.validity();
+        tracing::info!(device = %who.device_name(), credential = %identity.credential(), %not_after, "enrolled");
+        self.progress.send_replace(Progress::Enrolled { not_after });
+        Ok(identity)
+    }
+
+    fn wrong(&self, what: &str) -> Error {
+        Error::Http { with: self.address.clone(), what: what.to_owned() }
+    }
+}
+
+fn retry_after(answer: &Response<Bytes>) -> Duration {
+    let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Duration::from_secs(seconds.unwrap_or(REPEAT_DEFAULT).clamp(*REPEAT.start(), *REPEAT.end()))
+}
+
+/// Whether trying again with the same code is in vain.
+fn is_final(error: &Error) -> bool {
+    match error {
+        Error::Status { status, .. } => (400..500).contains(status) && ![408, 425, 429].contains(status),
+        Error::Connection { .. } | Error::Timeout { .. } | Error::Http { .. } | Error::Tls { .. } => false,
+        _ => true,
+    }
+}
+
+/// The certificate for `key`, and above it those that issued one another, without the self-signed root.
+fn chain_for(
+    key: &SigningKey,
+    issued: &[CertificateDer<'static>],
+    authorities: &[CertificateDer<'static>],
+) -> Option<Vec<CertificateDer<'static>>> {
+    let all: Vec<(Certificate<'_>, &CertificateDer<'static>)> =
+        issued.iter().chain(authorities).filter_map(|der| Some((Certificate::from_der(der).ok()?, der))).collect();
+    let (leaf, own) = all.iter().find(|(certificate, _)| certificate.spki() == key.spki())?;
+    let mut chain = vec![(*own).clone()];
+    let mut last = leaf;
+    while chain.len() < LONGEST_CHAIN {
+        let above = all.iter().find(|(above, _)| above.subject().matches(&last.issuer()) && !above.is_self_issued());
+        let Some((certificate, der)) = above else { break };
+        if chain.contains(der) {
+            break;
+        }
+        chain.push((*der).clone());
+        last = certificate;
+    }
+    Some(chain)
+}

@@ -1,0 +1,446 @@
+//! What this process knows: the signed objects it holds, durably, which only grow (invariant I4).
+//!
+//! In the directory (0700), each file replaced as a whole:
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `root.der` | the site's root certificate, which everything else is believed by |
+//! | `site-list.cose`, `trust-list.cose`, `status.cose`, `policy.cose`, `routes.cose` | the newest of each signed object |
+//! | `alliance.txt` | whose trust list it is: the threshold, then a member's key identifier on each line |
+//! | `floor.txt` | seconds since 1970 that are certainly over |
+//!
+//! Reading takes no lock for longer than it takes to copy a pointer. Objects are kept as their bytes, which were
+//! verified when they came or were loaded, and are opened anew for each judgement; that is a few microseconds.
+
+mod objects;
+
+use crate::clock::Clock;
+use crate::provider::{AwsLc, sha256};
+use crate::routes::RoutingTable;
+use crate::{Error, files};
+use bytes::Bytes;
+use medlock_trust::decide::{EnrolmentPermit, decide_enrolment};
+use medlock_trust::list::{List, Pinned};
+use medlock_trust::policy::Setting;
+use medlock_trust::status::StatusList;
+use medlock_trust::x509::Certificate;
+use medlock_trust::{
+    Anchor, Bond, Budget, Denied, Identified, Interval, KeyId, Knowledge, Operation, Policy, Time, Unidentified,
+    Verdict, authenticate, decide,
+};
+use objects::{Object, Objects};
+use rustls::pki_types::CertificateDer;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::watch;
+
+pub use objects::Refused;
+
+const ROOT: &str = "root.der";
+const ALLIANCE: &str = "alliance.txt";
+const FLOOR: &str = "floor.txt";
+/// How far one object may move the time floor beyond what is known: a poisoned one costs a year, not all years.
+const FLOOR_STEP_SECONDS: i64 = 366 * 86_400;
+
+/// The kinds of signed objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The site's list of its authorities and service keys.
+    SiteList,
+    /// An alliance's list of makers.
+    TrustList,
+    /// What is known against credentials, devices and issuers.
+    Status,
+    /// The continuity policy.
+    Policy,
+    /// The routing table.
+    Routes,
+}
+
+impl Kind {
+    /// All kinds, in the order in which they can be believed.
+    pub const ALL: [Self; 5] = [Self::SiteList, Self::TrustList, Self::Status, Self::Policy, Self::Routes];
+
+    /// The stable name, in paths and events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SiteList => "site-list",
+            Self::TrustList => "trust-list",
+            Self::Status => "status",
+            Self::Policy => "policy",
+            Self::Routes => "routes",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    fn file(self) -> String {
+        format!("{}.cose", self.name())
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What became of an object that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is newer than the one held and took its place, durably.
+    New {
+        /// Its version.
+        version: u64,
+    },
+    /// It is the one held.
+    Known {
+        /// Its version.
+        version: u64,
+    },
+}
+
+/// What this process knows.
+pub struct KnowledgeBase {
+    directory: Option<PathBuf>,
+    clock: Clock,
+    setting: Setting,
+    current: RwLock<Arc<Snapshot>>,
+    /// Orders the writers.
+    writer: Mutex<()>,
+    changes: watch::Sender<u64>,
+}
+
+/// What is known at one moment.
+#[derive(Clone, Default)]
+struct Snapshot {
+    root: Option<Root>,
+    alliance: Option<Alliance>,
+    objects: Objects,
+    floor: Option<Time>,
+}
+
+#[derive(Clone)]
+struct Root {
+    der: Bytes,
+    key: KeyId,
+}
+
+/// The members of an alliance that were pinned by hand, and how many of them must sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Alliance {
+    threshold: u8,
+    members: Arc<[KeyId]>,
+}
+
+impl KnowledgeBase {
+    /// Opens what is in `directory`, which is made if it is not there. Every object is verified again.
+    ///
+    /// # Errors
+    /// [`Error::File`], and [`Error::Damaged`] naming the file that does not hold what was written.
+    pub fn open(directory: &Path, clock: Clock, setting: Setting) -> Result<Arc<Self>, Error> {
+        files::private_directory(directory)?;
+        let snapshot = Snapshot::load(directory)?;
+        Ok(Arc::new(Self::with(Some(directory.to_owned()), clock, setting, snapshot)))
+    }
+
+    /// Knows nothing, and forgets everything at its end.
+    #[must_use]
+    pub fn in_memory(clock: Clock, setting: Setting) -> Arc<Self> {
+        Arc::new(Self::with(None, clock, setting, Snapshot::default()))
+    }
+
+    fn with(directory: Option<PathBuf>, clock: Clock, setting: Setting, snapshot: Snapshot) -> Self {
+        let current = RwLock::new(Arc::new(snapshot));
+        Self { directory, clock, setting, current, writer: Mutex::new(()), changes: watch::channel(0).0 }
+    }
+
+    /// Pins the site's root certificate: everything else is believed by it. Pinning the same again does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] if it cannot be read, [`Error::NotReady`] if another root is pinned already.
+    pub fn pin_root(&self, der: &[u8]) -> Result<(), Error> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut snapshot = Snapshot::clone(&self.snapshot());
+        match &snapshot.root {
+            Some(held) if held.der == der => return Ok(()),
+            Some(_) => {
+                return Err(Error::NotReady(
+                    "this machine belongs to another site already; remove its state directory to give it to a new one",
+                ));
+            }
+            None => {}
+        }
+        snapshot.root = Some(Root::new(der).map_err(Error::Certificate)?);
+        self.write(ROOT, der)?;
+        self.publish(snapshot);
+        Ok(())
+    }
+
+    /// Pins whose trust list is believed at first: the keys of an alliance's members, and how many of them must sign.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::NotReady`] if a trust list is held already.
+    pub fn pin_alliance(&self, members: &[KeyId], threshold: u8) -> Result<(), Error> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut snapshot = Snapshot::clone(&self.snapshot());
+        let alliance = Alliance { threshold, members: members.into() };
+        if snapshot.alliance.as_ref() == Some(&alliance) {
+            return Ok(());
+        }
+        if snapshot.objects.get(Kind::TrustList).is_some() {
+            return Err(Error::NotReady(
+                "a trust list of another alliance is held; remove trust-list.cose to change it",
+            ));
+        }
+        self.write(ALLIANCE, alliance.to_text().as_bytes())?;
+        snapshot.alliance = Some(alliance);
+        self.publish(snapshot);
+        Ok(())
+    }
+
+    /// The site's root certificate (DER), if it is pinned.
+    #[must_use]
+    pub fn root(&self) -> Option<Bytes> {
+        self.snapshot().root.as_ref().map(|root| root.der.clone())
+    }
+
+    /// The first 16 bytes of the SHA-256 of the site's root certificate.
+    #[must_use]
+    pub fn root_fingerprint(&self) -> Option<[u8; 16]> {
+        sha256(&self.root()?)[..16].try_into().ok()
+    }
+
+    /// The name of the site, from its list.
+    #[must_use]
+    pub fn site_name(&self) -> Option<String> {
+        let snapshot = self.snapshot();
+        let list = snapshot.objects.list(Kind::SiteList)?;
+        Some(list.heading().name.to_owned())
+    }
+
+    /// Takes an object if it is newer than the one held and rightly signed; durable when this returns `New`.
+    ///
+    /// # Errors
+    /// [`Refused`]: it is older, not signed by whom it must be, not what it says, or cannot be stored.
+    pub fn accept(&self, kind: Kind, object: &[u8]) -> Result<Accepted, Refused> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.snapshot();
+        if let Some(held) = held.objects.get(kind)
+            && held.bytes == object
+        {
+            return Ok(Accepted::Known { version: held.version });
+        }
+        let root = held.root.as_ref().map(|root| root.key);
+        let pinned = held.alliance.as_ref().map(Alliance::pinned);
+        let new = held.objects.verify(kind, Bytes::copy_from_slice(object), root, pinned)?;
+        let mut snapshot = Snapshot::clone(&held);
+        let (version, proves) = (new.version, new.proves);
+        self.write(&kind.file(), &new.bytes).map_err(|error| Refused::NotStored(error.to_string()))?;
+        snapshot.objects.set(kind, new);
+        if let Some(floor) = proves.and_then(|proven| self.raised(snapshot.floor, proven)) {
+            self.write(FLOOR, format!("{}\n", floor.unix()).as_bytes())
+                .map_err(|error| Refused::NotStored(error.to_string()))?;
+            snapshot.floor = Some(floor);
+        }
+        self.publish(snapshot);
+        Ok(Accepted::New { version })
+    }
+
+    /// The object held, as it came.
+    #[must_use]
+    pub fn object(&self, kind: Kind) -> Option<Bytes> {
+        self.snapshot().objects.get(kind).map(|object| object.bytes.clone())
+    }
+
+    /// The version of the object held.
+    #[must_use]
+    pub fn version(&self, kind: Kind) -> Option<u64> {
+        self.snapshot().objects.get(kind).map(|object| object.version)
+    }
+
+    /// The routing table; without machines until there is one.
+    #[must_use]
+    pub fn routes(&self) -> Arc<RoutingTable> {
+        self.snapshot().objects.routes()
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.snapshot().objects.policy()
+    }
+
+    /// Counts the changes of what is known.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The clock.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The bounds of the present: what the clock says; only a lower bound if the clock is behind what signed objects
+    /// prove.
+    #[must_use]
+    pub fn time(&self) -> Interval {
+        self.time_with(self.snapshot().floor)
+    }
+
+    fn time_with(&self, floor: Option<Time>) -> Interval {
+        match floor {
+            Some(floor) if floor > self.clock.now() => Interval::since(floor),
+            _ => self.clock.interval(),
+        }
+    }
+
+    /// Who has this chain (its own certificate first), by the authorities of the lists held. Says nothing of expiry or
+    /// status.
+    ///
+    /// # Errors
+    /// Why it is nobody we believe.
+    pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<Identified, Unidentified> {
+        let snapshot = self.snapshot();
+        let lists = snapshot.objects.lists();
+        let anchors: Vec<Anchor<'_>> =
+            lists.iter().flat_map(List::authorities).filter_map(|authority| authority.anchor()).collect();
+        let ders: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
+        authenticate(&ders, &anchors, &mut Budget::default(), &AwsLc)
+    }
+
+    /// What `who` may still do.
+    #[must_use]
+    pub fn judge(&self, who: &Identified, operation: Operation) -> Verdict {
+        self.judge_with_bond(who, operation, None)
+    }
+
+    /// What `who` may still do, with the bond it has here.
+    #[must_use]
+    pub fn judge_with_bond(&self, who: &Identified, operation: Operation, bond: Option<&Bond>) -> Verdict {
+        self.with_knowledge(|knowledge, policy| decide(who, operation, knowledge, policy, bond))
+    }
+
+    /// Whether `who` may enrol with its birth credential.
+    ///
+    /// # Errors
+    /// The denial.
+    pub fn judge_enrolment(&self, who: &Identified) -> Result<EnrolmentPermit, Denied> {
+        self.with_knowledge(|knowledge, policy| decide_enrolment(who, knowledge, policy))
+    }
+
+    /// Calls `judge` with all that is known at this moment.
+    pub fn with_knowledge<T>(&self, judge: impl FnOnce(&Knowledge<'_>, &Policy) -> T) -> T {
+        let snapshot = self.snapshot();
+        let lists = snapshot.objects.lists();
+        let status = snapshot.objects.get(Kind::Status).and_then(|object| StatusList::danger_open(&object.bytes).ok());
+        let knowledge = Knowledge {
+            lists: &lists,
+            status: status.as_slice(),
+            ..Knowledge::nothing(self.time_with(snapshot.floor), self.setting)
+        };
+        judge(&knowledge, &snapshot.objects.policy())
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// The floor after an object that proves `proven` to be over; `None` if that is nothing new.
+    fn raised(&self, floor: Option<Time>, proven: Time) -> Option<Time> {
+        let known = floor.map_or(self.clock.now(), |floor| floor.max(self.clock.now()));
+        let raised = proven.min(known.plus_seconds(FLOOR_STEP_SECONDS));
+        floor.is_none_or(|floor| raised > floor).then_some(raised)
+    }
+
+    fn write(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+        self.directory.as_ref().map_or(Ok(()), |directory| files::replace(&directory.join(name), content))
+    }
+}
+
+impl fmt::Debug for KnowledgeBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KnowledgeBase").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+impl Root {
+    fn new(der: &[u8]) -> Result<Self, String> {
+        let certificate = Certificate::from_der(der).map_err(|error| error.to_string())?;
+        Ok(Self { der: Bytes::copy_from_slice(der), key: KeyId::of(&[certificate.spki()], &AwsLc) })
+    }
+}
+
+impl Alliance {
+    fn pinned(&self) -> Pinned<'_> {
+        Pinned::Members { keys: &self.members, threshold: self.threshold }
+    }
+
+    fn to_text(&self) -> String {
+        self.members.iter().fold(format!("{}\n", self.threshold), |text, member| format!("{text}{member}\n"))
+    }
+
+    fn from_text(text: &[u8]) -> Option<Self> {
+        let mut lines = std::str::from_utf8(text).ok()?.lines();
+        let threshold = lines.next()?.parse().ok()?;
+        let member = |line: &str| {
+            let bytes = data_encoding::HEXLOWER.decode(line.as_bytes()).ok()?;
+            Some(KeyId::from_bytes(bytes.try_into().ok()?))
+        };
+        Some(Self { threshold, members: lines.map(member).collect::<Option<_>>()? })
+    }
+}
+
+impl Snapshot {
+    fn load(directory: &Path) -> Result<Self, Error> {
+        let read = |name: &str| files::read(&directory.join(name));
+        let damaged = |name: &str, what: String| Error::Damaged {
+            path: directory.join(name),
+            what,
+            remedy: "move it away: the hub gives it again, and nothing older will be taken from it",
+        };
+        let mut snapshot = Self::default();
+        if let Some(der) = read(ROOT)? {
+            snapshot.root = Some(Root::new(&der).map_err(|what| Error::Damaged {
+                path: directory.join(ROOT),
+                what,
+                remedy: "remove the state directory and enrol again with a new code",
+            })?);
+        }
+        if let Some(text) = read(ALLIANCE)? {
+            let alliance = Alliance::from_text(&text);
+            let what = "it does not hold a threshold and key identifiers";
+            snapshot.alliance = Some(alliance.ok_or_else(|| Error::Damaged {
+                path: directory.join(ALLIANCE),
+                what: what.to_owned(),
+                remedy: "remove it and pin the alliance again",
+            })?);
+        }
+        if let Some(text) = read(FLOOR)? {
+            let seconds = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+            let seconds = seconds.ok_or_else(|| damaged(FLOOR, "it is not a number of seconds".to_owned()))?;
+            snapshot.floor = Some(Time::from_unix(seconds));
+        }
+        for kind in Kind::ALL {
+            if let Some(bytes) = read(&kind.file())? {
+                let object = snapshot.objects.reopen(kind, bytes.into());
+                let object: Object = object.map_err(|refused| damaged(&kind.file(), refused.to_string()))?;
+                snapshot.objects.set(kind, object);
+            }
+        }
+        Ok(snapshot)
+    }
+}

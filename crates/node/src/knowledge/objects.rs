@@ -1,0 +1,257 @@
+//! The signed objects of one moment, and when a further one is believed.
+
+use super::Kind;
+use crate::provider::AwsLc;
+use crate::routes::{RoutesError, RoutingTable};
+use bytes::Bytes;
+use medlock_trust::cose::{self, Sign1};
+use medlock_trust::crypto::PublicKey;
+use medlock_trust::list::{self, List, Pinned, Purpose, Service};
+use medlock_trust::status::{self, StatusList};
+use medlock_trust::{KeyId, Policy, Time, policy};
+use std::sync::Arc;
+
+/// Why an object was not taken. What is held stays in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// There is no root certificate to believe anything by.
+    #[error("no site root is pinned yet; enrol first")]
+    NoRoot,
+    /// Nobody has said whose trust list is believed.
+    #[error("no alliance is pinned: import the trust list with its members' keys")]
+    NoAlliance,
+    /// The site list that names its signer is missing.
+    #[error("there is no site list yet that names its signer")]
+    NoSiteList,
+    /// A list of the wrong kind, or not believed.
+    #[error("the list is not taken: {0}")]
+    List(list::Refused),
+    /// A site list where a trust list is due, or the reverse.
+    #[error("the list is not taken: it is a list of another kind")]
+    ListKind,
+    /// A status list that is not believed.
+    #[error("the status list is not taken: {0}")]
+    Status(status::Refused),
+    /// A policy that is not believed.
+    #[error("the policy is not taken: {0}")]
+    Policy(policy::Refused),
+    /// A routing table that is not believed.
+    #[error("the routing table is not taken: {0}")]
+    Routes(RoutesError),
+    /// A routing table that is not newer.
+    #[error("the routing table is not taken: version {given} is not newer than version {held}, which is held")]
+    RoutesNotNewer {
+        /// Version held.
+        held: u64,
+        /// Version given.
+        given: u64,
+    },
+    /// It is believed, but could not be made durable.
+    #[error("the object could not be stored: {0}")]
+    NotStored(String),
+}
+
+impl From<list::Refused> for Refused {
+    fn from(refused: list::Refused) -> Self {
+        Self::List(refused)
+    }
+}
+
+impl From<status::Refused> for Refused {
+    fn from(refused: status::Refused) -> Self {
+        Self::Status(refused)
+    }
+}
+
+impl From<policy::Refused> for Refused {
+    fn from(refused: policy::Refused) -> Self {
+        Self::Policy(refused)
+    }
+}
+
+impl From<RoutesError> for Refused {
+    fn from(refused: RoutesError) -> Self {
+        Self::Routes(refused)
+    }
+}
+
+/// One object that was verified.
+#[derive(Clone, Debug)]
+pub(super) struct Object {
+    pub(super) bytes: Bytes,
+    pub(super) version: u64,
+    /// The time that is certainly over because of it: its signer may state the time.
+    pub(super) proves: Option<Time>,
+    parsed: Parsed,
+}
+
+#[derive(Clone, Debug)]
+enum Parsed {
+    /// Opened anew each time, as a view of its bytes.
+    View,
+    Policy(Policy),
+    Routes(Arc<RoutingTable>),
+}
+
+/// The newest object of each kind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Objects([Option<Object>; Kind::ALL.len()]);
+
+impl Objects {
+    pub(super) const fn get(&self, kind: Kind) -> Option<&Object> {
+        self.0[kind as usize].as_ref()
+    }
+
+    pub(super) fn set(&mut self, kind: Kind, object: Object) {
+        self.0[kind as usize] = Some(object);
+    }
+
+    pub(super) fn list(&self, kind: Kind) -> Option<List<'_>> {
+        List::danger_open(&self.get(kind)?.bytes).ok()
+    }
+
+    /// The site list and the trust list, as far as they are there.
+    pub(super) fn lists(&self) -> Vec<List<'_>> {
+        [Kind::SiteList, Kind::TrustList].into_iter().filter_map(|kind| self.list(kind)).collect()
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        match self.get(Kind::Policy) {
+            Some(Object { parsed: Parsed::Policy(policy), .. }) => *policy,
+            _ => Policy::default(),
+        }
+    }
+
+    pub(super) fn routes(&self) -> Arc<RoutingTable> {
+        match self.get(Kind::Routes) {
+            Some(Object { parsed: Parsed::Routes(routes), .. }) => routes.clone(),
+            _ => Arc::default(),
+        }
+    }
+
+    /// Checks an object that comes from outside.
+    pub(super) fn verify(
+        &self,
+        kind: Kind,
+        bytes: Bytes,
+        root: Option<KeyId>,
+        alliance: Option<Pinned<'_>>,
+    ) -> Result<Object, Refused> {
+        let root = root.ok_or(Refused::NoRoot)?;
+        match kind {
+            Kind::SiteList => self.verify_list(kind, bytes, Some(Pinned::Root(root))),
+            Kind::TrustList => self.verify_list(kind, bytes, alliance),
+            Kind::Status => {
+                let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
+                let new = StatusList::verify(&bytes, &list, &AwsLc)?;
+                let held = self.get(kind).and_then(|held| StatusList::danger_open(&held.bytes).ok());
+                held.map_or(Ok(()), |held| new.succeeds(&held))?;
+                let (version, proves) = (new.heading().epoch, self.proof(&bytes, new.heading().issued));
+                Ok(Object { bytes, version, proves, parsed: Parsed::View })
+            }
+            Kind::Policy => {
+                let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
+                let new = Policy::from_signed(&bytes, &list, &AwsLc)?;
+                if self.get(kind).is_some() {
+                    new.succeeds(&self.policy())?;
+                }
+                let proves = self.proof(&bytes, new.draft().issued);
+                Ok(Object { bytes, version: new.version(), proves, parsed: Parsed::Policy(new) })
+            }
+            Kind::Routes => {
+                let new = self.verify_routes(&bytes)?;
+                let held = self.routes().version;
+                if self.get(kind).is_some() && new.version <= held {
+                    return Err(Refused::RoutesNotNewer { held, given: new.version });
+                }
+                let (version, proves) = (new.version, self.proof(&bytes, new.issued));
+                Ok(Object { bytes, version, proves, parsed: Parsed::Routes(Arc::new(new)) })
+            }
+        }
+    }
+
+    fn verify_list(&self, kind: Kind, bytes: Bytes, pinned: Option<Pinned<'_>>) -> Result<Object, Refused> {
+        let list = match self.list(kind) {
+            Some(held) => List::verify_successor(&bytes, &held, &AwsLc)?,
+            None => List::verify_pinned(&bytes, &pinned.ok_or(Refused::NoAlliance)?, &AwsLc)?,
+        };
+        Self::check_kind(kind, &list)?;
+        let heading = list.heading();
+        let (version, proves) = (heading.version, Some(heading.issued));
+        Ok(Object { bytes, version, proves, parsed: Parsed::View })
+    }
+
+    fn check_kind(kind: Kind, list: &List<'_>) -> Result<(), Refused> {
+        let wanted = if kind == Kind::SiteList { list::ListKind::Site } else { list::ListKind::Alliance };
+        if list.heading().kind == wanted { Ok(()) } else { Err(Refused::ListKind) }
+    }
+
+    fn verify_routes(&self, bytes: &[u8]) -> Result<RoutingTable, Refused> {
+        let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
+        let mut signer = None;
+        let table = RoutingTable::verify(bytes, |key| {
+            signer = list.service(Purpose::Routes, key.as_bytes());
+            signer.as_ref().and_then(|service| public_key(service))
+        })?;
+        match signer {
+            Some(service) if service.signs_at(table.issued) => Ok(table),
+            _ => Err(RoutesError::Cose(cose::Error::Invalid).into()),
+        }
+    }
+
+    /// `issued`, if the key that signed `object` may state the time.
+    fn proof(&self, object: &[u8], issued: Time) -> Option<Time> {
+        let list = self.list(Kind::SiteList)?;
+        let service = list.service(Purpose::Time, Sign1::read(object).ok()?.key())?;
+        service.signs_at(issued).then_some(issued)
+    }
+
+    /// Checks an object that this process stored itself: that it is whole. Its signer may have left the site list
+    /// meanwhile; what it signed before stays in force, or revocations would be forgotten.
+    pub(super) fn reopen(&self, kind: Kind, bytes: Bytes) -> Result<Object, Refused> {
+        let site_list = || self.list(Kind::SiteList).ok_or(Refused::NoSiteList);
+        let (version, parsed) = match kind {
+            Kind::SiteList | Kind::TrustList => {
+                let list = List::danger_open(&bytes).map_err(list::Refused::Malformed)?;
+                let members: Vec<KeyId> = list.members().map(|member| member.key).collect();
+                let pinned = Pinned::Members { keys: &members, threshold: list.heading().threshold };
+                let list = List::verify_pinned(&bytes, &pinned, &AwsLc)?;
+                Self::check_kind(kind, &list)?;
+                (list.heading().version, Parsed::View)
+            }
+            Kind::Status => {
+                let list = site_list()?;
+                let status = match StatusList::verify(&bytes, &list, &AwsLc) {
+                    Err(status::Refused::UnknownSigner) => StatusList::danger_open(&bytes)?,
+                    other => other?,
+                };
+                (status.heading().epoch, Parsed::View)
+            }
+            Kind::Policy => match Policy::from_signed(&bytes, &site_list()?, &AwsLc) {
+                // Its signer left: the built-in policy is in force until the site signs a new one.
+                Err(policy::Refused::UnknownSigner) => (0, Parsed::Policy(Policy::default())),
+                other => other.map(|policy| (policy.version(), Parsed::Policy(policy)))?,
+            },
+            Kind::Routes => {
+                let table = match self.verify_routes(&bytes) {
+                    Err(Refused::Routes(RoutesError::Cose(cose::Error::Invalid))) if !self.names_signer(&bytes) => {
+                        RoutingTable::decode(Sign1::read(&bytes).map_err(RoutesError::Cose)?.payload())?
+                    }
+                    other => other?,
+                };
+                (table.version, Parsed::Routes(Arc::new(table)))
+            }
+        };
+        Ok(Object { bytes, version, proves: None, parsed })
+    }
+
+    fn names_signer(&self, object: &[u8]) -> bool {
+        let Ok(signed) = Sign1::read(object) else { return false };
+        self.list(Kind::SiteList).is_some_and(|list| list.service(Purpose::Routes, signed.key()).is_some())
+    }
+}
+
+fn public_key<'a>(service: &Service<'a>) -> Option<PublicKey<'a>> {
+    service.public_key(&AwsLc).ok()
+}

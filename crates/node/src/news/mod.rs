@@ -1,0 +1,194 @@
+//! The hub's news: signed objects, as soon as they change.
+//!
+//! A stream of server-sent events is held open and opened again when it breaks; while it cannot be had, the objects
+//! are asked for one by one. What arrives goes into the [`KnowledgeBase`], which believes nothing but signatures.
+
+mod sse;
+
+pub use sse::{Event, EventReader, MAX_EVENT, SseError};
+
+use crate::Error;
+use crate::http::{Client, Limits};
+use crate::identity::IdentityStore;
+use crate::knowledge::{Accepted, Kind, KnowledgeBase};
+use crate::provider::jitter;
+use crate::stop::Stop;
+use crate::tls::{Believed, Connector};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{StatusCode, header::CONTENT_TYPE};
+use medlock_trust::Role;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a stream may be silent: three of the hub's keep-alives (one each 15 s).
+const SILENCE: Duration = Duration::from_secs(45);
+/// The first wait before the stream is opened again; doubled each time up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// The longest wait: how late news of a hub that comes back may be.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// The hub, as one of its nodes sees it.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    client: Client,
+    knowledge: Arc<KnowledgeBase>,
+    connected: watch::Sender<bool>,
+}
+
+impl Hub {
+    /// The hub at `address` (`host:port` of its listener for devices).
+    ///
+    /// # Errors
+    /// [`Error::Tls`] if the settings are refused.
+    pub fn new(
+        address: impl Into<String>,
+        identity: &IdentityStore,
+        knowledge: Arc<KnowledgeBase>,
+    ) -> Result<Self, Error> {
+        let believed = Believed::Knowledge(knowledge.clone());
+        let connector = Connector::new(Some(identity), believed, Some(Role::Hub))?;
+        let limits = Limits { body_bytes: MAX_EVENT, ..Limits::default() };
+        let client = Client::tls(address, connector).with_limits(limits);
+        Ok(Self { client, knowledge, connected: watch::channel(false).0 })
+    }
+
+    /// The client, for other requests to the hub.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether the stream of news is open.
+    #[must_use]
+    pub fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.subscribe()
+    }
+
+    /// Fetches the object of this kind; `None` if the hub has none.
+    ///
+    /// # Errors
+    /// As [`Client::send`], and [`Error::Status`].
+    pub async fn fetch(&self, kind: Kind) -> Result<Option<Bytes>, Error> {
+        fetch(&self.client, kind).await
+    }
+
+    /// Fetches all objects and takes what is new.
+    ///
+    /// # Errors
+    /// As [`Hub::fetch`], at the first object that cannot be had.
+    pub async fn poll(&self) -> Result<(), Error> {
+        for kind in Kind::ALL {
+            if let Some(object) = self.fetch(kind).await? {
+                self.take(kind, &object);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, kind: Kind, object: &[u8]) {
+        match self.knowledge.accept(kind, object) {
+            Ok(Accepted::New { version }) => tracing::info!(kind = kind.name(), version, "news from the hub"),
+            Ok(Accepted::Known { .. }) => {}
+            Err(refused) => tracing::warn!(kind = kind.name(), %refused, "the hub sent an object that is not taken"),
+        }
+    }
+
+    /// Holds the stream open until it breaks. Counts the events in `events`.
+    async fn stream(&self, events: &mut u64) -> Result<(), Error> {
+        let path = "/v1/news";
+        let request = self.client.request(http::Method::GET, path, None, Bytes::new())?;
+        let (head, mut body) = self.client.open(request).await?;
+        if head.status != StatusCode::OK {
+            return Err(status(&self.client, &format!("GET {path}"), head.status, &[]));
+        }
+        let is_stream =
+            head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        if !is_stream {
+            return Err(self.wrong("its news are no text/event-stream".to_owned()));
+        }
+        self.connected.send_replace(true);
+        let mut reader = EventReader::new();
+        loop {
+            let late = |_| Error::Timeout { with: self.client.server(), doing: "news", limit: SILENCE };
+            let Some(chunk) = tokio::time::timeout(SILENCE, body.chunk()).await.map_err(late)?? else {
+                return Err(self.wrong("it ended the stream of news".to_owned()));
+            };
+            reader.push(&chunk).map_err(|error| self.wrong(error.to_string()))?;
+            while let Some(event) = reader.pop() {
+                *events += 1;
+                self.event(&event);
+            }
+        }
+    }
+
+    fn event(&self, event: &Event) {
+        // Kinds of a later version are passed over.
+        let Some(kind) = Kind::from_name(&event.event) else { return };
+        match STANDARD.decode(&event.data) {
+            Ok(object) => self.take(kind, &object),
+            Err(error) => tracing::warn!(kind = kind.name(), %error, "the hub sent news that are no base64"),
+        }
+    }
+
+    fn wrong(&self, what: String) -> Error {
+        Error::Http { with: self.client.server(), what }
+    }
+}
+
+/// Follows the hub's news until asked to stop.
+pub async fn follow(hub: Hub, mut stop: Stop) {
+    tokio::select! {
+        () = stop.asked() => {}
+        () = follow_for_ever(&hub) => {}
+    }
+    hub.connected.send_replace(false);
+}
+
+async fn follow_for_ever(hub: &Hub) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let mut events = 0;
+        let Err(error) = hub.stream(&mut events).await else { continue };
+        hub.connected.send_replace(false);
+        if events > 0 {
+            wait = FIRST_WAIT;
+        }
+        tracing::info!(%error, again_in = ?wait, "no news from the hub for now; what is known stays in force");
+        // A hub that answers but has no stream for us may still have the objects.
+        if matches!(error, Error::Status { .. } | Error::Http { .. })
+            && let Err(error) = hub.poll().await
+        {
+            tracing::debug!(%error, "the objects cannot be had one by one either");
+        }
+        tokio::time::sleep(wait.mul_f64(0.5 + jitter() / 2.0)).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Fetches the object of this kind with any client of a hub; `None` if the hub has none.
+pub(crate) async fn fetch(client: &Client, kind: Kind) -> Result<Option<Bytes>, Error> {
+    let path = format!("/v1/objects/{}", kind.name());
+    let answer = client.get(&path).await?;
+    match answer.status() {
+        StatusCode::OK => Ok(Some(answer.into_body())),
+        StatusCode::NOT_FOUND => Ok(None),
+        other => Err(status(client, &format!("GET {path}"), other, answer.body())),
+    }
+}
+
+/// The error for an answer with another status than was hoped for.
+pub(crate) fn status(client: &Client, request: &str, status: StatusCode, body: &[u8]) -> Error {
+    let message: String = String::from_utf8_lossy(&body[..body.len().min(300)])
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    Error::Status {
+        with: client.server(),
+        request: request.to_owned(),
+        status: status.as_u16(),
+        message: message.trim().to_owned(),
+    }
+}

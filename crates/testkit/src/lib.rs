@@ -1,0 +1,10 @@
+//! For the tests of the other crates: a site with its authorities and signed objects, ports, and children that go with
+//! the test. Not published, and no dependency of anything that ships.
+
+mod certificate;
+mod process;
+mod site;
+
+pub use certificate::{CertificateBuilder, Extension};
+pub use process::{Child, free_port};
+pub use site::{Site, Status};
