@@ -4,4 +4,9 @@
 //! ask a permit for each operation → pass the original bytes to the unmodified system → record.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod dicom;
+mod error;
+pub mod sink;
+
+pub use error::Error;
