@@ -50,7 +50,7 @@ pub mod x509;
 pub use authenticate::{Identified, Unidentified, authenticate};
 pub use bond::Bond;
 pub use crypto::Crypto;
-pub use decide::{Denied, Permit, Verdict, decide};
+pub use decide::{Denied, Permit, Verdict, decide, decide_attended, decide_enrolment};
 pub use id::{CredentialId, DeviceId, DeviceName, KeyId};
 pub use knowledge::Knowledge;
 pub use operation::{Operation, Operations};

@@ -30,6 +30,8 @@ const MAX_LENGTH: usize = 1024;
 const FORM: u64 = 1;
 const OPERATIONS: usize = Operation::ALL.len();
 const ROWS: usize = Row::ALL.len();
+/// What is said of one operation: a budget in each setting, an effect in each row.
+const COLUMN: u64 = (Setting::ALL.len() + ROWS) as u64;
 
 /// What a row of the table says for an operation. Ordered: `Deny < Alert < Allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -319,7 +321,7 @@ impl Policy {
         writer.uint(u64::from(draft.grace_seconds))?;
         writer.array(OPERATIONS as u64)?;
         for operation in Operation::ALL {
-            writer.array(2 + ROWS as u64)?;
+            writer.array(COLUMN)?;
             for setting in Setting::ALL {
                 writer.uint(u64::from(draft.budget_seconds(setting, operation)))?;
             }
@@ -373,7 +375,7 @@ fn read_payload(payload: &[u8]) -> Result<Draft, Refused> {
     let mut draft = Draft { recovery_epoch, version, issued, grace_seconds: seconds(&mut reader)?, ..Draft::default() };
     reader.array_of(OPERATIONS as u64)?;
     for operation in Operation::ALL {
-        reader.array_of(2 + ROWS as u64)?;
+        reader.array_of(COLUMN)?;
         for setting in Setting::ALL {
             draft.set_budget_seconds(setting, operation, seconds(&mut reader)?);
         }

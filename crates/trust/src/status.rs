@@ -339,7 +339,8 @@ impl<'a> StatusList<'a> {
         let mut kept = self.records().filter(compromised);
         for old in held.records().filter(compromised) {
             // Both ascend by subject: what `kept` has before `old` is new, and `old` must come up.
-            if !kept.by_ref().find(|new| new.subject >= old.subject).is_some_and(|new| new.subject == old.subject) {
+            let next = kept.by_ref().find(|new| new.subject >= old.subject);
+            if next.is_none_or(|next| next.subject != old.subject) {
                 return Err(Refused::CompromiseForgotten(old.subject));
             }
         }

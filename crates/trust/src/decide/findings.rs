@@ -228,6 +228,8 @@ fn claim(peer: &Identified, operation: Operation, listing: Option<&Listing>) -> 
 struct Listing {
     state: AuthorityState,
     since: Option<Time>,
+    /// When it retired, if any list says so: kept apart, as a worse state must not make it forgotten.
+    retired: Option<Time>,
     roles: Roles,
     type_vouched: bool,
     until: Option<Time>,
@@ -240,6 +242,7 @@ impl Listing {
         let pinned = knowledge.pinned.contains(&authority).then_some(Self {
             state: AuthorityState::Listed,
             since: None,
+            retired: None,
             roles: Roles::EVERY,
             type_vouched: DeviceTypes::Every.contains(peer.device_type()),
             until: None,
@@ -247,11 +250,15 @@ impl Listing {
         });
         knowledge.lists.iter().fold(pinned, |all, list| {
             let Some(entry) = list.authority(authority) else { return all };
-            if CredentialKind::given_by(entry.kind) != peer.kind() {
-                return all;
-            }
             let overdue = knowledge.time.latest().is_none_or(|latest| latest > list.heading().next);
-            let one = Self::from_entry(&entry, peer, overdue);
+            let mut one = Self::from_entry(&entry, peer, overdue);
+            if CredentialKind::given_by(entry.kind) != peer.kind() {
+                // Listed as something else it vouches for nothing here; what is known against its key counts.
+                if entry.state < AuthorityState::Suspended {
+                    return all;
+                }
+                one.roles = Roles::NONE;
+            }
             Some(match all {
                 None => one,
                 Some(all) => all.and(&one),
@@ -263,6 +270,7 @@ impl Listing {
         Self {
             state: entry.state,
             since: Some(entry.since),
+            retired: (entry.state == AuthorityState::Retired).then_some(entry.since),
             roles: entry.roles,
             type_vouched: entry.device_types.contains(peer.device_type()),
             until: entry.until,
@@ -270,7 +278,7 @@ impl Listing {
         }
     }
 
-    /// The worst of both. When both say retired, the earlier retirement counts.
+    /// The worst of both.
     fn and(self, other: &Self) -> Self {
         let (state, since) = match self.state.cmp(&other.state) {
             core::cmp::Ordering::Less => (other.state, other.since),
@@ -280,6 +288,7 @@ impl Listing {
         Self {
             state,
             since,
+            retired: earlier(self.retired, other.retired),
             roles: self.roles.intersection(other.roles),
             type_vouched: self.type_vouched && other.type_vouched,
             until: earlier(self.until, other.until),
@@ -313,9 +322,8 @@ fn issuer_standing(listing: Option<&Listing>, said: &Said, not_before: Time) -> 
         return (IssuerStanding::Ceased, issuer_record);
     }
     let Some(listing) = listing else { return (IssuerStanding::NotListed, None) };
-    let retired = listing.state == AuthorityState::Retired;
-    if retired && listing.since.is_some_and(|since| not_before > since) {
-        return (IssuerStanding::IssuedAfterRetirement, listed);
+    if listing.retired.is_some_and(|retired| not_before > retired) {
+        return (IssuerStanding::IssuedAfterRetirement, Some((listing.retired, None)));
     }
     if of_record(State::Suspended) {
         return (IssuerStanding::Suspended, issuer_record);
