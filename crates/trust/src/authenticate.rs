@@ -67,7 +67,7 @@ struct Bounded<T, const N: usize> {
 impl<T: Copy, const N: usize> Bounded<T, N> {
     fn new(from: &[T], filler: T) -> Option<Self> {
         let mut items = [filler; N];
-        items.get_mut(..from.len())?.copy_from_slice(from);
+        items.get_mut(..from.len())?.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
         Some(Self { items, length: from.len() })
     }
 

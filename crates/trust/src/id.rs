@@ -104,7 +104,7 @@ impl DeviceName {
             return None;
         }
         let mut bytes = [0; Self::MAX_LENGTH];
-        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        bytes.get_mut(..text.len())?.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
         Some(Self { bytes, length: u8::try_from(text.len()).ok()? })
     }
 

@@ -227,7 +227,6 @@ impl Signed {
     }
 
     fn count(&self, counts: impl Fn(KeyId) -> bool) -> u8 {
-        let count = self.keys.iter().flatten().filter(|key| counts(**key)).count();
-        u8::try_from(count).unwrap_or(u8::MAX)
+        self.keys.iter().flatten().filter(|key| counts(**key)).fold(0, |count: u8, _| count.saturating_add(1))
     }
 }

@@ -76,7 +76,7 @@ impl<'a> Extensions<'a> {
     pub(crate) fn from_der(der: &'a [u8]) -> Result<Self, Error> {
         let all: Items<'a, Extension<'a>> = Field::Extensions.at(sequence_of(der))?;
         let mut extensions = Self { all, ..Self::NONE };
-        for (index, extension) in all.enumerate() {
+        for (index, extension) in (0..=MAX_EXTENSIONS).zip(all) {
             if index >= MAX_EXTENSIONS {
                 return Err(Error::new(Field::Extensions, Problem::TooMany));
             }

@@ -1,6 +1,6 @@
 //! General names (RFC 5280 section 4.2.1.6), and matching them with the name a caller expects.
 
-use super::{Item, Name, ids};
+use super::{Item, Name, ids, text};
 use crate::der::{self, Oid, Reader, tag};
 use core::{fmt, net::IpAddr};
 
@@ -292,14 +292,15 @@ impl ServerName<'_> {
 /// Whether `name` is a host name: labels of letters, digits, `-` and `_`, 1 to 63 long, 253 in all, the last one not a
 /// number.
 pub(crate) fn is_host_name(name: &str) -> bool {
-    let label = |label: &str| {
+    let label = |label: &[u8]| {
         (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_')
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
+            && label.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'-' || *c == b'_')
     };
-    let numeric_end = name.rsplit('.').next().is_none_or(|last| last.bytes().all(|c| c.is_ascii_digit()));
-    name.len() <= 253 && !numeric_end && name.split('.').all(label)
+    let labels = || name.as_bytes().split(|c| *c == b'.');
+    let numeric_end = labels().next_back().is_none_or(|last| last.iter().all(u8::is_ascii_digit));
+    name.len() <= 253 && !numeric_end && labels().all(label)
 }
 
 /// RFC 9525 section 6.3: equal in either case; `*` stands for exactly the whole left-most label, and at least two labels
@@ -312,8 +313,8 @@ fn dns_matches(presented: &str, expected: &str) -> bool {
         None => is_host_name(presented) && presented.eq_ignore_ascii_case(expected),
         Some(parent) => {
             is_host_name(parent)
-                && parent.contains('.')
-                && expected.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent))
+                && text::split_once(parent, b'.').is_some()
+                && text::split_once(expected, b'.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent))
         }
     }
 }
@@ -321,25 +322,24 @@ fn dns_matches(presented: &str, expected: &str) -> bool {
 /// RFC 5280 section 7.4: scheme and host in either case, all else exactly.
 fn uri_matches(presented: &str, expected: &str) -> bool {
     fn parts(uri: &str) -> (&str, &str, &str) {
-        match uri.split_once("://") {
+        match text::split_scheme(uri) {
             Some((scheme, rest)) => {
-                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-                let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+                let (authority, path) = text::split_authority(rest);
                 (scheme, authority, path)
             }
             None => {
-                let (scheme, rest) = uri.split_once(':').unwrap_or((uri, ""));
+                let (scheme, rest) = text::split_once(uri, b':').unwrap_or((uri, ""));
                 (scheme, "", rest)
             }
         }
     }
     fn user(authority: &str) -> (&str, &str) {
-        authority.rsplit_once('@').unwrap_or(("", authority))
+        text::rsplit_once(authority, b'@').unwrap_or(("", authority))
     }
     let ((scheme1, authority1, rest1), (scheme2, authority2, rest2)) = (parts(presented), parts(expected));
     let ((user1, host1), (user2, host2)) = (user(authority1), user(authority2));
     scheme1.eq_ignore_ascii_case(scheme2)
-        && presented.contains("://") == expected.contains("://")
+        && text::split_scheme(presented).is_some() == text::split_scheme(expected).is_some()
         && user1 == user2
         && host1.eq_ignore_ascii_case(host2)
         && rest1 == rest2
@@ -347,13 +347,13 @@ fn uri_matches(presented: &str, expected: &str) -> bool {
 
 /// The host of a URI, if it has one that is a host name and not an address (RFC 3986 section 3.2).
 pub(crate) fn uri_host(uri: &str) -> Option<&str> {
-    let (scheme, rest) = uri.split_once("://")?;
+    let (scheme, rest) = text::split_scheme(uri)?;
     if scheme.is_empty() {
         return None;
     }
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = match host_and_port.rsplit_once(':') {
+    let (authority, _) = text::split_authority(rest);
+    let host_and_port = text::rsplit_once(authority, b'@').map_or(authority, |(_, host)| host);
+    let host = match text::rsplit_once(host_and_port, b':') {
         Some((host, port)) if port.bytes().all(|c| c.is_ascii_digit()) => host,
         Some(_) => return None,
         None => host_and_port,

@@ -13,6 +13,7 @@ mod oid;
 mod policies;
 mod request;
 mod role;
+mod text;
 
 pub use crate::der::Oid;
 pub use algorithm::{AlgorithmIdentifier, SubjectPublicKeyInfo};
@@ -246,6 +247,11 @@ impl<'a, T: Item<'a>> Iterator for Items<'a, T> {
     fn next(&mut self) -> Option<T> {
         // The members were checked when the list was made, so an error cannot occur; if it did, it would end the list.
         if self.reader.is_empty() { None } else { T::read(&mut self.reader).ok() }
+    }
+
+    /// Without the default's addition, which may panic for all the compiler knows.
+    fn count(self) -> usize {
+        self.fold(0, |count: usize, _| count.saturating_add(1))
     }
 }
 

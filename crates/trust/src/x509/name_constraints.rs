@@ -1,6 +1,6 @@
 //! Name constraints (RFC 5280 section 4.2.1.10).
 
-use super::{GeneralName, Item, Items, general_name};
+use super::{GeneralName, Item, Items, general_name, text};
 use crate::der::{self, Reader, tag};
 
 /// `NameConstraints`: inside which names the certificates below an authority must stay.
@@ -175,7 +175,7 @@ fn is_below(name: &str, base: &str) -> bool {
         return true;
     }
     let front = name.len().checked_sub(base.len()).and_then(|length| name.split_at_checked(length));
-    front.is_some_and(|(labels, end)| labels.ends_with('.') && end.eq_ignore_ascii_case(base))
+    front.is_some_and(|(labels, end)| labels.as_bytes().ends_with(b".") && end.eq_ignore_ascii_case(base))
 }
 
 /// The constraint's form with a leading dot is not in RFC 5280; it is in use and read in the way that lets less pass:
@@ -188,7 +188,8 @@ fn dns(base: &str, name: &str, side: Side) -> Relation {
             if !general_name::is_host_name(parent) {
                 return Relation::Unknown;
             }
-            let one_label_below = bare.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent));
+            let one_label_below =
+                text::split_once(bare, b'.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent));
             inside(is_below(parent, bare) || (side == Side::Excluded && one_label_below))
         }
         None if !general_name::is_host_name(name) => Relation::Unknown,
@@ -206,13 +207,13 @@ fn is_host_in(host: &str, base: &str) -> bool {
 
 /// RFC 5280: a base is one mailbox, all mailboxes of one host, or, with a leading dot, of all hosts below.
 fn rfc822(base: &str, address: &str) -> Relation {
-    let Some((local, host)) = address.rsplit_once('@') else {
+    let Some((local, host)) = text::rsplit_once(address, b'@') else {
         return Relation::Unknown;
     };
     if local.is_empty() || host.is_empty() {
         return Relation::Unknown;
     }
-    match base.rsplit_once('@') {
+    match text::rsplit_once(base, b'@') {
         Some((base_local, base_host)) => inside(local == base_local && host.eq_ignore_ascii_case(base_host)),
         None => inside(base.is_empty() || is_host_in(host, base)),
     }

@@ -27,7 +27,7 @@ impl<'a> PolicyExtensions<'a> {
         if items.count() > Self::MAX_POLICIES {
             return Err(Error::new(field, Problem::TooMany));
         }
-        for (index, item) in items.enumerate() {
+        for (index, item) in (0..Self::MAX_POLICIES).zip(items) {
             if items.take(index).any(|earlier| earlier.policy == item.policy) {
                 return Err(Error::new(field, Problem::Duplicate));
             }
