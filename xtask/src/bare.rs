@@ -1,6 +1,7 @@
-//! Stage `bare`: the trust core links for a Cortex-M4 with no allocator and no operating system.
+//! Stage `bare`: the trust core links for a Cortex-M4 with no allocator and no operating system, and cannot panic.
 //!
-//! `cargo check` would not see a hidden use of the heap; only a linked binary shows it.
+//! `cargo check` would not see a hidden use of the heap; only a linked binary shows it. Neither would a lint see a panic
+//! in a function of `core`; where the binary has no panic handler's caller left, there is none.
 
 use crate::command::Program;
 use crate::elf;
@@ -13,7 +14,7 @@ use crate::{Error, Result};
 const HEAP: [&str; 4] = ["__rust_alloc", "__rust_dealloc", "__rust_realloc", "__rg_alloc"];
 /// Parts of symbol names that tell of a way to panic.
 const PANICS: [&str; 2] = ["panicking", "panic_fmt"];
-/// Functions without which the optimiser has thrown the core away, and the figures mean nothing.
+/// With less code than this (it is about ten times as much) the optimiser has thrown the core away, and nothing is shown.
 const LEAST_TEXT_BYTES: u64 = 4096;
 
 pub(crate) fn check(house: &House) -> Result<Report> {
@@ -42,9 +43,32 @@ fn judge(linked: &elf::Linked) -> Report {
     if linked.text < LEAST_TEXT_BYTES {
         report.findings.push(format!("only {} bytes of code: the trust core was not linked in", linked.text));
     }
+    let clean = if report.findings.is_empty() { "; no heap, no panic" } else { "" };
     report.notes.push(format!(
-        "{BARE_TARGET}, opt-level z: {} bytes of code, {} of constants, {} of static memory; no heap, no panic",
+        "{BARE_TARGET}, opt-level z: {} bytes of code, {} of constants, {} of static memory{clean}",
         linked.text, linked.constants, linked.data
     ));
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn linked(text: u64, symbols: &[&str]) -> elf::Linked {
+        elf::Linked { text, symbols: symbols.iter().map(ToString::to_string).collect(), ..elf::Linked::default() }
+    }
+
+    #[test]
+    fn heap_and_panics_are_found_by_their_symbols() {
+        let found = |symbols: &[&str]| judge(&linked(40_000, symbols)).findings.len();
+        assert_eq!(found(&["_start", "_RNvNtCs_13medlock_trust6decide"]), 0);
+        assert_eq!(found(&["_RNvCs_7___rustc12___rust_alloc"]), 1);
+        assert_eq!(found(&["_RNvNtCs_4core9panicking9panic_fmt"]), 1);
+    }
+
+    #[test]
+    fn an_empty_binary_shows_nothing() {
+        assert_eq!(judge(&linked(100, &["_start"])).findings.len(), 1);
+    }
 }
