@@ -50,9 +50,11 @@ impl Program {
         self
     }
 
-    /// Lets the program read our standard input, to ask for a password.
-    pub(crate) fn terminal(mut self) -> Self {
-        self.command.stdin(Stdio::inherit());
+    /// Lets the program read our standard input, if it has to ask for a password.
+    pub(crate) fn terminal(mut self, wanted: bool) -> Self {
+        if wanted {
+            self.command.stdin(Stdio::inherit());
+        }
         self
     }
 

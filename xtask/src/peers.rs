@@ -320,20 +320,27 @@ fn install_debian(packages: &[&str]) -> Result<()> {
         )));
     }
     let root = Program::new("id").args(["-u"]).hear()?.stdout.trim() == "0";
-    if !root && find_program("sudo").is_none() {
-        return Err(Error::new(format!("only root may install packages, and there is no sudo. As root: {by_hand}")));
-    }
+    let words = as_root(root, find_program("sudo").is_some()).ok_or_else(|| {
+        Error::new(format!("only root may install packages, and there is no sudo. As root: {by_hand}"))
+    })?;
     let apt_get = |arguments: &[&str]| {
-        let setting = "DEBIAN_FRONTEND=noninteractive";
-        let program = if root { Program::new("env") } else { Program::new("sudo").terminal() };
-        let program = if root { program } else { program.args(["env"]) };
-        program.args([setting, "apt-get", "-q"]).args(arguments).run()
+        let rest = words.iter().skip(1).chain(&["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]);
+        Program::new(words[0]).terminal(!root).args(rest).args(arguments).run()
     };
     // Without fresh lists an install may ask for versions that are gone.
     apt_get(&["update"])?;
     let mut install = vec!["install", "-y", "--no-install-recommends"];
     install.extend(packages);
     apt_get(&install)
+}
+
+/// The words in front of a command that root has to run, or none if there is no way.
+fn as_root(root: bool, sudo: bool) -> Option<&'static [&'static str]> {
+    match (root, sudo) {
+        (true, _) => Some(&["env"]),
+        (false, true) => Some(&["sudo", "env"]),
+        (false, false) => None,
+    }
 }
 
 fn install_python(house: &House) -> Result<()> {
@@ -366,6 +373,13 @@ mod tests {
         let mut unique = Need::ALL.to_vec();
         unique.dedup();
         assert_eq!(unique, Need::ALL);
+    }
+
+    #[test]
+    fn packages_are_installed_as_root_or_not_at_all() {
+        assert_eq!(as_root(true, true), Some(["env"].as_slice()));
+        assert_eq!(as_root(false, true), Some(["sudo", "env"].as_slice()));
+        assert_eq!(as_root(false, false), None);
     }
 
     #[test]
