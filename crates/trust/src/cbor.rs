@@ -494,3 +494,146 @@ impl<W: Write> Writer<W> {
         self.raw(Head::new(major_type, argument).as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn skip(bytes: &[u8]) -> Result<(), ErrorKind> {
+        let mut reader = Reader::new(bytes);
+        reader.skip().and_then(|_| reader.finish()).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn longer_forms_than_needed_are_refused() {
+        let longer: [&[u8]; 12] = [
+            b"\x18\x01",
+            b"\x19\x00\xff",
+            b"\x1a\x00\x00\xff\xff",
+            b"\x1b\x00\x00\x00\x00\xff\xff\xff\xff",
+            b"\x38\x01",
+            b"\x3b\x00\x00\x00\x00\x00\x00\x00\x01",
+            b"\x58\x01a",
+            b"\x78\x01a",
+            b"\x98\x01\x00",
+            b"\xb8\x01\x00\x00",
+            b"\xd8\x12\x00",
+            b"\x81\x18\x01",
+        ];
+        for bytes in longer {
+            assert_eq!(skip(bytes), Err(ErrorKind::NotShortest), "{bytes:02x?}");
+        }
+        assert_eq!(Reader::new(b"\x18\x01").uint().map_err(|error| error.kind), Err(ErrorKind::NotShortest));
+        assert_eq!(Reader::new(b"\x38\x01").int().map_err(|error| error.kind), Err(ErrorKind::NotShortest));
+    }
+
+    #[test]
+    fn indefinite_lengths_are_refused() {
+        for bytes in [&b"\x5f\x41a\xff"[..], b"\x7f\x61a\xff", b"\x9f\x00\xff", b"\xbf\x00\x00\xff", b"\xff"] {
+            assert_eq!(skip(bytes), Err(ErrorKind::Indefinite), "{bytes:02x?}");
+        }
+        assert_eq!(Reader::new(b"\x5f\x41a\xff").bytes().map_err(|error| error.kind), Err(ErrorKind::Indefinite));
+        assert_eq!(Reader::new(b"\x7f\x61a\xff").text(9).map_err(|error| error.kind), Err(ErrorKind::Indefinite));
+        assert_eq!(Reader::new(b"\x9f\x00\xff").array(9).map_err(|error| error.kind), Err(ErrorKind::Indefinite));
+    }
+
+    #[test]
+    fn map_keys_ascend_by_their_encoding() {
+        assert_eq!(skip(b"\xa2\x01\x00\x02\x00"), Ok(()));
+        assert_eq!(skip(b"\xa2\x01\x00\x20\x00"), Ok(()), "-1 sorts behind 1");
+        assert_eq!(skip(b"\xa2\x02\x00\x01\x00"), Err(ErrorKind::NotAscending));
+        assert_eq!(skip(b"\xa2\x01\x00\x01\x00"), Err(ErrorKind::NotAscending), "twice the same key");
+    }
+
+    #[test]
+    fn floats_simple_values_and_rests_are_refused() {
+        for bytes in [&b"\xf9\x00\x00"[..], b"\xfa\x00\x00\x00\x00", b"\xe0", b"\xf7", b"\xf8\x20", b"\x1c"] {
+            assert_eq!(skip(bytes), Err(ErrorKind::WrongType), "{bytes:02x?}");
+        }
+        assert_eq!(skip(b"\x00\x00"), Err(ErrorKind::TrailingBytes));
+        assert_eq!(skip(b""), Err(ErrorKind::EndOfInput));
+        assert_eq!(skip(b"\x42a"), Err(ErrorKind::EndOfInput));
+        assert!(skip(b"\x61\xff").is_err(), "text that is not UTF-8");
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| [std::vec![0x81; depth], std::vec![0]].concat();
+        assert_eq!(skip(&nested(usize::from(MAX_DEPTH) - 1)), Ok(()));
+        assert_eq!(skip(&nested(usize::from(MAX_DEPTH))), Err(ErrorKind::TooDeep));
+        assert_eq!(skip(&nested(1_000_000)), Err(ErrorKind::TooDeep));
+        assert_eq!(skip(b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"), Err(ErrorKind::EndOfInput), "a huge array");
+    }
+
+    /// Writes a value that `minicbor` understands, from a stream of choices.
+    fn written(choices: &[(u8, u64)], depth: u8, out: &mut Vec<u8>) {
+        let Some(((choice, value), rest)) = choices.split_first() else {
+            Writer::new(out).null().map(drop).unwrap();
+            return;
+        };
+        let text = std::string::ToString::to_string(value);
+        match choice % 6 {
+            0 => Writer::new(out).uint(*value).map(drop).unwrap(),
+            1 => Writer::new(out).int(value.cast_signed()).map(drop).unwrap(),
+            2 => Writer::new(out).bytes(&value.to_be_bytes()).map(drop).unwrap(),
+            3 => Writer::new(out).text(&text).map(drop).unwrap(),
+            4 if depth > 0 => {
+                Writer::new(&mut *out).array(2).map(drop).unwrap();
+                written(rest, depth - 1, out);
+                written(&[], 0, out);
+            }
+            _ if depth > 0 => {
+                Writer::new(&mut *out).map(2).unwrap().uint(1).map(drop).unwrap();
+                written(&[], 0, out);
+                Writer::new(&mut *out).text("key").map(drop).unwrap();
+                written(rest, depth - 1, out);
+            }
+            _ => Writer::new(out).tag(*value).unwrap().null().map(drop).unwrap(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(choices in prop::collection::vec(any::<(u8, u64)>(), 0..9)) {
+            let mut bytes = Vec::new();
+            written(&choices, MAX_DEPTH - 2, &mut bytes);
+            let mut reader = Reader::new(&bytes);
+            prop_assert_eq!(reader.skip(), Ok(&bytes[..]));
+            prop_assert_eq!(reader.finish(), Ok(()));
+        }
+
+        #[test]
+        fn integers_round_trip(value in any::<i64>(), shift in 0_u32..64) {
+            let value = value >> shift;
+            let mut bytes = Vec::new();
+            Writer::new(&mut bytes).int(value).unwrap();
+            prop_assert_eq!(Reader::new(&bytes).int(), Ok(value));
+        }
+
+        /// Whatever is accepted is exactly what a deterministic encoder writes: no second encoding exists.
+        #[test]
+        fn never_accepted_in_two_encodings(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+            let mut reader = Reader::new(&bytes);
+            if let Ok(value) = reader.uint() {
+                let mut again = Vec::new();
+                Writer::new(&mut again).uint(value).unwrap();
+                prop_assert_eq!(&again[..], &bytes[..reader.position()]);
+            }
+            let mut reader = Reader::new(&bytes);
+            if let Ok(value) = reader.bytes() {
+                let mut again = Vec::new();
+                Writer::new(&mut again).bytes(value).unwrap();
+                prop_assert_eq!(&again[..], &bytes[..reader.position()]);
+            }
+        }
+
+        #[test]
+        fn no_input_panics(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = skip(&bytes);
+            let mut reader = Reader::new(&bytes);
+            let _ = (reader.text(9), reader.map(9), reader.array(9), reader.tag(18), reader.time(), reader.null());
+        }
+    }
+}

@@ -581,3 +581,8 @@ fn of_length<E, W>(signature: &[u8], algorithm: Algorithm) -> Result<&[u8], Sign
         Err(SignError::SignatureLength(signature.len()))
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
