@@ -1,0 +1,436 @@
+//! What an administrator's requests do.
+
+use crate::admin::{
+    AlarmView, Asker, AuditView, AuthorityView, CredentialView, DeviceView, PendingView, Reason, Request, Response,
+    RouteView,
+};
+use crate::authority::{HUB, Kind};
+use crate::registry::{self, Device, DeviceConfig};
+use crate::store::{
+    AuditEntry, Claim, CodeRecord, CodeState, Issued, PendingRequest, PendingState, Standing, StandingChange,
+    StandingState, StoreError, Subject,
+};
+use crate::{Authority, Error, encode, status};
+use data_encoding::{BASE64, HEXLOWER};
+use medlock_node::enrol::Code;
+use medlock_node::provider;
+use medlock_trust::{DeviceName, KeyId, Time};
+
+/// How long an enrolment code is good if nobody says otherwise, in seconds.
+const CODE_SECONDS: u64 = 86_400;
+/// Lines of the audit trail that are shown if nobody says otherwise.
+const AUDIT_LINES: u32 = 100;
+
+impl Authority {
+    /// Does what an administrator asks, and writes it to the audit trail if it changes something.
+    ///
+    /// # Errors
+    /// [`Error`]; a request that failed is in the audit trail too.
+    pub fn administer(&self, asker: &Asker, request: Request) -> Result<Response, Error> {
+        let noted = audited(&request);
+        let outcome = self.act(request);
+        if let Some((verb, subject)) = noted {
+            let outcome = outcome.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
+            let at = self.clock.now();
+            tracing::info!(who = asker.as_str(), verb, subject, outcome, "admin");
+            self.store.note(AuditEntry {
+                at,
+                who: asker.as_str().to_owned(),
+                verb: verb.to_owned(),
+                subject,
+                outcome,
+            })?;
+        }
+        outcome
+    }
+
+    fn act(&self, request: Request) -> Result<Response, Error> {
+        match request {
+            Request::Authority => self.view(),
+            Request::Register { device } => self.register(device),
+            Request::Update { device } => self.update(device),
+            Request::List => self.list(),
+            Request::Show { device } => Ok(Response::Device(self.device_view(&self.device(&device)?)?)),
+            Request::Code { device, lifetime_seconds } => self.code(&device, lifetime_seconds.unwrap_or(CODE_SECONDS)),
+            Request::Pending => {
+                Ok(Response::Pending { pending: self.store.waiting()?.iter().map(pending_view).collect() })
+            }
+            Request::Approve { id, device } => self.approve(&id, device.as_deref()),
+            Request::Reject { id } => self.reject(&id),
+            Request::Suspend { device, why } => self.suspend(&device, &why),
+            Request::Restore { device, why } => self.restore(&device, &why),
+            Request::Revoke { device, reason, why } => self.revoke(&device, reason, &why),
+            Request::Routes => self.routes(),
+            Request::SetRoute { device, ae_titles, sidecar } => self.set_route(&device, ae_titles, Some(sidecar)),
+            Request::RemoveRoute { device } => self.set_route(&device, Vec::new(), None),
+            Request::ImportTrustList { object, members, threshold } => self.import(&object, &members, threshold),
+            Request::Object { object } => self.object(object),
+            Request::Alarms => Ok(Response::Alarms { alarms: self.store.alarms()?.iter().map(alarm_view).collect() }),
+            Request::AcknowledgeAlarm { id } => {
+                self.store.acknowledge(id)?;
+                done(format!("alarm {id} is acknowledged"))
+            }
+            Request::Audit { limit } => {
+                let entries = self.store.audit(limit.unwrap_or(AUDIT_LINES).min(10_000))?;
+                Ok(Response::Audit { entries: entries.iter().map(audit_view).collect() })
+            }
+            Request::IssueBirth { request, serial, roles, device_type } => {
+                self.issue_birth(&request, &serial, &roles, device_type)
+            }
+        }
+    }
+
+    fn view(&self) -> Result<Response, Error> {
+        Ok(Response::Authority(AuthorityView {
+            name: self.settings.name.clone(),
+            kind: self.settings.kind.name().to_owned(),
+            root_fingerprint: HEXLOWER.encode(&provider::sha256(&self.root.der)),
+            root_key: self.root.key.to_string(),
+            issuing_key: self.issuing.key.to_string(),
+            root_pem: encode::pem("CERTIFICATE", &self.root.der),
+            issuing_pem: encode::pem("CERTIFICATE", &self.issuing.der),
+            devices: self.store.devices()?.len(),
+        }))
+    }
+
+    fn device(&self, name: &str) -> Result<Device, Error> {
+        let unknown = || Error::Unknown { what: "device", name: name.to_owned() };
+        self.store.device(DeviceName::new(name).ok_or_else(unknown)?)?.ok_or_else(unknown)
+    }
+
+    fn register(&self, raw: DeviceConfig) -> Result<Response, Error> {
+        self.site_only()?;
+        let device = Device::try_from(raw)?;
+        let _lock = self.register_lock();
+        self.check_titles(&device)?;
+        match self.store.add_device(device.clone(), self.clock.now()) {
+            Err(StoreError::Taken { .. }) => {
+                return Err(Error::Conflict(format!(
+                    "a device called {:?}, or one with its maker's serial, is already registered: choose another name, or \
+                     change the entry that is there",
+                    device.name.as_str()
+                )));
+            }
+            other => other?,
+        }
+        self.publish_routes()?;
+        Ok(Response::Device(self.device_view(&device)?))
+    }
+
+    fn update(&self, raw: DeviceConfig) -> Result<Response, Error> {
+        let device = Device::try_from(raw)?;
+        self.put(device.clone())?;
+        Ok(Response::Device(self.device_view(&device)?))
+    }
+
+    fn put(&self, device: Device) -> Result<(), Error> {
+        let _lock = self.register_lock();
+        self.device(device.name.as_str())?;
+        if device.name.as_str() == HUB {
+            return Err(Error::Conflict("the hub's entry is made from its configuration: change it there".to_owned()));
+        }
+        self.check_titles(&device)?;
+        match self.store.replace_device(device) {
+            Err(StoreError::Taken { .. }) => {
+                return Err(Error::Conflict("another device has this maker's serial".to_owned()));
+            }
+            other => other?,
+        }
+        self.publish_routes()
+    }
+
+    /// An application entity title belongs to one device.
+    fn check_titles(&self, device: &Device) -> Result<(), Error> {
+        for other in self.store.devices()?.iter().filter(|other| other.name != device.name) {
+            if let Some(title) = device.ae_titles.iter().find(|title| other.ae_titles.contains(title)) {
+                return Err(Error::Conflict(format!(
+                    "the AE title {title:?} already belongs to {:?}: a title belongs to one device",
+                    other.name.as_str()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Response, Error> {
+        let devices = self.store.devices()?;
+        let devices = devices.iter().map(|device| self.device_view(device)).collect::<Result<_, _>>()?;
+        Ok(Response::Devices { devices })
+    }
+
+    fn device_view(&self, device: &Device) -> Result<DeviceView, Error> {
+        let issued = self.store.credentials_of(device.name)?;
+        let credentials = issued.iter().map(|issued| self.credential_view(issued)).collect::<Result<Vec<_>, _>>()?;
+        let standing = status::of_device(&*self.store, device.name)?;
+        let good = credentials.iter().any(|credential| matches!(credential.state.as_str(), "good" | "expired"));
+        let state = match standing.map(|standing| standing.state) {
+            Some(StandingState::Suspended) => "suspended",
+            Some(StandingState::Compromised) => "revoked",
+            Some(StandingState::Ceased | StandingState::Superseded) => "retired",
+            None if good => "enrolled",
+            None if self.store.waiting()?.iter().any(|waiting| waiting.device == Some(device.name)) => "waiting",
+            None if !credentials.is_empty() => "revoked",
+            None => "registered",
+        };
+        Ok(DeviceView { entry: DeviceConfig::from(device), state: state.to_owned(), credentials })
+    }
+
+    fn credential_view(&self, issued: &Issued) -> Result<CredentialView, Error> {
+        let record = &issued.record;
+        let state = match status::worst(&*self.store, issued, self.issuing.key)?.map(|standing| standing.state) {
+            Some(StandingState::Suspended) => "suspended",
+            Some(StandingState::Superseded) => "superseded",
+            Some(StandingState::Ceased) => "ceased",
+            Some(StandingState::Compromised) => "compromised",
+            None if record.not_after < self.clock.now() => "expired",
+            None => "good",
+        };
+        Ok(CredentialView {
+            id: issued.credential.to_string(),
+            serial: record.serial.to_string(),
+            key: record.key.to_string(),
+            not_before: record.not_before.to_string(),
+            not_after: record.not_after.to_string(),
+            state: state.to_owned(),
+        })
+    }
+
+    fn code(&self, name: &str, seconds: u64) -> Result<Response, Error> {
+        self.site_only()?;
+        let device = self.device(name)?;
+        if !(60..=7 * 86_400).contains(&seconds) {
+            return Err(Error::invalid("lifetime_seconds", "give between 60 seconds and a week (604800)"));
+        }
+        if let Some(standing) = status::of_device(&*self.store, device.name)? {
+            return Err(Error::Conflict(no_code(name, &standing)));
+        }
+        let code = Code::new(&self.root_fingerprint());
+        let expires = self.clock.now().plus_seconds(i64::try_from(seconds).unwrap_or(0));
+        self.store.add_code(CodeRecord {
+            id: code.id(),
+            device: device.name,
+            secret_hash: code.secret_hash(),
+            expires,
+            wrong_tries: 0,
+            state: CodeState::Open,
+            key: None,
+        })?;
+        Ok(Response::Code { code: code.to_string(), device: name.to_owned(), expires: expires.to_string() })
+    }
+
+    fn waiting(&self, id: &str) -> Result<PendingRequest, Error> {
+        let unknown = || Error::Unknown { what: "waiting request", name: id.to_owned() };
+        let bytes: [u8; 8] =
+            HEXLOWER.decode(id.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(unknown)?;
+        self.store.pending(bytes)?.filter(|pending| pending.state == PendingState::Waiting).ok_or_else(unknown)
+    }
+
+    fn approve(&self, id: &str, name: Option<&str>) -> Result<Response, Error> {
+        let pending = self.waiting(id)?;
+        let device = match (pending.device, name) {
+            (Some(known), Some(name)) if known.as_str() != name => {
+                return Err(Error::Conflict(format!("this request is for {:?}, not for {name:?}", known.as_str())));
+            }
+            (Some(known), _) => self.device(known.as_str())?,
+            (None, Some(name)) => self.device(name)?,
+            (None, None) => {
+                return Err(Error::invalid("device", "nobody registered this serial: say which device it is"));
+            }
+        };
+        if let Some(standing) = status::of_device(&*self.store, device.name)? {
+            return Err(Error::Conflict(no_code(device.name.as_str(), &standing)));
+        }
+        if let Claim::Birth { serial, .. } = &pending.claim
+            && device.maker_serial.as_ref() != Some(serial)
+        {
+            if let Some(other) = &device.maker_serial {
+                return Err(Error::Conflict(format!(
+                    "{:?} is registered with the maker's serial {other:?}, and the request has {serial:?}",
+                    device.name.as_str()
+                )));
+            }
+            self.put(Device { maker_serial: Some(serial.clone()), ..device.clone() })?;
+        }
+        self.store.settle(pending.id, PendingState::Approved, Some(device.name))?;
+        done(format!("{} may enrol with key {}", device.name, pending.key))
+    }
+
+    fn reject(&self, id: &str) -> Result<Response, Error> {
+        let pending = self.waiting(id)?;
+        self.store.settle(pending.id, PendingState::Rejected, None)?;
+        done(format!("request {id} is turned down"))
+    }
+
+    fn change(&self, changes: Vec<StandingChange>) -> Result<(), Error> {
+        self.store.change_standings(changes)?;
+        self.publish_status()
+    }
+
+    fn suspend(&self, name: &str, why: &str) -> Result<Response, Error> {
+        let device = self.device(name)?;
+        self.change(vec![self.standing_change(device.name, Some(StandingState::Suspended), "suspended")])?;
+        tracing::warn!(device = name, why, "suspended");
+        done(format!("{name} is suspended"))
+    }
+
+    fn restore(&self, name: &str, why: &str) -> Result<Response, Error> {
+        let device = self.device(name)?;
+        match self.change(vec![self.standing_change(device.name, None, "restored")]) {
+            Err(Error::Store(StoreError::Missing { .. })) => {
+                return Err(Error::Conflict(format!("{name} is not suspended; what is revoked cannot be restored")));
+            }
+            other => other?,
+        }
+        tracing::warn!(device = name, why, "restored");
+        done(format!("{name} is restored"))
+    }
+
+    fn revoke(&self, name: &str, reason: Reason, why: &str) -> Result<Response, Error> {
+        let device = self.device(name)?;
+        if name == HUB && reason != Reason::Superseded {
+            return Err(Error::Conflict("the hub cannot revoke itself; see docs/operating.md, a lost hub".to_owned()));
+        }
+        let credentials = self.store.credentials_of(device.name)?;
+        let (state, whole_device) = match reason {
+            Reason::KeyCompromise => (StandingState::Compromised, None),
+            Reason::Stolen => (StandingState::Compromised, Some(StandingState::Compromised)),
+            Reason::Retired => (StandingState::Ceased, Some(StandingState::Ceased)),
+            Reason::Superseded => (StandingState::Superseded, None),
+        };
+        let at = self.clock.now();
+        let change =
+            |subject, state| StandingChange { subject, state: Some(state), reason: reason.name().to_owned(), at };
+        let changes = credentials
+            .iter()
+            .map(|issued| change(Subject::Credential(issued.credential), state))
+            .chain(whole_device.map(|state| change(Subject::Device(device.name), state)));
+        // First the claims: no code that is out may bring the old key back.
+        self.store.void_claims_of(device.name)?;
+        self.change(changes.collect())?;
+        tracing::warn!(device = name, reason = reason.name(), why, "revoked");
+        done(format!("{name} is revoked ({})", reason.name()))
+    }
+
+    fn standing_change(&self, name: DeviceName, state: Option<StandingState>, reason: &str) -> StandingChange {
+        StandingChange { subject: Subject::Device(name), state, reason: reason.to_owned(), at: self.clock.now() }
+    }
+
+    fn routes(&self) -> Result<Response, Error> {
+        let machines = self.machines()?;
+        let view = |machine: medlock_node::routes::Machine| RouteView {
+            device: machine.device.to_string(),
+            ae_titles: machine.ae_titles,
+            sidecar: machine.address.unwrap_or_default(),
+        };
+        let version = self.news.current(crate::objects::Kind::Routes).map_or(0, |object| object.version);
+        Ok(Response::Routes { version, machines: machines.into_iter().map(view).collect() })
+    }
+
+    fn set_route(&self, name: &str, ae_titles: Vec<String>, sidecar: Option<String>) -> Result<Response, Error> {
+        let raw = DeviceConfig { ae_titles, sidecar, ..DeviceConfig::from(&self.device(name)?) };
+        self.put(Device::try_from(raw)?)?;
+        done(format!("the route of {name} is set"))
+    }
+
+    fn import(&self, object: &str, members: &[String], threshold: usize) -> Result<Response, Error> {
+        self.site_only()?;
+        let bytes = BASE64
+            .decode(object.as_bytes())
+            .map_err(|error| Error::invalid("object", format!("it is not base64: {error}")))?;
+        let members = members
+            .iter()
+            .map(|member| registry::key_id(member).map(KeyId::from_bytes))
+            .collect::<Result<Vec<_>, _>>()?;
+        let version = self.import_trust_list(&bytes, &members, threshold)?;
+        done(format!("the trust list, version {version}, is in force"))
+    }
+
+    fn object(&self, kind: crate::objects::Kind) -> Result<Response, Error> {
+        let object = self.news.current(kind);
+        let object = object.ok_or_else(|| Error::Unknown { what: "object", name: kind.name().to_owned() })?;
+        Ok(Response::Object { object: kind, version: object.version, bytes: BASE64.encode(&object.bytes) })
+    }
+
+    fn site_only(&self) -> Result<(), Error> {
+        match self.settings.kind {
+            Kind::Site => Ok(()),
+            Kind::Maker => Err(Error::Conflict("a maker has no register: this is for sites".to_owned())),
+        }
+    }
+}
+
+fn done(text: String) -> Result<Response, Error> {
+    Ok(Response::Done { text })
+}
+
+fn no_code(name: &str, standing: &Standing) -> String {
+    match standing.state {
+        StandingState::Suspended => format!("{name} is suspended: restore it first"),
+        StandingState::Superseded | StandingState::Ceased | StandingState::Compromised => {
+            format!("{name} is revoked for good ({}): register it under another name", standing.reason)
+        }
+    }
+}
+
+/// Verb and subject of a request that changes something; `None` for one that only looks.
+fn audited(request: &Request) -> Option<(&'static str, String)> {
+    Some(match request {
+        Request::Authority
+        | Request::List
+        | Request::Show { .. }
+        | Request::Pending
+        | Request::Routes
+        | Request::Object { .. }
+        | Request::Alarms
+        | Request::Audit { .. } => return None,
+        Request::Register { device } => ("register", device.name.clone()),
+        Request::Update { device } => ("update", device.name.clone()),
+        Request::Code { device, .. } => ("code", device.clone()),
+        Request::Approve { id, .. } => ("approve", id.clone()),
+        Request::Reject { id } => ("reject", id.clone()),
+        Request::Suspend { device, why } => ("suspend", format!("{device}: {why}")),
+        Request::Restore { device, why } => ("restore", format!("{device}: {why}")),
+        Request::Revoke { device, reason, why } => ("revoke", format!("{device} ({}): {why}", reason.name())),
+        Request::SetRoute { device, .. } => ("set-route", device.clone()),
+        Request::RemoveRoute { device } => ("remove-route", device.clone()),
+        Request::ImportTrustList { .. } => ("import-trust-list", String::new()),
+        Request::AcknowledgeAlarm { id } => ("acknowledge-alarm", id.to_string()),
+        Request::IssueBirth { serial, .. } => ("issue-birth", serial.clone()),
+    })
+}
+
+fn pending_view(pending: &PendingRequest) -> PendingView {
+    PendingView {
+        id: HEXLOWER.encode(&pending.id),
+        device: pending.device.map(|name| name.to_string()),
+        by: match &pending.claim {
+            Claim::Code(_) => "code".to_owned(),
+            Claim::Birth { .. } => "birth".to_owned(),
+        },
+        key_fingerprint: HEXLOWER.encode(&pending.key_fingerprint),
+        claims: pending.claims.clone(),
+        address: pending.address.clone(),
+        since: pending.since.to_string(),
+    }
+}
+
+fn alarm_view(alarm: &crate::store::Alarm) -> AlarmView {
+    AlarmView {
+        id: alarm.id,
+        at: alarm.at.to_string(),
+        kind: alarm.kind.clone(),
+        device: alarm.device.map(|name| name.to_string()),
+        text: alarm.text.clone(),
+        acknowledged: alarm.acknowledged,
+    }
+}
+
+fn audit_view(entry: &AuditEntry) -> AuditView {
+    AuditView {
+        at: Time::to_string(&entry.at),
+        who: entry.who.clone(),
+        verb: entry.verb.clone(),
+        subject: entry.subject.clone(),
+        outcome: entry.outcome.clone(),
+    }
+}

@@ -1,0 +1,446 @@
+//! What an administrator asks: one request type and one response type, JSON on a Unix socket that only the owner may
+//! use (0600), or [`Authority::administer`] directly where no hub is running.
+//!
+//! ```text
+//! POST /v1/admin   {"verb":"suspend","device":"ct-1","why":"lent to another site"}
+//! 200              {"answer":"done","text":"ct-1 is suspended"}
+//! 4xx, 5xx         {"error":"there is no device \"ct-1\""}
+//! ```
+
+use crate::registry::DeviceConfig;
+use crate::{Authority, Error, objects};
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response as HttpResponse};
+use axum::{Extension, Json, Router};
+use http::StatusCode;
+use medlock_node::accept::{self, Limits, Origin, PeerInfo};
+use medlock_node::stop::Stop;
+use serde::{Deserialize, Serialize};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::UnixListener;
+
+/// The most bytes of an admin request. A trust list has to fit in base64.
+pub const MAX_REQUEST: usize = 4 << 20;
+
+/// What is asked. Every request that changes something is written to the audit table with its asker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Who the authority is. Answer: [`Response::Authority`].
+    Authority,
+    /// Put a device into the register. Answer: [`Response::Device`].
+    Register {
+        /// The device.
+        device: DeviceConfig,
+    },
+    /// Replace a device's entry (same name). Answer: [`Response::Device`].
+    Update {
+        /// The device as it shall be.
+        device: DeviceConfig,
+    },
+    /// All devices. Answer: [`Response::Devices`].
+    List,
+    /// One device. Answer: [`Response::Device`].
+    Show {
+        /// Its name.
+        device: String,
+    },
+    /// Make an enrolment code. Answer: [`Response::Code`]; its text is shown this once.
+    Code {
+        /// For which device.
+        device: String,
+        /// How long it is good, in seconds: 60 to 604800; a day if absent.
+        #[serde(default)]
+        lifetime_seconds: Option<u64>,
+    },
+    /// Requests that wait for a person. Answer: [`Response::Pending`].
+    Pending,
+    /// Confirm a waiting request after comparing its key fingerprint. Answer: [`Response::Done`].
+    Approve {
+        /// Which request.
+        id: String,
+        /// For a birth credential whose serial nobody registered: the device it is.
+        #[serde(default)]
+        device: Option<String>,
+    },
+    /// Turn a waiting request down; its code is void. Answer: [`Response::Done`].
+    Reject {
+        /// Which request.
+        id: String,
+    },
+    /// Suspend a device until it is restored. Answer: [`Response::Done`].
+    Suspend {
+        /// Its name.
+        device: String,
+        /// Why, for the record.
+        why: String,
+    },
+    /// Lift a suspension. Answer: [`Response::Done`].
+    Restore {
+        /// Its name.
+        device: String,
+        /// Why, for the record.
+        why: String,
+    },
+    /// Revoke for good. Answer: [`Response::Done`].
+    Revoke {
+        /// The device's name.
+        device: String,
+        /// The reason, from which the consequences follow.
+        reason: Reason,
+        /// Why, for the record.
+        why: String,
+    },
+    /// The routing table. Answer: [`Response::Routes`].
+    Routes,
+    /// Set a device's route. Answer: [`Response::Done`].
+    SetRoute {
+        /// Its name.
+        device: String,
+        /// Its application entity titles.
+        ae_titles: Vec<String>,
+        /// Where its sidecar is reached: `host:port`.
+        sidecar: String,
+    },
+    /// Remove a device's route. Answer: [`Response::Done`].
+    RemoveRoute {
+        /// Its name.
+        device: String,
+    },
+    /// Take a trust list. Answer: [`Response::Done`].
+    ImportTrustList {
+        /// The signed list, base64.
+        object: String,
+        /// At the first time: the keys of the members that are believed, as 32 hexadecimal digits each.
+        #[serde(default)]
+        members: Vec<String>,
+        /// At the first time: how many of them must have signed.
+        #[serde(default)]
+        threshold: usize,
+    },
+    /// A signed object as it is now. Answer: [`Response::Object`].
+    Object {
+        /// Which: `site-list`, `trust-list`, `status`, `policy`, `routes`.
+        object: objects::Kind,
+    },
+    /// Alarms, newest first. Answer: [`Response::Alarms`].
+    Alarms,
+    /// An alarm was seen and dealt with. Answer: [`Response::Done`].
+    AcknowledgeAlarm {
+        /// Which.
+        id: i64,
+    },
+    /// Who did what, newest first. Answer: [`Response::Audit`].
+    Audit {
+        /// How many at most; 100 if absent.
+        #[serde(default)]
+        limit: Option<u32>,
+    },
+    /// A maker only: make a birth credential. Answer: [`Response::Chain`].
+    IssueBirth {
+        /// The certificate request: PEM, or DER in base64.
+        request: String,
+        /// The serial the maker gives the device.
+        serial: String,
+        /// What the device is for.
+        roles: Vec<String>,
+        /// What kind of device it is.
+        #[serde(default)]
+        device_type: Option<u16>,
+    },
+}
+
+/// Why something is revoked, and what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// A key is known to others: every credential of the device is compromised. It may come back with a new key and a
+    /// new code.
+    KeyCompromise,
+    /// The device is in wrong hands: device and credentials are compromised, and its name is never used again.
+    Stolen,
+    /// The device has left service: it has ceased. Its name is never used again.
+    Retired,
+    /// Its credentials were replaced by others: they are superseded. It may enrol anew.
+    Superseded,
+}
+
+impl Reason {
+    /// The reason's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KeyCompromise => "key-compromise",
+            Self::Stolen => "stolen",
+            Self::Retired => "retired",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Response {
+    /// It was done.
+    Done {
+        /// What was done.
+        text: String,
+    },
+    /// Who the authority is.
+    Authority(AuthorityView),
+    /// One device.
+    Device(DeviceView),
+    /// Devices.
+    Devices {
+        /// By name.
+        devices: Vec<DeviceView>,
+    },
+    /// An enrolment code.
+    Code {
+        /// What the device is given: pasted or scanned.
+        code: String,
+        /// For which device.
+        device: String,
+        /// Until when, RFC 3339.
+        expires: String,
+    },
+    /// Requests that wait for a person.
+    Pending {
+        /// Oldest first.
+        pending: Vec<PendingView>,
+    },
+    /// The routing table.
+    Routes {
+        /// Its version.
+        version: u64,
+        /// By device name.
+        machines: Vec<RouteView>,
+    },
+    /// A signed object.
+    Object {
+        /// Which.
+        object: objects::Kind,
+        /// Its version.
+        version: u64,
+        /// Base64.
+        bytes: String,
+    },
+    /// Alarms.
+    Alarms {
+        /// Newest first.
+        alarms: Vec<AlarmView>,
+    },
+    /// The audit trail.
+    Audit {
+        /// Newest first.
+        entries: Vec<AuditView>,
+    },
+    /// A certificate chain.
+    Chain {
+        /// PEM, the new certificate first.
+        pem: String,
+    },
+}
+
+/// Who the authority is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorityView {
+    /// Its name.
+    pub name: String,
+    /// `site` or `maker`.
+    pub kind: String,
+    /// SHA-256 of the root certificate, in hexadecimal.
+    pub root_fingerprint: String,
+    /// The identifier of the root key, in hexadecimal.
+    pub root_key: String,
+    /// The identifier of the issuing key, in hexadecimal.
+    pub issuing_key: String,
+    /// The root certificate, PEM.
+    pub root_pem: String,
+    /// The issuing certificate, PEM.
+    pub issuing_pem: String,
+    /// How many devices are registered.
+    pub devices: usize,
+}
+
+/// One device and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// Its entry in the register.
+    pub entry: DeviceConfig,
+    /// `registered`, `waiting`, `enrolled`, `suspended`, `revoked`, `retired`.
+    pub state: String,
+    /// Its credentials, newest first.
+    pub credentials: Vec<CredentialView>,
+}
+
+/// One credential and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialView {
+    /// Its identifier, in hexadecimal.
+    pub id: String,
+    /// Its serial number, in hexadecimal.
+    pub serial: String,
+    /// Its key's identifier, in hexadecimal.
+    pub key: String,
+    /// From when, RFC 3339.
+    pub not_before: String,
+    /// Until when, RFC 3339.
+    pub not_after: String,
+    /// `good`, `expired`, `suspended`, `superseded`, `ceased`, `compromised`.
+    pub state: String,
+}
+
+/// A request that waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingView {
+    /// What it is called in `approve` and `reject`.
+    pub id: String,
+    /// The device it will become, if that is known.
+    pub device: Option<String>,
+    /// `code` or `birth`.
+    pub by: String,
+    /// SHA-256 of the key (`SubjectPublicKeyInfo`), in hexadecimal: to be compared with what the device shows.
+    pub key_fingerprint: String,
+    /// What the request says of itself, or the birth credential's serial. Nothing of it gets into the credential.
+    pub claims: String,
+    /// Where it came from.
+    pub address: String,
+    /// When, RFC 3339.
+    pub since: String,
+}
+
+/// One machine of the routing table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteView {
+    /// Its name.
+    pub device: String,
+    /// Its application entity titles.
+    pub ae_titles: Vec<String>,
+    /// Where its sidecar is reached.
+    pub sidecar: String,
+}
+
+/// An alarm: something a person must look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmView {
+    /// Its number.
+    pub id: i64,
+    /// When, RFC 3339.
+    pub at: String,
+    /// `code-reused`, `code-guessed`, `credential-cloned`, `superseded-used`.
+    pub kind: String,
+    /// Which device, if it is about one.
+    pub device: Option<String>,
+    /// What happened and what to do.
+    pub text: String,
+    /// Whether somebody has dealt with it.
+    pub acknowledged: bool,
+}
+
+/// One line of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditView {
+    /// When, RFC 3339.
+    pub at: String,
+    /// Who: `uid 1000`, `cli uid 1000`, `authority`.
+    pub who: String,
+    /// What was asked.
+    pub verb: String,
+    /// Of what.
+    pub subject: String,
+    /// `done`, or why not.
+    pub outcome: String,
+}
+
+/// The error shape of the admin interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorView {
+    /// What was wrong, and what to do.
+    pub error: String,
+}
+
+/// Who asks: the user id of the process at the other end of the socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker(String);
+
+impl Asker {
+    /// The user with this id.
+    #[must_use]
+    pub fn uid(uid: u32) -> Self {
+        Self(format!("uid {uid}"))
+    }
+
+    /// The program itself, at start-up or in a demonstration.
+    #[must_use]
+    pub fn program() -> Self {
+        Self("authority".to_owned())
+    }
+
+    /// As it is written in the audit trail.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&Origin> for Asker {
+    fn from(origin: &Origin) -> Self {
+        match origin {
+            Origin::Local { user: Some(user) } => Self::uid(*user),
+            Origin::Local { user: None } | Origin::Address(_) => Self(origin.to_string()),
+        }
+    }
+}
+
+/// The admin interface: `POST /v1/admin`. Serve it on a Unix socket with [`serve`].
+pub fn router(authority: Arc<Authority>) -> Router {
+    Router::new().route("/v1/admin", axum::routing::post(answer)).with_state(authority)
+}
+
+/// Serves the admin interface on a Unix socket at `path` (0600) until asked to stop.
+///
+/// # Errors
+/// [`Error::File`] when the socket cannot be made.
+pub async fn serve(authority: Arc<Authority>, path: &Path, stop: Stop) -> Result<(), Error> {
+    let failed = |error| Error::file(path, error);
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    let limits = Limits { body_bytes: MAX_REQUEST, ..Limits::default() };
+    accept::serve(listener, None, limits, router(authority), stop).await;
+    Ok(())
+}
+
+async fn answer(
+    State(authority): State<Arc<Authority>>,
+    Extension(peer): Extension<PeerInfo>,
+    Json(request): Json<Request>,
+) -> HttpResponse {
+    let asker = Asker::from(&peer.origin);
+    let answered = tokio::task::spawn_blocking(move || authority.administer(&asker, request)).await;
+    match answered {
+        Ok(Ok(response)) => Json(response).into_response(),
+        Ok(Err(error)) => (status(&error), Json(ErrorView { error: error.to_string() })).into_response(),
+        Err(error) => {
+            let error = format!("the request was not finished: {error}");
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(ErrorView { error })).into_response()
+        }
+    }
+}
+
+fn status(error: &Error) -> StatusCode {
+    match error {
+        Error::Invalid { .. } | Error::Object { .. } => StatusCode::BAD_REQUEST,
+        Error::Unknown { .. } => StatusCode::NOT_FOUND,
+        Error::Conflict(_) => StatusCode::CONFLICT,
+        Error::Signer(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Store(_) | Error::File { .. } | Error::Lint(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,679 @@
+//! One organisation's authority: a site, or a maker.
+
+use crate::issue::{self, Addresses, Issuer, Template};
+use crate::objects::{Kind as ObjectKind, News, Object};
+use crate::profile::{Profile, ProfileConfig};
+use crate::registry::{Device, DeviceConfig};
+use crate::signer::{KeyRole, Signer};
+use crate::store::{Published, Purpose, SqliteStore, Store};
+use crate::trust_list::{self, SiteList};
+use crate::{Error, status};
+use medlock_node::clock::Clock;
+use medlock_node::files;
+use medlock_node::identity::IdentityStore;
+use medlock_node::knowledge::KnowledgeBase;
+use medlock_node::provider::{self, AwsLc};
+use medlock_node::routes::{Machine, RoutingTable};
+use medlock_trust::cose::{ContentType, Place};
+use medlock_trust::policy::{Draft, Policy, Setting};
+use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
+use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How long a root is good, in seconds: 30 years.
+const ROOT_SECONDS: i64 = 30 * 365 * 86_400;
+/// How long an issuing certificate is good, in seconds: 15 years.
+const ISSUING_SECONDS: i64 = 15 * 365 * 86_400;
+/// The longest name of an organisation: with " issuing" behind it, it still fits a common name (64).
+const MAX_NAME: usize = 56;
+/// Requests for the same key wait for one another; others meet by chance, once in this many.
+const STRIPES: usize = 64;
+
+/// The device name of the hub in its own register.
+pub const HUB: &str = "hub";
+
+/// Settings of an authority.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorityConfig {
+    /// The directory of its database, its knowledge and its hub's identity.
+    pub dir: PathBuf,
+    /// The organisation's name, which every certificate carries: 1 to 56 characters. It cannot be changed later.
+    pub name: String,
+    /// `site` or `maker`.
+    #[serde(default)]
+    pub kind: Kind,
+    /// DNS names of the hub, for its credential.
+    #[serde(default)]
+    pub hub_dns: Vec<String>,
+    /// IP addresses of the hub, for its credential.
+    #[serde(default)]
+    pub hub_ips: Vec<IpAddr>,
+    /// Where ordinary software reaches the `people` listener, for the CRL and OCSP addresses in credentials:
+    /// `http://host:port`. Without it credentials name neither.
+    #[serde(default)]
+    pub public_url: Option<String>,
+    /// What credentials look like.
+    #[serde(default)]
+    pub profile: ProfileConfig,
+    /// How long a status list, a CRL and an OCSP response are good, in seconds: 60 to 30 days. They are made anew at each
+    /// change and at half of this time.
+    #[serde(default = "day")]
+    pub status_seconds: u64,
+}
+
+fn day() -> u64 {
+    86_400
+}
+
+impl AuthorityConfig {
+    /// A site with this name in this directory, and defaults for all else.
+    #[must_use]
+    pub fn site(dir: impl Into<PathBuf>, name: impl Into<String>) -> Self {
+        Self {
+            dir: dir.into(),
+            name: name.into(),
+            kind: Kind::Site,
+            hub_dns: Vec::new(),
+            hub_ips: Vec::new(),
+            public_url: None,
+            profile: ProfileConfig::default(),
+            status_seconds: day(),
+        }
+    }
+
+    /// A maker with this name in this directory, and defaults for all else.
+    #[must_use]
+    pub fn maker(dir: impl Into<PathBuf>, name: impl Into<String>) -> Self {
+        Self { kind: Kind::Maker, ..Self::site(dir, name) }
+    }
+}
+
+/// What an authority is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// It runs devices and gives operational credentials.
+    #[default]
+    Site,
+    /// It makes devices and gives birth credentials.
+    Maker,
+}
+
+impl Kind {
+    /// The kind's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Site => "site",
+            Self::Maker => "maker",
+        }
+    }
+}
+
+/// A certificate of the authority itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityCertificate {
+    /// The certificate, DER.
+    pub der: Vec<u8>,
+    /// Its subject, DER.
+    pub subject: Vec<u8>,
+    /// Its key, `SubjectPublicKeyInfo`.
+    pub spki: Vec<u8>,
+    /// Its key's identifier.
+    pub key: KeyId,
+}
+
+impl AuthorityCertificate {
+    fn read(der: Vec<u8>) -> Result<Self, Error> {
+        let certificate = Certificate::from_der(&der)
+            .map_err(|error| Error::Object { what: "authority's certificate", why: error.to_string() })?;
+        let (subject, spki) = (certificate.subject().der().to_vec(), certificate.spki().to_vec());
+        let key = KeyId::of(&[&spki], &AwsLc);
+        Ok(Self { der, subject, spki, key })
+    }
+
+    /// The content of `subjectPublicKey`: what OCSP hashes.
+    pub(crate) fn key_bits(&self) -> &[u8] {
+        let key = SubjectPublicKeyInfo::from_der(&self.spki).ok().and_then(|spki| spki.public_key());
+        key.map_or(&[], |key| key.bits)
+    }
+}
+
+/// The checked settings.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) dir: PathBuf,
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) profile: Profile,
+    pub(crate) addresses: Option<Addresses>,
+    pub(crate) status_seconds: i64,
+}
+
+impl TryFrom<&AuthorityConfig> for Settings {
+    type Error = Error;
+
+    fn try_from(raw: &AuthorityConfig) -> Result<Self, Error> {
+        let printable = raw.name.chars().all(|letter| !letter.is_control());
+        if raw.name.is_empty() || raw.name.len() > MAX_NAME || !printable {
+            return Err(Error::invalid("name", format!("give 1 to {MAX_NAME} bytes without control characters")));
+        }
+        let status_seconds = i64::try_from(raw.status_seconds).unwrap_or(i64::MAX);
+        if !(60..=30 * 86_400).contains(&status_seconds) {
+            return Err(Error::invalid("status_seconds", "give between 60 and 2592000 (30 days)"));
+        }
+        let addresses = raw.public_url.as_deref().map(addresses).transpose()?;
+        let profile = Profile::try_from(raw.profile.clone())?;
+        Ok(Self { dir: raw.dir.clone(), name: raw.name.clone(), kind: raw.kind, profile, addresses, status_seconds })
+    }
+}
+
+fn addresses(url: &str) -> Result<Addresses, Error> {
+    let base = url.trim_end_matches('/');
+    let good = base.starts_with("http://") && base.len() <= 200 && base.bytes().all(|byte| byte.is_ascii_graphic());
+    if !good {
+        return Err(Error::invalid(
+            "public_url",
+            format!("{url:?} is not http://host:port (CRL and OCSP are signed by themselves and use plain HTTP)"),
+        ));
+    }
+    Ok(Addresses { crl: format!("{base}/crl/issuing.crl"), ocsp: format!("{base}/ocsp") })
+}
+
+/// One organisation's authority. All methods block; call them from threads that may.
+pub struct Authority {
+    pub(crate) settings: Settings,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) signer: Arc<dyn Signer>,
+    pub(crate) clock: Clock,
+    pub(crate) root: AuthorityCertificate,
+    pub(crate) issuing: AuthorityCertificate,
+    pub(crate) news: News,
+    knowledge: Arc<KnowledgeBase>,
+    hub: IdentityStore,
+    locks: Locks,
+    pub(crate) crl: Mutex<Option<crate::people::HeldCrl>>,
+    /// Held while the authority is open: two processes must not serve one directory.
+    _lock: File,
+}
+
+#[derive(Default)]
+struct Locks {
+    register: Mutex<()>,
+    publishing: Mutex<()>,
+    keys: Vec<Mutex<()>>,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Authority {
+    /// Opens the authority in its directory, or creates it: root, issuing key, hub credential, site list, policy, status
+    /// and routes. A creation that was interrupted is continued.
+    ///
+    /// # Errors
+    /// [`Error`]: a setting that cannot be used, a directory in use, a damaged database, a signer that is away.
+    pub fn open(config: &AuthorityConfig, clock: Clock, signer: Arc<dyn Signer>) -> Result<Self, Error> {
+        files::private_directory(&config.dir).map_err(|error| Error::Conflict(error.to_string()))?;
+        let store = Arc::new(SqliteStore::open(&config.dir.join("authority.sqlite"))?);
+        Self::open_with(config, clock, signer, store)
+    }
+
+    /// As [`Authority::open`], with another store.
+    ///
+    /// # Errors
+    /// As [`Authority::open`].
+    pub fn open_with(
+        config: &AuthorityConfig,
+        clock: Clock,
+        signer: Arc<dyn Signer>,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, Error> {
+        let settings = Settings::try_from(config)?;
+        files::private_directory(&settings.dir).map_err(|error| Error::Conflict(error.to_string()))?;
+        let lock = lock(&settings.dir)?;
+        fix_for_good(&*store, &settings)?;
+        issue::recover(&*store)?;
+        let root = ensure_root(&settings, &*store, &*signer, clock.now())?;
+        let issuing = ensure_issuing(&settings, &root, &*store, &*signer, clock.now())?;
+        let node = |error: medlock_node::Error| Error::Conflict(error.to_string());
+        let knowledge =
+            KnowledgeBase::open(&settings.dir.join("knowledge"), clock.clone(), Setting::Hospital).map_err(node)?;
+        knowledge.pin_root(&root.der).map_err(node)?;
+        let hub = IdentityStore::open(&settings.dir.join("hub")).map_err(node)?;
+        let locks = Locks { keys: (0..STRIPES).map(|_| Mutex::default()).collect(), ..Locks::default() };
+        let authority = Self {
+            settings,
+            store,
+            signer,
+            clock,
+            root,
+            issuing,
+            news: News::default(),
+            knowledge,
+            hub,
+            locks,
+            crl: Mutex::default(),
+            _lock: lock,
+        };
+        if authority.settings.kind == Kind::Site {
+            authority.ensure_objects()?;
+            authority.ensure_hub(config)?;
+        }
+        Ok(authority)
+    }
+
+    /// What the hub itself knows: it judges its callers by the same objects it gives out.
+    #[must_use]
+    pub fn knowledge(&self) -> &Arc<KnowledgeBase> {
+        &self.knowledge
+    }
+
+    /// The hub's own identity, for its `devices` listener.
+    #[must_use]
+    pub fn hub_identity(&self) -> &IdentityStore {
+        &self.hub
+    }
+
+    /// The current objects and the news of their changes.
+    #[must_use]
+    pub fn news(&self) -> &News {
+        &self.news
+    }
+
+    /// The root certificate.
+    #[must_use]
+    pub fn root(&self) -> &AuthorityCertificate {
+        &self.root
+    }
+
+    /// The issuing certificate.
+    #[must_use]
+    pub fn issuing(&self) -> &AuthorityCertificate {
+        &self.issuing
+    }
+
+    /// The organisation's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// The first 16 bytes of the SHA-256 of the root certificate: what enrolment codes carry.
+    #[must_use]
+    pub fn root_fingerprint(&self) -> [u8; 16] {
+        let mut short = [0; 16];
+        short.copy_from_slice(&provider::sha256(&self.root.der)[..16]);
+        short
+    }
+
+    /// Does what is due: a status list that was to be published and is not, or has reached half of its time, and the
+    /// hub's own credential. Call it every second or so; [`Authority::keep`] does.
+    ///
+    /// # Errors
+    /// The first thing that failed; the next call tries again.
+    pub fn tick(&self) -> Result<(), Error> {
+        if self.settings.kind == Kind::Maker {
+            return Ok(());
+        }
+        let (epoch, _) = self.store.standings()?;
+        let held = self.store.published(ObjectKind::Status.name())?;
+        let now = self.clock.now();
+        let behind = held.as_ref().is_none_or(|held| held.version < epoch);
+        let old = held.is_some_and(|held| now.seconds_since(held.at) >= self.settings.status_seconds / 2);
+        if old && !behind {
+            self.store.next_epoch()?;
+        }
+        if old || behind {
+            self.publish_status()?;
+        }
+        self.renew_hub()
+    }
+
+    /// Calls [`Authority::tick`] every second until asked to stop.
+    pub async fn keep(self: Arc<Self>, mut stop: medlock_node::stop::Stop) {
+        let mut every = tokio::time::interval(std::time::Duration::from_secs(1));
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.asked() => return,
+                _ = every.tick() => {}
+            }
+            let authority = self.clone();
+            match tokio::task::spawn_blocking(move || authority.tick()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "what is due could not be done; it is tried again"),
+                Err(error) => tracing::error!(%error, "upkeep ended unexpectedly; it is tried again"),
+            }
+        }
+    }
+
+    /// Signs and gives out the status list of the current epoch.
+    ///
+    /// # Errors
+    /// [`Error`]; the change itself is already stored, and [`Authority::tick`] publishes it later.
+    pub fn publish_status(&self) -> Result<(), Error> {
+        let _one_at_a_time = held(&self.locks.publishing);
+        let (epoch, standings) = self.store.standings()?;
+        let kind = ObjectKind::Status;
+        let before = self.store.published(kind.name())?;
+        if before.as_ref().is_some_and(|before| before.version >= epoch) {
+            return Ok(());
+        }
+        // A clock that was set back must not make a list that looks older than the one before.
+        let now = before.map_or(self.clock.now(), |before| before.at.max(self.clock.now()));
+        let heading = medlock_trust::status::Heading {
+            authority: self.root.key,
+            recovery_epoch: 0,
+            epoch,
+            issued: now,
+            next: now.plus_seconds(self.settings.status_seconds),
+        };
+        let bytes = status::status_list(&*self.store, &*self.signer, self.issuing.key, heading, &standings)?;
+        self.publish(kind, Published { version: epoch, at: now, bytes })
+    }
+
+    /// Signs and gives out the routing table made from the register.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn publish_routes(&self) -> Result<(), Error> {
+        let _one_at_a_time = held(&self.locks.publishing);
+        let what = "routing table";
+        let failed = |why: String| Error::Object { what, why };
+        let machines = self.machines()?;
+        let kind = ObjectKind::Routes;
+        let before = self.store.published(kind.name())?;
+        if let Some(before) = &before {
+            let told =
+                medlock_trust::cose::Sign1::read(&before.bytes).map(|signed| RoutingTable::decode(signed.payload()));
+            if matches!(told, Ok(Ok(table)) if table.machines == machines) {
+                return Ok(());
+            }
+        }
+        let now = self.clock.now();
+        let version = before.map_or(0, |before| before.version) + 1;
+        let table = RoutingTable::new(version, now, machines).map_err(|error| failed(error.to_string()))?;
+        let payload = table.encode().map_err(|error| failed(error.to_string()))?;
+        let place = Place::Header(ContentType::ROUTES);
+        let bytes = status::sign1(&*self.signer, &payload, place, self.issuing.key.as_bytes(), what)?;
+        self.publish(kind, Published { version, at: now, bytes })
+    }
+
+    /// The machines of the register that have a protocol name or an address, as the routing table has them.
+    pub(crate) fn machines(&self) -> Result<Vec<Machine>, Error> {
+        let mut machines: Vec<Machine> = self
+            .store
+            .devices()?
+            .into_iter()
+            .filter(|device| device.sidecar.is_some() || !device.ae_titles.is_empty())
+            .map(|device| {
+                let mut ae_titles = device.ae_titles;
+                ae_titles.sort();
+                Machine { device: device.name, ae_titles, address: device.sidecar }
+            })
+            .collect();
+        machines.sort_by_key(|machine| machine.device);
+        Ok(machines)
+    }
+
+    /// Takes an alliance's trust list over; see [`trust_list::verify_alliance`].
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn import_trust_list(&self, bytes: &[u8], members: &[KeyId], threshold: usize) -> Result<u64, Error> {
+        let _one_at_a_time = held(&self.locks.publishing);
+        let kind = ObjectKind::TrustList;
+        let before = self.store.published(kind.name())?;
+        let version =
+            trust_list::verify_alliance(bytes, before.as_ref().map(|held| held.bytes.as_slice()), members, threshold)?;
+        self.publish(kind, Published { version, at: self.clock.now(), bytes: bytes.to_vec() })?;
+        Ok(version)
+    }
+
+    pub(crate) fn register_lock(&self) -> MutexGuard<'_, ()> {
+        held(&self.locks.register)
+    }
+
+    /// Two requests for one key are answered one after the other, so that the second finds what the first got.
+    pub(crate) fn key_lock(&self, key: KeyId) -> Option<MutexGuard<'_, ()>> {
+        let [first, ..] = key.as_bytes();
+        self.locks.keys.get(usize::from(*first) % STRIPES).map(held)
+    }
+
+    pub(crate) fn issuer(&self) -> Issuer<'_> {
+        Issuer { name: &self.issuing.subject, spki: &self.issuing.spki, role: KeyRole::Issuing }
+    }
+
+    /// Issues an operational credential for a device of the register.
+    pub(crate) fn issue_operational(
+        &self,
+        device: &Device,
+        spki: &[u8],
+        parent: Option<CredentialId>,
+    ) -> Result<(CredentialId, Vec<u8>), Error> {
+        let now = self.clock.now();
+        let profile = &self.settings.profile;
+        let limit = device.validity_seconds.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(i64::MAX);
+        let template = Template {
+            purpose: Purpose::Operational,
+            organization: &self.settings.name,
+            device: Some(device),
+            maker_serial: None,
+            spki,
+            parent,
+            not_before: now.plus_seconds(-profile.backdate_seconds()),
+            not_after: now.plus_seconds(profile.validity_seconds().min(limit)),
+            addresses: self.settings.addresses.as_ref(),
+        };
+        issue::issue(&template, &self.issuer(), now, &*self.signer, &*self.store)
+    }
+
+    /// Stores, believes and announces an object, in this order.
+    fn publish(&self, kind: ObjectKind, object: Published) -> Result<(), Error> {
+        let (version, bytes) = (object.version, object.bytes.clone());
+        self.store.publish(kind.name(), object)?;
+        self.tell(kind, version, bytes)
+    }
+
+    fn tell(&self, kind: ObjectKind, version: u64, bytes: Vec<u8>) -> Result<(), Error> {
+        self.knowledge
+            .accept(kind.into(), &bytes)
+            .map_err(|error| Error::Object { what: kind.name(), why: format!("we do not believe our own: {error}") })?;
+        self.news.announce(kind, Object { version, bytes: bytes.into() });
+        Ok(())
+    }
+
+    fn ensure_objects(&self) -> Result<(), Error> {
+        if self.store.published(ObjectKind::SiteList.name())?.is_none() {
+            let site = SiteList {
+                name: &self.settings.name,
+                version: 1,
+                issued: self.clock.now(),
+                root_subject: &self.root.subject,
+                root_spki: &self.root.spki,
+                issuing_spki: &self.issuing.spki,
+            };
+            let bytes = trust_list::sign_site_list(&site, &*self.signer)?;
+            self.store.publish(ObjectKind::SiteList.name(), Published { version: 1, at: self.clock.now(), bytes })?;
+        }
+        for kind in ObjectKind::ALL {
+            if let Some(held) = self.store.published(kind.name())? {
+                self.tell(kind, held.version, held.bytes)?;
+            }
+        }
+        if self.store.published(ObjectKind::Policy.name())?.is_none() {
+            self.publish_default_policy()?;
+        }
+        if self.store.standings()?.0 == 0 {
+            self.store.next_epoch()?;
+        }
+        self.publish_status()?;
+        self.publish_routes()
+    }
+
+    fn publish_default_policy(&self) -> Result<(), Error> {
+        let what = "policy";
+        let failed = |why: String| Error::Object { what, why };
+        let mut draft = Draft::default();
+        draft.version = 1;
+        draft.issued = self.clock.now();
+        let policy = Policy::new(draft).map_err(|error| failed(error.to_string()))?;
+        let mut payload = Vec::new();
+        match policy.encode(crate::bytes::Sink(&mut payload)) {
+            Ok(()) => {}
+            Err(never) => match never {},
+        }
+        let place = Place::Header(ContentType::POLICY);
+        let bytes = status::sign1(&*self.signer, &payload, place, self.issuing.key.as_bytes(), what)?;
+        self.publish(ObjectKind::Policy, Published { version: 1, at: self.clock.now(), bytes })
+    }
+
+    /// The hub is a device like the others: its names come from the register, which has them from the configuration.
+    fn ensure_hub(&self, config: &AuthorityConfig) -> Result<(), Error> {
+        let wanted = Device::try_from(DeviceConfig {
+            name: HUB.to_owned(),
+            owner: "medlock".to_owned(),
+            roles: vec!["hub".to_owned()],
+            dns: config.hub_dns.clone(),
+            ips: config.hub_ips.clone(),
+            ..DeviceConfig::default()
+        })?;
+        let changed = match self.store.device(wanted.name)? {
+            None => {
+                self.store.add_device(wanted, self.clock.now())?;
+                true
+            }
+            Some(held) if held != wanted => {
+                self.store.replace_device(wanted)?;
+                true
+            }
+            Some(_) => false,
+        };
+        if changed || self.hub.current().is_none() { self.issue_hub() } else { self.renew_hub() }
+    }
+
+    /// Renews the hub's credential when two thirds of its life are over.
+    fn renew_hub(&self) -> Result<(), Error> {
+        let Some(current) = self.hub.current() else { return self.issue_hub() };
+        let (from, until) = current.validity();
+        let due = from.plus_seconds(until.seconds_since(from) / 3 * 2);
+        if self.clock.now() >= due { self.issue_hub() } else { Ok(()) }
+    }
+
+    fn issue_hub(&self) -> Result<(), Error> {
+        let node = |error: medlock_node::Error| Error::Conflict(error.to_string());
+        let name = DeviceName::new(HUB).ok_or_else(|| Error::invalid("hub", "its name cannot be used"))?;
+        let device = self.store.device(name)?.ok_or(Error::Unknown { what: "device", name: HUB.to_owned() })?;
+        let key = self.hub.next_key().map_err(node)?;
+        let parent = self.hub.current().map(|current| current.credential());
+        let (_, certificate) = self.issue_operational(&device, key.spki(), parent)?;
+        let chain = self.chain(certificate).map(Into::into);
+        self.hub.adopt(chain.into()).map_err(node)?;
+        Ok(())
+    }
+
+    /// A certificate with the authority's behind it: the root too, so that somebody who knows only its fingerprint can
+    /// check the chain.
+    pub(crate) fn chain(&self, certificate: Vec<u8>) -> [Vec<u8>; 3] {
+        [certificate, self.issuing.der.clone(), self.root.der.clone()]
+    }
+}
+
+fn held(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock(dir: &std::path::Path) -> Result<File, Error> {
+    let path = dir.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| Error::file(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Conflict(format!(
+            "{} is in use by a running hub: ask it through its admin socket, or stop it first",
+            dir.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(Error::file(&path, error)),
+    }
+}
+
+/// Name and kind are in every certificate: they are set once.
+fn fix_for_good(store: &dyn Store, settings: &Settings) -> Result<(), Error> {
+    for (setting, wanted) in [("name", settings.name.as_str()), ("kind", settings.kind.name())] {
+        match store.setting(setting)? {
+            None => store.set_once(setting, wanted)?,
+            Some(found) if found == wanted => {}
+            Some(found) => {
+                return Err(Error::Conflict(format!(
+                    "{} holds an authority whose {setting} is {found:?}, and the configuration says {wanted:?}; the \
+                     {setting} of an authority cannot change: correct the configuration or use another directory",
+                    settings.dir.display()
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ensure_root(
+    settings: &Settings,
+    store: &dyn Store,
+    signer: &dyn Signer,
+    now: Time,
+) -> Result<AuthorityCertificate, Error> {
+    if let Some(found) = store.newest(Purpose::Root)? {
+        return AuthorityCertificate::read(found.certificate);
+    }
+    let spki = signer.generate(KeyRole::Root)?;
+    let name = issue::authority_name(&settings.name, KeyRole::Root);
+    let issuer = Issuer { name: &name, spki: &spki, role: KeyRole::Root };
+    let template = authority_template(settings, Purpose::Root, &spki, now, ROOT_SECONDS);
+    let (_, der) = issue::issue(&template, &issuer, now, signer, store)?;
+    AuthorityCertificate::read(der)
+}
+
+fn ensure_issuing(
+    settings: &Settings,
+    root: &AuthorityCertificate,
+    store: &dyn Store,
+    signer: &dyn Signer,
+    now: Time,
+) -> Result<AuthorityCertificate, Error> {
+    if let Some(found) = store.newest(Purpose::Issuing)? {
+        return AuthorityCertificate::read(found.certificate);
+    }
+    let spki = signer.generate(KeyRole::Issuing)?;
+    let issuer = Issuer { name: &root.subject, spki: &root.spki, role: KeyRole::Root };
+    let template = authority_template(settings, Purpose::Issuing, &spki, now, ISSUING_SECONDS);
+    let (_, der) = issue::issue(&template, &issuer, now, signer, store)?;
+    AuthorityCertificate::read(der)
+}
+
+fn authority_template<'a>(
+    settings: &'a Settings,
+    purpose: Purpose,
+    spki: &'a [u8],
+    now: Time,
+    seconds: i64,
+) -> Template<'a> {
+    Template {
+        purpose,
+        organization: &settings.name,
+        device: None,
+        maker_serial: None,
+        spki,
+        parent: None,
+        not_before: now.plus_seconds(-settings.profile.backdate_seconds()),
+        not_after: now.plus_seconds(seconds),
+        addresses: None,
+    }
+}

@@ -1,0 +1,190 @@
+//! The `devices` listener: EST, signed objects, tickets and news, as docs/hub-protocol.md has them.
+
+use crate::enrolment::Answer;
+use crate::objects::Kind;
+use crate::status::{self, ticket_state};
+use crate::{Authority, Error, est};
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use medlock_node::accept::PeerInfo;
+use medlock_trust::status::TicketContent;
+use medlock_trust::{CredentialId, Identified};
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How often a comment keeps the news alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The paths of the `devices` listener.
+pub fn devices_router(authority: Arc<Authority>) -> Router {
+    let known = Router::new()
+        .route("/v1/objects/{kind}", get(object))
+        .route("/v1/ticket", get(ticket))
+        .route("/v1/news", get(news))
+        .layer(middleware::from_fn_with_state(authority.clone(), known_only));
+    est::router().merge(known).with_state(authority)
+}
+
+/// Lets only callers through who may renew: that is the operation under which trust objects are fetched.
+async fn known_only(
+    State(authority): State<Arc<Authority>>,
+    Extension(peer): Extension<PeerInfo>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(who) = peer.identified else {
+        return refuse(StatusCode::UNAUTHORIZED, "show your operational credential as client certificate");
+    };
+    let seen = who.clone();
+    let judged = tokio::task::spawn_blocking(move || {
+        if let Err(error) = authority.seen(&seen) {
+            tracing::warn!(%error, "the use of a credential could not be noted");
+        }
+        authority.may_renew(&seen)
+    });
+    match judged.await {
+        Ok(Ok(())) => {}
+        Ok(Err(Answer::Refused(refusal))) => return refuse(StatusCode::FORBIDDEN, &refusal.reason),
+        Ok(Err(_)) | Err(_) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the judgement was not finished"),
+    }
+    request.extensions_mut().insert(Known(who));
+    next.run(request).await
+}
+
+/// A caller who may renew.
+#[derive(Clone)]
+struct Known(Identified);
+
+async fn object(State(authority): State<Arc<Authority>>, Path(kind): Path<String>, headers: HeaderMap) -> Response {
+    let Some(object) = Kind::from_name(&kind).and_then(|kind| authority.news().current(kind)) else {
+        return refuse(StatusCode::NOT_FOUND, "there is no such object at this site");
+    };
+    let tag = format!("\"{}\"", object.version);
+    let held = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let Ok(etag) = HeaderValue::from_str(&tag) else {
+        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the version cannot be told");
+    };
+    if held == Some(tag.as_str()) {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
+    }
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/cose")), (ETAG, etag)];
+    (StatusCode::OK, headers, object.bytes).into_response()
+}
+
+#[derive(Deserialize)]
+struct TicketQuery {
+    credential: String,
+    nonce: String,
+}
+
+async fn ticket(
+    State(authority): State<Arc<Authority>>,
+    query: Result<Query<TicketQuery>, QueryRejection>,
+) -> Response {
+    let Ok(Query(query)) = query else {
+        return refuse(StatusCode::BAD_REQUEST, "give credential and nonce, both in hexadecimal");
+    };
+    let decode = |text: &str| data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
+    let credential = decode(&query.credential).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    let (Some(credential), Some(nonce)) = (credential, decode(&query.nonce)) else {
+        return refuse(StatusCode::BAD_REQUEST, "give credential (16 bytes) and nonce (8 to 32 bytes) in hexadecimal");
+    };
+    let made =
+        tokio::task::spawn_blocking(move || authority.ticket(CredentialId::from_bytes(credential), &nonce)).await;
+    match made {
+        Ok(Ok(Some(bytes))) => (StatusCode::OK, [(CONTENT_TYPE, "application/cose")], bytes).into_response(),
+        Ok(Ok(None)) => refuse(StatusCode::NOT_FOUND, "this credential is not one of this site"),
+        Ok(Err(error @ Error::Object { .. })) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a ticket could not be made");
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "no ticket now; the hub's log says why")
+        }
+        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the ticket was not finished"),
+    }
+}
+
+impl Authority {
+    /// A signed ticket about one of this site's credentials that answers `nonce` (8 to 32 bytes); `None` if the
+    /// credential is not one of ours.
+    ///
+    /// # Errors
+    /// [`Error`] when store or signer failed, or the nonce has a wrong length.
+    pub fn ticket(&self, credential: CredentialId, nonce: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        // The epoch is read first: a change that comes in between is in what is said, never the other way round.
+        let (epoch, _) = self.store.standings()?;
+        let Some(issued) = self.store.issued(credential)? else { return Ok(None) };
+        let standing = status::worst(&*self.store, &issued, self.issuing.key)?;
+        let (state, reason) = ticket_state(standing.as_ref());
+        let issued = self.clock.now();
+        let content = TicketContent { credential, state, reason, epoch, issued, nonce: Some(nonce) };
+        status::ticket(&*self.signer, self.issuing.key, &content).map(Some)
+    }
+}
+
+async fn news(State(authority): State<Arc<Authority>>, Extension(Known(who)): Extension<Known>) -> Response {
+    let changes = authority.news().changes();
+    let feed = Feed { authority, who, changes, told: [None; 5], ended: false, first: true };
+    let stream = futures_util::stream::unfold(feed, |feed| feed.next());
+    let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
+    (StatusCode::OK, headers, Body::from_stream(stream)).into_response()
+}
+
+/// One follower: which versions it was told.
+struct Feed {
+    authority: Arc<Authority>,
+    who: Identified,
+    changes: watch::Receiver<u64>,
+    told: [Option<u64>; 5],
+    ended: bool,
+    first: bool,
+}
+
+impl Feed {
+    /// What to write next; `None` ends the stream.
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        if self.ended {
+            return None;
+        }
+        if !self.first {
+            match tokio::time::timeout(KEEP_ALIVE, self.changes.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => return Some((Ok(Bytes::from_static(b": keep-alive\n\n")), self)),
+            }
+        }
+        self.first = false;
+        self.changes.mark_unchanged();
+        let text = self.untold();
+        // A caller that may no longer renew is told why, and then left.
+        self.ended = self.authority.may_renew(&self.who).is_err();
+        Some((Ok(Bytes::from(text)), self))
+    }
+
+    fn untold(&mut self) -> String {
+        let mut text = String::new();
+        for (kind, told) in Kind::ALL.into_iter().zip(&mut self.told) {
+            if let Some(object) = self.authority.news().current(kind)
+                && *told < Some(object.version)
+            {
+                *told = Some(object.version);
+                let data = data_encoding::BASE64.encode(&object.bytes);
+                text.push_str(&format!("event: {kind}\nid: {}\ndata: {data}\n\n", object.version));
+            }
+        }
+        text
+    }
+}
+
+fn refuse(status: StatusCode, reason: &str) -> Response {
+    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{reason}\n")).into_response()
+}

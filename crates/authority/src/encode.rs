@@ -1,0 +1,201 @@
+//! Writing DER (X.690): a handful of functions, each of which returns one complete element.
+
+use medlock_trust::Time;
+
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OID: u8 = 0x06;
+pub(crate) const ENUMERATED: u8 = 0x0a;
+pub(crate) const UTF8_STRING: u8 = 0x0c;
+pub(crate) const PRINTABLE_STRING: u8 = 0x13;
+pub(crate) const UTC_TIME: u8 = 0x17;
+pub(crate) const GENERALIZED_TIME: u8 = 0x18;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
+
+/// Content octets of the object identifiers used here.
+pub(crate) mod oid {
+    pub(crate) const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+    pub(crate) const SERIAL_NUMBER: &[u8] = &[0x55, 4, 5];
+    pub(crate) const ORGANIZATION: &[u8] = &[0x55, 4, 10];
+    pub(crate) const SUBJECT_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 14];
+    pub(crate) const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
+    pub(crate) const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
+    pub(crate) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
+    pub(crate) const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 20];
+    pub(crate) const REASON_CODE: &[u8] = &[0x55, 0x1d, 21];
+    pub(crate) const CRL_DISTRIBUTION_POINTS: &[u8] = &[0x55, 0x1d, 31];
+    pub(crate) const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 35];
+    pub(crate) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
+    /// id-pe-authorityInfoAccess (RFC 5280 section 4.2.2.1).
+    pub(crate) const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
+    pub(crate) const OCSP: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1];
+    pub(crate) const OCSP_BASIC: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
+    pub(crate) const OCSP_NONCE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 2];
+    pub(crate) const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+    pub(crate) const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+    /// id-on-hardwareModuleName (RFC 4108 section 5).
+    pub(crate) const HARDWARE_MODULE_NAME: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 4];
+    /// ecdsa-with-SHA256 (RFC 5758 section 3.2).
+    pub(crate) const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+    pub(crate) const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+    pub(crate) const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+    pub(crate) const SHA1: &[u8] = &[0x2b, 0x0e, 3, 2, 0x1a];
+    pub(crate) const SHA256: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
+    /// The arc 2.25.171777735083299383877580384885501293138: Medlock's roles.
+    pub(crate) const MEDLOCK_ROLE: &[u8] = &[
+        0x69, 0x82, 0x82, 0xbb, 0x98, 0x8e, 0xb0, 0xb9, 0xba, 0xaf, 0xf1, 0xa6, 0xea, 0xd8, 0xeb, 0x8f, 0xda, 0x8d,
+        0xe4, 0x52,
+    ];
+}
+
+/// One element: tag, length, content.
+pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len() + 6);
+    out.push(tag);
+    if let Ok(short @ 0..=0x7f) = u8::try_from(content.len()) {
+        out.push(short);
+    } else {
+        let length = content.len().to_be_bytes();
+        let skip = length.iter().take_while(|byte| **byte == 0).count();
+        let octets = length.get(skip..).unwrap_or_default();
+        out.push(0x80 | u8::try_from(octets.len()).unwrap_or(8));
+        out.extend_from_slice(octets);
+    }
+    out.extend_from_slice(content);
+    out
+}
+
+/// An element made of elements.
+pub(crate) fn nest(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    tlv(tag, &parts.concat())
+}
+
+pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+    nest(SEQUENCE, parts)
+}
+
+/// `[number] EXPLICIT` or a constructed `[number] IMPLICIT`.
+pub(crate) fn context(number: u8, parts: &[&[u8]]) -> Vec<u8> {
+    nest(0xa0 | number, parts)
+}
+
+/// A primitive `[number] IMPLICIT`.
+pub(crate) fn context_primitive(number: u8, content: &[u8]) -> Vec<u8> {
+    tlv(0x80 | number, content)
+}
+
+pub(crate) fn object_identifier(content: &[u8]) -> Vec<u8> {
+    tlv(OID, content)
+}
+
+/// A non-negative integer from big-endian bytes.
+pub(crate) fn unsigned(bytes: &[u8]) -> Vec<u8> {
+    let skip = bytes.iter().take_while(|byte| **byte == 0).count();
+    let digits = bytes.get(skip..).unwrap_or_default();
+    let mut content = Vec::with_capacity(digits.len() + 1);
+    if digits.first().is_none_or(|first| *first >= 0x80) {
+        content.push(0);
+    }
+    content.extend_from_slice(digits);
+    tlv(INTEGER, &content)
+}
+
+pub(crate) fn boolean_true() -> Vec<u8> {
+    vec![1, 1, 0xff]
+}
+
+/// A bit string of whole bytes.
+pub(crate) fn bit_string(bytes: &[u8]) -> Vec<u8> {
+    nest(BIT_STRING, &[&[0], bytes])
+}
+
+/// A bit string of named bits, bit 0 first, without trailing zeros (X.690 section 11.2.2); up to sixteen bits.
+pub(crate) fn named_bits(bits: &[u8]) -> Vec<u8> {
+    let mut bytes = [0_u8; 2];
+    for bit in bits {
+        if let Some(byte) = bytes.get_mut(usize::from(bit / 8)) {
+            *byte |= 0x80 >> (bit % 8);
+        }
+    }
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let content = bytes.get(..used).unwrap_or_default();
+    let unused = content.last().map_or(0, |last| last.trailing_zeros());
+    nest(BIT_STRING, &[&[u8::try_from(unused).unwrap_or(0)], content])
+}
+
+/// A time as certificates and CRLs write it: UTCTime until 2049, GeneralizedTime from then on (RFC 5280 section 4.1.2.5).
+pub(crate) fn time(time: Time) -> Vec<u8> {
+    let (year, month, day, hour, minute, second) = time.to_utc();
+    if (1950..2050).contains(&year) {
+        let text = format!("{:02}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z", year % 100);
+        tlv(UTC_TIME, text.as_bytes())
+    } else {
+        generalized_time(time)
+    }
+}
+
+pub(crate) fn generalized_time(time: Time) -> Vec<u8> {
+    let (year, month, day, hour, minute, second) = time.to_utc();
+    tlv(GENERALIZED_TIME, format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z").as_bytes())
+}
+
+/// One attribute of a name, in a set of its own.
+pub(crate) fn attribute(kind: &[u8], string_tag: u8, value: &str) -> Vec<u8> {
+    nest(SET, &[&sequence(&[&object_identifier(kind), &tlv(string_tag, value.as_bytes())])])
+}
+
+/// One certificate or CRL extension.
+pub(crate) fn extension(kind: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
+    let flag = if critical { boolean_true() } else { Vec::new() };
+    sequence(&[&object_identifier(kind), &flag, &tlv(OCTET_STRING, value)])
+}
+
+/// The algorithm of every signature made here: ECDSA with SHA-256, without parameters (RFC 5758 section 3.2).
+pub(crate) fn signature_algorithm() -> Vec<u8> {
+    sequence(&[&object_identifier(oid::ECDSA_SHA256)])
+}
+
+/// A signed structure: what was signed, how, and the signature.
+pub(crate) fn signed(tbs: &[u8], signature: &[u8]) -> Vec<u8> {
+    sequence(&[tbs, &signature_algorithm(), &bit_string(signature)])
+}
+
+/// PEM (RFC 7468) of one element.
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let body = data_encoding::BASE64.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in body.as_bytes().chunks(64) {
+        text.extend(line.iter().map(|byte| char::from(*byte)));
+        text.push('\n');
+    }
+    text.push_str(&format!("-----END {label}-----\n"));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_integers_and_bits_are_minimal() {
+        assert_eq!(tlv(4, &[0; 127])[..2], [4, 127]);
+        assert_eq!(tlv(4, &[0; 128])[..3], [4, 0x81, 128]);
+        assert_eq!(tlv(4, &[0; 256])[..4], [4, 0x82, 1, 0]);
+        assert_eq!(unsigned(&[]), [2, 1, 0]);
+        assert_eq!(unsigned(&[0, 0, 0x7f]), [2, 1, 0x7f]);
+        assert_eq!(unsigned(&[0x80]), [2, 2, 0, 0x80]);
+        assert_eq!(named_bits(&[0]), [3, 2, 7, 0x80]);
+        assert_eq!(named_bits(&[5, 6]), [3, 2, 1, 0x06]);
+        assert_eq!(named_bits(&[]), [3, 1, 0]);
+    }
+
+    #[test]
+    fn times_change_their_form_in_2050() {
+        let last = Time::from_utc(2049, 12, 31, 23, 59, 59).unwrap();
+        assert_eq!(time(last), tlv(UTC_TIME, b"491231235959Z"));
+        assert_eq!(time(last.plus_seconds(1)), tlv(GENERALIZED_TIME, b"20500101000000Z"));
+        assert_eq!(time(Time::NEVER), tlv(GENERALIZED_TIME, b"99991231235959Z"));
+    }
+}

@@ -1,0 +1,493 @@
+//! Who gets a credential: the bearer of an enrolment code, a device with a birth credential, and a device that renews.
+//!
+//! Every answer is the same when a request is repeated with the same key: an answer that was lost on its way is fetched
+//! again. The same right with *another* key is never silently served: that is how a copied code or a copied credential
+//! shows itself.
+
+use crate::admin::Response;
+use crate::issue::{self, Template};
+use crate::registry::Device;
+use crate::store::{
+    Alarm, Claim, CodeRecord, CodeState, Issued, PendingRequest, PendingState, Purpose, StandingChange, StandingState,
+    StoreError, Subject,
+};
+use crate::{Authority, Error, encode, est, registry, status};
+use data_encoding::HEXLOWER;
+use medlock_node::enrol::Code;
+use medlock_node::provider::{self, AwsLc};
+use medlock_trust::authenticate::CredentialKind;
+use medlock_trust::x509::{Certificate, Request};
+use medlock_trust::{CredentialId, DeviceName, DeviceType, Identified, KeyId, Operation, Time, Verdict};
+
+/// Wrong secrets after which a code is void.
+pub const MAX_WRONG_TRIES: u32 = 3;
+/// The most requests that wait at once: more than an engineer can look through means that something is wrong.
+pub const MAX_WAITING: u32 = 1_000;
+/// When a client whose request waits should ask again, in seconds. Short: a person is standing before the machine.
+pub const RETRY_SECONDS: u32 = 2;
+
+/// The answer to a request for a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The certificate, DER.
+    Issued(Vec<u8>),
+    /// A person has to confirm it: ask again later, with the same key.
+    Waits {
+        /// After how many seconds.
+        retry_seconds: u32,
+    },
+    /// No. This is a decision, not an error.
+    Refused(Refusal),
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind of refusal it is.
+    pub kind: RefusalKind,
+    /// What was wrong, and what to do, for the person before the machine.
+    pub reason: String,
+}
+
+/// What kind of refusal it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The request is not what it should be.
+    Malformed,
+    /// Who asks has not shown a right to ask.
+    Unauthorized,
+    /// Who asks is known and does not get it.
+    Forbidden,
+}
+
+/// A request that was read and whose signature, and so possession of the key, was checked.
+struct Checked<'a> {
+    request: Request<'a>,
+    key: KeyId,
+}
+
+type Decided = Result<Answer, Error>;
+
+fn refused(kind: RefusalKind, reason: impl Into<String>) -> Answer {
+    Answer::Refused(Refusal { kind, reason: reason.into() })
+}
+
+fn forbidden(reason: impl Into<String>) -> Decided {
+    Ok(refused(RefusalKind::Forbidden, reason))
+}
+
+fn malformed(reason: impl Into<String>) -> Answer {
+    refused(RefusalKind::Malformed, reason)
+}
+
+/// One text for everything that is wrong with a code: it does not tell what is known.
+fn no_such_code() -> Decided {
+    Ok(refused(
+        RefusalKind::Unauthorized,
+        "this enrolment code is wrong, used up or expired: make a new one with `medlock device code`",
+    ))
+}
+
+impl Authority {
+    /// A first credential for the bearer of an enrolment code. `user` and `password` are those of HTTP Basic.
+    ///
+    /// # Errors
+    /// [`Error`] when store or signer failed; a refusal is an [`Answer`].
+    pub fn enrol_by_code(&self, user: &str, password: &str, request: &[u8], address: &str) -> Decided {
+        let checked = match self.check(request)? {
+            Ok(checked) => checked,
+            Err(answer) => return Ok(answer),
+        };
+        let id: Option<[u8; 5]> = HEXLOWER.decode(user.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        let Some(id) = id else { return no_such_code() };
+        let _lock = self.key_lock(checked.key);
+        let Some(code) = self.store.code(id)? else { return no_such_code() };
+        let proven =
+            Code::hash_of_password(password).is_some_and(|hash| provider::same_secret(&hash, &code.secret_hash));
+        if !proven {
+            return self.wrong_secret(&code, address);
+        }
+        if code.state == CodeState::Void {
+            return no_such_code();
+        }
+        if code.key.is_some_and(|key| key != checked.key) {
+            return self.code_used_twice(&code, address);
+        }
+        match code.state {
+            CodeState::Open if code.expires < self.clock.now() => no_such_code(),
+            CodeState::Open => self.wait(Some(code.device), Claim::Code(id), &checked, address),
+            CodeState::Waiting => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
+            CodeState::Confirmed => self.first_credential(code.device, &checked),
+            CodeState::Void => no_such_code(),
+        }
+    }
+
+    fn wrong_secret(&self, code: &CodeRecord, address: &str) -> Decided {
+        if code.state != CodeState::Void {
+            let tries = self.store.count_wrong_try(code.id, MAX_WRONG_TRIES)?;
+            if tries >= MAX_WRONG_TRIES {
+                self.store.void_claims_of(code.device)?;
+                let text =
+                    format!("{tries} wrong secrets for its enrolment code, last from {address}: the code is void");
+                self.alarm("code-guessed", Some(code.device), text)?;
+            }
+        }
+        no_such_code()
+    }
+
+    fn code_used_twice(&self, code: &CodeRecord, address: &str) -> Decided {
+        self.store.void_claims_of(code.device)?;
+        let text = format!(
+            "its enrolment code was used again, with another key, from {address}: the code is void. Find out which of both \
+             is the device, and revoke what the other got"
+        );
+        self.alarm("code-reused", Some(code.device), text)?;
+        no_such_code()
+    }
+
+    /// Puts a request before a person.
+    fn wait(&self, device: Option<DeviceName>, claim: Claim, checked: &Checked<'_>, address: &str) -> Decided {
+        let subject = checked.request.subject();
+        let claims = match &claim {
+            Claim::Code(_) if subject.is_empty() => String::new(),
+            Claim::Code(_) => subject.to_string(),
+            Claim::Birth { serial, .. } => format!("maker's serial {serial}"),
+        };
+        let pending = PendingRequest {
+            id: provider::random(),
+            device,
+            claim,
+            key: checked.key,
+            key_fingerprint: provider::sha256(checked.request.spki()),
+            claims: claims.chars().filter(|letter| !letter.is_control()).take(200).collect(),
+            address: address.to_owned(),
+            since: self.clock.now(),
+            state: PendingState::Waiting,
+        };
+        match self.store.add_pending(pending, MAX_WAITING) {
+            Ok(()) => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
+            // Somebody else was faster with this code: the next request finds out who.
+            Err(StoreError::Missing { .. }) => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
+            Err(StoreError::Taken { .. }) => {
+                forbidden(format!("{MAX_WAITING} requests wait already: confirm or reject some with `medlock device`"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives a confirmed device its first credential, or the one it already got for this key.
+    fn first_credential(&self, name: DeviceName, checked: &Checked<'_>) -> Decided {
+        let Some(device) = self.store.device(name)? else {
+            return forbidden("the device is no longer registered: register it with `medlock device register`");
+        };
+        if let Some(standing) = status::of_device(&*self.store, name)? {
+            return forbidden(format!("{name} is {}: see `medlock device show`", standing.reason));
+        }
+        let same_key = self.store.credentials_for(checked.key)?;
+        if let Some(issued) = same_key.into_iter().find(|issued| issued.record.device == Some(name)) {
+            return Ok(Answer::Issued(issued.certificate));
+        }
+        self.give(&device, checked, None)
+    }
+
+    fn give(&self, device: &Device, checked: &Checked<'_>, parent: Option<CredentialId>) -> Decided {
+        let (credential, certificate) = self.issue_operational(device, checked.request.spki(), parent)?;
+        tracing::info!(device = %device.name, %credential, renewal = parent.is_some(), "issued a credential");
+        Ok(Answer::Issued(certificate))
+    }
+
+    /// A first credential for a device with a birth credential: at once if the site registered the maker's serial, else
+    /// after a person has said which device it is.
+    ///
+    /// # Errors
+    /// [`Error`] when store or signer failed; a refusal is an [`Answer`].
+    pub fn enrol_by_birth(&self, who: &Identified, birth_certificate: &[u8], request: &[u8], address: &str) -> Decided {
+        let checked = match self.check(request)? {
+            Ok(checked) => checked,
+            Err(answer) => return Ok(answer),
+        };
+        if let Err(answer) = self.may_renew(who) {
+            return Ok(answer);
+        }
+        let Some(serial) = maker_serial(birth_certificate) else {
+            return forbidden("the birth credential names no serial (hardwareModuleName or subject serialNumber)");
+        };
+        let _lock = self.key_lock(checked.key);
+        let claim = Claim::Birth { credential: who.credential(), serial: serial.clone() };
+        match self.store.pending_by(&claim, checked.key)?.map(|pending| (pending.state, pending.device)) {
+            Some((PendingState::Waiting, _)) => return Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
+            Some((PendingState::Rejected, _)) => {
+                return forbidden("this request was turned down by the site; ask the site's engineer");
+            }
+            Some((PendingState::Approved, Some(device))) => return self.first_credential(device, &checked),
+            Some((PendingState::Approved, None)) | None => {}
+        }
+        let vouched = |device: &Device| {
+            device.maker_key.is_none_or(|maker| who.issuers().iter().any(|issuer| *issuer.as_bytes() == maker))
+        };
+        let device = self.store.device_with_maker_serial(&serial)?.filter(vouched);
+        match device {
+            None => self.wait(None, claim, &checked, address),
+            Some(device) if self.has_another_good(&device, checked.key)? => {
+                // A second life of a device that is enrolled: perhaps a factory reset, perhaps a copy. A person decides.
+                self.wait(Some(device.name), claim, &checked, address)
+            }
+            Some(device) => self.first_credential(device.name, &checked),
+        }
+    }
+
+    fn has_another_good(&self, device: &Device, key: KeyId) -> Result<bool, Error> {
+        let now = self.clock.now();
+        for issued in self.store.credentials_of(device.name)? {
+            let alive = issued.record.key != key && issued.record.not_after > now;
+            if alive && status::worst(&*self.store, &issued, self.issuing.key)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A new credential for the holder of one, also of an expired one.
+    ///
+    /// # Errors
+    /// [`Error`] when store or signer failed; a refusal is an [`Answer`].
+    pub fn renew(&self, who: &Identified, certificate: &[u8], request: &[u8], address: &str) -> Decided {
+        let checked = match self.check(request)? {
+            Ok(checked) => checked,
+            Err(answer) => return Ok(answer),
+        };
+        if who.kind() != CredentialKind::Operational {
+            return forbidden("a birth credential does not renew here: use simpleenroll");
+        }
+        let Some(current) = self.store.issued(who.credential())? else {
+            return forbidden("this credential is not one of this site: enrol anew with a code");
+        };
+        let Some(name) = current.record.device else {
+            return forbidden("this is not a credential of a device");
+        };
+        if let Some(answer) = names_differ(&checked.request, certificate) {
+            return Ok(answer);
+        }
+        // Renewals of one credential are answered one after the other, whatever their keys.
+        let _lock = self.key_lock(KeyId::from_bytes(*current.credential.as_bytes()));
+        let standing = status::worst(&*self.store, &current, self.issuing.key)?;
+        let superseded = match standing {
+            None => false,
+            Some(standing) if standing.state == StandingState::Superseded => true,
+            // First of all: a credential that is known to be in wrong hands must not be able to suspend its successors.
+            Some(standing) => return forbidden(not_renewed(name, standing.state, &standing.reason)),
+        };
+        let children = self.store.children(current.credential)?;
+        if let Some(other) = children.iter().find(|child| child.record.key != checked.key) {
+            return self.two_children(name, &current, other, address);
+        }
+        if superseded && children.is_empty() {
+            let text = format!("a superseded credential ({}) asked to be renewed from {address}", current.credential);
+            self.alarm("superseded-used", Some(name), text)?;
+            return forbidden(not_renewed(name, StandingState::Superseded, "superseded"));
+        }
+        if let Some(child) = children.into_iter().next() {
+            return Ok(Answer::Issued(child.certificate));
+        }
+        if let Err(answer) = self.may_renew(who) {
+            return Ok(answer);
+        }
+        let Some(device) = self.store.device(name)? else {
+            return forbidden("the device is no longer registered: register it with `medlock device register`");
+        };
+        self.give(&device, &checked, Some(current.credential))
+    }
+
+    /// Somebody renews a credential with one key after it was renewed with another: one of them is a copy.
+    fn two_children(&self, name: DeviceName, parent: &Issued, other: &Issued, address: &str) -> Decided {
+        let at = self.clock.now();
+        // The device's suspension covers both credentials; restoring the device is one act.
+        let change = StandingChange {
+            subject: Subject::Device(name),
+            state: Some(StandingState::Suspended),
+            reason: "two-children".to_owned(),
+            at,
+        };
+        self.store.change_standings(vec![change])?;
+        let text = format!(
+            "its credential {} was renewed with one key ({}) and then again with another, from {address}: a copy may exist. \
+             Both are suspended. If the device is in the right hands, revoke it for key-compromise and enrol it anew",
+            parent.credential, other.record.key
+        );
+        self.alarm("credential-cloned", Some(name), text)?;
+        self.publish_status()?;
+        forbidden(format!(
+            "{name} was renewed with another key before: it is suspended until the site's engineer has looked at it"
+        ))
+    }
+
+    /// Asks the trust core, with what the hub itself knows.
+    pub(crate) fn may_renew(&self, who: &Identified) -> Result<(), Answer> {
+        match self.knowledge().judge(who, Operation::Renew) {
+            Verdict::Allow(_) => Ok(()),
+            Verdict::Deny(denied) => {
+                Err(refused(RefusalKind::Forbidden, format!("{}: {}", denied.code.as_str(), denied.code.remedy())))
+            }
+        }
+    }
+
+    /// Notes that somebody is seen with a credential. At the first time, all older credentials of its device become
+    /// superseded; the status list tells it at the next [`Authority::tick`].
+    ///
+    /// # Errors
+    /// [`Error`] when the store failed.
+    pub fn seen(&self, who: &Identified) -> Result<(), Error> {
+        if who.kind() != CredentialKind::Operational {
+            return Ok(());
+        }
+        let Some(current) = self.store.issued(who.credential())? else { return Ok(()) };
+        let Some(name) = current.record.device else { return Ok(()) };
+        if current.used || status::worst(&*self.store, &current, self.issuing.key)?.is_some() {
+            return Ok(());
+        }
+        let at = self.clock.now();
+        // Newest first: those behind the current one are older.
+        let older = self.store.credentials_of(name)?;
+        let older = older.iter().skip_while(|issued| issued.credential != current.credential).skip(1);
+        let mut changes = Vec::new();
+        for issued in older {
+            let subject = Subject::Credential(issued.credential);
+            if self.store.standing(subject)?.is_none() {
+                let reason = "superseded".to_owned();
+                changes.push(StandingChange { subject, state: Some(StandingState::Superseded), reason, at });
+            }
+        }
+        if !changes.is_empty() {
+            self.store.change_standings(changes)?;
+        }
+        self.store.mark_used(current.credential)?;
+        Ok(())
+    }
+
+    pub(crate) fn alarm(&self, kind: &str, device: Option<DeviceName>, text: String) -> Result<(), Error> {
+        tracing::error!(kind, device = device.map(|name| name.to_string()), text, "alarm");
+        let at = self.clock.now();
+        self.store.raise(Alarm { id: 0, at, kind: kind.to_owned(), device, text, acknowledged: false })?;
+        Ok(())
+    }
+
+    /// Reads a request, checks possession of the key, and that the key may have a credential at all.
+    fn check<'a>(&self, der: &'a [u8]) -> Result<Result<Checked<'a>, Answer>, Error> {
+        let request = match Request::from_der(der) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(malformed(format!("the certificate request cannot be read: {error}")))),
+        };
+        let Some(public) = request.public_key() else {
+            return Ok(Err(malformed("the request's key is of a kind this site does not use: make a P-256 key")));
+        };
+        if !self.settings.profile.accepts(public.algorithm) {
+            return Ok(Err(malformed(format!(
+                "keys of type {:?} get no credential here: make a P-256 key",
+                public.algorithm
+            ))));
+        }
+        if request.verify(&AwsLc).is_err() {
+            return Ok(Err(malformed("the request's signature is wrong: it must be signed with the key it names")));
+        }
+        let key = KeyId::of(&[request.spki()], &AwsLc);
+        if key == self.root.key || key == self.issuing.key {
+            return Ok(Err(malformed("this is the authority's own key")));
+        }
+        for issued in self.store.credentials_for(key)? {
+            let standing = self.store.standing(Subject::Credential(issued.credential))?;
+            if standing.is_some_and(|standing| standing.state == StandingState::Compromised) {
+                let reason = "this key is known to be compromised: the device must make a new one";
+                return Ok(Err(refused(RefusalKind::Forbidden, reason)));
+            }
+        }
+        Ok(Ok(Checked { request, key }))
+    }
+
+    /// A maker makes a birth credential.
+    pub(crate) fn issue_birth(
+        &self,
+        request: &str,
+        serial: &str,
+        roles: &[String],
+        device_type: Option<u16>,
+    ) -> Result<Response, Error> {
+        if self.settings.kind != crate::authority::Kind::Maker {
+            return Err(Error::Conflict("birth credentials are made by a maker: `medlock authority maker`".to_owned()));
+        }
+        let der = est::decode_body(request.as_bytes()).map_err(|error| Error::invalid("request", error.to_string()))?;
+        let checked = match self.check(&der)? {
+            Ok(checked) => checked,
+            Err(Answer::Refused(refusal)) => return Err(Error::invalid("request", refusal.reason)),
+            Err(_) => return Err(Error::invalid("request", "it was refused")),
+        };
+        let name = DeviceName::new(serial)
+            .ok_or_else(|| Error::invalid("serial", "give 1 to 64 printable ASCII characters"))?;
+        let device = Device {
+            name,
+            owner: String::new(),
+            maker_serial: None,
+            maker_key: None,
+            roles: registry::roles(roles)?,
+            device_type: device_type.map(DeviceType),
+            dns: Vec::new(),
+            ips: Vec::new(),
+            ae_titles: Vec::new(),
+            sidecar: None,
+            validity_seconds: None,
+        };
+        let now = self.clock.now();
+        let template = Template {
+            purpose: Purpose::Birth,
+            organization: &self.settings.name,
+            device: Some(&device),
+            maker_serial: Some(serial),
+            spki: checked.request.spki(),
+            parent: None,
+            not_before: now.plus_seconds(-self.settings.profile.backdate_seconds()),
+            not_after: Time::NEVER,
+            addresses: None,
+        };
+        let (_, certificate) = issue::issue(&template, &self.issuer(), now, &*self.signer, &*self.store)?;
+        let pem = self.chain(certificate).iter().map(|der| encode::pem("CERTIFICATE", der)).collect();
+        Ok(Response::Chain { pem })
+    }
+}
+
+fn not_renewed(name: DeviceName, state: StandingState, reason: &str) -> String {
+    match state {
+        StandingState::Suspended => format!("{name} is suspended ({reason}): it renews when the site has restored it"),
+        StandingState::Superseded => {
+            format!("this credential of {name} is superseded: use the newer one, or enrol anew with a code")
+        }
+        StandingState::Ceased => format!("{name} is out of service ({reason}): register it anew under another name"),
+        StandingState::Compromised => format!("{name} is revoked ({reason}): it needs a new key and a new code"),
+    }
+}
+
+/// RFC 7030 section 4.2.2: a renewal asks for the names it has. An empty subject and absent names ask for nothing.
+fn names_differ(request: &Request<'_>, certificate: &[u8]) -> Option<Answer> {
+    let Ok(current) = Certificate::from_der(certificate) else {
+        return Some(malformed("the client certificate cannot be read"));
+    };
+    let subject = request.subject();
+    if !subject.is_empty() && !subject.matches(&current.subject()) {
+        return Some(malformed(format!("a renewal keeps its subject: {} is not {}", subject, current.subject())));
+    }
+    let asked: Vec<_> = request.extensions().subject_alt_names().collect();
+    let held: Vec<_> = current.extensions().subject_alt_names().collect();
+    if !asked.is_empty() && (asked.len() != held.len() || !asked.iter().all(|name| held.contains(name))) {
+        return Some(malformed("a renewal keeps its alternative names: ask for the same, or for none"));
+    }
+    None
+}
+
+/// The maker's serial of a birth credential: `hardwareModuleName` (RFC 4108 section 5), else the subject's serialNumber.
+fn maker_serial(certificate: &[u8]) -> Option<String> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let module = certificate.extensions().subject_alt_names().find_map(|name| name.hardware_module_name());
+    let serial = match module {
+        Some(module) => std::str::from_utf8(module.serial).ok()?.to_owned(),
+        None => certificate.subject().only(medlock_trust::x509::ids::SERIAL_NUMBER)?.to_owned(),
+    };
+    DeviceName::new(&serial).map(|_| serial)
+}

@@ -1,0 +1,200 @@
+//! Issuing a certificate, in the only order there is:
+//!
+//! 1. [`prepare`] writes the to-be-signed bytes from profile and register, reads them back with the trust core's own
+//!    parser, and compares each field with what was approved (lint);
+//! 2. [`Approved::record`] stores them durably, with a serial number that was never used;
+//! 3. [`Recorded::sign`] lets the signer sign them, and checks the signature;
+//! 4. [`Signed::store`] stores the certificate durably, and only then gives it out.
+//!
+//! Each step consumes the one before, so none can be left out or taken twice. A process that stops between 2 and 4
+//! leaves a record without a certificate; [`recover`] marks it abandoned at the next start.
+
+mod template;
+
+pub use template::{Addresses, Issuer, Template};
+pub(crate) use template::{authority_name, key_identifier};
+
+use crate::signer::{KeyRole, Kind, Signer};
+use crate::store::{Issuances, Purpose, Record, Serial, StoreError};
+use crate::{Error, encode};
+use medlock_node::provider::{self, AwsLc};
+use medlock_trust::crypto::{Crypto as _, Signature, SignatureAlgorithm};
+use medlock_trust::x509::{Certificate, GeneralName, SubjectPublicKeyInfo};
+use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
+use std::net::IpAddr;
+
+/// A certificate that may be signed: once.
+#[derive(Debug)]
+pub struct Approved {
+    record: Record,
+    signer: KeyRole,
+    /// The issuing key (`SubjectPublicKeyInfo`), to check what the signer made.
+    issuer_spki: Vec<u8>,
+}
+
+/// A certificate whose to-be-signed bytes are stored.
+#[derive(Debug)]
+pub struct Recorded(Approved);
+
+/// A certificate that is signed and not yet stored: it is not given out.
+#[derive(Debug)]
+pub struct Signed {
+    serial: Serial,
+    certificate: Vec<u8>,
+}
+
+/// Writes the to-be-signed bytes of `template`, and checks that they say what it says and nothing else.
+///
+/// # Errors
+/// [`Error::Lint`] when they differ from what was approved.
+pub fn prepare(template: &Template<'_>, issuer: &Issuer<'_>, now: Time) -> Result<Approved, Error> {
+    let serial = Serial::from_random(provider::random());
+    let tbs = template::to_be_signed(template, issuer, serial);
+    lint(&tbs, template, issuer, serial)?;
+    let record = Record {
+        serial,
+        purpose: template.purpose,
+        device: template.device.map(|device| device.name),
+        key: KeyId::of(&[template.spki], &AwsLc),
+        parent: template.parent,
+        not_before: template.not_before,
+        not_after: template.not_after,
+        at: now,
+        tbs,
+    };
+    Ok(Approved { record, signer: issuer.role, issuer_spki: issuer.spki.to_vec() })
+}
+
+impl Approved {
+    /// Stores the to-be-signed bytes durably.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Taken`] when the serial was used before (once in 2^60 certificates or less).
+    pub fn record(self, store: &(impl Issuances + ?Sized)) -> Result<Recorded, StoreError> {
+        store.record(self.record.clone())?;
+        Ok(Recorded(self))
+    }
+}
+
+impl Recorded {
+    /// Lets the signer sign, and checks what it made. When it does not, the record is given up.
+    ///
+    /// # Errors
+    /// [`Error::Signer`]; [`Error::Lint`] when the signature is wrong.
+    pub fn sign(self, signer: &(impl Signer + ?Sized), store: &(impl Issuances + ?Sized)) -> Result<Signed, Error> {
+        let Approved { record, signer: key, issuer_spki } = self.0;
+        match checked_signature(signer, key, &issuer_spki, &record.tbs) {
+            Ok(signature) => Ok(Signed { serial: record.serial, certificate: encode::signed(&record.tbs, &signature) }),
+            Err(error) => {
+                // If this fails too, the record is given up at the next start.
+                if let Err(error) = store.abandon(record.serial, &error.to_string()) {
+                    tracing::warn!(serial = %record.serial, %error, "an unsigned record is left for the next start");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Signed {
+    /// Stores the certificate durably, and gives it out.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then the certificate is not given out.
+    pub fn store(self, store: &(impl Issuances + ?Sized)) -> Result<(CredentialId, Vec<u8>), StoreError> {
+        let credential = CredentialId::of(&self.certificate, &AwsLc);
+        store.complete(self.serial, credential, self.certificate.clone())?;
+        Ok((credential, self.certificate))
+    }
+}
+
+/// Takes all steps.
+///
+/// # Errors
+/// Those of the steps.
+pub fn issue(
+    template: &Template<'_>,
+    issuer: &Issuer<'_>,
+    now: Time,
+    signer: &(impl Signer + ?Sized),
+    store: &(impl Issuances + ?Sized),
+) -> Result<(CredentialId, Vec<u8>), Error> {
+    let signed = prepare(template, issuer, now)?.record(store)?.sign(signer, store)?;
+    Ok(signed.store(store)?)
+}
+
+/// Gives up what an earlier run has recorded and not finished; returns how many those were. Their certificates were
+/// never given out, and who asked for them asks again.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn recover(store: &(impl Issuances + ?Sized)) -> Result<usize, StoreError> {
+    let unfinished = store.unfinished()?;
+    for record in &unfinished {
+        tracing::warn!(serial = %record.serial, "a certificate was recorded and never finished: it is given up");
+        store.abandon(record.serial, "the process stopped before the certificate was stored")?;
+    }
+    Ok(unfinished.len())
+}
+
+fn checked_signature(
+    signer: &(impl Signer + ?Sized),
+    key: KeyRole,
+    issuer_spki: &[u8],
+    tbs: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let signature = signer.sign(key, Kind::Certificate, tbs)?;
+    let public = SubjectPublicKeyInfo::from_der(issuer_spki).ok().and_then(|spki| spki.public_key());
+    let public = public.ok_or_else(|| Error::Lint("the issuing key cannot be read".to_owned()))?;
+    AwsLc
+        .verify(SignatureAlgorithm::EcdsaSha256, public, &[tbs], Signature::X509(&signature))
+        .map_err(|_| Error::Lint("the signer's signature is not of the issuing key".to_owned()))?;
+    Ok(signature)
+}
+
+/// Reads the to-be-signed bytes as everybody will, and compares.
+fn lint(tbs: &[u8], template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Result<(), Error> {
+    let whole = encode::signed(tbs, &[0; 8]);
+    let read = Certificate::from_der(&whole).map_err(|error| Error::Lint(error.to_string()))?;
+    let same = |what: &str, equal: bool| if equal { Ok(()) } else { Err(Error::Lint(format!("{what} differs"))) };
+    same("the serial number", read.serial_number() == serial.as_bytes())?;
+    same("the issuer", read.issuer().der() == issuer.name)?;
+    same("the key", read.spki() == template.spki)?;
+    same("the validity", (read.not_before(), read.not_after()) == (template.not_before, template.not_after))?;
+    same("the validity's order", template.not_before < template.not_after)?;
+    let extensions = read.extensions();
+    let authority = extensions.basic_constraints().is_some_and(|constraints| constraints.ca);
+    same("being an authority", authority == matches!(template.purpose, Purpose::Root | Purpose::Issuing))?;
+    same("unknown critical extensions", extensions.unknown_critical().is_none())?;
+    let role = extensions.role();
+    let approved = template.device.map(|device| (device.roles, device.device_type));
+    same("the role", role.map(|role| (role.roles, role.device_type)) == approved)?;
+    let name = read.subject().only(medlock_trust::x509::ids::SERIAL_NUMBER).and_then(DeviceName::new);
+    let expected = template.subject_serial().and_then(|serial| DeviceName::new(&serial));
+    same("the device's name", name == expected)?;
+    lint_names(extensions.subject_alt_names(), template, &same)
+}
+
+fn lint_names<'a>(
+    names: impl Iterator<Item = GeneralName<'a>>,
+    template: &Template<'_>,
+    same: &impl Fn(&str, bool) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (mut dns, mut ips, mut modules) = (Vec::new(), Vec::new(), Vec::new());
+    for name in names {
+        match name {
+            GeneralName::Dns(name) => dns.push(name),
+            GeneralName::Ip(bytes) => ips.push(bytes.to_vec()),
+            _ => modules.push(name.hardware_module_name().map(|module| module.serial.to_vec())),
+        }
+    }
+    let (dns_wanted, ips_wanted) = template.device.map_or((&[][..], &[][..]), |device| (&device.dns, &device.ips));
+    let octets = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    same("a DNS name", dns == dns_wanted)?;
+    same("an IP address", ips == ips_wanted.iter().map(octets).collect::<Vec<_>>())?;
+    let module = template.maker_serial.map(|serial| Some(serial.as_bytes().to_vec()));
+    same("another name", modules == module.into_iter().collect::<Vec<_>>())
+}

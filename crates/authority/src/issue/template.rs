@@ -1,0 +1,194 @@
+//! The to-be-signed bytes of each kind of certificate (RFC 5280 section 4, IEEE 802.1AR section 8).
+
+use crate::encode::{self, context, context_primitive, extension, object_identifier, oid, sequence, tlv};
+use crate::registry::Device;
+use crate::signer::KeyRole;
+use crate::store::{Purpose, Serial};
+use medlock_node::provider::{self, AwsLc};
+use medlock_trust::crypto::Crypto as _;
+use medlock_trust::x509::role_extension_der;
+use medlock_trust::{CredentialId, Time};
+use std::net::IpAddr;
+
+/// keyUsage bits (RFC 5280 section 4.2.1.3).
+const DIGITAL_SIGNATURE: u8 = 0;
+const KEY_CERT_SIGN: u8 = 5;
+const CRL_SIGN: u8 = 6;
+/// The kind of hardware in `hardwareModuleName`: our own arc, as makers of the demonstration have none.
+const HARDWARE_KIND: &[u8] = oid::MEDLOCK_ROLE;
+
+/// Where ordinary software finds revocations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The CRL.
+    pub crl: String,
+    /// The OCSP responder.
+    pub ocsp: String,
+}
+
+/// Who signs.
+#[derive(Clone, Copy, Debug)]
+pub struct Issuer<'a> {
+    /// Its name, DER.
+    pub name: &'a [u8],
+    /// Its key, `SubjectPublicKeyInfo`.
+    pub spki: &'a [u8],
+    /// Which key of the signer that is.
+    pub role: KeyRole,
+}
+
+/// What a certificate is to say.
+#[derive(Clone, Copy, Debug)]
+pub struct Template<'a> {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The organisation's name.
+    pub organization: &'a str,
+    /// The device, for credentials of devices.
+    pub device: Option<&'a Device>,
+    /// The maker's serial, for birth credentials.
+    pub maker_serial: Option<&'a str>,
+    /// The key, `SubjectPublicKeyInfo`.
+    pub spki: &'a [u8],
+    /// The credential that asked for it, when it is a renewal.
+    pub parent: Option<CredentialId>,
+    /// From when it is good.
+    pub not_before: Time,
+    /// Until when it is good.
+    pub not_after: Time,
+    /// Where ordinary software finds revocations.
+    pub addresses: Option<&'a Addresses>,
+}
+
+impl Template<'_> {
+    /// The `serialNumber` attribute of the subject: a device's name at its site, or the maker's serial.
+    pub(super) fn subject_serial(&self) -> Option<String> {
+        match self.purpose {
+            Purpose::Root | Purpose::Issuing => None,
+            Purpose::Birth => self.maker_serial.map(str::to_owned),
+            Purpose::Operational => self.device.map(|device| device.name.as_str().to_owned()),
+        }
+    }
+}
+
+/// The name of an authority: `O=organization, CN=organization root|issuing`.
+pub(crate) fn authority_name(organization: &str, key: KeyRole) -> Vec<u8> {
+    let common = format!("{organization} {}", key.name());
+    sequence(&[
+        &encode::attribute(oid::ORGANIZATION, encode::UTF8_STRING, organization),
+        &encode::attribute(oid::COMMON_NAME, encode::UTF8_STRING, &common),
+    ])
+}
+
+/// The identifier of a key in SKI and AKI: the first 20 bytes of the SHA-256 of the key's bits (RFC 7093 section 2,
+/// method 1).
+pub(crate) fn key_identifier(spki: &[u8]) -> Vec<u8> {
+    let bits = medlock_trust::x509::SubjectPublicKeyInfo::from_der(spki).ok().and_then(|spki| spki.public_key());
+    let hash = bits.map_or_else(|| provider::sha256(spki), |key| AwsLc.sha256(&[key.bits]));
+    hash.get(..20).unwrap_or_default().to_vec()
+}
+
+/// Writes the `TBSCertificate`.
+pub(super) fn to_be_signed(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Vec<u8> {
+    let validity = sequence(&[&encode::time(template.not_before), &encode::time(template.not_after)]);
+    let extensions = extensions(template, issuer).concat();
+    sequence(&[
+        &context(0, &[&encode::unsigned(&[2])]),
+        &encode::unsigned(serial.as_bytes()),
+        &encode::signature_algorithm(),
+        issuer.name,
+        &validity,
+        &subject(template),
+        template.spki,
+        &context(3, &[&sequence(&[&extensions])]),
+    ])
+}
+
+fn subject(template: &Template<'_>) -> Vec<u8> {
+    let organization = encode::attribute(oid::ORGANIZATION, encode::UTF8_STRING, template.organization);
+    match template.purpose {
+        Purpose::Root => authority_name(template.organization, KeyRole::Root),
+        Purpose::Issuing => authority_name(template.organization, KeyRole::Issuing),
+        Purpose::Operational | Purpose::Birth => {
+            let serial = template.subject_serial().unwrap_or_default();
+            sequence(&[
+                &organization,
+                &encode::attribute(oid::SERIAL_NUMBER, printable(&serial), &serial),
+                &encode::attribute(oid::COMMON_NAME, encode::UTF8_STRING, &serial),
+            ])
+        }
+    }
+}
+
+/// `serialNumber` is a PrintableString (RFC 5280 appendix A.1). Names with characters beyond that set are written as
+/// UTF8String, which a strict reader may dislike; see docs/divergences.md.
+fn printable(text: &str) -> u8 {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte);
+    if text.bytes().all(fits) { encode::PRINTABLE_STRING } else { encode::UTF8_STRING }
+}
+
+fn extensions(template: &Template<'_>, issuer: &Issuer<'_>) -> Vec<Vec<u8>> {
+    let own = key_identifier(template.spki);
+    let authority = sequence(&[&context_primitive(0, &key_identifier(issuer.spki))]);
+    let mut all = vec![
+        extension(oid::AUTHORITY_KEY_IDENTIFIER, false, &authority),
+        extension(oid::SUBJECT_KEY_IDENTIFIER, false, &tlv(encode::OCTET_STRING, &own)),
+    ];
+    match template.purpose {
+        Purpose::Root => all.extend(authority_extensions(1)),
+        Purpose::Issuing => all.extend(authority_extensions(0)),
+        Purpose::Operational | Purpose::Birth => all.extend(device_extensions(template)),
+    }
+    all
+}
+
+fn authority_extensions(path_length: u8) -> [Vec<u8>; 2] {
+    let constraints = sequence(&[&encode::boolean_true(), &encode::unsigned(&[path_length])]);
+    [
+        extension(oid::BASIC_CONSTRAINTS, true, &constraints),
+        extension(oid::KEY_USAGE, true, &encode::named_bits(&[KEY_CERT_SIGN, CRL_SIGN])),
+    ]
+}
+
+fn device_extensions(template: &Template<'_>) -> Vec<Vec<u8>> {
+    let mut all = vec![
+        extension(oid::BASIC_CONSTRAINTS, true, &sequence(&[])),
+        extension(oid::KEY_USAGE, true, &encode::named_bits(&[DIGITAL_SIGNATURE])),
+    ];
+    if template.purpose == Purpose::Operational {
+        let purposes = sequence(&[&object_identifier(oid::SERVER_AUTH), &object_identifier(oid::CLIENT_AUTH)]);
+        all.push(extension(oid::EXTENDED_KEY_USAGE, false, &purposes));
+    }
+    let names = alternative_names(template);
+    if !names.is_empty() {
+        all.push(extension(oid::SUBJECT_ALT_NAME, false, &sequence(&[&names.concat()])));
+    }
+    if let Some(addresses) = template.addresses {
+        let point = context(0, &[&context(0, &[&context_primitive(6, addresses.crl.as_bytes())])]);
+        all.push(extension(oid::CRL_DISTRIBUTION_POINTS, false, &sequence(&[&sequence(&[&point])])));
+        let access = sequence(&[&object_identifier(oid::OCSP), &context_primitive(6, addresses.ocsp.as_bytes())]);
+        all.push(extension(oid::AUTHORITY_INFO_ACCESS, false, &sequence(&[&access])));
+    }
+    if let Some(device) = template.device {
+        let mut space = [0; 64];
+        all.push(extension(oid::MEDLOCK_ROLE, false, role_extension_der(device.roles, device.device_type, &mut space)));
+    }
+    all
+}
+
+fn alternative_names(template: &Template<'_>) -> Vec<Vec<u8>> {
+    let mut names = Vec::new();
+    if let Some(device) = template.device {
+        names.extend(device.dns.iter().map(|name| context_primitive(2, name.as_bytes())));
+        names.extend(device.ips.iter().map(|ip| match ip {
+            IpAddr::V4(ip) => context_primitive(7, &ip.octets()),
+            IpAddr::V6(ip) => context_primitive(7, &ip.octets()),
+        }));
+    }
+    if let Some(serial) = template.maker_serial {
+        // hardwareModuleName (RFC 4108 section 5), as IEEE 802.1AR section 8.10.4 asks of birth credentials.
+        let module = sequence(&[&object_identifier(HARDWARE_KIND), &tlv(encode::OCTET_STRING, serial.as_bytes())]);
+        names.push(context(0, &[&object_identifier(oid::HARDWARE_MODULE_NAME), &context(0, &[&module])]));
+    }
+    names
+}

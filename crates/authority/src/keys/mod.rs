@@ -1,0 +1,5 @@
+//! Private keys at rest: PKCS#8, encrypted with PBES2 (RFC 8018) under a passphrase from a file of its own.
+
+mod software;
+
+pub use software::KeyDirectory;

@@ -1,0 +1,158 @@
+//! Keys in a directory, one encrypted file each.
+
+use crate::signer::{KeyRole, SignerError};
+use medlock_node::files;
+use medlock_node::provider::{self, SigningKey};
+use pkcs8::der::{Decode as _, Encode as _, asn1::OctetStringRef};
+use pkcs8::{EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, pkcs5::pbes2};
+use std::path::{Path, PathBuf};
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// Cost of the key derivation, as OpenSSL 3 also reads it. The passphrase is random, so this need not be slow.
+const SCRYPT_LOG_N: u8 = 14;
+const SCRYPT_R: u32 = 8;
+const SCRYPT_P: u32 = 1;
+/// Characters a passphrase file has at least.
+const SHORTEST_PASSPHRASE: usize = 20;
+
+/// A directory of encrypted keys and the file with their passphrase.
+#[derive(Clone, Debug)]
+pub struct KeyDirectory {
+    directory: PathBuf,
+    passphrase_file: PathBuf,
+}
+
+impl KeyDirectory {
+    /// Opens the directory, making it (0700) and a random passphrase (0600, file `passphrase`) if they are not there.
+    ///
+    /// # Errors
+    /// [`SignerError::KeyFile`].
+    pub fn open(directory: &Path) -> Result<Self, SignerError> {
+        let failed = |error: medlock_node::Error| SignerError::KeyFile(error.to_string());
+        files::private_directory(directory).map_err(failed)?;
+        let passphrase_file = directory.join("passphrase");
+        if files::read(&passphrase_file).map_err(failed)?.is_none() {
+            if let Some(key) = KeyRole::ALL.into_iter().find(|key| file(directory, *key).exists()) {
+                return Err(SignerError::KeyFile(format!(
+                    "{} is missing, and {} cannot be read without it: bring it back from your backup",
+                    passphrase_file.display(),
+                    file(directory, key).display()
+                )));
+            }
+            let mut secret = provider::random::<32>();
+            let text = Zeroizing::new(data_encoding::BASE64URL_NOPAD.encode(&secret));
+            secret.zeroize();
+            files::replace(&passphrase_file, text.as_bytes()).map_err(failed)?;
+        }
+        Ok(Self { directory: directory.to_owned(), passphrase_file })
+    }
+
+    /// The key, or `None` if its file is not there.
+    ///
+    /// # Errors
+    /// [`SignerError::KeyFile`] when the file cannot be read or decrypted.
+    pub fn load(&self, key: KeyRole) -> Result<Option<SigningKey>, SignerError> {
+        let path = file(&self.directory, key);
+        let damaged = |what: &str| {
+            SignerError::KeyFile(format!("{}: {what}; bring the file back from your backup", path.display()))
+        };
+        let Some(bytes) = files::read(&path).map_err(|error| SignerError::KeyFile(error.to_string()))? else {
+            return Ok(None);
+        };
+        let encrypted = EncryptedPrivateKeyInfoRef::from_der(&bytes)
+            .map_err(|_| damaged("it is not an encrypted PKCS#8 key (EncryptedPrivateKeyInfo, DER)"))?;
+        let document = encrypted
+            .decrypt(self.passphrase()?.as_slice())
+            .map_err(|_| damaged("the passphrase does not open it, or it is damaged"))?;
+        let key = SigningKey::from_pkcs8(document.as_bytes()).map_err(|error| damaged(&error.to_string()))?;
+        Ok(Some(key))
+    }
+
+    /// Makes a new key and stores it durably before it is used.
+    ///
+    /// # Errors
+    /// [`SignerError::KeyFile`], also if the key is already there: a key is never overwritten.
+    pub fn create(&self, key: KeyRole) -> Result<SigningKey, SignerError> {
+        let path = file(&self.directory, key);
+        if path.exists() {
+            return Err(SignerError::KeyFile(format!("{} is already there", path.display())));
+        }
+        let made = SigningKey::generate();
+        let failed = |_| SignerError::KeyFile(format!("{}: the key cannot be encrypted", path.display()));
+        let cost = pkcs8::pkcs5::scrypt::Params::new(SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P)
+            .map_err(|_| SignerError::KeyFile("the cost of the key derivation is not possible".to_owned()))?;
+        let parameters =
+            pbes2::Parameters::generate_scrypt_aes256cbc(cost, &provider::random::<16>(), provider::random::<16>())
+                .map_err(|_| SignerError::KeyFile("the key derivation is not possible".to_owned()))?;
+        let sealed = parameters
+            .encrypt(self.passphrase()?.as_slice(), &made.to_pkcs8())
+            .map_err(|_| SignerError::KeyFile(format!("{}: the key cannot be encrypted", path.display())))?;
+        let octets = OctetStringRef::new(&sealed).map_err(failed)?;
+        let bytes = pkcs8::EncryptedPrivateKeyInfo { encryption_algorithm: parameters.into(), encrypted_data: octets }
+            .to_der()
+            .map_err(failed)?;
+        debug_assert!(EncryptedPrivateKeyInfoOwned::from_der(&bytes).is_ok());
+        files::replace(&path, &bytes).map_err(|error| SignerError::KeyFile(error.to_string()))?;
+        Ok(made)
+    }
+
+    fn passphrase(&self) -> Result<Zeroizing<Vec<u8>>, SignerError> {
+        let missing = || {
+            SignerError::KeyFile(format!(
+                "{} is missing or shorter than {SHORTEST_PASSPHRASE} characters: bring it back from your backup",
+                self.passphrase_file.display()
+            ))
+        };
+        let text = files::read(&self.passphrase_file)
+            .map_err(|error| SignerError::KeyFile(error.to_string()))?
+            .map(Zeroizing::new)
+            .ok_or_else(missing)?;
+        let trimmed = text.trim_ascii();
+        if trimmed.len() < SHORTEST_PASSPHRASE {
+            return Err(missing());
+        }
+        Ok(Zeroizing::new(trimmed.to_vec()))
+    }
+}
+
+fn file(directory: &Path, key: KeyRole) -> PathBuf {
+    directory.join(format!("{}.key", key.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn keys_come_back_and_lie_encrypted_and_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = KeyDirectory::open(dir.path()).unwrap();
+        assert!(keys.load(KeyRole::Root).unwrap().is_none());
+        let made = keys.create(KeyRole::Root).unwrap();
+        assert_eq!(KeyDirectory::open(dir.path()).unwrap().load(KeyRole::Root).unwrap().unwrap().spki(), made.spki());
+        assert!(keys.create(KeyRole::Root).is_err(), "a key was overwritten");
+        let at_rest = std::fs::read(dir.path().join("root.key")).unwrap();
+        let plain = made.to_pkcs8();
+        assert!(!at_rest.windows(16).any(|part| plain.windows(16).any(|secret| secret == part)));
+        for name in ["root.key", "passphrase"] {
+            let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn lost_passphrase_and_damaged_key_are_named_and_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = KeyDirectory::open(dir.path()).unwrap();
+        keys.create(KeyRole::Issuing).unwrap();
+        let path = dir.path().join("issuing.key");
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(keys.load(KeyRole::Issuing).unwrap_err().to_string().contains("issuing.key"));
+        std::fs::remove_file(dir.path().join("passphrase")).unwrap();
+        assert!(KeyDirectory::open(dir.path()).unwrap_err().to_string().contains("passphrase"));
+        assert!(!dir.path().join("passphrase").exists());
+    }
+}

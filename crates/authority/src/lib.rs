@@ -1,0 +1,39 @@
+//! An organisation's certificate authority: a *site* that runs devices and gives operational credentials, or a *maker*
+//! that builds them and gives birth credentials.
+//!
+//! | module | what is there |
+//! | --- | --- |
+//! | [`authority`] | one authority: its directory, its certificates, what it publishes |
+//! | [`profile`], [`registry`] | what credentials look like; the site's list of its devices |
+//! | [`issue`] | prepare, record, sign, store: the only way to a certificate |
+//! | [`signer`], [`keys`] | the process that has the private keys, and how they lie on disk |
+//! | [`enrolment`], [`est`] | who gets a credential, and the EST server before it |
+//! | [`status`], [`trust_list`], [`objects`] | status list, tickets, CRL, OCSP; lists; the news of their changes |
+//! | [`store`] | what is kept, as verbs of the domain, on SQLite |
+//! | [`admin`] | what an administrator asks |
+
+mod acts;
+pub mod admin;
+pub mod authority;
+mod bytes;
+mod devices;
+mod encode;
+pub mod enrolment;
+mod error;
+pub mod est;
+pub mod issue;
+pub mod keys;
+pub mod objects;
+mod people;
+pub mod profile;
+pub mod registry;
+pub mod signer;
+pub mod status;
+pub mod store;
+pub mod trust_list;
+
+pub use admin::router as admin_router;
+pub use authority::{Authority, AuthorityConfig};
+pub use devices::devices_router;
+pub use error::Error;
+pub use people::people_router;

@@ -1,0 +1,220 @@
+//! The `people` listener: CRL, OCSP and health, for ordinary software. Plain HTTP: all is signed by itself.
+
+use crate::signer::{KeyRole, Kind, Signer as _};
+use crate::status::ocsp::{self, CertId, CertStatus, Failure};
+use crate::status::{self, crl};
+use crate::store::Serial;
+use crate::{Authority, Error, encode, issue};
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use medlock_node::provider;
+use medlock_trust::Time;
+use std::sync::{Arc, PoisonError};
+
+/// A CRL that was made, and of which state of things.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldCrl {
+    epoch: u64,
+    made: Time,
+    der: Bytes,
+}
+
+/// What OCSP requests name the issuer by.
+#[derive(Clone, Debug)]
+struct IssuerHashes {
+    name: [[u8; 32]; 2],
+    key: [[u8; 32]; 2],
+    responder: [u8; 20],
+}
+
+/// The paths of the `people` listener.
+pub fn people_router(authority: Arc<Authority>) -> Router {
+    let hashes = Arc::new(IssuerHashes::of(&authority));
+    Router::new()
+        .route("/crl/issuing.crl", get(issuing_crl))
+        .route("/ocsp", post(ocsp_post))
+        .route("/ocsp/{*request}", get(ocsp_get))
+        .route("/health", get(health))
+        .layer(Extension(hashes))
+        .with_state(authority)
+}
+
+impl IssuerHashes {
+    fn of(authority: &Authority) -> Self {
+        let padded = |hash: [u8; 20]| {
+            let mut long = [0; 32];
+            long[..20].copy_from_slice(&hash);
+            long
+        };
+        let (name, key) = (&authority.issuing().subject, authority.issuing().key_bits());
+        let responder = provider::sha1_for_ocsp(key);
+        Self {
+            name: [padded(provider::sha1_for_ocsp(name)), provider::sha256(name)],
+            key: [padded(responder), provider::sha256(key)],
+            responder,
+        }
+    }
+
+    /// Whether a certificate that is asked about is of our issuing key.
+    fn is_ours(&self, id: &CertId<'_>) -> bool {
+        let (which, length) = match id.hash {
+            encode::oid::SHA1 => (0, 20),
+            encode::oid::SHA256 => (1, 32),
+            _ => return false,
+        };
+        let same =
+            |ours: &[[u8; 32]; 2], theirs: &[u8]| ours.get(which).and_then(|hash| hash.get(..length)) == Some(theirs);
+        same(&self.name, id.issuer_name_hash) && same(&self.key, id.issuer_key_hash)
+    }
+}
+
+impl Authority {
+    /// The CRL, DER: made anew when the status has changed, or half of its time is over.
+    ///
+    /// # Errors
+    /// [`Error`] when store or signer failed.
+    pub fn crl(&self) -> Result<Bytes, Error> {
+        let mut held = self.crl.lock().unwrap_or_else(PoisonError::into_inner);
+        let (epoch, standings) = self.store.standings()?;
+        let now = self.clock.now();
+        let half = self.settings.status_seconds / 2;
+        if let Some(held) = &*held
+            && held.epoch == epoch
+            && (0..half).contains(&now.seconds_since(held.made))
+        {
+            return Ok(held.der.clone());
+        }
+        let revoked = crl::revoked(&*self.store, &standings, now)?;
+        let tbs = crl::to_be_signed(&crl::Content {
+            issuer: &self.issuing.subject,
+            key_identifier: &issue::key_identifier(&self.issuing.spki),
+            number: self.store.next_number("crl")?,
+            this_update: now,
+            next_update: now.plus_seconds(self.settings.status_seconds),
+            revoked: &revoked,
+        });
+        let signature = self.signer.sign(KeyRole::Issuing, Kind::Crl, &tbs)?;
+        let der = Bytes::from(encode::signed(&tbs, &signature));
+        *held = Some(HeldCrl { epoch, made: now, der: der.clone() });
+        Ok(der)
+    }
+
+    fn ocsp(&self, request: &[u8], hashes: &IssuerHashes) -> Vec<u8> {
+        let Ok(request) = ocsp::read_request(request) else { return ocsp::failure(Failure::Malformed) };
+        match self.ocsp_answer(&request, hashes) {
+            Ok(response) => response,
+            Err(Error::Signer(error)) => {
+                tracing::warn!(%error, "an OCSP request was not answered");
+                ocsp::failure(Failure::TryLater)
+            }
+            Err(error) => {
+                tracing::error!(%error, "an OCSP request was not answered");
+                ocsp::failure(Failure::Internal)
+            }
+        }
+    }
+
+    fn ocsp_answer(&self, request: &ocsp::Request<'_>, hashes: &IssuerHashes) -> Result<Vec<u8>, Error> {
+        let answers = request
+            .certificates
+            .iter()
+            .map(|id| Ok((*id, self.cert_status(id, hashes)?)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let now = self.clock.now();
+        let next = now.plus_seconds(self.settings.status_seconds);
+        let data = ocsp::response_data(&hashes.responder, &answers, request.nonce, now, next);
+        let signature = self.signer.sign(KeyRole::Issuing, Kind::Ocsp, &data)?;
+        Ok(ocsp::successful(&data, &signature, &self.issuing.der))
+    }
+
+    fn cert_status(&self, id: &CertId<'_>, hashes: &IssuerHashes) -> Result<CertStatus, Error> {
+        let Some(serial) = Serial::from_octets(id.serial).filter(|_| hashes.is_ours(id)) else {
+            return Ok(CertStatus::Unknown);
+        };
+        let Some(issued) = self.store.issued_with_serial(serial)? else { return Ok(CertStatus::Unknown) };
+        Ok(match status::worst(&*self.store, &issued, self.issuing.key)? {
+            None => CertStatus::Good,
+            Some(standing) => CertStatus::Revoked { since: standing.since, reason: status::crl_reason(&standing) },
+        })
+    }
+
+    /// Whether the database answers and the signer is there with the issuing key.
+    ///
+    /// # Errors
+    /// What is not well.
+    pub fn health(&self) -> Result<(), Error> {
+        self.store.standings()?;
+        match self.signer.public_key(KeyRole::Issuing)? {
+            Some(spki) if spki == self.issuing.spki => Ok(()),
+            Some(_) => Err(Error::Conflict("the signer has another issuing key than the certificate".to_owned())),
+            None => Err(crate::signer::SignerError::NoKey(KeyRole::Issuing).into()),
+        }
+    }
+}
+
+async fn issuing_crl(State(authority): State<Arc<Authority>>) -> Response {
+    match tokio::task::spawn_blocking(move || authority.crl()).await {
+        Ok(Ok(der)) => {
+            let headers = [
+                (CONTENT_TYPE, HeaderValue::from_static("application/pkix-crl")),
+                (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            ];
+            (StatusCode::OK, headers, der).into_response()
+        }
+        Ok(Err(error)) => unavailable(&error.to_string()),
+        Err(error) => unavailable(&error.to_string()),
+    }
+}
+
+async fn ocsp_post(
+    State(authority): State<Arc<Authority>>,
+    Extension(hashes): Extension<Arc<IssuerHashes>>,
+    body: Bytes,
+) -> Response {
+    respond(authority, hashes, body.to_vec()).await
+}
+
+/// RFC 6960 appendix A.1: base64 of the request in the path.
+async fn ocsp_get(
+    State(authority): State<Arc<Authority>>,
+    Extension(hashes): Extension<Arc<IssuerHashes>>,
+    Path(request): Path<String>,
+) -> Response {
+    // Some clients send an empty path segment before, and some leave "+" as a space.
+    let text = request.trim_start_matches('/').replace(' ', "+");
+    let request =
+        if text.len() > ocsp::MAX_REQUEST * 2 { None } else { data_encoding::BASE64.decode(text.as_bytes()).ok() };
+    respond(authority, hashes, request.unwrap_or_default()).await
+}
+
+async fn respond(authority: Arc<Authority>, hashes: Arc<IssuerHashes>, request: Vec<u8>) -> Response {
+    let answer = if request.len() > ocsp::MAX_REQUEST {
+        Ok(ocsp::failure(Failure::Malformed))
+    } else {
+        tokio::task::spawn_blocking(move || authority.ocsp(&request, &hashes)).await
+    };
+    let der = answer.unwrap_or_else(|error| {
+        tracing::error!(%error, "an OCSP request ended unexpectedly");
+        ocsp::failure(Failure::Internal)
+    });
+    (StatusCode::OK, [(CONTENT_TYPE, "application/ocsp-response")], der).into_response()
+}
+
+async fn health(State(authority): State<Arc<Authority>>) -> Response {
+    match tokio::task::spawn_blocking(move || authority.health()).await {
+        Ok(Ok(())) => (StatusCode::OK, "ok\n").into_response(),
+        Ok(Err(error)) => unavailable(&error.to_string()),
+        Err(error) => unavailable(&error.to_string()),
+    }
+}
+
+fn unavailable(why: &str) -> Response {
+    tracing::error!(why, "the people listener could not answer");
+    // Nothing of the inside goes to callers nobody knows.
+    (StatusCode::SERVICE_UNAVAILABLE, "not available now; the hub's log says why\n").into_response()
+}

@@ -1,0 +1,209 @@
+//! What each key may sign: the signer parses what it is given and refuses everything else.
+//!
+//! The kinds cannot be mistaken for one another: a `TBSCertificate` begins with `[0]`, a `TBSCertList` has a time as its
+//! fourth element, a `ResponseData` has none of these, and a `Sig_structure` is CBOR and names its content type.
+
+use super::{KeyRole, Kind};
+use crate::encode;
+use medlock_trust::cbor;
+use medlock_trust::cose::ContentType;
+use medlock_trust::der::{self, Reader, tag};
+use medlock_trust::x509::Certificate;
+
+/// Why the signer does not sign.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The bytes are not what they are called.
+    #[error("the bytes to be signed are not a {kind}: {why}")]
+    NotThatKind {
+        /// What they were called.
+        kind: Kind,
+        /// What is wrong.
+        why: String,
+    },
+    /// This key does not sign such a thing.
+    #[error("the {key} key does not sign {what}")]
+    NotThatKey {
+        /// Which key.
+        key: KeyRole,
+        /// What it was asked to sign.
+        what: String,
+    },
+}
+
+/// Checks that `message` is of this kind, and that the key may sign it.
+///
+/// # Errors
+/// [`Refused`].
+pub(super) fn check(key: KeyRole, kind: Kind, message: &[u8]) -> Result<(), Refused> {
+    let malformed = |why: String| Refused::NotThatKind { kind, why };
+    match kind {
+        Kind::Certificate => certificate(key, message),
+        Kind::Crl => {
+            revocation_list(message).map_err(|error| malformed(error.to_string()))?;
+            issuing_only(key, kind.name())
+        }
+        Kind::Ocsp => {
+            response_data(message).map_err(|error| malformed(error.to_string()))?;
+            issuing_only(key, kind.name())
+        }
+        Kind::Cose => object(key, message),
+    }
+}
+
+fn issuing_only(key: KeyRole, what: &str) -> Result<(), Refused> {
+    match key {
+        KeyRole::Issuing => Ok(()),
+        KeyRole::Root => Err(Refused::NotThatKey { key, what: format!("a {what}") }),
+    }
+}
+
+/// A `TBSCertificate`: of an authority for the root key, of a device for the issuing key.
+fn certificate(key: KeyRole, tbs: &[u8]) -> Result<(), Refused> {
+    let kind = Kind::Certificate;
+    // The view reads whole certificates; a signature of zeros stands where the real one will be.
+    let whole = encode::signed(tbs, &[0; 8]);
+    let view = Certificate::from_der(&whole).map_err(|error| Refused::NotThatKind { kind, why: error.to_string() })?;
+    let authority = view.extensions().basic_constraints().is_some_and(|constraints| constraints.ca);
+    let signs = view.extensions().key_usage().is_some_and(|usage| usage.key_cert_sign() || usage.crl_sign());
+    match key {
+        KeyRole::Root if authority => Ok(()),
+        KeyRole::Root => Err(Refused::NotThatKey { key, what: "a certificate of a device".to_owned() }),
+        KeyRole::Issuing if authority || signs => {
+            Err(Refused::NotThatKey { key, what: "a certificate of an authority".to_owned() })
+        }
+        KeyRole::Issuing => Ok(()),
+    }
+}
+
+/// A `TBSCertList` (RFC 5280 section 5.1), its outer form.
+fn revocation_list(tbs: &[u8]) -> Result<(), der::Error> {
+    let mut outer = Reader::new(tbs);
+    let mut list = outer.nested(tag::SEQUENCE)?;
+    outer.finish()?;
+    list.unsigned()?;
+    list.expect(tag::SEQUENCE)?;
+    list.expect(tag::SEQUENCE)?;
+    list.time()?;
+    list.time()?;
+    list.optional(tag::SEQUENCE)?;
+    list.optional(tag::context_constructed(0))?;
+    list.finish()
+}
+
+/// A `ResponseData` (RFC 6960 section 4.2.1), its outer form.
+fn response_data(data: &[u8]) -> Result<(), der::Error> {
+    let mut outer = Reader::new(data);
+    let mut response = outer.nested(tag::SEQUENCE)?;
+    outer.finish()?;
+    // The responder is named by its key ([2]) here, never by its name.
+    response.nested(tag::context_constructed(2))?.expect(tag::OCTET_STRING)?;
+    response.expect(tag::GENERALIZED_TIME)?;
+    response.expect(tag::SEQUENCE)?;
+    response.optional(tag::context_constructed(1))?;
+    response.finish()
+}
+
+/// A `Sig_structure` (RFC 9052 section 4.4) of one of Medlock's objects: lists for the root key, the rest for the
+/// issuing key.
+fn object(key: KeyRole, structure: &[u8]) -> Result<(), Refused> {
+    let kind = Kind::Cose;
+    let content = content_type(structure).map_err(|error| Refused::NotThatKind { kind, why: error.to_string() })?;
+    let allowed: &[ContentType] = match key {
+        KeyRole::Root => &[ContentType::LIST],
+        KeyRole::Issuing => &[ContentType::STATUS, ContentType::TICKET, ContentType::POLICY, ContentType::ROUTES],
+    };
+    if allowed.iter().any(|allowed| allowed.as_str().as_bytes() == content) {
+        return Ok(());
+    }
+    Err(Refused::NotThatKey { key, what: format!("an object of type {:?}", String::from_utf8_lossy(&content)) })
+}
+
+/// The content type in the body's protected header, or, where that has none, in the external data.
+fn content_type(structure: &[u8]) -> Result<Vec<u8>, cbor::Error> {
+    let mut reader = cbor::Reader::new(structure);
+    let wrong = reader.error(cbor::ErrorKind::OutOfRange);
+    let members = reader.array(5)?;
+    let context = reader.text(10)?;
+    let body = reader.bytes()?;
+    let external = match (context, members) {
+        ("Signature1", 4) => reader.bytes()?,
+        ("Signature", 5) => {
+            reader.bytes()?;
+            reader.bytes()?
+        }
+        _ => return Err(wrong),
+    };
+    reader.bytes()?;
+    reader.finish()?;
+    let mut header = cbor::Reader::new(body);
+    let mut found = None;
+    for _ in 0..header.map(3)? {
+        match header.uint()? {
+            3 => found = Some(header.text(64)?),
+            _ => {
+                header.skip()?;
+            }
+        }
+    }
+    header.finish()?;
+    Ok(found.map_or_else(|| external.to_vec(), |text| text.as_bytes().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::{GENERALIZED_TIME, SEQUENCE, context, sequence, tlv, unsigned};
+    use medlock_trust::Time;
+
+    fn list() -> Vec<u8> {
+        let time = encode::time(Time::from_unix(1_800_000_000));
+        sequence(&[&unsigned(&[1]), &encode::signature_algorithm(), &tlv(SEQUENCE, &[]), &time, &time])
+    }
+
+    fn response() -> Vec<u8> {
+        let by = context(2, &[&tlv(encode::OCTET_STRING, &[0; 20])]);
+        sequence(&[&by, &tlv(GENERALIZED_TIME, b"20300101000000Z"), &tlv(SEQUENCE, &[])])
+    }
+
+    fn structure(content: &str) -> Vec<u8> {
+        let mut message = Vec::new();
+        let mut signed = Vec::new();
+        let place = medlock_trust::cose::Place::Header(match content {
+            "list" => ContentType::LIST,
+            _ => ContentType::STATUS,
+        });
+        let algorithm = medlock_trust::cose::Algorithm::Es256;
+        medlock_trust::cose::sign1(b"x", place, algorithm, &[0; 16], crate::bytes::Sink(&mut signed), |parts| {
+            message = parts.concat();
+            Ok::<_, ()>([0_u8; 64])
+        })
+        .unwrap_or_default();
+        message
+    }
+
+    /// Shows REQ-AUTH-08.
+    #[test]
+    fn a_key_signs_its_own_kinds_only() {
+        use KeyRole::{Issuing, Root};
+        assert_eq!(check(Issuing, Kind::Crl, &list()), Ok(()));
+        assert_eq!(check(Issuing, Kind::Ocsp, &response()), Ok(()));
+        assert_eq!(check(Issuing, Kind::Cose, &structure("status")), Ok(()));
+        assert_eq!(check(Root, Kind::Cose, &structure("list")), Ok(()));
+        assert!(matches!(check(Root, Kind::Crl, &list()), Err(Refused::NotThatKey { .. })));
+        assert!(matches!(check(Root, Kind::Ocsp, &response()), Err(Refused::NotThatKey { .. })));
+        assert!(matches!(check(Root, Kind::Cose, &structure("status")), Err(Refused::NotThatKey { .. })));
+        assert!(matches!(check(Issuing, Kind::Cose, &structure("list")), Err(Refused::NotThatKey { .. })));
+    }
+
+    /// Shows REQ-AUTH-08.
+    #[test]
+    fn bytes_of_one_kind_do_not_pass_for_another() {
+        let samples = [(Kind::Crl, list()), (Kind::Ocsp, response()), (Kind::Cose, structure("status"))];
+        for (is, bytes) in &samples {
+            for called in Kind::ALL {
+                assert_eq!(check(KeyRole::Issuing, called, bytes).is_ok(), called == *is, "{is} called {called}");
+            }
+        }
+    }
+}

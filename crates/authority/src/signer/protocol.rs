@@ -1,0 +1,210 @@
+//! What goes over the signer's socket: a length in four bytes, big-endian, and as many bytes of CBOR.
+//!
+//! | message | CBOR |
+//! | --- | --- |
+//! | generate a key | `[1, key]` |
+//! | tell a public key | `[2, key]` |
+//! | sign | `[3, key, kind, bytes]` |
+//! | done, with a result | `[0, bytes]` |
+//! | there is no such key | `[1]` |
+//! | refused | `[2, text]` |
+//! | failed | `[3, text]` |
+//!
+//! `key` is 0 for the root, 1 for the issuing key; `kind` is 0 certificate, 1 CRL, 2 OCSP response, 3 COSE object.
+
+use super::{KeyRole, Kind};
+use crate::bytes::Sink;
+use medlock_trust::cbor::{self, ErrorKind, Reader, Writer};
+use std::io::{self, Read, Write};
+
+/// The most bytes of a message: a CRL of a hundred thousand entries fits.
+pub const MAX_MESSAGE: usize = 8 << 20;
+const MAX_TEXT: usize = 1_024;
+
+/// What the signer is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// Make the key if it is not there, and tell its public half.
+    Generate(KeyRole),
+    /// Tell the public half.
+    PublicKey(KeyRole),
+    /// Sign.
+    Sign(KeyRole, Kind, &'a [u8]),
+}
+
+/// What the signer answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Done(Vec<u8>),
+    NoKey,
+    Refused(String),
+    Failed(String),
+}
+
+/// Reads a request.
+///
+/// # Errors
+/// When the bytes are not exactly one request.
+pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, cbor::Error> {
+    let mut reader = Reader::new(bytes);
+    let wrong = reader.error(ErrorKind::OutOfRange);
+    let members = reader.array(4)?;
+    let verb = reader.uint()?;
+    let key = match reader.uint()? {
+        0 => KeyRole::Root,
+        1 => KeyRole::Issuing,
+        _ => return Err(wrong),
+    };
+    let request = match (verb, members) {
+        (1, 2) => Request::Generate(key),
+        (2, 2) => Request::PublicKey(key),
+        (3, 4) => {
+            let kind = match reader.uint()? {
+                0 => Kind::Certificate,
+                1 => Kind::Crl,
+                2 => Kind::Ocsp,
+                3 => Kind::Cose,
+                _ => return Err(wrong),
+            };
+            Request::Sign(key, kind, reader.bytes()?)
+        }
+        _ => return Err(wrong),
+    };
+    reader.finish()?;
+    Ok(request)
+}
+
+pub(super) fn encode_request(request: &Request<'_>) -> Vec<u8> {
+    written(|writer| match request {
+        Request::Generate(key) => writer.array(2)?.uint(1)?.uint(key_number(*key)).map(drop),
+        Request::PublicKey(key) => writer.array(2)?.uint(2)?.uint(key_number(*key)).map(drop),
+        Request::Sign(key, kind, message) => {
+            let kind = match kind {
+                Kind::Certificate => 0,
+                Kind::Crl => 1,
+                Kind::Ocsp => 2,
+                Kind::Cose => 3,
+            };
+            writer.array(4)?.uint(3)?.uint(key_number(*key))?.uint(kind)?.bytes(message).map(drop)
+        }
+    })
+}
+
+pub(super) fn encode_answer(answer: &Answer) -> Vec<u8> {
+    written(|writer| match answer {
+        Answer::Done(bytes) => writer.array(2)?.uint(0)?.bytes(bytes).map(drop),
+        Answer::NoKey => writer.array(1)?.uint(1).map(drop),
+        Answer::Refused(text) => writer.array(2)?.uint(2)?.text(shortened(text)).map(drop),
+        Answer::Failed(text) => writer.array(2)?.uint(3)?.text(shortened(text)).map(drop),
+    })
+}
+
+pub(super) fn decode_answer(bytes: &[u8]) -> Result<Answer, cbor::Error> {
+    let mut reader = Reader::new(bytes);
+    let wrong = reader.error(ErrorKind::OutOfRange);
+    let members = reader.array(2)?;
+    let answer = match (reader.uint()?, members) {
+        (0, 2) => Answer::Done(reader.bytes()?.to_vec()),
+        (1, 1) => Answer::NoKey,
+        (2, 2) => Answer::Refused(reader.text(MAX_TEXT)?.to_owned()),
+        (3, 2) => Answer::Failed(reader.text(MAX_TEXT)?.to_owned()),
+        _ => return Err(wrong),
+    };
+    reader.finish()?;
+    Ok(answer)
+}
+
+type Written = Result<(), std::convert::Infallible>;
+
+fn written(write: impl FnOnce(&mut Writer<Sink<'_>>) -> Written) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match write(&mut Writer::new(Sink(&mut bytes))) {
+        Ok(()) => bytes,
+        Err(never) => match never {},
+    }
+}
+
+fn key_number(key: KeyRole) -> u64 {
+    match key {
+        KeyRole::Root => 0,
+        KeyRole::Issuing => 1,
+    }
+}
+
+fn shortened(text: &str) -> &str {
+    text.char_indices()
+        .take_while(|(at, letter)| at + letter.len_utf8() <= MAX_TEXT)
+        .last()
+        .map_or("", |(at, letter)| text.get(..at + letter.len_utf8()).unwrap_or_default())
+}
+
+/// Writes one message.
+pub(super) fn send(stream: &mut impl Write, message: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(message.len()).ok().filter(|_| message.len() <= MAX_MESSAGE);
+    let length = length.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the message is too long"))?;
+    let mut framed = Vec::with_capacity(message.len() + 4);
+    framed.extend_from_slice(&length.to_be_bytes());
+    framed.extend_from_slice(message);
+    stream.write_all(&framed)?;
+    stream.flush()
+}
+
+/// Reads one message; `None` when the other side has closed between two messages.
+pub(super) fn receive(stream: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 4];
+    match stream.read(&mut length)? {
+        0 => return Ok(None),
+        got => stream.read_exact(&mut length[got..])?,
+    }
+    let length = u32::from_be_bytes(length) as usize;
+    if length > MAX_MESSAGE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the message is too long"));
+    }
+    let mut message = Vec::new();
+    // `take` and not a buffer of the promised size: memory is used for what came, not for what was announced.
+    stream.take(length as u64).read_to_end(&mut message)?;
+    if message.len() != length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Some(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn messages_survive_the_way_there_and_back() {
+        for request in [
+            Request::Generate(KeyRole::Root),
+            Request::PublicKey(KeyRole::Issuing),
+            Request::Sign(KeyRole::Issuing, Kind::Ocsp, b"bytes"),
+        ] {
+            assert_eq!(decode_request(&encode_request(&request)), Ok(request));
+        }
+        let long = "ä".repeat(2_000);
+        for answer in
+            [Answer::Done(vec![1; 70_000]), Answer::NoKey, Answer::Refused("no".into()), Answer::Failed("".into())]
+        {
+            assert_eq!(decode_answer(&encode_answer(&answer)), Ok(answer));
+        }
+        assert_eq!(decode_answer(&encode_answer(&Answer::Failed(long))), Ok(Answer::Failed("ä".repeat(512))));
+    }
+
+    #[test]
+    fn an_announced_length_is_bounded_and_must_come() {
+        assert!(receive(&mut &u32::MAX.to_be_bytes()[..]).is_err());
+        assert!(receive(&mut &[0, 0, 0, 9, 1][..]).is_err());
+        assert!(receive(&mut &[0, 0][..]).is_err());
+        assert_eq!(receive(&mut &[][..]).unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = decode_request(&bytes);
+            let _ = decode_answer(&bytes);
+        }
+    }
+}

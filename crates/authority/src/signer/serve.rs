@@ -1,0 +1,149 @@
+//! The signer's side.
+
+use super::protocol::{self, Answer, Request};
+use super::{KeyRole, Kind, Signer, SignerError, check};
+use crate::keys::KeyDirectory;
+use medlock_node::provider::SigningKey;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Connections served at once. The hub uses one; a program on the same machine could try more.
+const MAX_CONNECTIONS: usize = 16;
+/// How long a half-sent message may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The keys in this process. A key is read when it is first used, and wiped from memory when this is dropped.
+#[derive(Debug)]
+pub struct InProcess {
+    keys: KeyDirectory,
+    loaded: Mutex<[Option<Arc<SigningKey>>; 2]>,
+}
+
+impl InProcess {
+    /// The keys in this directory.
+    ///
+    /// # Errors
+    /// [`SignerError::KeyFile`].
+    pub fn open(directory: &Path) -> Result<Self, SignerError> {
+        Ok(Self { keys: KeyDirectory::open(directory)?, loaded: Mutex::new([None, None]) })
+    }
+
+    fn key(&self, key: KeyRole, make: bool) -> Result<Option<Arc<SigningKey>>, SignerError> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let [root, issuing] = &mut *loaded;
+        let place = match key {
+            KeyRole::Root => root,
+            KeyRole::Issuing => issuing,
+        };
+        if place.is_none() {
+            let found = match self.keys.load(key)? {
+                None if make => Some(self.keys.create(key)?),
+                found => found,
+            };
+            *place = found.map(Arc::new);
+        }
+        Ok(place.clone())
+    }
+}
+
+impl Signer for InProcess {
+    fn generate(&self, key: KeyRole) -> Result<Vec<u8>, SignerError> {
+        self.key(key, true)?.map(|made| made.spki().to_vec()).ok_or(SignerError::NoKey(key))
+    }
+
+    fn public_key(&self, key: KeyRole) -> Result<Option<Vec<u8>>, SignerError> {
+        Ok(self.key(key, false)?.map(|found| found.spki().to_vec()))
+    }
+
+    fn sign(&self, key: KeyRole, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        let with = self.key(key, false)?.ok_or(SignerError::NoKey(key))?;
+        check::check(key, kind, message).map_err(|refused| SignerError::Refused(refused.to_string()))?;
+        Ok(match kind {
+            Kind::Certificate | Kind::Crl | Kind::Ocsp => with.sign_x509(&[message]),
+            Kind::Cose => with.sign_cose(&[message]).to_vec(),
+        })
+    }
+}
+
+/// The signer process: keys in `directory`, a socket (0600) at `socket`. Ends when its standard input ends, so that it
+/// does not outlive the hub that started it.
+///
+/// # Errors
+/// [`SignerError`] when keys or socket cannot be used.
+pub fn run(directory: &Path, socket: &Path) -> Result<(), SignerError> {
+    let keys = InProcess::open(directory)?;
+    let failed = |error: io::Error| SignerError::Away(format!("{}: {error}", socket.display()));
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket).map_err(failed)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    std::thread::spawn(|| {
+        // Nothing is ever written to it: the read returns when the hub has ended.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        tracing::info!("the hub has ended, and the signer with it");
+        std::process::exit(0);
+    });
+    serve(&listener, &Arc::new(keys))
+}
+
+/// Answers requests on `listener`, one thread a connection, until accepting fails.
+///
+/// # Errors
+/// [`SignerError::Away`] when accepting fails.
+pub fn serve(listener: &UnixListener, keys: &Arc<InProcess>) -> Result<(), SignerError> {
+    let open = Arc::new(());
+    for stream in listener.incoming() {
+        let stream = stream.map_err(|error| SignerError::Away(error.to_string()))?;
+        if Arc::strong_count(&open) > MAX_CONNECTIONS {
+            tracing::warn!("more than {MAX_CONNECTIONS} connections: the new one is closed");
+            continue;
+        }
+        let (keys, counted) = (keys.clone(), open.clone());
+        std::thread::spawn(move || {
+            if let Err(error) = converse(stream, &keys) {
+                tracing::warn!(%error, "a connection to the signer ended early");
+            }
+            drop(counted);
+        });
+    }
+    Ok(())
+}
+
+fn converse(mut stream: UnixStream, keys: &InProcess) -> io::Result<()> {
+    stream.set_write_timeout(Some(PATIENCE))?;
+    while let Some(message) = protocol::receive(&mut stream)? {
+        let answer = match protocol::decode_request(&message) {
+            Ok(request) => answer(&request, keys),
+            Err(error) => Answer::Refused(format!("the request cannot be read: {error}")),
+        };
+        protocol::send(&mut stream, &protocol::encode_answer(&answer))?;
+    }
+    Ok(())
+}
+
+fn answer(request: &Request<'_>, keys: &InProcess) -> Answer {
+    let outcome = match request {
+        Request::Generate(key) => keys.generate(*key),
+        Request::PublicKey(key) => match keys.public_key(*key) {
+            Ok(None) => Err(SignerError::NoKey(*key)),
+            Ok(Some(found)) => Ok(found),
+            Err(error) => Err(error),
+        },
+        Request::Sign(key, kind, message) => keys.sign(*key, *kind, message),
+    };
+    match outcome {
+        Ok(bytes) => Answer::Done(bytes),
+        Err(SignerError::NoKey(_)) => Answer::NoKey,
+        Err(SignerError::Refused(why)) => {
+            tracing::warn!(%why, "refused to sign");
+            Answer::Refused(why)
+        }
+        Err(error @ (SignerError::Away(_) | SignerError::KeyFile(_))) => Answer::Failed(error.to_string()),
+    }
+}

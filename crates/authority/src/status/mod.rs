@@ -1,0 +1,66 @@
+//! Who may no longer be believed, told in three languages: the signed status list and tickets for Medlock's own nodes,
+//! a CRL (RFC 5280 section 5) and OCSP responses (RFC 6960) for ordinary software.
+
+pub mod crl;
+pub mod ocsp;
+mod signed;
+
+pub(crate) use signed::{not_signed, sign1, ticket_state};
+pub use signed::{reason_of, status_list, ticket};
+
+use crate::store::{Issued, Standing, StandingState, Standings, Store, StoreError, Subject};
+use medlock_trust::{DeviceName, KeyId, Time};
+
+/// How long after its expiry a superseded credential stays on the status list, in seconds: the grace of the default
+/// policy, within which an expired credential still opens something. Everything else stays for good, because an expired
+/// credential could be renewed.
+pub const SUPERSEDED_KEPT_SECONDS: i64 = 90 * 86_400;
+
+/// The worst that is known against a credential: itself, its device, or the key that issued it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn worst(
+    store: &(impl Standings + ?Sized),
+    issued: &Issued,
+    issuer: KeyId,
+) -> Result<Option<Standing>, StoreError> {
+    let mut worst = store.standing(Subject::Credential(issued.credential))?;
+    let device = issued.record.device.map(Subject::Device);
+    for subject in [device, Some(Subject::Issuer(issuer))].into_iter().flatten() {
+        let other = store.standing(subject)?;
+        if other.as_ref().map(|standing| standing.state) > worst.as_ref().map(|standing| standing.state) {
+            worst = other;
+        }
+    }
+    Ok(worst)
+}
+
+/// What is known against a device as such.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn of_device(store: &(impl Standings + ?Sized), device: DeviceName) -> Result<Option<Standing>, StoreError> {
+    store.standing(Subject::Device(device))
+}
+
+/// Whether a standing still has to be told at `now`.
+fn is_told(store: &(impl Store + ?Sized), standing: &Standing, now: Time, kept: i64) -> Result<bool, StoreError> {
+    match (standing.state, standing.subject) {
+        (StandingState::Superseded, Subject::Credential(credential)) => {
+            let issued = store.issued(credential)?;
+            Ok(issued.is_none_or(|issued| issued.record.not_after.plus_seconds(kept) > now))
+        }
+        _ => Ok(true),
+    }
+}
+
+/// `CRLReason` (RFC 5280 section 5.3.1).
+pub(crate) fn crl_reason(standing: &Standing) -> u8 {
+    match standing.state {
+        StandingState::Suspended => 6,
+        StandingState::Superseded => 4,
+        StandingState::Ceased => 5,
+        StandingState::Compromised => 1,
+    }
+}

@@ -1,0 +1,115 @@
+//! The status list and tickets, signed by the issuing key.
+
+use super::{SUPERSEDED_KEPT_SECONDS, is_told};
+use crate::Error;
+use crate::bytes::Sink;
+use crate::signer::{KeyRole, Kind, Signer, SignerError};
+use crate::store::{Standing, StandingState, Store, Subject};
+use medlock_node::provider::AwsLc;
+use medlock_trust::cose::{self, Algorithm, ContentType, Place};
+use medlock_trust::status::{Heading, Reason, Record, State, StatusContent, Subject as Told, TicketContent};
+use medlock_trust::{DeviceId, KeyId};
+
+/// The reason's number in status lists.
+#[must_use]
+pub fn reason_of(standing: &Standing) -> Reason {
+    match standing.reason.as_str() {
+        "stolen" => Reason::STOLEN,
+        "two-children" => Reason::TWO_CHILDREN,
+        _ => match standing.state {
+            StandingState::Suspended => Reason::HOLD,
+            StandingState::Superseded => Reason::SUPERSEDED,
+            StandingState::Ceased => Reason::CESSATION,
+            StandingState::Compromised => Reason::KEY_COMPROMISE,
+        },
+    }
+}
+
+fn state_of(state: StandingState) -> State {
+    match state {
+        StandingState::Suspended => State::Suspended,
+        StandingState::Superseded => State::Superseded,
+        StandingState::Ceased => State::Ceased,
+        StandingState::Compromised => State::Compromised,
+    }
+}
+
+/// Signs the status list of this epoch.
+///
+/// # Errors
+/// [`Error::Store`], [`Error::Signer`], [`Error::Object`].
+pub fn status_list(
+    store: &(impl Store + ?Sized),
+    signer: &(impl Signer + ?Sized),
+    key: KeyId,
+    heading: Heading,
+    standings: &[Standing],
+) -> Result<Vec<u8>, Error> {
+    let mut records = Vec::with_capacity(standings.len());
+    for standing in standings {
+        if is_told(store, standing, heading.issued, SUPERSEDED_KEPT_SECONDS)? {
+            records.push(record(standing));
+        }
+    }
+    records.sort_by_key(|record| record.subject);
+    let mut payload = Vec::new();
+    let failed = |why: String| Error::Object { what: "status list", why };
+    StatusContent { heading, records: &records }
+        .encode(Sink(&mut payload))
+        .map_err(|error| failed(error.to_string()))?;
+    sign1(signer, &payload, Place::Header(ContentType::STATUS), key.as_bytes(), "status list")
+}
+
+/// Signs a ticket about one credential.
+///
+/// # Errors
+/// [`Error::Signer`], [`Error::Object`] when the nonce is not 8 to 32 bytes.
+pub fn ticket(signer: &(impl Signer + ?Sized), key: KeyId, content: &TicketContent<'_>) -> Result<Vec<u8>, Error> {
+    let mut payload = Vec::new();
+    content.encode(Sink(&mut payload)).map_err(|error| Error::Object { what: "ticket", why: error.to_string() })?;
+    sign1(signer, &payload, TicketContent::PLACE, TicketContent::key_hint(&key), "ticket")
+}
+
+/// What a ticket says of a credential with this standing.
+pub(crate) fn ticket_state(standing: Option<&Standing>) -> (Option<State>, Reason) {
+    standing.map_or((None, Reason::UNSPECIFIED), |standing| (Some(state_of(standing.state)), reason_of(standing)))
+}
+
+/// Signs a payload as COSE_Sign1 with the issuing key.
+pub(crate) fn sign1(
+    signer: &(impl Signer + ?Sized),
+    payload: &[u8],
+    place: Place,
+    key: &[u8],
+    what: &'static str,
+) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::with_capacity(payload.len() + 160);
+    let signed = cose::sign1(payload, place, Algorithm::Es256, key, Sink(&mut out), |parts| {
+        signer.sign(KeyRole::Issuing, Kind::Cose, &parts.concat())
+    });
+    signed.map_err(|error| not_signed(what, error))?;
+    Ok(out)
+}
+
+/// The signer's own error where it has one, so that its advice is not lost.
+pub(crate) fn not_signed(what: &'static str, error: cose::SignError<SignerError, std::convert::Infallible>) -> Error {
+    match error {
+        cose::SignError::Signer(error) => Error::Signer(error),
+        other => Error::Object { what, why: other.to_string() },
+    }
+}
+
+fn record(standing: &Standing) -> Record {
+    let subject = match standing.subject {
+        Subject::Credential(id) => Told::Credential(id),
+        Subject::Device(name) => Told::Device(DeviceId::of(&name, &AwsLc)),
+        Subject::Issuer(key) => Told::Issuer(key),
+    };
+    Record {
+        subject,
+        state: state_of(standing.state),
+        reason: reason_of(standing),
+        since: standing.since,
+        epoch: standing.epoch,
+    }
+}

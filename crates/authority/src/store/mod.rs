@@ -1,0 +1,582 @@
+//! What the authority keeps, as verbs of its domain.
+//!
+//! Four small traits, together [`Store`]. Whoever implements them passes the suite in
+//! `tests/authority/contract.rs`. Rules for all verbs:
+//!
+//! - a verb that changes something is atomic, and durable when it returns `Ok`: a crash cannot undo it;
+//! - a verb that returns an error has changed nothing;
+//! - a read sees everything that was acknowledged before it began;
+//! - all calls block, and may be made from many threads at once.
+
+mod sqlite;
+
+pub use sqlite::SqliteStore;
+
+use crate::registry::Device;
+use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Everything the authority keeps.
+pub trait Store: Issuances + Register + Standings + Journal {}
+
+impl<S: Issuances + Register + Standings + Journal> Store for S {}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file does not hold what it should.
+    #[error("{path}, {place}: {what}. Stop the hub, keep the file for inspection, and restore it from your last backup", path = path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Which table, or the whole file.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// What should be added is there already.
+    #[error("there is already a {what} like this")]
+    Taken {
+        /// What kind of thing.
+        what: &'static str,
+    },
+    /// What should be changed is not there, or not in the state the change begins with.
+    #[error("there is no {what} to which this could be done")]
+    Missing {
+        /// What kind of thing.
+        what: &'static str,
+    },
+    /// The database failed.
+    #[error("{path}, {doing}: {why}", path = path.display())]
+    Failed {
+        /// Which file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What the database said.
+        why: String,
+    },
+}
+
+/// A certificate serial number: 16 random bytes, the first between 0x01 and 0x7f, so that it is positive and always
+/// written with 16 octets (RFC 5280 section 4.1.2.2 allows 20).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Serial([u8; 16]);
+
+impl Serial {
+    /// The serial of these random bytes.
+    #[must_use]
+    pub fn from_random(mut bytes: [u8; 16]) -> Self {
+        bytes[0] &= 0x7f;
+        if bytes[0] == 0 {
+            bytes[0] = 1;
+        }
+        Self(bytes)
+    }
+
+    /// A serial from its octets, if it is one of ours.
+    #[must_use]
+    pub fn from_octets(octets: &[u8]) -> Option<Self> {
+        let bytes: [u8; 16] = octets.try_into().ok()?;
+        (1..=0x7f).contains(&bytes[0]).then_some(Self(bytes))
+    }
+
+    /// Its octets.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Serial({self})")
+    }
+}
+
+/// What a certificate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// The authority's root.
+    Root,
+    /// The authority's issuing key.
+    Issuing,
+    /// An operational credential.
+    Operational,
+    /// A birth credential.
+    Birth,
+}
+
+/// What is written down before a certificate is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its serial number, never used before.
+    pub serial: Serial,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The device, for credentials of devices.
+    pub device: Option<DeviceName>,
+    /// The key it is for.
+    pub key: KeyId,
+    /// The credential that asked for it, when it is a renewal.
+    pub parent: Option<CredentialId>,
+    /// From when it is good.
+    pub not_before: Time,
+    /// Until when it is good.
+    pub not_after: Time,
+    /// When this was written.
+    pub at: Time,
+    /// The to-be-signed bytes.
+    pub tbs: Vec<u8>,
+}
+
+/// A certificate that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// What was written down before it was signed.
+    pub record: Record,
+    /// Its identifier.
+    pub credential: CredentialId,
+    /// The certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Whether its holder has been seen using it.
+    pub used: bool,
+}
+
+/// Certificates, from before they exist.
+pub trait Issuances: Send + Sync {
+    /// Writes down what is about to be signed.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the serial was ever used, also by a certificate that never came to be.
+    fn record(&self, record: Record) -> Result<(), StoreError>;
+
+    /// Adds the certificate to its record. After this it may be released.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no record, or it is complete or abandoned.
+    fn complete(&self, serial: Serial, credential: CredentialId, certificate: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Gives a record up: its certificate will never exist, its serial is never used again.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no record, or it is complete.
+    fn abandon(&self, serial: Serial, why: &str) -> Result<(), StoreError>;
+
+    /// Records that are neither complete nor abandoned.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn unfinished(&self) -> Result<Vec<Record>, StoreError>;
+
+    /// The certificate with this identifier.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn issued(&self, credential: CredentialId) -> Result<Option<Issued>, StoreError>;
+
+    /// The certificate with this serial number.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn issued_with_serial(&self, serial: Serial) -> Result<Option<Issued>, StoreError>;
+
+    /// The newest certificate for this purpose.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn newest(&self, purpose: Purpose) -> Result<Option<Issued>, StoreError>;
+
+    /// A device's certificates, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn credentials_of(&self, device: DeviceName) -> Result<Vec<Issued>, StoreError>;
+
+    /// Certificates made for a key, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn credentials_for(&self, key: KeyId) -> Result<Vec<Issued>, StoreError>;
+
+    /// Certificates that were made by renewing this one, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn children(&self, parent: CredentialId) -> Result<Vec<Issued>, StoreError>;
+
+    /// Notes that a certificate was seen in use; `true` at the first time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn mark_used(&self, credential: CredentialId) -> Result<bool, StoreError>;
+}
+
+/// How an enrolment code stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeState {
+    /// Nobody has come with it.
+    Open,
+    /// A request came with it and waits for a person.
+    Waiting,
+    /// The request was confirmed: the same key gets its certificate.
+    Confirmed,
+    /// It is good for nothing any more.
+    Void,
+}
+
+/// An enrolment code as the authority keeps it: without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeRecord {
+    /// Its public part.
+    pub id: [u8; 5],
+    /// The register entry it is bound to.
+    pub device: DeviceName,
+    /// SHA-256 of its secret.
+    pub secret_hash: [u8; 32],
+    /// Until when it is good.
+    pub expires: Time,
+    /// How many wrong secrets were tried.
+    pub wrong_tries: u32,
+    /// How it stands.
+    pub state: CodeState,
+    /// The key that came with it first.
+    pub key: Option<KeyId>,
+}
+
+/// By what right somebody asked for a first credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// By an enrolment code.
+    Code([u8; 5]),
+    /// By a birth credential.
+    Birth {
+        /// The birth credential.
+        credential: CredentialId,
+        /// The maker's serial in it.
+        serial: String,
+    },
+}
+
+/// How a waiting request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PendingState {
+    /// It waits for a person.
+    Waiting,
+    /// A person confirmed it.
+    Approved,
+    /// A person turned it down, or it lost its right.
+    Rejected,
+}
+
+/// A first request that needs a person's confirmation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingRequest {
+    /// Its name in lists and commands.
+    pub id: [u8; 8],
+    /// The register entry, when it is known.
+    pub device: Option<DeviceName>,
+    /// By what right.
+    pub claim: Claim,
+    /// The key.
+    pub key: KeyId,
+    /// SHA-256 of the key's `SubjectPublicKeyInfo`, which the person compares.
+    pub key_fingerprint: [u8; 32],
+    /// What the request says of itself.
+    pub claims: String,
+    /// Where it came from.
+    pub address: String,
+    /// When it came first.
+    pub since: Time,
+    /// How it stands.
+    pub state: PendingState,
+}
+
+/// Devices, enrolment codes and waiting requests.
+pub trait Register: Send + Sync {
+    /// Adds a device.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when there is or was one with this name, or another one with its maker serial.
+    fn add_device(&self, device: Device, at: Time) -> Result<(), StoreError>;
+
+    /// Replaces a device's entry.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is none with this name.
+    fn replace_device(&self, device: Device) -> Result<(), StoreError>;
+
+    /// The device with this name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn device(&self, name: DeviceName) -> Result<Option<Device>, StoreError>;
+
+    /// The device whose maker gave it this serial.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn device_with_maker_serial(&self, serial: &str) -> Result<Option<Device>, StoreError>;
+
+    /// All devices, by name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn devices(&self) -> Result<Vec<Device>, StoreError>;
+
+    /// Adds a code; earlier codes of the same device are void from then on.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when there is or was one with this identifier.
+    fn add_code(&self, code: CodeRecord) -> Result<(), StoreError>;
+
+    /// The code with this identifier.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn code(&self, id: [u8; 5]) -> Result<Option<CodeRecord>, StoreError>;
+
+    /// Counts a wrong secret; at the `most`-th the code is void. Returns how many there are now.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such code.
+    fn count_wrong_try(&self, id: [u8; 5], most: u32) -> Result<u32, StoreError>;
+
+    /// Changes a code's state.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such code.
+    fn set_code_state(&self, id: [u8; 5], state: CodeState) -> Result<(), StoreError>;
+
+    /// Voids every code of a device, and rejects its waiting and approved requests.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn void_claims_of(&self, device: DeviceName) -> Result<(), StoreError>;
+
+    /// Adds a waiting request; for a code, binds the code to the request's key and sets it to waiting, all at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when the code is not open any more (somebody else was faster); [`StoreError::Taken`] when
+    /// there are `most` waiting requests already, or one with this identifier.
+    fn add_pending(&self, pending: PendingRequest, most: u32) -> Result<(), StoreError>;
+
+    /// The request with this identifier.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn pending(&self, id: [u8; 8]) -> Result<Option<PendingRequest>, StoreError>;
+
+    /// The newest request by this right and for this key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn pending_by(&self, claim: &Claim, key: KeyId) -> Result<Option<PendingRequest>, StoreError>;
+
+    /// Requests that wait, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn waiting(&self) -> Result<Vec<PendingRequest>, StoreError>;
+
+    /// Decides a waiting request; its code, if it came by one, becomes confirmed or void with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when it does not wait (any more).
+    fn settle(&self, id: [u8; 8], state: PendingState, device: Option<DeviceName>) -> Result<(), StoreError>;
+}
+
+/// Whom a standing is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// One credential.
+    Credential(CredentialId),
+    /// One device: all its credentials, also later ones.
+    Device(DeviceName),
+    /// One key of an authority: all it has issued.
+    Issuer(KeyId),
+}
+
+/// What is known against somebody. Nothing known: no standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StandingState {
+    /// Until it is lifted.
+    Suspended,
+    /// Replaced by a successor.
+    Superseded,
+    /// Out of service.
+    Ceased,
+    /// In wrong hands: terminal.
+    Compromised,
+}
+
+/// One entry of what the status list says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// About whom.
+    pub subject: Subject,
+    /// What.
+    pub state: StandingState,
+    /// The reason's stable name, for CRL and record.
+    pub reason: String,
+    /// The epoch of the status list that said it first.
+    pub epoch: u64,
+    /// Since when.
+    pub since: Time,
+}
+
+/// One change of a standing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingChange {
+    /// About whom.
+    pub subject: Subject,
+    /// The new state; `None` lifts a suspension.
+    pub state: Option<StandingState>,
+    /// The reason's stable name.
+    pub reason: String,
+    /// When.
+    pub at: Time,
+}
+
+/// Who may no longer be believed.
+pub trait Standings: Send + Sync {
+    /// Makes all changes at once, in one new epoch, which it returns. A state only ever gets worse (in the order of
+    /// [`StandingState`]), except that a suspension can be lifted; changes that would make it better are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when a suspension should be lifted that is not there: then nothing is changed.
+    fn change_standings(&self, changes: Vec<StandingChange>) -> Result<u64, StoreError>;
+
+    /// The current epoch, and everything known against anybody.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn standings(&self) -> Result<(u64, Vec<Standing>), StoreError>;
+
+    /// What is known against this one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn standing(&self, subject: Subject) -> Result<Option<Standing>, StoreError>;
+
+    /// A new epoch without a change, for a list that is made anew.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn next_epoch(&self) -> Result<u64, StoreError> {
+        self.change_standings(Vec::new())
+    }
+}
+
+/// A signed object as it was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its version or epoch.
+    pub version: u64,
+    /// When it was published.
+    pub at: Time,
+    /// The signed bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Something a person must look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// Its number; what is given when it is raised does not count.
+    pub id: i64,
+    /// When.
+    pub at: Time,
+    /// What kind: a stable name.
+    pub kind: String,
+    /// Which device, if it is about one.
+    pub device: Option<DeviceName>,
+    /// What happened and what to do.
+    pub text: String,
+    /// Whether somebody has dealt with it.
+    pub acknowledged: bool,
+}
+
+/// One act of an administrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Time,
+    /// Who.
+    pub who: String,
+    /// What was asked.
+    pub verb: String,
+    /// Of what.
+    pub subject: String,
+    /// `done`, or why not.
+    pub outcome: String,
+}
+
+/// Published objects, alarms, the audit trail, and settings that are made once.
+pub trait Journal: Send + Sync {
+    /// Keeps a signed object.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when this version or a later one of this kind was published before.
+    fn publish(&self, kind: &'static str, object: Published) -> Result<(), StoreError>;
+
+    /// The newest object of this kind.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn published(&self, kind: &'static str) -> Result<Option<Published>, StoreError>;
+
+    /// The next number of a series that begins with 1 and never gives a number twice.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn next_number(&self, series: &'static str) -> Result<u64, StoreError>;
+
+    /// Raises an alarm.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn raise(&self, alarm: Alarm) -> Result<(), StoreError>;
+
+    /// The newest thousand alarms, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn alarms(&self) -> Result<Vec<Alarm>, StoreError>;
+
+    /// Notes that an alarm was dealt with.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such alarm.
+    fn acknowledge(&self, id: i64) -> Result<(), StoreError>;
+
+    /// Writes a line of the audit trail. Lines cannot be changed or removed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn note(&self, entry: AuditEntry) -> Result<(), StoreError>;
+
+    /// The newest lines of the audit trail, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, StoreError>;
+
+    /// A setting that was made once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn setting(&self, name: &'static str) -> Result<Option<String>, StoreError>;
+
+    /// Makes a setting, for good.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when it was made before.
+    fn set_once(&self, name: &'static str, value: &str) -> Result<(), StoreError>;
+}

@@ -1,0 +1,136 @@
+//! The tables, in numbered steps. A step that was ever released is never changed; the next one is added behind it.
+
+/// Each step, in order; `PRAGMA user_version` says how many were taken.
+pub(super) const STEPS: &[&str] = &[ONE];
+
+const ONE: &str = "
+CREATE TABLE issuance (
+    serial      BLOB    PRIMARY KEY CHECK (length(serial) = 16),
+    purpose     TEXT    NOT NULL,
+    device      TEXT,
+    key         BLOB    NOT NULL CHECK (length(key) = 16),
+    parent      BLOB,
+    not_before  INTEGER NOT NULL,
+    not_after   INTEGER NOT NULL,
+    at          INTEGER NOT NULL,
+    tbs         BLOB    NOT NULL,
+    state       TEXT    NOT NULL DEFAULT 'recorded' CHECK (state IN ('recorded', 'issued', 'abandoned')),
+    abandoned   TEXT,
+    credential  BLOB    UNIQUE,
+    certificate BLOB,
+    used        INTEGER NOT NULL DEFAULT 0,
+    CHECK ((state = 'issued') = (certificate IS NOT NULL)),
+    CHECK ((state = 'issued') = (credential IS NOT NULL))
+) STRICT;
+CREATE INDEX issuance_device ON issuance (device) WHERE device IS NOT NULL;
+CREATE INDEX issuance_key ON issuance (key);
+CREATE INDEX issuance_parent ON issuance (parent) WHERE parent IS NOT NULL;
+CREATE INDEX issuance_recorded ON issuance (state) WHERE state = 'recorded';
+CREATE INDEX issuance_purpose ON issuance (purpose, at) WHERE purpose IN ('root', 'issuing');
+CREATE TRIGGER issuance_stays BEFORE DELETE ON issuance
+BEGIN SELECT RAISE(ABORT, 'issuance is append-only'); END;
+
+CREATE TABLE device (
+    name             TEXT PRIMARY KEY,
+    owner            TEXT NOT NULL,
+    maker_serial     TEXT UNIQUE,
+    maker_key        BLOB,
+    roles            INTEGER NOT NULL,
+    device_type      INTEGER,
+    dns              TEXT NOT NULL,
+    ips              TEXT NOT NULL,
+    ae_titles        TEXT NOT NULL,
+    sidecar          TEXT,
+    validity_seconds INTEGER,
+    at               INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE code (
+    id          BLOB    PRIMARY KEY CHECK (length(id) = 5),
+    device      TEXT    NOT NULL REFERENCES device (name),
+    secret_hash BLOB    NOT NULL CHECK (length(secret_hash) = 32),
+    expires     INTEGER NOT NULL,
+    wrong_tries INTEGER NOT NULL DEFAULT 0,
+    state       TEXT    NOT NULL,
+    key         BLOB
+) STRICT;
+CREATE INDEX code_device ON code (device);
+
+CREATE TABLE pending (
+    id              BLOB    PRIMARY KEY CHECK (length(id) = 8),
+    device          TEXT    REFERENCES device (name),
+    code            BLOB    REFERENCES code (id),
+    birth           BLOB,
+    birth_serial    TEXT,
+    key             BLOB    NOT NULL CHECK (length(key) = 16),
+    key_fingerprint BLOB    NOT NULL CHECK (length(key_fingerprint) = 32),
+    claims          TEXT    NOT NULL,
+    address         TEXT    NOT NULL,
+    since           INTEGER NOT NULL,
+    state           TEXT    NOT NULL,
+    CHECK ((code IS NULL) <> (birth IS NULL)),
+    CHECK ((birth IS NULL) = (birth_serial IS NULL))
+) STRICT;
+CREATE INDEX pending_key ON pending (key);
+CREATE INDEX pending_waiting ON pending (since) WHERE state = 'waiting';
+
+CREATE TABLE standing (
+    kind    TEXT    NOT NULL,
+    subject BLOB    NOT NULL,
+    state   TEXT    NOT NULL,
+    reason  TEXT    NOT NULL,
+    epoch   INTEGER NOT NULL,
+    since   INTEGER NOT NULL,
+    PRIMARY KEY (kind, subject)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE standing_change (
+    id      INTEGER PRIMARY KEY,
+    kind    TEXT    NOT NULL,
+    subject BLOB    NOT NULL,
+    state   TEXT,
+    reason  TEXT    NOT NULL,
+    epoch   INTEGER NOT NULL,
+    at      INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE object (
+    kind    TEXT    NOT NULL,
+    version INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    bytes   BLOB    NOT NULL,
+    PRIMARY KEY (kind, version)
+) STRICT;
+
+CREATE TABLE number (
+    series TEXT    PRIMARY KEY,
+    last   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alarm (
+    id           INTEGER PRIMARY KEY,
+    at           INTEGER NOT NULL,
+    kind         TEXT    NOT NULL,
+    device       TEXT,
+    text         TEXT    NOT NULL,
+    acknowledged INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE audit (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at      INTEGER NOT NULL,
+    who     TEXT    NOT NULL,
+    verb    TEXT    NOT NULL,
+    subject TEXT    NOT NULL,
+    outcome TEXT    NOT NULL
+) STRICT;
+CREATE TRIGGER audit_stays BEFORE DELETE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TRIGGER audit_is_not_rewritten BEFORE UPDATE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+
+CREATE TABLE setting (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";

@@ -1,0 +1,114 @@
+//! Lists: the site's own, which its root signs alone, and the alliance's, which is taken over after it was verified.
+
+use crate::Error;
+use crate::bytes::Sink;
+use crate::signer::{KeyRole, Kind, Signer};
+use crate::status::not_signed;
+use medlock_node::provider::AwsLc;
+use medlock_trust::cose::{self, Algorithm, ContentType};
+use medlock_trust::list::{
+    Authority, AuthorityState, Content, Heading, List, ListKind, Member, Pinned, Purpose, Purposes, Service,
+};
+use medlock_trust::path::AuthorityKind;
+use medlock_trust::role::DeviceTypes;
+use medlock_trust::{KeyId, Roles, Time};
+
+/// How long the next site list may take, in seconds: ten years, because the root that signs it is kept offline.
+const NEXT_SECONDS: i64 = 10 * 365 * 86_400;
+
+/// What a site's own list says.
+#[derive(Clone, Copy, Debug)]
+pub struct SiteList<'a> {
+    /// The site's name.
+    pub name: &'a str,
+    /// Which version.
+    pub version: u64,
+    /// When.
+    pub issued: Time,
+    /// The root's subject name, DER.
+    pub root_subject: &'a [u8],
+    /// The root key, `SubjectPublicKeyInfo`.
+    pub root_spki: &'a [u8],
+    /// The issuing key, `SubjectPublicKeyInfo`: it also signs status, policy and routes.
+    pub issuing_spki: &'a [u8],
+}
+
+/// Signs the site's list with its root, 1 of 1.
+///
+/// # Errors
+/// [`Error::Signer`], [`Error::Object`].
+pub fn sign_site_list(site: &SiteList<'_>, signer: &(impl Signer + ?Sized)) -> Result<Vec<u8>, Error> {
+    let root = KeyId::of(&[site.root_spki], &AwsLc);
+    let issuing = KeyId::of(&[site.issuing_spki], &AwsLc);
+    let heading = Heading {
+        kind: ListKind::Site,
+        name: site.name,
+        version: site.version,
+        recovery_epoch: 0,
+        issued: site.issued,
+        next: site.issued.plus_seconds(NEXT_SECONDS),
+        threshold: 1,
+    };
+    let authority = Authority {
+        key: root,
+        kind: AuthorityKind::Site,
+        name: site.name,
+        subject: site.root_subject,
+        spki: site.root_spki,
+        roles: Roles::EVERY,
+        device_types: DeviceTypes::Every,
+        state: AuthorityState::Listed,
+        since: site.issued,
+        until: None,
+    };
+    let service = Service {
+        key: issuing,
+        spki: site.issuing_spki,
+        purposes: Purposes::of(&[Purpose::Status, Purpose::Policy, Purpose::Routes, Purpose::Time]),
+        authority: root,
+        until: None,
+    };
+    let content = Content {
+        heading,
+        members: &[Member { key: root, spki: site.root_spki, name: site.name }],
+        authorities: &[authority],
+        services: &[service],
+    };
+    let what = "site list";
+    let mut payload = Vec::new();
+    content.encode(Sink(&mut payload)).map_err(|error| Error::Object { what, why: error.to_string() })?;
+    let mut out = Vec::new();
+    cose::sign(&payload, ContentType::LIST, &[(root, Algorithm::Es256)], Sink(&mut out), |_, parts| {
+        signer.sign(KeyRole::Root, Kind::Cose, &parts.concat())
+    })
+    .map_err(|error| not_signed(what, error))?;
+    Ok(out)
+}
+
+/// Verifies an alliance's list: against the one held, or, the first time, against members one was told of. Returns its
+/// version.
+///
+/// # Errors
+/// [`Error::Object`] when it is not to be believed; [`Error::Invalid`] when it is the first and no members were named.
+pub fn verify_alliance(bytes: &[u8], held: Option<&[u8]>, members: &[KeyId], threshold: usize) -> Result<u64, Error> {
+    let what = "trust list";
+    let refused = |why: String| Error::Object { what, why };
+    let list = match held {
+        Some(held) => {
+            let held = List::danger_open(held).map_err(|error| refused(error.to_string()))?;
+            List::verify_successor(bytes, &held, &AwsLc)
+        }
+        None => {
+            let fits = (1..=members.len()).contains(&threshold);
+            let threshold = u8::try_from(threshold).ok().filter(|_| fits).ok_or_else(|| {
+                Error::invalid("members", "name the members' keys and how many of them must have signed (at least 1)")
+            })?;
+            List::verify_pinned(bytes, &Pinned::Members { keys: members, threshold }, &AwsLc)
+        }
+    }
+    .map_err(|error| refused(error.to_string()))?;
+    if list.heading().kind != ListKind::Alliance {
+        return Err(refused("it is a site's list, not an alliance's".to_owned()));
+    }
+    Ok(list.heading().version)
+}
