@@ -111,6 +111,14 @@ pub fn sha256(message: &[u8]) -> [u8; 32] {
     AwsLc.sha256(&[message])
 }
 
+/// SHA-1 of `message`: the name OCSP requests give an issuer (RFC 6960 section 4.1.1). Nothing is believed because of it.
+#[must_use]
+pub fn sha1_for_ocsp(message: &[u8]) -> [u8; 20] {
+    let mut value = [0; 20];
+    value.copy_from_slice(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, message).as_ref());
+    value
+}
+
 /// Whether two secrets are equal, in a time that tells only their lengths.
 #[must_use]
 pub fn same_secret(left: &[u8], right: &[u8]) -> bool {
