@@ -127,6 +127,7 @@ mod tests {
         assert_eq!(disagreements(&table(DOCUMENT).unwrap(), &real), Vec::<String>::new());
     }
 
+    /// Shows REQ-HOUSE-02.
     #[test]
     fn an_arrow_not_drawn_is_found() {
         let real = metadata(&[("medlock-trust", &[("medlock-node", "dev")]), ("medlock-node", &[]), ("medlock", &[])]);
@@ -135,6 +136,7 @@ mod tests {
         assert!(found[0].contains("`medlock-trust` depends on `medlock-node`"));
     }
 
+    /// Shows REQ-HOUSE-02.
     #[test]
     fn crates_missing_on_either_side_are_found() {
         let real = metadata(&[("medlock-trust", &[]), ("medlock-node", &[]), ("medlock-moon", &[])]);

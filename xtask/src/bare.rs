@@ -59,6 +59,7 @@ mod tests {
         elf::Linked { text, symbols: symbols.iter().map(ToString::to_string).collect(), ..elf::Linked::default() }
     }
 
+    /// Shows REQ-HOUSE-04.
     #[test]
     fn heap_and_panics_are_found_by_their_symbols() {
         let found = |symbols: &[&str]| judge(&linked(40_000, symbols)).findings.len();

@@ -61,6 +61,7 @@ fn judge(heard: Option<&Heard>) -> Advisories {
 mod tests {
     use super::*;
 
+    /// Shows REQ-HOUSE-07.
     #[test]
     fn only_an_unreachable_list_is_excused() {
         let heard = |success, stderr: &str| Heard { success, stdout: String::new(), stderr: stderr.to_string() };

@@ -266,7 +266,8 @@ pub(crate) fn install_missing(house: &House, needs: &[Need], consent: Consent) -
     for line in plan.lines(house) {
         println!("  {line}");
     }
-    if consent == Consent::Ask && !agreed()? {
+    let stdin = std::io::stdin();
+    if consent == Consent::Ask && !agreed(stdin.is_terminal(), &mut stdin.lock())? {
         return Err(Error::new(
             "nothing was installed. The stages format, clippy, docs and tests need nothing: \
              cargo xtask test format clippy docs tests",
@@ -278,15 +279,15 @@ pub(crate) fn install_missing(house: &House, needs: &[Need], consent: Consent) -
     Ok(true)
 }
 
-fn agreed() -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
+fn agreed(terminal: bool, answers: &mut dyn BufRead) -> Result<bool> {
+    if !terminal {
         return Err(Error::new("there is no terminal to ask at. Say --yes to install the above"));
     }
     let broken = |error| Error::new(format!("the terminal broke: {error}"));
     print!("Install? [y/N] ");
     std::io::stdout().flush().map_err(broken)?;
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(broken)?;
+    answers.read_line(&mut answer).map_err(broken)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
@@ -373,6 +374,17 @@ mod tests {
         let mut unique = Need::ALL.to_vec();
         unique.dedup();
         assert_eq!(unique, Need::ALL);
+    }
+
+    /// Shows REQ-HOUSE-01.
+    #[test]
+    fn nothing_is_installed_without_a_yes() {
+        assert!(agreed(true, &mut "y\n".as_bytes()).unwrap());
+        for answer in ["", "\n", "n\n", "no\n", "maybe\n"] {
+            assert!(!agreed(true, &mut answer.as_bytes()).unwrap(), "{answer:?}");
+        }
+        let error = agreed(false, &mut "y\n".as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("--yes"));
     }
 
     #[test]

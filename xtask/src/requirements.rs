@@ -137,6 +137,7 @@ mod tests {
         assert_eq!(disagreements(&document, &shown(SOURCE)), (Vec::new(), 3));
     }
 
+    /// Shows REQ-HOUSE-03.
     #[test]
     fn a_requirement_without_its_test_is_found() {
         let document = example("| RQ-TRUST-03 | text | `trust::gone` |\n| RQ-TRUST-04 | text | by hand |\n");
@@ -147,12 +148,14 @@ mod tests {
         assert!(found[1].contains("names no test"));
     }
 
+    /// Shows REQ-HOUSE-03.
     #[test]
     fn a_test_naming_an_unknown_requirement_is_found() {
         let (found, _) = disagreements("", &shown(SOURCE));
         assert_eq!(found.len(), 3, "{found:?}");
     }
 
+    /// Shows REQ-HOUSE-03.
     #[test]
     fn both_sides_must_name_each_other() {
         let document = example("| RQ-NODE-07 | text | `cargo xtask test tests` |\n");

@@ -207,6 +207,7 @@ mod tests {
         }
     }
 
+    /// Shows REQ-HOUSE-05.
     #[test]
     fn a_peer_owns_the_tests_that_name_it() {
         let interop = binary("interop", true);
@@ -229,6 +230,7 @@ mod tests {
         assert_eq!(result_line("test decide::tests::read ... ok"), None);
     }
 
+    /// Shows REQ-HOUSE-05.
     #[test]
     fn a_run_that_dies_is_a_finding() {
         let mut report = Report::default();
