@@ -166,3 +166,37 @@ fn quiet(program: Program, target: &str, what: &str) -> Result<()> {
     let artifact = artifact.map(|path| format!(": {path}")).unwrap_or_default();
     Err(Error::new(format!("fuzz target {target} fails on {what}{artifact}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-HOUSE-06.
+    #[test]
+    fn a_target_that_would_not_be_fuzzed_is_found() {
+        let root = std::env::temp_dir().join(format!("medlock-xtask-{}", std::process::id()));
+        let folder = |name: &str| {
+            let path = root.join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            path
+        };
+        std::fs::write(folder("fuzz/fuzz_targets").join("cose.rs"), "").unwrap();
+        std::fs::write(folder("fuzz/fuzz_targets").join("lost.rs"), "").unwrap();
+        std::fs::write(folder("fuzz/corpus/cose").join("seed"), "").unwrap();
+        folder("fuzz/corpus/empty");
+        let house = House { root: root.clone(), target: root.join("target"), metadata: Value::Null };
+        let found = complaints(&house, &["cose".into(), "empty".into()]).unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("lost.rs has no [[bin]]"));
+        assert!(found[1].contains("corpus/empty is empty"));
+    }
+
+    #[test]
+    fn instrumented_code_counts_branches_and_keeps_its_checks() {
+        for part in ["sancov-module", "inline-8bit-counters", "pc-table", "trace-compares", "--cfg fuzzing"] {
+            assert!(INSTRUMENT.contains(part), "{part}");
+        }
+        assert!(!INSTRUMENT.contains("  "), "one space between the words, or rustc is given empty arguments");
+    }
+}
