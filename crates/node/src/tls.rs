@@ -29,7 +29,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream as ToServer, server::TlsStream as ToClient};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// A connection to a server, and to a client.
+pub use tokio_rustls::{client::TlsStream as ToServer, server::TlsStream as ToClient};
 
 /// The name clients ask for. It is never sent (SNI is off) and never compared: who answers is found out from the
 /// certificate, and whether it is the right one by binding.

@@ -208,7 +208,9 @@ impl Site {
     /// The design's policy, as this version.
     #[must_use]
     pub fn policy(&self, version: u64) -> Vec<u8> {
-        let draft = Draft { version, issued: self.clock.now(), ..Draft::default() };
+        let mut draft = Draft::default();
+        draft.version = version;
+        draft.issued = self.clock.now();
         let mut payload = Vec::new();
         let Ok(()) = Policy::new(draft).expect("a policy").encode(&mut payload);
         self.sign1(&payload, ContentType::POLICY)

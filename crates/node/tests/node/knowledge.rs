@@ -1,0 +1,221 @@
+use medlock_node::knowledge::{Accepted, Kind, KnowledgeBase, Refused};
+use medlock_node::provider::SigningKey;
+use medlock_node::routes::{Machine, RoutingTable};
+use medlock_testkit::{Site, Status};
+use medlock_trust::decide::Code;
+use medlock_trust::list::AuthorityState;
+use medlock_trust::policy::Setting;
+use medlock_trust::status::{State, Subject};
+use medlock_trust::{DeviceName, Identified, Operation, Role, Time, Verdict};
+use std::path::Path;
+use std::time::Instant;
+
+fn ct(site: &Site, knowledge: &KnowledgeBase) -> Identified {
+    let identity = site.identity("ct-1", &[Role::Modality], site.present());
+    knowledge.identify(identity.chain()).expect("identified")
+}
+
+fn suspended(who: &Identified) -> Status {
+    Status { subject: Subject::Credential(who.credential()), state: State::Suspended }
+}
+
+fn compromised(who: &Identified) -> Status {
+    Status { subject: Subject::Device(who.device()), state: State::Compromised }
+}
+
+fn code(verdict: &Verdict) -> Option<Code> {
+    match verdict {
+        Verdict::Allow(permit) => permit.mark(),
+        Verdict::Deny(denied) => Some(denied.code),
+    }
+}
+
+fn reopen(site: &Site, directory: &Path) -> Result<std::sync::Arc<KnowledgeBase>, medlock_node::Error> {
+    KnowledgeBase::open(directory, site.clock.clone(), Setting::Hospital)
+}
+
+/// Shows REQ-NODE-10.
+#[test]
+fn what_is_known_survives_a_restart() {
+    let (site, directory) = (Site::new("Sankt Anna"), tempfile::tempdir().expect("directory"));
+    let knowledge = site.knowledge_in(directory.path());
+    let who = ct(&site, &knowledge);
+    knowledge.accept(Kind::Status, &site.status(2, &[compromised(&who)])).expect("news");
+    drop(knowledge);
+    let knowledge = reopen(&site, directory.path()).expect("opened");
+    assert_eq!(knowledge.root_fingerprint(), Some(site.fingerprint()));
+    assert_eq!(knowledge.site_name().as_deref(), Some("Sankt Anna"));
+    assert_eq!(Kind::ALL.map(|kind| knowledge.version(kind)), [Some(1), None, Some(2), Some(1), None]);
+    assert_eq!(code(&knowledge.judge(&who, Operation::Store)), Some(Code::Compromised));
+}
+
+/// Shows REQ-NODE-11.
+#[test]
+fn nothing_rolls_back() {
+    let (site, directory) = (Site::new("S"), tempfile::tempdir().expect("directory"));
+    let knowledge = site.knowledge_in(directory.path());
+    let who = ct(&site, &knowledge);
+    let old = Kind::ALL.map(|kind| knowledge.object(kind));
+    assert_eq!(knowledge.accept(Kind::SiteList, &site.list(5)), Ok(Accepted::New { version: 5 }));
+    assert_eq!(knowledge.accept(Kind::Policy, &site.policy(5)), Ok(Accepted::New { version: 5 }));
+    let table = |version| RoutingTable::new(version, site.clock.now(), Vec::new()).expect("table");
+    assert_eq!(knowledge.accept(Kind::Routes, &site.routes(&table(5))), Ok(Accepted::New { version: 5 }));
+    let news = site.status(5, &[compromised(&who)]);
+    assert_eq!(knowledge.accept(Kind::Status, &news), Ok(Accepted::New { version: 5 }));
+    assert_eq!(knowledge.accept(Kind::Status, &news), Ok(Accepted::Known { version: 5 }));
+    // The objects of before, those of a lower version, and a list that forgets a compromise.
+    for knowledge in [knowledge, reopen(&site, directory.path()).expect("opened")] {
+        for (kind, old) in Kind::ALL.into_iter().zip(&old) {
+            assert!(old.as_ref().is_none_or(|old| knowledge.accept(kind, old).is_err()), "{kind}");
+        }
+        assert!(matches!(
+            knowledge.accept(Kind::Routes, &site.routes(&table(4))),
+            Err(Refused::RoutesNotNewer { held: 5, given: 4 })
+        ));
+        assert!(matches!(knowledge.accept(Kind::Status, &site.status(6, &[])), Err(Refused::Status(_))));
+        assert_eq!(code(&knowledge.judge(&who, Operation::Renew)), Some(Code::Compromised));
+    }
+}
+
+/// Shows REQ-NODE-12.
+#[test]
+fn objects_of_strangers_are_refused() {
+    let (site, stranger) = (Site::new("S"), Site::new("S"));
+    let knowledge = site.knowledge();
+    for (kind, object) in [
+        (Kind::SiteList, stranger.list(9)),
+        (Kind::TrustList, stranger.list(9)),
+        (Kind::Status, stranger.status(9, &[])),
+        (Kind::Policy, stranger.policy(9)),
+        (Kind::Routes, stranger.routes(&RoutingTable::default())),
+        // One kind for another.
+        (Kind::Policy, site.status(9, &[])),
+        (Kind::Status, site.policy(9)),
+        (Kind::Routes, site.policy(9)),
+        (Kind::SiteList, site.policy(9)),
+    ] {
+        let refused = knowledge.accept(kind, &object).expect_err("refused");
+        assert!(!refused.to_string().is_empty(), "{kind}");
+    }
+    assert_eq!(knowledge.version(Kind::Policy), Some(1));
+    let nothing = KnowledgeBase::in_memory(site.clock.clone(), Setting::Hospital);
+    assert_eq!(nothing.accept(Kind::SiteList, &site.list(1)), Err(Refused::NoRoot));
+    nothing.pin_root(&site.root).expect("pinned");
+    assert_eq!(nothing.accept(Kind::Status, &site.status(1, &[])), Err(Refused::NoSiteList));
+    assert_eq!(nothing.accept(Kind::TrustList, &site.list(1)), Err(Refused::NoAlliance));
+    assert!(nothing.pin_root(&stranger.root).is_err(), "a site is not changed by accident");
+}
+
+/// Shows REQ-NODE-13.
+#[test]
+fn damaged_file_is_named_with_what_to_do() {
+    let site = Site::new("S");
+    for (name, wanted) in [
+        ("root.der", "remove the state directory"),
+        ("status.cose", "move it away"),
+        ("site-list.cose", "move it away"),
+        ("floor.txt", "move it away"),
+    ] {
+        let directory = tempfile::tempdir().expect("directory");
+        drop(site.knowledge_in(directory.path()));
+        let path = directory.path().join(name);
+        let mut bytes = std::fs::read(&path).expect("written");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0xff;
+        std::fs::write(&path, bytes).expect("damage");
+        match reopen(&site, directory.path()) {
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains(name) && text.contains(wanted), "{text}");
+            }
+            // Any bit of the root's signature may be wrong: it is believed because it was pinned.
+            Ok(_) => assert_eq!(name, "root.der"),
+        }
+    }
+}
+
+#[test]
+fn verdicts_follow_the_news_and_routes_are_found() {
+    let site = Site::new("S");
+    let knowledge = site.knowledge();
+    let who = ct(&site, &knowledge);
+    let changes = knowledge.changes();
+    assert!(knowledge.judge(&who, Operation::Store).is_allowed());
+    knowledge.accept(Kind::Status, &site.status(2, &[suspended(&who)])).expect("news");
+    assert!(changes.has_changed().expect("open"));
+    assert_eq!(code(&knowledge.judge(&who, Operation::Store)), Some(Code::Suspended));
+    knowledge.accept(Kind::Status, &site.status(3, &[])).expect("news");
+    assert_eq!(code(&knowledge.judge(&who, Operation::Store)), None);
+    let device = DeviceName::new("pacs").expect("name");
+    let machine = Machine { device, ae_titles: vec!["PACS".to_owned()], address: Some("pacs:2762".to_owned()) };
+    let table = RoutingTable::new(1, site.clock.now(), vec![machine]).expect("table");
+    knowledge.accept(Kind::Routes, &site.routes(&table)).expect("news");
+    assert_eq!(knowledge.routes().by_ae_title("PACS").map(|machine| machine.device), Some(device));
+    knowledge.accept(Kind::SiteList, &site.list_with(2, AuthorityState::Compromised)).expect("news");
+    assert_eq!(code(&knowledge.judge(&who, Operation::Renew)), Some(Code::IssuerCompromised));
+    let identity = site.identity("ct-2", &[Role::Modality], site.present());
+    assert!(knowledge.identify(identity.chain()).is_err(), "nobody new comes by a compromised root");
+}
+
+/// Shows REQ-NODE-14.
+#[test]
+fn clock_that_falls_behind_does_not_bring_old_times_back() {
+    let (site, directory) = (Site::new("S"), tempfile::tempdir().expect("directory"));
+    let knowledge = site.knowledge_in(directory.path());
+    let then = site.clock.now();
+    site.clock.advance(1_000);
+    knowledge.accept(Kind::Status, &site.status(2, &[])).expect("news");
+    site.clock.advance(-500_000_000);
+    assert_eq!(knowledge.time().earliest(), then.plus_seconds(1_000));
+    assert_eq!(knowledge.time().latest(), None, "how late it is, nobody knows");
+    let knowledge = reopen(&site, directory.path()).expect("opened");
+    assert_eq!(knowledge.time().earliest(), then.plus_seconds(1_000));
+}
+
+#[test]
+fn poisoned_time_moves_the_floor_by_a_year_at_most() {
+    let site = Site::new("S");
+    let knowledge = site.knowledge();
+    let now = site.clock.now();
+    let mut table = RoutingTable::new(1, Time::NEVER, Vec::new()).expect("table");
+    knowledge.accept(Kind::Routes, &site.routes(&table)).expect("believed: the key is right");
+    assert!(knowledge.time().earliest() <= now.plus_seconds(366 * 86_400));
+    table.version = 2;
+    assert!(knowledge.time().earliest() > now);
+}
+
+#[test]
+fn chain_that_does_not_end_in_a_listed_authority_is_nobody() {
+    let (site, stranger) = (Site::new("S"), Site::new("S"));
+    let knowledge = site.knowledge();
+    let identity = stranger.identity("ct-1", &[Role::Modality], stranger.present());
+    assert!(knowledge.identify(identity.chain()).is_err());
+    assert!(knowledge.identify(&[]).is_err());
+    // The right names under the wrong key.
+    let mut chain = site.issue("ct-1", &[Role::Modality], &SigningKey::generate(), site.present());
+    chain[1] = stranger.issuing.clone();
+    assert!(knowledge.identify(&chain).is_err());
+}
+
+/// Not a measurement to rely on: that judging is microseconds, not milliseconds.
+#[test]
+fn judging_is_cheap() {
+    let site = Site::new("S");
+    let knowledge = site.knowledge();
+    let who = ct(&site, &knowledge);
+    let everybody: Vec<Status> = (0..50_000_u32)
+        .map(|number| {
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&number.to_be_bytes());
+            Status { subject: Subject::Credential(medlock_trust::CredentialId::from_bytes(id)), state: State::Ceased }
+        })
+        .collect();
+    knowledge.accept(Kind::Status, &site.status(2, &everybody)).expect("news");
+    let start = Instant::now();
+    for _ in 0..10_000 {
+        assert!(knowledge.judge(&who, Operation::Store).is_allowed());
+    }
+    let each = start.elapsed() / 10_000;
+    println!("one judgement beside 50,000 records: {each:?}");
+    assert!(each.as_micros() < 200, "{each:?}");
+}

@@ -1,0 +1,10 @@
+//! The parts of a node together: over real sockets, with openssl where it helps, in virtual time where time matters.
+
+mod accept;
+mod enrol;
+mod fixture;
+mod identity;
+mod knowledge;
+mod news;
+mod sessions;
+mod tls;
