@@ -28,9 +28,18 @@ impl KeyDirectory {
     /// # Errors
     /// [`SignerError::KeyFile`].
     pub fn open(directory: &Path) -> Result<Self, SignerError> {
+        Self::open_with_passphrase(directory, &directory.join("passphrase"))
+    }
+
+    /// As [`KeyDirectory::open`], with the passphrase in a file elsewhere: on another disk, or handed over by the
+    /// service manager.
+    ///
+    /// # Errors
+    /// [`SignerError::KeyFile`].
+    pub fn open_with_passphrase(directory: &Path, passphrase_file: &Path) -> Result<Self, SignerError> {
         let failed = |error: medlock_node::Error| SignerError::KeyFile(error.to_string());
         files::private_directory(directory).map_err(failed)?;
-        let passphrase_file = directory.join("passphrase");
+        let passphrase_file = passphrase_file.to_owned();
         if files::read(&passphrase_file).map_err(failed)?.is_none() {
             if let Some(key) = KeyRole::ALL.into_iter().find(|key| file(directory, *key).exists()) {
                 return Err(SignerError::KeyFile(format!(

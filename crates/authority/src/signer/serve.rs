@@ -29,7 +29,11 @@ impl InProcess {
     /// # Errors
     /// [`SignerError::KeyFile`].
     pub fn open(directory: &Path) -> Result<Self, SignerError> {
-        Ok(Self { keys: KeyDirectory::open(directory)?, loaded: Mutex::new([None, None]) })
+        Ok(Self::with(KeyDirectory::open(directory)?))
+    }
+
+    fn with(keys: KeyDirectory) -> Self {
+        Self { keys, loaded: Mutex::new([None, None]) }
     }
 
     fn key(&self, key: KeyRole, make: bool) -> Result<Option<Arc<SigningKey>>, SignerError> {
@@ -69,13 +73,16 @@ impl Signer for InProcess {
     }
 }
 
-/// The signer process: keys in `directory`, a socket (0600) at `socket`. Ends when its standard input ends, so that it
-/// does not outlive the hub that started it.
+/// The signer process: keys in `directory`, their passphrase in `passphrase_file` or beside them, a socket (0600) at
+/// `socket`. Ends when its standard input ends, so that it does not outlive the hub that started it.
 ///
 /// # Errors
 /// [`SignerError`] when keys or socket cannot be used.
-pub fn run(directory: &Path, socket: &Path) -> Result<(), SignerError> {
-    let keys = InProcess::open(directory)?;
+pub fn run(directory: &Path, passphrase_file: Option<&Path>, socket: &Path) -> Result<(), SignerError> {
+    let keys = InProcess::with(match passphrase_file {
+        Some(file) => KeyDirectory::open_with_passphrase(directory, file)?,
+        None => KeyDirectory::open(directory)?,
+    });
     let failed = |error: io::Error| SignerError::Away(format!("{}: {error}", socket.display()));
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
