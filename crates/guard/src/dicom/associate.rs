@@ -103,10 +103,13 @@ impl Request {
     /// The refusal that fits; memory grows only as bytes arrive.
     pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<(Self, Vec<u8>), Refusal> {
         let mut pdu = vec![0; HEADER];
-        stream.read_exact(&mut pdu).await.map_err(|_| Refusal::Incomplete)?;
+        if stream.read(&mut pdu[..1]).await.map_err(|_| Refusal::Silent)? == 0 {
+            return Err(Refusal::Silent);
+        }
         if pdu[0] != 1 {
             return Err(Refusal::NotARequest);
         }
+        stream.read_exact(&mut pdu[1..]).await.map_err(|_| Refusal::Incomplete)?;
         let length = length_of(&pdu);
         if length < FIXED {
             return Err(Refusal::Malformed("length"));

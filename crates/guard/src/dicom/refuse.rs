@@ -73,6 +73,8 @@ pub enum Refusal {
     Malformed(&'static str),
     /// The request did not come in time.
     TooSlow,
+    /// The caller closed the connection without a word: a port scan, a health check. Nothing is recorded.
+    Silent,
     /// The caller closed the connection in the middle of its request.
     Incomplete,
     /// The caller speaks another version of the upper layer protocol.
@@ -102,7 +104,7 @@ pub enum Refusal {
     PeerUnreachable,
     /// The machine behind this guard does not answer on its DICOM port.
     MachineUnreachable,
-    /// This machine takes no associations: it has no DICOM port.
+    /// The called machine takes no associations: it has no address, or no DICOM port behind its guard.
     NoPort,
     /// There are too many associations.
     Congestion,
@@ -117,6 +119,7 @@ impl Refusal {
             Self::TooLong(_) => "dicom-request-too-long",
             Self::Malformed(_) => "dicom-request-malformed",
             Self::TooSlow => "dicom-request-too-slow",
+            Self::Silent => "dicom-silent",
             Self::Incomplete => "dicom-request-incomplete",
             Self::ProtocolVersion => "dicom-protocol-version",
             Self::ApplicationContext => "dicom-application-context",
@@ -140,7 +143,7 @@ impl Refusal {
             Self::NotARequest => return Some(Answer::Abort(AbortReason::UnexpectedPdu)),
             Self::Malformed(_) => return Some(Answer::Abort(AbortReason::InvalidParameter)),
             Self::TooSlow => return Some(Answer::Abort(AbortReason::NotSpecified)),
-            Self::Incomplete => return None,
+            Self::Incomplete | Self::Silent => return None,
             Self::TooLong(_) => (1, 3, 2),         // local limit exceeded
             Self::ProtocolVersion => (1, 2, 2),    // protocol version not supported
             Self::ApplicationContext => (1, 1, 2), // application context name not supported
@@ -152,30 +155,6 @@ impl Refusal {
         };
         Some(Answer::Reject(Reject { result, source, reason }))
     }
-
-    /// Whether somebody tried what is forbidden, as against a fault or a full house: the audit raises an alert.
-    #[must_use]
-    pub const fn is_security_relevant(&self) -> bool {
-        match self {
-            Self::ForeignAddress
-            | Self::CallingNotBound
-            | Self::CalledElsewhere
-            | Self::CalledUnknown
-            | Self::Denied { .. }
-            | Self::WrongMachine
-            | Self::NotARequest
-            | Self::TooLong(_)
-            | Self::Malformed(_) => true,
-            Self::TooSlow
-            | Self::Incomplete
-            | Self::ProtocolVersion
-            | Self::ApplicationContext
-            | Self::PeerUnreachable
-            | Self::MachineUnreachable
-            | Self::NoPort
-            | Self::Congestion => false,
-        }
-    }
 }
 
 impl fmt::Display for Refusal {
@@ -185,6 +164,7 @@ impl fmt::Display for Refusal {
             Self::TooLong(limit) => write!(f, "the association request is longer than {limit} bytes"),
             Self::Malformed(what) => write!(f, "the association request is damaged: {what}"),
             Self::TooSlow => f.write_str("the association request did not come in time"),
+            Self::Silent => f.write_str("the caller closed the connection without a word"),
             Self::Incomplete => f.write_str("the connection ended inside the association request"),
             Self::ProtocolVersion => f.write_str("the caller speaks another version of the upper layer protocol"),
             Self::ApplicationContext => f.write_str("the application context is not DICOM's"),
@@ -200,7 +180,7 @@ impl fmt::Display for Refusal {
             Self::WrongMachine => f.write_str("another device answers at the called machine's address"),
             Self::PeerUnreachable => f.write_str("the called machine's sidecar cannot be reached"),
             Self::MachineUnreachable => f.write_str("the machine does not answer on its DICOM port"),
-            Self::NoPort => f.write_str("the machine behind this guard takes no associations: it has no DICOM port"),
+            Self::NoPort => f.write_str("the called machine takes no associations: it has no DICOM port"),
             Self::Congestion => f.write_str("too many associations at once"),
         }
     }

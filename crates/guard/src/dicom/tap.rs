@@ -434,4 +434,4 @@ impl Boundary {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

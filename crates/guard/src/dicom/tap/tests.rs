@@ -14,7 +14,7 @@ fn bytes_of(pdu: &Pdu) -> Vec<u8> {
     bytes
 }
 
-fn accepting(transfer_syntax: &str) -> Vec<u8> {
+pub(crate) fn accepting(transfer_syntax: &str) -> Vec<u8> {
     bytes_of(&Pdu::AssociationAC(AssociationAC {
         protocol_version: 1,
         calling_ae_title: "CT1".to_owned(),
@@ -83,7 +83,7 @@ fn store() -> Vec<u8> {
     bytes
 }
 
-fn requestor_side() -> Vec<u8> {
+pub(crate) fn requestor_side() -> Vec<u8> {
     let mut bytes = store();
     bytes.extend(store());
     let find = command(0x20, false, None);
