@@ -206,8 +206,8 @@ impl Authority {
             Ok(checked) => checked,
             Err(answer) => return Ok(answer),
         };
-        if let Err(answer) = self.may_renew(who) {
-            return Ok(answer);
+        if let Err(denied) = self.knowledge().judge_enrolment(who) {
+            return forbidden(format!("{}: {}", denied.code.as_str(), denied.code.remedy()));
         }
         let Some(serial) = maker_serial(birth_certificate) else {
             return forbidden("the birth credential names no serial (hardwareModuleName or subject serialNumber)");

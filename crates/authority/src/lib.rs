@@ -26,6 +26,7 @@ pub mod keys;
 pub mod objects;
 mod people;
 pub mod profile;
+mod publish;
 pub mod registry;
 pub mod signer;
 pub mod status;
