@@ -268,3 +268,23 @@ pub fn authenticate(
 ) -> Result<Identified, Unidentified> {
     Identified::from_path(&path::validate(chain, anchors, budget, crypto)?, crypto)
 }
+
+#[cfg(test)]
+impl Identified {
+    /// A peer from nothing, for tests of what is decided about it.
+    pub(crate) fn for_test(kind: CredentialKind, roles: Roles, validity: (Time, Time), issuers: &[KeyId]) -> Self {
+        Self {
+            credential: CredentialId::from_bytes([0xc0; 16]),
+            device: DeviceId::from_bytes([0xde; 16]),
+            device_name: DeviceName::new("device-1").unwrap(),
+            kind,
+            claimed: roles,
+            roles,
+            device_type: Some(DeviceType(1)),
+            not_before: validity.0,
+            not_after: validity.1,
+            issuers: Bounded::new(issuers, KeyId::from_bytes([0; 16])).unwrap(),
+            serial_number: Bounded::new(&[1], 0).unwrap(),
+        }
+    }
+}
