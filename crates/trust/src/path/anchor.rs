@@ -4,7 +4,7 @@ use crate::{
     crypto::{Crypto, PublicKey},
     id::KeyId,
     role::{DeviceTypes, Roles},
-    x509::{Certificate, Name, NameConstraints},
+    x509::{Certificate, KeyUsage, Name, NameConstraints, Version},
 };
 
 /// What kind of authority it is, and so what its credentials are good for.
@@ -40,9 +40,16 @@ pub struct Anchor<'a> {
 impl<'a> Anchor<'a> {
     /// An anchor from a certificate, believed for every role and device type. Of the certificate only name, key and
     /// name constraints count; its validity and path length do not (RFC 5280 section 6.2). `None` if its key is of a
-    /// kind unknown here.
+    /// kind unknown here, if it has a critical extension that is, or if it says itself that it is no authority's.
     #[must_use]
     pub fn for_everything(certificate: &Certificate<'a>, kind: AuthorityKind, crypto: &impl Crypto) -> Option<Self> {
+        let extensions = certificate.extensions();
+        let is_authority = extensions.basic_constraints().is_some_and(|constraints| constraints.ca)
+            && extensions.key_usage().is_none_or(KeyUsage::key_cert_sign);
+        // Versions 1 and 2 have no way to say whether the subject is an authority.
+        if extensions.unknown_critical().is_some() || (certificate.version() == Version::V3 && !is_authority) {
+            return None;
+        }
         Some(Self {
             subject: certificate.subject(),
             spki: certificate.spki(),

@@ -18,7 +18,7 @@ use crate::{
     crypto::{Crypto, PublicKey, Signature, VerifyError},
     id::KeyId,
     time::Time,
-    x509::{self, Certificate, NameForm, Validity, Version},
+    x509::{self, Certificate, Field, KeyUsage, NameForm, Problem, Validity, Version},
 };
 use core::fmt;
 
@@ -73,6 +73,16 @@ pub enum Error {
         /// The issuing certificate.
         index: u8,
     },
+    /// A certificate that is not an authority's has what only those may have: `keyCertSign` or name constraints.
+    Contradiction {
+        /// Which certificate.
+        index: u8,
+    },
+    /// A certificate's key is of a kind or size that is not supported.
+    UnsupportedKey {
+        /// The certificate with the key.
+        index: u8,
+    },
     /// More authorities follow below one than its path length allows.
     PathLength {
         /// The first authority too many.
@@ -119,6 +129,8 @@ impl Error {
             Self::UnknownCriticalExtension { .. } => "critical-extension-unknown",
             Self::NotAuthority { .. } => "issuer-not-authority",
             Self::KeyUsage { .. } => "issuer-key-usage",
+            Self::Contradiction { .. } => "extensions-contradict",
+            Self::UnsupportedKey { .. } => "key-unsupported",
             Self::PathLength { .. } => "path-too-long",
             Self::NameConstraint { .. } => "name-constraint",
             Self::Policy => "policy-missing",
@@ -154,6 +166,10 @@ impl fmt::Display for Error {
             Self::KeyUsage { index } => {
                 write!(f, "certificate {index} issued another and may not sign certificates (keyUsage)")
             }
+            Self::Contradiction { index } => {
+                write!(f, "certificate {index} has keyCertSign or name constraints and is not an authority's")
+            }
+            Self::UnsupportedKey { index } => write!(f, "the key of certificate {index} is not supported"),
             Self::PathLength { index } => {
                 write!(f, "certificate {index} is one authority more than the path length above it allows")
             }
@@ -331,25 +347,48 @@ impl<'a> Candidate<'a> {
     /// Checks everything but names that chain: first what is cheap, then the signatures from the anchor down, so that
     /// no key is used before something vouches for it.
     fn check(&self, anchor: &Anchor<'a>, budget: &mut Budget, crypto: &impl Crypto) -> Result<(), Error> {
+        self.check_each()?;
         self.check_authorities()?;
         self.check_names(anchor, budget)?;
         policy::check(self.certificates().iter().rev())?;
-        let mut key = Some(anchor.key);
+        let mut key = anchor.key;
         for (index, certificate) in self.top_down() {
             check_signature(certificate, index, key, budget, crypto)?;
-            key = certificate.public_key();
+            key = certificate.public_key().ok_or(Error::UnsupportedKey { index })?;
         }
         Ok(())
     }
 
-    /// RFC 5280 sections 6.1.4 (k) to (o) and 6.1.5 (f).
+    /// What each certificate must fulfil by itself, the leaf too: RFC 5280 sections 4.1.2.2, 4.2.1.9, 4.2.1.10, 6.1.4 (o)
+    /// and 6.1.5 (f).
+    fn check_each(&self) -> Result<(), Error> {
+        for (index, certificate) in self.top_down() {
+            let extensions = certificate.extensions();
+            if certificate.serial_number() == [0] {
+                let error = x509::Error { field: Field::SerialNumber, problem: Problem::SerialNumber };
+                return Err(Error::Certificate { index, error });
+            }
+            if extensions.unknown_critical().is_some() {
+                return Err(Error::UnknownCriticalExtension { index });
+            }
+            if certificate.public_key().is_none() {
+                return Err(Error::UnsupportedKey { index });
+            }
+            let is_authority = extensions.basic_constraints().is_some_and(|constraints| constraints.ca);
+            let acts_as_one =
+                extensions.key_usage().is_some_and(KeyUsage::key_cert_sign) || extensions.name_constraints().is_some();
+            if index == 0 && acts_as_one && !is_authority {
+                return Err(Error::Contradiction { index });
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 5280 sections 6.1.4 (k) to (n).
     fn check_authorities(&self) -> Result<(), Error> {
         let mut remaining: Option<u32> = None;
         for (index, certificate) in self.top_down() {
             let extensions = certificate.extensions();
-            if extensions.unknown_critical().is_some() {
-                return Err(Error::UnknownCriticalExtension { index });
-            }
             if index == 0 {
                 continue;
             }
@@ -403,13 +442,12 @@ impl<'a> Candidate<'a> {
 fn check_signature(
     certificate: &Certificate<'_>,
     index: u8,
-    key: Option<PublicKey<'_>>,
+    key: PublicKey<'_>,
     budget: &mut Budget,
     crypto: &impl Crypto,
 ) -> Result<(), Error> {
     let unsupported = Error::UnsupportedAlgorithm { index };
     let algorithm = certificate.signature_algorithm().ok_or(unsupported)?;
-    let key = key.ok_or(unsupported)?;
     budget.take_signature()?;
     let signature = Signature::X509(certificate.signature());
     crypto.verify(algorithm, key, &[certificate.tbs()], signature).map_err(|error| match error {

@@ -148,15 +148,22 @@ fn is_point(bits: &[u8], coordinate: usize) -> bool {
     }
 }
 
-/// Whether `bits` is `RSAPublicKey ::= SEQUENCE { modulus INTEGER, publicExponent INTEGER }` (RFC 8017 A.1.1).
+/// Whether `bits` is `RSAPublicKey ::= SEQUENCE { modulus INTEGER, publicExponent INTEGER }` (RFC 8017 A.1.1) with a
+/// modulus of 2048 to 8192 bits: smaller ones are broken within reach, larger ones only cost time.
 fn is_rsa_public_key(bits: &[u8]) -> bool {
     let read = || {
         let mut outer = Reader::new(bits);
         let mut inner = outer.nested(tag::SEQUENCE)?;
         outer.finish()?;
+        let modulus = inner.integer()?;
         inner.integer()?;
-        inner.integer()?;
-        inner.finish()
+        inner.finish()?;
+        Ok::<_, der::Error>(modulus)
     };
-    read().is_ok()
+    read().is_ok_and(|modulus| {
+        let magnitude = modulus.strip_prefix(&[0]).unwrap_or(modulus);
+        let leading = magnitude.first().map_or(0, |first| first.leading_zeros());
+        let bits = magnitude.len().saturating_mul(8).saturating_sub(usize::try_from(leading).unwrap_or_default());
+        modulus.first().is_some_and(|first| *first < 0x80) && (2048..=8192).contains(&bits)
+    })
 }

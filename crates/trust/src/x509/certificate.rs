@@ -116,7 +116,8 @@ impl<'a> Certificate<'a> {
         self.version
     }
 
-    /// The content octets of `serialNumber`: positive, at most 20 octets, with a zero in front where the top bit is set.
+    /// The content octets of `serialNumber`: not negative, at most 20 octets, with a zero in front where the top bit is
+    /// set. Zero, which old roots have, can be read; path validation refuses it below an anchor.
     #[must_use]
     pub const fn serial_number(&self) -> &'a [u8] {
         self.serial_number
@@ -225,8 +226,8 @@ fn version(body: &mut Reader<'_>) -> Result<Version, Error> {
 
 fn serial_number<'a>(body: &mut Reader<'a>) -> Result<&'a [u8], Error> {
     let serial = Field::SerialNumber.at(body.integer())?;
-    let positive = serial != [0] && serial.first().is_some_and(|first| *first < 0x80);
-    if positive && serial.len() <= 20 {
+    let not_negative = serial.first().is_some_and(|first| *first < 0x80);
+    if not_negative && serial.len() <= 20 {
         Ok(serial)
     } else {
         Err(Error::new(Field::SerialNumber, Problem::SerialNumber))

@@ -289,14 +289,14 @@ impl ServerName<'_> {
     }
 }
 
-/// Whether `name` is a host name: labels of letters, digits, `-` and `_`, 1 to 63 long, 253 in all, the last one not a
-/// number.
+/// Whether `name` is a host name: labels of letters, digits and `-`, 1 to 63 long, 253 in all, the last one not a number
+/// (the preferred name syntax of RFC 1034 section 3.5 as RFC 1123 changed it).
 pub(crate) fn is_host_name(name: &str) -> bool {
     let label = |label: &[u8]| {
         (1..=63).contains(&label.len())
             && !label.starts_with(b"-")
             && !label.ends_with(b"-")
-            && label.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'-' || *c == b'_')
+            && label.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'-')
     };
     let labels = || name.as_bytes().split(|c| *c == b'.');
     let numeric_end = labels().next_back().is_none_or(|last| last.iter().all(u8::is_ascii_digit));

@@ -166,7 +166,7 @@ pub enum Problem {
     Der(der::Error),
     /// A version that does not exist, or one that does not allow what the certificate contains.
     Version,
-    /// A serial number that is zero, negative, or longer than 20 octets (RFC 5280 section 4.1.2.2).
+    /// A serial number that is zero in a path, negative, or longer than 20 octets (RFC 5280 section 4.1.2.2).
     SerialNumber,
     /// The two places that name the signature algorithm differ (RFC 5280 section 4.1.1.2).
     AlgorithmsDiffer,

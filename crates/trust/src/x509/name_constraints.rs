@@ -1,6 +1,10 @@
 //! Name constraints (RFC 5280 section 4.2.1.10).
 
-use super::{GeneralName, Item, Items, general_name, text};
+use super::{
+    GeneralName, Item, Items,
+    general_name::{is_host_name, uri_host},
+    text,
+};
 use crate::der::{self, Reader, tag};
 
 /// `NameConstraints`: inside which names the certificates below an authority must stay.
@@ -85,9 +89,7 @@ impl<'a> Subtree<'a> {
         match (self.base, *name) {
             (Dns(base), Dns(name)) => dns(base, name, side),
             (Ip(base), Ip(address)) => ip(base, address),
-            (Uri(base), Uri(uri)) => {
-                general_name::uri_host(uri).map_or(Relation::Unknown, |host| inside(is_host_in(host, base)))
-            }
+            (Uri(base), Uri(uri)) => uri_host(uri).map_or(Relation::Unknown, |host| inside(is_host_in(host, base))),
             (Rfc822(base), Rfc822(address)) => rfc822(base, address),
             (Directory(base), Directory(name)) => inside(name.is_within(&base)),
             (Other { .. }, Other { .. })
@@ -142,8 +144,18 @@ impl<'a> Item<'a> for Subtree<'a> {
         if !inner.is_empty() {
             return Err(der::Error::Default);
         }
-        if let GeneralName::Ip(bytes) = base {
-            check_mask(bytes)?;
+        match base {
+            GeneralName::Ip(bytes) => check_mask(bytes)?,
+            // A leading dot is in use and not in RFC 5280; whether it holds the name itself is not agreed.
+            GeneralName::Dns(name) if !name.is_empty() && !is_host_name(name) => return Err(der::Error::String),
+            GeneralName::Other { .. }
+            | GeneralName::Rfc822(_)
+            | GeneralName::Dns(_)
+            | GeneralName::X400(_)
+            | GeneralName::Directory(_)
+            | GeneralName::EdiParty(_)
+            | GeneralName::Uri(_)
+            | GeneralName::RegisteredId(_) => {}
         }
         Ok(Self { base })
     }
@@ -178,22 +190,19 @@ fn is_below(name: &str, base: &str) -> bool {
     front.is_some_and(|(labels, end)| labels.as_bytes().ends_with(b".") && end.eq_ignore_ascii_case(base))
 }
 
-/// The constraint's form with a leading dot is not in RFC 5280; it is in use and read in the way that lets less pass:
-/// permitted, it holds only names below; excluded, also the name itself.
+/// RFC 5280: a base holds itself and every name made from it with labels in front.
 fn dns(base: &str, name: &str, side: Side) -> Relation {
-    let (bare, leading_dot) = base.strip_prefix('.').map_or((base, false), |bare| (bare, true));
-    let only_below = leading_dot && side == Side::Permitted;
     match name.strip_prefix("*.") {
         Some(parent) => {
-            if !general_name::is_host_name(parent) {
+            if !is_host_name(parent) {
                 return Relation::Unknown;
             }
             let one_label_below =
-                text::split_once(bare, b'.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent));
-            inside(is_below(parent, bare) || (side == Side::Excluded && one_label_below))
+                text::split_once(base, b'.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent));
+            inside(is_below(parent, base) || (side == Side::Excluded && one_label_below))
         }
-        None if !general_name::is_host_name(name) => Relation::Unknown,
-        None => inside(is_below(name, bare) && !(only_below && name.eq_ignore_ascii_case(bare))),
+        None if !is_host_name(name) => Relation::Unknown,
+        None => inside(is_below(name, base)),
     }
 }
 
@@ -210,7 +219,9 @@ fn rfc822(base: &str, address: &str) -> Relation {
     let Some((local, host)) = text::rsplit_once(address, b'@') else {
         return Relation::Unknown;
     };
-    if local.is_empty() || host.is_empty() {
+    let bytes = local.as_bytes();
+    let quoted = bytes.len() > 1 && bytes.starts_with(b"\"") && bytes.ends_with(b"\"");
+    if local.is_empty() || host.is_empty() || (bytes.contains(&b'@') && !quoted) {
         return Relation::Unknown;
     }
     match text::rsplit_once(base, b'@') {
@@ -247,8 +258,6 @@ mod tests {
             ("example.org", "a.B.Example.org", Inside, Inside),
             ("example.org", "badexample.org", Outside, Outside),
             ("", "anything.example", Inside, Inside),
-            (".example.org", "a.example.org", Inside, Inside),
-            (".example.org", "example.org", Outside, Inside),
             ("a.example.org", "*.example.org", Outside, Inside),
             ("example.org", "*.example.org", Inside, Inside),
             ("b.a.example.org", "*.example.org", Outside, Outside),
@@ -296,6 +305,8 @@ mod tests {
             (".example.org", "a@b.example.org", Inside),
             (".example.org", "a@example.org", Outside),
             ("example.org", "no address", Unknown),
+            ("example.org", "a@b@example.org", Unknown),
+            ("example.org", "\"a@b\"@example.org", Inside),
         ] {
             assert_eq!(relation(GeneralName::Rfc822(base), GeneralName::Rfc822(address), Permitted), expected);
         }

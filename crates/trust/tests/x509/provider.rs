@@ -4,9 +4,7 @@ use aws_lc_rs::{
     digest,
     signature::{self, UnparsedPublicKey, VerificationAlgorithm},
 };
-use medlock_trust::crypto::{
-    Crypto, KeyAlgorithm, PublicKey, Signature, SignatureAlgorithm as Algorithm, VerifyError,
-};
+use medlock_trust::crypto::{Crypto, KeyAlgorithm, PublicKey, Signature, SignatureAlgorithm as Algorithm, VerifyError};
 
 pub struct Provider;
 
@@ -20,11 +18,15 @@ impl Crypto for Provider {
     ) -> Result<(), VerifyError> {
         let (scheme, bytes): (&'static dyn VerificationAlgorithm, &[u8]) = match (algorithm, key.algorithm, signature) {
             (Algorithm::EcdsaSha256, KeyAlgorithm::P256, Signature::X509(s)) => (&signature::ECDSA_P256_SHA256_ASN1, s),
-            (Algorithm::EcdsaSha256, KeyAlgorithm::P256, Signature::Cose(s)) => (&signature::ECDSA_P256_SHA256_FIXED, s),
+            (Algorithm::EcdsaSha256, KeyAlgorithm::P256, Signature::Cose(s)) => {
+                (&signature::ECDSA_P256_SHA256_FIXED, s)
+            }
             (Algorithm::EcdsaSha384, KeyAlgorithm::P256, Signature::X509(s)) => (&signature::ECDSA_P256_SHA384_ASN1, s),
             (Algorithm::EcdsaSha256, KeyAlgorithm::P384, Signature::X509(s)) => (&signature::ECDSA_P384_SHA256_ASN1, s),
             (Algorithm::EcdsaSha384, KeyAlgorithm::P384, Signature::X509(s)) => (&signature::ECDSA_P384_SHA384_ASN1, s),
-            (Algorithm::EcdsaSha384, KeyAlgorithm::P384, Signature::Cose(s)) => (&signature::ECDSA_P384_SHA384_FIXED, s),
+            (Algorithm::EcdsaSha384, KeyAlgorithm::P384, Signature::Cose(s)) => {
+                (&signature::ECDSA_P384_SHA384_FIXED, s)
+            }
             (Algorithm::Ed25519, KeyAlgorithm::Ed25519, Signature::X509(s) | Signature::Cose(s)) => {
                 (&signature::ED25519, s)
             }
