@@ -288,3 +288,6 @@ impl Identified {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
