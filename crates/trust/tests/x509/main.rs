@@ -2,6 +2,8 @@
 //! and properties that hold for all input.
 
 mod chains;
+mod maker;
 mod pkits;
 mod properties;
 mod provider;
+mod views;

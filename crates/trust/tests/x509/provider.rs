@@ -6,7 +6,7 @@ use aws_lc_rs::{
 };
 use medlock_trust::crypto::{Crypto, KeyAlgorithm, PublicKey, Signature, SignatureAlgorithm as Algorithm, VerifyError};
 
-pub struct Provider;
+pub(crate) struct Provider;
 
 impl Crypto for Provider {
     fn verify(
