@@ -269,7 +269,7 @@ pub(crate) fn install_missing(house: &House, needs: &[Need], consent: Consent) -
     let stdin = std::io::stdin();
     if consent == Consent::Ask && !agreed(stdin.is_terminal(), &mut stdin.lock())? {
         return Err(Error::new(
-            "nothing was installed. The stages format, clippy, docs and tests need nothing: \
+            "nothing was installed. These stages need nothing but Rust and openssl: \
              cargo xtask test format clippy docs tests",
         ));
     }

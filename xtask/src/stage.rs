@@ -79,7 +79,9 @@ impl Selection {
             .stages
             .iter()
             .flat_map(|stage| match stage {
-                Stage::Format | Stage::Clippy | Stage::Docs | Stage::Tests => Vec::new(),
+                Stage::Format | Stage::Clippy | Stage::Docs => Vec::new(),
+                // Keys and requests are made and read with it here and there.
+                Stage::Tests => vec![Need::Openssl],
                 Stage::Peers => Need::ALL.to_vec(),
                 Stage::Bare => vec![Need::BareTarget],
                 Stage::Interop => self.peers.iter().flat_map(|peer| peer.needs().iter().copied()).collect(),
@@ -240,7 +242,7 @@ mod tests {
 
     #[test]
     fn only_what_the_stages_use_is_installed() {
-        assert!(Selection::of(&[Stage::Format, Stage::Clippy, Stage::Docs, Stage::Tests]).needs().is_empty());
+        assert!(Selection::of(&[Stage::Format, Stage::Clippy, Stage::Docs]).needs().is_empty());
         let mut interop = Selection::of(&[Stage::Interop]);
         interop.peers = vec![Peer::Dcmtk];
         assert_eq!(interop.needs(), [Need::Dcmtk]);
