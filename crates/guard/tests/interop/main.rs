@@ -1,0 +1,5 @@
+//! Unmodified DICOM software on both ends of a pair of guards, and those who must not get through.
+
+mod peers;
+mod refusals;
+mod world;
