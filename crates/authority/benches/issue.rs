@@ -1,1 +1,54 @@
-fn main() {}
+//! How fast certificates come: prepare, record, sign, store, each durably, by one asker and by many at once.
+//!
+//! The many show the group commit: each waits for the disk, and one commit serves all that wait.
+
+use divan::counter::ItemsCount;
+use medlock_authority::issue::{Issuer, Template, issue};
+use medlock_authority::registry::{Device, DeviceConfig};
+use medlock_authority::signer::{InProcess, KeyRole, Signer as _};
+use medlock_authority::store::{Purpose, SqliteStore};
+use medlock_node::provider::SigningKey;
+use medlock_trust::Time;
+
+fn main() {
+    divan::main();
+}
+
+/// Certificates in one measured round.
+const ROUND: usize = 512;
+/// A name of an authority: `CN=CA`.
+const NAME: [u8; 15] = [0x30, 13, 0x31, 11, 0x30, 9, 0x06, 3, 0x55, 4, 3, 0x0c, 2, b'C', b'A'];
+
+#[divan::bench(args = [1, 8, 64], sample_count = 10, sample_size = 1)]
+fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = SqliteStore::open(&dir.path().join("authority.sqlite")).expect("a new database");
+    let signer = InProcess::open(dir.path()).expect("a key directory");
+    let issuing = signer.generate(KeyRole::Issuing).expect("a key");
+    let config = DeviceConfig { name: "ct-1".into(), roles: vec!["modality".into()], ..DeviceConfig::default() };
+    let device = Device::try_from(config).expect("a device");
+    let key = SigningKey::generate();
+    let now = Time::from_unix(1_800_000_000);
+    let one = || {
+        let template = Template {
+            purpose: Purpose::Operational,
+            organization: "Sankt Anna",
+            device: Some(&device),
+            maker_serial: None,
+            spki: key.spki(),
+            parent: None,
+            not_before: now,
+            not_after: now.plus_seconds(86_400),
+            addresses: None,
+        };
+        let issuer = Issuer { name: &NAME, spki: &issuing, role: KeyRole::Issuing };
+        issue(&template, &issuer, now, &signer, &store).expect("a certificate")
+    };
+    bencher.counter(ItemsCount::new(ROUND)).bench_local(|| {
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| (0..ROUND / threads).for_each(|_| drop(one())));
+            }
+        });
+    });
+}

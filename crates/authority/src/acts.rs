@@ -50,7 +50,7 @@ impl Authority {
             Request::Register { device } => self.register(device),
             Request::Update { device } => self.update(device),
             Request::List => self.list(),
-            Request::Show { device } => Ok(Response::Device(self.device_view(&self.device(&device)?)?)),
+            Request::Show { device } => self.show(&self.device(&device)?),
             Request::Code { device, lifetime_seconds } => self.code(&device, lifetime_seconds.unwrap_or(CODE_SECONDS)),
             Request::Pending => {
                 Ok(Response::Pending { pending: self.store.waiting()?.iter().map(pending_view).collect() })
@@ -114,13 +114,13 @@ impl Authority {
             other => other?,
         }
         self.publish_routes()?;
-        Ok(Response::Device(self.device_view(&device)?))
+        self.show(&device)
     }
 
     fn update(&self, raw: DeviceConfig) -> Result<Response, Error> {
         let device = Device::try_from(raw)?;
         self.put(device.clone())?;
-        Ok(Response::Device(self.device_view(&device)?))
+        self.show(&device)
     }
 
     fn put(&self, device: Device) -> Result<(), Error> {
@@ -154,11 +154,16 @@ impl Authority {
 
     fn list(&self) -> Result<Response, Error> {
         let devices = self.store.devices()?;
-        let devices = devices.iter().map(|device| self.device_view(device)).collect::<Result<_, _>>()?;
-        Ok(Response::Devices { devices })
+        let waiting = self.store.waiting()?;
+        let view = |device| self.device_view(device, &waiting);
+        Ok(Response::Devices { devices: devices.iter().map(view).collect::<Result<_, _>>()? })
     }
 
-    fn device_view(&self, device: &Device) -> Result<DeviceView, Error> {
+    fn show(&self, device: &Device) -> Result<Response, Error> {
+        Ok(Response::Device(self.device_view(device, &self.store.waiting()?)?))
+    }
+
+    fn device_view(&self, device: &Device, waiting: &[PendingRequest]) -> Result<DeviceView, Error> {
         let issued = self.store.credentials_of(device.name)?;
         let credentials = issued.iter().map(|issued| self.credential_view(issued)).collect::<Result<Vec<_>, _>>()?;
         let standing = status::of_device(&*self.store, device.name)?;
@@ -168,7 +173,7 @@ impl Authority {
             Some(StandingState::Compromised) => "revoked",
             Some(StandingState::Ceased | StandingState::Superseded) => "retired",
             None if good => "enrolled",
-            None if self.store.waiting()?.iter().any(|waiting| waiting.device == Some(device.name)) => "waiting",
+            None if waiting.iter().any(|waiting| waiting.device == Some(device.name)) => "waiting",
             None if !credentials.is_empty() => "revoked",
             None => "registered",
         };
@@ -268,6 +273,7 @@ impl Authority {
 
     fn suspend(&self, name: &str, why: &str) -> Result<Response, Error> {
         let device = self.device(name)?;
+        let _lock = self.device_lock(device.name);
         self.change(vec![self.standing_change(device.name, Some(StandingState::Suspended), "suspended")])?;
         tracing::warn!(device = name, why, "suspended");
         done(format!("{name} is suspended"))
@@ -290,6 +296,7 @@ impl Authority {
         if name == HUB && reason != Reason::Superseded {
             return Err(Error::Conflict("the hub cannot revoke itself; see docs/operating.md, a lost hub".to_owned()));
         }
+        let _lock = self.device_lock(device.name);
         let credentials = self.store.credentials_of(device.name)?;
         let (state, whole_device) = match reason {
             Reason::KeyCompromise => (StandingState::Compromised, None),

@@ -14,12 +14,13 @@ use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::policy::Setting;
 use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
-use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
+use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How long a root is good, in seconds: 30 years.
 const ROOT_SECONDS: i64 = 30 * 365 * 86_400;
@@ -27,8 +28,11 @@ const ROOT_SECONDS: i64 = 30 * 365 * 86_400;
 const ISSUING_SECONDS: i64 = 15 * 365 * 86_400;
 /// The longest name of an organisation: with " issuing" behind it, it still fits a common name (64).
 const MAX_NAME: usize = 56;
-/// Requests for the same key wait for one another; others meet by chance, once in this many.
+/// Requests for the same device wait for one another; others meet by chance, once in this many.
 const STRIPES: usize = 64;
+
+/// Tries to get the directory's lock, 50 ms apart.
+const LOCK_TRIES: usize = 20;
 
 /// The device name of the hub in its own register.
 pub const HUB: &str = "hub";
@@ -203,7 +207,7 @@ pub struct Authority {
 struct Locks {
     register: Mutex<()>,
     publishing: Mutex<()>,
-    keys: Vec<Mutex<()>>,
+    devices: Vec<Mutex<()>>,
 }
 
 impl std::fmt::Debug for Authority {
@@ -246,7 +250,7 @@ impl Authority {
             KnowledgeBase::open(&settings.dir.join("knowledge"), clock.clone(), Setting::Hospital).map_err(node)?;
         knowledge.pin_root(&root.der).map_err(node)?;
         let hub = IdentityStore::open(&settings.dir.join("hub")).map_err(node)?;
-        let locks = Locks { keys: (0..STRIPES).map(|_| Mutex::default()).collect(), ..Locks::default() };
+        let locks = Locks { devices: (0..STRIPES).map(|_| Mutex::default()).collect(), ..Locks::default() };
         let authority = Self {
             settings,
             store,
@@ -324,7 +328,7 @@ impl Authority {
         let (epoch, _) = self.store.standings()?;
         let held = self.store.published(ObjectKind::Status.name())?;
         let now = self.clock.now();
-        let behind = held.as_ref().is_none_or(|held| held.version < epoch);
+        let behind = self.news.current(ObjectKind::Status).is_none_or(|told| told.version < epoch);
         let old = held.is_some_and(|held| now.seconds_since(held.at) >= self.settings.status_seconds / 2);
         if old && !behind {
             self.store.next_epoch()?;
@@ -337,7 +341,7 @@ impl Authority {
 
     /// Calls [`Authority::tick`] every second until asked to stop.
     pub async fn keep(self: Arc<Self>, mut stop: medlock_node::stop::Stop) {
-        let mut every = tokio::time::interval(std::time::Duration::from_secs(1));
+        let mut every = tokio::time::interval(Duration::from_secs(1));
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -361,10 +365,11 @@ impl Authority {
         held(&self.locks.register)
     }
 
-    /// Two requests for one key are answered one after the other, so that the second finds what the first got.
-    pub(crate) fn key_lock(&self, key: KeyId) -> Option<MutexGuard<'_, ()>> {
-        let [first, ..] = key.as_bytes();
-        self.locks.keys.get(usize::from(*first) % STRIPES).map(held)
+    /// Requests about one device are answered one after the other: the second finds what the first got, and nothing is
+    /// issued while the device is being revoked.
+    pub(crate) fn device_lock(&self, name: DeviceName) -> Option<MutexGuard<'_, ()>> {
+        let [first, ..] = *DeviceId::of(&name, &AwsLc).as_bytes();
+        self.locks.devices.get(usize::from(first) % STRIPES).map(held)
     }
 
     pub(crate) fn issuer(&self) -> Issuer<'_> {
@@ -381,6 +386,9 @@ impl Authority {
         let now = self.clock.now();
         let profile = &self.settings.profile;
         let limit = device.validity_seconds.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(i64::MAX);
+        let validity = profile.validity_seconds().min(limit);
+        // Nodes renew after two thirds of a credential's life, which must not have begun long ago.
+        let backdate = profile.backdate_seconds().min(validity / 10);
         let template = Template {
             purpose: Purpose::Operational,
             organization: &self.settings.name,
@@ -388,8 +396,8 @@ impl Authority {
             maker_serial: None,
             spki,
             parent,
-            not_before: now.plus_seconds(-profile.backdate_seconds()),
-            not_after: now.plus_seconds(profile.validity_seconds().min(limit)),
+            not_before: now.plus_seconds(-backdate),
+            not_after: now.plus_seconds(validity),
             addresses: self.settings.addresses.as_ref(),
         };
         issue::issue(&template, &self.issuer(), now, &*self.signer, &*self.store)
@@ -454,14 +462,18 @@ fn lock(dir: &std::path::Path) -> Result<File, Error> {
     let path = dir.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| Error::file(&path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Conflict(format!(
-            "{} is in use by a running hub: ask it through its admin socket, or stop it first",
-            dir.display()
-        ))),
-        Err(std::fs::TryLockError::Error(error)) => Err(Error::file(&path, error)),
+    // A process that just ended, or one that is between fork and exec, may hold the lock for another moment.
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
+            Err(TryLockError::Error(error)) => return Err(Error::file(&path, error)),
+        }
     }
+    Err(Error::Conflict(format!(
+        "{} is in use by a running hub: ask it through its admin socket, or stop it first",
+        dir.display()
+    )))
 }
 
 /// Name and kind are in every certificate: they are set once.

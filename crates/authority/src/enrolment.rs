@@ -66,6 +66,18 @@ struct Checked<'a> {
     key: KeyId,
 }
 
+/// What a birth credential is good for at this site.
+enum BirthRight {
+    /// For a credential of this device.
+    Certain(DeviceName),
+    /// A person is being asked.
+    Waits,
+    /// A person said no.
+    Rejected,
+    /// A person has to be asked; about this device, if the serial is registered.
+    Ask(Option<DeviceName>),
+}
+
 type Decided = Result<Answer, Error>;
 
 fn refused(kind: RefusalKind, reason: impl Into<String>) -> Answer {
@@ -100,7 +112,9 @@ impl Authority {
         };
         let id: Option<[u8; 5]> = HEXLOWER.decode(user.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
         let Some(id) = id else { return no_such_code() };
-        let _lock = self.key_lock(checked.key);
+        let Some(device) = self.store.code(id)?.map(|code| code.device) else { return no_such_code() };
+        let _lock = self.device_lock(device);
+        // Read again: only now it cannot change any more.
         let Some(code) = self.store.code(id)? else { return no_such_code() };
         let proven =
             Code::hash_of_password(password).is_some_and(|hash| provider::same_secret(&hash, &code.secret_hash));
@@ -175,7 +189,8 @@ impl Authority {
         }
     }
 
-    /// Gives a confirmed device its first credential, or the one it already got for this key.
+    /// Gives a confirmed device its first credential, or the one it already got for this key. The caller holds the
+    /// device's lock.
     fn first_credential(&self, name: DeviceName, checked: &Checked<'_>) -> Decided {
         let Some(device) = self.store.device(name)? else {
             return forbidden("the device is no longer registered: register it with `medlock device register`");
@@ -212,36 +227,47 @@ impl Authority {
         let Some(serial) = maker_serial(birth_certificate) else {
             return forbidden("the birth credential names no serial (hardwareModuleName or subject serialNumber)");
         };
-        let _lock = self.key_lock(checked.key);
-        let claim = Claim::Birth { credential: who.credential(), serial: serial.clone() };
-        match self.store.pending_by(&claim, checked.key)?.map(|pending| (pending.state, pending.device)) {
-            Some((PendingState::Waiting, _)) => return Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
-            Some((PendingState::Rejected, _)) => {
-                return forbidden("this request was turned down by the site; ask the site's engineer");
-            }
-            Some((PendingState::Approved, Some(device))) => return self.first_credential(device, &checked),
-            Some((PendingState::Approved, None)) | None => {}
-        }
-        let vouched = |device: &Device| {
-            device.maker_key.is_none_or(|maker| who.issuers().iter().any(|issuer| *issuer.as_bytes() == maker))
+        let claim = Claim::Birth { credential: who.credential(), serial };
+        let lock = match self.birth_right(who, &claim, checked.key)? {
+            BirthRight::Certain(device) => self.device_lock(device),
+            BirthRight::Waits | BirthRight::Rejected | BirthRight::Ask(_) => None,
         };
-        let device = self.store.device_with_maker_serial(&serial)?.filter(vouched);
-        match device {
-            None => self.wait(None, claim, &checked, address),
-            Some(device) if self.has_another_good(&device, checked.key)? => {
-                // A second life of a device that is enrolled: perhaps a factory reset, perhaps a copy. A person decides.
-                self.wait(Some(device.name), claim, &checked, address)
-            }
-            Some(device) => self.first_credential(device.name, &checked),
+        // Asked again: only with the lock it cannot change any more.
+        match self.birth_right(who, &claim, checked.key)? {
+            BirthRight::Certain(device) if lock.is_some() => self.first_credential(device, &checked),
+            BirthRight::Certain(_) | BirthRight::Waits => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
+            BirthRight::Rejected => forbidden("this request was turned down by the site; ask the site's engineer"),
+            BirthRight::Ask(device) => self.wait(device, claim, &checked, address),
         }
     }
 
-    fn has_another_good(&self, device: &Device, key: KeyId) -> Result<bool, Error> {
+    fn birth_right(&self, who: &Identified, claim: &Claim, key: KeyId) -> Result<BirthRight, Error> {
+        match self.store.pending_by(claim, key)?.map(|pending| (pending.state, pending.device)) {
+            Some((PendingState::Waiting, _)) => return Ok(BirthRight::Waits),
+            Some((PendingState::Rejected, _)) => return Ok(BirthRight::Rejected),
+            Some((PendingState::Approved, Some(device))) => return Ok(BirthRight::Certain(device)),
+            Some((PendingState::Approved, None)) | None => {}
+        }
+        let Claim::Birth { serial, .. } = claim else { return Ok(BirthRight::Ask(None)) };
+        let vouched = |device: &Device| {
+            device.maker_key.is_none_or(|maker| who.issuers().iter().any(|issuer| *issuer.as_bytes() == maker))
+        };
+        Ok(match self.store.device_with_maker_serial(serial)?.filter(vouched) {
+            None => BirthRight::Ask(None),
+            Some(device) if self.has_a_past(&device, key)? => BirthRight::Ask(Some(device.name)),
+            Some(device) => BirthRight::Certain(device.name),
+        })
+    }
+
+    /// Whether a device that asks for a first credential with this key has another one that is good (a factory reset,
+    /// or a copy), or one that is compromised (after which design and policy ask for an approval): a person decides.
+    fn has_a_past(&self, device: &Device, key: KeyId) -> Result<bool, Error> {
         let now = self.clock.now();
         for issued in self.store.credentials_of(device.name)? {
-            let alive = issued.record.key != key && issued.record.not_after > now;
-            if alive && status::worst(&*self.store, &issued, self.issuing.key)?.is_none() {
-                return Ok(true);
+            match status::worst(&*self.store, &issued, self.issuing.key)?.map(|standing| standing.state) {
+                Some(StandingState::Compromised) => return Ok(true),
+                None if issued.record.key != key && issued.record.not_after > now => return Ok(true),
+                None | Some(StandingState::Suspended | StandingState::Superseded | StandingState::Ceased) => {}
             }
         }
         Ok(false)
@@ -268,8 +294,7 @@ impl Authority {
         if let Some(answer) = names_differ(&checked.request, certificate) {
             return Ok(answer);
         }
-        // Renewals of one credential are answered one after the other, whatever their keys.
-        let _lock = self.key_lock(KeyId::from_bytes(*current.credential.as_bytes()));
+        let _lock = self.device_lock(name);
         let standing = status::worst(&*self.store, &current, self.issuing.key)?;
         let superseded = match standing {
             None => false,

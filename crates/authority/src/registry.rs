@@ -93,6 +93,9 @@ impl TryFrom<DeviceConfig> for Device {
                 return Err(Error::invalid("maker_serial", "it is empty: leave it out instead"));
             }
         }
+        if raw.validity_seconds == Some(0) {
+            return Err(Error::invalid("validity_seconds", "give at least 1, or leave it out"));
+        }
         Ok(Self {
             name,
             owner: raw.owner,
@@ -218,7 +221,8 @@ mod tests {
 
     #[test]
     fn entries_that_would_lie_in_a_credential_are_refused() {
-        let bad: [fn(&mut DeviceConfig); 10] = [
+        let bad: [fn(&mut DeviceConfig); 11] = [
+            |c| c.validity_seconds = Some(0),
             |c| c.name = String::new(),
             |c| c.name = "a\nb".into(),
             |c| c.roles.clear(),

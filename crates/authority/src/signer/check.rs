@@ -35,7 +35,7 @@ pub enum Refused {
 ///
 /// # Errors
 /// [`Refused`].
-pub(super) fn check(key: KeyRole, kind: Kind, message: &[u8]) -> Result<(), Refused> {
+pub fn check(key: KeyRole, kind: Kind, message: &[u8]) -> Result<(), Refused> {
     let malformed = |why: String| Refused::NotThatKind { kind, why };
     match kind {
         Kind::Certificate => certificate(key, message),

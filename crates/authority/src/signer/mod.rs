@@ -17,7 +17,7 @@ mod client;
 mod protocol;
 mod serve;
 
-pub use check::Refused;
+pub use check::{Refused, check};
 pub use client::{ProcessSigner, Supervisor};
 pub use protocol::{MAX_MESSAGE, Request, decode_request};
 pub use serve::{InProcess, run, serve};

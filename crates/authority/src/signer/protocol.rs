@@ -131,11 +131,10 @@ fn key_number(key: KeyRole) -> u64 {
     }
 }
 
+/// As much of the text as fits; a text is never empty.
 fn shortened(text: &str) -> &str {
-    text.char_indices()
-        .take_while(|(at, letter)| at + letter.len_utf8() <= MAX_TEXT)
-        .last()
-        .map_or("", |(at, letter)| text.get(..at + letter.len_utf8()).unwrap_or_default())
+    let end = (0..=MAX_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).filter(|text| !text.is_empty()).unwrap_or("no reason was given")
 }
 
 /// Writes one message.
@@ -185,7 +184,7 @@ mod tests {
         }
         let long = "ä".repeat(2_000);
         for answer in
-            [Answer::Done(vec![1; 70_000]), Answer::NoKey, Answer::Refused("no".into()), Answer::Failed("".into())]
+            [Answer::Done(vec![1; 70_000]), Answer::NoKey, Answer::Refused("no".into()), Answer::Failed("why".into())]
         {
             assert_eq!(decode_answer(&encode_answer(&answer)), Ok(answer));
         }

@@ -65,7 +65,7 @@ impl Signer for InProcess {
 
     fn sign(&self, key: KeyRole, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         let with = self.key(key, false)?.ok_or(SignerError::NoKey(key))?;
-        check::check(key, kind, message).map_err(|refused| SignerError::Refused(refused.to_string()))?;
+        check(key, kind, message).map_err(|refused| SignerError::Refused(refused.to_string()))?;
         Ok(match kind {
             Kind::Certificate | Kind::Crl | Kind::Ocsp => with.sign_x509(&[message]),
             Kind::Cose => with.sign_cose(&[message]).to_vec(),

@@ -1,0 +1,296 @@
+//! What every store must do.
+
+use crate::fixture::noon;
+use medlock_authority::registry::{Device, DeviceConfig};
+use medlock_authority::store::{
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Journal, PendingRequest, PendingState, Published,
+    Purpose, Record, Serial, SqliteStore, StandingChange, StandingState, Standings, Store, StoreError, Subject,
+};
+use medlock_trust::{CredentialId, DeviceName, KeyId};
+use std::sync::Arc;
+
+fn record(serial: u8) -> Record {
+    Record {
+        serial: Serial::from_random([serial; 16]),
+        purpose: Purpose::Operational,
+        device: DeviceName::new("ct-1"),
+        key: KeyId::from_bytes([serial; 16]),
+        parent: None,
+        not_before: noon(),
+        not_after: noon().plus_seconds(100),
+        at: noon(),
+        tbs: vec![serial; 10],
+    }
+}
+
+fn credential(number: u8) -> CredentialId {
+    CredentialId::from_bytes([number; 16])
+}
+
+fn device(name: &str) -> Device {
+    Device::try_from(DeviceConfig {
+        maker_serial: Some(format!("SN-{name}")),
+        maker_key: Some("00112233445566778899aabbccddeeff".into()),
+        validity_seconds: Some(60),
+        ..crate::fixture::ct(name)
+    })
+    .unwrap()
+}
+
+fn code(id: u8, name: &str) -> CodeRecord {
+    CodeRecord {
+        id: [id; 5],
+        device: DeviceName::new(name).unwrap(),
+        secret_hash: [id; 32],
+        expires: noon(),
+        wrong_tries: 0,
+        state: CodeState::Open,
+        key: None,
+    }
+}
+
+fn pending(id: u8, claim: Claim, key: u8) -> PendingRequest {
+    PendingRequest {
+        id: [id; 8],
+        device: None,
+        claim,
+        key: KeyId::from_bytes([key; 16]),
+        key_fingerprint: [key; 32],
+        claims: "CN=x".into(),
+        address: "a:1".into(),
+        since: noon(),
+        state: PendingState::Waiting,
+    }
+}
+
+fn change(subject: Subject, state: Option<StandingState>) -> StandingChange {
+    StandingChange { subject, state, reason: "test".into(), at: noon() }
+}
+
+/// The suite. `make` makes an empty store.
+fn check<S: Store + 'static>(make: impl Fn() -> S) {
+    certificates(&make());
+    devices_and_codes(&make());
+    requests(&make());
+    standings(&make());
+    journal(&make());
+    many_at_once(Arc::new(make()));
+}
+
+fn certificates(store: &impl Issuances) {
+    let taken = |result| matches!(result, Err(StoreError::Taken { .. }));
+    let missing = |result| matches!(result, Err(StoreError::Missing { .. }));
+    store.record(record(1)).unwrap();
+    assert!(taken(store.record(record(1))), "a serial was recorded twice");
+    assert_eq!(store.unfinished().unwrap(), [record(1)]);
+    assert_eq!(store.issued(credential(1)).unwrap(), None);
+    store.complete(record(1).serial, credential(1), vec![1]).unwrap();
+    assert!(missing(store.complete(record(1).serial, credential(9), vec![2])), "a certificate was replaced");
+    assert!(missing(store.abandon(record(1).serial, "no")), "a certificate was given up");
+    assert!(missing(store.complete(record(2).serial, credential(2), vec![2])), "a certificate without its record");
+    store.record(record(2)).unwrap();
+    store.abandon(record(2).serial, "test").unwrap();
+    assert!(missing(store.complete(record(2).serial, credential(2), vec![2])), "an abandoned record was completed");
+    assert!(taken(store.record(record(2))), "an abandoned serial was used again");
+    assert!(store.unfinished().unwrap().is_empty());
+    let child = Record { parent: Some(credential(1)), at: noon().plus_seconds(5), ..record(3) };
+    store.record(child.clone()).unwrap();
+    store.complete(child.serial, credential(3), vec![3]).unwrap();
+    let name = DeviceName::new("ct-1").unwrap();
+    let ids = |issued: Vec<medlock_authority::store::Issued>| {
+        issued.into_iter().map(|one| one.credential).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(store.credentials_of(name).unwrap()), [credential(3), credential(1)]);
+    assert_eq!(ids(store.children(credential(1)).unwrap()), [credential(3)]);
+    assert_eq!(ids(store.credentials_for(child.key).unwrap()), [credential(3)]);
+    let found = store.issued_with_serial(child.serial).unwrap().unwrap();
+    assert_eq!((found.record, found.certificate, found.used), (child, vec![3], false));
+    assert!(store.mark_used(credential(3)).unwrap());
+    assert!(!store.mark_used(credential(3)).unwrap());
+    assert_eq!(store.newest(Purpose::Root).unwrap(), None);
+    store.record(Record { purpose: Purpose::Root, ..record(4) }).unwrap();
+    assert_eq!(store.newest(Purpose::Root).unwrap(), None);
+    store.complete(record(4).serial, credential(4), vec![4]).unwrap();
+    assert_eq!(store.newest(Purpose::Root).unwrap().unwrap().credential, credential(4));
+}
+
+fn devices_and_codes(store: &impl Store) {
+    let name = DeviceName::new("ct-1").unwrap();
+    assert_eq!(store.device(name).unwrap(), None);
+    assert!(matches!(store.replace_device(device("ct-1")), Err(StoreError::Missing { .. })));
+    store.add_device(device("ct-1"), noon()).unwrap();
+    assert!(matches!(store.add_device(device("ct-1"), noon()), Err(StoreError::Taken { .. })));
+    let same_serial = Device { name: DeviceName::new("ct-2").unwrap(), ..device("ct-1") };
+    assert!(matches!(store.add_device(same_serial, noon()), Err(StoreError::Taken { .. })));
+    store.add_device(device("ct-0"), noon()).unwrap();
+    assert_eq!(store.devices().unwrap(), [device("ct-0"), device("ct-1")]);
+    assert_eq!(store.device_with_maker_serial("SN-ct-1").unwrap(), Some(device("ct-1")));
+    let changed = Device { owner: "other".into(), maker_serial: None, ..device("ct-1") };
+    store.replace_device(changed.clone()).unwrap();
+    assert_eq!(store.device(name).unwrap(), Some(changed));
+
+    store.add_code(code(1, "ct-1")).unwrap();
+    assert_eq!(store.code([1; 5]).unwrap(), Some(code(1, "ct-1")));
+    assert!(matches!(store.add_code(code(1, "ct-1")), Err(StoreError::Taken { .. })));
+    assert_eq!(store.code([1; 5]).unwrap().unwrap().state, CodeState::Open, "a failed verb has changed something");
+    store.add_code(code(2, "ct-1")).unwrap();
+    assert_eq!(store.code([1; 5]).unwrap().unwrap().state, CodeState::Void, "two codes for one device");
+    assert_eq!(store.count_wrong_try([2; 5], 2).unwrap(), 1);
+    assert_eq!(store.code([2; 5]).unwrap().unwrap().state, CodeState::Open);
+    assert_eq!(store.count_wrong_try([2; 5], 2).unwrap(), 2);
+    assert_eq!(store.code([2; 5]).unwrap().unwrap().state, CodeState::Void);
+    assert!(matches!(store.count_wrong_try([9; 5], 2), Err(StoreError::Missing { .. })));
+}
+
+fn requests(store: &impl Store) {
+    store.add_device(device("ct-1"), noon()).unwrap();
+    store.add_code(code(1, "ct-1")).unwrap();
+    let claim = Claim::Code([1; 5]);
+    let of_device = PendingRequest { device: DeviceName::new("ct-1"), ..pending(1, claim.clone(), 7) };
+    store.add_pending(of_device.clone(), 2).unwrap();
+    let held = store.code([1; 5]).unwrap().unwrap();
+    assert_eq!((held.state, held.key), (CodeState::Waiting, Some(of_device.key)));
+    assert!(matches!(store.add_pending(pending(2, claim.clone(), 8), 9), Err(StoreError::Missing { .. })));
+    assert_eq!(store.pending_by(&claim, of_device.key).unwrap(), Some(of_device));
+    assert_eq!(store.pending_by(&claim, KeyId::from_bytes([8; 16])).unwrap(), None);
+    let birth = Claim::Birth { credential: credential(5), serial: "SN".into() };
+    store.add_pending(pending(3, birth.clone(), 9), 2).unwrap();
+    assert!(matches!(store.add_pending(pending(4, birth.clone(), 10), 2), Err(StoreError::Taken { .. })), "no bound");
+    assert_eq!(store.pending_by(&birth, KeyId::from_bytes([9; 16])).unwrap().unwrap().claim, birth);
+    assert_eq!(store.waiting().unwrap().len(), 2);
+    store.settle([1; 8], PendingState::Approved, None).unwrap();
+    assert_eq!(store.code([1; 5]).unwrap().unwrap().state, CodeState::Confirmed);
+    assert!(matches!(store.settle([1; 8], PendingState::Rejected, None), Err(StoreError::Missing { .. })));
+    store.settle([3; 8], PendingState::Approved, DeviceName::new("ct-1")).unwrap();
+    assert_eq!(store.pending([3; 8]).unwrap().unwrap().device, DeviceName::new("ct-1"));
+    store.void_claims_of(DeviceName::new("ct-1").unwrap()).unwrap();
+    assert_eq!(store.code([1; 5]).unwrap().unwrap().state, CodeState::Void);
+    assert_eq!(store.pending([3; 8]).unwrap().unwrap().state, PendingState::Rejected);
+    assert!(store.waiting().unwrap().is_empty());
+}
+
+fn standings(store: &impl Standings) {
+    use StandingState::{Compromised, Suspended};
+    let one = Subject::Credential(credential(1));
+    let name = Subject::Device(DeviceName::new("ct-1").unwrap());
+    assert_eq!(store.standings().unwrap(), (0, vec![]));
+    let first = store.change_standings(vec![change(one, Some(Suspended)), change(name, Some(Suspended))]).unwrap();
+    assert_eq!(store.standing(one).unwrap().unwrap().epoch, first);
+    let second = store.change_standings(vec![change(name, None)]).unwrap();
+    assert!(second > first);
+    assert_eq!(store.standing(name).unwrap(), None);
+    assert!(store.change_standings(vec![change(one, Some(Compromised)), change(name, None)]).is_err());
+    assert_eq!(store.standing(one).unwrap().unwrap().state, Suspended, "half of a failed change was made");
+    assert_eq!(store.standings().unwrap().0, second, "an epoch was used up by a failed change");
+    store.change_standings(vec![change(one, Some(Compromised))]).unwrap();
+    store.change_standings(vec![change(one, Some(Suspended))]).unwrap();
+    assert_eq!(store.standing(one).unwrap().unwrap().state, Compromised, "a standing became better");
+    assert!(store.change_standings(vec![change(one, None)]).is_err(), "a compromise was lifted");
+    let issuer = Subject::Issuer(KeyId::from_bytes([3; 16]));
+    store.change_standings(vec![change(issuer, Some(Suspended))]).unwrap();
+    let (epoch, all) = store.standings().unwrap();
+    assert_eq!(all.len(), 2);
+    assert_eq!(store.next_epoch().unwrap(), epoch + 1);
+}
+
+fn journal(store: &impl Journal) {
+    let object = |version| Published { version, at: noon(), bytes: vec![version as u8] };
+    assert_eq!(store.published("status").unwrap(), None);
+    store.publish("status", object(5)).unwrap();
+    assert!(matches!(store.publish("status", object(5)), Err(StoreError::Taken { .. })));
+    assert!(matches!(store.publish("status", object(4)), Err(StoreError::Taken { .. })), "a version was rolled back");
+    store.publish("routes", object(1)).unwrap();
+    store.publish("status", object(7)).unwrap();
+    assert_eq!(store.published("status").unwrap(), Some(object(7)));
+    assert_eq!((store.next_number("crl").unwrap(), store.next_number("crl").unwrap()), (1, 2));
+    let alarm = Alarm { id: 0, at: noon(), kind: "k".into(), device: None, text: "t".into(), acknowledged: false };
+    store.raise(alarm.clone()).unwrap();
+    store.raise(Alarm { device: DeviceName::new("d"), ..alarm }).unwrap();
+    let alarms = store.alarms().unwrap();
+    assert_eq!(alarms[0].device, DeviceName::new("d"));
+    store.acknowledge(alarms[1].id).unwrap();
+    assert!(store.alarms().unwrap()[1].acknowledged && !store.alarms().unwrap()[0].acknowledged);
+    assert!(matches!(store.acknowledge(99), Err(StoreError::Missing { .. })));
+    for verb in ["a", "b", "c"] {
+        let (who, subject, outcome) = ("uid 1".into(), "s".into(), "done".into());
+        store.note(AuditEntry { at: noon(), who, verb: verb.into(), subject, outcome }).unwrap();
+    }
+    let verbs: Vec<_> = store.audit(2).unwrap().into_iter().map(|entry| entry.verb).collect();
+    assert_eq!(verbs, ["c", "b"]);
+    store.set_once("name", "x").unwrap();
+    assert!(matches!(store.set_once("name", "y"), Err(StoreError::Taken { .. })));
+    assert_eq!(store.setting("name").unwrap().as_deref(), Some("x"));
+}
+
+/// Verbs that fail in the same commit as others do not disturb them, and each sees its own outcome.
+fn many_at_once(store: Arc<impl Store + 'static>) {
+    let threads: Vec<_> = (0..16_u8)
+        .map(|thread| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                let mut won = 0;
+                for number in 1..20 {
+                    won += usize::from(store.record(record(number)).is_ok());
+                    store.next_number("series").unwrap();
+                    let _ = thread;
+                }
+                won
+            })
+        })
+        .collect();
+    let won: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert_eq!(won, 19, "each serial is recorded exactly once");
+    assert_eq!(store.next_number("series").unwrap(), 16 * 19 + 1);
+    assert_eq!(store.unfinished().unwrap().len(), 19);
+}
+
+/// Shows REQ-AUTH-15.
+#[test]
+fn sqlite_keeps_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    let number = std::sync::atomic::AtomicU32::new(0);
+    check(|| {
+        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        SqliteStore::open(&dir.path().join(format!("{number}.sqlite"))).unwrap()
+    });
+}
+
+/// Shows REQ-AUTH-16.
+#[test]
+fn a_damaged_database_is_named_with_file_table_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("authority.sqlite");
+    let store = SqliteStore::open(&path).unwrap();
+    for number in 1..100 {
+        store.record(Record { tbs: vec![number; 500], ..record(number) }).unwrap();
+    }
+    drop(store);
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'issuance'";
+    let page: u64 = database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as u64;
+    drop(database);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let start = (page as usize - 1) * 4096;
+    bytes[start..start + 200].fill(0xa5);
+    std::fs::write(&path, &bytes).unwrap();
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("authority.sqlite") && text.contains("issuance") && text.contains("backup"), "{text}");
+
+    std::fs::write(&path, b"this is not a database, and long enough to be looked at as one. ".repeat(20)).unwrap();
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+
+    let other = dir.path().join("other.sqlite");
+    let database = rusqlite::Connection::open(&other).unwrap();
+    database.execute("CREATE TABLE t (a)", []).unwrap();
+    drop(database);
+    assert!(SqliteStore::open(&other).unwrap_err().to_string().contains("another program"));
+
+    let newer = dir.path().join("newer.sqlite");
+    drop(SqliteStore::open(&newer).unwrap());
+    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(SqliteStore::open(&newer).unwrap_err().to_string().contains("newer program"));
+}

@@ -1,0 +1,344 @@
+//! Whatever fails or is killed at whatever moment: no acknowledged certificate is lost, no serial is used twice, no
+//! certificate exists without its record.
+
+use crate::fixture::{FROM, config, ct, noon, open};
+use medlock_authority::admin::{Asker, Request, Response};
+use medlock_authority::enrolment::Answer;
+use medlock_authority::registry::Device;
+use medlock_authority::signer::{InProcess, KeyRole, Kind, Signer, SignerError};
+use medlock_authority::store::{
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Issued, Journal, PendingRequest, PendingState,
+    Published, Purpose, Record, Register, Serial, SqliteStore, Standing, StandingChange, Standings, StoreError,
+    Subject,
+};
+use medlock_authority::{Authority, Error};
+use medlock_node::clock::Clock;
+use medlock_node::enrol::{Code, certificate_request};
+use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_trust::x509::Certificate;
+use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Counts down; what is asked at zero fails, and everything after it: the process is gone.
+#[derive(Debug)]
+struct Fuse {
+    left: AtomicI64,
+    /// Whether the failing step itself still happens, unacknowledged.
+    after: bool,
+}
+
+impl Fuse {
+    fn step<T>(&self, act: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let left = self.left.fetch_sub(1, Ordering::SeqCst);
+        if left > 0 {
+            return act();
+        }
+        if left == 0 && self.after {
+            let _ = act();
+        }
+        Err(StoreError::Failed { path: PathBuf::new(), doing: "test", why: "the fuse has blown".into() })
+    }
+}
+
+struct Faulty {
+    inner: SqliteStore,
+    fuse: Arc<Fuse>,
+}
+
+/// Verbs that change something go through the fuse, the others straight on.
+macro_rules! through {
+    ($($kind:ident: fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+        $(through!(@ $kind $name ($($argument: $type),*) $result);)*
+    };
+    (@ write $name:ident ($($argument:ident: $type:ty),*) $result:ty) => {
+        fn $name(&self, $($argument: $type),*) -> Result<$result, StoreError> {
+            self.fuse.step(|| self.inner.$name($($argument),*))
+        }
+    };
+    (@ read $name:ident ($($argument:ident: $type:ty),*) $result:ty) => {
+        fn $name(&self, $($argument: $type),*) -> Result<$result, StoreError> {
+            self.inner.$name($($argument),*)
+        }
+    };
+}
+
+impl Issuances for Faulty {
+    through! {
+        write: fn record(record: Record) -> ();
+        write: fn complete(serial: Serial, credential: CredentialId, certificate: Vec<u8>) -> ();
+        write: fn abandon(serial: Serial, why: &str) -> ();
+        read: fn unfinished() -> Vec<Record>;
+        read: fn issued(credential: CredentialId) -> Option<Issued>;
+        read: fn issued_with_serial(serial: Serial) -> Option<Issued>;
+        read: fn newest(purpose: Purpose) -> Option<Issued>;
+        read: fn credentials_of(device: DeviceName) -> Vec<Issued>;
+        read: fn credentials_for(key: KeyId) -> Vec<Issued>;
+        read: fn children(parent: CredentialId) -> Vec<Issued>;
+        write: fn mark_used(credential: CredentialId) -> bool;
+    }
+}
+
+impl Register for Faulty {
+    through! {
+        write: fn add_device(device: Device, at: Time) -> ();
+        write: fn replace_device(device: Device) -> ();
+        read: fn device(name: DeviceName) -> Option<Device>;
+        read: fn device_with_maker_serial(serial: &str) -> Option<Device>;
+        read: fn devices() -> Vec<Device>;
+        write: fn add_code(code: CodeRecord) -> ();
+        read: fn code(id: [u8; 5]) -> Option<CodeRecord>;
+        write: fn count_wrong_try(id: [u8; 5], most: u32) -> u32;
+        write: fn set_code_state(id: [u8; 5], state: CodeState) -> ();
+        write: fn void_claims_of(device: DeviceName) -> ();
+        write: fn add_pending(pending: PendingRequest, most: u32) -> ();
+        read: fn pending(id: [u8; 8]) -> Option<PendingRequest>;
+        read: fn pending_by(claim: &Claim, key: KeyId) -> Option<PendingRequest>;
+        read: fn waiting() -> Vec<PendingRequest>;
+        write: fn settle(id: [u8; 8], state: PendingState, device: Option<DeviceName>) -> ();
+    }
+}
+
+impl Standings for Faulty {
+    through! {
+        write: fn change_standings(changes: Vec<StandingChange>) -> u64;
+        read: fn standings() -> (u64, Vec<Standing>);
+        read: fn standing(subject: Subject) -> Option<Standing>;
+    }
+}
+
+impl Journal for Faulty {
+    through! {
+        write: fn publish(kind: &'static str, object: Published) -> ();
+        read: fn published(kind: &'static str) -> Option<Published>;
+        write: fn next_number(series: &'static str) -> u64;
+        write: fn raise(alarm: Alarm) -> ();
+        read: fn alarms() -> Vec<Alarm>;
+        write: fn acknowledge(id: i64) -> ();
+        write: fn note(entry: AuditEntry) -> ();
+        read: fn audit(limit: u32) -> Vec<AuditEntry>;
+        read: fn setting(name: &'static str) -> Option<String>;
+        write: fn set_once(name: &'static str, value: &str) -> ();
+    }
+}
+
+struct FaultySigner {
+    inner: InProcess,
+    fuse: Arc<Fuse>,
+}
+
+impl Signer for FaultySigner {
+    fn generate(&self, key: KeyRole) -> Result<Vec<u8>, SignerError> {
+        self.fuse.step(|| Ok(())).map_err(|_| SignerError::Away("test".into()))?;
+        self.inner.generate(key)
+    }
+
+    fn public_key(&self, key: KeyRole) -> Result<Option<Vec<u8>>, SignerError> {
+        self.inner.public_key(key)
+    }
+
+    fn sign(&self, key: KeyRole, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.fuse.step(|| Ok(())).map_err(|_| SignerError::Away("test".into()))?;
+        self.inner.sign(key, kind, message)
+    }
+}
+
+/// What a whole story has acknowledged before it stopped.
+#[derive(Default)]
+struct Acknowledged {
+    certificates: Vec<Vec<u8>>,
+    compromised: bool,
+}
+
+/// Creates a site, enrols two devices, renews one, revokes the other; stops at the first error.
+fn story(dir: &Path, fuse: &Arc<Fuse>, done: &mut Acknowledged) -> Result<(), Error> {
+    let clock = Clock::manual(noon());
+    let store = Arc::new(Faulty { inner: SqliteStore::open(&dir.join("authority.sqlite"))?, fuse: fuse.clone() });
+    let inner = InProcess::open(&dir.join("signer"))?;
+    let signer = Arc::new(FaultySigner { inner, fuse: fuse.clone() });
+    let authority = Authority::open_with(&config(dir), clock, signer, store)?;
+    let ask = |request| authority.administer(&Asker::program(), request);
+    let mut held = Vec::new();
+    for name in ["ct-1", "ct-2"] {
+        ask(Request::Register { device: ct(name) })?;
+        let Response::Code { code, .. } = ask(Request::Code { device: name.into(), lifetime_seconds: None })? else {
+            panic!("no code")
+        };
+        let (code, key): (Code, _) = (code.parse().unwrap(), SigningKey::generate());
+        let request = certificate_request(&key, None);
+        let enrol = || authority.enrol_by_code(&code.user(), &code.password(), &request, FROM);
+        enrol()?;
+        let Response::Pending { pending } = ask(Request::Pending)? else { panic!("no list") };
+        ask(Request::Approve { id: pending[0].id.clone(), device: None })?;
+        let Answer::Issued(certificate) = enrol()? else { panic!("not issued") };
+        done.certificates.push(certificate.clone());
+        held.push(certificate);
+    }
+    let chain = [held[0].clone(), authority.issuing().der.clone()].map(Into::into);
+    let who = authority.knowledge().identify(&chain).unwrap();
+    let request = certificate_request(&SigningKey::generate(), None);
+    let Answer::Issued(renewed) = authority.renew(&who, &held[0], &request, FROM)? else { panic!("not renewed") };
+    done.certificates.push(renewed);
+    let reason = medlock_authority::admin::Reason::KeyCompromise;
+    ask(Request::Revoke { device: "ct-2".into(), reason, why: "test".into() })?;
+    done.compromised = true;
+    Ok(())
+}
+
+/// Reads the database itself and compares it with what was acknowledged.
+fn check(dir: &Path, certificates: &[Vec<u8>]) {
+    let database = rusqlite::Connection::open(dir.join("authority.sqlite")).unwrap();
+    let mut statement = database.prepare("SELECT serial, tbs, certificate, state FROM issuance").unwrap();
+    let mut records = HashMap::new();
+    let rows = statement.query_map([], |row| {
+        Ok((
+            row.get::<_, Vec<u8>>(0)?,
+            row.get::<_, Vec<u8>>(1)?,
+            row.get::<_, Option<Vec<u8>>>(2)?,
+            row.get::<_, String>(3)?,
+        ))
+    });
+    for row in rows.unwrap() {
+        let (serial, tbs, certificate, state) = row.unwrap();
+        assert_ne!(state, "recorded", "a record was left unfinished after a start");
+        if let Some(certificate) = &certificate {
+            let read = Certificate::from_der(certificate).unwrap();
+            assert_eq!(
+                (read.serial_number(), read.tbs()),
+                (&serial[..], &tbs[..]),
+                "a certificate is not its record's"
+            );
+        }
+        assert!(records.insert(serial, certificate).is_none());
+    }
+    let mut serials = HashSet::new();
+    for certificate in certificates {
+        let serial = Certificate::from_der(certificate).unwrap().serial_number().to_vec();
+        assert_eq!(records.get(&serial), Some(&Some(certificate.clone())), "an acknowledged certificate is lost");
+        assert!(serials.insert(serial), "a serial was used twice");
+    }
+}
+
+/// Shows REQ-AUTH-18.
+#[test]
+fn a_failure_at_each_single_step_loses_nothing_and_the_next_start_mends_it() {
+    for after in [false, true] {
+        for steps in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            let fuse = Arc::new(Fuse { left: AtomicI64::new(steps), after });
+            let mut done = Acknowledged::default();
+            let finished = story(dir.path(), &fuse, &mut done).is_ok();
+            // The next start, with everything well.
+            let authority = open(dir.path(), &Clock::manual(noon().plus_seconds(1)));
+            check(dir.path(), &done.certificates);
+            authority.tick().unwrap();
+            if done.compromised {
+                let id = CredentialId::of(&done.certificates[1], &AwsLc);
+                let status = authority.news().current(medlock_authority::objects::Kind::Status).unwrap();
+                let list = medlock_trust::status::StatusList::danger_open(&status.bytes).unwrap();
+                let record = list.record(medlock_trust::status::Subject::Credential(id));
+                assert_eq!(record.map(|record| record.state), Some(medlock_trust::status::State::Compromised));
+            }
+            assert!(authority.hub_identity().current().is_some());
+            if finished {
+                assert!(steps > 30, "the story has only {steps} steps");
+                break;
+            }
+        }
+    }
+}
+
+const DIRECTORY: &str = "MEDLOCK_TEST_CRASH_DIRECTORY";
+
+/// Not a test: enrols devices in four threads as fast as it can and tells each certificate it has got.
+#[test]
+fn the_process_itself() {
+    let Some(dir) = std::env::var_os(DIRECTORY) else { return };
+    let authority = Arc::new(open(Path::new(&dir), &Clock::system()));
+    let tell = Arc::new(std::sync::Mutex::new(std::io::stderr()));
+    let start = authority.store_count();
+    let threads: Vec<_> = (0..4)
+        .map(|thread| {
+            let (authority, tell) = (authority.clone(), tell.clone());
+            std::thread::spawn(move || {
+                for number in 0.. {
+                    let name = format!("ct-{start}-{thread}-{number}");
+                    let device =
+                        medlock_authority::registry::DeviceConfig { ae_titles: Vec::new(), sidecar: None, ..ct(&name) };
+                    authority.administer(&Asker::program(), Request::Register { device }).unwrap();
+                    let ask = Request::Code { device: name.clone(), lifetime_seconds: None };
+                    let Ok(Response::Code { code, .. }) = authority.administer(&Asker::program(), ask) else {
+                        panic!()
+                    };
+                    let code: Code = code.parse().unwrap();
+                    let request = certificate_request(&SigningKey::generate(), None);
+                    let enrol = || authority.enrol_by_code(&code.user(), &code.password(), &request, FROM).unwrap();
+                    enrol();
+                    let Ok(Response::Pending { pending }) = authority.administer(&Asker::program(), Request::Pending)
+                    else {
+                        panic!()
+                    };
+                    let mine = pending.into_iter().find(|one| one.device.as_deref() == Some(&name)).unwrap();
+                    authority.administer(&Asker::program(), Request::Approve { id: mine.id, device: None }).unwrap();
+                    let Answer::Issued(certificate) = enrol() else { panic!() };
+                    let line = format!("GOT {}\n", data_encoding::HEXLOWER.encode(&certificate));
+                    tell.lock().unwrap().write_all(line.as_bytes()).unwrap();
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+trait Count {
+    fn store_count(&self) -> usize;
+}
+
+impl Count for Authority {
+    fn store_count(&self) -> usize {
+        match self.administer(&Asker::program(), Request::List).unwrap() {
+            Response::Devices { devices } => devices.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Shows REQ-AUTH-18.
+#[test]
+fn sigkill_while_certificates_are_issued_loses_none_that_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut got = Vec::new();
+    for _ in 0..4 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "crash::the_process_itself", "--nocapture"])
+            .env(DIRECTORY, dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+        let before = got.len();
+        for line in lines {
+            let line = line.unwrap();
+            if let Some(hex) = line.strip_prefix("GOT ")
+                && let Ok(certificate) = data_encoding::HEXLOWER.decode(hex.as_bytes())
+                && Certificate::from_der(&certificate).is_ok()
+            {
+                got.push(certificate);
+            }
+            if got.len() == before + 10 {
+                child.kill().unwrap();
+            }
+        }
+        child.wait().unwrap();
+        drop(open(dir.path(), &Clock::system()));
+        check(dir.path(), &got);
+    }
+    assert!(got.len() >= 40, "only {} certificates", got.len());
+}

@@ -1,0 +1,9 @@
+//! The authority as a whole: its store's contract, its flows, its faults, and ordinary software as its clients.
+
+mod contract;
+mod crash;
+mod enrolment;
+mod fixture;
+mod peers;
+mod signer;
+mod standing;

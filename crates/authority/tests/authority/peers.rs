@@ -1,0 +1,368 @@
+//! Ordinary software as clients: curl and openssl speak EST, read the CRL, ask OCSP, and verify what they get.
+
+use crate::fixture::Site;
+use medlock_authority::admin::{self, Reason, Request};
+use medlock_authority::{devices_router, people_router};
+use medlock_node::accept::{self, Limits};
+use medlock_node::clock::Clock;
+use medlock_node::stop::{self, Stopper};
+use medlock_node::tls::{Acceptor, ClientAuth, server_config};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use tokio::net::TcpListener;
+
+struct Hub {
+    site: Site,
+    devices: u16,
+    people: u16,
+    files: tempfile::TempDir,
+    _stopper: Stopper,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Hub {
+    fn new() -> Self {
+        let site = Site::with_clock(Clock::system());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (stopper, stop) = stop::channel();
+        let listen = || runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let (devices, people) = (listen(), listen());
+        let ports = [&devices, &people].map(|listener| listener.local_addr().unwrap().port());
+        let authority = site.authority.clone();
+        let knowledge = authority.knowledge().clone();
+        let tls = server_config(authority.hub_identity(), &knowledge, ClientAuth::Optional).unwrap();
+        let tls = Acceptor::new(tls, knowledge);
+        runtime.spawn(accept::serve(
+            devices,
+            Some(tls),
+            Limits::default(),
+            devices_router(authority.clone()),
+            stop.clone(),
+        ));
+        runtime.spawn(accept::serve(people, None, Limits::default(), people_router(authority.clone()), stop.clone()));
+        let socket = site.dir.path().join("admin.sock");
+        runtime.spawn(async move { admin::serve(authority, &socket, stop).await.unwrap() });
+        let hub = Self {
+            site,
+            devices: ports[0],
+            people: ports[1],
+            files: tempfile::tempdir().unwrap(),
+            _stopper: stopper,
+            runtime,
+        };
+        hub.write("root.pem", pem(&hub.site.authority.root().der));
+        hub.write("issuing.pem", pem(&hub.site.authority.issuing().der));
+        hub
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.file(name), content).unwrap();
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.file(name)).unwrap()
+    }
+
+    /// Runs a program in the folder of files; returns what it wrote, and whether it succeeded.
+    fn run(&self, program: &str, arguments: &[&str]) -> (String, bool) {
+        let Output { status, stdout, stderr } =
+            Command::new(program).args(arguments).current_dir(self.files.path()).output().unwrap();
+        (String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned(), status.success())
+    }
+
+    fn openssl(&self, arguments: &str) -> String {
+        let (text, success) = self.run("openssl", &arguments.split(' ').collect::<Vec<_>>());
+        assert!(success, "openssl {arguments}: {text}");
+        text
+    }
+
+    /// Asks with curl; returns head and body.
+    fn curl(&self, path: &str, more: &[&str]) -> (String, Vec<u8>) {
+        let url = format!("https://localhost:{}{path}", self.devices);
+        let fixed =
+            ["--silent", "--show-error", "--max-time", "20", "--cacert", "root.pem", "-D", "head", "-o", "body", &url];
+        let (text, success) = self.run("curl", &[&fixed[..], more].concat());
+        assert!(success, "{text}");
+        (String::from_utf8(self.read("head")).unwrap().to_lowercase(), self.read("body"))
+    }
+
+    fn key_and_request(&self, name: &str) {
+        self.openssl(&format!("ecparam -name prime256v1 -genkey -noout -out {name}.key"));
+        self.openssl(&format!("req -new -key {name}.key -subj /CN=whatever -outform DER -out {name}.der"));
+        self.openssl(&format!("base64 -in {name}.der -out {name}.b64"));
+    }
+
+    /// The certificate in the last answer's body, as the PEM file `name`.
+    fn take_certificate(&self, name: &str) {
+        self.openssl("base64 -d -in body -out body.der");
+        let text = self.openssl("pkcs7 -inform DER -in body.der -print_certs");
+        let start = text.find("-----BEGIN").unwrap();
+        let end = text.find("-----END CERTIFICATE-----").unwrap() + 25;
+        self.write(name, format!("{}\n", &text[start..end]));
+        self.write(
+            &format!("{name}.chain"),
+            format!("{}\n{}", &text[start..end], pem(&self.site.authority.issuing().der)),
+        );
+    }
+
+    /// A device that has enrolled with curl and a code: `ct.pem`, `ct.pem.chain`, `ct.key`.
+    fn enrolled(&self) {
+        self.site.register("ct-1");
+        let code = self.site.code("ct-1");
+        self.key_and_request("ct");
+        let login = format!("{}:{}", code.user(), *code.password());
+        let post = ["-u", &login, "-H", "Content-Type: application/pkcs10", "--data-binary", "@ct.b64"];
+        let (head, _) = self.curl("/.well-known/est/simpleenroll", &post);
+        assert!(head.contains(" 202") && head.contains("retry-after: 2"), "{head}");
+        self.site.approve_all();
+        let (head, _) = self.curl("/.well-known/est/simpleenroll", &post);
+        assert!(head.contains(" 200"), "{head}");
+        assert!(head.contains("content-type: application/pkcs7-mime; smime-type=certs-only"), "{head}");
+        assert!(head.contains("content-transfer-encoding: base64"), "{head}");
+        self.take_certificate("ct.pem");
+    }
+
+    fn suspend(&self) {
+        self.site.ask(Request::Suspend { device: "ct-1".into(), why: "test".into() });
+    }
+}
+
+fn pem(der: &[u8]) -> String {
+    let lines = data_encoding::BASE64.encode(der);
+    let lines: Vec<&str> = lines.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+/// Shows REQ-AUTH-19.
+#[test]
+fn curl_and_openssl_enrol_renew_and_verify() {
+    let hub = Hub::new();
+    let (head, _) = hub.curl("/.well-known/est/cacerts", &[]);
+    assert!(head.contains(" 200") && head.contains("smime-type=certs-only"), "{head}");
+    hub.openssl("base64 -d -in body -out body.der");
+    let text = hub.openssl("pkcs7 -inform DER -in body.der -print_certs");
+    assert_eq!(text.matches("BEGIN CERTIFICATE").count(), 2, "{text}");
+    let (head, _) = hub.curl("/.well-known/est/csrattrs", &[]);
+    assert!(head.contains("content-type: application/csrattrs"), "{head}");
+    hub.openssl("base64 -d -in body -out body.der");
+    assert!(hub.openssl("asn1parse -inform DER -in body.der").contains("prime256v1"));
+
+    hub.enrolled();
+    assert!(hub.openssl("verify -x509_strict -CAfile root.pem -untrusted issuing.pem ct.pem").contains("OK"));
+    for purpose in ["sslserver", "sslclient"] {
+        hub.openssl(&format!("verify -purpose {purpose} -CAfile root.pem -untrusted issuing.pem ct.pem"));
+    }
+    let text = hub.openssl("x509 -in ct.pem -noout -text");
+    assert!(text.contains("serialNumber = ct-1") && text.contains("DNS:ct-1.example.org"), "{text}");
+    assert!(!text.contains("whatever"), "{text}");
+
+    hub.key_and_request("new");
+    let post = ["-H", "Content-Type: application/pkcs10", "--data-binary", "@new.b64"];
+    let path = "/.well-known/est/simplereenroll";
+    let (head, body) = hub.curl(path, &[&["--cert", "ct.pem.chain", "--key", "ct.key"], &post[..]].concat());
+    assert!(head.contains(" 400"), "another subject: {head} {}", String::from_utf8_lossy(&body));
+    hub.openssl("req -new -key new.key -subj /O=Sankt\u{a0}Anna/serialNumber=ct-1/CN=ct-1 -out unused.pem");
+    let subject = ["req", "-new", "-key", "new.key", "-outform", "DER", "-out", "new.der", "-utf8", "-subj"];
+    let (text, success) = hub.run("openssl", &[&subject[..], &["/O=Sankt Anna/serialNumber=ct-1/CN=ct-1"]].concat());
+    assert!(success, "{text}");
+    hub.openssl("base64 -in new.der -out new.b64");
+    let (head, body) = hub.curl(path, &[&["--cert", "ct.pem.chain", "--key", "ct.key"], &post[..]].concat());
+    assert!(head.contains(" 200"), "{head} {}", String::from_utf8_lossy(&body));
+    hub.take_certificate("new.pem");
+    assert!(hub.openssl("verify -CAfile root.pem -untrusted issuing.pem new.pem").contains("OK"));
+}
+
+#[test]
+fn clients_without_a_right_get_the_answers_of_the_standard() {
+    let hub = Hub::new();
+    hub.enrolled();
+    let enroll = "/.well-known/est/simpleenroll";
+    let (head, _) = hub.curl(enroll, &["--data-binary", "@ct.b64"]);
+    assert!(head.contains(" 401") && head.contains("www-authenticate: basic"), "{head}");
+    let (head, _) = hub.curl(enroll, &["-u", "0102030405:AAAA", "--data-binary", "@ct.b64"]);
+    assert!(head.contains(" 401"), "{head}");
+    let (head, _) = hub.curl(enroll, &["-u", "0102030405:AAAA", "--data-binary", "nonsense*"]);
+    assert!(head.contains(" 400") && head.contains("text/plain"), "{head}");
+    let (head, _) = hub.curl("/.well-known/est/simplereenroll", &["--data-binary", "@ct.b64"]);
+    assert!(head.contains(" 401"), "{head}");
+    for path in ["/v1/news", "/v1/objects/status", "/v1/ticket?credential=00&nonce=00"] {
+        let (head, _) = hub.curl(path, &[]);
+        assert!(head.contains(" 401"), "{path}: {head}");
+    }
+    let mine = ["--cert", "ct.pem.chain", "--key", "ct.key"];
+    let (head, _) = hub.curl(enroll, &[&mine[..], &["--data-binary", "@ct.b64"]].concat());
+    assert!(head.contains(" 403"), "{head}");
+    let (head, _) = hub.curl("/v1/objects/nothing", &mine);
+    assert!(head.contains(" 404"), "{head}");
+    let (head, _) = hub.curl("/v1/ticket?credential=zz&nonce=00", &mine);
+    assert!(head.contains(" 400"), "{head}");
+    hub.suspend();
+    let (head, body) = hub.curl("/v1/objects/status", &mine);
+    assert!(head.contains(" 403") && !body.is_empty(), "{head}");
+}
+
+/// Shows REQ-AUTH-20.
+#[test]
+fn objects_tickets_and_news_are_given_to_those_who_may_renew() {
+    let hub = Hub::new();
+    hub.enrolled();
+    let mine = ["--cert", "ct.pem.chain", "--key", "ct.key"];
+    let current = hub.site.authority.news().current(medlock_authority::objects::Kind::Status).unwrap();
+    let (head, body) = hub.curl("/v1/objects/status", &mine);
+    let tag = format!("etag: \"{}\"", current.version);
+    assert!(head.contains("application/cose") && head.contains(&tag), "{head}");
+    assert_eq!(body, current.bytes);
+    let held = format!("If-None-Match: \"{}\"", current.version);
+    let (head, _) = hub.curl("/v1/objects/status", &[&mine[..], &["-H", &held]].concat());
+    assert!(head.contains(" 304"), "{head}");
+    let id = hub.openssl("x509 -in ct.pem -outform DER -out ct.crt.der");
+    assert!(id.is_empty());
+    let id = medlock_trust::CredentialId::of(&hub.read("ct.crt.der"), &medlock_node::provider::AwsLc);
+    let (head, body) = hub.curl(&format!("/v1/ticket?credential={id}&nonce={}", "ab".repeat(16)), &mine);
+    assert!(head.contains(" 200") && body.starts_with(&[0xd2]), "{head}");
+
+    // A follower gets the objects, then the change, and is left when it is compromised.
+    let url = format!("https://localhost:{}/v1/news", hub.devices);
+    let follower = Command::new("curl")
+        .args(["--silent", "--no-buffer", "--max-time", "20", "--cacert", "root.pem"])
+        .args(mine)
+        .arg(&url)
+        .current_dir(hub.files.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let begun = std::time::Instant::now();
+    let reason = Reason::KeyCompromise;
+    hub.site.ask(Request::Revoke { device: "ct-1".into(), reason, why: "test".into() });
+    let output = follower.wait_with_output().unwrap();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1), "the stream ended after {:?}", begun.elapsed());
+    let text = String::from_utf8(output.stdout).unwrap();
+    for kind in ["site-list", "policy", "routes", "status"] {
+        assert!(text.contains(&format!("event: {kind}\nid: ")), "{kind} is missing in {text}");
+    }
+    assert_eq!(text.matches("event: status\n").count(), 2, "{text}");
+    let newest = hub.site.authority.news().current(medlock_authority::objects::Kind::Status).unwrap();
+    assert!(text.contains(&data_encoding::BASE64.encode(&newest.bytes)));
+}
+
+/// Shows REQ-AUTH-21.
+#[test]
+fn openssl_verifies_the_crl_and_obeys_it() {
+    let hub = Hub::new();
+    hub.enrolled();
+    hub.write("chain.pem", [hub.read("root.pem"), hub.read("issuing.pem")].concat());
+    let fetch = |name: &str| {
+        let url = format!("http://127.0.0.1:{}/crl/issuing.crl", hub.people);
+        let (text, success) = hub.run("curl", &["--silent", "--fail", "-o", "crl.der", &url]);
+        assert!(success, "{text}");
+        assert!(hub.openssl("crl -inform DER -in crl.der -verify -CAfile chain.pem -noout").contains("verify OK"));
+        hub.openssl(&format!("crl -inform DER -in crl.der -out {name}"));
+        hub.openssl("crl -inform DER -in crl.der -noout -text")
+    };
+    let verify =
+        ["verify", "-crl_check", "-CRLfile", "crl.pem", "-CAfile", "root.pem", "-untrusted", "issuing.pem", "ct.pem"];
+    let first = fetch("crl.pem");
+    assert!(first.contains("No Revoked Certificates") && first.contains("Version 2"), "{first}");
+    let (text, good) = hub.run("openssl", &verify);
+    assert!(good, "{text}");
+    hub.suspend();
+    let second = fetch("crl.pem");
+    assert!(second.contains("Certificate Hold"), "{second}");
+    let number = |text: &str| {
+        let at = text.find("X509v3 CRL Number").unwrap();
+        text[at..].lines().nth(1).unwrap().trim().parse::<u64>().unwrap()
+    };
+    assert!(number(&second) > number(&first));
+    let (text, good) = hub.run("openssl", &verify);
+    assert!(!good && text.contains("certificate revoked"), "{text}");
+    hub.site.ask(Request::Restore { device: "ct-1".into(), why: String::new() });
+    fetch("crl.pem");
+    let (text, good) = hub.run("openssl", &verify);
+    assert!(good, "{text}");
+    hub.site.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: String::new() });
+    assert!(fetch("crl.pem").contains("Key Compromise"));
+    let (text, good) = hub.run("openssl", &verify);
+    assert!(!good, "{text}");
+}
+
+/// Shows REQ-AUTH-22.
+#[test]
+fn openssl_asks_ocsp_and_believes_the_answers() {
+    let hub = Hub::new();
+    hub.enrolled();
+    let url = format!("http://127.0.0.1:{}/ocsp", hub.people);
+    let ask = |more: &str| {
+        let text = hub.openssl(&format!(
+            "ocsp -issuer issuing.pem {more} -cert ct.pem -url {url} -CAfile root.pem -no_nonce -resp_text -respout answer.der"
+        ));
+        assert!(text.contains("Response verify OK"), "{text}");
+        text
+    };
+    assert!(ask("-sha1").contains("ct.pem: good"));
+    assert!(ask("-sha256").contains("ct.pem: good"));
+    let text = hub.openssl(&format!("ocsp -issuer issuing.pem -cert ct.pem -url {url} -CAfile root.pem -nonce"));
+    assert!(text.contains("ct.pem: good") && !text.contains("WARNING"), "the nonce was not answered: {text}");
+    hub.suspend();
+    assert!(ask("-sha1").contains("ct.pem: revoked"));
+    assert!(ask("-sha256").contains("certificateHold"));
+
+    // The same request in a path, with characters that base64 has and paths do not.
+    hub.openssl("ocsp -issuer issuing.pem -cert ct.pem -no_nonce -reqout request.der");
+    let path: String = data_encoding::BASE64
+        .encode(&hub.read("request.der"))
+        .replace('+', "%2B")
+        .replace('/', "%2F")
+        .replace('=', "%3D");
+    let (text, success) = hub.run("curl", &["--silent", "--fail", "-o", "get.der", &format!("{url}/{path}")]);
+    assert!(success, "{text}");
+    let text = hub.openssl("ocsp -respin get.der -reqin request.der -issuer issuing.pem -cert ct.pem -CAfile root.pem");
+    assert!(text.contains("ct.pem: revoked"), "{text}");
+
+    // A certificate of somebody else, and nonsense.
+    let text = hub.openssl(&format!("ocsp -issuer root.pem -cert issuing.pem -url {url} -CAfile root.pem -noverify"));
+    assert!(text.contains("issuing.pem: unknown"), "{text}");
+    let (text, _) = hub.run("curl", &["--silent", "--data-binary", "nonsense", "-o", "bad.der", &url]);
+    assert!(text.is_empty());
+    assert_eq!(hub.read("bad.der"), [0x30, 3, 0x0a, 1, 1]);
+}
+
+#[test]
+fn the_people_listener_says_whether_all_is_well() {
+    let hub = Hub::new();
+    let url = format!("http://127.0.0.1:{}/health", hub.people);
+    let (text, success) = hub.run("curl", &["--silent", "--fail", &url]);
+    assert!(success && text == "ok\n", "{text}");
+}
+
+/// Shows REQ-AUTH-23.
+#[test]
+fn the_admin_socket_speaks_json_and_knows_who_asks() {
+    let hub = Hub::new();
+    let socket = hub.site.dir.path().join("admin.sock");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while !socket.exists() && std::time::Instant::now() < deadline {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&socket).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let post = |body: &str| {
+        let arguments = ["--silent", "--unix-socket", socket.to_str().unwrap(), "-w", " %{http_code}"];
+        let json = ["-H", "Content-Type: application/json", "-d", body, "http://localhost/v1/admin"];
+        hub.run("curl", &[arguments, json].concat()).0
+    };
+    let text = post(r#"{"verb":"register","device":{"name":"ct-1","roles":["modality"]}}"#);
+    assert!(text.starts_with(r#"{"answer":"device","entry":{"name":"ct-1""#) && text.ends_with(" 200"), "{text}");
+    let text = post(r#"{"verb":"suspend","device":"ct-2","why":"x"}"#);
+    assert!(text.contains(r#"{"error":"there is no device \"ct-2\""}"#) && text.ends_with(" 404"), "{text}");
+    let text = post(r#"{"verb":"explode"}"#);
+    assert!(text.ends_with(" 422"), "{text}");
+    let text = post(r#"{"verb":"audit"}"#);
+    let own = std::fs::metadata("/proc/self").map(|meta| std::os::unix::fs::MetadataExt::uid(&meta)).unwrap();
+    assert!(text.contains(&format!(r#""who":"uid {own}""#)), "{text}");
+    hub.runtime.block_on(async {});
+}

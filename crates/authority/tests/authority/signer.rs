@@ -1,0 +1,150 @@
+//! The signer process: what it refuses, and what happens when it is killed.
+
+use crate::fixture::{Site, config, ct, noon};
+use medlock_authority::Authority;
+use medlock_authority::admin::{Asker, Request};
+use medlock_authority::issue::{Issuer, Template, prepare};
+use medlock_authority::registry::Device;
+use medlock_authority::signer::{self, InProcess, KeyRole, Kind, ProcessSigner, Signer, SignerError, Supervisor};
+use medlock_authority::store::Purpose;
+use medlock_node::clock::Clock;
+use medlock_node::provider::SigningKey;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const DIRECTORY: &str = "MEDLOCK_TEST_SIGNER_DIRECTORY";
+
+/// This test binary as a signer process.
+fn command(directory: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "signer::the_process_itself"]).env(DIRECTORY, directory);
+    command.stdout(std::process::Stdio::null());
+    command
+}
+
+/// Not a test: what the signer process of the other tests runs.
+#[test]
+fn the_process_itself() {
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        let directory = Path::new(&directory);
+        signer::run(directory, None, &directory.join("signer.sock")).unwrap();
+    }
+}
+
+fn process(directory: &Path) -> ProcessSigner {
+    ProcessSigner::new(&directory.join("signer.sock"), Some(Supervisor::new(command(directory))))
+}
+
+/// Shows REQ-AUTH-17.
+#[test]
+fn a_killed_signer_is_started_again_and_the_authority_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = dir.path().join("signer");
+    std::fs::create_dir(&keys).unwrap();
+    let signer = Arc::new(process(&keys));
+    let authority = Authority::open(&config(dir.path()), Clock::manual(noon()), signer.clone()).unwrap();
+    let mode = std::fs::metadata(keys.join("signer.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let mut ids = Vec::new();
+    for round in 0..3 {
+        let id = signer.supervisor().unwrap().process_id().unwrap();
+        assert!(!ids.contains(&id), "the process was not started again");
+        ids.push(id);
+        // Only this one, by its id.
+        assert!(Command::new("kill").args(["-9", &id.to_string()]).status().unwrap().success());
+        let device = ct(&format!("ct-{round}"));
+        authority.administer(&Asker::program(), Request::Register { device }).unwrap();
+        authority.health().unwrap();
+    }
+    drop(authority);
+    let id = signer.supervisor().unwrap().process_id().unwrap();
+    drop(signer);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Path::new(&format!("/proc/{id}")).exists() {
+        assert!(Instant::now() < deadline, "the signer outlives its hub");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The to-be-signed bytes of a certificate, taken from the store's record.
+fn to_be_signed(purpose: Purpose, role: KeyRole) -> Vec<u8> {
+    let (key, issuer) = (SigningKey::generate(), SigningKey::generate());
+    let device = Device::try_from(ct("ct-1")).unwrap();
+    let name = [0x30, 13, 0x31, 11, 0x30, 9, 0x06, 3, 0x55, 4, 3, 0x0c, 2, b'C', b'A'];
+    let template = Template {
+        purpose,
+        organization: "Sankt Anna",
+        device: (purpose == Purpose::Operational).then_some(&device),
+        maker_serial: None,
+        spki: key.spki(),
+        parent: None,
+        not_before: noon(),
+        not_after: noon().plus_seconds(60),
+        addresses: None,
+    };
+    let approved = prepare(&template, &Issuer { name: &name, spki: issuer.spki(), role }, noon()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let store = medlock_authority::store::SqliteStore::open(&dir.path().join("s")).unwrap();
+    approved.record(&store).unwrap();
+    medlock_authority::store::Issuances::unfinished(&store).unwrap().remove(0).tbs
+}
+
+/// Shows REQ-AUTH-08.
+#[test]
+fn an_issuing_key_never_signs_an_authority_and_a_root_never_a_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let signer = process(dir.path());
+    signer.generate(KeyRole::Issuing).unwrap();
+    assert!(matches!(signer.sign(KeyRole::Root, Kind::Crl, b""), Err(SignerError::NoKey(KeyRole::Root))));
+    assert_eq!(signer.public_key(KeyRole::Root).unwrap(), None);
+    signer.generate(KeyRole::Root).unwrap();
+    let (root, issuing) = (KeyRole::Root, KeyRole::Issuing);
+    let authority = to_be_signed(Purpose::Issuing, root);
+    let device = to_be_signed(Purpose::Operational, issuing);
+    assert!(signer.sign(issuing, Kind::Certificate, &device).is_ok());
+    assert!(signer.sign(root, Kind::Certificate, &authority).is_ok());
+    let refused = |key, kind, bytes: &[u8]| matches!(signer.sign(key, kind, bytes), Err(SignerError::Refused(_)));
+    assert!(refused(issuing, Kind::Certificate, &authority));
+    assert!(refused(root, Kind::Certificate, &device));
+    for kind in [Kind::Crl, Kind::Ocsp, Kind::Cose] {
+        assert!(refused(issuing, kind, &device), "a certificate passes for a {kind}");
+        assert!(refused(root, kind, &authority), "a certificate passes for a {kind}");
+    }
+    assert!(refused(issuing, Kind::Certificate, b"hello"));
+    assert_eq!(signer.generate(root).unwrap(), signer.public_key(root).unwrap().unwrap(), "a key was replaced");
+}
+
+#[test]
+fn malformed_and_oversized_messages_do_not_stop_the_signer() {
+    let dir = tempfile::tempdir().unwrap();
+    let signer = process(dir.path());
+    let spki = signer.generate(KeyRole::Issuing).unwrap();
+    for bytes in [&[0, 0, 0, 2, 0xff, 0xff][..], &[0xff; 64], &[0, 0, 0, 0], &[0, 0, 1, 0, 1]] {
+        let mut stream = UnixStream::connect(dir.path().join("signer.sock")).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+    }
+    assert_eq!(signer.public_key(KeyRole::Issuing).unwrap(), Some(spki));
+}
+
+#[test]
+fn without_its_key_an_operation_says_what_to_do() {
+    let site = Site::new();
+    let keys = site.dir.path().join("signer");
+    let Site { authority, clock, dir } = site;
+    drop(authority);
+    std::fs::remove_file(keys.join("issuing.key")).unwrap();
+    let signer = Arc::new(InProcess::open(&keys).unwrap());
+    let authority = Authority::open(&config(dir.path()), clock, signer).unwrap();
+    let device = ct("ct-1");
+    let error = authority.administer(&Asker::program(), Request::Register { device }).unwrap_err().to_string();
+    assert!(error.contains("issuing.key"), "{error}");
+    assert!(authority.health().is_err());
+}

@@ -1,0 +1,277 @@
+//! Suspend, restore, revoke; what the status list, tickets, routes and the audit trail say.
+
+use crate::fixture::{Site, ct, issued, open, refused};
+use medlock_authority::admin::{Reason, Request, Response};
+use medlock_authority::enrolment::{Answer, RefusalKind};
+use medlock_authority::objects::Kind;
+use medlock_authority::registry::DeviceConfig;
+use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_trust::list::List;
+use medlock_trust::status::{State, StatusList, Subject, Ticket};
+use medlock_trust::{CredentialId, DeviceId, DeviceName, Operation, Verdict};
+
+fn suspend(site: &Site, name: &str) {
+    site.ask(Request::Suspend { device: name.into(), why: "strange".into() });
+}
+
+fn revoke(site: &Site, name: &str, reason: Reason) {
+    site.ask(Request::Revoke { device: name.into(), reason, why: "test".into() });
+}
+
+fn device(name: &str) -> Subject {
+    Subject::Device(DeviceId::of(&DeviceName::new(name).unwrap(), &AwsLc))
+}
+
+fn told(site: &Site, subject: Subject) -> (u64, Option<State>) {
+    let object = site.authority.news().current(Kind::Status).unwrap();
+    let list = site.authority.news().current(Kind::SiteList).unwrap();
+    let list = List::danger_open(&list.bytes).unwrap();
+    let status = StatusList::verify(&object.bytes, &list, &AwsLc).unwrap();
+    assert_eq!(status.heading().epoch, object.version);
+    (object.version, status.record(subject).map(|record| record.state))
+}
+
+fn allows(site: &Site, certificate: &[u8], operation: Operation) -> bool {
+    matches!(site.authority.knowledge().judge(&site.identify(certificate), operation), Verdict::Allow(_))
+}
+
+/// Shows REQ-AUTH-09.
+#[test]
+fn a_suspension_reaches_the_status_list_at_once_and_is_lifted_by_a_newer_epoch() {
+    let site = Site::new();
+    let key = SigningKey::generate();
+    let certificate = site.enrol("ct-1", &key);
+    assert!(allows(&site, &certificate, Operation::Store));
+    let (before, none) = told(&site, device("ct-1"));
+    assert_eq!(none, None);
+    suspend(&site, "ct-1");
+    let (during, state) = told(&site, device("ct-1"));
+    assert!(during > before && state == Some(State::Suspended));
+    assert!(!allows(&site, &certificate, Operation::Store));
+    assert_eq!(refused(site.renew(&certificate, &key)).0, RefusalKind::Forbidden);
+    site.ask(Request::Restore { device: "ct-1".into(), why: "fine".into() });
+    let (after, state) = told(&site, device("ct-1"));
+    assert!(after > during && state.is_none());
+    assert!(allows(&site, &certificate, Operation::Store));
+    issued(site.renew(&certificate, &key));
+    assert!(site.refuses(Request::Restore { device: "ct-1".into(), why: String::new() }).contains("not suspended"));
+}
+
+/// Shows REQ-AUTH-10.
+#[test]
+fn a_compromised_key_never_comes_back_and_the_device_may_with_a_new_one() {
+    let site = Site::new();
+    let key = SigningKey::generate();
+    let certificate = site.enrol("ct-1", &key);
+    let outstanding = site.code("ct-1");
+    let credential = Subject::Credential(CredentialId::of(&certificate, &AwsLc));
+    revoke(&site, "ct-1", Reason::KeyCompromise);
+    assert_eq!(told(&site, credential).1, Some(State::Compromised));
+    assert_eq!(site.state("ct-1"), ("revoked".into(), vec!["compromised".into()]));
+    // Years later it is still on the list, and does not renew.
+    site.clock.advance(5 * 365 * 86_400);
+    site.authority.tick().unwrap();
+    assert_eq!(told(&site, credential).1, Some(State::Compromised));
+    assert_eq!(refused(site.renew(&certificate, &key)).0, RefusalKind::Forbidden);
+    assert!(site.refuses(Request::Restore { device: "ct-1".into(), why: String::new() }).contains("not suspended"));
+    assert_eq!(refused(site.by_code(&outstanding, &key)).0, RefusalKind::Forbidden, "the key itself is refused");
+    let fresh = SigningKey::generate();
+    assert_eq!(refused(site.by_code(&outstanding, &fresh)).0, RefusalKind::Unauthorized, "old codes are void");
+    let certificate = site.enrol_again("ct-1", &fresh);
+    assert!(allows(&site, &certificate, Operation::Store));
+    assert_eq!(site.state("ct-1").0, "enrolled");
+}
+
+#[test]
+fn a_stolen_or_retired_device_never_comes_back_under_its_name() {
+    for (reason, state) in [(Reason::Stolen, State::Compromised), (Reason::Retired, State::Ceased)] {
+        let site = Site::new();
+        let key = SigningKey::generate();
+        let certificate = site.enrol("ct-1", &key);
+        revoke(&site, "ct-1", reason);
+        assert_eq!(told(&site, device("ct-1")).1, Some(state));
+        assert!(!allows(&site, &certificate, Operation::Read));
+        assert_eq!(refused(site.renew(&certificate, &key)).0, RefusalKind::Forbidden);
+        let code = Request::Code { device: "ct-1".into(), lifetime_seconds: None };
+        assert!(site.refuses(code).contains("another name"));
+        assert!(site.refuses(Request::Register { device: ct("ct-1") }).contains("already"));
+    }
+}
+
+/// Shows REQ-AUTH-10.
+#[test]
+fn no_credential_slips_through_while_its_device_is_revoked() {
+    for _ in 0..10 {
+        let site = Site::new();
+        let first = site.enrol("ct-1", &SigningKey::generate());
+        std::thread::scope(|scope| {
+            scope.spawn(|| site.renew(&first, &SigningKey::generate()));
+            scope.spawn(|| revoke(&site, "ct-1", Reason::KeyCompromise));
+        });
+        let (_, credentials) = site.state("ct-1");
+        assert!(credentials.iter().all(|state| state == "compromised"), "{credentials:?}");
+    }
+}
+
+#[test]
+fn a_worse_standing_is_never_made_better() {
+    let site = Site::new();
+    site.enrol("ct-1", &SigningKey::generate());
+    revoke(&site, "ct-1", Reason::Stolen);
+    suspend(&site, "ct-1");
+    revoke(&site, "ct-1", Reason::Retired);
+    assert_eq!(told(&site, device("ct-1")).1, Some(State::Compromised));
+}
+
+#[test]
+fn a_suspended_device_gets_no_credential_from_a_code_that_is_out() {
+    let site = Site::new();
+    let key = SigningKey::generate();
+    site.register("ct-1");
+    let code = site.code("ct-1");
+    assert!(matches!(site.by_code(&code, &key), Answer::Waits { .. }));
+    let id = site.pending()[0].id.clone();
+    suspend(&site, "ct-1");
+    assert!(site.refuses(Request::Approve { id: id.clone(), device: None }).contains("restore it first"));
+    site.ask(Request::Restore { device: "ct-1".into(), why: String::new() });
+    site.ask(Request::Approve { id, device: None });
+    suspend(&site, "ct-1");
+    assert_eq!(refused(site.by_code(&code, &key)).0, RefusalKind::Forbidden);
+}
+
+/// Shows REQ-AUTH-11.
+#[test]
+fn supersession_is_told_after_first_use_and_leaves_the_list_after_the_grace() {
+    let site = Site::new();
+    let first = site.enrol("ct-1", &SigningKey::generate());
+    let second = issued(site.renew(&first, &SigningKey::generate()));
+    let old = Subject::Credential(CredentialId::of(&first, &AwsLc));
+    site.authority.tick().unwrap();
+    assert_eq!(told(&site, old).1, None, "until the successor is used, the old one counts");
+    site.seen(&second);
+    site.authority.tick().unwrap();
+    assert_eq!(told(&site, old).1, Some(State::Superseded));
+    site.clock.advance((30 + 90) * 86_400 - 10);
+    site.authority.tick().unwrap();
+    assert_eq!(told(&site, old).1, Some(State::Superseded));
+    site.clock.advance(86_400);
+    site.authority.tick().unwrap();
+    assert_eq!(told(&site, old).1, None);
+    assert_eq!(refused(site.renew(&first, &SigningKey::generate())).0, RefusalKind::Forbidden, "the store still knows");
+}
+
+#[test]
+fn the_status_list_is_made_anew_at_half_of_its_time_and_the_hub_renews_itself() {
+    let site = Site::new();
+    let epoch = told(&site, device("hub")).0;
+    let hub = site.authority.hub_identity().current().unwrap();
+    site.clock.advance(43_199);
+    site.authority.tick().unwrap();
+    assert_eq!(told(&site, device("hub")).0, epoch);
+    site.clock.advance(1);
+    site.authority.tick().unwrap();
+    assert_eq!(told(&site, device("hub")).0, epoch + 1);
+    site.clock.advance(21 * 86_400);
+    site.authority.tick().unwrap();
+    let renewed = site.authority.hub_identity().current().unwrap();
+    assert_ne!(renewed.credential(), hub.credential());
+    assert!(site.identify(renewed.own()).roles().contains(medlock_trust::Role::Hub));
+}
+
+/// Shows REQ-AUTH-12.
+#[test]
+fn a_ticket_answers_the_nonce_with_the_worst_that_is_known() {
+    let site = Site::new();
+    let certificate = site.enrol("ct-1", &SigningKey::generate());
+    let credential = CredentialId::of(&certificate, &AwsLc);
+    let list = site.authority.news().current(Kind::SiteList).unwrap();
+    let list = List::danger_open(&list.bytes).unwrap();
+    let ask = || {
+        let bytes = site.authority.ticket(credential, &[7; 16]).unwrap().unwrap();
+        let ticket = Ticket::verify(&bytes, &list, &AwsLc).unwrap();
+        assert_eq!(ticket.content().nonce, Some(&[7; 16][..]));
+        assert_eq!(ticket.content().credential, credential);
+        ticket.content().state
+    };
+    assert_eq!(ask(), None);
+    suspend(&site, "ct-1");
+    assert_eq!(ask(), Some(State::Suspended));
+    revoke(&site, "ct-1", Reason::KeyCompromise);
+    assert_eq!(ask(), Some(State::Compromised));
+    assert!(site.authority.ticket(credential, &[7; 7]).is_err());
+    assert_eq!(site.authority.ticket(CredentialId::from_bytes([0; 16]), &[7; 16]).unwrap(), None);
+}
+
+/// Shows REQ-AUTH-13.
+#[test]
+fn the_routing_table_follows_the_register_and_a_title_belongs_to_one_device() {
+    let site = Site::new();
+    let version = || site.authority.news().current(Kind::Routes).unwrap().version;
+    let empty = version();
+    site.register("ct-1");
+    assert!(version() > empty);
+    let table = site.authority.knowledge().routes();
+    assert_eq!(table.by_ae_title("CT-1").unwrap().address.as_deref(), Some("10.0.0.7:2762"));
+    let thief = DeviceConfig { ae_titles: vec!["CT-1".into()], ..ct("ct-2") };
+    assert!(site.refuses(Request::Register { device: thief }).contains("belongs to one device"));
+    let before = version();
+    site.ask(Request::Register { device: DeviceConfig { ae_titles: vec![], sidecar: None, ..ct("ct-3") } });
+    assert_eq!(version(), before, "a device without a route does not change the table");
+    let (titles, sidecar) = (vec!["A".into(), "B".into()], "h:1".into());
+    site.ask(Request::SetRoute { device: "ct-3".into(), ae_titles: titles, sidecar });
+    assert_eq!(site.authority.knowledge().routes().by_ae_title("B").unwrap().device.as_str(), "ct-3");
+    site.ask(Request::RemoveRoute { device: "ct-3".into() });
+    assert!(site.authority.knowledge().routes().by_ae_title("B").is_none());
+    assert!(site.refuses(Request::RemoveRoute { device: "ct-9".into() }).contains("ct-9"));
+    match site.ask(Request::Routes) {
+        Response::Routes { machines, .. } => assert_eq!(machines.len(), 1),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Shows REQ-AUTH-14.
+#[test]
+fn acts_are_in_the_audit_trail_with_their_asker_also_those_that_failed() {
+    let site = Site::new();
+    site.register("ct-1");
+    suspend(&site, "ct-1");
+    site.refuses(Request::Suspend { device: "nobody".into(), why: String::new() });
+    let Response::Audit { entries } = site.ask(Request::Audit { limit: None }) else { panic!("no audit") };
+    let lines: Vec<_> =
+        entries.iter().map(|entry| (entry.who.as_str(), entry.verb.as_str(), entry.outcome.as_str())).collect();
+    assert_eq!(lines[0].1, "suspend");
+    assert!(lines[0].2.contains("nobody"));
+    assert_eq!(&lines[1..], [("uid 1000", "suspend", "done"), ("uid 1000", "register", "done")]);
+    // The trail cannot be rewritten, not even by somebody with the file.
+    let database = rusqlite::Connection::open(site.dir.path().join("authority.sqlite")).unwrap();
+    assert!(database.execute("DELETE FROM audit", []).is_err());
+    assert!(database.execute("UPDATE audit SET who = 'x'", []).is_err());
+    assert!(database.execute("DELETE FROM issuance", []).is_err());
+}
+
+#[test]
+fn an_authority_reopens_as_it_was_and_its_name_is_for_good() {
+    let site = Site::new();
+    let key = SigningKey::generate();
+    let certificate = site.enrol("ct-1", &key);
+    suspend(&site, "ct-1");
+    let root = site.authority.root().der.clone();
+    let Site { authority, clock, dir } = site;
+    let signer =
+        || std::sync::Arc::new(medlock_authority::signer::InProcess::open(&dir.path().join("signer")).unwrap());
+    let config = crate::fixture::config(dir.path());
+    let twice = medlock_authority::Authority::open(&config, clock.clone(), signer());
+    assert!(twice.unwrap_err().to_string().contains("in use by a running hub"));
+    drop(authority);
+    let renamed = medlock_authority::AuthorityConfig { name: "Sankt Berta".into(), ..config };
+    let error = medlock_authority::Authority::open(&renamed, clock.clone(), signer()).unwrap_err().to_string();
+    assert!(error.contains("Sankt Anna"), "{error}");
+    // The root key is moved offline: everything goes on.
+    std::fs::remove_file(dir.path().join("signer/root.key")).unwrap();
+    let authority = std::sync::Arc::new(open(dir.path(), &clock));
+    assert_eq!(authority.root().der, root);
+    let site = Site { authority, clock, dir };
+    assert_eq!(site.state("ct-1").0, "suspended");
+    site.ask(Request::Restore { device: "ct-1".into(), why: String::new() });
+    issued(site.renew(&certificate, &SigningKey::generate()));
+}
