@@ -129,9 +129,9 @@ impl Need {
 
     fn is_there(self, house: &House) -> bool {
         match self {
-            Self::Dcmtk => {
-                ["storescu", "storescp", "echoscu", "movescu"].iter().all(|name| find_program(name).is_some())
-            }
+            Self::Dcmtk => ["storescu", "storescp", "echoscu", "findscu", "movescu", "dcmqrscp"]
+                .iter()
+                .all(|name| find_program(name).is_some()),
             Self::Orthanc => find_program("Orthanc").is_some(),
             Self::Stunnel => find_program("stunnel4").or_else(|| find_program("stunnel")).is_some(),
             Self::Curl => find_program("curl").is_some(),

@@ -2,8 +2,9 @@
 //!
 //! A test belongs to a peer when it stands in an integration binary (`crates/*/tests/*.rs`) and the peer's name is a
 //! word of the binary's name or of the test's path: `pkits::every_case`, `interop::dcmtk::stores`,
-//! `interop::orthanc_finds_what_dcmtk_stored`. With several names the first one counts. `curl`, `openssl` and `peers`
-//! are the peer `est` where no peer is named. All others are stage `tests`.
+//! `interop::orthanc_finds_what_dcmtk_stored`. With several names the first one counts. Where no
+//! peer is named its programs count (`storescu` is dcmtk, `curl` and `openssl` are est), and then `peers` as est. All
+//! others are stage `tests`.
 
 use std::path::PathBuf;
 
@@ -92,8 +93,13 @@ fn peer_of(binary: &Binary, test: &str) -> Option<Peer> {
         return None;
     }
     let words = || [&binary.target, test].into_iter().flat_map(|text| text.split(['_', '-', ':']));
-    let ordinary = |word| matches!(word, "curl" | "openssl" | "peers").then_some(Peer::Est);
-    words().find_map(Peer::named).or_else(|| words().find_map(ordinary))
+    let program = |word| match word {
+        "storescu" | "storescp" | "echoscu" | "findscu" | "movescu" | "getscu" | "dcmqrscp" => Some(Peer::Dcmtk),
+        "curl" | "openssl" => Some(Peer::Est),
+        _ => None,
+    };
+    let any = || words().any(|word| word == "peers").then_some(Peer::Est);
+    words().find_map(Peer::named).or_else(|| words().find_map(program)).or_else(any)
 }
 
 fn environment(house: &House, program: Program) -> Program {
@@ -216,6 +222,8 @@ mod tests {
         assert_eq!(peer_of(&interop, "dcmtk::stores"), Some(Peer::Dcmtk));
         assert_eq!(peer_of(&interop, "orthanc_takes_from_dcmtk"), Some(Peer::Orthanc));
         assert_eq!(peer_of(&interop, "peers::openssl_verifies"), Some(Peer::Est));
+        assert_eq!(peer_of(&interop, "peers::dcmqrscp_moves_back"), Some(Peer::Dcmtk));
+        assert_eq!(peer_of(&interop, "peers::strangers_are_refused"), Some(Peer::Est));
         assert_eq!(peer_of(&interop, "peers::dcmtk_talks_to_openssl"), Some(Peer::Dcmtk));
         assert_eq!(peer_of(&interop, "the_largest_image_arrives"), None, "`est` inside a word is no peer");
         assert_eq!(peer_of(&binary("pkits", true), "every_case"), Some(Peer::Pkits));
