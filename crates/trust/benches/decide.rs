@@ -2,7 +2,6 @@
 //!
 //! The knowledge is that of a hospital's sidecar: a site list with 8 authorities, a status list with 1,000 records.
 //! `cargo bench -p medlock-trust --bench decide`.
-#![expect(missing_docs, reason = "a bench has no readers of its documentation")]
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair, UnparsedPublicKey};
@@ -17,7 +16,10 @@ use medlock_trust::path::{self, AuthorityKind};
 use medlock_trust::role::DeviceTypes;
 use medlock_trust::status::{self, Reason, Record, State, StatusContent, StatusList, Subject, Ticket, TicketContent};
 use medlock_trust::x509::Certificate;
-use medlock_trust::*;
+use medlock_trust::{
+    Anchor, Bond, Budget, CredentialId, Denied, DeviceId, DeviceName, Identified, Interval, KeyId, Operation,
+    Operations, Policy, Role, Roles, Time, Verdict, bond, decide,
+};
 
 fn main() {
     divan::main();
@@ -200,7 +202,7 @@ fn status_list(service: &Key, authority: KeyId) -> Vec<u8> {
 }
 
 #[divan::bench(args = [Operation::Store, Operation::Treat])]
-fn decide(bencher: Bencher<'_, '_>, operation: Operation) {
+fn verdict(bencher: Bencher<'_, '_>, operation: Operation) {
     let scene = Scene::new();
     let lists = [List::danger_open(&scene.list).expect("a list")];
     let status = [StatusList::danger_open(&scene.status).expect("a status list")];
@@ -211,17 +213,32 @@ fn decide(bencher: Bencher<'_, '_>, operation: Operation) {
     };
     let bond = Bond {
         controller: scene.peer.device(),
-        patient: medlock_trust::bond::PatientContext([0; 16]),
+        patient: bond::PatientContext([0; 16]),
         operations: Operations::of(&Operation::ALL),
         epoch: 0,
     };
     let policy = Policy::default();
-    let verdict = medlock_trust::decide(&scene.peer, operation, &knowledge, &policy, Some(&bond));
+    let verdict = decide(&scene.peer, operation, &knowledge, &policy, Some(&bond));
     assert!(!matches!(verdict, Verdict::Deny(Denied { code, .. }) if code != decide::Code::NotYetValid), "{verdict:?}");
     bencher.bench_local(|| {
-        medlock_trust::decide(black_box(&scene.peer), operation, black_box(&knowledge), &policy, Some(&bond))
-            .is_allowed()
+        decide(black_box(&scene.peer), operation, black_box(&knowledge), &policy, Some(&bond)).is_allowed()
     });
+}
+
+#[divan::bench]
+fn find_standing(bencher: Bencher<'_, '_>) {
+    let scene = Scene::new();
+    let list = List::danger_open(&scene.list).expect("a list");
+    let key = scene.peer.authority().expect("an anchor");
+    bencher.bench_local(|| black_box(&list).standing(black_box(key)).is_some());
+}
+
+#[divan::bench]
+fn find_record(bencher: Bencher<'_, '_>) {
+    let scene = Scene::new();
+    let status = StatusList::danger_open(&scene.status).expect("a status list");
+    let subject = Subject::Credential(scene.peer.credential());
+    bencher.bench_local(|| black_box(&status).record(black_box(subject)).is_some());
 }
 
 #[divan::bench]

@@ -1,14 +1,12 @@
 //! Deterministic CBOR (RFC 8949 section 4.2.1): one value, one encoding.
 //!
-//! [`Reader`] is a thin layer over `minicbor`, which by itself accepts longer forms than needed (`18 01` for 1). It
-//! takes only: shortest integers and lengths, definite lengths, map keys that strictly ascend by their encoded bytes,
+//! [`Reader`] takes only: shortest integers and lengths, definite lengths, map keys that strictly ascend by their encoded bytes,
 //! `false`, `true` and `null` as the only simple values, no floating point, nesting up to [`MAX_DEPTH`], and nothing
-//! behind the end. [`Writer`] can write nothing else, except that its caller orders map keys.
+//! behind the end. (The decoder of `minicbor` accepts longer forms than needed, such as `18 01` for 1; it is the second
+//! opinion in the tests.) [`Writer`] can write nothing else, except that its caller orders map keys.
 
 use crate::time::Time;
 use core::fmt;
-use minicbor::data::Type;
-use minicbor::decode::Decoder;
 use minicbor::encode::Write;
 
 /// The deepest nesting [`Reader::skip`] follows. Signed objects of Medlock nest three deep; the rest is room for later
@@ -66,56 +64,58 @@ impl core::error::Error for Error {}
 /// Reads deterministic CBOR item by item.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
-    decoder: Decoder<'a>,
+    bytes: &'a [u8],
+    position: usize,
 }
+
+const UINT: u8 = 0;
+const NEGATIVE: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const TAG: u8 = 6;
+
+const FALSE: u8 = 0xf4;
+const TRUE: u8 = 0xf5;
+const NULL: u8 = 0xf6;
 
 impl<'a> Reader<'a> {
     /// Starts at the first of `bytes`.
     #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { decoder: Decoder::new(bytes) }
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, position: 0 }
     }
 
     /// The offset of the next item.
     #[must_use]
-    pub fn position(&self) -> usize {
-        self.decoder.position()
+    pub const fn position(&self) -> usize {
+        self.position
     }
 
     /// An error of this kind at the next item.
     #[must_use]
-    pub fn error(&self, kind: ErrorKind) -> Error {
-        Error { position: self.position(), kind }
+    #[inline]
+    pub const fn error(&self, kind: ErrorKind) -> Error {
+        Error { position: self.position, kind }
     }
 
     /// Reads an unsigned integer.
     ///
     /// # Errors
     /// If the next item is not one in its shortest form.
+    #[inline]
     pub fn uint(&mut self) -> Result<u64, Error> {
-        let start = self.position();
-        let value = self.decoder.u64().map_err(|error| decode_error(start, &error))?;
-        self.expect_shortest(start, value, 0)?;
-        Ok(value)
-    }
-
-    /// Reads an unsigned integer that is at most `most`.
-    ///
-    /// # Errors
-    /// As [`Reader::uint`], or if it is larger.
-    pub fn uint_up_to(&mut self, most: u64) -> Result<u64, Error> {
-        let position = self.position();
-        let value = self.uint()?;
-        if value > most { Err(Error { position, kind: ErrorKind::OutOfRange }) } else { Ok(value) }
+        self.head(UINT)
     }
 
     /// Reads an unsigned integer of one byte's range.
     ///
     /// # Errors
-    /// As [`Reader::uint_up_to`].
+    /// As [`Reader::uint`], or if it is larger.
     pub fn byte(&mut self) -> Result<u8, Error> {
-        let position = self.position();
-        u8::try_from(self.uint()?).map_err(|_| Error { position, kind: ErrorKind::OutOfRange })
+        let error = self.error(ErrorKind::OutOfRange);
+        u8::try_from(self.uint()?).map_err(|_| error)
     }
 
     /// Reads a signed integer.
@@ -123,37 +123,37 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If the next item is not one in its shortest form, or does not fit.
     pub fn int(&mut self) -> Result<i64, Error> {
-        let start = self.position();
-        let value = self.decoder.i64().map_err(|error| decode_error(start, &error))?;
-        // Major type 1 carries -1 - n, which is the bitwise complement.
-        let argument = if value < 0 { !value } else { value };
-        self.expect_shortest(start, argument.unsigned_abs(), 0)?;
-        Ok(value)
+        let error = self.error(ErrorKind::OutOfRange);
+        let (major_type, argument) = self.any_head()?;
+        let argument = i64::try_from(argument).map_err(|_| error);
+        match major_type {
+            UINT => argument,
+            // Major type 1 carries -1 - n, which is the bitwise complement.
+            NEGATIVE => argument.map(|argument| !argument),
+            _ => Err(Error { kind: ErrorKind::WrongType, ..error }),
+        }
     }
 
     /// Reads a time: seconds since 1970, up to the year 9999.
     ///
     /// # Errors
-    /// As [`Reader::uint_up_to`].
+    /// As [`Reader::uint`], or if it is larger.
+    #[inline]
     pub fn time(&mut self) -> Result<Time, Error> {
-        let position = self.position();
-        let seconds = i64::try_from(self.uint()?).map_err(|_| Error { position, kind: ErrorKind::OutOfRange })?;
-        if seconds > Time::NEVER.unix() {
-            return Err(Error { position, kind: ErrorKind::OutOfRange });
-        }
-        Ok(Time::from_unix(seconds))
+        let error = self.error(ErrorKind::OutOfRange);
+        let seconds = i64::try_from(self.uint()?).map_err(|_| error)?;
+        if seconds > Time::NEVER.unix() { Err(error) } else { Ok(Time::from_unix(seconds)) }
     }
 
     /// Reads a byte string.
     ///
     /// # Errors
     /// If the next item is not one of definite length in its shortest form.
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], Error> {
-        let start = self.position();
-        self.expect_definite(start, Type::BytesIndef)?;
-        let bytes = self.decoder.bytes().map_err(|error| decode_error(start, &error))?;
-        self.expect_shortest(start, length(bytes), bytes.len())?;
-        Ok(bytes)
+        let start = self.position;
+        let length = self.head(BYTES)?;
+        self.content(start, length)
     }
 
     /// Reads a byte string of `N` bytes.
@@ -161,8 +161,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::bytes`], or if its length is another.
     pub fn fixed<const N: usize>(&mut self) -> Result<&'a [u8; N], Error> {
-        let position = self.position();
-        self.bytes()?.try_into().map_err(|_| Error { position, kind: ErrorKind::OutOfRange })
+        let error = self.error(ErrorKind::OutOfRange);
+        self.bytes()?.try_into().map_err(|_| error)
     }
 
     /// Reads a text string of 1 to `most` bytes, in UTF-8.
@@ -170,14 +170,9 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If the next item is not one of definite length in its shortest form, or is empty or too long.
     pub fn text(&mut self, most: usize) -> Result<&'a str, Error> {
-        let start = self.position();
-        self.expect_definite(start, Type::StringIndef)?;
-        let text = self.decoder.str().map_err(|error| decode_error(start, &error))?;
-        self.expect_shortest(start, length(text.as_bytes()), text.len())?;
-        if text.is_empty() || text.len() > most {
-            return Err(Error { position: start, kind: ErrorKind::OutOfRange });
-        }
-        Ok(text)
+        let error = self.error(ErrorKind::OutOfRange);
+        let text = self.any_text()?;
+        if text.is_empty() || text.len() > most { Err(error) } else { Ok(text) }
     }
 
     /// Reads the head of an array and returns how many items follow.
@@ -185,9 +180,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If the next item is not one of definite length in its shortest form, or has more than `most` items.
     pub fn array(&mut self, most: u64) -> Result<u64, Error> {
-        let start = self.position();
-        let count = self.decoder.array().map_err(|error| decode_error(start, &error))?;
-        self.counted(start, count, most)
+        self.counted(ARRAY, most)
     }
 
     /// Reads the head of an array of exactly `count` items.
@@ -195,8 +188,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::array`], or if it has fewer.
     pub fn array_of(&mut self, count: u64) -> Result<(), Error> {
-        let position = self.position();
-        if self.array(count)? == count { Ok(()) } else { Err(Error { position, kind: ErrorKind::OutOfRange }) }
+        let error = self.error(ErrorKind::OutOfRange);
+        if self.array(count)? == count { Ok(()) } else { Err(error) }
     }
 
     /// Reads the head of a map and returns how many pairs follow. The caller checks the order of keys.
@@ -204,9 +197,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If the next item is not one of definite length in its shortest form, or has more than `most` pairs.
     pub fn map(&mut self, most: u64) -> Result<u64, Error> {
-        let start = self.position();
-        let count = self.decoder.map().map_err(|error| decode_error(start, &error))?;
-        self.counted(start, count, most)
+        self.counted(MAP, most)
     }
 
     /// Reads the tag `number`.
@@ -214,24 +205,19 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If the next item is not that tag in its shortest form.
     pub fn tag(&mut self, number: u64) -> Result<(), Error> {
-        let start = self.position();
-        let tag = self.decoder.tag().map_err(|error| decode_error(start, &error))?;
-        self.expect_shortest(start, tag.as_u64(), 0)?;
-        if tag.as_u64() == number { Ok(()) } else { Err(Error { position: start, kind: ErrorKind::OutOfRange }) }
+        let error = self.error(ErrorKind::OutOfRange);
+        if self.head(TAG)? == number { Ok(()) } else { Err(error) }
     }
 
     /// Reads `null` if that comes next, and says whether it did.
     ///
     /// # Errors
     /// If the bytes have ended.
+    #[inline]
     pub fn null(&mut self) -> Result<bool, Error> {
-        let start = self.position();
-        let next = self.decoder.datatype().map_err(|error| decode_error(start, &error))?;
-        if next == Type::Null {
-            self.decoder.null().map_err(|error| decode_error(start, &error))?;
-            return Ok(true);
-        }
-        Ok(false)
+        let is_null = self.peek()? == NULL;
+        self.position = self.position.saturating_add(usize::from(is_null));
+        Ok(is_null)
     }
 
     /// Reads any item with all it contains, and returns its encoding.
@@ -239,60 +225,54 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it is not deterministic CBOR, or nested deeper than [`MAX_DEPTH`].
     pub fn skip(&mut self) -> Result<&'a [u8], Error> {
-        let start = self.position();
+        let start = self.position;
         self.skip_nested(MAX_DEPTH)?;
-        Ok(self.decoder.input().get(start..self.position()).unwrap_or_default())
+        Ok(self.read_since(start))
     }
 
     /// Ends reading.
     ///
     /// # Errors
     /// If there are bytes left.
-    pub fn finish(self) -> Result<(), Error> {
-        if self.position() == self.decoder.input().len() { Ok(()) } else { Err(self.error(ErrorKind::TrailingBytes)) }
+    pub const fn finish(self) -> Result<(), Error> {
+        if self.position == self.bytes.len() { Ok(()) } else { Err(self.error(ErrorKind::TrailingBytes)) }
+    }
+
+    /// The bytes from offset `start` to the next item.
+    #[must_use]
+    pub fn read_since(&self, start: usize) -> &'a [u8] {
+        self.bytes.get(start..self.position).unwrap_or_default()
     }
 
     fn skip_nested(&mut self, depth: u8) -> Result<(), Error> {
-        let start = self.position();
-        let deeper = depth.checked_sub(1).ok_or(Error { position: start, kind: ErrorKind::TooDeep })?;
-        let next = self.decoder.datatype().map_err(|error| decode_error(start, &error))?;
-        match next {
-            Type::U8 | Type::U16 | Type::U32 | Type::U64 => self.uint().map(drop),
-            Type::I8 | Type::I16 | Type::I32 | Type::I64 => self.int().map(drop),
-            Type::Bool => self.decoder.bool().map(drop).map_err(|error| decode_error(start, &error)),
-            Type::Null => self.decoder.null().map_err(|error| decode_error(start, &error)),
-            Type::Bytes => self.bytes().map(drop),
-            Type::String => {
-                let text = self.decoder.str().map_err(|error| decode_error(start, &error))?;
-                self.expect_shortest(start, length(text.as_bytes()), text.len())
+        let start = self.position;
+        let deeper = depth.checked_sub(1).ok_or(self.error(ErrorKind::TooDeep))?;
+        if matches!(self.peek()?, FALSE | TRUE | NULL) {
+            self.position = self.position.saturating_add(1);
+            return Ok(());
+        }
+        let (major_type, argument) = self.any_head()?;
+        match major_type {
+            UINT | NEGATIVE => Ok(()),
+            BYTES => self.content(start, argument).map(drop),
+            TEXT => {
+                self.position = start;
+                self.any_text().map(drop)
             }
-            Type::Array => {
-                let count = self.array(u64::MAX)?;
-                (0..count).try_for_each(|_| self.skip_nested(deeper))
-            }
-            Type::Map => self.skip_map(deeper),
-            Type::Tag => {
-                let tag = self.decoder.tag().map_err(|error| decode_error(start, &error))?;
-                self.expect_shortest(start, tag.as_u64(), 0)?;
-                self.skip_nested(deeper)
-            }
-            Type::BytesIndef | Type::StringIndef | Type::ArrayIndef | Type::MapIndef | Type::Break => {
-                Err(Error { position: start, kind: ErrorKind::Indefinite })
-            }
-            // Type::Int is a negative integer below the range of i64.
-            Type::Int | Type::F16 | Type::F32 | Type::F64 | Type::Simple | Type::Undefined | Type::Unknown(_) => {
-                Err(Error { position: start, kind: ErrorKind::WrongType })
-            }
+            ARRAY => (0..argument).try_for_each(|_| self.skip_nested(deeper)),
+            MAP => self.skip_pairs(argument, deeper),
+            TAG => self.skip_nested(deeper),
+            // Floating point and simple values.
+            _ => Err(Error { position: start, kind: ErrorKind::WrongType }),
         }
     }
 
-    fn skip_map(&mut self, depth: u8) -> Result<(), Error> {
-        let count = self.map(u64::MAX)?;
+    fn skip_pairs(&mut self, count: u64, depth: u8) -> Result<(), Error> {
         let mut last: Option<&'a [u8]> = None;
         for _ in 0..count {
-            let start = self.position();
+            let start = self.position;
             self.skip_nested(depth)?;
-            let key = self.decoder.input().get(start..self.position()).unwrap_or_default();
+            let key = self.read_since(start);
             if last.is_some_and(|last| last >= key) {
                 return Err(Error { position: start, kind: ErrorKind::NotAscending });
             }
@@ -302,33 +282,74 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn expect_definite(&self, start: usize, indefinite: Type) -> Result<(), Error> {
-        match self.decoder.datatype() {
-            Ok(next) if next == indefinite => Err(Error { position: start, kind: ErrorKind::Indefinite }),
-            Ok(_) | Err(_) => Ok(()),
-        }
+    fn any_text(&mut self) -> Result<&'a str, Error> {
+        let start = self.position;
+        let length = self.head(TEXT)?;
+        let text = core::str::from_utf8(self.content(start, length)?);
+        text.map_err(|_| Error { position: start, kind: ErrorKind::WrongType })
     }
 
-    /// Checks that what was read since `start` is the shortest head for `argument`, and `content` bytes.
-    fn expect_shortest(&self, start: usize, argument: u64, content: usize) -> Result<(), Error> {
-        let shortest = Head::length_of(argument).saturating_add(content);
-        if self.position().saturating_sub(start) == shortest {
-            Ok(())
+    fn counted(&mut self, major_type: u8, most: u64) -> Result<u64, Error> {
+        let error = self.error(ErrorKind::OutOfRange);
+        let count = self.head(major_type)?;
+        if count > most { Err(error) } else { Ok(count) }
+    }
+
+    /// Takes the content of the string that starts at `start` and whose head was read.
+    #[inline]
+    fn content(&mut self, start: usize, length: u64) -> Result<&'a [u8], Error> {
+        let end = usize::try_from(length).ok().and_then(|length| self.position.checked_add(length));
+        let content = end.and_then(|end| self.bytes.get(self.position..end));
+        let content = content.ok_or(Error { position: start, kind: ErrorKind::EndOfInput })?;
+        self.position = self.position.saturating_add(content.len());
+        Ok(content)
+    }
+
+    #[inline]
+    fn peek(&self) -> Result<u8, Error> {
+        self.bytes.get(self.position).copied().ok_or(self.error(ErrorKind::EndOfInput))
+    }
+
+    /// Reads the head of an item of this major type.
+    #[inline]
+    fn head(&mut self, major_type: u8) -> Result<u64, Error> {
+        let error = self.error(ErrorKind::WrongType);
+        if self.peek()? >> 5 == major_type { Ok(self.any_head()?.1) } else { Err(error) }
+    }
+
+    /// Reads the head of any item: its major type, and its argument in the shortest form (RFC 8949 section 3).
+    #[inline]
+    fn any_head(&mut self) -> Result<(u8, u64), Error> {
+        let start = self.position;
+        let error = |kind| Error { position: start, kind };
+        let first = self.peek()?;
+        self.position = self.position.saturating_add(1);
+        let (major_type, additional) = (first >> 5, first & 0x1f);
+        let (argument, least) = match additional {
+            0..=23 => (u64::from(additional), 0),
+            24 => (self.number::<1>(start)?, 24),
+            25 => (self.number::<2>(start)?, 0x100),
+            26 => (self.number::<4>(start)?, 0x1_0000),
+            27 => (self.number::<8>(start)?, 0x1_0000_0000),
+            31 if !matches!(major_type, UINT | NEGATIVE | TAG) => return Err(error(ErrorKind::Indefinite)),
+            _ => return Err(error(ErrorKind::WrongType)),
+        };
+        // Of major type 7 nothing with an argument is accepted: the caller says so.
+        if argument < least && major_type <= TAG {
+            Err(error(ErrorKind::NotShortest))
         } else {
-            Err(Error { position: start, kind: ErrorKind::NotShortest })
+            Ok((major_type, argument))
         }
     }
 
-    fn counted(&self, start: usize, count: Option<u64>, most: u64) -> Result<u64, Error> {
-        let count = count.ok_or(Error { position: start, kind: ErrorKind::Indefinite })?;
-        self.expect_shortest(start, count, 0)?;
-        if count > most { Err(Error { position: start, kind: ErrorKind::OutOfRange }) } else { Ok(count) }
+    /// Reads a big-endian number of `N` bytes.
+    #[inline]
+    fn number<const N: usize>(&mut self, start: usize) -> Result<u64, Error> {
+        let rest = self.bytes.get(self.position..).unwrap_or_default();
+        let number = rest.first_chunk::<N>().ok_or(Error { position: start, kind: ErrorKind::EndOfInput })?;
+        self.position = self.position.saturating_add(N);
+        Ok(number.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
     }
-}
-
-fn decode_error(position: usize, error: &minicbor::decode::Error) -> Error {
-    let kind = if error.is_end_of_input() { ErrorKind::EndOfInput } else { ErrorKind::WrongType };
-    Error { position, kind }
 }
 
 fn length(bytes: &[u8]) -> u64 {
@@ -376,16 +397,6 @@ impl Head {
         let significant = argument.iter().rev().take(size).rev();
         rest.iter_mut().zip(significant).for_each(|(to, from)| *to = *from);
         Self { bytes, length: u8::try_from(size).unwrap_or(8).saturating_add(1) }
-    }
-
-    fn length_of(argument: u64) -> usize {
-        match argument {
-            0..=23 => 1,
-            24..=0xff => 2,
-            0x100..=0xffff => 3,
-            0x1_0000..=0xffff_ffff => 5,
-            _ => 9,
-        }
     }
 }
 
@@ -626,6 +637,29 @@ mod tests {
                 let mut again = Vec::new();
                 Writer::new(&mut again).bytes(value).unwrap();
                 prop_assert_eq!(&again[..], &bytes[..reader.position()]);
+            }
+        }
+
+        /// What this reader accepts, another decoder reads as the same.
+        #[test]
+        fn another_decoder_agrees(bytes in prop::collection::vec(any::<u8>(), 0..16)) {
+            let mut other = minicbor::Decoder::new(&bytes);
+            if let Ok(value) = Reader::new(&bytes).int() {
+                prop_assert_eq!(other.i64().ok(), Some(value));
+            } else if let Ok(value) = Reader::new(&bytes).bytes() {
+                prop_assert_eq!(other.bytes().ok(), Some(value));
+            } else if let Ok(value) = Reader::new(&bytes).text(64) {
+                prop_assert_eq!(other.str().ok(), Some(value));
+            } else if let Ok(count) = Reader::new(&bytes).array(u64::MAX) {
+                prop_assert_eq!(other.array().ok(), Some(Some(count)));
+            } else if let Ok(count) = Reader::new(&bytes).map(u64::MAX) {
+                prop_assert_eq!(other.map().ok(), Some(Some(count)));
+            }
+            let mut other = minicbor::Decoder::new(&bytes);
+            let mut reader = Reader::new(&bytes);
+            if reader.skip().is_ok() {
+                prop_assert!(other.skip().is_ok());
+                prop_assert_eq!(other.position(), reader.position());
             }
         }
 

@@ -316,7 +316,7 @@ impl<'a> Sign<'a> {
             }
             last = key;
         }
-        let signatures = bytes.get(start..reader.position()).unwrap_or_default();
+        let signatures = reader.read_since(start);
         reader.finish()?;
         let header = Header::read(protected)?;
         if header.content_type != Some(content_type.as_str()) || header.algorithm.is_some() || !header.key.is_empty() {

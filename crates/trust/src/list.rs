@@ -9,11 +9,11 @@ mod accept;
 mod entry;
 
 pub use accept::{Pinned, Refused, Signers};
-pub use entry::{Authority, AuthorityState, Member, Purpose, Purposes, Service};
+pub use entry::{Authority, AuthorityState, Member, Purpose, Purposes, Service, Standing};
 
 use crate::cbor::{self, ErrorKind, Reader, Writer};
 use crate::cose;
-use crate::id::KeyId;
+use crate::id::{ID_LENGTH, KeyId};
 use crate::time::Time;
 use core::fmt;
 use entry::Entry;
@@ -146,15 +146,23 @@ impl<'a> List<'a> {
     /// The authority with this key, in time logarithmic in their number.
     #[must_use]
     pub fn authority(&self, key: KeyId) -> Option<Authority<'a>> {
+        Authority::read(&mut self.entry_of(key)?).ok()
+    }
+
+    /// How the authority with this key stands, in time logarithmic in their number.
+    #[must_use]
+    pub fn standing(&self, key: KeyId) -> Option<Standing<'a>> {
+        Standing::read(&mut self.entry_of(key)?).ok().map(|(_, standing)| standing)
+    }
+
+    fn entry_of(&self, key: KeyId) -> Option<Reader<'a>> {
         let index = self.index.get(..self.authorities.count)?;
-        let entry = |start: &u32| Reader::new(self.authorities.bytes.get(usize::try_from(*start).ok()?..)?).into();
-        let at = index
-            .binary_search_by(|start| {
-                let entry: Option<Reader<'a>> = entry(start);
-                entry.and_then(|mut reader| entry::key_of(&mut reader).ok()).cmp(&Some(key))
-            })
-            .ok()?;
-        Authority::read(&mut entry(index.get(at)?)?).ok()
+        let entry = |start: &u32| self.authorities.bytes.get(usize::try_from(*start).ok()?..);
+        // All entries were read once: each starts with the heads of an array of 10 and of a byte string of 16.
+        let number_of = |start| Some(u128::from_be_bytes(*entry(start)?.get(2..)?.first_chunk::<ID_LENGTH>()?));
+        let wanted = Some(u128::from_be_bytes(*key.as_bytes()));
+        let at = index.binary_search_by(|start| number_of(start).cmp(&wanted)).ok()?;
+        Some(Reader::new(entry(index.get(at)?)?))
     }
 
     /// The service with the key whose identifier begins with `key`, for one purpose; `None` if none or several do.
@@ -198,9 +206,9 @@ impl<'a> List<'a> {
         let threshold = reader.byte()?;
         let mut unused = [0; 0];
         let mut index = [0; MAX_AUTHORITIES];
-        let members = Section::read::<Member<'a>>(&mut reader, payload, MAX_MEMBERS, &mut unused)?;
-        let authorities = Section::read::<Authority<'a>>(&mut reader, payload, MAX_AUTHORITIES, &mut index)?;
-        let services = Section::read::<Service<'a>>(&mut reader, payload, MAX_SERVICES, &mut unused)?;
+        let members = Section::read::<Member<'a>>(&mut reader, MAX_MEMBERS, &mut unused)?;
+        let authorities = Section::read::<Authority<'a>>(&mut reader, MAX_AUTHORITIES, &mut index)?;
+        let services = Section::read::<Service<'a>>(&mut reader, MAX_SERVICES, &mut unused)?;
         reader.finish()?;
         if threshold == 0 || usize::from(threshold) > members.count {
             return Err(Error::Threshold);
@@ -222,12 +230,7 @@ struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// Reads and checks a section, and notes in `index`, as far as it reaches, where each entry starts.
-    fn read<E: Entry<'a>>(
-        reader: &mut Reader<'a>,
-        payload: &'a [u8],
-        most: usize,
-        index: &mut [u32],
-    ) -> Result<Self, cbor::Error> {
+    fn read<E: Entry<'a>>(reader: &mut Reader<'a>, most: usize, index: &mut [u32]) -> Result<Self, cbor::Error> {
         let count = reader.array(most as u64)?;
         let start = reader.position();
         let mut last = None;
@@ -243,7 +246,7 @@ impl<'a> Section<'a> {
             }
             last = key;
         }
-        let bytes = payload.get(start..reader.position()).unwrap_or_default();
+        let bytes = reader.read_since(start);
         Ok(Self { bytes, count: usize::try_from(count).unwrap_or(0) })
     }
 

@@ -5,7 +5,7 @@ use crate::authenticate::{CredentialKind, Identified};
 use crate::bond::Bond;
 use crate::id::KeyId;
 use crate::knowledge::Knowledge;
-use crate::list::{Authority, AuthorityState};
+use crate::list::{AuthorityState, Standing};
 use crate::operation::Operation;
 use crate::policy::Policy;
 use crate::role::{DeviceTypes, Roles};
@@ -249,7 +249,7 @@ impl Listing {
             overdue: false,
         });
         knowledge.lists.iter().fold(pinned, |all, list| {
-            let Some(entry) = list.authority(authority) else { return all };
+            let Some(entry) = list.standing(authority) else { return all };
             let overdue = knowledge.time.latest().is_none_or(|latest| latest > list.heading().next);
             let mut one = Self::from_entry(&entry, peer, overdue);
             if CredentialKind::given_by(entry.kind) != peer.kind() {
@@ -266,7 +266,7 @@ impl Listing {
         })
     }
 
-    fn from_entry(entry: &Authority<'_>, peer: &Identified, overdue: bool) -> Self {
+    fn from_entry(entry: &Standing<'_>, peer: &Identified, overdue: bool) -> Self {
         Self {
             state: entry.state,
             since: Some(entry.since),

@@ -19,12 +19,6 @@ pub(super) trait Entry<'a>: Sized {
     fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error>;
 }
 
-/// Reads the key of any entry, and leaves the rest.
-pub(super) fn key_of(reader: &mut Reader<'_>) -> Result<KeyId, cbor::Error> {
-    reader.array(u64::MAX)?;
-    read_key(reader)
-}
-
 fn read_key(reader: &mut Reader<'_>) -> Result<KeyId, cbor::Error> {
     reader.fixed::<ID_LENGTH>().map(|bytes| KeyId::from_bytes(*bytes))
 }
@@ -204,6 +198,47 @@ impl<'a> Entry<'a> for Authority<'a> {
     }
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, cbor::Error> {
+        let (key, standing) = Standing::read(reader)?;
+        let name = reader.text(MAX_NAME)?;
+        let subject = read_bounded(reader, MAX_SUBJECT)?;
+        let spki = read_bounded(reader, MAX_SPKI)?;
+        let Standing { kind, state, since, until, roles, device_types } = standing;
+        Ok(Self { key, kind, name, subject, spki, roles, device_types, state, since, until })
+    }
+
+    fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error> {
+        writer.array(10)?.bytes(self.key.as_bytes())?.uint(kind_number(self.kind))?.uint(self.state.number())?;
+        writer.time(self.since)?;
+        write_optional_time(writer, self.until)?;
+        writer.uint(u64::from(self.roles.bits()))?;
+        match self.device_types {
+            DeviceTypes::Every => writer.null()?,
+            DeviceTypes::Listed(numbers) => writer.bytes(numbers)?,
+        };
+        writer.text(self.name)?.bytes(self.subject)?.bytes(self.spki).map(drop)
+    }
+}
+
+/// The part of an authority's entry that verdicts depend on. It comes first in the entry, so that a verdict reads no
+/// further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing<'a> {
+    /// As [`Authority::kind`].
+    pub kind: AuthorityKind,
+    /// As [`Authority::state`].
+    pub state: AuthorityState,
+    /// As [`Authority::since`].
+    pub since: Time,
+    /// As [`Authority::until`].
+    pub until: Option<Time>,
+    /// As [`Authority::roles`].
+    pub roles: Roles,
+    /// As [`Authority::device_types`].
+    pub device_types: DeviceTypes<'a>,
+}
+
+impl<'a> Standing<'a> {
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<(KeyId, Self), cbor::Error> {
         reader.array_of(10)?;
         let key = read_key(reader)?;
         let error = reader.error(ErrorKind::OutOfRange);
@@ -212,9 +247,10 @@ impl<'a> Entry<'a> for Authority<'a> {
             1 => AuthorityKind::Site,
             _ => return Err(error),
         };
-        let name = reader.text(MAX_NAME)?;
-        let subject = read_bounded(reader, MAX_SUBJECT)?;
-        let spki = read_bounded(reader, MAX_SPKI)?;
+        let error = reader.error(ErrorKind::OutOfRange);
+        let number = reader.uint()?;
+        let state = AuthorityState::ALL.into_iter().find(|state| state.number() == number).ok_or(error)?;
+        let (since, until) = (reader.time()?, read_optional_time(reader)?);
         let error = reader.error(ErrorKind::OutOfRange);
         let roles = Roles::from_bits(u32::try_from(reader.uint()?).map_err(|_| error)?);
         let error = reader.error(ErrorKind::OutOfRange);
@@ -227,22 +263,7 @@ impl<'a> Entry<'a> for Authority<'a> {
             }
             DeviceTypes::listed(numbers).ok_or(error)?
         };
-        let error = reader.error(ErrorKind::OutOfRange);
-        let number = reader.uint()?;
-        let state = AuthorityState::ALL.into_iter().find(|state| state.number() == number).ok_or(error)?;
-        let (since, until) = (reader.time()?, read_optional_time(reader)?);
-        Ok(Self { key, kind, name, subject, spki, roles, device_types, state, since, until })
-    }
-
-    fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error> {
-        writer.array(10)?.bytes(self.key.as_bytes())?.uint(kind_number(self.kind))?.text(self.name)?;
-        writer.bytes(self.subject)?.bytes(self.spki)?.uint(u64::from(self.roles.bits()))?;
-        match self.device_types {
-            DeviceTypes::Every => writer.null()?,
-            DeviceTypes::Listed(numbers) => writer.bytes(numbers)?,
-        };
-        writer.uint(self.state.number())?.time(self.since)?;
-        write_optional_time(writer, self.until)
+        Ok((key, Self { kind, state, since, until, roles, device_types }))
     }
 }
 
