@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -298,7 +298,16 @@ impl fmt::Display for Causes<'_> {
 struct Room {
     places: Arc<Semaphore>,
     per_address: usize,
-    addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    addresses: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts(Mutex<HashMap<IpAddr, usize>>);
+
+impl Counts {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Room {
@@ -317,12 +326,12 @@ impl Room {
             Origin::Local { .. } => None,
             Origin::Address(address) => {
                 let ip = address.ip().to_canonical();
-                let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-                let count = addresses.entry(ip).or_default();
-                if *count >= self.per_address {
+                let mut addresses = self.addresses.lock();
+                let count = addresses.get(&ip).copied().unwrap_or(0);
+                if count >= self.per_address {
                     return Err("its address has all the connections it may have");
                 }
-                *count += 1;
+                addresses.insert(ip, count + 1);
                 Some((ip, self.addresses.clone()))
             }
         };
@@ -331,14 +340,14 @@ impl Room {
 }
 
 struct Place {
-    address: Option<(IpAddr, Arc<Mutex<HashMap<IpAddr, usize>>>)>,
+    address: Option<(IpAddr, Arc<Counts>)>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let Some((ip, addresses)) = &self.address else { return };
-        let mut addresses = addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut addresses = addresses.lock();
         if let Some(count) = addresses.get_mut(ip) {
             *count -= 1;
             if *count == 0 {

@@ -9,6 +9,9 @@ use std::path::Path;
 /// The most bytes a file of ours may have before it is refused as damaged.
 pub const LARGEST_FILE: u64 = 64 << 20;
 
+/// How the names of files begin that are not whole yet.
+const NEW: &str = ".new-";
+
 /// Makes `directory` and its parents, readable by this user only.
 ///
 /// # Errors
@@ -30,7 +33,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
         // `tempfile` creates with 0600 and removes the file if we stop half-way.
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(directory)?;
+        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(directory)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
@@ -38,6 +41,21 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
         File::open(directory)?.sync_all()
     };
     write().map_err(Error::file("write", path))
+}
+
+/// Removes what a kill in the middle of [`replace`] left in `directory`. To be called before others write there.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn sweep(directory: &Path) -> Result<(), Error> {
+    let entries = fs::read_dir(directory).map_err(Error::file("list", directory))?;
+    for entry in entries {
+        let entry = entry.map_err(Error::file("list", directory))?;
+        if entry.file_name().as_encoded_bytes().starts_with(NEW.as_bytes()) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the file at `path` durably; it is no error if there is none.
@@ -89,6 +107,9 @@ mod tests {
         replace(&path, b"two").expect("write");
         assert_eq!(read(&path).expect("read").as_deref(), Some(&b"two"[..]));
         assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&inner).expect("list").count(), 1);
+        fs::write(inner.join(".new-kill"), "half").expect("write");
+        sweep(&inner).expect("swept");
         assert_eq!(fs::read_dir(&inner).expect("list").count(), 1);
         remove(&path).expect("remove");
         remove(&path).expect("remove what is not there");

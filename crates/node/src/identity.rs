@@ -15,8 +15,8 @@ use crate::enrol::Code;
 use crate::provider::{AwsLc, SigningKey};
 use crate::{Error, files, tls};
 use der::pem::{LineEnding, encode_string};
-use medlock_trust::x509::Certificate;
-use medlock_trust::{CredentialId, Time};
+use medlock_trust::x509::{Certificate, ids};
+use medlock_trust::{CredentialId, DeviceName, Time};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
@@ -79,6 +79,12 @@ impl Identity {
     #[must_use]
     pub const fn validity(&self) -> (Time, Time) {
         self.validity
+    }
+
+    /// The device this identity names: the subject's `serialNumber`.
+    #[must_use]
+    pub fn device_name(&self) -> Option<DeviceName> {
+        DeviceName::new(Certificate::from_der(self.own()).ok()?.subject().only(ids::SERIAL_NUMBER)?)
     }
 
     /// The own certificate's identifier.
@@ -148,6 +154,7 @@ impl IdentityStore {
     /// [`Error::File`], and [`Error::Damaged`] when a file does not hold what we wrote.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         files::private_directory(directory)?;
+        files::sweep(directory)?;
         let damaged = |path: &Path| {
             let path = path.to_owned();
             move |what| Error::Damaged { path, what, remedy: REMEDY }

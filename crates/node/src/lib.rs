@@ -10,6 +10,7 @@
 //! | [`news`], [`sessions`] | following the hub's news, and judging live sessions again when it arrives |
 //! | [`enrol`] | enrolment codes, certificate requests, the enrolment client and renewal |
 //! | [`accept`], [`http`] | an accept loop with limits, and a small HTTP client |
+//! | [`ordinary`] | TLS to ordinary servers, such as a syslog collector |
 //! | [`files`], [`asn1`] | durable files; writing DER |
 
 pub mod accept;
@@ -22,6 +23,7 @@ pub mod http;
 pub mod identity;
 pub mod knowledge;
 pub mod news;
+pub mod ordinary;
 pub mod provider;
 pub mod routes;
 pub mod sessions;

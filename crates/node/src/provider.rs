@@ -203,3 +203,87 @@ impl std::fmt::Debug for SigningKey {
         write!(f, "SigningKey({})", self.key_id())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+    use aws_lc_rs::signature::Ed25519KeyPair;
+
+    const MESSAGE: [&[u8]; 3] = [b"one message ", b"", b"in parts"];
+
+    /// What the signature says of a right and of a changed message.
+    fn check(algorithm: SignatureAlgorithm, key: PublicKey<'_>, signature: Signature<'_>) {
+        assert_eq!(AwsLc.verify(algorithm, key, &MESSAGE, signature), Ok(()), "{algorithm:?}");
+        assert_eq!(AwsLc.verify(algorithm, key, &[&MESSAGE.concat()], signature), Ok(()));
+        let wrong = AwsLc.verify(algorithm, key, &[b"another message"], signature);
+        assert_eq!(wrong, Err(VerifyError::Invalid), "{algorithm:?}");
+    }
+
+    /// Shows REQ-NODE-60.
+    #[test]
+    fn own_signatures_verify_in_both_forms_and_with_a_compressed_point() {
+        let key = SigningKey::generate();
+        let (x509, cose) = (key.sign_x509(&MESSAGE), key.sign_cose(&MESSAGE));
+        let point = key.public_key().bits;
+        let compressed = [&[2 + (point[64] & 1)], &point[1..33]].concat();
+        for bits in [point, &compressed] {
+            let key = PublicKey { algorithm: KeyAlgorithm::P256, bits };
+            check(SignatureAlgorithm::EcdsaSha256, key, Signature::X509(&x509));
+            check(SignatureAlgorithm::EcdsaSha256, key, Signature::Cose(&cose));
+        }
+        let again = SigningKey::from_pkcs8(&key.to_pkcs8()).expect("our own");
+        assert_eq!((again.spki(), again.key_id()), (key.spki(), key.key_id()));
+    }
+
+    /// Shows REQ-NODE-60.
+    #[test]
+    fn other_algorithms_verify() {
+        let rng = SystemRandom::new();
+        let message = MESSAGE.concat();
+        for (fixed, signing) in
+            [(false, &lc::ECDSA_P384_SHA384_ASN1_SIGNING), (true, &lc::ECDSA_P384_SHA384_FIXED_SIGNING)]
+        {
+            let pair = EcdsaKeyPair::generate(signing).expect("key");
+            let key = PublicKey { algorithm: KeyAlgorithm::P384, bits: pair.public_key().as_ref() };
+            let made = pair.sign(&rng, &message).expect("signed");
+            let signature = if fixed { Signature::Cose(made.as_ref()) } else { Signature::X509(made.as_ref()) };
+            check(SignatureAlgorithm::EcdsaSha384, key, signature);
+        }
+        let pair = Ed25519KeyPair::generate().expect("key");
+        let key = PublicKey { algorithm: KeyAlgorithm::Ed25519, bits: pair.public_key().as_ref() };
+        check(SignatureAlgorithm::Ed25519, key, Signature::Cose(pair.sign(&message).as_ref()));
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("key");
+        let key = PublicKey { algorithm: KeyAlgorithm::Rsa, bits: pair.public_key().as_ref() };
+        for (algorithm, encoding) in [
+            (SignatureAlgorithm::RsaPkcs1Sha256, &lc::RSA_PKCS1_SHA256),
+            (SignatureAlgorithm::RsaPkcs1Sha384, &lc::RSA_PKCS1_SHA384),
+            (SignatureAlgorithm::RsaPkcs1Sha512, &lc::RSA_PKCS1_SHA512),
+        ] {
+            let mut signature = vec![0; pair.public_modulus_len()];
+            pair.sign(encoding, &rng, &message, &mut signature).expect("signed");
+            check(algorithm, key, Signature::X509(&signature));
+        }
+    }
+
+    #[test]
+    fn pairs_that_do_not_fit_are_unsupported_and_nonsense_is_invalid() {
+        let key = SigningKey::generate();
+        let signature = key.sign_x509(&MESSAGE);
+        let verify = |algorithm, key| AwsLc.verify(algorithm, key, &MESSAGE, Signature::X509(&signature));
+        assert_eq!(verify(SignatureAlgorithm::Ed25519, key.public_key()), Err(VerifyError::Unsupported));
+        assert_eq!(verify(SignatureAlgorithm::RsaPkcs1Sha256, key.public_key()), Err(VerifyError::Unsupported));
+        for bits in [&[][..], &[4; 65], &[0; 33], &key.public_key().bits[..64]] {
+            let nonsense = PublicKey { algorithm: KeyAlgorithm::P256, bits };
+            assert_eq!(verify(SignatureAlgorithm::EcdsaSha256, nonsense), Err(VerifyError::Invalid));
+        }
+    }
+
+    #[test]
+    fn hash_is_that_of_the_whole_message() {
+        let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(data_encoding::HEXLOWER.encode(&AwsLc.sha256(&[b"a", b"", b"bc"])), known);
+        assert!(same_secret(b"ab", b"ab") && !same_secret(b"ab", b"ac") && !same_secret(b"ab", b"abc"));
+        assert_ne!(random::<16>(), random::<16>());
+    }
+}

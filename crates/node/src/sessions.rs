@@ -122,7 +122,7 @@ impl LiveSessions {
             match self.knowledge.judge(&entry.who, operation) {
                 Verdict::Deny(denied) if denied.code == Code::Superseded => {}
                 Verdict::Deny(denied) => {
-                    entry.end.send_replace(Some(denied.clone()));
+                    entry.end.send_replace(Some(denied));
                     let _ = self.changes.send(Change::Ended { session: id, who: entry.who.clone(), denied });
                     sessions.remove(&id);
                     return;
@@ -162,7 +162,7 @@ impl Session {
     /// Waits until the session must end, and says why. Pending while it may live. May be cancelled.
     pub async fn ended(&mut self) -> Denied {
         loop {
-            if let Some(denied) = self.ended.borrow_and_update().clone() {
+            if let Some(denied) = *self.ended.borrow_and_update() {
                 return denied;
             }
             if self.ended.changed().await.is_err() {
@@ -175,7 +175,7 @@ impl Session {
     /// Why the session must end; `None` while it may live.
     #[must_use]
     pub fn end_reason(&self) -> Option<Denied> {
-        self.ended.borrow().clone()
+        *self.ended.borrow()
     }
 }
 

@@ -494,3 +494,32 @@ impl Signer for HandshakeKey {
         SignatureScheme::ECDSA_NISTP256_SHA256
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-NODE-08.
+    #[test]
+    fn tls_1_3_takes_only_its_own_signatures() {
+        use KeyAlgorithm::{Ed25519, P256, P384, Rsa};
+        use SignatureScheme as S;
+        let right = |scheme| match scheme {
+            S::ECDSA_NISTP256_SHA256 => Some(P256),
+            S::ECDSA_NISTP384_SHA384 => Some(P384),
+            S::ED25519 => Some(Ed25519),
+            S::RSA_PSS_SHA256 | S::RSA_PSS_SHA384 | S::RSA_PSS_SHA512 => Some(Rsa),
+            _ => None,
+        };
+        for scheme in SCHEMES.into_iter().chain([S::RSA_PKCS1_SHA1, S::ECDSA_SHA1_Legacy, S::ED448]) {
+            for key in [P256, P384, Ed25519, Rsa] {
+                assert_eq!(scheme_fits(Version::Tls13, scheme, key), right(scheme) == Some(key), "{scheme:?} {key:?}");
+            }
+        }
+        assert!(scheme_fits(Version::Tls12, S::RSA_PKCS1_SHA256, Rsa));
+        assert!(scheme_fits(Version::Tls12, S::ECDSA_NISTP256_SHA256, P384), "TLS 1.2 names the hash only");
+        assert!(!scheme_fits(Version::Tls12, S::RSA_PKCS1_SHA1, Rsa));
+        let mapped = provider::rustls().signature_verification_algorithms.supported_schemes();
+        assert!(SCHEMES.iter().all(|scheme| mapped.contains(scheme)), "{mapped:?}");
+    }
+}

@@ -2,6 +2,7 @@
 //! the test. Not published, and no dependency of anything that ships.
 
 mod certificate;
+pub mod peers;
 mod process;
 mod site;
 

@@ -127,7 +127,7 @@ impl Enrolment {
     }
 
     async fn failed(&self, error: &Error, schedule: &mut Schedule) {
-        let again_in = schedule.after_failure();
+        let again_in = schedule.after_failure(self.identity.current().map(|identity| life(&identity)));
         tracing::warn!(%error, ?again_in, "enrolment did not succeed");
         self.progress.send_replace(Progress::Failed { error: error.to_string(), again_in });
         tokio::time::sleep(again_in).await;
@@ -151,7 +151,13 @@ impl Enrolment {
             .ok_or_else(|| self.wrong("its cacerts do not have the root certificate the enrolment code names"))?;
         self.knowledge.pin_root(root)?;
         let list = fetch(&client, Kind::SiteList).await?.ok_or_else(|| self.wrong("it has no site list"))?;
-        self.knowledge.accept(Kind::SiteList, &list)?;
+        match self.knowledge.accept(Kind::SiteList, &list) {
+            // From a first contact that was cut short; the news bring what is newer.
+            Err(refused) if self.knowledge.version(Kind::SiteList).is_some() => {
+                tracing::warn!(%refused, "the hub's site list is not newer than the one held");
+            }
+            other => drop(other?),
+        }
         let key = self.identity.next_key()?;
         let request = certificate_request(&key, None);
         let secret = Zeroizing::new(format!("{}:{}", code.user(), code.password().as_str()));
@@ -245,6 +251,11 @@ impl Enrolment {
     fn wrong(&self, what: &str) -> Error {
         Error::Http { with: self.address.clone(), what: what.to_owned() }
     }
+}
+
+fn life(identity: &Identity) -> Duration {
+    let (not_before, not_after) = identity.validity();
+    Duration::from_secs(u64::try_from(not_after.seconds_since(not_before)).unwrap_or(0))
 }
 
 fn retry_after(answer: &Response<Bytes>) -> Duration {

@@ -1,6 +1,6 @@
 //! The one-time enrolment code, pasted or scanned by the engineer.
 
-use crate::provider::{random, sha256};
+use crate::provider::{random, same_secret, sha256};
 use data_encoding::BASE32_NOPAD;
 use std::fmt;
 use std::str::FromStr;
@@ -24,10 +24,19 @@ const LONGEST_TEXT: usize = 256;
 /// The text is `MEDLOCK-` and base32 (RFC 4648, no padding) in groups of five, of: version (1 byte, 1), identifier
 /// (5 bytes), secret (12 bytes), the first 16 bytes of the SHA-256 of the site's root certificate, and 2 check bytes
 /// (the first of the SHA-256 of all before). Lower case is accepted; spaces and dashes do not matter.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Code {
     bytes: Zeroizing<[u8; LENGTH]>,
 }
+
+impl PartialEq for Code {
+    /// Takes the same time wherever they differ.
+    fn eq(&self, other: &Self) -> bool {
+        same_secret(&*self.bytes, &*other.bytes)
+    }
+}
+
+impl Eq for Code {}
 
 /// Why a text is no enrolment code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -42,10 +42,12 @@ impl Schedule {
         not_before.plus_seconds(life / 3 * 2 - early)
     }
 
-    /// How long to wait after one more failure: doubled each time up to an hour, less up to a half by chance.
+    /// How long to wait after one more failure: doubled each time up to an hour, or to a twentieth of the credential's
+    /// `life` if that is shorter; less up to a half by chance.
     #[must_use]
-    pub fn after_failure(&mut self) -> Duration {
-        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(LONGEST_RETRY);
+    pub fn after_failure(&mut self, life: Option<Duration>) -> Duration {
+        let longest = life.map_or(LONGEST_RETRY, |life| (life / 20).clamp(FIRST_RETRY, LONGEST_RETRY));
+        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(longest);
         self.failures = self.failures.saturating_add(1);
         wait.mul_f64(1.0 - jitter() / 2.0)
     }
@@ -79,11 +81,13 @@ mod tests {
     #[test]
     fn retries_slow_down_to_an_hour_and_recover() {
         let mut schedule = Schedule::new();
-        let waits: Vec<_> = (0..40).map(|_| schedule.after_failure()).collect();
+        let waits: Vec<_> = (0..40).map(|_| schedule.after_failure(None)).collect();
         assert!(waits[0] >= FIRST_RETRY / 2 && waits[0] <= FIRST_RETRY, "{waits:?}");
         assert!(waits.iter().all(|wait| *wait <= LONGEST_RETRY));
         assert!(waits[39] >= LONGEST_RETRY / 2);
         schedule.after_success();
-        assert!(schedule.after_failure() <= FIRST_RETRY);
+        assert!(schedule.after_failure(None) <= FIRST_RETRY);
+        let minute = Some(Duration::from_secs(60));
+        assert!((0..40).all(|_| schedule.after_failure(minute) <= FIRST_RETRY), "a short life has no time to wait");
     }
 }

@@ -146,6 +146,7 @@ impl KnowledgeBase {
     /// [`Error::File`], and [`Error::Damaged`] naming the file that does not hold what was written.
     pub fn open(directory: &Path, clock: Clock, setting: Setting) -> Result<Arc<Self>, Error> {
         files::private_directory(directory)?;
+        files::sweep(directory)?;
         let snapshot = Snapshot::load(directory)?;
         Ok(Arc::new(Self::with(Some(directory.to_owned()), clock, setting, snapshot)))
     }
@@ -225,10 +226,13 @@ impl KnowledgeBase {
         Some(list.heading().name.to_owned())
     }
 
-    /// Takes an object if it is newer than the one held and rightly signed; durable when this returns `New`.
+    /// Takes an object if it is newer than the one held and rightly signed. It is in force before it is written, so
+    /// that a slow disk delays no bad news, and durable when this returns `New`. Writes to disk: call it where blocking
+    /// for some milliseconds does no harm.
     ///
     /// # Errors
-    /// [`Refused`]: it is older, not signed by whom it must be, not what it says, or cannot be stored.
+    /// [`Refused`]: it is older, not signed by whom it must be, or not what it says. [`Refused::NotStored`]: it is in
+    /// force, and will be forgotten when this process ends.
     pub fn accept(&self, kind: Kind, object: &[u8]) -> Result<Accepted, Refused> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let held = self.snapshot();
@@ -242,14 +246,17 @@ impl KnowledgeBase {
         let new = held.objects.verify(kind, Bytes::copy_from_slice(object), root, pinned)?;
         let mut snapshot = Snapshot::clone(&held);
         let (version, proves) = (new.version, new.proves);
-        self.write(&kind.file(), &new.bytes).map_err(|error| Refused::NotStored(error.to_string()))?;
         snapshot.objects.set(kind, new);
-        if let Some(floor) = proves.and_then(|proven| self.raised(snapshot.floor, proven)) {
-            self.write(FLOOR, format!("{}\n", floor.unix()).as_bytes())
-                .map_err(|error| Refused::NotStored(error.to_string()))?;
-            snapshot.floor = Some(floor);
-        }
+        let floor = proves.and_then(|proven| self.raised(snapshot.floor, proven));
+        snapshot.floor = floor.or(snapshot.floor);
         self.publish(snapshot);
+        let write = |name: &str, content: &[u8]| {
+            self.write(name, content).map_err(|error| Refused::NotStored(error.to_string()))
+        };
+        write(&kind.file(), object)?;
+        if let Some(floor) = floor {
+            write(FLOOR, format!("{}\n", floor.unix()).as_bytes())?;
+        }
         Ok(Accepted::New { version })
     }
 
@@ -318,13 +325,11 @@ impl KnowledgeBase {
     }
 
     /// What `who` may still do.
-    #[must_use]
     pub fn judge(&self, who: &Identified, operation: Operation) -> Verdict {
         self.judge_with_bond(who, operation, None)
     }
 
     /// What `who` may still do, with the bond it has here.
-    #[must_use]
     pub fn judge_with_bond(&self, who: &Identified, operation: Operation, bond: Option<&Bond>) -> Verdict {
         self.with_knowledge(|knowledge, policy| decide(who, operation, knowledge, policy, bond))
     }

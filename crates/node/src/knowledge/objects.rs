@@ -47,8 +47,8 @@ pub enum Refused {
         /// Version given.
         given: u64,
     },
-    /// It is believed, but could not be made durable.
-    #[error("the object could not be stored: {0}")]
+    /// It is in force, but could not be made durable.
+    #[error("the object is in force until this process ends, but could not be stored: {0}")]
     NotStored(String),
 }
 

@@ -82,14 +82,18 @@ impl Hub {
     pub async fn poll(&self) -> Result<(), Error> {
         for kind in Kind::ALL {
             if let Some(object) = self.fetch(kind).await? {
-                self.take(kind, &object);
+                self.take(kind, object).await;
             }
         }
         Ok(())
     }
 
-    fn take(&self, kind: Kind, object: &[u8]) {
-        match self.knowledge.accept(kind, object) {
+    /// Offers an object to the knowledge, where writing to disk does not hold up other tasks.
+    async fn take(&self, kind: Kind, object: Bytes) {
+        let knowledge = self.knowledge.clone();
+        let taken = tokio::task::spawn_blocking(move || knowledge.accept(kind, &object)).await;
+        let Ok(taken) = taken else { return };
+        match taken {
             Ok(Accepted::New { version }) => tracing::info!(kind = kind.name(), version, "news from the hub"),
             Ok(Accepted::Known { .. }) => {}
             Err(refused) => tracing::warn!(kind = kind.name(), %refused, "the hub sent an object that is not taken"),
@@ -119,16 +123,16 @@ impl Hub {
             reader.push(&chunk).map_err(|error| self.wrong(error.to_string()))?;
             while let Some(event) = reader.pop() {
                 *events += 1;
-                self.event(&event);
+                self.event(&event).await;
             }
         }
     }
 
-    fn event(&self, event: &Event) {
+    async fn event(&self, event: &Event) {
         // Kinds of a later version are passed over.
         let Some(kind) = Kind::from_name(&event.event) else { return };
         match STANDARD.decode(&event.data) {
-            Ok(object) => self.take(kind, &object),
+            Ok(object) => self.take(kind, object.into()).await,
             Err(error) => tracing::warn!(kind = kind.name(), %error, "the hub sent news that are no base64"),
         }
     }

@@ -4,6 +4,8 @@ use medlock_node::identity::{Identity, IdentityStore};
 use medlock_node::provider::SigningKey;
 use medlock_testkit::Site;
 use medlock_trust::Role;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
@@ -90,11 +92,11 @@ fn damaged_identity_is_named_with_what_to_do() {
 #[test]
 fn keys_of_openssl_are_read_and_ours_by_openssl() {
     let output = std::process::Command::new("openssl")
-        .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-outform", "DER"])
+        .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"])
         .output()
         .expect("openssl");
-    // OpenSSL 3 writes PKCS#8 for genpkey.
-    let key = SigningKey::from_pkcs8(&output.stdout).expect("read");
+    let document = PrivatePkcs8KeyDer::from_pem_slice(&output.stdout).expect("PKCS#8");
+    let key = SigningKey::from_pkcs8(document.secret_pkcs8_der()).expect("read");
     let directory = tempfile::tempdir().expect("directory");
     let file = directory.path().join("key.der");
     std::fs::write(&file, &*key.to_pkcs8()).expect("write");

@@ -72,6 +72,7 @@ async fn expiry_marks_a_session_and_does_not_end_it() {
     let mut changes = live.changes();
     let session = live.register(device(&site, &knowledge, "ct-1", (from, to)), STORE);
     site.clock.advance(91 * 86_400);
+    knowledge.accept(Kind::SiteList, &site.list(2)).expect("fresh list");
     knowledge.accept(Kind::Status, &site.status(2, &[])).expect("fresh status");
     live.rejudge();
     let change = timeout(Duration::from_secs(40), changes.recv()).await.expect("judged again").expect("open");

@@ -201,6 +201,7 @@ fn s_client(running: &Running, files: &Files, options: &[&str]) -> String {
 
 struct Files {
     root: String,
+    issuing: String,
     own: String,
     _directory: tempfile::TempDir,
 }
@@ -216,7 +217,8 @@ fn files(site: &Site, identity: &Identity) -> Files {
     };
     let chain: String = identity.chain().iter().map(|certificate| pem("CERTIFICATE", certificate)).collect();
     let own = write("own.pem", pem("PRIVATE KEY", &identity.key().to_pkcs8()) + &chain);
-    Files { root: write("root.pem", pem("CERTIFICATE", &site.root)), own, _directory: directory }
+    let issuing = write("issuing.pem", pem("CERTIFICATE", &site.issuing));
+    Files { root: write("root.pem", pem("CERTIFICATE", &site.root)), issuing, own, _directory: directory }
 }
 
 /// Shows REQ-NODE-07.
@@ -227,8 +229,11 @@ async fn openssl_talks_tls_1_2_and_1_3_with_a_client_certificate() {
     let identity = site.identity("ct-1", &[Role::Modality], site.past());
     let files = files(&site, &identity);
     for version in ["-tls1_2", "-tls1_3"] {
-        let text =
-            s_client(&running, &files, &[version, "-cert", &files.own, "-cert_chain", &files.own, "-key", &files.own]);
+        let text = s_client(
+            &running,
+            &files,
+            &[version, "-cert", &files.own, "-cert_chain", &files.issuing, "-key", &files.own],
+        );
         assert!(text.contains("ct-1") && text.contains("Verify return code: 0"), "{version}: {text}");
         let text = s_client(&running, &files, &[version]);
         assert!(!text.contains("HTTP/1.1 200"), "{version}: {text}");
@@ -262,19 +267,13 @@ async fn certificates_with_other_kinds_of_keys_shake_hands() {
         let own = site.sign(&certificate);
         let pem = |der: &[u8]| der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, der).expect("PEM");
         let key = std::fs::read_to_string(&path).expect("key");
-        std::fs::write(&path, key + &pem(&own) + &pem(&site.issuing)).expect("write");
-        let root = directory.path().join("root.pem");
-        std::fs::write(&root, pem(&site.root)).expect("write");
-        let files = Files {
-            root: root.to_str().expect("UTF-8").to_owned(),
-            own: path.clone(),
-            _directory: tempfile::tempdir().expect("directory"),
-        };
+        std::fs::write(&path, key + &pem(&own)).expect("write");
+        let files = Files { own: path, ..files(&site, &site.identity("ct-2", &[], site.present())) };
         for version in ["-tls1_2", "-tls1_3"] {
             let text = s_client(
                 &running,
                 &files,
-                &[version, "-cert", &files.own, "-cert_chain", &files.own, "-key", &files.own],
+                &[version, "-cert", &files.own, "-cert_chain", &files.issuing, "-key", &files.own],
             );
             assert!(text.contains("ct-1"), "{algorithm:?} {version}: {text}");
         }
