@@ -4,10 +4,17 @@
 //! was flushed; when a connection breaks, all that does not count yet is sent again. So a message may come twice, and
 //! is lost only if the collector dies with it later than that.
 
-use crate::sink::Queue;
+use crate::{Error, sink::Queue};
+use medlock_node::{
+    identity::IdentityStore,
+    knowledge::KnowledgeBase,
+    tls::{Believed, Connector, ToServer},
+};
+use medlock_trust::{DeviceName, Operation, Verdict};
 use std::{collections::VecDeque, future::Future, io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
     time::{Instant, sleep, timeout},
 };
 
@@ -17,6 +24,8 @@ const SETTLED: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Waiting between attempts grows from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// For connecting, and for the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Bytes sent in one go.
 const BATCH: usize = 64 << 10;
 
@@ -27,6 +36,51 @@ pub trait Connect: Send + Sync {
 
     /// Connects.
     fn connect(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// A collector in the site register: it shows a credential of the site, like every other machine.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    address: String,
+    device: DeviceName,
+    knowledge: Arc<KnowledgeBase>,
+    connector: Connector,
+}
+
+impl Collector {
+    /// The collector at `address` (`host:port`, commonly 6514), which must show that it is `device`. The guard shows
+    /// `identity`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the TLS settings are refused.
+    pub fn new(
+        address: impl Into<String>,
+        device: DeviceName,
+        identity: &IdentityStore,
+        knowledge: &Arc<KnowledgeBase>,
+    ) -> Result<Self, Error> {
+        let connector = Connector::new(Some(identity), Believed::Knowledge(knowledge.clone()), None)
+            .map_err(|error| Error::Config(error.to_string()))?;
+        Ok(Self { address: address.into(), device, knowledge: knowledge.clone(), connector })
+    }
+}
+
+impl Connect for Collector {
+    type Stream = ToServer<TcpStream>;
+
+    async fn connect(&self) -> io::Result<Self::Stream> {
+        let secured = self.connector.connect(&self.address, HANDSHAKE).await.map_err(io::Error::other)?;
+        let peer = secured.peer.ok_or_else(|| io::Error::other("it shows no certificate"))?;
+        if *peer.device_name() != self.device {
+            let text = format!("{} answers, not {}", peer.device_name(), self.device);
+            return Err(io::Error::other(text));
+        }
+        // It gets to read what patients' images go where.
+        match self.knowledge.judge(&peer, Operation::Read) {
+            Verdict::Allow(_) => Ok(secured.stream),
+            Verdict::Deny(denied) => Err(io::Error::other(format!("`read` is denied: {}", denied.code.as_str()))),
+        }
+    }
 }
 
 /// Sends what is in the queue and what will come, for ever: drop the future to stop.
@@ -101,7 +155,7 @@ async fn read(queue: &Arc<Queue>, position: u64) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpListener;
 
     struct Plain(std::net::SocketAddr);
 

@@ -6,7 +6,7 @@
 mod collector;
 mod queue;
 
-pub use collector::{Connect, forward};
+pub use collector::{Collector, Connect, forward};
 pub use queue::Queue;
 
 use crate::{

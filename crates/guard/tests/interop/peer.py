@@ -1,6 +1,7 @@
 """A storage SCU and SCP on pynetdicom that name data sets by the SHA-256 of their encoded bytes.
 
 peer.py scp TITLE PORT DIRECTORY       an empty file named by the digest for each data set that came
+peer.py make DIRECTORY COUNT          CT images of 525 kB
 peer.py scu CALLING CALLED PORT FILE…  prints the digest of each data set it sent
 """
 import hashlib
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dsutils import encode
@@ -45,4 +47,13 @@ def scu(calling, called, port, *files):
     association.release()
 
 
-{"scp": scp, "scu": scu}[sys.argv[1]](*sys.argv[2:])
+def make(directory, count):
+    image = dcmread(get_testdata_file("CT_small.dcm"))
+    image.Rows = image.Columns = 512
+    image.PixelData = bytes(range(256)) * 2048
+    for number in range(int(count)):
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.4.{number}"
+        image.save_as(Path(directory) / f"{number}.dcm")
+
+
+{"make": make, "scp": scp, "scu": scu}[sys.argv[1]](*sys.argv[2:])

@@ -128,7 +128,7 @@ async fn dcmqrscp_moves_back_through_the_guards() {
 async fn move_back(world: &World) {
     let back = world.folder("back");
     let mut command = program("movescu");
-    command.args(["-q", "-S", "-aet", "CT1", "-aec", "PACS", "-aem", "CT1", "+B", "-od"]).arg(&back);
+    command.args(["-v", "-S", "-aet", "CT1", "-aec", "PACS", "-aem", "CT1", "-od"]).arg(&back);
     command.args(["+P", &world.ct.port.to_string(), "-k", "QueryRetrieveLevel=STUDY"]);
     command.args(["-k", "StudyInstanceUID=1.3.6.1.4.1.5962.1.2.1.20040119072730.12322"]);
     command.args(["127.0.0.1", &world.ct.plain.port().to_string()]);
