@@ -8,15 +8,9 @@ use std::path::{Path, PathBuf};
 /// If it is not there.
 #[must_use]
 pub fn venv() -> PathBuf {
-    let folder = std::env::var_os("MEDLOCK_VENV").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv"),
-        PathBuf::from,
-    );
-    assert!(
-        folder.join("bin/python3").exists(),
-        "{} is not there; `cargo xtask peers` installs it",
-        folder.display()
-    );
+    let folder = std::env::var_os("MEDLOCK_VENV")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv"), PathBuf::from);
+    assert!(folder.join("bin/python3").exists(), "{} is not there; `cargo xtask peers` installs it", folder.display());
     folder
 }
 
