@@ -1,7 +1,7 @@
 //! The trust core of Medlock: bytes, knowledge, policy and an operation go in, a verdict comes out.
 //!
-//! Two pure steps. [`authenticate`] turns a certificate chain and the authorities one believes in into an
-//! [`Identified`] peer; [`decide`] answers, for each operation, what this peer may still do. There is no heap, no
+//! Two pure steps. [`authenticate()`] turns a certificate chain and the authorities one believes in into an
+//! [`Identified`] peer; [`decide()`] answers, for each operation, what this peer may still do. There is no heap, no
 //! input or output, no clock and no random number in this crate: time and knowledge are arguments, and signatures are
 //! checked by the caller's [`Crypto`].
 //!
