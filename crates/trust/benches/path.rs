@@ -3,7 +3,6 @@
 //!
 //! The target: validation takes at most a tenth more than the checks alone.
 //! `cargo bench -p medlock-trust --bench path`.
-#![expect(missing_docs, reason = "a bench has no readers of its documentation")]
 
 #[path = "../tests/x509/provider.rs"]
 mod provider;

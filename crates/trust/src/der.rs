@@ -544,3 +544,121 @@ fn check_members(content: &[u8], depth: usize) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{string::ToString, vec, vec::Vec};
+
+    fn first<T>(bytes: &[u8], read: impl Fn(&mut Reader<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let mut reader = Reader::new(bytes);
+        let value = read(&mut reader)?;
+        reader.finish()?;
+        Ok(value)
+    }
+
+    #[test]
+    fn a_length_has_one_form() {
+        let element = |bytes: &[u8]| first(bytes, |reader| reader.element().map(|element| element.content.len()));
+        let long = |head: &[u8], length: usize| [head, &vec![0; length]].concat();
+        assert_eq!(element(&long(&[4, 0x7f], 0x7f)), Ok(0x7f));
+        assert_eq!(element(&long(&[4, 0x81, 0x80], 0x80)), Ok(0x80));
+        assert_eq!(element(&long(&[4, 0x82, 1, 0], 0x100)), Ok(0x100));
+        for padded in [&[4, 0x81, 0x7f][..], &[4, 0x82, 0, 0x80], &[4, 0x84, 0, 0, 1, 0], &[4, 0x80], &[4, 0x85]] {
+            assert_eq!(element(&long(padded, 0x100)), Err(Error::Length), "{padded:02x?}");
+        }
+        for cut in [&[][..], &[4], &[4, 1], &[4, 0x82, 1], &[4, 0x84, 0xff, 0xff, 0xff, 0xff, 0]] {
+            assert_eq!(element(cut), Err(Error::Truncated), "{cut:02x?}");
+        }
+        assert_eq!(element(&[4, 0, 0]), Err(Error::Trailing));
+        assert_eq!(element(&[0x1f, 0x20, 0]), Err(Error::Tag { expected: 0, found: 0x1f }));
+    }
+
+    #[test]
+    fn integers_are_as_short_as_they_can_be() {
+        let unsigned = |content: &[u8]| super::unsigned(content);
+        assert_eq!(unsigned(&[0]), Ok(0));
+        assert_eq!(unsigned(&[0, 0x80]), Ok(0x80));
+        assert_eq!(unsigned(&[0, 0xff, 0xff, 0xff, 0xff]), Ok(u32::MAX));
+        for wrong in [&[][..], &[0, 0], &[0, 0x7f], &[0x80], &[0xff, 0x80], &[1, 0, 0, 0, 0]] {
+            assert_eq!(unsigned(wrong), Err(Error::Integer), "{wrong:02x?}");
+        }
+        assert_eq!(first(&[2, 2, 0xff, 0x7f], |reader| reader.integer().map(<[u8]>::len)), Ok(2), "-129");
+    }
+
+    #[test]
+    fn a_boolean_is_00_or_ff_and_a_default_is_not_written() {
+        let boolean = |bytes: &[u8]| first(bytes, |reader| reader.boolean());
+        assert_eq!(boolean(&[1, 1, 0]), Ok(false));
+        assert_eq!(boolean(&[1, 1, 0xff]), Ok(true));
+        assert_eq!(boolean(&[1, 1, 1]), Err(Error::Boolean));
+        assert_eq!(boolean(&[1, 2, 0, 0]), Err(Error::Boolean));
+        let with_default = |bytes: &[u8]| first(bytes, |reader| reader.boolean_default_false());
+        assert_eq!(with_default(&[]), Ok(false));
+        assert_eq!(with_default(&[1, 1, 0]), Err(Error::Default));
+    }
+
+    #[test]
+    fn unused_bits_are_zero_and_named_bits_have_no_zeros_at_the_end() {
+        let bits = |content: &'static [u8]| BitString::from_content(content);
+        assert!(bits(&[0]).is_ok());
+        assert!(bits(&[7, 0x80]).is_ok());
+        for wrong in [&[][..], &[1], &[8, 0], &[1, 0x01], &[7, 0x40]] {
+            assert_eq!(bits(wrong), Err(Error::BitString), "{wrong:02x?}");
+        }
+        assert_eq!(bits(&[5, 0xa0]).and_then(|bits| bits.named_bits()), Ok(0b101));
+        assert_eq!(bits(&[7, 0, 0x80]).and_then(|bits| bits.named_bits()), Ok(1 << 8));
+        assert_eq!(bits(&[4, 0xa0]).and_then(|bits| bits.named_bits()), Err(Error::BitString));
+        assert_eq!(bits(&[0, 1, 0]).and_then(|bits| bits.named_bits()), Err(Error::BitString));
+        assert_eq!(bits(&[7, 0, 0, 0, 0, 0x80]).and_then(|bits| bits.named_bits()), Err(Error::BitString));
+    }
+
+    #[test]
+    fn times_have_seconds_and_end_in_z() {
+        let time = |tag: u8, text: &str| {
+            let head = [tag, u8::try_from(text.len()).unwrap()];
+            first(&[&head, text.as_bytes()].concat(), |reader| reader.time()).map(|time| time.to_string())
+        };
+        assert_eq!(time(tag::UTC_TIME, "491231235959Z"), Ok("2049-12-31T23:59:59Z".into()));
+        assert_eq!(time(tag::UTC_TIME, "500101000000Z"), Ok("1950-01-01T00:00:00Z".into()));
+        assert_eq!(time(tag::GENERALIZED_TIME, "20500101000000Z"), Ok("2050-01-01T00:00:00Z".into()));
+        for (tag, wrong) in [
+            (tag::UTC_TIME, "4912312359Z"),
+            (tag::UTC_TIME, "491231235959+0000"),
+            (tag::UTC_TIME, "490230000000Z"),
+            (tag::UTC_TIME, "49123123595 Z"),
+            (tag::GENERALIZED_TIME, "20491231235959.5Z"),
+            (tag::GENERALIZED_TIME, "20491231235960Z"),
+            (tag::GENERALIZED_TIME, "20491231235959"),
+        ] {
+            assert_eq!(time(tag, wrong), Err(Error::Time), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn object_identifiers_are_shown_dotted_and_padded_arcs_refused() {
+        let oid = |content: &'static [u8]| Oid::from_content(content).map(|oid| oid.to_string());
+        assert_eq!(oid(&[0x88, 0x37, 3]), Ok("2.999.3".into()));
+        assert_eq!(oid(&[0x27]), Ok("0.39".into()));
+        assert_eq!(oid(&[0x4f]), Ok("1.39".into()));
+        for wrong in [&[][..], &[0x80, 1], &[0x2a, 0x80, 1], &[0x2a, 0x81], &[1; Oid::MAX_LENGTH + 1]] {
+            assert_eq!(oid(wrong), Err(Error::Oid), "{wrong:02x?}");
+        }
+        let huge: Vec<u8> = [&[0x2a][..], &[0xff; 19], &[0x7f]].concat();
+        assert!(Oid::from_content(&huge).unwrap().to_string().starts_with("1.2.0xffff"));
+    }
+
+    #[test]
+    fn nesting_ends_somewhere() {
+        let nested = |depth: usize| {
+            (0..depth).fold(vec![5, 0], |inner, _| {
+                [&[tag::SEQUENCE, u8::try_from(inner.len()).unwrap()], &inner[..]].concat()
+            })
+        };
+        assert_eq!(well_formed(&nested(MAX_DEPTH)), Ok(()));
+        assert_eq!(well_formed(&nested(MAX_DEPTH + 1)), Err(Error::Depth));
+        assert_eq!(well_formed(&[0x24, 2, 4, 0]), Err(Error::Tag { expected: 0, found: 0x24 }), "a string in pieces");
+        assert_eq!(well_formed(&[0x30, 3, 5, 1, 0]), Err(Error::Null));
+        assert_eq!(well_formed(&[0xa0, 3, 1, 1, 2]), Err(Error::Boolean));
+    }
+}

@@ -84,7 +84,7 @@ fn an_issuer_must_be_an_authority_that_may_sign_certificates() {
     let mut no_sign = authority_params("Issuing", None);
     no_sign.key_usages = vec![KeyUsagePurpose::CrlSign];
     assert_eq!(outcome(no_sign, &device), Err(Error::KeyUsage { index: 1 }));
-    let mut boasting = device.clone();
+    let mut boasting = device;
     boasting.key_usages.push(KeyUsagePurpose::KeyCertSign);
     assert_eq!(outcome(authority_params("Issuing", None), &boasting), Err(Error::Contradiction { index: 0 }));
 }
