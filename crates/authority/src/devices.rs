@@ -32,7 +32,11 @@ pub fn devices_router(authority: Arc<Authority>) -> Router {
         .route("/v1/ticket", get(ticket))
         .route("/v1/news", get(news))
         .layer(middleware::from_fn_with_state(authority.clone(), known_only));
-    est::router().merge(known).with_state(authority)
+    // Who may vouch for whom is no secret, and a device that has nothing yet must learn it to get its first credential.
+    let lists = Router::new()
+        .route("/v1/objects/site-list", get(|state, headers| object(state, Path("site-list".to_owned()), headers)))
+        .route("/v1/objects/trust-list", get(|state, headers| object(state, Path("trust-list".to_owned()), headers)));
+    est::router().merge(known).merge(lists).with_state(authority)
 }
 
 /// Lets only callers through who may renew: that is the operation under which trust objects are fetched.

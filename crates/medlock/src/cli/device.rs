@@ -1,0 +1,388 @@
+//! `medlock device …`: the site register, approvals and revocations.
+
+use super::HubArgs;
+use crate::admin::{self, ask};
+use crate::output::{self, Table};
+use crate::{Failure, Outcome, probe};
+use clap::{Args, Subcommand, ValueEnum};
+use medlock_authority::admin::{DeviceView, PendingView, Reason, Request, Response};
+use medlock_authority::registry::DeviceConfig;
+use std::net::IpAddr;
+use std::path::Path;
+
+/// `medlock device …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// Write a device into the site register: its name, what it is for, and the names it may use.
+    Register(RegisterArgs),
+    /// Make a one-time enrolment code for a registered device, to paste or to scan.
+    Code {
+        /// The device.
+        name: String,
+        /// How many minutes the code is good.
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// List the devices, and the requests that wait for a person.
+    List {
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Show one device with all its credentials.
+    Show {
+        /// The device.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Let a device in: compare the key's fingerprint with the one the device shows, then confirm.
+    Approve {
+        /// The device, or the number of the waiting request.
+        name: String,
+        /// Confirm only if the key's fingerprint begins with this.
+        #[arg(long, value_name = "HEX")]
+        key: Option<String>,
+        /// For a birth credential whose serial is not registered: the registered device it is.
+        #[arg(long, value_name = "NAME")]
+        device: Option<String>,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Turn a waiting request down; its code is void.
+    Reject {
+        /// The device, or the number of the waiting request.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Suspend a device until it is restored.
+    Suspend {
+        /// The device.
+        name: String,
+        /// Why, for the record.
+        #[arg(long)]
+        why: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Lift a suspension.
+    Restore {
+        /// The device.
+        name: String,
+        /// Why, for the record.
+        #[arg(long)]
+        why: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Revoke a device for good; live sessions end within a second.
+    Revoke {
+        /// The device.
+        name: String,
+        /// What happened; the consequences follow from it.
+        #[arg(long)]
+        reason: ReasonArg,
+        /// In your words, for the record.
+        #[arg(long)]
+        why: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Look from here whether a protected machine's own port can be reached past its sidecar; exit code 1 if it can.
+    Probe(ProbeArgs),
+}
+
+/// `medlock device probe`.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// The device, or the address at which its machine must not answer, `HOST:PORT`.
+    pub(crate) target: String,
+    /// For a device: a port at its sidecar's host that must not answer. Can be given several times.
+    #[arg(long = "port", value_name = "PORT", default_values_t = [104, 11_112, 4_242])]
+    pub(crate) ports: Vec<u16>,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+}
+
+/// `medlock device register`.
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    /// The device's name at this site; it stands in its credential.
+    name: String,
+    /// What it is for: modality, archive, sensor, controller, actuator, monitor, gateway. Can be given several times.
+    #[arg(long = "role", value_name = "ROLE", required = true)]
+    roles: Vec<String>,
+    /// A DICOM application entity title it may use. Can be given several times.
+    #[arg(long = "ae", value_name = "TITLE")]
+    ae_titles: Vec<String>,
+    /// Where other sidecars reach its sidecar.
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+    /// A DNS name for its credential.
+    #[arg(long, value_name = "NAME")]
+    dns: Vec<String>,
+    /// An IP address for its credential.
+    #[arg(long = "ip", value_name = "ADDRESS")]
+    ips: Vec<IpAddr>,
+    /// What kind of device it is, a number of docs/device-types.md.
+    #[arg(long = "type", value_name = "NUMBER")]
+    device_type: Option<u16>,
+    /// The serial its maker gave it, by which its birth credential is recognised.
+    #[arg(long, value_name = "SERIAL")]
+    maker_serial: Option<String>,
+    /// Who answers for it.
+    #[arg(long, default_value = "")]
+    owner: String,
+    /// A limit on the life of its credentials, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    validity_seconds: Option<u64>,
+    /// Change the entry of a device that is registered already.
+    #[arg(long)]
+    update: bool,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+/// Why a device is revoked.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ReasonArg {
+    /// Others know its key: compromised. It may come back with a new key and a new code.
+    KeyCompromise,
+    /// It is in wrong hands: compromised, and its name is never used again.
+    Stolen,
+    /// It has left service.
+    Retired,
+    /// Its credentials were replaced by others.
+    Superseded,
+}
+
+impl From<ReasonArg> for Reason {
+    fn from(reason: ReasonArg) -> Self {
+        match reason {
+            ReasonArg::KeyCompromise => Self::KeyCompromise,
+            ReasonArg::Stolen => Self::Stolen,
+            ReasonArg::Retired => Self::Retired,
+            ReasonArg::Superseded => Self::Superseded,
+        }
+    }
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// When the hub cannot be reached or refuses.
+pub(crate) fn run(command: DeviceCommand) -> Result<Outcome, Failure> {
+    match command {
+        DeviceCommand::Register(args) => register(args),
+        DeviceCommand::Code { name, minutes, hub } => code(name, minutes, &hub),
+        DeviceCommand::List { hub } => list(&hub),
+        DeviceCommand::Show { name, hub } => show(name, &hub),
+        DeviceCommand::Approve { name, key, device, hub } => approve(&name, key.as_deref(), device, &hub),
+        DeviceCommand::Reject { name, hub } => {
+            let id = waiting(&hub.dir, &name)?.id;
+            done(&hub, Request::Reject { id })
+        }
+        DeviceCommand::Suspend { name, why, hub } => done(&hub, Request::Suspend { device: name, why }),
+        DeviceCommand::Restore { name, why, hub } => done(&hub, Request::Restore { device: name, why }),
+        DeviceCommand::Revoke { name, reason, why, hub } => {
+            done(&hub, Request::Revoke { device: name, reason: reason.into(), why })
+        }
+        DeviceCommand::Probe(args) => probe::run(&args),
+    }
+}
+
+/// Asks for something that is answered with "done".
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn done(hub: &HubArgs, request: Request) -> Result<Outcome, Failure> {
+    let answer = ask(&hub.dir, request)?;
+    match &answer {
+        Response::Done { .. } if hub.json => output::json(&answer)?,
+        Response::Done { text } => println!("{text}"),
+        other => return Err(admin::unexpected(other)),
+    }
+    Ok(Outcome::Done)
+}
+
+fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
+    let device = DeviceConfig {
+        name: args.name,
+        owner: args.owner,
+        maker_serial: args.maker_serial,
+        maker_key: None,
+        roles: args.roles,
+        device_type: args.device_type,
+        dns: args.dns,
+        ips: args.ips,
+        ae_titles: args.ae_titles,
+        sidecar: args.address,
+        validity_seconds: args.validity_seconds,
+    };
+    let request = if args.update { Request::Update { device } } else { Request::Register { device } };
+    match ask(&args.hub.dir, request)? {
+        Response::Device(view) if args.hub.json => output::json(&view)?,
+        Response::Device(view) => {
+            println!("{} is in the register. Next: medlock device code {0}", view.entry.name);
+        }
+        other => return Err(admin::unexpected(&other)),
+    }
+    Ok(Outcome::Done)
+}
+
+fn code(name: String, minutes: u64, hub: &HubArgs) -> Result<Outcome, Failure> {
+    let lifetime_seconds = minutes.checked_mul(60).ok_or("so many minutes cannot be counted")?;
+    match ask(&hub.dir, Request::Code { device: name, lifetime_seconds: Some(lifetime_seconds) })? {
+        answer @ Response::Code { .. } if hub.json => output::json(&answer)?,
+        Response::Code { code, device, expires } => {
+            let picture = qrcode::QrCode::new(&code)?;
+            println!("{}", picture.render::<qrcode::render::unicode::Dense1x2>().build());
+            println!("{code}\n");
+            println!("Good once, for {device}, until {expires}. It is not shown again.");
+            println!(
+                "Next, beside the machine: medlock sidecar dicom --code …; then here: medlock device approve {device}"
+            );
+        }
+        other => return Err(admin::unexpected(&other)),
+    }
+    Ok(Outcome::Done)
+}
+
+fn list(hub: &HubArgs) -> Result<Outcome, Failure> {
+    let devices = match ask(&hub.dir, Request::List)? {
+        Response::Devices { devices } => devices,
+        other => return Err(admin::unexpected(&other)),
+    };
+    let pending = pending(&hub.dir)?;
+    if hub.json {
+        output::json(&serde_json::json!({ "devices": devices, "pending": pending }))?;
+        return Ok(Outcome::Done);
+    }
+    let mut table = Table::new(&["device", "state", "roles", "ae titles", "sidecar", "credential until"]);
+    for device in &devices {
+        table.row([
+            device.entry.name.clone(),
+            device.state.clone(),
+            device.entry.roles.join(","),
+            device.entry.ae_titles.join(","),
+            device.entry.sidecar.clone().unwrap_or_default(),
+            device.credentials.first().map(|credential| credential.not_after.clone()).unwrap_or_default(),
+        ]);
+    }
+    table.print("No device is registered. Start with: medlock device register NAME --role modality --ae TITLE");
+    if !pending.is_empty() {
+        println!("\nWaiting for you. Compare the key with the one the device shows, then: medlock device approve NAME");
+        let mut table = Table::new(&["request", "device", "by", "key", "from", "since", "says of itself"]);
+        for request in &pending {
+            table.row([
+                request.id.clone(),
+                request.device.clone().unwrap_or_else(|| "?".into()),
+                request.by.clone(),
+                grouped(&request.key_fingerprint),
+                request.address.clone(),
+                request.since.clone(),
+                request.claims.clone(),
+            ]);
+        }
+        table.print("");
+    }
+    Ok(Outcome::Done)
+}
+
+fn show(name: String, hub: &HubArgs) -> Result<Outcome, Failure> {
+    let view = match ask(&hub.dir, Request::Show { device: name })? {
+        Response::Device(view) => view,
+        other => return Err(admin::unexpected(&other)),
+    };
+    if hub.json {
+        output::json(&view)?;
+    } else {
+        print_device(&view);
+    }
+    Ok(Outcome::Done)
+}
+
+fn print_device(view: &DeviceView) {
+    let entry = &view.entry;
+    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    println!("{} is {}", entry.name, view.state);
+    println!("  roles         {}", entry.roles.join(", "));
+    println!("  AE titles     {}", or_none(&entry.ae_titles.join(", ")));
+    println!("  sidecar at    {}", or_none(entry.sidecar.as_deref().unwrap_or_default()));
+    println!("  maker serial  {}", or_none(entry.maker_serial.as_deref().unwrap_or_default()));
+    println!("  owner         {}\n", or_none(&entry.owner));
+    let mut table = Table::new(&["credential", "state", "from", "until", "key", "serial"]);
+    for credential in &view.credentials {
+        table.row([
+            credential.id.clone(),
+            credential.state.clone(),
+            credential.not_before.clone(),
+            credential.not_after.clone(),
+            credential.key.clone(),
+            credential.serial.clone(),
+        ]);
+    }
+    table.print("It has no credential yet.");
+}
+
+fn approve(name: &str, key: Option<&str>, device: Option<String>, hub: &HubArgs) -> Result<Outcome, Failure> {
+    let request = waiting(&hub.dir, name)?;
+    let fingerprint = request.key_fingerprint.to_lowercase();
+    if let Some(expected) = key {
+        let expected: String = expected.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_lowercase();
+        if expected.is_empty() || !fingerprint.starts_with(&expected) {
+            return Err(
+                format!("the waiting key is {}, not {expected}…; nothing was approved", grouped(&fingerprint)).into()
+            );
+        }
+    }
+    if !hub.json {
+        println!("key   {}\nfrom  {}\nsays  {}", grouped(&fingerprint), request.address, request.claims);
+    }
+    done(hub, Request::Approve { id: request.id, device })
+}
+
+fn pending(dir: &Path) -> Result<Vec<PendingView>, Failure> {
+    match ask(dir, Request::Pending)? {
+        Response::Pending { pending } => Ok(pending),
+        other => Err(admin::unexpected(&other)),
+    }
+}
+
+fn waiting(dir: &Path, name: &str) -> Result<PendingView, Failure> {
+    let mut fitting: Vec<PendingView> = pending(dir)?
+        .into_iter()
+        .filter(|request| request.id == name || request.device.as_deref() == Some(name))
+        .collect();
+    match (fitting.pop(), fitting.is_empty()) {
+        (Some(request), true) => Ok(request),
+        (Some(_), false) => {
+            Err(format!("several requests wait for {name}; take one by its number from `medlock device list`").into())
+        }
+        (None, _) => Err(format!("nothing waits for {name}; `medlock device list` shows what does").into()),
+    }
+}
+
+/// A fingerprint in groups of four, as people compare it.
+fn grouped(hex: &str) -> String {
+    let mut text = String::with_capacity(hex.len() + hex.len() / 4);
+    for (index, character) in hex.chars().enumerate() {
+        if index > 0 && index % 4 == 0 {
+            text.push(' ');
+        }
+        text.push(character);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_grouped() {
+        assert_eq!(grouped("0011aabbc"), "0011 aabb c");
+    }
+}

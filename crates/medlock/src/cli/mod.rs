@@ -1,0 +1,248 @@
+//! The command line: what can be said, and which function does it.
+
+mod authority;
+mod device;
+mod judge;
+mod route;
+mod trust_list;
+
+use crate::{Failure, Outcome, bench, config, decide, demo, hub, inspect, sidecar};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+pub(crate) use device::ProbeArgs;
+pub(crate) use judge::{DecideArgs, NameArg, Question, StatusArg, VerifyArgs};
+pub(crate) use trust_list::VerifyListArgs;
+
+/// The trust layer made for care: devices get an identity by themselves and know what their peers may still do.
+///
+/// Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+#[derive(Debug, Parser)]
+#[command(name = "medlock", version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to log to standard error, such as `info` or `medlock_guard=debug`.
+    #[arg(long, global = true, env = "MEDLOCK_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a hub: a site's authority, its enrolment service and its news.
+    Up(UpArgs),
+    /// Start a guard on its own beside one machine.
+    #[command(subcommand)]
+    Sidecar(SidecarCommand),
+    /// Show a hub's authorities, or run a maker's authority.
+    #[command(subcommand)]
+    Authority(authority::AuthorityCommand),
+    /// Register, approve, list, suspend, restore, revoke and probe devices.
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
+    /// Show and change which machine answers to which protocol name.
+    #[command(subcommand)]
+    Route(route::RouteCommand),
+    /// Show and verify trust lists and site lists.
+    #[command(subcommand)]
+    TrustList(trust_list::TrustListCommand),
+    /// Say what a file is and what each of its fields means.
+    Inspect(InspectArgs),
+    /// Judge a chain by trust list, status and policy files: what may this peer still do?
+    Decide(DecideArgs),
+    /// Judge a chain by anchors alone: is the path valid, and what may this peer still do?
+    Verify(VerifyArgs),
+    /// Print the configuration in force, with its defaults filled in.
+    CheckConfig(CheckConfigArgs),
+    /// Measure, side by side with peers where they are installed.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all of them to a folder.
+    Man {
+        /// Where to write one page for each command.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Hold a site's keys and sign for its hub (started by the hub).
+    #[command(hide = true)]
+    Signer(hub::SignerArgs),
+    /// Play a machine of the demonstration ward (started by the demonstration).
+    #[command(hide = true, subcommand)]
+    Ward(demo::WardCommand),
+}
+
+impl Command {
+    /// Whether this is `up --demo`.
+    pub(crate) fn is_demonstration(&self) -> bool {
+        matches!(self, Self::Up(args) if args.demo)
+    }
+}
+
+/// `medlock up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the hub keeps its state (overrides the configuration).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Show everything on one machine: a hub, a CT, a PACS, and those who should be refused.
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// With --demo: send the DICOM files of this folder instead of made ones.
+    #[arg(long, value_name = "DIR", requires = "demo")]
+    pub(crate) images: Option<PathBuf>,
+    /// With --demo: end when all is shown; exit code 0 only if every step held.
+    #[arg(long, requires = "demo")]
+    pub(crate) once: bool,
+    /// Print JSON: with --demo the result, else where the hub listens.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End when standard input ends.
+    #[arg(long, hide = true)]
+    pub(crate) with_parent: bool,
+}
+
+/// `medlock sidecar …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SidecarCommand {
+    /// Guard a DICOM machine: plain DICOM towards it, mutual TLS towards other sidecars.
+    Dicom(SidecarDicomArgs),
+}
+
+/// `medlock sidecar dicom`. Every value can stand in the configuration file; an argument overrides it.
+#[derive(Debug, Args)]
+pub(crate) struct SidecarDicomArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the sidecar keeps its key, its credential and what it knows.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The hub's address for devices.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) hub: Option<String>,
+    /// The one-time enrolment code; needed at the first start only. `-` reads it from standard input.
+    #[arg(long, env = "MEDLOCK_CODE", hide_env_values = true)]
+    pub(crate) code: Option<String>,
+    /// Where other sidecars reach this one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Where the machine sends to: plain DICOM, loopback unless its source is allowed.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) plain: Option<std::net::SocketAddr>,
+    /// Where the machine itself listens for DICOM, if it does.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) machine: Option<String>,
+    /// The one address from which the machine may send [default: 127.0.0.1].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) allow: Option<std::net::IpAddr>,
+    /// Say what happens as JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End when standard input ends.
+    #[arg(long, hide = true)]
+    pub(crate) with_parent: bool,
+}
+
+/// `medlock inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// A certificate, request, certificate revocation list or signed object; PEM, DER or COSE. `-` is standard input.
+    pub(crate) file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `medlock check-config`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckConfigArgs {
+    /// The configuration file; without one, the defaults are shown.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// `medlock bench …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Images per second: plain, through two sidecars, through stunnel, by native TLS.
+    Dicom(bench::DicomArgs),
+}
+
+/// How the running hub is found by the commands that talk to it.
+#[derive(Debug, Args)]
+pub(crate) struct HubArgs {
+    /// The hub's state folder; its admin socket is there.
+    #[arg(long, env = "MEDLOCK_DIR", value_name = "DIR", default_value = config::DEFAULT_DIR)]
+    pub(crate) dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What certificates stand for when nothing says it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SettingArg {
+    /// At home: a bonded device's status may be 14 days old.
+    Home,
+    /// In a hospital: 24 hours.
+    Hospital,
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// When it could not be done; the error says why and what to do.
+pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::Up(args) if args.demo => demo::run(args),
+        Command::Up(args) => hub::run(args),
+        Command::Sidecar(SidecarCommand::Dicom(args)) => sidecar::run_dicom(args),
+        Command::Authority(command) => authority::run(command),
+        Command::Device(command) => device::run(command),
+        Command::Route(command) => route::run(command),
+        Command::TrustList(command) => trust_list::run(command),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Decide(args) => decide::decide(&args),
+        Command::Verify(args) => decide::verify(&args),
+        Command::CheckConfig(args) => config::check(args.file.as_deref()),
+        Command::Bench(BenchCommand::Dicom(args)) => bench::dicom(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "medlock", &mut std::io::stdout());
+            Ok(Outcome::Done)
+        }
+        Command::Man { dir } => man(dir),
+        Command::Signer(args) => hub::run_signer(args),
+        Command::Ward(command) => demo::run_ward(command),
+    }
+}
+
+fn man(dir: Option<PathBuf>) -> Result<Outcome, Failure> {
+    match dir {
+        Some(dir) => {
+            std::fs::create_dir_all(&dir)?;
+            clap_mangen::generate_to(Cli::command(), &dir)?;
+            println!("manual pages written to {}", dir.display());
+        }
+        None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+    }
+    Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

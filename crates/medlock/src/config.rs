@@ -1,0 +1,166 @@
+//! The one configuration. Its doc comments are the manual: `medlock check-config` prints what is in force.
+
+use crate::{Failure, Outcome};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Where a hub keeps its state unless told otherwise.
+pub(crate) const DEFAULT_DIR: &str = "medlock-hub";
+
+/// A configuration file, in TOML. Unknown keys are refused.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// What `medlock up` starts.
+    pub(crate) hub: HubConfig,
+    /// What `medlock sidecar dicom` starts.
+    pub(crate) sidecar: SidecarConfig,
+}
+
+/// `[hub]`: a site's authority, its enrolment service and its news.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HubConfig {
+    /// The site's name, as it stands in every credential. It cannot be changed later.
+    pub(crate) site: String,
+    /// Where the hub keeps its database, its keys and its signed objects.
+    pub(crate) dir: PathBuf,
+    /// The file with the passphrase of the keys at rest; made at the first start if there is none.
+    /// Keep it on another disk than `dir`, or hand it over by the service manager.
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Where devices and sidecars reach the hub (TLS; a client certificate is asked for, not required).
+    pub(crate) devices: SocketAddr,
+    /// Where ordinary software reads revocation lists and asks for status (plain HTTP: what it serves is signed).
+    pub(crate) people: SocketAddr,
+    /// The names and addresses under which devices know the hub; they stand in its certificate.
+    pub(crate) names: Vec<String>,
+    /// The URL under which ordinary software reaches `people`; it stands in certificates as the place of revocation
+    /// lists and of the status responder. Without one, certificates name neither.
+    pub(crate) public_url: Option<String>,
+    /// How long an operational credential lives, in seconds. Sidecars renew after two thirds of it.
+    pub(crate) credential_seconds: u64,
+    /// How long a signed status list is good, in seconds; it is signed anew at half of it, and at once when it changes.
+    pub(crate) status_seconds: u64,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            site: "Medlock site".into(),
+            dir: DEFAULT_DIR.into(),
+            passphrase_file: None,
+            devices: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            people: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            names: vec!["localhost".into(), "127.0.0.1".into()],
+            public_url: None,
+            credential_seconds: 30 * 86_400,
+            status_seconds: 3_600,
+        }
+    }
+}
+
+/// `[sidecar]`: a guard beside one DICOM machine.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SidecarConfig {
+    /// Where the sidecar keeps its key, its credential and what it knows.
+    pub(crate) dir: PathBuf,
+    /// The hub's address for devices, `HOST:PORT`.
+    pub(crate) hub: String,
+    /// Where other sidecars reach this one.
+    pub(crate) listen: SocketAddr,
+    /// Where the machine sends to: plain DICOM.
+    pub(crate) plain: SocketAddr,
+    /// Where the machine itself listens for DICOM, `HOST:PORT`, if it does.
+    pub(crate) machine: Option<String>,
+    /// The one address from which the machine may send to `plain`.
+    pub(crate) allow: IpAddr,
+    /// The most associations at one time.
+    pub(crate) max_associations: usize,
+    /// An association that carries nothing for so long is closed, in seconds.
+    pub(crate) idle_seconds: u64,
+    /// Where audit messages are sent as syslog over TLS (RFC 5425), `HOST:PORT`. The file in `dir` is always kept.
+    pub(crate) audit_collector: Option<String>,
+    /// The certificate authority of the collector, as PEM.
+    pub(crate) audit_collector_ca: Option<PathBuf>,
+}
+
+impl Default for SidecarConfig {
+    fn default() -> Self {
+        Self {
+            dir: "medlock-sidecar".into(),
+            hub: "127.0.0.1:8443".into(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 2762)),
+            plain: SocketAddr::from((Ipv4Addr::LOCALHOST, 11_112)),
+            machine: None,
+            allow: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            max_associations: 64,
+            idle_seconds: 600,
+            audit_collector: None,
+            audit_collector_ca: None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads `file`, or takes the defaults when there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read or says something unknown or wrong; the message names file, line and column.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self, Failure> {
+        let Some(file) = file else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("configuration {} cannot be read: {error}", file.display()))?;
+        toml::from_str(&text).map_err(|error| {
+            let (line, column) = error.span().map_or((1, 1), |span| position(&text, span.start));
+            format!(
+                "configuration {}:{line}:{column}: {}; `medlock check-config` prints every key with its default",
+                file.display(),
+                error.message().trim_end()
+            )
+            .into()
+        })
+    }
+}
+
+/// `medlock check-config`.
+///
+/// # Errors
+/// As [`Config::load`].
+pub(crate) fn check(file: Option<&Path>) -> Result<Outcome, Failure> {
+    print!("{}", toml::to_string(&Config::load(file)?)?);
+    Ok(Outcome::Done)
+}
+
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, Failure> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), text)?;
+        Config::load(Some(file.path()))
+    }
+
+    /// Shows REQ-CLI-01.
+    #[test]
+    fn an_unknown_key_is_refused_with_its_place() {
+        let error = load("[hub]\nsite = \"A\"\ndevises = \"0.0.0.0:1\"\n").unwrap_err().to_string();
+        assert!(error.contains(":3:1:") && error.contains("devises"), "{error}");
+    }
+
+    /// Shows REQ-CLI-01.
+    #[test]
+    fn what_check_config_prints_is_a_configuration() {
+        let printed = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(toml::to_string(&load(&printed).unwrap()).unwrap(), printed);
+    }
+}

@@ -1,0 +1,157 @@
+//! Those who should be refused: a stranger, and a device that borrows another's AE title.
+
+use super::stage::{self, within};
+use crate::Failure;
+use crate::hub::Hub;
+use medlock_authority::admin::{Asker, Request, Response};
+use medlock_authority::signer::InProcess;
+use medlock_authority::{Authority, AuthorityConfig};
+use medlock_node::clock::Clock;
+use medlock_node::enrol::{Code, Enrolment, Progress, certificate_request};
+use medlock_node::identity::{Identity, IdentityStore};
+use medlock_node::knowledge::KnowledgeBase;
+use medlock_node::provider::SigningKey;
+use medlock_node::tls::{Believed, Connector};
+use medlock_trust::policy::Setting;
+use medlock_ward::ct::{self, CtOptions};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Somebody with a key, a certificate, and a way to the PACS's sidecar that goes around every guard of their own.
+#[derive(Debug)]
+pub(crate) struct Impostor {
+    identity: Option<IdentityStore>,
+    knowledge: Arc<KnowledgeBase>,
+}
+
+impl Impostor {
+    /// Somebody from nowhere, without any certificate.
+    pub(crate) fn nobody(hub: &Hub) -> Self {
+        Self { identity: None, knowledge: Arc::clone(hub.authority.knowledge()) }
+    }
+
+    /// Somebody with a birth credential of a maker that is on nobody's list, which says "ct1" as the real one does.
+    ///
+    /// # Errors
+    /// When the maker cannot be made.
+    pub(crate) fn stranger(hub: &Hub, folder: &Path) -> Result<Self, Failure> {
+        let dir = folder.join("unknown-maker");
+        std::fs::create_dir_all(&dir)?;
+        let signer = InProcess::open(&dir.join("keys"))?;
+        let maker = Authority::open(&AuthorityConfig::maker(&dir, "Unknown Maker"), Clock::system(), Arc::new(signer))?;
+        let key = Arc::new(SigningKey::generate());
+        let request = data_encoding::BASE64.encode(&certificate_request(&key, None));
+        let issue =
+            Request::IssueBirth { request, serial: "ct1".into(), roles: vec!["modality".into()], device_type: None };
+        let Response::Chain { pem } = maker.administer(&Asker::program(), issue)? else {
+            return Err("the maker gave no certificate".into());
+        };
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|error| error.to_string())?;
+        let identity = IdentityStore::in_memory(Some(Identity::new(key, chain)?));
+        Ok(Self { identity: Some(identity), knowledge: Arc::clone(hub.authority.knowledge()) })
+    }
+
+    /// A workstation of this very hospital, properly enrolled under its own name.
+    ///
+    /// # Errors
+    /// When it cannot be enrolled.
+    pub(crate) async fn insider(hub: &Hub, folder: &Path) -> Result<Self, Failure> {
+        let code: Code = stage::register(hub, "workstation1", "archive", None).await?.parse()?;
+        let identity = IdentityStore::open(&folder.join("workstation1"))?;
+        let knowledge = KnowledgeBase::in_memory(Clock::system(), Setting::Hospital);
+        let enrolment = Enrolment::new(hub.devices.to_string(), identity.clone(), Arc::clone(&knowledge));
+        let mut progress = enrolment.progress();
+        let engineer = async {
+            loop {
+                progress.changed().await?;
+                let seen = progress.borrow_and_update().clone();
+                if let Progress::AwaitingApproval { key } = seen {
+                    stage::approve(hub, "workstation1", &key).await?;
+                    return std::future::pending::<Result<(), Failure>>().await;
+                }
+            }
+        };
+        within(async {
+            tokio::select! {
+                enrolled = enrolment.first_contact(&code) => enrolled.map(drop).map_err(Failure::from),
+                failed = engineer => failed,
+            }
+        })
+        .await?;
+        Ok(Self { identity: Some(identity), knowledge })
+    }
+
+    /// Calls the PACS at `target`, a sidecar, as CT1, and says in whose words it was refused.
+    ///
+    /// # Errors
+    /// When it was *not* refused.
+    pub(crate) async fn call_as_ct1(&self, target: SocketAddr) -> Result<String, Failure> {
+        let connector = Connector::new(self.identity.as_ref(), Believed::Knowledge(Arc::clone(&self.knowledge)), None)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let tunnel = async {
+            let (mut near, _) = listener.accept().await?;
+            let mut far = connector.connect(&target.to_string(), PATIENCE).await?;
+            tokio::io::copy_bidirectional(&mut near, &mut far.stream).await?;
+            Ok::<(), Failure>(())
+        };
+        let options = CtOptions { calling: "CT1".into(), called: "PACS1".into(), address, nodelay: true };
+        let images = super::ward::images(None, 1)?;
+        tokio::pin!(tunnel);
+        let sending = ct::run(&options, &images);
+        tokio::pin!(sending);
+        let mut broken = None;
+        loop {
+            tokio::select! {
+                result = &mut tunnel, if broken.is_none() => {
+                    broken = Some(result.err().map_or_else(|| "the connection was closed".to_owned(), |error| error.to_string()));
+                    if let Some(why) = &broken && !why.contains("closed") {
+                        return Ok(why.clone());
+                    }
+                }
+                result = &mut sending => return match result {
+                    Ok(_) => Err("an image was taken from an impostor".into()),
+                    Err(error) => Ok(error.to_string()),
+                },
+            }
+        }
+    }
+}
+
+/// Calls a sidecar's plain port from another address of this machine; says how it was refused.
+///
+/// # Errors
+/// When it was not refused.
+pub(crate) async fn call_plain_port_from_elsewhere(plain: SocketAddr) -> Result<String, Failure> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 2], 0)))?;
+    let stream = match socket.connect(plain).await {
+        Ok(stream) => stream,
+        Err(error) => return Ok(format!("no connection: {error}")),
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let options =
+        CtOptions { calling: "CT1".into(), called: "PACS1".into(), address: listener.local_addr()?, nodelay: true };
+    let images = super::ward::images(None, 1)?;
+    let tunnel = pass(listener, stream);
+    let (result, _) = tokio::join!(ct::run(&options, &images), tunnel);
+    match result {
+        Ok(_) => Err("an image was taken from a foreign address".into()),
+        Err(error) => Ok(error.to_string()),
+    }
+}
+
+async fn pass(listener: TcpListener, mut far: TcpStream) -> std::io::Result<()> {
+    let (mut near, _) = listener.accept().await?;
+    tokio::io::copy_bidirectional(&mut near, &mut far).await?;
+    Ok(())
+}

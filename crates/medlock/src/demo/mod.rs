@@ -1,0 +1,62 @@
+//! `medlock up --demo`: the whole story on one machine, with real processes and real sockets.
+
+mod impostor;
+mod relay;
+mod report;
+mod stage;
+mod story;
+mod ward;
+
+use crate::cli::UpArgs;
+use crate::{Failure, Outcome, output, supervise};
+use report::Teller;
+
+pub(crate) use ward::WardCommand;
+
+/// Tells the story; without `--once`, the ward goes on until interrupted.
+///
+/// # Errors
+/// When the stage cannot be set: no port, no folder, no images.
+pub(crate) fn run(args: UpArgs) -> Result<Outcome, Failure> {
+    // A folder without images is said before anything is started.
+    ward::images(args.images.as_deref(), 1)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(tell(args));
+    runtime.shutdown_background();
+    result
+}
+
+/// Plays one machine of the ward.
+///
+/// # Errors
+/// When its files or ports cannot be used.
+pub(crate) fn run_ward(command: WardCommand) -> Result<Outcome, Failure> {
+    ward::run(command)
+}
+
+async fn tell(args: UpArgs) -> Result<Outcome, Failure> {
+    let mut teller = Teller::new(args.json);
+    teller.say("Medlock demonstration: a hub, a CT and a PACS on this machine, and those who should be refused.\n");
+    let stage = story::tell(&mut teller, &args).await;
+    let report = &teller.report;
+    teller.say(&format!(
+        "\n{} of {} steps held. {} images sent, {} arrived with exactly the bytes that were sent.",
+        report.steps.iter().filter(|step| step.held).count(),
+        report.steps.len(),
+        report.images_sent,
+        report.images_received_identical
+    ));
+    if args.json {
+        output::json(report)?;
+    }
+    let held = report.all_held();
+    if let Some(mut stage) = stage {
+        if !args.once {
+            story::invite(&teller, &stage).await?;
+            supervise::asked_to_stop_or_gone(args.with_parent).await?;
+        }
+        stage.hub.close_devices().await;
+        stage.hub.stop().await?;
+    }
+    Ok(if held { Outcome::Done } else { Outcome::Refused })
+}

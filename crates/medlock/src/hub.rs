@@ -1,0 +1,259 @@
+//! `medlock up`: a site's authority behind its three doors.
+
+use crate::admin::SOCKET;
+use crate::cli::UpArgs;
+use crate::config::{Config, HubConfig};
+use crate::{Failure, Outcome, output, supervise};
+use clap::Args;
+use medlock_authority::signer::{self, ProcessSigner, Supervisor};
+use medlock_authority::{Authority, AuthorityConfig, admin};
+use medlock_node::accept::{self, Limits};
+use medlock_node::clock::Clock;
+use medlock_node::files;
+use medlock_node::stop::{self, Stop, Stopper};
+use medlock_node::tls::{self, Acceptor, ClientAuth};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// The authority's database in a hub's folder.
+pub(crate) const DATABASE: &str = "authority.sqlite";
+/// What was in force when the hub was last started.
+const IN_FORCE: &str = "in-force.json";
+
+/// `medlock signer`, started by the hub.
+#[derive(Debug, Args)]
+pub(crate) struct SignerArgs {
+    /// The folder of the keys.
+    #[arg(long)]
+    keys: PathBuf,
+    /// The file with their passphrase.
+    #[arg(long)]
+    passphrase_file: Option<PathBuf>,
+    /// Where to listen.
+    #[arg(long)]
+    socket: PathBuf,
+}
+
+/// Runs the signer until the hub has ended.
+///
+/// # Errors
+/// When keys or socket cannot be used.
+pub(crate) fn run_signer(args: SignerArgs) -> Result<Outcome, Failure> {
+    signer::run(&args.keys, args.passphrase_file.as_deref(), &args.socket)?;
+    Ok(Outcome::Done)
+}
+
+/// Runs a hub until asked to stop.
+///
+/// # Errors
+/// When the configuration is wrong, a port is taken, or the state is damaged.
+pub(crate) fn run(args: UpArgs) -> Result<Outcome, Failure> {
+    let mut config = Config::load(args.config.as_deref())?.hub;
+    if let Some(dir) = args.dir {
+        config.dir = dir;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let hub = Hub::start(&config, authority_config(&config)).await?;
+        announce(&hub, &config, args.json)?;
+        supervise::asked_to_stop_or_gone(args.with_parent).await?;
+        hub.stop().await
+    });
+    // A read of standard input may be under way for ever; it is not waited for.
+    runtime.shutdown_background();
+    result.map(|()| Outcome::Done)
+}
+
+fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
+    let dir = config.dir.display();
+    if json {
+        output::json(&serde_json::json!({
+            "event": "up", "site": config.site, "dir": config.dir, "devices": hub.devices, "people": hub.people,
+        }))?;
+        return Ok(());
+    }
+    println!("{} is up", config.site);
+    println!("  state                {dir}");
+    println!("  devices and sidecars {} (TLS)", hub.devices);
+    println!("  ordinary software    http://{}", hub.people);
+    println!("Next: medlock device register NAME --dir {dir} --role modality --ae TITLE --address HOST:PORT");
+    Ok(())
+}
+
+/// Opens the authority of a hub that does not run, for one command.
+///
+/// # Errors
+/// When it runs after all, or its state is damaged.
+pub(crate) fn open_for_command(dir: &Path) -> Result<Arc<Authority>, Failure> {
+    let file = dir.join(IN_FORCE);
+    let text = std::fs::read(&file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    let last: InForce =
+        serde_json::from_slice(&text).map_err(|error| format!("{} is damaged: {error}", file.display()))?;
+    let authority = AuthorityConfig { dir: dir.to_owned(), ..last.authority };
+    open(dir, last.passphrase_file.as_deref(), &authority)
+}
+
+/// Makes a maker's authority in `dir`.
+///
+/// # Errors
+/// When there is an authority already, or the folder cannot be used.
+pub(crate) fn create_maker(dir: &Path, name: &str) -> Result<(), Failure> {
+    if dir.join(DATABASE).exists() {
+        return Err(format!("{} has an authority already", dir.display()).into());
+    }
+    open(dir, None, &AuthorityConfig::maker(dir, name))?;
+    Ok(())
+}
+
+/// What the configuration means to the authority.
+pub(crate) fn authority_config(config: &HubConfig) -> AuthorityConfig {
+    let mut authority = AuthorityConfig::site(&config.dir, &config.site);
+    for name in &config.names {
+        match name.parse::<IpAddr>() {
+            Ok(address) => authority.hub_ips.push(address),
+            Err(_) => authority.hub_dns.push(name.clone()),
+        }
+    }
+    authority.public_url.clone_from(&config.public_url);
+    authority.profile.validity_seconds = config.credential_seconds;
+    authority.status_seconds = config.status_seconds;
+    authority
+}
+
+/// What was in force when the authority was last opened, for commands while the hub is down.
+#[derive(Debug, Deserialize, Serialize)]
+struct InForce {
+    authority: AuthorityConfig,
+    passphrase_file: Option<PathBuf>,
+}
+
+fn open(dir: &Path, passphrase_file: Option<&Path>, authority: &AuthorityConfig) -> Result<Arc<Authority>, Failure> {
+    std::fs::create_dir_all(dir).map_err(|error| format!("{} cannot be made: {error}", dir.display()))?;
+    let socket = dir.join("signer.sock");
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.env("MEDLOCK_LOG", output::log_filter());
+    command.arg("signer").arg("--keys").arg(dir.join("keys")).arg("--socket").arg(&socket);
+    if let Some(file) = passphrase_file {
+        command.arg("--passphrase-file").arg(file);
+    }
+    let signer = ProcessSigner::new(&socket, Some(Supervisor::new(command)));
+    let opened = Arc::new(Authority::open(authority, Clock::system(), Arc::new(signer))?);
+    let in_force = InForce { authority: authority.clone(), passphrase_file: passphrase_file.map(Path::to_owned) };
+    files::replace(&dir.join(IN_FORCE), &serde_json::to_vec(&in_force)?)?;
+    Ok(opened)
+}
+
+/// A running hub.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    /// The authority, for callers in this process.
+    pub(crate) authority: Arc<Authority>,
+    /// Where devices and sidecars reach it.
+    pub(crate) devices: SocketAddr,
+    /// Where ordinary software reaches it.
+    pub(crate) people: SocketAddr,
+    door: Option<Door>,
+    stopper: Stopper,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// The listener for devices, which can be closed and opened again.
+#[derive(Debug)]
+struct Door {
+    stopper: Stopper,
+    task: JoinHandle<()>,
+}
+
+impl Hub {
+    /// Opens the authority and its doors.
+    ///
+    /// # Errors
+    /// When a port is taken or the state is damaged.
+    pub(crate) async fn start(config: &HubConfig, authority: AuthorityConfig) -> Result<Self, Failure> {
+        let devices = listen(config.devices, "hub.devices").await?;
+        let people = listen(config.people, "hub.people").await?;
+        let authority = tokio::task::spawn_blocking({
+            let config = config.clone();
+            move || open(&config.dir, config.passphrase_file.as_deref(), &authority)
+        })
+        .await??;
+        let (stopper, stop) = stop::channel();
+        let addresses = (devices.local_addr()?, people.local_addr()?);
+        let tasks = vec![
+            tokio::spawn(accept::serve(
+                people,
+                None,
+                Limits::default(),
+                medlock_authority::people_router(Arc::clone(&authority)),
+                stop.clone(),
+            )),
+            tokio::spawn(Arc::clone(&authority).keep(stop.clone())),
+            tokio::spawn(serve_admin(Arc::clone(&authority), config.dir.join(SOCKET), stop)),
+        ];
+        let door = Some(Door::open(devices, &authority)?);
+        Ok(Self { authority, devices: addresses.0, people: addresses.1, door, stopper, tasks })
+    }
+
+    /// Closes the door for devices: to them, the hub is down.
+    pub(crate) async fn close_devices(&mut self) {
+        if let Some(door) = self.door.take() {
+            door.close().await;
+        }
+    }
+
+    /// Opens the door for devices again, at the same address.
+    ///
+    /// # Errors
+    /// When the port was taken meanwhile.
+    pub(crate) async fn open_devices(&mut self) -> Result<(), Failure> {
+        if self.door.is_none() {
+            self.door = Some(Door::open(listen(self.devices, "hub.devices").await?, &self.authority)?);
+        }
+        Ok(())
+    }
+
+    /// Stops everything and waits until answers under way are given.
+    ///
+    /// # Errors
+    /// When a part of the hub had failed.
+    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        self.close_devices().await;
+        self.stopper.stop();
+        for task in self.tasks {
+            task.await?;
+        }
+        Ok(())
+    }
+}
+
+impl Door {
+    fn open(listener: TcpListener, authority: &Arc<Authority>) -> Result<Self, Failure> {
+        let config = tls::server_config(authority.hub_identity(), authority.knowledge(), ClientAuth::Optional)?;
+        let acceptor = Acceptor::new(config, Arc::clone(authority.knowledge()));
+        let router = medlock_authority::devices_router(Arc::clone(authority));
+        let (stopper, stop) = stop::channel();
+        let task = tokio::spawn(accept::serve(listener, Some(acceptor), Limits::default(), router, stop));
+        Ok(Self { stopper, task })
+    }
+
+    async fn close(self) {
+        self.stopper.stop();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the listener for devices ended unexpectedly");
+        }
+    }
+}
+
+async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| format!("{key} = \"{address}\" cannot be opened: {error}").into())
+}
+
+async fn serve_admin(authority: Arc<Authority>, socket: PathBuf, stop: Stop) {
+    if let Err(error) = admin::serve(authority, &socket, stop).await {
+        tracing::error!(%error, "the admin socket is closed; `medlock device …` cannot reach this hub");
+    }
+}

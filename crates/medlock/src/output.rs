@@ -1,0 +1,88 @@
+//! What a person or a script sees: tables, JSON, and the log.
+
+use serde::Serialize;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::OnceLock;
+
+static LOG_FILTER: OnceLock<String> = OnceLock::new();
+
+/// Starts the log on standard error. `filter` is `tracing`'s directive syntax.
+pub(crate) fn start_log(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::new(LOG_FILTER.get_or_init(|| filter.to_owned()));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+/// The filter of the log in force, for children.
+pub(crate) fn log_filter() -> &'static str {
+    LOG_FILTER.get().map_or("warn", String::as_str)
+}
+
+/// An error and the errors that caused it, in one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let message = inner.to_string();
+        // Many errors already end with their cause's words.
+        if !text.ends_with(&message) {
+            let _ = write!(text, ": {message}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// Prints `value` as JSON on one line of standard output.
+///
+/// # Errors
+/// When standard output is closed.
+pub(crate) fn json(value: &impl Serialize) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    writeln!(out)
+}
+
+/// A table of text with aligned columns; the last column may be as long as it likes.
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these column heads.
+    pub(crate) fn new(heads: &[&str]) -> Self {
+        Self { rows: vec![heads.iter().map(|head| head.to_uppercase()).collect()] }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Prints the table; with no rows, says so.
+    pub(crate) fn print(&self, empty: &str) {
+        if self.rows.len() == 1 {
+            println!("{empty}");
+            return;
+        }
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns)
+            .map(|column| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max())
+            .map(|width| width.unwrap_or(0))
+            .collect();
+        for row in &self.rows {
+            let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            println!("{}", line.join("  ").trim_end());
+        }
+    }
+}
+
+/// Bytes as lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}

@@ -1,0 +1,185 @@
+//! The command line as scripts see it: the real binary, certificates made by openssl.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn medlock(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_medlock")).args(arguments).output().expect("the medlock binary starts")
+}
+
+fn openssl(folder: &Path, line: &str) {
+    let status = Command::new("openssl")
+        .args(line.split_whitespace())
+        .current_dir(folder)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .expect("openssl is missing; `cargo xtask test` installs it");
+    assert!(status.success(), "openssl {line}");
+}
+
+/// A folder with `ca.pem` and a device's `leaf.pem`, good for 30 days from now.
+fn chain() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    openssl(at, "ecparam -name prime256v1 -genkey -noout -out ca.key");
+    openssl(
+        at,
+        "req -x509 -new -key ca.key -subj /CN=Root -days 3650 -out ca.pem -addext basicConstraints=critical,CA:TRUE \
+         -addext keyUsage=critical,keyCertSign,cRLSign",
+    );
+    openssl(at, "ecparam -name prime256v1 -genkey -noout -out leaf.key");
+    openssl(at, "req -new -key leaf.key -subj /CN=pump1 -out leaf.csr");
+    std::fs::write(at.join("ext"), "subjectAltName=DNS:pump1.example,IP:192.0.2.1,URI:urn:dev:1\n").expect("written");
+    openssl(at, "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -set_serial 7 -days 30 -extfile ext -out leaf.pem");
+    folder
+}
+
+fn in_days(days: i64) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    medlock_trust::Time::from_unix(i64::try_from(now).expect("small") + days * 86_400).to_string()
+}
+
+fn verify(folder: &Path, at: &str, operation: &str, status: &str, more: &[&str]) -> (Option<i32>, Value) {
+    let file = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    let (anchors, leaf) = (file("ca.pem"), file("leaf.pem"));
+    let mut arguments = vec![
+        "verify",
+        "--anchors",
+        &anchors,
+        "--chain",
+        &leaf,
+        "--at",
+        at,
+        "--operation",
+        operation,
+        "--status",
+        status,
+        "--json",
+    ];
+    arguments.extend_from_slice(more);
+    let output = medlock(&arguments);
+    let answer = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code(), answer)
+}
+
+/// Shows REQ-CLI-02: the standard's answer and the verdict are two things, and the exit code is the verdict's.
+#[test]
+fn verify_tells_the_path_from_the_verdict() {
+    let folder = chain();
+    let cases = [
+        // days, operation, status, path reason, verdict, code
+        (1, "store", "fresh", None, "allow", None),
+        (1, "store", "none", None, "allow", Some("status-stale")),
+        (60, "store", "fresh", Some("expired"), "allow", Some("expired-within-grace")),
+        (400, "store", "fresh", Some("expired"), "allow", Some("expired-beyond-grace")),
+        (400, "sustain", "none", Some("expired"), "allow", None),
+        (400, "renew", "none", Some("expired"), "allow", None),
+        (-400, "read", "fresh", Some("not-yet-valid"), "deny", Some("not-yet-valid")),
+        (-400, "report", "fresh", Some("not-yet-valid"), "allow", Some("not-yet-valid")),
+        (1, "treat", "fresh", None, "deny", Some("bond-missing")),
+    ];
+    for (days, operation, status, reason, verdict, code) in cases {
+        let (exit, answer) = verify(folder.path(), &in_days(days), operation, status, &[]);
+        let what = format!("{operation} in {days} days with status {status}: {answer}");
+        assert_eq!(answer["path"]["valid"], reason.is_none(), "{what}");
+        assert_eq!(answer["path"]["reason"].as_str(), reason, "{what}");
+        assert_eq!(answer["verdict"], verdict, "{what}");
+        assert_eq!(answer["code"].as_str(), code, "{what}");
+        assert_eq!(exit, Some(i32::from(verdict == "deny")), "{what}");
+        let owed = if verdict == "allow" && code.is_some() { 2 } else { 0 };
+        assert_eq!(answer["obligations"].as_array().map(Vec::len), Some(owed), "{what}");
+    }
+}
+
+/// Shows REQ-CLI-02: with a bond, the rows for commands are those of the table.
+#[test]
+fn verify_supposes_a_bond_only_when_told() {
+    let folder = chain();
+    for (days, status, verdict) in
+        [(1, "fresh", "allow"), (60, "fresh", "allow"), (400, "fresh", "deny"), (1, "none", "deny")]
+    {
+        let (_, answer) = verify(folder.path(), &in_days(days), "treat", status, &["--bonded"]);
+        assert_eq!(answer["verdict"], verdict, "{days} {status}: {answer}");
+    }
+}
+
+/// Shows REQ-CLI-02.
+#[test]
+fn verify_checks_names_of_every_form() {
+    let folder = chain();
+    for name in ["dns:pump1.example", "ip:192.0.2.1", "uri:urn:dev:1"] {
+        let (exit, answer) = verify(folder.path(), &in_days(1), "store", "fresh", &["--name", name]);
+        assert_eq!((exit, answer["path"]["valid"].as_bool()), (Some(0), Some(true)), "{name}: {answer}");
+    }
+    for name in ["dns:pump2.example", "ip:192.0.2.2", "uri:urn:dev:2"] {
+        let (exit, answer) = verify(folder.path(), &in_days(1), "store", "fresh", &["--name", name]);
+        assert_eq!((exit, answer["path"]["reason"].as_str()), (Some(1), Some("name-mismatch")), "{name}: {answer}");
+    }
+}
+
+/// Shows REQ-CLI-02: another authority's key under the same name does not vouch.
+#[test]
+fn verify_refuses_a_foreign_signature() {
+    let (folder, other) = (chain(), chain());
+    std::fs::copy(other.path().join("leaf.pem"), folder.path().join("leaf.pem")).expect("copied");
+    let (exit, answer) = verify(folder.path(), &in_days(1), "read", "fresh", &[]);
+    assert_eq!(exit, Some(1));
+    assert_eq!(answer["path"]["valid"], false, "{answer}");
+    assert_eq!(answer["verdict"], "deny");
+}
+
+/// Shows REQ-CLI-03.
+#[test]
+fn inspect_says_what_openssl_made() {
+    let folder = chain();
+    openssl(folder.path(), "x509 -in leaf.pem -outform DER -out leaf.der");
+    for (file, what, field, value) in [
+        ("leaf.pem", "certificate", "subject", "CN=pump1"),
+        ("leaf.der", "certificate", "subject", "CN=pump1"),
+        ("ca.pem", "certificate", "basicConstraints (critical)", "an authority"),
+        ("leaf.csr", "certificate request", "signature", "right: whoever made this has the key"),
+    ] {
+        let output = medlock(&["inspect", "--json", folder.path().join(file).to_str().expect("UTF-8")]);
+        assert!(output.status.success(), "{file}");
+        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(found[0]["what"], what, "{file}");
+        let fields = found[0]["fields"].as_array().expect("fields");
+        let said = fields.iter().find(|entry| entry["name"] == field).unwrap_or_else(|| panic!("{file}: {fields:#?}"));
+        assert!(said["value"].as_str().expect("text").starts_with(value), "{file}: {said}");
+    }
+}
+
+/// Shows REQ-CLI-03.
+#[test]
+fn inspect_does_not_show_keys_and_names_what_is_wrong() {
+    let folder = chain();
+    let key = medlock(&["inspect", folder.path().join("leaf.key").to_str().expect("UTF-8")]);
+    assert_eq!(key.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&key.stderr).contains("private key"));
+    let file = folder.path().join("damaged.der");
+    std::fs::write(&file, [0x30, 0x03, 0x02, 0x01]).expect("written");
+    let damaged = medlock(&["inspect", file.to_str().expect("UTF-8")]);
+    assert_eq!(damaged.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&damaged.stderr).contains("damaged.der"));
+}
+
+/// Shows REQ-CLI-04.
+#[test]
+fn wrong_usage_is_exit_code_2_and_says_what_is_right() {
+    let output = medlock(&["verify", "--operation", "fly"]);
+    assert_eq!(output.status.code(), Some(2));
+    let output = medlock(&["device", "list", "--dir", "no-such-folder"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("medlock up"), "{output:?}");
+}
+
+/// Shows REQ-CLI-05.
+#[test]
+fn completions_and_manual_pages_are_made() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(medlock(&["completions", shell]).stdout.len() > 1_000, "{shell}");
+    }
+    assert!(String::from_utf8_lossy(&medlock(&["man"]).stdout).contains(".TH"));
+}
