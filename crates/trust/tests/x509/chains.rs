@@ -151,6 +151,20 @@ fn a_uri_is_bound_by_uri_constraints() {
     }
 }
 
+/// A name that cannot be told to lie outside an excluded subtree counts as inside.
+#[test]
+fn a_uri_without_a_host_does_not_slip_past_an_exclusion() {
+    // nameConstraints { excluded { uniformResourceIdentifier ".example.org" } }
+    let uri = [&[0x30, 18, 0xa1, 16, 0x30, 14, 0x86, 12][..], b".example.org"].concat();
+    let mut issuing = authority_params("Issuing", None);
+    issuing.custom_extensions = vec![extension(&[2, 5, 29, 30], uri, true)];
+    for (name, refused) in [("https://hub.example.com/", false), ("https://10.0.0.1/", true), ("urn:uuid:1", true)] {
+        let mut device = leaf_params("ct-1", &[]);
+        device.subject_alt_names = vec![SanType::URI(name.try_into().unwrap())];
+        assert_eq!(outcome(issuing.clone(), &device).is_err(), refused, "{name}");
+    }
+}
+
 #[test]
 fn an_anchor_may_bring_constraints_of_its_own() {
     let mut params = constrained(vec![GeneralSubtree::DnsName("example.com".into())], vec![]);

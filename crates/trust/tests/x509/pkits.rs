@@ -20,23 +20,19 @@ const SUITE: &str = "cryptography_vectors/x509/PKITS_data";
 
 /// The suite's folder: `MEDLOCK_PKITS`, or where `cargo xtask test` installs it.
 fn folder() -> PathBuf {
-    if let Some(folder) = env::var_os("MEDLOCK_PKITS") {
-        return folder.into();
-    }
     let libraries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv/lib");
-    fs::read_dir(&libraries)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|python| python.path().join("site-packages").join(SUITE))
-        .find(|folder| folder.is_dir())
-        .unwrap_or_else(|| {
-            panic!(
-                "NIST PKITS is not below {}: run `cargo xtask test`, which installs it, or set MEDLOCK_PKITS to the \
-                 folder PKITS_data of PyPI's cryptography_vectors",
-                libraries.display()
-            )
-        })
+    let installed = fs::read_dir(&libraries).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = installed.map(|python| python.path().join("site-packages").join(SUITE)).collect();
+    if let Some(folder) = env::var_os("MEDLOCK_PKITS") {
+        folders = vec![folder.into()];
+    }
+    folders.iter().find(|folder| folder.is_dir()).cloned().unwrap_or_else(|| {
+        panic!(
+            "NIST PKITS is neither below {} nor where MEDLOCK_PKITS says: run `cargo xtask test`, which installs it, or \
+             set MEDLOCK_PKITS to the folder PKITS_data of PyPI's cryptography_vectors",
+            libraries.display()
+        )
+    })
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {

@@ -84,6 +84,15 @@ fn key_identifiers_must_not_be_critical_and_name_constraints_must() {
     }
 }
 
+#[test]
+fn both_places_must_name_the_same_signature_algorithm() {
+    let (_, mut certificate) = by_hand(&[1], &[]);
+    let oid = ids::ECDSA_SHA256.as_bytes();
+    let at = certificate.windows(oid.len()).rposition(|window| window == oid).unwrap();
+    certificate[at..at + oid.len()].copy_from_slice(ids::ECDSA_SHA384.as_bytes());
+    assert_eq!(Certificate::from_der(&certificate).unwrap_err().problem, Problem::AlgorithmsDiffer);
+}
+
 /// Shows REQ-TRUST-03.
 #[test]
 fn a_request_shows_its_fields_and_proves_its_key() {
