@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long one signature may take before the signer counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a call connects anew: at a start, the socket may still be that of a process that is ending.
+const TRIES: u32 = 3;
 /// How long a process that was just started may take to listen.
 const START: Duration = Duration::from_secs(10);
 
@@ -103,10 +105,20 @@ impl ProcessSigner {
                 return Ok(answer);
             }
         }
-        let mut stream = self.connect().map_err(|error| self.away(&error))?;
-        let answer = exchange(&mut stream, &message).map_err(|error| self.away(&error))?;
-        *connection = Some(stream);
-        Ok(answer)
+        let mut tries = 1..=TRIES;
+        loop {
+            let attempt =
+                self.connect().and_then(|mut stream| exchange(&mut stream, &message).map(|answer| (stream, answer)));
+            match attempt {
+                Ok((stream, answer)) => {
+                    *connection = Some(stream);
+                    return Ok(answer);
+                }
+                // One that hangs would hang again.
+                Err(error) if is_late(&error) || tries.next().is_none() => return Err(self.away(&error)),
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
     }
 
     fn connect(&self) -> io::Result<UnixStream> {
@@ -130,6 +142,10 @@ impl ProcessSigner {
     fn away(&self, error: &io::Error) -> SignerError {
         SignerError::Away(format!("{}: {error}", self.socket.display()))
     }
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 fn exchange(stream: &mut UnixStream, message: &[u8]) -> io::Result<Answer> {
