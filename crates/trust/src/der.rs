@@ -576,7 +576,6 @@ mod tests {
 
     #[test]
     fn integers_are_as_short_as_they_can_be() {
-        let unsigned = |content: &[u8]| super::unsigned(content);
         assert_eq!(unsigned(&[0]), Ok(0));
         assert_eq!(unsigned(&[0, 0x80]), Ok(0x80));
         assert_eq!(unsigned(&[0, 0xff, 0xff, 0xff, 0xff]), Ok(u32::MAX));

@@ -221,7 +221,7 @@ fn rfc822(base: &str, address: &str) -> Relation {
     };
     let bytes = local.as_bytes();
     let quoted = bytes.len() > 1 && bytes.starts_with(b"\"") && bytes.ends_with(b"\"");
-    if local.is_empty() || host.is_empty() || (bytes.iter().any(|byte| *byte == b'@') && !quoted) {
+    if local.is_empty() || host.is_empty() || (text::split_once(local, b'@').is_some() && !quoted) {
         return Relation::Unknown;
     }
     match text::rsplit_once(base, b'@') {
