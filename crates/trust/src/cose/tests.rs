@@ -83,7 +83,7 @@ fn headers_are_strict() {
     assert_eq!(read(b"\xa2\x01\x26\x01\x26"), Err(ErrorKind::NotAscending));
     assert_eq!(read(b"\xa2\x01\x26\x02\x81\x01"), Err(ErrorKind::OutOfRange), "crit is not understood");
     assert_eq!(read(b"\xa1\x01\x26\x00"), Err(ErrorKind::TrailingBytes));
-    assert!(matches!(Algorithm::from_number(0), None));
+    assert!(Algorithm::from_number(0).is_none());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::path::AuthorityKind;
 use crate::role::{DeviceType, DeviceTypes, Role, Roles};
 use crate::status::{Heading, Record, StatusContent, StatusList, Subject, Ticket, TicketContent};
 use crate::time::Interval;
+use core::slice::from_ref;
 use proptest::prelude::*;
 
 const ROOT: KeyId = KeyId::from_bytes([1; 16]);
@@ -360,8 +361,8 @@ fn several_lists_only_narrow() {
             (findings.issuer, findings.claim)
         };
         let retired = (IssuerStanding::IssuedAfterRetirement, Claim::RoleNotVouched);
-        assert_eq!(standing(&[a.clone()], Operation::Report), retired);
-        assert_eq!(standing(&[b.clone()], Operation::Report), (IssuerStanding::Suspended, Claim::Holds));
+        assert_eq!(standing(from_ref(&a), Operation::Report), retired);
+        assert_eq!(standing(from_ref(&b), Operation::Report), (IssuerStanding::Suspended, Claim::Holds));
         assert_eq!(standing(&[a.clone(), b.clone()], Operation::Report), retired);
         assert_eq!(standing(&[b, a], Operation::Report), retired);
     });
