@@ -156,7 +156,7 @@ fn a_peer_is_what_its_authority_says() {
     assert_eq!(peer.validity(), (year(2026), year(2027)));
 }
 
-/// Shows REQ-TRUST-05.
+/// Shows REQ-TRUST-25.
 #[test]
 fn i5_roles_are_what_is_claimed_and_vouched() {
     let house = House::new();
@@ -169,7 +169,7 @@ fn i5_roles_are_what_is_claimed_and_vouched() {
     assert_eq!((peer.roles(), peer.device_type()), (Roles::NONE, None));
 }
 
-/// Shows REQ-TRUST-08.
+/// Shows REQ-TRUST-28.
 #[test]
 fn i8_a_maker_gives_birth_credentials_whatever_they_say() {
     let house = House::new();
@@ -202,7 +202,7 @@ fn a_credential_names_one_device() {
     assert_eq!(with(&[(SERIAL, &long[..64])]), Ok(()));
 }
 
-/// Shows REQ-TRUST-17.
+/// Shows REQ-TRUST-37.
 #[test]
 fn i7_an_exhausted_budget_ends_authentication() {
     let house = House::new();

@@ -85,7 +85,7 @@ fn everywhere(mut check: impl FnMut(&Findings, Operation, &Policy, Judgement)) {
     }
 }
 
-/// Shows REQ-TRUST-13: the whole table, as in the design. Attended acts and marks are tested elsewhere.
+/// Shows REQ-TRUST-33: the whole table, as in the design. Attended acts and marks are tested elsewhere.
 #[test]
 fn the_table_is_that_of_the_design() {
     let rows: [(&str, Findings); 15] = [
@@ -138,7 +138,7 @@ fn the_table_is_that_of_the_design() {
     assert_eq!((retired.effect(), retired.mark()), (Effect::Allow, Some(Code::IssuerRetired)));
 }
 
-/// Shows REQ-TRUST-01: an expired list, status signer or hub shows as stale status, never as anything else.
+/// Shows REQ-TRUST-21: an expired list, status signer or hub shows as stale status, never as anything else.
 #[test]
 fn i1_expiry_alone_never_denies_sustain_or_renew() {
     let mut seen = 0;
@@ -154,7 +154,7 @@ fn i1_expiry_alone_never_denies_sustain_or_renew() {
     assert!(seen > 100);
 }
 
-/// Shows REQ-TRUST-02.
+/// Shows REQ-TRUST-22.
 #[test]
 fn i2_a_known_compromise_is_denied_everything() {
     everywhere(|findings, operation, policy, judgement| {
@@ -195,7 +195,7 @@ fn worse(findings: &Findings) -> Vec<Findings> {
     all
 }
 
-/// Shows REQ-TRUST-03: one piece of bad news at a time, and so any number of them, never grants more; not to a person
+/// Shows REQ-TRUST-23: one piece of bad news at a time, and so any number of them, never grants more; not to a person
 /// at the device either.
 #[test]
 fn i3_bad_news_never_grants_more() {
@@ -210,7 +210,7 @@ fn i3_bad_news_never_grants_more() {
     });
 }
 
-/// Shows REQ-TRUST-03: what is not known about the status counts like the compromise it may hide, but for `halt`, which
+/// Shows REQ-TRUST-23: what is not known about the status counts like the compromise it may hide, but for `halt`, which
 /// is bounded and resumes by itself.
 #[test]
 fn i3_not_knowing_the_status_counts_as_the_worst_for_commands() {
@@ -229,7 +229,7 @@ fn i3_not_knowing_the_status_counts_as_the_worst_for_commands() {
     });
 }
 
-/// Shows REQ-TRUST-05.
+/// Shows REQ-TRUST-25.
 #[test]
 fn i5_without_a_vouched_role_or_a_bond_nothing_is_granted() {
     everywhere(|findings, operation, policy, judgement| {
@@ -241,7 +241,7 @@ fn i5_without_a_vouched_role_or_a_bond_nothing_is_granted() {
     });
 }
 
-/// Shows REQ-TRUST-06.
+/// Shows REQ-TRUST-26.
 #[test]
 fn i6_every_denial_and_every_alert_has_a_code() {
     everywhere(|findings, operation, policy, judgement| {
@@ -256,7 +256,7 @@ fn i6_every_denial_and_every_alert_has_a_code() {
     });
 }
 
-/// Shows REQ-TRUST-06: codes are stable, distinct, and each says what would change it.
+/// Shows REQ-TRUST-26: codes are stable, distinct, and each says what would change it.
 #[test]
 fn i6_codes_are_distinct_and_have_remedies() {
     let names: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
@@ -292,7 +292,7 @@ fn i6_codes_are_distinct_and_have_remedies() {
     }
 }
 
-/// Shows REQ-TRUST-08.
+/// Shows REQ-TRUST-28.
 #[test]
 fn i8_a_birth_credential_is_denied_every_operation() {
     everywhere(|findings, operation, policy, judgement| {
@@ -304,7 +304,7 @@ fn i8_a_birth_credential_is_denied_every_operation() {
     });
 }
 
-/// Shows REQ-TRUST-07: a person at the device overrides what is old or unknown, and nothing else.
+/// Shows REQ-TRUST-27: a person at the device overrides what is old or unknown, and nothing else.
 #[test]
 fn attended_raises_only_what_is_expired_stale_or_unknown() {
     everywhere(|findings, operation, policy, judgement| {

@@ -151,7 +151,7 @@ fn a_key_with_another_identifier_is_refused() {
     assert_eq!(refused, Err(Refused::Malformed(Error::Key(other.id))));
 }
 
-/// Shows REQ-TRUST-09.
+/// Shows REQ-TRUST-29.
 #[test]
 fn i4_only_a_newer_version_succeeds() {
     let made = Made::new(3);
@@ -182,7 +182,7 @@ fn i4_only_a_newer_version_succeeds() {
     assert_eq!(kind, Err(Refused::OtherList));
 }
 
-/// Shows REQ-TRUST-09.
+/// Shows REQ-TRUST-29.
 #[test]
 fn i4_a_recovery_epoch_mends_a_poisoned_version_and_goes_one_step() {
     let made = Made::new(3);
@@ -207,7 +207,7 @@ fn i4_a_recovery_epoch_mends_a_poisoned_version_and_goes_one_step() {
     assert_eq!(recover(0, &[0, 2]), Err(Refused::NotNewer { held: u64::MAX, given: 6 }));
 }
 
-/// Shows REQ-TRUST-10.
+/// Shows REQ-TRUST-30.
 #[test]
 fn members_change_only_with_the_old_and_the_new() {
     let (old, new) = (Made::new(3), Made::new(3));
@@ -229,7 +229,7 @@ fn members_change_only_with_the_old_and_the_new() {
     );
 }
 
-/// Shows REQ-TRUST-11.
+/// Shows REQ-TRUST-31.
 #[test]
 fn a_compromised_authority_stays_compromised() {
     let made = Made::new(2);

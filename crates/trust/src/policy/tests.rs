@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::string::String;
 use std::vec::Vec;
 
-/// Shows REQ-TRUST-13: the configurable rows of the built-in policy are those of the design.
+/// Shows REQ-TRUST-33: the configurable rows of the built-in policy are those of the design.
 #[test]
 fn the_default_table_is_that_of_the_design() {
     let policy = Policy::default();
@@ -36,13 +36,13 @@ fn the_default_table_is_that_of_the_design() {
     assert_eq!(policy.grace_seconds(), 90 * DAY);
 }
 
-/// Shows REQ-TRUST-14: the built-in policy passes its own check.
+/// Shows REQ-TRUST-34: the built-in policy passes its own check.
 #[test]
 fn the_default_is_acceptable() {
     assert_eq!(Policy::new(Draft::default()), Ok(Policy::default()));
 }
 
-/// Shows REQ-TRUST-14: each way to break an invariant is refused, and named.
+/// Shows REQ-TRUST-34: each way to break an invariant is refused, and named.
 #[test]
 fn what_would_break_an_invariant_is_refused() {
     let with = |change: &dyn Fn(&mut Draft)| {
@@ -150,7 +150,7 @@ fn a_signed_policy_is_believed_from_a_policy_key_only() {
     }
 }
 
-/// Shows REQ-TRUST-09.
+/// Shows REQ-TRUST-29.
 #[test]
 fn i4_only_a_newer_policy_succeeds() {
     let policy = |recovery_epoch, version| Policy(Draft { recovery_epoch, version, ..Draft::default() });

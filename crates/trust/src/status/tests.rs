@@ -144,7 +144,7 @@ fn records_out_of_order_or_without_meaning_are_refused() {
     assert_eq!(refused, Err(EncodeError::Content(Refused::Record(1))));
 }
 
-/// Shows REQ-TRUST-11.
+/// Shows REQ-TRUST-31.
 #[test]
 fn i4_epochs_grow_and_what_is_compromised_stays() {
     let held_bytes = Key::p256().sign1_full(&payload(heading(), &records()), ContentType::STATUS);
@@ -208,7 +208,7 @@ fn ticket_bytes(content: &TicketContent<'_>, key: &Key) -> Vec<u8> {
     key.sign1(&payload, TicketContent::PLACE, TicketContent::key_hint(&key.id))
 }
 
-/// Shows REQ-TRUST-12: at most 136 bytes with P-256 and a nonce of 16 bytes, with every number at its longest until 2106.
+/// Shows REQ-TRUST-32: at most 136 bytes with P-256 and a nonce of 16 bytes, with every number at its longest until 2106.
 #[test]
 fn a_ticket_takes_at_most_136_bytes() {
     let key = Key::p256();

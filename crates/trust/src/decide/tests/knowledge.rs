@@ -248,7 +248,7 @@ fn a_status_list_of_another_authority_says_nothing() {
     });
 }
 
-/// Shows REQ-TRUST-04: a suspension is lifted by a newer epoch, a compromise by none.
+/// Shows REQ-TRUST-24: a suspension is lifted by a newer epoch, a compromise by none.
 #[test]
 fn i4_a_newer_epoch_lifts_a_suspension_and_no_compromise() {
     for (state, lifted) in [(State::Suspended, true), (State::Compromised, false)] {
@@ -273,7 +273,7 @@ fn i4_a_newer_epoch_lifts_a_suspension_and_no_compromise() {
     assert_eq!(world.effect(Operation::Renew), Effect::Deny, "an old ticket still knows a compromise");
 }
 
-/// Shows REQ-TRUST-04.
+/// Shows REQ-TRUST-24.
 #[test]
 fn i4_a_bond_of_an_old_epoch_or_another_patient_grants_nothing() {
     World::good().with(|knowledge| {
@@ -292,7 +292,7 @@ fn i4_a_bond_of_an_old_epoch_or_another_patient_grants_nothing() {
     assert!(Bond::only_one_treats(&[bond(), bond()]) && !Bond::only_one_treats(&[bond(), other]));
 }
 
-/// Shows REQ-TRUST-05: each role grants what `Role::operations` says, and reading and renewing need none.
+/// Shows REQ-TRUST-25: each role grants what `Role::operations` says, and reading and renewing need none.
 #[test]
 fn i5_roles_are_asked_for_and_must_be_vouched() {
     for operation in Operation::ALL {
@@ -368,7 +368,7 @@ fn several_lists_only_narrow() {
     });
 }
 
-/// Shows REQ-TRUST-15: which bound of time counts.
+/// Shows REQ-TRUST-35: which bound of time counts.
 #[test]
 fn expiry_counts_at_the_lower_bound_and_for_commands_at_the_worst() {
     let observe = |time, operation| {
@@ -405,7 +405,7 @@ fn a_listing_that_ends_counts_as_expiry() {
     assert_eq!(world.effect(Operation::Renew), Effect::Allow);
 }
 
-/// Shows REQ-TRUST-16: budgets by setting, the upper bound of time, and answers to the judge's own nonce.
+/// Shows REQ-TRUST-36: budgets by setting, the upper bound of time, and answers to the judge's own nonce.
 #[test]
 fn status_is_fresh_within_its_budget_or_by_an_answer_to_the_nonce() {
     let fresh = |change: &dyn Fn(&mut World), operation| {
@@ -463,7 +463,7 @@ fn status_is_fresh_within_its_budget_or_by_an_answer_to_the_nonce() {
     });
 }
 
-/// Shows REQ-TRUST-08: enrolment is for birth credentials, and for nothing else are they.
+/// Shows REQ-TRUST-28: enrolment is for birth credentials, and for nothing else are they.
 #[test]
 fn i8_only_birth_credentials_enrol() {
     let birth = peer(CredentialKind::Birth, Roles::of(&ALL_ROLES));
@@ -486,7 +486,7 @@ fn i8_only_birth_credentials_enrol() {
     assert_eq!(enrol(&maker, &birth).map(drop), Err(Code::IssuerCompromised));
 }
 
-/// Shows REQ-TRUST-07.
+/// Shows REQ-TRUST-27.
 #[test]
 fn an_attended_act_is_for_one_device_and_operation_and_ends_soon() {
     let mut world = World::good();
@@ -566,7 +566,7 @@ fn any_command() -> impl Strategy<Value = Operation> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-    /// Shows REQ-TRUST-01.
+    /// Shows REQ-TRUST-21.
     #[test]
     fn i1_time_alone_never_denies_sustain_or_renew(
         mut world in any_world(), later in 0..100_000 * DAY, renew in any::<bool>(),
@@ -580,7 +580,7 @@ proptest! {
         prop_assert_ne!(world.effect(operation), Effect::Deny);
     }
 
-    /// Shows REQ-TRUST-02.
+    /// Shows REQ-TRUST-22.
     #[test]
     fn i2_a_compromise_anywhere_denies(mut world in any_world(), operation in any_operation(), where_ in 0..6_usize) {
         match where_ {
@@ -597,7 +597,7 @@ proptest! {
         prop_assert_eq!(world.effect(operation), Effect::Deny);
     }
 
-    /// Shows REQ-TRUST-03: a record more, or a worse one, never grants more.
+    /// Shows REQ-TRUST-23: a record more, or a worse one, never grants more.
     #[test]
     fn i3_a_worse_record_never_grants_more(
         world in any_world(), operation in any_operation(), subject in 0..4_usize, state in 0..4_usize,
@@ -614,7 +614,7 @@ proptest! {
         prop_assert!(worse.effect(operation) <= world.effect(operation));
     }
 
-    /// Shows REQ-TRUST-03: an authority that falls, loses a role, a type or its place never grants more.
+    /// Shows REQ-TRUST-23: an authority that falls, loses a role, a type or its place never grants more.
     #[test]
     fn i3_a_worse_listing_never_grants_more(
         world in any_world(), operation in any_operation(), what in 0..6_usize, mask in any::<u32>(),
@@ -631,7 +631,7 @@ proptest! {
         prop_assert!(worse.effect(operation) <= world.effect(operation));
     }
 
-    /// Shows REQ-TRUST-03: for commands, an uncertain time grants no more than any time it may be.
+    /// Shows REQ-TRUST-23: for commands, an uncertain time grants no more than any time it may be.
     #[test]
     fn i3_an_uncertain_time_grants_commands_no_more_than_any_instant_in_it(
         mut world in any_world(), operation in any_command(), inside in any_time(),
@@ -642,7 +642,7 @@ proptest! {
         prop_assert!(uncertain <= world.effect(operation));
     }
 
-    /// Shows REQ-TRUST-03: having no status at all grants commands no more than any status without bad news would.
+    /// Shows REQ-TRUST-23: having no status at all grants commands no more than any status without bad news would.
     #[test]
     fn i3_no_status_grants_no_more_than_an_old_one(mut world in any_world(), operation in any_command()) {
         world.status = world.status.map(|(issued, epoch, _)| (issued, epoch, Vec::new()));
@@ -652,7 +652,7 @@ proptest! {
         prop_assert!(world.effect(operation) <= with);
     }
 
-    /// Shows REQ-TRUST-05.
+    /// Shows REQ-TRUST-25.
     #[test]
     fn i5_no_role_grants_nothing_but_read_and_renew(world in any_world(), operation in any_operation()) {
         prop_assume!(!matches!(operation, Operation::Read | Operation::Renew));
@@ -660,7 +660,7 @@ proptest! {
         prop_assert_eq!(world.effect_of(&nobody, operation).0, Effect::Deny);
     }
 
-    /// Shows REQ-TRUST-08.
+    /// Shows REQ-TRUST-28.
     #[test]
     fn i8_birth_credentials_get_nothing(mut world in any_world(), operation in any_operation(), maker in any::<bool>()) {
         world.kind = if maker { AuthorityKind::Maker } else { AuthorityKind::Site };
