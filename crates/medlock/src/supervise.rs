@@ -44,6 +44,11 @@ impl Process {
             None => Err(format!("{} ended: {}", self.name, self.child.wait().await?).into()),
         }
     }
+
+    /// The process id, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
 }
 
 /// A command that runs this same program.

@@ -3,7 +3,7 @@
 mod impostor;
 mod relay;
 mod report;
-mod stage;
+pub(crate) mod stage;
 mod story;
 mod ward;
 

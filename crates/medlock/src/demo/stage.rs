@@ -130,7 +130,11 @@ impl Stage {
 }
 
 impl Sidecar {
-    async fn enrol(
+    /// Registers a device, starts its sidecar with a code, and plays the engineer who confirms it.
+    ///
+    /// # Errors
+    /// When anything does not go as it should.
+    pub(crate) async fn enrol(
         hub: &Hub,
         folder: &Path,
         name: &str,
@@ -158,6 +162,11 @@ impl Sidecar {
         }
         let (listen, plain) = addresses.ok_or("the sidecar is ready and does not say where")?;
         Ok(Self { process, listen, plain, folder })
+    }
+
+    /// Its process id, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.process.id()
     }
 
     /// Waits until the sidecar hears news of the hub again.

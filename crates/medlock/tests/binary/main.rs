@@ -1,0 +1,6 @@
+//! The binary as its users see it: real processes, real sockets, real files.
+
+mod cli;
+mod demo;
+mod faults;
+mod process;

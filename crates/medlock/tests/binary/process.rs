@@ -1,0 +1,182 @@
+//! A hub, sidecars and machines as processes, each ended by its id.
+
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Lines};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// The binary under test.
+pub(crate) fn medlock() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_medlock"))
+}
+
+/// A process that says JSON, one object a line; killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the medlock binary starts");
+        let stdout = child.stdout.take().expect("standard output is a pipe");
+        Self { child, lines: BufReader::new(stdout).lines() }
+    }
+
+    pub(crate) fn next(&mut self) -> Value {
+        let line = self.lines.next().expect("the process goes on").expect("its output can be read");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// Waits for an event of this kind.
+    pub(crate) fn event(&mut self, kind: &str) -> Value {
+        loop {
+            let event = self.next();
+            if event["event"] == kind {
+                return event;
+            }
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL: nothing is tidied up.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A hub in a folder, on ports that stay the same when it is started again.
+pub(crate) struct Hub {
+    pub(crate) dir: PathBuf,
+    pub(crate) devices: SocketAddr,
+    config: PathBuf,
+    process: Option<Process>,
+}
+
+impl Hub {
+    pub(crate) fn start(folder: &Path) -> Self {
+        let dir = folder.join("hub");
+        let config = folder.join("medlock.toml");
+        let mut hub = Self { dir, devices: ([127, 0, 0, 1], 0).into(), config, process: None };
+        hub.run();
+        hub
+    }
+
+    /// Starts the hub, again if it was killed.
+    pub(crate) fn run(&mut self) {
+        let text = format!(
+            "[hub]\nsite = \"Fault Hospital\"\ndir = {:?}\ndevices = \"{}\"\npeople = \"127.0.0.1:0\"\n",
+            self.dir, self.devices
+        );
+        std::fs::write(&self.config, text).expect("written");
+        let mut process =
+            Process::start(medlock().args(["up", "--json", "--with-parent", "--config"]).arg(&self.config));
+        let up = process.event("up");
+        self.devices = up["devices"].as_str().expect("an address").parse().expect("an address");
+        self.process = Some(process);
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process.take().expect("the hub runs").kill();
+    }
+
+    /// The signer's process id: the hub's one child.
+    pub(crate) fn signer(&self) -> u32 {
+        let hub = self.process.as_ref().expect("the hub runs").id();
+        let children = std::fs::read_to_string(format!("/proc/{hub}/task/{hub}/children")).expect("/proc is there");
+        let of_all_threads: String = std::fs::read_dir(format!("/proc/{hub}/task"))
+            .expect("/proc is there")
+            .filter_map(Result::ok)
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+            .collect();
+        let text = if children.is_empty() { of_all_threads } else { children };
+        text.split_whitespace().next().expect("the signer runs").parse().expect("a process id")
+    }
+
+    /// `medlock WHAT… --json` against this hub.
+    pub(crate) fn ask(&self, what: &[&str]) -> Value {
+        let output = medlock().args(what).arg("--json").arg("--dir").arg(&self.dir).output().expect("it starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{what:?}: {errors}");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{what:?}: {error}: {errors}"))
+    }
+
+    /// Registers a device and makes its code.
+    pub(crate) fn code(&self, device: &str, role: &str) -> String {
+        self.ask(&["device", "register", device, "--role", role]);
+        self.ask(&["device", "code", device])["code"].as_str().expect("a code").to_owned()
+    }
+
+    /// The credentials of a device.
+    pub(crate) fn credentials(&self, device: &str) -> Vec<Value> {
+        self.ask(&["device", "show", device])["credentials"].as_array().expect("credentials").clone()
+    }
+}
+
+/// A sidecar in a folder, on ports that stay the same when it is started again.
+pub(crate) struct Sidecar {
+    folder: PathBuf,
+    hub: SocketAddr,
+    machine: Option<SocketAddr>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) plain: SocketAddr,
+    process: Option<Process>,
+}
+
+impl Sidecar {
+    /// Starts it with a code and confirms its request.
+    pub(crate) fn enrol(hub: &Hub, folder: &Path, device: &str, role: &str, machine: Option<SocketAddr>) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut sidecar =
+            Self { folder: folder.join(device), hub: hub.devices, machine, listen: any, plain: any, process: None };
+        let code = hub.code(device, role);
+        let mut process = Process::start(sidecar.command().env("MEDLOCK_CODE", code));
+        let key = process.event("awaiting-approval")["key"].as_str().expect("a fingerprint").to_owned();
+        hub.ask(&["device", "approve", device, "--key", &key]);
+        sidecar.ready(process);
+        sidecar
+    }
+
+    /// Starts it again, with nothing but its folder.
+    pub(crate) fn run(&mut self) {
+        let process = Process::start(&mut self.command());
+        self.ready(process);
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process.take().expect("the sidecar runs").kill();
+    }
+
+    fn command(&self) -> Command {
+        let mut command = medlock();
+        command.args(["sidecar", "dicom", "--json", "--with-parent", "--dir"]).arg(&self.folder);
+        command.args(["--hub", &self.hub.to_string()]);
+        command.args(["--listen", &self.listen.to_string(), "--plain", &self.plain.to_string()]);
+        if let Some(machine) = self.machine {
+            command.args(["--machine", &machine.to_string()]);
+        }
+        command
+    }
+
+    fn ready(&mut self, mut process: Process) {
+        let listening = process.event("listening");
+        let address = |name: &str| listening[name].as_str().expect("an address").parse().expect("an address");
+        (self.listen, self.plain) = (address("listen"), address("plain"));
+        process.event("ready");
+        self.process = Some(process);
+    }
+}
