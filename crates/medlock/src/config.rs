@@ -82,8 +82,10 @@ pub(crate) struct SidecarConfig {
     pub(crate) idle_seconds: u64,
     /// Where audit messages are sent as syslog over TLS (RFC 5425), `HOST:PORT`. The file in `dir` is always kept.
     pub(crate) audit_collector: Option<String>,
-    /// The certificate authority of the collector, as PEM.
+    /// The certificate authority of the collector, as PEM, if it is an ordinary server.
     pub(crate) audit_collector_ca: Option<PathBuf>,
+    /// The collector's device name, if it is a device of this site and shows the site's credential.
+    pub(crate) audit_collector_device: Option<String>,
 }
 
 impl Default for SidecarConfig {
@@ -99,6 +101,7 @@ impl Default for SidecarConfig {
             idle_seconds: 600,
             audit_collector: None,
             audit_collector_ca: None,
+            audit_collector_device: None,
         }
     }
 }

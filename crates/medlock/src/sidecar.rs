@@ -5,7 +5,7 @@ use crate::config::{Config, SidecarConfig};
 use crate::{Failure, Outcome, output, supervise};
 use medlock_guard::audit::AuditSource;
 use medlock_guard::dicom::{DicomConfig, DicomGuard, Limits, Services};
-use medlock_guard::sink::{self, AuditConfig, AuditLog, Connect};
+use medlock_guard::sink::{self, AuditConfig, AuditLog, Collector, Connect};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, Enrolment, Progress};
 use medlock_node::identity::IdentityStore;
@@ -166,8 +166,8 @@ async fn serve(config: SidecarConfig, code: Option<Code>, json: bool, with_paren
     let device = identity.current().and_then(|identity| identity.device_name());
     let device = device.ok_or("the credential in the sidecar's folder names no device")?;
     let audit = open_audit(&config, device.as_str(), knowledge.site_name().unwrap_or_default())?;
-    let forwarding = forward_audit(&config, &audit)?;
     let services = Services { identity, knowledge, sessions, audit: audit.clone() };
+    let forwarding = forward_audit(&config, &services)?;
     let guard = DicomGuard::bind(guard_config(&config, device).await?, services).await?;
     say(&Event::Listening { listen: guard.secure_address()?, plain: guard.plain_address()? });
     let guarding = tokio::spawn(guard.run(stop));
@@ -214,24 +214,32 @@ fn open_audit(config: &SidecarConfig, device: &str, site: String) -> Result<Audi
 }
 
 /// Sends what waits to the collector, if there is one.
-fn forward_audit(config: &SidecarConfig, audit: &AuditLog) -> Result<Option<JoinHandle<()>>, Failure> {
-    let (Some(address), Some(queue)) = (&config.audit_collector, audit.queue()) else { return Ok(None) };
-    let ca = config
-        .audit_collector_ca
-        .as_deref()
-        .ok_or("audit_collector needs audit_collector_ca, the authority of its certificate")?;
-    let authorities: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(ca)
-        .and_then(Iterator::collect)
-        .map_err(|error| format!("audit_collector_ca {}: {error}", ca.display()))?;
-    let collector = Collector(OrdinaryServer::new(address, &authorities)?);
-    Ok(Some(tokio::spawn(sink::forward(queue, collector))))
+fn forward_audit(config: &SidecarConfig, services: &Services) -> Result<Option<JoinHandle<()>>, Failure> {
+    let (Some(address), Some(queue)) = (&config.audit_collector, services.audit.queue()) else { return Ok(None) };
+    match (&config.audit_collector_ca, &config.audit_collector_device) {
+        (Some(ca), None) => {
+            let authorities: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(ca)
+                .and_then(Iterator::collect)
+                .map_err(|error| format!("audit_collector_ca {}: {error}", ca.display()))?;
+            let collector = OrdinaryCollector(OrdinaryServer::new(address, &authorities)?);
+            Ok(Some(tokio::spawn(sink::forward(queue, collector))))
+        }
+        (None, Some(device)) => {
+            let device = DeviceName::new(device).ok_or("audit_collector_device is no device name")?;
+            let collector = Collector::new(address.as_str(), device, &services.identity, &services.knowledge)?;
+            Ok(Some(tokio::spawn(sink::forward(queue, collector))))
+        }
+        (None, None) | (Some(_), Some(_)) => {
+            Err("audit_collector needs audit_collector_ca or audit_collector_device, and not both".into())
+        }
+    }
 }
 
-/// The syslog collector, reached by TLS (RFC 5425).
+/// An ordinary syslog server, reached by TLS (RFC 5425).
 #[derive(Debug)]
-struct Collector(OrdinaryServer);
+struct OrdinaryCollector(OrdinaryServer);
 
-impl Connect for Collector {
+impl Connect for OrdinaryCollector {
     type Stream = ToServer<TcpStream>;
 
     async fn connect(&self) -> std::io::Result<Self::Stream> {

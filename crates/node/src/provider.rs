@@ -6,6 +6,7 @@ use aws_lc_rs::signature::{self as lc, EcdsaKeyPair, KeyPair as _, UnparsedPubli
 use aws_lc_rs::{digest, encoding::AsDer as _};
 use medlock_trust::KeyId;
 use medlock_trust::crypto::{Crypto, KeyAlgorithm, PublicKey, Signature, SignatureAlgorithm, VerifyError};
+use rustls::CipherSuite;
 use rustls::crypto::{CryptoProvider, aws_lc_rs as suite};
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -72,10 +73,14 @@ fn contiguous<'m>(parts: &[&'m [u8]]) -> Cow<'m, [u8]> {
     }
 }
 
-/// The cryptography of TLS: hybrid X25519MLKEM768 first, then X25519, P-256 and P-384.
+/// The cryptography of TLS: hybrid X25519MLKEM768 first, then X25519, P-256 and P-384; AES-128-GCM first, as strong as
+/// the keys that authenticate, and a quarter faster than AES-256-GCM.
 #[must_use]
 pub fn rustls() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        let mut defaults = suite::default_provider();
+        // A stable sort: the order is otherwise rustls' own.
+        defaults.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
         Arc::new(CryptoProvider {
             kx_groups: vec![
                 suite::kx_group::X25519MLKEM768,
@@ -83,7 +88,7 @@ pub fn rustls() -> Arc<CryptoProvider> {
                 suite::kx_group::SECP256R1,
                 suite::kx_group::SECP384R1,
             ],
-            ..suite::default_provider()
+            ..defaults
         })
     });
     PROVIDER.clone()

@@ -3,5 +3,4 @@
 mod collector;
 mod peers;
 mod refusals;
-mod speed;
 mod world;

@@ -192,13 +192,7 @@ fn a_damaged_database_is_reported_with_its_file() {
     let database = hub.dir.join("authority.sqlite");
     let _ = std::fs::remove_file(hub.dir.join("authority.sqlite-wal"));
     std::fs::write(&database, b"this is no database, and was never one").expect("written");
-    let output = medlock()
-        .args(["up", "--dir"])
-        .arg(&hub.dir)
-        .env("MEDLOCK_LOG", "off")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .expect("it starts");
+    let output = hub.command().env("MEDLOCK_LOG", "off").output().expect("it starts");
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("authority.sqlite") && errors.contains("backup"), "{errors}");

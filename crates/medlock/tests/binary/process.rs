@@ -90,6 +90,13 @@ impl Hub {
         self.process = Some(process);
     }
 
+    /// The command that starts it.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = medlock();
+        command.args(["up", "--json", "--with-parent", "--config"]).arg(&self.config);
+        command
+    }
+
     pub(crate) fn kill(&mut self) {
         self.process.take().expect("the hub runs").kill();
     }
