@@ -1,5 +1,6 @@
 //! The one configuration. Its doc comments are the manual: `medlock check-config` prints what is in force.
 
+use crate::output::say_raw;
 use crate::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -132,7 +133,7 @@ impl Config {
 /// # Errors
 /// As [`Config::load`].
 pub(crate) fn check(file: Option<&Path>) -> Result<Outcome, Failure> {
-    print!("{}", toml::to_string(&Config::load(file)?)?);
+    say_raw!("{}", toml::to_string(&Config::load(file)?)?);
     Ok(Outcome::Done)
 }
 

@@ -1,6 +1,7 @@
 //! `medlock verify`, `medlock decide` and `medlock trust-list verify`: the judge by hand, on files.
 
 use crate::cli::{DecideArgs, NameArg, Question, SettingArg, StatusArg, VerifyArgs, VerifyListArgs};
+use crate::output::say;
 use crate::{Failure, Outcome, output};
 use medlock_node::provider::AwsLc;
 use medlock_trust::bond::PatientContext;
@@ -137,8 +138,8 @@ pub(crate) fn verify_list(args: &VerifyListArgs) -> Result<Outcome, Failure> {
         output::json(&serde_json::json!({ "valid": valid, "reason": reason }))?;
     } else {
         match &result {
-            Ok(list) => println!("{} version {}: signed as it should be", list.heading().name, list.heading().version),
-            Err(refused) => println!("{}: {refused}", args.file.display()),
+            Ok(list) => say!("{} version {}: signed as it should be", list.heading().name, list.heading().version),
+            Err(refused) => say!("{}: {refused}", args.file.display()),
         }
     }
     Ok(if valid { Outcome::Done } else { Outcome::Refused })
@@ -233,12 +234,12 @@ fn print(question: &Question, answer: &Answer, words: &str) -> Result<(), Failur
         None => "valid".to_owned(),
         Some(reason) => format!("not valid: {reason}"),
     };
-    println!("path     {path}");
-    println!("verdict  {} {} ({})", answer.verdict, question.operation, question.setting.name());
+    say!("path     {path}");
+    say!("verdict  {} {} ({})", answer.verdict, question.operation, question.setting.name());
     if let Some(code) = &answer.code {
-        println!("code     {code}");
+        say!("code     {code}");
     }
-    println!("         {words}");
+    say!("         {words}");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::admin::SOCKET;
 use crate::cli::UpArgs;
 use crate::config::{Config, HubConfig};
+use crate::output::say;
 use crate::{Failure, Outcome, output, supervise};
 use clap::Args;
 use medlock_authority::signer::{self, ProcessSigner, Supervisor};
@@ -76,11 +77,11 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
         }))?;
         return Ok(());
     }
-    println!("{} is up", config.site);
-    println!("  state                {dir}");
-    println!("  devices and sidecars {} (TLS)", hub.devices);
-    println!("  ordinary software    http://{}", hub.people);
-    println!("Next: medlock device register NAME --dir {dir} --role modality --ae TITLE --address HOST:PORT");
+    say!("{} is up", config.site);
+    say!("  state                {dir}");
+    say!("  devices and sidecars {} (TLS)", hub.devices);
+    say!("  ordinary software    http://{}", hub.people);
+    say!("Next: medlock device register NAME --dir {dir} --role modality --ae TITLE --address HOST:PORT");
     Ok(())
 }
 
@@ -132,7 +133,7 @@ struct InForce {
 }
 
 fn open(dir: &Path, passphrase_file: Option<&Path>, authority: &AuthorityConfig) -> Result<Arc<Authority>, Failure> {
-    std::fs::create_dir_all(dir).map_err(|error| format!("{} cannot be made: {error}", dir.display()))?;
+    files::private_directory(dir)?;
     let socket = dir.join("signer.sock");
     let mut command = std::process::Command::new(std::env::current_exe()?);
     command.env("MEDLOCK_LOG", output::log_filter());

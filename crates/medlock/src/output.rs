@@ -23,6 +23,23 @@ pub(crate) fn log_filter() -> &'static str {
     LOG_FILTER.get().map_or("warn", String::as_str)
 }
 
+/// Prints a line. Whoever stops reading does not stop us: a guard goes on when its terminal is gone.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::line(format_args!($($text)*), "\n") };
+}
+
+/// Prints text as it is, as [`say!`] does.
+macro_rules! say_raw {
+    ($($text:tt)*) => { $crate::output::line(format_args!($($text)*), "") };
+}
+
+pub(crate) use {say, say_raw};
+
+/// What [`say!`] and [`say_raw!`] do.
+pub(crate) fn line(text: std::fmt::Arguments<'_>, end: &str) {
+    let _ = write!(std::io::stdout().lock(), "{text}{end}");
+}
+
 /// An error and the errors that caused it, in one line.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -67,7 +84,7 @@ impl Table {
     /// Prints the table; with no rows, says so.
     pub(crate) fn print(&self, empty: &str) {
         if self.rows.len() == 1 {
-            println!("{empty}");
+            say!("{empty}");
             return;
         }
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -77,7 +94,7 @@ impl Table {
             .collect();
         for row in &self.rows {
             let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            println!("{}", line.join("  ").trim_end());
+            say!("{}", line.join("  ").trim_end());
         }
     }
 }

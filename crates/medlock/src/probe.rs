@@ -2,6 +2,7 @@
 
 use crate::admin::{self, ask};
 use crate::cli::ProbeArgs;
+use crate::output::say;
 use crate::output::{self, Table};
 use crate::{Failure, Outcome};
 use medlock_authority::admin::{Request, Response};
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &ProbeArgs) -> Result<Outcome, Failure> {
             table.row([one.address.clone(), one.state.to_owned()]);
         }
         table.print("Nothing to probe.");
-        println!(
+        say!(
             "{}",
             if reachable {
                 "REACHABLE: whoever is here can go past the sidecar. Bind the machine to loopback or its own interface."

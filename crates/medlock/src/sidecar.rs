@@ -2,6 +2,7 @@
 
 use crate::cli::SidecarDicomArgs;
 use crate::config::{Config, SidecarConfig};
+use crate::output::{say, say_raw};
 use crate::{Failure, Outcome, output, supervise};
 use medlock_guard::audit::AuditSource;
 use medlock_guard::dicom::{DicomConfig, DicomGuard, Limits, Services};
@@ -13,13 +14,13 @@ use medlock_node::knowledge::{Kind, KnowledgeBase};
 use medlock_node::ordinary::OrdinaryServer;
 use medlock_node::sessions::LiveSessions;
 use medlock_node::tls::ToServer;
-use medlock_node::{news, stop};
+use medlock_node::{files, news, stop};
 use medlock_trust::DeviceName;
 use medlock_trust::policy::Setting;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,8 +74,11 @@ pub(crate) fn run_dicom(args: SidecarDicomArgs) -> Result<Outcome, Failure> {
     let code = args.code.as_deref().map(read_code).transpose()?;
     let (json, with_parent) = (args.json, args.with_parent);
     override_by(args, &mut config);
-    std::fs::create_dir_all(&config.dir)
-        .map_err(|error| format!("{} cannot be made: {error}", config.dir.display()))?;
+    files::private_directory(&config.dir)?;
+    let code = match code {
+        None if IdentityStore::open(&config.dir.join("identity"))?.current().is_none() => ask_for_code()?,
+        code => code,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(serve(config, code, json, with_parent));
     // A read of standard input may be under way for ever; it is not waited for.
@@ -83,14 +87,28 @@ pub(crate) fn run_dicom(args: SidecarDicomArgs) -> Result<Outcome, Failure> {
 }
 
 fn read_code(text: &str) -> Result<Code, Failure> {
-    let mut typed = String::new();
-    let text = if text == "-" {
+    if text == "-" {
+        let mut typed = String::new();
         std::io::stdin().take(256).read_to_string(&mut typed)?;
-        typed.trim()
-    } else {
-        text
-    };
-    text.parse().map_err(|error| {
+        return parse_code(&typed);
+    }
+    parse_code(text)
+}
+
+/// Asks a person for the code, if there is one; a code from a start before this one is kept.
+fn ask_for_code() -> Result<Option<Code>, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    say_raw!("Enrolment code (from `medlock device code` at the hub; empty if it was given before): ");
+    std::io::stdout().flush()?;
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed)?;
+    if typed.trim().is_empty() { Ok(None) } else { parse_code(&typed).map(Some) }
+}
+
+fn parse_code(text: &str) -> Result<Code, Failure> {
+    text.trim().parse().map_err(|error| {
         format!("the enrolment code cannot be read: {error}; copy it whole from `medlock device code`").into()
     })
 }
@@ -117,7 +135,7 @@ fn override_by(args: SidecarDicomArgs, config: &mut SidecarConfig) {
 }
 
 async fn serve(config: SidecarConfig, code: Option<Code>, json: bool, with_parent: bool) -> Result<Outcome, Failure> {
-    let say = move |event: &Event| say(event, json);
+    let tell = move |event: &Event| tell(event, json);
     for (address, option) in [(config.listen, "--listen"), (config.plain, "--plain")] {
         // A port that is taken is said now, not after somebody has approved this sidecar.
         drop(
@@ -135,7 +153,7 @@ async fn serve(config: SidecarConfig, code: Option<Code>, json: bool, with_paren
     let enrolment = Enrolment::new(config.hub.as_str(), identity.clone(), Arc::clone(&knowledge));
     let progress = enrolment.progress();
     let mut enrolled = tokio::spawn(enrolment.run(code, stop.clone()));
-    let reporter = tokio::spawn(report(progress, say));
+    let reporter = tokio::spawn(report(progress, tell));
     let stopped = supervise::asked_to_stop_or_gone(with_parent);
     tokio::pin!(stopped);
 
@@ -152,7 +170,7 @@ async fn serve(config: SidecarConfig, code: Option<Code>, json: bool, with_paren
     }
     let hub = news::Hub::new(config.hub.as_str(), &identity, Arc::clone(&knowledge))?;
     let connected = hub.connected();
-    let telling = tokio::spawn(tell_news(connected, say));
+    let telling = tokio::spawn(tell_news(connected, tell));
     let following = tokio::spawn(news::follow(hub, stop.clone()));
     let watching = tokio::spawn(Arc::clone(&sessions).watch(stop.clone()));
     tokio::select! {
@@ -169,9 +187,9 @@ async fn serve(config: SidecarConfig, code: Option<Code>, json: bool, with_paren
     let services = Services { identity, knowledge, sessions, audit: audit.clone() };
     let forwarding = forward_audit(&config, &services)?;
     let guard = DicomGuard::bind(guard_config(&config, device).await?, services).await?;
-    say(&Event::Listening { listen: guard.secure_address()?, plain: guard.plain_address()? });
+    tell(&Event::Listening { listen: guard.secure_address()?, plain: guard.plain_address()? });
     let guarding = tokio::spawn(guard.run(stop));
-    say(&Event::Ready);
+    tell(&Event::Ready);
     stopped.await?;
     stopper.stop();
     guarding.await?;
@@ -258,7 +276,7 @@ async fn has_routes(knowledge: &KnowledgeBase) {
     while knowledge.version(Kind::Routes).is_none() && changes.changed().await.is_ok() {}
 }
 
-async fn report(mut progress: watch::Receiver<Progress>, say: impl Fn(&Event)) {
+async fn report(mut progress: watch::Receiver<Progress>, tell: impl Fn(&Event)) {
     while progress.changed().await.is_ok() {
         let event = match progress.borrow_and_update().clone() {
             Progress::Idle | Progress::Asking => continue,
@@ -268,18 +286,18 @@ async fn report(mut progress: watch::Receiver<Progress>, say: impl Fn(&Event)) {
                 Event::Trouble { error, again_in_seconds: Duration::as_secs_f64(&again_in) }
             }
         };
-        say(&event);
+        tell(&event);
     }
 }
 
-async fn tell_news(mut connected: watch::Receiver<bool>, say: impl Fn(&Event)) {
+async fn tell_news(mut connected: watch::Receiver<bool>, tell: impl Fn(&Event)) {
     while connected.changed().await.is_ok() {
         let connected = *connected.borrow_and_update();
-        say(&Event::News { connected });
+        tell(&Event::News { connected });
     }
 }
 
-fn say(event: &Event, json: bool) {
+fn tell(event: &Event, json: bool) {
     if json {
         // Whoever read this has gone; the sidecar goes on.
         let _ = output::json(event);
@@ -287,15 +305,15 @@ fn say(event: &Event, json: bool) {
     }
     match event {
         Event::Listening { listen, plain } => {
-            println!("listening for other sidecars on {listen}, for the machine on {plain}");
+            say!("listening for other sidecars on {listen}, for the machine on {plain}");
         }
         Event::AwaitingApproval { key } => {
-            println!("waiting for approval at the hub; the key's fingerprint begins with {key}");
+            say!("waiting for approval at the hub; the key's fingerprint begins with {key}");
         }
-        Event::Enrolled { not_after } => println!("enrolled; the credential is good until {not_after}"),
-        Event::Trouble { error, again_in_seconds } => println!("{error}; trying again in {again_in_seconds:.0} s"),
-        Event::News { connected: true } => println!("connected with the hub"),
-        Event::News { connected: false } => println!("the hub is away; everything goes on with what is known"),
-        Event::Ready => println!("ready"),
+        Event::Enrolled { not_after } => say!("enrolled; the credential is good until {not_after}"),
+        Event::Trouble { error, again_in_seconds } => say!("{error}; trying again in {again_in_seconds:.0} s"),
+        Event::News { connected: true } => say!("connected with the hub"),
+        Event::News { connected: false } => say!("the hub is away; everything goes on with what is known"),
+        Event::Ready => say!("ready"),
     }
 }

@@ -3,6 +3,7 @@
 use super::peers::{self, Manner, StockTls, storescp, storescu};
 use crate::demo::stage::{self, Sidecar};
 use crate::hub::Hub;
+use crate::output::say;
 use crate::output::{self, Table};
 use crate::{Failure, Outcome};
 use clap::Args;
@@ -247,7 +248,7 @@ fn memory_kb(process: u32) -> Option<u64> {
 }
 
 fn print(measured: &Measured) {
-    println!("{} CT images, {:.1} MB\n", measured.images, measured.bytes as f64 / 1e6);
+    say!("{} CT images, {:.1} MB\n", measured.images, measured.bytes as f64 / 1e6);
     let mut table = Table::new(&["peers", "way", "seconds", "of plain"]);
     for leg in &measured.legs {
         table.row([
@@ -259,17 +260,19 @@ fn print(measured: &Measured) {
     }
     table.print("Nothing was measured.");
     if let Some(parallel) = &measured.parallel {
-        println!(
+        say!(
             "\n{} associations in parallel through two sidecars: {:.0} MB/s, at most {} kB of anonymous memory a sidecar",
-            parallel.associations, parallel.megabytes_per_second, parallel.most_memory_kb
+            parallel.associations,
+            parallel.megabytes_per_second,
+            parallel.most_memory_kb
         );
     }
     match measured.identical {
-        Some(true) => println!("What the stock archive stored through the sidecars is what was sent, byte for byte."),
-        Some(false) => println!("WHAT THE STOCK ARCHIVE STORED IS NOT WHAT WAS SENT."),
+        Some(true) => say!("What the stock archive stored through the sidecars is what was sent, byte for byte."),
+        Some(false) => say!("WHAT THE STOCK ARCHIVE STORED IS NOT WHAT WAS SENT."),
         None => {}
     }
     for reason in &measured.left_out {
-        println!("left out: {reason}");
+        say!("left out: {reason}");
     }
 }

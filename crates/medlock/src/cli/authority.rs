@@ -3,6 +3,7 @@
 use super::HubArgs;
 use crate::admin::{self, ask};
 use crate::output::{self, Table};
+use crate::output::{say, say_raw};
 use crate::{Failure, Outcome, hub};
 use clap::{Args, Subcommand};
 use medlock_authority::admin::{Request, Response};
@@ -89,12 +90,12 @@ fn show(hub: &HubArgs) -> Result<Outcome, Failure> {
     match ask(&hub.dir, Request::Authority)? {
         Response::Authority(view) if hub.json => output::json(&view)?,
         Response::Authority(view) => {
-            println!("{} ({})", view.name, view.kind);
-            println!("  root certificate SHA-256  {}", view.root_fingerprint);
-            println!("  root key                  {}", view.root_key);
-            println!("  issuing key               {}", view.issuing_key);
-            println!("  devices                   {}\n", view.devices);
-            print!("{}{}", view.root_pem, view.issuing_pem);
+            say!("{} ({})", view.name, view.kind);
+            say!("  root certificate SHA-256  {}", view.root_fingerprint);
+            say!("  root key                  {}", view.root_key);
+            say!("  issuing key               {}", view.issuing_key);
+            say!("  devices                   {}\n", view.devices);
+            say_raw!("{}{}", view.root_pem, view.issuing_pem);
         }
         other => return Err(admin::unexpected(&other)),
     }
@@ -144,7 +145,7 @@ fn issue_birth(args: IssueBirthArgs) -> Result<Outcome, Failure> {
     let asked = Request::IssueBirth { request, serial: args.serial, roles: args.roles, device_type: args.device_type };
     match ask(&args.hub.dir, asked)? {
         answer @ Response::Chain { .. } if args.hub.json => output::json(&answer)?,
-        Response::Chain { pem } => print!("{pem}"),
+        Response::Chain { pem } => say_raw!("{pem}"),
         other => return Err(admin::unexpected(&other)),
     }
     Ok(Outcome::Done)

@@ -3,10 +3,12 @@
 use super::HubArgs;
 use crate::admin::{self, ask};
 use crate::output::{self, Table};
+use crate::output::{say, say_raw};
 use crate::{Failure, Outcome, probe};
 use clap::{Args, Subcommand, ValueEnum};
 use medlock_authority::admin::{DeviceView, PendingView, Reason, Request, Response};
 use medlock_authority::registry::DeviceConfig;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -41,9 +43,12 @@ pub(crate) enum DeviceCommand {
     Approve {
         /// The device, or the number of the waiting request.
         name: String,
-        /// Confirm only if the key's fingerprint begins with this.
+        /// The beginning of the key's fingerprint as the device shows it, at least 8 digits.
         #[arg(long, value_name = "HEX")]
         key: Option<String>,
+        /// Confirm whatever waits, without comparing keys: only where nobody else can reach the hub.
+        #[arg(long, conflicts_with = "key")]
+        without_comparing: bool,
         /// For a birth credential whose serial is not registered: the registered device it is.
         #[arg(long, value_name = "NAME")]
         device: Option<String>,
@@ -179,7 +184,11 @@ pub(crate) fn run(command: DeviceCommand) -> Result<Outcome, Failure> {
         DeviceCommand::Code { name, minutes, hub } => code(name, minutes, &hub),
         DeviceCommand::List { hub } => list(&hub),
         DeviceCommand::Show { name, hub } => show(name, &hub),
-        DeviceCommand::Approve { name, key, device, hub } => approve(&name, key.as_deref(), device, &hub),
+        DeviceCommand::Approve { name, key, without_comparing, device, hub } => {
+            let request = waiting(&hub.dir, &name)?;
+            compare(&request, key.as_deref(), without_comparing)?;
+            done(&hub, Request::Approve { id: request.id, device })
+        }
         DeviceCommand::Reject { name, hub } => {
             let id = waiting(&hub.dir, &name)?.id;
             done(&hub, Request::Reject { id })
@@ -201,7 +210,7 @@ pub(super) fn done(hub: &HubArgs, request: Request) -> Result<Outcome, Failure> 
     let answer = ask(&hub.dir, request)?;
     match &answer {
         Response::Done { .. } if hub.json => output::json(&answer)?,
-        Response::Done { text } => println!("{text}"),
+        Response::Done { text } => say!("{text}"),
         other => return Err(admin::unexpected(other)),
     }
     Ok(Outcome::Done)
@@ -225,7 +234,7 @@ fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
     match ask(&args.hub.dir, request)? {
         Response::Device(view) if args.hub.json => output::json(&view)?,
         Response::Device(view) => {
-            println!("{} is in the register. Next: medlock device code {0}", view.entry.name);
+            say!("{} is in the register. Next: medlock device code {0}", view.entry.name);
         }
         other => return Err(admin::unexpected(&other)),
     }
@@ -238,10 +247,10 @@ fn code(name: String, minutes: u64, hub: &HubArgs) -> Result<Outcome, Failure> {
         answer @ Response::Code { .. } if hub.json => output::json(&answer)?,
         Response::Code { code, device, expires } => {
             let picture = qrcode::QrCode::new(&code)?;
-            println!("{}", picture.render::<qrcode::render::unicode::Dense1x2>().build());
-            println!("{code}\n");
-            println!("Good once, for {device}, until {expires}. It is not shown again.");
-            println!(
+            say!("{}", picture.render::<qrcode::render::unicode::Dense1x2>().build());
+            say!("{code}\n");
+            say!("Good once, for {device}, until {expires}. It is not shown again.");
+            say!(
                 "Next, beside the machine: medlock sidecar dicom --code …; then here: medlock device approve {device}"
             );
         }
@@ -273,7 +282,7 @@ fn list(hub: &HubArgs) -> Result<Outcome, Failure> {
     }
     table.print("No device is registered. Start with: medlock device register NAME --role modality --ae TITLE");
     if !pending.is_empty() {
-        println!("\nWaiting for you. Compare the key with the one the device shows, then: medlock device approve NAME");
+        say!("\nWaiting for you. Compare the key with the one the device shows, then: medlock device approve NAME");
         let mut table = Table::new(&["request", "device", "by", "key", "from", "since", "says of itself"]);
         for request in &pending {
             table.row([
@@ -307,12 +316,12 @@ fn show(name: String, hub: &HubArgs) -> Result<Outcome, Failure> {
 fn print_device(view: &DeviceView) {
     let entry = &view.entry;
     let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-    println!("{} is {}", entry.name, view.state);
-    println!("  roles         {}", entry.roles.join(", "));
-    println!("  AE titles     {}", or_none(&entry.ae_titles.join(", ")));
-    println!("  sidecar at    {}", or_none(entry.sidecar.as_deref().unwrap_or_default()));
-    println!("  maker serial  {}", or_none(entry.maker_serial.as_deref().unwrap_or_default()));
-    println!("  owner         {}\n", or_none(&entry.owner));
+    say!("{} is {}", entry.name, view.state);
+    say!("  roles         {}", entry.roles.join(", "));
+    say!("  AE titles     {}", or_none(&entry.ae_titles.join(", ")));
+    say!("  sidecar at    {}", or_none(entry.sidecar.as_deref().unwrap_or_default()));
+    say!("  maker serial  {}", or_none(entry.maker_serial.as_deref().unwrap_or_default()));
+    say!("  owner         {}\n", or_none(&entry.owner));
     let mut table = Table::new(&["credential", "state", "from", "until", "key", "serial"]);
     for credential in &view.credentials {
         table.row([
@@ -327,21 +336,38 @@ fn print_device(view: &DeviceView) {
     table.print("It has no credential yet.");
 }
 
-fn approve(name: &str, key: Option<&str>, device: Option<String>, hub: &HubArgs) -> Result<Outcome, Failure> {
-    let request = waiting(&hub.dir, name)?;
+/// The digits of a fingerprint that somebody must at least have compared: one guess in four thousand million fits.
+const COMPARED_DIGITS: usize = 8;
+
+/// Makes sure that somebody compared the waiting key with the one the device shows.
+fn compare(request: &PendingView, key: Option<&str>, without_comparing: bool) -> Result<(), Failure> {
     let fingerprint = request.key_fingerprint.to_lowercase();
-    if let Some(expected) = key {
-        let expected: String = expected.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_lowercase();
-        if expected.is_empty() || !fingerprint.starts_with(&expected) {
-            return Err(
-                format!("the waiting key is {}, not {expected}…; nothing was approved", grouped(&fingerprint)).into()
-            );
+    match key {
+        Some(key) => {
+            let expected: String = key.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_lowercase();
+            if expected.len() < COMPARED_DIGITS {
+                return Err(
+                    format!("give at least {COMPARED_DIGITS} digits of the fingerprint the device shows").into()
+                );
+            }
+            if !fingerprint.starts_with(&expected) {
+                let text =
+                    format!("the waiting key is {}, not {expected}…; nothing was approved", grouped(&fingerprint));
+                return Err(text.into());
+            }
+            Ok(())
         }
+        None if without_comparing => Ok(()),
+        None if std::io::stdin().is_terminal() => {
+            say!("key   {}\nfrom  {}\nsays  {}", grouped(&fingerprint), request.address, request.claims);
+            say_raw!("Does the device show a key that begins like this? [y/N] ");
+            std::io::stdout().flush()?;
+            let mut answer = String::new();
+            std::io::stdin().read_line(&mut answer)?;
+            if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { Err("nothing was approved".into()) }
+        }
+        None => Err("give --key with the beginning of the fingerprint the device shows".into()),
     }
-    if !hub.json {
-        println!("key   {}\nfrom  {}\nsays  {}", grouped(&fingerprint), request.address, request.claims);
-    }
-    done(hub, Request::Approve { id: request.id, device })
 }
 
 fn pending(dir: &Path) -> Result<Vec<PendingView>, Failure> {

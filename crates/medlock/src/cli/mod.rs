@@ -6,6 +6,7 @@ mod judge;
 mod route;
 mod trust_list;
 
+use crate::output::say;
 use crate::{Failure, Outcome, bench, config, decide, demo, hub, inspect, sidecar};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -130,7 +131,8 @@ pub(crate) struct SidecarDicomArgs {
     /// The hub's address for devices.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) hub: Option<String>,
-    /// The one-time enrolment code; needed at the first start only. `-` reads it from standard input.
+    /// The one-time enrolment code; needed at the first start only. Without it, you are asked; `-` reads it from
+    /// standard input. Written here, everybody on this machine can see it in the list of processes.
     #[arg(long, env = "MEDLOCK_CODE", hide_env_values = true)]
     pub(crate) code: Option<String>,
     /// Where other sidecars reach this one.
@@ -230,7 +232,7 @@ fn man(dir: Option<PathBuf>) -> Result<Outcome, Failure> {
         Some(dir) => {
             std::fs::create_dir_all(&dir)?;
             clap_mangen::generate_to(Cli::command(), &dir)?;
-            println!("manual pages written to {}", dir.display());
+            say!("manual pages written to {}", dir.display());
         }
         None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
     }

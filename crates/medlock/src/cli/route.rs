@@ -2,6 +2,7 @@
 
 use super::{HubArgs, device};
 use crate::admin::{self, ask};
+use crate::output::say;
 use crate::output::{self, Table};
 use crate::{Failure, Outcome};
 use clap::Subcommand;
@@ -60,7 +61,7 @@ fn list(hub: &HubArgs) -> Result<Outcome, Failure> {
                 table.row([machine.device, machine.ae_titles.join(","), machine.sidecar]);
             }
             table.print("No routes. Set one with: medlock route set DEVICE --ae TITLE --address HOST:PORT");
-            println!("version {version}");
+            say!("version {version}");
         }
         other => return Err(admin::unexpected(&other)),
     }

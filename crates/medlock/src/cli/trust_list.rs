@@ -2,6 +2,7 @@
 
 use super::HubArgs;
 use crate::admin::{self, ask};
+use crate::output::say;
 use crate::{Failure, Outcome, decide, inspect};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -79,7 +80,7 @@ pub(crate) fn run(command: TrustListCommand) -> Result<Outcome, Failure> {
             match save {
                 Some(path) => {
                     std::fs::write(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-                    println!("{} bytes written to {}", bytes.len(), path.display());
+                    say!("{} bytes written to {}", bytes.len(), path.display());
                     Ok(Outcome::Done)
                 }
                 None => inspect::show(&bytes, hub.json),

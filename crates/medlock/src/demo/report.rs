@@ -1,6 +1,7 @@
 //! What the demonstration shows, while it runs and at its end.
 
 use crate::Failure;
+use crate::output::say;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -53,7 +54,7 @@ impl Teller {
     /// A line that is no step.
     pub(crate) fn say(&self, text: &str) {
         if !self.silent {
-            println!("{text}");
+            say!("{text}");
         }
     }
 

@@ -5,6 +5,7 @@ mod crl;
 mod object;
 
 use crate::cli::InspectArgs;
+use crate::output::say;
 use crate::{Failure, Outcome, output};
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use serde::Serialize;
@@ -72,7 +73,7 @@ pub(crate) fn show(bytes: &[u8], json: bool) -> Result<Outcome, Failure> {
     } else {
         for (index, finding) in findings.iter().enumerate() {
             if index > 0 {
-                println!();
+                say!("");
             }
             print(finding);
         }
@@ -145,17 +146,27 @@ fn der(bytes: &[u8]) -> Result<Finding, Failure> {
     }
 }
 
+/// Text from a file, with what could deceive a terminal or an eye written out.
+fn harmless(text: &str) -> String {
+    let deceives = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    text.chars().map(|c| if deceives(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
 fn print(finding: &Finding) {
-    println!("{}", finding.what);
+    say!("{}", finding.what);
     let width = finding.fields.iter().map(|field| field.name.chars().count()).max().unwrap_or(0);
     for field in &finding.fields {
-        let mut lines = field.value.lines();
-        println!("  {:<width$}  {}", field.name, lines.next().unwrap_or_default());
+        let value = harmless(&field.value);
+        let mut lines = value.lines();
+        say!("  {:<width$}  {}", field.name, lines.next().unwrap_or_default());
         for line in lines {
-            println!("  {:<width$}  {line}", "");
+            say!("  {:<width$}  {line}", "");
         }
         if let Some(meaning) = &field.meaning {
-            println!("  {:<width$}    {meaning}", "");
+            say!("  {:<width$}    {meaning}", "");
         }
     }
 }
@@ -165,4 +176,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     const SHOWN: usize = 48;
     let text = output::hex(bytes.get(..SHOWN).unwrap_or(bytes));
     if bytes.len() > SHOWN { format!("{text}… ({} bytes)", bytes.len()) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-CLI-03.
+    #[test]
+    fn text_that_could_deceive_is_written_out() {
+        assert_eq!(harmless("CN=pump\u{202e}1\u{1b}[2J"), "CN=pump\\u{202e}1\\u{1b}[2J");
+        assert_eq!(harmless("two\nlines, Ärztehaus"), "two\nlines, Ärztehaus");
+    }
 }

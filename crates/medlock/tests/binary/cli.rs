@@ -1,5 +1,6 @@
 //! The command line as scripts see it: the real binary, certificates made by openssl.
 
+use crate::process::{Device, Hub};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -182,4 +183,94 @@ fn completions_and_manual_pages_are_made() {
         assert!(medlock(&["completions", shell]).stdout.len() > 1_000, "{shell}");
     }
     assert!(String::from_utf8_lossy(&medlock(&["man"]).stdout).contains(".TH"));
+}
+
+/// Shows REQ-CLI-06: `decide` judges with the very files a node keeps, and believes only what the site signed.
+#[test]
+fn decide_judges_with_the_files_of_a_site() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = Hub::start(folder.path());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let device = runtime.block_on(Device::enrol(&hub, folder.path(), "sensor1"));
+    let file = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    std::fs::write(file("chain.pem"), device.chain_pem()).expect("written");
+    let root = hub.ask(&["authority", "show"])["root_pem"].as_str().expect("PEM").to_owned();
+    std::fs::write(file("root.pem"), root).expect("written");
+    let knowledge = |name: &str| hub.dir.join("knowledge").join(name).to_str().expect("UTF-8").to_owned();
+    let (list, status, policy) = (knowledge("site-list.cose"), knowledge("status.cose"), knowledge("policy.cose"));
+    let ask = |operation: &str, root: &str| {
+        let (chain, root, at) = (file("chain.pem"), file(root), in_days(0));
+        let output = medlock(&[
+            "decide",
+            "--list",
+            &list,
+            "--root",
+            &root,
+            "--status",
+            &status,
+            "--policy",
+            &policy,
+            "--chain",
+            &chain,
+            "--at",
+            &at,
+            "--operation",
+            operation,
+            "--json",
+        ]);
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).ok())
+    };
+    let (exit, answer) = ask("report", "root.pem");
+    assert_eq!((exit, answer.expect("JSON")["code"].clone()), (Some(0), Value::Null));
+    let (exit, answer) = ask("store", "root.pem");
+    assert_eq!((exit, answer.expect("JSON")["code"].as_str()), (Some(1), Some("role-lacks-operation")));
+    hub.ask(&["device", "revoke", "sensor1", "--reason", "stolen", "--why", "gone"]);
+    let (exit, answer) = ask("report", "root.pem");
+    assert_eq!((exit, answer.expect("JSON")["code"].as_str()), (Some(1), Some("compromised")));
+    // The same status through the anchors alone.
+    let (peer, root, at) = (file("chain.pem"), file("root.pem"), in_days(0));
+    let output = medlock(&[
+        "verify",
+        "--anchors",
+        &root,
+        "--chain",
+        &peer,
+        "--at",
+        &at,
+        "--operation",
+        "report",
+        "--status",
+        &status,
+        "--json",
+    ]);
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(answer["code"].as_str(), Some("compromised"), "{answer}");
+    // Another root signed none of it.
+    let other = chain();
+    std::fs::copy(other.path().join("ca.pem"), file("other.pem")).expect("copied");
+    let (exit, answer) = ask("report", "other.pem");
+    assert_eq!((exit, answer), (Some(1), None), "a list of strangers was believed");
+    // `inspect` reads every file a node keeps, and `trust-list verify` the list.
+    for name in [&list, &status, &policy, &knowledge("routes.cose")] {
+        assert!(medlock(&["inspect", name]).status.success(), "{name}");
+    }
+    assert_eq!(medlock(&["trust-list", "verify", &list, "--root", &file("root.pem")]).status.code(), Some(0));
+    assert_eq!(medlock(&["trust-list", "verify", &list, "--root", &file("other.pem")]).status.code(), Some(1));
+}
+
+/// Shows REQ-CLI-08: a key is compared, not merely named.
+#[test]
+fn approval_needs_a_compared_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = Hub::start(folder.path());
+    let waiting = crate::process::waiting_sidecar(&hub, folder.path());
+    let dir = hub.dir.to_str().expect("UTF-8");
+    for (key, complaint) in [("0", "at least 8 digits"), ("0000 0000", "nothing was approved")] {
+        let output = medlock(&["device", "approve", "ct1", "--dir", dir, "--key", key]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(complaint), "{output:?}");
+    }
+    assert_eq!(hub.credentials("ct1").len(), 0);
+    drop(waiting);
 }

@@ -1,16 +1,10 @@
 //! SIGKILL at any moment: nothing that was promised is lost, and everybody comes back by themselves.
 
-use crate::process::{Hub, Process, Sidecar, medlock};
-use medlock_node::clock::Clock;
-use medlock_node::enrol::{Code, Enrolment, Progress};
-use medlock_node::identity::IdentityStore;
-use medlock_node::knowledge::KnowledgeBase;
-use medlock_trust::policy::Setting;
+use crate::process::{Device, Hub, Process, Sidecar, medlock};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// CT and PACS with their sidecars.
@@ -102,9 +96,8 @@ fn killing_the_hub_in_the_middle_of_issuance_loses_nothing() {
     let mut hub = Hub::start(folder.path());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let devices: Vec<Renewing> = (0..4)
-        .map(|number| runtime.block_on(Renewing::enrol(&hub, folder.path(), &format!("device{number}"))))
-        .collect();
+    let devices: Vec<Device> =
+        (0..4).map(|number| runtime.block_on(Device::enrol(&hub, folder.path(), &format!("device{number}")))).collect();
     let mut acknowledged: Vec<BTreeSet<String>> =
         devices.iter().map(|device| BTreeSet::from([device.present()])).collect();
     for round in 0..8_u64 {
@@ -135,48 +128,6 @@ fn killing_the_hub_in_the_middle_of_issuance_loses_nothing() {
         Some(0),
         "a kill looked like a clone"
     );
-}
-
-/// A device that renews over and over.
-#[derive(Clone)]
-struct Renewing {
-    name: String,
-    identity: IdentityStore,
-    enrolment: Arc<Enrolment>,
-}
-
-impl Renewing {
-    async fn enrol(hub: &Hub, folder: &Path, name: &str) -> Self {
-        let code: Code = hub.code(name, "sensor").parse().expect("a code");
-        let identity = IdentityStore::open(&folder.join(name)).expect("a folder");
-        let knowledge = KnowledgeBase::in_memory(Clock::system(), Setting::Hospital);
-        let enrolment = Arc::new(Enrolment::new(hub.devices.to_string(), identity.clone(), knowledge));
-        let mut progress = enrolment.progress();
-        let first = tokio::spawn({
-            let enrolment = Arc::clone(&enrolment);
-            async move { enrolment.first_contact(&code).await.map(drop) }
-        });
-        progress
-            .wait_for(|progress| matches!(progress, Progress::AwaitingApproval { .. }))
-            .await
-            .expect("the enrolment goes on");
-        hub.ask(&["device", "approve", name]);
-        first.await.expect("the task ends").expect("it is enrolled");
-        Self { name: name.to_owned(), identity, enrolment }
-    }
-
-    fn present(&self) -> String {
-        self.identity.current().expect("it is enrolled").credential().to_string()
-    }
-
-    /// The credentials that were acknowledged until the hub was gone.
-    async fn renew_until_it_fails(self) -> Vec<String> {
-        let mut acknowledged = Vec::new();
-        while let Ok(identity) = self.enrolment.renew().await {
-            acknowledged.push(identity.credential().to_string());
-        }
-        acknowledged
-    }
 }
 
 fn text(value: &Value, name: &str) -> String {

@@ -1,10 +1,16 @@
 //! A hub, sidecars and machines as processes, each ended by its id.
 
+use medlock_node::clock::Clock;
+use medlock_node::enrol::{Code, Enrolment, Progress};
+use medlock_node::identity::IdentityStore;
+use medlock_node::knowledge::KnowledgeBase;
+use medlock_trust::policy::Setting;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
 /// The binary under test.
 pub(crate) fn medlock() -> Command {
@@ -134,6 +140,17 @@ impl Hub {
     }
 }
 
+/// A sidecar of `ct1` that waits for approval.
+pub(crate) fn waiting_sidecar(hub: &Hub, folder: &Path) -> Process {
+    let code = hub.code("ct1", "modality");
+    let mut command = medlock();
+    command.args(["sidecar", "dicom", "--json", "--with-parent", "--listen", "127.0.0.1:0", "--plain", "127.0.0.1:0"]);
+    command.args(["--hub", &hub.devices.to_string(), "--dir"]).arg(folder.join("waiting"));
+    let mut process = Process::start(command.env("MEDLOCK_CODE", code));
+    process.event("awaiting-approval");
+    process
+}
+
 /// A sidecar in a folder, on ports that stay the same when it is started again.
 pub(crate) struct Sidecar {
     folder: PathBuf,
@@ -185,5 +202,62 @@ impl Sidecar {
         (self.listen, self.plain) = (address("listen"), address("plain"));
         process.event("ready");
         self.process = Some(process);
+    }
+}
+
+/// A device in this process, enrolled with a code.
+#[derive(Clone)]
+pub(crate) struct Device {
+    pub(crate) name: String,
+    identity: IdentityStore,
+    enrolment: Arc<Enrolment>,
+}
+
+impl Device {
+    pub(crate) async fn enrol(hub: &Hub, folder: &Path, name: &str) -> Self {
+        let code: Code = hub.code(name, "sensor").parse().expect("a code");
+        let identity = IdentityStore::open(&folder.join(name)).expect("a folder");
+        let knowledge = KnowledgeBase::in_memory(Clock::system(), Setting::Hospital);
+        let enrolment = Arc::new(Enrolment::new(hub.devices.to_string(), identity.clone(), knowledge));
+        let mut progress = enrolment.progress();
+        let first = tokio::spawn({
+            let enrolment = Arc::clone(&enrolment);
+            async move { enrolment.first_contact(&code).await.map(drop) }
+        });
+        let waiting = progress
+            .wait_for(|progress| matches!(progress, Progress::AwaitingApproval { .. }))
+            .await
+            .expect("the enrolment goes on")
+            .clone();
+        let Progress::AwaitingApproval { key } = waiting else { panic!("{waiting:?}") };
+        hub.ask(&["device", "approve", name, "--key", &key]);
+        first.await.expect("the task ends").expect("it is enrolled");
+        Self { name: name.to_owned(), identity, enrolment }
+    }
+
+    /// Its chain as PEM, its own certificate first.
+    pub(crate) fn chain_pem(&self) -> String {
+        let identity = self.identity.current().expect("it is enrolled");
+        let blocks = identity.chain().iter().map(|der| {
+            let body = data_encoding::BASE64.encode(der);
+            let lines: Vec<&str> =
+                body.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+        });
+        blocks.collect()
+    }
+
+    /// The credential it shows.
+    pub(crate) fn present(&self) -> String {
+        self.identity.current().expect("it is enrolled").credential().to_string()
+    }
+
+    /// The credentials that were acknowledged until the hub was gone.
+    pub(crate) async fn renew_until_it_fails(self) -> Vec<String> {
+        let mut acknowledged = Vec::new();
+        while let Ok(identity) = self.enrolment.renew().await {
+            acknowledged.push(identity.credential().to_string());
+        }
+        acknowledged
     }
 }

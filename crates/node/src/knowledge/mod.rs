@@ -30,6 +30,7 @@ use medlock_trust::{
 };
 use objects::{Object, Objects};
 use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -44,7 +45,8 @@ const FLOOR: &str = "floor.txt";
 const FLOOR_STEP_SECONDS: i64 = 366 * 86_400;
 
 /// The kinds of signed objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The site's list of its authorities and service keys.
     SiteList,

@@ -6,5 +6,6 @@ mod fixture;
 mod identity;
 mod knowledge;
 mod news;
+mod ordinary;
 mod sessions;
 mod tls;
