@@ -111,6 +111,7 @@ impl Pair {
             let (device, sidecar) = (device.to_owned(), address.to_string());
             stage::ask(&hub, Request::SetRoute { device, ae_titles: vec![title.into()], sidecar }).await?;
         }
+        stage::until_routed(ct.plain).await?;
         Ok(Self { hub, ct, pacs, folder })
     }
 
@@ -130,33 +131,16 @@ async fn measure(args: &DicomArgs) -> Result<Measured, Failure> {
     let pair = Pair::start(plain.address).await?;
     // The first association pays for what later ones find warm.
     storescu(Manner::NoDelay, images.path(), pair.ct.plain, None)?;
-    let mut ways: Vec<(&'static str, SocketAddr, Option<StockTls>, Vec<peers::Server>)> =
-        vec![("plain", plain.address, None, Vec::new()), ("two sidecars", pair.ct.plain, None, Vec::new())];
-    if peers::installed("openssl") {
-        let tls = StockTls::new()?;
-        let server = storescp(Manner::NoDelay, None, Some(&tls))?;
-        ways.push(("dcmtk's own TLS", server.address, Some(tls), vec![server]));
-        if peers::installed(peers::stunnel()) {
-            let tls = StockTls::new()?;
-            let far = tls.stunnel(false, plain.address)?;
-            let near = tls.stunnel(true, far.address)?;
-            // The keys stay as long as the tunnels.
-            std::mem::forget(tls);
-            ways.push(("a stunnel pair", near.address, None, vec![far, near]));
-        } else {
-            measured.left_out.push("a stunnel pair: stunnel is not installed".into());
-        }
-    } else {
-        measured.left_out.push("dcmtk's own TLS and a stunnel pair: openssl is not installed".into());
-    }
+    let ways = ways(plain.address, pair.ct.plain, &mut measured.left_out)?;
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); ways.len()];
     for _ in 0..RUNS {
         // Round by round, so that a disturbance meets all ways alike.
-        for ((_, target, tls, _), times) in ways.iter().zip(&mut times) {
-            times.push(storescu(Manner::NoDelay, images.path(), *target, tls.as_ref())?.as_secs_f64());
+        for (way, times) in ways.iter().zip(&mut times) {
+            let tls = way.tls.as_ref().filter(|_| way.sender_speaks_tls);
+            times.push(storescu(Manner::NoDelay, images.path(), way.target, tls)?.as_secs_f64());
         }
     }
-    let names = ways.iter().map(|way| way.0);
+    let names = ways.iter().map(|way| way.name);
     measured.legs.extend(legs("dcmtk with TCP_NODELAY", names, times));
     measured.parallel = Some(parallel(args, images.path(), &pair, measured.bytes)?);
     measured.sidecar_memory_kb =
@@ -167,6 +151,50 @@ async fn measure(args: &DicomArgs) -> Result<Measured, Failure> {
         stock(images.path(), &mut measured).await?;
     }
     Ok(measured)
+}
+
+/// One way from CT to PACS, with what it needs for as long as it is used.
+struct Way {
+    name: &'static str,
+    target: SocketAddr,
+    sender_speaks_tls: bool,
+    tls: Option<StockTls>,
+    _servers: Vec<peers::Server>,
+}
+
+impl Way {
+    fn plain(name: &'static str, target: SocketAddr) -> Self {
+        Self { name, target, sender_speaks_tls: false, tls: None, _servers: Vec::new() }
+    }
+}
+
+/// All ways for which there are programs; the others are named in `left_out`.
+fn ways(plain: SocketAddr, guarded: SocketAddr, left_out: &mut Vec<String>) -> Result<Vec<Way>, Failure> {
+    let mut ways = vec![Way::plain("plain", plain), Way::plain("two sidecars", guarded)];
+    if !peers::installed("openssl") {
+        left_out.push("dcmtk's own TLS and a stunnel pair: openssl is not installed".into());
+        return Ok(ways);
+    }
+    let tls = StockTls::new()?;
+    let server = storescp(Manner::NoDelay, None, Some(&tls))?;
+    let target = server.address;
+    ways.push(Way { name: "dcmtk's own TLS", target, sender_speaks_tls: true, tls: Some(tls), _servers: vec![server] });
+    if !peers::installed(peers::stunnel()) {
+        left_out.push("a stunnel pair: stunnel is not installed".into());
+        return Ok(ways);
+    }
+    let tls = StockTls::new()?;
+    let far = tls.stunnel(false, plain)?;
+    let near = tls.stunnel(true, far.address)?;
+    let target = near.address;
+    ways.push(Way {
+        name: "a stunnel pair",
+        target,
+        sender_speaks_tls: false,
+        tls: Some(tls),
+        _servers: vec![far, near],
+    });
+    Ok(ways)
 }
 
 /// Peers as they come, once each: their stalls leave no doubt.

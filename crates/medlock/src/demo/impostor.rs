@@ -20,6 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -99,30 +100,17 @@ impl Impostor {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let tunnel = async {
-            let (mut near, _) = listener.accept().await?;
-            let mut far = connector.connect(&target.to_string(), PATIENCE).await?;
-            tokio::io::copy_bidirectional(&mut near, &mut far.stream).await?;
-            Ok::<(), Failure>(())
+            let near = listener.accept().await?.0;
+            let far = connector.connect(&target.to_string(), PATIENCE).await?.stream;
+            Ok::<(), Failure>(pass(near, far).await?)
         };
         let options = CtOptions { calling: "CT1".into(), called: "PACS1".into(), address, nodelay: true };
         let images = super::ward::images(None, 1)?;
-        tokio::pin!(tunnel);
-        let sending = ct::run(&options, &images);
-        tokio::pin!(sending);
-        let mut broken = None;
-        loop {
-            tokio::select! {
-                result = &mut tunnel, if broken.is_none() => {
-                    broken = Some(result.err().map_or_else(|| "the connection was closed".to_owned(), |error| error.to_string()));
-                    if let Some(why) = &broken && !why.contains("closed") {
-                        return Ok(why.clone());
-                    }
-                }
-                result = &mut sending => return match result {
-                    Ok(_) => Err("an image was taken from an impostor".into()),
-                    Err(error) => Ok(error.to_string()),
-                },
-            }
+        match tokio::join!(ct::run(&options, &images), tunnel) {
+            (Ok(_), _) => Err("an image was taken from an impostor".into()),
+            // What TLS said tells more than that DICOM was cut off.
+            (Err(_), Err(refused)) => Ok(refused.to_string()),
+            (Err(refused), Ok(())) => Ok(refused.to_string()),
         }
     }
 }
@@ -142,7 +130,8 @@ pub(crate) async fn call_plain_port_from_elsewhere(plain: SocketAddr) -> Result<
     let options =
         CtOptions { calling: "CT1".into(), called: "PACS1".into(), address: listener.local_addr()?, nodelay: true };
     let images = super::ward::images(None, 1)?;
-    let tunnel = pass(listener, stream);
+    let tunnel = async { pass(listener.accept().await?.0, stream).await };
+    // How the tunnel ended is not news: the CT has been told.
     let (result, _) = tokio::join!(ct::run(&options, &images), tunnel);
     match result {
         Ok(_) => Err("an image was taken from a foreign address".into()),
@@ -150,8 +139,7 @@ pub(crate) async fn call_plain_port_from_elsewhere(plain: SocketAddr) -> Result<
     }
 }
 
-async fn pass(listener: TcpListener, mut far: TcpStream) -> std::io::Result<()> {
-    let (mut near, _) = listener.accept().await?;
+async fn pass(mut near: TcpStream, mut far: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
     tokio::io::copy_bidirectional(&mut near, &mut far).await?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::sidecar::Event;
 use crate::supervise::{self, Process};
 use medlock_authority::admin::{Asker, DeviceView, Request, Response};
 use medlock_authority::registry::DeviceConfig;
+use medlock_ward::ct::{self, CtOptions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,6 +95,7 @@ impl Stage {
             let (device, sidecar) = (device.to_owned(), address.to_string());
             ask(&hub, Request::SetRoute { device, ae_titles: vec![title.into()], sidecar }).await?;
         }
+        until_routed(ct_sidecar.plain).await?;
         let ct = Ct { address: ct_sidecar.plain, images: args.images.clone() };
         Ok(Self { hub, ct_sidecar, pacs_sidecar, ct, pacs, wire, folder })
     }
@@ -184,6 +186,21 @@ impl Sidecar {
         })
         .await
     }
+}
+
+/// Waits until CT1's sidecar, whose plain side is at `plain`, has heard where PACS1 is.
+///
+/// # Errors
+/// When it takes too long.
+pub(crate) async fn until_routed(plain: SocketAddr) -> Result<(), Failure> {
+    let options = CtOptions { calling: "CT1".into(), called: "PACS1".into(), address: plain, nodelay: true };
+    within(async {
+        while ct::echo(&options).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    })
+    .await
 }
 
 async fn event(process: &mut Process) -> Result<Event, Failure> {
