@@ -47,7 +47,11 @@ pub(crate) async fn ask_running(socket: &Path, request: &Request) -> Result<Resp
 async fn ask_stopped(dir: &Path, request: Request) -> Result<Response, Failure> {
     let authority = hub::open_for_command(dir)?;
     let asker = Asker::uid(rustix::process::getuid().as_raw());
-    Ok(tokio::task::spawn_blocking(move || authority.administer(&asker, request)).await??)
+    let answer = tokio::task::spawn_blocking(move || authority.administer(&asker, request)).await??;
+    if let Response::Done { .. } = answer {
+        eprintln!("The hub does not run: this is recorded, and no device hears of it before `medlock up`.");
+    }
+    Ok(answer)
 }
 
 /// An answer that does not fit the question.

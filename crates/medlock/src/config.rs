@@ -1,6 +1,6 @@
 //! The one configuration. Its doc comments are the manual: `medlock check-config` prints what is in force.
 
-use crate::output::say_raw;
+use crate::output::{say, say_raw};
 use crate::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -133,8 +133,31 @@ impl Config {
 /// # Errors
 /// As [`Config::load`].
 pub(crate) fn check(file: Option<&Path>) -> Result<Outcome, Failure> {
-    say_raw!("{}", toml::to_string(&Config::load(file)?)?);
+    let config = Config::load(file)?;
+    say_raw!("{}", toml::to_string(&config)?);
+    let unset = config.unset();
+    if !unset.is_empty() {
+        say!("\n# not set: {}", unset.join(", "));
+    }
     Ok(Outcome::Done)
+}
+
+impl Config {
+    /// The keys that have no value.
+    fn unset(&self) -> Vec<&'static str> {
+        let (hub, sidecar) = (&self.hub, &self.sidecar);
+        [
+            ("hub.passphrase_file", hub.passphrase_file.is_none()),
+            ("hub.public_url", hub.public_url.is_none()),
+            ("sidecar.machine", sidecar.machine.is_none()),
+            ("sidecar.audit_collector", sidecar.audit_collector.is_none()),
+            ("sidecar.audit_collector_ca", sidecar.audit_collector_ca.is_none()),
+            ("sidecar.audit_collector_device", sidecar.audit_collector_device.is_none()),
+        ]
+        .into_iter()
+        .filter_map(|(key, unset)| unset.then_some(key))
+        .collect()
+    }
 }
 
 fn position(text: &str, offset: usize) -> (usize, usize) {

@@ -322,3 +322,18 @@ fn name_of(leaf: &Certificate<'_>) -> DeviceName {
         .or_else(|| DeviceName::new(&CredentialId::of(leaf.encoding(), &AwsLc).to_string()))
         .expect("32 hexadecimal digits are a device name")
 }
+
+#[cfg(test)]
+mod tests {
+    use medlock_trust::decide::Code;
+
+    /// Shows REQ-CLI-09.
+    #[test]
+    fn every_code_of_a_verdict_is_documented_with_its_remedy() {
+        let documented = include_str!("../../../docs/codes.md");
+        for code in Code::ALL {
+            let row = documented.lines().find(|line| line.starts_with(&format!("| `{code}` |")));
+            assert!(row.is_some_and(|row| row.contains(code.remedy())), "{code}");
+        }
+    }
+}

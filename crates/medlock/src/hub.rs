@@ -81,6 +81,9 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     say!("  state                {dir}");
     say!("  devices and sidecars {} (TLS)", hub.devices);
     say!("  ordinary software    http://{}", hub.people);
+    if config.passphrase_file.is_none() {
+        say!("  passphrase           {dir}/keys/passphrase: keep it elsewhere (passphrase_file), or a backup has both");
+    }
     say!("Next: medlock device register NAME --dir {dir} --role modality --ae TITLE --address HOST:PORT");
     Ok(())
 }
@@ -139,6 +142,9 @@ fn open(dir: &Path, passphrase_file: Option<&Path>, authority: &AuthorityConfig)
     command.env("MEDLOCK_LOG", output::log_filter());
     command.arg("signer").arg("--keys").arg(dir.join("keys")).arg("--socket").arg(&socket);
     if let Some(file) = passphrase_file {
+        if let Some(folder) = file.parent().filter(|folder| !folder.exists()) {
+            files::private_directory(folder)?;
+        }
         command.arg("--passphrase-file").arg(file);
     }
     let signer = ProcessSigner::new(&socket, Some(Supervisor::new(command)));

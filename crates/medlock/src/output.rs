@@ -103,3 +103,25 @@ impl Table {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
+
+/// A fingerprint in groups of four, as people compare it.
+pub(crate) fn grouped(hex: &str) -> String {
+    let mut text = String::with_capacity(hex.len() + hex.len() / 4);
+    for (index, character) in hex.chars().enumerate() {
+        if index > 0 && index % 4 == 0 {
+            text.push(' ');
+        }
+        text.push(character);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_grouped() {
+        assert_eq!(grouped("0011aabbc"), "0011 aabb c");
+    }
+}

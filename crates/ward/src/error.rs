@@ -34,7 +34,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The other side refused the association (PS3.8 table 9-21).
-    #[error("the association was refused: result {result}, source {from}, reason {reason}")]
+    #[error("the association was refused: {} ({result}/{from}/{reason})", refusal(*from, *reason))]
     Refused {
         /// 1 for good, 2 for now.
         result: u8,
@@ -54,4 +54,19 @@ pub enum Error {
     /// The other side sent what does not belong there.
     #[error("the other side does not speak DICOM as expected: {0}")]
     Protocol(String),
+}
+
+/// The words of PS3.8 table 9-21 for a refusal.
+fn refusal(from: u8, reason: u8) -> &'static str {
+    match (from, reason) {
+        (1, 1) => "no reason given",
+        (1, 2) => "application context not supported",
+        (1, 3) => "calling AE title not recognized",
+        (1, 7) => "called AE title not recognized",
+        (2, 1) => "no reason given by the provider",
+        (2, 2) => "protocol version not supported",
+        (3, 1) => "temporary congestion",
+        (3, 2) => "local limit exceeded",
+        _ => "a reserved reason",
+    }
 }

@@ -43,6 +43,8 @@ pub struct Proposed {
     pub id: u8,
     /// What it is for: a SOP class.
     pub abstract_syntax: Uid,
+    /// Whether the requestor offers to be asked in it too: it proposed the SCP role for itself (PS3.7 annex D.3.3.4).
+    pub reversed: bool,
 }
 
 impl Request {
@@ -50,6 +52,15 @@ impl Request {
     #[must_use]
     pub fn operations(&self) -> Operations {
         self.contexts.iter().fold(Operations::NONE, |all, context| {
+            all.union(Operations::of(&[classes::operation(context.abstract_syntax.as_str())]))
+        })
+    }
+
+    /// The operations the acceptor may ask of the requestor: those of the presentation contexts in which the requestor
+    /// offers to be asked, as it does for the sub-operations of a C-GET.
+    #[must_use]
+    pub fn reversed_operations(&self) -> Operations {
+        self.contexts.iter().filter(|context| context.reversed).fold(Operations::NONE, |all, context| {
             all.union(Operations::of(&[classes::operation(context.abstract_syntax.as_str())]))
         })
     }
@@ -69,7 +80,7 @@ impl Request {
         if pdu.first() != Some(&1) {
             return Err(Refusal::NotARequest);
         }
-        check_shape(pdu)?;
+        let reversed = check_shape(pdu)?;
         let decoded = read_pdu(pdu, u32::try_from(MAX_REQUEST).unwrap_or(u32::MAX), true);
         let Ok(Some(Pdu::AssociationRQ(request))) = decoded else {
             return Err(Refusal::Malformed("an item cannot be decoded"));
@@ -91,7 +102,8 @@ impl Request {
             if id % 2 == 0 || contexts.iter().any(|earlier| earlier.id == id) {
                 return Err(Refusal::Malformed("number of a presentation context"));
             }
-            contexts.push(Proposed { id, abstract_syntax });
+            let reversed = reversed.contains(&abstract_syntax);
+            contexts.push(Proposed { id, abstract_syntax, reversed });
         }
         Ok(Self { calling, called, contexts })
     }
@@ -130,13 +142,15 @@ fn length_of(header: &[u8]) -> usize {
     header.get(2..6).and_then(|bytes| bytes.try_into().ok()).map_or(0, |bytes| u32::from_be_bytes(bytes) as usize)
 }
 
-/// Walks the items of the request and of its presentation contexts.
-fn check_shape(pdu: &[u8]) -> Result<(), Refusal> {
+/// Walks the items of the request and of its presentation contexts. Returns the SOP classes for which the requestor
+/// proposes the SCP role for itself.
+fn check_shape(pdu: &[u8]) -> Result<Vec<Uid>, Refusal> {
     let body = pdu.get(HEADER..).unwrap_or_default();
     if body.len() < FIXED || length_of(pdu) != body.len() {
         return Err(Refusal::Malformed("length"));
     }
     let (mut names, mut contexts, mut users) = (0_usize, 0_usize, 0_usize);
+    let mut reversed = Vec::new();
     for item in Items(&body[FIXED..]) {
         match item.ok_or(Refusal::Malformed("length of an item"))? {
             (0x10, _) => names += 1,
@@ -146,17 +160,31 @@ fn check_shape(pdu: &[u8]) -> Result<(), Refusal> {
             }
             (0x50, content) => {
                 users += 1;
-                if Items(content).any(|sub| sub.is_none()) {
-                    return Err(Refusal::Malformed("length of a user information item"));
+                for sub in Items(content) {
+                    let (kind, content) = sub.ok_or(Refusal::Malformed("length of a user information item"))?;
+                    if kind == 0x54 {
+                        reversed.extend(scp_role(content)?);
+                    }
                 }
             }
             _ => return Err(Refusal::Malformed("unknown item")),
         }
     }
     match (names, contexts, users) {
-        (1, 1..=MAX_CONTEXTS, 1) => Ok(()),
+        (1, 1..=MAX_CONTEXTS, 1) => Ok(reversed),
         _ => Err(Refusal::Malformed("number of items")),
     }
+}
+
+/// The SOP class of a role selection, if it proposes the SCP role (PS3.7 table D.3-9): length, SOP class, SCU role, SCP
+/// role.
+fn scp_role(content: &[u8]) -> Result<Option<Uid>, Refusal> {
+    const BROKEN: Refusal = Refusal::Malformed("role selection");
+    let (length, rest) = content.split_first_chunk::<2>().ok_or(BROKEN)?;
+    let (class, roles) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))).ok_or(BROKEN)?;
+    let [_scu, scp] = roles else { return Err(BROKEN) };
+    let class = Uid::from_field(class).ok_or(BROKEN)?;
+    Ok((*scp != 0).then_some(class))
 }
 
 /// A presentation context: number, three reserved bytes, one abstract syntax and at least one transfer syntax.
@@ -266,6 +294,36 @@ pub(crate) mod tests {
         let second = pdu.windows(5).rposition(|item| item[0] == 0x20 && item[1] == 0 && item[4] == 3).unwrap();
         pdu[second + 4] = 1;
         assert!(matches!(Request::from_pdu(&pdu), Err(Refusal::Malformed("number of a presentation context"))));
+    }
+
+    /// Adds a role selection to a request; `item` is its content.
+    fn with_role(mut pdu: Vec<u8>, item: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(item.len()).unwrap().to_be_bytes();
+        let whole = [&[0x54, 0, length[0], length[1]], item].concat();
+        let user = pdu.windows(5).rposition(|item| item[..2] == [0x50, 0] && item[4] == 0x51).unwrap();
+        for at in [4, user + 2] {
+            let old = u16::from_be_bytes([pdu[at], pdu[at + 1]]);
+            pdu[at..at + 2].copy_from_slice(&(old + u16::try_from(whole.len()).unwrap()).to_be_bytes());
+        }
+        pdu.extend(whole);
+        pdu
+    }
+
+    #[test]
+    fn role_selection_says_what_the_acceptor_may_ask() {
+        let one = request("CT1", "PACS", &["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.2.2.3"]);
+        assert_eq!(Request::from_pdu(&one).unwrap().reversed_operations(), Operations::NONE);
+        let item = |class: &[u8], roles: &[u8]| [&[0, u8::try_from(class.len()).unwrap()], class, roles].concat();
+        let ct = b"1.2.840.10008.5.1.4.1.1.2";
+        let read = Request::from_pdu(&with_role(one.clone(), &item(ct, &[0, 1]))).unwrap();
+        assert_eq!(read.reversed_operations(), Operations::of(&[Operation::Store]));
+        assert_eq!(read.contexts.iter().map(|context| context.reversed).collect::<Vec<_>>(), [true, false]);
+        let read = Request::from_pdu(&with_role(one.clone(), &item(ct, &[1, 0]))).unwrap();
+        assert_eq!(read.reversed_operations(), Operations::NONE);
+        for broken in [&[][..], &[0, 9, b'1', 0, 1], &item(ct, &[0]), &item(ct, &[0, 1, 0]), &item(b"x", &[0, 1])] {
+            let refusal = Request::from_pdu(&with_role(one.clone(), broken)).unwrap_err();
+            assert_eq!(refusal, Refusal::Malformed("role selection"), "{broken:?}");
+        }
     }
 
     #[tokio::test]

@@ -41,6 +41,12 @@ const READ: &[&str] = &[
     "1.2.840.10008.5.1.4.45.4",      // implant template group, get
 ];
 
+/// What begins like this and is not in [`READ`] is a kind of stored object: its only service is C-STORE (PS3.4 annex B).
+const STORAGE: &str = "1.2.840.10008.5.1.4.1.1.";
+
+/// Services in the midst of the kinds of stored objects: inventory creation and repository query.
+const INVENTORY_SERVICES: &[&str] = &["1.2.840.10008.5.1.4.1.1.201.5", "1.2.840.10008.5.1.4.1.1.201.6"];
+
 /// Abstract syntaxes by which a machine that treats is set up (PS3.4 annex DD).
 const TREAT: &[&str] = &[
     "1.2.840.10008.5.1.4.34.8", // RT conventional machine verification
@@ -61,6 +67,12 @@ pub fn operation(abstract_syntax: &str) -> Operation {
     } else {
         Operation::Store
     }
+}
+
+/// Whether a standard SOP class is only stored: nothing can be asked or fetched by it.
+#[must_use]
+pub fn is_only_stored(class: &str) -> bool {
+    class.starts_with(STORAGE) && operation(class) == Operation::Store && !INVENTORY_SERVICES.contains(&class)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::{
     audit::{Correlation, Event, Happening, Party},
     bind,
     dicom::{
-        associate::Request,
+        associate::{Proposed, Request},
         pump::{Cause, Ended, Plain, pump},
         refuse::Refusal,
         tap::{self, End, Tap},
@@ -40,6 +40,8 @@ use tokio::{
 const READ_AHEAD: usize = 64 << 10;
 /// How long a refused caller may take to read why and close.
 const LAST_WORD: Duration = Duration::from_secs(2);
+/// How long a caller from a foreign address may take for its request before it is refused without.
+const FOREIGN: Duration = Duration::from_secs(2);
 /// Ties the audit of both guards together: both derive the same identifier from their TLS session (RFC 8446 section
 /// 7.5).
 const EXPORTER: &[u8] = b"EXPORTER-Medlock-Correlation";
@@ -60,7 +62,8 @@ pub struct Limits {
     pub associations: usize,
     /// Associations at once with one peer device.
     pub associations_per_peer: usize,
-    /// Connections that have not opened an association yet.
+    /// Connections that have not opened an association yet: from the machine, from others on the plain side, and on the
+    /// secure side, so many each.
     pub pending: usize,
     /// The same from one address.
     pub pending_per_address: usize,
@@ -126,9 +129,27 @@ struct Shared {
     services: Services,
     acceptor: Acceptor,
     connector: Connector,
-    pending: Slots<IpAddr>,
+    pending: Pending,
     associations: Slots<DeviceName>,
     cut: Stop,
+}
+
+/// Connections that have not opened an association yet. Each kind of caller has places of its own, so that strangers on
+/// one side cannot keep the machine from calling, nor others from calling it.
+#[derive(Debug)]
+struct Pending {
+    /// From the machine's own addresses, on the plain side.
+    own: Slots<IpAddr>,
+    /// From other addresses, on the plain side.
+    foreign: Slots<IpAddr>,
+    secure: Slots<IpAddr>,
+}
+
+impl Pending {
+    fn new(limits: &Limits) -> Self {
+        let slots = || Slots::new(limits.pending, limits.pending_per_address);
+        Self { own: slots(), foreign: slots(), secure: slots() }
+    }
 }
 
 impl DicomGuard {
@@ -156,7 +177,7 @@ impl DicomGuard {
         let believed = Believed::Knowledge(knowledge.clone());
         let connector = Connector::new(Some(&services.identity), believed, None).map_err(node)?;
         let limits = &config.limits;
-        let pending = Slots::new(limits.pending, limits.pending_per_address);
+        let pending = Pending::new(limits);
         let associations = Slots::new(limits.associations, limits.associations_per_peer);
         let (hard_stop, cut) = stop::channel();
         let shared = Arc::new(Shared { config, services, acceptor, connector, pending, associations, cut });
@@ -213,6 +234,12 @@ struct Opening {
     peer: Option<Identified>,
 }
 
+/// The association request: what it proposes, and its bytes, which are passed on as they came.
+struct Offer {
+    contexts: Vec<Proposed>,
+    bytes: Vec<u8>,
+}
+
 /// What it took to open an association: the witness that it may be.
 struct Admitted {
     permits: Vec<Permit>,
@@ -224,18 +251,26 @@ struct Admitted {
 impl Shared {
     /// The machine calls a peer.
     async fn outbound(self: Arc<Self>, stream: TcpStream, from: SocketAddr) {
-        let Some(pending) = self.pending.enter(&from.ip()) else {
-            tracing::warn!(%from, "too many connections on the plain side");
+        let own = self.config.allowed.iter().any(|allowed| allowed.to_canonical() == from.ip().to_canonical());
+        let places = if own { &self.pending.own } else { &self.pending.foreign };
+        let Some(pending) = places.enter(&from.ip()) else {
+            tracing::warn!(%from, own, "too many connections on the plain side");
             return;
         };
         let Ok(mut machine) = Plain::new(stream) else { return };
         let mut opening = Opening::new(random());
         opening.requestor.address = Some(from.ip());
-        let opened = self.open_outbound(&mut machine, from, &mut opening).await;
+        if !own {
+            let refusal = foreign(&mut machine, &mut opening).await;
+            self.refuse(&opening, &refusal, machine).await;
+            return;
+        }
+        opening.requestor.device = Some(self.config.device.to_string());
+        let opened = self.open_outbound(&mut machine, &mut opening).await;
         match opened {
-            Ok((peer, admitted, request)) => {
+            Ok((peer, admitted, offer)) => {
                 drop(pending);
-                self.carry(opening, admitted, &request, machine, peer, End::Acceptor).await;
+                self.carry(opening, admitted, &offer, machine, peer, End::Acceptor).await;
             }
             Err(refusal) => self.refuse(&opening, &refusal, machine).await,
         }
@@ -244,19 +279,10 @@ impl Shared {
     async fn open_outbound(
         &self,
         machine: &mut Plain,
-        from: SocketAddr,
         opening: &mut Opening,
-    ) -> Result<(impl AsyncRead + AsyncWrite + Unpin + use<>, Admitted, Vec<u8>), Refusal> {
-        let limits = &self.config.limits;
-        let foreign = !self.config.allowed.iter().any(|allowed| allowed.to_canonical() == from.ip().to_canonical());
-        if !foreign {
-            opening.requestor.device = Some(self.config.device.to_string());
-        }
-        let (request, bytes) = read_request(machine, limits.request).await?;
+    ) -> Result<(impl AsyncRead + AsyncWrite + Unpin + use<>, Admitted, Offer), Refusal> {
+        let (request, bytes) = read_request(machine, self.config.limits.request).await?;
         opening.name(&request);
-        if foreign {
-            return Err(Refusal::ForeignAddress);
-        }
         let routes = self.services.knowledge.routes();
         let target = bind::outbound(&routes, &self.config.device, &request.calling, &request.called)?;
         opening.acceptor.device = Some(target.device.to_string());
@@ -273,9 +299,11 @@ impl Shared {
             opening.acceptor.device = Some(peer.device_name().to_string());
             return Err(Refusal::WrongMachine);
         }
-        // Towards a peer that our machine calls, the question is whether it may have what the machine gives it.
-        let admitted = self.admit(&peer, Operations::of(&[Operation::Read]))?;
-        Ok((secured.stream, admitted, bytes))
+        // Towards a peer that our machine calls, the question is whether it may have what the machine gives it, and do what
+        // the machine offers to be asked: a C-GET has the peer store.
+        let asked = Operations::of(&[Operation::Read]).union(request.reversed_operations());
+        let admitted = self.admit(&peer, asked)?;
+        Ok((secured.stream, admitted, Offer { contexts: request.contexts, bytes }))
     }
 
     /// Connects to a peer's guard and shakes hands.
@@ -297,7 +325,7 @@ impl Shared {
 
     /// A peer calls the machine.
     async fn inbound(self: Arc<Self>, stream: TcpStream, from: SocketAddr) {
-        let Some(pending) = self.pending.enter(&from.ip()) else {
+        let Some(pending) = self.pending.secure.enter(&from.ip()) else {
             tracing::warn!(%from, "too many connections on the secure side");
             return;
         };
@@ -312,9 +340,9 @@ impl Shared {
         }
         opening.peer = who;
         match self.open_inbound(&mut peer, &mut opening).await {
-            Ok((machine, admitted, request)) => {
+            Ok((machine, admitted, offer)) => {
                 drop(pending);
-                self.carry(opening, admitted, &request, peer, machine, End::Requestor).await;
+                self.carry(opening, admitted, &offer, peer, machine, End::Requestor).await;
             }
             Err(refusal) => self.refuse(&opening, &refusal, peer).await,
         }
@@ -348,7 +376,7 @@ impl Shared {
         &self,
         stream: &mut (impl AsyncRead + Unpin),
         opening: &mut Opening,
-    ) -> Result<(Plain, Admitted, Vec<u8>), Refusal> {
+    ) -> Result<(Plain, Admitted, Offer), Refusal> {
         let peer = opening.peer.clone().ok_or(Refusal::CallingNotBound)?;
         opening.requestor.device = Some(peer.device_name().to_string());
         let (request, bytes) = read_request(stream, self.config.limits.request).await?;
@@ -363,7 +391,7 @@ impl Shared {
             tracing::warn!(%address, %error, "the machine does not answer");
             Refusal::MachineUnreachable
         })?;
-        Ok((machine, admitted, bytes))
+        Ok((machine, admitted, Offer { contexts: request.contexts, bytes }))
     }
 
     /// Asks a permit for each operation, and takes up a session that ends when one of them is denied later.
@@ -388,7 +416,7 @@ impl Shared {
         &self,
         opening: Opening,
         admitted: Admitted,
-        request: &[u8],
+        offer: &Offer,
         requestor: impl AsyncRead + AsyncWrite + Unpin,
         mut acceptor: impl AsyncRead + AsyncWrite + Unpin,
         far: End,
@@ -398,17 +426,21 @@ impl Shared {
             permits.iter().filter_map(|permit| permit.mark().map(|mark| mark.as_str())).collect();
         let allowed: Vec<&str> = permits.iter().map(|permit| permit.operation().name()).collect();
         self.tell(&opening, &marks, Happening::Opened(format!("for {}", allowed.join(", "))));
-        if let Err(error) = send(&mut acceptor, request).await {
+        if let Err(error) = send(&mut acceptor, &offer.bytes).await {
             tracing::warn!(correlation = %opening.correlation, %error, "the association request was not passed on");
             let refusal = if far == End::Acceptor { Refusal::PeerUnreachable } else { Refusal::MachineUnreachable };
             self.refuse(&opening, &refusal, requestor).await;
             return;
         }
-        let (mut transfers, mut denied, mut close) = (Transfers::default(), None, Close::default());
+        let (mut transfers, mut cut_for, mut close) = (Transfers::default(), None, Close::default());
         let mut hard_stop = self.cut.clone();
         let cut = async {
             tokio::select! {
-                why = session.ended() => denied = Some(why),
+                why = session.ended() => {
+                    let text = format!("cut: `{}` is now denied; {}", why.operation, why.code.remedy());
+                    cut_for = Some((why.code.as_str(), text));
+                }
+                why = self.unbound(&opening, far) => cut_for = Some((why.code(), format!("cut: {why}"))),
                 () = hard_stop.asked() => {}
             }
         };
@@ -417,16 +449,46 @@ impl Shared {
             close.see(event);
             transfers.see(from, event, &mut report);
         };
-        let ended = pump(requestor, acceptor, &mut Tap::default(), self.config.limits.idle, cut, event).await;
+        let ended =
+            pump(requestor, acceptor, &mut Tap::new(&offer.contexts), self.config.limits.idle, cut, event).await;
         transfers.end(&mut report);
-        if let Some(denied) = denied {
-            let text = format!("cut: `{}` is now denied; {}", denied.operation, denied.code.remedy());
-            self.alert(&opening, denied.code.as_str(), text);
+        if let Some((code, text)) = cut_for {
+            self.alert(&opening, code, text);
         } else if let Cause::Violation(from, violation) = &ended.cause {
             let who = if *from == far { "the peer" } else { "the machine" };
-            self.alert(&opening, "dicom-violation", format!("cut: {who} sent {violation}"));
+            self.alert(&opening, violation.code(), format!("cut: {who} sent {violation}"));
         }
         self.tell(&opening, &marks, Happening::Ended(close.describe(&ended)));
+    }
+
+    /// Waits until the routing table no longer gives the titles of an association to its ends, and says so. `far` is the
+    /// end the peer device is at.
+    async fn unbound(&self, opening: &Opening, far: End) -> Refusal {
+        // Taken before the first look: no change is missed.
+        let mut news = self.services.knowledge.changes();
+        loop {
+            if let Err(refusal) = self.still_bound(opening, far) {
+                return refusal;
+            }
+            // The sender is in the knowledge this guard holds, so this cannot fail.
+            let _ = news.changed().await;
+        }
+    }
+
+    fn still_bound(&self, opening: &Opening, far: End) -> Result<(), Refusal> {
+        let (Some(peer), Some(calling), Some(called)) =
+            (&opening.peer, &opening.requestor.title, &opening.acceptor.title)
+        else {
+            return Err(Refusal::CallingNotBound);
+        };
+        let (routes, own) = (self.services.knowledge.routes(), &self.config.device);
+        match far {
+            End::Requestor => bind::inbound(&routes, own, peer.device_name(), calling, called),
+            End::Acceptor => match bind::outbound(&routes, own, calling, called)? {
+                machine if machine.device == *peer.device_name() => Ok(()),
+                _ => Err(Refusal::WrongMachine),
+            },
+        }
     }
 
     /// Says no to the caller, and to the audit.
@@ -522,11 +584,22 @@ impl Close {
             (_, Cause::Closed) => "closed without a release".to_owned(),
             (_, Cause::Broken(end, error)) => format!("the connection of the {end:?} broke: {error}"),
             (_, Cause::Idle) => "silent for too long".to_owned(),
+            (_, Cause::Violation(_, tap::Violation::NotPermitted { .. })) => "cut: a command not permitted".to_owned(),
             (_, Cause::Violation(..)) => "cut: not DICOM".to_owned(),
             (_, Cause::Cut) => "cut".to_owned(),
         };
         format!("{how}; {} bytes there, {} back", ended.from_requestor, ended.from_acceptor)
     }
+}
+
+/// Hears a foreign caller out for a moment, so that the audit can say who it wanted to be, and refuses it.
+async fn foreign(stream: &mut Plain, opening: &mut Opening) -> Refusal {
+    match read_request(stream, FOREIGN).await {
+        Ok((request, _)) => opening.name(&request),
+        Err(Refusal::Silent) => return Refusal::Silent,
+        Err(_) => {}
+    }
+    Refusal::ForeignAddress
 }
 
 async fn read_request(stream: &mut (impl AsyncRead + Unpin), limit: Duration) -> Result<(Request, Vec<u8>), Refusal> {

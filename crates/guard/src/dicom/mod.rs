@@ -7,6 +7,7 @@
 
 pub mod associate;
 pub mod classes;
+mod command;
 pub mod elements;
 mod guard;
 pub mod pump;

@@ -2,7 +2,7 @@
 //!
 //! One task moves both directions, with one buffer each. A direction reads only when its buffer is empty, so a slow
 //! reader slows the writer down and nothing piles up. The tap sees bytes before they are passed on: what breaks the
-//! framing does not get through.
+//! framing, or is not permitted in its presentation context, does not get through.
 
 use crate::dicom::{
     refuse::{AbortReason, abort},
@@ -37,7 +37,7 @@ pub enum Cause {
     Broken(End, io::Error),
     /// Nothing came for too long.
     Idle,
-    /// One end sent what is no DICOM.
+    /// One end sent what must not be passed on.
     Violation(End, Violation),
     /// It was cut from outside, which gave this reason.
     Cut,
@@ -96,7 +96,9 @@ where
     };
     let reason = match &cause {
         Cause::Closed | Cause::Broken(..) => None,
-        Cause::Violation(..) => Some(AbortReason::UnrecognizedPdu),
+        Cause::Violation(_, Violation::Framing(_)) => Some(AbortReason::UnrecognizedPdu),
+        Cause::Violation(_, Violation::CommandSet(_)) => Some(AbortReason::InvalidParameter),
+        Cause::Violation(_, Violation::NotPermitted { .. }) => Some(AbortReason::UnexpectedPdu),
         Cause::Idle | Cause::Cut => Some(AbortReason::NotSpecified),
     };
     // What was written to an end is what the flow towards it has passed on.
@@ -155,13 +157,6 @@ impl Flow {
         }
     }
 
-    fn other(&self) -> End {
-        match self.from {
-            End::Requestor => End::Acceptor,
-            End::Acceptor => End::Requestor,
-        }
-    }
-
     /// Moves what can be moved. Ready when this direction has ended.
     fn poll(
         &mut self,
@@ -171,7 +166,7 @@ impl Flow {
         tap: &mut Tap,
         event: &mut impl FnMut(End, Event),
     ) -> Poll<Result<(), Cause>> {
-        let (from, to) = (self.from, self.other());
+        let (from, to) = (self.from, self.from.other());
         let broken = |end| move |error| Cause::Broken(end, error);
         loop {
             if self.closed {
@@ -308,7 +303,7 @@ impl AsyncWrite for Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dicom::tap::tests::{accepting, requestor_side};
+    use crate::dicom::tap::tests::{accepting, new_tap, requestor_side};
     use tokio::io::{DuplexStream, duplex};
 
     const LONG: Duration = Duration::from_secs(600);
@@ -322,7 +317,7 @@ mod tests {
         let task = tokio::spawn(async move {
             let mut seen = Vec::new();
             let cut = async { cut.await.unwrap_or_else(|_| panic!("kept")) };
-            let ended = pump(near, far, &mut Tap::default(), idle, cut, |end, event| seen.push((end, event))).await;
+            let ended = pump(near, far, &mut new_tap(), idle, cut, |end, event| seen.push((end, event))).await;
             (ended, seen)
         });
         (requestor, acceptor, task)

@@ -1,22 +1,19 @@
 //! A follower of an association's bytes: PDU headers, fragments, command sets and the first data elements.
 //!
-//! It keeps no more than a fixed few hundred bytes a direction, except while the A-ASSOCIATE-AC passes, which is kept
-//! whole and bounded. What it cannot follow inside a data set it leaves out; what breaks the framing of PDUs is a
-//! [`Violation`], because nothing behind it could be followed.
+//! It keeps no more than a fixed few hundred bytes a direction and as many for each presentation context, except while
+//! the A-ASSOCIATE-AC passes, which is kept whole and bounded. What it cannot follow inside a data set it leaves out. A
+//! [`Violation`] is what breaks the framing of PDUs or messages, because nothing behind it could be followed, and a
+//! command that its presentation context does not permit.
 
 use crate::dicom::{
-    associate::MAX_REQUEST,
+    associate::{MAX_CONTEXTS, MAX_REQUEST, Proposed},
+    command::{Command, CommandSet},
     elements::{Elements, Encoding, Tag},
     refuse::Reject,
     text::{PatientId, Uid, patient_id},
 };
 
 const HEADER: usize = 6;
-const LAST_COMMAND_ELEMENT: Tag = 0x0000_0900;
-const SOP_CLASS: Tag = 0x0000_0002;
-const COMMAND_FIELD: Tag = 0x0000_0100;
-const DATA_SET_TYPE: Tag = 0x0000_0800;
-const STATUS: Tag = 0x0000_0900;
 const PATIENT_ID: Tag = 0x0010_0020;
 const STUDY: Tag = 0x0020_000d;
 const SOP_INSTANCE: Tag = 0x0008_0018;
@@ -28,6 +25,17 @@ pub enum End {
     Requestor,
     /// Who was asked.
     Acceptor,
+}
+
+impl End {
+    /// The opposite end.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Requestor => Self::Acceptor,
+            Self::Acceptor => Self::Requestor,
+        }
+    }
 }
 
 /// What is known of an instance that is transferred.
@@ -77,10 +85,39 @@ pub enum Event {
     Aborted(u8, u8),
 }
 
-/// Bytes that are no DICOM upper layer protocol; what was wrong.
+/// Bytes that must not be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Violation(pub &'static str);
+pub enum Violation {
+    /// They are no DICOM upper layer protocol; what was wrong.
+    #[error("{0}")]
+    Framing(&'static str),
+    /// A command set that could be read in two ways, or not at all.
+    #[error("a command set that {0}")]
+    CommandSet(&'static str),
+    /// A command that its presentation context does not permit.
+    #[error("command {field:04x}H in presentation context {context} ({abstract_syntax}): {why}")]
+    NotPermitted {
+        /// The command field (PS3.7 annex E.1).
+        field: u16,
+        /// The number of the presentation context.
+        context: u8,
+        /// What the presentation context is for.
+        abstract_syntax: Uid,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl Violation {
+    /// The stable code, for the audit.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Framing(_) | Self::CommandSet(_) => "dicom-violation",
+            Self::NotPermitted { .. } => "dicom-command-not-permitted",
+        }
+    }
+}
 
 /// Follows one association in both directions.
 #[derive(Clone, Debug)]
@@ -90,32 +127,72 @@ pub struct Tap {
     acceptor: Direction,
 }
 
-/// How data sets of each presentation context are written; set by the A-ASSOCIATE-AC. Numbers are odd.
+/// The presentation contexts.
 #[derive(Clone, Debug)]
 struct Contexts {
-    accepted: bool,
-    encodings: [Encoding; 128],
+    /// Whether the A-ASSOCIATE-AC has passed.
+    answered: bool,
+    /// By half of their numbers, which are odd.
+    proposed: Box<[Option<Negotiated>]>,
+}
+
+/// A proposed presentation context.
+#[derive(Clone, Copy, Debug)]
+struct Negotiated {
+    proposed: Proposed,
+    /// How its data sets are written; `None`: the acceptor did not take it.
+    encoding: Option<Encoding>,
 }
 
 impl Contexts {
-    fn encoding(&self, id: u8) -> Encoding {
-        self.encodings[usize::from(id / 2)]
+    fn new(proposed: &[Proposed]) -> Self {
+        let mut all = vec![None; MAX_CONTEXTS].into_boxed_slice();
+        for context in proposed.iter().filter(|context| context.id % 2 == 1) {
+            all[usize::from(context.id / 2)] = Some(Negotiated { proposed: *context, encoding: None });
+        }
+        Self { answered: false, proposed: all }
+    }
+
+    /// The presentation context with this number, if it was proposed and accepted.
+    fn accepted(&self, id: u8) -> Result<(&Proposed, Encoding), Violation> {
+        let context = self.proposed[usize::from(id / 2)].as_ref().filter(|context| context.proposed.id == id);
+        context
+            .and_then(|context| Some((&context.proposed, context.encoding?)))
+            .ok_or(Violation::Framing("a message in a presentation context that was not accepted"))
+    }
+
+    /// The acceptor takes a presentation context.
+    fn accept(&mut self, id: u8, encoding: Encoding) -> Result<(), Violation> {
+        match &mut self.proposed[usize::from(id / 2)] {
+            Some(context) if context.proposed.id == id && context.encoding.is_none() => {
+                context.encoding = Some(encoding);
+                Ok(())
+            }
+            Some(_) => Err(Violation::Framing("an answer that takes a presentation context twice")),
+            None => Err(Violation::Framing("an answer that takes a presentation context that was not proposed")),
+        }
     }
 }
 
 impl Default for Tap {
-    /// A follower of an association that begins with the answer to a request.
+    /// A follower of an association without presentation contexts.
     fn default() -> Self {
-        let contexts = Contexts { accepted: false, encodings: [Encoding::Opaque; 128] };
-        Self { contexts, requestor: Direction::new(End::Requestor), acceptor: Direction::new(End::Acceptor) }
+        Self::new(&[])
     }
 }
 
 impl Tap {
+    /// A follower of an association that begins with the answer to a request for these presentation contexts.
+    #[must_use]
+    pub fn new(proposed: &[Proposed]) -> Self {
+        let contexts = Contexts::new(proposed);
+        Self { contexts, requestor: Direction::new(End::Requestor), acceptor: Direction::new(End::Acceptor) }
+    }
+
     /// Follows the next bytes that `from` sent; `event` gets what was seen in them.
     ///
     /// # Errors
-    /// [`Violation`] if the framing is broken. The follower must not be used after it.
+    /// [`Violation`] if the bytes must not be passed on. The follower must not be used after it.
     pub fn feed(&mut self, from: End, bytes: &[u8], event: &mut impl FnMut(Event)) -> Result<(), Violation> {
         let direction = match from {
             End::Requestor => &mut self.requestor,
@@ -142,8 +219,8 @@ enum Step {
     Accept { body: Vec<u8>, rest: usize },
     /// In the header of a presentation data value, with so many bytes of the PDU from its start.
     Value { bytes: [u8; HEADER], have: usize, rest: u32 },
-    /// In a fragment: bytes of it, and bytes of the PDU behind it.
-    Fragment { context: u8, flags: u8, rest: u32, behind: u32 },
+    /// In a fragment: whether it is its command's or data set's last, bytes of it, and bytes of the PDU behind it.
+    Fragment { is_last: bool, rest: u32, behind: u32 },
 }
 
 const FRESH: Step = Step::Header { bytes: [0; HEADER], have: 0 };
@@ -185,11 +262,18 @@ impl Direction {
                 }
                 Step::Value { bytes: header, have, rest } => {
                     let rest = *rest;
-                    fill(header, have, &mut bytes).map(|header| begin_fragment(header, rest)).transpose()?
+                    match fill(header, have, &mut bytes) {
+                        Some(header) => {
+                            let fragment = begin_fragment(header, rest)?;
+                            self.message.begin(header[4], header[5], contexts)?;
+                            Some(fragment)
+                        }
+                        None => None,
+                    }
                 }
-                Step::Fragment { context, flags, rest, behind: _ } => {
+                Step::Fragment { rest, .. } => {
                     let taken = bytes.len().min(*rest as usize);
-                    self.message.fragment(*context, *flags, &bytes[..taken], event);
+                    self.message.fragment(&bytes[..taken], event)?;
                     bytes = &bytes[taken..];
                     *rest -= u32::try_from(taken).unwrap_or(*rest);
                     None
@@ -198,13 +282,14 @@ impl Direction {
             if let Some(next) = next {
                 self.step = next;
             }
-            if let Step::Fragment { context, flags, rest: 0, behind } = self.step {
-                if flags & 2 != 0 {
-                    self.message.last(context, flags, contexts, event);
+            if let Step::Fragment { is_last, rest: 0, behind } = self.step {
+                if is_last {
+                    let message = std::mem::replace(&mut self.message, Message::Idle);
+                    self.message = message.last(self.end, contexts, event)?;
                 }
                 self.step = match behind {
                     0 => FRESH,
-                    1..6 => return Err(Violation("a presentation data value does not fit its PDU")),
+                    1..6 => return Err(Violation::Framing("a presentation data value does not fit its PDU")),
                     rest => Step::Value { bytes: [0; HEADER], have: 0, rest },
                 };
             }
@@ -226,20 +311,20 @@ fn fill<const N: usize>(to: &mut [u8; N], have: &mut usize, from: &mut &[u8]) ->
 fn begin_pdu(header: [u8; HEADER], end: End, contexts: &Contexts) -> Result<Step, Violation> {
     let length = u32::from_be_bytes([header[2], header[3], header[4], header[5]]);
     match (header[0], length) {
-        (2, 68..) if end == End::Acceptor && !contexts.accepted => {
+        (2, 68..) if end == End::Acceptor && !contexts.answered => {
             let rest = usize::try_from(length).unwrap_or(usize::MAX);
             if rest > MAX_REQUEST {
-                return Err(Violation("the answer to the association request is too long"));
+                return Err(Violation::Framing("the answer to the association request is too long"));
             }
             Ok(Step::Accept { body: Vec::new(), rest })
         }
-        (3, 4) if end == End::Acceptor && !contexts.accepted => Ok(Step::Small { kind: 3, bytes: [0; 4], have: 0 }),
-        (4, HEADER_LENGTH..) if contexts.accepted => Ok(Step::Value { bytes: [0; HEADER], have: 0, rest: length }),
-        (kind @ (5 | 6), 4) if contexts.accepted => Ok(Step::Small { kind, bytes: [0; 4], have: 0 }),
+        (3, 4) if end == End::Acceptor && !contexts.answered => Ok(Step::Small { kind: 3, bytes: [0; 4], have: 0 }),
+        (4, HEADER_LENGTH..) if contexts.answered => Ok(Step::Value { bytes: [0; HEADER], have: 0, rest: length }),
+        (kind @ (5 | 6), 4) if contexts.answered => Ok(Step::Small { kind, bytes: [0; 4], have: 0 }),
         (7, 4) => Ok(Step::Small { kind: 7, bytes: [0; 4], have: 0 }),
-        (2..=7, _) => Err(Violation("a PDU that does not belong here, or of a wrong length")),
-        (1, _) => Err(Violation("a second association request")),
-        _ => Err(Violation("a PDU of unknown type")),
+        (2..=7, _) => Err(Violation::Framing("a PDU that does not belong here, or of a wrong length")),
+        (1, _) => Err(Violation::Framing("a second association request")),
+        _ => Err(Violation::Framing("a PDU of unknown type")),
     }
 }
 
@@ -252,9 +337,9 @@ fn begin_fragment(header: [u8; HEADER], rest: u32) -> Result<Step, Violation> {
     let (Some(content), Some(behind)) =
         (length.checked_sub(2), rest.checked_sub(4).and_then(|n| n.checked_sub(length)))
     else {
-        return Err(Violation("a presentation data value does not fit its PDU"));
+        return Err(Violation::Framing("a presentation data value does not fit its PDU"));
     };
-    Ok(Step::Fragment { context: header[4], flags: header[5], rest: content, behind })
+    Ok(Step::Fragment { is_last: header[5] & 2 != 0, rest: content, behind })
 }
 
 fn small(kind: u8, body: [u8; 4]) -> Event {
@@ -268,8 +353,8 @@ fn small(kind: u8, body: [u8; 4]) -> Event {
 
 /// Reads the accepted presentation contexts out of the body of an A-ASSOCIATE-AC (PS3.8 section 9.3.3).
 fn accept(body: &[u8], contexts: &mut Contexts) -> Result<usize, Violation> {
-    const BROKEN: Violation = Violation("the answer to the association request is damaged");
-    let mut accepted = 0;
+    const BROKEN: Violation = Violation::Framing("the answer to the association request is damaged");
+    let mut taken = 0;
     let mut rest = body.get(68..).ok_or(BROKEN)?;
     while !rest.is_empty() {
         let (kind, content, behind) = item(rest).ok_or(BROKEN)?;
@@ -280,13 +365,13 @@ fn accept(body: &[u8], contexts: &mut Contexts) -> Result<usize, Violation> {
         let (head, syntaxes) = content.split_first_chunk::<4>().ok_or(BROKEN)?;
         if head[2] == 0 {
             let (_, syntax, _) = item(syntaxes).ok_or(BROKEN)?;
-            contexts.encodings[usize::from(head[0] / 2)] =
-                Uid::from_field(syntax).map_or(Encoding::Opaque, |syntax| Encoding::of(&syntax));
-            accepted += 1;
+            let encoding = Uid::from_field(syntax).map_or(Encoding::Opaque, |syntax| Encoding::of(&syntax));
+            contexts.accept(head[0], encoding)?;
+            taken += 1;
         }
     }
-    contexts.accepted = true;
-    Ok(accepted)
+    contexts.answered = true;
+    Ok(taken)
 }
 
 fn item(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
@@ -295,45 +380,26 @@ fn item(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((head[0], content, behind))
 }
 
-/// A message in the making: command set, then perhaps a data set (PS3.7 section 6.3).
+/// A message in the making: command set, then perhaps a data set, all in one presentation context (PS3.7 section 6.3).
 #[derive(Clone, Debug)]
 enum Message {
     Idle,
-    Command { elements: Elements, command: Command },
-    Data { context: u8, elements: Elements, instance: Instance, told: bool },
+    Command {
+        context: u8,
+        set: CommandSet,
+    },
+    /// The data set of a store.
+    Data {
+        context: u8,
+        elements: Elements,
+        instance: Instance,
+        told: bool,
+    },
+    /// Another data set, which is passed unseen.
+    Other {
+        context: u8,
+    },
 }
-
-/// What is taken from a command set.
-#[derive(Clone, Copy, Debug, Default)]
-struct Command {
-    field: u16,
-    sop_class: Option<Uid>,
-    sop_instance: Option<Uid>,
-    status: Option<u16>,
-    has_data: bool,
-}
-
-impl Command {
-    fn take(&mut self, tag: Tag, value: &[u8]) {
-        let number = || value.first_chunk::<2>().map(|two| u16::from_le_bytes(*two));
-        match tag {
-            SOP_CLASS => self.sop_class = Uid::from_field(value),
-            AFFECTED_INSTANCE => self.sop_instance = Uid::from_field(value),
-            COMMAND_FIELD => self.field = number().unwrap_or(0),
-            // 0101: no data set (PS3.7 section 9.1).
-            DATA_SET_TYPE => self.has_data = number().is_some_and(|kind| kind != 0x0101),
-            STATUS => self.status = number(),
-            _ => {}
-        }
-    }
-
-    fn wants(tag: Tag) -> bool {
-        matches!(tag, SOP_CLASS | AFFECTED_INSTANCE | COMMAND_FIELD | DATA_SET_TYPE | STATUS)
-    }
-}
-
-const AFFECTED_INSTANCE: Tag = 0x0000_1000;
-const _: () = assert!(AFFECTED_INSTANCE > LAST_COMMAND_ELEMENT);
 
 fn take(instance: &mut Instance, tag: Tag, value: &[u8]) {
     match tag {
@@ -345,61 +411,73 @@ fn take(instance: &mut Instance, tag: Tag, value: &[u8]) {
 }
 
 impl Message {
-    fn fragment(&mut self, context: u8, flags: u8, bytes: &[u8], event: &mut impl FnMut(Event)) {
-        if flags & 1 != 0 {
-            if !matches!(self, Self::Command { .. }) {
-                let elements = Elements::new(Encoding::Implicit, AFFECTED_INSTANCE);
-                *self = Self::Command { elements, command: Command::default() };
-            }
-            if let Self::Command { elements, command } = self {
-                elements.feed(bytes, Command::wants, &mut |tag, value| command.take(tag, value));
-            }
-        } else if let Self::Data { context: expected, elements, instance, told } = self
-            && *expected == context
-            && !elements.is_done()
-        {
-            let wanted = |tag: Tag| matches!(tag, SOP_INSTANCE | PATIENT_ID | STUDY);
-            elements.feed(bytes, wanted, &mut |tag, value| take(instance, tag, value));
-            if !*told && instance.study.is_some() {
-                *told = true;
-                event(Event::Storing(*instance));
-            }
+    /// A fragment begins. Fragments of two messages are not mixed, so that both ends read the same messages.
+    fn begin(&mut self, context: u8, flags: u8, contexts: &Contexts) -> Result<(), Violation> {
+        contexts.accepted(context)?;
+        match (&*self, flags & 1 != 0) {
+            (Self::Idle, true) => *self = Self::Command { context, set: CommandSet::new() },
+            (Self::Command { context: expected, .. }, true)
+            | (Self::Data { context: expected, .. } | Self::Other { context: expected }, false)
+                if *expected == context => {}
+            (_, true) => return Err(Violation::Framing("a command inside another message")),
+            (_, false) => return Err(Violation::Framing("a data set without its command")),
         }
+        Ok(())
     }
 
-    /// The last fragment of a command or data set has passed.
-    fn last(&mut self, context: u8, flags: u8, contexts: &Contexts, event: &mut impl FnMut(Event)) {
-        let is_command = flags & 1 != 0;
-        *self = match std::mem::replace(self, Self::Idle) {
-            Self::Command { command, .. } if is_command => command.ended(context, contexts, event),
-            Self::Data { context: expected, instance, told, .. } if !is_command && expected == context => {
+    fn fragment(&mut self, bytes: &[u8], event: &mut impl FnMut(Event)) -> Result<(), Violation> {
+        match self {
+            Self::Command { set, .. } => set.feed(bytes)?,
+            Self::Data { elements, instance, told, .. } if !elements.is_done() => {
+                let wanted = |tag: Tag| matches!(tag, SOP_INSTANCE | PATIENT_ID | STUDY);
+                elements.feed(bytes, wanted, &mut |tag, value| take(instance, tag, value));
+                if !*told && instance.study.is_some() {
+                    *told = true;
+                    event(Event::Storing(*instance));
+                }
+            }
+            Self::Idle | Self::Data { .. } | Self::Other { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The last fragment of a command or data set has passed: what is expected now.
+    fn last(self, from: End, contexts: &Contexts, event: &mut impl FnMut(Event)) -> Result<Self, Violation> {
+        match self {
+            Self::Command { context, set } => {
+                let (proposed, encoding) = contexts.accepted(context)?;
+                let command = set.end()?;
+                command.judge(from, proposed)?;
+                Ok(command.ended(context, encoding, event))
+            }
+            Self::Data { instance, told, .. } => {
                 if !told {
                     event(Event::Storing(instance));
                 }
                 event(Event::Stored(instance));
-                Self::Idle
+                Ok(Self::Idle)
             }
-            other => other,
-        };
+            Self::Idle | Self::Other { .. } => Ok(Self::Idle),
+        }
     }
 }
 
 impl Command {
-    fn ended(self, context: u8, contexts: &Contexts, event: &mut impl FnMut(Event)) -> Message {
+    fn ended(&self, context: u8, encoding: Encoding, event: &mut impl FnMut(Event)) -> Message {
         match self.field {
             0x0001 if self.has_data => {
                 let instance =
-                    Instance { sop_class: self.sop_class, sop_instance: self.sop_instance, ..Instance::default() };
-                let elements = Elements::new(contexts.encoding(context), STUDY);
+                    Instance { sop_class: self.affected_class, sop_instance: self.instance, ..Instance::default() };
+                let elements = Elements::new(encoding, STUDY);
                 return Message::Data { context, elements, instance, told: false };
             }
             0x8001 => event(Event::Answered(self.status.unwrap_or(0xffff))),
-            0x0020 => event(Event::Asked(Query::Find, self.sop_class)),
-            0x0021 => event(Event::Asked(Query::Move, self.sop_class)),
-            0x0010 => event(Event::Asked(Query::Get, self.sop_class)),
+            0x0020 => event(Event::Asked(Query::Find, self.affected_class)),
+            0x0021 => event(Event::Asked(Query::Move, self.affected_class)),
+            0x0010 => event(Event::Asked(Query::Get, self.affected_class)),
             _ => {}
         }
-        Message::Idle
+        if self.has_data { Message::Other { context } } else { Message::Idle }
     }
 }
 

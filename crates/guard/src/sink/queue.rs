@@ -5,6 +5,7 @@
 //! the queue is opened.
 
 use crate::Error;
+use medlock_node::files;
 use std::{
     fs::{self, File},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
@@ -38,7 +39,7 @@ struct State {
 }
 
 impl Queue {
-    /// Opens the queue in `directory`, which is made if it is not there. At most `max_bytes` wait in it.
+    /// Opens the queue in `directory`, which is made, for this user only, if it is not there. At most `max_bytes` wait in it.
     ///
     /// # Errors
     /// [`Error::Audit`].
@@ -160,7 +161,7 @@ impl Queue {
 
 impl State {
     fn open(directory: &Path) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
+        files::private_directory(directory).map_err(io::Error::other)?;
         let sent = match fs::read_to_string(directory.join(SENT)) {
             Ok(text) => text.trim().parse().map_err(|_| {
                 io::Error::new(io::ErrorKind::InvalidData, "`sent` is damaged; remove it and messages are sent again")
@@ -249,6 +250,16 @@ mod tests {
         assert_eq!((all(&queue), queue.sent()), ("3 two".to_owned(), 5));
         queue.append(b"four").unwrap();
         assert_eq!(all(&queue), "3 two4 four");
+    }
+
+    /// Messages name patients.
+    #[test]
+    fn the_queue_is_readable_by_its_user_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("audit");
+        let _queue = Queue::open(&inner, 1 << 30).unwrap();
+        assert_eq!(fs::metadata(&inner).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

@@ -137,6 +137,9 @@ pub(crate) struct RegisterArgs {
     /// The serial its maker gave it, by which its birth credential is recognised.
     #[arg(long, value_name = "SERIAL")]
     maker_serial: Option<String>,
+    /// The key of the maker that may vouch for the serial, 32 hexadecimal digits of the trust list.
+    #[arg(long, value_name = "HEX", requires = "maker_serial")]
+    maker_key: Option<String>,
     /// Who answers for it.
     #[arg(long, default_value = "")]
     owner: String,
@@ -221,7 +224,7 @@ fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
         name: args.name,
         owner: args.owner,
         maker_serial: args.maker_serial,
-        maker_key: None,
+        maker_key: args.maker_key,
         roles: args.roles,
         device_type: args.device_type,
         dns: args.dns,
@@ -234,7 +237,11 @@ fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
     match ask(&args.hub.dir, request)? {
         Response::Device(view) if args.hub.json => output::json(&view)?,
         Response::Device(view) => {
-            say!("{} is in the register. Next: medlock device code {0}", view.entry.name);
+            say!(
+                "{0} is in the register. Next: medlock device code {0} --dir {1}",
+                view.entry.name,
+                args.hub.dir.display()
+            );
         }
         other => return Err(admin::unexpected(&other)),
     }
@@ -251,7 +258,7 @@ fn code(name: String, minutes: u64, hub: &HubArgs) -> Result<Outcome, Failure> {
             say!("{code}\n");
             say!("Good once, for {device}, until {expires}. It is not shown again.");
             say!(
-                "Next, beside the machine: medlock sidecar dicom --code …; then here: medlock device approve {device}"
+                "Next, beside the machine: medlock sidecar dicom, which asks for it; then here: medlock device approve {device}"
             );
         }
         other => return Err(admin::unexpected(&other)),
@@ -289,7 +296,7 @@ fn list(hub: &HubArgs) -> Result<Outcome, Failure> {
                 request.id.clone(),
                 request.device.clone().unwrap_or_else(|| "?".into()),
                 request.by.clone(),
-                grouped(&request.key_fingerprint),
+                output::grouped(&request.key_fingerprint),
                 request.address.clone(),
                 request.since.clone(),
                 request.claims.clone(),
@@ -351,15 +358,17 @@ fn compare(request: &PendingView, key: Option<&str>, without_comparing: bool) ->
                 );
             }
             if !fingerprint.starts_with(&expected) {
-                let text =
-                    format!("the waiting key is {}, not {expected}…; nothing was approved", grouped(&fingerprint));
+                let text = format!(
+                    "the waiting key is {}, not {expected}…; nothing was approved",
+                    output::grouped(&fingerprint)
+                );
                 return Err(text.into());
             }
             Ok(())
         }
         None if without_comparing => Ok(()),
         None if std::io::stdin().is_terminal() => {
-            say!("key   {}\nfrom  {}\nsays  {}", grouped(&fingerprint), request.address, request.claims);
+            say!("key   {}\nfrom  {}\nsays  {}", output::grouped(&fingerprint), request.address, request.claims);
             say_raw!("Does the device show a key that begins like this? [y/N] ");
             std::io::stdout().flush()?;
             let mut answer = String::new();
@@ -388,27 +397,5 @@ fn waiting(dir: &Path, name: &str) -> Result<PendingView, Failure> {
             Err(format!("several requests wait for {name}; take one by its number from `medlock device list`").into())
         }
         (None, _) => Err(format!("nothing waits for {name}; `medlock device list` shows what does").into()),
-    }
-}
-
-/// A fingerprint in groups of four, as people compare it.
-fn grouped(hex: &str) -> String {
-    let mut text = String::with_capacity(hex.len() + hex.len() / 4);
-    for (index, character) in hex.chars().enumerate() {
-        if index > 0 && index % 4 == 0 {
-            text.push(' ');
-        }
-        text.push(character);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fingerprints_are_grouped() {
-        assert_eq!(grouped("0011aabbc"), "0011 aabb c");
     }
 }

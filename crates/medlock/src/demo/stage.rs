@@ -159,7 +159,11 @@ impl Sidecar {
                 Event::AwaitingApproval { key } => approve(hub, name, &key).await?,
                 Event::Listening { listen, plain } => addresses = Some((listen, plain)),
                 Event::Ready => break,
-                Event::Enrolled { .. } | Event::News { .. } | Event::Trouble { .. } => {}
+                Event::Enrolled { .. }
+                | Event::News { .. }
+                | Event::Trouble { .. }
+                | Event::Standing { .. }
+                | Event::CodeNotUsed => {}
             }
         }
         let (listen, plain) = addresses.ok_or("the sidecar is ready and does not say where")?;

@@ -107,15 +107,19 @@ fn findings(bytes: &[u8]) -> Result<Vec<Finding>, Failure> {
     let sections: Vec<(SectionKind, Vec<u8>)> = <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes)
         .collect::<Result<_, _>>()
         .map_err(|error| format!("the PEM is damaged: {error}"))?;
+    let is_key = |kind: &SectionKind| {
+        matches!(kind, SectionKind::PrivateKey | SectionKind::EcPrivateKey | SectionKind::RsaPrivateKey)
+    };
+    if sections.iter().all(|(kind, _)| is_key(kind)) {
+        return Err("this is a private key; it is not shown, and should not be where others read it".into());
+    }
     sections
         .into_iter()
+        .filter(|(kind, _)| !is_key(kind))
         .map(|(kind, der)| match kind {
             SectionKind::Certificate => certificate::certificate(&der),
             SectionKind::Csr => certificate::request(&der),
             SectionKind::Crl => crl::crl(&der),
-            SectionKind::PrivateKey | SectionKind::EcPrivateKey | SectionKind::RsaPrivateKey => {
-                Err("this is a private key; it is not shown, and should not be where others read it".into())
-            }
             other => Err(format!("PEM section {other:?} is nothing this command knows").into()),
         })
         .collect()

@@ -7,6 +7,26 @@ use dicom_ul::pdu::{
 use proptest::prelude::*;
 
 const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+const FIND: &str = "1.2.840.10008.5.1.4.1.2.2.1";
+const AFFECTED_SOP_CLASS: Tag = 0x0000_0002;
+const COMMAND_FIELD: Tag = 0x0000_0100;
+const DATA_SET_TYPE: Tag = 0x0000_0800;
+const STATUS: Tag = 0x0000_0900;
+const AFFECTED_SOP_INSTANCE: Tag = 0x0000_1000;
+
+/// For an association in which images are stored (1) and asked for (3).
+pub(crate) fn new_tap() -> Tap {
+    tap_for(&[(1, CT, false), (3, FIND, false)])
+}
+
+fn tap_for(contexts: &[(u8, &str, bool)]) -> Tap {
+    let proposed = |&(id, class, reversed): &(u8, &str, bool)| Proposed {
+        id,
+        abstract_syntax: Uid::from_field(class.as_bytes()).unwrap(),
+        reversed,
+    };
+    Tap::new(&contexts.iter().map(proposed).collect::<Vec<_>>())
+}
 
 fn bytes_of(pdu: &Pdu) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -15,16 +35,21 @@ fn bytes_of(pdu: &Pdu) -> Vec<u8> {
 }
 
 pub(crate) fn accepting(transfer_syntax: &str) -> Vec<u8> {
+    accepting_contexts(&[1, 3], transfer_syntax)
+}
+
+fn accepting_contexts(ids: &[u8], transfer_syntax: &str) -> Vec<u8> {
+    let accepted = |id: &u8| PresentationContextResult {
+        id: *id,
+        reason: PresentationContextResultReason::Acceptance,
+        transfer_syntax: transfer_syntax.to_owned(),
+    };
     bytes_of(&Pdu::AssociationAC(AssociationAC {
         protocol_version: 1,
         calling_ae_title: "CT1".to_owned(),
         called_ae_title: "PACS".to_owned(),
         application_context_name: "1.2.840.10008.3.1.1.1".to_owned(),
-        presentation_contexts: vec![PresentationContextResult {
-            id: 1,
-            reason: PresentationContextResultReason::Acceptance,
-            transfer_syntax: transfer_syntax.to_owned(),
-        }],
+        presentation_contexts: ids.iter().map(accepted).collect(),
         user_variables: vec![UserVariableItem::MaxLength(16_384)],
     }))
 }
@@ -39,14 +64,25 @@ fn implicit(tag: Tag, value: &[u8]) -> Vec<u8> {
 }
 
 fn command(field: u16, has_data: bool, status: Option<u16>) -> Vec<u8> {
-    let mut set = implicit(SOP_CLASS, b"1.2.840.10008.5.1.4.1.1.2\0");
+    command_of(CT, field, has_data, status)
+}
+
+fn command_of(class: &str, field: u16, has_data: bool, status: Option<u16>) -> Vec<u8> {
+    let mut set = implicit(AFFECTED_SOP_CLASS, class.as_bytes());
     set.extend(implicit(COMMAND_FIELD, &field.to_le_bytes()));
     set.extend(implicit(DATA_SET_TYPE, &if has_data { 1_u16 } else { 0x0101 }.to_le_bytes()));
     if let Some(status) = status {
         set.extend(implicit(STATUS, &status.to_le_bytes()));
     }
-    set.extend(implicit(AFFECTED_INSTANCE, b"1.2.3.4\0"));
+    set.extend(implicit(AFFECTED_SOP_INSTANCE, b"1.2.3.4\0"));
     set
+}
+
+/// A command in one fragment.
+fn command_in(context: u8, set: &[u8]) -> Vec<u8> {
+    let mut value = value(PDataValueType::Command, true, set);
+    value.presentation_context_id = context;
+    bytes_of(&Pdu::PData { data: vec![value] })
 }
 
 fn data_set() -> Vec<u8> {
@@ -86,14 +122,16 @@ fn store() -> Vec<u8> {
 pub(crate) fn requestor_side() -> Vec<u8> {
     let mut bytes = store();
     bytes.extend(store());
-    let find = command(0x20, false, None);
-    bytes.extend(bytes_of(&Pdu::PData { data: vec![value(PDataValueType::Command, true, &find)] }));
+    bytes.extend(command_in(3, &command_of(FIND, 0x20, false, None)));
     bytes.extend(bytes_of(&Pdu::ReleaseRQ));
     bytes
 }
 
 fn follow(steps: &[(End, &[u8])], chunk: usize) -> Result<Vec<Event>, Violation> {
-    let mut tap = Tap::default();
+    follow_with(new_tap(), steps, chunk)
+}
+
+fn follow_with(mut tap: Tap, steps: &[(End, &[u8])], chunk: usize) -> Result<Vec<Event>, Violation> {
     let mut events = Vec::new();
     for (from, bytes) in steps {
         for part in bytes.chunks(chunk) {
@@ -115,12 +153,12 @@ fn expected_instance() -> Instance {
 fn whole() -> Vec<Event> {
     let instance = expected_instance();
     vec![
-        Event::Accepted(1),
+        Event::Accepted(2),
         Event::Storing(instance),
         Event::Stored(instance),
         Event::Storing(instance),
         Event::Stored(instance),
-        Event::Asked(Query::Find, Uid::from_field(CT.as_bytes())),
+        Event::Asked(Query::Find, Uid::from_field(FIND.as_bytes())),
         Event::ReleaseRequested,
         Event::Answered(0xa700),
         Event::Released,
@@ -182,6 +220,89 @@ fn broken_framing_is_a_violation() {
     assert!(follow(&[(End::Acceptor, &endless)], 100).is_err());
 }
 
+/// Shows REQ-GUARD-17: a command is judged by the context it comes in, before its last byte is passed on.
+#[test]
+fn a_command_outside_its_context_is_a_violation() {
+    const VERIFICATION: &str = "1.2.840.10008.1.1";
+    let contexts = [(1, VERIFICATION, false), (3, CT, false), (5, CT, true)];
+    let accept = accepting_contexts(&[1, 3, 5], "1.2.840.10008.1.2");
+    let follow = |from: End, bytes: &[u8]| {
+        [1, 7, 4096].map(|chunk| follow_with(tap_for(&contexts), &[(End::Acceptor, &accept), (from, bytes)], chunk))
+    };
+    let (store, echo) = (command(1, true, None), command_of(VERIFICATION, 0x30, false, None));
+    for (from, context, set) in [
+        (End::Requestor, 1, &echo),
+        (End::Requestor, 3, &store),
+        (End::Requestor, 5, &store),
+        (End::Acceptor, 5, &store),
+    ] {
+        assert!(follow(from, &command_in(context, set)).iter().all(Result::is_ok), "{from:?} {context}");
+    }
+    for (from, context, set) in
+        [(End::Requestor, 1, &store), (End::Requestor, 3, &echo), (End::Acceptor, 3, &store), (End::Acceptor, 1, &echo)]
+    {
+        for result in follow(from, &command_in(context, set)) {
+            let violation = result.unwrap_err();
+            assert_eq!(violation.code(), "dicom-command-not-permitted", "{from:?} {context}: {violation}");
+        }
+    }
+    for context in [0, 2, 4, 7, 255] {
+        assert!(follow(End::Requestor, &command_in(context, &echo)).iter().all(Result::is_err), "{context}");
+    }
+}
+
+/// Shows REQ-GUARD-17: what was not proposed cannot be accepted, and what was not accepted cannot be used.
+#[test]
+fn only_proposed_and_accepted_contexts_are_used() {
+    let one = accepting_contexts(&[1], "1.2.840.10008.1.2");
+    let find = command_in(3, &command_of(FIND, 0x20, false, None));
+    assert!(follow(&[(End::Acceptor, &one), (End::Requestor, &find)], 100).is_err(), "not accepted");
+    for ids in [&[5][..], &[0], &[2], &[1, 1]] {
+        let accept = accepting_contexts(ids, "1.2.840.10008.1.2");
+        assert!(follow(&[(End::Acceptor, &accept)], 100).is_err(), "{ids:?}");
+    }
+}
+
+/// Shows REQ-GUARD-18: an element in front hides no command from the audit.
+#[test]
+fn a_command_set_out_of_order_is_a_violation() {
+    let accept = accepting("1.2.840.10008.1.2");
+    let mut set = implicit(0x0000_1030, b"CT1 ");
+    set.extend(command(1, true, None));
+    let result = follow(&[(End::Acceptor, &accept), (End::Requestor, &command_in(1, &set))], 9);
+    assert_eq!(result, Err(Violation::CommandSet("is out of order")));
+    let cut = command(1, true, None);
+    for length in 0..60 {
+        let result = follow(&[(End::Acceptor, &accept), (End::Requestor, &command_in(1, &cut[..length]))], 100);
+        assert!(matches!(result, Err(Violation::CommandSet(_))), "{length}: {result:?}");
+    }
+}
+
+/// Shows REQ-GUARD-18: fragments of two messages are not mixed, so nobody can read another message than we do.
+#[test]
+fn messages_do_not_mix() {
+    let accept = accepting("1.2.840.10008.1.2");
+    let set = command(1, true, None);
+    let piece = |context, kind, is_last, data: &[u8]| {
+        let value = PDataValue { presentation_context_id: context, value_type: kind, is_last, data: data.to_vec() };
+        bytes_of(&Pdu::PData { data: vec![value] })
+    };
+    let (command, data) = (PDataValueType::Command, PDataValueType::Data);
+    let begun = piece(1, command.clone(), false, &set[..20]);
+    let whole = piece(1, command.clone(), true, &set);
+    for bytes in [
+        [&begun[..], &piece(3, command.clone(), true, &set[20..])].concat(),
+        [&begun[..], &piece(1, data.clone(), true, b"")].concat(),
+        [&whole[..], &whole].concat(),
+        [&whole[..], &piece(3, data.clone(), true, b"x")].concat(),
+        piece(1, data.clone(), true, b""),
+        piece(1, command, true, b""),
+        [store(), piece(1, data, true, b"x")].concat(),
+    ] {
+        assert!(follow(&[(End::Acceptor, &accept), (End::Requestor, &bytes)], 50).is_err(), "{bytes:02x?}");
+    }
+}
+
 #[test]
 fn the_boundary_is_known() {
     let bytes = requestor_side();
@@ -229,8 +350,8 @@ proptest! {
             let length = bytes.len();
             bytes[at % length] = value;
         }
-        let mut one = Tap::default();
-        let mut many = Tap::default();
+        let mut one = new_tap();
+        let mut many = new_tap();
         let (mut seen_once, mut seen_many) = (Vec::new(), Vec::new());
         one.feed(End::Acceptor, &accept, &mut |_| {}).unwrap();
         many.feed(End::Acceptor, &accept, &mut |_| {}).unwrap();
