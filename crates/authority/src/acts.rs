@@ -245,19 +245,34 @@ impl Authority {
         if let Some(standing) = status::of_device(&*self.store, device.name)? {
             return Err(Error::Conflict(no_code(device.name.as_str(), &standing)));
         }
-        if let Claim::Birth { serial, .. } = &pending.claim
-            && device.maker_serial.as_ref() != Some(serial)
-        {
-            if let Some(other) = &device.maker_serial {
-                return Err(Error::Conflict(format!(
-                    "{:?} is registered with the maker's serial {other:?}, and the request has {serial:?}",
-                    device.name.as_str()
-                )));
-            }
-            self.put(Device { maker_serial: Some(serial.clone()), ..device.clone() })?;
+        if let Claim::Birth { serial, maker, .. } = &pending.claim {
+            self.remember_birth(&device, serial, *maker)?;
         }
         self.store.settle(pending.id, PendingState::Approved, Some(device.name))?;
         done(format!("{} may enrol with key {}", device.name, pending.key))
+    }
+
+    /// The register entry of an approved device gets the serial and the maker's key of its birth credential.
+    fn remember_birth(&self, device: &Device, serial: &str, maker: Option<KeyId>) -> Result<(), Error> {
+        let name = device.name.as_str();
+        if let Some(other) = device.maker_serial.as_ref().filter(|other| *other != serial) {
+            return Err(Error::Conflict(format!(
+                "{name:?} is registered with the maker's serial {other:?}, and the request has {serial:?}"
+            )));
+        }
+        let maker = maker.map(|maker| *maker.as_bytes());
+        if let (Some(registered), Some(given)) = (device.maker_key, maker)
+            && registered != given
+        {
+            return Err(Error::Conflict(format!(
+                "{name:?} is registered with the maker's key {}, and {} vouches for the request",
+                HEXLOWER.encode(&registered),
+                HEXLOWER.encode(&given)
+            )));
+        }
+        let maker_key = device.maker_key.or(maker);
+        let known = Device { maker_serial: Some(serial.to_owned()), maker_key, ..device.clone() };
+        if known == *device { Ok(()) } else { self.put(known) }
     }
 
     fn reject(&self, id: &str) -> Result<Response, Error> {
@@ -267,7 +282,7 @@ impl Authority {
     }
 
     fn change(&self, changes: Vec<StandingChange>) -> Result<(), Error> {
-        self.store.change_standings(changes)?;
+        self.store.change_standings(changes, self.clock.now())?;
         self.publish_status()
     }
 
@@ -422,12 +437,18 @@ fn pending_view(pending: &PendingRequest) -> PendingView {
 }
 
 fn alarm_view(alarm: &crate::store::Alarm) -> AlarmView {
+    let text = match alarm.count {
+        0 | 1 => alarm.text.clone(),
+        count => format!("{} ({count} times, the last time at {})", alarm.text, alarm.last),
+    };
     AlarmView {
         id: alarm.id,
         at: alarm.at.to_string(),
+        last: alarm.last.to_string(),
+        count: alarm.count,
         kind: alarm.kind.clone(),
         device: alarm.device.map(|name| name.to_string()),
-        text: alarm.text.clone(),
+        text,
         acknowledged: alarm.acknowledged,
     }
 }

@@ -9,14 +9,15 @@
 
 use crate::registry::DeviceConfig;
 use crate::{Authority, Error, objects};
-use axum::extract::State;
+use axum::extract::{Request as HttpRequest, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response as HttpResponse};
 use axum::{Extension, Json, Router};
 use http::StatusCode;
 use medlock_node::accept::{self, Limits, Origin, PeerInfo};
 use medlock_node::stop::Stop;
 use serde::{Deserialize, Serialize};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::UnixListener;
@@ -125,7 +126,7 @@ pub enum Request {
         /// Which: `site-list`, `trust-list`, `status`, `policy`, `routes`.
         object: objects::Kind,
     },
-    /// Alarms, newest first. Answer: [`Response::Alarms`].
+    /// Alarms: those first that nobody has dealt with, and among them the newest. Answer: [`Response::Alarms`].
     Alarms,
     /// An alarm was seen and dealt with. Answer: [`Response::Done`].
     AcknowledgeAlarm {
@@ -230,7 +231,7 @@ pub enum Response {
     },
     /// Alarms.
     Alarms {
-        /// Newest first.
+        /// Those first that nobody has dealt with, and among them the newest.
         alarms: Vec<AlarmView>,
     },
     /// The audit trail.
@@ -329,9 +330,14 @@ pub struct RouteView {
 pub struct AlarmView {
     /// Its number.
     pub id: i64,
-    /// When, RFC 3339.
+    /// When first, RFC 3339.
     pub at: String,
-    /// `code-reused`, `code-guessed`, `credential-cloned`, `superseded-used`.
+    /// When last, RFC 3339.
+    pub last: String,
+    /// How often.
+    pub count: u64,
+    /// `code-reused`, `code-guessed`, `credential-cloned`, `superseded-used`, `status-list-half-full`,
+    /// `status-list-full`, `not-published`.
     pub kind: String,
     /// Which device, if it is about one.
     pub device: Option<String>,
@@ -413,9 +419,40 @@ pub async fn serve(authority: Arc<Authority>, path: &Path, stop: Stop) -> Result
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    // The socket belongs to whom this process runs as.
+    let owner = std::fs::metadata(path).map_err(failed)?.uid();
     let limits = Limits { body_bytes: MAX_REQUEST, ..Limits::default() };
-    accept::serve(listener, None, limits, router(authority), stop).await;
+    let router = router(authority).layer(middleware::from_fn_with_state(Owner(owner), owner_only));
+    accept::serve(listener, None, limits, router, stop).await;
     Ok(())
+}
+
+/// The user this process runs as.
+#[derive(Clone, Copy, Debug)]
+struct Owner(u32);
+
+impl Owner {
+    /// Only the owner and the system's administrator may ask, whatever became of the socket's mode.
+    fn admits(self, origin: &Origin) -> bool {
+        match origin {
+            Origin::Local { user: Some(user) } => *user == self.0 || *user == 0,
+            Origin::Local { user: None } | Origin::Address(_) => false,
+        }
+    }
+}
+
+async fn owner_only(
+    State(owner): State<Owner>,
+    Extension(peer): Extension<PeerInfo>,
+    request: HttpRequest,
+    next: Next,
+) -> HttpResponse {
+    if owner.admits(&peer.origin) {
+        return next.run(request).await;
+    }
+    tracing::warn!(origin = %peer.origin, "somebody else came to the admin socket");
+    let error = "only the user the hub runs as, or root, may ask here".to_owned();
+    (StatusCode::FORBIDDEN, Json(ErrorView { error })).into_response()
 }
 
 async fn answer(
@@ -442,5 +479,20 @@ fn status(error: &Error) -> StatusCode {
         Error::Conflict(_) => StatusCode::CONFLICT,
         Error::Signer(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Store(_) | Error::File { .. } | Error::Lint(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_admin_socket_answers_its_owner_and_root_only() {
+        let local = |user| Origin::Local { user };
+        for owner in [Owner(1000), Owner(0)] {
+            assert!(owner.admits(&local(Some(owner.0))) && owner.admits(&local(Some(0))));
+            assert!(!owner.admits(&local(Some(1001))) && !owner.admits(&local(None)));
+            assert!(!owner.admits(&Origin::Address(([127, 0, 0, 1], 9).into())));
+        }
     }
 }

@@ -16,9 +16,11 @@ use medlock_trust::policy::Setting;
 use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -208,6 +210,8 @@ struct Locks {
     register: Mutex<()>,
     publishing: Mutex<()>,
     devices: Vec<Mutex<()>>,
+    /// The routing table is to be published and is not.
+    routes_behind: AtomicBool,
 }
 
 impl std::fmt::Debug for Authority {
@@ -223,7 +227,7 @@ impl Authority {
     /// # Errors
     /// [`Error`]: a setting that cannot be used, a directory in use, a damaged database, a signer that is away.
     pub fn open(config: &AuthorityConfig, clock: Clock, signer: Arc<dyn Signer>) -> Result<Self, Error> {
-        files::private_directory(&config.dir).map_err(|error| Error::Conflict(error.to_string()))?;
+        own_directory(&config.dir)?;
         let store = Arc::new(SqliteStore::open(&config.dir.join("authority.sqlite"))?);
         Self::open_with(config, clock, signer, store)
     }
@@ -239,7 +243,7 @@ impl Authority {
         store: Arc<dyn Store>,
     ) -> Result<Self, Error> {
         let settings = Settings::try_from(config)?;
-        files::private_directory(&settings.dir).map_err(|error| Error::Conflict(error.to_string()))?;
+        own_directory(&settings.dir)?;
         let lock = lock(&settings.dir)?;
         fix_for_good(&*store, &settings)?;
         issue::recover(&*store)?;
@@ -316,8 +320,8 @@ impl Authority {
         short
     }
 
-    /// Does what is due: a status list that was to be published and is not, or has reached half of its time, and the
-    /// hub's own credential. Call it every second or so; [`Authority::keep`] does.
+    /// Does what is due: a status list or routing table that was to be published and is not, a status list that has
+    /// reached half of its time or is from the future, and the hub's own credential. Call it every second or so; [`Authority::keep`] does.
     ///
     /// # Errors
     /// The first thing that failed; the next call tries again.
@@ -329,14 +333,22 @@ impl Authority {
         let held = self.store.published(ObjectKind::Status.name())?;
         let now = self.clock.now();
         let behind = self.news.current(ObjectKind::Status).is_none_or(|told| told.version < epoch);
-        let old = held.is_some_and(|held| now.seconds_since(held.at) >= self.settings.status_seconds / 2);
+        let half = self.settings.status_seconds / 2;
+        let old = held.is_some_and(|held| !(0..half).contains(&now.seconds_since(held.at)));
         if old && !behind {
-            self.store.next_epoch()?;
+            self.store.next_epoch(now)?;
         }
         if old || behind {
             self.publish_status()?;
         }
+        if self.locks.routes_behind.load(Ordering::Relaxed) {
+            self.publish_routes()?;
+        }
         self.renew_hub()
+    }
+
+    pub(crate) fn set_routes_behind(&self, behind: bool) {
+        self.locks.routes_behind.store(behind, Ordering::Relaxed);
     }
 
     /// Calls [`Authority::tick`] every second until asked to stop.
@@ -458,10 +470,28 @@ fn held(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn lock(dir: &std::path::Path) -> Result<File, Error> {
+/// Makes the directory, and closes one that was made wider to all others (0700). One that belongs to somebody else
+/// stays as it is: what is in it is closed file by file.
+fn own_directory(dir: &Path) -> Result<(), Error> {
+    files::private_directory(dir).map_err(|error| Error::Conflict(error.to_string()))?;
+    let mode = std::fs::metadata(dir).map_err(|error| Error::file(dir, error))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    match std::fs::set_permissions(dir, Permissions::from_mode(0o700)) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            tracing::warn!(dir = %dir.display(), "others may look into the authority's directory, and it is not ours");
+            Ok(())
+        }
+        other => other.map_err(|error| Error::file(dir, error)),
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = file.map_err(|error| Error::file(&path, error))?;
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(|error| Error::file(&path, error))?;
     // A process that just ended, or one that is between fork and exec, may hold the lock for another moment.
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {

@@ -11,19 +11,22 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use medlock_node::accept::PeerInfo;
 use medlock_trust::status::TicketContent;
-use medlock_trust::{CredentialId, Identified};
+use medlock_trust::{CredentialId, DeviceId, Identified};
 use serde::Deserialize;
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// How often a comment keeps the news alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The most streams of news to one device: one is enough, and some may be dying.
+const MAX_STREAMS: usize = 4;
 
 /// The paths of the `devices` listener.
 pub fn devices_router(authority: Arc<Authority>) -> Router {
@@ -31,6 +34,7 @@ pub fn devices_router(authority: Arc<Authority>) -> Router {
         .route("/v1/objects/{kind}", get(object))
         .route("/v1/ticket", get(ticket))
         .route("/v1/news", get(news))
+        .layer(Extension(Arc::new(Streams::default())))
         .layer(middleware::from_fn_with_state(authority.clone(), known_only));
     // Who may vouch for whom is no secret, and a device that has nothing yet must learn it to get its first credential.
     let lists = Router::new()
@@ -135,12 +139,52 @@ impl Authority {
     }
 }
 
-async fn news(State(authority): State<Arc<Authority>>, Extension(Known(who)): Extension<Known>) -> Response {
+async fn news(
+    State(authority): State<Arc<Authority>>,
+    Extension(Known(who)): Extension<Known>,
+    Extension(streams): Extension<Arc<Streams>>,
+) -> Response {
+    let Some(place) = Streams::enter(&streams, who.device()) else {
+        let mut full = refuse(StatusCode::TOO_MANY_REQUESTS, "this device follows the news often enough");
+        full.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("15"));
+        return full;
+    };
     let changes = authority.news().changes();
-    let feed = Feed { authority, who, changes, told: [None; 5], ended: false, first: true };
+    let feed = Feed { authority, who, changes, told: [None; 5], ended: false, first: true, _place: place };
     let stream = futures_util::stream::unfold(feed, |feed| feed.next());
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
     (StatusCode::OK, headers, Body::from_stream(stream)).into_response()
+}
+
+/// How many streams each device follows.
+#[derive(Debug, Default)]
+struct Streams(Mutex<HashMap<DeviceId, usize>>);
+
+/// One stream of a device, until it is dropped.
+struct Place(Arc<Streams>, DeviceId);
+
+impl Streams {
+    fn enter(streams: &Arc<Self>, device: DeviceId) -> Option<Place> {
+        let mut held = streams.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(device).or_default();
+        if *count >= MAX_STREAMS {
+            return None;
+        }
+        *count += 1;
+        Some(Place(streams.clone(), device))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.1);
+            }
+        }
+    }
 }
 
 /// One follower: which versions it was told.
@@ -151,6 +195,7 @@ struct Feed {
     told: [Option<u64>; 5],
     ended: bool,
     first: bool,
+    _place: Place,
 }
 
 impl Feed {
@@ -191,4 +236,22 @@ impl Feed {
 
 fn refuse(status: StatusCode, reason: &str) -> Response {
     (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{reason}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_follows_the_news_four_times_and_no_more() {
+        let streams = Arc::new(Streams::default());
+        let device = |number| DeviceId::from_bytes([number; 16]);
+        let mut places: Vec<_> = (0..4).map(|_| Streams::enter(&streams, device(1)).unwrap()).collect();
+        assert!(Streams::enter(&streams, device(1)).is_none());
+        assert!(Streams::enter(&streams, device(2)).is_some(), "another device has its own");
+        places.pop();
+        assert!(Streams::enter(&streams, device(1)).is_some());
+        drop(places);
+        assert!(streams.0.lock().unwrap().is_empty(), "a device that left is forgotten");
+    }
 }

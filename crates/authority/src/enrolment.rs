@@ -16,8 +16,11 @@ use data_encoding::HEXLOWER;
 use medlock_node::enrol::Code;
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::authenticate::CredentialKind;
-use medlock_trust::x509::{Certificate, Request};
+use medlock_trust::list::List;
+use medlock_trust::path::AuthorityKind;
+use medlock_trust::x509::{Certificate, GeneralName, Request};
 use medlock_trust::{CredentialId, DeviceName, DeviceType, Identified, KeyId, Operation, Time, Verdict};
+use std::net::IpAddr;
 
 /// Wrong secrets after which a code is void.
 pub const MAX_WRONG_TRIES: u32 = 3;
@@ -25,6 +28,9 @@ pub const MAX_WRONG_TRIES: u32 = 3;
 pub const MAX_WAITING: u32 = 1_000;
 /// When a client whose request waits should ask again, in seconds. Short: a person is standing before the machine.
 pub const RETRY_SECONDS: u32 = 2;
+/// How many credentials a device gets a day, or has that are not expired, before it is told to wait until renewal is
+/// due. Far more than any device needs; few enough that one that renews without end does not fill the store.
+pub const MAX_EARLY_RENEWALS: usize = 256;
 
 /// The answer to a request for a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +53,8 @@ pub struct Refusal {
     pub kind: RefusalKind,
     /// What was wrong, and what to do, for the person before the machine.
     pub reason: String,
+    /// After how many seconds the same request may be granted, if time alone can change the answer.
+    pub retry_seconds: Option<u32>,
 }
 
 /// What kind of refusal it is.
@@ -81,7 +89,7 @@ enum BirthRight {
 type Decided = Result<Answer, Error>;
 
 fn refused(kind: RefusalKind, reason: impl Into<String>) -> Answer {
-    Answer::Refused(Refusal { kind, reason: reason.into() })
+    Answer::Refused(Refusal { kind, reason: reason.into(), retry_seconds: None })
 }
 
 fn forbidden(reason: impl Into<String>) -> Decided {
@@ -149,14 +157,32 @@ impl Authority {
         no_such_code()
     }
 
+    /// Two have come with one code, and nobody knows which of them is the device: neither gets anything, and what one of
+    /// them got already is suspended.
     fn code_used_twice(&self, code: &CodeRecord, address: &str) -> Decided {
         self.store.void_claims_of(code.device)?;
+        let of_code = code.key.map(|key| self.store.credentials_for(key)).transpose()?.unwrap_or_default();
+        let issued = of_code.iter().any(|issued| issued.record.device == Some(code.device));
         let text = format!(
-            "its enrolment code was used again, with another key, from {address}: the code is void. Find out which of both \
-             is the device, and revoke what the other got"
+            "its enrolment code was used again, with another key, from {address}: the code is void{}. Find out which of \
+             both is the device, and revoke what the other got",
+            if issued { " and the device, which got a credential with it, is suspended" } else { "" }
         );
+        if issued {
+            self.suspend_suspect(code.device, "code-reused")?;
+        }
         self.alarm("code-reused", Some(code.device), text)?;
+        if issued {
+            self.publish_status()?;
+        }
         no_such_code()
+    }
+
+    /// Suspends a device of which a copy may exist. The suspension covers all its credentials; restoring it is one act.
+    fn suspend_suspect(&self, name: DeviceName, reason: &str) -> Result<(), Error> {
+        let (subject, state, at) = (Subject::Device(name), Some(StandingState::Suspended), self.clock.now());
+        self.store.change_standings(vec![StandingChange { subject, state, reason: reason.to_owned(), at }], at)?;
+        Ok(())
     }
 
     /// Puts a request before a person.
@@ -165,7 +191,12 @@ impl Authority {
         let claims = match &claim {
             Claim::Code(_) if subject.is_empty() => String::new(),
             Claim::Code(_) => subject.to_string(),
-            Claim::Birth { serial, .. } => format!("maker's serial {serial}"),
+            Claim::Birth { serial, maker: Some(maker), .. } => format!("maker's serial {serial}, by the maker {maker}"),
+            Claim::Birth { serial, maker: None, .. } => format!("maker's serial {serial}"),
+        };
+        let birth = match &claim {
+            Claim::Birth { credential, .. } => Some(*credential),
+            Claim::Code(_) => None,
         };
         let pending = PendingRequest {
             id: provider::random(),
@@ -182,11 +213,20 @@ impl Authority {
             Ok(()) => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
             // Somebody else was faster with this code: the next request finds out who.
             Err(StoreError::Missing { .. }) => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
+            Err(StoreError::Taken { .. }) if birth.is_some() && self.waits_by(birth)? => forbidden(
+                "a request by this birth credential waits already, with another key: the site's engineer must reject that \
+                 one first",
+            ),
             Err(StoreError::Taken { .. }) => {
                 forbidden(format!("{MAX_WAITING} requests wait already: confirm or reject some with `medlock device`"))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn waits_by(&self, birth: Option<CredentialId>) -> Result<bool, Error> {
+        let waiting = self.store.waiting()?;
+        Ok(waiting.iter().any(|one| matches!(one.claim, Claim::Birth { credential, .. } if Some(credential) == birth)))
     }
 
     /// Gives a confirmed device its first credential, or the one it already got for this key. The caller holds the
@@ -211,8 +251,9 @@ impl Authority {
         Ok(Answer::Issued(certificate))
     }
 
-    /// A first credential for a device with a birth credential: at once if the site registered the maker's serial, else
-    /// after a person has said which device it is.
+    /// A first credential for a device with a birth credential: at once if the site registered the maker's serial, and
+    /// the maker who vouches for it is the one that is registered, or the only one there is; else after a person has
+    /// said which device it is.
     ///
     /// # Errors
     /// [`Error`] when store or signer failed; a refusal is an [`Answer`].
@@ -227,7 +268,7 @@ impl Authority {
         let Some(serial) = maker_serial(birth_certificate) else {
             return forbidden("the birth credential names no serial (hardwareModuleName or subject serialNumber)");
         };
-        let claim = Claim::Birth { credential: who.credential(), serial };
+        let claim = Claim::Birth { credential: who.credential(), serial, maker: who.authority() };
         let lock = match self.birth_right(who, &claim, checked.key)? {
             BirthRight::Certain(device) => self.device_lock(device),
             BirthRight::Waits | BirthRight::Rejected | BirthRight::Ask(_) => None,
@@ -249,13 +290,24 @@ impl Authority {
             Some((PendingState::Approved, None)) | None => {}
         }
         let Claim::Birth { serial, .. } = claim else { return Ok(BirthRight::Ask(None)) };
-        let vouched = |device: &Device| {
-            device.maker_key.is_none_or(|maker| who.issuers().iter().any(|issuer| *issuer.as_bytes() == maker))
+        // Any maker can write any serial: it counts only together with the maker's key.
+        let vouched = |device: &Device| match device.maker_key {
+            Some(maker) => who.issuers().iter().any(|issuer| *issuer.as_bytes() == maker),
+            None => true,
         };
         Ok(match self.store.device_with_maker_serial(serial)?.filter(vouched) {
             None => BirthRight::Ask(None),
+            Some(device) if device.maker_key.is_none() && !self.has_one_maker() => BirthRight::Ask(Some(device.name)),
             Some(device) if self.has_a_past(&device, key)? => BirthRight::Ask(Some(device.name)),
             Some(device) => BirthRight::Certain(device.name),
+        })
+    }
+
+    /// Whether the lists name one maker and no more, in whatever state.
+    fn has_one_maker(&self) -> bool {
+        self.knowledge().with_knowledge(|knowledge, _| {
+            let authorities = knowledge.lists.iter().flat_map(List::authorities);
+            authorities.filter(|authority| authority.kind == AuthorityKind::Maker).count() == 1
         })
     }
 
@@ -303,13 +355,15 @@ impl Authority {
             Some(standing) => return forbidden(not_renewed(name, standing.state, &standing.reason)),
         };
         let children = self.store.children(current.credential)?;
-        if let Some(other) = children.iter().find(|child| child.record.key != checked.key) {
+        let all = self.store.credentials_of(name)?;
+        let other = children.iter().find(|child| child.record.key != checked.key);
+        // Whether the device has nothing newer than what was made of this credential.
+        let followed = all.first().is_some_and(|newest| newest.record.parent == Some(current.credential));
+        if let Some(other) = other.filter(|_| followed) {
             return self.two_children(name, &current, other, address);
         }
-        if superseded && children.is_empty() {
-            let text = format!("a superseded credential ({}) asked to be renewed from {address}", current.credential);
-            self.alarm("superseded-used", Some(name), text)?;
-            return forbidden(not_renewed(name, StandingState::Superseded, "superseded"));
+        if other.is_some() || (superseded && !followed) {
+            return self.former_credential(name, &current, address);
         }
         if let Some(child) = children.into_iter().next() {
             return Ok(Answer::Issued(child.certificate));
@@ -320,20 +374,46 @@ impl Authority {
         let Some(device) = self.store.device(name)? else {
             return forbidden("the device is no longer registered: register it with `medlock device register`");
         };
+        if let Some(answer) = self.too_early(&device, &current, &all) {
+            return Ok(answer);
+        }
         self.give(&device, &checked, Some(current.credential))
+    }
+
+    /// A device may renew before a third of its credential's life is over, but not without end. Renewal is due at any
+    /// time when the register says something else than the credential.
+    fn too_early(&self, device: &Device, current: &Issued, all: &[Issued]) -> Option<Answer> {
+        let now = self.clock.now();
+        let (from, until) = (current.record.not_before, current.record.not_after);
+        let due = from.plus_seconds(until.seconds_since(from) / 3);
+        let recent = |issued: &&Issued| issued.record.not_after > now || issued.record.at.plus_seconds(86_400) > now;
+        if now >= due || all.iter().filter(recent).count() < MAX_EARLY_RENEWALS || !says(&current.certificate, device) {
+            return None;
+        }
+        let name = device.name;
+        tracing::warn!(device = %name, credential = %current.credential, "renews without end; it has to wait");
+        Some(Answer::Refused(Refusal {
+            kind: RefusalKind::Forbidden,
+            reason: format!("{name} has renewed {MAX_EARLY_RENEWALS} times of late: its next renewal is due at {due}"),
+            retry_seconds: Some(u32::try_from(due.seconds_since(now)).unwrap_or(u32::MAX)),
+        }))
+    }
+
+    /// Somebody comes with a credential that the device has left behind: a copy, or a machine restored from an old
+    /// image. It gets nothing; and it must not be able to stop the device, because former keys lie in former backups.
+    fn former_credential(&self, name: DeviceName, former: &Issued, address: &str) -> Decided {
+        let text = format!(
+            "a former credential ({}) asked to be renewed from {address} and was refused; the device itself goes on. Find \
+             out who has its former key",
+            former.credential
+        );
+        self.alarm("superseded-used", Some(name), text)?;
+        forbidden(not_renewed(name, StandingState::Superseded, "superseded"))
     }
 
     /// Somebody renews a credential with one key after it was renewed with another: one of them is a copy.
     fn two_children(&self, name: DeviceName, parent: &Issued, other: &Issued, address: &str) -> Decided {
-        let at = self.clock.now();
-        // The device's suspension covers both credentials; restoring the device is one act.
-        let change = StandingChange {
-            subject: Subject::Device(name),
-            state: Some(StandingState::Suspended),
-            reason: "two-children".to_owned(),
-            at,
-        };
-        self.store.change_standings(vec![change])?;
+        self.suspend_suspect(name, "two-children")?;
         let text = format!(
             "its credential {} was renewed with one key ({}) and then again with another, from {address}: a copy may exist. \
              Both are suspended. If the device is in the right hands, revoke it for key-compromise and enrol it anew",
@@ -383,7 +463,7 @@ impl Authority {
             }
         }
         if !changes.is_empty() {
-            self.store.change_standings(changes)?;
+            self.store.change_standings(changes, at)?;
         }
         self.store.mark_used(current.credential)?;
         Ok(())
@@ -392,7 +472,8 @@ impl Authority {
     pub(crate) fn alarm(&self, kind: &str, device: Option<DeviceName>, text: String) -> Result<(), Error> {
         tracing::error!(kind, device = device.map(|name| name.to_string()), text, "alarm");
         let at = self.clock.now();
-        self.store.raise(Alarm { id: 0, at, kind: kind.to_owned(), device, text, acknowledged: false })?;
+        let kind = kind.to_owned();
+        self.store.raise(Alarm { id: 0, at, last: at, count: 1, kind, device, text, acknowledged: false })?;
         Ok(())
     }
 
@@ -487,6 +568,27 @@ fn not_renewed(name: DeviceName, state: StandingState, reason: &str) -> String {
         StandingState::Ceased => format!("{name} is out of service ({reason}): register it anew under another name"),
         StandingState::Compromised => format!("{name} is revoked ({reason}): it needs a new key and a new code"),
     }
+}
+
+/// Whether a credential says of its device what the register does.
+fn says(certificate: &[u8], device: &Device) -> bool {
+    let Ok(certificate) = Certificate::from_der(certificate) else { return false };
+    let role = certificate.extensions().role();
+    let (mut dns, mut ips) = (Vec::new(), Vec::new());
+    for name in certificate.extensions().subject_alt_names() {
+        match name {
+            GeneralName::Dns(name) => dns.push(name),
+            GeneralName::Ip(bytes) => ips.push(bytes),
+            _ => return false,
+        }
+    }
+    let octets = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    role.map(|role| (role.roles, role.device_type)) == Some((device.roles, device.device_type))
+        && dns == device.dns
+        && ips == device.ips.iter().map(octets).collect::<Vec<_>>()
 }
 
 /// RFC 7030 section 4.2.2: a renewal asks for the names it has. An empty subject and absent names ask for nothing.

@@ -93,7 +93,7 @@ impl Authority {
         let tbs = crl::to_be_signed(&crl::Content {
             issuer: &self.issuing.subject,
             key_identifier: &issue::key_identifier(&self.issuing.spki),
-            number: self.store.next_number("crl")?,
+            number: self.store.next_number("crl", now.unix().try_into().unwrap_or(0))?,
             this_update: now,
             next_update: now.plus_seconds(self.settings.status_seconds),
             revoked: &revoked,

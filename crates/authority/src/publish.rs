@@ -8,7 +8,7 @@ use medlock_node::routes::{Machine, RoutingTable};
 use medlock_trust::KeyId;
 use medlock_trust::cose::{ContentType, Place, Sign1};
 use medlock_trust::policy::{Draft, Policy};
-use medlock_trust::status::Heading;
+use medlock_trust::status::{Heading, MAX_RECORDS, Record, StatusList};
 
 /// The setting that keeps whose trust list is believed: the threshold, and the members' keys.
 const ALLIANCE: &str = "alliance";
@@ -29,38 +29,90 @@ impl Authority {
             // Stored is not told: the step behind may have failed the last time.
             return self.tell(kind, before.version, before.bytes.clone());
         }
+        let now = self.clock.now();
         // A clock that was set back must not make a list that looks older than the one before.
-        let now = before.map_or(self.clock.now(), |before| before.at.max(self.clock.now()));
+        let before = before.as_ref().and_then(|before| StatusList::danger_open(&before.bytes).ok());
+        let issued = before.map_or(now, |before| before.heading().issued.max(now));
         let heading = Heading {
             authority: self.root.key,
             recovery_epoch: 0,
             epoch,
-            issued: now,
-            next: now.plus_seconds(self.settings.status_seconds),
+            issued,
+            next: issued.plus_seconds(self.settings.status_seconds),
         };
-        let bytes = status::status_list(&*self.store, &*self.signer, self.issuing.key, heading, &standings)?;
+        let told = self.told();
+        let selection = status::select(&standings, &self.store.lives()?, told.into_iter(), now, MAX_RECORDS);
+        self.watch_length(selection.records.len(), selection.left_out);
+        let bytes = status::status_list(&*self.signer, self.issuing.key, heading, &selection.records)?;
         self.publish(kind, Published { version: epoch, at: now, bytes })
     }
 
-    /// Signs and gives out the routing table made from the register.
+    /// The records of the list that our own hub believes.
+    fn told(&self) -> Vec<Record> {
+        self.knowledge().with_knowledge(|knowledge, _| {
+            let ours = knowledge.status.iter().filter(|list| list.heading().authority == self.root.key);
+            ours.flat_map(StatusList::records).collect()
+        })
+    }
+
+    /// Tells a person that the status list fills up, long before anything has to be left out.
+    fn watch_length(&self, records: usize, left_out: usize) {
+        if left_out > 0 {
+            let text = format!(
+                "{left_out} entries have no room on the status list ({MAX_RECORDS}): the credentials that are superseded \
+                 longest look good to peers again. Find out which devices renew without end"
+            );
+            self.try_alarm("status-list-full", text);
+        } else if records >= MAX_RECORDS / 2 {
+            let text = format!(
+                "the status list has {records} of at most {MAX_RECORDS} entries; above that, superseded credentials are \
+                 left out. Find out which devices renew without end"
+            );
+            self.try_alarm("status-list-half-full", text);
+        }
+    }
+
+    /// Raises an alarm where the act itself must go on.
+    fn try_alarm(&self, kind: &str, text: String) {
+        if let Err(error) = self.alarm(kind, None, text) {
+            tracing::error!(%error, kind, "an alarm could not be raised");
+        }
+    }
+
+    /// An object that could not be published: the authority works on, and [`Authority::tick`] tries again.
+    fn not_published(&self, what: &str, error: &Error) {
+        self.try_alarm("not-published", format!("the {what} could not be published, it is tried again: {error}"));
+    }
+
+    /// Signs and gives out the routing table made from the register, if it says something else than the one before.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`Error`]; [`Authority::tick`] tries again.
     pub fn publish_routes(&self) -> Result<(), Error> {
+        let published = self.make_routes(false);
+        self.set_routes_behind(published.is_err());
+        published
+    }
+
+    fn make_routes(&self, anew: bool) -> Result<(), Error> {
         let _one_at_a_time = self.publishing_lock();
         let what = "routing table";
         let failed = |why: String| Error::Object { what, why };
         let machines = self.machines()?;
         let kind = ObjectKind::Routes;
         let before = self.store.published(kind.name())?;
-        if let Some(before) = &before {
+        if let Some(before) = &before
+            && !anew
+        {
             let told = Sign1::read(&before.bytes).map(|signed| RoutingTable::decode(signed.payload()));
             if matches!(told, Ok(Ok(table)) if table.machines == machines) {
-                return Ok(());
+                // Stored is not told: the step behind may have failed the last time.
+                return self.tell(kind, before.version, before.bytes.clone());
             }
         }
         let now = self.clock.now();
-        let version = before.map_or(0, |before| before.version) + 1;
+        // At least the seconds of now: a hub that was restored from a backup is ahead of what it had given out.
+        let version = (before.map_or(0, |before| before.version) + 1).max(now.unix().try_into().unwrap_or(0));
         let table = RoutingTable::new(version, now, machines).map_err(|error| failed(error.to_string()))?;
         let payload = table.encode().map_err(|error| failed(error.to_string()))?;
         let place = Place::Header(ContentType::ROUTES);
@@ -123,7 +175,7 @@ impl Authority {
         let mut words = text.split(' ');
         let threshold = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
         let members = words.map(|word| registry::key_id(word).map(KeyId::from_bytes)).collect::<Result<Vec<_>, _>>()?;
-        if self.knowledge().version(ObjectKind::TrustList.into()).is_some() {
+        if self.knowledge().version(ObjectKind::TrustList).is_some() {
             return Ok(());
         }
         self.pin_alliance(&members, threshold)
@@ -138,7 +190,7 @@ impl Authority {
 
     fn tell(&self, kind: ObjectKind, version: u64, bytes: Vec<u8>) -> Result<(), Error> {
         self.knowledge()
-            .accept(kind.into(), &bytes)
+            .accept(kind, &bytes)
             .map_err(|error| Error::Object { what: kind.name(), why: format!("we do not believe our own: {error}") })?;
         self.news.announce(kind, Object { version, bytes: bytes.into() });
         Ok(())
@@ -161,17 +213,29 @@ impl Authority {
         self.pin_remembered_alliance()?;
         for kind in ObjectKind::ALL {
             if let Some(held) = self.store.published(kind.name())? {
-                self.tell(kind, held.version, held.bytes)?;
+                // Without the site list nobody can be judged; the others can be missing for a while.
+                match self.tell(kind, held.version, held.bytes) {
+                    Err(error) if kind == ObjectKind::SiteList => return Err(error),
+                    Err(error) => self.not_published(kind.name(), &error),
+                    Ok(()) => {}
+                }
             }
         }
         if self.store.published(ObjectKind::Policy.name())?.is_none() {
             self.publish_default_policy()?;
         }
-        if self.store.standings()?.0 == 0 {
-            self.store.next_epoch()?;
+        // A hub that was restored from a backup does not know it: what it says first must be later than whatever its
+        // devices have heard meanwhile.
+        self.store.next_epoch(self.clock.now())?;
+        if let Err(error) = self.publish_status() {
+            self.not_published("status list", &error);
         }
-        self.publish_status()?;
-        self.publish_routes()
+        let routes = self.make_routes(true);
+        self.set_routes_behind(routes.is_err());
+        if let Err(error) = routes {
+            self.not_published("routing table", &error);
+        }
+        Ok(())
     }
 
     fn publish_default_policy(&self) -> Result<(), Error> {

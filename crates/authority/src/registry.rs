@@ -20,8 +20,8 @@ pub struct DeviceConfig {
     /// The serial its maker gave it, by which a birth credential is recognised.
     #[serde(default)]
     pub maker_serial: Option<String>,
-    /// The key of the maker that may vouch for the serial, as 32 hexadecimal digits; any maker on the trust list when
-    /// it is absent.
+    /// The key of the maker that may vouch for the serial, as 32 hexadecimal digits. When it is absent, the serial alone
+    /// lets the device in only if the trust list has exactly one maker; else a person decides.
     #[serde(default)]
     pub maker_key: Option<String>,
     /// What the device is for: `hub`, `modality`, `archive`, `sensor`, `controller`, `actuator`, `monitor`, `gateway`.

@@ -127,9 +127,17 @@ fn answer(answer: Answer) -> Response {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_seconds));
             response
         }
-        Answer::Refused(Refusal { kind: RefusalKind::Unauthorized, reason }) => challenge(&reason),
-        Answer::Refused(Refusal { kind: RefusalKind::Forbidden, reason }) => text(StatusCode::FORBIDDEN, &reason),
-        Answer::Refused(Refusal { kind: RefusalKind::Malformed, reason }) => text(StatusCode::BAD_REQUEST, &reason),
+        Answer::Refused(Refusal { kind, reason, retry_seconds }) => {
+            let mut response = match kind {
+                RefusalKind::Unauthorized => challenge(&reason),
+                RefusalKind::Forbidden => text(StatusCode::FORBIDDEN, &reason),
+                RefusalKind::Malformed => text(StatusCode::BAD_REQUEST, &reason),
+            };
+            if let Some(seconds) = retry_seconds {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            response
+        }
     }
 }
 

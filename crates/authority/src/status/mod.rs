@@ -3,8 +3,10 @@
 
 pub mod crl;
 pub mod ocsp;
+mod selection;
 mod signed;
 
+pub(crate) use selection::select;
 pub(crate) use signed::{not_signed, sign1, ticket_state};
 pub use signed::{reason_of, status_list, ticket};
 
@@ -15,6 +17,10 @@ use medlock_trust::{DeviceName, KeyId, Time};
 /// policy, within which an expired credential still opens something. Everything else stays for good, because an expired
 /// credential could be renewed.
 pub const SUPERSEDED_KEPT_SECONDS: i64 = 90 * 86_400;
+/// The most superseded credentials of one device that the status list tells: those that are good longest. A device that
+/// renews as it should has one or two; one that renews without end must not fill the list of the whole site. What is not
+/// told looks good to peers again, while this authority still refuses it everywhere else: renewal, tickets, OCSP, CRL.
+pub const SUPERSEDED_PER_DEVICE: usize = 16;
 
 /// The worst that is known against a credential: itself, its device, or the key that issued it.
 ///

@@ -1,10 +1,9 @@
 //! The status list and tickets, signed by the issuing key.
 
-use super::{SUPERSEDED_KEPT_SECONDS, is_told};
 use crate::Error;
 use crate::bytes::Sink;
 use crate::signer::{KeyRole, Kind, Signer, SignerError};
-use crate::store::{Standing, StandingState, Store, Subject};
+use crate::store::{Standing, StandingState, Subject};
 use medlock_node::provider::AwsLc;
 use medlock_trust::cose::{self, Algorithm, ContentType, Place};
 use medlock_trust::status::{Heading, Reason, Record, State, StatusContent, Subject as Told, TicketContent};
@@ -34,29 +33,19 @@ fn state_of(state: StandingState) -> State {
     }
 }
 
-/// Signs the status list of this epoch.
+/// Signs the status list of this epoch; `records` ascend by subject.
 ///
 /// # Errors
-/// [`Error::Store`], [`Error::Signer`], [`Error::Object`].
+/// [`Error::Signer`], [`Error::Object`].
 pub fn status_list(
-    store: &(impl Store + ?Sized),
     signer: &(impl Signer + ?Sized),
     key: KeyId,
     heading: Heading,
-    standings: &[Standing],
+    records: &[Record],
 ) -> Result<Vec<u8>, Error> {
-    let mut records = Vec::with_capacity(standings.len());
-    for standing in standings {
-        if is_told(store, standing, heading.issued, SUPERSEDED_KEPT_SECONDS)? {
-            records.push(record(standing));
-        }
-    }
-    records.sort_by_key(|record| record.subject);
     let mut payload = Vec::new();
     let failed = |why: String| Error::Object { what: "status list", why };
-    StatusContent { heading, records: &records }
-        .encode(Sink(&mut payload))
-        .map_err(|error| failed(error.to_string()))?;
+    StatusContent { heading, records }.encode(Sink(&mut payload)).map_err(|error| failed(error.to_string()))?;
     sign1(signer, &payload, Place::Header(ContentType::STATUS), key.as_bytes(), "status list")
 }
 
@@ -99,7 +88,8 @@ pub(crate) fn not_signed(what: &'static str, error: cose::SignError<SignerError,
     }
 }
 
-fn record(standing: &Standing) -> Record {
+/// A standing as the list tells it.
+pub(super) fn record(standing: &Standing) -> Record {
     let subject = match standing.subject {
         Subject::Credential(id) => Told::Credential(id),
         Subject::Device(name) => Told::Device(DeviceId::of(&name, &AwsLc)),

@@ -262,6 +262,8 @@ pub enum Claim {
         credential: CredentialId,
         /// The maker's serial in it.
         serial: String,
+        /// The key on the trust list that vouches for it.
+        maker: Option<KeyId>,
     },
 }
 
@@ -365,7 +367,7 @@ pub trait Register: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Missing`] when the code is not open any more (somebody else was faster); [`StoreError::Taken`] when
-    /// there are `most` waiting requests already, or one with this identifier.
+    /// there are `most` waiting requests already, or one with this identifier, or one by this birth credential.
     fn add_pending(&self, pending: PendingRequest, most: u32) -> Result<(), StoreError>;
 
     /// The request with this identifier.
@@ -445,14 +447,35 @@ pub struct StandingChange {
     pub at: Time,
 }
 
+/// What the status list must know of a credential that has a standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Which credential.
+    pub credential: CredentialId,
+    /// Whose it is.
+    pub device: Option<DeviceName>,
+    /// Until when it is good.
+    pub not_after: Time,
+    /// Grows with each certificate that is issued.
+    pub number: u64,
+}
+
 /// Who may no longer be believed.
 pub trait Standings: Send + Sync {
-    /// Makes all changes at once, in one new epoch, which it returns. A state only ever gets worse (in the order of
-    /// [`StandingState`]), except that a suspension can be lifted; changes that would make it better are left out.
+    /// Makes all changes at once, in one new epoch, which it returns: the next one, and at least the seconds of `now`,
+    /// so that a store that was restored from a backup is ahead of what it had given out. A state only ever gets worse
+    /// (in the order of [`StandingState`]), except that a suspension can be lifted; changes that would make it better
+    /// are left out.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when a suspension should be lifted that is not there: then nothing is changed.
-    fn change_standings(&self, changes: Vec<StandingChange>) -> Result<u64, StoreError>;
+    fn change_standings(&self, changes: Vec<StandingChange>, now: Time) -> Result<u64, StoreError>;
+
+    /// The lives of all credentials of ours that have a standing of their own.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn lives(&self) -> Result<Vec<Life>, StoreError>;
 
     /// The current epoch, and everything known against anybody.
     ///
@@ -470,8 +493,8 @@ pub trait Standings: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn next_epoch(&self) -> Result<u64, StoreError> {
-        self.change_standings(Vec::new())
+    fn next_epoch(&self, now: Time) -> Result<u64, StoreError> {
+        self.change_standings(Vec::new(), now)
     }
 }
 
@@ -491,8 +514,12 @@ pub struct Published {
 pub struct Alarm {
     /// Its number; what is given when it is raised does not count.
     pub id: i64,
-    /// When.
+    /// When it was raised first.
     pub at: Time,
+    /// When it was raised last; what is given when it is raised does not count.
+    pub last: Time,
+    /// How often it was raised; what is given when it is raised does not count.
+    pub count: u64,
     /// What kind: a stable name.
     pub kind: String,
     /// Which device, if it is about one.
@@ -520,7 +547,7 @@ pub struct AuditEntry {
 
 /// Published objects, alarms, the audit trail, and settings that are made once.
 pub trait Journal: Send + Sync {
-    /// Keeps a signed object.
+    /// Keeps a signed object, and of the older ones of its kind the last few.
     ///
     /// # Errors
     /// [`StoreError::Taken`] when this version or a later one of this kind was published before.
@@ -532,19 +559,20 @@ pub trait Journal: Send + Sync {
     /// [`StoreError`].
     fn published(&self, kind: &'static str) -> Result<Option<Published>, StoreError>;
 
-    /// The next number of a series that begins with 1 and never gives a number twice.
+    /// The next number of a series: greater than all before it, and at least `least`.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn next_number(&self, series: &'static str) -> Result<u64, StoreError>;
+    fn next_number(&self, series: &'static str, least: u64) -> Result<u64, StoreError>;
 
-    /// Raises an alarm.
+    /// Raises an alarm. One of the same kind about the same device that nobody has dealt with is counted up instead,
+    /// and keeps its text: what comes first tells most, and a flood must not drown it.
     ///
     /// # Errors
     /// [`StoreError`].
     fn raise(&self, alarm: Alarm) -> Result<(), StoreError>;
 
-    /// The newest thousand alarms, newest first.
+    /// A thousand alarms: those first that nobody has dealt with, and among them the newest.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -153,9 +153,16 @@ fn requests(store: &impl Store) {
     assert!(matches!(store.add_pending(pending(2, claim.clone(), 8), 9), Err(StoreError::Missing { .. })));
     assert_eq!(store.pending_by(&claim, of_device.key).unwrap(), Some(of_device));
     assert_eq!(store.pending_by(&claim, KeyId::from_bytes([8; 16])).unwrap(), None);
-    let birth = Claim::Birth { credential: credential(5), serial: "SN".into() };
+    let by = |number| Claim::Birth {
+        credential: credential(number),
+        serial: "SN".into(),
+        maker: Some(KeyId::from_bytes([number; 16])),
+    };
+    let birth = by(5);
     store.add_pending(pending(3, birth.clone(), 9), 2).unwrap();
-    assert!(matches!(store.add_pending(pending(4, birth.clone(), 10), 2), Err(StoreError::Taken { .. })), "no bound");
+    assert!(matches!(store.add_pending(pending(4, by(6), 10), 2), Err(StoreError::Taken { .. })), "no bound");
+    let again = store.add_pending(pending(4, birth.clone(), 10), 9);
+    assert!(matches!(again, Err(StoreError::Taken { .. })), "two requests by one birth credential wait");
     assert_eq!(store.pending_by(&birth, KeyId::from_bytes([9; 16])).unwrap().unwrap().claim, birth);
     assert_eq!(store.waiting().unwrap().len(), 2);
     store.settle([1; 8], PendingState::Approved, None).unwrap();
@@ -174,23 +181,27 @@ fn standings(store: &impl Standings) {
     let one = Subject::Credential(credential(1));
     let name = Subject::Device(DeviceName::new("ct-1").unwrap());
     assert_eq!(store.standings().unwrap(), (0, vec![]));
-    let first = store.change_standings(vec![change(one, Some(Suspended)), change(name, Some(Suspended))]).unwrap();
+    let first =
+        store.change_standings(vec![change(one, Some(Suspended)), change(name, Some(Suspended))], noon()).unwrap();
     assert_eq!(store.standing(one).unwrap().unwrap().epoch, first);
-    let second = store.change_standings(vec![change(name, None)]).unwrap();
+    let second = store.change_standings(vec![change(name, None)], noon()).unwrap();
     assert!(second > first);
     assert_eq!(store.standing(name).unwrap(), None);
-    assert!(store.change_standings(vec![change(one, Some(Compromised)), change(name, None)]).is_err());
+    assert!(store.change_standings(vec![change(one, Some(Compromised)), change(name, None)], noon()).is_err());
     assert_eq!(store.standing(one).unwrap().unwrap().state, Suspended, "half of a failed change was made");
     assert_eq!(store.standings().unwrap().0, second, "an epoch was used up by a failed change");
-    store.change_standings(vec![change(one, Some(Compromised))]).unwrap();
-    store.change_standings(vec![change(one, Some(Suspended))]).unwrap();
+    store.change_standings(vec![change(one, Some(Compromised))], noon()).unwrap();
+    store.change_standings(vec![change(one, Some(Suspended))], noon()).unwrap();
     assert_eq!(store.standing(one).unwrap().unwrap().state, Compromised, "a standing became better");
-    assert!(store.change_standings(vec![change(one, None)]).is_err(), "a compromise was lifted");
+    assert!(store.change_standings(vec![change(one, None)], noon()).is_err(), "a compromise was lifted");
     let issuer = Subject::Issuer(KeyId::from_bytes([3; 16]));
-    store.change_standings(vec![change(issuer, Some(Suspended))]).unwrap();
+    store.change_standings(vec![change(issuer, Some(Suspended))], noon()).unwrap();
     let (epoch, all) = store.standings().unwrap();
     assert_eq!(all.len(), 2);
-    assert_eq!(store.next_epoch().unwrap(), epoch + 1);
+    assert_eq!(store.next_epoch(noon()).unwrap(), epoch + 1);
+    let later = noon().plus_seconds(1_000);
+    assert_eq!(store.next_epoch(later).unwrap(), u64::try_from(later.unix()).unwrap(), "behind the clock");
+    assert_eq!(store.next_epoch(noon()).unwrap(), u64::try_from(later.unix()).unwrap() + 1, "a clock that went back");
 }
 
 fn journal(store: &impl Journal) {
@@ -202,8 +213,15 @@ fn journal(store: &impl Journal) {
     store.publish("routes", object(1)).unwrap();
     store.publish("status", object(7)).unwrap();
     assert_eq!(store.published("status").unwrap(), Some(object(7)));
-    assert_eq!((store.next_number("crl").unwrap(), store.next_number("crl").unwrap()), (1, 2));
-    let alarm = Alarm { id: 0, at: noon(), kind: "k".into(), device: None, text: "t".into(), acknowledged: false };
+    for version in 8..20 {
+        store.publish("status", object(version)).unwrap();
+    }
+    assert_eq!(store.published("status").unwrap(), Some(object(19)));
+    assert_eq!(store.published("routes").unwrap(), Some(object(1)), "another kind was thrown away");
+    let number = |least| store.next_number("crl", least).unwrap();
+    assert_eq!([number(0), number(0), number(9), number(9), number(0)], [1, 2, 9, 10, 11]);
+    let (at, kind, text) = (noon(), "k".to_owned(), "t".to_owned());
+    let alarm = Alarm { id: 0, at, last: at, count: 1, kind, device: None, text, acknowledged: false };
     store.raise(alarm.clone()).unwrap();
     store.raise(Alarm { device: DeviceName::new("d"), ..alarm }).unwrap();
     let alarms = store.alarms().unwrap();
@@ -231,7 +249,7 @@ fn many_at_once(store: Arc<impl Store + 'static>) {
                 let mut won = 0;
                 for number in 1..20 {
                     won += usize::from(store.record(record(number)).is_ok());
-                    store.next_number("series").unwrap();
+                    store.next_number("series", 0).unwrap();
                     let _ = thread;
                 }
                 won
@@ -240,7 +258,7 @@ fn many_at_once(store: Arc<impl Store + 'static>) {
         .collect();
     let won: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
     assert_eq!(won, 19, "each serial is recorded exactly once");
-    assert_eq!(store.next_number("series").unwrap(), 16 * 19 + 1);
+    assert_eq!(store.next_number("series", 0).unwrap(), 16 * 19 + 1);
     assert_eq!(store.unfinished().unwrap().len(), 19);
 }
 

@@ -7,7 +7,7 @@ use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::Device;
 use medlock_authority::signer::{InProcess, KeyRole, Kind, Signer, SignerError};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Issued, Journal, PendingRequest, PendingState,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Issued, Journal, Life, PendingRequest, PendingState,
     Published, Purpose, Record, Register, Serial, SqliteStore, Standing, StandingChange, Standings, StoreError,
     Subject,
 };
@@ -105,7 +105,8 @@ impl Register for Faulty {
 
 impl Standings for Faulty {
     through! {
-        write: fn change_standings(changes: Vec<StandingChange>) -> u64;
+        write: fn change_standings(changes: Vec<StandingChange>, now: Time) -> u64;
+        read: fn lives() -> Vec<Life>;
         read: fn standings() -> (u64, Vec<Standing>);
         read: fn standing(subject: Subject) -> Option<Standing>;
     }
@@ -115,7 +116,7 @@ impl Journal for Faulty {
     through! {
         write: fn publish(kind: &'static str, object: Published) -> ();
         read: fn published(kind: &'static str) -> Option<Published>;
-        write: fn next_number(series: &'static str) -> u64;
+        write: fn next_number(series: &'static str, least: u64) -> u64;
         write: fn raise(alarm: Alarm) -> ();
         read: fn alarms() -> Vec<Alarm>;
         write: fn acknowledge(id: i64) -> ();

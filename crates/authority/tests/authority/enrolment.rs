@@ -82,7 +82,7 @@ fn a_code_that_is_used_with_another_key_raises_an_alarm_and_is_void() {
         assert_eq!(refused(site.by_code(&code, &key)).0, RefusalKind::Unauthorized, "the code is void for both");
         assert!(site.pending().is_empty());
     }
-    assert_eq!(site.alarms(), ["code-reused", "code-reused"]);
+    assert_eq!(site.alarms(), ["code-reused"], "one alarm, counted");
 }
 
 /// Shows REQ-AUTH-04.
@@ -238,9 +238,13 @@ struct Maker {
 
 impl Maker {
     fn new() -> Self {
+        Self::named("Tomograph AG")
+    }
+
+    fn named(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
-        let config = AuthorityConfig::maker(dir.path(), "Tomograph AG");
+        let config = AuthorityConfig::maker(dir.path(), name);
         let authority = Authority::open(&config, Clock::manual(noon()), signer).unwrap();
         Self { authority, _dir: dir }
     }
@@ -258,7 +262,10 @@ impl Maker {
     }
 
     fn list(&self, member: &SigningKey, version: u64, state: AuthorityState) -> Vec<u8> {
-        let root = self.authority.root();
+        Self::list_of(&[self], member, version, state)
+    }
+
+    fn list_of(makers: &[&Self], member: &SigningKey, version: u64, state: AuthorityState) -> Vec<u8> {
         let heading = Heading {
             kind: ListKind::Alliance,
             name: "Alliance",
@@ -268,20 +275,28 @@ impl Maker {
             next: noon().plus_seconds(86_400),
             threshold: 1,
         };
-        let listed = Listed {
-            key: root.key,
+        let listed = |maker: &&'_ Self| {
+            let root = maker.authority.root();
+            (root.key, root.subject.clone(), root.spki.clone(), maker.authority.name().to_owned())
+        };
+        let mut roots: Vec<_> = makers.iter().map(listed).collect();
+        roots.sort_by_key(|(key, ..)| *key);
+        let entry = |(key, subject, spki, name)| Listed {
+            key,
             kind: AuthorityKind::Maker,
-            name: "Tomograph AG",
-            subject: &root.subject,
-            spki: &root.spki,
+            name,
+            subject,
+            spki,
             roles: Roles::of(&[Role::Modality]),
             device_types: DeviceTypes::Every,
             state,
             since: noon(),
             until: None,
         };
+        let entries: Vec<Listed<'_>> =
+            roots.iter().map(|(key, subject, spki, name)| entry((*key, &subject[..], &spki[..], &name[..]))).collect();
         let members = [Member { key: member.key_id(), spki: member.spki(), name: "Member" }];
-        let content = Content { heading, members: &members, authorities: &[listed], services: &[] };
+        let content = Content { heading, members: &members, authorities: &entries, services: &[] };
         let mut payload = Vec::new();
         content.encode(&mut payload).unwrap();
         let mut out = Vec::new();
@@ -353,6 +368,81 @@ fn a_birth_credential_enrols_at_once_if_its_serial_is_registered_and_waits_if_no
     import(&site, &list, &[]).unwrap();
     let answer = by_birth(&site, &maker.birth("SN-1", &SigningKey::generate()), &SigningKey::generate());
     assert_eq!(refused(answer).0, RefusalKind::Forbidden);
+}
+
+/// Shows REQ-AUTH-27: a serial counts only together with the key of the maker who may write it.
+#[test]
+fn another_maker_cannot_vouch_for_a_registered_serial() {
+    let site = Site::new();
+    let (maker, other, member) = (Maker::new(), Maker::named("Other AG"), SigningKey::generate());
+    let list = |version| Maker::list_of(&[&maker, &other], &member, version, AuthorityState::Listed);
+    import(&site, &list(1), &[member.key_id()]).unwrap();
+    let root = |maker: &Maker| maker.authority.root().key.to_string();
+    let chain = |maker: &Maker, serial| maker.birth(serial, &SigningKey::generate());
+    let by = |serial: &str, maker_key| DeviceConfig { maker_serial: Some(serial.into()), maker_key, ..ct("ct-1") };
+
+    // Nobody said whose serial it is: a person decides, and sees who vouches.
+    site.ask(Request::Register { device: by("SN-1", None) });
+    let key = SigningKey::generate();
+    assert!(matches!(by_birth(&site, &chain(&other, "SN-1"), &key), Answer::Waits { .. }));
+    assert!(site.pending()[0].claims.contains(&root(&other)), "{}", site.pending()[0].claims);
+    site.ask(Request::Reject { id: site.pending()[0].id.clone() });
+
+    // The site pinned the maker: its word counts at once, another's does not even for a person's approval.
+    site.ask(Request::Update { device: by("SN-1", Some(root(&maker))) });
+    issued(by_birth(&site, &chain(&maker, "SN-1"), &SigningKey::generate()));
+    assert!(matches!(by_birth(&site, &chain(&other, "SN-1"), &SigningKey::generate()), Answer::Waits { .. }));
+    let waiting = site.pending()[0].clone();
+    assert_eq!(waiting.device, None, "the request of a stranger is not the device's");
+    let approve = Request::Approve { id: waiting.id, device: Some("ct-1".into()) };
+    assert!(site.refuses(approve).contains("maker's key"));
+
+    // An approval pins the maker.
+    let second = DeviceConfig { maker_serial: Some("SN-2".into()), ..ct("ct-2") };
+    site.ask(Request::Register { device: second });
+    assert!(matches!(by_birth(&site, &chain(&maker, "SN-2"), &SigningKey::generate()), Answer::Waits { .. }));
+    let waiting = site.pending().into_iter().find(|one| one.device.as_deref() == Some("ct-2")).unwrap();
+    site.ask(Request::Approve { id: waiting.id, device: None });
+    let Response::Device(view) = site.ask(Request::Show { device: "ct-2".into() }) else { panic!("no device") };
+    assert_eq!(view.entry.maker_key, Some(root(&maker)));
+}
+
+#[test]
+fn a_birth_credential_has_one_waiting_request() {
+    let site = Site::new();
+    let (maker, member) = (Maker::new(), SigningKey::generate());
+    import(&site, &maker.list(&member, 1, AuthorityState::Listed), &[member.key_id()]).unwrap();
+    let chain = maker.birth("SN-1", &SigningKey::generate());
+    let key = SigningKey::generate();
+    assert!(matches!(by_birth(&site, &chain, &key), Answer::Waits { .. }));
+    for _ in 0..3 {
+        let (kind, reason) = refused(by_birth(&site, &chain, &SigningKey::generate()));
+        assert!(kind == RefusalKind::Forbidden && reason.contains("waits already"), "{reason}");
+    }
+    assert!(matches!(by_birth(&site, &chain, &key), Answer::Waits { .. }), "the same key asks again");
+    assert_eq!(site.pending().len(), 1);
+    assert!(matches!(by_birth(&site, &maker.birth("SN-2", &key), &SigningKey::generate()), Answer::Waits { .. }));
+    site.ask(Request::Reject { id: site.pending()[0].id.clone() });
+    assert!(matches!(by_birth(&site, &chain, &SigningKey::generate()), Answer::Waits { .. }));
+}
+
+/// Shows REQ-AUTH-03.
+#[test]
+fn a_code_that_is_used_again_after_its_credential_was_issued_suspends_the_device() {
+    let site = Site::new();
+    let key = SigningKey::generate();
+    site.register("ct-1");
+    let code = site.code("ct-1");
+    assert!(matches!(site.by_code(&code, &key), Answer::Waits { .. }));
+    site.approve_all();
+    let certificate = issued(site.by_code(&code, &key));
+    assert_eq!(refused(site.by_code(&code, &SigningKey::generate())).0, RefusalKind::Unauthorized);
+    assert_eq!((site.state("ct-1").0.as_str(), site.alarms()), ("suspended", vec!["code-reused".to_owned()]));
+    assert_eq!(refused(site.renew(&certificate, &key)).0, RefusalKind::Forbidden);
+    // The code is void: it cannot suspend the device again.
+    site.ask(Request::Restore { device: "ct-1".into(), why: "the engineer tried twice".into() });
+    assert_eq!(refused(site.by_code(&code, &SigningKey::generate())).0, RefusalKind::Unauthorized);
+    assert_eq!(site.state("ct-1").0, "enrolled");
 }
 
 #[test]

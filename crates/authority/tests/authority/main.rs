@@ -4,6 +4,7 @@ mod contract;
 mod crash;
 mod enrolment;
 mod fixture;
+mod limits;
 mod peers;
 mod signer;
 mod standing;

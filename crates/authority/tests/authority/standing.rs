@@ -170,7 +170,7 @@ fn the_status_list_is_made_anew_at_half_of_its_time_and_the_hub_renews_itself() 
     assert_eq!(told(&site, device("hub")).0, epoch);
     site.clock.advance(1);
     site.authority.tick().unwrap();
-    assert_eq!(told(&site, device("hub")).0, epoch + 1);
+    assert!(told(&site, device("hub")).0 > epoch);
     site.clock.advance(21 * 86_400);
     site.authority.tick().unwrap();
     let renewed = site.authority.hub_identity().current().unwrap();

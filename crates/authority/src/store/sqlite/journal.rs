@@ -6,6 +6,9 @@ use crate::store::{Alarm, AuditEntry, Journal, Published, StoreError};
 use medlock_trust::DeviceName;
 use rusqlite::{Connection, params};
 
+/// How many objects of a kind are kept: the newest, and some for whoever looks into what went wrong.
+const KEPT_OBJECTS: u32 = 4;
+
 impl Journal for SqliteStore {
     fn publish(&self, kind: &'static str, object: Published) -> Result<(), StoreError> {
         self.write("publish a signed object", move |connection| {
@@ -15,7 +18,16 @@ impl Journal for SqliteStore {
                      WHERE NOT EXISTS (SELECT 1 FROM object WHERE kind = ?1 AND version >= ?2)",
                 )?
                 .execute(params![kind, signed(object.version), object.at.unix(), object.bytes])?;
-            if changed == 1 { Ok(()) } else { Err(Fault::Taken("version of this object")) }
+            if changed != 1 {
+                return Err(Fault::Taken("version of this object"));
+            }
+            connection
+                .prepare_cached(
+                    "DELETE FROM object WHERE kind = ?1 AND version NOT IN
+                         (SELECT version FROM object WHERE kind = ?1 ORDER BY version DESC LIMIT ?2)",
+                )?
+                .execute(params![kind, KEPT_OBJECTS])?;
+            Ok(())
         })
     }
 
@@ -28,22 +40,31 @@ impl Journal for SqliteStore {
         })
     }
 
-    fn next_number(&self, series: &'static str) -> Result<u64, StoreError> {
-        self.write("take the next number", move |connection| next_number(connection, series))
+    fn next_number(&self, series: &'static str, least: u64) -> Result<u64, StoreError> {
+        self.write("take the next number", move |connection| next_number(connection, series, least))
     }
 
     fn raise(&self, alarm: Alarm) -> Result<(), StoreError> {
         self.write("raise an alarm", move |connection| {
             let device = alarm.device.as_ref().map(DeviceName::as_str);
-            connection
-                .prepare_cached("INSERT INTO alarm (at, kind, device, text) VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![alarm.at.unix(), alarm.kind, device, alarm.text])?;
+            let counted = connection
+                .prepare_cached(
+                    "UPDATE alarm SET count = count + 1, last = ?1
+                     WHERE kind = ?2 AND device IS ?3 AND acknowledged = 0",
+                )?
+                .execute(params![alarm.at.unix(), alarm.kind, device])?;
+            if counted == 0 {
+                connection
+                    .prepare_cached("INSERT INTO alarm (at, last, kind, device, text) VALUES (?1, ?1, ?2, ?3, ?4)")?
+                    .execute(params![alarm.at.unix(), alarm.kind, device, alarm.text])?;
+            }
             Ok(())
         })
     }
 
     fn alarms(&self) -> Result<Vec<Alarm>, StoreError> {
-        let sql = "SELECT id, at, kind, device, text, acknowledged FROM alarm ORDER BY id DESC LIMIT 1000";
+        let sql = "SELECT id, at, last, count, kind, device, text, acknowledged FROM alarm
+                   ORDER BY acknowledged, last DESC, id DESC LIMIT 1000";
         self.read("list the alarms", |connection| all(connection, "alarm", sql, [], alarm))
     }
 
@@ -86,10 +107,10 @@ impl Journal for SqliteStore {
     }
 }
 
-pub(super) fn next_number(connection: &Connection, series: &str) -> Result<u64, Fault> {
-    let sql = "INSERT INTO number (series, last) VALUES (?1, 1)
-               ON CONFLICT (series) DO UPDATE SET last = last + 1 RETURNING last";
-    let next = first(connection, "number", sql, [series], |row| row.number("last"))?;
+pub(super) fn next_number(connection: &Connection, series: &str, least: u64) -> Result<u64, Fault> {
+    let sql = "INSERT INTO number (series, last) VALUES (?1, max(1, ?2))
+               ON CONFLICT (series) DO UPDATE SET last = max(last + 1, ?2) RETURNING last";
+    let next = first(connection, "number", sql, params![series, signed(least)], |row| row.number("last"))?;
     next.ok_or(Fault::Missing("series of numbers"))
 }
 
@@ -97,6 +118,8 @@ fn alarm(row: &Reading<'_, '_>) -> Result<Alarm, Fault> {
     Ok(Alarm {
         id: row.plain("id")?,
         at: row.time("at")?,
+        last: row.time("last")?,
+        count: row.number("count")?,
         kind: row.plain("kind")?,
         device: row.optional_device("device")?,
         text: row.plain("text")?,

@@ -1,7 +1,7 @@
 //! The tables, in numbered steps. A step that was ever released is never changed; the next one is added behind it.
 
 /// Each step, in order; `PRAGMA user_version` says how many were taken.
-pub(super) const STEPS: &[&str] = &[ONE];
+pub(super) const STEPS: &[&str] = &[ONE, TWO];
 
 const ONE: &str = "
 CREATE TABLE issuance (
@@ -133,4 +133,14 @@ CREATE TABLE setting (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Who vouches for a birth credential; alarms that are counted up.
+const TWO: &str = "
+ALTER TABLE pending ADD COLUMN birth_maker BLOB;
+CREATE INDEX pending_birth ON pending (birth) WHERE birth IS NOT NULL AND state = 'waiting';
+ALTER TABLE alarm ADD COLUMN last INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE alarm ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
+UPDATE alarm SET last = at;
+CREATE INDEX alarm_open ON alarm (kind, device) WHERE acknowledged = 0;
 ";

@@ -12,6 +12,7 @@ mod standing;
 
 use super::StoreError;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -45,6 +46,7 @@ impl SqliteStore {
     /// [`StoreError::Damaged`] when it is not our database, or is damaged, or was written by a later version;
     /// [`StoreError::Failed`] when it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        private(path)?;
         let connection = Connection::open(path).map_err(|error| failed(path, "open the database", error))?;
         prepare(path, &connection)?;
         check(path, &connection)?;
@@ -180,6 +182,28 @@ fn failed(path: &Path, doing: &'static str, error: rusqlite::Error) -> StoreErro
 
 fn damaged(path: &Path, what: String) -> StoreError {
     StoreError::Damaged { path: path.to_owned(), place: "the whole file".to_owned(), what }
+}
+
+/// Makes the file, and what SQLite keeps beside it, readable by this user only (0600) before anything is read: names,
+/// addresses and hashes of secrets are nobody else's business. New files beside it get the same mode from SQLite.
+fn private(path: &Path) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| StoreError::Failed {
+        path: path.to_owned(),
+        doing: "make the database readable by its owner only",
+        why: error.to_string(),
+    };
+    std::fs::File::options().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(failed)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::set_permissions(&name, std::fs::Permissions::from_mode(0o600)) {
+            Err(error) if suffix.is_empty() || error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn reader(path: &Path) -> rusqlite::Result<Connection> {

@@ -18,7 +18,7 @@ const PENDING_STATES: &[(PendingState, &str)] =
 const DEVICE_COLUMNS: &str =
     "name, owner, maker_serial, maker_key, roles, device_type, dns, ips, ae_titles, sidecar, validity_seconds";
 const PENDING_COLUMNS: &str =
-    "id, device, code, birth, birth_serial, key, key_fingerprint, claims, address, since, state";
+    "id, device, code, birth, birth_serial, birth_maker, key, key_fingerprint, claims, address, since, state";
 
 impl Register for SqliteStore {
     fn add_device(&self, device: Device, at: Time) -> Result<(), StoreError> {
@@ -113,6 +113,13 @@ impl Register for SqliteStore {
             if waiting >= most {
                 return Err(Fault::Taken("full list of waiting requests"));
             }
+            if let Claim::Birth { credential, .. } = &pending.claim {
+                let sql = "SELECT count(*) FROM pending WHERE birth = ?1 AND state = 'waiting'";
+                let same: u32 = connection.query_row(sql, [credential.as_bytes()], |row| row.get(0))?;
+                if same > 0 {
+                    return Err(Fault::Taken("waiting request by this birth credential"));
+                }
+            }
             if let Claim::Code(id) = pending.claim {
                 let sql = "UPDATE code SET state = 'waiting', key = ?2 WHERE id = ?1 AND state = 'open'";
                 let changed = connection.prepare_cached(sql)?.execute(params![id, pending.key.as_bytes()])?;
@@ -198,11 +205,14 @@ fn void_codes(connection: &Connection, device: &DeviceName) -> Result<(), Fault>
 }
 
 fn insert_pending(connection: &Connection, pending: &PendingRequest) -> Result<(), Fault> {
-    let (code, birth, birth_serial) = match &pending.claim {
-        Claim::Code(id) => (Some(id), None, None),
-        Claim::Birth { credential, serial } => (None, Some(credential.as_bytes()), Some(serial)),
+    let (code, birth, birth_serial, birth_maker) = match &pending.claim {
+        Claim::Code(id) => (Some(id), None, None, None),
+        Claim::Birth { credential, serial, maker } => {
+            (None, Some(credential.as_bytes()), Some(serial), maker.as_ref().map(KeyId::as_bytes))
+        }
     };
-    let sql = format!("INSERT INTO pending ({PENDING_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+    let sql =
+        format!("INSERT INTO pending ({PENDING_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
     connection
         .prepare_cached(&sql)?
         .execute(params![
@@ -211,6 +221,7 @@ fn insert_pending(connection: &Connection, pending: &PendingRequest) -> Result<(
             code,
             birth,
             birth_serial,
+            birth_maker,
             pending.key.as_bytes(),
             pending.key_fingerprint,
             pending.claims,
@@ -256,9 +267,11 @@ fn code(row: &Reading<'_, '_>) -> Result<CodeRecord, Fault> {
 fn pending(row: &Reading<'_, '_>) -> Result<PendingRequest, Fault> {
     let claim = match (row.optional_bytes("code")?, row.optional_bytes("birth")?) {
         (Some(id), None) => Claim::Code(id),
-        (None, Some(birth)) => {
-            Claim::Birth { credential: CredentialId::from_bytes(birth), serial: row.plain("birth_serial")? }
-        }
+        (None, Some(birth)) => Claim::Birth {
+            credential: CredentialId::from_bytes(birth),
+            serial: row.plain("birth_serial")?,
+            maker: row.optional_bytes("birth_maker")?.map(KeyId::from_bytes),
+        },
         _ => return Err(row.damaged("code")),
     };
     Ok(PendingRequest {

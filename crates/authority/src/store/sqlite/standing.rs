@@ -2,8 +2,8 @@
 
 use super::row::{Reading, all, first, signed, word};
 use super::{Fault, SqliteStore};
-use crate::store::{Standing, StandingChange, StandingState, Standings, StoreError, Subject};
-use medlock_trust::{CredentialId, DeviceName, KeyId};
+use crate::store::{Life, Standing, StandingChange, StandingState, Standings, StoreError, Subject};
+use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 use rusqlite::{Connection, params};
 
 const STATES: &[(StandingState, &str)] = &[
@@ -16,11 +16,26 @@ const COLUMNS: &str = "kind, subject, state, reason, epoch, since";
 const EPOCH: &str = "status-epoch";
 
 impl Standings for SqliteStore {
-    fn change_standings(&self, changes: Vec<StandingChange>) -> Result<u64, StoreError> {
+    fn change_standings(&self, changes: Vec<StandingChange>, now: Time) -> Result<u64, StoreError> {
         self.write("change the status", move |connection| {
-            let epoch = super::journal::next_number(connection, EPOCH)?;
+            let epoch = super::journal::next_number(connection, EPOCH, u64::try_from(now.unix()).unwrap_or(0))?;
             changes.iter().try_for_each(|change| change_one(connection, change, epoch))?;
             Ok(epoch)
+        })
+    }
+
+    fn lives(&self) -> Result<Vec<Life>, StoreError> {
+        let sql = "SELECT i.credential, i.device, i.not_after, i.rowid AS number
+                   FROM standing s JOIN issuance i ON i.credential = s.subject WHERE s.kind = 'credential'";
+        self.read("read whose credentials are on the status list", |connection| {
+            all(connection, "issuance", sql, [], |row| {
+                Ok(Life {
+                    credential: row.credential("credential")?,
+                    device: row.optional_device("device")?,
+                    not_after: row.time("not_after")?,
+                    number: row.number("number")?,
+                })
+            })
         })
     }
 
