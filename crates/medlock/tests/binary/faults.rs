@@ -134,6 +134,20 @@ fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("{name} in {value}")).to_owned()
 }
 
+/// Shows REQ-CLI-24: a device whose key was compromised knows it, and comes back with a new key and a new approval.
+#[test]
+fn a_compromised_sidecar_comes_back_with_a_new_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = Hub::start(folder.path());
+    let mut sidecar = Sidecar::enrol(&hub, folder.path(), "ct1", "modality", None);
+    hub.ask(&["device", "revoke", "ct1", "--reason", "key-compromise", "--why", "the disk was copied"]);
+    assert_eq!(sidecar.event("standing")["code"], "compromised");
+    sidecar.kill();
+    sidecar.enrol_with_new_code(&hub, "ct1");
+    let states: Vec<String> = hub.credentials("ct1").iter().map(|one| text(one, "state")).collect();
+    assert_eq!(states, ["good", "compromised"]);
+}
+
 /// Shows REQ-CLI-23: a damaged database is reported with its file and what to do.
 #[test]
 fn a_damaged_database_is_reported_with_its_file() {

@@ -167,12 +167,23 @@ impl Sidecar {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut sidecar =
             Self { folder: folder.join(device), hub: hub.devices, machine, listen: any, plain: any, process: None };
-        let code = hub.code(device, role);
-        let mut process = Process::start(sidecar.command().env("MEDLOCK_CODE", code));
+        hub.ask(&["device", "register", device, "--role", role]);
+        sidecar.enrol_with_new_code(hub, device);
+        sidecar
+    }
+
+    /// Starts it with a new code and confirms its request.
+    pub(crate) fn enrol_with_new_code(&mut self, hub: &Hub, device: &str) {
+        let code = hub.ask(&["device", "code", device])["code"].as_str().expect("a code").to_owned();
+        let mut process = Process::start(self.command().env("MEDLOCK_CODE", code));
         let key = process.event("awaiting-approval")["key"].as_str().expect("a fingerprint").to_owned();
         hub.ask(&["device", "approve", device, "--key", &key]);
-        sidecar.ready(process);
-        sidecar
+        self.ready(process);
+    }
+
+    /// Waits until it says this.
+    pub(crate) fn event(&mut self, kind: &str) -> Value {
+        self.process.as_mut().expect("the sidecar runs").event(kind)
     }
 
     /// Starts it again, with nothing but its folder.
