@@ -7,6 +7,7 @@
 
 pub mod associate;
 pub mod classes;
+mod close;
 mod command;
 pub mod elements;
 mod guard;

@@ -122,6 +122,31 @@ async fn dcmqrscp_moves_back_through_the_guards() {
     let (done, text) = run(storescu(world.ct.plain.port(), &[&ct])).await;
     assert!(done, "{text}");
     move_back(&world).await;
+    // A C-GET: the PACS stores in the association in which it was asked.
+    let fetched = world.folder("fetched");
+    let mut command = program("getscu");
+    command.args(["-S", "-aet", "CT1", "-aec", "PACS", "-od"]).arg(&fetched);
+    command.args(["-k", "QueryRetrieveLevel=STUDY"]);
+    command.args(["-k", "StudyInstanceUID=1.3.6.1.4.1.5962.1.2.1.20040119072730.12322"]);
+    command.args(["127.0.0.1", &world.ct.plain.port().to_string()]);
+    let (done, text) = run(command).await;
+    assert!(done, "{text}");
+    assert_eq!(data_sets(&fetched).len(), 1, "{text}");
+}
+
+/// Shows REQ-GUARD-17: storage commitment, whose report comes from the called machine, and performed procedure steps pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_commitment_and_procedure_steps_pass_the_guards() {
+    let world = World::new().await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/services.py");
+    let mut server = python();
+    server.arg(&script).args(["scp", "PACS", &world.pacs.port.to_string()]);
+    let _server = Server::start(server, world.pacs.port).await;
+    let mut client = python();
+    client.arg(&script).args(["scu", "CT1", "PACS", &world.ct.plain.port().to_string()]);
+    let (done, text) = run(client).await;
+    assert!(done, "{text}");
+    assert_eq!(text.trim(), "created set committed", "{text}");
 }
 
 /// Asks the PACS to move the stored study to the CT, and looks whether it came.

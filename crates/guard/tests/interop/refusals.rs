@@ -1,7 +1,10 @@
 //! Those who must not get through, those who must be cut, and those who must although something is wrong.
 
-use crate::world::{Server, World, program, run};
-use dicom_ul::pdu::{AssociationRQ, Pdu, PresentationContextProposed, UserVariableItem, write_pdu};
+use crate::world::{Server, World, data_sets, program, run};
+use dicom_ul::pdu::{
+    AssociationRQ, PDataValue, PDataValueType, Pdu, PresentationContextProposed, UserVariableItem, write_pdu,
+};
+use medlock_guard::dicom::Limits;
 use medlock_node::{
     identity::IdentityStore,
     knowledge::Kind,
@@ -131,6 +134,128 @@ async fn a_role_that_does_not_store_is_refused() {
     let mut secured = connector.connect(&world.pacs.secure.to_string(), LIMIT).await.unwrap();
     let got = ask(&mut secured.stream, &request("CT2", "PACS", VERIFICATION)).await;
     assert_eq!(got.first(), Some(&2), "an echo is accepted: {got:?}");
+}
+
+fn element(tag: u16, value: &[u8]) -> Vec<u8> {
+    let mut element = [[0, 0], tag.to_le_bytes()].concat();
+    element.extend_from_slice(&u32::try_from(value.len()).unwrap().to_le_bytes());
+    element.extend_from_slice(value);
+    element
+}
+
+/// The PDU of a C-STORE-RQ of a CT image, and the one of its data set, in presentation context 1.
+fn store(first: &[u8]) -> Vec<u8> {
+    let parts = [
+        element(0x0002, b"1.2.840.10008.5.1.4.1.1.2\0"),
+        element(0x0100, &[1, 0]),
+        element(0x0110, &[1, 0]),
+        element(0x0700, &[0, 0]),
+        element(0x0800, &[1, 0]),
+        element(0x1000, b"1.2.3.4\0"),
+    ];
+    let command = [first, &parts.concat()].concat();
+    let mut data = b"\x08\0\x16\0\x1a\0\0\x001.2.840.10008.5.1.4.1.1.2\0".to_vec();
+    data.extend_from_slice(b"\x08\0\x18\0\x08\0\0\x001.2.3.4\0");
+    let mut bytes = Vec::new();
+    for (value_type, data) in [(PDataValueType::Command, command), (PDataValueType::Data, data)] {
+        let value = PDataValue { presentation_context_id: 1, value_type, is_last: true, data };
+        write_pdu(&mut bytes, &Pdu::PData { data: vec![value] }).unwrap();
+    }
+    bytes
+}
+
+/// Shows REQ-GUARD-17 with a stock archive, which obeys a store in a context for echoes: the guard does not pass it on.
+/// Shows REQ-GUARD-18: nor does it pass on a store whose command set hides what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_in_a_context_for_echoes_is_cut() {
+    let world = World::new().await;
+    let folder = world.folder("stored");
+    let mut command = program("storescp");
+    command.args(["-q", "-aet", "PACS", "-od"]).arg(&folder).arg(world.pacs.port.to_string());
+    let _server = Server::start(command, world.pacs.port).await;
+    // What the archive does when nobody guards it: the test would show nothing if it refused by itself.
+    let mut direct = TcpStream::connect((Ipv4Addr::LOCALHOST, world.pacs.port)).await.unwrap();
+    assert_eq!(ask(&mut direct, &request("CT2", "PACS", VERIFICATION)).await.first(), Some(&2));
+    assert_eq!(ask(&mut direct, &store(b"")).await.first(), Some(&4), "it answers");
+    assert_eq!(data_sets(&folder).len(), 1);
+    drop(direct);
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    let monitor = IdentityStore::in_memory(Some(world.site.identity("ct-2", &[Role::Monitor], world.site.present())));
+    let believed = Believed::Knowledge(world.ct.knowledge.clone());
+    let connector = Connector::new(Some(&monitor), believed, None).unwrap();
+    for (bytes, reason) in [(store(b""), 2), (store(&element(0x1030, b"CT1 ")), 6)] {
+        let mut secured = connector.connect(&world.pacs.secure.to_string(), LIMIT).await.unwrap();
+        let got = ask(&mut secured.stream, &request("CT2", "PACS", VERIFICATION)).await;
+        assert_eq!(got.first(), Some(&2), "{got:?}");
+        assert_eq!(ask(&mut secured.stream, &bytes).await, [7, 0, 0, 0, 0, 4, 0, 0, 2, reason]);
+    }
+    let line = world.pacs.audit_line(&["110113", "code=dicom-command-not-permitted"]).await;
+    assert!(line.contains(r#"UserID="ct-2""#), "{line}");
+    world.pacs.audit_line(&["110113", "code=dicom-violation", "out of order"]).await;
+    assert!(data_sets(&folder).is_empty());
+}
+
+/// Shows REQ-GUARD-17: a called machine that may not store is not offered to send images back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_called_machine_that_may_not_store_gets_no_request_to_send_images() {
+    let world = World::with_pacs(Role::Monitor).await;
+    let mut command = program("getscu");
+    command.args(["-S", "-aet", "CT1", "-aec", "PACS", "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID=1.2"]);
+    command.args(["127.0.0.1", &world.ct.plain.port().to_string()]);
+    let (done, text) = run(command).await;
+    assert!(!done, "{text}");
+    world.ct.audit_line(&["110113", "code=role-lacks-operation", "`store`"]).await;
+}
+
+/// Shows REQ-GUARD-19: strangers on one side, and foreign addresses on the plain side, do not keep the machine from
+/// calling; a foreign address is refused soon.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_do_not_keep_the_machine_from_calling() {
+    let limits = Limits { pending: 2, pending_per_address: 2, ..Limits::default() };
+    let world = World::with_limits(limits).await;
+    let _server = storescp(&world).await;
+    let mut strangers = Vec::new();
+    for _ in 0..4 {
+        strangers.push(TcpStream::connect(world.ct.secure).await.unwrap());
+    }
+    let mut foreign = Vec::new();
+    for _ in 0..2 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0))).unwrap();
+        foreign.push(socket.connect(world.ct.plain).await.unwrap());
+    }
+    // Long enough for the guard to have accepted them all, short enough for none to have been given up.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let start = Instant::now();
+    let mut stream = TcpStream::connect(world.ct.plain).await.unwrap();
+    let got = ask(&mut stream, &request("CT1", "PACS", VERIFICATION)).await;
+    assert_eq!(got.first(), Some(&2), "{got:?}");
+    for stream in &mut foreign {
+        assert_eq!(answer(stream).await, rejected(1, 1, 1));
+    }
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+/// Shows REQ-GUARD-20: an association whose title is given to nobody, or to another device, ends within a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_title_that_is_no_longer_bound_ends_its_associations() {
+    let world = World::new().await;
+    let _server = storescp(&world).await;
+    for (version, side) in [(2, &world.pacs), (5, &world.ct)] {
+        let mut stream = TcpStream::connect(world.ct.plain).await.unwrap();
+        let got = ask(&mut stream, &request("CT1", "PACS", CT_IMAGE)).await;
+        assert_eq!(got.first(), Some(&2), "{got:?}");
+        world.route(version, "CT1", &[side]);
+        let quiet = timeout(Duration::from_millis(300), stream.read(&mut [0])).await;
+        assert!(quiet.is_err(), "a table with the same title ends nothing: {quiet:?}");
+        world.route(version + 1, "CT9", &[side]);
+        let start = Instant::now();
+        assert_eq!(answer(&mut stream).await, [7, 0, 0, 0, 0, 4, 0, 0, 2, 0]);
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        side.audit_line(&["110113", "code=dicom-calling-ae-not-bound", "cut: "]).await;
+        world.route(version + 2, "CT1", &[side]);
+    }
 }
 
 /// Shows REQ-GUARD-12: only the machine's own address may use the plain side.

@@ -39,7 +39,7 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    async fn start(site: &Site, device: &str, identity: Identity, directory: &Path) -> Self {
+    async fn start(site: &Site, device: &str, identity: Identity, limits: &Limits, directory: &Path) -> Self {
         let knowledge = site.knowledge();
         let audit = directory.join(format!("{device}.log"));
         let config = AuditConfig { file: Some(audit.clone()), ..AuditConfig::default() };
@@ -59,7 +59,7 @@ impl Side {
             allowed: vec![Ipv4Addr::LOCALHOST.into()],
             secure: any,
             machine: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-            limits: Limits { request: Duration::from_secs(2), ..Limits::default() },
+            limits: limits.clone(),
         };
         let guard = DicomGuard::bind(config, services).await.unwrap();
         let (plain, secure) = (guard.plain_address().unwrap(), guard.secure_address().unwrap());
@@ -99,32 +99,53 @@ impl World {
 
     /// With this credential of `ct-1`.
     pub(crate) async fn with(site: Site, ct: Identity) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let ct = Side::start(&site, "ct-1", ct, directory.path()).await;
         let pacs = site.identity("pacs-1", &[Role::Archive], site.present());
-        let pacs = Side::start(&site, "pacs-1", pacs, directory.path()).await;
+        let limits = Limits { request: Duration::from_secs(2), ..Limits::default() };
+        Self::with_all(site, ct, pacs, limits).await
+    }
+
+    /// With a PACS that has this role.
+    pub(crate) async fn with_pacs(role: Role) -> Self {
+        let site = Site::new("St Elsewhere");
+        let ct = site.identity("ct-1", &[Role::Modality], site.present());
+        let pacs = site.identity("pacs-1", &[role], site.present());
+        Self::with_all(site, ct, pacs, Limits::default()).await
+    }
+
+    /// With these limits.
+    pub(crate) async fn with_limits(limits: Limits) -> Self {
+        let site = Site::new("St Elsewhere");
+        let ct = site.identity("ct-1", &[Role::Modality], site.present());
+        let pacs = site.identity("pacs-1", &[Role::Archive], site.present());
+        Self::with_all(site, ct, pacs, limits).await
+    }
+
+    async fn with_all(site: Site, ct: Identity, pacs: Identity, limits: Limits) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let ct = Side::start(&site, "ct-1", ct, &limits, directory.path()).await;
+        let pacs = Side::start(&site, "pacs-1", pacs, &limits, directory.path()).await;
         let world = Self { site, ct, pacs, directory };
-        world.route("PACS");
+        world.route(1, "CT1", &[&world.ct, &world.pacs]);
         world
     }
 
-    /// Publishes the routing table with this AE title of the PACS.
-    fn route(&self, title: &str) {
+    /// Gives these guards a routing table of this version, with this AE title of the CT.
+    pub(crate) fn route(&self, version: u64, ct: &str, to: &[&Side]) {
         let machine = |device: &str, titles: &[&str], address: Option<SocketAddr>| Machine {
             device: DeviceName::new(device).unwrap(),
             ae_titles: titles.iter().map(|title| (*title).to_owned()).collect(),
             address: address.map(|address| address.to_string()),
         };
         let machines = vec![
-            machine("ct-1", &["CT1"], Some(self.ct.secure)),
+            machine("ct-1", &[ct], Some(self.ct.secure)),
             machine("ct-2", &["CT2"], None),
-            machine("pacs-1", &[title], Some(self.pacs.secure)),
+            machine("pacs-1", &["PACS"], Some(self.pacs.secure)),
             // Whoever answers there is another device than the table says.
             machine("ris-1", &["RIS"], Some(self.pacs.secure)),
         ];
-        let table = RoutingTable::new(1, self.site.clock.now(), machines).unwrap();
+        let table = RoutingTable::new(version, self.site.clock.now(), machines).unwrap();
         let signed = self.site.routes(&table);
-        for side in [&self.ct, &self.pacs] {
+        for side in to {
             side.knowledge.accept(Kind::Routes, &signed).unwrap();
         }
     }
