@@ -4,23 +4,25 @@
 //! again. The same right with *another* key is never silently served: that is how a copied code or a copied credential
 //! shows itself.
 
+mod renewal;
+
+pub use renewal::MAX_EARLY_RENEWALS;
+
 use crate::admin::Response;
 use crate::issue::{self, Template};
 use crate::registry::Device;
 use crate::store::{
-    Alarm, Claim, CodeRecord, CodeState, Issued, PendingRequest, PendingState, Purpose, StandingChange, StandingState,
+    Alarm, Claim, CodeRecord, CodeState, PendingRequest, PendingState, Purpose, StandingChange, StandingState,
     StoreError, Subject,
 };
 use crate::{Authority, Error, encode, est, registry, status};
 use data_encoding::HEXLOWER;
 use medlock_node::enrol::Code;
 use medlock_node::provider::{self, AwsLc};
-use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::list::List;
 use medlock_trust::path::AuthorityKind;
-use medlock_trust::x509::{Certificate, GeneralName, Request};
-use medlock_trust::{CredentialId, DeviceName, DeviceType, Identified, KeyId, Operation, Time, Verdict};
-use std::net::IpAddr;
+use medlock_trust::x509::{Certificate, Request};
+use medlock_trust::{CredentialId, DeviceName, DeviceType, Identified, KeyId, Time};
 
 /// Wrong secrets after which a code is void.
 pub const MAX_WRONG_TRIES: u32 = 3;
@@ -28,9 +30,6 @@ pub const MAX_WRONG_TRIES: u32 = 3;
 pub const MAX_WAITING: u32 = 1_000;
 /// When a client whose request waits should ask again, in seconds. Short: a person is standing before the machine.
 pub const RETRY_SECONDS: u32 = 2;
-/// How many credentials a device gets a day, or has that are not expired, before it is told to wait until renewal is
-/// due. Far more than any device needs; few enough that one that renews without end does not fill the store.
-pub const MAX_EARLY_RENEWALS: usize = 256;
 
 /// The answer to a request for a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,9 +68,9 @@ pub enum RefusalKind {
 }
 
 /// A request that was read and whose signature, and so possession of the key, was checked.
-struct Checked<'a> {
-    request: Request<'a>,
-    key: KeyId,
+pub(super) struct Checked<'a> {
+    pub(super) request: Request<'a>,
+    pub(super) key: KeyId,
 }
 
 /// What a birth credential is good for at this site.
@@ -86,17 +85,17 @@ enum BirthRight {
     Ask(Option<DeviceName>),
 }
 
-type Decided = Result<Answer, Error>;
+pub(super) type Decided = Result<Answer, Error>;
 
-fn refused(kind: RefusalKind, reason: impl Into<String>) -> Answer {
+pub(super) fn refused(kind: RefusalKind, reason: impl Into<String>) -> Answer {
     Answer::Refused(Refusal { kind, reason: reason.into(), retry_seconds: None })
 }
 
-fn forbidden(reason: impl Into<String>) -> Decided {
+pub(super) fn forbidden(reason: impl Into<String>) -> Decided {
     Ok(refused(RefusalKind::Forbidden, reason))
 }
 
-fn malformed(reason: impl Into<String>) -> Answer {
+pub(super) fn malformed(reason: impl Into<String>) -> Answer {
     refused(RefusalKind::Malformed, reason)
 }
 
@@ -179,7 +178,7 @@ impl Authority {
     }
 
     /// Suspends a device of which a copy may exist. The suspension covers all its credentials; restoring it is one act.
-    fn suspend_suspect(&self, name: DeviceName, reason: &str) -> Result<(), Error> {
+    pub(super) fn suspend_suspect(&self, name: DeviceName, reason: &str) -> Result<(), Error> {
         let (subject, state, at) = (Subject::Device(name), Some(StandingState::Suspended), self.clock.now());
         self.store.change_standings(vec![StandingChange { subject, state, reason: reason.to_owned(), at }], at)?;
         Ok(())
@@ -245,7 +244,7 @@ impl Authority {
         self.give(&device, checked, None)
     }
 
-    fn give(&self, device: &Device, checked: &Checked<'_>, parent: Option<CredentialId>) -> Decided {
+    pub(super) fn give(&self, device: &Device, checked: &Checked<'_>, parent: Option<CredentialId>) -> Decided {
         let (credential, certificate) = self.issue_operational(device, checked.request.spki(), parent)?;
         tracing::info!(device = %device.name, %credential, renewal = parent.is_some(), "issued a credential");
         Ok(Answer::Issued(certificate))
@@ -325,150 +324,6 @@ impl Authority {
         Ok(false)
     }
 
-    /// A new credential for the holder of one, also of an expired one.
-    ///
-    /// # Errors
-    /// [`Error`] when store or signer failed; a refusal is an [`Answer`].
-    pub fn renew(&self, who: &Identified, certificate: &[u8], request: &[u8], address: &str) -> Decided {
-        let checked = match self.check(request)? {
-            Ok(checked) => checked,
-            Err(answer) => return Ok(answer),
-        };
-        if who.kind() != CredentialKind::Operational {
-            return forbidden("a birth credential does not renew here: use simpleenroll");
-        }
-        let Some(current) = self.store.issued(who.credential())? else {
-            return forbidden("this credential is not one of this site: enrol anew with a code");
-        };
-        let Some(name) = current.record.device else {
-            return forbidden("this is not a credential of a device");
-        };
-        if let Some(answer) = names_differ(&checked.request, certificate) {
-            return Ok(answer);
-        }
-        let _lock = self.device_lock(name);
-        let standing = status::worst(&*self.store, &current, self.issuing.key)?;
-        let superseded = match standing {
-            None => false,
-            Some(standing) if standing.state == StandingState::Superseded => true,
-            // First of all: a credential that is known to be in wrong hands must not be able to suspend its successors.
-            Some(standing) => return forbidden(not_renewed(name, standing.state, &standing.reason)),
-        };
-        let children = self.store.children(current.credential)?;
-        let all = self.store.credentials_of(name)?;
-        let other = children.iter().find(|child| child.record.key != checked.key);
-        // Whether the device has nothing newer than what was made of this credential.
-        let followed = all.first().is_some_and(|newest| newest.record.parent == Some(current.credential));
-        if let Some(other) = other.filter(|_| followed) {
-            return self.two_children(name, &current, other, address);
-        }
-        if other.is_some() || (superseded && !followed) {
-            return self.former_credential(name, &current, address);
-        }
-        if let Some(child) = children.into_iter().next() {
-            return Ok(Answer::Issued(child.certificate));
-        }
-        if let Err(answer) = self.may_renew(who) {
-            return Ok(answer);
-        }
-        let Some(device) = self.store.device(name)? else {
-            return forbidden("the device is no longer registered: register it with `medlock device register`");
-        };
-        if let Some(answer) = self.too_early(&device, &current, &all) {
-            return Ok(answer);
-        }
-        self.give(&device, &checked, Some(current.credential))
-    }
-
-    /// A device may renew before a third of its credential's life is over, but not without end. Renewal is due at any
-    /// time when the register says something else than the credential.
-    fn too_early(&self, device: &Device, current: &Issued, all: &[Issued]) -> Option<Answer> {
-        let now = self.clock.now();
-        let (from, until) = (current.record.not_before, current.record.not_after);
-        let due = from.plus_seconds(until.seconds_since(from) / 3);
-        let recent = |issued: &&Issued| issued.record.not_after > now || issued.record.at.plus_seconds(86_400) > now;
-        if now >= due || all.iter().filter(recent).count() < MAX_EARLY_RENEWALS || !says(&current.certificate, device) {
-            return None;
-        }
-        let name = device.name;
-        tracing::warn!(device = %name, credential = %current.credential, "renews without end; it has to wait");
-        Some(Answer::Refused(Refusal {
-            kind: RefusalKind::Forbidden,
-            reason: format!("{name} has renewed {MAX_EARLY_RENEWALS} times of late: its next renewal is due at {due}"),
-            retry_seconds: Some(u32::try_from(due.seconds_since(now)).unwrap_or(u32::MAX)),
-        }))
-    }
-
-    /// Somebody comes with a credential that the device has left behind: a copy, or a machine restored from an old
-    /// image. It gets nothing; and it must not be able to stop the device, because former keys lie in former backups.
-    fn former_credential(&self, name: DeviceName, former: &Issued, address: &str) -> Decided {
-        let text = format!(
-            "a former credential ({}) asked to be renewed from {address} and was refused; the device itself goes on. Find \
-             out who has its former key",
-            former.credential
-        );
-        self.alarm("superseded-used", Some(name), text)?;
-        forbidden(not_renewed(name, StandingState::Superseded, "superseded"))
-    }
-
-    /// Somebody renews a credential with one key after it was renewed with another: one of them is a copy.
-    fn two_children(&self, name: DeviceName, parent: &Issued, other: &Issued, address: &str) -> Decided {
-        self.suspend_suspect(name, "two-children")?;
-        let text = format!(
-            "its credential {} was renewed with one key ({}) and then again with another, from {address}: a copy may exist. \
-             Both are suspended. If the device is in the right hands, revoke it for key-compromise and enrol it anew",
-            parent.credential, other.record.key
-        );
-        self.alarm("credential-cloned", Some(name), text)?;
-        self.publish_status()?;
-        forbidden(format!(
-            "{name} was renewed with another key before: it is suspended until the site's engineer has looked at it"
-        ))
-    }
-
-    /// Asks the trust core, with what the hub itself knows.
-    pub(crate) fn may_renew(&self, who: &Identified) -> Result<(), Answer> {
-        match self.knowledge().judge(who, Operation::Renew) {
-            Verdict::Allow(_) => Ok(()),
-            Verdict::Deny(denied) => {
-                Err(refused(RefusalKind::Forbidden, format!("{}: {}", denied.code.as_str(), denied.code.remedy())))
-            }
-        }
-    }
-
-    /// Notes that somebody is seen with a credential. At the first time, all older credentials of its device become
-    /// superseded; the status list tells it at the next [`Authority::tick`].
-    ///
-    /// # Errors
-    /// [`Error`] when the store failed.
-    pub fn seen(&self, who: &Identified) -> Result<(), Error> {
-        if who.kind() != CredentialKind::Operational {
-            return Ok(());
-        }
-        let Some(current) = self.store.issued(who.credential())? else { return Ok(()) };
-        let Some(name) = current.record.device else { return Ok(()) };
-        if current.used || status::worst(&*self.store, &current, self.issuing.key)?.is_some() {
-            return Ok(());
-        }
-        let at = self.clock.now();
-        // Newest first: those behind the current one are older.
-        let older = self.store.credentials_of(name)?;
-        let older = older.iter().skip_while(|issued| issued.credential != current.credential).skip(1);
-        let mut changes = Vec::new();
-        for issued in older {
-            let subject = Subject::Credential(issued.credential);
-            if self.store.standing(subject)?.is_none() {
-                let reason = "superseded".to_owned();
-                changes.push(StandingChange { subject, state: Some(StandingState::Superseded), reason, at });
-            }
-        }
-        if !changes.is_empty() {
-            self.store.change_standings(changes, at)?;
-        }
-        self.store.mark_used(current.credential)?;
-        Ok(())
-    }
-
     pub(crate) fn alarm(&self, kind: &str, device: Option<DeviceName>, text: String) -> Result<(), Error> {
         tracing::error!(kind, device = device.map(|name| name.to_string()), text, "alarm");
         let at = self.clock.now();
@@ -478,7 +333,7 @@ impl Authority {
     }
 
     /// Reads a request, checks possession of the key, and that the key may have a credential at all.
-    fn check<'a>(&self, der: &'a [u8]) -> Result<Result<Checked<'a>, Answer>, Error> {
+    pub(super) fn check<'a>(&self, der: &'a [u8]) -> Result<Result<Checked<'a>, Answer>, Error> {
         let request = match Request::from_der(der) {
             Ok(request) => request,
             Err(error) => return Ok(Err(malformed(format!("the certificate request cannot be read: {error}")))),
@@ -557,55 +412,6 @@ impl Authority {
         let pem = self.chain(certificate).iter().map(|der| encode::pem("CERTIFICATE", der)).collect();
         Ok(Response::Chain { pem })
     }
-}
-
-fn not_renewed(name: DeviceName, state: StandingState, reason: &str) -> String {
-    match state {
-        StandingState::Suspended => format!("{name} is suspended ({reason}): it renews when the site has restored it"),
-        StandingState::Superseded => {
-            format!("this credential of {name} is superseded: use the newer one, or enrol anew with a code")
-        }
-        StandingState::Ceased => format!("{name} is out of service ({reason}): register it anew under another name"),
-        StandingState::Compromised => format!("{name} is revoked ({reason}): it needs a new key and a new code"),
-    }
-}
-
-/// Whether a credential says of its device what the register does.
-fn says(certificate: &[u8], device: &Device) -> bool {
-    let Ok(certificate) = Certificate::from_der(certificate) else { return false };
-    let role = certificate.extensions().role();
-    let (mut dns, mut ips) = (Vec::new(), Vec::new());
-    for name in certificate.extensions().subject_alt_names() {
-        match name {
-            GeneralName::Dns(name) => dns.push(name),
-            GeneralName::Ip(bytes) => ips.push(bytes),
-            _ => return false,
-        }
-    }
-    let octets = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
-    role.map(|role| (role.roles, role.device_type)) == Some((device.roles, device.device_type))
-        && dns == device.dns
-        && ips == device.ips.iter().map(octets).collect::<Vec<_>>()
-}
-
-/// RFC 7030 section 4.2.2: a renewal asks for the names it has. An empty subject and absent names ask for nothing.
-fn names_differ(request: &Request<'_>, certificate: &[u8]) -> Option<Answer> {
-    let Ok(current) = Certificate::from_der(certificate) else {
-        return Some(malformed("the client certificate cannot be read"));
-    };
-    let subject = request.subject();
-    if !subject.is_empty() && !subject.matches(&current.subject()) {
-        return Some(malformed(format!("a renewal keeps its subject: {} is not {}", subject, current.subject())));
-    }
-    let asked: Vec<_> = request.extensions().subject_alt_names().collect();
-    let held: Vec<_> = current.extensions().subject_alt_names().collect();
-    if !asked.is_empty() && (asked.len() != held.len() || !asked.iter().all(|name| held.contains(name))) {
-        return Some(malformed("a renewal keeps its alternative names: ask for the same, or for none"));
-    }
-    None
 }
 
 /// The maker's serial of a birth credential: `hardwareModuleName` (RFC 4108 section 5), else the subject's serialNumber.
