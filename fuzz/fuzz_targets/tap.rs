@@ -4,7 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use medlock_guard::dicom::associate::Proposed;
 use medlock_guard::dicom::tap::{End, Event, Tap};
+use medlock_guard::dicom::text::Uid;
 
 fn pieces(mut data: &[u8]) -> Vec<(End, &[u8])> {
     let mut pieces = Vec::new();
@@ -17,8 +19,16 @@ fn pieces(mut data: &[u8]) -> Vec<(End, &[u8])> {
     pieces
 }
 
+/// What was proposed: an echo, a query, and images, the last also the other way round.
+fn contexts() -> Vec<Proposed> {
+    [(1, "1.2.840.10008.1.1", false), (3, "1.2.840.10008.5.1.4.1.2.2.1", false), (5, "1.2.840.10008.5.1.4.1.1.2", true)]
+        .into_iter()
+        .filter_map(|(id, uid, reversed)| Some(Proposed { id, abstract_syntax: Uid::from_field(uid.as_bytes())?, reversed }))
+        .collect()
+}
+
 fn follow<'a>(pieces: impl Iterator<Item = (End, &'a [u8])>) -> (Vec<Event>, bool) {
-    let mut tap = Tap::default();
+    let mut tap = Tap::new(&contexts());
     let mut events = Vec::new();
     for (from, bytes) in pieces {
         if tap.feed(from, bytes, &mut |event| events.push(event)).is_err() {
