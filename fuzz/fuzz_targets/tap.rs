@@ -23,7 +23,9 @@ fn pieces(mut data: &[u8]) -> Vec<(End, &[u8])> {
 fn contexts() -> Vec<Proposed> {
     [(1, "1.2.840.10008.1.1", false), (3, "1.2.840.10008.5.1.4.1.2.2.1", false), (5, "1.2.840.10008.5.1.4.1.1.2", true)]
         .into_iter()
-        .filter_map(|(id, uid, reversed)| Some(Proposed { id, abstract_syntax: Uid::from_field(uid.as_bytes())?, reversed }))
+        .filter_map(|(id, uid, reversed)| {
+            Some(Proposed { id, abstract_syntax: Uid::from_field(uid.as_bytes())?, reversed })
+        })
         .collect()
 }
 
