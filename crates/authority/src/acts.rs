@@ -288,6 +288,9 @@ impl Authority {
 
     fn suspend(&self, name: &str, why: &str) -> Result<Response, Error> {
         let device = self.device(name)?;
+        if name == HUB {
+            return Err(Error::Conflict("the hub cannot suspend itself: no device would hear it lifted".to_owned()));
+        }
         let _lock = self.device_lock(device.name);
         self.change(vec![self.standing_change(device.name, Some(StandingState::Suspended), "suspended")])?;
         tracing::warn!(device = name, why, "suspended");
@@ -309,7 +312,10 @@ impl Authority {
     fn revoke(&self, name: &str, reason: Reason, why: &str) -> Result<Response, Error> {
         let device = self.device(name)?;
         if name == HUB && reason != Reason::Superseded {
-            return Err(Error::Conflict("the hub cannot revoke itself; see docs/operating.md, a lost hub".to_owned()));
+            return Err(Error::Conflict(
+                "the hub cannot revoke itself; if its host is lost, make a new site and enrol the devices there"
+                    .to_owned(),
+            ));
         }
         let _lock = self.device_lock(device.name);
         let credentials = self.store.credentials_of(device.name)?;
@@ -349,9 +355,10 @@ impl Authority {
     }
 
     fn set_route(&self, name: &str, ae_titles: Vec<String>, sidecar: Option<String>) -> Result<Response, Error> {
+        let removed = ae_titles.is_empty() && sidecar.is_none();
         let raw = DeviceConfig { ae_titles, sidecar, ..DeviceConfig::from(&self.device(name)?) };
         self.put(Device::try_from(raw)?)?;
-        done(format!("the route of {name} is set"))
+        done(format!("the route of {name} is {}", if removed { "removed" } else { "set" }))
     }
 
     fn import(&self, object: &str, members: &[String], threshold: usize) -> Result<Response, Error> {

@@ -1,7 +1,7 @@
 //! Suspend, restore, revoke; what the status list, tickets, routes and the audit trail say.
 
 use crate::fixture::{Site, ct, issued, open, refused};
-use medlock_authority::admin::{Reason, Request, Response};
+use medlock_authority::admin::{Asker, Reason, Request, Response};
 use medlock_authority::enrolment::{Answer, RefusalKind};
 use medlock_authority::objects::Kind;
 use medlock_authority::registry::DeviceConfig;
@@ -33,6 +33,14 @@ fn told(site: &Site, subject: Subject) -> (u64, Option<State>) {
 
 fn allows(site: &Site, certificate: &[u8], operation: Operation) -> bool {
     matches!(site.authority.knowledge().judge(&site.identify(certificate), operation), Verdict::Allow(_))
+}
+
+#[test]
+fn the_hub_does_not_suspend_itself() {
+    let site = Site::new();
+    let hub = Request::Suspend { device: "hub".into(), why: String::new() };
+    assert!(site.authority.administer(&Asker::program(), hub).is_err());
+    assert_eq!(told(&site, device("hub")).1, None);
 }
 
 /// Shows REQ-AUTH-09.
