@@ -136,7 +136,7 @@ impl AuthorityCertificate {
         let certificate = Certificate::from_der(&der)
             .map_err(|error| Error::Object { what: "authority's certificate", why: error.to_string() })?;
         let (subject, spki) = (certificate.subject().der().to_vec(), certificate.spki().to_vec());
-        let key = KeyId::of(&[&spki], &AwsLc);
+        let key = KeyId::of(&[spki.as_slice()], &AwsLc);
         Ok(Self { der, subject, spki, key })
     }
 

@@ -5,10 +5,9 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use aws_lc_rs::signature::{self as lc, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey, VerificationAlgorithm};
 use aws_lc_rs::{digest, encoding::AsDer as _};
 use medlock_trust::KeyId;
-use medlock_trust::crypto::{Crypto, KeyAlgorithm, PublicKey, Signature, SignatureAlgorithm, VerifyError};
+use medlock_trust::crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 use rustls::CipherSuite;
 use rustls::crypto::{CryptoProvider, aws_lc_rs as suite};
-use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -22,19 +21,23 @@ impl Crypto for AwsLc {
         &self,
         algorithm: SignatureAlgorithm,
         key: PublicKey<'_>,
-        message: &[&[u8]],
+        message: &dyn Message,
         signature: Signature<'_>,
     ) -> Result<(), VerifyError> {
         let (with, signature) = pair(algorithm, key.algorithm, signature).ok_or(VerifyError::Unsupported)?;
         UnparsedPublicKey::new(with, key.bits).verify(&contiguous(message), signature).map_err(|_| VerifyError::Invalid)
     }
 
-    fn sha256(&self, message: &[&[u8]]) -> [u8; 32] {
+    fn sha256(&self, message: &dyn Message) -> [u8; 32] {
         let mut hash = digest::Context::new(&digest::SHA256);
-        message.iter().for_each(|part| hash.update(part));
+        message.feed(&mut |part| hash.update(part));
         let mut value = [0; 32];
         value.copy_from_slice(hash.finish().as_ref());
         value
+    }
+
+    fn decompress<'o>(&self, _: KeyAlgorithm, _: &[u8], _: &'o mut [u8; 97]) -> Option<&'o [u8]> {
+        None
     }
 }
 
@@ -66,11 +69,10 @@ fn pair<'s>(
     Some((with, bytes))
 }
 
-fn contiguous<'m>(parts: &[&'m [u8]]) -> Cow<'m, [u8]> {
-    match parts {
-        [one] => Cow::Borrowed(one),
-        many => Cow::Owned(many.concat()),
-    }
+fn contiguous(message: &dyn Message) -> Vec<u8> {
+    let mut whole = Vec::new();
+    message.feed(&mut |part| whole.extend_from_slice(part));
+    whole
 }
 
 /// The cryptography of TLS: hybrid X25519MLKEM768 first, then X25519, P-256 and P-384; AES-128-GCM first, as strong as
@@ -183,18 +185,18 @@ impl SigningKey {
     /// The public key's identifier.
     #[must_use]
     pub fn key_id(&self) -> KeyId {
-        KeyId::of(&[&self.spki], &AwsLc)
+        KeyId::of(&[self.spki.as_slice()], &AwsLc)
     }
 
     /// Signs the concatenation of `message` with ECDSA and SHA-256, as X.509 and TLS write it (DER).
     #[must_use]
-    pub fn sign_x509(&self, message: &[&[u8]]) -> Vec<u8> {
+    pub fn sign_x509(&self, message: &dyn Message) -> Vec<u8> {
         self.asn1.sign(&SystemRandom::new(), &contiguous(message)).expect(CANNOT_FAIL).as_ref().to_vec()
     }
 
     /// Signs the concatenation of `message` with ECDSA and SHA-256, as COSE writes it (r‖s).
     #[must_use]
-    pub fn sign_cose(&self, message: &[&[u8]]) -> [u8; 64] {
+    pub fn sign_cose(&self, message: &dyn Message) -> [u8; 64] {
         let signature = self.fixed.sign(&SystemRandom::new(), &contiguous(message)).expect(CANNOT_FAIL);
         signature.as_ref().try_into().expect("two numbers of 32 bytes")
     }

@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn signed_table_reads_back_and_finds_machines() {
         let key = SigningKey::generate();
-        let object = table().sign(key.key_id(), |parts| Ok::<_, Infallible>(key.sign_cose(parts))).expect("signed");
+        let object = table().sign(key.key_id(), |parts| Ok::<_, Infallible>(key.sign_cose(&parts))).expect("signed");
         let read =
             RoutingTable::verify(&object, |id| (id == key.key_id()).then(|| key.public_key())).expect("verified");
         assert_eq!(read, table());
@@ -336,7 +336,8 @@ mod tests {
     #[test]
     fn table_of_another_key_or_with_a_changed_byte_is_refused() {
         let (key, other) = (SigningKey::generate(), SigningKey::generate());
-        let mut object = table().sign(key.key_id(), |parts| Ok::<_, Infallible>(key.sign_cose(parts))).expect("signed");
+        let mut object =
+            table().sign(key.key_id(), |parts| Ok::<_, Infallible>(key.sign_cose(&parts))).expect("signed");
         let wrong = RoutesError::Cose(cose::Error::Invalid);
         assert_eq!(RoutingTable::verify(&object, |_| None), Err(wrong.clone()));
         assert_eq!(RoutingTable::verify(&object, |_| Some(other.public_key())), Err(wrong.clone()));

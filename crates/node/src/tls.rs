@@ -444,6 +444,7 @@ const fn identifier(key: KeyAlgorithm) -> AlgorithmIdentifier {
         KeyAlgorithm::P384 => alg_id::ECDSA_P384,
         KeyAlgorithm::Ed25519 => alg_id::ED25519,
         KeyAlgorithm::Rsa => alg_id::RSA_ENCRYPTION,
+        KeyAlgorithm::MlDsa44 => alg_id::ML_DSA_44,
     }
 }
 

@@ -177,7 +177,7 @@ impl Site {
         content.encode(&mut payload).expect("a list");
         let signers = [(self.authority(), Algorithm::Es256)];
         cose::sign(&payload, ContentType::LIST, &signers, &mut out, |_, parts| {
-            Ok::<_, Infallible>(self.root_key.sign_cose(parts))
+            Ok::<_, Infallible>(self.root_key.sign_cose(&parts))
         })
         .expect("signed");
         out
@@ -220,7 +220,7 @@ impl Site {
     #[must_use]
     pub fn routes(&self, table: &RoutingTable) -> Vec<u8> {
         let key = self.issuing_key.key_id();
-        table.sign(key, |parts| Ok::<_, Infallible>(self.issuing_key.sign_cose(parts))).expect("signed")
+        table.sign(key, |parts| Ok::<_, Infallible>(self.issuing_key.sign_cose(&parts))).expect("signed")
     }
 
     /// Any payload, signed by the issuing key.
@@ -228,7 +228,7 @@ impl Site {
     pub fn sign1(&self, payload: &[u8], content_type: ContentType) -> Vec<u8> {
         let (key, place, mut out) = (self.issuing_key.key_id(), Place::Header(content_type), Vec::new());
         cose::sign1(payload, place, Algorithm::Es256, key.as_bytes(), &mut out, |parts| {
-            Ok::<_, Infallible>(self.issuing_key.sign_cose(parts))
+            Ok::<_, Infallible>(self.issuing_key.sign_cose(&parts))
         })
         .expect("signed");
         out

@@ -7,7 +7,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair, UnparsedPublicKey};
 use divan::{Bencher, black_box};
 use medlock_trust::cose::{self, Algorithm, ContentType, Place};
-use medlock_trust::crypto::{Crypto, KeyAlgorithm, PublicKey, Signature, SignatureAlgorithm, VerifyError};
+use medlock_trust::crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 use medlock_trust::knowledge::{Knowledge, Setting};
 use medlock_trust::list::{
     self, Authority, AuthorityState, List, ListKind, Member, Pinned, Purpose, Purposes, Service,
@@ -32,7 +32,7 @@ impl Crypto for Provider {
         &self,
         algorithm: SignatureAlgorithm,
         key: PublicKey<'_>,
-        message: &[&[u8]],
+        message: &dyn Message,
         signature: Signature<'_>,
     ) -> Result<(), VerifyError> {
         let (verification, bytes) = match (algorithm, key.algorithm, signature) {
@@ -45,13 +45,23 @@ impl Crypto for Provider {
             _ => return Err(VerifyError::Unsupported),
         };
         let key = UnparsedPublicKey::new(verification, key.bits);
-        key.verify(&message.concat(), bytes).map_err(|_| VerifyError::Invalid)
+        key.verify(&whole(message), bytes).map_err(|_| VerifyError::Invalid)
     }
 
-    fn sha256(&self, message: &[&[u8]]) -> [u8; 32] {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &message.concat());
+    fn sha256(&self, message: &dyn Message) -> [u8; 32] {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &whole(message));
         digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
+
+    fn decompress<'o>(&self, _: KeyAlgorithm, _: &[u8], _: &'o mut [u8; 97]) -> Option<&'o [u8]> {
+        None
+    }
+}
+
+fn whole(message: &dyn Message) -> Vec<u8> {
+    let mut whole = Vec::new();
+    message.feed(&mut |part| whole.extend_from_slice(part));
+    whole
 }
 
 struct Key {
@@ -66,7 +76,7 @@ impl Key {
         let prefix: &[u8] =
             b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\0";
         let spki = [prefix, pair.public_key().as_ref()].concat();
-        let id = KeyId::of(&[&spki], &Provider);
+        let id = KeyId::of(&[spki.as_slice()], &Provider);
         Self { pair, spki, id }
     }
 
@@ -185,7 +195,7 @@ fn site_list(member: &Key, service: &Key, authorities: &[Authority<'_>], authori
 fn status_list(service: &Key, authority: KeyId) -> Vec<u8> {
     let mut records: Vec<Record> = (0..1_000_u32)
         .map(|number| {
-            let hash = Provider.sha256(&[&number.to_be_bytes()]);
+            let hash = Provider.sha256(&[number.to_be_bytes().as_slice()]);
             let id = *hash.first_chunk().expect("32 bytes");
             let subject = match number % 3 {
                 0 => Subject::Device(DeviceId::from_bytes(id)),

@@ -6,7 +6,7 @@
 //! The `Sig_structure` is never put together: it goes to [`Crypto::verify`] in parts.
 
 use crate::cbor::{self, ErrorKind, Head, Reader, Writer};
-use crate::crypto::{Crypto, KeyAlgorithm, PublicKey, Signature, SignatureAlgorithm, VerifyError};
+use crate::crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 use crate::id::KeyId;
 use core::fmt;
 use minicbor::encode::Write;
@@ -394,7 +394,7 @@ impl<'a> Signer<'a> {
 fn check(
     algorithm: Algorithm,
     key: PublicKey<'_>,
-    message: &[&[u8]],
+    message: &dyn Message,
     signature: &[u8],
     crypto: &impl Crypto,
 ) -> Result<(), Error> {

@@ -1,11 +1,29 @@
-//! What this crate asks of cryptography: one hash and signature checks, given by the caller.
+//! What this crate asks of cryptography, given by the caller: one hash, signature checks, and points in full.
+
+/// A message that need not be in one place: it is read in pieces, as often as needed, and is the same each time.
+///
+/// A signed structure that was never contiguous in memory (a COSE `Sig_structure`, a certificate rebuilt from its compact
+/// form) needs no buffer.
+pub trait Message {
+    /// Gives the pieces to `to`, in order.
+    fn feed(&self, to: &mut dyn FnMut(&[u8]));
+}
+
+impl Message for &[&[u8]] {
+    fn feed(&self, to: &mut dyn FnMut(&[u8])) {
+        self.iter().for_each(|part| to(part));
+    }
+}
+
+impl<const N: usize> Message for [&[u8]; N] {
+    fn feed(&self, to: &mut dyn FnMut(&[u8])) {
+        self.iter().for_each(|part| to(part));
+    }
+}
 
 /// The caller's cryptography.
-///
-/// Messages come in *parts* that are to be read as if they stood one behind the other: a signed structure that was
-/// never contiguous in memory (a COSE `Sig_structure`, a certificate rebuilt from its compact form) needs no buffer.
 pub trait Crypto {
-    /// Checks `signature` over the concatenation of `message` with `key`.
+    /// Checks `signature` over `message` with `key`.
     ///
     /// # Errors
     /// [`VerifyError::Unsupported`] when algorithm and key are not a pair this provider can check,
@@ -14,12 +32,16 @@ pub trait Crypto {
         &self,
         algorithm: SignatureAlgorithm,
         key: PublicKey<'_>,
-        message: &[&[u8]],
+        message: &dyn Message,
         signature: Signature<'_>,
     ) -> Result<(), VerifyError>;
 
-    /// SHA-256 of the concatenation of `message`.
-    fn sha256(&self, message: &[&[u8]]) -> [u8; 32];
+    /// SHA-256 of `message`.
+    fn sha256(&self, message: &dyn Message) -> [u8; 32];
+
+    /// The uncompressed form (SEC 1 section 2.3.4) of a compressed `point` on P-256 or P-384: 65 or 97 bytes at the
+    /// beginning of `out`. `None` if it is no point of the curve, or the curve is not supported.
+    fn decompress<'o>(&self, curve: KeyAlgorithm, point: &[u8], out: &'o mut [u8; 97]) -> Option<&'o [u8]>;
 }
 
 /// How a signature was made. ECDSA names the hash only: the curve is the key's.
@@ -37,6 +59,8 @@ pub enum SignatureAlgorithm {
     RsaPkcs1Sha384,
     /// RSASSA-PKCS1-v1_5 with SHA-512 (RFC 4055 section 5).
     RsaPkcs1Sha512,
+    /// ML-DSA-44 (FIPS 204; RFC 9881; COSE -48, RFC 9964).
+    MlDsa44,
 }
 
 /// What kind of key a public key is.
@@ -50,6 +74,8 @@ pub enum KeyAlgorithm {
     Ed25519,
     /// An RSA key.
     Rsa,
+    /// An ML-DSA-44 key.
+    MlDsa44,
 }
 
 /// A public key: the content of X.509's `subjectPublicKey`.
@@ -57,7 +83,8 @@ pub enum KeyAlgorithm {
 pub struct PublicKey<'a> {
     /// The kind of key.
     pub algorithm: KeyAlgorithm,
-    /// An uncompressed or compressed point (SEC 1), 32 bytes of Ed25519, or a DER `RSAPublicKey`.
+    /// An uncompressed or compressed point (SEC 1), 32 bytes of Ed25519, 1,312 of ML-DSA-44, or a DER
+    /// `RSAPublicKey`.
     pub bits: &'a [u8],
 }
 

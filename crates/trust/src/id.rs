@@ -1,6 +1,6 @@
 //! Names of things: short, fixed in size, and each of its own type.
 
-use crate::crypto::Crypto;
+use crate::crypto::{Crypto, Message};
 use core::fmt;
 
 /// Bytes of a truncated SHA-256: 128 bits, beyond reach of a second preimage.
@@ -69,9 +69,9 @@ impl CredentialId {
 }
 
 impl KeyId {
-    /// The identifier of the key with this `SubjectPublicKeyInfo`, given in parts.
+    /// The identifier of the key with this `SubjectPublicKeyInfo`, in whatever pieces.
     #[must_use]
-    pub fn of(spki: &[&[u8]], crypto: &impl Crypto) -> Self {
+    pub fn of(spki: &dyn Message, crypto: &impl Crypto) -> Self {
         Self(truncated(crypto.sha256(spki)))
     }
 }

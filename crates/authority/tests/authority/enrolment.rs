@@ -302,7 +302,7 @@ impl Maker {
         let mut out = Vec::new();
         let signers = [(member.key_id(), Algorithm::Es256)];
         cose::sign(&payload, ContentType::LIST, &signers, &mut out, |_, parts| {
-            Ok::<_, std::convert::Infallible>(member.sign_cose(parts))
+            Ok::<_, std::convert::Infallible>(member.sign_cose(&parts))
         })
         .unwrap();
         out
@@ -458,5 +458,5 @@ fn the_alliance_is_remembered_when_the_hubs_knowledge_is_lost() {
     assert!(again.knowledge().version(medlock_node::knowledge::Kind::TrustList).is_some());
     let anchors = again.news().current(medlock_authority::objects::Kind::TrustList).unwrap();
     assert!(list::List::danger_open(&anchors.bytes).unwrap().authority(maker.authority.root().key).is_some());
-    assert_eq!(KeyId::of(&[&again.root().spki], &AwsLc), again.root().key);
+    assert_eq!(KeyId::of(&[again.root().spki.as_slice()], &AwsLc), again.root().key);
 }

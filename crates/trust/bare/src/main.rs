@@ -9,7 +9,7 @@
 use core::hint::black_box;
 use core::panic::PanicInfo;
 
-use medlock_trust::crypto::{PublicKey, Signature, SignatureAlgorithm, VerifyError};
+use medlock_trust::crypto::{KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 use medlock_trust::knowledge::Setting;
 use medlock_trust::list::{List, Pinned};
 use medlock_trust::path::AuthorityKind;
@@ -27,16 +27,26 @@ impl Crypto for Opaque {
         &self,
         algorithm: SignatureAlgorithm,
         key: PublicKey<'_>,
-        message: &[&[u8]],
+        message: &dyn Message,
         signature: Signature<'_>,
     ) -> Result<(), VerifyError> {
-        black_box((algorithm, key, message, signature));
+        message.feed(&mut |part| {
+            black_box(part);
+        });
+        black_box((algorithm, key, signature));
         black_box(Err(VerifyError::Unsupported))
     }
 
-    fn sha256(&self, message: &[&[u8]]) -> [u8; 32] {
-        black_box(message);
+    fn sha256(&self, message: &dyn Message) -> [u8; 32] {
+        message.feed(&mut |part| {
+            black_box(part);
+        });
         black_box([0; 32])
+    }
+
+    fn decompress<'o>(&self, curve: KeyAlgorithm, point: &[u8], out: &'o mut [u8; 97]) -> Option<&'o [u8]> {
+        black_box((curve, point));
+        black_box(Some(out.as_slice()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Real keys for tests: the provider is aws-lc-rs.
 
 use super::{Algorithm, ContentType, Place};
-use crate::crypto::{Crypto, KeyAlgorithm, PublicKey, Signature, SignatureAlgorithm, VerifyError};
+use crate::crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 use crate::id::KeyId;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, UnparsedPublicKey, VerificationAlgorithm};
@@ -15,7 +15,7 @@ impl Crypto for Provider {
         &self,
         algorithm: SignatureAlgorithm,
         key: PublicKey<'_>,
-        message: &[&[u8]],
+        message: &dyn Message,
         signature: Signature<'_>,
     ) -> Result<(), VerifyError> {
         let (verification, bytes): (&'static dyn VerificationAlgorithm, _) = match (algorithm, key.algorithm, signature)
@@ -34,15 +34,23 @@ impl Crypto for Provider {
             }
             _ => return Err(VerifyError::Unsupported),
         };
-        UnparsedPublicKey::new(verification, key.bits)
-            .verify(&message.concat(), bytes)
-            .map_err(|_| VerifyError::Invalid)
+        UnparsedPublicKey::new(verification, key.bits).verify(&whole(message), bytes).map_err(|_| VerifyError::Invalid)
     }
 
-    fn sha256(&self, message: &[&[u8]]) -> [u8; 32] {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &message.concat());
+    fn sha256(&self, message: &dyn Message) -> [u8; 32] {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &whole(message));
         digest.as_ref().try_into().unwrap()
     }
+
+    fn decompress<'o>(&self, _: KeyAlgorithm, _: &[u8], _: &'o mut [u8; 97]) -> Option<&'o [u8]> {
+        None
+    }
+}
+
+fn whole(message: &dyn Message) -> Vec<u8> {
+    let mut whole = Vec::new();
+    message.feed(&mut |part| whole.extend_from_slice(part));
+    whole
 }
 
 enum Private {
@@ -80,7 +88,7 @@ impl Key {
             Private::Ed25519(key) => key.public_key().as_ref(),
         };
         let spki = [prefix, point].concat();
-        let id = KeyId::of(&[&spki], &Provider);
+        let id = KeyId::of(&[spki.as_slice()], &Provider);
         Self { private, algorithm, spki, id }
     }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use medlock_trust::{
     Anchor, Budget, DeviceType, Roles,
-    crypto::{Crypto, PublicKey, Signature, SignatureAlgorithm, VerifyError},
+    crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError},
     path,
     x509::{Certificate, Name, Request, RoleExtension, role_extension_der},
 };
@@ -95,14 +95,18 @@ impl Crypto for Trusting {
         &self,
         _: SignatureAlgorithm,
         _: PublicKey<'_>,
-        _: &[&[u8]],
+        _: &dyn Message,
         _: Signature<'_>,
     ) -> Result<(), VerifyError> {
         Ok(())
     }
 
-    fn sha256(&self, message: &[&[u8]]) -> [u8; 32] {
+    fn sha256(&self, message: &dyn Message) -> [u8; 32] {
         Provider.sha256(message)
+    }
+
+    fn decompress<'o>(&self, _: KeyAlgorithm, _: &[u8], _: &'o mut [u8; 97]) -> Option<&'o [u8]> {
+        None
     }
 }
 

@@ -4,7 +4,9 @@ use aws_lc_rs::{
     digest,
     signature::{self, UnparsedPublicKey, VerificationAlgorithm},
 };
-use medlock_trust::crypto::{Crypto, KeyAlgorithm, PublicKey, Signature, SignatureAlgorithm as Algorithm, VerifyError};
+use medlock_trust::crypto::{
+    Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm as Algorithm, VerifyError,
+};
 
 pub(crate) struct Provider;
 
@@ -13,7 +15,7 @@ impl Crypto for Provider {
         &self,
         algorithm: Algorithm,
         key: PublicKey<'_>,
-        message: &[&[u8]],
+        message: &dyn Message,
         signature: Signature<'_>,
     ) -> Result<(), VerifyError> {
         let (scheme, bytes): (&'static dyn VerificationAlgorithm, &[u8]) = match (algorithm, key.algorithm, signature) {
@@ -44,15 +46,18 @@ impl Crypto for Provider {
         let verify = |message: &[u8]| {
             UnparsedPublicKey::new(scheme, key.bits).verify(message, bytes).map_err(|_| VerifyError::Invalid)
         };
-        match message {
-            [one] => verify(one),
-            parts => verify(&parts.concat()),
-        }
+        let mut whole = Vec::new();
+        message.feed(&mut |part| whole.extend_from_slice(part));
+        verify(&whole)
     }
 
-    fn sha256(&self, message: &[&[u8]]) -> [u8; 32] {
+    fn sha256(&self, message: &dyn Message) -> [u8; 32] {
         let mut context = digest::Context::new(&digest::SHA256);
-        message.iter().for_each(|part| context.update(part));
+        message.feed(&mut |part| context.update(part));
         context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+    }
+
+    fn decompress<'o>(&self, _: KeyAlgorithm, _: &[u8], _: &'o mut [u8; 97]) -> Option<&'o [u8]> {
+        None
     }
 }

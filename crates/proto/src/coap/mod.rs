@@ -1,0 +1,1 @@
+//! CoAP: messages, reliability, blockwise and observe (RFC 7252, 7641, 7959).

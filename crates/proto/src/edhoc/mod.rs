@@ -1,0 +1,1 @@
+//! The handshake: EDHOC (RFC 9528).

@@ -1,0 +1,1 @@
+//! Protected messages: OSCORE (RFC 8613).

@@ -1,0 +1,1 @@
+//! Readings: the one shape in which measurements travel.

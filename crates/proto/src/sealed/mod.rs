@@ -1,0 +1,1 @@
+//! Sealed commands and receipts. docs/sealed-command.md is the wire format.
