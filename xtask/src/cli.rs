@@ -9,7 +9,7 @@ usage: cargo xtask test [--yes] [STAGE…]    every check, or the stages named
        cargo xtask peers [--yes]            only install what the checks need
        cargo xtask fuzz [TARGET [SECONDS]]  fuzz one target (60 seconds), or list the targets
 
-stages: format clippy docs peers tests bare interop fuzz deny
+stages: format clippy docs peers tests bare miri interop fuzz deny
   interop may be followed by peers: interop dcmtk orthanc pynetdicom est pkits
 
 Before anything is installed you are shown what, and asked; --yes answers for you.

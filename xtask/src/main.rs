@@ -8,7 +8,7 @@
 //! | `suite` | tests and interop: one list of tests, divided between two stages |
 //! | `docs`, `requirements`, `architecture` | checks that documents and code say the same |
 //! | `bare`, `elf` | the trust core linked for a bare target |
-//! | `fuzz`, `deny`, `locks` | the other two stages |
+//! | `miri`, `fuzz`, `deny`, `locks` | the other stages |
 //! | `house`, `command` | paths, and running programs |
 
 mod architecture;
@@ -21,6 +21,7 @@ mod elf;
 mod fuzz;
 mod house;
 mod locks;
+mod miri;
 mod peers;
 mod requirements;
 mod stage;

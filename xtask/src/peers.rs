@@ -13,6 +13,10 @@ pub(crate) const CARGO_DENY: &str = "0.20.2";
 /// The bare target the trust core is linked for: a Cortex-M4 without floating point.
 pub(crate) const BARE_TARGET: &str = "thumbv7em-none-eabi";
 
+/// How rustup is told to fetch Miri. It interprets the code; nothing that ships is built with this compiler.
+const INSTALL_MIRI: [&str; 9] =
+    ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "miri", "--component", "rust-src"];
+
 /// Whether the caller has agreed to installing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Consent {
@@ -73,6 +77,7 @@ pub(crate) enum Need {
     PythonPackages,
     BareTarget,
     CargoDeny,
+    Miri,
 }
 
 /// Where a missing thing comes from.
@@ -80,11 +85,12 @@ enum Source {
     Debian(&'static str),
     Python,
     Rustup,
+    Nightly,
     Cargo,
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Stunnel,
@@ -95,6 +101,7 @@ impl Need {
         Self::PythonPackages,
         Self::BareTarget,
         Self::CargoDeny,
+        Self::Miri,
     ];
 
     fn name(self) -> &'static str {
@@ -109,6 +116,7 @@ impl Need {
             Self::PythonPackages => "Python packages",
             Self::BareTarget => BARE_TARGET,
             Self::CargoDeny => "cargo-deny",
+            Self::Miri => "Miri",
         }
     }
 
@@ -124,6 +132,7 @@ impl Need {
             Self::PythonPackages => Source::Python,
             Self::BareTarget => Source::Rustup,
             Self::CargoDeny => Source::Cargo,
+            Self::Miri => Source::Nightly,
         }
     }
 
@@ -146,6 +155,7 @@ impl Need {
                 sysroot().is_ok_and(|path| Path::new(&path).join("lib/rustlib").join(BARE_TARGET).is_dir())
             }
             Self::CargoDeny => cargo_deny(house).is_some(),
+            Self::Miri => answers(Program::new("cargo").args(["+nightly", "miri", "--version"])),
         }
     }
 }
@@ -181,17 +191,19 @@ struct Plan {
     debian: Vec<&'static str>,
     python: bool,
     rustup: bool,
+    nightly: bool,
     cargo: bool,
 }
 
 impl Plan {
     fn make(house: &House, needs: &[Need]) -> Self {
-        let mut plan = Self { debian: Vec::new(), python: false, rustup: false, cargo: false };
+        let mut plan = Self { debian: Vec::new(), python: false, rustup: false, nightly: false, cargo: false };
         for need in needs.iter().copied().filter(|need| !need.is_there(house)) {
             match need.source() {
                 Source::Debian(package) => plan.debian.push(package),
                 Source::Python => plan.python = true,
                 Source::Rustup => plan.rustup = true,
+                Source::Nightly => plan.nightly = true,
                 Source::Cargo => plan.cargo = true,
             }
         }
@@ -203,7 +215,7 @@ impl Plan {
     }
 
     fn is_empty(&self) -> bool {
-        self.debian.is_empty() && !self.python && !self.rustup && !self.cargo
+        self.debian.is_empty() && !self.python && !self.rustup && !self.nightly && !self.cargo
     }
 
     /// What would be installed, one thing a line.
@@ -223,6 +235,9 @@ impl Plan {
         if self.rustup {
             lines.push(format!("Rust's standard library for {BARE_TARGET}, by rustup"));
         }
+        if self.nightly {
+            lines.push("Rust's nightly compiler with Miri, by rustup; nothing else is built with it".into());
+        }
         if self.cargo {
             lines.push(format!("cargo-deny {CARGO_DENY}, built into {} (minutes)", house.tools().display()));
         }
@@ -241,6 +256,9 @@ impl Plan {
         }
         if self.rustup {
             attempt(Program::new("rustup").args(["target", "add", BARE_TARGET]).run());
+        }
+        if self.nightly {
+            attempt(Program::new("rustup").args(INSTALL_MIRI).run());
         }
         if self.cargo {
             let install = ["install", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"];
@@ -300,6 +318,7 @@ pub(crate) fn check(house: &House, needs: &[Need]) -> Report {
                 Source::Debian(package) => format!("Debian package {package}: sudo apt-get install {package}"),
                 Source::Python => "see pip's message above".to_string(),
                 Source::Rustup => format!("rustup target add {BARE_TARGET}"),
+                Source::Nightly => format!("rustup {}", INSTALL_MIRI.join(" ")),
                 Source::Cargo => format!("cargo install --locked cargo-deny --version {CARGO_DENY}"),
             };
             report.findings.push(format!("missing: {} ({source})", need.name()));
@@ -397,7 +416,7 @@ mod tests {
     #[test]
     fn the_plan_says_what_it_would_do() {
         let house = House { root: "/house".into(), target: "/elsewhere".into(), metadata: serde_json::Value::Null };
-        let plan = Plan { debian: vec!["dcmtk", "orthanc"], python: true, rustup: true, cargo: true };
+        let plan = Plan { debian: vec!["dcmtk", "orthanc"], python: true, rustup: true, nightly: true, cargo: true };
         let text = plan.lines(&house).join("\n");
         for part in ["dcmtk orthanc", "/elsewhere/venv", BARE_TARGET, CARGO_DENY, "/elsewhere/tools"] {
             assert!(text.contains(part), "{part} in {text}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::command::Program;
 use crate::house::House;
 use crate::peers::{Consent, Need, Peer};
-use crate::{Result, bare, deny, docs, fuzz, peers, suite};
+use crate::{Result, bare, deny, docs, fuzz, miri, peers, suite};
 
 /// A part of `cargo xtask test` that can run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +16,7 @@ pub(crate) enum Stage {
     Docs,
     Tests,
     Bare,
+    Miri,
     Interop,
     Fuzz,
     Deny,
@@ -23,13 +24,14 @@ pub(crate) enum Stage {
 
 impl Stage {
     /// In the order they run: what is quick to fail comes first.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Peers,
         Self::Format,
         Self::Clippy,
         Self::Docs,
         Self::Tests,
         Self::Bare,
+        Self::Miri,
         Self::Interop,
         Self::Fuzz,
         Self::Deny,
@@ -43,6 +45,7 @@ impl Stage {
             Self::Docs => "docs",
             Self::Tests => "tests",
             Self::Bare => "bare",
+            Self::Miri => "miri",
             Self::Interop => "interop",
             Self::Fuzz => "fuzz",
             Self::Deny => "deny",
@@ -84,6 +87,7 @@ impl Selection {
                 Stage::Tests => vec![Need::Openssl],
                 Stage::Peers => Need::ALL.to_vec(),
                 Stage::Bare => vec![Need::BareTarget],
+                Stage::Miri => vec![Need::Miri],
                 Stage::Interop => self.peers.iter().flat_map(|peer| peer.needs().iter().copied()).collect(),
                 Stage::Fuzz => vec![Need::CxxCompiler],
                 Stage::Deny => vec![Need::CargoDeny],
@@ -159,6 +163,7 @@ fn run_stage(house: &House, stage: Stage, peers: &[Peer]) -> Result<Report> {
         Stage::Docs => docs::check(house),
         Stage::Tests => suite::tests(house),
         Stage::Bare => bare::check(house),
+        Stage::Miri => miri::check(house),
         Stage::Interop => suite::interop(house, peers),
         Stage::Fuzz => fuzz::check(house),
         Stage::Deny => deny::check(house),
