@@ -32,12 +32,15 @@ pub(crate) enum Peer {
     Pynetdicom,
     /// curl and openssl as clients of EST, CRL and OCSP.
     Est,
+    /// aiocoap, with lakers for EDHOC: CoAP in both roles.
+    Aiocoap,
     /// NIST's path validation suite.
     Pkits,
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 5] = [Self::Dcmtk, Self::Orthanc, Self::Pynetdicom, Self::Est, Self::Pkits];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Dcmtk, Self::Orthanc, Self::Pynetdicom, Self::Est, Self::Aiocoap, Self::Pkits];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -45,6 +48,7 @@ impl Peer {
             Self::Orthanc => "orthanc",
             Self::Pynetdicom => "pynetdicom",
             Self::Est => "est",
+            Self::Aiocoap => "aiocoap",
             Self::Pkits => "pkits",
         }
     }
@@ -57,7 +61,7 @@ impl Peer {
         match self {
             Self::Dcmtk => &[Need::Dcmtk],
             Self::Orthanc => &[Need::Orthanc, Need::Dcmtk, Need::Curl],
-            Self::Pynetdicom => &[Need::PythonPackages],
+            Self::Pynetdicom | Self::Aiocoap => &[Need::PythonPackages],
             Self::Est => &[Need::Curl, Need::Openssl],
             Self::Pkits => &[Need::PythonPackages],
         }
