@@ -10,6 +10,7 @@
 //! | [`edhoc`] | the handshake (RFC 9528) |
 //! | [`oscore`] | protected messages (RFC 8613), Echo (RFC 9175), the combined request (RFC 9668) |
 //! | [`sealed`] | commands and receipts that cross any carrier |
+//! | [`objects`] | what `/m/objects` says |
 //! | [`reading`] | the one shape in which readings travel |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -31,6 +32,7 @@ extern crate std;
 pub mod coap;
 pub mod crypto;
 pub mod edhoc;
+pub mod objects;
 pub mod oscore;
 pub mod reading;
 pub mod sealed;

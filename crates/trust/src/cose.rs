@@ -38,6 +38,8 @@ impl ContentType {
     pub const POLICY: Self = Self("application/medlock-policy+cbor");
     /// A routing table of a site's guards.
     pub const ROUTES: Self = Self("application/medlock-routes+cbor");
+    /// A bond signed by a site ([`crate::bond::SignedBond`]).
+    pub const BOND: Self = Self("application/medlock-bond+cbor");
 
     /// The content type as text.
     #[must_use]

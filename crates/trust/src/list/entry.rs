@@ -278,11 +278,13 @@ pub enum Purpose {
     Routes,
     /// Statements about the time.
     Time,
+    /// Bonds of the site's devices.
+    Bonds,
 }
 
 impl Purpose {
     /// All purposes.
-    pub const ALL: [Self; 4] = [Self::Status, Self::Policy, Self::Routes, Self::Time];
+    pub const ALL: [Self; 5] = [Self::Status, Self::Policy, Self::Routes, Self::Time, Self::Bonds];
 
     /// Its stable name.
     #[must_use]
@@ -292,6 +294,7 @@ impl Purpose {
             Self::Policy => "policy",
             Self::Routes => "routes",
             Self::Time => "time",
+            Self::Bonds => "bonds",
         }
     }
 
@@ -301,11 +304,12 @@ impl Purpose {
             Self::Policy => 2,
             Self::Routes => 4,
             Self::Time => 8,
+            Self::Bonds => 16,
         }
     }
 }
 
-/// A set of purposes: bits 1 status, 2 policy, 4 routes, 8 time. Bits of a later version are kept and grant nothing.
+/// A set of purposes: bits 1 status, 2 policy, 4 routes, 8 time, 16 bonds. Bits of a later version are kept and grant nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Purposes(u32);
 
