@@ -1,0 +1,195 @@
+//! NIST P-256: ECDSA (FIPS 186-5) with SHA-256 and agreement by x-coordinates (RFC 9528 section 3.7), over the curve
+//! arithmetic of crate `p256`.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "the operators are those of a field and of a group: they are total"
+)]
+
+use medlock_proto::crypto::Secret;
+use medlock_trust::crypto::Signature;
+use medlock_trust::der::{Reader, tag};
+use p256::elliptic_curve::array::Array;
+use p256::elliptic_curve::group::Group;
+use p256::elliptic_curve::ops::{LinearCombination, Reduce};
+use p256::elliptic_curve::point::{AffineCoordinates, DecompressPoint};
+use p256::elliptic_curve::subtle::Choice;
+use p256::{AffinePoint, NonZeroScalar, ProjectivePoint, Scalar, U256};
+use zeroize::Zeroizing;
+
+use crate::hmac;
+
+/// A signature as r‖s, 32 bytes each, big-endian.
+type Pair = [u8; 64];
+
+/// Whether `signature` over what `hash` is the hash of was made with `key`, a compressed or uncompressed point.
+pub(crate) fn verify(key: &[u8], hash: &[u8; 32], signature: Signature<'_>) -> Option<()> {
+    let pair = match signature {
+        Signature::X509(bytes) => pair_from_der(bytes)?,
+        Signature::Cose(bytes) => *bytes.first_chunk::<64>().filter(|_| bytes.len() == 64)?,
+    };
+    let key = point(key)?;
+    let (r, s) = split(&pair);
+    let (r, s) = (scalar(&r)?, scalar(&s)?);
+    let w: Scalar = s.invert_vartime().into_option()?;
+    let terms = [(ProjectivePoint::GENERATOR, reduced(hash) * w), (key.into(), *r * w)];
+    let sum = ProjectivePoint::lincomb_vartime(&terms);
+    if bool::from(sum.is_identity()) {
+        return None;
+    }
+    (reduced(&sum.to_affine().x().0) == *r).then_some(())
+}
+
+/// Signs what `hash` is the hash of. The nonce is that of RFC 6979, with `added` in it if that is not empty (section 3.6).
+pub(crate) fn sign(secret: &[u8; 32], hash: &[u8; 32], added: &[u8]) -> Option<Pair> {
+    let d = Zeroizing::new(*scalar(secret)?);
+    let z = reduced(hash);
+    let mut nonces = Nonces::new(secret, &z.to_bytes().0, added);
+    // That a nonce is refused has a chance of 2^-32 a time.
+    for _ in 0..8 {
+        let Some(k) = scalar(nonces.next()).map(Zeroizing::new) else { continue };
+        let r = reduced(&ProjectivePoint::mul_by_generator(&k).to_affine().x().0);
+        let inverse = Zeroizing::new(k.invert().into_option()?);
+        let s = *inverse * (z + r * *d);
+        if let (Some(r), Some(s)) = (NonZeroScalar::new(r).into_option(), NonZeroScalar::new(s).into_option()) {
+            return Some(join(&r.to_bytes().0, &s.to_bytes().0));
+        }
+    }
+    None
+}
+
+/// Whether `secret` is a number between 1 and the order less one.
+pub(crate) fn is_secret(secret: &[u8; 32]) -> bool {
+    scalar(secret).map(Zeroizing::new).is_some()
+}
+
+/// The x-coordinate of the public key of `secret`; `None` if that is no scalar between 1 and the order.
+pub(crate) fn public_x(secret: &[u8; 32]) -> Option<[u8; 32]> {
+    Some(own_point(secret)?.x().0)
+}
+
+/// The public key of `secret` as an uncompressed point.
+pub(crate) fn public(secret: &[u8; 32]) -> Option<[u8; 65]> {
+    Some(uncompressed(&own_point(secret)?))
+}
+
+/// The x-coordinate of the point that `secret` and the holder of the x-coordinate `public` share.
+pub(crate) fn agree(secret: &[u8; 32], public: &[u8; 32]) -> Option<Secret> {
+    let secret = Zeroizing::new(*scalar(secret)?);
+    // Either point of this x will do: both give the same x.
+    let public = AffinePoint::decompress(&Array(*public), Choice::from(0)).into_option()?;
+    let shared = Zeroizing::new(ProjectivePoint::from(public) * *secret);
+    // The order is prime and neither factor is zero: this is never the point at infinity.
+    Some(Secret::from_bytes(shared.to_affine().x().0))
+}
+
+/// A point, given in either form, as an uncompressed point.
+pub(crate) fn decompress(bytes: &[u8]) -> Option<[u8; 65]> {
+    Some(uncompressed(&point(bytes)?))
+}
+
+fn own_point(secret: &[u8; 32]) -> Option<AffinePoint> {
+    let secret = Zeroizing::new(*scalar(secret)?);
+    Some(ProjectivePoint::mul_by_generator(&secret).to_affine())
+}
+
+/// Reads a point of the curve (SEC 1 section 2.3.4) other than the one at infinity; no hybrid and no compact form.
+fn point(bytes: &[u8]) -> Option<AffinePoint> {
+    let (form, coordinates) = bytes.split_first()?;
+    match (form, coordinates.len()) {
+        (0x02 | 0x03, 32) => {
+            let x: [u8; 32] = coordinates.try_into().ok()?;
+            AffinePoint::decompress(&Array(x), Choice::from(form & 1)).into_option()
+        }
+        (0x04, 64) => {
+            let (x, y) = split(coordinates.first_chunk()?);
+            AffinePoint::from_coordinates(&Array(x), &Array(y)).into_option()
+        }
+        _ => None,
+    }
+}
+
+fn uncompressed(point: &AffinePoint) -> [u8; 65] {
+    let mut bytes = [0x04; 65];
+    if let Some((_, rest)) = bytes.split_first_mut() {
+        rest.iter_mut().zip(point.x().0.into_iter().chain(point.y().0)).for_each(|(to, from)| *to = from);
+    }
+    bytes
+}
+
+/// A number between 1 and the order less one.
+fn scalar(bytes: &[u8; 32]) -> Option<NonZeroScalar> {
+    NonZeroScalar::from_repr(Array(*bytes)).into_option()
+}
+
+/// A number of 256 bits modulo the order.
+fn reduced(bytes: &[u8; 32]) -> Scalar {
+    Scalar::reduce(&U256::from_be_slice(bytes))
+}
+
+fn split(pair: &Pair) -> ([u8; 32], [u8; 32]) {
+    let mut halves = ([0; 32], [0; 32]);
+    halves.0.iter_mut().chain(&mut halves.1).zip(pair).for_each(|(to, from)| *to = *from);
+    halves
+}
+
+fn join(r: &[u8; 32], s: &[u8; 32]) -> Pair {
+    let mut pair = [0; 64];
+    pair.iter_mut().zip(r.iter().chain(s)).for_each(|(to, from)| *to = *from);
+    pair
+}
+
+/// Reads an `Ecdsa-Sig-Value` (RFC 3279 section 2.2.3) in DER.
+fn pair_from_der(bytes: &[u8]) -> Option<Pair> {
+    let mut outer = Reader::new(bytes);
+    let mut inner = outer.nested(tag::SEQUENCE).ok()?;
+    outer.finish().ok()?;
+    let (r, s) = (inner.integer().ok()?, inner.integer().ok()?);
+    inner.finish().ok()?;
+    Some(join(&fixed(r)?, &fixed(s)?))
+}
+
+/// The content of a DER INTEGER that is not negative, in 32 bytes.
+fn fixed(content: &[u8]) -> Option<[u8; 32]> {
+    let digits = match content {
+        [0x80..=0xff, ..] => return None,
+        [0, rest @ ..] => rest,
+        all => all,
+    };
+    let mut number = [0; 32];
+    let zeros = number.len().checked_sub(digits.len())?;
+    let (_, low) = number.split_at_mut_checked(zeros)?;
+    low.iter_mut().zip(digits).for_each(|(to, from)| *to = *from);
+    Some(number)
+}
+
+/// HMAC_DRBG as RFC 6979 section 3.2 uses it, steps b to h.
+struct Nonces {
+    key: Zeroizing<[u8; 32]>,
+    value: Zeroizing<[u8; 32]>,
+    used: bool,
+}
+
+impl Nonces {
+    fn new(secret: &[u8; 32], hash: &[u8; 32], added: &[u8]) -> Self {
+        let mut nonces = Self { key: Zeroizing::new([0; 32]), value: Zeroizing::new([1; 32]), used: false };
+        for separator in [0, 1] {
+            nonces.update(separator, &[secret, hash, added]);
+        }
+        nonces
+    }
+
+    fn next(&mut self) -> &Zeroizing<[u8; 32]> {
+        if self.used {
+            self.update(0, &[&[], &[], &[]]);
+        }
+        self.used = true;
+        *self.value = hmac::sha256(&*self.key, &[&*self.value]);
+        &self.value
+    }
+
+    /// K = HMAC_K(V, separator, seed), V = HMAC_K(V).
+    fn update(&mut self, separator: u8, [first, second, third]: &[&[u8]; 3]) {
+        *self.key = hmac::sha256(&*self.key, &[&*self.value, &[separator], first, second, third]);
+        *self.value = hmac::sha256(&*self.key, &[&*self.value]);
+    }
+}

@@ -1,0 +1,3 @@
+//! The provider against published vectors.
+
+mod rfc;
