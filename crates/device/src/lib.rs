@@ -1,12 +1,35 @@
 //! The device SDK: what a sensor, a controller or a pump needs to trust and be trusted.
 //!
+//! [`Device`] is a state machine: datagrams and ticks go in, datagrams and [`Event`]s come out. Drivers move them.
+//!
 //! | module | what is there |
 //! | --- | --- |
 //! | [`platform`] | what the firmware gives: transport, flash, keys, random numbers, ticks |
+//! | [`device`], [`event`] | the core, and what it tells the firmware |
+//! | [`objects`] | trust objects |
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::wildcard_enum_match_arm
+    )
+)]
 
 #[cfg(test)]
 extern crate std;
 
+mod address;
+pub mod device;
+pub mod event;
+pub mod objects;
 pub mod platform;
+
+pub use address::Address;
+pub use device::{CallError, Counters, Device, Layout, NotTaken, PhysicalAct, Settings, StartError};
+pub use event::{Ask, CallId, Closing, Event, Failure, Method, Output, Peer, Resource, Status};

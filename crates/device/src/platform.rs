@@ -117,3 +117,35 @@ pub trait KeyStore {
     /// If the store fails, or there is no next key.
     fn promote_next(&mut self) -> Result<(), Self::Error>;
 }
+
+/// Flash that the processor sees among its addresses, as it does its internal flash. Trust objects are judged where they
+/// lie, without a copy in memory.
+pub trait MappedFlash: Flash {
+    /// All pages, one after another. Within the contract of [`Flash`], what is read here is what [`Flash::read`] gives.
+    fn bytes(&self) -> &[u8];
+}
+
+/// The parts of one firmware: which provider of cryptography, which random numbers, which flash, which key store.
+pub trait Platform {
+    /// Its cryptography.
+    type Crypto: medlock_proto::crypto::Crypto;
+    /// Its random numbers.
+    type Rng: Rng;
+    /// Its flash: the pages that are the SDK's.
+    type Flash: MappedFlash;
+    /// Its private keys.
+    type Keys: KeyStore;
+}
+
+/// What a firmware hands over when the device starts.
+#[derive(Debug)]
+pub struct Parts<P: Platform> {
+    /// Cryptography.
+    pub crypto: P::Crypto,
+    /// Random numbers.
+    pub rng: P::Rng,
+    /// The pages that are the SDK's, from the first: see [`Layout`](crate::Layout).
+    pub flash: P::Flash,
+    /// Private keys.
+    pub keys: P::Keys,
+}

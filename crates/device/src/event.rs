@@ -1,0 +1,240 @@
+//! What the core tells the firmware: datagrams to send, things that happened, and when to call again.
+
+use crate::address::Address;
+use crate::platform::Ticks;
+use medlock_trust::{Denied, DeviceId, Permit, Unidentified};
+
+/// The answer of [`Device::poll`](crate::Device::poll).
+#[derive(Debug)]
+#[must_use]
+pub enum Output<'b> {
+    /// Send this datagram, then poll again.
+    Transmit {
+        /// Where to.
+        to: Address,
+        /// What: it lies in the buffer that was given.
+        datagram: &'b [u8],
+    },
+    /// This happened; poll again.
+    Event(Event<'b>),
+    /// Nothing more for now. Call [`Device::handle_timeout`](crate::Device::handle_timeout) at this time, or later;
+    /// `None`: nothing is waited for.
+    Wait(Option<Ticks>),
+}
+
+/// A session, as long as it stands. A handle of a session that ended is refused, even if its place was taken by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer {
+    pub(crate) slot: u8,
+    pub(crate) generation: u16,
+}
+
+/// A request this device made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallId {
+    pub(crate) slot: u8,
+    pub(crate) generation: u16,
+}
+
+/// A request of a peer that waits for the firmware's answer. It can be answered once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ask {
+    pub(crate) slot: u8,
+    pub(crate) generation: u16,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event<'b> {
+    /// A session stands: the peer proved who it is. What it may do is asked for each operation.
+    Connected {
+        /// The session.
+        peer: Peer,
+        /// Which device it is.
+        device: DeviceId,
+        /// Who began.
+        initiated: bool,
+    },
+    /// No session came about.
+    NotConnected {
+        /// With whom.
+        to: Address,
+        /// Why not.
+        why: Failure,
+    },
+    /// A session ended. Calls that waited on it end too.
+    Closed {
+        /// The session.
+        peer: Peer,
+        /// Which device it was.
+        device: DeviceId,
+        /// Why it ended.
+        why: Closing,
+    },
+    /// A peer asks for something that the firmware answers ([`Device::answer`](crate::Device::answer)), and may.
+    Asked {
+        /// To be given with the answer.
+        ask: Ask,
+        /// Who asks.
+        peer: Peer,
+        /// For what.
+        resource: Resource,
+        /// The right to do it, once.
+        permit: Permit,
+        /// What came with the request.
+        payload: &'b [u8],
+    },
+    /// A peer asked for something and may not. It was told so; the event is for the record and for people.
+    Denied {
+        /// Who asked; `None`: without a session.
+        peer: Option<Peer>,
+        /// What and why not.
+        denied: Denied,
+    },
+    /// A peer answered a call.
+    Answered {
+        /// Which call.
+        call: CallId,
+        /// Who answered.
+        peer: Peer,
+        /// What it says.
+        status: Status,
+        /// What came with it.
+        payload: &'b [u8],
+    },
+    /// A peer gave readings, and may: [`Permit::operation`] says whether automatic therapy may rest on them
+    /// (`inform`) or whether they are to be shown and recorded only, marked (`report`).
+    Readings {
+        /// Which call asked for them.
+        call: CallId,
+        /// Who gave them.
+        peer: Peer,
+        /// The right to use them, once, and with what mark.
+        permit: Permit,
+        /// The readings, as [`medlock_proto::reading`] writes them.
+        payload: &'b [u8],
+    },
+    /// A call ends without an answer.
+    Unanswered {
+        /// Which call.
+        call: CallId,
+        /// Why.
+        why: Failure,
+    },
+    /// A trust object was believed and is held from now on; every session was judged again.
+    News(crate::objects::Kind),
+}
+
+/// What peers ask one another for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// `/m/objects`: trust objects. The core answers.
+    Objects,
+    /// `/m/readings`: measurements. The firmware answers.
+    Readings,
+    /// `/m/state`: what the device does now. The firmware answers.
+    State,
+    /// `/m/lease`: keep a lease alive. The core answers.
+    Lease,
+    /// `/m/challenge`: a number to be used once in a sealed command. The core answers.
+    Challenge,
+    /// `/m/command`: a sealed command. The core answers with the sealed receipt.
+    Command,
+    /// `/m/receipt`: the receipt of a command once more. The core answers.
+    Receipt,
+    /// `/.well-known/est/crts`: the authority's certificates, at a hub.
+    AuthorityCertificates,
+    /// `/.well-known/est/sen`: a first credential, at a hub.
+    Enrol,
+    /// `/.well-known/est/sren`: a renewed credential, at a hub.
+    Renew,
+}
+
+impl Resource {
+    /// All resources.
+    pub const ALL: [Self; 10] = [
+        Self::Objects,
+        Self::Readings,
+        Self::State,
+        Self::Lease,
+        Self::Challenge,
+        Self::Command,
+        Self::Receipt,
+        Self::AuthorityCertificates,
+        Self::Enrol,
+        Self::Renew,
+    ];
+
+    /// The segments of its path.
+    #[must_use]
+    pub const fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::Objects => &["m", "objects"],
+            Self::Readings => &["m", "readings"],
+            Self::State => &["m", "state"],
+            Self::Lease => &["m", "lease"],
+            Self::Challenge => &["m", "challenge"],
+            Self::Command => &["m", "command"],
+            Self::Receipt => &["m", "receipt"],
+            Self::AuthorityCertificates => &[".well-known", "est", "crts"],
+            Self::Enrol => &[".well-known", "est", "sen"],
+            Self::Renew => &[".well-known", "est", "sren"],
+        }
+    }
+}
+
+/// What an answer says, before its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// It was done, or here it is (CoAP 2.xx).
+    Done,
+    /// The request was wrong, or may not be made (CoAP 4.xx), by the code's detail.
+    Refused(u8),
+    /// The peer failed (CoAP 5.xx), by the code's detail.
+    Failed(u8),
+}
+
+/// How a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Give me what is there.
+    Get,
+    /// Give me what is there, and again whenever it changes (RFC 7641).
+    Observe,
+    /// Take this.
+    Post,
+}
+
+/// Why something did not come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Nobody answered in time.
+    TimedOut,
+    /// The peer could not prove who it is.
+    Unidentified(Unidentified),
+    /// The peer broke the handshake off, or sent what cannot be right.
+    Handshake,
+    /// The session ended.
+    Closed,
+    /// This device has no credential to show.
+    NoCredential,
+    /// The key store failed.
+    KeyStore,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// The firmware ended it.
+    Own,
+    /// The peer made a new one.
+    Replaced,
+    /// Its place was needed, and it had been silent for longest.
+    Evicted,
+    /// The peer no longer knows it.
+    Lost,
+    /// What is known now leaves the peer nothing.
+    Judged(Denied),
+    /// Too many forged messages, or its numbers are used up.
+    UsedUp,
+}
