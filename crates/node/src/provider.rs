@@ -1,8 +1,12 @@
 //! Cryptography of server processes, by aws-lc-rs.
 
+mod agreement;
+
 use crate::Error;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use aws_lc_rs::signature::{self as lc, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::signature::{
+    self as lc, EcdsaKeyPair, KeyPair as _, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm,
+};
 use aws_lc_rs::{digest, encoding::AsDer as _};
 use medlock_trust::KeyId;
 use medlock_trust::crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
@@ -36,8 +40,22 @@ impl Crypto for AwsLc {
         value
     }
 
-    fn decompress<'o>(&self, _: KeyAlgorithm, _: &[u8], _: &'o mut [u8; 97]) -> Option<&'o [u8]> {
-        None
+    fn decompress<'o>(&self, curve: KeyAlgorithm, point: &[u8], out: &'o mut [u8; 97]) -> Option<&'o [u8]> {
+        let (algorithm, length) = match curve {
+            KeyAlgorithm::P256 => (&lc::ECDSA_P256_SHA256_ASN1, 32),
+            KeyAlgorithm::P384 => (&lc::ECDSA_P384_SHA384_ASN1, 48),
+            KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 => return None,
+        };
+        // The parser takes other forms too.
+        let [2 | 3, x @ ..] = point else { return None };
+        if x.len() != length {
+            return None;
+        }
+        let spki = ParsedPublicKey::new(algorithm, point).ok()?.as_der().ok()?;
+        let out = out.get_mut(..2 * length + 1)?;
+        // The uncompressed point is the end of a `SubjectPublicKeyInfo` (RFC 5480 section 2).
+        out.copy_from_slice(spki.as_ref().get(spki.as_ref().len().checked_sub(out.len())?..)?);
+        Some(out)
     }
 }
 
@@ -47,7 +65,7 @@ fn pair<'s>(
     key: KeyAlgorithm,
     signature: Signature<'s>,
 ) -> Option<(&'static dyn VerificationAlgorithm, &'s [u8])> {
-    use KeyAlgorithm::{Ed25519, P256, P384, Rsa};
+    use KeyAlgorithm::{Ed25519, MlDsa44, P256, P384, Rsa};
     use SignatureAlgorithm as Sign;
     let (bytes, fixed) = match signature {
         Signature::X509(bytes) => (bytes, false),
@@ -64,6 +82,7 @@ fn pair<'s>(
         (Sign::RsaPkcs1Sha256, Rsa, _) => &lc::RSA_PKCS1_2048_8192_SHA256,
         (Sign::RsaPkcs1Sha384, Rsa, _) => &lc::RSA_PKCS1_2048_8192_SHA384,
         (Sign::RsaPkcs1Sha512, Rsa, _) => &lc::RSA_PKCS1_2048_8192_SHA512,
+        (Sign::MlDsa44, MlDsa44, _) => &lc::ML_DSA_44,
         _ => return None,
     };
     Some((with, bytes))
@@ -215,15 +234,15 @@ impl std::fmt::Debug for SigningKey {
 mod tests {
     use super::*;
     use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
-    use aws_lc_rs::signature::Ed25519KeyPair;
+    use aws_lc_rs::signature::{Ed25519KeyPair, PqdsaKeyPair};
 
     const MESSAGE: [&[u8]; 3] = [b"one message ", b"", b"in parts"];
 
     /// What the signature says of a right and of a changed message.
     fn check(algorithm: SignatureAlgorithm, key: PublicKey<'_>, signature: Signature<'_>) {
         assert_eq!(AwsLc.verify(algorithm, key, &MESSAGE, signature), Ok(()), "{algorithm:?}");
-        assert_eq!(AwsLc.verify(algorithm, key, &[&MESSAGE.concat()], signature), Ok(()));
-        let wrong = AwsLc.verify(algorithm, key, &[b"another message"], signature);
+        assert_eq!(AwsLc.verify(algorithm, key, &[MESSAGE.concat().as_slice()], signature), Ok(()));
+        let wrong = AwsLc.verify(algorithm, key, &[b"another message".as_slice()], signature);
         assert_eq!(wrong, Err(VerifyError::Invalid), "{algorithm:?}");
     }
 
@@ -271,6 +290,32 @@ mod tests {
             pair.sign(encoding, &rng, &message, &mut signature).expect("signed");
             check(algorithm, key, Signature::X509(&signature));
         }
+        let pair = PqdsaKeyPair::generate(&lc::ML_DSA_44_SIGNING).expect("key");
+        let key = PublicKey { algorithm: KeyAlgorithm::MlDsa44, bits: pair.public_key().as_ref() };
+        let mut signature = vec![0; lc::ML_DSA_44_SIGNING.signature_len()];
+        pair.sign(&message, &mut signature).expect("signed");
+        check(SignatureAlgorithm::MlDsa44, key, Signature::Cose(&signature));
+    }
+
+    #[test]
+    fn compressed_points_are_opened_and_nothing_else() {
+        let mut out = [0; 97];
+        for (curve, signing) in [
+            (KeyAlgorithm::P256, &lc::ECDSA_P256_SHA256_ASN1_SIGNING),
+            (KeyAlgorithm::P384, &lc::ECDSA_P384_SHA384_ASN1_SIGNING),
+        ] {
+            let pair = EcdsaKeyPair::generate(signing).expect("key");
+            let point = pair.public_key().as_ref();
+            let length = (point.len() - 1) / 2;
+            let compressed = [&[2 + (point[2 * length] & 1)], &point[1..=length]].concat();
+            assert_eq!(AwsLc.decompress(curve, &compressed, &mut out), Some(point));
+            for none in [point, pair.public_key().as_der().expect("written").as_ref(), &compressed[..length], &[]] {
+                assert_eq!(AwsLc.decompress(curve, none, &mut out), None);
+            }
+            assert_eq!(AwsLc.decompress(KeyAlgorithm::Ed25519, &compressed, &mut out), None);
+            let no_point = [[2].as_slice(), &vec![0; length - 1], &[4]].concat();
+            assert_eq!(AwsLc.decompress(curve, &no_point, &mut out), None);
+        }
     }
 
     #[test]
@@ -289,7 +334,7 @@ mod tests {
     #[test]
     fn hash_is_that_of_the_whole_message() {
         let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(data_encoding::HEXLOWER.encode(&AwsLc.sha256(&[b"a", b"", b"bc"])), known);
+        assert_eq!(data_encoding::HEXLOWER.encode(&AwsLc.sha256(&[b"a".as_slice(), b"", b"bc"])), known);
         assert!(same_secret(b"ab", b"ab") && !same_secret(b"ab", b"ac") && !same_secret(b"ab", b"abc"));
         assert_ne!(random::<16>(), random::<16>());
     }
