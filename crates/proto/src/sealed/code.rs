@@ -1,0 +1,37 @@
+//! The codes of the trust core as numbers: what a record or a receipt can afford to carry.
+
+use medlock_trust::decide::Code;
+
+/// The number of a code on the wire. It never changes its meaning; docs/sealed-command.md lists them.
+#[must_use]
+pub const fn number(code: Code) -> u8 {
+    match code {
+        Code::IssuerRetired => 1,
+        Code::ExpiredWithinGrace => 2,
+        Code::ExpiredBeyondGrace => 3,
+        Code::StatusStale => 4,
+        Code::NotYetValid => 5,
+        Code::Attended => 6,
+        Code::BondMissing => 7,
+        Code::RoleLacksOperation => 8,
+        Code::RoleNotVouched => 9,
+        Code::DeviceTypeNotVouched => 10,
+        Code::BirthCredential => 11,
+        Code::NotABirthCredential => 12,
+        Code::Suspended => 13,
+        Code::IssuerSuspended => 14,
+        Code::IssuedAfterRetirement => 15,
+        Code::IssuerNotListed => 16,
+        Code::Superseded => 17,
+        Code::Ceased => 18,
+        Code::IssuerCeased => 19,
+        Code::Compromised => 20,
+        Code::IssuerCompromised => 21,
+    }
+}
+
+/// The code with this number.
+#[must_use]
+pub fn from_number(wanted: u8) -> Option<Code> {
+    Code::ALL.into_iter().find(|code| number(*code) == wanted)
+}
