@@ -173,6 +173,33 @@ impl Identified {
         Self::build(path, name, roles, device_type, crypto)
     }
 
+    /// Takes the holder of a key that no authority vouched for to be this device with these roles. Only for tests, and for
+    /// peers that know raw keys alone: never where a verdict decides about care.
+    #[must_use]
+    pub fn danger_raw_key(
+        encoding: &[u8],
+        device_name: DeviceName,
+        kind: CredentialKind,
+        roles: Roles,
+        device_type: Option<DeviceType>,
+        crypto: &impl Crypto,
+    ) -> Self {
+        let nobody = KeyId::from_bytes([0; crate::id::ID_LENGTH]);
+        Self {
+            credential: CredentialId::of(encoding, crypto),
+            device: DeviceId::of(&device_name, crypto),
+            device_name,
+            kind,
+            claimed: roles,
+            roles,
+            device_type,
+            not_before: Time::from_unix(0),
+            not_after: Time::NEVER,
+            issuers: Bounded { items: [nobody; MAX_CHAIN], length: 0 },
+            serial_number: Bounded { items: [0; MAX_SERIAL], length: 0 },
+        }
+    }
+
     fn build(
         path: &VerifiedPath<'_>,
         device_name: DeviceName,
