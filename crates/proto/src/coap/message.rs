@@ -55,7 +55,7 @@ impl<'a> Message<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let header = Header::read(bytes)?;
         let rest = bytes.get(4..).unwrap_or(&[]);
-        if header.code == Code::EMPTY && !rest.is_empty() || header.code == Code::EMPTY && header.token_length != 0 {
+        if header.code == Code::EMPTY && (!rest.is_empty() || header.token_length != 0) {
             return Err(Malformed::NotEmpty);
         }
         if matches!(header.code.class(), 1 | 3 | 6 | 7) {
@@ -178,7 +178,12 @@ pub struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// Options that stand alone, without header: as OSCORE encrypts them. They end with the bytes or at a payload marker.
+    /// Options that were read before.
+    pub(crate) const fn checked(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, number: 0 }
+    }
+
+    /// Options and payload that stand alone, without header: as OSCORE encrypts them.
     ///
     /// # Errors
     /// What is wrong with them.

@@ -33,7 +33,7 @@ pub use exchange::{
 pub use message::{Header, Malformed, Message, Options};
 pub use option::Number;
 pub use seen::{Arrival, MessageIds, Seen};
-pub use write::{WriteError, Writer};
+pub use write::{WriteError, Writer, repeat_with};
 
 use core::fmt;
 

@@ -1,6 +1,6 @@
 //! Messages as they are written (RFC 7252 section 3).
 
-use super::{Code, MessageId, Number, Token, Type, option};
+use super::{Code, Message, MessageId, Number, Token, Type, option};
 use core::fmt;
 
 /// Writes a message into the caller's buffer. An error is kept until [`Writer::finish`], so that calls can be chained:
@@ -148,6 +148,30 @@ impl<'a> Writer<'a> {
         }
         self
     }
+}
+
+/// Writes `request` once more as a new one with the id `id` and one option added, or replaced: a client that was answered
+/// with 4.01 and Echo (RFC 9175 section 2.3), with 2.31 or 4.13 and a block.
+///
+/// # Errors
+/// [`WriteError::Full`].
+pub fn repeat_with<'o>(
+    request: &Message<'_>,
+    id: MessageId,
+    token: Token,
+    (number, value): (Number, &[u8]),
+    out: &'o mut [u8],
+) -> Result<&'o mut [u8], WriteError> {
+    let mut writer = Writer::new(out, request.kind(), request.code(), id, token);
+    let (before, after) = (request.options(), request.options());
+    before.filter(|(other, _)| *other < number).for_each(|(other, value)| {
+        writer.option(other, value);
+    });
+    writer.option(number, value);
+    after.filter(|(other, _)| *other > number).for_each(|(other, value)| {
+        writer.option(other, value);
+    });
+    writer.payload(request.payload()).finish()
 }
 
 /// Why a message could not be written.
