@@ -130,7 +130,6 @@ pub struct Confirmed([u8; 8]);
 
 impl Confirmed {
     /// An answer was opened in the context that was derived with this Master Salt.
-    #[expect(dead_code, reason = "made when OSCORE opens a response")]
     pub(crate) const fn by_context_of(master_salt: [u8; 8]) -> Self {
         Self(master_salt)
     }

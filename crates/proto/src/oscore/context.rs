@@ -9,6 +9,7 @@ use super::split::{self, Inner};
 use super::window::Window;
 use crate::coap::{Code, Header, Message, MessageId, Options, Token, Type, Writer, observe, option};
 use crate::crypto::{Crypto, Secret};
+use crate::edhoc::{Confirmed, OscoreInput};
 use core::fmt;
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -175,11 +176,6 @@ pub enum Incoming<'o> {
     Unfresh(Received),
 }
 
-/// The peer has shown that it holds the keys of this context: it answered a request protected by them. Only opening a
-/// response makes it; an EDHOC initiator without message 4 needs it (RFC 9528 section 5.4.2).
-#[derive(Clone, Copy, Debug)]
-pub struct KeyConfirmation(());
-
 /// Keys, numbers and window of one pair of peers.
 pub struct SecurityContext {
     aead: Aead,
@@ -187,6 +183,8 @@ pub struct SecurityContext {
     recipient: Id,
     id_context: Option<IdContext>,
     keys: Keys,
+    /// Of EDHOC's contexts; zeros if it has another length. It names the session that an opened response confirms.
+    master_salt: [u8; 8],
     sequence: SenderSequence,
     requests: Requests,
     forgeries: u32,
@@ -262,7 +260,31 @@ impl SecurityContext {
             Replay::NoneYet => Requests::Known(Window::EMPTY),
             Replay::Lost => Requests::Lost(None),
         };
-        Ok(Self { aead, sender, recipient, id_context: id_context_kept, keys, sequence, requests, forgeries: 0 })
+        let master_salt = master_salt.try_into().unwrap_or_default();
+        let id_context = id_context_kept;
+        Ok(Self { aead, sender, recipient, id_context, keys, master_salt, sequence, requests, forgeries: 0 })
+    }
+
+    /// Derives the context of an EDHOC session (RFC 9528 appendix A.1), with AES-CCM-16-64-128.
+    ///
+    /// # Errors
+    /// As [`SecurityContext::derive`].
+    pub fn from_edhoc(
+        input: &OscoreInput,
+        sequence: SenderSequence,
+        replay: Replay,
+        crypto: &impl Crypto,
+    ) -> Result<Self, Error> {
+        let id = |bytes| Id::new(bytes).ok_or(Error::Parameters);
+        let parameters = Parameters {
+            master_secret: &input.master_secret,
+            master_salt: &input.master_salt,
+            sender: id(input.sender_id.as_bytes())?,
+            recipient: id(input.recipient_id.as_bytes())?,
+            id_context: None,
+            aead: Aead::Ccm64,
+        };
+        Self::derive(&parameters, sequence, replay, crypto)
     }
 
     /// The own identifier.
@@ -441,7 +463,8 @@ impl SecurityContext {
     }
 
     /// Opens a response to a request that was sent (RFC 8613 section 8.4), as [`SecurityContext::unprotect_request`] does.
-    /// In notifications the value of Observe becomes the low three bytes of the Partial IV (section 4.1.3.5.2).
+    /// In notifications the value of Observe becomes the low three bytes of the Partial IV (section 4.1.3.5.2). The proof
+    /// that comes with it confirms an EDHOC session without message 4 (RFC 9528 section 5.4.2).
     ///
     /// # Errors
     /// Any of [`Error`]; the response is then dropped and waited for further (section 8.4.2).
@@ -451,7 +474,7 @@ impl SecurityContext {
         datagram: &mut [u8],
         out: &'o mut [u8],
         crypto: &impl Crypto,
-    ) -> Result<(Message<'o>, KeyConfirmation), Error> {
+    ) -> Result<(Message<'o>, Confirmed), Error> {
         let message = Message::read(datagram).map_err(|_| Error::Malformed)?;
         let option = self.before_opening(&message, out)?;
         if !message.code().is_response() {
@@ -486,7 +509,7 @@ impl SecurityContext {
             (true, None) => Heard::Oldest,
             (true, Some(number)) => Heard::Number(number),
         };
-        Ok((message, KeyConfirmation(())))
+        Ok((message, Confirmed::by_context_of(self.master_salt)))
     }
 
     /// What is looked at before any cryptography.

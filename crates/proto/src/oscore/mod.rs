@@ -24,7 +24,7 @@ mod sequence;
 mod split;
 mod window;
 
-pub use context::{Aead, Id, Incoming, KeyConfirmation, Parameters, Received, Replay, SecurityContext, Sent};
+pub use context::{Aead, Id, Incoming, Parameters, Received, Replay, SecurityContext, Sent};
 pub use error::{Error, reject};
 pub use option::Compressed;
 pub use sequence::{Reservation, SenderSequence};
