@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::event::{Ask, CallId, Method, Output, Peer, Resource, Status};
-use crate::objects::Kind;
+use crate::objects::{Kind, NotTaken};
 use crate::platform::{Parts, Platform, Ticks};
 use core::ops::Range;
 use medlock_trust::bond::PatientContext;
@@ -161,7 +161,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     /// [`NotTaken`].
     pub fn take_object(&mut self, now: Ticks, object: &[u8]) -> Result<Kind, NotTaken> {
         let _ = (now, object);
-        Err(NotTaken)
+        Err(NotTaken::Unknown)
     }
 
     /// Takes a site for its own: the key of its root. A device that has a site takes another by a physical act alone, and
@@ -171,7 +171,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     /// [`NotTaken`].
     pub fn pin_site(&mut self, root: KeyId, act: Option<PhysicalAct>) -> Result<(), NotTaken> {
         let _ = (root, act);
-        Err(NotTaken)
+        Err(NotTaken::Unknown)
     }
 
     /// Makes a bond by a physical act.
@@ -186,7 +186,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         operations: Operations,
     ) -> Result<Bond, NotTaken> {
         let _ = (act, controller, patient, operations);
-        Err(NotTaken)
+        Err(NotTaken::Unknown)
     }
 
     /// Says what time it is, as a clock tells that the maker answers for. Bounds only move closer together.
@@ -227,7 +227,3 @@ pub enum CallError {
     /// More bytes than an exchange holds.
     TooLong,
 }
-
-/// A thing was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotTaken;

@@ -25,11 +25,16 @@
 extern crate std;
 
 mod address;
+mod bonds;
+pub mod clock;
 pub mod device;
 pub mod event;
+pub mod log;
 pub mod objects;
 pub mod platform;
+mod store;
 
 pub use address::Address;
-pub use device::{CallError, Counters, Device, Layout, NotTaken, PhysicalAct, Settings, StartError};
+pub use device::{CallError, Counters, Device, Layout, PhysicalAct, Settings, StartError};
+pub use objects::NotTaken;
 pub use event::{Ask, CallId, Closing, Event, Failure, Method, Output, Peer, Resource, Status};

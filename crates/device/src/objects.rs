@@ -1,3 +1,483 @@
 //! Trust objects: lists, status lists, tickets, the policy and bonds, kept in flash and judged where they lie.
+//!
+//! Any carrier may bring one. It is believed for its own signatures, kept if it is newer than what is held, and refused
+//! otherwise; nothing is written before. What is known at the moment of judging ([`Knowledge`]) is a view of the flash.
 
+pub use crate::bonds::{BondRefused, Bonds};
+pub use crate::store::StoreError;
 pub use medlock_proto::objects::{Held, Kind};
+
+use crate::clock::Clock;
+use crate::platform::{MappedFlash, Ticks};
+use crate::store::{Label, Store};
+use core::fmt;
+use medlock_trust::bond::{self, SignedBond};
+use medlock_trust::cose::Sign1;
+use medlock_trust::knowledge::{Asked, Setting};
+use medlock_trust::list::{self, List, ListKind, Pinned, Purpose};
+use medlock_trust::policy::{self, Policy};
+use medlock_trust::status::{self, State, StatusList, Ticket};
+use medlock_trust::{Crypto, DeviceId, Identified, KeyId, Knowledge, Time};
+use minicbor::encode::write::Cursor;
+
+/// The most tickets held: one for each peer of today.
+const MAX_TICKETS: usize = 4;
+/// Slots that tickets and the first status list of an authority leave free: for the replacement of what is held.
+const RESERVE: usize = 2;
+/// Bytes of a nonce that this device draws.
+pub(crate) const NONCE: usize = 8;
+
+/// The device's own files, beside trust objects.
+pub(crate) const SITE: u8 = 64;
+pub(crate) const CREDENTIAL: u8 = 65;
+pub(crate) const BONDS: u8 = 66;
+pub(crate) const FLOOR: u8 = 67;
+
+/// What a device holds, and what follows from it.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    pub(crate) store: Store,
+    pub(crate) policy: Policy,
+    pub(crate) bonds: Bonds,
+    /// The key of the site's root.
+    pub(crate) site: Option<KeyId>,
+    nonces: Nonces,
+}
+
+/// Numbers drawn for tickets, and when.
+#[derive(Debug, Default)]
+struct Nonces {
+    drawn: [Option<([u8; NONCE], Ticks)>; MAX_TICKETS],
+    next: usize,
+}
+
+impl Nonces {
+    fn add(&mut self, nonce: [u8; NONCE], now: Ticks) {
+        if let Some(slot) = self.drawn.get_mut(self.next) {
+            *slot = Some((nonce, now));
+        }
+        self.next = self.next.saturating_add(1).checked_rem(MAX_TICKETS).unwrap_or(0);
+    }
+
+    fn asked(&self, nonce: &[u8]) -> Option<&([u8; NONCE], Ticks)> {
+        self.drawn.iter().flatten().find(|(drawn, _)| drawn == nonce)
+    }
+}
+
+/// What is needed to take or judge something: the surroundings of a call.
+pub(crate) struct Scene<'a, F, C> {
+    pub(crate) flash: &'a mut F,
+    pub(crate) crypto: &'a C,
+    pub(crate) clock: &'a mut Clock,
+    pub(crate) now: Ticks,
+    /// The members of the alliance whose list is believed.
+    pub(crate) alliance: Option<Pinned<'a>>,
+    /// This device at its site.
+    pub(crate) own: Option<DeviceId>,
+}
+
+impl Objects {
+    /// Opens what the store holds, and the floor of time that was kept.
+    pub(crate) fn open<F: MappedFlash>(store: Store, flash: &F) -> (Self, Option<Time>) {
+        let policy = store.file(Kind::Policy.number(), &[0; 8], flash);
+        let policy = policy.and_then(|(_, bytes)| Policy::danger_open(bytes).ok()).unwrap_or_default();
+        let bonds = store.own(BONDS, flash).and_then(|(_, bytes)| Bonds::decode(bytes).ok()).unwrap_or_default();
+        let site = store.own(SITE, flash).and_then(|(_, bytes)| Some(KeyId::from_bytes(*bytes.first_chunk()?)));
+        let floor = store.own(FLOOR, flash).and_then(|(_, bytes)| Some(i64::from_be_bytes(*bytes.first_chunk()?)));
+        let objects = Self { store, policy, bonds, site, nonces: Nonces::default() };
+        (objects, floor.map(Time::from_unix))
+    }
+
+    /// A number for a ticket to answer.
+    pub(crate) fn ask(&mut self, nonce: [u8; NONCE], now: Ticks) {
+        self.nonces.add(nonce, now);
+    }
+
+    /// Believes an object and keeps it, or says why not.
+    pub(crate) fn take<F: MappedFlash, C: Crypto>(
+        &mut self,
+        bytes: &[u8],
+        scene: &mut Scene<'_, F, C>,
+    ) -> Result<Kind, NotTaken> {
+        let kind = Kind::of(bytes).ok_or(NotTaken::Unknown)?;
+        match kind {
+            Kind::SiteList | Kind::AllianceList => self.take_list(kind, bytes, scene)?,
+            Kind::Status => self.take_status(bytes, scene)?,
+            Kind::Ticket => self.take_ticket(bytes, scene)?,
+            Kind::Policy => self.take_policy(bytes, scene)?,
+            Kind::Bond => self.take_bond(bytes, scene)?,
+        }
+        Ok(kind)
+    }
+
+    fn list<'f, F: MappedFlash>(&self, kind: Kind, flash: &'f F) -> Option<List<'f>> {
+        let (.., bytes) = self.store.files(flash).find(|(_, label, _)| label.kind == kind.number())?;
+        List::danger_open(bytes).ok()
+    }
+
+    pub(crate) fn site_list<'f, F: MappedFlash>(&self, flash: &'f F) -> Option<List<'f>> {
+        self.list(Kind::SiteList, flash)
+    }
+
+    /// Calls `each` with the site's list and the alliance's, as far as they are held.
+    pub(crate) fn lists<'f, F: MappedFlash>(&self, flash: &'f F) -> impl Iterator<Item = List<'f>> {
+        [Kind::SiteList, Kind::AllianceList].into_iter().filter_map(|kind| self.list(kind, flash))
+    }
+
+    fn take_list<F: MappedFlash, C: Crypto>(
+        &mut self,
+        kind: Kind,
+        bytes: &[u8],
+        scene: &mut Scene<'_, F, C>,
+    ) -> Result<(), NotTaken> {
+        let list = match self.list(kind, scene.flash) {
+            Some(held) => List::verify_successor(bytes, &held, scene.crypto)?,
+            None => {
+                let site = self.site.map(Pinned::Root);
+                let pinned = if kind == Kind::SiteList { site } else { scene.alliance }.ok_or(NotTaken::NotPinned)?;
+                List::verify_pinned(bytes, &pinned, scene.crypto)?
+            }
+        };
+        let heading = list.heading();
+        let label = Label { recovery_epoch: heading.recovery_epoch, ..Label::own(kind.number(), heading.version) };
+        let states_time = heading.kind == ListKind::Site;
+        let issued = heading.issued;
+        self.store.put(&label, bytes, scene.flash, scene.crypto)?;
+        if states_time {
+            // Whoever names the keys for time states it at least as well as they.
+            self.hear_time(issued, scene);
+        }
+        Ok(())
+    }
+
+    fn take_status<F: MappedFlash, C: Crypto>(
+        &mut self,
+        bytes: &[u8],
+        scene: &mut Scene<'_, F, C>,
+    ) -> Result<(), NotTaken> {
+        let flash = &*scene.flash;
+        let status = self.verified(flash, |list| StatusList::verify(bytes, list, scene.crypto))?;
+        let heading = *status.heading();
+        let name = first(heading.authority.as_bytes());
+        let held = self.store.file(Kind::Status.number(), &name, flash);
+        match held.and_then(|(_, bytes)| StatusList::danger_open(bytes).ok()) {
+            Some(held) => status.succeeds(&held)?,
+            None => self.leave_reserve(flash)?,
+        }
+        let label = Label {
+            name,
+            recovery_epoch: heading.recovery_epoch,
+            authority: heading.authority,
+            ..Label::own(Kind::Status.number(), heading.epoch)
+        };
+        let states_time = self.states_time(bytes, heading.issued, flash);
+        self.store.put(&label, bytes, scene.flash, scene.crypto)?;
+        if states_time {
+            self.hear_time(heading.issued, scene);
+        }
+        Ok(())
+    }
+
+    fn take_ticket<F: MappedFlash, C: Crypto>(
+        &mut self,
+        bytes: &[u8],
+        scene: &mut Scene<'_, F, C>,
+    ) -> Result<(), NotTaken> {
+        let flash = &*scene.flash;
+        let ticket = self.verified(flash, |list| Ticket::verify(bytes, list, scene.crypto))?;
+        let content = ticket.content();
+        let label = Label {
+            kind: Kind::Ticket.number(),
+            name: first(content.credential.as_bytes()),
+            recovery_epoch: content.epoch,
+            version: u64::try_from(content.issued.unix()).unwrap_or(0),
+            authority: ticket.authority(),
+        };
+        let asked = content.nonce.and_then(|nonce| self.nonces.asked(nonce)).map(|(_, asked)| *asked);
+        let held = self.store.file(label.kind, &label.name, flash);
+        if let Some((held, bytes)) = held {
+            let compromised = Ticket::danger_read(bytes).is_ok_and(|held| held.state == Some(State::Compromised));
+            let stays = compromised && content.state != Some(State::Compromised);
+            let older = (label.recovery_epoch, label.version) < (held.recovery_epoch, held.version);
+            let same = (label.recovery_epoch, label.version) == (held.recovery_epoch, held.version);
+            // Within one second only the answer to a number of one's own says more than what is held.
+            if stays || older || (same && asked.is_none()) {
+                return Err(NotTaken::NotNewer);
+            }
+        }
+        let states_time = self.states_time(bytes, content.issued, flash);
+        let (issued, is_new) = (content.issued, held.is_none());
+        if is_new {
+            self.make_room_for_a_ticket(scene)?;
+        }
+        self.store.put(&label, bytes, scene.flash, scene.crypto)?;
+        if states_time {
+            if let Some(asked) = asked {
+                scene.clock.not_after(issued, asked, scene.now);
+            }
+            self.hear_time(issued, scene);
+        }
+        Ok(())
+    }
+
+    /// Forgets the oldest ticket if there are as many as there may be. One that says compromised is never forgotten.
+    fn make_room_for_a_ticket<F: MappedFlash, C: Crypto>(
+        &mut self,
+        scene: &mut Scene<'_, F, C>,
+    ) -> Result<(), NotTaken> {
+        let tickets = || self.store.files(&*scene.flash).filter(|(_, label, _)| label.kind == Kind::Ticket.number());
+        if tickets().count() < MAX_TICKETS {
+            return self.leave_reserve(&*scene.flash);
+        }
+        let mild = |bytes| Ticket::danger_read(bytes).is_ok_and(|held| held.state != Some(State::Compromised));
+        let oldest = tickets().filter(|(.., bytes)| mild(bytes)).min_by_key(|(_, label, _)| label.version);
+        let (slot, ..) = oldest.ok_or(NotTaken::Store(StoreError::Full))?;
+        Ok(self.store.remove(slot, scene.flash)?)
+    }
+
+    fn take_policy<F: MappedFlash, C: Crypto>(
+        &mut self,
+        bytes: &[u8],
+        scene: &mut Scene<'_, F, C>,
+    ) -> Result<(), NotTaken> {
+        let flash = &*scene.flash;
+        let list = self.site_list(flash).ok_or(NotTaken::NoSiteList)?;
+        let policy = Policy::from_signed(bytes, &list, scene.crypto)?;
+        policy.succeeds(&self.policy)?;
+        let draft = policy.draft();
+        let issued = draft.issued;
+        let states_time = self.states_time(bytes, issued, flash);
+        let label =
+            Label { recovery_epoch: draft.recovery_epoch, ..Label::own(Kind::Policy.number(), policy.version()) };
+        self.store.put(&label, bytes, scene.flash, scene.crypto)?;
+        self.policy = policy;
+        if states_time {
+            self.hear_time(issued, scene);
+        }
+        Ok(())
+    }
+
+    fn take_bond<F: MappedFlash, C: Crypto>(
+        &mut self,
+        bytes: &[u8],
+        scene: &mut Scene<'_, F, C>,
+    ) -> Result<(), NotTaken> {
+        let own = scene.own.ok_or(NotTaken::NoCredential)?;
+        let list = self.site_list(scene.flash).ok_or(NotTaken::NoSiteList)?;
+        let signed = SignedBond::verify(bytes, own, &list, scene.crypto)?;
+        let bonds = self.bonds.signed(&signed)?;
+        self.keep_bonds(bonds, scene.flash, scene.crypto)
+    }
+
+    /// Takes these bonds in place of those held.
+    pub(crate) fn keep_bonds<F: MappedFlash>(
+        &mut self,
+        bonds: Bonds,
+        flash: &mut F,
+        crypto: &impl Crypto,
+    ) -> Result<(), NotTaken> {
+        let mut bytes = [0; Bonds::MAX_LENGTH];
+        let mut cursor = Cursor::new(&mut bytes[..]);
+        let written = bonds.encode(&mut cursor).map(|()| cursor.position());
+        let length = written.map_err(|_| NotTaken::Store(StoreError::TooLong))?;
+        self.keep_own(BONDS, bytes.get(..length).unwrap_or_default(), flash, crypto)?;
+        self.bonds = bonds;
+        Ok(())
+    }
+
+    /// Keeps a file of the device's own in place of its older version.
+    pub(crate) fn keep_own<F: MappedFlash>(
+        &mut self,
+        kind: u8,
+        bytes: &[u8],
+        flash: &mut F,
+        crypto: &impl Crypto,
+    ) -> Result<(), StoreError> {
+        let version = self.store.own(kind, flash).map_or(0, |(version, _)| version.saturating_add(1));
+        self.store.put(&Label::own(kind, version), bytes, flash, crypto)
+    }
+
+    /// Verifies an object with the site's list, or else with the alliance's.
+    fn verified<F: MappedFlash, T>(
+        &self,
+        flash: &F,
+        verify: impl Fn(&List<'_>) -> Result<T, status::Refused>,
+    ) -> Result<T, NotTaken> {
+        let mut refused = NotTaken::NoSiteList;
+        for list in self.lists(flash) {
+            match verify(&list) {
+                Ok(verified) => return Ok(verified),
+                Err(error) => refused = error.into(),
+            }
+        }
+        Err(refused)
+    }
+
+    fn leave_reserve<F: MappedFlash>(&self, flash: &F) -> Result<(), NotTaken> {
+        let free = self.store.free(flash);
+        if free > RESERVE { Ok(()) } else { Err(NotTaken::Store(StoreError::Full)) }
+    }
+
+    /// Whether the key that signed `object` may state the time.
+    fn states_time<F: MappedFlash>(&self, object: &[u8], issued: Time, flash: &F) -> bool {
+        let list = self.site_list(flash);
+        let service = list.zip(Sign1::read(object).ok());
+        let service = service.and_then(|(list, signed)| list.service(Purpose::Time, signed.key()));
+        service.is_some_and(|service| service.signs_at(issued))
+    }
+
+    fn hear_time<F: MappedFlash, C: Crypto>(&mut self, issued: Time, scene: &mut Scene<'_, F, C>) {
+        if let Some(floor) = scene.clock.not_before(issued, scene.now) {
+            self.keep_floor(floor, scene.flash, scene.crypto);
+        }
+    }
+
+    pub(crate) fn keep_floor<F: MappedFlash>(&mut self, floor: Time, flash: &mut F, crypto: &impl Crypto) {
+        // A floor that is not kept makes the device know less after its next start, and nothing worse.
+        let _ = self.keep_own(FLOOR, &floor.unix().to_be_bytes(), flash, crypto);
+    }
+
+    /// What others may be told of: every trust object, with the number by which it is asked for.
+    pub(crate) fn held<'f, F: MappedFlash>(&self, flash: &'f F) -> impl Iterator<Item = (Held, &'f [u8])> {
+        self.store.files(flash).filter_map(|(_, label, bytes)| {
+            let Label { kind, name, recovery_epoch, version, .. } = label;
+            Some((Held { kind: Kind::from_number(kind)?, name, recovery_epoch, version }, bytes))
+        })
+    }
+
+    /// Calls `judge` with all that is known now, about one peer.
+    pub(crate) fn judged<F: MappedFlash, R>(
+        &self,
+        peer: &Identified,
+        place: &Place<'_, F>,
+        judge: impl FnOnce(&Knowledge<'_>, &Policy) -> R,
+    ) -> R {
+        let Place { flash, clock, now, setting } = *place;
+        let mut lists = self.lists(flash);
+        let lists: &[List<'_>] = match (lists.next(), lists.next()) {
+            (Some(site), Some(alliance)) => &[site, alliance],
+            (Some(only), None) | (None, Some(only)) => &[only],
+            (None, None) => &[],
+        };
+        // A store holds one status list of each authority.
+        let status = peer
+            .authority()
+            .and_then(|authority| self.store.file(Kind::Status.number(), &first(authority.as_bytes()), flash));
+        let status = status.and_then(|(_, bytes)| StatusList::danger_open(bytes).ok());
+        let ticket = self.store.file(Kind::Ticket.number(), &first(peer.credential().as_bytes()), flash);
+        let ticket = ticket.and_then(|(label, bytes)| {
+            Ticket::danger_read(bytes).ok().map(|content| Ticket::danger_believe(label.authority, content))
+        });
+        let asked = ticket.and_then(|ticket| self.nonces.asked(ticket.content().nonce?));
+        let knowledge = Knowledge {
+            lists,
+            status: status.as_slice(),
+            ticket,
+            asked: asked.map(|(nonce, at)| Asked {
+                nonce,
+                seconds_ago: u32::try_from(now.millis_since(*at).div_ceil(1_000)).unwrap_or(u32::MAX),
+            }),
+            patient: self.bonds.patient(),
+            lowest_bond_epoch: self.bonds.lowest_epoch(),
+            ..Knowledge::nothing(clock.interval(now), setting)
+        };
+        judge(&knowledge, &self.policy)
+    }
+}
+
+/// Where and when is judged.
+pub(crate) struct Place<'a, F> {
+    pub(crate) flash: &'a F,
+    pub(crate) clock: &'a Clock,
+    pub(crate) now: Ticks,
+    pub(crate) setting: Setting,
+}
+
+impl<F> Clone for Place<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Place<'_, F> {}
+
+fn first(id: &[u8; 16]) -> [u8; Held::NAME_LENGTH] {
+    let mut name = [0; Held::NAME_LENGTH];
+    name.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
+    name
+}
+
+/// Why a trust object is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// It is no trust object.
+    Unknown,
+    /// Nobody told the device whose list to believe.
+    NotPinned,
+    /// The site's list, which says who may sign it, is not held.
+    NoSiteList,
+    /// The device has no name at the site yet.
+    NoCredential,
+    /// Only a physical act may do this.
+    NeedsPhysicalAct,
+    /// It is not newer than what is held.
+    NotNewer,
+    /// The list is not believed.
+    List(list::Refused),
+    /// The status list or ticket is not believed.
+    Status(status::Refused),
+    /// The policy is not believed.
+    Policy(policy::Refused),
+    /// The bond is not believed.
+    Bond(bond::Refused),
+    /// The bond cannot be taken.
+    BondRefused(BondRefused),
+    /// It was not kept.
+    Store(StoreError),
+}
+
+macro_rules! from {
+    ($($error:ty => $variant:ident,)*) => {
+        $(impl From<$error> for NotTaken {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        })*
+    };
+}
+
+from! {
+    list::Refused => List,
+    status::Refused => Status,
+    policy::Refused => Policy,
+    bond::Refused => Bond,
+    BondRefused => BondRefused,
+    StoreError => Store,
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("these bytes are no trust object"),
+            Self::NotPinned => f.write_str("the device was not told whose list to believe"),
+            Self::NoSiteList => f.write_str("the site's list, which names the signers, is not held yet"),
+            Self::NoCredential => f.write_str("the device is not enrolled yet"),
+            Self::NeedsPhysicalAct => f.write_str("this takes a physical act at the device"),
+            Self::NotNewer => f.write_str("it is not newer than what is held"),
+            Self::List(error) => error.fmt(f),
+            Self::Status(error) => error.fmt(f),
+            Self::Policy(error) => error.fmt(f),
+            Self::Bond(error) => error.fmt(f),
+            Self::BondRefused(BondRefused::NotNewer { held, given }) => {
+                write!(f, "bond epoch {given} is not above {held}, which this device has seen")
+            }
+            Self::BondRefused(BondRefused::Full) => f.write_str("there is no room for another bond"),
+            Self::BondRefused(BondRefused::UsedUp) => f.write_str("the epochs of bonds are used up"),
+            Self::Store(StoreError::TooLong) => f.write_str("it is longer than a slot of the flash"),
+            Self::Store(StoreError::Full) => f.write_str("every slot of the flash is in use"),
+            Self::Store(StoreError::Flash) => f.write_str("the flash failed"),
+        }
+    }
+}
+
+impl core::error::Error for NotTaken {}
