@@ -11,12 +11,14 @@
 //! | [`sensor`] | a continuous glucose monitor: an export or the virtual patient, every five minutes |
 //! | [`dosing`] | what the controller doses |
 //! | [`pump`] | the pump's mechanics, programme and limits |
+//! | [`host`] | flash, keys, clock and random numbers for the device SDK on a computer |
 //!
-//! Everything is a function of its arguments: virtual time comes from outside, chance from a seed.
+//! All but [`host`] is a function of its arguments: virtual time comes from outside, chance from a seed.
 
 mod chance;
 pub mod clarity;
 pub mod dosing;
+pub mod host;
 pub mod patient;
 pub mod pump;
 pub mod sensor;

@@ -84,8 +84,15 @@ pub enum Order {
         /// For how many minutes.
         minutes: u32,
     },
-    /// No delivery at all; the programme resumes by itself.
+    /// No delivery at all; the programme resumes by itself. It needs no lease.
     Suspend {
+        /// For how many minutes.
+        minutes: u32,
+    },
+    /// A share of what is programmed now; the programme resumes by itself. It needs no lease.
+    Reduce {
+        /// The share, in hundredths.
+        percent: u8,
         /// For how many minutes.
         minutes: u32,
     },
@@ -299,6 +306,12 @@ impl Pump {
                 self.cut_bolus(tell);
                 self.set_temporary(Rate::ZERO, minutes);
             }
+            Order::Reduce { percent, minutes } => {
+                self.cut_bolus(tell);
+                let programmed = self.programme.at(self.time_of_day, self.now).milliunits_per_hour();
+                let share = u64::from(programmed) * u64::from(percent) / 100;
+                self.set_temporary(Rate::from_milliunits_per_hour(share as u32), minutes);
+            }
             Order::Programme => self.back_to_programme(tell),
         }
         Ok(())
@@ -312,14 +325,18 @@ impl Pump {
         if self.basal == Basal::Stopped {
             return Err(Refusal::Stopped);
         }
-        if self.lease_until <= self.now {
-            return Err(Refusal::NoLease);
-        }
         match order {
+            Order::Suspend { minutes } | Order::Reduce { minutes, .. }
+                if minutes == 0 || minutes > self.limits.minutes =>
+            {
+                Err(Refusal::Limit)
+            }
+            Order::Reduce { percent, .. } if percent > 100 => Err(Refusal::Limit),
+            Order::Suspend { .. } | Order::Reduce { .. } => Ok(()),
+            _ if self.lease_until <= self.now => Err(Refusal::NoLease),
             Order::Bolus(amount) => self.check_bolus(amount),
             Order::Temporary { rate, minutes } => self.check_temporary(rate, minutes),
-            Order::Suspend { minutes } if minutes == 0 || minutes > self.limits.minutes => Err(Refusal::Limit),
-            Order::Suspend { .. } | Order::Programme => Ok(()),
+            Order::Programme => Ok(()),
         }
     }
 

@@ -185,6 +185,12 @@ fn a_suspension_resumes_by_itself() {
     let events = order(&mut pump, Order::Suspend { minutes: 30 }).expect("carried out");
     assert_eq!(events, [Event::BolusCut { delivered: units(1500) }]);
     assert_eq!(total(&go_on(&mut pump, 60), Because::Programme), 500);
+    // Lowering needs no lease.
+    pump.end_lease(&mut |_| {});
+    order(&mut pump, Order::Reduce { percent: 40, minutes: 30 }).expect("carried out");
+    let events = go_on(&mut pump, 60);
+    assert_eq!((total(&events, Because::Temporary), total(&events, Because::Programme)), (200, 500));
+    assert_eq!(order(&mut pump, Order::Reduce { percent: 101, minutes: 30 }), Err(Refusal::Limit));
 }
 
 #[test]
