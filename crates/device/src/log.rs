@@ -197,12 +197,7 @@ impl Log {
         self.generation
     }
 
-    fn append<F: Flash>(
-        &mut self,
-        flash: &mut F,
-        key: Key,
-        value: Option<&[&[u8]]>,
-    ) -> Result<(), LogError<F::Error>> {
+    fn append<F: Flash>(&mut self, flash: &mut F, key: Key, value: Option<&[&[u8]]>) -> Result<(), LogError<F::Error>> {
         let length = length_of(value).filter(|length| *length <= MAX_VALUE).ok_or(LogError::Length)?;
         let size = self.layout.record_bytes(length);
         let end = self.end.checked_add(size).filter(|end| *end <= self.layout.bank_bytes && !self.torn);

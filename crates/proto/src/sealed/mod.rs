@@ -7,13 +7,21 @@
 //!
 //! | side | state | what it does |
 //! | --- | --- | --- |
-//! | device | to follow | |
+//! | controller | [`Commander`] | asks, seals, keeps track of what is unknown |
+//! | device | [`Recipient`] | opens, checks the challenge, seals receipts. What is durable is `medlock-device`'s |
 
 pub mod code;
 mod command;
+mod commander;
 mod dose;
+mod envelope;
+mod message;
 mod receipt;
+mod recipient;
 
 pub use command::{Action, Challenge, Command, Order, StateVersion};
+pub use commander::{Commander, Memory, Told};
 pub use dose::{Concentration, MilliUnits, Minutes, Percent, Rate};
+pub use envelope::{Direction, Keys, Kid, Link, MAX_LENGTH, OpenError, SealError};
 pub use receipt::{Outcome, Receipt, Refusal, Standing};
+pub use recipient::{Asked, ChallengeAsked, Fresh, Received, Recipient};

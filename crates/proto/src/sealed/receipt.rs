@@ -173,7 +173,7 @@ const DONE: u64 = 2;
 const UNCERTAIN: u64 = 3;
 
 impl Receipt {
-    /// Writes counter, outcome and mark as three items, or four where the outcome has a value.
+    /// Writes counter, outcome, its value and mark: four items.
     pub(super) fn encode<W: Write>(&self, out: &mut Writer<W>) -> Result<(), W::Error> {
         let (number, value) = match self.outcome {
             Outcome::Refused(refusal) => (REFUSED, u64::from(refusal.number())),
@@ -217,4 +217,27 @@ pub struct Standing {
     pub floor: u64,
     /// What came of the last bolus under the bond, as far as the device remembers one.
     pub bolus: Option<Receipt>,
+}
+
+impl Standing {
+    pub(super) fn encode<W: Write>(&self, out: &mut Writer<W>) -> Result<(), W::Error> {
+        out.uint(u64::from(self.state.0))?.uint(self.floor)?;
+        match &self.bolus {
+            Some(receipt) => receipt.encode(out.array(4)?),
+            None => out.null().map(drop),
+        }
+    }
+
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let error = reader.error(ErrorKind::OutOfRange);
+        let state = StateVersion(u32::try_from(reader.uint()?).map_err(|_| error)?);
+        let floor = reader.uint()?;
+        let bolus = if reader.null()? {
+            None
+        } else {
+            reader.array_of(4)?;
+            Some(Receipt::decode(reader)?)
+        };
+        Ok(Self { state, floor, bolus })
+    }
 }
