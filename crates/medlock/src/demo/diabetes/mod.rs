@@ -1,0 +1,4 @@
+//! The diabetes ward.
+
+mod link;
+mod site;
