@@ -60,15 +60,25 @@ pub fn start(
     cbor.bytes(&ephemeral.public)?.raw(offer.connection.encoded().as_bytes())?;
     offer.ead.iter().try_for_each(|item| item.write(&mut cbor))?;
     let length = message.written();
-    let message_1 = crypto.sha256(&[out.get(..length).unwrap_or_default()]);
-    let state = AwaitMessage2 {
+    Ok((danger_started(offer, ephemeral, out.get(..length).unwrap_or_default(), crypto), length))
+}
+
+/// As if `message_1`, whatever is in it, had been sent for `offer`: for test vectors that offer suites we do not have.
+/// Never for a real handshake.
+#[must_use]
+pub fn danger_started(
+    offer: &Offer<'_>,
+    ephemeral: Ephemeral,
+    message_1: &[u8],
+    crypto: &impl Crypto,
+) -> AwaitMessage2 {
+    AwaitMessage2 {
         method: offer.method,
         suite: offer.selected,
         own_id: offer.connection,
         secret: ephemeral.secret,
-        message_1,
-    };
-    Ok((state, length))
+        message_1: crypto.sha256(&[message_1]),
+    }
 }
 
 /// Message 1 was sent.
@@ -96,8 +106,6 @@ impl AwaitMessage2 {
     /// [`Error::ConnectionId`] if the responder's identifier is one's own or too long, [`Error::CriticalEad`]. An error
     /// message is malformed here: [`Fault::read`](super::Fault::read) reads it. Every try costs an agreement: stop after
     /// a few.
-    // The state is given back on purpose, and without a heap there is nothing to put it in.
-    #[expect(clippy::result_large_err)]
     pub fn read<'m>(
         self,
         message: &'m mut [u8],

@@ -58,12 +58,11 @@ impl<'m> Message1<'m> {
         let method = items.int()?;
         let suites = Suites::read(&mut items)?;
         let public = items.bytes()?;
-        let peer_id = ConnectionId::read(&mut items);
+        let peer_id = ConnectionId::read(&mut items)?;
         let suite = suites.accept(accept.suites).ok_or(Error::Suite)?;
         let method = Method::from_number(method).filter(|method| accept.methods.contains(method));
         let method = method.ok_or(Error::Method)?;
         let public = *public.as_array().ok_or(Error::Malformed)?;
-        let peer_id = peer_id?;
         let ead = Ead::read(&mut items, accept.understood)?;
         Ok(Self { method, suite, peer_id, public, hash: crypto.sha256(&[message]), ead })
     }
@@ -175,8 +174,6 @@ impl AwaitMessage3 {
     /// # Errors
     /// With the state as it was, because the message may be somebody else's: [`Error::Malformed`], [`Error::Forged`],
     /// [`Error::CriticalEad`]. After anything but [`Error::Forged`] give up: the message was the initiator's.
-    // The state is given back on purpose, and without a heap there is nothing to put it in.
-    #[expect(clippy::result_large_err)]
     pub fn read<'m>(
         self,
         message: &'m mut [u8],

@@ -8,13 +8,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn no_bytes_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let accept = Accept { methods: &Method::ALL, suites: &Suite::ALL, understood: &[] };
         let _ = Message1::read(&bytes, &accept, &CRYPTO);
         let _ = Fault::read(&bytes);
         let _ = Ccs::read(&bytes);
         let _ = coap::read_request(&bytes);
-        let _ = coap::split(&mut bytes.clone());
+        let _ = coap::split(&mut bytes);
     }
 
     #[test]

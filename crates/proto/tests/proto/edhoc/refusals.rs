@@ -66,7 +66,8 @@ fn tamper(pair: &Pair) {
         message[at] ^= 1;
         unconfirmed = unconfirmed.read_message_4(&mut message, &[], &CRYPTO).unwrap_err().state;
     }
-    assert!(unconfirmed.read_message_4(&mut good.message_4.clone(), &[], &CRYPTO).is_ok());
+    let mut message_4 = good.message_4;
+    assert!(unconfirmed.read_message_4(&mut message_4, &[], &CRYPTO).is_ok());
 }
 
 impl Pair {
@@ -169,8 +170,8 @@ fn ones_own_credential_is_not_a_peer() {
 fn connection_identifiers_differ_and_fit_oscore() {
     let mut pair = Pair::new(Method::StaticStatic, Suite::Suite2, Naming::Kid);
     let (await_2, message_1) = pair.start(&[]);
-    let same = message_2_of(&unhex("0a2b480000000000000000"), &message_1, &Secret::from_bytes([9; 32]));
-    let rejected = await_2.read(&mut same.clone(), &[], &CRYPTO).unwrap_err();
+    let mut same = message_2_of(&unhex("0a2b480000000000000000"), &message_1, &Secret::from_bytes([9; 32]));
+    let rejected = await_2.read(&mut same, &[], &CRYPTO).unwrap_err();
     assert_eq!(rejected.error, Error::ConnectionId);
     pair.responder.id = pair.initiator.id;
     assert_eq!(pair.answer(&message_1, &[]).unwrap_err(), Error::ConnectionId);
