@@ -1,0 +1,9 @@
+//! The protocols from the outside, with real cryptography.
+
+mod coap;
+mod coap_block;
+mod coap_link;
+mod hex;
+mod oscore;
+mod oscore_reboot;
+mod oscore_vectors;
