@@ -7,6 +7,7 @@
 //! | [`platform`] | what the firmware gives: transport, flash, keys, random numbers, ticks |
 //! | [`device`], [`event`] | the core, and what it tells the firmware |
 //! | [`objects`] | trust objects |
+//! | [`command`], [`journal`], [`log`] | sealed commands: received once, recorded before the act, in flash that may lose power |
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -27,8 +28,10 @@ extern crate std;
 mod address;
 mod bonds;
 pub mod clock;
+pub mod command;
 pub mod device;
 pub mod event;
+pub mod journal;
 pub mod log;
 pub mod objects;
 pub mod platform;
@@ -36,5 +39,6 @@ mod store;
 
 pub use address::Address;
 pub use device::{CallError, Counters, Device, Layout, PhysicalAct, Settings, StartError};
-pub use objects::NotTaken;
+
 pub use event::{Ask, CallId, Closing, Event, Failure, Method, Output, Peer, Resource, Status};
+pub use objects::NotTaken;

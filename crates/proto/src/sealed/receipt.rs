@@ -31,9 +31,10 @@ pub enum Outcome {
         /// How much was delivered.
         delivered: MilliUnits,
     },
-    /// Power went while it was carried out. It is not tried again, and counts as delivered in full. Final.
+    /// Power went while it was carried out, or it is so long ago that the device does not remember. It is not tried again,
+    /// and counts as delivered in full. Final.
     Uncertain {
-        /// The most that may have been delivered.
+        /// The most that may have been delivered; [`u32::MAX`] if the device does not remember how much it was.
         at_most: MilliUnits,
     },
 }
@@ -55,7 +56,8 @@ impl Outcome {
             Self::Refused(_) => MilliUnits(0),
             Self::Started => most,
             Self::Done { delivered } => *delivered,
-            Self::Uncertain { at_most } => *at_most,
+            Self::Uncertain { at_most } if at_most.0 < most.0 => *at_most,
+            Self::Uncertain { .. } => most,
         }
     }
 }
@@ -173,8 +175,11 @@ const DONE: u64 = 2;
 const UNCERTAIN: u64 = 3;
 
 impl Receipt {
-    /// Writes counter, outcome, its value and mark: four items.
-    pub(super) fn encode<W: Write>(&self, out: &mut Writer<W>) -> Result<(), W::Error> {
+    /// Writes counter, outcome, its value and mark: four items, without an array around them.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn encode<W: Write>(&self, out: &mut Writer<W>) -> Result<(), W::Error> {
         let (number, value) = match self.outcome {
             Outcome::Refused(refusal) => (REFUSED, u64::from(refusal.number())),
             Outcome::Started => (STARTED, 0),
@@ -189,7 +194,11 @@ impl Receipt {
         Ok(())
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
+    /// Reads what [`Receipt::encode`] writes.
+    ///
+    /// # Errors
+    /// If it is another thing, or out of range.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
         let counter = reader.uint()?;
         let error = reader.error(ErrorKind::OutOfRange);
         let outcome = match (reader.uint()?, reader.uint()?) {

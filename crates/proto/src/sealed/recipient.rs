@@ -217,6 +217,12 @@ impl Recipient {
         receipt
     }
 
+    /// Whether this command was refused a moment ago: it is not judged again.
+    #[must_use]
+    pub fn was_refused(&self, counter: u64) -> bool {
+        self.refused.is_some_and(|receipt| receipt.counter == counter)
+    }
+
     /// What is said of a command that was never carried out: why it was refused, or that it is void now.
     #[must_use]
     pub fn refused(&self, counter: u64) -> Receipt {
