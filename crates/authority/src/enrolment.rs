@@ -420,7 +420,7 @@ fn maker_serial(certificate: &[u8]) -> Option<String> {
     let module = certificate.extensions().subject_alt_names().find_map(|name| name.hardware_module_name());
     let serial = match module {
         Some(module) => std::str::from_utf8(module.serial).ok()?.to_owned(),
-        None => certificate.subject().only(medlock_trust::x509::ids::SERIAL_NUMBER)?.to_owned(),
+        None => certificate.subject().only(medlock_trust::x509::ids::SERIAL_NUMBER)?.to_string(),
     };
     DeviceName::new(&serial).map(|_| serial)
 }

@@ -302,10 +302,9 @@ fn by_any<'l, 'b, T>(
 /// A status list signed by the anchor of the path, or by an authority of the path that may sign revocation lists.
 fn status_by_path<'b>(bytes: &'b [u8], path: &VerifiedPath<'_>, file: &Path) -> Result<StatusList<'b>, Failure> {
     let signed = Sign1::read(bytes).map_err(|error| format!("{}: {error}", file.display()))?;
-    let authorities = path.certificates().iter().skip(1).filter_map(Certificate::public_key);
-    let keys = authorities.chain(std::iter::once(path.anchor().key));
+    let is_by = |key| signed.verify(Place::Header(ContentType::STATUS), key, &AwsLc).is_ok();
     let by_one_of_them =
-        keys.into_iter().any(|key| signed.verify(Place::Header(ContentType::STATUS), key, &AwsLc).is_ok());
+        is_by(path.anchor().key) || path.certificates().skip(1).any(|issuer| issuer.public_key().is_some_and(is_by));
     if !by_one_of_them {
         return Err(format!("{}: not signed by an authority of this path", file.display()).into());
     }
@@ -318,8 +317,8 @@ fn name_of(leaf: &Certificate<'_>) -> DeviceName {
     [ids::SERIAL_NUMBER, ids::COMMON_NAME]
         .into_iter()
         .filter_map(|kind| subject.only(kind))
-        .find_map(DeviceName::new)
-        .or_else(|| DeviceName::new(&CredentialId::of(leaf.encoding(), &AwsLc).to_string()))
+        .find_map(DeviceName::from_text)
+        .or_else(|| DeviceName::new(&leaf.credential_id(&AwsLc).to_string()))
         .expect("32 hexadecimal digits are a device name")
 }
 

@@ -84,7 +84,7 @@ impl Identity {
     /// The device this identity names: the subject's `serialNumber`.
     #[must_use]
     pub fn device_name(&self) -> Option<DeviceName> {
-        DeviceName::new(Certificate::from_der(self.own()).ok()?.subject().only(ids::SERIAL_NUMBER)?)
+        DeviceName::from_text(Certificate::from_der(self.own()).ok()?.subject().only(ids::SERIAL_NUMBER)?)
     }
 
     /// The own certificate's identifier.

@@ -209,7 +209,7 @@ impl Identified {
     ) -> Result<Self, Unidentified> {
         let (leaf, anchor, validity) = (path.leaf(), path.anchor(), path.validity());
         Ok(Self {
-            credential: CredentialId::of(leaf.encoding(), crypto),
+            credential: leaf.credential_id(crypto),
             device: DeviceId::of(&device_name, crypto),
             device_name,
             kind: CredentialKind::given_by(anchor.kind),
@@ -219,14 +219,24 @@ impl Identified {
             not_before: validity.not_before,
             not_after: validity.not_after,
             issuers: Bounded::new(path.issuer_keys(), anchor.key_id).ok_or(path::Error::ChainTooLong)?,
-            serial_number: Bounded::new(leaf.serial_number(), 0).ok_or(Unidentified::SerialNumber)?,
+            serial_number: serial_number(leaf).ok_or(Unidentified::SerialNumber)?,
         })
     }
 }
 
+/// The content octets of the serial number's `INTEGER`, whatever form the credential is in.
+fn serial_number(leaf: &Certificate<'_>) -> Option<Bounded<u8, MAX_SERIAL>> {
+    let magnitude = leaf.serial_magnitude();
+    let zeros = usize::from(magnitude.first().is_none_or(|first| *first >= 0x80));
+    let mut items = [0; MAX_SERIAL];
+    let length = magnitude.len().saturating_add(zeros);
+    items.get_mut(zeros..length)?.iter_mut().zip(magnitude).for_each(|(to, from)| *to = *from);
+    Some(Bounded { items, length })
+}
+
 /// The one `serialNumber` attribute of the subject.
 fn device_name(leaf: &Certificate<'_>) -> Option<DeviceName> {
-    DeviceName::new(leaf.subject().only(ids::SERIAL_NUMBER)?)
+    DeviceName::from_text(leaf.subject().only(ids::SERIAL_NUMBER)?)
 }
 
 /// Why a peer stays unknown. Nothing it asks can be judged: it gets nothing.

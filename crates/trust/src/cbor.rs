@@ -43,19 +43,24 @@ pub enum ErrorKind {
     TrailingBytes,
 }
 
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EndOfInput => "the bytes end inside an item",
+            Self::WrongType => "an item of another type was expected",
+            Self::NotShortest => "a value or length is not in its shortest form",
+            Self::Indefinite => "an indefinite length",
+            Self::NotAscending => "map keys or sorted items do not strictly ascend",
+            Self::TooDeep => "items are nested too deeply",
+            Self::OutOfRange => "a value or length is out of range",
+            Self::TrailingBytes => "there are bytes behind the end",
+        })
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            ErrorKind::EndOfInput => "the bytes end inside an item",
-            ErrorKind::WrongType => "an item of another type was expected",
-            ErrorKind::NotShortest => "a value or length is not in its shortest form",
-            ErrorKind::Indefinite => "an indefinite length",
-            ErrorKind::NotAscending => "map keys or sorted items do not strictly ascend",
-            ErrorKind::TooDeep => "items are nested too deeply",
-            ErrorKind::OutOfRange => "a value or length is out of range",
-            ErrorKind::TrailingBytes => "there are bytes behind the end",
-        };
-        write!(f, "CBOR, byte {}: {what}", self.position)
+        write!(f, "CBOR, byte {}: {}", self.position, self.kind)
     }
 }
 
@@ -220,6 +225,16 @@ impl<'a> Reader<'a> {
         Ok(is_null)
     }
 
+    /// The major type of the next item: 0 unsigned, 1 negative, 2 bytes, 3 text, 4 array, 5 map, 6 tag, 7 simple.
+    pub(crate) fn major_type(&self) -> Result<u8, Error> {
+        Ok(self.peek()? >> 5)
+    }
+
+    /// What is not yet read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.position..).unwrap_or_default()
+    }
+
     /// Reads any item with all it contains, and returns its encoding.
     ///
     /// # Errors
@@ -282,7 +297,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn any_text(&mut self) -> Result<&'a str, Error> {
+    /// Reads a text string of any length, in UTF-8.
+    pub(crate) fn any_text(&mut self) -> Result<&'a str, Error> {
         let start = self.position;
         let length = self.head(TEXT)?;
         let text = core::str::from_utf8(self.content(start, length)?);
@@ -382,7 +398,7 @@ impl Head {
         self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 
-    fn new(major_type: u8, argument: u64) -> Self {
+    pub(crate) fn new(major_type: u8, argument: u64) -> Self {
         let mut bytes = [0; 9];
         let (additional, size) = match argument {
             0..=23 => (argument.to_be_bytes()[7], 0),

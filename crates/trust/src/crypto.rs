@@ -88,6 +88,43 @@ pub struct PublicKey<'a> {
     pub bits: &'a [u8],
 }
 
+impl PublicKey<'_> {
+    /// Whether it is a compressed point.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        match self.algorithm {
+            KeyAlgorithm::P256 | KeyAlgorithm::P384 => matches!(self.bits.first(), Some(2 | 3)),
+            KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 => false,
+        }
+    }
+
+    /// Whether both are the same key, whether its point is compressed or not.
+    #[must_use]
+    pub fn is(&self, other: &PublicKey<'_>) -> bool {
+        self.algorithm == other.algorithm
+            && (self.bits == other.bits || self.short().is_some_and(|short| Some(short) == other.short()))
+    }
+
+    /// A point's x-coordinate and the sign of its y-coordinate.
+    fn short(&self) -> Option<(&[u8], bool)> {
+        match (self.algorithm, self.bits.split_first()?) {
+            (KeyAlgorithm::P256 | KeyAlgorithm::P384, (&sign @ (2 | 3), x)) => Some((x, sign == 3)),
+            (KeyAlgorithm::P256 | KeyAlgorithm::P384, (4, both)) => {
+                let (x, y) = both.split_at_checked(both.len() / 2)?;
+                Some((x, y.last()? & 1 == 1))
+            }
+            (
+                KeyAlgorithm::P256
+                | KeyAlgorithm::P384
+                | KeyAlgorithm::Ed25519
+                | KeyAlgorithm::Rsa
+                | KeyAlgorithm::MlDsa44,
+                _,
+            ) => None,
+        }
+    }
+}
+
 /// A signature and the form it is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature<'a> {

@@ -1,6 +1,10 @@
 //! Names of things: short, fixed in size, and each of its own type.
 
-use crate::crypto::{Crypto, Message};
+use crate::{
+    c509::to_der::{FullPoint, Rebuilt},
+    crypto::{Crypto, Message, PublicKey},
+    x509::Text,
+};
 use core::fmt;
 
 /// Bytes of a truncated SHA-256: 128 bits, beyond reach of a second preimage.
@@ -42,11 +46,12 @@ macro_rules! id {
 }
 
 id! {
-    /// One credential: the first 16 bytes of the SHA-256 of its encoding.
+    /// One credential: the first 16 bytes of the SHA-256 of its encoding; of X.509 that C509 re-encodes (type 3), of the
+    /// X.509 encoding.
     CredentialId
 }
 id! {
-    /// One public key: the first 16 bytes of the SHA-256 of its `SubjectPublicKeyInfo` in DER.
+    /// One public key: the first 16 bytes of the SHA-256 of its `SubjectPublicKeyInfo` in DER, a point being in full.
     KeyId
 }
 id! {
@@ -64,7 +69,12 @@ impl CredentialId {
     /// The identifier of the credential with this encoding.
     #[must_use]
     pub fn of(encoding: &[u8], crypto: &impl Crypto) -> Self {
-        Self(truncated(crypto.sha256(&[encoding])))
+        Self::of_message(&[encoding], crypto)
+    }
+
+    /// The identifier of the credential whose encoding is given in pieces.
+    pub(crate) fn of_message(encoding: &dyn Message, crypto: &impl Crypto) -> Self {
+        Self(truncated(crypto.sha256(encoding)))
     }
 }
 
@@ -73,6 +83,13 @@ impl KeyId {
     #[must_use]
     pub fn of(spki: &dyn Message, crypto: &impl Crypto) -> Self {
         Self(truncated(crypto.sha256(spki)))
+    }
+
+    /// The identifier of a key: over its `SubjectPublicKeyInfo` with the point in full, whatever form it is given in.
+    /// (One that is no point of its curve cannot sign anything; its identifier is over what was given.)
+    #[must_use]
+    pub fn of_key(key: PublicKey<'_>, crypto: &impl Crypto) -> Self {
+        Self::of(&Rebuilt::Key(key, FullPoint::of(Some(key), crypto)), crypto)
     }
 }
 
@@ -106,6 +123,15 @@ impl DeviceName {
         let mut bytes = [0; Self::MAX_LENGTH];
         bytes.get_mut(..text.len())?.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
         Some(Self { bytes, length: u8::try_from(text.len()).ok()? })
+    }
+
+    /// A name from the text of a credential's attribute, as [`new`](Self::new).
+    #[must_use]
+    pub fn from_text(text: Text<'_>) -> Option<Self> {
+        let mut bytes = [0; Self::MAX_LENGTH];
+        let to = bytes.get_mut(..text.len())?;
+        to.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+        Self::new(core::str::from_utf8(to).ok()?)
     }
 
     /// The name as text.

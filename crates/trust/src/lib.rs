@@ -31,6 +31,7 @@ extern crate std;
 
 pub mod authenticate;
 pub mod bond;
+pub mod c509;
 pub mod cbor;
 pub mod cose;
 pub mod crypto;

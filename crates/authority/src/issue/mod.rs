@@ -169,7 +169,7 @@ fn lint(tbs: &[u8], template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial
     let role = extensions.role();
     let approved = template.device.map(|device| (device.roles, device.device_type));
     same("the role", role.map(|role| (role.roles, role.device_type)) == approved)?;
-    let name = read.subject().only(medlock_trust::x509::ids::SERIAL_NUMBER).and_then(DeviceName::new);
+    let name = read.subject().only(medlock_trust::x509::ids::SERIAL_NUMBER).and_then(DeviceName::from_text);
     let expected = template.subject_serial().and_then(|serial| DeviceName::new(&serial));
     same("the device's name", name == expected)?;
     lint_names(extensions.subject_alt_names(), template, &same)

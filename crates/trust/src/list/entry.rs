@@ -50,11 +50,8 @@ fn bounded(bytes: &[u8], most: usize) -> bool {
 
 /// The public key in `spki`, if it is the one that `key` names.
 pub(super) fn public_key<'a>(key: KeyId, spki: &'a [u8], crypto: &impl Crypto) -> Result<PublicKey<'a>, Error> {
-    let public_key = SubjectPublicKeyInfo::from_der(spki).ok().and_then(|spki| spki.public_key());
-    match public_key {
-        Some(public_key) if KeyId::of(&[spki], crypto) == key => Ok(public_key),
-        Some(_) | None => Err(Error::Key(key)),
-    }
+    let named = SubjectPublicKeyInfo::from_der(spki).ok().filter(|spki| spki.key_id(crypto) == key);
+    named.and_then(|spki| spki.public_key()).ok_or(Error::Key(key))
 }
 
 /// A member of a list: one that signs it.

@@ -21,7 +21,7 @@ pub enum AuthorityKind {
 pub struct Anchor<'a> {
     /// Its name, as certificates it issued have it.
     pub subject: Name<'a>,
-    /// The DER of its `SubjectPublicKeyInfo`.
+    /// The DER of its `SubjectPublicKeyInfo`; empty if it was taken from a C509 certificate.
     pub spki: &'a [u8],
     /// Its key, read from `spki`.
     pub key: PublicKey<'a>,
@@ -40,7 +40,7 @@ pub struct Anchor<'a> {
 impl<'a> Anchor<'a> {
     /// An anchor from a certificate, believed for every role and device type. Of the certificate only name, key and
     /// name constraints count; its validity and path length do not (RFC 5280 section 6.2). `None` if its key is of a
-    /// kind unknown here, if it has a critical extension that is, or if it says itself that it is no authority's.
+    /// kind unknown here or C509 re-encoded it from a point in full (type 3: give its DER), if it has a critical extension that is, or if it says itself that it is no authority's.
     #[must_use]
     pub fn for_everything(certificate: &Certificate<'a>, kind: AuthorityKind, crypto: &impl Crypto) -> Option<Self> {
         let extensions = certificate.extensions();
@@ -53,8 +53,8 @@ impl<'a> Anchor<'a> {
         Some(Self {
             subject: certificate.subject(),
             spki: certificate.spki(),
-            key: certificate.public_key()?,
-            key_id: KeyId::of(&[certificate.spki()], crypto),
+            key: certificate.subject_public_key_info().public_key()?,
+            key_id: certificate.key_id(crypto),
             kind,
             roles: Roles::EVERY,
             device_types: DeviceTypes::Every,
@@ -65,6 +65,6 @@ impl<'a> Anchor<'a> {
     /// Whether this certificate is the anchor itself: the same name and the same key.
     #[must_use]
     pub fn is(&self, certificate: &Certificate<'_>) -> bool {
-        certificate.spki() == self.spki && certificate.subject().matches(&self.subject)
+        certificate.public_key().is_some_and(|key| key.is(&self.key)) && certificate.subject().matches(&self.subject)
     }
 }

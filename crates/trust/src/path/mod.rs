@@ -15,7 +15,7 @@ pub use anchor::{Anchor, AuthorityKind};
 pub use budget::{Budget, Limit};
 
 use crate::{
-    crypto::{Crypto, PublicKey, Signature, VerifyError},
+    crypto::{Crypto, PublicKey, VerifyError},
     id::KeyId,
     time::Time,
     x509::{self, Certificate, Field, KeyUsage, NameForm, Problem, Validity, Version},
@@ -192,7 +192,9 @@ impl core::error::Error for Error {}
 /// A path that was validated. Only [`validate`] makes one.
 #[derive(Clone, Debug)]
 pub struct VerifiedPath<'a> {
+    leaf: Certificate<'a>,
     path: Candidate<'a>,
+    validity: Validity,
     anchor: Anchor<'a>,
     /// Those of the authorities and then the anchor's; the rest repeat the anchor's.
     issuer_keys: [KeyId; MAX_CHAIN],
@@ -202,7 +204,7 @@ impl<'a> VerifiedPath<'a> {
     /// The certificate the path is about.
     #[must_use]
     pub const fn leaf(&self) -> &Certificate<'a> {
-        &self.path.leaf
+        &self.leaf
     }
 
     /// The anchor the path ends in.
@@ -211,26 +213,22 @@ impl<'a> VerifiedPath<'a> {
         &self.anchor
     }
 
-    /// All certificates from the leaf up, without the anchor's own.
-    #[must_use]
-    pub fn certificates(&self) -> &[Certificate<'a>] {
-        self.path.certificates()
+    /// All certificates from the leaf up, without the anchor's own. They are kept as bytes and read anew each time.
+    pub fn certificates(&self) -> impl DoubleEndedIterator<Item = Certificate<'a>> + ExactSizeIterator + '_ {
+        self.path.encodings().iter().map(|encoding| Certificate::read(encoding).unwrap_or(self.leaf))
     }
 
     /// When every certificate of the path is valid: the latest beginning and the earliest end. The end may lie before
     /// the beginning.
     #[must_use]
-    pub fn validity(&self) -> Validity {
-        self.certificates().iter().map(Certificate::validity).fold(self.path.leaf.validity(), |all, one| Validity {
-            not_before: all.not_before.max(one.not_before),
-            not_after: all.not_after.min(one.not_after),
-        })
+    pub const fn validity(&self) -> Validity {
+        self.validity
     }
 
     /// The keys that vouch for the leaf, from its issuer's up to the anchor's.
     #[must_use]
     pub fn issuer_keys(&self) -> &[KeyId] {
-        self.issuer_keys.get(..self.certificates().len()).unwrap_or(&self.issuer_keys)
+        self.issuer_keys.get(..self.path.encodings().len()).unwrap_or(&self.issuer_keys)
     }
 
     /// Judges validity at one instant, for callers without continuity rules (RFC 5280 section 6.1.3 (a) (2)).
@@ -251,7 +249,7 @@ impl<'a> VerifiedPath<'a> {
 
 /// Validates a chain (RFC 5280 section 6.1, without validity periods and revocation).
 ///
-/// `chain` is DER, leaf first, each certificate followed by its issuer's; an anchor's own certificate may end it and
+/// `chain` is DER or C509, also mixed, leaf first, each certificate followed by its issuer's; an anchor's own certificate may end it and
 /// whatever follows is not read. The path ends at the first certificate an anchor issued. Where several anchors have
 /// the issuer's name, each is tried. Key identifiers are hints to those who search for paths; here they are not needed
 /// and not judged.
@@ -268,63 +266,75 @@ pub fn validate<'a>(
     if chain.len() > MAX_CHAIN {
         return Err(Error::ChainTooLong);
     }
-    let mut path = Candidate::new(read(leaf, 0, budget)?);
+    let mut path = Candidate::new(leaf);
+    let mut top = read(leaf, 0, budget)?;
     let mut above = above.iter();
     let mut reason = None;
     loop {
-        let top = path.top();
         let issuer = top.issuer();
         for anchor in anchors {
             budget.take_step()?;
             if !anchor.subject.matches(&issuer) {
                 continue;
             }
-            if anchor.is(top) {
+            if anchor.is(&top) {
                 // The anchor's own certificate ends the chain, and what is below it was not accepted.
                 return Err(reason.unwrap_or(Error::AnchorAsLeaf));
             }
             match path.check(anchor, budget, crypto) {
-                Ok(()) => return Ok(path.verified(*anchor, crypto)),
+                Ok(validity) => return path.verified(validity, anchor, crypto),
                 Err(error @ Error::Budget(_)) => return Err(error),
                 Err(error) => reason = Some(error),
             }
         }
         let Some(&next) = above.next() else { return Err(reason.unwrap_or(Error::UnknownIssuer)) };
         let index = path.last_index();
-        let next = read(next, index.saturating_add(1), budget)?;
+        top = read(next, index.saturating_add(1), budget)?;
         budget.take_step()?;
-        if !next.subject().matches(&issuer) {
+        if !top.subject().matches(&issuer) {
             return Err(reason.unwrap_or(Error::IssuerMismatch { index }));
         }
         path.push(next);
     }
 }
 
-fn read<'a>(der: &'a [u8], index: u8, budget: &mut Budget) -> Result<Certificate<'a>, Error> {
-    budget.take_bytes(der.len())?;
-    Certificate::from_der(der).map_err(|error| Error::Certificate { index, error })
+fn read<'a>(encoding: &'a [u8], index: u8, budget: &mut Budget) -> Result<Certificate<'a>, Error> {
+    budget.take_bytes(encoding.len())?;
+    read_again(encoding, index)
+}
+
+/// A certificate is kept as its bytes and read when it is looked at: eight views at once are more than the stack of a
+/// small device has, and reading costs little beside a signature check.
+#[inline(never)]
+fn read_again(encoding: &[u8], index: u8) -> Result<Certificate<'_>, Error> {
+    Certificate::read(encoding).map_err(|error| Error::Certificate { index, error })
 }
 
 /// Certificates whose names chain and of which nothing else is checked yet.
 #[derive(Clone, Debug)]
 struct Candidate<'a> {
-    leaf: Certificate<'a>,
-    /// The leaf and the authorities above it; the rest repeats the leaf.
-    certificates: [Certificate<'a>; MAX_CHAIN],
+    /// The leaf and the authorities above it; the rest is empty.
+    encodings: [&'a [u8]; MAX_CHAIN],
     length: usize,
 }
 
+/// What some certificate or anchor of a path asks, and most do not.
+#[derive(Clone, Copy, Debug, Default)]
+struct Demands {
+    names: bool,
+    policy: bool,
+}
+
 impl<'a> Candidate<'a> {
-    fn new(leaf: Certificate<'a>) -> Self {
-        Self { leaf, certificates: [leaf; MAX_CHAIN], length: 1 }
+    fn new(leaf: &'a [u8]) -> Self {
+        let mut encodings: [&[u8]; MAX_CHAIN] = [&[]; MAX_CHAIN];
+        let [first, ..] = &mut encodings;
+        *first = leaf;
+        Self { encodings, length: 1 }
     }
 
-    fn certificates(&self) -> &[Certificate<'a>] {
-        self.certificates.get(..self.length).unwrap_or(&self.certificates)
-    }
-
-    fn top(&self) -> &Certificate<'a> {
-        self.certificates().last().unwrap_or(&self.leaf)
+    fn encodings(&self) -> &[&'a [u8]] {
+        self.encodings.get(..self.length).unwrap_or(&self.encodings)
     }
 
     fn last_index(&self) -> u8 {
@@ -332,111 +342,162 @@ impl<'a> Candidate<'a> {
     }
 
     /// Puts an authority on top. The chain's length was checked, so there is room.
-    fn push(&mut self, certificate: Certificate<'a>) {
-        if let Some(place) = self.certificates.get_mut(self.length) {
+    fn push(&mut self, certificate: &'a [u8]) {
+        if let Some(place) = self.encodings.get_mut(self.length) {
             *place = certificate;
             self.length = self.length.saturating_add(1);
         }
     }
 
     /// From the certificate the anchor issued down to the leaf, each with its index.
-    fn top_down(&self) -> impl Iterator<Item = (u8, &Certificate<'a>)> {
-        (0..=self.last_index()).rev().zip(self.certificates().iter().rev())
+    fn top_down(&self) -> impl Iterator<Item = (u8, &'a [u8])> {
+        (0..=self.last_index()).rev().zip(self.encodings().iter().rev().copied())
     }
 
     /// Checks everything but names that chain: first what is cheap, then the signatures from the anchor down, so that
     /// no key is used before something vouches for it.
-    fn check(&self, anchor: &Anchor<'a>, budget: &mut Budget, crypto: &impl Crypto) -> Result<(), Error> {
-        self.check_each()?;
-        self.check_authorities()?;
-        self.check_names(anchor, budget)?;
-        policy::check(self.certificates().iter().rev())?;
-        let mut key = anchor.key;
-        for (index, certificate) in self.top_down() {
-            check_signature(certificate, index, key, budget, crypto)?;
-            key = certificate.public_key().ok_or(Error::UnsupportedKey { index })?;
+    fn check(&self, anchor: &Anchor<'a>, budget: &mut Budget, crypto: &impl Crypto) -> Result<Validity, Error> {
+        let mut demands = Demands { names: anchor.name_constraints.is_some(), policy: false };
+        let validity = self.check_each(&mut demands)?;
+        if demands.names {
+            self.check_names(anchor, budget)?;
         }
-        Ok(())
+        if demands.policy {
+            policy::check(self.encodings())?;
+        }
+        self.check_signatures(anchor, budget, crypto)?;
+        Ok(validity)
     }
 
-    /// What each certificate must fulfil by itself, the leaf too: RFC 5280 sections 4.1.2.2, 4.2.1.9, 4.2.1.10, 6.1.4 (o)
-    /// and 6.1.5 (f).
-    fn check_each(&self) -> Result<(), Error> {
-        for (index, certificate) in self.top_down() {
-            let extensions = certificate.extensions();
-            if certificate.serial_number() == [0] {
-                let error = x509::Error { field: Field::SerialNumber, problem: Problem::SerialNumber };
-                return Err(Error::Certificate { index, error });
-            }
-            if extensions.unknown_critical().is_some() {
-                return Err(Error::UnknownCriticalExtension { index });
-            }
-            if certificate.public_key().is_none() {
-                return Err(Error::UnsupportedKey { index });
-            }
-            let is_authority = extensions.basic_constraints().is_some_and(|constraints| constraints.ca);
-            let acts_as_one =
-                extensions.key_usage().is_some_and(KeyUsage::key_cert_sign) || extensions.name_constraints().is_some();
-            if index == 0 && acts_as_one && !is_authority {
-                return Err(Error::Contradiction { index });
-            }
-        }
-        Ok(())
-    }
-
-    /// RFC 5280 sections 6.1.4 (k) to (n).
-    fn check_authorities(&self) -> Result<(), Error> {
+    /// What each certificate must fulfil by itself and as an authority.
+    fn check_each(&self, demands: &mut Demands) -> Result<Validity, Error> {
+        let mut validity = Validity { not_before: Time::from_unix(i64::MIN), not_after: Time::from_unix(i64::MAX) };
         let mut remaining: Option<u32> = None;
-        for (index, certificate) in self.top_down() {
+        for (index, encoding) in self.top_down() {
+            let certificate = read_again(encoding, index)?;
+            check_itself(&certificate, index)?;
+            if index > 0 {
+                remaining = check_authority(&certificate, index, remaining)?;
+            }
             let extensions = certificate.extensions();
-            if index == 0 {
-                continue;
-            }
-            let constraints = extensions.basic_constraints().filter(|constraints| constraints.ca);
-            let Some(constraints) = constraints.filter(|_| certificate.version() == Version::V3) else {
-                return Err(Error::NotAuthority { index });
-            };
-            if extensions.key_usage().is_some_and(|usage| !usage.key_cert_sign()) {
-                return Err(Error::KeyUsage { index });
-            }
-            if !certificate.is_self_issued() {
-                remaining = match remaining {
-                    Some(count) => Some(count.checked_sub(1).ok_or(Error::PathLength { index })?),
-                    None => None,
-                };
-            }
-            remaining = match (remaining, constraints.path_length) {
-                (Some(held), Some(stated)) => Some(held.min(stated)),
-                (held, None) => held,
-                (None, stated) => stated,
-            };
+            demands.names |= extensions.name_constraints().is_some();
+            demands.policy |=
+                extensions.policies().constraints.is_some_and(|stated| stated.require_explicit_policy.is_some());
+            validity.not_before = validity.not_before.max(certificate.not_before());
+            validity.not_after = validity.not_after.min(certificate.not_after());
         }
-        Ok(())
+        Ok(validity)
     }
 
     /// RFC 5280 section 6.1.3 (b) and (c): each certificate against the anchor's constraints and those of every
     /// authority above it. An authority that only changed its own key is exempt.
+    #[inline(never)]
     fn check_names(&self, anchor: &Anchor<'a>, budget: &mut Budget) -> Result<(), Error> {
-        let constrained_above = |index: usize| {
-            self.certificates().iter().skip(index.saturating_add(1)).filter_map(|ca| ca.extensions().name_constraints())
-        };
-        for (index, (number, certificate)) in (0_u8..).zip(self.certificates()).enumerate() {
-            let mut constraints = constrained_above(index).chain(&anchor.name_constraints).peekable();
-            if constraints.peek().is_none() || (index > 0 && certificate.is_self_issued()) {
+        for (index, encoding) in self.top_down() {
+            let certificate = read_again(encoding, index)?;
+            if index > 0 && certificate.is_self_issued() {
                 continue;
             }
-            constraints.try_for_each(|constraints| names::check(certificate, number, constraints, budget))?;
+            for (above, encoding) in self.top_down().take_while(|(above, _)| *above > index) {
+                let authority = read_again(encoding, above)?;
+                if let Some(constraints) = authority.extensions().name_constraints() {
+                    names::check(&certificate, index, constraints, budget)?;
+                }
+            }
+            if let Some(constraints) = &anchor.name_constraints {
+                names::check(&certificate, index, constraints, budget)?;
+            }
         }
         Ok(())
     }
 
-    fn verified(self, anchor: Anchor<'a>, crypto: &impl Crypto) -> VerifiedPath<'a> {
-        let mut issuer_keys = [anchor.key_id; MAX_CHAIN];
-        for (key, authority) in issuer_keys.iter_mut().zip(self.certificates().iter().skip(1)) {
-            *key = KeyId::of(&[authority.spki()], crypto);
+    #[inline(never)]
+    fn check_signatures(&self, anchor: &Anchor<'a>, budget: &mut Budget, crypto: &impl Crypto) -> Result<(), Error> {
+        let mut issuer: Option<&'a [u8]> = None;
+        for (index, encoding) in self.top_down() {
+            let certificate = read_again(encoding, index)?;
+            match issuer {
+                None => check_signature(&certificate, index, anchor.key, budget, crypto)?,
+                Some(issuer) => check_issued(&certificate, index, issuer, budget, crypto)?,
+            }
+            issuer = Some(encoding);
         }
-        VerifiedPath { path: self, anchor, issuer_keys }
+        Ok(())
     }
+
+    fn verified(
+        self,
+        validity: Validity,
+        anchor: &Anchor<'a>,
+        crypto: &impl Crypto,
+    ) -> Result<VerifiedPath<'a>, Error> {
+        let mut issuer_keys = [anchor.key_id; MAX_CHAIN];
+        for ((key, index), authority) in issuer_keys.iter_mut().zip(1..).zip(self.encodings().iter().skip(1)) {
+            *key = read_again(authority, index)?.key_id(crypto);
+        }
+        let [leaf, ..] = self.encodings;
+        Ok(VerifiedPath { leaf: read_again(leaf, 0)?, path: self, validity, anchor: *anchor, issuer_keys })
+    }
+}
+
+/// What each certificate must fulfil by itself, the leaf too: RFC 5280 sections 4.1.2.2, 4.2.1.9, 4.2.1.10, 6.1.4 (o)
+/// and 6.1.5 (f).
+fn check_itself(certificate: &Certificate<'_>, index: u8) -> Result<(), Error> {
+    let extensions = certificate.extensions();
+    if certificate.serial_magnitude().is_empty() {
+        let error = x509::Error { field: Field::SerialNumber, problem: Problem::SerialNumber };
+        return Err(Error::Certificate { index, error });
+    }
+    if extensions.unknown_critical().is_some() {
+        return Err(Error::UnknownCriticalExtension { index });
+    }
+    if certificate.public_key().is_none() {
+        return Err(Error::UnsupportedKey { index });
+    }
+    let is_authority = extensions.basic_constraints().is_some_and(|constraints| constraints.ca);
+    let acts_as_one =
+        extensions.key_usage().is_some_and(KeyUsage::key_cert_sign) || extensions.name_constraints().is_some();
+    if index == 0 && acts_as_one && !is_authority {
+        return Err(Error::Contradiction { index });
+    }
+    Ok(())
+}
+
+/// RFC 5280 sections 6.1.4 (k) to (n), given how many authorities may still follow from above; gives back how many may
+/// below.
+fn check_authority(certificate: &Certificate<'_>, index: u8, remaining: Option<u32>) -> Result<Option<u32>, Error> {
+    let extensions = certificate.extensions();
+    let constraints = extensions.basic_constraints().filter(|constraints| constraints.ca);
+    let Some(constraints) = constraints.filter(|_| certificate.version() == Version::V3) else {
+        return Err(Error::NotAuthority { index });
+    };
+    if extensions.key_usage().is_some_and(|usage| !usage.key_cert_sign()) {
+        return Err(Error::KeyUsage { index });
+    }
+    let remaining = match remaining {
+        Some(count) if !certificate.is_self_issued() => Some(count.checked_sub(1).ok_or(Error::PathLength { index })?),
+        remaining => remaining,
+    };
+    Ok(match (remaining, constraints.path_length) {
+        (Some(held), Some(stated)) => Some(held.min(stated)),
+        (held, None) => held,
+        (None, stated) => stated,
+    })
+}
+
+/// Reads the issuer only for its key.
+#[inline(never)]
+fn check_issued(
+    certificate: &Certificate<'_>,
+    index: u8,
+    issuer: &[u8],
+    budget: &mut Budget,
+    crypto: &impl Crypto,
+) -> Result<(), Error> {
+    let above = index.saturating_add(1);
+    let issuer = read_again(issuer, above)?;
+    let key = issuer.public_key().ok_or(Error::UnsupportedKey { index: above })?;
+    check_signature(certificate, index, key, budget, crypto)
 }
 
 fn check_signature(
@@ -447,10 +508,11 @@ fn check_signature(
     crypto: &impl Crypto,
 ) -> Result<(), Error> {
     let unsupported = Error::UnsupportedAlgorithm { index };
-    let algorithm = certificate.signature_algorithm().ok_or(unsupported)?;
+    if certificate.signature_algorithm().is_none() {
+        return Err(unsupported);
+    }
     budget.take_signature()?;
-    let signature = Signature::X509(certificate.signature());
-    crypto.verify(algorithm, key, &[certificate.tbs()], signature).map_err(|error| match error {
+    certificate.verify_with(key, crypto).map_err(|error| match error {
         VerifyError::Unsupported => unsupported,
         VerifyError::Invalid => Error::BadSignature { index },
     })

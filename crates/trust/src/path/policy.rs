@@ -4,7 +4,7 @@
 //! above demands an explicit policy. So not the tree is kept but its lowest level, as a bounded set of the policies
 //! that the next certificate may name; the tree is empty exactly when that level is.
 
-use super::Error;
+use super::{Error, MAX_CHAIN, read_again};
 use crate::{
     der::Oid,
     x509::{Certificate, PolicyMapping, ids},
@@ -57,31 +57,25 @@ struct State<'a> {
     inhibit_any_policy: u32,
 }
 
-/// Checks the policies of a path, given from the certificate the anchor issued down to the leaf.
-pub(super) fn check<'c, 'a: 'c>(
-    top_down: impl ExactSizeIterator<Item = &'c Certificate<'a>> + Clone,
-) -> Result<(), Error> {
-    let demanding = |certificate: &Certificate<'_>| {
-        certificate.extensions().policies().constraints.is_some_and(|c| c.require_explicit_policy.is_some())
-    };
-    // Where nobody demands an explicit policy the rest cannot fail.
-    if !top_down.clone().any(demanding) {
-        return Ok(());
-    }
-    let count = u32::try_from(top_down.len()).unwrap_or(u32::MAX);
-    let skip = count.saturating_add(1);
+/// Checks the policies of a path in which somebody demands an explicit policy; in others nothing can fail.
+///
+/// The path is given from the leaf up, and every certificate of it was read before.
+#[inline(never)]
+pub(super) fn check(path: &[&[u8]]) -> Result<(), Error> {
+    let skip = u32::try_from(path.len()).unwrap_or(u32::MAX).saturating_add(1);
     let mut state =
         State { level: Level::new(true), explicit_policy: skip, policy_mapping: skip, inhibit_any_policy: skip };
-    let last = top_down.len().saturating_sub(1);
-    for (position, certificate) in top_down.enumerate() {
-        let is_last = position == last;
+    let top = u8::try_from(path.len().min(MAX_CHAIN)).unwrap_or_default();
+    for (index, encoding) in (0..top).rev().zip(path.iter().take(MAX_CHAIN).rev()) {
+        let certificate = read_again(encoding, index)?;
+        let is_last = index == 0;
         let self_issued = certificate.is_self_issued();
-        state.take_policies(certificate, self_issued && !is_last)?;
+        state.take_policies(&certificate, self_issued && !is_last)?;
         if is_last {
-            state.wrap_up(certificate);
+            state.wrap_up(&certificate);
         } else {
-            state.map(certificate)?;
-            state.count_down(certificate, self_issued);
+            state.map(&certificate)?;
+            state.count_down(&certificate, self_issued);
         }
         if state.explicit_policy == 0 && state.level.is_empty() {
             return Err(Error::Policy);

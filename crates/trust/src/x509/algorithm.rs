@@ -1,8 +1,14 @@
 //! Algorithm identifiers and public keys.
 
-use super::ids;
+use super::{Problem, extensions::magnitude, ids};
 use crate::{
-    crypto::{KeyAlgorithm, PublicKey, SignatureAlgorithm},
+    KeyId,
+    c509::{
+        registry,
+        to_der::{FullPoint, Rebuilt},
+    },
+    cbor,
+    crypto::{Crypto, KeyAlgorithm, PublicKey, SignatureAlgorithm},
     der::{self, Oid, Reader, tag},
 };
 
@@ -26,7 +32,46 @@ impl<'a> AlgorithmIdentifier<'a> {
         Ok(Self { encoding: element.encoding, oid, parameters })
     }
 
-    /// The DER.
+    /// Reads `int / ~oid / [~oid, bytes]` (section "signature"). A registered algorithm is written as its number.
+    pub(crate) fn read_c509(reader: &mut cbor::Reader<'a>, table: &'static registry::Table) -> Result<Self, Problem> {
+        const BYTES: u8 = 2;
+        const ARRAY: u8 = 4;
+        let form = reader.major_type()?;
+        if form != BYTES && form != ARRAY {
+            return Self::from_number(reader.int()?, table).ok_or(Problem::Unregistered);
+        }
+        if form == ARRAY {
+            reader.array_of(2)?;
+        }
+        let oid = Oid::from_content(reader.bytes()?)?;
+        let parameters = if form == ARRAY { Some(reader.bytes()?) } else { None };
+        if let Some(parameters) = parameters {
+            der::well_formed(parameters)?;
+        }
+        let algorithm = Self { encoding: &[], oid, parameters };
+        if algorithm.number(table).is_some() { Err(Problem::NotCanonical) } else { Ok(algorithm) }
+    }
+
+    fn from_number(number: i64, table: &'static registry::Table) -> Option<Self> {
+        let content = table.content(registry::algorithm_row(number)?)?;
+        let mut inner = Reader::new(content);
+        let oid = inner.oid().ok()?;
+        let parameters = if inner.is_empty() { None } else { Some(inner.rest()) };
+        Some(Self { encoding: &[], oid, parameters })
+    }
+
+    /// The number C509 has for it.
+    pub(crate) fn number(&self, table: &'static registry::Table) -> Option<i64> {
+        registry::algorithm_numbers()
+            .find(|number| Self::from_number(*number, table).is_some_and(|known| known.is(self)))
+    }
+
+    /// Whether both name the same algorithm with the same parameters.
+    pub(crate) fn is(&self, other: &AlgorithmIdentifier<'_>) -> bool {
+        self.oid == other.oid && self.parameters == other.parameters
+    }
+
+    /// The DER; empty if it was read from C509.
     #[must_use]
     pub const fn encoding(&self) -> &'a [u8] {
         self.encoding
@@ -54,6 +99,7 @@ impl<'a> AlgorithmIdentifier<'a> {
             (ids::ECDSA_SHA256, absent, SignatureAlgorithm::EcdsaSha256),
             (ids::ECDSA_SHA384, absent, SignatureAlgorithm::EcdsaSha384),
             (ids::ED25519, absent, SignatureAlgorithm::Ed25519),
+            (ids::ML_DSA_44, absent, SignatureAlgorithm::MlDsa44),
             (ids::RSA_SHA256, null_or_absent, SignatureAlgorithm::RsaPkcs1Sha256),
             (ids::RSA_SHA384, null_or_absent, SignatureAlgorithm::RsaPkcs1Sha384),
             (ids::RSA_SHA512, null_or_absent, SignatureAlgorithm::RsaPkcs1Sha512),
@@ -69,7 +115,50 @@ pub struct SubjectPublicKeyInfo<'a> {
     encoding: &'a [u8],
     algorithm: AlgorithmIdentifier<'a>,
     bits: &'a [u8],
+    form: KeyForm<'a>,
 }
+
+/// How a key is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyForm<'a> {
+    /// As the content of `subjectPublicKey`.
+    Bits,
+    /// As a compressed point that stands for the uncompressed one; kept here as SEC 1 has it.
+    Compressed(CompressedPoint),
+    /// As an RSA modulus; the bits are the modulus.
+    Rsa {
+        /// The public exponent.
+        exponent: &'a [u8],
+    },
+}
+
+/// A compressed point on P-256 or P-384 (SEC 1 section 2.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CompressedPoint {
+    bytes: [u8; 49],
+    length: u8,
+}
+
+impl CompressedPoint {
+    /// `None` if it is too long.
+    pub(crate) fn new(sign: u8, x: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 49];
+        let (first, rest) = bytes.split_first_mut()?;
+        *first = sign;
+        rest.get_mut(..x.len())?.iter_mut().zip(x).for_each(|(to, from)| *to = *from);
+        Some(Self { bytes, length: u8::try_from(x.len()).ok()?.checked_add(1)? })
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+/// What C509 writes instead of 02 and 03 for a point that is uncompressed in the DER (section "subjectPublicKey").
+const EVEN_OF_UNCOMPRESSED: u8 = 0xfe;
+const ODD_OF_UNCOMPRESSED: u8 = 0xfd;
+/// The public exponent that is not written: 65537.
+pub(crate) const RSA_EXPONENT: &[u8] = &[1, 0, 1];
 
 impl<'a> SubjectPublicKeyInfo<'a> {
     /// Reads a `SubjectPublicKeyInfo` that stands alone, as in a trust list.
@@ -89,10 +178,80 @@ impl<'a> SubjectPublicKeyInfo<'a> {
         let algorithm = AlgorithmIdentifier::read(&mut inner)?;
         let bits = inner.octets_in_bit_string()?;
         inner.finish()?;
-        Ok(Self { encoding: element.encoding, algorithm, bits })
+        Ok(Self { encoding: element.encoding, algorithm, bits, form: KeyForm::Bits })
     }
 
-    /// The DER.
+    /// Reads `subjectPublicKeyAlgorithm` and `subjectPublicKey` of C509.
+    pub(crate) fn read_c509(reader: &mut cbor::Reader<'a>, native: bool) -> Result<Self, Problem> {
+        const ARRAY: u8 = 4;
+        let algorithm = AlgorithmIdentifier::read_c509(reader, &registry::KEYS)?;
+        let mut key = Self { encoding: &[], algorithm, bits: &[], form: KeyForm::Bits };
+        if algorithm.is(&RSA) {
+            let with_exponent = reader.major_type()? == ARRAY;
+            if with_exponent {
+                reader.array_of(2)?;
+            }
+            key.bits = magnitude(reader)?;
+            let exponent = if with_exponent { magnitude(reader)? } else { RSA_EXPONENT };
+            key.form = KeyForm::Rsa { exponent };
+            let canonical = !with_exponent || exponent != RSA_EXPONENT;
+            return if canonical { Ok(key) } else { Err(Problem::NotCanonical) };
+        }
+        key.bits = reader.bytes()?;
+        if algorithm.oid == ids::EC_PUBLIC_KEY
+            && let Some((&mark, x)) = key.bits.split_first()
+        {
+            let sign = match mark {
+                EVEN_OF_UNCOMPRESSED => 2,
+                ODD_OF_UNCOMPRESSED => 3,
+                _ => return Ok(key),
+            };
+            // Only of these curves a point can be rebuilt here.
+            let coordinate = coordinate(algorithm).ok_or(Problem::Unregistered)?;
+            if native || x.len() != coordinate.1 {
+                return Err(Problem::Value);
+            }
+            key.form = KeyForm::Compressed(CompressedPoint::new(sign, x).ok_or(Problem::Value)?);
+        }
+        Ok(key)
+    }
+
+    /// The key as [`public_key`](Self::public_key), and also one that C509 re-encoded from an uncompressed point.
+    pub(crate) fn key(&self) -> Option<PublicKey<'_>> {
+        match &self.form {
+            KeyForm::Bits => self.public_key(),
+            KeyForm::Compressed(point) => {
+                Some(PublicKey { algorithm: coordinate(self.algorithm)?.0, bits: point.as_bytes() })
+            }
+            KeyForm::Rsa { .. } => None,
+        }
+    }
+
+    /// The point in full, where C509 compressed it and the DER did not.
+    pub(crate) fn point(&self, crypto: &impl Crypto) -> FullPoint {
+        match &self.form {
+            KeyForm::Compressed(_) => FullPoint::of(self.key(), crypto),
+            KeyForm::Bits | KeyForm::Rsa { .. } => FullPoint::NONE,
+        }
+    }
+
+    pub(crate) const fn form(&self) -> KeyForm<'a> {
+        self.form
+    }
+
+    /// The identifier of the key: the same whatever form the key is written in.
+    #[must_use]
+    pub fn key_id(&self, crypto: &impl Crypto) -> KeyId {
+        match self.key() {
+            // In DER with the point in full, and of all keys that are no points, the bytes are there.
+            Some(key) if !self.encoding.is_empty() && !key.is_compressed() => KeyId::of(&[self.encoding], crypto),
+            Some(key) => KeyId::of_key(key, crypto),
+            None if self.encoding.is_empty() => KeyId::of(&Rebuilt::Spki(self, FullPoint::NONE), crypto),
+            None => KeyId::of(&[self.encoding], crypto),
+        }
+    }
+
+    /// The DER; empty if it was read from C509.
     #[must_use]
     pub const fn encoding(&self) -> &'a [u8] {
         self.encoding
@@ -104,38 +263,53 @@ impl<'a> SubjectPublicKeyInfo<'a> {
         self.algorithm
     }
 
-    /// The content of `subjectPublicKey`.
+    /// The content of `subjectPublicKey`; what C509 writes instead of it if it was read from there.
     #[must_use]
     pub const fn bits(&self) -> &'a [u8] {
         self.bits
     }
 
-    /// The key; `None` if its kind is not one of [`KeyAlgorithm`] or its form does not fit its kind.
+    /// The key; `None` if its kind is not one of [`KeyAlgorithm`], if its form does not fit its kind, or if it is not
+    /// there in one piece (a point that C509 compressed, an RSA key in C509): then ask the certificate.
     ///
     /// Whether a point lies on its curve is for [`Crypto`](crate::Crypto) to say.
     #[must_use]
     pub fn public_key(&self) -> Option<PublicKey<'a>> {
+        if self.form != KeyForm::Bits {
+            return None;
+        }
         let oid = self.algorithm.oid;
         let parameters = self.algorithm.parameters;
         let algorithm = if oid == ids::EC_PUBLIC_KEY {
-            let mut reader = Reader::new(parameters?);
-            let curve = reader.oid().ok()?;
-            let (algorithm, coordinate) = if curve == ids::P256 {
-                (KeyAlgorithm::P256, 32)
-            } else if curve == ids::P384 {
-                (KeyAlgorithm::P384, 48_usize)
-            } else {
-                return None;
-            };
+            let (algorithm, coordinate) = coordinate(self.algorithm)?;
             is_point(self.bits, coordinate).then_some(algorithm)?
         } else if oid == ids::ED25519 {
             (parameters.is_none() && self.bits.len() == 32).then_some(KeyAlgorithm::Ed25519)?
+        } else if oid == ids::ML_DSA_44 {
+            (parameters.is_none() && self.bits.len() == 1312).then_some(KeyAlgorithm::MlDsa44)?
         } else if oid == ids::RSA_ENCRYPTION {
             (parameters == Some(&[tag::NULL, 0]) && is_rsa_public_key(self.bits)).then_some(KeyAlgorithm::Rsa)?
         } else {
             return None;
         };
         Some(PublicKey { algorithm, bits: self.bits })
+    }
+}
+
+/// `rsaEncryption` with the parameters it has (RFC 3279 section 2.3.1).
+const RSA: AlgorithmIdentifier<'static> =
+    AlgorithmIdentifier { encoding: &[], oid: ids::RSA_ENCRYPTION, parameters: Some(&[tag::NULL, 0]) };
+
+/// The curve of an elliptic-curve key, and the bytes of a coordinate.
+pub(crate) fn coordinate(algorithm: AlgorithmIdentifier<'_>) -> Option<(KeyAlgorithm, usize)> {
+    let mut reader = Reader::new(algorithm.parameters?);
+    let curve = reader.oid().ok()?;
+    if curve == ids::P256 {
+        Some((KeyAlgorithm::P256, 32))
+    } else if curve == ids::P384 {
+        Some((KeyAlgorithm::P384, 48))
+    } else {
+        None
     }
 }
 

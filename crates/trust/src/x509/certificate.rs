@@ -1,8 +1,18 @@
 //! The certificate itself (RFC 5280 section 4.1).
 
-use super::{AlgorithmIdentifier, Error, Extensions, Field, Item, Name, Problem, ServerName, SubjectPublicKeyInfo};
+use super::{
+    AlgorithmIdentifier, Error, Extensions, Field, Item, Name, Problem, ServerName, SubjectPublicKeyInfo,
+    extensions::magnitude,
+};
 use crate::{
-    crypto::{PublicKey, SignatureAlgorithm},
+    CredentialId, KeyId,
+    c509::{
+        out::strip_zeros,
+        registry,
+        to_der::{FullPoint, Rebuilt, is_ecdsa},
+    },
+    cbor,
+    crypto::{Crypto, PublicKey, Signature, SignatureAlgorithm, VerifyError},
     der::{Reader, tag},
     time::Time,
 };
@@ -31,10 +41,33 @@ pub struct Validity {
     pub not_after: Time,
 }
 
-/// A certificate: a view of its DER, checked when made.
+/// In which form a certificate or request is, and so what its signature is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SignedForm {
+    /// X.509: DER, signed as such.
+    X509,
+    /// C509 type 2: CBOR, signed as such.
+    Native,
+    /// C509 type 3: CBOR, made from X.509, which is what is signed.
+    Reencoded,
+}
+
+impl SignedForm {
+    /// `c509CertificateType` and `c509CertificationRequestType`.
+    pub(crate) fn from_c509_type(number: i64) -> Option<Self> {
+        match number {
+            2 => Some(Self::Native),
+            3 => Some(Self::Reencoded),
+            _ => None,
+        }
+    }
+}
+
+/// A certificate: a view of its DER or of its C509, checked when made.
 #[derive(Clone, Copy, Debug)]
 pub struct Certificate<'a> {
     encoding: &'a [u8],
+    form: SignedForm,
     tbs: &'a [u8],
     version: Version,
     serial_number: &'a [u8],
@@ -48,6 +81,71 @@ pub struct Certificate<'a> {
 }
 
 impl<'a> Certificate<'a> {
+    /// Reads a certificate from its DER (first byte 30) or its C509 (first byte 8b). Nothing may follow it.
+    ///
+    /// # Errors
+    /// As [`from_der`](Self::from_der) and [`from_c509`](Self::from_c509).
+    pub fn read(bytes: &'a [u8]) -> Result<Self, Error> {
+        if bytes.first() == Some(&C509_CERTIFICATE) { Self::from_c509(bytes) } else { Self::from_der(bytes) }
+    }
+
+    /// Reads a certificate from its C509 encoding: an array of eleven items. Only the one encoding that the
+    /// standard gives to a certificate is accepted; [`c509`](crate::c509) says where it gives a choice.
+    ///
+    /// # Errors
+    /// The field that is wrong and what is wrong with it.
+    pub fn from_c509(bytes: &'a [u8]) -> Result<Self, Error> {
+        if bytes.len() > MAX_CERTIFICATE_BYTES {
+            return Err(Error::new(Field::Outer, Problem::TooMany));
+        }
+        let mut reader = cbor::Reader::new(bytes);
+        Field::Outer.at(reader.array_of(11))?;
+        let start = reader.position();
+        let number = Field::Version.at(reader.int())?;
+        let form = SignedForm::from_c509_type(number).ok_or(Error::new(Field::Version, Problem::Version))?;
+        let native = form == SignedForm::Native;
+        let serial_number = Field::SerialNumber.at(magnitude(&mut reader))?;
+        let octets = serial_number.len().saturating_add(usize::from(serial_number.first().is_some_and(|b| *b >= 0x80)));
+        if octets > 20 {
+            return Err(Error::new(Field::SerialNumber, Problem::SerialNumber));
+        }
+        let algorithm =
+            Field::SignatureAlgorithm.at(AlgorithmIdentifier::read_c509(&mut reader, &registry::SIGNATURES))?;
+        let self_issued = Field::Issuer.at(reader.null())?;
+        let issuer = if self_issued { None } else { Some(Field::Issuer.at(Name::read_c509(&mut reader, native))?) };
+        let validity = validity_c509(&mut reader)?;
+        let subject = Field::Subject.at(Name::read_c509(&mut reader, native))?;
+        let issuer = match issuer {
+            // The same name must not be written twice (section "issuer").
+            Some(issuer) if issuer == subject => return Err(Error::new(Field::Issuer, Problem::NotCanonical)),
+            Some(issuer) => issuer,
+            None => subject,
+        };
+        if issuer.is_empty() {
+            return Err(Error::new(Field::Issuer, Problem::EmptyName));
+        }
+        let spki = Field::SubjectPublicKeyInfo.at(SubjectPublicKeyInfo::read_c509(&mut reader, native))?;
+        let extensions = Extensions::from_c509(Field::Extensions.at(reader.skip())?, native)?;
+        let tbs = reader.read_since(start);
+        let signature = Field::Signature.at(signature_c509(&mut reader, algorithm, form))?;
+        Field::Outer.at(reader.finish())?;
+        check_subject(&subject, &extensions)?;
+        Ok(Self {
+            encoding: bytes,
+            form,
+            tbs,
+            version: Version::V3,
+            serial_number,
+            issuer,
+            validity,
+            subject,
+            spki,
+            extensions,
+            algorithm,
+            signature,
+        })
+    }
+
     /// Reads a certificate from its DER. Nothing may follow it.
     ///
     /// # Errors
@@ -85,6 +183,7 @@ impl<'a> Certificate<'a> {
         check_subject(&subject, &extensions)?;
         Ok(Self {
             encoding: der,
+            form: SignedForm::X509,
             tbs: tbs.encoding,
             version,
             serial_number,
@@ -98,16 +197,60 @@ impl<'a> Certificate<'a> {
         })
     }
 
-    /// The DER of the whole certificate.
+    /// The whole certificate as it was read: DER or C509.
     #[must_use]
     pub const fn encoding(&self) -> &'a [u8] {
         self.encoding
     }
 
-    /// The DER of `tbsCertificate`: the bytes that are signed.
+    /// In which form it is.
+    #[must_use]
+    pub const fn form(&self) -> SignedForm {
+        self.form
+    }
+
+    /// The DER of `tbsCertificate`, or C509's first ten items. Of a re-encoded certificate (C509 type 3) these are not
+    /// the bytes that are signed: [`verify_with`](Self::verify_with) rebuilds those.
     #[must_use]
     pub const fn tbs(&self) -> &'a [u8] {
         self.tbs
+    }
+
+    /// Checks the certificate's signature with the issuer's key.
+    ///
+    /// # Errors
+    /// [`VerifyError::Unsupported`] for an algorithm unknown here or that does not fit the key,
+    /// [`VerifyError::Invalid`] for a wrong signature.
+    pub fn verify_with(&self, key: PublicKey<'_>, crypto: &impl Crypto) -> Result<(), VerifyError> {
+        let algorithm = self.signature_algorithm().ok_or(VerifyError::Unsupported)?;
+        match self.form {
+            SignedForm::X509 => crypto.verify(algorithm, key, &[self.tbs], Signature::X509(self.signature)),
+            SignedForm::Native => crypto.verify(algorithm, key, &[self.tbs], Signature::Cose(self.signature)),
+            SignedForm::Reencoded => {
+                crypto.verify(algorithm, key, &Rebuilt::Tbs(self, self.point(crypto)), Signature::Cose(self.signature))
+            }
+        }
+    }
+
+    /// The identifier of the credential. A re-encoded certificate (C509 type 3) has that of its X.509 form: it is the
+    /// same credential.
+    #[must_use]
+    pub fn credential_id(&self, crypto: &impl Crypto) -> CredentialId {
+        match self.form {
+            SignedForm::X509 | SignedForm::Native => CredentialId::of(self.encoding, crypto),
+            SignedForm::Reencoded => CredentialId::of_message(&Rebuilt::Certificate(self, self.point(crypto)), crypto),
+        }
+    }
+
+    /// The identifier of the subject's key: the same whatever form certificate and key are in.
+    #[must_use]
+    pub fn key_id(&self, crypto: &impl Crypto) -> KeyId {
+        self.spki.key_id(crypto)
+    }
+
+    /// The subject's point in full, where the certificate has it compressed and the DER has not.
+    pub(crate) fn point(&self, crypto: &impl Crypto) -> FullPoint {
+        self.spki.point(crypto)
     }
 
     /// The version.
@@ -117,10 +260,17 @@ impl<'a> Certificate<'a> {
     }
 
     /// The content octets of `serialNumber`: not negative, at most 20 octets, with a zero in front where the top bit is
-    /// set. Zero, which old roots have, can be read; path validation refuses it below an anchor.
+    /// set; of C509 without it, and nothing for zero. Zero, which old roots have, can be read; path validation refuses
+    /// it below an anchor.
     #[must_use]
     pub const fn serial_number(&self) -> &'a [u8] {
         self.serial_number
+    }
+
+    /// The serial number without a zero in front; nothing for zero.
+    #[must_use]
+    pub fn serial_magnitude(&self) -> &'a [u8] {
+        self.serial_number.strip_prefix(&[0]).unwrap_or(self.serial_number)
     }
 
     /// Who issued it; never empty.
@@ -153,7 +303,8 @@ impl<'a> Certificate<'a> {
         self.validity
     }
 
-    /// The DER of `subjectPublicKeyInfo`.
+    /// The DER of `subjectPublicKeyInfo`; empty for C509, which has no such bytes ([`key_id`](Self::key_id),
+    /// [`public_key`](Self::public_key)).
     #[must_use]
     pub const fn spki(&self) -> &'a [u8] {
         self.spki.encoding()
@@ -165,10 +316,10 @@ impl<'a> Certificate<'a> {
         &self.spki
     }
 
-    /// The subject's key; `None` if its kind is unknown here.
+    /// The subject's key; `None` if its kind is unknown here. (Of C509 also for RSA, whose key is not there in one piece.)
     #[must_use]
-    pub fn public_key(&self) -> Option<PublicKey<'a>> {
-        self.spki.public_key()
+    pub fn public_key(&self) -> Option<PublicKey<'_>> {
+        self.spki.key()
     }
 
     /// How it is signed; `None` if the algorithm is unknown here.
@@ -183,7 +334,7 @@ impl<'a> Certificate<'a> {
         self.algorithm
     }
 
-    /// The signature, in X.509's form.
+    /// The signature, in X.509's form; of C509 in COSE's.
     #[must_use]
     pub const fn signature(&self) -> &'a [u8] {
         self.signature
@@ -234,12 +385,55 @@ fn serial_number<'a>(body: &mut Reader<'a>) -> Result<&'a [u8], Error> {
     }
 }
 
+/// The first byte of a C509 certificate: an array of eleven items.
+pub(crate) const C509_CERTIFICATE: u8 = 0x8b;
+
+fn validity_c509(reader: &mut cbor::Reader<'_>) -> Result<Validity, Error> {
+    let not_before = Field::Validity.at(reader.time())?;
+    let not_after = if Field::Validity.at(reader.null())? { None } else { Some(Field::Validity.at(reader.time())?) };
+    if not_after == Some(Time::NEVER) {
+        return Err(Error::new(Field::Validity, Problem::NotCanonical));
+    }
+    let not_after = not_after.unwrap_or(Time::NEVER);
+    if not_before > not_after {
+        return Err(Error::new(Field::Validity, Problem::Validity));
+    }
+    Ok(Validity { not_before, not_after })
+}
+
+/// `issuerSignatureValue`: octets; of ECDSA two numbers of the length of the curve's order.
+pub(super) fn signature_c509<'a>(
+    reader: &mut cbor::Reader<'a>,
+    algorithm: AlgorithmIdentifier<'_>,
+    form: SignedForm,
+) -> Result<&'a [u8], Problem> {
+    let signature = reader.bytes()?;
+    if !is_ecdsa(algorithm) {
+        return Ok(signature);
+    }
+    let (r, s) = signature.split_at_checked(signature.len() / 2).unwrap_or_default();
+    // The same DER would have two encodings if one could be longer than it need be.
+    let least = number_length(strip_zeros(r).len().max(strip_zeros(s).len()));
+    let right = r.len() == s.len()
+        && match form {
+            SignedForm::X509 | SignedForm::Native => matches!(r.len(), 32 | 48 | 64 | 66),
+            SignedForm::Reencoded => Some(r.len()) == least,
+        };
+    if right { Ok(signature) } else { Err(Problem::Value) }
+}
+
+/// The length that C509 gives to each number of an ECDSA signature when the longer one has this many octets: that of the
+/// order of the smallest curve they fit. The curve itself is the issuer's and not known here.
+pub(crate) fn number_length(longest: usize) -> Option<usize> {
+    [32, 48, 64, 66].into_iter().find(|length| longest <= *length)
+}
+
 fn validity(body: &mut Reader<'_>) -> Result<Validity, Error> {
     let read = |body: &mut Reader<'_>| {
         let mut inner = body.nested(tag::SEQUENCE)?;
         let validity = Validity { not_before: inner.time()?, not_after: inner.time()? };
         inner.finish()?;
-        Ok(validity)
+        Ok::<_, crate::der::Error>(validity)
     };
     let validity = Field::Validity.at(read(body))?;
     if validity.not_before > validity.not_after {

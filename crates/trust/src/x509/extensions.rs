@@ -1,10 +1,15 @@
 //! Certificate extensions (RFC 5280 section 4.2).
 
 use super::{
-    Error, Field, GeneralName, Item, Items, NameConstraints, PolicyConstraints, PolicyExtensions, Problem,
-    RoleExtension, ids, policies::sequence_of,
+    Encoding, Error, Field, Form, GeneralName, Item, Items, Name, NameConstraints, PolicyConstraints, PolicyExtensions,
+    Problem, RoleExtension, ids,
+    policies::{sequence_of, small},
 };
-use crate::der::{self, Oid, Reader, tag};
+use crate::{
+    c509::registry,
+    cbor,
+    der::{self, Oid, Reader, tag},
+};
 
 /// The most extensions a certificate may have. Those in use have about ten; looking for doubles is quadratic.
 pub const MAX_EXTENSIONS: usize = 32;
@@ -16,8 +21,63 @@ pub struct Extension<'a> {
     pub oid: Oid<'a>,
     /// Whether a reader that does not know it must refuse the certificate.
     pub critical: bool,
-    /// The DER inside `extnValue`.
+    /// The value: the DER inside `extnValue`, or the item in C509's own form.
     pub value: &'a [u8],
+    /// How the value is written.
+    pub encoding: Encoding,
+}
+
+impl<'a> Extension<'a> {
+    /// A list with at least one member.
+    pub(crate) fn list<T: Item<'a>>(&self) -> Result<Items<'a, T>, Problem> {
+        match self.encoding {
+            Encoding::Der => Ok(sequence_of(self.value)?),
+            Encoding::C509 => Items::array_in(self.value),
+        }
+    }
+
+    /// A list that C509 writes without its array if it has one member that is `short`.
+    fn list_or_lone<T: Item<'a>>(&self, form: Form, is_short: impl Fn(&T) -> bool) -> Result<Items<'a, T>, Problem> {
+        const ARRAY: u8 = 4;
+        if self.encoding == Encoding::Der || cbor::Reader::new(self.value).major_type()? == ARRAY {
+            let all = self.list()?;
+            let mut list = self.list::<T>()?;
+            let lone = list.next().is_some_and(|first| is_short(&first)) && list.next().is_none();
+            return if lone && self.encoding == Encoding::C509 { Err(Problem::NotCanonical) } else { Ok(all) };
+        }
+        Items::checked_cbor(self.value, form)
+    }
+
+    /// Names, of which one host name may stand alone.
+    pub(crate) fn names(&self) -> Result<Items<'a, GeneralName<'a>>, Problem> {
+        self.list_or_lone(Form::Lone, |name| matches!(name, GeneralName::Dns(_)))
+    }
+
+    /// Key purposes, of which one may stand alone.
+    pub(crate) fn purposes(&self) -> Result<Items<'a, Oid<'a>>, Problem> {
+        self.list_or_lone(Form::Lone, |_| true)
+    }
+
+    /// Places of CRLs, of which one URI may stand alone.
+    pub(crate) fn distribution_points(&self) -> Result<Items<'a, DistributionPoint<'a>>, Problem> {
+        self.list_or_lone(Form::Lone, DistributionPoint::is_one_uri)
+    }
+
+    /// Whether C509 has a form of its own for *every* value of this extension; then the value may not be in DER.
+    fn must_be_c509(&self) -> bool {
+        let all = [
+            ids::SUBJECT_KEY_ID,
+            ids::KEY_USAGE,
+            ids::POLICY_MAPPINGS,
+            ids::POLICY_CONSTRAINTS,
+            ids::EXTENDED_KEY_USAGE,
+            ids::INHIBIT_ANY_POLICY,
+            ids::BASIC_CONSTRAINTS,
+        ];
+        all.contains(&self.oid)
+            && (self.oid != ids::BASIC_CONSTRAINTS
+                || BasicConstraints::from_der(self.value).is_ok_and(|c| c.ca || c.path_length.is_none()))
+    }
 }
 
 impl<'a> Item<'a> for Extension<'a> {
@@ -27,7 +87,33 @@ impl<'a> Item<'a> for Extension<'a> {
         let critical = inner.boolean_default_false()?;
         let value = inner.expect(tag::OCTET_STRING)?;
         inner.finish()?;
-        Ok(Self { oid, critical, value })
+        Ok(Self { oid, critical, value, encoding: Encoding::Der })
+    }
+
+    fn read_cbor(reader: &mut cbor::Reader<'a>, form: Form) -> Result<Self, Problem> {
+        const UNSIGNED: u8 = 0;
+        const BYTES: u8 = 2;
+        if form == Form::Lone {
+            let start = reader.position();
+            let critical = reader.int()? < 0;
+            let value = reader.read_since(start);
+            return Ok(Self { oid: ids::KEY_USAGE, critical, value, encoding: Encoding::C509 });
+        }
+        if reader.major_type()? != BYTES {
+            let number = reader.int()?;
+            let oid = registry::EXTENSIONS.oid(number.unsigned_abs()).ok_or(Problem::Unregistered)?;
+            if oid == ids::KEY_USAGE && reader.major_type()? != UNSIGNED {
+                return Err(Problem::NotCanonical);
+            }
+            return Ok(Self { oid, critical: number < 0, value: reader.skip()?, encoding: Encoding::C509 });
+        }
+        let oid = Oid::from_content(reader.bytes()?)?;
+        let critical = reader.major_type()? != BYTES;
+        if critical {
+            reader.array_of(1)?;
+        }
+        let extension = Self { oid, critical, value: reader.bytes()?, encoding: Encoding::Der };
+        if extension.must_be_c509() { Err(Problem::NotCanonical) } else { Ok(extension) }
     }
 }
 
@@ -75,6 +161,35 @@ impl<'a> Extensions<'a> {
     /// Reads `Extensions`, given its DER.
     pub(crate) fn from_der(der: &'a [u8]) -> Result<Self, Error> {
         let all: Items<'a, Extension<'a>> = Field::Extensions.at(sequence_of(der))?;
+        Self::from_items(all)
+    }
+
+    /// Reads the extensions of a C509 certificate (section "extensions"). A natively signed one has no value in DER for
+    /// which C509 has a form of its own (section "Deterministic Encoding").
+    pub(crate) fn from_c509(item: &'a [u8], native: bool) -> Result<Self, Error> {
+        const ARRAY: u8 = 4;
+        let mut reader = cbor::Reader::new(item);
+        let at = Field::Extensions;
+        if at.at(reader.major_type())? != ARRAY {
+            return Self::from_items(at.at(Items::checked_cbor(item, Form::Lone))?);
+        }
+        let count = at.at(reader.array(MAX_EXTENSIONS as u64 * 2))?;
+        if count == 0 {
+            return Ok(Self::NONE);
+        }
+        let all: Items<'a, Extension<'a>> = at.at(Items::checked_cbor(reader.rest(), Form::Cbor))?;
+        let mut own = all;
+        let lone_key_usage = own.next().is_some_and(|first| first.oid == ids::KEY_USAGE) && own.next().is_none();
+        let foreign = |extension: Extension<'_>| {
+            extension.encoding == Encoding::Der && registry::EXTENSIONS.number(extension.oid.as_bytes()).is_some()
+        };
+        if lone_key_usage || (native && all.into_iter().any(foreign)) {
+            return Err(Error::new(at, Problem::NotCanonical));
+        }
+        Self::from_items(all)
+    }
+
+    fn from_items(all: Items<'a, Extension<'a>>) -> Result<Self, Error> {
         let mut extensions = Self { all, ..Self::NONE };
         for (index, extension) in (0..=MAX_EXTENSIONS).zip(all) {
             if index >= MAX_EXTENSIONS {
@@ -90,44 +205,55 @@ impl<'a> Extensions<'a> {
 
     /// Reads one extension if it is one this crate processes; else remembers it if it is critical.
     fn take(&mut self, extension: Extension<'a>) -> Result<(), Error> {
-        let Extension { oid, critical, value } = extension;
+        let Extension { oid, critical, .. } = extension;
         let never_critical = |field| if critical { Err(Error::new(field, Problem::Criticality)) } else { Ok(()) };
         let always_critical = |field| if critical { Ok(()) } else { Err(Error::new(field, Problem::Criticality)) };
         if oid == ids::BASIC_CONSTRAINTS {
-            self.basic_constraints = Some(Field::BasicConstraints.at(BasicConstraints::from_der(value))?);
+            self.basic_constraints = Some(Field::BasicConstraints.at(BasicConstraints::read(extension))?);
         } else if oid == ids::KEY_USAGE {
-            self.key_usage = Some(Field::KeyUsage.at(KeyUsage::from_der(value))?);
+            self.key_usage = Some(Field::KeyUsage.at(KeyUsage::read(extension))?);
         } else if oid == ids::EXTENDED_KEY_USAGE {
-            self.extended_key_usage = Some(Field::ExtendedKeyUsage.at(sequence_of(value))?);
+            self.extended_key_usage = Some(Field::ExtendedKeyUsage.at(extension.purposes())?);
         } else if oid == ids::SUBJECT_ALT_NAME {
-            self.subject_alt_names = Some(Field::SubjectAltName.at(subject_alt_names(value))?);
+            self.subject_alt_names = Some(Field::SubjectAltName.at(subject_alt_names(extension))?);
         } else if oid == ids::NAME_CONSTRAINTS {
             always_critical(Field::NameConstraints)?;
-            self.name_constraints = Some(Field::NameConstraints.at(NameConstraints::from_der(value))?);
+            self.name_constraints = Some(Field::NameConstraints.at(match extension.encoding {
+                Encoding::Der => NameConstraints::from_der(extension.value).map_err(Problem::Der),
+                Encoding::C509 => NameConstraints::from_c509(extension.value),
+            })?);
         } else if oid == ids::AUTHORITY_KEY_ID {
             never_critical(Field::AuthorityKeyId)?;
-            self.authority_key_id = Some(Field::AuthorityKeyId.at(AuthorityKeyId::from_der(value))?);
+            self.authority_key_id = Some(Field::AuthorityKeyId.at(AuthorityKeyId::read(extension))?);
         } else if oid == ids::SUBJECT_KEY_ID {
             never_critical(Field::SubjectKeyId)?;
-            self.subject_key_id = Some(Field::SubjectKeyId.at(octet_string(value))?);
+            self.subject_key_id = Some(Field::SubjectKeyId.at(octet_string(extension))?);
         } else if oid == ids::CERTIFICATE_POLICIES {
-            self.policies.certificate_policies = Some(PolicyExtensions::read_policies(value)?);
+            self.policies.certificate_policies = Some(PolicyExtensions::read_policies(extension)?);
         } else if oid == ids::POLICY_MAPPINGS {
-            self.policies.mappings = Some(PolicyExtensions::read_mappings(value)?);
+            self.policies.mappings = Some(PolicyExtensions::read_mappings(extension)?);
         } else if oid == ids::POLICY_CONSTRAINTS {
-            self.policies.constraints = Some(Field::PolicyConstraints.at(PolicyConstraints::from_der(value))?);
+            self.policies.constraints = Some(Field::PolicyConstraints.at(match extension.encoding {
+                Encoding::Der => PolicyConstraints::from_der(extension.value).map_err(Problem::Der),
+                Encoding::C509 => PolicyConstraints::from_c509(extension.value),
+            })?);
         } else if oid == ids::INHIBIT_ANY_POLICY {
-            self.policies.inhibit_any_policy = Some(Field::InhibitAnyPolicy.at(lone_unsigned(value))?);
+            self.policies.inhibit_any_policy = Some(Field::InhibitAnyPolicy.at(lone_unsigned(extension))?);
         } else if oid == ids::CRL_DISTRIBUTION_POINTS && !critical {
             // Critical would mean: use it only after checking there. This crate has no I/O, so that is unknown to it.
-            self.locations.crl_distribution_points = Field::CrlDistributionPoints.at(sequence_of(value))?;
+            self.locations.crl_distribution_points = Field::CrlDistributionPoints.at(extension.distribution_points())?;
         } else if oid == ids::AUTHORITY_INFO_ACCESS {
             never_critical(Field::AuthorityInfoAccess)?;
-            self.locations.authority_info_access = Field::AuthorityInfoAccess.at(sequence_of(value))?;
+            self.locations.authority_info_access = Field::AuthorityInfoAccess.at(extension.list())?;
         } else if oid == ids::ROLE {
-            self.role = Some(Field::Role.at(RoleExtension::from_der(value))?);
-        } else if critical && self.unknown_critical.is_none() {
-            self.unknown_critical = Some(oid);
+            self.role = Some(Field::Role.at(RoleExtension::from_der(extension.value))?);
+        } else {
+            if critical && self.unknown_critical.is_none() {
+                self.unknown_critical = Some(oid);
+            }
+            if extension.encoding == Encoding::C509 {
+                Field::Extensions.at(check_unused(extension))?;
+            }
         }
         Ok(())
     }
@@ -227,12 +353,34 @@ impl<'a> Extensions<'a> {
     }
 }
 
-fn subject_alt_names(value: &[u8]) -> Result<Items<'_, GeneralName<'_>>, der::Error> {
-    let names: Items<'_, GeneralName<'_>> = sequence_of(value)?;
+/// Checks what C509 has a form for and nothing here uses: a certificate is rebuilt from it, which must not fail.
+fn check_unused(extension: Extension<'_>) -> Result<(), Problem> {
+    let oid = extension.oid;
+    if oid == ids::ISSUER_ALT_NAME {
+        extension.names().map(drop)
+    } else if oid == ids::CRL_DISTRIBUTION_POINTS || oid == ids::FRESHEST_CRL {
+        extension.distribution_points().map(drop)
+    } else if oid == ids::SUBJECT_INFO_ACCESS {
+        extension.list::<AccessDescription<'_>>().map(drop)
+    } else if oid == ids::OCSP_NO_CHECK || oid == ids::PRECERTIFICATE_SIGNING {
+        if cbor::Reader::new(extension.value).null()? { Ok(()) } else { Err(Problem::Value) }
+    } else if oid == ids::TLS_FEATURE {
+        let mut reader = cbor::Reader::new(extension.value);
+        let count = reader.array(u64::from(u8::MAX))?;
+        (0..count).try_for_each(|_| small(&mut reader).map(drop))
+    } else {
+        Err(Problem::Unregistered)
+    }
+}
+
+fn subject_alt_names(extension: Extension<'_>) -> Result<Items<'_, GeneralName<'_>>, Problem> {
+    let names = extension.names()?;
     for name in names {
         match name {
-            GeneralName::Ip(address) if !matches!(address.len(), 4 | 16) => return Err(der::Error::Length),
-            GeneralName::Dns("") | GeneralName::Uri("") | GeneralName::Rfc822("") => return Err(der::Error::String),
+            GeneralName::Ip(address) if !matches!(address.len(), 4 | 16) => return Err(der::Error::Length.into()),
+            GeneralName::Dns("") | GeneralName::Uri("") | GeneralName::Rfc822("") => {
+                return Err(der::Error::String.into());
+            }
             GeneralName::Other { .. }
             | GeneralName::Rfc822(_)
             | GeneralName::Dns(_)
@@ -247,18 +395,29 @@ fn subject_alt_names(value: &[u8]) -> Result<Items<'_, GeneralName<'_>>, der::Er
     Ok(names)
 }
 
-fn octet_string(value: &[u8]) -> Result<&[u8], der::Error> {
-    let mut reader = Reader::new(value);
-    let content = reader.expect(tag::OCTET_STRING)?;
-    reader.finish()?;
-    if content.is_empty() { Err(der::Error::Default) } else { Ok(content) }
+fn octet_string(extension: Extension<'_>) -> Result<&[u8], Problem> {
+    let content = match extension.encoding {
+        Encoding::Der => {
+            let mut reader = Reader::new(extension.value);
+            let content = reader.expect(tag::OCTET_STRING)?;
+            reader.finish()?;
+            content
+        }
+        Encoding::C509 => cbor::Reader::new(extension.value).bytes()?,
+    };
+    if content.is_empty() { Err(der::Error::Default.into()) } else { Ok(content) }
 }
 
-fn lone_unsigned(value: &[u8]) -> Result<u32, der::Error> {
-    let mut reader = Reader::new(value);
-    let number = reader.unsigned()?;
-    reader.finish()?;
-    Ok(number)
+fn lone_unsigned(extension: Extension<'_>) -> Result<u32, Problem> {
+    match extension.encoding {
+        Encoding::Der => {
+            let mut reader = Reader::new(extension.value);
+            let number = reader.unsigned()?;
+            reader.finish()?;
+            Ok(number)
+        }
+        Encoding::C509 => small(&mut cbor::Reader::new(extension.value)),
+    }
 }
 
 /// `BasicConstraints`.
@@ -271,6 +430,20 @@ pub struct BasicConstraints {
 }
 
 impl BasicConstraints {
+    fn read(extension: Extension<'_>) -> Result<Self, Problem> {
+        match extension.encoding {
+            Encoding::Der => Ok(Self::from_der(extension.value)?),
+            Encoding::C509 => match cbor::Reader::new(extension.value).int()? {
+                -2 => Ok(Self { ca: false, path_length: None }),
+                -1 => Ok(Self { ca: true, path_length: None }),
+                number => {
+                    let path_length = u32::try_from(number).map_err(|_| Problem::Value)?;
+                    Ok(Self { ca: true, path_length: Some(path_length) })
+                }
+            },
+        }
+    }
+
     fn from_der(der: &[u8]) -> Result<Self, der::Error> {
         let mut reader = Reader::new(der);
         let mut inner = reader.nested(tag::SEQUENCE)?;
@@ -301,13 +474,26 @@ impl KeyUsage {
     ];
 
     /// At least one bit is set, and none beyond the nine (RFC 5280 section 4.2.1.3).
-    fn from_der(der: &[u8]) -> Result<Self, der::Error> {
-        let mut reader = Reader::new(der);
-        let bits = reader.bit_string()?.named_bits()?;
-        reader.finish()?;
-        match u16::try_from(bits) {
-            Ok(bits @ 1..=0x1ff) => Ok(Self(bits)),
-            Ok(0 | 0x200..) | Err(_) => Err(der::Error::BitString),
+    fn read(extension: Extension<'_>) -> Result<Self, Problem> {
+        let bits = match extension.encoding {
+            Encoding::Der => {
+                let mut reader = Reader::new(extension.value);
+                let bits = reader.bit_string()?.named_bits()?;
+                reader.finish()?;
+                u64::from(bits)
+            }
+            // Of a key usage that stands alone the sign says whether it is critical.
+            Encoding::C509 => cbor::Reader::new(extension.value).int()?.unsigned_abs(),
+        };
+        Self::from_bits(u16::try_from(bits).unwrap_or_default()).ok_or(Problem::Der(der::Error::BitString))
+    }
+
+    /// A key usage from its bits, named bit `n` being bit `n`; `None` if there is none or one beyond the nine.
+    #[must_use]
+    pub const fn from_bits(bits: u16) -> Option<Self> {
+        match bits {
+            1..=0x1ff => Some(Self(bits)),
+            0 | 0x200.. => None,
         }
     }
 
@@ -365,6 +551,25 @@ pub struct AuthorityKeyId<'a> {
 }
 
 impl<'a> AuthorityKeyId<'a> {
+    fn read(extension: Extension<'a>) -> Result<Self, Problem> {
+        const BYTES: u8 = 2;
+        if extension.encoding == Encoding::Der {
+            return Ok(Self::from_der(extension.value)?);
+        }
+        let mut reader = cbor::Reader::new(extension.value);
+        let alone = reader.major_type()? == BYTES;
+        if !alone {
+            reader.array_of(3)?;
+        }
+        let key_id = reader.bytes()?;
+        let mut id = Self { key_id: Some(key_id), issuer: Items::EMPTY, serial_number: None };
+        if !alone {
+            id.issuer = Items::array(&mut reader)?;
+            id.serial_number = Some(magnitude(&mut reader)?);
+        }
+        if key_id.is_empty() { Err(der::Error::Default.into()) } else { Ok(id) }
+    }
+
     fn from_der(der: &'a [u8]) -> Result<Self, der::Error> {
         let mut reader = Reader::new(der);
         let mut inner = reader.nested(tag::SEQUENCE)?;
@@ -379,6 +584,12 @@ impl<'a> AuthorityKeyId<'a> {
         }
         Ok(Self { key_id, issuer: issuer.map_or(Ok(Items::EMPTY), Items::checked)?, serial_number })
     }
+}
+
+/// `~biguint`: the octets of a number, none of them a zero in front.
+pub(crate) fn magnitude<'a>(reader: &mut cbor::Reader<'a>) -> Result<&'a [u8], Problem> {
+    let octets = reader.bytes()?;
+    if octets.first() == Some(&0) { Err(Problem::NotCanonical) } else { Ok(octets) }
 }
 
 /// One way to learn more of the issuer.
@@ -397,12 +608,32 @@ impl<'a> Item<'a> for AccessDescription<'a> {
         inner.finish()?;
         Ok(description)
     }
+
+    fn read_cbor(reader: &mut cbor::Reader<'a>, _: Form) -> Result<Self, Problem> {
+        Ok(Self {
+            method: registry::ACCESS_METHODS.read(reader)?,
+            location: GeneralName::read_cbor(reader, Form::Uris)?,
+        })
+    }
 }
 
 /// A place where a CRL is found; of its name only the full form is looked at.
 #[derive(Clone, Copy, Debug)]
-struct DistributionPoint<'a> {
-    full_name: Items<'a, GeneralName<'a>>,
+pub(crate) struct DistributionPoint<'a> {
+    pub(crate) full_name: Items<'a, GeneralName<'a>>,
+    /// The named bits of `reasons`.
+    pub(crate) reasons: Option<u32>,
+    /// The only directory name of `cRLIssuer`.
+    pub(crate) issuer: Option<Name<'a>>,
+    /// Whether C509 has a form for it.
+    pub(crate) has_c509: bool,
+}
+
+impl<'a> DistributionPoint<'a> {
+    /// Whether C509 writes it without its array where it is the only one.
+    pub(crate) fn is_one_uri(&self) -> bool {
+        self.full_name.count() == 1 && self.reasons.is_none() && self.issuer.is_none()
+    }
 }
 
 impl<'a> Item<'a> for DistributionPoint<'a> {
@@ -410,18 +641,54 @@ impl<'a> Item<'a> for DistributionPoint<'a> {
         let element = reader.expect_element(tag::SEQUENCE)?;
         der::well_formed(element.encoding)?;
         let mut inner = Reader::new(element.content);
-        let mut full_name = Items::EMPTY;
+        let mut point = Self { full_name: Items::EMPTY, reasons: None, issuer: None, has_c509: false };
         if let Some(name) = inner.optional(tag::context_constructed(0))? {
             let mut name = Reader::new(name);
             if let Some(full) = name.optional(tag::context_constructed(0))? {
-                full_name = Items::checked(full)?;
+                point.full_name = Items::checked(full)?;
+                point.has_c509 = point.full_name.into_iter().all(|name| matches!(name, GeneralName::Uri(_)));
                 name.finish()?;
             }
         }
-        // Reasons and the CRL's issuer.
-        inner.optional(tag::context(1))?.map(der::BitString::from_content).transpose()?;
-        inner.optional(tag::context_constructed(2))?;
+        if let Some(reasons) = inner.optional(tag::context(1))? {
+            let reasons = der::BitString::from_content(reasons)?;
+            point.reasons = reasons.named_bits().ok();
+            point.has_c509 &= point.reasons.is_some();
+        }
+        if let Some(issuer) = inner.optional(tag::context_constructed(2))? {
+            let mut names: Items<'a, GeneralName<'a>> = Items::checked(issuer)?;
+            if let (Some(GeneralName::Directory(name)), None) = (names.next(), names.next()) {
+                point.issuer = Some(name);
+            } else {
+                point.has_c509 = false;
+            }
+        }
         inner.finish()?;
-        Ok(Self { full_name })
+        Ok(point)
+    }
+
+    fn read_cbor(reader: &mut cbor::Reader<'a>, form: Form) -> Result<Self, Problem> {
+        const ARRAY: u8 = 4;
+        if form != Form::Lone {
+            reader.array_of(3)?;
+        }
+        let full_name = if reader.major_type()? == ARRAY {
+            let item = reader.skip()?;
+            let mut inner = cbor::Reader::new(item);
+            if inner.array(u64::from(u8::MAX))? < 2 {
+                return Err(Problem::NotCanonical);
+            }
+            Items::checked_cbor(inner.rest(), Form::Uris)?
+        } else {
+            let start = reader.position();
+            GeneralName::read_cbor(reader, Form::Uris)?;
+            Items::known(reader.read_since(start), Form::Uris)
+        };
+        let (mut reasons, mut issuer) = (None, None);
+        if form != Form::Lone {
+            reasons = if reader.null()? { None } else { Some(small(reader)?) };
+            issuer = if reader.null()? { None } else { Some(Name::read_c509(reader, false)?) };
+        }
+        Ok(Self { full_name, reasons, issuer, has_c509: true })
     }
 }

@@ -1,7 +1,10 @@
 //! General names (RFC 5280 section 4.2.1.6), and matching them with the name a caller expects.
 
-use super::{Item, Name, ids, text};
-use crate::der::{self, Oid, Reader, tag};
+use super::{Form, Item, Name, Problem, ids, text};
+use crate::{
+    cbor,
+    der::{self, Oid, Reader, tag},
+};
 use core::{fmt, net::IpAddr};
 
 /// The form of a general name.
@@ -58,8 +61,8 @@ pub enum GeneralName<'a> {
     Other {
         /// The kind.
         kind: Oid<'a>,
-        /// The DER of the value.
-        value: &'a [u8],
+        /// The value.
+        value: OtherName<'a>,
     },
     /// A mail address.
     Rfc822(&'a str),
@@ -77,6 +80,19 @@ pub enum GeneralName<'a> {
     Ip(&'a [u8]),
     /// An object identifier.
     RegisteredId(Oid<'a>),
+}
+
+/// The value of an `otherName`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherName<'a> {
+    /// Its DER.
+    Der(&'a [u8]),
+    /// From C509: a hardware module.
+    HardwareModule(HardwareModuleName<'a>),
+    /// From C509: a mail address (RFC 8398).
+    SmtpUtf8(&'a str),
+    /// From C509: a MAC address.
+    Mac(&'a [u8]),
 }
 
 impl<'a> GeneralName<'a> {
@@ -100,7 +116,10 @@ impl<'a> GeneralName<'a> {
     #[must_use]
     pub fn hardware_module_name(&self) -> Option<HardwareModuleName<'a>> {
         match self {
-            Self::Other { kind, value } if *kind == ids::HARDWARE_MODULE_NAME => HardwareModuleName::from_der(value),
+            Self::Other { value: OtherName::HardwareModule(module), .. } => Some(*module),
+            Self::Other { kind, value: OtherName::Der(value) } if *kind == ids::HARDWARE_MODULE_NAME => {
+                HardwareModuleName::from_der(value)
+            }
             Self::Other { .. }
             | Self::Rfc822(_)
             | Self::Dns(_)
@@ -133,7 +152,7 @@ impl<'a> Item<'a> for GeneralName<'a> {
                 let value = inner.expect(tag::context_constructed(0))?;
                 inner.finish()?;
                 der::well_formed(value)?;
-                Self::Other { kind, value }
+                Self::Other { kind, value: OtherName::Der(value) }
             }
             RFC822 => Self::Rfc822(ia5(element.content)?),
             DNS => Self::Dns(ia5(element.content)?),
@@ -156,6 +175,86 @@ impl<'a> Item<'a> for GeneralName<'a> {
             found => return Err(der::Error::Tag { expected: 0, found }),
         })
     }
+
+    /// A pair of the registry "C509 General Names"; or, in a short form, a host name or a URI alone.
+    fn read_cbor(reader: &mut cbor::Reader<'a>, form: Form) -> Result<Self, Problem> {
+        let number = match form {
+            Form::Lone => number::DNS,
+            Form::Uris => number::URI,
+            Form::Der | Form::Cbor => reader.int()?,
+        };
+        Ok(match number {
+            number::MAC => {
+                let value = reader.bytes()?;
+                if !matches!(value.len(), 6 | 8) {
+                    return Err(Problem::Value);
+                }
+                Self::Other { kind: ids::MAC_ADDRESS, value: OtherName::Mac(value) }
+            }
+            number::SMTP_UTF8 => {
+                Self::Other { kind: ids::SMTP_UTF8_MAILBOX, value: OtherName::SmtpUtf8(reader.any_text()?) }
+            }
+            number::HARDWARE => {
+                reader.array_of(2)?;
+                let module = HardwareModuleName { kind: Oid::from_content(reader.bytes()?)?, serial: reader.bytes()? };
+                Self::Other { kind: ids::HARDWARE_MODULE_NAME, value: OtherName::HardwareModule(module) }
+            }
+            number::OTHER => {
+                reader.array_of(2)?;
+                let (kind, value) = (Oid::from_content(reader.bytes()?)?, reader.bytes()?);
+                der::well_formed(value)?;
+                let name = Self::Other { kind, value: OtherName::Der(value) };
+                if name.special().is_some() {
+                    return Err(Problem::NotCanonical);
+                }
+                name
+            }
+            number::RFC822 => Self::Rfc822(ia5(reader.any_text()?.as_bytes())?),
+            number::DNS => Self::Dns(ia5(reader.any_text()?.as_bytes())?),
+            number::DIRECTORY => Self::Directory(Name::read_c509(reader, false)?),
+            number::URI => Self::Uri(ia5(reader.any_text()?.as_bytes())?),
+            number::IP => Self::Ip(reader.bytes()?),
+            number::REGISTERED_ID => Self::RegisteredId(Oid::from_content(reader.bytes()?)?),
+            _ => return Err(Problem::Unregistered),
+        })
+    }
+}
+
+/// The registry "C509 General Names".
+pub(crate) mod number {
+    pub(crate) const MAC: i64 = -3;
+    pub(crate) const SMTP_UTF8: i64 = -2;
+    pub(crate) const HARDWARE: i64 = -1;
+    pub(crate) const OTHER: i64 = 0;
+    pub(crate) const RFC822: i64 = 1;
+    pub(crate) const DNS: i64 = 2;
+    pub(crate) const DIRECTORY: i64 = 4;
+    pub(crate) const URI: i64 = 6;
+    pub(crate) const IP: i64 = 7;
+    pub(crate) const REGISTERED_ID: i64 = 8;
+}
+
+impl<'a> GeneralName<'a> {
+    /// The `otherName` in the form that C509 has of its own for this kind, if the value fits it.
+    pub(crate) fn special(&self) -> Option<OtherName<'a>> {
+        let Self::Other { kind, value } = self else { return None };
+        let OtherName::Der(der) = value else { return Some(*value) };
+        let mut reader = Reader::new(der);
+        if *kind == ids::HARDWARE_MODULE_NAME {
+            return HardwareModuleName::from_der(der).map(OtherName::HardwareModule);
+        }
+        let special = if *kind == ids::SMTP_UTF8_MAILBOX {
+            let text = reader.expect(tag::UTF8_STRING).ok()?;
+            OtherName::SmtpUtf8(core::str::from_utf8(text).ok()?)
+        } else if *kind == ids::MAC_ADDRESS {
+            let address = reader.expect(tag::OCTET_STRING).ok().filter(|bytes| matches!(bytes.len(), 6 | 8))?;
+            OtherName::Mac(address)
+        } else {
+            return None;
+        };
+        reader.finish().ok()?;
+        Some(special)
+    }
 }
 
 fn ia5(content: &[u8]) -> Result<&str, der::Error> {
@@ -174,7 +273,11 @@ impl fmt::Display for GeneralName<'_> {
                 Some(module) => write!(f, "hardwareModuleName:{module}"),
                 None => {
                     write!(f, "otherName:{kind}:")?;
-                    hex(f, value)
+                    match value {
+                        OtherName::Der(bytes) | OtherName::Mac(bytes) => hex(f, bytes),
+                        OtherName::SmtpUtf8(text) => write!(f, "{}", text.escape_default()),
+                        OtherName::HardwareModule(module) => module.fmt(f),
+                    }
                 }
             },
             Self::Rfc822(text) => write!(f, "email:{}", text.escape_default()),

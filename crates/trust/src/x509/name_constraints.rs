@@ -1,11 +1,14 @@
 //! Name constraints (RFC 5280 section 4.2.1.10).
 
 use super::{
-    GeneralName, Item, Items,
+    Form, GeneralName, Item, Items, Problem,
     general_name::{is_host_name, uri_host},
     text,
 };
-use crate::der::{self, Reader, tag};
+use crate::{
+    cbor,
+    der::{self, Reader, tag},
+};
 
 /// `NameConstraints`: inside which names the certificates below an authority must stay.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,23 @@ impl<'a> NameConstraints<'a> {
         }
         let subtrees = |content: Option<&'a [u8]>| content.map_or(Ok(Items::EMPTY), Items::checked);
         Ok(Self { permitted: subtrees(permitted)?, excluded: subtrees(excluded)? })
+    }
+
+    /// Reads the value in C509's form: two lists of names, each of them or `null`.
+    pub(crate) fn from_c509(item: &'a [u8]) -> Result<Self, Problem> {
+        let mut reader = cbor::Reader::new(item);
+        reader.array_of(2)?;
+        let permitted = Self::subtrees_c509(&mut reader)?;
+        let excluded = Self::subtrees_c509(&mut reader)?;
+        reader.finish()?;
+        if permitted.is_none() && excluded.is_none() {
+            return Err(Problem::Der(der::Error::Default));
+        }
+        Ok(Self { permitted: permitted.unwrap_or(Items::EMPTY), excluded: excluded.unwrap_or(Items::EMPTY) })
+    }
+
+    fn subtrees_c509(reader: &mut cbor::Reader<'a>) -> Result<Option<Items<'a, Subtree<'a>>>, Problem> {
+        if reader.null()? { Ok(None) } else { Items::array(reader).map(Some) }
     }
 
     /// The subtrees of which a name of the same form must lie in one.
@@ -76,7 +96,8 @@ pub(crate) enum Side {
 }
 
 impl<'a> Subtree<'a> {
-    /// The base name. An IP base is an address and a mask.
+    /// The base name. An IP base is an address and a mask; from C509 an address and one octet that tells how many bits
+    /// of it count.
     #[must_use]
     pub const fn base(&self) -> GeneralName<'a> {
         self.base
@@ -144,8 +165,35 @@ impl<'a> Item<'a> for Subtree<'a> {
         if !inner.is_empty() {
             return Err(der::Error::Default);
         }
+        if let GeneralName::Ip(bytes) = base {
+            check_mask(bytes)?;
+        }
+        Self::checked(base)
+    }
+
+    fn read_cbor(reader: &mut cbor::Reader<'a>, form: Form) -> Result<Self, Problem> {
+        let base = GeneralName::read_cbor(reader, form)?;
+        if let GeneralName::Ip(bytes) = base
+            && prefix(bytes).is_none()
+        {
+            return Err(Problem::Value);
+        }
+        Ok(Self::checked(base)?)
+    }
+}
+
+/// The address in C509's form of a range (RFC 9549 section 2.2), and how many of its bits count.
+fn prefix(bytes: &[u8]) -> Option<(&[u8], u8)> {
+    let (bits, address) = bytes.split_last()?;
+    match (address.len(), *bits) {
+        (4, 0..=32) | (16, 0..=128) => Some((address, *bits)),
+        _ => None,
+    }
+}
+
+impl<'a> Subtree<'a> {
+    fn checked(base: GeneralName<'a>) -> Result<Self, der::Error> {
         match base {
-            GeneralName::Ip(bytes) => check_mask(bytes)?,
             // A leading dot is in use and not in RFC 5280; whether it holds the name itself is not agreed.
             GeneralName::Dns(name) if !name.is_empty() && !is_host_name(name) => return Err(der::Error::String),
             GeneralName::Other { .. }
@@ -155,6 +203,7 @@ impl<'a> Item<'a> for Subtree<'a> {
             | GeneralName::Directory(_)
             | GeneralName::EdiParty(_)
             | GeneralName::Uri(_)
+            | GeneralName::Ip(_)
             | GeneralName::RegisteredId(_) => {}
         }
         Ok(Self { base })
@@ -231,6 +280,17 @@ fn rfc822(base: &str, address: &str) -> Relation {
 }
 
 fn ip(base: &[u8], address: &[u8]) -> Relation {
+    if let Some((network, bits)) = prefix(base)
+        && network.len() == address.len()
+    {
+        let mut left = bits;
+        return inside(address.iter().zip(network).all(|(address, network)| {
+            let here = left.min(8);
+            left = left.saturating_sub(here);
+            let mask = !(0xff_u16 >> here).to_be_bytes()[1];
+            address & mask == network & mask
+        }));
+    }
     if base.len() != address.len().saturating_mul(2) {
         // The other family: a constraint on addresses of one family leaves no room for the other.
         return if matches!(address.len(), 4 | 16) { Relation::Outside } else { Relation::Unknown };

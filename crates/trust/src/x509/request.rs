@@ -1,7 +1,13 @@
 //! Certificate requests (PKCS#10, RFC 2986).
 
-use super::{AlgorithmIdentifier, Error, Extensions, Field, Item, Items, Name, Problem, SubjectPublicKeyInfo, ids};
+use super::{
+    AlgorithmIdentifier, Encoding, Error, Extensions, Field, Form, Item, Items, Name, Problem, SignedForm,
+    SubjectPublicKeyInfo, certificate::signature_c509, ids,
+};
 use crate::{
+    KeyId,
+    c509::{registry, to_der::Rebuilt},
+    cbor,
     crypto::{Crypto, PublicKey, Signature, SignatureAlgorithm, VerifyError},
     der::{self, Oid, Reader, tag},
 };
@@ -14,6 +20,7 @@ pub const MAX_REQUEST_BYTES: usize = 32 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     encoding: &'a [u8],
+    form: SignedForm,
     info: &'a [u8],
     subject: Name<'a>,
     spki: SubjectPublicKeyInfo<'a>,
@@ -25,6 +32,73 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Reads a request from its DER (first byte 30) or its C509 (first byte 87). Nothing may follow it.
+    ///
+    /// # Errors
+    /// As [`from_der`](Self::from_der) and [`from_c509`](Self::from_c509).
+    pub fn read(bytes: &'a [u8]) -> Result<Self, Error> {
+        if bytes.first() == Some(&C509_REQUEST) { Self::from_c509(bytes) } else { Self::from_der(bytes) }
+    }
+
+    /// Reads a request from its C509 encoding: an array of seven items.
+    ///
+    /// # Errors
+    /// The field that is wrong and what is wrong with it.
+    pub fn from_c509(bytes: &'a [u8]) -> Result<Self, Error> {
+        if bytes.len() > MAX_REQUEST_BYTES {
+            return Err(Error::new(Field::Outer, Problem::TooMany));
+        }
+        let mut reader = cbor::Reader::new(bytes);
+        Field::Outer.at(reader.array_of(7))?;
+        let start = reader.position();
+        let number = Field::Version.at(reader.int())?;
+        let form = SignedForm::from_c509_type(number).ok_or(Error::new(Field::Version, Problem::Version))?;
+        let native = form == SignedForm::Native;
+        let algorithm =
+            Field::SignatureAlgorithm.at(AlgorithmIdentifier::read_c509(&mut reader, &registry::SIGNATURES))?;
+        let subject = Field::Subject.at(Name::read_c509(&mut reader, native))?;
+        let spki = Field::SubjectPublicKeyInfo.at(SubjectPublicKeyInfo::read_c509(&mut reader, native))?;
+        let item = Field::Attributes.at(reader.skip())?;
+        let info = reader.read_since(start);
+        let signature = Field::Signature.at(signature_c509(&mut reader, algorithm, form))?;
+        Field::Outer.at(reader.finish())?;
+
+        let mut attributes = cbor::Reader::new(item);
+        let count = Field::Attributes.at(attributes.array(MAX_ATTRIBUTE_ITEMS))?;
+        let attributes: Items<'a, RequestAttribute<'a>> = if count == 0 {
+            Items::EMPTY
+        } else {
+            Field::Attributes.at(Items::checked_cbor(attributes.rest(), Form::Cbor))?
+        };
+        let mut request = Self {
+            encoding: bytes,
+            form,
+            info,
+            subject,
+            spki,
+            attributes,
+            extensions: Extensions::NONE,
+            challenge_password: None,
+            algorithm,
+            signature,
+        };
+        request.take_attributes(native)?;
+        Ok(request)
+    }
+
+    /// Reads the attributes that mean something here.
+    fn take_attributes(&mut self, native: bool) -> Result<(), Error> {
+        let password = only(self.attributes, ids::CHALLENGE_PASSWORD)?;
+        self.challenge_password = password.map(|attribute| challenge_password(attribute, native)).transpose()?;
+        if let Some(attribute) = only(self.attributes, ids::EXTENSION_REQUEST)? {
+            self.extensions = match attribute.encoding {
+                Encoding::C509 => Extensions::from_c509(attribute.values, native)?,
+                Encoding::Der => Extensions::from_der(lone_value(attribute)?)?,
+            };
+        }
+        Ok(())
+    }
+
     /// Reads a request from its DER. Nothing may follow it.
     ///
     /// # Errors
@@ -50,22 +124,20 @@ impl<'a> Request<'a> {
         let attributes = Field::Attributes.at(body.expect(tag::context_constructed(0)))?;
         let attributes: Items<'a, RequestAttribute<'a>> = Field::Attributes.at(Items::checked_or_empty(attributes))?;
         Field::Outer.at(body.finish())?;
-        let extensions = match only(attributes, ids::EXTENSION_REQUEST)? {
-            Some(value) => Extensions::from_der(value)?,
-            None => Extensions::NONE,
-        };
-        let challenge_password = only(attributes, ids::CHALLENGE_PASSWORD)?.map(directory_string).transpose()?;
-        Ok(Self {
+        let mut request = Self {
             encoding: der,
+            form: SignedForm::X509,
             info: info.encoding,
             subject,
             spki,
             attributes,
-            extensions,
-            challenge_password,
+            extensions: Extensions::NONE,
+            challenge_password: None,
             algorithm,
             signature,
-        })
+        };
+        request.take_attributes(false)?;
+        Ok(request)
     }
 
     /// Checks the signature with the request's own key: whoever made the request holds the private key.
@@ -76,16 +148,36 @@ impl<'a> Request<'a> {
     pub fn verify(&self, crypto: &impl Crypto) -> Result<(), VerifyError> {
         let algorithm = self.signature_algorithm().ok_or(VerifyError::Unsupported)?;
         let key = self.public_key().ok_or(VerifyError::Unsupported)?;
-        crypto.verify(algorithm, key, &[self.info], Signature::X509(self.signature))
+        match self.form {
+            SignedForm::X509 => crypto.verify(algorithm, key, &[self.info], Signature::X509(self.signature)),
+            SignedForm::Native => crypto.verify(algorithm, key, &[self.info], Signature::Cose(self.signature)),
+            SignedForm::Reencoded => {
+                let info = Rebuilt::Info(self, self.spki.point(crypto));
+                crypto.verify(algorithm, key, &info, Signature::Cose(self.signature))
+            }
+        }
     }
 
-    /// The DER of the whole request.
+    /// In which form it is.
+    #[must_use]
+    pub const fn form(&self) -> SignedForm {
+        self.form
+    }
+
+    /// The identifier of the key.
+    #[must_use]
+    pub fn key_id(&self, crypto: &impl Crypto) -> KeyId {
+        self.spki.key_id(crypto)
+    }
+
+    /// The whole request as it was read: DER or C509.
     #[must_use]
     pub const fn encoding(&self) -> &'a [u8] {
         self.encoding
     }
 
-    /// The DER of `certificationRequestInfo`: the bytes that are signed.
+    /// The DER of `certificationRequestInfo`, or C509's first six items. Of a re-encoded request (C509 type 3) these are
+    /// not the bytes that are signed.
     #[must_use]
     pub const fn info(&self) -> &'a [u8] {
         self.info
@@ -97,7 +189,7 @@ impl<'a> Request<'a> {
         self.subject
     }
 
-    /// The DER of `subjectPKInfo`.
+    /// The DER of `subjectPKInfo`; empty for C509.
     #[must_use]
     pub const fn spki(&self) -> &'a [u8] {
         self.spki.encoding()
@@ -111,8 +203,8 @@ impl<'a> Request<'a> {
 
     /// The key; `None` if its kind is unknown here.
     #[must_use]
-    pub fn public_key(&self) -> Option<PublicKey<'a>> {
-        self.spki.public_key()
+    pub fn public_key(&self) -> Option<PublicKey<'_>> {
+        self.spki.key()
     }
 
     /// All attributes in the order of the encoding, known or not.
@@ -145,20 +237,38 @@ impl<'a> Request<'a> {
         self.algorithm
     }
 
-    /// The signature, in X.509's form.
+    /// The signature, in X.509's form; of C509 in COSE's.
     #[must_use]
     pub const fn signature(&self) -> &'a [u8] {
         self.signature
     }
 }
 
+/// The first byte of a C509 request: an array of seven items.
+pub(crate) const C509_REQUEST: u8 = 0x87;
+/// The most items of the attributes of a C509 request: two for each.
+const MAX_ATTRIBUTE_ITEMS: u64 = 64;
+/// The CBOR tag that says: the first alternative (of a choice of strings, `PrintableString`).
+pub(crate) const TAG_FIRST_ALTERNATIVE: u64 = 121;
+
 /// One attribute of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestAttribute<'a> {
     /// Which attribute.
     pub oid: Oid<'a>,
-    /// The content octets of `values`, a SET OF with at least one member.
+    /// The content octets of `values`, a SET OF with at least one member; or the item in C509's own form.
     pub values: &'a [u8],
+    /// How the values are written.
+    pub encoding: Encoding,
+}
+
+impl RequestAttribute<'_> {
+    /// The tag of a challenge password in C509's form.
+    pub(crate) fn string_tag(&self) -> u8 {
+        const TAG: u8 = 6;
+        let form = cbor::Reader::new(self.values).major_type();
+        if form == Ok(TAG) { tag::PRINTABLE_STRING } else { tag::UTF8_STRING }
+    }
 }
 
 impl<'a> Item<'a> for RequestAttribute<'a> {
@@ -171,21 +281,70 @@ impl<'a> Item<'a> for RequestAttribute<'a> {
             return Err(der::Error::Default);
         }
         der::well_formed(values.encoding)?;
-        Ok(Self { oid, values: values.content })
+        Ok(Self { oid, values: values.content, encoding: Encoding::Der })
+    }
+
+    /// A registered attribute, or one by its identifier with the DER of its `values`.
+    fn read_cbor(reader: &mut cbor::Reader<'a>, _: Form) -> Result<Self, Problem> {
+        const BYTES: u8 = 2;
+        if reader.major_type()? != BYTES {
+            let number = reader.uint()?;
+            // A private key possession statement (2) is not read here.
+            let oid = registry::REQUEST_ATTRIBUTES.oid(number).filter(|_| number < 2).ok_or(Problem::Unregistered)?;
+            return Ok(Self { oid, values: reader.skip()?, encoding: Encoding::C509 });
+        }
+        let oid = Oid::from_content(reader.bytes()?)?;
+        let mut inner = Reader::new(reader.bytes()?);
+        let values = inner.expect_element(tag::SET)?;
+        inner.finish()?;
+        if values.content.is_empty() {
+            return Err(der::Error::Default.into());
+        }
+        der::well_formed(values.encoding)?;
+        if oid == ids::EXTENSION_REQUEST || oid == ids::CHALLENGE_PASSWORD {
+            return Err(Problem::NotCanonical);
+        }
+        Ok(Self { oid, values: values.content, encoding: Encoding::Der })
     }
 }
 
-/// The DER of the one value of the one attribute with this identifier, if there is such an attribute.
-fn only<'a>(attributes: Items<'a, RequestAttribute<'a>>, oid: Oid<'_>) -> Result<Option<&'a [u8]>, Error> {
+/// The one attribute with this identifier, if there is such an attribute.
+fn only<'a>(attributes: Items<'a, RequestAttribute<'a>>, oid: Oid<'_>) -> Result<Option<RequestAttribute<'a>>, Error> {
     let mut of_this_kind = attributes.filter(|attribute| attribute.oid == oid);
     let Some(attribute) = of_this_kind.next() else { return Ok(None) };
     if of_this_kind.next().is_some() {
         return Err(Error::new(Field::Attributes, Problem::Duplicate));
     }
+    Ok(Some(attribute))
+}
+
+/// The DER of an attribute's one value.
+fn lone_value(attribute: RequestAttribute<'_>) -> Result<&[u8], Error> {
     let mut values = Reader::new(attribute.values);
     let value = Field::Attributes.at(values.element())?;
     Field::Attributes.at(values.finish())?;
-    Ok(Some(value.encoding))
+    Ok(value.encoding)
+}
+
+fn challenge_password(attribute: RequestAttribute<'_>, native: bool) -> Result<&str, Error> {
+    match attribute.encoding {
+        Encoding::Der => directory_string(lone_value(attribute)?),
+        Encoding::C509 => Field::Attributes.at(password_c509(attribute, native)),
+    }
+}
+
+/// `text` for a `UTF8String`, or tagged for a `PrintableString`, which a natively signed request does not have.
+fn password_c509(attribute: RequestAttribute<'_>, native: bool) -> Result<&str, Problem> {
+    let mut reader = cbor::Reader::new(attribute.values);
+    let printable = attribute.string_tag() == tag::PRINTABLE_STRING;
+    if printable {
+        reader.tag(TAG_FIRST_ALTERNATIVE)?;
+    }
+    let text = reader.any_text()?;
+    if printable && (native || !text.bytes().all(|byte| (0x20..0x7f).contains(&byte))) {
+        return Err(Problem::Value);
+    }
+    Ok(text)
 }
 
 fn directory_string(value: &[u8]) -> Result<&str, Error> {
