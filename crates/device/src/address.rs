@@ -14,6 +14,9 @@ impl Address {
     /// The most bytes: an IPv6 address, a port, and one byte to spare.
     pub const MAX_LENGTH: usize = 19;
 
+    /// No address of anybody.
+    pub(crate) const NOBODY: Self = Self { bytes: [0; Self::MAX_LENGTH], length: 0 };
+
     /// The address with these bytes; `None` if they are more than [`Address::MAX_LENGTH`].
     #[must_use]
     pub fn new(from: &[u8]) -> Option<Self> {

@@ -1,36 +1,71 @@
 //! The core: datagrams and ticks in, datagrams and events out.
 
 use crate::address::Address;
-use crate::event::{Ask, CallId, Method, Output, Peer, Resource, Status};
-use crate::objects::{Kind, NotTaken};
-use crate::platform::{Parts, Platform, Ticks};
+use crate::clock::Clock;
+use crate::event::{Closing, Event, Failure, Output, Peer};
+use crate::exchange::{Exchange, Role, Stage};
+use crate::handshake::Strangers;
+use crate::objects::{Kind, NotTaken, Objects, Place, Scene};
+use crate::platform::{Parts, Platform, Rng, Ticks};
+use crate::session::{self, Open, SessionSlot, State};
+use crate::store::Store;
 use core::ops::Range;
+use medlock_proto::coap::block::Assembler;
+use medlock_proto::coap::{Expiry, Message, MessageIds, Token, Transmission};
+use medlock_proto::edhoc::{ConnectionId, Method};
 use medlock_trust::bond::PatientContext;
+use medlock_trust::decide::Attended;
 use medlock_trust::knowledge::Setting;
-use medlock_trust::{Bond, DeviceId, Identified, Interval, KeyId, Operation, Operations, Verdict};
+use medlock_trust::list::Pinned;
+use medlock_trust::{
+    Bond, Denied, DeviceId, Identified, Interval, KeyId, Operation, Operations, Time, Verdict, decide, decide_attended,
+};
 
 /// Which pages of the flash are for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// What the device is: site, credentials, bonds, the floor of time. At least two pages.
-    pub identity: Range<usize>,
-    /// What it was told to do, and did. At least two pages.
-    pub journal: Range<usize>,
-    /// Trust objects.
+    /// Trust objects, credential, bonds, the floor of time: cut into slots.
     pub objects: Range<usize>,
-    /// Pages for each trust object: the largest must fit. One object more than are held must have a place.
-    pub object_pages: usize,
+    /// Pages of one slot: the largest object and 80 bytes more must fit. A device needs a slot for each object it holds,
+    /// five for its own files, and three more.
+    pub slot_pages: usize,
 }
 
 /// What a firmware says of itself when the device starts.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings<'s> {
-    /// Where the device is used.
-    pub setting: Setting,
     /// Which pages of the flash are for what.
     pub layout: Layout,
     /// The birth credential and the certificates between it and its maker's root, in this order: X.509 or C509.
     pub birth: &'s [&'s [u8]],
+    /// Where the device is used.
+    pub setting: Setting,
+    /// Whose trust list is believed beside the site's.
+    pub alliance: Option<Pinned<'s>>,
+    /// When the firmware was built: the present is not before.
+    pub built: Time,
+    /// How the device authenticates when it begins a handshake. It answers any of the four methods.
+    pub method: Method,
+    /// Where a trust object is put together that comes in blocks: as large as the largest.
+    pub staging: &'s mut [u8],
+    /// How messages are repeated.
+    pub transmission: Transmission,
+}
+
+impl<'s> Settings<'s> {
+    /// A device at home that signs in handshakes; its firmware was built in 1970.
+    pub const fn new(layout: Layout, birth: &'s [&'s [u8]], staging: &'s mut [u8]) -> Self {
+        Self {
+            layout,
+            birth,
+            setting: Setting::Home,
+            alliance: None,
+            built: Time::from_unix(0),
+            method: Method::SignSign,
+            staging,
+            transmission: Transmission::DEFAULT,
+        }
+    }
 }
 
 /// A physical act at this device: a person held its button. Only the driver of the button makes one.
@@ -52,9 +87,9 @@ pub struct Counters {
     pub noise: u32,
     /// Messages whose protection was wrong, or that came a second time.
     pub forged: u32,
-    /// Handshakes of strangers that came to nothing.
+    /// Handshakes that came to nothing, and such that were not begun because there were too many.
     pub handshakes: u32,
-    /// Requests for which there was no room.
+    /// Messages for which there was no room.
     pub crowded: u32,
 }
 
@@ -63,95 +98,231 @@ pub struct Counters {
 ///
 /// `SESSIONS` peers at once, `EXCHANGES` requests under way in both directions together, each of at most `BYTES` bytes.
 pub struct Device<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: usize> {
-    parts: Parts<P>,
-    settings: Settings<'s>,
-    counters: Counters,
+    pub(crate) parts: Parts<P>,
+    pub(crate) settings: Settings<'s>,
+    pub(crate) clock: Clock,
+    pub(crate) objects: Objects,
+    /// This device at its site.
+    pub(crate) own: Option<DeviceId>,
+    pub(crate) sessions: [SessionSlot; SESSIONS],
+    pub(crate) exchanges: [Exchange<BYTES>; EXCHANGES],
+    pub(crate) strangers: Strangers<BYTES>,
+    pub(crate) replies: Replies,
+    pub(crate) assembler: Assembler,
+    pub(crate) message_ids: MessageIds,
+    pub(crate) next_id: u8,
+    pub(crate) told: Told,
+    pub(crate) counters: Counters,
+}
+
+/// What the firmware does not know yet, beside what sessions and exchanges hold: the latest of each.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) denied: Option<(Option<Peer>, Denied)>,
+    pub(crate) news: Option<Kind>,
+}
+
+/// Empty messages to be sent: acknowledgements and resets.
+#[derive(Debug, Default)]
+pub(crate) struct Replies([Option<(Address, [u8; 4])>; 4]);
+
+impl Replies {
+    /// Puts one in line. Without room it is dropped: the peer sends again.
+    pub(crate) fn add(&mut self, to: Address, message: [u8; 4]) {
+        if let Some(slot) = self.0.iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some((to, message));
+        }
+    }
+
+    fn take(&mut self) -> Option<(Address, [u8; 4])> {
+        self.0.iter_mut().find_map(Option::take)
+    }
 }
 
 impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: usize>
     Device<'s, P, SESSIONS, EXCHANGES, BYTES>
 {
-    /// Starts a device with what its flash holds. Time knowledge, sessions, challenges and leases begin anew.
+    /// Starts a device with what its flash holds. Sessions, challenges, leases and the upper bound of time begin anew.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(parts: Parts<P>, settings: Settings<'s>, now: Ticks) -> Result<Self, StartError> {
-        let _ = now;
-        Ok(Self { parts, settings, counters: Counters::default() })
+    pub fn start(mut parts: Parts<P>, settings: Settings<'s>, now: Ticks) -> Result<Self, StartError> {
+        let Layout { objects, slot_pages } = settings.layout.clone();
+        let store = Store::open(objects, slot_pages, &parts.flash, &parts.crypto).ok_or(StartError::Layout)?;
+        let (objects, floor) = Objects::open(store, &parts.flash);
+        let clock = Clock::new(floor.map_or(settings.built, |floor| floor.max(settings.built)), now);
+        let mut random = [0; 35];
+        parts.rng.fill(&mut random);
+        let [low, high, next_id, key @ ..] = random;
+        let mut device = Self {
+            parts,
+            settings,
+            clock,
+            objects,
+            own: None,
+            sessions: [SessionSlot::FREE; SESSIONS],
+            exchanges: core::array::from_fn(|_| Exchange::free()),
+            strangers: Strangers::new(key),
+            replies: Replies::default(),
+            assembler: Assembler::new(),
+            message_ids: MessageIds::new(u16::from_le_bytes([low, high])),
+            next_id,
+            told: Told::default(),
+            counters: Counters::default(),
+        };
+        device.open_identity().map_err(|()| StartError::Keys)?;
+        Ok(device)
     }
 
     /// Takes a datagram, which is changed while it is read. What comes of it is told by [`Device::poll`]. Noise is
     /// counted and dropped.
     pub fn handle_datagram(&mut self, now: Ticks, from: Address, datagram: &mut [u8]) {
-        let _ = (now, from, datagram);
+        let Ok(message) = Message::read(datagram) else {
+            self.counters.noise = self.counters.noise.saturating_add(1);
+            return;
+        };
+        if message.code().is_request() {
+            self.handle_request(now, from, datagram);
+        } else {
+            self.handle_response(now, from, datagram);
+        }
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Ticks) {
-        let _ = now;
+        let millis = now.as_millis();
+        for place in 0..EXCHANGES {
+            let Some(exchange) = self.exchanges.get_mut(place) else { continue };
+            if exchange.deadline().is_none_or(|deadline| deadline > millis) {
+                continue;
+            }
+            match &mut exchange.role {
+                Role::Free => {}
+                Role::Hello { place, coap } => match coap.on_timeout(millis) {
+                    Expiry::NotYet => {}
+                    Expiry::Resend => exchange.transmit = true,
+                    Expiry::GiveUp => {
+                        let place = *place;
+                        exchange.end();
+                        self.fail_handshake(place, Failure::TimedOut);
+                    }
+                },
+                Role::Call(call) => match call.coap.on_timeout(millis) {
+                    Expiry::NotYet => {}
+                    Expiry::Resend => exchange.transmit = true,
+                    Expiry::GiveUp => call.stage = Stage::Failed(Failure::TimedOut),
+                },
+                Role::Asked(asked) => {
+                    if let Some(acknowledgement) = asked.pending.acknowledge() {
+                        self.replies.add(exchange.to, acknowledgement);
+                    }
+                }
+                Role::Answered { retransmit: slot @ Some(_), .. } => {
+                    match slot.as_mut().map(|one| one.on_timeout(millis)) {
+                        Some(Expiry::Resend) => exchange.transmit = true,
+                        Some(Expiry::GiveUp) => *slot = None,
+                        Some(Expiry::NotYet) | None => {}
+                    }
+                }
+                Role::Answered { retransmit: None, .. } => {}
+                Role::Notice { peer, retransmit } => match retransmit.on_timeout(millis) {
+                    Expiry::NotYet => {}
+                    Expiry::Resend => exchange.transmit = true,
+                    Expiry::GiveUp => {
+                        let peer = *peer;
+                        exchange.end();
+                        self.forget_observer(peer);
+                    }
+                },
+            }
+        }
     }
 
     /// The next thing to do. Call it after each of the other calls, until it answers [`Output::Wait`].
     pub fn poll<'b>(&mut self, now: Ticks, buffer: &'b mut [u8]) -> Output<'b> {
-        let _ = (now, buffer);
-        Output::Wait(None)
+        if let Some((to, message)) = self.replies.take() {
+            return transmit(to, &message, buffer);
+        }
+        if let Some((to, message)) = self.strangers.transmit() {
+            return transmit(to, message, buffer);
+        }
+        if let Some(exchange) = self.exchanges.iter_mut().find(|exchange| exchange.transmit) {
+            exchange.transmit = false;
+            return transmit(exchange.to, exchange.message(), buffer);
+        }
+        if let Some(event) = self.session_event() {
+            return Output::Event(event);
+        }
+        if let Some(place) = (0..EXCHANGES).find(|place| self.exchanges.get(*place).is_some_and(has_event)) {
+            if let Some(event) = self.exchange_event(place, now, buffer) {
+                return Output::Event(event);
+            }
+            // The event turned out to be none, such as readings that may not be used: there may be more to do.
+            return Output::Wait(Some(now));
+        }
+        if let Some((peer, denied)) = self.told.denied.take() {
+            return Output::Event(Event::Denied { peer, denied });
+        }
+        if let Some(kind) = self.told.news.take() {
+            return Output::Event(Event::News(kind));
+        }
+        let next = self.exchanges.iter().filter_map(Exchange::deadline).min();
+        Output::Wait(next.map(Ticks::from_millis))
     }
 
-    /// Begins a handshake with the peer at `to`; [`Event::Connected`](crate::Event::Connected) or [`Event::NotConnected`](crate::Event::NotConnected) follows.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub fn connect(&mut self, now: Ticks, to: Address) -> Result<(), CallError> {
-        let _ = (now, to);
-        Err(CallError::Full)
+    /// What sessions have to tell: each thing once.
+    fn session_event<'b>(&mut self) -> Option<Event<'b>> {
+        for (place, slot) in self.sessions.iter_mut().enumerate() {
+            let peer = session::peer(place, slot);
+            match &mut slot.state {
+                State::Open(open) if !open.told => {
+                    open.told = true;
+                    let initiated = open.session.role() == medlock_proto::edhoc::Role::Initiator;
+                    return Some(Event::Connected { peer, device: open.session.peer().device(), initiated });
+                }
+                State::Ended { device, why } => {
+                    let event = Event::Closed { peer, device: *device, why: *why };
+                    slot.state = State::Free;
+                    return Some(event);
+                }
+                State::Failed { to, why } => {
+                    let event = Event::NotConnected { to: *to, why: *why };
+                    slot.state = State::Free;
+                    return Some(event);
+                }
+                State::Free | State::Hello { .. } | State::Confirming { .. } | State::Open(_) => {}
+            }
+        }
+        None
     }
 
-    /// Asks a peer; [`Event::Answered`](crate::Event::Answered), [`Event::Readings`](crate::Event::Readings) or [`Event::Unanswered`](crate::Event::Unanswered) follows.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub fn call(
-        &mut self,
-        now: Ticks,
-        peer: Peer,
-        method: Method,
-        resource: Resource,
-        payload: &[u8],
-    ) -> Result<CallId, CallError> {
-        let _ = (now, peer, method, resource, payload);
-        Err(CallError::Full)
-    }
-
-    /// Answers a peer's request ([`Event::Asked`](crate::Event::Asked)).
-    ///
-    /// # Errors
-    /// [`CallError::Closed`] if the session ended meanwhile, [`CallError::TooLong`].
-    pub fn answer(&mut self, now: Ticks, ask: Ask, status: Status, payload: &[u8]) -> Result<(), CallError> {
-        let _ = (now, ask, status, payload);
-        Err(CallError::Closed)
-    }
-
-    /// Gives all who observe `resource` its new state. Each observer is judged before.
-    pub fn notify(&mut self, now: Ticks, resource: Resource, payload: &[u8]) {
-        let _ = (now, resource, payload);
-    }
-
-    /// Ends a session.
+    /// Ends a session; [`Event::Closed`] follows.
     pub fn close(&mut self, peer: Peer) {
-        let _ = peer;
+        self.end_session(peer, Closing::Own);
     }
 
     /// Who the peer of a session is.
     #[must_use]
     pub fn identified(&self, peer: Peer) -> Option<&Identified> {
-        let _ = peer;
-        None
+        self.open(peer).map(|open| open.session.peer())
     }
 
     /// What the peer of a session may do now; `None` if the session ended.
     pub fn judge(&self, now: Ticks, peer: Peer, operation: Operation) -> Option<Verdict> {
-        let _ = (now, peer, operation);
-        None
+        Some(self.verdict(now, self.identified(peer)?, operation))
+    }
+
+    /// As [`Device::judge`], with a physical act that may raise a denial to an alert: when all that stands against the
+    /// peer is that something is expired, stale or unknown.
+    pub fn judge_attended(&self, now: Ticks, peer: Peer, operation: Operation, act: PhysicalAct) -> Option<Verdict> {
+        let PhysicalAct(()) = act;
+        let identified = self.identified(peer)?;
+        let device = identified.device();
+        let attended = Attended::danger_by_physical_act(device, operation, 0)?;
+        let bond = self.objects.bonds.with(device);
+        Some(self.objects.judged(identified, &self.place(now), |knowledge, policy| {
+            decide_attended(identified, operation, knowledge, policy, bond, attended)
+        }))
     }
 
     /// Takes a trust object from any carrier. If it is believed and newer than what is held, it is kept, and every session
@@ -160,18 +331,31 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     /// # Errors
     /// [`NotTaken`].
     pub fn take_object(&mut self, now: Ticks, object: &[u8]) -> Result<Kind, NotTaken> {
-        let _ = (now, object);
-        Err(NotTaken::Unknown)
+        let kind = {
+            let (objects, mut scene) = self.scene(now);
+            objects.take(object, &mut scene)?
+        };
+        self.judge_sessions(now);
+        self.told.news = Some(kind);
+        Ok(kind)
     }
 
     /// Takes a site for its own: the key of its root. A device that has a site takes another by a physical act alone, and
-    /// forgets bonds and credential of the first.
+    /// forgets the lists, bonds and credential of the first.
     ///
     /// # Errors
     /// [`NotTaken`].
     pub fn pin_site(&mut self, root: KeyId, act: Option<PhysicalAct>) -> Result<(), NotTaken> {
-        let _ = (root, act);
-        Err(NotTaken::Unknown)
+        match self.objects.site {
+            Some(held) if held == root => return Ok(()),
+            Some(_) if act.is_none() => return Err(NotTaken::NeedsPhysicalAct),
+            Some(_) => self.leave_site()?,
+            None => {}
+        }
+        let Parts { flash, crypto, .. } = &mut self.parts;
+        self.objects.keep_own(crate::objects::SITE, root.as_bytes(), flash, crypto)?;
+        self.objects.site = Some(root);
+        Ok(())
     }
 
     /// Makes a bond by a physical act.
@@ -185,20 +369,55 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         patient: PatientContext,
         operations: Operations,
     ) -> Result<Bond, NotTaken> {
-        let _ = (act, controller, patient, operations);
-        Err(NotTaken::Unknown)
+        let PhysicalAct(()) = act;
+        let (bonds, bond) = self.objects.bonds.made(controller, patient, operations)?;
+        let Parts { flash, crypto, .. } = &mut self.parts;
+        self.objects.keep_bonds(bonds, flash, crypto)?;
+        Ok(bond)
     }
 
-    /// Says what time it is, as a clock tells that the maker answers for. Bounds only move closer together.
+    /// Ends all bonds by a physical act, for good.
+    ///
+    /// # Errors
+    /// [`NotTaken`].
+    pub fn end_bonds(&mut self, act: PhysicalAct) -> Result<(), NotTaken> {
+        let PhysicalAct(()) = act;
+        let bonds = self.objects.bonds.ended()?;
+        let Parts { flash, crypto, .. } = &mut self.parts;
+        self.objects.keep_bonds(bonds, flash, crypto)
+    }
+
+    /// The bonds in force.
+    pub fn bonds(&self) -> impl Iterator<Item = &Bond> {
+        self.objects.bonds.iter()
+    }
+
+    /// Says what time it is, as a clock tells that the maker answers for.
     pub fn set_time(&mut self, now: Ticks, time: Interval) {
-        let _ = (now, time);
+        if let Some(floor) = self.clock.set(time, now) {
+            self.objects.keep_floor(floor, &mut self.parts.flash, &self.parts.crypto);
+        }
     }
 
     /// The bounds of the present, as this device knows them.
     #[must_use]
     pub fn time(&self, now: Ticks) -> Interval {
-        let _ = now;
-        Interval::since(medlock_trust::Time::from_unix(0))
+        self.clock.interval(now)
+    }
+
+    /// A number for a ticket to answer: a fresh answer tells how things stand now, and, from a key that may state the
+    /// time, what time it is.
+    pub fn ask(&mut self, now: Ticks) -> [u8; 8] {
+        let mut nonce = [0; 8];
+        self.parts.rng.fill(&mut nonce);
+        self.objects.ask(nonce, now);
+        nonce
+    }
+
+    /// This device at its site; `None` before enrolment.
+    #[must_use]
+    pub const fn own(&self) -> Option<DeviceId> {
+        self.own
     }
 
     /// What was dropped since the start.
@@ -206,6 +425,170 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
+
+    pub(crate) fn place(&self, now: Ticks) -> Place<'_, P::Flash> {
+        Place { flash: &self.parts.flash, clock: &self.clock, now, setting: self.settings.setting }
+    }
+
+    pub(crate) fn scene(&mut self, now: Ticks) -> (&mut Objects, Scene<'_, P::Flash, P::Crypto>) {
+        let Parts { flash, crypto, .. } = &mut self.parts;
+        let (alliance, own) = (self.settings.alliance, self.own);
+        (&mut self.objects, Scene { flash, crypto, clock: &mut self.clock, now, alliance, own })
+    }
+
+    pub(crate) fn verdict(&self, now: Ticks, peer: &Identified, operation: Operation) -> Verdict {
+        let bond = self.objects.bonds.with(peer.device());
+        self.objects
+            .judged(peer, &self.place(now), |knowledge, policy| decide(peer, operation, knowledge, policy, bond))
+    }
+
+    /// Judges every session again: one whose peer may do nothing any more ends.
+    pub(crate) fn judge_sessions(&mut self, now: Ticks) {
+        for place in 0..SESSIONS {
+            let Some(open) = self.sessions.get(place).and_then(SessionSlot::open) else { continue };
+            if let Some(denied) = self.nothing_allowed(now, open.session.peer())
+                && let Some(slot) = self.sessions.get_mut(place)
+            {
+                let peer = session::peer(place, slot);
+                slot.end(Closing::Judged(denied));
+                self.drop_exchanges(peer);
+            }
+        }
+    }
+
+    /// The reason why this peer may do nothing at all; `None` if it may do something.
+    pub(crate) fn nothing_allowed(&self, now: Ticks, peer: &Identified) -> Option<Denied> {
+        let bond = self.objects.bonds.with(peer.device());
+        self.objects.judged(peer, &self.place(now), |knowledge, policy| {
+            let mut denied = None;
+            for operation in Operation::ALL {
+                match decide(peer, operation, knowledge, policy, bond) {
+                    Verdict::Allow(_) => return None,
+                    Verdict::Deny(why) => denied = Some(why),
+                }
+            }
+            denied
+        })
+    }
+
+    pub(crate) fn open(&self, peer: Peer) -> Option<&Open> {
+        let slot = self.sessions.get(usize::from(peer.slot))?;
+        if slot.generation == peer.generation { slot.open() } else { None }
+    }
+
+    pub(crate) fn open_mut(&mut self, peer: Peer) -> Option<&mut Open> {
+        let slot = self.sessions.get_mut(usize::from(peer.slot))?;
+        if slot.generation == peer.generation { slot.open_mut() } else { None }
+    }
+
+    pub(crate) fn end_session(&mut self, peer: Peer, why: Closing) {
+        if self.open(peer).is_none() {
+            return;
+        }
+        if let Some(slot) = self.sessions.get_mut(usize::from(peer.slot)) {
+            slot.end(why);
+        }
+        self.drop_exchanges(peer);
+    }
+
+    fn forget_observer(&mut self, peer: Peer) {
+        if let Some(open) = self.open_mut(peer) {
+            open.observation = None;
+        }
+    }
+
+    /// Ends what is under way with a peer: own calls fail, the peer's requests are dropped.
+    pub(crate) fn drop_exchanges(&mut self, peer: Peer) {
+        for exchange in &mut self.exchanges {
+            match &mut exchange.role {
+                Role::Call(call) if call.peer == peer => {
+                    call.stage = Stage::Failed(Failure::Closed);
+                    exchange.transmit = false;
+                }
+                Role::Asked(asked) if asked.peer == peer => exchange.end(),
+                Role::Notice { peer: to, .. } if *to == peer => exchange.end(),
+                Role::Call(_)
+                | Role::Asked(_)
+                | Role::Notice { .. }
+                | Role::Free
+                | Role::Hello { .. }
+                | Role::Answered { .. } => {}
+            }
+        }
+    }
+
+    /// A place for a new session: a free one, or that of the session without a bond that was silent for longest.
+    pub(crate) fn session_place(&mut self, may_evict: bool) -> Option<usize> {
+        if let Some(place) = self.sessions.iter().position(SessionSlot::is_free) {
+            return Some(place);
+        }
+        if !may_evict {
+            return None;
+        }
+        let mut candidates = [None; SESSIONS];
+        for ((candidate, slot), place) in candidates.iter_mut().zip(&self.sessions).zip(0_usize..) {
+            let Some(open) = slot.open() else { continue };
+            let bonded = self.objects.bonds.with(open.session.peer().device()).is_some();
+            *candidate = Some((bonded, open.heard, place));
+        }
+        let (_, _, place) = candidates.into_iter().flatten().min()?;
+        let slot = self.sessions.get_mut(place)?;
+        let peer = session::peer(place, slot);
+        slot.end(Closing::Evicted);
+        self.drop_exchanges(peer);
+        // The place is taken at once; the firmware learns of it by the handle that is refused.
+        Some(place)
+    }
+
+    /// A place for a new exchange: a free one, or that of the oldest answer kept for repetitions.
+    pub(crate) fn exchange_place(&self) -> Option<usize> {
+        let idle = self.exchanges.iter().zip(0_usize..);
+        let idle = idle.filter_map(|(exchange, place)| Some((exchange.idle_since()?, place)));
+        idle.min().map(|(_, place)| place)
+    }
+
+    pub(crate) fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.parts.rng.fill(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn token(&mut self) -> Token {
+        let bytes: [u8; 4] = self.random();
+        Token::new(&bytes).unwrap_or_default()
+    }
+
+    /// A name for a connection, of one byte, that no connection has now.
+    pub(crate) fn connection_id(&mut self) -> Option<ConnectionId> {
+        // The bytes that stand for themselves in EDHOC (RFC 9528 section 3.3.2): 0 to 23, and -1 to -24.
+        const IDS: u8 = 48;
+        for _ in 0..IDS {
+            self.next_id = self.next_id.wrapping_add(1);
+            let number = self.next_id.checked_rem(IDS)?;
+            let byte = if number < 24 { number } else { number.saturating_sub(24) | 0x20 };
+            let id = ConnectionId::new(&[byte])?;
+            let in_use = self.sessions.iter().any(|slot| slot.own_id() == Some(id)) || self.strangers.uses(id);
+            if !in_use {
+                return Some(id);
+            }
+        }
+        None
+    }
+}
+
+fn has_event<const BYTES: usize>(exchange: &Exchange<BYTES>) -> bool {
+    match &exchange.role {
+        Role::Call(call) => matches!(call.stage, Stage::Arrived { .. } | Stage::Failed(_)),
+        Role::Asked(asked) => asked.permit.is_some(),
+        Role::Free | Role::Hello { .. } | Role::Answered { .. } | Role::Notice { .. } => false,
+    }
+}
+
+fn transmit<'b>(to: Address, message: &[u8], buffer: &'b mut [u8]) -> Output<'b> {
+    let length = message.len().min(buffer.len());
+    let (datagram, _) = buffer.split_at_mut(length);
+    datagram.iter_mut().zip(message).for_each(|(to, from)| *to = *from);
+    Output::Transmit { to, datagram }
 }
 
 /// Why a device does not start.
@@ -213,17 +596,21 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
 pub enum StartError {
     /// The layout does not fit the flash.
     Layout,
-    /// The flash failed.
-    Flash,
+    /// The key store failed.
+    Keys,
 }
 
 /// Why a call was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// No room: too many exchanges under way.
+    /// No room: too many sessions or exchanges under way.
     Full,
-    /// The session ended.
+    /// The session ended, or the request is no longer waited for.
     Closed,
     /// More bytes than an exchange holds.
     TooLong,
+    /// This device has no credential to show.
+    NoCredential,
+    /// The key store failed.
+    KeyStore,
 }

@@ -27,18 +27,23 @@ extern crate std;
 
 mod address;
 mod bonds;
+mod call;
 pub mod clock;
 pub mod command;
 pub mod device;
 pub mod event;
+mod exchange;
+mod handshake;
+mod identity;
 pub mod journal;
 pub mod log;
 pub mod objects;
 pub mod platform;
+mod serve;
+mod session;
 mod store;
 
 pub use address::Address;
 pub use device::{CallError, Counters, Device, Layout, PhysicalAct, Settings, StartError};
-
 pub use event::{Ask, CallId, Closing, Event, Failure, Method, Output, Peer, Resource, Status};
 pub use objects::NotTaken;

@@ -17,7 +17,7 @@ use medlock_trust::knowledge::{Asked, Setting};
 use medlock_trust::list::{self, List, ListKind, Pinned, Purpose};
 use medlock_trust::policy::{self, Policy};
 use medlock_trust::status::{self, State, StatusList, Ticket};
-use medlock_trust::{Crypto, DeviceId, Identified, KeyId, Knowledge, Time};
+use medlock_trust::{Crypto, DeviceId, Identified, KeyId, Knowledge, Time, Unidentified};
 use minicbor::encode::write::Cursor;
 
 /// The most tickets held: one for each peer of today.
@@ -422,6 +422,12 @@ pub enum NotTaken {
     NeedsPhysicalAct,
     /// It is not newer than what is held.
     NotNewer,
+    /// The credential's chain leads nowhere.
+    Credential(Unidentified),
+    /// It is not a credential of this device, for its own use, from its site.
+    NotOurs,
+    /// The key store failed.
+    KeyStore,
     /// The list is not believed.
     List(list::Refused),
     /// The status list or ticket is not believed.
@@ -464,6 +470,9 @@ impl fmt::Display for NotTaken {
             Self::NoCredential => f.write_str("the device is not enrolled yet"),
             Self::NeedsPhysicalAct => f.write_str("this takes a physical act at the device"),
             Self::NotNewer => f.write_str("it is not newer than what is held"),
+            Self::Credential(error) => error.fmt(f),
+            Self::NotOurs => f.write_str("it is not an operational credential for a key of this device"),
+            Self::KeyStore => f.write_str("the key store failed"),
             Self::List(error) => error.fmt(f),
             Self::Status(error) => error.fmt(f),
             Self::Policy(error) => error.fmt(f),

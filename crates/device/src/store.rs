@@ -1,8 +1,8 @@
 //! Small files in flash, replaced as a whole: trust objects, the credential, bonds.
 //!
 //! The pages are cut into equal slots. A file lies in one of them behind a header with a digest; a newer version is
-//! written into a free slot, header last, and only then is the older one erased. Whenever power goes, either version
-//! is there, whole. Files are read where they lie.
+//! written into a free slot, which is erased before, header last; from then on the older one is passed over. Whenever
+//! power goes, either version is there, whole. Files are read where they lie.
 
 use crate::platform::{Flash, MappedFlash};
 use core::ops::Range;
@@ -79,11 +79,12 @@ impl Store {
                 store.used |= bit(slot);
             }
         }
-        // Of two versions of one file, whose replacement was cut, the older goes.
+        // Of two versions of one file the older is passed over; its slot is used again.
         for slot in 0..store.slots() {
             let Some((label, _)) = store.at(slot, flash) else { continue };
-            let newer =
-                |(_, other, _): &(usize, Label, &[u8])| other.is_version_of(&label) && other.order() > label.order();
+            let newer = |(at, other, _): &(usize, Label, &[u8])| {
+                other.is_version_of(&label) && (other.order(), *at) > (label.order(), slot)
+            };
             if store.files(flash).any(|file| newer(&file)) {
                 store.used &= !bit(slot);
             }
@@ -160,18 +161,26 @@ impl Store {
         let old = self.files(flash).find(|(_, old, _)| old.is_version_of(label)).map(|(slot, ..)| slot);
         self.write(free, label, body, flash, crypto).map_err(|_| StoreError::Flash)?;
         self.used |= bit(free);
+        // The older version is passed over from now on, also at the next start; its slot is erased when it is used again.
         if let Some(old) = old {
             self.used &= !bit(old);
-            // The newer version is whole: should the erasure be cut, the older is passed over at the next start.
-            flash.erase(self.first_page(old)).map_err(|_| StoreError::Flash)?;
         }
         Ok(())
     }
 
-    /// Forgets the file in a slot.
-    pub(crate) fn remove<F: Flash>(&mut self, slot: usize, flash: &mut F) -> Result<(), StoreError> {
-        self.used &= !bit(slot);
-        flash.erase(self.first_page(slot)).map_err(|_| StoreError::Flash)
+    /// Forgets the file in a slot, and every older version of it.
+    pub(crate) fn remove<F: MappedFlash>(&mut self, slot: usize, flash: &mut F) -> Result<(), StoreError> {
+        let Some((label, _)) = self.at(slot, flash) else { return Ok(()) };
+        // The newest goes last: an older one must not take its place.
+        for slot in (0..self.slots()).filter(|other| *other != slot).chain([slot]) {
+            let same =
+                self.slot_bytes(slot, flash).and_then(read).is_some_and(|(other, _)| other.is_version_of(&label));
+            if same {
+                self.used &= !bit(slot);
+                flash.erase(self.first_page(slot)).map_err(|_| StoreError::Flash)?;
+            }
+        }
+        Ok(())
     }
 
     fn write<F: MappedFlash>(
@@ -184,12 +193,9 @@ impl Store {
     ) -> Result<(), F::Error> {
         let first = self.first_page(slot);
         let start = first.saturating_mul(F::PAGE);
+        // A blank that is not trusted: it may be an erasure that was cut.
         for page in first..first.saturating_add(self.slot_pages) {
-            let page_start = page.saturating_mul(F::PAGE);
-            let bytes = flash.bytes().get(page_start..page_start.saturating_add(F::PAGE));
-            if bytes.is_none_or(|bytes| bytes.iter().any(|byte| *byte != 0xff)) {
-                flash.erase(page)?;
-            }
+            flash.erase(page)?;
         }
         program_padded(start.saturating_add(HEADER), body, flash)?;
         let mut header = header(label, body.len());

@@ -78,13 +78,17 @@ pub struct Held {
     /// Which of its kind: the first bytes of the authority's key (status list), of the credential (ticket), of the
     /// SHA-256 of the name (alliance list), of the controller (bond); zeros where a device holds one.
     pub name: [u8; Self::NAME_LENGTH],
-    /// Its recovery epoch; 0 where there is none.
+    /// Its recovery epoch; for a ticket, the epoch it speaks from; 0 where there is none.
     pub recovery_epoch: u64,
     /// Its version or epoch; for a ticket, when it was issued.
     pub version: u64,
 }
 
 impl Held {
+    /// No object: less than any.
+    pub const NOTHING: Self =
+        Self { kind: Kind::SiteList, name: [0; Self::NAME_LENGTH], recovery_epoch: 0, version: 0 };
+
     /// Bytes of a name.
     pub const NAME_LENGTH: usize = 8;
 

@@ -1,0 +1,131 @@
+//! Sessions: peers that proved who they are, and those that are about to.
+
+use crate::address::Address;
+use crate::event::{Closing, Failure, Peer, Resource};
+use crate::platform::Ticks;
+use medlock_proto::coap::observe::Observer;
+use medlock_proto::crypto::Crypto;
+use medlock_proto::edhoc::initiator::{AwaitMessage2, Unconfirmed};
+use medlock_proto::edhoc::{ConnectionId, Session};
+use medlock_proto::oscore::{Received, Replay, SecurityContext, SenderSequence};
+use medlock_trust::DeviceId;
+
+/// A place for one session, and how many it has seen.
+pub(crate) struct SessionSlot {
+    pub(crate) generation: u16,
+    pub(crate) state: State,
+}
+
+/// How far a session is.
+// The states differ in size because sessions know more than beginnings; the place is reserved in any case.
+#[expect(clippy::large_enum_variant)]
+pub(crate) enum State {
+    Free,
+    /// Message 1 was sent.
+    Hello {
+        to: Address,
+        awaiting: AwaitMessage2,
+        tries: u8,
+    },
+    /// Message 3 was sent.
+    Confirming {
+        to: Address,
+        unconfirmed: Unconfirmed,
+    },
+    Open(Open),
+    /// To be told to the firmware.
+    Failed {
+        to: Address,
+        why: Failure,
+    },
+    /// To be told to the firmware.
+    Ended {
+        device: DeviceId,
+        why: Closing,
+    },
+}
+
+/// A session that stands.
+pub(crate) struct Open {
+    pub(crate) address: Address,
+    pub(crate) session: Session,
+    pub(crate) oscore: SecurityContext,
+    pub(crate) heard: Ticks,
+    pub(crate) told: bool,
+    pub(crate) observation: Option<Observation>,
+}
+
+/// A resource that the peer of a session observes.
+pub(crate) struct Observation {
+    pub(crate) resource: Resource,
+    pub(crate) observer: Observer,
+    pub(crate) received: Received,
+}
+
+impl SessionSlot {
+    pub(crate) const FREE: Self = Self { generation: 0, state: State::Free };
+
+    pub(crate) const fn open(&self) -> Option<&Open> {
+        match &self.state {
+            State::Open(open) => Some(open),
+            State::Free
+            | State::Hello { .. }
+            | State::Confirming { .. }
+            | State::Failed { .. }
+            | State::Ended { .. } => None,
+        }
+    }
+
+    pub(crate) const fn open_mut(&mut self) -> Option<&mut Open> {
+        match &mut self.state {
+            State::Open(open) => Some(open),
+            State::Free
+            | State::Hello { .. }
+            | State::Confirming { .. }
+            | State::Failed { .. }
+            | State::Ended { .. } => None,
+        }
+    }
+
+    pub(crate) const fn is_free(&self) -> bool {
+        matches!(self.state, State::Free)
+    }
+
+    /// Takes the place for something new: handles of what was there are void.
+    pub(crate) fn begin(&mut self, state: State) {
+        self.generation = self.generation.wrapping_add(1);
+        self.state = state;
+    }
+
+    /// Ends the session, if one stands.
+    pub(crate) fn end(&mut self, why: Closing) {
+        if let State::Open(open) = &self.state {
+            let device = open.session.peer().device();
+            self.state = State::Ended { device, why };
+        }
+    }
+
+    /// The identifier by which the peer calls the connection in this place.
+    pub(crate) const fn own_id(&self) -> Option<ConnectionId> {
+        match &self.state {
+            State::Open(open) => Some(open.session.own_id()),
+            State::Hello { awaiting, .. } => Some(awaiting.own_id()),
+            State::Free | State::Confirming { .. } | State::Failed { .. } | State::Ended { .. } => None,
+        }
+    }
+}
+
+impl Open {
+    /// The session after a handshake. `None` if both sides chose the same identifier, which the handshake excludes.
+    pub(crate) fn new(address: Address, session: Session, now: Ticks, crypto: &impl Crypto) -> Option<Self> {
+        let input = session.oscore(crypto);
+        // The keys die with the power: no numbers have to be kept.
+        let oscore = SecurityContext::from_edhoc(&input, SenderSequence::in_memory(), Replay::NoneYet, crypto).ok()?;
+        Some(Self { address, session, oscore, heard: now, told: false, observation: None })
+    }
+}
+
+/// The handle of the session in a place.
+pub(crate) fn peer(place: usize, slot: &SessionSlot) -> Peer {
+    Peer { slot: u8::try_from(place).unwrap_or(u8::MAX), generation: slot.generation }
+}
