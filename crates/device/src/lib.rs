@@ -37,6 +37,7 @@ mod handshake;
 mod identity;
 pub mod journal;
 pub mod log;
+pub mod manifest;
 pub mod objects;
 pub mod platform;
 mod serve;
