@@ -73,7 +73,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         })?;
         let length = sealed.len();
         let coap = coap::Exchange::new(&message, now.as_millis(), random, transmission);
-        let call = Call { peer, resource: wanted.resource, observing, coap, sent, stage: Stage::Waiting };
+        let call = Call { peer, resource: wanted.resource, coap, sent, stage: Stage::Waiting };
         exchange.begin(open.address, Role::Call(call), length);
         Ok(CallId { slot: u8::try_from(place).unwrap_or(u8::MAX), generation: exchange.generation })
     }

@@ -174,6 +174,12 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         Ok(device)
     }
 
+    /// Ends everything and gives the parts back, as before a restart. Keys of sessions are erased.
+    #[must_use]
+    pub fn stop(self) -> Parts<P> {
+        self.parts
+    }
+
     /// Takes a datagram, which is changed while it is read. What comes of it is told by [`Device::poll`]. Noise is
     /// counted and dropped.
     pub fn handle_datagram(&mut self, now: Ticks, from: Address, datagram: &mut [u8]) {

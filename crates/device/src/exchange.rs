@@ -49,7 +49,6 @@ pub(crate) enum Role {
 pub(crate) struct Call {
     pub(crate) peer: Peer,
     pub(crate) resource: Resource,
-    pub(crate) observing: bool,
     pub(crate) coap: coap::Exchange,
     pub(crate) sent: Sent,
     pub(crate) stage: Stage,

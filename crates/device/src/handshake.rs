@@ -11,7 +11,7 @@ use crate::exchange::Role;
 use crate::identity::{Identifying, PeerRoom};
 use crate::platform::{Platform, Rng, Ticks};
 use crate::session::{self, Open, State};
-use medlock_proto::coap::{self, Code, Message, MessageId, Number, Type, Writer, content_format, echo, option};
+use medlock_proto::coap::{self, Code, Message, MessageId, Type, Writer, content_format, echo, option};
 use medlock_proto::crypto::{Crypto, Curve, Secret};
 use medlock_proto::edhoc::initiator::{self, AwaitMessage2, Offer, Unconfirmed};
 use medlock_proto::edhoc::responder::{Accept, AwaitMessage3, Message1, Verified3};
@@ -34,7 +34,6 @@ const ECHO_MS: u64 = 60_000;
 const MAX_TRIES: u8 = 4;
 
 const SUITES: [Suite; 2] = [Suite::Suite2, Suite::Suite3];
-pub(crate) const EDHOC: Number = option::EDHOC;
 
 /// What is kept of peers that did not prove who they are.
 pub(crate) struct Strangers<const BYTES: usize> {

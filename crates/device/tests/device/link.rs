@@ -1,0 +1,50 @@
+//! What happens on a bad link is what happens on a good one.
+
+use crate::world::{BAD, FAIR, Happened, Weather, World};
+use medlock_device::{Method, Resource};
+use medlock_trust::role::Role;
+
+/// A session, a request each way, and a second session after one device lost its memory.
+fn story(seed: u64, weather: Weather) -> Vec<String> {
+    let mut world = World::new(seed, weather);
+    let sensor = world.device("cgm-1", &[Role::Sensor]);
+    let controller = world.device("controller-1", &[Role::Controller]);
+    world.nodes[sensor].answer = b"\x82\x01\x02".to_vec();
+    let mut outcomes = Vec::new();
+    let peer = world.connect(controller, sensor);
+    outcomes.push(format!("{:?}", world.call(controller, peer, Method::Get, Resource::Readings, &[])));
+    outcomes.push(match world.call(controller, peer, Method::Get, Resource::State, &[]) {
+        Happened::Answered(_, status, payload) => format!("{status:?} {payload:?}"),
+        other => format!("{other:?}"),
+    });
+    world.reboot(sensor);
+    outcomes.push(format!("{:?}", world.call(controller, peer, Method::Get, Resource::State, &[])));
+    let peer = world.connect(controller, sensor);
+    outcomes.push(match world.call(controller, peer, Method::Get, Resource::State, &[]) {
+        Happened::Answered(_, status, payload) => format!("{status:?} {payload:?}"),
+        other => format!("{other:?}"),
+    });
+    let asked = world.nodes[sensor].happened.iter().filter(|one| matches!(one, Happened::Asked(_))).count();
+    outcomes.push(format!("asked {asked} times"));
+    outcomes
+}
+
+/// Shows REQ-DEV-10.
+#[test]
+fn a_session_and_requests_work_and_each_request_is_carried_out_once() {
+    let outcomes = story(1, FAIR);
+    assert_eq!(
+        outcomes,
+        ["Readings(Report, None, [130, 1, 2])", "Done [1]", "Unanswered(Closed)", "Done [1]", "asked 3 times"]
+            .map(|text| text.replace("[1]", "[130, 1, 2]"))
+    );
+}
+
+/// Shows REQ-DEV-10.
+#[test]
+fn twenty_per_cent_loss_doubles_and_reordering_change_no_outcome() {
+    let fair = story(1, FAIR);
+    for seed in 0..12 {
+        assert_eq!(story(seed, BAD), fair, "seed {seed}");
+    }
+}

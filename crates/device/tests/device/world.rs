@@ -1,0 +1,314 @@
+//! Devices, a link and time, all virtual.
+
+use crate::platform::{Dice, Sim, SimFlash, SimKeys};
+use crate::site::{DAY, START, Site};
+use medlock_device::platform::{Parts, Ticks};
+use medlock_device::{
+    Address, CallId, Closing, Device, Event, Failure, Layout, Method, Output, Peer, Resource, Settings, Status,
+};
+use medlock_proto::coap::Transmission;
+use medlock_rustcrypto::RustCrypto;
+use medlock_trust::decide::Code;
+use medlock_trust::role::Role;
+use medlock_trust::{Denied, DeviceId, Interval, Operation, Time};
+use std::collections::BTreeMap;
+
+pub(crate) type Sdk = Device<'static, Sim, 3, 4, 640>;
+
+/// An event, owned.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Happened {
+    Connected { peer: Peer, device: DeviceId },
+    NotConnected(Failure),
+    Closed(Peer, Closing),
+    Asked(Resource),
+    Denied(Denied),
+    Answered(CallId, Status, Vec<u8>),
+    Readings(Operation, Option<Code>, Vec<u8>),
+    Unanswered(Failure),
+    News,
+}
+
+pub(crate) struct Node {
+    pub(crate) sdk: Option<Sdk>,
+    pub(crate) address: Address,
+    pub(crate) happened: Vec<Happened>,
+    pub(crate) wait: Option<Ticks>,
+    /// What it answers when it is asked.
+    pub(crate) answer: Vec<u8>,
+    /// What it took from a stranger or peer while it was off is lost.
+    pub(crate) credential: Vec<u8>,
+}
+
+/// How bad the link is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weather {
+    /// Out of a hundred.
+    pub(crate) lost: u64,
+    pub(crate) doubled: u64,
+    /// Up to so many milliseconds late, each for itself: later ones overtake.
+    pub(crate) late_ms: u64,
+}
+
+pub(crate) const FAIR: Weather = Weather { lost: 0, doubled: 0, late_ms: 5 };
+pub(crate) const BAD: Weather = Weather { lost: 20, doubled: 20, late_ms: 900 };
+
+pub(crate) struct World {
+    pub(crate) now: u64,
+    pub(crate) dice: Dice,
+    pub(crate) site: Site,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) weather: Weather,
+    flight: BTreeMap<(u64, u64), (Address, Address, Vec<u8>)>,
+    sent: u64,
+    /// Everything that was sent, for replay.
+    pub(crate) wire: Vec<(Address, Address, Vec<u8>)>,
+}
+
+pub(crate) fn address(number: u8) -> Address {
+    Address::new(&[number]).unwrap()
+}
+
+pub(crate) fn layout() -> Layout {
+    Layout { objects: 0..40, slot_pages: 2 }
+}
+
+pub(crate) fn settings(birth: &'static [&'static [u8]]) -> Settings<'static> {
+    let staging = Box::leak(vec![0; 4096].into_boxed_slice());
+    Settings {
+        built: START.plus_seconds(-100 * DAY),
+        transmission: Transmission { max_retransmit: 8, ..Transmission::DEFAULT },
+        ..Settings::new(layout(), birth, staging)
+    }
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, weather: Weather) -> Self {
+        let mut dice = Dice(seed);
+        let site = Site::new(&mut dice);
+        Self { now: 1_000, dice, site, nodes: Vec::new(), weather, flight: BTreeMap::new(), sent: 0, wire: Vec::new() }
+    }
+
+    pub(crate) fn ticks(&self) -> Ticks {
+        Ticks::from_millis(self.now)
+    }
+
+    /// A device with nothing but a birth credential.
+    pub(crate) fn newborn(&mut self) -> usize {
+        let birth = self.dice.key();
+        let certificate = self.site.maker.issue("maker-0815", &[Role::Actuator], &birth, (START, Time::NEVER));
+        let chain: &'static [u8] = Box::leak(certificate.clone().into_boxed_slice());
+        let chain: &'static [&'static [u8]] = Box::leak(vec![chain].into_boxed_slice());
+        let keys =
+            SimKeys { birth: Some(birth), operational: None, next: None, dice: Dice(self.dice.next()), broken: false };
+        let parts = Parts { crypto: RustCrypto, rng: Dice(self.dice.next()), flash: SimFlash::new(), keys };
+        let sdk = Sdk::start(parts, settings(chain), self.ticks()).unwrap();
+        let address = address(u8::try_from(self.nodes.len()).unwrap());
+        self.nodes.push(Node {
+            sdk: Some(sdk),
+            address,
+            happened: Vec::new(),
+            wait: None,
+            answer: b"\x01".to_vec(),
+            credential: certificate,
+        });
+        self.nodes.len() - 1
+    }
+
+    /// A device of the site, with a credential, the list and the status of today, and the time.
+    pub(crate) fn device(&mut self, name: &str, roles: &[Role]) -> usize {
+        self.device_valid(name, roles, (START.plus_seconds(-DAY), START.plus_seconds(90 * DAY)))
+    }
+
+    pub(crate) fn device_valid(&mut self, name: &str, roles: &[Role], validity: (Time, Time)) -> usize {
+        let number = self.newborn();
+        let (list, status) = if self.site.version == 0 {
+            (self.site.list(START), self.site.status(START, &[]))
+        } else {
+            self.site.version -= 1;
+            self.site.epoch -= 1;
+            (self.site.list(START), self.site.status(START, &[]))
+        };
+        let now = self.ticks();
+        let root = self.site.root.id;
+        let sdk = self.sdk(number);
+        sdk.pin_site(root, None).unwrap();
+        sdk.set_time(now, Interval::exactly(START));
+        sdk.take_object(now, &list).unwrap();
+        sdk.take_object(now, &status).unwrap();
+        self.enrol(number, name, roles, validity);
+        self.drain(number);
+        self.nodes[number].happened.clear();
+        number
+    }
+
+    /// Gives a device a credential, by hand.
+    pub(crate) fn enrol(&mut self, number: usize, name: &str, roles: &[Role], validity: (Time, Time)) {
+        let parts = self.nodes[number].sdk.take().unwrap().stop();
+        let mut keys = parts.keys.clone();
+        let key = keys.dice.key();
+        keys.next = Some(key.clone());
+        let certificate = self.site.root.issue(name, roles, &key, validity);
+        let parts = Parts { keys, ..parts };
+        let now = self.ticks();
+        let mut sdk = Sdk::start(parts, settings(&[]), now).unwrap();
+        sdk.set_time(now, Interval::exactly(START.plus_seconds(i64::try_from(self.now / 1_000).unwrap())));
+        sdk.install_credential(&[&certificate]).unwrap();
+        self.nodes[number].credential = certificate;
+        self.nodes[number].sdk = Some(sdk);
+    }
+
+    /// Turns a device off and on again: what it has in memory is gone.
+    pub(crate) fn reboot(&mut self, number: usize) {
+        let parts = self.nodes[number].sdk.take().unwrap().stop();
+        let sdk = Sdk::start(parts, settings(&[]), self.ticks()).unwrap();
+        self.nodes[number].sdk = Some(sdk);
+        self.nodes[number].wait = None;
+    }
+
+    pub(crate) fn sdk(&mut self, number: usize) -> &mut Sdk {
+        self.nodes[number].sdk.as_mut().unwrap()
+    }
+
+    /// Puts a datagram on the link.
+    pub(crate) fn send(&mut self, from: Address, to: Address, datagram: &[u8]) {
+        self.wire.push((from, to, datagram.to_vec()));
+        let mut copies = 1;
+        if self.dice.next() % 100 < self.weather.lost {
+            copies = 0;
+        } else if self.dice.next() % 100 < self.weather.doubled {
+            copies = 2;
+        }
+        for _ in 0..copies {
+            let late = self.dice.next() % (self.weather.late_ms + 1);
+            self.sent += 1;
+            self.flight.insert((self.now + 1 + late, self.sent), (from, to, datagram.to_vec()));
+        }
+    }
+
+    /// Lets a device do all it wants to do now.
+    pub(crate) fn drain(&mut self, number: usize) {
+        let now = self.ticks();
+        let mut buffer = [0; 1200];
+        loop {
+            let node = &mut self.nodes[number];
+            let Some(sdk) = &mut node.sdk else { return };
+            let happened = match sdk.poll(now, &mut buffer) {
+                Output::Wait(until) => {
+                    node.wait = until;
+                    return;
+                }
+                Output::Transmit { to, datagram } => {
+                    let (from, datagram) = (node.address, datagram.to_vec());
+                    self.send(from, to, &datagram);
+                    continue;
+                }
+                Output::Event(Event::Connected { peer, device, .. }) => Happened::Connected { peer, device },
+                Output::Event(Event::NotConnected { why, .. }) => Happened::NotConnected(why),
+                Output::Event(Event::Closed { peer, why, .. }) => Happened::Closed(peer, why),
+                Output::Event(Event::Asked { ask, resource, .. }) => {
+                    let payload = node.answer.clone();
+                    sdk.answer(now, ask, Status::Done, &payload).unwrap();
+                    Happened::Asked(resource)
+                }
+                Output::Event(Event::Denied { denied, .. }) => Happened::Denied(denied),
+                Output::Event(Event::Answered { call, status, payload, .. }) => {
+                    Happened::Answered(call, status, payload.to_vec())
+                }
+                Output::Event(Event::Readings { permit, payload, .. }) => {
+                    Happened::Readings(permit.operation(), permit.mark(), payload.to_vec())
+                }
+                Output::Event(Event::Unanswered { why, .. }) => Happened::Unanswered(why),
+                Output::Event(Event::News(_)) => Happened::News,
+            };
+            node.happened.push(happened);
+        }
+    }
+
+    /// Lets time pass until `until`, or something happened that `enough` wants.
+    pub(crate) fn run(&mut self, millis: u64, mut enough: impl FnMut(&[Node]) -> bool) -> bool {
+        let end = self.now + millis;
+        for number in 0..self.nodes.len() {
+            self.drain(number);
+        }
+        loop {
+            if enough(&self.nodes) {
+                return true;
+            }
+            let arrival = self.flight.keys().next().map(|(at, _)| *at);
+            let timeout = self.nodes.iter().filter_map(|node| node.wait).min().map(Ticks::as_millis);
+            let next = [arrival, timeout].into_iter().flatten().min().unwrap_or(end).max(self.now);
+            if next >= end {
+                self.now = end;
+                return enough(&self.nodes);
+            }
+            self.now = next;
+            let now = self.ticks();
+            if arrival == Some(next) {
+                let (_, (from, to, mut datagram)) = self.flight.pop_first().unwrap();
+                if let Some(number) = self.nodes.iter().position(|node| node.address == to) {
+                    if let Some(sdk) = &mut self.nodes[number].sdk {
+                        sdk.handle_datagram(now, from, &mut datagram);
+                    }
+                    self.drain(number);
+                }
+            } else {
+                for number in 0..self.nodes.len() {
+                    if self.nodes[number].wait.is_some_and(|wait| wait <= now) {
+                        if let Some(sdk) = &mut self.nodes[number].sdk {
+                            sdk.handle_timeout(now);
+                        }
+                        self.drain(number);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Connects one device with another and gives the session at the one that began.
+    pub(crate) fn connect(&mut self, from: usize, to: usize) -> Peer {
+        self.try_connect(from, to).expect("a session")
+    }
+
+    pub(crate) fn try_connect(&mut self, from: usize, to: usize) -> Option<Peer> {
+        let (now, target) = (self.ticks(), self.nodes[to].address);
+        let before = self.nodes[from].happened.len();
+        self.sdk(from).connect(now, target).unwrap();
+        let find = move |nodes: &[Node]| {
+            nodes[from].happened[before..].iter().find_map(|happened| match happened {
+                Happened::Connected { peer, .. } => Some(Some(*peer)),
+                Happened::NotConnected(_) => Some(None),
+                _ => None,
+            })
+        };
+        self.run(600_000, |nodes| find(nodes).is_some());
+        find(&self.nodes).flatten()
+    }
+
+    /// Makes a call and gives what came of it.
+    pub(crate) fn call(
+        &mut self,
+        from: usize,
+        peer: Peer,
+        method: Method,
+        resource: Resource,
+        payload: &[u8],
+    ) -> Happened {
+        let now = self.ticks();
+        let before = self.nodes[from].happened.len();
+        self.sdk(from).call(now, peer, method, resource, payload).unwrap();
+        let find = move |nodes: &[Node]| {
+            nodes[from].happened[before..]
+                .iter()
+                .find(|happened| {
+                    matches!(
+                        happened,
+                        Happened::Answered(..) | Happened::Readings(..) | Happened::Unanswered(_) | Happened::Denied(_)
+                    )
+                })
+                .cloned()
+        };
+        self.run(900_000, |nodes| find(nodes).is_some());
+        find(&self.nodes).expect("an answer, or none in time")
+    }
+}
