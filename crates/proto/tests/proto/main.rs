@@ -3,6 +3,7 @@
 mod coap;
 mod coap_block;
 mod coap_link;
+mod edhoc;
 mod hex;
 mod oscore;
 mod oscore_reboot;
