@@ -55,8 +55,8 @@ pub enum Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// The answer to `error`; `suites` are one's own. `None` if there is to be none: what is wrong is on our own side of
-    /// a message that nobody waits for.
+    /// The answer to `error`; `suites` are one's own. For a credential that is not known by its reference, which the
+    /// caller finds out, take [`Reply::UnknownCredential`].
     #[must_use]
     pub fn to(error: Error, suites: &'a [Suite]) -> Self {
         match error {

@@ -51,7 +51,7 @@ impl<'m> Message1<'m> {
     ///
     /// # Errors
     /// [`Error::Malformed`]; [`Error::Method`]; [`Error::Suite`] if the selected suite is not the first of the
-    /// initiator's that `accept` has: answer with [`Fault::WrongSuite`](super::Fault::WrongSuite); [`Error::ConnectionId`];
+    /// initiator's that `accept` has: answer with [`Reply::WrongSuite`](super::Reply::WrongSuite); [`Error::ConnectionId`];
     /// [`Error::CriticalEad`].
     pub fn read(message: &'m [u8], accept: &Accept<'_>, crypto: &impl Crypto) -> Result<Self, Error> {
         let mut items = Items::new(message);
