@@ -23,6 +23,9 @@
     )
 )]
 
+#[cfg(test)]
+extern crate std;
+
 mod ccm;
 #[cfg(feature = "curve25519")]
 mod curve25519;

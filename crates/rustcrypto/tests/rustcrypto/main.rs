@@ -1,3 +1,5 @@
 //! The provider against published vectors.
 
+mod ccm;
 mod rfc;
+mod wycheproof;

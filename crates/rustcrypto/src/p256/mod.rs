@@ -1,21 +1,18 @@
-//! NIST P-256: ECDSA (FIPS 186-5) with SHA-256 and agreement by x-coordinates (RFC 9528 section 3.7), over the curve
-//! arithmetic of crate `p256`.
-#![expect(
-    clippy::arithmetic_side_effects,
-    reason = "the operators are those of a field and of a group: they are total"
-)]
+//! NIST P-256: ECDSA (FIPS 186-5) with SHA-256 and agreement by x-coordinates (RFC 9528 section 3.7).
+//!
+//! Crate `p256` would need some six million instructions of a Cortex-M4 for one multiplication of a point, and a
+//! handshake has seven; what is here needs a third and less stack. Tests compare it with that crate.
+#![expect(clippy::arithmetic_side_effects, reason = "on words that cannot overflow: each sum says why, or is modular")]
+
+mod field;
+mod point;
 
 use medlock_proto::crypto::Secret;
 use medlock_trust::crypto::Signature;
 use medlock_trust::der::{Reader, tag};
-use p256::elliptic_curve::array::Array;
-use p256::elliptic_curve::group::Group;
-use p256::elliptic_curve::ops::{LinearCombination, Reduce};
-use p256::elliptic_curve::point::{AffineCoordinates, DecompressPoint};
-use p256::elliptic_curve::subtle::Choice;
-use p256::{AffinePoint, NonZeroScalar, ProjectivePoint, Scalar, U256};
 use zeroize::Zeroizing;
 
+use self::point::{Point, Scalar, Term, combined};
 use crate::hmac;
 
 /// A signature as r‖s, 32 bytes each, big-endian.
@@ -30,28 +27,23 @@ pub(crate) fn verify(key: &[u8], hash: &[u8; 32], signature: Signature<'_>) -> O
     let key = point(key)?;
     let (r, s) = split(&pair);
     let (r, s) = (scalar(&r)?, scalar(&s)?);
-    let w: Scalar = s.invert_vartime().into_option()?;
-    let terms = [(ProjectivePoint::GENERATOR, reduced(hash) * w), (key.into(), *r * w)];
-    let sum = ProjectivePoint::lincomb_vartime(&terms);
-    if bool::from(sum.is_identity()) {
-        return None;
-    }
-    (reduced(&sum.to_affine().x().0) == *r).then_some(())
+    let w = s.inverted();
+    let terms = [Term::new(&Point::GENERATOR, &Scalar::reduced(hash).times(&w)), Term::new(&key, &r.times(&w))];
+    combined(&terms).x_is(&r).then_some(())
 }
 
 /// Signs what `hash` is the hash of. The nonce is that of RFC 6979, with `added` in it if that is not empty (section 3.6).
 pub(crate) fn sign(secret: &[u8; 32], hash: &[u8; 32], added: &[u8]) -> Option<Pair> {
-    let d = Zeroizing::new(*scalar(secret)?);
-    let z = reduced(hash);
-    let mut nonces = Nonces::new(secret, &z.to_bytes().0, added);
+    let d = Zeroizing::new(scalar(secret)?);
+    let z = Scalar::reduced(hash);
+    let mut nonces = Nonces::new(secret, &z.to_bytes(), added);
     // That a nonce is refused has a chance of 2^-32 a time.
     for _ in 0..8 {
         let Some(k) = scalar(nonces.next()).map(Zeroizing::new) else { continue };
-        let r = reduced(&ProjectivePoint::mul_by_generator(&k).to_affine().x().0);
-        let inverse = Zeroizing::new(k.invert().into_option()?);
-        let s = *inverse * (z + r * *d);
-        if let (Some(r), Some(s)) = (NonZeroScalar::new(r).into_option(), NonZeroScalar::new(s).into_option()) {
-            return Some(join(&r.to_bytes().0, &s.to_bytes().0));
+        let r = Scalar::reduced(&times_generator(&k).x());
+        let s = Zeroizing::new(k.inverted()).times(&z.plus(&r.times(&d)));
+        if !r.is_zero() && !s.is_zero() {
+            return Some(join(&r.to_bytes(), &s.to_bytes()));
         }
     }
     None
@@ -64,7 +56,7 @@ pub(crate) fn is_secret(secret: &[u8; 32]) -> bool {
 
 /// The x-coordinate of the public key of `secret`; `None` if that is no scalar between 1 and the order.
 pub(crate) fn public_x(secret: &[u8; 32]) -> Option<[u8; 32]> {
-    Some(own_point(secret)?.x().0)
+    Some(own_point(secret)?.x())
 }
 
 /// The public key of `secret` as an uncompressed point.
@@ -74,12 +66,12 @@ pub(crate) fn public(secret: &[u8; 32]) -> Option<[u8; 65]> {
 
 /// The x-coordinate of the point that `secret` and the holder of the x-coordinate `public` share.
 pub(crate) fn agree(secret: &[u8; 32], public: &[u8; 32]) -> Option<Secret> {
-    let secret = Zeroizing::new(*scalar(secret)?);
+    let secret = Zeroizing::new(scalar(secret)?);
     // Either point of this x will do: both give the same x.
-    let public = AffinePoint::decompress(&Array(*public), Choice::from(0)).into_option()?;
-    let shared = Zeroizing::new(ProjectivePoint::from(public) * *secret);
+    let public = Point::from_x(public, false)?;
+    let shared = Zeroizing::new(combined(&[Term::new(&public, &secret)]));
     // The order is prime and neither factor is zero: this is never the point at infinity.
-    Some(Secret::from_bytes(shared.to_affine().x().0))
+    Some(Secret::from_bytes(shared.x()))
 }
 
 /// A point, given in either form, as an uncompressed point.
@@ -87,43 +79,39 @@ pub(crate) fn decompress(bytes: &[u8]) -> Option<[u8; 65]> {
     Some(uncompressed(&point(bytes)?))
 }
 
-fn own_point(secret: &[u8; 32]) -> Option<AffinePoint> {
-    let secret = Zeroizing::new(*scalar(secret)?);
-    Some(ProjectivePoint::mul_by_generator(&secret).to_affine())
+fn own_point(secret: &[u8; 32]) -> Option<Point> {
+    Some(times_generator(&Zeroizing::new(scalar(secret)?)))
+}
+
+fn times_generator(factor: &Scalar) -> Point {
+    combined(&[Term::new(&Point::GENERATOR, factor)])
 }
 
 /// Reads a point of the curve (SEC 1 section 2.3.4) other than the one at infinity; no hybrid and no compact form.
-fn point(bytes: &[u8]) -> Option<AffinePoint> {
+fn point(bytes: &[u8]) -> Option<Point> {
     let (form, coordinates) = bytes.split_first()?;
     match (form, coordinates.len()) {
-        (0x02 | 0x03, 32) => {
-            let x: [u8; 32] = coordinates.try_into().ok()?;
-            AffinePoint::decompress(&Array(x), Choice::from(form & 1)).into_option()
-        }
+        (0x02 | 0x03, 32) => Point::from_x(coordinates.first_chunk()?, form & 1 == 1),
         (0x04, 64) => {
             let (x, y) = split(coordinates.first_chunk()?);
-            AffinePoint::from_coordinates(&Array(x), &Array(y)).into_option()
+            Point::from_coordinates(&x, &y)
         }
         _ => None,
     }
 }
 
-fn uncompressed(point: &AffinePoint) -> [u8; 65] {
+fn uncompressed(point: &Point) -> [u8; 65] {
     let mut bytes = [0x04; 65];
     if let Some((_, rest)) = bytes.split_first_mut() {
-        rest.iter_mut().zip(point.x().0.into_iter().chain(point.y().0)).for_each(|(to, from)| *to = from);
+        let (x, y) = point.coordinates();
+        rest.iter_mut().zip(x.iter().chain(&y)).for_each(|(to, from)| *to = *from);
     }
     bytes
 }
 
 /// A number between 1 and the order less one.
-fn scalar(bytes: &[u8; 32]) -> Option<NonZeroScalar> {
-    NonZeroScalar::from_repr(Array(*bytes)).into_option()
-}
-
-/// A number of 256 bits modulo the order.
-fn reduced(bytes: &[u8; 32]) -> Scalar {
-    Scalar::reduce(&U256::from_be_slice(bytes))
+fn scalar(bytes: &[u8; 32]) -> Option<Scalar> {
+    Scalar::from_bytes(bytes).filter(|scalar| !scalar.is_zero())
 }
 
 fn split(pair: &Pair) -> ([u8; 32], [u8; 32]) {
@@ -193,3 +181,6 @@ impl Nonces {
         *self.value = hmac::sha256(&*self.key, &[&*self.value]);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! Points of P-256 in projective coordinates, with formulas that hold for each pair of points.
+//!
+//! J. Renes, C. Costello, L. Batina, "Complete addition formulas for prime order elliptic curves" (2016), for curves
+//! with a = -3: algorithm 4 (addition) and algorithm 6 (doubling).
+
+use zeroize::Zeroize;
+
+use super::field::{Element, Modulus, Order, Prime, Words, mask};
+
+type Coordinate = Element<Prime>;
+/// A number modulo the order of the group.
+pub(super) type Scalar = Element<Order>;
+
+/// b of the curve's equation y^2 = x^3 - 3 x + b (SP 800-186 section 3.2.1.3).
+const B: Coordinate = Coordinate::constant(&[
+    0x27d2_604b,
+    0x3bce_3c3e,
+    0xcc53_b0f6,
+    0x651d_06b0,
+    0x7698_86bc,
+    0xb3eb_bd55,
+    0xaa3a_93e7,
+    0x5ac6_35d8,
+]);
+const GENERATOR_X: Coordinate = Coordinate::constant(&[
+    0xd898_c296,
+    0xf4a1_3945,
+    0x2deb_33a0,
+    0x7703_7d81,
+    0x63a4_40f2,
+    0xf8bc_e6e5,
+    0xe12c_4247,
+    0x6b17_d1f2,
+]);
+const GENERATOR_Y: Coordinate = Coordinate::constant(&[
+    0x37bf_51f5,
+    0xcbb6_4068,
+    0x6b31_5ece,
+    0x2bce_3357,
+    0x7c0f_9e16,
+    0x8ee7_eb4a,
+    0xfe1a_7f9b,
+    0x4fe3_42e2,
+]);
+
+/// A point x = X / Z, y = Y / Z; at infinity where Z is zero.
+#[derive(Clone, Copy)]
+pub(super) struct Point {
+    x: Coordinate,
+    y: Coordinate,
+    z: Coordinate,
+}
+
+impl Point {
+    const INFINITY: Self = Self { x: Coordinate::ZERO, y: Coordinate::ONE, z: Coordinate::ZERO };
+    /// The base point.
+    pub(super) const GENERATOR: Self = Self { x: GENERATOR_X, y: GENERATOR_Y, z: Coordinate::ONE };
+
+    /// The point with these coordinates, if it is on the curve.
+    pub(super) fn from_coordinates(x: &[u8; 32], y: &[u8; 32]) -> Option<Self> {
+        let (x, y) = (Coordinate::from_bytes(x)?, Coordinate::from_bytes(y)?);
+        y.squared().equals(&right_side(&x)).then_some(Self { x, y, z: Coordinate::ONE })
+    }
+
+    /// The point with this x whose y is odd or even, if there is one. No point has y = 0: the order is odd.
+    pub(super) fn from_x(x: &[u8; 32], odd: bool) -> Option<Self> {
+        let x = Coordinate::from_bytes(x)?;
+        let y = right_side(&x).square_root()?;
+        let [lowest, ..] = y.words();
+        let y = if (lowest & 1 == 1) == odd { y } else { y.negated() };
+        Some(Self { x, y, z: Coordinate::ONE })
+    }
+
+    /// The affine coordinates; zeros at infinity.
+    pub(super) fn coordinates(&self) -> ([u8; 32], [u8; 32]) {
+        let z = self.z.inverted();
+        (self.x.times(&z).to_bytes(), self.y.times(&z).to_bytes())
+    }
+
+    /// The affine x; zero at infinity.
+    pub(super) fn x(&self) -> [u8; 32] {
+        self.x.times(&self.z.inverted()).to_bytes()
+    }
+
+    /// Whether the affine x, reduced by the order of the group, is `r`. Take the answer for public.
+    pub(super) fn x_is(&self, r: &Scalar) -> bool {
+        if self.z.is_zero() {
+            return false;
+        }
+        // x is r, or r and the order where that is still below the prime. Comparing x * Z spares the division.
+        let r = r.words();
+        let candidates = [Some(r), sum(&r, &Order::WORDS)];
+        candidates
+            .iter()
+            .flatten()
+            .any(|x| Coordinate::from_words(*x).is_some_and(|x| x.times(&self.z).equals(&self.x)))
+    }
+
+    #[inline(never)]
+    fn add(&mut self, other: &Self) {
+        let (x1, y1, z1) = (&self.x, &self.y, &self.z);
+        let (x2, y2, z2) = (&other.x, &other.y, &other.z);
+        let mut t0 = x1.times(x2);
+        let mut t1 = y1.times(y2);
+        let mut t2 = z1.times(z2);
+        let t3 = x1.plus(y1).times(&x2.plus(y2)).minus(&t0.plus(&t1));
+        let t4 = y1.plus(z1).times(&y2.plus(z2)).minus(&t1.plus(&t2));
+        let mut y3 = x1.plus(z1).times(&x2.plus(z2)).minus(&t0.plus(&t2));
+        let mut x3 = y3.minus(&B.times(&t2)).tripled();
+        let mut z3 = t1.minus(&x3);
+        x3 = t1.plus(&x3);
+        t2 = t2.tripled();
+        y3 = B.times(&y3).minus(&t2).minus(&t0).tripled();
+        t0 = t0.tripled().minus(&t2);
+        t1 = t4.times(&y3);
+        t2 = t0.times(&y3);
+        y3 = x3.times(&z3).plus(&t2);
+        x3 = t3.times(&x3).minus(&t1);
+        z3 = t4.times(&z3).plus(&t3.times(&t0));
+        *self = Self { x: x3, y: y3, z: z3 };
+    }
+
+    #[inline(never)]
+    fn double(&mut self) {
+        let (x, y, z) = (&self.x, &self.y, &self.z);
+        let mut t0 = x.squared();
+        let t1 = y.squared();
+        let mut t2 = z.squared();
+        let mut t3 = x.times(y);
+        t3 = t3.plus(&t3);
+        let mut z3 = x.times(z);
+        z3 = z3.plus(&z3);
+        let mut y3 = B.times(&t2).minus(&z3).tripled();
+        let mut x3 = t1.minus(&y3);
+        y3 = t1.plus(&y3);
+        y3 = x3.times(&y3);
+        x3 = x3.times(&t3);
+        t2 = t2.tripled();
+        z3 = B.times(&z3).minus(&t2).minus(&t0).tripled();
+        t0 = t0.tripled().minus(&t2).times(&z3);
+        y3 = y3.plus(&t0);
+        t0 = y.times(z);
+        t0 = t0.plus(&t0);
+        x3 = x3.minus(&t0.times(&z3));
+        z3 = t0.times(&t1);
+        z3 = z3.plus(&z3);
+        z3 = z3.plus(&z3);
+        *self = Self { x: x3, y: y3, z: z3 };
+    }
+
+    /// Takes `other` where `mask` is all ones, and changes nothing where it is zero.
+    fn take_if(&mut self, mask: u32, other: &Self) {
+        self.x.take_if(mask, &other.x);
+        self.y.take_if(mask, &other.y);
+        self.z.take_if(mask, &other.z);
+    }
+}
+
+impl Zeroize for Point {
+    fn zeroize(&mut self) {
+        self.x.zeroize();
+        self.y.zeroize();
+        self.z.zeroize();
+    }
+}
+
+/// x^3 - 3 x + b.
+fn right_side(x: &Coordinate) -> Coordinate {
+    x.squared().times(x).minus(&x.tripled()).plus(&B)
+}
+
+/// The sum, if it has no more than 256 bits.
+fn sum(a: &Words, b: &Words) -> Option<Words> {
+    let mut words = [0; 8];
+    let mut carry = false;
+    for ((to, a), b) in words.iter_mut().zip(a).zip(b) {
+        (*to, carry) = a.carrying_add(*b, carry);
+    }
+    (!carry).then_some(words)
+}
+
+/// A point to be multiplied: its first eight multiples, and the factor in digits from -8 to 7.
+pub(super) struct Term {
+    multiples: [Point; 8],
+    /// The factor and 0x88…88: each of its hexadecimal digits less 8 is a digit of the factor.
+    digits: Words,
+    /// What the sum carries.
+    carry: u32,
+}
+
+impl Term {
+    /// The same work for each factor.
+    pub(super) fn new(point: &Point, factor: &Scalar) -> Self {
+        let mut term = Self { multiples: [*point; 8], digits: factor.words(), carry: 0 };
+        let mut multiple = *point;
+        for place in term.multiples.iter_mut().skip(1) {
+            multiple.add(point);
+            *place = multiple;
+        }
+        for word in &mut term.digits {
+            let w = u64::from(*word) + 0x8888_8888 + u64::from(term.carry);
+            *word = (w & 0xffff_ffff) as u32;
+            term.carry = (w >> 32) as u32;
+        }
+        term
+    }
+
+    /// The point times the digit; all multiples are read.
+    fn multiple(&self, digit: u32) -> Point {
+        let negative = mask((digit >> 3) ^ 1);
+        // |digit - 8|: two's complement where negative.
+        let size = (digit.wrapping_sub(8) ^ negative).wrapping_sub(negative);
+        let mut chosen = Point::INFINITY;
+        for (number, multiple) in (1_u32..).zip(&self.multiples) {
+            chosen.take_if(mask((number ^ size).wrapping_sub(1) >> 31), multiple);
+        }
+        let minus_y = chosen.y.negated();
+        chosen.y.take_if(negative, &minus_y);
+        chosen
+    }
+}
+
+impl Drop for Term {
+    fn drop(&mut self) {
+        self.digits.zeroize();
+        self.carry.zeroize();
+    }
+}
+
+/// The sum of the terms.
+#[inline(never)]
+pub(super) fn combined(terms: &[Term]) -> Point {
+    let mut sum = Point::INFINITY;
+    for term in terms {
+        sum.add(&term.multiple(8 + term.carry));
+    }
+    for index in (0..8).rev() {
+        for shift in (0..32).rev().step_by(4) {
+            (0..4).for_each(|_| sum.double());
+            for term in terms {
+                let word = term.digits.get(index).copied().unwrap_or_default();
+                sum.add(&term.multiple((word >> (shift - 3)) & 0xf));
+            }
+        }
+    }
+    sum
+}
