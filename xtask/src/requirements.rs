@@ -78,12 +78,12 @@ pub(crate) fn disagreements(document: &str, shown: &Shown) -> (Vec<String>, usiz
     (found, known.len())
 }
 
-/// All requirement ids in a text: REQ-, capital letters, a dash, digits.
+/// All requirement ids in a text: REQ-, capital letters and digits, a dash, digits.
 fn ids(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (start, mark) in text.match_indices("REQ-") {
         let rest = &text[start + mark.len()..];
-        let letters = rest.find(|c: char| !c.is_ascii_uppercase()).unwrap_or(rest.len());
+        let letters = rest.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit())).unwrap_or(rest.len());
         let Some(digits) = rest[letters..].strip_prefix('-') else { continue };
         let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
         if letters > 0 && end > 0 {

@@ -3,7 +3,7 @@
 //! The many show the group commit: each waits for the disk, and one commit serves all that wait.
 
 use divan::counter::ItemsCount;
-use medlock_authority::issue::{Issuer, Template, issue};
+use medlock_authority::issue::{Form, Issuer, Template, issue};
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::signer::{InProcess, KeyRole, Signer as _};
 use medlock_authority::store::{Purpose, SqliteStore};
@@ -31,6 +31,7 @@ fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize) {
     let now = Time::from_unix(1_800_000_000);
     let one = || {
         let template = Template {
+            form: Form::X509,
             purpose: Purpose::Operational,
             organization: "Sankt Anna",
             device: Some(&device),

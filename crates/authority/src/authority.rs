@@ -1,7 +1,7 @@
 //! One organisation's authority: a site, or a maker.
 
 use crate::Error;
-use crate::issue::{self, Addresses, Issuer, Template};
+use crate::issue::{self, Addresses, Form, Issuer, Template};
 use crate::objects::{Kind as ObjectKind, News};
 use crate::profile::{Profile, ProfileConfig};
 use crate::registry::{Device, DeviceConfig};
@@ -393,6 +393,7 @@ impl Authority {
         &self,
         device: &Device,
         spki: &[u8],
+        form: Form,
         parent: Option<CredentialId>,
     ) -> Result<(CredentialId, Vec<u8>), Error> {
         let now = self.clock.now();
@@ -402,6 +403,7 @@ impl Authority {
         // Nodes renew after two thirds of a credential's life, which must not have begun long ago.
         let backdate = profile.backdate_seconds().min(validity / 10);
         let template = Template {
+            form,
             purpose: Purpose::Operational,
             organization: &self.settings.name,
             device: Some(device),
@@ -453,7 +455,7 @@ impl Authority {
         let device = self.store.device(name)?.ok_or(Error::Unknown { what: "device", name: HUB.to_owned() })?;
         let key = self.hub.next_key().map_err(node)?;
         let parent = self.hub.current().map(|current| current.credential());
-        let (_, certificate) = self.issue_operational(&device, key.spki(), parent)?;
+        let (_, certificate) = self.issue_operational(&device, key.spki(), Form::X509, parent)?;
         let chain = self.chain(certificate).map(Into::into);
         self.hub.adopt(chain.into()).map_err(node)?;
         Ok(())
@@ -566,6 +568,7 @@ fn authority_template<'a>(
     seconds: i64,
 ) -> Template<'a> {
     Template {
+        form: Form::X509,
         purpose,
         organization: &settings.name,
         device: None,

@@ -1,6 +1,8 @@
 //! Writing DER (X.690): a handful of functions, each of which returns one complete element.
 
+use medlock_node::provider::AwsLc;
 use medlock_trust::Time;
+use medlock_trust::crypto::{Crypto as _, KeyAlgorithm, PublicKey};
 
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
@@ -41,6 +43,7 @@ pub(crate) mod oid {
     pub(crate) const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
     pub(crate) const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
     pub(crate) const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+    pub(crate) const P384: &[u8] = &[0x2b, 0x81, 4, 0, 0x22];
     pub(crate) const SHA1: &[u8] = &[0x2b, 0x0e, 3, 2, 0x1a];
     pub(crate) const SHA256: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
     /// The arc 2.25.171777735083299383877580384885501293138: Medlock's roles.
@@ -155,6 +158,32 @@ pub(crate) fn extension(kind: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
 /// The algorithm of every signature made here: ECDSA with SHA-256, without parameters (RFC 5758 section 3.2).
 pub(crate) fn signature_algorithm() -> Vec<u8> {
     sequence(&[&object_identifier(oid::ECDSA_SHA256)])
+}
+
+/// A `SubjectPublicKeyInfo` of a P-256 or P-384 key, with the point in full; `None` for another key, or no point.
+pub(crate) fn spki(key: PublicKey<'_>) -> Option<Vec<u8>> {
+    let curve = match key.algorithm {
+        KeyAlgorithm::P256 => oid::P256,
+        KeyAlgorithm::P384 => oid::P384,
+        KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 => return None,
+    };
+    let mut space = [0; 97];
+    let compressed = matches!(key.bits.first(), Some(2 | 3));
+    let point = if compressed { AwsLc.decompress(key.algorithm, key.bits, &mut space)? } else { key.bits };
+    let algorithm = sequence(&[&object_identifier(oid::EC_PUBLIC_KEY), &object_identifier(curve)]);
+    Some(sequence(&[&algorithm, &bit_string(point)]))
+}
+
+/// The most bytes of a C509 certificate of a device, two names of the longest kind in it.
+pub(crate) const MAX_C509: usize = 1024;
+
+/// A native C509 certificate: the signed items and the signature (`r‖s`).
+///
+/// # Errors
+/// If it does not fit, in words.
+pub(crate) fn signed_c509(tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, String> {
+    let mut space = [0; MAX_C509];
+    medlock_trust::c509::assemble(tbs, signature, &mut space).map(<[u8]>::to_vec).map_err(|error| error.to_string())
 }
 
 /// A signed structure: what was signed, how, and the signature.

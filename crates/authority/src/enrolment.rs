@@ -9,7 +9,7 @@ mod renewal;
 pub use renewal::MAX_EARLY_RENEWALS;
 
 use crate::admin::Response;
-use crate::issue::{self, Template};
+use crate::issue::{self, Form, Template};
 use crate::registry::Device;
 use crate::store::{
     Alarm, Claim, CodeRecord, CodeState, PendingRequest, PendingState, Purpose, StandingChange, StandingState,
@@ -21,8 +21,9 @@ use medlock_node::enrol::Code;
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::list::List;
 use medlock_trust::path::AuthorityKind;
-use medlock_trust::x509::{Certificate, Request};
+use medlock_trust::x509::{Certificate, Request, SignedForm};
 use medlock_trust::{CredentialId, DeviceName, DeviceType, Identified, KeyId, Time};
+use std::borrow::Cow;
 
 /// Wrong secrets after which a code is void.
 pub const MAX_WRONG_TRIES: u32 = 3;
@@ -71,6 +72,10 @@ pub enum RefusalKind {
 pub(super) struct Checked<'a> {
     pub(super) request: Request<'a>,
     pub(super) key: KeyId,
+    /// The key as `SubjectPublicKeyInfo`.
+    pub(super) spki: Cow<'a, [u8]>,
+    /// A credential is written as its request was.
+    pub(super) form: Form,
 }
 
 /// What a birth credential is good for at this site.
@@ -202,7 +207,7 @@ impl Authority {
             device,
             claim,
             key: checked.key,
-            key_fingerprint: provider::sha256(checked.request.spki()),
+            key_fingerprint: provider::sha256(&checked.spki),
             claims: claims.chars().filter(|letter| !letter.is_control()).take(200).collect(),
             address: address.to_owned(),
             since: self.clock.now(),
@@ -245,7 +250,7 @@ impl Authority {
     }
 
     pub(super) fn give(&self, device: &Device, checked: &Checked<'_>, parent: Option<CredentialId>) -> Decided {
-        let (credential, certificate) = self.issue_operational(device, checked.request.spki(), parent)?;
+        let (credential, certificate) = self.issue_operational(device, &checked.spki, checked.form, parent)?;
         tracing::info!(device = %device.name, %credential, renewal = parent.is_some(), "issued a credential");
         Ok(Answer::Issued(certificate))
     }
@@ -333,8 +338,8 @@ impl Authority {
     }
 
     /// Reads a request, checks possession of the key, and that the key may have a credential at all.
-    pub(super) fn check<'a>(&self, der: &'a [u8]) -> Result<Result<Checked<'a>, Answer>, Error> {
-        let request = match Request::from_der(der) {
+    pub(super) fn check<'a>(&self, bytes: &'a [u8]) -> Result<Result<Checked<'a>, Answer>, Error> {
+        let request = match Request::read(bytes) {
             Ok(request) => request,
             Err(error) => return Ok(Err(malformed(format!("the certificate request cannot be read: {error}")))),
         };
@@ -350,7 +355,7 @@ impl Authority {
         if request.verify(&AwsLc).is_err() {
             return Ok(Err(malformed("the request's signature is wrong: it must be signed with the key it names")));
         }
-        let key = KeyId::of(&[request.spki()], &AwsLc);
+        let key = request.key_id(&AwsLc);
         if key == self.root.key || key == self.issuing.key {
             return Ok(Err(malformed("this is the authority's own key")));
         }
@@ -361,7 +366,14 @@ impl Authority {
                 return Ok(Err(refused(RefusalKind::Forbidden, reason)));
             }
         }
-        Ok(Ok(Checked { request, key }))
+        let (spki, form) = match request.form() {
+            SignedForm::X509 => (Cow::Borrowed(request.spki()), Form::X509),
+            SignedForm::Native | SignedForm::Reencoded => match encode::spki(public) {
+                Some(spki) => (Cow::Owned(spki), Form::C509),
+                None => return Ok(Err(malformed("the request's key is no point of its curve"))),
+            },
+        };
+        Ok(Ok(Checked { request, key, spki, form }))
     }
 
     /// A maker makes a birth credential.
@@ -398,11 +410,12 @@ impl Authority {
         };
         let now = self.clock.now();
         let template = Template {
+            form: checked.form,
             purpose: Purpose::Birth,
             organization: &self.settings.name,
             device: Some(&device),
             maker_serial: Some(serial),
-            spki: checked.request.spki(),
+            spki: &checked.spki,
             parent: None,
             not_before: now.plus_seconds(-self.settings.profile.backdate_seconds()),
             not_after: Time::NEVER,
@@ -416,7 +429,7 @@ impl Authority {
 
 /// The maker's serial of a birth credential: `hardwareModuleName` (RFC 4108 section 5), else the subject's serialNumber.
 fn maker_serial(certificate: &[u8]) -> Option<String> {
-    let certificate = Certificate::from_der(certificate).ok()?;
+    let certificate = Certificate::read(certificate).ok()?;
     let module = certificate.extensions().subject_alt_names().find_map(|name| name.hardware_module_name());
     let serial = match module {
         Some(module) => std::str::from_utf8(module.serial).ok()?.to_owned(),

@@ -5,7 +5,7 @@ use crate::registry::Device;
 use crate::store::{Issued, StandingChange, StandingState, Subject};
 use crate::{Authority, Error, status};
 use medlock_trust::authenticate::CredentialKind;
-use medlock_trust::x509::{Certificate, GeneralName, Request};
+use medlock_trust::x509::{Certificate, GeneralName, Request, SignedForm};
 use medlock_trust::{DeviceName, Identified, Operation, Verdict};
 use std::net::IpAddr;
 
@@ -172,7 +172,7 @@ fn not_renewed(name: DeviceName, state: StandingState, reason: &str) -> String {
 
 /// Whether a credential says of its device what the register does.
 fn says(certificate: &[u8], device: &Device) -> bool {
-    let Ok(certificate) = Certificate::from_der(certificate) else { return false };
+    let Ok(certificate) = Certificate::read(certificate) else { return false };
     let role = certificate.extensions().role();
     let (mut dns, mut ips) = (Vec::new(), Vec::new());
     for name in certificate.extensions().subject_alt_names() {
@@ -186,14 +186,15 @@ fn says(certificate: &[u8], device: &Device) -> bool {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
     };
-    role.map(|role| (role.roles, role.device_type)) == Some((device.roles, device.device_type))
-        && dns == device.dns
-        && ips == device.ips.iter().map(octets).collect::<Vec<_>>()
+    // A C509 credential never has addresses.
+    let same_names = certificate.form() != SignedForm::X509
+        || (dns == device.dns && ips == device.ips.iter().map(octets).collect::<Vec<_>>());
+    same_names && role.map(|role| (role.roles, role.device_type)) == Some((device.roles, device.device_type))
 }
 
 /// RFC 7030 section 4.2.2: a renewal asks for the names it has. An empty subject and absent names ask for nothing.
 fn names_differ(request: &Request<'_>, certificate: &[u8]) -> Option<Answer> {
-    let Ok(current) = Certificate::from_der(certificate) else {
+    let Ok(current) = Certificate::read(certificate) else {
         return Some(malformed("the client certificate cannot be read"));
     };
     let subject = request.subject();

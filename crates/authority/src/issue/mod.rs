@@ -11,15 +11,14 @@
 
 mod template;
 
-pub use template::{Addresses, Issuer, Template};
+pub use template::{Addresses, Form, Issuer, Template};
 pub(crate) use template::{authority_name, key_identifier};
 
 use crate::signer::{KeyRole, Kind, Signer};
 use crate::store::{Issuances, Purpose, Record, Serial, StoreError};
 use crate::{Error, encode};
 use medlock_node::provider::{self, AwsLc};
-use medlock_trust::crypto::{Crypto as _, Signature, SignatureAlgorithm};
-use medlock_trust::x509::{Certificate, GeneralName, SubjectPublicKeyInfo};
+use medlock_trust::x509::{Certificate, GeneralName, Name, SignedForm, SubjectPublicKeyInfo};
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 use std::net::IpAddr;
 
@@ -27,6 +26,7 @@ use std::net::IpAddr;
 #[derive(Debug)]
 pub struct Approved {
     record: Record,
+    form: Form,
     signer: KeyRole,
     /// The issuing key (`SubjectPublicKeyInfo`), to check what the signer made.
     issuer_spki: Vec<u8>,
@@ -49,7 +49,7 @@ pub struct Signed {
 /// [`Error::Lint`] when they differ from what was approved.
 pub fn prepare(template: &Template<'_>, issuer: &Issuer<'_>, now: Time) -> Result<Approved, Error> {
     let serial = Serial::from_random(provider::random());
-    let tbs = template::to_be_signed(template, issuer, serial);
+    let tbs = template::to_be_signed(template, issuer, serial)?;
     lint(&tbs, template, issuer, serial)?;
     let record = Record {
         serial,
@@ -62,7 +62,7 @@ pub fn prepare(template: &Template<'_>, issuer: &Issuer<'_>, now: Time) -> Resul
         at: now,
         tbs,
     };
-    Ok(Approved { record, signer: issuer.role, issuer_spki: issuer.spki.to_vec() })
+    Ok(Approved { record, form: template.form, signer: issuer.role, issuer_spki: issuer.spki.to_vec() })
 }
 
 impl Approved {
@@ -82,9 +82,9 @@ impl Recorded {
     /// # Errors
     /// [`Error::Signer`]; [`Error::Lint`] when the signature is wrong.
     pub fn sign(self, signer: &(impl Signer + ?Sized), store: &(impl Issuances + ?Sized)) -> Result<Signed, Error> {
-        let Approved { record, signer: key, issuer_spki } = self.0;
-        match checked_signature(signer, key, &issuer_spki, &record.tbs) {
-            Ok(signature) => Ok(Signed { serial: record.serial, certificate: encode::signed(&record.tbs, &signature) }),
+        let Approved { record, form, signer: key, issuer_spki } = self.0;
+        match checked(signer, key, form, &issuer_spki, &record.tbs) {
+            Ok(certificate) => Ok(Signed { serial: record.serial, certificate }),
             Err(error) => {
                 // If this fails too, the record is given up at the next start.
                 if let Err(error) = store.abandon(record.serial, &error.to_string()) {
@@ -137,29 +137,39 @@ pub fn recover(store: &(impl Issuances + ?Sized)) -> Result<usize, StoreError> {
     Ok(unfinished.len())
 }
 
-fn checked_signature(
+/// The certificate with its signature, which is checked as everybody will check it.
+fn checked(
     signer: &(impl Signer + ?Sized),
     key: KeyRole,
+    form: Form,
     issuer_spki: &[u8],
     tbs: &[u8],
 ) -> Result<Vec<u8>, Error> {
-    let signature = signer.sign(key, Kind::Certificate, tbs)?;
-    let public = SubjectPublicKeyInfo::from_der(issuer_spki).ok().and_then(|spki| spki.public_key());
-    let public = public.ok_or_else(|| Error::Lint("the issuing key cannot be read".to_owned()))?;
-    AwsLc
-        .verify(SignatureAlgorithm::EcdsaSha256, public, &[tbs], Signature::X509(&signature))
+    let certificate = match form {
+        Form::X509 => encode::signed(tbs, &signer.sign(key, Kind::Certificate, tbs)?),
+        Form::C509 => encode::signed_c509(tbs, &signer.sign(key, Kind::C509, tbs)?).map_err(Error::Lint)?,
+    };
+    let public = SubjectPublicKeyInfo::from_der(issuer_spki).map_err(|error| Error::Lint(error.to_string()))?;
+    let public = public.public_key().ok_or_else(|| Error::Lint("the issuing key cannot be read".to_owned()))?;
+    let view = Certificate::read(&certificate).map_err(|error| Error::Lint(error.to_string()))?;
+    view.verify_with(public, &AwsLc)
         .map_err(|_| Error::Lint("the signer's signature is not of the issuing key".to_owned()))?;
-    Ok(signature)
+    Ok(certificate)
 }
 
 /// Reads the to-be-signed bytes as everybody will, and compares.
 fn lint(tbs: &[u8], template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Result<(), Error> {
-    let whole = encode::signed(tbs, &[0; 8]);
-    let read = Certificate::from_der(&whole).map_err(|error| Error::Lint(error.to_string()))?;
+    let whole = match template.form {
+        Form::X509 => encode::signed(tbs, &[0; 8]),
+        Form::C509 => encode::signed_c509(tbs, &[0; 64]).map_err(Error::Lint)?,
+    };
+    let read = Certificate::read(&whole).map_err(|error| Error::Lint(error.to_string()))?;
     let same = |what: &str, equal: bool| if equal { Ok(()) } else { Err(Error::Lint(format!("{what} differs"))) };
-    same("the serial number", read.serial_number() == serial.as_bytes())?;
-    same("the issuer", read.issuer().der() == issuer.name)?;
-    same("the key", read.spki() == template.spki)?;
+    let name = Name::from_der(issuer.name).map_err(|error| Error::Lint(error.to_string()))?;
+    same("the form", read.form() == if template.form == Form::X509 { SignedForm::X509 } else { SignedForm::Native })?;
+    same("the serial number", read.serial_magnitude() == serial.as_bytes())?;
+    same("the issuer", read.issuer().matches(&name))?;
+    same("the key", read.key_id(&AwsLc) == KeyId::of(&[template.spki], &AwsLc))?;
     same("the validity", (read.not_before(), read.not_after()) == (template.not_before, template.not_after))?;
     same("the validity's order", template.not_before < template.not_after)?;
     let extensions = read.extensions();
@@ -188,7 +198,8 @@ fn lint_names<'a>(
             _ => modules.push(name.hardware_module_name().map(|module| module.serial.to_vec())),
         }
     }
-    let (dns_wanted, ips_wanted) = template.device.map_or((&[][..], &[][..]), |device| (&device.dns, &device.ips));
+    let device = template.device.filter(|_| template.form == Form::X509);
+    let (dns_wanted, ips_wanted) = device.map_or((&[][..], &[][..]), |device| (&device.dns, &device.ips));
     let octets = |ip: &IpAddr| match ip {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),

@@ -1,17 +1,20 @@
-//! The to-be-signed bytes of each kind of certificate (RFC 5280 section 4, IEEE 802.1AR section 8).
+//! The to-be-signed bytes of each kind of certificate (RFC 5280 section 4, IEEE 802.1AR section 8, C509).
 
+use crate::Error;
 use crate::encode::{self, context, context_primitive, extension, object_identifier, oid, sequence, tlv};
 use crate::registry::Device;
 use crate::signer::KeyRole;
 use crate::store::{Purpose, Serial};
 use medlock_node::provider::{self, AwsLc};
-use medlock_trust::crypto::Crypto as _;
-use medlock_trust::x509::role_extension_der;
+use medlock_trust::c509::{self, NewExtension};
+use medlock_trust::crypto::{Crypto as _, SignatureAlgorithm};
+use medlock_trust::x509::{KeyUsage, Name, SubjectPublicKeyInfo, ids, role_extension_der};
 use medlock_trust::{CredentialId, Time};
 use std::net::IpAddr;
 
 /// keyUsage bits (RFC 5280 section 4.2.1.3).
 const DIGITAL_SIGNATURE: u8 = 0;
+const KEY_AGREEMENT: u8 = 4;
 const KEY_CERT_SIGN: u8 = 5;
 const CRL_SIGN: u8 = 6;
 /// The kind of hardware in `hardwareModuleName`: our own arc, as makers of the demonstration have none.
@@ -24,6 +27,16 @@ pub struct Addresses {
     pub crl: String,
     /// The OCSP responder.
     pub ocsp: String,
+}
+
+/// How a credential is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// X.509, DER.
+    X509,
+    /// C509 type 2: for devices whose chips have no room for more. It has the device's name and role, and no addresses
+    /// and host names; its key agrees on secrets as well as it signs (RFC 9528 section 3.5.3).
+    C509,
 }
 
 /// Who signs.
@@ -40,6 +53,8 @@ pub struct Issuer<'a> {
 /// What a certificate is to say.
 #[derive(Clone, Copy, Debug)]
 pub struct Template<'a> {
+    /// How it is written.
+    pub form: Form,
     /// What it is for.
     pub purpose: Purpose,
     /// The organisation's name.
@@ -83,13 +98,49 @@ pub(crate) fn authority_name(organization: &str, key: KeyRole) -> Vec<u8> {
 /// The identifier of a key in SKI and AKI: the first 20 bytes of the SHA-256 of the key's bits (RFC 7093 section 2,
 /// method 1).
 pub(crate) fn key_identifier(spki: &[u8]) -> Vec<u8> {
-    let bits = medlock_trust::x509::SubjectPublicKeyInfo::from_der(spki).ok().and_then(|spki| spki.public_key());
+    let bits = SubjectPublicKeyInfo::from_der(spki).ok().and_then(|spki| spki.public_key());
     let hash = bits.map_or_else(|| provider::sha256(spki), |key| AwsLc.sha256(&[key.bits]));
     hash.get(..20).unwrap_or_default().to_vec()
 }
 
-/// Writes the `TBSCertificate`.
-pub(super) fn to_be_signed(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Vec<u8> {
+/// Writes the bytes to be signed.
+pub(super) fn to_be_signed(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Result<Vec<u8>, Error> {
+    match template.form {
+        Form::X509 => Ok(x509(template, issuer, serial)),
+        Form::C509 => c509(template, issuer, serial),
+    }
+}
+
+/// The signed items of a native C509 certificate.
+fn c509(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Result<Vec<u8>, Error> {
+    let lint = |what: &str| Error::Lint(format!("{what} cannot be written as C509"));
+    let (Some(device), Some(name)) = (template.device, template.subject_serial()) else {
+        return Err(lint("an authority's certificate"));
+    };
+    let subject = [(ids::SERIAL_NUMBER, name.as_str())];
+    let usage =
+        KeyUsage::from_bits(1 << DIGITAL_SIGNATURE | 1 << KEY_AGREEMENT).ok_or_else(|| lint("the key usage"))?;
+    let mut extensions = vec![NewExtension::KeyUsage(usage), NewExtension::Role(device.roles, device.device_type)];
+    if let Some(serial) = template.maker_serial {
+        extensions.push(NewExtension::HardwareModule { kind: ids::ROLE, serial: serial.as_bytes() });
+    }
+    let key = SubjectPublicKeyInfo::from_der(template.spki).map_err(|_| lint("this key"))?;
+    let written = c509::Template {
+        serial_number: serial.as_bytes(),
+        algorithm: SignatureAlgorithm::EcdsaSha256,
+        issuer: Some(Name::from_der(issuer.name).map_err(|_| lint("the issuer's name"))?),
+        not_before: template.not_before,
+        not_after: template.not_after,
+        subject: c509::Subject::Attributes(&subject),
+        key: key.public_key().ok_or_else(|| lint("this key"))?,
+        extensions: &extensions,
+    };
+    let mut space = [0; encode::MAX_C509];
+    let tbs = written.tbs(&mut space).map_err(|error| Error::Lint(error.to_string()))?;
+    Ok(tbs.to_vec())
+}
+
+fn x509(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Vec<u8> {
     let validity = sequence(&[&encode::time(template.not_before), &encode::time(template.not_after)]);
     let extensions = extensions(template, issuer).concat();
     sequence(&[

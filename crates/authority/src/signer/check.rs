@@ -1,6 +1,7 @@
 //! What each key may sign: the signer parses what it is given and refuses everything else.
 //!
-//! The kinds cannot be mistaken for one another: a `TBSCertificate` begins with `[0]`, a `TBSCertList` has a time as its
+//! The kinds cannot be mistaken for one another: a `TBSCertificate` begins with `[0]`, a C509 certificate is CBOR and
+//! begins with the integer 2, a `TBSCertList` has a time as its
 //! fourth element, a `ResponseData` has none of these, and a `Sig_structure` is CBOR and names its content type.
 
 use super::{KeyRole, Kind};
@@ -8,7 +9,7 @@ use crate::encode;
 use medlock_trust::cbor;
 use medlock_trust::cose::ContentType;
 use medlock_trust::der::{self, Reader, tag};
-use medlock_trust::x509::Certificate;
+use medlock_trust::x509::{Certificate, SignedForm};
 
 /// Why the signer does not sign.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +39,9 @@ pub enum Refused {
 pub fn check(key: KeyRole, kind: Kind, message: &[u8]) -> Result<(), Refused> {
     let malformed = |why: String| Refused::NotThatKind { kind, why };
     match kind {
-        Kind::Certificate => certificate(key, message),
+        // The view reads whole certificates; a signature of nothing stands where the real one will be.
+        Kind::Certificate => certificate(key, kind, &encode::signed(message, &[0; 8])),
+        Kind::C509 => certificate(key, kind, &encode::signed_c509(message, &[0; 64]).map_err(malformed)?),
         Kind::Crl => {
             revocation_list(message).map_err(|error| malformed(error.to_string()))?;
             issuing_only(key, kind.name())
@@ -58,14 +61,16 @@ fn issuing_only(key: KeyRole, what: &str) -> Result<(), Refused> {
     }
 }
 
-/// A `TBSCertificate`: of an authority for the root key, of a device for the issuing key.
-fn certificate(key: KeyRole, tbs: &[u8]) -> Result<(), Refused> {
-    let kind = Kind::Certificate;
-    // The view reads whole certificates; a signature of zeros stands where the real one will be.
-    let whole = encode::signed(tbs, &[0; 8]);
-    let view = Certificate::from_der(&whole).map_err(|error| Refused::NotThatKind { kind, why: error.to_string() })?;
+/// A certificate: of an authority for the root key, of a device for the issuing key.
+fn certificate(key: KeyRole, kind: Kind, whole: &[u8]) -> Result<(), Refused> {
+    let read = if kind == Kind::C509 { Certificate::from_c509 } else { Certificate::from_der };
+    let view = read(whole).map_err(|error| Refused::NotThatKind { kind, why: error.to_string() })?;
     let authority = view.extensions().basic_constraints().is_some_and(|constraints| constraints.ca);
     let signs = view.extensions().key_usage().is_some_and(|usage| usage.key_cert_sign() || usage.crl_sign());
+    if view.form() == SignedForm::Reencoded {
+        let why = "a re-encoded certificate is signed as DER".to_owned();
+        return Err(Refused::NotThatKind { kind, why });
+    }
     match key {
         KeyRole::Root if authority => Ok(()),
         KeyRole::Root => Err(Refused::NotThatKey { key, what: "a certificate of a device".to_owned() }),

@@ -60,6 +60,8 @@ impl fmt::Display for KeyRole {
 pub enum Kind {
     /// A `TBSCertificate` (RFC 5280 section 4.1).
     Certificate,
+    /// The signed items of a native C509 certificate (draft-ietf-cose-cbor-encoded-cert-20 section 3.1).
+    C509,
     /// A `TBSCertList` (RFC 5280 section 5.1).
     Crl,
     /// A `ResponseData` (RFC 6960 section 4.2.1).
@@ -70,13 +72,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Certificate, Self::Crl, Self::Ocsp, Self::Cose];
+    pub const ALL: [Self; 5] = [Self::Certificate, Self::C509, Self::Crl, Self::Ocsp, Self::Cose];
 
     /// The kind's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Certificate => "certificate",
+            Self::C509 => "C509 certificate",
             Self::Crl => "CRL",
             Self::Ocsp => "OCSP response",
             Self::Cose => "COSE object",
@@ -105,7 +108,7 @@ pub trait Signer: Send + Sync {
     fn public_key(&self, key: KeyRole) -> Result<Option<Vec<u8>>, SignerError>;
 
     /// Signs `message`, if it is of this kind and the key may sign it. ECDSA with SHA-256: a DER `ECDSA-Sig-Value`,
-    /// for [`Kind::Cose`] 64 bytes `r‖s`.
+    /// for [`Kind::C509`] and [`Kind::Cose`] 64 bytes `r‖s`.
     ///
     /// # Errors
     /// [`SignerError::Refused`] when the key may not sign this, [`SignerError::NoKey`] when it is not there,

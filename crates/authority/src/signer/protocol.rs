@@ -64,6 +64,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, cbor::Error> {
                 1 => Kind::Crl,
                 2 => Kind::Ocsp,
                 3 => Kind::Cose,
+                4 => Kind::C509,
                 _ => return Err(wrong),
             };
             Request::Sign(key, kind, reader.bytes()?)
@@ -84,6 +85,7 @@ pub(super) fn encode_request(request: &Request<'_>) -> Vec<u8> {
                 Kind::Crl => 1,
                 Kind::Ocsp => 2,
                 Kind::Cose => 3,
+                Kind::C509 => 4,
             };
             writer.array(4)?.uint(3)?.uint(key_number(*key))?.uint(kind)?.bytes(message).map(drop)
         }

@@ -68,7 +68,7 @@ impl Signer for InProcess {
         check(key, kind, message).map_err(|refused| SignerError::Refused(refused.to_string()))?;
         Ok(match kind {
             Kind::Certificate | Kind::Crl | Kind::Ocsp => with.sign_x509(&[message]),
-            Kind::Cose => with.sign_cose(&[message]).to_vec(),
+            Kind::C509 | Kind::Cose => with.sign_cose(&[message]).to_vec(),
         })
     }
 }

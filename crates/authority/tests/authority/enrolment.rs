@@ -9,11 +9,13 @@ use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
 use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_trust::c509;
 use medlock_trust::cose::{self, Algorithm, ContentType};
+use medlock_trust::crypto::SignatureAlgorithm;
 use medlock_trust::list::{self, Authority as Listed, AuthorityState, Content, Heading, ListKind, Member};
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::role::DeviceTypes;
-use medlock_trust::x509::{Certificate, GeneralName};
+use medlock_trust::x509::{Certificate, GeneralName, SignedForm};
 use medlock_trust::{KeyId, Role, Roles};
 use std::sync::Arc;
 
@@ -159,6 +161,72 @@ fn an_expired_credential_renews_and_a_lost_answer_is_fetched_again() {
     let third = issued(site.renew(&second, &new));
     assert_ne!(third, second, "a renewal with the same key is a new credential");
     assert!(site.alarms().is_empty());
+}
+
+/// A request as a small device makes it: C509 type 2, signed by the key.
+fn small_request(key: &SigningKey) -> Vec<u8> {
+    let template = c509::RequestTemplate {
+        algorithm: SignatureAlgorithm::EcdsaSha256,
+        subject: c509::Subject::Attributes(&[]),
+        key: key.public_key(),
+        extensions: &[],
+        challenge_password: None,
+    };
+    let mut space = [0; 512];
+    template.sign(&mut space, |message| Ok::<_, std::convert::Infallible>(key.sign_cose(&[message]))).unwrap().to_vec()
+}
+
+/// Shows REQ-AUTH-30.
+#[test]
+fn who_asks_in_c509_gets_c509_that_counts_like_x509() {
+    let site = Site::new();
+    let (key, next) = (SigningKey::generate(), SigningKey::generate());
+    site.register("ct-1");
+    let code = site.code("ct-1");
+    let ask = || site.authority.enrol_by_code(&code.user(), &code.password(), &small_request(&key), FROM).unwrap();
+    assert!(matches!(ask(), Answer::Waits { .. }));
+    site.approve_all();
+    let small = issued(ask());
+    let certificate = Certificate::read(&small).unwrap();
+    assert_eq!(certificate.form(), SignedForm::Native);
+    let usage = certificate.extensions().key_usage().unwrap();
+    assert!(usage.digital_signature() && usage.key_agreement() && !usage.key_cert_sign());
+    assert_eq!(certificate.key_id(&AwsLc), key.key_id());
+    let who = site.identify(&small);
+    assert_eq!((who.device_name().as_str(), who.roles()), ("ct-1", Roles::of(&[Role::Modality])));
+
+    let renew = |request: &[u8]| site.authority.renew(&site.identify(&small), &small, request, FROM).unwrap();
+    let second = issued(renew(&small_request(&next)));
+    assert_eq!(second[0], 0x8b);
+    assert_eq!(issued(renew(&small_request(&next))), second, "a lost answer is fetched again");
+    assert_eq!(refused(renew(&small_request(&SigningKey::generate()))).0, RefusalKind::Forbidden, "a copy is noticed");
+
+    let mut forged = small_request(&key);
+    *forged.last_mut().unwrap() ^= 1;
+    let answer = site.authority.enrol_by_code(&code.user(), &code.password(), &forged, FROM).unwrap();
+    assert_eq!(refused(answer).0, RefusalKind::Malformed);
+}
+
+/// Shows REQ-AUTH-30.
+#[test]
+fn the_credential_of_a_small_device_is_small() {
+    let site = Site::new();
+    let key = SigningKey::generate();
+    let device = DeviceConfig {
+        name: "pump-7".into(),
+        roles: vec!["actuator".into()],
+        device_type: Some(21),
+        ..DeviceConfig::default()
+    };
+    site.ask(Request::Register { device });
+    let code = site.code("pump-7");
+    let ask = || site.authority.enrol_by_code(&code.user(), &code.password(), &small_request(&key), FROM).unwrap();
+    ask();
+    site.approve_all();
+    let small = issued(ask());
+    let large = issued(site.renew(&small, &SigningKey::generate()));
+    println!("C509 {} bytes, X.509 {} bytes", small.len(), large.len());
+    assert!(small.len() <= 210, "{} bytes", small.len());
 }
 
 /// Shows REQ-AUTH-06.

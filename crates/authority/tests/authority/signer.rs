@@ -3,7 +3,7 @@
 use crate::fixture::{Site, config, ct, noon};
 use medlock_authority::Authority;
 use medlock_authority::admin::{Asker, Request};
-use medlock_authority::issue::{Issuer, Template, prepare};
+use medlock_authority::issue::{Form, Issuer, Template, prepare};
 use medlock_authority::registry::Device;
 use medlock_authority::signer::{self, InProcess, KeyRole, Kind, ProcessSigner, Signer, SignerError, Supervisor};
 use medlock_authority::store::Purpose;
@@ -77,6 +77,7 @@ fn to_be_signed(purpose: Purpose, role: KeyRole) -> Vec<u8> {
     let device = Device::try_from(ct("ct-1")).unwrap();
     let name = [0x30, 13, 0x31, 11, 0x30, 9, 0x06, 3, 0x55, 4, 3, 0x0c, 2, b'C', b'A'];
     let template = Template {
+        form: Form::X509,
         purpose,
         organization: "Sankt Anna",
         device: (purpose == Purpose::Operational).then_some(&device),
