@@ -165,6 +165,11 @@ pub(crate) fn is_ecdsa(algorithm: AlgorithmIdentifier<'_>) -> bool {
     matches!(algorithm.number(&registry::SIGNATURES), Some(-255 | 0..=4 | 8))
 }
 
+/// Whether it is a proof with a Diffie-Hellman key (RFC 6955), whose value has a form of its own that is not read here.
+pub(crate) fn is_proof_of_possession(algorithm: AlgorithmIdentifier<'_>) -> bool {
+    matches!(algorithm.number(&registry::SIGNATURES), Some(14..=16))
+}
+
 fn algorithm(out: &mut Out<'_>, algorithm: AlgorithmIdentifier<'_>) {
     out.der_of(tag::SEQUENCE, &|out| {
         out.der(tag::OID, algorithm.oid().as_bytes());

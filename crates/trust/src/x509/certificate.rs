@@ -9,7 +9,7 @@ use crate::{
     c509::{
         out::strip_zeros,
         registry,
-        to_der::{FullPoint, Rebuilt, is_ecdsa},
+        to_der::{FullPoint, Rebuilt, is_ecdsa, is_proof_of_possession},
     },
     cbor,
     crypto::{Crypto, PublicKey, Signature, SignatureAlgorithm, VerifyError},
@@ -407,6 +407,9 @@ pub(super) fn signature_c509<'a>(
     algorithm: AlgorithmIdentifier<'_>,
     form: SignedForm,
 ) -> Result<&'a [u8], Problem> {
+    if is_proof_of_possession(algorithm) {
+        return Err(Problem::Unregistered);
+    }
     let signature = reader.bytes()?;
     if !is_ecdsa(algorithm) {
         return Ok(signature);

@@ -1,6 +1,10 @@
 //! Certificates, requests and paths, from the outside: the public suite NIST PKITS, chains made for one question each,
 //! and properties that hold for all input.
 
+mod c509_openssl;
+mod c509_path;
+mod c509_properties;
+mod c509_vectors;
 mod chains;
 mod maker;
 mod pkits;

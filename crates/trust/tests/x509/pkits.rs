@@ -19,7 +19,7 @@ const EXCEPTIONS: &str = include_str!("../pkits-exceptions.txt");
 const SUITE: &str = "cryptography_vectors/x509/PKITS_data";
 
 /// The suite's folder: `MEDLOCK_PKITS`, or where `cargo xtask test` installs it.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let libraries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv/lib");
     let installed = fs::read_dir(&libraries).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = installed.map(|python| python.path().join("site-packages").join(SUITE)).collect();

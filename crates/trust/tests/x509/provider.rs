@@ -2,7 +2,8 @@
 
 use aws_lc_rs::{
     digest,
-    signature::{self, UnparsedPublicKey, VerificationAlgorithm},
+    encoding::AsDer,
+    signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm},
 };
 use medlock_trust::crypto::{
     Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm as Algorithm, VerifyError,
@@ -32,6 +33,9 @@ impl Crypto for Provider {
             (Algorithm::Ed25519, KeyAlgorithm::Ed25519, Signature::X509(s) | Signature::Cose(s)) => {
                 (&signature::ED25519, s)
             }
+            (Algorithm::MlDsa44, KeyAlgorithm::MlDsa44, Signature::X509(s) | Signature::Cose(s)) => {
+                (&signature::ML_DSA_44, s)
+            }
             (Algorithm::RsaPkcs1Sha256, KeyAlgorithm::Rsa, Signature::X509(s)) => {
                 (&signature::RSA_PKCS1_2048_8192_SHA256, s)
             }
@@ -57,7 +61,15 @@ impl Crypto for Provider {
         context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
 
-    fn decompress<'o>(&self, _: KeyAlgorithm, _: &[u8], _: &'o mut [u8; 97]) -> Option<&'o [u8]> {
-        None
+    fn decompress<'o>(&self, curve: KeyAlgorithm, point: &[u8], out: &'o mut [u8; 97]) -> Option<&'o [u8]> {
+        let (algorithm, length) = match curve {
+            KeyAlgorithm::P256 => (&signature::ECDSA_P256_SHA256_ASN1, 65),
+            KeyAlgorithm::P384 => (&signature::ECDSA_P384_SHA384_ASN1, 97),
+            _ => return None,
+        };
+        let spki = ParsedPublicKey::new(algorithm, point).ok()?.as_der().ok()?;
+        let out = out.get_mut(..length)?;
+        out.copy_from_slice(spki.as_ref().get(spki.as_ref().len() - length..)?);
+        Some(out)
     }
 }
