@@ -2,13 +2,17 @@
 
 use crate::address::Address;
 use crate::clock::Clock;
+use crate::command::{Limits, Reception};
 use crate::event::{Closing, Event, Failure, Output, Peer};
 use crate::exchange::{Exchange, Role, Stage};
 use crate::handshake::Strangers;
+use crate::journal::Intent;
+use crate::log::Area;
 use crate::objects::{Kind, NotTaken, Objects, Place, Scene};
 use crate::platform::{Parts, Platform, Rng, Ticks};
 use crate::session::{self, Open, SessionSlot, State};
 use crate::store::Store;
+use crate::therapy::Therapy;
 use core::ops::Range;
 use medlock_proto::coap::block::Assembler;
 use medlock_proto::coap::{Expiry, Message, MessageIds, Token, Transmission};
@@ -50,6 +54,9 @@ pub struct Settings<'s> {
     pub staging: &'s mut [u8],
     /// How messages are repeated.
     pub transmission: Transmission,
+    /// For a device that delivers therapy: the pages of its journal, which the maker formatted
+    /// ([`Reception::format`]), and its limits.
+    pub therapy: Option<(Area, Limits)>,
 }
 
 impl<'s> Settings<'s> {
@@ -64,6 +71,7 @@ impl<'s> Settings<'s> {
             method: Method::SignSign,
             staging,
             transmission: Transmission::DEFAULT,
+            therapy: None,
         }
     }
 }
@@ -77,6 +85,11 @@ impl PhysicalAct {
     #[must_use]
     pub const fn danger_button_was_held() -> Self {
         Self(())
+    }
+
+    /// Uses it up.
+    pub(crate) const fn used(self) {
+        let Self(()) = self;
     }
 }
 
@@ -111,6 +124,8 @@ pub struct Device<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize
     pub(crate) assembler: Assembler,
     pub(crate) message_ids: MessageIds,
     pub(crate) next_id: u8,
+    pub(crate) therapy: Option<Therapy>,
+    recovered: [Option<Intent>; 5],
     pub(crate) told: Told,
     pub(crate) counters: Counters,
 }
@@ -146,11 +161,21 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(mut parts: Parts<P>, settings: Settings<'s>, now: Ticks) -> Result<Self, StartError> {
+    pub fn start(mut parts: Parts<P>, mut settings: Settings<'s>, now: Ticks) -> Result<Self, StartError> {
         let Layout { objects, slot_pages } = settings.layout.clone();
         let store = Store::open(objects, slot_pages, &parts.flash, &parts.crypto).ok_or(StartError::Layout)?;
         let (objects, floor) = Objects::open(store, &parts.flash);
         let clock = Clock::new(floor.map_or(settings.built, |floor| floor.max(settings.built)), now);
+        let mut recovered = [None; 5];
+        let therapy = match settings.therapy.take() {
+            None => None,
+            Some((area, limits)) => {
+                let opened = Reception::open(&mut parts.flash, &area, limits).map_err(|_| StartError::Journal)?;
+                let (reception, intents) = opened;
+                recovered.iter_mut().zip(intents.uncertain()).for_each(|(slot, intent)| *slot = Some(*intent));
+                Some(Therapy::new(reception))
+            }
+        };
         let mut random = [0; 35];
         parts.rng.fill(&mut random);
         let [low, high, next_id, key @ ..] = random;
@@ -167,6 +192,8 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
             assembler: Assembler::new(),
             message_ids: MessageIds::new(u16::from_le_bytes([low, high])),
             next_id,
+            therapy,
+            recovered,
             told: Told::default(),
             counters: Counters::default(),
         };
@@ -197,6 +224,9 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Ticks) {
         let millis = now.as_millis();
+        if let Some(therapy) = &mut self.therapy {
+            therapy.look_at_lease(now);
+        }
         for place in 0..EXCHANGES {
             let Some(exchange) = self.exchanges.get_mut(place) else { continue };
             if exchange.deadline().is_none_or(|deadline| deadline > millis) {
@@ -259,6 +289,12 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         if let Some(event) = self.session_event() {
             return Output::Event(event);
         }
+        if let Some(intent) = self.recovered.iter_mut().find_map(Option::take) {
+            return Output::Event(Event::Uncertain(intent));
+        }
+        if let Some(event) = self.therapy.as_mut().and_then(Therapy::event) {
+            return Output::Event(event);
+        }
         if let Some(place) = (0..EXCHANGES).find(|place| self.exchanges.get(*place).is_some_and(has_event)) {
             if let Some(event) = self.exchange_event(place, now, buffer) {
                 return Output::Event(event);
@@ -272,8 +308,9 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         if let Some(kind) = self.told.news.take() {
             return Output::Event(Event::News(kind));
         }
-        let next = self.exchanges.iter().filter_map(Exchange::deadline).min();
-        Output::Wait(next.map(Ticks::from_millis))
+        let next = self.exchanges.iter().filter_map(Exchange::deadline).min().map(Ticks::from_millis);
+        let lease = self.therapy.as_ref().and_then(Therapy::deadline);
+        Output::Wait(next.into_iter().chain(lease).min())
     }
 
     /// What sessions have to tell: each thing once.
@@ -321,7 +358,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     /// As [`Device::judge`], with a physical act that may raise a denial to an alert: when all that stands against the
     /// peer is that something is expired, stale or unknown.
     pub fn judge_attended(&self, now: Ticks, peer: Peer, operation: Operation, act: PhysicalAct) -> Option<Verdict> {
-        let PhysicalAct(()) = act;
+        act.used();
         let identified = self.identified(peer)?;
         let device = identified.device();
         let attended = Attended::danger_by_physical_act(device, operation, 0)?;
@@ -375,7 +412,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         patient: PatientContext,
         operations: Operations,
     ) -> Result<Bond, NotTaken> {
-        let PhysicalAct(()) = act;
+        act.used();
         let (bonds, bond) = self.objects.bonds.made(controller, patient, operations)?;
         let Parts { flash, crypto, .. } = &mut self.parts;
         self.objects.keep_bonds(bonds, flash, crypto)?;
@@ -387,7 +424,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     /// # Errors
     /// [`NotTaken`].
     pub fn end_bonds(&mut self, act: PhysicalAct) -> Result<(), NotTaken> {
-        let PhysicalAct(()) = act;
+        act.used();
         let bonds = self.objects.bonds.ended()?;
         let Parts { flash, crypto, .. } = &mut self.parts;
         self.objects.keep_bonds(bonds, flash, crypto)
@@ -604,6 +641,8 @@ pub enum StartError {
     Layout,
     /// The key store failed.
     Keys,
+    /// The journal cannot be read, or was never formatted: a device without it must not carry out commands.
+    Journal,
 }
 
 /// Why a call was not made.

@@ -1,7 +1,10 @@
 //! What the core tells the firmware: datagrams to send, things that happened, and when to call again.
 
 use crate::address::Address;
+use crate::command::Act;
+use crate::journal::Intent;
 use crate::platform::Ticks;
+use crate::therapy::ReceiptTo;
 use medlock_trust::{Denied, DeviceId, Permit, Unidentified};
 
 /// The answer of [`Device::poll`](crate::Device::poll).
@@ -121,6 +124,19 @@ pub enum Event<'b> {
         /// Why.
         why: Failure,
     },
+    /// A sealed command is to be carried out now: it is permitted, within all limits, and its intent is in flash. Say
+    /// [`Device::started`](crate::Device::started) or [`Device::unable`](crate::Device::unable).
+    Command {
+        /// What is to be done.
+        act: Act,
+        /// Where its receipt goes.
+        receipt: ReceiptTo,
+    },
+    /// When the power went this was under way: nobody knows what came of it. It counts as delivered; people should be
+    /// told.
+    Uncertain(Intent),
+    /// The controller that treated has not been heard of: what it began ends, and the programmed therapy goes on.
+    LeaseEnded,
     /// A trust object was believed and is held from now on; every session was judged again.
     News(crate::objects::Kind),
 }

@@ -43,8 +43,10 @@ pub mod platform;
 mod serve;
 mod session;
 mod store;
+mod therapy;
 
 pub use address::Address;
 pub use device::{CallError, Counters, Device, Layout, PhysicalAct, Settings, StartError};
 pub use event::{Ask, CallId, Closing, Event, Failure, Method, Output, Peer, Resource, Status};
 pub use objects::NotTaken;
+pub use therapy::ReceiptTo;

@@ -156,6 +156,13 @@ impl Objects {
         scene: &mut Scene<'_, F, C>,
     ) -> Result<(), NotTaken> {
         let flash = &*scene.flash;
+        // What came before costs no signature.
+        let claimed = *StatusList::danger_open(bytes)?.heading();
+        let held = self.store.file(Kind::Status.number(), &first(claimed.authority.as_bytes()), flash);
+        let order = |label: &Label| (label.recovery_epoch, label.version);
+        if held.is_some_and(|(label, _)| (claimed.recovery_epoch, claimed.epoch) <= order(&label)) {
+            return Err(NotTaken::NotNewer);
+        }
         let status = self.verified(flash, |list| StatusList::verify(bytes, list, scene.crypto))?;
         let heading = *status.heading();
         let name = first(heading.authority.as_bytes());
@@ -440,6 +447,21 @@ pub enum NotTaken {
     BondRefused(BondRefused),
     /// It was not kept.
     Store(StoreError),
+}
+
+impl NotTaken {
+    /// Whether it is only too old: what is held is as new, or newer.
+    #[must_use]
+    pub const fn is_old(&self) -> bool {
+        matches!(
+            self,
+            Self::NotNewer
+                | Self::List(list::Refused::NotNewer { .. })
+                | Self::Status(status::Refused::NotNewer { .. })
+                | Self::Policy(policy::Refused::NotNewer { .. })
+                | Self::BondRefused(BondRefused::NotNewer { .. })
+        )
+    }
 }
 
 macro_rules! from {

@@ -46,7 +46,7 @@ impl Response<'_> {
         Self { code: Some(code), observe: None, format: None, block2: None, block1: None, payload: &[] }
     }
 
-    fn write(&self, head: (Type, MessageId, coap::Token), out: &mut [u8]) -> Option<usize> {
+    pub(crate) fn write(&self, head: (Type, MessageId, coap::Token), out: &mut [u8]) -> Option<usize> {
         let (kind, id, token) = head;
         let mut writer = Writer::new(out, kind, self.code.unwrap_or(Code::INTERNAL_SERVER_ERROR), id, token);
         let uints = [
@@ -146,10 +146,12 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             Resource::Objects if code == Code::GET => return self.give_objects(now, place, asked),
             Resource::Objects if code == Code::POST => return self.take_posted(now, place, asked),
             Resource::Readings | Resource::State => (Operation::Read, Code::GET),
-            Resource::Lease => (Operation::Sustain, Code::POST),
-            Resource::Objects => (Operation::Renew, Code::GET),
-            Resource::Challenge | Resource::Command | Resource::Receipt => {
-                return self.respond(now, place, asked, &Response::empty(Code::NOT_IMPLEMENTED));
+            Resource::Lease if code == Code::POST => return self.sustain(now, place, asked),
+            Resource::Challenge | Resource::Command | Resource::Receipt if code == Code::POST => {
+                return self.sealed_in_session(now, place, asked);
+            }
+            Resource::Objects | Resource::Lease | Resource::Challenge | Resource::Command | Resource::Receipt => {
+                return self.respond(now, place, asked, &Response::empty(Code::METHOD_NOT_ALLOWED));
             }
             Resource::AuthorityCertificates | Resource::Enrol | Resource::Renew => {
                 return self.respond(now, place, asked, &Response::empty(Code::NOT_FOUND));
@@ -273,6 +275,10 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             return;
         }
         let (id, token) = (message.id(), message.token());
+        let sealed = [Resource::Challenge, Resource::Command, Resource::Receipt];
+        if message.code() == Code::POST && sealed.into_iter().any(|resource| message.path_is(resource.path())) {
+            return self.sealed_in_the_open(now, from, datagram);
+        }
         let is_object = message.path_is(Resource::Objects.path()) && message.code() == Code::POST;
         let code = if message.unrecognized(&KNOWN).is_some() {
             Code::BAD_OPTION
@@ -282,7 +288,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             Code::TOO_MANY_REQUESTS
         } else {
             let taken = self.take_object(now, message.payload());
-            if !matches!(taken, Ok(_) | Err(NotTaken::NotNewer | NotTaken::Unknown)) {
+            if taken.is_err_and(|why| !why.is_old() && why != NotTaken::Unknown) {
                 self.strangers.spend_on_object(now);
             }
             code_of(&taken.map(drop))
@@ -471,11 +477,12 @@ fn number(text: &[u8]) -> Option<usize> {
 fn code_of(taken: &Result<(), NotTaken>) -> Code {
     match taken {
         Ok(()) => Code::CHANGED,
-        Err(NotTaken::NotNewer) => Code::CONFLICT,
+        Err(old) if old.is_old() => Code::CONFLICT,
         Err(NotTaken::Store(_) | NotTaken::KeyStore) => Code::SERVICE_UNAVAILABLE,
         Err(NotTaken::NotPinned | NotTaken::NoSiteList | NotTaken::NoCredential) => Code::PRECONDITION_FAILED,
         Err(
             NotTaken::Unknown
+            | NotTaken::NotNewer
             | NotTaken::NeedsPhysicalAct
             | NotTaken::Credential(_)
             | NotTaken::NotOurs

@@ -8,6 +8,7 @@ use medlock_proto::crypto::Crypto;
 use medlock_proto::edhoc::initiator::{AwaitMessage2, Unconfirmed};
 use medlock_proto::edhoc::{ConnectionId, Session};
 use medlock_proto::oscore::{Received, Replay, SecurityContext, SenderSequence};
+use medlock_proto::sealed::Recipient;
 use medlock_trust::DeviceId;
 
 /// A place for one session, and how many it has seen.
@@ -53,6 +54,9 @@ pub(crate) struct Open {
     pub(crate) heard: Ticks,
     pub(crate) told: bool,
     pub(crate) observation: Option<Observation>,
+    /// Whether keys for sealed commands were taken: once, or numbers would be used twice.
+    pub(crate) commands: bool,
+    pub(crate) recipient: Option<Recipient>,
 }
 
 /// A resource that the peer of a session observes.
@@ -121,7 +125,16 @@ impl Open {
         let input = session.oscore(crypto);
         // The keys die with the power: no numbers have to be kept.
         let oscore = SecurityContext::from_edhoc(&input, SenderSequence::in_memory(), Replay::NoneYet, crypto).ok()?;
-        Some(Self { address, session, oscore, heard: now, told: false, observation: None })
+        Some(Self {
+            address,
+            session,
+            oscore,
+            heard: now,
+            told: false,
+            observation: None,
+            commands: false,
+            recipient: None,
+        })
     }
 }
 

@@ -1,16 +1,21 @@
 //! Devices, a link and time, all virtual.
 
 use crate::platform::{Dice, Sim, SimFlash, SimKeys};
-use crate::site::{DAY, START, Site};
+use crate::site::{DAY, START, Site, device_id};
+use medlock_device::command::{Limits, Reception, Running};
+use medlock_device::log::Area;
 use medlock_device::platform::{Parts, Ticks};
 use medlock_device::{
-    Address, CallId, Closing, Device, Event, Failure, Layout, Method, Output, Peer, Resource, Settings, Status,
+    Address, CallId, Closing, Device, Event, Failure, Layout, Method, Output, Peer, PhysicalAct, Resource, Settings,
+    Status,
 };
-use medlock_proto::coap::Transmission;
+use medlock_proto::coap::{Code, MessageId, Token, Transmission, Type, Writer};
+use medlock_proto::sealed::{Concentration, MilliUnits, Minutes, Rate};
 use medlock_rustcrypto::RustCrypto;
-use medlock_trust::decide::Code;
+use medlock_trust::bond::PatientContext;
+use medlock_trust::decide;
 use medlock_trust::role::Role;
-use medlock_trust::{Denied, DeviceId, Interval, Operation, Time};
+use medlock_trust::{Denied, DeviceId, Interval, Operation, Operations, Time};
 use std::collections::BTreeMap;
 
 pub(crate) type Sdk = Device<'static, Sim, 3, 4, 640>;
@@ -24,8 +29,11 @@ pub(crate) enum Happened {
     Asked(Resource),
     Denied(Denied),
     Answered(CallId, Status, Vec<u8>),
-    Readings(Operation, Option<Code>, Vec<u8>),
+    Readings(Operation, Option<decide::Code>, Vec<u8>),
     Unanswered(Failure),
+    Acted(Operation),
+    Uncertain,
+    LeaseEnded,
     News,
 }
 
@@ -38,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) answer: Vec<u8>,
     /// What it took from a stranger or peer while it was off is lost.
     pub(crate) credential: Vec<u8>,
+    pub(crate) running: Option<Running>,
+    pub(crate) therapy: bool,
 }
 
 /// How bad the link is.
@@ -82,6 +92,25 @@ pub(crate) fn settings(birth: &'static [&'static [u8]]) -> Settings<'static> {
     }
 }
 
+pub(crate) fn journal() -> Area {
+    Area { pages: 40..48, bank_pages: 2 }
+}
+
+fn limits() -> Limits {
+    Limits {
+        challenge_age_millis: 60_000,
+        concentration: Concentration::U100,
+        bolus: MilliUnits(5_000),
+        basal: Rate(5_000),
+        basal_minutes: Minutes(120),
+        window_minutes: Minutes(60),
+        window_amount: MilliUnits(10_000),
+        halt_minutes: Minutes(120),
+        window_halts: 3,
+        lease_minutes: Minutes(30),
+    }
+}
+
 impl World {
     pub(crate) fn new(seed: u64, weather: Weather) -> Self {
         let mut dice = Dice(seed);
@@ -111,6 +140,8 @@ impl World {
             wait: None,
             answer: b"\x01".to_vec(),
             credential: certificate,
+            running: None,
+            therapy: false,
         });
         self.nodes.len() - 1
     }
@@ -142,6 +173,69 @@ impl World {
         number
     }
 
+    /// A pump of the site: a device that takes commands.
+    pub(crate) fn pump(&mut self, name: &str) -> usize {
+        let number = self.device(name, &[Role::Actuator]);
+        let mut parts = self.nodes[number].sdk.take().unwrap().stop();
+        Reception::format(&mut parts.flash, &journal()).unwrap();
+        self.nodes[number].therapy = true;
+        self.start(number, parts);
+        let now = self.ticks();
+        self.sdk(number).set_time(now, Interval::exactly(START));
+        number
+    }
+
+    fn start(&mut self, number: usize, parts: Parts<Sim>) {
+        let therapy = self.nodes[number].therapy.then(|| (journal(), limits()));
+        let sdk = Sdk::start(parts, Settings { therapy, ..settings(&[]) }, self.ticks()).unwrap();
+        self.nodes[number].sdk = Some(sdk);
+        self.nodes[number].wait = None;
+    }
+
+    /// Bonds a device with a controller, by its button.
+    pub(crate) fn bond(&mut self, number: usize, controller: &str, operations: Operations) {
+        let act = PhysicalAct::danger_button_was_held();
+        self.sdk(number).bond(act, device_id(controller), PatientContext([7; 16]), operations).unwrap();
+    }
+
+    /// The session that a device has with the one that connected last.
+    pub(crate) fn peer_at(&mut self, number: usize) -> Peer {
+        let connected = self.nodes[number].happened.iter().rev().find_map(|happened| match happened {
+            Happened::Connected { peer, .. } => Some(*peer),
+            _ => None,
+        });
+        connected.unwrap()
+    }
+
+    /// What runs at a pump ends, with what was ordered delivered.
+    pub(crate) fn finish(&mut self, number: usize) {
+        let now = self.ticks();
+        if let Some(running) = self.nodes[number].running.take() {
+            self.sdk(number).done(now, running, MilliUnits(500));
+        }
+    }
+
+    pub(crate) fn pass_days(&mut self, days: u64) {
+        self.now += days * 86_400_000;
+    }
+
+    /// Posts something without a session and gives the code of the answer.
+    pub(crate) fn post_open(&mut self, to: usize, path: &[&str], payload: &[u8]) -> u8 {
+        let mut buffer = [0; 1400];
+        let id = MessageId(self.dice.next() as u16);
+        let message = Writer::new(&mut buffer, Type::Confirmable, Code::POST, id, Token::EMPTY)
+            .path(path)
+            .payload(payload)
+            .finish()
+            .unwrap();
+        let (now, stranger) = (self.ticks(), address(200));
+        self.sdk(to).handle_datagram(now, stranger, message);
+        let before = self.wire.len();
+        self.drain(to);
+        let answer = self.wire[before..].iter().find(|(_, to, _)| *to == stranger).unwrap();
+        answer.2[1]
+    }
+
     /// Gives a device a credential, by hand.
     pub(crate) fn enrol(&mut self, number: usize, name: &str, roles: &[Role], validity: (Time, Time)) {
         let parts = self.nodes[number].sdk.take().unwrap().stop();
@@ -161,9 +255,7 @@ impl World {
     /// Turns a device off and on again: what it has in memory is gone.
     pub(crate) fn reboot(&mut self, number: usize) {
         let parts = self.nodes[number].sdk.take().unwrap().stop();
-        let sdk = Sdk::start(parts, settings(&[]), self.ticks()).unwrap();
-        self.nodes[number].sdk = Some(sdk);
-        self.nodes[number].wait = None;
+        self.start(number, parts);
     }
 
     pub(crate) fn sdk(&mut self, number: usize) -> &mut Sdk {
@@ -219,6 +311,13 @@ impl World {
                     Happened::Readings(permit.operation(), permit.mark(), payload.to_vec())
                 }
                 Output::Event(Event::Unanswered { why, .. }) => Happened::Unanswered(why),
+                Output::Event(Event::Command { act, receipt }) => {
+                    let operation = act.action().operation();
+                    node.running = sdk.started(now, receipt, act);
+                    Happened::Acted(operation)
+                }
+                Output::Event(Event::Uncertain(_)) => Happened::Uncertain,
+                Output::Event(Event::LeaseEnded) => Happened::LeaseEnded,
                 Output::Event(Event::News(_)) => Happened::News,
             };
             node.happened.push(happened);
