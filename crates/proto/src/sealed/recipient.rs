@@ -15,7 +15,9 @@ pub struct Recipient {
     keys: Keys,
     link: Link,
     epoch: u64,
-    /// The highest number taken from the controller.
+    /// The highest counter that was taken under the bond before this session.
+    floor: u64,
+    /// The highest number taken in this session.
     highest: u64,
     /// The number of the next answer.
     next: u64,
@@ -102,10 +104,11 @@ impl Fresh {
 
 impl Recipient {
     /// A device's end of a session. `epoch` is that of the bond in force with the controller; `floor` the highest counter
-    /// the device ever took under it.
+    /// the device ever took under it. A controller that forgot its numbers asks with low ones and learns the floor from the
+    /// answer; a command must be above it.
     #[must_use]
     pub const fn new(keys: Keys, link: Link, epoch: u64, floor: u64) -> Self {
-        Self { keys, link, epoch, highest: floor, next: 0, forged: 0, open: None, refused: None }
+        Self { keys, link, epoch, floor, highest: 0, next: 0, forged: 0, open: None, refused: None }
     }
 
     /// The controller this session is with.
@@ -120,10 +123,10 @@ impl Recipient {
         self.epoch
     }
 
-    /// The highest number taken from the controller: later messages have higher ones.
+    /// The highest number taken from the controller under the bond: later commands have higher ones.
     #[must_use]
-    pub const fn highest(&self) -> u64 {
-        self.highest
+    pub fn highest(&self) -> u64 {
+        self.highest.max(self.floor)
     }
 
     /// Opens a message in place. Every message voids those with lower numbers that did not arrive before it; of those, only
@@ -187,7 +190,7 @@ impl Recipient {
         max_age_millis: u64,
     ) -> Result<Fresh, Refusal> {
         let Received { counter, command, in_order } = received;
-        if !in_order {
+        if !in_order || counter <= self.floor {
             return Err(Refusal::Voided);
         }
         if command.epoch != self.epoch {

@@ -8,3 +8,5 @@ mod hex;
 mod oscore;
 mod oscore_reboot;
 mod oscore_vectors;
+mod reading;
+mod sealed;
