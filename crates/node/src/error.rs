@@ -66,6 +66,14 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// The other side's CoAP, EDHOC or OSCORE is wrong, or it does not want us.
+    #[error("CoAP with {with}: {what}")]
+    Coap {
+        /// The other side's address.
+        with: String,
+        /// What is wrong.
+        what: String,
+    },
     /// The hub answered with an error status.
     #[error("{with} answered {status} to {request}: {message}")]
     Status {

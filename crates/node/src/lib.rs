@@ -10,12 +10,14 @@
 //! | [`news`], [`sessions`] | following the hub's news, and judging live sessions again when it arrives |
 //! | [`enrol`] | enrolment codes, certificate requests, the enrolment client and renewal |
 //! | [`accept`], [`http`] | an accept loop with limits, and a small HTTP client |
+//! | [`coap`] | CoAP over UDP with EDHOC and OSCORE: a listener with limits, and a client |
 //! | [`ordinary`] | TLS to ordinary servers, such as a syslog collector |
 //! | [`files`], [`asn1`] | durable files; writing DER |
 
 pub mod accept;
 pub mod asn1;
 pub mod clock;
+pub mod coap;
 pub mod enrol;
 mod error;
 pub mod files;

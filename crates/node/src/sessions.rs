@@ -56,10 +56,19 @@ pub struct LiveSessions {
 #[derive(Debug)]
 struct Entry {
     who: Identified,
-    operations: Operations,
+    needs: Needs,
     /// By the operation's number.
     marks: [Option<Code>; Operation::ALL.len()],
     end: watch::Sender<Option<Denied>>,
+}
+
+/// What a session must be allowed to go on.
+#[derive(Clone, Copy, Debug)]
+enum Needs {
+    /// Each of these operations.
+    All(Operations),
+    /// Any operation at all, or enrolment.
+    Anything,
 }
 
 impl LiveSessions {
@@ -74,9 +83,20 @@ impl LiveSessions {
     /// news that arrived since its permits were given are not missed.
     #[must_use]
     pub fn register(self: &Arc<Self>, who: Identified, operations: Operations) -> Session {
+        self.add(who, Needs::All(operations))
+    }
+
+    /// Takes up a session of `who` over which permits are asked for each request: it lives as long as its peer may do
+    /// anything at all, be it only enrol.
+    #[must_use]
+    pub fn register_channel(self: &Arc<Self>, who: Identified) -> Session {
+        self.add(who, Needs::Anything)
+    }
+
+    fn add(self: &Arc<Self>, who: Identified, needs: Needs) -> Session {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (end, ended) = watch::channel(None);
-        self.sessions().insert(id, Entry { who, operations, marks: [None; Operation::ALL.len()], end });
+        self.sessions().insert(id, Entry { who, needs, marks: [None; Operation::ALL.len()], end });
         self.rejudge_one(id);
         Session { id, ended, home: self.clone() }
     }
@@ -118,14 +138,20 @@ impl LiveSessions {
     fn rejudge_one(&self, id: u64) {
         let mut sessions = self.sessions();
         let Some(entry) = sessions.get_mut(&id) else { return };
-        for operation in entry.operations.iter() {
+        let mut end = None;
+        let operations = match entry.needs {
+            Needs::All(operations) => operations,
+            Needs::Anything => {
+                end = denied_everything(&self.knowledge, &entry.who);
+                Operations::NONE
+            }
+        };
+        for operation in operations.iter() {
             match self.knowledge.judge(&entry.who, operation) {
                 Verdict::Deny(denied) if denied.code == Code::Superseded => {}
                 Verdict::Deny(denied) => {
-                    entry.end.send_replace(Some(denied));
-                    let _ = self.changes.send(Change::Ended { session: id, who: entry.who.clone(), denied });
-                    sessions.remove(&id);
-                    return;
+                    end = Some(denied);
+                    break;
                 }
                 Verdict::Allow(permit) => {
                     let mark = &mut entry.marks[operation as usize];
@@ -137,11 +163,29 @@ impl LiveSessions {
                 }
             }
         }
+        if let Some(denied) = end {
+            entry.end.send_replace(Some(denied));
+            let _ = self.changes.send(Change::Ended { session: id, who: entry.who.clone(), denied });
+            sessions.remove(&id);
+        }
     }
 
     fn sessions(&self) -> MutexGuard<'_, BTreeMap<u64, Entry>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why `who` may do nothing at all; `None` if there is something, or it was merely superseded.
+pub(crate) fn denied_everything(knowledge: &KnowledgeBase, who: &Identified) -> Option<Denied> {
+    let mut last = None;
+    for operation in Operation::ALL {
+        match knowledge.judge(who, operation) {
+            Verdict::Allow(_) => return None,
+            Verdict::Deny(denied) if denied.code == Code::Superseded => return None,
+            Verdict::Deny(denied) => last = Some(denied),
+        }
+    }
+    last.filter(|_| knowledge.judge_enrolment(who).is_err())
 }
 
 /// One live session. Dropping it ends its registration.

@@ -1,6 +1,7 @@
 //! The parts of a node together: over real sockets, with openssl where it helps, in virtual time where time matters.
 
 mod accept;
+mod coap;
 mod enrol;
 mod fixture;
 mod identity;

@@ -1,0 +1,335 @@
+//! One's own credential as EDHOC shows it, and the credentials of peers.
+
+use super::bounded::Bounded;
+use crate::identity::IdentityStore;
+use crate::knowledge::KnowledgeBase;
+use crate::provider::{AwsLc, SigningKey};
+use bytes::Bytes;
+use medlock_proto::edhoc::{
+    AuthenticationKey, Ccs, CertHash, Certificates, Credential, CredentialReference, IdCred, OwnCredential,
+    PeerCredential, Suite,
+};
+use medlock_trust::crypto::{KeyAlgorithm, PublicKey};
+use medlock_trust::x509::Certificate;
+use medlock_trust::{Identified, Unidentified};
+use rustls::pki_types::CertificateDer;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The cipher suites that a P-256 key serves: AES-CCM with tags of 8 bytes first, as the smaller one.
+pub const SUITES: [Suite; 2] = [Suite::Suite2, Suite::Suite3];
+/// How many peers' credentials are remembered, so that they can be named by their hash.
+const REMEMBERED: usize = 1_024;
+/// The first byte of a C509 certificate: an array of eleven items.
+const C509_HEAD: u8 = 0x8b;
+
+/// How one's own credential is shown (RFC 9528 section 3.5.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Show {
+    /// The chain by value (`x5chain`, `c5c`), without the root: to peers that know only the root.
+    #[default]
+    Chain,
+    /// The own certificate by value: to peers that know who issued it.
+    Certificate,
+    /// Its hash (`x5t`, `c5t`): to peers that have it.
+    Thumbprint,
+}
+
+/// One's own identity in EDHOC.
+#[derive(Clone)]
+pub struct Own {
+    source: Source,
+    show: Show,
+}
+
+#[derive(Clone)]
+enum Source {
+    Store(IdentityStore),
+    Certificates(Arc<SigningKey>, Arc<[Bytes]>),
+    Ccs { key: Arc<SigningKey>, ccs: Bytes, by_value: bool },
+}
+
+impl Own {
+    /// The identity in this store, as it is when a handshake begins.
+    #[must_use]
+    pub fn of(store: &IdentityStore) -> Self {
+        Self { source: Source::Store(store.clone()), show: Show::default() }
+    }
+
+    /// This key and chain (X.509 DER or C509, own certificate first).
+    #[must_use]
+    pub fn certificates(key: Arc<SigningKey>, chain: Vec<Bytes>) -> Self {
+        Self { source: Source::Certificates(key, chain.into()), show: Show::default() }
+    }
+
+    /// A raw key in a CWT claims set, which nobody vouches for: only to meet implementations that know nothing else. Shown
+    /// by its `kid`, or by value.
+    #[must_use]
+    pub fn danger_ccs(key: Arc<SigningKey>, ccs: Vec<u8>, by_value: bool) -> Self {
+        Self { source: Source::Ccs { key, ccs: ccs.into(), by_value }, show: Show::default() }
+    }
+
+    /// The same, shown like this.
+    #[must_use]
+    pub fn showing(self, show: Show) -> Self {
+        Self { show, ..self }
+    }
+
+    /// What is shown now; `None` while there is no identity.
+    pub(crate) fn present(&self) -> Option<Presented> {
+        let (key, form) = match &self.source {
+            Source::Store(store) => {
+                let identity = store.current()?;
+                let chain = identity.chain().iter().map(|one| Bytes::copy_from_slice(one)).collect();
+                (identity.key().clone(), Form::Chain(chain))
+            }
+            Source::Certificates(key, chain) => (key.clone(), Form::Chain(chain.to_vec())),
+            Source::Ccs { key, ccs, by_value } => (key.clone(), Form::Ccs { ccs: ccs.clone(), by_value: *by_value }),
+        };
+        Some(Presented { key, form, show: self.show })
+    }
+}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Own").field("show", &self.show).finish_non_exhaustive()
+    }
+}
+
+/// One's own credential for one handshake.
+pub(crate) struct Presented {
+    key: Arc<SigningKey>,
+    form: Form,
+    show: Show,
+}
+
+enum Form {
+    Chain(Vec<Bytes>),
+    Ccs { ccs: Bytes, by_value: bool },
+}
+
+impl Presented {
+    /// Calls `with` with the credential as EDHOC takes it; `None` if it cannot be read.
+    pub(crate) fn with<T>(&self, with: impl FnOnce(&OwnCredential<'_>) -> T) -> Option<T> {
+        match &self.form {
+            Form::Ccs { ccs, by_value } => {
+                let read = Ccs::read(ccs).ok()?;
+                let reference = match read.kid() {
+                    Some(kid) if !by_value => CredentialReference::Kid(kid),
+                    _ => CredentialReference::Ccs(ccs),
+                };
+                Some(with(&OwnCredential::new(read.credential(), reference, self.key.as_ref())))
+            }
+            Form::Chain(chain) => {
+                let own = chain.first()?;
+                let credential = Credential::certificate(own);
+                let shown = self.shown(chain);
+                let hash = credential.thumbprint(&AwsLc);
+                let reference = match (is_c509(own), self.show) {
+                    (true, Show::Thumbprint) => CredentialReference::C5t(CertHash::short(&hash)),
+                    (false, Show::Thumbprint) => CredentialReference::X5t(CertHash::short(&hash)),
+                    (true, _) => CredentialReference::C5c(Certificates::c509(&shown)),
+                    (false, _) => CredentialReference::X5chain(Certificates::x509(&shown)),
+                };
+                Some(with(&OwnCredential::new(credential, reference, self.key.as_ref())))
+            }
+        }
+    }
+
+    /// Bytes of what is shown, about.
+    pub(crate) fn length(&self) -> usize {
+        match &self.form {
+            Form::Chain(chain) if self.show != Show::Thumbprint => self.shown(chain).iter().map(|one| one.len()).sum(),
+            Form::Chain(_) => 16,
+            Form::Ccs { ccs, by_value } => {
+                if *by_value {
+                    ccs.len()
+                } else {
+                    8
+                }
+            }
+        }
+    }
+
+    /// The certificates above one's own: they may complete a peer's chain.
+    fn issuers(&self) -> &[Bytes] {
+        match &self.form {
+            Form::Chain(chain) => chain.get(1..).unwrap_or(&[]),
+            Form::Ccs { .. } => &[],
+        }
+    }
+
+    /// Certificates of one form, without the root, which who believes in it has.
+    fn shown<'c>(&self, chain: &'c [Bytes]) -> Vec<&'c [u8]> {
+        let c509 = chain.first().is_some_and(|own| is_c509(own));
+        let most = if self.show == Show::Chain { chain.len() } else { 1 };
+        let one_form = chain.iter().take(most).take_while(|one| is_c509(one) == c509);
+        let below = |(index, one): &(usize, &Bytes)| *index == 0 || !is_root(one);
+        one_form.enumerate().filter(below).map(|(_, one)| one.as_ref()).collect()
+    }
+}
+
+fn is_c509(certificate: &[u8]) -> bool {
+    certificate.first() == Some(&C509_HEAD)
+}
+
+fn is_root(certificate: &[u8]) -> bool {
+    read(certificate).is_some_and(|certificate| certificate.is_self_issued())
+}
+
+fn read(certificate: &[u8]) -> Option<Certificate<'_>> {
+    Certificate::from_der(certificate).ok()
+}
+
+/// Finds out who peers are, by the lists this process knows. Remembers the credentials of those it has met.
+pub struct Peers {
+    knowledge: Arc<KnowledgeBase>,
+    known: Mutex<Bounded<[u8; 8], Arc<[Bytes]>>>,
+    raw: Vec<(Bytes, Identified)>,
+}
+
+impl Peers {
+    /// Peers that `knowledge` believes in.
+    #[must_use]
+    pub fn new(knowledge: Arc<KnowledgeBase>) -> Self {
+        Self { knowledge, known: Mutex::new(Bounded::new(REMEMBERED)), raw: Vec::new() }
+    }
+
+    /// Takes who holds the key in this CWT claims set to be `who`, though nobody vouches for it: only to meet
+    /// implementations that know nothing else.
+    #[must_use]
+    pub fn danger_with_ccs(mut self, ccs: Vec<u8>, who: Identified) -> Self {
+        self.raw.push((ccs.into(), who));
+        self
+    }
+
+    /// What this process knows.
+    #[must_use]
+    pub const fn knowledge(&self) -> &Arc<KnowledgeBase> {
+        &self.knowledge
+    }
+
+    /// Remembers a chain (X.509 DER or C509, the peer's own certificate first), so that the peer can name it by its hash.
+    /// It is judged when it is used.
+    pub fn remember(&self, chain: &[Bytes]) {
+        let Some(own) = chain.first() else { return };
+        let hash = Credential::certificate(own).thumbprint(&AwsLc);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, chain.into());
+    }
+
+    /// Finds the credential a message names, and who that is. `own` may complete its chain. At most two path validations.
+    pub(crate) fn find(&self, named: IdCred<'_>, own: Option<&Presented>) -> Result<Found, NotFound> {
+        let reference = named.reference().ok_or(NotFound::Unknown)?;
+        let (chain, new) = match reference {
+            CredentialReference::Kid(kid) => return self.raw(|ccs, _| ccs.kid() == Some(kid)),
+            CredentialReference::Ccs(item) => return self.raw(|_, encoding| encoding == item),
+            CredentialReference::X5t(hash) | CredentialReference::C5t(hash) => {
+                (self.known(&hash).ok_or(NotFound::Unknown)?, false)
+            }
+            CredentialReference::X5chain(list) => (list.iter().map(Bytes::copy_from_slice).collect(), true),
+            CredentialReference::C5c(list) => (list.iter().map(with_head).collect(), true),
+            // Bags are in any order; one certificate is in order.
+            CredentialReference::X5bag(list) if list.iter().count() == 1 => {
+                (list.iter().map(Bytes::copy_from_slice).collect(), true)
+            }
+            CredentialReference::C5b(list) if list.iter().count() == 1 => (list.iter().map(with_head).collect(), true),
+            CredentialReference::X5bag(_)
+            | CredentialReference::C5b(_)
+            | CredentialReference::Cwt(_)
+            | CredentialReference::Other { .. } => return Err(NotFound::Unknown),
+        };
+        let chain: Arc<[Bytes]> = chain;
+        let identified = self.identify(&chain, own).map_err(NotFound::Unidentified)?;
+        let certificate = chain.first().and_then(|own| read(own)).ok_or(NotFound::Unknown)?;
+        let key = certificate.public_key().ok_or(NotFound::Unknown)?;
+        let (algorithm, key) = (key.algorithm, Bytes::copy_from_slice(key.bits));
+        Ok(Found { chain, raw: false, algorithm, key, identified, new })
+    }
+
+    /// Who has this chain, completed by one's own issuers if it ends too early.
+    fn identify(&self, chain: &[Bytes], own: Option<&Presented>) -> Result<Identified, Unidentified> {
+        let der = |chain: &[Bytes]| chain.iter().map(|one| CertificateDer::from(one.to_vec())).collect::<Vec<_>>();
+        let first = self.knowledge.identify(&der(chain));
+        let issuers = own.map_or(&[][..], Presented::issuers);
+        match first {
+            Err(_) if !issuers.is_empty() => self.knowledge.identify(&der(&[chain, issuers].concat())).or(first),
+            first => first,
+        }
+    }
+
+    fn known(&self, hash: &CertHash<'_>) -> Option<Arc<[Bytes]>> {
+        let key = hash.hash.first_chunk()?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = known.get(key)?;
+        hash.names(Credential::certificate(chain.first()?), &AwsLc).then(|| chain.clone())
+    }
+
+    fn raw(&self, wanted: impl Fn(&Ccs<'_>, &[u8]) -> bool) -> Result<Found, NotFound> {
+        let found = self.raw.iter().find(|(encoding, _)| Ccs::read(encoding).is_ok_and(|ccs| wanted(&ccs, encoding)));
+        let (encoding, who) = found.ok_or(NotFound::Unknown)?;
+        let mut point = [0; 65];
+        let key = Ccs::read(encoding).ok().and_then(|ccs| match ccs.key(&mut point)? {
+            AuthenticationKey::P256(point) => Some(Bytes::copy_from_slice(point)),
+            AuthenticationKey::Ed25519(_) | AuthenticationKey::X25519(_) => None,
+        });
+        let key = key.ok_or(NotFound::Unknown)?;
+        let chain = Arc::from([encoding.clone()]);
+        Ok(Found { chain, raw: true, algorithm: KeyAlgorithm::P256, key, identified: who.clone(), new: false })
+    }
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peers").field("raw", &self.raw.len()).finish_non_exhaustive()
+    }
+}
+
+fn with_head(items: &[u8]) -> Bytes {
+    [&[C509_HEAD], items].concat().into()
+}
+
+/// A peer's credential, and who has it.
+#[derive(Debug)]
+pub(crate) struct Found {
+    chain: Arc<[Bytes]>,
+    raw: bool,
+    algorithm: KeyAlgorithm,
+    key: Bytes,
+    identified: Identified,
+    new: bool,
+}
+
+impl Found {
+    /// As EDHOC takes it; `None` if the key is of no use there.
+    pub(crate) fn credential(&self) -> Option<PeerCredential<'_>> {
+        let own = self.chain.first()?;
+        let credential = if self.raw { Credential::Item(own) } else { Credential::certificate(own) };
+        let key = AuthenticationKey::of(PublicKey { algorithm: self.algorithm, bits: &self.key })?;
+        Some(PeerCredential { credential, key, identified: self.identified.clone() })
+    }
+
+    /// Keeps it in mind if it came by value. To be called when the peer has shown that it holds the key.
+    pub(crate) fn remember(&self, peers: &Peers) {
+        if self.new {
+            peers.remember(&self.chain);
+        }
+    }
+}
+
+/// Why a credential was not found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NotFound {
+    /// The reference means nothing here.
+    Unknown,
+    /// Nobody believed in vouches for it.
+    Unidentified(Unidentified),
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("nothing here has this name"),
+            Self::Unidentified(why) => write!(f, "{why:?}"),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What is kept of each address: which messages came, what was answered, bodies under way. Addresses that are confirmed
+//! (somebody receives there) are apart from strangers', so that a flood of invented ones pushes out none of them.
+
+use super::super::blocks::Transfers;
+use super::super::bounded::Bounded;
+use crate::provider::random;
+use bytes::Bytes;
+use medlock_proto::coap::{Arrival, MessageId, MessageIds, Seen};
+use std::net::SocketAddr;
+
+/// How many messages of one address are told from their repetitions.
+const SEEN: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Origins {
+    strangers: Bounded<SocketAddr, Origin>,
+    confirmed: Bounded<SocketAddr, Origin>,
+}
+
+#[derive(Debug)]
+pub(super) struct Origin {
+    seen: Seen<SEEN>,
+    replies: [Option<(MessageId, Bytes)>; SEEN],
+    ids: MessageIds,
+    pub(super) transfers: Transfers,
+}
+
+/// What became of a message that came.
+pub(super) enum Came {
+    /// It is new; its answer belongs in this slot.
+    New(usize),
+    /// It came before, and this was the answer if there is one already.
+    Again(Option<Bytes>),
+}
+
+impl Origins {
+    pub(super) fn new(most: usize) -> Self {
+        Self { strangers: Bounded::new(most), confirmed: Bounded::new(most) }
+    }
+
+    pub(super) fn at(&mut self, address: SocketAddr) -> &mut Origin {
+        if self.confirmed.peek(&address).is_none() && self.strangers.peek(&address).is_none() {
+            self.strangers.insert(address, Origin::new());
+        }
+        let known = self.confirmed.get(&address).or_else(|| self.strangers.get(&address));
+        known.expect("it was there or was put there just now")
+    }
+
+    pub(super) fn is_confirmed(&self, address: SocketAddr) -> bool {
+        self.confirmed.peek(&address).is_some()
+    }
+
+    /// Somebody receives at this address: it answered a challenge, or what only the holder of keys could send.
+    pub(super) fn confirm(&mut self, address: SocketAddr) {
+        if let Some(origin) = self.strangers.remove(&address) {
+            self.confirmed.insert(address, origin);
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.strangers.len() + self.confirmed.len()
+    }
+}
+
+impl Origin {
+    fn new() -> Self {
+        Self {
+            seen: Seen::new(),
+            replies: Default::default(),
+            ids: MessageIds::new(u16::from_be_bytes(random())),
+            transfers: Transfers::default(),
+        }
+    }
+
+    pub(super) fn came(&mut self, id: MessageId, now: u64) -> Came {
+        match self.seen.arrived(id, now) {
+            Arrival::Again(slot) => {
+                let reply = self.replies.get(slot).and_then(Option::as_ref).filter(|(of, _)| *of == id);
+                Came::Again(reply.map(|(_, bytes)| bytes.clone()))
+            }
+            Arrival::First(slot) => {
+                self.replies[slot] = Some((id, Bytes::new()));
+                Came::New(slot)
+            }
+        }
+    }
+
+    /// Keeps what was answered, unless the slot serves a newer message.
+    pub(super) fn answered(&mut self, slot: usize, id: MessageId, bytes: &Bytes) {
+        if let Some((_, reply)) = self.replies[slot].as_mut().filter(|(of, _)| *of == id) {
+            *reply = bytes.clone();
+        }
+    }
+
+    /// The message was not what it said: its repetition may be the true one.
+    pub(super) fn forget(&mut self, slot: usize) {
+        self.seen.forget(slot);
+        self.replies[slot] = None;
+    }
+
+    pub(super) fn draw_id(&mut self) -> MessageId {
+        self.ids.draw()
+    }
+}
