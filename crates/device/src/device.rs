@@ -10,6 +10,7 @@ use crate::journal::Intent;
 use crate::log::Area;
 use crate::objects::{Kind, NotTaken, Objects, Place, Scene};
 use crate::platform::{Parts, Platform, Rng, Ticks};
+use crate::serve::copy;
 use crate::session::{self, Open, SessionSlot, State};
 use crate::store::Store;
 use crate::therapy::Therapy;
@@ -276,41 +277,64 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
 
     /// The next thing to do. Call it after each of the other calls, until it answers [`Output::Wait`].
     pub fn poll<'b>(&mut self, now: Ticks, buffer: &'b mut [u8]) -> Output<'b> {
+        if let Some((to, length)) = self.transmit(buffer) {
+            return Output::Transmit { to, datagram: buffer.get(..length).unwrap_or_default() };
+        }
+        if self.has_event() {
+            // If it turns out to be none after all, there may be more to do at once.
+            return self.event(now, buffer).map_or(Output::Wait(Some(now)), Output::Event);
+        }
+        Output::Wait(self.deadline())
+    }
+
+    /// Writes the next datagram to send to the front of `buffer`, and says where to and how long it is.
+    pub(crate) fn transmit(&mut self, buffer: &mut [u8]) -> Option<(Address, usize)> {
         if let Some((to, message)) = self.replies.take() {
-            return transmit(to, &message, buffer);
+            return Some((to, copy(&message, buffer).len()));
         }
         if let Some((to, message)) = self.strangers.transmit() {
-            return transmit(to, message, buffer);
+            return Some((to, copy(message, buffer).len()));
         }
-        if let Some(exchange) = self.exchanges.iter_mut().find(|exchange| exchange.transmit) {
-            exchange.transmit = false;
-            return transmit(exchange.to, exchange.message(), buffer);
-        }
-        if let Some(event) = self.session_event() {
-            return Output::Event(event);
-        }
-        if let Some(intent) = self.recovered.iter_mut().find_map(Option::take) {
-            return Output::Event(Event::Uncertain(intent));
-        }
-        if let Some(event) = self.therapy.as_mut().and_then(Therapy::event) {
-            return Output::Event(event);
-        }
-        if let Some(place) = (0..EXCHANGES).find(|place| self.exchanges.get(*place).is_some_and(has_event)) {
-            if let Some(event) = self.exchange_event(place, now, buffer) {
-                return Output::Event(event);
-            }
-            // The event turned out to be none, such as readings that may not be used: there may be more to do.
-            return Output::Wait(Some(now));
-        }
-        if let Some((peer, denied)) = self.told.denied.take() {
-            return Output::Event(Event::Denied { peer, denied });
-        }
-        if let Some(kind) = self.told.news.take() {
-            return Output::Event(Event::News(kind));
-        }
+        let exchange = self.exchanges.iter_mut().find(|exchange| exchange.transmit)?;
+        exchange.transmit = false;
+        Some((exchange.to, copy(exchange.message(), buffer).len()))
+    }
+
+    /// Whether there is something to tell.
+    pub(crate) fn has_event(&self) -> bool {
+        self.sessions.iter().any(SessionSlot::has_event)
+            || self.recovered.iter().any(Option::is_some)
+            || self.therapy.as_ref().is_some_and(Therapy::has_event)
+            || self.exchanges.iter().any(has_event)
+            || self.told.denied.is_some()
+            || self.told.news.is_some()
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Option<Ticks> {
         let next = self.exchanges.iter().filter_map(Exchange::deadline).min().map(Ticks::from_millis);
         let lease = self.therapy.as_ref().and_then(Therapy::deadline);
-        Output::Wait(next.into_iter().chain(lease).min())
+        next.into_iter().chain(lease).min()
+    }
+
+    /// The next thing to tell.
+    pub(crate) fn event<'b>(&mut self, now: Ticks, buffer: &'b mut [u8]) -> Option<Event<'b>> {
+        if let Some(event) = self.session_event() {
+            return Some(event);
+        }
+        if let Some(intent) = self.recovered.iter_mut().find_map(Option::take) {
+            return Some(Event::Uncertain(intent));
+        }
+        if let Some(event) = self.therapy.as_mut().and_then(Therapy::event) {
+            return Some(event);
+        }
+        if let Some(place) = (0..EXCHANGES).find(|place| self.exchanges.get(*place).is_some_and(has_event)) {
+            return self.exchange_event(place, now, buffer);
+        }
+        if let Some((peer, denied)) = self.told.denied.take() {
+            return Some(Event::Denied { peer, denied });
+        }
+        self.told.news.take().map(Event::News)
     }
 
     /// What sessions have to tell: each thing once.
@@ -625,13 +649,6 @@ fn has_event<const BYTES: usize>(exchange: &Exchange<BYTES>) -> bool {
         Role::Asked(asked) => asked.permit.is_some(),
         Role::Free | Role::Hello { .. } | Role::Answered { .. } | Role::Notice { .. } => false,
     }
-}
-
-fn transmit<'b>(to: Address, message: &[u8], buffer: &'b mut [u8]) -> Output<'b> {
-    let length = message.len().min(buffer.len());
-    let (datagram, _) = buffer.split_at_mut(length);
-    datagram.iter_mut().zip(message).for_each(|(to, from)| *to = *from);
-    Output::Transmit { to, datagram }
 }
 
 /// Why a device does not start.

@@ -5,6 +5,7 @@
 //! | module | what is there |
 //! | --- | --- |
 //! | [`platform`] | what the firmware gives: transport, flash, keys, random numbers, ticks |
+//! | [`blocking`], [`asynch`] | drivers |
 //! | [`device`], [`event`] | the core, and what it tells the firmware |
 //! | [`objects`] | trust objects |
 //! | [`command`], [`journal`], [`log`] | sealed commands: received once, recorded before the act, in flash that may lose power |
@@ -26,6 +27,8 @@
 extern crate std;
 
 mod address;
+pub mod asynch;
+pub mod blocking;
 mod bonds;
 mod call;
 pub mod clock;

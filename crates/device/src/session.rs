@@ -91,6 +91,14 @@ impl SessionSlot {
         }
     }
 
+    pub(crate) const fn has_event(&self) -> bool {
+        match &self.state {
+            State::Open(open) => !open.told,
+            State::Failed { .. } | State::Ended { .. } => true,
+            State::Free | State::Hello { .. } | State::Confirming { .. } => false,
+        }
+    }
+
     pub(crate) const fn is_free(&self) -> bool {
         matches!(self.state, State::Free)
     }

@@ -68,6 +68,10 @@ impl Therapy {
         self.lease_until = held;
     }
 
+    pub(crate) const fn has_event(&self) -> bool {
+        self.act.is_some() || self.lease_ended
+    }
+
     pub(crate) fn event<'b>(&mut self) -> Option<Event<'b>> {
         if let Some((act, receipt)) = self.act.take() {
             return Some(Event::Command { act, receipt });
