@@ -6,13 +6,14 @@ use crate::{Failure, Outcome, output};
 use medlock_node::provider::AwsLc;
 use medlock_trust::bond::PatientContext;
 use medlock_trust::cose::{ContentType, Place, Sign1};
+use medlock_trust::crypto::PublicKey;
 use medlock_trust::list::{List, Pinned};
 use medlock_trust::path::{self, AuthorityKind, VerifiedPath};
 use medlock_trust::policy::Setting;
 use medlock_trust::status::StatusList;
 use medlock_trust::x509::{Certificate, ServerName, ids};
 use medlock_trust::{
-    Anchor, Bond, Budget, CredentialId, DeviceName, Identified, Interval, KeyId, Knowledge, Operations, Policy, Roles,
+    Anchor, Bond, Budget, DeviceName, Identified, Interval, KeyId, Knowledge, Operations, Policy, Roles,
     Verdict,
 };
 use rustls_pki_types::CertificateDer;
@@ -302,7 +303,7 @@ fn by_any<'l, 'b, T>(
 /// A status list signed by the anchor of the path, or by an authority of the path that may sign revocation lists.
 fn status_by_path<'b>(bytes: &'b [u8], path: &VerifiedPath<'_>, file: &Path) -> Result<StatusList<'b>, Failure> {
     let signed = Sign1::read(bytes).map_err(|error| format!("{}: {error}", file.display()))?;
-    let is_by = |key| signed.verify(Place::Header(ContentType::STATUS), key, &AwsLc).is_ok();
+    let is_by = |key: PublicKey<'_>| signed.verify(Place::Header(ContentType::STATUS), key, &AwsLc).is_ok();
     let by_one_of_them =
         is_by(path.anchor().key) || path.certificates().skip(1).any(|issuer| issuer.public_key().is_some_and(is_by));
     if !by_one_of_them {
