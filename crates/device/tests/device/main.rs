@@ -1,9 +1,15 @@
 //! Devices in virtual time, over a link that loses, doubles and reorders.
 
+mod enrolment;
+mod flash;
 mod judged;
 mod link;
+mod log;
+mod manifest;
 mod platform;
+mod power;
 mod reboot;
+mod scene;
 mod site;
 mod strangers;
 mod world;

@@ -10,3 +10,4 @@ mod oscore_reboot;
 mod oscore_vectors;
 mod reading;
 mod sealed;
+mod sealed_vectors;
