@@ -34,6 +34,7 @@ pub use sequence::{Reservation, SenderSequence};
 /// a number of its own uses that of a request.
 pub const MAX_SEALED: u64 = 1 << 20;
 
-/// What protection adds to a request at most: option (1 of header, 1 of flags, 5 of Partial IV, 7 of kid, 17 of kid
-/// context, 1 of a longer length), payload marker, code, a marker inside, tag of 16 bytes, Observe outside.
-pub const MAX_OVERHEAD: usize = 56;
+/// What protection adds to a message at most, in bytes: the option (2 of header, 1 of flags, 5 of Partial IV, 17 of kid
+/// context, 7 of kid), a payload marker, a code, a tag of 16, Observe outside (4), and at most 10 because options that are
+/// apart have larger gaps between their numbers.
+pub const MAX_OVERHEAD: usize = 64;

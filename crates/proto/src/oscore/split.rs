@@ -28,10 +28,21 @@ const fn class(number: Number) -> Class {
     }
 }
 
-/// Refuses what cannot be protected.
+/// Refuses what cannot be protected: OSCORE in OSCORE, an address in one piece, and an Observe option that is no number
+/// (it would be outside as often and as long as it is inside).
 pub(super) fn check(message: &Message<'_>) -> Result<(), Error> {
-    let bad = |number| matches!(number, option::OSCORE | option::PROXY_URI);
-    if message.options().any(|(number, _)| bad(number)) { Err(Error::Unprotectable) } else { Ok(()) }
+    let mut observed = false;
+    for (number, value) in message.options() {
+        let bad = match number {
+            option::OSCORE | option::PROXY_URI => true,
+            option::OBSERVE => core::mem::replace(&mut observed, true) || value.len() > 3,
+            _ => false,
+        };
+        if bad {
+            return Err(Error::Unprotectable);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a proxy cut the protected message into blocks.

@@ -152,6 +152,8 @@ fn notifications_are_ordered_by_number_and_come_once() {
     let outer = Message::read(&all[1]).unwrap();
     assert_eq!((outer.code(), outer.option(option::OBSERVE)), (Code::CONTENT, Some(&[1, 2, 1][..])));
 
+    assert_eq!(outer.payload().len(), 4 + 8, "code, an empty Observe, marker, value; tag");
+
     let opened = hear(&mut client, &mut sent, &all[1]).unwrap();
     let message = Message::read(&opened).unwrap();
     assert_eq!((message.uint(option::OBSERVE), message.payload()), (Some(1), &[1][..]), "ordered by its number");
@@ -412,6 +414,11 @@ fn what_does_not_fit_has_its_error_and_its_answer() {
     let left = client.left();
     for (code, number) in [(Code::GET, option::OSCORE), (Code::GET, option::PROXY_URI), (Code::CONTENT, option::ETAG)] {
         let request = plain(code, &[(number, b"coap://h")], b"");
+        let request = Message::read(&request).unwrap();
+        assert_eq!(client.protect_request(&request, &mut [0; 99], &RustCrypto).unwrap_err(), Error::Unprotectable);
+    }
+    for odd in [&[(option::OBSERVE, &[][..]), (option::OBSERVE, &[])][..], &[(option::OBSERVE, &[0; 4])]] {
+        let request = plain(Code::GET, odd, b"");
         let request = Message::read(&request).unwrap();
         assert_eq!(client.protect_request(&request, &mut [0; 99], &RustCrypto).unwrap_err(), Error::Unprotectable);
     }
