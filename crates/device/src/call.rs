@@ -15,6 +15,7 @@ struct Wanted<'p> {
     method: Method,
     resource: Resource,
     query: Option<&'p [u8]>,
+    format: u16,
     payload: &'p [u8],
 }
 
@@ -33,7 +34,19 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         resource: Resource,
         payload: &[u8],
     ) -> Result<CallId, CallError> {
-        self.request(now, peer, &Wanted { method, resource, query: None, payload })
+        self.post(now, peer, method, resource, (content_format::CBOR, payload))
+    }
+
+    /// A call whose payload is of another format than CBOR.
+    pub(crate) fn post(
+        &mut self,
+        now: Ticks,
+        peer: Peer,
+        method: Method,
+        resource: Resource,
+        (format, payload): (u16, &[u8]),
+    ) -> Result<CallId, CallError> {
+        self.request(now, peer, &Wanted { method, resource, query: None, format, payload })
     }
 
     fn request(&mut self, now: Ticks, peer: Peer, wanted: &Wanted<'_>) -> Result<CallId, CallError> {
@@ -59,7 +72,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         }
         writer.path(wanted.resource.path());
         if !wanted.payload.is_empty() {
-            writer.uint(option::CONTENT_FORMAT, content_format::CBOR.into());
+            writer.uint(option::CONTENT_FORMAT, wanted.format.into());
         }
         if let Some(query) = wanted.query {
             writer.option(option::URI_QUERY, query);
@@ -220,6 +233,12 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                     exchange.end();
                 } else {
                     call.stage = Stage::Listening;
+                }
+                if matches!(resource, Resource::Enrol | Resource::Renew) && status == Status::Done {
+                    return Some(match self.enrolled(payload) {
+                        Ok(event) => event,
+                        Err(why) => Event::NotEnrolled { why },
+                    });
                 }
                 if resource != Resource::Readings || status != Status::Done {
                     return Some(Event::Answered { call: id, peer, status, payload });

@@ -3,6 +3,7 @@
 use crate::address::Address;
 use crate::command::Act;
 use crate::journal::Intent;
+use crate::objects::NotTaken;
 use crate::platform::Ticks;
 use crate::therapy::ReceiptTo;
 use medlock_trust::{Denied, DeviceId, Permit, Unidentified};
@@ -123,6 +124,16 @@ pub enum Event<'b> {
         call: CallId,
         /// Why.
         why: Failure,
+    },
+    /// The device has a credential of its site, and shows it in its next sessions.
+    Enrolled {
+        /// Who it is at its site.
+        device: DeviceId,
+    },
+    /// What a hub gave was not taken; the credential in use stays in use.
+    NotEnrolled {
+        /// Why.
+        why: NotTaken,
     },
     /// A sealed command is to be carried out now: it is permitted, within all limits, and its intent is in flash. Say
     /// [`Device::started`](crate::Device::started) or [`Device::unable`](crate::Device::unable).

@@ -34,6 +34,7 @@ mod call;
 pub mod clock;
 pub mod command;
 pub mod device;
+pub mod enrol;
 pub mod event;
 mod exchange;
 mod handshake;

@@ -1,7 +1,6 @@
 //! A site that signs whatever is asked of it: credentials, lists, status, tickets, bonds.
 
 use crate::platform::{Dice, point};
-use medlock_device::platform::Rng;
 use medlock_proto::crypto::OwnKey;
 use medlock_rustcrypto::{RustCrypto, SoftwareKey};
 use medlock_trust::bond::{Bond, PatientContext, SignedBond};
@@ -57,7 +56,10 @@ impl Signer {
 
     /// A credential, C509 type 2.
     pub(crate) fn issue(&self, device: &str, roles: &[Role], key: &SoftwareKey, validity: (Time, Time)) -> Vec<u8> {
-        let bits = point(key);
+        self.issue_bits(device, roles, &point(key), validity)
+    }
+
+    pub(crate) fn issue_bits(&self, device: &str, roles: &[Role], bits: &[u8], validity: (Time, Time)) -> Vec<u8> {
         let template = Template {
             serial_number: &[1, 2, 3],
             algorithm: SignatureAlgorithm::EcdsaSha256,
@@ -65,7 +67,7 @@ impl Signer {
             not_before: validity.0,
             not_after: validity.1,
             subject: Name509::Attributes(&[(ids::SERIAL_NUMBER, device)]),
-            key: PublicKey { algorithm: KeyAlgorithm::P256, bits: &bits },
+            key: PublicKey { algorithm: KeyAlgorithm::P256, bits },
             extensions: &[
                 NewExtension::KeyUsage(KeyUsage::from_bits(1).unwrap()),
                 NewExtension::Role(Roles::of(roles), None),
@@ -95,6 +97,14 @@ impl Site {
         }
     }
 
+    /// Those whose credentials are believed.
+    pub(crate) fn anchors(&self) -> Vec<Authority<'_>> {
+        vec![
+            authority(&self.root, AuthorityKind::Site, AuthorityState::Listed),
+            authority(&self.maker, AuthorityKind::Maker, AuthorityState::Listed),
+        ]
+    }
+
     /// The next version of the site's list.
     pub(crate) fn list(&mut self, issued: Time) -> Vec<u8> {
         self.list_with(issued, AuthorityState::Listed)
@@ -103,18 +113,6 @@ impl Site {
     pub(crate) fn list_with(&mut self, issued: Time, maker: AuthorityState) -> Vec<u8> {
         self.version += 1;
         let Self { root, service, maker: maker_key, .. } = &*self;
-        let authority = |signer: &'_ Signer, kind, state| Authority {
-            key: signer.id,
-            kind,
-            name: "authority",
-            subject: Box::leak(signer.name.clone().into_boxed_slice()),
-            spki: Box::leak(signer.spki.clone().into_boxed_slice()),
-            roles: Roles::EVERY,
-            device_types: DeviceTypes::Every,
-            state,
-            since: START,
-            until: None,
-        };
         let content = Content {
             heading: Heading {
                 kind: ListKind::Site,
@@ -196,17 +194,25 @@ impl Site {
     }
 }
 
+fn authority(signer: &Signer, kind: AuthorityKind, state: AuthorityState) -> Authority<'_> {
+    Authority {
+        key: signer.id,
+        kind,
+        name: "authority",
+        subject: &signer.name,
+        spki: &signer.spki,
+        roles: Roles::EVERY,
+        device_types: DeviceTypes::Every,
+        state,
+        since: START,
+        until: None,
+    }
+}
+
 pub(crate) fn device_id(name: &str) -> DeviceId {
     DeviceId::of(&DeviceName::new(name).unwrap(), &RustCrypto)
 }
 
 pub(crate) fn credential_id(certificate: &[u8]) -> CredentialId {
     Certificate::read(certificate).unwrap().credential_id(&RustCrypto)
-}
-
-#[expect(dead_code, reason = "for tests to come")]
-pub(crate) fn nonce(dice: &mut Dice) -> [u8; 8] {
-    let mut nonce = [0; 8];
-    dice.fill(&mut nonce);
-    nonce
 }

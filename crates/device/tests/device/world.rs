@@ -34,6 +34,8 @@ pub(crate) enum Happened {
     Acted(Operation),
     Uncertain,
     LeaseEnded,
+    Enrolled(DeviceId),
+    NotEnrolled,
     News,
 }
 
@@ -254,8 +256,15 @@ impl World {
 
     /// Turns a device off and on again: what it has in memory is gone.
     pub(crate) fn reboot(&mut self, number: usize) {
-        let parts = self.nodes[number].sdk.take().unwrap().stop();
+        self.restart(number, |_| ());
+    }
+
+    /// The same, with a look at the parts, or a blow to them, while it is off.
+    pub(crate) fn restart<R>(&mut self, number: usize, meanwhile: impl FnOnce(&mut Parts<Sim>) -> R) -> R {
+        let mut parts = self.nodes[number].sdk.take().unwrap().stop();
+        let result = meanwhile(&mut parts);
         self.start(number, parts);
+        result
     }
 
     pub(crate) fn sdk(&mut self, number: usize) -> &mut Sdk {
@@ -317,6 +326,8 @@ impl World {
                     Happened::Acted(operation)
                 }
                 Output::Event(Event::Uncertain(_)) => Happened::Uncertain,
+                Output::Event(Event::Enrolled { device }) => Happened::Enrolled(device),
+                Output::Event(Event::NotEnrolled { .. }) => Happened::NotEnrolled,
                 Output::Event(Event::LeaseEnded) => Happened::LeaseEnded,
                 Output::Event(Event::News(_)) => Happened::News,
             };
