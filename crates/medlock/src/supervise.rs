@@ -3,7 +3,7 @@
 use crate::{Failure, output};
 use std::ffi::OsString;
 use std::process::Stdio;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 /// The option that makes a child end when its standard input does, and with it when its parent dies, however it dies.
@@ -43,6 +43,25 @@ impl Process {
             Some(line) => Ok(line),
             None => Err(format!("{} ended: {}", self.name, self.child.wait().await?).into()),
         }
+    }
+
+    /// Gives the child a line on its standard input.
+    ///
+    /// # Errors
+    /// When the child has ended.
+    pub(crate) async fn give(&mut self, line: &str) -> Result<(), Failure> {
+        let name = &self.name;
+        let input = self.child.stdin.as_mut().ok_or_else(|| format!("{name} has no standard input"))?;
+        let line = format!("{line}\n");
+        input.write_all(line.as_bytes()).await.map_err(|error| format!("{name} takes nothing more: {error}").into())
+    }
+
+    /// Kills the child at once (SIGKILL) and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub(crate) async fn kill(&mut self) -> Result<(), Failure> {
+        Ok(self.child.kill().await?)
     }
 
     /// The process id, while it runs.

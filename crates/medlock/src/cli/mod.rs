@@ -101,6 +101,12 @@ pub(crate) struct UpArgs {
     /// With --demo: send the DICOM files of this folder instead of made ones.
     #[arg(long, value_name = "DIR", requires = "demo")]
     pub(crate) images: Option<PathBuf>,
+    /// With --demo: let the glucose sensor replay this CSV, as Dexcom Clarity exports it, instead of a virtual patient.
+    #[arg(long, value_name = "FILE", requires = "demo")]
+    pub(crate) cgm: Option<PathBuf>,
+    /// With --demo: show one ward only.
+    #[arg(long, value_name = "WARD", requires = "demo")]
+    pub(crate) ward: Option<demo::Ward>,
     /// With --demo: end when all is shown; exit code 0 only if every step held.
     #[arg(long, requires = "demo")]
     pub(crate) once: bool,

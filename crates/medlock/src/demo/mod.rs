@@ -1,6 +1,5 @@
 //! `medlock up --demo`: the whole story on one machine, with real processes and real sockets.
 
-#[expect(dead_code, reason = "to follow")]
 mod diabetes;
 mod impostor;
 mod relay;
@@ -14,6 +13,15 @@ use crate::{Failure, Outcome, output, supervise};
 use report::Teller;
 
 pub(crate) use ward::WardCommand;
+
+/// A part of the demonstration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Ward {
+    /// A CT and a PACS.
+    Imaging,
+    /// A glucose sensor, a dosing controller and an insulin pump.
+    Diabetes,
+}
 
 /// Tells the story; without `--once`, the ward goes on until interrupted.
 ///
@@ -38,8 +46,15 @@ pub(crate) fn run_ward(command: WardCommand) -> Result<Outcome, Failure> {
 
 async fn tell(args: UpArgs) -> Result<Outcome, Failure> {
     let mut teller = Teller::new(args.json);
-    teller.say("Medlock demonstration: a hub, a CT and a PACS on this machine, and those who should be refused.\n");
-    let stage = story::tell(&mut teller, &args).await;
+    let stage = if args.ward == Some(Ward::Diabetes) {
+        None
+    } else {
+        teller.say("Medlock demonstration: a hub, a CT and a PACS on this machine, and those who should be refused.\n");
+        story::tell(&mut teller, &args).await
+    };
+    if args.ward != Some(Ward::Imaging) {
+        diabetes::tell(&mut teller, args.cgm.as_deref()).await;
+    }
     let report = &teller.report;
     teller.say(&format!(
         "\n{} of {} steps held. {} images sent, {} arrived with exactly the bytes that were sent.",

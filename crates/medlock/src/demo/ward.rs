@@ -3,7 +3,9 @@
 use crate::supervise::{self, Process};
 use crate::{Failure, Outcome, output};
 use clap::{Args, Subcommand};
+use medlock_trust::KeyId;
 use medlock_ward::ct::{self, CtOptions, Sent};
+use medlock_ward::diabetes::machine;
 use medlock_ward::object::{Object, Series};
 use medlock_ward::pacs::{self, Event, PacsOptions};
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,29 @@ pub(crate) enum WardCommand {
     Ct(CtArgs),
     /// An archive that stores until its standard input ends.
     Pacs(PacsArgs),
+    /// A machine of the diabetes ward, until its standard input ends. Not for therapy.
+    Device(DeviceArgs),
+}
+
+/// `medlock ward device`.
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArgs {
+    #[arg(long)]
+    kind: super::diabetes::Kind,
+    #[arg(long)]
+    folder: PathBuf,
+    #[arg(long)]
+    speed: u32,
+    #[arg(long = "member")]
+    members: Vec<String>,
+    #[arg(long)]
+    threshold: u8,
+    #[arg(long)]
+    replay: Option<PathBuf>,
+    #[arg(long)]
+    seed: u64,
+    #[arg(long)]
+    with_parent: bool,
 }
 
 /// `medlock ward ct`.
@@ -73,9 +98,27 @@ pub(crate) fn run(command: WardCommand) -> Result<Outcome, Failure> {
     let result = match command {
         WardCommand::Ct(args) => runtime.block_on(run_ct(args)),
         WardCommand::Pacs(args) => runtime.block_on(run_pacs(args)),
+        WardCommand::Device(args) => run_device(&args),
     };
     runtime.shutdown_background();
     result.map(|()| Outcome::Done)
+}
+
+fn run_device(args: &DeviceArgs) -> Result<(), Failure> {
+    let member = |text: &String| {
+        let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(KeyId::from_bytes).ok_or_else(|| format!("{text:?} is no key identifier"))
+    };
+    let options = machine::Options {
+        kind: args.kind.machine(),
+        folder: args.folder.clone(),
+        speed: args.speed,
+        members: args.members.iter().map(member).collect::<Result<_, _>>()?,
+        threshold: args.threshold,
+        replay: args.replay.clone(),
+        seed: args.seed,
+    };
+    Ok(machine::run(&options)?)
 }
 
 async fn run_ct(args: CtArgs) -> Result<(), Failure> {

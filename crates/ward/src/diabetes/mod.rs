@@ -12,13 +12,15 @@
 //! | [`dosing`] | what the controller doses |
 //! | [`pump`] | the pump's mechanics, programme and limits |
 //! | [`host`] | flash, keys, clock and random numbers for the device SDK on a computer |
+//! | [`machine`] | sensor, controller and pump as processes |
 //!
-//! All but [`host`] is a function of its arguments: virtual time comes from outside, chance from a seed.
+//! All but [`host`] and [`machine`] are functions of their arguments: virtual time comes from outside, chance from a seed.
 
 mod chance;
 pub mod clarity;
 pub mod dosing;
 pub mod host;
+pub mod machine;
 pub mod patient;
 pub mod pump;
 pub mod sensor;

@@ -3,6 +3,7 @@
 
 use crate::Failure;
 use medlock_authority::admin::{Asker, Reason, Request, Response};
+use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::DeviceConfig;
 use medlock_authority::signer::InProcess;
 use medlock_authority::{Authority, AuthorityConfig, objects};
@@ -14,6 +15,7 @@ use medlock_trust::path::AuthorityKind;
 use medlock_trust::role::{DeviceTypes, Role, Roles};
 use medlock_trust::{KeyId, Time};
 use medlock_ward::diabetes::host::birth_request;
+use medlock_ward::diabetes::machine;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::convert::Infallible;
@@ -24,7 +26,7 @@ use std::sync::Arc;
 const NEXT_LIST_SECONDS: i64 = 400 * 86_400;
 
 /// What kind of machine it is: each comes from another maker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     /// A continuous glucose monitor.
     Sensor,
@@ -45,7 +47,24 @@ impl Kind {
         }
     }
 
-    pub(crate) const fn role(self) -> Role {
+    /// As the ward's machines call it.
+    pub(crate) const fn machine(self) -> machine::Kind {
+        match self {
+            Self::Sensor => machine::Kind::Sensor,
+            Self::Controller => machine::Kind::Controller,
+            Self::Pump => machine::Kind::Pump,
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Sensor => "sensor",
+            Self::Controller => "controller",
+            Self::Pump => "pump",
+        }
+    }
+
+    const fn role(self) -> Role {
         match self {
             Self::Sensor => Role::Sensor,
             Self::Controller => Role::Controller,
@@ -104,7 +123,8 @@ impl Site {
         Ok(Self { hub, clock, makers, members })
     }
 
-    /// Builds a device at its maker's: a key and a birth credential, in `folder`. Its chain, the own certificate first.
+    /// Builds a device at its maker's: a key and a birth credential, in `folder`. Its chain, the own
+    /// certificate first, without the root.
     ///
     /// # Errors
     /// When the maker refuses.
@@ -117,7 +137,13 @@ impl Site {
             return Err("the maker gave no certificate".into());
         };
         let chain = CertificateDer::pem_slice_iter(pem.as_bytes());
-        chain.collect::<Result<_, _>>().map_err(|error| error.to_string().into())
+        let mut chain = chain.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        // The root is on the list.
+        chain.pop();
+        for (number, certificate) in chain.iter().enumerate() {
+            std::fs::write(folder.join(format!("birth-{number}.der")), certificate)?;
+        }
+        Ok(chain)
     }
 
     /// Puts a device into the register of the ward, with the serial of its maker.
@@ -136,6 +162,21 @@ impl Site {
             ..DeviceConfig::default()
         };
         self.ask(Request::Register { device }).map(drop)
+    }
+
+    /// Gives a registered device an operational credential for its birth credential and a request of its own, as the hub
+    /// does. The chain, the device's own first.
+    ///
+    /// # Errors
+    /// When the hub refuses.
+    pub(crate) fn enrol(&self, birth: &[CertificateDer<'_>], request: &[u8]) -> Result<[Vec<u8>; 2], Failure> {
+        let own = birth.first().ok_or("there is no birth credential")?;
+        let who = self.hub.knowledge().identify(birth).map_err(|why| why.to_string())?;
+        match self.hub.enrol_by_birth(&who, own, request, "bench")? {
+            Answer::Issued(certificate) => Ok([certificate, self.hub.issuing().der.clone()]),
+            Answer::Waits { .. } => Err("the hub waits for a person".into()),
+            Answer::Refused(refusal) => Err(refusal.reason.into()),
+        }
     }
 
     /// Asks the hub, as its administrator.
@@ -256,7 +297,7 @@ mod tests {
         let site = Site::make(folder.path()).unwrap();
         let device = folder_of(folder.path(), "pump7");
         let chain = site.build(Kind::Pump, "pump7", &device).unwrap();
-        let who = site.hub.knowledge().identify(&chain[..chain.len() - 1]).unwrap();
+        let who = site.hub.knowledge().identify(&chain).unwrap();
         assert_eq!(who.device_type().map(|kind| kind.0), Some(21));
         assert!(site.hub.knowledge().judge_enrolment(&who).is_ok());
         site.register(Kind::Pump, "pump7", 86_400).unwrap();

@@ -12,7 +12,7 @@ pub use keys::{FileKeys, KeysError};
 use medlock_device::platform::{KeySlot, Platform, Rng};
 use medlock_node::asn1;
 use medlock_proto::crypto::OwnKey as _;
-use medlock_rustcrypto::RustCrypto;
+use medlock_rustcrypto::{RustCrypto, SoftwareKey};
 use medlock_trust::der::tag;
 use std::path::Path;
 
@@ -45,18 +45,29 @@ impl Rng for SystemRng {
 /// # Errors
 /// [`KeysError`].
 pub fn birth_request(folder: &Path) -> Result<Vec<u8>, KeysError> {
-    let key = FileKeys::open(folder)?.generate(KeySlot::Birth)?;
+    Ok(request(&FileKeys::open(folder)?.generate(KeySlot::Birth)?))
+}
+
+/// Makes the next key in `folder`, and a request for an operational credential, as [`birth_request`].
+///
+/// # Errors
+/// [`KeysError`].
+pub fn next_request(folder: &Path) -> Result<Vec<u8>, KeysError> {
+    Ok(request(&FileKeys::open(folder)?.generate(KeySlot::Next)?))
+}
+
+fn request(key: &SoftwareKey) -> Vec<u8> {
     let public = key.public();
     let bits = public.verifier().map(|key| key.bits).unwrap_or_default();
     let spki = asn1::sequence(&[EC_PUBLIC_KEY_P256, &asn1::bit_string(bits)]);
     let attributes = asn1::element(tag::context_constructed(0), &[]);
     let information = asn1::sequence(&[&asn1::unsigned(&[0]), &asn1::sequence(&[]), &spki, &attributes]);
-    Ok(asn1::signed(&information, |message| {
+    asn1::signed(&information, |message| {
         // A key in memory that signs does not fail; a request that is not signed would be refused.
         let signature = key.sign(&[message]).unwrap_or([0; 64]);
         let (r, s) = signature.split_at(32);
         asn1::sequence(&[&asn1::unsigned(r), &asn1::unsigned(s)])
-    }))
+    })
 }
 
 /// `id-ecPublicKey` with `secp256r1`, as an `AlgorithmIdentifier` (RFC 5480 section 2.1.1).

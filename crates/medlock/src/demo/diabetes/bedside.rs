@@ -1,0 +1,245 @@
+//! A machine at a bed as a process of its own: what is done to it, and what is seen of it.
+
+use super::site::{Kind, Site, THRESHOLD, folder_of};
+use crate::Failure;
+use crate::supervise::{self, Process};
+use data_encoding::BASE64;
+use medlock_authority::objects;
+use medlock_ward::diabetes::machine::words::{Do, Said};
+use medlock_ward::diabetes::pump::{Because, Event};
+use medlock_ward::diabetes::units::Insulin;
+use rustls_pki_types::CertificateDer;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How many times faster than real ones the machines' ticks go.
+const SPEED: u32 = 20;
+/// How long anything may take before it counts as failed, in real time.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// Its name at the site.
+    pub(crate) name: String,
+    /// Where it takes datagrams.
+    pub(crate) address: SocketAddr,
+    /// Which device it is at the site, in hexadecimal.
+    pub(crate) device: String,
+    /// All it has said since it was switched on.
+    pub(crate) said: Vec<Said>,
+    kind: Kind,
+    members: Vec<String>,
+    folder: PathBuf,
+    replay: Option<PathBuf>,
+    birth: Vec<CertificateDer<'static>>,
+    process: Process,
+}
+
+impl Machine {
+    /// Builds a machine at its maker's, and switches it on. It knows no site yet.
+    ///
+    /// # Errors
+    /// When it cannot be built or started.
+    pub(crate) async fn build(
+        site: &Site,
+        folder: &Path,
+        kind: Kind,
+        name: &str,
+        replay: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let folder = folder_of(folder, name);
+        std::fs::create_dir_all(&folder)?;
+        let birth = site.build(kind, name, &folder)?;
+        let members = site.members.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let replay = replay.map(Path::to_owned);
+        let process = start(kind, name, &folder, &members, replay.as_deref())?;
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let name = name.to_owned();
+        let (device, said) = (String::new(), Vec::new());
+        let mut machine = Self { name, address, device, said, kind, members, folder, replay, birth, process };
+        machine.until_listening().await?;
+        Ok(machine)
+    }
+
+    /// Tells it its site, and gives it the site's objects and the time.
+    ///
+    /// # Errors
+    /// When it does not take one.
+    pub(crate) async fn introduce(&mut self, site: &Site) -> Result<(), Failure> {
+        self.act(Do::PinSite { root: site.hub.root().key.to_string() }).await?;
+        for kind in [objects::Kind::SiteList, objects::Kind::TrustList, objects::Kind::Policy, objects::Kind::Status] {
+            self.bring(&site.object(kind)?).await?;
+        }
+        self.set_time(site).await
+    }
+
+    /// Enrols it: it makes a key, the hub gives a credential of at most this life.
+    ///
+    /// # Errors
+    /// When the hub or the machine refuses.
+    pub(crate) async fn enrol(&mut self, site: &Site, validity_seconds: u64) -> Result<(), Failure> {
+        site.register(self.kind, &self.name, validity_seconds)?;
+        let request = BASE64.decode(self.act(Do::MakeKey).await?.as_bytes())?;
+        let chain = site.enrol(&self.birth, &request)?;
+        let chain = chain.iter().map(|certificate| BASE64.encode(certificate)).collect();
+        self.device = self.act(Do::Install { chain }).await?;
+        Ok(())
+    }
+
+    /// Sets its clock by that of the site.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub(crate) async fn set_time(&mut self, site: &Site) -> Result<(), Failure> {
+        let now = site.clock.now().unix();
+        self.act(Do::SetTime { earliest: now, latest: now + 1 }).await.map(drop)
+    }
+
+    /// Brings it a trust object.
+    ///
+    /// # Errors
+    /// When it does not believe it.
+    pub(crate) async fn bring(&mut self, object: &[u8]) -> Result<(), Failure> {
+        self.act(Do::Bring { object: BASE64.encode(object) }).await.map(drop)
+    }
+
+    /// Bonds it with another machine, for a patient.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub(crate) async fn bond(&mut self, other: &str, patient: &str, operations: &[&str]) -> Result<(), Failure> {
+        let operations = operations.iter().map(|name| (*name).to_owned()).collect();
+        self.act(Do::Bond { device: other.to_owned(), patient: patient.to_owned(), operations }).await.map(drop)
+    }
+
+    /// Lets it call the machine behind `to`, and waits until the session stands; the peer it found.
+    ///
+    /// # Errors
+    /// When no session comes about.
+    pub(crate) async fn connect(&mut self, to: SocketAddr) -> Result<String, Failure> {
+        let from = self.said.len();
+        self.act(Do::Connect { to }).await?;
+        let outcome = self.until(from, |said| match said {
+            Said::Connected { device } => Some(Ok(device.clone())),
+            Said::NotConnected { why } => Some(Err(why.clone())),
+            _ => None,
+        });
+        outcome.await?.map_err(|why| format!("{} has no session: {why}", self.name).into())
+    }
+
+    /// Does something to it; the note of its answer.
+    ///
+    /// # Errors
+    /// When it is not done.
+    pub(crate) async fn act(&mut self, what: Do) -> Result<String, Failure> {
+        let from = self.said.len();
+        self.process.give(&serde_json::to_string(&what)?).await?;
+        let done = self.until(from, |said| match said {
+            Said::Done { note } => Some(Ok(note.clone())),
+            Said::NotDone { why } => Some(Err(why.clone())),
+            _ => None,
+        });
+        done.await?.map_err(|why| format!("{}: {why}", self.name).into())
+    }
+
+    /// Waits until it says what is wanted, from its `from`th word on.
+    ///
+    /// # Errors
+    /// When it takes too long or the machine has ended.
+    pub(crate) async fn until<T>(&mut self, from: usize, wanted: impl Fn(&Said) -> Option<T>) -> Result<T, Failure> {
+        self.until_all(from, |said| said.iter().find_map(&wanted)).await
+    }
+
+    /// Waits until what it said, from its `from`th word on, is as wanted.
+    ///
+    /// # Errors
+    /// When it takes too long or the machine has ended.
+    pub(crate) async fn until_all<T>(
+        &mut self,
+        from: usize,
+        wanted: impl Fn(&[Said]) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let waiting = async {
+            loop {
+                if let Some(found) = wanted(self.said.get(from..).unwrap_or_default()) {
+                    return Ok(found);
+                }
+                let line = self.process.line().await?;
+                self.said.push(serde_json::from_str(&line)?);
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(found) => found,
+            Err(_) => {
+                let last = self.said.iter().rev().take(4).rev().collect::<Vec<_>>();
+                Err(format!("{} said nothing of the kind for {} s; its last words: {last:?}", self.name, PATIENCE.as_secs()).into())
+            }
+        }
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// When the machine has ended.
+    pub(crate) async fn pass(&mut self, seconds: u64) -> Result<(), Failure> {
+        self.act(Do::Pass { millis: seconds * 1000 }).await.map(drop)
+    }
+
+    /// Cuts its power.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub(crate) async fn cut_power(&mut self) -> Result<(), Failure> {
+        self.process.kill().await
+    }
+
+    /// Switches it on again after its power was cut.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) async fn power_on(&mut self) -> Result<(), Failure> {
+        self.process = start(self.kind, &self.name, &self.folder, &self.members, self.replay.as_deref())?;
+        self.said.clear();
+        self.until_listening().await
+    }
+
+    /// What a pump delivered since its `from`th word, for this reason.
+    pub(crate) fn delivered(&self, from: usize, why: Because) -> Insulin {
+        let said = self.said.get(from..).unwrap_or_default();
+        said.iter()
+            .filter_map(|said| match said {
+                Said::Pump { event: Event::Delivered(delivery) } if delivery.because == why => Some(delivery.amount),
+                _ => None,
+            })
+            .sum()
+    }
+
+    async fn until_listening(&mut self) -> Result<(), Failure> {
+        let listening = self.until(0, |said| match said {
+            Said::Listening { address, device, .. } => Some((*address, device.clone())),
+            _ => None,
+        });
+        (self.address, self.device) = listening.await?;
+        Ok(())
+    }
+}
+
+fn start(
+    kind: Kind,
+    name: &str,
+    folder: &Path,
+    members: &[String],
+    replay: Option<&Path>,
+) -> Result<Process, Failure> {
+    let mut command = supervise::command(["ward", "device", "--kind", kind.name(), "--folder"])?;
+    command.arg(folder).args(["--speed", &SPEED.to_string(), "--threshold", &THRESHOLD.to_string(), "--seed", "7"]);
+    for member in members {
+        command.args(["--member", member]);
+    }
+    if let Some(replay) = replay {
+        command.arg("--replay").arg(replay);
+    }
+    Process::start(name, command)
+}
