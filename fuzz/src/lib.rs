@@ -1,7 +1,9 @@
 //! What the fuzz targets share.
 
 use medlock_node::provider::AwsLc;
-use medlock_trust::Crypto;
+use medlock_proto::crypto::{Curve, Forged, Secret};
+use medlock_trust::authenticate::CredentialKind;
+use medlock_trust::{Crypto, DeviceName, Identified, Roles};
 use medlock_trust::crypto::{KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 
 /// A provider that finds every signature right, so that a fuzzer gets behind them. Its hash is the real one.
@@ -26,4 +28,41 @@ impl Crypto for Trusting {
     fn decompress<'o>(&self, curve: KeyAlgorithm, point: &[u8], out: &'o mut [u8; 97]) -> Option<&'o [u8]> {
         AwsLc.decompress(curve, point, out)
     }
+}
+
+/// A keystream of zeros leaves a text readable, and a MAC of zeros is easily guessed.
+impl medlock_proto::crypto::Crypto for Trusting {
+    fn hmac_sha256(&self, _: &[u8], _: &[&[u8]]) -> Secret {
+        Secret::from_bytes([0; 32])
+    }
+
+    fn ccm_seal(&self, _: &[u8; 16], _: &[u8; 13], _: &[&[u8]], _: &mut [u8], tag: &mut [u8]) {
+        tag.fill(0);
+    }
+
+    fn ccm_open(
+        &self,
+        _: &[u8; 16],
+        _: &[u8; 13],
+        _: &[&[u8]],
+        _: &mut [u8],
+        tag: &[u8],
+    ) -> Result<(), Forged> {
+        if matches!(tag.len(), 8 | 16) { Ok(()) } else { Err(Forged) }
+    }
+
+    fn public_key(&self, _: Curve, secret: &Secret) -> Option<[u8; 32]> {
+        Some(*secret.expose())
+    }
+
+    fn agree(&self, _: Curve, _: &Secret, _: &[u8; 32]) -> Option<Secret> {
+        Some(Secret::from_bytes([0; 32]))
+    }
+}
+
+/// Somebody.
+#[must_use]
+pub fn danger_peer() -> Identified {
+    let name = DeviceName::new("device").expect("printable");
+    Identified::danger_raw_key(&[], name, CredentialKind::Operational, Roles::NONE, None, &Trusting)
 }
