@@ -5,13 +5,14 @@ use medlock_proto::sealed::{Commander, Concentration, Keys, Kid, Link, Memory, M
 use medlock_rustcrypto::RustCrypto;
 use medlock_trust::bond::PatientContext;
 use medlock_trust::cose::{self, Algorithm, ContentType, Place};
+use medlock_trust::decide::Attended;
 use medlock_trust::knowledge::{Knowledge, Setting};
 use medlock_trust::path::{self, AuthorityKind};
 use medlock_trust::status::{Heading, StatusContent, StatusList};
 use medlock_trust::x509::Certificate;
 use medlock_trust::{
     Anchor, Bond, Budget, DeviceId, DeviceName, Identified, Interval, KeyId, Operation, Operations, Policy, Role,
-    Roles, Time, Verdict, decide,
+    Roles, Time, Verdict, decide, decide_attended,
 };
 
 /// The bond under which the controller commands.
@@ -51,6 +52,15 @@ impl Scene {
 
     /// The verdict on what the controller asks, with fresh status or without any.
     pub(crate) fn judge(&self, operation: Operation, is_fresh: bool) -> Verdict {
+        self.ask(operation, is_fresh, None)
+    }
+
+    /// The verdict without any status, while a person holds the button.
+    pub(crate) fn judge_attended(&self, operation: Operation) -> Verdict {
+        self.ask(operation, false, Attended::danger_by_physical_act(self.controller(), operation, 5))
+    }
+
+    fn ask(&self, operation: Operation, is_fresh: bool, attended: Option<Attended>) -> Verdict {
         let status = [StatusList::danger_open(&self.status).expect("a status list")];
         let knowledge = Knowledge {
             pinned: &[self.root],
@@ -63,7 +73,11 @@ impl Scene {
             operations: Operations::of(&[Operation::Treat, Operation::Halt, Operation::Configure]),
             epoch: EPOCH,
         };
-        decide(&self.peer, operation, &knowledge, &Policy::default(), Some(&bond))
+        let policy = Policy::default();
+        match attended {
+            Some(attended) => decide_attended(&self.peer, operation, &knowledge, &policy, Some(&bond), attended),
+            None => decide(&self.peer, operation, &knowledge, &policy, Some(&bond)),
+        }
     }
 
     /// Both ends of a session: `number` stands for the secret that the handshake made.
