@@ -3,18 +3,17 @@
 use super::{Fields, Finding, hex};
 use crate::Failure;
 use medlock_node::provider::AwsLc;
-use medlock_trust::x509::{
-    self, Certificate, Extension, Extensions, GeneralName, Request, SubjectPublicKeyInfo, ids, name_of,
-};
-use medlock_trust::{CredentialId, KeyId, Time};
+use medlock_trust::x509::{self, Certificate, Extension, Extensions, GeneralName, Request, SignedForm, ids, name_of};
+use medlock_trust::{KeyId, Time, crypto::PublicKey};
 
-/// A certificate in DER.
+/// A certificate in DER or C509.
 ///
 /// # Errors
 /// Where and why it is none.
-pub(super) fn certificate(der: &[u8]) -> Result<Finding, Failure> {
-    let certificate = Certificate::from_der(der)?;
+pub(super) fn certificate(bytes: &[u8]) -> Result<Finding, Failure> {
+    let certificate = Certificate::read(bytes)?;
     let mut fields = Fields::default();
+    form(certificate.form(), bytes.len(), &mut fields);
     fields.add("version", format!("{:?}", certificate.version()).to_lowercase());
     fields.add("serialNumber", hex(certificate.serial_number()));
     fields.add("signatureAlgorithm", named(&certificate.algorithm().oid()));
@@ -26,22 +25,24 @@ pub(super) fn certificate(der: &[u8]) -> Result<Finding, Failure> {
         fields.add("notAfter", certificate.not_after());
     }
     fields.add("subject", certificate.subject());
-    public_key(certificate.subject_public_key_info(), certificate.spki(), &mut fields);
+    public_key(certificate.public_key(), certificate.key_id(&AwsLc), &mut fields);
     extensions(certificate.extensions(), &mut fields);
     fields.add("signature", hex(certificate.signature()));
-    fields.explain("credential id", CredentialId::of(der, &AwsLc), "what status lists and tickets call it");
-    Ok(Finding { what: "certificate", fields: fields.0 })
+    fields.explain("credential id", certificate.credential_id(&AwsLc), "what status lists and tickets call it");
+    let what = if certificate.form() == SignedForm::X509 { "certificate" } else { "C509 certificate" };
+    Ok(Finding { what, fields: fields.0 })
 }
 
-/// A certificate request in DER.
+/// A certificate request in DER or C509.
 ///
 /// # Errors
 /// Where and why it is none.
-pub(super) fn request(der: &[u8]) -> Result<Finding, Failure> {
-    let request = Request::from_der(der)?;
+pub(super) fn request(bytes: &[u8]) -> Result<Finding, Failure> {
+    let request = Request::read(bytes)?;
     let mut fields = Fields::default();
+    form(request.form(), bytes.len(), &mut fields);
     fields.add("subject", request.subject());
-    public_key(request.subject_public_key_info(), request.spki(), &mut fields);
+    public_key(request.public_key(), request.key_id(&AwsLc), &mut fields);
     for attribute in request.attributes() {
         fields.add("attribute", named(&attribute.oid));
     }
@@ -54,15 +55,27 @@ pub(super) fn request(der: &[u8]) -> Result<Finding, Failure> {
         Ok(()) => fields.add("signature", "right: whoever made this has the key"),
         Err(error) => fields.add("signature", format!("WRONG or not checkable ({error:?})")),
     }
-    Ok(Finding { what: "certificate request", fields: fields.0 })
+    let what = if request.form() == SignedForm::X509 { "certificate request" } else { "C509 certificate request" };
+    Ok(Finding { what, fields: fields.0 })
 }
 
-fn public_key(info: &SubjectPublicKeyInfo<'_>, spki: &[u8], fields: &mut Fields) {
-    match info.public_key() {
+/// What C509 says of itself; X.509 has no such field.
+fn form(form: SignedForm, length: usize, fields: &mut Fields) {
+    match form {
+        SignedForm::X509 => {}
+        SignedForm::Native => fields.explain("c509Type", 2, format!("signed as it is; {length} bytes")),
+        SignedForm::Reencoded => {
+            fields.explain("c509Type", 3, format!("stands for X.509, which is what is signed; {length} bytes"));
+        }
+    }
+}
+
+fn public_key(key: Option<PublicKey<'_>>, id: KeyId, fields: &mut Fields) {
+    match key {
         Some(key) => fields.add("public key", format!("{:?}, {}", key.algorithm, hex(key.bits))),
         None => fields.add("public key", "of an algorithm that is not used here"),
     }
-    fields.explain("key id", KeyId::of(&[spki], &AwsLc), "what lists call the key");
+    fields.explain("key id", id, "what lists call the key");
 }
 
 fn extensions(extensions: &Extensions<'_>, fields: &mut Fields) {

@@ -95,7 +95,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// What is in `bytes`: PEM with any number of sections, DER, or a signed object.
+/// What is in `bytes`: PEM with any number of sections, DER, C509, or a signed object, also in hexadecimal.
 ///
 /// # Errors
 /// When it is nothing this command knows, or is damaged; the message names the field.
@@ -130,13 +130,36 @@ fn one(bytes: &[u8]) -> Result<Finding, Failure> {
     const COSE_SIGN1: u8 = 0xd2;
     const COSE_SIGN: [u8; 2] = [0xd8, 0x62];
     const DER_SEQUENCE: u8 = 0x30;
+    /// Arrays of eleven and of seven items.
+    const C509_CERTIFICATE: u8 = 0x8b;
+    const C509_REQUEST: u8 = 0x87;
     match bytes {
+        [C509_CERTIFICATE, ..] => certificate::certificate(bytes),
+        [C509_REQUEST, ..] => certificate::request(bytes),
         [COSE_SIGN1, ..] => object::object(bytes),
         [first, second, ..] if [*first, *second] == COSE_SIGN => object::object(bytes),
         [DER_SEQUENCE, ..] => der(bytes),
         [] => Err("the file is empty".into()),
-        [..] => Err("this is neither PEM, nor DER, nor a signed object (COSE_Sign1 or COSE_Sign)".into()),
+        [..] => match hexadecimal(bytes) {
+            Some(bytes) => one(&bytes),
+            None => Err("this is neither PEM, nor DER, nor C509, nor a signed object (COSE_Sign1 or COSE_Sign)".into()),
+        },
     }
+}
+
+/// The bytes that a file of hexadecimal digits and white space stands for: C509 has no PEM, and is passed on so.
+fn hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .iter()
+        .filter(|c| !c.is_ascii_whitespace())
+        .map(|c| char::from(*c).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let digits = digits.filter(|digits| !digits.is_empty() && digits.len().is_multiple_of(2))?;
+    let bytes: Vec<u8> =
+        digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    // Digits of digits are nobody's.
+    bytes.first().filter(|first| !first.is_ascii_hexdigit() || (**first == b'0' && bytes.get(1) != Some(&b'3')))?;
+    Some(bytes)
 }
 
 fn der(bytes: &[u8]) -> Result<Finding, Failure> {
@@ -185,6 +208,27 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Shows REQ-C509-14.
+    #[test]
+    fn c509_is_shown_also_from_hexadecimal() {
+        // The natively signed example of draft-ietf-cose-cbor-encoded-cert-20, appendix A.1.
+        const NATIVE: &str = "8b024301f50d006b52464320746573742043411a63b0cd001a6955b900d830460123456789ab01582102b1216a\
+             b96e5b3b3340f5bdf02e693f16213a04525ed44450b1019c2dfd3838ab015840eb0d472731f689bc00f5880b12c68b3f9fd38b23\
+             fadfca20950f3f241b60a202579cac28cd3b7494d5fa5d8bbab4600357e550ab9fa9a65d9ba2b3b82e668cc6";
+        let bytes = hexadecimal(NATIVE.as_bytes()).expect("hexadecimal");
+        for file in [bytes.as_slice(), NATIVE.as_bytes(), NATIVE.to_uppercase().as_bytes()] {
+            let found = findings(file).expect("C509");
+            assert_eq!(found[0].what, "C509 certificate");
+            let value = |name: &str| found[0].fields.iter().find(|field| field.name == name).map(|field| &*field.value);
+            assert_eq!(value("subject"), Some("CN=01-23-45-FF-FE-67-89-AB"));
+            assert_eq!(value("c509Type"), Some("2"));
+            assert_eq!(value("keyUsage"), Some("digitalSignature"));
+        }
+        let wrong = [&bytes[..bytes.len() - 1], &[]].concat();
+        assert!(findings(&wrong).is_err());
+        assert!(hexadecimal(b"3330").is_none() && hexadecimal(b"abc").is_none() && hexadecimal(b"").is_none());
+    }
 
     /// Shows REQ-CLI-03.
     #[test]

@@ -9,12 +9,13 @@
 use core::hint::black_box;
 use core::panic::PanicInfo;
 
+use medlock_trust::c509::{RequestTemplate, Subject};
 use medlock_trust::crypto::{KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 use medlock_trust::knowledge::Setting;
 use medlock_trust::list::{List, Pinned};
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::status::{StatusList, Ticket};
-use medlock_trust::x509::Certificate;
+use medlock_trust::x509::{Certificate, ids};
 use medlock_trust::{
     Anchor, Bond, Budget, Crypto, Interval, KeyId, Knowledge, Operation, Policy, Time, Verdict, authenticate, decide,
 };
@@ -58,7 +59,7 @@ fn received() -> &'static [u8] {
 
 /// Everything a device does: take up lists and status, authenticate a peer, decide.
 fn judge() -> Option<bool> {
-    let root = Certificate::from_der(received()).ok()?;
+    let root = Certificate::read(received()).ok()?;
     let maker = Anchor::for_everything(&root, AuthorityKind::Maker, &Opaque)?;
     let held = List::verify_pinned(received(), &Pinned::Root(KeyId::from_bytes(black_box([0; 16]))), &Opaque).ok()?;
     let list = List::verify_successor(received(), &held, &Opaque).ok()?;
@@ -80,7 +81,25 @@ fn judge() -> Option<bool> {
     };
     let bond: Option<Bond> = black_box(None);
     let verdict = decide(&peer, black_box(Operation::Treat), &knowledge, &policy, bond.as_ref());
-    Some(matches!(verdict, Verdict::Allow(_)))
+    Some(matches!(verdict, Verdict::Allow(_)) && ask().is_some())
+}
+
+/// A device asks for its certificate in C509, and looks at what it got.
+fn ask() -> Option<usize> {
+    let key = PublicKey { algorithm: black_box(KeyAlgorithm::P256), bits: received() };
+    let template = RequestTemplate {
+        algorithm: black_box(SignatureAlgorithm::EcdsaSha256),
+        subject: Subject::Attributes(&[(ids::SERIAL_NUMBER, black_box("pump-1"))]),
+        key,
+        extensions: &[],
+        challenge_password: black_box(None),
+    };
+    let mut out = [0; 256];
+    let request = template.sign(&mut out, |info| black_box(Ok::<_, ()>([info.len().to_be_bytes()[0]; 64]))).ok()?;
+    black_box(request);
+    let own = Certificate::read(received()).ok()?;
+    black_box((own.credential_id(&Opaque), own.key_id(&Opaque)));
+    Some(request.len())
 }
 
 // The entry point has to have this name for the linker script to find it.

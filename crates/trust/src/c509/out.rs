@@ -7,15 +7,18 @@ use crate::{cbor::Head, der::tag};
 /// The length of a DER value stands in front of it, and there is no buffer: so the content is written twice, first to
 /// nobody. Counting costs an addition a piece.
 pub(crate) struct Out<'o> {
-    to: Option<&'o mut dyn FnMut(&[u8])>,
+    to: Option<Feed<'o>>,
     length: usize,
 }
+
+/// Who reads the pieces.
+type Feed<'o> = &'o mut dyn FnMut(&[u8]);
 
 /// Something that writes itself, the same each time.
 pub(crate) type Part<'p> = &'p dyn Fn(&mut Out<'_>);
 
 impl<'o> Out<'o> {
-    pub(crate) fn new(to: &'o mut dyn FnMut(&[u8])) -> Self {
+    pub(crate) fn new(to: Feed<'o>) -> Self {
         Self { to: Some(to), length: 0 }
     }
 

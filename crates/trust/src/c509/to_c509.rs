@@ -462,16 +462,18 @@ fn name_constraints(out: &mut Out<'_>, all: &Extensions<'_>) -> Expressed {
         }
         out.array(count.saturating_mul(2));
         for subtree in subtrees {
-            match subtree.base() {
-                GeneralName::Ip(bytes) if matches!(bytes.len(), 8 | 32) => {
-                    let (address, mask) = bytes.split_at_checked(bytes.len() / 2)?;
-                    let ones = mask.iter().fold(0_u32, |ones, octet| ones.saturating_add(octet.count_ones()));
-                    out.int(number::IP);
-                    out.head(2, address.len().saturating_add(1) as u64);
-                    out.bytes(address);
-                    out.bytes(&[u8::try_from(ones).ok()?]);
-                }
-                base => general_name(out, &base)?,
+            let base = subtree.base();
+            if let GeneralName::Ip(bytes) = base
+                && matches!(bytes.len(), 8 | 32)
+            {
+                let (address, mask) = bytes.split_at_checked(bytes.len() / 2)?;
+                let ones = mask.iter().fold(0_u32, |ones, octet| ones.saturating_add(octet.count_ones()));
+                out.int(number::IP);
+                out.head(2, address.len().saturating_add(1) as u64);
+                out.bytes(address);
+                out.bytes(&[u8::try_from(ones).ok()?]);
+            } else {
+                general_name(out, &base)?;
             }
         }
     }

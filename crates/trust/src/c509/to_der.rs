@@ -321,7 +321,7 @@ fn constraint(out: &mut Out<'_>, extension: &Extension<'_>, all: &Extensions<'_>
         let Some(constraints) = policy.constraints else { return };
         out.der_of(tag::SEQUENCE, &|out| {
             let both = [constraints.require_explicit_policy, constraints.inhibit_policy_mapping];
-            for (number, count) in (0..).zip(both) {
+            for (number, count) in (0..2).zip(both) {
                 if let Some(count) = count {
                     out.der_number(tag::context(number), count);
                 }

@@ -24,6 +24,7 @@ use core::fmt;
 
 /// The most certificates in a chain. Those of devices have two or three; the deepest in use on the web have five.
 pub const MAX_CHAIN: usize = 8;
+const MAX_CHAIN_INDEX: u8 = MAX_CHAIN as u8;
 
 /// Why there is no valid path. `index` counts certificates from the leaf, which is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -432,7 +433,9 @@ impl<'a> Candidate<'a> {
         crypto: &impl Crypto,
     ) -> Result<VerifiedPath<'a>, Error> {
         let mut issuer_keys = [anchor.key_id; MAX_CHAIN];
-        for ((key, index), authority) in issuer_keys.iter_mut().zip(1..).zip(self.encodings().iter().skip(1)) {
+        for ((key, index), authority) in
+            issuer_keys.iter_mut().zip(1..=MAX_CHAIN_INDEX).zip(self.encodings().iter().skip(1))
+        {
             *key = read_again(authority, index)?.key_id(crypto);
         }
         let [leaf, ..] = self.encodings;

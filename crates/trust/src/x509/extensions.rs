@@ -173,7 +173,7 @@ impl<'a> Extensions<'a> {
         if at.at(reader.major_type())? != ARRAY {
             return Self::from_items(at.at(Items::checked_cbor(item, Form::Lone))?);
         }
-        let count = at.at(reader.array(MAX_EXTENSIONS as u64 * 2))?;
+        let count = at.at(reader.array((MAX_EXTENSIONS as u64) << 1))?;
         if count == 0 {
             return Ok(Self::NONE);
         }

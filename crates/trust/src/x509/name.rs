@@ -114,7 +114,7 @@ impl<'a> Name<'a> {
             let encoding = reader.read_since(start);
             return Ok(Self { encoding, content: encoding, form: Form::Lone });
         }
-        let count = reader.array(MAX_ATTRIBUTES as u64 * 2)?;
+        let count = reader.array((MAX_ATTRIBUTES as u64) << 1)?;
         if count % 2 != 0 {
             return Err(Problem::Cbor(cbor::ErrorKind::OutOfRange));
         }
@@ -456,7 +456,7 @@ impl<'a> Text<'a> {
             return None;
         }
         let mut bytes = [0_u8; 8];
-        for (index, character) in (0_u8..).zip(self.bytes()) {
+        for (index, character) in (0..EUI_CHARACTERS).zip(self.bytes()) {
             let byte = bytes.get_mut(usize::from(index / 3))?;
             match (index % 3, character) {
                 (2, b'-') => {}
@@ -469,7 +469,8 @@ impl<'a> Text<'a> {
 }
 
 /// Characters of an EUI-64.
-const EUI_LENGTH: usize = 23;
+const EUI_CHARACTERS: u8 = 23;
+const EUI_LENGTH: usize = EUI_CHARACTERS as usize;
 /// The CBOR tag of a MAC address (RFC 9542 section 2.4).
 pub(crate) const TAG_MAC: u64 = 48;
 
@@ -524,7 +525,7 @@ impl Iterator for Spelled<'_> {
                     (6, 5..) => *bytes.get(index.saturating_sub(2))?,
                     _ => *bytes.get(index)?,
                 };
-                of(byte, position % 3 == 0, b"0123456789ABCDEF")
+                of(byte, position.is_multiple_of(3), b"0123456789ABCDEF")
             }
         }
     }

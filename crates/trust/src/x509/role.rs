@@ -62,7 +62,11 @@ pub fn role_extension_der(roles: Roles, device_type: Option<DeviceType>, out: &m
     let content = bit_string_length.saturating_add(2).saturating_add(integer.len());
     let head = [tag::SEQUENCE, small(content), tag::BIT_STRING, small(bit_string_length), small(unused as usize)];
     let bytes = head.iter().chain(shown).chain(integer);
-    let length = out.iter_mut().zip(bytes).map(|(to, from)| *to = *from).count();
+    let mut length = 0_usize;
+    for (to, from) in out.iter_mut().zip(bytes) {
+        *to = *from;
+        length = length.saturating_add(1);
+    }
     out.get(..length).unwrap_or_default()
 }
 

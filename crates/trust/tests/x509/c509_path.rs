@@ -132,7 +132,7 @@ fn chains_of_der_and_both_types_mix() {
     for chain in [[&device_c509, &issuing.der], [&device, &issuing_c509], [&device_c509, &issuing_c509]] {
         assert_eq!(identify(&chain.map(Vec::as_slice)).unwrap(), expected);
     }
-    let mut forged = device_c509.clone();
+    let mut forged = device_c509;
     *forged.last_mut().unwrap() ^= 1;
     assert_eq!(identify(&[&forged, &issuing_c509]), Err(Unidentified::Path(Error::BadSignature { index: 0 })));
 }
@@ -209,7 +209,8 @@ fn other_algorithms_sign_and_are_certified() {
         ml_dsa.sign(tbs, &mut signature).map_err(|_| ())?;
         Ok::<_, ()>(signature)
     };
-    let signers: [(SignatureAlgorithm, PublicKey<'_>, &dyn Fn(&[u8]) -> Result<Vec<u8>, ()>); 2] = [
+    type Sign<'s> = &'s dyn Fn(&[u8]) -> Result<Vec<u8>, ()>;
+    let signers: [(SignatureAlgorithm, PublicKey<'_>, Sign<'_>); 2] = [
         (SignatureAlgorithm::Ed25519, ed25519_key, &by_ed25519),
         (SignatureAlgorithm::MlDsa44, ml_dsa_key, &by_ml_dsa),
     ];

@@ -1,0 +1,52 @@
+//! C509 certificates, and all that can be asked of one; what is accepted has one encoding.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use medlock_trust::{
+    c509::{self, Points},
+    crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError},
+    x509::{Certificate, Encoding, SignedForm},
+};
+
+/// A provider without a curve: only reading and writing are looked at.
+struct NoCurve;
+
+impl Crypto for NoCurve {
+    fn verify(
+        &self,
+        _: SignatureAlgorithm,
+        _: PublicKey<'_>,
+        message: &dyn Message,
+        _: Signature<'_>,
+    ) -> Result<(), VerifyError> {
+        message.feed(&mut |_| {});
+        Err(VerifyError::Unsupported)
+    }
+
+    fn sha256(&self, message: &dyn Message) -> [u8; 32] {
+        message.feed(&mut |_| {});
+        [0; 32]
+    }
+
+    fn decompress<'o>(&self, _: KeyAlgorithm, _: &[u8], _: &'o mut [u8; 97]) -> Option<&'o [u8]> {
+        None
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(certificate) = Certificate::from_c509(data) else { return };
+    assert_eq!(certificate.encoding(), data, "nothing is left over");
+    let _ = format!("{} {} {certificate:?}", certificate.subject(), certificate.issuer());
+    let _ = (certificate.public_key(), certificate.key_id(&NoCurve), certificate.credential_id(&NoCurve));
+    for extension in certificate.extensions().iter() {
+        assert!(certificate.extensions().find(extension.oid).is_some());
+    }
+    if certificate.form() == SignedForm::Reencoded {
+        let (mut der, mut again) = (vec![0; 8 * data.len() + 64], vec![0; 8 * data.len() + 64]);
+        let der = c509::to_der(data, &mut der, &NoCurve).expect("what is read can be rebuilt");
+        let in_der = certificate.extensions().iter().any(|extension| extension.encoding == Encoding::Der);
+        if let Ok(again) = c509::from_der(der, Points::AsTheyAre, &mut again, &NoCurve) {
+            assert!(in_der || again == data, "a second encoding");
+        }
+    }
+});
