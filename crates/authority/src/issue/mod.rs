@@ -48,7 +48,10 @@ pub struct Signed {
 /// # Errors
 /// [`Error::Lint`] when they differ from what was approved.
 pub fn prepare(template: &Template<'_>, issuer: &Issuer<'_>, now: Time) -> Result<Approved, Error> {
-    let serial = Serial::from_random(provider::random());
+    let serial = match template.form {
+        Form::X509 => Serial::from_random(provider::random()),
+        Form::C509 => Serial::short_from_random(provider::random()),
+    };
     let tbs = template::to_be_signed(template, issuer, serial)?;
     lint(&tbs, template, issuer, serial)?;
     let record = Record {
@@ -167,7 +170,7 @@ fn lint(tbs: &[u8], template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial
     let same = |what: &str, equal: bool| if equal { Ok(()) } else { Err(Error::Lint(format!("{what} differs"))) };
     let name = Name::from_der(issuer.name).map_err(|error| Error::Lint(error.to_string()))?;
     same("the form", read.form() == if template.form == Form::X509 { SignedForm::X509 } else { SignedForm::Native })?;
-    same("the serial number", read.serial_magnitude() == serial.as_bytes())?;
+    same("the serial number", Serial::from_octets(read.serial_magnitude()) == Some(serial))?;
     same("the issuer", read.issuer().matches(&name))?;
     same("the key", read.key_id(&AwsLc) == KeyId::of(&[template.spki], &AwsLc))?;
     same("the validity", (read.not_before(), read.not_after()) == (template.not_before, template.not_after))?;

@@ -86,13 +86,14 @@ impl Template<'_> {
     }
 }
 
-/// The name of an authority: `O=organization, CN=organization root|issuing`.
+/// The name of an authority: `CN=organization` for the one that issues, as it stands in each certificate of each chip, and
+/// `CN=organization root`.
 pub(crate) fn authority_name(organization: &str, key: KeyRole) -> Vec<u8> {
-    let common = format!("{organization} {}", key.name());
-    sequence(&[
-        &encode::attribute(oid::ORGANIZATION, encode::UTF8_STRING, organization),
-        &encode::attribute(oid::COMMON_NAME, encode::UTF8_STRING, &common),
-    ])
+    let common = match key {
+        KeyRole::Root => format!("{organization} root"),
+        KeyRole::Issuing => organization.to_owned(),
+    };
+    sequence(&[&encode::attribute(oid::COMMON_NAME, encode::UTF8_STRING, &common)])
 }
 
 /// The identifier of a key in SKI and AKI: the first 20 bytes of the SHA-256 of the key's bits (RFC 7093 section 2,
