@@ -74,7 +74,7 @@ pub fn paint_stack() {
     let mut at = addr_of_mut!(__sheap);
     let here = 0_u32;
     // Some words below this frame stay as they are: the calls of this function use them.
-    let end = (addr_of!(here) as usize) - 128;
+    let end = (addr_of!(here) as usize) - 64;
     while (at as usize) < end {
         // SAFETY: from the end of static memory to well below this frame there is nothing but unused stack.
         unsafe {
@@ -86,8 +86,7 @@ pub fn paint_stack() {
 
 /// Bytes of stack used since [`paint_stack`], its callers' frames and all.
 pub fn stack_peak() -> u32 {
-    // SAFETY: the address only; the linker placed it.
-    let top = unsafe { addr_of!(_stack_start) as usize };
+    let top = addr_of!(_stack_start) as usize;
     let mut at = addr_of!(__sheap).cast::<u32>();
     // SAFETY: reads from the end of static memory to the top of the stack, all of which is memory.
     while (at as usize) < top && unsafe { read_volatile(at) } == PAINT {
@@ -101,7 +100,6 @@ pub fn stack_peak() -> u32 {
 #[inline(always)]
 pub fn stack_now() -> u32 {
     let here = 0_u32;
-    // SAFETY: the address only; the linker placed it.
-    let top = unsafe { addr_of!(_stack_start) as usize };
+    let top = addr_of!(_stack_start) as usize;
     (top - addr_of!(here) as usize) as u32
 }

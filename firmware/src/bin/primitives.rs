@@ -64,7 +64,12 @@ fn main() -> ! {
     let public = PublicKey { algorithm: KeyAlgorithm::P256, bits: &point };
     measure("verify", || {
         RustCrypto
-            .verify(SignatureAlgorithm::EcdsaSha256, black_box(public), &[b"message".as_slice()], Signature::Cose(&signature))
+            .verify(
+                SignatureAlgorithm::EcdsaSha256,
+                black_box(public),
+                &[b"message".as_slice()],
+                Signature::Cose(&signature),
+            )
             .unwrap();
     });
     let x = RustCrypto.public_key(Curve::P256, &secret).unwrap();
