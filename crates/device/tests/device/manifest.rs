@@ -5,6 +5,7 @@ use medlock_proto::crypto::{OwnKey, Secret};
 use medlock_rustcrypto::{PublicBits, RustCrypto, SoftwareKey};
 use medlock_trust::KeyId;
 use medlock_trust::crypto::{Crypto as _, Message};
+use proptest::prelude::*;
 
 const CRYPTO: RustCrypto = RustCrypto;
 const EXAMPLES: &str = include_str!("suit_examples.txt");
@@ -294,4 +295,36 @@ fn bytes_that_are_no_envelope_are_refused() {
     let mut draft = Draft::new(1).manifest();
     draft[2] = 2;
     assert_eq!(accept(&envelope(&draft, &[&signer], false)), Err(Refused::Unsupported(2)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(accept(&bytes, &target(None), &[&key(1)], 1).is_err());
+        // The same as a manifest that was signed: what cannot be read is refused, whoever signed it.
+        prop_assert!(accept(&envelope(&bytes, &[], false), &target(None), &[&key(1)], 1).is_err());
+    }
+
+    /// A manifest that a signer made with one byte changed says something else or nothing: the values that come out are
+    /// those that went in.
+    #[test]
+    fn what_is_taken_is_what_was_written(number in 0..24_u8, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let signer = key(1);
+        let mut manifest = Draft::new(number).manifest();
+        let good = envelope(&manifest, &[&signer], false);
+        prop_assert_eq!(accept(&good, &target(None), &[&signer], 1).unwrap().sequence_number(), u64::from(number));
+        let at = at.index(manifest.len());
+        manifest[at] = byte;
+        let changed = envelope(&manifest, &[&signer], false);
+        if let Ok(update) = accept(&changed, &target(None), &[&signer], 1) {
+            // Only these can change and still be a manifest for this device: its number, digest, size, and who is told.
+            let was = accept(&good, &target(None), &[&signer], 1).unwrap();
+            let rest = manifest.len() - 1;
+            let written = Draft::new(number).manifest();
+            let told = written[at] == 15 && byte < 16;
+            prop_assert!(update != was || written == manifest || told, "byte {at} of {rest}");
+        }
+    }
 }
