@@ -1,11 +1,12 @@
 //! What this device asks of others.
 
 use crate::address::Address;
-use crate::device::{CallError, Device};
+use crate::device::Device;
 use crate::event::{CallId, Closing, Event, Failure, Method, Peer, Resource, Status};
 use crate::exchange::{Call, Role, Stage};
 use crate::platform::{Platform, Ticks};
 use crate::serve::copy;
+use crate::settings::CallError;
 use medlock_proto::coap::observe::Wish;
 use medlock_proto::coap::{self, Code, Matched, Message, Type, Writer, content_format, option, reset};
 use medlock_trust::{Operation, Verdict};

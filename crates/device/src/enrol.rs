@@ -4,10 +4,11 @@
 //! X.509. The session proves the device: with its birth credential the first time, with the operational one, expired or
 //! not, when it renews. What the hub answers is believed only if it leads to the site's authority and is for this key.
 
-use crate::device::{CallError, Device};
+use crate::device::Device;
 use crate::event::{CallId, Event, Method, Peer, Resource};
 use crate::objects::{CREDENTIAL, NotTaken};
 use crate::platform::{KeySlot, KeyStore, Parts, Platform, Ticks};
+use crate::settings::CallError;
 use medlock_proto::crypto::OwnKey;
 use medlock_trust::c509::{RequestTemplate, Subject};
 use medlock_trust::cbor::Reader;

@@ -5,12 +5,13 @@
 //! of time; and the state of a few is kept, apart from sessions, so that no stranger displaces a peer.
 
 use crate::address::Address;
-use crate::device::{CallError, Device};
+use crate::device::Device;
 use crate::event::{Closing, Failure};
 use crate::exchange::Role;
 use crate::identity::{Identifying, PeerRoom};
 use crate::platform::{Platform, Rng, Ticks};
 use crate::session::{self, Open, State};
+use crate::settings::CallError;
 use medlock_proto::coap::{self, Code, Message, MessageId, Type, Writer, content_format, echo, option};
 use medlock_proto::crypto::{Crypto, Curve, Secret};
 use medlock_proto::edhoc::initiator::{self, AwaitMessage2, Offer, Unconfirmed};

@@ -4,10 +4,10 @@
 //! one is installed in two steps that power loss may part: the file is replaced, then the key promoted. What is found at
 //! the next start says what is left to do.
 
-use crate::Settings;
 use crate::device::Device;
 use crate::objects::{CREDENTIAL, Kind, NotTaken, Objects};
 use crate::platform::{KeySlot, KeyStore, MappedFlash, Parts, Platform};
+use crate::settings::Settings;
 use medlock_proto::crypto::Crypto;
 use medlock_proto::edhoc::{
     AuthenticationKey, Certificates, Credential, CredentialReference, IdCred, OwnCredential, PeerCredential,

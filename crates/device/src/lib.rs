@@ -46,11 +46,13 @@ pub mod objects;
 pub mod platform;
 mod serve;
 mod session;
+mod settings;
 mod store;
 mod therapy;
 
 pub use address::Address;
-pub use device::{CallError, Counters, Device, Layout, PhysicalAct, Settings, StartError};
+pub use device::Device;
 pub use event::{Ask, CallId, Closing, Event, Failure, Method, Output, Peer, Resource, Status};
 pub use objects::NotTaken;
+pub use settings::{CallError, Counters, Layout, PhysicalAct, Settings, StartError};
 pub use therapy::ReceiptTo;

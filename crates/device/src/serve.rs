@@ -1,12 +1,13 @@
 //! What this device is asked for.
 
 use crate::address::Address;
-use crate::device::{CallError, Device};
+use crate::device::Device;
 use crate::event::{Ask, Event, Peer, Resource, Status};
 use crate::exchange::{Asked, Exchange, Role};
 use crate::objects::{Held, Kind, NotTaken, Scene};
 use crate::platform::{Parts, Platform, Ticks};
 use crate::session::{self, Observation, Open};
+use crate::settings::CallError;
 use medlock_proto::coap::block::{self, Block, BlockSize, Progress};
 use medlock_proto::coap::observe::{Observer, Wish};
 use medlock_proto::coap::{

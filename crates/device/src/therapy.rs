@@ -2,12 +2,13 @@
 
 use crate::address::Address;
 use crate::command::{Act, Reception, Reply, Running};
-use crate::device::{Device, PhysicalAct};
+use crate::device::Device;
 use crate::event::{Ask, Event, Peer};
 use crate::exchange::{Asked, Role};
 use crate::platform::{Parts, Platform, Ticks};
 use crate::serve::Response;
 use crate::session;
+use crate::settings::PhysicalAct;
 use medlock_proto::coap::{Code, Message, MessageId, Token, Type, content_format};
 use medlock_proto::crypto::Crypto;
 use medlock_proto::edhoc::{self, ConnectionId};
