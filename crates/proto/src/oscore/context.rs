@@ -4,6 +4,7 @@ use super::MAX_SEALED;
 use super::error::Error;
 use super::nonce::{Derived, additional, expand, nonce};
 use super::option::Compressed;
+use super::parameters::{Aead, Id, IdContext, Parameters};
 use super::sequence::{Reservation, SenderSequence};
 use super::split::{self, Inner};
 use super::window::Window;
@@ -13,113 +14,6 @@ use crate::edhoc::{Confirmed, OscoreInput};
 use core::fmt;
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop};
-
-/// The algorithm that protects messages (RFC 9053 section 4.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Aead {
-    /// AES-CCM-16-64-128: a tag of 8 bytes. COSE algorithm 10, mandatory for OSCORE.
-    Ccm64,
-    /// AES-CCM-16-128-128: a tag of 16 bytes. COSE algorithm 30.
-    Ccm128,
-}
-
-impl Aead {
-    /// The COSE algorithm, as CBOR.
-    pub(super) const fn cbor(self) -> &'static [u8] {
-        match self {
-            Self::Ccm64 => &[10],
-            Self::Ccm128 => &[0x18, 30],
-        }
-    }
-
-    /// The length of its tag in bytes.
-    #[must_use]
-    pub const fn tag_length(self) -> usize {
-        match self {
-            Self::Ccm64 => 8,
-            Self::Ccm128 => 16,
-        }
-    }
-
-    /// How many messages may fail to open before a context is dead (draft-ietf-core-oscore-key-limits section 2): 2¹⁴ with
-    /// the tag of 8 bytes, so that a forger's chance stays at 2⁻⁵⁰; 2²⁰ with that of 16. Who can send to this end can kill a
-    /// context with so many forgeries: a new EDHOC run is the price of the short tag.
-    #[must_use]
-    pub const fn max_forgeries(self) -> u32 {
-        match self {
-            Self::Ccm64 => 1 << 14,
-            Self::Ccm128 => 1 << 20,
-        }
-    }
-
-    /// How many bytes one message may have inside: 2⁸ or 2¹⁰ AES blocks (draft-ietf-core-oscore-key-limits section 2).
-    #[must_use]
-    pub const fn max_plaintext(self) -> usize {
-        match self {
-            Self::Ccm64 => 4_096,
-            Self::Ccm128 => 16_384,
-        }
-    }
-}
-
-/// A Sender ID or Recipient ID: 0 to 7 bytes (RFC 8613 section 3.3).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Id {
-    bytes: [u8; 7],
-    length: u8,
-}
-
-impl Id {
-    /// Takes an identifier from its bytes; `None` if they are more than 7.
-    #[must_use]
-    pub fn new(bytes: &[u8]) -> Option<Self> {
-        let mut id = Self { bytes: [0; 7], length: u8::try_from(bytes.len()).ok()? };
-        id.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
-        Some(id)
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
-    }
-}
-
-impl fmt::Debug for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Id(")?;
-        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str(")")
-    }
-}
-
-/// What both ends know before (RFC 8613 section 3.2). From EDHOC: secret and salt by its exporter with the labels 0 and 1,
-/// the peer's connection identifier as sender, the own one as recipient (RFC 9528 appendix A.1).
-#[derive(Clone, Copy)]
-pub struct Parameters<'a> {
-    /// The Master Secret.
-    pub master_secret: &'a [u8],
-    /// The Master Salt; may be empty.
-    pub master_salt: &'a [u8],
-    /// The own identifier, which the peer finds in requests.
-    pub sender: Id,
-    /// The peer's identifier. Must differ from `sender`.
-    pub recipient: Id,
-    /// The ID Context, at most 16 bytes; then it is sent with each request.
-    pub id_context: Option<&'a [u8]>,
-    /// The algorithm.
-    pub aead: Aead,
-}
-
-impl fmt::Debug for Parameters<'_> {
-    /// Never shows the secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parameters")
-            .field("sender", &self.sender)
-            .field("recipient", &self.recipient)
-            .finish_non_exhaustive()
-    }
-}
 
 /// What is known of the requests the peer made before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,18 +84,6 @@ pub struct SecurityContext {
     forgeries: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct IdContext {
-    bytes: [u8; 16],
-    length: u8,
-}
-
-impl IdContext {
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
-    }
-}
-
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Keys {
     sender: [u8; 16],
@@ -237,16 +119,7 @@ impl SecurityContext {
         crypto: &impl Crypto,
     ) -> Result<Self, Error> {
         let Parameters { master_secret, master_salt, sender, recipient, id_context, aead } = *parameters;
-        let stored = id_context.map(|context| {
-            let mut stored = IdContext { bytes: [0; 16], length: u8::try_from(context.len()).ok()? };
-            stored.bytes.get_mut(..context.len())?.copy_from_slice(context);
-            Some(stored)
-        });
-        let id_context_kept = match stored {
-            Some(None) => return Err(Error::Parameters),
-            Some(kept) => kept,
-            None => None,
-        };
+        let id_context_kept = id_context.map(IdContext::new).transpose()?;
         if sender == recipient {
             return Err(Error::Parameters);
         }

@@ -20,13 +20,15 @@ mod context;
 mod error;
 mod nonce;
 mod option;
+mod parameters;
 mod sequence;
 mod split;
 mod window;
 
-pub use context::{Aead, Id, Incoming, Parameters, Received, Replay, SecurityContext, Sent};
+pub use context::{Incoming, Received, Replay, SecurityContext, Sent};
 pub use error::{Error, reject};
 pub use option::Compressed;
+pub use parameters::{Aead, Id, Parameters};
 pub use sequence::{Reservation, SenderSequence};
 
 /// How many messages a sender key may protect: 2²⁰ (draft-ietf-core-oscore-key-limits section 2). It is compared with an

@@ -1,8 +1,8 @@
 //! Keys, nonces and additional data (RFC 8613 sections 3.2.1, 5.2, 5.4).
 
-use super::context::{Aead, Id};
 use super::error::Error;
 use super::option::{PartialIv, partial_iv};
+use super::parameters::{Aead, Id};
 use crate::crypto::{Crypto, Secret};
 
 /// Bytes put together on the stack, too few to fail for what is put in here.
