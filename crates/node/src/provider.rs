@@ -46,10 +46,11 @@ impl Crypto for AwsLc {
             KeyAlgorithm::P384 => (&lc::ECDSA_P384_SHA384_ASN1, 48),
             KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 => return None,
         };
-        // The parser takes other forms too.
-        let [2 | 3, x @ ..] = point else { return None };
-        if x.len() != length {
-            return None;
+        // The parser takes other forms too. A full point is checked, as by the other provider.
+        match point {
+            [2 | 3, x @ ..] if x.len() == length => {}
+            [4, both @ ..] if both.len() == 2 * length => {}
+            _ => return None,
         }
         let spki = ParsedPublicKey::new(algorithm, point).ok()?.as_der().ok()?;
         let out = out.get_mut(..2 * length + 1)?;
@@ -309,7 +310,13 @@ mod tests {
             let length = (point.len() - 1) / 2;
             let compressed = [&[2 + (point[2 * length] & 1)], &point[1..=length]].concat();
             assert_eq!(AwsLc.decompress(curve, &compressed, &mut out), Some(point));
-            for none in [point, pair.public_key().as_der().expect("written").as_ref(), &compressed[..length], &[]] {
+            assert_eq!(AwsLc.decompress(curve, point, &mut out), Some(point));
+            for none in [
+                &point[..2 * length],
+                pair.public_key().as_der().expect("written").as_ref(),
+                &compressed[..length],
+                &[],
+            ] {
                 assert_eq!(AwsLc.decompress(curve, none, &mut out), None);
             }
             assert_eq!(AwsLc.decompress(KeyAlgorithm::Ed25519, &compressed, &mut out), None);

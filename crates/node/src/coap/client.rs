@@ -10,7 +10,7 @@ use crate::provider::{AwsLc, random};
 use crate::sessions::denied_everything;
 use bytes::Bytes;
 use medlock_proto::coap::block::{Assembler, Block, BlockSize, Progress, Upload};
-use medlock_proto::coap::{Code, Number, content_format, option};
+use medlock_proto::coap::{Code, Number, Transmission, content_format, option};
 use medlock_proto::edhoc::initiator::{AwaitMessage2, Offer, Unconfirmed, start};
 use medlock_proto::edhoc::{ConnectionId, Fault, Method, Suite, coap};
 use medlock_proto::oscore::{Replay, SecurityContext, SenderSequence};
@@ -34,12 +34,19 @@ pub struct Handshake {
     pub suites: Vec<Suite>,
     /// Whether message 3 goes with the first request (RFC 9668), which saves a round trip.
     pub combined: bool,
+    /// How requests are repeated until they are acknowledged.
+    pub transmission: Transmission,
 }
 
 impl Default for Handshake {
     /// Static Diffie-Hellman on both sides, the smallest; message 3 by itself, so that a failure shows at once.
     fn default() -> Self {
-        Self { method: Method::StaticStatic, suites: SUITES.to_vec(), combined: false }
+        Self {
+            method: Method::StaticStatic,
+            suites: SUITES.to_vec(),
+            combined: false,
+            transmission: Transmission::DEFAULT,
+        }
     }
 }
 
@@ -65,7 +72,11 @@ impl Client {
     /// # Errors
     /// [`Error::Connection`] if there is no socket to be had.
     pub async fn plain(server: SocketAddr) -> Result<Self, Error> {
-        Ok(Self { wire: Wire::open(server).await?, peer: None, knowledge: None })
+        Self::open(server, Transmission::DEFAULT).await
+    }
+
+    async fn open(server: SocketAddr, transmission: Transmission) -> Result<Self, Error> {
+        Ok(Self { wire: Wire::open(server, transmission).await?, peer: None, knowledge: None })
     }
 
     /// Runs EDHOC with `server` as initiator, showing `own`; whom it is with is told by [`Client::peer`].
@@ -79,7 +90,7 @@ impl Client {
         peers: &Arc<Peers>,
         handshake: &Handshake,
     ) -> Result<Self, Error> {
-        let client = Self::plain(server).await?;
+        let client = Self::open(server, handshake.transmission).await?;
         let offered = handshake.suites.first().copied();
         let mut selected = offered.ok_or(Error::NotReady("no cipher suite is offered"))?;
         let (state, message_2) = match client.message_1(handshake, selected).await? {
@@ -129,7 +140,7 @@ impl Client {
     /// [`Error::Timeout`], [`Error::Connection`]; [`Error::Coap`] if the server lost its keys (connect again), answers
     /// without protection, or may do nothing any more.
     pub async fn request(&self, request: Request) -> Result<Response, Error> {
-        let first = self.upload(&request).await?;
+        let (request, first) = self.upload(request).await?;
         self.fetch(&request, first).await
     }
 
@@ -149,25 +160,26 @@ impl Client {
         Ok((response, observed.then_some(observation)))
     }
 
-    /// The request, in blocks if it is long; and once more with the Echo value if the server asks for it.
-    async fn upload(&self, request: &Request) -> Result<Answered, Error> {
+    /// The request, in blocks if it is long. It comes back with the tag of its blocks, which goes with the requests for
+    /// the blocks of the answer too: they belong to one operation (RFC 9175 section 3.3).
+    async fn upload(&self, request: Request) -> Result<(Request, Answered), Error> {
         if request.payload.len() <= BlockSize::LARGEST.bytes() {
-            return self.exchange(request, Vec::new()).await;
+            let answered = self.exchange(&request, Vec::new()).await?;
+            return Ok((request, answered));
         }
         let mut upload = Upload::new(BlockSize::LARGEST);
-        let tag = Bytes::copy_from_slice(&random::<4>());
+        let request = request.with(option::REQUEST_TAG, random::<4>().to_vec());
         loop {
             let (block, part) = upload.block(&request.payload).map_err(|error| self.wrong(error))?;
             let part = request.with_body(request.payload.slice_ref(part));
-            let further =
-                vec![(option::BLOCK1, super::message::uint(block.value())), (option::REQUEST_TAG, tag.clone())];
+            let further = vec![(option::BLOCK1, super::message::uint(block.value()))];
             let answered = self.exchange(&part, further).await?;
             match answered.block1 {
                 Some(by) if answered.response.code == Code::CONTINUE && block.more() => {
                     upload.acknowledged(by).map_err(|error| self.wrong(error))?;
                 }
                 Some(to) if answered.response.code == Code::REQUEST_ENTITY_TOO_LARGE && upload.shrink(to) => {}
-                _ => return Ok(answered),
+                _ => return Ok((request, answered)),
             }
         }
     }

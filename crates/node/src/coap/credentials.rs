@@ -178,7 +178,7 @@ fn is_root(certificate: &[u8]) -> bool {
 }
 
 fn read(certificate: &[u8]) -> Option<Certificate<'_>> {
-    Certificate::from_der(certificate).ok()
+    Certificate::read(certificate).ok()
 }
 
 /// Finds out who peers are, by the lists this process knows. Remembers the credentials of those it has met.
@@ -306,6 +306,11 @@ impl Found {
         let credential = if self.raw { Credential::Item(own) } else { Credential::certificate(own) };
         let key = AuthenticationKey::of(PublicKey { algorithm: self.algorithm, bits: &self.key })?;
         Some(PeerCredential { credential, key, identified: self.identified.clone() })
+    }
+
+    /// The peer's certificate; empty if it is a raw key.
+    pub(crate) fn certificate(&self) -> Bytes {
+        self.chain.first().filter(|_| !self.raw).cloned().unwrap_or_default()
     }
 
     /// Keeps it in mind if it came by value. To be called when the peer has shown that it holds the key.

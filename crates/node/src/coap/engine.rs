@@ -91,6 +91,8 @@ pub struct Limits {
     pub observations_per_address: usize,
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// How answers and notifications are repeated until they are acknowledged.
+    pub transmission: Transmission,
 }
 
 impl Default for Limits {
@@ -111,6 +113,7 @@ impl Default for Limits {
             observations: 1_024,
             observations_per_address: 16,
             body_bytes: 64 << 10,
+            transmission: Transmission::DEFAULT,
         }
     }
 }
@@ -345,7 +348,7 @@ impl Engine {
         let id = ConnectionId::new(parameters.recipient.as_bytes()).ok_or(oscore::Error::Parameters)?;
         let sequence = oscore::SenderSequence::in_memory();
         let security = oscore::SecurityContext::derive(parameters, sequence, replay, &AwsLc)?;
-        let peer = Arc::new(Peer { identified: who, address, handshake: None });
+        let peer = Arc::new(Peer { identified: who, certificate: Bytes::new(), address, handshake: None });
         self.add_context(0, id, security, peer, &mut Vec::new());
         Ok(())
     }
@@ -680,7 +683,7 @@ impl Engine {
     }
 
     fn await_acknowledgement(&mut self, now: u64, to: SocketAddr, id: MessageId, bytes: &Bytes, of: Option<u64>) {
-        let retransmit = Retransmit::new(id, now, u32::from_be_bytes(random()), Transmission::DEFAULT);
+        let retransmit = Retransmit::new(id, now, u32::from_be_bytes(random()), self.limits.transmission);
         // Bounded by the calls and observations there are; what is too much is sent once.
         if self.unacknowledged.len() < self.limits.calls + self.limits.observations {
             let held = Unacknowledged { retransmit, bytes: bytes.clone(), observation: of };

@@ -1,6 +1,7 @@
 //! What protocols over CoAP implement: handlers for paths.
 
 use super::message::{Request, Response};
+use bytes::Bytes;
 use medlock_proto::coap::Code;
 use medlock_proto::edhoc::Session;
 use medlock_trust::Identified;
@@ -17,6 +18,8 @@ use tokio::sync::watch;
 pub struct Peer {
     /// Who it is. What it may do is asked for each operation.
     pub identified: Identified,
+    /// The certificate it showed (X.509 DER or C509); empty if it showed none.
+    pub certificate: Bytes,
     /// From where it made the handshake. Its requests may come from elsewhere later.
     pub address: SocketAddr,
     /// The handshake's result, whose exporter gives further keys; `None` if the keys were shared beforehand.

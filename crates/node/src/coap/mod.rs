@@ -5,6 +5,7 @@
 //! | [`Listener`], [`Engine`] | the listener, and the same without its socket |
 //! | [`Resources`], [`Handler`], [`Reply`] | what a protocol implements |
 //! | [`Request`], [`Response`] | messages as handlers and clients see them |
+//! | [`objects`] | the resource `/m/objects`: trust objects, verified by their own signatures |
 //! | [`Own`], [`Peers`] | one's own credential, and how those of peers are found and believed |
 
 mod blocks;
@@ -15,12 +16,13 @@ mod engine;
 mod handler;
 mod listener;
 mod message;
+pub mod objects;
 
 pub use client::{Client, Handshake, Observation};
 pub use credentials::{Own, Peers, SUITES, Show};
 pub use engine::{Counts, Engine, Limits, MAX_DATAGRAM, Output};
 pub use handler::{Answer, Caller, Handler, Peer, Reply, Resources};
 pub use listener::Listener;
-pub use medlock_proto::coap::{Code, content_format, option};
+pub use medlock_proto::coap::{Code, Transmission, content_format, option};
 pub use medlock_proto::edhoc::{Method, Suite};
 pub use message::{Request, Response};

@@ -2,13 +2,14 @@
 
 use medlock_node::coap::{
     Caller, Client, Code, Handshake, Limits, Listener, Method, Own, Peer, Peers, Reply, Request, Resources, Response,
-    Show, Suite, content_format,
+    Show, Suite, content_format, objects,
 };
 use medlock_node::identity::Identity;
 use medlock_node::knowledge::{Kind, KnowledgeBase};
 use medlock_node::provider::SigningKey;
 use medlock_node::sessions::LiveSessions;
 use medlock_node::stop::{self, Stopper};
+use medlock_proto::oscore::{Parameters, Replay};
 use medlock_testkit::{Site, Status};
 use medlock_trust::status::{State, Subject};
 use medlock_trust::{Identified, Operation, Role};
@@ -42,7 +43,7 @@ fn resources(
     reading: watch::Receiver<Response>,
     posted: Arc<AtomicUsize>,
 ) -> Resources {
-    let knowledge = knowledge.clone();
+    let (knowledge, objects) = (knowledge.clone(), knowledge.clone());
     Resources::new()
         .protected("/who", move |peer: Arc<Peer>, _: Request| {
             let knowledge = knowledge.clone();
@@ -66,6 +67,7 @@ fn resources(
             tokio::time::sleep(Duration::from_secs(2)).await;
             Reply::from(text("at last"))
         })
+        .open(objects::PATH, objects::Objects::new(objects))
         .open("/open", |caller: Caller, _: Request| async move {
             Reply::from(text(if caller.peer.is_some() { "somebody" } else { "anybody" }))
         })
@@ -73,14 +75,30 @@ fn resources(
 
 impl Hub {
     pub(crate) async fn start() -> Self {
-        Self::with(Limits::default(), |peers, own| (peers, own)).await
+        Self::with(Limits::default(), |_, peers, own| (peers, own)).await
     }
 
-    pub(crate) async fn with(limits: Limits, change: impl FnOnce(Peers, Own) -> (Peers, Own)) -> Self {
+    pub(crate) async fn with(limits: Limits, change: impl FnOnce(&Site, Peers, Own) -> (Peers, Own)) -> Self {
+        Self::build(limits, change, |_, _| {}).await
+    }
+
+    /// With one context that was agreed on beforehand, with the device `ct-1`.
+    pub(crate) async fn shared(parameters: &Parameters<'_>) -> Self {
+        let add = |listener: &mut Listener, who| {
+            listener.danger_add_context(parameters, Replay::NoneYet, who).expect("derived");
+        };
+        Self::build(Limits::default(), |_, peers, own| (peers, own), add).await
+    }
+
+    async fn build(
+        limits: Limits,
+        change: impl FnOnce(&Site, Peers, Own) -> (Peers, Own),
+        add: impl FnOnce(&mut Listener, Identified),
+    ) -> Self {
         let site = Site::new("S");
         let knowledge = site.knowledge();
         let own = Own::of(&site.store("hub", &[Role::Hub]));
-        let (peers, own) = change(Peers::new(knowledge.clone()), own);
+        let (peers, own) = change(&site, Peers::new(knowledge.clone()), own);
         let sessions = LiveSessions::new(knowledge.clone());
         let (watching, stop) = stop::channel();
         tokio::spawn(sessions.clone().watch(stop));
@@ -88,8 +106,9 @@ impl Hub {
         let posted = Arc::new(AtomicUsize::new(0));
         let resources = resources(&knowledge, read, posted.clone());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener =
+        let mut listener =
             Listener::bind(any, own, Arc::new(peers), sessions.clone(), resources, limits).await.expect("bound");
+        add(&mut listener, identified(&site, &knowledge, "ct-1"));
         let (address, counts) = (listener.local_addr().expect("address"), listener.counts());
         let (stopper, stop) = stop::channel();
         tokio::spawn(listener.serve(stop));
@@ -133,7 +152,7 @@ async fn every_method_and_suite_ends_in_a_session_of_the_right_device() {
     for method in [Method::SignSign, Method::SignStatic, Method::StaticSign, Method::StaticStatic] {
         for suite in [Suite::Suite2, Suite::Suite3] {
             for combined in [false, true] {
-                let handshake = Handshake { method, suites: vec![suite], combined };
+                let handshake = Handshake { method, suites: vec![suite], combined, ..Handshake::default() };
                 let name = format!("ct-{method:?}-{suite:?}-{combined}");
                 let device = hub.device(&name);
                 let chain: Vec<_> =

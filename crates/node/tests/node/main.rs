@@ -2,6 +2,8 @@
 
 mod accept;
 mod coap;
+mod coap_aiocoap;
+mod coap_faults;
 mod enrol;
 mod fixture;
 mod identity;
@@ -10,3 +12,4 @@ mod news;
 mod ordinary;
 mod sessions;
 mod tls;
+mod wycheproof;

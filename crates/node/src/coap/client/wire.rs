@@ -23,8 +23,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// Notifications that may wait for whoever observes.
 const NOTIFICATIONS: usize = 16;
-/// The parameters of transmission, for messages of errors.
-const TRANSMISSION: Transmission = Transmission::DEFAULT;
 
 /// An answer as one datagram brings it, with what belongs to its delivery.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ enum Command {
 }
 
 impl Wire {
-    pub(super) async fn open(server: SocketAddr) -> Result<Self, Error> {
+    pub(super) async fn open(server: SocketAddr, transmission: Transmission) -> Result<Self, Error> {
         let failed = |source| Error::Connection { with: server.to_string(), source };
         let any: SocketAddr = match server {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -70,6 +68,7 @@ impl Wire {
         let driver = Driver {
             server,
             socket,
+            transmission,
             start: Instant::now(),
             ids: MessageIds::new(u16::from_be_bytes(random())),
             token: u32::from_be_bytes(random()),
@@ -111,6 +110,7 @@ impl Wire {
 struct Driver {
     server: SocketAddr,
     socket: UdpSocket,
+    transmission: Transmission,
     start: Instant,
     ids: MessageIds,
     token: u32,
@@ -181,7 +181,7 @@ impl Driver {
                 Ok((bytes, sent)) => {
                     let Ok(message) = Message::read(&bytes) else { return };
                     let random = u32::from_be_bytes(random());
-                    let exchange = Exchange::new(&message, self.now(), random, TRANSMISSION);
+                    let exchange = Exchange::new(&message, self.now(), random, self.transmission);
                     let token = message.token();
                     self.transmit(&bytes).await;
                     let newest = Newest::new();
@@ -316,7 +316,8 @@ impl Driver {
             self.transmit(&bytes).await;
         }
         for running in lost.into_iter().filter_map(|token| self.running.remove(&token)) {
-            let limit = Duration::from_millis(u64::from(TRANSMISSION.ack_timeout_ms) << TRANSMISSION.max_retransmit);
+            let Transmission { ack_timeout_ms, max_retransmit, .. } = self.transmission;
+            let limit = Duration::from_millis(u64::from(ack_timeout_ms) << max_retransmit.min(16));
             let error = Error::Timeout { with: self.server.to_string(), doing: "a CoAP request", limit };
             let _ = running.answers.try_send(Err(error));
         }

@@ -97,8 +97,8 @@ impl Engine {
     ) -> Result<Vec<u8>, Response> {
         let mut payload = message.payload().to_vec();
         let (message_3, ciphertext) = edhoc::coap::split(&mut payload).map_err(fault)?;
-        let session = self.verify(now, from, id, message_3)?.session();
-        self.open_session(now, from, session, out)?;
+        let (verified, certificate) = self.verify(now, from, id, message_3)?;
+        self.open_session(now, from, verified.session(), certificate, out)?;
         let mut datagram = vec![0; message.as_bytes().len()];
         let mut writer = Writer::new(&mut datagram, message.kind(), message.code(), message.id(), message.token());
         for (number, value) in message.options().filter(|(number, _)| *number != option::EDHOC) {
@@ -159,7 +159,7 @@ impl Engine {
             self.handshakes.half_open.remove(&id);
             return Response::new(Code::CHANGED);
         }
-        let verified = match self.verify(now, from, id, &mut message.to_vec()) {
+        let (verified, certificate) = match self.verify(now, from, id, &mut message.to_vec()) {
             Ok(verified) => verified,
             Err(response) => return response,
         };
@@ -168,7 +168,7 @@ impl Engine {
             Err(error) => fault(error),
             Ok((session, length)) => {
                 buffer.truncate(length);
-                match self.open_session(now, from, session, out) {
+                match self.open_session(now, from, session, certificate, out) {
                     Err(response) => response,
                     Ok(()) => Response::new(Code::CHANGED).with_payload(content_format::EDHOC, buffer),
                 }
@@ -183,7 +183,7 @@ impl Engine {
         from: SocketAddr,
         id: ConnectionId,
         message: &mut [u8],
-    ) -> Result<Verified3, Response> {
+    ) -> Result<(Verified3, Bytes), Response> {
         self.handshakes.expire(now, self.limits.half_open_ms);
         let half = self.handshakes.half_open.remove(&id).ok_or_else(|| fault(edhoc::Error::ConnectionId))?;
         let message_3 = match half.state.read(message, &[], &AwsLc) {
@@ -215,7 +215,7 @@ impl Engine {
             return Err(fault(edhoc::Error::KeyKind));
         }
         found.remember(&self.peers);
-        Ok(verified)
+        Ok((verified, found.certificate()))
     }
 
     fn open_session(
@@ -223,6 +223,7 @@ impl Engine {
         now: u64,
         from: SocketAddr,
         session: Session,
+        certificate: Bytes,
         out: &mut Vec<Output>,
     ) -> Result<(), Response> {
         let id = session.own_id();
@@ -230,7 +231,7 @@ impl Engine {
         let (sequence, replay) = (SenderSequence::in_memory(), Replay::NoneYet);
         let security = SecurityContext::from_edhoc(&session.oscore(&AwsLc), sequence, replay, &AwsLc)
             .map_err(|_| fault(edhoc::Error::TooLong))?;
-        let peer = Peer { identified: session.peer().clone(), address: from, handshake: Some(session) };
+        let peer = Peer { identified: session.peer().clone(), certificate, address: from, handshake: Some(session) };
         self.add_context(now, id, security, Arc::new(peer), out);
         Ok(())
     }

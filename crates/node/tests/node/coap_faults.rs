@@ -1,0 +1,290 @@
+//! What networks and strangers do to the CoAP listener: loss, repetition, disorder, floods.
+
+use crate::coap::{Hub, own};
+use medlock_node::coap::{
+    Client, Code, Counts, Engine, Handshake, Limits, Output, Own, Peers, Request, Response, Transmission,
+    content_format,
+};
+use medlock_node::knowledge::Kind;
+use medlock_node::provider::{AwsLc, random};
+use medlock_node::sessions::LiveSessions;
+use medlock_proto::coap::{Message, MessageId, Token, Type, Writer, option};
+use medlock_proto::crypto::{Curve, Secret};
+use medlock_proto::edhoc::initiator::{Offer, start};
+use medlock_proto::edhoc::{ConnectionId, Ephemeral, Method, Suite, coap};
+use medlock_testkit::{Site, Status};
+use medlock_trust::Role;
+use medlock_trust::status::{State, Subject};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Enough repetitions that a fifth lost each way ends no exchange, whatever the run.
+const PATIENT: Transmission = Transmission { ack_timeout_ms: 2_000, max_retransmit: 12, patience_ms: 600_000 };
+
+/// A relay before `server` that loses a fifth of the datagrams each way, repeats a tenth, and delays each up to 100 ms.
+async fn lossy(server: SocketAddr, seed: u64) -> SocketAddr {
+    let front = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("bound"));
+    let address = front.local_addr().expect("address");
+    let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("bound"));
+    back.connect(server).await.expect("connected");
+    tokio::spawn(async move {
+        let (mut state, mut client) = (seed, None);
+        let mut chance = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % 100
+        };
+        let (mut up, mut down) = ([0; 2_048], [0; 2_048]);
+        loop {
+            let (bytes, upward) = tokio::select! {
+                came = front.recv_from(&mut up) => {
+                    let (length, from) = came.expect("received");
+                    client = Some(from);
+                    (up[..length].to_vec(), true)
+                }
+                came = back.recv(&mut down) => (down[..came.expect("received")].to_vec(), false),
+            };
+            let copies = match chance() {
+                0..20 => 0,
+                20..30 => 2,
+                _ => 1,
+            };
+            for _ in 0..copies {
+                let (front, back, bytes, delay) = (front.clone(), back.clone(), bytes.clone(), chance());
+                tokio::spawn(async move {
+                    sleep(Duration::from_millis(delay)).await;
+                    let sent = match (upward, client) {
+                        (true, _) => back.send(&bytes).await,
+                        (false, Some(client)) => front.send_to(&bytes, client).await,
+                        (false, None) => return,
+                    };
+                    sent.expect("sent");
+                });
+            }
+        }
+    });
+    address
+}
+
+/// Shows REQ-COAP-56.
+#[tokio::test(start_paused = true)]
+async fn loss_repetition_and_disorder_change_no_outcome() {
+    let limits = Limits { transmission: PATIENT, ..Limits::default() };
+    let hub = Hub::with(limits, |_, peers, own| (peers, own)).await;
+    for seed in 0..6 {
+        let relay = lossy(hub.address, seed).await;
+        let method = if seed % 2 == 0 { Method::StaticStatic } else { Method::SignSign };
+        let handshake = Handshake { method, combined: seed % 3 == 0, transmission: PATIENT, ..Handshake::default() };
+        let name = format!("ct-{seed}");
+        let client = Client::connect(relay, &own(&hub.device(&name)), &hub.peers(), &handshake).await;
+        let client = client.expect("connected");
+        assert_eq!(client.request(Request::get("/who")).await.expect("answered").payload, name);
+        let (posted, body) = (hub.posted.load(Ordering::SeqCst), vec![seed as u8; 4_000]);
+        for payload in [&body[..7], &body[..]] {
+            let request = Request::post("/echo", content_format::BYTES, payload.to_vec());
+            let answer = client.request(request).await.expect("answered");
+            assert!(answer.code == Code::CHANGED && answer.payload == payload);
+        }
+        assert_eq!(hub.posted.load(Ordering::SeqCst), posted + 2, "each once");
+        assert_eq!(client.request(Request::get("/slow")).await.expect("answered").payload, "at last");
+        let (_, observation) = client.observe(Request::get("/reading")).await.expect("answered");
+        let mut observation = observation.expect("observed");
+        for value in 0..5 {
+            hub.reading.send_replace(Response::content(content_format::TEXT, format!("{seed}.{value}")));
+            sleep(Duration::from_millis(50)).await;
+        }
+        let last = format!("{seed}.4");
+        while observation.next().await.expect("open").expect("opened").payload != last {}
+    }
+}
+
+/// Shows REQ-COAP-53.
+#[tokio::test(start_paused = true)]
+async fn a_compromise_ends_contexts_within_a_second_of_virtual_time() {
+    let hub = Hub::start().await;
+    let thief = hub.device("ct-1");
+    let _client = hub.connect(&thief, &Handshake::default()).await.expect("connected");
+    sleep(Duration::from_secs(3_600)).await;
+    let mut counts = hub.counts.clone();
+    assert_eq!(counts.borrow_and_update().contexts, 1, "nothing ends by itself");
+    let who = hub.knowledge.identify(thief.chain()).expect("identified");
+    let status = Status { subject: Subject::Device(who.device()), state: State::Compromised };
+    let start = Instant::now();
+    hub.knowledge.accept(Kind::Status, &hub.site.status(2, &[status])).expect("news");
+    counts.wait_for(|counts| counts.contexts == 0).await.expect("running");
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+/// Message 1 in a request, as anybody can make it; with this Echo value.
+fn message_1(id: u16, stamp: Option<&[u8]>) -> Vec<u8> {
+    let key = Ephemeral::new(Curve::P256, Secret::from_bytes([3; 32]), &AwsLc).expect("a key");
+    let connection = ConnectionId::new(&[5]).expect("short");
+    let suites = [Suite::Suite2];
+    let offer = Offer { method: Method::StaticStatic, suites: &suites, selected: Suite::Suite2, connection, ead: &[] };
+    let mut payload = [0; 128];
+    let front = coap::write_start(&mut payload).expect("room");
+    let (_, length) = start(&offer, key, &mut payload[front..], &AwsLc).expect("made");
+    let mut buffer = [0; 256];
+    let token = Token::new(&id.to_be_bytes()).expect("short");
+    let mut writer = Writer::new(&mut buffer, Type::Confirmable, Code::POST, MessageId(id), token);
+    writer.path(&coap::PATH).uint(option::CONTENT_FORMAT, coap::CID_EDHOC.into());
+    if let Some(stamp) = stamp {
+        writer.option(option::ECHO, stamp);
+    }
+    writer.payload(&payload[..front + length]).finish().expect("room").to_vec()
+}
+
+fn engine(site: &Site, limits: Limits) -> Engine {
+    let knowledge = site.knowledge();
+    let own = Own::of(&site.store("hub", &[Role::Hub]));
+    Engine::new(own, Arc::new(Peers::new(knowledge.clone())), LiveSessions::new(knowledge), limits)
+}
+
+fn stranger(number: u32) -> SocketAddr {
+    (Ipv4Addr::from(0x0a00_0000 + number), 5_683).into()
+}
+
+/// The answers among `out`, and their bytes.
+fn answers(out: &mut Vec<Output>) -> Vec<(SocketAddr, Vec<u8>)> {
+    out.drain(..)
+        .filter_map(|output| match output {
+            Output::Send(to, bytes) => Some((to, bytes.to_vec())),
+            Output::Call(..) | Output::Forget(_) => None,
+        })
+        .collect()
+}
+
+/// Shows REQ-COAP-57.
+#[test]
+fn a_flood_of_strangers_costs_bounded_memory_and_bounded_answers() {
+    let (site, limits) = (Site::new("S"), Limits::default());
+    let mut engine = engine(&site, limits);
+    let (mut out, mut received, mut sent) = (Vec::new(), 0, 0);
+    for number in 0..20_000 {
+        // A thousand each second.
+        let now = u64::from(number);
+        let datagram = message_1(number as u16, None);
+        received += datagram.len();
+        engine.datagram(now, stranger(number), &datagram, &mut out);
+        engine.tick(now, &mut out);
+        let counts = engine.counts();
+        assert!(counts.addresses <= 2 * limits.addresses && counts.half_open <= limits.half_open / 4, "{counts:?}");
+        sent += answers(&mut out).iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+    }
+    assert!(sent <= 3 * received, "{sent} bytes for {received}");
+    // Who receives at its address comes through.
+    let honest = stranger(1 << 20);
+    engine.datagram(20_000, honest, &message_1(1, None), &mut out);
+    let asked = answers(&mut out).remove(0).1;
+    let asked = Message::read(&asked).expect("a message");
+    let stamp = asked.option(option::ECHO).expect("a challenge").to_vec();
+    assert_eq!(asked.code(), Code::UNAUTHORIZED);
+    for (from, good) in [(stranger(1 << 21), false), (honest, true)] {
+        engine.datagram(20_001, from, &message_1(2, Some(&stamp)), &mut out);
+        let answer = answers(&mut out).remove(0).1;
+        let code = Message::read(&answer).expect("a message").code();
+        assert_eq!(code == Code::CHANGED, good, "{from}: {code}");
+    }
+    // Everything is forgotten.
+    engine.tick(20_001 + limits.half_open_ms + 1_000, &mut out);
+    assert_eq!(Counts { addresses: 0, ..engine.counts() }, Counts::default());
+}
+
+/// Shows REQ-COAP-57.
+#[test]
+fn answers_to_strangers_are_small() {
+    let site = Site::new("S");
+    let mut engine = engine(&site, Limits { strangers: 0, ..Limits::default() });
+    let mut out = Vec::new();
+    let datagram = message_1(1, None);
+    engine.datagram(0, stranger(1), &datagram, &mut out);
+    let answer = answers(&mut out).remove(0).1;
+    assert!(answer.len() <= datagram.len(), "a certificate waits for Echo");
+    let mut buffer = [0; 64];
+    let get = Writer::new(&mut buffer, Type::Confirmable, Code::GET, MessageId(2), Token::EMPTY)
+        .path(&["m", "objects"])
+        .finish()
+        .expect("room")
+        .to_vec();
+    engine.datagram(0, stranger(1), &get, &mut out);
+    let call = out.drain(..).find_map(|output| match output {
+        Output::Call(call, ..) => Some(call),
+        Output::Send(..) | Output::Forget(_) => None,
+    });
+    let long = Response::content(content_format::CBOR, vec![0; 200]);
+    engine.answer(0, call.expect("a call"), long, false, &mut out);
+    let answer = answers(&mut out).remove(0).1;
+    let answer = Message::read(&answer).expect("a message");
+    assert_eq!(answer.code(), Code::UNAUTHORIZED);
+    assert!(answer.option(option::ECHO).is_some() && answer.as_bytes().len() <= 3 * get.len().max(46));
+}
+
+/// Shows REQ-COAP-58.
+#[test]
+fn contexts_and_handshakes_are_bounded_and_garbage_changes_nothing() {
+    let site = Site::new("S");
+    let mut engine = engine(&site, Limits::default());
+    let mut out = Vec::new();
+    for round in 0..5_000_u32 {
+        let noise: [u8; 64] = random();
+        let mut datagram = noise[..usize::from(noise[0]) % 64].to_vec();
+        if round % 2 == 0 && datagram.len() > 4 {
+            // A request, most of the time with an OSCORE option.
+            datagram[0] = 0x40;
+            datagram[1] = 2;
+            datagram[4] = 0x90 | (datagram[4] & 15);
+        }
+        engine.datagram(u64::from(round), stranger(7), &datagram, &mut out);
+    }
+    let counts = engine.counts();
+    assert_eq!((counts.contexts, counts.half_open, counts.observations), (0, 0, 0));
+    assert!(counts.calls <= Limits::default().calls_per_address, "{counts:?}");
+}
+
+/// Shows REQ-COAP-58.
+#[tokio::test]
+async fn a_device_has_few_contexts_and_its_newest_ones_live() {
+    let limits = Limits { contexts: 3, contexts_per_device: 2, ..Limits::default() };
+    let hub = Hub::with(limits, |_, peers, own| (peers, own)).await;
+    let device = hub.device("ct-1");
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(hub.connect(&device, &Handshake::default()).await.expect("connected"));
+    }
+    let other = hub.client("ct-2").await;
+    assert_eq!((hub.counts.borrow().contexts, hub.sessions.count()), (3, 3));
+    let alive = async |client: &Client| client.request(Request::get("/who")).await.is_ok();
+    assert_eq!((alive(&clients[3]).await, alive(&clients[2]).await, alive(&other).await), (true, true, true));
+    assert_eq!((alive(&clients[0]).await, alive(&clients[1]).await), (false, false));
+    hub.client("ct-3").await;
+    assert_eq!((alive(&clients[3]).await, alive(&clients[2]).await, alive(&other).await), (false, true, true));
+}
+
+/// Shows REQ-COAP-59.
+#[tokio::test]
+async fn anybody_carries_trust_objects_and_nobody_forges_them() {
+    let hub = Hub::start().await;
+    let carrier = Client::plain(hub.address).await.expect("socket");
+    let list = carrier.request(Request::get("/m/objects")).await.expect("answered");
+    let held: Vec<_> = medlock_proto::objects::Held::decode_all(&list.payload).expect("a list").collect();
+    assert_eq!(held.len(), 3, "site list, status, policy");
+    for (number, held) in &held {
+        let request = Request::get("/m/objects").with(option::URI_QUERY, format!("o={number}"));
+        let object = carrier.request(request).await.expect("answered").payload;
+        assert_eq!(medlock_proto::objects::Kind::of(&object), Some(held.kind));
+    }
+    let post = async |object: Vec<u8>| {
+        let request = Request::post("/m/objects", content_format::COSE_SIGN1, object);
+        timeout(Duration::from_secs(5), carrier.request(request)).await.expect("in time").expect("answered").code
+    };
+    let newer = hub.site.status(7, &[]);
+    assert_eq!(post(newer).await, Code::CHANGED);
+    assert_eq!(hub.knowledge.version(Kind::Status), Some(7));
+    assert_eq!(post(hub.site.status(6, &[])).await, Code::UNPROCESSABLE_ENTITY, "older");
+    assert_eq!(post(Site::new("T").status(8, &[])).await, Code::UNPROCESSABLE_ENTITY, "of nobody we know");
+    assert_eq!(post(vec![1, 2, 3]).await, Code::BAD_REQUEST);
+    assert_eq!(hub.knowledge.version(Kind::Status), Some(7));
+}
