@@ -169,14 +169,10 @@ pub(super) fn write<'o>(
 }
 
 fn rebuilt_into<'o>(out: &'o mut [u8], rebuilt: &Rebuilt<'_, '_>) -> Result<&'o [u8], Error> {
-    into_slice(out, &|out| rebuilt.write(out)).ok_or(Error::NoSpace)
+    Out::into_buffer(out, &|out| rebuilt.write(out)).ok_or(Error::NoSpace)
 }
 
 /// Whether `rebuilt` is `der`, compared piece by piece.
 fn is_exactly(rebuilt: &Rebuilt<'_, '_>, der: &[u8]) -> Result<(), Error> {
-    let mut rest = Some(der);
-    rebuilt.write(&mut Out::new(&mut |piece| {
-        rest = rest.and_then(|rest| rest.strip_prefix(piece));
-    }));
-    if rest.is_some_and(<[u8]>::is_empty) { Ok(()) } else { Err(Error::NotExpressible) }
+    if Out::is_exactly(der, &|out| rebuilt.write(out)) { Ok(()) } else { Err(Error::NotExpressible) }
 }

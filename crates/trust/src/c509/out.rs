@@ -1,38 +1,74 @@
 //! Where encodings go: a reader of pieces, or nobody, when only the length is asked.
 
-use crate::{cbor::Head, der::tag};
+use crate::{
+    cbor::Head,
+    der::{Reader, tag},
+};
 
 /// Takes an encoding piece by piece, and counts.
 ///
-/// The length of a DER value stands in front of it, and there is no buffer: so the content is written twice, first to
-/// nobody. Counting costs an addition a piece.
+/// The length of a DER value stands in front of it. Where there is no buffer the content is therefore written twice,
+/// first to nobody; counting costs an addition a piece. Into a buffer it is written once and then moved behind its head,
+/// and where the result is only compared the heads are read from what is expected.
 pub(crate) struct Out<'o> {
-    to: Option<Feed<'o>>,
+    to: To<'o>,
     length: usize,
 }
 
 /// Who reads the pieces.
 type Feed<'o> = &'o mut dyn FnMut(&[u8]);
 
+enum To<'o> {
+    Nobody,
+    Reader(Feed<'o>),
+    /// A buffer, and how a number of bytes at the end of a part of it is moved to the part's beginning. (As a pointer, so
+    /// that a device that converts nothing does not carry it.)
+    Buffer(&'o mut [u8], fn(&mut [u8], usize)),
+    /// What is expected and not yet there; nothing after the first difference.
+    Expected(Option<&'o [u8]>),
+}
+
 /// Something that writes itself, the same each time.
 pub(crate) type Part<'p> = &'p dyn Fn(&mut Out<'_>);
 
 impl<'o> Out<'o> {
     pub(crate) fn new(to: Feed<'o>) -> Self {
-        Self { to: Some(to), length: 0 }
+        Self { to: To::Reader(to), length: 0 }
     }
 
     /// How many bytes `part` has.
     pub(crate) fn measure(part: Part<'_>) -> usize {
-        let mut out = Out { to: None, length: 0 };
+        let mut out = Out { to: To::Nobody, length: 0 };
         part(&mut out);
         out.length
     }
 
+    /// Whether `part` writes exactly `expected`.
+    pub(crate) fn is_exactly(expected: &'o [u8], part: Part<'_>) -> bool {
+        let mut out = Out { to: To::Expected(Some(expected)), length: 0 };
+        part(&mut out);
+        matches!(out.to, To::Expected(Some([])))
+    }
+
+    /// Writes `part` to the beginning of `buffer`, moving what stands behind a head. `None` if it does not fit.
+    pub(crate) fn into_buffer<'b>(buffer: &'b mut [u8], part: Part<'_>) -> Option<&'b [u8]> {
+        let mut out = Out { to: To::Buffer(&mut *buffer, move_to_front), length: 0 };
+        part(&mut out);
+        let length = out.length;
+        buffer.get(..length)
+    }
+
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.length = self.length.saturating_add(bytes.len());
-        if let Some(to) = &mut self.to {
-            to(bytes);
+        let start = self.length;
+        self.length = start.saturating_add(bytes.len());
+        match &mut self.to {
+            To::Nobody => {}
+            To::Reader(to) => to(bytes),
+            To::Buffer(buffer, _) => {
+                let here = buffer.get_mut(start..self.length).unwrap_or_default();
+                here.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            }
+            To::Expected(rest) => *rest = rest.and_then(|rest| rest.strip_prefix(bytes)),
         }
     }
 
@@ -44,13 +80,34 @@ impl<'o> Out<'o> {
 
     /// A DER value whose content `part` writes.
     pub(crate) fn der_of(&mut self, tag: u8, part: Part<'_>) {
-        if self.to.is_none() {
-            let before = self.length;
-            part(self);
-            self.der_head(tag, self.length.saturating_sub(before));
-        } else {
-            self.der_head(tag, Self::measure(part));
-            part(self);
+        let before = self.length;
+        match &mut self.to {
+            To::Reader(_) => {
+                self.der_head(tag, Self::measure(part));
+                part(self);
+            }
+            To::Nobody | To::Buffer(..) => {
+                part(self);
+                let end = self.length;
+                self.der_head(tag, end.saturating_sub(before));
+                let head = self.length.saturating_sub(end);
+                if let To::Buffer(buffer, to_front) = &mut self.to
+                    && let Some(whole) = buffer.get_mut(before..self.length)
+                {
+                    to_front(whole, head);
+                }
+            }
+            To::Expected(rest) => {
+                let mut reader = Reader::new(rest.unwrap_or_default());
+                let Some(element) = reader.expect_element(tag).ok() else {
+                    *rest = None;
+                    return;
+                };
+                *rest = Some(element.content);
+                part(self);
+                let all = matches!(self.to, To::Expected(Some([])));
+                self.to = To::Expected(all.then_some(reader.rest()));
+            }
         }
     }
 
@@ -125,6 +182,11 @@ impl<'o> Out<'o> {
     pub(crate) fn null(&mut self) {
         self.bytes(&[0xf6]);
     }
+}
+
+/// Moves the last `count` bytes to the front.
+fn move_to_front(bytes: &mut [u8], count: usize) {
+    bytes.rotate_right(count.min(bytes.len()));
 }
 
 /// A number's octets without the zeros in front; none of zero.

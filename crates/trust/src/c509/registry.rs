@@ -37,6 +37,20 @@ impl Table {
         self.oid(reader.uint()?).ok_or(Problem::Unregistered)
     }
 
+    /// The number of an algorithm with these parameters, in a table of algorithms.
+    pub(crate) fn algorithm(&self, oid: Oid<'_>, parameters: &[u8]) -> Option<i64> {
+        let row = self.rows().find(|(_, content)| {
+            // Tag and length of the identifier stand in front of it.
+            let own = content.get(2..).and_then(|content| content.strip_prefix(oid.as_bytes()));
+            own == Some(parameters) && content.get(1).copied().map(usize::from) == Some(oid.as_bytes().len())
+        });
+        row.map(|(row, _)| match row {
+            254 => -256,
+            255 => -255,
+            row => i64::from(row),
+        })
+    }
+
     fn rows(self) -> Rows {
         Rows(self.0)
     }
@@ -50,11 +64,6 @@ pub(crate) fn algorithm_row(number: i64) -> Option<u64> {
         0..=127 => Some(number.unsigned_abs()),
         _ => None,
     }
-}
-
-/// The numbers an algorithm may have.
-pub(crate) fn algorithm_numbers() -> impl Iterator<Item = i64> {
-    (0..=127).chain([-256, -255])
 }
 
 struct Rows(&'static [u8]);

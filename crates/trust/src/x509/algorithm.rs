@@ -62,8 +62,7 @@ impl<'a> AlgorithmIdentifier<'a> {
 
     /// The number C509 has for it.
     pub(crate) fn number(&self, table: &'static registry::Table) -> Option<i64> {
-        registry::algorithm_numbers()
-            .find(|number| Self::from_number(*number, table).is_some_and(|known| known.is(self)))
+        table.algorithm(self.oid, self.parameters.unwrap_or_default())
     }
 
     /// Whether both name the same algorithm with the same parameters.
