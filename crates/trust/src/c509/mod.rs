@@ -34,3 +34,6 @@ pub(crate) mod to_der;
 pub use convert::{Error, from_der, request_from_der, request_to_der, to_der};
 pub use issue::{IssueError, NewExtension, RequestTemplate, Subject, Template, assemble};
 pub use to_c509::Points;
+
+#[cfg(test)]
+mod tests;
