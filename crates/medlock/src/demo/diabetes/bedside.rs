@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How many times faster than real ones the machines' ticks go.
-const SPEED: u32 = 20;
+pub(crate) const SPEED: u32 = 20;
 /// How long anything may take before it counts as failed, in real time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -29,7 +29,12 @@ pub(crate) struct Machine {
     pub(crate) device: String,
     /// All it has said since it was switched on.
     pub(crate) said: Vec<Said>,
+    /// What its maker vouches for.
+    vouched: Kind,
+    /// How it behaves.
     kind: Kind,
+    /// The operational credential in use.
+    credential: Vec<CertificateDer<'static>>,
     members: Vec<String>,
     folder: PathBuf,
     replay: Option<PathBuf>,
@@ -49,16 +54,32 @@ impl Machine {
         name: &str,
         replay: Option<&Path>,
     ) -> Result<Self, Failure> {
+        Self::build_as(site, folder, (kind, kind), name, replay).await
+    }
+
+    /// The same for a machine that behaves as another kind than its maker says.
+    ///
+    /// # Errors
+    /// As [`Machine::build`].
+    pub(crate) async fn build_as(
+        site: &Site,
+        folder: &Path,
+        (vouched, kind): (Kind, Kind),
+        name: &str,
+        replay: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let folder = folder_of(folder, name);
         std::fs::create_dir_all(&folder)?;
-        let birth = site.build(kind, name, &folder)?;
+        let birth = site.build(vouched, name, &folder)?;
         let members = site.members.iter().map(ToString::to_string).collect::<Vec<_>>();
         let replay = replay.map(Path::to_owned);
-        let process = start(kind, name, &folder, &members, replay.as_deref())?;
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let process = start(kind, name, &folder, &members, replay.as_deref(), 0)?;
         let name = name.to_owned();
         let (device, said) = (String::new(), Vec::new());
-        let mut machine = Self { name, address, device, said, kind, members, folder, replay, birth, process };
+        let credential = Vec::new();
+        let mut machine =
+            Self { name, address, device, said, vouched, kind, members, folder, replay, birth, credential, process };
         machine.until_listening().await?;
         Ok(machine)
     }
@@ -80,11 +101,26 @@ impl Machine {
     /// # Errors
     /// When the hub or the machine refuses.
     pub(crate) async fn enrol(&mut self, site: &Site, validity_seconds: u64) -> Result<(), Failure> {
-        site.register(self.kind, &self.name, validity_seconds)?;
+        site.register(self.vouched, &self.name, validity_seconds)?;
         let request = BASE64.decode(self.act(Do::MakeKey).await?.as_bytes())?;
         let chain = site.enrol(&self.birth, &request)?;
-        let chain = chain.iter().map(|certificate| BASE64.encode(certificate)).collect();
-        self.device = self.act(Do::Install { chain }).await?;
+        self.install(chain).await
+    }
+
+    /// Renews its credential, expired or not.
+    ///
+    /// # Errors
+    /// When the hub or the machine refuses.
+    pub(crate) async fn renew(&mut self, site: &Site) -> Result<(), Failure> {
+        let request = BASE64.decode(self.act(Do::MakeKey).await?.as_bytes())?;
+        let chain = site.renew(&self.credential, &request)?;
+        self.install(chain).await
+    }
+
+    async fn install(&mut self, chain: [Vec<u8>; 2]) -> Result<(), Failure> {
+        let written = chain.iter().map(|certificate| BASE64.encode(certificate)).collect();
+        self.device = self.act(Do::Install { chain: written }).await?;
+        self.credential = chain.map(CertificateDer::from).to_vec();
         Ok(())
     }
 
@@ -105,13 +141,25 @@ impl Machine {
         self.act(Do::Bring { object: BASE64.encode(object) }).await.map(drop)
     }
 
-    /// Bonds it with another machine, for a patient.
+    /// Brings it a trust object that it may have already.
+    ///
+    /// # Errors
+    /// When it does not believe it.
+    pub(crate) async fn bring_news(&mut self, object: &[u8]) -> Result<(), Failure> {
+        match self.bring(object).await {
+            Err(why) if why.to_string().contains("NotNewer") => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Bonds it with another machine, for a patient; the epoch of the bond.
     ///
     /// # Errors
     /// When it refuses.
-    pub(crate) async fn bond(&mut self, other: &str, patient: &str, operations: &[&str]) -> Result<(), Failure> {
+    pub(crate) async fn bond(&mut self, other: &str, patient: &str, operations: &[&str]) -> Result<u64, Failure> {
         let operations = operations.iter().map(|name| (*name).to_owned()).collect();
-        self.act(Do::Bond { device: other.to_owned(), patient: patient.to_owned(), operations }).await.map(drop)
+        let epoch = self.act(Do::Bond { device: other.to_owned(), patient: patient.to_owned(), operations }).await?;
+        Ok(epoch.parse()?)
     }
 
     /// Lets it call the machine behind `to`, and waits until the session stands; the peer it found.
@@ -174,7 +222,12 @@ impl Machine {
             Ok(found) => found,
             Err(_) => {
                 let last = self.said.iter().rev().take(4).rev().collect::<Vec<_>>();
-                Err(format!("{} said nothing of the kind for {} s; its last words: {last:?}", self.name, PATIENCE.as_secs()).into())
+                Err(format!(
+                    "{} said nothing of the kind for {} s; its last words: {last:?}",
+                    self.name,
+                    PATIENCE.as_secs()
+                )
+                .into())
             }
         }
     }
@@ -200,8 +253,8 @@ impl Machine {
     /// # Errors
     /// When it does not start.
     pub(crate) async fn power_on(&mut self) -> Result<(), Failure> {
-        self.process = start(self.kind, &self.name, &self.folder, &self.members, self.replay.as_deref())?;
-        self.said.clear();
+        let port = self.address.port();
+        self.process = start(self.kind, &self.name, &self.folder, &self.members, self.replay.as_deref(), port)?;
         self.until_listening().await
     }
 
@@ -217,7 +270,8 @@ impl Machine {
     }
 
     async fn until_listening(&mut self) -> Result<(), Failure> {
-        let listening = self.until(0, |said| match said {
+        let from = self.said.len();
+        let listening = self.until(from, |said| match said {
             Said::Listening { address, device, .. } => Some((*address, device.clone())),
             _ => None,
         });
@@ -232,9 +286,11 @@ fn start(
     folder: &Path,
     members: &[String],
     replay: Option<&Path>,
+    port: u16,
 ) -> Result<Process, Failure> {
     let mut command = supervise::command(["ward", "device", "--kind", kind.name(), "--folder"])?;
     command.arg(folder).args(["--speed", &SPEED.to_string(), "--threshold", &THRESHOLD.to_string(), "--seed", "7"]);
+    command.args(["--port", &port.to_string()]);
     for member in members {
         command.args(["--member", member]);
     }

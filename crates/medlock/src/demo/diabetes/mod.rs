@@ -2,6 +2,7 @@
 //! when trust, time or power goes. Demonstration machines, not for therapy.
 
 mod bedside;
+mod carrier;
 mod link;
 mod site;
 mod story;

@@ -87,6 +87,8 @@ impl Kind {
 pub(crate) struct Site {
     /// The ward's hub.
     pub(crate) hub: Arc<Authority>,
+    /// When it was made.
+    pub(crate) made: Time,
     /// What time it is; it stands until it is moved.
     pub(crate) clock: Clock,
     makers: Vec<(Kind, Arc<Authority>)>,
@@ -120,7 +122,8 @@ impl Site {
         let members: Vec<KeyId> = keys.iter().map(SigningKey::key_id).collect();
         let list = alliance(&makers, &keys, clock.now())?;
         hub.import_trust_list(&list, &members, THRESHOLD)?;
-        Ok(Self { hub, clock, makers, members })
+        let made = clock.now();
+        Ok(Self { hub, made, clock, makers, members })
     }
 
     /// Builds a device at its maker's: a key and a birth credential, in `folder`. Its chain, the own
@@ -128,7 +131,12 @@ impl Site {
     ///
     /// # Errors
     /// When the maker refuses.
-    pub(crate) fn build(&self, kind: Kind, serial: &str, folder: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    pub(crate) fn build(
+        &self,
+        kind: Kind,
+        serial: &str,
+        folder: &Path,
+    ) -> Result<Vec<CertificateDer<'static>>, Failure> {
         let request = data_encoding::BASE64.encode(&birth_request(&folder.join("keys"))?);
         let roles = vec![kind.role().name().to_owned()];
         let device_type = Some(kind.device_type());
@@ -172,7 +180,21 @@ impl Site {
     pub(crate) fn enrol(&self, birth: &[CertificateDer<'_>], request: &[u8]) -> Result<[Vec<u8>; 2], Failure> {
         let own = birth.first().ok_or("there is no birth credential")?;
         let who = self.hub.knowledge().identify(birth).map_err(|why| why.to_string())?;
-        match self.hub.enrol_by_birth(&who, own, request, "bench")? {
+        self.issued(self.hub.enrol_by_birth(&who, own, request, "bench")?)
+    }
+
+    /// Renews an operational credential. The chain, the device's own first.
+    ///
+    /// # Errors
+    /// When the hub refuses.
+    pub(crate) fn renew(&self, present: &[CertificateDer<'_>], request: &[u8]) -> Result<[Vec<u8>; 2], Failure> {
+        let own = present.first().ok_or("there is no credential to renew")?;
+        let who = self.hub.knowledge().identify(present).map_err(|why| why.to_string())?;
+        self.issued(self.hub.renew(&who, own, request, "bench")?)
+    }
+
+    fn issued(&self, answer: Answer) -> Result<[Vec<u8>; 2], Failure> {
+        match answer {
             Answer::Issued(certificate) => Ok([certificate, self.hub.issuing().der.clone()]),
             Answer::Waits { .. } => Err("the hub waits for a person".into()),
             Answer::Refused(refusal) => Err(refusal.reason.into()),
@@ -210,15 +232,6 @@ impl Site {
     pub(crate) fn stolen(&self, device: &str) -> Result<(), Failure> {
         let why = "the bag is gone".to_owned();
         self.ask(Request::Revoke { device: device.to_owned(), reason: Reason::Stolen, why }).map(drop)
-    }
-
-    /// Moves the clock, and lets the hub do what is due then.
-    ///
-    /// # Errors
-    /// When the hub cannot sign.
-    pub(crate) fn pass(&self, seconds: i64) -> Result<(), Failure> {
-        self.clock.advance(seconds);
-        Ok(self.hub.tick()?)
     }
 
     /// A signed object as it is now.
@@ -302,7 +315,8 @@ mod tests {
         assert!(site.hub.knowledge().judge_enrolment(&who).is_ok());
         site.register(Kind::Pump, "pump7", 86_400).unwrap();
         let before = site.object(objects::Kind::Status).unwrap();
-        site.pass(86_400).unwrap();
+        site.clock.advance(86_400);
+        site.hub.tick().unwrap();
         assert_ne!(site.object(objects::Kind::Status).unwrap(), before);
     }
 }

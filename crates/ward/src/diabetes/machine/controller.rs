@@ -76,6 +76,8 @@ struct Controller {
     rate: Rate,
     pump: Option<Pump>,
     wishes: VecDeque<Wish>,
+    /// A sealed command was not sent: asking for its receipt would void it.
+    holding: bool,
     asked: Ticks,
     sustained: Ticks,
 }
@@ -97,6 +99,7 @@ pub(super) fn firmware(options: &Options) -> Result<Box<dyn Firmware>, Error> {
         rate: settings.basal,
         pump: None,
         wishes: VecDeque::new(),
+        holding: false,
         asked: Ticks::default(),
         sustained: Ticks::default(),
     }))
@@ -153,7 +156,7 @@ impl Firmware for Controller {
         }
         if let Some(wish) = self.wishes.pop_front() {
             self.begin(rig, wish);
-        } else if self.kept.bolus.is_some() && now.millis_since(self.asked) > ASK_AGAIN_MILLIS {
+        } else if self.kept.bolus.is_some() && !self.holding && now.millis_since(self.asked) > ASK_AGAIN_MILLIS {
             // A call that cannot be made now is made later.
             let _ = self.ask_receipt(rig);
         } else if now.millis_since(self.sustained) > SUSTAIN_MILLIS {
@@ -235,7 +238,7 @@ impl Controller {
     }
 
     fn ask_receipt(&mut self, rig: &mut Rig<'_>) -> Result<(), String> {
-        self.asked = rig.clock.now();
+        (self.asked, self.holding) = (rig.clock.now(), false);
         let mut out = [0; MAX_LENGTH];
         let pump = self.pump.as_mut().ok_or("there is no session with the pump")?;
         let counter = pump.commander.unknown().ok_or("nothing is unknown")?;
@@ -298,6 +301,7 @@ impl Controller {
         let text = data_encoding::BASE64.encode(&message);
         say(&Said::Sealed { counter, message: text, sent: !wish.hold });
         if wish.hold {
+            self.holding = true;
             if let Err(why) = self.remember() {
                 say(&Said::NotSealed { why });
             }

@@ -10,9 +10,10 @@ use crate::diabetes::units::{Insulin, Rate};
 use medlock_device::command::{Act, Limits, Reception, Running};
 use medlock_device::log::Area;
 use medlock_device::platform::{Flash as _, MappedFlash as _, Ticks};
-use medlock_device::{Event, PhysicalAct, ReceiptTo, Resource, Status};
+use medlock_device::{Closing, Event, PhysicalAct, ReceiptTo, Resource, Status};
 use medlock_proto::sealed::{self, Action, Concentration, MilliUnits, Minutes};
 use medlock_trust::Operation;
+use medlock_trust::decide::Code;
 
 /// What the mechanics do at most, whoever asks.
 const OWN_LIMITS: OwnLimits = OwnLimits {
@@ -71,10 +72,12 @@ impl Firmware for Firm {
     fn on_event(&mut self, rig: &mut Rig<'_>, event: Event<'_>) {
         match event {
             Event::Command { act, receipt } => self.carry_out(rig, act, receipt),
-            Event::LeaseEnded => {
-                let mut events = Vec::new();
-                self.pump.end_lease(&mut |event| events.push(event));
-                self.settle(rig, events);
+            Event::LeaseEnded => self.end_lease(rig),
+            // A controller whose key is in wrong hands: what it has raised ends at once, not at its own time.
+            Event::Closed { why: Closing::Judged(denied), device, .. } if denied.code == Code::Compromised => {
+                if rig.core.bonds().any(|bond| bond.controller == device && bond.operations.contains(Operation::Treat)) {
+                    self.end_lease(rig);
+                }
             }
             Event::Uncertain(intent) => {
                 let at_most = amount(intent.action.most());
@@ -146,6 +149,12 @@ impl Firm {
             }
             Action::Resume | Action::Set { .. } => conclude(rig, running.map(|running| (running, Insulin::NONE))),
         }
+        self.settle(rig, events);
+    }
+
+    fn end_lease(&mut self, rig: &mut Rig<'_>) {
+        let mut events = Vec::new();
+        self.pump.end_lease(&mut |event| events.push(event));
         self.settle(rig, events);
     }
 

@@ -67,7 +67,7 @@ enum Input {
 /// Runs a machine until the world ends.
 pub(super) fn run(options: &Options, firmware: &mut dyn Firmware) -> Result<(), Error> {
     let folder = &options.folder;
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, options.port))?;
     let birth = birth_chain(folder)?;
     let birth: Vec<&[u8]> = birth.iter().map(Vec::as_slice).collect();
     let mut staging = vec![0; STAGING];
@@ -226,6 +226,11 @@ impl Rig<'_> {
                     self.call(*peer, Method::Post, Resource::Objects, &object)?;
                 }
                 return Ok(peers.len().to_string());
+            }
+            Do::AskState => {
+                for peer in self.peers() {
+                    self.call(peer, Method::Get, Resource::State, &[])?;
+                }
             }
             other => return firmware.on_do(self, other),
         }

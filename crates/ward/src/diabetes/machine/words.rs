@@ -65,6 +65,8 @@ pub enum Do {
         /// The object in base64.
         object: String,
     },
+    /// Lets it ask every machine it has a session with how it is.
+    AskState,
     /// A sensor measures.
     Measure {
         /// What is in the patient's plasma.
