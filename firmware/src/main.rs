@@ -69,9 +69,11 @@ fn panic(_: &PanicInfo<'_>) -> ! {
 fn main() -> ! {
     // SAFETY: the only use of both, at the only call of `main`.
     let (memory, in_flash) = unsafe { (&mut *MEMORY.0.get(), &mut *MEDLOCK_SIMULATED_FLASH.0.get()) };
-    let memory =
-        memory.write(Memory { pump: Pump::new(), datagram: [0; DATAGRAM], scratch: [0; SCRATCH], answer: [0; ANSWER] });
-    let in_flash = in_flash.write(InFlash { provision: Provision::empty(), journal: SimulatedFlash::erased() });
+    // SAFETY: zeros are what all of it starts as, but for the pump, which is written here and has no destructor to run.
+    let (memory, in_flash) = unsafe {
+        core::ptr::addr_of_mut!((*memory.as_mut_ptr()).pump).write(Pump::new());
+        (memory.assume_init_mut(), in_flash.assume_init_mut())
+    };
     board::start();
     loop {
         serve(memory, in_flash);

@@ -21,10 +21,6 @@ const DEVICE: usize = 16;
 const FIXED: usize = KEY + SEED + CONTROLLER + DEVICE;
 
 impl Provision {
-    pub const fn empty() -> Self {
-        Self { bytes: [0; ROOM], credential: 0, list: 0 }
-    }
-
     /// Takes key, seed, controller, own device, and credential and list, each behind its length in two bytes.
     pub fn take(&mut self, from: &[u8]) -> Option<()> {
         let (fixed, rest) = from.split_at_checked(FIXED)?;

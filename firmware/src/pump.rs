@@ -5,7 +5,7 @@ use medlock_device::platform::Ticks;
 use medlock_proto::coap::{Code, Message, Type, Writer, option};
 use medlock_proto::crypto::{Crypto as _, Curve, Secret};
 use medlock_proto::edhoc::coap::{Request, read_request};
-use medlock_proto::edhoc::responder::{Accept, AwaitMessage3, Message1, Message3};
+use medlock_proto::edhoc::responder::{Accept, AwaitMessage3, Message1, Message3, Verified3};
 use medlock_proto::edhoc::{
     AuthenticationKey, CertHash, ConnectionId, Credential, CredentialReference, EadItem, Ephemeral, Method,
     OwnCredential, PeerCredential, Session, Suite,
@@ -155,10 +155,10 @@ impl Pump {
         Some(length)
     }
 
+    /// Each step has its own frame on the stack, so that none lies below the deepest: the check of a signature.
     #[inline(never)]
     fn message_3(&mut self, own: &Provision, message: &mut [u8], scratch: &mut [u8], room: &mut [u8]) -> Option<usize> {
-        let Step::AwaitMessage3(state) = core::mem::replace(&mut self.step, Step::Idle) else { return None };
-        let message = state.read(message, &[], &CRYPTO).ok()?;
+        let message = self.read_message_3(message)?;
         let list = List::danger_open(own.list()).ok()?;
         let (chain, scratch) = credential(&message, scratch)?;
         let identified = authenticated(chain, &list)?;
@@ -166,7 +166,18 @@ impl Pump {
         let full: &mut [u8; 97] = scratch.first_chunk_mut()?;
         let key = peer_key(chain, full)?;
         let peer = PeerCredential { credential: Credential::certificate(chain), key, identified };
-        let verified = message.verify(peer, &CRYPTO).ok()?;
+        let verified = verified(message, peer)?;
+        self.finish(own, verified, status, room)
+    }
+
+    #[inline(never)]
+    fn read_message_3<'m>(&mut self, message: &'m mut [u8]) -> Option<Message3<'m>> {
+        let Step::AwaitMessage3(state) = core::mem::replace(&mut self.step, Step::Idle) else { return None };
+        state.read(message, &[], &CRYPTO).ok()
+    }
+
+    #[inline(never)]
+    fn finish(&mut self, own: &Provision, verified: Verified3, status: Believed, room: &mut [u8]) -> Option<usize> {
         let (session, length) = verified.message_4(&[], room, &CRYPTO).ok()?;
         self.open(own, session, status)?;
         Some(length)
@@ -288,6 +299,11 @@ fn credential<'s>(message: &Message3<'_>, scratch: &'s mut [u8]) -> Option<(&'s 
     *head = 0x8b;
     body.iter_mut().zip(items).for_each(|(to, from)| *to = *from);
     Some((certificate, rest))
+}
+
+#[inline(never)]
+fn verified(message: Message3<'_>, peer: PeerCredential<'_>) -> Option<Verified3> {
+    message.verify(peer, &CRYPTO).ok()
 }
 
 /// Who the peer is, if an authority of the list says so.

@@ -7,9 +7,10 @@ use crate::{Error, Result};
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask test [--yes] [STAGE…]    every check, or the stages named
        cargo xtask peers [--yes]            only install what the checks need
+       cargo xtask firmware [--json]        build the pump's image, run it in QEMU, print what it costs
        cargo xtask fuzz [TARGET [SECONDS]]  fuzz one target (60 seconds), or list the targets
 
-stages: format clippy docs peers tests bare miri interop fuzz deny
+stages: format clippy docs peers tests bare firmware miri interop fuzz deny
   interop may be followed by peers: interop dcmtk orthanc pynetdicom est aiocoap pkits
 
 Before anything is installed you are shown what, and asked; --yes answers for you.
@@ -21,6 +22,11 @@ pub(crate) enum Wish {
     Help,
     Test {
         selection: Selection,
+        consent: Consent,
+    },
+    Firmware {
+        /// As JSON and nothing else.
+        json: bool,
         consent: Consent,
     },
     /// Without a target: list them.
@@ -46,6 +52,11 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Wish> {
         Some("peers") => match words.next() {
             None => Ok(Wish::Test { selection: Selection::of(&[Stage::Peers]), consent }),
             Some(word) => Err(Error::new(format!("`cargo xtask peers` takes no further word, but got `{word}`"))),
+        },
+        Some("firmware") => match words.collect::<Vec<_>>().as_slice() {
+            [] => Ok(Wish::Firmware { json: false, consent }),
+            ["--json"] => Ok(Wish::Firmware { json: true, consent }),
+            [word, ..] => Err(Error::new(format!("`cargo xtask firmware` takes --json alone, but got `{word}`"))),
         },
         Some("fuzz") => fuzz(&words.collect::<Vec<_>>()),
         Some(word) => Err(Error::new(format!("there is no task `{word}`"))),
@@ -134,6 +145,13 @@ mod tests {
         assert!(parsed("tset").unwrap_err().contains("`tset`"));
         assert!(parsed("peers dcmtk").unwrap_err().contains("`dcmtk`"));
         assert!(parsed("test dcmtk").unwrap_err().contains("interop dcmtk"));
+    }
+
+    #[test]
+    fn firmware_prints_words_or_json() {
+        assert_eq!(parsed("firmware").unwrap(), Wish::Firmware { json: false, consent: Consent::Ask });
+        assert_eq!(parsed("firmware --json --yes").unwrap(), Wish::Firmware { json: true, consent: Consent::Given });
+        assert!(parsed("firmware --jsn").unwrap_err().contains("`--jsn`"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(crate) struct Linked {
     pub(crate) data: u64,
     /// The names of all symbols, as the linker wrote them.
     pub(crate) symbols: Vec<String>,
+    /// The bytes of each of them, in the same order; 0 for a mere label.
+    pub(crate) sizes: Vec<u64>,
 }
 
 const SHF_WRITE: u32 = 1;
@@ -53,11 +55,13 @@ pub(crate) fn read(file: &[u8]) -> Option<Linked> {
             for symbol in bytes(file, section)?.chunks_exact(SYMBOL_BYTES) {
                 let name = names.get(word(symbol, 0)?..)?;
                 let end = name.iter().position(|byte| *byte == 0)?;
-                linked.symbols.push(String::from_utf8_lossy(&name[..end]).into_owned());
+                if end > 0 && name[0] != b'$' {
+                    linked.symbols.push(String::from_utf8_lossy(&name[..end]).into_owned());
+                    linked.sizes.push(word(symbol, 8)? as u64);
+                }
             }
         }
     }
-    linked.symbols.retain(|name| !name.is_empty() && !name.starts_with('$'));
     Some(linked)
 }
 

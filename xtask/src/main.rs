@@ -8,6 +8,7 @@
 //! | `suite` | tests and interop: one list of tests, divided between two stages |
 //! | `docs`, `requirements`, `architecture` | checks that documents and code say the same |
 //! | `bare`, `elf` | the trust core linked for a bare target |
+//! | `firmware` | the pump's image in QEMU, and what it costs |
 //! | `miri`, `fuzz`, `deny`, `locks` | the other stages |
 //! | `house`, `command` | paths, and running programs |
 
@@ -18,6 +19,7 @@ mod command;
 mod deny;
 mod docs;
 mod elf;
+mod firmware;
 mod fuzz;
 mod house;
 mod locks;
@@ -73,6 +75,11 @@ fn carry_out(wish: cli::Wish) -> Result<bool> {
             Ok(true)
         }
         cli::Wish::Test { selection, consent } => stage::run(&house::House::find()?, &selection, consent),
+        cli::Wish::Firmware { json, consent } => {
+            let house = house::House::find()?;
+            peers::install_missing(&house, &firmware::NEEDS, consent)?;
+            firmware::show(&house, json)
+        }
         cli::Wish::Fuzz { target, seconds } => {
             let house = house::House::find()?;
             let needs = [peers::Need::CxxCompiler];

@@ -79,6 +79,7 @@ pub(crate) enum Need {
     CxxCompiler,
     PythonVenv,
     PythonPackages,
+    Qemu,
     BareTarget,
     CargoDeny,
     Miri,
@@ -94,7 +95,7 @@ enum Source {
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Stunnel,
@@ -103,6 +104,7 @@ impl Need {
         Self::CxxCompiler,
         Self::PythonVenv,
         Self::PythonPackages,
+        Self::Qemu,
         Self::BareTarget,
         Self::CargoDeny,
         Self::Miri,
@@ -118,6 +120,7 @@ impl Need {
             Self::CxxCompiler => "a C++ compiler",
             Self::PythonVenv => "Python 3 with venv",
             Self::PythonPackages => "Python packages",
+            Self::Qemu => "qemu-system-arm",
             Self::BareTarget => BARE_TARGET,
             Self::CargoDeny => "cargo-deny",
             Self::Miri => "Miri",
@@ -134,6 +137,7 @@ impl Need {
             Self::CxxCompiler => Source::Debian("g++"),
             Self::PythonVenv => Source::Debian("python3-venv"),
             Self::PythonPackages => Source::Python,
+            Self::Qemu => Source::Debian("qemu-system-arm"),
             Self::BareTarget => Source::Rustup,
             Self::CargoDeny => Source::Cargo,
             Self::Miri => Source::Nightly,
@@ -155,6 +159,7 @@ impl Need {
                 let wanted = house::read(&requirements(house));
                 wanted.is_ok_and(|wanted| house::read(&stamp(house)).is_ok_and(|have| have == wanted))
             }
+            Self::Qemu => find_program("qemu-system-arm").is_some(),
             Self::BareTarget => {
                 sysroot().is_ok_and(|path| Path::new(&path).join("lib/rustlib").join(BARE_TARGET).is_dir())
             }

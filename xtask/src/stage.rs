@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::command::Program;
 use crate::house::House;
 use crate::peers::{Consent, Need, Peer};
-use crate::{Result, bare, deny, docs, fuzz, miri, peers, suite};
+use crate::{Result, bare, deny, docs, firmware, fuzz, miri, peers, suite};
 
 /// A part of `cargo xtask test` that can run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +16,7 @@ pub(crate) enum Stage {
     Docs,
     Tests,
     Bare,
+    Firmware,
     Miri,
     Interop,
     Fuzz,
@@ -24,13 +25,14 @@ pub(crate) enum Stage {
 
 impl Stage {
     /// In the order they run: what is quick to fail comes first.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Peers,
         Self::Format,
         Self::Clippy,
         Self::Docs,
         Self::Tests,
         Self::Bare,
+        Self::Firmware,
         Self::Miri,
         Self::Interop,
         Self::Fuzz,
@@ -45,6 +47,7 @@ impl Stage {
             Self::Docs => "docs",
             Self::Tests => "tests",
             Self::Bare => "bare",
+            Self::Firmware => "firmware",
             Self::Miri => "miri",
             Self::Interop => "interop",
             Self::Fuzz => "fuzz",
@@ -87,6 +90,7 @@ impl Selection {
                 Stage::Tests => vec![Need::Openssl],
                 Stage::Peers => Need::ALL.to_vec(),
                 Stage::Bare => vec![Need::BareTarget],
+                Stage::Firmware => firmware::NEEDS.to_vec(),
                 Stage::Miri => vec![Need::Miri],
                 Stage::Interop => self.peers.iter().flat_map(|peer| peer.needs().iter().copied()).collect(),
                 Stage::Fuzz => vec![Need::CxxCompiler],
@@ -163,6 +167,7 @@ fn run_stage(house: &House, stage: Stage, peers: &[Peer]) -> Result<Report> {
         Stage::Docs => docs::check(house),
         Stage::Tests => suite::tests(house),
         Stage::Bare => bare::check(house),
+        Stage::Firmware => firmware::check(house),
         Stage::Miri => miri::check(house),
         Stage::Interop => suite::interop(house, peers),
         Stage::Fuzz => fuzz::check(house),
@@ -172,8 +177,10 @@ fn run_stage(house: &House, stage: Stage, peers: &[Peer]) -> Result<Report> {
 
 fn format(house: &House) -> Result<Report> {
     Program::new("cargo").args(["fmt", "--all", "--check"]).run()?;
-    // Two packages live outside the workspace; `cargo fmt --all` does not see them.
-    for manifest in ["fuzz/Cargo.toml", "crates/trust/bare/Cargo.toml"] {
+    // Some packages live outside the workspace; `cargo fmt --all` does not see them.
+    for manifest in
+        ["fuzz/Cargo.toml", "crates/trust/bare/Cargo.toml", "firmware/Cargo.toml", "firmware/host/Cargo.toml"]
+    {
         let manifest = house.root.join(manifest);
         Program::new("cargo").args(["fmt", "--check", "--manifest-path"]).args([&manifest]).run()?;
     }

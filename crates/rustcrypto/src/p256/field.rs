@@ -201,6 +201,12 @@ impl<M: Modulus> Element<M> {
         self.0.iter().fold(0, |all, word| all | word) == 0
     }
 
+    /// All ones if it is zero, zero otherwise; in the same time for each number.
+    pub(super) fn zero_mask(&self) -> u32 {
+        let all = self.0.iter().fold(0, |all, word| all | word);
+        mask(((all | 0_u32.wrapping_sub(all)) >> 31) ^ 1)
+    }
+
     /// Whether both are the same number. Take the answer for public.
     pub(super) fn equals(&self, other: &Self) -> bool {
         self.minus(other).is_zero()

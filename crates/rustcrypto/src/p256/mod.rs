@@ -12,7 +12,7 @@ use medlock_trust::crypto::Signature;
 use medlock_trust::der::{Reader, tag};
 use zeroize::Zeroizing;
 
-use self::point::{Point, Scalar, Term, combined};
+use self::point::{Multiples, Point, Scalar, Term, combined};
 use crate::hmac;
 
 /// A signature as r‖s, 32 bytes each, big-endian.
@@ -28,7 +28,10 @@ pub(crate) fn verify(key: &[u8], hash: &[u8; 32], signature: Signature<'_>) -> O
     let (r, s) = split(&pair);
     let (r, s) = (scalar(&r)?, scalar(&s)?);
     let w = s.inverted();
-    let terms = [Term::new(&Point::GENERATOR, &Scalar::reduced(hash).times(&w)), Term::new(&key, &r.times(&w))];
+    let (mut base, mut own) = (Multiples::EMPTY, Multiples::EMPTY);
+    base.fill(&Point::GENERATOR);
+    own.fill(&key);
+    let terms = [Term::new(&base, &Scalar::reduced(hash).times(&w)), Term::new(&own, &r.times(&w))];
     combined(&terms).x_is(&r).then_some(())
 }
 
@@ -69,7 +72,7 @@ pub(crate) fn agree(secret: &[u8; 32], public: &[u8; 32]) -> Option<Secret> {
     let secret = Zeroizing::new(scalar(secret)?);
     // Either point of this x will do: both give the same x.
     let public = Point::from_x(public, false)?;
-    let shared = Zeroizing::new(combined(&[Term::new(&public, &secret)]));
+    let shared = Zeroizing::new(multiplied(&public, &secret));
     // The order is prime and neither factor is zero: this is never the point at infinity.
     Some(Secret::from_bytes(shared.x()))
 }
@@ -83,8 +86,15 @@ fn own_point(secret: &[u8; 32]) -> Option<Point> {
     Some(times_generator(&Zeroizing::new(scalar(secret)?)))
 }
 
+#[inline(never)]
+fn multiplied(point: &Point, factor: &Scalar) -> Point {
+    let mut multiples = Multiples::EMPTY;
+    multiples.fill(point);
+    combined(&[Term::new(&multiples, factor)])
+}
+
 fn times_generator(factor: &Scalar) -> Point {
-    combined(&[Term::new(&Point::GENERATOR, factor)])
+    multiplied(&Point::GENERATOR, factor)
 }
 
 /// Reads a point of the curve (SEC 1 section 2.3.4) other than the one at infinity; no hybrid and no compact form.
