@@ -25,7 +25,8 @@ enum Schedule {
 }
 
 fn vectors() -> Option<Value> {
-    let folder = env::var("MEDLOCK_VECTORS").unwrap_or_else(|_| "/work/shared/vectors".into());
+    let folder = env::var("MEDLOCK_VECTORS")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors").into());
     let file = Path::new(&folder).join("edhoc/p256-draft16.json");
     match fs::read(&file) {
         Ok(bytes) => Some(serde_json::from_slice(&bytes).unwrap()),
