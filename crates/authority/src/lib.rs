@@ -37,4 +37,5 @@ pub use admin::router as admin_router;
 pub use authority::{Authority, AuthorityConfig};
 pub use devices::devices_router;
 pub use error::Error;
+pub use est::coap::coap_resources;
 pub use people::people_router;

@@ -1,6 +1,8 @@
-//! The EST server (RFC 7030, clarified by RFC 8951): `cacerts`, `csrattrs`, `simpleenroll`, `simplereenroll`.
+//! The EST server (RFC 7030, clarified by RFC 8951): `cacerts`, `csrattrs`, `simpleenroll`, `simplereenroll`; and the same
+//! over CoAP ([`coap`]).
 
 mod body;
+pub mod coap;
 
 pub use body::{BodyError, MAX_BODY, decode_body};
 

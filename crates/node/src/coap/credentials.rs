@@ -9,6 +9,7 @@ use medlock_proto::edhoc::{
     AuthenticationKey, Ccs, CertHash, Certificates, Credential, CredentialReference, IdCred, OwnCredential,
     PeerCredential, Suite,
 };
+use medlock_trust::c509;
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey};
 use medlock_trust::x509::Certificate;
 use medlock_trust::{Identified, Unidentified};
@@ -40,6 +41,7 @@ pub enum Show {
 pub struct Own {
     source: Source,
     show: Show,
+    c509: bool,
 }
 
 #[derive(Clone)]
@@ -53,26 +55,32 @@ impl Own {
     /// The identity in this store, as it is when a handshake begins.
     #[must_use]
     pub fn of(store: &IdentityStore) -> Self {
-        Self { source: Source::Store(store.clone()), show: Show::default() }
+        Self { source: Source::Store(store.clone()), show: Show::default(), c509: false }
     }
 
     /// This key and chain (X.509 DER or C509, own certificate first).
     #[must_use]
     pub fn certificates(key: Arc<SigningKey>, chain: Vec<Bytes>) -> Self {
-        Self { source: Source::Certificates(key, chain.into()), show: Show::default() }
+        Self { source: Source::Certificates(key, chain.into()), show: Show::default(), c509: false }
     }
 
     /// A raw key in a CWT claims set, which nobody vouches for: only to meet implementations that know nothing else. Shown
     /// by its `kid`, or by value.
     #[must_use]
     pub fn danger_ccs(key: Arc<SigningKey>, ccs: Vec<u8>, by_value: bool) -> Self {
-        Self { source: Source::Ccs { key, ccs: ccs.into(), by_value }, show: Show::default() }
+        Self { source: Source::Ccs { key, ccs: ccs.into(), by_value }, show: Show::default(), c509: false }
     }
 
     /// The same, shown like this.
     #[must_use]
     pub fn showing(self, show: Show) -> Self {
         Self { show, ..self }
+    }
+
+    /// The same with X.509 certificates re-encoded as C509 (type 3), half as long: for peers that read both.
+    #[must_use]
+    pub fn in_c509(self) -> Self {
+        Self { c509: true, ..self }
     }
 
     /// What is shown now; `None` while there is no identity.
@@ -85,6 +93,10 @@ impl Own {
             }
             Source::Certificates(key, chain) => (key.clone(), Form::Chain(chain.to_vec())),
             Source::Ccs { key, ccs, by_value } => (key.clone(), Form::Ccs { ccs: ccs.clone(), by_value: *by_value }),
+        };
+        let form = match form {
+            Form::Chain(chain) if self.c509 => Form::Chain(chain.iter().map(|one| to_c509(one)).collect()),
+            form => form,
         };
         Some(Presented { key, form, show: self.show })
     }
@@ -166,6 +178,15 @@ impl Presented {
         let one_form = chain.iter().take(most).take_while(|one| is_c509(one) == c509);
         let below = |(index, one): &(usize, &Bytes)| *index == 0 || !is_root(one);
         one_form.enumerate().filter(below).map(|(_, one)| one.as_ref()).collect()
+    }
+}
+
+/// The certificate as C509 type 3, if it can be said so.
+fn to_c509(certificate: &Bytes) -> Bytes {
+    let mut buffer = vec![0; certificate.len() + 64];
+    match c509::from_der(certificate, c509::Points::AsTheyAre, &mut buffer, &AwsLc) {
+        Ok(written) => Bytes::copy_from_slice(written),
+        Err(_) => certificate.clone(),
     }
 }
 

@@ -1,0 +1,98 @@
+//! EST over CoAP and OSCORE, over real sockets.
+
+use crate::fixture::Site;
+use bytes::Bytes;
+use medlock_authority::coap_resources;
+use medlock_authority::est::coap::{C509_CERTIFICATE, C509_REQUEST};
+use medlock_node::clock::Clock;
+use medlock_node::coap::{
+    Client, Code, Handshake, Limits, Listener, Method, Own, Peers, Request, content_format, option,
+};
+use medlock_node::enrol::certificate_request;
+use medlock_node::provider::SigningKey;
+use medlock_node::sessions::LiveSessions;
+use medlock_node::stop::{self, Stopper};
+use medlock_trust::c509;
+use medlock_trust::crypto::SignatureAlgorithm;
+use medlock_trust::x509::Certificate;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+struct Running {
+    site: Site,
+    address: SocketAddr,
+    _stopper: Stopper,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let site = Site::with_clock(Clock::system());
+        let knowledge = site.authority.knowledge();
+        let own = Own::of(site.authority.hub_identity()).in_c509();
+        let (peers, sessions) = (Arc::new(Peers::new(knowledge.clone())), LiveSessions::new(knowledge.clone()));
+        let resources = coap_resources(site.authority.clone());
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind(any, own, peers, sessions, resources, Limits::default()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stopper, stop) = stop::channel();
+        tokio::spawn(listener.serve(stop));
+        Self { site, address, _stopper: stopper }
+    }
+
+    async fn connect(&self, key: &Arc<SigningKey>, certificate: &[u8], method: Method) -> Client {
+        let own = Own::certificates(key.clone(), vec![Bytes::copy_from_slice(certificate)]);
+        let peers = Arc::new(Peers::new(self.site.authority.knowledge().clone()));
+        let handshake = Handshake { method, ..Handshake::default() };
+        Client::connect(self.address, &own, &peers, &handshake).await.unwrap()
+    }
+}
+
+/// A request as a small device makes it: C509 type 2.
+fn small_request(key: &SigningKey) -> Vec<u8> {
+    let template = c509::RequestTemplate {
+        algorithm: SignatureAlgorithm::EcdsaSha256,
+        subject: c509::Subject::Attributes(&[]),
+        key: key.public_key(),
+        extensions: &[],
+        challenge_password: None,
+    };
+    let mut space = [0; 512];
+    template.sign(&mut space, |message| Ok::<_, std::convert::Infallible>(key.sign_cose(&[message]))).unwrap().to_vec()
+}
+
+/// Shows REQ-COAP-70.
+#[tokio::test]
+async fn a_small_device_renews_its_credential_over_coap() {
+    let hub = Running::start().await;
+    let key = Arc::new(SigningKey::generate());
+    let first = hub.site.enrol("ct-1", &key);
+    let client = hub.connect(&key, &first, Method::SignSign).await;
+
+    let all = client.request(Request::get("/.well-known/est/crts")).await.unwrap();
+    assert_eq!((all.code, all.content_format()), (Code::CONTENT, Some(content_format::PKCS7_CERTIFICATES)));
+    let root = Request::get("/.well-known/est/crts").with_uint(option::ACCEPT, content_format::PKIX_CERTIFICATE.into());
+    assert_eq!(client.request(root).await.unwrap().payload, hub.site.authority.root().der[..]);
+
+    let next = Arc::new(SigningKey::generate());
+    let sren = Request::post("/.well-known/est/sren", C509_REQUEST, small_request(&next));
+    let renewed = client.request(sren.clone()).await.unwrap();
+    assert_eq!((renewed.code, renewed.content_format()), (Code::CHANGED, Some(C509_CERTIFICATE)), "{renewed:?}");
+    let certificate = Certificate::read(&renewed.payload).unwrap();
+    assert_eq!(certificate.key_id(&medlock_node::provider::AwsLc), next.key_id());
+    assert_eq!(client.request(sren).await.unwrap().payload, renewed.payload, "a lost answer is fetched again");
+
+    // The native C509 credential opens sessions with static Diffie-Hellman too.
+    let client = hub.connect(&next, &renewed.payload, Method::StaticStatic).await;
+    let last = SigningKey::generate();
+    let request = certificate_request(&last, None);
+    let sren = Request::post("/.well-known/est/sren", content_format::PKCS10, request.clone());
+    let renewed = client.request(sren).await.unwrap();
+    assert_eq!((renewed.code, renewed.content_format()), (Code::CHANGED, Some(content_format::PKIX_CERTIFICATE)));
+
+    let sen = Request::post("/.well-known/est/sen", content_format::PKCS10, request.clone());
+    assert_eq!(client.request(sen).await.unwrap().code, Code::FORBIDDEN, "an operational credential renews");
+    let wrong = Request::post("/.well-known/est/sren", content_format::CBOR, request);
+    assert_eq!(client.request(wrong).await.unwrap().code, Code::UNSUPPORTED_CONTENT_FORMAT);
+    let stranger = Client::plain(hub.address).await.unwrap();
+    assert_eq!(stranger.request(Request::get("/.well-known/est/crts")).await.unwrap().code, Code::UNAUTHORIZED);
+}
