@@ -168,12 +168,13 @@ impl Reception {
         self.journal.checkpoint(flash, now)
     }
 
-    /// Answers a request for a challenge. `drawn` was drawn at random just now.
+    /// Answers a request for a challenge. `drawn` was drawn at random just now. Commands with lower numbers are void from
+    /// now on, in every session of the controller.
     ///
     /// # Errors
     /// [`SealError::Buffer`], [`SealError::UsedUp`].
     pub fn challenge<'o>(
-        &self,
+        &mut self,
         recipient: &mut Recipient,
         asked: ChallengeAsked,
         drawn: Challenge,
@@ -182,18 +183,22 @@ impl Reception {
         crypto: &impl Crypto,
     ) -> Result<&'o [u8], SealError> {
         let epoch = recipient.epoch();
+        self.journal.raise_floor(epoch, recipient.highest());
         let floor = recipient.highest().max(self.journal.floor(epoch));
         let standing = Standing { state: self.state, floor, bolus: self.journal.last_bolus(epoch) };
         recipient.challenge(asked, drawn, standing, now.as_millis(), out, crypto)
     }
 
-    /// What is to be said of the command with this counter.
-    #[must_use]
-    pub fn receipt(&self, recipient: &Recipient, counter: u64) -> Receipt {
+    /// What is to be said of the command with this counter. If it was never carried out, it is void from now on, in every
+    /// session of the controller.
+    pub fn receipt(&mut self, recipient: &Recipient, counter: u64) -> Receipt {
         match self.journal.known(recipient.epoch(), counter) {
             Known::Receipt(receipt) => receipt,
             Known::Forgotten => forgotten(counter),
-            Known::Never => recipient.refused(counter),
+            Known::Never => {
+                self.journal.raise_floor(recipient.epoch(), counter);
+                recipient.refused(counter)
+            }
         }
     }
 
@@ -273,7 +278,7 @@ impl Reception {
         let (command, counter) = (*fresh.command(), fresh.counter());
         let action = command.order.action;
         let operation = action.operation();
-        // Keys and challenge died with the last boot, so this cannot happen; if it did, it must not be executed.
+        // Void: overtaken in another session of the controller. After a reboot keys and challenge are gone as well.
         if counter <= self.journal.floor(command.epoch) {
             return Err(Refusal::Voided);
         }

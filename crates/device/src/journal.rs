@@ -53,7 +53,7 @@ struct Settled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bond {
     epoch: u64,
-    /// The highest counter of a command that was carried out.
+    /// The highest counter taken: of a command, or of one that is void.
     floor: u64,
     /// The highest counter of which the outcome was forgotten.
     forgotten: u64,
@@ -152,7 +152,7 @@ impl Journal {
         Ok((journal, Recovered { uncertain }))
     }
 
-    /// The highest counter of a command that was carried out under this bond.
+    /// The highest counter that was taken under this bond: commands up to it are void, or were carried out.
     #[must_use]
     pub fn floor(&self, epoch: u64) -> u64 {
         self.bond(epoch).map_or(0, |bond| bond.floor)
@@ -308,14 +308,16 @@ impl Journal {
         }
     }
 
-    fn raise_floor(&mut self, epoch: u64, counter: u64) {
+    /// Voids every command under this bond up to this counter, in whatever session it comes. In memory; it is written with
+    /// the next record. After a reboot no session is left in which such a command could come.
+    pub(crate) fn raise_floor(&mut self, epoch: u64, counter: u64) {
         if let Some(bond) = self.bonds.iter_mut().flatten().find(|bond| bond.epoch == epoch) {
             bond.floor = bond.floor.max(counter);
             return;
         }
         // The bond with the lowest epoch makes room: it is the one that is void first.
         let lowest = self.bonds.iter_mut().min_by_key(|bond| bond.map_or(0, |bond| bond.epoch));
-        if let Some(slot) = lowest {
+        if let Some(slot) = lowest.filter(|slot| slot.is_none_or(|bond| bond.epoch < epoch)) {
             *slot = Some(Bond { epoch, floor: counter, forgotten: 0 });
         }
     }

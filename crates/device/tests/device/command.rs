@@ -122,7 +122,7 @@ impl Ward {
         self.done(running, action.most().0);
     }
 
-    fn outcome(&self, counter: u64) -> Outcome {
+    fn outcome(&mut self, counter: u64) -> Outcome {
         self.reception.receipt(&self.recipient, counter).outcome
     }
 
@@ -309,6 +309,30 @@ impl Ward {
             Reply::Receipt(other) => panic!("{other:?}"),
         }
     }
+}
+
+/// Shows REQ-SEAL-33: what a device called void stays void in every session: a command that a carrier kept back cannot be
+/// delivered in an older session that still stands, with a challenge that is still open.
+#[test]
+fn void_in_one_session_is_void_in_all() {
+    let mut ward = Ward::new();
+    let held_back = ward.seal(bolus(1_000));
+    let memory = ward.commander.memory();
+    let counter = memory.unknown.expect("nothing was heard of it");
+    let (commander, recipient) = ward.scene.session(2, memory, ward.reception.journal().floor(EPOCH));
+    let (_, mut older) =
+        (core::mem::replace(&mut ward.commander, commander), core::mem::replace(&mut ward.recipient, recipient));
+    let mut out = [0; MAX_LENGTH];
+    let mut ask = ward.commander.ask_receipt(counter, &mut out, &RustCrypto).expect("room").to_vec();
+    assert!(matches!(ward.recipient.open(&mut ask, &RustCrypto), Ok(Asked::Receipt(asked)) if asked == counter));
+    let receipt = ward.reception.receipt(&ward.recipient, counter);
+    assert_eq!(receipt.outcome, Outcome::Refused(Refusal::Voided));
+    ward.tell(&receipt);
+    core::mem::swap(&mut ward.recipient, &mut older);
+    let Reply::Receipt(late) = ward.receive(held_back) else { panic!("executed after it was called void") };
+    assert_eq!(late, receipt);
+    core::mem::swap(&mut ward.recipient, &mut older);
+    ward.carry_out(bolus(1_000));
 }
 
 /// Shows REQ-SEAL-29: whatever changes therapy voids commands that are on their way: another command's end, a bolus by the

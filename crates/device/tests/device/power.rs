@@ -201,7 +201,7 @@ fn basal(rate: u32) -> Action {
 /// Compares what the device says after a clean boot with what is true, and returns both.
 fn compare(scene: &Scene, mut flash: Flash, mut world: World) -> (Flash, World) {
     flash.boot(None);
-    let (reception, recovered) = Reception::open(&mut flash, &AREA, limits()).expect("a journal");
+    let (mut reception, recovered) = Reception::open(&mut flash, &AREA, limits()).expect("a journal");
     let floor = reception.journal().floor(EPOCH);
     assert!(floor >= world.floor, "the counter went back");
     world.floor = floor;
