@@ -174,14 +174,14 @@ fn changed_messages_are_never_opened() {
     pair.admit(&message).expect("nothing changed by what was tried");
     let mut out = [0; MAX_LENGTH];
     let receipt = Receipt { counter, outcome: Outcome::Started, mark: Some(Code::ExpiredWithinGrace) };
-    let receipt = pair.recipient.receipt(&receipt, &mut out, &RustCrypto).expect("room").to_vec();
+    let mut receipt = pair.recipient.receipt(&receipt, &mut out, &RustCrypto).expect("room").to_vec();
     for at in 0..receipt.len() {
         let mut changed = receipt.clone();
         changed[at] ^= 0x55;
         assert!(pair.commander.open(&mut changed, &RustCrypto).is_err(), "byte {at}");
         assert!(pair.commander.open(&mut receipt[..at].to_vec(), &RustCrypto).is_err(), "cut to {at}");
     }
-    pair.commander.open(&mut receipt.clone(), &RustCrypto).expect("nothing changed by what was tried");
+    pair.commander.open(&mut receipt, &RustCrypto).expect("nothing changed by what was tried");
 }
 
 /// Shows REQ-SEAL-04: a message opens at its recipient only: not at another device, from another controller, in another
@@ -201,7 +201,7 @@ fn readdressed_and_reflected_messages_are_never_opened() {
     assert_eq!(later.open(&mut command.clone(), &RustCrypto).err(), Some(OpenError::Forged));
     // Back to its maker, under either identifier.
     assert_eq!(pair.commander.open(&mut command.clone(), &RustCrypto).err(), Some(OpenError::Forged));
-    let mut renamed = command.clone();
+    let mut renamed = command;
     let kid = renamed.iter().position(|byte| *byte == 0x0d).expect("the identifier of the device");
     renamed[kid] = 0x0c;
     assert_eq!(Kid::of(&renamed).map(|kid| kid.as_bytes().to_vec()), Some(vec![0x0c]));
@@ -333,8 +333,9 @@ fn no_second_bolus_while_one_is_unknown() {
     let Ok(Asked::Challenge(asked)) = low.recipient.open(&mut low_ask, &RustCrypto) else { panic!("asks otherwise") };
     let standing = Standing { state: STATE, floor: 0, bolus: None };
     let drawn = Challenge::from_bytes([9; 8]);
-    let wrong = low.recipient.challenge(asked, drawn, standing, 0, &mut out_low, &RustCrypto).expect("room").to_vec();
-    low.commander.open(&mut wrong.clone(), &RustCrypto).expect("authentic");
+    let mut wrong =
+        low.recipient.challenge(asked, drawn, standing, 0, &mut out_low, &RustCrypto).expect("room").to_vec();
+    low.commander.open(&mut wrong, &RustCrypto).expect("authentic");
     let (number, message) = low.seal(bolus(1));
     assert_eq!((number, low.admit(&message).err()), (2, Some(Refusal::Voided)));
     let mut lost = Pair::with(Memory::default(), 20);
@@ -382,11 +383,11 @@ fn old_receipts_and_unasked_answers_are_dropped() {
         let receipt = Receipt { counter, outcome, mark: None };
         pair.recipient.receipt(&receipt, &mut out, &RustCrypto).expect("room").to_vec()
     };
-    let started = sealed(&mut pair, Outcome::Started);
-    let done = sealed(&mut pair, Outcome::Done { delivered: MilliUnits(900) });
+    let mut started = sealed(&mut pair, Outcome::Started);
+    let mut done = sealed(&mut pair, Outcome::Done { delivered: MilliUnits(900) });
     pair.commander.open(&mut done.clone(), &RustCrypto).expect("authentic");
-    assert_eq!(pair.commander.open(&mut started.clone(), &RustCrypto), Err(OpenError::Replayed));
-    assert_eq!(pair.commander.open(&mut done.clone(), &RustCrypto), Err(OpenError::Replayed));
+    assert_eq!(pair.commander.open(&mut started, &RustCrypto), Err(OpenError::Replayed));
+    assert_eq!(pair.commander.open(&mut done, &RustCrypto), Err(OpenError::Replayed));
     // Two requests, of which the answer to the first is late.
     let first = pair.ask();
     let mut late = pair.answer(first.clone()).expect("in order");
