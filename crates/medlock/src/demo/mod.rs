@@ -10,6 +10,7 @@ mod ward;
 
 use crate::cli::UpArgs;
 use crate::{Failure, Outcome, output, supervise};
+use medlock_ward::diabetes::clarity;
 use report::Teller;
 
 pub(crate) use ward::WardCommand;
@@ -30,6 +31,10 @@ pub(crate) enum Ward {
 pub(crate) fn run(args: UpArgs) -> Result<Outcome, Failure> {
     // A folder without images is said before anything is started.
     ward::images(args.images.as_deref(), 1)?;
+    // So is a file that is no export.
+    if let Some(file) = &args.cgm {
+        clarity::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(tell(args));
     runtime.shutdown_background();

@@ -11,7 +11,46 @@ fn demo(arguments: &[&str]) -> Output {
         .expect("the medlock binary starts")
 }
 
-fn assert_every_step_held(output: &Output) -> Value {
+const IMAGING: [&str; 11] = [
+    "hub-started",
+    "sidecars-enrolled",
+    "images-encrypted",
+    "stranger-refused",
+    "ae-title-thief-refused",
+    "plain-port-refused",
+    "expired-still-arrives",
+    "renewed",
+    "suspended",
+    "restored",
+    "stolen-cut-off",
+];
+
+const DIABETES: [&str; 22] = [
+    "diabetes-enrolled",
+    "makers-authenticated-hub-off",
+    "loop-closed",
+    "bond-missing-refused",
+    "sensor-as-controller-refused",
+    "birth-credential-refused",
+    "command-replayed",
+    "command-delayed",
+    "command-reordered",
+    "command-altered",
+    "command-readdressed",
+    "power-cut-uncertain",
+    "clock-lost",
+    "status-stale-basal-ends",
+    "attended-bolus-once",
+    "controller-expired-marked",
+    "controller-renewed",
+    "sensor-expired",
+    "sensor-suspended",
+    "sensor-stolen",
+    "controller-stolen-news-by-sensor",
+    "lossy-links",
+];
+
+fn assert_every_step_held(output: &Output, steps_wanted: &[&str]) -> Value {
     let errors = String::from_utf8_lossy(&output.stderr);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"));
     let steps = report["steps"].as_array().expect("steps");
@@ -19,38 +58,55 @@ fn assert_every_step_held(output: &Output) -> Value {
     assert!(failed.is_empty(), "{failed:#?}\n{errors}");
     assert!(output.status.success(), "{}: {errors}", output.status);
     let names: Vec<&str> = steps.iter().filter_map(|step| step["name"].as_str()).collect();
-    assert_eq!(
-        names,
-        [
-            "hub-started",
-            "sidecars-enrolled",
-            "images-encrypted",
-            "stranger-refused",
-            "ae-title-thief-refused",
-            "plain-port-refused",
-            "expired-still-arrives",
-            "renewed",
-            "suspended",
-            "restored",
-            "stolen-cut-off",
-        ]
-    );
+    assert_eq!(names, steps_wanted);
     assert_eq!(report["images_sent"], report["images_received_identical"]);
-    assert!(report["images_sent"].as_u64().expect("a number") > 0);
     report
 }
 
 /// Shows REQ-CLI-10 and REQ-WARD-01.
 #[test]
 fn the_demonstration_holds_in_every_step() {
-    assert_every_step_held(&demo(&[]));
+    let report = assert_every_step_held(&demo(&[]), &[&IMAGING[..], &DIABETES].concat());
+    assert!(report["images_sent"].as_u64().expect("a number") > 0);
+}
+
+/// Shows REQ-LOOP-20: a sensor that replays an export. Whoever wears the real one is high, then low, then not there.
+#[test]
+fn the_diabetes_ward_holds_with_an_export() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("export.csv");
+    let mut export = String::from("Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Glucose Value (mg/dL)\n");
+    for step in 0..36 {
+        let (hour, minute) = (step / 12, step % 12 * 5);
+        export.push_str(&format!("2026-11-01T{hour:02}:{minute:02}:00,EGV,{}\n", 120 + step % 7 * 10));
+    }
+    std::fs::write(&file, export).expect("written");
+    let file = file.to_str().expect("a path in UTF-8");
+    assert_every_step_held(&demo(&["--ward", "diabetes", "--cgm", file]), &DIABETES);
+}
+
+/// Shows REQ-LOOP-01: what is no export is said before anything is started.
+#[test]
+fn a_file_that_is_no_export_is_refused_with_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("export.csv");
+    std::fs::write(
+        &file,
+        "Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Glucose Value (mg/dL)\n2026-11-01T00:00:00,EGV,much\n",
+    )
+    .expect("written");
+    let output = demo(&["--cgm", file.to_str().expect("a path in UTF-8")]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("line 2") && errors.contains("much"), "{errors}");
 }
 
 /// Shows REQ-CLI-11: real files of many kinds, transfer syntaxes and sizes, in a folder with files that are not images.
 #[test]
 fn interop_pynetdicom_the_demonstration_sends_pydicoms_own_files() {
     let folder = medlock_testkit::peers::pydicom_files();
-    let report = assert_every_step_held(&demo(&["--images", folder.to_str().expect("a path in UTF-8")]));
+    let folder = folder.to_str().expect("a path in UTF-8");
+    let report = assert_every_step_held(&demo(&["--ward", "imaging", "--images", folder]), &IMAGING);
     assert!(report["images_sent"].as_u64().expect("a number") > 50, "{report}");
 }
 

@@ -245,7 +245,12 @@ impl Machine {
     /// # Errors
     /// When it cannot be killed.
     pub(crate) async fn cut_power(&mut self) -> Result<(), Failure> {
-        self.process.kill().await
+        self.process.kill().await?;
+        // What it had said before is still on its way.
+        while let Ok(line) = self.process.line().await {
+            self.said.push(serde_json::from_str(&line)?);
+        }
+        Ok(())
     }
 
     /// Switches it on again after its power was cut.

@@ -40,7 +40,8 @@ impl Carrier {
         self.next = self.next.wrapping_add(1);
         let token = Token::new(&id.to_be_bytes()).unwrap_or_default();
         let mut writer = Writer::new(&mut bytes, Type::Confirmable, Code::POST, MessageId(id), token);
-        let datagram = writer.path(&["m", "command"]).payload(command).finish().map_err(|error| format!("{error:?}"))?;
+        let datagram =
+            writer.path(&["m", "command"]).payload(command).finish().map_err(|error| format!("{error:?}"))?;
         let datagram = datagram.to_vec();
         let mut answer = [0; 2048];
         for _ in 0..TRIES {

@@ -75,7 +75,8 @@ pub(crate) async fn tell(teller: &mut Teller, replay: Option<&Path>) {
         "\nThe diabetes ward: a sensor, a controller and a pump of three makers. Demonstration machines, not for therapy.\n",
     );
     let set = Ward::set(replay);
-    let ward = teller.step("diabetes-enrolled", "three makers' devices enrol at the ward's hub and are bonded", set).await;
+    let ward =
+        teller.step("diabetes-enrolled", "three makers' devices enrol at the ward's hub and are bonded", set).await;
     let Some(mut ward) = ward else { return };
     let ward = &mut ward;
     let step = "the hub is switched off; sensor, controller and pump find out who they are";
@@ -132,7 +133,8 @@ impl Ward {
         let to_other_pump = Link::start(other_pump.address, 4).await?;
         let patient = Patient::new(SEED);
         let (got, passed_seconds, minute) = (Insulin::NONE, 0, 0);
-        let seen = "each showed its maker's birth credential and has one of the ward; buttons made the bonds".to_owned();
+        let seen =
+            "each showed its maker's birth credential and has one of the ward; buttons made the bonds".to_owned();
         let ward = Self {
             site,
             sensor,
@@ -175,10 +177,16 @@ impl Ward {
         self.controller.until(from, last).await
     }
 
-    /// Lets the controller ask what came of the command it does not know of.
+    /// Lets the controller ask what came of the command it does not know of; it may ask by itself before.
     async fn ask_outcome(&mut self, counter: u64) -> Result<Reply, Failure> {
         let from = self.controller.said.len();
-        self.controller.act(Do::AskReceipt).await?;
+        if let Err(why) = self.controller.act(Do::AskReceipt).await {
+            let known = |said: &Said| matches!(reply(said), Some(Ok(reply)) if reply.counter == counter);
+            if !self.controller.said.iter().any(known) {
+                return Err(why);
+            }
+            return self.outcome(counter, 0).await;
+        }
         self.outcome(counter, from).await
     }
 
@@ -242,6 +250,12 @@ impl Ward {
         Ok(self.pump.delivered(0, Because::Bolus))
     }
 
+    /// How far the pump has come: the number of its words, and what it delivered as boluses.
+    async fn so_far(&mut self) -> Result<(usize, Insulin), Failure> {
+        let boluses = self.boluses().await?;
+        Ok((self.pump.said.len(), boluses))
+    }
+
     /// Makes sure that the pump began nothing since its `from`th word and that no bolus was delivered beside `before`.
     async fn nothing_was_done(&mut self, from: usize, before: Insulin) -> Result<(), Failure> {
         let after = self.boluses().await?;
@@ -261,7 +275,9 @@ impl Ward {
         }
         let [passed, lost, twice, late] = total;
         if lost * 10 < passed || twice == 0 || late == 0 {
-            return Err(format!("they were too good: {passed} passed, {lost} lost, {twice} doubled, {late} late").into());
+            return Err(
+                format!("they were too good: {passed} passed, {lost} lost, {twice} doubled, {late} late").into()
+            );
         }
         Ok(((), format!("{passed} datagrams passed, {lost} lost, {twice} doubled, {late} late")))
     }
@@ -271,7 +287,15 @@ impl Ward {
 async fn command_by(controller: &mut Machine, command: Command) -> Result<Reply, Failure> {
     let from = controller.said.len();
     controller.act(Do::Command { command, hold: false }).await?;
-    controller.until(from, reply).await?.map_err(Failure::from)
+    // Receipts of earlier commands may come between.
+    let own = |said: &[Said]| {
+        let counter = super::carrier::sealed(said).map(|(counter, _)| counter);
+        said.iter().filter_map(reply).find(|one| match one {
+            Ok(reply) => Some(reply.counter) == counter,
+            Err(_) => true,
+        })
+    };
+    controller.until_all(from, own).await?.map_err(Failure::from)
 }
 
 /// What a controller says of a command.

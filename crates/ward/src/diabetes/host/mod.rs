@@ -86,7 +86,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("request.der");
         std::fs::write(&file, birth_request(folder.path()).unwrap()).unwrap();
-        let output = Command::new("openssl").args(["req", "-inform", "DER", "-noout", "-verify", "-in"]).arg(&file).output();
+        let output =
+            Command::new("openssl").args(["req", "-inform", "DER", "-noout", "-verify", "-in"]).arg(&file).output();
         let output = output.unwrap();
         let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(output.status.success() && text.contains("verify OK"), "{text}");

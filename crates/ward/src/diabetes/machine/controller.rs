@@ -229,7 +229,8 @@ impl Controller {
     fn begin(&mut self, rig: &mut Rig<'_>, wish: Wish) {
         let mut out = [0; MAX_LENGTH];
         let Some(pump) = &mut self.pump else { return };
-        if let Some(unknown) = pump.commander.memory().unknown {
+        let is_halt = action(wish.command).operation() == Operation::Halt;
+        if let Some(unknown) = pump.commander.memory().unknown.filter(|_| !is_halt) {
             say(&Said::NotSealed { why: format!("the outcome of command {unknown} is unknown") });
             return;
         }
@@ -347,7 +348,8 @@ impl Controller {
 
     fn keep(&self) -> Result<(), String> {
         let bytes = serde_json::to_vec(&self.kept).map_err(|error| error.to_string())?;
-        files::replace(&self.file, &bytes).map_err(|error| format!("{}: {error}", hex(DeviceId::from_bytes(self.kept.device))))
+        files::replace(&self.file, &bytes)
+            .map_err(|error| format!("{}: {error}", hex(DeviceId::from_bytes(self.kept.device))))
     }
 }
 

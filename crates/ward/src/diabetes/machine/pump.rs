@@ -33,7 +33,7 @@ fn area() -> Area {
 /// What is done by command at most.
 const fn limits() -> Limits {
     Limits {
-        challenge_age_millis: 60_000,
+        challenge_age_millis: Limits::MAX_CHALLENGE_AGE,
         concentration: Concentration::U100,
         bolus: MilliUnits(4_000),
         basal: sealed::Rate(4_500),
@@ -75,7 +75,8 @@ impl Firmware for Firm {
             Event::LeaseEnded => self.end_lease(rig),
             // A controller whose key is in wrong hands: what it has raised ends at once, not at its own time.
             Event::Closed { why: Closing::Judged(denied), device, .. } if denied.code == Code::Compromised => {
-                if rig.core.bonds().any(|bond| bond.controller == device && bond.operations.contains(Operation::Treat)) {
+                if rig.core.bonds().any(|bond| bond.controller == device && bond.operations.contains(Operation::Treat))
+                {
                     self.end_lease(rig);
                 }
             }

@@ -177,7 +177,13 @@ impl Rig<'_> {
     }
 
     /// Asks a peer.
-    pub(super) fn call(&mut self, peer: Peer, method: Method, resource: Resource, payload: &[u8]) -> Result<CallId, String> {
+    pub(super) fn call(
+        &mut self,
+        peer: Peer,
+        method: Method,
+        resource: Resource,
+        payload: &[u8],
+    ) -> Result<CallId, String> {
         self.core.call(self.clock.now(), peer, method, resource, payload).map_err(|error| format!("{error:?}"))
     }
 
@@ -187,7 +193,8 @@ impl Rig<'_> {
         match what {
             Do::Pass { millis } => self.clock.move_on(millis),
             Do::SetTime { earliest, latest } => {
-                let time = Interval::new(Time::from_unix(earliest), Some(Time::from_unix(latest))).ok_or("no such time")?;
+                let time =
+                    Interval::new(Time::from_unix(earliest), Some(Time::from_unix(latest))).ok_or("no such time")?;
                 self.core.set_time(now, time);
             }
             Do::PinSite { root } => {
@@ -211,7 +218,8 @@ impl Rig<'_> {
             Do::Bond { device, patient, operations } => {
                 let named = operations.iter().map(|name| Operation::from_name(name).ok_or_else(|| format!("{name}?")));
                 let operations = named.collect::<Result<Vec<_>, _>>()?;
-                let (device, patient) = (DeviceId::from_bytes(identifier(&device)?), PatientContext(identifier(&patient)?));
+                let (device, patient) =
+                    (DeviceId::from_bytes(identifier(&device)?), PatientContext(identifier(&patient)?));
                 let bond = self.core.bond(button(), device, patient, Operations::of(&operations));
                 return bond.map(|bond| bond.epoch.to_string()).map_err(|error| format!("{error:?}"));
             }

@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn values_travel_as_what_they_are() {
         let moment = Moment { ticks: 0, utc: None };
-        let reading = |value| Reading { code: Mdc::CONC_GLU_ISF, unit: Mdc::DIM_MILLI_G_PER_DL, value, moment, mark: None };
+        let reading =
+            |value| Reading { code: Mdc::CONC_GLU_ISF, unit: Mdc::DIM_MILLI_G_PER_DL, value, moment, mark: None };
         for sent in [Measured::Low, Measured::High, Measured::Value(Glucose::from_mg_dl(157.0))] {
             assert_eq!(measured(&reading(value(sent))), Some(sent));
         }

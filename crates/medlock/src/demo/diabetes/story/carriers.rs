@@ -2,7 +2,6 @@
 
 use super::super::carrier::{Carrier, began, sealed};
 use super::{Seen, Ward, bolus, expect};
-use crate::Failure;
 use medlock_ward::diabetes::machine::words::Command;
 
 impl Ward {
@@ -11,7 +10,7 @@ impl Ward {
         let reply = self.bolus(500).await?;
         expect(&reply, "done", &[])?;
         let (_, message) = sealed(&self.controller.said[said..]).ok_or("no command was seen")?;
-        let (from, before) = (self.pump.said.len(), self.boluses().await?);
+        let (from, before) = self.so_far().await?;
         let mut carrier = Carrier::new().await?;
         for _ in 0..5 {
             carrier.bring(&message, self.pump.address).await?;
@@ -22,7 +21,7 @@ impl Ward {
     }
 
     pub(super) async fn delayed(&mut self) -> Seen {
-        let (from, before) = (self.pump.said.len(), self.boluses().await?);
+        let (from, before) = self.so_far().await?;
         let (counter, message) = self.hold(bolus(1000)).await?;
         self.pass(180).await?;
         let mut carrier = Carrier::new().await?;
@@ -35,11 +34,10 @@ impl Ward {
     }
 
     pub(super) async fn reordered(&mut self) -> Seen {
-        let before = self.boluses().await?;
         let (counter, message) = self.hold(bolus(1000)).await?;
         let halt = self.command(Command::Suspend { minutes: 5 }).await?;
         expect(&halt, "started", &[])?;
-        let from = self.pump.said.len();
+        let (from, before) = self.so_far().await?;
         let mut carrier = Carrier::new().await?;
         carrier.bring(&message, self.pump.address).await?;
         self.pass(600).await?;
@@ -50,20 +48,22 @@ impl Ward {
     }
 
     pub(super) async fn altered(&mut self) -> Seen {
-        let (from, before) = (self.pump.said.len(), self.boluses().await?);
+        let (from, before) = self.so_far().await?;
         let (counter, message) = self.hold(bolus(500)).await?;
         let mut carrier = Carrier::new().await?;
         for place in 0..message.len() {
             let mut altered = message.clone();
             altered[place] ^= 1 << (place % 8);
-            carrier.bring(&altered, self.pump.address).await?;
+            let answer = carrier.bring(&altered, self.pump.address).await?;
+            if answer.starts_with('2') {
+                return Err(format!("with byte {place} changed it was taken: {answer}").into());
+            }
         }
         self.nothing_was_done(from, before).await?;
         // The same command, unaltered, is good.
-        let said = self.controller.said.len();
         carrier.bring(&message, self.pump.address).await?;
         self.pass(180).await?;
-        let reply = self.ask_outcome_from(counter, said).await?;
+        let reply = self.ask_outcome(counter).await?;
         expect(&reply, "done", &[])?;
         let after = self.boluses().await?;
         if began(&self.pump, from) != 1 || after.less(before) != reply.amount {
@@ -72,14 +72,9 @@ impl Ward {
         Ok(((), format!("none of {} changes was carried out, the unchanged command was", message.len())))
     }
 
-    async fn ask_outcome_from(&mut self, counter: u64, from: usize) -> Result<super::Reply, Failure> {
-        use medlock_ward::diabetes::machine::words::Do;
-        self.controller.act(Do::AskReceipt).await?;
-        self.outcome(counter, from).await
-    }
-
     pub(super) async fn readdressed(&mut self) -> Seen {
-        let (from, others, before) = (self.pump.said.len(), self.other_pump.said.len(), self.boluses().await?);
+        let (from, before) = self.so_far().await?;
+        let others = self.other_pump.said.len();
         let (counter, message) = self.hold(bolus(1000)).await?;
         let mut carrier = Carrier::new().await?;
         let answer = carrier.bring(&message, self.other_pump.address).await?;

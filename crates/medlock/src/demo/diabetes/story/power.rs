@@ -15,9 +15,9 @@ impl Ward {
         let reply = self.command(bolus(CUT.milliunits())).await?;
         expect(&reply, "started", &[])?;
         let two_pulses = |said: &[Said]| {
-            let pulses = said.iter().filter(|said| {
-                matches!(said, Said::Pump { event: Event::Delivered(one) } if one.because == Because::Bolus)
-            });
+            let pulses = said.iter().filter(
+                |said| matches!(said, Said::Pump { event: Event::Delivered(one) } if one.because == Because::Bolus),
+            );
             (pulses.count() >= 2).then_some(())
         };
         self.pump.until_all(from, two_pulses).await?;
@@ -41,11 +41,17 @@ impl Ward {
         self.controller.connect(self.to_pump.address).await?;
         let reply = self.ask_outcome(counter).await?;
         expect(&reply, "uncertain", &[])?;
-        Ok(((), format!("{delivered} of {CUT} were delivered; it is uncertain, counts as {}, and was not resumed", reply.amount)))
+        Ok((
+            (),
+            format!(
+                "{delivered} of {CUT} were delivered; it is uncertain, counts as {}, and was not resumed",
+                reply.amount
+            ),
+        ))
     }
 
     pub(super) async fn lose_the_clock(&mut self) -> Seen {
-        let (from, before) = (self.pump.said.len(), self.boluses().await?);
+        let (from, before) = self.so_far().await?;
         let reply = self.command(bolus(500)).await?;
         expect(&reply, "refused", &["status-stale", "expired-beyond-grace", "expired-within-grace"])?;
         self.pass(1800).await?;
@@ -59,6 +65,11 @@ impl Ward {
         let again = self.bolus(500).await?;
         expect(&again, "done", &[])?;
         let why = reply.why.unwrap_or_default();
-        Ok(((), format!("commands are refused ({why}), the programme went on ({programme}); with the time set they are taken again")))
+        Ok((
+            (),
+            format!(
+                "commands are refused ({why}), the programme went on ({programme}); with the time set they are taken again"
+            ),
+        ))
     }
 }

@@ -19,7 +19,13 @@ impl Ward {
             return Err(format!("the reading may {}, marked {:?}", reading.operation, reading.mark).into());
         }
         self.nothing_rests_on_it().await?;
-        Ok(((), format!("it may {}, marked expired-within-grace, and the rule doses on no marked reading", reading.operation)))
+        Ok((
+            (),
+            format!(
+                "it may {}, marked expired-within-grace, and the rule doses on no marked reading",
+                reading.operation
+            ),
+        ))
     }
 
     pub(super) async fn suspended_sensor(&mut self) -> Seen {
@@ -51,9 +57,9 @@ impl Ward {
         let why = cut.await?;
         let from = self.controller.said.len();
         self.spare.act(Do::Measure { plasma_mg_dl: 300.0, minute: self.minute }).await?;
-        if self.controller.connect(self.to_spare.address).await.is_ok() {
-            return Err("it has a session again".into());
-        }
+        // Whether a session comes about or not: nothing of it counts.
+        let again = self.controller.connect(self.to_spare.address).await;
+        self.spare.act(Do::Measure { plasma_mg_dl: 300.0, minute: self.minute }).await?;
         self.pass(900).await?;
         tokio::time::sleep(SILENCE).await;
         self.nothing_rests_on_it().await?;
@@ -63,7 +69,8 @@ impl Ward {
         if !why.contains("Compromised") {
             return Err(format!("its session ended otherwise: {why}").into());
         }
-        Ok(((), "its session ends as compromised, it gets no new one, nothing of it is even shown".into()))
+        let again = again.map_or_else(|refused| refused.to_string(), |_| "asked again, its readings are denied".into());
+        Ok(((), format!("its session ends as compromised, nothing of it is even shown; {again}")))
     }
 
     async fn measure_spare(&mut self) -> Result<Heard, Failure> {
@@ -81,7 +88,7 @@ impl Ward {
 
     /// The controller's rule commands nothing, and the pump begins nothing.
     async fn nothing_rests_on_it(&mut self) -> Result<(), Failure> {
-        let from = self.pump.said.len();
+        let (from, _) = self.so_far().await?;
         if self.advise().await? {
             return Err("the controller doses on it".into());
         }

@@ -8,11 +8,12 @@ use medlock_ward::diabetes::machine::words::{Do, Said};
 
 impl Ward {
     pub(super) async fn without_a_bond(&mut self) -> Seen {
-        let mut stranger = Machine::build(&self.site, self.folder.path(), Kind::Controller, "controller6", None).await?;
+        let mut stranger =
+            Machine::build(&self.site, self.folder.path(), Kind::Controller, "controller6", None).await?;
         stranger.introduce(&self.site).await?;
         stranger.enrol(&self.site, YEAR).await?;
         stranger.act(Do::Pump { device: self.pump.device.clone(), epoch: 1 }).await?;
-        let (from, before) = (self.pump.said.len(), self.boluses().await?);
+        let (from, before) = self.so_far().await?;
         stranger.connect(self.to_pump.address).await?;
         let refused = match command_by(&mut stranger, bolus(1000)).await {
             Ok(reply) => return Err(format!("it has a receipt: {}", reply.outcome).into()),
@@ -45,7 +46,7 @@ impl Ward {
         let mut newborn = Machine::build(&self.site, self.folder.path(), Kind::Controller, "controller9", None).await?;
         newborn.introduce(&self.site).await?;
         newborn.act(Do::Pump { device: self.pump.device.clone(), epoch: 1 }).await?;
-        let (from, before) = (self.pump.said.len(), self.boluses().await?);
+        let (from, before) = self.so_far().await?;
         newborn.connect(self.to_pump.address).await?;
         if newborn.act(Do::Command { command: bolus(1000), hold: false }).await.is_ok() {
             return Err("a device without a name at the site could command".into());

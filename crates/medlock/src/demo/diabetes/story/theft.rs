@@ -16,7 +16,7 @@ impl Ward {
         let status = self.site.object(objects::Kind::Status)?;
         // Only the sensor meets the hub; the pump has no network but the sensor.
         self.sensor.bring(&status).await?;
-        let from = self.pump.said.len();
+        let (from, _) = self.so_far().await?;
         self.sensor.connect(self.to_pump.address).await?;
         self.sensor.act(Do::Carry { object: BASE64.encode(&status) }).await?;
         let device = self.controller.device.clone();
@@ -42,6 +42,11 @@ impl Ward {
         if !why.contains("Compromised") || given > Insulin::NONE || began(&self.pump, from) > 0 || !runs {
             return Err(format!("{why}; {given} were given").into());
         }
-        Ok(((), format!("cut off as compromised, its temporary basal ended at once, the programme went on ({programme}); {again}")))
+        Ok((
+            (),
+            format!(
+                "cut off as compromised, its temporary basal ended at once, the programme went on ({programme}); {again}"
+            ),
+        ))
     }
 }

@@ -87,7 +87,8 @@ impl Ward {
     }
 
     pub(super) async fn close_the_loop(&mut self) -> Seen {
-        let (from, said) = (self.pump.said.len(), self.controller.said.len());
+        let (from, _) = self.so_far().await?;
+        let said = self.controller.said.len();
         self.patient.eat(MEAL_GRAMS);
         let (mut informed, mut treated) = (0, 0);
         for _ in 0..CYCLES {
@@ -100,7 +101,8 @@ impl Ward {
         self.pass(INTERVAL_MINUTES * 60).await?;
         self.look().await?;
         let receipts = self.controller.said.get(said..).unwrap_or_default();
-        let refused = receipts.iter().filter(|said| matches!(said, Said::Receipt { outcome, .. } if outcome == "refused"));
+        let refused =
+            receipts.iter().filter(|said| matches!(said, Said::Receipt { outcome, .. } if outcome == "refused"));
         let (began, refused) = (began(&self.pump, from), refused.count());
         if informed < CYCLES || treated == 0 || began == 0 || refused > 0 {
             return Err(format!(
@@ -110,6 +112,11 @@ impl Ward {
         }
         let [basal, bolus] = [Because::Temporary, Because::Bolus].map(|why| self.pump.delivered(from, why));
         let glucose = self.patient.glucose();
-        Ok(((), format!("{CYCLES} readings, {began} commands carried out: {basal} as temporary basal, {bolus} as boluses; glucose {glucose}")))
+        Ok((
+            (),
+            format!(
+                "{CYCLES} readings, {began} commands carried out: {basal} as temporary basal, {bolus} as boluses; glucose {glucose}"
+            ),
+        ))
     }
 }

@@ -36,7 +36,12 @@ impl Ward {
         if ended != until_millis || self.look().await?.basal != Basal::Programme || self.boluses().await? != before {
             return Err(format!("it ended at {ended} ms, not at {until_millis} ms").into());
         }
-        Ok(((), format!("no new command (status-stale); the temporary basal gave {delivered} and ended at its own time; the programme goes on")))
+        Ok((
+            (),
+            format!(
+                "no new command (status-stale); the temporary basal gave {delivered} and ended at its own time; the programme goes on"
+            ),
+        ))
     }
 
     pub(super) async fn attend(&mut self) -> Seen {
@@ -45,7 +50,7 @@ impl Ward {
         self.pump.act(Do::HoldButton).await?;
         let done = self.bolus(1000).await?;
         expect(&done, "done", &[])?;
-        let (mark, alert) = self.marked(from)?;
+        let (mark, alert) = self.marked(from).await?;
         let refused = self.command(bolus(1000)).await?;
         expect(&refused, "refused", &["status-stale"])?;
         self.pass(120).await?;
@@ -57,7 +62,8 @@ impl Ward {
     }
 
     /// Mark and alert of the first command begun since the pump's `from`th word.
-    fn marked(&self, from: usize) -> Result<(Option<String>, bool), Failure> {
+    async fn marked(&mut self, from: usize) -> Result<(Option<String>, bool), Failure> {
+        self.look().await?;
         let said = self.pump.said.get(from..).unwrap_or_default();
         let began = said.iter().find_map(|said| match said {
             Said::Began { mark, alert, .. } => Some((mark.clone(), *alert)),
@@ -75,7 +81,7 @@ impl Ward {
         let from = self.pump.said.len();
         let reply = self.command(temporary(2500, 30)).await?;
         expect(&reply, "started", &[])?;
-        let (mark, alert) = self.marked(from)?;
+        let (mark, alert) = self.marked(from).await?;
         if mark.as_deref() != Some("expired-within-grace") || reply.mark != mark || !alert {
             return Err(format!("it is marked {mark:?} at the pump and {:?} at the controller", reply.mark).into());
         }
