@@ -34,6 +34,9 @@ pub(crate) struct HubConfig {
     pub(crate) devices: SocketAddr,
     /// Where ordinary software reads revocation lists and asks for status (plain HTTP: what it serves is signed).
     pub(crate) people: SocketAddr,
+    /// Where small devices reach the hub (CoAP over UDP with EDHOC and OSCORE): enrolment, renewal, trust objects. Not
+    /// served unless it is set; the port registered for CoAP is 5683.
+    pub(crate) coap: Option<SocketAddr>,
     /// The names and addresses under which devices know the hub; they stand in its certificate.
     pub(crate) names: Vec<String>,
     /// The URL under which ordinary software reaches `people`; it stands in certificates as the place of revocation
@@ -53,6 +56,7 @@ impl Default for HubConfig {
             passphrase_file: None,
             devices: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             people: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            coap: None,
             names: vec!["localhost".into(), "127.0.0.1".into()],
             public_url: None,
             credential_seconds: 30 * 86_400,
@@ -148,6 +152,7 @@ impl Config {
         let (hub, sidecar) = (&self.hub, &self.sidecar);
         [
             ("hub.passphrase_file", hub.passphrase_file.is_none()),
+            ("hub.coap", hub.coap.is_none()),
             ("hub.public_url", hub.public_url.is_none()),
             ("sidecar.machine", sidecar.machine.is_none()),
             ("sidecar.audit_collector", sidecar.audit_collector.is_none()),

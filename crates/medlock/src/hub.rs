@@ -10,7 +10,9 @@ use medlock_authority::signer::{self, ProcessSigner, Supervisor};
 use medlock_authority::{Authority, AuthorityConfig, admin};
 use medlock_node::accept::{self, Limits};
 use medlock_node::clock::Clock;
+use medlock_node::coap::{self, Own, Peers};
 use medlock_node::files;
+use medlock_node::sessions::LiveSessions;
 use medlock_node::stop::{self, Stop, Stopper};
 use medlock_node::tls::{self, Acceptor, ClientAuth};
 use serde::{Deserialize, Serialize};
@@ -73,7 +75,7 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     let dir = config.dir.display();
     if json {
         output::json(&serde_json::json!({
-            "event": "up", "site": config.site, "dir": config.dir, "devices": hub.devices, "people": hub.people,
+            "event": "up", "site": config.site, "dir": config.dir, "devices": hub.devices, "people": hub.people, "coap": hub.coap,
         }))?;
         return Ok(());
     }
@@ -81,6 +83,9 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     say!("  state                {dir}");
     say!("  devices and sidecars {} (TLS)", hub.devices);
     say!("  ordinary software    http://{}", hub.people);
+    if let Some(coap) = hub.coap {
+        say!("  small devices        {coap} (CoAP with EDHOC and OSCORE)");
+    }
     if config.passphrase_file.is_none() {
         say!("  passphrase           {dir}/keys/passphrase: keep it elsewhere (passphrase_file), or a backup has both");
     }
@@ -163,6 +168,8 @@ pub(crate) struct Hub {
     pub(crate) devices: SocketAddr,
     /// Where ordinary software reaches it.
     pub(crate) people: SocketAddr,
+    /// Where small devices reach it over CoAP, if it is configured.
+    pub(crate) coap: Option<SocketAddr>,
     door: Option<Door>,
     stopper: Stopper,
     tasks: Vec<JoinHandle<()>>,
@@ -190,7 +197,12 @@ impl Hub {
         .await??;
         let (stopper, stop) = stop::channel();
         let addresses = (devices.local_addr()?, people.local_addr()?);
-        let tasks = vec![
+        let mut tasks = Vec::new();
+        let coap = match config.coap {
+            Some(address) => Some(serve_coap(address, &authority, &stop, &mut tasks).await?),
+            None => None,
+        };
+        tasks.extend([
             tokio::spawn(accept::serve(
                 people,
                 None,
@@ -200,9 +212,9 @@ impl Hub {
             )),
             tokio::spawn(Arc::clone(&authority).keep(stop.clone())),
             tokio::spawn(serve_admin(Arc::clone(&authority), config.dir.join(SOCKET), stop)),
-        ];
+        ]);
         let door = Some(Door::open(devices, &authority)?);
-        Ok(Self { authority, devices: addresses.0, people: addresses.1, door, stopper, tasks })
+        Ok(Self { authority, devices: addresses.0, people: addresses.1, coap, door, stopper, tasks })
     }
 
     /// Closes the door for devices: to them, the hub is down.
@@ -257,6 +269,27 @@ impl Door {
 
 async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| format!("{key} = \"{address}\" cannot be opened: {error}").into())
+}
+
+/// Opens the door for small devices, and judges their sessions again whenever the authority's knowledge changes.
+async fn serve_coap(
+    address: SocketAddr,
+    authority: &Arc<Authority>,
+    stop: &Stop,
+    tasks: &mut Vec<JoinHandle<()>>,
+) -> Result<SocketAddr, Failure> {
+    let sessions = LiveSessions::new(Arc::clone(authority.knowledge()));
+    // In C509: a chain then fits the datagrams and buffers of small devices.
+    let own = Own::of(authority.hub_identity()).in_c509();
+    let peers = Arc::new(Peers::new(Arc::clone(authority.knowledge())));
+    let resources = medlock_authority::coap_resources(Arc::clone(authority));
+    let listener =
+        coap::Listener::bind(address, own, peers, Arc::clone(&sessions), resources, coap::Limits::default()).await;
+    let listener = listener.map_err(|error| format!("hub.coap = \"{address}\" cannot be opened: {error}"))?;
+    let address = listener.local_addr()?;
+    tasks.push(tokio::spawn(sessions.watch(stop.clone())));
+    tasks.push(tokio::spawn(listener.serve(stop.clone())));
+    Ok(address)
 }
 
 async fn serve_admin(authority: Arc<Authority>, socket: PathBuf, stop: Stop) {

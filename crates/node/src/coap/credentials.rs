@@ -95,7 +95,7 @@ impl Own {
             Source::Ccs { key, ccs, by_value } => (key.clone(), Form::Ccs { ccs: ccs.clone(), by_value: *by_value }),
         };
         let form = match form {
-            Form::Chain(chain) if self.c509 => Form::Chain(chain.iter().map(|one| to_c509(one)).collect()),
+            Form::Chain(chain) if self.c509 => Form::Chain(chain.iter().map(to_c509).collect()),
             form => form,
         };
         Some(Presented { key, form, show: self.show })
