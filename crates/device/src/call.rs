@@ -81,9 +81,8 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let message = writer.payload(wanted.payload).finish().map_err(|_| CallError::TooLong)?;
         let message = Message::read(message).map_err(|_| CallError::TooLong)?;
         let sealed = open.oscore.protect_request(&message, &mut exchange.bytes, &self.parts.crypto);
-        let (sealed, sent) = sealed.map_err(|error| match error {
-            medlock_proto::oscore::Error::ContextLost => CallError::Closed,
-            _ => CallError::TooLong,
+        let (sealed, sent) = sealed.map_err(|error| {
+            if error == medlock_proto::oscore::Error::ContextLost { CallError::Closed } else { CallError::TooLong }
         })?;
         let length = sealed.len();
         let coap = coap::Exchange::new(&message, now.as_millis(), random, transmission);

@@ -435,7 +435,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
 /// Bytes of a listing of what is held: 16 entries at their longest.
 const LISTING: usize = 512;
 
-fn list<'l>(held: impl Iterator<Item = Held>, out: &'l mut [u8; LISTING]) -> Option<&'l [u8]> {
+fn list(held: impl Iterator<Item = Held>, out: &mut [u8; LISTING]) -> Option<&[u8]> {
     let mut all = [None; 16];
     all.iter_mut().zip(held).for_each(|(slot, held)| *slot = Some(held));
     let count = all.iter().flatten().fold(0_usize, |count, _| count.saturating_add(1));

@@ -186,7 +186,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let head = (Type::Acknowledgement, id, token);
         match self.sealed(now, datagram.get_mut(start..).unwrap_or_default()) {
             Answer::Code(code) => {
-                self.strangers.stray.send(from, |out| Response::empty(code).write(head, out).ok_or(()))
+                self.strangers.stray.send(from, |out| Response::empty(code).write(head, out).ok_or(()));
             }
             Answer::Sealed(bytes, length) => self.send_open(from, head, bytes.get(..length).unwrap_or_default()),
             Answer::Act(act, session) => {

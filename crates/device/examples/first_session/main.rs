@@ -21,7 +21,7 @@ use site::{DAY, START, Site};
 use udp::Udp;
 
 // [firmware]
-/// Two peers at once, four requests under way, each of at most 640 bytes: about 7 kB of memory.
+/// Two peers at once, four requests under way, each of at most 640 bytes: about 10 kB of memory.
 type Firmware<'s> = Device<'s, Sim, 2, 4, 640>;
 
 /// Pages 0 to 31 of the flash, two for each trust object.

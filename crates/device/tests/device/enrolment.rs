@@ -194,8 +194,8 @@ fn key_of(world: &mut World, device: usize) -> [u8; 33] {
 /// Shows REQ-DEV-32.
 #[test]
 fn what_a_hub_gives_is_taken_only_for_the_own_key_from_the_own_site() {
-    let validity = (START, Time::NEVER);
-    let cases: [fn(&World, &SoftwareKey, &[u8; 65]) -> Vec<u8>; 3] = [
+    type Case = fn(&World, &SoftwareKey, &[u8; 65]) -> Vec<u8>;
+    let cases: [Case; 3] = [
         // For another key.
         |world, other, _| world.site.root.issue("pump-1", &[Role::Actuator], other, (START, Time::NEVER)),
         // From the maker: a birth credential.
@@ -203,7 +203,6 @@ fn what_a_hub_gives_is_taken_only_for_the_own_key_from_the_own_site() {
         // Nothing at all.
         |_, _, _| b"\x01".to_vec(),
     ];
-    let _ = validity;
     for (number, case) in cases.into_iter().enumerate() {
         let (mut world, mut hub, device) = newborn();
         let other = Dice(1).key();

@@ -6,13 +6,11 @@ use medlock_device::{Closing, Method, Peer, PhysicalAct, Resource, Status};
 use medlock_proto::sealed::{
     Action, Commander, Concentration, Memory, MilliUnits, Order, Outcome, Receipt, Refusal, Told,
 };
-use medlock_trust::bond::PatientContext;
 use medlock_trust::decide::Code;
 use medlock_trust::role::Role;
 use medlock_trust::status::{State, Subject};
 use medlock_trust::{Interval, Operation, Operations};
 
-const PATIENT: PatientContext = PatientContext([7; 16]);
 const COMMANDS: Operations = Operations::of(&[Operation::Treat, Operation::Halt]);
 const BOLUS: Action =
     Action::Bolus { amount: MilliUnits(500), bound: MilliUnits(500), concentration: Concentration::U100 };
@@ -285,11 +283,7 @@ fn readings_feed_therapy_only_as_the_table_says() {
             let now = world.ticks();
             world.sdk(controller).take_object(now, &news).unwrap();
         }
-        let now = world.ticks();
-        if world.sdk(controller).identified(peer).is_none() {
-            let _ = now;
-            return None;
-        }
+        world.sdk(controller).identified(peer)?;
         match world.call(controller, peer, Method::Get, Resource::Readings, &[]) {
             Happened::Readings(operation, mark, _) => Some((operation, mark)),
             _ => None,
@@ -337,5 +331,4 @@ fn a_bond_of_the_site_takes_treat_from_the_one_before() {
     let peer = pair.world.connect(pair.controller, pump);
     assert_eq!(pair.command(peer, BOLUS), denied(Code::BondMissing));
     assert_eq!(pair.world.sdk(pump).bonds().count(), 2);
-    let _ = PATIENT;
 }

@@ -1,7 +1,6 @@
 //! What strangers may cost.
 
 use crate::platform::Dice;
-use crate::site::START;
 use crate::world::{FAIR, Happened, Weather, World, address};
 use medlock_device::platform::Rng as _;
 use medlock_proto::coap::{Code, MessageId, Token, Type, Writer, content_format, option};
@@ -84,15 +83,14 @@ fn noise_is_counted_and_changes_nothing() {
             datagram[at] ^= 1 << (dice.next() % 8);
         }
         datagram.truncate(dice.next() as usize % (datagram.len() + 1));
-        let from = if dice.next() % 2 == 0 { from } else { address(150) };
+        let from = if dice.next().is_multiple_of(2) { from } else { address(150) };
         world.sdk(pump).handle_datagram(now, from, &mut datagram);
         let mut buffer = [0; 1200];
         while !matches!(world.sdk(pump).poll(now, &mut buffer), medlock_device::Output::Wait(_)) {}
     }
-    let peer = world.peer_again(controller);
+    let peer = world.peer_at(controller);
     let answer = world.call(controller, peer, medlock_device::Method::Get, medlock_device::Resource::State, &[]);
     assert!(matches!(answer, Happened::Answered(..)), "{answer:?}");
-    let _ = START;
 }
 
 /// Shows REQ-DEV-42.

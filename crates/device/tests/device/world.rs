@@ -209,11 +209,6 @@ impl World {
         connected.unwrap()
     }
 
-    /// The session of a device that still stands.
-    pub(crate) fn peer_again(&mut self, number: usize) -> Peer {
-        self.peer_at(number)
-    }
-
     /// What runs at a pump ends, with what was ordered delivered.
     pub(crate) fn finish(&mut self, number: usize) {
         let now = self.ticks();
