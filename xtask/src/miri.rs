@@ -10,7 +10,8 @@ use crate::house::House;
 use crate::stage::{Counts, Report};
 
 /// What is run: a package, and the parts of test names.
-const RUNS: [(&str, &[&str]); 1] = [("medlock-trust", &["der::", "cbor::", "time::", "id::", "role::", "operation::"])];
+const RUNS: [(&str, &[&str]); 2] =
+    [("medlock-trust", &["c509::"]), ("medlock-proto", &["edhoc::coap", "edhoc::refusals::error_messages"])];
 
 pub(crate) fn check(house: &House) -> Result<Report> {
     let mut report = Report::default();

@@ -13,8 +13,7 @@ use medlock_trust::policy::Setting;
 use medlock_trust::status::StatusList;
 use medlock_trust::x509::{Certificate, ServerName, ids};
 use medlock_trust::{
-    Anchor, Bond, Budget, DeviceName, Identified, Interval, KeyId, Knowledge, Operations, Policy, Roles,
-    Verdict,
+    Anchor, Bond, Budget, DeviceName, Identified, Interval, KeyId, Knowledge, Operations, Policy, Roles, Verdict,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -273,7 +272,7 @@ fn root_keys(files: &[std::path::PathBuf]) -> Result<Vec<KeyId>, Failure> {
     let mut keys = Vec::new();
     for file in files {
         for certificate in parsed(&certificates(file)?, file)? {
-            keys.push(KeyId::of(&[certificate.spki()], &AwsLc));
+            keys.push(certificate.key_id(&AwsLc));
         }
     }
     Ok(keys)

@@ -19,7 +19,7 @@ use crate::store::{Issuances, Purpose, Record, Serial, StoreError};
 use crate::{Error, encode};
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::x509::{Certificate, GeneralName, Name, SignedForm, SubjectPublicKeyInfo};
-use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
+use medlock_trust::{CredentialId, DeviceName, Time};
 use std::net::IpAddr;
 
 /// A certificate that may be signed: once.
@@ -54,11 +54,12 @@ pub fn prepare(template: &Template<'_>, issuer: &Issuer<'_>, now: Time) -> Resul
     };
     let tbs = template::to_be_signed(template, issuer, serial)?;
     lint(&tbs, template, issuer, serial)?;
+    let key = SubjectPublicKeyInfo::from_der(template.spki).map_err(|error| Error::Lint(error.to_string()))?;
     let record = Record {
         serial,
         purpose: template.purpose,
         device: template.device.map(|device| device.name),
-        key: KeyId::of(&[template.spki], &AwsLc),
+        key: key.key_id(&AwsLc),
         parent: template.parent,
         not_before: template.not_before,
         not_after: template.not_after,
@@ -172,7 +173,8 @@ fn lint(tbs: &[u8], template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial
     same("the form", read.form() == if template.form == Form::X509 { SignedForm::X509 } else { SignedForm::Native })?;
     same("the serial number", Serial::from_octets(read.serial_magnitude()) == Some(serial))?;
     same("the issuer", read.issuer().matches(&name))?;
-    same("the key", read.key_id(&AwsLc) == KeyId::of(&[template.spki], &AwsLc))?;
+    let key = SubjectPublicKeyInfo::from_der(template.spki).map_err(|error| Error::Lint(error.to_string()))?;
+    same("the key", read.key_id(&AwsLc) == key.key_id(&AwsLc))?;
     same("the validity", (read.not_before(), read.not_after()) == (template.not_before, template.not_after))?;
     same("the validity's order", template.not_before < template.not_after)?;
     let extensions = read.extensions();

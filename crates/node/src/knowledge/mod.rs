@@ -387,7 +387,7 @@ impl fmt::Debug for KnowledgeBase {
 impl Root {
     fn new(der: &[u8]) -> Result<Self, String> {
         let certificate = Certificate::from_der(der).map_err(|error| error.to_string())?;
-        Ok(Self { der: Bytes::copy_from_slice(der), key: KeyId::of(&[certificate.spki()], &AwsLc) })
+        Ok(Self { der: Bytes::copy_from_slice(der), key: certificate.key_id(&AwsLc) })
     }
 }
 
