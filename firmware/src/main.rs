@@ -67,16 +67,22 @@ fn panic(_: &PanicInfo<'_>) -> ! {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    // SAFETY: the only use of both, at the only call of `main`.
-    let (memory, in_flash) = unsafe { (&mut *MEMORY.0.get(), &mut *MEDLOCK_SIMULATED_FLASH.0.get()) };
-    // SAFETY: zeros are what all of it starts as, but for the pump, which is written here and has no destructor to run.
-    let (memory, in_flash) = unsafe {
-        core::ptr::addr_of_mut!((*memory.as_mut_ptr()).pump).write(Pump::new());
-        (memory.assume_init_mut(), in_flash.assume_init_mut())
-    };
+    let (memory, in_flash) = switched_on();
     board::start();
     loop {
         serve(memory, in_flash);
+    }
+}
+
+/// Memory as it is when power comes. On its own: what it needs of the stack is free again afterwards.
+#[inline(never)]
+fn switched_on() -> (&'static mut Memory, &'static mut InFlash) {
+    // SAFETY: the only use of both, and `main` calls this once. Zeros are what all of it starts as but for the pump,
+    // which is written here and has no destructor to run.
+    unsafe {
+        let (memory, in_flash) = (&mut *MEMORY.0.get(), &mut *MEDLOCK_SIMULATED_FLASH.0.get());
+        core::ptr::addr_of_mut!((*memory.as_mut_ptr()).pump).write(Pump::new());
+        (memory.assume_init_mut(), in_flash.assume_init_mut())
     }
 }
 

@@ -22,8 +22,8 @@ use medlock_trust::list::List;
 use medlock_trust::status::{Reason, State, Ticket, TicketContent};
 use medlock_trust::x509::Certificate;
 use medlock_trust::{
-    Bond, Budget, CredentialId, Crypto as _, Identified, Interval, KeyId, Knowledge, Operation, Operations, Policy,
-    Time, Verdict, authenticate, decide,
+    Anchor, Bond, Budget, CredentialId, Crypto as _, Identified, Interval, KeyId, Knowledge, Operation, Operations,
+    Policy, Time, Verdict, authenticate, decide,
 };
 
 use crate::board;
@@ -159,15 +159,26 @@ impl Pump {
     #[inline(never)]
     fn message_3(&mut self, own: &Provision, message: &mut [u8], scratch: &mut [u8], room: &mut [u8]) -> Option<usize> {
         let message = self.read_message_3(message)?;
-        let list = List::danger_open(own.list()).ok()?;
         let (chain, scratch) = credential(&message, scratch)?;
-        let identified = authenticated(chain, &list)?;
-        let status = self.status(&message, &list, identified.credential())?;
-        let full: &mut [u8; 97] = scratch.first_chunk_mut()?;
-        let key = peer_key(chain, full)?;
+        let identified = authenticated(own, chain)?;
+        self.conclude(own, message, chain, identified, scratch, room)
+    }
+
+    /// The peer's ticket, its proof, message 4 and the session.
+    #[inline(never)]
+    fn conclude(
+        &mut self,
+        own: &Provision,
+        message: Message3<'_>,
+        chain: &[u8],
+        identified: Identified,
+        scratch: &mut [u8],
+        room: &mut [u8],
+    ) -> Option<usize> {
+        let status = self.status(own, &message, identified.credential())?;
+        let key = peer_key(chain, scratch.first_chunk_mut()?)?;
         let peer = PeerCredential { credential: Credential::certificate(chain), key, identified };
-        let verified = verified(message, peer)?;
-        self.finish(own, verified, status, room)
+        self.finish(own, verified(message, peer)?, status, room)
     }
 
     #[inline(never)]
@@ -185,9 +196,10 @@ impl Pump {
 
     /// The ticket in the message, if it is about this credential.
     #[inline(never)]
-    fn status(&self, message: &Message3<'_>, list: &List<'_>, of: CredentialId) -> Option<Believed> {
+    fn status(&self, own: &Provision, message: &Message3<'_>, of: CredentialId) -> Option<Believed> {
         let ticket = message.ead().find(EAD_STATUS)??;
-        let ticket = Ticket::verify(ticket, list, &CRYPTO).ok()?;
+        let list = List::danger_open(own.list()).ok()?;
+        let ticket = Ticket::verify(ticket, &list, &CRYPTO).ok()?;
         let TicketContent { credential, state, reason, epoch, issued, nonce } = *ticket.content();
         if credential != of || nonce != Some(&self.nonce) {
             return None;
@@ -302,14 +314,20 @@ fn credential<'s>(message: &Message3<'_>, scratch: &'s mut [u8]) -> Option<(&'s 
 }
 
 #[inline(never)]
+fn anchor(own: &Provision) -> Option<Anchor<'_>> {
+    let list = List::danger_open(own.list()).ok()?;
+    list.authorities().find_map(|authority| authority.anchor())
+}
+
+#[inline(never)]
 fn verified(message: Message3<'_>, peer: PeerCredential<'_>) -> Option<Verified3> {
     message.verify(peer, &CRYPTO).ok()
 }
 
 /// Who the peer is, if an authority of the list says so.
 #[inline(never)]
-fn authenticated(certificate: &[u8], list: &List<'_>) -> Option<Identified> {
-    let anchor = list.authorities().find_map(|authority| authority.anchor())?;
+fn authenticated(own: &Provision, certificate: &[u8]) -> Option<Identified> {
+    let anchor = anchor(own)?;
     authenticate(&[certificate], &[anchor], &mut Budget::default(), &CRYPTO).ok()
 }
 

@@ -28,10 +28,9 @@ pub(crate) fn verify(key: &[u8], hash: &[u8; 32], signature: Signature<'_>) -> O
     let (r, s) = split(&pair);
     let (r, s) = (scalar(&r)?, scalar(&s)?);
     let w = s.inverted();
-    let (mut base, mut own) = (Multiples::EMPTY, Multiples::EMPTY);
-    base.fill(&Point::GENERATOR);
+    let mut own = Multiples::EMPTY;
     own.fill(&key);
-    let terms = [Term::new(&base, &Scalar::reduced(hash).times(&w)), Term::new(&own, &r.times(&w))];
+    let terms = [Term::new(Multiples::of_generator(), &Scalar::reduced(hash).times(&w)), Term::new(&own, &r.times(&w))];
     combined(&terms).x_is(&r).then_some(())
 }
 
@@ -86,7 +85,6 @@ fn own_point(secret: &[u8; 32]) -> Option<Point> {
     Some(times_generator(&Zeroizing::new(scalar(secret)?)))
 }
 
-#[inline(never)]
 fn multiplied(point: &Point, factor: &Scalar) -> Point {
     let mut multiples = Multiples::EMPTY;
     multiples.fill(point);
@@ -94,7 +92,7 @@ fn multiplied(point: &Point, factor: &Scalar) -> Point {
 }
 
 fn times_generator(factor: &Scalar) -> Point {
-    multiplied(&Point::GENERATOR, factor)
+    combined(&[Term::new(Multiples::of_generator(), factor)])
 }
 
 /// Reads a point of the curve (SEC 1 section 2.3.4) other than the one at infinity; no hybrid and no compact form.

@@ -22,27 +22,6 @@ const B: Coordinate = Coordinate::constant(&[
     0xaa3a_93e7,
     0x5ac6_35d8,
 ]);
-const GENERATOR_X: Coordinate = Coordinate::constant(&[
-    0xd898_c296,
-    0xf4a1_3945,
-    0x2deb_33a0,
-    0x7703_7d81,
-    0x63a4_40f2,
-    0xf8bc_e6e5,
-    0xe12c_4247,
-    0x6b17_d1f2,
-]);
-const GENERATOR_Y: Coordinate = Coordinate::constant(&[
-    0x37bf_51f5,
-    0xcbb6_4068,
-    0x6b31_5ece,
-    0x2bce_3357,
-    0x7c0f_9e16,
-    0x8ee7_eb4a,
-    0xfe1a_7f9b,
-    0x4fe3_42e2,
-]);
-
 /// A point x = X / Z, y = Y / Z; at infinity where Z is zero.
 #[derive(Clone, Copy)]
 pub(super) struct Point {
@@ -53,8 +32,6 @@ pub(super) struct Point {
 
 impl Point {
     const INFINITY: Self = Self { x: Coordinate::ZERO, y: Coordinate::ONE, z: Coordinate::ZERO };
-    /// The base point.
-    pub(super) const GENERATOR: Self = Self { x: GENERATOR_X, y: GENERATOR_Y, z: Coordinate::ONE };
 
     /// The point with these coordinates, if it is on the curve.
     pub(super) fn from_coordinates(x: &[u8; 32], y: &[u8; 32]) -> Option<Self> {
@@ -186,6 +163,20 @@ impl Multiples {
     /// No point yet. Filled in place: a table that is returned would be on the stack twice.
     pub(super) const EMPTY: Self = Self([Point::INFINITY; 8]);
 
+    /// Those of the base point, from the image: no memory and no work.
+    pub(super) const fn of_generator() -> &'static Self {
+        static OF_GENERATOR: Multiples = {
+            let mut multiples = Multiples::EMPTY;
+            let (mut places, mut base) = (multiples.0.as_mut_slice(), BASE.as_slice());
+            while let ([place, places_left @ ..], [(x, y), base_left @ ..]) = (places, base) {
+                *place = Point { x: Coordinate::constant(x), y: Coordinate::constant(y), z: Coordinate::ONE };
+                (places, base) = (places_left, base_left);
+            }
+            multiples
+        };
+        &OF_GENERATOR
+    }
+
     #[inline(never)]
     pub(super) fn fill(&mut self, point: &Point) {
         let mut multiple = Point::INFINITY;
@@ -257,3 +248,39 @@ pub(super) fn combined(terms: &[Term<'_>]) -> Point {
     }
     sum
 }
+
+/// The base point (SP 800-186 section 3.2.1.3) and what it is twice to eight times: x and y of each.
+const BASE: [(Words, Words); 8] = [
+    (
+        [0xd898_c296, 0xf4a1_3945, 0x2deb_33a0, 0x7703_7d81, 0x63a4_40f2, 0xf8bc_e6e5, 0xe12c_4247, 0x6b17_d1f2],
+        [0x37bf_51f5, 0xcbb6_4068, 0x6b31_5ece, 0x2bce_3357, 0x7c0f_9e16, 0x8ee7_eb4a, 0xfe1a_7f9b, 0x4fe3_42e2],
+    ),
+    (
+        [0x4766_9978, 0xa60b_48fc, 0x77f2_1b35, 0xc089_69e2, 0x04b5_1ac3, 0x8a52_3803, 0x8d03_4f7e, 0x7cf2_7b18],
+        [0x2278_73d1, 0x9e04_b79d, 0x3ce9_8229, 0xba7d_ade6, 0x9f74_30db, 0x293d_9ac6, 0xdb8e_d040, 0x0777_5510],
+    ),
+    (
+        [0xc6e7_fd6c, 0xfb41_661b, 0xefad_a985, 0xe6c6_b721, 0x1d4b_f165, 0xc8f7_ef95, 0xa633_0a44, 0x5ecb_e4d1],
+        [0xa27d_5032, 0x9a79_b127, 0x384f_b83d, 0xd82a_b036, 0x1a64_a2ec, 0x374b_06ce, 0x4998_ff7e, 0x8734_640c],
+    ),
+    (
+        [0x6b03_0852, 0x5093_0244, 0x7855_96ef, 0x031f_e2db, 0x9ee6_2bd0, 0xa02d_de65, 0x32d0_8fbb, 0xe253_4a35],
+        [0x184e_d8c6, 0x5c42_c23f, 0xf30e_e005, 0x4efc_96c3, 0xda86_2d76, 0x19df_ee5f, 0x4c63_3cc7, 0xe0f1_575a],
+    ),
+    (
+        [0xc3d0_33ed, 0x2155_4a0d, 0x1f5b_e524, 0xef8c_82fd, 0x0866_8fdf, 0xd784_c856, 0x5151_40d2, 0x5159_0b7a],
+        [0xfda1_6da4, 0xd1d0_bb44, 0xd4d8_0888, 0x0d01_2f00, 0xbf8a_7926, 0x8ae1_bf36, 0x904a_727d, 0xe0c1_7da8],
+    ),
+    (
+        [0x3c22_91a9, 0xc6b0_aae9, 0xebb2_15b4, 0x024c_740d, 0xb897_dde3, 0x92d3_242c, 0x76a4_602c, 0xb01a_172a],
+        [0x8fc7_7fe2, 0xfd7c_4853, 0x1c7e_16bd, 0x1c00_f770, 0xfba7_0379, 0x6fec_0e2d, 0x3237_dad5, 0xe85c_1074],
+    ),
+    (
+        [0x3187_b2a3, 0x3006_2870, 0xa80f_ef5b, 0x7ef9_f8b8, 0x7c01_fb60, 0x25bb_3066, 0xa0bf_7b46, 0x8e53_3b6f],
+        [0xc1f4_00b4, 0xc55e_1a86, 0xcb04_1b21, 0x53c7_3633, 0xa6f5_9000, 0x6d06_9f83, 0xe033_1836, 0x73eb_1dbd],
+    ),
+    (
+        [0xdb6f_b393, 0xb4dd_9dc1, 0x0fce_97db, 0xc1d2_3898, 0x3ab5_4cad, 0x4042_742d, 0xbee9_b053, 0x62d9_779d],
+        [0x0f09_957e, 0xda54_0a6a, 0xbbe7_6a78, 0xa2ed_51f6, 0x1167_cee0, 0x4ff1_5d77, 0x91e9_d824, 0xad5a_ccbd],
+    ),
+];
