@@ -12,6 +12,8 @@
 
 mod contexts;
 mod handshakes;
+mod limits;
+mod observations;
 mod origins;
 
 use super::blocks::{Part, Step, Transfers};
@@ -24,16 +26,16 @@ use bytes::Bytes;
 use contexts::{Context, Contexts};
 use handshakes::Handshakes;
 pub(crate) use handshakes::ephemeral;
+pub use limits::{Counts, Limits};
 use medlock_proto::coap::block::{Block, BlockSize};
-use medlock_proto::coap::observe::Observer;
 use medlock_proto::coap::{
-    Code, Expiry, Message, MessageId, Number, Pending, Retransmit, Token, Transmission, Type, echo, option, refuse,
-    reset,
+    Code, Expiry, Message, MessageId, Number, Pending, Retransmit, Token, Type, echo, option, refuse, reset,
 };
 use medlock_proto::crypto::Secret;
 use medlock_proto::edhoc::ConnectionId;
 use medlock_proto::oscore::{self, Compressed, Incoming, MAX_OVERHEAD, Received};
 use medlock_trust::Identified;
+use observations::Observation;
 use origins::{Came, Origins};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -59,81 +61,6 @@ const UNDERSTOOD: [Number; 9] = [
     option::BLOCK2,
     option::BLOCK1,
 ];
-
-/// What peers may cost. Times are in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Addresses whose messages are remembered, of strangers and of others each.
-    pub addresses: usize,
-    /// Handshakes under way. From a quarter of them on, strangers are asked for Echo.
-    pub half_open: usize,
-    /// Handshakes under way from one IP address.
-    pub half_open_per_address: usize,
-    /// How long a handshake may take.
-    pub half_open_ms: u64,
-    /// Handshakes begun with strangers each second without Echo; twice as many in a burst.
-    pub strangers: u32,
-    /// Security contexts; the one used longest ago goes.
-    pub contexts: usize,
-    /// Security contexts of one device; the one used longest ago goes.
-    pub contexts_per_device: usize,
-    /// How long a context may be idle.
-    pub context_idle_ms: u64,
-    /// Requests that handlers work on at one time; beyond, 5.03.
-    pub calls: usize,
-    /// The same, of one address.
-    pub calls_per_address: usize,
-    /// How long a handler may take; then 5.03.
-    pub call_ms: u64,
-    /// Observations; beyond, the request is answered once.
-    pub observations: usize,
-    /// Observations of one address.
-    pub observations_per_address: usize,
-    /// Bytes of a request's body.
-    pub body_bytes: usize,
-    /// How answers and notifications are repeated until they are acknowledged.
-    pub transmission: Transmission,
-}
-
-impl Default for Limits {
-    /// For some hundred devices of a site.
-    fn default() -> Self {
-        Self {
-            addresses: 1_024,
-            half_open: 256,
-            half_open_per_address: 32,
-            half_open_ms: 30_000,
-            strangers: 32,
-            contexts: 1_024,
-            contexts_per_device: 4,
-            context_idle_ms: 24 * 3_600_000,
-            calls: 256,
-            calls_per_address: 16,
-            call_ms: 30_000,
-            observations: 1_024,
-            observations_per_address: 16,
-            body_bytes: 64 << 10,
-            transmission: Transmission::DEFAULT,
-        }
-    }
-}
-
-/// How many things of each kind are kept now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Addresses.
-    pub addresses: usize,
-    /// Handshakes under way.
-    pub half_open: usize,
-    /// Security contexts.
-    pub contexts: usize,
-    /// Requests that handlers work on.
-    pub calls: usize,
-    /// Observations.
-    pub observations: usize,
-    /// Messages that wait for their acknowledgement.
-    pub unacknowledged: usize,
-}
 
 /// What is to be done.
 #[derive(Debug)]
@@ -191,17 +118,6 @@ impl Protection {
             Self::Oscore(id, _) => Some(*id),
         }
     }
-}
-
-#[derive(Debug)]
-struct Observation {
-    to: SocketAddr,
-    protection: Protection,
-    observer: Observer,
-    request: Request,
-    block2: Option<Block>,
-    in_flight: bool,
-    newest: Option<Response>,
 }
 
 #[derive(Debug)]
@@ -265,21 +181,6 @@ impl Engine {
             }
             None => false,
         }
-    }
-
-    /// The observed resource of the call of this number changed.
-    pub fn notify(&mut self, now: u64, call: u64, response: Response, out: &mut Vec<Output>) {
-        let Some(observation) = self.observations.get_mut(&call) else { return };
-        if observation.in_flight {
-            observation.newest = Some(response);
-        } else {
-            self.send_notification(now, call, &response, out);
-        }
-    }
-
-    /// The resource of an observation went, or its handler did.
-    pub fn end_observation(&mut self, call: u64) {
-        self.observations.remove(&call);
     }
 
     /// Does what is due at `now`.
@@ -614,98 +515,12 @@ impl Engine {
         }
     }
 
-    /// An acknowledgement or a reset came.
-    fn settled(&mut self, now: u64, from: SocketAddr, message: &Message<'_>, out: &mut Vec<Output>) {
-        let Some(held) = self.unacknowledged.remove(&(from, message.id())) else { return };
-        let Some(call) = held.observation else { return };
-        if message.kind() == Type::Reset {
-            return self.cancel(call, out);
-        }
-        let Some(observation) = self.observations.get_mut(&call) else { return };
-        observation.observer.acknowledged(now);
-        observation.in_flight = false;
-        if let Some(newest) = observation.newest.take() {
-            self.send_notification(now, call, &newest, out);
-        }
-    }
-
-    /// Takes up an observation; gives the number of its first notification.
-    fn observe(&mut self, now: u64, call: u64, answered: &mut Call) -> Option<u32> {
-        let of_address = self.observations.values().filter(|other| other.to == answered.from).count();
-        let room =
-            self.observations.len() < self.limits.observations && of_address < self.limits.observations_per_address;
-        if !room || (answered.protection.context().is_none() && !self.origins.is_confirmed(answered.from)) {
-            return None;
-        }
-        let (_, _, token) = answered.pending.response(answered.id);
-        let mut observer = Observer::new(token, now);
-        let (number, _) = observer.notify(now, 0);
-        let observation = Observation {
-            to: answered.from,
-            protection: Protection::None,
-            observer,
-            request: answered.request.clone(),
-            block2: answered.block2,
-            in_flight: false,
-            newest: None,
-        };
-        self.observations.insert(call, observation);
-        Some(number)
-    }
-
-    /// Sends a notification, always confirmable: the newest state arrives whatever the network loses.
-    fn send_notification(&mut self, now: u64, call: u64, response: &Response, out: &mut Vec<Output>) {
-        let Some(mut observation) = self.observations.remove(&call) else { return };
-        let (number, _) = observation.observer.notify(now, 0);
-        let id = self.origins.at(observation.to).draw_id();
-        let last = !response.code.is_success();
-        let transfers = match observation.protection.context() {
-            None => Some(&mut self.origins.at(observation.to).transfers),
-            Some(context) => self.contexts.at(&context, now).map(|context| &mut context.transfers),
-        };
-        let Some(transfers) = transfers else { return out.push(Output::Forget(call)) };
-        let (request, size) = (&observation.request, observation.block2);
-        let size = size.map(|block| Block::first(block.size()));
-        let part = transfers.answer(request, size, response.clone(), BlockSize::LARGEST, now);
-        let delivery = (Type::Confirmable, id, observation.observer.token());
-        let number = (!last).then_some(number);
-        let Some(bytes) = self.seal(now, delivery, &mut observation.protection, &part, number) else {
-            return out.push(Output::Forget(call));
-        };
-        self.await_acknowledgement(now, observation.to, id, &bytes, (!last).then_some(call));
-        out.push(Output::Send(observation.to, bytes));
-        if last {
-            out.push(Output::Forget(call));
-        } else {
-            observation.in_flight = true;
-            self.observations.insert(call, observation);
-        }
-    }
-
     fn await_acknowledgement(&mut self, now: u64, to: SocketAddr, id: MessageId, bytes: &Bytes, of: Option<u64>) {
         let retransmit = Retransmit::new(id, now, u32::from_be_bytes(random()), self.limits.transmission);
         // Bounded by the calls and observations there are; what is too much is sent once.
         if self.unacknowledged.len() < self.limits.calls + self.limits.observations {
             let held = Unacknowledged { retransmit, bytes: bytes.clone(), observation: of };
             self.unacknowledged.insert((to, id), held);
-        }
-    }
-
-    /// The client observes no longer (RFC 7641 section 3.6).
-    fn deregister(&mut self, call: &Call, out: &mut Vec<Output>) {
-        let (_, _, token) = call.pending.response(call.id);
-        let of = |other: &Observation| {
-            other.observer.token() == token
-                && other.protection.context() == call.protection.context()
-                && (other.to == call.from || call.protection.context().is_some())
-        };
-        let gone: Vec<u64> = self.observations.iter().filter(|(_, other)| of(other)).map(|(id, _)| *id).collect();
-        gone.into_iter().for_each(|id| self.cancel(id, out));
-    }
-
-    fn cancel(&mut self, call: u64, out: &mut Vec<Output>) {
-        if self.observations.remove(&call).is_some() {
-            out.push(Output::Forget(call));
         }
     }
 
