@@ -63,6 +63,15 @@ pub fn instructions_since(before: u32) -> u64 {
     u64::from(before.wrapping_sub(ticks())) * u64::from(INSTRUCTIONS_A_TICK)
 }
 
+/// Executes three instructions a round: to see whether they are counted right.
+#[inline(never)]
+pub fn spin(rounds: u32) {
+    // SAFETY: counts a register down; touches no memory.
+    unsafe {
+        core::arch::asm!("2:", "subs {0}, #1", "nop", "bne 2b", inout(reg) rounds => _);
+    }
+}
+
 unsafe extern "C" {
     static mut __sheap: u32;
     static _stack_start: u32;

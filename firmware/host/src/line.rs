@@ -78,8 +78,14 @@ impl Line {
 
     /// Puts in what a real pump has in flash.
     pub(crate) fn provision(&mut self, content: &[u8]) -> Result<()> {
-        let (answer, _) = self.frame(0, content)?;
-        if answer == [1] { Ok(()) } else { Err("the pump refused what it was provisioned with".into()) }
+        let (answer, loop_of_three_millions) = self.frame(0, content)?;
+        if answer != [1] {
+            return Err("the pump refused what it was provisioned with".into());
+        }
+        match loop_of_three_millions.instructions {
+            2_999_960..=3_000_080 => Ok(()),
+            wrong => Err(format!("QEMU does not count instructions: 3,000,000 were told as {wrong}")),
+        }
     }
 
     /// Sends a datagram and waits for the answer.

@@ -54,7 +54,7 @@ fn main() -> ! {
     board::start();
     let secret = Secret::from_bytes([7; 32]);
     let key = SoftwareKey::p256(secret.clone()).unwrap();
-    measure("loop of 3,000,000 instructions", || spin(1_000_000));
+    measure("loop of 3,000,000 instructions", || board::spin(1_000_000));
     let mut point = [0; 65];
     measure("public key", || match black_box(&key).public() {
         medlock_rustcrypto::PublicBits::P256(bits) => point = bits,
@@ -97,12 +97,4 @@ fn main() -> ! {
     });
     print("end\n");
     loop {}
-}
-
-/// Executes three instructions a round.
-fn spin(rounds: u32) {
-    // SAFETY: counts a register down; touches no memory.
-    unsafe {
-        core::arch::asm!("2:", "subs {0}, #1", "nop", "bne 2b", inout(reg) rounds => _);
-    }
 }
