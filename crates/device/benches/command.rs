@@ -68,9 +68,9 @@ impl Ward {
         let Ok(Asked::Command(received)) = self.recipient.open(&mut message, &RustCrypto) else { panic!("authentic") };
         let scene = &self.scene;
         let now = Ticks::default();
-        let reply = self.reception.receive(&mut self.flash, &mut self.recipient, received, now, |_, operation| {
-            scene.judge(operation, true)
-        });
+        let reply = self
+            .reception
+            .receive(&mut self.flash, &mut self.recipient, received, now, |_, operation| scene.judge(operation, true));
         let Reply::Act(act) = reply else { panic!("refused") };
         let (running, _) = self.reception.started(act);
         let receipt = self.reception.done(&mut self.flash, running, MilliUnits(50), now);
@@ -85,9 +85,7 @@ impl Ward {
 #[divan::bench]
 fn execute(bencher: Bencher<'_, '_>) {
     let ward = RefCell::new(Ward::new());
-    bencher
-        .with_inputs(|| ward.borrow_mut().seal())
-        .bench_local_values(|message| ward.borrow_mut().execute(message));
+    bencher.with_inputs(|| ward.borrow_mut().seal()).bench_local_values(|message| ward.borrow_mut().execute(message));
 }
 
 /// A whole bolus of both sides: request, challenge, command, verdict, records, receipt.
