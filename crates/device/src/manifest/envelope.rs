@@ -253,7 +253,7 @@ impl<'a> Manifest<'a> {
         &self,
         envelope: &Envelope<'a>,
         crypto: &impl Crypto,
-    ) -> Result<[(Stage, Option<&'a [u8]>); 4], Refused> {
+    ) -> Result<[StageSequence<'a>; 4], Refused> {
         // The text is for people, who may have left it out; what is there is what was signed.
         if envelope.text.is_some() {
             resolve(self.text.as_ref(), envelope.text, crypto)?;
@@ -293,6 +293,9 @@ fn resolve<'a>(
         (Some(Member::Moved(_)), None) | (None | Some(Member::Inside(_)), Some(_)) => Err(Refused::Incomplete),
     }
 }
+
+/// A stage, and its command sequence if the manifest has one.
+pub(super) type StageSequence<'a> = (Stage, Option<&'a [u8]>);
 
 /// The longest URI that is read.
 pub(super) const MAX_TEXT: usize = 512;
