@@ -47,6 +47,63 @@ pub struct Ask {
     pub(crate) generation: u16,
 }
 
+impl Peer {
+    /// The handle as a number, for a language that cannot hold it; never zero.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        handle_number(self.slot, self.generation)
+    }
+
+    /// The handle with this number; `None` for a number that is none. One that was made up names no session that stands,
+    /// or one that the firmware has anyway.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        let (slot, generation) = handle_parts(number)?;
+        Some(Self { slot, generation })
+    }
+}
+
+impl CallId {
+    /// The handle as a number, for a language that cannot hold it; never zero.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        handle_number(self.slot, self.generation)
+    }
+
+    /// The handle with this number; `None` for a number that is none.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        let (slot, generation) = handle_parts(number)?;
+        Some(Self { slot, generation })
+    }
+}
+
+impl Ask {
+    /// The handle as a number, for a language that cannot hold it; never zero.
+    #[must_use]
+    pub const fn into_number(self) -> u32 {
+        handle_number(self.slot, self.generation)
+    }
+
+    /// The handle with this number; `None` for a number that is none. An answer to a request that was answered, or never
+    /// came, is refused.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        let (slot, generation) = handle_parts(number)?;
+        Some(Self { slot, generation })
+    }
+}
+
+const fn handle_number(slot: u8, generation: u16) -> u32 {
+    // The widths leave room: 16 bits, and 9 for a place that is counted from one.
+    ((generation as u32) << 9) | (slot as u32).saturating_add(1)
+}
+
+fn handle_parts(number: u32) -> Option<(u8, u16)> {
+    let slot = u8::try_from((number & 0x1ff).checked_sub(1)?).ok()?;
+    Some((slot, u16::try_from(number >> 9).ok()?))
+}
+
 /// What happened.
 #[derive(Debug)]
 pub enum Event<'b> {
@@ -264,4 +321,23 @@ pub enum Closing {
     Judged(Denied),
     /// Too many forged messages, or its numbers are used up.
     UsedUp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_are_numbers_and_come_back() {
+        for (slot, generation) in [(0, 0), (7, 9), (u8::MAX, u16::MAX)] {
+            let peer = Peer { slot, generation };
+            assert_ne!(peer.number(), 0);
+            assert_eq!(Peer::from_number(peer.number()), Some(peer));
+            assert_eq!(CallId::from_number(peer.number()), Some(CallId { slot, generation }));
+            assert_eq!(Ask { slot, generation }.into_number(), peer.number());
+        }
+        for no_handle in [0, 0x1ff, 1 << 9, u32::MAX] {
+            assert_eq!((Peer::from_number(no_handle), Ask::from_number(no_handle)), (None, None));
+        }
+    }
 }

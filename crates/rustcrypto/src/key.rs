@@ -65,6 +65,20 @@ impl SoftwareKey {
         Hedged { key: self, randomness }
     }
 
+    /// Signs a SHA-256 that the caller made, as a secure element does: the same signature as of the message. `randomness`
+    /// goes into the nonce as in [`hedged`](Self::hedged).
+    ///
+    /// # Errors
+    /// [`KeyError::NotForSigning`] for a key that signs no hashes: Ed25519, X25519.
+    pub fn sign_digest(&self, digest: &[u8; 32], randomness: Option<&Secret>) -> Result<[u8; 64], KeyError> {
+        let added = randomness.map_or(&[][..], |randomness| randomness.expose());
+        match &self.0 {
+            Kind::P256(secret) => p256::sign(secret.expose(), digest, added).ok_or(KeyError::Nonce),
+            #[cfg(feature = "curve25519")]
+            Kind::Ed25519(_) | Kind::X25519(_) => Err(KeyError::NotForSigning),
+        }
+    }
+
     fn sign_with(&self, message: &dyn Message, added: &[u8]) -> Result<[u8; 64], KeyError> {
         match &self.0 {
             Kind::P256(secret) => p256::sign(secret.expose(), &sha256(message), added).ok_or(KeyError::Nonce),

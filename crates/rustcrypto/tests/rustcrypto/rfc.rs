@@ -26,6 +26,11 @@ fn ecdsa_is_deterministic_as_rfc_6979_says() {
                 019F4113742A2B14BD25926B49C649155F267E60D3814B4C0CC84250E46F0083";
     assert_eq!(key.sign(&[b"sam".as_slice(), b"ple"]).unwrap(), bytes(sample));
     assert_eq!(key.sign(&[b"test".as_slice()]).unwrap(), bytes(test));
+    let digest = medlock_trust::Crypto::sha256(&RustCrypto, &[b"test".as_slice()]);
+    assert_eq!(key.sign_digest(&digest, None).unwrap(), bytes(test));
+    let randomness = Secret::from_bytes([1; 32]);
+    let hedged = key.hedged(randomness.clone()).sign(&[b"test".as_slice()]);
+    assert_eq!(key.sign_digest(&digest, Some(&randomness)).unwrap(), hedged.unwrap());
     let public = "0460FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6
                   7903FE1008B8BC99A41AE9E95628BC64F2F1B20C2D7E9F5177A3C294D4462299";
     assert_eq!(key.public().verifier().unwrap().bits, bytes::<65>(public));
