@@ -18,6 +18,9 @@ pub(crate) const SPEED: u32 = 20;
 /// How long anything may take before it counts as failed, in real time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a session that should not come about is waited for, in real time.
+const REFUSAL: Duration = Duration::from_secs(3);
+
 /// A machine.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -175,6 +178,19 @@ impl Machine {
             _ => None,
         });
         outcome.await?.map_err(|why| format!("{} has no session: {why}", self.name).into())
+    }
+
+    /// Lets it call the machine behind `to`, which is expected to refuse; in what words, or that it got no session for a
+    /// while: a refusal that is lost on the way is not repeated.
+    ///
+    /// # Errors
+    /// When there is a session.
+    pub(crate) async fn fail_to_connect(&mut self, to: SocketAddr) -> Result<String, Failure> {
+        match tokio::time::timeout(REFUSAL, self.connect(to)).await {
+            Ok(Ok(_)) => Err(format!("{} has a session", self.name).into()),
+            Ok(Err(refused)) => Ok(refused.to_string()),
+            Err(_) => Ok(format!("{} gets no session", self.name)),
+        }
     }
 
     /// Does something to it; the note of its answer.

@@ -118,12 +118,17 @@ impl Firmware for Controller {
                     say(&Said::Unanswered { why });
                 }
             }
-            Event::Closed { peer, .. } if self.pump.as_ref().is_some_and(|pump| pump.peer == peer) => self.pump = None,
+            Event::Closed { peer, why, .. } if self.pump.as_ref().is_some_and(|pump| pump.peer == peer) => {
+                if self.pump.take().is_some_and(|pump| pump.step != Step::Idle) {
+                    say(&Said::Unanswered { why: format!("{why:?}") });
+                }
+            }
             Event::Readings { peer, permit, payload, .. } => self.hear(rig, peer, &permit, payload),
             Event::Answered { call, status, payload, .. } => self.answered(rig, call, status, payload),
-            Event::Unanswered { call, .. } => {
+            Event::Unanswered { call, why } => {
                 if let Some(pump) = self.pump.as_mut().filter(|pump| pump.step.waits_for(call)) {
                     pump.step = Step::Idle;
+                    say(&Said::Unanswered { why: format!("{why:?}") });
                 }
             }
             _ => {}
@@ -200,7 +205,8 @@ impl Controller {
             Some(Measured::Low | Measured::High) | None => None,
         };
         let mark = mark.map(|mark| mark.as_str().to_owned());
-        say(&Said::Reading { mg_dl, operation: permit.operation().name().to_owned(), mark });
+        let device = rig.core.identified(peer).map(|sensor| hex(sensor.device())).unwrap_or_default();
+        say(&Said::Reading { device, mg_dl, operation: permit.operation().name().to_owned(), mark });
     }
 
     /// Applies the rule; what follows is commanded.

@@ -12,8 +12,8 @@ use medlock_device::log::Area;
 use medlock_device::platform::{Flash as _, MappedFlash as _, Ticks};
 use medlock_device::{Closing, Event, PhysicalAct, ReceiptTo, Resource, Status};
 use medlock_proto::sealed::{self, Action, Concentration, MilliUnits, Minutes};
-use medlock_trust::Operation;
 use medlock_trust::decide::Code;
+use medlock_trust::{DeviceId, Operation};
 
 /// What the mechanics do at most, whoever asks.
 const OWN_LIMITS: OwnLimits = OwnLimits {
@@ -68,17 +68,21 @@ pub(super) fn firmware(options: &Options) -> Box<dyn Firmware> {
     Box::new(Firm { pump, bolus: None, basal: None, halt: None })
 }
 
+/// Whether this controller has the bond to treat.
+fn treats(rig: &Rig<'_>, device: DeviceId) -> bool {
+    rig.core.bonds().any(|bond| bond.controller == device && bond.operations.contains(Operation::Treat))
+}
+
 impl Firmware for Firm {
     fn on_event(&mut self, rig: &mut Rig<'_>, event: Event<'_>) {
         match event {
             Event::Command { act, receipt } => self.carry_out(rig, act, receipt),
             Event::LeaseEnded => self.end_lease(rig),
             // A controller whose key is in wrong hands: what it has raised ends at once, not at its own time.
-            Event::Closed { why: Closing::Judged(denied), device, .. } if denied.code == Code::Compromised => {
-                if rig.core.bonds().any(|bond| bond.controller == device && bond.operations.contains(Operation::Treat))
-                {
-                    self.end_lease(rig);
-                }
+            Event::Closed { why: Closing::Judged(denied), device, .. }
+                if denied.code == Code::Compromised && treats(rig, device) =>
+            {
+                self.end_lease(rig);
             }
             Event::Uncertain(intent) => {
                 let at_most = amount(intent.action.most());

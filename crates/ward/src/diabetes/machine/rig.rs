@@ -76,7 +76,7 @@ pub(super) fn run(options: &Options, firmware: &mut dyn Firmware) -> Result<(), 
     let mut settings = Settings::new(layout, &birth, &mut staging);
     settings.setting = Setting::Hospital;
     settings.alliance = Some(Pinned::Members { keys: &members, threshold: options.threshold });
-    settings.transmission = Transmission { ack_timeout_ms: 1_000, max_retransmit: 8, patience_ms: 30_000 };
+    settings.transmission = Transmission { ack_timeout_ms: 400, max_retransmit: 9, patience_ms: 30_000 };
     let mut flash = FileFlash::open(&folder.join("flash"), PAGES)?;
     if options.kind == Kind::Pump {
         settings.therapy = Some(pump::therapy(&mut flash)?);
@@ -165,7 +165,6 @@ impl Rig<'_> {
                 operation: denied.operation.name().to_owned(),
                 code: denied.code.as_str().to_owned(),
             }),
-            Event::Unanswered { why, .. } => say(&Said::Unanswered { why: format!("{why:?}") }),
             Event::News(kind) => say(&Said::News { kind: format!("{kind:?}") }),
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! The firmware of a continuous glucose monitor.
 
-use super::rig::{Firmware, Rig};
-use super::words::Do;
+use super::rig::{Firmware, Rig, say};
+use super::words::{Do, Said};
 use super::{Error, Options};
 use crate::diabetes::clarity::{self, Measured};
 use crate::diabetes::sensor::{Probe, Replay};
@@ -37,10 +37,14 @@ pub(super) fn firmware(options: &Options) -> Result<Box<dyn Firmware>, Error> {
 
 impl Firmware for Sensor {
     fn on_event(&mut self, rig: &mut Rig<'_>, event: Event<'_>) {
-        if let Event::Asked { ask, resource: Resource::Readings, .. } = event {
-            let payload = self.newest();
-            // A session that ended meanwhile gets no answer.
-            let _ = rig.core.answer(rig.clock.now(), ask, Status::Done, &payload);
+        match event {
+            Event::Asked { ask, resource: Resource::Readings, .. } => {
+                let payload = self.newest();
+                // A session that ended meanwhile gets no answer.
+                let _ = rig.core.answer(rig.clock.now(), ask, Status::Done, &payload);
+            }
+            Event::Unanswered { why, .. } => say(&Said::Unanswered { why: format!("{why:?}") }),
+            _ => {}
         }
     }
 

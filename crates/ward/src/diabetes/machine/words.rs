@@ -168,7 +168,7 @@ pub enum Said {
         /// The stable code.
         code: String,
     },
-    /// A call was not answered, or was refused.
+    /// What a controller asked of its pump, or what a sensor carried, was not answered, or was refused.
     Unanswered {
         /// Why.
         why: String,
@@ -180,6 +180,8 @@ pub enum Said {
     },
     /// A controller has a reading.
     Reading {
+        /// Of which sensor.
+        device: String,
         /// The value; none if it was low, high, or no number.
         mg_dl: Option<f64>,
         /// `inform` or `report`.

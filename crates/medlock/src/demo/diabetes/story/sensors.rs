@@ -58,18 +58,18 @@ impl Ward {
         let from = self.controller.said.len();
         self.spare.act(Do::Measure { plasma_mg_dl: 300.0, minute: self.minute }).await?;
         // Whether a session comes about or not: nothing of it counts.
-        let again = self.controller.connect(self.to_spare.address).await;
+        let again = self.controller.fail_to_connect(self.to_spare.address).await;
         self.spare.act(Do::Measure { plasma_mg_dl: 300.0, minute: self.minute }).await?;
         self.pass(900).await?;
         tokio::time::sleep(SILENCE).await;
         self.nothing_rests_on_it().await?;
-        if self.controller.said.get(from..).unwrap_or_default().iter().any(|said| heard(said).is_some()) {
+        if self.controller.said.get(from..).unwrap_or_default().iter().any(|said| heard(said, &device).is_some()) {
             return Err("a reading of it was taken".into());
         }
         if !why.contains("Compromised") {
             return Err(format!("its session ended otherwise: {why}").into());
         }
-        let again = again.map_or_else(|refused| refused.to_string(), |_| "asked again, its readings are denied".into());
+        let again = again.unwrap_or_else(|_| "called again, its readings are denied".into());
         Ok(((), format!("its session ends as compromised, nothing of it is even shown; {again}")))
     }
 
@@ -77,7 +77,8 @@ impl Ward {
         let from = self.controller.said.len();
         let plasma_mg_dl = self.patient.glucose().mg_dl();
         self.spare.act(Do::Measure { plasma_mg_dl, minute: self.minute }).await?;
-        self.controller.until(from, heard).await
+        let spare = self.spare.device.clone();
+        self.controller.until(from, |said| heard(said, &spare)).await
     }
 
     /// Somebody brings the newest status to the controller.

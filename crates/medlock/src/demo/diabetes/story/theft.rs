@@ -31,10 +31,7 @@ impl Ward {
         if let Ok(reply) = self.command(bolus(1000)).await {
             return Err(format!("it still gets receipts: {}", reply.outcome).into());
         }
-        let again = match self.controller.connect(self.to_pump.address).await {
-            Ok(_) => return Err("it has a session again".into()),
-            Err(refused) => refused,
-        };
+        let again = self.controller.fail_to_connect(self.to_pump.address).await?;
         self.pass(1800).await?;
         let given = self.boluses().await?.less(before);
         let programme = self.pump.delivered(from, Because::Programme);

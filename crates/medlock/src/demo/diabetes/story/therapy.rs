@@ -20,9 +20,12 @@ pub(super) struct Heard {
     pub(super) mark: Option<String>,
 }
 
-pub(super) fn heard(said: &Said) -> Option<Heard> {
+/// A reading of this sensor.
+pub(super) fn heard(said: &Said, sensor: &str) -> Option<Heard> {
     match said {
-        Said::Reading { operation, mark, .. } => Some(Heard { operation: operation.clone(), mark: mark.clone() }),
+        Said::Reading { device, operation, mark, .. } if device == sensor => {
+            Some(Heard { operation: operation.clone(), mark: mark.clone() })
+        }
         _ => None,
     }
 }
@@ -46,7 +49,8 @@ impl Ward {
         let from = self.controller.said.len();
         let plasma_mg_dl = self.patient.glucose().mg_dl();
         self.sensor.act(Do::Measure { plasma_mg_dl, minute: self.minute }).await?;
-        self.controller.until(from, heard).await
+        let sensor = self.sensor.device.clone();
+        self.controller.until(from, |said| heard(said, &sensor)).await
     }
 
     /// Lets the patient live until now with what the pump delivered.
