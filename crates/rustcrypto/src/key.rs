@@ -140,10 +140,8 @@ pub enum PublicBits {
     /// An uncompressed point on P-256.
     P256([u8; 65]),
     /// An Ed25519 key.
-    #[cfg(feature = "curve25519")]
     Ed25519([u8; 32]),
     /// An X25519 key; it signs nothing.
-    #[cfg(feature = "curve25519")]
     X25519([u8; 32]),
 }
 
@@ -153,9 +151,7 @@ impl PublicBits {
     pub const fn verifier(&self) -> Option<PublicKey<'_>> {
         match self {
             Self::P256(bits) => Some(PublicKey { algorithm: KeyAlgorithm::P256, bits }),
-            #[cfg(feature = "curve25519")]
             Self::Ed25519(bits) => Some(PublicKey { algorithm: KeyAlgorithm::Ed25519, bits }),
-            #[cfg(feature = "curve25519")]
             Self::X25519(_) => None,
         }
     }
@@ -166,9 +162,7 @@ impl PublicBits {
     pub fn agreement(&self) -> Option<[u8; 32]> {
         match self {
             Self::P256(bits) => bits.get(1..33)?.try_into().ok(),
-            #[cfg(feature = "curve25519")]
             Self::Ed25519(_) => None,
-            #[cfg(feature = "curve25519")]
             Self::X25519(bits) => Some(*bits),
         }
     }

@@ -160,7 +160,7 @@ impl KeyStore for SimKeys {
 
 /// A full point.
 pub(crate) fn point(key: &SoftwareKey) -> [u8; 65] {
-    let PublicBits::P256(point) = key.public();
+    let PublicBits::P256(point) = key.public() else { unreachable!("a key on P-256") };
     point
 }
 
