@@ -23,6 +23,8 @@ use medlock_trust::authenticate::CredentialKind;
 const HALF_OPEN: usize = 3;
 /// How long message 3 is waited for, in milliseconds: the longest a client repeats it (RFC 7252, `MAX_TRANSMIT_WAIT`).
 const PATIENCE_MS: u64 = 93_000;
+/// After how long a place may go to another who is reachable: time to repeat message 3 twice.
+const SLOW_MS: u64 = 10_000;
 /// How many handshakes may be answered at once, and how long it takes until one more may be: on a 64 MHz chip one costs
 /// about a second, so that half of the time is left for therapy. The same for trust objects without a session.
 const BURST: u64 = 4;
@@ -71,6 +73,8 @@ struct HalfOpen<const BYTES: usize> {
     first: MessageId,
     last: Option<MessageId>,
     since: Ticks,
+    /// Whether it proved that it is reachable.
+    reachable: bool,
     reply: Stray<BYTES>,
 }
 
@@ -110,6 +114,7 @@ impl<const BYTES: usize> Strangers<BYTES> {
             first: MessageId(0),
             last: None,
             since: Ticks::default(),
+            reachable: false,
             reply: Stray::none(),
         });
         Self {
@@ -144,13 +149,16 @@ impl<const BYTES: usize> Strangers<BYTES> {
         self.objects.spend(now);
     }
 
-    /// A place for a handshake of `from`: its own, a free one, or one whose message 3 did not come in time.
-    fn place(&mut self, from: Address, now: Ticks) -> Option<&mut HalfOpen<BYTES>> {
+    /// A place for a handshake of `from`: its own, a free one, one whose message 3 did not come in time; and for those who
+    /// proved that they are reachable, that of somebody who did not, or who has been slow.
+    fn place(&mut self, from: Address, reachable: bool, now: Ticks) -> Option<&mut HalfOpen<BYTES>> {
         let rank = |half: &HalfOpen<BYTES>| match &half.step {
-            _ if half.address == from => Some(0),
+            _ if half.address == from && (reachable || !half.reachable) => Some(0),
             Step::Free => Some(1),
             Step::Done => Some(2),
             Step::AwaitMessage3(_) if now.millis_since(half.since) >= PATIENCE_MS => Some(3),
+            Step::AwaitMessage3(_) if reachable && !half.reachable => Some(4),
+            Step::AwaitMessage3(_) if reachable && now.millis_since(half.since) >= SLOW_MS => Some(5),
             Step::AwaitMessage3(_) => None,
         };
         let ranked = self.half_open.iter_mut().filter_map(|half| Some((rank(half)?, half)));
@@ -439,7 +447,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let Self { parts, objects, settings, strangers, .. } = self;
         let ephemeral = ephemeral(&mut parts.rng, &parts.crypto);
         strangers.handshakes.spend(now);
-        let Some(half) = strangers.place(answer.to, now) else {
+        let Some(half) = strangers.place(answer.to, reachable, now) else {
             self.counters.handshakes = self.counters.handshakes.saturating_add(1);
             return;
         };
@@ -457,6 +465,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         (half.reply.to, half.reply.length, half.reply.transmit) = (answer.to, length, true);
         half.step = Step::AwaitMessage3(state);
         (half.address, half.first, half.last, half.since) = (answer.to, answer.id, None, now);
+        half.reachable = reachable;
     }
 
     fn message_3(&mut self, now: Ticks, answer: Answer, connection: ConnectionId, text: &mut [u8]) {
