@@ -49,7 +49,7 @@ fn twenty_per_cent_loss_doubles_and_reordering_change_no_outcome() {
     }
 }
 
-/// Shows REQ-DEV-60.
+/// Shows REQ-DEV-59.
 #[test]
 fn the_state_of_a_pump_has_a_bound() {
     type Pump = medlock_device::Device<'static, crate::platform::Sim, 1, 2, 256>;

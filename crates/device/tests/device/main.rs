@@ -1,7 +1,7 @@
 //! Devices in virtual time, over a link that loses, doubles and reorders.
 
-mod enrolment;
 mod command;
+mod enrolment;
 mod flash;
 mod judged;
 mod link;

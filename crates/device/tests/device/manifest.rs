@@ -287,7 +287,7 @@ fn bytes_that_are_no_envelope_are_refused() {
     assert!(matches!(accept(&Draft::new(1).manifest()), Err(Refused::Malformed(_))));
     assert!(matches!(accept(&[&good[..], &[0]].concat()), Err(Refused::Malformed(_))));
     // A MAC is no signature.
-    let mut mac = good.clone();
+    let mut mac = good;
     let tag = mac.windows(2).position(|pair| pair == [0xd2, 0x84]).unwrap();
     mac[tag] = 0xd1;
     assert!(matches!(accept(&mac), Err(Refused::Malformed(_))));

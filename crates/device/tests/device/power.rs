@@ -67,8 +67,10 @@ struct Boot<'s> {
 
 impl<'s> Boot<'s> {
     /// The device starts, and a controller that forgot everything makes a session with it.
-    fn start(scene: &'s Scene, mut flash: Flash, world: World, session: u8) -> Result<Self, (Flash, World)> {
-        let Ok((reception, _)) = Reception::open(&mut flash, &AREA, limits()) else { return Err((flash, world)) };
+    fn start(scene: &'s Scene, mut flash: Flash, world: World, session: u8) -> Result<Self, Box<(Flash, World)>> {
+        let Ok((reception, _)) = Reception::open(&mut flash, &AREA, limits()) else {
+            return Err(Box::new((flash, world)));
+        };
         let floor = reception.journal().floor(EPOCH);
         let (commander, recipient) = scene.session(session, Memory::default(), floor);
         Ok(Self { scene, flash, world, reception, commander, recipient, session, now: 1_000 })
@@ -273,7 +275,8 @@ fn cut(
             let went = !boot.flash.has_power();
             (boot.flash, boot.world, went)
         }
-        Err((flash, world)) => {
+        Err(dark) => {
+            let (flash, world) = *dark;
             let went = !flash.has_power();
             (flash, world, went)
         }
