@@ -95,7 +95,8 @@ pub(crate) struct UpArgs {
     /// Where the hub keeps its state (overrides the configuration).
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// Show everything on one machine: a hub, a CT, a PACS, and those who should be refused.
+    /// Show everything on one machine: a hub, a CT, a PACS, a glucose sensor, a dosing controller, an insulin pump (not for
+    /// therapy), and those who should be refused.
     #[arg(long)]
     pub(crate) demo: bool,
     /// With --demo: send the DICOM files of this folder instead of made ones.

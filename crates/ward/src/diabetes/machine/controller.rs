@@ -119,9 +119,7 @@ impl Firmware for Controller {
                 }
             }
             Event::Closed { peer, why, .. } if self.pump.as_ref().is_some_and(|pump| pump.peer == peer) => {
-                if self.pump.take().is_some_and(|pump| pump.step != Step::Idle) {
-                    say(&Said::Unanswered { why: format!("{why:?}") });
-                }
+                self.lose_pump(format!("{why:?}"));
             }
             Event::Readings { peer, permit, payload, .. } => self.hear(rig, peer, &permit, payload),
             Event::Answered { call, status, payload, .. } => self.answered(rig, call, status, payload),
@@ -184,6 +182,13 @@ impl Step {
 }
 
 impl Controller {
+    /// The session with the pump ended: what was asked in it is not answered.
+    fn lose_pump(&mut self, why: String) {
+        if self.pump.take().is_some_and(|pump| pump.step != Step::Idle) {
+            say(&Said::Unanswered { why });
+        }
+    }
+
     /// Takes readings: what may not feed therapy is kept as such.
     fn hear(&mut self, rig: &mut Rig<'_>, peer: Peer, permit: &Permit, payload: &[u8]) {
         let Some(newest) = Readings::read(payload).ok().and_then(Iterator::last) else { return };
