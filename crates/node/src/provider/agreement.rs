@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    /// Shows REQ-NODE-61.
+    /// Shows REQ-NODE-63.
     #[test]
     fn both_sides_agree_also_with_a_signing_key() {
         for curve in [Curve::P256, Curve::X25519] {
