@@ -326,5 +326,5 @@ impl Identified {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "x509"))]
 mod tests;

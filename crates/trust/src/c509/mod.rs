@@ -35,5 +35,7 @@ pub use convert::{Error, from_der, request_from_der, request_to_der, to_der};
 pub use issue::{IssueError, NewExtension, RequestTemplate, Subject, Template, assemble};
 pub use to_c509::Points;
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "x509")))]
+mod native;
+#[cfg(all(test, feature = "x509"))]
 mod tests;

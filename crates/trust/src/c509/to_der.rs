@@ -11,7 +11,7 @@ use crate::{
     time::Time,
     x509::{
         AlgorithmIdentifier, AuthorityKeyId, Certificate, Encoding, Extension, Extensions, GeneralName, Items, KeyForm,
-        Name, OtherName, PolicyInformation, Request, RequestAttribute, SubjectPublicKeyInfo, ids,
+        Name, OtherName, PolicyInformation, Request, RequestAttribute, SubjectPublicKeyInfo, X509, ids,
     },
 };
 
@@ -66,6 +66,8 @@ impl Message for Rebuilt<'_, '_> {
 impl Rebuilt<'_, '_> {
     pub(crate) fn write(&self, out: &mut Out<'_>) {
         match self {
+            // Nothing is re-encoded without the feature: no such message is ever made.
+            Self::Tbs(..) | Self::Certificate(..) | Self::Info(..) | Self::Request(..) | Self::Spki(..) if !X509 => {}
             Self::Tbs(certificate, point) => tbs(out, certificate, point),
             Self::Certificate(certificate, point) => out.der_of(tag::SEQUENCE, &|out| {
                 tbs(out, certificate, point);

@@ -18,7 +18,7 @@ use crate::{
     crypto::{Crypto, PublicKey, VerifyError},
     id::KeyId,
     time::Time,
-    x509::{self, Certificate, Field, KeyUsage, NameForm, Problem, Validity, Version},
+    x509::{self, Certificate, Field, KeyUsage, NameForm, Problem, Validity, Version, X509},
 };
 use core::fmt;
 
@@ -360,6 +360,10 @@ impl<'a> Candidate<'a> {
     fn check(&self, anchor: &Anchor<'a>, budget: &mut Budget, crypto: &impl Crypto) -> Result<Validity, Error> {
         let mut demands = Demands { names: anchor.name_constraints.is_some(), policy: false };
         let validity = self.check_each(&mut demands)?;
+        if (demands.names || demands.policy) && !X509 {
+            // Nothing that was read can demand it without the feature; if something did, nobody could tell whether it is met.
+            return Err(Error::Policy);
+        }
         if demands.names {
             self.check_names(anchor, budget)?;
         }

@@ -1,6 +1,6 @@
 //! Algorithm identifiers and public keys.
 
-use super::{Problem, extensions::magnitude, ids};
+use super::{Problem, X509, extensions::magnitude, ids};
 use crate::{
     KeyId,
     c509::{
@@ -185,7 +185,7 @@ impl<'a> SubjectPublicKeyInfo<'a> {
         const ARRAY: u8 = 4;
         let algorithm = AlgorithmIdentifier::read_c509(reader, &registry::KEYS)?;
         let mut key = Self { encoding: &[], algorithm, bits: &[], form: KeyForm::Bits };
-        if algorithm.is(&RSA) {
+        if X509 && algorithm.is(&RSA) {
             let with_exponent = reader.major_type()? == ARRAY;
             if with_exponent {
                 reader.array_of(2)?;
@@ -203,8 +203,11 @@ impl<'a> SubjectPublicKeyInfo<'a> {
             let sign = match mark {
                 EVEN_OF_UNCOMPRESSED => 2,
                 ODD_OF_UNCOMPRESSED => 3,
-                _ => return Ok(key),
+                _ => return key.supported(),
             };
+            if !X509 {
+                return Err(Problem::Value);
+            }
             // Only of these curves a point can be rebuilt here.
             let coordinate = coordinate(algorithm).ok_or(Problem::Unregistered)?;
             if native || x.len() != coordinate.1 {
@@ -212,13 +215,19 @@ impl<'a> SubjectPublicKeyInfo<'a> {
             }
             key.form = KeyForm::Compressed(CompressedPoint::new(sign, x).ok_or(Problem::Value)?);
         }
-        Ok(key)
+        key.supported()
+    }
+
+    /// Without feature `x509` a key of a kind unknown here is refused when it is read.
+    fn supported(self) -> Result<Self, Problem> {
+        if X509 || self.public_key().is_some() { Ok(self) } else { Err(Problem::Unregistered) }
     }
 
     /// The key as [`public_key`](Self::public_key), and also one that C509 re-encoded from an uncompressed point.
     pub(crate) fn key(&self) -> Option<PublicKey<'_>> {
         match &self.form {
             KeyForm::Bits => self.public_key(),
+            KeyForm::Compressed(_) | KeyForm::Rsa { .. } if !X509 => None,
             KeyForm::Compressed(point) => {
                 Some(PublicKey { algorithm: coordinate(self.algorithm)?.0, bits: point.as_bytes() })
             }
@@ -245,7 +254,7 @@ impl<'a> SubjectPublicKeyInfo<'a> {
             // In DER with the point in full, and of all keys that are no points, the bytes are there.
             Some(key) if !self.encoding.is_empty() && !key.is_compressed() => KeyId::of(&[self.encoding], crypto),
             Some(key) => KeyId::of_key(key, crypto),
-            None if self.encoding.is_empty() => KeyId::of(&Rebuilt::Spki(self, FullPoint::NONE), crypto),
+            None if X509 && self.encoding.is_empty() => KeyId::of(&Rebuilt::Spki(self, FullPoint::NONE), crypto),
             None => KeyId::of(&[self.encoding], crypto),
         }
     }
@@ -274,7 +283,7 @@ impl<'a> SubjectPublicKeyInfo<'a> {
     /// Whether a point lies on its curve is for [`Crypto`](crate::Crypto) to say.
     #[must_use]
     pub fn public_key(&self) -> Option<PublicKey<'a>> {
-        if self.form != KeyForm::Bits {
+        if !matches!(self.form, KeyForm::Bits) {
             return None;
         }
         let oid = self.algorithm.oid;
@@ -286,7 +295,7 @@ impl<'a> SubjectPublicKeyInfo<'a> {
             (parameters.is_none() && self.bits.len() == 32).then_some(KeyAlgorithm::Ed25519)?
         } else if oid == ids::ML_DSA_44 {
             (parameters.is_none() && self.bits.len() == 1312).then_some(KeyAlgorithm::MlDsa44)?
-        } else if oid == ids::RSA_ENCRYPTION {
+        } else if X509 && oid == ids::RSA_ENCRYPTION {
             (parameters == Some(&[tag::NULL, 0]) && is_rsa_public_key(self.bits)).then_some(KeyAlgorithm::Rsa)?
         } else {
             return None;

@@ -1,7 +1,7 @@
 //! The certificate itself (RFC 5280 section 4.1).
 
 use super::{
-    AlgorithmIdentifier, Error, Extensions, Field, Item, Name, Problem, ServerName, SubjectPublicKeyInfo,
+    AlgorithmIdentifier, Error, Extensions, Field, Item, Name, Problem, ServerName, SubjectPublicKeyInfo, X509,
     extensions::magnitude,
 };
 use crate::{
@@ -57,7 +57,7 @@ impl SignedForm {
     pub(crate) fn from_c509_type(number: i64) -> Option<Self> {
         match number {
             2 => Some(Self::Native),
-            3 => Some(Self::Reencoded),
+            3 if X509 => Some(Self::Reencoded),
             _ => None,
         }
     }
@@ -150,8 +150,12 @@ impl<'a> Certificate<'a> {
     ///
     /// # Errors
     /// The field that is wrong and what is wrong with it. A certificate of an unknown algorithm or with an unknown
-    /// critical extension can be read; path validation refuses it.
+    /// critical extension can be read; path validation refuses it. Without feature `x509`, always
+    /// [`Problem::Unregistered`].
     pub fn from_der(der: &'a [u8]) -> Result<Self, Error> {
+        if !X509 {
+            return Err(Error::new(Field::Outer, Problem::Unregistered));
+        }
         if der.len() > MAX_CERTIFICATE_BYTES {
             return Err(Error::new(Field::Outer, Problem::TooMany));
         }
@@ -226,6 +230,7 @@ impl<'a> Certificate<'a> {
         match self.form {
             SignedForm::X509 => crypto.verify(algorithm, key, &[self.tbs], Signature::X509(self.signature)),
             SignedForm::Native => crypto.verify(algorithm, key, &[self.tbs], Signature::Cose(self.signature)),
+            SignedForm::Reencoded if !X509 => Err(VerifyError::Unsupported),
             SignedForm::Reencoded => {
                 crypto.verify(algorithm, key, &Rebuilt::Tbs(self, self.point(crypto)), Signature::Cose(self.signature))
             }

@@ -2,7 +2,7 @@
 
 use super::{
     Encoding, Error, Field, Form, GeneralName, Item, Items, Name, NameConstraints, PolicyConstraints, PolicyExtensions,
-    Problem, RoleExtension, ids,
+    Problem, RoleExtension, X509, ids,
     policies::{sequence_of, small},
 };
 use crate::{
@@ -28,18 +28,20 @@ pub struct Extension<'a> {
 }
 
 impl<'a> Extension<'a> {
+    /// Whether the value is in DER; without feature `x509`, only [`Extensions::take`] has to do with one that is.
+    fn is_der(&self) -> bool {
+        X509 && self.encoding == Encoding::Der
+    }
+
     /// A list with at least one member.
     pub(crate) fn list<T: Item<'a>>(&self) -> Result<Items<'a, T>, Problem> {
-        match self.encoding {
-            Encoding::Der => Ok(sequence_of(self.value)?),
-            Encoding::C509 => Items::array_in(self.value),
-        }
+        if self.is_der() { Ok(sequence_of(self.value)?) } else { Items::array_in(self.value) }
     }
 
     /// A list that C509 writes without its array if it has one member that is `short`.
     fn list_or_lone<T: Item<'a>>(&self, form: Form, is_short: impl Fn(&T) -> bool) -> Result<Items<'a, T>, Problem> {
         const ARRAY: u8 = 4;
-        if self.encoding == Encoding::Der || cbor::Reader::new(self.value).major_type()? == ARRAY {
+        if self.is_der() || cbor::Reader::new(self.value).major_type()? == ARRAY {
             let all = self.list()?;
             let mut list = self.list::<T>()?;
             let lone = list.next().is_some_and(|first| is_short(&first)) && list.next().is_none();
@@ -113,7 +115,7 @@ impl<'a> Item<'a> for Extension<'a> {
             reader.array_of(1)?;
         }
         let extension = Self { oid, critical, value: reader.bytes()?, encoding: Encoding::Der };
-        if extension.must_be_c509() { Err(Problem::NotCanonical) } else { Ok(extension) }
+        if X509 && extension.must_be_c509() { Err(Problem::NotCanonical) } else { Ok(extension) }
     }
 }
 
@@ -206,6 +208,9 @@ impl<'a> Extensions<'a> {
     /// Reads one extension if it is one this crate processes; else remembers it if it is critical.
     fn take(&mut self, extension: Extension<'a>) -> Result<(), Error> {
         let Extension { oid, critical, .. } = extension;
+        if !X509 {
+            return self.take_native(extension);
+        }
         let never_critical = |field| if critical { Err(Error::new(field, Problem::Criticality)) } else { Ok(()) };
         let always_critical = |field| if critical { Ok(()) } else { Err(Error::new(field, Problem::Criticality)) };
         if oid == ids::BASIC_CONSTRAINTS {
@@ -254,6 +259,32 @@ impl<'a> Extensions<'a> {
             if extension.encoding == Encoding::C509 {
                 Field::Extensions.at(check_unused(extension))?;
             }
+        }
+        Ok(())
+    }
+
+    /// As [`take`](Self::take) without feature `x509`: what stands in the certificates of devices, in C509's own form. Any
+    /// other extension that C509 has a form for is refused, critical or not: nothing is skipped that the feature reads.
+    fn take_native(&mut self, extension: Extension<'a>) -> Result<(), Error> {
+        let Extension { oid, critical, .. } = extension;
+        if oid == ids::ROLE {
+            self.role = Some(Field::Role.at(RoleExtension::from_der(extension.value))?);
+        } else if extension.encoding == Encoding::Der {
+            if critical && self.unknown_critical.is_none() {
+                self.unknown_critical = Some(oid);
+            }
+        } else if oid == ids::BASIC_CONSTRAINTS {
+            self.basic_constraints = Some(Field::BasicConstraints.at(BasicConstraints::read(extension))?);
+        } else if oid == ids::KEY_USAGE {
+            self.key_usage = Some(Field::KeyUsage.at(KeyUsage::read(extension))?);
+        } else if oid == ids::SUBJECT_ALT_NAME {
+            self.subject_alt_names = Some(Field::SubjectAltName.at(subject_alt_names(extension))?);
+        } else if !critical && oid == ids::AUTHORITY_KEY_ID {
+            self.authority_key_id = Some(Field::AuthorityKeyId.at(AuthorityKeyId::read(extension))?);
+        } else if !critical && oid == ids::SUBJECT_KEY_ID {
+            self.subject_key_id = Some(Field::SubjectKeyId.at(octet_string(extension))?);
+        } else {
+            return Err(Error::new(Field::Extensions, Problem::Unregistered));
         }
         Ok(())
     }
@@ -396,14 +427,13 @@ fn subject_alt_names(extension: Extension<'_>) -> Result<Items<'_, GeneralName<'
 }
 
 fn octet_string(extension: Extension<'_>) -> Result<&[u8], Problem> {
-    let content = match extension.encoding {
-        Encoding::Der => {
-            let mut reader = Reader::new(extension.value);
-            let content = reader.expect(tag::OCTET_STRING)?;
-            reader.finish()?;
-            content
-        }
-        Encoding::C509 => cbor::Reader::new(extension.value).bytes()?,
+    let content = if extension.is_der() {
+        let mut reader = Reader::new(extension.value);
+        let content = reader.expect(tag::OCTET_STRING)?;
+        reader.finish()?;
+        content
+    } else {
+        cbor::Reader::new(extension.value).bytes()?
     };
     if content.is_empty() { Err(der::Error::Default.into()) } else { Ok(content) }
 }
@@ -431,16 +461,16 @@ pub struct BasicConstraints {
 
 impl BasicConstraints {
     fn read(extension: Extension<'_>) -> Result<Self, Problem> {
-        match extension.encoding {
-            Encoding::Der => Ok(Self::from_der(extension.value)?),
-            Encoding::C509 => match cbor::Reader::new(extension.value).int()? {
-                -2 => Ok(Self { ca: false, path_length: None }),
-                -1 => Ok(Self { ca: true, path_length: None }),
-                number => {
-                    let path_length = u32::try_from(number).map_err(|_| Problem::Value)?;
-                    Ok(Self { ca: true, path_length: Some(path_length) })
-                }
-            },
+        if extension.is_der() {
+            return Ok(Self::from_der(extension.value)?);
+        }
+        match cbor::Reader::new(extension.value).int()? {
+            -2 => Ok(Self { ca: false, path_length: None }),
+            -1 => Ok(Self { ca: true, path_length: None }),
+            number => {
+                let path_length = u32::try_from(number).map_err(|_| Problem::Value)?;
+                Ok(Self { ca: true, path_length: Some(path_length) })
+            }
         }
     }
 
@@ -475,15 +505,14 @@ impl KeyUsage {
 
     /// At least one bit is set, and none beyond the nine (RFC 5280 section 4.2.1.3).
     fn read(extension: Extension<'_>) -> Result<Self, Problem> {
-        let bits = match extension.encoding {
-            Encoding::Der => {
-                let mut reader = Reader::new(extension.value);
-                let bits = reader.bit_string()?.named_bits()?;
-                reader.finish()?;
-                u64::from(bits)
-            }
+        let bits = if extension.is_der() {
+            let mut reader = Reader::new(extension.value);
+            let bits = reader.bit_string()?.named_bits()?;
+            reader.finish()?;
+            u64::from(bits)
+        } else {
             // Of a key usage that stands alone the sign says whether it is critical.
-            Encoding::C509 => cbor::Reader::new(extension.value).int()?.unsigned_abs(),
+            cbor::Reader::new(extension.value).int()?.unsigned_abs()
         };
         Self::from_bits(u16::try_from(bits).unwrap_or_default()).ok_or(Problem::Der(der::Error::BitString))
     }
@@ -553,11 +582,14 @@ pub struct AuthorityKeyId<'a> {
 impl<'a> AuthorityKeyId<'a> {
     fn read(extension: Extension<'a>) -> Result<Self, Problem> {
         const BYTES: u8 = 2;
-        if extension.encoding == Encoding::Der {
+        if extension.is_der() {
             return Ok(Self::from_der(extension.value)?);
         }
         let mut reader = cbor::Reader::new(extension.value);
         let alone = reader.major_type()? == BYTES;
+        if !X509 && !alone {
+            return Err(Problem::Unregistered);
+        }
         if !alone {
             reader.array_of(3)?;
         }

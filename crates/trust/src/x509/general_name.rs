@@ -1,6 +1,6 @@
 //! General names (RFC 5280 section 4.2.1.6), and matching them with the name a caller expects.
 
-use super::{Form, Item, Name, Problem, ids, text};
+use super::{Form, Item, Name, Problem, X509, ids, text};
 use crate::{
     cbor,
     der::{self, Oid, Reader, tag},
@@ -184,6 +184,13 @@ impl<'a> Item<'a> for GeneralName<'a> {
             Form::Der | Form::Cbor => reader.int()?,
         };
         Ok(match number {
+            number::HARDWARE => {
+                reader.array_of(2)?;
+                let module = HardwareModuleName { kind: Oid::from_content(reader.bytes()?)?, serial: reader.bytes()? };
+                Self::Other { kind: ids::HARDWARE_MODULE_NAME, value: OtherName::HardwareModule(module) }
+            }
+            number::DNS => Self::Dns(ia5(reader.any_text()?.as_bytes())?),
+            _ if !X509 => return Err(Problem::Unregistered),
             number::MAC => {
                 let value = reader.bytes()?;
                 if !matches!(value.len(), 6 | 8) {
@@ -193,11 +200,6 @@ impl<'a> Item<'a> for GeneralName<'a> {
             }
             number::SMTP_UTF8 => {
                 Self::Other { kind: ids::SMTP_UTF8_MAILBOX, value: OtherName::SmtpUtf8(reader.any_text()?) }
-            }
-            number::HARDWARE => {
-                reader.array_of(2)?;
-                let module = HardwareModuleName { kind: Oid::from_content(reader.bytes()?)?, serial: reader.bytes()? };
-                Self::Other { kind: ids::HARDWARE_MODULE_NAME, value: OtherName::HardwareModule(module) }
             }
             number::OTHER => {
                 reader.array_of(2)?;
@@ -210,7 +212,6 @@ impl<'a> Item<'a> for GeneralName<'a> {
                 name
             }
             number::RFC822 => Self::Rfc822(ia5(reader.any_text()?.as_bytes())?),
-            number::DNS => Self::Dns(ia5(reader.any_text()?.as_bytes())?),
             number::DIRECTORY => Self::Directory(Name::read_c509(reader, false)?),
             number::URI => Self::Uri(ia5(reader.any_text()?.as_bytes())?),
             number::IP => Self::Ip(reader.bytes()?),

@@ -233,6 +233,10 @@ impl From<cbor::Error> for Problem {
     }
 }
 
+/// Whether X.509, and C509 made from it, can be read: feature `x509`. Without it only C509 of type 2 can, and nothing in it
+/// that a device's certificate does not have; the crate's documentation says what that is.
+pub(crate) const X509: bool = cfg!(feature = "x509");
+
 /// How the bytes of a value are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
@@ -257,6 +261,9 @@ pub(crate) enum Form {
 
 /// A value that can be read from DER and from C509.
 pub(crate) trait Item<'a>: Sized {
+    /// Whether there are lists of it in DER.
+    const IN_DER: bool = X509;
+
     fn read(reader: &mut Reader<'a>) -> Result<Self, der::Error>;
 
     /// Reads the value from C509; `form` is never [`Form::Der`].
@@ -323,7 +330,7 @@ impl<'a, T: Item<'a>> Items<'a, T> {
     }
 
     fn read_next(&mut self) -> Result<T, Problem> {
-        if self.form == Form::Der {
+        if T::IN_DER && self.form == Form::Der {
             let mut reader = Reader::new(self.rest);
             let item = T::read(&mut reader)?;
             self.rest = reader.rest();

@@ -323,6 +323,9 @@ fn is_ia5(kind: Oid<'_>) -> bool {
 }
 
 impl<'a> Item<'a> for Attribute<'a> {
+    /// Trust lists name authorities in DER.
+    const IN_DER: bool = true;
+
     fn read(reader: &mut Reader<'a>) -> Result<Self, der::Error> {
         let mut inner = reader.nested(tag::SEQUENCE)?;
         let kind = inner.oid()?;

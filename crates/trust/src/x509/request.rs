@@ -2,7 +2,7 @@
 
 use super::{
     AlgorithmIdentifier, Encoding, Error, Extensions, Field, Form, Item, Items, Name, Problem, SignedForm,
-    SubjectPublicKeyInfo, certificate::signature_c509, ids,
+    SubjectPublicKeyInfo, X509, certificate::signature_c509, ids,
 };
 use crate::{
     KeyId,
@@ -104,6 +104,9 @@ impl<'a> Request<'a> {
     /// # Errors
     /// The field that is wrong and what is wrong with it.
     pub fn from_der(der: &'a [u8]) -> Result<Self, Error> {
+        if !X509 {
+            return Err(Error::new(Field::Outer, Problem::Unregistered));
+        }
         if der.len() > MAX_REQUEST_BYTES {
             return Err(Error::new(Field::Outer, Problem::TooMany));
         }
