@@ -37,6 +37,7 @@ fn key() -> SoftwareKey {
 fn point(key: &SoftwareKey) -> [u8; 65] {
     match key.public() {
         PublicBits::P256(point) => point,
+        PublicBits::Ed25519(_) | PublicBits::X25519(_) => unreachable!("made on P-256"),
     }
 }
 
