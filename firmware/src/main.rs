@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `board` | serial line, counter of instructions, stack |
 //! | `flash`, `provision` | what a real device has in flash |
+//! | `memory` | what the compiler calls to copy and fill memory |
 //! | `pump` | the application |
 //!
 //! A frame is its length in two bytes and as many bytes. To the pump: a byte that says what it is, and the content.
@@ -15,6 +16,7 @@
 
 mod board;
 mod flash;
+mod memory;
 mod provision;
 mod pump;
 
