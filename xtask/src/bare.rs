@@ -14,38 +14,50 @@ use crate::{Error, Result};
 const HEAP: [&str; 4] = ["__rust_alloc", "__rust_dealloc", "__rust_realloc", "__rg_alloc"];
 /// Parts of symbol names that tell of a way to panic.
 const PANICS: [&str; 2] = ["panicking", "panic_fmt"];
+/// The core with its features, and what a chip has that takes native C509 alone.
+const SETTINGS: [(&str, &[&str]); 2] = [("all features", &[]), ("without x509", &["--no-default-features"])];
 /// With less code than this (it is about ten times as much) the optimiser has thrown the core away, and nothing is shown.
 const LEAST_TEXT_BYTES: u64 = 4096;
 
 pub(crate) fn check(house: &House) -> Result<Report> {
     let manifest = house.root.join("crates/trust/bare/Cargo.toml");
     let target = house.target.join("bare");
-    Program::new("cargo")
-        .args(["build", "--release", "--locked", "--target", BARE_TARGET, "--manifest-path"])
-        .args([&manifest])
-        .args(["--target-dir"])
-        .args([&target])
-        .run()?;
     let path = target.join(BARE_TARGET).join("release/medlock-trust-bare");
-    let file = std::fs::read(&path).map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
-    let linked = elf::read(&file).ok_or_else(|| Error::new(format!("{} is no 32-bit ELF file", path.display())))?;
-    Ok(judge(&linked))
+    let mut report = Report::default();
+    for (setting, arguments) in SETTINGS {
+        Program::new("cargo")
+            .args(["build", "--release", "--locked", "--target", BARE_TARGET, "--manifest-path"])
+            .args([&manifest])
+            .args(["--target-dir"])
+            .args([&target])
+            .args(arguments)
+            .run()?;
+        let file =
+            std::fs::read(&path).map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
+        let linked = elf::read(&file).ok_or_else(|| Error::new(format!("{} is no 32-bit ELF file", path.display())))?;
+        let judged = judge(setting, &linked);
+        report.findings.extend(judged.findings);
+        report.notes.extend(judged.notes);
+    }
+    Ok(report)
 }
 
-fn judge(linked: &elf::Linked) -> Report {
+fn judge(setting: &str, linked: &elf::Linked) -> Report {
     let mut report = Report::default();
     for symbol in linked.symbols.iter().filter(|symbol| HEAP.iter().any(|part| symbol.contains(part))) {
-        report.findings.push(format!("the heap is used: {symbol}"));
+        report.findings.push(format!("{setting}: the heap is used: {symbol}"));
     }
     for symbol in linked.symbols.iter().filter(|symbol| PANICS.iter().any(|part| symbol.contains(part))) {
-        report.findings.push(format!("a panic is reachable: {symbol}"));
+        report.findings.push(format!("{setting}: a panic is reachable: {symbol}"));
     }
     if linked.text < LEAST_TEXT_BYTES {
-        report.findings.push(format!("only {} bytes of code: the trust core was not linked in", linked.text));
+        report
+            .findings
+            .push(format!("{setting}: only {} bytes of code: the trust core was not linked in", linked.text));
     }
     let clean = if report.findings.is_empty() { "; no heap, no panic" } else { "" };
     report.notes.push(format!(
-        "{BARE_TARGET}, opt-level z: {} bytes of code, {} of constants, {} of static memory{clean}",
+        "{BARE_TARGET}, opt-level z, {setting}: {} bytes of code, {} of constants, {} of static memory{clean}",
         linked.text, linked.constants, linked.data
     ));
     report
@@ -62,7 +74,7 @@ mod tests {
     /// Shows REQ-HOUSE-04.
     #[test]
     fn heap_and_panics_are_found_by_their_symbols() {
-        let found = |symbols: &[&str]| judge(&linked(40_000, symbols)).findings.len();
+        let found = |symbols: &[&str]| judge("x", &linked(40_000, symbols)).findings.len();
         assert_eq!(found(&["_start", "_RNvNtCs_13medlock_trust6decide"]), 0);
         assert_eq!(found(&["_RNvCs_7___rustc12___rust_alloc"]), 1);
         assert_eq!(found(&["_RNvNtCs_4core9panicking9panic_fmt"]), 1);
@@ -70,6 +82,6 @@ mod tests {
 
     #[test]
     fn an_empty_binary_shows_nothing() {
-        assert_eq!(judge(&linked(100, &["_start"])).findings.len(), 1);
+        assert_eq!(judge("x", &linked(100, &["_start"])).findings.len(), 1);
     }
 }
