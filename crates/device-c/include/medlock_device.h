@@ -612,8 +612,8 @@ int32_t medlock_commander_stop(medlock_commander *commander);
 /* What must be remembered from now on. */
 int32_t medlock_commander_memory(medlock_commander *commander, medlock_memory *memory);
 
-/* Seals a request for a challenge; post it to MEDLOCK_RESOURCE_CHALLENGE. Buffers of MEDLOCK_SEALED_BYTES are always
- * enough. ERROR_TOO_LONG, ERROR_USED_UP. */
+/* Seals a request for a challenge; post it to MEDLOCK_RESOURCE_CHALLENGE. Buffers for sealed
+ * messages have MEDLOCK_SEALED_BYTES or more. ERROR_TOO_LONG, ERROR_USED_UP. */
 int32_t medlock_commander_ask_challenge(medlock_commander *commander, uint8_t *buffer, size_t capacity, size_t *length);
 
 /* Seals a command with the challenge at hand; post it to MEDLOCK_RESOURCE_COMMAND, or give it to any carrier. `evidence`:

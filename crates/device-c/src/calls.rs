@@ -5,7 +5,7 @@ use crate::handle::{self, BIRTH, Handle, enter};
 use crate::numbers;
 use crate::output;
 use crate::platform;
-use crate::pointers::{bytes, bytes_mut, read, room, text, write};
+use crate::pointers::{bytes, bytes_mut, read, room, text, usable, write};
 use crate::records::{self, Bytes, Platform, Settings, Therapy};
 use crate::refused::{Refused, answer};
 use core::ffi::c_char;
@@ -146,9 +146,7 @@ pub unsafe extern "C" fn medlock_poll(
     // SAFETY: as the header says of each of these pointers.
     answer(unsafe {
         enter(device, |inside| {
-            if output.is_null() {
-                return Err(Refused::NULL);
-            }
+            usable(output)?;
             let buffer = room(buffer, length)?;
             if buffer.len() < numbers::MESSAGE_BYTES as usize {
                 return Err(Refused(numbers::ERROR_MEMORY));

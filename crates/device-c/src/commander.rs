@@ -3,7 +3,7 @@
 use crate::convert::{self, peer};
 use crate::handle::{Handle, enter};
 use crate::numbers;
-use crate::pointers::{array, bytes_mut, read, room, write};
+use crate::pointers::{array, bytes_mut, read, room, usable, write};
 use crate::records;
 use crate::refused::{Refused, answer};
 use core::mem::MaybeUninit;
@@ -128,7 +128,7 @@ pub unsafe extern "C" fn medlock_commander_ask_challenge(
     answer(unsafe {
         with(commander, |commander| {
             write(length, 0)?;
-            let sealed = commander.ask_challenge(room(buffer, capacity)?, &RustCrypto)?;
+            let sealed = commander.ask_challenge(sealed_room(buffer, capacity)?, &RustCrypto)?;
             write(length, sealed.len())
         })
     })
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn medlock_commander_command(
             write(length, 0)?;
             write(counter, 0)?;
             let order = Order { action, evidence };
-            let (number, sealed) = commander.command(order, room(buffer, capacity)?, &RustCrypto)?;
+            let (number, sealed) = commander.command(order, sealed_room(buffer, capacity)?, &RustCrypto)?;
             write(length, sealed.len())?;
             write(counter, number)
         })
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn medlock_commander_again(
     answer(unsafe {
         with(commander, |commander| {
             write(length, 0)?;
-            let sealed = commander.again(counter, room(buffer, capacity)?, &RustCrypto)?;
+            let sealed = commander.again(counter, sealed_room(buffer, capacity)?, &RustCrypto)?;
             write(length, sealed.ok_or(Refused::CLOSED)?.len())
         })
     })
@@ -201,7 +201,7 @@ pub unsafe extern "C" fn medlock_commander_ask_receipt(
     answer(unsafe {
         with(commander, |commander| {
             write(length, 0)?;
-            let sealed = commander.ask_receipt(counter, room(buffer, capacity)?, &RustCrypto)?;
+            let sealed = commander.ask_receipt(counter, sealed_room(buffer, capacity)?, &RustCrypto)?;
             write(length, sealed.len())
         })
     })
@@ -221,9 +221,7 @@ pub unsafe extern "C" fn medlock_commander_open(
     // SAFETY: as the header says of each of these pointers.
     answer(unsafe {
         with(commander, |commander| {
-            if told.is_null() {
-                return Err(Refused::NULL);
-            }
+            usable(told)?;
             let opened = commander.open(bytes_mut(message, length)?, &RustCrypto)?;
             write(told, record(&opened))
         })
@@ -243,6 +241,18 @@ unsafe fn with<R>(
     }
     // SAFETY: the state says that the commander is there; it calls nothing of C's, so that no other call borrows it.
     body(unsafe { (*addr_of_mut!((*handle).commander)).assume_init_mut() })
+}
+
+/// Room for a sealed message, or nothing is sealed and no number used up.
+///
+/// # Safety
+/// As [`room`].
+unsafe fn sealed_room<'a>(buffer: *mut u8, capacity: usize) -> Result<&'a mut [u8], Refused> {
+    if capacity < numbers::SEALED_BYTES as usize {
+        return Err(Refused(numbers::ERROR_TOO_LONG));
+    }
+    // SAFETY: as the caller says.
+    unsafe { room(buffer, capacity) }
 }
 
 fn record(told: &Told) -> records::Told {

@@ -10,9 +10,7 @@ use core::slice;
 /// # Safety
 /// If `from` is not null, a whole `T` lies there.
 pub(crate) unsafe fn read<T: Copy>(from: *const T) -> Result<T, Refused> {
-    if from.is_null() || !from.is_aligned() {
-        return Err(Refused::NULL);
-    }
+    usable(from)?;
     // SAFETY: neither null nor misaligned, and the caller says that a `T` lies there.
     Ok(unsafe { from.read() })
 }
@@ -22,12 +20,20 @@ pub(crate) unsafe fn read<T: Copy>(from: *const T) -> Result<T, Refused> {
 /// # Safety
 /// If `to` is not null, there is room for a `T`, and nobody else uses it now.
 pub(crate) unsafe fn write<T: Copy>(to: *mut T, value: T) -> Result<(), Refused> {
-    if to.is_null() || !to.is_aligned() {
-        return Err(Refused::NULL);
-    }
+    usable(to)?;
     // SAFETY: neither null nor misaligned, and the caller says that there is room.
     unsafe { to.write(value) };
     Ok(())
+}
+
+/// Whether [`read`] and [`write`] could be done there: asked before something is done whose result would be lost.
+pub(crate) fn usable<T>(to: *const T) -> Result<(), Refused> {
+    if to.is_null() || !to.is_aligned() { Err(Refused::NULL) } else { Ok(()) }
+}
+
+/// The same for a pointer that may be null: nothing is written then.
+pub(crate) fn usable_or_null<T>(to: *const T) -> Result<(), Refused> {
+    if to.is_null() { Ok(()) } else { usable(to) }
 }
 
 /// `length` bytes at `from`. None may lie anywhere.

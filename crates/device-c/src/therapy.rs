@@ -2,7 +2,7 @@
 
 use crate::convert::{self, operation, physical_act, ticks};
 use crate::handle::{Handle, enter};
-use crate::pointers::{array, write};
+use crate::pointers::{array, usable_or_null, write};
 use crate::records;
 use crate::refused::{Refused, answer};
 use medlock_proto::sealed::MilliUnits;
@@ -56,6 +56,7 @@ pub unsafe extern "C" fn medlock_act_done(
     // SAFETY: as the header says of each of these pointers.
     answer(unsafe {
         enter(device, |inside| {
+            usable_or_null(receipt)?;
             let running = inside.acts.running(act).ok_or(Refused::CLOSED)?;
             let done = inside.sdk.done(ticks(now_ms), running, MilliUnits(delivered_milliunits));
             let done = done.ok_or(Refused::NO_THERAPY)?;

@@ -4,7 +4,7 @@ use crate::calls::certificates;
 use crate::convert::{self, TIME_UNKNOWN, operation, peer, physical_act, ticks};
 use crate::handle::{Handle, enter};
 use crate::numbers;
-use crate::pointers::{array, bytes, room, text, write, write_array};
+use crate::pointers::{array, bytes, room, text, usable, usable_or_null, write, write_array};
 use crate::records::{self, Bytes};
 use crate::refused::{Refused, answer};
 use core::ffi::c_char;
@@ -44,6 +44,7 @@ pub unsafe extern "C" fn medlock_take_object(
     // SAFETY: as the header says of each of these pointers.
     answer(unsafe {
         enter(device, |inside| {
+            usable_or_null(kind)?;
             let taken = inside.sdk.take_object(ticks(now_ms), bytes(object, length)?)?;
             if kind.is_null() { Ok(()) } else { write(kind, numbers::kind(taken)) }
         })
@@ -107,6 +108,7 @@ pub unsafe extern "C" fn medlock_ask(device: *mut Handle, now_ms: u64, nonce: *m
     // SAFETY: as the header says of each of these pointers.
     answer(unsafe {
         enter(device, |inside| {
+            usable(nonce)?;
             let drawn = inside.sdk.ask(ticks(now_ms));
             write_array(nonce, drawn)
         })
@@ -197,6 +199,7 @@ pub unsafe extern "C" fn medlock_judge_attended(
     answer(unsafe {
         enter(device, |inside| {
             let (wanted, act) = (operation(wanted)?, physical_act(danger_physical_act)?);
+            usable(verdict)?;
             let said = inside.sdk.judge_attended(ticks(now_ms), peer(session)?, wanted, act);
             write(verdict, convert::verdict(wanted, &said.ok_or(Refused::CLOSED)?))
         })
@@ -222,6 +225,7 @@ pub unsafe extern "C" fn medlock_bond(
             let act = physical_act(danger_physical_act)?;
             let bits = u16::try_from(operations).ok().and_then(Operations::from_bits).ok_or(Refused::VALUE)?;
             let (controller, patient) = (DeviceId::from_bytes(array(controller)?), PatientContext(array(patient)?));
+            usable_or_null(bond)?;
             let made = inside.sdk.bond(act, controller, patient, bits)?;
             if bond.is_null() { Ok(()) } else { write(bond, bond_record(&made)) }
         })
