@@ -48,7 +48,8 @@ fn command(inside: &mut Inside, now: Ticks, act: Act, receipt: ReceiptTo) -> rec
         sdk.unable(now, receipt, act);
         return records::Output { wait_until_ms: now.as_millis(), ..of(numbers::OUTPUT_WAIT) };
     };
-    records::Output { act: acts.offer(place, act, receipt), ..output }
+    let counter = act.counter();
+    records::Output { act: acts.offer(place, counter, (act, receipt)), ..output }
 }
 
 fn told(event: Event<'_>) -> records::Output {

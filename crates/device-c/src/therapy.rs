@@ -19,7 +19,7 @@ pub unsafe extern "C" fn medlock_act_started(device: *mut Handle, now_ms: u64, a
         enter(device, |inside| {
             let (order, receipt) = inside.acts.offered(act).ok_or(Refused::CLOSED)?;
             let running = inside.sdk.started(ticks(now_ms), receipt, order).ok_or(Refused::NO_THERAPY)?;
-            inside.acts.begun(act, running);
+            inside.acts.begun(act, running.counter(), running);
             Ok(())
         })
     })
