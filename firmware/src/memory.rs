@@ -1,4 +1,5 @@
-//! The compiler's calls that copy, fill and compare memory, written for size: those of the toolchain take 4 kB.
+//! The compiler's calls that copy, fill and compare memory and divide 64 bits, written for size: those of the toolchain
+//! take 5 kB.
 //!
 //! Each loop moves a word a round while four bytes are left (this core loads and stores words at any address), then
 //! bytes. Linked instead of the toolchain's, whose symbols are weak.
@@ -133,4 +134,42 @@ global_asm!(
     "movs r0, #0",
     "bx lr",
     ".size memcmp, . - memcmp",
+);
+
+// Unsigned 64-bit division, bit by bit: numerator in r1:r0, denominator in r3:r2; quotient to r1:r0, remainder to r3:r2.
+// The remainder grows in r5:r4 while the quotient's bits follow the numerator's out of r1:r0. A carry out of the
+// remainder means that it is larger than any denominator. Rust asks nobody to divide by zero.
+global_asm!(
+    ".section .text.medlock_divide,\"ax\",%progbits",
+    ".global __aeabi_uldivmod",
+    ".type __aeabi_uldivmod, %function",
+    "__aeabi_uldivmod:",
+    "push {{r4, r5, r6, lr}}",
+    "movs r4, #0",
+    "movs r5, #0",
+    "movs r6, #64",
+    "cbnz r1, 2f",
+    "mov r1, r0",
+    "movs r0, #0",
+    "movs r6, #32",
+    "2:",
+    "adds r0, r0, r0",
+    "adcs r1, r1",
+    "adcs r4, r4",
+    "adcs r5, r5",
+    "bcs 3f",
+    "subs r12, r4, r2",
+    "sbcs r12, r5, r3",
+    "blo 4f",
+    "3:",
+    "subs r4, r4, r2",
+    "sbc r5, r5, r3",
+    "adds r0, #1",
+    "4:",
+    "subs r6, #1",
+    "bne 2b",
+    "mov r2, r4",
+    "mov r3, r5",
+    "pop {{r4, r5, r6, pc}}",
+    ".size __aeabi_uldivmod, . - __aeabi_uldivmod",
 );

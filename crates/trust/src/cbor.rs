@@ -341,15 +341,16 @@ impl<'a> Reader<'a> {
         let first = self.peek()?;
         self.position = self.position.saturating_add(1);
         let (major_type, additional) = (first >> 5, first & 0x1f);
-        let (argument, least) = match additional {
-            0..=23 => (u64::from(additional), 0),
-            24 => (self.number::<1>(start)?, 24),
-            25 => (self.number::<2>(start)?, 0x100),
-            26 => (self.number::<4>(start)?, 0x1_0000),
-            27 => (self.number::<8>(start)?, 0x1_0000_0000),
+        let (size, least) = match additional {
+            0..=23 => return Ok((major_type, u64::from(additional))),
+            24 => (1, 24),
+            25 => (2, 0x100),
+            26 => (4, 0x1_0000),
+            27 => (8, 0x1_0000_0000),
             31 if !matches!(major_type, UINT | NEGATIVE | TAG) => return Err(error(ErrorKind::Indefinite)),
             _ => return Err(error(ErrorKind::WrongType)),
         };
+        let argument = self.number(start, size)?;
         // Of major type 7 nothing with an argument is accepted: the caller says so.
         if argument < least && major_type <= TAG {
             Err(error(ErrorKind::NotShortest))
@@ -358,13 +359,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a big-endian number of `N` bytes.
+    /// Reads a big-endian number of this many bytes.
     #[inline]
-    fn number<const N: usize>(&mut self, start: usize) -> Result<u64, Error> {
-        let rest = self.bytes.get(self.position..).unwrap_or_default();
-        let number = rest.first_chunk::<N>().ok_or(Error { position: start, kind: ErrorKind::EndOfInput })?;
-        self.position = self.position.saturating_add(N);
-        Ok(number.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
+    fn number(&mut self, start: usize, size: u64) -> Result<u64, Error> {
+        let bytes = self.content(start, size)?;
+        Ok(bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
     }
 }
 
