@@ -42,7 +42,6 @@ struct Firmware {
     device: *mut Handle,
     /// What a call from inside a function of the platform answered.
     inside: i32,
-    broken_keys: bool,
 }
 
 unsafe extern "C" fn program(user: *mut c_void, offset: usize, bytes: *const u8, length: usize) -> i32 {
@@ -68,9 +67,12 @@ unsafe extern "C" fn random(user: *mut c_void, bytes: *mut u8, length: usize) {
     }
 }
 
-unsafe extern "C" fn key_public(user: *mut c_void, _: i32, _: *mut u8) -> i32 {
-    // SAFETY: the firmware is there.
-    if unsafe { (*user.cast::<Firmware>()).broken_keys } { numbers::PLATFORM_FAILED } else { numbers::PLATFORM_EMPTY }
+unsafe extern "C" fn key_public(_: *mut c_void, _: i32, _: *mut u8) -> i32 {
+    numbers::PLATFORM_EMPTY
+}
+
+unsafe extern "C" fn unreadable(_: *mut c_void, _: usize, _: *mut u8, _: usize) -> i32 {
+    numbers::PLATFORM_FAILED
 }
 
 unsafe extern "C" fn key_use(_: *mut c_void, _: i32, _: *const u8, _: *mut u8) -> i32 {
@@ -92,7 +94,6 @@ impl Firmware {
             staging: leaked(1024, 0),
             device: null_mut(),
             inside: -1,
-            broken_keys: false,
         }))
     }
 }
@@ -311,7 +312,9 @@ fn a_device_starts_only_where_it_fits() {
     assert_eq!(result(&whole, &Settings { therapy: &journal, ..good }), numbers::ERROR_JOURNAL, "never formatted");
     // SAFETY: both are there.
     assert_eq!(unsafe { medlock_journal_format(&whole, &journal) }, numbers::OK);
-    assert_eq!(result(&whole, &Settings { therapy: &journal, ..good }), numbers::OK);
+    let with_journal = Settings { therapy: &journal, ..good };
+    assert_eq!(result(&Platform { flash_read: Some(unreadable), ..whole }, &with_journal), numbers::ERROR_JOURNAL);
+    assert_eq!(result(&whole, &with_journal), numbers::OK);
 }
 
 /// Shows REQ-DEV-66: a call from inside a function of the platform is refused, and does not disturb the outer one.

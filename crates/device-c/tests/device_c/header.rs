@@ -33,7 +33,9 @@ fn constants_are_those_of_the_code() {
         numbers::ALL.iter().map(|(name, value)| (name.to_string(), i64::from(*value))).collect();
     assert!(here.len() > 100);
     assert_eq!(here.len(), numbers::ALL.len(), "a name twice");
-    assert_eq!(there, here);
+    let differs: Vec<&String> =
+        there.keys().chain(here.keys()).filter(|name| there.get(*name) != here.get(*name)).collect();
+    assert!(differs.is_empty(), "header and code differ: {differs:?}");
 }
 
 /// Shows REQ-DEV-62: each struct has the same fields at the same places on both sides.
