@@ -3,9 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use medlock_fuzz::Trusting;
-use medlock_proto::sealed::{
-    Asked, Commander, Keys, Kid, Link, MAX_LENGTH, Memory, Recipient, Standing,
-};
+use medlock_proto::sealed::{Asked, Commander, Keys, Kid, Link, MAX_LENGTH, Memory, Recipient, Standing};
 use medlock_trust::DeviceId;
 
 fn keys() -> Keys {

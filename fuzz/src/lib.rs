@@ -3,8 +3,8 @@
 use medlock_node::provider::AwsLc;
 use medlock_proto::crypto::{Curve, Forged, Secret};
 use medlock_trust::authenticate::CredentialKind;
-use medlock_trust::{Crypto, DeviceName, Identified, Roles};
 use medlock_trust::crypto::{KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
+use medlock_trust::{Crypto, DeviceName, Identified, Roles};
 
 /// A provider that finds every signature right, so that a fuzzer gets behind them. Its hash is the real one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,14 +40,7 @@ impl medlock_proto::crypto::Crypto for Trusting {
         tag.fill(0);
     }
 
-    fn ccm_open(
-        &self,
-        _: &[u8; 16],
-        _: &[u8; 13],
-        _: &[&[u8]],
-        _: &mut [u8],
-        tag: &[u8],
-    ) -> Result<(), Forged> {
+    fn ccm_open(&self, _: &[u8; 16], _: &[u8; 13], _: &[&[u8]], _: &mut [u8], tag: &[u8]) -> Result<(), Forged> {
         if matches!(tag.len(), 8 | 16) { Ok(()) } else { Err(Forged) }
     }
 
