@@ -4,6 +4,7 @@
 mod calls;
 mod example;
 mod header;
+mod keys;
 mod library;
 #[path = "../../../device/tests/device/platform.rs"]
 #[expect(dead_code, reason = "the tests of the SDK use the platform too")]
