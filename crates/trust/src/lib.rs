@@ -16,7 +16,8 @@
 //! # Without feature `x509`
 //! The feature is on by default. A chip whose site issues native C509 (type 2) alone can go without it and saves 28 kB of
 //! code. What is accepted then is accepted with the feature too, never the other way round:
-//! - X.509 and C509 made from it (type 3) are refused, certificates and requests; so are keys of unknown kinds and RSA keys;
+//! - X.509 and C509 made from it (type 3) are refused, certificates and requests; so are keys and signatures of kinds unknown
+//!   here, and RSA keys;
 //! - of the extensions that C509 has a number for, `basicConstraints`, `keyUsage`, `subjectAltName` with host names and
 //!   hardware modules, `subjectKeyIdentifier` and `authorityKeyIdentifier` (as octets, not critical) are read, and Medlock's
 //!   role extension. A certificate with any other of them is refused, critical or not: name constraints, policies and the

@@ -150,6 +150,21 @@ fn x509_and_what_c509_makes_from_it_are_refused() {
 }
 
 #[test]
+fn algorithms_unknown_here_are_refused_when_they_are_read() {
+    let site = Site::new();
+    let certificate = site.issue(&[]);
+    // Array, type, serial number, signature algorithm.
+    assert_eq!(certificate[..5], [0x8b, 2, 0x41, 1, 0]);
+    // ECDSA with SHA-512 by its number, and an unknown one by its identifier.
+    for algorithm in [&[2][..], &[0x43, 0x2a, 3, 4]] {
+        let other = [&certificate[..4], algorithm, &certificate[5..]].concat();
+        let (field, problem) = refusal(&other);
+        assert!(matches!(field, Field::SignatureAlgorithm | Field::Signature), "{field:?}");
+        assert_eq!(problem, Problem::Unregistered);
+    }
+}
+
+#[test]
 fn names_other_than_hosts_and_hardware_are_refused() {
     let site = Site::new();
     // subjectAltName, number 3: [mail, "a@b"] and an address.

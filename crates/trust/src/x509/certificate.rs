@@ -412,7 +412,7 @@ pub(super) fn signature_c509<'a>(
     algorithm: AlgorithmIdentifier<'_>,
     form: SignedForm,
 ) -> Result<&'a [u8], Problem> {
-    if is_proof_of_possession(algorithm) {
+    if is_proof_of_possession(algorithm) || (!X509 && algorithm.signature_algorithm().is_none()) {
         return Err(Problem::Unregistered);
     }
     let signature = reader.bytes()?;
