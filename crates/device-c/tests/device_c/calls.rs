@@ -28,6 +28,7 @@ use std::collections::BTreeSet;
 
 const PAGES: usize = 20;
 const PAGE: usize = numbers::PAGE_BYTES as usize;
+const STAGING: usize = 1024;
 
 /// A firmware, all of it reached by raw pointers, as in C.
 struct Firmware {
@@ -79,18 +80,33 @@ unsafe extern "C" fn key_next(_: *mut c_void) -> i32 {
     numbers::PLATFORM_FAILED
 }
 
-impl Firmware {
-    fn new() -> *mut Self {
+/// Owns a firmware: what lies behind its pointers is freed with it.
+struct Ground(*mut Firmware);
+
+impl Ground {
+    fn new() -> Self {
         let words = medlock_device_size().div_ceil(8);
-        let leaked = |bytes: usize, with: u8| Box::leak(vec![with; bytes].into_boxed_slice()).as_mut_ptr();
-        Box::into_raw(Box::new(Self {
-            memory: Box::leak(vec![0_u64; words].into_boxed_slice()).as_mut_ptr(),
+        let bytes = |count: usize, with: u8| Box::into_raw(vec![with; count].into_boxed_slice()).cast();
+        Self(Box::into_raw(Box::new(Firmware {
+            memory: Box::into_raw(vec![0_u64; words].into_boxed_slice()).cast(),
             words,
-            flash: leaked(PAGES * PAGE, 0xff),
-            staging: leaked(1024, 0),
+            flash: bytes(PAGES * PAGE, 0xff),
+            staging: bytes(STAGING, 0),
             device: null_mut(),
             inside: -1,
-        }))
+        })))
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // SAFETY: all of it was made by `new`, with these sizes; devices in it are not used any more.
+        unsafe {
+            let Firmware { memory, words, flash, staging, .. } = *Box::from_raw(self.0);
+            drop(Box::from_raw(core::ptr::slice_from_raw_parts_mut(memory, words)));
+            drop(Box::from_raw(core::ptr::slice_from_raw_parts_mut(flash, PAGES * PAGE)));
+            drop(Box::from_raw(core::ptr::slice_from_raw_parts_mut(staging, STAGING)));
+        }
     }
 }
 
@@ -122,7 +138,7 @@ fn settings(firmware: *mut Firmware) -> Settings {
         alliance_root: null(),
         // SAFETY: the firmware is there.
         staging: unsafe { (*firmware).staging },
-        staging_length: 1024,
+        staging_length: STAGING,
         therapy: null(),
         built: 0,
         setting: numbers::HOME,
@@ -148,18 +164,19 @@ fn therapy() -> Therapy {
 
 fn start_with(firmware: *mut Firmware, platform: &Platform, settings: &Settings) -> (i32, *mut Handle) {
     let mut device = null_mut();
-    // SAFETY: everything that is pointed to is there, and leaked.
+    // SAFETY: everything that is pointed to is there until its owner goes.
     let result = unsafe {
         medlock_start((*firmware).memory.cast(), (*firmware).words * 8, platform, settings, 0, &raw mut device)
     };
     (result, device)
 }
 
-fn started() -> (*mut Firmware, *mut Handle) {
-    let firmware = Firmware::new();
+fn started() -> (Ground, *mut Handle) {
+    let ground = Ground::new();
+    let firmware = ground.0;
     let (result, device) = start_with(firmware, &platform(firmware), &settings(firmware));
     assert_eq!(result, numbers::OK);
-    (firmware, device)
+    (ground, device)
 }
 
 /// Calls every function with this device or commander, and gives what each answers.
@@ -231,7 +248,7 @@ fn every_function_refuses_null_and_what_was_stopped() {
     assert_eq!(every_function(null_mut()), BTreeSet::from([numbers::ERROR_NULL]));
     let mut zeros = vec![0_u64; 2048];
     assert_eq!(every_function(zeros.as_mut_ptr().cast()), BTreeSet::from([numbers::ERROR_STOPPED]));
-    let (_, device) = started();
+    let (_ground, device) = started();
     // SAFETY: the device was started.
     assert_eq!(unsafe { medlock_stop(device) }, numbers::OK);
     assert_eq!(every_function(device), BTreeSet::from([numbers::ERROR_STOPPED]));
@@ -240,7 +257,7 @@ fn every_function_refuses_null_and_what_was_stopped() {
 /// Shows REQ-DEV-64: other pointers that are null are refused too, and what may be null is not missed.
 #[test]
 fn every_pointer_is_checked() {
-    let (_, device) = started();
+    let (_ground, device) = started();
     let name = c"pump-1".as_ptr();
     let mut room = [0_u8; 700];
     let mut number = 0;
@@ -282,7 +299,8 @@ fn every_pointer_is_checked() {
 #[test]
 fn a_device_starts_only_where_it_fits() {
     assert!(medlock_device_size() <= numbers::DEVICE_BYTES as usize && medlock_device_alignment() <= 8);
-    let firmware = Firmware::new();
+    let ground = Ground::new();
+    let firmware = ground.0;
     let (whole, good) = (platform(firmware), settings(firmware));
     let mut device = null_mut();
     // SAFETY: the memory is there.
@@ -316,7 +334,8 @@ fn a_device_starts_only_where_it_fits() {
 /// Shows REQ-DEV-66: a call from inside a function of the platform is refused, and does not disturb the outer one.
 #[test]
 fn a_call_from_inside_is_refused() {
-    let (firmware, device) = started();
+    let (ground, device) = started();
+    let firmware = ground.0;
     let mut nonce = [0; 8];
     // SAFETY: firmware and device are there.
     unsafe {
@@ -331,7 +350,7 @@ fn a_call_from_inside_is_refused() {
 /// Shows REQ-DEV-67: what takes a physical act is done for the button's number alone, not for any number but zero.
 #[test]
 fn only_the_buttons_number_stands_for_a_physical_act() {
-    let (_, device) = started();
+    let (_ground, device) = started();
     let (controller, patient, root) = ([1_u8; 16], [2_u8; 16], [3_u8; 16]);
     let bond = |act: i32| {
         // SAFETY: the device and both identifiers are there.
@@ -361,7 +380,7 @@ fn only_the_buttons_number_stands_for_a_physical_act() {
 /// Shows REQ-DEV-68: numbers that are none, and handles that name nothing, are refused.
 #[test]
 fn numbers_that_are_none_are_refused() {
-    let (_, device) = started();
+    let (_ground, device) = started();
     let mut room = [0_u8; 700];
     let mut number = 7;
     let long = Address { length: 20, bytes: [0; 19] };
