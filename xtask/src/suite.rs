@@ -45,7 +45,23 @@ pub(crate) fn tests(house: &House) -> Result<Report> {
     let program = Program::new("cargo").args(["test", "--release", "--workspace", "--doc", "--quiet"]);
     let success = environment(house, program).watch(true, |line| counter.line(line))?;
     counter.close(success, "examples in the documentation", &mut report);
+    without_x509(house, &mut report)?;
     Ok(report)
+}
+
+/// What the trust core refuses without its feature `x509`: tests that exist only then.
+fn without_x509(house: &House, report: &mut Report) -> Result<()> {
+    const NAME: &str = "medlock-trust without x509";
+    let mut counter = Counter::default();
+    let program = Program::new("cargo")
+        .args(["test", "--release", "-p", "medlock-trust", "--no-default-features", "--lib", "--quiet"])
+        .args(["--", "c509::native"]);
+    let success = environment(house, program).watch(true, |line| counter.line(line))?;
+    if success && counter.counts.passed == 0 {
+        report.findings.push(format!("{NAME}: no test ran"));
+    }
+    counter.close(success, NAME, report);
+    Ok(())
 }
 
 /// The tests of these peers.
