@@ -44,9 +44,11 @@ fuzz_target!(|data: &[u8]| {
     if certificate.form() == SignedForm::Reencoded {
         let (mut der, mut again) = (vec![0; 8 * data.len() + 64], vec![0; 8 * data.len() + 64]);
         let der = c509::to_der(data, &mut der, &NoCurve).expect("what is read can be rebuilt");
+        // Without a curve a point cannot be written in full, so that its DER is another one than that which was encoded.
+        let point = certificate.public_key().is_some_and(|key| key.is_compressed());
         let in_der = certificate.extensions().iter().any(|extension| extension.encoding == Encoding::Der);
         if let Ok(again) = c509::from_der(der, Points::AsTheyAre, &mut again, &NoCurve) {
-            assert!(in_der || again == data, "a second encoding");
+            assert!(in_der || point || again == data, "a second encoding");
         }
     }
 });
