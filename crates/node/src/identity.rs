@@ -37,6 +37,7 @@ pub struct Identity {
     key: Arc<SigningKey>,
     chain: Arc<[CertificateDer<'static>]>,
     certified: Arc<CertifiedKey>,
+    credential: CredentialId,
     validity: (Time, Time),
 }
 
@@ -51,10 +52,10 @@ impl Identity {
         if own.spki() != key.spki() {
             return Err(Error::Certificate("it is for another key than ours".to_owned()));
         }
-        let validity = (own.not_before(), own.not_after());
+        let (credential, validity) = (own.credential_id(&AwsLc), (own.not_before(), own.not_after()));
         let chain: Arc<[CertificateDer<'static>]> = chain.into();
         let certified = tls::certified(&key, &chain);
-        Ok(Self { key, chain, certified, validity })
+        Ok(Self { key, chain, certified, credential, validity })
     }
 
     /// The private key.
@@ -89,8 +90,8 @@ impl Identity {
 
     /// The own certificate's identifier.
     #[must_use]
-    pub fn credential(&self) -> CredentialId {
-        CredentialId::of(self.own(), &AwsLc)
+    pub const fn credential(&self) -> CredentialId {
+        self.credential
     }
 
     pub(crate) const fn certified(&self) -> &Arc<CertifiedKey> {

@@ -186,7 +186,7 @@ impl Identified {
     ) -> Self {
         let nobody = KeyId::from_bytes([0; crate::id::ID_LENGTH]);
         Self {
-            credential: CredentialId::of(encoding, crypto),
+            credential: CredentialId::of_signed(&[encoding], crypto),
             device: DeviceId::of(&device_name, crypto),
             device_name,
             kind,

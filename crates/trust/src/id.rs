@@ -46,8 +46,9 @@ macro_rules! id {
 }
 
 id! {
-    /// One credential: the first 16 bytes of the SHA-256 of its encoding; of X.509 that C509 re-encodes (type 3), of the
-    /// X.509 encoding.
+    /// One credential: the first 16 bytes of the SHA-256 of the bytes that its issuer signed
+    /// ([`Certificate::credential_id`](crate::x509::Certificate::credential_id)). The signature has no part in it: of one
+    /// ECDSA signature anybody makes a second one.
     CredentialId
 }
 id! {
@@ -66,15 +67,9 @@ fn truncated(hash: [u8; 32]) -> [u8; ID_LENGTH] {
 }
 
 impl CredentialId {
-    /// The identifier of the credential with this encoding.
-    #[must_use]
-    pub fn of(encoding: &[u8], crypto: &impl Crypto) -> Self {
-        Self::of_message(&[encoding], crypto)
-    }
-
-    /// The identifier of the credential whose encoding is given in pieces.
-    pub(crate) fn of_message(encoding: &dyn Message, crypto: &impl Crypto) -> Self {
-        Self(truncated(crypto.sha256(encoding)))
+    /// The identifier of the credential of which this is signed. Not public: who has a certificate asks it.
+    pub(crate) fn of_signed(signed: &dyn Message, crypto: &impl Crypto) -> Self {
+        Self(truncated(crypto.sha256(signed)))
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Recorded(Approved);
 #[derive(Debug)]
 pub struct Signed {
     serial: Serial,
+    credential: CredentialId,
     certificate: Vec<u8>,
 }
 
@@ -88,7 +89,7 @@ impl Recorded {
     pub fn sign(self, signer: &(impl Signer + ?Sized), store: &(impl Issuances + ?Sized)) -> Result<Signed, Error> {
         let Approved { record, form, signer: key, issuer_spki } = self.0;
         match checked(signer, key, form, &issuer_spki, &record.tbs) {
-            Ok(certificate) => Ok(Signed { serial: record.serial, certificate }),
+            Ok((credential, certificate)) => Ok(Signed { serial: record.serial, credential, certificate }),
             Err(error) => {
                 // If this fails too, the record is given up at the next start.
                 if let Err(error) = store.abandon(record.serial, &error.to_string()) {
@@ -106,9 +107,8 @@ impl Signed {
     /// # Errors
     /// [`StoreError`]: then the certificate is not given out.
     pub fn store(self, store: &(impl Issuances + ?Sized)) -> Result<(CredentialId, Vec<u8>), StoreError> {
-        let credential = CredentialId::of(&self.certificate, &AwsLc);
-        store.complete(self.serial, credential, self.certificate.clone())?;
-        Ok((credential, self.certificate))
+        store.complete(self.serial, self.credential, self.certificate.clone())?;
+        Ok((self.credential, self.certificate))
     }
 }
 
@@ -141,14 +141,14 @@ pub fn recover(store: &(impl Issuances + ?Sized)) -> Result<usize, StoreError> {
     Ok(unfinished.len())
 }
 
-/// The certificate with its signature, which is checked as everybody will check it.
+/// The certificate with its signature, which is checked as everybody will check it, and its identifier.
 fn checked(
     signer: &(impl Signer + ?Sized),
     key: KeyRole,
     form: Form,
     issuer_spki: &[u8],
     tbs: &[u8],
-) -> Result<Vec<u8>, Error> {
+) -> Result<(CredentialId, Vec<u8>), Error> {
     let certificate = match form {
         Form::X509 => encode::signed(tbs, &signer.sign(key, Kind::Certificate, tbs)?),
         Form::C509 => encode::signed_c509(tbs, &signer.sign(key, Kind::C509, tbs)?).map_err(Error::Lint)?,
@@ -158,7 +158,7 @@ fn checked(
     let view = Certificate::read(&certificate).map_err(|error| Error::Lint(error.to_string()))?;
     view.verify_with(public, &AwsLc)
         .map_err(|_| Error::Lint("the signer's signature is not of the issuing key".to_owned()))?;
-    Ok(certificate)
+    Ok((view.credential_id(&AwsLc), certificate))
 }
 
 /// Reads the to-be-signed bytes as everybody will, and compares.

@@ -1,7 +1,7 @@
 //! Whatever fails or is killed at whatever moment: no acknowledged certificate is lost, no serial is used twice, no
 //! certificate exists without its record.
 
-use crate::fixture::{FROM, config, ct, noon, open};
+use crate::fixture::{FROM, config, credential, ct, noon, open};
 use medlock_authority::admin::{Asker, Request, Response};
 use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::Device;
@@ -14,7 +14,7 @@ use medlock_authority::store::{
 use medlock_authority::{Authority, Error};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
-use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_node::provider::SigningKey;
 use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 use std::collections::{HashMap, HashSet};
@@ -238,7 +238,7 @@ fn a_failure_at_each_single_step_loses_nothing_and_the_next_start_mends_it() {
             check(dir.path(), &done.certificates);
             authority.tick().unwrap();
             if done.compromised {
-                let id = CredentialId::of(&done.certificates[1], &AwsLc);
+                let id = credential(&done.certificates[1]);
                 let status = authority.news().current(medlock_authority::objects::Kind::Status).unwrap();
                 let list = medlock_trust::status::StatusList::danger_open(&status.bytes).unwrap();
                 let record = list.record(medlock_trust::status::Subject::Credential(id));

@@ -7,8 +7,9 @@ use medlock_authority::signer::InProcess;
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
-use medlock_node::provider::SigningKey;
-use medlock_trust::{Identified, Time};
+use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_trust::x509::Certificate;
+use medlock_trust::{CredentialId, Identified, Time};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +23,11 @@ pub(crate) struct Site {
 
 pub(crate) fn noon() -> Time {
     Time::from_utc(2026, 11, 21, 12, 0, 0).unwrap()
+}
+
+/// What status lists and tickets call this certificate.
+pub(crate) fn credential(certificate: &[u8]) -> CredentialId {
+    Certificate::read(certificate).unwrap().credential_id(&AwsLc)
 }
 
 pub(crate) fn config(dir: &Path) -> AuthorityConfig {

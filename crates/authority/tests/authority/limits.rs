@@ -1,6 +1,6 @@
 //! What holds when somebody asks without end, when what is known outgrows its place, and when a backup is put back.
 
-use crate::fixture::{FROM, Site, config, ct, issued, noon, open, refused};
+use crate::fixture::{FROM, Site, config, credential, ct, issued, noon, open, refused};
 use medlock_authority::admin::{AlarmView, Asker, Reason, Request, Response};
 use medlock_authority::enrolment::{Answer, MAX_EARLY_RENEWALS, RefusalKind};
 use medlock_authority::objects::Kind;
@@ -63,7 +63,7 @@ fn a_status_list_that_outgrew_its_place_is_published_and_tells_a_person() {
     site.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::KeyCompromise, why: "copied".into() });
     let object = site.authority.news().current(Kind::Status).unwrap();
     assert_eq!(StatusList::danger_open(&object.bytes).unwrap().len(), MAX_RECORDS);
-    let lost = Told::Credential(CredentialId::of(&lost, &AwsLc));
+    let lost = Told::Credential(credential(&lost));
     assert_eq!(state(&site, lost), Some(State::Compromised), "the list is full, and the new compromise is not told");
     assert!(site.alarms().contains(&"status-list-full".to_owned()));
     // And the hub starts with it.
@@ -87,7 +87,7 @@ fn of_one_device_the_list_tells_a_bounded_number_of_superseded_credentials() {
     let object = site.authority.news().current(Kind::Status).unwrap();
     let list = StatusList::danger_open(&object.bytes).unwrap();
     assert_eq!(list.len(), SUPERSEDED_PER_DEVICE);
-    assert_eq!(list.record(Told::Credential(CredentialId::of(&first, &AwsLc))), None, "the oldest goes first");
+    assert_eq!(list.record(Told::Credential(credential(&first))), None, "the oldest goes first");
     assert_eq!(refused(site.renew(&first, &SigningKey::generate())).0, RefusalKind::Forbidden, "the store still knows");
     // The record of a device that never comes back covers those of its credentials.
     site.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "gone".into() });

@@ -221,7 +221,7 @@ fn objects_tickets_and_news_are_given_to_those_who_may_renew() {
     assert!(head.contains(" 304"), "{head}");
     let id = hub.openssl("x509 -in ct.pem -outform DER -out ct.crt.der");
     assert!(id.is_empty());
-    let id = medlock_trust::CredentialId::of(&hub.read("ct.crt.der"), &medlock_node::provider::AwsLc);
+    let id = crate::fixture::credential(&hub.read("ct.crt.der"));
     let (head, body) = hub.curl(&format!("/v1/ticket?credential={id}&nonce={}", "ab".repeat(16)), &mine);
     assert!(head.contains(" 200") && body.starts_with(&[0xd2]), "{head}");
 

@@ -1,11 +1,12 @@
 //! Suspend, restore, revoke; what the status list, tickets, routes and the audit trail say.
 
-use crate::fixture::{Site, ct, issued, open, refused};
+use crate::fixture::{Site, credential, ct, issued, open, refused};
 use medlock_authority::admin::{Asker, Reason, Request, Response};
 use medlock_authority::enrolment::{Answer, RefusalKind};
 use medlock_authority::objects::Kind;
 use medlock_authority::registry::DeviceConfig;
 use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_trust::c509;
 use medlock_trust::list::List;
 use medlock_trust::status::{State, StatusList, Subject, Ticket};
 use medlock_trust::{CredentialId, DeviceId, DeviceName, Operation, Verdict};
@@ -72,14 +73,14 @@ fn a_compromised_key_never_comes_back_and_the_device_may_with_a_new_one() {
     let key = SigningKey::generate();
     let certificate = site.enrol("ct-1", &key);
     let outstanding = site.code("ct-1");
-    let credential = Subject::Credential(CredentialId::of(&certificate, &AwsLc));
+    let held = Subject::Credential(credential(&certificate));
     revoke(&site, "ct-1", Reason::KeyCompromise);
-    assert_eq!(told(&site, credential).1, Some(State::Compromised));
+    assert_eq!(told(&site, held).1, Some(State::Compromised));
     assert_eq!(site.state("ct-1"), ("revoked".into(), vec!["compromised".into()]));
     // Years later it is still on the list, and does not renew.
     site.clock.advance(5 * 365 * 86_400);
     site.authority.tick().unwrap();
-    assert_eq!(told(&site, credential).1, Some(State::Compromised));
+    assert_eq!(told(&site, held).1, Some(State::Compromised));
     assert_eq!(refused(site.renew(&certificate, &key)).0, RefusalKind::Forbidden);
     assert!(site.refuses(Request::Restore { device: "ct-1".into(), why: String::new() }).contains("not suspended"));
     assert_eq!(refused(site.by_code(&outstanding, &key)).0, RefusalKind::Forbidden, "the key itself is refused");
@@ -88,6 +89,39 @@ fn a_compromised_key_never_comes_back_and_the_device_may_with_a_new_one() {
     let certificate = site.enrol_again("ct-1", &fresh);
     assert!(allows(&site, &certificate, Operation::Store));
     assert_eq!(site.state("ct-1").0, "enrolled");
+}
+
+/// Shows REQ-TRUST-38: the thief of a key turns over the signature of its certificate, which takes no key of the site.
+#[test]
+fn revoking_a_compromised_key_covers_its_certificate_under_another_signature() {
+    let site = Site::new();
+    let key = SigningKey::generate();
+    let certificate = site.enrol("ct-1", &key);
+    let twins = twins(&certificate);
+    assert!(twins.iter().all(|twin| *twin != certificate && allows(&site, twin, Operation::Store)));
+    revoke(&site, "ct-1", Reason::KeyCompromise);
+    for twin in &twins {
+        assert_eq!(told(&site, Subject::Credential(credential(twin))).1, Some(State::Compromised));
+        assert!(!allows(&site, twin, Operation::Store));
+        assert_eq!(refused(site.renew(twin, &key)).0, RefusalKind::Forbidden);
+    }
+}
+
+/// The same certificate with the signature `(r, n - s)` for `(r, s)`, in C509 and in DER.
+fn twins(certificate: &[u8]) -> [Vec<u8>; 2] {
+    const ORDER: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+    let (mut space, mut der) = ([0; 2_048], [0; 2_048]);
+    let twin = c509::from_der(certificate, c509::Points::AsTheyAre, &mut space, &AwsLc).unwrap();
+    let mut twin = twin.to_vec();
+    let (start, mut borrow) = (twin.len() - 32, 0);
+    for index in (0..32).rev() {
+        let order = i16::from_str_radix(&ORDER[2 * index..2 * index + 2], 16).unwrap();
+        let difference = order - i16::from(twin[start + index]) - borrow;
+        borrow = i16::from(difference < 0);
+        twin[start + index] = difference.rem_euclid(256) as u8;
+    }
+    let der = c509::to_der(&twin, &mut der, &AwsLc).unwrap().to_vec();
+    [twin, der]
 }
 
 #[test]
@@ -153,7 +187,7 @@ fn supersession_is_told_after_first_use_and_leaves_the_list_after_the_grace() {
     let site = Site::new();
     let first = site.enrol("ct-1", &SigningKey::generate());
     let second = issued(site.renew(&first, &SigningKey::generate()));
-    let old = Subject::Credential(CredentialId::of(&first, &AwsLc));
+    let old = Subject::Credential(credential(&first));
     site.authority.tick().unwrap();
     assert_eq!(told(&site, old).1, None, "until the successor is used, the old one counts");
     site.seen(&second);
@@ -191,7 +225,7 @@ fn the_status_list_is_made_anew_at_half_of_its_time_and_the_hub_renews_itself() 
 fn a_ticket_answers_the_nonce_with_the_worst_that_is_known() {
     let site = Site::new();
     let certificate = site.enrol("ct-1", &SigningKey::generate());
-    let credential = CredentialId::of(&certificate, &AwsLc);
+    let credential = credential(&certificate);
     let list = site.authority.news().current(Kind::SiteList).unwrap();
     let list = List::danger_open(&list.bytes).unwrap();
     let ask = || {

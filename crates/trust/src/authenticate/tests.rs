@@ -146,7 +146,7 @@ fn a_peer_is_what_its_authority_says() {
     let peer = house.authenticate(&chain, |_| {}).unwrap();
     assert_eq!(peer.device_name().as_str(), "ct-1");
     assert_eq!(peer.device(), DeviceId::of(peer.device_name(), &Provider));
-    assert_eq!(peer.credential(), CredentialId::of(&chain[0], &Provider));
+    assert_eq!(peer.credential(), Certificate::read(&chain[0]).unwrap().credential_id(&Provider));
     assert_eq!(peer.kind(), CredentialKind::Operational);
     assert_eq!((peer.roles(), peer.device_type()), (peer.claimed_roles(), Some(DeviceType(1))));
     assert_eq!(peer.roles(), Roles::of(&[Role::Modality, Role::Controller]));

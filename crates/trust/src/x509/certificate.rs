@@ -1,7 +1,7 @@
 //! The certificate itself (RFC 5280 section 4.1).
 
 use super::{
-    AlgorithmIdentifier, Error, Extensions, Field, Item, Name, Problem, ServerName, SubjectPublicKeyInfo, X509,
+    AlgorithmIdentifier, Error, Extensions, Field, Item, KeyUsage, Name, Problem, ServerName, SubjectPublicKeyInfo, X509,
     extensions::magnitude,
 };
 use crate::{
@@ -237,13 +237,14 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    /// The identifier of the credential. A re-encoded certificate (C509 type 3) has that of its X.509 form: it is the
-    /// same credential.
+    /// The identifier of the credential: of the bytes that are signed, and of them alone. So neither another signature
+    /// over the same bytes (anybody turns ECDSA's `s` into `n - s`) nor the re-encoded form (C509 type 3, whose X.509 is
+    /// rebuilt) makes another credential of it.
     #[must_use]
     pub fn credential_id(&self, crypto: &impl Crypto) -> CredentialId {
         match self.form {
-            SignedForm::X509 | SignedForm::Native => CredentialId::of(self.encoding, crypto),
-            SignedForm::Reencoded => CredentialId::of_message(&Rebuilt::Certificate(self, self.point(crypto)), crypto),
+            SignedForm::X509 | SignedForm::Native => CredentialId::of_signed(&[self.tbs], crypto),
+            SignedForm::Reencoded => CredentialId::of_signed(&Rebuilt::Tbs(self, self.point(crypto)), crypto),
         }
     }
 
@@ -325,6 +326,20 @@ impl<'a> Certificate<'a> {
     #[must_use]
     pub fn public_key(&self) -> Option<PublicKey<'_>> {
         self.spki.key()
+    }
+
+    /// Whether the subject's key may sign (other than certificates and CRLs): `keyUsage` has `digitalSignature`, or is
+    /// absent (RFC 5280 section 4.2.1.3).
+    #[must_use]
+    pub fn key_may_sign(&self) -> bool {
+        self.extensions.key_usage().is_none_or(KeyUsage::digital_signature)
+    }
+
+    /// Whether the subject's key may agree on secrets, as static Diffie-Hellman does: `keyUsage` has `keyAgreement`, or is
+    /// absent (RFC 5280 section 4.2.1.3).
+    #[must_use]
+    pub fn key_may_agree(&self) -> bool {
+        self.extensions.key_usage().is_none_or(KeyUsage::key_agreement)
     }
 
     /// How it is signed; `None` if the algorithm is unknown here.

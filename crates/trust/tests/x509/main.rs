@@ -10,4 +10,5 @@ mod maker;
 mod pkits;
 mod properties;
 mod provider;
+mod twins;
 mod views;

@@ -1,7 +1,47 @@
 //! The tables, in numbered steps. A step that was ever released is never changed; the next one is added behind it.
 
+use super::Fault;
+use medlock_node::provider::AwsLc;
+use medlock_trust::x509::Certificate;
+use rusqlite::Connection;
+
 /// Each step, in order; `PRAGMA user_version` says how many were taken.
-pub(super) const STEPS: &[&str] = &[ONE, TWO];
+pub(super) const STEPS: &[Step] = &[Step::Sql(ONE), Step::Sql(TWO), Step::Code(name_credentials_by_what_is_signed)];
+
+/// A step: a transaction of its own.
+pub(super) enum Step {
+    Sql(&'static str),
+    Code(fn(&Connection) -> Result<(), Fault>),
+}
+
+impl Step {
+    pub(super) fn take(&self, connection: &Connection) -> Result<(), Fault> {
+        match self {
+            Self::Sql(sql) => Ok(connection.execute_batch(sql)?),
+            Self::Code(code) => code(connection),
+        }
+    }
+}
+
+/// Credentials were named by the hash of the whole certificate once. What a list told by those names stays told: of its
+/// compromises, the next list has each again.
+fn name_credentials_by_what_is_signed(connection: &Connection) -> Result<(), Fault> {
+    let mut issued = connection.prepare("SELECT credential, certificate FROM issuance WHERE state = 'issued'")?;
+    let issued = issued.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+    for row in issued.collect::<Result<Vec<_>, _>>()? {
+        let (old, certificate) = row;
+        let Ok(view) = Certificate::read(&certificate) else { continue };
+        let new = view.credential_id(&AwsLc);
+        for sql in [
+            "UPDATE issuance SET credential = ?2 WHERE credential = ?1",
+            "UPDATE issuance SET parent = ?2 WHERE parent = ?1",
+            "UPDATE standing SET subject = ?2 WHERE kind = 'credential' AND subject = ?1",
+        ] {
+            connection.prepare_cached(sql)?.execute([old.as_slice(), new.as_bytes()])?;
+        }
+    }
+    Ok(())
+}
 
 const ONE: &str = "
 CREATE TABLE issuance (

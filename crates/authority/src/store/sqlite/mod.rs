@@ -270,8 +270,9 @@ fn migrate(path: &Path, connection: &Connection) -> Result<(), StoreError> {
         ));
     }
     for (number, step) in migrations::STEPS.iter().enumerate().skip(version) {
-        let batch = format!("BEGIN IMMEDIATE; {step} PRAGMA user_version = {}; COMMIT;", number + 1);
-        connection.execute_batch(&batch).map_err(to)?;
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(to)?;
+        step.take(connection).map_err(|fault| fault.named(path, "bring the tables up to date"))?;
+        connection.execute_batch(&format!("PRAGMA user_version = {}; COMMIT", number + 1)).map_err(to)?;
     }
     Ok(())
 }
