@@ -1,8 +1,8 @@
 //! The certificate itself (RFC 5280 section 4.1).
 
 use super::{
-    AlgorithmIdentifier, Error, Extensions, Field, Item, KeyUsage, Name, Problem, ServerName, SubjectPublicKeyInfo, X509,
-    extensions::magnitude,
+    AlgorithmIdentifier, Error, Extensions, Field, Item, KeyUsage, Name, Problem, ServerName, SubjectPublicKeyInfo,
+    X509, extensions::magnitude,
 };
 use crate::{
     CredentialId, KeyId,

@@ -96,8 +96,7 @@ fn a_second_signature_makes_no_second_credential_of_native_c509() {
         let sign = |tbs: &[u8]| signer.sign(&SystemRandom::new(), tbs).map_err(|_| "no signature");
         template.sign(&mut [0; 512], sign).unwrap().to_vec()
     };
-    let authority =
-        made(None, &[(ids::COMMON_NAME, "St. Anna")], &[NewExtension::Authority { path_length: Some(0) }]);
+    let authority = made(None, &[(ids::COMMON_NAME, "St. Anna")], &[NewExtension::Authority { path_length: Some(0) }]);
     let authority = Certificate::read(&authority).unwrap();
     let role = NewExtension::Role(Roles::of(&[Role::Actuator]), None);
     let device = |name| made(Some(authority.subject()), &[(ids::SERIAL_NUMBER, name)], &[role]);
