@@ -83,7 +83,9 @@ impl Transfers {
             None => Upload { request: request.clone(), assembler: Assembler::new(), body: Vec::new(), until: 0 },
         };
         upload.until = now + PATIENCE_MS;
-        if upload.body.len() < end {
+        // Room for what came and no more: where a block says it belongs is its sender's word.
+        let held = upload.body.len();
+        if block.offset() <= held && held < end {
             upload.body.resize(end, 0);
         }
         match upload.assembler.accept(block, tag.as_deref(), &request.payload, &mut upload.body) {
@@ -96,6 +98,7 @@ impl Transfers {
                 Step::Answer(Response::new(Code::CONTINUE).with_uint(option::BLOCK1, block.value()))
             }
             Err(error) => {
+                upload.body.truncate(held);
                 if !upload.assembler.is_empty() {
                     self.keep(upload);
                 }
@@ -204,6 +207,19 @@ mod tests {
         }
         assert_eq!(all, body);
         assert!(transfers.is_empty());
+    }
+
+    /// Shows REQ-COAP-74.
+    #[test]
+    fn a_block_takes_no_more_room_than_its_bytes() {
+        let mut transfers = Transfers::default();
+        let request = Request::post("/x", 0, Vec::new());
+        let first = part(&request, Some(block(0, true)), None, &[1; 16]);
+        assert!(matches!(transfers.accept(first, 0, 1 << 20), Step::Answer(_)));
+        let far = part(&request, Some(block(1 << 16, true)), None, &[1; 16]);
+        let Step::Answer(answer) = transfers.accept(far, 0, 1 << 20) else { panic!("not the next one") };
+        assert_eq!(answer.code, Code::REQUEST_ENTITY_INCOMPLETE);
+        assert!(transfers.uploads[0].body.capacity() < 1 << 10);
     }
 
     #[test]
