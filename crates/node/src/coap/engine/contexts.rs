@@ -1,4 +1,7 @@
 //! OSCORE security contexts of peers: bounded in number, for each device and in all; the one used longest ago goes.
+//!
+//! A device is what one authority calls so, by credentials of one kind: names belong to a site, and a maker's serial number
+//! may read like the name of a device. So a stranger's credential never ends the contexts of another device.
 
 use super::super::blocks::Transfers;
 use super::super::bounded::Bounded;
@@ -6,6 +9,8 @@ use super::super::handler::Peer;
 use crate::sessions::Session;
 use medlock_proto::edhoc::ConnectionId;
 use medlock_proto::oscore::SecurityContext;
+use medlock_trust::authenticate::CredentialKind;
+use medlock_trust::{DeviceId, Identified, KeyId};
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -22,12 +27,13 @@ pub(super) struct Context {
 pub(super) struct Contexts {
     entries: Bounded<ConnectionId, Context>,
     per_device: usize,
+    newborn: usize,
     idle_ms: u64,
 }
 
 impl Contexts {
     pub(super) fn new(most: usize, per_device: usize, idle_ms: u64) -> Self {
-        Self { entries: Bounded::new(most), per_device: per_device.max(1), idle_ms }
+        Self { entries: Bounded::new(most), per_device: per_device.max(1), newborn: (most / 4).max(1), idle_ms }
     }
 
     /// The context of this identifier, used at `now`.
@@ -43,14 +49,23 @@ impl Contexts {
 
     /// Adds a context; gives back which ones had to go.
     pub(super) fn add(&mut self, id: ConnectionId, context: Context) -> Vec<ConnectionId> {
-        let device = context.peer.identified.device();
-        let same = self.entries.iter().filter(|(_, held)| held.peer.identified.device() == device);
-        let same: Vec<ConnectionId> = same.map(|(id, _)| *id).collect();
-        let surplus = (same.len() + 1).saturating_sub(self.per_device);
-        let mut gone: Vec<ConnectionId> = same.into_iter().take(surplus).collect();
+        let who = &context.peer.identified;
+        let mut gone = self.surplus(self.per_device, |held| device(held) == device(who));
+        if who.kind() == CredentialKind::Birth && gone.is_empty() {
+            // A maker has many devices, and all of them have birth credentials.
+            gone = self.surplus(self.newborn, |held| held.kind() == CredentialKind::Birth);
+        }
         gone.iter().for_each(|id| drop(self.entries.remove(id)));
         gone.extend(self.entries.insert(id, context).map(|(id, _)| id));
         gone
+    }
+
+    /// Which contexts of `these` must go for one more, so that there are at most `most`.
+    fn surplus(&self, most: usize, these: impl Fn(&Identified) -> bool) -> Vec<ConnectionId> {
+        let same = self.entries.iter().filter(|(_, held)| these(&held.peer.identified));
+        let same: Vec<ConnectionId> = same.map(|(id, _)| *id).collect();
+        let surplus = (same.len() + 1).saturating_sub(most);
+        same.into_iter().take(surplus).collect()
     }
 
     pub(super) fn remove(&mut self, id: &ConnectionId) -> Option<Context> {
@@ -71,4 +86,9 @@ impl Contexts {
     pub(super) fn count(&self) -> usize {
         self.entries.len()
     }
+}
+
+/// Which device this is.
+fn device(who: &Identified) -> (Option<KeyId>, DeviceId, CredentialKind) {
+    (who.authority(), who.device(), who.kind())
 }
