@@ -54,8 +54,8 @@ impl CertificateBuilder {
             (ids::SERIAL_NUMBER.as_bytes(), device),
             (ids::COMMON_NAME.as_bytes(), device),
         ]);
-        // digitalSignature.
-        let usage = element(tag::BIT_STRING, &[&[7, 0b1000_0000]]);
+        // digitalSignature and keyAgreement.
+        let usage = element(tag::BIT_STRING, &[&[3, 0b1000_1000]]);
         let purpose = |last| element(tag::OID, &[&[0x2b, 6, 1, 5, 5, 7, 3, last]]);
         let purposes = sequence(&[&purpose(1), &purpose(2)]);
         Self::new(subject, key, validity)

@@ -202,10 +202,11 @@ fn authority_extensions(path_length: u8) -> [Vec<u8>; 2] {
     ]
 }
 
+/// The key of a device signs, in TLS and EDHOC, and agrees on secrets, in EDHOC's methods 1 to 3 (RFC 9528 section 3.2).
 fn device_extensions(template: &Template<'_>) -> Vec<Vec<u8>> {
     let mut all = vec![
         extension(oid::BASIC_CONSTRAINTS, true, &sequence(&[])),
-        extension(oid::KEY_USAGE, true, &encode::named_bits(&[DIGITAL_SIGNATURE])),
+        extension(oid::KEY_USAGE, true, &encode::named_bits(&[DIGITAL_SIGNATURE, KEY_AGREEMENT])),
     ];
     if template.purpose == Purpose::Operational {
         let purposes = sequence(&[&object_identifier(oid::SERVER_AUTH), &object_identifier(oid::CLIENT_AUTH)]);

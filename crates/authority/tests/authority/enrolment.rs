@@ -46,7 +46,7 @@ fn names_and_roles_come_from_the_register_and_never_from_the_request() {
     assert_eq!(names, [GeneralName::Dns("ct-1.example.org"), GeneralName::Ip(&[10, 0, 0, 7])]);
     assert!(!certificate.subject().to_string().contains("pump-9"));
     let usage = certificate.extensions().key_usage().unwrap();
-    assert!(usage.digital_signature() && !usage.key_cert_sign());
+    assert!(usage.digital_signature() && usage.key_agreement() && !usage.key_cert_sign());
     assert_eq!(certificate.serial_number().len(), 16);
 }
 
