@@ -103,7 +103,8 @@ impl Client {
                 }
             }
         };
-        let (unconfirmed, message_3, connection) = client.verify(state, &mut message_2.to_vec(), own, peers)?;
+        let (unconfirmed, message_3, connection) =
+            client.verify(state, handshake.method, &mut message_2.to_vec(), own, peers)?;
         let peer = Arc::new(unconfirmed.peer().clone());
         let (sequence, replay) = (SenderSequence::in_memory(), Replay::NoneYet);
         let security = SecurityContext::from_edhoc(&unconfirmed.oscore(&AwsLc), sequence, replay, &AwsLc);
@@ -263,6 +264,7 @@ impl Client {
     fn verify(
         &self,
         state: AwaitMessage2,
+        method: Method,
         message_2: &mut [u8],
         own: &Own,
         peers: &Peers,
@@ -271,7 +273,8 @@ impl Client {
         let message_2 = state.read(message_2, &[], &AwsLc).map_err(|rejected| self.wrong(rejected.error))?;
         let found = peers.find(message_2.id_cred(), Some(&own));
         let found = found.map_err(|why| self.wrong(format!("its credential is not believed: {why}")))?;
-        let credential = found.credential().ok_or_else(|| self.wrong("its key is of no use in EDHOC"))?;
+        let credential =
+            found.credential(method.responder_signs()).ok_or_else(|| self.wrong("its key is of no use in EDHOC"))?;
         let verified = message_2.verify(credential, &AwsLc).map_err(|error| self.wrong(error))?;
         if let Some(denied) = denied_everything(peers.knowledge(), verified.peer()) {
             return Err(self.wrong(format!("it may do nothing: {:?}", denied.code)));

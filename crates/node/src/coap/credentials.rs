@@ -321,9 +321,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// As EDHOC takes it; `None` if the key is of no use there.
-    pub(crate) fn credential(&self) -> Option<PeerCredential<'_>> {
+    /// As EDHOC takes it; `None` if the key is of no use there, or its certificate says that it is not for signing, or
+    /// (unless the peer `signs`) for agreeing on secrets.
+    pub(crate) fn credential(&self, signs: bool) -> Option<PeerCredential<'_>> {
         let own = self.chain.first()?;
+        let allows = |one: Certificate<'_>| if signs { one.key_may_sign() } else { one.key_may_agree() };
+        if !self.raw && !read(own).is_some_and(allows) {
+            return None;
+        }
         let credential = if self.raw { Credential::Item(own) } else { Credential::certificate(own) };
         let key = AuthenticationKey::of(PublicKey { algorithm: self.algorithm, bits: &self.key })?;
         Some(PeerCredential { credential, key, identified: self.identified.clone() })

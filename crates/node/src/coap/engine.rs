@@ -5,9 +5,10 @@
 //! authenticated costs a table look-up and one AES-CCM.
 //!
 //! Strangers. An address is *confirmed* when somebody there repeated an Echo (RFC 9175) or used keys. To others:
-//! - an answer has at most three times the bytes of the request, or 136 (RFC 9175 section 2.6); beyond, 4.01 with Echo.
-//!   The exception is message 2 of EDHOC, which shows a certificate: some are sent each second ([`Limits::strangers`])
-//!   without Echo, so that a quiet network needs no further round trip; the others are asked for Echo;
+//! - an answer has at most three times the bytes of the request, or 136 (RFC 9175 section 2.6), and so have all answers
+//!   together, repeated ones too; beyond, 4.01 with Echo, and beyond that nothing. The exception is message 2 of EDHOC, which shows a
+//!   certificate: some are sent each second ([`Limits::strangers`]) without Echo, one to an address, so that a quiet network
+//!   needs no further round trip; the others are asked for Echo;
 //! - bodies in blocks and observations need a confirmed address.
 
 mod contexts;
@@ -43,10 +44,6 @@ use std::sync::Arc;
 
 /// The largest datagram that is read: a message of RFC 7252's recommended size, with room for generous peers.
 pub const MAX_DATAGRAM: usize = 2_048;
-/// An answer to an address nobody confirmed has at most so many times the bytes of the request, or
-/// [`SMALL_ANSWER`] (RFC 9175 section 2.6).
-const AMPLIFICATION: usize = 3;
-const SMALL_ANSWER: usize = 136;
 /// How long an Echo value is good, in milliseconds.
 const ECHO_MS: u64 = 60_000;
 /// Critical options that are understood (RFC 7252 section 5.4.1).
@@ -138,7 +135,7 @@ impl Engine {
             sessions,
             echo_key: Secret::from_bytes(random()),
             origins: Origins::new(limits.addresses),
-            handshakes: Handshakes::default(),
+            handshakes: Handshakes::new(limits.addresses),
             contexts: Contexts::new(limits.contexts, limits.contexts_per_device, limits.context_idle_ms),
             calls: BTreeMap::new(),
             observations: BTreeMap::new(),
@@ -269,11 +266,13 @@ impl Engine {
 
     /// A request came: once, or again.
     fn request(&mut self, now: u64, from: SocketAddr, message: &Message<'_>, out: &mut Vec<Output>) {
-        let origin = self.origins.at(from);
-        let slot = match origin.came(message.id(), now) {
+        self.origins.receive(from, message.as_bytes().len());
+        let slot = match self.origins.at(from).came(message.id(), now) {
             Came::New(slot) => slot,
             Came::Again(reply) => {
-                out.extend(reply.filter(|bytes| !bytes.is_empty()).map(|bytes| Output::Send(from, bytes)));
+                if let Some(reply) = reply.filter(|bytes| !bytes.is_empty()) {
+                    self.repeat(now, from, message, reply, out);
+                }
                 return;
             }
         };
@@ -298,6 +297,22 @@ impl Engine {
             self.protected(now, call, message, out);
         } else {
             self.take(now, call, message, out);
+        }
+    }
+
+    /// A request came again that was answered: the same once more. A stranger who repeats one message is not answered in
+    /// full for ever, as the address may be another's; who receives there is asked to say so.
+    fn repeat(&mut self, now: u64, to: SocketAddr, message: &Message<'_>, reply: Bytes, out: &mut Vec<Output>) {
+        if self.origins.may_send(to, reply.len(), false) {
+            out.push(Output::Send(to, reply));
+            return;
+        }
+        let own = self.origins.at(to).draw_id();
+        let delivery = Pending::new(message, now).response(own);
+        let challenge = self.challenge(now, to);
+        let bytes = self.seal(now, delivery, &mut Protection::None, &challenge, None);
+        if let Some(bytes) = bytes.filter(|bytes| self.origins.may_send(to, bytes.len(), false)) {
+            out.push(Output::Send(to, bytes));
         }
     }
 
@@ -455,15 +470,20 @@ impl Engine {
         let own = self.origins.at(call.from).draw_id();
         let delivery = call.pending.response(own);
         let mut bytes = self.seal(now, delivery, &mut call.protection, response, observe)?;
-        let handshake = call.request.path() == "/.well-known/edhoc";
-        let too_much = bytes.len() > SMALL_ANSWER.max(AMPLIFICATION * call.size);
-        if call.protection.context().is_none() && too_much && !handshake && !self.origins.is_confirmed(call.from) {
+        // The address of who used keys is confirmed.
+        let message_2 = call.request.path() == "/.well-known/edhoc" && response.code == Code::CHANGED;
+        let small = message_2 || bytes.len() <= origins::most(call.size) || self.origins.is_confirmed(call.from);
+        if !small || !self.origins.may_send(call.from, bytes.len(), message_2) {
             let challenge = self.challenge(now, call.from);
             bytes = self.seal(now, delivery, &mut call.protection, &challenge, None)?;
+            if !self.origins.may_send(call.from, bytes.len(), false) {
+                return None;
+            }
         }
         let (kind, id, _) = delivery;
         self.origins.at(call.from).answered(call.slot, call.id, &bytes);
-        if kind == Type::Confirmable {
+        // One that waits is repeated until it is acknowledged: to whom it may be repeated.
+        if kind == Type::Confirmable && self.origins.is_confirmed(call.from) {
             self.await_acknowledgement(now, call.from, id, &bytes, None);
         }
         out.push(Output::Send(call.from, bytes));

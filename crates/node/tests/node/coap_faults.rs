@@ -5,16 +5,20 @@ use medlock_node::coap::{
     Client, Code, Counts, Engine, Handshake, Limits, Output, Own, Peers, Request, Response, Transmission,
     content_format,
 };
+use medlock_node::identity::Identity;
 use medlock_node::knowledge::Kind;
-use medlock_node::provider::{AwsLc, random};
+use medlock_node::provider::{AwsLc, SigningKey, random};
 use medlock_node::sessions::LiveSessions;
 use medlock_proto::coap::{Message, MessageId, Token, Type, Writer, option};
 use medlock_proto::crypto::{Curve, Secret};
 use medlock_proto::edhoc::initiator::{Offer, start};
 use medlock_proto::edhoc::{ConnectionId, Ephemeral, Method, Suite, coap};
-use medlock_testkit::{Site, Status};
-use medlock_trust::Role;
+use medlock_proto::oscore;
+use medlock_testkit::{CertificateBuilder, Site, Status};
+use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::status::{State, Subject};
+use medlock_trust::x509::ids;
+use medlock_trust::{DeviceName, Identified, Role, Roles};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -288,4 +292,153 @@ async fn anybody_carries_trust_objects_and_nobody_forges_them() {
     assert_eq!(post(Site::new("T").status(8, &[])).await, Code::UNPROCESSABLE_ENTITY, "of nobody we know");
     assert_eq!(post(vec![1, 2, 3]).await, Code::BAD_REQUEST);
     assert_eq!(hub.knowledge.version(Kind::Status), Some(7));
+}
+
+/// Shows REQ-COAP-71: whose address is forged is not answered in full each time one message comes again.
+#[test]
+fn repeating_one_message_draws_no_more_than_three_times_its_bytes() {
+    let site = Site::new("S");
+    let mut engine = engine(&site, Limits::default());
+    let (mut out, mut received, mut sent) = (Vec::new(), 0, 0);
+    for number in 0..2_000_u64 {
+        let datagram = message_1(77, None);
+        received += datagram.len();
+        engine.datagram(number, stranger(9), &datagram, &mut out);
+        sent += answers(&mut out).iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+    }
+    assert!(sent <= 3 * received, "{received} bytes in, {sent} out to an address nobody confirmed");
+}
+
+/// Shows REQ-COAP-71: who receives there, and lost message 2, is asked to say so and comes through.
+#[test]
+fn who_repeats_a_message_for_its_lost_answer_is_asked_for_echo() {
+    let site = Site::new("S");
+    let mut engine = engine(&site, Limits::default());
+    let mut out = Vec::new();
+    let mut ask = |id, stamp: Option<&[u8]>| {
+        engine.datagram(0, stranger(9), &message_1(id, stamp), &mut out);
+        answers(&mut out).remove(0).1
+    };
+    let code = |bytes: &[u8]| Message::read(bytes).expect("a message").code();
+    assert_eq!(code(&ask(1, None)), Code::CHANGED);
+    let asked = ask(1, None);
+    assert_eq!(code(&asked), Code::UNAUTHORIZED);
+    let stamp = Message::read(&asked).expect("a message").option(option::ECHO).expect("a challenge").to_vec();
+    let whole = ask(2, Some(&stamp));
+    assert_eq!((code(&whole), ask(2, Some(&stamp))), (Code::CHANGED, whole), "repeated in full from now on");
+}
+
+/// Shows REQ-COAP-72: neither from elsewhere nor from the address of who began it.
+#[test]
+fn what_nobody_authenticated_ends_no_handshake() {
+    for payload in [&[0][..], &[1, 0x61, b'x'], &[0x41, 7], &[&[0x58, 40][..], &[7; 40]].concat()] {
+        let site = Site::new("S");
+        let mut engine = engine(&site, Limits::default());
+        let mut out = Vec::new();
+        for number in 1..=20 {
+            engine.datagram(0, stranger(number), &message_1(1, None), &mut out);
+        }
+        for (round, from) in [1 << 21, 1, 2, 3].into_iter().cycle().take(40).enumerate() {
+            for id in 0..48_u8 {
+                let id = if id < 24 { id } else { (id - 24) | 0x20 };
+                let mut buffer = [0; 128];
+                let number = MessageId(1_000 + 48 * round as u16 + u16::from(id));
+                let datagram = Writer::new(&mut buffer, Type::NonConfirmable, Code::POST, number, Token::EMPTY)
+                    .path(&coap::PATH)
+                    .uint(option::CONTENT_FORMAT, coap::CID_EDHOC.into())
+                    .payload(&[&[id], payload].concat())
+                    .finish()
+                    .expect("room")
+                    .to_vec();
+                engine.datagram(1, stranger(from), &datagram, &mut out);
+            }
+        }
+        assert_eq!(engine.counts().half_open, 20, "{payload:x?}");
+    }
+}
+
+/// Shows REQ-COAP-75: a device that receives at its address and has no business here costs a bounded number of key
+/// agreements.
+#[test]
+fn a_confirmed_address_begins_a_bounded_number_of_handshakes() {
+    let site = Site::new("S");
+    let limits = Limits { half_open: 10_000, half_open_per_address: 10_000, strangers: 0, ..Limits::default() };
+    let mut engine = engine(&site, limits);
+    let mut out = Vec::new();
+    engine.datagram(0, stranger(9), &message_1(0, None), &mut out);
+    let asked = answers(&mut out).remove(0).1;
+    let stamp = Message::read(&asked).expect("a message").option(option::ECHO).expect("a challenge").to_vec();
+    for number in 1..2_000_u16 {
+        engine.datagram(u64::from(number) / 2, stranger(9), &message_1(number, Some(&stamp)), &mut out);
+    }
+    let most = 3 * limits.handshakes_per_address as usize;
+    let begun = engine.counts().half_open;
+    assert!(begun >= most / 3 && begun <= most, "{begun}");
+    // Another address has its own.
+    answers(&mut out);
+    engine.datagram(1_000, stranger(10), &message_1(1, None), &mut out);
+    let asked = answers(&mut out).remove(0).1;
+    let stamp = Message::read(&asked).expect("a message").option(option::ECHO).expect("a challenge").to_vec();
+    engine.datagram(1_000, stranger(10), &message_1(2, Some(&stamp)), &mut out);
+    assert_eq!(engine.counts().half_open, begun + 1);
+}
+
+/// Shows REQ-COAP-76.
+#[tokio::test]
+async fn a_key_that_may_only_sign_agrees_on_no_secrets() {
+    let hub = Hub::start().await;
+    let key = Arc::new(SigningKey::generate());
+    let mut certificate =
+        CertificateBuilder::device("S", "ct-1", &key, Roles::of(&[Role::Modality]), hub.site.present());
+    let usage = certificate.extensions.iter_mut().find(|one| one.oid == ids::KEY_USAGE.as_bytes()).expect("there");
+    usage.value = vec![3, 2, 7, 0x80];
+    let mut chain = hub.site.issue("ct-1", &[Role::Modality], &key, hub.site.present());
+    chain[0] = hub.site.sign(&certificate);
+    let device = Identity::new(key, chain).expect("a chain for this key");
+    for (method, good) in [(Method::SignStatic, true), (Method::SignSign, true), (Method::StaticStatic, false)] {
+        let connected = hub.connect(&device, &Handshake { method, ..Handshake::default() }).await;
+        let served = match connected {
+            Ok(client) => client.request(Request::get("/who")).await.is_ok_and(|answer| answer.code.is_success()),
+            Err(_) => false,
+        };
+        assert_eq!(served, good, "{method:?}");
+    }
+}
+
+/// Shows REQ-COAP-73: neither another site's device of the same name nor a birth credential whose serial number reads so
+/// ends the contexts of a device, and birth credentials together push out few.
+#[test]
+fn a_device_is_what_one_authority_calls_so() {
+    let (site, other) = (Site::new("S"), Site::new("T"));
+    let limits = Limits { contexts: 8, contexts_per_device: 1, ..Limits::default() };
+    let mut engine = engine(&site, limits);
+    let name = |name| DeviceName::new(name).expect("a name");
+    let born = |serial| {
+        let roles = Roles::of(&[Role::Actuator]);
+        Identified::danger_raw_key(b"key", name(serial), CredentialKind::Birth, roles, None, &AwsLc)
+    };
+    let operational = |site: &Site| {
+        let chain = site.identity("ct-1", &[Role::Modality], site.present());
+        site.knowledge().identify(chain.chain()).expect("identified")
+    };
+    let mut number = 0_u8;
+    let mut after = |who: Identified| {
+        number += 1;
+        let id = oscore::Id::new(&[number]).expect("short");
+        let sender = oscore::Id::new(&[200, number]).expect("short");
+        let parameters = oscore::Parameters {
+            master_secret: &[7; 16],
+            master_salt: &[],
+            sender,
+            recipient: id,
+            id_context: None,
+            aead: oscore::Aead::Ccm64,
+        };
+        engine.danger_add_context(&parameters, oscore::Replay::NoneYet, who, stranger(1)).expect("derived");
+        engine.counts().contexts
+    };
+    assert_eq!((after(operational(&site)), after(operational(&other))), (1, 2), "two sites' devices");
+    assert_eq!((after(operational(&site)), after(operational(&other))), (2, 2), "each its own older one");
+    assert_eq!((after(born("ct-1")), after(born("ct-1"))), (3, 3));
+    assert_eq!((after(born("a")), after(born("b")), after(born("c"))), (4, 4, 4), "a quarter");
 }

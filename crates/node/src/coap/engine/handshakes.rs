@@ -1,5 +1,6 @@
 //! EDHOC over CoAP, as responder (RFC 9528 appendix A.2, RFC 9668).
 
+use super::super::bounded::Bounded;
 use super::super::credentials::{NotFound, SUITES};
 use super::super::handler::Peer;
 use super::super::message::{Request, Response};
@@ -17,27 +18,26 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// How many messages 3 that fail are read in one handshake: a stranger cannot end it with one.
-const TRIES: u8 = 8;
 /// Bytes of message 2 beside the credential: key, identifier, signature, heads.
 const MESSAGE_2: usize = 160;
 
 /// Handshakes under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Handshakes {
     half_open: HashMap<ConnectionId, HalfOpen>,
     bucket: Bucket,
+    begun: Bounded<IpAddr, Bucket>,
 }
 
 #[derive(Debug)]
 struct HalfOpen {
     state: AwaitMessage3,
+    method: Method,
     from: SocketAddr,
     since: u64,
-    tries: u8,
 }
 
-/// How many handshakes with strangers may begin now.
+/// How many handshakes may begin now.
 #[derive(Debug, Default)]
 struct Bucket {
     milli_tokens: u64,
@@ -59,6 +59,19 @@ impl Bucket {
 }
 
 impl Handshakes {
+    /// None, and room for the work of so many addresses.
+    pub(super) fn new(addresses: usize) -> Self {
+        Self { half_open: HashMap::new(), bucket: Bucket::default(), begun: Bounded::new(addresses) }
+    }
+
+    /// Whether this address may cause the work of one more handshake.
+    fn begin(&mut self, now: u64, address: IpAddr, each_second: u32) -> bool {
+        if self.begun.peek(&address).is_none() {
+            self.begun.insert(address, Bucket::default());
+        }
+        self.begun.get(&address).is_some_and(|bucket| bucket.take(now, each_second))
+    }
+
     pub(super) fn count(&self) -> usize {
         self.half_open.len()
     }
@@ -116,8 +129,9 @@ impl Engine {
         let Some(own) = self.own.present() else { return busy() };
         if !self.origins.is_confirmed(from) {
             let crowded = self.handshakes.count() * 4 >= self.limits.half_open;
-            let large = MESSAGE_2 + own.length() > super::AMPLIFICATION * message.len();
-            if crowded || (large && !self.handshakes.bucket.take(now, self.limits.strangers)) {
+            let large = !self.origins.may_receive(from, MESSAGE_2 + own.length());
+            let indulged = || self.origins.was_indulged(from);
+            if crowded || (large && (indulged() || !self.handshakes.bucket.take(now, self.limits.strangers))) {
                 return self.challenge(now, from);
             }
         }
@@ -126,12 +140,16 @@ impl Engine {
         {
             return busy();
         }
+        if !self.handshakes.begin(now, from.ip(), self.limits.handshakes_per_address) {
+            return busy();
+        }
         let accept = Accept { methods: &Method::ALL, suites: &SUITES, understood: &[] };
         let message_1 = match Message1::read(message, &accept, &AwsLc) {
             Ok(message_1) => message_1,
             Err(error) => return fault(error),
         };
         let (id, key) = (self.fresh_id(message_1.peer_id()), ephemeral(message_1.suite()));
+        let method = message_1.method();
         let mut buffer = vec![0; MESSAGE_2 + own.length() + 64];
         let written = own.with(|own| message_1.message_2(own, id, key, &[], &mut buffer, &AwsLc));
         match written {
@@ -139,7 +157,7 @@ impl Engine {
             Some(Err(error)) => fault(error),
             Some(Ok((state, length))) => {
                 buffer.truncate(length);
-                self.handshakes.half_open.insert(id, HalfOpen { state, from, since: now, tries: 0 });
+                self.handshakes.half_open.insert(id, HalfOpen { state, method, from, since: now });
                 Response::new(Code::CHANGED).with_payload(content_format::EDHOC, buffer)
             }
         }
@@ -155,8 +173,7 @@ impl Engine {
         out: &mut Vec<Output>,
     ) -> Response {
         if edhoc::Fault::read(message).is_ok() {
-            // The initiator gives up.
-            self.handshakes.half_open.remove(&id);
+            // The initiator may give up, and anybody can say so: the handshake ends by its time.
             return Response::new(Code::CHANGED);
         }
         let (verified, certificate) = match self.verify(now, from, id, &mut message.to_vec()) {
@@ -176,7 +193,9 @@ impl Engine {
         }
     }
 
-    /// Reads message 3, finds out whose credential it names, and checks that the sender has its key.
+    /// Reads message 3, if it is from where message 1 was: until a key was used, an address is all that tells a peer from a
+    /// stranger, and nothing of another address touches the handshake. Nor does what the keys of this handshake did not
+    /// make, from wherever it is said to be; it costs a hash and one AES-CCM. Then finds out whose credential it names, and checks that the sender has its key.
     fn verify(
         &mut self,
         now: u64,
@@ -185,15 +204,14 @@ impl Engine {
         message: &mut [u8],
     ) -> Result<(Verified3, Bytes), Response> {
         self.handshakes.expire(now, self.limits.half_open_ms);
-        let half = self.handshakes.half_open.remove(&id).ok_or_else(|| fault(edhoc::Error::ConnectionId))?;
+        let mine = self.handshakes.half_open.get(&id).is_some_and(|half| half.from == from);
+        let half = if mine { self.handshakes.half_open.remove(&id) } else { None };
+        let half = half.ok_or_else(|| fault(edhoc::Error::ConnectionId))?;
+        let signs = half.method.initiator_signs();
         let message_3 = match half.state.read(message, &[], &AwsLc) {
             Ok(message_3) => message_3,
             Err(rejected) => {
-                let tries = half.tries + 1;
-                if rejected.error == edhoc::Error::Forged && tries < TRIES {
-                    let half = HalfOpen { state: rejected.state, tries, ..half };
-                    self.handshakes.half_open.insert(id, half);
-                }
+                self.handshakes.half_open.insert(id, HalfOpen { state: rejected.state, ..half });
                 return Err(fault(rejected.error));
             }
         };
@@ -207,7 +225,7 @@ impl Engine {
                 NotFound::Unidentified(_) => fault(edhoc::Error::KeyKind),
             }
         })?;
-        let credential = found.credential().ok_or_else(|| fault(edhoc::Error::KeyKind))?;
+        let credential = found.credential(signs).ok_or_else(|| fault(edhoc::Error::KeyKind))?;
         let verified = message_3.verify(credential, &AwsLc).map_err(fault)?;
         if let Some(denied) = denied_everything(self.peers.knowledge(), verified.peer()) {
             let device = verified.peer().device_name();

@@ -15,7 +15,9 @@ pub struct Limits {
     pub half_open_ms: u64,
     /// Handshakes begun with strangers each second without Echo; twice as many in a burst.
     pub strangers: u32,
-    /// Security contexts; the one used longest ago goes.
+    /// Handshakes begun from one IP address each second, be it confirmed or not; twice as many in a burst.
+    pub handshakes_per_address: u32,
+    /// Security contexts; the one used longest ago goes. Birth credentials have at most a quarter of them.
     pub contexts: usize,
     /// Security contexts of one device; the one used longest ago goes.
     pub contexts_per_device: usize,
@@ -46,6 +48,7 @@ impl Default for Limits {
             half_open_per_address: 32,
             half_open_ms: 30_000,
             strangers: 32,
+            handshakes_per_address: 32,
             contexts: 1_024,
             contexts_per_device: 4,
             context_idle_ms: 24 * 3_600_000,

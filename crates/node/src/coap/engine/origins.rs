@@ -8,8 +8,17 @@ use bytes::Bytes;
 use medlock_proto::coap::{Arrival, MessageId, MessageIds, Seen};
 use std::net::SocketAddr;
 
+/// What is sent to an address nobody confirmed is at most so many times the bytes that came from there, or [`SMALL`]
+/// (RFC 9175 section 2.6).
+const AMPLIFICATION: usize = 3;
+const SMALL: usize = 136;
 /// How many messages of one address are told from their repetitions.
 const SEEN: usize = 8;
+
+/// The most bytes that may answer so many.
+pub(super) fn most(received: usize) -> usize {
+    SMALL.max(received.saturating_mul(AMPLIFICATION))
+}
 
 #[derive(Debug)]
 pub(super) struct Origins {
@@ -23,6 +32,11 @@ pub(super) struct Origin {
     replies: [Option<(MessageId, Bytes)>; SEEN],
     ids: MessageIds,
     pub(super) transfers: Transfers,
+    /// Bytes of requests, and of answers, while nobody has confirmed the address.
+    received: usize,
+    sent: usize,
+    /// Whether message 2 of EDHOC was sent beyond that.
+    indulged: bool,
 }
 
 /// What became of a message that came.
@@ -57,6 +71,41 @@ impl Origins {
         }
     }
 
+    /// Counts `bytes` that came from here.
+    pub(super) fn receive(&mut self, address: SocketAddr, bytes: usize) {
+        let origin = self.at(address);
+        origin.received = origin.received.saturating_add(bytes);
+    }
+
+    /// Whether so many bytes may be sent here: to an address nobody confirmed, three times in all what came from there.
+    /// Message 2 of EDHOC goes beyond once, if `indulge`, and beside.
+    pub(super) fn may_send(&mut self, address: SocketAddr, bytes: usize, indulge: bool) -> bool {
+        if self.is_confirmed(address) {
+            return true;
+        }
+        let within = self.may_receive(address, bytes);
+        let origin = self.at(address);
+        if within {
+            origin.sent = origin.sent.saturating_add(bytes);
+            return true;
+        }
+        // Not counted: or there would be no room left to ask for Echo if it is lost.
+        let first = indulge && !origin.indulged;
+        origin.indulged |= first;
+        first
+    }
+
+    /// Whether so many bytes to this address, which nobody confirmed, are within what it may be sent.
+    pub(super) fn may_receive(&self, address: SocketAddr, bytes: usize) -> bool {
+        let (received, sent) = self.strangers.peek(&address).map_or((0, 0), |origin| (origin.received, origin.sent));
+        sent.saturating_add(bytes) <= most(received)
+    }
+
+    /// Whether it was sent message 2 beyond that already.
+    pub(super) fn was_indulged(&self, address: SocketAddr) -> bool {
+        self.strangers.peek(&address).is_some_and(|origin| origin.indulged)
+    }
+
     pub(super) fn count(&self) -> usize {
         self.strangers.len() + self.confirmed.len()
     }
@@ -69,6 +118,9 @@ impl Origin {
             replies: Default::default(),
             ids: MessageIds::new(u16::from_be_bytes(random())),
             transfers: Transfers::default(),
+            received: 0,
+            sent: 0,
+            indulged: false,
         }
     }
 
