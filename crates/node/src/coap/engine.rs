@@ -6,7 +6,7 @@
 //!
 //! Strangers. An address is *confirmed* when somebody there repeated an Echo (RFC 9175) or used keys. To others:
 //! - an answer has at most three times the bytes of the request, or 136 (RFC 9175 section 2.6), and so have all answers
-//!   together, repeated ones too; beyond, 4.01 with Echo, and beyond that nothing. The exception is message 2 of EDHOC, which shows a
+//!   together, repeated ones too; beyond, 4.01 with Echo. The exception is message 2 of EDHOC, which shows a
 //!   certificate: some are sent each second ([`Limits::strangers`]) without Echo, one to an address, so that a quiet network
 //!   needs no further round trip; the others are asked for Echo;
 //! - bodies in blocks and observations need a confirmed address.
@@ -311,7 +311,8 @@ impl Engine {
         let delivery = Pending::new(message, now).response(own);
         let challenge = self.challenge(now, to);
         let bytes = self.seal(now, delivery, &mut Protection::None, &challenge, None);
-        if let Some(bytes) = bytes.filter(|bytes| self.origins.may_send(to, bytes.len(), false)) {
+        if let Some(bytes) = bytes {
+            self.origins.challenged(to, bytes.len());
             out.push(Output::Send(to, bytes));
         }
     }
@@ -476,9 +477,7 @@ impl Engine {
         if !small || !self.origins.may_send(call.from, bytes.len(), message_2) {
             let challenge = self.challenge(now, call.from);
             bytes = self.seal(now, delivery, &mut call.protection, &challenge, None)?;
-            if !self.origins.may_send(call.from, bytes.len(), false) {
-                return None;
-            }
+            self.origins.challenged(call.from, bytes.len());
         }
         let (kind, id, _) = delivery;
         self.origins.at(call.from).answered(call.slot, call.id, &bytes);

@@ -78,21 +78,26 @@ impl Origins {
     }
 
     /// Whether so many bytes may be sent here: to an address nobody confirmed, three times in all what came from there.
-    /// Message 2 of EDHOC goes beyond once, if `indulge`, and beside.
+    /// Message 2 of EDHOC goes beyond once, if `indulge`.
     pub(super) fn may_send(&mut self, address: SocketAddr, bytes: usize, indulge: bool) -> bool {
         if self.is_confirmed(address) {
             return true;
         }
         let within = self.may_receive(address, bytes);
         let origin = self.at(address);
-        if within {
+        let may = within || (indulge && !origin.indulged);
+        origin.indulged |= !within && may;
+        if may {
             origin.sent = origin.sent.saturating_add(bytes);
-            return true;
         }
-        // Not counted: or there would be no room left to ask for Echo if it is lost.
-        let first = indulge && !origin.indulged;
-        origin.indulged |= first;
-        first
+        may
+    }
+
+    /// Counts a challenge, which is always sent: it has fewer bytes than three times the least request, and who lost message 2
+    /// needs it.
+    pub(super) fn challenged(&mut self, address: SocketAddr, bytes: usize) {
+        let origin = self.at(address);
+        origin.sent = origin.sent.saturating_add(bytes);
     }
 
     /// Whether so many bytes to this address, which nobody confirmed, are within what it may be sent.
