@@ -7,6 +7,8 @@ use medlock_authority::objects::Kind;
 use medlock_authority::registry::DeviceConfig;
 use medlock_node::provider::{AwsLc, SigningKey};
 use medlock_trust::c509;
+use medlock_trust::crypto::Crypto as _;
+use medlock_trust::crypto::Crypto as _;
 use medlock_trust::list::List;
 use medlock_trust::status::{State, StatusList, Subject, Ticket};
 use medlock_trust::{CredentialId, DeviceId, DeviceName, Operation, Verdict};
@@ -122,6 +124,33 @@ fn twins(certificate: &[u8]) -> [Vec<u8>; 2] {
     }
     let der = c509::to_der(&twin, &mut der, &AwsLc).unwrap().to_vec();
     [twin, der]
+}
+
+/// Shows REQ-TRUST-38: also of what an earlier build issued and revoked.
+#[test]
+fn a_store_that_named_credentials_by_all_their_bytes_names_them_anew() {
+    let site = Site::new();
+    let certificate = site.enrol("ct-1", &SigningKey::generate());
+    revoke(&site, "ct-1", Reason::KeyCompromise);
+    let Site { authority, clock, dir } = site;
+    drop(authority);
+    let path = dir.path().join("authority.sqlite");
+    let (old, new) = (&AwsLc.sha256(&[certificate.as_slice()])[..16], credential(&certificate));
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let change = |sql| assert!(database.execute(sql, [old, &new.as_bytes()[..]]).unwrap() > 0, "{sql}");
+    change("UPDATE issuance SET credential = ?1 WHERE credential = ?2");
+    change("UPDATE standing SET subject = ?1 WHERE subject = ?2");
+    database.pragma_update(None, "user_version", 2).unwrap();
+    drop(database);
+    drop(open(dir.path(), &clock));
+    let database = rusqlite::Connection::open(&path).unwrap();
+    for sql in [
+        "SELECT count(*) FROM issuance WHERE credential = ?1",
+        "SELECT count(*) FROM standing WHERE kind = 'credential' AND subject = ?1",
+    ] {
+        let found: u32 = database.query_row(sql, [&new.as_bytes()[..]], |row| row.get(0)).unwrap();
+        assert_eq!(found, 1, "{sql}");
+    }
 }
 
 #[test]
