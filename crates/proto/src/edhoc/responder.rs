@@ -172,8 +172,9 @@ impl AwaitMessage3 {
     /// yet. `understood` are the labels of the critical authorization data the caller will look at.
     ///
     /// # Errors
-    /// With the state as it was, because the message may be somebody else's: [`Error::Malformed`], [`Error::Forged`],
-    /// [`Error::CriticalEad`]. After anything but [`Error::Forged`] give up: the message was the initiator's.
+    /// With the state as it was: [`Error::Forged`] if it is not protected with the keys of this handshake, whatever it
+    /// looks like; it may be somebody else's, and the right one may still come. [`Error::Malformed`] and
+    /// [`Error::CriticalEad`] of what was so protected: give up, the message was the initiator's.
     pub fn read<'m>(
         self,
         message: &'m mut [u8],
@@ -192,7 +193,8 @@ impl AwaitMessage3 {
         understood: &[u32],
         crypto: &impl Crypto,
     ) -> Result<(&'m [u8], Statement<'m>), Error> {
-        let text = super::only_bytes(message)?;
+        // Until the tag is verified anybody may have sent it.
+        let text = super::only_bytes(message).map_err(|_| Error::Forged)?;
         let aead = Aead::new(Protected::Message3, &self.prk_3e2m, &self.th_3, self.suite, crypto)?;
         let plaintext: &'m [u8] = aead.open(text, crypto)?;
         let statement = Statement::read(plaintext, false, self.method.initiator_signs(), self.suite, understood)?;
