@@ -42,7 +42,7 @@ pub enum Asked {
     Challenge(ChallengeAsked),
     /// It commands. `medlock-device` does what follows.
     Command(Received),
-    /// It asks what came of the command with this counter.
+    /// It asks what came of the command with this counter, which is below the number of the question.
     Receipt(u64),
 }
 
@@ -149,6 +149,8 @@ impl Recipient {
         let asked = match request {
             Request::Command(command) => Asked::Command(Received { counter: sequence, command, in_order }),
             Request::Challenge if in_order => Asked::Challenge(ChallengeAsked { sequence }),
+            // No command is asked for before it can have been sent: the answer voids it, and with it all before.
+            Request::Receipt(counter) if counter >= sequence => return Err(OpenError::Malformed),
             Request::Receipt(counter) if in_order => Asked::Receipt(counter),
             Request::Challenge | Request::Receipt(_) => return Err(OpenError::Replayed),
         };
