@@ -16,10 +16,16 @@ const DRIFT_SHIFT: u32 = 10;
 /// How far the lower bound moves before the floor in flash follows: a day, so that the flash outlives the device.
 const FLOOR_STEP_SECONDS: i64 = 86_400;
 
+/// How long it takes, in milliseconds of ticks, until the floor may move by [`MAX_STEP_SECONDS`] once more: a day. A start
+/// begins anew.
+const FLOOR_PERIOD_MS: u64 = 86_400_000;
+
 /// The bounds of the present.
 #[derive(Clone, Debug)]
 pub struct Clock {
     floor: Time,
+    /// The floor when the period began, and when that was: statements move it so far in one, and no further.
+    period: (Time, Ticks),
     lower: (Time, Ticks),
     upper: Option<(Time, Ticks)>,
 }
@@ -28,7 +34,7 @@ impl Clock {
     /// A clock that knows nothing but that it is not before `floor`.
     #[must_use]
     pub const fn new(floor: Time, now: Ticks) -> Self {
-        Self { floor, lower: (floor, now), upper: None }
+        Self { floor, period: (floor, now), lower: (floor, now), upper: None }
     }
 
     /// The bounds of the present.
@@ -50,9 +56,35 @@ impl Clock {
             self.lower = (moved, now);
         }
         let earliest = self.earliest(now);
-        (earliest.seconds_since(self.floor) >= FLOOR_STEP_SECONDS).then(|| {
-            self.floor = earliest;
-            earliest
+        if self.latest(now).is_some_and(|latest| latest < earliest) {
+            // They contradict one another. The lower stays, and the next answer gives an upper one again.
+            self.upper = None;
+        }
+        let elapsed = now.millis_since(self.period.1);
+        if elapsed >= FLOOR_PERIOD_MS {
+            self.period = (self.floor, now);
+        }
+        // What ticks count is no statement of anybody: it does not use up the step.
+        let most = self.period.0.plus_seconds(MAX_STEP_SECONDS);
+        let most = later(most, self.period.1, now, false);
+        self.raise_floor(earliest.min(most))
+    }
+
+    /// The site recovered, and says by the list that does it what time it is: what was said before may have been a
+    /// thief's. The only statement that takes the bounds back. Returns the new floor, to be kept.
+    #[must_use = "the floor is to be kept"]
+    pub fn recover(&mut self, issued: Time, now: Ticks) -> Option<Time> {
+        if issued >= self.floor {
+            return self.not_before(issued, now);
+        }
+        *self = Self::new(issued, now);
+        Some(issued)
+    }
+
+    fn raise_floor(&mut self, to: Time) -> Option<Time> {
+        (to.seconds_since(self.floor) >= FLOOR_STEP_SECONDS).then(|| {
+            self.floor = to;
+            to
         })
     }
 
@@ -60,6 +92,9 @@ impl Clock {
     /// and what has passed since. Of two upper bounds the earlier counts.
     pub fn not_after(&mut self, issued: Time, asked: Ticks, now: Ticks) {
         let bound = later(issued, asked, now, true);
+        if bound < self.earliest(now) {
+            return;
+        }
         if self.latest(now).is_none_or(|latest| bound < latest) {
             self.upper = Some((issued, asked));
         }
@@ -71,11 +106,9 @@ impl Clock {
     pub fn set(&mut self, time: Interval, now: Ticks) -> Option<Time> {
         self.lower = (time.earliest().max(self.floor), now);
         self.upper = time.latest().map(|latest| (latest, now));
-        let earliest = self.lower.0;
-        (earliest.seconds_since(self.floor) >= FLOOR_STEP_SECONDS).then(|| {
-            self.floor = earliest;
-            earliest
-        })
+        let raised = self.raise_floor(self.lower.0);
+        self.period = (self.floor, now);
+        raised
     }
 
     fn earliest(&self, now: Ticks) -> Time {
