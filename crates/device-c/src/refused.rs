@@ -42,6 +42,7 @@ impl From<CallError> for Refused {
             CallError::Closed => numbers::ERROR_CLOSED,
             CallError::TooLong => numbers::ERROR_TOO_LONG,
             CallError::NoCredential => numbers::ERROR_NO_CREDENTIAL,
+            CallError::NotAHub => numbers::ERROR_UNIDENTIFIED,
             CallError::KeyStore => numbers::ERROR_KEYS,
         })
     }

@@ -13,6 +13,7 @@ use medlock_proto::crypto::OwnKey;
 use medlock_trust::c509::{RequestTemplate, Subject};
 use medlock_trust::cbor::Reader;
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey, SignatureAlgorithm};
+use medlock_trust::role::Role;
 use medlock_trust::x509::Certificate;
 
 /// CoAP content format of a C509 certification request. The draft's number is not assigned yet (TBD4): one of the range
@@ -30,14 +31,21 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
     Device<'_, P, SESSIONS, EXCHANGES, BYTES>
 {
     /// Asks the hub at the other end of a session for an operational credential: the first with the birth credential, a
-    /// renewed one otherwise. A new key is made; `code` is the enrolment code, if the site gave one.
+    /// renewed one otherwise. A new key is made, unless one is left from a request that brought none; `code` is the enrolment code, if the site gave one.
     /// [`Event::Enrolled`], [`Event::Answered`] with a refusal, or [`Event::Unanswered`] follows.
     ///
     /// # Errors
     /// [`CallError`].
     pub fn enrol(&mut self, now: Ticks, hub: Peer, code: Option<&str>) -> Result<CallId, CallError> {
+        if !self.identified(hub).ok_or(CallError::Closed)?.roles().contains(Role::Hub) {
+            return Err(CallError::NotAHub);
+        }
         let Self { parts: Parts { keys, flash, .. }, objects, settings, .. } = self;
-        keys.generate_next().map_err(|_| CallError::KeyStore)?;
+        // A request whose answer was lost is made again with the same key: another key for the same right looks to the hub
+        // like a second device.
+        if keys.public_key(KeySlot::Next).map_err(|_| CallError::KeyStore)?.is_none() {
+            keys.generate_next().map_err(|_| CallError::KeyStore)?;
+        }
         let public = keys.public_key(KeySlot::Next).ok().flatten().ok_or(CallError::KeyStore)?;
         let key = keys.key(KeySlot::Next).ok().flatten().ok_or(CallError::KeyStore)?;
         let held = objects.store.own(CREDENTIAL, flash).map(|(_, file)| file);

@@ -112,6 +112,8 @@ pub enum CallError {
     TooLong,
     /// This device has no credential to show.
     NoCredential,
+    /// The peer is no hub: it gives no credentials.
+    NotAHub,
     /// The key store failed.
     KeyStore,
 }
