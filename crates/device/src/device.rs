@@ -5,14 +5,15 @@ use crate::clock::Clock;
 use crate::command::Reception;
 use crate::event::{Closing, Event, Failure, Output, Peer};
 use crate::exchange::{Exchange, Role, Stage};
-use crate::handshake::Strangers;
 use crate::journal::Intent;
+use crate::nonces::NONCE;
 use crate::objects::{Kind, NotTaken, Objects, Place, Scene};
 use crate::platform::{Parts, Platform, Rng, Ticks};
 use crate::serve::copy;
 use crate::session::{self, Open, SessionSlot, State};
 use crate::settings::{Counters, Layout, PhysicalAct, Settings, StartError};
 use crate::store::Store;
+use crate::strangers::Strangers;
 use crate::therapy::Therapy;
 use medlock_proto::coap::block::Assembler;
 use medlock_proto::coap::{Expiry, Message, MessageIds, Token};
@@ -302,7 +303,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         let identified = self.identified(peer)?;
         let device = identified.device();
         let attended = Attended::danger_by_physical_act(device, operation, 0)?;
-        let bond = self.objects.bonds.with(device);
+        let bond = self.objects.bond_with(identified, &self.parts.flash);
         Some(self.objects.judged(identified, &self.place(now), |knowledge, policy| {
             decide_attended(identified, operation, knowledge, policy, bond, attended)
         }))
@@ -315,8 +316,10 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     /// [`NotTaken`].
     pub fn take_object(&mut self, now: Ticks, object: &[u8]) -> Result<Kind, NotTaken> {
         let kind = {
-            let (objects, mut scene) = self.scene(now);
-            objects.take(object, &mut scene)?
+            let Self { parts: Parts { flash, crypto, .. }, objects, clock, settings, sessions, own, .. } = self;
+            let peers = |credential| session::is_with(sessions, credential);
+            let (alliance, own) = (settings.alliance, *own);
+            objects.take(object, &mut Scene { flash, crypto, clock, now, alliance, own, peers: &peers })?
         };
         self.judge_sessions(now);
         self.told.news = Some(kind);
@@ -391,9 +394,9 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     /// A number for a ticket to answer: a fresh answer tells how things stand now, and, from a key that may state the
     /// time, what time it is.
     pub fn ask(&mut self, now: Ticks) -> [u8; 8] {
-        let mut nonce = [0; 8];
+        let mut nonce = [0; NONCE];
         self.parts.rng.fill(&mut nonce);
-        self.objects.ask(nonce, now);
+        self.objects.ask(nonce, now, false);
         nonce
     }
 
@@ -413,14 +416,8 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         Place { flash: &self.parts.flash, clock: &self.clock, now, setting: self.settings.setting }
     }
 
-    pub(crate) fn scene(&mut self, now: Ticks) -> (&mut Objects, Scene<'_, P::Flash, P::Crypto>) {
-        let Parts { flash, crypto, .. } = &mut self.parts;
-        let (alliance, own) = (self.settings.alliance, self.own);
-        (&mut self.objects, Scene { flash, crypto, clock: &mut self.clock, now, alliance, own })
-    }
-
     pub(crate) fn verdict(&self, now: Ticks, peer: &Identified, operation: Operation) -> Verdict {
-        let bond = self.objects.bonds.with(peer.device());
+        let bond = self.objects.bond_with(peer, &self.parts.flash);
         self.objects
             .judged(peer, &self.place(now), |knowledge, policy| decide(peer, operation, knowledge, policy, bond))
     }
@@ -441,7 +438,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
 
     /// The reason why this peer may do nothing at all; `None` if it may do something.
     pub(crate) fn nothing_allowed(&self, now: Ticks, peer: &Identified) -> Option<Denied> {
-        let bond = self.objects.bonds.with(peer.device());
+        let bond = self.objects.bond_with(peer, &self.parts.flash);
         self.objects.judged(peer, &self.place(now), |knowledge, policy| {
             let mut denied = None;
             for operation in Operation::ALL {
@@ -500,19 +497,17 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         }
     }
 
-    /// A place for a new session: a free one, or that of the session without a bond that was silent for longest.
-    pub(crate) fn session_place(&mut self, may_evict: bool) -> Option<usize> {
+    /// A place for a new session: a free one, or that of the session without a bond that was silent for longest; if all
+    /// have one, and `bonded_too` says so, as for a peer with a bond, that of the one that was silent for longest.
+    pub(crate) fn session_place(&mut self, bonded_too: bool) -> Option<usize> {
         if let Some(place) = self.sessions.iter().position(SessionSlot::is_free) {
             return Some(place);
-        }
-        if !may_evict {
-            return None;
         }
         let mut candidates = [None; SESSIONS];
         for ((candidate, slot), place) in candidates.iter_mut().zip(&self.sessions).zip(0_usize..) {
             let Some(open) = slot.open() else { continue };
-            let bonded = self.objects.bonds.with(open.session.peer().device()).is_some();
-            *candidate = Some((bonded, open.heard, place));
+            let bonded = self.objects.bond_with(open.session.peer(), &self.parts.flash).is_some();
+            *candidate = (bonded_too || !bonded).then_some((bonded, open.heard, place));
         }
         let (_, _, place) = candidates.into_iter().flatten().min()?;
         let slot = self.sessions.get_mut(place)?;

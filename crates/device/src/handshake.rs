@@ -12,159 +12,21 @@ use crate::identity::{Identifying, PeerRoom};
 use crate::platform::{Platform, Rng, Ticks};
 use crate::session::{self, Open, State};
 use crate::settings::CallError;
+use crate::strangers::{ECHO_BELOW, Step, bytes};
 use medlock_proto::coap::{self, Code, Message, MessageId, Type, Writer, content_format, echo, option};
 use medlock_proto::crypto::{Crypto, Curve, Secret};
 use medlock_proto::edhoc::initiator::{self, AwaitMessage2, Offer, Unconfirmed};
-use medlock_proto::edhoc::responder::{Accept, AwaitMessage3, Message1, Verified3};
+use medlock_proto::edhoc::responder::{Accept, Message1, Verified3};
 use medlock_proto::edhoc::{self, ConnectionId, Ephemeral, Error, Method, Rejected, Reply, Suite};
+use medlock_trust::Identified;
 use medlock_trust::authenticate::CredentialKind;
 
-/// Handshakes of strangers that are under way at once.
-const HALF_OPEN: usize = 3;
-/// How long message 3 is waited for, in milliseconds: the longest a client repeats it (RFC 7252, `MAX_TRANSMIT_WAIT`).
-const PATIENCE_MS: u64 = 93_000;
-/// After how long a place may go to another who is reachable: time to repeat message 3 twice.
-const SLOW_MS: u64 = 10_000;
-/// How many handshakes may be answered at once, and how long it takes until one more may be: on a 64 MHz chip one costs
-/// about a second, so that half of the time is left for therapy. The same for trust objects without a session.
-const BURST: u64 = 4;
-const REFILL_MS: u64 = 2_000;
-/// Below so many that are left a stranger must prove that it is reachable.
-const ECHO_BELOW: u64 = 3;
 /// How old such a proof may be, in milliseconds.
 const ECHO_MS: u64 = 60_000;
 /// How many wrong answers are looked at before a handshake of one's own is given up.
 const MAX_TRIES: u8 = 4;
 
 const SUITES: [Suite; 2] = [Suite::Suite2, Suite::Suite3];
-
-/// What is kept of peers that did not prove who they are.
-pub(crate) struct Strangers<const BYTES: usize> {
-    half_open: [HalfOpen<BYTES>; HALF_OPEN],
-    /// The answer to an unprotected request. It is sent at once and not kept.
-    pub(crate) stray: Stray<BYTES>,
-    echo_key: Secret,
-    handshakes: Bucket,
-    objects: Bucket,
-}
-
-/// What may still be spent on strangers.
-#[derive(Debug, Default)]
-struct Bucket {
-    /// When it would be full again, in milliseconds since boot.
-    full_at: u64,
-}
-
-impl Bucket {
-    fn left(&self, now: Ticks) -> u64 {
-        let owed = self.full_at.saturating_sub(now.as_millis()).div_ceil(REFILL_MS);
-        BURST.saturating_sub(owed)
-    }
-
-    fn spend(&mut self, now: Ticks) {
-        self.full_at = self.full_at.max(now.as_millis()).saturating_add(REFILL_MS);
-    }
-}
-
-struct HalfOpen<const BYTES: usize> {
-    step: Step,
-    address: Address,
-    /// The message ids of messages 1 and 3: each is answered once, and again with the same bytes.
-    first: MessageId,
-    last: Option<MessageId>,
-    since: Ticks,
-    /// Whether it proved that it is reachable.
-    reachable: bool,
-    reply: Stray<BYTES>,
-}
-
-enum Step {
-    Free,
-    AwaitMessage3(AwaitMessage3),
-    /// Message 4 was sent, or the handshake failed: kept for repetitions.
-    Done,
-}
-
-/// A message that is to be sent.
-pub(crate) struct Stray<const BYTES: usize> {
-    pub(crate) to: Address,
-    pub(crate) transmit: bool,
-    pub(crate) length: usize,
-    pub(crate) bytes: [u8; BYTES],
-}
-
-impl<const BYTES: usize> Stray<BYTES> {
-    const fn none() -> Self {
-        Self { to: Address::NOBODY, transmit: false, length: 0, bytes: [0; BYTES] }
-    }
-
-    /// Lets `write` write the message to send.
-    pub(crate) fn send<E>(&mut self, to: Address, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) {
-        if let Ok(length) = write(&mut self.bytes) {
-            (self.to, self.length, self.transmit) = (to, length, true);
-        }
-    }
-}
-
-impl<const BYTES: usize> Strangers<BYTES> {
-    pub(crate) fn new(echo_key: [u8; 32]) -> Self {
-        let half_open = core::array::from_fn(|_| HalfOpen {
-            step: Step::Free,
-            address: Address::NOBODY,
-            first: MessageId(0),
-            last: None,
-            since: Ticks::default(),
-            reachable: false,
-            reply: Stray::none(),
-        });
-        Self {
-            half_open,
-            stray: Stray::none(),
-            echo_key: Secret::from_bytes(echo_key),
-            handshakes: Bucket::default(),
-            objects: Bucket::default(),
-        }
-    }
-
-    /// Whether a half-open handshake has this identifier.
-    pub(crate) fn uses(&self, id: ConnectionId) -> bool {
-        self.half_open.iter().any(|half| matches!(&half.step, Step::AwaitMessage3(state) if state.own_id() == id))
-    }
-
-    /// The next message to send.
-    pub(crate) fn transmit(&mut self) -> Option<(Address, &[u8])> {
-        let replies = self.half_open.iter_mut().map(|half| &mut half.reply).chain([&mut self.stray]);
-        let reply = replies.into_iter().find(|reply| reply.transmit)?;
-        reply.transmit = false;
-        Some((reply.to, reply.bytes.get(..reply.length)?))
-    }
-
-    /// Whether there is time to verify an object that a stranger brings.
-    pub(crate) fn may_bring_object(&self, now: Ticks) -> bool {
-        self.objects.left(now) > 0
-    }
-
-    /// An object of a stranger was not worth its verification.
-    pub(crate) fn spend_on_object(&mut self, now: Ticks) {
-        self.objects.spend(now);
-    }
-
-    /// A place for a handshake of `from`: its own, a free one, one whose message 3 did not come in time; and for those who
-    /// proved that they are reachable, that of somebody who did not, or who has been slow.
-    fn place(&mut self, from: Address, reachable: bool, now: Ticks) -> Option<&mut HalfOpen<BYTES>> {
-        let rank = |half: &HalfOpen<BYTES>| match &half.step {
-            _ if half.address == from && (reachable || !half.reachable) => Some(0),
-            Step::Free => Some(1),
-            Step::Done => Some(2),
-            Step::AwaitMessage3(_) if now.millis_since(half.since) >= PATIENCE_MS => Some(3),
-            Step::AwaitMessage3(_) if reachable && !half.reachable => Some(4),
-            Step::AwaitMessage3(_) if reachable && now.millis_since(half.since) >= SLOW_MS => Some(5),
-            Step::AwaitMessage3(_) => None,
-        };
-        let ranked = self.half_open.iter_mut().filter_map(|half| Some((rank(half)?, half)));
-        ranked.min_by_key(|(rank, _)| *rank).map(|(_, half)| half)
-    }
-}
 
 impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: usize>
     Device<'_, P, SESSIONS, EXCHANGES, BYTES>
@@ -329,12 +191,12 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         }
     }
 
-    /// Puts a session in its place. An older session of the same device ends: the newer keys count.
+    /// Puts a session in its place. An older session with the same device ends: the newer keys count. The same device is
+    /// one of this name from the same authority: another authority may give the same name to somebody else.
     fn install(&mut self, now: Ticks, place: usize, address: Address, session: edhoc::Session) {
-        let device = session.peer().device();
         for other in 0..SESSIONS {
             let Some(slot) = self.sessions.get(other) else { continue };
-            if other != place && slot.open().is_some_and(|open| open.session.peer().device() == device) {
+            if other != place && slot.is_of(session.peer()) {
                 let peer = session::peer(other, slot);
                 self.end_session(peer, Closing::Replaced);
             }
@@ -395,12 +257,14 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
     /// A message of a handshake that a stranger began.
     pub(crate) fn handshake_request(&mut self, now: Ticks, from: Address, datagram: &mut [u8]) {
         let Ok(message) = Message::read(datagram) else { return };
-        let (kind, id) = (message.kind(), message.id());
+        let (kind, id, token, length) = (message.kind(), message.id(), message.token(), message.as_bytes().len());
         let known = self.strangers.half_open.iter_mut().find(|half| half.address == from && half.knows(id));
         if let Some(half) = known {
             // It came before: the same answer, unless the handshake has gone on.
-            if half.last.is_none_or(|last| last == id) {
-                half.reply.transmit = half.reply.length > 0;
+            if half.last.is_none_or(|last| last == id) && half.reply.length > 0 {
+                if !half.again(length) {
+                    self.challenge(now, Answer { to: from, id, token });
+                }
             }
             return;
         }
@@ -408,7 +272,6 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             self.counters.noise = self.counters.noise.saturating_add(1);
             return;
         }
-        let (id, token) = (message.id(), message.token());
         let reachable = message.option(option::ECHO).is_some_and(|stamp| {
             let key = &self.strangers.echo_key;
             echo::is_fresh(key, from.as_bytes(), stamp, now.as_millis(), ECHO_MS, &self.parts.crypto)
@@ -417,7 +280,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let text = datagram.get_mut(payload..).unwrap_or_default();
         let answer = Answer { to: from, id, token };
         match edhoc::coap::read_request(text) {
-            Ok(edhoc::coap::Request::Start(message)) => self.message_1(now, answer, reachable, message),
+            Ok(edhoc::coap::Request::Start(message)) => self.message_1(now, answer, (reachable, length), message),
             Ok(edhoc::coap::Request::Next(connection, message)) => {
                 let length = message.len();
                 let start = text.len().saturating_sub(length);
@@ -428,17 +291,18 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         }
     }
 
-    fn message_1(&mut self, now: Ticks, answer: Answer, reachable: bool, message: &[u8]) {
+    fn message_1(&mut self, now: Ticks, answer: Answer, (reachable, received): (bool, usize), message: &[u8]) {
         let accept = Accept { methods: &Method::ALL, suites: &SUITES, understood: &[] };
         let message = match Message1::read(message, &accept, &self.parts.crypto) {
             Ok(message) => message,
             Err(error) => return self.refuse(answer, error),
         };
         let left = self.strangers.handshakes.left(now);
-        if left < ECHO_BELOW && !reachable {
+        let is_place = self.strangers.place(answer.to, reachable, now).is_some();
+        if !reachable && (left < ECHO_BELOW || !is_place) {
             return self.challenge(now, answer);
         }
-        if left == 0 {
+        if left == 0 || !is_place {
             // The client sends it again; by then there may be time.
             self.counters.handshakes = self.counters.handshakes.saturating_add(1);
             return;
@@ -465,7 +329,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         (half.reply.to, half.reply.length, half.reply.transmit) = (answer.to, length, true);
         half.step = Step::AwaitMessage3(state);
         (half.address, half.first, half.last, half.since) = (answer.to, answer.id, None, now);
-        half.reachable = reachable;
+        (half.reachable, half.received, half.sent) = (reachable, bytes(received), bytes(length));
     }
 
     fn message_3(&mut self, now: Ticks, answer: Answer, connection: ConnectionId, text: &mut [u8]) {
@@ -513,7 +377,11 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             self.told.denied = Some((None, denied));
             return self.refuse(answer, Error::KeyKind);
         }
-        let Some(place) = self.session_place(true) else { return };
+        let bonded = self.objects.bond_with(peer, &self.parts.flash).is_some();
+        let Some(place) = self.place_for(verified.peer(), bonded) else {
+            self.counters.crowded = self.counters.crowded.saturating_add(1);
+            return self.refuse(answer, Error::NoRoom);
+        };
         let crypto = &self.parts.crypto;
         let half = self.strangers.half_open.iter_mut().find(|half| half.address == answer.to && half.knows(answer.id));
         let Some(half) = half else { return };
@@ -527,6 +395,18 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let (Some(length), Some(session)) = (written, session) else { return };
         (half.reply.length, half.reply.transmit) = (length, true);
         self.install(now, place, answer.to, session);
+    }
+
+    /// A place for a session with `peer`. If there is no free one, that of its older session; only if it has none, and by
+    /// the rules of [`Device::session_place`], that of another.
+    fn place_for(&mut self, peer: &Identified, bonded: bool) -> Option<usize> {
+        let is_free = self.sessions.iter().any(session::SessionSlot::is_free);
+        let older = self.sessions.iter().position(|slot| slot.is_of(peer)).filter(|_| !is_free);
+        let Some(place) = older else { return self.session_place(bonded) };
+        let slot = self.sessions.get(place)?;
+        let peer = session::peer(place, slot);
+        self.end_session(peer, Closing::Replaced);
+        Some(place)
     }
 
     /// Asks a stranger to prove that it is reachable, and keeps nothing.
@@ -550,15 +430,6 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                 .finish()
                 .map(|message| message.len())
         });
-    }
-}
-
-impl<const BYTES: usize> HalfOpen<BYTES> {
-    fn knows(&self, id: MessageId) -> bool {
-        match self.step {
-            Step::Free => false,
-            Step::AwaitMessage3(_) | Step::Done => self.first == id || self.last == Some(id),
-        }
     }
 }
 

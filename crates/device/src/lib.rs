@@ -42,12 +42,14 @@ mod identity;
 pub mod journal;
 pub mod log;
 pub mod manifest;
+mod nonces;
 pub mod objects;
 pub mod platform;
 mod serve;
 mod session;
 mod settings;
 mod store;
+mod strangers;
 mod therapy;
 
 pub use address::Address;

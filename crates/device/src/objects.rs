@@ -8,24 +8,24 @@ pub use crate::store::StoreError;
 pub use medlock_proto::objects::{Held, Kind};
 
 use crate::clock::Clock;
+use crate::nonces::{NONCE, Nonces};
 use crate::platform::{MappedFlash, Ticks};
 use crate::store::{Label, Store};
 use core::fmt;
+use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::bond::{self, SignedBond};
 use medlock_trust::cose::Sign1;
 use medlock_trust::knowledge::{Asked, Setting};
 use medlock_trust::list::{self, List, ListKind, Pinned, Purpose};
 use medlock_trust::policy::{self, Policy};
 use medlock_trust::status::{self, State, StatusList, Ticket};
-use medlock_trust::{Crypto, DeviceId, Identified, KeyId, Knowledge, Time, Unidentified};
+use medlock_trust::{Bond, CredentialId, Crypto, DeviceId, Identified, KeyId, Knowledge, Time, Unidentified};
 use minicbor::encode::write::Cursor;
 
 /// The most tickets held: one for each peer of today.
 const MAX_TICKETS: usize = 4;
 /// Slots that tickets and the first status list of an authority leave free: for the replacement of what is held.
 const RESERVE: usize = 2;
-/// Bytes of a nonce that this device draws.
-pub(crate) const NONCE: usize = 8;
 
 /// The device's own files, beside trust objects.
 pub(crate) const SITE: u8 = 64;
@@ -44,26 +44,6 @@ pub(crate) struct Objects {
     nonces: Nonces,
 }
 
-/// Numbers drawn for tickets, and when.
-#[derive(Debug, Default)]
-struct Nonces {
-    drawn: [Option<([u8; NONCE], Ticks)>; MAX_TICKETS],
-    next: usize,
-}
-
-impl Nonces {
-    fn add(&mut self, nonce: [u8; NONCE], now: Ticks) {
-        if let Some(slot) = self.drawn.get_mut(self.next) {
-            *slot = Some((nonce, now));
-        }
-        self.next = self.next.saturating_add(1).checked_rem(MAX_TICKETS).unwrap_or(0);
-    }
-
-    fn asked(&self, nonce: &[u8]) -> Option<&([u8; NONCE], Ticks)> {
-        self.drawn.iter().flatten().find(|(drawn, _)| drawn == nonce)
-    }
-}
-
 /// What is needed to take or judge something: the surroundings of a call.
 pub(crate) struct Scene<'a, F, C> {
     pub(crate) flash: &'a mut F,
@@ -74,6 +54,8 @@ pub(crate) struct Scene<'a, F, C> {
     pub(crate) alliance: Option<Pinned<'a>>,
     /// This device at its site.
     pub(crate) own: Option<DeviceId>,
+    /// The credentials of the peers it has sessions with: a ticket that nobody asked for must be about one of them.
+    pub(crate) peers: &'a dyn Fn(CredentialId) -> bool,
 }
 
 impl Objects {
@@ -88,9 +70,19 @@ impl Objects {
         (objects, floor.map(Time::from_unix))
     }
 
-    /// A number for a ticket to answer.
-    pub(crate) fn ask(&mut self, nonce: [u8; NONCE], now: Ticks) {
-        self.nonces.add(nonce, now);
+    /// A number for a ticket to answer, for a peer or for the device itself.
+    pub(crate) fn ask(&mut self, nonce: [u8; NONCE], now: Ticks, for_peer: bool) {
+        self.nonces.add(nonce, now, for_peer);
+    }
+
+    /// The bond with this peer: by its name, and only if its credential is an operational one of the site's own
+    /// authority. Other authorities, of makers and of other sites, give names as well; a bond is not for theirs.
+    pub(crate) fn bond_with<F: MappedFlash>(&self, peer: &Identified, flash: &F) -> Option<&Bond> {
+        let bond = self.bonds.with(peer.device())?;
+        let authority = peer.authority().filter(|_| peer.kind() == CredentialKind::Operational)?;
+        let is_own =
+            self.site == Some(authority) || self.site_list(flash).is_some_and(|list| list.member(authority).is_some());
+        is_own.then_some(bond)
     }
 
     /// Believes an object and keeps it, or says why not.
@@ -130,8 +122,17 @@ impl Objects {
         bytes: &[u8],
         scene: &mut Scene<'_, F, C>,
     ) -> Result<(), NotTaken> {
+        let mut recovers = false;
         let list = match self.list(kind, scene.flash) {
-            Some(held) => List::verify_successor(bytes, &held, scene.crypto)?,
+            Some(held) => {
+                // What came before costs no signature.
+                let (old, new) = (*held.heading(), *List::danger_open(bytes).map_err(list::Refused::from)?.heading());
+                if (new.recovery_epoch, new.version) <= (old.recovery_epoch, old.version) {
+                    return Err(NotTaken::NotNewer);
+                }
+                recovers = new.recovery_epoch > old.recovery_epoch;
+                List::verify_successor(bytes, &held, scene.crypto)?
+            }
             None => {
                 let site = self.site.map(Pinned::Root);
                 let pinned = if kind == Kind::SiteList { site } else { scene.alliance }.ok_or(NotTaken::NotPinned)?;
@@ -143,7 +144,11 @@ impl Objects {
         let states_time = heading.kind == ListKind::Site;
         let issued = heading.issued;
         self.store.put(&label, bytes, scene.flash, scene.crypto)?;
-        if states_time {
+        if states_time && recovers {
+            if let Some(floor) = scene.clock.recover(issued, scene.now) {
+                self.keep_floor(floor, scene.flash, scene.crypto);
+            }
+        } else if states_time {
             // Whoever names the keys for time states it at least as well as they.
             self.hear_time(issued, scene);
         }
@@ -191,54 +196,83 @@ impl Objects {
         scene: &mut Scene<'_, F, C>,
     ) -> Result<(), NotTaken> {
         let flash = &*scene.flash;
-        let ticket = self.verified(flash, |list| Ticket::verify(bytes, list, scene.crypto))?;
-        let content = ticket.content();
-        let label = Label {
-            kind: Kind::Ticket.number(),
-            name: first(content.credential.as_bytes()),
-            recovery_epoch: content.epoch,
-            version: u64::try_from(content.issued.unix()).unwrap_or(0),
-            authority: ticket.authority(),
-        };
-        let asked = content.nonce.and_then(|nonce| self.nonces.asked(nonce)).map(|(_, asked)| *asked);
-        let held = self.store.file(label.kind, &label.name, flash);
+        // What came before, and what nobody here needs, costs no signature.
+        let claimed = Ticket::danger_read(bytes)?;
+        let asked = claimed.nonce.and_then(|nonce| self.nonces.asked(nonce)).copied();
+        if asked.is_none() && !(scene.peers)(claimed.credential) {
+            return Err(NotTaken::NotOurs);
+        }
+        let name = first(claimed.credential.as_bytes());
+        let order = (claimed.epoch, seconds(claimed.issued));
+        let held = self.store.file(Kind::Ticket.number(), &name, flash);
         if let Some((held, bytes)) = held {
             let compromised = Ticket::danger_read(bytes).is_ok_and(|held| held.state == Some(State::Compromised));
-            let stays = compromised && content.state != Some(State::Compromised);
-            let older = (label.recovery_epoch, label.version) < (held.recovery_epoch, held.version);
-            let same = (label.recovery_epoch, label.version) == (held.recovery_epoch, held.version);
-            // Within one second only the answer to a number of one's own says more than what is held.
-            if stays || older || (same && asked.is_none()) {
+            let stays = compromised && claimed.state != Some(State::Compromised);
+            let (older, same) = (order < held.order(), order == held.order());
+            // Within one second only the first answer to a number of one's own says more than what is held.
+            if stays || older || (same && asked.is_none_or(|asked| asked.answered)) {
                 return Err(NotTaken::NotNewer);
             }
         }
+        let ticket = self.verified(flash, |list| Ticket::verify(bytes, list, scene.crypto))?;
+        let (content, authority) = (ticket.content(), ticket.authority());
+        if content.epoch < self.status_epoch(authority, flash) {
+            // The status list held was made later, and is not forgotten.
+            return Err(NotTaken::NotNewer);
+        }
+        let (recovery_epoch, version) = order;
+        let label = Label { kind: Kind::Ticket.number(), name, recovery_epoch, version, authority };
         let states_time = self.states_time(bytes, content.issued, flash);
-        let (issued, is_new) = (content.issued, held.is_none());
-        if is_new {
-            self.make_room_for_a_ticket(scene)?;
+        let issued = content.issued;
+        if held.is_none() {
+            self.make_room_for_a_ticket(&label, content.state.is_some(), scene)?;
         }
         self.store.put(&label, bytes, scene.flash, scene.crypto)?;
+        if let Some(nonce) = content.nonce {
+            self.nonces.answered(nonce);
+        }
         if states_time {
             if let Some(asked) = asked {
-                scene.clock.not_after(issued, asked, scene.now);
+                scene.clock.not_after(issued, asked.at, scene.now);
             }
             self.hear_time(issued, scene);
         }
         Ok(())
     }
 
-    /// Forgets the oldest ticket if there are as many as there may be. One that says compromised is never forgotten.
+    /// The epoch of the status list held of an authority.
+    fn status_epoch<F: MappedFlash>(&self, authority: KeyId, flash: &F) -> u64 {
+        let held = self.store.file(Kind::Status.number(), &first(authority.as_bytes()), flash);
+        held.map_or(0, |(label, _)| label.version)
+    }
+
+    /// Makes room for a ticket about somebody of whom none is held. Forgotten is only what says no less when it is gone:
+    /// first a ticket that the status list of its authority has overtaken, then the oldest that says nothing bad, if it
+    /// is older than the new one. One place is never taken by bad news, so that an answer to an own number finds room.
     fn make_room_for_a_ticket<F: MappedFlash, C: Crypto>(
         &mut self,
+        new: &Label,
+        is_bad: bool,
         scene: &mut Scene<'_, F, C>,
     ) -> Result<(), NotTaken> {
-        let tickets = || self.store.files(&*scene.flash).filter(|(_, label, _)| label.kind == Kind::Ticket.number());
-        if tickets().count() < MAX_TICKETS {
-            return self.leave_reserve(&*scene.flash);
+        let flash = &*scene.flash;
+        let tickets = || self.store.files(flash).filter(|(_, label, _)| label.kind == Kind::Ticket.number());
+        let overtaken = |label: &Label| label.recovery_epoch <= self.status_epoch(label.authority, flash);
+        let stays = tickets().filter(|(_, label, bytes)| is_bad_news(bytes) && !overtaken(label));
+        let stays = stays.fold(0_usize, |count, _| count.saturating_add(1));
+        if is_bad && stays.saturating_add(1) >= MAX_TICKETS {
+            return Err(NotTaken::Store(StoreError::Full));
         }
-        let mild = |bytes| Ticket::danger_read(bytes).is_ok_and(|held| held.state != Some(State::Compromised));
-        let oldest = tickets().filter(|(.., bytes)| mild(bytes)).min_by_key(|(_, label, _)| label.version);
-        let (slot, ..) = oldest.ok_or(NotTaken::Store(StoreError::Full))?;
+        if tickets().fold(0_usize, |count, _| count.saturating_add(1)) < MAX_TICKETS {
+            return self.leave_reserve(flash);
+        }
+        let oldest = |filter: &dyn Fn(&Label, &[u8]) -> bool| {
+            let fitting = tickets().filter(|(_, label, bytes)| filter(label, bytes));
+            fitting.min_by_key(|(_, label, _)| label.version).map(|(slot, ..)| slot)
+        };
+        let slot = oldest(&|label, bytes| is_bad_news(bytes) && overtaken(label))
+            .or_else(|| oldest(&|label, bytes| !is_bad_news(bytes) && label.version <= new.version))
+            .ok_or(NotTaken::NotNewer)?;
         Ok(self.store.remove(slot, scene.flash)?)
     }
 
@@ -249,6 +283,8 @@ impl Objects {
     ) -> Result<(), NotTaken> {
         let flash = &*scene.flash;
         let list = self.site_list(flash).ok_or(NotTaken::NoSiteList)?;
+        // What came before costs no signature.
+        Policy::danger_open(bytes)?.succeeds(&self.policy)?;
         let policy = Policy::from_signed(bytes, &list, scene.crypto)?;
         policy.succeeds(&self.policy)?;
         let draft = policy.draft();
@@ -271,6 +307,8 @@ impl Objects {
     ) -> Result<(), NotTaken> {
         let own = scene.own.ok_or(NotTaken::NoCredential)?;
         let list = self.site_list(scene.flash).ok_or(NotTaken::NoSiteList)?;
+        // What came before costs no signature.
+        self.bonds.signed(&SignedBond::danger_open(bytes)?)?;
         let signed = SignedBond::verify(bytes, own, &list, scene.crypto)?;
         let bonds = self.bonds.signed(&signed)?;
         self.keep_bonds(bonds, scene.flash, scene.crypto)
@@ -380,9 +418,9 @@ impl Objects {
             lists,
             status: status.as_slice(),
             ticket,
-            asked: asked.map(|(nonce, at)| Asked {
-                nonce,
-                seconds_ago: u32::try_from(now.millis_since(*at).div_ceil(1_000)).unwrap_or(u32::MAX),
+            asked: asked.map(|asked| Asked {
+                nonce: &asked.number,
+                seconds_ago: u32::try_from(now.millis_since(asked.at).div_ceil(1_000)).unwrap_or(u32::MAX),
             }),
             patient: self.bonds.patient(),
             lowest_bond_epoch: self.bonds.lowest_epoch(),
@@ -408,6 +446,16 @@ impl<F> Clone for Place<'_, F> {
 
 impl<F> Copy for Place<'_, F> {}
 
+/// Whether a ticket says that anything stands against its subject.
+fn is_bad_news(ticket: &[u8]) -> bool {
+    Ticket::danger_read(ticket).is_ok_and(|content| content.state.is_some())
+}
+
+/// The time of a ticket as the version of its file.
+fn seconds(time: Time) -> u64 {
+    u64::try_from(time.unix()).unwrap_or(0)
+}
+
 fn first(id: &[u8; 16]) -> [u8; Held::NAME_LENGTH] {
     let mut name = [0; Held::NAME_LENGTH];
     name.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
@@ -431,7 +479,8 @@ pub enum NotTaken {
     NotNewer,
     /// The credential's chain leads nowhere.
     Credential(Unidentified),
-    /// It is not a credential of this device, for its own use, from its site.
+    /// It is not a credential of this device, for its own use, from its site; or a ticket that nobody here asked for, about
+    /// nobody this device has a session with.
     NotOurs,
     /// The key store failed.
     KeyStore,
@@ -450,6 +499,11 @@ pub enum NotTaken {
 }
 
 impl NotTaken {
+    /// Whether that was found without a signature: it cost next to nothing.
+    pub(crate) const fn is_cheap(&self) -> bool {
+        self.is_old() || matches!(self, Self::Unknown | Self::NotOurs | Self::NotPinned | Self::NoSiteList)
+    }
+
     /// Whether it is only too old: what is held is as new, or newer.
     #[must_use]
     pub const fn is_old(&self) -> bool {
@@ -493,7 +547,9 @@ impl fmt::Display for NotTaken {
             Self::NeedsPhysicalAct => f.write_str("this takes a physical act at the device"),
             Self::NotNewer => f.write_str("it is not newer than what is held"),
             Self::Credential(error) => error.fmt(f),
-            Self::NotOurs => f.write_str("it is not an operational credential for a key of this device"),
+            Self::NotOurs => {
+                f.write_str("it is for another device: no credential for a key of this one, no ticket it needs")
+            }
             Self::KeyStore => f.write_str("the key store failed"),
             Self::List(error) => error.fmt(f),
             Self::Status(error) => error.fmt(f),

@@ -2,8 +2,9 @@
 
 use crate::address::Address;
 use crate::device::Device;
-use crate::event::{Ask, Event, Peer, Resource, Status};
+use crate::event::{Ask, Closing, Event, Peer, Resource, Status};
 use crate::exchange::{Asked, Exchange, Role};
+use crate::nonces::NONCE;
 use crate::objects::{Held, Kind, NotTaken, Scene};
 use crate::platform::{Parts, Platform, Ticks};
 use crate::session::{self, Observation, Open};
@@ -117,12 +118,25 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         };
         let peer = session::peer(place, slot);
         let Some(open) = slot.open_mut() else { return };
+        let elsewhere = open.address != from;
+        if elsewhere && !self.strangers.may_move(now) {
+            // Each forgery shortens the session's life: from where its peer is not, few are looked at.
+            self.counters.forged = self.counters.forged.saturating_add(1);
+            return;
+        }
         let opened = match open.oscore.unprotect_request(datagram, &mut exchange.bytes, &self.parts.crypto) {
             Ok(Incoming::Fresh(message, received)) => Request::read(&message, received, peer, now),
             // Keys that live in memory only never lose their memory of requests.
             Ok(Incoming::Unfresh(_)) => return,
             Err(error) => {
                 self.counters.forged = self.counters.forged.saturating_add(1);
+                let lost = open.oscore.is_lost();
+                if elsewhere {
+                    self.strangers.spend_on_move(now);
+                }
+                if lost {
+                    self.end_session(peer, Closing::UsedUp);
+                }
                 // A replay is the network's doing as often as a forger's: silence.
                 if error != oscore::Error::Replayed {
                     self.reject(from, datagram, error);
@@ -189,7 +203,15 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             Err(error) => return self.respond(now, place, asked, &Response::empty(error.code())),
         };
         if query == Query::Nonce {
-            let nonce = self.ask(now);
+            // For those alone who may renew here: strangers by profession, as a birth credential is, draw none.
+            let Some(identified) = self.identified(asked.peer) else { return };
+            if let Verdict::Deny(denied) = self.verdict(now, identified, Operation::Renew) {
+                self.told.denied = Some((Some(asked.peer), denied));
+                let payload = denied.code.as_str().as_bytes();
+                return self.respond(now, place, asked, &Response { payload, ..Response::empty(Code::FORBIDDEN) });
+            }
+            let nonce: [u8; NONCE] = self.random();
+            self.objects.ask(nonce, now, true);
             let format = Some(content_format::BYTES);
             let response = Response { format, payload: &nonce, ..Response::empty(Code::CONTENT) };
             return self.respond(now, place, asked, &response);
@@ -233,10 +255,10 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let taken = match block {
             None => {
                 let payload = request.payload();
-                let own = self.own;
-                let Self { parts: Parts { flash, crypto, .. }, objects, clock, settings, .. } = self;
-                let alliance = settings.alliance;
-                objects.take(payload, &mut Scene { flash, crypto, clock, now, alliance, own })
+                let Self { parts: Parts { flash, crypto, .. }, objects, clock, settings, sessions, own, .. } = self;
+                let peers = |credential| session::is_with(sessions, credential);
+                let (alliance, own) = (settings.alliance, *own);
+                objects.take(payload, &mut Scene { flash, crypto, clock, now, alliance, own, peers: &peers })
             }
             Some(block) => {
                 let tag = [asked.peer.slot];
@@ -261,11 +283,11 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
 
     /// Takes the object that was put together in the staging buffer.
     fn take_staged(&mut self, now: Ticks, length: usize) -> Result<Kind, NotTaken> {
-        let own = self.own;
-        let Self { parts: Parts { flash, crypto, .. }, objects, clock, settings, .. } = self;
+        let Self { parts: Parts { flash, crypto, .. }, objects, clock, settings, sessions, own, .. } = self;
         let object = settings.staging.get(..length).unwrap_or_default();
-        let alliance = settings.alliance;
-        objects.take(object, &mut Scene { flash, crypto, clock, now, alliance, own })
+        let peers = |credential| session::is_with(sessions, credential);
+        let (alliance, own) = (settings.alliance, *own);
+        objects.take(object, &mut Scene { flash, crypto, clock, now, alliance, own, peers: &peers })
     }
 
     /// A request without a session: a trust object that any carrier brings.
@@ -289,7 +311,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             Code::TOO_MANY_REQUESTS
         } else {
             let taken = self.take_object(now, message.payload());
-            if taken.is_err_and(|why| !why.is_old() && why != NotTaken::Unknown) {
+            if taken.is_ok() || taken.is_err_and(|why| !why.is_cheap()) {
                 self.strangers.spend_on_object(now);
             }
             code_of(&taken.map(drop))

@@ -9,7 +9,7 @@ use medlock_proto::edhoc::initiator::{AwaitMessage2, Unconfirmed};
 use medlock_proto::edhoc::{ConnectionId, Session};
 use medlock_proto::oscore::{Received, Replay, SecurityContext, SenderSequence};
 use medlock_proto::sealed::Recipient;
-use medlock_trust::DeviceId;
+use medlock_trust::{CredentialId, DeviceId, Identified};
 
 /// A place for one session, and how many it has seen.
 pub(crate) struct SessionSlot {
@@ -117,6 +117,14 @@ impl SessionSlot {
         }
     }
 
+    /// Whether the session is with this peer: the same name from the same authority, for the same use.
+    pub(crate) fn is_of(&self, peer: &Identified) -> bool {
+        self.open().is_some_and(|open| {
+            let held = open.session.peer();
+            (held.device(), held.authority(), held.kind()) == (peer.device(), peer.authority(), peer.kind())
+        })
+    }
+
     /// The identifier by which the peer calls the connection in this place.
     pub(crate) const fn own_id(&self) -> Option<ConnectionId> {
         match &self.state {
@@ -144,6 +152,11 @@ impl Open {
             recipient: None,
         })
     }
+}
+
+/// Whether one of the sessions is with the holder of this credential.
+pub(crate) fn is_with(sessions: &[SessionSlot], credential: CredentialId) -> bool {
+    sessions.iter().any(|slot| slot.open().is_some_and(|open| open.session.peer().credential() == credential))
 }
 
 /// The handle of the session in a place.

@@ -37,7 +37,7 @@ impl Label {
         self.kind == other.kind && self.name == other.name
     }
 
-    const fn order(&self) -> (u64, u64) {
+    pub(crate) const fn order(&self) -> (u64, u64) {
         (self.recovery_epoch, self.version)
     }
 }
