@@ -182,10 +182,24 @@ impl Reception {
         out: &'o mut [u8],
         crypto: &impl Crypto,
     ) -> Result<&'o [u8], SealError> {
+        self.challenge_for(recipient, asked, (drawn, true), now, out, crypto)
+    }
+
+    /// As [`Reception::challenge`]. Who may not know of therapy is not told of the last bolus.
+    pub(crate) fn challenge_for<'o>(
+        &mut self,
+        recipient: &mut Recipient,
+        asked: ChallengeAsked,
+        (drawn, may_know): (Challenge, bool),
+        now: Ticks,
+        out: &'o mut [u8],
+        crypto: &impl Crypto,
+    ) -> Result<&'o [u8], SealError> {
         let epoch = recipient.epoch();
         self.journal.raise_floor(epoch, recipient.highest());
         let floor = recipient.highest().max(self.journal.floor(epoch));
-        let standing = Standing { state: self.state, floor, bolus: self.journal.last_bolus(epoch) };
+        let standing =
+            Standing { state: self.state, floor, bolus: self.journal.last_bolus(epoch).filter(|_| may_know) };
         recipient.challenge(asked, drawn, standing, now.as_millis(), out, crypto)
     }
 
@@ -196,7 +210,8 @@ impl Reception {
             Known::Receipt(receipt) => receipt,
             Known::Forgotten => forgotten(counter),
             Known::Never => {
-                self.journal.raise_floor(recipient.epoch(), counter);
+                // Not beyond the question itself: a question voids what came before it, not what is to come.
+                self.journal.raise_floor(recipient.epoch(), counter.min(recipient.highest()));
                 recipient.refused(counter)
             }
         }

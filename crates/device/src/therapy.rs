@@ -15,7 +15,7 @@ use medlock_proto::edhoc::{self, ConnectionId};
 use medlock_proto::sealed::{
     Asked as Said, Challenge, Commander, Keys, Kid, Link, MAX_LENGTH, Memory, MilliUnits, Receipt, Recipient,
 };
-use medlock_trust::decide::Attended;
+use medlock_trust::decide::{Attended, Code as Refusal};
 use medlock_trust::{Bond, DeviceId, Operation, Verdict, decide, decide_attended};
 
 /// A device's therapy: what it was told, and what is to be told to the firmware.
@@ -232,28 +232,49 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         };
         let mut out = [0; MAX_LENGTH];
         let drawn = Challenge::from_bytes(self.random());
+        if let Some(open) = self.sessions.get_mut(place).and_then(session::SessionSlot::open_mut) {
+            // Whoever carried it, the controller spoke.
+            open.heard = now;
+        }
+        let may_know = self.may_know(now, place, recipient.epoch());
         let verdict = match &asked {
             Said::Command(received) => {
                 let operation = received.command().order.action.operation();
                 self.command_verdict(now, place, recipient.epoch(), operation)
             }
+            Said::Receipt(_) if !may_know => return Answer::Code(Code::FORBIDDEN),
             Said::Challenge(_) | Said::Receipt(_) => None,
         };
-        let Self { therapy, parts: Parts { flash, crypto, .. }, sessions, .. } = self;
+        let session = self.sessions.get(place).map(|slot| session::peer(place, slot));
+        let Self { therapy, parts: Parts { flash, crypto, .. }, .. } = self;
         let Some(therapy) = therapy else { return Answer::Code(Code::NOT_FOUND) };
         let sealed = match asked {
-            Said::Challenge(asked) => therapy.reception.challenge(recipient, asked, drawn, now, &mut out, crypto),
+            Said::Challenge(asked) => {
+                therapy.reception.challenge_for(recipient, asked, (drawn, may_know), now, &mut out, crypto)
+            }
             Said::Receipt(counter) => {
                 recipient.receipt(&therapy.reception.receipt(recipient, counter), &mut out, crypto)
             }
             Said::Command(received) => {
-                let Some(verdict) = verdict else { return Answer::Code(Code::FORBIDDEN) };
-                match therapy.reception.receive(flash, recipient, received, now, |_, _| verdict) {
+                let (Some((verdict, attended)), Some(session)) = (verdict, session) else {
+                    return Answer::Code(Code::FORBIDDEN);
+                };
+                // What came before is answered without a verdict: it uses nothing up and tells nobody.
+                let told = &mut self.told.denied;
+                let judge = |_: &_, _| {
+                    if let Verdict::Deny(denied) = &verdict {
+                        *told = Some((Some(session), *denied));
+                    }
+                    verdict
+                };
+                match therapy.reception.receive(flash, recipient, received, now, judge) {
                     Reply::Receipt(receipt) => recipient.receipt(&receipt, &mut out, crypto),
                     Reply::Act(act) => {
+                        if attended {
+                            therapy.attended = None;
+                        }
                         therapy.look_at_lease(now);
-                        let Some(slot) = sessions.get(place) else { return Answer::Code(Code::NOT_FOUND) };
-                        return Answer::Act(act, session::peer(place, slot));
+                        return Answer::Act(act, session);
                     }
                 }
             }
@@ -267,13 +288,13 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
     /// The session's end of sealed commands, taken out of it; made from its keys the first time. `None` without a bond.
     fn recipient(&mut self, place: usize) -> Option<Recipient> {
         let own = self.own?;
-        let Self { therapy, parts: Parts { crypto, .. }, sessions, objects, .. } = self;
+        let Self { therapy, parts: Parts { crypto, flash, .. }, sessions, objects, .. } = self;
         let open = sessions.get_mut(place)?.open_mut()?;
         if let Some(recipient) = open.recipient.take() {
             return Some(recipient);
         }
         let controller = open.session.peer().device();
-        let epoch = objects.bonds.with(controller)?.epoch;
+        let epoch = objects.bond_with(open.session.peer(), flash)?.epoch;
         if core::mem::replace(&mut open.commands, true) {
             return None;
         }
@@ -287,29 +308,43 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         Some(Recipient::new(keys(&open.session, crypto)?, link, epoch, floor))
     }
 
-    /// What the controller of a session may do now under the bond of its commands; a physical act is used up.
-    fn command_verdict(&mut self, now: Ticks, place: usize, epoch: u64, operation: Operation) -> Option<Verdict> {
+    /// Whether the controller of a session may be told of therapy: it may command or read, or would but for knowledge that
+    /// is expired, stale or missing. Who is suspended, or worse, may not.
+    fn may_know(&self, now: Ticks, place: usize, epoch: u64) -> bool {
+        let Some(open) = self.sessions.get(place).and_then(session::SessionSlot::open) else { return false };
+        let peer = open.session.peer();
+        let bond = self.objects.bond_with(peer, &self.parts.flash).filter(|bond| bond.epoch == epoch);
+        let old =
+            [Refusal::StatusStale, Refusal::ExpiredWithinGrace, Refusal::ExpiredBeyondGrace, Refusal::NotYetValid];
+        self.objects.judged(peer, &self.place(now), |knowledge, policy| {
+            [Operation::Treat, Operation::Halt, Operation::Configure, Operation::Read].into_iter().any(|operation| {
+                match decide(peer, operation, knowledge, policy, bond) {
+                    Verdict::Allow(_) => true,
+                    Verdict::Deny(denied) => old.contains(&denied.code),
+                }
+            })
+        })
+    }
+
+    /// What the controller of a session may do now under the bond of its commands, and whether that takes a physical act:
+    /// only what denies without one does.
+    fn command_verdict(&self, now: Ticks, place: usize, epoch: u64, operation: Operation) -> Option<(Verdict, bool)> {
         let peer = self.sessions.get(place)?.open()?.session.peer();
         let device = peer.device();
-        let bond: Option<&Bond> = self.objects.bonds.with(device).filter(|bond| bond.epoch == epoch);
+        let bond: Option<&Bond> = self.objects.bond_with(peer, &self.parts.flash).filter(|bond| bond.epoch == epoch);
         let attended = self.therapy.as_ref()?.attended.filter(|(who, what, _)| (*who, *what) == (device, operation));
         let attended = attended.and_then(|(_, _, at)| {
             let seconds = u32::try_from(now.millis_since(at).div_ceil(1_000)).unwrap_or(u32::MAX);
             Attended::danger_by_physical_act(device, operation, seconds)
         });
-        let used = attended.is_some();
-        let verdict = self.objects.judged(peer, &self.place(now), |knowledge, policy| match attended {
-            Some(attended) => decide_attended(peer, operation, knowledge, policy, bond, attended),
-            None => decide(peer, operation, knowledge, policy, bond),
-        });
-        if let Verdict::Deny(denied) = &verdict {
-            let peer = self.sessions.get(place).map(|slot| session::peer(place, slot));
-            self.told.denied = Some((peer, *denied));
-        }
-        if used && let Some(therapy) = &mut self.therapy {
-            therapy.attended = None;
-        }
-        Some(verdict)
+        Some(self.objects.judged(peer, &self.place(now), |knowledge, policy| {
+            match (decide(peer, operation, knowledge, policy, bond), attended) {
+                (Verdict::Deny(_), Some(attended)) => {
+                    (decide_attended(peer, operation, knowledge, policy, bond, attended), true)
+                }
+                (verdict, _) => (verdict, false),
+            }
+        }))
     }
 
     /// Keeps the lease alive: the request was for `sustain`.
