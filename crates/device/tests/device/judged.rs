@@ -11,23 +11,23 @@ use medlock_trust::role::Role;
 use medlock_trust::status::{State, Subject};
 use medlock_trust::{Interval, Operation, Operations};
 
-const COMMANDS: Operations = Operations::of(&[Operation::Treat, Operation::Halt]);
-const BOLUS: Action =
+pub(crate) const COMMANDS: Operations = Operations::of(&[Operation::Treat, Operation::Halt]);
+pub(crate) const BOLUS: Action =
     Action::Bolus { amount: MilliUnits(500), bound: MilliUnits(500), concentration: Concentration::U100 };
 
 /// A pump and a controller of the site, bonded.
-struct Loop {
-    world: World,
-    pump: usize,
-    controller: usize,
+pub(crate) struct Loop {
+    pub(crate) world: World,
+    pub(crate) pump: usize,
+    pub(crate) controller: usize,
 }
 
 impl Loop {
-    fn new(seed: u64, weather: crate::world::Weather) -> Self {
+    pub(crate) fn new(seed: u64, weather: crate::world::Weather) -> Self {
         Self::with_role(seed, weather, Role::Controller, 90)
     }
 
-    fn with_role(seed: u64, weather: crate::world::Weather, role: Role, days: i64) -> Self {
+    pub(crate) fn with_role(seed: u64, weather: crate::world::Weather, role: Role, days: i64) -> Self {
         let mut world = World::new(seed, weather);
         let pump = world.pump("pump-1");
         let validity = (START.plus_seconds(-100 * DAY), START.plus_seconds(days * DAY));
@@ -36,21 +36,21 @@ impl Loop {
         Self { world, pump, controller }
     }
 
-    fn bolus(&mut self) -> Answer {
+    pub(crate) fn bolus(&mut self) -> Answer {
         let peer = self.world.connect(self.controller, self.pump);
         self.command(peer, BOLUS)
     }
 
-    fn command(&mut self, peer: Peer, action: Action) -> Answer {
+    pub(crate) fn command(&mut self, peer: Peer, action: Action) -> Answer {
         let mut commander = self.sdk().commander(peer, 1, Memory::default()).unwrap();
         self.command_with(&mut commander, peer, action)
     }
 
-    fn sdk(&mut self) -> &mut Sdk {
+    pub(crate) fn sdk(&mut self) -> &mut Sdk {
         self.world.sdk(self.controller)
     }
 
-    fn command_with(&mut self, commander: &mut Commander, peer: Peer, action: Action) -> Answer {
+    pub(crate) fn command_with(&mut self, commander: &mut Commander, peer: Peer, action: Action) -> Answer {
         let Self { world, controller, .. } = self;
         let mut out = [0; 112];
         let asked = commander.ask_challenge(&mut out, world.sdk(*controller).crypto()).unwrap().to_vec();
@@ -78,23 +78,23 @@ impl Loop {
         }
     }
 
-    fn boluses(&self) -> usize {
+    pub(crate) fn boluses(&self) -> usize {
         let happened = &self.world.nodes[self.pump].happened;
         happened.iter().filter(|one| matches!(one, Happened::Acted(Operation::Treat))).count()
     }
 }
 
 #[derive(Debug, PartialEq)]
-enum Answer {
+pub(crate) enum Answer {
     Unsealed(Status),
     Receipt(Outcome, Option<Code>),
 }
 
-fn denied(code: Code) -> Answer {
+pub(crate) fn denied(code: Code) -> Answer {
     Answer::Receipt(Outcome::Refused(Refusal::Denied(code)), None)
 }
 
-const STARTED: Answer = Answer::Receipt(Outcome::Started, None);
+pub(crate) const STARTED: Answer = Answer::Receipt(Outcome::Started, None);
 
 /// Shows REQ-DEV-11.
 #[test]

@@ -1,5 +1,6 @@
 //! Devices in virtual time, over a link that loses, doubles and reorders.
 
+mod attacked;
 mod command;
 mod enrolment;
 mod flash;

@@ -82,8 +82,11 @@ pub(crate) struct Site {
     pub(crate) root: Signer,
     pub(crate) service: Signer,
     pub(crate) maker: Signer,
+    pub(crate) maker_service: Signer,
     pub(crate) version: u64,
     pub(crate) epoch: u64,
+    pub(crate) two_sites: bool,
+    pub(crate) recovery_epoch: u64,
 }
 
 impl Site {
@@ -92,8 +95,11 @@ impl Site {
             root: Signer::new("site", dice),
             service: Signer::new("service", dice),
             maker: Signer::new("maker", dice),
+            maker_service: Signer::new("makerservice", &mut Dice(777)),
             version: 0,
             epoch: 0,
+            two_sites: false,
+            recovery_epoch: 0,
         }
     }
 
@@ -113,12 +119,29 @@ impl Site {
     pub(crate) fn list_with(&mut self, issued: Time, maker: AuthorityState) -> Vec<u8> {
         self.version += 1;
         let Self { root, service, maker: maker_key, .. } = &*self;
+        let mut services = vec![Service {
+            key: service.id,
+            spki: &service.spki,
+            purposes: Purposes::of(&Purpose::ALL),
+            authority: root.id,
+            until: None,
+        }];
+        if self.two_sites {
+            services.push(Service {
+                key: self.maker_service.id,
+                spki: &self.maker_service.spki,
+                purposes: Purposes::of(&[Purpose::Status]),
+                authority: maker_key.id,
+                until: None,
+            });
+            services.sort_by_key(|service| service.key);
+        }
         let content = Content {
             heading: Heading {
                 kind: ListKind::Site,
                 name: "site",
                 version: self.version,
-                recovery_epoch: 0,
+                recovery_epoch: self.recovery_epoch,
                 issued,
                 next: issued.plus_seconds(400 * DAY),
                 threshold: 1,
@@ -126,15 +149,9 @@ impl Site {
             members: &[Member { key: root.id, spki: &root.spki, name: "root" }],
             authorities: &[
                 authority(root, AuthorityKind::Site, AuthorityState::Listed),
-                authority(maker_key, AuthorityKind::Maker, maker),
+                authority(maker_key, if self.two_sites { AuthorityKind::Site } else { AuthorityKind::Maker }, maker),
             ],
-            services: &[Service {
-                key: service.id,
-                spki: &service.spki,
-                purposes: Purposes::of(&Purpose::ALL),
-                authority: root.id,
-                until: None,
-            }],
+            services: &services,
         };
         let mut payload = Vec::new();
         content.encode(&mut payload).unwrap();
@@ -170,6 +187,19 @@ impl Site {
         self.service.sign_as(&payload, ContentType::STATUS)
     }
 
+    pub(crate) fn status_of_maker(&mut self, issued: Time) -> Vec<u8> {
+        let heading = status::Heading {
+            authority: self.maker.id,
+            recovery_epoch: 0,
+            epoch: 1,
+            issued,
+            next: issued.plus_seconds(DAY),
+        };
+        let mut payload = Vec::new();
+        StatusContent { heading, records: &[] }.encode(&mut payload).unwrap();
+        self.maker_service.sign_as(&payload, ContentType::STATUS)
+    }
+
     /// A ticket that answers a number.
     pub(crate) fn ticket(&self, issued: Time, credential: CredentialId, nonce: &[u8]) -> Vec<u8> {
         let content = TicketContent {
@@ -180,6 +210,30 @@ impl Site {
             issued,
             nonce: Some(nonce),
         };
+        let mut payload = Vec::new();
+        content.encode(&mut payload).unwrap();
+        self.service.sign1(&payload, TicketContent::PLACE, TicketContent::key_hint(&self.service.id))
+    }
+
+    pub(crate) fn ticket_of(
+        &self,
+        issued: Time,
+        epoch: u64,
+        credential: CredentialId,
+        state: Option<State>,
+    ) -> Vec<u8> {
+        self.ticket_with(issued, epoch, credential, state, None)
+    }
+
+    pub(crate) fn ticket_with(
+        &self,
+        issued: Time,
+        epoch: u64,
+        credential: CredentialId,
+        state: Option<State>,
+        nonce: Option<&[u8]>,
+    ) -> Vec<u8> {
+        let content = TicketContent { credential, state, reason: Reason::UNSPECIFIED, epoch, issued, nonce };
         let mut payload = Vec::new();
         content.encode(&mut payload).unwrap();
         self.service.sign1(&payload, TicketContent::PLACE, TicketContent::key_hint(&self.service.id))

@@ -11,7 +11,7 @@ use medlock_rustcrypto::RustCrypto;
 use medlock_trust::role::Role;
 
 /// A first message of a handshake that nobody will finish.
-fn hello(dice: &mut Dice, stamp: Option<&[u8]>) -> Vec<u8> {
+pub(crate) fn hello(dice: &mut Dice, stamp: Option<&[u8]>) -> Vec<u8> {
     let mut secret = [0; 32];
     dice.fill(&mut secret);
     secret[0] &= 0x7f;

@@ -126,8 +126,12 @@ impl World {
 
     /// A device with nothing but a birth credential.
     pub(crate) fn newborn(&mut self) -> usize {
+        self.newborn_named("maker-0815")
+    }
+
+    pub(crate) fn newborn_named(&mut self, name: &str) -> usize {
         let birth = self.dice.key();
-        let certificate = self.site.maker.issue("maker-0815", &[Role::Actuator], &birth, (START, Time::NEVER));
+        let certificate = self.site.maker.issue(name, &[Role::Actuator], &birth, (START, Time::NEVER));
         let chain: &'static [u8] = Box::leak(certificate.clone().into_boxed_slice());
         let chain: &'static [&'static [u8]] = Box::leak(vec![chain].into_boxed_slice());
         let keys =
