@@ -394,6 +394,7 @@ int32_t medlock_notify(medlock_device *device, uint64_t now_ms, int32_t resource
 /*
  * Asks the hub at the other end of a session for a credential, the first or a renewed one; ENROLLED, NOT_ENROLLED,
  * ANSWERED with a refusal, or UNANSWERED follows. `code`: the site's enrolment code, at most 64 bytes and a zero, or null.
+ * ERROR_UNIDENTIFIED: the peer does not have the role of a hub.
  */
 int32_t medlock_enrol(medlock_device *device, uint64_t now_ms, uint32_t hub, const char *code, uint32_t *call);
 

@@ -261,10 +261,9 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let known = self.strangers.half_open.iter_mut().find(|half| half.address == from && half.knows(id));
         if let Some(half) = known {
             // It came before: the same answer, unless the handshake has gone on.
-            if half.last.is_none_or(|last| last == id) && half.reply.length > 0 {
-                if !half.again(length) {
-                    self.challenge(now, Answer { to: from, id, token });
-                }
+            let is_due = half.last.is_none_or(|last| last == id) && half.reply.length > 0;
+            if is_due && !half.again(length) {
+                self.challenge(now, Answer { to: from, id, token });
             }
             return;
         }
