@@ -288,7 +288,8 @@ enum {
     MEDLOCK_FAILURE_HANDSHAKE = 2,    /* it broke the handshake off, or sent what cannot be right */
     MEDLOCK_FAILURE_CLOSED = 3,
     MEDLOCK_FAILURE_NO_CREDENTIAL = 4,
-    MEDLOCK_FAILURE_KEYS = 5
+    MEDLOCK_FAILURE_KEYS = 5,
+    MEDLOCK_FAILURE_TOO_LONG = 6      /* the answer is longer than the room for it */
 };
 
 /* Why a session ended. */
@@ -330,7 +331,9 @@ enum {
     MEDLOCK_OUTPUT_UNCERTAIN = 13,    /* counter, action, operation: power went meanwhile. It counts as delivered; tell
                                          people */
     MEDLOCK_OUTPUT_LEASE_ENDED = 14,  /* the controller that treated fell silent: end what it began */
-    MEDLOCK_OUTPUT_NEWS = 15          /* object: it was believed, and every session judged again */
+    MEDLOCK_OUTPUT_NEWS = 15,         /* object: it was believed, and every session judged again */
+    MEDLOCK_OUTPUT_CARRIED = 16       /* call, address, status, detail, bytes: an answer without a session; it has to
+                                         prove itself */
 };
 
 typedef struct medlock_output {

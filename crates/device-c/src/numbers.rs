@@ -267,6 +267,8 @@ numbers! {
     OUTPUT_LEASE_ENDED = 14;
     /// A trust object was taken.
     OUTPUT_NEWS = 15;
+    /// An answer without a session.
+    OUTPUT_CARRIED = 16;
 
     /// Nobody answered in time.
     FAILURE_TIMED_OUT = 0;
@@ -280,6 +282,8 @@ numbers! {
     FAILURE_NO_CREDENTIAL = 4;
     /// The key store failed.
     FAILURE_KEYS = 5;
+    /// Too long.
+    FAILURE_TOO_LONG = 6;
 
     /// The firmware ended the session.
     CLOSING_OWN = 0;

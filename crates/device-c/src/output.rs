@@ -93,6 +93,11 @@ fn told(event: Event<'_>) -> records::Output {
             let readings = records::Output { call, peer, ..of(numbers::OUTPUT_READINGS) };
             with_bytes(permitted(readings, &permit), payload)
         }
+        Event::Carried { call, from, status, payload } => {
+            let (status, detail) = convert::status_numbers(status);
+            let (call, address) = (call.number(), convert::address_record(from));
+            with_bytes(records::Output { call, address, status, detail, ..of(numbers::OUTPUT_CARRIED) }, payload)
+        }
         Event::Unanswered { call, why } => {
             records::Output { call: call.number(), why: failure(why), ..of(numbers::OUTPUT_UNANSWERED) }
         }

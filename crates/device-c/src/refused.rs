@@ -116,5 +116,6 @@ pub(crate) const fn failure(why: Failure) -> i32 {
         Failure::Closed => numbers::FAILURE_CLOSED,
         Failure::NoCredential => numbers::FAILURE_NO_CREDENTIAL,
         Failure::KeyStore => numbers::FAILURE_KEYS,
+        Failure::TooLong => numbers::FAILURE_TOO_LONG,
     }
 }

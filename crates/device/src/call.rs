@@ -3,27 +3,38 @@
 use crate::address::Address;
 use crate::device::Device;
 use crate::event::{CallId, Closing, Event, Failure, Method, Peer, Resource, Status};
-use crate::exchange::{Call, Role, Stage};
-use crate::platform::{Platform, Ticks};
+use crate::exchange::{Call, Role, Stage, With};
+use crate::platform::{Parts, Platform, Ticks};
+use crate::request::{Asks, Extra, Request};
 use crate::serve::copy;
+use crate::session;
 use crate::settings::CallError;
-use medlock_proto::coap::observe::Wish;
-use medlock_proto::coap::{self, Code, Matched, Message, Type, Writer, content_format, option, reset};
+use core::ops::Range;
+use medlock_proto::coap::{self, Code, Matched, Message, Type, option, reset};
+use medlock_proto::oscore;
 use medlock_trust::{Operation, Verdict};
 
-/// A request as it is to be made.
-struct Wanted<'p> {
-    method: Method,
-    resource: Resource,
-    query: Option<&'p [u8]>,
-    format: u16,
-    payload: &'p [u8],
+/// Where a request goes.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    Session(Peer),
+    Open(Address),
+}
+
+/// Where the payload of a request lies.
+pub(crate) enum Body<'p> {
+    Given(&'p [u8]),
+    /// In the room for bodies.
+    Room(Range<usize>),
+    /// In front of the bytes of its exchange.
+    Held(usize),
 }
 
 impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: usize>
     Device<'_, P, SESSIONS, EXCHANGES, BYTES>
 {
-    /// Asks a peer; [`Event::Answered`], [`Event::Readings`] or [`Event::Unanswered`] follows.
+    /// Asks a peer; [`Event::Answered`], [`Event::Readings`] or [`Event::Unanswered`] follows. With [`Method::Observe`] the
+    /// first two follow whenever there is something new, until [`Device::cancel`].
     ///
     /// # Errors
     /// [`CallError`].
@@ -35,69 +46,105 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         resource: Resource,
         payload: &[u8],
     ) -> Result<CallId, CallError> {
-        self.post(now, peer, method, resource, (content_format::CBOR, payload))
+        self.request(now, peer, &Request::new(method, resource, payload))
     }
 
-    /// A call whose payload is of another format than CBOR.
-    pub(crate) fn post(
+    /// As [`Device::call`], with all that a request may say.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn request(&mut self, now: Ticks, peer: Peer, request: &Request<'_>) -> Result<CallId, CallError> {
+        let asks = Asks::of(request).ok_or(CallError::TooLong)?;
+        self.begin_call(now, Way::Session(peer), asks, request.payload)
+    }
+
+    /// Asks whoever is at `to`, without a session; [`Event::Carried`] or [`Event::Unanswered`] follows. For what proves
+    /// itself: trust objects that are fetched from a hub or brought to anybody, and sealed commands that are carried.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn request_openly(&mut self, now: Ticks, to: Address, request: &Request<'_>) -> Result<CallId, CallError> {
+        let asks = Asks::of(request).ok_or(CallError::TooLong)?;
+        self.begin_call(now, Way::Open(to), asks, request.payload)
+    }
+
+    /// Begins a call: with one message, or with the first block of its payload.
+    pub(crate) fn begin_call(&mut self, now: Ticks, way: Way, asks: Asks, payload: &[u8]) -> Result<CallId, CallError> {
+        if let Way::Session(peer) = way {
+            self.open(peer).ok_or(CallError::Closed)?;
+        }
+        let place = self.exchange_place().ok_or(CallError::Full)?;
+        let exchange = self.exchanges.get_mut(place).ok_or(CallError::Full)?;
+        exchange.begin(Address::NOBODY, Role::Free, 0);
+        exchange.transmit = false;
+        let id = CallId { slot: u8::try_from(place).unwrap_or(u8::MAX), generation: exchange.generation };
+        let extra = Extra { block2: asks.first_block(BYTES), ..Extra::default() };
+        match self.send(now, place, way, asks, &extra, Body::Given(payload)) {
+            Err(CallError::TooLong) => self.begin_upload(now, place, way, asks, payload)?,
+            sent => sent?,
+        }
+        Ok(id)
+    }
+
+    /// Sends a message of a call.
+    pub(crate) fn send(
         &mut self,
         now: Ticks,
-        peer: Peer,
-        method: Method,
-        resource: Resource,
-        (format, payload): (u16, &[u8]),
-    ) -> Result<CallId, CallError> {
-        self.request(now, peer, &Wanted { method, resource, query: None, format, payload })
-    }
-
-    fn request(&mut self, now: Ticks, peer: Peer, wanted: &Wanted<'_>) -> Result<CallId, CallError> {
-        let place = self.exchange_place().ok_or(CallError::Full)?;
-        let (id, token) = (self.message_ids.draw(), self.token());
+        place: usize,
+        way: Way,
+        asks: Asks,
+        extra: &Extra<'_>,
+        body: Body<'_>,
+    ) -> Result<(), CallError> {
+        let head = (self.message_ids.draw(), self.token());
         let random = u32::from_le_bytes(self.random());
-        let transmission = self.settings.transmission;
-        let slot = self.sessions.get_mut(usize::from(peer.slot)).ok_or(CallError::Closed)?;
-        if slot.generation != peer.generation {
-            return Err(CallError::Closed);
-        }
-        let open = slot.open_mut().ok_or(CallError::Closed)?;
-        let exchange = self.exchanges.get_mut(place).ok_or(CallError::Full)?;
-        let (code, observing) = match wanted.method {
-            Method::Get => (Code::GET, false),
-            Method::Observe => (Code::GET, true),
-            Method::Post => (Code::POST, false),
+        let Self { parts: Parts { crypto, .. }, sessions, exchanges, settings, .. } = self;
+        let exchange = exchanges.get_mut(place).ok_or(CallError::Full)?;
+        let payload = match body {
+            Body::Given(payload) => payload,
+            Body::Room(range) => settings.body.get(range).unwrap_or_default(),
+            Body::Held(length) => exchange.bytes.get(..length).unwrap_or_default(),
         };
         let mut plain = [0; BYTES];
-        let mut writer = Writer::new(&mut plain, Type::Confirmable, code, id, token);
-        if observing {
-            writer.uint(option::OBSERVE, Wish::Register.value());
-        }
-        writer.path(wanted.resource.path());
-        if !wanted.payload.is_empty() {
-            writer.uint(option::CONTENT_FORMAT, wanted.format.into());
-        }
-        if let Some(query) = wanted.query {
-            writer.option(option::URI_QUERY, query);
-        }
-        let message = writer.payload(wanted.payload).finish().map_err(|_| CallError::TooLong)?;
-        let message = Message::read(message).map_err(|_| CallError::TooLong)?;
-        let sealed = open.oscore.protect_request(&message, &mut exchange.bytes, &self.parts.crypto);
-        let (sealed, sent) = sealed.map_err(|error| {
-            if error == medlock_proto::oscore::Error::ContextLost { CallError::Closed } else { CallError::TooLong }
-        })?;
-        let length = sealed.len();
-        let coap = coap::Exchange::new(&message, now.as_millis(), random, transmission);
-        let call = Call { peer, resource: wanted.resource, coap, sent, stage: Stage::Waiting };
-        exchange.begin(open.address, Role::Call(call), length);
-        Ok(CallId { slot: u8::try_from(place).unwrap_or(u8::MAX), generation: exchange.generation })
+        let length = asks.write(head, extra, payload, &mut plain).ok_or(CallError::TooLong)?;
+        let plain = plain.get(..length).unwrap_or_default();
+        let message = Message::read(plain).map_err(|_| CallError::TooLong)?;
+        let coap = coap::Exchange::new(&message, now.as_millis(), random, settings.transmission);
+        let (to, with, length) = match way {
+            Way::Open(to) => (to, With::Anybody, copy(plain, &mut exchange.bytes).len()),
+            Way::Session(peer) => {
+                let slot = sessions.get_mut(usize::from(peer.slot)).filter(|slot| slot.generation == peer.generation);
+                let open = slot.and_then(session::SessionSlot::open_mut).ok_or(CallError::Closed)?;
+                let sealed = open.oscore.protect_request(&message, &mut exchange.bytes, crypto);
+                let (sealed, sent) = sealed.map_err(|error| {
+                    if error == oscore::Error::ContextLost { CallError::Closed } else { CallError::TooLong }
+                })?;
+                (open.address, With::Peer(peer, sent), sealed.len())
+            }
+        };
+        let call = Call { with, asks, coap, stage: Stage::Waiting };
+        exchange.go_on(to, Role::Call(call), length);
+        Ok(())
     }
 
-    /// Gives a call up, or an observation. Nothing more is told of it.
+    /// Gives a call up, or an observation. Nothing more is told of it. A call that opens a session takes the session with
+    /// it, if it is under way already.
     pub fn cancel(&mut self, call: CallId) {
-        if let Some(exchange) = self.exchanges.get_mut(usize::from(call.slot))
-            && exchange.generation == call.generation
-            && matches!(exchange.role, Role::Call(_))
-        {
-            exchange.end();
+        let Some(exchange) = self.exchanges.get_mut(usize::from(call.slot)) else { return };
+        if exchange.generation != call.generation {
+            return;
+        }
+        match &exchange.role {
+            Role::Call(_) | Role::Failed(_) => exchange.end(),
+            Role::Held(held) => {
+                let (place, rides) = (usize::from(held.peer.slot), held.rides.is_some());
+                exchange.end();
+                if rides {
+                    self.end_hello(place);
+                    self.fail_handshake(place, Failure::Closed);
+                }
+            }
+            Role::Free | Role::Hello { .. } | Role::Asked(_) | Role::Answered { .. } | Role::Notice { .. } => {}
         }
     }
 
@@ -128,7 +175,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                     Matched::No => {}
                     Matched::Acknowledged => return,
                     Matched::Reset => {
-                        call.stage = Stage::Failed(Failure::Closed);
+                        exchange.fail(Failure::Closed);
                         return;
                     }
                     Matched::Response { answer } => return self.called_back(now, place, answer, datagram),
@@ -146,7 +193,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                         return self.noticed(now, peer, message.kind() == Type::Acknowledgement);
                     }
                 }
-                Role::Free | Role::Asked(_) => {}
+                Role::Free | Role::Held(_) | Role::Failed(_) | Role::Asked(_) => {}
             }
         }
         self.counters.noise = self.counters.noise.saturating_add(1);
@@ -168,47 +215,91 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
 
     /// A response that belongs to a call by its token.
     fn called_back(&mut self, now: Ticks, place: usize, answer: Option<[u8; 4]>, datagram: &mut [u8]) {
-        let crypto = &self.parts.crypto;
         let Some(exchange) = self.exchanges.get_mut(place) else { return };
         let Role::Call(call) = &mut exchange.role else { return };
-        let peer = call.peer;
-        let Some(slot) = self.sessions.get_mut(usize::from(peer.slot)) else { return };
-        if slot.generation != peer.generation {
-            return;
-        }
-        let Some(open) = slot.open_mut() else { return };
-        let protected = Message::read(datagram).is_ok_and(|message| message.option(option::OSCORE).is_some());
-        if !protected {
-            // The peer does not know the session any more. Anybody on the path may say so; whoever is on the path could as
-            // well drop everything, and a new handshake costs little.
-            return self.end_session(peer, Closing::Lost);
-        }
-        match open.oscore.unprotect_response(&mut call.sent, datagram, &mut exchange.bytes, crypto) {
-            Ok((message, _)) => {
-                let start = message.as_bytes().len().saturating_sub(message.payload().len());
-                let status = match (message.code().class(), message.code().detail()) {
-                    (2, _) => Status::Done,
-                    (4, detail) => Status::Refused(detail),
-                    (_, detail) => Status::Failed(detail),
-                };
-                exchange.length = message.as_bytes().len();
-                exchange.transmit = false;
-                open.heard = now;
-                call.stage = Stage::Arrived { status, start, last: call.sent.is_finished() };
-                let to = exchange.to;
+        let to = exchange.to;
+        let opened = match &mut call.with {
+            With::Anybody => {
                 if let Some(answer) = answer {
                     self.replies.add(to, answer);
                 }
+                return self.answered_openly(now, place, datagram);
             }
-            Err(medlock_proto::oscore::Error::Replayed | medlock_proto::oscore::Error::Unasked) => {
+            With::Peer(peer, sent) => {
+                let peer = *peer;
+                let slot =
+                    self.sessions.get_mut(usize::from(peer.slot)).filter(|slot| slot.generation == peer.generation);
+                let Some(open) = slot.and_then(session::SessionSlot::open_mut) else { return };
+                let protected = Message::read(datagram).is_ok_and(|message| message.option(option::OSCORE).is_some());
+                if !protected {
+                    // The peer does not know the session any more. Anybody on the path may say so; whoever is on the path
+                    // could as well drop everything, and a new handshake costs little.
+                    return self.end_session(peer, Closing::Lost);
+                }
+                let opened = open.oscore.unprotect_response(sent, datagram, &mut exchange.bytes, &self.parts.crypto);
+                opened.map(|(message, _)| {
+                    open.heard = now;
+                    message.as_bytes().len()
+                })
+            }
+        };
+        match opened {
+            Ok(length) => {
+                exchange.length = length;
+                exchange.transmit = false;
+                if let Some(answer) = answer {
+                    self.replies.add(to, answer);
+                }
+                self.answered(now, place);
+            }
+            Err(oscore::Error::Replayed | oscore::Error::Unasked) => {
                 // It came before, and its acknowledgement was lost.
-                let to = exchange.to;
                 if let Some(answer) = answer {
                     self.replies.add(to, answer);
                 }
             }
             Err(_) => self.counters.forged = self.counters.forged.saturating_add(1),
         }
+    }
+
+    /// A response to a call without a session.
+    fn answered_openly(&mut self, now: Ticks, place: usize, datagram: &[u8]) {
+        let Ok(message) = Message::read(datagram) else { return };
+        let Some(exchange) = self.exchanges.get_mut(place) else { return };
+        let stamp = message.option(option::ECHO).filter(|_| message.code() == Code::UNAUTHORIZED);
+        if let Some(stamp) = stamp {
+            // Prove that one is reachable, and ask again (RFC 9175 section 2.3); once.
+            let Ok(old) = Message::read(exchange.message()) else { return };
+            if old.option(option::ECHO).is_none() {
+                return self.ask_again(now, place, stamp);
+            }
+        }
+        match exchange.bytes.get_mut(..datagram.len()) {
+            None => exchange.fail(Failure::TooLong),
+            Some(room) => {
+                exchange.length = copy(datagram, room).len();
+                exchange.transmit = false;
+                self.answered(now, place);
+            }
+        }
+    }
+
+    /// Asks once more without a session, with the proof of being reachable that was asked for.
+    fn ask_again(&mut self, now: Ticks, place: usize, stamp: &[u8]) {
+        let head = (self.message_ids.draw(), self.token());
+        let random = u32::from_le_bytes(self.random());
+        let transmission = self.settings.transmission;
+        let Some(exchange) = self.exchanges.get_mut(place) else { return };
+        let mut scratch = [0; BYTES];
+        let Ok(old) = Message::read(exchange.bytes.get(..exchange.length).unwrap_or_default()) else { return };
+        let again = coap::repeat_with(&old, head.0, head.1, (option::ECHO, stamp), &mut scratch);
+        let Ok(message) = again.map_err(drop).and_then(|again| Message::read(again).map_err(drop)) else {
+            return exchange.fail(Failure::TooLong);
+        };
+        let Role::Call(call) = &mut exchange.role else { return };
+        call.coap = coap::Exchange::new(&message, now.as_millis(), random, transmission);
+        exchange.length = copy(message.as_bytes(), &mut exchange.bytes).len();
+        exchange.transmit = true;
     }
 
     /// What an exchange has to tell. Readings are judged first: what may not even be reported is dropped.
@@ -218,41 +309,53 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let call = match &mut exchange.role {
             Role::Call(call) => call,
             Role::Asked(_) => return self.asked_event(place, buffer),
-            Role::Free | Role::Hello { .. } | Role::Answered { .. } | Role::Notice { .. } => return None,
-        };
-        let (peer, resource) = (call.peer, call.resource);
-        match call.stage {
-            Stage::Waiting | Stage::Listening => None,
-            Stage::Failed(why) => {
+            Role::Failed(why) => {
+                let why = *why;
                 exchange.end();
-                Some(Event::Unanswered { call: id, why })
+                return Some(Event::Unanswered { call: id, why });
             }
-            Stage::Arrived { status, start, last } => {
-                let payload = copy(exchange.bytes.get(start..exchange.length)?, buffer);
-                if last {
-                    exchange.end();
-                } else {
-                    call.stage = Stage::Listening;
-                }
-                if matches!(resource, Resource::Enrol | Resource::Renew) && status == Status::Done {
-                    return Some(match self.enrolled(payload) {
-                        Ok(event) => event,
-                        Err(why) => Event::NotEnrolled { why },
-                    });
-                }
-                if resource != Resource::Readings || status != Status::Done {
-                    return Some(Event::Answered { call: id, peer, status, payload });
-                }
-                let identified = self.identified(peer)?;
-                let verdict = match self.verdict(now, identified, Operation::Inform) {
-                    Verdict::Allow(permit) => Verdict::Allow(permit),
-                    Verdict::Deny(_) => self.verdict(now, identified, Operation::Report),
-                };
-                match verdict {
-                    Verdict::Allow(permit) => Some(Event::Readings { call: id, peer, permit, payload }),
-                    Verdict::Deny(denied) => Some(Event::Denied { peer: Some(peer), denied }),
-                }
+            Role::Free | Role::Hello { .. } | Role::Held(_) | Role::Answered { .. } | Role::Notice { .. } => {
+                return None;
             }
+        };
+        let (asks, from) = (call.asks, exchange.to);
+        let peer = match &call.with {
+            With::Peer(peer, _) => Some(*peer),
+            With::Anybody => None,
+        };
+        let (status, payload, last) = match call.stage {
+            Stage::Waiting | Stage::Listening => return None,
+            Stage::Arrived { status, start, last } => (status, exchange.bytes.get(start..exchange.length)?, last),
+            Stage::Fetched { status, length } => (status, self.settings.body.get(..length)?, true),
+        };
+        let fits = payload.len() <= buffer.len();
+        let payload = copy(payload, buffer);
+        if last || !fits {
+            exchange.end();
+        } else {
+            call.stage = Stage::Listening;
+        }
+        if !fits {
+            return Some(Event::Unanswered { call: id, why: Failure::TooLong });
+        }
+        let Some(peer) = peer else { return Some(Event::Carried { call: id, from, status, payload }) };
+        if asks.enrols && status == Status::Done {
+            return Some(match self.enrolled(payload) {
+                Ok(event) => event,
+                Err(why) => Event::NotEnrolled { why },
+            });
+        }
+        if asks.resource != Resource::Readings || status != Status::Done {
+            return Some(Event::Answered { call: id, peer, status, payload });
+        }
+        let identified = self.identified(peer)?;
+        let verdict = match self.verdict(now, identified, Operation::Inform) {
+            Verdict::Allow(permit) => Verdict::Allow(permit),
+            Verdict::Deny(_) => self.verdict(now, identified, Operation::Report),
+        };
+        match verdict {
+            Verdict::Allow(permit) => Some(Event::Readings { call: id, peer, permit, payload }),
+            Verdict::Deny(denied) => Some(Event::Denied { peer: Some(peer), denied }),
         }
     }
 }

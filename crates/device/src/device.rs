@@ -4,8 +4,9 @@ use crate::address::Address;
 use crate::clock::Clock;
 use crate::command::Reception;
 use crate::event::{Closing, Event, Failure, Output, Peer};
-use crate::exchange::{Exchange, Role, Stage};
+use crate::exchange::{Call, Exchange, Role, Stage, With};
 use crate::journal::Intent;
+use crate::met::Met;
 use crate::nonces::NONCE;
 use crate::objects::{Kind, NotTaken, Objects, Place, Scene};
 use crate::platform::{Parts, Platform, Rng, Ticks};
@@ -15,6 +16,7 @@ use crate::settings::{Counters, Layout, PhysicalAct, Settings, StartError};
 use crate::store::Store;
 use crate::strangers::Strangers;
 use crate::therapy::Therapy;
+use crate::transfer::Transfer;
 use medlock_proto::coap::block::Assembler;
 use medlock_proto::coap::{Expiry, Message, MessageIds, Token};
 use medlock_proto::edhoc::ConnectionId;
@@ -40,6 +42,9 @@ pub struct Device<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize
     pub(crate) strangers: Strangers<BYTES>,
     pub(crate) replies: Replies,
     pub(crate) assembler: Assembler,
+    /// The body in blocks that is under way as a client.
+    pub(crate) transfer: Option<Transfer>,
+    pub(crate) met: Met<'s>,
     pub(crate) message_ids: MessageIds,
     pub(crate) next_id: u8,
     pub(crate) therapy: Option<Therapy>,
@@ -94,6 +99,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
                 Some(Therapy::new(reception))
             }
         };
+        let met = Met::new(core::mem::take(&mut settings.peers));
         let mut random = [0; 35];
         parts.rng.fill(&mut random);
         let [low, high, next_id, key @ ..] = random;
@@ -108,6 +114,8 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
             strangers: Strangers::new(key),
             replies: Replies::default(),
             assembler: Assembler::new(),
+            transfer: None,
+            met,
             message_ids: MessageIds::new(u16::from_le_bytes([low, high])),
             next_id,
             therapy,
@@ -151,7 +159,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
                 continue;
             }
             match &mut exchange.role {
-                Role::Free => {}
+                Role::Free | Role::Held(_) | Role::Failed(_) => {}
                 Role::Hello { place, coap } => match coap.on_timeout(millis) {
                     Expiry::NotYet => {}
                     Expiry::Resend => exchange.transmit = true,
@@ -164,7 +172,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
                 Role::Call(call) => match call.coap.on_timeout(millis) {
                     Expiry::NotYet => {}
                     Expiry::Resend => exchange.transmit = true,
-                    Expiry::GiveUp => call.stage = Stage::Failed(Failure::TimedOut),
+                    Expiry::GiveUp => exchange.fail(Failure::TimedOut),
                 },
                 Role::Asked(asked) => {
                     if let Some(acknowledgement) = asked.pending.acknowledge() {
@@ -481,16 +489,15 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     pub(crate) fn drop_exchanges(&mut self, peer: Peer) {
         for exchange in &mut self.exchanges {
             match &mut exchange.role {
-                Role::Call(call) if call.peer == peer => {
-                    call.stage = Stage::Failed(Failure::Closed);
-                    exchange.transmit = false;
-                }
+                Role::Call(Call { with: With::Peer(with, _), .. }) if *with == peer => exchange.fail(Failure::Closed),
                 Role::Asked(asked) if asked.peer == peer => exchange.end(),
                 Role::Notice { peer: to, .. } if *to == peer => exchange.end(),
                 Role::Call(_)
+                | Role::Failed(_)
                 | Role::Asked(_)
                 | Role::Notice { .. }
                 | Role::Free
+                | Role::Held(_)
                 | Role::Hello { .. }
                 | Role::Answered { .. } => {}
             }
@@ -556,8 +563,9 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
 
 fn has_event<const BYTES: usize>(exchange: &Exchange<BYTES>) -> bool {
     match &exchange.role {
-        Role::Call(call) => matches!(call.stage, Stage::Arrived { .. } | Stage::Failed(_)),
+        Role::Call(call) => matches!(call.stage, Stage::Arrived { .. } | Stage::Fetched { .. }),
+        Role::Failed(_) => true,
         Role::Asked(asked) => asked.permit.is_some(),
-        Role::Free | Role::Hello { .. } | Role::Answered { .. } | Role::Notice { .. } => false,
+        Role::Free | Role::Hello { .. } | Role::Held(_) | Role::Answered { .. } | Role::Notice { .. } => false,
     }
 }

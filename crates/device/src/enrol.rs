@@ -4,10 +4,13 @@
 //! X.509. The session proves the device: with its birth credential the first time, with the operational one, expired or
 //! not, when it renews. What the hub answers is believed only if it leads to the site's authority and is for this key.
 
+use crate::call::Way;
 use crate::device::Device;
-use crate::event::{CallId, Event, Method, Peer, Resource};
+use crate::event::{CallId, Event, Peer, Resource};
+use crate::identity::first_of;
 use crate::objects::{CREDENTIAL, NotTaken};
 use crate::platform::{KeySlot, KeyStore, Parts, Platform, Ticks};
+use crate::request::{Asks, Request};
 use crate::settings::CallError;
 use medlock_proto::crypto::OwnKey;
 use medlock_trust::c509::{RequestTemplate, Subject};
@@ -66,7 +69,10 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let length = signed.map_err(|_| CallError::TooLong)?.len();
         drop(key);
         let payload = request.get(..length).unwrap_or_default();
-        self.post(now, hub, Method::Post, resource, (C509_REQUEST, payload))
+        let request = Request { format: C509_REQUEST, ..Request::post(resource, payload) };
+        let mut asks = Asks::of(&request).ok_or(CallError::TooLong)?;
+        asks.enrols = true;
+        self.begin_call(now, Way::Session(hub), asks, request.payload)
     }
 
     /// The hub answered: installs what it gave.
@@ -89,11 +95,4 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let device = self.own.ok_or(NotTaken::NoCredential)?;
         Ok(Event::Enrolled { device })
     }
-}
-
-/// The first certificate of a credential file.
-fn first_of(file: &[u8]) -> Option<&[u8]> {
-    let mut reader = Reader::new(file);
-    reader.array(u64::MAX).ok()?;
-    reader.bytes().ok()
 }

@@ -175,6 +175,18 @@ pub enum Event<'b> {
         /// The readings, as [`medlock_proto::reading`] writes them.
         payload: &'b [u8],
     },
+    /// Somebody answered a call without a session: what it says is not authentic, and has to prove itself, as trust objects
+    /// and sealed receipts do.
+    Carried {
+        /// Which call.
+        call: CallId,
+        /// From where it was answered.
+        from: Address,
+        /// What it says.
+        status: Status,
+        /// What came with it.
+        payload: &'b [u8],
+    },
     /// A call ends without an answer.
     Unanswered {
         /// Which call.
@@ -304,6 +316,8 @@ pub enum Failure {
     NoCredential,
     /// The key store failed.
     KeyStore,
+    /// The answer is longer than the room for it: the buffer of the event, or [`Settings::body`](crate::Settings::body).
+    TooLong,
 }
 
 /// Why a session ended.

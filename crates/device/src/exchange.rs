@@ -6,6 +6,7 @@
 use crate::address::Address;
 use crate::event::{Failure, Peer, Resource, Status};
 use crate::platform::Ticks;
+use crate::request::Asks;
 use medlock_proto::coap::{self, MessageId, Pending, Retransmit};
 use medlock_proto::oscore::{Received, Sent};
 use medlock_trust::Permit;
@@ -29,8 +30,12 @@ pub(crate) enum Role {
         place: usize,
         coap: coap::Exchange,
     },
+    /// A request of one's own that waits for the session it opens: its payload lies in the bytes.
+    Held(Held),
     /// A request of one's own.
     Call(Call),
+    /// A request of one's own that came to nothing; the firmware does not know yet.
+    Failed(Failure),
     /// A peer's request that waits for the firmware.
     Asked(Asked),
     /// The answer to a peer's request, in case that comes again. A separate one is sent until acknowledged.
@@ -46,12 +51,26 @@ pub(crate) enum Role {
     },
 }
 
-pub(crate) struct Call {
+pub(crate) struct Held {
     pub(crate) peer: Peer,
-    pub(crate) resource: Resource,
+    pub(crate) asks: Asks,
+    /// It went with message 3 (RFC 9668), and is answered where that is.
+    pub(crate) rides: Option<Sent>,
+}
+
+pub(crate) struct Call {
+    pub(crate) with: With,
+    pub(crate) asks: Asks,
     pub(crate) coap: coap::Exchange,
-    pub(crate) sent: Sent,
     pub(crate) stage: Stage,
+}
+
+/// With whom a call is.
+pub(crate) enum With {
+    /// The peer of a session.
+    Peer(Peer, Sent),
+    /// Whoever is at the address.
+    Anybody,
 }
 
 /// How far a call is.
@@ -66,8 +85,11 @@ pub(crate) enum Stage {
         start: usize,
         last: bool,
     },
-    /// The firmware does not know yet.
-    Failed(Failure),
+    /// The answer came in blocks: so many bytes lie in the room for bodies; the firmware does not know yet.
+    Fetched {
+        status: Status,
+        length: usize,
+    },
 }
 
 pub(crate) struct Asked {
@@ -94,10 +116,21 @@ impl<const BYTES: usize> Exchange<BYTES> {
     /// Takes the place for something new: handles of what was there are void.
     pub(crate) fn begin(&mut self, to: Address, role: Role, length: usize) {
         self.generation = self.generation.wrapping_add(1);
+        self.go_on(to, role, length);
+    }
+
+    /// The next message of the same.
+    pub(crate) fn go_on(&mut self, to: Address, role: Role, length: usize) {
         self.to = to;
         self.role = role;
         self.length = length;
         self.transmit = true;
+    }
+
+    /// A request of one's own came to nothing.
+    pub(crate) fn fail(&mut self, why: Failure) {
+        self.role = Role::Failed(why);
+        self.transmit = false;
     }
 
     pub(crate) fn end(&mut self) {
@@ -114,18 +147,24 @@ impl<const BYTES: usize> Exchange<BYTES> {
         match &self.role {
             Role::Free => Some(0),
             Role::Answered { since, retransmit: None, .. } if !self.transmit => Some(since.as_millis()),
-            Role::Answered { .. } | Role::Hello { .. } | Role::Call(_) | Role::Asked(_) | Role::Notice { .. } => None,
+            Role::Answered { .. }
+            | Role::Hello { .. }
+            | Role::Held(_)
+            | Role::Call(_)
+            | Role::Failed(_)
+            | Role::Asked(_)
+            | Role::Notice { .. } => None,
         }
     }
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Option<u64> {
         match &self.role {
-            Role::Free => None,
+            Role::Free | Role::Held(_) | Role::Failed(_) => None,
             Role::Hello { coap, .. } => Some(coap.next_deadline()),
             Role::Call(call) => match call.stage {
                 Stage::Waiting => Some(call.coap.next_deadline()),
-                Stage::Listening | Stage::Arrived { .. } | Stage::Failed(_) => None,
+                Stage::Listening | Stage::Arrived { .. } | Stage::Fetched { .. } => None,
             },
             Role::Asked(asked) => asked.pending.next_deadline(),
             Role::Answered { retransmit, .. } => retransmit.as_ref().map(Retransmit::next_deadline),

@@ -5,12 +5,13 @@
 //! the next start says what is left to do.
 
 use crate::device::Device;
+use crate::met::Met;
 use crate::objects::{CREDENTIAL, Kind, NotTaken, Objects};
 use crate::platform::{KeySlot, KeyStore, MappedFlash, Parts, Platform};
 use crate::settings::Settings;
 use medlock_proto::crypto::Crypto;
 use medlock_proto::edhoc::{
-    AuthenticationKey, Certificates, Credential, CredentialReference, IdCred, OwnCredential, PeerCredential,
+    AuthenticationKey, CertHash, Certificates, Credential, CredentialReference, IdCred, OwnCredential, PeerCredential,
 };
 use medlock_trust::authenticate::{CredentialKind, authenticate};
 use medlock_trust::cbor::{Reader, Writer};
@@ -25,6 +26,8 @@ const MAX_CHAIN: usize = 4;
 const MAX_ANCHORS: usize = 4;
 /// Bytes of a chain of C509 certificates, which are put together again before they are read.
 const CHAIN_ROOM: usize = 768;
+/// The most bytes of a chain that is remembered: a certificate in X.509, or two in C509.
+pub(crate) const REMEMBERED: usize = 512;
 /// How C509 certificates begin: an array of eleven items.
 const C509_HEAD: u8 = 0x8b;
 
@@ -44,16 +47,43 @@ impl PeerRoom {
 pub(crate) struct Identifying<'a, F, C> {
     pub(crate) objects: &'a Objects,
     pub(crate) flash: &'a F,
+    pub(crate) met: &'a Met<'a>,
     pub(crate) crypto: &'a C,
 }
 
+/// Why it is not known who a peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotIdentified {
+    /// It named a credential that is not known here: it may show it.
+    UnknownName,
+    /// Nobody who is believed vouches for what it showed.
+    Nobody(Unidentified),
+}
+
+impl From<Unidentified> for NotIdentified {
+    fn from(why: Unidentified) -> Self {
+        Self::Nobody(why)
+    }
+}
+
+/// Who a peer is, and its certificates, its own first.
+pub(crate) struct Shown<'m> {
+    pub(crate) peer: PeerCredential<'m>,
+    chain: [&'m [u8]; MAX_CHAIN],
+    count: usize,
+}
+
+impl Shown<'_> {
+    /// The chain, written into `out` to be remembered; nothing if it does not fit.
+    pub(crate) fn write<'o>(&self, out: &'o mut [u8; REMEMBERED]) -> &'o [u8] {
+        let length = self.chain.get(..self.count).and_then(|chain| write_chain(chain, out));
+        out.get(..length.unwrap_or_default()).unwrap_or_default()
+    }
+}
+
 impl<F: MappedFlash, C: Crypto> Identifying<'_, F, C> {
-    /// The credential a peer shows by value, its key, and who that makes it.
-    pub(crate) fn peer<'m>(
-        &self,
-        shown: IdCred<'m>,
-        room: &'m mut PeerRoom,
-    ) -> Result<PeerCredential<'m>, Unidentified> {
+    /// The credential a peer shows, or names, its key, and who that makes it.
+    pub(crate) fn peer<'m>(&'m self, shown: IdCred<'m>, room: &'m mut PeerRoom) -> Result<Shown<'m>, NotIdentified> {
         let PeerRoom { chain: chain_room, point } = room;
         let empty = Unidentified::Path(path::Error::EmptyChain);
         let mut chain: [&[u8]; MAX_CHAIN] = [&[]; MAX_CHAIN];
@@ -66,15 +96,23 @@ impl<F: MappedFlash, C: Crypto> Identifying<'_, F, C> {
                 let count = put_together(&mut chain, certificates, chain_room);
                 (Credential::C509Items(certificates.iter().next().ok_or(empty)?), count)
             }
-            Some(_) | None => return Err(empty),
+            Some(CredentialReference::C5t(hash) | CredentialReference::X5t(hash)) => {
+                let file = self.met.chain(&hash, self.crypto).ok_or(NotIdentified::UnknownName)?;
+                let mut known: [&[u8]; MAX_CHAIN] = [&[]; MAX_CHAIN];
+                let known = read_chain(file, &mut known).ok_or(NotIdentified::UnknownName)?;
+                let count = fill(&mut chain, known.iter().copied());
+                (Credential::certificate(known.first().ok_or(empty)?), count)
+            }
+            Some(_) => return Err(NotIdentified::UnknownName),
+            None => return Err(empty.into()),
         };
-        let chain = chain.get(..count).unwrap_or_default();
-        let identified = self.identify(chain)?;
-        let leaf = Certificate::read(chain.first().ok_or(empty)?).map_err(|_| empty)?;
+        let certificates = chain.get(..count).unwrap_or_default();
+        let identified = self.identify(certificates)?;
+        let leaf = Certificate::read(certificates.first().ok_or(empty)?).map_err(|_| empty)?;
         let key = leaf.public_key().ok_or(empty)?;
         let bits = keep(key, point).ok_or(empty)?;
         let key = AuthenticationKey::of(PublicKey { bits, ..key }).ok_or(empty)?;
-        Ok(PeerCredential { credential, key, identified })
+        Ok(Shown { peer: PeerCredential { credential, key, identified }, chain, count })
     }
 
     /// Who shows this chain.
@@ -128,12 +166,13 @@ fn keep<'p>(key: PublicKey<'_>, point: &'p mut [u8; 65]) -> Option<&'p [u8]> {
     Some(room)
 }
 
-/// Calls `with` with the credential this device shows: the operational one, or else the birth credential. `None` if it
-/// has none or the key store fails.
+/// Calls `with` with the credential this device shows, or names if `named` says so: the operational one, or else the birth
+/// credential. `None` if it has none or the key store fails.
 pub(crate) fn with_own<P: Platform, R>(
     parts: &Parts<P>,
     objects: &Objects,
     settings: &Settings<'_>,
+    named: bool,
     with: impl FnOnce(&OwnCredential<'_>, &P::Crypto) -> R,
 ) -> Option<R> {
     let mut room: [&[u8]; MAX_CHAIN] = [&[]; MAX_CHAIN];
@@ -143,12 +182,22 @@ pub(crate) fn with_own<P: Platform, R>(
     };
     let leaf = chain.first()?;
     let key = parts.keys.key(slot).ok()??;
-    let reference = if leaf.first() == Some(&C509_HEAD) {
-        CredentialReference::C5c(Certificates::c509(chain))
-    } else {
-        CredentialReference::X5chain(Certificates::x509(chain))
+    let credential = Credential::certificate(leaf);
+    let hash = credential.thumbprint(&parts.crypto);
+    let reference = match (leaf.first() == Some(&C509_HEAD), named) {
+        (true, true) => CredentialReference::C5t(CertHash::short(&hash)),
+        (false, true) => CredentialReference::X5t(CertHash::short(&hash)),
+        (true, false) => CredentialReference::C5c(Certificates::c509(chain)),
+        (false, false) => CredentialReference::X5chain(Certificates::x509(chain)),
     };
-    Some(with(&OwnCredential::new(Credential::certificate(leaf), reference, &key), &parts.crypto))
+    Some(with(&OwnCredential::new(credential, reference, &key), &parts.crypto))
+}
+
+/// The first certificate of a credential file.
+pub(crate) fn first_of(file: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(file);
+    reader.array(u64::MAX).ok()?;
+    reader.bytes().ok()
 }
 
 /// The chain in a credential file.
@@ -162,7 +211,7 @@ fn read_chain<'r, 'f>(file: &'f [u8], room: &'r mut [&'f [u8]; MAX_CHAIN]) -> Op
     room.get(..usize::try_from(count).ok()?)
 }
 
-fn write_chain(chain: &[&[u8]], out: &mut [u8]) -> Option<usize> {
+pub(crate) fn write_chain(chain: &[&[u8]], out: &mut [u8]) -> Option<usize> {
     let mut cursor = Cursor::new(out);
     let mut writer = Writer::new(&mut cursor);
     writer.array(chain.len() as u64).ok()?;
@@ -214,7 +263,8 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
     /// [`NotTaken`]. The one in use stays in use.
     pub fn install_credential(&mut self, chain: &[&[u8]]) -> Result<(), NotTaken> {
         let Parts { flash, keys, crypto, .. } = &mut self.parts;
-        let identifying = Identifying { objects: &self.objects, flash: &*flash, crypto: &*crypto };
+        let identifying =
+            Identifying { objects: &self.objects, flash: &*flash, met: &Met::new(&mut []), crypto: &*crypto };
         let identified = identifying.identify(chain).map_err(NotTaken::Credential)?;
         if identified.kind() != CredentialKind::Operational {
             return Err(NotTaken::NotOurs);
@@ -233,6 +283,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             keys.promote_next().map_err(|_| NotTaken::KeyStore)?;
         }
         self.own = Some(identified.device());
+        self.met.own_is_new();
         Ok(())
     }
 
@@ -250,6 +301,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         }
         self.objects.policy = medlock_trust::Policy::default();
         self.own = None;
+        self.met.clear();
         Ok(())
     }
 }

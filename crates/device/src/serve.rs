@@ -20,13 +20,15 @@ use medlock_trust::{Operation, Verdict};
 use minicbor::encode::write::Cursor;
 
 /// The options a request may have.
-const KNOWN: [Number; 9] = [
+const KNOWN: [Number; 10] = [
     option::URI_HOST,
     option::URI_PORT,
     option::OBSERVE,
     option::URI_PATH,
     option::URI_QUERY,
     option::ACCEPT,
+    // In front of a session only.
+    option::EDHOC,
     option::BLOCK1,
     option::BLOCK2,
     option::OSCORE,
@@ -84,7 +86,9 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                 | Role::Asked(_)
                 | Role::Free
                 | Role::Hello { .. }
+                | Role::Held(_)
                 | Role::Call(_)
+                | Role::Failed(_)
                 | Role::Notice { .. } => {}
             }
         }
@@ -97,7 +101,17 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         }
     }
 
-    fn protected_request(&mut self, now: Ticks, from: Address, datagram: &mut [u8]) {
+    fn protected_request(&mut self, now: Ticks, from: Address, mut datagram: &mut [u8]) {
+        let Ok(message) = Message::read(datagram) else { return };
+        if message.option(option::EDHOC).is_some() {
+            if self.exchange_place().is_none() {
+                // Message 3 comes again; by then there may be room for what is behind it.
+                self.counters.crowded = self.counters.crowded.saturating_add(1);
+                return;
+            }
+            let Some(length) = self.combined(now, from, datagram) else { return };
+            datagram = datagram.get_mut(..length).unwrap_or_default();
+        }
         let Ok(message) = Message::read(datagram) else { return };
         let kid = Compressed::of(&message).ok().and_then(|option| option.kid);
         let known = self
@@ -303,7 +317,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             return self.sealed_in_the_open(now, from, datagram);
         }
         let is_object = message.path_is(Resource::Objects.path()) && message.code() == Code::POST;
-        let code = if message.unrecognized(&KNOWN).is_some() {
+        let code = if message.unrecognized(&KNOWN).is_some() || message.option(option::EDHOC).is_some() {
             Code::BAD_OPTION
         } else if !is_object || message.option(option::BLOCK1).is_some() {
             Code::UNAUTHORIZED
@@ -410,7 +424,13 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         // The newest counts: one that was not acknowledged yet makes room.
         let old = self.exchanges.iter().position(|exchange| match &exchange.role {
             Role::Notice { peer: to, .. } => *to == peer,
-            Role::Free | Role::Hello { .. } | Role::Call(_) | Role::Asked(_) | Role::Answered { .. } => false,
+            Role::Free
+            | Role::Hello { .. }
+            | Role::Held(_)
+            | Role::Call(_)
+            | Role::Failed(_)
+            | Role::Asked(_)
+            | Role::Answered { .. } => false,
         });
         let Some(place) = old.or_else(|| self.exchange_place()) else {
             self.counters.crowded = self.counters.crowded.saturating_add(1);

@@ -6,7 +6,7 @@ use crate::platform::Ticks;
 use medlock_proto::coap::observe::Observer;
 use medlock_proto::crypto::Crypto;
 use medlock_proto::edhoc::initiator::{AwaitMessage2, Unconfirmed};
-use medlock_proto::edhoc::{ConnectionId, Session};
+use medlock_proto::edhoc::{ConnectionId, OscoreInput, Session};
 use medlock_proto::oscore::{Received, Replay, SecurityContext, SenderSequence};
 use medlock_proto::sealed::Recipient;
 use medlock_trust::{CredentialId, DeviceId, Identified};
@@ -18,20 +18,21 @@ pub(crate) struct SessionSlot {
 }
 
 /// How far a session is.
-// The states differ in size because sessions know more than beginnings; the place is reserved in any case.
-#[expect(clippy::large_enum_variant)]
 pub(crate) enum State {
     Free,
-    /// Message 1 was sent.
+    /// Message 1 was sent; `again` after a handshake in which a credential was named that was not known.
     Hello {
         to: Address,
         awaiting: AwaitMessage2,
         tries: u8,
+        again: bool,
     },
-    /// Message 3 was sent.
+    /// Message 3 was sent, perhaps with the first request: the keys are used already.
     Confirming {
         to: Address,
         unconfirmed: Unconfirmed,
+        oscore: SecurityContext,
+        again: bool,
     },
     Open(Open),
     /// To be told to the firmware.
@@ -136,22 +137,17 @@ impl SessionSlot {
 }
 
 impl Open {
-    /// The session after a handshake. `None` if both sides chose the same identifier, which the handshake excludes.
-    pub(crate) fn new(address: Address, session: Session, now: Ticks, crypto: &impl Crypto) -> Option<Self> {
-        let input = session.oscore(crypto);
-        // The keys die with the power: no numbers have to be kept.
-        let oscore = SecurityContext::from_edhoc(&input, SenderSequence::in_memory(), Replay::NoneYet, crypto).ok()?;
-        Some(Self {
-            address,
-            session,
-            oscore,
-            heard: now,
-            told: false,
-            observation: None,
-            commands: false,
-            recipient: None,
-        })
+    /// The session after a handshake, with the keys of it.
+    pub(crate) const fn new(address: Address, session: Session, oscore: SecurityContext, now: Ticks) -> Self {
+        Self { address, session, oscore, heard: now, told: false, observation: None, commands: false, recipient: None }
     }
+}
+
+/// The keys of a session; once for each, or numbers would be used twice. `None` if both sides chose the same identifier,
+/// which the handshake excludes.
+pub(crate) fn keys(input: &OscoreInput, crypto: &impl Crypto) -> Option<SecurityContext> {
+    // The keys die with the power: no numbers have to be kept.
+    SecurityContext::from_edhoc(input, SenderSequence::in_memory(), Replay::NoneYet, crypto).ok()
 }
 
 /// Whether one of the sessions is with the holder of this credential.

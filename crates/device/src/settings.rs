@@ -36,6 +36,12 @@ pub struct Settings<'s> {
     pub method: Method,
     /// Where a trust object is put together that comes in blocks: as large as the largest.
     pub staging: &'s mut [u8],
+    /// Where credentials of peers are remembered, so that in the next handshake both sides name theirs by a hash instead of
+    /// showing it: 25 bytes and the certificate for each peer, the newest ones. None if it is empty.
+    pub peers: &'s mut [u8],
+    /// Where a body of a call is kept that is too long for one message, sent or received in blocks (RFC 7959); one at a
+    /// time. As large as the largest. If it is empty, there are no blocks.
+    pub body: &'s mut [u8],
     /// How messages are repeated.
     pub transmission: Transmission,
     /// For a device that delivers therapy: the pages of its journal, which the maker formatted
@@ -54,6 +60,8 @@ impl<'s> Settings<'s> {
             built: Time::from_unix(0),
             method: Method::SignSign,
             staging,
+            peers: &mut [],
+            body: &mut [],
             transmission: Transmission::DEFAULT,
             therapy: None,
         }

@@ -175,6 +175,12 @@ impl<const BYTES: usize> Strangers<BYTES> {
 }
 
 impl<const BYTES: usize> HalfOpen<BYTES> {
+    /// Whether it waits for message 3 of this connection from there.
+    pub(crate) fn awaits_message_3(&self, from: Address, connection: ConnectionId) -> bool {
+        let mine = matches!(&self.step, Step::AwaitMessage3(state) if state.own_id() == connection);
+        mine && self.address == from
+    }
+
     /// Whether the message with this number is of it.
     pub(crate) fn knows(&self, id: MessageId) -> bool {
         match self.step {

@@ -1,6 +1,7 @@
 //! Devices in virtual time, over a link that loses, doubles and reorders.
 
 mod attacked;
+mod client;
 mod command;
 mod enrolment;
 mod flash;

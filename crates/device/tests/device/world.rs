@@ -9,7 +9,8 @@ use medlock_device::{
     Address, CallId, Closing, Device, Event, Failure, Layout, Method, Output, Peer, PhysicalAct, Resource, Settings,
     Status,
 };
-use medlock_proto::coap::{Code, MessageId, Token, Transmission, Type, Writer};
+use medlock_proto::coap::{Code, Message, MessageId, Token, Transmission, Type, Writer, option};
+use medlock_proto::edhoc;
 use medlock_proto::sealed::{Concentration, MilliUnits, Minutes, Rate};
 use medlock_rustcrypto::RustCrypto;
 use medlock_trust::bond::PatientContext;
@@ -30,6 +31,7 @@ pub(crate) enum Happened {
     Denied(Denied),
     Answered(CallId, Status, Vec<u8>),
     Readings(Operation, Option<decide::Code>, Vec<u8>),
+    Carried(Status, Vec<u8>),
     Unanswered(Failure),
     Acted(Operation),
     Uncertain,
@@ -73,6 +75,8 @@ pub(crate) struct World {
     pub(crate) weather: Weather,
     flight: BTreeMap<(u64, u64), (Address, Address, Vec<u8>)>,
     sent: u64,
+    /// This one answers a request with message 3 in front as a peer does that does not know of such.
+    pub(crate) plain_only: Option<usize>,
     /// Everything that was sent, for replay.
     pub(crate) wire: Vec<(Address, Address, Vec<u8>)>,
 }
@@ -86,8 +90,11 @@ pub(crate) fn layout() -> Layout {
 }
 
 pub(crate) fn settings(birth: &'static [&'static [u8]]) -> Settings<'static> {
-    let staging = Box::leak(vec![0; 4096].into_boxed_slice());
+    let room = |bytes| Box::leak(vec![0; bytes].into_boxed_slice());
+    let staging = room(4096);
     Settings {
+        peers: room(1024),
+        body: room(4096),
         built: START.plus_seconds(-100 * DAY),
         transmission: Transmission { max_retransmit: 8, ..Transmission::DEFAULT },
         ..Settings::new(layout(), birth, staging)
@@ -113,11 +120,30 @@ fn limits() -> Limits {
     }
 }
 
+/// How a peer answers that does not know of the EDHOC option, which is critical (RFC 7252 section 5.4.1).
+fn refusal(datagram: &[u8]) -> Option<Vec<u8>> {
+    let message = Message::read(datagram).ok().filter(|message| message.option(option::EDHOC).is_some())?;
+    let mut out = [0; 32];
+    let head = (Type::Acknowledgement, Code::BAD_OPTION, message.id(), message.token());
+    let written = Writer::new(&mut out, head.0, head.1, head.2, head.3).finish().unwrap().to_vec();
+    Some(written)
+}
+
 impl World {
     pub(crate) fn new(seed: u64, weather: Weather) -> Self {
         let mut dice = Dice(seed);
         let site = Site::new(&mut dice);
-        Self { now: 1_000, dice, site, nodes: Vec::new(), weather, flight: BTreeMap::new(), sent: 0, wire: Vec::new() }
+        Self {
+            now: 1_000,
+            dice,
+            site,
+            nodes: Vec::new(),
+            weather,
+            flight: BTreeMap::new(),
+            sent: 0,
+            plain_only: None,
+            wire: Vec::new(),
+        }
     }
 
     pub(crate) fn ticks(&self) -> Ticks {
@@ -189,6 +215,26 @@ impl World {
         let now = self.ticks();
         self.sdk(number).set_time(now, Interval::exactly(START));
         number
+    }
+
+    /// Turns a device off and on again, from then on with this method.
+    pub(crate) fn use_method(&mut self, number: usize, method: edhoc::Method) {
+        self.restart_with(number, |settings| settings.method = method);
+    }
+
+    /// Turns a device off and on again, from then on without room for those it meets.
+    pub(crate) fn forget_peers(&mut self, number: usize) {
+        self.restart_with(number, |settings| settings.peers = &mut []);
+    }
+
+    fn restart_with(&mut self, number: usize, change: impl FnOnce(&mut Settings<'static>)) {
+        let parts = self.nodes[number].sdk.take().unwrap().stop();
+        let mut settings = settings(&[]);
+        change(&mut settings);
+        let mut sdk = Sdk::start(parts, settings, self.ticks()).unwrap();
+        sdk.set_time(self.ticks(), Interval::exactly(START));
+        self.nodes[number].sdk = Some(sdk);
+        self.nodes[number].wait = None;
     }
 
     fn start(&mut self, number: usize, parts: Parts<Sim>) {
@@ -323,6 +369,7 @@ impl World {
                 Output::Event(Event::Readings { permit, payload, .. }) => {
                     Happened::Readings(permit.operation(), permit.mark(), payload.to_vec())
                 }
+                Output::Event(Event::Carried { status, payload, .. }) => Happened::Carried(status, payload.to_vec()),
                 Output::Event(Event::Unanswered { why, .. }) => Happened::Unanswered(why),
                 Output::Event(Event::Command { act, receipt }) => {
                     let operation = act.action().operation();
@@ -360,7 +407,12 @@ impl World {
             let now = self.ticks();
             if arrival == Some(next) {
                 let (_, (from, to, mut datagram)) = self.flight.pop_first().unwrap();
-                if let Some(number) = self.nodes.iter().position(|node| node.address == to) {
+                let number = self.nodes.iter().position(|node| node.address == to);
+                if let Some(refusal) =
+                    number.filter(|one| self.plain_only == Some(*one)).and_then(|_| refusal(&datagram))
+                {
+                    self.send(to, from, &refusal);
+                } else if let Some(number) = number {
                     if let Some(sdk) = &mut self.nodes[number].sdk {
                         sdk.handle_datagram(now, from, &mut datagram);
                     }
@@ -399,6 +451,17 @@ impl World {
         find(&self.nodes).flatten()
     }
 
+    /// The payload of each message of EDHOC on the wire since `before`, message 3 and what goes with it as one.
+    pub(crate) fn handshake_lengths(&self, before: usize) -> Vec<usize> {
+        let of_edhoc = |datagram: &[u8]| {
+            let message = Message::read(datagram).unwrap();
+            let format = message.uint(option::CONTENT_FORMAT);
+            let is = matches!(format, Some(64 | 65)) || message.option(option::EDHOC).is_some();
+            is.then(|| message.payload().len())
+        };
+        self.wire[before..].iter().filter_map(|(_, _, datagram)| of_edhoc(datagram)).collect()
+    }
+
     /// Makes a call and gives what came of it.
     pub(crate) fn call(
         &mut self,
@@ -411,13 +474,22 @@ impl World {
         let now = self.ticks();
         let before = self.nodes[from].happened.len();
         self.sdk(from).call(now, peer, method, resource, payload).unwrap();
+        self.answer_since(from, before)
+    }
+
+    /// What came of a call that was made when so much had happened.
+    pub(crate) fn answer_since(&mut self, from: usize, before: usize) -> Happened {
         let find = move |nodes: &[Node]| {
             nodes[from].happened[before..]
                 .iter()
                 .find(|happened| {
                     matches!(
                         happened,
-                        Happened::Answered(..) | Happened::Readings(..) | Happened::Unanswered(_) | Happened::Denied(_)
+                        Happened::Answered(..)
+                            | Happened::Readings(..)
+                            | Happened::Carried(..)
+                            | Happened::Unanswered(_)
+                            | Happened::Denied(_)
                     )
                 })
                 .cloned()
