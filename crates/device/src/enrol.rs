@@ -13,6 +13,7 @@ use crate::platform::{KeySlot, KeyStore, Parts, Platform, Ticks};
 use crate::request::{Asks, Request};
 use crate::settings::CallError;
 use medlock_proto::crypto::OwnKey;
+use medlock_proto::edhoc::coap::edhoc_unique;
 use medlock_trust::c509::{RequestTemplate, Subject};
 use medlock_trust::cbor::Reader;
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey, SignatureAlgorithm};
@@ -25,24 +26,34 @@ pub const C509_REQUEST: u16 = 65_004;
 /// CoAP content format of a C509 certificate (TBD3 in the draft).
 pub const C509_CERTIFICATE: u16 = 65_003;
 
-/// The most bytes of a request: names, a compressed key, a code of 64 characters and a signature.
-const REQUEST: usize = 320;
+/// The most bytes of a request: names, a compressed key, a code, the session's binding and a signature.
+const REQUEST: usize = 400;
+/// The most characters of an enrolment code.
+const CODE: usize = 96;
+/// Characters of base64 for 32 bytes.
+const BINDING: usize = 44;
 /// The most bytes of a certificate that comes as items, to be put together.
 const CERTIFICATE: usize = 512;
 
 impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: usize>
     Device<'_, P, SESSIONS, EXCHANGES, BYTES>
 {
-    /// Asks the hub at the other end of a session for an operational credential: the first with the birth credential, a
-    /// renewed one otherwise. A new key is made, unless one is left from a request that brought none; `code` is the enrolment code, if the site gave one.
+    /// Asks the hub at the other end of a session for an operational credential: the first with the birth credential or, if
+    /// the site gave one, with an enrolment `code` as the hub shows it; a renewed one otherwise. The request is bound to the
+    /// session. A new key is made, unless one is left from a request that brought none.
     /// [`Event::Enrolled`], [`Event::Answered`] with a refusal, or [`Event::Unanswered`] follows.
     ///
     /// # Errors
     /// [`CallError`].
     pub fn enrol(&mut self, now: Ticks, hub: Peer, code: Option<&str>) -> Result<CallId, CallError> {
-        if !self.identified(hub).ok_or(CallError::Closed)?.roles().contains(Role::Hub) {
+        let session = &self.open(hub).ok_or(CallError::Closed)?.session;
+        if !session.peer().roles().contains(Role::Hub) {
             return Err(CallError::NotAHub);
         }
+        let unique = edhoc_unique(session, &self.parts.crypto).map_err(|_| CallError::Closed)?;
+        let mut challenge = [0; CODE + 1 + BINDING];
+        let challenge = challenge_password(code.unwrap_or_default(), &unique, &mut challenge);
+        let challenge = challenge.ok_or(CallError::TooLong)?;
         let Self { parts: Parts { keys, flash, .. }, objects, settings, .. } = self;
         // A request whose answer was lost is made again with the same key: another key for the same right looks to the hub
         // like a second device.
@@ -53,7 +64,8 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let key = keys.key(KeySlot::Next).ok().flatten().ok_or(CallError::KeyStore)?;
         let held = objects.store.own(CREDENTIAL, flash).map(|(_, file)| file);
         let (leaf, resource) = match held {
-            Some(file) => (first_of(file), Resource::Renew),
+            Some(file) if code.is_none() => (first_of(file), Resource::Renew),
+            Some(file) => (first_of(file), Resource::Enrol),
             None => (settings.birth.first().copied(), Resource::Enrol),
         };
         let leaf = leaf.and_then(|leaf| Certificate::read(leaf).ok()).ok_or(CallError::NoCredential)?;
@@ -62,7 +74,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             subject: Subject::Name(leaf.subject()),
             key: PublicKey { algorithm: KeyAlgorithm::P256, bits: &public },
             extensions: &[],
-            challenge_password: code,
+            challenge_password: Some(challenge),
         };
         let mut request = [0; REQUEST];
         let signed = template.sign(&mut request, |tbs| key.sign(&[tbs]).map_err(|_| CallError::KeyStore));
@@ -94,5 +106,40 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         self.install_credential(&[certificate])?;
         let device = self.own.ok_or(NotTaken::NoCredential)?;
         Ok(Event::Enrolled { device })
+    }
+}
+
+/// The challenge password: what binds the request to its session (RFC 7030 section 3.5 has it in base64), behind an
+/// enrolment code if there is one. `None` if the code is longer than any.
+fn challenge_password<'o>(code: &str, unique: &[u8; 32], out: &'o mut [u8; CODE + 1 + BINDING]) -> Option<&'o str> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = unique.chunks(3).flat_map(|three| {
+        let [a, b, c] = [0, 1, 2].map(|at| u32::from(three.get(at).copied().unwrap_or_default()));
+        let bits = (a << 16) | (b << 8) | c;
+        let digit = move |shift: u32| DIGITS.get(((bits >> shift) & 63) as usize).copied().unwrap_or_default();
+        let last = if three.len() == 3 { digit(0) } else { b'=' };
+        [digit(18), digit(12), digit(6), last]
+    });
+    let space = (!code.is_empty()).then_some(b' ');
+    let length = code.len().checked_add(BINDING)?.checked_add(usize::from(space.is_some()))?;
+    let text = out.get_mut(..length)?;
+    text.iter_mut().zip(code.bytes().chain(space).chain(digits)).for_each(|(to, from)| *to = from);
+    core::str::from_utf8(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_password_is_base64_behind_a_code() {
+        let unique: [u8; 32] = core::array::from_fn(|at| at as u8 * 7);
+        let mut out = [0; CODE + 1 + BINDING];
+        let base64 = "AAcOFRwjKjE4P0ZNVFtiaXB3foWMk5qhqK+2vcTL0tk=";
+        assert_eq!(challenge_password("", &unique, &mut out), Some(base64));
+        let with_code = challenge_password("MEDLOCK-A", &unique, &mut out).unwrap();
+        assert_eq!(with_code.split_once(' '), Some(("MEDLOCK-A", base64)));
+        let long = core::str::from_utf8(&[b'a'; CODE + 1]).unwrap();
+        assert_eq!(challenge_password(long, &unique, &mut out), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::site::START;
 use crate::world::{BAD, FAIR, Happened, Weather, World};
-use medlock_device::{Failure, Method, Request, Resource, Status};
+use medlock_device::{CallError, Failure, Method, Request, Resource, Status};
 use medlock_proto::edhoc;
 use medlock_trust::Interval;
 use medlock_trust::role::Role;
@@ -171,4 +171,110 @@ fn a_first_request_ends_with_its_handshake() {
     assert_eq!(world.answer_since(monitor, before), Happened::Unanswered(Failure::TimedOut));
     let unanswered = |one: &&Happened| matches!(one, Happened::Unanswered(_));
     assert_eq!(world.nodes[monitor].happened[before..].iter().filter(unanswered).count(), 1, "the other was given up");
+}
+
+/// Shows REQ-DEV-103.
+#[test]
+fn a_long_object_is_brought_and_fetched_in_blocks() {
+    for weather in [FAIR, BAD] {
+        let (mut world, sensor, monitor) = pair(weather, 2);
+        let peer = world.connect(monitor, sensor);
+        let news = world.site.long_status(START.plus_seconds(60), 40);
+        assert!(news.len() > 1_200, "{}", news.len());
+        let posted = world.call(monitor, peer, Method::Post, Resource::Objects, &news);
+        assert!(matches!(posted, Happened::Answered(_, Status::Done, _)), "{posted:?}");
+        assert!(world.nodes[sensor].happened.contains(&Happened::News));
+        let again = world.call(monitor, peer, Method::Post, Resource::Objects, &news);
+        assert!(matches!(again, Happened::Answered(_, Status::Refused(9), _)), "not newer: {again:?}");
+        // What it holds, by number: one of them is this.
+        let fetched: Vec<_> = (0..2)
+            .map(|number| {
+                let query = format!("o={number}");
+                let request = Request { query: Some(query.as_bytes()), ..Request::get(Resource::Objects) };
+                let (now, before) = (world.ticks(), world.nodes[monitor].happened.len());
+                world.sdk(monitor).request(now, peer, &request).unwrap();
+                world.answer_since(monitor, before)
+            })
+            .collect();
+        let is_news = |one: &Happened| matches!(one, Happened::Answered(_, Status::Done, payload) if *payload == news);
+        assert_eq!(fetched.iter().filter(|one| is_news(one)).count(), 1, "{fetched:?}");
+    }
+}
+
+/// Shows REQ-DEV-103.
+#[test]
+fn a_body_is_bounded_by_the_room_for_it() {
+    let (mut world, sensor, monitor) = pair(FAIR, 2);
+    let peer = world.connect(monitor, sensor);
+    let now = world.ticks();
+    let sdk = world.sdk(monitor);
+    let long = vec![0; 4097];
+    assert_eq!(sdk.call(now, peer, Method::Post, Resource::Objects, &long), Err(CallError::TooLong));
+    let one = sdk.call(now, peer, Method::Post, Resource::Objects, &long[..3000]).unwrap();
+    assert_eq!(sdk.call(now, peer, Method::Post, Resource::Objects, &long[..3000]), Err(CallError::Full));
+    sdk.cancel(one);
+    sdk.call(now, peer, Method::Post, Resource::Objects, &long[..3000]).expect("the room is free again");
+    // An answer that is longer than the room, or than the buffer of the event.
+    let news = world.site.long_status(START.plus_seconds(60), 40);
+    let now = world.ticks();
+    world.sdk(sensor).take_object(now, &news).unwrap();
+    world.body_room(monitor, news.len() - 1);
+    let peer = world.connect(monitor, sensor);
+    let answers = [b"o=0", b"o=1"].map(|query| {
+        let (now, before) = (world.ticks(), world.nodes[monitor].happened.len());
+        let request = Request { query: Some(query), ..Request::get(Resource::Objects) };
+        world.sdk(monitor).request(now, peer, &request).unwrap();
+        world.answer_since(monitor, before)
+    });
+    let too_long = |one: &&Happened| **one == Happened::Unanswered(Failure::TooLong);
+    assert_eq!(answers.iter().filter(too_long).count(), 1, "{answers:?}");
+}
+
+/// Shows REQ-DEV-105.
+#[test]
+fn objects_are_brought_without_a_session() {
+    for weather in [FAIR, BAD] {
+        let (mut world, sensor, monitor) = pair(weather, 4);
+        let news = world.site.status(START.plus_seconds(60), &[]);
+        let (now, target) = (world.ticks(), world.nodes[sensor].address);
+        let before = world.nodes[monitor].happened.len();
+        world.sdk(monitor).request_openly(now, target, &Request::post(Resource::Objects, &news)).unwrap();
+        assert_eq!(world.answer_since(monitor, before), Happened::Carried(Status::Done, Vec::new()));
+        assert!(world.nodes[sensor].happened.contains(&Happened::News));
+        let (now, before) = (world.ticks(), world.nodes[monitor].happened.len());
+        world.sdk(monitor).request_openly(now, target, &Request::get(Resource::Readings)).unwrap();
+        assert_eq!(world.answer_since(monitor, before), Happened::Carried(Status::Refused(1), Vec::new()));
+    }
+}
+
+/// Shows REQ-DEV-106.
+#[test]
+fn readings_are_followed_until_that_is_given_up() {
+    for weather in [FAIR, BAD] {
+        let (mut world, sensor, monitor) = pair(weather, 6);
+        let peer = world.connect(monitor, sensor);
+        let (now, before) = (world.ticks(), world.nodes[monitor].happened.len());
+        let call = world.sdk(monitor).call(now, peer, Method::Observe, Resource::Readings, &[]).unwrap();
+        assert_eq!(world.answer_since(monitor, before), readings());
+        for value in 1..=5_u8 {
+            let (now, before) = (world.ticks(), world.nodes[monitor].happened.len());
+            world.sdk(sensor).notify(now, Resource::Readings, &[value]);
+            assert_eq!(
+                world.answer_since(monitor, before),
+                Happened::Readings(medlock_trust::Operation::Report, None, vec![value])
+            );
+            world.run(60_000, |_| false);
+        }
+        world.sdk(monitor).cancel(call);
+        for _ in 0..2 {
+            let (now, before) = (world.ticks(), world.nodes[monitor].happened.len());
+            world.sdk(sensor).notify(now, Resource::Readings, &[9]);
+            world.run(400_000, |_| false);
+            assert_eq!(world.nodes[monitor].happened.len(), before, "nothing more is told");
+        }
+        let (now, sent) = (world.ticks(), world.wire.len());
+        world.sdk(sensor).notify(now, Resource::Readings, &[9]);
+        world.run(10_000, |_| false);
+        assert_eq!(world.wire.len(), sent, "the sensor knows");
+    }
 }

@@ -187,6 +187,14 @@ impl Site {
         self.service.sign_as(&payload, ContentType::STATUS)
     }
 
+    /// The next status list, with so many records of devices that are nowhere.
+    pub(crate) fn long_status(&mut self, issued: Time, records: usize) -> Vec<u8> {
+        let of: Vec<_> = (0..records)
+            .map(|number| (Subject::Device(device_id(&format!("nowhere-{number}"))), State::Suspended))
+            .collect();
+        self.status(issued, &of)
+    }
+
     pub(crate) fn status_of_maker(&mut self, issued: Time) -> Vec<u8> {
         let heading = status::Heading {
             authority: self.maker.id,

@@ -227,6 +227,11 @@ impl World {
         self.restart_with(number, |settings| settings.peers = &mut []);
     }
 
+    /// Turns a device off and on again, from then on with so much room for bodies.
+    pub(crate) fn body_room(&mut self, number: usize, bytes: usize) {
+        self.restart_with(number, |settings| settings.body = Box::leak(vec![0; bytes].into_boxed_slice()));
+    }
+
     fn restart_with(&mut self, number: usize, change: impl FnOnce(&mut Settings<'static>)) {
         let parts = self.nodes[number].sdk.take().unwrap().stop();
         let mut settings = settings(&[]);
@@ -340,7 +345,7 @@ impl World {
     /// Lets a device do all it wants to do now.
     pub(crate) fn drain(&mut self, number: usize) {
         let now = self.ticks();
-        let mut buffer = [0; 1200];
+        let mut buffer = [0; 2400];
         loop {
             let node = &mut self.nodes[number];
             let Some(sdk) = &mut node.sdk else { return };

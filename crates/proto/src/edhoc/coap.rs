@@ -9,9 +9,10 @@
 //! | 4 | response 2.04: message 4 | 64 |
 //! | error | response 4.00 or 5.00, or request: C_R, error | 64; 65 |
 
-use super::Error;
 use super::connection::ConnectionId;
 use super::items::{Items, Out};
+use super::{Error, Session};
+use crate::crypto::Crypto;
 
 /// The segments of the path of the resource: `/.well-known/edhoc`.
 pub const PATH: [&str; 2] = [".well-known", "edhoc"];
@@ -21,6 +22,21 @@ pub const EDHOC: u16 = 64;
 pub const CID_EDHOC: u16 = 65;
 /// The number of the EDHOC option, which is empty: the payload is message 3 and then an OSCORE ciphertext.
 pub const EDHOC_OPTION: u16 = 21;
+
+/// The exporter label of `edhoc-unique` (draft-ietf-ace-coap-est-oscore, "Channel Binding"). It has no number yet (TBD1):
+/// one for private use.
+pub const EDHOC_UNIQUE: u16 = 32_768;
+
+/// What binds a request for a certificate to the session it is made in (`edhoc-unique`): its base64 is the challenge
+/// password of the request.
+///
+/// # Errors
+/// None that can happen: the output is short.
+pub fn edhoc_unique(session: &Session, crypto: &impl Crypto) -> Result<[u8; 32], Error> {
+    let mut unique = [0; 32];
+    session.export(EDHOC_UNIQUE, b"EDHOC Unique", &mut unique, crypto)?;
+    Ok(unique)
+}
 
 /// What a POST to the resource carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
