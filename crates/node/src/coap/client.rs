@@ -275,7 +275,7 @@ impl Client {
         let found = found.map_err(|why| self.wrong(format!("its credential is not believed: {why}")))?;
         let credential =
             found.credential(method.responder_signs()).ok_or_else(|| self.wrong("its key is of no use in EDHOC"))?;
-        let verified = message_2.verify(credential, &AwsLc).map_err(|error| self.wrong(error))?;
+        let verified = message_2.verify(credential, &AwsLc).map_err(|rejected| self.wrong(rejected.error))?;
         if let Some(denied) = denied_everything(peers.knowledge(), verified.peer()) {
             return Err(self.wrong(format!("it may do nothing: {:?}", denied.code)));
         }

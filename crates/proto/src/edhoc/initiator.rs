@@ -113,18 +113,9 @@ impl AwaitMessage2 {
         crypto: &impl Crypto,
     ) -> Result<Message2<'m>, Rejected<Self>> {
         match self.parse(message, understood, crypto) {
-            Ok((th_2, prk_2e, public, statement, peer_id, plaintext)) => Ok(Message2 {
-                method: self.method,
-                suite: self.suite,
-                own_id: self.own_id,
-                secret: self.secret,
-                public,
-                th_2,
-                prk_2e,
-                peer_id,
-                statement,
-                plaintext,
-            }),
+            Ok((th_2, prk_2e, public, statement, peer_id, plaintext)) => {
+                Ok(Message2 { state: self, public, th_2, prk_2e, peer_id, statement, plaintext })
+            }
             Err(error) => Err(Rejected { state: self, error }),
         }
     }
@@ -157,11 +148,8 @@ impl AwaitMessage2 {
 
 /// Message 2 was read, and its sender is not authenticated: find the credential it names.
 pub struct Message2<'m> {
-    method: Method,
-    suite: Suite,
-    own_id: ConnectionId,
+    state: AwaitMessage2,
     peer_id: ConnectionId,
-    secret: Secret,
     public: [u8; 32],
     th_2: [u8; HASH],
     prk_2e: Secret,
@@ -182,35 +170,63 @@ impl<'m> Message2<'m> {
         self.statement.ead
     }
 
+    /// How both sides authenticate.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.state.method
+    }
+
+    /// Goes back to waiting: the credential is of no use, and as anybody may have sent the message, the right one may still
+    /// come.
+    #[must_use]
+    pub fn reject(self) -> AwaitMessage2 {
+        self.state
+    }
+
     /// Verifies that the peer holds the key of its credential and has seen the same messages.
     ///
     /// # Errors
-    /// [`Error::KeyKind`] if the key does not fit method and suite, [`Error::PublicKey`] if it is no point of the curve,
-    /// [`Error::Forged`] if the signature or MAC is wrong. The handshake is over.
-    pub fn verify(self, peer: PeerCredential<'_>, crypto: &impl Crypto) -> Result<Verified2, Error> {
-        let signs = self.method.responder_signs();
-        let prk_3e2m = if signs {
-            self.prk_2e.clone()
-        } else {
-            let public = agreement_key(peer.key, self.suite.curve())?;
-            let shared = crypto.agree(self.suite.curve(), &self.secret, public).ok_or(Error::PublicKey)?;
-            schedule::prk_3e2m(&self.prk_2e, &self.th_2, &shared, crypto)
-        };
-        let terms = Terms { suite: self.suite, signs, label: Label::MAC_2, th: &self.th_2, prk: &prk_3e2m };
-        self.statement.verify(&terms, peer.credential, peer.key, crypto)?;
-        let th_3 = schedule::th_next(&self.th_2, self.plaintext, peer.credential, crypto);
-        Ok(Verified2 {
-            method: self.method,
-            suite: self.suite,
-            own_id: self.own_id,
-            peer_id: self.peer_id,
-            public: self.public,
-            th_3,
-            prk_3e2m,
-            peer_thumbprint: peer.credential.thumbprint(crypto),
-            peer: peer.identified,
-        })
+    /// With the state as it was before the message, which nobody authenticated: [`Error::KeyKind`] if the key does not fit
+    /// method and suite, [`Error::PublicKey`] if it is no point of the curve, [`Error::Forged`] if the signature or MAC is
+    /// wrong.
+    pub fn verify(self, peer: PeerCredential<'_>, crypto: &impl Crypto) -> Result<Verified2, Rejected<AwaitMessage2>> {
+        let Self { state, statement, peer_id, public, th_2, prk_2e, plaintext } = self;
+        match verified(&state, &statement, (&th_2, &prk_2e), &peer, crypto) {
+            Ok(prk_3e2m) => Ok(Verified2 {
+                method: state.method,
+                suite: state.suite,
+                own_id: state.own_id,
+                peer_id,
+                public,
+                th_3: schedule::th_next(&th_2, plaintext, peer.credential, crypto),
+                prk_3e2m,
+                peer_thumbprint: peer.credential.thumbprint(crypto),
+                peer: peer.identified,
+            }),
+            Err(error) => Err(Rejected { state, error }),
+        }
     }
+}
+
+/// The key that goes on from a message 2 whose sender holds the key of its credential.
+fn verified(
+    state: &AwaitMessage2,
+    statement: &Statement<'_>,
+    (th_2, prk_2e): (&[u8; HASH], &Secret),
+    peer: &PeerCredential<'_>,
+    crypto: &impl Crypto,
+) -> Result<Secret, Error> {
+    let (suite, signs) = (state.suite, state.method.responder_signs());
+    let prk_3e2m = if signs {
+        prk_2e.clone()
+    } else {
+        let public = agreement_key(peer.key, suite.curve())?;
+        let shared = crypto.agree(suite.curve(), &state.secret, public).ok_or(Error::PublicKey)?;
+        schedule::prk_3e2m(prk_2e, th_2, &shared, crypto)
+    };
+    let terms = Terms { suite, signs, label: Label::MAC_2, th: th_2, prk: &prk_3e2m };
+    statement.verify(&terms, peer.credential, peer.key, crypto)?;
+    Ok(prk_3e2m)
 }
 
 impl core::fmt::Debug for Message2<'_> {
@@ -307,6 +323,12 @@ impl Unconfirmed {
     #[must_use]
     pub const fn peer(&self) -> &Identified {
         self.session.peer()
+    }
+
+    /// What one called this connection.
+    #[must_use]
+    pub const fn own_id(&self) -> ConnectionId {
+        self.session.own_id()
     }
 
     /// What an OSCORE security context is made of: for the first request, whose answer confirms the session.

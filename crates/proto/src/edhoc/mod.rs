@@ -77,6 +77,12 @@ pub struct Rejected<S> {
     pub error: Error,
 }
 
+impl<S> From<Rejected<S>> for Error {
+    fn from(rejected: Rejected<S>) -> Self {
+        rejected.error
+    }
+}
+
 /// Why a handshake does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {

@@ -196,7 +196,7 @@ impl AwaitMessage3 {
         // Until the tag is verified anybody may have sent it.
         let text = super::only_bytes(message).map_err(|_| Error::Forged)?;
         let aead = Aead::new(Protected::Message3, &self.prk_3e2m, &self.th_3, self.suite, crypto)?;
-        let plaintext: &'m [u8] = aead.open(text, crypto)?;
+        let plaintext: &'m [u8] = aead.open(text, crypto).map_err(|_| Error::Forged)?;
         let statement = Statement::read(plaintext, false, self.method.initiator_signs(), self.suite, understood)?;
         Ok((plaintext, statement))
     }
@@ -214,6 +214,12 @@ impl<'m> Message3<'m> {
     #[must_use]
     pub const fn id_cred(&self) -> IdCred<'m> {
         self.statement.id_cred
+    }
+
+    /// How both sides authenticate.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.state.method
     }
 
     /// `EAD_3`. Not authentic yet: it must not do harm.

@@ -30,7 +30,7 @@ proptest! {
                 key: authentication_key(&pair.responder.public),
                 identified: identified("responder"),
             };
-            prop_assert_eq!(read.verify(peer, &CRYPTO).map(drop), Err(Error::Forged));
+            prop_assert_eq!(read.verify(peer, &CRYPTO).map(drop).map_err(Error::from), Err(Error::Forged));
         }
     }
 
