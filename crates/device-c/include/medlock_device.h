@@ -539,8 +539,8 @@ typedef struct medlock_bond_record {
 int32_t medlock_bond(medlock_device *device, int32_t danger_physical_act, const uint8_t controller[16],
                      const uint8_t patient[16], uint32_t operations, medlock_bond_record *bond);
 
-/* Ends all bonds by a physical act, for good. */
-int32_t medlock_end_bonds(medlock_device *device, int32_t danger_physical_act);
+/* Ends all bonds by a physical act, for good; also those that the site signed before and that nobody brought yet. */
+int32_t medlock_end_bonds(medlock_device *device, uint64_t now_ms, int32_t danger_physical_act);
 
 /* The bond in force at a place, from 0. ERROR_VALUE: there are no more. */
 int32_t medlock_bond_at(medlock_device *device, size_t place, medlock_bond_record *bond);

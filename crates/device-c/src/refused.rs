@@ -59,7 +59,9 @@ impl From<NotTaken> for Refused {
             NotTaken::NoSiteList => numbers::ERROR_NO_SITE_LIST,
             NotTaken::NoCredential => numbers::ERROR_NO_CREDENTIAL,
             NotTaken::NeedsPhysicalAct => numbers::ERROR_PHYSICAL_ACT,
-            NotTaken::NotNewer | NotTaken::BondRefused(BondRefused::NotNewer { .. }) => numbers::ERROR_NOT_NEWER,
+            NotTaken::NotNewer | NotTaken::BondRefused(BondRefused::NotNewer { .. } | BondRefused::BeforeTheEnd) => {
+                numbers::ERROR_NOT_NEWER
+            }
             NotTaken::Credential(_) => numbers::ERROR_UNIDENTIFIED,
             NotTaken::NotOurs => numbers::ERROR_NOT_OURS,
             NotTaken::KeyStore => numbers::ERROR_KEYS,
@@ -67,7 +69,7 @@ impl From<NotTaken> for Refused {
                 numbers::ERROR_NOT_BELIEVED
             }
             NotTaken::BondRefused(BondRefused::Full) | NotTaken::Store(StoreError::Full) => numbers::ERROR_FULL,
-            NotTaken::BondRefused(BondRefused::UsedUp) => numbers::ERROR_USED_UP,
+            NotTaken::BondRefused(BondRefused::UsedUp | BondRefused::TooFar { .. }) => numbers::ERROR_USED_UP,
             NotTaken::Store(StoreError::TooLong) => numbers::ERROR_TOO_LONG,
             NotTaken::Store(StoreError::Flash) => numbers::ERROR_FLASH,
         })

@@ -237,9 +237,11 @@ pub unsafe extern "C" fn medlock_bond(
 /// # Safety
 /// Pointers as the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn medlock_end_bonds(device: *mut Handle, danger_physical_act: i32) -> i32 {
+pub unsafe extern "C" fn medlock_end_bonds(device: *mut Handle, now_ms: u64, danger_physical_act: i32) -> i32 {
     // SAFETY: as the header says.
-    answer(unsafe { enter(device, |inside| Ok(inside.sdk.end_bonds(physical_act(danger_physical_act)?)?)) })
+    answer(unsafe {
+        enter(device, |inside| Ok(inside.sdk.end_bonds(ticks(now_ms), physical_act(danger_physical_act)?)?))
+    })
 }
 
 /// The bond at a place.

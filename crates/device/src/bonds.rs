@@ -2,7 +2,7 @@
 
 use medlock_trust::bond::{Bond, PatientContext, SignedBond};
 use medlock_trust::cbor::{self, Reader, Writer};
-use medlock_trust::{DeviceId, Operation, Operations};
+use medlock_trust::{DeviceId, Operation, Operations, Time};
 use minicbor::encode::Write;
 
 /// The most bonds at once: a controller, its spare, a sensor, a second sensor.
@@ -22,7 +22,19 @@ pub enum BondRefused {
     Full,
     /// Epochs are used up.
     UsedUp,
+    /// Its epoch is further above all that this device has seen than epochs go in a lifetime: it would use them up.
+    TooFar {
+        /// The highest epoch seen.
+        held: u64,
+        /// The epoch given.
+        given: u64,
+    },
+    /// It was made before a person at this device ended all bonds.
+    BeforeTheEnd,
 }
+
+/// How far above the highest epoch seen that of a signed bond may be: a bond for each second of a hundred years.
+const MAX_STEP: u64 = 1 << 32;
 
 /// The bonds held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +42,8 @@ pub struct Bonds {
     bonds: [Option<Bond>; MAX_BONDS],
     highest_epoch: u64,
     lowest_epoch: u64,
+    /// The lower bound of the present when a person ended all bonds: what was signed before is void, whoever brings it.
+    ended: Option<Time>,
 }
 
 impl Bonds {
@@ -80,24 +94,33 @@ impl Bonds {
     /// These bonds and one that the site signed.
     ///
     /// # Errors
-    /// [`BondRefused::NotNewer`], [`BondRefused::Full`].
+    /// [`BondRefused`].
     pub fn signed(&self, signed: &SignedBond) -> Result<Self, BondRefused> {
-        let given = signed.bond.epoch;
-        if given <= self.highest_epoch {
-            return Err(BondRefused::NotNewer { held: self.highest_epoch, given });
+        let (held, given) = (self.highest_epoch, signed.bond.epoch);
+        if given <= held {
+            return Err(BondRefused::NotNewer { held, given });
+        }
+        if given.saturating_sub(held) > MAX_STEP {
+            return Err(BondRefused::TooFar { held, given });
+        }
+        if self.ended.is_some_and(|ended| signed.issued < ended) {
+            return Err(BondRefused::BeforeTheEnd);
         }
         let mut bonds = self.clone();
         bonds.lowest_epoch = bonds.lowest_epoch.max(signed.lowest_epoch);
         bonds.with_new(signed.bond)
     }
 
-    /// No bonds: all there were are void for good.
-    ///
-    /// # Errors
-    /// [`BondRefused::UsedUp`].
-    pub fn ended(&self) -> Result<Self, BondRefused> {
-        let lowest_epoch = self.highest_epoch.checked_add(1).ok_or(BondRefused::UsedUp)?;
-        Ok(Self { bonds: [None; MAX_BONDS], highest_epoch: self.highest_epoch, lowest_epoch })
+    /// No bonds: all there were are void for good, and so are those signed before `present`, if given: the lower
+    /// bound of the present. A person can always do this, whatever epochs somebody used.
+    #[must_use]
+    pub fn ended_at(&self, present: Option<Time>) -> Self {
+        Self {
+            bonds: [None; MAX_BONDS],
+            highest_epoch: self.highest_epoch,
+            lowest_epoch: self.highest_epoch.saturating_add(1),
+            ended: self.ended.max(present),
+        }
     }
 
     fn with_new(&self, bond: Bond) -> Result<Self, BondRefused> {
@@ -124,19 +147,27 @@ impl Bonds {
     /// If `out` fails.
     pub(crate) fn encode<W: Write>(&self, out: W) -> Result<(), W::Error> {
         let mut writer = Writer::new(out);
-        writer.array(3)?.uint(self.highest_epoch)?.uint(self.lowest_epoch)?;
+        writer.array(4)?.uint(self.highest_epoch)?.uint(self.lowest_epoch)?;
         writer.array(self.bonds.iter().flatten().fold(0, |count: u64, _| count.saturating_add(1)))?;
         for bond in self.bonds.iter().flatten() {
             writer.array(4)?.bytes(bond.controller.as_bytes())?.bytes(&bond.patient.0)?;
             writer.uint(u64::from(bond.operations.bits()))?.uint(bond.epoch)?;
         }
+        match self.ended {
+            Some(ended) => writer.int(ended.unix())?,
+            None => writer.null()?,
+        };
         Ok(())
     }
 
     /// Reads what [`Bonds::encode`] wrote.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, cbor::Error> {
         let mut reader = Reader::new(bytes);
-        reader.array_of(3)?;
+        let error = reader.error(cbor::ErrorKind::OutOfRange);
+        let items = reader.array(4)?;
+        if items < 3 {
+            return Err(error);
+        }
         let (highest_epoch, lowest_epoch) = (reader.uint()?, reader.uint()?);
         let mut bonds = [None; MAX_BONDS];
         let count = reader.array(MAX_BONDS as u64)?;
@@ -149,12 +180,14 @@ impl Bonds {
             let operations = Operations::from_bits(bits).ok_or(error)?;
             *slot = Some(Bond { controller, patient, operations, epoch: reader.uint()? });
         }
+        // Those that were written before this was kept have three items.
+        let ended = if items < 4 || reader.null()? { None } else { Some(Time::from_unix(reader.int()?)) };
         reader.finish()?;
-        Ok(Self { bonds, highest_epoch, lowest_epoch })
+        Ok(Self { bonds, highest_epoch, lowest_epoch, ended })
     }
 
     /// The most bytes that [`Bonds::encode`] writes.
-    pub(crate) const MAX_LENGTH: usize = 20 + MAX_BONDS * (1 + 17 + 17 + 3 + 9);
+    pub(crate) const MAX_LENGTH: usize = 29 + MAX_BONDS * (1 + 17 + 17 + 3 + 9);
 }
 
 fn without_treat(operations: Operations) -> Operations {
@@ -165,7 +198,6 @@ fn without_treat(operations: Operations) -> Operations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use medlock_trust::Time;
     use std::vec::Vec;
 
     const PATIENT: PatientContext = PatientContext([1; 16]);
@@ -195,9 +227,35 @@ mod tests {
         let bonds = bonds.signed(&signed(device(1), 9, 9)).unwrap();
         assert_eq!(bonds.iter().count(), 1, "bonds below the lowest epoch are void");
         assert_eq!(bonds.with(device(1)).unwrap().epoch, 9);
-        let ended = bonds.ended().unwrap();
+        let ended = bonds.ended_at(None);
         assert_eq!((ended.iter().count(), ended.lowest_epoch()), (0, 10));
         assert!(ended.signed(&signed(device(1), 9, 0)).is_err(), "an old bond does not come back");
+    }
+
+    /// Shows REQ-DEV-120.
+    #[test]
+    fn a_bond_that_was_kept_back_does_not_outlive_the_end_of_all_bonds() {
+        let at = |seconds| SignedBond { issued: Time::from_unix(seconds), ..signed(device(1), 5, 0) };
+        let ended = Bonds::default().ended_at(Some(Time::from_unix(50))).ended_at(Some(Time::from_unix(40)));
+        let mut bytes = Vec::new();
+        ended.encode(&mut bytes).unwrap();
+        let ended = Bonds::decode(&bytes).unwrap();
+        assert_eq!(ended.signed(&at(49)), Err(BondRefused::BeforeTheEnd));
+        assert!(ended.signed(&at(50)).is_ok());
+    }
+
+    /// Shows REQ-DEV-121.
+    #[test]
+    fn nobody_uses_up_the_epochs_and_a_person_always_ends_all_bonds() {
+        let far = signed(device(1), u64::MAX, 0);
+        let refused = BondRefused::TooFar { held: 0, given: u64::MAX };
+        assert_eq!(Bonds::default().signed(&far), Err(refused));
+        // A device that once believed one.
+        let (mut bonds, _) = Bonds::default().made(device(1), PATIENT, COMMANDS).unwrap();
+        bonds.highest_epoch = u64::MAX;
+        let ended = bonds.ended_at(None);
+        assert_eq!(ended.iter().count(), 0);
+        assert_eq!(ended.made(device(2), PATIENT, COMMANDS).map(drop), Err(BondRefused::UsedUp));
     }
 
     /// Shows REQ-DEV-03.

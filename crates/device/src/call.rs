@@ -159,11 +159,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                 Role::Hello { coap, .. } => match coap.on_message(&message, now.as_millis()) {
                     Matched::No => {}
                     Matched::Acknowledged => return,
-                    Matched::Reset => {
-                        let Role::Hello { place, .. } = exchange.role else { return };
-                        exchange.end();
-                        return self.fail_handshake(place, Failure::Handshake);
-                    }
+                    Matched::Reset => return self.doubt(now, place, Failure::Handshake),
                     Matched::Response { answer } => {
                         if let Some(answer) = answer {
                             self.replies.add(from, answer);

@@ -168,6 +168,11 @@ impl Reception {
         self.journal.checkpoint(flash, now)
     }
 
+    /// Says which bonds are in force: their counters are not forgotten.
+    pub fn keep_bonds(&mut self, in_force: impl Fn(u64) -> bool) {
+        self.journal.keep_bonds(in_force);
+    }
+
     /// Answers a request for a challenge. `drawn` was drawn at random just now. Commands with lower numbers are void from
     /// now on, in every session of the controller.
     ///

@@ -160,15 +160,21 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
             }
             match &mut exchange.role {
                 Role::Free | Role::Held(_) | Role::Failed(_) => {}
-                Role::Hello { place, coap } => match coap.on_timeout(millis) {
-                    Expiry::NotYet => {}
-                    Expiry::Resend => exchange.transmit = true,
-                    Expiry::GiveUp => {
-                        let place = *place;
-                        exchange.end();
-                        self.fail_handshake(place, Failure::TimedOut);
+                Role::Hello { place, coap, doubt } => {
+                    let over = doubt.filter(|(_, at)| *at <= now).map(|(why, _)| why);
+                    match coap.on_timeout(millis) {
+                        Expiry::NotYet | Expiry::Resend if over.is_some() => {}
+                        Expiry::NotYet => continue,
+                        Expiry::Resend => {
+                            exchange.transmit = true;
+                            continue;
+                        }
+                        Expiry::GiveUp => {}
                     }
-                },
+                    let (place, why) = (*place, doubt.map_or(Failure::TimedOut, |(why, _)| why));
+                    exchange.end();
+                    self.fail_handshake(place, why);
+                }
                 Role::Call(call) => match call.coap.on_timeout(millis) {
                     Expiry::NotYet => {}
                     Expiry::Resend => exchange.transmit = true,
@@ -370,13 +376,14 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         Ok(bond)
     }
 
-    /// Ends all bonds by a physical act, for good.
+    /// Ends all bonds by a physical act, for good; also those that the site signed before `now` and that nobody brought yet,
+    /// as far as the device knows the time.
     ///
     /// # Errors
     /// [`NotTaken`].
-    pub fn end_bonds(&mut self, act: PhysicalAct) -> Result<(), NotTaken> {
+    pub fn end_bonds(&mut self, now: Ticks, act: PhysicalAct) -> Result<(), NotTaken> {
         act.used();
-        let bonds = self.objects.bonds.ended()?;
+        let bonds = self.objects.bonds.ended_at(Some(self.clock.interval(now).earliest()));
         let Parts { flash, crypto, .. } = &mut self.parts;
         self.objects.keep_bonds(bonds, flash, crypto)
     }
@@ -543,8 +550,8 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         Token::new(&bytes).unwrap_or_default()
     }
 
-    /// A name for a connection, of one byte, that no connection has now.
-    pub(crate) fn connection_id(&mut self) -> Option<ConnectionId> {
+    /// A name for a connection, of one byte, that no connection has now, nor its peer for it.
+    pub(crate) fn connection_id(&mut self, peer: Option<ConnectionId>) -> Option<ConnectionId> {
         // The bytes that stand for themselves in EDHOC (RFC 9528 section 3.3.2): 0 to 23, and -1 to -24.
         const IDS: u8 = 48;
         for _ in 0..IDS {
@@ -553,7 +560,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
             let byte = if number < 24 { number } else { number.saturating_sub(24) | 0x20 };
             let id = ConnectionId::new(&[byte])?;
             let in_use = self.sessions.iter().any(|slot| slot.own_id() == Some(id)) || self.strangers.uses(id);
-            if !in_use {
+            if !in_use && peer != Some(id) {
                 return Some(id);
             }
         }

@@ -25,10 +25,12 @@ pub(crate) struct Exchange<const BYTES: usize> {
 /// What an exchange is for.
 pub(crate) enum Role {
     Free,
-    /// A message of a handshake that this device began, in this place of the sessions.
+    /// A message of a handshake that this device began, in this place of the sessions; and, if something unauthenticated
+    /// said so, for which reason and when it ends.
     Hello {
         place: usize,
         coap: coap::Exchange,
+        doubt: Option<(Failure, Ticks)>,
     },
     /// A request of one's own that waits for the session it opens: its payload lies in the bytes.
     Held(Held),
@@ -161,7 +163,10 @@ impl<const BYTES: usize> Exchange<BYTES> {
     pub(crate) fn deadline(&self) -> Option<u64> {
         match &self.role {
             Role::Free | Role::Held(_) | Role::Failed(_) => None,
-            Role::Hello { coap, .. } => Some(coap.next_deadline()),
+            Role::Hello { coap, doubt, .. } => {
+                let ends = doubt.map_or(u64::MAX, |(_, at)| at.as_millis());
+                Some(coap.next_deadline().min(ends))
+            }
             Role::Call(call) => match call.stage {
                 Stage::Waiting => Some(call.coap.next_deadline()),
                 Stage::Listening | Stage::Arrived { .. } | Stage::Fetched { .. } => None,

@@ -7,6 +7,7 @@
 use crate::address::Address;
 use crate::device::Device;
 use crate::event::Closing;
+use crate::exchange::{Exchange, Role};
 use crate::identity::{Identifying, NotIdentified, PeerRoom, REMEMBERED};
 use crate::platform::{Platform, Rng, Ticks};
 use crate::session::{self, Open, State};
@@ -42,6 +43,16 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             if other != place && slot.is_of(session.peer()) {
                 let peer = session::peer(other, slot);
                 self.end_session(peer, Closing::Replaced);
+            }
+        }
+        if self.objects.bond_with(session.peer(), &self.parts.flash).is_some() {
+            self.strangers.know(address);
+        }
+        // A peer that lost its memory counts its messages anew: answers of its last session are not for them.
+        let of_it = |exchange: &&mut Exchange<BYTES>| exchange.to == address;
+        for exchange in self.exchanges.iter_mut().filter(of_it) {
+            if matches!(exchange.role, Role::Answered { .. }) {
+                exchange.end();
             }
         }
         // Each has seen the other's credential.
@@ -93,7 +104,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             Ok(message) => message,
             Err(error) => return self.refuse(answer, error),
         };
-        let left = self.strangers.handshakes.left(now);
+        let left = self.strangers.handshakes_left(answer.to, reachable, now);
         let is_place = self.strangers.place(answer.to, reachable, now).is_some();
         if !reachable && (left < ECHO_BELOW || !is_place) {
             return self.challenge(now, answer);
@@ -103,10 +114,10 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             self.counters.handshakes = self.counters.handshakes.saturating_add(1);
             return;
         }
-        let Some(connection) = self.connection_id() else { return };
+        let Some(connection) = self.connection_id(Some(message.peer_id())) else { return };
         let Self { parts, objects, settings, strangers, met, .. } = self;
         let ephemeral = ephemeral(&mut parts.rng, &parts.crypto);
-        strangers.handshakes.spend(now);
+        strangers.spend_on_handshake(now);
         let Some(half) = strangers.place(answer.to, reachable, now) else {
             self.counters.handshakes = self.counters.handshakes.saturating_add(1);
             return;
@@ -123,7 +134,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             })
         });
         let (Some(length), Some(state)) = (written.flatten(), state) else { return };
-        (half.reply.to, half.reply.length, half.reply.transmit) = (answer.to, length, true);
+        (half.reply.length, half.reply.transmit) = (length, true);
         half.step = Step::AwaitMessage3(state);
         (half.address, half.first, half.last, half.since) = (answer.to, answer.id, None, now);
         (half.reachable, half.received, half.sent) = (reachable, bytes(received), bytes(length));
@@ -210,7 +221,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let mut room = PeerRoom::new();
         let identifying = Identifying { objects: &self.objects, flash: &self.parts.flash, met: &self.met, crypto };
         let mut remembered = [0; REMEMBERED];
-        let verified = match identifying.peer(message.id_cred(), &mut room) {
+        let verified = match identifying.peer(message.id_cred(), message.method().initiator_signs(), &mut room) {
             Ok(shown) => {
                 let chain = shown.write(&mut remembered);
                 message.verify(shown.peer, crypto).map(|verified| (verified, chain)).map_err(Some)
@@ -277,6 +288,10 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
 
     /// Asks a stranger to prove that it is reachable, and keeps nothing.
     fn challenge(&mut self, now: Ticks, answer: Answer) {
+        if !self.strangers.may_ask(now) {
+            self.counters.handshakes = self.counters.handshakes.saturating_add(1);
+            return;
+        }
         let stamp = echo::stamp(&self.strangers.echo_key, answer.to.as_bytes(), now.as_millis(), &self.parts.crypto);
         self.strangers.stray.send(answer.to, |out| {
             Writer::new(out, Type::Acknowledgement, Code::UNAUTHORIZED, answer.id, answer.token)
@@ -296,13 +311,17 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         // A message 3 that comes again is refused again.
         let Strangers { half_open, stray, .. } = &mut self.strangers;
         let half = half_open.iter_mut().find(|half| half.address == answer.to && half.last == Some(answer.id));
-        half.map_or(stray, |half| &mut half.reply).send(answer.to, |out| {
+        let write = |out: &mut [u8]| {
             Writer::new(out, Type::Acknowledgement, code, answer.id, answer.token)
                 .uint(option::CONTENT_FORMAT, content_format::EDHOC.into())
                 .payload_with(|room| reply.write(room).ok())
                 .finish()
                 .map(|message| message.len())
-        });
+        };
+        match half {
+            Some(half) => half.reply.send(write),
+            None => stray.send(answer.to, write),
+        }
     }
 }
 

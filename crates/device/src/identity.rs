@@ -82,8 +82,14 @@ impl Shown<'_> {
 }
 
 impl<F: MappedFlash, C: Crypto> Identifying<'_, F, C> {
-    /// The credential a peer shows, or names, its key, and who that makes it.
-    pub(crate) fn peer<'m>(&'m self, shown: IdCred<'m>, room: &'m mut PeerRoom) -> Result<Shown<'m>, NotIdentified> {
+    /// The credential a peer shows, or names, its key, and who that makes it. Its certificate must say that the key is for
+    /// signing, if the peer `signs`, or else for agreeing on secrets.
+    pub(crate) fn peer<'m>(
+        &'m self,
+        shown: IdCred<'m>,
+        signs: bool,
+        room: &'m mut PeerRoom,
+    ) -> Result<Shown<'m>, NotIdentified> {
         let PeerRoom { chain: chain_room, point } = room;
         let empty = Unidentified::Path(path::Error::EmptyChain);
         let mut chain: [&[u8]; MAX_CHAIN] = [&[]; MAX_CHAIN];
@@ -109,7 +115,8 @@ impl<F: MappedFlash, C: Crypto> Identifying<'_, F, C> {
         let certificates = chain.get(..count).unwrap_or_default();
         let identified = self.identify(certificates)?;
         let leaf = Certificate::read(certificates.first().ok_or(empty)?).map_err(|_| empty)?;
-        let key = leaf.public_key().ok_or(empty)?;
+        let allowed = if signs { leaf.key_may_sign() } else { leaf.key_may_agree() };
+        let key = leaf.public_key().filter(|_| allowed).ok_or(empty)?;
         let bits = keep(key, point).ok_or(empty)?;
         let key = AuthenticationKey::of(PublicKey { bits, ..key }).ok_or(empty)?;
         Ok(Shown { peer: PeerCredential { credential, key, identified }, chain, count })
@@ -290,7 +297,8 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
     /// Forgets everything that came from a site.
     pub(crate) fn leave_site(&mut self) -> Result<(), NotTaken> {
         let Parts { flash, crypto, .. } = &mut self.parts;
-        let bonds = self.objects.bonds.ended()?;
+        // What another site has signed before is not void.
+        let bonds = self.objects.bonds.ended_at(None);
         self.objects.keep_bonds(bonds, flash, crypto)?;
         let goes = |kind: u8| kind == CREDENTIAL || Kind::from_number(kind).is_some();
         for slot in 0..crate::store::MAX_SLOTS {

@@ -22,8 +22,11 @@ use medlock_proto::edhoc::initiator::{self, AwaitMessage2, Offer, Unconfirmed};
 use medlock_proto::edhoc::{self, ConnectionId, Fault, Rejected, Suite};
 use medlock_proto::oscore::{Compressed, SecurityContext};
 
-/// How many wrong answers are looked at before a handshake of one's own is given up.
+/// How many wrong answers are looked at, and questions for Echo answered, before a handshake of one's own is given up.
 const MAX_TRIES: u8 = 4;
+/// How long a better answer is waited for after one that ends a handshake of one's own, in milliseconds: time for two
+/// repetitions of the request. Who listens on the radio and sends faster than the peer ends nothing by it.
+const DOUBT_MS: u64 = 10_000;
 
 /// A handshake under way: its place among the sessions, its exchange, its peer.
 #[derive(Clone, Copy)]
@@ -91,7 +94,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
 
     fn message_1_of_own(&mut self, now: Ticks, under: Under) -> Result<(), CallError> {
         let Under { place, to, again, .. } = under;
-        let connection = self.connection_id().ok_or(CallError::Full)?;
+        let connection = self.connection_id(None).ok_or(CallError::Full)?;
         let head = (self.message_ids.draw(), self.token());
         let method = self.settings.method;
         let offer = Offer { method, suites: &SUITES, selected: Suite::Suite2, connection, ead: &[] };
@@ -129,7 +132,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let written = Message::read(written).ok()?;
         let coap = coap::Exchange::new(&written, now.as_millis(), random, self.settings.transmission);
         let length = written.as_bytes().len();
-        exchange.begin(under.to, Role::Hello { place: under.place, coap }, length);
+        exchange.begin(under.to, Role::Hello { place: under.place, coap, doubt: None }, length);
         Some(())
     }
 
@@ -170,11 +173,15 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                     let text = datagram.get_mut(payload..).unwrap_or_default();
                     self.message_4(now, under, unconfirmed, oscore, text);
                 } else {
-                    self.set_failed(under, Failure::Handshake);
+                    if let Some(slot) = self.sessions.get_mut(place) {
+                        slot.state = State::Confirming { to, unconfirmed, oscore, again };
+                    }
+                    self.doubt(now, exchange, Failure::Handshake);
                 }
             }
-            State::Hello { to, again, .. } => {
-                self.set_failed(Under { place, exchange, to, again }, Failure::Handshake);
+            state @ State::Hello { .. } => {
+                slot.state = state;
+                self.doubt(now, exchange, Failure::Handshake);
             }
             state @ (State::Free | State::Open(_) | State::Failed { .. } | State::Ended { .. }) => slot.state = state,
         }
@@ -185,31 +192,27 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let message = match awaiting.read(text, &[], crypto) {
             Ok(message) => message,
             Err(Rejected { state, error: _ }) => {
-                // It may have been a stranger's: wait for the right one, a few times.
-                if let (Some(tries), Some(slot)) = (tries.checked_sub(1), self.sessions.get_mut(under.place)) {
-                    slot.state = State::Hello { to: under.to, awaiting: state, tries, again: under.again };
-                } else {
-                    self.set_failed(under, Failure::Handshake);
-                }
-                return;
+                return self.wait_on(now, under, (state, tries), Failure::Handshake);
             }
         };
         let mut room = PeerRoom::new();
         let identifying = Identifying { objects: &self.objects, flash: &self.parts.flash, met: &self.met, crypto };
         let mut remembered = [0; REMEMBERED];
-        let verified = match identifying.peer(message.id_cred(), &mut room) {
+        let signs = message.method().responder_signs();
+        let verified = match identifying.peer(message.id_cred(), signs, &mut room) {
             Ok(shown) => {
                 let chain = shown.write(&mut remembered);
-                message.verify(shown.peer, crypto).map(|verified| (verified, chain)).map_err(|_| Failure::Handshake)
+                let verified = message.verify(shown.peer, crypto);
+                verified.map(|verified| (verified, chain)).map_err(|rejected| (rejected.state, Failure::Handshake))
             }
             // It takes this device for one that has met it. It shows its credential to who begins anew.
             Err(NotIdentified::UnknownName) if !under.again => return self.begin_anew(now, under),
-            Err(NotIdentified::UnknownName) => Err(Failure::Handshake),
-            Err(NotIdentified::Nobody(why)) => Err(Failure::Unidentified(why)),
+            Err(NotIdentified::UnknownName) => Err((message.reject(), Failure::Handshake)),
+            Err(NotIdentified::Nobody(why)) => Err((message.reject(), Failure::Unidentified(why))),
         };
         let (verified, chain) = match verified {
             Ok(verified) => verified,
-            Err(why) => return self.set_failed(under, why),
+            Err((state, why)) => return self.wait_on(now, under, (state, tries), why),
         };
         self.met.remember(under.to, chain);
         let named = self.met.may_name(under.to);
@@ -240,6 +243,25 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         }
     }
 
+    /// A message 2 was of no use. As nobody authenticated it, it may have been a stranger's: waits for the right one, but
+    /// looks at a few only and not for long.
+    fn wait_on(&mut self, now: Ticks, under: Under, (awaiting, tries): (AwaitMessage2, u8), why: Failure) {
+        if let (Some(tries), Some(slot)) = (tries.checked_sub(1), self.sessions.get_mut(under.place)) {
+            slot.state = State::Hello { to: under.to, awaiting, tries, again: under.again };
+            self.doubt(now, under.exchange, why);
+        } else {
+            self.set_failed(under, why);
+        }
+    }
+
+    /// Something says that a handshake comes to nothing, and nobody authenticated it: it ends for this reason unless
+    /// something better comes soon.
+    pub(crate) fn doubt(&mut self, now: Ticks, exchange: usize, why: Failure) {
+        if let Some(Role::Hello { doubt, .. }) = self.exchanges.get_mut(exchange).map(|exchange| &mut exchange.role) {
+            doubt.get_or_insert((why, now.plus_millis(DOUBT_MS)));
+        }
+    }
+
     /// Sends the first request with message 3 in front (RFC 9668 section 3.2.1). `None` if there is none, or not enough
     /// room.
     fn ride(&mut self, now: Ticks, under: Under, third: &[u8], oscore: &mut SecurityContext) -> Option<()> {
@@ -260,7 +282,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let message = Message::read(exchange.bytes.get(..length)?).ok()?;
         let coap = coap::Exchange::new(&message, now.as_millis(), random, self.settings.transmission);
         *rides = Some(sent);
-        exchange.begin(under.to, Role::Hello { place: under.place, coap }, length);
+        exchange.begin(under.to, Role::Hello { place: under.place, coap, doubt: None }, length);
         Some(())
     }
 
@@ -377,9 +399,10 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let transmission = self.settings.transmission;
         let Some(slot) = self.exchanges.get_mut(exchange) else { return };
         let Role::Hello { place, .. } = slot.role else { return };
-        if !matches!(self.sessions.get(place).map(|slot| &slot.state), Some(State::Hello { .. })) {
-            return;
-        }
+        let Some(State::Hello { tries, .. }) = self.sessions.get_mut(place).map(|slot| &mut slot.state) else { return };
+        // Whoever asks again and again does not let us send for ever.
+        let Some(left) = tries.checked_sub(1) else { return self.doubt(now, exchange, Failure::Handshake) };
+        *tries = left;
         let mut scratch = [0; BYTES];
         let Ok(old) = Message::read(slot.bytes.get(..slot.length).unwrap_or_default()) else { return };
         let written = Writer::new(&mut scratch, Type::Confirmable, Code::POST, id, token)
@@ -394,7 +417,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let coap = coap::Exchange::new(&message, now.as_millis(), u32::from_le_bytes(random), transmission);
         let to = slot.to;
         slot.bytes = scratch;
-        slot.begin(to, Role::Hello { place, coap }, length);
+        slot.begin(to, Role::Hello { place, coap, doubt: None }, length);
     }
 
     /// Begins anew, with new keys, after a credential was named that was not known.

@@ -17,8 +17,8 @@ use medlock_proto::reading::Evidence;
 use medlock_proto::sealed::{Action, MilliUnits, Outcome, Receipt, Refusal};
 use medlock_trust::decide::Code;
 
-/// How many bonds' counters are kept: those with the highest epochs.
-const BONDS: usize = 4;
+/// How many bonds' counters are kept: as many as can be in force.
+const BONDS: usize = crate::bonds::MAX_BONDS;
 /// How many outcomes are kept. The last bolus is always among them.
 const OUTCOMES: usize = 6;
 /// How many commands can be under way: one in each [`Place`].
@@ -57,6 +57,8 @@ struct Bond {
     floor: u64,
     /// The highest counter of which the outcome was forgotten.
     forgotten: u64,
+    /// Whether it is known to be in force: then it makes no room for another. Not written down.
+    in_force: bool,
 }
 
 /// Where a command is while it is under way. A place holds one.
@@ -315,11 +317,16 @@ impl Journal {
             bond.floor = bond.floor.max(counter);
             return;
         }
-        // The bond with the lowest epoch makes room: it is the one that is void first.
-        let lowest = self.bonds.iter_mut().min_by_key(|bond| bond.map_or(0, |bond| bond.epoch));
-        if let Some(slot) = lowest.filter(|slot| slot.is_none_or(|bond| bond.epoch < epoch)) {
-            *slot = Some(Bond { epoch, floor: counter, forgotten: 0 });
+        // A bond that is void makes room, the oldest first: what happened under one in force is told truly.
+        let void = self.bonds.iter_mut().filter(|slot| slot.is_none_or(|bond| !bond.in_force));
+        if let Some(slot) = void.min_by_key(|slot| slot.map_or(0, |bond| bond.epoch)) {
+            *slot = Some(Bond { epoch, floor: counter, forgotten: 0, in_force: true });
         }
+    }
+
+    /// Says which bonds are in force.
+    pub(crate) fn keep_bonds(&mut self, in_force: impl Fn(u64) -> bool) {
+        self.bonds.iter_mut().flatten().for_each(|bond| bond.in_force = in_force(bond.epoch));
     }
 
     fn bond(&self, epoch: u64) -> Option<&Bond> {

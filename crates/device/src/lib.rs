@@ -45,6 +45,7 @@ pub mod log;
 pub mod manifest;
 mod met;
 mod nonces;
+mod not_taken;
 pub mod objects;
 pub mod platform;
 mod request;

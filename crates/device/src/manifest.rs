@@ -9,7 +9,7 @@
 //! Update::accept(envelope, …) → Update         format, digest, number, addressee, signatures
 //! fetch Update::size() bytes from wherever, into a free slot
 //! Update::check_image(image, …) → Image        size and digest
-//! Image::install(activity) → Release           now: store its number, switch slots
+//! Image::install(activity, installed) → Release now: store its number, switch slots
 //! ```
 //!
 //! Only what one image for one component needs is read: identifiers, size and digest in the shared sequence, fetch and
@@ -168,11 +168,15 @@ pub struct Image {
 }
 
 impl Image {
-    /// Whether it may be installed now. Ask at the moment of switching, not before.
+    /// Whether it may be installed now, in place of the manifest with the number `installed`. Ask at the moment of
+    /// switching, not before: another update may have come between.
     ///
     /// # Errors
-    /// [`Refused::Delivering`]: ask again when the delivery has ended; the image stays good.
-    pub fn install(&self, activity: Activity) -> Result<Release, Refused> {
+    /// [`Refused::NotNewer`] for good; [`Refused::Delivering`]: ask again when the delivery has ended, the image stays good.
+    pub fn install(&self, activity: Activity, installed: Option<u64>) -> Result<Release, Refused> {
+        if installed.is_some_and(|installed| self.sequence_number <= installed) {
+            return Err(Refused::NotNewer(self.sequence_number));
+        }
         match activity {
             Activity::Delivering => Err(Refused::Delivering),
             Activity::Idle => Ok(Release { sequence_number: self.sequence_number }),

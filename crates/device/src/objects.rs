@@ -4,6 +4,7 @@
 //! otherwise; nothing is written before. What is known at the moment of judging ([`Knowledge`]) is a view of the flash.
 
 pub use crate::bonds::{BondRefused, Bonds};
+pub use crate::not_taken::NotTaken;
 pub use crate::store::StoreError;
 pub use medlock_proto::objects::{Held, Kind};
 
@@ -11,15 +12,14 @@ use crate::clock::Clock;
 use crate::nonces::{NONCE, Nonces};
 use crate::platform::{MappedFlash, Ticks};
 use crate::store::{Label, Store};
-use core::fmt;
 use medlock_trust::authenticate::CredentialKind;
-use medlock_trust::bond::{self, SignedBond};
+use medlock_trust::bond::SignedBond;
 use medlock_trust::cose::Sign1;
 use medlock_trust::knowledge::{Asked, Setting};
 use medlock_trust::list::{self, List, ListKind, Pinned, Purpose};
-use medlock_trust::policy::{self, Policy};
+use medlock_trust::policy::Policy;
 use medlock_trust::status::{self, State, StatusList, Ticket};
-use medlock_trust::{Bond, CredentialId, Crypto, DeviceId, Identified, KeyId, Knowledge, Time, Unidentified};
+use medlock_trust::{Bond, CredentialId, Crypto, DeviceId, Identified, KeyId, Knowledge, Time};
 use minicbor::encode::write::Cursor;
 
 /// The most tickets held: one for each peer of today.
@@ -143,6 +143,11 @@ impl Objects {
         let label = Label { recovery_epoch: heading.recovery_epoch, ..Label::own(kind.number(), heading.version) };
         let states_time = heading.kind == ListKind::Site;
         let issued = heading.issued;
+        if recovers {
+            // First, so that wherever power goes no thief's ticket, of whatever epoch, outlives the recovery. What says
+            // nothing bad goes: who is in good standing gets another.
+            self.forget_tickets(scene.flash, |_, bytes| !is_bad_news(bytes))?;
+        }
         self.store.put(&label, bytes, scene.flash, scene.crypto)?;
         if states_time && recovers {
             if let Some(floor) = scene.clock.recover(issued, scene.now) {
@@ -183,7 +188,13 @@ impl Objects {
             ..Label::own(Kind::Status.number(), heading.epoch)
         };
         let states_time = self.states_time(bytes, heading.issued, flash);
+        let recovers = self.store.file(label.kind, &label.name, flash);
+        let recovers = recovers.is_some_and(|(held, _)| held.recovery_epoch < label.recovery_epoch);
         self.store.put(&label, bytes, scene.flash, scene.crypto)?;
+        if recovers {
+            // It says how things are with everybody; tickets from before may have been a thief's.
+            self.forget_tickets(scene.flash, |held, _| held.authority == label.authority)?;
+        }
         if states_time {
             self.hear_time(heading.issued, scene);
         }
@@ -236,6 +247,23 @@ impl Objects {
                 scene.clock.not_after(issued, asked.at, scene.now);
             }
             self.hear_time(issued, scene);
+        }
+        Ok(())
+    }
+
+    fn forget_tickets<F: MappedFlash>(
+        &mut self,
+        flash: &mut F,
+        goes: impl Fn(&Label, &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        for slot in 0..crate::store::MAX_SLOTS {
+            let is_one = |(at, label, bytes): (usize, Label, &[u8])| {
+                at == slot && label.kind == Kind::Ticket.number() && goes(&label, bytes)
+            };
+            let there = self.store.files(flash).any(is_one);
+            if there {
+                self.store.remove(slot, flash)?;
+            }
         }
         Ok(())
     }
@@ -461,110 +489,3 @@ fn first(id: &[u8; 16]) -> [u8; Held::NAME_LENGTH] {
     name.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
     name
 }
-
-/// Why a trust object is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotTaken {
-    /// It is no trust object.
-    Unknown,
-    /// Nobody told the device whose list to believe.
-    NotPinned,
-    /// The site's list, which says who may sign it, is not held.
-    NoSiteList,
-    /// The device has no name at the site yet.
-    NoCredential,
-    /// Only a physical act may do this.
-    NeedsPhysicalAct,
-    /// It is not newer than what is held.
-    NotNewer,
-    /// The credential's chain leads nowhere.
-    Credential(Unidentified),
-    /// It is not a credential of this device, for its own use, from its site; or a ticket that nobody here asked for, about
-    /// nobody this device has a session with.
-    NotOurs,
-    /// The key store failed.
-    KeyStore,
-    /// The list is not believed.
-    List(list::Refused),
-    /// The status list or ticket is not believed.
-    Status(status::Refused),
-    /// The policy is not believed.
-    Policy(policy::Refused),
-    /// The bond is not believed.
-    Bond(bond::Refused),
-    /// The bond cannot be taken.
-    BondRefused(BondRefused),
-    /// It was not kept.
-    Store(StoreError),
-}
-
-impl NotTaken {
-    /// Whether that was found without a signature: it cost next to nothing.
-    pub(crate) const fn is_cheap(&self) -> bool {
-        self.is_old() || matches!(self, Self::Unknown | Self::NotOurs | Self::NotPinned | Self::NoSiteList)
-    }
-
-    /// Whether it is only too old: what is held is as new, or newer.
-    #[must_use]
-    pub const fn is_old(&self) -> bool {
-        matches!(
-            self,
-            Self::NotNewer
-                | Self::List(list::Refused::NotNewer { .. })
-                | Self::Status(status::Refused::NotNewer { .. })
-                | Self::Policy(policy::Refused::NotNewer { .. })
-                | Self::BondRefused(BondRefused::NotNewer { .. })
-        )
-    }
-}
-
-macro_rules! from {
-    ($($error:ty => $variant:ident,)*) => {
-        $(impl From<$error> for NotTaken {
-            fn from(error: $error) -> Self {
-                Self::$variant(error)
-            }
-        })*
-    };
-}
-
-from! {
-    list::Refused => List,
-    status::Refused => Status,
-    policy::Refused => Policy,
-    bond::Refused => Bond,
-    BondRefused => BondRefused,
-    StoreError => Store,
-}
-
-impl fmt::Display for NotTaken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("these bytes are no trust object"),
-            Self::NotPinned => f.write_str("the device was not told whose list to believe"),
-            Self::NoSiteList => f.write_str("the site's list, which names the signers, is not held yet"),
-            Self::NoCredential => f.write_str("the device is not enrolled yet"),
-            Self::NeedsPhysicalAct => f.write_str("this takes a physical act at the device"),
-            Self::NotNewer => f.write_str("it is not newer than what is held"),
-            Self::Credential(error) => error.fmt(f),
-            Self::NotOurs => {
-                f.write_str("it is for another device: no credential for a key of this one, no ticket it needs")
-            }
-            Self::KeyStore => f.write_str("the key store failed"),
-            Self::List(error) => error.fmt(f),
-            Self::Status(error) => error.fmt(f),
-            Self::Policy(error) => error.fmt(f),
-            Self::Bond(error) => error.fmt(f),
-            Self::BondRefused(BondRefused::NotNewer { held, given }) => {
-                write!(f, "bond epoch {given} is not above {held}, which this device has seen")
-            }
-            Self::BondRefused(BondRefused::Full) => f.write_str("there is no room for another bond"),
-            Self::BondRefused(BondRefused::UsedUp) => f.write_str("the epochs of bonds are used up"),
-            Self::Store(StoreError::TooLong) => f.write_str("it is longer than a slot of the flash"),
-            Self::Store(StoreError::Full) => f.write_str("every slot of the flash is in use"),
-            Self::Store(StoreError::Flash) => f.write_str("the flash failed"),
-        }
-    }
-}
-
-impl core::error::Error for NotTaken {}

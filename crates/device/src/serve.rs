@@ -12,7 +12,8 @@ use crate::settings::CallError;
 use medlock_proto::coap::block::{self, Block, BlockSize, Progress};
 use medlock_proto::coap::observe::{Observer, Wish};
 use medlock_proto::coap::{
-    self, Code, Message, MessageId, Number, Pending, Retransmit, Transmission, Type, Writer, content_format, option,
+    self, Code, EXCHANGE_LIFETIME_MS, Message, MessageId, Number, Pending, Retransmit, Transmission, Type, Writer,
+    content_format, option,
 };
 use medlock_proto::crypto::Crypto;
 use medlock_proto::oscore::{self, Compressed, Incoming, Received};
@@ -76,8 +77,11 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let id = message.id();
         for exchange in self.exchanges.iter_mut().filter(|exchange| exchange.to == from) {
             match &exchange.role {
-                // It came before: the same answer. One that waits for the firmware is answered soon.
-                Role::Answered { id: seen, .. } if *seen == id => {
+                // It came before: the same answer. One that waits for the firmware is answered soon. Later the number means
+                // another message (RFC 7252 section 4.4).
+                Role::Answered { id: seen, since, .. }
+                    if *seen == id && now.millis_since(*since) < EXCHANGE_LIFETIME_MS =>
+                {
                     exchange.transmit = true;
                     return;
                 }

@@ -131,7 +131,8 @@ impl SessionSlot {
         match &self.state {
             State::Open(open) => Some(open.session.own_id()),
             State::Hello { awaiting, .. } => Some(awaiting.own_id()),
-            State::Free | State::Confirming { .. } | State::Failed { .. } | State::Ended { .. } => None,
+            State::Confirming { unconfirmed, .. } => Some(unconfirmed.own_id()),
+            State::Free | State::Failed { .. } | State::Ended { .. } => None,
         }
     }
 }

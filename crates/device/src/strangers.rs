@@ -15,8 +15,13 @@ const PATIENCE_MS: u64 = 93_000;
 const SLOW_MS: u64 = 10_000;
 /// How many handshakes may be answered at once, and how long it takes until one more may be: on a 64 MHz chip one costs
 /// about a second, so that half of the time is left for therapy. The same for trust objects without a session.
-const BURST: u64 = 4;
-const REFILL_MS: u64 = 2_000;
+const PUBLIC_KEY: Rate = Rate { burst: 4, refill_ms: 2_000 };
+/// The same for questions for Echo, of which one costs two hashes, about a millisecond.
+const QUESTIONS: Rate = Rate { burst: 32, refill_ms: 20 };
+/// Of the places and of the handshakes that may be answered so many are for addresses at which bonded peers were.
+const KEPT: u64 = 1;
+/// How many such addresses are remembered: one for each bond.
+const KNOWN: usize = crate::bonds::MAX_BONDS;
 /// Below so many that are left a stranger must prove that it is reachable.
 pub(crate) const ECHO_BELOW: u64 = 3;
 /// How many times the bytes that came from an address may go there before it proved that it is reachable, when a message
@@ -29,30 +34,46 @@ const QUESTION: u32 = 48;
 pub(crate) struct Strangers<const BYTES: usize> {
     pub(crate) half_open: [HalfOpen<BYTES>; HALF_OPEN],
     /// The answer to an unprotected request. It is sent at once and not kept.
-    pub(crate) stray: Stray<BYTES>,
+    pub(crate) stray: Stray,
     pub(crate) echo_key: Secret,
-    pub(crate) handshakes: Bucket,
+    handshakes: Bucket,
     objects: Bucket,
     moves: Bucket,
+    questions: Bucket,
+    /// Where bonded peers were, the newest first.
+    known: [Address; KNOWN],
+}
+
+/// How often something may be done.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    burst: u64,
+    refill_ms: u64,
 }
 
 /// What may still be spent on strangers.
-#[derive(Debug, Default)]
-pub(crate) struct Bucket {
+#[derive(Debug)]
+struct Bucket {
+    rate: Rate,
     /// When it would be full again, in milliseconds since boot.
     full_at: u64,
 }
 
 impl Bucket {
+    const fn new(rate: Rate) -> Self {
+        Self { rate, full_at: 0 }
+    }
+
     /// How many more.
-    pub(crate) fn left(&self, now: Ticks) -> u64 {
-        let owed = self.full_at.saturating_sub(now.as_millis()).div_ceil(REFILL_MS);
-        BURST.saturating_sub(owed)
+    fn left(&self, now: Ticks) -> u64 {
+        let owed = self.full_at.saturating_sub(now.as_millis());
+        let owed = owed.saturating_add(self.rate.refill_ms.saturating_sub(1));
+        self.rate.burst.saturating_sub(owed.checked_div(self.rate.refill_ms).unwrap_or(0))
     }
 
     /// One of them.
-    pub(crate) fn spend(&mut self, now: Ticks) {
-        self.full_at = self.full_at.max(now.as_millis()).saturating_add(REFILL_MS);
+    fn spend(&mut self, now: Ticks) {
+        self.full_at = self.full_at.max(now.as_millis()).saturating_add(self.rate.refill_ms);
     }
 }
 
@@ -68,7 +89,7 @@ pub(crate) struct HalfOpen<const BYTES: usize> {
     /// Bytes that came from the address, and that went to it, for this handshake.
     pub(crate) received: u32,
     pub(crate) sent: u32,
-    pub(crate) reply: Stray<BYTES>,
+    pub(crate) reply: Reply<BYTES>,
 }
 
 /// How far it is.
@@ -80,23 +101,47 @@ pub(crate) enum Step {
 }
 
 /// A message that is to be sent.
-pub(crate) struct Stray<const BYTES: usize> {
-    pub(crate) to: Address,
+pub(crate) struct Reply<const BYTES: usize> {
     pub(crate) transmit: bool,
     pub(crate) length: usize,
     pub(crate) bytes: [u8; BYTES],
 }
 
-impl<const BYTES: usize> Stray<BYTES> {
+impl<const BYTES: usize> Reply<BYTES> {
     const fn none() -> Self {
-        Self { to: Address::NOBODY, transmit: false, length: 0, bytes: [0; BYTES] }
+        Self { transmit: false, length: 0, bytes: [0; BYTES] }
+    }
+
+    /// Lets `write` write the message to send.
+    pub(crate) fn send<E>(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) {
+        if let Ok(length) = write(&mut self.bytes) {
+            (self.length, self.transmit) = (length, true);
+        }
+    }
+
+    fn take(&mut self) -> Option<&[u8]> {
+        if core::mem::take(&mut self.transmit) { self.bytes.get(..self.length) } else { None }
+    }
+}
+
+/// The answer to an unprotected request, and where it goes.
+pub(crate) struct Stray {
+    to: Address,
+    reply: Reply<STRAY>,
+}
+
+/// The most bytes of one: a sealed answer, with header, token, a content format and the marker in front.
+const STRAY: usize = medlock_proto::sealed::MAX_LENGTH + 4 + 8 + 3 + 1;
+
+impl Stray {
+    const fn none() -> Self {
+        Self { to: Address::NOBODY, reply: Reply::none() }
     }
 
     /// Lets `write` write the message to send.
     pub(crate) fn send<E>(&mut self, to: Address, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) {
-        if let Ok(length) = write(&mut self.bytes) {
-            (self.to, self.length, self.transmit) = (to, length, true);
-        }
+        self.to = to;
+        self.reply.send(write);
     }
 }
 
@@ -111,16 +156,56 @@ impl<const BYTES: usize> Strangers<BYTES> {
             reachable: false,
             received: 0,
             sent: 0,
-            reply: Stray::none(),
+            reply: Reply::none(),
         });
         Self {
             half_open,
             stray: Stray::none(),
             echo_key: Secret::from_bytes(echo_key),
-            handshakes: Bucket::default(),
-            objects: Bucket::default(),
-            moves: Bucket::default(),
+            handshakes: Bucket::new(PUBLIC_KEY),
+            objects: Bucket::new(PUBLIC_KEY),
+            moves: Bucket::new(PUBLIC_KEY),
+            questions: Bucket::new(QUESTIONS),
+            known: [Address::NOBODY; KNOWN],
         }
+    }
+
+    /// A bonded peer is at this address.
+    pub(crate) fn know(&mut self, address: Address) {
+        let at = self.known.iter().position(|known| *known == address).unwrap_or(KNOWN.saturating_sub(1));
+        if let Some(newer) = self.known.get_mut(..=at) {
+            newer.rotate_right(1);
+        }
+        let [first, ..] = &mut self.known;
+        *first = address;
+    }
+
+    fn knows(&self, address: Address) -> bool {
+        self.known.contains(&address)
+    }
+
+    /// How many handshakes may be answered for `address`, which proved that it is reachable or did not. The last ones are
+    /// for addresses of bonded peers, so that no stranger shuts them out.
+    pub(crate) fn handshakes_left(&self, address: Address, reachable: bool, now: Ticks) -> u64 {
+        let kept = if (reachable && self.knows(address)) || !self.knows_anybody() { 0 } else { KEPT };
+        self.handshakes.left(now).saturating_sub(kept)
+    }
+
+    pub(crate) fn spend_on_handshake(&mut self, now: Ticks) {
+        self.handshakes.spend(now);
+    }
+
+    fn knows_anybody(&self) -> bool {
+        self.known.iter().any(|known| *known != Address::NOBODY)
+    }
+
+    /// Whether there is time to ask one more stranger for Echo; if so, it is spent.
+    pub(crate) fn may_ask(&mut self, now: Ticks) -> bool {
+        let may = self.questions.left(now) > 0;
+        if may {
+            self.questions.spend(now);
+        }
+        may
     }
 
     /// Whether a half-open handshake has this identifier.
@@ -130,10 +215,9 @@ impl<const BYTES: usize> Strangers<BYTES> {
 
     /// The next message to send.
     pub(crate) fn transmit(&mut self) -> Option<(Address, &[u8])> {
-        let replies = self.half_open.iter_mut().map(|half| &mut half.reply).chain([&mut self.stray]);
-        let reply = replies.into_iter().find(|reply| reply.transmit)?;
-        reply.transmit = false;
-        Some((reply.to, reply.bytes.get(..reply.length)?))
+        let Self { half_open, stray: Stray { to, reply }, .. } = self;
+        let half = half_open.iter_mut().find_map(|half| Some((half.address, half.reply.take()?)));
+        half.or_else(|| Some((*to, reply.take()?)))
     }
 
     /// Whether there is time to verify an object that a stranger brings.
@@ -158,15 +242,28 @@ impl<const BYTES: usize> Strangers<BYTES> {
 
     /// A place for a handshake of `from`: a free one, one that is done, or whose message 3 did not come in time; and for
     /// those who proved that they are reachable, their own, that of somebody who did not, or that of the one who has been
-    /// slow for longest. Who proved nothing takes no place from anybody: the address may be another's.
+    /// slow for longest. Who proved nothing takes no place from anybody: the address may be another's. The last place is
+    /// for addresses of bonded peers, who take it from strangers at once.
     pub(crate) fn place(&mut self, from: Address, reachable: bool, now: Ticks) -> Option<&mut HalfOpen<BYTES>> {
+        let known = self.known;
+        let is_known = |address: Address| known.contains(&address);
+        let strange = !(reachable && is_known(from));
+        let taken = |half: &HalfOpen<BYTES>| matches!(half.step, Step::AwaitMessage3(_));
+        // So many places have strangers; those of bonded peers who proved where they are do not count.
+        let of_strangers = |half: &&HalfOpen<BYTES>| taken(half) && !(half.reachable && is_known(half.address));
+        let left =
+            self.half_open.iter().filter(|half| !of_strangers(half)).fold(0_u64, |left, _| left.saturating_add(1));
+        let crowded = strange && self.knows_anybody() && left <= KEPT;
         let rank = |half: &HalfOpen<BYTES>| match &half.step {
             _ if half.address == from && reachable => Some(0),
-            Step::Free => Some(1),
-            Step::Done => Some(2),
+            Step::Free if !crowded => Some(1),
+            Step::Done if !crowded => Some(2),
+            Step::Free | Step::Done => None,
             Step::AwaitMessage3(_) if now.millis_since(half.since) >= PATIENCE_MS => Some(3),
             Step::AwaitMessage3(_) if reachable && !half.reachable => Some(4),
+            Step::AwaitMessage3(_) if strange && half.reachable && is_known(half.address) => None,
             Step::AwaitMessage3(_) if reachable && now.millis_since(half.since) >= SLOW_MS => Some(5),
+            Step::AwaitMessage3(_) if !strange && !is_known(half.address) => Some(6),
             Step::AwaitMessage3(_) => None,
         };
         let ranked = self.half_open.iter_mut().filter_map(|half| Some((rank(half)?, half.since, half)));

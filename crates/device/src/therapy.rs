@@ -205,8 +205,11 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
 
     /// Opens a sealed message and does what it asks.
     fn sealed(&mut self, now: Ticks, message: &mut [u8]) -> Answer {
-        if self.therapy.is_none() {
-            return Answer::Code(Code::NOT_FOUND);
+        match &self.therapy {
+            None => return Answer::Code(Code::NOT_FOUND),
+            // The firmware was not told of the last one yet, and must be: it is under way.
+            Some(therapy) if therapy.act.is_some() => return Answer::Code(Code::SERVICE_UNAVAILABLE),
+            Some(_) => {}
         }
         let Some(named) = Kid::of(message) else { return Answer::Code(Code::BAD_REQUEST) };
         let place = self
@@ -246,8 +249,9 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             Said::Challenge(_) | Said::Receipt(_) => None,
         };
         let session = self.sessions.get(place).map(|slot| session::peer(place, slot));
-        let Self { therapy, parts: Parts { flash, crypto, .. }, .. } = self;
+        let Self { therapy, objects, parts: Parts { flash, crypto, .. }, .. } = self;
         let Some(therapy) = therapy else { return Answer::Code(Code::NOT_FOUND) };
+        therapy.reception.keep_bonds(|epoch| objects.bonds.iter().any(|bond| bond.epoch == epoch));
         let sealed = match asked {
             Said::Challenge(asked) => {
                 therapy.reception.challenge_for(recipient, asked, (drawn, may_know), now, &mut out, crypto)

@@ -211,7 +211,7 @@ fn every_function(device: *mut Handle) -> BTreeSet<i32> {
             medlock_judge(device, 0, 1, numbers::READ, null_mut()),
             medlock_judge_attended(device, 0, 1, numbers::READ, held, null_mut()),
             medlock_bond(device, held, room, room, 1, null_mut()),
-            medlock_end_bonds(device, held),
+            medlock_end_bonds(device, 0, held),
             medlock_bond_at(device, 0, null_mut()),
             medlock_act_started(device, 0, 1),
             medlock_act_unable(device, 0, 1),
@@ -366,7 +366,7 @@ fn only_the_buttons_number_stands_for_a_physical_act() {
         assert_eq!(bond(numbers::BUTTON_WAS_HELD), numbers::OK);
         assert_eq!(medlock_bond_at(device, 0, &raw mut record), numbers::OK);
         assert_eq!((record.controller, record.epoch, record.operations), (controller, 1, 1 << numbers::TREAT));
-        assert_eq!(medlock_end_bonds(device, 1), numbers::ERROR_PHYSICAL_ACT);
+        assert_eq!(medlock_end_bonds(device, 0, 1), numbers::ERROR_PHYSICAL_ACT);
         assert_eq!(
             medlock_bond(device, numbers::BUTTON_WAS_HELD, [0; 16].as_ptr(), [0; 16].as_ptr(), 0x200, null_mut()),
             numbers::ERROR_VALUE

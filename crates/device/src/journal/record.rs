@@ -73,7 +73,7 @@ fn write_bond<W: Write>(bond: &Bond, out: &mut Writer<W>) -> Result<(), W::Error
 
 fn read_bond(reader: &mut Reader<'_>) -> Result<Bond, Error> {
     reader.array_of(3)?;
-    Ok(Bond { epoch: reader.uint()?, floor: reader.uint()?, forgotten: reader.uint()? })
+    Ok(Bond { epoch: reader.uint()?, floor: reader.uint()?, forgotten: reader.uint()?, in_force: false })
 }
 
 fn write_intent<W: Write>(intent: &Intent, out: &mut Writer<W>) -> Result<(), W::Error> {

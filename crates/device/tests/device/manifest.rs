@@ -234,8 +234,10 @@ fn only_the_right_image_is_installed_and_not_while_a_delivery_runs() {
     assert_eq!(check(&[b"the image "]), Err(Refused::ImageSize));
     assert_eq!(check(&[b"The image"]), Err(Refused::ImageDigest));
     let image = update.check_image(&[IMAGE], &CRYPTO).unwrap();
-    assert_eq!(image.install(Activity::Delivering).unwrap_err(), Refused::Delivering);
-    assert_eq!(image.install(Activity::Idle).unwrap().sequence_number(), 7);
+    assert_eq!(image.install(Activity::Delivering, None).unwrap_err(), Refused::Delivering);
+    assert_eq!(image.install(Activity::Idle, Some(6)).unwrap().sequence_number(), 7);
+    // Another was installed while this one lay in its slot.
+    assert_eq!(image.install(Activity::Idle, Some(7)).unwrap_err(), Refused::NotNewer(7));
 }
 
 /// Shows REQ-DEV-85.

@@ -60,6 +60,18 @@ impl Signer {
     }
 
     pub(crate) fn issue_bits(&self, device: &str, roles: &[Role], bits: &[u8], validity: (Time, Time)) -> Vec<u8> {
+        self.issue_for(device, roles, bits, validity, 1 | 1 << 4)
+    }
+
+    /// A credential whose key may be used as `usage` says: bit 0 for signing, bit 4 for agreement.
+    pub(crate) fn issue_for(
+        &self,
+        device: &str,
+        roles: &[Role],
+        bits: &[u8],
+        validity: (Time, Time),
+        usage: u16,
+    ) -> Vec<u8> {
         let template = Template {
             serial_number: &[1, 2, 3],
             algorithm: SignatureAlgorithm::EcdsaSha256,
@@ -69,7 +81,7 @@ impl Signer {
             subject: Name509::Attributes(&[(ids::SERIAL_NUMBER, device)]),
             key: PublicKey { algorithm: KeyAlgorithm::P256, bits },
             extensions: &[
-                NewExtension::KeyUsage(KeyUsage::from_bits(1).unwrap()),
+                NewExtension::KeyUsage(KeyUsage::from_bits(usage).unwrap()),
                 NewExtension::Role(Roles::of(roles), None),
             ],
         };
@@ -177,7 +189,7 @@ impl Site {
         records.sort_by_key(|record| record.subject);
         let heading = status::Heading {
             authority: self.root.id,
-            recovery_epoch: 0,
+            recovery_epoch: self.recovery_epoch,
             epoch: self.epoch,
             issued,
             next: issued.plus_seconds(DAY),
