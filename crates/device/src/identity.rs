@@ -26,8 +26,8 @@ const MAX_CHAIN: usize = 4;
 const MAX_ANCHORS: usize = 4;
 /// Bytes of a chain of C509 certificates, which are put together again before they are read.
 const CHAIN_ROOM: usize = 768;
-/// The most bytes of a chain that is remembered: a certificate in X.509, or two in C509.
-pub(crate) const REMEMBERED: usize = 512;
+/// The most bytes of a chain that is remembered: a certificate in X.509, or some in C509.
+pub(crate) const REMEMBERED: usize = 800;
 /// How C509 certificates begin: an array of eleven items.
 const C509_HEAD: u8 = 0x8b;
 

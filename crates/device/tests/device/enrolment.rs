@@ -21,7 +21,7 @@ use medlock_trust::x509::{self, Certificate, ids};
 use medlock_trust::{Budget, KeyId, Time};
 
 /// A hub for one device at a time.
-struct Hub {
+pub(crate) struct Hub {
     key: SoftwareKey,
     certificate: Vec<u8>,
     dice: Dice,
@@ -39,7 +39,7 @@ impl Hub {
     }
 
     /// Answers a datagram.
-    fn answer(&mut self, site: &Site, datagram: &mut [u8]) -> Vec<u8> {
+    pub(crate) fn answer(&mut self, site: &Site, datagram: &mut [u8]) -> Vec<u8> {
         let message = Message::read(datagram).unwrap();
         let (id, token) = (message.id(), message.token());
         if message.option(option::OSCORE).is_some() {
@@ -145,7 +145,7 @@ fn enrol(world: &mut World, hub: &mut Hub, device: usize) {
     talk(world, hub, device);
 }
 
-fn newborn() -> (World, Hub, usize) {
+pub(crate) fn newborn() -> (World, Hub, usize) {
     let mut world = World::new(5, FAIR);
     let device = world.newborn();
     let list = world.site.list(START);

@@ -3,6 +3,7 @@
 mod attacked;
 mod client;
 mod command;
+mod drivers;
 mod enrolment;
 mod flash;
 mod hardened;
