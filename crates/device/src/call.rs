@@ -336,7 +336,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         }
         let Some(peer) = peer else { return Some(Event::Carried { call: id, from, status, payload }) };
         if asks.enrols && status == Status::Done {
-            return Some(match self.enrolled(payload) {
+            return Some(match self.enrolled(peer, payload) {
                 Ok(event) => event,
                 Err(why) => Event::NotEnrolled { why },
             });

@@ -7,10 +7,11 @@
 use crate::call::Way;
 use crate::device::Device;
 use crate::event::{CallId, Event, Peer, Resource};
-use crate::identity::first_of;
+use crate::identity::{MAX_CHAIN, REMEMBERED, first_of, read_chain};
 use crate::objects::{CREDENTIAL, NotTaken};
 use crate::platform::{KeySlot, KeyStore, Parts, Platform, Ticks};
 use crate::request::{Asks, Request};
+use crate::serve::copy;
 use crate::settings::CallError;
 use medlock_proto::crypto::OwnKey;
 use medlock_proto::edhoc::coap::edhoc_unique;
@@ -19,6 +20,7 @@ use medlock_trust::cbor::Reader;
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey, SignatureAlgorithm};
 use medlock_trust::role::Role;
 use medlock_trust::x509::Certificate;
+use medlock_trust::{Unidentified, path};
 
 /// CoAP content format of a C509 certification request. The draft's number is not assigned yet (TBD4): one of the range
 /// for experiments.
@@ -88,7 +90,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
     }
 
     /// The hub answered: installs what it gave.
-    pub(crate) fn enrolled<'b>(&mut self, answer: &[u8]) -> Result<Event<'b>, NotTaken> {
+    pub(crate) fn enrolled<'b>(&mut self, hub: Peer, answer: &[u8]) -> Result<Event<'b>, NotTaken> {
         let mut room = [0; CERTIFICATE];
         let certificate = match answer {
             // A whole certificate: DER, or a C509 array.
@@ -103,9 +105,30 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                 whole
             }
         };
-        self.install_credential(&[certificate])?;
+        match self.install_credential(&[certificate]) {
+            // A hub gives the certificate alone. What is between it and the root, the hub showed, or the old one has.
+            Err(NotTaken::Credential(Unidentified::Path(path::Error::UnknownIssuer))) => {
+                let mut file = [0; REMEMBERED];
+                let file = self.issuers(hub, &mut file);
+                let mut chain: [&[u8]; MAX_CHAIN] = [&[]; MAX_CHAIN];
+                let count = read_chain(file, &mut chain).unwrap_or_default().len();
+                if let Some(leaf) = chain.first_mut() {
+                    *leaf = certificate;
+                }
+                self.install_credential(chain.get(..count.max(1)).unwrap_or_default())?;
+            }
+            installed => installed?,
+        }
         let device = self.own.ok_or(NotTaken::NoCredential)?;
         Ok(Event::Enrolled { device })
+    }
+
+    /// A chain whose issuers may be those of a new credential: that of the hub, or of the credential in use.
+    fn issuers<'o>(&self, hub: Peer, out: &'o mut [u8; REMEMBERED]) -> &'o [u8] {
+        let Self { parts: Parts { flash, .. }, objects, met, .. } = self;
+        let shown = self.open(hub).and_then(|open| met.chain_at(open.address));
+        let chain = shown.or_else(|| objects.store.own(CREDENTIAL, flash).map(|(_, file)| file));
+        copy(chain.unwrap_or_default(), out)
     }
 }
 

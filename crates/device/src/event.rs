@@ -316,7 +316,8 @@ pub enum Failure {
     NoCredential,
     /// The key store failed.
     KeyStore,
-    /// The answer is longer than the room for it: the buffer of the event, or [`Settings::body`](crate::Settings::body).
+    /// The answer is longer than the room for it: the buffer of the event, or [`Settings::body`](crate::Settings::body). Of
+    /// a handshake: the own credential is longer than an exchange, or its key cannot be used.
     TooLong,
 }
 

@@ -21,7 +21,7 @@ use medlock_trust::{Anchor, Budget, DeviceId, DeviceName, Identified, Unidentifi
 use minicbor::encode::write::Cursor;
 
 /// The most certificates of a chain, one's own or a peer's: the device's, two between, and a root that some send along.
-const MAX_CHAIN: usize = 4;
+pub(crate) const MAX_CHAIN: usize = 4;
 /// Anchors that may fit one chain: an authority in both lists, before and after it changed its key.
 const MAX_ANCHORS: usize = 4;
 /// Bytes of a chain of C509 certificates, which are put together again before they are read.
@@ -188,10 +188,14 @@ pub(crate) fn with_own<P: Platform, R>(
         None => (settings.birth, KeySlot::Birth),
     };
     let leaf = chain.first()?;
+    // A message carries certificates of one form.
+    let is_c509 = |one: &&[u8]| one.first() == Some(&C509_HEAD);
+    let alike = chain.iter().position(|one| is_c509(one) != is_c509(leaf)).unwrap_or(chain.len());
+    let chain = chain.get(..alike)?;
     let key = parts.keys.key(slot).ok()??;
     let credential = Credential::certificate(leaf);
     let hash = credential.thumbprint(&parts.crypto);
-    let reference = match (leaf.first() == Some(&C509_HEAD), named) {
+    let reference = match (is_c509(leaf), named) {
         (true, true) => CredentialReference::C5t(CertHash::short(&hash)),
         (false, true) => CredentialReference::X5t(CertHash::short(&hash)),
         (true, false) => CredentialReference::C5c(Certificates::c509(chain)),
@@ -208,7 +212,7 @@ pub(crate) fn first_of(file: &[u8]) -> Option<&[u8]> {
 }
 
 /// The chain in a credential file.
-fn read_chain<'r, 'f>(file: &'f [u8], room: &'r mut [&'f [u8]; MAX_CHAIN]) -> Option<&'r [&'f [u8]]> {
+pub(crate) fn read_chain<'r, 'f>(file: &'f [u8], room: &'r mut [&'f [u8]; MAX_CHAIN]) -> Option<&'r [&'f [u8]]> {
     let mut reader = Reader::new(file);
     let count = reader.array(MAX_CHAIN as u64).ok()?;
     for (slot, _) in room.iter_mut().zip(0..count) {

@@ -224,9 +224,8 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             let oscore = session::keys(&unconfirmed.oscore(crypto), crypto)?;
             Some((unconfirmed, oscore, length))
         });
-        let Some((unconfirmed, mut oscore, length)) = made.flatten() else {
-            return self.set_failed(under, Failure::KeyStore);
-        };
+        let Some(made) = made else { return self.set_failed(under, Failure::KeyStore) };
+        let Some((unconfirmed, mut oscore, length)) = made else { return self.set_failed(under, Failure::TooLong) };
         let third = third.get(..length).unwrap_or_default();
         let sent = self.ride(now, under, third, &mut oscore).or_else(|| {
             let head = (self.message_ids.draw(), self.token());
@@ -236,7 +235,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             })
         });
         if sent.is_none() {
-            return self.set_failed(under, Failure::KeyStore);
+            return self.set_failed(under, Failure::TooLong);
         }
         if let Some(slot) = self.sessions.get_mut(under.place) {
             slot.state = State::Confirming { to: under.to, unconfirmed, oscore, again: under.again };

@@ -48,6 +48,12 @@ impl<'s> Met<'s> {
         self.records().map(|(_, record)| record.chain).find(|chain| crate::identity::first_of(chain).is_some_and(named))
     }
 
+    /// The chain that the peer at `address` showed.
+    pub(crate) fn chain_at(&self, address: Address) -> Option<&[u8]> {
+        let record = self.records().find(|(_, record)| record.address == address.as_bytes());
+        record.map(|(_, record)| record.chain)
+    }
+
     /// Whether one's own credential may be named to the peer at `address` instead of being shown. If the last time came to
     /// nothing it is shown; a peer that said that it does not know it, or begins again, is never asked again.
     pub(crate) fn may_name(&mut self, address: Address) -> bool {

@@ -37,7 +37,8 @@ pub struct Settings<'s> {
     /// Where a trust object is put together that comes in blocks: as large as the largest.
     pub staging: &'s mut [u8],
     /// Where credentials of peers are remembered, so that in the next handshake both sides name theirs by a hash instead of
-    /// showing it: 25 bytes and the certificate for each peer, the newest ones. None if it is empty.
+    /// showing it: 25 bytes and the certificates for each peer, the newest ones. None if it is empty. A device that enrols at
+    /// a hub whose authority is below the site's root finds that authority's certificate here.
     pub peers: &'s mut [u8],
     /// Where a body of a call is kept that is too long for one message, sent or received in blocks (RFC 7959); one at a
     /// time. As large as the largest. If it is empty, there are no blocks.

@@ -1,13 +1,20 @@
 //! EST over CoAP and OSCORE (draft-ietf-ace-coap-est-oscore, short names of RFC 9148 section 4.1): `crts`, `sen`,
 //! `sren`, for devices too small for TLS. The session proves the device; who asks in C509 is answered in C509.
+//!
+//! The challenge password of a request is `edhoc-unique` in base64, which binds the request to the session (the draft,
+//! "Channel Binding"), and is checked if it is there. In front of it, with a space between, an enrolment code may stand: it
+//! counts before the session's credential, as in EST over TLS.
 
 use crate::enrolment::{Answer, Refusal, RefusalKind};
 use crate::{Authority, Error};
 use bytes::Bytes;
 use medlock_node::coap::objects::{self, Objects};
 use medlock_node::coap::{Code, Peer, Reply, Request, Resources, Response, content_format, option};
-use medlock_node::enrol::certs_only;
+use medlock_node::enrol::{Code as EnrolmentCode, certs_only};
+use medlock_node::provider::{AwsLc, same_secret};
+use medlock_proto::edhoc::coap::edhoc_unique;
 use medlock_trust::authenticate::CredentialKind;
+use medlock_trust::x509::Request as CertificateRequest;
 use std::sync::Arc;
 
 /// A C509 certification request (TBD4 of draft-ietf-cose-cbor-encoded-cert: a number for experiments until it has one).
@@ -46,12 +53,21 @@ fn crts(authority: &Authority, request: &Request) -> Response {
 
 type Decide = fn(&Authority, &Peer, &[u8]) -> Result<Answer, Error>;
 
-/// RFC 7030 section 4.2.1, with the birth credential of the session.
+/// RFC 7030 section 4.2.1, with an enrolment code, or with the birth credential of the session.
 fn sen(authority: &Authority, peer: &Peer, request: &[u8]) -> Result<Answer, Error> {
+    match code_of(peer, request) {
+        Err(refusal) => return Ok(Answer::Refused(refusal)),
+        Ok(Some(code)) => {
+            let address = peer.address.to_string();
+            return authority.enrol_by_code(&code.user(), &code.password(), request, &address);
+        }
+        Ok(None) => {}
+    }
     if peer.identified.kind() != CredentialKind::Birth {
         return Ok(Answer::Refused(Refusal {
             kind: RefusalKind::Forbidden,
-            reason: "this session rests on an operational credential: renew it with sren".to_owned(),
+            reason: "this session rests on an operational credential: renew it with sren, or enrol anew with a code"
+                .to_owned(),
             retry_seconds: None,
         }));
     }
@@ -60,10 +76,49 @@ fn sen(authority: &Authority, peer: &Peer, request: &[u8]) -> Result<Answer, Err
 
 /// RFC 7030 section 4.2.2, with the operational credential of the session, expired or not.
 fn sren(authority: &Authority, peer: &Peer, request: &[u8]) -> Result<Answer, Error> {
+    match code_of(peer, request) {
+        Err(refusal) => return Ok(Answer::Refused(refusal)),
+        Ok(Some(_)) => return Ok(Answer::Refused(malformed("an enrolment code is for sen"))),
+        Ok(None) => {}
+    }
     if let Err(error) = authority.seen(&peer.identified) {
         tracing::warn!(%error, "the use of a credential could not be noted");
     }
     authority.renew(&peer.identified, &peer.certificate, request, &peer.address.to_string())
+}
+
+/// Checks that a request was made for the session it came in, if it says so, and gives the enrolment code in it. What is
+/// no request is found out by who decides.
+fn code_of(peer: &Peer, request: &[u8]) -> Result<Option<EnrolmentCode>, Refusal> {
+    let Ok(request) = CertificateRequest::read(request) else { return Ok(None) };
+    let Some(password) = request.challenge_password() else { return Ok(None) };
+    let (code, bound) = match password.rsplit_once(' ') {
+        Some((code, bound)) if bound.len() == BINDING => (code, Some(bound)),
+        None if password.len() == BINDING => ("", Some(password)),
+        Some(_) | None => (password, None),
+    };
+    if let Some(bound) = bound {
+        let unique = peer.handshake.as_ref().and_then(|session| edhoc_unique(session, &AwsLc).ok());
+        let unique = unique.map(|unique| data_encoding::BASE64.encode(&unique));
+        if !unique.is_some_and(|unique| same_secret(unique.as_bytes(), bound.as_bytes())) {
+            return Err(malformed(
+                "the request was made for another session: its challenge password is not edhoc-unique",
+            ));
+        }
+    }
+    if code.is_empty() {
+        return Ok(None);
+    }
+    code.parse()
+        .map(Some)
+        .map_err(|_| malformed("the challenge password is neither edhoc-unique nor an enrolment code"))
+}
+
+/// Characters of `edhoc-unique` in base64.
+const BINDING: usize = 44;
+
+fn malformed(reason: &str) -> Refusal {
+    Refusal { kind: RefusalKind::Malformed, reason: reason.to_owned(), retry_seconds: None }
 }
 
 async fn ask(authority: Arc<Authority>, peer: Arc<Peer>, request: Request, decide: Decide) -> Reply {

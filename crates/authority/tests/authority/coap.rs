@@ -18,15 +18,18 @@ use medlock_trust::x509::Certificate;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-struct Running {
-    site: Site,
-    address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) site: Site,
+    pub(crate) address: SocketAddr,
     _stopper: Stopper,
 }
 
 impl Running {
     async fn start() -> Self {
-        let site = Site::with_clock(Clock::system());
+        Self::of(Site::with_clock(Clock::system())).await
+    }
+
+    pub(crate) async fn of(site: Site) -> Self {
         let knowledge = site.authority.knowledge();
         let own = Own::of(site.authority.hub_identity()).in_c509();
         let (peers, sessions) = (Arc::new(Peers::new(knowledge.clone())), LiveSessions::new(knowledge.clone()));
@@ -49,12 +52,16 @@ impl Running {
 
 /// A request as a small device makes it: C509 type 2.
 fn small_request(key: &SigningKey) -> Vec<u8> {
+    small_request_with(key, None)
+}
+
+fn small_request_with(key: &SigningKey, challenge_password: Option<&str>) -> Vec<u8> {
     let template = c509::RequestTemplate {
         algorithm: SignatureAlgorithm::EcdsaSha256,
         subject: c509::Subject::Attributes(&[]),
         key: key.public_key(),
         extensions: &[],
-        challenge_password: None,
+        challenge_password,
     };
     let mut space = [0; 512];
     template.sign(&mut space, |message| Ok::<_, std::convert::Infallible>(key.sign_cose(&[message]))).unwrap().to_vec()
@@ -95,4 +102,31 @@ async fn a_small_device_renews_its_credential_over_coap() {
     assert_eq!(client.request(wrong).await.unwrap().code, Code::UNSUPPORTED_CONTENT_FORMAT);
     let stranger = Client::plain(hub.address).await.unwrap();
     assert_eq!(stranger.request(Request::get("/.well-known/est/crts")).await.unwrap().code, Code::UNAUTHORIZED);
+}
+
+/// Shows REQ-DEV-109.
+#[tokio::test]
+async fn a_request_that_was_made_for_another_session_is_refused() {
+    let hub = Running::start().await;
+    let key = Arc::new(SigningKey::generate());
+    let first = hub.site.enrol("ct-1", &key);
+    let client = hub.connect(&key, &first, Method::SignSign).await;
+    let next = SigningKey::generate();
+    let other_session = data_encoding::BASE64.encode(&[7; 32]);
+    let code = hub.site.code("ct-1").to_string();
+    for (path, password) in [
+        ("sren", other_session.clone()),
+        ("sen", other_session.clone()),
+        ("sen", format!("{code} {other_session}")),
+        ("sren", code),
+        ("sen", "no code at all".to_owned()),
+    ] {
+        let body = small_request_with(&next, Some(&password));
+        let request = Request::post(&format!("/.well-known/est/{path}"), C509_REQUEST, body);
+        let answer = client.request(request).await.unwrap();
+        assert_eq!(answer.code, Code::BAD_REQUEST, "{path} {password}: {answer:?}");
+    }
+    assert!(hub.site.pending().is_empty());
+    let sren = Request::post("/.well-known/est/sren", C509_REQUEST, small_request(&next));
+    assert_eq!(client.request(sren).await.unwrap().code, Code::CHANGED, "the binding may be left out");
 }

@@ -302,13 +302,13 @@ fn a_short_lived_credential_is_not_due_for_renewal_when_it_is_made() {
 }
 
 /// A maker, and an alliance's list that names it.
-struct Maker {
+pub(crate) struct Maker {
     authority: Authority,
     _dir: tempfile::TempDir,
 }
 
 impl Maker {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::named("Tomograph AG")
     }
 
@@ -320,7 +320,7 @@ impl Maker {
         Self { authority, _dir: dir }
     }
 
-    fn birth(&self, serial: &str, key: &SigningKey) -> Vec<Vec<u8>> {
+    pub(crate) fn birth(&self, serial: &str, key: &SigningKey) -> Vec<Vec<u8>> {
         let request = data_encoding::BASE64.encode(&certificate_request(key, None));
         let roles = vec!["modality".to_owned()];
         let ask = Request::IssueBirth { request, serial: serial.into(), roles, device_type: Some(7) };
@@ -332,7 +332,7 @@ impl Maker {
             .collect()
     }
 
-    fn list(&self, member: &SigningKey, version: u64, state: AuthorityState) -> Vec<u8> {
+    pub(crate) fn list(&self, member: &SigningKey, version: u64, state: AuthorityState) -> Vec<u8> {
         Self::list_of(&[self], member, version, state)
     }
 
@@ -380,7 +380,7 @@ impl Maker {
     }
 }
 
-fn import(site: &Site, list: &[u8], members: &[KeyId]) -> Result<Response, medlock_authority::Error> {
+pub(crate) fn import(site: &Site, list: &[u8], members: &[KeyId]) -> Result<Response, medlock_authority::Error> {
     let request = Request::ImportTrustList {
         object: data_encoding::BASE64.encode(list),
         members: members.iter().map(ToString::to_string).collect(),

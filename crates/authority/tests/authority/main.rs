@@ -3,6 +3,7 @@
 mod coap;
 mod contract;
 mod crash;
+mod device;
 mod enrolment;
 mod fixture;
 mod limits;
