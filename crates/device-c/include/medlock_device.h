@@ -182,6 +182,12 @@ typedef struct medlock_settings {
     const uint8_t *alliance_root; /* the key identifier of an alliance's root, 16 bytes; null: none */
     uint8_t *staging;         /* where objects are put together that come in blocks: as large as the largest */
     size_t staging_length;
+    uint8_t *peers;           /* where credentials of peers are remembered, which makes handshakes small, or NULL: 25
+                                 bytes and the certificates for each. A device that enrols needs it */
+    size_t peers_length;
+    uint8_t *body;            /* where a body of a call is kept that comes or goes in blocks, or NULL: as large as the
+                                 largest */
+    size_t body_length;
     const medlock_therapy *therapy; /* null: the device takes no commands */
     int64_t built;            /* when the firmware was built: the present is not before */
     int32_t setting;          /* MEDLOCK_HOME, MEDLOCK_HOSPITAL */
@@ -383,6 +389,21 @@ int32_t medlock_close(medlock_device *device, uint32_t peer);
 int32_t medlock_call(medlock_device *device, uint64_t now_ms, uint32_t peer, int32_t method, int32_t resource,
                      const uint8_t *payload, size_t length, uint32_t *call);
 
+/*
+ * Begins a handshake and makes the first request, which goes with it and saves a round trip; what follows medlock_connect
+ * and then medlock_call follows. ERROR_FULL, ERROR_NO_CREDENTIAL, ERROR_KEYS, ERROR_TOO_LONG.
+ */
+int32_t medlock_connect_with(medlock_device *device, uint64_t now_ms, const medlock_address *to, int32_t method,
+                             int32_t resource, const uint8_t *payload, size_t length, uint32_t *call);
+
+/*
+ * Asks whoever is at an address, without a session, for what proves itself: trust objects, sealed commands that are
+ * carried. `query` has at most 7 characters, or is NULL: "o=1" is the second object that is held. CARRIED or UNANSWERED
+ * follows. ERROR_FULL, ERROR_TOO_LONG.
+ */
+int32_t medlock_call_openly(medlock_device *device, uint64_t now_ms, const medlock_address *to, int32_t method,
+                            int32_t resource, const char *query, const uint8_t *payload, size_t length, uint32_t *call);
+
 /* Gives a call up, or an observation. */
 int32_t medlock_cancel(medlock_device *device, uint32_t call);
 
@@ -396,7 +417,7 @@ int32_t medlock_notify(medlock_device *device, uint64_t now_ms, int32_t resource
 
 /*
  * Asks the hub at the other end of a session for a credential, the first or a renewed one; ENROLLED, NOT_ENROLLED,
- * ANSWERED with a refusal, or UNANSWERED follows. `code`: the site's enrolment code, at most 64 bytes and a zero, or null.
+ * ANSWERED with a refusal, or UNANSWERED follows. `code`: the site's enrolment code, at most 96 bytes and a zero, or null.
  * ERROR_UNIDENTIFIED: the peer does not have the role of a hub.
  */
 int32_t medlock_enrol(medlock_device *device, uint64_t now_ms, uint32_t hub, const char *code, uint32_t *call);

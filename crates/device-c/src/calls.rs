@@ -12,7 +12,7 @@ use core::ffi::c_char;
 use core::ptr;
 use medlock_device::command::{Limits, Reception};
 use medlock_device::log::Area;
-use medlock_device::{Ask, CallId, Device, Layout};
+use medlock_device::{Ask, CallId, Device, Layout, Request};
 use medlock_proto::coap::Transmission;
 use medlock_proto::edhoc;
 use medlock_proto::sealed::{Concentration, MilliUnits, Minutes, Rate};
@@ -213,6 +213,65 @@ pub unsafe extern "C" fn medlock_call(
     })
 }
 
+/// Begins a handshake, with a first request.
+///
+/// # Safety
+/// Pointers as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn medlock_connect_with(
+    device: *mut Handle,
+    now_ms: u64,
+    to: *const records::Address,
+    method: i32,
+    resource: i32,
+    payload: *const u8,
+    length: usize,
+    call: *mut u32,
+) -> i32 {
+    // SAFETY: as the header says of each of these pointers.
+    answer(unsafe {
+        enter(device, |inside| {
+            let to = convert::address(&read(to)?)?;
+            let (method, resource) = (convert::method(method)?, convert::resource(resource)?);
+            let request = Request::new(method, resource, bytes(payload, length)?);
+            write(call, 0)?;
+            let made = inside.sdk.connect_with(ticks(now_ms), to, &request)?;
+            write(call, made.number())
+        })
+    })
+}
+
+/// Asks whoever is at an address.
+///
+/// # Safety
+/// Pointers as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn medlock_call_openly(
+    device: *mut Handle,
+    now_ms: u64,
+    to: *const records::Address,
+    method: i32,
+    resource: i32,
+    query: *const c_char,
+    payload: *const u8,
+    length: usize,
+    call: *mut u32,
+) -> i32 {
+    // SAFETY: as the header says of each of these pointers.
+    answer(unsafe {
+        enter(device, |inside| {
+            let to = convert::address(&read(to)?)?;
+            let (method, resource) = (convert::method(method)?, convert::resource(resource)?);
+            let request = Request::new(method, resource, bytes(payload, length)?);
+            let query =
+                if query.is_null() { None } else { Some(text::<{ Request::MAX_QUERY }>(query)?.as_bytes()) };
+            write(call, 0)?;
+            let made = inside.sdk.request_openly(ticks(now_ms), to, &Request { query, ..request })?;
+            write(call, made.number())
+        })
+    })
+}
+
 /// Gives a call up.
 ///
 /// # Safety
@@ -288,7 +347,7 @@ pub unsafe extern "C" fn medlock_enrol(
     // SAFETY: as the header says of each of these pointers.
     answer(unsafe {
         enter(device, |inside| {
-            let code = if code.is_null() { None } else { Some(text::<64>(code)?) };
+            let code = if code.is_null() { None } else { Some(text::<96>(code)?) };
             write(call, 0)?;
             let made = inside.sdk.enrol(ticks(now_ms), peer(hub)?, code)?;
             write(call, made.number())
@@ -347,11 +406,16 @@ unsafe fn given(settings: &Settings) -> Result<medlock_device::Settings<'static>
         slot_pages: settings.slot_pages,
     };
     // SAFETY: as the caller says.
-    let (alliance, staging, therapy) = unsafe {
+    let (alliance, [staging, peers, body], therapy) = unsafe {
         let root = settings.alliance_root;
         let alliance = if root.is_null() { None } else { Some(KeyId::from_bytes(crate::pointers::array(root)?)) };
         let therapy = if settings.therapy.is_null() { None } else { Some(read(settings.therapy)?) };
-        (alliance, room(settings.staging, settings.staging_length)?, therapy)
+        let rooms = [
+            room(settings.staging, settings.staging_length)?,
+            room(settings.peers, settings.peers_length)?,
+            room(settings.body, settings.body_length)?,
+        ];
+        (alliance, rooms, therapy)
     };
     let therapy = match therapy {
         None => None,
@@ -365,6 +429,8 @@ unsafe fn given(settings: &Settings) -> Result<medlock_device::Settings<'static>
         method: edhoc::Method::from_number(settings.method.into()).ok_or(Refused::VALUE)?,
         transmission: Transmission::DEFAULT,
         therapy,
+        peers,
+        body,
         ..medlock_device::Settings::new(layout, &[], staging)
     })
 }

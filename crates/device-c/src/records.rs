@@ -134,6 +134,14 @@ records! {
         staging: *mut u8,
         /// How many bytes.
         staging_length: usize,
+        /// Where credentials of peers are remembered, or null.
+        peers: *mut u8,
+        /// How many bytes.
+        peers_length: usize,
+        /// Where long bodies of calls are kept, or null.
+        body: *mut u8,
+        /// How many bytes.
+        body_length: usize,
         /// For a device that takes commands.
         therapy: *const Therapy,
         /// When the firmware was built.

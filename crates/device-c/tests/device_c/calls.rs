@@ -139,6 +139,10 @@ fn settings(firmware: *mut Firmware) -> Settings {
         // SAFETY: the firmware is there.
         staging: unsafe { (*firmware).staging },
         staging_length: STAGING,
+        peers: null_mut(),
+        peers_length: 0,
+        body: null_mut(),
+        body_length: 0,
         therapy: null(),
         built: 0,
         setting: numbers::HOME,
