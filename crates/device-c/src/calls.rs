@@ -263,8 +263,7 @@ pub unsafe extern "C" fn medlock_call_openly(
             let to = convert::address(&read(to)?)?;
             let (method, resource) = (convert::method(method)?, convert::resource(resource)?);
             let request = Request::new(method, resource, bytes(payload, length)?);
-            let query =
-                if query.is_null() { None } else { Some(text::<{ Request::MAX_QUERY }>(query)?.as_bytes()) };
+            let query = if query.is_null() { None } else { Some(text::<{ Request::MAX_QUERY }>(query)?.as_bytes()) };
             write(call, 0)?;
             let made = inside.sdk.request_openly(ticks(now_ms), to, &Request { query, ..request })?;
             write(call, made.number())

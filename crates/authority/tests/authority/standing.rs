@@ -8,7 +8,6 @@ use medlock_authority::registry::DeviceConfig;
 use medlock_node::provider::{AwsLc, SigningKey};
 use medlock_trust::c509;
 use medlock_trust::crypto::Crypto as _;
-use medlock_trust::crypto::Crypto as _;
 use medlock_trust::list::List;
 use medlock_trust::status::{State, StatusList, Subject, Ticket};
 use medlock_trust::{CredentialId, DeviceId, DeviceName, Operation, Verdict};

@@ -213,13 +213,14 @@ async fn controller(mut controller: Driven, pump: Address) {
         // Receipt and news come in any order.
         let (mut receipt, mut news) = (None, None);
         while receipt.is_none() || news.is_none() {
-            controller
+            let (from, payload) = controller
                 .wait(|event| match event {
-                    Event::Answered { call, payload, .. } if call == made => Some(receipt = Some(payload.to_vec())),
-                    Event::Answered { call, payload, .. } if call == followed => Some(news = Some(payload.to_vec())),
+                    Event::Answered { call, payload, .. } => Some((call, payload.to_vec())),
                     _ => None,
                 })
                 .await;
+            let place = if from == made { &mut receipt } else { &mut news };
+            *place = Some(payload);
         }
         let told = commander.open(&mut receipt.unwrap(), controller.sdk.crypto()).unwrap();
         assert!(matches!(told, Told::Receipt(_)), "{told:?}");
