@@ -21,6 +21,7 @@ use medlock_proto::coap::{self, Code, Message, MessageId, Token, Type, Writer, c
 use medlock_proto::edhoc::initiator::{self, AwaitMessage2, Offer, Unconfirmed};
 use medlock_proto::edhoc::{self, ConnectionId, Fault, Rejected, Suite};
 use medlock_proto::oscore::{Compressed, SecurityContext};
+use medlock_trust::authenticate::CredentialKind;
 
 /// How many wrong answers are looked at, and questions for Echo answered, before a handshake of one's own is given up.
 const MAX_TRIES: u8 = 4;
@@ -214,6 +215,13 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             Ok(verified) => verified,
             Err((state, why)) => return self.wait_on(now, under, (state, tries), why),
         };
+        // Nothing is sent to whom nothing is allowed: who is known to be stolen gets no first request.
+        let peer = verified.peer();
+        let hopeless = self.nothing_allowed(now, peer).filter(|_| peer.kind() == CredentialKind::Operational);
+        if let Some(denied) = hopeless {
+            self.told.denied = Some((None, denied));
+            return self.set_failed(under, Failure::Handshake);
+        }
         self.met.remember(under.to, chain);
         let named = self.met.may_name(under.to);
         let connection = verified.peer_id();

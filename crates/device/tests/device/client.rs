@@ -173,6 +173,25 @@ fn a_first_request_ends_with_its_handshake() {
     assert_eq!(world.nodes[monitor].happened[before..].iter().filter(unanswered).count(), 1, "the other was given up");
 }
 
+/// Shows REQ-DEV-104.
+#[test]
+fn who_is_known_to_be_stolen_gets_no_first_request() {
+    let (mut world, sensor, monitor) = pair(FAIR, 1);
+    let stolen = medlock_trust::status::Subject::Device(crate::site::device_id("cgm-1"));
+    let news = world.site.status(START, &[(stolen, medlock_trust::status::State::Compromised)]);
+    let now = world.ticks();
+    world.sdk(monitor).take_object(now, &news).unwrap();
+    let before = world.wire.len();
+    let request = Request::post(Resource::Objects, &news);
+    let (now, target, had) = (world.ticks(), world.nodes[sensor].address, world.nodes[monitor].happened.len());
+    world.sdk(monitor).connect_with(now, target, &request).unwrap();
+    world.run(60_000, |_| false);
+    assert_eq!(world.wire.len() - before, 2, "messages 1 and 2");
+    let happened = &world.nodes[monitor].happened[had..];
+    assert!(happened.contains(&Happened::Unanswered(Failure::Handshake)), "{happened:?}");
+    assert!(happened.iter().any(|one| matches!(one, Happened::Denied(_))), "{happened:?}");
+}
+
 /// Shows REQ-DEV-103.
 #[test]
 fn a_long_object_is_brought_and_fetched_in_blocks() {
