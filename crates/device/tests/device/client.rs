@@ -1,9 +1,13 @@
 //! What a device asks of others: with its handshake, by names of credentials, in blocks, without a session.
 
+use crate::judged::{BOLUS, Loop};
 use crate::site::START;
 use crate::world::{BAD, FAIR, Happened, Weather, World};
 use medlock_device::{CallError, Failure, Method, Request, Resource, Status};
+use medlock_proto::coap::content_format;
 use medlock_proto::edhoc;
+use medlock_proto::sealed::{Memory, Order, Outcome, Receipt, Told};
+use medlock_rustcrypto::RustCrypto;
 use medlock_trust::Interval;
 use medlock_trust::role::Role;
 
@@ -263,6 +267,39 @@ fn objects_are_brought_without_a_session() {
         let (now, before) = (world.ticks(), world.nodes[monitor].happened.len());
         world.sdk(monitor).request_openly(now, target, &Request::get(Resource::Readings)).unwrap();
         assert_eq!(world.answer_since(monitor, before), Happened::Carried(Status::Refused(1), Vec::new()));
+    }
+}
+
+/// Shows REQ-DEV-105.
+#[test]
+fn a_sealed_command_is_carried_by_a_device_without_a_session() {
+    for weather in [FAIR, BAD] {
+        let mut pair = Loop::new(1, weather);
+        let (controller, pump) = (pair.controller, pair.pump);
+        let phone = pair.world.device("phone-1", &[Role::Monitor]);
+        let peer = pair.world.connect(controller, pump);
+        let mut commander = pair.sdk().commander(peer, 1, Memory::default()).unwrap();
+        let mut out = [0; 112];
+        let asked = commander.ask_challenge(&mut out, &RustCrypto).unwrap().to_vec();
+        let mut answer = carry(&mut pair.world, phone, pump, Resource::Challenge, &asked);
+        commander.open(&mut answer, &RustCrypto).unwrap();
+        let order = Order { action: BOLUS, evidence: None };
+        let sealed = commander.command(order, &mut out, &RustCrypto).unwrap().1.to_vec();
+        let mut receipt = carry(&mut pair.world, phone, pump, Resource::Command, &sealed);
+        let told = commander.open(&mut receipt, &RustCrypto).unwrap();
+        assert!(matches!(told, Told::Receipt(Receipt { outcome: Outcome::Started, .. })), "{told:?}");
+        assert_eq!(pair.boluses(), 1, "once");
+    }
+}
+
+/// Brings something sealed to a device, and its answer back.
+fn carry(world: &mut World, from: usize, to: usize, resource: Resource, sealed: &[u8]) -> Vec<u8> {
+    let (now, target, before) = (world.ticks(), world.nodes[to].address, world.nodes[from].happened.len());
+    let request = Request { format: content_format::COSE_ENCRYPT0, ..Request::post(resource, sealed) };
+    world.sdk(from).request_openly(now, target, &request).unwrap();
+    match world.answer_since(from, before) {
+        Happened::Carried(Status::Done, answer) => answer,
+        other => panic!("{other:?}"),
     }
 }
 
