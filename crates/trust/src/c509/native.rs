@@ -83,6 +83,7 @@ fn refusal(certificate: &[u8]) -> (Field, Problem) {
     (error.field, error.problem)
 }
 
+/// Shows REQ-C509-17.
 #[test]
 fn certificates_of_devices_are_read_and_believed() {
     let site = Site::new();
@@ -99,6 +100,7 @@ fn certificates_of_devices_are_read_and_believed() {
     assert_eq!(module.hardware_module_name().unwrap().serial, b"4711");
 }
 
+/// Shows REQ-C509-18.
 #[test]
 fn an_unknown_critical_extension_is_refused_by_the_path() {
     let site = Site::new();
@@ -106,7 +108,8 @@ fn an_unknown_critical_extension_is_refused_by_the_path() {
     assert_eq!(site.judge(&leaf), Err(Unidentified::Path(path::Error::UnknownCriticalExtension { index: 0 })));
 }
 
-/// Each extension that C509 has a number for, critical and not: the six that are read are in the other tests.
+/// Shows REQ-C509-18: each extension that C509 has a number for, critical and not; the six that are read are in the
+/// other tests.
 #[test]
 fn every_other_registered_extension_is_refused_whether_critical_or_not() {
     let site = Site::new();
@@ -125,6 +128,7 @@ fn every_other_registered_extension_is_refused_whether_critical_or_not() {
     assert_eq!(long, (Field::AuthorityKeyId, Problem::Unregistered));
 }
 
+/// Shows REQ-C509-18.
 #[test]
 fn a_registered_extension_in_der_is_refused() {
     let site = Site::new();
@@ -135,6 +139,7 @@ fn a_registered_extension_in_der_is_refused() {
     }
 }
 
+/// Shows REQ-C509-18.
 #[test]
 fn x509_and_what_c509_makes_from_it_are_refused() {
     let site = Site::new();
@@ -149,6 +154,7 @@ fn x509_and_what_c509_makes_from_it_are_refused() {
     ));
 }
 
+/// Shows REQ-C509-18.
 #[test]
 fn algorithms_unknown_here_are_refused_when_they_are_read() {
     let site = Site::new();
@@ -164,6 +170,7 @@ fn algorithms_unknown_here_are_refused_when_they_are_read() {
     }
 }
 
+/// Shows REQ-C509-18.
 #[test]
 fn names_other_than_hosts_and_hardware_are_refused() {
     let site = Site::new();

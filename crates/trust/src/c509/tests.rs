@@ -63,7 +63,7 @@ fn vectors_go_to_der_and_come_back_and_their_signed_part_is_der() {
         }
         count += 1;
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 15);
 }
 
 #[test]

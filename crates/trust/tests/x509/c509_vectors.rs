@@ -40,19 +40,26 @@ fn vectors() -> Vec<Vector> {
     let body: String =
         VECTORS.lines().filter(|line| !line.starts_with('#')).flat_map(|line| [line, "\n"]).collect::<String>();
     let body: &'static str = Box::leak(body.into_boxed_str());
-    body.split("== ")
-        .skip(1)
-        .map(|part| {
-            let (head, rest) = part.split_once('\n').unwrap();
-            let [kind, name, points] = head.split(' ').collect::<Vec<_>>()[..] else { panic!("{head}") };
-            let (der, c509) = rest.split_once("c509\n").unwrap();
-            let der = der.trim().strip_prefix("der\n").map(|der| {
-                let is_hex = der.bytes().all(|c| c.is_ascii_hexdigit() || c.is_ascii_whitespace());
-                if is_hex { hex(der) } else { base64(der) }
-            });
-            Vector { is_request: kind == "request", name, points, der, c509: hex(c509) }
-        })
-        .collect()
+    let mut all: Vec<Vector> = Vec::new();
+    for part in body.split("== ").skip(1) {
+        let (head, rest) = part.split_once('\n').unwrap();
+        let [kind, name, points] = head.split(' ').collect::<Vec<_>>()[..] else { panic!("{head}") };
+        let (der, c509) = rest.split_once("c509\n").unwrap();
+        let der = match (der.trim().strip_prefix("der of "), der.trim().strip_prefix("der\n")) {
+            (Some(other), _) => all.iter().find(|vector| vector.name == other).unwrap().der.clone(),
+            (None, Some(der)) if der.bytes().all(|c| c.is_ascii_hexdigit() || c.is_ascii_whitespace()) => {
+                Some(hex(der))
+            }
+            (None, Some(der)) => Some(base64(der)),
+            (None, None) => None,
+        };
+        all.push(Vector { is_request: kind == "request", name, points, der, c509: hex(c509) });
+    }
+    all
+}
+
+fn vector(name: &str) -> Vector {
+    vectors().into_iter().find(|vector| vector.name == name).unwrap()
 }
 
 fn convert(der: &[u8], is_request: bool, points: Points) -> Result<Vec<u8>, c509::Error> {
@@ -79,20 +86,44 @@ fn back(c509: &[u8], is_request: bool) -> Result<Vec<u8>, c509::Error> {
 #[test]
 fn the_standards_vectors_convert_both_ways_bit_for_bit() {
     let vectors = vectors();
-    assert_eq!(vectors.len(), 13);
+    assert_eq!(vectors.len(), 35);
     for Vector { is_request, name, points, der, c509 } in vectors {
         let points = match points {
             "compressed" => Points::Compressed,
             "as-they-are" => Points::AsTheyAre,
-            // RFC 5280 section 4.2.1.10 has name constraints critical; in this one they are not.
-            "refused" => {
+            // RFC 5280 section 4.2.1.10 has name constraints critical; in these they are not. Section 4.1.2.6 has a critical
+            // alternative name where the subject is empty; in the other there is none.
+            "refused" | "nameless" => {
+                let expected = match points {
+                    "refused" => (Field::NameConstraints, Problem::Criticality),
+                    _ => (Field::Subject, Problem::EmptyName),
+                };
                 let Err(c509::Error::Read(error)) = convert(&der.unwrap(), is_request, Points::AsTheyAre) else {
                     panic!("{name}")
                 };
-                assert_eq!((error.field, error.problem), (Field::NameConstraints, Problem::Criticality), "{name}");
+                assert_eq!((error.field, error.problem), expected, "{name}");
+                let error = Certificate::read(&c509).unwrap_err();
+                assert_eq!((error.field, error.problem), expected, "{name}");
                 continue;
             }
-            _ => continue,
+            // Sections "Encoding of Extensions" and "C509 CR Attributes Registry": extensions 24 and 32 to 35, and the
+            // statement that one possesses a key, are written as DER here, and so they come back.
+            "in-der" => {
+                let ours = convert(der.as_ref().unwrap(), is_request, Points::AsTheyAre).unwrap();
+                assert_eq!((back(&ours, is_request), ours.len() > c509.len()), (Ok(der.unwrap()), true), "{name}");
+                let error =
+                    if is_request { Request::read(&c509).err() } else { Certificate::read(&c509).err() }.unwrap();
+                assert_eq!(error.problem, Problem::Unregistered, "{name}: {error}");
+                continue;
+            }
+            // Section "Certification Request": proofs by Diffie-Hellman are not used here.
+            "unread" => {
+                assert!(Request::read(&c509).is_err() && back(&c509, is_request).is_err(), "{name}");
+                assert!(convert(&der.unwrap(), is_request, Points::AsTheyAre).is_err(), "{name}");
+                continue;
+            }
+            "native" => continue,
+            other => panic!("{name}: {other}"),
         };
         let der = der.unwrap();
         assert_eq!(convert(&der, is_request, points), Ok(c509.clone()), "{name}");
@@ -103,7 +134,7 @@ fn the_standards_vectors_convert_both_ways_bit_for_bit() {
 /// Shows REQ-C509-02: 140 and 275 bytes, as the standard counts them without the array's head, and 164 with it.
 #[test]
 fn the_standards_examples_have_the_standards_sizes() {
-    let size = |name: &str| vectors().into_iter().find(|vector| vector.name == name).unwrap().c509.len();
+    let size = |name: &str| vector(name).c509.len();
     assert_eq!(size("rfc7925-profile"), 140 + 1);
     assert_eq!(size("rfc7925-profile-native"), 140 + 1);
     assert_eq!(size("ieee-802.1ar"), 275 + 1);
@@ -113,7 +144,10 @@ fn the_standards_examples_have_the_standards_sizes() {
 #[test]
 fn compressed_points_are_32_bytes_less_and_come_back() {
     for Vector { is_request, name, points, der, c509 } in vectors() {
-        let Some(der) = der.filter(|_| points == "as-they-are" && name.contains("p256")) else { continue };
+        let Some(der) = der.filter(|_| points == "as-they-are" && name.ends_with("p256") | name.ends_with("p256r1"))
+        else {
+            continue;
+        };
         let short = convert(&der, is_request, Points::Compressed).unwrap();
         assert_eq!(short.len() + 32, c509.len(), "{name}");
         assert_eq!(back(&short, is_request), Ok(der), "{name}");
@@ -131,7 +165,7 @@ fn signatures_of_both_types_are_verified_with_the_issuers_key() {
     let key = hex(EXAMPLE_ISSUER);
     let key = PublicKey { algorithm: KeyAlgorithm::P256, bits: &key };
     for (name, form) in [("rfc7925-profile", SignedForm::Reencoded), ("rfc7925-profile-native", SignedForm::Native)] {
-        let vector = vectors().into_iter().find(|vector| vector.name == name).unwrap();
+        let vector = vector(name);
         let certificate = Certificate::read(&vector.c509).unwrap();
         assert_eq!(certificate.form(), form);
         assert_eq!(certificate.verify_with(key, &Provider), Ok(()), "{name}");
@@ -141,8 +175,95 @@ fn signatures_of_both_types_are_verified_with_the_issuers_key() {
         assert_eq!(altered.verify_with(key, &Provider), Err(VerifyError::Invalid), "{name}");
     }
     for name in ["ecdsa-p256", "ecdsa-p256-native", "ecdsa-p384"] {
-        let vector = vectors().into_iter().find(|vector| vector.name == name).unwrap();
+        let vector = vector(name);
         assert_eq!(Request::read(&vector.c509).unwrap().verify(&Provider), Ok(()), "{name}");
+    }
+}
+
+/// Native certificates of draft-ietf-cose-c509-test-vectors-03: they are those of type 3 but for the type, a key
+/// identifier, and the signature, which are given here. Whose key signed: its own, or the CA's.
+const NATIVE: [(&str, Option<(&str, &str)>, &str); 6] = [
+    ("ca", Some(("7FCDB82D04952E1A36B90AF37A3CF166D15EF921", CA_KEY_ID)), ""),
+    (
+        "selfsign-secp256r1",
+        Some(("07E12C4CACE95C2285EC4A5B05A4A2BB0EC87A7A", "1F3BC19DE194830066C6EAE7CB9D211339EDD942")),
+        "8A25E8AABBA4B19B8E0D1596A476C2C42F5068F5F3457606806E2F284A22E6E71EF91E63F35636A4D497E1FB4D3C393ADCDB09D92E02E0194D70\
+         3ECD98EB2D79",
+    ),
+    (
+        "selfsign-compress-secp256r1",
+        Some(("07E12C4CACE95C2285EC4A5B05A4A2BB0EC87A7A", "26CD540B3E3D99A64AAB0B62ECA277B4359EAD04")),
+        "8A25E8AABBA4B19B8E0D1596A476C2C42F5068F5F3457606806E2F284A22E6E7017CEE1E3B865C5EEA2A7946503C5BA1C39424F71ACDC6AFA5FB\
+         55F7E397B83C",
+    ),
+    (
+        "selfsign-secp384r1",
+        None,
+        "347EB5ED49E1F6536E2A3F3B5DF1C12D9BAEF440DFBC42BD45D31F4B3FDABDFA9D685A84582D98B1B2474210F1C785DA055BE26787AB4DD58FD3\
+         30E3435AC84EBE49A4382FB964591C3EACC9A04F3814FC2964C1B4B201C013AE7CCB3727CDF7",
+    ),
+    (
+        "ee-x25519",
+        Some(("7FCDB82D04952E1A36B90AF37A3CF166D15EF921", CA_KEY_ID)),
+        "C85D9310C572C7BC037B217C06022234D9866069B1881D203EB3B6A0A4FAC8B4DF319465E9A2CDF6108F347C7983BA662313C35480434F890B7F\
+         6D5819883505",
+    ),
+    (
+        "ee-x448",
+        Some(("7FCDB82D04952E1A36B90AF37A3CF166D15EF921", CA_KEY_ID)),
+        "9D81535FF622AE3C60E29391DBF16C22A411ED3F0FFBCF90E985F12D6F26160F8744DD7BC7DB893F2855EF433539F6E501A7843EDE246C0C9E97\
+         615B7191120D",
+    ),
+];
+const CA_KEY_ID: &str = "0369D71F96FE1258A746AC2B208E756E6D1D3ED9";
+
+/// Shows REQ-C509-16.
+#[test]
+fn the_standards_native_certificates_are_read_and_their_signatures_are_right() {
+    use medlock_trust::crypto::VerifyError;
+    let ca = vector("ca").c509;
+    for (name, key_id, signature) in NATIVE {
+        let (mut bytes, signature) = (vector(name).c509, hex(signature));
+        let start = bytes.len() - signature.len();
+        bytes[1] = 2;
+        bytes[start..].copy_from_slice(&signature);
+        if let Some((from, to)) = key_id {
+            let at = bytes.windows(20).position(|window| window == hex(from)).unwrap();
+            bytes[at..at + 20].copy_from_slice(&hex(to));
+        }
+        let certificate = match (name, Certificate::read(&bytes)) {
+            // Section "subjectPublicKey": a native certificate has 02, 03 or 04 in front of a point; FD says that X.509 has
+            // it in full.
+            ("selfsign-compress-secp256r1", Err(error)) => {
+                assert_eq!((error.field, error.problem), (Field::SubjectPublicKeyInfo, Problem::Value));
+                continue;
+            }
+            ("ee-x25519", Err(error)) => {
+                assert_eq!((error.field, error.problem), (Field::Subject, Problem::EmptyName));
+                continue;
+            }
+            (_, certificate) => certificate.unwrap(),
+        };
+        assert_eq!(certificate.form(), SignedForm::Native, "{name}");
+        let issuer = Certificate::read(if name.starts_with("ee-") { &ca } else { &bytes }).unwrap();
+        assert!(certificate.issuer().matches(&issuer.subject()), "{name}");
+        let Some(key) = issuer.public_key() else { panic!("{name}") };
+        // "Unsigned" is no algorithm that anything is believed by.
+        let expected = if name == "ca" { Err(VerifyError::Unsupported) } else { Ok(()) };
+        assert_eq!(certificate.verify_with(key, &Provider), expected, "{name}");
+        // One bit of the serial number.
+        let mut altered = bytes.clone();
+        altered[3] ^= 2;
+        assert!(Certificate::read(&altered).unwrap().verify_with(key, &Provider).is_err(), "{name}");
+    }
+}
+
+/// Templates of requests (same draft, section "Certification Request Templates") ask nothing: they are no requests.
+#[test]
+fn the_standards_templates_are_no_requests() {
+    for template in ["8700F7F7F7F7F7F7", "87008102810084010101F78101F78303F4F7"] {
+        let error = Request::read(&hex(template)).unwrap_err();
+        assert_eq!((error.field, error.problem), (Field::Version, Problem::Version));
     }
 }
 
@@ -150,7 +271,7 @@ fn signatures_of_both_types_are_verified_with_the_issuers_key() {
 #[test]
 fn a_reencoded_certificate_is_the_same_credential_as_its_der() {
     for Vector { is_request, name, points, der, c509 } in vectors() {
-        let Some(der) = der.filter(|_| !is_request && points != "refused") else { continue };
+        let Some(der) = der.filter(|_| !is_request && matches!(points, "as-they-are" | "compressed")) else { continue };
         let (der, c509) = (Certificate::read(&der).unwrap(), Certificate::read(&c509).unwrap());
         assert_eq!(der.credential_id(&Provider), c509.credential_id(&Provider), "{name}");
         assert_eq!(der.key_id(&Provider), c509.key_id(&Provider), "{name}");
