@@ -146,6 +146,7 @@ proptest! {
     }
 }
 
+/// Shows REQ-C509-19.
 #[test]
 fn each_choice_the_standard_makes_is_enforced() {
     let device = &made().device;
