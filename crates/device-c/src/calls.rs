@@ -72,9 +72,9 @@ pub unsafe extern "C" fn medlock_start(
         platform::check(&platform)?;
         // SAFETY: as the header says of what settings point to.
         let mut given = unsafe { given(&settings) }?;
-        let make = |platform, birth| {
+        let make = |platform, birth, large| {
             given.birth = birth;
-            Ok(Device::start(platform::parts(platform), given, ticks(now_ms))?)
+            Ok(Device::start(platform::parts(platform), given, large, ticks(now_ms))?)
         };
         // SAFETY: as the header says of the memory.
         let handle = unsafe { handle::start(memory, memory_length, platform, birth, make) }?;

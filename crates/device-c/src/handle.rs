@@ -8,7 +8,7 @@ use crate::refused::Refused;
 use core::mem::MaybeUninit;
 use core::ptr::{addr_of, addr_of_mut};
 use core::slice;
-use medlock_device::Device;
+use medlock_device::{Device, Memory};
 
 /// The device as this library has it: its sizes are the header's.
 pub(crate) type Sdk = Device<
@@ -19,6 +19,10 @@ pub(crate) type Sdk = Device<
     { numbers::MESSAGE_BYTES as usize },
 >;
 
+/// What of it is large: in C's memory from the start, and never on the stack.
+pub(crate) type Large =
+    Memory<{ numbers::SESSIONS as usize }, { numbers::EXCHANGES as usize }, { numbers::MESSAGE_BYTES as usize }>;
+
 /// What C has a pointer to. Only `inside` is ever borrowed for changing, so that what it refers to beside itself stays
 /// valid; the rest is reached by raw pointers.
 #[repr(C)]
@@ -26,6 +30,7 @@ pub struct Handle {
     state: u32,
     platform: Platform,
     birth: [&'static [u8]; BIRTH],
+    large: MaybeUninit<Large>,
     inside: MaybeUninit<Inside>,
 }
 
@@ -55,7 +60,7 @@ pub(crate) unsafe fn start(
     length: usize,
     platform: Platform,
     birth: ([&'static [u8]; BIRTH], usize),
-    make: impl FnOnce(&'static Platform, &'static [&'static [u8]]) -> Result<Sdk, Refused>,
+    make: impl FnOnce(&'static Platform, &'static [&'static [u8]], &'static mut Large) -> Result<Sdk, Refused>,
 ) -> Result<*mut Handle, Refused> {
     if memory.is_null() {
         return Err(Refused::NULL);
@@ -65,16 +70,17 @@ pub(crate) unsafe fn start(
         return Err(Refused(numbers::ERROR_MEMORY));
     }
     let (birth, count) = birth;
-    // SAFETY: the memory is there, large enough and aligned. Both references are to fields that nothing changes while the
+    // SAFETY: the memory is there, large enough and aligned. The references are to fields that nobody else touches while the
     // device lives, and no reference to the whole handle is ever made.
-    let (platform, birth) = unsafe {
+    let (platform, birth, large) = unsafe {
         addr_of_mut!((*handle).state).write(INSIDE);
         addr_of_mut!((*handle).platform).write(platform);
         addr_of_mut!((*handle).birth).write(birth);
+        addr_of_mut!((*handle).large).write(MaybeUninit::new(Large::new()));
         let birth = slice::from_raw_parts(addr_of!((*handle).birth).cast(), count.min(BIRTH));
-        (&*addr_of!((*handle).platform), birth)
+        (&*addr_of!((*handle).platform), birth, (*addr_of_mut!((*handle).large)).assume_init_mut())
     };
-    match make(platform, birth) {
+    match make(platform, birth, large) {
         // SAFETY: as above.
         Ok(sdk) => unsafe {
             addr_of_mut!((*handle).inside).write(MaybeUninit::new(Inside { sdk, acts: Acts::new() }));
@@ -121,7 +127,8 @@ pub(crate) unsafe fn stop(handle: *mut Handle) -> Result<(), Refused> {
     // SAFETY: the state says that the device is there and that nobody else borrows it; it is not touched again.
     unsafe {
         addr_of_mut!((*handle).state).write(STOPPED);
-        (*addr_of_mut!((*handle).inside)).assume_init_drop();
+        let Inside { sdk, .. } = (*addr_of!((*handle).inside)).assume_init_read();
+        drop(sdk.stop());
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::command::Reception;
 use crate::event::{Closing, Event, Failure, Output, Peer};
 use crate::exchange::{Call, Exchange, Role, Stage, With};
 use crate::journal::Intent;
+use crate::memory::Memory;
 use crate::met::Met;
 use crate::nonces::NONCE;
 use crate::objects::{Kind, NotTaken, Objects, Place, Scene};
@@ -37,9 +38,9 @@ pub struct Device<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize
     pub(crate) objects: Objects,
     /// This device at its site.
     pub(crate) own: Option<DeviceId>,
-    pub(crate) sessions: [SessionSlot; SESSIONS],
-    pub(crate) exchanges: [Exchange<BYTES>; EXCHANGES],
-    pub(crate) strangers: Strangers<BYTES>,
+    pub(crate) sessions: &'s mut [SessionSlot],
+    pub(crate) exchanges: &'s mut [Exchange<BYTES>],
+    pub(crate) strangers: &'s mut Strangers<BYTES>,
     pub(crate) replies: Replies,
     pub(crate) assembler: Assembler,
     /// The body in blocks that is under way as a client.
@@ -80,11 +81,17 @@ impl Replies {
 impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: usize>
     Device<'s, P, SESSIONS, EXCHANGES, BYTES>
 {
-    /// Starts a device with what its flash holds. Sessions, challenges, leases and the upper bound of time begin anew.
+    /// Starts a device with what its flash holds. Sessions, challenges, leases and the upper bound of time begin anew. What is
+    /// large lies in `memory`: [`Memory::new`] makes it at compile time.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(mut parts: Parts<P>, mut settings: Settings<'s>, now: Ticks) -> Result<Self, StartError> {
+    pub fn start(
+        mut parts: Parts<P>,
+        mut settings: Settings<'s>,
+        memory: &'s mut Memory<SESSIONS, EXCHANGES, BYTES>,
+        now: Ticks,
+    ) -> Result<Self, StartError> {
         let Layout { objects, slot_pages } = settings.layout.clone();
         let store = Store::open(objects, slot_pages, &parts.flash, &parts.crypto).ok_or(StartError::Layout)?;
         let (objects, floor) = Objects::open(store, &parts.flash);
@@ -103,15 +110,16 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         let mut random = [0; 35];
         parts.rng.fill(&mut random);
         let [low, high, next_id, key @ ..] = random;
+        memory.begin(key);
         let mut device = Self {
             parts,
             settings,
             clock,
             objects,
             own: None,
-            sessions: [SessionSlot::FREE; SESSIONS],
-            exchanges: core::array::from_fn(|_| Exchange::free()),
-            strangers: Strangers::new(key),
+            sessions: &mut memory.sessions,
+            exchanges: &mut memory.exchanges,
+            strangers: &mut memory.strangers,
             replies: Replies::default(),
             assembler: Assembler::new(),
             transfer: None,
@@ -130,6 +138,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
     /// Ends everything and gives the parts back, as before a restart. Keys of sessions are erased.
     #[must_use]
     pub fn stop(self) -> Parts<P> {
+        crate::memory::erase(self.sessions, self.exchanges);
         self.parts
     }
 
@@ -494,7 +503,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
 
     /// Ends what is under way with a peer: own calls fail, the peer's requests are dropped.
     pub(crate) fn drop_exchanges(&mut self, peer: Peer) {
-        for exchange in &mut self.exchanges {
+        for exchange in self.exchanges.iter_mut() {
             match &mut exchange.role {
                 Role::Call(Call { with: With::Peer(with, _), .. }) if *with == peer => exchange.fail(Failure::Closed),
                 Role::Asked(asked) if asked.peer == peer => exchange.end(),
@@ -518,7 +527,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
             return Some(place);
         }
         let mut candidates = [None; SESSIONS];
-        for ((candidate, slot), place) in candidates.iter_mut().zip(&self.sessions).zip(0_usize..) {
+        for ((candidate, slot), place) in candidates.iter_mut().zip(self.sessions.iter()).zip(0_usize..) {
             let Some(open) = slot.open() else { continue };
             let bonded = self.objects.bond_with(open.session.peer(), &self.parts.flash).is_some();
             *candidate = (bonded_too || !bonded).then_some((bonded, open.heard, place));

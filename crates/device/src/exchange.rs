@@ -110,7 +110,7 @@ pub(crate) struct Asked {
 }
 
 impl<const BYTES: usize> Exchange<BYTES> {
-    pub(crate) fn free() -> Self {
+    pub(crate) const fn free() -> Self {
         let nobody = Address::NOBODY;
         Self { generation: 0, role: Role::Free, to: nobody, transmit: false, length: 0, bytes: [0; BYTES] }
     }

@@ -477,7 +477,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
 
     /// Ends the exchange of the handshake in this place.
     pub(crate) fn end_hello(&mut self, of: usize) {
-        for exchange in &mut self.exchanges {
+        for exchange in self.exchanges.iter_mut() {
             if matches!(&exchange.role, Role::Hello { place, .. } if *place == of) {
                 exchange.end();
             }

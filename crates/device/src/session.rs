@@ -110,6 +110,11 @@ impl SessionSlot {
         self.state = state;
     }
 
+    /// Forgets what is there; handles of it are void.
+    pub(crate) fn free(&mut self) {
+        self.begin(State::Free);
+    }
+
     /// Ends the session, if one stands.
     pub(crate) fn end(&mut self, why: Closing) {
         if let State::Open(open) = &self.state {

@@ -146,28 +146,32 @@ impl Stray {
 }
 
 impl<const BYTES: usize> Strangers<BYTES> {
-    pub(crate) fn new(echo_key: [u8; 32]) -> Self {
-        let half_open = core::array::from_fn(|_| HalfOpen {
-            step: Step::Free,
-            address: Address::NOBODY,
-            first: MessageId(0),
-            last: None,
-            since: Ticks::default(),
-            reachable: false,
-            received: 0,
-            sent: 0,
-            reply: Reply::none(),
-        });
+    /// Nobody. Nothing is asked of strangers before [`Strangers::begin`].
+    pub(crate) const fn new() -> Self {
         Self {
-            half_open,
+            half_open: [const { HalfOpen::free() }; HALF_OPEN],
             stray: Stray::none(),
-            echo_key: Secret::from_bytes(echo_key),
+            echo_key: Secret::from_bytes([0; 32]),
             handshakes: Bucket::new(PUBLIC_KEY),
             objects: Bucket::new(PUBLIC_KEY),
             moves: Bucket::new(PUBLIC_KEY),
             questions: Bucket::new(QUESTIONS),
             known: [Address::NOBODY; KNOWN],
         }
+    }
+
+    /// Begins anew at boot, with a new key for Echo.
+    pub(crate) fn begin(&mut self, echo_key: [u8; 32]) {
+        for half in &mut self.half_open {
+            half.step = Step::Free;
+            half.reply.transmit = false;
+        }
+        self.stray.reply.transmit = false;
+        self.echo_key = Secret::from_bytes(echo_key);
+        for bucket in [&mut self.handshakes, &mut self.objects, &mut self.moves, &mut self.questions] {
+            bucket.full_at = 0;
+        }
+        self.known = [Address::NOBODY; KNOWN];
     }
 
     /// A bonded peer is at this address.
@@ -272,6 +276,20 @@ impl<const BYTES: usize> Strangers<BYTES> {
 }
 
 impl<const BYTES: usize> HalfOpen<BYTES> {
+    const fn free() -> Self {
+        Self {
+            step: Step::Free,
+            address: Address::NOBODY,
+            first: MessageId(0),
+            last: None,
+            since: Ticks::from_millis(0),
+            reachable: false,
+            received: 0,
+            sent: 0,
+            reply: Reply::none(),
+        }
+    }
+
     /// Whether it waits for message 3 of this connection from there.
     pub(crate) fn awaits_message_3(&self, from: Address, connection: ConnectionId) -> bool {
         let mine = matches!(&self.step, Step::AwaitMessage3(state) if state.own_id() == connection);

@@ -12,7 +12,7 @@ mod udp;
 
 use medlock_device::blocking::next_event;
 use medlock_device::platform::{Parts, Ticks};
-use medlock_device::{Address, Device, Event, Layout, Method, Resource, Settings, Status};
+use medlock_device::{Address, Device, Event, Layout, Memory, Method, Resource, Settings, Status};
 use medlock_rustcrypto::RustCrypto;
 use medlock_trust::Interval;
 use medlock_trust::role::Role;
@@ -28,8 +28,14 @@ type Firmware<'s> = Device<'s, Sim, 2, 4, 640>;
 const LAYOUT: Layout = Layout { objects: 0..32, slot_pages: 2 };
 // [firmware]
 
+/// What a device needs beside; a firmware has it in a `static`.
+struct Room {
+    memory: Memory<2, 4, 640>,
+    staging: [u8; 2048],
+}
+
 /// Makes a device with a credential of the site, as enrolment at a hub does.
-fn provision<'s>(name: &str, role: Role, site: &Site, objects: &[Vec<u8>], staging: &'s mut [u8]) -> Firmware<'s> {
+fn provision<'s>(name: &str, role: Role, site: &Site, objects: &[Vec<u8>], room: &'s mut Room) -> Firmware<'s> {
     let mut dice = Dice(seed());
     let key = dice.key();
     let certificate = site.root.issue(name, &[role], &key, (START, START.plus_seconds(90 * DAY)));
@@ -37,7 +43,8 @@ fn provision<'s>(name: &str, role: Role, site: &Site, objects: &[Vec<u8>], stagi
     // [start]
     let parts = Parts { crypto: RustCrypto, rng: dice, flash: SimFlash::new(), keys };
     let now = Ticks::from_millis(0);
-    let mut device = Firmware::start(parts, Settings::new(LAYOUT, &[], staging), now).expect("a layout that fits");
+    let settings = Settings::new(LAYOUT, &[], &mut room.staging);
+    let mut device = Firmware::start(parts, settings, &mut room.memory, now).expect("a layout that fits");
     device.pin_site(site.root.id, None).expect("a device without a site");
     for object in objects {
         device.take_object(now, object).expect("signed by the site");
@@ -96,7 +103,8 @@ fn seed() -> u64 {
 fn main() {
     let mut site = Site::new(&mut Dice(seed()));
     let objects = [site.list(START), site.status(START, &[])];
-    let (mut here, mut there) = ([0; 2048], [0; 2048]);
+    let room = || Box::new(Room { memory: Memory::new(), staging: [0; 2048] });
+    let (mut here, mut there) = (room(), room());
     let monitor_device = provision("monitor-1", Role::Monitor, &site, &objects, &mut here);
     let sensor_device = provision("cgm-1", Role::Sensor, &site, &objects, &mut there);
     let (sensor_udp, monitor_udp) = (Udp::bind().expect("a port"), Udp::bind().expect("a port"));

@@ -34,7 +34,8 @@ fn a_controller_of_another_site_with_the_same_name_has_no_bond() {
     let certificate = world.site.maker.issue("controller-1", &[Role::Controller], &key, validity);
     let parts = medlock_device::platform::Parts { keys, ..parts };
     let now = world.ticks();
-    let mut sdk = medlock_device::Device::start(parts, crate::world::settings(&[]), now).unwrap();
+    let mut sdk =
+        medlock_device::Device::start(parts, crate::world::settings(&[]), crate::world::memory(), now).unwrap();
     sdk.set_time(now, Interval::exactly(START));
     sdk.install_credential(&[&certificate]).unwrap();
     world.nodes[visitor].sdk = Some(sdk);

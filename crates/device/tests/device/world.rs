@@ -6,8 +6,8 @@ use medlock_device::command::{Limits, Reception, Running};
 use medlock_device::log::Area;
 use medlock_device::platform::{Parts, Ticks};
 use medlock_device::{
-    Address, CallId, Closing, Device, Event, Failure, Layout, Method, Output, Peer, PhysicalAct, Resource, Settings,
-    Status,
+    Address, CallId, Closing, Device, Event, Failure, Layout, Memory, Method, Output, Peer, PhysicalAct, Resource,
+    Settings, Status,
 };
 use medlock_proto::coap::{Code, Message, MessageId, Token, Transmission, Type, Writer, option};
 use medlock_proto::edhoc;
@@ -83,6 +83,11 @@ pub(crate) struct World {
 
 pub(crate) fn address(number: u8) -> Address {
     Address::new(&[number]).unwrap()
+}
+
+/// Memory of a device.
+pub(crate) fn memory() -> &'static mut Memory<3, 4, 640> {
+    Box::leak(Box::new(Memory::new()))
 }
 
 pub(crate) fn layout() -> Layout {
@@ -163,7 +168,7 @@ impl World {
         let keys =
             SimKeys { birth: Some(birth), operational: None, next: None, dice: Dice(self.dice.next()), broken: false };
         let parts = Parts { crypto: RustCrypto, rng: Dice(self.dice.next()), flash: SimFlash::new(), keys };
-        let sdk = Sdk::start(parts, settings(chain), self.ticks()).unwrap();
+        let sdk = Sdk::start(parts, settings(chain), memory(), self.ticks()).unwrap();
         let address = address(u8::try_from(self.nodes.len()).unwrap());
         self.nodes.push(Node {
             sdk: Some(sdk),
@@ -236,7 +241,7 @@ impl World {
         let parts = self.nodes[number].sdk.take().unwrap().stop();
         let mut settings = settings(&[]);
         change(&mut settings);
-        let mut sdk = Sdk::start(parts, settings, self.ticks()).unwrap();
+        let mut sdk = Sdk::start(parts, settings, memory(), self.ticks()).unwrap();
         sdk.set_time(self.ticks(), Interval::exactly(START));
         self.nodes[number].sdk = Some(sdk);
         self.nodes[number].wait = None;
@@ -244,7 +249,7 @@ impl World {
 
     fn start(&mut self, number: usize, parts: Parts<Sim>) {
         let therapy = self.nodes[number].therapy.then(|| (journal(), limits()));
-        let sdk = Sdk::start(parts, Settings { therapy, ..settings(&[]) }, self.ticks()).unwrap();
+        let sdk = Sdk::start(parts, Settings { therapy, ..settings(&[]) }, memory(), self.ticks()).unwrap();
         self.nodes[number].sdk = Some(sdk);
         self.nodes[number].wait = None;
     }
@@ -302,7 +307,7 @@ impl World {
         let certificate = self.site.root.issue(name, roles, &key, validity);
         let parts = Parts { keys, ..parts };
         let now = self.ticks();
-        let mut sdk = Sdk::start(parts, settings(&[]), now).unwrap();
+        let mut sdk = Sdk::start(parts, settings(&[]), memory(), now).unwrap();
         sdk.set_time(now, Interval::exactly(START.plus_seconds(i64::try_from(self.now / 1_000).unwrap())));
         sdk.install_credential(&[&certificate]).unwrap();
         self.nodes[number].credential = certificate;

@@ -6,7 +6,9 @@ use crate::diabetes::NOT_FOR_THERAPY;
 use crate::diabetes::host::{FileFlash, FileKeys, Host, SystemRng, VirtualClock, next_request};
 use data_encoding::{BASE64, HEXLOWER};
 use medlock_device::platform::{Parts, Ticks};
-use medlock_device::{Address, CallId, Device, Event, Layout, Method, Output, Peer, PhysicalAct, Resource, Settings};
+use medlock_device::{
+    Address, CallId, Device, Event, Layout, Memory, Method, Output, Peer, PhysicalAct, Resource, Settings,
+};
 use medlock_proto::coap::Transmission;
 use medlock_rustcrypto::RustCrypto;
 use medlock_trust::bond::PatientContext;
@@ -84,7 +86,9 @@ pub(super) fn run(options: &Options, firmware: &mut dyn Firmware) -> Result<(), 
     let keys = FileKeys::open(&folder.join("keys"))?;
     let parts = Parts::<Host> { crypto: RustCrypto, rng: SystemRng, flash, keys };
     let clock = VirtualClock::start(options.speed);
-    let core = Device::start(parts, settings, clock.now()).map_err(|error| Error::Start(format!("{error:?}")))?;
+    let mut memory = Box::new(Memory::new());
+    let core =
+        Device::start(parts, settings, &mut memory, clock.now()).map_err(|error| Error::Start(format!("{error:?}")))?;
     let inputs = listen(&socket)?;
     let mut rig = Rig { core, clock, folder: folder.clone(), socket, names: BTreeMap::new() };
     let device = rig.core.own().map(hex).unwrap_or_default();
