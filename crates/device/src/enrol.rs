@@ -13,20 +13,15 @@ use crate::platform::{KeySlot, KeyStore, Parts, Platform, Ticks};
 use crate::request::{Asks, Request};
 use crate::serve::copy;
 use crate::settings::CallError;
+use medlock_proto::coap::content_format;
 use medlock_proto::crypto::OwnKey;
 use medlock_proto::edhoc::coap::edhoc_unique;
-use medlock_trust::c509::{RequestTemplate, Subject};
+use medlock_trust::c509::{CERTIFICATE_HEAD, RequestTemplate, Subject};
 use medlock_trust::cbor::Reader;
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey, SignatureAlgorithm};
 use medlock_trust::role::Role;
 use medlock_trust::x509::Certificate;
 use medlock_trust::{Unidentified, path};
-
-/// CoAP content format of a C509 certification request. The draft's number is not assigned yet (TBD4): one of the range
-/// for experiments.
-pub const C509_REQUEST: u16 = 65_004;
-/// CoAP content format of a C509 certificate (TBD3 in the draft).
-pub const C509_CERTIFICATE: u16 = 65_003;
 
 /// The most bytes of a request: names, a compressed key, a code, the session's binding and a signature.
 const REQUEST: usize = 400;
@@ -83,7 +78,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let length = signed.map_err(|_| CallError::TooLong)?.len();
         drop(key);
         let payload = request.get(..length).unwrap_or_default();
-        let request = Request { format: C509_REQUEST, ..Request::post(resource, payload) };
+        let request = Request { format: content_format::C509_REQUEST, ..Request::post(resource, payload) };
         let mut asks = Asks::of(&request).ok_or(CallError::TooLong)?;
         asks.enrols = true;
         self.begin_call(now, Way::Session(hub), asks, request.payload)
@@ -94,14 +89,14 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let mut room = [0; CERTIFICATE];
         let certificate = match answer {
             // A whole certificate: DER, or a C509 array.
-            [0x30 | 0x8b, ..] => answer,
+            [0x30 | CERTIFICATE_HEAD, ..] => answer,
             // COSE_C509: the items of one, in a byte string.
             _ => {
                 let mut reader = Reader::new(answer);
                 let items = reader.bytes().map_err(|_| NotTaken::Unknown)?;
                 reader.finish().map_err(|_| NotTaken::Unknown)?;
                 let whole = room.get_mut(..items.len().saturating_add(1)).ok_or(NotTaken::Unknown)?;
-                whole.iter_mut().zip([&0x8b].into_iter().chain(items)).for_each(|(to, from)| *to = *from);
+                whole.iter_mut().zip([&CERTIFICATE_HEAD].into_iter().chain(items)).for_each(|(to, from)| *to = *from);
                 whole
             }
         };

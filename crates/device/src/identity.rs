@@ -14,6 +14,7 @@ use medlock_proto::edhoc::{
     AuthenticationKey, CertHash, Certificates, Credential, CredentialReference, IdCred, OwnCredential, PeerCredential,
 };
 use medlock_trust::authenticate::{CredentialKind, authenticate};
+use medlock_trust::c509::CERTIFICATE_HEAD;
 use medlock_trust::cbor::{Reader, Writer};
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey};
 use medlock_trust::x509::{Certificate, ids};
@@ -28,8 +29,6 @@ const MAX_ANCHORS: usize = 4;
 const CHAIN_ROOM: usize = 768;
 /// The most bytes of a chain that is remembered: a certificate in X.509, or some in C509.
 pub(crate) const REMEMBERED: usize = 800;
-/// How C509 certificates begin: an array of eleven items.
-const C509_HEAD: u8 = 0x8b;
 
 /// Room for what a peer shows.
 pub(crate) struct PeerRoom {
@@ -159,7 +158,7 @@ fn put_together<'m>(
         let Some((place, rest)) = core::mem::take(&mut room).split_at_mut_checked(items.len().saturating_add(1)) else {
             break;
         };
-        place.iter_mut().zip([&C509_HEAD].into_iter().chain(items)).for_each(|(to, from)| *to = *from);
+        place.iter_mut().zip([&CERTIFICATE_HEAD].into_iter().chain(items)).for_each(|(to, from)| *to = *from);
         *slot = place;
         room = rest;
         count = count.saturating_add(1);
@@ -189,7 +188,7 @@ pub(crate) fn with_own<P: Platform, R>(
     };
     let leaf = chain.first()?;
     // A message carries certificates of one form.
-    let is_c509 = |one: &&[u8]| one.first() == Some(&C509_HEAD);
+    let is_c509 = |one: &&[u8]| one.first() == Some(&CERTIFICATE_HEAD);
     let alike = chain.iter().position(|one| is_c509(one) != is_c509(leaf)).unwrap_or(chain.len());
     let chain = chain.get(..alike)?;
     let key = parts.keys.key(slot).ok()??;

@@ -98,12 +98,6 @@ impl Held {
         self.kind == other.kind && self.name == other.name
     }
 
-    /// Whether this version comes after `other`.
-    #[must_use]
-    pub fn is_newer_than(&self, other: &Self) -> bool {
-        (self.recovery_epoch, self.version) > (other.recovery_epoch, other.version)
-    }
-
     /// Writes the answer that names `held`.
     ///
     /// # Errors

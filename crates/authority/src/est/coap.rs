@@ -17,11 +17,6 @@ use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::x509::Request as CertificateRequest;
 use std::sync::Arc;
 
-/// A C509 certification request (TBD4 of draft-ietf-cose-cbor-encoded-cert: a number for experiments until it has one).
-pub const C509_REQUEST: u16 = 65_004;
-/// A C509 certificate (TBD3 of the same).
-pub const C509_CERTIFICATE: u16 = 65_003;
-
 /// What a hub serves over CoAP: enrolment and renewal, and its trust objects.
 #[must_use]
 pub fn coap_resources(authority: Arc<Authority>) -> Resources {
@@ -125,7 +120,7 @@ async fn ask(authority: Arc<Authority>, peer: Arc<Peer>, request: Request, decid
     if request.method != Code::POST {
         return Response::new(Code::METHOD_NOT_ALLOWED).into();
     }
-    if !matches!(request.content_format(), Some(content_format::PKCS10 | C509_REQUEST)) {
+    if !matches!(request.content_format(), Some(content_format::PKCS10 | content_format::C509_REQUEST)) {
         return Response::new(Code::UNSUPPORTED_CONTENT_FORMAT).into();
     }
     let decided = tokio::task::spawn_blocking(move || decide(&authority, &peer, &request.payload)).await;
@@ -148,7 +143,7 @@ fn coded(answer: Answer) -> Response {
     match answer {
         Answer::Issued(certificate) => {
             let der = certificate.first() == Some(&0x30);
-            let format = if der { content_format::PKIX_CERTIFICATE } else { C509_CERTIFICATE };
+            let format = if der { content_format::PKIX_CERTIFICATE } else { content_format::C509_CERTIFICATE };
             Response::new(Code::CHANGED).with_payload(format, Bytes::from(certificate))
         }
         Answer::Waits { retry_seconds } => Response::refused(

@@ -3,7 +3,6 @@
 use crate::fixture::Site;
 use bytes::Bytes;
 use medlock_authority::coap_resources;
-use medlock_authority::est::coap::{C509_CERTIFICATE, C509_REQUEST};
 use medlock_node::clock::Clock;
 use medlock_node::coap::{
     Client, Code, Handshake, Limits, Listener, Method, Own, Peers, Request, content_format, option,
@@ -81,9 +80,13 @@ async fn a_small_device_renews_its_credential_over_coap() {
     assert_eq!(client.request(root).await.unwrap().payload, hub.site.authority.root().der[..]);
 
     let next = Arc::new(SigningKey::generate());
-    let sren = Request::post("/.well-known/est/sren", C509_REQUEST, small_request(&next));
+    let sren = Request::post("/.well-known/est/sren", content_format::C509_REQUEST, small_request(&next));
     let renewed = client.request(sren.clone()).await.unwrap();
-    assert_eq!((renewed.code, renewed.content_format()), (Code::CHANGED, Some(C509_CERTIFICATE)), "{renewed:?}");
+    assert_eq!(
+        (renewed.code, renewed.content_format()),
+        (Code::CHANGED, Some(content_format::C509_CERTIFICATE)),
+        "{renewed:?}"
+    );
     let certificate = Certificate::read(&renewed.payload).unwrap();
     assert_eq!(certificate.key_id(&medlock_node::provider::AwsLc), next.key_id());
     assert_eq!(client.request(sren).await.unwrap().payload, renewed.payload, "a lost answer is fetched again");
@@ -122,11 +125,11 @@ async fn a_request_that_was_made_for_another_session_is_refused() {
         ("sen", "no code at all".to_owned()),
     ] {
         let body = small_request_with(&next, Some(&password));
-        let request = Request::post(&format!("/.well-known/est/{path}"), C509_REQUEST, body);
+        let request = Request::post(&format!("/.well-known/est/{path}"), content_format::C509_REQUEST, body);
         let answer = client.request(request).await.unwrap();
         assert_eq!(answer.code, Code::BAD_REQUEST, "{path} {password}: {answer:?}");
     }
     assert!(hub.site.pending().is_empty());
-    let sren = Request::post("/.well-known/est/sren", C509_REQUEST, small_request(&next));
+    let sren = Request::post("/.well-known/est/sren", content_format::C509_REQUEST, small_request(&next));
     assert_eq!(client.request(sren).await.unwrap().code, Code::CHANGED, "the binding may be left out");
 }

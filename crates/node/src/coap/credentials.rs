@@ -21,8 +21,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub const SUITES: [Suite; 2] = [Suite::Suite2, Suite::Suite3];
 /// How many peers' credentials are remembered, so that they can be named by their hash.
 const REMEMBERED: usize = 1_024;
-/// The first byte of a C509 certificate: an array of eleven items.
-const C509_HEAD: u8 = 0x8b;
 
 /// How one's own credential is shown (RFC 9528 section 3.5.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -191,7 +189,7 @@ fn to_c509(certificate: &Bytes) -> Bytes {
 }
 
 fn is_c509(certificate: &[u8]) -> bool {
-    certificate.first() == Some(&C509_HEAD)
+    certificate.first() == Some(&c509::CERTIFICATE_HEAD)
 }
 
 fn is_root(certificate: &[u8]) -> bool {
@@ -306,7 +304,7 @@ impl fmt::Debug for Peers {
 }
 
 fn with_head(items: &[u8]) -> Bytes {
-    [&[C509_HEAD], items].concat().into()
+    [&[c509::CERTIFICATE_HEAD], items].concat().into()
 }
 
 /// A peer's credential, and who has it.

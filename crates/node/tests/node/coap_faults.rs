@@ -135,7 +135,7 @@ fn message_1(id: u16, stamp: Option<&[u8]>) -> Vec<u8> {
     let mut buffer = [0; 256];
     let token = Token::new(&id.to_be_bytes()).expect("short");
     let mut writer = Writer::new(&mut buffer, Type::Confirmable, Code::POST, MessageId(id), token);
-    writer.path(&coap::PATH).uint(option::CONTENT_FORMAT, coap::CID_EDHOC.into());
+    writer.path(&coap::PATH).uint(option::CONTENT_FORMAT, content_format::CID_EDHOC.into());
     if let Some(stamp) = stamp {
         writer.option(option::ECHO, stamp);
     }
@@ -345,7 +345,7 @@ fn what_nobody_authenticated_ends_no_handshake() {
                 let number = MessageId(1_000 + 48 * round as u16 + u16::from(id));
                 let datagram = Writer::new(&mut buffer, Type::NonConfirmable, Code::POST, number, Token::EMPTY)
                     .path(&coap::PATH)
-                    .uint(option::CONTENT_FORMAT, coap::CID_EDHOC.into())
+                    .uint(option::CONTENT_FORMAT, content_format::CID_EDHOC.into())
                     .payload(&[&[id], payload].concat())
                     .finish()
                     .expect("room")

@@ -248,34 +248,28 @@ impl fmt::Debug for Token {
 pub mod content_format {
     /// text/plain; charset=utf-8.
     pub const TEXT: u16 = 0;
-    /// application/link-format (RFC 6690).
-    pub const LINKS: u16 = 40;
     /// application/octet-stream.
     pub const BYTES: u16 = 42;
     /// application/json.
     pub const JSON: u16 = 50;
     /// application/cbor.
     pub const CBOR: u16 = 60;
-    /// application/cbor-seq (RFC 8742).
-    pub const CBOR_SEQUENCE: u16 = 63;
     /// application/edhoc+cbor-seq (RFC 9528 section 10.9).
     pub const EDHOC: u16 = 64;
     /// application/cid-edhoc+cbor-seq: an EDHOC message after a connection identifier (RFC 9528 section 10.9).
     pub const CID_EDHOC: u16 = 65;
-    /// application/multipart-core (RFC 8710).
-    pub const MULTIPART: u16 = 62;
     /// application/cose; cose-type="cose-encrypt0" (RFC 9052).
     pub const COSE_ENCRYPT0: u16 = 16;
     /// application/cose; cose-type="cose-sign1" (RFC 9052).
     pub const COSE_SIGN1: u16 = 18;
     /// application/pkcs7-mime; smime-type=certs-only (RFC 9148).
     pub const PKCS7_CERTIFICATES: u16 = 281;
-    /// application/pkcs8 (RFC 9148).
-    pub const PKCS8: u16 = 284;
-    /// application/csrattrs (RFC 9148).
-    pub const CSR_ATTRIBUTES: u16 = 285;
     /// application/pkcs10 (RFC 9148).
     pub const PKCS10: u16 = 286;
     /// application/pkix-cert (RFC 9148).
     pub const PKIX_CERTIFICATE: u16 = 287;
+    /// A C509 certificate (TBD3 of draft-ietf-cose-cbor-encoded-cert: of the range for experiments until it has a number).
+    pub const C509_CERTIFICATE: u16 = 65_003;
+    /// A C509 certification request (TBD4 of the same).
+    pub const C509_REQUEST: u16 = 65_004;
 }

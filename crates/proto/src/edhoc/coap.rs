@@ -16,12 +16,6 @@ use crate::crypto::Crypto;
 
 /// The segments of the path of the resource: `/.well-known/edhoc`.
 pub const PATH: [&str; 2] = [".well-known", "edhoc"];
-/// The content format `application/edhoc+cbor-seq`: a message alone.
-pub const EDHOC: u16 = 64;
-/// The content format `application/cid-edhoc+cbor-seq`: a message behind a connection identifier or `true`.
-pub const CID_EDHOC: u16 = 65;
-/// The number of the EDHOC option, which is empty: the payload is message 3 and then an OSCORE ciphertext.
-pub const EDHOC_OPTION: u16 = 21;
 
 /// The exporter label of `edhoc-unique` (draft-ietf-ace-coap-est-oscore, "Channel Binding"). It has no number yet (TBD1):
 /// one for private use.

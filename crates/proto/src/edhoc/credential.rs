@@ -3,6 +3,7 @@
 use super::{Error, items::Items};
 use crate::crypto::{Crypto, OwnKey, Secret};
 use medlock_trust::Identified;
+use medlock_trust::c509::CERTIFICATE_HEAD;
 use medlock_trust::cbor::{Head, Writer};
 use medlock_trust::crypto::{KeyAlgorithm, Message, PublicKey};
 use minicbor::encode::Write;
@@ -18,9 +19,6 @@ pub enum Credential<'a> {
     /// A CBOR item that enters as it is: a C509 certificate, or a CWT claims set (CCS) with a raw key.
     Item(&'a [u8]),
 }
-
-/// The head of an array of eleven items: how a C509 certificate begins.
-const C509_HEAD: u8 = 0x8b;
 
 impl<'a> Credential<'a> {
     /// A certificate: X.509 if it begins as DER does, otherwise C509 with the head of its array.
@@ -51,7 +49,7 @@ impl<'a> Credential<'a> {
     const fn hashed(self) -> &'a [u8] {
         match self {
             Self::X509(bytes) | Self::C509Items(bytes) => bytes,
-            Self::Item([C509_HEAD, items @ ..]) => items,
+            Self::Item([CERTIFICATE_HEAD, items @ ..]) => items,
             Self::Item(bytes) => bytes,
         }
     }
@@ -78,7 +76,7 @@ impl CredentialHead {
     pub(super) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Bytes(head) => head.as_bytes(),
-            Self::C509 => &[C509_HEAD],
+            Self::C509 => &[CERTIFICATE_HEAD],
             Self::None => &[],
         }
     }

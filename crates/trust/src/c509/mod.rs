@@ -35,6 +35,11 @@ pub use convert::{Error, from_der, request_from_der, request_to_der, to_der};
 pub use issue::{IssueError, NewExtension, RequestTemplate, Subject, Template, assemble};
 pub use to_c509::Points;
 
+/// How every certificate begins: an array of eleven items. COSE_C509 and EDHOC carry the items without it.
+pub const CERTIFICATE_HEAD: u8 = 0x8b;
+/// How every request begins: an array of seven items.
+pub const REQUEST_HEAD: u8 = 0x87;
+
 #[cfg(all(test, not(feature = "x509")))]
 mod native;
 #[cfg(all(test, feature = "x509"))]

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     CredentialId, KeyId,
     c509::{
+        self,
         out::strip_zeros,
         registry,
         to_der::{FullPoint, Rebuilt, is_ecdsa, is_proof_of_possession},
@@ -86,7 +87,7 @@ impl<'a> Certificate<'a> {
     /// # Errors
     /// As [`from_der`](Self::from_der) and [`from_c509`](Self::from_c509).
     pub fn read(bytes: &'a [u8]) -> Result<Self, Error> {
-        if bytes.first() == Some(&C509_CERTIFICATE) { Self::from_c509(bytes) } else { Self::from_der(bytes) }
+        if bytes.first() == Some(&c509::CERTIFICATE_HEAD) { Self::from_c509(bytes) } else { Self::from_der(bytes) }
     }
 
     /// Reads a certificate from its C509 encoding: an array of eleven items. Only the one encoding that the
@@ -404,9 +405,6 @@ fn serial_number<'a>(body: &mut Reader<'a>) -> Result<&'a [u8], Error> {
         Err(Error::new(Field::SerialNumber, Problem::SerialNumber))
     }
 }
-
-/// The first byte of a C509 certificate: an array of eleven items.
-pub(crate) const C509_CERTIFICATE: u8 = 0x8b;
 
 fn validity_c509(reader: &mut cbor::Reader<'_>) -> Result<Validity, Error> {
     let not_before = Field::Validity.at(reader.time())?;

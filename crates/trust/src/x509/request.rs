@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     KeyId,
-    c509::{registry, to_der::Rebuilt},
+    c509::{self, registry, to_der::Rebuilt},
     cbor,
     crypto::{Crypto, PublicKey, Signature, SignatureAlgorithm, VerifyError},
     der::{self, Oid, Reader, tag},
@@ -37,7 +37,7 @@ impl<'a> Request<'a> {
     /// # Errors
     /// As [`from_der`](Self::from_der) and [`from_c509`](Self::from_c509).
     pub fn read(bytes: &'a [u8]) -> Result<Self, Error> {
-        if bytes.first() == Some(&C509_REQUEST) { Self::from_c509(bytes) } else { Self::from_der(bytes) }
+        if bytes.first() == Some(&c509::REQUEST_HEAD) { Self::from_c509(bytes) } else { Self::from_der(bytes) }
     }
 
     /// Reads a request from its C509 encoding: an array of seven items.
@@ -247,8 +247,6 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The first byte of a C509 request: an array of seven items.
-pub(crate) const C509_REQUEST: u8 = 0x87;
 /// The most items of the attributes of a C509 request: two for each.
 const MAX_ATTRIBUTE_ITEMS: u64 = 64;
 /// The CBOR tag that says: the first alternative (of a choice of strings, `PrintableString`).
