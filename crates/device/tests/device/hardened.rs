@@ -309,14 +309,17 @@ fn no_ticket_of_a_thief_outlives_the_recovery_of_its_site() {
     let controller = credential_id(&pair.world.nodes[pair.controller].credential);
     let peer = pair.world.connect(pair.controller, pump);
     let mut commander = pair.sdk().commander(peer, 1, Memory::default()).unwrap();
+    let stolen = Subject::Device(device_id("controller-1"));
+    let news = pair.world.site.status(START, &[(stolen, State::Suspended)]);
+    let now = pair.world.ticks();
+    pair.world.sdk(pump).take_object(now, &news).unwrap();
     // With a stolen key for status: all is well with the controller, for ever.
     let well = pair.world.site.ticket_of(START.plus_seconds(1), u64::MAX, controller, None);
-    let now = pair.world.ticks();
     pair.world.sdk(pump).take_object(now, &well).unwrap();
     pair.world.site.recovery_epoch = 1;
     let list = pair.world.site.list(START.plus_seconds(2));
     pair.world.sdk(pump).take_object(now, &list).unwrap();
-    let stolen = Subject::Device(device_id("controller-1"));
+    assert_eq!(pair.command_with(&mut commander, peer, BOLUS), denied(Code::Suspended), "at once");
     let news = pair.world.site.status(START.plus_seconds(3), &[(stolen, State::Suspended)]);
     pair.world.sdk(pump).take_object(now, &news).unwrap();
     assert_eq!(pair.command_with(&mut commander, peer, BOLUS), denied(Code::Suspended));
