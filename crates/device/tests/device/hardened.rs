@@ -343,7 +343,9 @@ fn no_ticket_of_a_thief_outlives_the_recovery_of_its_site() {
 /// Strangers that prove where they are, and never finish what they begin.
 fn crowd(world: &mut World, pump: usize, dice: &mut Dice, guests: &mut [Option<Vec<u8>>]) {
     let target = world.nodes[pump].address;
-    for (number, stamp) in guests.iter_mut().enumerate() {
+    // One after the other, so that what they may begin goes to many.
+    let turn = usize::try_from(world.now / 200).unwrap() % guests.len();
+    for (number, stamp) in guests.iter_mut().enumerate().skip(turn).take(1) {
         let own = address(100 + u8::try_from(number).unwrap());
         let before = world.wire.len();
         let now = world.ticks();
