@@ -49,6 +49,7 @@ mod nonces;
 mod not_taken;
 pub mod objects;
 pub mod platform;
+mod query;
 mod request;
 mod serve;
 mod session;

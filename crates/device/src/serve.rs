@@ -5,8 +5,9 @@ use crate::device::Device;
 use crate::event::{Ask, Closing, Event, Peer, Resource, Status};
 use crate::exchange::{Asked, Exchange, Role};
 use crate::nonces::NONCE;
-use crate::objects::{Held, Kind, NotTaken, Scene};
+use crate::objects::{Kind, NotTaken, Scene};
 use crate::platform::{Parts, Platform, Ticks};
+use crate::query::{LISTING, Query, list};
 use crate::session::{self, Observation, Open};
 use crate::settings::CallError;
 use medlock_proto::coap::block::{self, Block, BlockSize, Progress};
@@ -18,7 +19,6 @@ use medlock_proto::coap::{
 use medlock_proto::crypto::Crypto;
 use medlock_proto::oscore::{self, Compressed, Incoming, Received};
 use medlock_trust::{Operation, Verdict};
-use minicbor::encode::write::Cursor;
 
 /// The options a request may have.
 const KNOWN: [Number; 10] = [
@@ -476,49 +476,6 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let payload = copy(exchange.bytes.get(asked.start..exchange.length)?, buffer);
         Some(Event::Asked { ask: Ask { slot, generation }, peer, resource, permit, payload })
     }
-}
-
-/// Bytes of a listing of what is held: 16 entries at their longest.
-const LISTING: usize = 512;
-
-fn list(held: impl Iterator<Item = Held>, out: &mut [u8; LISTING]) -> Option<&[u8]> {
-    let mut all = [None; 16];
-    all.iter_mut().zip(held).for_each(|(slot, held)| *slot = Some(held));
-    let count = all.iter().flatten().fold(0_usize, |count, _| count.saturating_add(1));
-    let mut cursor = Cursor::new(out.as_mut_slice());
-    Held::encode_all(all.get(..count)?.iter().map(|held| held.unwrap_or(Held::NOTHING)), &mut cursor).ok()?;
-    let length = cursor.position();
-    out.get(..length)
-}
-
-/// What is asked of the objects held.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Query {
-    Listing,
-    Nonce,
-    Object(usize),
-    Unknown,
-}
-
-impl Query {
-    fn read(query: Option<&[u8]>) -> Self {
-        match query {
-            None => Self::Listing,
-            Some(b"n") => Self::Nonce,
-            Some(query) => query.strip_prefix(b"o=").and_then(number).map_or(Self::Unknown, Self::Object),
-        }
-    }
-}
-
-/// A number in decimal, as a query has it.
-fn number(text: &[u8]) -> Option<usize> {
-    if text.is_empty() || text.len() > 3 {
-        return None;
-    }
-    text.iter().try_fold(0_usize, |number, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(usize::from(digit))
-    })
 }
 
 fn code_of(taken: &Result<(), NotTaken>) -> Code {
