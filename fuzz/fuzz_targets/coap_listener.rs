@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     half_open: 8,
     half_open_per_address: 4,
     half_open_ms: 5_000,
+    handshakes_per_address: 4,
     strangers: 2,
     contexts: 4,
     contexts_per_device: 2,

@@ -3,58 +3,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use medlock_fuzz::Trusting;
 use medlock_proto::coap::{Code, Message, MessageId, Number, Token, Type, Writer, option};
-use medlock_proto::crypto::{Crypto, Curve, Forged, Secret};
+use medlock_proto::crypto::Crypto;
 use medlock_proto::oscore::{
     Aead, Compressed, Id, Incoming, MAX_OVERHEAD, Parameters, Replay, SecurityContext, SenderSequence,
 };
 use medlock_rustcrypto::RustCrypto;
-use medlock_trust::crypto::{self, KeyAlgorithm, PublicKey, Signature, SignatureAlgorithm, VerifyError};
-
-/// Encrypts nothing and finds every tag right.
-struct Null;
-
-impl medlock_trust::Crypto for Null {
-    fn verify(
-        &self,
-        _: SignatureAlgorithm,
-        _: PublicKey<'_>,
-        _: &dyn crypto::Message,
-        _: Signature<'_>,
-    ) -> Result<(), VerifyError> {
-        Err(VerifyError::Unsupported)
-    }
-
-    fn sha256(&self, _: &dyn crypto::Message) -> [u8; 32] {
-        [0; 32]
-    }
-
-    fn decompress<'o>(&self, _: KeyAlgorithm, _: &[u8], _: &'o mut [u8; 97]) -> Option<&'o [u8]> {
-        None
-    }
-}
-
-impl Crypto for Null {
-    fn hmac_sha256(&self, _: &[u8], _: &[&[u8]]) -> Secret {
-        Secret::from_bytes([0; 32])
-    }
-
-    fn ccm_seal(&self, _: &[u8; 16], _: &[u8; 13], _: &[&[u8]], _: &mut [u8], tag: &mut [u8]) {
-        tag.fill(0);
-    }
-
-    fn ccm_open(&self, _: &[u8; 16], _: &[u8; 13], _: &[&[u8]], _: &mut [u8], _: &[u8]) -> Result<(), Forged> {
-        Ok(())
-    }
-
-    fn public_key(&self, _: Curve, _: &Secret) -> Option<[u8; 32]> {
-        None
-    }
-
-    fn agree(&self, _: Curve, _: &Secret, _: &[u8; 32]) -> Option<Secret> {
-        None
-    }
-}
 
 fn end(own: &[u8], peer: &[u8], crypto: &impl Crypto) -> SecurityContext {
     let parameters = Parameters {
@@ -80,11 +35,11 @@ fn observed((number, _): &(Number, &[u8])) -> bool {
 
 fn requests(bytes: &[u8]) {
     let (mut datagram, mut out) = (bytes.to_vec(), vec![0; bytes.len()]);
-    let opened = end(b"s", b"c", &Null).unprotect_request(&mut datagram, &mut out, &Null);
+    let opened = end(b"s", b"c", &Trusting).unprotect_request(&mut datagram, &mut out, &Trusting);
     let Ok(Incoming::Fresh(message, _)) = opened else { return };
     assert!(message.code().is_request() && message.option(option::OSCORE).is_none());
     let mut again = vec![0; message.as_bytes().len() + MAX_OVERHEAD];
-    let Ok((protected, _)) = end(b"c", b"s", &Null).protect_request(&message, &mut again, &Null) else {
+    let Ok((protected, _)) = end(b"c", b"s", &Trusting).protect_request(&message, &mut again, &Trusting) else {
         // What is not protected is opened all the same: it is elective, or the server's affair.
         let mut observe = message.options().filter(observed);
         let odd = observe.any(|(_, value)| value.len() > 3) || message.options().filter(observed).count() > 1;
@@ -92,7 +47,7 @@ fn requests(bytes: &[u8]) {
         return;
     };
     let (mut datagram, mut out) = (protected.to_vec(), vec![0; protected.len()]);
-    match end(b"s", b"c", &Null).unprotect_request(&mut datagram, &mut out, &Null) {
+    match end(b"s", b"c", &Trusting).unprotect_request(&mut datagram, &mut out, &Trusting) {
         Ok(Incoming::Fresh(repeated, _)) => assert_eq!(repeated.as_bytes(), message.as_bytes()),
         other => panic!("{other:?}"),
     }
@@ -102,17 +57,19 @@ fn requests(bytes: &[u8]) {
 }
 
 fn responses(bytes: &[u8]) {
-    let mut client = end(b"c", b"s", &Null);
+    let mut client = end(b"c", b"s", &Trusting);
     let (mut plain, mut protected) = ([0; 8], [0; 64]);
-    let (_, mut sent) = client.protect_request(&registration(&mut plain), &mut protected, &Null).expect("it can");
+    let (_, mut sent) = client.protect_request(&registration(&mut plain), &mut protected, &Trusting).expect("it can");
     for _ in 0..2 {
         let (mut datagram, mut out) = (bytes.to_vec(), vec![0; bytes.len()]);
-        let Ok((message, _)) = client.unprotect_response(&mut sent, &mut datagram, &mut out, &Null) else { continue };
+        let Ok((message, _)) = client.unprotect_response(&mut sent, &mut datagram, &mut out, &Trusting) else {
+            continue;
+        };
         assert!(message.code().is_response() && message.option(option::OSCORE).is_none());
         assert_eq!(sent.is_finished(), message.option(option::OBSERVE).is_none());
         // No response is taken twice.
         let (mut datagram, mut out) = (bytes.to_vec(), vec![0; bytes.len()]);
-        assert!(client.unprotect_response(&mut sent, &mut datagram, &mut out, &Null).is_err());
+        assert!(client.unprotect_response(&mut sent, &mut datagram, &mut out, &Trusting).is_err());
     }
 }
 

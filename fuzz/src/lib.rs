@@ -1,5 +1,7 @@
 //! What the fuzz targets share.
 
+pub mod board;
+
 use medlock_node::provider::AwsLc;
 use medlock_proto::crypto::{Curve, Forged, Secret};
 use medlock_trust::authenticate::CredentialKind;
@@ -50,6 +52,33 @@ impl medlock_proto::crypto::Crypto for Trusting {
 
     fn agree(&self, _: Curve, _: &Secret, _: &[u8; 32]) -> Option<Secret> {
         Some(Secret::from_bytes([0; 32]))
+    }
+}
+
+/// A provider that has no curve and finds every signature unsupported: only reading and writing are looked at. It reads
+/// every message to its end, so that what is rebuilt piece by piece is rebuilt.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoCurve;
+
+impl Crypto for NoCurve {
+    fn verify(
+        &self,
+        _: SignatureAlgorithm,
+        _: PublicKey<'_>,
+        message: &dyn Message,
+        _: Signature<'_>,
+    ) -> Result<(), VerifyError> {
+        message.feed(&mut |_| {});
+        Err(VerifyError::Unsupported)
+    }
+
+    fn sha256(&self, message: &dyn Message) -> [u8; 32] {
+        message.feed(&mut |_| {});
+        [0; 32]
+    }
+
+    fn decompress<'o>(&self, _: KeyAlgorithm, _: &[u8], _: &'o mut [u8; 97]) -> Option<&'o [u8]> {
+        None
     }
 }
 

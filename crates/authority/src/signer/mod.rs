@@ -19,7 +19,7 @@ mod serve;
 
 pub use check::{Refused, check};
 pub use client::{ProcessSigner, Supervisor};
-pub use protocol::{MAX_MESSAGE, Request, decode_request};
+pub use protocol::{Answer, MAX_MESSAGE, Request, decode_answer, decode_request, encode_answer};
 pub use serve::{InProcess, run, serve};
 
 use serde::{Deserialize, Serialize};

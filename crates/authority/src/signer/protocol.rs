@@ -34,10 +34,14 @@ pub enum Request<'a> {
 
 /// What the signer answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub enum Answer {
+    /// The public key, or the signature.
     Done(Vec<u8>),
+    /// There is no such key.
     NoKey,
+    /// The bytes are not of the kind, or not for this key; why.
     Refused(String),
+    /// It could not be done; why.
     Failed(String),
 }
 
@@ -92,7 +96,9 @@ pub(super) fn encode_request(request: &Request<'_>) -> Vec<u8> {
     })
 }
 
-pub(super) fn encode_answer(answer: &Answer) -> Vec<u8> {
+/// Writes an answer; a long text is shortened.
+#[must_use]
+pub fn encode_answer(answer: &Answer) -> Vec<u8> {
     written(|writer| match answer {
         Answer::Done(bytes) => writer.array(2)?.uint(0)?.bytes(bytes).map(drop),
         Answer::NoKey => writer.array(1)?.uint(1).map(drop),
@@ -101,7 +107,11 @@ pub(super) fn encode_answer(answer: &Answer) -> Vec<u8> {
     })
 }
 
-pub(super) fn decode_answer(bytes: &[u8]) -> Result<Answer, cbor::Error> {
+/// Reads an answer.
+///
+/// # Errors
+/// When the bytes are not exactly one answer.
+pub fn decode_answer(bytes: &[u8]) -> Result<Answer, cbor::Error> {
     let mut reader = Reader::new(bytes);
     let wrong = reader.error(ErrorKind::OutOfRange);
     let members = reader.array(2)?;

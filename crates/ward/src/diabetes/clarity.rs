@@ -154,20 +154,15 @@ fn read_within(bytes: impl Read, max_bytes: u64, max_events: usize) -> Result<Ex
     let mut bounded = bytes.take(max_bytes + 1);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&mut bounded);
     let mut row = StringRecord::new();
-    let csv_error = |error: csv::Error| {
-        let line = error.position().map_or(1, csv::Position::line);
-        match error.into_kind() {
-            csv::ErrorKind::Io(source) => Error::Read(source),
-            other => Error::Csv { line, what: words(&other) },
-        }
-    };
-    if !reader.read_record(&mut row).map_err(csv_error)? {
+    if !reader.read_record(&mut row).map_err(|error| csv_error(error, 0))? {
         return Err(Error::Column(TIMESTAMP));
     }
     let columns = Columns::find(&row)?;
+    // Where lines end with CR and LF, a row begins with the LF of the line before.
+    let behind = u64::from(reader.position().line() == 1);
     let mut events = Vec::new();
-    while reader.read_record(&mut row).map_err(csv_error)? {
-        let row = Row { line: row.position().map_or(0, csv::Position::line), fields: &row };
+    while reader.read_record(&mut row).map_err(|error| csv_error(error, behind))? {
+        let row = Row { line: row.position().map_or(0, csv::Position::line) + behind, fields: &row };
         // Rows about person and device have no time.
         if row.field(columns.timestamp).is_empty() {
             continue;
@@ -310,6 +305,15 @@ fn whole_numbers<const N: usize>(text: &str, separator: char) -> Option<[i16; N]
         *one = part.parse().ok()?;
     }
     parts.next().is_none().then_some(all)
+}
+
+/// `behind`: how many lines the reader is behind the one a row stands on.
+fn csv_error(error: csv::Error, behind: u64) -> Error {
+    let line = error.position().map_or(1, |at| at.line() + behind);
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => Error::Read(source),
+        other => Error::Csv { line, what: words(&other) },
+    }
 }
 
 fn words(kind: &csv::ErrorKind) -> String {

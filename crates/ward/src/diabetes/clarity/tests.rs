@@ -55,6 +55,18 @@ fn every_kind_of_row_is_read() {
     assert_eq!(export.glucose().count(), 3);
 }
 
+#[test]
+fn lines_are_those_of_the_file_whatever_they_end_with() {
+    let rows = "1,2026-11-01T00:00:00,EGV,,,,G6,157,,,,,,\n2,2026-11-01T00:05:00,EGV,,,,G6,158,,,,,,\n";
+    for end in ["\n", "\r\n"] {
+        let file = format!("{HEADER}{rows}").replace('\n', end);
+        let lines: Vec<u64> = read(file.as_bytes()).expect("an export").events.iter().map(|event| event.line).collect();
+        assert_eq!(lines, [2, 3], "{end:?}");
+        let wrong = read(format!("{file}3,2026-11-01T00:10:00,EGV{end}").as_bytes()).expect_err("a short row");
+        assert!(wrong.to_string().starts_with("line 4:"), "{wrong}");
+    }
+}
+
 /// Shows REQ-LOOP-01.
 #[test]
 fn millimoles_columns_in_another_order_and_a_mark_of_the_byte_order_are_read() {
