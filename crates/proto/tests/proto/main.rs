@@ -4,6 +4,7 @@ mod coap;
 mod coap_block;
 mod coap_link;
 mod edhoc;
+mod erased;
 mod hex;
 mod oscore;
 mod oscore_reboot;
