@@ -60,6 +60,10 @@ impl Authority {
             Request::Suspend { device, why } => self.suspend(&device, &why),
             Request::Restore { device, why } => self.restore(&device, &why),
             Request::Revoke { device, reason, why } => self.revoke(&device, reason, &why),
+            Request::Bond { device, controller, patient, operations } => {
+                let (device, controller) = (self.device(&device)?.name, self.device(&controller)?.name);
+                self.bond(device, controller, patient.as_deref(), &operations)
+            }
             Request::Routes => self.routes(),
             Request::SetRoute { device, ae_titles, sidecar } => self.set_route(&device, ae_titles, Some(sidecar)),
             Request::RemoveRoute { device } => self.set_route(&device, Vec::new(), None),
@@ -420,6 +424,9 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         Request::Suspend { device, why } => ("suspend", format!("{device}: {why}")),
         Request::Restore { device, why } => ("restore", format!("{device}: {why}")),
         Request::Revoke { device, reason, why } => ("revoke", format!("{device} ({}): {why}", reason.name())),
+        Request::Bond { device, controller, operations, .. } => {
+            ("bond", format!("{device} with {controller}: {}", operations.join(", ")))
+        }
         Request::SetRoute { device, .. } => ("set-route", device.clone()),
         Request::RemoveRoute { device } => ("remove-route", device.clone()),
         Request::ImportTrustList { .. } => ("import-trust-list", String::new()),

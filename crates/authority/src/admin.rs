@@ -94,6 +94,18 @@ pub enum Request {
         /// Why, for the record.
         why: String,
     },
+    /// Sign a bond: a controller may command a device. Answer: [`Response::Bond`].
+    Bond {
+        /// The device that is commanded.
+        device: String,
+        /// The device that commands, or whose readings are used.
+        controller: String,
+        /// For which patient: 32 hexadecimal digits that say nothing about the person; drawn if absent.
+        #[serde(default)]
+        patient: Option<String>,
+        /// What it may ask, such as `treat` and `halt`.
+        operations: Vec<String>,
+    },
     /// The routing table. Answer: [`Response::Routes`].
     Routes,
     /// Set a device's route. Answer: [`Response::Done`].
@@ -212,6 +224,15 @@ pub enum Response {
     Pending {
         /// Oldest first.
         pending: Vec<PendingView>,
+    },
+    /// A signed bond, for any carrier to bring to the device.
+    Bond {
+        /// Its epoch, which the controller has to know.
+        epoch: u64,
+        /// For which patient, in hexadecimal.
+        patient: String,
+        /// The signed object, base64.
+        bytes: String,
     },
     /// The routing table.
     Routes {

@@ -15,6 +15,7 @@
 mod acts;
 pub mod admin;
 pub mod authority;
+mod bonds;
 mod bytes;
 mod devices;
 mod encode;

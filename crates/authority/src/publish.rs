@@ -7,6 +7,7 @@ use crate::{Authority, Error, registry, status};
 use medlock_node::routes::{Machine, RoutingTable};
 use medlock_trust::KeyId;
 use medlock_trust::cose::{ContentType, Place, Sign1};
+use medlock_trust::list::List;
 use medlock_trust::policy::{Draft, Policy};
 use medlock_trust::status::{Heading, MAX_RECORDS, Record, StatusList};
 
@@ -198,18 +199,7 @@ impl Authority {
 
     /// Makes what is not there yet, and gives out what is.
     pub(crate) fn ensure_objects(&self) -> Result<(), Error> {
-        if self.store.published(ObjectKind::SiteList.name())?.is_none() {
-            let site = SiteList {
-                name: &self.settings.name,
-                version: 1,
-                issued: self.clock.now(),
-                root_subject: &self.root.subject,
-                root_spki: &self.root.spki,
-                issuing_spki: &self.issuing.spki,
-            };
-            let bytes = trust_list::sign_site_list(&site, &*self.signer)?;
-            self.store.publish(ObjectKind::SiteList.name(), Published { version: 1, at: self.clock.now(), bytes })?;
-        }
+        self.ensure_site_list()?;
         self.pin_remembered_alliance()?;
         for kind in ObjectKind::ALL {
             if let Some(held) = self.store.published(kind.name())? {
@@ -236,6 +226,38 @@ impl Authority {
             self.not_published("routing table", &error);
         }
         Ok(())
+    }
+
+    /// Signs the site list if there is none, or if the one there is names fewer purposes than this program signs for; that
+    /// needs the root, which may lie in a safe: then the old list stays.
+    fn ensure_site_list(&self) -> Result<(), Error> {
+        let held = self.store.published(ObjectKind::SiteList.name())?;
+        let complete = |list: &Published| {
+            List::danger_open(&list.bytes).is_ok_and(|list| trust_list::is_complete(&list, self.issuing.key))
+        };
+        if held.as_ref().is_some_and(complete) {
+            return Ok(());
+        }
+        let version = held.as_ref().map_or(0, |held| held.version) + 1;
+        let site = SiteList {
+            name: &self.settings.name,
+            version,
+            issued: self.clock.now(),
+            root_subject: &self.root.subject,
+            root_spki: &self.root.spki,
+            issuing_spki: &self.issuing.spki,
+        };
+        match trust_list::sign_site_list(&site, &*self.signer) {
+            Ok(bytes) => {
+                let at = self.clock.now();
+                Ok(self.store.publish(ObjectKind::SiteList.name(), Published { version, at, bytes })?)
+            }
+            Err(error) if held.is_some() => {
+                tracing::warn!(%error, "the site list of an earlier version stays: it names no key for bonds");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn publish_default_policy(&self) -> Result<(), Error> {

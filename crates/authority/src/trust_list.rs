@@ -16,6 +16,9 @@ use medlock_trust::{KeyId, Roles, Time};
 /// How long the next site list may take, in seconds: ten years, because the root that signs it is kept offline.
 const NEXT_SECONDS: i64 = 10 * 365 * 86_400;
 
+/// What the issuing key signs beside credentials.
+const ISSUING_SIGNS: [Purpose; 5] = [Purpose::Status, Purpose::Policy, Purpose::Routes, Purpose::Time, Purpose::Bonds];
+
 /// What a site's own list says.
 #[derive(Clone, Copy, Debug)]
 pub struct SiteList<'a> {
@@ -29,7 +32,7 @@ pub struct SiteList<'a> {
     pub root_subject: &'a [u8],
     /// The root key, `SubjectPublicKeyInfo`.
     pub root_spki: &'a [u8],
-    /// The issuing key, `SubjectPublicKeyInfo`: it also signs status, policy and routes.
+    /// The issuing key, `SubjectPublicKeyInfo`: it also signs status, policy, routes and bonds.
     pub issuing_spki: &'a [u8],
 }
 
@@ -64,7 +67,7 @@ pub fn sign_site_list(site: &SiteList<'_>, signer: &(impl Signer + ?Sized)) -> R
     let service = Service {
         key: issuing,
         spki: site.issuing_spki,
-        purposes: Purposes::of(&[Purpose::Status, Purpose::Policy, Purpose::Routes, Purpose::Time]),
+        purposes: Purposes::of(&ISSUING_SIGNS),
         authority: root,
         until: None,
     };
@@ -83,6 +86,13 @@ pub fn sign_site_list(site: &SiteList<'_>, signer: &(impl Signer + ?Sized)) -> R
     })
     .map_err(|error| not_signed(what, error))?;
     Ok(out)
+}
+
+/// Whether a site's list lets its issuing key sign all that this program signs with it. Lists of earlier versions name fewer
+/// purposes.
+#[must_use]
+pub fn is_complete(site_list: &List<'_>, issuing: KeyId) -> bool {
+    ISSUING_SIGNS.iter().all(|purpose| site_list.service(*purpose, issuing.as_bytes()).is_some())
 }
 
 /// Verifies an alliance's list: against the one held, or, the first time, against members one was told of. Returns its

@@ -116,7 +116,9 @@ fn object(key: KeyRole, structure: &[u8]) -> Result<(), Refused> {
     let content = content_type(structure).map_err(|error| Refused::NotThatKind { kind, why: error.to_string() })?;
     let allowed: &[ContentType] = match key {
         KeyRole::Root => &[ContentType::LIST],
-        KeyRole::Issuing => &[ContentType::STATUS, ContentType::TICKET, ContentType::POLICY, ContentType::ROUTES],
+        KeyRole::Issuing => {
+            &[ContentType::STATUS, ContentType::TICKET, ContentType::POLICY, ContentType::ROUTES, ContentType::BOND]
+        }
     };
     if allowed.iter().any(|allowed| allowed.as_str().as_bytes() == content) {
         return Ok(());
@@ -176,6 +178,7 @@ mod tests {
         let mut signed = Vec::new();
         let place = medlock_trust::cose::Place::Header(match content {
             "list" => ContentType::LIST,
+            "bond" => ContentType::BOND,
             _ => ContentType::STATUS,
         });
         let algorithm = medlock_trust::cose::Algorithm::Es256;
@@ -194,10 +197,12 @@ mod tests {
         assert_eq!(check(Issuing, Kind::Crl, &list()), Ok(()));
         assert_eq!(check(Issuing, Kind::Ocsp, &response()), Ok(()));
         assert_eq!(check(Issuing, Kind::Cose, &structure("status")), Ok(()));
+        assert_eq!(check(Issuing, Kind::Cose, &structure("bond")), Ok(()));
         assert_eq!(check(Root, Kind::Cose, &structure("list")), Ok(()));
         assert!(matches!(check(Root, Kind::Crl, &list()), Err(Refused::NotThatKey { .. })));
         assert!(matches!(check(Root, Kind::Ocsp, &response()), Err(Refused::NotThatKey { .. })));
         assert!(matches!(check(Root, Kind::Cose, &structure("status")), Err(Refused::NotThatKey { .. })));
+        assert!(matches!(check(Root, Kind::Cose, &structure("bond")), Err(Refused::NotThatKey { .. })));
         assert!(matches!(check(Issuing, Kind::Cose, &structure("list")), Err(Refused::NotThatKey { .. })));
     }
 

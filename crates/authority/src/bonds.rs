@@ -1,0 +1,82 @@
+//! Bonds that the site signs: this controller may command this device, for this patient, where nobody holds a button.
+
+use crate::admin::Response;
+use crate::store::{Standing, StandingState};
+use crate::{Authority, Error, registry, status};
+use data_encoding::BASE64;
+use medlock_node::provider::{self, AwsLc};
+use medlock_trust::bond::{PatientContext, SignedBond};
+use medlock_trust::cose::{ContentType, Place};
+use medlock_trust::list::{List, Purpose};
+use medlock_trust::{Bond, DeviceId, DeviceName, Operation, Operations};
+
+impl Authority {
+    /// Signs a bond of two devices of the register. Its epoch is the present in seconds: ahead of what buttons at the device
+    /// count, and of every bond signed before; of two that are signed within one second the device takes the first.
+    ///
+    /// # Errors
+    /// [`Error`]: a device that is not registered, or suspended or revoked; an operation that is none; a site list that does
+    /// not name the issuing key for bonds.
+    pub(crate) fn bond(
+        &self,
+        device: DeviceName,
+        controller: DeviceName,
+        patient: Option<&str>,
+        operations: &[String],
+    ) -> Result<Response, Error> {
+        for name in [device, controller] {
+            if let Some(Standing { state, reason, .. }) = status::of_device(&*self.store, name)? {
+                let why =
+                    if state == StandingState::Suspended { "restore it first" } else { "it gets no bonds any more" };
+                return Err(Error::Conflict(format!("{name} is {reason}: {why}")));
+            }
+        }
+        self.signs_bonds()?;
+        let patient = match patient {
+            None => PatientContext(provider::random()),
+            Some(text) => PatientContext(registry::key_id(text).map_err(|_| {
+                Error::invalid("patient", "give 32 hexadecimal digits that say nothing about the person, or none")
+            })?),
+        };
+        let issued = self.clock.now();
+        let epoch = u64::try_from(issued.unix()).unwrap_or(0);
+        let (device, controller) = (DeviceId::of(&device, &AwsLc), DeviceId::of(&controller, &AwsLc));
+        let bond = Bond { controller, patient, operations: read(operations)?, epoch };
+        let mut payload = Vec::new();
+        match (SignedBond { device, bond, lowest_epoch: 0, issued }).encode(crate::bytes::Sink(&mut payload)) {
+            Ok(()) => {}
+            Err(never) => match never {},
+        }
+        let (place, key) = (Place::Header(ContentType::BOND), self.issuing.key);
+        let bytes = status::sign1(&*self.signer, &payload, place, key.as_bytes(), "bond")?;
+        Ok(Response::Bond { epoch, patient: data_encoding::HEXLOWER.encode(&patient.0), bytes: BASE64.encode(&bytes) })
+    }
+
+    /// A device believes a bond only if the site list names its signer for bonds.
+    fn signs_bonds(&self) -> Result<(), Error> {
+        let (root, issuing) = (self.root.key, self.issuing.key);
+        let names_it = self.knowledge().with_knowledge(|knowledge, _| {
+            let mut ours = knowledge.lists.iter().filter(|list| list.member(root).is_some());
+            ours.any(|list: &List<'_>| list.service(Purpose::Bonds, issuing.as_bytes()).is_some())
+        });
+        if names_it {
+            return Ok(());
+        }
+        Err(Error::Conflict(
+            "the site list was signed by an earlier version and names no key for bonds: put keys/root.key back and start \
+             the hub again, which signs the list anew"
+                .to_owned(),
+        ))
+    }
+}
+
+fn read(operations: &[String]) -> Result<Operations, Error> {
+    let named = operations.iter().map(|name| {
+        Operation::from_name(name).ok_or_else(|| Error::invalid("operations", format!("{name:?} is no operation")))
+    });
+    let named = named.collect::<Result<Vec<_>, _>>()?;
+    if named.is_empty() {
+        return Err(Error::invalid("operations", "name at least one, such as treat"));
+    }
+    Ok(Operations::of(&named))
+}
