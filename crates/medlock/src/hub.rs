@@ -61,7 +61,7 @@ pub(crate) fn run(args: UpArgs) -> Result<Outcome, Failure> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let hub = Hub::start(&config, authority_config(&config)).await?;
+        let hub = Hub::start(&config, authority_config(&config), Clock::system()).await?;
         announce(&hub, &config, args.json)?;
         supervise::asked_to_stop_or_gone(args.with_parent).await?;
         hub.stop().await
@@ -103,7 +103,7 @@ pub(crate) fn open_for_command(dir: &Path) -> Result<Arc<Authority>, Failure> {
     let last: InForce =
         serde_json::from_slice(&text).map_err(|error| format!("{} is damaged: {error}", file.display()))?;
     let authority = AuthorityConfig { dir: dir.to_owned(), ..last.authority };
-    open(dir, last.passphrase_file.as_deref(), &authority)
+    open(dir, last.passphrase_file.as_deref(), &authority, Clock::system())
 }
 
 /// Makes a maker's authority in `dir`.
@@ -114,7 +114,7 @@ pub(crate) fn create_maker(dir: &Path, name: &str) -> Result<(), Failure> {
     if dir.join(DATABASE).exists() {
         return Err(format!("{} has an authority already", dir.display()).into());
     }
-    open(dir, None, &AuthorityConfig::maker(dir, name))?;
+    open(dir, None, &AuthorityConfig::maker(dir, name), Clock::system())?;
     Ok(())
 }
 
@@ -140,7 +140,12 @@ struct InForce {
     passphrase_file: Option<PathBuf>,
 }
 
-fn open(dir: &Path, passphrase_file: Option<&Path>, authority: &AuthorityConfig) -> Result<Arc<Authority>, Failure> {
+fn open(
+    dir: &Path,
+    passphrase_file: Option<&Path>,
+    authority: &AuthorityConfig,
+    clock: Clock,
+) -> Result<Arc<Authority>, Failure> {
     files::private_directory(dir)?;
     let socket = dir.join("signer.sock");
     let mut command = std::process::Command::new(std::env::current_exe()?);
@@ -153,7 +158,7 @@ fn open(dir: &Path, passphrase_file: Option<&Path>, authority: &AuthorityConfig)
         command.arg("--passphrase-file").arg(file);
     }
     let signer = ProcessSigner::new(&socket, Some(Supervisor::new(command)));
-    let opened = Arc::new(Authority::open(authority, Clock::system(), Arc::new(signer))?);
+    let opened = Arc::new(Authority::open(authority, clock, Arc::new(signer))?);
     let in_force = InForce { authority: authority.clone(), passphrase_file: passphrase_file.map(Path::to_owned) };
     files::replace(&dir.join(IN_FORCE), &serde_json::to_vec(&in_force)?)?;
     Ok(opened)
@@ -183,16 +188,16 @@ struct Door {
 }
 
 impl Hub {
-    /// Opens the authority and its doors.
+    /// Opens the authority and its doors. What time it is, the authority reads from `clock`.
     ///
     /// # Errors
     /// When a port is taken or the state is damaged.
-    pub(crate) async fn start(config: &HubConfig, authority: AuthorityConfig) -> Result<Self, Failure> {
+    pub(crate) async fn start(config: &HubConfig, authority: AuthorityConfig, clock: Clock) -> Result<Self, Failure> {
         let devices = listen(config.devices, "hub.devices").await?;
         let people = listen(config.people, "hub.people").await?;
         let authority = tokio::task::spawn_blocking({
             let config = config.clone();
-            move || open(&config.dir, config.passphrase_file.as_deref(), &authority)
+            move || open(&config.dir, config.passphrase_file.as_deref(), &authority, clock)
         })
         .await??;
         let (stopper, stop) = stop::channel();

@@ -5,12 +5,14 @@ use crate::admin::{self, ask};
 use crate::output::{self, Table};
 use crate::output::{say, say_raw};
 use crate::{Failure, Outcome, probe};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Args, Subcommand, ValueEnum};
 use medlock_authority::admin::{DeviceView, PendingView, Reason, Request, Response};
 use medlock_authority::registry::DeviceConfig;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `medlock device …`.
 #[derive(Debug, Subcommand)]
@@ -95,8 +97,31 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
+    /// Sign a bond, for a device where nobody can hold a button: it may be commanded by another, or use its readings.
+    Bond(BondArgs),
     /// Look from here whether a protected machine's own port can be reached past its sidecar; exit code 1 if it can.
     Probe(ProbeArgs),
+}
+
+/// `medlock device bond`.
+#[derive(Debug, Args)]
+pub(crate) struct BondArgs {
+    /// The device that takes the bond: a pump, or a controller.
+    name: String,
+    /// With whom: the pump's controller, or the controller's sensor.
+    #[arg(long, value_name = "NAME")]
+    with: String,
+    /// What that one may ask: treat, halt, configure; report, inform. Can be given several times.
+    #[arg(long = "may", value_name = "OPERATION", required = true)]
+    operations: Vec<String>,
+    /// For which patient: 32 hexadecimal digits that say nothing about the person; drawn if absent.
+    #[arg(long, value_name = "HEX")]
+    patient: Option<String>,
+    /// Write the signed bond to this file: whoever likes may bring it to the device.
+    #[arg(long, value_name = "FILE")]
+    save: PathBuf,
+    #[command(flatten)]
+    hub: HubArgs,
 }
 
 /// `medlock device probe`.
@@ -201,6 +226,7 @@ pub(crate) fn run(command: DeviceCommand) -> Result<Outcome, Failure> {
         DeviceCommand::Revoke { name, reason, why, hub } => {
             done(&hub, Request::Revoke { device: name, reason: reason.into(), why })
         }
+        DeviceCommand::Bond(args) => bond(args),
         DeviceCommand::Probe(args) => probe::run(&args),
     }
 }
@@ -260,6 +286,28 @@ fn code(name: String, minutes: u64, hub: &HubArgs) -> Result<Outcome, Failure> {
             say!(
                 "Next, beside the machine: medlock sidecar dicom, which asks for it; then here: medlock device approve {device}"
             );
+        }
+        other => return Err(admin::unexpected(&other)),
+    }
+    Ok(Outcome::Done)
+}
+
+fn bond(args: BondArgs) -> Result<Outcome, Failure> {
+    let BondArgs { name, with, operations, patient, save, hub } = args;
+    let request = Request::Bond { device: name.clone(), controller: with.clone(), patient, operations };
+    match ask(&hub.dir, request)? {
+        Response::Bond { epoch, patient, bytes } => {
+            let bytes = BASE64.decode(bytes)?;
+            std::fs::write(&save, &bytes).map_err(|error| format!("{}: {error}", save.display()))?;
+            if hub.json {
+                output::json(&serde_json::json!({ "epoch": epoch, "patient": patient, "file": save }))?;
+            } else {
+                say!(
+                    "bond {epoch} of {name} with {with}, for patient {patient}: {} bytes in {}",
+                    bytes.len(),
+                    save.display()
+                );
+            }
         }
         other => return Err(admin::unexpected(&other)),
     }

@@ -10,6 +10,7 @@ use crate::sidecar::Event;
 use crate::supervise::{self, Process};
 use medlock_authority::admin::{Asker, DeviceView, Request, Response};
 use medlock_authority::registry::DeviceConfig;
+use medlock_node::clock::Clock;
 use medlock_ward::ct::{self, CtOptions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ pub(crate) async fn start_hub() -> Result<(Hub, TempDir), Failure> {
     // Validity that began before the moment of issue would count as life already used, and fifteen seconds have none
     // to spare. All clocks here are one clock.
     authority.profile.backdate_seconds = 0;
-    Ok((Hub::start(&config, authority).await?, folder))
+    Ok((Hub::start(&config, authority, Clock::system()).await?, folder))
 }
 
 impl Stage {

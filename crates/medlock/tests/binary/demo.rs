@@ -25,11 +25,12 @@ const IMAGING: [&str; 11] = [
     "stolen-cut-off",
 ];
 
-const DIABETES: [&str; 22] = [
+const DIABETES: [&str; 24] = [
     "diabetes-enrolled",
     "makers-authenticated-hub-off",
     "loop-closed",
     "bond-missing-refused",
+    "bond-signed-by-site",
     "sensor-as-controller-refused",
     "birth-credential-refused",
     "command-replayed",
@@ -44,6 +45,7 @@ const DIABETES: [&str; 22] = [
     "controller-expired-marked",
     "controller-renewed",
     "sensor-expired",
+    "sensor-beyond-grace",
     "sensor-suspended",
     "sensor-stolen",
     "controller-stolen-news-by-sensor",
@@ -64,7 +66,7 @@ fn assert_every_step_held(output: &Output, steps_wanted: &[&str]) -> Value {
 }
 
 /// Shows REQ-CLI-10, REQ-WARD-01, REQ-LOOP-20, REQ-LOOP-21, REQ-LOOP-22, REQ-LOOP-23, REQ-LOOP-24, REQ-LOOP-25,
-/// REQ-LOOP-26 and REQ-LOOP-27.
+/// REQ-LOOP-26, REQ-LOOP-27, REQ-LOOP-54, REQ-LOOP-55 and REQ-LOOP-56.
 #[test]
 fn the_demonstration_holds_in_every_step() {
     let report = assert_every_step_held(&demo(&[]), &[&IMAGING[..], &DIABETES].concat());

@@ -4,3 +4,4 @@ mod cli;
 mod demo;
 mod faults;
 mod process;
+mod small_devices;

@@ -6,7 +6,7 @@ use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_trust::policy::Setting;
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -46,6 +46,12 @@ impl Process {
         }
     }
 
+    /// Gives it a line on its standard input.
+    pub(crate) fn give(&mut self, line: &Value) {
+        let input = self.child.stdin.as_mut().expect("standard input is a pipe");
+        writeln!(input, "{line}").expect("the process reads");
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -69,6 +75,8 @@ impl Drop for Process {
 pub(crate) struct Hub {
     pub(crate) dir: PathBuf,
     pub(crate) devices: SocketAddr,
+    /// Where small devices reach it.
+    pub(crate) coap: SocketAddr,
     config: PathBuf,
     process: Option<Process>,
 }
@@ -77,7 +85,8 @@ impl Hub {
     pub(crate) fn start(folder: &Path) -> Self {
         let dir = folder.join("hub");
         let config = folder.join("medlock.toml");
-        let mut hub = Self { dir, devices: ([127, 0, 0, 1], 0).into(), config, process: None };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut hub = Self { dir, devices: any, coap: any, config, process: None };
         hub.run();
         hub
     }
@@ -85,14 +94,15 @@ impl Hub {
     /// Starts the hub, again if it was killed.
     pub(crate) fn run(&mut self) {
         let text = format!(
-            "[hub]\nsite = \"Fault Hospital\"\ndir = {:?}\ndevices = \"{}\"\npeople = \"127.0.0.1:0\"\n",
-            self.dir, self.devices
+            "[hub]\nsite = \"Fault Hospital\"\ndir = {:?}\ndevices = \"{}\"\ncoap = \"{}\"\npeople = \"127.0.0.1:0\"\n",
+            self.dir, self.devices, self.coap
         );
         std::fs::write(&self.config, text).expect("written");
         let mut process =
             Process::start(medlock().args(["up", "--json", "--with-parent", "--config"]).arg(&self.config));
         let up = process.event("up");
-        self.devices = up["devices"].as_str().expect("an address").parse().expect("an address");
+        let address = |name: &str| up[name].as_str().expect("an address").parse().expect("an address");
+        (self.devices, self.coap) = (address("devices"), address("coap"));
         self.process = Some(process);
     }
 

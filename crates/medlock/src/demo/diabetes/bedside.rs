@@ -1,14 +1,13 @@
 //! A machine at a bed as a process of its own: what is done to it, and what is seen of it.
 
+use super::carrier;
 use super::site::{Kind, Site, THRESHOLD, folder_of};
 use crate::Failure;
 use crate::supervise::{self, Process};
-use data_encoding::BASE64;
-use medlock_authority::objects;
+use medlock_proto::coap::Code;
 use medlock_ward::diabetes::machine::words::{Do, Said};
 use medlock_ward::diabetes::pump::{Because, Event};
 use medlock_ward::diabetes::units::Insulin;
-use rustls_pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,16 +31,11 @@ pub(crate) struct Machine {
     pub(crate) device: String,
     /// All it has said since it was switched on.
     pub(crate) said: Vec<Said>,
-    /// What its maker vouches for.
-    vouched: Kind,
     /// How it behaves.
     kind: Kind,
-    /// The operational credential in use.
-    credential: Vec<CertificateDer<'static>>,
     members: Vec<String>,
     folder: PathBuf,
     replay: Option<PathBuf>,
-    birth: Vec<CertificateDer<'static>>,
     process: Process,
 }
 
@@ -73,57 +67,56 @@ impl Machine {
     ) -> Result<Self, Failure> {
         let folder = folder_of(folder, name);
         std::fs::create_dir_all(&folder)?;
-        let birth = site.build(vouched, name, &folder)?;
+        site.build(vouched, name, &folder)?;
         let members = site.members.iter().map(ToString::to_string).collect::<Vec<_>>();
         let replay = replay.map(Path::to_owned);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let process = start(kind, name, &folder, &members, replay.as_deref(), 0)?;
         let name = name.to_owned();
         let (device, said) = (String::new(), Vec::new());
-        let credential = Vec::new();
-        let mut machine =
-            Self { name, address, device, said, vouched, kind, members, folder, replay, birth, credential, process };
+        let mut machine = Self { name, address, device, said, kind, members, folder, replay, process };
         machine.until_listening().await?;
         Ok(machine)
     }
 
-    /// Tells it its site, and gives it the site's objects and the time.
+    /// Tells it whose it is and what time it is, as whoever installs it does; the rest it fetches from the hub behind `hub`.
     ///
     /// # Errors
-    /// When it does not take one.
-    pub(crate) async fn introduce(&mut self, site: &Site) -> Result<(), Failure> {
-        self.act(Do::PinSite { root: site.hub.root().key.to_string() }).await?;
-        for kind in [objects::Kind::SiteList, objects::Kind::TrustList, objects::Kind::Policy, objects::Kind::Status] {
-            self.bring(&site.object(kind)?).await?;
-        }
+    /// When it does not believe what it gets there.
+    pub(crate) async fn introduce(&mut self, site: &Site, hub: SocketAddr) -> Result<(), Failure> {
+        self.act(Do::PinSite { root: site.root() }).await?;
+        self.fetch(hub).await?;
         self.set_time(site).await
     }
 
-    /// Enrols it: it makes a key, the hub gives a credential of at most this life.
+    /// Lets it fetch what the hub behind `hub` has signed since.
     ///
     /// # Errors
-    /// When the hub or the machine refuses.
-    pub(crate) async fn enrol(&mut self, site: &Site, validity_seconds: u64) -> Result<(), Failure> {
-        site.register(self.vouched, &self.name, validity_seconds)?;
-        let request = BASE64.decode(self.act(Do::MakeKey).await?.as_bytes())?;
-        let chain = site.enrol(&self.birth, &request)?;
-        self.install(chain).await
+    /// When it cannot, or does not believe it.
+    pub(crate) async fn fetch(&mut self, hub: SocketAddr) -> Result<usize, Failure> {
+        let from = self.said.len();
+        self.act(Do::Fetch { hub }).await?;
+        let outcome = self.until(from, |said| match said {
+            Said::Fetched { objects } => Some(Ok(*objects)),
+            Said::NotFetched { why } => Some(Err(why.clone())),
+            _ => None,
+        });
+        outcome.await?.map_err(|why| format!("{} does not get what the hub signed: {why}", self.name).into())
     }
 
-    /// Renews its credential, expired or not.
+    /// Lets it go to the hub behind `hub` for a credential: the first one, or a renewed one.
     ///
     /// # Errors
-    /// When the hub or the machine refuses.
-    pub(crate) async fn renew(&mut self, site: &Site) -> Result<(), Failure> {
-        let request = BASE64.decode(self.act(Do::MakeKey).await?.as_bytes())?;
-        let chain = site.renew(&self.credential, &request)?;
-        self.install(chain).await
-    }
-
-    async fn install(&mut self, chain: [Vec<u8>; 2]) -> Result<(), Failure> {
-        let written = chain.iter().map(|certificate| BASE64.encode(certificate)).collect();
-        self.device = self.act(Do::Install { chain: written }).await?;
-        self.credential = chain.map(CertificateDer::from).to_vec();
+    /// When the hub refuses, or what it gives is not taken.
+    pub(crate) async fn enrol(&mut self, hub: SocketAddr) -> Result<(), Failure> {
+        let from = self.said.len();
+        self.act(Do::Enrol { hub }).await?;
+        let outcome = self.until(from, |said| match said {
+            Said::Enrolled { device } => Some(Ok(device.clone())),
+            Said::NotEnrolled { why } => Some(Err(why.clone())),
+            _ => None,
+        });
+        self.device = outcome.await?.map_err(|why| format!("{} has no credential: {why}", self.name))?;
         Ok(())
     }
 
@@ -136,22 +129,14 @@ impl Machine {
         self.act(Do::SetTime { earliest: now, latest: now + 1 }).await.map(drop)
     }
 
-    /// Brings it a trust object.
+    /// Brings it a trust object, over CoAP and without a session; it may have it already.
     ///
     /// # Errors
     /// When it does not believe it.
     pub(crate) async fn bring(&mut self, object: &[u8]) -> Result<(), Failure> {
-        self.act(Do::Bring { object: BASE64.encode(object) }).await.map(drop)
-    }
-
-    /// Brings it a trust object that it may have already.
-    ///
-    /// # Errors
-    /// When it does not believe it.
-    pub(crate) async fn bring_news(&mut self, object: &[u8]) -> Result<(), Failure> {
-        match self.bring(object).await {
-            Err(why) if why.to_string().contains("NotNewer") => Ok(()),
-            other => other,
+        match carrier::deliver(object, self.address).await? {
+            Code::CHANGED | Code::CONFLICT => Ok(()),
+            other => Err(format!("{} does not take what was brought: {other}", self.name).into()),
         }
     }
 

@@ -2,11 +2,14 @@
 //! the demonstration moves.
 
 use crate::Failure;
+use crate::config::HubConfig;
+use crate::demo::stage;
+use crate::hub::{self, Hub};
+use data_encoding::BASE64;
 use medlock_authority::admin::{Asker, Reason, Request, Response};
-use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::DeviceConfig;
 use medlock_authority::signer::InProcess;
-use medlock_authority::{Authority, AuthorityConfig, objects};
+use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::provider::SigningKey;
 use medlock_trust::cose::{self, Algorithm, ContentType};
@@ -19,9 +22,12 @@ use medlock_ward::diabetes::machine;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How long the hub's own credential lives: longer than the story.
+const HUB_CREDENTIAL_SECONDS: u64 = 365 * 86_400;
 /// How long the members give themselves for the next list, in seconds.
 const NEXT_LIST_SECONDS: i64 = 400 * 86_400;
 
@@ -83,12 +89,21 @@ impl Kind {
 }
 
 /// The makers, the ward's hub, and the clock of all of them.
+///
+/// The ward has a hub of its own, not the one of the imaging story: at the beds days pass within seconds, and the clock of
+/// their hub goes with them, while sidecars live by the computer's clock. Otherwise it is a hub like any other: its signer is
+/// a process of its own, and the devices know nothing of it but its door for small devices.
 #[derive(Debug)]
 pub(crate) struct Site {
-    /// The ward's hub.
-    pub(crate) hub: Arc<Authority>,
-    /// When it was made.
-    pub(crate) made: Time,
+    /// The hub, while it is on.
+    hub: Option<Hub>,
+    config: HubConfig,
+    /// Where it takes CoAP, while it is on.
+    pub(crate) address: SocketAddr,
+    /// The key of its root.
+    root: KeyId,
+    /// When the story began.
+    pub(crate) began: Time,
     /// What time it is; it stands until it is moved.
     pub(crate) clock: Clock,
     makers: Vec<(Kind, Arc<Authority>)>,
@@ -100,44 +115,101 @@ pub(crate) struct Site {
 pub(crate) const THRESHOLD: usize = 2;
 
 impl Site {
-    /// Makes three makers, their alliance's list, and a hub that believes it.
+    /// Makes three makers, their alliance's list, and a hub that believes it; `ago` seconds before the present.
     ///
     /// # Errors
-    /// When a folder cannot be used.
-    pub(crate) fn make(folder: &Path) -> Result<Self, Failure> {
-        let clock = Clock::manual(Clock::system().now());
-        let open = |name: &str, maker: bool| -> Result<Arc<Authority>, Failure> {
-            let dir = folder.join(name.to_lowercase().replace(' ', "-"));
-            std::fs::create_dir_all(&dir)?;
-            let config = if maker { AuthorityConfig::maker(&dir, name) } else { AuthorityConfig::site(&dir, name) };
-            let signer = InProcess::open(&dir.join("keys"))?;
-            Ok(Arc::new(Authority::open(&config, clock.clone(), Arc::new(signer))?))
+    /// When a folder or port cannot be used.
+    pub(crate) async fn make(folder: &Path, ago: i64) -> Result<Self, Failure> {
+        let clock = Clock::manual(Clock::system().now().plus_seconds(-ago));
+        let makers = tokio::task::spawn_blocking({
+            let (folder, clock) = (folder.to_owned(), clock.clone());
+            move || {
+                let makers = Kind::ALL.into_iter().map(|kind| Ok((kind, maker(&folder, kind, &clock)?)));
+                makers.collect::<Result<Vec<_>, String>>()
+            }
+        });
+        let makers = makers.await??;
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = HubConfig {
+            site: "Diabetes Ward".into(),
+            dir: folder.join("hub"),
+            devices: any_port,
+            people: any_port,
+            coap: Some(any_port),
+            credential_seconds: HUB_CREDENTIAL_SECONDS,
+            status_seconds: 86_400,
+            ..HubConfig::default()
         };
-        let makers = Kind::ALL
-            .into_iter()
-            .map(|kind| Ok((kind, open(kind.maker(), true)?)))
-            .collect::<Result<Vec<_>, Failure>>()?;
-        let hub = open("Diabetes Ward", false)?;
+        let hub = Hub::start(&config, hub::authority_config(&config), clock.clone()).await?;
+        let address = hub.coap.ok_or("the hub has no door for small devices")?;
+        let config = HubConfig { coap: Some(address), ..config };
         let keys: Vec<SigningKey> = makers.iter().map(|_| SigningKey::generate()).collect();
         let members: Vec<KeyId> = keys.iter().map(SigningKey::key_id).collect();
-        let list = alliance(&makers, &keys, clock.now())?;
-        hub.import_trust_list(&list, &members, THRESHOLD)?;
-        let made = clock.now();
-        Ok(Self { hub, made, clock, makers, members })
+        let (root, began) = (hub.authority.root().key, clock.now());
+        let object = BASE64.encode(&alliance(&makers, &keys, began)?);
+        let site = Self { hub: Some(hub), config, address, root, began, clock, makers, members };
+        let members = site.members.iter().map(ToString::to_string).collect();
+        site.ask(Request::ImportTrustList { object, members, threshold: THRESHOLD }).await?;
+        Ok(site)
     }
 
-    /// Builds a device at its maker's: a key and a birth credential, in `folder`. Its chain, the own
-    /// certificate first, without the root.
+    /// The key of the root, as whoever installs a device tells it.
+    pub(crate) fn root(&self) -> String {
+        self.root.to_string()
+    }
+
+    /// Time has passed before the story begins.
+    ///
+    /// # Errors
+    /// As [`Site::tick`].
+    pub(crate) async fn begin_after(&mut self, seconds: i64) -> Result<(), Failure> {
+        self.clock.advance(seconds);
+        self.began = self.clock.now();
+        self.tick().await
+    }
+
+    /// Lets the hub do what is due.
+    ///
+    /// # Errors
+    /// When it is off, or cannot.
+    pub(crate) async fn tick(&self) -> Result<(), Failure> {
+        let authority = Arc::clone(&self.hub()?.authority);
+        Ok(tokio::task::spawn_blocking(move || authority.tick()).await??)
+    }
+
+    /// Switches the hub off: its doors are closed, its signer ends.
+    ///
+    /// # Errors
+    /// When a part of it had failed.
+    pub(crate) async fn switch_off(&mut self) -> Result<(), Failure> {
+        match self.hub.take() {
+            Some(hub) => hub.stop().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Switches the hub on again, behind the same door.
+    ///
+    /// # Errors
+    /// When the port was taken meanwhile.
+    pub(crate) async fn switch_on(&mut self) -> Result<(), Failure> {
+        if self.hub.is_none() {
+            let authority = hub::authority_config(&self.config);
+            self.hub = Some(Hub::start(&self.config, authority, self.clock.clone()).await?);
+        }
+        Ok(())
+    }
+
+    fn hub(&self) -> Result<&Hub, Failure> {
+        self.hub.as_ref().ok_or_else(|| "the hub is off".into())
+    }
+
+    /// Builds a device at its maker's: a key that stays in it, and a birth credential, in `folder`.
     ///
     /// # Errors
     /// When the maker refuses.
-    pub(crate) fn build(
-        &self,
-        kind: Kind,
-        serial: &str,
-        folder: &Path,
-    ) -> Result<Vec<CertificateDer<'static>>, Failure> {
-        let request = data_encoding::BASE64.encode(&birth_request(&folder.join("keys"))?);
+    pub(crate) fn build(&self, kind: Kind, serial: &str, folder: &Path) -> Result<(), Failure> {
+        let request = BASE64.encode(&birth_request(&folder.join("keys"))?);
         let roles = vec![kind.role().name().to_owned()];
         let device_type = Some(kind.device_type());
         let issue = Request::IssueBirth { request, serial: serial.to_owned(), roles, device_type };
@@ -151,14 +223,14 @@ impl Site {
         for (number, certificate) in chain.iter().enumerate() {
             std::fs::write(folder.join(format!("birth-{number}.der")), certificate)?;
         }
-        Ok(chain)
+        Ok(())
     }
 
     /// Puts a device into the register of the ward, with the serial of its maker.
     ///
     /// # Errors
     /// When the hub refuses.
-    pub(crate) fn register(&self, kind: Kind, name: &str, validity_seconds: u64) -> Result<(), Failure> {
+    pub(crate) async fn register(&self, kind: Kind, name: &str, validity_seconds: u64) -> Result<(), Failure> {
         let device = DeviceConfig {
             name: name.to_owned(),
             owner: "diabetes ward".to_owned(),
@@ -169,84 +241,75 @@ impl Site {
             validity_seconds: Some(validity_seconds),
             ..DeviceConfig::default()
         };
-        self.ask(Request::Register { device }).map(drop)
-    }
-
-    /// Gives a registered device an operational credential for its birth credential and a request of its own, as the hub
-    /// does. The chain, the device's own first.
-    ///
-    /// # Errors
-    /// When the hub refuses.
-    pub(crate) fn enrol(&self, birth: &[CertificateDer<'_>], request: &[u8]) -> Result<[Vec<u8>; 2], Failure> {
-        let own = birth.first().ok_or("there is no birth credential")?;
-        let who = self.hub.knowledge().identify(birth).map_err(|why| why.to_string())?;
-        self.issued(self.hub.enrol_by_birth(&who, own, request, "bench")?)
-    }
-
-    /// Renews an operational credential. The chain, the device's own first.
-    ///
-    /// # Errors
-    /// When the hub refuses.
-    pub(crate) fn renew(&self, present: &[CertificateDer<'_>], request: &[u8]) -> Result<[Vec<u8>; 2], Failure> {
-        let own = present.first().ok_or("there is no credential to renew")?;
-        let who = self.hub.knowledge().identify(present).map_err(|why| why.to_string())?;
-        self.issued(self.hub.renew(&who, own, request, "bench")?)
-    }
-
-    fn issued(&self, answer: Answer) -> Result<[Vec<u8>; 2], Failure> {
-        match answer {
-            Answer::Issued(certificate) => Ok([certificate, self.hub.issuing().der.clone()]),
-            Answer::Waits { .. } => Err("the hub waits for a person".into()),
-            Answer::Refused(refusal) => Err(refusal.reason.into()),
-        }
+        self.ask(Request::Register { device }).await.map(drop)
     }
 
     /// Asks the hub, as its administrator.
     ///
     /// # Errors
-    /// When it refuses.
-    pub(crate) fn ask(&self, request: Request) -> Result<Response, Failure> {
-        Ok(self.hub.administer(&Asker::program(), request)?)
+    /// When it refuses, or is off.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Response, Failure> {
+        stage::ask(self.hub()?, request).await
+    }
+
+    /// Signs a bond: its epoch, and the object for any carrier to bring.
+    ///
+    /// # Errors
+    /// When the hub refuses.
+    pub(crate) async fn bond(
+        &self,
+        device: &str,
+        controller: &str,
+        patient: &str,
+        operations: &[&str],
+    ) -> Result<(u64, Vec<u8>), Failure> {
+        let operations = operations.iter().map(|name| (*name).to_owned()).collect();
+        let (device, controller, patient) = (device.to_owned(), controller.to_owned(), Some(patient.to_owned()));
+        match self.ask(Request::Bond { device, controller, patient, operations }).await? {
+            Response::Bond { epoch, bytes, .. } => Ok((epoch, BASE64.decode(bytes.as_bytes())?)),
+            other => Err(crate::admin::unexpected(&other)),
+        }
     }
 
     /// Suspends a device.
     ///
     /// # Errors
     /// When the hub refuses.
-    pub(crate) fn suspend(&self, device: &str) -> Result<(), Failure> {
-        self.ask(Request::Suspend { device: device.to_owned(), why: "it looks odd".to_owned() }).map(drop)
+    pub(crate) async fn suspend(&self, device: &str) -> Result<(), Failure> {
+        self.ask(Request::Suspend { device: device.to_owned(), why: "it looks odd".to_owned() }).await.map(drop)
     }
 
     /// Lifts a suspension.
     ///
     /// # Errors
     /// When the hub refuses.
-    pub(crate) fn restore(&self, device: &str) -> Result<(), Failure> {
-        self.ask(Request::Restore { device: device.to_owned(), why: "it was nothing".to_owned() }).map(drop)
+    pub(crate) async fn restore(&self, device: &str) -> Result<(), Failure> {
+        self.ask(Request::Restore { device: device.to_owned(), why: "it was nothing".to_owned() }).await.map(drop)
     }
 
     /// Revokes a device that was stolen.
     ///
     /// # Errors
     /// When the hub refuses.
-    pub(crate) fn stolen(&self, device: &str) -> Result<(), Failure> {
+    pub(crate) async fn stolen(&self, device: &str) -> Result<(), Failure> {
         let why = "the bag is gone".to_owned();
-        self.ask(Request::Revoke { device: device.to_owned(), reason: Reason::Stolen, why }).map(drop)
-    }
-
-    /// A signed object as it is now.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub(crate) fn object(&self, object: objects::Kind) -> Result<Vec<u8>, Failure> {
-        let current = self.hub.news().current(object).ok_or_else(|| format!("the hub has no {}", object.name()))?;
-        Ok(current.bytes.to_vec())
+        self.ask(Request::Revoke { device: device.to_owned(), reason: Reason::Stolen, why }).await.map(drop)
     }
 
     fn maker(&self, wanted: Kind) -> Result<&Arc<Authority>, Failure> {
         let maker = self.makers.iter().find(|(kind, _)| *kind == wanted);
         maker.map(|(_, maker)| maker).ok_or_else(|| "there is no such maker".into())
     }
+}
+
+/// A maker's authority, in a building of its own.
+fn maker(folder: &Path, kind: Kind, clock: &Clock) -> Result<Arc<Authority>, String> {
+    let name = kind.maker();
+    let dir = folder.join(name.to_lowercase().replace(' ', "-"));
+    std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
+    let signer = InProcess::open(&dir.join("keys")).map_err(|error| error.to_string())?;
+    let opened = Authority::open(&AuthorityConfig::maker(&dir, name), clock.clone(), Arc::new(signer));
+    opened.map(Arc::new).map_err(|error| error.to_string())
 }
 
 /// Where a device keeps what it is.
@@ -298,25 +361,4 @@ fn alliance(makers: &[(Kind, Arc<Authority>)], keys: &[SigningKey], now: Time) -
     })
     .map_err(|error| error.to_string())?;
     Ok(list)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn three_makers_and_a_hub_that_believes_two_of_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let site = Site::make(folder.path()).unwrap();
-        let device = folder_of(folder.path(), "pump7");
-        let chain = site.build(Kind::Pump, "pump7", &device).unwrap();
-        let who = site.hub.knowledge().identify(&chain).unwrap();
-        assert_eq!(who.device_type().map(|kind| kind.0), Some(21));
-        assert!(site.hub.knowledge().judge_enrolment(&who).is_ok());
-        site.register(Kind::Pump, "pump7", 86_400).unwrap();
-        let before = site.object(objects::Kind::Status).unwrap();
-        site.clock.advance(86_400);
-        site.hub.tick().unwrap();
-        assert_ne!(site.object(objects::Kind::Status).unwrap(), before);
-    }
 }

@@ -10,11 +10,11 @@ mod therapy;
 mod time;
 
 use super::bedside::Machine;
+use super::carrier;
 use super::link::Link;
 use super::site::{Kind, Site};
 use crate::Failure;
 use crate::demo::report::Teller;
-use medlock_authority::objects;
 use medlock_trust::status::StatusList;
 use medlock_ward::diabetes::machine::words::{Command, Do, PumpState, Said};
 use medlock_ward::diabetes::patient::Patient;
@@ -28,6 +28,8 @@ use tempfile::TempDir;
 const YEAR: u64 = 365 * 86_400;
 /// The controller's credential, and that of a spare sensor, are seen expiring.
 const SHORT_LIFE: u64 = 2 * 86_400;
+/// How long a sensor has lain in a drawer, in seconds: its credential expired longer ago than the 90 days of grace.
+const DRAWER: i64 = 100 * 86_400;
 /// The patients of bed 7 and bed 6: numbers that say nothing about them.
 const PATIENT: &str = "07070707070707070707070707070707";
 const OTHER_PATIENT: &str = "06060606060606060606060606060606";
@@ -42,10 +44,22 @@ pub(crate) struct Ward {
     site: Site,
     sensor: Machine,
     spare: Machine,
+    /// A sensor that lies in a drawer, switched off.
+    drawer: Machine,
     controller: Machine,
     pump: Machine,
-    /// The pump of bed 6.
+    /// The pump of bed 6, and its controller.
     other_pump: Machine,
+    other_controller: Machine,
+    /// A machine that behaves as a controller and was built as a sensor.
+    impostor: Machine,
+    /// A controller that never enrolled.
+    newborn: Machine,
+    /// What the site signed for bed 6: the bond of its controller at its pump, and the epoch of it.
+    bond: (u64, Vec<u8>),
+    /// The newest status that everybody has.
+    status: Vec<u8>,
+    to_hub: Link,
     to_sensor: Link,
     to_spare: Link,
     to_pump: Link,
@@ -56,7 +70,8 @@ pub(crate) struct Ward {
     started: Instant,
     passed_seconds: u64,
     minute: u64,
-    folder: TempDir,
+    /// Where all of it is kept; removed at the end.
+    _folder: TempDir,
 }
 
 /// What came of a command, as the controller knows it.
@@ -83,6 +98,8 @@ pub(crate) async fn tell(teller: &mut Teller, replay: Option<&Path>) {
     teller.step("makers-authenticated-hub-off", step, ward.authenticate()).await;
     teller.step("loop-closed", "the controller doses by the sensor's readings", ward.close_the_loop()).await;
     teller.step("bond-missing-refused", "bed 6's controller commands bed 7's pump", ward.without_a_bond()).await;
+    let step = "somebody brings bed 6's pump a bond that the site signed";
+    teller.step("bond-signed-by-site", step, ward.bonded_by_the_site()).await;
     let step = "a machine with a sensor's certificate commands a pump";
     teller.step("sensor-as-controller-refused", step, ward.as_a_sensor()).await;
     teller.step("birth-credential-refused", "a controller that never enrolled commands a pump", ward.by_birth()).await;
@@ -96,64 +113,89 @@ pub(crate) async fn tell(teller: &mut Teller, replay: Option<&Path>) {
     let step = "no news for a day while a temporary basal runs";
     teller.step("status-stale-basal-ends", step, ward.grow_stale()).await;
     teller.step("attended-bolus-once", "a person holds the pump's button", ward.attend()).await;
-    teller.step("controller-expired-marked", "the controller's certificate expires", ward.expire()).await;
-    teller.step("controller-renewed", "the controller renews with the expired certificate", ward.renew()).await;
+    let step = "the hub is on again, and the controller's certificate has expired";
+    teller.step("controller-expired-marked", step, ward.expire()).await;
+    let step = "the controller renews at the hub with the expired certificate";
+    teller.step("controller-renewed", step, ward.renew()).await;
     teller.step("sensor-expired", "a sensor's certificate has expired", ward.expired_sensor()).await;
+    let step = "a sensor whose certificate expired 98 days ago comes out of a drawer";
+    teller.step("sensor-beyond-grace", step, ward.sensor_from_the_drawer()).await;
     teller.step("sensor-suspended", "the sensor is suspended", ward.suspended_sensor()).await;
     teller.step("sensor-stolen", "a sensor is stolen", ward.stolen_sensor()).await;
     let step = "the controller is stolen; the sensor brings the news to the pump";
     teller.step("controller-stolen-news-by-sensor", step, ward.stolen_controller()).await;
     teller.step("lossy-links", "the links lost, doubled and reordered all the while", async { ward.links() }).await;
+    if let Err(error) = ward.site.switch_off().await {
+        tracing::warn!(%error, "the ward's hub did not end as it should");
+    }
 }
 
 impl Ward {
     async fn set(replay: Option<&Path>) -> Result<(Self, String), Failure> {
         let folder = tempfile::Builder::new().prefix("medlock-diabetes-").tempdir()?;
-        let path = folder.path().to_owned();
-        let site = tokio::task::spawn_blocking(move || Site::make(&path)).await??;
+        let mut site = Site::make(folder.path(), DRAWER).await?;
+        let to_hub = Link::start(site.address, 6).await?;
+        let drawer = into_the_drawer(&site, folder.path(), &to_hub).await?;
+        site.begin_after(DRAWER).await?;
         let started = Instant::now();
-        let build = async |kind, name, life, replay| {
-            let mut machine = Machine::build(&site, folder.path(), kind, name, replay).await?;
-            machine.introduce(&site).await?;
-            machine.enrol(&site, life).await?;
+        let build = async |kinds, name, life: Option<u64>, replay| {
+            let mut machine = Machine::build_as(&site, folder.path(), kinds, name, replay).await?;
+            machine.introduce(&site, to_hub.address).await?;
+            if let Some(life) = life {
+                let (vouched, _) = kinds;
+                site.register(vouched, name, life).await?;
+                machine.enrol(to_hub.address).await?;
+            }
             Ok::<_, Failure>(machine)
         };
-        let sensor = build(Kind::Sensor, "cgm7", YEAR, replay).await?;
-        let spare = build(Kind::Sensor, "cgm8", SHORT_LIFE, replay).await?;
-        let mut controller = build(Kind::Controller, "controller7", SHORT_LIFE, None).await?;
-        let mut pump = build(Kind::Pump, "pump7", YEAR, None).await?;
-        let other_pump = build(Kind::Pump, "pump6", YEAR, None).await?;
+        let [a_sensor, a_controller, a_pump] = [Kind::Sensor, Kind::Controller, Kind::Pump].map(|kind| (kind, kind));
+        let (sensor, spare, mut controller, mut pump) = tokio::try_join!(
+            build(a_sensor, "cgm7", Some(YEAR), replay),
+            build(a_sensor, "cgm8", Some(SHORT_LIFE), replay),
+            build(a_controller, "controller7", Some(SHORT_LIFE), None),
+            build(a_pump, "pump7", Some(YEAR), None),
+        )?;
+        let (other_pump, other_controller, impostor, newborn) = tokio::try_join!(
+            build(a_pump, "pump6", Some(YEAR), None),
+            build(a_controller, "controller6", Some(YEAR), None),
+            build((Kind::Sensor, Kind::Controller), "cgm6", Some(YEAR), None),
+            build(a_controller, "controller9", None, None),
+        )?;
         controller.bond(&sensor.device, PATIENT, &["report", "inform"]).await?;
         controller.bond(&spare.device, PATIENT, &["report", "inform"]).await?;
+        let (_, bond) = site.bond("controller7", "cgm9", PATIENT, &["report", "inform"]).await?;
+        controller.bring(&bond).await?;
         let epoch = pump.bond(&controller.device, PATIENT, &["treat", "halt"]).await?;
         controller.act(Do::Pump { device: pump.device.clone(), epoch }).await?;
-        let to_sensor = Link::start(sensor.address, 1).await?;
-        let to_spare = Link::start(spare.address, 2).await?;
-        let to_pump = Link::start(pump.address, 3).await?;
-        let to_other_pump = Link::start(other_pump.address, 4).await?;
-        let patient = Patient::new(SEED);
-        let (got, passed_seconds, minute) = (Insulin::NONE, 0, 0);
-        let seen =
-            "each showed its maker's birth credential and has one of the ward; buttons made the bonds".to_owned();
+        let bond = site.bond("pump6", "controller6", OTHER_PATIENT, &["treat", "halt"]).await?;
+        let status = carrier::status(site.address).await?;
         let ward = Self {
+            to_sensor: Link::start(sensor.address, 1).await?,
+            to_spare: Link::start(spare.address, 2).await?,
+            to_pump: Link::start(pump.address, 3).await?,
+            to_other_pump: Link::start(other_pump.address, 4).await?,
+            patient: Patient::new(SEED),
+            got: Insulin::NONE,
+            passed_seconds: 0,
+            minute: 0,
             site,
             sensor,
             spare,
+            drawer,
             controller,
             pump,
             other_pump,
-            to_sensor,
-            to_spare,
-            to_pump,
-            to_other_pump,
-            patient,
-            got,
+            other_controller,
+            impostor,
+            newborn,
+            bond,
+            status,
+            to_hub,
             started,
-            passed_seconds,
-            minute,
-            folder,
+            _folder: folder,
         };
-        Ok((ward, seen))
+        let seen = "each fetched what the hub signed and asked for its credential itself, over CoAP, EDHOC and OSCORE; buttons made the bonds";
+        Ok((ward, seen.to_owned()))
     }
 
     /// Commands, and waits for the receipt.
@@ -165,7 +207,7 @@ impl Ward {
     async fn hold(&mut self, command: Command) -> Result<(u64, Vec<u8>), Failure> {
         let from = self.controller.said.len();
         self.controller.act(Do::Command { command, hold: true }).await?;
-        self.controller.until_all(from, super::carrier::sealed).await
+        self.controller.until_all(from, carrier::sealed).await
     }
 
     /// Waits until the controller knows what came of a command for good.
@@ -214,18 +256,19 @@ impl Ward {
     fn synchronize(&self) {
         let fast = self.started.elapsed().as_secs() * u64::from(super::bedside::SPEED);
         let seconds = i64::try_from(self.passed_seconds + fast).unwrap_or(i64::MAX);
-        let behind = self.site.made.plus_seconds(seconds).seconds_since(self.site.clock.now());
+        let behind = self.site.began.plus_seconds(seconds).seconds_since(self.site.clock.now());
         self.site.clock.advance(behind.max(0));
     }
 
-    /// The hub is on for a moment: it does what is due, everybody gets its news and the time.
+    /// The hub is on again: it does what is due, everybody fetches its news and gets the time.
     async fn meet_the_hub(&mut self) -> Result<(), Failure> {
         self.synchronize();
-        self.site.hub.tick()?;
-        let status = self.site.object(objects::Kind::Status)?;
+        self.site.switch_on().await?;
+        self.site.tick().await?;
+        self.status = carrier::status(self.site.address).await?;
         for machine in [&mut self.pump, &mut self.sensor, &mut self.spare, &mut self.controller, &mut self.other_pump] {
             machine.set_time(&self.site).await?;
-            machine.bring_news(&status).await?;
+            machine.fetch(self.to_hub.address).await?;
         }
         Ok(())
     }
@@ -233,8 +276,7 @@ impl Ward {
     /// For how many seconds the news that everybody has will count: a day in a hospital.
     fn news_count_for(&self) -> Result<u64, Failure> {
         self.synchronize();
-        let status = self.site.object(objects::Kind::Status)?;
-        let issued = StatusList::danger_open(&status).map_err(|why| why.to_string())?.heading().issued;
+        let issued = StatusList::danger_open(&self.status).map_err(|why| why.to_string())?.heading().issued;
         let left = issued.plus_seconds(86_400).seconds_since(self.site.clock.now());
         Ok(u64::try_from(left)?)
     }
@@ -259,7 +301,7 @@ impl Ward {
     /// Makes sure that the pump began nothing since its `from`th word and that no bolus was delivered beside `before`.
     async fn nothing_was_done(&mut self, from: usize, before: Insulin) -> Result<(), Failure> {
         let after = self.boluses().await?;
-        if super::carrier::began(&self.pump, from) > 0 {
+        if carrier::began(&self.pump, from) > 0 {
             return Err("the pump began to carry it out".into());
         }
         if after != before {
@@ -270,7 +312,7 @@ impl Ward {
 
     fn links(&self) -> Seen {
         let mut total = [0; 4];
-        for link in [&self.to_sensor, &self.to_spare, &self.to_pump, &self.to_other_pump] {
+        for link in [&self.to_hub, &self.to_sensor, &self.to_spare, &self.to_pump, &self.to_other_pump] {
             total.iter_mut().zip(link.seen.counts()).for_each(|(sum, one)| *sum += one);
         }
         let [passed, lost, twice, late] = total;
@@ -283,13 +325,23 @@ impl Ward {
     }
 }
 
+/// A sensor enrols and is switched off, long before the story begins.
+async fn into_the_drawer(site: &Site, folder: &Path, to_hub: &Link) -> Result<Machine, Failure> {
+    let mut sensor = Machine::build(site, folder, Kind::Sensor, "cgm9", None).await?;
+    sensor.introduce(site, to_hub.address).await?;
+    site.register(Kind::Sensor, "cgm9", SHORT_LIFE).await?;
+    sensor.enrol(to_hub.address).await?;
+    sensor.cut_power().await?;
+    Ok(sensor)
+}
+
 /// Lets a controller command, and waits for the receipt.
 async fn command_by(controller: &mut Machine, command: Command) -> Result<Reply, Failure> {
     let from = controller.said.len();
     controller.act(Do::Command { command, hold: false }).await?;
     // Receipts of earlier commands may come between.
     let own = |said: &[Said]| {
-        let counter = super::carrier::sealed(said).map(|(counter, _)| counter);
+        let counter = carrier::sealed(said).map(|(counter, _)| counter);
         said.iter().filter_map(reply).find(|one| match one {
             Ok(reply) => Some(reply.counter) == counter,
             Err(_) => true,

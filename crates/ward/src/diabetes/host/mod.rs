@@ -48,14 +48,6 @@ pub fn birth_request(folder: &Path) -> Result<Vec<u8>, KeysError> {
     Ok(request(&FileKeys::open(folder)?.generate(KeySlot::Birth)?))
 }
 
-/// Makes the next key in `folder`, and a request for an operational credential, as [`birth_request`].
-///
-/// # Errors
-/// [`KeysError`].
-pub fn next_request(folder: &Path) -> Result<Vec<u8>, KeysError> {
-    Ok(request(&FileKeys::open(folder)?.generate(KeySlot::Next)?))
-}
-
 fn request(key: &SoftwareKey) -> Vec<u8> {
     let public = key.public();
     let bits = public.verifier().map(|key| key.bits).unwrap_or_default();

@@ -3,9 +3,11 @@
 //! **Not for therapy.**
 
 mod controller;
+mod fetch;
 mod pump;
 mod rig;
 mod sensor;
+mod visit;
 pub mod words;
 
 use super::patient::Patient;

@@ -1,15 +1,18 @@
 //! The body around a firmware: a socket, ticks, the core of the SDK, and a line to the world.
 
+use super::fetch::Fetch;
+use super::visit::Visit;
 use super::words::{Do, Said};
 use super::{Error, Kind, Options, pump};
 use crate::diabetes::NOT_FOR_THERAPY;
-use crate::diabetes::host::{FileFlash, FileKeys, Host, SystemRng, VirtualClock, next_request};
+use crate::diabetes::host::{FileFlash, FileKeys, Host, SystemRng, VirtualClock};
 use data_encoding::{BASE64, HEXLOWER};
 use medlock_device::platform::{Parts, Ticks};
 use medlock_device::{
     Address, CallId, Device, Event, Layout, Memory, Method, Output, Peer, PhysicalAct, Resource, Settings,
 };
 use medlock_proto::coap::Transmission;
+use medlock_proto::objects::Held;
 use medlock_rustcrypto::RustCrypto;
 use medlock_trust::bond::PatientContext;
 use medlock_trust::list::Pinned;
@@ -28,6 +31,8 @@ const SLOT_PAGES: usize = 4;
 const PAGES: usize = 80;
 /// The longest trust object: what a slot holds.
 const STAGING: usize = 4 * 4096;
+/// Room for the credentials of six peers and a hub, which then name them by a hash.
+const MET: usize = 7 * 540;
 /// The longest datagram that is taken.
 const MAX_DATAGRAM: usize = 2048;
 /// How often the firmware looks at its machinery at least, in real time.
@@ -40,7 +45,12 @@ pub(super) type Core<'s> = Device<'s, Host, 6, 10, 1536>;
 pub(super) struct Rig<'s> {
     pub(super) core: Core<'s>,
     pub(super) clock: VirtualClock,
-    pub(super) folder: std::path::PathBuf,
+    /// A credential that is asked for.
+    pub(super) visit: Option<Visit>,
+    /// Trust objects that are asked for.
+    pub(super) fetch: Option<Fetch>,
+    /// What was fetched from the hub since the start.
+    pub(super) known: Vec<Held>,
     socket: UdpSocket,
     names: BTreeMap<[u8; 16], Peer>,
 }
@@ -72,10 +82,12 @@ pub(super) fn run(options: &Options, firmware: &mut dyn Firmware) -> Result<(), 
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, options.port))?;
     let birth = birth_chain(folder)?;
     let birth: Vec<&[u8]> = birth.iter().map(Vec::as_slice).collect();
-    let mut staging = vec![0; STAGING];
+    let (mut staging, mut body, mut met) = (vec![0; STAGING], vec![0; STAGING], vec![0; MET]);
     let members = options.members.clone();
     let layout = Layout { objects: OBJECTS, slot_pages: SLOT_PAGES };
     let mut settings = Settings::new(layout, &birth, &mut staging);
+    settings.body = &mut body;
+    settings.peers = &mut met;
     settings.setting = Setting::Hospital;
     settings.alliance = Some(Pinned::Members { keys: &members, threshold: options.threshold });
     settings.transmission = Transmission { ack_timeout_ms: 400, max_retransmit: 9, patience_ms: 30_000 };
@@ -90,7 +102,7 @@ pub(super) fn run(options: &Options, firmware: &mut dyn Firmware) -> Result<(), 
     let core =
         Device::start(parts, settings, &mut memory, clock.now()).map_err(|error| Error::Start(format!("{error:?}")))?;
     let inputs = listen(&socket)?;
-    let mut rig = Rig { core, clock, folder: folder.clone(), socket, names: BTreeMap::new() };
+    let mut rig = Rig { core, clock, visit: None, fetch: None, known: Vec::new(), socket, names: BTreeMap::new() };
     let device = rig.core.own().map(hex).unwrap_or_default();
     say(&Said::Listening { address: rig.socket.local_addr()?, device, notice: NOT_FOR_THERAPY.to_owned() });
     rig.live(firmware, &inputs)
@@ -98,7 +110,8 @@ pub(super) fn run(options: &Options, firmware: &mut dyn Firmware) -> Result<(), 
 
 impl Rig<'_> {
     fn live(&mut self, firmware: &mut dyn Firmware, inputs: &mpsc::Receiver<Input>) -> Result<(), Error> {
-        let mut buffer = vec![0; MAX_DATAGRAM];
+        // Room for a datagram, and for the longest body that is told.
+        let mut buffer = vec![0; STAGING];
         loop {
             let due = self.settle(firmware, &mut buffer);
             let patience = due.map_or(LOOK, |due| self.clock.until(due).min(LOOK));
@@ -131,10 +144,13 @@ impl Rig<'_> {
         loop {
             let now = self.clock.now();
             self.core.handle_timeout(now);
+            self.visit_again();
+            self.fetch_again();
             let wish = firmware.on_time(self);
             let now = self.clock.now();
             match self.core.poll(now, buffer) {
                 Output::Transmit { to, datagram } => self.transmit(to, datagram),
+                Output::Event(event) if self.visited(&event) || self.fetched(&event) => {}
                 Output::Event(event) => {
                     self.tell(&event);
                     firmware.on_event(self, event);
@@ -204,16 +220,8 @@ impl Rig<'_> {
                 let root = KeyId::from_bytes(identifier(&root)?);
                 self.core.pin_site(root, None).map_err(|error| format!("{error:?}"))?;
             }
-            Do::MakeKey => {
-                let request = next_request(&self.folder.join("keys")).map_err(|error| error.to_string())?;
-                return Ok(BASE64.encode(&request));
-            }
-            Do::Install { chain } => {
-                let chain = chain.iter().map(|one| bytes(one)).collect::<Result<Vec<_>, _>>()?;
-                let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-                self.core.install_credential(&chain).map_err(|error| format!("{error:?}"))?;
-                return Ok(self.core.own().map(hex).unwrap_or_default());
-            }
+            Do::Fetch { hub } => self.fetch(address(hub).ok_or("no such address")?)?,
+            Do::Enrol { hub } => self.visit(address(hub).ok_or("no such address")?)?,
             Do::Bring { object } => {
                 let kind = self.core.take_object(now, &bytes(&object)?).map_err(|error| format!("{error:?}"))?;
                 return Ok(format!("{kind:?}"));

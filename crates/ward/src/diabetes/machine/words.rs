@@ -27,12 +27,16 @@ pub enum Do {
         /// The key's identifier.
         root: String,
     },
-    /// Makes a key for its operational credential; the note of the answer is a request for it in base64.
-    MakeKey,
-    /// Gives it its operational credential.
-    Install {
-        /// The chain, its own first, in base64.
-        chain: Vec<String>,
+    /// Lets it fetch what a hub signed and it does not have. [`Said::Fetched`] or [`Said::NotFetched`] follows.
+    Fetch {
+        /// Where the hub takes CoAP.
+        hub: SocketAddr,
+    },
+    /// Lets it go to a hub for an operational credential: the first one by its birth credential, a renewed one by the one it
+    /// has, expired or not. [`Said::Enrolled`] or [`Said::NotEnrolled`] follows.
+    Enrol {
+        /// Where the hub takes CoAP.
+        hub: SocketAddr,
     },
     /// Brings it a trust object.
     Bring {
@@ -157,6 +161,31 @@ pub enum Said {
         /// With which device.
         device: String,
         /// Why.
+        why: String,
+    },
+    /// It has all that the hub signed.
+    Fetched {
+        /// How many objects were new.
+        objects: usize,
+    },
+    /// It has not.
+    NotFetched {
+        /// Why.
+        why: String,
+    },
+    /// It has a credential of its site.
+    Enrolled {
+        /// Which device it is there, in hexadecimal.
+        device: String,
+    },
+    /// The hub was not reached, or lets it wait: it asks again.
+    Waits {
+        /// What the hub says, or what happened.
+        why: String,
+    },
+    /// It gets none.
+    NotEnrolled {
+        /// What the hub says, or what is wrong with its answer.
         why: String,
     },
     /// A peer asked for something and may not.

@@ -55,7 +55,7 @@ impl Ward {
             let mut altered = message.clone();
             altered[place] ^= 1 << (place % 8);
             let answer = carrier.bring(&altered, self.pump.address).await?;
-            if answer.starts_with('2') {
+            if answer.is_success() {
                 return Err(format!("with byte {place} changed it was taken: {answer}").into());
             }
         }
@@ -79,7 +79,7 @@ impl Ward {
         let mut carrier = Carrier::new().await?;
         let answer = carrier.bring(&message, self.other_pump.address).await?;
         self.pass(120).await?;
-        if began(&self.other_pump, others) > 0 || answer.starts_with('2') {
+        if began(&self.other_pump, others) > 0 || answer.is_success() {
             return Err(format!("the other pump took it: {answer}").into());
         }
         self.nothing_was_done(from, before).await?;

@@ -1,20 +1,27 @@
 //! Sensors on which nothing automatic may rest.
 
 use super::super::carrier::began;
+use super::super::link::Link;
 use super::therapy::{Heard, heard};
 use super::{Seen, Ward};
 use crate::Failure;
-use medlock_authority::objects;
 use medlock_ward::diabetes::machine::words::{Do, Said};
 use std::time::Duration;
 
 /// How long a stolen sensor is listened for, in real time.
 const SILENCE: Duration = Duration::from_millis(500);
 
+/// A sensor that is not the one in use.
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    Spare,
+    Drawer,
+}
+
 impl Ward {
     pub(super) async fn expired_sensor(&mut self) -> Seen {
         self.controller.connect(self.to_spare.address).await?;
-        let reading = self.measure_spare().await?;
+        let reading = self.measure_with(Which::Spare).await?;
         if reading.mark.as_deref() != Some("expired-within-grace") {
             return Err(format!("the reading may {}, marked {:?}", reading.operation, reading.mark).into());
         }
@@ -28,15 +35,39 @@ impl Ward {
         ))
     }
 
+    pub(super) async fn sensor_from_the_drawer(&mut self) -> Seen {
+        self.drawer.power_on().await?;
+        let to_drawer = Link::start(self.drawer.address, 5).await?;
+        // All it has of the time is what the site signed.
+        self.drawer.fetch(self.to_hub.address).await?;
+        self.controller.connect(to_drawer.address).await?;
+        let reading = self.measure_with(Which::Drawer).await?;
+        if reading.operation != "report" || reading.mark.as_deref() != Some("expired-beyond-grace") {
+            return Err(format!("the reading may {}, marked {:?}", reading.operation, reading.mark).into());
+        }
+        self.nothing_rests_on_it().await?;
+        self.drawer.enrol(self.to_hub.address).await?;
+        self.controller.connect(to_drawer.address).await?;
+        let reading = self.measure_with(Which::Drawer).await?;
+        if reading.operation != "inform" || reading.mark.is_some() {
+            return Err(format!("renewed, the reading may {}, marked {:?}", reading.operation, reading.mark).into());
+        }
+        Ok((
+            (),
+            "beyond grace it may only report, marked expired-beyond-grace; the hub renews it all the same, and it may inform again"
+                .into(),
+        ))
+    }
+
     pub(super) async fn suspended_sensor(&mut self) -> Seen {
-        self.site.suspend("cgm7")?;
+        self.site.suspend("cgm7").await?;
         self.tell_controller().await?;
         let reading = self.measure().await?;
         if reading.operation != "report" || reading.mark.as_deref() != Some("suspended") {
             return Err(format!("the reading may {}, marked {:?}", reading.operation, reading.mark).into());
         }
         self.nothing_rests_on_it().await?;
-        self.site.restore("cgm7")?;
+        self.site.restore("cgm7").await?;
         self.tell_controller().await?;
         let reading = self.measure().await?;
         if reading.operation != "inform" || reading.mark.is_some() {
@@ -46,7 +77,7 @@ impl Ward {
     }
 
     pub(super) async fn stolen_sensor(&mut self) -> Seen {
-        self.site.stolen("cgm8")?;
+        self.site.stolen("cgm8").await?;
         let from = self.controller.said.len();
         self.tell_controller().await?;
         let device = self.spare.device.clone();
@@ -73,18 +104,25 @@ impl Ward {
         Ok(((), format!("its session ends as compromised, nothing of it is even shown; {again}")))
     }
 
-    async fn measure_spare(&mut self) -> Result<Heard, Failure> {
+    /// One of the other sensors measures, and the controller hears of it.
+    async fn measure_with(&mut self, which: Which) -> Result<Heard, Failure> {
         let from = self.controller.said.len();
         let plasma_mg_dl = self.patient.glucose().mg_dl();
-        self.spare.act(Do::Measure { plasma_mg_dl, minute: self.minute }).await?;
-        let spare = self.spare.device.clone();
-        self.controller.until(from, |said| heard(said, &spare)).await
+        let sensor = match which {
+            Which::Spare => &mut self.spare,
+            Which::Drawer => &mut self.drawer,
+        };
+        sensor.act(Do::Measure { plasma_mg_dl, minute: self.minute }).await?;
+        let device = sensor.device.clone();
+        self.controller.until(from, |said| heard(said, &device)).await
     }
 
-    /// Somebody brings the newest status to the controller.
+    /// The controller hears the news at the hub.
     async fn tell_controller(&mut self) -> Result<(), Failure> {
-        let status = self.site.object(objects::Kind::Status)?;
-        self.controller.bring(&status).await
+        match self.controller.fetch(self.to_hub.address).await? {
+            0 => Err("the hub has no news".into()),
+            _ => Ok(()),
+        }
     }
 
     /// The controller's rule commands nothing, and the pump begins nothing.

@@ -1,9 +1,8 @@
 //! The controller is stolen.
 
-use super::super::carrier::began;
+use super::super::carrier::{self, began};
 use super::{Seen, Ward, bolus, expect, temporary};
 use data_encoding::BASE64;
-use medlock_authority::objects;
 use medlock_ward::diabetes::machine::words::{Do, Said};
 use medlock_ward::diabetes::pump::{Basal, Because, Event};
 use medlock_ward::diabetes::units::Insulin;
@@ -12,10 +11,10 @@ impl Ward {
     pub(super) async fn stolen_controller(&mut self) -> Seen {
         let reply = self.command(temporary(3000, 60)).await?;
         expect(&reply, "started", &[])?;
-        self.site.stolen("controller7")?;
-        let status = self.site.object(objects::Kind::Status)?;
+        self.site.stolen("controller7").await?;
+        let status = carrier::status(self.site.address).await?;
         // Only the sensor meets the hub; the pump has no network but the sensor.
-        self.sensor.bring(&status).await?;
+        self.sensor.fetch(self.to_hub.address).await?;
         let (from, _) = self.so_far().await?;
         self.sensor.connect(self.to_pump.address).await?;
         self.sensor.act(Do::Carry { object: BASE64.encode(&status) }).await?;

@@ -1,6 +1,6 @@
 //! Who they are, and the closed loop.
 
-use super::super::carrier::began;
+use super::super::carrier::{self, began};
 use super::{Seen, Ward};
 use crate::Failure;
 use medlock_ward::diabetes::machine::words::{Do, Said};
@@ -32,6 +32,10 @@ pub(super) fn heard(said: &Said, sensor: &str) -> Option<Heard> {
 
 impl Ward {
     pub(super) async fn authenticate(&mut self) -> Seen {
+        self.site.switch_off().await?;
+        if carrier::answers(self.site.address).await? {
+            return Err("somebody answers at the hub's door".into());
+        }
         let sensor = self.controller.connect(self.to_sensor.address).await?;
         let pump = self.controller.connect(self.to_pump.address).await?;
         if sensor != self.sensor.device || pump != self.pump.device {

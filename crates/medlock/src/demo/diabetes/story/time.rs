@@ -74,7 +74,7 @@ impl Ward {
 
     pub(super) async fn expire(&mut self) -> Seen {
         self.synchronize();
-        let since = self.site.clock.now().seconds_since(self.site.made);
+        let since = self.site.clock.now().seconds_since(self.site.began);
         let left = SHORT_LIFE.saturating_sub(u64::try_from(since)?) + 3600;
         self.pass(left).await?;
         self.meet_the_hub().await?;
@@ -95,7 +95,11 @@ impl Ward {
     }
 
     pub(super) async fn renew(&mut self) -> Seen {
-        self.controller.renew(&self.site).await?;
+        let before = self.controller.device.clone();
+        self.controller.enrol(self.to_hub.address).await?;
+        if self.controller.device != before {
+            return Err("it became another device".into());
+        }
         self.controller.connect(self.to_sensor.address).await?;
         self.controller.connect(self.to_pump.address).await?;
         let reply = self.bolus(500).await?;
@@ -103,6 +107,10 @@ impl Ward {
         if let Some(mark) = reply.mark {
             return Err(format!("it is still marked {mark}").into());
         }
-        Ok(((), "a new key, a new certificate, the same bonds; no mark any more".into()))
+        Ok((
+            (),
+            "a new key and a new certificate from the hub, over the lossy link; the same bonds; no mark any more"
+                .into(),
+        ))
     }
 }
