@@ -7,6 +7,8 @@
 //! | keys in memory, which sign and agree | [`SoftwareKey`], [`Hedged`] |
 //! | Ed25519 and X25519 as well | feature `curve25519`; nothing else changes by it |
 //!
+//! Machines of 64 bits calculate with words of 64 bits, others, and all with the feature `words32`, with 32.
+//!
 //! There is no heap and no randomness here. What depends on a secret takes the same time for each secret; what depends
 //! on a signature, a certificate or another public thing may not.
 #![no_std]

@@ -63,7 +63,7 @@ pub(crate) fn public_x(secret: &[u8; 32]) -> Option<[u8; 32]> {
 
 /// The public key of `secret` as an uncompressed point.
 pub(crate) fn public(secret: &[u8; 32]) -> Option<[u8; 65]> {
-    Some(uncompressed(&own_point(secret)?))
+    Some(uncompressed(own_point(secret)?.coordinates()))
 }
 
 /// The x-coordinate of the point that `secret` and the holder of the x-coordinate `public` share.
@@ -78,7 +78,7 @@ pub(crate) fn agree(secret: &[u8; 32], public: &[u8; 32]) -> Option<Secret> {
 
 /// A point, given in either form, as an uncompressed point.
 pub(crate) fn decompress(bytes: &[u8]) -> Option<[u8; 65]> {
-    Some(uncompressed(&point(bytes)?))
+    Some(uncompressed(point(bytes)?.coordinates_as_read()))
 }
 
 fn own_point(secret: &[u8; 32]) -> Option<Point> {
@@ -108,10 +108,9 @@ fn point(bytes: &[u8]) -> Option<Point> {
     }
 }
 
-fn uncompressed(point: &Point) -> [u8; 65] {
+fn uncompressed((x, y): ([u8; 32], [u8; 32])) -> [u8; 65] {
     let mut bytes = [0x04; 65];
     if let Some((_, rest)) = bytes.split_first_mut() {
-        let (x, y) = point.coordinates();
         rest.iter_mut().zip(x.iter().chain(&y)).for_each(|(to, from)| *to = *from);
     }
     bytes

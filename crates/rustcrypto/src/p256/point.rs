@@ -54,6 +54,11 @@ impl Point {
         (self.x.times(&z).to_bytes(), self.y.times(&z).to_bytes())
     }
 
+    /// The affine coordinates of a point that was read: its Z is one.
+    pub(super) fn coordinates_as_read(&self) -> ([u8; 32], [u8; 32]) {
+        (self.x.to_bytes(), self.y.to_bytes())
+    }
+
     /// The affine x; zero at infinity.
     pub(super) fn x(&self) -> [u8; 32] {
         self.x.times(&self.z.inverted()).to_bytes()

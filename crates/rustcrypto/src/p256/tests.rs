@@ -12,6 +12,7 @@ use medlock_trust::crypto::{Crypto as _, KeyAlgorithm, PublicKey, Signature, Sig
 use proptest::prelude::*;
 use std::vec::Vec;
 
+use super::field::{Element, Modulus, Order, Prime};
 use crate::{PublicBits, RustCrypto, SoftwareKey};
 
 const ORDER: [u8; 32] = [
@@ -19,10 +20,19 @@ const ORDER: [u8; 32] = [
     0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
-/// Numbers near which mistakes live: small, near the order, long runs of the same bit or digit; and any.
+const PRIME: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff,
+];
+
 fn secrets() -> impl Strategy<Value = [u8; 32]> {
-    let near_order = (1..=40_u8).prop_map(|less| {
-        let mut number = ORDER;
+    numbers(&ORDER)
+}
+
+/// Numbers near which mistakes live: small, below the modulus, long runs of the same bit or digit; and any.
+fn numbers(modulus: &'static [u8; 32]) -> impl Strategy<Value = [u8; 32]> {
+    let below = (1..=40_u8).prop_map(|less| {
+        let mut number = *modulus;
         number[31] = number[31].wrapping_sub(less);
         number
     });
@@ -32,11 +42,33 @@ fn secrets() -> impl Strategy<Value = [u8; 32]> {
         let bit = |at: usize| u8::from((from..to).contains(&at));
         core::array::from_fn(|byte| (0..8).fold(0, |all, at| all << 1 | bit(8 * byte + at)))
     });
-    prop_oneof![1 => near_order, 1 => small, 1 => digits, 1 => runs, 4 => any::<[u8; 32]>()]
+    prop_oneof![1 => below, 1 => small, 1 => digits, 1 => runs, 4 => any::<[u8; 32]>()]
 }
 
 fn theirs(secret: &[u8; 32]) -> Option<SecretKey> {
     SecretKey::from_slice(secret).ok()
+}
+
+/// Each operation on two numbers against that of crate `crypto-bigint`; numbers that are not below the modulus are
+/// refused, or reduced where that is asked.
+fn check<M: Modulus>(a: &[u8; 32], b: &[u8; 32], modulus: &[u8; 32]) -> Result<(), TestCaseError> {
+    let modulus = U256::from_be_slice(modulus).to_nz().unwrap();
+    let number = |bytes: &[u8; 32]| U256::from_be_slice(bytes);
+    let bytes = |number: U256| -> [u8; 32] { number.to_be_bytes().as_slice().try_into().unwrap() };
+    for number_bytes in [a, b] {
+        let element = Element::<M>::from_bytes(number_bytes).map(Element::to_bytes);
+        prop_assert_eq!(element, (number(number_bytes) < *modulus.as_ref()).then_some(*number_bytes));
+    }
+    let (x, y) = (number(a).rem(&modulus), number(b).rem(&modulus));
+    let (a, b) = (Element::<M>::reduced(a), Element::<M>::reduced(b));
+    prop_assert_eq!(a.to_bytes(), bytes(x));
+    prop_assert_eq!(a.times(&b).to_bytes(), bytes(x.mul_mod(&y, &modulus)));
+    prop_assert_eq!(a.squared().to_bytes(), bytes(x.mul_mod(&x, &modulus)));
+    prop_assert_eq!(a.plus(&b).to_bytes(), bytes(x.add_mod(&y, &modulus)));
+    prop_assert_eq!(a.minus(&b).to_bytes(), bytes(x.sub_mod(&y, &modulus)));
+    prop_assert_eq!(a.is_zero(), a.zero_mask() == u32::MAX);
+    prop_assert!(a.is_zero() || a.inverted().times(&a).equals(&Element::ONE));
+    Ok(())
 }
 
 proptest! {
@@ -50,6 +82,22 @@ proptest! {
             PublicBits::P256(key.public_key().to_sec1_point(false).as_bytes().try_into().unwrap())
         });
         prop_assert_eq!(ours, theirs);
+    }
+
+    #[test]
+    fn numbers_modulo_the_prime_are_those_of_another_implementation(a in numbers(&PRIME), b in numbers(&PRIME)) {
+        check::<Prime>(&a, &b, &PRIME)?;
+        if let Some(a) = Element::<Prime>::from_bytes(&a) {
+            let root = a.squared().square_root().unwrap();
+            prop_assert!(root.equals(&a) || root.equals(&a.negated()));
+            // Minus one is no square: the prime is 3 modulo 4.
+            prop_assert!(a.is_zero() || a.squared().negated().square_root().is_none());
+        }
+    }
+
+    #[test]
+    fn numbers_modulo_the_order_are_those_of_another_implementation(a in numbers(&ORDER), b in numbers(&ORDER)) {
+        check::<Order>(&a, &b, &ORDER)?;
     }
 
     #[test]
