@@ -45,22 +45,27 @@ pub(crate) fn tests(house: &House) -> Result<Report> {
     let program = Program::new("cargo").args(["test", "--release", "--workspace", "--doc", "--quiet"]);
     let success = environment(house, program).watch(true, |line| counter.line(line))?;
     counter.close(success, "examples in the documentation", &mut report);
-    without_x509(house, &mut report)?;
+    other_features(house, &mut report)?;
     Ok(report)
 }
 
-/// What the trust core refuses without its feature `x509`: tests that exist only then.
-fn without_x509(house: &House, report: &mut Report) -> Result<()> {
-    const NAME: &str = "medlock-trust without x509";
-    let mut counter = Counter::default();
-    let program = Program::new("cargo")
-        .args(["test", "--release", "-p", "medlock-trust", "--no-default-features", "--lib", "--quiet"])
-        .args(["--", "c509::native"]);
-    let success = environment(house, program).watch(true, |line| counter.line(line))?;
-    if success && counter.counts.passed == 0 {
-        report.findings.push(format!("{NAME}: no test ran"));
+/// Tests with other features than the workspace's: what the trust core refuses without `x509`, and the arithmetic of
+/// chips, with words of 32 bits.
+fn other_features(house: &House, report: &mut Report) -> Result<()> {
+    const RUNS: [(&str, &str, &[&str]); 2] = [
+        ("medlock-trust", "--no-default-features", &["--lib", "--quiet", "--", "c509::native"]),
+        ("medlock-rustcrypto", "--features=words32", &["--lib", "--tests", "--quiet"]),
+    ];
+    for (package, features, arguments) in RUNS {
+        let name = format!("{package} {features}");
+        let mut counter = Counter::default();
+        let program = Program::new("cargo").args(["test", "--release", "-p", package, features]).args(arguments);
+        let success = environment(house, program).watch(true, |line| counter.line(line))?;
+        if success && counter.counts.passed == 0 {
+            report.findings.push(format!("{name}: no test ran"));
+        }
+        counter.close(success, &name, report);
     }
-    counter.close(success, NAME, report);
     Ok(())
 }
 

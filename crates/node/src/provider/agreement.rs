@@ -5,9 +5,10 @@ use crate::Error;
 use aws_lc_rs::agreement::{self, Algorithm, ECDH_P256, PrivateKey, UnparsedPublicKey, X25519};
 use aws_lc_rs::encoding::{AsBigEndian, EcPrivateKeyBin};
 use aws_lc_rs::hmac;
+use aws_lc_rs::signature::EcdsaKeyPair;
 use medlock_proto::crypto::{Crypto, Curve, Forged, OwnKey, Secret};
 use medlock_rustcrypto::RustCrypto;
-use medlock_trust::crypto::Message;
+use medlock_trust::crypto::{Crypto as _, KeyAlgorithm, Message};
 use zeroize::Zeroizing;
 
 impl Crypto for AwsLc {
@@ -62,11 +63,14 @@ const fn algorithm(curve: Curve) -> &'static Algorithm {
 }
 
 fn agree(private: &PrivateKey, curve: Curve, public: &[u8; 32]) -> Option<Secret> {
-    let mut point = [2; 33];
-    point[1..].copy_from_slice(public);
+    let mut full = [0; 97];
     let public = match curve {
-        // Either y gives the same shared x-coordinate.
-        Curve::P256 => &point[..],
+        Curve::P256 => {
+            // Either y gives the same shared x-coordinate.
+            let mut point = [2; 33];
+            point[1..].copy_from_slice(public);
+            AwsLc.decompress(KeyAlgorithm::P256, &point, &mut full)?
+        }
         Curve::X25519 => &public[..],
     };
     agreement::agree(private, UnparsedPublicKey::new(algorithm(curve), public), (), |shared| {
@@ -84,13 +88,15 @@ impl OwnKey for SigningKey {
 
     /// With the key of the signatures: an EDHOC credential of method 1 to 3 is the same certificate.
     fn agree(&self, public: &[u8; 32]) -> Result<Secret, Error> {
-        let unusable = Error::Key("the peer's key is no point of P-256");
-        let scalar: EcPrivateKeyBin<'_> =
-            self.asn1.private_key().as_be_bytes().map_err(|_| Error::Key("its scalar cannot be read"))?;
-        let private = PrivateKey::from_private_key(&ECDH_P256, scalar.as_ref())
-            .map_err(|_| Error::Key("it is no key for agreement"))?;
-        agree(&private, Curve::P256, public).ok_or(unusable)
+        agree(&self.agreement, Curve::P256, public).ok_or(Error::Key("the peer's key is no point of P-256"))
     }
+}
+
+/// A key of signatures as a key of agreement.
+pub(super) fn key_of(pair: &EcdsaKeyPair) -> Result<PrivateKey, Error> {
+    let scalar: EcPrivateKeyBin<'_> =
+        pair.private_key().as_be_bytes().map_err(|_| Error::Key("its scalar cannot be read"))?;
+    PrivateKey::from_private_key(&ECDH_P256, scalar.as_ref()).map_err(|_| Error::Key("it is no key for agreement"))
 }
 
 #[cfg(test)]
