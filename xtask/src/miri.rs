@@ -10,8 +10,12 @@ use crate::house::House;
 use crate::stage::{Counts, Report};
 
 /// What is run: a package, and the parts of test names.
-const RUNS: [(&str, &[&str]); 2] =
-    [("medlock-trust", &["c509::"]), ("medlock-proto", &["edhoc::coap", "edhoc::refusals::error_messages"])];
+const RUNS: [(&str, &[&str]); 3] = [
+    ("medlock-trust", &["c509::"]),
+    ("medlock-proto", &["edhoc::coap", "edhoc::refusals::error_messages"]),
+    // The one crate with `unsafe`.
+    ("medlock-device-c", &["acts::", "calls::"]),
+];
 
 pub(crate) fn check(house: &House) -> Result<Report> {
     let mut report = Report::default();
