@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use medlock_device::platform::Ticks;
-use medlock_device::{Address, Device, Event, Layout, Output, Settings};
+use medlock_device::{Address, Device, Event, Layout, Memory, Output, Settings};
 use medlock_fuzz::board::{Board, Keys, Ram, parts};
 use medlock_rustcrypto::RustCrypto;
 use medlock_trust::KeyId;
@@ -13,7 +13,9 @@ fuzz_target!(|bytes: &[u8]| {
     let mut staging = [0; 512];
     let settings = Settings::new(Layout { objects: 0..16, slot_pages: 2 }, &[], &mut staging);
     let mut now = Ticks::from_millis(0);
-    let mut device = Device::<Board<RustCrypto>, 2, 3, 512>::start(parts, settings, now).expect("the layout fits");
+    let mut memory = Memory::new();
+    let mut device =
+        Device::<Board<RustCrypto>, 2, 3, 512>::start(parts, settings, &mut memory, now).expect("the layout fits");
     device.pin_site(KeyId::from_bytes([1; 16]), None).expect("it has no site");
     let mut rest = bytes;
     let mut buffer = [0; 1500];

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use medlock_device::platform::Ticks;
-use medlock_device::{Address, Device, Layout, Output, Settings};
+use medlock_device::{Address, Device, Layout, Memory, Output, Settings};
 use medlock_fuzz::Trusting;
 use medlock_fuzz::board::{Board, Keys, Ram, parts};
 use medlock_proto::crypto::Secret;
@@ -40,7 +40,9 @@ fn run(flash: Ram) -> (Ram, Vec<Bond>, Vec<Vec<u8>>) {
     let settings = Settings::new(Layout { objects: 0..16, slot_pages: 2 }, &[], &mut staging);
     let now = Ticks::from_millis(0);
     let parts = parts(Trusting, flash, Keys(Some((key, PUBLIC))));
-    let mut device = Device::<Board<Trusting>, 2, 3, 512>::start(parts, settings, now).expect("no file stops a device");
+    let mut memory = Memory::new();
+    let mut device =
+        Device::<Board<Trusting>, 2, 3, 512>::start(parts, settings, &mut memory, now).expect("no file stops a device");
     device.handle_datagram(now, Address::new(&[1]).expect("one byte"), &mut ASK.to_vec());
     let (mut buffer, mut told) = ([0; 1500], Vec::new());
     loop {
