@@ -165,7 +165,8 @@ pub(crate) struct SidecarDicomArgs {
 /// `medlock inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// A certificate, request, certificate revocation list or signed object; PEM, DER or COSE. `-` is standard input.
+    /// A certificate or request (X.509 or C509), certificate revocation list or signed object; PEM or as it is, the latter
+    /// also in hexadecimal or base64. `-` is standard input.
     pub(crate) file: PathBuf,
     /// Print JSON.
     #[arg(long)]

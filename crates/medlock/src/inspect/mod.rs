@@ -7,6 +7,8 @@ mod object;
 use crate::cli::InspectArgs;
 use crate::output::say;
 use crate::{Failure, Outcome, output};
+use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
+use medlock_trust::c509;
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use serde::Serialize;
 use std::io::Read as _;
@@ -95,21 +97,41 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// What is in `bytes`: PEM with any number of sections, DER, C509, or a signed object, also in hexadecimal.
+/// What is in `bytes`: PEM with any number of sections, DER, C509, or a signed object; each also in hexadecimal or base64.
 ///
 /// # Errors
 /// When it is nothing this command knows, or is damaged; the message names the field.
 fn findings(bytes: &[u8]) -> Result<Vec<Finding>, Failure> {
-    let is_pem = bytes.windows(11).any(|window| window == b"-----BEGIN ");
-    if !is_pem {
-        return Ok(vec![one(bytes)?]);
+    if bytes.is_empty() {
+        return Err("the file is empty".into());
     }
-    let sections: Vec<(SectionKind, Vec<u8>)> = <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes)
+    if bytes.windows(11).any(|window| window == b"-----BEGIN ") {
+        return sections(bytes);
+    }
+    if let Some(finding) = binary(bytes) {
+        return Ok(vec![finding?]);
+    }
+    let finding = texts(bytes).iter().find_map(|bytes| binary(bytes)).unwrap_or_else(|| {
+        Err("this is neither PEM, nor DER, nor C509, nor a signed object (COSE_Sign1 or COSE_Sign), also not in hexadecimal \
+             or base64; give one of these alone, without what stands around it"
+            .into())
+    })?;
+    Ok(vec![finding])
+}
+
+/// The sections of PEM. C509 has no label of its own, so what a section holds is told by its first byte.
+fn sections(pem: &[u8]) -> Result<Vec<Finding>, Failure> {
+    let sections: Vec<(SectionKind, Vec<u8>)> = <(SectionKind, Vec<u8>)>::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|error| format!("the PEM is damaged: {error}"))?;
     let is_key = |kind: &SectionKind| {
         matches!(kind, SectionKind::PrivateKey | SectionKind::EcPrivateKey | SectionKind::RsaPrivateKey)
     };
+    if sections.is_empty() {
+        return Err("no section of this PEM is one this command knows: they are CERTIFICATE, CERTIFICATE REQUEST and \
+                    X509 CRL; change the label if one of these is inside"
+            .into());
+    }
     if sections.iter().all(|(kind, _)| is_key(kind)) {
         return Err("this is a private key; it is not shown, and should not be where others read it".into());
     }
@@ -125,41 +147,34 @@ fn findings(bytes: &[u8]) -> Result<Vec<Finding>, Failure> {
         .collect()
 }
 
-fn one(bytes: &[u8]) -> Result<Finding, Failure> {
+/// What `bytes` hold by their first ones; none if they begin like nothing that is known.
+fn binary(bytes: &[u8]) -> Option<Result<Finding, Failure>> {
     /// CBOR tags 18 (COSE_Sign1) and 98 (COSE_Sign).
     const COSE_SIGN1: u8 = 0xd2;
     const COSE_SIGN: [u8; 2] = [0xd8, 0x62];
     const DER_SEQUENCE: u8 = 0x30;
-    /// Arrays of eleven and of seven items.
-    const C509_CERTIFICATE: u8 = 0x8b;
-    const C509_REQUEST: u8 = 0x87;
     match bytes {
-        [C509_CERTIFICATE, ..] => certificate::certificate(bytes),
-        [C509_REQUEST, ..] => certificate::request(bytes),
-        [COSE_SIGN1, ..] => object::object(bytes),
-        [first, second, ..] if [*first, *second] == COSE_SIGN => object::object(bytes),
-        [DER_SEQUENCE, ..] => der(bytes),
-        [] => Err("the file is empty".into()),
-        [..] => match hexadecimal(bytes) {
-            Some(bytes) => one(&bytes),
-            None => Err("this is neither PEM, nor DER, nor C509, nor a signed object (COSE_Sign1 or COSE_Sign)".into()),
-        },
+        [c509::CERTIFICATE_HEAD, ..] => Some(certificate::certificate(bytes)),
+        [c509::REQUEST_HEAD, ..] => Some(certificate::request(bytes)),
+        [COSE_SIGN1, ..] => Some(object::object(bytes)),
+        [first, second, ..] if [*first, *second] == COSE_SIGN => Some(object::object(bytes)),
+        // "0" is how COSE_Sign1 begins in base64.
+        [DER_SEQUENCE, ..] if !bytes.iter().all(|c| c.is_ascii_graphic() || c.is_ascii_whitespace()) => {
+            Some(der(bytes))
+        }
+        [..] => None,
     }
 }
 
-/// The bytes that a file of hexadecimal digits and white space stands for: C509 has no PEM, and is passed on so.
-fn hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .iter()
-        .filter(|c| !c.is_ascii_whitespace())
-        .map(|c| char::from(*c).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    let digits = digits.filter(|digits| !digits.is_empty() && digits.len().is_multiple_of(2))?;
-    let bytes: Vec<u8> =
-        digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
-    // Digits of digits are nobody's.
-    bytes.first().filter(|first| !first.is_ascii_hexdigit() || (**first == b'0' && bytes.get(1) != Some(&b'3')))?;
-    Some(bytes)
+/// The bytes that a text stands for, white space aside: those of hexadecimal digits, and those of base64 of either
+/// alphabet, padded or not. C509 has no PEM of its own, and is passed on so.
+fn texts(text: &[u8]) -> Vec<Vec<u8>> {
+    let text: Vec<u8> = text.iter().copied().filter(|c| !c.is_ascii_whitespace()).collect();
+    let unpadded = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(&text);
+    [HEXLOWER_PERMISSIVE.decode(&text), BASE64_NOPAD.decode(unpadded), BASE64URL_NOPAD.decode(unpadded)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn der(bytes: &[u8]) -> Result<Finding, Failure> {
@@ -209,25 +224,61 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    /// The natively signed example of draft-ietf-cose-cbor-encoded-cert-20, appendix A.1.
+    const NATIVE: &str = "8b024301f50d006b52464320746573742043411a63b0cd001a6955b900d830460123456789ab01582102b1216ab96e5\
+         b3b3340f5bdf02e693f16213a04525ed44450b1019c2dfd3838ab015840eb0d472731f689bc00f5880b12c68b3f9fd38b23fadfca20950f3\
+         f241b60a202579cac28cd3b7494d5fa5d8bbab4600357e550ab9fa9a65d9ba2b3b82e668cc6";
+
+    fn native() -> Vec<u8> {
+        HEXLOWER_PERMISSIVE.decode(NATIVE.as_bytes()).expect("hexadecimal")
+    }
+
+    fn assert_native(file: &[u8]) {
+        let found = findings(file).expect("C509");
+        assert_eq!(found[0].what, "C509 certificate");
+        let value = |name: &str| found[0].fields.iter().find(|field| field.name == name).map(|field| &*field.value);
+        assert_eq!(value("subject"), Some("CN=01-23-45-FF-FE-67-89-AB"));
+        assert_eq!(value("c509Type"), Some("2"));
+        assert_eq!(value("keyUsage"), Some("digitalSignature"));
+    }
+
     /// Shows REQ-C509-14.
     #[test]
     fn c509_is_shown_also_from_hexadecimal() {
-        // The natively signed example of draft-ietf-cose-cbor-encoded-cert-20, appendix A.1.
-        const NATIVE: &str = "8b024301f50d006b52464320746573742043411a63b0cd001a6955b900d830460123456789ab01582102b1216a\
-             b96e5b3b3340f5bdf02e693f16213a04525ed44450b1019c2dfd3838ab015840eb0d472731f689bc00f5880b12c68b3f9fd38b23\
-             fadfca20950f3f241b60a202579cac28cd3b7494d5fa5d8bbab4600357e550ab9fa9a65d9ba2b3b82e668cc6";
-        let bytes = hexadecimal(NATIVE.as_bytes()).expect("hexadecimal");
+        let bytes = native();
         for file in [bytes.as_slice(), NATIVE.as_bytes(), NATIVE.to_uppercase().as_bytes()] {
-            let found = findings(file).expect("C509");
-            assert_eq!(found[0].what, "C509 certificate");
-            let value = |name: &str| found[0].fields.iter().find(|field| field.name == name).map(|field| &*field.value);
-            assert_eq!(value("subject"), Some("CN=01-23-45-FF-FE-67-89-AB"));
-            assert_eq!(value("c509Type"), Some("2"));
-            assert_eq!(value("keyUsage"), Some("digitalSignature"));
+            assert_native(file);
         }
-        let wrong = [&bytes[..bytes.len() - 1], &[]].concat();
-        assert!(findings(&wrong).is_err());
-        assert!(hexadecimal(b"3330").is_none() && hexadecimal(b"abc").is_none() && hexadecimal(b"").is_none());
+        assert_native(NATIVE.as_bytes().chunks(9).collect::<Vec<_>>().join(&b'\n').as_slice());
+        assert!(findings(&bytes[..bytes.len() - 1]).is_err());
+    }
+
+    /// Shows REQ-C509-15.
+    #[test]
+    fn c509_is_shown_also_from_base64_and_pem() {
+        use data_encoding::{BASE64, BASE64URL};
+        let bytes = native();
+        let base64 = BASE64.encode(&bytes);
+        assert_native(base64.as_bytes());
+        assert_native(BASE64_NOPAD.encode(&bytes).as_bytes());
+        assert_native(BASE64URL.encode(&bytes).as_bytes());
+        assert_native(BASE64URL_NOPAD.encode(&bytes).as_bytes());
+        assert_native(base64.as_bytes().chunks(64).collect::<Vec<_>>().join(&b"\r\n"[..]).as_slice());
+        assert_native(format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n").as_bytes());
+    }
+
+    /// Shows REQ-C509-15.
+    #[test]
+    fn what_is_nothing_known_is_refused_with_what_to_do() {
+        let refusal = |file: &[u8]| findings(file).expect_err("nothing known").to_string();
+        let unknown = b"-----BEGIN C509 CERTIFICATE-----\niwI=\n-----END C509 CERTIFICATE-----\n";
+        assert!(refusal(unknown).contains("change the label"));
+        for file in [&b"Hello"[..], b"3330", b"abc", b"\x01\x02", format!("subject: {NATIVE}").as_bytes()] {
+            assert!(refusal(file).contains("alone"), "{file:?}");
+        }
+        assert!(refusal(b"").contains("empty"));
+        // Text that stands for something known is complained about as that.
+        assert!(!refusal(&NATIVE.as_bytes()[..40]).contains("alone"));
     }
 
     /// Shows REQ-CLI-03.
