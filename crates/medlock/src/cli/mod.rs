@@ -185,6 +185,8 @@ pub(crate) struct CheckConfigArgs {
 pub(crate) enum BenchCommand {
     /// Images per second: plain, through two sidecars, through stunnel, by native TLS.
     Dicom(bench::DicomArgs),
+    /// Handshakes, messages, compact credentials and sealed commands per second and core.
+    Device(bench::DeviceArgs),
 }
 
 /// How the running hub is found by the commands that talk to it.
@@ -225,6 +227,7 @@ pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Verify(args) => decide::verify(&args),
         Command::CheckConfig(args) => config::check(args.file.as_deref()),
         Command::Bench(BenchCommand::Dicom(args)) => bench::dicom(&args),
+        Command::Bench(BenchCommand::Device(args)) => bench::device(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "medlock", &mut std::io::stdout());
             Ok(Outcome::Done)

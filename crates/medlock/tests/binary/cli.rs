@@ -274,3 +274,42 @@ fn approval_needs_a_compared_key() {
     assert_eq!(hub.credentials("ct1").len(), 0);
     drop(waiting);
 }
+
+/// Shows REQ-BENCH-10. The figures themselves are judged by nobody here: a machine may be slow.
+#[test]
+fn the_device_bench_says_what_it_measured() {
+    let output = medlock(&["bench", "device", "--rounds", "1", "--milliseconds", "1", "--python", "/none", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let measured: Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+    assert_eq!((&measured["clock"], &measured["rounds"]), (&"thread CPU time".into(), &1.into()));
+    let rows = measured["rows"].as_array().expect("rows");
+    let count = |part: &str, provider: &str, targets: u32| {
+        let of_part = rows.iter().filter(|row| row["part"] == part && row["provider"] == provider);
+        let of_part: Vec<&Value> = of_part.collect();
+        for row in &of_part {
+            let (least, middle) = (row["least_nanoseconds"].as_f64(), row["nanoseconds"].as_f64());
+            assert!(least > Some(0.0) && least <= middle && row["per_second"].as_f64() > Some(0.0), "{row}");
+        }
+        assert_eq!(of_part.iter().filter(|row| row["target"].is_u64()).count(), targets as usize, "{part} {provider}");
+        of_part.len()
+    };
+    for provider in ["aws-lc", "rustcrypto"] {
+        assert_eq!(count("edhoc", provider, 4), 4, "one for each method");
+        assert_eq!(count("c509", provider, 4), 7, "two ways by two forms of a point; three forms verified");
+    }
+    assert_eq!((count("oscore", "rustcrypto", 1), count("sealed", "rustcrypto", 0)), (3, 1));
+    assert_eq!(rows.len(), 26);
+    assert!(measured["left_out"][0].as_str().is_some_and(|reason| reason.starts_with("lakers: /none")));
+}
+
+/// Shows REQ-BENCH-11.
+#[test]
+fn the_device_bench_measures_the_parts_that_were_asked() {
+    let arguments = ["bench", "device", "--part", "oscore", "--rounds", "1", "--milliseconds", "1", "--json"];
+    let output = medlock(&arguments);
+    let measured: Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+    let rows = measured["rows"].as_array().expect("rows");
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["part"] == "oscore"));
+    assert_eq!(measured["left_out"].as_array().map(Vec::len), Some(0), "no handshake, no peer");
+    assert_eq!(medlock(&["bench", "device", "--rounds", "0"]).status.code(), Some(2));
+}
