@@ -5,6 +5,10 @@
 //! behind the end. (The decoder of `minicbor` accepts longer forms than needed, such as `18 01` for 1; it is the second
 //! opinion in the tests.) [`Writer`] can write nothing else, except that its caller orders map keys.
 
+mod fields;
+
+pub use fields::Fields;
+
 use crate::time::Time;
 use core::fmt;
 use minicbor::encode::Write;
@@ -66,12 +70,9 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// Reads deterministic CBOR item by item.
+/// Reads deterministic CBOR item by item, and stops at the first error.
 #[derive(Clone, Debug)]
-pub struct Reader<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
+pub struct Reader<'a>(Fields<'a>);
 
 const UINT: u8 = 0;
 const NEGATIVE: u8 = 1;
@@ -89,29 +90,27 @@ impl<'a> Reader<'a> {
     /// Starts at the first of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0 }
+        Self(Fields::new(bytes))
     }
 
     /// The offset of the next item.
     #[must_use]
     pub const fn position(&self) -> usize {
-        self.position
+        self.0.position()
     }
 
     /// An error of this kind at the next item.
     #[must_use]
-    #[inline]
     pub const fn error(&self, kind: ErrorKind) -> Error {
-        Error { position: self.position, kind }
+        Error { position: self.position(), kind }
     }
 
     /// Reads an unsigned integer.
     ///
     /// # Errors
     /// If the next item is not one in its shortest form.
-    #[inline]
     pub fn uint(&mut self) -> Result<u64, Error> {
-        self.head(UINT)
+        self.fields(Fields::uint)
     }
 
     /// Reads an unsigned integer of one byte's range.
@@ -119,8 +118,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::uint`], or if it is larger.
     pub fn byte(&mut self) -> Result<u8, Error> {
-        let error = self.error(ErrorKind::OutOfRange);
-        u8::try_from(self.uint()?).map_err(|_| error)
+        self.fields(Fields::byte)
     }
 
     /// Reads a signed integer.
@@ -128,37 +126,23 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If the next item is not one in its shortest form, or does not fit.
     pub fn int(&mut self) -> Result<i64, Error> {
-        let error = self.error(ErrorKind::OutOfRange);
-        let (major_type, argument) = self.any_head()?;
-        let argument = i64::try_from(argument).map_err(|_| error);
-        match major_type {
-            UINT => argument,
-            // Major type 1 carries -1 - n, which is the bitwise complement.
-            NEGATIVE => argument.map(|argument| !argument),
-            _ => Err(Error { kind: ErrorKind::WrongType, ..error }),
-        }
+        self.fields(Fields::int)
     }
 
     /// Reads a time: seconds since 1970, up to the year 9999.
     ///
     /// # Errors
     /// As [`Reader::uint`], or if it is larger.
-    #[inline]
     pub fn time(&mut self) -> Result<Time, Error> {
-        let error = self.error(ErrorKind::OutOfRange);
-        let seconds = i64::try_from(self.uint()?).map_err(|_| error)?;
-        if seconds > Time::NEVER.unix() { Err(error) } else { Ok(Time::from_unix(seconds)) }
+        self.fields(Fields::time)
     }
 
     /// Reads a byte string.
     ///
     /// # Errors
     /// If the next item is not one of definite length in its shortest form.
-    #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], Error> {
-        let start = self.position;
-        let length = self.head(BYTES)?;
-        self.content(start, length)
+        self.fields(Fields::bytes)
     }
 
     /// Reads a byte string of `N` bytes.
@@ -166,8 +150,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::bytes`], or if its length is another.
     pub fn fixed<const N: usize>(&mut self) -> Result<&'a [u8; N], Error> {
-        let error = self.error(ErrorKind::OutOfRange);
-        self.bytes()?.try_into().map_err(|_| error)
+        self.fields(Fields::fixed)
     }
 
     /// Reads a text string of 1 to `most` bytes, in UTF-8.
@@ -175,9 +158,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If the next item is not one of definite length in its shortest form, or is empty or too long.
     pub fn text(&mut self, most: usize) -> Result<&'a str, Error> {
-        let error = self.error(ErrorKind::OutOfRange);
-        let text = self.any_text()?;
-        if text.is_empty() || text.len() > most { Err(error) } else { Ok(text) }
+        self.fields(|fields| fields.text(most))
     }
 
     /// Reads the head of an array and returns how many items follow.
@@ -185,7 +166,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If the next item is not one of definite length in its shortest form, or has more than `most` items.
     pub fn array(&mut self, most: u64) -> Result<u64, Error> {
-        self.counted(ARRAY, most)
+        self.fields(|fields| fields.array(most))
     }
 
     /// Reads the head of an array of exactly `count` items.
@@ -193,8 +174,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::array`], or if it has fewer.
     pub fn array_of(&mut self, count: u64) -> Result<(), Error> {
-        let error = self.error(ErrorKind::OutOfRange);
-        if self.array(count)? == count { Ok(()) } else { Err(error) }
+        self.fields(|fields| fields.array_of(count))
     }
 
     /// Reads the head of a map and returns how many pairs follow. The caller checks the order of keys.
@@ -202,7 +182,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If the next item is not one of definite length in its shortest form, or has more than `most` pairs.
     pub fn map(&mut self, most: u64) -> Result<u64, Error> {
-        self.counted(MAP, most)
+        self.fields(|fields| fields.map(most))
     }
 
     /// Reads the tag `number`.
@@ -210,29 +190,25 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If the next item is not that tag in its shortest form.
     pub fn tag(&mut self, number: u64) -> Result<(), Error> {
-        let error = self.error(ErrorKind::OutOfRange);
-        if self.head(TAG)? == number { Ok(()) } else { Err(error) }
+        self.fields(|fields| fields.tag(number))
     }
 
     /// Reads `null` if that comes next, and says whether it did.
     ///
     /// # Errors
     /// If the bytes have ended.
-    #[inline]
     pub fn null(&mut self) -> Result<bool, Error> {
-        let is_null = self.peek()? == NULL;
-        self.position = self.position.saturating_add(usize::from(is_null));
-        Ok(is_null)
+        self.fields(Fields::null)
     }
 
     /// The major type of the next item: 0 unsigned, 1 negative, 2 bytes, 3 text, 4 array, 5 map, 6 tag, 7 simple.
-    pub(crate) fn major_type(&self) -> Result<u8, Error> {
-        Ok(self.peek()? >> 5)
+    pub(crate) fn major_type(&mut self) -> Result<u8, Error> {
+        self.fields(Fields::major_type)
     }
 
     /// What is not yet read.
     pub(crate) fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.position..).unwrap_or_default()
+        self.0.rest()
     }
 
     /// Reads any item with all it contains, and returns its encoding.
@@ -240,130 +216,26 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it is not deterministic CBOR, or nested deeper than [`MAX_DEPTH`].
     pub fn skip(&mut self) -> Result<&'a [u8], Error> {
-        let start = self.position;
-        self.skip_nested(MAX_DEPTH)?;
-        Ok(self.read_since(start))
+        self.fields(Fields::skip)
     }
 
     /// Ends reading.
     ///
     /// # Errors
     /// If there are bytes left.
-    pub const fn finish(self) -> Result<(), Error> {
-        if self.position == self.bytes.len() { Ok(()) } else { Err(self.error(ErrorKind::TrailingBytes)) }
+    pub fn finish(self) -> Result<(), Error> {
+        self.0.finish()
     }
 
     /// The bytes from offset `start` to the next item.
     #[must_use]
     pub fn read_since(&self, start: usize) -> &'a [u8] {
-        self.bytes.get(start..self.position).unwrap_or_default()
-    }
-
-    fn skip_nested(&mut self, depth: u8) -> Result<(), Error> {
-        let start = self.position;
-        let deeper = depth.checked_sub(1).ok_or(self.error(ErrorKind::TooDeep))?;
-        if matches!(self.peek()?, FALSE | TRUE | NULL) {
-            self.position = self.position.saturating_add(1);
-            return Ok(());
-        }
-        let (major_type, argument) = self.any_head()?;
-        match major_type {
-            UINT | NEGATIVE => Ok(()),
-            BYTES => self.content(start, argument).map(drop),
-            TEXT => {
-                self.position = start;
-                self.any_text().map(drop)
-            }
-            ARRAY => (0..argument).try_for_each(|_| self.skip_nested(deeper)),
-            MAP => self.skip_pairs(argument, deeper),
-            TAG => self.skip_nested(deeper),
-            // Floating point and simple values.
-            _ => Err(Error { position: start, kind: ErrorKind::WrongType }),
-        }
-    }
-
-    fn skip_pairs(&mut self, count: u64, depth: u8) -> Result<(), Error> {
-        let mut last: Option<&'a [u8]> = None;
-        for _ in 0..count {
-            let start = self.position;
-            self.skip_nested(depth)?;
-            let key = self.read_since(start);
-            if last.is_some_and(|last| last >= key) {
-                return Err(Error { position: start, kind: ErrorKind::NotAscending });
-            }
-            last = Some(key);
-            self.skip_nested(depth)?;
-        }
-        Ok(())
+        self.0.read_since(start)
     }
 
     /// Reads a text string of any length, in UTF-8.
     pub(crate) fn any_text(&mut self) -> Result<&'a str, Error> {
-        let start = self.position;
-        let length = self.head(TEXT)?;
-        let text = core::str::from_utf8(self.content(start, length)?);
-        text.map_err(|_| Error { position: start, kind: ErrorKind::WrongType })
-    }
-
-    fn counted(&mut self, major_type: u8, most: u64) -> Result<u64, Error> {
-        let error = self.error(ErrorKind::OutOfRange);
-        let count = self.head(major_type)?;
-        if count > most { Err(error) } else { Ok(count) }
-    }
-
-    /// Takes the content of the string that starts at `start` and whose head was read.
-    #[inline]
-    fn content(&mut self, start: usize, length: u64) -> Result<&'a [u8], Error> {
-        let end = usize::try_from(length).ok().and_then(|length| self.position.checked_add(length));
-        let content = end.and_then(|end| self.bytes.get(self.position..end));
-        let content = content.ok_or(Error { position: start, kind: ErrorKind::EndOfInput })?;
-        self.position = self.position.saturating_add(content.len());
-        Ok(content)
-    }
-
-    #[inline]
-    fn peek(&self) -> Result<u8, Error> {
-        self.bytes.get(self.position).copied().ok_or(self.error(ErrorKind::EndOfInput))
-    }
-
-    /// Reads the head of an item of this major type.
-    #[inline]
-    fn head(&mut self, major_type: u8) -> Result<u64, Error> {
-        let error = self.error(ErrorKind::WrongType);
-        if self.peek()? >> 5 == major_type { Ok(self.any_head()?.1) } else { Err(error) }
-    }
-
-    /// Reads the head of any item: its major type, and its argument in the shortest form (RFC 8949 section 3).
-    #[inline]
-    fn any_head(&mut self) -> Result<(u8, u64), Error> {
-        let start = self.position;
-        let error = |kind| Error { position: start, kind };
-        let first = self.peek()?;
-        self.position = self.position.saturating_add(1);
-        let (major_type, additional) = (first >> 5, first & 0x1f);
-        let (size, least) = match additional {
-            0..=23 => return Ok((major_type, u64::from(additional))),
-            24 => (1, 24),
-            25 => (2, 0x100),
-            26 => (4, 0x1_0000),
-            27 => (8, 0x1_0000_0000),
-            31 if !matches!(major_type, UINT | NEGATIVE | TAG) => return Err(error(ErrorKind::Indefinite)),
-            _ => return Err(error(ErrorKind::WrongType)),
-        };
-        let argument = self.number(start, size)?;
-        // Of major type 7 nothing with an argument is accepted: the caller says so.
-        if argument < least && major_type <= TAG {
-            Err(error(ErrorKind::NotShortest))
-        } else {
-            Ok((major_type, argument))
-        }
-    }
-
-    /// Reads a big-endian number of this many bytes.
-    #[inline]
-    fn number(&mut self, start: usize, size: u64) -> Result<u64, Error> {
-        let bytes = self.content(start, size)?;
-        Ok(bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
+        self.fields(Fields::any_text)
     }
 }
 

@@ -5,7 +5,7 @@
 //! byte counts, in the external data that is signed but not sent ([`Place`]).
 //! The `Sig_structure` is never put together: it goes to [`Crypto::verify`] in parts.
 
-use crate::cbor::{self, ErrorKind, Head, Reader, Writer};
+use crate::cbor::{self, ErrorKind, Fields, Head, Writer};
 use crate::crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 use crate::id::KeyId;
 use core::fmt;
@@ -183,24 +183,22 @@ struct Header<'a> {
 impl<'a> Header<'a> {
     /// Reads a header map; keys other than 1, 3 and 4 are refused, as all that is protected is to be understood.
     fn read(protected: &'a [u8]) -> Result<Self, cbor::Error> {
-        let mut reader = Reader::new(protected);
+        let mut fields = Fields::new(protected);
         let mut header = Self { algorithm: None, content_type: None, key: &[] };
         let mut last = 0;
-        for _ in 0..reader.map(3)? {
-            let error = reader.error(ErrorKind::NotAscending);
-            let label = reader.uint()?;
-            if label <= last {
-                return Err(error);
-            }
+        for _ in 0..fields.map(3) {
+            let start = fields.position();
+            let label = fields.uint();
+            fields.ask(label > last, start, ErrorKind::NotAscending);
             match label {
-                HEADER_ALGORITHM => header.algorithm = Some(reader.int()?),
-                HEADER_CONTENT_TYPE => header.content_type = Some(reader.text(MAX_CONTENT_TYPE)?),
-                HEADER_KEY => header.key = reader.bytes()?,
-                _ => return Err(cbor::Error { kind: ErrorKind::OutOfRange, ..error }),
+                HEADER_ALGORITHM => header.algorithm = Some(fields.int()),
+                HEADER_CONTENT_TYPE => header.content_type = Some(fields.text(MAX_CONTENT_TYPE)),
+                HEADER_KEY => header.key = fields.bytes(),
+                _ => fields.refuse(start, ErrorKind::OutOfRange),
             }
             last = label;
         }
-        reader.finish()?;
+        fields.finish()?;
         Ok(header)
     }
 
@@ -226,14 +224,14 @@ impl<'a> Sign1<'a> {
     /// # Errors
     /// If they are anything else than one object in the form of this module.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(bytes);
-        reader.tag(TAG_SIGN1)?;
-        reader.array_of(4)?;
-        let protected = reader.bytes()?;
-        reader.map(0)?;
-        let payload = reader.bytes()?;
-        let signature = reader.bytes()?;
-        reader.finish()?;
+        let mut fields = Fields::new(bytes);
+        fields.tag(TAG_SIGN1);
+        fields.array_of(4);
+        let protected = fields.bytes();
+        fields.map(0);
+        let payload = fields.bytes();
+        let signature = fields.bytes();
+        fields.finish()?;
         let header = Header::read(protected)?;
         let algorithm = header.algorithm()?;
         if signature.len() != algorithm.signature_length() {
@@ -301,25 +299,23 @@ impl<'a> Sign<'a> {
     /// # Errors
     /// If they are anything else than one object of that kind in the form of this module.
     pub fn read(bytes: &'a [u8], content_type: ContentType) -> Result<Self, Error> {
-        let mut reader = Reader::new(bytes);
-        reader.tag(TAG_SIGN)?;
-        reader.array_of(4)?;
-        let protected = reader.bytes()?;
-        reader.map(0)?;
-        let payload = reader.bytes()?;
-        let count = reader.array(MAX_SIGNATURES as u64)?;
-        let start = reader.position();
+        let mut fields = Fields::new(bytes);
+        fields.tag(TAG_SIGN);
+        fields.array_of(4);
+        let protected = fields.bytes();
+        fields.map(0);
+        let payload = fields.bytes();
+        let count = fields.array(MAX_SIGNATURES as u64);
+        let start = fields.position();
         let mut last = None;
         for _ in 0..count {
-            let error = reader.error(ErrorKind::NotAscending);
-            let key = Some(Signer::read(&mut reader)?.key);
-            if last >= key {
-                return Err(error.into());
-            }
+            let at = fields.position();
+            let key = Some(Signer::read(&mut fields)?.key);
+            fields.ask(last < key, at, ErrorKind::NotAscending);
             last = key;
         }
-        let signatures = reader.read_since(start);
-        reader.finish()?;
+        let signatures = fields.read_since(start);
+        fields.finish()?;
         let header = Header::read(protected)?;
         if header.content_type != Some(content_type.as_str()) || header.algorithm.is_some() || !header.key.is_empty() {
             return Err(Error::ContentType);
@@ -338,8 +334,8 @@ impl<'a> Sign<'a> {
 
     /// The signatures, ascending by key.
     pub fn signers(&self) -> impl Iterator<Item = Signer<'a>> + use<'a> {
-        let mut reader = Reader::new(self.signatures);
-        (0..self.count).map_while(move |_| Signer::read(&mut reader).ok())
+        let mut fields = Fields::new(self.signatures);
+        (0..self.count).map_while(move |_| Signer::read(&mut fields).ok())
     }
 
     /// Checks one signature.
@@ -374,12 +370,13 @@ impl<'a> Signer<'a> {
         self.algorithm
     }
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        reader.array_of(3)?;
-        let error = reader.error(ErrorKind::OutOfRange);
-        let protected = reader.bytes()?;
-        reader.map(0)?;
-        let signature = reader.bytes()?;
+    fn read(fields: &mut Fields<'a>) -> Result<Self, Error> {
+        fields.array_of(3);
+        let position = fields.position();
+        let protected = fields.bytes();
+        fields.map(0);
+        let signature = fields.bytes();
+        fields.check()?;
         let header = Header::read(protected)?;
         let algorithm = header.algorithm()?;
         if header.content_type.is_some() {
@@ -388,7 +385,7 @@ impl<'a> Signer<'a> {
         if signature.len() != algorithm.signature_length() {
             return Err(Error::Signatures);
         }
-        let key = header.key.try_into().map_err(|_| error)?;
+        let key = header.key.try_into().map_err(|_| cbor::Error { position, kind: ErrorKind::OutOfRange })?;
         Ok(Self { protected, algorithm, key: KeyId::from_bytes(key), signature })
     }
 }

@@ -11,7 +11,7 @@ mod entry;
 pub use accept::{Pinned, Refused, Signers};
 pub use entry::{Authority, AuthorityState, Member, Purpose, Purposes, Service, Standing};
 
-use crate::cbor::{self, ErrorKind, Reader, Writer};
+use crate::cbor::{self, ErrorKind, Fields, Writer};
 use crate::cose;
 use crate::id::{ID_LENGTH, KeyId};
 use crate::time::Time;
@@ -63,14 +63,6 @@ impl ListKind {
         match self {
             Self::Alliance => 0,
             Self::Site => 1,
-        }
-    }
-
-    const fn from_number(number: u64) -> Option<Self> {
-        match number {
-            0 => Some(Self::Alliance),
-            1 => Some(Self::Site),
-            _ => None,
         }
     }
 }
@@ -146,23 +138,27 @@ impl<'a> List<'a> {
     /// The authority with this key, in time logarithmic in their number.
     #[must_use]
     pub fn authority(&self, key: KeyId) -> Option<Authority<'a>> {
-        Authority::read(&mut self.entry_of(key)?).ok()
+        let mut fields = self.entry_of(key)?;
+        let authority = Authority::read(&mut fields);
+        fields.check().ok().map(|()| authority)
     }
 
     /// How the authority with this key stands, in time logarithmic in their number.
     #[must_use]
     pub fn standing(&self, key: KeyId) -> Option<Standing<'a>> {
-        Standing::read(&mut self.entry_of(key)?).ok().map(|(_, standing)| standing)
+        let mut fields = self.entry_of(key)?;
+        let (_, standing) = Standing::read(&mut fields);
+        fields.check().ok().map(|()| standing)
     }
 
-    fn entry_of(&self, key: KeyId) -> Option<Reader<'a>> {
+    fn entry_of(&self, key: KeyId) -> Option<Fields<'a>> {
         let index = self.index.get(..self.authorities.count)?;
         let entry = |start: &u32| self.authorities.bytes.get(usize::try_from(*start).ok()?..);
         // All entries were read once: each starts with the heads of an array of 10 and of a byte string of 16.
         let number_of = |start| Some(u128::from_be_bytes(*entry(start)?.get(2..)?.first_chunk::<ID_LENGTH>()?));
         let wanted = Some(u128::from_be_bytes(*key.as_bytes()));
         let at = index.binary_search_by(|start| number_of(start).cmp(&wanted)).ok()?;
-        Some(Reader::new(entry(index.get(at)?)?))
+        Some(Fields::new(entry(index.get(at)?)?))
     }
 
     /// The service with the key whose identifier begins with `key`, for one purpose; `None` if none or several do.
@@ -192,24 +188,27 @@ impl<'a> List<'a> {
     }
 
     fn read_payload(payload: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(payload);
-        reader.array_of(11)?;
-        if reader.uint()? != FORM {
+        let mut fields = Fields::new(payload);
+        fields.array_of(11);
+        let form = fields.uint();
+        fields.check()?;
+        if form != FORM {
             return Err(Error::Form);
         }
-        let position = reader.error(ErrorKind::OutOfRange);
-        let kind = ListKind::from_number(reader.uint()?).ok_or(position)?;
-        let name = reader.text(MAX_NAME)?;
-        let version = reader.uint()?;
-        let recovery_epoch = reader.uint()?;
-        let (issued, next) = (reader.time()?, reader.time()?);
-        let threshold = reader.byte()?;
-        let mut unused = [0; 0];
+        let kind = match fields.at_most(1) {
+            0 => ListKind::Alliance,
+            _ => ListKind::Site,
+        };
+        let name = fields.text(MAX_NAME);
+        let version = fields.uint();
+        let recovery_epoch = fields.uint();
+        let (issued, next) = (fields.time(), fields.time());
+        let threshold = fields.byte();
         let mut index = [0; MAX_AUTHORITIES];
-        let members = Section::read::<Member<'a>>(&mut reader, MAX_MEMBERS, &mut unused)?;
-        let authorities = Section::read::<Authority<'a>>(&mut reader, MAX_AUTHORITIES, &mut index)?;
-        let services = Section::read::<Service<'a>>(&mut reader, MAX_SERVICES, &mut unused)?;
-        reader.finish()?;
+        let members = Section::read(&mut fields, MAX_MEMBERS, &mut [], |fields| Member::read(fields).key);
+        let authorities = Section::read(&mut fields, MAX_AUTHORITIES, &mut index, |fields| Authority::read(fields).key);
+        let services = Section::read(&mut fields, MAX_SERVICES, &mut [], |fields| Service::read(fields).key);
+        fields.finish()?;
         if threshold == 0 || usize::from(threshold) > members.count {
             return Err(Error::Threshold);
         }
@@ -230,29 +229,29 @@ struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// Reads and checks a section, and notes in `index`, as far as it reaches, where each entry starts.
-    fn read<E: Entry<'a>>(reader: &mut Reader<'a>, most: usize, index: &mut [u32]) -> Result<Self, cbor::Error> {
-        let count = reader.array(most as u64)?;
-        let start = reader.position();
+    fn read(fields: &mut Fields<'a>, most: usize, index: &mut [u32], key: fn(&mut Fields<'a>) -> KeyId) -> Self {
+        let count = fields.array(most as u64);
+        let start = fields.position();
         let mut last = None;
         let mut index = index.iter_mut();
         for _ in 0..count {
-            let error = reader.error(ErrorKind::NotAscending);
-            if let (Some(slot), Ok(offset)) = (index.next(), u32::try_from(reader.position().saturating_sub(start))) {
+            let at = fields.position();
+            if let (Some(slot), Ok(offset)) = (index.next(), u32::try_from(at.saturating_sub(start))) {
                 *slot = offset;
             }
-            let key = Some(E::read(reader)?.key());
-            if last >= key {
-                return Err(error);
-            }
+            let key = Some(key(fields));
+            fields.ask(last < key, at, ErrorKind::NotAscending);
             last = key;
         }
-        let bytes = reader.read_since(start);
-        Ok(Self { bytes, count: usize::try_from(count).unwrap_or(0) })
+        Self { bytes: fields.read_since(start), count: usize::try_from(count).unwrap_or(0) }
     }
 
     fn entries<E: Entry<'a>>(&self) -> impl Iterator<Item = E> + use<'a, E> {
-        let mut reader = Reader::new(self.bytes);
-        (0..self.count).map_while(move |_| E::read(&mut reader).ok())
+        let mut fields = Fields::new(self.bytes);
+        (0..self.count).map_while(move |_| {
+            let entry = E::read(&mut fields);
+            fields.check().ok().map(|()| entry)
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sums over a window of time that slides.
 
-use medlock_trust::cbor::{Error, ErrorKind, Reader, Writer};
+use medlock_trust::cbor::{ErrorKind, Fields, Writer};
 use minicbor::encode::Write;
 
 /// Parts of a window. What happened is forgotten when the window and one part more have passed: never too early.
@@ -63,13 +63,12 @@ impl Account {
         self.parts.iter().try_for_each(|part| out.uint(u64::from(*part)).map(drop))
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let error = reader.error(ErrorKind::OutOfRange);
-        let mut account = Self { part_seconds: reader.uint()?, newest: reader.uint()?, parts: [0; PARTS + 1] };
-        for part in &mut account.parts {
-            *part = u32::try_from(reader.uint()?).map_err(|_| error)?;
-        }
-        if account.part_seconds == 0 { Err(error) } else { Ok(account) }
+    pub(super) fn decode(fields: &mut Fields<'_>) -> Self {
+        let start = fields.position();
+        let mut account = Self { part_seconds: fields.uint(), newest: fields.uint(), parts: [0; PARTS + 1] };
+        fields.ask(account.part_seconds > 0, start, ErrorKind::OutOfRange);
+        account.parts.iter_mut().for_each(|part| *part = fields.uint32());
+        account
     }
 }
 

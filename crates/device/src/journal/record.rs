@@ -4,8 +4,7 @@ use super::account::Account;
 use super::{BONDS, Bond, Intent, Journal, OUTCOMES, PLACES, Settled};
 use medlock_proto::reading::Evidence;
 use medlock_proto::sealed::{Action, Receipt, code};
-use medlock_trust::cbor::{Error, ErrorKind, Reader, Writer};
-use medlock_trust::decide::Code;
+use medlock_trust::cbor::{Error, ErrorKind, Fields, Writer};
 use minicbor::encode::Write;
 use minicbor::encode::write::Cursor;
 
@@ -35,24 +34,22 @@ impl Journal {
 
     /// Takes everything from what [`Journal::encode`] wrote.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let mut reader = Reader::new(bytes);
-        let error = reader.error(ErrorKind::OutOfRange);
-        if reader.uint()? != VERSION {
-            return Err(error);
-        }
-        self.booted_at = reader.uint()?;
+        let mut fields = Fields::new(bytes);
+        let version = fields.uint();
+        fields.ask(version == VERSION, 0, ErrorKind::OutOfRange);
+        self.booted_at = fields.uint();
         for slot in &mut self.bonds {
-            *slot = if reader.null()? { None } else { Some(read_bond(&mut reader)?) };
+            *slot = if fields.null() { None } else { Some(read_bond(&mut fields)) };
         }
         for slot in &mut self.open {
-            *slot = if reader.null()? { None } else { Some(read_intent(&mut reader)?) };
+            *slot = if fields.null() { None } else { Some(read_intent(&mut fields)) };
         }
         for slot in &mut self.outcomes {
-            *slot = if reader.null()? { None } else { Some(read_settled(&mut reader)?) };
+            *slot = if fields.null() { None } else { Some(read_settled(&mut fields)) };
         }
-        self.delivered = Account::decode(&mut reader)?;
-        self.halts = Account::decode(&mut reader)?;
-        reader.finish()
+        self.delivered = Account::decode(&mut fields);
+        self.halts = Account::decode(&mut fields);
+        fields.finish()
     }
 }
 
@@ -71,9 +68,9 @@ fn write_bond<W: Write>(bond: &Bond, out: &mut Writer<W>) -> Result<(), W::Error
     out.array(3)?.uint(bond.epoch)?.uint(bond.floor)?.uint(bond.forgotten).map(drop)
 }
 
-fn read_bond(reader: &mut Reader<'_>) -> Result<Bond, Error> {
-    reader.array_of(3)?;
-    Ok(Bond { epoch: reader.uint()?, floor: reader.uint()?, forgotten: reader.uint()?, in_force: false })
+fn read_bond(fields: &mut Fields<'_>) -> Bond {
+    fields.array_of(3);
+    Bond { epoch: fields.uint(), floor: fields.uint(), forgotten: fields.uint(), in_force: false }
 }
 
 fn write_intent<W: Write>(intent: &Intent, out: &mut Writer<W>) -> Result<(), W::Error> {
@@ -83,18 +80,18 @@ fn write_intent<W: Write>(intent: &Intent, out: &mut Writer<W>) -> Result<(), W:
         Some(evidence) => out.bytes(evidence.as_bytes())?,
         None => out.null()?,
     };
-    write_mark(intent.mark, out)
+    code::encode_mark(intent.mark, out)
 }
 
-fn read_intent(reader: &mut Reader<'_>) -> Result<Intent, Error> {
-    reader.array_of(5)?;
-    Ok(Intent {
-        epoch: reader.uint()?,
-        counter: reader.uint()?,
-        action: Action::decode(reader)?,
-        evidence: if reader.null()? { None } else { Some(Evidence::from_bytes(*reader.fixed()?)) },
-        mark: read_mark(reader)?,
-    })
+fn read_intent(fields: &mut Fields<'_>) -> Intent {
+    fields.array_of(5);
+    Intent {
+        epoch: fields.uint(),
+        counter: fields.uint(),
+        action: Action::decode(fields),
+        evidence: if fields.null() { None } else { Some(Evidence::from_bytes(*fields.fixed())) },
+        mark: code::decode_mark(fields),
+    }
 }
 
 fn write_settled<W: Write>(settled: &Settled, out: &mut Writer<W>) -> Result<(), W::Error> {
@@ -102,31 +99,9 @@ fn write_settled<W: Write>(settled: &Settled, out: &mut Writer<W>) -> Result<(),
     settled.receipt.encode(out)
 }
 
-fn read_settled(reader: &mut Reader<'_>) -> Result<Settled, Error> {
-    reader.array_of(6)?;
-    let epoch = reader.uint()?;
-    let error = reader.error(ErrorKind::OutOfRange);
-    let is_bolus = match reader.uint()? {
-        0 => false,
-        1 => true,
-        _ => return Err(error),
-    };
-    Ok(Settled { epoch, is_bolus, receipt: Receipt::decode(reader)? })
-}
-
-fn write_mark<W: Write>(mark: Option<Code>, out: &mut Writer<W>) -> Result<(), W::Error> {
-    match mark {
-        Some(mark) => out.uint(u64::from(code::number(mark))).map(drop),
-        None => out.null().map(drop),
-    }
-}
-
-fn read_mark(reader: &mut Reader<'_>) -> Result<Option<Code>, Error> {
-    if reader.null()? {
-        return Ok(None);
-    }
-    let error = reader.error(ErrorKind::OutOfRange);
-    code::from_number(reader.byte()?).map(Some).ok_or(error)
+fn read_settled(fields: &mut Fields<'_>) -> Settled {
+    fields.array_of(6);
+    Settled { epoch: fields.uint(), is_bolus: fields.at_most(1) == 1, receipt: Receipt::decode(fields) }
 }
 
 const _: () = assert!(BONDS * 28 + PLACES * 56 + OUTCOMES * 28 + 2 * 83 + 10 <= MAX_LENGTH);

@@ -1,6 +1,8 @@
 //! The codes of the trust core as numbers: what a record or a receipt can afford to carry.
 
+use medlock_trust::cbor::{Fields, Writer};
 use medlock_trust::decide::Code;
+use minicbor::encode::Write;
 
 /// The number of a code on the wire. It never changes its meaning; docs/sealed-command.md lists them.
 #[must_use]
@@ -34,4 +36,25 @@ pub const fn number(code: Code) -> u8 {
 #[must_use]
 pub fn from_number(wanted: u8) -> Option<Code> {
     Code::ALL.into_iter().find(|code| number(*code) == wanted)
+}
+
+/// Writes the mark of a verdict: the number of its code, or `null`.
+///
+/// # Errors
+/// What `out` says.
+pub fn encode_mark<W: Write>(mark: Option<Code>, out: &mut Writer<W>) -> Result<(), W::Error> {
+    match mark {
+        Some(mark) => out.uint(u64::from(number(mark))).map(drop),
+        None => out.null().map(drop),
+    }
+}
+
+/// Reads what [`encode_mark`] writes.
+pub fn decode_mark(fields: &mut Fields<'_>) -> Option<Code> {
+    if fields.null() {
+        return None;
+    }
+    let start = fields.position();
+    let code = from_number(fields.byte());
+    fields.within(code, start)
 }

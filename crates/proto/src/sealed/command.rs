@@ -4,7 +4,7 @@ use super::dose::{Concentration, MilliUnits, Minutes, Percent, Rate};
 use crate::reading::Evidence;
 use core::fmt;
 use medlock_trust::Operation;
-use medlock_trust::cbor::{Error, ErrorKind, Reader, Writer};
+use medlock_trust::cbor::{ErrorKind, Fields, Writer};
 use minicbor::encode::Write;
 
 /// An act, with its unit and its own bound.
@@ -101,39 +101,35 @@ impl Action {
         fields.iter().try_for_each(|field| out.uint(u64::from(*field)).map(drop))
     }
 
-    /// Reads what [`Action::encode`] writes.
-    ///
-    /// # Errors
-    /// If it is another thing, or out of range.
-    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let error = reader.error(ErrorKind::OutOfRange);
-        let count = reader.array(5)?;
-        let action = match (reader.uint()?, count) {
+    /// Reads what [`Action::encode`] writes; anything else, or what is out of range, is an error of `fields`.
+    pub fn decode(fields: &mut Fields<'_>) -> Self {
+        let start = fields.position();
+        let count = fields.array(5);
+        let action = match (fields.uint(), count) {
             (0, 4) => Self::Bolus {
-                amount: MilliUnits(number(reader)?),
-                concentration: Concentration(number(reader)?),
-                bound: MilliUnits(number(reader)?),
+                amount: MilliUnits(fields.uint32()),
+                concentration: Concentration(fields.uint16()),
+                bound: MilliUnits(fields.uint32()),
             },
             (1, 5) => Self::TemporaryBasal {
-                rate: Rate(number(reader)?),
-                minutes: Minutes(number(reader)?),
-                concentration: Concentration(number(reader)?),
-                bound: MilliUnits(number(reader)?),
+                rate: Rate(fields.uint32()),
+                minutes: Minutes(fields.uint16()),
+                concentration: Concentration(fields.uint16()),
+                bound: MilliUnits(fields.uint32()),
             },
             (2, 1) => Self::Resume,
-            (3, 2) => Self::Suspend { minutes: Minutes(number(reader)?) },
-            (4, 3) => Self::Reduce { percent: Percent(number(reader)?), minutes: Minutes(number(reader)?) },
-            (5, 3) => Self::Set { setting: number(reader)?, value: number(reader)? },
-            _ => return Err(error),
+            (3, 2) => Self::Suspend { minutes: Minutes(fields.uint16()) },
+            (4, 3) => Self::Reduce { percent: Percent(fields.byte()), minutes: Minutes(fields.uint16()) },
+            (5, 3) => Self::Set { setting: fields.uint16(), value: fields.uint32() },
+            _ => {
+                fields.refuse(start, ErrorKind::OutOfRange);
+                Self::Resume
+            }
         };
-        if matches!(action, Self::Reduce { percent: Percent(0 | 101..), .. }) { Err(error) } else { Ok(action) }
+        let is_senseless = matches!(action, Self::Reduce { percent: Percent(0 | 101..), .. });
+        fields.ask(!is_senseless, start, ErrorKind::OutOfRange);
+        action
     }
-}
-
-/// Reads a number that fits.
-fn number<N: TryFrom<u64>>(reader: &mut Reader<'_>) -> Result<N, Error> {
-    let error = reader.error(ErrorKind::OutOfRange);
-    N::try_from(reader.uint()?).map_err(|_| error)
 }
 
 /// A number the device drew at random, to be used in one command: it shows that the command was made after.
@@ -194,15 +190,15 @@ impl Command {
         self.order.action.encode(out)
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            epoch: reader.uint()?,
-            challenge: Challenge(*reader.fixed()?),
-            state: StateVersion(number(reader)?),
+    pub(super) fn decode(fields: &mut Fields<'_>) -> Self {
+        Self {
+            epoch: fields.uint(),
+            challenge: Challenge(*fields.fixed()),
+            state: StateVersion(fields.uint32()),
             order: Order {
-                evidence: if reader.null()? { None } else { Some(Evidence::from_bytes(*reader.fixed()?)) },
-                action: Action::decode(reader)?,
+                evidence: if fields.null() { None } else { Some(Evidence::from_bytes(*fields.fixed())) },
+                action: Action::decode(fields),
             },
-        })
+        }
     }
 }

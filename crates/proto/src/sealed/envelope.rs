@@ -7,7 +7,7 @@
 use crate::crypto::Crypto;
 use core::fmt;
 use medlock_trust::DeviceId;
-use medlock_trust::cbor::{Reader, Writer};
+use medlock_trust::cbor::{Fields, Writer};
 use minicbor::encode::write::Cursor;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -224,17 +224,19 @@ struct Outer {
 
 impl Outer {
     fn read(message: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(message);
-        reader.tag(TAG_ENCRYPT0).ok()?;
-        reader.array_of(3).ok()?;
-        (reader.bytes().ok()? == PROTECTED).then_some(())?;
-        (reader.map(2).ok()? == 2 && reader.uint().ok()? == HEADER_KEY).then_some(())?;
-        let kid = Kid::new(reader.bytes().ok()?)?;
-        (reader.uint().ok()? == HEADER_PARTIAL_IV).then_some(())?;
-        let sequence = partial_iv(reader.bytes().ok()?)?;
-        let sealed = reader.bytes().ok()?;
-        let fits = sealed.len() > TAG && sealed.len() <= MAX_PLAIN.saturating_add(TAG);
-        reader.finish().ok()?;
+        let mut fields = Fields::new(message);
+        fields.tag(TAG_ENCRYPT0);
+        fields.array_of(3);
+        let protected = fields.bytes();
+        let (pairs, first, kid) = (fields.map(2), fields.uint(), fields.bytes());
+        let (second, sequence) = (fields.uint(), fields.bytes());
+        let sealed = fields.bytes();
+        fields.finish().ok()?;
+        let fits = protected == PROTECTED
+            && (pairs, first, second) == (2, HEADER_KEY, HEADER_PARTIAL_IV)
+            && sealed.len() > TAG
+            && sealed.len() <= MAX_PLAIN.saturating_add(TAG);
+        let (kid, sequence) = (Kid::new(kid)?, partial_iv(sequence)?);
         fits.then_some(Self { kid, sequence, sealed_at: message.len().saturating_sub(sealed.len()) })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::command::{Challenge, Command};
 use super::receipt::{Receipt, Standing};
-use medlock_trust::cbor::{Error, ErrorKind, Reader, Writer};
+use medlock_trust::cbor::{Error, ErrorKind, Fields, Writer};
 use minicbor::encode::Write;
 
 /// What a controller says. Its number is outside, in the Partial IV.
@@ -26,17 +26,18 @@ impl Request {
     }
 
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(bytes);
-        let error = reader.error(ErrorKind::OutOfRange);
-        let count = reader.array(6)?;
-        let request = match (reader.uint()?, count) {
+        let mut fields = Fields::new(bytes);
+        let count = fields.array(6);
+        let request = match (fields.uint(), count) {
             (0, 1) => Self::Challenge,
-            (1, 6) => Self::Command(Command::decode(&mut reader)?),
-            (2, 2) => Self::Receipt(reader.uint()?),
-            _ => return Err(error),
+            (1, 6) => Self::Command(Command::decode(&mut fields)),
+            (2, 2) => Self::Receipt(fields.uint()),
+            _ => {
+                fields.refuse(0, ErrorKind::OutOfRange);
+                Self::Challenge
+            }
         };
-        reader.finish()?;
-        Ok(request)
+        fields.finish().map(|()| request)
     }
 }
 
@@ -65,19 +66,17 @@ impl Answer {
     }
 
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(bytes);
-        let error = reader.error(ErrorKind::OutOfRange);
-        let count = reader.array(6)?;
-        let answer = match (reader.uint()?, count) {
+        let mut fields = Fields::new(bytes);
+        let count = fields.array(6);
+        let answer = match (fields.uint(), count) {
             (0, 6) => Self::Challenge {
-                to: reader.uint()?,
-                challenge: Challenge(*reader.fixed()?),
-                standing: Standing::decode(&mut reader)?,
+                to: fields.uint(),
+                challenge: Challenge(*fields.fixed()),
+                standing: Standing::decode(&mut fields),
             },
-            (1, 5) => Self::Receipt(Receipt::decode(&mut reader)?),
-            _ => return Err(error),
+            (1, 5) => Self::Receipt(Receipt::decode(&mut fields)),
+            _ => return Err(fields.check().err().unwrap_or(Error { position: 0, kind: ErrorKind::OutOfRange })),
         };
-        reader.finish()?;
-        Ok(answer)
+        fields.finish().map(|()| answer)
     }
 }

@@ -4,7 +4,7 @@ use super::code;
 use super::command::StateVersion;
 use super::dose::MilliUnits;
 use core::fmt;
-use medlock_trust::cbor::{Error, ErrorKind, Reader, Writer};
+use medlock_trust::cbor::{Fields, Writer};
 use medlock_trust::decide::Code;
 use minicbor::encode::Write;
 
@@ -187,33 +187,22 @@ impl Receipt {
             Outcome::Uncertain { at_most } => (UNCERTAIN, u64::from(at_most.0)),
         };
         out.uint(self.counter)?.uint(number)?.uint(value)?;
-        match self.mark {
-            Some(mark) => out.uint(u64::from(code::number(mark)))?,
-            None => out.null()?,
-        };
-        Ok(())
+        code::encode_mark(self.mark, out)
     }
 
-    /// Reads what [`Receipt::encode`] writes.
-    ///
-    /// # Errors
-    /// If it is another thing, or out of range.
-    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let counter = reader.uint()?;
-        let error = reader.error(ErrorKind::OutOfRange);
-        let outcome = match (reader.uint()?, reader.uint()?) {
-            (REFUSED, number) => {
-                let refusal = u8::try_from(number).ok().and_then(Refusal::from_number);
-                Outcome::Refused(refusal.ok_or(error)?)
-            }
-            (STARTED, 0) => Outcome::Started,
-            (DONE, value) => Outcome::Done { delivered: MilliUnits(u32::try_from(value).map_err(|_| error)?) },
-            (UNCERTAIN, value) => Outcome::Uncertain { at_most: MilliUnits(u32::try_from(value).map_err(|_| error)?) },
-            _ => return Err(error),
+    /// Reads what [`Receipt::encode`] writes; anything else, or what is out of range, is an error of `fields`.
+    pub fn decode(fields: &mut Fields<'_>) -> Self {
+        let counter = fields.uint();
+        let start = fields.position();
+        let outcome = match (fields.uint(), fields.uint32()) {
+            (REFUSED, number) => u8::try_from(number).ok().and_then(Refusal::from_number).map(Outcome::Refused),
+            (STARTED, 0) => Some(Outcome::Started),
+            (DONE, value) => Some(Outcome::Done { delivered: MilliUnits(value) }),
+            (UNCERTAIN, value) => Some(Outcome::Uncertain { at_most: MilliUnits(value) }),
+            _ => None,
         };
-        let error = reader.error(ErrorKind::OutOfRange);
-        let mark = if reader.null()? { None } else { Some(code::from_number(reader.byte()?).ok_or(error)?) };
-        Ok(Self { counter, outcome, mark })
+        let outcome = fields.within(outcome, start).unwrap_or(Outcome::Started);
+        Self { counter, outcome, mark: code::decode_mark(fields) }
     }
 }
 
@@ -237,16 +226,14 @@ impl Standing {
         }
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let error = reader.error(ErrorKind::OutOfRange);
-        let state = StateVersion(u32::try_from(reader.uint()?).map_err(|_| error)?);
-        let floor = reader.uint()?;
-        let bolus = if reader.null()? {
+    pub(super) fn decode(fields: &mut Fields<'_>) -> Self {
+        let (state, floor) = (StateVersion(fields.uint32()), fields.uint());
+        let bolus = if fields.null() {
             None
         } else {
-            reader.array_of(4)?;
-            Some(Receipt::decode(reader)?)
+            fields.array_of(4);
+            Some(Receipt::decode(fields))
         };
-        Ok(Self { state, floor, bolus })
+        Self { state, floor, bolus }
     }
 }

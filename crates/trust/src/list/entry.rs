@@ -1,7 +1,7 @@
 //! The entries of a list: members, authorities, services.
 
 use super::{Error, MAX_DEVICE_TYPES, MAX_NAME, MAX_SPKI, MAX_SUBJECT};
-use crate::cbor::{self, ErrorKind, Reader, Writer};
+use crate::cbor::{Fields, Writer};
 use crate::crypto::{Crypto, PublicKey};
 use crate::id::{ID_LENGTH, KeyId};
 use crate::path::{Anchor, AuthorityKind};
@@ -15,22 +15,12 @@ pub(super) trait Entry<'a>: Sized {
     fn key(&self) -> KeyId;
     /// Whether a verifier would accept the entry.
     fn is_acceptable(&self) -> bool;
-    fn read(reader: &mut Reader<'a>) -> Result<Self, cbor::Error>;
+    fn read(fields: &mut Fields<'a>) -> Self;
     fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error>;
 }
 
-fn read_key(reader: &mut Reader<'_>) -> Result<KeyId, cbor::Error> {
-    reader.fixed::<ID_LENGTH>().map(|bytes| KeyId::from_bytes(*bytes))
-}
-
-fn read_bounded<'a>(reader: &mut Reader<'a>, most: usize) -> Result<&'a [u8], cbor::Error> {
-    let error = reader.error(ErrorKind::OutOfRange);
-    let bytes = reader.bytes()?;
-    if bytes.is_empty() || bytes.len() > most { Err(error) } else { Ok(bytes) }
-}
-
-fn read_optional_time(reader: &mut Reader<'_>) -> Result<Option<Time>, cbor::Error> {
-    if reader.null()? { Ok(None) } else { reader.time().map(Some) }
+fn read_key(fields: &mut Fields<'_>) -> KeyId {
+    KeyId::from_bytes(*fields.fixed::<ID_LENGTH>())
 }
 
 fn write_optional_time<W: Write>(writer: &mut Writer<W>, time: Option<Time>) -> Result<(), W::Error> {
@@ -74,9 +64,9 @@ impl<'a> Entry<'a> for Member<'a> {
         bounded(self.spki, MAX_SPKI) && bounded(self.name.as_bytes(), MAX_NAME)
     }
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, cbor::Error> {
-        reader.array_of(3)?;
-        Ok(Self { key: read_key(reader)?, spki: read_bounded(reader, MAX_SPKI)?, name: reader.text(MAX_NAME)? })
+    fn read(fields: &mut Fields<'a>) -> Self {
+        fields.array_of(3);
+        Self { key: read_key(fields), spki: fields.bounded(MAX_SPKI), name: fields.text(MAX_NAME) }
     }
 
     fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error> {
@@ -194,13 +184,13 @@ impl<'a> Entry<'a> for Authority<'a> {
             && self.until.is_none_or(in_range)
     }
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, cbor::Error> {
-        let (key, standing) = Standing::read(reader)?;
-        let name = reader.text(MAX_NAME)?;
-        let subject = read_bounded(reader, MAX_SUBJECT)?;
-        let spki = read_bounded(reader, MAX_SPKI)?;
+    fn read(fields: &mut Fields<'a>) -> Self {
+        let (key, standing) = Standing::read(fields);
+        let name = fields.text(MAX_NAME);
+        let subject = fields.bounded(MAX_SUBJECT);
+        let spki = fields.bounded(MAX_SPKI);
         let Standing { kind, state, since, until, roles, device_types } = standing;
-        Ok(Self { key, kind, name, subject, spki, roles, device_types, state, since, until })
+        Self { key, kind, name, subject, spki, roles, device_types, state, since, until }
     }
 
     fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error> {
@@ -235,32 +225,29 @@ pub struct Standing<'a> {
 }
 
 impl<'a> Standing<'a> {
-    pub(super) fn read(reader: &mut Reader<'a>) -> Result<(KeyId, Self), cbor::Error> {
-        reader.array_of(10)?;
-        let key = read_key(reader)?;
-        let error = reader.error(ErrorKind::OutOfRange);
-        let kind = match reader.uint()? {
+    pub(super) fn read(fields: &mut Fields<'a>) -> (KeyId, Self) {
+        fields.array_of(10);
+        let key = read_key(fields);
+        let kind = match fields.at_most(1) {
             0 => AuthorityKind::Maker,
-            1 => AuthorityKind::Site,
-            _ => return Err(error),
+            _ => AuthorityKind::Site,
         };
-        let error = reader.error(ErrorKind::OutOfRange);
-        let number = reader.uint()?;
-        let state = AuthorityState::ALL.into_iter().find(|state| state.number() == number).ok_or(error)?;
-        let (since, until) = (reader.time()?, read_optional_time(reader)?);
-        let error = reader.error(ErrorKind::OutOfRange);
-        let roles = Roles::from_bits(u32::try_from(reader.uint()?).map_err(|_| error)?);
-        let error = reader.error(ErrorKind::OutOfRange);
-        let device_types = if reader.null()? {
+        let state = match fields.at_most(3) {
+            0 => AuthorityState::Listed,
+            1 => AuthorityState::Retired,
+            2 => AuthorityState::Suspended,
+            _ => AuthorityState::Compromised,
+        };
+        let (since, until) = (fields.time(), fields.optional_time());
+        let roles = Roles::from_bits(fields.uint32());
+        let start = fields.position();
+        let device_types = if fields.null() {
             DeviceTypes::Every
         } else {
-            let numbers = reader.bytes()?;
-            if numbers.len() > MAX_DEVICE_TYPES * 2 {
-                return Err(error);
-            }
-            DeviceTypes::listed(numbers).ok_or(error)?
+            let numbers = Some(fields.bytes()).filter(|numbers| numbers.len() <= MAX_DEVICE_TYPES * 2);
+            fields.within(numbers.and_then(DeviceTypes::listed), start).unwrap_or(DeviceTypes::Listed(&[]))
         };
-        Ok((key, Self { kind, state, since, until, roles, device_types }))
+        (key, Self { kind, state, since, until, roles, device_types })
     }
 }
 
@@ -376,12 +363,11 @@ impl<'a> Entry<'a> for Service<'a> {
         bounded(self.spki, MAX_SPKI) && self.until.is_none_or(in_range)
     }
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, cbor::Error> {
-        reader.array_of(5)?;
-        let (key, spki) = (read_key(reader)?, read_bounded(reader, MAX_SPKI)?);
-        let error = reader.error(ErrorKind::OutOfRange);
-        let purposes = Purposes(u32::try_from(reader.uint()?).map_err(|_| error)?);
-        Ok(Self { key, spki, purposes, authority: read_key(reader)?, until: read_optional_time(reader)? })
+    fn read(fields: &mut Fields<'a>) -> Self {
+        fields.array_of(5);
+        let (key, spki) = (read_key(fields), fields.bounded(MAX_SPKI));
+        let purposes = Purposes(fields.uint32());
+        Self { key, spki, purposes, authority: read_key(fields), until: fields.optional_time() }
     }
 
     fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error> {

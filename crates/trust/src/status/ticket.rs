@@ -1,7 +1,7 @@
 //! Status tickets: what an authority says of one credential, small enough to ride along in a handshake.
 
 use super::{EncodeError, Reason, Refused, State, check_signer};
-use crate::cbor::{Reader, Writer};
+use crate::cbor::{Fields, Writer};
 use crate::cose::{ContentType, Place, Sign1};
 use crate::crypto::Crypto;
 use crate::id::{CredentialId, KeyId};
@@ -129,18 +129,18 @@ fn read(bytes: &[u8]) -> Result<(Sign1<'_>, TicketContent<'_>), Refused> {
         return Err(Refused::TooLong(bytes.len()));
     }
     let signed = Sign1::read(bytes)?;
-    let mut reader = Reader::new(signed.payload());
-    reader.array_of(6)?;
-    let credential = CredentialId::from_bytes(*reader.fixed()?);
-    let number = reader.byte()?;
+    let mut fields = Fields::new(signed.payload());
+    fields.array_of(6);
+    let credential = CredentialId::from_bytes(*fields.fixed());
+    let number = fields.byte();
     let state = State::from_number(number);
+    let reason = Reason(fields.byte());
+    let (epoch, issued) = (fields.uint(), fields.time());
+    let nonce = if fields.null() { None } else { Some(fields.bytes()) };
+    fields.finish()?;
     if state.is_none() && number != 0 {
         return Err(Refused::Form);
     }
-    let reason = Reason(reader.byte()?);
-    let (epoch, issued) = (reader.uint()?, reader.time()?);
-    let nonce = if reader.null()? { None } else { Some(reader.bytes()?) };
-    reader.finish()?;
     if let Some(nonce) = nonce
         && !(MIN_NONCE..=MAX_NONCE).contains(&nonce.len())
     {
