@@ -485,6 +485,8 @@ impl Layout {
         })
     }
 
+    // These are called in many places, and each is longer than its call.
+    #[inline(never)]
     fn record_bytes(&self, length: usize) -> usize {
         length.saturating_add(RECORD_HEAD).checked_next_multiple_of(self.word).unwrap_or(usize::MAX)
     }
@@ -493,6 +495,7 @@ impl Layout {
         self.first_page.saturating_add(bank.saturating_mul(self.bank_pages))
     }
 
+    #[inline(never)]
     fn offset(&self, bank: usize, at: usize) -> usize {
         self.first_page_of(bank).saturating_mul(self.page_bytes).saturating_add(at)
     }

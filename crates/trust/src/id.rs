@@ -14,8 +14,6 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        // Aligned, so that a 32-bit core copies it word by word.
-        #[repr(align(4))]
         pub struct $name([u8; ID_LENGTH]);
 
         impl $name {

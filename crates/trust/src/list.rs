@@ -105,7 +105,7 @@ impl<'a> List<'a> {
     /// # Errors
     /// If they are not a list.
     pub fn danger_open(bytes: &'a [u8]) -> Result<Self, Error> {
-        Ok(Self::read(bytes)?.1)
+        Self::read_payload(Self::read_signed(bytes)?.payload())
     }
 
     /// Whose list it is, and which version.
@@ -180,11 +180,15 @@ impl<'a> List<'a> {
 
     /// Reads the list without believing it.
     fn read(bytes: &'a [u8]) -> Result<(cose::Sign<'a>, Self), Error> {
+        let signed = Self::read_signed(bytes)?;
+        Ok((signed, Self::read_payload(signed.payload())?))
+    }
+
+    fn read_signed(bytes: &'a [u8]) -> Result<cose::Sign<'a>, Error> {
         if bytes.len() > MAX_LENGTH {
             return Err(Error::TooLong(bytes.len()));
         }
-        let signed = cose::Sign::read(bytes, cose::ContentType::LIST)?;
-        Ok((signed, Self::read_payload(signed.payload())?))
+        Ok(cose::Sign::read(bytes, cose::ContentType::LIST)?)
     }
 
     fn read_payload(payload: &'a [u8]) -> Result<Self, Error> {

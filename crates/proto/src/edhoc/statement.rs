@@ -102,10 +102,12 @@ impl<'m> Statement<'m> {
                 Curve::P256 | Curve::X25519,
             ) => return Err(Error::KeyKind),
         };
-        let signed = |message: &dyn Message| {
-            crypto.verify(terms.suite.signature_algorithm(), key, message, Signature::Cose(self.proof))
-        };
-        bound.signed(mac, signed).map_err(|_| Error::Forged)
+        let mut verdict = Err(Error::Forged);
+        bound.signed(mac, &mut |message| {
+            let checked = crypto.verify(terms.suite.signature_algorithm(), key, message, Signature::Cose(self.proof));
+            verdict = checked.map_err(|_| Error::Forged);
+        });
+        verdict
     }
 }
 
@@ -175,8 +177,9 @@ impl Draft<'_> {
         let mac = mac.get_mut(..terms.mac_length()).ok_or(Error::TooLong)?;
         bound.mac(terms, mac, crypto)?;
         if terms.signs {
-            let signature = bound.signed(mac, |message| self.own.key.sign(message)).ok_or(Error::OwnKey)?;
-            proof.iter_mut().zip(signature).for_each(|(to, from)| *to = from);
+            let mut signature = None;
+            bound.signed(mac, &mut |message| signature = self.own.key.sign(message));
+            proof.iter_mut().zip(signature.ok_or(Error::OwnKey)?).for_each(|(to, from)| *to = from);
         } else {
             proof.iter_mut().zip(mac).for_each(|(to, from)| *to = *from);
         }
@@ -213,7 +216,7 @@ impl Bound<'_> {
 
     /// Gives `to` what is signed: `[ "Signature1", << ID_CRED_x >>, << TH_i, CRED_x, ? EAD_i >>, MAC_i ]`
     /// (RFC 9528 appendix C.3).
-    fn signed<T>(&self, mac: &[u8], to: impl FnOnce(&dyn Message) -> T) -> T {
+    fn signed(&self, mac: &[u8], to: &mut dyn FnMut(&dyn Message)) {
         let (id_head, head) = (self.id_cred.head(), self.credential.head());
         let id_cred = [id_head.as_bytes(), self.id_cred.content()];
         let [th_head, th, credential_head, credential, ead]: [&[u8]; 5] =
@@ -235,6 +238,6 @@ impl Bound<'_> {
             ead,
             mac_front.as_bytes(),
             mac,
-        ])
+        ]);
     }
 }

@@ -49,6 +49,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Says that what stands at `position` is wrong.
+    #[cold]
+    #[inline(never)]
     pub fn refuse(&mut self, position: usize, kind: ErrorKind) {
         if self.error.is_none() {
             self.error = Some(Error { position, kind });

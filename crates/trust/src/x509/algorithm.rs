@@ -92,19 +92,27 @@ impl<'a> AlgorithmIdentifier<'a> {
     /// not those the standard gives (RFC 5758 section 3.2, RFC 8410 section 3, RFC 4055 section 5).
     #[must_use]
     pub fn signature_algorithm(&self) -> Option<SignatureAlgorithm> {
-        let absent = self.parameters.is_none();
-        let null_or_absent = matches!(self.parameters, None | Some([tag::NULL, 0]));
-        [
-            (ids::ECDSA_SHA256, absent, SignatureAlgorithm::EcdsaSha256),
-            (ids::ECDSA_SHA384, absent, SignatureAlgorithm::EcdsaSha384),
-            (ids::ED25519, absent, SignatureAlgorithm::Ed25519),
-            (ids::ML_DSA_44, absent, SignatureAlgorithm::MlDsa44),
-            (ids::RSA_SHA256, null_or_absent, SignatureAlgorithm::RsaPkcs1Sha256),
-            (ids::RSA_SHA384, null_or_absent, SignatureAlgorithm::RsaPkcs1Sha384),
-            (ids::RSA_SHA512, null_or_absent, SignatureAlgorithm::RsaPkcs1Sha512),
-        ]
-        .into_iter()
-        .find_map(|(oid, parameters_fit, algorithm)| (oid == self.oid && parameters_fit).then_some(algorithm))
+        static ALL: [(Oid<'_>, SignatureAlgorithm); 7] = [
+            (ids::ECDSA_SHA256, SignatureAlgorithm::EcdsaSha256),
+            (ids::ECDSA_SHA384, SignatureAlgorithm::EcdsaSha384),
+            (ids::ED25519, SignatureAlgorithm::Ed25519),
+            (ids::ML_DSA_44, SignatureAlgorithm::MlDsa44),
+            (ids::RSA_SHA256, SignatureAlgorithm::RsaPkcs1Sha256),
+            (ids::RSA_SHA384, SignatureAlgorithm::RsaPkcs1Sha384),
+            (ids::RSA_SHA512, SignatureAlgorithm::RsaPkcs1Sha512),
+        ];
+        let (_, algorithm) = *ALL.iter().find(|(oid, _)| *oid == self.oid)?;
+        let may_be_null = matches!(
+            algorithm,
+            SignatureAlgorithm::RsaPkcs1Sha256
+                | SignatureAlgorithm::RsaPkcs1Sha384
+                | SignatureAlgorithm::RsaPkcs1Sha512
+        );
+        let parameters_fit = match self.parameters {
+            None => true,
+            Some(parameters) => may_be_null && parameters == [tag::NULL, 0],
+        };
+        parameters_fit.then_some(algorithm)
     }
 }
 
