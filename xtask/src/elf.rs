@@ -65,6 +65,27 @@ pub(crate) fn read(file: &[u8]) -> Option<Linked> {
     Some(linked)
 }
 
+/// A section found by its name.
+pub(crate) struct Named<'f> {
+    /// Where it lies in memory.
+    pub(crate) address: usize,
+    /// Its bytes.
+    pub(crate) content: &'f [u8],
+}
+
+/// The section with this name, if `file` is such a file and has one.
+pub(crate) fn section_named<'f>(file: &'f [u8], name: &str) -> Option<Named<'f>> {
+    let table = word(file, 0x20)?;
+    let header = |index: usize| table.checked_add(index.checked_mul(SECTION_HEADER_BYTES)?);
+    let names = bytes(file, &section(file, header(half(file, 0x32)?)?)?)?;
+    (0..half(file, 0x30)?).find_map(|index| {
+        let at = header(index)?;
+        let found = names.get(word(file, at)?..)?.strip_prefix(name.as_bytes())?.first() == Some(&0);
+        let content = || bytes(file, &section(file, at)?);
+        if found { Some(Named { address: word(file, at.checked_add(12)?)?, content: content()? }) } else { None }
+    })
+}
+
 fn section(file: &[u8], at: usize) -> Option<Section> {
     let header = file.get(at..at.checked_add(SECTION_HEADER_BYTES)?)?;
     let field = |index: usize| word(header, 4 * index);

@@ -13,23 +13,18 @@ use crate::command::Program;
 use crate::house::House;
 use crate::peers::{BARE_TARGET, Need};
 use crate::stage::Report;
-use crate::{Error, Result, elf};
+use crate::{Error, Result, elf, lines};
 
 pub(crate) const NEEDS: [Need; 2] = [Need::Qemu, Need::BareTarget];
 
 /// What the simulated flash is called in the image: a real device has it as flash, so it is no memory.
 const SIMULATED_FLASH: &str = "MEDLOCK_SIMULATED_FLASH";
-/// The board, the frames and the start-up code. The rest of the image is everything but the application; so is
-/// `pump`, although it is one: library code is inlined into it.
-const APPLICATION: [&str; 7] = [
-    "medlock_firmware5board",
-    "medlock_firmware5serve",
-    "medlock_firmware5reply",
-    "medlock_firmware9provision",
-    "medlock_firmware5flash",
-    "medlock_firmware18__cortex_m_rt_main",
-    "__INTERRUPTS",
-];
+/// The board's table of interrupts. With the code that was written in the application's own files it is the application;
+/// all else is not: also what is inlined into the application, code without a line of its own, and its constants.
+const INTERRUPTS: &str = "__INTERRUPTS";
+/// The application's files. A package's own code has paths relative to it in its line table; no other package in the image
+/// has files of these names.
+const APPLICATION: [&str; 5] = ["src/board.rs", "src/flash.rs", "src/main.rs", "src/provision.rs", "src/pump.rs"];
 
 /// One of the two images.
 struct Image {
@@ -133,8 +128,10 @@ impl Image {
             elf::read(&bytes).ok_or_else(|| Error::new(format!("{} is no 32-bit ELF file", file.display())))?;
         let sizes = || linked.symbols.iter().zip(&linked.sizes);
         let simulated: u64 = sizes().filter(|(name, _)| *name == SIMULATED_FLASH).map(|(_, size)| size).sum();
-        let application =
-            sizes().filter(|(name, _)| APPLICATION.iter().any(|part| name.contains(part))).map(|(_, size)| size).sum();
+        let interrupts: u64 = sizes().filter(|(name, _)| *name == INTERRUPTS).map(|(_, size)| size).sum();
+        let written = lines::bytes_of(&bytes, |path| APPLICATION.contains(&path))
+            .ok_or_else(|| Error::new(format!("{} has no line table", file.display())))?;
+        let application = interrupts + written;
         if simulated == 0 {
             return Err(Error::new(format!("{} has no {SIMULATED_FLASH}", file.display())));
         }

@@ -22,6 +22,7 @@ mod elf;
 mod firmware;
 mod fuzz;
 mod house;
+mod lines;
 mod locks;
 mod miri;
 mod peers;
