@@ -315,12 +315,22 @@ impl Log {
     }
 
     fn is_whole<F: Flash>(&self, flash: &F, record: &Record) -> Result<bool, LogError<F::Error>> {
-        let mut crc = self.seed(self.generation, &record.tag());
-        self.in_pieces(flash, record, |piece| {
+        Ok(self.crc_of(flash, record, self.generation)? == record.crc)
+    }
+
+    /// The checksum of a record's value in a bank of this generation.
+    fn crc_of<F: Flash>(&self, flash: &F, record: &Record, generation: u32) -> Result<u32, LogError<F::Error>> {
+        let mut crc = self.seed(generation, &record.tag());
+        let (mut at, mut left) = (record.value(), record.length);
+        while left > 0 {
+            let mut piece = [0; PIECE];
+            let piece = piece.get_mut(..left.min(PIECE)).unwrap_or_default();
+            flash.read(self.layout.offset(self.bank, at), piece)?;
             crc.update(piece);
-            Ok(())
-        })?;
-        Ok(crc.finish() == record.crc)
+            at = at.saturating_add(piece.len());
+            left = left.saturating_sub(piece.len());
+        }
+        Ok(crc.finish())
     }
 
     fn copy<F: Flash>(
@@ -334,14 +344,10 @@ impl Log {
         if !self.is_whole(flash, record)? {
             return Err(LogError::Damaged);
         }
-        let mut crc = self.seed(generation, &record.tag());
-        self.in_pieces(flash, record, |piece| {
-            crc.update(piece);
-            Ok(())
-        })?;
+        let crc = self.crc_of(flash, record, generation)?;
         let mut out = Programmer::new(flash, self.layout.offset(bank, to));
         out.write(&record.tag())?;
-        out.write(&crc.finish().to_le_bytes())?;
+        out.write(&crc.to_le_bytes())?;
         let (mut at, mut left) = (record.value(), record.length);
         while left > 0 {
             let mut piece = [0; PIECE];
@@ -352,24 +358,6 @@ impl Log {
             left = left.saturating_sub(piece.len());
         }
         out.finish()
-    }
-
-    fn in_pieces<F: Flash>(
-        &self,
-        flash: &F,
-        record: &Record,
-        mut each: impl FnMut(&[u8]) -> Result<(), LogError<F::Error>>,
-    ) -> Result<(), LogError<F::Error>> {
-        let (mut at, mut left) = (record.value(), record.length);
-        while left > 0 {
-            let mut piece = [0; PIECE];
-            let piece = piece.get_mut(..left.min(PIECE)).unwrap_or_default();
-            flash.read(self.layout.offset(self.bank, at), piece)?;
-            each(piece)?;
-            at = at.saturating_add(piece.len());
-            left = left.saturating_sub(piece.len());
-        }
-        Ok(())
     }
 
     fn write<F: Flash>(

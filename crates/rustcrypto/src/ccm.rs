@@ -128,8 +128,8 @@ fn key_block(cipher: &Aes128Enc, nonce: &[u8; 13], counter: u16) -> Block {
 /// Flags, nonce and a number of two bytes: the shape of B_0 and of A_i.
 fn numbered(flags: u8, nonce: &[u8; 13], number: u16) -> Block {
     let mut block = [0; BLOCK_BYTES];
-    let bytes = [flags].into_iter().chain(*nonce).chain(number.to_be_bytes());
-    block.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    let [to_flags, to_nonce @ .., high, low] = &mut block;
+    (*to_flags, *to_nonce, [*high, *low]) = (flags, *nonce, number.to_be_bytes());
     block
 }
 

@@ -281,7 +281,7 @@ impl Head {
         let [first, rest @ ..] = &mut bytes;
         *first = (major_type << 5) | additional;
         let argument = argument.to_be_bytes();
-        let significant = argument.iter().rev().take(size).rev();
+        let significant = argument.get(argument.len().saturating_sub(size)..).unwrap_or_default();
         rest.iter_mut().zip(significant).for_each(|(to, from)| *to = *from);
         Self { bytes, length: u8::try_from(size).unwrap_or(8).saturating_add(1) }
     }

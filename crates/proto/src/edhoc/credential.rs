@@ -162,8 +162,12 @@ impl<'a> Certificates<'a> {
             // The count was checked when the list was read.
             let _ = items.array(MAX_CERTIFICATES);
         }
-        let read = core::iter::from_fn(move || if items.is_done() { None } else { items.bytes().ok() });
-        own.iter().map(move |certificate| certificate.get(strip..).unwrap_or_default()).chain(read)
+        let mut own = own.iter();
+        core::iter::from_fn(move || match own.next() {
+            Some(certificate) => Some(certificate.get(strip..).unwrap_or_default()),
+            None if items.is_done() => None,
+            None => items.bytes().ok(),
+        })
     }
 
     fn read(items: &mut Items<'a>) -> Result<Self, Error> {
@@ -295,7 +299,7 @@ const MAX_PARAMETERS: u64 = 4;
 impl<'a> IdCred<'a> {
     /// The parameters, in the order they came.
     pub fn iter(self) -> impl Iterator<Item = CredentialReference<'a>> + use<'a> {
-        let (kid, map): (Option<&[u8]>, &[u8]) = match self.0 {
+        let (mut kid, map): (Option<&[u8]>, &[u8]) = match self.0 {
             Form::Kid(kid) => (Some(kid), &[]),
             Form::Map(map) => (None, map),
         };
@@ -304,10 +308,11 @@ impl<'a> IdCred<'a> {
             // The count was checked when the map was read.
             let _ = items.map(MAX_PARAMETERS);
         }
-        let read = core::iter::from_fn(
-            move || if items.is_done() { None } else { CredentialReference::read(&mut items).ok() },
-        );
-        kid.map(CredentialReference::Kid).into_iter().chain(read)
+        core::iter::from_fn(move || match kid.take() {
+            Some(kid) => Some(CredentialReference::Kid(kid)),
+            None if items.is_done() => None,
+            None => CredentialReference::read(&mut items).ok(),
+        })
     }
 
     /// The first parameter that is known here.

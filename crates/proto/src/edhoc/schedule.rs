@@ -163,11 +163,11 @@ impl Info {
         let last: &[u8] = last.map_or(&[], |last| last.expose());
         let front = self.front.get(..self.front_length).unwrap_or_default();
         let counter = [counter];
-        let before = [last, front];
-        let behind = [self.length.as_bytes(), &counter];
         let mut pieces: [&[u8]; MAX_PIECES + 4] = [&[]; MAX_PIECES + 4];
-        let all = before.iter().chain(context).chain(&behind);
-        pieces.iter_mut().zip(all).for_each(|(to, from)| *to = from);
+        // Pieces that are left over are empty.
+        let [to_last, to_front, to_context @ .., to_length, to_counter] = &mut pieces;
+        (*to_last, *to_front, *to_length, *to_counter) = (last, front, self.length.as_bytes(), &counter);
+        to_context.iter_mut().zip(context).for_each(|(to, from)| *to = from);
         crypto.hmac_sha256(prk.expose(), &pieces)
     }
 }

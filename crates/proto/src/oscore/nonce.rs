@@ -70,12 +70,13 @@ pub(super) fn expand(
 pub(super) fn nonce(common_iv: &[u8; 13], id: &Id, partial_iv: u64) -> [u8; 13] {
     let mut nonce = *common_iv;
     let id = id.as_bytes();
-    let number = partial_iv.to_be_bytes();
-    // From the right: five bytes of number, seven of identifier, its length.
-    let right = number.iter().rev().take(5).copied();
-    let middle = id.iter().rev().copied().chain(core::iter::repeat(0)).take(7);
-    let bytes = right.chain(middle).chain(core::iter::once(id.len() as u8));
-    nonce.iter_mut().rev().zip(bytes).for_each(|(to, from)| *to ^= from);
+    // The length of the identifier, seven bytes of it, five of the number, both from the right.
+    let [length, rest @ ..] = &mut nonce;
+    *length ^= id.len() as u8;
+    if let Some((middle, right)) = rest.split_first_chunk_mut::<7>() {
+        middle.iter_mut().rev().zip(id.iter().rev()).for_each(|(to, from)| *to ^= from);
+        right.iter_mut().rev().zip(partial_iv.to_le_bytes()).for_each(|(to, from)| *to ^= from);
+    }
     nonce
 }
 

@@ -80,10 +80,9 @@ impl Keys {
         let mut one = |direction: Direction| {
             let mut material = [0; 29];
             let done = exporter(direction.label(), &[], &mut material);
-            let mut key = Key { key: [0; 16], iv: [0; 13] };
-            key.key.iter_mut().chain(key.iv.iter_mut()).zip(material).for_each(|(to, from)| *to = from);
+            let (key, iv) = (*material.first_chunk().unwrap_or(&[0; 16]), *material.last_chunk().unwrap_or(&[0; 13]));
             material.zeroize();
-            done.map(|()| key)
+            done.map(|()| Key { key, iv })
         };
         Ok(Self { command: one(Direction::Command)?, receipt: one(Direction::Receipt)? })
     }

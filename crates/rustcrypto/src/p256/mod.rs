@@ -110,8 +110,9 @@ fn point(bytes: &[u8]) -> Option<Point> {
 
 fn uncompressed((x, y): ([u8; 32], [u8; 32])) -> [u8; 65] {
     let mut bytes = [0x04; 65];
-    if let Some((_, rest)) = bytes.split_first_mut() {
-        rest.iter_mut().zip(x.iter().chain(&y)).for_each(|(to, from)| *to = *from);
+    let [_, rest @ ..] = &mut bytes;
+    if let [to_x, to_y] = rest.as_chunks_mut().0 {
+        (*to_x, *to_y) = (x, y);
     }
     bytes
 }
@@ -122,14 +123,17 @@ fn scalar(bytes: &[u8; 32]) -> Option<Scalar> {
 }
 
 fn split(pair: &Pair) -> ([u8; 32], [u8; 32]) {
-    let mut halves = ([0; 32], [0; 32]);
-    halves.0.iter_mut().chain(&mut halves.1).zip(pair).for_each(|(to, from)| *to = *from);
-    halves
+    match pair.as_chunks().0 {
+        [first, second] => (*first, *second),
+        _ => ([0; 32], [0; 32]),
+    }
 }
 
 fn join(r: &[u8; 32], s: &[u8; 32]) -> Pair {
     let mut pair = [0; 64];
-    pair.iter_mut().zip(r.iter().chain(s)).for_each(|(to, from)| *to = *from);
+    if let [first, second] = pair.as_chunks_mut().0 {
+        (*first, *second) = (*r, *s);
+    }
     pair
 }
 
