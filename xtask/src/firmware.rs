@@ -26,6 +26,9 @@ const INTERRUPTS: &str = "__INTERRUPTS";
 /// has files of these names.
 const APPLICATION: [&str; 5] = ["src/board.rs", "src/flash.rs", "src/main.rs", "src/provision.rs", "src/pump.rs"];
 
+/// What the image for size has reached, and some hundred bytes: more does not go unseen.
+const FLASH_CEILING: u64 = 74_500;
+
 /// One of the two images.
 struct Image {
     /// `opt-level`.
@@ -197,7 +200,9 @@ fn targets(images: &[Image]) -> Vec<Target> {
             targets.push(Target { what: format!("opt-level {}, {what}", image.level), limit, found, kept });
         };
         if image.level == "z" {
-            add("bytes of flash without the application".into(), 48 * 1024, image.flash - image.application, false);
+            let found = image.flash - image.application;
+            add("bytes of flash without the application".into(), 48 * 1024, found, false);
+            add("bytes of flash without the application, the most they may grow to".into(), FLASH_CEILING, found, true);
             add("bytes of static memory".into(), 4 * 1024, image.memory, true);
             add("bytes of stack".into(), 8 * 1024, image.peak(), true);
         } else {
