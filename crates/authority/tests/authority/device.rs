@@ -8,7 +8,7 @@ use crate::enrolment::{Maker, import};
 use crate::fixture::{Site, noon};
 use medlock_device::blocking::{Transport, next_event};
 use medlock_device::platform::{Parts, Ticks};
-use medlock_device::{Address, Device, Event, Layout, Method, Peer, Request, Resource, Settings, Status};
+use medlock_device::{Address, Device, Event, Layout, Memory, Method, Peer, Request, Resource, Settings, Status};
 use medlock_node::coap::content_format;
 use medlock_node::provider::SigningKey;
 use medlock_proto::crypto::Secret;
@@ -94,7 +94,7 @@ impl Machine {
             body: leak(vec![0; 8192]),
             ..Settings::new(Layout { objects: 0..40, slot_pages: 2 }, chain.leak(), leak(vec![0; 4096]))
         };
-        let mut sdk = Sdk::start(parts, settings, udp.now()).unwrap();
+        let mut sdk = Sdk::start(parts, settings, Box::leak(Box::new(Memory::new())), udp.now()).unwrap();
         sdk.pin_site(site.authority.root().key, None).unwrap();
         sdk.set_time(udp.now(), Interval::exactly(noon()));
         Self { sdk, udp }

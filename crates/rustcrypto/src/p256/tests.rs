@@ -84,6 +84,7 @@ proptest! {
         prop_assert_eq!(ours, theirs);
     }
 
+    /// Shows REQ-BENCH-12.
     #[test]
     fn numbers_modulo_the_prime_are_those_of_another_implementation(a in numbers(&PRIME), b in numbers(&PRIME)) {
         check::<Prime>(&a, &b, &PRIME)?;
@@ -95,6 +96,7 @@ proptest! {
         }
     }
 
+    /// Shows REQ-BENCH-12.
     #[test]
     fn numbers_modulo_the_order_are_those_of_another_implementation(a in numbers(&ORDER), b in numbers(&ORDER)) {
         check::<Order>(&a, &b, &ORDER)?;
