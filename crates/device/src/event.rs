@@ -6,6 +6,7 @@ use crate::journal::Intent;
 use crate::objects::NotTaken;
 use crate::platform::Ticks;
 use crate::therapy::ReceiptTo;
+use core::fmt;
 use medlock_trust::{Denied, DeviceId, Permit, Unidentified};
 
 /// The answer of [`Device::poll`](crate::Device::poll).
@@ -290,6 +291,16 @@ pub enum Status {
     Failed(u8),
 }
 
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Refused(detail) => write!(f, "refused (CoAP 4.{detail:02})"),
+            Self::Failed(detail) => write!(f, "the peer failed (CoAP 5.{detail:02})"),
+        }
+    }
+}
+
 /// How a call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -321,6 +332,20 @@ pub enum Failure {
     TooLong,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("nobody answered in time"),
+            Self::Unidentified(why) => write!(f, "the peer could not prove who it is: {why}"),
+            Self::Handshake => f.write_str("the peer broke the handshake off, or refused it"),
+            Self::Closed => f.write_str("the session ended"),
+            Self::NoCredential => f.write_str("this device is not enrolled yet: it has no credential to show"),
+            Self::KeyStore => f.write_str("the key store failed"),
+            Self::TooLong => f.write_str("the answer, or the own credential, is longer than the room for it"),
+        }
+    }
+}
+
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
@@ -336,6 +361,19 @@ pub enum Closing {
     Judged(Denied),
     /// Too many forged messages, or its numbers are used up.
     UsedUp,
+}
+
+impl fmt::Display for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own => f.write_str("this device ended it"),
+            Self::Replaced => f.write_str("the peer made a new one"),
+            Self::Evicted => f.write_str("its place was needed for another"),
+            Self::Lost => f.write_str("the peer no longer knows it"),
+            Self::Judged(denied) => write!(f, "what is known now leaves the peer nothing: {denied}"),
+            Self::UsedUp => f.write_str("too many forged messages, or its numbers are used up"),
+        }
+    }
 }
 
 #[cfg(test)]

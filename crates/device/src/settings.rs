@@ -2,6 +2,7 @@
 
 use crate::command::Limits;
 use crate::log::Area;
+use core::fmt;
 use core::ops::Range;
 use medlock_proto::coap::Transmission;
 use medlock_proto::edhoc::Method;
@@ -110,6 +111,18 @@ pub enum StartError {
     Journal,
 }
 
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Layout => "the layout does not fit the flash",
+            Self::Keys => "the key store failed",
+            Self::Journal => "the journal cannot be read, or was never formatted: no command is carried out without it",
+        })
+    }
+}
+
+impl core::error::Error for StartError {}
+
 /// Why a call was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallError {
@@ -126,3 +139,18 @@ pub enum CallError {
     /// The key store failed.
     KeyStore,
 }
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "too many sessions or exchanges are under way: try again when one has ended",
+            Self::Closed => "the session ended, or the request is no longer waited for",
+            Self::TooLong => "it is more than an exchange holds",
+            Self::NoCredential => "this device is not enrolled yet: it has no credential to show",
+            Self::NotAHub => "the peer is no hub: it gives no credentials",
+            Self::KeyStore => "the key store failed",
+        })
+    }
+}
+
+impl core::error::Error for CallError {}

@@ -61,13 +61,12 @@ async fn tell(args: UpArgs) -> Result<Outcome, Failure> {
         diabetes::tell(&mut teller, args.cgm.as_deref()).await;
     }
     let report = &teller.report;
-    teller.say(&format!(
-        "\n{} of {} steps held. {} images sent, {} arrived with exactly the bytes that were sent.",
-        report.steps.iter().filter(|step| step.held).count(),
-        report.steps.len(),
-        report.images_sent,
-        report.images_received_identical
-    ));
+    let held = report.steps.iter().filter(|step| step.held).count();
+    teller.say(&format!("\n{held} of {} steps held.", report.steps.len()));
+    if report.images_sent > 0 {
+        let (sent, identical) = (report.images_sent, report.images_received_identical);
+        teller.say(&format!("{sent} images sent, {identical} arrived with exactly the bytes that were sent."));
+    }
     if args.json {
         output::json(report)?;
     }

@@ -361,7 +361,7 @@ fn reply(said: &Said) -> Option<Result<Reply, String>> {
             amount: *amount,
         })),
         Said::NotSealed { why } => Some(Err(format!("it was not sealed: {why}"))),
-        Said::Unanswered { why } => Some(Err(format!("it was not answered: {why}"))),
+        Said::Unanswered { why } => Some(Err(format!("it got nothing: {why}"))),
         _ => None,
     }
 }

@@ -119,14 +119,14 @@ impl Firmware for Controller {
                 }
             }
             Event::Closed { peer, why, .. } if self.pump.as_ref().is_some_and(|pump| pump.peer == peer) => {
-                self.lose_pump(format!("{why:?}"));
+                self.lose_pump(why.to_string());
             }
             Event::Readings { peer, permit, payload, .. } => self.hear(rig, peer, &permit, payload),
             Event::Answered { call, status, payload, .. } => self.answered(rig, call, status, payload),
             Event::Unanswered { call, why } => {
                 if let Some(pump) = self.pump.as_mut().filter(|pump| pump.step.waits_for(call)) {
                     pump.step = Step::Idle;
-                    say(&Said::Unanswered { why: format!("{why:?}") });
+                    say(&Said::Unanswered { why: why.to_string() });
                 }
             }
             _ => {}
@@ -282,12 +282,12 @@ impl Controller {
         let Some(pump) = self.pump.as_mut().filter(|pump| pump.step.waits_for(call)) else { return };
         let step = std::mem::replace(&mut pump.step, Step::Idle);
         if status != Status::Done {
-            return say(&Said::Unanswered { why: format!("{status:?}") });
+            return say(&Said::Unanswered { why: status.to_string() });
         }
         let mut message = payload.to_vec();
         let told = match pump.commander.open(&mut message, rig.core.crypto()) {
             Ok(told) => told,
-            Err(why) => return say(&Said::Unanswered { why: format!("{why:?}") }),
+            Err(why) => return say(&Said::Unanswered { why: why.to_string() }),
         };
         if let Err(why) = self.remember() {
             return say(&Said::Unanswered { why });

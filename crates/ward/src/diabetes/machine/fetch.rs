@@ -65,8 +65,8 @@ impl Rig<'_> {
                     self.take(payload);
                 }
             }
-            Event::Carried { call, status, .. } if *call == asked => self.rest_fetch(format!("{status:?}")),
-            Event::Unanswered { call, why } if *call == asked => self.rest_fetch(format!("{why:?}")),
+            Event::Carried { call, status, .. } if *call == asked => self.rest_fetch(status.to_string()),
+            Event::Unanswered { call, why } if *call == asked => self.rest_fetch(why.to_string()),
             _ => return false,
         }
         true
@@ -94,7 +94,7 @@ impl Rig<'_> {
             Ok(_) => fetch.taken += 1,
             // A carrier was faster, or it was there before the last start.
             Err(why) if why.is_old() => {}
-            Err(why) => return self.end_fetch(Some(format!("{:?}: {why:?}", held.kind))),
+            Err(why) => return self.end_fetch(Some(format!("{:?}: {why}", held.kind))),
         }
         self.known.retain(|known| !known.is_version_of(&held));
         self.known.push(held);
@@ -123,7 +123,7 @@ impl Rig<'_> {
     fn ask_openly(&mut self, hub: Address, number: Option<usize>) -> Result<CallId, String> {
         let query = number.map(|number| format!("o={number}"));
         let request = Request { query: query.as_deref().map(str::as_bytes), ..Request::get(Resource::Objects) };
-        self.core.request_openly(self.clock.now(), hub, &request).map_err(|error| format!("{error:?}"))
+        self.core.request_openly(self.clock.now(), hub, &request).map_err(|error| error.to_string())
     }
 
     fn rest_fetch(&mut self, why: String) {

@@ -9,7 +9,7 @@ use crate::diabetes::host::{FileFlash, FileKeys, Host, SystemRng, VirtualClock};
 use data_encoding::{BASE64, HEXLOWER};
 use medlock_device::platform::{Parts, Ticks};
 use medlock_device::{
-    Address, CallId, Device, Event, Layout, Memory, Method, Output, Peer, PhysicalAct, Resource, Settings,
+    Address, CallId, Closing, Device, Event, Layout, Memory, Method, Output, Peer, PhysicalAct, Resource, Settings,
 };
 use medlock_proto::coap::Transmission;
 use medlock_proto::objects::Held;
@@ -100,7 +100,7 @@ pub(super) fn run(options: &Options, firmware: &mut dyn Firmware) -> Result<(), 
     let clock = VirtualClock::start(options.speed);
     let mut memory = Box::new(Memory::new());
     let core =
-        Device::start(parts, settings, &mut memory, clock.now()).map_err(|error| Error::Start(format!("{error:?}")))?;
+        Device::start(parts, settings, &mut memory, clock.now()).map_err(|error| Error::Start(error.to_string()))?;
     let inputs = listen(&socket)?;
     let mut rig = Rig { core, clock, visit: None, fetch: None, known: Vec::new(), socket, names: BTreeMap::new() };
     let device = rig.core.own().map(hex).unwrap_or_default();
@@ -175,10 +175,11 @@ impl Rig<'_> {
                 self.names.insert(*device.as_bytes(), *peer);
                 say(&Said::Connected { device: hex(*device) });
             }
-            Event::NotConnected { why, .. } => say(&Said::NotConnected { why: format!("{why:?}") }),
+            Event::NotConnected { why, .. } => say(&Said::NotConnected { why: why.to_string() }),
             Event::Closed { peer, device, why } => {
                 self.names.retain(|_, known| known != peer);
-                say(&Said::Closed { device: hex(*device), why: format!("{why:?}") });
+                let code = if let Closing::Judged(denied) = why { Some(denied.code.to_string()) } else { None };
+                say(&Said::Closed { device: hex(*device), why: why.to_string(), code });
             }
             Event::Denied { denied, .. } => say(&Said::Denied {
                 device: hex(denied.device),
@@ -203,7 +204,7 @@ impl Rig<'_> {
         resource: Resource,
         payload: &[u8],
     ) -> Result<CallId, String> {
-        self.core.call(self.clock.now(), peer, method, resource, payload).map_err(|error| format!("{error:?}"))
+        self.core.call(self.clock.now(), peer, method, resource, payload).map_err(|error| error.to_string())
     }
 
     fn on_do(&mut self, firmware: &mut dyn Firmware, what: Do) -> Result<String, String> {
@@ -218,12 +219,12 @@ impl Rig<'_> {
             }
             Do::PinSite { root } => {
                 let root = KeyId::from_bytes(identifier(&root)?);
-                self.core.pin_site(root, None).map_err(|error| format!("{error:?}"))?;
+                self.core.pin_site(root, None).map_err(|error| error.to_string())?;
             }
             Do::Fetch { hub } => self.fetch(address(hub).ok_or("no such address")?)?,
             Do::Enrol { hub } => self.visit(address(hub).ok_or("no such address")?)?,
             Do::Bring { object } => {
-                let kind = self.core.take_object(now, &bytes(&object)?).map_err(|error| format!("{error:?}"))?;
+                let kind = self.core.take_object(now, &bytes(&object)?).map_err(|error| error.to_string())?;
                 return Ok(format!("{kind:?}"));
             }
             Do::Bond { device, patient, operations } => {
@@ -232,11 +233,11 @@ impl Rig<'_> {
                 let (device, patient) =
                     (DeviceId::from_bytes(identifier(&device)?), PatientContext(identifier(&patient)?));
                 let bond = self.core.bond(button(), device, patient, Operations::of(&operations));
-                return bond.map(|bond| bond.epoch.to_string()).map_err(|error| format!("{error:?}"));
+                return bond.map(|bond| bond.epoch.to_string()).map_err(|error| error.to_string());
             }
             Do::Connect { to } => {
                 let to = address(to).ok_or("no such address")?;
-                self.core.connect(now, to).map_err(|error| format!("{error:?}"))?;
+                self.core.connect(now, to).map_err(|error| error.to_string())?;
             }
             Do::Carry { object } => {
                 let object = bytes(&object)?;

@@ -43,7 +43,7 @@ impl Firmware for Sensor {
                 // A session that ended meanwhile gets no answer.
                 let _ = rig.core.answer(rig.clock.now(), ask, Status::Done, &payload);
             }
-            Event::Unanswered { why, .. } => say(&Said::Unanswered { why: format!("{why:?}") }),
+            Event::Unanswered { why, .. } => say(&Said::Unanswered { why: why.to_string() }),
             _ => {}
         }
     }

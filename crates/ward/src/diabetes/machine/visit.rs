@@ -35,7 +35,7 @@ enum Step {
 impl Rig<'_> {
     /// Goes to the hub for a credential: the first with the birth credential, a renewed one later.
     pub(super) fn visit(&mut self, hub: Address) -> Result<(), String> {
-        self.core.connect(self.clock.now(), hub).map_err(|error| format!("{error:?}"))?;
+        self.core.connect(self.clock.now(), hub).map_err(|error| error.to_string())?;
         self.visit = Some(Visit { hub, step: Step::Greeting, left: TRIES });
         Ok(())
     }
@@ -59,14 +59,14 @@ impl Rig<'_> {
         match (event, &visit.step) {
             (Event::Connected { peer, initiated: true, .. }, Step::Greeting) if self.is_hub(*peer) => self.ask(*peer),
             (Event::NotConnected { to, why }, Step::Greeting) if *to == visit.hub => match why {
-                Failure::Unidentified(why) => self.refuse(format!("{why:?}")),
-                why => self.rest(format!("{why:?}")),
+                Failure::Unidentified(why) => self.refuse(why.to_string()),
+                why => self.rest(why.to_string()),
             },
             (Event::Closed { peer, why, .. }, Step::Asked { peer: hub, .. }) if peer == hub => {
-                self.rest(format!("{why:?}"));
+                self.rest(why.to_string());
             }
             (Event::Unanswered { call, why }, Step::Asked { call: asked, .. }) if call == asked => {
-                self.rest(format!("{why:?}"));
+                self.rest(why.to_string());
             }
             (Event::Answered { call, status, payload, .. }, Step::Asked { call: asked, .. }) if call == asked => {
                 let why = String::from_utf8_lossy(payload).into_owned();
@@ -76,7 +76,7 @@ impl Rig<'_> {
                 self.leave();
                 say(&Said::Enrolled { device: hex(*device) });
             }
-            (Event::NotEnrolled { why }, Step::Asked { .. }) => self.refuse(format!("{why:?}")),
+            (Event::NotEnrolled { why }, Step::Asked { .. }) => self.refuse(why.to_string()),
             _ => return false,
         }
         true
@@ -93,7 +93,7 @@ impl Rig<'_> {
                     visit.step = Step::Asked { peer, call };
                 }
             }
-            Err(why) => self.refuse(format!("{why:?}")),
+            Err(why) => self.refuse(why.to_string()),
         }
     }
 

@@ -162,6 +162,8 @@ pub enum Said {
         device: String,
         /// Why.
         why: String,
+        /// If a judgement ended it: its stable code.
+        code: Option<String>,
     },
     /// It has all that the hub signed.
     Fetched {

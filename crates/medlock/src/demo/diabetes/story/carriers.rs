@@ -85,6 +85,6 @@ impl Ward {
         self.nothing_was_done(from, before).await?;
         let reply = self.ask_outcome(counter).await?;
         expect(&reply, "refused", &["command-voided", "challenge-not-open"])?;
-        Ok(((), format!("the other pump answers {answer}")))
+        Ok(((), format!("the other pump refuses it (CoAP {answer})")))
     }
 }

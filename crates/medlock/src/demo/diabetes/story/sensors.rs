@@ -82,10 +82,10 @@ impl Ward {
         self.tell_controller().await?;
         let device = self.spare.device.clone();
         let cut = self.controller.until(from, |said| match said {
-            Said::Closed { device: whose, why } if *whose == device => Some(why.clone()),
+            Said::Closed { device: whose, why, code } if *whose == device => Some((why.clone(), code.clone())),
             _ => None,
         });
-        let why = cut.await?;
+        let (why, code) = cut.await?;
         let from = self.controller.said.len();
         self.spare.act(Do::Measure { plasma_mg_dl: 300.0, minute: self.minute }).await?;
         // Whether a session comes about or not: nothing of it counts.
@@ -97,7 +97,7 @@ impl Ward {
         if self.controller.said.get(from..).unwrap_or_default().iter().any(|said| heard(said, &device).is_some()) {
             return Err("a reading of it was taken".into());
         }
-        if !why.contains("Compromised") {
+        if code.as_deref() != Some("compromised") {
             return Err(format!("its session ended otherwise: {why}").into());
         }
         let again = again.unwrap_or_else(|_| "called again, its readings are denied".into());

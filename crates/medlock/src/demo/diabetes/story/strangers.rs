@@ -42,7 +42,7 @@ impl Ward {
         Ok((
             (),
             format!(
-                "its controller may treat ({given} given), without a button and without the hub; bed 7's pump does not take it ({wrong})"
+                "its controller may treat ({given} given), without a button and without the hub; bed 7's pump refuses it (CoAP {wrong})"
             ),
         ))
     }

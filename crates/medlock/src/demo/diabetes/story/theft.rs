@@ -20,10 +20,10 @@ impl Ward {
         self.sensor.act(Do::Carry { object: BASE64.encode(&status) }).await?;
         let device = self.controller.device.clone();
         let cut = self.pump.until(from, |said| match said {
-            Said::Closed { device: whose, why } if *whose == device => Some(why.clone()),
+            Said::Closed { device: whose, why, code } if *whose == device => Some((why.clone(), code.clone())),
             _ => None,
         });
-        let why = cut.await?;
+        let (why, code) = cut.await?;
         let back = |said: &Said| matches!(said, Said::Pump { event: Event::BackToProgramme { .. } }).then_some(());
         self.pump.until(from, back).await?;
         let before = self.boluses().await?;
@@ -35,7 +35,7 @@ impl Ward {
         let given = self.boluses().await?.less(before);
         let programme = self.pump.delivered(from, Because::Programme);
         let runs = self.look().await?.basal == Basal::Programme;
-        if !why.contains("Compromised") || given > Insulin::NONE || began(&self.pump, from) > 0 || !runs {
+        if code.as_deref() != Some("compromised") || given > Insulin::NONE || began(&self.pump, from) > 0 || !runs {
             return Err(format!("{why}; {given} were given").into());
         }
         Ok((
