@@ -61,8 +61,8 @@ impl Authority {
             Request::Restore { device, why } => self.restore(&device, &why),
             Request::Revoke { device, reason, why } => self.revoke(&device, reason, &why),
             Request::Bond { device, controller, patient, operations } => {
-                let (device, controller) = (self.device(&device)?.name, self.device(&controller)?.name);
-                self.bond(device, controller, patient.as_deref(), &operations)
+                let (device, controller) = (self.device(&device)?, self.device(&controller)?);
+                self.bond(&device, &controller, patient.as_deref(), &operations)
             }
             Request::Routes => self.routes(),
             Request::SetRoute { device, ae_titles, sidecar } => self.set_route(&device, ae_titles, Some(sidecar)),

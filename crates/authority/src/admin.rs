@@ -428,24 +428,37 @@ pub fn router(authority: Arc<Authority>) -> Router {
     Router::new().route("/v1/admin", axum::routing::post(answer)).with_state(authority)
 }
 
-/// Serves the admin interface on a Unix socket at `path` (0600) until asked to stop.
-///
-/// # Errors
-/// [`Error::File`] when the socket cannot be made.
-pub async fn serve(authority: Arc<Authority>, path: &Path, stop: Stop) -> Result<(), Error> {
-    let failed = |error| Error::file(path, error);
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
+/// The admin socket of a hub: who connects to it waits until [`serve`] answers.
+#[derive(Debug)]
+pub struct Socket {
+    listener: UnixListener,
+    owner: Owner,
+}
+
+impl Socket {
+    /// Opens the socket at `path` (0600). The authority must be open, so that no running hub's socket is taken away.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |error| Error::file(path, error);
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        // The socket belongs to whom this process runs as.
+        let owner = Owner(std::fs::metadata(path).map_err(failed)?.uid());
+        Ok(Self { listener, owner })
     }
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    // The socket belongs to whom this process runs as.
-    let owner = std::fs::metadata(path).map_err(failed)?.uid();
+}
+
+/// Serves the admin interface until asked to stop.
+pub async fn serve(authority: Arc<Authority>, socket: Socket, stop: Stop) {
     let limits = Limits { body_bytes: MAX_REQUEST, ..Limits::default() };
-    let router = router(authority).layer(middleware::from_fn_with_state(Owner(owner), owner_only));
-    accept::serve(listener, None, limits, router, stop).await;
-    Ok(())
+    let router = router(authority).layer(middleware::from_fn_with_state(socket.owner, owner_only));
+    accept::serve(socket.listener, None, limits, router, stop).await;
 }
 
 /// The user this process runs as.

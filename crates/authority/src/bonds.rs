@@ -1,6 +1,7 @@
 //! Bonds that the site signs: this controller may command this device, for this patient, where nobody holds a button.
 
 use crate::admin::Response;
+use crate::registry::Device;
 use crate::store::{Standing, StandingState};
 use crate::{Authority, Error, registry, status};
 use data_encoding::BASE64;
@@ -8,23 +9,26 @@ use medlock_node::provider::{self, AwsLc};
 use medlock_trust::bond::{PatientContext, SignedBond};
 use medlock_trust::cose::{ContentType, Place};
 use medlock_trust::list::{List, Purpose};
-use medlock_trust::{Bond, DeviceId, DeviceName, Operation, Operations};
+use medlock_trust::{Bond, DeviceId, Operation, Operations};
 
 impl Authority {
-    /// Signs a bond of two devices of the register. Its epoch is the present in seconds: ahead of what buttons at the device
-    /// count, and of every bond signed before; of two that are signed within one second the device takes the first.
+    /// Signs a bond of two devices of the register. Its epoch is above that of every bond signed before, and at least the
+    /// present in seconds: ahead of what buttons at the device count.
     ///
     /// # Errors
-    /// [`Error`]: a device that is not registered, or suspended or revoked; an operation that is none; a site list that does
-    /// not name the issuing key for bonds.
+    /// [`Error`]: a device that is not registered, or suspended or revoked; a device with itself; an operation that is none,
+    /// or that no role of the controller allows; a site list that does not name the issuing key for bonds.
     pub(crate) fn bond(
         &self,
-        device: DeviceName,
-        controller: DeviceName,
+        device: &Device,
+        controller: &Device,
         patient: Option<&str>,
         operations: &[String],
     ) -> Result<Response, Error> {
-        for name in [device, controller] {
+        if device.name == controller.name {
+            return Err(Error::invalid("with", format!("{} needs no bond with itself", device.name)));
+        }
+        for name in [device.name, controller.name] {
             if let Some(Standing { state, reason, .. }) = status::of_device(&*self.store, name)? {
                 let why =
                     if state == StandingState::Suspended { "restore it first" } else { "it gets no bonds any more" };
@@ -32,6 +36,12 @@ impl Authority {
             }
         }
         self.signs_bonds()?;
+        let operations = read(operations)?;
+        let allowed = controller.roles.operations();
+        if let Some(beyond) = operations.iter().find(|operation| !allowed.contains(*operation)) {
+            let why = format!("no role of {} allows {beyond}: every device would refuse it", controller.name);
+            return Err(Error::invalid("operations", why));
+        }
         let patient = match patient {
             None => PatientContext(provider::random()),
             Some(text) => PatientContext(registry::key_id(text).map_err(|_| {
@@ -39,9 +49,9 @@ impl Authority {
             })?),
         };
         let issued = self.clock.now();
-        let epoch = u64::try_from(issued.unix()).unwrap_or(0);
-        let (device, controller) = (DeviceId::of(&device, &AwsLc), DeviceId::of(&controller, &AwsLc));
-        let bond = Bond { controller, patient, operations: read(operations)?, epoch };
+        let epoch = self.store.next_number("bond", u64::try_from(issued.unix()).unwrap_or(0))?;
+        let (device, controller) = (DeviceId::of(&device.name, &AwsLc), DeviceId::of(&controller.name, &AwsLc));
+        let bond = Bond { controller, patient, operations, epoch };
         let mut payload = Vec::new();
         match (SignedBond { device, bond, lowest_epoch: 0, issued }).encode(crate::bytes::Sink(&mut payload)) {
             Ok(()) => {}

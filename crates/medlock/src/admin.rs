@@ -4,6 +4,7 @@ use crate::{Failure, hub};
 use medlock_authority::admin::{Asker, ErrorView, Request, Response};
 use medlock_node::http::Client;
 use std::path::Path;
+use tokio::net::UnixStream;
 
 /// The name of the admin socket in a hub's folder.
 pub(crate) const SOCKET: &str = "admin.sock";
@@ -16,9 +17,13 @@ pub(crate) fn ask(dir: &Path, request: Request) -> Result<Response, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let socket = dir.join(SOCKET);
-        match tokio::net::UnixStream::connect(&socket).await {
+        match UnixStream::connect(&socket).await {
             Ok(_) => ask_running(&socket, &request).await,
-            Err(_) if dir.join(hub::DATABASE).exists() => ask_stopped(dir, request).await,
+            Err(_) if dir.join(hub::DATABASE).exists() => match ask_stopped(dir, request.clone()).await {
+                // A hub that is just starting has the store already, and soon its socket.
+                Err(_) if UnixStream::connect(&socket).await.is_ok() => ask_running(&socket, &request).await,
+                outcome => outcome,
+            },
             Err(error) => Err(format!(
                 "no hub at {}: {error}; start one with `medlock up --dir {0}`, or name its folder with --dir",
                 dir.display()

@@ -200,6 +200,8 @@ impl Hub {
             move || open(&config.dir, config.passphrase_file.as_deref(), &authority, clock)
         })
         .await??;
+        // Before anybody is told that the hub runs: who then asks finds it.
+        let admin_socket = admin::Socket::open(&config.dir.join(SOCKET))?;
         let (stopper, stop) = stop::channel();
         let addresses = (devices.local_addr()?, people.local_addr()?);
         let mut tasks = Vec::new();
@@ -216,7 +218,7 @@ impl Hub {
                 stop.clone(),
             )),
             tokio::spawn(Arc::clone(&authority).keep(stop.clone())),
-            tokio::spawn(serve_admin(Arc::clone(&authority), config.dir.join(SOCKET), stop)),
+            tokio::spawn(admin::serve(Arc::clone(&authority), admin_socket, stop)),
         ]);
         let door = Some(Door::open(devices, &authority)?);
         Ok(Self { authority, devices: addresses.0, people: addresses.1, coap, door, stopper, tasks })
@@ -295,10 +297,4 @@ async fn serve_coap(
     tasks.push(tokio::spawn(sessions.watch(stop.clone())));
     tasks.push(tokio::spawn(listener.serve(stop.clone())));
     Ok(address)
-}
-
-async fn serve_admin(authority: Arc<Authority>, socket: PathBuf, stop: Stop) {
-    if let Err(error) = admin::serve(authority, &socket, stop).await {
-        tracing::error!(%error, "the admin socket is closed; `medlock device …` cannot reach this hub");
-    }
 }

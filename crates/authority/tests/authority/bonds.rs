@@ -48,7 +48,7 @@ fn a_bond_that_the_site_signs_is_believed_by_the_device_it_is_for_and_by_no_othe
     let site = Site::new();
     register(&site, "pump-1", "actuator");
     register(&site, "controller-1", "controller");
-    let Response::Bond { epoch, patient, bytes } = site.ask(bond("pump-1", &["treat", "halt"])) else {
+    let Response::Bond { mut epoch, patient, bytes } = site.ask(bond("pump-1", &["treat", "halt"])) else {
         panic!("no bond")
     };
     assert_eq!((epoch, patient.as_str()), (noon().unix().try_into().unwrap(), PATIENT));
@@ -61,12 +61,15 @@ fn a_bond_that_the_site_signs_is_believed_by_the_device_it_is_for_and_by_no_othe
     assert_eq!(signed.bond.patient, PatientContext([7; 16]));
     assert_eq!(SignedBond::verify(&bytes, device("pump-2"), &list, &AwsLc), Err(Refused::OtherDevice));
 
-    site.clock.advance(1);
-    let Response::Bond { epoch: next, .. } = site.ask(bond("pump-1", &["treat"])) else { panic!("no bond") };
-    assert!(next > epoch, "a later bond comes after");
-    let Response::Audit { entries } = site.ask(Request::Audit { limit: Some(2) }) else { panic!("no audit") };
+    for seconds in [0, 1, -3_600] {
+        site.clock.advance(seconds);
+        let Response::Bond { epoch: next, .. } = site.ask(bond("pump-1", &["treat"])) else { panic!("no bond") };
+        assert!(next > epoch, "a later bond comes after, also within one second, and when the clock went back");
+        epoch = next;
+    }
+    let Response::Audit { entries } = site.ask(Request::Audit { limit: Some(4) }) else { panic!("no audit") };
     assert_eq!(
-        (entries[1].verb.as_str(), entries[1].subject.as_str()),
+        (entries[3].verb.as_str(), entries[3].subject.as_str()),
         ("bond", "pump-1 with controller-1: treat, halt")
     );
 }
@@ -80,6 +83,8 @@ fn no_bond_is_signed_for_strangers_the_suspended_or_nothing() {
     register(&site, "controller-1", "controller");
     assert!(site.refuses(bond("pump-1", &[])).contains("at least one"));
     assert!(site.refuses(bond("pump-1", &["fly"])).contains("fly"));
+    assert!(site.refuses(bond("controller-1", &["treat"])).contains("itself"));
+    assert!(site.refuses(bond("pump-1", &["store"])).contains("no role of controller-1"));
     let Request::Bond { device, controller, operations, .. } = bond("pump-1", &["treat"]) else { panic!("a bond") };
     let named = Request::Bond { device, controller, operations, patient: Some("Jane".into()) };
     assert!(site.refuses(named).contains("patient"));

@@ -108,7 +108,7 @@ pub(crate) struct UpArgs {
     /// With --demo: show one ward only.
     #[arg(long, value_name = "WARD", requires = "demo")]
     pub(crate) ward: Option<demo::Ward>,
-    /// With --demo: end when all is shown; exit code 0 only if every step held.
+    /// With --demo: end when all is shown; exit code 0 only if every step held. The diabetes ward alone always ends.
     #[arg(long, requires = "demo")]
     pub(crate) once: bool,
     /// Print JSON: with --demo the result, else where the hub listens.

@@ -78,6 +78,8 @@ async fn tell(args: UpArgs) -> Result<Outcome, Failure> {
         }
         stage.hub.close_devices().await;
         stage.hub.stop().await?;
+    } else if !args.once {
+        teller.say("All is shown. The diabetes ward runs in its own time, hours in a second, and has ended.");
     }
     Ok(if held { Outcome::Done } else { Outcome::Refused })
 }

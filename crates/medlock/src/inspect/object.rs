@@ -4,9 +4,11 @@ use super::{Fields, Finding, hex};
 use crate::Failure;
 use medlock_node::routes::RoutingTable;
 use medlock_trust::Operation;
+use medlock_trust::bond::SignedBond;
 use medlock_trust::cose::{ContentType, Sign1};
 use medlock_trust::list::{List, Purpose};
 use medlock_trust::policy::{Policy, Row, Setting};
+use medlock_trust::role::{DeviceType, DeviceTypes};
 use medlock_trust::status::{StatusList, Subject, Ticket};
 
 /// A signed object. Its signatures are not checked here: that takes the keys one believes in.
@@ -27,6 +29,7 @@ pub(super) fn object(bytes: &[u8]) -> Result<Finding, Failure> {
         Some(kind) if kind == ContentType::STATUS.as_str() => status(bytes, &mut fields)?,
         Some(kind) if kind == ContentType::POLICY.as_str() => policy(bytes, &mut fields)?,
         Some(kind) if kind == ContentType::ROUTES.as_str() => routes(signed.payload(), &mut fields)?,
+        Some(kind) if kind == ContentType::BOND.as_str() => bond(bytes, &mut fields)?,
         None => ticket(bytes, &mut fields)?,
         Some(other) => return Err(format!("a signed object of a kind unknown here: {other}").into()),
     };
@@ -52,10 +55,18 @@ fn list(list: &List<'_>) -> Finding {
         } else {
             authority.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(", ")
         };
+        let kinds = match authority.device_types {
+            DeviceTypes::Every => "devices of every type".to_owned(),
+            DeviceTypes::Listed(_) => {
+                let types = (0..=u16::MAX).map(DeviceType).filter(|kind| authority.device_types.contains(Some(*kind)));
+                let types: Vec<_> = types.map(|kind| kind.0.to_string()).collect();
+                format!("devices of type {}", types.join(", "))
+            }
+        };
         fields.explain(
             format!("{:?} authority", authority.kind).to_lowercase(),
             format!("{} ({})", authority.name, authority.key),
-            format!("{} since {}; may vouch for {roles}", authority.state.name(), authority.since),
+            format!("{} since {}; may vouch for {roles}, {kinds}", authority.state.name(), authority.since),
         );
     }
     for service in list.services() {
@@ -64,6 +75,19 @@ fn list(list: &List<'_>) -> Finding {
         fields.explain("service key", service.key, format!("speaks about {}", purposes.join(", ")));
     }
     Finding { what: if heading.kind.name() == "site" { "site list" } else { "trust list" }, fields: fields.0 }
+}
+
+fn bond(bytes: &[u8], fields: &mut Fields) -> Result<&'static str, Failure> {
+    let SignedBond { device, bond, lowest_epoch, issued } = SignedBond::danger_open(bytes)?;
+    fields.explain("device", device, "which may be commanded, and takes the bond from nobody else");
+    fields.explain("controller", bond.controller, "which may command it");
+    let operations: Vec<_> = bond.operations.iter().map(Operation::name).collect();
+    fields.add("operations", operations.join(", "));
+    fields.explain("patient", hex(&bond.patient.0), "a random number for an episode of care");
+    fields.explain("epoch", bond.epoch, "the device takes it only if it is above all it has seen");
+    fields.explain("lowest epoch", lowest_epoch, "bonds below are void");
+    fields.add("issued", issued);
+    Ok("bond")
 }
 
 fn status(bytes: &[u8], fields: &mut Fields) -> Result<&'static str, Failure> {

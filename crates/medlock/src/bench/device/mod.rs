@@ -223,7 +223,7 @@ fn processor_time() -> Result<Duration, Failure> {
 }
 
 fn print(measured: &Measured) {
-    let mut table = Table::new(&["part", "what", "cryptography", "µs", "a second", "target"]);
+    let mut table = Table::new(&["part", "what", "cryptography", "microseconds", "a second", "target"]);
     for figure in &measured.rows {
         table.row([
             format!("{:?}", figure.part).to_lowercase(),
