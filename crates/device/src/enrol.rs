@@ -44,7 +44,8 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
     /// [`CallError`].
     pub fn enrol(&mut self, now: Ticks, hub: Peer, code: Option<&str>) -> Result<CallId, CallError> {
         let session = &self.open(hub).ok_or(CallError::Closed)?.session;
-        if !session.peer().roles().contains(Role::Hub) {
+        let hub_of_site = self.objects.is_of_own_site(session.peer(), &self.parts.flash);
+        if !hub_of_site || !session.peer().roles().contains(Role::Hub) {
             return Err(CallError::NotAHub);
         }
         let unique = edhoc_unique(session, &self.parts.crypto).map_err(|_| CallError::Closed)?;

@@ -13,7 +13,7 @@ use medlock_proto::crypto::Crypto;
 use medlock_proto::edhoc::{
     AuthenticationKey, CertHash, Certificates, Credential, CredentialReference, IdCred, OwnCredential, PeerCredential,
 };
-use medlock_trust::authenticate::{CredentialKind, authenticate};
+use medlock_trust::authenticate::authenticate;
 use medlock_trust::c509::CERTIFICATE_HEAD;
 use medlock_trust::cbor::{Reader, Writer};
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey};
@@ -276,7 +276,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let identifying =
             Identifying { objects: &self.objects, flash: &*flash, met: &Met::new(&mut []), crypto: &*crypto };
         let identified = identifying.identify(chain).map_err(NotTaken::Credential)?;
-        if identified.kind() != CredentialKind::Operational {
+        if !self.objects.is_of_own_site(&identified, flash) {
             return Err(NotTaken::NotOurs);
         }
         let leaf = chain.first().and_then(|leaf| Certificate::read(leaf).ok()).ok_or(NotTaken::Unknown)?;

@@ -79,10 +79,16 @@ impl Objects {
     /// authority. Other authorities, of makers and of other sites, give names as well; a bond is not for theirs.
     pub(crate) fn bond_with<F: MappedFlash>(&self, peer: &Identified, flash: &F) -> Option<&Bond> {
         let bond = self.bonds.with(peer.device())?;
-        let authority = peer.authority().filter(|_| peer.kind() == CredentialKind::Operational)?;
-        let is_own =
-            self.site == Some(authority) || self.site_list(flash).is_some_and(|list| list.member(authority).is_some());
-        is_own.then_some(bond)
+        self.is_of_own_site(peer, flash).then_some(bond)
+    }
+
+    /// Whether the own site vouches for this peer, for use: the key that was pinned, or one of the members who sign the
+    /// site's list. A maker, or another site that the list names too, may give any name and any role.
+    pub(crate) fn is_of_own_site<F: MappedFlash>(&self, peer: &Identified, flash: &F) -> bool {
+        let Some(authority) = peer.authority().filter(|_| peer.kind() == CredentialKind::Operational) else {
+            return false;
+        };
+        self.site == Some(authority) || self.site_list(flash).is_some_and(|list| list.member(authority).is_some())
     }
 
     /// Believes an object and keeps it, or says why not.

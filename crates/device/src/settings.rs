@@ -134,7 +134,7 @@ pub enum CallError {
     TooLong,
     /// This device has no credential to show.
     NoCredential,
-    /// The peer is no hub: it gives no credentials.
+    /// The peer is no hub of the own site: it gives no credentials, and gets no code.
     NotAHub,
     /// The key store failed.
     KeyStore,

@@ -2,7 +2,7 @@
 
 use crate::judged::{Answer, BOLUS, COMMANDS, Loop, STARTED, denied};
 use crate::platform::Dice;
-use crate::site::{DAY, START, credential_id, device_id};
+use crate::site::{DAY, START, Site, credential_id, device_id};
 use crate::strangers::hello;
 use crate::world::{FAIR, Happened, World, address};
 use medlock_device::platform::{KeySlot, KeyStore as _};
@@ -25,20 +25,11 @@ fn a_controller_of_another_site_with_the_same_name_has_no_bond() {
     let _real = world.device("controller-1", &[Role::Controller]);
     world.bond(pump, "controller-1", COMMANDS);
     // A visitor of the other site, whose authority the list names too.
-    let visitor = world.device("visitor", &[Role::Controller]);
-    let parts = world.nodes[visitor].sdk.take().unwrap().stop();
-    let mut keys = parts.keys.clone();
-    let key = keys.dice.key();
-    keys.next = Some(key.clone());
-    let validity = (START.plus_seconds(-DAY), START.plus_seconds(90 * DAY));
-    let certificate = world.site.maker.issue("controller-1", &[Role::Controller], &key, validity);
-    let parts = medlock_device::platform::Parts { keys, ..parts };
+    let swap = |site: &mut Site| core::mem::swap(&mut site.root, &mut site.maker);
+    swap(&mut world.site);
+    let visitor = world.device("controller-1", &[Role::Controller]);
+    swap(&mut world.site);
     let now = world.ticks();
-    let mut sdk =
-        medlock_device::Device::start(parts, crate::world::settings(&[]), crate::world::memory(), now).unwrap();
-    sdk.set_time(now, Interval::exactly(START));
-    sdk.install_credential(&[&certificate]).unwrap();
-    world.nodes[visitor].sdk = Some(sdk);
     // Its authority's status, as its own site publishes it.
     let status = world.site.status_of_maker(START);
     world.sdk(pump).take_object(now, &status).unwrap();

@@ -241,3 +241,42 @@ fn names_are_read_from_credentials() {
     assert_eq!(leaf.subject().only(ids::SERIAL_NUMBER).and_then(|text| text.as_str()), Some("pump-1"));
     assert!(certificate.len() <= 180, "{}", certificate.len());
 }
+
+/// Shows REQ-DEV-32.
+#[test]
+fn an_enrolment_code_is_for_hubs_of_the_own_site() {
+    // A birth credential that says it is a hub's, and one of another site.
+    for other_site in [false, true] {
+        let (mut world, mut hub, device) = newborn();
+        if other_site {
+            world.site.two_sites = true;
+            let (list, now) = (world.site.list(START.plus_seconds(1)), world.ticks());
+            world.sdk(device).take_object(now, &list).unwrap();
+        }
+        let validity = (START, START.plus_seconds(90 * DAY));
+        hub.certificate = world.site.maker.issue("hub-1", &[Role::Hub], &hub.key, validity);
+        let now = world.ticks();
+        world.sdk(device).connect(now, address(77)).unwrap();
+        talk(&mut world, &mut hub, device);
+        let peer = world.peer_at(device);
+        let asked = world.sdk(device).enrol(now, peer, Some("MEDLOCK-SECRET"));
+        assert_eq!(asked, Err(medlock_device::CallError::NotAHub), "other site: {other_site}");
+    }
+}
+
+/// Shows REQ-DEV-32.
+#[test]
+fn a_credential_of_another_site_is_not_taken() {
+    let (mut world, mut hub, device) = newborn();
+    world.site.two_sites = true;
+    let (list, now) = (world.site.list(START.plus_seconds(1)), world.ticks());
+    world.sdk(device).take_object(now, &list).unwrap();
+    let key = world.dice.key();
+    world.restart(device, |parts| parts.keys.next = Some(key.clone()));
+    let validity = (START, START.plus_seconds(90 * DAY));
+    let foreign = world.site.maker.issue("pump-1", &[Role::Actuator], &key, validity);
+    assert_eq!(world.sdk(device).install_credential(&[&foreign]), Err(NotTaken::NotOurs));
+    let own = world.site.root.issue("pump-1", &[Role::Actuator], &key, validity);
+    assert_eq!(world.sdk(device).install_credential(&[&own]), Ok(()));
+    hub.gives = None;
+}
