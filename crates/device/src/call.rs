@@ -3,7 +3,7 @@
 use crate::address::Address;
 use crate::device::Device;
 use crate::event::{CallId, Closing, Event, Failure, Method, Peer, Resource, Status};
-use crate::exchange::{Call, Role, Stage, With};
+use crate::exchange::{Call, Held, Role, Stage, With};
 use crate::platform::{Parts, Platform, Ticks};
 use crate::request::{Asks, Extra, Request};
 use crate::serve::copy;
@@ -176,6 +176,17 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                     }
                     Matched::Response { answer } => return self.called_back(now, place, answer, datagram),
                 },
+                Role::Held(Held { peer, rode: Some(coap), .. }) => {
+                    let place = usize::from(peer.slot);
+                    if let Matched::Response { answer } = coap.on_message(&message, now.as_millis())
+                        && message.option(option::OSCORE).is_some()
+                    {
+                        if let Some(answer) = answer {
+                            self.replies.add(from, answer);
+                        }
+                        return self.late_first_answer(now, place, datagram);
+                    }
+                }
                 Role::Answered { retransmit, .. } => {
                     if retransmit.as_ref().is_some_and(|one| one.is_ended_by(&message)) {
                         *retransmit = None;

@@ -58,6 +58,8 @@ pub(crate) struct Held {
     pub(crate) asks: Asks,
     /// It went with message 3 (RFC 9668), and is answered where that is.
     pub(crate) rides: Option<Sent>,
+    /// How it went, if somebody said that the peer does not take that: its answer may come all the same.
+    pub(crate) rode: Option<coap::Exchange>,
 }
 
 pub(crate) struct Call {

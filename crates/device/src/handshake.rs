@@ -11,7 +11,7 @@ use crate::exchange::{Exchange, Role};
 use crate::identity::{Identifying, NotIdentified, PeerRoom, REMEMBERED};
 use crate::platform::{Platform, Rng, Ticks};
 use crate::session::{self, Open, State};
-use crate::strangers::{ECHO_BELOW, Step, Strangers, bytes};
+use crate::strangers::{ECHO_BELOW, HalfOpen, Step, Strangers, bytes};
 use medlock_proto::coap::{self, Code, Message, MessageId, Type, Writer, content_format, echo, option};
 use medlock_proto::crypto::{Crypto, Curve, Secret};
 use medlock_proto::edhoc::responder::{Accept, Message1, Verified3};
@@ -66,8 +66,13 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
     pub(crate) fn handshake_request(&mut self, now: Ticks, from: Address, datagram: &mut [u8]) {
         let Ok(message) = Message::read(datagram) else { return };
         let (kind, id, token, length) = (message.kind(), message.id(), message.token(), message.as_bytes().len());
-        let known = self.strangers.half_open.iter_mut().find(|half| half.address == from && half.knows(id));
-        if let Some(half) = known {
+        let starts = matches!(edhoc::coap::read_request(message.payload()), Ok(edhoc::coap::Request::Start(_)));
+        let is_known = |half: &HalfOpen<BYTES>| {
+            // Numbers can be foreseen: what a stranger began is no message 3 of somebody else.
+            let known = if starts { half.began_with(id, token) } else { half.went_on_with(id) };
+            half.address == from && known
+        };
+        if let Some(half) = self.strangers.half_open.iter_mut().find(|half| is_known(half)) {
             // It came before: the same answer, unless the handshake has gone on.
             let is_due = half.last.is_none_or(|last| last == id) && half.reply.length > 0;
             if is_due && !half.again(length) {
@@ -136,7 +141,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let (Some(length), Some(state)) = (written.flatten(), state) else { return };
         (half.reply.length, half.reply.transmit) = (length, true);
         half.step = Step::AwaitMessage3(state);
-        (half.address, half.first, half.last, half.since) = (answer.to, answer.id, None, now);
+        (half.address, half.first, half.last, half.since) = (answer.to, (answer.id, answer.token), None, now);
         (half.reachable, half.received, half.sent) = (reachable, bytes(received), bytes(length));
     }
 
@@ -147,8 +152,8 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let Some(verified) = self.verify_message_3(answer, connection, text) else { return };
         let Some(place) = self.admit(now, answer, verified.peer()) else { return };
         let crypto = &self.parts.crypto;
-        let half = self.strangers.half_open.iter_mut().find(|half| half.address == answer.to && half.knows(answer.id));
-        let Some(half) = half else { return };
+        let is_its = |half: &&mut HalfOpen<BYTES>| half.address == answer.to && half.went_on_with(answer.id);
+        let Some(half) = self.strangers.half_open.iter_mut().find(is_its) else { return };
         let mut verified = Some(verified);
         let mut session = None;
         let written = answer.write(&mut half.reply.bytes, |room| {
@@ -175,8 +180,8 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             return None;
         };
         let (third_length, rest) = (third.len(), request.len());
-        let known = self.strangers.half_open.iter_mut().find(|half| half.address == from && half.knows(answer.id));
-        if let Some(half) = known {
+        let is_known = |half: &&mut HalfOpen<BYTES>| half.address == from && half.went_on_with(answer.id);
+        if let Some(half) = self.strangers.half_open.iter_mut().find(is_known) {
             half.again(whole);
             return None;
         }
@@ -188,7 +193,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             }
             let verified = self.verify_message_3(answer, connection, third)?;
             let place = self.admit(now, answer, verified.peer())?;
-            if let Some(half) = self.strangers.half_open.iter_mut().find(|half| half.address == from) {
+            if let Some(half) = self.strangers.half_open.iter_mut().find(is_known) {
                 half.step = Step::Free;
             }
             self.accept(now, answer, place, verified.session());

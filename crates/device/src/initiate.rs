@@ -68,13 +68,13 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let length = copy(request.payload, &mut held.bytes).len();
         // Its place is taken before another is looked for.
         let nobody = Peer { slot: u8::MAX, generation: 0 };
-        held.begin(to, Role::Held(Held { peer: nobody, asks, rides: None }), length);
+        held.begin(to, Role::Held(Held { peer: nobody, asks, rides: None, rode: None }), length);
         held.transmit = false;
         let begun = self.exchange_place().ok_or(CallError::Full).and_then(|at| self.begin_handshake(now, to, at));
         let held = self.exchanges.get_mut(place).ok_or(CallError::Full)?;
         match begun {
             Ok(peer) => {
-                held.role = Role::Held(Held { peer, asks, rides: None });
+                held.role = Role::Held(Held { peer, asks, rides: None, rode: None });
                 Ok(CallId { slot: u8::try_from(place).unwrap_or(u8::MAX), generation: held.generation })
             }
             Err(error) => {
@@ -165,7 +165,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                 let riding = self.held(place).is_some_and(|held| self.is_riding(held));
                 if protected {
                     self.first_answer(now, under, unconfirmed, oscore, datagram);
-                } else if unknown && !again {
+                } else if unknown && !again && self.met.was_named(to) {
                     self.met.refused(to);
                     self.begin_anew(now, under);
                 } else if riding && !fault {
@@ -294,11 +294,16 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
     }
 
     /// The peer does not take message 3 and a request together: message 3 goes by itself.
+    /// As nobody authenticated who said so, the answer to both is still taken if it comes.
     fn message_3_alone(&mut self, now: Ticks, under: Under, unconfirmed: Unconfirmed, oscore: SecurityContext) {
+        let rode = match self.exchanges.get(under.exchange).map(|exchange| &exchange.role) {
+            Some(Role::Hello { coap, .. }) => Some(*coap),
+            Some(_) | None => None,
+        };
         if let Some(Role::Held(held)) =
             self.held(under.place).and_then(|at| self.exchanges.get_mut(at)).map(|exchange| &mut exchange.role)
         {
-            held.rides = None;
+            held.rode = rode;
         }
         let mut scratch = [0; BYTES];
         let together = self.exchanges.get(under.exchange).and_then(|exchange| {
@@ -354,10 +359,29 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let Ok([hello, held]) = self.exchanges.get_disjoint_mut([under.exchange, at]) else { return };
         let Role::Hello { coap, .. } = hello.role else { return };
         hello.end();
-        if let Role::Held(Held { peer, asks, rides: Some(sent) }) = core::mem::replace(&mut held.role, Role::Free) {
+        if let Role::Held(Held { peer, asks, rides: Some(sent), rode }) = core::mem::replace(&mut held.role, Role::Free)
+        {
+            let coap = rode.unwrap_or(coap);
             held.role = Role::Call(Call { with: With::Peer(peer, sent), asks, coap, stage: Stage::Waiting });
             held.length = length;
             self.answered(now, at);
+        }
+    }
+
+    /// What may be the answer to the request that went with message 3, after that was sent by itself too.
+    pub(crate) fn late_first_answer(&mut self, now: Ticks, place: usize, datagram: &mut [u8]) {
+        let mine = |role: &Role| matches!(role, Role::Hello { place: of, .. } if *of == place);
+        let Some(exchange) = self.exchanges.iter().position(|exchange| mine(&exchange.role)) else { return };
+        let Some(slot) = self.sessions.get_mut(place) else { return };
+        match core::mem::replace(&mut slot.state, State::Free) {
+            State::Confirming { to, unconfirmed, oscore, again } => {
+                self.first_answer(now, Under { place, exchange, to, again }, unconfirmed, oscore, datagram);
+            }
+            state @ (State::Free
+            | State::Hello { .. }
+            | State::Open(_)
+            | State::Failed { .. }
+            | State::Ended { .. }) => slot.state = state,
         }
     }
 
@@ -432,7 +456,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         if let Some(Role::Held(held)) =
             self.held(under.place).and_then(|at| self.exchanges.get_mut(at)).map(|exchange| &mut exchange.role)
         {
-            held.rides = None;
+            (held.rides, held.rode) = (None, None);
         }
         if self.message_1_of_own(now, Under { again: true, ..under }).is_err() {
             self.set_failed(under, Failure::Handshake);
@@ -472,7 +496,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
 
     fn is_riding(&self, at: usize) -> bool {
         let role = self.exchanges.get(at).map(|exchange| &exchange.role);
-        matches!(role, Some(Role::Held(Held { rides: Some(_), .. })))
+        matches!(role, Some(Role::Held(Held { rides: Some(_), rode: None, .. })))
     }
 
     /// Ends the exchange of the handshake in this place.

@@ -70,6 +70,11 @@ impl<'s> Met<'s> {
         }
     }
 
+    /// Whether one's own credential was named to the peer at `address`, in a handshake that is under way.
+    pub(crate) fn was_named(&mut self, address: Address) -> bool {
+        matches!(self.knows(address), Some(&mut ours::NAMED))
+    }
+
     /// The peer at `address` does not know one's own credential by its name.
     pub(crate) fn refused(&mut self, address: Address) {
         if let Some(ours) = self.knows(address) {

@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::platform::Ticks;
-use medlock_proto::coap::MessageId;
+use medlock_proto::coap::{MessageId, Token};
 use medlock_proto::crypto::Secret;
 use medlock_proto::edhoc::ConnectionId;
 use medlock_proto::edhoc::responder::AwaitMessage3;
@@ -80,8 +80,8 @@ impl Bucket {
 pub(crate) struct HalfOpen<const BYTES: usize> {
     pub(crate) step: Step,
     pub(crate) address: Address,
-    /// The message ids of messages 1 and 3: each is answered once, and again with the same bytes.
-    pub(crate) first: MessageId,
+    /// The message ids of messages 1 and 3, and the token of the first, which no stranger foresees: each is answered once, and again with the same bytes.
+    pub(crate) first: (MessageId, Token),
     pub(crate) last: Option<MessageId>,
     pub(crate) since: Ticks,
     /// Whether it proved that it is reachable.
@@ -280,7 +280,7 @@ impl<const BYTES: usize> HalfOpen<BYTES> {
         Self {
             step: Step::Free,
             address: Address::NOBODY,
-            first: MessageId(0),
+            first: (MessageId(0), Token::EMPTY),
             last: None,
             since: Ticks::from_millis(0),
             reachable: false,
@@ -296,12 +296,14 @@ impl<const BYTES: usize> HalfOpen<BYTES> {
         mine && self.address == from
     }
 
-    /// Whether the message with this number is of it.
-    pub(crate) fn knows(&self, id: MessageId) -> bool {
-        match self.step {
-            Step::Free => false,
-            Step::AwaitMessage3(_) | Step::Done => self.first == id || self.last == Some(id),
-        }
+    /// Whether it began with this message.
+    pub(crate) fn began_with(&self, id: MessageId, token: Token) -> bool {
+        !matches!(self.step, Step::Free) && self.first == (id, token)
+    }
+
+    /// Whether the message with this number was its message 3, and its keys made that.
+    pub(crate) fn went_on_with(&self, id: MessageId) -> bool {
+        !matches!(self.step, Step::Free) && self.last == Some(id)
     }
 
     /// A message of it came again, with so many bytes: sends the answer again, if that is not too much for an address that

@@ -1,5 +1,6 @@
 //! Devices in virtual time, over a link that loses, doubles and reorders.
 
+mod again;
 mod attacked;
 mod client;
 mod command;
