@@ -267,7 +267,7 @@ impl Engine {
     /// A request came: once, or again.
     fn request(&mut self, now: u64, from: SocketAddr, message: &Message<'_>, out: &mut Vec<Output>) {
         self.origins.receive(from, message.as_bytes().len());
-        let slot = match self.origins.at(from).came(message.id(), now) {
+        let slot = match self.origins.at(from).came((message.id(), message.token()), now) {
             Came::New(slot) => slot,
             Came::Again(reply) => {
                 if let Some(reply) = reply.filter(|bytes| !bytes.is_empty()) {

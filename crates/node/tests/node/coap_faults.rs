@@ -357,6 +357,25 @@ fn what_nobody_authenticated_ends_no_handshake() {
     }
 }
 
+/// Shows REQ-COAP-72: who foresees the number of a message, at a forged address, keeps it away no more.
+#[test]
+fn a_strangers_message_with_the_number_of_the_next_does_not_take_its_place() {
+    let site = Site::new("S");
+    let mut engine = engine(&site, Limits::default());
+    let mut out = Vec::new();
+    let mut buffer = [0; 64];
+    let token = Token::new(&[9; 4]).expect("short");
+    let forged = Writer::new(&mut buffer, Type::NonConfirmable, Code::GET, MessageId(7), token).finish().expect("room");
+    engine.datagram(0, stranger(1), forged, &mut out);
+    answers(&mut out);
+    engine.datagram(1, stranger(1), &message_1(7, None), &mut out);
+    let answer = answers(&mut out).remove(0).1;
+    assert_eq!(Message::read(&answer).expect("a message").code(), Code::CHANGED, "message 2");
+    // What is a repetition is one still.
+    engine.datagram(2, stranger(1), &message_1(7, None), &mut out);
+    assert_eq!(engine.counts().half_open, 1);
+}
+
 /// Shows REQ-COAP-75: a device that receives at its address and has no business here costs a bounded number of key
 /// agreements.
 #[test]

@@ -1,7 +1,7 @@
 //! Message ids: one's own, and those of a peer that came already (RFC 7252 sections 4.4, 4.5).
 
-use super::MessageId;
 use super::exchange::EXCHANGE_LIFETIME_MS;
+use super::{MessageId, Token};
 
 /// Where own message ids come from: one after the other, from a random beginning.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +32,16 @@ pub enum Arrival {
     Again(usize),
 }
 
-/// Which message ids of one peer came within `EXCHANGE_LIFETIME`: the last `N`.
+/// Which message ids of one peer came within `EXCHANGE_LIFETIME`, with their tokens: the last `N`.
+///
+/// Ids can be foreseen and addresses forged: who sends a message with the id that comes next keeps the true one away by it,
+/// unless he foresees its token too (RFC 7252 section 5.3.1). A repetition has both.
 ///
 /// When more come the oldest is forgotten, so that memory is bounded; its repetition would be processed again. What must
 /// not happen twice is guarded by the replay window of OSCORE, and commands by their counters.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<const N: usize> {
-    entries: [Option<(MessageId, u64)>; N],
+    entries: [Option<(MessageId, Token, u64)>; N],
     next: usize,
 }
 
@@ -50,9 +53,11 @@ impl<const N: usize> Seen<N> {
     }
 
     /// A confirmable or non-confirmable message came at `now`.
-    pub fn arrived(&mut self, id: MessageId, now: u64) -> Arrival {
-        let same = |entry: &Option<(MessageId, u64)>| {
-            entry.is_some_and(|(seen, at)| seen == id && now.saturating_sub(at) < EXCHANGE_LIFETIME_MS)
+    pub fn arrived(&mut self, (id, token): (MessageId, Token), now: u64) -> Arrival {
+        let same = |entry: &Option<(MessageId, Token, u64)>| {
+            entry.is_some_and(|(seen, of, at)| {
+                (seen, of) == (id, token) && now.saturating_sub(at) < EXCHANGE_LIFETIME_MS
+            })
         };
         if let Some(slot) = self.entries.iter().position(same) {
             return Arrival::Again(slot);
@@ -60,7 +65,7 @@ impl<const N: usize> Seen<N> {
         let slot = self.next;
         self.next = if slot.saturating_add(1) < N { slot.saturating_add(1) } else { 0 };
         if let Some(entry) = self.entries.get_mut(slot) {
-            *entry = Some((id, now));
+            *entry = Some((id, token, now));
         }
         Arrival::First(slot)
     }

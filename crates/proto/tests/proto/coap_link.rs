@@ -45,14 +45,26 @@ fn a_confirmable_message_is_sent_five_times_with_growing_pauses() {
 #[test]
 fn a_message_that_came_is_known_for_its_lifetime() {
     let mut seen = Seen::<3>::new();
-    assert_eq!(seen.arrived(MessageId(7), 0), Arrival::First(0));
-    assert_eq!(seen.arrived(MessageId(7), EXCHANGE_LIFETIME_MS - 1), Arrival::Again(0));
-    assert_eq!(seen.arrived(MessageId(7), EXCHANGE_LIFETIME_MS), Arrival::First(1), "the id is free again");
-    assert_eq!(seen.arrived(MessageId(8), EXCHANGE_LIFETIME_MS), Arrival::First(2));
-    assert_eq!(seen.arrived(MessageId(9), EXCHANGE_LIFETIME_MS), Arrival::First(0), "the oldest is forgotten");
-    assert_eq!(seen.arrived(MessageId(7), EXCHANGE_LIFETIME_MS), Arrival::Again(1));
+    assert_eq!(seen.arrived((MessageId(7), Token::EMPTY), 0), Arrival::First(0));
+    assert_eq!(seen.arrived((MessageId(7), Token::EMPTY), EXCHANGE_LIFETIME_MS - 1), Arrival::Again(0));
+    assert_eq!(
+        seen.arrived((MessageId(7), Token::EMPTY), EXCHANGE_LIFETIME_MS),
+        Arrival::First(1),
+        "the id is free again"
+    );
+    assert_eq!(seen.arrived((MessageId(8), Token::EMPTY), EXCHANGE_LIFETIME_MS), Arrival::First(2));
+    assert_eq!(
+        seen.arrived((MessageId(9), Token::EMPTY), EXCHANGE_LIFETIME_MS),
+        Arrival::First(0),
+        "the oldest is forgotten"
+    );
+    assert_eq!(seen.arrived((MessageId(7), Token::EMPTY), EXCHANGE_LIFETIME_MS), Arrival::Again(1));
     seen.forget(1);
-    assert_eq!(seen.arrived(MessageId(7), EXCHANGE_LIFETIME_MS), Arrival::First(1), "what was forged does not count");
+    assert_eq!(
+        seen.arrived((MessageId(7), Token::EMPTY), EXCHANGE_LIFETIME_MS),
+        Arrival::First(1),
+        "what was forged does not count"
+    );
 }
 
 #[test]
@@ -152,7 +164,7 @@ impl Server {
             self.sending.retain(|(retransmit, _)| !retransmit.is_ended_by(&message));
             return;
         }
-        let slot = match self.seen.arrived(message.id(), now) {
+        let slot = match self.seen.arrived((message.id(), message.token()), now) {
             Arrival::Again(slot) => {
                 if !self.answers[slot].is_empty() {
                     link.send(luck, now, false, &self.answers[slot].clone());

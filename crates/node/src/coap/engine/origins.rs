@@ -5,7 +5,7 @@ use super::super::blocks::Transfers;
 use super::super::bounded::Bounded;
 use crate::provider::random;
 use bytes::Bytes;
-use medlock_proto::coap::{Arrival, MessageId, MessageIds, Seen};
+use medlock_proto::coap::{Arrival, MessageId, MessageIds, Seen, Token};
 use std::net::SocketAddr;
 
 /// What is sent to an address nobody confirmed is at most so many times the bytes that came from there, or [`SMALL`]
@@ -129,8 +129,8 @@ impl Origin {
         }
     }
 
-    pub(super) fn came(&mut self, id: MessageId, now: u64) -> Came {
-        match self.seen.arrived(id, now) {
+    pub(super) fn came(&mut self, (id, token): (MessageId, Token), now: u64) -> Came {
+        match self.seen.arrived((id, token), now) {
             Arrival::Again(slot) => {
                 let reply = self.replies.get(slot).and_then(Option::as_ref).filter(|(of, _)| *of == id);
                 Came::Again(reply.map(|(_, bytes)| bytes.clone()))
