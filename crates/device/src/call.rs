@@ -170,10 +170,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                 Role::Call(call) => match call.coap.on_message(&message, now.as_millis()) {
                     Matched::No => {}
                     Matched::Acknowledged => return,
-                    Matched::Reset => {
-                        exchange.fail(Failure::Closed);
-                        return;
-                    }
+                    Matched::Reset => return call.doubt_it(now),
                     Matched::Response { answer } => return self.called_back(now, place, answer, datagram),
                 },
                 Role::Held(Held { peer, rode: Some(coap), .. }) => {
@@ -210,6 +207,16 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         }
     }
 
+    /// A call got no answer that could be believed: it ends, and with it the session that the peer does not seem to know.
+    pub(crate) fn doubted(&mut self, place: usize) {
+        let Some(exchange) = self.exchanges.get_mut(place) else { return };
+        let Role::Call(call) = &exchange.role else { return };
+        match call.with {
+            With::Peer(peer, _) => self.end_session(peer, Closing::Lost),
+            With::Anybody => exchange.fail(Failure::Closed),
+        }
+    }
+
     /// An observer acknowledged a notification, or does not want any more.
     fn noticed(&mut self, now: Ticks, peer: Peer, wanted: bool) {
         let Some(open) = self.open_mut(peer) else { return };
@@ -239,9 +246,9 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
                 let Some(open) = slot.and_then(session::SessionSlot::open_mut) else { return };
                 let protected = Message::read(datagram).is_ok_and(|message| message.option(option::OSCORE).is_some());
                 if !protected {
-                    // The peer does not know the session any more. Anybody on the path may say so; whoever is on the path
-                    // could as well drop everything, and a new handshake costs little.
-                    return self.end_session(peer, Closing::Lost);
+                    // The peer does not know the session any more, or somebody who listens says so: the answer may still
+                    // come.
+                    return call.doubt_it(now);
                 }
                 let opened = open.oscore.unprotect_response(sent, datagram, &mut exchange.bytes, &self.parts.crypto);
                 opened.map(|(message, _)| {
@@ -331,7 +338,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             With::Anybody => None,
         };
         let (status, payload, last) = match call.stage {
-            Stage::Waiting | Stage::Listening => return None,
+            Stage::Waiting | Stage::Doubted(_) | Stage::Listening => return None,
             Stage::Arrived { status, start, last } => (status, exchange.bytes.get(start..exchange.length)?, last),
             Stage::Fetched { status, length } => (status, self.settings.body.get(..length)?, true),
         };

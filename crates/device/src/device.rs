@@ -184,6 +184,7 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
                     exchange.end();
                     self.fail_handshake(place, why);
                 }
+                Role::Call(Call { stage: Stage::Doubted(ends), .. }) if *ends <= now => self.doubted(place),
                 Role::Call(call) => match call.coap.on_timeout(millis) {
                     Expiry::NotYet => {}
                     Expiry::Resend => exchange.transmit = true,

@@ -5,6 +5,7 @@
 
 use crate::address::Address;
 use crate::event::{Failure, Peer, Resource, Status};
+use crate::initiate::DOUBT_MS;
 use crate::platform::Ticks;
 use crate::request::Asks;
 use medlock_proto::coap::{self, MessageId, Pending, Retransmit};
@@ -69,6 +70,15 @@ pub(crate) struct Call {
     pub(crate) stage: Stage,
 }
 
+impl Call {
+    /// Something that nobody authenticated says that the peer does not answer.
+    pub(crate) fn doubt_it(&mut self, now: Ticks) {
+        if matches!(self.stage, Stage::Waiting) {
+            self.stage = Stage::Doubted(now.plus_millis(DOUBT_MS));
+        }
+    }
+}
+
 /// With whom a call is.
 pub(crate) enum With {
     /// The peer of a session.
@@ -81,6 +91,8 @@ pub(crate) enum With {
 #[derive(Clone, Copy)]
 pub(crate) enum Stage {
     Waiting,
+    /// The same until then: something unauthenticated said that the peer knows of no such session.
+    Doubted(Ticks),
     /// Answered once and observing: nothing is due.
     Listening,
     /// The answer's payload lies in these bytes; the firmware does not know yet.
@@ -171,6 +183,7 @@ impl<const BYTES: usize> Exchange<BYTES> {
             }
             Role::Call(call) => match call.stage {
                 Stage::Waiting => Some(call.coap.next_deadline()),
+                Stage::Doubted(ends) => Some(call.coap.next_deadline().min(ends.as_millis())),
                 Stage::Listening | Stage::Arrived { .. } | Stage::Fetched { .. } => None,
             },
             Role::Asked(asked) => asked.pending.next_deadline(),

@@ -25,9 +25,9 @@ use medlock_trust::authenticate::CredentialKind;
 
 /// How many wrong answers are looked at, and questions for Echo answered, before a handshake of one's own is given up.
 const MAX_TRIES: u8 = 4;
-/// How long a better answer is waited for after one that ends a handshake of one's own, in milliseconds: time for two
+/// How long a better answer is waited for after one that ends a handshake or a call of one's own, in milliseconds: time for two
 /// repetitions of the request. Who listens on the radio and sends faster than the peer ends nothing by it.
-const DOUBT_MS: u64 = 10_000;
+pub(crate) const DOUBT_MS: u64 = 10_000;
 
 /// A handshake under way: its place among the sessions, its exchange, its peer.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@ use crate::platform::Dice;
 use crate::raw::Raw;
 use crate::strangers::hello;
 use crate::world::{FAIR, Happened, World};
-use medlock_device::{Request, Resource};
+use medlock_device::{Method, Request, Resource, Status};
 use medlock_proto::coap::{Code as CoapCode, Message, MessageId, Type, Writer, content_format, option};
 use medlock_trust::role::Role;
 
@@ -70,5 +70,31 @@ fn what_nobody_authenticated_ends_no_combined_request_and_repeats_none() {
         assert!(answered, "{code:?}: {:?}", world.nodes[monitor].happened);
         let asked = world.nodes[sensor].happened.iter().filter(|one| matches!(one, Happened::Asked(_))).count();
         assert_eq!(asked, 1, "{code:?}");
+    }
+}
+
+/// Shows REQ-DEV-95: no call either, nor its session.
+#[test]
+fn what_nobody_authenticated_ends_no_session() {
+    for reset in [false, true] {
+        let mut world = World::new(2, FAIR);
+        let sensor = world.device("cgm-1", &[Role::Sensor]);
+        let monitor = world.device("monitor-1", &[Role::Monitor]);
+        let peer = world.connect(monitor, sensor);
+        let (now, target, before) = (world.ticks(), world.nodes[sensor].address, world.nodes[monitor].happened.len());
+        world.sdk(monitor).call(now, peer, Method::Get, Resource::State, &[]).unwrap();
+        world.drain(monitor);
+        let asked = world.wire.last().unwrap().2.clone();
+        let read = Message::read(&asked).unwrap();
+        let mut out = [0; 64];
+        let refused = Writer::new(&mut out, Type::Acknowledgement, CoapCode::UNAUTHORIZED, read.id(), read.token())
+            .finish()
+            .unwrap();
+        let mut forged = if reset { medlock_proto::coap::reset(read.id()).to_vec() } else { refused.to_vec() };
+        world.sdk(monitor).handle_datagram(now, target, &mut forged);
+        let answer = world.answer_since(monitor, before);
+        assert!(matches!(answer, Happened::Answered(_, Status::Done, _)), "reset: {reset}: {answer:?}");
+        let answer = world.call(monitor, peer, Method::Get, Resource::State, &[]);
+        assert!(matches!(answer, Happened::Answered(_, Status::Done, _)), "reset: {reset}: {answer:?}");
     }
 }
