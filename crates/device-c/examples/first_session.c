@@ -395,7 +395,7 @@ int main(void)
     /* [bond] */
     /* The driver of the pump's button does this, when a person holds it. */
     check(medlock_device_id("controller-1", controller_id), "name");
-    check(medlock_bond(pump.device, MEDLOCK_BUTTON_WAS_HELD, controller_id, PATIENT,
+    check(medlock_bond(pump.device, now_ms, MEDLOCK_BUTTON_WAS_HELD, controller_id, PATIENT,
                        1u << MEDLOCK_TREAT | 1u << MEDLOCK_HALT, &bond), "bond");
     check(medlock_connect(controller.device, now_ms, &pump.address), "connect");
     while (!finished && now_ms < 60000) {

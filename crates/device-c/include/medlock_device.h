@@ -556,8 +556,9 @@ typedef struct medlock_bond_record {
     uint32_t operations;  /* a set */
 } medlock_bond_record;
 
-/* Makes a bond by a physical act. `bond` may be null. ERROR_PHYSICAL_ACT, ERROR_FULL, ERROR_USED_UP, ERROR_FLASH. */
-int32_t medlock_bond(medlock_device *device, int32_t danger_physical_act, const uint8_t controller[16],
+/* Makes a bond by a physical act. Where it is for another patient than those before, bonds that the site signed before and
+   that nobody brought yet are void. `bond` may be null. ERROR_PHYSICAL_ACT, ERROR_FULL, ERROR_USED_UP, ERROR_FLASH. */
+int32_t medlock_bond(medlock_device *device, uint64_t now_ms, int32_t danger_physical_act, const uint8_t controller[16],
                      const uint8_t patient[16], uint32_t operations, medlock_bond_record *bond);
 
 /* Ends all bonds by a physical act, for good; also those that the site signed before and that nobody brought yet. */

@@ -213,6 +213,7 @@ pub unsafe extern "C" fn medlock_judge_attended(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn medlock_bond(
     device: *mut Handle,
+    now_ms: u64,
     danger_physical_act: i32,
     controller: *const u8,
     patient: *const u8,
@@ -226,7 +227,7 @@ pub unsafe extern "C" fn medlock_bond(
             let bits = u16::try_from(operations).ok().and_then(Operations::from_bits).ok_or(Refused::VALUE)?;
             let (controller, patient) = (DeviceId::from_bytes(array(controller)?), PatientContext(array(patient)?));
             usable_or_null(bond)?;
-            let made = inside.sdk.bond(act, controller, patient, bits)?;
+            let made = inside.sdk.bond(ticks(now_ms), act, controller, patient, bits)?;
             if bond.is_null() { Ok(()) } else { write(bond, bond_record(&made)) }
         })
     })

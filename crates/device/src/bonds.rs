@@ -29,7 +29,7 @@ pub enum BondRefused {
         /// The epoch given.
         given: u64,
     },
-    /// It was made before a person at this device ended all bonds.
+    /// It was signed before a person at this device ended all bonds, or turned it to another patient.
     BeforeTheEnd,
 }
 
@@ -42,7 +42,8 @@ pub struct Bonds {
     bonds: [Option<Bond>; MAX_BONDS],
     highest_epoch: u64,
     lowest_epoch: u64,
-    /// The lower bound of the present when a person ended all bonds: what was signed before is void, whoever brings it.
+    /// The lower bound of the present when a person ended all bonds, or turned the device to another patient: what was
+    /// signed before is void, whoever brings it.
     ended: Option<Time>,
 }
 
@@ -76,7 +77,8 @@ impl Bonds {
         self.highest_epoch
     }
 
-    /// These bonds and one more, made here by a physical act.
+    /// These bonds and one more, made here by a physical act. Where it is for another patient than those before, all that
+    /// was signed before `present`, if given (the lower bound of the present), is void: a carrier may have kept it back.
     ///
     /// # Errors
     /// [`BondRefused::Full`], [`BondRefused::UsedUp`].
@@ -85,10 +87,15 @@ impl Bonds {
         controller: DeviceId,
         patient: PatientContext,
         operations: Operations,
+        present: Option<Time>,
     ) -> Result<(Self, Bond), BondRefused> {
         let epoch = self.highest_epoch.checked_add(1).ok_or(BondRefused::UsedUp)?;
         let bond = Bond { controller, patient, operations, epoch };
-        Ok((self.with_new(bond)?, bond))
+        let mut bonds = self.with_new(bond)?;
+        if self.patient() != Some(patient) {
+            bonds.ended = bonds.ended.max(present);
+        }
+        Ok((bonds, bond))
     }
 
     /// These bonds and one that the site signed.
@@ -215,9 +222,9 @@ mod tests {
     /// Shows REQ-DEV-03.
     #[test]
     fn there_is_one_holder_of_treat_and_epochs_only_grow() {
-        let (bonds, first) = Bonds::default().made(device(1), PATIENT, COMMANDS).unwrap();
+        let (bonds, first) = Bonds::default().made(device(1), PATIENT, COMMANDS, None).unwrap();
         assert_eq!(first.epoch, 1);
-        let (bonds, second) = bonds.made(device(2), PATIENT, COMMANDS).unwrap();
+        let (bonds, second) = bonds.made(device(2), PATIENT, COMMANDS, None).unwrap();
         assert_eq!(second.epoch, 2);
         assert_eq!(bonds.with(device(1)).unwrap().operations, Operations::of(&[Operation::Halt]));
         assert_eq!(bonds.with(device(2)).unwrap().operations, COMMANDS);
@@ -251,19 +258,19 @@ mod tests {
         let refused = BondRefused::TooFar { held: 0, given: u64::MAX };
         assert_eq!(Bonds::default().signed(&far), Err(refused));
         // A device that once believed one.
-        let (mut bonds, _) = Bonds::default().made(device(1), PATIENT, COMMANDS).unwrap();
+        let (mut bonds, _) = Bonds::default().made(device(1), PATIENT, COMMANDS, None).unwrap();
         bonds.highest_epoch = u64::MAX;
         let ended = bonds.ended_at(None);
         assert_eq!(ended.iter().count(), 0);
-        assert_eq!(ended.made(device(2), PATIENT, COMMANDS).map(drop), Err(BondRefused::UsedUp));
+        assert_eq!(ended.made(device(2), PATIENT, COMMANDS, None).map(drop), Err(BondRefused::UsedUp));
     }
 
     /// Shows REQ-DEV-03.
     #[test]
     fn a_bond_for_another_patient_ends_those_of_the_first() {
-        let (bonds, _) = Bonds::default().made(device(1), PATIENT, COMMANDS).unwrap();
+        let (bonds, _) = Bonds::default().made(device(1), PATIENT, COMMANDS, None).unwrap();
         let other = PatientContext([2; 16]);
-        let (bonds, _) = bonds.made(device(2), other, Operations::of(&[Operation::Inform])).unwrap();
+        let (bonds, _) = bonds.made(device(2), other, Operations::of(&[Operation::Inform]), None).unwrap();
         assert_eq!((bonds.with(device(1)), bonds.patient()), (None, Some(other)));
     }
 
@@ -272,12 +279,12 @@ mod tests {
         let mut bonds = Bonds::default();
         for number in 0..MAX_BONDS {
             let number = u8::try_from(number).unwrap();
-            bonds = bonds.made(device(number), PATIENT, Operations::of(&[Operation::Inform])).unwrap().0;
+            bonds = bonds.made(device(number), PATIENT, Operations::of(&[Operation::Inform]), None).unwrap().0;
             let mut bytes = Vec::new();
             bonds.encode(&mut bytes).unwrap();
             assert!(bytes.len() <= Bonds::MAX_LENGTH);
             assert_eq!(Bonds::decode(&bytes).as_ref(), Ok(&bonds));
         }
-        assert_eq!(bonds.made(device(99), PATIENT, COMMANDS).map(|_| ()), Err(BondRefused::Full));
+        assert_eq!(bonds.made(device(99), PATIENT, COMMANDS, None).map(|_| ()), Err(BondRefused::Full));
     }
 }

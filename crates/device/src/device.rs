@@ -368,19 +368,22 @@ impl<'s, P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES
         Ok(())
     }
 
-    /// Makes a bond by a physical act.
+    /// Makes a bond by a physical act. Where it is for another patient than those before, what the site signed before `now` and
+    /// nobody brought yet is void, as far as the device knows the time.
     ///
     /// # Errors
     /// [`NotTaken`].
     pub fn bond(
         &mut self,
+        now: Ticks,
         act: PhysicalAct,
         controller: DeviceId,
         patient: PatientContext,
         operations: Operations,
     ) -> Result<Bond, NotTaken> {
         act.used();
-        let (bonds, bond) = self.objects.bonds.made(controller, patient, operations)?;
+        let present = self.clock.interval(now).earliest();
+        let (bonds, bond) = self.objects.bonds.made(controller, patient, operations, Some(present))?;
         let Parts { flash, crypto, .. } = &mut self.parts;
         self.objects.keep_bonds(bonds, flash, crypto)?;
         Ok(bond)

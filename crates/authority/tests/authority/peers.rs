@@ -41,7 +41,8 @@ impl Hub {
         ));
         runtime.spawn(accept::serve(people, None, Limits::default(), people_router(authority.clone()), stop.clone()));
         let socket = site.dir.path().join("admin.sock");
-        runtime.spawn(async move { admin::serve(authority, &socket, stop).await.unwrap() });
+        let socket = runtime.block_on(async { admin::Socket::open(&socket).unwrap() });
+        runtime.spawn(admin::serve(authority, socket, stop));
         let hub = Self {
             site,
             devices: ports[0],

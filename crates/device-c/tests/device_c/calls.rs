@@ -214,7 +214,7 @@ fn every_function(device: *mut Handle) -> BTreeSet<i32> {
             medlock_identify(device, 1, null_mut()),
             medlock_judge(device, 0, 1, numbers::READ, null_mut()),
             medlock_judge_attended(device, 0, 1, numbers::READ, held, null_mut()),
-            medlock_bond(device, held, room, room, 1, null_mut()),
+            medlock_bond(device, 0, held, room, room, 1, null_mut()),
             medlock_end_bonds(device, 0, held),
             medlock_bond_at(device, 0, null_mut()),
             medlock_act_started(device, 0, 1),
@@ -278,7 +278,7 @@ fn every_pointer_is_checked() {
             medlock_install_credential(device, null(), 1),
             medlock_time(device, 0, null_mut(), null_mut()),
             medlock_ask(device, 0, null_mut()),
-            medlock_bond(device, numbers::BUTTON_WAS_HELD, null(), room.as_ptr(), 1, null_mut()),
+            medlock_bond(device, 0, numbers::BUTTON_WAS_HELD, null(), room.as_ptr(), 1, null_mut()),
             medlock_call(device, 0, 1, 0, 0, null(), 10, &raw mut number),
             medlock_call(device, 0, 1, 0, 0, null(), 0, null_mut()),
             medlock_device_id(null(), room.as_mut_ptr()),
@@ -358,7 +358,7 @@ fn only_the_buttons_number_stands_for_a_physical_act() {
     let (controller, patient, root) = ([1_u8; 16], [2_u8; 16], [3_u8; 16]);
     let bond = |act: i32| {
         // SAFETY: the device and both identifiers are there.
-        unsafe { medlock_bond(device, act, controller.as_ptr(), patient.as_ptr(), 1 << numbers::TREAT, null_mut()) }
+        unsafe { medlock_bond(device, 0, act, controller.as_ptr(), patient.as_ptr(), 1 << numbers::TREAT, null_mut()) }
     };
     let mut record = medlock_device_c::records::Bond { controller: [0; 16], patient: [0; 16], epoch: 0, operations: 0 };
     for wrong in [0, 1, -1, numbers::BUTTON_WAS_HELD - 1] {
@@ -372,7 +372,7 @@ fn only_the_buttons_number_stands_for_a_physical_act() {
         assert_eq!((record.controller, record.epoch, record.operations), (controller, 1, 1 << numbers::TREAT));
         assert_eq!(medlock_end_bonds(device, 0, 1), numbers::ERROR_PHYSICAL_ACT);
         assert_eq!(
-            medlock_bond(device, numbers::BUTTON_WAS_HELD, [0; 16].as_ptr(), [0; 16].as_ptr(), 0x200, null_mut()),
+            medlock_bond(device, 0, numbers::BUTTON_WAS_HELD, [0; 16].as_ptr(), [0; 16].as_ptr(), 0x200, null_mut()),
             numbers::ERROR_VALUE
         );
         assert_eq!(medlock_pin_site(device, root.as_ptr(), 0), numbers::OK);

@@ -42,7 +42,7 @@ int main(void)
     start(&controller, NULL, CONTROLLER_SECRET, (medlock_bytes){CONTROLLER_CREDENTIAL, sizeof CONTROLLER_CREDENTIAL});
     start(&pump, &THERAPY, PUMP_SECRET, (medlock_bytes){PUMP_CREDENTIAL, sizeof PUMP_CREDENTIAL});
     check(medlock_device_id("controller-1", controller_id), "name");
-    check(medlock_bond(pump.device, MEDLOCK_BUTTON_WAS_HELD, controller_id, PATIENT, 1u << MEDLOCK_TREAT, &bond),
+    check(medlock_bond(pump.device, now_ms, MEDLOCK_BUTTON_WAS_HELD, controller_id, PATIENT, 1u << MEDLOCK_TREAT, &bond),
           "bond");
     check(medlock_connect(controller.device, now_ms, &pump.address), "connect");
     while (motor_act == 0 && now_ms < 60000) {

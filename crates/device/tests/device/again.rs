@@ -2,11 +2,14 @@
 
 use crate::platform::Dice;
 use crate::raw::Raw;
+use crate::site::{START, device_id};
 use crate::strangers::hello;
 use crate::world::{FAIR, Happened, World};
-use medlock_device::{Method, Request, Resource, Status};
+use medlock_device::{Method, PhysicalAct, Request, Resource, Status};
 use medlock_proto::coap::{Code as CoapCode, Message, MessageId, Type, Writer, content_format, option};
+use medlock_trust::bond::PatientContext;
 use medlock_trust::role::Role;
+use medlock_trust::{Operation, Operations};
 
 /// Message 1 of a stranger, with this number and a token of his own.
 fn forged(number: MessageId) -> Vec<u8> {
@@ -97,4 +100,24 @@ fn what_nobody_authenticated_ends_no_session() {
         let answer = world.call(monitor, peer, Method::Get, Resource::State, &[]);
         assert!(matches!(answer, Happened::Answered(_, Status::Done, _)), "reset: {reset}: {answer:?}");
     }
+}
+
+/// Shows REQ-DEV-132: a bond that the site signed, and that was kept back, ends nothing a person bonded later.
+#[test]
+fn a_bond_that_a_carrier_kept_back_does_not_end_a_later_bond_by_the_button() {
+    let mut world = World::new(1, FAIR);
+    let pump = world.pump("pump-1");
+    let own = world.sdk(pump).own().unwrap();
+    let commands = Operations::of(&[Operation::Treat, Operation::Halt]);
+    let epoch = u64::try_from(START.unix()).unwrap();
+    // For the patient of yesterday.
+    let kept_back = world.site.bond(own, device_id("controller-2"), commands, epoch);
+    world.pass_days(1);
+    let act = PhysicalAct::danger_button_was_held();
+    let now = world.ticks();
+    world.sdk(pump).bond(now, act, device_id("controller-1"), PatientContext([8; 16]), commands).unwrap();
+    let now = world.ticks();
+    let taken = world.sdk(pump).take_object(now, &kept_back);
+    let holders: Vec<_> = world.sdk(pump).bonds().map(|bond| bond.controller).collect();
+    assert_eq!(holders, [device_id("controller-1")], "{taken:?}");
 }

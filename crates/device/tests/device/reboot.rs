@@ -49,7 +49,8 @@ fn bonds_and_epochs_outlive_power_whenever_it_goes() {
         world.bond(pump, "controller-1", operations);
         world.restart(pump, |parts| parts.flash.left = Some(cut));
         let act = PhysicalAct::danger_button_was_held();
-        let made = world.sdk(pump).bond(act, device_id("controller-2"), patient, operations);
+        let now = world.ticks();
+        let made = world.sdk(pump).bond(now, act, device_id("controller-2"), patient, operations);
         let finished = world.restart(pump, |parts| parts.flash.left.take().is_some_and(|left| left > 0));
         let epochs: Vec<u64> = world.sdk(pump).bonds().map(|bond| bond.epoch).collect();
         match made {

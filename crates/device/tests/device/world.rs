@@ -257,7 +257,8 @@ impl World {
     /// Bonds a device with a controller, by its button.
     pub(crate) fn bond(&mut self, number: usize, controller: &str, operations: Operations) {
         let act = PhysicalAct::danger_button_was_held();
-        self.sdk(number).bond(act, device_id(controller), PatientContext([7; 16]), operations).unwrap();
+        let now = self.ticks();
+        self.sdk(number).bond(now, act, device_id(controller), PatientContext([7; 16]), operations).unwrap();
     }
 
     /// The session that a device has with the one that connected last.

@@ -232,7 +232,7 @@ impl Rig<'_> {
                 let operations = named.collect::<Result<Vec<_>, _>>()?;
                 let (device, patient) =
                     (DeviceId::from_bytes(identifier(&device)?), PatientContext(identifier(&patient)?));
-                let bond = self.core.bond(button(), device, patient, Operations::of(&operations));
+                let bond = self.core.bond(now, button(), device, patient, Operations::of(&operations));
                 return bond.map(|bond| bond.epoch.to_string()).map_err(|error| error.to_string());
             }
             Do::Connect { to } => {
