@@ -36,6 +36,9 @@ pub enum BondRefused {
 /// How far above the highest epoch seen that of a signed bond may be: a bond for each second of a hundred years.
 const MAX_STEP: u64 = 1 << 32;
 
+/// How far the clocks of a site and of its devices may be apart, in seconds.
+const CLOCKS_APART: i64 = 300;
+
 /// The bonds held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bonds {
@@ -78,7 +81,8 @@ impl Bonds {
     }
 
     /// These bonds and one more, made here by a physical act. Where it is for another patient than those before, all that
-    /// was signed before `present`, if given (the lower bound of the present), is void: a carrier may have kept it back.
+    /// was signed before `present`, if given (the lower bound of the present), is void: a carrier may have kept it back. What
+    /// was signed in the five minutes before is not, as clocks differ.
     ///
     /// # Errors
     /// [`BondRefused::Full`], [`BondRefused::UsedUp`].
@@ -93,7 +97,7 @@ impl Bonds {
         let bond = Bond { controller, patient, operations, epoch };
         let mut bonds = self.with_new(bond)?;
         if self.patient() != Some(patient) {
-            bonds.ended = bonds.ended.max(present);
+            bonds.ended = bonds.ended.max(present.map(|present| present.plus_seconds(-CLOCKS_APART)));
         }
         Ok((bonds, bond))
     }

@@ -266,11 +266,11 @@ fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
             let (name, dir) = (&view.entry.name, args.hub.dir.display());
             match (&view.entry.maker_serial, &view.entry.maker_key) {
                 (Some(_), Some(_)) => {
-                    say!("{name} is in the register. It enrols by itself, with its birth credential.")
+                    say!("{name} is in the register. It enrols by itself, with its birth credential.");
                 }
                 (Some(_), None) => say!(
                     "{name} is in the register. It enrols by itself with its birth credential; a person has to confirm it if the \
-                     trust list has more than one maker, as no maker's key is given"
+                     trust list has more than one maker, as no maker's key is given."
                 ),
                 (None, _) => say!("{name} is in the register. Next: medlock device code {name} --dir {dir}"),
             }
