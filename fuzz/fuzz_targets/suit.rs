@@ -30,6 +30,6 @@ fn accept(envelope: &[u8]) {
     let Ok(update) = Update::accept(envelope, &target, &keys, &Trusting) else { return };
     assert!(envelope.len() <= MAX_ENVELOPE && update.sequence_number() > 0);
     if let Ok(image) = update.check_image(&[envelope], &Trusting) {
-        assert!(image.install(Activity::Delivering).is_err());
+        assert!(image.install(Activity::Delivering, target.installed).is_err());
     }
 }
