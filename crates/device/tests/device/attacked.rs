@@ -14,7 +14,7 @@ use medlock_proto::sealed::{Commander, Memory, Told};
 use medlock_trust::decide::Code;
 use medlock_trust::role::Role;
 use medlock_trust::status::{State, Subject};
-use medlock_trust::{CredentialId, Interval, Operation, Operations};
+use medlock_trust::{CredentialId, Interval, Operation};
 
 /// Shows REQ-DEV-86.
 #[test]
@@ -292,16 +292,7 @@ fn who_asks_again_for_a_credential_asks_with_the_same_key() {
 /// Shows REQ-DEV-94.
 #[test]
 fn a_neighbour_takes_no_place_of_a_bonded_peer() {
-    let mut world = World::new(6, FAIR);
-    let pump = world.pump("pump-1");
-    let mut peers = Vec::new();
-    for name in ["controller-1", "cgm-1", "cgm-2"] {
-        world.bond(pump, name, Operations::of(&[Operation::Inform]));
-        let number = world.device(name, &[Role::Controller]);
-        let peer = world.connect(number, pump);
-        peers.push((number, peer));
-        world.run(1_000, |_| false);
-    }
+    let (mut world, pump, peers) = World::with_bonded_peers();
     let neighbour = world.device("neighbour", &[Role::Sensor]);
     let _ = world.try_connect(neighbour, pump);
     let (number, peer) = peers[0];
@@ -312,16 +303,7 @@ fn a_neighbour_takes_no_place_of_a_bonded_peer() {
 /// Shows REQ-DEV-94.
 #[test]
 fn a_birth_credential_takes_no_place_of_a_bonded_peer() {
-    let mut world = World::new(6, FAIR);
-    let pump = world.pump("pump-1");
-    let mut peers = Vec::new();
-    for name in ["controller-1", "cgm-1", "cgm-2"] {
-        world.bond(pump, name, Operations::of(&[Operation::Inform]));
-        let number = world.device(name, &[Role::Controller]);
-        let peer = world.connect(number, pump);
-        peers.push((number, peer));
-        world.run(1_000, |_| false);
-    }
+    let (mut world, pump, peers) = World::with_bonded_peers();
     let newborn = world.newborn();
     let list = world.site.list(START);
     let (now, root) = (world.ticks(), world.site.root.id);

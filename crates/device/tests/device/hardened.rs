@@ -469,16 +469,7 @@ fn many_wrong_times_move_the_floor_by_400_days_a_day_at_most() {
 /// Shows REQ-DEV-94.
 #[test]
 fn of_bonded_peers_the_one_that_was_silent_for_longest_makes_room() {
-    let mut world = World::new(6, FAIR);
-    let pump = world.pump("pump-1");
-    let mut peers = Vec::new();
-    for name in ["controller-1", "cgm-1", "cgm-2"] {
-        world.bond(pump, name, Operations::of(&[Operation::Inform]));
-        let number = world.device(name, &[Role::Controller]);
-        let peer = world.connect(number, pump);
-        peers.push((number, peer));
-        world.run(1_000, |_| false);
-    }
+    let (mut world, pump, peers) = World::with_bonded_peers();
     // The first speaks, and so is not the one that was silent for longest.
     let (number, peer) = peers[0];
     world.call(number, peer, Method::Get, Resource::State, &[]);
@@ -499,16 +490,7 @@ fn of_bonded_peers_the_one_that_was_silent_for_longest_makes_room() {
 /// Shows REQ-DEV-94.
 #[test]
 fn who_speaks_by_a_carrier_is_not_silent() {
-    let mut world = World::new(6, FAIR);
-    let pump = world.pump("pump-1");
-    let mut peers = Vec::new();
-    for name in ["controller-1", "cgm-1", "cgm-2"] {
-        world.bond(pump, name, Operations::of(&[Operation::Inform]));
-        let number = world.device(name, &[Role::Controller]);
-        let peer = world.connect(number, pump);
-        peers.push((number, peer));
-        world.run(1_000, |_| false);
-    }
+    let (mut world, pump, peers) = World::with_bonded_peers();
     let (number, peer) = peers[0];
     let mut commander = world.sdk(number).commander(peer, 1, Memory::default()).unwrap();
     let mut out = [0; 112];

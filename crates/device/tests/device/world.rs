@@ -261,6 +261,21 @@ impl World {
         self.sdk(number).bond(now, act, device_id(controller), PatientContext([7; 16]), operations).unwrap();
     }
 
+    /// A pump whose places are all taken by bonded peers: their numbers, and their sessions with it. The first was silent for
+    /// longest.
+    pub(crate) fn with_bonded_peers() -> (Self, usize, [(usize, Peer); 3]) {
+        let mut world = Self::new(6, FAIR);
+        let pump = world.pump("pump-1");
+        let peers = ["controller-1", "cgm-1", "cgm-2"].map(|name| {
+            world.bond(pump, name, Operations::of(&[Operation::Inform]));
+            let number = world.device(name, &[Role::Controller]);
+            let peer = world.connect(number, pump);
+            world.run(1_000, |_| false);
+            (number, peer)
+        });
+        (world, pump, peers)
+    }
+
     /// The session that a device has with the one that connected last.
     pub(crate) fn peer_at(&mut self, number: usize) -> Peer {
         let connected = self.nodes[number].happened.iter().rev().find_map(|happened| match happened {
