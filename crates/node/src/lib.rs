@@ -11,6 +11,7 @@
 //! | [`enrol`] | enrolment codes, certificate requests, the enrolment client and renewal |
 //! | [`accept`], [`http`] | an accept loop with limits, and a small HTTP client |
 //! | [`coap`] | CoAP over UDP with EDHOC and OSCORE: a listener with limits, and a client |
+//! | [`log`] | transparency logs as files: tiles, checkpoints, proofs |
 //! | [`ordinary`] | TLS to ordinary servers, such as a syslog collector |
 //! | [`files`], [`asn1`] | durable files; writing DER |
 
@@ -24,6 +25,7 @@ pub mod files;
 pub mod http;
 pub mod identity;
 pub mod knowledge;
+pub mod log;
 pub mod news;
 pub mod ordinary;
 pub mod provider;

@@ -11,6 +11,7 @@
 //! | [`path`] | path validation with a budget |
 //! | [`cbor`], [`cose`] | deterministic CBOR, and signatures over it |
 //! | [`list`], [`status`], [`policy`], [`bond`] | the signed objects: who may vouch, who may no longer, what follows |
+//! | [`log`] | inclusion and consistency in append-only logs |
 //! | [`knowledge`], [`mod@authenticate`], [`mod@decide`] | the two steps |
 //!
 //! # Without feature `x509`
@@ -53,6 +54,7 @@ pub mod der;
 pub mod id;
 pub mod knowledge;
 pub mod list;
+pub mod log;
 pub mod operation;
 pub mod path;
 pub mod policy;

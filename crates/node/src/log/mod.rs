@@ -1,0 +1,24 @@
+//! Transparency logs as files: C2SP tlog-tiles, tlog-checkpoint, signed-note, tlog-cosignature and tlog-proof.
+//!
+//! An authority writes into its log what it is about to sign. Anybody can check, without asking the authority, that a
+//! credential is in the log ([`Proof`]), and that the log only ever grew ([`Edge`], which a monitor keeps).
+//!
+//! | module | what is there |
+//! | --- | --- |
+//! | [`tile`] | names of tiles; entry bundles |
+//! | [`tree`] | the right edge of a growing tree; proofs from tiles |
+//! | [`note`] | signed notes and their keys |
+//! | [`checkpoint`] | the signed state of a log, and cosignatures of witnesses |
+//! | [`proof`] | the proof that belongs beside a credential |
+
+pub mod checkpoint;
+pub mod note;
+pub mod proof;
+pub mod tile;
+pub mod tree;
+
+pub use checkpoint::{Checkpoint, Cosigned};
+pub use note::{Note, NoteError, VerifierKey};
+pub use proof::Proof;
+pub use tile::Tile;
+pub use tree::{Edge, Tiles};
