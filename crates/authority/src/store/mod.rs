@@ -1,6 +1,6 @@
 //! What the authority keeps, as verbs of its domain.
 //!
-//! Four small traits, together [`Store`]. Whoever implements them passes the suite in
+//! Five small traits, together [`Store`]. Whoever implements them passes the suite in
 //! `tests/authority/contract.rs`. Rules for all verbs:
 //!
 //! - a verb that changes something is atomic, and durable when it returns `Ok`: a crash cannot undo it;
@@ -8,9 +8,11 @@
 //! - a read sees everything that was acknowledged before it began;
 //! - all calls block, and may be made from many threads at once.
 
+mod log;
 mod serial;
 mod sqlite;
 
+pub use log::{Log, LogEntry, LogTile, SignedCheckpoint};
 pub use serial::Serial;
 pub use sqlite::SqliteStore;
 
@@ -19,9 +21,9 @@ use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 use std::path::PathBuf;
 
 /// Everything the authority keeps.
-pub trait Store: Issuances + Register + Standings + Journal {}
+pub trait Store: Issuances + Register + Standings + Journal + Log {}
 
-impl<S: Issuances + Register + Standings + Journal> Store for S {}
+impl<S: Issuances + Register + Standings + Journal + Log> Store for S {}
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]

@@ -3,9 +3,11 @@
 use crate::fixture::noon;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Journal, PendingRequest, PendingState, Published,
-    Purpose, Record, Serial, SqliteStore, StandingChange, StandingState, Standings, Store, StoreError, Subject,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Journal, LogTile, PendingRequest, PendingState,
+    Published, Purpose, Record, Serial, SignedCheckpoint, SqliteStore, StandingChange, StandingState, Standings, Store,
+    StoreError, Subject,
 };
+use medlock_node::log::Tile;
 use medlock_trust::{CredentialId, DeviceName, KeyId};
 use std::sync::Arc;
 
@@ -74,6 +76,7 @@ fn check<S: Store + 'static>(make: impl Fn() -> S) {
     requests(&make());
     standings(&make());
     journal(&make());
+    log(&make());
     many_at_once(Arc::new(make()));
 }
 
@@ -112,6 +115,74 @@ fn certificates(store: &impl Issuances) {
     assert_eq!(store.newest(Purpose::Root).unwrap(), None);
     store.complete(record(4).serial, credential(4), vec![4]).unwrap();
     assert_eq!(store.newest(Purpose::Root).unwrap().unwrap().credential, credential(4));
+}
+
+fn log(store: &impl Store) {
+    let missing = |result| matches!(result, Err(StoreError::Missing { .. }));
+    let tile = |width: u16| Tile { level: 0, index: 0, width };
+    let hashes = |width: u16| LogTile { tile: tile(width), hashes: vec![7; usize::from(width) * 32] };
+    let note = |size: u64| SignedCheckpoint { size, note: vec![u8::try_from(size).unwrap()] };
+    let waiting = |most| store.waiting_entries(most).unwrap().into_iter().map(|entry| entry.tbs).collect::<Vec<_>>();
+    assert_eq!((store.log_size().unwrap(), store.checkpoint().unwrap()), (0, None));
+    let (mine, others) = ([1; 16], [2; 16]);
+    let term = store.take_lease(mine, 60).unwrap().unwrap();
+    assert_eq!(store.take_lease(mine, 60).unwrap(), Some(term), "the term changed without a change of holder");
+    for serial in 1..=4 {
+        store.record(record(serial)).unwrap();
+    }
+    // One that was given up is in the log all the same.
+    store.abandon(record(2).serial, "test").unwrap();
+    assert_eq!(waiting(9), [vec![1; 10], vec![2; 10], vec![3; 10], vec![4; 10]]);
+    assert_eq!(waiting(2), [vec![1; 10], vec![2; 10]]);
+
+    let serials = |numbers: &[u8]| numbers.iter().map(|number| record(*number).serial).collect::<Vec<_>>();
+    assert!(missing(store.append_entries(term + 1, 0, serials(&[1, 2]), vec![])), "another term appended");
+    assert!(missing(store.append_entries(term, 1, serials(&[1, 2]), vec![])), "a gap was left");
+    assert!(
+        missing(store.append_entries(term, 0, serials(&[1, 9]), vec![hashes(2)])),
+        "what was never recorded is in the log"
+    );
+    assert_eq!(
+        (store.log_size().unwrap(), store.log_tile(tile(1)).unwrap()),
+        (0, None),
+        "a failed verb changed something"
+    );
+    store.append_entries(term, 0, serials(&[1, 2]), vec![hashes(2)]).unwrap();
+    assert!(missing(store.append_entries(term, 0, serials(&[3, 4]), vec![])), "a place was given twice");
+    assert!(missing(store.append_entries(term, 2, serials(&[1]), vec![])), "a record got two places");
+    assert_eq!(store.log_size().unwrap(), 2);
+    assert_eq!(waiting(9), [vec![3; 10], vec![4; 10]]);
+    assert_eq!(store.place_of(record(2).serial).unwrap(), Some(1));
+    assert_eq!(store.place_of(record(3).serial).unwrap(), None);
+    store.complete(record(1).serial, credential(1), vec![1]).unwrap();
+    assert_eq!(store.place_of_credential(credential(1)).unwrap(), Some(0));
+    assert_eq!(store.place_of_credential(credential(9)).unwrap(), None);
+
+    store.keep_checkpoint(term, note(2)).unwrap();
+    assert!(missing(store.keep_checkpoint(term, note(1))), "the log shrank");
+    assert!(missing(store.keep_checkpoint(term, note(3))), "more was signed than the log has");
+    assert!(missing(store.keep_checkpoint(term + 1, note(2))), "another term signed");
+    assert_eq!(store.checkpoint().unwrap(), Some(note(2)));
+
+    store.append_entries(term, 2, serials(&[3, 4]), vec![hashes(4)]).unwrap();
+    let entries = |first, count| {
+        store.log_entries(first, count).unwrap().into_iter().map(|entry| entry.serial).collect::<Vec<_>>()
+    };
+    assert_eq!(entries(1, 2), serials(&[2, 3]));
+    assert_eq!(entries(3, 9), serials(&[4]));
+    assert_eq!(store.log_tile(tile(3)).unwrap(), Some(vec![7; 96]));
+    assert_eq!(store.log_tile(tile(4)).unwrap(), Some(vec![7; 128]));
+    assert_eq!(store.log_tile(tile(5)).unwrap(), None);
+    assert_eq!(store.log_tile(Tile { level: 1, index: 0, width: 1 }).unwrap(), None);
+
+    // Whoever takes over shuts out who had it before.
+    if let Some(next) = store.take_lease(others, 60).unwrap() {
+        assert!(next > term);
+        store.record(record(5)).unwrap();
+        assert!(missing(store.append_entries(term, 4, serials(&[5]), vec![])), "an old term appended");
+        assert!(missing(store.keep_checkpoint(term, note(4))), "an old term signed");
+        store.append_entries(next, 4, serials(&[5]), vec![]).unwrap();
+    }
 }
 
 fn devices_and_codes(store: &impl Store) {

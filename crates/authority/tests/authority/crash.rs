@@ -7,13 +7,14 @@ use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::Device;
 use medlock_authority::signer::{InProcess, KeyRole, Kind, Signer, SignerError};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Issued, Journal, Life, PendingRequest, PendingState,
-    Published, Purpose, Record, Register, Serial, SqliteStore, Standing, StandingChange, Standings, StoreError,
-    Subject,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Issued, Journal, Life, Log, LogEntry, LogTile,
+    PendingRequest, PendingState, Published, Purpose, Record, Register, Serial, SignedCheckpoint, SqliteStore,
+    Standing, StandingChange, Standings, StoreError, Subject,
 };
 use medlock_authority::{Authority, Error};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
+use medlock_node::log::Tile;
 use medlock_node::provider::SigningKey;
 use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
@@ -124,6 +125,21 @@ impl Journal for Faulty {
         read: fn audit(limit: u32) -> Vec<AuditEntry>;
         read: fn setting(name: &'static str) -> Option<String>;
         write: fn set_once(name: &'static str, value: &str) -> ();
+    }
+}
+
+impl Log for Faulty {
+    through! {
+        write: fn take_lease(holder: [u8; 16], seconds: u32) -> Option<u64>;
+        read: fn log_size() -> u64;
+        read: fn waiting_entries(most: u32) -> Vec<LogEntry>;
+        write: fn append_entries(term: u64, first: u64, serials: Vec<Serial>, tiles: Vec<LogTile>) -> ();
+        read: fn log_tile(tile: Tile) -> Option<Vec<u8>>;
+        read: fn log_entries(first: u64, count: u32) -> Vec<LogEntry>;
+        read: fn place_of(serial: Serial) -> Option<u64>;
+        read: fn place_of_credential(credential: CredentialId) -> Option<u64>;
+        write: fn keep_checkpoint(term: u64, checkpoint: SignedCheckpoint) -> ();
+        read: fn checkpoint() -> Option<SignedCheckpoint>;
     }
 }
 

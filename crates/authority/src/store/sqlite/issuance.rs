@@ -23,8 +23,8 @@ impl SqliteStore {
         condition: &str,
         parameters: impl rusqlite::Params,
     ) -> Result<Vec<Issued>, StoreError> {
-        // By row: a clock that went back does not change what came first.
-        let sql = format!("SELECT {COLUMNS} FROM issuance WHERE state = 'issued' AND {condition} ORDER BY rowid DESC");
+        // By number: a clock that went back does not change what came first.
+        let sql = format!("SELECT {COLUMNS} FROM issuance WHERE state = 'issued' AND {condition} ORDER BY number DESC");
         self.read(doing, |connection| all(connection, TABLE, &sql, parameters, issued))
     }
 }
@@ -79,7 +79,7 @@ impl Issuances for SqliteStore {
     }
 
     fn unfinished(&self) -> Result<Vec<Record>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM issuance WHERE state = 'recorded' ORDER BY rowid");
+        let sql = format!("SELECT {COLUMNS} FROM issuance WHERE state = 'recorded' ORDER BY number");
         self.read("look for unfinished certificates", |connection| all(connection, TABLE, &sql, [], record))
     }
 
@@ -94,7 +94,7 @@ impl Issuances for SqliteStore {
 
     fn newest(&self, purpose: Purpose) -> Result<Option<Issued>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM issuance WHERE state = 'issued' AND purpose = ?1 ORDER BY rowid DESC LIMIT 1"
+            "SELECT {COLUMNS} FROM issuance WHERE state = 'issued' AND purpose = ?1 ORDER BY number DESC LIMIT 1"
         );
         self.read("find the authority's certificate", |connection| {
             first(connection, TABLE, &sql, [word(&purpose, PURPOSES)], issued)

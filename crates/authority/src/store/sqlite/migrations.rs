@@ -6,7 +6,8 @@ use medlock_trust::x509::Certificate;
 use rusqlite::Connection;
 
 /// Each step, in order; `PRAGMA user_version` says how many were taken.
-pub(super) const STEPS: &[Step] = &[Step::Sql(ONE), Step::Sql(TWO), Step::Code(name_credentials_by_what_is_signed)];
+pub(super) const STEPS: &[Step] =
+    &[Step::Sql(ONE), Step::Sql(TWO), Step::Code(name_credentials_by_what_is_signed), Step::Sql(FOUR)];
 
 /// A step: a transaction of its own.
 pub(super) enum Step {
@@ -183,4 +184,62 @@ ALTER TABLE alarm ADD COLUMN last INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE alarm ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
 UPDATE alarm SET last = at;
 CREATE INDEX alarm_open ON alarm (kind, device) WHERE acknowledged = 0;
+";
+
+/// The transparency log: records are numbered in the order in which they are written, and the numbers stay.
+const FOUR: &str = "
+CREATE TABLE issuance_numbered (
+    number      INTEGER PRIMARY KEY,
+    serial      BLOB    NOT NULL UNIQUE CHECK (length(serial) = 16),
+    purpose     TEXT    NOT NULL,
+    device      TEXT,
+    key         BLOB    NOT NULL CHECK (length(key) = 16),
+    parent      BLOB,
+    not_before  INTEGER NOT NULL,
+    not_after   INTEGER NOT NULL,
+    at          INTEGER NOT NULL,
+    tbs         BLOB    NOT NULL,
+    state       TEXT    NOT NULL DEFAULT 'recorded' CHECK (state IN ('recorded', 'issued', 'abandoned')),
+    abandoned   TEXT,
+    credential  BLOB    UNIQUE,
+    certificate BLOB,
+    used        INTEGER NOT NULL DEFAULT 0,
+    CHECK ((state = 'issued') = (certificate IS NOT NULL)),
+    CHECK ((state = 'issued') = (credential IS NOT NULL))
+) STRICT;
+INSERT INTO issuance_numbered
+    SELECT row_number() OVER (ORDER BY rowid), serial, purpose, device, key, parent, not_before, not_after, at, tbs,
+           state, abandoned, credential, certificate, used
+    FROM issuance ORDER BY rowid;
+DROP TRIGGER issuance_stays;
+DROP TABLE issuance;
+ALTER TABLE issuance_numbered RENAME TO issuance;
+CREATE INDEX issuance_device ON issuance (device) WHERE device IS NOT NULL;
+CREATE INDEX issuance_key ON issuance (key);
+CREATE INDEX issuance_parent ON issuance (parent) WHERE parent IS NOT NULL;
+CREATE INDEX issuance_recorded ON issuance (state) WHERE state = 'recorded';
+CREATE INDEX issuance_purpose ON issuance (purpose, at) WHERE purpose IN ('root', 'issuing');
+CREATE TRIGGER issuance_stays BEFORE DELETE ON issuance
+BEGIN SELECT RAISE(ABORT, 'issuance is append-only'); END;
+CREATE TRIGGER issuance_is_not_rewritten BEFORE UPDATE OF number, serial, tbs ON issuance
+BEGIN SELECT RAISE(ABORT, 'issuance is append-only'); END;
+
+CREATE TABLE log (
+    one         INTEGER PRIMARY KEY CHECK (one = 1),
+    holder      BLOB,
+    term        INTEGER NOT NULL DEFAULT 0,
+    size        INTEGER NOT NULL DEFAULT 0,
+    signed_size INTEGER,
+    checkpoint  BLOB,
+    CHECK ((signed_size IS NULL) = (checkpoint IS NULL)),
+    CHECK (signed_size <= size)
+) STRICT;
+INSERT INTO log (one) VALUES (1);
+
+CREATE TABLE log_tile (
+    level  INTEGER NOT NULL,
+    place  INTEGER NOT NULL,
+    hashes BLOB    NOT NULL,
+    PRIMARY KEY (level, place)
+) STRICT;
 ";

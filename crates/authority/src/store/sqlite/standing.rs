@@ -25,7 +25,7 @@ impl Standings for SqliteStore {
     }
 
     fn lives(&self) -> Result<Vec<Life>, StoreError> {
-        let sql = "SELECT i.credential, i.device, i.not_after, i.rowid AS number
+        let sql = "SELECT i.credential, i.device, i.not_after, i.number
                    FROM standing s JOIN issuance i ON i.credential = s.subject WHERE s.kind = 'credential'";
         self.read("read whose credentials are on the status list", |connection| {
             all(connection, "issuance", sql, [], |row| {
