@@ -5,9 +5,9 @@
 use divan::counter::ItemsCount;
 use medlock_authority::issue::{Form, Issuer, Template, issue};
 use medlock_authority::registry::{Device, DeviceConfig};
-use medlock_authority::signer::{InProcess, KeyRole, Signer as _};
+use medlock_authority::signer::{InProcess, KeyLabel, Signer as _};
 use medlock_authority::store::{Purpose, SqliteStore};
-use medlock_node::provider::SigningKey;
+use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use medlock_trust::Time;
 
 fn main() {
@@ -24,7 +24,7 @@ fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = SqliteStore::open(&dir.path().join("authority.sqlite")).expect("a new database");
     let signer = InProcess::open(dir.path()).expect("a key directory");
-    let issuing = signer.generate(KeyRole::Issuing).expect("a key");
+    let issuing = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).expect("a key");
     let config = DeviceConfig { name: "ct-1".into(), roles: vec!["modality".into()], ..DeviceConfig::default() };
     let device = Device::try_from(config).expect("a device");
     let key = SigningKey::generate();
@@ -42,7 +42,7 @@ fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize) {
             not_after: now.plus_seconds(86_400),
             addresses: None,
         };
-        let issuer = Issuer { name: &NAME, spki: &issuing, role: KeyRole::Issuing };
+        let issuer = Issuer { name: &NAME, spki: &issuing, key: KeyLabel::ISSUING };
         issue(&template, &issuer, now, &signer, &store).expect("a certificate")
     };
     bencher.counter(ItemsCount::new(ROUND)).bench_local(|| {

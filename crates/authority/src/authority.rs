@@ -5,13 +5,13 @@ use crate::issue::{self, Addresses, Form, Issuer, Template};
 use crate::objects::{Kind as ObjectKind, News};
 use crate::profile::{Profile, ProfileConfig};
 use crate::registry::{Device, DeviceConfig};
-use crate::signer::{KeyRole, Signer};
+use crate::signer::{KeyLabel, KeyRole, Signer};
 use crate::store::{Purpose, SqliteStore, Store};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::KnowledgeBase;
-use medlock_node::provider::{self, AwsLc};
+use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::policy::Setting;
 use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
@@ -385,7 +385,7 @@ impl Authority {
     }
 
     pub(crate) fn issuer(&self) -> Issuer<'_> {
-        Issuer { name: &self.issuing.subject, spki: &self.issuing.spki, role: KeyRole::Issuing }
+        Issuer { name: &self.issuing.subject, spki: &self.issuing.spki, key: KeyLabel::ISSUING }
     }
 
     /// Issues an operational credential for a device of the register.
@@ -535,9 +535,9 @@ fn ensure_root(
     if let Some(found) = store.newest(Purpose::Root)? {
         return AuthorityCertificate::read(found.certificate);
     }
-    let spki = signer.generate(KeyRole::Root)?;
+    let spki = signer.generate(KeyLabel::ROOT, SigningAlgorithm::P256)?;
     let name = issue::authority_name(&settings.name, KeyRole::Root);
-    let issuer = Issuer { name: &name, spki: &spki, role: KeyRole::Root };
+    let issuer = Issuer { name: &name, spki: &spki, key: KeyLabel::ROOT };
     let template = authority_template(settings, Purpose::Root, &spki, now, ROOT_SECONDS);
     let (_, der) = issue::issue(&template, &issuer, now, signer, store)?;
     AuthorityCertificate::read(der)
@@ -553,8 +553,8 @@ fn ensure_issuing(
     if let Some(found) = store.newest(Purpose::Issuing)? {
         return AuthorityCertificate::read(found.certificate);
     }
-    let spki = signer.generate(KeyRole::Issuing)?;
-    let issuer = Issuer { name: &root.subject, spki: &root.spki, role: KeyRole::Root };
+    let spki = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256)?;
+    let issuer = Issuer { name: &root.subject, spki: &root.spki, key: KeyLabel::ROOT };
     let template = authority_template(settings, Purpose::Issuing, &spki, now, ISSUING_SECONDS);
     let (_, der) = issue::issue(&template, &issuer, now, signer, store)?;
     AuthorityCertificate::read(der)

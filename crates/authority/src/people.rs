@@ -1,6 +1,6 @@
 //! The `people` listener: CRL, OCSP and health, for ordinary software. Plain HTTP: all is signed by itself.
 
-use crate::signer::{KeyRole, Kind, Signer as _};
+use crate::signer::{KeyLabel, Kind, Signer as _};
 use crate::status::ocsp::{self, CertId, CertStatus, Failure};
 use crate::status::{self, crl};
 use crate::store::Serial;
@@ -98,7 +98,7 @@ impl Authority {
             next_update: now.plus_seconds(self.settings.status_seconds),
             revoked: &revoked,
         });
-        let signature = self.signer.sign(KeyRole::Issuing, Kind::Crl, &tbs)?;
+        let signature = self.signer.sign(KeyLabel::ISSUING, Kind::Crl, &tbs)?;
         let der = Bytes::from(encode::signed(&tbs, &signature));
         *held = Some(HeldCrl { epoch, made: now, der: der.clone() });
         Ok(der)
@@ -128,7 +128,7 @@ impl Authority {
         let now = self.clock.now();
         let next = now.plus_seconds(self.settings.status_seconds);
         let data = ocsp::response_data(&hashes.responder, &answers, request.nonce, now, next);
-        let signature = self.signer.sign(KeyRole::Issuing, Kind::Ocsp, &data)?;
+        let signature = self.signer.sign(KeyLabel::ISSUING, Kind::Ocsp, &data)?;
         Ok(ocsp::successful(&data, &signature, &self.issuing.der))
     }
 
@@ -149,10 +149,10 @@ impl Authority {
     /// What is not well.
     pub fn health(&self) -> Result<(), Error> {
         self.store.standings()?;
-        match self.signer.public_key(KeyRole::Issuing)? {
+        match self.signer.public_key(KeyLabel::ISSUING)? {
             Some(spki) if spki == self.issuing.spki => Ok(()),
             Some(_) => Err(Error::Conflict("the signer has another issuing key than the certificate".to_owned())),
-            None => Err(crate::signer::SignerError::NoKey(KeyRole::Issuing).into()),
+            None => Err(crate::signer::SignerError::NoKey(KeyLabel::ISSUING).into()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::bytes::Sink;
-use crate::signer::{KeyRole, Kind, Signer};
+use crate::signer::{KeyLabel, Kind, Signer};
 use crate::status::not_signed;
 use medlock_node::provider::AwsLc;
 use medlock_trust::cose::{self, Algorithm, ContentType};
@@ -82,7 +82,7 @@ pub fn sign_site_list(site: &SiteList<'_>, signer: &(impl Signer + ?Sized)) -> R
     content.encode(Sink(&mut payload)).map_err(|error| Error::Object { what, why: error.to_string() })?;
     let mut out = Vec::new();
     cose::sign(&payload, ContentType::LIST, &[(root, Algorithm::Es256)], Sink(&mut out), |_, parts| {
-        signer.sign(KeyRole::Root, Kind::Cose, &parts.concat())
+        signer.sign(KeyLabel::ROOT, Kind::Cose, &parts.concat())
     })
     .map_err(|error| not_signed(what, error))?;
     Ok(out)

@@ -1,9 +1,47 @@
 //! Writing DER: enough for certificate requests, certs-only messages and test certificates.
 
+use crate::provider::AwsLc;
+use medlock_trust::crypto::{Crypto as _, KeyAlgorithm, PublicKey, SignatureAlgorithm};
 use medlock_trust::der::tag;
 
-/// `1.2.840.10045.4.3.2`, ecdsa-with-SHA256, as an `AlgorithmIdentifier` (RFC 5758 section 3.2: no parameters).
-pub const ECDSA_SHA256: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+/// `AlgorithmIdentifier` of a signature algorithm (RFC 5758 section 3.2, RFC 8410 section 3, RFC 9881 section 2: no
+/// parameters; RFC 4055 section 5: NULL).
+#[must_use]
+pub fn signature_algorithm(algorithm: SignatureAlgorithm) -> Vec<u8> {
+    let (oid, parameters): (&[u8], &[u8]) = match algorithm {
+        SignatureAlgorithm::EcdsaSha256 => (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], &[]),
+        SignatureAlgorithm::EcdsaSha384 => (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3], &[]),
+        SignatureAlgorithm::Ed25519 => (ED25519, &[]),
+        SignatureAlgorithm::RsaPkcs1Sha256 => (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11], NULL),
+        SignatureAlgorithm::RsaPkcs1Sha384 => (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12], NULL),
+        SignatureAlgorithm::RsaPkcs1Sha512 => (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13], NULL),
+        SignatureAlgorithm::MlDsa44 => (ML_DSA_44, &[]),
+    };
+    sequence(&[&element(tag::OID, &[oid]), parameters])
+}
+
+/// `SubjectPublicKeyInfo` of a key, a point in full; `None` if its bits are no point of its curve.
+#[must_use]
+pub fn spki(key: PublicKey<'_>) -> Option<Vec<u8>> {
+    let (oid, parameters): (&[u8], Vec<u8>) = match key.algorithm {
+        KeyAlgorithm::P256 => (EC_PUBLIC_KEY, element(tag::OID, &[&[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]])),
+        KeyAlgorithm::P384 => (EC_PUBLIC_KEY, element(tag::OID, &[&[0x2b, 0x81, 4, 0, 0x22]])),
+        KeyAlgorithm::Ed25519 => (ED25519, Vec::new()),
+        KeyAlgorithm::Rsa => (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1], NULL.to_vec()),
+        KeyAlgorithm::MlDsa44 => (ML_DSA_44, Vec::new()),
+    };
+    let mut space = [0; 97];
+    let bits = if key.is_compressed() { AwsLc.decompress(key.algorithm, key.bits, &mut space)? } else { key.bits };
+    Some(sequence(&[&sequence(&[&element(tag::OID, &[oid]), &parameters]), &bit_string(bits)]))
+}
+
+/// id-ecPublicKey (RFC 5480 section 2.1.1).
+const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+/// id-Ed25519 (RFC 8410 section 3): of the key and of its signatures.
+const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+/// id-ml-dsa-44 (RFC 9881 section 2): of the key and of its signatures.
+const ML_DSA_44: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 0x11];
+const NULL: &[u8] = &[tag::NULL, 0];
 
 /// One element: a tag, the shortest length, and `parts` behind one another.
 #[must_use]
@@ -67,12 +105,11 @@ pub fn name(attributes: &[(&[u8], &str)]) -> Vec<u8> {
     sequence(&relative.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
-/// Wraps `to_be_signed` with ECDSA-SHA256 and the signature `sign` makes over it: the outer form of certificates and
-/// requests (RFC 5280 section 4.1, RFC 2986 section 4.2).
+/// Wraps `to_be_signed` with the algorithm and the signature `sign` makes over it, as X.509 writes it: the outer form of
+/// certificates and requests (RFC 5280 section 4.1, RFC 2986 section 4.2).
 #[must_use]
-pub fn signed(to_be_signed: &[u8], sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
-    let signature = bit_string(&sign(to_be_signed));
-    sequence(&[to_be_signed, ECDSA_SHA256, &signature])
+pub fn signed(to_be_signed: &[u8], algorithm: SignatureAlgorithm, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    sequence(&[to_be_signed, &signature_algorithm(algorithm), &bit_string(&sign(to_be_signed))])
 }
 
 #[cfg(test)]

@@ -1,22 +1,19 @@
 //! Cryptography of server processes, by aws-lc-rs.
 
 mod agreement;
+mod key;
 
-use crate::Error;
-use aws_lc_rs::agreement::PrivateKey;
+pub use key::{SigningAlgorithm, SigningKey};
+
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use aws_lc_rs::signature::{
-    self as lc, EcdsaKeyPair, KeyPair as _, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm,
-};
+use aws_lc_rs::signature::{self as lc, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm};
 use aws_lc_rs::{digest, encoding::AsDer as _};
 use medlock_rustcrypto::RustCrypto;
-use medlock_trust::KeyId;
 use medlock_trust::crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 use rustls::CipherSuite;
 use rustls::crypto::{CryptoProvider, aws_lc_rs as suite};
 use std::sync::{Arc, LazyLock};
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
 
 /// The cryptography of the trust core, by aws-lc-rs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,93 +158,12 @@ pub fn same_secret(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
 }
 
-/// A private key on P-256, in this process's memory.
-pub struct SigningKey {
-    asn1: EcdsaKeyPair,
-    fixed: EcdsaKeyPair,
-    /// The same key for agreement, made once: that takes a multiplication of the base point.
-    agreement: PrivateKey,
-    spki: Vec<u8>,
-}
-
-impl SigningKey {
-    /// A new key.
-    #[must_use]
-    pub fn generate() -> Self {
-        let why = "making a P-256 key needs only random numbers and memory";
-        let pair = EcdsaKeyPair::generate(&lc::ECDSA_P256_SHA256_ASN1_SIGNING).expect(why);
-        let document = pair.to_pkcs8v1().expect(why);
-        Self::from_pkcs8(document.as_ref()).expect(why)
-    }
-
-    /// The key in a PKCS#8 document (`PrivateKeyInfo`, DER).
-    ///
-    /// # Errors
-    /// [`Error::Key`] if it is no P-256 key.
-    pub fn from_pkcs8(document: &[u8]) -> Result<Self, Error> {
-        let wrong =
-            |_| Error::Key("it is not a P-256 key in PKCS#8; make a new one with `openssl genpkey` or enrol again");
-        let asn1 = EcdsaKeyPair::from_pkcs8(&lc::ECDSA_P256_SHA256_ASN1_SIGNING, document).map_err(wrong)?;
-        let fixed = EcdsaKeyPair::from_pkcs8(&lc::ECDSA_P256_SHA256_FIXED_SIGNING, document).map_err(wrong)?;
-        let spki =
-            asn1.public_key().as_der().map_err(|_| Error::Key("its public key cannot be written"))?.as_ref().to_vec();
-        let agreement = agreement::key_of(&asn1)?;
-        Ok(Self { asn1, fixed, agreement, spki })
-    }
-
-    /// The key as a PKCS#8 document (DER), erased from memory when dropped.
-    #[must_use]
-    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
-        let document = self.asn1.to_pkcs8v1().expect("a key that was read can be written");
-        Zeroizing::new(document.as_ref().to_vec())
-    }
-
-    /// The public key as `SubjectPublicKeyInfo` (DER, uncompressed point).
-    #[must_use]
-    pub fn spki(&self) -> &[u8] {
-        &self.spki
-    }
-
-    /// The public key as an uncompressed point.
-    #[must_use]
-    pub fn public_key(&self) -> PublicKey<'_> {
-        PublicKey { algorithm: KeyAlgorithm::P256, bits: self.asn1.public_key().as_ref() }
-    }
-
-    /// The public key's identifier.
-    #[must_use]
-    pub fn key_id(&self) -> KeyId {
-        KeyId::of(&[self.spki.as_slice()], &AwsLc)
-    }
-
-    /// Signs the concatenation of `message` with ECDSA and SHA-256, as X.509 and TLS write it (DER).
-    #[must_use]
-    pub fn sign_x509(&self, message: &dyn Message) -> Vec<u8> {
-        self.asn1.sign(&SystemRandom::new(), &contiguous(message)).expect(CANNOT_FAIL).as_ref().to_vec()
-    }
-
-    /// Signs the concatenation of `message` with ECDSA and SHA-256, as COSE writes it (r‖s).
-    #[must_use]
-    pub fn sign_cose(&self, message: &dyn Message) -> [u8; 64] {
-        let signature = self.fixed.sign(&SystemRandom::new(), &contiguous(message)).expect(CANNOT_FAIL);
-        signature.as_ref().try_into().expect("two numbers of 32 bytes")
-    }
-}
-
-const CANNOT_FAIL: &str = "signing with a checked key needs only random numbers and memory";
-
-impl std::fmt::Debug for SigningKey {
-    /// Names the key; never shows it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SigningKey({})", self.key_id())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
-    use aws_lc_rs::signature::{Ed25519KeyPair, PqdsaKeyPair};
+    use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair as _};
+    use medlock_trust::x509::SubjectPublicKeyInfo;
 
     const MESSAGE: [&[u8]; 3] = [b"one message ", b"", b"in parts"];
 
@@ -260,38 +176,43 @@ mod tests {
     }
 
     /// Shows REQ-NODE-60.
+    /// Shows REQ-KEYS-01.
     #[test]
-    fn own_signatures_verify_in_both_forms_and_with_a_compressed_point() {
-        let key = SigningKey::generate();
-        let (x509, cose) = (key.sign_x509(&MESSAGE), key.sign_cose(&MESSAGE));
-        let point = key.public_key().bits;
-        let compressed = [&[2 + (point[64] & 1)], &point[1..33]].concat();
-        for bits in [point, &compressed] {
-            let key = PublicKey { algorithm: KeyAlgorithm::P256, bits };
-            check(SignatureAlgorithm::EcdsaSha256, key, Signature::X509(&x509));
-            check(SignatureAlgorithm::EcdsaSha256, key, Signature::Cose(&cose));
+    fn own_signatures_verify_in_both_forms_and_the_key_survives_its_document() {
+        for algorithm in SigningAlgorithm::ALL {
+            let key = SigningKey::generate_with(algorithm);
+            assert_eq!((key.algorithm(), key.public_key().algorithm), (algorithm, algorithm.key()));
+            let read = SubjectPublicKeyInfo::from_der(key.spki()).expect("a key");
+            assert_eq!(read.public_key(), Some(key.public_key()), "{algorithm}");
+            assert_eq!(read.key_id(&AwsLc), key.key_id());
+            let (x509, cose) = (key.sign_x509(&MESSAGE), key.sign_cose(&MESSAGE));
+            check(algorithm.signature(), key.public_key(), Signature::X509(&x509));
+            check(algorithm.signature(), key.public_key(), Signature::Cose(&cose));
+            let again = SigningKey::from_pkcs8(&key.to_pkcs8()).expect("our own");
+            assert_eq!((again.spki(), again.key_id()), (key.spki(), key.key_id()));
+            assert_eq!(SigningAlgorithm::of(key.public_key().algorithm), Some(algorithm));
         }
-        let again = SigningKey::from_pkcs8(&key.to_pkcs8()).expect("our own");
-        assert_eq!((again.spki(), again.key_id()), (key.spki(), key.key_id()));
+        assert!(SigningKey::from_pkcs8(&[0x30, 0]).is_err());
+        assert_eq!(SigningAlgorithm::of(KeyAlgorithm::Rsa), None);
     }
 
     /// Shows REQ-NODE-60.
     #[test]
-    fn other_algorithms_verify() {
+    fn a_compressed_point_verifies() {
+        let key = SigningKey::generate();
+        let (x509, cose) = (key.sign_x509(&MESSAGE), key.sign_cose(&MESSAGE));
+        let point = key.public_key().bits;
+        let bits = [&[2 + (point[64] & 1)], &point[1..33]].concat();
+        let key = PublicKey { algorithm: KeyAlgorithm::P256, bits: &bits };
+        check(SignatureAlgorithm::EcdsaSha256, key, Signature::X509(&x509));
+        check(SignatureAlgorithm::EcdsaSha256, key, Signature::Cose(&cose));
+    }
+
+    /// Shows REQ-NODE-60.
+    #[test]
+    fn rsa_verifies() {
         let rng = SystemRandom::new();
         let message = MESSAGE.concat();
-        for (fixed, signing) in
-            [(false, &lc::ECDSA_P384_SHA384_ASN1_SIGNING), (true, &lc::ECDSA_P384_SHA384_FIXED_SIGNING)]
-        {
-            let pair = EcdsaKeyPair::generate(signing).expect("key");
-            let key = PublicKey { algorithm: KeyAlgorithm::P384, bits: pair.public_key().as_ref() };
-            let made = pair.sign(&rng, &message).expect("signed");
-            let signature = if fixed { Signature::Cose(made.as_ref()) } else { Signature::X509(made.as_ref()) };
-            check(SignatureAlgorithm::EcdsaSha384, key, signature);
-        }
-        let pair = Ed25519KeyPair::generate().expect("key");
-        let key = PublicKey { algorithm: KeyAlgorithm::Ed25519, bits: pair.public_key().as_ref() };
-        check(SignatureAlgorithm::Ed25519, key, Signature::Cose(pair.sign(&message).as_ref()));
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("key");
         let key = PublicKey { algorithm: KeyAlgorithm::Rsa, bits: pair.public_key().as_ref() };
         for (algorithm, encoding) in [
@@ -303,11 +224,6 @@ mod tests {
             pair.sign(encoding, &rng, &message, &mut signature).expect("signed");
             check(algorithm, key, Signature::X509(&signature));
         }
-        let pair = PqdsaKeyPair::generate(&lc::ML_DSA_44_SIGNING).expect("key");
-        let key = PublicKey { algorithm: KeyAlgorithm::MlDsa44, bits: pair.public_key().as_ref() };
-        let mut signature = vec![0; lc::ML_DSA_44_SIGNING.signature_len()];
-        pair.sign(&message, &mut signature).expect("signed");
-        check(SignatureAlgorithm::MlDsa44, key, Signature::Cose(&signature));
     }
 
     #[test]

@@ -198,10 +198,10 @@ impl RoutingTable {
     ///
     /// # Errors
     /// [`SignRoutesError`] if the table breaks a rule or the key does not sign.
-    pub fn sign<E>(
+    pub fn sign<S: AsRef<[u8]>, E>(
         &self,
         key: KeyId,
-        sign: impl FnMut(&[&[u8]]) -> Result<[u8; 64], E>,
+        sign: impl FnMut(&[&[u8]]) -> Result<S, E>,
     ) -> Result<Vec<u8>, SignRoutesError<E>> {
         let payload = self.encode().map_err(SignRoutesError::Routes)?;
         let mut out = Vec::with_capacity(payload.len() + 192);

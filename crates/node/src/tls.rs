@@ -8,7 +8,7 @@
 use crate::Error;
 use crate::identity::IdentityStore;
 use crate::knowledge::KnowledgeBase;
-use crate::provider::{self, AwsLc};
+use crate::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::crypto::KeyAlgorithm;
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::x509::Certificate;
@@ -482,7 +482,12 @@ impl TlsSigningKey for HandshakeKey {
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::ECDSA
+        match self.0.algorithm() {
+            SigningAlgorithm::P256 | SigningAlgorithm::P384 => SignatureAlgorithm::ECDSA,
+            SigningAlgorithm::Ed25519 => SignatureAlgorithm::ED25519,
+            // TLS 1.2 has no such signatures, and TLS 1.3 goes by the scheme.
+            SigningAlgorithm::MlDsa44 => SignatureAlgorithm::Anonymous,
+        }
     }
 }
 
@@ -492,7 +497,12 @@ impl Signer for HandshakeKey {
     }
 
     fn scheme(&self) -> SignatureScheme {
-        SignatureScheme::ECDSA_NISTP256_SHA256
+        match self.0.algorithm() {
+            SigningAlgorithm::P256 => SignatureScheme::ECDSA_NISTP256_SHA256,
+            SigningAlgorithm::P384 => SignatureScheme::ECDSA_NISTP384_SHA384,
+            SigningAlgorithm::Ed25519 => SignatureScheme::ED25519,
+            SigningAlgorithm::MlDsa44 => SignatureScheme::ML_DSA_44,
+        }
     }
 }
 

@@ -101,17 +101,18 @@ impl CertificateBuilder {
         let extensions: Vec<Vec<u8>> = self.extensions.iter().chain([&authority_key]).map(Extension::to_der).collect();
         let extensions = sequence(&extensions.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let extensions = element(tag::context_constructed(3), &[&extensions]);
+        let algorithm = key.algorithm().signature();
         let to_be_signed = sequence(&[
             &version,
             &unsigned(&serial),
-            asn1::ECDSA_SHA256,
+            &asn1::signature_algorithm(algorithm),
             issuer,
             &validity,
             &self.subject,
             &self.spki,
             &extensions,
         ]);
-        asn1::signed(&to_be_signed, |message| key.sign_x509(&[message])).into()
+        asn1::signed(&to_be_signed, algorithm, |message| key.sign_x509(&[message])).into()
     }
 
     /// The certificate, signed by its own key.

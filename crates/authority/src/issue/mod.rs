@@ -14,7 +14,7 @@ mod template;
 pub use template::{Addresses, Form, Issuer, Template};
 pub(crate) use template::{authority_name, key_identifier};
 
-use crate::signer::{KeyRole, Kind, Signer};
+use crate::signer::{KeyLabel, Kind, Signer};
 use crate::store::{Issuances, Purpose, Record, Serial, StoreError};
 use crate::{Error, encode};
 use medlock_node::provider::{self, AwsLc};
@@ -27,7 +27,7 @@ use std::net::IpAddr;
 pub struct Approved {
     record: Record,
     form: Form,
-    signer: KeyRole,
+    signer: KeyLabel,
     /// The issuing key (`SubjectPublicKeyInfo`), to check what the signer made.
     issuer_spki: Vec<u8>,
 }
@@ -67,7 +67,7 @@ pub fn prepare(template: &Template<'_>, issuer: &Issuer<'_>, now: Time) -> Resul
         at: now,
         tbs,
     };
-    Ok(Approved { record, form: template.form, signer: issuer.role, issuer_spki: issuer.spki.to_vec() })
+    Ok(Approved { record, form: template.form, signer: issuer.key, issuer_spki: issuer.spki.to_vec() })
 }
 
 impl Approved {
@@ -144,7 +144,7 @@ pub fn recover(store: &(impl Issuances + ?Sized)) -> Result<usize, StoreError> {
 /// The certificate with its signature, which is checked as everybody will check it, and its identifier.
 fn checked(
     signer: &(impl Signer + ?Sized),
-    key: KeyRole,
+    key: KeyLabel,
     form: Form,
     issuer_spki: &[u8],
     tbs: &[u8],

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::encode::{self, context, context_primitive, extension, object_identifier, oid, sequence, tlv};
 use crate::registry::Device;
-use crate::signer::KeyRole;
+use crate::signer::{KeyLabel, KeyRole};
 use crate::store::{Purpose, Serial};
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::c509::{self, NewExtension};
@@ -47,7 +47,7 @@ pub struct Issuer<'a> {
     /// Its key, `SubjectPublicKeyInfo`.
     pub spki: &'a [u8],
     /// Which key of the signer that is.
-    pub role: KeyRole,
+    pub key: KeyLabel,
 }
 
 /// What a certificate is to say.
@@ -91,7 +91,7 @@ impl Template<'_> {
 pub(crate) fn authority_name(organization: &str, key: KeyRole) -> Vec<u8> {
     let common = match key {
         KeyRole::Root => format!("{organization} root"),
-        KeyRole::Issuing => organization.to_owned(),
+        KeyRole::Issuing | KeyRole::Log => organization.to_owned(),
     };
     sequence(&[&encode::attribute(oid::COMMON_NAME, encode::UTF8_STRING, &common)])
 }

@@ -1,8 +1,8 @@
 //! Keys in a directory, one encrypted file each.
 
-use crate::signer::{KeyRole, SignerError};
+use crate::signer::{KeyLabel, SignerError};
 use medlock_node::files;
-use medlock_node::provider::{self, SigningKey};
+use medlock_node::provider::{self, SigningAlgorithm, SigningKey};
 use pkcs8::der::{Decode as _, Encode as _, asn1::OctetStringRef};
 use pkcs8::{EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, pkcs5::pbes2};
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl KeyDirectory {
         files::private_directory(directory).map_err(failed)?;
         let passphrase_file = passphrase_file.to_owned();
         if files::read(&passphrase_file).map_err(failed)?.is_none() {
-            if let Some(key) = KeyRole::ALL.into_iter().find(|key| file(directory, *key).exists()) {
+            if let Some(key) = labels(directory)?.into_iter().next() {
                 return Err(SignerError::KeyFile(format!(
                     "{} is missing, and {} cannot be read without it: bring it back from your backup",
                     passphrase_file.display(),
@@ -60,7 +60,7 @@ impl KeyDirectory {
     ///
     /// # Errors
     /// [`SignerError::KeyFile`] when the file cannot be read or decrypted.
-    pub fn load(&self, key: KeyRole) -> Result<Option<SigningKey>, SignerError> {
+    pub fn load(&self, key: KeyLabel) -> Result<Option<SigningKey>, SignerError> {
         let path = file(&self.directory, key);
         let damaged = |what: &str| {
             SignerError::KeyFile(format!("{}: {what}; bring the file back from your backup", path.display()))
@@ -81,12 +81,12 @@ impl KeyDirectory {
     ///
     /// # Errors
     /// [`SignerError::KeyFile`], also if the key is already there: a key is never overwritten.
-    pub fn create(&self, key: KeyRole) -> Result<SigningKey, SignerError> {
+    pub fn create(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<SigningKey, SignerError> {
         let path = file(&self.directory, key);
         if path.exists() {
             return Err(SignerError::KeyFile(format!("{} is already there", path.display())));
         }
-        let made = SigningKey::generate();
+        let made = SigningKey::generate_with(algorithm);
         let failed = |_| SignerError::KeyFile(format!("{}: the key cannot be encrypted", path.display()));
         let cost = pkcs8::pkcs5::scrypt::Params::new(SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P)
             .map_err(|_| SignerError::KeyFile("the cost of the key derivation is not possible".to_owned()))?;
@@ -124,23 +124,38 @@ impl KeyDirectory {
     }
 }
 
-fn file(directory: &Path, key: KeyRole) -> PathBuf {
-    directory.join(format!("{}.key", key.name()))
+fn file(directory: &Path, key: KeyLabel) -> PathBuf {
+    directory.join(format!("{key}.key"))
+}
+
+/// The keys that have a file in the directory, ascending.
+fn labels(directory: &Path) -> Result<Vec<KeyLabel>, SignerError> {
+    let failed = |error: std::io::Error| SignerError::KeyFile(format!("{}: {error}", directory.display()));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let label =
+            name.to_str().and_then(|name| name.strip_suffix(".key")).and_then(|text| text.parse::<KeyLabel>().ok());
+        found.extend(label);
+    }
+    found.sort();
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signer::KeyRole;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn keys_come_back_and_lie_encrypted_and_private() {
         let dir = tempfile::tempdir().unwrap();
         let keys = KeyDirectory::open(dir.path()).unwrap();
-        assert!(keys.load(KeyRole::Root).unwrap().is_none());
-        let made = keys.create(KeyRole::Root).unwrap();
-        assert_eq!(KeyDirectory::open(dir.path()).unwrap().load(KeyRole::Root).unwrap().unwrap().spki(), made.spki());
-        assert!(keys.create(KeyRole::Root).is_err(), "a key was overwritten");
+        assert!(keys.load(KeyLabel::ROOT).unwrap().is_none());
+        let made = keys.create(KeyLabel::ROOT, SigningAlgorithm::P256).unwrap();
+        assert_eq!(KeyDirectory::open(dir.path()).unwrap().load(KeyLabel::ROOT).unwrap().unwrap().spki(), made.spki());
+        assert!(keys.create(KeyLabel::ROOT, SigningAlgorithm::P256).is_err(), "a key was overwritten");
         let at_rest = std::fs::read(dir.path().join("root.key")).unwrap();
         let plain = made.to_pkcs8();
         assert!(!at_rest.windows(16).any(|part| plain.windows(16).any(|secret| secret == part)));
@@ -154,14 +169,31 @@ mod tests {
     fn lost_passphrase_and_damaged_key_are_named_and_never_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let keys = KeyDirectory::open(dir.path()).unwrap();
-        keys.create(KeyRole::Issuing).unwrap();
+        keys.create(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap();
         let path = dir.path().join("issuing.key");
         let mut bytes = std::fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        assert!(keys.load(KeyRole::Issuing).unwrap_err().to_string().contains("issuing.key"));
+        assert!(keys.load(KeyLabel::ISSUING).unwrap_err().to_string().contains("issuing.key"));
         std::fs::remove_file(dir.path().join("passphrase")).unwrap();
         assert!(KeyDirectory::open(dir.path()).unwrap_err().to_string().contains("passphrase"));
         assert!(!dir.path().join("passphrase").exists());
+    }
+
+    /// Shows REQ-KEYS-03.
+    #[test]
+    fn keys_of_one_role_lie_beside_one_another_each_with_its_algorithm() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = KeyDirectory::open(dir.path()).unwrap();
+        let label = |number| KeyLabel::new(KeyRole::Issuing, number).unwrap();
+        let made = SigningAlgorithm::ALL.into_iter().zip(1..);
+        let made: Vec<_> = made.map(|(with, number)| keys.create(label(number), with).unwrap()).collect();
+        assert!(dir.path().join("issuing.key").exists() && dir.path().join("issuing-2.key").exists());
+        for (key, number) in made.iter().zip(1..) {
+            let loaded = keys.load(label(number)).unwrap().unwrap();
+            assert_eq!((loaded.spki(), loaded.algorithm()), (key.spki(), key.algorithm()));
+        }
+        std::fs::remove_file(dir.path().join("passphrase")).unwrap();
+        assert!(KeyDirectory::open(dir.path()).is_err(), "keys are there that the new passphrase would not open");
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! The kinds cannot be mistaken for one another: a `TBSCertificate` begins with `[0]`, a C509 certificate is CBOR and
 //! begins with the integer 2, a `TBSCertList` has a time as its
-//! fourth element, a `ResponseData` has none of these, and a `Sig_structure` is CBOR and names its content type.
+//! fourth element, a `ResponseData` has none of these, a `Sig_structure` is CBOR and names its content type, and a
+//! checkpoint is three lines of text.
 
-use super::{KeyRole, Kind};
+use super::{KeyLabel, KeyRole, Kind};
 use crate::encode;
+use medlock_node::log::{Checkpoint, note};
+use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::cbor;
 use medlock_trust::cose::ContentType;
 use medlock_trust::der::{self, Reader, tag};
@@ -26,7 +29,7 @@ pub enum Refused {
     #[error("the {key} key does not sign {what}")]
     NotThatKey {
         /// Which key.
-        key: KeyRole,
+        key: KeyLabel,
         /// What it was asked to sign.
         what: String,
     },
@@ -36,8 +39,11 @@ pub enum Refused {
 ///
 /// # Errors
 /// [`Refused`].
-pub fn check(key: KeyRole, kind: Kind, message: &[u8]) -> Result<(), Refused> {
+pub fn check(key: KeyLabel, kind: Kind, message: &[u8]) -> Result<(), Refused> {
     let malformed = |why: String| Refused::NotThatKind { kind, why };
+    if (key.role() == KeyRole::Log) != (kind == Kind::Checkpoint) {
+        return Err(Refused::NotThatKey { key, what: format!("a {kind}") });
+    }
     match kind {
         // The view reads whole certificates; a signature of nothing stands where the real one will be.
         Kind::Certificate => certificate(key, kind, &encode::signed(message, &[0; 8])),
@@ -51,18 +57,37 @@ pub fn check(key: KeyRole, kind: Kind, message: &[u8]) -> Result<(), Refused> {
             issuing_only(key, kind.name())
         }
         Kind::Cose => object(key, message),
+        Kind::Checkpoint => checkpoint(message).map_err(malformed),
     }
 }
 
-fn issuing_only(key: KeyRole, what: &str) -> Result<(), Refused> {
-    match key {
-        KeyRole::Issuing => Ok(()),
-        KeyRole::Root => Err(Refused::NotThatKey { key, what: format!("a {what}") }),
+/// Checks that keys of this role may be of this algorithm: checkpoints are signed with Ed25519 (C2SP signed-note).
+pub(super) fn algorithm(key: KeyLabel, algorithm: SigningAlgorithm) -> Result<(), Refused> {
+    if key.role() == KeyRole::Log && algorithm != SigningAlgorithm::Ed25519 {
+        return Err(Refused::NotThatKey { key, what: format!("with {algorithm}: it is an Ed25519 key") });
     }
+    Ok(())
+}
+
+fn issuing_only(key: KeyLabel, what: &str) -> Result<(), Refused> {
+    match key.role() {
+        KeyRole::Issuing => Ok(()),
+        KeyRole::Root | KeyRole::Log => Err(Refused::NotThatKey { key, what: format!("a {what}") }),
+    }
+}
+
+/// The text of a checkpoint, with nothing behind its three lines and an origin that may name a key.
+fn checkpoint(message: &[u8]) -> Result<(), String> {
+    let text = std::str::from_utf8(message).map_err(|error| error.to_string())?;
+    let read = Checkpoint::read(text).map_err(|error| error.to_string())?;
+    if read.to_string() != text {
+        return Err("it has lines behind its root".to_owned());
+    }
+    if note::is_name(&read.origin) { Ok(()) } else { Err("its origin is no name".to_owned()) }
 }
 
 /// A certificate: of an authority for the root key, of a device for the issuing key.
-fn certificate(key: KeyRole, kind: Kind, whole: &[u8]) -> Result<(), Refused> {
+fn certificate(key: KeyLabel, kind: Kind, whole: &[u8]) -> Result<(), Refused> {
     let read = if kind == Kind::C509 { Certificate::from_c509 } else { Certificate::from_der };
     let view = read(whole).map_err(|error| Refused::NotThatKind { kind, why: error.to_string() })?;
     let authority = view.extensions().basic_constraints().is_some_and(|constraints| constraints.ca);
@@ -71,8 +96,9 @@ fn certificate(key: KeyRole, kind: Kind, whole: &[u8]) -> Result<(), Refused> {
         let why = "a re-encoded certificate is signed as DER".to_owned();
         return Err(Refused::NotThatKind { kind, why });
     }
-    match key {
+    match key.role() {
         KeyRole::Root if authority => Ok(()),
+        KeyRole::Log => Err(Refused::NotThatKey { key, what: format!("a {kind}") }),
         KeyRole::Root => Err(Refused::NotThatKey { key, what: "a certificate of a device".to_owned() }),
         KeyRole::Issuing if authority || signs => {
             Err(Refused::NotThatKey { key, what: "a certificate of an authority".to_owned() })
@@ -111,10 +137,11 @@ fn response_data(data: &[u8]) -> Result<(), der::Error> {
 
 /// A `Sig_structure` (RFC 9052 section 4.4) of one of Medlock's objects: lists for the root key, the rest for the
 /// issuing key.
-fn object(key: KeyRole, structure: &[u8]) -> Result<(), Refused> {
+fn object(key: KeyLabel, structure: &[u8]) -> Result<(), Refused> {
     let kind = Kind::Cose;
     let content = content_type(structure).map_err(|error| Refused::NotThatKind { kind, why: error.to_string() })?;
-    let allowed: &[ContentType] = match key {
+    let allowed: &[ContentType] = match key.role() {
+        KeyRole::Log => &[],
         KeyRole::Root => &[ContentType::LIST],
         KeyRole::Issuing => {
             &[ContentType::STATUS, ContentType::TICKET, ContentType::POLICY, ContentType::ROUTES, ContentType::BOND]
@@ -193,17 +220,18 @@ mod tests {
     /// Shows REQ-AUTH-08.
     #[test]
     fn a_key_signs_its_own_kinds_only() {
-        use KeyRole::{Issuing, Root};
-        assert_eq!(check(Issuing, Kind::Crl, &list()), Ok(()));
-        assert_eq!(check(Issuing, Kind::Ocsp, &response()), Ok(()));
-        assert_eq!(check(Issuing, Kind::Cose, &structure("status")), Ok(()));
-        assert_eq!(check(Issuing, Kind::Cose, &structure("bond")), Ok(()));
-        assert_eq!(check(Root, Kind::Cose, &structure("list")), Ok(()));
-        assert!(matches!(check(Root, Kind::Crl, &list()), Err(Refused::NotThatKey { .. })));
-        assert!(matches!(check(Root, Kind::Ocsp, &response()), Err(Refused::NotThatKey { .. })));
-        assert!(matches!(check(Root, Kind::Cose, &structure("status")), Err(Refused::NotThatKey { .. })));
-        assert!(matches!(check(Root, Kind::Cose, &structure("bond")), Err(Refused::NotThatKey { .. })));
-        assert!(matches!(check(Issuing, Kind::Cose, &structure("list")), Err(Refused::NotThatKey { .. })));
+        let root = KeyLabel::new(KeyRole::Root, 2).unwrap();
+        let issuing = KeyLabel::new(KeyRole::Issuing, 3).unwrap();
+        assert_eq!(check(issuing, Kind::Crl, &list()), Ok(()));
+        assert_eq!(check(issuing, Kind::Ocsp, &response()), Ok(()));
+        assert_eq!(check(issuing, Kind::Cose, &structure("status")), Ok(()));
+        assert_eq!(check(issuing, Kind::Cose, &structure("bond")), Ok(()));
+        assert_eq!(check(root, Kind::Cose, &structure("list")), Ok(()));
+        assert!(matches!(check(root, Kind::Crl, &list()), Err(Refused::NotThatKey { .. })));
+        assert!(matches!(check(root, Kind::Ocsp, &response()), Err(Refused::NotThatKey { .. })));
+        assert!(matches!(check(root, Kind::Cose, &structure("status")), Err(Refused::NotThatKey { .. })));
+        assert!(matches!(check(root, Kind::Cose, &structure("bond")), Err(Refused::NotThatKey { .. })));
+        assert!(matches!(check(issuing, Kind::Cose, &structure("list")), Err(Refused::NotThatKey { .. })));
     }
 
     /// Shows REQ-AUTH-08.
@@ -212,8 +240,41 @@ mod tests {
         let samples = [(Kind::Crl, list()), (Kind::Ocsp, response()), (Kind::Cose, structure("status"))];
         for (is, bytes) in &samples {
             for called in Kind::ALL {
-                assert_eq!(check(KeyRole::Issuing, called, bytes).is_ok(), called == *is, "{is} called {called}");
+                assert_eq!(check(KeyLabel::ISSUING, called, bytes).is_ok(), called == *is, "{is} called {called}");
             }
+        }
+    }
+
+    const CHECKPOINT: &str = "hub.example/log\n42\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+
+    /// Shows REQ-KEYS-02.
+    #[test]
+    fn the_log_signs_checkpoints_and_nothing_else_and_nobody_else_does() {
+        assert_eq!(check(KeyLabel::LOG, Kind::Checkpoint, CHECKPOINT.as_bytes()), Ok(()));
+        for key in [KeyLabel::ROOT, KeyLabel::ISSUING] {
+            assert!(matches!(check(key, Kind::Checkpoint, CHECKPOINT.as_bytes()), Err(Refused::NotThatKey { .. })));
+        }
+        let samples = [(Kind::Crl, list()), (Kind::Ocsp, response()), (Kind::Cose, structure("status"))];
+        for (kind, bytes) in &samples {
+            assert!(matches!(check(KeyLabel::LOG, *kind, bytes), Err(Refused::NotThatKey { .. })), "{kind}");
+            assert!(
+                matches!(check(KeyLabel::LOG, Kind::Checkpoint, bytes), Err(Refused::NotThatKind { .. })),
+                "{kind}"
+            );
+        }
+        let more = format!("{CHECKPOINT}another line\n");
+        let spaced = CHECKPOINT.replace("hub.", "hub ");
+        for wrong in ["", "hub.example/log\n42\n", CHECKPOINT.trim_end(), &more, &spaced] {
+            let refused = check(KeyLabel::LOG, Kind::Checkpoint, wrong.as_bytes());
+            assert!(matches!(refused, Err(Refused::NotThatKind { .. })), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_the_log_is_ed25519() {
+        for with in SigningAlgorithm::ALL {
+            assert_eq!(algorithm(KeyLabel::LOG, with).is_ok(), with == SigningAlgorithm::Ed25519);
+            assert_eq!(algorithm(KeyLabel::ROOT, with), Ok(()));
         }
     }
 }

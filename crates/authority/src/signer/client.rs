@@ -1,7 +1,8 @@
 //! The authority's side: a client that reconnects, and a supervisor that starts the process again.
 
 use super::protocol::{self, Answer, Request};
-use super::{KeyRole, Kind, Signer, SignerError};
+use super::{KeyLabel, Kind, Signer, SignerError};
+use medlock_node::provider::SigningAlgorithm;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -154,7 +155,7 @@ fn exchange(stream: &mut UnixStream, message: &[u8]) -> io::Result<Answer> {
     protocol::decode_answer(&answer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
 }
 
-fn result(key: KeyRole, answer: Answer) -> Result<Vec<u8>, SignerError> {
+fn result(key: KeyLabel, answer: Answer) -> Result<Vec<u8>, SignerError> {
     match answer {
         Answer::Done(bytes) => Ok(bytes),
         Answer::NoKey => Err(SignerError::NoKey(key)),
@@ -164,18 +165,18 @@ fn result(key: KeyRole, answer: Answer) -> Result<Vec<u8>, SignerError> {
 }
 
 impl Signer for ProcessSigner {
-    fn generate(&self, key: KeyRole) -> Result<Vec<u8>, SignerError> {
-        result(key, self.ask(&Request::Generate(key))?)
+    fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
+        result(key, self.ask(&Request::Generate(key, algorithm))?)
     }
 
-    fn public_key(&self, key: KeyRole) -> Result<Option<Vec<u8>>, SignerError> {
+    fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
         match self.ask(&Request::PublicKey(key))? {
             Answer::NoKey => Ok(None),
             answer => result(key, answer).map(Some),
         }
     }
 
-    fn sign(&self, key: KeyRole, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+    fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         result(key, self.ask(&Request::Sign(key, kind, message))?)
     }
 }

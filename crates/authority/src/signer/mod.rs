@@ -22,29 +22,34 @@ pub use client::{ProcessSigner, Supervisor};
 pub use protocol::{Answer, MAX_MESSAGE, Request, decode_answer, decode_request, encode_answer};
 pub use serve::{InProcess, run, serve};
 
+use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::num::NonZeroU16;
+use std::str::FromStr;
 
-/// Which of the authority's keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// What one of the authority's keys is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyRole {
-    /// The root: signs authorities and the site list, and nothing else. It may be kept offline.
+    /// A root: signs authorities and the site list, and nothing else. It may be kept offline.
     Root,
-    /// The issuing key: signs credentials of devices, status and the site's other objects, and never an authority.
+    /// An issuing key: signs credentials of devices, status and the site's other objects, and never an authority.
     Issuing,
+    /// The key of the transparency log: signs checkpoints, and nothing else. Ed25519, as the log's format asks.
+    Log,
 }
 
 impl KeyRole {
-    /// Both keys.
-    pub const ALL: [Self; 2] = [Self::Root, Self::Issuing];
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Root, Self::Issuing, Self::Log];
 
-    /// The key's name, also that of its file.
+    /// The role's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Root => "root",
             Self::Issuing => "issuing",
+            Self::Log => "log",
         }
     }
 }
@@ -54,6 +59,94 @@ impl fmt::Display for KeyRole {
         f.write_str(self.name())
     }
 }
+
+/// Which of the authority's keys: its role, and which of that role. As text `issuing` for the first, `issuing-2` for the
+/// second, as its file is called too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct KeyLabel {
+    role: KeyRole,
+    number: NonZeroU16,
+}
+
+impl KeyLabel {
+    /// The first root.
+    pub const ROOT: Self = Self::first(KeyRole::Root);
+    /// The first issuing key.
+    pub const ISSUING: Self = Self::first(KeyRole::Issuing);
+    /// The first key of the log.
+    pub const LOG: Self = Self::first(KeyRole::Log);
+
+    /// The first key of this role.
+    #[must_use]
+    pub const fn first(role: KeyRole) -> Self {
+        Self { role, number: NonZeroU16::MIN }
+    }
+
+    /// The key of this role with this number; numbers begin with 1.
+    #[must_use]
+    pub const fn new(role: KeyRole, number: u16) -> Option<Self> {
+        match NonZeroU16::new(number) {
+            Some(number) => Some(Self { role, number }),
+            None => None,
+        }
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub const fn role(self) -> KeyRole {
+        self.role
+    }
+
+    /// Which of its role, from 1.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.number.get()
+    }
+}
+
+impl fmt::Display for KeyLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number() {
+            1 => self.role.fmt(f),
+            number => write!(f, "{}-{number}", self.role),
+        }
+    }
+}
+
+impl FromStr for KeyLabel {
+    type Err = NoLabel;
+
+    fn from_str(text: &str) -> Result<Self, NoLabel> {
+        let (role, number) = match text.split_once('-') {
+            None => (text, Some(1)),
+            Some((role, number)) => (role, number.parse().ok()),
+        };
+        let role = KeyRole::ALL.into_iter().find(|known| known.name() == role);
+        let label = role.zip(number).and_then(|(role, number)| Self::new(role, number));
+        // One text for each label: not `issuing-1`, not `issuing-02`.
+        label.filter(|label| label.to_string() == text).ok_or_else(|| NoLabel(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for KeyLabel {
+    type Error = NoLabel;
+
+    fn try_from(text: String) -> Result<Self, NoLabel> {
+        text.parse()
+    }
+}
+
+impl From<KeyLabel> for String {
+    fn from(label: KeyLabel) -> Self {
+        label.to_string()
+    }
+}
+
+/// A text that names no key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no key: write root, issuing or log, and behind it -2, -3, … for later ones")]
+pub struct NoLabel(String);
 
 /// What is to be signed. The signer checks that the bytes are what they are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,11 +161,13 @@ pub enum Kind {
     Ocsp,
     /// A `Sig_structure` (RFC 9052 section 4.4).
     Cose,
+    /// The text of a checkpoint (C2SP tlog-checkpoint).
+    Checkpoint,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Certificate, Self::C509, Self::Crl, Self::Ocsp, Self::Cose];
+    pub const ALL: [Self; 6] = [Self::Certificate, Self::C509, Self::Crl, Self::Ocsp, Self::Cose, Self::Checkpoint];
 
     /// The kind's name.
     #[must_use]
@@ -83,6 +178,7 @@ impl Kind {
             Self::Crl => "CRL",
             Self::Ocsp => "OCSP response",
             Self::Cose => "COSE object",
+            Self::Checkpoint => "checkpoint",
         }
     }
 }
@@ -95,37 +191,38 @@ impl fmt::Display for Kind {
 
 /// What the authority asks of whoever has the keys. All calls block.
 pub trait Signer: Send + Sync {
-    /// Makes the key, if there is none yet, and tells its public half (`SubjectPublicKeyInfo`, DER).
+    /// Makes the key of this algorithm, if there is none with this label yet, and tells its public half
+    /// (`SubjectPublicKeyInfo`, DER). A key that is there stays, also when it is of another algorithm.
     ///
     /// # Errors
-    /// [`SignerError`].
-    fn generate(&self, key: KeyRole) -> Result<Vec<u8>, SignerError>;
+    /// [`SignerError`]; [`SignerError::Refused`] when keys of this role are not of this algorithm.
+    fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError>;
 
     /// The public half (`SubjectPublicKeyInfo`, DER) of a key that is there, else `None`.
     ///
     /// # Errors
     /// [`SignerError`].
-    fn public_key(&self, key: KeyRole) -> Result<Option<Vec<u8>>, SignerError>;
+    fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError>;
 
-    /// Signs `message`, if it is of this kind and the key may sign it. ECDSA with SHA-256: a DER `ECDSA-Sig-Value`,
-    /// for [`Kind::C509`] and [`Kind::Cose`] 64 bytes `r‖s`.
+    /// Signs `message`, if it is of this kind and the key may sign it, as the key's algorithm does. ECDSA gives a DER
+    /// `ECDSA-Sig-Value`, for [`Kind::C509`] and [`Kind::Cose`] `r‖s`.
     ///
     /// # Errors
     /// [`SignerError::Refused`] when the key may not sign this, [`SignerError::NoKey`] when it is not there,
     /// [`SignerError::Away`] when the signer could not be reached.
-    fn sign(&self, key: KeyRole, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError>;
+    fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError>;
 }
 
 impl<S: Signer + ?Sized> Signer for std::sync::Arc<S> {
-    fn generate(&self, key: KeyRole) -> Result<Vec<u8>, SignerError> {
-        (**self).generate(key)
+    fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
+        (**self).generate(key, algorithm)
     }
 
-    fn public_key(&self, key: KeyRole) -> Result<Option<Vec<u8>>, SignerError> {
+    fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
         (**self).public_key(key)
     }
 
-    fn sign(&self, key: KeyRole, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+    fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         (**self).sign(key, kind, message)
     }
 }
@@ -140,11 +237,34 @@ pub enum SignerError {
     #[error(
         "the {0} key is not here: it is kept offline, or its file was moved; bring {0}.key back to the signer's directory"
     )]
-    NoKey(KeyRole),
+    NoKey(KeyLabel),
     /// The signer process could not be reached.
     #[error("the signer process cannot be reached: {0}; it is started again at the next request")]
     Away(String),
     /// A key file could not be used.
     #[error("{0}")]
     KeyFile(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-KEYS-03.
+    #[test]
+    fn a_label_has_one_text() {
+        for (role, number, text) in
+            [(KeyRole::Root, 1, "root"), (KeyRole::Issuing, 2, "issuing-2"), (KeyRole::Log, 65_535, "log-65535")]
+        {
+            let label = KeyLabel::new(role, number).unwrap();
+            assert_eq!(label.to_string(), text);
+            assert_eq!(text.parse(), Ok(label));
+        }
+        for wrong in
+            ["", "issuing-1", "issuing-02", "issuing-", "issuing-65536", "issuing-+2", "Root", "voucher", "../root"]
+        {
+            assert!(wrong.parse::<KeyLabel>().is_err(), "{wrong}");
+        }
+        assert_eq!(KeyLabel::new(KeyRole::Root, 0), None);
+    }
 }

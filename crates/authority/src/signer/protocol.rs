@@ -2,7 +2,7 @@
 //!
 //! | message | CBOR |
 //! | --- | --- |
-//! | generate a key | `[1, key]` |
+//! | generate a key | `[1, key, algorithm]` |
 //! | tell a public key | `[2, key]` |
 //! | sign | `[3, key, kind, bytes]` |
 //! | done, with a result | `[0, bytes]` |
@@ -10,26 +10,30 @@
 //! | refused | `[2, text]` |
 //! | failed | `[3, text]` |
 //!
-//! `key` is 0 for the root, 1 for the issuing key; `kind` is 0 certificate, 1 CRL, 2 OCSP response, 3 COSE object.
+//! `key` is the label's text (`issuing-2`), `algorithm` its name (`p256`); `kind` is 0 certificate, 1 CRL, 2 OCSP
+//! response, 3 COSE object, 4 C509 certificate, 5 checkpoint.
 
-use super::{KeyRole, Kind};
+use super::{KeyLabel, Kind};
 use crate::bytes::Sink;
+use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::cbor::{self, ErrorKind, Reader, Writer};
 use std::io::{self, Read, Write};
 
 /// The most bytes of a message: a CRL of a hundred thousand entries fits.
 pub const MAX_MESSAGE: usize = 8 << 20;
 const MAX_TEXT: usize = 1_024;
+/// The longest text of a label, `issuing-65535`, and of an algorithm, with room.
+const MAX_NAME: usize = 32;
 
 /// What the signer is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Make the key if it is not there, and tell its public half.
-    Generate(KeyRole),
+    Generate(KeyLabel, SigningAlgorithm),
     /// Tell the public half.
-    PublicKey(KeyRole),
+    PublicKey(KeyLabel),
     /// Sign.
-    Sign(KeyRole, Kind, &'a [u8]),
+    Sign(KeyLabel, Kind, &'a [u8]),
 }
 
 /// What the signer answers.
@@ -54,13 +58,13 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, cbor::Error> {
     let wrong = reader.error(ErrorKind::OutOfRange);
     let members = reader.array(4)?;
     let verb = reader.uint()?;
-    let key = match reader.uint()? {
-        0 => KeyRole::Root,
-        1 => KeyRole::Issuing,
-        _ => return Err(wrong),
-    };
+    let key = reader.text(MAX_NAME)?.parse().map_err(|_| wrong)?;
     let request = match (verb, members) {
-        (1, 2) => Request::Generate(key),
+        (1, 3) => {
+            let name = reader.text(MAX_NAME)?;
+            let algorithm = SigningAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name);
+            Request::Generate(key, algorithm.ok_or(wrong)?)
+        }
         (2, 2) => Request::PublicKey(key),
         (3, 4) => {
             let kind = match reader.uint()? {
@@ -69,6 +73,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, cbor::Error> {
                 2 => Kind::Ocsp,
                 3 => Kind::Cose,
                 4 => Kind::C509,
+                5 => Kind::Checkpoint,
                 _ => return Err(wrong),
             };
             Request::Sign(key, kind, reader.bytes()?)
@@ -81,8 +86,10 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, cbor::Error> {
 
 pub(super) fn encode_request(request: &Request<'_>) -> Vec<u8> {
     written(|writer| match request {
-        Request::Generate(key) => writer.array(2)?.uint(1)?.uint(key_number(*key)).map(drop),
-        Request::PublicKey(key) => writer.array(2)?.uint(2)?.uint(key_number(*key)).map(drop),
+        Request::Generate(key, algorithm) => {
+            writer.array(3)?.uint(1)?.text(&key.to_string())?.text(algorithm.name()).map(drop)
+        }
+        Request::PublicKey(key) => writer.array(2)?.uint(2)?.text(&key.to_string()).map(drop),
         Request::Sign(key, kind, message) => {
             let kind = match kind {
                 Kind::Certificate => 0,
@@ -90,8 +97,9 @@ pub(super) fn encode_request(request: &Request<'_>) -> Vec<u8> {
                 Kind::Ocsp => 2,
                 Kind::Cose => 3,
                 Kind::C509 => 4,
+                Kind::Checkpoint => 5,
             };
-            writer.array(4)?.uint(3)?.uint(key_number(*key))?.uint(kind)?.bytes(message).map(drop)
+            writer.array(4)?.uint(3)?.text(&key.to_string())?.uint(kind)?.bytes(message).map(drop)
         }
     })
 }
@@ -136,13 +144,6 @@ fn written(write: impl FnOnce(&mut Writer<Sink<'_>>) -> Written) -> Vec<u8> {
     }
 }
 
-fn key_number(key: KeyRole) -> u64 {
-    match key {
-        KeyRole::Root => 0,
-        KeyRole::Issuing => 1,
-    }
-}
-
 /// As much of the text as fits; a text is never empty.
 fn shortened(text: &str) -> &str {
     let end = (0..=MAX_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
@@ -182,15 +183,17 @@ pub(super) fn receive(stream: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::KeyRole;
     use super::*;
     use proptest::prelude::*;
 
     #[test]
     fn messages_survive_the_way_there_and_back() {
         for request in [
-            Request::Generate(KeyRole::Root),
-            Request::PublicKey(KeyRole::Issuing),
-            Request::Sign(KeyRole::Issuing, Kind::Ocsp, b"bytes"),
+            Request::Generate(KeyLabel::ROOT, SigningAlgorithm::P384),
+            Request::PublicKey(KeyLabel::new(KeyRole::Issuing, 65_535).unwrap()),
+            Request::Sign(KeyLabel::ISSUING, Kind::Ocsp, b"bytes"),
+            Request::Sign(KeyLabel::LOG, Kind::Checkpoint, b"text"),
         ] {
             assert_eq!(decode_request(&encode_request(&request)), Ok(request));
         }

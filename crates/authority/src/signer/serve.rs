@@ -1,9 +1,10 @@
 //! The signer's side.
 
 use super::protocol::{self, Answer, Request};
-use super::{KeyRole, Kind, Signer, SignerError, check};
+use super::{KeyLabel, Kind, Signer, SignerError, check};
 use crate::keys::KeyDirectory;
-use medlock_node::provider::SigningKey;
+use medlock_node::provider::{SigningAlgorithm, SigningKey};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct InProcess {
     keys: KeyDirectory,
-    loaded: Mutex<[Option<Arc<SigningKey>>; 2]>,
+    loaded: Mutex<BTreeMap<KeyLabel, Arc<SigningKey>>>,
 }
 
 impl InProcess {
@@ -33,42 +34,42 @@ impl InProcess {
     }
 
     fn with(keys: KeyDirectory) -> Self {
-        Self { keys, loaded: Mutex::new([None, None]) }
+        Self { keys, loaded: Mutex::default() }
     }
 
-    fn key(&self, key: KeyRole, make: bool) -> Result<Option<Arc<SigningKey>>, SignerError> {
+    /// The key, if it is there; with an algorithm it is made if it is not.
+    fn key(&self, key: KeyLabel, make: Option<SigningAlgorithm>) -> Result<Option<Arc<SigningKey>>, SignerError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let [root, issuing] = &mut *loaded;
-        let place = match key {
-            KeyRole::Root => root,
-            KeyRole::Issuing => issuing,
-        };
-        if place.is_none() {
-            let found = match self.keys.load(key)? {
-                None if make => Some(self.keys.create(key)?),
-                found => found,
-            };
-            *place = found.map(Arc::new);
+        if let Some(found) = loaded.get(&key) {
+            return Ok(Some(found.clone()));
         }
-        Ok(place.clone())
+        let found = match (self.keys.load(key)?, make) {
+            (None, None) => return Ok(None),
+            (None, Some(algorithm)) => self.keys.create(key, algorithm)?,
+            (Some(found), _) => found,
+        };
+        let found = Arc::new(found);
+        loaded.insert(key, found.clone());
+        Ok(Some(found))
     }
 }
 
 impl Signer for InProcess {
-    fn generate(&self, key: KeyRole) -> Result<Vec<u8>, SignerError> {
-        self.key(key, true)?.map(|made| made.spki().to_vec()).ok_or(SignerError::NoKey(key))
+    fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
+        check::algorithm(key, algorithm).map_err(|refused| SignerError::Refused(refused.to_string()))?;
+        self.key(key, Some(algorithm))?.map(|made| made.spki().to_vec()).ok_or(SignerError::NoKey(key))
     }
 
-    fn public_key(&self, key: KeyRole) -> Result<Option<Vec<u8>>, SignerError> {
-        Ok(self.key(key, false)?.map(|found| found.spki().to_vec()))
+    fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
+        Ok(self.key(key, None)?.map(|found| found.spki().to_vec()))
     }
 
-    fn sign(&self, key: KeyRole, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        let with = self.key(key, false)?.ok_or(SignerError::NoKey(key))?;
+    fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        let with = self.key(key, None)?.ok_or(SignerError::NoKey(key))?;
         check(key, kind, message).map_err(|refused| SignerError::Refused(refused.to_string()))?;
         Ok(match kind {
-            Kind::Certificate | Kind::Crl | Kind::Ocsp => with.sign_x509(&[message]),
-            Kind::C509 | Kind::Cose => with.sign_cose(&[message]).to_vec(),
+            Kind::Certificate | Kind::Crl | Kind::Ocsp | Kind::Checkpoint => with.sign_x509(&[message]),
+            Kind::C509 | Kind::Cose => with.sign_cose(&[message]),
         })
     }
 }
@@ -136,7 +137,7 @@ fn converse(mut stream: UnixStream, keys: &InProcess) -> io::Result<()> {
 
 fn answer(request: &Request<'_>, keys: &InProcess) -> Answer {
     let outcome = match request {
-        Request::Generate(key) => keys.generate(*key),
+        Request::Generate(key, algorithm) => keys.generate(*key, *algorithm),
         Request::PublicKey(key) => match keys.public_key(*key) {
             Ok(None) => Err(SignerError::NoKey(*key)),
             Ok(Some(found)) => Ok(found),

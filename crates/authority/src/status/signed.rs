@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::bytes::Sink;
-use crate::signer::{KeyRole, Kind, Signer, SignerError};
+use crate::signer::{KeyLabel, Kind, Signer, SignerError};
 use crate::store::{Standing, StandingState, Subject};
 use medlock_node::provider::AwsLc;
 use medlock_trust::cose::{self, Algorithm, ContentType, Place};
@@ -74,7 +74,7 @@ pub(crate) fn sign1(
 ) -> Result<Vec<u8>, Error> {
     let mut out = Vec::with_capacity(payload.len() + 160);
     let signed = cose::sign1(payload, place, Algorithm::Es256, key, Sink(&mut out), |parts| {
-        signer.sign(KeyRole::Issuing, Kind::Cose, &parts.concat())
+        signer.sign(KeyLabel::ISSUING, Kind::Cose, &parts.concat())
     });
     signed.map_err(|error| not_signed(what, error))?;
     Ok(out)

@@ -5,7 +5,7 @@ use data_encoding::BASE64;
 use medlock_authority::Authority;
 use medlock_authority::admin::{Request, Response};
 use medlock_authority::objects::Kind;
-use medlock_authority::signer::{InProcess, KeyRole, Kind as SignedKind, Signer as _};
+use medlock_authority::signer::{InProcess, KeyLabel, Kind as SignedKind, Signer as _};
 use medlock_authority::store::{Journal as _, Published, SqliteStore};
 use medlock_node::provider::AwsLc;
 use medlock_trust::bond::{PatientContext, Refused, SignedBond};
@@ -126,7 +126,7 @@ fn without_bonds(authority: &Authority, dir: &std::path::Path) -> Vec<u8> {
     content.encode(&mut payload).unwrap();
     let signer = InProcess::open(&dir.join("signer")).unwrap();
     cose::sign(&payload, ContentType::LIST, &[(authority.root().key, Algorithm::Es256)], &mut out, |_, parts| {
-        signer.sign(KeyRole::Root, SignedKind::Cose, &parts.concat())
+        signer.sign(KeyLabel::ROOT, SignedKind::Cose, &parts.concat())
     })
     .unwrap();
     out

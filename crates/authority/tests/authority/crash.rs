@@ -5,7 +5,7 @@ use crate::fixture::{FROM, config, credential, ct, noon, open};
 use medlock_authority::admin::{Asker, Request, Response};
 use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::Device;
-use medlock_authority::signer::{InProcess, KeyRole, Kind, Signer, SignerError};
+use medlock_authority::signer::{InProcess, KeyLabel, Kind, Signer, SignerError};
 use medlock_authority::store::{
     Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Issued, Journal, Life, Log, LogEntry, LogTile,
     PendingRequest, PendingState, Published, Purpose, Record, Register, Serial, SignedCheckpoint, SqliteStore,
@@ -15,7 +15,7 @@ use medlock_authority::{Authority, Error};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
 use medlock_node::log::Tile;
-use medlock_node::provider::SigningKey;
+use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 use std::collections::{HashMap, HashSet};
@@ -149,16 +149,16 @@ struct FaultySigner {
 }
 
 impl Signer for FaultySigner {
-    fn generate(&self, key: KeyRole) -> Result<Vec<u8>, SignerError> {
+    fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
         self.fuse.step(|| Ok(())).map_err(|_| SignerError::Away("test".into()))?;
-        self.inner.generate(key)
+        self.inner.generate(key, algorithm)
     }
 
-    fn public_key(&self, key: KeyRole) -> Result<Option<Vec<u8>>, SignerError> {
+    fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
         self.inner.public_key(key)
     }
 
-    fn sign(&self, key: KeyRole, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+    fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         self.fuse.step(|| Ok(())).map_err(|_| SignerError::Away("test".into()))?;
         self.inner.sign(key, kind, message)
     }

@@ -5,13 +5,13 @@ use medlock_authority::admin::{AlarmView, Asker, Reason, Request, Response};
 use medlock_authority::enrolment::{Answer, MAX_EARLY_RENEWALS, RefusalKind};
 use medlock_authority::objects::Kind;
 use medlock_authority::registry::DeviceConfig;
-use medlock_authority::signer::{InProcess, KeyRole, Kind as Signed, Signer, SignerError};
+use medlock_authority::signer::{InProcess, KeyLabel, Kind as Signed, Signer, SignerError};
 use medlock_authority::status::SUPERSEDED_PER_DEVICE;
 use medlock_authority::store::{SqliteStore, StandingChange, StandingState, Standings, Subject};
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
-use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
 use medlock_trust::policy::Setting;
 use medlock_trust::status::{MAX_RECORDS, State, StatusList, Subject as Told};
 use medlock_trust::{CredentialId, DeviceId, DeviceName};
@@ -125,15 +125,15 @@ struct Sleepy {
 }
 
 impl Signer for Sleepy {
-    fn generate(&self, key: KeyRole) -> Result<Vec<u8>, SignerError> {
-        self.inner.generate(key)
+    fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
+        self.inner.generate(key, algorithm)
     }
 
-    fn public_key(&self, key: KeyRole) -> Result<Option<Vec<u8>>, SignerError> {
+    fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
         self.inner.public_key(key)
     }
 
-    fn sign(&self, key: KeyRole, kind: Signed, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+    fn sign(&self, key: KeyLabel, kind: Signed, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         if self.away.load(Ordering::SeqCst) {
             return Err(SignerError::Away("test".into()));
         }

@@ -5,10 +5,10 @@ use medlock_authority::Authority;
 use medlock_authority::admin::{Asker, Request};
 use medlock_authority::issue::{Form, Issuer, Template, prepare};
 use medlock_authority::registry::Device;
-use medlock_authority::signer::{self, InProcess, KeyRole, Kind, ProcessSigner, Signer, SignerError, Supervisor};
+use medlock_authority::signer::{self, InProcess, KeyLabel, Kind, ProcessSigner, Signer, SignerError, Supervisor};
 use medlock_authority::store::Purpose;
 use medlock_node::clock::Clock;
-use medlock_node::provider::SigningKey;
+use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
@@ -72,7 +72,7 @@ fn a_killed_signer_is_started_again_and_the_authority_goes_on() {
 }
 
 /// The to-be-signed bytes of a certificate, taken from the store's record.
-fn to_be_signed(purpose: Purpose, role: KeyRole) -> Vec<u8> {
+fn to_be_signed(purpose: Purpose, signer: KeyLabel) -> Vec<u8> {
     let (key, issuer) = (SigningKey::generate(), SigningKey::generate());
     let device = Device::try_from(ct("ct-1")).unwrap();
     let name = [0x30, 13, 0x31, 11, 0x30, 9, 0x06, 3, 0x55, 4, 3, 0x0c, 2, b'C', b'A'];
@@ -88,7 +88,7 @@ fn to_be_signed(purpose: Purpose, role: KeyRole) -> Vec<u8> {
         not_after: noon().plus_seconds(60),
         addresses: None,
     };
-    let approved = prepare(&template, &Issuer { name: &name, spki: issuer.spki(), role }, noon()).unwrap();
+    let approved = prepare(&template, &Issuer { name: &name, spki: issuer.spki(), key: signer }, noon()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let store = medlock_authority::store::SqliteStore::open(&dir.path().join("s")).unwrap();
     approved.record(&store).unwrap();
@@ -100,11 +100,11 @@ fn to_be_signed(purpose: Purpose, role: KeyRole) -> Vec<u8> {
 fn an_issuing_key_never_signs_an_authority_and_a_root_never_a_device() {
     let dir = tempfile::tempdir().unwrap();
     let signer = process(dir.path());
-    signer.generate(KeyRole::Issuing).unwrap();
-    assert!(matches!(signer.sign(KeyRole::Root, Kind::Crl, b""), Err(SignerError::NoKey(KeyRole::Root))));
-    assert_eq!(signer.public_key(KeyRole::Root).unwrap(), None);
-    signer.generate(KeyRole::Root).unwrap();
-    let (root, issuing) = (KeyRole::Root, KeyRole::Issuing);
+    signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap();
+    assert!(matches!(signer.sign(KeyLabel::ROOT, Kind::Crl, b""), Err(SignerError::NoKey(KeyLabel::ROOT))));
+    assert_eq!(signer.public_key(KeyLabel::ROOT).unwrap(), None);
+    signer.generate(KeyLabel::ROOT, SigningAlgorithm::P256).unwrap();
+    let (root, issuing) = (KeyLabel::ROOT, KeyLabel::ISSUING);
     let authority = to_be_signed(Purpose::Issuing, root);
     let device = to_be_signed(Purpose::Operational, issuing);
     assert!(signer.sign(issuing, Kind::Certificate, &device).is_ok());
@@ -117,14 +117,18 @@ fn an_issuing_key_never_signs_an_authority_and_a_root_never_a_device() {
         assert!(refused(root, kind, &authority), "a certificate passes for a {kind}");
     }
     assert!(refused(issuing, Kind::Certificate, b"hello"));
-    assert_eq!(signer.generate(root).unwrap(), signer.public_key(root).unwrap().unwrap(), "a key was replaced");
+    assert_eq!(
+        signer.generate(root, SigningAlgorithm::P256).unwrap(),
+        signer.public_key(root).unwrap().unwrap(),
+        "a key was replaced"
+    );
 }
 
 #[test]
 fn malformed_and_oversized_messages_do_not_stop_the_signer() {
     let dir = tempfile::tempdir().unwrap();
     let signer = process(dir.path());
-    let spki = signer.generate(KeyRole::Issuing).unwrap();
+    let spki = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap();
     for bytes in [&[0, 0, 0, 2, 0xff, 0xff][..], &[0xff; 64], &[0, 0, 0, 0], &[0, 0, 1, 0, 1]] {
         let mut stream = UnixStream::connect(dir.path().join("signer.sock")).unwrap();
         stream.write_all(bytes).unwrap();
@@ -132,7 +136,7 @@ fn malformed_and_oversized_messages_do_not_stop_the_signer() {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
     }
-    assert_eq!(signer.public_key(KeyRole::Issuing).unwrap(), Some(spki));
+    assert_eq!(signer.public_key(KeyLabel::ISSUING).unwrap(), Some(spki));
 }
 
 #[test]

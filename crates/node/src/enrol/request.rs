@@ -11,7 +11,7 @@ pub fn certificate_request(key: &SigningKey, subject: Option<&[u8]>) -> Vec<u8> 
     let empty = asn1::sequence(&[]);
     let attributes = asn1::element(tag::context_constructed(0), &[]);
     let information = asn1::sequence(&[&asn1::unsigned(&[0]), subject.unwrap_or(&empty), key.spki(), &attributes]);
-    asn1::signed(&information, |message| key.sign_x509(&[message]))
+    asn1::signed(&information, key.algorithm().signature(), |message| key.sign_x509(&[message]))
 }
 
 #[cfg(test)]

@@ -83,12 +83,13 @@ impl OwnKey for SigningKey {
     type Error = Error;
 
     fn sign(&self, message: &dyn Message) -> Result<[u8; 64], Error> {
-        Ok(self.sign_cose(message))
+        self.sign_cose(message).try_into().map_err(|_| Error::Key("its signatures are not of 64 bytes, as EDHOC's are"))
     }
 
     /// With the key of the signatures: an EDHOC credential of method 1 to 3 is the same certificate.
     fn agree(&self, public: &[u8; 32]) -> Result<Secret, Error> {
-        agree(&self.agreement, Curve::P256, public).ok_or(Error::Key("the peer's key is no point of P-256"))
+        let own = self.agreement().ok_or(Error::Key("only a P-256 key agrees on secrets"))?;
+        agree(own, Curve::P256, public).ok_or(Error::Key("the peer's key is no point of P-256"))
     }
 }
 

@@ -5,9 +5,9 @@ use super::Row;
 use crate::Failure;
 use medlock_authority::issue::{Form, Issuer, Template, issue};
 use medlock_authority::registry::{Device, DeviceConfig};
-use medlock_authority::signer::{InProcess, KeyRole, Signer as _};
+use medlock_authority::signer::{InProcess, KeyLabel, Signer as _};
 use medlock_authority::store::{Purpose, SqliteStore};
-use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
 use medlock_rustcrypto::RustCrypto;
 use medlock_trust::Time;
 use medlock_trust::c509::{self, Points};
@@ -38,7 +38,7 @@ fn issued() -> Result<Issued, Failure> {
     let folder = tempfile::tempdir()?;
     let store = SqliteStore::open(&folder.path().join("authority.sqlite"))?;
     let signer = InProcess::open(folder.path())?;
-    let issuer = signer.generate(KeyRole::Issuing)?;
+    let issuer = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256)?;
     let config = DeviceConfig { name: "pump-6".into(), roles: vec!["actuator".into()], ..DeviceConfig::default() };
     let (device, key) = (Device::try_from(config)?, SigningKey::generate());
     let now = Time::from_unix(1_800_000_000);
@@ -55,7 +55,7 @@ fn issued() -> Result<Issued, Failure> {
             not_after: now.plus_seconds(86_400),
             addresses: None,
         };
-        let issuer = Issuer { name: &NAME, spki: &issuer, role: KeyRole::Issuing };
+        let issuer = Issuer { name: &NAME, spki: &issuer, key: KeyLabel::ISSUING };
         issue(&template, &issuer, now, &signer, &store).map(|(_, encoding)| encoding)
     };
     Ok(Issued { der: one(Form::X509)?, native: one(Form::C509)?, issuer: issuer.clone() })

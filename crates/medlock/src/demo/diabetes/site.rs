@@ -357,7 +357,7 @@ fn alliance(makers: &[(Kind, Arc<Authority>)], keys: &[SigningKey], now: Time) -
         keys.iter().take(THRESHOLD).map(|key| (key.key_id(), Algorithm::Es256)).collect();
     cose::sign(&payload, ContentType::LIST, &signers, &mut list, |signer, parts| {
         let key = keys.iter().find(|key| key.key_id() == signer).or(keys.first());
-        Ok::<_, Infallible>(key.map_or([0; 64], |key| key.sign_cose(&parts)))
+        Ok::<_, Infallible>(key.map(|key| key.sign_cose(&parts)).unwrap_or_default())
     })
     .map_err(|error| error.to_string())?;
     Ok(list)

@@ -13,6 +13,7 @@ use medlock_device::platform::{KeySlot, Platform, Rng};
 use medlock_node::asn1;
 use medlock_proto::crypto::OwnKey as _;
 use medlock_rustcrypto::{RustCrypto, SoftwareKey};
+use medlock_trust::crypto::SignatureAlgorithm;
 use medlock_trust::der::tag;
 use std::path::Path;
 
@@ -54,7 +55,7 @@ fn request(key: &SoftwareKey) -> Vec<u8> {
     let spki = asn1::sequence(&[EC_PUBLIC_KEY_P256, &asn1::bit_string(bits)]);
     let attributes = asn1::element(tag::context_constructed(0), &[]);
     let information = asn1::sequence(&[&asn1::unsigned(&[0]), &asn1::sequence(&[]), &spki, &attributes]);
-    asn1::signed(&information, |message| {
+    asn1::signed(&information, SignatureAlgorithm::EcdsaSha256, |message| {
         // A key in memory that signs does not fail; a request that is not signed would be refused.
         let signature = key.sign(&[message]).unwrap_or([0; 64]);
         let (r, s) = signature.split_at(32);
