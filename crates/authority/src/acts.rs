@@ -5,6 +5,7 @@ use crate::admin::{
     RouteView,
 };
 use crate::authority::{HUB, Kind};
+use crate::provision::Row;
 use crate::registry::{self, Device, DeviceConfig};
 use crate::store::{
     AuditEntry, Claim, CodeRecord, CodeState, Issued, PendingRequest, PendingState, Standing, StandingChange,
@@ -78,8 +79,8 @@ impl Authority {
                 let entries = self.store.audit(limit.unwrap_or(AUDIT_LINES).min(10_000))?;
                 Ok(Response::Audit { entries: entries.iter().map(audit_view).collect() })
             }
-            Request::IssueBirth { request, serial, roles, device_type } => {
-                self.issue_birth(&request, &serial, &roles, device_type)
+            Request::Provision { profile, rows } => {
+                Ok(Response::Provisioned { outcomes: self.provision(profile, &rows)? })
             }
         }
     }
@@ -431,7 +432,10 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         Request::RemoveRoute { device } => ("remove-route", device.clone()),
         Request::ImportTrustList { .. } => ("import-trust-list", String::new()),
         Request::AcknowledgeAlarm { id } => ("acknowledge-alarm", id.to_string()),
-        Request::IssueBirth { serial, .. } => ("issue-birth", serial.clone()),
+        Request::Provision { rows, .. } => {
+            let serial = |row: Option<&Row>| row.and_then(|row| row.serial.clone()).unwrap_or_default();
+            ("provision", format!("{} devices, {} to {}", rows.len(), serial(rows.first()), serial(rows.last())))
+        }
     })
 }
 

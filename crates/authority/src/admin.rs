@@ -7,6 +7,7 @@
 //! 4xx, 5xx         {"error":"there is no device \"ct-1\""}
 //! ```
 
+use crate::provision::{BirthProfileConfig, Row, RowOutcome};
 use crate::registry::DeviceConfig;
 use crate::{Authority, Error, objects};
 use axum::extract::{Request as HttpRequest, State};
@@ -151,17 +152,12 @@ pub enum Request {
         #[serde(default)]
         limit: Option<u32>,
     },
-    /// A maker only: make a birth credential. Answer: [`Response::Chain`].
-    IssueBirth {
-        /// The certificate request: PEM, or DER in base64.
-        request: String,
-        /// The serial the maker gives the device.
-        serial: String,
-        /// What the device is for.
-        roles: Vec<String>,
-        /// What kind of device it is.
-        #[serde(default)]
-        device_type: Option<u16>,
+    /// A maker only: give birth credentials to a batch of devices. Answer: [`Response::Provisioned`].
+    Provision {
+        /// What the credentials say.
+        profile: BirthProfileConfig,
+        /// The devices, at most [`MAX_ROWS`](crate::provision::MAX_ROWS).
+        rows: Vec<Row>,
     },
 }
 
@@ -260,10 +256,10 @@ pub enum Response {
         /// Newest first.
         entries: Vec<AuditView>,
     },
-    /// A certificate chain.
-    Chain {
-        /// PEM, the new certificate first.
-        pem: String,
+    /// Birth credentials.
+    Provisioned {
+        /// What became of each row, in their order.
+        outcomes: Vec<RowOutcome>,
     },
 }
 

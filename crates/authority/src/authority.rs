@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::issue::{self, Addresses, Form, Issuer, Template};
+use crate::known_keys::KnownKeys;
 use crate::objects::{Kind as ObjectKind, News};
 use crate::profile::{Profile, ProfileConfig};
 use crate::registry::{Device, DeviceConfig};
@@ -30,8 +31,9 @@ const ROOT_SECONDS: i64 = 30 * 365 * 86_400;
 const ISSUING_SECONDS: i64 = 15 * 365 * 86_400;
 /// The longest name of an organisation: with " issuing" behind it, it still fits a common name (64).
 const MAX_NAME: usize = 56;
-/// Requests for the same device wait for one another; others meet by chance, once in this many.
-const STRIPES: usize = 64;
+/// Requests for the same device wait for one another; others meet by chance, once in this many. So many because each of
+/// hundreds at work on a batch holds one.
+const STRIPES: usize = 4_096;
 
 /// Tries to get the directory's lock, 50 ms apart.
 const LOCK_TRIES: usize = 20;
@@ -199,6 +201,7 @@ pub struct Authority {
     pub(crate) news: News,
     knowledge: Arc<KnowledgeBase>,
     hub: IdentityStore,
+    pub(crate) known_keys: KnownKeys,
     locks: Locks,
     pub(crate) crl: Mutex<Option<crate::people::HeldCrl>>,
     /// Held while the authority is open: two processes must not serve one directory.
@@ -210,6 +213,7 @@ struct Locks {
     register: Mutex<()>,
     publishing: Mutex<()>,
     devices: Vec<Mutex<()>>,
+    keys: Vec<Mutex<()>>,
     /// The routing table is to be published and is not.
     routes_behind: AtomicBool,
 }
@@ -254,7 +258,9 @@ impl Authority {
             KnowledgeBase::open(&settings.dir.join("knowledge"), clock.clone(), Setting::Hospital).map_err(node)?;
         knowledge.pin_root(&root.der).map_err(node)?;
         let hub = IdentityStore::open(&settings.dir.join("hub")).map_err(node)?;
-        let locks = Locks { devices: (0..STRIPES).map(|_| Mutex::default()).collect(), ..Locks::default() };
+        let stripes = || (0..STRIPES).map(|_| Mutex::default()).collect();
+        let locks = Locks { devices: stripes(), keys: stripes(), ..Locks::default() };
+        let known_keys = KnownKeys::open(&settings.dir)?;
         let authority = Self {
             settings,
             store,
@@ -265,6 +271,7 @@ impl Authority {
             news: News::default(),
             knowledge,
             hub,
+            known_keys,
             locks,
             crl: Mutex::default(),
             _lock: lock,
@@ -380,8 +387,13 @@ impl Authority {
     /// Requests about one device are answered one after the other: the second finds what the first got, and nothing is
     /// issued while the device is being revoked.
     pub(crate) fn device_lock(&self, name: DeviceName) -> Option<MutexGuard<'_, ()>> {
-        let [first, ..] = *DeviceId::of(&name, &AwsLc).as_bytes();
-        self.locks.devices.get(usize::from(first) % STRIPES).map(held)
+        stripe(&self.locks.devices, DeviceId::of(&name, &AwsLc).as_bytes())
+    }
+
+    /// Requests with one key are answered one after the other: two devices do not get the same key's credential at once.
+    /// Who holds a device's lock too has taken that one first.
+    pub(crate) fn key_lock(&self, key: KeyId) -> Option<MutexGuard<'_, ()>> {
+        stripe(&self.locks.keys, key.as_bytes())
     }
 
     pub(crate) fn issuer(&self) -> Issuer<'_> {
@@ -468,7 +480,12 @@ impl Authority {
     }
 }
 
-fn held(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+fn stripe<'a>(stripes: &'a [Mutex<()>], of: &[u8; 16]) -> Option<MutexGuard<'a, ()>> {
+    let [high, low, ..] = *of;
+    stripes.get(usize::from(u16::from_be_bytes([high, low])) % STRIPES).map(held)
+}
+
+pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -160,7 +160,8 @@ pub(crate) fn signature_algorithm() -> Vec<u8> {
     sequence(&[&object_identifier(oid::ECDSA_SHA256)])
 }
 
-/// A `SubjectPublicKeyInfo` of a P-256 or P-384 key, with the point in full; `None` for another key, or no point.
+/// A `SubjectPublicKeyInfo` of a P-256 or P-384 key, with the point in full; `None` for another key, or if it is no point
+/// of its curve.
 pub(crate) fn spki(key: PublicKey<'_>) -> Option<Vec<u8>> {
     let curve = match key.algorithm {
         KeyAlgorithm::P256 => oid::P256,
@@ -168,8 +169,8 @@ pub(crate) fn spki(key: PublicKey<'_>) -> Option<Vec<u8>> {
         KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 => return None,
     };
     let mut space = [0; 97];
-    let compressed = matches!(key.bits.first(), Some(2 | 3));
-    let point = if compressed { AwsLc.decompress(key.algorithm, key.bits, &mut space)? } else { key.bits };
+    // A point in full is checked too.
+    let point = AwsLc.decompress(key.algorithm, key.bits, &mut space)?;
     let algorithm = sequence(&[&object_identifier(oid::EC_PUBLIC_KEY), &object_identifier(curve)]);
     Some(sequence(&[&algorithm, &bit_string(point)]))
 }
@@ -192,7 +193,8 @@ pub(crate) fn signed(tbs: &[u8], signature: &[u8]) -> Vec<u8> {
 }
 
 /// PEM (RFC 7468) of one element.
-pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+#[must_use]
+pub fn pem(label: &str, der: &[u8]) -> String {
     let body = data_encoding::BASE64.encode(der);
     let mut text = format!("-----BEGIN {label}-----\n");
     for line in body.as_bytes().chunks(64) {

@@ -4,26 +4,27 @@
 //! again. The same right with *another* key is never silently served: that is how a copied code or a copied credential
 //! shows itself.
 
+mod check;
 mod renewal;
+mod unfit;
 
+pub(crate) use check::Checked;
 pub use renewal::MAX_EARLY_RENEWALS;
+pub use unfit::Unfit;
 
-use crate::admin::Response;
-use crate::issue::{self, Form, Template};
 use crate::registry::Device;
 use crate::store::{
-    Alarm, Claim, CodeRecord, CodeState, PendingRequest, PendingState, Purpose, StandingChange, StandingState,
-    StoreError, Subject,
+    Alarm, Claim, CodeRecord, CodeState, PendingRequest, PendingState, StandingChange, StandingState, StoreError,
+    Subject,
 };
-use crate::{Authority, Error, encode, est, registry, status};
+use crate::{Authority, Error, status};
 use data_encoding::HEXLOWER;
 use medlock_node::enrol::Code;
-use medlock_node::provider::{self, AwsLc};
+use medlock_node::provider;
 use medlock_trust::list::List;
 use medlock_trust::path::AuthorityKind;
-use medlock_trust::x509::{Certificate, Request, SignedForm};
-use medlock_trust::{CredentialId, DeviceName, DeviceType, Identified, KeyId, Time};
-use std::borrow::Cow;
+use medlock_trust::x509::Certificate;
+use medlock_trust::{CredentialId, DeviceName, Identified, KeyId};
 
 /// Wrong secrets after which a code is void.
 pub const MAX_WRONG_TRIES: u32 = 3;
@@ -68,16 +69,6 @@ pub enum RefusalKind {
     Forbidden,
 }
 
-/// A request that was read and whose signature, and so possession of the key, was checked.
-pub(super) struct Checked<'a> {
-    pub(super) request: Request<'a>,
-    pub(super) key: KeyId,
-    /// The key as `SubjectPublicKeyInfo`.
-    pub(super) spki: Cow<'a, [u8]>,
-    /// A credential is written as its request was.
-    pub(super) form: Form,
-}
-
 /// What a birth credential is good for at this site.
 enum BirthRight {
     /// For a credential of this device.
@@ -120,7 +111,7 @@ impl Authority {
     pub fn enrol_by_code(&self, user: &str, password: &str, request: &[u8], address: &str) -> Decided {
         let checked = match self.check(request)? {
             Ok(checked) => checked,
-            Err(answer) => return Ok(answer),
+            Err(unfit) => return Ok(unfit.into()),
         };
         let id: Option<[u8; 5]> = HEXLOWER.decode(user.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
         let Some(id) = id else { return no_such_code() };
@@ -138,6 +129,11 @@ impl Authority {
         }
         if code.key.is_some_and(|key| key != checked.key) {
             return self.code_used_twice(&code, address);
+        }
+        if let Some(device) = self.store.device(code.device)?
+            && let Some(unfit) = self.asks_for_another(&checked.request, &device)?
+        {
+            return Ok(unfit.into());
         }
         match code.state {
             CodeState::Open if code.expires < self.clock.now() => no_such_code(),
@@ -246,10 +242,17 @@ impl Authority {
         if let Some(issued) = same_key.into_iter().find(|issued| issued.record.device == Some(name)) {
             return Ok(Answer::Issued(issued.certificate));
         }
+        if let Some(unfit) = self.asks_for_another(&checked.request, &device)? {
+            return Ok(unfit.into());
+        }
         self.give(&device, checked, None)
     }
 
     pub(super) fn give(&self, device: &Device, checked: &Checked<'_>, parent: Option<CredentialId>) -> Decided {
+        let _lock = self.key_lock(checked.key);
+        if let Some(unfit) = self.has_another(checked.key, device.name)? {
+            return Ok(unfit.into());
+        }
         let (credential, certificate) = self.issue_operational(device, &checked.spki, checked.form, parent)?;
         tracing::info!(device = %device.name, %credential, renewal = parent.is_some(), "issued a credential");
         Ok(Answer::Issued(certificate))
@@ -264,7 +267,7 @@ impl Authority {
     pub fn enrol_by_birth(&self, who: &Identified, birth_certificate: &[u8], request: &[u8], address: &str) -> Decided {
         let checked = match self.check(request)? {
             Ok(checked) => checked,
-            Err(answer) => return Ok(answer),
+            Err(unfit) => return Ok(unfit.into()),
         };
         if let Err(denied) = self.knowledge().judge_enrolment(who) {
             return forbidden(format!("{}: {}", denied.code.as_str(), denied.code.remedy()));
@@ -335,95 +338,6 @@ impl Authority {
         let kind = kind.to_owned();
         self.store.raise(Alarm { id: 0, at, last: at, count: 1, kind, device, text, acknowledged: false })?;
         Ok(())
-    }
-
-    /// Reads a request, checks possession of the key, and that the key may have a credential at all.
-    pub(super) fn check<'a>(&self, bytes: &'a [u8]) -> Result<Result<Checked<'a>, Answer>, Error> {
-        let request = match Request::read(bytes) {
-            Ok(request) => request,
-            Err(error) => return Ok(Err(malformed(format!("the certificate request cannot be read: {error}")))),
-        };
-        let Some(public) = request.public_key() else {
-            return Ok(Err(malformed("the request's key is of a kind this site does not use: make a P-256 key")));
-        };
-        if !self.settings.profile.accepts(public.algorithm) {
-            return Ok(Err(malformed(format!(
-                "keys of type {:?} get no credential here: make a P-256 key",
-                public.algorithm
-            ))));
-        }
-        if request.verify(&AwsLc).is_err() {
-            return Ok(Err(malformed("the request's signature is wrong: it must be signed with the key it names")));
-        }
-        let key = request.key_id(&AwsLc);
-        if key == self.root.key || key == self.issuing.key {
-            return Ok(Err(malformed("this is the authority's own key")));
-        }
-        for issued in self.store.credentials_for(key)? {
-            let standing = self.store.standing(Subject::Credential(issued.credential))?;
-            if standing.is_some_and(|standing| standing.state == StandingState::Compromised) {
-                let reason = "this key is known to be compromised: the device must make a new one";
-                return Ok(Err(refused(RefusalKind::Forbidden, reason)));
-            }
-        }
-        let (spki, form) = match request.form() {
-            SignedForm::X509 => (Cow::Borrowed(request.spki()), Form::X509),
-            SignedForm::Native | SignedForm::Reencoded => match encode::spki(public) {
-                Some(spki) => (Cow::Owned(spki), Form::C509),
-                None => return Ok(Err(malformed("the request's key is no point of its curve"))),
-            },
-        };
-        Ok(Ok(Checked { request, key, spki, form }))
-    }
-
-    /// A maker makes a birth credential.
-    pub(crate) fn issue_birth(
-        &self,
-        request: &str,
-        serial: &str,
-        roles: &[String],
-        device_type: Option<u16>,
-    ) -> Result<Response, Error> {
-        if self.settings.kind != crate::authority::Kind::Maker {
-            return Err(Error::Conflict("birth credentials are made by a maker: `medlock authority maker`".to_owned()));
-        }
-        let der = est::decode_body(request.as_bytes()).map_err(|error| Error::invalid("request", error.to_string()))?;
-        let checked = match self.check(&der)? {
-            Ok(checked) => checked,
-            Err(Answer::Refused(refusal)) => return Err(Error::invalid("request", refusal.reason)),
-            Err(_) => return Err(Error::invalid("request", "it was refused")),
-        };
-        let name = DeviceName::new(serial)
-            .ok_or_else(|| Error::invalid("serial", "give 1 to 64 printable ASCII characters"))?;
-        let device = Device {
-            name,
-            owner: String::new(),
-            maker_serial: None,
-            maker_key: None,
-            roles: registry::roles(roles)?,
-            device_type: device_type.map(DeviceType),
-            dns: Vec::new(),
-            ips: Vec::new(),
-            ae_titles: Vec::new(),
-            sidecar: None,
-            validity_seconds: None,
-        };
-        let now = self.clock.now();
-        let template = Template {
-            form: checked.form,
-            purpose: Purpose::Birth,
-            organization: &self.settings.name,
-            device: Some(&device),
-            maker_serial: Some(serial),
-            spki: &checked.spki,
-            parent: None,
-            not_before: now.plus_seconds(-self.settings.profile.backdate_seconds()),
-            not_after: Time::NEVER,
-            addresses: None,
-        };
-        let (_, certificate) = issue::issue(&template, &self.issuer(), now, &*self.signer, &*self.store)?;
-        let pem = self.chain(certificate).iter().map(|der| encode::pem("CERTIFICATE", der)).collect();
-        Ok(Response::Chain { pem })
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`profile`], [`registry`] | what credentials look like; the site's list of its devices |
 //! | [`issue`] | prepare, record, sign, store: the only way to a certificate |
 //! | [`signer`], [`keys`] | the process that has the private keys, and how they lie on disk |
+//! | [`provision`] | a maker's birth credentials, in bulk |
 //! | [`enrolment`], [`est`] | who gets a credential, and the EST server before it |
 //! | [`status`], [`trust_list`], [`objects`] | status list, tickets, CRL, OCSP; lists; the news of their changes |
 //! | [`store`] | what is kept, as verbs of the domain, on SQLite |
@@ -24,9 +25,11 @@ mod error;
 pub mod est;
 pub mod issue;
 pub mod keys;
+mod known_keys;
 pub mod objects;
 mod people;
 pub mod profile;
+pub mod provision;
 mod publish;
 pub mod registry;
 pub mod signer;
@@ -37,6 +40,7 @@ pub mod trust_list;
 pub use admin::router as admin_router;
 pub use authority::{Authority, AuthorityConfig};
 pub use devices::devices_router;
+pub use encode::pem;
 pub use error::Error;
 pub use est::coap::coap_resources;
 pub use people::people_router;

@@ -73,6 +73,25 @@ pub struct Device {
     pub validity_seconds: Option<u64>,
 }
 
+impl Device {
+    /// A device of which nothing but the name is said.
+    pub(crate) fn named(name: DeviceName) -> Self {
+        Self {
+            name,
+            owner: String::new(),
+            maker_serial: None,
+            maker_key: None,
+            roles: Roles::NONE,
+            device_type: None,
+            dns: Vec::new(),
+            ips: Vec::new(),
+            ae_titles: Vec::new(),
+            sidecar: None,
+            validity_seconds: None,
+        }
+    }
+}
+
 impl TryFrom<DeviceConfig> for Device {
     type Error = Error;
 

@@ -1,9 +1,11 @@
 //! Talking to a hub: through its admin socket when it runs, else by opening its store under an exclusive lock.
 
 use crate::{Failure, hub};
+use medlock_authority::Authority;
 use medlock_authority::admin::{Asker, ErrorView, Request, Response};
 use medlock_node::http::Client;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::net::UnixStream;
 
 /// The name of the admin socket in a hub's folder.
@@ -16,13 +18,38 @@ pub(crate) const SOCKET: &str = "admin.sock";
 pub(crate) fn ask(dir: &Path, request: Request) -> Result<Response, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let reached = Reached::at(dir).await?;
+        let answer = reached.ask(request).await?;
+        if let (Reached::Stopped(_), Response::Done { .. }) = (&reached, &answer) {
+            eprintln!("The hub does not run: this is recorded, and no device hears of it before `medlock up`.");
+        }
+        Ok(answer)
+    })
+}
+
+/// A hub that answers: while this is held, a stopped one stays open.
+#[derive(Clone)]
+pub(crate) enum Reached {
+    /// It runs, and this is its admin socket.
+    Running(PathBuf),
+    /// It does not run, and its store is open here.
+    Stopped(Arc<Authority>),
+}
+
+impl Reached {
+    /// Reaches the hub whose state is in `dir`.
+    ///
+    /// # Errors
+    /// When there is no hub, or its state is damaged.
+    pub(crate) async fn at(dir: &Path) -> Result<Self, Failure> {
         let socket = dir.join(SOCKET);
         match UnixStream::connect(&socket).await {
-            Ok(_) => ask_running(&socket, &request).await,
-            Err(_) if dir.join(hub::DATABASE).exists() => match ask_stopped(dir, request.clone()).await {
+            Ok(_) => Ok(Self::Running(socket)),
+            Err(_) if dir.join(hub::DATABASE).exists() => match hub::open_for_command(dir) {
+                Ok(authority) => Ok(Self::Stopped(authority)),
                 // A hub that is just starting has the store already, and soon its socket.
-                Err(_) if UnixStream::connect(&socket).await.is_ok() => ask_running(&socket, &request).await,
-                outcome => outcome,
+                Err(_) if UnixStream::connect(&socket).await.is_ok() => Ok(Self::Running(socket)),
+                Err(error) => Err(error),
             },
             Err(error) => Err(format!(
                 "no hub at {}: {error}; start one with `medlock up --dir {0}`, or name its folder with --dir",
@@ -30,7 +57,21 @@ pub(crate) fn ask(dir: &Path, request: Request) -> Result<Response, Failure> {
             )
             .into()),
         }
-    })
+    }
+
+    /// Asks it.
+    ///
+    /// # Errors
+    /// When it cannot be reached or refuses; the error says why in the hub's words.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Response, Failure> {
+        match self {
+            Self::Running(socket) => ask_running(socket, &request).await,
+            Self::Stopped(authority) => {
+                let (authority, asker) = (authority.clone(), Asker::uid(rustix::process::getuid().as_raw()));
+                Ok(tokio::task::spawn_blocking(move || authority.administer(&asker, request)).await??)
+            }
+        }
+    }
 }
 
 /// Asks a running hub.
@@ -47,16 +88,6 @@ pub(crate) async fn ask_running(socket: &Path, request: &Request) -> Result<Resp
             Err(_) => Err(format!("the hub answered {}", answer.status()).into()),
         }
     }
-}
-
-async fn ask_stopped(dir: &Path, request: Request) -> Result<Response, Failure> {
-    let authority = hub::open_for_command(dir)?;
-    let asker = Asker::uid(rustix::process::getuid().as_raw());
-    let answer = tokio::task::spawn_blocking(move || authority.administer(&asker, request)).await??;
-    if let Response::Done { .. } = answer {
-        eprintln!("The hub does not run: this is recorded, and no device hears of it before `medlock up`.");
-    }
-    Ok(answer)
 }
 
 /// An answer that does not fit the question.

@@ -13,6 +13,7 @@ mod hub;
 mod inspect;
 mod output;
 mod probe;
+mod provision;
 mod sidecar;
 mod supervise;
 

@@ -1,8 +1,10 @@
 //! Cryptography of server processes, by aws-lc-rs.
 
 mod agreement;
+mod guessable;
 mod key;
 
+pub use guessable::is_guessable;
 pub use key::{SigningAlgorithm, SigningKey};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};

@@ -1,5 +1,6 @@
 //! Renewal, and what the use of a credential tells about the others of its device.
 
+use super::check::octets;
 use super::{Answer, Decided, Refusal, RefusalKind, forbidden, malformed, refused};
 use crate::registry::Device;
 use crate::store::{Issued, StandingChange, StandingState, Subject};
@@ -7,7 +8,6 @@ use crate::{Authority, Error, status};
 use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::x509::{Certificate, GeneralName, Request, SignedForm};
 use medlock_trust::{DeviceName, Identified, Operation, Verdict};
-use std::net::IpAddr;
 
 /// How many credentials a device gets a day, or has that are not expired, before it is told to wait until renewal is
 /// due. Far more than any device needs; few enough that one that renews without end does not fill the store.
@@ -21,7 +21,7 @@ impl Authority {
     pub fn renew(&self, who: &Identified, certificate: &[u8], request: &[u8], address: &str) -> Decided {
         let checked = match self.check(request)? {
             Ok(checked) => checked,
-            Err(answer) => return Ok(answer),
+            Err(unfit) => return Ok(unfit.into()),
         };
         if who.kind() != CredentialKind::Operational {
             return forbidden("a birth credential does not renew here: use simpleenroll");
@@ -182,10 +182,6 @@ fn says(certificate: &[u8], device: &Device) -> bool {
             _ => return false,
         }
     }
-    let octets = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
     // A C509 credential never has addresses.
     let same_names = certificate.form() != SignedForm::X509
         || (dns == device.dns && ips == device.ips.iter().map(octets).collect::<Vec<_>>());

@@ -10,6 +10,7 @@ use medlock_trust::c509::{self, NewExtension};
 use medlock_trust::crypto::{Crypto as _, SignatureAlgorithm};
 use medlock_trust::x509::{KeyUsage, Name, SubjectPublicKeyInfo, ids, role_extension_der};
 use medlock_trust::{CredentialId, Time};
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// keyUsage bits (RFC 5280 section 4.2.1.3).
@@ -30,7 +31,8 @@ pub struct Addresses {
 }
 
 /// How a credential is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Form {
     /// X.509, DER.
     X509,

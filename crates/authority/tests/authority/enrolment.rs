@@ -3,6 +3,7 @@
 use crate::fixture::{FROM, Site, ct, issued, noon, refused};
 use medlock_authority::admin::{Request, Response};
 use medlock_authority::enrolment::{Answer, RefusalKind};
+use medlock_authority::provision::{BirthProfileConfig, Row};
 use medlock_authority::registry::DeviceConfig;
 use medlock_authority::signer::InProcess;
 use medlock_authority::{Authority, AuthorityConfig};
@@ -321,15 +322,11 @@ impl Maker {
     }
 
     pub(crate) fn birth(&self, serial: &str, key: &SigningKey) -> Vec<Vec<u8>> {
-        let request = data_encoding::BASE64.encode(&certificate_request(key, None));
+        let material = data_encoding::BASE64.encode(&certificate_request(key, None));
         let roles = vec!["modality".to_owned()];
-        let ask = Request::IssueBirth { request, serial: serial.into(), roles, device_type: Some(7) };
-        let asker = medlock_authority::admin::Asker::program();
-        let Response::Chain { pem } = self.authority.administer(&asker, ask).unwrap() else { panic!("no chain") };
-        pem.split("-----BEGIN CERTIFICATE-----")
-            .skip(1)
-            .map(|part| medlock_authority::est::decode_body(part.as_bytes()).unwrap())
-            .collect()
+        let profile = BirthProfileConfig { roles, device_type: Some(7), ..BirthProfileConfig::default() };
+        let row = Row { serial: Some(serial.into()), material, ..Row::default() };
+        self.authority.provision_one(profile, row).unwrap().to_vec()
     }
 
     pub(crate) fn list(&self, member: &SigningKey, version: u64, state: AuthorityState) -> Vec<u8> {
@@ -450,19 +447,20 @@ fn another_maker_cannot_vouch_for_a_registered_serial() {
     import(&site, &list(1), &[member.key_id()]).unwrap();
     let root = |maker: &Maker| maker.authority.root().key.to_string();
     let chain = |maker: &Maker, serial| maker.birth(serial, &SigningKey::generate());
+    let (own, foreign) = (chain(&maker, "SN-1"), chain(&other, "SN-1"));
     let by = |serial: &str, maker_key| DeviceConfig { maker_serial: Some(serial.into()), maker_key, ..ct("ct-1") };
 
     // Nobody said whose serial it is: a person decides, and sees who vouches.
     site.ask(Request::Register { device: by("SN-1", None) });
     let key = SigningKey::generate();
-    assert!(matches!(by_birth(&site, &chain(&other, "SN-1"), &key), Answer::Waits { .. }));
+    assert!(matches!(by_birth(&site, &foreign, &key), Answer::Waits { .. }));
     assert!(site.pending()[0].claims.contains(&root(&other)), "{}", site.pending()[0].claims);
     site.ask(Request::Reject { id: site.pending()[0].id.clone() });
 
     // The site pinned the maker: its word counts at once, another's does not even for a person's approval.
     site.ask(Request::Update { device: by("SN-1", Some(root(&maker))) });
-    issued(by_birth(&site, &chain(&maker, "SN-1"), &SigningKey::generate()));
-    assert!(matches!(by_birth(&site, &chain(&other, "SN-1"), &SigningKey::generate()), Answer::Waits { .. }));
+    issued(by_birth(&site, &own, &SigningKey::generate()));
+    assert!(matches!(by_birth(&site, &foreign, &SigningKey::generate()), Answer::Waits { .. }));
     let waiting = site.pending()[0].clone();
     assert_eq!(waiting.device, None, "the request of a stranger is not the device's");
     let approve = Request::Approve { id: waiting.id, device: Some("ct-1".into()) };

@@ -9,5 +9,6 @@ mod enrolment;
 mod fixture;
 mod limits;
 mod peers;
+mod provision;
 mod signer;
 mod standing;

@@ -7,7 +7,6 @@ use crate::output::{say, say_raw};
 use crate::{Failure, Outcome, hub};
 use clap::{Args, Subcommand};
 use medlock_authority::admin::{Request, Response};
-use std::path::PathBuf;
 
 /// `medlock authority …`.
 #[derive(Debug, Subcommand)]
@@ -35,8 +34,6 @@ pub(crate) enum AuthorityCommand {
     },
     /// Make a maker's authority: root and issuing key for birth credentials.
     CreateMaker(CreateMakerArgs),
-    /// A maker's authority only: give a device its birth credential from a request its own chip made.
-    IssueBirth(IssueBirthArgs),
 }
 
 /// `medlock authority create-maker`.
@@ -46,24 +43,6 @@ pub(crate) struct CreateMakerArgs {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) hub: HubArgs,
-}
-
-/// `medlock authority issue-birth`.
-#[derive(Debug, Args)]
-pub(crate) struct IssueBirthArgs {
-    /// The certificate request, PEM.
-    request: PathBuf,
-    /// The serial the maker gives the device.
-    #[arg(long)]
-    serial: String,
-    /// What the device is for. Can be given several times.
-    #[arg(long = "role", value_name = "ROLE", required = true)]
-    roles: Vec<String>,
-    /// What kind of device it is, a number of docs/device-types.md.
-    #[arg(long = "type", value_name = "NUMBER")]
-    device_type: Option<u16>,
-    #[command(flatten)]
-    hub: HubArgs,
 }
 
 /// Does what was asked.
@@ -82,7 +61,6 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
             hub::create_maker(&args.hub.dir, &args.name)?;
             show(&args.hub)
         }
-        AuthorityCommand::IssueBirth(args) => issue_birth(args),
     }
 }
 
@@ -134,18 +112,6 @@ fn audit(limit: u32, hub: &HubArgs) -> Result<Outcome, Failure> {
             }
             table.print("Nothing was done yet.");
         }
-        other => return Err(admin::unexpected(&other)),
-    }
-    Ok(Outcome::Done)
-}
-
-fn issue_birth(args: IssueBirthArgs) -> Result<Outcome, Failure> {
-    let request = std::fs::read_to_string(&args.request)
-        .map_err(|error| format!("request {} cannot be read: {error}", args.request.display()))?;
-    let asked = Request::IssueBirth { request, serial: args.serial, roles: args.roles, device_type: args.device_type };
-    match ask(&args.hub.dir, asked)? {
-        answer @ Response::Chain { .. } if args.hub.json => output::json(&answer)?,
-        Response::Chain { pem } => say_raw!("{pem}"),
         other => return Err(admin::unexpected(&other)),
     }
     Ok(Outcome::Done)

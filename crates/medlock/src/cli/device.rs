@@ -4,6 +4,7 @@ use super::HubArgs;
 use crate::admin::{self, ask};
 use crate::output::{self, Table};
 use crate::output::{say, say_raw};
+use crate::provision::{self, ProvisionArgs};
 use crate::{Failure, Outcome, probe};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -99,6 +100,8 @@ pub(crate) enum DeviceCommand {
     },
     /// Sign a bond, for a device where nobody can hold a button: it may be commanded by another, or use its readings.
     Bond(BondArgs),
+    /// Give devices their birth credentials, at a maker's authority: from the keys and requests their own chips made.
+    Provision(ProvisionArgs),
     /// Look from here whether a protected machine's own port can be reached past its sidecar; exit code 1 if it can.
     Probe(ProbeArgs),
 }
@@ -227,6 +230,7 @@ pub(crate) fn run(command: DeviceCommand) -> Result<Outcome, Failure> {
             done(&hub, Request::Revoke { device: name, reason: reason.into(), why })
         }
         DeviceCommand::Bond(args) => bond(args),
+        DeviceCommand::Provision(args) => provision::run(&args),
         DeviceCommand::Probe(args) => probe::run(&args),
     }
 }

@@ -3,7 +3,7 @@
 use super::stage::{self, within};
 use crate::Failure;
 use crate::hub::Hub;
-use medlock_authority::admin::{Asker, Request, Response};
+use medlock_authority::provision::{BirthProfileConfig, Row};
 use medlock_authority::signer::InProcess;
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
@@ -15,7 +15,6 @@ use medlock_node::tls::{Believed, Connector};
 use medlock_trust::policy::Setting;
 use medlock_ward::ct::{self, CtOptions};
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -48,15 +47,10 @@ impl Impostor {
         let signer = InProcess::open(&dir.join("keys"))?;
         let maker = Authority::open(&AuthorityConfig::maker(&dir, "Unknown Maker"), Clock::system(), Arc::new(signer))?;
         let key = Arc::new(SigningKey::generate());
-        let request = data_encoding::BASE64.encode(&certificate_request(&key, None));
-        let issue =
-            Request::IssueBirth { request, serial: "ct1".into(), roles: vec!["modality".into()], device_type: None };
-        let Response::Chain { pem } = maker.administer(&Asker::program(), issue)? else {
-            return Err("the maker gave no certificate".into());
-        };
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.as_bytes())
-            .collect::<Result<_, _>>()
-            .map_err(|error| error.to_string())?;
+        let material = data_encoding::BASE64.encode(&certificate_request(&key, None));
+        let profile = BirthProfileConfig { roles: vec!["modality".into()], ..BirthProfileConfig::default() };
+        let chain = maker.provision_one(profile, Row { serial: Some("ct1".into()), material, ..Row::default() })?;
+        let chain = chain.map(CertificateDer::from).to_vec();
         let identity = IdentityStore::in_memory(Some(Identity::new(key, chain)?));
         Ok(Self { identity: Some(identity), knowledge: Arc::clone(hub.authority.knowledge()) })
     }

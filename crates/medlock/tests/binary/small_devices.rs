@@ -83,15 +83,19 @@ impl Maker {
     fn build(&self, folder: &Path, serial: &str) -> PathBuf {
         let device = folder.join(serial);
         std::fs::create_dir_all(&device).expect("a folder");
-        let request = device.join("request.pem");
+        let (request, profile, out) = (device.join("request.b64"), folder.join("profile.toml"), device.join("out"));
         let asked = BASE64.encode(&birth_request(&device.join("keys")).expect("a key"));
         std::fs::write(&request, asked).expect("written");
-        let request = request.to_str().expect("UTF-8");
-        let what = ["authority", "issue-birth", request, "--serial", serial, "--role", "actuator", "--type", PUMP];
-        let chain = text(&run(&what, &self.dir), "pem");
-        let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>().expect("PEM");
+        std::fs::write(&profile, format!("roles = [\"actuator\"]\ndevice_type = {PUMP}\n")).expect("written");
+        let [request, profile, out] = [&request, &profile, &out].map(|path| path.to_str().expect("UTF-8"));
+        let what = ["device", "provision", "--input", request, "--serial", serial, "--profile", profile];
+        let made = run(&[&what[..], &["--files", "--out", out]].concat(), &self.dir);
+        assert_eq!(made["issued"], 1);
+        let chain = CertificateDer::pem_file_iter(Path::new(out).join(format!("{serial}.pem"))).expect("a file");
+        let chain = chain.collect::<Result<Vec<_>, _>>().expect("PEM");
         // Without the root, which is on the list.
-        for (number, certificate) in chain.iter().take(2).enumerate() {
+        assert_eq!(chain.len(), 2);
+        for (number, certificate) in chain.iter().enumerate() {
             std::fs::write(device.join(format!("birth-{number}.der")), certificate).expect("written");
         }
         device

@@ -6,7 +6,8 @@ use crate::config::HubConfig;
 use crate::demo::stage;
 use crate::hub::{self, Hub};
 use data_encoding::BASE64;
-use medlock_authority::admin::{Asker, Reason, Request, Response};
+use medlock_authority::admin::{Reason, Request, Response};
+use medlock_authority::provision::{BirthProfileConfig, Row};
 use medlock_authority::registry::DeviceConfig;
 use medlock_authority::signer::InProcess;
 use medlock_authority::{Authority, AuthorityConfig};
@@ -19,8 +20,6 @@ use medlock_trust::role::{DeviceTypes, Role, Roles};
 use medlock_trust::{KeyId, Time};
 use medlock_ward::diabetes::host::birth_request;
 use medlock_ward::diabetes::machine;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -209,18 +208,13 @@ impl Site {
     /// # Errors
     /// When the maker refuses.
     pub(crate) fn build(&self, kind: Kind, serial: &str, folder: &Path) -> Result<(), Failure> {
-        let request = BASE64.encode(&birth_request(&folder.join("keys"))?);
-        let roles = vec![kind.role().name().to_owned()];
-        let device_type = Some(kind.device_type());
-        let issue = Request::IssueBirth { request, serial: serial.to_owned(), roles, device_type };
-        let Response::Chain { pem } = self.maker(kind)?.administer(&Asker::program(), issue)? else {
-            return Err("the maker gave no certificate".into());
-        };
-        let chain = CertificateDer::pem_slice_iter(pem.as_bytes());
-        let mut chain = chain.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-        // The root is on the list.
-        chain.pop();
-        for (number, certificate) in chain.iter().enumerate() {
+        let material = BASE64.encode(&birth_request(&folder.join("keys"))?);
+        let (roles, device_type) = (vec![kind.role().name().to_owned()], Some(kind.device_type()));
+        let profile = BirthProfileConfig { roles, device_type, ..BirthProfileConfig::default() };
+        let row = Row { serial: Some(serial.to_owned()), material, ..Row::default() };
+        // Without the root, which is on the list.
+        let [certificate, issuing, _] = self.maker(kind)?.provision_one(profile, row)?;
+        for (number, certificate) in [certificate, issuing].iter().enumerate() {
             std::fs::write(folder.join(format!("birth-{number}.der")), certificate)?;
         }
         Ok(())

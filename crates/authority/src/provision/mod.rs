@@ -1,0 +1,344 @@
+//! Birth credentials (IEEE 802.1AR IDevID) that a maker gives to the devices it builds, one or a hundred thousand.
+//!
+//! Each device has made its key itself: a row brings the public half or a request. A row is answered the same way however
+//! often it comes: who lost the answers hands the rows in again.
+
+mod material;
+
+pub use material::{Material, material};
+
+use crate::enrolment::Unfit;
+use crate::issue::{self, Form, Template};
+use crate::registry::{self, Device};
+use crate::store::{Issued, Purpose};
+use crate::{Authority, Error, authority, status};
+use data_encoding::BASE64;
+use medlock_trust::x509::{GeneralName, Request, ids};
+use medlock_trust::{DeviceName, DeviceType, KeyId, Roles, Time};
+use serde::{Deserialize, Serialize};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The most rows of one batch: as many as the store puts into one commit.
+pub const MAX_ROWS: usize = 512;
+/// The stack of a thread that works on a batch, in bytes: it does little more than wait for the store.
+const STACK: usize = 512 << 10;
+
+/// What a maker's birth credentials say, as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BirthProfileConfig {
+    /// What the devices are for: `modality`, `archive`, `sensor`, `controller`, `actuator`, `monitor`, `gateway`.
+    pub roles: Vec<String>,
+    /// What kind of device they are, as a number of `docs/device-types.md`, where a row does not say it.
+    #[serde(default)]
+    pub device_type: Option<u16>,
+    /// What kinds of device rows may name beside that one.
+    #[serde(default)]
+    pub device_types: Vec<u16>,
+    /// What each serial begins with: a mistyped or foreign one is refused.
+    #[serde(default)]
+    pub serial_prefix: String,
+    /// `x509` or `c509`; if absent, requests are answered as they are written, and bare keys in X.509.
+    #[serde(default)]
+    pub form: Option<Form>,
+}
+
+/// A checked profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct BirthProfile {
+    roles: Roles,
+    device_type: Option<DeviceType>,
+    device_types: Vec<DeviceType>,
+    serial_prefix: String,
+    form: Option<Form>,
+}
+
+impl TryFrom<BirthProfileConfig> for BirthProfile {
+    type Error = Error;
+
+    fn try_from(raw: BirthProfileConfig) -> Result<Self, Error> {
+        if !raw.serial_prefix.is_empty() && DeviceName::new(&raw.serial_prefix).is_none() {
+            return Err(Error::invalid("serial_prefix", "give at most 64 printable ASCII characters"));
+        }
+        Ok(Self {
+            roles: registry::roles(&raw.roles)?,
+            device_type: raw.device_type.map(DeviceType),
+            device_types: raw.device_types.into_iter().map(DeviceType).collect(),
+            serial_prefix: raw.serial_prefix,
+            form: raw.form,
+        })
+    }
+}
+
+/// One device that is to get a birth credential.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// The serial the maker gives it: 1 to 64 printable ASCII characters. If absent, that of the request's subject.
+    #[serde(default)]
+    pub serial: Option<String>,
+    /// The serial if neither the row nor its request says it: a request's file is often named so.
+    #[serde(default)]
+    pub named_by: Option<String>,
+    /// The public key (`SubjectPublicKeyInfo`) or the request (PKCS#10 or C509) that the device made: PEM, or the bytes
+    /// in base64 or hexadecimal.
+    pub material: String,
+    /// What kind of device it is, where that is not what the profile says.
+    #[serde(default)]
+    pub device_type: Option<u16>,
+}
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum RowOutcome {
+    /// It got a credential.
+    Issued(Birth),
+    /// It had got one before, for the same key: this is that one.
+    IssuedBefore(Birth),
+    /// It got none.
+    Refused {
+        /// Its serial, as far as it is known.
+        serial: String,
+        /// The reason's stable name.
+        code: String,
+        /// The reason, and what to do.
+        reason: String,
+    },
+}
+
+/// A birth credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Birth {
+    /// The device's serial.
+    pub serial: String,
+    /// The credential's identifier, in hexadecimal.
+    pub credential: String,
+    /// Its key's identifier, in hexadecimal.
+    pub key: String,
+    /// The certificate, DER or C509, in base64.
+    pub certificate: String,
+}
+
+impl RowOutcome {
+    fn refused(serial: Option<&str>, unfit: &Unfit) -> Self {
+        let serial = serial.unwrap_or_default().to_owned();
+        Self::Refused { serial, code: unfit.code().to_owned(), reason: unfit.to_string() }
+    }
+}
+
+/// A row whose key may have a credential.
+struct Accepted {
+    device: Device,
+    spki: Vec<u8>,
+    key: KeyId,
+    form: Form,
+}
+
+impl Authority {
+    /// Gives birth credentials to a batch of devices; one outcome for each row, in their order. The rows are worked on
+    /// at once: each waits for the store twice, and the store commits what waits together.
+    ///
+    /// # Errors
+    /// [`Error`] when this is no maker, the profile cannot be used, there are more than [`MAX_ROWS`] rows, or store or
+    /// signer failed: rows that got their credential before are told so when they come again.
+    pub fn provision(&self, profile: BirthProfileConfig, rows: &[Row]) -> Result<Vec<RowOutcome>, Error> {
+        if self.settings.kind != authority::Kind::Maker {
+            let remedy = "birth credentials are made by a maker's authority: `medlock authority create-maker`";
+            return Err(Error::Conflict(remedy.to_owned()));
+        }
+        if rows.len() > MAX_ROWS {
+            return Err(Error::invalid("rows", format!("{} are more than the {MAX_ROWS} of a batch", rows.len())));
+        }
+        let profile = BirthProfile::try_from(profile)?;
+        let next = AtomicUsize::new(0);
+        let outcomes = Mutex::new(vec![None; rows.len()]);
+        let failure = Mutex::new(None);
+        let work = || {
+            while let Some((number, row)) =
+                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|number| Some((number, rows.get(number)?)))
+            {
+                match self.birth(&profile, row) {
+                    Ok(outcome) => {
+                        if let Some(place) = authority::held(&outcomes).get_mut(number) {
+                            *place = Some(outcome);
+                        }
+                    }
+                    Err(error) => {
+                        next.store(rows.len(), Ordering::Relaxed);
+                        authority::held(&failure).get_or_insert(error);
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..rows.len() {
+                let started = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+                if started.is_err() {
+                    // No more threads: those that are there do the work.
+                    break;
+                }
+            }
+            work();
+        });
+        if let Some(error) = authority::held(&failure).take() {
+            return Err(error);
+        }
+        let outcomes = std::mem::take(&mut *authority::held(&outcomes));
+        Ok(outcomes.into_iter().flatten().collect())
+    }
+
+    /// Gives one device its birth credential, or the one it has for this key; with the authority's certificates behind it.
+    ///
+    /// # Errors
+    /// As [`Authority::provision`]; [`Error::Invalid`] when the row is refused.
+    pub fn provision_one(&self, profile: BirthProfileConfig, row: Row) -> Result<[Vec<u8>; 3], Error> {
+        match self.provision(profile, &[row])?.pop() {
+            Some(RowOutcome::Issued(birth) | RowOutcome::IssuedBefore(birth)) => {
+                let certificate = BASE64.decode(birth.certificate.as_bytes());
+                Ok(self.chain(certificate.map_err(|error| Error::Lint(error.to_string()))?))
+            }
+            Some(RowOutcome::Refused { serial, reason, .. }) => Err(Error::invalid(serial, reason)),
+            None => Err(Error::Lint("a row has no outcome".to_owned())),
+        }
+    }
+
+    fn birth(&self, profile: &BirthProfile, row: &Row) -> Result<RowOutcome, Error> {
+        let accepted = match self.accept(profile, row)? {
+            Ok(accepted) => accepted,
+            Err(unfit) => return Ok(RowOutcome::refused(row.serial.as_deref(), &unfit)),
+        };
+        let (name, key) = (accepted.device.name, accepted.key);
+        let _device = self.device_lock(name);
+        let _key = self.key_lock(key);
+        match self.birth_before(name, key)? {
+            Some(Ok(before)) => return Ok(RowOutcome::IssuedBefore(before)),
+            Some(Err(unfit)) => return Ok(RowOutcome::refused(Some(name.as_str()), &unfit)),
+            None => {}
+        }
+        let now = self.clock.now();
+        let template = Template {
+            form: accepted.form,
+            purpose: Purpose::Birth,
+            organization: &self.settings.name,
+            device: Some(&accepted.device),
+            maker_serial: Some(name.as_str()),
+            spki: &accepted.spki,
+            parent: None,
+            not_before: now.plus_seconds(-self.settings.profile.backdate_seconds()),
+            not_after: Time::NEVER,
+            addresses: None,
+        };
+        let (credential, certificate) = issue::issue(&template, &self.issuer(), now, &*self.signer, &*self.store)?;
+        Ok(RowOutcome::Issued(Birth {
+            serial: name.to_string(),
+            credential: credential.to_string(),
+            key: key.to_string(),
+            certificate: BASE64.encode(&certificate),
+        }))
+    }
+
+    /// The credential that this device has for this key, or why it gets none.
+    fn birth_before(&self, name: DeviceName, key: KeyId) -> Result<Option<Result<Birth, Unfit>>, Error> {
+        for issued in self.store.credentials_of(name)? {
+            if status::worst(&*self.store, &issued, self.issuing.key)?.is_some() {
+                continue;
+            }
+            let Issued { record, credential, certificate, .. } = issued;
+            if record.key != key {
+                return Ok(Some(Err(Unfit::SecondKey(format!(
+                    "{name} has a birth credential for another key ({}): two devices have one serial, or its board was \
+                     replaced; then revoke that credential first",
+                    record.key
+                )))));
+            }
+            return Ok(Some(Ok(Birth {
+                serial: name.to_string(),
+                credential: credential.to_string(),
+                key: key.to_string(),
+                certificate: BASE64.encode(&certificate),
+            })));
+        }
+        Ok(self.has_another(key, name)?.map(Err))
+    }
+
+    fn accept(&self, profile: &BirthProfile, row: &Row) -> Result<Result<Accepted, Unfit>, Error> {
+        let material = match material(&row.material) {
+            Ok(material) => material,
+            Err(unfit) => return Ok(Err(unfit)),
+        };
+        let (spki, key, form, named) = match &material {
+            Material::Key(_) => {
+                let Some(public) = material.key() else {
+                    return Ok(Err(Unfit::KeyType("the key is of a kind this authority does not use".to_owned())));
+                };
+                match self.check_key(public)? {
+                    Ok((spki, key)) => (spki, key, Form::X509, None),
+                    Err(unfit) => return Ok(Err(unfit)),
+                }
+            }
+            Material::Request(request) => match self.check(request)? {
+                Ok(checked) => {
+                    let named = match serial_of(&checked.request) {
+                        Ok(named) => named,
+                        Err(unfit) => return Ok(Err(unfit)),
+                    };
+                    (checked.spki.into_owned(), checked.key, checked.form, named)
+                }
+                Err(unfit) => return Ok(Err(unfit)),
+            },
+        };
+        let form = profile.form.unwrap_or(form);
+        Ok(profile.device(row, named.as_deref()).map(|device| Accepted { device, spki, key, form }))
+    }
+}
+
+impl BirthProfile {
+    /// What the credential says of the device.
+    fn device(&self, row: &Row, named: Option<&str>) -> Result<Device, Unfit> {
+        let serial = match (row.serial.as_deref(), named.or(row.named_by.as_deref())) {
+            (Some(given), Some(other)) if Some(other) == named && given != other => {
+                return Err(Unfit::WrongName(format!("the row's serial is {given:?}, and the request's {other:?}")));
+            }
+            (Some(serial), _) | (None, Some(serial)) => serial,
+            (None, None) => {
+                let what = "the row has no serial, and the request names none in its subject (serialNumber)";
+                return Err(Unfit::WrongName(what.to_owned()));
+            }
+        };
+        let name = DeviceName::new(serial);
+        let name = name.ok_or_else(|| {
+            Unfit::WrongName(format!("the serial {serial:?} is not 1 to 64 printable ASCII characters"))
+        })?;
+        if !serial.starts_with(&self.serial_prefix) {
+            return Err(Unfit::WrongName(format!(
+                "the serial {serial:?} does not begin with {:?}, as the profile says",
+                self.serial_prefix
+            )));
+        }
+        let device_type = match row.device_type.map(DeviceType) {
+            Some(named) if Some(named) != self.device_type && !self.device_types.contains(&named) => {
+                let what = format!("the profile has no device type {}: name it in device_types", named.0);
+                return Err(Unfit::WrongProfile(what));
+            }
+            Some(named) => Some(named),
+            None => self.device_type,
+        };
+        Ok(Device { roles: self.roles, device_type, ..Device::named(name) })
+    }
+}
+
+/// The serial a request names: `serialNumber` of its subject, or `hardwareModuleName` (RFC 4108 section 5).
+fn serial_of(request: &Request<'_>) -> Result<Option<String>, Unfit> {
+    let subject = request.subject().only(ids::SERIAL_NUMBER).map(|text| text.to_string());
+    let names = request.extensions().subject_alt_names();
+    let module = names.filter_map(|name: GeneralName<'_>| name.hardware_module_name()).next();
+    let module = module.map(|module| String::from_utf8_lossy(module.serial).into_owned());
+    match (subject, module) {
+        (Some(subject), Some(module)) if subject != module => Err(Unfit::WrongName(format!(
+            "the request has two serials: {subject:?} in its subject, {module:?} in its hardwareModuleName"
+        ))),
+        (subject, module) => Ok(subject.or(module)),
+    }
+}

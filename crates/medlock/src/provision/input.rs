@@ -1,0 +1,306 @@
+//! Rows from CSV, JSON lines, a single request, or a folder of requests: one at a time, in an order that is always the same.
+
+use crate::Failure;
+use data_encoding::{BASE64, HEXLOWER};
+use medlock_authority::enrolment::Unfit;
+use medlock_authority::provision::{self, Row};
+use medlock_node::provider::sha256;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The most bytes of one row or file.
+const MAX_ROW: u64 = 256 << 10;
+
+/// One row, and what tells it from others.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// Its number in the input, from 1.
+    pub(crate) number: u64,
+    /// The row.
+    pub(crate) row: Row,
+    /// The first 8 bytes of SHA-256 of what it says, in hexadecimal.
+    pub(crate) digest: String,
+}
+
+/// An input: an iterator of rows.
+pub(crate) struct Input {
+    number: u64,
+    source: Source,
+}
+
+enum Source {
+    Csv { reader: Box<csv::Reader<Bounded>>, columns: Vec<Column>, budget: Arc<AtomicU64> },
+    JsonLines(Box<dyn BufRead>),
+    Files { names: std::vec::IntoIter<PathBuf>, count: u64 },
+    One(Option<Row>),
+}
+
+/// What a column of a row says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    Serial,
+    Material,
+    Type,
+}
+
+impl Column {
+    fn named(name: &str) -> Result<Self, Failure> {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "serial" => Ok(Self::Serial),
+            "key" | "public_key" | "request" | "material" => Ok(Self::Material),
+            "type" | "device_type" => Ok(Self::Type),
+            "d" => Err(Box::new(Unfit::PrivateKey)),
+            other if other.contains("priv") || other.contains("secret") => Err(Box::new(Unfit::PrivateKey)),
+            other => Err(format!("{other:?} is none of serial, key, request, type").into()),
+        }
+    }
+}
+
+impl Input {
+    /// Opens a file, a folder or standard input (`-`).
+    ///
+    /// # Errors
+    /// When it cannot be read, or its header is not understood.
+    pub(crate) fn open(path: &Path, serial: Option<&str>) -> Result<Self, Failure> {
+        let named = |error: io::Error| format!("input {}: {error}", path.display());
+        if path.is_dir() {
+            let mut names = Vec::new();
+            for entry in std::fs::read_dir(path).map_err(named)? {
+                let entry = entry.map_err(named)?;
+                let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+                if !hidden && entry.file_type().map_err(named)?.is_file() {
+                    names.push(entry.path());
+                }
+            }
+            // A folder has no order of its own, and a run that goes on needs the one of before.
+            names.sort_unstable();
+            let count = u64::try_from(names.len())?;
+            return Ok(Self { number: 0, source: Source::Files { names: names.into_iter(), count } });
+        }
+        let reader: Box<dyn BufRead> = if path.as_os_str() == "-" {
+            Box::new(BufReader::new(io::stdin()))
+        } else {
+            Box::new(BufReader::with_capacity(1 << 16, File::open(path).map_err(named)?))
+        };
+        let source = Source::of(reader, serial).map_err(|error| format!("input {}: {error}", path.display()))?;
+        Ok(Self { number: 0, source })
+    }
+
+    /// How many rows there are, where that is known before they are read.
+    pub(crate) fn count(&self) -> Option<u64> {
+        match &self.source {
+            Source::Files { count, .. } => Some(*count),
+            Source::One(_) => Some(1),
+            Source::Csv { .. } | Source::JsonLines(_) => None,
+        }
+    }
+}
+
+impl Iterator for Input {
+    type Item = Result<Entry, Failure>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.source.next().transpose()?;
+        self.number += 1;
+        let entry = row.and_then(|row| entry(self.number, row));
+        Some(entry.map_err(|error| format!("input, row {}: {error}", self.number).into()))
+    }
+}
+
+/// A private key stops the run: it is not a row that went wrong, but a factory that does not do what it should.
+fn entry(number: u64, row: Row) -> Result<Entry, Failure> {
+    if provision::material(&row.material) == Err(Unfit::PrivateKey) {
+        return Err(Box::new(Unfit::PrivateKey));
+    }
+    let digest = sha256(&serde_json::to_vec(&row)?);
+    Ok(Entry { number, row, digest: HEXLOWER.encode(&digest[..8]) })
+}
+
+impl Source {
+    fn of(mut reader: Box<dyn BufRead>, serial: Option<&str>) -> Result<Self, Failure> {
+        // Enough to see what it is; the buffer is never empty before the end.
+        let start = reader.fill_buf()?;
+        let is_der =
+            start.starts_with(&[0x30, 0x81]) || start.starts_with(&[0x30, 0x82]) || start.starts_with(&[0x30, 0x59]);
+        let start = start.trim_ascii_start();
+        if start.is_empty() {
+            return Err("it is empty".into());
+        }
+        if start.starts_with(b"{") {
+            return Ok(Self::JsonLines(reader));
+        }
+        if is_der || start.starts_with(b"-----BEGIN ") || serial.is_some() {
+            let mut bytes = Vec::new();
+            reader.take(MAX_ROW).read_to_end(&mut bytes)?;
+            let serial = serial.map(str::to_owned);
+            return Ok(Self::One(Some(Row { serial, material: text(bytes), ..Row::default() })));
+        }
+        let budget = Arc::new(AtomicU64::new(MAX_ROW));
+        let bounded = Bounded { reader, budget: budget.clone() };
+        let mut reader = Box::new(csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bounded));
+        let columns = reader.headers()?.iter().map(Column::named).collect::<Result<Vec<_>, _>>()?;
+        let once = |column| columns.iter().filter(|found| **found == column).count() == 1;
+        if !once(Column::Material) || columns.iter().filter(|found| **found == Column::Serial).count() > 1 {
+            return Err("the first line has to name the columns: serial, and key or request, and perhaps type".into());
+        }
+        Ok(Self::Csv { reader, columns, budget })
+    }
+
+    fn next(&mut self) -> Result<Option<Row>, Failure> {
+        match self {
+            Self::One(row) => Ok(row.take()),
+            Self::Files { names, .. } => names.next().map(|name| of_file(&name)).transpose(),
+            Self::JsonLines(reader) => loop {
+                let mut line = Vec::new();
+                reader.take(MAX_ROW).read_until(b'\n', &mut line)?;
+                if line.is_empty() {
+                    return Ok(None);
+                }
+                if line.len() as u64 == MAX_ROW {
+                    return Err(format!("it has more than {MAX_ROW} bytes").into());
+                }
+                if !line.trim_ascii().is_empty() {
+                    return of_json(&line).map(Some);
+                }
+            },
+            Self::Csv { reader, columns, budget } => {
+                budget.store(MAX_ROW, Ordering::Relaxed);
+                let mut record = csv::StringRecord::new();
+                if !reader.read_record(&mut record)? {
+                    return Ok(None);
+                }
+                let cells = columns.iter().copied().zip(record.iter().map(str::to_owned));
+                of_cells(cells.filter(|(_, cell)| !cell.is_empty())).map(Some)
+            }
+        }
+    }
+}
+
+fn of_json(line: &[u8]) -> Result<Row, Failure> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(line)?;
+    let mut cells = Vec::new();
+    for (name, value) in object {
+        let cell = match value {
+            serde_json::Value::Null => continue,
+            serde_json::Value::String(text) => text,
+            serde_json::Value::Number(number) => number.to_string(),
+            _ => return Err(format!("{name:?} is neither text nor a number").into()),
+        };
+        cells.push((Column::named(&name)?, cell));
+    }
+    of_cells(cells.into_iter())
+}
+
+fn of_cells(cells: impl Iterator<Item = (Column, String)>) -> Result<Row, Failure> {
+    let mut row = Row::default();
+    for (column, cell) in cells {
+        match column {
+            Column::Serial => row.serial = Some(cell),
+            Column::Material => row.material = cell,
+            Column::Type => {
+                row.device_type =
+                    Some(cell.parse().map_err(|_| format!("the type {cell:?} is not a number below 65536"))?);
+            }
+        }
+    }
+    Ok(row)
+}
+
+/// A file is named by its serial where what is in it names none.
+fn of_file(path: &Path) -> Result<Row, Failure> {
+    let named = |error: io::Error| format!("{}: {error}", path.display());
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_ROW).read_to_end(&mut bytes)).map_err(named)?;
+    let named_by = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    Ok(Row { named_by, material: text(bytes), ..Row::default() })
+}
+
+/// PEM as it is, DER in base64.
+fn text(bytes: Vec<u8>) -> String {
+    match String::from_utf8(bytes) {
+        Ok(text) if !text.starts_with('0') || text.trim_ascii().bytes().all(|byte| byte.is_ascii_graphic()) => text,
+        Ok(text) => BASE64.encode(text.as_bytes()),
+        Err(error) => BASE64.encode(error.as_bytes()),
+    }
+}
+
+/// A reader that ends a row which does not end: an open quotation mark must not swallow the file.
+struct Bounded {
+    reader: Box<dyn BufRead>,
+    budget: Arc<AtomicU64>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let left = self.budget.load(Ordering::Relaxed);
+        if left == 0 {
+            let what = format!("a row has more than {MAX_ROW} bytes: is a quotation mark missing?");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        let length = self.reader.read(space)?;
+        self.budget.store(left.saturating_sub(length as u64), Ordering::Relaxed);
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &str) -> Result<Vec<Row>, String> {
+        let reader = Box::new(io::Cursor::new(text.as_bytes().to_vec()));
+        let source = Source::of(reader, None).map_err(|error| error.to_string())?;
+        let input = Input { number: 0, source };
+        input.map(|entry| entry.map(|entry| entry.row).map_err(|error| error.to_string())).collect()
+    }
+
+    fn row(serial: &str, material: &str, device_type: Option<u16>) -> Row {
+        Row { serial: Some(serial.into()), material: material.into(), device_type, ..Row::default() }
+    }
+
+    /// Shows REQ-PROV-01.
+    #[test]
+    fn both_forms_say_the_same_and_columns_have_any_order() {
+        let expected = vec![row("A-1", "3059", Some(21)), row("A-2", "-----BEGIN X-----\nAA==\n-----END X-----", None)];
+        let csv = "type,KEY, serial\n21,3059,A-1\n,\"-----BEGIN X-----\nAA==\n-----END X-----\",A-2\n";
+        assert_eq!(rows(csv), Ok(expected.clone()));
+        let json = "{\"serial\":\"A-1\",\"key\":\"3059\",\"type\":21}\n\n\
+                    {\"request\":\"-----BEGIN X-----\\nAA==\\n-----END X-----\",\"serial\":\"A-2\",\"type\":null}\n";
+        assert_eq!(rows(json), Ok(expected));
+    }
+
+    /// Shows REQ-PROV-02.
+    #[test]
+    fn a_private_key_stops_the_run_and_is_not_repeated_in_what_is_said() {
+        let pem = "-----BEGIN EC PRIVATE KEY-----\\nc2VjcmV0\\n-----END EC PRIVATE KEY-----";
+        for text in [
+            format!("{{\"serial\":\"A\",\"key\":\"{pem}\"}}\n"),
+            "{\"serial\":\"A\",\"d\":\"c2VjcmV0\"}\n".to_owned(),
+            "serial,private_key\nA,c2VjcmV0\n".to_owned(),
+        ] {
+            let error = rows(&text).unwrap_err();
+            assert!(error.contains("private key") && !error.contains("c2VjcmV0"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_row_is_named_by_its_number() {
+        for (text, part) in [
+            ("", "empty"),
+            ("serial,colour\nA,red\n", "colour"),
+            ("serial,type\nA,1\n", "key or request"),
+            ("serial,key,type\nA,00,1\nB,00,many\n", "row 2"),
+            ("serial,key\nA,00,1\n", "row 1"),
+            ("{\"serial\":\"A\",\"key\":[]}\n", "row 1"),
+            ("{\"serial\":\"A\",\"key\":\"00\"}\nnothing\n", "row 2"),
+        ] {
+            let error = rows(text).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+        let endless = format!("serial,key\nA,\"{}", "x".repeat(1 << 20));
+        assert!(rows(&endless).unwrap_err().contains("quotation mark"));
+    }
+}
