@@ -4,4 +4,5 @@ mod cli;
 mod demo;
 mod faults;
 mod process;
+mod provision;
 mod small_devices;
