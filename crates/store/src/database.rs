@@ -1,0 +1,161 @@
+//! A database that is open.
+
+use crate::postgres::{self, Server};
+use crate::schema::Schema;
+use crate::sqlite;
+use crate::value::Sql;
+use crate::writer::Writer;
+use crate::{Error, Fault};
+use std::path::Path;
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// One file, one process.
+    Sqlite,
+    /// A server, several processes.
+    Postgres,
+}
+
+/// A database that is open. All calls block, and may be made from many threads at once, but not from within an
+/// asynchronous task.
+pub struct Database {
+    name: String,
+    writer: Writer,
+    readers: Readers,
+}
+
+enum Readers {
+    Sqlite(sqlite::Readers),
+    Postgres(postgres::Readers),
+}
+
+impl Database {
+    /// Opens an SQLite file, or makes it; checks it (see [`sqlite::CHECKED_AT_START`]) and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is not our database, or is damaged, or was written by a later version;
+    /// [`Error::Failed`] when it cannot be opened.
+    pub fn sqlite(path: &Path, schema: &Schema) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let open = || {
+            let session = sqlite::open(path, schema)?;
+            Writer::start(schema.application, session)
+        };
+        let writer = open().map_err(|fault| fault.named(&name, "open the database"))?;
+        Ok(Self { name, writer, readers: Readers::Sqlite(sqlite::Readers::new(path)) })
+    }
+
+    /// Connects to a PostgreSQL server and brings the tables up to date; programs that start at once wait for one another.
+    ///
+    /// # Errors
+    /// [`Error::Away`] when it cannot be reached; [`Error::Damaged`] when the schema is another program's, or was written
+    /// by a later version; [`Error::Failed`].
+    pub fn postgres(server: Server, schema: &Schema) -> Result<Self, Error> {
+        let name = server.to_string();
+        let readers = postgres::Readers::new(server.clone());
+        let open = || {
+            let session = postgres::open(server, schema)?;
+            Writer::start(schema.application, session)
+        };
+        let writer = open().map_err(|fault| fault.named(&name, "open the database"))?;
+        Ok(Self { name, writer, readers: Readers::Postgres(readers) })
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self.readers {
+            Readers::Sqlite(_) => Engine::Sqlite,
+            Readers::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Does a verb that changes something: as a whole or not at all, and durable when it returns `Ok`. The verb may run
+    /// more than once before that.
+    ///
+    /// # Errors
+    /// What the verb gives; [`Error::Away`] and [`Error::Unknown`] when the connection was lost.
+    pub fn write<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writer.ask(false, verb).map_err(|fault| fault.named(&self.name, doing))
+    }
+
+    /// As [`Database::write`], for a verb that has changed nothing when it fails (a single statement): it needs no
+    /// savepoint, which on a server are two more journeys.
+    ///
+    /// # Errors
+    /// As [`Database::write`].
+    pub fn write_single<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writer.ask(true, verb).map_err(|fault| fault.named(&self.name, doing))
+    }
+
+    /// Does a verb that only reads; it sees everything that was acknowledged before. It runs again when the connection
+    /// was lost meanwhile.
+    ///
+    /// # Errors
+    /// What the verb gives; [`Error::Away`].
+    pub fn read<T>(
+        &self,
+        doing: &'static str,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
+    ) -> Result<T, Error> {
+        self.ask(false, verb).map_err(|fault| fault.named(&self.name, doing))
+    }
+
+    /// As [`Database::read`], and all its statements see the same instant.
+    ///
+    /// # Errors
+    /// As [`Database::read`].
+    pub fn read_snapshot<T>(
+        &self,
+        doing: &'static str,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
+    ) -> Result<T, Error> {
+        self.ask(true, verb).map_err(|fault| fault.named(&self.name, doing))
+    }
+
+    fn ask<T>(&self, snapshot: bool, verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>) -> Result<T, Fault> {
+        match &self.readers {
+            Readers::Sqlite(readers) => readers.ask(snapshot, verb),
+            Readers::Postgres(readers) => readers.ask(snapshot, verb),
+        }
+    }
+
+    /// Reads the structure of the whole database, however large it is, beside the work; SQLite only, a server checks
+    /// itself (`pg_amcheck`, data checksums).
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn check(&self) -> Result<(), Error> {
+        match &self.readers {
+            Readers::Sqlite(readers) => readers.check().map_err(|fault| fault.named(&self.name, "check the database")),
+            Readers::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Copies an SQLite database into a new file, as it is at one instant, beside the work.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], also for PostgreSQL, which has its own tools for it (`pg_dump`).
+    pub fn copy_to(&self, path: &Path) -> Result<(), Error> {
+        let outcome = match &self.readers {
+            Readers::Sqlite(readers) => readers.copy_to(path),
+            Readers::Postgres(_) => Err(Fault::Failed("copy it with pg_dump".to_owned())),
+        };
+        outcome.map_err(|fault| fault.named(&self.name, "copy the database"))
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Database({})", self.name)
+    }
+}

@@ -1,0 +1,335 @@
+//! One session that writes, several that read.
+//!
+//! A session that is lost is made anew by the next verb: so a restart or a failover of the server costs the verbs that were
+//! under way, and each of those says so.
+
+use super::server::{Server, chain};
+use crate::schema::{Schema, too_new};
+use crate::value::{Row, Sql, Value};
+use crate::writer::Session;
+use crate::{Engine, Fault};
+use postgres::error::SqlState;
+use postgres::fallible_iterator::FallibleIterator as _;
+use postgres::types::ToSql;
+use postgres::{Client, Statement};
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// Connections that read, for each database.
+const READERS: usize = 8;
+/// Statements that a session keeps prepared; there are far fewer different ones.
+const KEPT_STATEMENTS: usize = 512;
+
+/// A session with the words of [`Sql`].
+struct Pg {
+    server: Server,
+    /// `None` before the first use, and after it was lost.
+    client: Option<Client>,
+    statements: HashMap<String, (Statement, Arc<[String]>)>,
+    /// What is set at its beginning.
+    settings: String,
+    begin: String,
+    /// Whether a statement has failed since the transaction, or the last savepoint, began.
+    broken: bool,
+}
+
+impl Pg {
+    fn new(server: Server, settings: &str, begin: String) -> Self {
+        let settings = format!(
+            "SET search_path TO \"{}\"; SET client_min_messages TO warning; {settings}",
+            server.schema
+        );
+        Self { server, client: None, statements: HashMap::new(), settings, begin, broken: false }
+    }
+
+    fn client(&mut self) -> Result<&mut Client, Fault> {
+        if self.client.as_ref().is_none_or(Client::is_closed) {
+            self.client = None;
+            self.statements.clear();
+            let mut client = self.server.connect().map_err(|error| Fault::Lost(chain(&error)))?;
+            client.batch_execute(&self.settings).map_err(|error| Fault::Lost(chain(&error)))?;
+            self.client = Some(client);
+        }
+        self.client.as_mut().ok_or_else(|| Fault::Lost("it is not connected".to_owned()))
+    }
+
+    /// The client within a transaction: one that is lost stays lost.
+    fn open(&mut self) -> Result<&mut Client, Fault> {
+        self.client.as_mut().ok_or_else(|| Fault::Lost("the connection was lost".to_owned()))
+    }
+
+    fn statement(&mut self, sql: &str) -> Result<(Statement, Arc<[String]>), Fault> {
+        if let Some(kept) = self.statements.get(sql) {
+            return Ok(kept.clone());
+        }
+        let prepared = self.open()?.prepare(&dollars(sql)).map_err(|error| self.fault(&error))?;
+        let names = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
+        if self.statements.len() >= KEPT_STATEMENTS {
+            self.statements.clear();
+        }
+        self.statements.insert(sql.to_owned(), (prepared.clone(), names));
+        self.statements.get(sql).cloned().ok_or_else(|| Fault::Failed("a statement was not kept".to_owned()))
+    }
+
+    fn fault(&mut self, error: &postgres::Error) -> Fault {
+        self.broken = true;
+        let text = chain(error);
+        let closed = self.client.as_ref().is_none_or(Client::is_closed);
+        if closed || is_end(error) {
+            self.client = None;
+            return Fault::Lost(text);
+        }
+        match error.code() {
+            Some(code) if *code == SqlState::UNIQUE_VIOLATION => Fault::Duplicate(text),
+            Some(code) if [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code) => Fault::Corrupt(text),
+            _ => Fault::Failed(text),
+        }
+    }
+}
+
+/// Whether an error ends the session: the server stops or ends it (57P…), it follows another one now, or there was no
+/// answer at all.
+fn is_end(error: &postgres::Error) -> bool {
+    error.code().is_none_or(|code| {
+        code.code().starts_with("57P")
+            || code.code().starts_with("08")
+            || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+            || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+    })
+}
+
+/// Parameters `?1` as PostgreSQL writes them: `$1`. There is no other question mark in a statement.
+fn dollars(sql: &str) -> String {
+    sql.replace('?', "$")
+}
+
+impl Sql for Pg {
+    fn engine(&self) -> Engine {
+        Engine::Postgres
+    }
+
+    fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, Fault> {
+        let (statement, _) = self.statement(sql)?;
+        let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|one| one as _).collect();
+        self.open()?.execute(&statement, &parameters).map_err(|error| self.fault(&error))
+    }
+
+    fn each(
+        &mut self,
+        table: &'static str,
+        sql: &str,
+        parameters: &[Value],
+        take: &mut dyn FnMut(&Row) -> Result<bool, Fault>,
+    ) -> Result<(), Fault> {
+        let (statement, names) = self.statement(sql)?;
+        let outcome = rows(self.open()?, &statement, parameters, &mut |row| {
+            let values = (0..names.len()).map(|place| row.try_get::<_, Value>(place)).collect::<Result<_, _>>();
+            match values {
+                Ok(values) => take(&Row::new(table, names.clone(), values)),
+                Err(error) => Err(Fault::Damaged { table, what: chain(&error) }),
+            }
+        });
+        outcome.map_err(|error| self.fault(&error))?
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<(), Fault> {
+        self.open()?.batch_execute(sql).map_err(|error| self.fault(&error))?;
+        if sql.starts_with("ROLLBACK") {
+            self.broken = false;
+        }
+        Ok(())
+    }
+}
+
+/// Gives `take` each row until it wants no more; the rest of the answer is read away.
+fn rows(
+    client: &mut Client,
+    statement: &Statement,
+    parameters: &[Value],
+    take: &mut dyn FnMut(&postgres::Row) -> Result<bool, Fault>,
+) -> Result<Result<(), Fault>, postgres::Error> {
+    let mut rows = client.query_raw(statement, parameters)?;
+    while let Some(row) = rows.next()? {
+        match take(&row) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(fault) => return Ok(Err(fault)),
+        }
+    }
+    Ok(Ok(()))
+}
+
+impl Session for Pg {
+    fn begin(&mut self) -> Result<(), Fault> {
+        let begin = self.begin.clone();
+        for last in [false, true] {
+            self.client()?;
+            self.broken = false;
+            match self.batch(&begin) {
+                // The server was restarted while nobody asked.
+                Err(Fault::Lost(_)) if !last => {}
+                Err(fault) => {
+                    self.rollback();
+                    return Err(fault);
+                }
+                Ok(()) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
+        match self.batch("COMMIT") {
+            Err(Fault::Lost(why)) => Err(Fault::Unknown(why)),
+            other => other.inspect_err(|_| self.rollback()),
+        }
+    }
+
+    fn rollback(&mut self) {
+        // Without an answer the connection is gone, and the transaction with it.
+        if self.client.is_some() && self.batch("ROLLBACK").is_err() {
+            self.client = None;
+        }
+    }
+
+    fn usable(&self) -> bool {
+        !self.broken && self.client.is_some()
+    }
+
+    fn is_lost(&self) -> bool {
+        self.client.is_none()
+    }
+
+    fn sql(&mut self) -> &mut dyn Sql {
+        self
+    }
+}
+
+/// FNV-1a: the number of an advisory lock, the same in every version of this program.
+fn lock_number(text: &str) -> i64 {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    i64::from_ne_bytes(hash.to_ne_bytes())
+}
+
+/// A verb waits at most so long for another program's transaction, and a transaction that nobody goes on with ends by
+/// itself: a program that stands still in the midst of one must not stop the others for long.
+const WRITING: &str = "SET statement_timeout TO '10s'; SET idle_in_transaction_session_timeout TO '5s';
+    DO $$ BEGIN IF current_setting('synchronous_commit') IN ('off', 'local') THEN
+        PERFORM set_config('synchronous_commit', 'on', false); END IF; END $$";
+const READING: &str = "SET statement_timeout TO '10s'; SET default_transaction_read_only TO on";
+
+/// Connects, brings the tables up to date, and gives the session that writes.
+pub(crate) fn open(server: Server, schema: &Schema) -> Result<Box<dyn Session>, Fault> {
+    migrate(&server, schema)?;
+    let turn = lock_number(&format!("{} {} writes", schema.application, server.schema));
+    let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({turn})");
+    let mut session = Pg::new(server, WRITING, begin);
+    session.client()?;
+    Ok(Box::new(session))
+}
+
+fn migrate(server: &Server, schema: &Schema) -> Result<(), Fault> {
+    let mut session = Pg::new(server.clone(), "SET lock_timeout TO '60s'", "BEGIN".to_owned());
+    session.client()?;
+    // Held until the connection ends; who comes second finds the work done.
+    let turn = lock_number(&format!("{} {} tables", schema.application, server.schema));
+    session.batch(&format!("SELECT pg_advisory_lock({turn})"))?;
+    // Whoever may not make schemas may still use one that was made for him.
+    session.batch(&format!(
+        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '{0}') THEN CREATE SCHEMA \"{0}\"; END IF; END $$",
+        server.schema
+    ))?;
+    session.batch("CREATE TABLE IF NOT EXISTS tables_version (application TEXT NOT NULL, version BIGINT NOT NULL)")?;
+    let question = "SELECT application, version FROM tables_version";
+    let found = crate::first(&mut session, "tables_version", question, &[], |row| {
+        Ok((row.text("application")?.to_owned(), row.number::<i64>("version")?))
+    })?;
+    let version = match found {
+        None => {
+            let sql = "INSERT INTO tables_version (application, version) VALUES (?1, 0)";
+            session.execute(sql, &[schema.application.into()])?;
+            0
+        }
+        Some((application, _)) if application != schema.application => {
+            return Err(Fault::Corrupt(format!("the schema is of another program ({application})")));
+        }
+        Some((_, version)) => usize::try_from(version).unwrap_or(usize::MAX),
+    };
+    if version > schema.steps.len() {
+        return Err(too_new(version, schema.steps.len()));
+    }
+    for (number, step) in schema.steps.iter().enumerate().skip(version) {
+        session.begin()?;
+        step.take(&mut session)?;
+        session.batch(&format!("UPDATE tables_version SET version = {}", number + 1))?;
+        session.commit()?;
+    }
+    Ok(())
+}
+
+/// Sessions that read: made as they are needed, a few at most.
+pub(crate) struct Readers {
+    server: Server,
+    kept: Mutex<Kept>,
+    free: Condvar,
+}
+
+#[derive(Default)]
+struct Kept {
+    idle: Vec<Pg>,
+    lent: usize,
+}
+
+impl Readers {
+    pub(crate) fn new(server: Server) -> Self {
+        Self { server, kept: Mutex::default(), free: Condvar::new() }
+    }
+
+    pub(crate) fn ask<T>(
+        &self,
+        snapshot: bool,
+        mut verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut session = self.borrow();
+        let mut outcome = self.once(&mut session, snapshot, &mut verb);
+        if matches!(outcome, Err(Fault::Lost(_))) {
+            // Asked again on a new connection: reading twice does no harm.
+            outcome = self.once(&mut session, snapshot, &mut verb);
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.lent -= 1;
+        kept.idle.push(session);
+        drop(kept);
+        self.free.notify_one();
+        outcome
+    }
+
+    fn once<T>(
+        &self,
+        session: &mut Pg,
+        snapshot: bool,
+        verb: &mut impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        session.client()?;
+        if !snapshot {
+            return verb(session);
+        }
+        session.begin()?;
+        let outcome = verb(session);
+        session.rollback();
+        outcome
+    }
+
+    fn borrow(&self) -> Pg {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        while kept.idle.is_empty() && kept.lent >= READERS {
+            kept = self.free.wait(kept).unwrap_or_else(PoisonError::into_inner);
+        }
+        kept.lent += 1;
+        kept.idle.pop().unwrap_or_else(|| {
+            Pg::new(self.server.clone(), READING, "BEGIN ISOLATION LEVEL REPEATABLE READ".to_owned())
+        })
+    }
+}

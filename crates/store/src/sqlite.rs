@@ -1,0 +1,267 @@
+//! SQLite: one file, one writer, readers beside it (WAL, `synchronous=FULL`).
+
+use crate::schema::{Schema, too_new};
+use crate::value::{Row, Sql, Value};
+use crate::writer::Session;
+use crate::{Engine, Fault};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Reading connections that are kept open.
+const KEPT_READERS: usize = 8;
+/// Statements that a connection keeps prepared.
+const KEPT_STATEMENTS: usize = 128;
+/// A file up to this size is checked whole at each start, within a second; a larger one by [`check`] when asked to.
+pub const CHECKED_AT_START: u64 = 64 << 20;
+
+/// A connection with the words of [`Sql`].
+struct Lite(Connection);
+
+impl Sql for Lite {
+    fn engine(&self) -> Engine {
+        Engine::Sqlite
+    }
+
+    fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, Fault> {
+        let changed = self.0.prepare_cached(sql)?.execute(rusqlite::params_from_iter(parameters))?;
+        Ok(changed.try_into().unwrap_or(u64::MAX))
+    }
+
+    fn each(
+        &mut self,
+        table: &'static str,
+        sql: &str,
+        parameters: &[Value],
+        take: &mut dyn FnMut(&Row) -> Result<bool, Fault>,
+    ) -> Result<(), Fault> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let names: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
+        while let Some(row) = rows.next()? {
+            let value = |place| match row.get_ref(place)? {
+                ValueRef::Null => Ok(Value::Null),
+                ValueRef::Integer(number) => Ok(Value::Integer(number)),
+                ValueRef::Text(text) => Ok(Value::Text(String::from_utf8_lossy(text).into_owned())),
+                ValueRef::Blob(bytes) => Ok(Value::Blob(bytes.to_vec())),
+                ValueRef::Real(_) => Err(Fault::Damaged { table, what: "a fraction, which was never written".into() }),
+            };
+            let values = (0..names.len()).map(value).collect::<Result<_, Fault>>()?;
+            if !take(&Row::new(table, names.clone(), values))? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<(), Fault> {
+        Ok(self.0.execute_batch(sql)?)
+    }
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        Ok(rusqlite::types::ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        let text = error.to_string();
+        if let Some(code) = error.sqlite_error()
+            && matches!(
+                code.extended_code,
+                rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+                    | rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
+                    | rusqlite::ffi::SQLITE_CONSTRAINT_ROWID
+            )
+        {
+            return Self::Duplicate(text);
+        }
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt(text),
+            Some(ErrorCode::NotADatabase) => Self::Corrupt("it is not an SQLite database".to_owned()),
+            _ => Self::Failed(text),
+        }
+    }
+}
+
+impl Session for Lite {
+    fn begin(&mut self) -> Result<(), Fault> {
+        self.batch("BEGIN IMMEDIATE")
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
+        let Err(error) = self.0.execute_batch("COMMIT") else { return Ok(()) };
+        let lost_in_it = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+        self.rollback();
+        // After a failed write to the disk nobody knows what is on it.
+        Err(if lost_in_it { Fault::Unknown(error.to_string()) } else { error.into() })
+    }
+
+    fn rollback(&mut self) {
+        if !self.0.is_autocommit() {
+            // A failure here shows again at the next BEGIN.
+            let _ = self.0.execute_batch("ROLLBACK");
+        }
+    }
+
+    /// When the disk is full SQLite may end the transaction by itself.
+    fn usable(&self) -> bool {
+        !self.0.is_autocommit()
+    }
+
+    fn is_lost(&self) -> bool {
+        false
+    }
+
+    fn sql(&mut self) -> &mut dyn Sql {
+        self
+    }
+}
+
+/// Opens the file, or makes it; checks it and brings its tables up to date.
+pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Box<dyn Session>, Fault> {
+    private(path)?;
+    let mut connection = Lite(Connection::open(path)?);
+    prepare(&connection.0, schema)?;
+    if std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_AT_START) {
+        check(&connection.0)?;
+    }
+    migrate(&mut connection, schema)?;
+    Ok(Box::new(connection))
+}
+
+/// Makes the file, and what SQLite keeps beside it, readable by this user only (0600) before anything is read: names,
+/// addresses and hashes of secrets are nobody else's business. New files beside it get the same mode from SQLite.
+fn private(path: &Path) -> Result<(), Fault> {
+    let failed = |error: std::io::Error| Fault::Failed(format!("it cannot be made its owner's only: {error}"));
+    std::fs::File::options().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(failed)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::set_permissions(&name, std::fs::Permissions::from_mode(0o600)) {
+            Err(error) if suffix.is_empty() || error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn prepare(connection: &Connection, schema: &Schema) -> Result<(), Fault> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(KEPT_STATEMENTS);
+    let found: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if found != schema.id && (found != 0 || tables != 0) {
+        return Err(Fault::Corrupt("it is an SQLite database of another program".to_owned()));
+    }
+    connection.pragma_update(None, "application_id", schema.id)?;
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(())
+}
+
+/// Reads the whole file's structure; when something is wrong, says in which table.
+fn check(connection: &Connection) -> Result<(), Fault> {
+    let problem = |pragma: &str| -> Result<Option<String>, rusqlite::Error> {
+        let first: String = connection.query_row(pragma, [], |row| row.get(0))?;
+        Ok((first != "ok").then(|| first.lines().last().unwrap_or_default().to_owned()))
+    };
+    let whole = problem("PRAGMA quick_check(1)");
+    if matches!(whole, Ok(None)) {
+        return Ok(());
+    }
+    let mut statement =
+        connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?;
+    let tables = statement.query_map([], |row| row.get::<_, String>(0))?;
+    for table in tables.flatten() {
+        let what = match problem(&format!("PRAGMA quick_check('{table}')")) {
+            Ok(None) => continue,
+            Ok(Some(what)) => what,
+            Err(error) => error.to_string(),
+        };
+        return Err(Fault::Corrupt(format!("table {table}: {what}")));
+    }
+    Err(Fault::Corrupt(whole?.unwrap_or_default()))
+}
+
+fn migrate(connection: &mut Lite, schema: &Schema) -> Result<(), Fault> {
+    let version: u32 = connection.0.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let version = version as usize;
+    if version > schema.steps.len() {
+        return Err(too_new(version, schema.steps.len()));
+    }
+    for (number, step) in schema.steps.iter().enumerate().skip(version) {
+        connection.batch("BEGIN IMMEDIATE")?;
+        step.take(connection)?;
+        connection.batch(&format!("PRAGMA user_version = {}; COMMIT", number + 1))?;
+    }
+    Ok(())
+}
+
+/// Reading connections, made as they are needed.
+pub(crate) struct Readers {
+    path: PathBuf,
+    kept: Mutex<Vec<Lite>>,
+}
+
+impl Readers {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), kept: Mutex::default() }
+    }
+
+    pub(crate) fn ask<T>(
+        &self,
+        snapshot: bool,
+        mut verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut connection = kept.map_or_else(|| self.connect(), Ok)?;
+        if snapshot {
+            connection.batch("BEGIN")?;
+        }
+        let outcome = verb(&mut connection);
+        connection.rollback();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT_READERS {
+            kept.push(connection);
+        }
+        outcome
+    }
+
+    fn connect(&self) -> Result<Lite, Fault> {
+        let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.set_prepared_statement_cache_capacity(KEPT_STATEMENTS);
+        Ok(Lite(connection))
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        check(&self.connect()?.0)
+    }
+
+    /// Copies the whole database into a new file, as it is at one instant, while others write.
+    pub(crate) fn copy_to(&self, path: &Path) -> Result<(), Fault> {
+        private(path)?;
+        let mut target = Connection::open(path)?;
+        let source = self.connect()?;
+        let copy = rusqlite::backup::Backup::new(&source.0, &mut target)?;
+        // All pages in one step: in several, each write meanwhile would begin it anew.
+        while copy.step(-1)? != rusqlite::backup::StepResult::Done {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! The writer thread: all verbs that wait go into one transaction and are acknowledged together.
+//!
+//! A verb that fails has changed nothing and does not disturb the others: it runs in a savepoint, or is a single statement.
+//! When the transaction itself breaks (the disk is full, a statement fails outside a savepoint, the connection goes), it is
+//! rolled back and each verb of the group runs again alone; so a verb may run more than once before it is acknowledged.
+
+use crate::{Fault, Sql};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+/// The most verbs in one commit: bounds what one failing disk write makes wait.
+const LARGEST_GROUP: usize = 512;
+/// Verbs that may wait before their askers have to.
+const QUEUE: usize = 4_096;
+
+/// A connection that writes.
+pub(crate) trait Session: Send {
+    /// Begins a transaction, on a new connection if the old one is gone.
+    fn begin(&mut self) -> Result<(), Fault>;
+    /// Commits; when that fails nothing is left open. [`Fault::Unknown`] if it may have happened all the same.
+    fn commit(&mut self) -> Result<(), Fault>;
+    fn rollback(&mut self);
+    /// Whether the transaction can still be committed.
+    fn usable(&self) -> bool;
+    /// Whether the connection is gone.
+    fn is_lost(&self) -> bool;
+    fn sql(&mut self) -> &mut dyn Sql;
+}
+
+/// One verb with the one who waits for it.
+trait Job: Send {
+    fn run(&mut self, session: &mut dyn Session);
+    fn answer(self: Box<Self>, end: Result<(), Fault>);
+}
+
+struct Asked<T, V> {
+    verb: V,
+    single: bool,
+    outcome: Option<Result<T, Fault>>,
+    reply: SyncSender<Result<T, Fault>>,
+}
+
+impl<T: Send, V: FnMut(&mut dyn Sql) -> Result<T, Fault> + Send> Job for Asked<T, V> {
+    fn run(&mut self, session: &mut dyn Session) {
+        let sql = session.sql();
+        self.outcome = Some(if self.single { (self.verb)(sql) } else { in_savepoint(sql, &mut self.verb) });
+    }
+
+    fn answer(self: Box<Self>, end: Result<(), Fault>) {
+        // What a verb found in a transaction that did not come to be does not count.
+        let Self { outcome, reply, .. } = *self;
+        let outcome = end.and_then(|()| outcome.unwrap_or_else(|| Err(Fault::Failed("it was not run".to_owned()))));
+        // The asker may have been stopped meanwhile: then nobody needs the answer.
+        let _ = reply.send(outcome);
+    }
+}
+
+fn in_savepoint<T>(sql: &mut dyn Sql, verb: &mut impl FnMut(&mut dyn Sql) -> Result<T, Fault>) -> Result<T, Fault> {
+    sql.batch("SAVEPOINT verb")?;
+    let outcome = verb(sql);
+    // After a transaction has broken this fails, and that is told instead.
+    sql.batch(if outcome.is_ok() { "RELEASE verb" } else { "ROLLBACK TO verb; RELEASE verb" })?;
+    outcome
+}
+
+/// The writer thread and its queue.
+pub(crate) struct Writer {
+    /// `None` only while dropping: the thread ends when its queue does.
+    jobs: Option<SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(crate) fn start(name: &str, mut session: Box<dyn Session>) -> Result<Self, Fault> {
+        let (jobs, queue) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name(format!("{name}-store"))
+            .spawn(move || write_groups(&mut *session, &queue))
+            .map_err(|error| Fault::Failed(format!("the writer thread does not start: {error}")))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Runs `verb` in the writer thread; returns when its group is committed.
+    pub(crate) fn ask<T: Send + 'static>(
+        &self,
+        single: bool,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (reply, answer) = sync_channel(1);
+        let stopped = || Fault::Failed("the writer thread has stopped; restart the hub".to_owned());
+        let job = Box::new(Asked { verb, single, outcome: None, reply });
+        self.jobs.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;
+        answer.recv().map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A writer that panicked has lost nothing that was acknowledged.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write_groups(session: &mut dyn Session, queue: &Receiver<Box<dyn Job>>) {
+    while let Ok(first) = queue.recv() {
+        let mut group = vec![first];
+        let mut end = together(session, &mut group, queue);
+        if matches!(end, End::Lost) {
+            // Nothing of it was committed, and the server may be back.
+            end = together(session, &mut group, queue);
+        }
+        match end {
+            End::Committed => group.into_iter().for_each(|job| job.answer(Ok(()))),
+            End::Failed(fault) => group.into_iter().for_each(|job| job.answer(Err(fault.clone()))),
+            End::Lost => {
+                let fault = Fault::Lost("the connection was lost twice".to_owned());
+                group.into_iter().for_each(|job| job.answer(Err(fault.clone())));
+            }
+            // Whoever broke it breaks only himself now.
+            End::Broken => {
+                for mut job in group {
+                    let end = alone(session, &mut *job);
+                    job.answer(end);
+                }
+            }
+        }
+    }
+}
+
+/// How a transaction ended.
+enum End {
+    Committed,
+    Failed(Fault),
+    /// It was rolled back because of one of its verbs.
+    Broken,
+    /// The connection went before the commit.
+    Lost,
+}
+
+/// Runs the group and what comes meanwhile in one transaction.
+fn together(session: &mut dyn Session, group: &mut Vec<Box<dyn Job>>, queue: &Receiver<Box<dyn Job>>) -> End {
+    if let Err(fault) = session.begin() {
+        // All that waits gets the same answer now, not each after a try of its own.
+        group.extend(queue.try_iter().take(LARGEST_GROUP));
+        return End::Failed(fault);
+    }
+    let mut next = 0;
+    while let Some(job) = group.get_mut(next) {
+        job.run(session);
+        next += 1;
+        if !session.usable() {
+            session.rollback();
+            return if session.is_lost() { End::Lost } else { End::Broken };
+        }
+        if next == group.len()
+            && group.len() < LARGEST_GROUP
+            && let Ok(job) = queue.try_recv()
+        {
+            group.push(job);
+        }
+    }
+    session.commit().map_or_else(End::Failed, |()| End::Committed)
+}
+
+/// Runs a verb in a transaction of its own. `Ok` when it has its own outcome.
+fn alone(session: &mut dyn Session, job: &mut dyn Job) -> Result<(), Fault> {
+    session.begin()?;
+    job.run(session);
+    if session.usable() {
+        return session.commit();
+    }
+    session.rollback();
+    Ok(())
+}
