@@ -76,6 +76,7 @@ pub(crate) enum Need {
     Stunnel,
     Curl,
     Openssl,
+    Postgres,
     CxxCompiler,
     PythonVenv,
     PythonPackages,
@@ -95,12 +96,13 @@ enum Source {
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Stunnel,
         Self::Curl,
         Self::Openssl,
+        Self::Postgres,
         Self::CxxCompiler,
         Self::PythonVenv,
         Self::PythonPackages,
@@ -117,6 +119,7 @@ impl Need {
             Self::Stunnel => "stunnel",
             Self::Curl => "curl",
             Self::Openssl => "openssl",
+            Self::Postgres => "PostgreSQL",
             Self::CxxCompiler => "a C++ compiler",
             Self::PythonVenv => "Python 3 with venv",
             Self::PythonPackages => "Python packages",
@@ -134,6 +137,7 @@ impl Need {
             Self::Stunnel => Source::Debian("stunnel4"),
             Self::Curl => Source::Debian("curl"),
             Self::Openssl => Source::Debian("openssl"),
+            Self::Postgres => Source::Debian("postgresql"),
             Self::CxxCompiler => Source::Debian("g++"),
             Self::PythonVenv => Source::Debian("python3-venv"),
             Self::PythonPackages => Source::Python,
@@ -153,6 +157,7 @@ impl Need {
             Self::Stunnel => find_program("stunnel4").or_else(|| find_program("stunnel")).is_some(),
             Self::Curl => find_program("curl").is_some(),
             Self::Openssl => find_program("openssl").is_some(),
+            Self::Postgres => find_program("psql").is_some() && (find_program("initdb").is_some() || debian_postgres()),
             Self::CxxCompiler => find_program("c++").is_some(),
             Self::PythonVenv => answers(Program::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::PythonPackages => {
@@ -167,6 +172,12 @@ impl Need {
             Self::Miri => answers(Program::new("cargo").args(["+nightly", "miri", "--version"])),
         }
     }
+}
+
+/// Debian keeps the programs of a server out of the path, by its version.
+fn debian_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.into_iter().any(|version| version.path().join("bin/initdb").exists())
 }
 
 /// The cargo-deny of the pinned version: our own, or the user's.
@@ -296,7 +307,7 @@ pub(crate) fn install_missing(house: &House, needs: &[Need], consent: Consent) -
     let stdin = std::io::stdin();
     if consent == Consent::Ask && !agreed(stdin.is_terminal(), &mut stdin.lock())? {
         return Err(Error::new(
-            "nothing was installed. These stages need nothing but Rust and openssl: \
+            "nothing was installed. These stages need nothing but Rust, openssl and PostgreSQL: \
              cargo xtask test format clippy docs tests",
         ));
     }

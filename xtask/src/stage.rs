@@ -87,7 +87,7 @@ impl Selection {
             .flat_map(|stage| match stage {
                 Stage::Format | Stage::Clippy | Stage::Docs => Vec::new(),
                 // Keys and requests are made and read with it here and there.
-                Stage::Tests => vec![Need::Openssl],
+                Stage::Tests => vec![Need::Openssl, Need::Postgres],
                 Stage::Peers => Need::ALL.to_vec(),
                 Stage::Bare => vec![Need::BareTarget],
                 Stage::Firmware => firmware::NEEDS.to_vec(),

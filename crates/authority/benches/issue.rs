@@ -6,7 +6,7 @@ use divan::counter::ItemsCount;
 use medlock_authority::issue::{Form, Issuer, Template, issue};
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::signer::{InProcess, KeyLabel, Signer as _};
-use medlock_authority::store::{Purpose, SqliteStore};
+use medlock_authority::store::{Purpose, SqlStore};
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use medlock_trust::Time;
 
@@ -22,7 +22,7 @@ const NAME: [u8; 15] = [0x30, 13, 0x31, 11, 0x30, 9, 0x06, 3, 0x55, 4, 3, 0x0c, 
 #[divan::bench(args = [1, 8, 64], sample_count = 10, sample_size = 1)]
 fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let store = SqliteStore::open(&dir.path().join("authority.sqlite")).expect("a new database");
+    let store = SqlStore::sqlite(&dir.path().join("authority.sqlite")).expect("a new database");
     let signer = InProcess::open(dir.path()).expect("a key directory");
     let issuing = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).expect("a key");
     let config = DeviceConfig { name: "ct-1".into(), roles: vec!["modality".into()], ..DeviceConfig::default() };

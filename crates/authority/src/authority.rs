@@ -7,7 +7,7 @@ use crate::objects::{Kind as ObjectKind, News};
 use crate::profile::{Profile, ProfileConfig};
 use crate::registry::{Device, DeviceConfig};
 use crate::signer::{KeyLabel, KeyRole, Signer};
-use crate::store::{Purpose, SqliteStore, Store};
+use crate::store::{Purpose, SqlStore, Store};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use medlock_node::identity::IdentityStore;
@@ -232,7 +232,7 @@ impl Authority {
     /// [`Error`]: a setting that cannot be used, a directory in use, a damaged database, a signer that is away.
     pub fn open(config: &AuthorityConfig, clock: Clock, signer: Arc<dyn Signer>) -> Result<Self, Error> {
         own_directory(&config.dir)?;
-        let store = Arc::new(SqliteStore::open(&config.dir.join("authority.sqlite"))?);
+        let store = Arc::new(SqlStore::sqlite(&config.dir.join("authority.sqlite"))?);
         Self::open_with(config, clock, signer, store)
     }
 

@@ -27,7 +27,7 @@ pub struct Database {
 
 enum Readers {
     Sqlite(sqlite::Readers),
-    Postgres(postgres::Readers),
+    Postgres(Box<postgres::Readers>),
 }
 
 impl Database {
@@ -59,7 +59,7 @@ impl Database {
             Writer::start(schema.application, session)
         };
         let writer = open().map_err(|fault| fault.named(&name, "open the database"))?;
-        Ok(Self { name, writer, readers: Readers::Postgres(readers) })
+        Ok(Self { name, writer, readers: Readers::Postgres(Box::new(readers)) })
     }
 
     /// Which database it is.
@@ -102,11 +102,7 @@ impl Database {
     ///
     /// # Errors
     /// What the verb gives; [`Error::Away`].
-    pub fn read<T>(
-        &self,
-        doing: &'static str,
-        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
-    ) -> Result<T, Error> {
+    pub fn read<T>(&self, doing: &'static str, verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>) -> Result<T, Error> {
         self.ask(false, verb).map_err(|fault| fault.named(&self.name, doing))
     }
 

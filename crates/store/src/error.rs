@@ -48,7 +48,9 @@ pub enum Error {
         why: String,
     },
     /// The database was lost while it committed: the change is made as a whole, or not at all.
-    #[error("{database}, {doing}: the database was lost meanwhile, and whether it was done is not known; ask again ({why})")]
+    #[error(
+        "{database}, {doing}: the database was lost meanwhile, and whether it was done is not known; ask again ({why})"
+    )]
     Unknown {
         /// Which database.
         database: String,

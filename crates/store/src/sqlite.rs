@@ -39,7 +39,7 @@ impl Sql for Lite {
         take: &mut dyn FnMut(&Row) -> Result<bool, Fault>,
     ) -> Result<(), Fault> {
         let mut statement = self.0.prepare_cached(sql)?;
-        let names: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
         while let Some(row) = rows.next()? {
             let value = |place| match row.get_ref(place)? {

@@ -138,10 +138,9 @@ impl Row {
     /// [`Fault::Damaged`] when there is no such column.
     pub fn value(&self, column: &str) -> Result<&Value, Fault> {
         let place = self.names.iter().position(|name| name == column);
-        place.and_then(|place| self.values.get(place)).ok_or_else(|| Fault::Damaged {
-            table: self.table,
-            what: format!("it has no column {column}"),
-        })
+        place
+            .and_then(|place| self.values.get(place))
+            .ok_or_else(|| Fault::Damaged { table: self.table, what: format!("it has no column {column}") })
     }
 
     /// A number, in whatever width it has to fit.

@@ -3,9 +3,11 @@
 
 mod certificate;
 pub mod peers;
+mod postgres;
 mod process;
 mod site;
 
 pub use certificate::{CertificateBuilder, Extension};
+pub use postgres::PostgresServer;
 pub use process::{Child, free_port};
 pub use site::{Site, Status};

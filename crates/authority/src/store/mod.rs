@@ -4,63 +4,28 @@
 //! `tests/authority/contract.rs`. Rules for all verbs:
 //!
 //! - a verb that changes something is atomic, and durable when it returns `Ok`: a crash cannot undo it;
-//! - a verb that returns an error has changed nothing;
+//! - a verb that returns an error has changed nothing, but for [`StoreError::Unknown`]: then it did all or nothing, and
+//!   whoever asks again finds out;
 //! - a read sees everything that was acknowledged before it began;
 //! - all calls block, and may be made from many threads at once.
 
 mod log;
 mod serial;
-mod sqlite;
+mod sql;
 
 pub use log::{Log, LogEntry, LogTile, SignedCheckpoint};
+/// Why the store did not do it.
+pub use medlock_store::Error as StoreError;
 pub use serial::Serial;
-pub use sqlite::SqliteStore;
+pub use sql::SqlStore;
 
 use crate::registry::Device;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
-use std::path::PathBuf;
 
 /// Everything the authority keeps.
 pub trait Store: Issuances + Register + Standings + Journal + Log {}
 
 impl<S: Issuances + Register + Standings + Journal + Log> Store for S {}
-
-/// Why the store did not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The file does not hold what it should.
-    #[error("{path}, {place}: {what}. Stop the hub, keep the file for inspection, and restore it from your last backup", path = path.display())]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// Which table, or the whole file.
-        place: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// What should be added is there already.
-    #[error("there is already a {what} like this")]
-    Taken {
-        /// What kind of thing.
-        what: &'static str,
-    },
-    /// What should be changed is not there, or not in the state the change begins with.
-    #[error("there is no {what} to which this could be done")]
-    Missing {
-        /// What kind of thing.
-        what: &'static str,
-    },
-    /// The database failed.
-    #[error("{path}, {doing}: {why}", path = path.display())]
-    Failed {
-        /// Which file.
-        path: PathBuf,
-        /// What was being done.
-        doing: &'static str,
-        /// What the database said.
-        why: String,
-    },
-}
 
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

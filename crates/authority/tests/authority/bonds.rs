@@ -6,7 +6,7 @@ use medlock_authority::Authority;
 use medlock_authority::admin::{Request, Response};
 use medlock_authority::objects::Kind;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind as SignedKind, Signer as _};
-use medlock_authority::store::{Journal as _, Published, SqliteStore};
+use medlock_authority::store::{Journal as _, Published, SqlStore};
 use medlock_node::provider::AwsLc;
 use medlock_trust::bond::{PatientContext, Refused, SignedBond};
 use medlock_trust::cose::{self, Algorithm, ContentType};
@@ -99,7 +99,7 @@ fn a_site_list_that_names_no_key_for_bonds_is_signed_anew_with_the_root() {
     let old = without_bonds(&authority, dir.path());
     drop(authority);
     let version = 2;
-    let store = SqliteStore::open(&dir.path().join("authority.sqlite")).unwrap();
+    let store = SqlStore::sqlite(&dir.path().join("authority.sqlite")).unwrap();
     store.publish(Kind::SiteList.name(), Published { version, at: clock.now(), bytes: old }).unwrap();
     drop(store);
 

@@ -4,7 +4,7 @@ use crate::fixture::noon;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::store::{
     Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Journal, LogTile, PendingRequest, PendingState,
-    Published, Purpose, Record, Serial, SignedCheckpoint, SqliteStore, StandingChange, StandingState, Standings, Store,
+    Published, Purpose, Record, Serial, SignedCheckpoint, SqlStore, StandingChange, StandingState, Standings, Store,
     StoreError, Subject,
 };
 use medlock_node::log::Tile;
@@ -340,8 +340,14 @@ fn sqlite_keeps_the_contract() {
     let number = std::sync::atomic::AtomicU32::new(0);
     check(|| {
         let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        SqliteStore::open(&dir.path().join(format!("{number}.sqlite"))).unwrap()
+        SqlStore::sqlite(&dir.path().join(format!("{number}.sqlite"))).unwrap()
     });
+}
+
+/// Shows REQ-STORE-01.
+#[test]
+fn postgresql_keeps_the_contract() {
+    check(|| SqlStore::postgres(crate::fixture::postgres()).unwrap());
 }
 
 /// Shows REQ-AUTH-16.
@@ -349,7 +355,7 @@ fn sqlite_keeps_the_contract() {
 fn a_damaged_database_is_named_with_file_table_and_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("authority.sqlite");
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqlStore::sqlite(&path).unwrap();
     for number in 1..100 {
         store.record(Record { tbs: vec![number; 500], ..record(number) }).unwrap();
     }
@@ -363,23 +369,23 @@ fn a_damaged_database_is_named_with_file_table_and_what_to_do() {
     let start = (page as usize - 1) * 4096;
     bytes[start..start + 200].fill(0xa5);
     std::fs::write(&path, &bytes).unwrap();
-    let error = SqliteStore::open(&path).unwrap_err();
+    let error = SqlStore::sqlite(&path).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("authority.sqlite") && text.contains("issuance") && text.contains("backup"), "{text}");
 
     std::fs::write(&path, b"this is not a database, and long enough to be looked at as one. ".repeat(20)).unwrap();
-    let error = SqliteStore::open(&path).unwrap_err();
+    let error = SqlStore::sqlite(&path).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
 
     let other = dir.path().join("other.sqlite");
     let database = rusqlite::Connection::open(&other).unwrap();
     database.execute("CREATE TABLE t (a)", []).unwrap();
     drop(database);
-    assert!(SqliteStore::open(&other).unwrap_err().to_string().contains("another program"));
+    assert!(SqlStore::sqlite(&other).unwrap_err().to_string().contains("another program"));
 
     let newer = dir.path().join("newer.sqlite");
-    drop(SqliteStore::open(&newer).unwrap());
+    drop(SqlStore::sqlite(&newer).unwrap());
     rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(SqliteStore::open(&newer).unwrap_err().to_string().contains("newer program"));
+    assert!(SqlStore::sqlite(&newer).unwrap_err().to_string().contains("newer program"));
 }

@@ -8,8 +8,8 @@ use medlock_authority::registry::Device;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind, Signer, SignerError};
 use medlock_authority::store::{
     Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Issued, Journal, Life, Log, LogEntry, LogTile,
-    PendingRequest, PendingState, Published, Purpose, Record, Register, Serial, SignedCheckpoint, SqliteStore,
-    Standing, StandingChange, Standings, StoreError, Subject,
+    PendingRequest, PendingState, Published, Purpose, Record, Register, Serial, SignedCheckpoint, SqlStore, Standing,
+    StandingChange, Standings, StoreError, Subject,
 };
 use medlock_authority::{Authority, Error};
 use medlock_node::clock::Clock;
@@ -20,7 +20,7 @@ use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -42,12 +42,12 @@ impl Fuse {
         if left == 0 && self.after {
             let _ = act();
         }
-        Err(StoreError::Failed { path: PathBuf::new(), doing: "test", why: "the fuse has blown".into() })
+        Err(StoreError::Failed { database: String::new(), doing: "test", why: "the fuse has blown".into() })
     }
 }
 
 struct Faulty {
-    inner: SqliteStore,
+    inner: SqlStore,
     fuse: Arc<Fuse>,
 }
 
@@ -174,7 +174,7 @@ struct Acknowledged {
 /// Creates a site, enrols two devices, renews one, revokes the other; stops at the first error.
 fn story(dir: &Path, fuse: &Arc<Fuse>, done: &mut Acknowledged) -> Result<(), Error> {
     let clock = Clock::manual(noon());
-    let store = Arc::new(Faulty { inner: SqliteStore::open(&dir.join("authority.sqlite"))?, fuse: fuse.clone() });
+    let store = Arc::new(Faulty { inner: SqlStore::sqlite(&dir.join("authority.sqlite"))?, fuse: fuse.clone() });
     let inner = InProcess::open(&dir.join("signer"))?;
     let signer = Arc::new(FaultySigner { inner, fuse: fuse.clone() });
     let authority = Authority::open_with(&config(dir), clock, signer, store)?;

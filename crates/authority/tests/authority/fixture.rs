@@ -8,6 +8,8 @@ use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
 use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_store::postgres::Server;
+use medlock_testkit::PostgresServer;
 use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, Identified, Time};
 use std::path::Path;
@@ -36,6 +38,12 @@ pub(crate) fn config(dir: &Path) -> AuthorityConfig {
         hub_ips: vec!["127.0.0.1".parse().unwrap()],
         ..AuthorityConfig::site(dir, "Sankt Anna")
     }
+}
+
+/// An empty schema on the server of these tests.
+pub(crate) fn postgres() -> Server {
+    let server = PostgresServer::shared();
+    Server::new(&server.url(), &server.schema(), None, None).unwrap()
 }
 
 pub(crate) fn open(dir: &Path, clock: &Clock) -> Authority {

@@ -7,7 +7,7 @@ use medlock_authority::objects::Kind;
 use medlock_authority::registry::DeviceConfig;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind as Signed, Signer, SignerError};
 use medlock_authority::status::SUPERSEDED_PER_DEVICE;
-use medlock_authority::store::{SqliteStore, StandingChange, StandingState, Standings, Subject};
+use medlock_authority::store::{SqlStore, StandingChange, StandingState, Standings, Subject};
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
@@ -42,7 +42,7 @@ fn device(name: &str) -> Told {
 fn a_status_list_that_outgrew_its_place_is_published_and_tells_a_person() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::manual(noon());
-    let store = Arc::new(SqliteStore::open(&dir.path().join("authority.sqlite")).unwrap());
+    let store = Arc::new(SqlStore::sqlite(&dir.path().join("authority.sqlite")).unwrap());
     let signer = || Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
     let authority = Authority::open_with(&config(dir.path()), clock.clone(), signer(), store.clone()).unwrap();
     let site = Site { authority: Arc::new(authority), clock, dir };

@@ -90,7 +90,7 @@ fn to_be_signed(purpose: Purpose, signer: KeyLabel) -> Vec<u8> {
     };
     let approved = prepare(&template, &Issuer { name: &name, spki: issuer.spki(), key: signer }, noon()).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let store = medlock_authority::store::SqliteStore::open(&dir.path().join("s")).unwrap();
+    let store = medlock_authority::store::SqlStore::sqlite(&dir.path().join("s")).unwrap();
     approved.record(&store).unwrap();
     medlock_authority::store::Issuances::unfinished(&store).unwrap().remove(0).tbs
 }

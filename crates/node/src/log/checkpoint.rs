@@ -49,7 +49,11 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`NoteError`].
-    pub fn verify<'k>(bytes: &[u8], log: &VerifierKey, witnesses: &'k [VerifierKey]) -> Result<Cosigned<'k>, NoteError> {
+    pub fn verify<'k>(
+        bytes: &[u8],
+        log: &VerifierKey,
+        witnesses: &'k [VerifierKey],
+    ) -> Result<Cosigned<'k>, NoteError> {
         let note = Note::read(bytes)?;
         note.verify(std::slice::from_ref(log))?;
         let checkpoint = Self::read(note.text())?;

@@ -236,11 +236,14 @@ impl FromStr for VerifierKey {
     fn from_str(text: &str) -> Result<Self, NoteError> {
         let malformed = NoteError::Malformed("a key is written NAME+8 hexadecimal digits+base64");
         let mut parts = text.trim().splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else { return Err(malformed) };
+        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(malformed);
+        };
         let key = BASE64.decode(key).map_err(|_| malformed.clone())?;
         let (number, key) = key.split_first().ok_or(malformed.clone())?;
         let kind = KeyKind::ALL.into_iter().find(|kind| kind.number() == *number);
-        let kind = kind.ok_or(NoteError::Malformed("a key of this kind is not known: Ed25519, or ML-DSA-44 of a witness"))?;
+        let kind =
+            kind.ok_or(NoteError::Malformed("a key of this kind is not known: Ed25519, or ML-DSA-44 of a witness"))?;
         let read = Self::new(name, kind, key).ok_or(malformed.clone())?;
         if data_encoding::HEXLOWER.encode(&read.id()) == id { Ok(read) } else { Err(malformed) }
     }

@@ -61,7 +61,9 @@ impl<'a> Proof<'a> {
     ) -> Result<Cosigned<'k>, NoteError> {
         let cosigned = Checkpoint::verify(self.checkpoint, log, witnesses)?;
         if !cosigned.checkpoint.head.includes(entry, self.index, &self.path, &AwsLc) {
-            return Err(NoteError::Malformed("this entry is not at this place in the log: the proof is of another one"));
+            return Err(NoteError::Malformed(
+                "this entry is not at this place in the log: the proof is of another one",
+            ));
         }
         Ok(cosigned)
     }
@@ -183,8 +185,12 @@ mod tests {
         let Keys { note, .. } = signed();
         let good = String::from_utf8(Proof { index: 5, path: entries(), checkpoint: note.as_bytes() }.write()).unwrap();
         assert!(Proof::read(good.replacen("index", "extra AAAA\nindex", 1).as_bytes()).is_ok());
-        for (from, to) in [("@v1", "@v2"), ("index 5", "index 05"), ("index 5", "index"), ("=\n", "\n"), ("\n\n", "\n")] {
-            assert!(Proof::read(good.replacen(from, to, 1).replace("\n\n\u{2014}", "\n\u{2014}").as_bytes()).is_err(), "{from}");
+        for (from, to) in [("@v1", "@v2"), ("index 5", "index 05"), ("index 5", "index"), ("=\n", "\n"), ("\n\n", "\n")]
+        {
+            assert!(
+                Proof::read(good.replacen(from, to, 1).replace("\n\n\u{2014}", "\n\u{2014}").as_bytes()).is_err(),
+                "{from}"
+            );
         }
         let many = Proof { index: 0, path: vec![entries()[0]; MAX_PROOF + 1], checkpoint: note.as_bytes() }.write();
         assert!(Proof::read(&many).is_err());

@@ -149,8 +149,15 @@ mod tests {
         assert_eq!(tile(1_234_067, 256).to_string(), "tile/0/x001/x234/067");
         assert_eq!(tile(5, 7).to_string(), "tile/0/005.p/7");
         assert_eq!(tile(1_000, 256).entries_path(), "tile/entries/x001/000");
-        for wrong in ["tile/0/5", "tile/00/005", "tile/0/+05", "tile/8/000", "tile/0/005.p/256", "tile/0/005.p/0", "tile/0/x000/005"]
-        {
+        for wrong in [
+            "tile/0/5",
+            "tile/00/005",
+            "tile/0/+05",
+            "tile/8/000",
+            "tile/0/005.p/256",
+            "tile/0/005.p/0",
+            "tile/0/x000/005",
+        ] {
             assert_eq!(Resource::from_str(wrong), Err(()), "{wrong}");
         }
     }

@@ -236,8 +236,7 @@ mod tests {
     /// The tree of the tests of Google's implementation of RFC 6962, whose roots many implementations check.
     #[test]
     fn known_roots_are_found() {
-        let entries: [&[u8]; 8] =
-            [b"", b"\0", b"\x10", b"\x20\x21", b"01", b"@ABC", b"PQRSTUVW", b"`abcdefghijklmno"];
+        let entries: [&[u8]; 8] = [b"", b"\0", b"\x10", b"\x20\x21", b"01", b"@ABC", b"PQRSTUVW", b"`abcdefghijklmno"];
         let roots = [
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",

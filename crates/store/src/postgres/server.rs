@@ -27,10 +27,14 @@ pub enum ServerError {
     #[error("it is no address of a PostgreSQL server ({0}): write postgresql://USER@HOST/DATABASE")]
     Address(String),
     /// The schema cannot be a name.
-    #[error("{0:?} is no name of a schema: give 1 to 48 small letters, digits and underscores, beginning with a letter")]
+    #[error(
+        "{0:?} is no name of a schema: give 1 to 48 small letters, digits and underscores, beginning with a letter"
+    )]
     Schema(String),
     /// It leaves the machine, and nothing makes it secret.
-    #[error("{0} is another machine: give the certificate of the authority that its own is from, so that nobody reads along")]
+    #[error(
+        "{0} is another machine: give the certificate of the authority that its own is from, so that nobody reads along"
+    )]
     NotSecret(String),
 }
 
@@ -48,7 +52,10 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let mut config: Config = url.parse().map_err(|error: postgres::Error| ServerError::Address(chain(&error)))?;
         let letters = schema.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-        if !letters || !(1..=48).contains(&schema.len()) || !schema.starts_with(|first: char| first.is_ascii_lowercase()) {
+        if !letters
+            || !(1..=48).contains(&schema.len())
+            || !schema.starts_with(|first: char| first.is_ascii_lowercase())
+        {
             return Err(ServerError::Schema(schema.to_owned()));
         }
         if let Some(password) = password {
@@ -58,9 +65,8 @@ impl Server {
             Host::Tcp(name) if !is_here(name) => Some(name.clone()),
             _ => None,
         });
-        let away = away.or_else(|| {
-            config.get_hostaddrs().iter().find(|address| !address.is_loopback()).map(ToString::to_string)
-        });
+        let away = away
+            .or_else(|| config.get_hostaddrs().iter().find(|address| !address.is_loopback()).map(ToString::to_string));
         match away {
             Some(host) if secure.is_none() => return Err(ServerError::NotSecret(host)),
             Some(_) => config.ssl_mode(SslMode::Require),

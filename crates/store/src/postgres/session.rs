@@ -35,10 +35,8 @@ struct Pg {
 
 impl Pg {
     fn new(server: Server, settings: &str, begin: String) -> Self {
-        let settings = format!(
-            "SET search_path TO \"{}\"; SET client_min_messages TO warning; {settings}",
-            server.schema
-        );
+        let settings =
+            format!("SET search_path TO \"{}\"; SET client_min_messages TO warning; {settings}", server.schema);
         Self { server, client: None, statements: HashMap::new(), settings, begin, broken: false }
     }
 
@@ -63,12 +61,13 @@ impl Pg {
             return Ok(kept.clone());
         }
         let prepared = self.open()?.prepare(&dollars(sql)).map_err(|error| self.fault(&error))?;
-        let names = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
+        let names: Arc<[String]> = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
         if self.statements.len() >= KEPT_STATEMENTS {
             self.statements.clear();
         }
-        self.statements.insert(sql.to_owned(), (prepared.clone(), names));
-        self.statements.get(sql).cloned().ok_or_else(|| Fault::Failed("a statement was not kept".to_owned()))
+        let kept = (prepared, names);
+        self.statements.insert(sql.to_owned(), kept.clone());
+        Ok(kept)
     }
 
     fn fault(&mut self, error: &postgres::Error) -> Fault {
@@ -207,9 +206,9 @@ impl Session for Pg {
 
 /// FNV-1a: the number of an advisory lock, the same in every version of this program.
 fn lock_number(text: &str) -> i64 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     i64::from_ne_bytes(hash.to_ne_bytes())
 }
 

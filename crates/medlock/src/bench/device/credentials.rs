@@ -6,7 +6,7 @@ use crate::Failure;
 use medlock_authority::issue::{Form, Issuer, Template, issue};
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::signer::{InProcess, KeyLabel, Signer as _};
-use medlock_authority::store::{Purpose, SqliteStore};
+use medlock_authority::store::{Purpose, SqlStore};
 use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
 use medlock_rustcrypto::RustCrypto;
 use medlock_trust::Time;
@@ -36,7 +36,7 @@ pub(super) fn rows() -> Result<Vec<Row>, Failure> {
 
 fn issued() -> Result<Issued, Failure> {
     let folder = tempfile::tempdir()?;
-    let store = SqliteStore::open(&folder.path().join("authority.sqlite"))?;
+    let store = SqlStore::sqlite(&folder.path().join("authority.sqlite"))?;
     let signer = InProcess::open(folder.path())?;
     let issuer = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256)?;
     let config = DeviceConfig { name: "pump-6".into(), roles: vec!["actuator".into()], ..DeviceConfig::default() };

@@ -1,36 +1,27 @@
 //! The tables, in numbered steps. A step that was ever released is never changed; the next one is added behind it.
 
-use super::Fault;
 use medlock_node::provider::AwsLc;
+use medlock_store::{Fault, Sql, Step, all, values};
 use medlock_trust::x509::Certificate;
-use rusqlite::Connection;
 
-/// Each step, in order; `PRAGMA user_version` says how many were taken.
-pub(super) const STEPS: &[Step] =
-    &[Step::Sql(ONE), Step::Sql(TWO), Step::Code(name_credentials_by_what_is_signed), Step::Sql(FOUR)];
-
-/// A step: a transaction of its own.
-pub(super) enum Step {
-    Sql(&'static str),
-    Code(fn(&Connection) -> Result<(), Fault>),
-}
-
-impl Step {
-    pub(super) fn take(&self, connection: &Connection) -> Result<(), Fault> {
-        match self {
-            Self::Sql(sql) => Ok(connection.execute_batch(sql)?),
-            Self::Code(code) => code(connection),
-        }
-    }
-}
+/// Each step, in order, with the same number on both databases. PostgreSQL came after the fourth: its first step makes what
+/// the first four of SQLite do.
+pub(super) const STEPS: &[Step] = &[
+    Step::Sql { sqlite: ONE, postgres: POSTGRES_ONE },
+    Step::Sql { sqlite: TWO, postgres: "" },
+    Step::Code(name_credentials_by_what_is_signed),
+    Step::Sql { sqlite: FOUR, postgres: "" },
+    Step::Both(FIVE),
+];
 
 /// Credentials were named by the hash of the whole certificate once. What a list told by those names stays told: of its
 /// compromises, the next list has each again.
-fn name_credentials_by_what_is_signed(connection: &Connection) -> Result<(), Fault> {
-    let mut issued = connection.prepare("SELECT credential, certificate FROM issuance WHERE state = 'issued'")?;
-    let issued = issued.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-    for row in issued.collect::<Result<Vec<_>, _>>()? {
-        let (old, certificate) = row;
+fn name_credentials_by_what_is_signed(database: &mut dyn Sql) -> Result<(), Fault> {
+    let issued = "SELECT credential, certificate FROM issuance WHERE state = 'issued'";
+    let issued = all(database, "issuance", issued, &[], |row| {
+        Ok((row.blob("credential")?.to_vec(), row.blob("certificate")?.to_vec()))
+    })?;
+    for (old, certificate) in issued {
         let Ok(view) = Certificate::read(&certificate) else { continue };
         let new = view.credential_id(&AwsLc);
         for sql in [
@@ -38,7 +29,7 @@ fn name_credentials_by_what_is_signed(connection: &Connection) -> Result<(), Fau
             "UPDATE issuance SET parent = ?2 WHERE parent = ?1",
             "UPDATE standing SET subject = ?2 WHERE kind = 'credential' AND subject = ?1",
         ] {
-            connection.prepare_cached(sql)?.execute([old.as_slice(), new.as_bytes()])?;
+            database.execute(sql, values![&old, new.as_bytes()])?;
         }
     }
     Ok(())
@@ -243,3 +234,165 @@ CREATE TABLE log_tile (
     PRIMARY KEY (level, place)
 ) STRICT;
 ";
+
+/// When the lease of the log lapses, in seconds of the server's clock; a store of one process needs none.
+const FIVE: &str = "ALTER TABLE log ADD COLUMN until INTEGER";
+
+/// As the first four steps leave SQLite. `rowid` is what SQLite has by itself: the order in which rows came.
+const POSTGRES_ONE: &str = r#"
+CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
+
+CREATE TABLE issuance (
+    number      BIGINT PRIMARY KEY,
+    serial      BYTEA  NOT NULL UNIQUE CHECK (length(serial) = 16),
+    purpose     TEXT   NOT NULL,
+    device      TEXT   COLLATE "C",
+    key         BYTEA  NOT NULL CHECK (length(key) = 16),
+    parent      BYTEA,
+    not_before  BIGINT NOT NULL,
+    not_after   BIGINT NOT NULL,
+    at          BIGINT NOT NULL,
+    tbs         BYTEA  NOT NULL,
+    state       TEXT   NOT NULL DEFAULT 'recorded' CHECK (state IN ('recorded', 'issued', 'abandoned')),
+    abandoned   TEXT,
+    credential  BYTEA  UNIQUE,
+    certificate BYTEA,
+    used        BIGINT NOT NULL DEFAULT 0,
+    CHECK ((state = 'issued') = (certificate IS NOT NULL)),
+    CHECK ((state = 'issued') = (credential IS NOT NULL))
+);
+CREATE INDEX issuance_device ON issuance (device) WHERE device IS NOT NULL;
+CREATE INDEX issuance_key ON issuance (key);
+CREATE INDEX issuance_parent ON issuance (parent) WHERE parent IS NOT NULL;
+CREATE INDEX issuance_recorded ON issuance (number) WHERE state = 'recorded';
+CREATE INDEX issuance_purpose ON issuance (purpose, at) WHERE purpose IN ('root', 'issuing');
+CREATE TRIGGER issuance_stays BEFORE DELETE OR TRUNCATE ON issuance EXECUTE FUNCTION stays();
+CREATE TRIGGER issuance_is_not_rewritten BEFORE UPDATE OF number, serial, tbs ON issuance EXECUTE FUNCTION stays();
+
+CREATE TABLE device (
+    name             TEXT   COLLATE "C" PRIMARY KEY,
+    owner            TEXT   NOT NULL,
+    maker_serial     TEXT   COLLATE "C" UNIQUE,
+    maker_key        BYTEA,
+    roles            BIGINT NOT NULL,
+    device_type      BIGINT,
+    dns              TEXT   NOT NULL,
+    ips              TEXT   NOT NULL,
+    ae_titles        TEXT   NOT NULL,
+    sidecar          TEXT,
+    validity_seconds BIGINT,
+    at               BIGINT NOT NULL
+);
+
+CREATE TABLE code (
+    id          BYTEA  PRIMARY KEY CHECK (length(id) = 5),
+    device      TEXT   COLLATE "C" NOT NULL REFERENCES device (name),
+    secret_hash BYTEA  NOT NULL CHECK (length(secret_hash) = 32),
+    expires     BIGINT NOT NULL,
+    wrong_tries BIGINT NOT NULL DEFAULT 0,
+    state       TEXT   NOT NULL,
+    key         BYTEA
+);
+CREATE INDEX code_device ON code (device);
+
+CREATE TABLE pending (
+    rowid           BIGINT GENERATED BY DEFAULT AS IDENTITY UNIQUE,
+    id              BYTEA  PRIMARY KEY CHECK (length(id) = 8),
+    device          TEXT   COLLATE "C" REFERENCES device (name),
+    code            BYTEA  REFERENCES code (id),
+    birth           BYTEA,
+    birth_serial    TEXT,
+    birth_maker     BYTEA,
+    key             BYTEA  NOT NULL CHECK (length(key) = 16),
+    key_fingerprint BYTEA  NOT NULL CHECK (length(key_fingerprint) = 32),
+    claims          TEXT   NOT NULL,
+    address         TEXT   NOT NULL,
+    since           BIGINT NOT NULL,
+    state           TEXT   NOT NULL,
+    CHECK ((code IS NULL) <> (birth IS NULL)),
+    CHECK ((birth IS NULL) = (birth_serial IS NULL))
+);
+CREATE INDEX pending_key ON pending (key);
+CREATE INDEX pending_waiting ON pending (since) WHERE state = 'waiting';
+CREATE INDEX pending_birth ON pending (birth) WHERE birth IS NOT NULL AND state = 'waiting';
+
+CREATE TABLE standing (
+    kind    TEXT   COLLATE "C" NOT NULL,
+    subject BYTEA  NOT NULL,
+    state   TEXT   NOT NULL,
+    reason  TEXT   NOT NULL,
+    epoch   BIGINT NOT NULL,
+    since   BIGINT NOT NULL,
+    PRIMARY KEY (kind, subject)
+);
+
+CREATE TABLE standing_change (
+    id      BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    kind    TEXT   NOT NULL,
+    subject BYTEA  NOT NULL,
+    state   TEXT,
+    reason  TEXT   NOT NULL,
+    epoch   BIGINT NOT NULL,
+    at      BIGINT NOT NULL
+);
+
+CREATE TABLE object (
+    kind    TEXT   NOT NULL,
+    version BIGINT NOT NULL,
+    at      BIGINT NOT NULL,
+    bytes   BYTEA  NOT NULL,
+    PRIMARY KEY (kind, version)
+);
+
+CREATE TABLE number (
+    series TEXT   PRIMARY KEY,
+    last   BIGINT NOT NULL
+);
+
+CREATE TABLE alarm (
+    id           BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    at           BIGINT NOT NULL,
+    last         BIGINT NOT NULL DEFAULT 0,
+    count        BIGINT NOT NULL DEFAULT 1,
+    kind         TEXT   NOT NULL,
+    device       TEXT,
+    text         TEXT   NOT NULL,
+    acknowledged BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX alarm_open ON alarm (kind, device) WHERE acknowledged = 0;
+
+CREATE TABLE audit (
+    id      BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    at      BIGINT NOT NULL,
+    who     TEXT   NOT NULL,
+    verb    TEXT   NOT NULL,
+    subject TEXT   NOT NULL,
+    outcome TEXT   NOT NULL
+);
+CREATE TRIGGER audit_stays BEFORE DELETE OR UPDATE OR TRUNCATE ON audit EXECUTE FUNCTION stays();
+
+CREATE TABLE setting (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+CREATE TABLE log (
+    one         BIGINT PRIMARY KEY CHECK (one = 1),
+    holder      BYTEA,
+    term        BIGINT NOT NULL DEFAULT 0,
+    size        BIGINT NOT NULL DEFAULT 0,
+    signed_size BIGINT,
+    checkpoint  BYTEA,
+    CHECK ((signed_size IS NULL) = (checkpoint IS NULL)),
+    CHECK (signed_size <= size)
+);
+INSERT INTO log (one) VALUES (1);
+
+CREATE TABLE log_tile (
+    level  BIGINT NOT NULL,
+    place  BIGINT NOT NULL,
+    hashes BYTEA  NOT NULL,
+    PRIMARY KEY (level, place)
+);
+"#;

@@ -1,10 +1,10 @@
 //! Who may no longer be believed.
 
-use super::row::{Reading, all, first, signed, word};
-use super::{Fault, SqliteStore};
+use super::SqlStore;
+use super::row::{Columns as _, word};
 use crate::store::{Life, Standing, StandingChange, StandingState, Standings, StoreError, Subject};
+use medlock_store::{Fault, Row, Sql, all, first, values};
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
-use rusqlite::{Connection, params};
 
 const STATES: &[(StandingState, &str)] = &[
     (StandingState::Suspended, "suspended"),
@@ -15,11 +15,11 @@ const STATES: &[(StandingState, &str)] = &[
 const COLUMNS: &str = "kind, subject, state, reason, epoch, since";
 const EPOCH: &str = "status-epoch";
 
-impl Standings for SqliteStore {
+impl Standings for SqlStore {
     fn change_standings(&self, changes: Vec<StandingChange>, now: Time) -> Result<u64, StoreError> {
-        self.write("change the status", move |connection| {
-            let epoch = super::journal::next_number(connection, EPOCH, u64::try_from(now.unix()).unwrap_or(0))?;
-            changes.iter().try_for_each(|change| change_one(connection, change, epoch))?;
+        self.database.write("change the status", move |database| {
+            let epoch = super::journal::next_number(database, EPOCH, u64::try_from(now.unix()).unwrap_or(0))?;
+            changes.iter().try_for_each(|change| change_one(database, change, epoch))?;
             Ok(epoch)
         })
     }
@@ -27,8 +27,8 @@ impl Standings for SqliteStore {
     fn lives(&self) -> Result<Vec<Life>, StoreError> {
         let sql = "SELECT i.credential, i.device, i.not_after, i.number
                    FROM standing s JOIN issuance i ON i.credential = s.subject WHERE s.kind = 'credential'";
-        self.read("read whose credentials are on the status list", |connection| {
-            all(connection, "issuance", sql, [], |row| {
+        self.database.read("read whose credentials are on the status list", |database| {
+            all(database, "issuance", sql, &[], |row| {
                 Ok(Life {
                     credential: row.credential("credential")?,
                     device: row.optional_device("device")?,
@@ -40,61 +40,51 @@ impl Standings for SqliteStore {
     }
 
     fn standings(&self) -> Result<(u64, Vec<Standing>), StoreError> {
-        self.read("read the status", |connection| {
-            // One transaction, so that epoch and entries belong together.
-            let snapshot = connection.unchecked_transaction()?;
-            let epoch = first(&snapshot, "number", "SELECT last FROM number WHERE series = ?1", [EPOCH], |row| {
-                row.number("last")
-            })?;
-            let sql = format!("SELECT {COLUMNS} FROM standing ORDER BY kind, subject");
-            Ok((epoch.unwrap_or(0), all(&snapshot, "standing", &sql, [], standing)?))
+        let sql = format!("SELECT {COLUMNS} FROM standing ORDER BY kind, subject");
+        // One instant, so that epoch and entries belong together.
+        self.database.read_snapshot("read the status", |database| {
+            let epoch =
+                first(database, "number", "SELECT last FROM number WHERE series = ?1", values![EPOCH], |row| {
+                    row.number("last")
+                })?;
+            Ok((epoch.unwrap_or(0), all(database, "standing", &sql, &[], standing)?))
         })
     }
 
     fn standing(&self, subject: Subject) -> Result<Option<Standing>, StoreError> {
-        self.read("read a standing", |connection| current(connection, &subject))
+        self.database.read("read a standing", |database| current(database, &subject))
     }
 }
 
-fn current(connection: &Connection, subject: &Subject) -> Result<Option<Standing>, Fault> {
+fn current(database: &mut dyn Sql, subject: &Subject) -> Result<Option<Standing>, Fault> {
     let (kind, bytes) = columns(subject);
     let sql = format!("SELECT {COLUMNS} FROM standing WHERE kind = ?1 AND subject = ?2");
-    first(connection, "standing", &sql, params![kind, bytes], standing)
+    first(database, "standing", &sql, values![kind, bytes], standing)
 }
 
-fn change_one(connection: &Connection, change: &StandingChange, epoch: u64) -> Result<(), Fault> {
+fn change_one(database: &mut dyn Sql, change: &StandingChange, epoch: u64) -> Result<(), Fault> {
     let (kind, subject) = columns(&change.subject);
-    let before = current(connection, &change.subject)?.map(|standing| standing.state);
+    let before = current(database, &change.subject)?.map(|standing| standing.state);
     match change.state {
         None if before == Some(StandingState::Suspended) => {
-            connection
-                .prepare_cached("DELETE FROM standing WHERE kind = ?1 AND subject = ?2")?
-                .execute(params![kind, subject])?;
+            database.execute("DELETE FROM standing WHERE kind = ?1 AND subject = ?2", values![kind, &subject])?;
         }
         None => return Err(Fault::Missing("suspension")),
         Some(state) if before.is_some_and(|before| before >= state) => return Ok(()),
         Some(state) => {
-            connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO standing (kind, subject, state, reason, epoch, since)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                )?
-                .execute(params![
-                    kind,
-                    subject,
-                    word(&state, STATES),
-                    change.reason,
-                    signed(epoch),
-                    change.at.unix()
-                ])?;
+            database.execute(
+                "INSERT INTO standing (kind, subject, state, reason, epoch, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (kind, subject) DO UPDATE SET
+                     state = excluded.state, reason = excluded.reason, epoch = excluded.epoch, since = excluded.since",
+                values![kind, &subject, word(&state, STATES), &change.reason, epoch, change.at.unix()],
+            )?;
         }
     }
     let state = change.state.map(|state| word(&state, STATES));
-    connection
-        .prepare_cached(
-            "INSERT INTO standing_change (kind, subject, state, reason, epoch, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![kind, subject, state, change.reason, signed(epoch), change.at.unix()])?;
+    database.execute(
+        "INSERT INTO standing_change (kind, subject, state, reason, epoch, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        values![kind, &subject, state, &change.reason, epoch, change.at.unix()],
+    )?;
     Ok(())
 }
 
@@ -106,13 +96,12 @@ fn columns(subject: &Subject) -> (&'static str, Vec<u8>) {
     }
 }
 
-fn standing(row: &Reading<'_, '_>) -> Result<Standing, Fault> {
-    let subject = match row.plain::<String>("kind")?.as_str() {
+fn standing(row: &Row) -> Result<Standing, Fault> {
+    let subject = match row.text("kind")? {
         "credential" => Subject::Credential(CredentialId::from_bytes(row.bytes("subject")?)),
         "issuer" => Subject::Issuer(KeyId::from_bytes(row.bytes("subject")?)),
         "device" => {
-            let bytes: Vec<u8> = row.plain("subject")?;
-            let name = std::str::from_utf8(&bytes).ok().and_then(DeviceName::new);
+            let name = std::str::from_utf8(row.blob("subject")?).ok().and_then(DeviceName::new);
             Subject::Device(name.ok_or_else(|| row.damaged("subject"))?)
         }
         _ => return Err(row.damaged("kind")),
@@ -120,7 +109,7 @@ fn standing(row: &Reading<'_, '_>) -> Result<Standing, Fault> {
     Ok(Standing {
         subject,
         state: row.word("state", STATES)?,
-        reason: row.plain("reason")?,
+        reason: row.text("reason")?.to_owned(),
         epoch: row.number("epoch")?,
         since: row.time("since")?,
     })

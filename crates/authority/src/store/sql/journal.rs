@@ -1,0 +1,142 @@
+//! Published objects, alarms, the audit trail, settings.
+
+use super::SqlStore;
+use super::row::Columns as _;
+use crate::store::{Alarm, AuditEntry, Journal, Published, StoreError};
+use medlock_store::{Fault, Row, Sql, all, first, values};
+use medlock_trust::DeviceName;
+
+/// How many objects of a kind are kept: the newest, and some for whoever looks into what went wrong.
+const KEPT_OBJECTS: u32 = 4;
+
+impl Journal for SqlStore {
+    fn publish(&self, kind: &'static str, object: Published) -> Result<(), StoreError> {
+        self.database.write("publish a signed object", move |database| {
+            let newest = "SELECT version FROM object WHERE kind = ?1 ORDER BY version DESC LIMIT 1";
+            let newest = first(database, "object", newest, values![kind], |row| row.number::<u64>("version"))?;
+            if newest.is_some_and(|newest| newest >= object.version) {
+                return Err(Fault::Taken("version of this object"));
+            }
+            database.execute(
+                "INSERT INTO object (kind, version, at, bytes) VALUES (?1, ?2, ?3, ?4)",
+                values![kind, object.version, object.at.unix(), &object.bytes],
+            )?;
+            database.execute(
+                "DELETE FROM object WHERE kind = ?1 AND version NOT IN
+                     (SELECT version FROM object WHERE kind = ?1 ORDER BY version DESC LIMIT ?2)",
+                values![kind, KEPT_OBJECTS],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn published(&self, kind: &'static str) -> Result<Option<Published>, StoreError> {
+        let sql = "SELECT version, at, bytes FROM object WHERE kind = ?1 ORDER BY version DESC LIMIT 1";
+        self.database.read("read a signed object", |database| {
+            first(database, "object", sql, values![kind], |row| {
+                let bytes = row.blob("bytes")?.to_vec();
+                Ok(Published { version: row.number("version")?, at: row.time("at")?, bytes })
+            })
+        })
+    }
+
+    fn next_number(&self, series: &'static str, least: u64) -> Result<u64, StoreError> {
+        self.database.write_single("take the next number", move |database| next_number(database, series, least))
+    }
+
+    fn raise(&self, alarm: Alarm) -> Result<(), StoreError> {
+        self.database.write("raise an alarm", move |database| {
+            let device = alarm.device.as_ref().map(DeviceName::as_str);
+            let counted = database.execute(
+                "UPDATE alarm SET count = count + 1, last = ?1
+                 WHERE kind = ?2 AND device IS NOT DISTINCT FROM ?3 AND acknowledged = 0",
+                values![alarm.at.unix(), &alarm.kind, device],
+            )?;
+            if counted == 0 {
+                database.execute(
+                    "INSERT INTO alarm (at, last, kind, device, text) VALUES (?1, ?1, ?2, ?3, ?4)",
+                    values![alarm.at.unix(), &alarm.kind, device, &alarm.text],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    fn alarms(&self) -> Result<Vec<Alarm>, StoreError> {
+        let sql = "SELECT id, at, last, count, kind, device, text, acknowledged FROM alarm
+                   ORDER BY acknowledged, last DESC, id DESC LIMIT 1000";
+        self.database.read("list the alarms", |database| all(database, "alarm", sql, &[], alarm))
+    }
+
+    fn acknowledge(&self, id: i64) -> Result<(), StoreError> {
+        self.database.write_single("acknowledge an alarm", move |database| {
+            Fault::unless_one(
+                database.execute("UPDATE alarm SET acknowledged = 1 WHERE id = ?1", values![id])?,
+                "alarm",
+            )
+        })
+    }
+
+    fn note(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        let sql = "INSERT INTO audit (at, who, verb, subject, outcome) VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.database.write_single("write the audit trail", move |database| {
+            let AuditEntry { at, who, verb, subject, outcome } = &entry;
+            database.execute(sql, values![at.unix(), who, verb, subject, outcome])?;
+            Ok(())
+        })
+    }
+
+    fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+        let sql = "SELECT at, who, verb, subject, outcome FROM audit ORDER BY id DESC LIMIT ?1";
+        self.database.read("read the audit trail", |database| all(database, "audit", sql, values![limit], audit_entry))
+    }
+
+    fn setting(&self, name: &'static str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT value FROM setting WHERE name = ?1";
+        self.database.read("read a setting", |database| {
+            first(database, "setting", sql, values![name], |row| Ok(row.text("value")?.to_owned()))
+        })
+    }
+
+    fn set_once(&self, name: &'static str, value: &str) -> Result<(), StoreError> {
+        let sql = "INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        let value = value.to_owned();
+        self.database.write_single("make a setting", move |database| {
+            let added = database.execute(sql, values![name, &value])?;
+            if added == 1 { Ok(()) } else { Err(Fault::Taken("setting")) }
+        })
+    }
+}
+
+pub(super) fn next_number(database: &mut dyn Sql, series: &str, least: u64) -> Result<u64, Fault> {
+    let sql = "INSERT INTO number (series, last) VALUES (?1, CASE WHEN ?2 < 1 THEN 1 ELSE ?2 END)
+               ON CONFLICT (series) DO UPDATE
+                   SET last = CASE WHEN number.last + 1 < ?2 THEN ?2 ELSE number.last + 1 END
+               RETURNING last";
+    let next = first(database, "number", sql, values![series, least], |row| row.number("last"))?;
+    next.ok_or(Fault::Missing("series of numbers"))
+}
+
+fn alarm(row: &Row) -> Result<Alarm, Fault> {
+    Ok(Alarm {
+        id: row.number("id")?,
+        at: row.time("at")?,
+        last: row.time("last")?,
+        count: row.number("count")?,
+        kind: row.text("kind")?.to_owned(),
+        device: row.optional_device("device")?,
+        text: row.text("text")?.to_owned(),
+        acknowledged: row.flag("acknowledged")?,
+    })
+}
+
+fn audit_entry(row: &Row) -> Result<AuditEntry, Fault> {
+    let text = |column| row.text(column).map(str::to_owned);
+    Ok(AuditEntry {
+        at: row.time("at")?,
+        who: text("who")?,
+        verb: text("verb")?,
+        subject: text("subject")?,
+        outcome: text("outcome")?,
+    })
+}

@@ -1,0 +1,53 @@
+//! The store on SQLite (one file, one process) or on PostgreSQL (a server, several hubs): the verbs are written once, over
+//! [`medlock_store::Sql`], and mean the same on both.
+
+mod issuance;
+mod journal;
+mod log;
+mod migrations;
+mod register;
+mod row;
+mod standing;
+
+use super::StoreError;
+use medlock_store::postgres::Server;
+use medlock_store::{Database, Engine, Schema};
+use std::path::Path;
+
+const SCHEMA: Schema = Schema {
+    application: "medlock-authority",
+    // "MDLA"
+    id: 0x4d44_4c41,
+    steps: migrations::STEPS,
+};
+
+/// The authority's database.
+#[derive(Debug)]
+pub struct SqlStore {
+    database: Database,
+}
+
+impl SqlStore {
+    /// Opens the SQLite database at `path`, or makes it; checks it and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it is not our database, or is damaged, or was written by a later version;
+    /// [`StoreError::Failed`] when it cannot be opened.
+    pub fn sqlite(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::sqlite(path, &SCHEMA)? })
+    }
+
+    /// Connects to a PostgreSQL server and brings the tables up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] when it cannot be reached; else as [`SqlStore::sqlite`].
+    pub fn postgres(server: Server) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::postgres(server, &SCHEMA)? })
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.database.engine()
+    }
+}

@@ -1,0 +1,287 @@
+//! Devices, enrolment codes and waiting requests.
+
+use super::SqlStore;
+use super::row::{Columns as _, word};
+use crate::registry::Device;
+use crate::store::{Claim, CodeRecord, CodeState, PendingRequest, PendingState, Register, StoreError};
+use medlock_store::{Fault, Row, Sql, Value, all, first, values};
+use medlock_trust::{CredentialId, DeviceName, DeviceType, KeyId, Roles, Time};
+
+const CODE_STATES: &[(CodeState, &str)] = &[
+    (CodeState::Open, "open"),
+    (CodeState::Waiting, "waiting"),
+    (CodeState::Confirmed, "confirmed"),
+    (CodeState::Void, "void"),
+];
+const PENDING_STATES: &[(PendingState, &str)] =
+    &[(PendingState::Waiting, "waiting"), (PendingState::Approved, "approved"), (PendingState::Rejected, "rejected")];
+const DEVICE_COLUMNS: &str =
+    "name, owner, maker_serial, maker_key, roles, device_type, dns, ips, ae_titles, sidecar, validity_seconds";
+const PENDING_COLUMNS: &str =
+    "id, device, code, birth, birth_serial, birth_maker, key, key_fingerprint, claims, address, since, state";
+
+impl Register for SqlStore {
+    fn add_device(&self, device: Device, at: Time) -> Result<(), StoreError> {
+        self.database.write("register a device", move |database| {
+            let sql =
+                "INSERT INTO device (name, owner, maker_serial, maker_key, roles, device_type, dns, ips, ae_titles,
+                           sidecar, validity_seconds, at)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING";
+            let mut parameters = device_values(&device);
+            parameters.push(at.unix().into());
+            let added = database.execute(sql, &parameters)?;
+            if added == 1 { Ok(()) } else { Err(Fault::Taken("device with this name or maker serial")) }
+        })
+    }
+
+    fn replace_device(&self, device: Device) -> Result<(), StoreError> {
+        self.database.write("change a device's entry", move |database| {
+            let sql = "UPDATE device SET owner = ?2, maker_serial = ?3, maker_key = ?4, roles = ?5, device_type = ?6,
+                           dns = ?7, ips = ?8, ae_titles = ?9, sidecar = ?10, validity_seconds = ?11
+                       WHERE name = ?1";
+            let changed = database
+                .execute(sql, &device_values(&device))
+                .map_err(Fault::taken("device with this maker serial"))?;
+            Fault::unless_one(changed, "device")
+        })
+    }
+
+    fn device(&self, name: DeviceName) -> Result<Option<Device>, StoreError> {
+        let sql = format!("SELECT {DEVICE_COLUMNS} FROM device WHERE name = ?1");
+        self.database.read("find a device", |database| first(database, "device", &sql, values![name.as_str()], device))
+    }
+
+    fn device_with_maker_serial(&self, serial: &str) -> Result<Option<Device>, StoreError> {
+        let sql = format!("SELECT {DEVICE_COLUMNS} FROM device WHERE maker_serial = ?1");
+        self.database.read("find a device by its maker's serial", |database| {
+            first(database, "device", &sql, values![serial], device)
+        })
+    }
+
+    fn devices(&self) -> Result<Vec<Device>, StoreError> {
+        let sql = format!("SELECT {DEVICE_COLUMNS} FROM device ORDER BY name");
+        self.database.read("list the devices", |database| all(database, "device", &sql, &[], device))
+    }
+
+    fn add_code(&self, code: CodeRecord) -> Result<(), StoreError> {
+        self.database.write("add an enrolment code", move |database| {
+            void_codes(database, &code.device)?;
+            let added = database.execute(
+                "INSERT INTO code (id, device, secret_hash, expires, wrong_tries, state, key)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                values![
+                    code.id,
+                    code.device.as_str(),
+                    code.secret_hash,
+                    code.expires.unix(),
+                    code.wrong_tries,
+                    word(&code.state, CODE_STATES),
+                    code.key.as_ref().map(KeyId::as_bytes),
+                ],
+            )?;
+            if added == 1 { Ok(()) } else { Err(Fault::Taken("enrolment code")) }
+        })
+    }
+
+    fn code(&self, id: [u8; 5]) -> Result<Option<CodeRecord>, StoreError> {
+        let sql = "SELECT id, device, secret_hash, expires, wrong_tries, state, key FROM code WHERE id = ?1";
+        self.database.read("find an enrolment code", |database| first(database, "code", sql, values![id], code))
+    }
+
+    fn count_wrong_try(&self, id: [u8; 5], most: u32) -> Result<u32, StoreError> {
+        let sql = "UPDATE code SET wrong_tries = wrong_tries + 1,
+                       state = CASE WHEN wrong_tries + 1 >= ?2 THEN 'void' ELSE state END
+                   WHERE id = ?1 RETURNING wrong_tries";
+        self.database.write_single("count a wrong try", move |database| {
+            first(database, "code", sql, values![id, most], |row| row.number("wrong_tries"))?
+                .ok_or(Fault::Missing("enrolment code"))
+        })
+    }
+
+    fn set_code_state(&self, id: [u8; 5], state: CodeState) -> Result<(), StoreError> {
+        let sql = "UPDATE code SET state = ?2 WHERE id = ?1";
+        self.database.write_single("change an enrolment code", move |database| {
+            let changed = database.execute(sql, values![id, word(&state, CODE_STATES)])?;
+            Fault::unless_one(changed, "enrolment code")
+        })
+    }
+
+    fn void_claims_of(&self, device: DeviceName) -> Result<(), StoreError> {
+        self.database.write("void a device's codes", move |database| void_codes(database, &device))
+    }
+
+    fn add_pending(&self, pending: PendingRequest, most: u32) -> Result<(), StoreError> {
+        self.database.write("add a waiting request", move |database| {
+            let count = "SELECT count(*) AS count FROM pending WHERE state = 'waiting'";
+            if number(database, count, &[])? >= most.into() {
+                return Err(Fault::Taken("full list of waiting requests"));
+            }
+            if let Claim::Birth { credential, .. } = &pending.claim {
+                let same = "SELECT count(*) AS count FROM pending WHERE birth = ?1 AND state = 'waiting'";
+                if number(database, same, values![credential.as_bytes()])? > 0 {
+                    return Err(Fault::Taken("waiting request by this birth credential"));
+                }
+            }
+            if let Claim::Code(id) = pending.claim {
+                let sql = "UPDATE code SET state = 'waiting', key = ?2 WHERE id = ?1 AND state = 'open'";
+                let changed = database.execute(sql, values![id, pending.key.as_bytes()])?;
+                Fault::unless_one(changed, "open enrolment code")?;
+            }
+            insert_pending(database, &pending)
+        })
+    }
+
+    fn pending(&self, id: [u8; 8]) -> Result<Option<PendingRequest>, StoreError> {
+        let sql = format!("SELECT {PENDING_COLUMNS} FROM pending WHERE id = ?1");
+        self.database.read("find a waiting request", |database| first(database, "pending", &sql, values![id], pending))
+    }
+
+    fn pending_by(&self, claim: &Claim, key: KeyId) -> Result<Option<PendingRequest>, StoreError> {
+        let sql = format!(
+            "SELECT {PENDING_COLUMNS} FROM pending WHERE key = ?1 AND code IS NOT DISTINCT FROM ?2
+                 AND birth IS NOT DISTINCT FROM ?3 ORDER BY rowid DESC LIMIT 1"
+        );
+        let (code, birth) = match claim {
+            Claim::Code(id) => (Some(id.as_slice()), None),
+            Claim::Birth { credential, .. } => (None, Some(credential.as_bytes().as_slice())),
+        };
+        self.database.read("find a waiting request by its key", |database| {
+            first(database, "pending", &sql, values![key.as_bytes(), code, birth], pending)
+        })
+    }
+
+    fn waiting(&self) -> Result<Vec<PendingRequest>, StoreError> {
+        let sql = format!("SELECT {PENDING_COLUMNS} FROM pending WHERE state = 'waiting' ORDER BY since, rowid");
+        self.database.read("list waiting requests", |database| all(database, "pending", &sql, &[], pending))
+    }
+
+    fn settle(&self, id: [u8; 8], state: PendingState, device: Option<DeviceName>) -> Result<(), StoreError> {
+        self.database.write("decide a waiting request", move |database| {
+            let name = device.as_ref().map(DeviceName::as_str);
+            let changed = database.execute(
+                "UPDATE pending SET state = ?2, device = coalesce(?3, device) WHERE id = ?1 AND state = 'waiting'",
+                values![id, word(&state, PENDING_STATES), name],
+            )?;
+            Fault::unless_one(changed, "waiting request")?;
+            let code = match state {
+                PendingState::Approved => CodeState::Confirmed,
+                PendingState::Waiting | PendingState::Rejected => CodeState::Void,
+            };
+            database.execute(
+                "UPDATE code SET state = ?2 WHERE id = (SELECT code FROM pending WHERE id = ?1) AND state = 'waiting'",
+                values![id, word(&code, CODE_STATES)],
+            )?;
+            Ok(())
+        })
+    }
+}
+
+fn number(database: &mut dyn Sql, question: &str, parameters: &[Value]) -> Result<i64, Fault> {
+    Ok(first(database, "pending", question, parameters, |row| row.number("count"))?.unwrap_or(0))
+}
+
+/// The columns of a device, in the order of `?1` to `?11`.
+fn device_values(device: &Device) -> Vec<Value> {
+    let list = |names: &[String]| serde_json::Value::from(names).to_string();
+    let ips: Vec<String> = device.ips.iter().map(ToString::to_string).collect();
+    values![
+        device.name.as_str(),
+        &device.owner,
+        device.maker_serial.as_deref(),
+        device.maker_key,
+        device.roles.bits(),
+        device.device_type.map(|kind| kind.0),
+        list(&device.dns),
+        list(&ips),
+        list(&device.ae_titles),
+        device.sidecar.as_deref(),
+        device.validity_seconds,
+    ]
+    .to_vec()
+}
+
+fn void_codes(database: &mut dyn Sql, device: &DeviceName) -> Result<(), Fault> {
+    let name = values![device.as_str()];
+    database.execute("UPDATE code SET state = 'void' WHERE device = ?1", name)?;
+    database.execute("UPDATE pending SET state = 'rejected' WHERE device = ?1 AND state <> 'rejected'", name)?;
+    Ok(())
+}
+
+fn insert_pending(database: &mut dyn Sql, pending: &PendingRequest) -> Result<(), Fault> {
+    let (code, birth, birth_serial, birth_maker) = match &pending.claim {
+        Claim::Code(id) => (Some(id), None, None, None),
+        Claim::Birth { credential, serial, maker } => {
+            (None, Some(credential.as_bytes()), Some(serial), maker.as_ref().map(KeyId::as_bytes))
+        }
+    };
+    let sql = format!(
+        "INSERT INTO pending ({PENDING_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT DO NOTHING"
+    );
+    let parameters = values![
+        pending.id,
+        pending.device.as_ref().map(DeviceName::as_str),
+        code,
+        birth,
+        birth_serial,
+        birth_maker,
+        pending.key.as_bytes(),
+        pending.key_fingerprint,
+        &pending.claims,
+        &pending.address,
+        pending.since.unix(),
+        word(&pending.state, PENDING_STATES),
+    ];
+    if database.execute(&sql, parameters)? == 1 { Ok(()) } else { Err(Fault::Taken("waiting request")) }
+}
+
+fn device(row: &Row) -> Result<Device, Fault> {
+    Ok(Device {
+        name: row.device("name")?,
+        owner: row.text("owner")?.to_owned(),
+        maker_serial: row.optional_text("maker_serial")?.map(str::to_owned),
+        maker_key: row.optional_bytes("maker_key")?,
+        roles: Roles::from_bits(row.number("roles")?),
+        device_type: row.optional_number("device_type")?.map(DeviceType),
+        dns: row.json("dns")?,
+        ips: row.json("ips")?,
+        ae_titles: row.json("ae_titles")?,
+        sidecar: row.optional_text("sidecar")?.map(str::to_owned),
+        validity_seconds: row.optional_number("validity_seconds")?,
+    })
+}
+
+fn code(row: &Row) -> Result<CodeRecord, Fault> {
+    Ok(CodeRecord {
+        id: row.bytes("id")?,
+        device: row.device("device")?,
+        secret_hash: row.bytes("secret_hash")?,
+        expires: row.time("expires")?,
+        wrong_tries: row.number("wrong_tries")?,
+        state: row.word("state", CODE_STATES)?,
+        key: row.optional_bytes("key")?.map(KeyId::from_bytes),
+    })
+}
+
+fn pending(row: &Row) -> Result<PendingRequest, Fault> {
+    let claim = match (row.optional_bytes("code")?, row.optional_bytes("birth")?) {
+        (Some(id), None) => Claim::Code(id),
+        (None, Some(birth)) => Claim::Birth {
+            credential: CredentialId::from_bytes(birth),
+            serial: row.text("birth_serial")?.to_owned(),
+            maker: row.optional_bytes("birth_maker")?.map(KeyId::from_bytes),
+        },
+        _ => return Err(row.damaged("code")),
+    };
+    Ok(PendingRequest {
+        id: row.bytes("id")?,
+        device: row.optional_device("device")?,
+        claim,
+        key: row.key("key")?,
+        key_fingerprint: row.bytes("key_fingerprint")?,
+        claims: row.text("claims")?.to_owned(),
+        address: row.text("address")?.to_owned(),
+        since: row.time("since")?,
+        state: row.word("state", PENDING_STATES)?,
+    })
+}

@@ -1,0 +1,138 @@
+//! A PostgreSQL server of the test's own: a new one in a temporary folder, on a Unix socket, gone with the test.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Waits for a line or for the end of the test, whichever way it ends; then stops the server at once, as a crash would, and
+/// unless the line says `keep`, removes its folder.
+const WATCH: &str = r#"folder="$1"; shift; "$@" >"$folder/log" 2>&1 & server=$!
+read -r what; kill -QUIT $server 2>/dev/null; wait $server; [ "$what" = keep ] || rm -rf "$folder""#;
+
+/// A PostgreSQL server.
+#[derive(Debug)]
+pub struct PostgresServer {
+    folder: PathBuf,
+    watch: Option<Child>,
+}
+
+impl PostgresServer {
+    /// Makes one and starts it.
+    ///
+    /// # Panics
+    /// If PostgreSQL is not installed (`cargo xtask peers` does) or does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let made = as_user(Path::new("mktemp")).args(["-d", "/tmp/medlock-pg.XXXXXX"]).output().expect("mktemp");
+        let folder = PathBuf::from(String::from_utf8(made.stdout).expect("a path").trim());
+        let made = as_user(&program("initdb"))
+            .current_dir("/")
+            .args(["-A", "trust", "-U", "medlock", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
+            .arg(folder.join("data"))
+            .output()
+            .expect("initdb");
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let mut server = Self { folder, watch: None };
+        server.begin();
+        server
+    }
+
+    /// One for all tests of this process.
+    pub fn shared() -> &'static Self {
+        static SERVER: OnceLock<PostgresServer> = OnceLock::new();
+        SERVER.get_or_init(Self::start)
+    }
+
+    /// Starts it (again), and waits until it answers.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn begin(&mut self) {
+        let sync = if std::env::var_os("MEDLOCK_TEST_SYNC").is_some() { "fsync=on" } else { "fsync=off" };
+        let mut command = Command::new("sh");
+        command.args(["-c", WATCH, "watch"]).arg(&self.folder);
+        command.args(words(&as_user(&program("postgres")))).arg("-D").arg(self.folder.join("data"));
+        command.arg("-k").arg(&self.folder).args(["-c", "listen_addresses=", "-c", sync]);
+        let watch = command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        self.watch = Some(watch.expect("a shell"));
+        for _ in 0..600 {
+            if self.query("SELECT 1").is_some() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("no answer: {}", std::fs::read_to_string(self.folder.join("log")).unwrap_or_default());
+    }
+
+    /// Stops it at once, as a crash would.
+    ///
+    /// # Panics
+    /// If it does not stop.
+    pub fn crash(&mut self) {
+        if let Some(mut watch) = self.watch.take() {
+            let line = watch.stdin.take().map(|mut line| line.write_all(b"keep\n"));
+            line.expect("a pipe").expect("a watch");
+            watch.wait().expect("a child");
+        }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgresql:///postgres?user=medlock&host={}", self.folder.display())
+    }
+
+    /// A name of a schema that no other test has.
+    #[must_use]
+    pub fn schema(&self) -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// What psql answers; `None` when it fails.
+    #[must_use]
+    pub fn query(&self, sql: &str) -> Option<String> {
+        let mut command = Command::new(program("psql"));
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).arg(self.url());
+        let heard = command.current_dir("/").stderr(Stdio::null()).output().ok()?;
+        heard.status.success().then(|| String::from_utf8_lossy(&heard.stdout).trim().to_owned())
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        if let Some(mut watch) = self.watch.take() {
+            drop(watch.stdin.take());
+            let _ = watch.wait();
+        } else {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// A program of PostgreSQL: Debian keeps those of the server out of the path.
+fn program(name: &str) -> PathBuf {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|folders| folders.filter_map(Result::ok).map(|one| one.path().join("bin").join(name)).collect())
+        .unwrap_or_default();
+    versions.retain(|path| path.exists());
+    versions.sort();
+    versions.pop().unwrap_or_else(|| PathBuf::from(name))
+}
+
+/// The server refuses to run as root: there it is the user `postgres` that Debian makes.
+fn as_user(program: &Path) -> Command {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|heard| heard.stdout == b"0\n");
+    if !root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
+    command
+}
+
+fn words(command: &Command) -> Vec<std::ffi::OsString> {
+    std::iter::once(command.get_program()).chain(command.get_args()).map(ToOwned::to_owned).collect()
+}
