@@ -36,11 +36,13 @@ pub(crate) enum Peer {
     Aiocoap,
     /// NIST's path validation suite.
     Pkits,
+    /// golang.org/x/mod/sumdb, which reads transparency logs.
+    Sumdb,
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Dcmtk, Self::Orthanc, Self::Pynetdicom, Self::Est, Self::Aiocoap, Self::Pkits];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Dcmtk, Self::Orthanc, Self::Pynetdicom, Self::Est, Self::Aiocoap, Self::Pkits, Self::Sumdb];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -50,6 +52,7 @@ impl Peer {
             Self::Est => "est",
             Self::Aiocoap => "aiocoap",
             Self::Pkits => "pkits",
+            Self::Sumdb => "sumdb",
         }
     }
 
@@ -64,6 +67,7 @@ impl Peer {
             Self::Pynetdicom | Self::Aiocoap => &[Need::PythonPackages],
             Self::Est => &[Need::Curl, Need::Openssl],
             Self::Pkits => &[Need::PythonPackages],
+            Self::Sumdb => &[Need::Go, Need::GoMod],
         }
     }
 }
@@ -80,6 +84,8 @@ pub(crate) enum Need {
     CxxCompiler,
     PythonVenv,
     PythonPackages,
+    Go,
+    GoMod,
     Qemu,
     BareTarget,
     CargoDeny,
@@ -96,7 +102,7 @@ enum Source {
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Stunnel,
@@ -106,6 +112,8 @@ impl Need {
         Self::CxxCompiler,
         Self::PythonVenv,
         Self::PythonPackages,
+        Self::Go,
+        Self::GoMod,
         Self::Qemu,
         Self::BareTarget,
         Self::CargoDeny,
@@ -123,6 +131,8 @@ impl Need {
             Self::CxxCompiler => "a C++ compiler",
             Self::PythonVenv => "Python 3 with venv",
             Self::PythonPackages => "Python packages",
+            Self::Go => "Go",
+            Self::GoMod => "golang.org/x/mod",
             Self::Qemu => "qemu-system-arm",
             Self::BareTarget => BARE_TARGET,
             Self::CargoDeny => "cargo-deny",
@@ -141,6 +151,8 @@ impl Need {
             Self::CxxCompiler => Source::Debian("g++"),
             Self::PythonVenv => Source::Debian("python3-venv"),
             Self::PythonPackages => Source::Python,
+            Self::Go => Source::Debian("golang-go"),
+            Self::GoMod => Source::Debian("golang-golang-x-mod-dev"),
             Self::Qemu => Source::Debian("qemu-system-arm"),
             Self::BareTarget => Source::Rustup,
             Self::CargoDeny => Source::Cargo,
@@ -164,6 +176,8 @@ impl Need {
                 let wanted = house::read(&requirements(house));
                 wanted.is_ok_and(|wanted| house::read(&stamp(house)).is_ok_and(|have| have == wanted))
             }
+            Self::Go => find_program("go").is_some(),
+            Self::GoMod => Path::new("/usr/share/gocode/src/golang.org/x/mod/sumdb").is_dir(),
             Self::Qemu => find_program("qemu-system-arm").is_some(),
             Self::BareTarget => {
                 sysroot().is_ok_and(|path| Path::new(&path).join("lib/rustlib").join(BARE_TARGET).is_dir())

@@ -1,14 +1,17 @@
-//! How fast certificates come: prepare, record, sign, store, each durably, by one asker and by many at once.
+//! How fast certificates come: prepare, record, sign, store, cover by the log, each durably, by one asker and by many at
+//! once.
 //!
 //! The many show the group commit: each waits for the disk, and one commit serves all that wait.
 
 use divan::counter::ItemsCount;
-use medlock_authority::issue::{Form, Issuer, Template, issue};
+use medlock_authority::issue::{Form, Issuer, Line, Template, issue};
+use medlock_authority::log::Sequencer;
 use medlock_authority::registry::{Device, DeviceConfig};
-use medlock_authority::signer::{InProcess, KeyLabel, Signer as _};
-use medlock_authority::store::{Purpose, SqlStore};
+use medlock_authority::signer::{InProcess, KeyLabel, Signer};
+use medlock_authority::store::{Purpose, SqlStore, Store};
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use medlock_trust::Time;
+use std::sync::Arc;
 
 fn main() {
     divan::main();
@@ -19,11 +22,14 @@ const ROUND: usize = 512;
 /// A name of an authority: `CN=CA`.
 const NAME: [u8; 15] = [0x30, 13, 0x31, 11, 0x30, 9, 0x06, 3, 0x55, 4, 3, 0x0c, 2, b'C', b'A'];
 
-#[divan::bench(args = [1, 8, 64], sample_count = 10, sample_size = 1)]
+#[divan::bench(args = [1, 8, 64, 256], sample_count = 10, sample_size = 1)]
 fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = SqlStore::sqlite(&dir.path().join("authority.sqlite")).expect("a new database");
-    let signer = InProcess::open(dir.path()).expect("a key directory");
+    let store: Arc<dyn Store> = Arc::new(store);
+    let signer: Arc<dyn Signer> = Arc::new(InProcess::open(dir.path()).expect("a key directory"));
+    let log = Sequencer::open(store.clone(), signer.clone(), None).expect("a log");
+    let line = Line { store: &*store, signer: &*signer, log: &log };
     let issuing = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).expect("a key");
     let config = DeviceConfig { name: "ct-1".into(), roles: vec!["modality".into()], ..DeviceConfig::default() };
     let device = Device::try_from(config).expect("a device");
@@ -43,7 +49,7 @@ fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize) {
             addresses: None,
         };
         let issuer = Issuer { name: &NAME, spki: &issuing, key: KeyLabel::ISSUING };
-        issue(&template, &issuer, now, &signer, &store).expect("a certificate")
+        issue(&template, &issuer, now, &line).expect("a certificate")
     };
     bencher.counter(ItemsCount::new(ROUND)).bench_local(|| {
         std::thread::scope(|scope| {

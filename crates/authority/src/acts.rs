@@ -1,8 +1,8 @@
 //! What an administrator's requests do.
 
 use crate::admin::{
-    AlarmView, Asker, AuditView, AuthorityView, CredentialView, DeviceView, PendingView, Reason, Request, Response,
-    RouteView,
+    AlarmView, Asker, AuditView, AuthorityView, CredentialView, DeviceView, LogView, PendingView, Reason, Request,
+    Response, RouteView,
 };
 use crate::authority::{HUB, Kind};
 use crate::provision::Row;
@@ -15,7 +15,7 @@ use crate::{Authority, Error, encode, status};
 use data_encoding::{BASE64, HEXLOWER};
 use medlock_node::enrol::Code;
 use medlock_node::provider;
-use medlock_trust::{DeviceName, KeyId, Time};
+use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
 /// How long an enrolment code is good if nobody says otherwise, in seconds.
 const CODE_SECONDS: u64 = 86_400;
@@ -70,6 +70,8 @@ impl Authority {
             Request::RemoveRoute { device } => self.set_route(&device, Vec::new(), None),
             Request::ImportTrustList { object, members, threshold } => self.import(&object, &members, threshold),
             Request::Object { object } => self.object(object),
+            Request::Log => self.log_view(),
+            Request::Proof { credential } => self.proof(&credential),
             Request::Alarms => Ok(Response::Alarms { alarms: self.store.alarms()?.iter().map(alarm_view).collect() }),
             Request::AcknowledgeAlarm { id } => {
                 self.store.acknowledge(id)?;
@@ -96,6 +98,21 @@ impl Authority {
             issuing_pem: encode::pem("CERTIFICATE", &self.issuing.der),
             devices: self.store.devices()?.len(),
         }))
+    }
+
+    fn log_view(&self) -> Result<Response, Error> {
+        let checkpoint = self.shown_checkpoint()?.map(|signed| String::from_utf8_lossy(&signed.note).into_owned());
+        let key = self.log().key();
+        let (origin, size) = (key.name().to_owned(), self.store.log_size()?);
+        Ok(Response::Log(LogView { origin, key: key.to_string(), size, checkpoint }))
+    }
+
+    fn proof(&self, credential: &str) -> Result<Response, Error> {
+        let unknown = || Error::Unknown { what: "credential of this authority", name: credential.to_owned() };
+        let bytes = HEXLOWER.decode(credential.to_lowercase().as_bytes()).ok();
+        let id = bytes.and_then(|bytes| bytes.try_into().ok()).map(CredentialId::from_bytes).ok_or_else(unknown)?;
+        let proof = self.log_proof(id)?.ok_or_else(unknown)?;
+        Ok(Response::Proof { proof: String::from_utf8_lossy(&proof).into_owned() })
     }
 
     fn device(&self, name: &str) -> Result<Device, Error> {
@@ -415,6 +432,8 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         | Request::Pending
         | Request::Routes
         | Request::Object { .. }
+        | Request::Log
+        | Request::Proof { .. }
         | Request::Alarms
         | Request::Audit { .. } => return None,
         Request::Register { device } => ("register", device.name.clone()),

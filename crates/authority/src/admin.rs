@@ -139,6 +139,13 @@ pub enum Request {
         /// Which: `site-list`, `trust-list`, `status`, `policy`, `routes`.
         object: objects::Kind,
     },
+    /// The state of the transparency log. Answer: [`Response::Log`].
+    Log,
+    /// The proof that a credential is in the log. Answer: [`Response::Proof`].
+    Proof {
+        /// The credential's identifier: 32 hexadecimal digits.
+        credential: String,
+    },
     /// Alarms: those first that nobody has dealt with, and among them the newest. Answer: [`Response::Alarms`].
     Alarms,
     /// An alarm was seen and dealt with. Answer: [`Response::Done`].
@@ -246,6 +253,13 @@ pub enum Response {
         /// Base64.
         bytes: String,
     },
+    /// The state of the transparency log.
+    Log(LogView),
+    /// A proof that a credential is in the log.
+    Proof {
+        /// The proof (C2SP tlog-proof): a text.
+        proof: String,
+    },
     /// Alarms.
     Alarms {
         /// Those first that nobody has dealt with, and among them the newest.
@@ -282,6 +296,19 @@ pub struct AuthorityView {
     pub issuing_pem: String,
     /// How many devices are registered.
     pub devices: usize,
+}
+
+/// The state of a transparency log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogView {
+    /// Its name.
+    pub origin: String,
+    /// The key that signs its checkpoints, as text (C2SP signed-note).
+    pub key: String,
+    /// How many entries it has.
+    pub size: u64,
+    /// Its newest checkpoint: a text.
+    pub checkpoint: Option<String>,
 }
 
 /// One device and how it stands.
@@ -507,7 +534,7 @@ fn status(error: &Error) -> StatusCode {
         Error::Invalid { .. } | Error::Object { .. } => StatusCode::BAD_REQUEST,
         Error::Unknown { .. } => StatusCode::NOT_FOUND,
         Error::Conflict(_) => StatusCode::CONFLICT,
-        Error::Signer(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Signer(_) | Error::Log(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Store(_) | Error::File { .. } | Error::Lint(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -1,8 +1,9 @@
 //! One organisation's authority: a site, or a maker.
 
 use crate::Error;
-use crate::issue::{self, Addresses, Form, Issuer, Template};
+use crate::issue::{self, Addresses, Form, Issuer, Line, Template};
 use crate::known_keys::KnownKeys;
+use crate::log::{Cosigner, Sequencer, WitnessConfig};
 use crate::objects::{Kind as ObjectKind, News};
 use crate::profile::{Profile, ProfileConfig};
 use crate::registry::{Device, DeviceConfig};
@@ -65,6 +66,13 @@ pub struct AuthorityConfig {
     /// What credentials look like.
     #[serde(default)]
     pub profile: ProfileConfig,
+    /// The name of the authority's transparency log, which no other log may have: its address without `https://` is a good
+    /// one. It is fixed when the authority is made; without it the name is made of the log's key.
+    #[serde(default)]
+    pub log_origin: Option<String>,
+    /// Witnesses that are asked to cosign the log, each second when it has grown.
+    #[serde(default)]
+    pub log_witnesses: Vec<WitnessConfig>,
     /// How long a status list, a CRL and an OCSP response are good, in seconds: 60 to 30 days. They are made anew at each
     /// change and at half of this time.
     #[serde(default = "day")]
@@ -87,6 +95,8 @@ impl AuthorityConfig {
             hub_ips: Vec::new(),
             public_url: None,
             profile: ProfileConfig::default(),
+            log_origin: None,
+            log_witnesses: Vec::new(),
             status_seconds: day(),
         }
     }
@@ -157,6 +167,7 @@ pub(crate) struct Settings {
     pub(crate) kind: Kind,
     pub(crate) profile: Profile,
     pub(crate) addresses: Option<Addresses>,
+    pub(crate) log_origin: Option<String>,
     pub(crate) status_seconds: i64,
 }
 
@@ -174,7 +185,15 @@ impl TryFrom<&AuthorityConfig> for Settings {
         }
         let addresses = raw.public_url.as_deref().map(addresses).transpose()?;
         let profile = Profile::try_from(raw.profile.clone())?;
-        Ok(Self { dir: raw.dir.clone(), name: raw.name.clone(), kind: raw.kind, profile, addresses, status_seconds })
+        Ok(Self {
+            dir: raw.dir.clone(),
+            name: raw.name.clone(),
+            kind: raw.kind,
+            profile,
+            addresses,
+            log_origin: raw.log_origin.clone(),
+            status_seconds,
+        })
     }
 }
 
@@ -199,6 +218,8 @@ pub struct Authority {
     pub(crate) root: AuthorityCertificate,
     pub(crate) issuing: AuthorityCertificate,
     pub(crate) news: News,
+    log: Sequencer,
+    pub(crate) cosigners: Vec<Cosigner>,
     knowledge: Arc<KnowledgeBase>,
     hub: IdentityStore,
     pub(crate) known_keys: KnownKeys,
@@ -247,12 +268,15 @@ impl Authority {
         store: Arc<dyn Store>,
     ) -> Result<Self, Error> {
         let settings = Settings::try_from(config)?;
+        let cosigners = config.log_witnesses.iter().map(Cosigner::try_from).collect::<Result<_, _>>()?;
         own_directory(&settings.dir)?;
         let lock = lock(&settings.dir)?;
         fix_for_good(&*store, &settings)?;
         issue::recover(&*store)?;
-        let root = ensure_root(&settings, &*store, &*signer, clock.now())?;
-        let issuing = ensure_issuing(&settings, &root, &*store, &*signer, clock.now())?;
+        let log = Sequencer::open(store.clone(), signer.clone(), settings.log_origin.as_deref())?;
+        let line = Line { store: &*store, signer: &*signer, log: &log };
+        let root = ensure_root(&settings, &line, clock.now())?;
+        let issuing = ensure_issuing(&settings, &root, &line, clock.now())?;
         let node = |error: medlock_node::Error| Error::Conflict(error.to_string());
         let knowledge =
             KnowledgeBase::open(&settings.dir.join("knowledge"), clock.clone(), Setting::Hospital).map_err(node)?;
@@ -269,6 +293,8 @@ impl Authority {
             root,
             issuing,
             news: News::default(),
+            log,
+            cosigners,
             knowledge,
             hub,
             known_keys,
@@ -311,6 +337,12 @@ impl Authority {
     #[must_use]
     pub fn issuing(&self) -> &AuthorityCertificate {
         &self.issuing
+    }
+
+    /// The transparency log.
+    #[must_use]
+    pub fn log(&self) -> &Sequencer {
+        &self.log
     }
 
     /// The organisation's name.
@@ -367,6 +399,9 @@ impl Authority {
                 () = stop.asked() => return,
                 _ = every.tick() => {}
             }
+            if let Err(error) = self.ask_witnesses().await {
+                tracing::warn!(%error, "the log's witnesses could not be asked; they are asked again");
+            }
             let authority = self.clone();
             match tokio::task::spawn_blocking(move || authority.tick()).await {
                 Ok(Ok(())) => {}
@@ -400,6 +435,10 @@ impl Authority {
         Issuer { name: &self.issuing.subject, spki: &self.issuing.spki, key: KeyLabel::ISSUING }
     }
 
+    pub(crate) fn line(&self) -> Line<'_> {
+        Line { store: &*self.store, signer: &*self.signer, log: &self.log }
+    }
+
     /// Issues an operational credential for a device of the register.
     pub(crate) fn issue_operational(
         &self,
@@ -426,7 +465,7 @@ impl Authority {
             not_after: now.plus_seconds(validity),
             addresses: self.settings.addresses.as_ref(),
         };
-        issue::issue(&template, &self.issuer(), now, &*self.signer, &*self.store)
+        issue::issue(&template, &self.issuer(), now, &self.line())
     }
 
     /// The hub is a device like the others: its names come from the register, which has them from the configuration.
@@ -543,37 +582,31 @@ fn fix_for_good(store: &dyn Store, settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-fn ensure_root(
-    settings: &Settings,
-    store: &dyn Store,
-    signer: &dyn Signer,
-    now: Time,
-) -> Result<AuthorityCertificate, Error> {
-    if let Some(found) = store.newest(Purpose::Root)? {
+fn ensure_root(settings: &Settings, line: &Line<'_>, now: Time) -> Result<AuthorityCertificate, Error> {
+    if let Some(found) = line.store.newest(Purpose::Root)? {
         return AuthorityCertificate::read(found.certificate);
     }
-    let spki = signer.generate(KeyLabel::ROOT, SigningAlgorithm::P256)?;
+    let spki = line.signer.generate(KeyLabel::ROOT, SigningAlgorithm::P256)?;
     let name = issue::authority_name(&settings.name, KeyRole::Root);
     let issuer = Issuer { name: &name, spki: &spki, key: KeyLabel::ROOT };
     let template = authority_template(settings, Purpose::Root, &spki, now, ROOT_SECONDS);
-    let (_, der) = issue::issue(&template, &issuer, now, signer, store)?;
+    let (_, der) = issue::issue(&template, &issuer, now, line)?;
     AuthorityCertificate::read(der)
 }
 
 fn ensure_issuing(
     settings: &Settings,
     root: &AuthorityCertificate,
-    store: &dyn Store,
-    signer: &dyn Signer,
+    line: &Line<'_>,
     now: Time,
 ) -> Result<AuthorityCertificate, Error> {
-    if let Some(found) = store.newest(Purpose::Issuing)? {
+    if let Some(found) = line.store.newest(Purpose::Issuing)? {
         return AuthorityCertificate::read(found.certificate);
     }
-    let spki = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256)?;
+    let spki = line.signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256)?;
     let issuer = Issuer { name: &root.subject, spki: &root.spki, key: KeyLabel::ROOT };
     let template = authority_template(settings, Purpose::Issuing, &spki, now, ISSUING_SECONDS);
-    let (_, der) = issue::issue(&template, &issuer, now, signer, store)?;
+    let (_, der) = issue::issue(&template, &issuer, now, line)?;
     AuthorityCertificate::read(der)
 }
 

@@ -14,8 +14,8 @@ pub use unfit::Unfit;
 
 use crate::registry::Device;
 use crate::store::{
-    Alarm, Claim, CodeRecord, CodeState, PendingRequest, PendingState, StandingChange, StandingState, StoreError,
-    Subject,
+    Alarm, Claim, CodeRecord, CodeState, Issued, PendingRequest, PendingState, StandingChange, StandingState,
+    StoreError, Subject,
 };
 use crate::{Authority, Error, status};
 use data_encoding::HEXLOWER;
@@ -240,12 +240,18 @@ impl Authority {
         }
         let same_key = self.store.credentials_for(checked.key)?;
         if let Some(issued) = same_key.into_iter().find(|issued| issued.record.device == Some(name)) {
-            return Ok(Answer::Issued(issued.certificate));
+            return self.give_again(issued);
         }
         if let Some(unfit) = self.asks_for_another(&checked.request, &device)? {
             return Ok(unfit.into());
         }
         self.give(&device, checked, None)
+    }
+
+    /// Gives a certificate out that was made before, perhaps by a run that ended before the log covered it.
+    pub(super) fn give_again(&self, issued: Issued) -> Decided {
+        self.log().await_covered(issued.record.serial)?;
+        Ok(Answer::Issued(issued.certificate))
     }
 
     pub(super) fn give(&self, device: &Device, checked: &Checked<'_>, parent: Option<CredentialId>) -> Decided {

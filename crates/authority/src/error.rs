@@ -43,6 +43,9 @@ pub enum Error {
     /// A certificate was not what had been approved: it is neither signed nor released.
     #[error("the certificate to be signed differs from what was approved: {0}")]
     Lint(String),
+    /// A certificate is stored, and not given out, because no signed checkpoint of the log covers it.
+    #[error("the certificate is stored and waits for the log: {0}; ask again for the same key, it is given out then")]
+    Log(String),
     /// A signed object could not be made, read or accepted.
     #[error("{what}: {why}")]
     Object {

@@ -5,10 +5,11 @@
 //! | --- | --- |
 //! | [`authority`] | one authority: its directory, its certificates, what it publishes |
 //! | [`profile`], [`registry`] | what credentials look like; the site's list of its devices |
-//! | [`issue`] | prepare, record, sign, store: the only way to a certificate |
+//! | [`issue`] | prepare, record, sign, store, release: the only way to a certificate |
 //! | [`signer`], [`keys`] | the process that has the private keys, and how they lie on disk |
 //! | [`provision`] | a maker's birth credentials, in bulk |
 //! | [`enrolment`], [`est`] | who gets a credential, and the EST server before it |
+//! | [`log`] | the transparency log: what was issued, provably |
 //! | [`status`], [`trust_list`], [`objects`] | status list, tickets, CRL, OCSP; lists; the news of their changes |
 //! | [`store`] | what is kept, as verbs of the domain, on SQLite |
 //! | [`admin`] | what an administrator asks |
@@ -26,6 +27,7 @@ pub mod est;
 pub mod issue;
 pub mod keys;
 mod known_keys;
+pub mod log;
 pub mod objects;
 mod people;
 pub mod profile;

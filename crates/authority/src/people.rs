@@ -41,6 +41,7 @@ pub fn people_router(authority: Arc<Authority>) -> Router {
         .route("/ocsp/{*request}", get(ocsp_get))
         .route("/health", get(health))
         .layer(Extension(hashes))
+        .merge(crate::log::router())
         .with_state(authority)
 }
 

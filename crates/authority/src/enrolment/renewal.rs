@@ -55,7 +55,7 @@ impl Authority {
             return self.former_credential(name, &current, address);
         }
         if let Some(child) = children.into_iter().next() {
-            return Ok(Answer::Issued(child.certificate));
+            return self.give_again(child);
         }
         if let Err(answer) = self.may_renew(who) {
             return Ok(answer);

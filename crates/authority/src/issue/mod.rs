@@ -4,7 +4,9 @@
 //!    parser, and compares each field with what was approved (lint);
 //! 2. [`Approved::record`] stores them durably, with a serial number that was never used;
 //! 3. [`Recorded::sign`] lets the signer sign them, and checks the signature;
-//! 4. [`Signed::store`] stores the certificate durably, and only then gives it out.
+//! 4. [`Signed::store`] stores the certificate durably;
+//! 5. [`Stored::release`] gives it out when a signed checkpoint of the log covers what was signed. The log takes the
+//!    record in while it is being signed.
 //!
 //! Each step consumes the one before, so none can be left out or taken twice. A process that stops between 2 and 4
 //! leaves a record without a certificate; [`recover`] marks it abandoned at the next start.
@@ -14,13 +16,25 @@ mod template;
 pub use template::{Addresses, Form, Issuer, Template};
 pub(crate) use template::{authority_name, key_identifier};
 
+use crate::log::{Expected, Sequencer};
 use crate::signer::{KeyLabel, Kind, Signer};
-use crate::store::{Issuances, Purpose, Record, Serial, StoreError};
+use crate::store::{Issuances, Purpose, Record, Serial, Store, StoreError};
 use crate::{Error, encode};
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::x509::{Certificate, GeneralName, Name, SignedForm, SubjectPublicKeyInfo};
 use medlock_trust::{CredentialId, DeviceName, Time};
 use std::net::IpAddr;
+
+/// What a certificate passes on its way.
+#[derive(Clone, Copy)]
+pub struct Line<'a> {
+    /// Where it is recorded.
+    pub store: &'a dyn Store,
+    /// Who signs it.
+    pub signer: &'a dyn Signer,
+    /// The log that must cover it.
+    pub log: &'a Sequencer,
+}
 
 /// A certificate that may be signed: once.
 #[derive(Debug)]
@@ -40,6 +54,13 @@ pub struct Recorded(Approved);
 #[derive(Debug)]
 pub struct Signed {
     serial: Serial,
+    credential: CredentialId,
+    certificate: Vec<u8>,
+}
+
+/// A certificate that is stored, and whose log may not cover it yet: it is not given out.
+#[derive(Debug)]
+pub struct Stored {
     credential: CredentialId,
     certificate: Vec<u8>,
 }
@@ -71,6 +92,12 @@ pub fn prepare(template: &Template<'_>, issuer: &Issuer<'_>, now: Time) -> Resul
 }
 
 impl Approved {
+    /// The serial number it will have.
+    #[must_use]
+    pub const fn serial(&self) -> Serial {
+        self.record.serial
+    }
+
     /// Stores the to-be-signed bytes durably.
     ///
     /// # Errors
@@ -102,12 +129,24 @@ impl Recorded {
 }
 
 impl Signed {
-    /// Stores the certificate durably, and gives it out.
+    /// Stores the certificate durably.
     ///
     /// # Errors
     /// [`StoreError`]: then the certificate is not given out.
-    pub fn store(self, store: &(impl Issuances + ?Sized)) -> Result<(CredentialId, Vec<u8>), StoreError> {
-        store.complete(self.serial, self.credential, self.certificate.clone())?;
+    pub fn store(self, store: &(impl Issuances + ?Sized)) -> Result<Stored, StoreError> {
+        let Self { serial, credential, certificate } = self;
+        store.complete(serial, credential, certificate.clone())?;
+        Ok(Stored { credential, certificate })
+    }
+}
+
+impl Stored {
+    /// Waits for the log, and gives the certificate out.
+    ///
+    /// # Errors
+    /// [`Error::Log`] when no signed checkpoint covers it in time; who asks again gets it then.
+    pub(crate) fn release(self, place: Expected<'_>) -> Result<(CredentialId, Vec<u8>), Error> {
+        place.wait()?;
         Ok((self.credential, self.certificate))
     }
 }
@@ -120,11 +159,13 @@ pub fn issue(
     template: &Template<'_>,
     issuer: &Issuer<'_>,
     now: Time,
-    signer: &(impl Signer + ?Sized),
-    store: &(impl Issuances + ?Sized),
+    line: &Line<'_>,
 ) -> Result<(CredentialId, Vec<u8>), Error> {
-    let signed = prepare(template, issuer, now)?.record(store)?.sign(signer, store)?;
-    Ok(signed.store(store)?)
+    let approved = prepare(template, issuer, now)?;
+    let place = line.log.expect(approved.serial());
+    let recorded = approved.record(line.store)?;
+    place.recorded();
+    recorded.sign(line.signer, line.store)?.store(line.store)?.release(place)
 }
 
 /// Gives up what an earlier run has recorded and not finished; returns how many those were. Their certificates were

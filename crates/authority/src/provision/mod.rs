@@ -230,7 +230,7 @@ impl Authority {
             not_after: Time::NEVER,
             addresses: None,
         };
-        let (credential, certificate) = issue::issue(&template, &self.issuer(), now, &*self.signer, &*self.store)?;
+        let (credential, certificate) = issue::issue(&template, &self.issuer(), now, &self.line())?;
         Ok(RowOutcome::Issued(Birth {
             serial: name.to_string(),
             credential: credential.to_string(),
@@ -253,6 +253,7 @@ impl Authority {
                     record.key
                 )))));
             }
+            self.log().await_covered(record.serial)?;
             return Ok(Some(Ok(Birth {
                 serial: name.to_string(),
                 credential: credential.to_string(),

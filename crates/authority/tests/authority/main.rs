@@ -8,6 +8,7 @@ mod device;
 mod enrolment;
 mod fixture;
 mod limits;
+mod log;
 mod peers;
 mod provision;
 mod signer;

@@ -3,6 +3,7 @@
 mod authority;
 mod device;
 mod judge;
+mod log;
 mod route;
 mod trust_list;
 
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// Show and verify trust lists and site lists.
     #[command(subcommand)]
     TrustList(trust_list::TrustListCommand),
+    /// Verify, follow and witness the transparency log of what an authority has issued.
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Say what a file is and what each of its fields means.
     Inspect(InspectArgs),
     /// Judge a chain by trust list, status and policy files: what may this peer still do?
@@ -222,6 +226,7 @@ pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Device(command) => device::run(command),
         Command::Route(command) => route::run(command),
         Command::TrustList(command) => trust_list::run(command),
+        Command::Log(command) => log::run(command),
         Command::Inspect(args) => inspect::run(&args),
         Command::Decide(args) => decide::decide(&args),
         Command::Verify(args) => decide::verify(&args),

@@ -9,6 +9,8 @@ use crate::output::say;
 use crate::{Failure, Outcome, output};
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 use medlock_trust::c509;
+use medlock_trust::x509::Certificate;
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use serde::Serialize;
 use std::io::Read as _;
@@ -95,6 +97,23 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         return Err(format!("{} is larger than {MAX_BYTES} bytes", path.display()).into());
     }
     Ok(bytes)
+}
+
+/// The first certificate of a file: PEM, DER or C509, the latter also in hexadecimal or base64.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn first_certificate(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = read(path)?;
+    let is_one = |bytes: &[u8]| Certificate::read(bytes).is_ok();
+    if is_one(&bytes) {
+        return Ok(bytes);
+    }
+    let found = match CertificateDer::pem_slice_iter(&bytes).next() {
+        Some(Ok(certificate)) => Some(certificate.to_vec()),
+        Some(Err(_)) | None => texts(&bytes).into_iter().find(|bytes| is_one(bytes)),
+    };
+    found.ok_or_else(|| format!("{} has no certificate that can be read", path.display()).into())
 }
 
 /// What is in `bytes`: PEM with any number of sections, DER, C509, or a signed object; each also in hexadecimal or base64.

@@ -3,10 +3,11 @@
 
 use super::Row;
 use crate::Failure;
-use medlock_authority::issue::{Form, Issuer, Template, issue};
+use medlock_authority::issue::{Form, Issuer, Line, Template, issue};
+use medlock_authority::log::Sequencer;
 use medlock_authority::registry::{Device, DeviceConfig};
-use medlock_authority::signer::{InProcess, KeyLabel, Signer as _};
-use medlock_authority::store::{Purpose, SqlStore};
+use medlock_authority::signer::{InProcess, KeyLabel, Signer};
+use medlock_authority::store::{Purpose, SqlStore, Store};
 use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
 use medlock_rustcrypto::RustCrypto;
 use medlock_trust::Time;
@@ -15,6 +16,7 @@ use medlock_trust::crypto::Crypto;
 use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
 use std::hint::black_box;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The issuing authority's name: `CN=CA`.
 const NAME: [u8; 15] = [0x30, 13, 0x31, 11, 0x30, 9, 0x06, 3, 0x55, 4, 3, 0x0c, 2, b'C', b'A'];
@@ -36,8 +38,9 @@ pub(super) fn rows() -> Result<Vec<Row>, Failure> {
 
 fn issued() -> Result<Issued, Failure> {
     let folder = tempfile::tempdir()?;
-    let store = SqlStore::sqlite(&folder.path().join("authority.sqlite"))?;
-    let signer = InProcess::open(folder.path())?;
+    let store: Arc<dyn Store> = Arc::new(SqlStore::sqlite(&folder.path().join("authority.sqlite"))?);
+    let signer: Arc<dyn Signer> = Arc::new(InProcess::open(folder.path())?);
+    let log = Sequencer::open(store.clone(), signer.clone(), None)?;
     let issuer = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256)?;
     let config = DeviceConfig { name: "pump-6".into(), roles: vec!["actuator".into()], ..DeviceConfig::default() };
     let (device, key) = (Device::try_from(config)?, SigningKey::generate());
@@ -56,7 +59,8 @@ fn issued() -> Result<Issued, Failure> {
             addresses: None,
         };
         let issuer = Issuer { name: &NAME, spki: &issuer, key: KeyLabel::ISSUING };
-        issue(&template, &issuer, now, &signer, &store).map(|(_, encoding)| encoding)
+        issue(&template, &issuer, now, &Line { store: &*store, signer: &*signer, log: &log })
+            .map(|(_, encoding)| encoding)
     };
     Ok(Issued { der: one(Form::X509)?, native: one(Form::C509)?, issuer: issuer.clone() })
 }

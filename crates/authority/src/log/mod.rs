@@ -1,0 +1,78 @@
+//! The authority's transparency log: whoever relies on a credential can see that the authority owns up to it, and whoever
+//! watches a name learns what is issued for it.
+//!
+//! The log has the bytes that are *to be signed*, from before they are signed, so nothing that was ever signed can be
+//! missing from it; some entries were given up and never became certificates. A certificate is given out when a signed
+//! checkpoint covers its entry. The forms are those of C2SP, in [`medlock_node::log`].
+
+mod cosign;
+mod entry;
+mod sequencer;
+mod serve;
+
+pub(crate) use cosign::Cosigner;
+pub use cosign::WitnessConfig;
+pub use entry::Entry;
+pub(crate) use sequencer::Expected;
+pub use sequencer::Sequencer;
+pub(crate) use serve::router;
+
+use crate::store::{SignedCheckpoint, Store, StoreError};
+use crate::{Authority, Error};
+use medlock_node::log::tree::{consistency, inclusion};
+use medlock_node::log::{Proof, Tile, Tiles};
+use medlock_trust::CredentialId;
+use medlock_trust::log::Hash;
+
+/// The tiles in the store.
+struct Stored<'a>(&'a dyn Store);
+
+impl Tiles for Stored<'_> {
+    type Error = StoreError;
+
+    fn tile(&self, tile: Tile) -> Result<Vec<Hash>, StoreError> {
+        let found = self.0.log_tile(tile)?.and_then(|hashes| tile.hashes(&hashes));
+        found.ok_or(StoreError::Missing { what: "tile of the log" })
+    }
+}
+
+impl Sequencer {
+    /// The newest checkpoint that was signed.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Error> {
+        Ok(self.store().checkpoint()?)
+    }
+
+    /// The proof that the log of `size` entries continues that of `old` ones; `None` when it never had as many.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn consistency(&self, old: u64, size: u64) -> Result<Option<Vec<Hash>>, Error> {
+        if old > size || size > self.store().log_size()? {
+            return Ok(None);
+        }
+        Ok(Some(consistency(old, size, &Stored(self.store()))?))
+    }
+}
+
+impl Authority {
+    /// The proof that a credential's to-be-signed bytes are in the log (C2SP tlog-proof), against the checkpoint that is
+    /// shown, or, if that does not cover it yet, the newest; `None` when it is not ours, or not covered yet.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn log_proof(&self, credential: CredentialId) -> Result<Option<Vec<u8>>, Error> {
+        let store = &*self.store;
+        let Some(index) = store.place_of_credential(credential)? else { return Ok(None) };
+        let covers = |checkpoint: &SignedCheckpoint| index < checkpoint.size;
+        let checkpoint = match self.shown_checkpoint()?.filter(covers) {
+            Some(shown) => Some(shown),
+            None => store.checkpoint()?.filter(covers),
+        };
+        let Some(checkpoint) = checkpoint else { return Ok(None) };
+        let path = inclusion(index, checkpoint.size, &Stored(store))?;
+        Ok(Some(Proof { index, path, checkpoint: &checkpoint.note }.write()))
+    }
+}

@@ -1,0 +1,354 @@
+//! The sequencer: gives records their places in the log, signs its checkpoints, and tells who waits.
+//!
+//! One thread. While it writes and signs, new records gather, and the next round takes them all: the busier the authority,
+//! the larger its rounds. An idle one waits for nothing.
+
+use super::Stored;
+use crate::Error;
+use crate::signer::{KeyLabel, Kind, Signer};
+use crate::store::{LogEntry, LogTile, Serial, SignedCheckpoint, Store, StoreError};
+use medlock_node::log::note::KeyKind;
+use medlock_node::log::{Checkpoint, Edge, Tile, VerifierKey};
+use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
+use medlock_trust::log::Hash;
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The most entries of one round: bounds its memory (some megabytes) and what one failing write makes wait.
+const ROUND: u32 = 4_096;
+/// How long the lease of a sequencer lasts without being taken again, in seconds: so long a hub that died holds others up.
+const LEASE_SECONDS: u32 = 3;
+/// How often another hub's records are looked for.
+const IDLE: Duration = Duration::from_secs(1);
+/// How often somebody waits for another hub's sequencer looks whether it has come.
+const POLL: Duration = Duration::from_millis(20);
+/// How long after a failure the next round begins.
+const AFTER_FAILURE: Duration = Duration::from_millis(200);
+/// After so many failures in a row, those who wait are told: they may ask again, and somebody should look.
+const FAILURES: u32 = 3;
+/// How long who asked for a certificate waits for the log: as long as for the signer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The setting with the log's name.
+const ORIGIN: &str = "log-origin";
+
+/// Gives places in an authority's log, as long as it lives.
+pub struct Sequencer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    signer: Arc<dyn Signer>,
+    /// The log's key; its name is the log's origin.
+    key: VerifierKey,
+    /// Who this is, among those who could hold the lease.
+    holder: [u8; 16],
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// A record's place, or why it has none.
+type Place = Result<u64, String>;
+
+#[derive(Default)]
+struct State {
+    /// Something was recorded since the last round began.
+    asked: bool,
+    ending: bool,
+    /// Who waits for the place of a record.
+    expected: HashMap<Serial, SyncSender<Place>>,
+    /// Rounds that failed since one succeeded.
+    failures: u32,
+}
+
+/// The tree, as this sequencer holds it during one term of its lease.
+struct Tree {
+    term: u64,
+    edge: Edge,
+    taken: Instant,
+}
+
+impl Sequencer {
+    /// Opens the log, making its key at the first time, and begins to give places. `origin` is the name of a new log: one
+    /// that no other log has; without one it is made of the log's key. It stays for good.
+    ///
+    /// # Errors
+    /// [`Error`]: store or signer failed, or `origin` cannot be the name of a log.
+    pub fn open(store: Arc<dyn Store>, signer: Arc<dyn Signer>, origin: Option<&str>) -> Result<Self, Error> {
+        let spki = signer.generate(KeyLabel::LOG, SigningAlgorithm::Ed25519)?;
+        let Some(key) = spki.last_chunk::<32>() else {
+            return Err(Error::Object { what: "log's key", why: "it is not an Ed25519 key".to_owned() });
+        };
+        let name = match store.setting(ORIGIN)? {
+            Some(found) => found,
+            None => {
+                let hash = data_encoding::HEXLOWER.encode(&provider::sha256(&spki)[..16]);
+                let name = origin.map_or_else(|| format!("medlock-log-{hash}"), str::to_owned);
+                store.set_once(ORIGIN, &name)?;
+                name
+            }
+        };
+        let key = VerifierKey::new(&name, KeyKind::Ed25519, key).ok_or_else(|| {
+            Error::invalid("log_origin", format!("{name:?} cannot name a log: no spaces, no +, 1 to 255"))
+        })?;
+        let state = Mutex::new(State { asked: true, ..State::default() });
+        let shared =
+            Arc::new(Shared { store, signer, key, holder: provider::random(), state, changed: Condvar::default() });
+        let thread = std::thread::Builder::new().name("authority-log".to_owned()).spawn({
+            let shared = shared.clone();
+            move || shared.run()
+        });
+        let thread = thread.map_err(|error| Error::Conflict(format!("the log's thread cannot be started: {error}")))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// The key that signs the log's checkpoints; its name is the log's origin.
+    #[must_use]
+    pub fn key(&self) -> &VerifierKey {
+        &self.shared.key
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.shared.store
+    }
+
+    /// To be called before a record is written: so its place cannot be missed.
+    pub(crate) fn expect(&self, serial: Serial) -> Expected<'_> {
+        let (sender, place) = sync_channel(1);
+        self.shared.state().expected.insert(serial, sender);
+        Expected { shared: &self.shared, serial, place }
+    }
+
+    /// Waits until a signed checkpoint covers a record that was written before.
+    ///
+    /// # Errors
+    /// [`Error::Log`] when that takes too long.
+    pub(crate) fn await_covered(&self, serial: Serial) -> Result<(), Error> {
+        let expected = self.expect(serial);
+        if !self.shared.is_covered(serial)? {
+            expected.recorded();
+            expected.wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Sequencer {
+    fn drop(&mut self) {
+        self.shared.state().ending = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A sequencer that panicked has lost nothing: the next one goes on from the store.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Sequencer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sequencer({})", self.shared.key.name())
+    }
+}
+
+/// A record that is to get its place.
+pub(crate) struct Expected<'s> {
+    shared: &'s Shared,
+    serial: Serial,
+    place: Receiver<Place>,
+}
+
+impl Expected<'_> {
+    /// The record is written: the sequencer may begin.
+    pub(crate) fn recorded(&self) {
+        self.shared.state().asked = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until a signed checkpoint covers the record.
+    ///
+    /// # Errors
+    /// [`Error::Log`] when that takes too long.
+    pub(crate) fn wait(&self) -> Result<u64, Error> {
+        match self.place.recv_timeout(PATIENCE) {
+            Ok(place) => place.map_err(Error::Log),
+            Err(_) => Err(Error::Log(format!("it took more than {} seconds", PATIENCE.as_secs()))),
+        }
+    }
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        self.shared.state().expected.remove(&self.serial);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let mut tree = None;
+        let mut pause = Duration::ZERO;
+        while self.rest(pause) {
+            pause = match self.round(&mut tree) {
+                Ok(held) => {
+                    self.state().failures = 0;
+                    if held { IDLE } else { POLL }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the log could not be written; it is tried again");
+                    tree = None;
+                    self.give_up_if_often(&error);
+                    AFTER_FAILURE
+                }
+            };
+        }
+    }
+
+    /// After some failures in a row, tells those who wait.
+    fn give_up_if_often(&self, error: &Error) {
+        let mut state = self.state();
+        state.failures += 1;
+        // Whoever asked meanwhile is served after the pause.
+        state.asked = false;
+        if state.failures >= FAILURES {
+            for (_, waits) in state.expected.drain() {
+                let _ = waits.send(Err(error.to_string()));
+            }
+        }
+    }
+
+    /// Waits until somebody asks, or for the pause; `false` when it is to end.
+    fn rest(&self, pause: Duration) -> bool {
+        let mut state = self.state();
+        let until = Instant::now() + pause;
+        // After a failure the pause is taken in any case: a signer that starts again has its time.
+        while (!state.asked || state.failures > 0) && !state.ending {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.asked = false;
+        !state.ending
+    }
+
+    /// Gives places to all that waits, if this is the sequencer. Returns whether there is nothing left to look for.
+    fn round(&self, held: &mut Option<Tree>) -> Result<bool, Error> {
+        if held.is_some() && self.store.waiting_entries(1)?.is_empty() {
+            return self.tell_covered();
+        }
+        let fresh = held.is_none();
+        let Some(tree) = self.lease(held)? else { return self.tell_covered() };
+        let entries = self.store.waiting_entries(ROUND)?;
+        let size = tree.edge.size();
+        let mut tiles = Vec::new();
+        for LogEntry { tbs, .. } in &entries {
+            let hash = Hash::of_entry(&[tbs.as_slice()], &AwsLc);
+            tree.edge.append(hash, &mut |tile, hashes| tiles.push(log_tile(tile, hashes)));
+        }
+        if !entries.is_empty() {
+            tiles.extend(tree.edge.partial().map(|(tile, hashes)| log_tile(tile, hashes)));
+            let serials = entries.iter().map(|entry| entry.serial).collect();
+            self.store.append_entries(tree.term, size, serials, tiles)?;
+        }
+        let signed = self.store.checkpoint()?.map(|checkpoint| checkpoint.size);
+        if signed != Some(tree.edge.size()) && tree.edge.size() > 0 {
+            let checkpoint = self.sign(&tree.edge)?;
+            self.store.keep_checkpoint(tree.term, checkpoint)?;
+        }
+        let mut state = self.state();
+        for (entry, place) in entries.iter().zip(size..) {
+            if let Some(waits) = state.expected.remove(&entry.serial) {
+                // It may have lost its patience meanwhile.
+                let _ = waits.send(Ok(place));
+            }
+        }
+        state.asked |= entries.len() == ROUND as usize;
+        drop(state);
+        // Else all that was covered has just been told.
+        if fresh { self.tell_covered() } else { Ok(true) }
+    }
+
+    /// The lease and the tree: those held, as long as the lease lasts; else taken anew, and the tree read from the store.
+    fn lease<'t>(&self, held: &'t mut Option<Tree>) -> Result<Option<&'t mut Tree>, Error> {
+        let third = Duration::from_secs(u64::from(LEASE_SECONDS)) / 3;
+        if held.as_ref().is_none_or(|tree| tree.taken.elapsed() > third) {
+            let taken = Instant::now();
+            let Some(term) = self.store.take_lease(self.holder, LEASE_SECONDS)? else {
+                *held = None;
+                return Ok(None);
+            };
+            match held {
+                Some(tree) if tree.term == term => tree.taken = taken,
+                _ => *held = Some(Tree { term, edge: self.read_tree()?, taken }),
+            }
+        }
+        Ok(held.as_mut())
+    }
+
+    /// Reads the tree from the store, and checks that it continues what was signed.
+    fn read_tree(&self) -> Result<Edge, Error> {
+        let store = &*self.store;
+        let edge = Edge::open(store.log_size()?, &Stored(store))?;
+        if let Some(signed) = store.checkpoint()? {
+            let checkpoint = Checkpoint::verify(&signed.note, &self.key, &[]);
+            let checkpoint = checkpoint.map_err(|error| damaged(format!("its checkpoint cannot be used: {error}")))?;
+            let head = Edge::open(signed.size, &Stored(store))?.head();
+            if checkpoint.checkpoint.head != head {
+                return Err(damaged(format!("its first {} entries are not those that were signed", signed.size)));
+            }
+        }
+        Ok(edge)
+    }
+
+    fn sign(&self, edge: &Edge) -> Result<SignedCheckpoint, Error> {
+        let text = Checkpoint { origin: self.key.name().to_owned(), head: edge.head() }.to_string();
+        let signature = self.signer.sign(KeyLabel::LOG, Kind::Checkpoint, text.as_bytes())?;
+        let note = format!("{text}\n{}\n", self.key.line(signature)).into_bytes();
+        // As everybody will check it: a wrong signature must not be published.
+        let read = Checkpoint::verify(&note, &self.key, &[]);
+        read.map_err(|error| Error::Lint(format!("the signer's checkpoint is not good: {error}")))?;
+        Ok(SignedCheckpoint { size: edge.size(), note })
+    }
+
+    fn is_covered(&self, serial: Serial) -> Result<bool, StoreError> {
+        let (place, signed) = (self.store.place_of(serial)?, self.store.checkpoint()?);
+        Ok(place.zip(signed).is_some_and(|(place, signed)| place < signed.size))
+    }
+
+    /// Tells those who wait for a record that is covered already: by an earlier round, or by another hub's sequencer.
+    /// Returns whether nobody is left.
+    fn tell_covered(&self) -> Result<bool, Error> {
+        let waiting: Vec<Serial> = self.state().expected.keys().copied().collect();
+        if waiting.is_empty() {
+            return Ok(true);
+        }
+        let Some(signed) = self.store.checkpoint()? else { return Ok(false) };
+        for serial in waiting {
+            if let Some(place) = self.store.place_of(serial)?.filter(|place| *place < signed.size)
+                && let Some(waits) = self.state().expected.remove(&serial)
+            {
+                let _ = waits.send(Ok(place));
+            }
+        }
+        Ok(self.state().expected.is_empty())
+    }
+}
+
+fn log_tile(tile: Tile, hashes: &[Hash]) -> LogTile {
+    LogTile { tile, hashes: hashes.iter().flat_map(Hash::as_bytes).copied().collect() }
+}
+
+fn damaged(what: String) -> Error {
+    Error::Object {
+        what: "log",
+        why: format!("{what}. Stop the hub, keep its folder for inspection, and restore a backup"),
+    }
+}
