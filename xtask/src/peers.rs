@@ -38,11 +38,24 @@ pub(crate) enum Peer {
     Pkits,
     /// golang.org/x/mod/sumdb, which reads transparency logs.
     Sumdb,
+    /// pyca/cryptography: certificates and CRLs with ML-DSA.
+    Cryptography,
+    /// SoftHSM: a PKCS#11 token in files; pkcs11-tool looks into it from outside.
+    Softhsm,
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Dcmtk, Self::Orthanc, Self::Pynetdicom, Self::Est, Self::Aiocoap, Self::Pkits, Self::Sumdb];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Dcmtk,
+        Self::Orthanc,
+        Self::Pynetdicom,
+        Self::Est,
+        Self::Aiocoap,
+        Self::Pkits,
+        Self::Sumdb,
+        Self::Cryptography,
+        Self::Softhsm,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -53,6 +66,8 @@ impl Peer {
             Self::Aiocoap => "aiocoap",
             Self::Pkits => "pkits",
             Self::Sumdb => "sumdb",
+            Self::Cryptography => "cryptography",
+            Self::Softhsm => "softhsm",
         }
     }
 
@@ -66,8 +81,9 @@ impl Peer {
             Self::Orthanc => &[Need::Orthanc, Need::Dcmtk, Need::Curl],
             Self::Pynetdicom | Self::Aiocoap => &[Need::PythonPackages],
             Self::Est => &[Need::Curl, Need::Openssl],
-            Self::Pkits => &[Need::PythonPackages],
             Self::Sumdb => &[Need::Go, Need::GoMod],
+            Self::Pkits | Self::Cryptography => &[Need::PythonPackages],
+            Self::Softhsm => &[Need::Softhsm, Need::Opensc],
         }
     }
 }
@@ -81,6 +97,8 @@ pub(crate) enum Need {
     Curl,
     Openssl,
     Postgres,
+    Softhsm,
+    Opensc,
     CxxCompiler,
     PythonVenv,
     PythonPackages,
@@ -102,13 +120,15 @@ enum Source {
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Stunnel,
         Self::Curl,
         Self::Openssl,
         Self::Postgres,
+        Self::Softhsm,
+        Self::Opensc,
         Self::CxxCompiler,
         Self::PythonVenv,
         Self::PythonPackages,
@@ -128,6 +148,8 @@ impl Need {
             Self::Curl => "curl",
             Self::Openssl => "openssl",
             Self::Postgres => "PostgreSQL",
+            Self::Softhsm => "SoftHSM",
+            Self::Opensc => "OpenSC",
             Self::CxxCompiler => "a C++ compiler",
             Self::PythonVenv => "Python 3 with venv",
             Self::PythonPackages => "Python packages",
@@ -148,6 +170,8 @@ impl Need {
             Self::Curl => Source::Debian("curl"),
             Self::Openssl => Source::Debian("openssl"),
             Self::Postgres => Source::Debian("postgresql"),
+            Self::Softhsm => Source::Debian("softhsm2"),
+            Self::Opensc => Source::Debian("opensc"),
             Self::CxxCompiler => Source::Debian("g++"),
             Self::PythonVenv => Source::Debian("python3-venv"),
             Self::PythonPackages => Source::Python,
@@ -170,6 +194,8 @@ impl Need {
             Self::Curl => find_program("curl").is_some(),
             Self::Openssl => find_program("openssl").is_some(),
             Self::Postgres => find_program("psql").is_some() && (find_program("initdb").is_some() || debian_postgres()),
+            Self::Softhsm => find_program("softhsm2-util").is_some(),
+            Self::Opensc => find_program("pkcs11-tool").is_some(),
             Self::CxxCompiler => find_program("c++").is_some(),
             Self::PythonVenv => answers(Program::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::PythonPackages => {

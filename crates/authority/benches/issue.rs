@@ -41,6 +41,7 @@ fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize) {
             purpose: Purpose::Operational,
             organization: "Sankt Anna",
             device: Some(&device),
+            authority: None,
             maker_serial: None,
             spki: key.spki(),
             parent: None,
@@ -48,7 +49,7 @@ fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize) {
             not_after: now.plus_seconds(86_400),
             addresses: None,
         };
-        let issuer = Issuer { name: &NAME, spki: &issuing, key: KeyLabel::ISSUING };
+        let issuer = Issuer { name: &NAME, spki: &issuing, key: KeyLabel::ISSUING, algorithm: SigningAlgorithm::P256 };
         issue(&template, &issuer, now, &line).expect("a certificate")
     };
     bencher.counter(ItemsCount::new(ROUND)).bench_local(|| {

@@ -93,9 +93,9 @@ impl Authority {
             kind: self.settings.kind.name().to_owned(),
             root_fingerprint: HEXLOWER.encode(&provider::sha256(&self.root.der)),
             root_key: self.root.key.to_string(),
-            issuing_key: self.issuing.key.to_string(),
+            issuing_key: self.issuing().key.to_string(),
             root_pem: encode::pem("CERTIFICATE", &self.root.der),
-            issuing_pem: encode::pem("CERTIFICATE", &self.issuing.der),
+            issuing_pem: encode::pem("CERTIFICATE", &self.issuing().der),
             devices: self.store.devices()?.len(),
         }))
     }
@@ -204,7 +204,7 @@ impl Authority {
 
     fn credential_view(&self, issued: &Issued) -> Result<CredentialView, Error> {
         let record = &issued.record;
-        let state = match status::worst(&*self.store, issued, self.issuing.key)?.map(|standing| standing.state) {
+        let state = match status::worst(&*self.store, issued, self.issuing().key)?.map(|standing| standing.state) {
             Some(StandingState::Suspended) => "suspended",
             Some(StandingState::Superseded) => "superseded",
             Some(StandingState::Ceased) => "ceased",

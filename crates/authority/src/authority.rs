@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::issue::{self, Addresses, Form, Issuer, Line, Template};
+use crate::keys::AuthorityCertificate;
 use crate::known_keys::KnownKeys;
 use crate::log::{Cosigner, Sequencer, WitnessConfig};
 use crate::objects::{Kind as ObjectKind, News};
@@ -15,7 +16,7 @@ use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::policy::Setting;
-use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
+use medlock_trust::x509::SubjectPublicKeyInfo;
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, Permissions, TryLockError};
@@ -23,7 +24,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 /// How long a root is good, in seconds: 30 years.
@@ -63,6 +64,10 @@ pub struct AuthorityConfig {
     /// `http://host:port`. Without it credentials name neither.
     #[serde(default)]
     pub public_url: Option<String>,
+    /// What its keys are made for: `p256`, `p384`, `ed25519`, `ml-dsa-44` or `ml-dsa-65`. It decides for keys that are
+    /// made from now on; small devices verify none of ML-DSA and P-384.
+    #[serde(default)]
+    pub algorithm: SigningAlgorithm,
     /// What credentials look like.
     #[serde(default)]
     pub profile: ProfileConfig,
@@ -94,6 +99,7 @@ impl AuthorityConfig {
             hub_dns: Vec::new(),
             hub_ips: Vec::new(),
             public_url: None,
+            algorithm: SigningAlgorithm::default(),
             profile: ProfileConfig::default(),
             log_origin: None,
             log_witnesses: Vec::new(),
@@ -130,41 +136,13 @@ impl Kind {
     }
 }
 
-/// A certificate of the authority itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthorityCertificate {
-    /// The certificate, DER.
-    pub der: Vec<u8>,
-    /// Its subject, DER.
-    pub subject: Vec<u8>,
-    /// Its key, `SubjectPublicKeyInfo`.
-    pub spki: Vec<u8>,
-    /// Its key's identifier.
-    pub key: KeyId,
-}
-
-impl AuthorityCertificate {
-    fn read(der: Vec<u8>) -> Result<Self, Error> {
-        let certificate = Certificate::from_der(&der)
-            .map_err(|error| Error::Object { what: "authority's certificate", why: error.to_string() })?;
-        let (subject, spki) = (certificate.subject().der().to_vec(), certificate.spki().to_vec());
-        let key = KeyId::of(&[spki.as_slice()], &AwsLc);
-        Ok(Self { der, subject, spki, key })
-    }
-
-    /// The content of `subjectPublicKey`: what OCSP hashes.
-    pub(crate) fn key_bits(&self) -> &[u8] {
-        let key = SubjectPublicKeyInfo::from_der(&self.spki).ok().and_then(|spki| spki.public_key());
-        key.map_or(&[], |key| key.bits)
-    }
-}
-
 /// The checked settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) dir: PathBuf,
     pub(crate) name: String,
     pub(crate) kind: Kind,
+    pub(crate) algorithm: SigningAlgorithm,
     pub(crate) profile: Profile,
     pub(crate) addresses: Option<Addresses>,
     pub(crate) log_origin: Option<String>,
@@ -189,6 +167,7 @@ impl TryFrom<&AuthorityConfig> for Settings {
             dir: raw.dir.clone(),
             name: raw.name.clone(),
             kind: raw.kind,
+            algorithm: raw.algorithm,
             profile,
             addresses,
             log_origin: raw.log_origin.clone(),
@@ -216,7 +195,7 @@ pub struct Authority {
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) clock: Clock,
     pub(crate) root: AuthorityCertificate,
-    pub(crate) issuing: AuthorityCertificate,
+    issuing: RwLock<Arc<AuthorityCertificate>>,
     pub(crate) news: News,
     log: Sequencer,
     pub(crate) cosigners: Vec<Cosigner>,
@@ -291,7 +270,7 @@ impl Authority {
             signer,
             clock,
             root,
-            issuing,
+            issuing: RwLock::new(Arc::new(issuing)),
             news: News::default(),
             log,
             cosigners,
@@ -333,10 +312,10 @@ impl Authority {
         &self.root
     }
 
-    /// The issuing certificate.
+    /// The certificate of the key that issues at present.
     #[must_use]
-    pub fn issuing(&self) -> &AuthorityCertificate {
-        &self.issuing
+    pub fn issuing(&self) -> Arc<AuthorityCertificate> {
+        self.issuing.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The transparency log.
@@ -431,10 +410,6 @@ impl Authority {
         stripe(&self.locks.keys, key.as_bytes())
     }
 
-    pub(crate) fn issuer(&self) -> Issuer<'_> {
-        Issuer { name: &self.issuing.subject, spki: &self.issuing.spki, key: KeyLabel::ISSUING }
-    }
-
     pub(crate) fn line(&self) -> Line<'_> {
         Line { store: &*self.store, signer: &*self.signer, log: &self.log }
     }
@@ -458,6 +433,7 @@ impl Authority {
             purpose: Purpose::Operational,
             organization: &self.settings.name,
             device: Some(device),
+            authority: None,
             maker_serial: None,
             spki,
             parent,
@@ -465,7 +441,7 @@ impl Authority {
             not_after: now.plus_seconds(validity),
             addresses: self.settings.addresses.as_ref(),
         };
-        issue::issue(&template, &self.issuer(), now, &self.line())
+        issue::issue(&template, &self.issuing().issuer(), now, &self.line())
     }
 
     /// The hub is a device like the others: its names come from the register, which has them from the configuration.
@@ -515,7 +491,7 @@ impl Authority {
     /// A certificate with the authority's behind it: the root too, so that somebody who knows only its fingerprint can
     /// check the chain.
     pub(crate) fn chain(&self, certificate: Vec<u8>) -> [Vec<u8>; 3] {
-        [certificate, self.issuing.der.clone(), self.root.der.clone()]
+        [certificate, self.issuing().der.clone(), self.root.der.clone()]
     }
 }
 
@@ -584,14 +560,14 @@ fn fix_for_good(store: &dyn Store, settings: &Settings) -> Result<(), Error> {
 
 fn ensure_root(settings: &Settings, line: &Line<'_>, now: Time) -> Result<AuthorityCertificate, Error> {
     if let Some(found) = line.store.newest(Purpose::Root)? {
-        return AuthorityCertificate::read(found.certificate);
+        return AuthorityCertificate::read(KeyLabel::ROOT, found.certificate);
     }
-    let spki = line.signer.generate(KeyLabel::ROOT, SigningAlgorithm::P256)?;
-    let name = issue::authority_name(&settings.name, KeyRole::Root);
-    let issuer = Issuer { name: &name, spki: &spki, key: KeyLabel::ROOT };
-    let template = authority_template(settings, Purpose::Root, &spki, now, ROOT_SECONDS);
+    let spki = line.signer.generate(KeyLabel::ROOT, settings.algorithm)?;
+    let name = issue::authority_name(&settings.name, KeyLabel::ROOT);
+    let issuer = Issuer { name: &name, spki: &spki, key: KeyLabel::ROOT, algorithm: algorithm_of(&spki)? };
+    let template = authority_template(settings, KeyLabel::ROOT, &spki, now);
     let (_, der) = issue::issue(&template, &issuer, now, line)?;
-    AuthorityCertificate::read(der)
+    AuthorityCertificate::read(KeyLabel::ROOT, der)
 }
 
 fn ensure_issuing(
@@ -601,27 +577,32 @@ fn ensure_issuing(
     now: Time,
 ) -> Result<AuthorityCertificate, Error> {
     if let Some(found) = line.store.newest(Purpose::Issuing)? {
-        return AuthorityCertificate::read(found.certificate);
+        return AuthorityCertificate::read(KeyLabel::ISSUING, found.certificate);
     }
-    let spki = line.signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256)?;
-    let issuer = Issuer { name: &root.subject, spki: &root.spki, key: KeyLabel::ROOT };
-    let template = authority_template(settings, Purpose::Issuing, &spki, now, ISSUING_SECONDS);
-    let (_, der) = issue::issue(&template, &issuer, now, line)?;
-    AuthorityCertificate::read(der)
+    let spki = line.signer.generate(KeyLabel::ISSUING, settings.algorithm)?;
+    let template = authority_template(settings, KeyLabel::ISSUING, &spki, now);
+    let (_, der) = issue::issue(&template, &root.issuer(), now, line)?;
+    AuthorityCertificate::read(KeyLabel::ISSUING, der)
 }
 
-fn authority_template<'a>(
-    settings: &'a Settings,
-    purpose: Purpose,
-    spki: &'a [u8],
-    now: Time,
-    seconds: i64,
-) -> Template<'a> {
+/// What a key that was there before signs with: not always what the configuration says by now.
+fn algorithm_of(spki: &[u8]) -> Result<SigningAlgorithm, Error> {
+    let key = SubjectPublicKeyInfo::from_der(spki).ok().and_then(|spki| spki.public_key());
+    let algorithm = key.and_then(|key| SigningAlgorithm::of(key.algorithm));
+    algorithm.ok_or_else(|| Error::Lint("the signer's key is of an unknown kind".to_owned()))
+}
+
+fn authority_template<'a>(settings: &'a Settings, label: KeyLabel, spki: &'a [u8], now: Time) -> Template<'a> {
+    let (purpose, seconds) = match label.role() {
+        KeyRole::Root => (Purpose::Root, ROOT_SECONDS),
+        KeyRole::Issuing | KeyRole::Log => (Purpose::Issuing, ISSUING_SECONDS),
+    };
     Template {
         form: Form::X509,
         purpose,
         organization: &settings.name,
         device: None,
+        authority: Some(label),
         maker_serial: None,
         spki,
         parent: None,

@@ -57,14 +57,14 @@ impl Authority {
             Ok(()) => {}
             Err(never) => match never {},
         }
-        let (place, key) = (Place::Header(ContentType::BOND), self.issuing.key);
-        let bytes = status::sign1(&*self.signer, &payload, place, key.as_bytes(), "bond")?;
+        let place = Place::Header(ContentType::BOND);
+        let bytes = status::sign1(&*self.signer, &self.issuing(), &payload, place, "bond")?;
         Ok(Response::Bond { epoch, patient: data_encoding::HEXLOWER.encode(&patient.0), bytes: BASE64.encode(&bytes) })
     }
 
     /// A device believes a bond only if the site list names its signer for bonds.
     fn signs_bonds(&self) -> Result<(), Error> {
-        let (root, issuing) = (self.root.key, self.issuing.key);
+        let (root, issuing) = (self.root.key, self.issuing().key);
         let names_it = self.knowledge().with_knowledge(|knowledge, _| {
             let mut ours = knowledge.lists.iter().filter(|list| list.member(root).is_some());
             ours.any(|list: &List<'_>| list.service(Purpose::Bonds, issuing.as_bytes()).is_some())

@@ -131,11 +131,11 @@ impl Authority {
         // The epoch is read first: a change that comes in between is in what is said, never the other way round.
         let (epoch, _) = self.store.standings()?;
         let Some(issued) = self.store.issued(credential)? else { return Ok(None) };
-        let standing = status::worst(&*self.store, &issued, self.issuing.key)?;
+        let standing = status::worst(&*self.store, &issued, self.issuing().key)?;
         let (state, reason) = ticket_state(standing.as_ref());
         let issued = self.clock.now();
         let content = TicketContent { credential, state, reason, epoch, issued, nonce: Some(nonce) };
-        status::ticket(&*self.signer, self.issuing.key, &content).map(Some)
+        status::ticket(&*self.signer, &self.issuing(), &content).map(Some)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Writing DER (X.690): a handful of functions, each of which returns one complete element.
 
-use medlock_node::provider::AwsLc;
+use medlock_node::asn1;
+use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::Time;
-use medlock_trust::crypto::{Crypto as _, KeyAlgorithm, PublicKey};
+use medlock_trust::der::{Reader, tag};
 
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
@@ -43,7 +44,6 @@ pub(crate) mod oid {
     pub(crate) const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
     pub(crate) const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
     pub(crate) const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
-    pub(crate) const P384: &[u8] = &[0x2b, 0x81, 4, 0, 0x22];
     pub(crate) const SHA1: &[u8] = &[0x2b, 0x0e, 3, 2, 0x1a];
     pub(crate) const SHA256: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
     /// The arc 2.25.171777735083299383877580384885501293138: Medlock's roles.
@@ -155,24 +155,9 @@ pub(crate) fn extension(kind: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
     sequence(&[&object_identifier(kind), &flag, &tlv(OCTET_STRING, value)])
 }
 
-/// The algorithm of every signature made here: ECDSA with SHA-256, without parameters (RFC 5758 section 3.2).
-pub(crate) fn signature_algorithm() -> Vec<u8> {
-    sequence(&[&object_identifier(oid::ECDSA_SHA256)])
-}
-
-/// A `SubjectPublicKeyInfo` of a P-256 or P-384 key, with the point in full; `None` for another key, or if it is no point
-/// of its curve.
-pub(crate) fn spki(key: PublicKey<'_>) -> Option<Vec<u8>> {
-    let curve = match key.algorithm {
-        KeyAlgorithm::P256 => oid::P256,
-        KeyAlgorithm::P384 => oid::P384,
-        KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 => return None,
-    };
-    let mut space = [0; 97];
-    // A point in full is checked too.
-    let point = AwsLc.decompress(key.algorithm, key.bits, &mut space)?;
-    let algorithm = sequence(&[&object_identifier(oid::EC_PUBLIC_KEY), &object_identifier(curve)]);
-    Some(sequence(&[&algorithm, &bit_string(point)]))
+/// `AlgorithmIdentifier` of the signatures of a key of this algorithm.
+pub(crate) fn signature_algorithm(key: SigningAlgorithm) -> Vec<u8> {
+    asn1::signature_algorithm(key.signature())
 }
 
 /// The most bytes of a C509 certificate of a device, two names of the longest kind in it.
@@ -187,9 +172,20 @@ pub(crate) fn signed_c509(tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, Strin
     medlock_trust::c509::assemble(tbs, signature, &mut space).map(<[u8]>::to_vec).map_err(|error| error.to_string())
 }
 
-/// A signed structure: what was signed, how, and the signature.
+/// A signed certificate or CRL: what was signed, the algorithm it names, and the signature.
 pub(crate) fn signed(tbs: &[u8], signature: &[u8]) -> Vec<u8> {
-    sequence(&[tbs, &signature_algorithm(), &bit_string(signature)])
+    sequence(&[tbs, named_algorithm(tbs).unwrap_or_default(), &bit_string(signature)])
+}
+
+/// The algorithm in the to-be-signed bytes of a certificate or CRL: the first SEQUENCE there is in them.
+fn named_algorithm(tbs: &[u8]) -> Option<&[u8]> {
+    let mut inside = Reader::new(tbs).nested(tag::SEQUENCE).ok()?;
+    loop {
+        let element = inside.element().ok()?;
+        if element.tag == tag::SEQUENCE {
+            return Some(element.encoding);
+        }
+    }
 }
 
 /// PEM (RFC 7468) of one element.

@@ -1,6 +1,6 @@
 //! The `people` listener: CRL, OCSP and health, for ordinary software. Plain HTTP: all is signed by itself.
 
-use crate::signer::{KeyLabel, Kind, Signer as _};
+use crate::signer::{Kind, Signer as _};
 use crate::status::ocsp::{self, CertId, CertStatus, Failure};
 use crate::status::{self, crl};
 use crate::store::Serial;
@@ -52,7 +52,8 @@ impl IssuerHashes {
             long[..20].copy_from_slice(&hash);
             long
         };
-        let (name, key) = (&authority.issuing().subject, authority.issuing().key_bits());
+        let issuing = authority.issuing();
+        let (name, key) = (&issuing.subject, issuing.key_bits());
         let responder = provider::sha1_for_ocsp(key);
         Self {
             name: [padded(provider::sha1_for_ocsp(name)), provider::sha256(name)],
@@ -91,15 +92,17 @@ impl Authority {
             return Ok(held.der.clone());
         }
         let revoked = crl::revoked(&*self.store, &standings, now)?;
+        let issuing = self.issuing();
         let tbs = crl::to_be_signed(&crl::Content {
-            issuer: &self.issuing.subject,
-            key_identifier: &issue::key_identifier(&self.issuing.spki),
+            issuer: &issuing.subject,
+            algorithm: issuing.algorithm,
+            key_identifier: &issue::key_identifier(&issuing.spki),
             number: self.store.next_number("crl", now.unix().try_into().unwrap_or(0))?,
             this_update: now,
             next_update: now.plus_seconds(self.settings.status_seconds),
             revoked: &revoked,
         });
-        let signature = self.signer.sign(KeyLabel::ISSUING, Kind::Crl, &tbs)?;
+        let signature = self.signer.sign(issuing.label, Kind::Crl, &tbs)?;
         let der = Bytes::from(encode::signed(&tbs, &signature));
         *held = Some(HeldCrl { epoch, made: now, der: der.clone() });
         Ok(der)
@@ -129,8 +132,9 @@ impl Authority {
         let now = self.clock.now();
         let next = now.plus_seconds(self.settings.status_seconds);
         let data = ocsp::response_data(&hashes.responder, &answers, request.nonce, now, next);
-        let signature = self.signer.sign(KeyLabel::ISSUING, Kind::Ocsp, &data)?;
-        Ok(ocsp::successful(&data, &signature, &self.issuing.der))
+        let issuing = self.issuing();
+        let signature = self.signer.sign(issuing.label, Kind::Ocsp, &data)?;
+        Ok(ocsp::successful(&data, issuing.algorithm, &signature, &issuing.der))
     }
 
     fn cert_status(&self, id: &CertId<'_>, hashes: &IssuerHashes) -> Result<CertStatus, Error> {
@@ -138,7 +142,7 @@ impl Authority {
             return Ok(CertStatus::Unknown);
         };
         let Some(issued) = self.store.issued_with_serial(serial)? else { return Ok(CertStatus::Unknown) };
-        Ok(match status::worst(&*self.store, &issued, self.issuing.key)? {
+        Ok(match status::worst(&*self.store, &issued, self.issuing().key)? {
             None => CertStatus::Good,
             Some(standing) => CertStatus::Revoked { since: standing.since, reason: status::crl_reason(&standing) },
         })
@@ -150,10 +154,11 @@ impl Authority {
     /// What is not well.
     pub fn health(&self) -> Result<(), Error> {
         self.store.standings()?;
-        match self.signer.public_key(KeyLabel::ISSUING)? {
-            Some(spki) if spki == self.issuing.spki => Ok(()),
+        let issuing = self.issuing();
+        match self.signer.public_key(issuing.label)? {
+            Some(spki) if spki == issuing.spki => Ok(()),
             Some(_) => Err(Error::Conflict("the signer has another issuing key than the certificate".to_owned())),
-            None => Err(crate::signer::SignerError::NoKey(KeyLabel::ISSUING).into()),
+            None => Err(crate::signer::SignerError::NoKey(issuing.label).into()),
         }
     }
 }

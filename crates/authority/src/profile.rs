@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::registry;
+use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::Roles;
 use medlock_trust::crypto::KeyAlgorithm;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ pub struct ProfileConfig {
     pub validity_seconds: u64,
     /// How far before the moment of issuance its validity begins, in seconds, for peers whose clocks are slow.
     pub backdate_seconds: u64,
-    /// Key types that are accepted: `p256`, `p384`.
+    /// Key types that are accepted: `p256`, `p384`, `ed25519`, `ml-dsa-44`, `ml-dsa-65`. The first two if not set.
     pub key_types: Vec<String>,
     /// Roles that may be given; every named role if empty.
     pub roles: Vec<String>,
@@ -54,14 +55,16 @@ impl TryFrom<ProfileConfig> for Profile {
         let key_types = raw
             .key_types
             .iter()
-            .map(|name| match name.as_str() {
-                "p256" => Ok(KeyAlgorithm::P256),
-                "p384" => Ok(KeyAlgorithm::P384),
-                other => Err(Error::invalid("key_types", format!("{other:?} is neither p256 nor p384"))),
+            .map(|name| {
+                let known = SigningAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name);
+                let all = "p256, p384, ed25519, ml-dsa-44 and ml-dsa-65";
+                known
+                    .map(SigningAlgorithm::key)
+                    .ok_or_else(|| Error::invalid("key_types", format!("{name:?} is none of {all}")))
             })
             .collect::<Result<Vec<_>, _>>()?;
         if key_types.is_empty() {
-            return Err(Error::invalid("key_types", "give at least one of p256, p384"));
+            return Err(Error::invalid("key_types", "give at least one, such as p256"));
         }
         let roles = if raw.roles.is_empty() { Roles::EVERY } else { registry::roles(&raw.roles)? };
         Ok(Self { validity_seconds: raw.validity_seconds, backdate_seconds: raw.backdate_seconds, key_types, roles })

@@ -44,7 +44,7 @@ impl Authority {
         let told = self.told();
         let selection = status::select(&standings, &self.store.lives()?, told.into_iter(), now, MAX_RECORDS);
         self.watch_length(selection.records.len(), selection.left_out);
-        let bytes = status::status_list(&*self.signer, self.issuing.key, heading, &selection.records)?;
+        let bytes = status::status_list(&*self.signer, &self.issuing(), heading, &selection.records)?;
         self.publish(kind, Published { version: epoch, at: now, bytes })
     }
 
@@ -117,7 +117,7 @@ impl Authority {
         let table = RoutingTable::new(version, now, machines).map_err(|error| failed(error.to_string()))?;
         let payload = table.encode().map_err(|error| failed(error.to_string()))?;
         let place = Place::Header(ContentType::ROUTES);
-        let bytes = status::sign1(&*self.signer, &payload, place, self.issuing.key.as_bytes(), what)?;
+        let bytes = status::sign1(&*self.signer, &self.issuing(), &payload, place, what)?;
         self.publish(kind, Published { version, at: now, bytes })
     }
 
@@ -233,19 +233,19 @@ impl Authority {
     fn ensure_site_list(&self) -> Result<(), Error> {
         let held = self.store.published(ObjectKind::SiteList.name())?;
         let complete = |list: &Published| {
-            List::danger_open(&list.bytes).is_ok_and(|list| trust_list::is_complete(&list, self.issuing.key))
+            List::danger_open(&list.bytes).is_ok_and(|list| trust_list::is_complete(&list, self.issuing().key))
         };
         if held.as_ref().is_some_and(complete) {
             return Ok(());
         }
         let version = held.as_ref().map_or(0, |held| held.version) + 1;
+        let issuing = self.issuing();
         let site = SiteList {
             name: &self.settings.name,
             version,
             issued: self.clock.now(),
-            root_subject: &self.root.subject,
-            root_spki: &self.root.spki,
-            issuing_spki: &self.issuing.spki,
+            root: &self.root,
+            issuing: &[&*issuing],
         };
         match trust_list::sign_site_list(&site, &*self.signer) {
             Ok(bytes) => {
@@ -273,7 +273,7 @@ impl Authority {
             Err(never) => match never {},
         }
         let place = Place::Header(ContentType::POLICY);
-        let bytes = status::sign1(&*self.signer, &payload, place, self.issuing.key.as_bytes(), what)?;
+        let bytes = status::sign1(&*self.signer, &self.issuing(), &payload, place, what)?;
         self.publish(ObjectKind::Policy, Published { version: 1, at: self.clock.now(), bytes })
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::Error;
 use crate::bytes::Sink;
-use crate::signer::{KeyLabel, Kind, Signer};
+use crate::keys::AuthorityCertificate;
+use crate::signer::{Kind, Signer};
 use crate::status::not_signed;
 use medlock_node::provider::AwsLc;
-use medlock_trust::cose::{self, Algorithm, ContentType};
+use medlock_trust::cose::{self, ContentType};
 use medlock_trust::list::{
     Authority, AuthorityState, Content, Heading, List, ListKind, Member, Pinned, Purpose, Purposes, Service,
 };
@@ -28,12 +29,11 @@ pub struct SiteList<'a> {
     pub version: u64,
     /// When.
     pub issued: Time,
-    /// The root's subject name, DER.
-    pub root_subject: &'a [u8],
-    /// The root key, `SubjectPublicKeyInfo`.
-    pub root_spki: &'a [u8],
-    /// The issuing key, `SubjectPublicKeyInfo`: it also signs status, policy, routes and bonds.
-    pub issuing_spki: &'a [u8],
+    /// The root.
+    pub root: &'a AuthorityCertificate,
+    /// The issuing keys, at most [`MAX_SERVICES`](medlock_trust::list::MAX_SERVICES): they also sign status, policy,
+    /// routes and bonds.
+    pub issuing: &'a [&'a AuthorityCertificate],
 }
 
 /// Signs the site's list with its root, 1 of 1.
@@ -41,8 +41,7 @@ pub struct SiteList<'a> {
 /// # Errors
 /// [`Error::Signer`], [`Error::Object`].
 pub fn sign_site_list(site: &SiteList<'_>, signer: &(impl Signer + ?Sized)) -> Result<Vec<u8>, Error> {
-    let root = KeyId::of(&[site.root_spki], &AwsLc);
-    let issuing = KeyId::of(&[site.issuing_spki], &AwsLc);
+    let root = site.root;
     let heading = Heading {
         kind: ListKind::Site,
         name: site.name,
@@ -53,36 +52,41 @@ pub fn sign_site_list(site: &SiteList<'_>, signer: &(impl Signer + ?Sized)) -> R
         threshold: 1,
     };
     let authority = Authority {
-        key: root,
+        key: root.key,
         kind: AuthorityKind::Site,
         name: site.name,
-        subject: site.root_subject,
-        spki: site.root_spki,
+        subject: &root.subject,
+        spki: &root.spki,
         roles: Roles::EVERY,
         device_types: DeviceTypes::Every,
         state: AuthorityState::Listed,
         since: site.issued,
         until: None,
     };
-    let service = Service {
-        key: issuing,
-        spki: site.issuing_spki,
-        purposes: Purposes::of(&ISSUING_SIGNS),
-        authority: root,
-        until: None,
-    };
+    let mut services: Vec<Service<'_>> = site
+        .issuing
+        .iter()
+        .map(|issuing| Service {
+            key: issuing.key,
+            spki: &issuing.spki,
+            purposes: Purposes::of(&ISSUING_SIGNS),
+            authority: root.key,
+            until: None,
+        })
+        .collect();
+    services.sort_by_key(|service| service.key);
     let content = Content {
         heading,
-        members: &[Member { key: root, spki: site.root_spki, name: site.name }],
+        members: &[Member { key: root.key, spki: &root.spki, name: site.name }],
         authorities: &[authority],
-        services: &[service],
+        services: &services,
     };
     let what = "site list";
     let mut payload = Vec::new();
     content.encode(Sink(&mut payload)).map_err(|error| Error::Object { what, why: error.to_string() })?;
     let mut out = Vec::new();
-    cose::sign(&payload, ContentType::LIST, &[(root, Algorithm::Es256)], Sink(&mut out), |_, parts| {
-        signer.sign(KeyLabel::ROOT, Kind::Cose, &parts.concat())
+    cose::sign(&payload, ContentType::LIST, &[(root.key, root.algorithm.cose())], Sink(&mut out), |_, parts| {
+        signer.sign(root.label, Kind::Cose, &parts.concat())
     })
     .map_err(|error| not_signed(what, error))?;
     Ok(out)

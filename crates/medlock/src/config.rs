@@ -2,6 +2,7 @@
 
 use crate::output::{say, say_raw};
 use crate::{Failure, Outcome};
+use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,11 @@ pub(crate) struct HubConfig {
     /// The file with the passphrase of the keys at rest; made at the first start if there is none.
     /// Keep it on another disk than `dir`, or hand it over by the service manager.
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// What the site's keys are made for: `p256`, `p384`, `ed25519`, `ml-dsa-44` or `ml-dsa-65`. It decides for keys that
+    /// are made from now on. Small devices verify `p256` and `ed25519` alone.
+    pub(crate) algorithm: SigningAlgorithm,
+    /// Which keys of devices get credentials; the names are those of `algorithm`.
+    pub(crate) key_types: Vec<String>,
     /// Where devices and sidecars reach the hub (TLS; a client certificate is asked for, not required).
     pub(crate) devices: SocketAddr,
     /// Where ordinary software reads revocation lists and asks for status (plain HTTP: what it serves is signed).
@@ -54,6 +60,8 @@ impl Default for HubConfig {
             site: "Medlock site".into(),
             dir: DEFAULT_DIR.into(),
             passphrase_file: None,
+            algorithm: SigningAlgorithm::default(),
+            key_types: vec!["p256".into(), "p384".into()],
             devices: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             people: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             coap: None,

@@ -129,6 +129,8 @@ pub(crate) fn authority_config(config: &HubConfig) -> AuthorityConfig {
     }
     authority.public_url.clone_from(&config.public_url);
     authority.profile.validity_seconds = config.credential_seconds;
+    authority.profile.key_types.clone_from(&config.key_types);
+    authority.algorithm = config.algorithm;
     authority.status_seconds = config.status_seconds;
     authority
 }

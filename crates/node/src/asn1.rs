@@ -16,6 +16,7 @@ pub fn signature_algorithm(algorithm: SignatureAlgorithm) -> Vec<u8> {
         SignatureAlgorithm::RsaPkcs1Sha384 => (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12], NULL),
         SignatureAlgorithm::RsaPkcs1Sha512 => (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13], NULL),
         SignatureAlgorithm::MlDsa44 => (ML_DSA_44, &[]),
+        SignatureAlgorithm::MlDsa65 => (ML_DSA_65, &[]),
     };
     sequence(&[&element(tag::OID, &[oid]), parameters])
 }
@@ -29,9 +30,14 @@ pub fn spki(key: PublicKey<'_>) -> Option<Vec<u8>> {
         KeyAlgorithm::Ed25519 => (ED25519, Vec::new()),
         KeyAlgorithm::Rsa => (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1], NULL.to_vec()),
         KeyAlgorithm::MlDsa44 => (ML_DSA_44, Vec::new()),
+        KeyAlgorithm::MlDsa65 => (ML_DSA_65, Vec::new()),
     };
     let mut space = [0; 97];
-    let bits = if key.is_compressed() { AwsLc.decompress(key.algorithm, key.bits, &mut space)? } else { key.bits };
+    let bits = match key.algorithm {
+        // A point in full is checked too.
+        KeyAlgorithm::P256 | KeyAlgorithm::P384 => AwsLc.decompress(key.algorithm, key.bits, &mut space)?,
+        KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 | KeyAlgorithm::MlDsa65 => key.bits,
+    };
     Some(sequence(&[&sequence(&[&element(tag::OID, &[oid]), &parameters]), &bit_string(bits)]))
 }
 
@@ -41,6 +47,8 @@ const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 /// id-ml-dsa-44 (RFC 9881 section 2): of the key and of its signatures.
 const ML_DSA_44: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 0x11];
+/// id-ml-dsa-65 (RFC 9881 section 2): of the key and of its signatures.
+const ML_DSA_65: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 0x12];
 const NULL: &[u8] = &[tag::NULL, 0];
 
 /// One element: a tag, the shortest length, and `parts` behind one another.

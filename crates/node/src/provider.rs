@@ -53,7 +53,7 @@ impl Crypto for AwsLc {
             KeyAlgorithm::P384 => {}
             // The root takes a fifth of the time there. A point is public, and whoever uses it has aws-lc-rs check it.
             KeyAlgorithm::P256 => return RustCrypto.decompress(curve, point, out),
-            KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 => return None,
+            KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 | KeyAlgorithm::MlDsa65 => return None,
         }
         // The parser takes other forms too. A full point is checked, as by the other provider.
         match point {
@@ -74,7 +74,7 @@ fn pair<'s>(
     key: KeyAlgorithm,
     signature: Signature<'s>,
 ) -> Option<(&'static dyn VerificationAlgorithm, &'s [u8])> {
-    use KeyAlgorithm::{Ed25519, MlDsa44, P256, P384, Rsa};
+    use KeyAlgorithm::{Ed25519, MlDsa44, MlDsa65, P256, P384, Rsa};
     use SignatureAlgorithm as Sign;
     let (bytes, fixed) = match signature {
         Signature::X509(bytes) => (bytes, false),
@@ -92,6 +92,7 @@ fn pair<'s>(
         (Sign::RsaPkcs1Sha384, Rsa, _) => &lc::RSA_PKCS1_2048_8192_SHA384,
         (Sign::RsaPkcs1Sha512, Rsa, _) => &lc::RSA_PKCS1_2048_8192_SHA512,
         (Sign::MlDsa44, MlDsa44, _) => &lc::ML_DSA_44,
+        (Sign::MlDsa65, MlDsa65, _) => &lc::ML_DSA_65,
         _ => return None,
     };
     Some((with, bytes))

@@ -445,6 +445,7 @@ const fn identifier(key: KeyAlgorithm) -> AlgorithmIdentifier {
         KeyAlgorithm::Ed25519 => alg_id::ED25519,
         KeyAlgorithm::Rsa => alg_id::RSA_ENCRYPTION,
         KeyAlgorithm::MlDsa44 => alg_id::ML_DSA_44,
+        KeyAlgorithm::MlDsa65 => alg_id::ML_DSA_65,
     }
 }
 
@@ -486,7 +487,7 @@ impl TlsSigningKey for HandshakeKey {
             SigningAlgorithm::P256 | SigningAlgorithm::P384 => SignatureAlgorithm::ECDSA,
             SigningAlgorithm::Ed25519 => SignatureAlgorithm::ED25519,
             // TLS 1.2 has no such signatures, and TLS 1.3 goes by the scheme.
-            SigningAlgorithm::MlDsa44 => SignatureAlgorithm::Anonymous,
+            SigningAlgorithm::MlDsa44 | SigningAlgorithm::MlDsa65 => SignatureAlgorithm::Anonymous,
         }
     }
 }
@@ -502,6 +503,7 @@ impl Signer for HandshakeKey {
             SigningAlgorithm::P384 => SignatureScheme::ECDSA_NISTP384_SHA384,
             SigningAlgorithm::Ed25519 => SignatureScheme::ED25519,
             SigningAlgorithm::MlDsa44 => SignatureScheme::ML_DSA_44,
+            SigningAlgorithm::MlDsa65 => SignatureScheme::ML_DSA_65,
         }
     }
 }

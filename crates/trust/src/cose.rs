@@ -8,6 +8,7 @@
 use crate::cbor::{self, ErrorKind, Fields, Head, Writer};
 use crate::crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 use crate::id::KeyId;
+use crate::x509::X509;
 use core::fmt;
 use minicbor::encode::Write;
 
@@ -84,10 +85,18 @@ pub enum Algorithm {
     EdDsa,
     /// Ed25519, -19.
     Ed25519,
+    /// ML-DSA-44, -48 (RFC 9964). Not known without feature `x509`: chips have no use for signatures of this length.
+    MlDsa44,
+    /// ML-DSA-65, -49 (RFC 9964). Not known without feature `x509`.
+    MlDsa65,
 }
 
 impl Algorithm {
-    const ALL: [Self; 4] = [Self::Es256, Self::Es384, Self::EdDsa, Self::Ed25519];
+    const ALL: &'static [Self] = if X509 {
+        &[Self::Es256, Self::Es384, Self::EdDsa, Self::Ed25519, Self::MlDsa44, Self::MlDsa65]
+    } else {
+        &[Self::Es256, Self::Es384, Self::EdDsa, Self::Ed25519]
+    };
 
     /// Its number in the registry "COSE Algorithms".
     #[must_use]
@@ -97,13 +106,15 @@ impl Algorithm {
             Self::Es384 => -35,
             Self::EdDsa => -8,
             Self::Ed25519 => -19,
+            Self::MlDsa44 => -48,
+            Self::MlDsa65 => -49,
         }
     }
 
     /// The algorithm with this number, if it is one that may sign Medlock's objects.
     #[must_use]
     pub fn from_number(number: i64) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.number() == number)
+        Self::ALL.iter().copied().find(|algorithm| algorithm.number() == number)
     }
 
     /// The length of its signatures in bytes.
@@ -112,6 +123,8 @@ impl Algorithm {
         match self {
             Self::Es256 | Self::EdDsa | Self::Ed25519 => 64,
             Self::Es384 => 96,
+            Self::MlDsa44 => 2420,
+            Self::MlDsa65 => 3309,
         }
     }
 
@@ -120,6 +133,8 @@ impl Algorithm {
             Self::Es256 => KeyAlgorithm::P256,
             Self::Es384 => KeyAlgorithm::P384,
             Self::EdDsa | Self::Ed25519 => KeyAlgorithm::Ed25519,
+            Self::MlDsa44 => KeyAlgorithm::MlDsa44,
+            Self::MlDsa65 => KeyAlgorithm::MlDsa65,
         }
     }
 
@@ -128,6 +143,8 @@ impl Algorithm {
             Self::Es256 => SignatureAlgorithm::EcdsaSha256,
             Self::Es384 => SignatureAlgorithm::EcdsaSha384,
             Self::EdDsa | Self::Ed25519 => SignatureAlgorithm::Ed25519,
+            Self::MlDsa44 => SignatureAlgorithm::MlDsa44,
+            Self::MlDsa65 => SignatureAlgorithm::MlDsa65,
         }
     }
 }
@@ -160,7 +177,7 @@ impl fmt::Display for Error {
         match self {
             Self::Cbor(error) => error.fmt(f),
             Self::Algorithm(number) => {
-                write!(f, "COSE algorithm {number} is not accepted; use ES256, ES384 or Ed25519")
+                write!(f, "COSE algorithm {number} is not accepted; use ES256, ES384, Ed25519 or ML-DSA")
             }
             Self::ContentType => f.write_str("the signed object is of another kind than expected here"),
             Self::Signatures => f.write_str("no signature, too many, or one of the wrong length"),

@@ -61,6 +61,8 @@ pub enum SignatureAlgorithm {
     RsaPkcs1Sha512,
     /// ML-DSA-44 (FIPS 204; RFC 9881; COSE -48, RFC 9964).
     MlDsa44,
+    /// ML-DSA-65 (FIPS 204; RFC 9881; COSE -49, RFC 9964).
+    MlDsa65,
 }
 
 /// What kind of key a public key is.
@@ -76,6 +78,8 @@ pub enum KeyAlgorithm {
     Rsa,
     /// An ML-DSA-44 key.
     MlDsa44,
+    /// An ML-DSA-65 key.
+    MlDsa65,
 }
 
 /// A public key: the content of X.509's `subjectPublicKey`.
@@ -83,8 +87,8 @@ pub enum KeyAlgorithm {
 pub struct PublicKey<'a> {
     /// The kind of key.
     pub algorithm: KeyAlgorithm,
-    /// An uncompressed or compressed point (SEC 1), 32 bytes of Ed25519, 1,312 of ML-DSA-44, or a DER
-    /// `RSAPublicKey`.
+    /// An uncompressed or compressed point (SEC 1), 32 bytes of Ed25519, 1,312 of ML-DSA-44, 1,952 of
+    /// ML-DSA-65, or a DER `RSAPublicKey`.
     pub bits: &'a [u8],
 }
 
@@ -94,7 +98,7 @@ impl PublicKey<'_> {
     pub fn is_compressed(&self) -> bool {
         match self.algorithm {
             KeyAlgorithm::P256 | KeyAlgorithm::P384 => matches!(self.bits.first(), Some(2 | 3)),
-            KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 => false,
+            KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 | KeyAlgorithm::MlDsa65 => false,
         }
     }
 
@@ -118,7 +122,8 @@ impl PublicKey<'_> {
                 | KeyAlgorithm::P384
                 | KeyAlgorithm::Ed25519
                 | KeyAlgorithm::Rsa
-                | KeyAlgorithm::MlDsa44,
+                | KeyAlgorithm::MlDsa44
+                | KeyAlgorithm::MlDsa65,
                 _,
             ) => None,
         }

@@ -30,7 +30,7 @@ pub const MAX_SERVICES: usize = 32;
 /// The longest name of a list, a member or an authority, in bytes (as `ub-organization-name` of RFC 5280).
 pub const MAX_NAME: usize = 64;
 /// The longest public key, in bytes of `SubjectPublicKeyInfo`: RSA with 4,096 bits takes 550.
-pub const MAX_SPKI: usize = 600;
+pub const MAX_SPKI: usize = 2048;
 /// The longest subject name of an authority, in bytes of DER.
 pub const MAX_SUBJECT: usize = 512;
 /// The most device types that are listed for one authority, instead of all.

@@ -11,6 +11,7 @@ use crate::id::ID_LENGTH;
 use crate::list::{self, List, Purpose};
 use crate::operation::Operation;
 use crate::time::Time;
+use crate::x509::X509;
 use core::fmt;
 use minicbor::encode::Write;
 
@@ -24,8 +25,9 @@ const MIN_BUDGET_SECONDS: u32 = 60;
 const MAX_COMMAND_BUDGET_SECONDS: u32 = 31 * DAY;
 /// The longest status budget for anything else.
 const MAX_BUDGET_SECONDS: u32 = 366 * DAY;
-/// The longest policy in bytes: 9 budgets of 5 bytes twice, 45 effects, a P-384 signature and headers take about 350.
-const MAX_LENGTH: usize = 1024;
+/// The longest policy in bytes: 9 budgets of 5 bytes twice, 45 effects and headers take about 250, a P-384 signature 96,
+/// one of ML-DSA-65, which chips do not verify, 3,309.
+const MAX_LENGTH: usize = if X509 { 4096 } else { 1024 };
 
 const FORM: u64 = 1;
 const OPERATIONS: usize = Operation::ALL.len();

@@ -23,7 +23,7 @@ pub const RECORD_LENGTH: usize = 32;
 /// which a gateway holds in memory. Larger fleets use a compact set.
 pub const MAX_RECORDS: usize = 65_536;
 /// The longest status list in bytes: all its records, and room for headers and the signature.
-pub const MAX_LENGTH: usize = MAX_RECORDS * RECORD_LENGTH + 1024;
+pub const MAX_LENGTH: usize = MAX_RECORDS * RECORD_LENGTH + 4096;
 
 const FORM: u64 = 1;
 

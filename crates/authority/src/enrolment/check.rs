@@ -5,7 +5,8 @@ use super::Unfit;
 use crate::issue::Form;
 use crate::registry::Device;
 use crate::store::{StandingState, Subject};
-use crate::{Authority, Error, encode};
+use crate::{Authority, Error};
+use medlock_node::asn1;
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::crypto::PublicKey;
 use medlock_trust::x509::{GeneralName, Request, SignedForm, ids};
@@ -54,7 +55,19 @@ impl Authority {
             SignedForm::X509 => (Cow::Borrowed(request.spki()), Form::X509),
             SignedForm::Native | SignedForm::Reencoded => (Cow::Owned(spki), Form::C509),
         };
-        Ok(Ok(Checked { request, key, spki, form }))
+        Ok(self.check_form(form).map(|()| Checked { request, key, spki, form }))
+    }
+
+    /// Whether this authority's key writes this form: C509 is for small devices, and they verify no ML-DSA.
+    pub(crate) fn check_form(&self, form: Form) -> Result<(), Unfit> {
+        if form == Form::C509 && self.issuing().algorithm.is_ml_dsa() {
+            return Err(Unfit::WrongProfile(
+                "this authority signs with ML-DSA, which small devices do not verify: it needs an issuing key on P-256 or \
+                 Ed25519 for them, or the device asks for X.509"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Checks a key without looking at who has it: its kind, that it is a point of its curve, and that nobody else is
@@ -63,7 +76,7 @@ impl Authority {
         if !self.settings.profile.accepts(public.algorithm) {
             return Ok(Err(Unfit::key_type(public.algorithm)));
         }
-        let Some(spki) = encode::spki(public) else {
+        let Some(spki) = asn1::spki(public) else {
             return Ok(Err(Unfit::WeakKey("the key is no point of its curve")));
         };
         if provider::is_guessable(public) {
@@ -73,7 +86,7 @@ impl Authority {
             return Ok(Err(Unfit::KnownKey(source)));
         }
         let key = KeyId::of(&[spki.as_slice()], &AwsLc);
-        if key == self.root.key || key == self.issuing.key {
+        if key == self.root.key || key == self.issuing().key {
             return Ok(Err(Unfit::KnownKey("it is the authority's own".to_owned())));
         }
         for issued in self.store.credentials_for(key)? {

@@ -36,7 +36,7 @@ impl Authority {
             return Ok(answer);
         }
         let _lock = self.device_lock(name);
-        let standing = status::worst(&*self.store, &current, self.issuing.key)?;
+        let standing = status::worst(&*self.store, &current, self.issuing().key)?;
         let superseded = match standing {
             None => false,
             Some(standing) if standing.state == StandingState::Superseded => true,
@@ -136,7 +136,7 @@ impl Authority {
         }
         let Some(current) = self.store.issued(who.credential())? else { return Ok(()) };
         let Some(name) = current.record.device else { return Ok(()) };
-        if current.used || status::worst(&*self.store, &current, self.issuing.key)?.is_some() {
+        if current.used || status::worst(&*self.store, &current, self.issuing().key)?.is_some() {
             return Ok(());
         }
         let at = self.clock.now();

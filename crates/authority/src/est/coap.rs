@@ -36,7 +36,8 @@ fn crts(authority: &Authority, request: &Request) -> Response {
     if request.method != Code::GET {
         return Response::new(Code::METHOD_NOT_ALLOWED);
     }
-    let (issuing, root) = (&authority.issuing().der, &authority.root().der);
+    let issuing = authority.issuing();
+    let (issuing, root) = (&issuing.der, &authority.root().der);
     match request.accept() {
         None | Some(content_format::PKCS7_CERTIFICATES) => {
             Response::content(content_format::PKCS7_CERTIFICATES, certs_only(&[issuing, root]))

@@ -5,9 +5,9 @@ use crate::encode::{self, context, context_primitive, extension, object_identifi
 use crate::registry::Device;
 use crate::signer::{KeyLabel, KeyRole};
 use crate::store::{Purpose, Serial};
-use medlock_node::provider::{self, AwsLc};
+use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::c509::{self, NewExtension};
-use medlock_trust::crypto::{Crypto as _, SignatureAlgorithm};
+use medlock_trust::crypto::Crypto as _;
 use medlock_trust::x509::{KeyUsage, Name, SubjectPublicKeyInfo, ids, role_extension_der};
 use medlock_trust::{CredentialId, Time};
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,8 @@ pub struct Issuer<'a> {
     pub spki: &'a [u8],
     /// Which key of the signer that is.
     pub key: KeyLabel,
+    /// What it signs with.
+    pub algorithm: SigningAlgorithm,
 }
 
 /// What a certificate is to say.
@@ -63,6 +65,8 @@ pub struct Template<'a> {
     pub organization: &'a str,
     /// The device, for credentials of devices.
     pub device: Option<&'a Device>,
+    /// Which of its authorities, for certificates of authorities.
+    pub authority: Option<KeyLabel>,
     /// The maker's serial, for birth credentials.
     pub maker_serial: Option<&'a str>,
     /// The key, `SubjectPublicKeyInfo`.
@@ -89,12 +93,15 @@ impl Template<'_> {
 }
 
 /// The name of an authority: `CN=organization` for the one that issues, as it stands in each certificate of each chip, and
-/// `CN=organization root`.
-pub(crate) fn authority_name(organization: &str, key: KeyRole) -> Vec<u8> {
-    let common = match key {
+/// `CN=organization root`. Later keys have their number behind it, because CRL and OCSP know an issuer by its name.
+pub(crate) fn authority_name(organization: &str, key: KeyLabel) -> Vec<u8> {
+    let mut common = match key.role() {
         KeyRole::Root => format!("{organization} root"),
         KeyRole::Issuing | KeyRole::Log => organization.to_owned(),
     };
+    if key.number() > 1 {
+        common.push_str(&format!(" {}", key.number()));
+    }
     sequence(&[&encode::attribute(oid::COMMON_NAME, encode::UTF8_STRING, &common)])
 }
 
@@ -130,7 +137,7 @@ fn c509(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Result<
     let key = SubjectPublicKeyInfo::from_der(template.spki).map_err(|_| lint("this key"))?;
     let written = c509::Template {
         serial_number: serial.as_bytes(),
-        algorithm: SignatureAlgorithm::EcdsaSha256,
+        algorithm: issuer.algorithm.signature(),
         issuer: Some(Name::from_der(issuer.name).map_err(|_| lint("the issuer's name"))?),
         not_before: template.not_before,
         not_after: template.not_after,
@@ -149,7 +156,7 @@ fn x509(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Vec<u8>
     sequence(&[
         &context(0, &[&encode::unsigned(&[2])]),
         &encode::unsigned(serial.as_bytes()),
-        &encode::signature_algorithm(),
+        &encode::signature_algorithm(issuer.algorithm),
         issuer.name,
         &validity,
         &subject(template),
@@ -161,8 +168,10 @@ fn x509(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Vec<u8>
 fn subject(template: &Template<'_>) -> Vec<u8> {
     let organization = encode::attribute(oid::ORGANIZATION, encode::UTF8_STRING, template.organization);
     match template.purpose {
-        Purpose::Root => authority_name(template.organization, KeyRole::Root),
-        Purpose::Issuing => authority_name(template.organization, KeyRole::Issuing),
+        Purpose::Root | Purpose::Issuing => {
+            let first = if template.purpose == Purpose::Root { KeyLabel::ROOT } else { KeyLabel::ISSUING };
+            authority_name(template.organization, template.authority.unwrap_or(first))
+        }
         Purpose::Operational | Purpose::Birth => {
             let serial = template.subject_serial().unwrap_or_default();
             sequence(&[

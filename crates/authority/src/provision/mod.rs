@@ -210,6 +210,9 @@ impl Authority {
             Err(unfit) => return Ok(RowOutcome::refused(row.serial.as_deref(), &unfit)),
         };
         let (name, key) = (accepted.device.name, accepted.key);
+        if let Err(unfit) = self.check_form(accepted.form) {
+            return Ok(RowOutcome::refused(Some(name.as_str()), &unfit));
+        }
         let _device = self.device_lock(name);
         let _key = self.key_lock(key);
         match self.birth_before(name, key)? {
@@ -223,6 +226,7 @@ impl Authority {
             purpose: Purpose::Birth,
             organization: &self.settings.name,
             device: Some(&accepted.device),
+            authority: None,
             maker_serial: Some(name.as_str()),
             spki: &accepted.spki,
             parent: None,
@@ -230,7 +234,7 @@ impl Authority {
             not_after: Time::NEVER,
             addresses: None,
         };
-        let (credential, certificate) = issue::issue(&template, &self.issuer(), now, &self.line())?;
+        let (credential, certificate) = issue::issue(&template, &self.issuing().issuer(), now, &self.line())?;
         Ok(RowOutcome::Issued(Birth {
             serial: name.to_string(),
             credential: credential.to_string(),
@@ -242,7 +246,7 @@ impl Authority {
     /// The credential that this device has for this key, or why it gets none.
     fn birth_before(&self, name: DeviceName, key: KeyId) -> Result<Option<Result<Birth, Unfit>>, Error> {
         for issued in self.store.credentials_of(name)? {
-            if status::worst(&*self.store, &issued, self.issuing.key)?.is_some() {
+            if status::worst(&*self.store, &issued, self.issuing().key)?.is_some() {
                 continue;
             }
             let Issued { record, credential, certificate, .. } = issued;

@@ -192,7 +192,13 @@ mod tests {
 
     fn list() -> Vec<u8> {
         let time = encode::time(Time::from_unix(1_800_000_000));
-        sequence(&[&unsigned(&[1]), &encode::signature_algorithm(), &tlv(SEQUENCE, &[]), &time, &time])
+        sequence(&[
+            &unsigned(&[1]),
+            &encode::signature_algorithm(SigningAlgorithm::P256),
+            &tlv(SEQUENCE, &[]),
+            &time,
+            &time,
+        ])
     }
 
     fn response() -> Vec<u8> {

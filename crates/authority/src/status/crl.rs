@@ -3,6 +3,7 @@
 use super::{crl_reason, is_told};
 use crate::encode::{self, context, context_primitive, extension, oid, sequence, tlv};
 use crate::store::{Issued, Standing, Store, StoreError, Subject};
+use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::Time;
 use std::collections::BTreeMap;
 
@@ -11,6 +12,8 @@ use std::collections::BTreeMap;
 pub struct Content<'a> {
     /// The issuer's name, DER.
     pub issuer: &'a [u8],
+    /// What the issuer's key signs with.
+    pub algorithm: SigningAlgorithm,
     /// The issuer's key identifier, as in its SKI.
     pub key_identifier: &'a [u8],
     /// The CRL's number: grows with each.
@@ -36,7 +39,7 @@ pub fn to_be_signed(content: &Content<'_>) -> Vec<u8> {
     ]);
     sequence(&[
         &encode::unsigned(&[1]),
-        &encode::signature_algorithm(),
+        &encode::signature_algorithm(content.algorithm),
         content.issuer,
         &encode::time(content.this_update),
         &encode::time(content.next_update),

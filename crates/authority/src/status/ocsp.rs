@@ -1,6 +1,7 @@
 //! The OCSP responder (RFC 6960): the issuing key answers itself, about its own certificates.
 
 use crate::encode::{self, OCTET_STRING, context, context_primitive, object_identifier, oid, sequence, tlv};
+use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::Time;
 use medlock_trust::der::{self, Reader, tag};
 
@@ -141,12 +142,12 @@ pub fn response_data(
     ])
 }
 
-/// An `OCSPResponse` with a signed answer; `certificate` is the responder's.
+/// An `OCSPResponse` with an answer signed by a key of this algorithm; `certificate` is the responder's.
 #[must_use]
-pub fn successful(response_data: &[u8], signature: &[u8], certificate: &[u8]) -> Vec<u8> {
+pub fn successful(response_data: &[u8], algorithm: SigningAlgorithm, signature: &[u8], certificate: &[u8]) -> Vec<u8> {
     let basic = sequence(&[
         response_data,
-        &encode::signature_algorithm(),
+        &encode::signature_algorithm(algorithm),
         &encode::bit_string(signature),
         &context(0, &[&sequence(&[certificate])]),
     ]);

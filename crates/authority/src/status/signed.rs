@@ -2,12 +2,13 @@
 
 use crate::Error;
 use crate::bytes::Sink;
-use crate::signer::{KeyLabel, Kind, Signer, SignerError};
+use crate::keys::AuthorityCertificate;
+use crate::signer::{Kind, Signer, SignerError};
 use crate::store::{Standing, StandingState, Subject};
 use medlock_node::provider::AwsLc;
-use medlock_trust::cose::{self, Algorithm, ContentType, Place};
+use medlock_trust::DeviceId;
+use medlock_trust::cose::{self, ContentType, Place};
 use medlock_trust::status::{Heading, Reason, Record, State, StatusContent, Subject as Told, TicketContent};
-use medlock_trust::{DeviceId, KeyId};
 
 /// The reason's number in status lists.
 #[must_use]
@@ -39,24 +40,28 @@ fn state_of(state: StandingState) -> State {
 /// [`Error::Signer`], [`Error::Object`].
 pub fn status_list(
     signer: &(impl Signer + ?Sized),
-    key: KeyId,
+    by: &AuthorityCertificate,
     heading: Heading,
     records: &[Record],
 ) -> Result<Vec<u8>, Error> {
     let mut payload = Vec::new();
     let failed = |why: String| Error::Object { what: "status list", why };
     StatusContent { heading, records }.encode(Sink(&mut payload)).map_err(|error| failed(error.to_string()))?;
-    sign1(signer, &payload, Place::Header(ContentType::STATUS), key.as_bytes(), "status list")
+    sign1(signer, by, &payload, Place::Header(ContentType::STATUS), "status list")
 }
 
 /// Signs a ticket about one credential.
 ///
 /// # Errors
 /// [`Error::Signer`], [`Error::Object`] when the nonce is not 8 to 32 bytes.
-pub fn ticket(signer: &(impl Signer + ?Sized), key: KeyId, content: &TicketContent<'_>) -> Result<Vec<u8>, Error> {
+pub fn ticket(
+    signer: &(impl Signer + ?Sized),
+    by: &AuthorityCertificate,
+    content: &TicketContent<'_>,
+) -> Result<Vec<u8>, Error> {
     let mut payload = Vec::new();
     content.encode(Sink(&mut payload)).map_err(|error| Error::Object { what: "ticket", why: error.to_string() })?;
-    sign1(signer, &payload, TicketContent::PLACE, TicketContent::key_hint(&key), "ticket")
+    sign1_with_hint(signer, by, &payload, TicketContent::PLACE, TicketContent::key_hint(&by.key), "ticket")
 }
 
 /// What a ticket says of a credential with this standing.
@@ -64,17 +69,29 @@ pub(crate) fn ticket_state(standing: Option<&Standing>) -> (Option<State>, Reaso
     standing.map_or((None, Reason::UNSPECIFIED), |standing| (Some(state_of(standing.state)), reason_of(standing)))
 }
 
-/// Signs a payload as COSE_Sign1 with the issuing key.
+/// Signs a payload as COSE_Sign1 with this issuing key, and names it.
 pub(crate) fn sign1(
     signer: &(impl Signer + ?Sized),
+    by: &AuthorityCertificate,
     payload: &[u8],
     place: Place,
-    key: &[u8],
+    what: &'static str,
+) -> Result<Vec<u8>, Error> {
+    sign1_with_hint(signer, by, payload, place, by.key.as_bytes(), what)
+}
+
+/// As [`sign1`]; of the key's identifier, only `hint` is written.
+fn sign1_with_hint(
+    signer: &(impl Signer + ?Sized),
+    by: &AuthorityCertificate,
+    payload: &[u8],
+    place: Place,
+    hint: &[u8],
     what: &'static str,
 ) -> Result<Vec<u8>, Error> {
     let mut out = Vec::with_capacity(payload.len() + 160);
-    let signed = cose::sign1(payload, place, Algorithm::Es256, key, Sink(&mut out), |parts| {
-        signer.sign(KeyLabel::ISSUING, Kind::Cose, &parts.concat())
+    let signed = cose::sign1(payload, place, by.algorithm.cose(), hint, Sink(&mut out), |parts| {
+        signer.sign(by.label, Kind::Cose, &parts.concat())
     });
     signed.map_err(|error| not_signed(what, error))?;
     Ok(out)

@@ -165,7 +165,7 @@ fn an_expired_credential_renews_and_a_lost_answer_is_fetched_again() {
 }
 
 /// A request as a small device makes it: C509 type 2, signed by the key.
-fn small_request(key: &SigningKey) -> Vec<u8> {
+pub(crate) fn small_request(key: &SigningKey) -> Vec<u8> {
     let template = c509::RequestTemplate {
         algorithm: SignatureAlgorithm::EcdsaSha256,
         subject: c509::Subject::Attributes(&[]),

@@ -7,6 +7,7 @@ mod crash;
 mod device;
 mod enrolment;
 mod fixture;
+mod keys;
 mod limits;
 mod log;
 mod peers;

@@ -5,6 +5,7 @@ use medlock_authority::admin::{self, Reason, Request};
 use medlock_authority::{devices_router, people_router};
 use medlock_node::accept::{self, Limits};
 use medlock_node::clock::Clock;
+use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use medlock_node::stop::{self, Stopper};
 use medlock_node::tls::{Acceptor, ClientAuth, server_config};
 use std::path::PathBuf;
@@ -22,7 +23,10 @@ struct Hub {
 
 impl Hub {
     fn new() -> Self {
-        let site = Site::with_clock(Clock::system());
+        Self::of(Site::with_clock(Clock::system()))
+    }
+
+    fn of(site: Site) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let (stopper, stop) = stop::channel();
         let listen = || runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -289,6 +293,36 @@ fn openssl_verifies_the_crl_and_obeys_it() {
     assert!(fetch("crl.pem").contains("Key Compromise"));
     let (text, good) = hub.run("openssl", &verify);
     assert!(!good, "{text}");
+}
+
+/// Shows REQ-KEYS-08.
+#[test]
+fn openssl_verifies_chain_crl_and_ocsp_of_p384_and_ed25519_keys() {
+    for algorithm in [SigningAlgorithm::P384, SigningAlgorithm::Ed25519] {
+        let hub = Hub::of(crate::keys::site_with(algorithm, Clock::system()));
+        let certificate = hub.site.enrol("ct-1", &SigningKey::generate_with(algorithm));
+        hub.write("ct.pem", pem(&certificate));
+        hub.write("chain.pem", [hub.read("root.pem"), hub.read("issuing.pem")].concat());
+        assert!(hub.openssl("verify -x509_strict -CAfile root.pem -untrusted issuing.pem ct.pem").contains("OK"));
+        let check = |known_good: bool| {
+            let url = format!("http://127.0.0.1:{}", hub.people);
+            let (text, success) =
+                hub.run("curl", &["--silent", "--fail", "-o", "crl.der", &format!("{url}/crl/issuing.crl")]);
+            assert!(success, "{text}");
+            assert!(hub.openssl("crl -inform DER -in crl.der -verify -CAfile chain.pem -noout").contains("verify OK"));
+            hub.openssl("crl -inform DER -in crl.der -out crl.pem");
+            let verify = "verify -crl_check -CRLfile crl.pem -CAfile root.pem -untrusted issuing.pem ct.pem";
+            let (text, good) = hub.run("openssl", &verify.split(' ').collect::<Vec<_>>());
+            assert_eq!(good, known_good, "{text}");
+            let told = hub
+                .openssl(&format!("ocsp -issuer issuing.pem -cert ct.pem -url {url}/ocsp -CAfile root.pem -no_nonce"));
+            assert!(told.contains("Response verify OK"), "{told}");
+            assert_eq!(told.contains("ct.pem: good"), known_good, "{told}");
+        };
+        check(true);
+        hub.suspend();
+        check(false);
+    }
 }
 
 /// Shows REQ-AUTH-22.

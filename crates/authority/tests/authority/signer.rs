@@ -81,6 +81,7 @@ fn to_be_signed(purpose: Purpose, signer: KeyLabel) -> Vec<u8> {
         purpose,
         organization: "Sankt Anna",
         device: (purpose == Purpose::Operational).then_some(&device),
+        authority: None,
         maker_serial: None,
         spki: key.spki(),
         parent: None,
@@ -88,7 +89,12 @@ fn to_be_signed(purpose: Purpose, signer: KeyLabel) -> Vec<u8> {
         not_after: noon().plus_seconds(60),
         addresses: None,
     };
-    let approved = prepare(&template, &Issuer { name: &name, spki: issuer.spki(), key: signer }, noon()).unwrap();
+    let approved = prepare(
+        &template,
+        &Issuer { name: &name, spki: issuer.spki(), key: signer, algorithm: SigningAlgorithm::P256 },
+        noon(),
+    )
+    .unwrap();
     let dir = tempfile::tempdir().unwrap();
     let store = medlock_authority::store::SqlStore::sqlite(&dir.path().join("s")).unwrap();
     approved.record(&store).unwrap();

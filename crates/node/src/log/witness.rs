@@ -77,7 +77,7 @@ impl Witness {
         let kind = match key.public_key().algorithm {
             KeyAlgorithm::Ed25519 => Some(KeyKind::CosignatureEd25519),
             KeyAlgorithm::MlDsa44 => Some(KeyKind::CosignatureMlDsa44),
-            KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::Rsa => None,
+            KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa65 => None,
         };
         let public = kind.and_then(|kind| VerifierKey::new(name, kind, key.public_key().bits));
         let public = public.ok_or(Error::Key(

@@ -7,8 +7,8 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     self as lc, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, PqdsaKeyPair, PqdsaSigningAlgorithm,
 };
-use medlock_trust::KeyId;
 use medlock_trust::crypto::{KeyAlgorithm, Message, PublicKey, SignatureAlgorithm};
+use medlock_trust::{KeyId, cose};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -27,11 +27,14 @@ pub enum SigningAlgorithm {
     /// ML-DSA-44 (FIPS 204).
     #[serde(rename = "ml-dsa-44")]
     MlDsa44,
+    /// ML-DSA-65 (FIPS 204).
+    #[serde(rename = "ml-dsa-65")]
+    MlDsa65,
 }
 
 impl SigningAlgorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 4] = [Self::P256, Self::P384, Self::Ed25519, Self::MlDsa44];
+    pub const ALL: [Self; 5] = [Self::P256, Self::P384, Self::Ed25519, Self::MlDsa44, Self::MlDsa65];
 
     /// Its name, as configuration writes it.
     #[must_use]
@@ -41,7 +44,14 @@ impl SigningAlgorithm {
             Self::P384 => "p384",
             Self::Ed25519 => "ed25519",
             Self::MlDsa44 => "ml-dsa-44",
+            Self::MlDsa65 => "ml-dsa-65",
         }
+    }
+
+    /// Whether it is ML-DSA: keys and signatures of some thousand bytes.
+    #[must_use]
+    pub const fn is_ml_dsa(self) -> bool {
+        matches!(self, Self::MlDsa44 | Self::MlDsa65)
     }
 
     /// What kind of key it takes.
@@ -52,6 +62,7 @@ impl SigningAlgorithm {
             Self::P384 => KeyAlgorithm::P384,
             Self::Ed25519 => KeyAlgorithm::Ed25519,
             Self::MlDsa44 => KeyAlgorithm::MlDsa44,
+            Self::MlDsa65 => KeyAlgorithm::MlDsa65,
         }
     }
 
@@ -63,6 +74,19 @@ impl SigningAlgorithm {
             Self::P384 => SignatureAlgorithm::EcdsaSha384,
             Self::Ed25519 => SignatureAlgorithm::Ed25519,
             Self::MlDsa44 => SignatureAlgorithm::MlDsa44,
+            Self::MlDsa65 => SignatureAlgorithm::MlDsa65,
+        }
+    }
+
+    /// How objects that such keys sign name it.
+    #[must_use]
+    pub const fn cose(self) -> cose::Algorithm {
+        match self {
+            Self::P256 => cose::Algorithm::Es256,
+            Self::P384 => cose::Algorithm::Es384,
+            Self::Ed25519 => cose::Algorithm::Ed25519,
+            Self::MlDsa44 => cose::Algorithm::MlDsa44,
+            Self::MlDsa65 => cose::Algorithm::MlDsa65,
         }
     }
 
@@ -91,6 +115,7 @@ enum Pair {
     P384(EcdsaKeyPair, EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
     MlDsa44(PqdsaKeyPair),
+    MlDsa65(PqdsaKeyPair),
 }
 
 struct P256 {
@@ -117,6 +142,7 @@ impl SigningKey {
             SigningAlgorithm::P384 => ecdsa(&lc::ECDSA_P384_SHA384_ASN1_SIGNING),
             SigningAlgorithm::Ed25519 => Ed25519KeyPair::generate().expect(WHY).to_pkcs8v1(),
             SigningAlgorithm::MlDsa44 => PqdsaKeyPair::generate(&lc::ML_DSA_44_SIGNING).expect(WHY).to_pkcs8v1(),
+            SigningAlgorithm::MlDsa65 => PqdsaKeyPair::generate(&lc::ML_DSA_65_SIGNING).expect(WHY).to_pkcs8v1(),
         };
         Self::from_pkcs8(document.expect(WHY).as_ref()).expect(WHY)
     }
@@ -136,8 +162,10 @@ impl SigningKey {
             Pair::P384(asn1, ecdsa(&lc::ECDSA_P384_SHA384_FIXED_SIGNING).ok_or(WRONG)?)
         } else if let Ok(pair) = Ed25519KeyPair::from_pkcs8(document) {
             Pair::Ed25519(pair)
+        } else if let Some(pair) = pqdsa(&lc::ML_DSA_44_SIGNING) {
+            Pair::MlDsa44(pair)
         } else {
-            Pair::MlDsa44(pqdsa(&lc::ML_DSA_44_SIGNING).ok_or(WRONG)?)
+            Pair::MlDsa65(pqdsa(&lc::ML_DSA_65_SIGNING).ok_or(WRONG)?)
         };
         let spki = asn1::spki(pair.public_key()).ok_or(Error::Key("its public key cannot be written"))?;
         Ok(Self { pair, spki })
@@ -150,7 +178,7 @@ impl SigningKey {
             Pair::P256(keys) => keys.asn1.to_pkcs8v1(),
             Pair::P384(asn1, _) => asn1.to_pkcs8v1(),
             Pair::Ed25519(pair) => pair.to_pkcs8v1(),
-            Pair::MlDsa44(pair) => pair.to_pkcs8v1(),
+            Pair::MlDsa44(pair) | Pair::MlDsa65(pair) => pair.to_pkcs8v1(),
         };
         Zeroizing::new(document.expect("a key that was read can be written").as_ref().to_vec())
     }
@@ -163,6 +191,7 @@ impl SigningKey {
             Pair::P384(..) => SigningAlgorithm::P384,
             Pair::Ed25519(_) => SigningAlgorithm::Ed25519,
             Pair::MlDsa44(_) => SigningAlgorithm::MlDsa44,
+            Pair::MlDsa65(_) => SigningAlgorithm::MlDsa65,
         }
     }
 
@@ -208,7 +237,7 @@ impl SigningKey {
     pub(super) fn agreement(&self) -> Option<&PrivateKey> {
         match &self.pair {
             Pair::P256(keys) => Some(&keys.agreement),
-            Pair::P384(..) | Pair::Ed25519(_) | Pair::MlDsa44(_) => None,
+            Pair::P384(..) | Pair::Ed25519(_) | Pair::MlDsa44(_) | Pair::MlDsa65(_) => None,
         }
     }
 }
@@ -220,6 +249,7 @@ impl Pair {
             Self::P384(asn1, _) => (KeyAlgorithm::P384, asn1.public_key().as_ref()),
             Self::Ed25519(pair) => (KeyAlgorithm::Ed25519, pair.public_key().as_ref()),
             Self::MlDsa44(pair) => (KeyAlgorithm::MlDsa44, pair.public_key().as_ref()),
+            Self::MlDsa65(pair) => (KeyAlgorithm::MlDsa65, pair.public_key().as_ref()),
         };
         PublicKey { algorithm, bits }
     }
@@ -231,7 +261,7 @@ impl Pair {
             Self::P256(keys) => ecdsa(&keys.fixed, &[message.as_slice()]),
             Self::P384(_, fixed) => ecdsa(fixed, &[message.as_slice()]),
             Self::Ed25519(pair) => pair.sign(&message).as_ref().to_vec(),
-            Self::MlDsa44(pair) => {
+            Self::MlDsa44(pair) | Self::MlDsa65(pair) => {
                 let mut signature = vec![0; pair.algorithm().signature_len()];
                 let length = pair.sign(&message, &mut signature).expect(CANNOT_FAIL);
                 signature.truncate(length);

@@ -397,7 +397,7 @@ impl<'a> AuthenticationKey<'a> {
         match key.algorithm {
             KeyAlgorithm::P256 => Some(Self::P256(key.bits)),
             KeyAlgorithm::Ed25519 => key.bits.try_into().ok().map(Self::Ed25519),
-            KeyAlgorithm::P384 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 => None,
+            KeyAlgorithm::P384 | KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa44 | KeyAlgorithm::MlDsa65 => None,
         }
     }
 }

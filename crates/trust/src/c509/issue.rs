@@ -12,7 +12,7 @@ use crate::{
     der::Oid,
     role::{DeviceType, Roles},
     time::Time,
-    x509::{KeyUsage, Name, Text, ids, role_extension_der},
+    x509::{KeyUsage, Name, Text, X509, ids, role_extension_der},
 };
 use core::fmt;
 
@@ -266,6 +266,9 @@ fn algorithm(out: &mut Out<'_>, algorithm: SignatureAlgorithm) -> Expressed {
         SignatureAlgorithm::EcdsaSha384 => out.int(1),
         SignatureAlgorithm::Ed25519 => out.int(12),
         SignatureAlgorithm::MlDsa44 => out.byte_string(ids::ML_DSA_44.as_bytes()),
+        // Certificates of small devices are not signed with it.
+        SignatureAlgorithm::MlDsa65 if !X509 => return None,
+        SignatureAlgorithm::MlDsa65 => out.byte_string(ids::ML_DSA_65.as_bytes()),
         SignatureAlgorithm::RsaPkcs1Sha256 => out.int(23),
         SignatureAlgorithm::RsaPkcs1Sha384 => out.int(24),
         SignatureAlgorithm::RsaPkcs1Sha512 => out.int(25),

@@ -14,7 +14,7 @@ use crate::{
     time::Time,
     x509::{
         AlgorithmIdentifier, Encoding, Extension, Extensions, GeneralName, Items, Name, OtherName, PolicyInformation,
-        RSA_EXPONENT, SubjectPublicKeyInfo, TAG_FIRST_ALTERNATIVE, TAG_MAC, Text, coordinate, ids, number,
+        RSA_EXPONENT, SubjectPublicKeyInfo, TAG_FIRST_ALTERNATIVE, TAG_MAC, Text, X509, coordinate, ids, number,
         number_length,
     },
 };
@@ -170,8 +170,13 @@ pub(crate) fn native_key(out: &mut Out<'_>, key: crate::crypto::PublicKey<'_>) -
             out.byte_string(key.bits);
             return Some(());
         }
+        KeyAlgorithm::MlDsa65 if X509 => {
+            out.byte_string(ids::ML_DSA_65.as_bytes());
+            out.byte_string(key.bits);
+            return Some(());
+        }
         // Devices have none, and an authority with such a key issues X.509.
-        KeyAlgorithm::Rsa => return None,
+        KeyAlgorithm::Rsa | KeyAlgorithm::MlDsa65 => return None,
     };
     out.int(number);
     match key.bits.split_first() {

@@ -85,12 +85,14 @@ impl Rebuilt<'_, '_> {
                     KeyAlgorithm::P256 => Some(1),
                     KeyAlgorithm::P384 => Some(2),
                     KeyAlgorithm::Ed25519 => Some(12),
-                    KeyAlgorithm::MlDsa44 => None,
+                    KeyAlgorithm::MlDsa44 | KeyAlgorithm::MlDsa65 => None,
                 };
+                let larger = X509 && key.algorithm == KeyAlgorithm::MlDsa65;
+                let other = if larger { ids::ML_DSA_65 } else { ids::ML_DSA_44 };
                 out.der_of(tag::SEQUENCE, &|out| {
                     match row.and_then(|row| registry::KEYS.content(row)) {
                         Some(content) => out.der(tag::SEQUENCE, content),
-                        None => out.der_of(tag::SEQUENCE, &|out| out.der(tag::OID, ids::ML_DSA_44.as_bytes())),
+                        None => out.der_of(tag::SEQUENCE, &|out| out.der(tag::OID, other.as_bytes())),
                     }
                     out.der_octets_in_bits(&|out| out.bytes(point.as_bytes().unwrap_or(key.bits)));
                 });

@@ -4,7 +4,9 @@ use super::{Algorithm, ContentType, Place};
 use crate::crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 use crate::id::KeyId;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::signature::{
+    self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, PqdsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
+};
 use std::vec::Vec;
 
 /// A provider for COSE signatures and hashes.
@@ -32,6 +34,12 @@ impl Crypto for Provider {
             (SignatureAlgorithm::Ed25519, KeyAlgorithm::Ed25519, Signature::Cose(bytes)) => {
                 (&signature::ED25519, bytes)
             }
+            (SignatureAlgorithm::MlDsa44, KeyAlgorithm::MlDsa44, Signature::Cose(bytes)) => {
+                (&signature::ML_DSA_44, bytes)
+            }
+            (SignatureAlgorithm::MlDsa65, KeyAlgorithm::MlDsa65, Signature::Cose(bytes)) => {
+                (&signature::ML_DSA_65, bytes)
+            }
             _ => return Err(VerifyError::Unsupported),
         };
         UnparsedPublicKey::new(verification, key.bits).verify(&whole(message), bytes).map_err(|_| VerifyError::Invalid)
@@ -56,6 +64,7 @@ fn whole(message: &dyn Message) -> Vec<u8> {
 enum Private {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+    MlDsa(PqdsaKeyPair),
 }
 
 /// A key pair.
@@ -82,10 +91,19 @@ impl Key {
                 Private::Ed25519(Ed25519KeyPair::generate().unwrap()),
                 b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\0",
             ),
+            Algorithm::MlDsa44 => (
+                Private::MlDsa(PqdsaKeyPair::generate(&signature::ML_DSA_44_SIGNING).unwrap()),
+                b"\x30\x82\x05\x32\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11\x03\x82\x05\x21\0",
+            ),
+            Algorithm::MlDsa65 => (
+                Private::MlDsa(PqdsaKeyPair::generate(&signature::ML_DSA_65_SIGNING).unwrap()),
+                b"\x30\x82\x07\xb2\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12\x03\x82\x07\xa1\0",
+            ),
         };
         let point = match &private {
             Private::Ecdsa(key) => key.public_key().as_ref(),
             Private::Ed25519(key) => key.public_key().as_ref(),
+            Private::MlDsa(key) => key.public_key().as_ref(),
         };
         let spki = [prefix, point].concat();
         let id = KeyId::of(&[spki.as_slice()], &Provider);
@@ -104,6 +122,11 @@ impl Key {
         match &self.private {
             Private::Ecdsa(key) => key.sign(&SystemRandom::new(), &message.concat()).unwrap().as_ref().to_vec(),
             Private::Ed25519(key) => key.sign(&message.concat()).as_ref().to_vec(),
+            Private::MlDsa(key) => {
+                let mut made = std::vec![0; key.algorithm().signature_len()];
+                key.sign(&message.concat(), &mut made).unwrap();
+                made
+            }
         }
     }
 

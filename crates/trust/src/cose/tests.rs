@@ -7,7 +7,7 @@ const POLICY: Place = Place::Header(ContentType::POLICY);
 
 #[test]
 fn objects_of_every_algorithm_verify() {
-    for algorithm in Algorithm::ALL {
+    for &algorithm in Algorithm::ALL {
         let key = Key::new(algorithm);
         let bytes = key.sign1_full(b"payload", ContentType::POLICY);
         let object = Sign1::read(&bytes).unwrap();

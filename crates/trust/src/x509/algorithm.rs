@@ -89,7 +89,8 @@ impl<'a> AlgorithmIdentifier<'a> {
     }
 
     /// The signature algorithm this names; `None` if it is not one of [`SignatureAlgorithm`] or its parameters are
-    /// not those the standard gives (RFC 5758 section 3.2, RFC 8410 section 3, RFC 4055 section 5).
+    /// not those the standard gives (RFC 5758 section 3.2, RFC 8410 section 3, RFC 4055 section 5, RFC 9881
+    /// section 2).
     #[must_use]
     pub fn signature_algorithm(&self) -> Option<SignatureAlgorithm> {
         static ALL: [(Oid<'_>, SignatureAlgorithm); 7] = [
@@ -101,6 +102,10 @@ impl<'a> AlgorithmIdentifier<'a> {
             (ids::RSA_SHA384, SignatureAlgorithm::RsaPkcs1Sha384),
             (ids::RSA_SHA512, SignatureAlgorithm::RsaPkcs1Sha512),
         ];
+        // Chips have no use for it: their code does not grow.
+        if X509 && self.oid == ids::ML_DSA_65 {
+            return self.parameters.is_none().then_some(SignatureAlgorithm::MlDsa65);
+        }
         let (_, algorithm) = *ALL.iter().find(|(oid, _)| *oid == self.oid)?;
         let may_be_null = matches!(
             algorithm,
@@ -303,6 +308,8 @@ impl<'a> SubjectPublicKeyInfo<'a> {
             (parameters.is_none() && self.bits.len() == 32).then_some(KeyAlgorithm::Ed25519)?
         } else if oid == ids::ML_DSA_44 {
             (parameters.is_none() && self.bits.len() == 1312).then_some(KeyAlgorithm::MlDsa44)?
+        } else if X509 && oid == ids::ML_DSA_65 {
+            (parameters.is_none() && self.bits.len() == 1952).then_some(KeyAlgorithm::MlDsa65)?
         } else if X509 && oid == ids::RSA_ENCRYPTION {
             (parameters == Some(&[tag::NULL, 0]) && is_rsa_public_key(self.bits)).then_some(KeyAlgorithm::Rsa)?
         } else {

@@ -36,6 +36,9 @@ impl Crypto for Provider {
             (Algorithm::MlDsa44, KeyAlgorithm::MlDsa44, Signature::X509(s) | Signature::Cose(s)) => {
                 (&signature::ML_DSA_44, s)
             }
+            (Algorithm::MlDsa65, KeyAlgorithm::MlDsa65, Signature::X509(s) | Signature::Cose(s)) => {
+                (&signature::ML_DSA_65, s)
+            }
             (Algorithm::RsaPkcs1Sha256, KeyAlgorithm::Rsa, Signature::X509(s)) => {
                 (&signature::RSA_PKCS1_2048_8192_SHA256, s)
             }

@@ -51,6 +51,7 @@ fn issued() -> Result<Issued, Failure> {
             purpose: Purpose::Operational,
             organization: "Sankt Anna",
             device: Some(&device),
+            authority: None,
             maker_serial: None,
             spki: key.spki(),
             parent: None,
@@ -58,7 +59,7 @@ fn issued() -> Result<Issued, Failure> {
             not_after: now.plus_seconds(86_400),
             addresses: None,
         };
-        let issuer = Issuer { name: &NAME, spki: &issuer, key: KeyLabel::ISSUING };
+        let issuer = Issuer { name: &NAME, spki: &issuer, key: KeyLabel::ISSUING, algorithm: SigningAlgorithm::P256 };
         issue(&template, &issuer, now, &Line { store: &*store, signer: &*signer, log: &log })
             .map(|(_, encoding)| encoding)
     };
