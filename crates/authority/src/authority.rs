@@ -324,6 +324,12 @@ impl Authority {
         &self.log
     }
 
+    /// What it is for.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.settings.kind
+    }
+
     /// The organisation's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -2,8 +2,11 @@
 
 use crate::output::{say, say_raw};
 use crate::{Failure, Outcome};
+use medlock_authority::authority::Kind;
+use medlock_authority::log::WitnessConfig;
 use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +19,9 @@ pub(crate) const DEFAULT_DIR: &str = "medlock-hub";
 pub(crate) struct Config {
     /// What `medlock up` starts.
     pub(crate) hub: HubConfig,
+    /// Further authorities of the same hub, by their short names: other sites, and makers.
+    #[serde(rename = "authority")]
+    pub(crate) authorities: BTreeMap<String, AuthoritySection>,
     /// What `medlock sidecar dicom` starts.
     pub(crate) sidecar: SidecarConfig,
 }
@@ -48,6 +54,11 @@ pub(crate) struct HubConfig {
     /// The URL under which ordinary software reaches `people`; it stands in certificates as the place of revocation
     /// lists and of the status responder. Without one, certificates name neither.
     pub(crate) public_url: Option<String>,
+    /// The name of the site's transparency log, which no other log may have; best is the address it is read at, without
+    /// `http://`. Fixed when the site is made; without one it is made of the log's key.
+    pub(crate) log_origin: Option<String>,
+    /// Witnesses that are asked to cosign the log: `{ key = "…", url = "http://host:port" }` each.
+    pub(crate) log_witnesses: Vec<WitnessConfig>,
     /// How long an operational credential lives, in seconds. Sidecars renew after two thirds of it.
     pub(crate) credential_seconds: u64,
     /// How long a signed status list is good, in seconds; it is signed anew at half of it, and at once when it changes.
@@ -67,8 +78,63 @@ impl Default for HubConfig {
             coap: None,
             names: vec!["localhost".into(), "127.0.0.1".into()],
             public_url: None,
+            log_origin: None,
+            log_witnesses: Vec::new(),
             credential_seconds: 30 * 86_400,
             status_seconds: 3_600,
+        }
+    }
+}
+
+/// `[authority.NAME]`: an authority beside the hub's own site. NAME stands in paths: its revocation lists, its log are below
+/// `/a/NAME/` on the hub's `people` listener, its state in `authorities/NAME` in the hub's folder.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AuthoritySection {
+    /// The organisation's name, as it stands in every credential. It cannot be changed later.
+    pub(crate) organization: String,
+    /// `site` or `maker`. It cannot be changed later.
+    pub(crate) kind: Kind,
+    /// Where devices reach it (TLS). A site needs a door of its own, since it judges who comes by its own lists.
+    #[serde(default)]
+    pub(crate) devices: Option<SocketAddr>,
+    /// Where its small devices reach it (CoAP over UDP).
+    #[serde(default)]
+    pub(crate) coap: Option<SocketAddr>,
+    /// The names and addresses under which devices know it; those of the hub if there are none.
+    #[serde(default)]
+    pub(crate) names: Vec<String>,
+    /// The file with the passphrase of its keys at rest, as in `[hub]`.
+    #[serde(default)]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// The name of its transparency log, as in `[hub]`.
+    #[serde(default)]
+    pub(crate) log_origin: Option<String>,
+    /// Witnesses of its log, as in `[hub]`.
+    #[serde(default)]
+    pub(crate) log_witnesses: Vec<WitnessConfig>,
+    /// How long an operational credential lives, in seconds; as in `[hub]` if absent.
+    #[serde(default)]
+    pub(crate) credential_seconds: Option<u64>,
+    /// How long its status list is good, in seconds; as in `[hub]` if absent.
+    #[serde(default)]
+    pub(crate) status_seconds: Option<u64>,
+}
+
+impl AuthoritySection {
+    /// An authority of this organisation, and defaults for all else.
+    pub(crate) fn new(organization: String, kind: Kind) -> Self {
+        Self {
+            organization,
+            kind,
+            devices: None,
+            coap: None,
+            names: Vec::new(),
+            passphrase_file: None,
+            log_origin: None,
+            log_witnesses: Vec::new(),
+            credential_seconds: None,
+            status_seconds: None,
         }
     }
 }
@@ -162,6 +228,7 @@ impl Config {
             ("hub.passphrase_file", hub.passphrase_file.is_none()),
             ("hub.coap", hub.coap.is_none()),
             ("hub.public_url", hub.public_url.is_none()),
+            ("hub.log_origin", hub.log_origin.is_none()),
             ("sidecar.machine", sidecar.machine.is_none()),
             ("sidecar.audit_collector", sidecar.audit_collector.is_none()),
             ("sidecar.audit_collector_ca", sidecar.audit_collector_ca.is_none()),

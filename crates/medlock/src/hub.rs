@@ -1,8 +1,9 @@
 //! `medlock up`: a site's authority behind its three doors.
 
 use crate::admin::SOCKET;
+use crate::authorities::Authorities;
 use crate::cli::UpArgs;
-use crate::config::{Config, HubConfig};
+use crate::config::{AuthoritySection, Config, HubConfig};
 use crate::output::say;
 use crate::{Failure, Outcome, output, supervise};
 use clap::Args;
@@ -55,15 +56,20 @@ pub(crate) fn run_signer(args: SignerArgs) -> Result<Outcome, Failure> {
 /// # Errors
 /// When the configuration is wrong, a port is taken, or the state is damaged.
 pub(crate) fn run(args: UpArgs) -> Result<Outcome, Failure> {
-    let mut config = Config::load(args.config.as_deref())?.hub;
+    let mut config = Config::load(args.config.as_deref())?;
     if let Some(dir) = args.dir {
-        config.dir = dir;
+        config.hub.dir = dir;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let hub = Hub::start(&config, authority_config(&config), Clock::system()).await?;
-        announce(&hub, &config, args.json)?;
+        let (hub, clock) =
+            (Hub::start(&config.hub, authority_config(&config.hub), Clock::system()).await?, Clock::system());
+        hub.authorities.open(&config, &clock).await?;
+        announce(&hub, &config.hub, args.json)?;
+        let reloading =
+            tokio::spawn(reload_when_asked(args.config, config.hub.dir, Arc::clone(&hub.authorities), clock));
         supervise::asked_to_stop_or_gone(args.with_parent).await?;
+        reloading.abort();
         hub.stop().await
     });
     // A read of standard input may be under way for ever; it is not waited for.
@@ -71,11 +77,38 @@ pub(crate) fn run(args: UpArgs) -> Result<Outcome, Failure> {
     result.map(|()| Outcome::Done)
 }
 
+/// At each SIGHUP, reads the configuration again and opens the authorities that are new. What cannot be used is said, and
+/// all goes on as it was.
+async fn reload_when_asked(
+    file: Option<PathBuf>,
+    dir: PathBuf,
+    authorities: Arc<Authorities>,
+    clock: Clock,
+) -> Result<(), Failure> {
+    let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+    while asked.recv().await.is_some() {
+        let read = Config::load(file.as_deref()).map(|mut config| {
+            config.hub.dir.clone_from(&dir);
+            config
+        });
+        let opened = match read {
+            Ok(config) => authorities.open(&config, &clock).await,
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(names) => tracing::info!(opened = names.join(" "), "the configuration was read again"),
+            Err(error) => tracing::error!(%error, "the configuration was read again and cannot be used"),
+        }
+    }
+    Ok(())
+}
+
 fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     let dir = config.dir.display();
     if json {
         output::json(&serde_json::json!({
             "event": "up", "site": config.site, "dir": config.dir, "devices": hub.devices, "people": hub.people, "coap": hub.coap,
+            "authorities": hub.authorities.reached(),
         }))?;
         return Ok(());
     }
@@ -85,6 +118,12 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     say!("  ordinary software    http://{}", hub.people);
     if let Some(coap) = hub.coap {
         say!("  small devices        {coap} (CoAP with EDHOC and OSCORE)");
+    }
+    for other in hub.authorities.reached() {
+        say!("  {:<20} {} ({}), http://{}/a/{0}/", other.name, other.organization, other.kind, hub.people);
+        if let Some(devices) = other.devices {
+            say!("  {:<20} {devices} (TLS)", "");
+        }
     }
     if config.passphrase_file.is_none() {
         say!("  passphrase           {dir}/keys/passphrase: keep it elsewhere (passphrase_file), or a backup has both");
@@ -98,23 +137,21 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
 /// # Errors
 /// When it runs after all, or its state is damaged.
 pub(crate) fn open_for_command(dir: &Path) -> Result<Arc<Authority>, Failure> {
-    let file = dir.join(IN_FORCE);
-    let text = std::fs::read(&file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
-    let last: InForce =
-        serde_json::from_slice(&text).map_err(|error| format!("{} is damaged: {error}", file.display()))?;
+    let last = in_force(dir)?;
     let authority = AuthorityConfig { dir: dir.to_owned(), ..last.authority };
     open(dir, last.passphrase_file.as_deref(), &authority, Clock::system())
 }
 
-/// Makes a maker's authority in `dir`.
+/// Makes an authority in `dir`.
 ///
 /// # Errors
-/// When there is an authority already, or the folder cannot be used.
-pub(crate) fn create_maker(dir: &Path, name: &str) -> Result<(), Failure> {
-    if dir.join(DATABASE).exists() {
+/// When there is one already, or the folder cannot be used.
+pub(crate) fn create(authority: &AuthorityConfig, passphrase_file: Option<&Path>) -> Result<(), Failure> {
+    let dir = &authority.dir;
+    if was_made(dir) || dir.join(DATABASE).exists() {
         return Err(format!("{} has an authority already", dir.display()).into());
     }
-    open(dir, None, &AuthorityConfig::maker(dir, name), Clock::system())?;
+    open(dir, passphrase_file, authority, Clock::system())?;
     Ok(())
 }
 
@@ -128,6 +165,8 @@ pub(crate) fn authority_config(config: &HubConfig) -> AuthorityConfig {
         }
     }
     authority.public_url.clone_from(&config.public_url);
+    authority.log_origin.clone_from(&config.log_origin);
+    authority.log_witnesses.clone_from(&config.log_witnesses);
     authority.profile.validity_seconds = config.credential_seconds;
     authority.profile.key_types.clone_from(&config.key_types);
     authority.algorithm = config.algorithm;
@@ -142,7 +181,36 @@ struct InForce {
     passphrase_file: Option<PathBuf>,
 }
 
-fn open(
+/// Whether there is an authority in this folder.
+pub(crate) fn was_made(dir: &Path) -> bool {
+    dir.join(IN_FORCE).exists()
+}
+
+/// What an authority was last opened with.
+///
+/// # Errors
+/// When that cannot be read.
+pub(crate) fn section_in_force(dir: &Path) -> Result<AuthoritySection, Failure> {
+    let InForce { authority, passphrase_file } = in_force(dir)?;
+    Ok(AuthoritySection {
+        passphrase_file,
+        log_origin: authority.log_origin,
+        log_witnesses: authority.log_witnesses,
+        ..AuthoritySection::new(authority.name, authority.kind)
+    })
+}
+
+fn in_force(dir: &Path) -> Result<InForce, Failure> {
+    let file = dir.join(IN_FORCE);
+    let text = std::fs::read(&file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    Ok(serde_json::from_slice(&text).map_err(|error| format!("{} is damaged: {error}", file.display()))?)
+}
+
+/// Opens the authority in `dir`, with a signer process of its own.
+///
+/// # Errors
+/// When it is in use or damaged.
+pub(crate) fn open(
     dir: &Path,
     passphrase_file: Option<&Path>,
     authority: &AuthorityConfig,
@@ -177,6 +245,8 @@ pub(crate) struct Hub {
     pub(crate) people: SocketAddr,
     /// Where small devices reach it over CoAP, if it is configured.
     pub(crate) coap: Option<SocketAddr>,
+    /// Further authorities, if there are any.
+    pub(crate) authorities: Arc<Authorities>,
     door: Option<Door>,
     stopper: Stopper,
     tasks: Vec<JoinHandle<()>>,
@@ -184,7 +254,7 @@ pub(crate) struct Hub {
 
 /// The listener for devices, which can be closed and opened again.
 #[derive(Debug)]
-struct Door {
+pub(crate) struct Door {
     stopper: Stopper,
     task: JoinHandle<()>,
 }
@@ -204,6 +274,7 @@ impl Hub {
         .await??;
         // Before anybody is told that the hub runs: who then asks finds it.
         let admin_socket = admin::Socket::open(&config.dir.join(SOCKET))?;
+        let authorities = Authorities::new();
         let (stopper, stop) = stop::channel();
         let addresses = (devices.local_addr()?, people.local_addr()?);
         let mut tasks = Vec::new();
@@ -216,14 +287,14 @@ impl Hub {
                 people,
                 None,
                 Limits::default(),
-                medlock_authority::people_router(Arc::clone(&authority)),
+                medlock_authority::people_router(Arc::clone(&authority)).merge(authorities.router()),
                 stop.clone(),
             )),
             tokio::spawn(Arc::clone(&authority).keep(stop.clone())),
             tokio::spawn(admin::serve(Arc::clone(&authority), admin_socket, stop)),
         ]);
         let door = Some(Door::open(devices, &authority)?);
-        Ok(Self { authority, devices: addresses.0, people: addresses.1, coap, door, stopper, tasks })
+        Ok(Self { authority, devices: addresses.0, people: addresses.1, coap, authorities, door, stopper, tasks })
     }
 
     /// Closes the door for devices: to them, the hub is down.
@@ -250,6 +321,7 @@ impl Hub {
     /// When a part of the hub had failed.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
         self.close_devices().await;
+        self.authorities.stop().await?;
         self.stopper.stop();
         for task in self.tasks {
             task.await?;
@@ -259,7 +331,11 @@ impl Hub {
 }
 
 impl Door {
-    fn open(listener: TcpListener, authority: &Arc<Authority>) -> Result<Self, Failure> {
+    /// Opens the door: `listener` serves what devices ask of this authority.
+    ///
+    /// # Errors
+    /// When the authority has no identity to show.
+    pub(crate) fn open(listener: TcpListener, authority: &Arc<Authority>) -> Result<Self, Failure> {
         let config = tls::server_config(authority.hub_identity(), authority.knowledge(), ClientAuth::Optional)?;
         let acceptor = Acceptor::new(config, Arc::clone(authority.knowledge()));
         let router = medlock_authority::devices_router(Arc::clone(authority));
@@ -268,7 +344,8 @@ impl Door {
         Ok(Self { stopper, task })
     }
 
-    async fn close(self) {
+    /// Closes it, and waits until answers under way are given.
+    pub(crate) async fn close(self) {
         self.stopper.stop();
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the listener for devices ended unexpectedly");
@@ -276,12 +353,19 @@ impl Door {
     }
 }
 
-async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
+/// Opens a port; `key` names its setting.
+///
+/// # Errors
+/// When it is taken.
+pub(crate) async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| format!("{key} = \"{address}\" cannot be opened: {error}").into())
 }
 
 /// Opens the door for small devices, and judges their sessions again whenever the authority's knowledge changes.
-async fn serve_coap(
+///
+/// # Errors
+/// When the port is taken.
+pub(crate) async fn serve_coap(
     address: SocketAddr,
     authority: &Arc<Authority>,
     stop: &Stop,

@@ -4,6 +4,7 @@
 //! what they say. What a peer may do is decided in `medlock-trust`, never here.
 
 mod admin;
+mod authorities;
 mod bench;
 mod cli;
 mod config;

@@ -8,7 +8,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Request, Response, response::Parts};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::path::PathBuf;
@@ -152,28 +152,45 @@ impl Client {
     /// # Errors
     /// As [`Client::send`].
     pub async fn open(&self, mut request: Request<Bytes>) -> Result<(Parts, Body), Error> {
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let Connection { client, mut sender, driver } = self.connection().await?;
+        let (parts, incoming) = client.ask(&mut sender, request).await?.into_parts();
+        Ok((parts, Body { incoming, with: self.server(), _driver: driver }))
+    }
+
+    /// A connection that stays open, for many requests one after another.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn connection(&self) -> Result<Connection, Error> {
         let io = self.within(self.limits.connect, "a connection", self.connect()).await?;
-        let (mut sender, connection) = http1::Builder::new()
+        let (sender, connection) = http1::Builder::new()
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
             .handshake::<_, Full<Bytes>>(TokioIo::new(io))
             .await
             .map_err(|error| self.wrong(error.to_string()))?;
-        // The task ends with the connection, or when `Body` is dropped.
+        // The task ends with the connection, or when its driver is dropped.
         let driver = Driver(tokio::spawn(async move {
             let _ = connection.await;
         }));
+        Ok(Connection { client: self.clone(), sender, driver })
+    }
+
+    async fn ask(
+        &self,
+        sender: &mut SendRequest<Full<Bytes>>,
+        mut request: Request<Bytes>,
+    ) -> Result<Response<Incoming>, Error> {
         let host = match &self.target {
             Target::Plain(address) | Target::Tls(address, _) => HeaderValue::try_from(address.as_str()),
             Target::Unix(_) => Ok(HeaderValue::from_static("localhost")),
         };
         let host = host.map_err(|_| self.wrong("the address cannot be a Host header".to_owned()))?;
         request.headers_mut().insert(HOST, host);
-        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         let answer =
             async { sender.send_request(request.map(Full::new)).await.map_err(|error| self.wrong(error.to_string())) };
-        let (parts, incoming) = self.within(self.limits.request, "an answer", answer).await?.into_parts();
-        Ok((parts, Body { incoming, with: self.server(), _driver: driver }))
+        self.within(self.limits.request, "an answer", answer).await
     }
 
     async fn connect(&self) -> Result<Box<dyn Stream>, Error> {
@@ -201,6 +218,31 @@ impl Client {
 
     fn wrong(&self, what: String) -> Error {
         Error::Http { with: self.server(), what }
+    }
+}
+
+/// A connection that stays open. It closes when dropped.
+#[derive(Debug)]
+pub struct Connection {
+    client: Client,
+    sender: SendRequest<Full<Bytes>>,
+    driver: Driver,
+}
+
+impl Connection {
+    /// Sends `request` (its URI a path) and reads the whole answer, whatever its status.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; then the connection is of no more use.
+    pub async fn send(&mut self, request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
+        let (parts, incoming) = self.client.ask(&mut self.sender, request).await?.into_parts();
+        let most = self.client.limits.body_bytes;
+        let body = async {
+            let read = http_body_util::Limited::new(incoming, most).collect().await;
+            read.map(|read| read.to_bytes()).map_err(|error| self.client.wrong(error.to_string()))
+        };
+        let body = self.client.within(self.client.limits.request, "an answer", body).await?;
+        Ok(Response::from_parts(parts, body))
     }
 }
 

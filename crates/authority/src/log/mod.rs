@@ -71,8 +71,21 @@ impl Authority {
             Some(shown) => Some(shown),
             None => store.checkpoint()?.filter(covers),
         };
-        let Some(checkpoint) = checkpoint else { return Ok(None) };
-        let path = inclusion(index, checkpoint.size, &Stored(store))?;
-        Ok(Some(Proof { index, path, checkpoint: &checkpoint.note }.write()))
+        Ok(match checkpoint {
+            Some(checkpoint) => Some(inclusion_proof(store, index, &checkpoint)?),
+            None => None,
+        })
     }
+}
+
+/// The proof that entry number `index` is in the log that this checkpoint covers, as a file (C2SP tlog-proof).
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::Missing`] when the checkpoint does not cover it.
+pub fn inclusion_proof(store: &dyn Store, index: u64, checkpoint: &SignedCheckpoint) -> Result<Vec<u8>, StoreError> {
+    if index >= checkpoint.size {
+        return Err(StoreError::Missing { what: "entry of the log" });
+    }
+    let path = inclusion(index, checkpoint.size, &Stored(store))?;
+    Ok(Proof { index, path, checkpoint: &checkpoint.note }.write())
 }

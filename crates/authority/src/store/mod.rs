@@ -17,7 +17,7 @@ pub use log::{Log, LogEntry, LogTile, SignedCheckpoint};
 /// Why the store did not do it.
 pub use medlock_store::Error as StoreError;
 pub use serial::Serial;
-pub use sql::SqlStore;
+pub use sql::{Server, SqlStore};
 
 use crate::registry::Device;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};

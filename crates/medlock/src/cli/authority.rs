@@ -2,11 +2,15 @@
 
 use super::HubArgs;
 use crate::admin::{self, ask};
+use crate::config::{AuthoritySection, Config};
 use crate::output::{self, Table};
 use crate::output::{say, say_raw};
-use crate::{Failure, Outcome, hub};
-use clap::{Args, Subcommand};
+use crate::{Failure, Outcome, authorities, hub};
+use clap::{Args, Subcommand, ValueEnum};
+use medlock_authority::AuthorityConfig;
 use medlock_authority::admin::{Request, Response};
+use medlock_authority::authority::Kind;
+use std::path::PathBuf;
 
 /// `medlock authority …`.
 #[derive(Debug, Subcommand)]
@@ -32,8 +36,42 @@ pub(crate) enum AuthorityCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
-    /// Make a maker's authority: root and issuing key for birth credentials.
+    /// Make a maker's authority in a folder of its own: root and issuing key for birth credentials.
     CreateMaker(CreateMakerArgs),
+    /// Make a further authority in a hub: another site, or a maker. A running hub serves it after SIGHUP.
+    Create(CreateArgs),
+    /// List the authorities of a hub.
+    List {
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+}
+
+/// `medlock authority create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Its short name, which stands in paths: small letters, digits and hyphens.
+    name: String,
+    /// The organisation's name, as it stands in every credential. It cannot be changed later.
+    #[arg(long, value_name = "NAME")]
+    organization: String,
+    /// What it is for.
+    #[arg(long, value_enum)]
+    kind: KindArg,
+    /// The hub's configuration, for the addresses that stand in credentials.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+/// What an authority is for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum KindArg {
+    /// It runs devices and gives operational credentials.
+    Site,
+    /// It makes devices and gives birth credentials.
+    Maker,
 }
 
 /// `medlock authority create-maker`.
@@ -58,10 +96,58 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
         AuthorityCommand::Alarms { acknowledge: None, hub } => alarms(&hub),
         AuthorityCommand::Audit { limit, hub } => audit(limit, &hub),
         AuthorityCommand::CreateMaker(args) => {
-            hub::create_maker(&args.hub.dir, &args.name)?;
+            hub::create(&AuthorityConfig::maker(&args.hub.dir, &args.name), None)?;
             show(&args.hub)
         }
+        AuthorityCommand::Create(args) => create(args),
+        AuthorityCommand::List { hub } => list(&hub),
     }
+}
+
+fn create(args: CreateArgs) -> Result<Outcome, Failure> {
+    let mut config = Config::load(args.config.as_deref())?;
+    config.hub.dir = args.hub.dir;
+    if !hub::was_made(&config.hub.dir) {
+        return Err(format!("there is no hub in {}: start one with `medlock up`", config.hub.dir.display()).into());
+    }
+    let kind = match args.kind {
+        KindArg::Site => Kind::Site,
+        KindArg::Maker => Kind::Maker,
+    };
+    let section = AuthoritySection::new(args.organization, kind);
+    let settings = authorities::authority_config(&config, &args.name, &section)?;
+    hub::create(&settings, None)?;
+    show(&HubArgs { dir: settings.dir, json: args.hub.json })
+}
+
+fn list(hub: &HubArgs) -> Result<Outcome, Failure> {
+    let mut rows = Vec::new();
+    let own = std::iter::once(("-".to_owned(), hub.dir.clone()));
+    let others = authorities::made(&hub.dir)?.into_iter().map(|name| {
+        let dir = authorities::folder(&hub.dir, &name)?;
+        Ok((name, dir))
+    });
+    for named in own.map(Ok::<_, Failure>).chain(others) {
+        let (name, dir) = named?;
+        match ask(&dir, Request::Authority)? {
+            Response::Authority(view) => rows.push((name, dir, view)),
+            other => return Err(admin::unexpected(&other)),
+        }
+    }
+    if hub.json {
+        let all: Vec<_> = rows
+            .iter()
+            .map(|(name, dir, view)| serde_json::json!({ "name": name, "dir": dir, "authority": view }))
+            .collect();
+        output::json(&all)?;
+        return Ok(Outcome::Done);
+    }
+    let mut table = Table::new(&["name", "kind", "organization", "devices", "root key", "folder (--dir)"]);
+    for (name, dir, view) in rows {
+        table.row([name, view.kind, view.name, view.devices.to_string(), view.root_key, dir.display().to_string()]);
+    }
+    table.print("There is no authority.");
+    Ok(Outcome::Done)
 }
 
 fn show(hub: &HubArgs) -> Result<Outcome, Failure> {

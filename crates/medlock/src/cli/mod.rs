@@ -191,6 +191,8 @@ pub(crate) enum BenchCommand {
     Dicom(bench::DicomArgs),
     /// Handshakes, messages, compact credentials and sealed commands per second and core.
     Device(bench::DeviceArgs),
+    /// Certificates, status tickets and inclusion proofs per second.
+    Issue(bench::IssueArgs),
 }
 
 /// How the running hub is found by the commands that talk to it.
@@ -233,6 +235,7 @@ pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
         Command::CheckConfig(args) => config::check(args.file.as_deref()),
         Command::Bench(BenchCommand::Dicom(args)) => bench::dicom(&args),
         Command::Bench(BenchCommand::Device(args)) => bench::device(&args),
+        Command::Bench(BenchCommand::Issue(args)) => bench::issue(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "medlock", &mut std::io::stdout());
             Ok(Outcome::Done)

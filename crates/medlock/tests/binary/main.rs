@@ -1,8 +1,10 @@
 //! The binary as its users see it: real processes, real sockets, real files.
 
+mod authorities;
 mod cli;
 mod demo;
 mod faults;
+mod log;
 mod process;
 mod provision;
 mod small_devices;

@@ -77,6 +77,8 @@ pub(crate) struct Hub {
     pub(crate) devices: SocketAddr,
     /// Where small devices reach it.
     pub(crate) coap: SocketAddr,
+    /// Where ordinary software reaches it.
+    pub(crate) people: SocketAddr,
     config: PathBuf,
     process: Option<Process>,
 }
@@ -86,23 +88,28 @@ impl Hub {
         let dir = folder.join("hub");
         let config = folder.join("medlock.toml");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut hub = Self { dir, devices: any, coap: any, config, process: None };
+        let mut hub = Self { dir, devices: any, coap: any, people: any, config, process: None };
         hub.run();
         hub
     }
 
     /// Starts the hub, again if it was killed.
     pub(crate) fn run(&mut self) {
+        self.run_with("");
+    }
+
+    /// Starts the hub with these lines more in `[hub]`.
+    pub(crate) fn run_with(&mut self, more: &str) {
         let text = format!(
-            "[hub]\nsite = \"Fault Hospital\"\ndir = {:?}\ndevices = \"{}\"\ncoap = \"{}\"\npeople = \"127.0.0.1:0\"\n",
-            self.dir, self.devices, self.coap
+            "[hub]\nsite = \"Fault Hospital\"\ndir = {:?}\ndevices = \"{}\"\ncoap = \"{}\"\npeople = \"{}\"\n{more}",
+            self.dir, self.devices, self.coap, self.people
         );
         std::fs::write(&self.config, text).expect("written");
         let mut process =
             Process::start(medlock().args(["up", "--json", "--with-parent", "--config"]).arg(&self.config));
         let up = process.event("up");
         let address = |name: &str| up[name].as_str().expect("an address").parse().expect("an address");
-        (self.devices, self.coap) = (address("devices"), address("coap"));
+        (self.devices, self.coap, self.people) = (address("devices"), address("coap"), address("people"));
         self.process = Some(process);
     }
 
@@ -115,6 +122,11 @@ impl Hub {
 
     pub(crate) fn kill(&mut self) {
         self.process.take().expect("the hub runs").kill();
+    }
+
+    /// The hub's process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.as_ref().expect("the hub runs").id()
     }
 
     /// The signer's process id: the hub's one child.

@@ -10,7 +10,7 @@ mod row;
 mod standing;
 
 use super::StoreError;
-use medlock_store::postgres::Server;
+pub use medlock_store::postgres::Server;
 use medlock_store::{Database, Engine, Schema};
 use std::path::Path;
 

@@ -1,0 +1,250 @@
+//! The authorities of a hub beside its own site: other sites, and makers. Each has a folder of its own with keys, store, log
+//! and admin socket, a signer process of its own, and its place below `/a/NAME/` on the hub's listener for people.
+
+use crate::Failure;
+use crate::admin::SOCKET;
+use crate::config::{AuthoritySection, Config};
+use crate::hub::{self, Door};
+use axum::Router;
+use axum::extract::{Path as Segments, Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+use http::{StatusCode, Uri};
+use medlock_authority::{Authority, AuthorityConfig, admin};
+use medlock_node::clock::Clock;
+use medlock_node::stop::{self, Stopper};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
+
+/// Where they lie in a hub's folder.
+const FOLDER: &str = "authorities";
+/// The longest short name: it stands in paths.
+const MAX_NAME: usize = 32;
+
+/// The folder of the authority with this short name.
+///
+/// # Errors
+/// When it cannot be a short name.
+pub(crate) fn folder(hub: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let letters = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if !letters || name.is_empty() || name.len() > MAX_NAME || name.starts_with('-') {
+        return Err(format!(
+            "{name:?} is no short name of an authority: give 1 to {MAX_NAME} small letters, digits and hyphens"
+        )
+        .into());
+    }
+    Ok(hub.join(FOLDER).join(name))
+}
+
+/// The short names of the authorities that were made in a hub's folder.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(crate) fn made(hub: &Path) -> Result<Vec<String>, Failure> {
+    let path = hub.join(FOLDER);
+    let entries = match std::fs::read_dir(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| format!("{}: {error}", path.display()))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().into_string()
+            && hub::was_made(&entry.path())
+        {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// What the configuration means to an authority beside the site.
+pub(crate) fn authority_config(
+    config: &Config,
+    name: &str,
+    section: &AuthoritySection,
+) -> Result<AuthorityConfig, Failure> {
+    let hub = &config.hub;
+    let mut authority = AuthorityConfig::site(folder(&hub.dir, name)?, &section.organization);
+    authority.kind = section.kind;
+    for name in if section.names.is_empty() { &hub.names } else { &section.names } {
+        match name.parse::<IpAddr>() {
+            Ok(address) => authority.hub_ips.push(address),
+            Err(_) => authority.hub_dns.push(name.clone()),
+        }
+    }
+    let base = hub.public_url.as_deref().map(|url| url.trim_end_matches('/'));
+    authority.public_url = base.map(|url| format!("{url}/a/{name}"));
+    authority.log_origin.clone_from(&section.log_origin);
+    authority.log_witnesses.clone_from(&section.log_witnesses);
+    authority.profile.validity_seconds = section.credential_seconds.unwrap_or(hub.credential_seconds);
+    authority.status_seconds = section.status_seconds.unwrap_or(hub.status_seconds);
+    Ok(authority)
+}
+
+/// Those that are open.
+pub(crate) struct Authorities {
+    open: Mutex<BTreeMap<String, Served>>,
+}
+
+/// One that is open.
+struct Served {
+    authority: Arc<Authority>,
+    /// What it answers people, without the path in front.
+    people: Router,
+    devices: Option<SocketAddr>,
+    coap: Option<SocketAddr>,
+    doors: Vec<Door>,
+    stopper: Stopper,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Where one is reached.
+#[derive(Clone, Debug, serde::Serialize)]
+pub(crate) struct Reached {
+    /// Its short name.
+    pub(crate) name: String,
+    /// The organisation's name.
+    pub(crate) organization: String,
+    /// `site` or `maker`.
+    pub(crate) kind: &'static str,
+    /// Where its devices reach it, if it has such a door.
+    pub(crate) devices: Option<SocketAddr>,
+    /// Where its small devices reach it.
+    pub(crate) coap: Option<SocketAddr>,
+}
+
+impl Authorities {
+    /// None yet.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { open: Mutex::default() })
+    }
+
+    /// Opens those that the configuration names or that were made by command, and are not open yet. Returns their names.
+    ///
+    /// # Errors
+    /// When one cannot be opened; those before it stay open.
+    pub(crate) async fn open(&self, config: &Config, clock: &Clock) -> Result<Vec<String>, Failure> {
+        let mut wanted = config.authorities.clone();
+        for name in made(&config.hub.dir)? {
+            let dir = folder(&config.hub.dir, &name)?;
+            if let Entry::Vacant(vacant) = wanted.entry(name) {
+                vacant.insert(hub::section_in_force(&dir)?);
+            }
+        }
+        let mut opened = Vec::new();
+        for (name, section) in wanted {
+            if self.held().contains_key(&name) {
+                continue;
+            }
+            let served = Served::open(config, &name, &section, clock.clone()).await;
+            let served = served.map_err(|error| format!("authority {name}: {error}"))?;
+            self.held().insert(name.clone(), served);
+            opened.push(name);
+        }
+        Ok(opened)
+    }
+
+    /// What they answer people: `/a/NAME/…`.
+    pub(crate) fn router(self: &Arc<Self>) -> Router {
+        Router::new().route("/a/{name}/{*rest}", any(dispatch)).with_state(Arc::clone(self))
+    }
+
+    /// Where each is reached.
+    pub(crate) fn reached(&self) -> Vec<Reached> {
+        let one = |(name, served): (&String, &Served)| Reached {
+            name: name.clone(),
+            organization: served.authority.name().to_owned(),
+            kind: served.authority.kind().name(),
+            devices: served.devices,
+            coap: served.coap,
+        };
+        self.held().iter().map(one).collect()
+    }
+
+    /// Stops all of them and waits until answers under way are given.
+    ///
+    /// # Errors
+    /// When a part of one had failed.
+    pub(crate) async fn stop(&self) -> Result<(), Failure> {
+        let all = std::mem::take(&mut *self.held());
+        for (_, served) in all {
+            for door in served.doors {
+                door.close().await;
+            }
+            served.stopper.stop();
+            for task in served.tasks {
+                task.await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Served>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.reached()).finish()
+    }
+}
+
+impl Served {
+    async fn open(config: &Config, name: &str, section: &AuthoritySection, clock: Clock) -> Result<Self, Failure> {
+        let settings = authority_config(config, name, section)?;
+        let dir = settings.dir.clone();
+        let passphrase = section.passphrase_file.clone();
+        let authority =
+            tokio::task::spawn_blocking(move || hub::open(&settings.dir, passphrase.as_deref(), &settings, clock))
+                .await??;
+        let socket = admin::Socket::open(&dir.join(SOCKET))?;
+        let (stopper, stop) = stop::channel();
+        let mut tasks = vec![
+            tokio::spawn(Arc::clone(&authority).keep(stop.clone())),
+            tokio::spawn(admin::serve(Arc::clone(&authority), socket, stop.clone())),
+        ];
+        let mut doors = Vec::new();
+        let devices = match section.devices {
+            Some(address) => {
+                let listener = hub::listen(address, &format!("authority.{name}.devices")).await?;
+                let address = listener.local_addr()?;
+                doors.push(Door::open(listener, &authority)?);
+                Some(address)
+            }
+            None => None,
+        };
+        let coap = match section.coap {
+            Some(address) => Some(hub::serve_coap(address, &authority, &stop, &mut tasks).await?),
+            None => None,
+        };
+        let people = medlock_authority::people_router(Arc::clone(&authority));
+        Ok(Self { authority, people, devices, coap, doors, stopper, tasks })
+    }
+}
+
+/// Passes a request on, with the authority's part of the path only.
+async fn dispatch(
+    State(authorities): State<Arc<Authorities>>,
+    Segments((name, rest)): Segments<(String, String)>,
+    mut request: Request,
+) -> Response {
+    let people = authorities.held().get(&name).map(|served| served.people.clone());
+    let Some(people) = people else { return (StatusCode::NOT_FOUND, "there is no such authority\n").into_response() };
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    match format!("/{rest}{query}").parse::<Uri>() {
+        Ok(uri) => *request.uri_mut() = uri,
+        Err(_) => return StatusCode::NOT_FOUND.into_response(),
+    }
+    match people.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}

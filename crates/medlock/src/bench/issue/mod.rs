@@ -1,0 +1,201 @@
+//! `medlock bench issue`: what an authority can do in a second, each certificate recorded durably and covered by the log.
+
+mod est;
+mod library;
+mod rest;
+
+use crate::output::say;
+use crate::output::{self, Table};
+use crate::{Failure, Outcome};
+use clap::Args;
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// `medlock bench issue`.
+#[derive(Debug, Args)]
+pub(crate) struct IssueArgs {
+    /// How many certificates each round of each part issues.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..))]
+    certificates: u32,
+    /// How many ask at once.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..))]
+    askers: u16,
+    /// How many rounds; the middle one counts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// How many devices are provisioned in bulk; 0 leaves that part out.
+    #[arg(long, default_value_t = 100_000)]
+    bulk: u32,
+    /// Also measure on this PostgreSQL server, in a schema of its own that is left there.
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
+    /// Leave EST out.
+    #[arg(long)]
+    no_est: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was measured, in wall-clock time: issuing waits for disks, and uses all cores.
+#[derive(Debug, Default, Serialize)]
+struct Measured {
+    certificates: u32,
+    askers: u16,
+    rounds: u16,
+    /// Through the library, on SQLite.
+    sqlite: Option<Rate>,
+    /// Through the library, on PostgreSQL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres: Option<Rate>,
+    /// Over EST, TLS connections kept open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    est: Option<Rate>,
+    /// Birth credentials in bulk, on SQLite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bulk: Option<Bulk>,
+    /// Status tickets.
+    tickets: Option<Rate>,
+    /// An inclusion proof.
+    proof: Option<Proof>,
+    /// openssl's own authority, one process, its index in a text file that is written at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openssl: Option<Rate>,
+    /// What was left out, and why.
+    left_out: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Rate {
+    per_second: f64,
+    /// The rate of the best round.
+    best: f64,
+    /// What is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct Bulk {
+    devices: u32,
+    seconds: f64,
+    target_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Proof {
+    /// How many entries the log has.
+    entries: u64,
+    /// Making one, from the store.
+    made_microseconds: f64,
+    /// Checking one, the signature of the checkpoint included.
+    verified_microseconds: f64,
+    /// Checking its hashes alone.
+    path_microseconds: f64,
+    target_microseconds: f64,
+}
+
+impl Rate {
+    /// From the seconds that `count` took, round by round.
+    fn new(count: u32, mut seconds: Vec<f64>, target: Option<u32>) -> Self {
+        seconds.sort_by(f64::total_cmp);
+        let of = |seconds: Option<&f64>| f64::from(count) / seconds.copied().unwrap_or(f64::INFINITY).max(1e-9);
+        Self { per_second: of(seconds.get(seconds.len() / 2)), best: of(seconds.first()), target }
+    }
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// When a part cannot be prepared or something fails in it.
+pub(crate) fn run(args: &IssueArgs) -> Result<Outcome, Failure> {
+    let measured = measure(args)?;
+    if args.json {
+        output::json(&measured)?;
+    } else {
+        print(&measured);
+    }
+    Ok(Outcome::Done)
+}
+
+fn measure(args: &IssueArgs) -> Result<Measured, Failure> {
+    let mut measured =
+        Measured { certificates: args.certificates, askers: args.askers, rounds: args.rounds, ..Measured::default() };
+    let folder = tempfile::Builder::new().prefix("medlock-bench-").tempdir()?;
+    let sqlite = library::Line::sqlite(&folder.path().join("sqlite"))?;
+    measured.sqlite = Some(sqlite.rate(args, 5_000)?);
+    measured.proof = Some(rest::proof(&sqlite)?);
+    measured.tickets = Some(rest::tickets(args)?);
+    drop(sqlite);
+    match &args.postgres {
+        Some(url) => {
+            let postgres = library::Line::postgres(url, &folder.path().join("postgres"))?;
+            measured.postgres = Some(postgres.rate(args, 2_000)?);
+        }
+        None => measured.left_out.push("PostgreSQL: give --postgres URL".to_owned()),
+    }
+    if args.no_est {
+        measured.left_out.push("EST: --no-est".to_owned());
+    } else {
+        measured.est = Some(est::rate(args, &folder.path().join("est"))?);
+    }
+    if args.bulk > 0 {
+        measured.bulk = Some(library::bulk(args.bulk, &folder.path().join("maker"))?);
+    }
+    match rest::openssl(args, &folder.path().join("openssl")) {
+        Ok(rate) => measured.openssl = Some(rate),
+        Err(reason) => measured.left_out.push(format!("openssl: {reason}")),
+    }
+    Ok(measured)
+}
+
+/// The seconds that something takes.
+fn seconds<T>(act: impl FnOnce() -> Result<T, Failure>) -> Result<(T, f64), Failure> {
+    let began = Instant::now();
+    let done = act()?;
+    Ok((done, began.elapsed().max(Duration::from_nanos(1)).as_secs_f64()))
+}
+
+fn print(measured: &Measured) {
+    let mut table = Table::new(&["what", "a second", "best round", "target"]);
+    let mut rate = |what: &str, rate: &Option<Rate>| {
+        let Some(rate) = rate else { return };
+        let target = rate
+            .target
+            .map(|target| format!("{target}: {}", if rate.per_second >= f64::from(target) { "met" } else { "missed" }));
+        table.row([
+            what.to_owned(),
+            format!("{:.0}", rate.per_second),
+            format!("{:.0}", rate.best),
+            target.unwrap_or_default(),
+        ]);
+    };
+    rate("certificates, SQLite, recorded and in the log", &measured.sqlite);
+    rate("certificates, PostgreSQL, recorded and in the log", &measured.postgres);
+    rate("certificates over EST, TLS kept open", &measured.est);
+    rate("status tickets", &measured.tickets);
+    rate("certificates by openssl ca", &measured.openssl);
+    table.print("Nothing was measured.");
+    if let Some(bulk) = &measured.bulk {
+        say!("\n{} birth credentials in bulk: {:.1} s (target {} s)", bulk.devices, bulk.seconds, bulk.target_seconds);
+    }
+    if let Some(proof) = &measured.proof {
+        say!(
+            "inclusion proof, {} entries: made in {:.1} µs, verified in {:.1} µs, {:.1} of them for the hashes (target {} µs)",
+            proof.entries,
+            proof.made_microseconds,
+            proof.verified_microseconds,
+            proof.path_microseconds,
+            proof.target_microseconds
+        );
+    }
+    say!(
+        "\nWall-clock time, all cores; {} askers; the middle of {} rounds of {}.",
+        measured.askers,
+        measured.rounds,
+        measured.certificates
+    );
+    for reason in &measured.left_out {
+        say!("left out: {reason}");
+    }
+}
