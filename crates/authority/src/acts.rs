@@ -84,6 +84,16 @@ impl Authority {
             Request::Provision { profile, rows } => {
                 Ok(Response::Provisioned { outcomes: self.provision(profile, &rows)? })
             }
+            Request::IssueVoucher { order } => {
+                Ok(Response::Voucher { bytes: BASE64.encode(&self.issue_voucher(&order)?) })
+            }
+            Request::ReleaseDevice { serial, transfer, owner, why } => {
+                self.release_by(&serial, transfer.as_deref(), owner.as_deref(), &why)
+            }
+            Request::Owners { serial } => self.owners_view(&serial),
+            Request::TransferDevice { serial, to } => {
+                Ok(Response::Voucher { bytes: BASE64.encode(&self.transfer(&serial, to.as_deref())?) })
+            }
         }
     }
 
@@ -435,7 +445,8 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         | Request::Log
         | Request::Proof { .. }
         | Request::Alarms
-        | Request::Audit { .. } => return None,
+        | Request::Audit { .. }
+        | Request::Owners { .. } => return None,
         Request::Register { device } => ("register", device.name.clone()),
         Request::Update { device } => ("update", device.name.clone()),
         Request::Code { device, .. } => ("code", device.clone()),
@@ -451,6 +462,9 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         Request::RemoveRoute { device } => ("remove-route", device.clone()),
         Request::ImportTrustList { .. } => ("import-trust-list", String::new()),
         Request::AcknowledgeAlarm { id } => ("acknowledge-alarm", id.to_string()),
+        Request::IssueVoucher { order } => ("issue-voucher", order.serial.clone()),
+        Request::ReleaseDevice { serial, why, .. } => ("release-device", format!("{serial}: {why}")),
+        Request::TransferDevice { serial, .. } => ("transfer-device", serial.clone()),
         Request::Provision { rows, .. } => {
             let serial = |row: Option<&Row>| row.and_then(|row| row.serial.clone()).unwrap_or_default();
             ("provision", format!("{} devices, {} to {}", rows.len(), serial(rows.first()), serial(rows.last())))

@@ -9,6 +9,7 @@
 
 use crate::provision::{BirthProfileConfig, Row, RowOutcome};
 use crate::registry::DeviceConfig;
+use crate::voucher::{OwnerView, VoucherOrder};
 use crate::{Authority, Error, objects};
 use axum::extract::{Request as HttpRequest, State};
 use axum::middleware::{self, Next};
@@ -166,6 +167,38 @@ pub enum Request {
         /// The devices, at most [`MAX_ROWS`](crate::provision::MAX_ROWS).
         rows: Vec<Row>,
     },
+    /// A maker only: make a voucher. Answer: [`Response::Voucher`].
+    IssueVoucher {
+        /// What it says.
+        order: VoucherOrder,
+    },
+    /// A maker only: let a device go, so that its next owner gets a voucher. Answer: [`Response::Done`].
+    ReleaseDevice {
+        /// Its serial.
+        serial: String,
+        /// The owner's transfer, base64.
+        #[serde(default)]
+        transfer: Option<String>,
+        /// The certificate of the owner's root, PEM, by which the transfer is checked.
+        #[serde(default)]
+        owner: Option<String>,
+        /// Without a transfer: why the maker decides so.
+        #[serde(default)]
+        why: String,
+    },
+    /// A maker only: what was said of a device's owners. Answer: [`Response::Owners`].
+    Owners {
+        /// The device's serial.
+        serial: String,
+    },
+    /// A site only: sign that a device is the next owner's. Answer: [`Response::Voucher`].
+    TransferDevice {
+        /// Its maker's serial.
+        serial: String,
+        /// The next owner as in [`VoucherOrder::domain`]; if absent, the maker may give it to anybody.
+        #[serde(default)]
+        to: Option<String>,
+    },
 }
 
 /// Why something is revoked, and what follows.
@@ -274,6 +307,16 @@ pub enum Response {
     Provisioned {
         /// What became of each row, in their order.
         outcomes: Vec<RowOutcome>,
+    },
+    /// A voucher or transfer.
+    Voucher {
+        /// Base64.
+        bytes: String,
+    },
+    /// What was said of a device's owners.
+    Owners {
+        /// Newest first.
+        events: Vec<OwnerView>,
     },
 }
 

@@ -601,7 +601,7 @@ fn algorithm_of(spki: &[u8]) -> Result<SigningAlgorithm, Error> {
 fn authority_template<'a>(settings: &'a Settings, label: KeyLabel, spki: &'a [u8], now: Time) -> Template<'a> {
     let (purpose, seconds) = match label.role() {
         KeyRole::Root => (Purpose::Root, ROOT_SECONDS),
-        KeyRole::Issuing | KeyRole::Log => (Purpose::Issuing, ISSUING_SECONDS),
+        KeyRole::Issuing | KeyRole::Log | KeyRole::Voucher => (Purpose::Issuing, ISSUING_SECONDS),
     };
     Template {
         form: Form::X509,

@@ -8,6 +8,7 @@
 //! | [`issue`] | prepare, record, sign, store, release: the only way to a certificate |
 //! | [`signer`], [`keys`] | the process that has the private keys, and how they lie on disk |
 //! | [`provision`] | a maker's birth credentials, in bulk |
+//! | [`voucher`] | a maker's word that a device belongs to a site, and the record of whose it was |
 //! | [`enrolment`], [`est`] | who gets a credential, and the EST server before it |
 //! | [`log`] | the transparency log: what was issued, provably |
 //! | [`status`], [`trust_list`], [`objects`] | status list, tickets, CRL, OCSP; lists; the news of their changes |
@@ -38,6 +39,7 @@ pub mod signer;
 pub mod status;
 pub mod store;
 pub mod trust_list;
+pub mod voucher;
 
 pub use admin::router as admin_router;
 pub use authority::{Authority, AuthorityConfig};

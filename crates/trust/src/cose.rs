@@ -41,6 +41,8 @@ impl ContentType {
     pub const ROUTES: Self = Self("application/medlock-routes+cbor");
     /// A bond signed by a site ([`crate::bond::SignedBond`]).
     pub const BOND: Self = Self("application/medlock-bond+cbor");
+    /// An owner's word that a device is the next owner's ([`crate::voucher::Transfer`]).
+    pub const TRANSFER: Self = Self("application/medlock-transfer+cbor");
 
     /// The content type as text.
     #[must_use]

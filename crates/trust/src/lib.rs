@@ -61,6 +61,7 @@ pub mod policy;
 pub mod role;
 pub mod status;
 pub mod time;
+pub mod voucher;
 pub mod x509;
 
 pub use authenticate::{Identified, Unidentified, authenticate};

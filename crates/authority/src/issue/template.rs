@@ -85,7 +85,7 @@ impl Template<'_> {
     /// The `serialNumber` attribute of the subject: a device's name at its site, or the maker's serial.
     pub(super) fn subject_serial(&self) -> Option<String> {
         match self.purpose {
-            Purpose::Root | Purpose::Issuing => None,
+            Purpose::Root | Purpose::Issuing | Purpose::Voucher => None,
             Purpose::Birth => self.maker_serial.map(str::to_owned),
             Purpose::Operational => self.device.map(|device| device.name.as_str().to_owned()),
         }
@@ -97,7 +97,7 @@ impl Template<'_> {
 pub(crate) fn authority_name(organization: &str, key: KeyLabel) -> Vec<u8> {
     let mut common = match key.role() {
         KeyRole::Root => format!("{organization} root"),
-        KeyRole::Issuing | KeyRole::Log => organization.to_owned(),
+        KeyRole::Issuing | KeyRole::Log | KeyRole::Voucher => organization.to_owned(),
     };
     if key.number() > 1 {
         common.push_str(&format!(" {}", key.number()));
@@ -172,6 +172,11 @@ fn subject(template: &Template<'_>) -> Vec<u8> {
             let first = if template.purpose == Purpose::Root { KeyLabel::ROOT } else { KeyLabel::ISSUING };
             authority_name(template.organization, template.authority.unwrap_or(first))
         }
+        // It is not the name of the issuing certificate, nor that of a device.
+        Purpose::Voucher => {
+            let common = format!("{} vouchers", template.organization);
+            sequence(&[&encode::attribute(oid::COMMON_NAME, encode::UTF8_STRING, &common)])
+        }
         Purpose::Operational | Purpose::Birth => {
             let serial = template.subject_serial().unwrap_or_default();
             sequence(&[
@@ -200,6 +205,11 @@ fn extensions(template: &Template<'_>, issuer: &Issuer<'_>) -> Vec<Vec<u8>> {
     match template.purpose {
         Purpose::Root => all.extend(authority_extensions(1)),
         Purpose::Issuing => all.extend(authority_extensions(0)),
+        Purpose::Voucher => all.extend([
+            extension(oid::BASIC_CONSTRAINTS, true, &sequence(&[])),
+            extension(oid::KEY_USAGE, true, &encode::named_bits(&[DIGITAL_SIGNATURE])),
+            extension(oid::EXTENDED_KEY_USAGE, true, &sequence(&[&object_identifier(oid::MEDLOCK_VOUCHER)])),
+        ]),
         Purpose::Operational | Purpose::Birth => all.extend(device_extensions(template)),
     }
     all

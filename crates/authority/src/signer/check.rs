@@ -7,11 +7,13 @@
 
 use super::{KeyLabel, KeyRole, Kind};
 use crate::encode;
+use crate::voucher::cms;
 use medlock_node::log::{Checkpoint, note};
 use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::cbor;
 use medlock_trust::cose::ContentType;
 use medlock_trust::der::{self, Reader, tag};
+use medlock_trust::voucher;
 use medlock_trust::x509::{Certificate, SignedForm};
 
 /// Why the signer does not sign.
@@ -44,6 +46,10 @@ pub fn check(key: KeyLabel, kind: Kind, message: &[u8]) -> Result<(), Refused> {
     if (key.role() == KeyRole::Log) != (kind == Kind::Checkpoint) {
         return Err(Refused::NotThatKey { key, what: format!("a {kind}") });
     }
+    let vouches = matches!(kind, Kind::Voucher | Kind::VoucherAttributes);
+    if (key.role() == KeyRole::Voucher) != vouches {
+        return Err(Refused::NotThatKey { key, what: format!("a {kind}") });
+    }
     match kind {
         // The view reads whole certificates; a signature of nothing stands where the real one will be.
         Kind::Certificate => certificate(key, kind, &encode::signed(message, &[0; 8])),
@@ -58,6 +64,8 @@ pub fn check(key: KeyLabel, kind: Kind, message: &[u8]) -> Result<(), Refused> {
         }
         Kind::Cose => object(key, message),
         Kind::Checkpoint => checkpoint(message).map_err(malformed),
+        Kind::Voucher => voucher::read_to_be_signed(message).map(drop).map_err(|error| malformed(error.to_string())),
+        Kind::VoucherAttributes => cms::check_attributes(message).map_err(malformed),
     }
 }
 
@@ -72,7 +80,7 @@ pub(super) fn algorithm(key: KeyLabel, algorithm: SigningAlgorithm) -> Result<()
 fn issuing_only(key: KeyLabel, what: &str) -> Result<(), Refused> {
     match key.role() {
         KeyRole::Issuing => Ok(()),
-        KeyRole::Root | KeyRole::Log => Err(Refused::NotThatKey { key, what: format!("a {what}") }),
+        KeyRole::Root | KeyRole::Log | KeyRole::Voucher => Err(Refused::NotThatKey { key, what: format!("a {what}") }),
     }
 }
 
@@ -98,7 +106,7 @@ fn certificate(key: KeyLabel, kind: Kind, whole: &[u8]) -> Result<(), Refused> {
     }
     match key.role() {
         KeyRole::Root if authority => Ok(()),
-        KeyRole::Log => Err(Refused::NotThatKey { key, what: format!("a {kind}") }),
+        KeyRole::Log | KeyRole::Voucher => Err(Refused::NotThatKey { key, what: format!("a {kind}") }),
         KeyRole::Root => Err(Refused::NotThatKey { key, what: "a certificate of a device".to_owned() }),
         KeyRole::Issuing if authority || signs => {
             Err(Refused::NotThatKey { key, what: "a certificate of an authority".to_owned() })
@@ -141,8 +149,8 @@ fn object(key: KeyLabel, structure: &[u8]) -> Result<(), Refused> {
     let kind = Kind::Cose;
     let content = content_type(structure).map_err(|error| Refused::NotThatKind { kind, why: error.to_string() })?;
     let allowed: &[ContentType] = match key.role() {
-        KeyRole::Log => &[],
-        KeyRole::Root => &[ContentType::LIST],
+        KeyRole::Voucher | KeyRole::Log => &[],
+        KeyRole::Root => &[ContentType::LIST, ContentType::TRANSFER],
         KeyRole::Issuing => {
             &[ContentType::STATUS, ContentType::TICKET, ContentType::POLICY, ContentType::ROUTES, ContentType::BOND]
         }
@@ -238,6 +246,44 @@ mod tests {
         assert!(matches!(check(root, Kind::Cose, &structure("status")), Err(Refused::NotThatKey { .. })));
         assert!(matches!(check(root, Kind::Cose, &structure("bond")), Err(Refused::NotThatKey { .. })));
         assert!(matches!(check(issuing, Kind::Cose, &structure("list")), Err(Refused::NotThatKey { .. })));
+    }
+
+    /// Shows REQ-PROV-06.
+    #[test]
+    fn a_voucher_key_signs_vouchers_and_nothing_else_and_nobody_else_does() {
+        use medlock_trust::voucher::{Assertion, Pinned, Voucher};
+        let ordered = Voucher {
+            assertion: Assertion::Verified,
+            created_on: Time::from_unix(1_800_000_000),
+            expires_on: None,
+            nonce: Some(&[1; 16]),
+            serial_number: "P-1",
+            idevid_issuer: None,
+            pinned: Pinned::Hash(&[2; 32]),
+            last_renewal_date: None,
+        };
+        let (mut data, mut cose) = (Vec::new(), Vec::new());
+        let Ok(()) = ordered.encode(crate::bytes::Sink(&mut data));
+        let mut out = Vec::new();
+        let signed = voucher::sign(&data, &[], crate::bytes::Sink(&mut out), |parts| {
+            cose = parts.concat();
+            Ok::<_, std::convert::Infallible>([0; 64])
+        });
+        assert_eq!(signed, Ok(()));
+        let json = cms::attributes(b"{}", ordered.created_on);
+        for (kind, bytes) in [(Kind::Voucher, &cose), (Kind::VoucherAttributes, &json)] {
+            for called in Kind::ALL {
+                assert_eq!(check(KeyLabel::VOUCHER, called, bytes).is_ok(), called == kind, "{kind} called {called}");
+            }
+            for other in [KeyLabel::ROOT, KeyLabel::ISSUING, KeyLabel::LOG] {
+                assert!(check(other, kind, bytes).is_err(), "{other}");
+            }
+        }
+        for (kind, bytes) in [(Kind::Crl, list()), (Kind::Ocsp, response()), (Kind::Cose, structure("status"))] {
+            assert!(check(KeyLabel::VOUCHER, kind, &bytes).is_err(), "{kind}");
+        }
+        // The bytes of a voucher with something behind them.
+        assert!(check(KeyLabel::VOUCHER, Kind::Voucher, &[&cose[..], &[0]].concat()).is_err());
     }
 
     /// Shows REQ-AUTH-08.

@@ -37,11 +37,13 @@ pub enum KeyRole {
     Issuing,
     /// The key of the transparency log: signs checkpoints, and nothing else. Ed25519, as the log's format asks.
     Log,
+    /// A maker's voucher key: signs vouchers, and nothing else.
+    Voucher,
 }
 
 impl KeyRole {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Root, Self::Issuing, Self::Log];
+    pub const ALL: [Self; 4] = [Self::Root, Self::Issuing, Self::Log, Self::Voucher];
 
     /// The role's name.
     #[must_use]
@@ -50,6 +52,7 @@ impl KeyRole {
             Self::Root => "root",
             Self::Issuing => "issuing",
             Self::Log => "log",
+            Self::Voucher => "voucher",
         }
     }
 }
@@ -76,6 +79,8 @@ impl KeyLabel {
     pub const ISSUING: Self = Self::first(KeyRole::Issuing);
     /// The first key of the log.
     pub const LOG: Self = Self::first(KeyRole::Log);
+    /// The first voucher key.
+    pub const VOUCHER: Self = Self::first(KeyRole::Voucher);
 
     /// The first key of this role.
     #[must_use]
@@ -145,7 +150,7 @@ impl From<KeyLabel> for String {
 
 /// A text that names no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no key: write root, issuing or log, and behind it -2, -3, … for later ones")]
+#[error("{0:?} names no key: write root, issuing, log or voucher, and behind it -2, -3, … for later ones")]
 pub struct NoLabel(String);
 
 /// What is to be signed. The signer checks that the bytes are what they are called.
@@ -163,11 +168,24 @@ pub enum Kind {
     Cose,
     /// The text of a checkpoint (C2SP tlog-checkpoint).
     Checkpoint,
+    /// A `Sig_structure` (RFC 9052 section 4.4) of a voucher in CBOR.
+    Voucher,
+    /// The signed attributes (RFC 5652 section 5.3) of a voucher in JSON.
+    VoucherAttributes,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Certificate, Self::C509, Self::Crl, Self::Ocsp, Self::Cose, Self::Checkpoint];
+    pub const ALL: [Self; 8] = [
+        Self::Certificate,
+        Self::C509,
+        Self::Crl,
+        Self::Ocsp,
+        Self::Cose,
+        Self::Checkpoint,
+        Self::Voucher,
+        Self::VoucherAttributes,
+    ];
 
     /// The kind's name.
     #[must_use]
@@ -179,6 +197,8 @@ impl Kind {
             Self::Ocsp => "OCSP response",
             Self::Cose => "COSE object",
             Self::Checkpoint => "checkpoint",
+            Self::Voucher => "voucher",
+            Self::VoucherAttributes => "voucher in JSON",
         }
     }
 }
@@ -205,7 +225,7 @@ pub trait Signer: Send + Sync {
     fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError>;
 
     /// Signs `message`, if it is of this kind and the key may sign it, as the key's algorithm does. ECDSA gives a DER
-    /// `ECDSA-Sig-Value`, for [`Kind::C509`] and [`Kind::Cose`] `r‖s`.
+    /// `ECDSA-Sig-Value`, for [`Kind::C509`], [`Kind::Cose`] and [`Kind::Voucher`] `r‖s`.
     ///
     /// # Errors
     /// [`SignerError::Refused`] when the key may not sign this, [`SignerError::NoKey`] when it is not there,
@@ -261,7 +281,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(label));
         }
         for wrong in
-            ["", "issuing-1", "issuing-02", "issuing-", "issuing-65536", "issuing-+2", "Root", "voucher", "../root"]
+            ["", "issuing-1", "issuing-02", "issuing-", "issuing-65536", "issuing-+2", "Root", "notary", "../root"]
         {
             assert!(wrong.parse::<KeyLabel>().is_err(), "{wrong}");
         }

@@ -11,7 +11,7 @@
 //! | failed | `[3, text]` |
 //!
 //! `key` is the label's text (`issuing-2`), `algorithm` its name (`p256`); `kind` is 0 certificate, 1 CRL, 2 OCSP
-//! response, 3 COSE object, 4 C509 certificate, 5 checkpoint.
+//! response, 3 COSE object, 4 C509 certificate, 5 checkpoint, 6 and 7 voucher in CBOR and JSON.
 
 use super::{KeyLabel, Kind};
 use crate::bytes::Sink;
@@ -74,6 +74,8 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, cbor::Error> {
                 3 => Kind::Cose,
                 4 => Kind::C509,
                 5 => Kind::Checkpoint,
+                6 => Kind::Voucher,
+                7 => Kind::VoucherAttributes,
                 _ => return Err(wrong),
             };
             Request::Sign(key, kind, reader.bytes()?)
@@ -98,6 +100,8 @@ pub(super) fn encode_request(request: &Request<'_>) -> Vec<u8> {
                 Kind::Cose => 3,
                 Kind::C509 => 4,
                 Kind::Checkpoint => 5,
+                Kind::Voucher => 6,
+                Kind::VoucherAttributes => 7,
             };
             writer.array(4)?.uint(3)?.text(&key.to_string())?.uint(kind)?.bytes(message).map(drop)
         }

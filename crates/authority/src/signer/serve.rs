@@ -68,8 +68,10 @@ impl Signer for InProcess {
         let with = self.key(key, None)?.ok_or(SignerError::NoKey(key))?;
         check(key, kind, message).map_err(|refused| SignerError::Refused(refused.to_string()))?;
         Ok(match kind {
-            Kind::Certificate | Kind::Crl | Kind::Ocsp | Kind::Checkpoint => with.sign_x509(&[message]),
-            Kind::C509 | Kind::Cose => with.sign_cose(&[message]),
+            Kind::Certificate | Kind::Crl | Kind::Ocsp | Kind::Checkpoint | Kind::VoucherAttributes => {
+                with.sign_x509(&[message])
+            }
+            Kind::C509 | Kind::Cose | Kind::Voucher => with.sign_cose(&[message]),
         })
     }
 }

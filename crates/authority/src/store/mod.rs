@@ -1,6 +1,6 @@
 //! What the authority keeps, as verbs of its domain.
 //!
-//! Five small traits, together [`Store`]. Whoever implements them passes the suite in
+//! Six small traits, together [`Store`]. Whoever implements them passes the suite in
 //! `tests/authority/contract.rs`. Rules for all verbs:
 //!
 //! - a verb that changes something is atomic, and durable when it returns `Ok`: a crash cannot undo it;
@@ -10,12 +10,14 @@
 //! - all calls block, and may be made from many threads at once.
 
 mod log;
+mod owners;
 mod serial;
 mod sql;
 
 pub use log::{Log, LogEntry, LogTile, SignedCheckpoint};
 /// Why the store did not do it.
 pub use medlock_store::Error as StoreError;
+pub use owners::{OwnerEvent, Owners};
 pub use serial::Serial;
 pub use sql::{Server, SqlStore};
 
@@ -23,9 +25,9 @@ use crate::registry::Device;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
 /// Everything the authority keeps.
-pub trait Store: Issuances + Register + Standings + Journal + Log {}
+pub trait Store: Issuances + Register + Standings + Journal + Log + Owners {}
 
-impl<S: Issuances + Register + Standings + Journal + Log> Store for S {}
+impl<S: Issuances + Register + Standings + Journal + Log + Owners> Store for S {}
 
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +40,8 @@ pub enum Purpose {
     Operational,
     /// A birth credential.
     Birth,
+    /// The certificate of a maker's voucher key.
+    Voucher,
 }
 
 /// What is written down before a certificate is signed.

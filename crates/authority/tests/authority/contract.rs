@@ -3,9 +3,9 @@
 use crate::fixture::noon;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Journal, LogTile, PendingRequest, PendingState,
-    Published, Purpose, Record, Serial, SignedCheckpoint, SqlStore, StandingChange, StandingState, Standings, Store,
-    StoreError, Subject,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Journal, LogTile, OwnerEvent, Owners, PendingRequest,
+    PendingState, Published, Purpose, Record, Serial, SignedCheckpoint, SqlStore, StandingChange, StandingState,
+    Standings, Store, StoreError, Subject,
 };
 use medlock_node::log::Tile;
 use medlock_trust::{CredentialId, DeviceName, KeyId};
@@ -77,6 +77,7 @@ fn check<S: Store + 'static>(make: impl Fn() -> S) {
     standings(&make());
     journal(&make());
     log(&make());
+    owners(&make());
     many_at_once(Arc::new(make()));
 }
 
@@ -183,6 +184,30 @@ fn log(store: &impl Store) {
         assert!(missing(store.keep_checkpoint(term, note(4))), "an old term signed");
         store.append_entries(next, 4, serials(&[5]), vec![]).unwrap();
     }
+}
+
+fn owners(store: &impl Owners) {
+    let event = |owner: u8, voucher: Option<u8>, seconds| OwnerEvent {
+        at: noon().plus_seconds(seconds),
+        domain: [owner; 32],
+        voucher: voucher.map(|byte| vec![byte]),
+        expires: voucher.map(|_| noon().plus_seconds(86_400)),
+        why: if voucher.is_some() { String::new() } else { "sold".to_owned() },
+    };
+    let taken = |result| matches!(result, Err(StoreError::Taken { .. }));
+    let missing = |result| matches!(result, Err(StoreError::Missing { .. }));
+    assert!(missing(store.free_owner("P-1", event(1, None, 0))), "what is nobody's was released");
+    store.give_owner("P-1", event(1, Some(1), 1)).unwrap();
+    store.give_owner("P-1", event(1, Some(2), 2)).unwrap();
+    assert!(taken(store.give_owner("P-1", event(2, Some(3), 3))), "a device has two owners");
+    assert!(missing(store.free_owner("P-1", event(2, None, 4))), "somebody else released it");
+    store.free_owner("P-1", event(1, None, 5)).unwrap();
+    assert!(missing(store.free_owner("P-1", event(1, None, 6))), "it was released twice");
+    store.give_owner("P-1", event(2, Some(4), 7)).unwrap();
+    store.give_owner("P-2", event(1, Some(5), 8)).unwrap();
+    let expected = [event(2, Some(4), 7), event(1, None, 5), event(1, Some(2), 2), event(1, Some(1), 1)];
+    assert_eq!(store.owners("P-1").unwrap(), expected);
+    assert!(store.owners("P-3").unwrap().is_empty());
 }
 
 fn devices_and_codes(store: &impl Store) {

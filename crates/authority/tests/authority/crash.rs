@@ -8,8 +8,8 @@ use medlock_authority::registry::Device;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind, Signer, SignerError};
 use medlock_authority::store::{
     Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Issued, Journal, Life, Log, LogEntry, LogTile,
-    PendingRequest, PendingState, Published, Purpose, Record, Register, Serial, SignedCheckpoint, SqlStore, Standing,
-    StandingChange, Standings, StoreError, Subject,
+    OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Register, Serial, SignedCheckpoint,
+    SqlStore, Standing, StandingChange, Standings, StoreError, Subject,
 };
 use medlock_authority::{Authority, Error};
 use medlock_node::clock::Clock;
@@ -110,6 +110,14 @@ impl Standings for Faulty {
         read: fn lives() -> Vec<Life>;
         read: fn standings() -> (u64, Vec<Standing>);
         read: fn standing(subject: Subject) -> Option<Standing>;
+    }
+}
+
+impl Owners for Faulty {
+    through! {
+        write: fn give_owner(serial: &str, event: OwnerEvent) -> ();
+        write: fn free_owner(serial: &str, event: OwnerEvent) -> ();
+        read: fn owners(serial: &str) -> Vec<OwnerEvent>;
     }
 }
 

@@ -14,3 +14,4 @@ mod peers;
 mod provision;
 mod signer;
 mod standing;
+mod vouchers;

@@ -6,6 +6,7 @@ mod judge;
 mod log;
 mod route;
 mod trust_list;
+mod voucher;
 
 use crate::output::say;
 use crate::{Failure, Outcome, bench, config, decide, demo, hub, inspect, sidecar};
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     /// Register, approve, list, suspend, restore, revoke and probe devices.
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// Say whose a device is, let it go to its next owner, and see whose it was.
+    #[command(subcommand)]
+    Voucher(voucher::VoucherCommand),
     /// Show and change which machine answers to which protocol name.
     #[command(subcommand)]
     Route(route::RouteCommand),
@@ -226,6 +230,7 @@ pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Sidecar(SidecarCommand::Dicom(args)) => sidecar::run_dicom(args),
         Command::Authority(command) => authority::run(command),
         Command::Device(command) => device::run(command),
+        Command::Voucher(command) => voucher::run(command),
         Command::Route(command) => route::run(command),
         Command::TrustList(command) => trust_list::run(command),
         Command::Log(command) => log::run(command),

@@ -11,6 +11,7 @@ const PURPOSES: &[(Purpose, &str)] = &[
     (Purpose::Issuing, "issuing"),
     (Purpose::Operational, "operational"),
     (Purpose::Birth, "birth"),
+    (Purpose::Voucher, "voucher"),
 ];
 const TABLE: &str = "issuance";
 const COLUMNS: &str =

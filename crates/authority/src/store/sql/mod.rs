@@ -5,6 +5,7 @@ mod issuance;
 mod journal;
 mod log;
 mod migrations;
+mod owners;
 mod register;
 mod row;
 mod standing;

@@ -1,0 +1,247 @@
+//! A maker's vouchers: who gets one, what ordinary software and small devices make of them, and how a device goes on to its
+//! next owner, with the maker and without.
+
+use crate::fixture::noon;
+use data_encoding::{BASE64, HEXLOWER};
+use medlock_authority::admin::{Asker, Request, Response};
+use medlock_authority::provision::{BirthProfileConfig, Row};
+use medlock_authority::signer::InProcess;
+use medlock_authority::voucher::{VoucherForm, VoucherOrder};
+use medlock_authority::{Authority, AuthorityConfig};
+use medlock_node::clock::Clock;
+use medlock_node::provider::{AwsLc, SigningKey, sha256};
+use medlock_trust::Time;
+use medlock_trust::time::Interval;
+use medlock_trust::voucher::{Expected, Refused, Signed, Transfer, Voucher};
+use medlock_trust::x509::Certificate;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+struct World {
+    folder: tempfile::TempDir,
+    clock: Clock,
+    maker: Authority,
+    sites: [Authority; 2],
+}
+
+fn open(dir: &Path, config: &AuthorityConfig, clock: &Clock) -> Authority {
+    let signer = Arc::new(InProcess::open(&dir.join("signer")).unwrap());
+    Authority::open(config, clock.clone(), signer).unwrap()
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(noon());
+        let dir = |name: &str| folder.path().join(name);
+        let maker = open(&dir("maker"), &AuthorityConfig::maker(dir("maker"), "Pump Works"), &clock);
+        let site = |name: &str| open(&dir(name), &AuthorityConfig::site(dir(name), name), &clock);
+        let sites = [site("Sankt Anna"), site("Elisabeth")];
+        let world = Self { maker, sites, folder, clock };
+        world.build("P-1");
+        world
+    }
+
+    fn build(&self, serial: &str) {
+        let profile = BirthProfileConfig { roles: vec!["actuator".into()], ..BirthProfileConfig::default() };
+        let material = BASE64.encode(SigningKey::generate().spki());
+        let row = Row { serial: Some(serial.into()), material, ..Row::default() };
+        self.maker.provision_one(profile, row).unwrap();
+    }
+
+    fn order(&self, site: usize, form: VoucherForm) -> VoucherOrder {
+        let domain = BASE64.encode(&self.sites[site].root().der);
+        VoucherOrder { serial: "P-1".into(), domain, nonce: None, days: Some(30), form }
+    }
+
+    fn domain(&self, site: usize) -> [u8; 32] {
+        sha256(&self.sites[site].root().spki)
+    }
+
+    /// As the device has it in its flash: the key in the certificate that comes with the voucher, whose chain a registrar
+    /// checks.
+    fn voucher_key(&self, cose: &[u8]) -> Vec<u8> {
+        let mut reader = medlock_trust::cbor::Reader::new(cose);
+        reader.tag(18).unwrap();
+        reader.array_of(4).unwrap();
+        reader.bytes().unwrap();
+        reader.map(1).unwrap();
+        assert_eq!((reader.uint().unwrap(), reader.array(2).unwrap()), (32, 2));
+        let certificate = Certificate::from_der(reader.bytes().unwrap()).unwrap();
+        assert!(certificate.subject().to_string().contains("Pump Works vouchers"));
+        let issuing = self.maker.issuing();
+        let issuing = Certificate::from_der(&issuing.der).unwrap();
+        certificate.verify_with(issuing.public_key().unwrap(), &AwsLc).unwrap();
+        certificate.spki().to_vec()
+    }
+}
+
+fn public(spki: &[u8]) -> medlock_trust::x509::SubjectPublicKeyInfo<'_> {
+    medlock_trust::x509::SubjectPublicKeyInfo::from_der(spki).unwrap()
+}
+
+/// Shows REQ-PROV-06.
+#[test]
+fn a_voucher_in_cms_is_believed_by_openssl_and_says_what_was_ordered() {
+    let world = World::new();
+    let at = |name: &str| world.folder.path().join(name);
+    let order =
+        VoucherOrder { nonce: Some("00112233445566778899".into()), days: None, ..world.order(0, VoucherForm::Cms) };
+    std::fs::write(at("voucher"), world.maker.issue_voucher(&order).unwrap()).unwrap();
+    std::fs::write(at("root"), medlock_authority::pem("CERTIFICATE", &world.maker.root().der)).unwrap();
+    let verify = |root: &str| {
+        let mut command = Command::new("openssl");
+        command.args(["cms", "-verify", "-inform", "DER", "-purpose", "any", "-in"]).arg(at("voucher"));
+        command.arg("-CAfile").arg(at(root)).args(["-attime", &noon().unix().to_string()]);
+        command.output().expect("openssl starts")
+    };
+    let output = verify("root");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let voucher = &json["ietf-voucher:voucher"];
+    assert_eq!((&voucher["serial-number"], &voucher["assertion"]), (&"P-1".into(), &"verified".into()));
+    assert_eq!(voucher["nonce"], BASE64.encode(&HEXLOWER.decode(b"00112233445566778899").unwrap()));
+    assert_eq!(voucher["pinned-domain-cert"], BASE64.encode(&world.sites[0].root().der));
+    assert_eq!(voucher["created-on"], noon().to_string());
+    assert!(voucher.get("expires-on").is_none());
+    // Another maker's root does not do.
+    std::fs::write(at("other"), medlock_authority::pem("CERTIFICATE", &world.sites[0].root().der)).unwrap();
+    assert!(!verify("other").status.success());
+}
+
+/// Shows REQ-PROV-07.
+#[test]
+fn a_device_believes_its_own_sites_voucher_and_refuses_every_other() {
+    let world = World::new();
+    world.build("P-2");
+    let (domain, other) = (world.domain(0), world.domain(1));
+    let bytes = world.maker.issue_voucher(&world.order(0, VoucherForm::Cose)).unwrap();
+    let key = world.voucher_key(&bytes);
+    let issuing = world.maker.issuing();
+    let issuing = Certificate::from_der(&issuing.der).unwrap();
+    let issuer = issuing.extensions().subject_key_id().unwrap();
+    let right = Expected {
+        serial_number: "P-1",
+        idevid_issuer: Some(issuer),
+        nonce: None,
+        domain: &domain,
+        time: Interval::exactly(noon()),
+        floor: Time::from_unix(0),
+    };
+    let judge = |bytes: &[u8], expected: &Expected<'_>| {
+        let signed = Signed::read(bytes)?;
+        signed.verify(public(&key).public_key().unwrap(), &AwsLc)?.judge(expected, &AwsLc)
+    };
+    assert_eq!(judge(&bytes, &right), Ok(()));
+    for (wrong, why) in [
+        (Expected { serial_number: "P-2", ..right }, Refused::OtherDevice),
+        (Expected { idevid_issuer: Some(&[1; 20]), ..right }, Refused::OtherDevice),
+        (Expected { domain: &other, ..right }, Refused::OtherDomain),
+        (Expected { time: Interval::exactly(noon().plus_seconds(31 * 86_400)), ..right }, Refused::Expired),
+        (Expected { floor: noon().plus_seconds(1), ..right }, Refused::Older),
+    ] {
+        assert_eq!(judge(&bytes, &wrong), Err(why));
+    }
+    // With a nonce: it answers that one alone, and neither time nor floor count.
+    let asked = VoucherOrder { nonce: Some("aa".repeat(16)), days: None, ..world.order(0, VoucherForm::Cose) };
+    let fresh = world.maker.issue_voucher(&asked).unwrap();
+    let late =
+        Expected { time: Interval::since(noon().plus_seconds(400 * 86_400)), floor: noon().plus_seconds(1), ..right };
+    assert_eq!(judge(&fresh, &Expected { nonce: Some(&[0xaa; 16]), ..late }), Ok(()));
+    assert_eq!(judge(&fresh, &Expected { nonce: Some(&[0xab; 16]), ..right }), Err(Refused::Nonce));
+    assert_eq!(judge(&fresh, &right), Err(Refused::Nonce));
+    // Every changed byte of what is signed is refused; and so is another maker's signature.
+    let signed_from = bytes.len() - 66 - 200;
+    for place in (signed_from..bytes.len()).step_by(7) {
+        let mut forged = bytes.clone();
+        forged[place] ^= 1;
+        assert!(judge(&forged, &right).is_err(), "byte {place}");
+    }
+    let stranger = World::new();
+    let theirs = stranger.maker.issue_voucher(&world.order(0, VoucherForm::Cose)).unwrap();
+    assert_eq!(judge(&theirs, &right), Err(Refused::Forged));
+}
+
+/// Shows REQ-PROV-08.
+#[test]
+fn a_device_goes_to_its_next_owner_only_when_the_one_before_let_it_go() {
+    let world = World::new();
+    let ask = |request| world.maker.administer(&Asker::uid(1000), request);
+    let voucher = |site| world.maker.issue_voucher(&world.order(site, VoucherForm::Cose));
+    let release = |transfer: Option<&[u8]>, owner: usize, why: &str| {
+        ask(Request::ReleaseDevice {
+            serial: "P-1".into(),
+            transfer: transfer.map(|bytes| BASE64.encode(bytes)),
+            owner: transfer.map(|_| medlock_authority::pem("CERTIFICATE", &world.sites[owner].root().der)),
+            why: why.into(),
+        })
+    };
+    assert!(release(None, 0, "stolen").is_err(), "it belongs to nobody");
+    voucher(0).unwrap();
+    voucher(0).unwrap();
+    let error = voucher(1).unwrap_err().to_string();
+    assert!(error.contains("belongs to another owner"), "{error}");
+    // A thief's own transfer does not count, nor one of another device, nor none without a reason.
+    let thief = world.sites[1].transfer("P-1", None).unwrap();
+    assert!(release(Some(&thief), 1, "").is_err());
+    assert!(release(Some(&thief), 0, "").is_err());
+    let other = world.sites[0].transfer("P-2", None).unwrap();
+    assert!(release(Some(&other), 0, "").is_err());
+    assert!(release(None, 0, " ").is_err());
+    let own = world.sites[0].transfer("P-1", Some(&HEXLOWER.encode(&world.domain(1)))).unwrap();
+    release(Some(&own), 0, "").unwrap();
+    world.clock.advance(60);
+    voucher(1).unwrap();
+    assert!(voucher(0).is_err(), "the former owner is out");
+    release(None, 0, "the hospital was closed").unwrap();
+    let Response::Owners { events } = ask(Request::Owners { serial: "P-1".into() }).unwrap() else { panic!() };
+    let told: Vec<&str> = events.iter().map(|event| event.what.as_str()).collect();
+    assert_eq!(told, ["released", "voucher", "released", "voucher", "voucher"]);
+    assert_eq!(events[0].why, "the hospital was closed");
+    assert!(events[2].why.contains("transferred by its owner"), "{}", events[2].why);
+    // What is ordered wrongly.
+    let order = world.order(0, VoucherForm::Cose);
+    for (bad, part) in [
+        (VoucherOrder { serial: "P-9".into(), ..order.clone() }, "P-9"),
+        (VoucherOrder { days: None, ..order.clone() }, "1 to 36500 days"),
+        (VoucherOrder { nonce: Some("aa".repeat(16)), ..order.clone() }, "answers it"),
+        (VoucherOrder { nonce: Some("aa".into()), days: None, ..order.clone() }, "8 to 32 bytes"),
+        (VoucherOrder { domain: "aa".into(), ..order.clone() }, "domain"),
+        (VoucherOrder { domain: "aa".repeat(32), form: VoucherForm::Cms, ..order }, "certificate"),
+    ] {
+        let error = world.maker.issue_voucher(&bad).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// Shows REQ-PROV-09.
+#[test]
+fn where_the_maker_is_gone_a_transfer_by_the_owner_makes_the_device_the_next_owners() {
+    let world = World::new();
+    let [owner, next] = [world.domain(0), world.domain(1)];
+    let transfer = world.sites[0].transfer("P-1", Some(&HEXLOWER.encode(&next))).unwrap();
+    let root = Certificate::from_der(&world.sites[0].root().der).unwrap();
+    let read = Transfer::verify(&transfer, root.public_key().unwrap(), root.spki(), &AwsLc).unwrap();
+    let right = Expected {
+        serial_number: "P-1",
+        idevid_issuer: None,
+        nonce: None,
+        domain: &next,
+        time: Interval::exactly(noon()),
+        floor: noon(),
+    };
+    assert_eq!(read.judge(&owner, &right), Ok(()));
+    assert_eq!(read.judge(&next, &right), Err(Refused::OtherDomain), "it is not of the one who owns the device");
+    assert_eq!(read.judge(&owner, &Expected { domain: &owner, ..right }), Err(Refused::OtherDomain));
+    assert_eq!(read.judge(&owner, &Expected { serial_number: "P-2", ..right }), Err(Refused::OtherDevice));
+    assert_eq!(read.judge(&owner, &Expected { floor: noon().plus_seconds(1), ..right }), Err(Refused::Older));
+    let theirs = Certificate::from_der(&world.sites[1].root().der).unwrap();
+    let forged = Transfer::verify(&transfer, theirs.public_key().unwrap(), theirs.spki(), &AwsLc);
+    assert_eq!(forged, Err(Refused::Forged));
+    // To the maker's decision: no device takes it for a transfer to anybody.
+    let free = world.sites[0].transfer("P-1", None).unwrap();
+    let read = Transfer::verify(&free, root.public_key().unwrap(), root.spki(), &AwsLc).unwrap();
+    assert_eq!(read.judge(&owner, &right), Err(Refused::OtherDomain));
+    assert!(Voucher::read(&transfer).is_err(), "one is not taken for the other");
+}
