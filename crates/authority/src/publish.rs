@@ -147,7 +147,7 @@ impl Authority {
         let kind = ObjectKind::TrustList;
         let before = self.store.published(kind.name())?;
         let held = before.as_ref().map(|held| held.bytes.as_slice());
-        let version = trust_list::verify_alliance(bytes, held, members, threshold)?;
+        let version = trust_list::verify_alliance(bytes, held, members, threshold, self.clock.interval())?;
         if held.is_none() {
             self.pin_alliance(members, threshold)?;
         }

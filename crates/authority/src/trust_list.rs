@@ -7,12 +7,9 @@ use crate::signer::{Kind, Signer};
 use crate::status::not_signed;
 use medlock_node::provider::AwsLc;
 use medlock_trust::cose::{self, ContentType};
-use medlock_trust::list::{
-    Authority, AuthorityState, Content, Heading, List, ListKind, Member, Pinned, Purpose, Purposes, Service,
-};
+use medlock_trust::list::{Authority, Content, Heading, List, ListKind, Member, Pinned, Purpose, Purposes, Service};
 use medlock_trust::path::AuthorityKind;
-use medlock_trust::role::DeviceTypes;
-use medlock_trust::{KeyId, Roles, Time};
+use medlock_trust::{Interval, KeyId, Time};
 
 /// How long the next site list may take, in seconds: ten years, because the root that signs it is kept offline.
 const NEXT_SECONDS: i64 = 10 * 365 * 86_400;
@@ -43,25 +40,12 @@ pub struct SiteList<'a> {
 pub fn sign_site_list(site: &SiteList<'_>, signer: &(impl Signer + ?Sized)) -> Result<Vec<u8>, Error> {
     let root = site.root;
     let heading = Heading {
-        kind: ListKind::Site,
-        name: site.name,
         version: site.version,
-        recovery_epoch: 0,
-        issued: site.issued,
-        next: site.issued.plus_seconds(NEXT_SECONDS),
-        threshold: 1,
+        ..Heading::first(ListKind::Site, site.name, site.issued, site.issued.plus_seconds(NEXT_SECONDS))
     };
     let authority = Authority {
-        key: root.key,
-        kind: AuthorityKind::Site,
-        name: site.name,
-        subject: &root.subject,
-        spki: &root.spki,
-        roles: Roles::EVERY,
-        device_types: DeviceTypes::Every,
-        state: AuthorityState::Listed,
         since: site.issued,
-        until: None,
+        ..Authority::for_everything(root.key, AuthorityKind::Site, site.name, &root.subject, &root.spki)
     };
     let mut services: Vec<Service<'_>> = site
         .issuing
@@ -77,7 +61,12 @@ pub fn sign_site_list(site: &SiteList<'_>, signer: &(impl Signer + ?Sized)) -> R
     services.sort_by_key(|service| service.key);
     let content = Content {
         heading,
+<<<<<<< HEAD
         members: &[Member { key: root.key, spki: &root.spki, name: site.name }],
+=======
+        members: &[Member { key: root, spki: site.root_spki, name: site.name }],
+        recovery: &[],
+>>>>>>> 0f09b72 (trust, node, device: lists of form 2: names, cut-offs, envelopes, recovery keys, bounded steps, and emergency suspensions)
         authorities: &[authority],
         services: &services,
     };
@@ -104,20 +93,26 @@ pub fn is_complete(site_list: &List<'_>, issuing: KeyId) -> bool {
 ///
 /// # Errors
 /// [`Error::Object`] when it is not to be believed; [`Error::Invalid`] when it is the first and no members were named.
-pub fn verify_alliance(bytes: &[u8], held: Option<&[u8]>, members: &[KeyId], threshold: usize) -> Result<u64, Error> {
+pub fn verify_alliance(
+    bytes: &[u8],
+    held: Option<&[u8]>,
+    members: &[KeyId],
+    threshold: usize,
+    time: Interval,
+) -> Result<u64, Error> {
     let what = "trust list";
     let refused = |why: String| Error::Object { what, why };
     let list = match held {
         Some(held) => {
             let held = List::danger_open(held).map_err(|error| refused(error.to_string()))?;
-            List::verify_successor(bytes, &held, &AwsLc)
+            List::verify_successor(bytes, &held, time, &AwsLc)
         }
         None => {
             let fits = (1..=members.len()).contains(&threshold);
             let threshold = u8::try_from(threshold).ok().filter(|_| fits).ok_or_else(|| {
                 Error::invalid("members", "name the members' keys and how many of them must have signed (at least 1)")
             })?;
-            List::verify_pinned(bytes, &Pinned::Members { keys: members, threshold }, &AwsLc)
+            List::verify_pinned(bytes, &Pinned::Members { keys: members, threshold }, time, &AwsLc)
         }
     }
     .map_err(|error| refused(error.to_string()))?;

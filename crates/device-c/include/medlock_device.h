@@ -315,7 +315,8 @@ enum {
     MEDLOCK_OBJECT_STATUS = 2,
     MEDLOCK_OBJECT_TICKET = 3,
     MEDLOCK_OBJECT_POLICY = 4,
-    MEDLOCK_OBJECT_BOND = 5
+    MEDLOCK_OBJECT_BOND = 5,
+    MEDLOCK_OBJECT_SUSPENSION = 6
 };
 
 /* What medlock_poll tells, and which fields are set. */
@@ -513,6 +514,8 @@ enum {
     MEDLOCK_CODE_ISSUER_CEASED = 19,
     MEDLOCK_CODE_COMPROMISED = 20,
     MEDLOCK_CODE_ISSUER_COMPROMISED = 21,
+    MEDLOCK_CODE_NAME_NOT_VOUCHED = 22,
+    MEDLOCK_CODE_NOT_IN_LOG = 23,
     MEDLOCK_CODE_VOIDED = 64,        /* overtaken by a later message, or a halt */
     MEDLOCK_CODE_CHALLENGE = 65,     /* not the open challenge, used, or too old */
     MEDLOCK_CODE_STATE = 66,         /* therapy changed since */

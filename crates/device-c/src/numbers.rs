@@ -195,6 +195,10 @@ numbers! {
     CODE_COMPROMISED = denial(Code::Compromised);
     /// Code `issuer-compromised`.
     CODE_ISSUER_COMPROMISED = denial(Code::IssuerCompromised);
+    /// Code `name-not-vouched`.
+    CODE_NAME_NOT_VOUCHED = denial(Code::NameNotVouched);
+    /// Code `not-in-log`.
+    CODE_NOT_IN_LOG = denial(Code::NotInLog);
     /// Refusal `command-voided`.
     CODE_VOIDED = refusal(Refusal::Voided);
     /// Refusal `challenge-not-open`.
@@ -234,6 +238,8 @@ numbers! {
     OBJECT_POLICY = kind(Kind::Policy);
     /// A signed bond.
     OBJECT_BOND = kind(Kind::Bond);
+    /// An emergency suspension.
+    OBJECT_SUSPENSION = kind(Kind::Suspension);
 
     /// Send a datagram.
     OUTPUT_TRANSMIT = 0;

@@ -65,9 +65,11 @@ impl From<NotTaken> for Refused {
             NotTaken::Credential(_) => numbers::ERROR_UNIDENTIFIED,
             NotTaken::NotOurs => numbers::ERROR_NOT_OURS,
             NotTaken::KeyStore => numbers::ERROR_KEYS,
-            NotTaken::List(_) | NotTaken::Status(_) | NotTaken::Policy(_) | NotTaken::Bond(_) => {
-                numbers::ERROR_NOT_BELIEVED
-            }
+            NotTaken::List(_)
+            | NotTaken::Suspension(_)
+            | NotTaken::Status(_)
+            | NotTaken::Policy(_)
+            | NotTaken::Bond(_) => numbers::ERROR_NOT_BELIEVED,
             NotTaken::BondRefused(BondRefused::Full) | NotTaken::Store(StoreError::Full) => numbers::ERROR_FULL,
             NotTaken::BondRefused(BondRefused::UsedUp | BondRefused::TooFar { .. }) => numbers::ERROR_USED_UP,
             NotTaken::Store(StoreError::TooLong) => numbers::ERROR_TOO_LONG,

@@ -33,6 +33,8 @@ pub enum NotTaken {
     Status(status::Refused),
     /// The policy is not believed.
     Policy(policy::Refused),
+    /// The suspension is not believed.
+    Suspension(list::SuspensionRefused),
     /// The bond is not believed.
     Bond(bond::Refused),
     /// The bond cannot be taken.
@@ -73,6 +75,7 @@ macro_rules! from {
 
 from! {
     list::Refused => List,
+    list::SuspensionRefused => Suspension,
     status::Refused => Status,
     policy::Refused => Policy,
     bond::Refused => Bond,
@@ -95,6 +98,7 @@ impl fmt::Display for NotTaken {
             }
             Self::KeyStore => f.write_str("the key store failed"),
             Self::List(error) => error.fmt(f),
+            Self::Suspension(error) => error.fmt(f),
             Self::Status(error) => error.fmt(f),
             Self::Policy(error) => error.fmt(f),
             Self::Bond(error) => error.fmt(f),

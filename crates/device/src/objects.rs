@@ -16,9 +16,9 @@ use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::bond::SignedBond;
 use medlock_trust::cose::Sign1;
 use medlock_trust::knowledge::{Asked, Setting};
-use medlock_trust::list::{self, List, ListKind, Pinned, Purpose};
+use medlock_trust::list::{self, List, ListKind, Pinned, Purpose, Suspension, SuspensionRefused};
 use medlock_trust::policy::Policy;
-use medlock_trust::status::{self, State, StatusList, Ticket};
+use medlock_trust::status::{State, StatusList, Ticket};
 use medlock_trust::{Bond, CredentialId, Crypto, DeviceId, Identified, KeyId, Knowledge, Time};
 use minicbor::encode::write::Cursor;
 
@@ -104,6 +104,7 @@ impl Objects {
             Kind::Ticket => self.take_ticket(bytes, scene)?,
             Kind::Policy => self.take_policy(bytes, scene)?,
             Kind::Bond => self.take_bond(bytes, scene)?,
+            Kind::Suspension => self.take_suspension(bytes, scene)?,
         }
         Ok(kind)
     }
@@ -129,6 +130,7 @@ impl Objects {
         scene: &mut Scene<'_, F, C>,
     ) -> Result<(), NotTaken> {
         let mut recovers = false;
+        let time = scene.clock.interval(scene.now);
         let list = match self.list(kind, scene.flash) {
             Some(held) => {
                 // What came before costs no signature.
@@ -137,12 +139,12 @@ impl Objects {
                     return Err(NotTaken::NotNewer);
                 }
                 recovers = new.recovery_epoch > old.recovery_epoch;
-                List::verify_successor(bytes, &held, scene.crypto)?
+                List::verify_successor(bytes, &held, time, scene.crypto)?
             }
             None => {
                 let site = self.site.map(Pinned::Root);
                 let pinned = if kind == Kind::SiteList { site } else { scene.alliance }.ok_or(NotTaken::NotPinned)?;
-                List::verify_pinned(bytes, &pinned, scene.crypto)?
+                List::verify_pinned(bytes, &pinned, time, scene.crypto)?
             }
         };
         let heading = list.heading();
@@ -164,6 +166,40 @@ impl Objects {
             self.hear_time(issued, scene);
         }
         Ok(())
+    }
+
+    fn take_suspension<F: MappedFlash, C: Crypto>(
+        &mut self,
+        bytes: &[u8],
+        scene: &mut Scene<'_, F, C>,
+    ) -> Result<(), NotTaken> {
+        let (flash, time) = (&*scene.flash, scene.clock.interval(scene.now));
+        // What came before costs no signature.
+        let claimed = Suspension::danger_open(bytes).map_err(SuspensionRefused::from)?;
+        let mut forgotten = None;
+        for (slot, held) in self.suspensions(flash) {
+            if held.payload() == claimed.payload() {
+                return Err(NotTaken::NotNewer);
+            }
+            if let Some(key) = claimed.repeats(&held) {
+                return Err(SuspensionRefused::TooSoon(key).into());
+            }
+            forgotten = forgotten.or(held.is_forgotten(time).then_some(slot));
+        }
+        let taken = self.verified(flash, |list| Suspension::verify(bytes, list, time, scene.crypto))?;
+        let content = taken.content();
+        let name = content.authorities().next().map_or([0; 8], |key| first(key.as_bytes()));
+        let label = Label { name, ..Label::own(Kind::Suspension.number(), seconds(content.issued)) };
+        match forgotten {
+            Some(slot) => self.store.remove(slot, scene.flash)?,
+            None => self.leave_reserve(scene.flash)?,
+        }
+        Ok(self.store.put(&label, bytes, scene.flash, scene.crypto)?)
+    }
+
+    fn suspensions<'f, F: MappedFlash>(&self, flash: &'f F) -> impl Iterator<Item = (usize, Suspension<'f>)> {
+        let files = self.store.files(flash).filter(|(_, label, _)| label.kind == Kind::Suspension.number());
+        files.filter_map(|(slot, _, bytes)| Some((slot, Suspension::danger_open(bytes).ok()?)))
     }
 
     fn take_status<F: MappedFlash, C: Crypto>(
@@ -377,10 +413,10 @@ impl Objects {
     }
 
     /// Verifies an object with the site's list, or else with the alliance's.
-    fn verified<F: MappedFlash, T>(
+    fn verified<F: MappedFlash, T, E: Into<NotTaken>>(
         &self,
         flash: &F,
-        verify: impl Fn(&List<'_>) -> Result<T, status::Refused>,
+        verify: impl Fn(&List<'_>) -> Result<T, E>,
     ) -> Result<T, NotTaken> {
         let mut refused = NotTaken::NoSiteList;
         for list in self.lists(flash) {
@@ -448,8 +484,14 @@ impl Objects {
             Ticket::danger_read(bytes).ok().map(|content| Ticket::danger_believe(label.authority, content))
         });
         let asked = ticket.and_then(|ticket| self.nonces.asked(ticket.content().nonce?));
+        let time = clock.interval(now);
+        let suspends = |one: &Suspension<'_>| {
+            lists.iter().any(|list| peer.authority().is_some_and(|key| one.counts(key, list, time)))
+        };
+        let suspension = self.suspensions(flash).map(|(_, one)| one).find(suspends);
         let knowledge = Knowledge {
             lists,
+            suspensions: suspension.as_slice(),
             status: status.as_slice(),
             ticket,
             asked: asked.map(|asked| Asked {
@@ -458,7 +500,7 @@ impl Objects {
             }),
             patient: self.bonds.patient(),
             lowest_bond_epoch: self.bonds.lowest_epoch(),
-            ..Knowledge::nothing(clock.interval(now), setting)
+            ..Knowledge::nothing(time, setting)
         };
         judge(&knowledge, &self.policy)
     }

@@ -493,6 +493,7 @@ fn code_of(taken: &Result<(), NotTaken>) -> Code {
             | NotTaken::List(_)
             | NotTaken::Status(_)
             | NotTaken::Policy(_)
+            | NotTaken::Suspension(_)
             | NotTaken::Bond(_)
             | NotTaken::BondRefused(_),
         ) => Code::BAD_REQUEST,

@@ -129,7 +129,7 @@ pub(crate) fn verify_list(args: &VerifyListArgs) -> Result<Outcome, Failure> {
     }
     let bytes = read(&args.file)?;
     let pinned = Pinned::Members { keys: &keys, threshold: args.threshold };
-    let result = List::verify_pinned(&bytes, &pinned, &AwsLc);
+    let result = List::verify_pinned(&bytes, &pinned, Interval::UNKNOWN, &AwsLc);
     let (valid, reason) = match &result {
         Ok(_) => (true, None),
         Err(refused) => (false, Some(refused.to_string())),
@@ -281,7 +281,7 @@ fn root_keys(files: &[std::path::PathBuf]) -> Result<Vec<KeyId>, Failure> {
 /// A list signed by one of the roots.
 fn believed<'b>(bytes: &'b [u8], roots: &[KeyId]) -> Result<List<'b>, Failure> {
     let pinned = Pinned::Members { keys: roots, threshold: 1 };
-    Ok(List::verify_pinned(bytes, &pinned, &AwsLc)?)
+    Ok(List::verify_pinned(bytes, &pinned, Interval::UNKNOWN, &AwsLc)?)
 }
 
 /// What the first list that can, says; the last complaint if none can.

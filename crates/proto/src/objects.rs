@@ -6,7 +6,7 @@
 
 use medlock_trust::cbor::{self, Reader, Writer};
 use medlock_trust::cose::{ContentType, Sign1};
-use medlock_trust::list::{List, ListKind};
+use medlock_trust::list::{List, ListKind, Suspension};
 use minicbor::encode::Write;
 
 /// The most entries of an answer: two lists, a policy, bonds, and a status list and some tickets for each authority.
@@ -27,12 +27,14 @@ pub enum Kind {
     Policy,
     /// A bond signed by the site ([`medlock_trust::bond`]).
     Bond,
+    /// An emergency suspension ([`Suspension`]).
+    Suspension,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers; those come first that others are verified with.
-    pub const ALL: [Self; 6] =
-        [Self::SiteList, Self::AllianceList, Self::Status, Self::Ticket, Self::Policy, Self::Bond];
+    pub const ALL: [Self; 7] =
+        [Self::SiteList, Self::AllianceList, Self::Status, Self::Ticket, Self::Policy, Self::Bond, Self::Suspension];
 
     /// Its number on the wire.
     #[must_use]
@@ -44,6 +46,7 @@ impl Kind {
             Self::Ticket => 3,
             Self::Policy => 4,
             Self::Bond => 5,
+            Self::Suspension => 6,
         }
     }
 
@@ -57,9 +60,10 @@ impl Kind {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let Ok(signed) = Sign1::read(bytes) else {
-            return match List::danger_open(bytes).ok()?.heading().kind {
-                ListKind::Site => Some(Self::SiteList),
-                ListKind::Alliance => Some(Self::AllianceList),
+            return match List::danger_open(bytes).map(|list| list.heading().kind) {
+                Ok(ListKind::Site) => Some(Self::SiteList),
+                Ok(ListKind::Alliance) => Some(Self::AllianceList),
+                Err(_) => Suspension::danger_open(bytes).ok().map(|_| Self::Suspension),
             };
         };
         // A ticket does not carry its content type.

@@ -10,7 +10,7 @@ use medlock_trust::cose::{self, Algorithm, ContentType, Place};
 use medlock_trust::list::{Authority, AuthorityState, Content, Heading, ListKind, Member, Purpose, Purposes, Service};
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::policy::{Draft, Policy, Setting};
-use medlock_trust::role::{DeviceTypes, Role, Roles};
+use medlock_trust::role::{Role, Roles};
 use medlock_trust::status::{self, Reason, Record, State, StatusContent, Subject};
 use medlock_trust::x509::Certificate;
 use medlock_trust::{KeyId, Time};
@@ -143,26 +143,18 @@ impl Site {
     pub fn list_with(&self, version: u64, state: AuthorityState) -> Vec<u8> {
         let now = self.clock.now();
         let root = Certificate::from_der(&self.root).expect("our own certificate");
-        let heading = Heading {
-            kind: ListKind::Site,
-            name: &self.name,
-            version,
-            recovery_epoch: 0,
-            issued: now,
-            next: now.plus_seconds(30 * DAY),
-            threshold: 1,
-        };
+        let heading =
+            Heading { version, ..Heading::first(ListKind::Site, &self.name, now, now.plus_seconds(30 * DAY)) };
         let authority = Authority {
-            key: self.authority(),
-            kind: AuthorityKind::Site,
-            name: &self.name,
-            subject: root.subject().der(),
-            spki: self.root_key.spki(),
-            roles: Roles::EVERY,
-            device_types: DeviceTypes::Every,
             state,
             since: now,
-            until: None,
+            ..Authority::for_everything(
+                self.authority(),
+                AuthorityKind::Site,
+                &self.name,
+                root.subject().der(),
+                self.root_key.spki(),
+            )
         };
         let service = Service {
             key: self.issuing_key.key_id(),
@@ -172,7 +164,8 @@ impl Site {
             until: None,
         };
         let member = Member { key: self.authority(), spki: self.root_key.spki(), name: &self.name };
-        let content = Content { heading, members: &[member], authorities: &[authority], services: &[service] };
+        let content =
+            Content { heading, members: &[member], recovery: &[], authorities: &[authority], services: &[service] };
         let (mut payload, mut out) = (Vec::new(), Vec::new());
         content.encode(&mut payload).expect("a list");
         let signers = [(self.authority(), Algorithm::Es256)];

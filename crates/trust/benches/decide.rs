@@ -9,9 +9,7 @@ use divan::{Bencher, black_box};
 use medlock_trust::cose::{self, Algorithm, ContentType, Place};
 use medlock_trust::crypto::{Crypto, KeyAlgorithm, Message, PublicKey, Signature, SignatureAlgorithm, VerifyError};
 use medlock_trust::knowledge::{Knowledge, Setting};
-use medlock_trust::list::{
-    self, Authority, AuthorityState, List, ListKind, Member, Pinned, Purpose, Purposes, Service,
-};
+use medlock_trust::list::{self, Authority, List, ListKind, Member, Pinned, Purpose, Purposes, Service};
 use medlock_trust::path::{self, AuthorityKind};
 use medlock_trust::role::DeviceTypes;
 use medlock_trust::status::{self, Reason, Record, State, StatusContent, StatusList, Subject, Ticket, TicketContent};
@@ -138,16 +136,8 @@ impl Scene {
         let (member, service) = (Key::new(), Key::new());
         let others: Vec<Key> = (0..7).map(|_| Key::new()).collect();
         let authority = |key: KeyId, spki| Authority {
-            key,
-            kind: AuthorityKind::Site,
-            name: "General Hospital",
-            subject: root.subject().der(),
-            spki,
-            roles: Roles::EVERY,
             device_types: DeviceTypes::Listed(&[0, 1, 0, 2, 0, 3]),
-            state: AuthorityState::Listed,
-            since: Time::from_unix(0),
-            until: None,
+            ..Authority::for_everything(key, AuthorityKind::Site, "General Hospital", root.subject().der(), spki)
         };
         let mut authorities: Vec<_> = others.iter().map(|key| authority(key.id, &key.spki)).collect();
         authorities.push(Authority { device_types: DeviceTypes::Every, ..authority(anchor.key_id, root.spki()) });
@@ -170,19 +160,14 @@ impl Scene {
 
 fn site_list(member: &Key, service: &Key, authorities: &[Authority<'_>], authority: KeyId) -> Vec<u8> {
     let heading = list::Heading {
-        kind: ListKind::Site,
-        name: "General Hospital",
         version: 3,
-        recovery_epoch: 0,
-        issued: NOW,
-        next: NOW.plus_seconds(86_400),
-        threshold: 1,
+        ..list::Heading::first(ListKind::Site, "General Hospital", NOW, NOW.plus_seconds(86_400))
     };
     let members = [Member { key: member.id, spki: &member.spki, name: "root" }];
     let purposes = Purposes::of(&[Purpose::Status, Purpose::Policy, Purpose::Routes]);
     let services = [Service { key: service.id, spki: &service.spki, purposes, authority, until: None }];
     let mut payload = Vec::new();
-    list::Content { heading, members: &members, authorities, services: &services }
+    list::Content { heading, members: &members, recovery: &[], authorities, services: &services }
         .encode(&mut payload)
         .expect("a list");
     let mut out = Vec::new();
@@ -266,7 +251,10 @@ fn verify_list(bencher: Bencher<'_, '_>) {
     let scene = Scene::new();
     let pinned = Pinned::Root(scene.root);
     bencher.bench_local(|| {
-        List::verify_pinned(black_box(&scene.list), &pinned, &Provider).expect("a list").heading().version
+        List::verify_pinned(black_box(&scene.list), &pinned, Interval::UNKNOWN, &Provider)
+            .expect("a list")
+            .heading()
+            .version
     });
 }
 

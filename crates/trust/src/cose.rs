@@ -31,6 +31,8 @@ pub struct ContentType(&'static str);
 impl ContentType {
     /// A trust list or a site list ([`crate::list`]).
     pub const LIST: Self = Self("application/medlock-list+cbor");
+    /// An emergency suspension of authorities ([`crate::list::Suspension`]).
+    pub const SUSPENSION: Self = Self("application/medlock-suspension+cbor");
     /// A status list ([`crate::status::StatusList`]).
     pub const STATUS: Self = Self("application/medlock-status+cbor");
     /// A status ticket ([`crate::status::Ticket`]).
@@ -387,6 +389,12 @@ impl<'a> Signer<'a> {
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// The signature.
+    #[must_use]
+    pub const fn signature(&self) -> &'a [u8] {
+        self.signature
     }
 
     fn read(fields: &mut Fields<'a>) -> Result<Self, Error> {

@@ -175,11 +175,15 @@ pub enum Code {
     Compromised,
     /// The issuer's key is in wrong hands.
     IssuerCompromised,
+    /// The issuer may not vouch for this name.
+    NameNotVouched,
+    /// What the issuer made counts up to a certain state of its log only, and the credential is not known to be in it.
+    NotInLog,
 }
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::IssuerRetired,
         Self::ExpiredWithinGrace,
         Self::ExpiredBeyondGrace,
@@ -201,6 +205,8 @@ impl Code {
         Self::IssuerCeased,
         Self::Compromised,
         Self::IssuerCompromised,
+        Self::NameNotVouched,
+        Self::NotInLog,
     ];
 
     /// The code as text. It never changes its meaning.
@@ -228,6 +234,8 @@ impl Code {
             Self::IssuerCeased => "issuer-ceased",
             Self::Compromised => "compromised",
             Self::IssuerCompromised => "issuer-compromised",
+            Self::NameNotVouched => "name-not-vouched",
+            Self::NotInLog => "not-in-log",
         }
     }
 
@@ -259,6 +267,10 @@ impl Code {
             Self::IssuerCeased => "enrol the device with an authority in service",
             Self::Compromised => "make a new key, approve the device anew at the site and enrol it",
             Self::IssuerCompromised => "enrol the device anew with another authority",
+            Self::NameNotVouched => "have the issuer listed for names like this, or give the device another name",
+            Self::NotInLog => {
+                "bring the proof that the issuer's log had the credential at the cut-off, or enrol it anew"
+            }
         }
     }
 }

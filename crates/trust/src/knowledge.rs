@@ -2,7 +2,8 @@
 
 use crate::bond::PatientContext;
 use crate::id::KeyId;
-use crate::list::List;
+use crate::list::{List, Suspension};
+use crate::log::Logged;
 use crate::status::{StatusList, Ticket};
 use crate::time::Interval;
 
@@ -18,6 +19,10 @@ pub struct Knowledge<'k> {
     pub lists: &'k [List<'k>],
     /// Authorities that are believed without a list, for everything: given by hand, as to a tool.
     pub pinned: &'k [KeyId],
+    /// Emergency suspensions held, of the members of these lists.
+    pub suspensions: &'k [Suspension<'k>],
+    /// What is known to be in the logs of authorities whose credentials count up to a cut-off only.
+    pub logged: &'k [Logged],
     /// Status lists held.
     pub status: &'k [StatusList<'k>],
     /// A status ticket about the peer, if there is one.
@@ -49,6 +54,8 @@ impl<'k> Knowledge<'k> {
             time,
             lists: &[],
             pinned: &[],
+            suspensions: &[],
+            logged: &[],
             status: &[],
             ticket: None,
             asked: None,

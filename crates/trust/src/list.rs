@@ -3,13 +3,19 @@
 //! One form for both. An *alliance*'s trust list is signed by t of its n members; a *site*'s list by the site alone,
 //! 1 of 1. The wire format is in `docs/trust-objects.md`. A list is believed in one of two ways: the first because the
 //! judge was told whose it is ([`List::verify_pinned`]), each later one because it succeeds the one held
-//! ([`List::verify_successor`]).
+//! ([`List::verify_successor`]). Between two lists fewer members can suspend an authority for a while ([`Suspension`]).
 
 mod accept;
 mod entry;
+mod limits;
+mod suspension;
 
-pub use accept::{Pinned, Refused, Signers};
+pub use accept::{MAX_AHEAD_SECONDS, MAX_SKEW_SECONDS, MAX_VERSION_STEP, Pinned, Refused, Signers};
 pub use entry::{Authority, AuthorityState, Member, Purpose, Purposes, Service, Standing};
+pub use limits::{Envelopes, MAX_PREFIXES, Names};
+pub use suspension::{
+    MAX_SUSPENDED, MAX_SUSPENSION_SECONDS, QUIET_SECONDS, Suspension, SuspensionContent, SuspensionRefused,
+};
 
 use crate::cbor::{self, ErrorKind, Fields, Writer};
 use crate::cose;
@@ -35,10 +41,13 @@ pub const MAX_SPKI: usize = 2048;
 pub const MAX_SUBJECT: usize = 512;
 /// The most device types that are listed for one authority, instead of all.
 pub const MAX_DEVICE_TYPES: usize = 64;
-/// The longest list, in bytes: all counts above at their bounds, with P-256 keys, take about 60,000.
+/// The longest list, in bytes: all counts above at their bounds, with P-256 keys and a few names and envelopes each, take
+/// about 90,000.
 pub const MAX_LENGTH: usize = 128 * 1024;
 
-const FORM: u64 = 1;
+const FORM: u64 = 2;
+/// The items of a payload.
+const FIELDS: u64 = 15;
 
 /// Whose list it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +74,17 @@ impl ListKind {
             Self::Site => 1,
         }
     }
+
+    /// How many seconds after a version the next is due at the latest. An alliance meets at least once a year, and 35
+    /// days more are for those who are late; a site's root lies in a safe for ten years. A list that never grew old would
+    /// hide that no newer one arrives.
+    #[must_use]
+    pub const fn longest_term_seconds(self) -> i64 {
+        match self {
+            Self::Alliance => 400 * 86_400,
+            Self::Site => 3_660 * 86_400,
+        }
+    }
 }
 
 /// Who a list is, and which of its versions: the fields before the entries.
@@ -76,14 +96,54 @@ pub struct Heading<'a> {
     pub name: &'a str,
     /// Which version: grows with each.
     pub version: u64,
-    /// Which recovery: grows by one when the members mend a poisoned version number.
+    /// Which recovery: grows by one when those who may recover mend a poisoned list or replace lost members.
     pub recovery_epoch: u64,
+    /// SHA-256 of the payload of the version before; none of the first. Nobody is refused for it: it shows whether
+    /// somebody was given another list with the same version.
+    pub previous: Option<[u8; 32]>,
     /// When this version was made.
     pub issued: Time,
     /// When the next version is to be expected at the latest; afterwards what the list says counts as old.
     pub next: Time,
     /// How many members must sign.
     pub threshold: u8,
+    /// How many members may suspend an authority for a while, fewer than [`Heading::threshold`]; 0: nobody.
+    pub emergency: u8,
+    /// How many of the recovery keys must sign a recovery; 0 if there are no such keys and the members do it.
+    pub recovery_threshold: u8,
+}
+
+impl<'a> Heading<'a> {
+    /// The first version of a list that one member signs.
+    #[must_use]
+    pub const fn first(kind: ListKind, name: &'a str, issued: Time, next: Time) -> Self {
+        Self {
+            kind,
+            name,
+            version: 1,
+            recovery_epoch: 0,
+            previous: None,
+            issued,
+            next,
+            threshold: 1,
+            emergency: 0,
+            recovery_threshold: 0,
+        }
+    }
+
+    /// Whether no verifier would take a list with this heading, so many members and so many recovery keys.
+    fn check(&self, members: usize, recovery: usize) -> Result<(), Error> {
+        let (threshold, recovery_threshold) = (usize::from(self.threshold), usize::from(self.recovery_threshold));
+        let fit = (1..=members).contains(&threshold)
+            && self.emergency < self.threshold
+            && (recovery_threshold == 0) == (recovery == 0)
+            && recovery_threshold <= recovery;
+        if !fit {
+            return Err(Error::Threshold);
+        }
+        let term = 0..=self.kind.longest_term_seconds();
+        if term.contains(&self.next.seconds_since(self.issued)) { Ok(()) } else { Err(Error::Times) }
+    }
 }
 
 /// A list that was verified: a view of its bytes.
@@ -92,6 +152,7 @@ pub struct List<'a> {
     heading: Heading<'a>,
     payload: &'a [u8],
     members: Section<'a>,
+    recovery: Section<'a>,
     services: Section<'a>,
     authorities: Section<'a>,
     /// Where each authority starts in its section, in order of keys: what makes [`List::authority`] a binary search.
@@ -117,6 +178,11 @@ impl<'a> List<'a> {
     /// The members, ascending by key.
     pub fn members(&self) -> impl Iterator<Item = Member<'a>> + use<'a> {
         self.members.entries()
+    }
+
+    /// Who may recover the list, ascending by key: keys that are kept apart from those of the members.
+    pub fn recovery(&self) -> impl Iterator<Item = Member<'a>> + use<'a> {
+        self.recovery.entries()
     }
 
     /// The authorities, ascending by key.
@@ -154,7 +220,7 @@ impl<'a> List<'a> {
     fn entry_of(&self, key: KeyId) -> Option<Fields<'a>> {
         let index = self.index.get(..self.authorities.count)?;
         let entry = |start: &u32| self.authorities.bytes.get(usize::try_from(*start).ok()?..);
-        // All entries were read once: each starts with the heads of an array of 10 and of a byte string of 16.
+        // All entries were read once: each starts with the heads of an array of 13 and of a byte string of 16.
         let number_of = |start| Some(u128::from_be_bytes(*entry(start)?.get(2..)?.first_chunk::<ID_LENGTH>()?));
         let wanted = Some(u128::from_be_bytes(*key.as_bytes()));
         let at = index.binary_search_by(|start| number_of(start).cmp(&wanted)).ok()?;
@@ -193,7 +259,7 @@ impl<'a> List<'a> {
 
     fn read_payload(payload: &'a [u8]) -> Result<Self, Error> {
         let mut fields = Fields::new(payload);
-        fields.array_of(11);
+        fields.array_of(FIELDS);
         let form = fields.uint();
         fields.check()?;
         if form != FORM {
@@ -206,21 +272,29 @@ impl<'a> List<'a> {
         let name = fields.text(MAX_NAME);
         let version = fields.uint();
         let recovery_epoch = fields.uint();
+        let previous = (!fields.null()).then(|| *fields.fixed());
         let (issued, next) = (fields.time(), fields.time());
-        let threshold = fields.byte();
+        let (threshold, emergency, recovery_threshold) = (fields.byte(), fields.byte(), fields.byte());
         let mut index = [0; MAX_AUTHORITIES];
         let members = Section::read(&mut fields, MAX_MEMBERS, &mut [], |fields| Member::read(fields).key);
+        let recovery = Section::read(&mut fields, MAX_MEMBERS, &mut [], |fields| Member::read(fields).key);
         let authorities = Section::read(&mut fields, MAX_AUTHORITIES, &mut index, |fields| Authority::read(fields).key);
         let services = Section::read(&mut fields, MAX_SERVICES, &mut [], |fields| Service::read(fields).key);
         fields.finish()?;
-        if threshold == 0 || usize::from(threshold) > members.count {
-            return Err(Error::Threshold);
-        }
-        if next < issued {
-            return Err(Error::Times);
-        }
-        let heading = Heading { kind, name, version, recovery_epoch, issued, next, threshold };
-        Ok(Self { heading, payload, members, services, authorities, index })
+        let heading = Heading {
+            kind,
+            name,
+            version,
+            recovery_epoch,
+            previous,
+            issued,
+            next,
+            threshold,
+            emergency,
+            recovery_threshold,
+        };
+        heading.check(members.count, recovery.count)?;
+        Ok(Self { heading, payload, members, recovery, services, authorities, index })
     }
 }
 
@@ -266,6 +340,8 @@ pub struct Content<'a> {
     pub heading: Heading<'a>,
     /// The members, in any order.
     pub members: &'a [Member<'a>],
+    /// Who may recover it, in any order.
+    pub recovery: &'a [Member<'a>],
     /// The authorities, in any order.
     pub authorities: &'a [Authority<'a>],
     /// The service keys, in any order.
@@ -281,10 +357,8 @@ impl Content<'_> {
     /// If `out` fails, or if no verifier would accept such a list.
     pub fn encode<W: Write>(&self, out: W) -> Result<(), EncodeError<W::Error>> {
         let heading = &self.heading;
-        if heading.threshold == 0 || usize::from(heading.threshold) > self.members.len() {
-            return Err(EncodeError::Content(Error::Threshold));
-        }
-        if heading.next < heading.issued || heading.issued < Time::from_unix(0) || heading.next > Time::NEVER {
+        heading.check(self.members.len(), self.recovery.len()).map_err(EncodeError::Content)?;
+        if heading.issued < Time::from_unix(0) || heading.next > Time::NEVER {
             return Err(EncodeError::Content(Error::Times));
         }
         if heading.name.is_empty() || heading.name.len() > MAX_NAME {
@@ -292,12 +366,20 @@ impl Content<'_> {
         }
         let mut writer = Writer::new(out);
         writer
-            .array(11)
+            .array(FIELDS)
             .and_then(|w| w.uint(FORM)?.uint(heading.kind.number())?.text(heading.name)?.uint(heading.version))
-            .and_then(|w| w.uint(heading.recovery_epoch)?.time(heading.issued)?.time(heading.next))
-            .and_then(|w| w.uint(u64::from(heading.threshold)).map(drop))
+            .and_then(|w| {
+                let w = w.uint(heading.recovery_epoch)?;
+                match &heading.previous {
+                    None => w.null(),
+                    Some(hash) => w.bytes(hash),
+                }
+            })
+            .and_then(|w| w.time(heading.issued)?.time(heading.next)?.uint(u64::from(heading.threshold)))
+            .and_then(|w| w.uint(u64::from(heading.emergency))?.uint(u64::from(heading.recovery_threshold)).map(drop))
             .map_err(EncodeError::Write)?;
         write_section(&mut writer, self.members, MAX_MEMBERS)?;
+        write_section(&mut writer, self.recovery, MAX_MEMBERS)?;
         write_section(&mut writer, self.authorities, MAX_AUTHORITIES)?;
         write_section(&mut writer, self.services, MAX_SERVICES)
     }
@@ -332,9 +414,11 @@ pub enum Error {
     TooLong(usize),
     /// The form is of another version than this program reads.
     Form,
-    /// The threshold is not between 1 and the number of members.
+    /// A threshold does not fit: it is not between 1 and the number of keys, or that for emergencies is not below that of
+    /// the members.
     Threshold,
-    /// The list is to be replaced before it was made, or a time is outside 1970 to 9999.
+    /// The next version is due before this one, or too long after it ([`ListKind::longest_term_seconds`]), or a time is
+    /// outside 1970 to 9999.
     Times,
     /// There are too many entries, two with one key, or one with a field out of bounds.
     Entry,
@@ -360,8 +444,8 @@ impl fmt::Display for Error {
             Self::Cose(error) => error.fmt(f),
             Self::TooLong(length) => write!(f, "{length} bytes are more than a list has ({MAX_LENGTH})"),
             Self::Form => f.write_str("the list is of a form this program does not read; update it"),
-            Self::Threshold => f.write_str("the threshold is not between 1 and the number of members"),
-            Self::Times => f.write_str("the time of the next version is before that of this one, or out of range"),
+            Self::Threshold => f.write_str("a threshold is not between 1 and the number of its keys, or that for emergencies is not below that of the members"),
+            Self::Times => f.write_str("the next version is due before this one, or too long after it (400 days; of a site, 3,660)"),
             Self::Entry => f.write_str("too many entries, two with one key, or a field out of bounds"),
             Self::Key(key) => write!(f, "the public key listed as {key} cannot be read or has another identifier"),
         }

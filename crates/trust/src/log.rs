@@ -5,6 +5,8 @@
 //! ([`TreeHead::continues`])?
 
 use crate::crypto::{Crypto, Message};
+use crate::id::CredentialId;
+use crate::x509::Certificate;
 use core::fmt;
 
 /// Bytes of a hash.
@@ -130,6 +132,47 @@ impl TreeHead {
             edge.rise();
         }
         edge.last == 0 && before == old.root && after == self.root
+    }
+}
+
+/// The proof that a credential is in a log of a certain state: what an authority's cut-off asks for
+/// ([`Authority::cutoff`](crate::list::Authority::cutoff)). Made by [`Logged::verify`] only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logged {
+    credential: CredentialId,
+    head: TreeHead,
+}
+
+impl Logged {
+    /// Believes that `certificate` is the entry number `index` of the log with this head, by the inclusion proof `path`.
+    #[must_use]
+    pub fn verify(
+        certificate: &Certificate<'_>,
+        head: TreeHead,
+        index: u64,
+        path: &[Hash],
+        crypto: &impl Crypto,
+    ) -> Option<Self> {
+        let credential = certificate.credential_id(crypto);
+        head.includes(certificate.log_entry(crypto), index, path, crypto).then_some(Self { credential, head })
+    }
+
+    /// Whether it says that this credential is in the log with this head.
+    #[must_use]
+    pub fn is_of(&self, credential: CredentialId, head: TreeHead) -> bool {
+        self.credential == credential && self.head == head
+    }
+
+    /// A proof from nothing, for tests of what is decided by it.
+    #[cfg(test)]
+    pub(crate) const fn for_test(credential: CredentialId, head: TreeHead) -> Self {
+        Self { credential, head }
+    }
+
+    /// The credential.
+    #[must_use]
+    pub const fn credential(&self) -> CredentialId {
+        self.credential
     }
 }
 

@@ -122,6 +122,9 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// A present of which nothing is known.
+    pub const UNKNOWN: Self = Self::since(Time(0));
+
     /// A present between two bounds; `None` if they are the wrong way round.
     #[must_use]
     pub fn new(earliest: Time, latest: Option<Time>) -> Option<Self> {

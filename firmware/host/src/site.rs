@@ -7,9 +7,9 @@ use medlock_rustcrypto::{PublicBits, RustCrypto, SoftwareKey};
 use medlock_trust::c509::{NewExtension, Subject, Template};
 use medlock_trust::cose::{self, Algorithm, ContentType};
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey, SignatureAlgorithm};
-use medlock_trust::list::{Authority, AuthorityState, Content, Heading, ListKind, Member, Purpose, Purposes, Service};
+use medlock_trust::list::{Authority, Content, Heading, ListKind, Member, Purpose, Purposes, Service};
 use medlock_trust::path::AuthorityKind;
-use medlock_trust::role::{DeviceTypes, Role, Roles};
+use medlock_trust::role::{Role, Roles};
 use medlock_trust::status::{Reason, TicketContent};
 use medlock_trust::x509::{Certificate, KeyUsage, Name, ids};
 use medlock_trust::{DeviceId, DeviceName, KeyId, Time};
@@ -147,27 +147,12 @@ impl Site {
 
 fn list(root: &Signer, service: &Signer) -> Vec<u8> {
     let content = Content {
-        heading: Heading {
-            kind: ListKind::Site,
-            name: "site",
-            version: 1,
-            recovery_epoch: 0,
-            issued: START,
-            next: START.plus_seconds(YEAR),
-            threshold: 1,
-        },
+        heading: Heading::first(ListKind::Site, "site", START, START.plus_seconds(YEAR)),
         members: &[Member { key: root.id, spki: &root.spki, name: "root" }],
+        recovery: &[],
         authorities: &[Authority {
-            key: root.id,
-            kind: AuthorityKind::Site,
-            name: "site",
-            subject: &root.name,
-            spki: &root.spki,
-            roles: Roles::EVERY,
-            device_types: DeviceTypes::Every,
-            state: AuthorityState::Listed,
             since: START,
-            until: None,
+            ..Authority::for_everything(root.id, AuthorityKind::Site, "site", &root.name, &root.spki)
         }],
         services: &[Service {
             key: service.id,

@@ -121,7 +121,7 @@ fn without_bonds(authority: &Authority, dir: &std::path::Path) -> Vec<u8> {
     let services: Vec<Service<'_>> = list.services().map(|service| Service { purposes, ..service }).collect();
     let (members, authorities): (Vec<_>, Vec<_>) = (list.members().collect(), list.authorities().collect());
     let heading = medlock_trust::list::Heading { version: 2, ..*list.heading() };
-    let content = Content { heading, members: &members, authorities: &authorities, services: &services };
+    let content = Content { heading, members: &members, recovery: &[], authorities: &authorities, services: &services };
     let (mut payload, mut out) = (Vec::new(), Vec::new());
     content.encode(&mut payload).unwrap();
     let signer = InProcess::open(&dir.join("signer")).unwrap();

@@ -334,15 +334,8 @@ impl Maker {
     }
 
     fn list_of(makers: &[&Self], member: &SigningKey, version: u64, state: AuthorityState) -> Vec<u8> {
-        let heading = Heading {
-            kind: ListKind::Alliance,
-            name: "Alliance",
-            version,
-            recovery_epoch: 0,
-            issued: noon(),
-            next: noon().plus_seconds(86_400),
-            threshold: 1,
-        };
+        let heading =
+            Heading { version, ..Heading::first(ListKind::Alliance, "Alliance", noon(), noon().plus_seconds(86_400)) };
         let listed = |maker: &&'_ Self| {
             let root = maker.authority.root();
             (root.key, root.subject.clone(), root.spki.clone(), maker.authority.name().to_owned())
@@ -350,21 +343,15 @@ impl Maker {
         let mut roots: Vec<_> = makers.iter().map(listed).collect();
         roots.sort_by_key(|(key, ..)| *key);
         let entry = |(key, subject, spki, name)| Listed {
-            key,
-            kind: AuthorityKind::Maker,
-            name,
-            subject,
-            spki,
             roles: Roles::of(&[Role::Modality]),
-            device_types: DeviceTypes::Every,
             state,
             since: noon(),
-            until: None,
+            ..Listed::for_everything(key, AuthorityKind::Maker, name, subject, spki)
         };
         let entries: Vec<Listed<'_>> =
             roots.iter().map(|(key, subject, spki, name)| entry((*key, &subject[..], &spki[..], &name[..]))).collect();
         let members = [Member { key: member.key_id(), spki: member.spki(), name: "Member" }];
-        let content = Content { heading, members: &members, authorities: &entries, services: &[] };
+        let content = Content { heading, members: &members, recovery: &[], authorities: &entries, services: &[] };
         let mut payload = Vec::new();
         content.encode(&mut payload).unwrap();
         let mut out = Vec::new();

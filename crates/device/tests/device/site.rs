@@ -9,7 +9,7 @@ use medlock_trust::cose::{self, Algorithm, ContentType, Place};
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey, SignatureAlgorithm};
 use medlock_trust::list::{Authority, AuthorityState, Content, Heading, ListKind, Member, Purpose, Purposes, Service};
 use medlock_trust::path::AuthorityKind;
-use medlock_trust::role::{DeviceTypes, Role, Roles};
+use medlock_trust::role::{Role, Roles};
 use medlock_trust::status::{self, Reason, Record, State, StatusContent, Subject, TicketContent};
 use medlock_trust::x509::{Certificate, KeyUsage, Name, ids};
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Operations, Time};
@@ -150,15 +150,12 @@ impl Site {
         }
         let content = Content {
             heading: Heading {
-                kind: ListKind::Site,
-                name: "site",
                 version: self.version,
                 recovery_epoch: self.recovery_epoch,
-                issued,
-                next: issued.plus_seconds(400 * DAY),
-                threshold: 1,
+                ..Heading::first(ListKind::Site, "site", issued, issued.plus_seconds(400 * DAY))
             },
             members: &[Member { key: root.id, spki: &root.spki, name: "root" }],
+            recovery: &[],
             authorities: &[
                 authority(root, AuthorityKind::Site, AuthorityState::Listed),
                 authority(maker_key, if self.two_sites { AuthorityKind::Site } else { AuthorityKind::Maker }, maker),
@@ -270,16 +267,9 @@ impl Site {
 
 fn authority(signer: &Signer, kind: AuthorityKind, state: AuthorityState) -> Authority<'_> {
     Authority {
-        key: signer.id,
-        kind,
-        name: "authority",
-        subject: &signer.name,
-        spki: &signer.spki,
-        roles: Roles::EVERY,
-        device_types: DeviceTypes::Every,
         state,
         since: START,
-        until: None,
+        ..Authority::for_everything(signer.id, kind, "authority", &signer.name, &signer.spki)
     }
 }
 

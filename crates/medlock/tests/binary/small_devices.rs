@@ -7,12 +7,12 @@ use medlock_node::clock::Clock;
 use medlock_node::coap::{Client, Code, Request, objects};
 use medlock_node::provider::SigningKey;
 use medlock_proto::objects::Held;
+use medlock_trust::KeyId;
 use medlock_trust::cose::{self, Algorithm, ContentType};
-use medlock_trust::list::{Authority, AuthorityState, Content, Heading, ListKind, Member};
+use medlock_trust::list::{Authority, Content, Heading, ListKind, Member};
 use medlock_trust::path::AuthorityKind;
-use medlock_trust::role::{DeviceTypes, Role, Roles};
+use medlock_trust::role::{Role, Roles};
 use medlock_trust::x509::Certificate;
-use medlock_trust::{KeyId, Time};
 use medlock_ward::diabetes::host::birth_request;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -47,28 +47,18 @@ impl Maker {
         let (subject, spki) = (root.subject().der().to_vec(), root.spki().to_vec());
         let now = Clock::system().now();
         let authority = Authority {
-            key: KeyId::of(&[spki.as_slice()], &medlock_node::provider::AwsLc),
-            kind: AuthorityKind::Maker,
-            name: "Pump Maker",
-            subject: &subject,
-            spki: &spki,
             roles: Roles::of(&[Role::Actuator]),
-            device_types: DeviceTypes::Every,
-            state: AuthorityState::Listed,
-            since: Time::from_unix(0),
-            until: None,
+            ..Authority::for_everything(
+                KeyId::of(&[spki.as_slice()], &medlock_node::provider::AwsLc),
+                AuthorityKind::Maker,
+                "Pump Maker",
+                &subject,
+                &spki,
+            )
         };
-        let heading = Heading {
-            kind: ListKind::Alliance,
-            name: "Alliance",
-            version: 1,
-            recovery_epoch: 0,
-            issued: now,
-            next: now.plus_seconds(86_400),
-            threshold: 1,
-        };
+        let heading = Heading::first(ListKind::Alliance, "Alliance", now, now.plus_seconds(86_400));
         let member = Member { key: self.member.key_id(), spki: self.member.spki(), name: "Member" };
-        let content = Content { heading, members: &[member], authorities: &[authority], services: &[] };
+        let content = Content { heading, members: &[member], recovery: &[], authorities: &[authority], services: &[] };
         let (mut payload, mut list) = (Vec::new(), Vec::new());
         content.encode(&mut payload).expect("memory takes it");
         let signers = [(self.member.key_id(), Algorithm::Es256)];

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use medlock_proto::coap::{Code, content_format};
 use medlock_proto::objects::{Held, Kind};
 use medlock_trust::cose::Sign1;
-use medlock_trust::list::List;
+use medlock_trust::list::{List, Suspension};
 use medlock_trust::policy::Policy;
 use medlock_trust::status::StatusList;
 use std::sync::Arc;
@@ -34,7 +34,21 @@ impl Objects {
     /// What is held, in the order of the kinds.
     fn held(&self) -> Vec<(Held, Bytes)> {
         let kinds = Kind::ALL.into_iter().filter_map(|kind| Some((kind, ours(kind)?)));
-        kinds.filter_map(|(kind, ours)| named(kind, self.0.version(ours)?, self.0.object(ours)?)).collect()
+        kinds.flat_map(|(kind, ours)| self.of_kind(kind, ours).unwrap_or_default()).collect()
+    }
+
+    fn of_kind(&self, kind: Kind, ours: knowledge::Kind) -> Option<Vec<(Held, Bytes)>> {
+        let (version, bytes) = (self.0.version(ours)?, self.0.object(ours)?);
+        if kind != Kind::Suspension {
+            return named(kind, version, bytes).map(|one| vec![one]);
+        }
+        let each = knowledge::suspensions::each(&bytes).filter_map(|one| {
+            let content = *Suspension::danger_open(one).ok()?.content();
+            let name = *content.authorities().next()?.as_bytes().first_chunk()?;
+            let version = u64::try_from(content.issued.unix()).ok()?;
+            Some((Held { kind, name, recovery_epoch: 0, version }, bytes.slice_ref(one)))
+        });
+        Some(each.collect())
     }
 
     fn get(&self, request: &Request) -> Response {
@@ -95,6 +109,7 @@ const fn ours(kind: Kind) -> Option<knowledge::Kind> {
         Kind::AllianceList => Some(knowledge::Kind::TrustList),
         Kind::Status => Some(knowledge::Kind::Status),
         Kind::Policy => Some(knowledge::Kind::Policy),
+        Kind::Suspension => Some(knowledge::Kind::Suspensions),
         Kind::Ticket | Kind::Bond => None,
     }
 }
@@ -110,7 +125,7 @@ fn named(kind: Kind, version: u64, bytes: Bytes) -> Option<(Held, Bytes)> {
             (*status.heading().authority.as_bytes().first_chunk()?, status.heading().recovery_epoch)
         }
         Kind::Policy => ([0; Held::NAME_LENGTH], Policy::danger_open(&bytes).ok()?.draft().recovery_epoch),
-        Kind::Ticket | Kind::Bond => return None,
+        Kind::Suspension | Kind::Ticket | Kind::Bond => return None,
     };
     Some((Held { kind, name, recovery_epoch, version }, bytes))
 }

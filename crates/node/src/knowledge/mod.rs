@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `root.der` | the site's root certificate, which everything else is believed by |
 //! | `site-list.cose`, `trust-list.cose`, `status.cose`, `policy.cose`, `routes.cose` | the newest of each signed object |
+//! | `suspensions.cose` | emergency suspensions, one after the other |
 //! | `alliance.txt` | whose trust list it is: the threshold, then a member's key identifier on each line |
 //! | `floor.txt` | seconds since 1970 that are certainly over |
 //!
@@ -13,14 +14,18 @@
 //! verified when they came or were loaded, and are opened anew for each judgement; that is a few microseconds.
 
 mod objects;
+pub mod suspensions;
 
 use crate::clock::Clock;
+use crate::log::note::NoteError;
+use crate::log::proof::Proof;
 use crate::provider::{AwsLc, sha256};
 use crate::routes::RoutingTable;
 use crate::{Error, files};
 use bytes::Bytes;
 use medlock_trust::decide::{EnrolmentPermit, decide_enrolment};
 use medlock_trust::list::{List, Pinned};
+use medlock_trust::log::Logged;
 use medlock_trust::policy::Setting;
 use medlock_trust::status::StatusList;
 use medlock_trust::x509::Certificate;
@@ -31,6 +36,7 @@ use medlock_trust::{
 use objects::{Object, Objects};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -43,6 +49,8 @@ const ALLIANCE: &str = "alliance.txt";
 const FLOOR: &str = "floor.txt";
 /// How far one object may move the time floor beyond what is known: a poisoned one costs a year, not all years.
 const FLOOR_STEP_SECONDS: i64 = 366 * 86_400;
+/// The most proofs for cut-offs that are remembered: 48 bytes each, for the peers of today.
+const MAX_LOGGED: usize = 4_096;
 
 /// The kinds of signed objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,6 +60,8 @@ pub enum Kind {
     SiteList,
     /// An alliance's list of makers.
     TrustList,
+    /// Emergency suspensions of authorities, as a sequence of signed objects.
+    Suspensions,
     /// What is known against credentials, devices and issuers.
     Status,
     /// The continuity policy.
@@ -62,7 +72,8 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order in which they can be believed.
-    pub const ALL: [Self; 5] = [Self::SiteList, Self::TrustList, Self::Status, Self::Policy, Self::Routes];
+    pub const ALL: [Self; 6] =
+        [Self::SiteList, Self::TrustList, Self::Suspensions, Self::Status, Self::Policy, Self::Routes];
 
     /// The stable name, in paths and events.
     #[must_use]
@@ -70,6 +81,7 @@ impl Kind {
         match self {
             Self::SiteList => "site-list",
             Self::TrustList => "trust-list",
+            Self::Suspensions => "suspensions",
             Self::Status => "status",
             Self::Policy => "policy",
             Self::Routes => "routes",
@@ -108,12 +120,33 @@ pub enum Accepted {
     },
 }
 
+/// Why a proof for a cut-off is of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotLogged {
+    /// The chain leads to no authority of the lists held.
+    #[error("the credential is not one of the lists held: {0}")]
+    Unidentified(Unidentified),
+    /// The authority has no cut-off: the credential needs no proof.
+    #[error("the credential's authority has no cut-off on the lists held: no proof is needed")]
+    NoCutoff,
+    /// It is no proof.
+    #[error("the proof cannot be read: {0}")]
+    Proof(NoteError),
+    /// It does not lead from the credential to the state of the log that the list names.
+    #[error("the proof does not lead to the log's state at the cut-off: ask the log for one at that size")]
+    Absent,
+}
+
 /// What this process knows.
 pub struct KnowledgeBase {
     directory: Option<PathBuf>,
     clock: Clock,
     setting: Setting,
     current: RwLock<Arc<Snapshot>>,
+    /// Proofs for authorities whose credentials count up to a cut-off only, the newest last. They come again with the
+    /// credentials, so they are not written to disk.
+    logged: RwLock<VecDeque<Logged>>,
     /// Orders the writers.
     writer: Mutex<()>,
     changes: watch::Sender<u64>,
@@ -161,7 +194,8 @@ impl KnowledgeBase {
 
     fn with(directory: Option<PathBuf>, clock: Clock, setting: Setting, snapshot: Snapshot) -> Self {
         let current = RwLock::new(Arc::new(snapshot));
-        Self { directory, clock, setting, current, writer: Mutex::new(()), changes: watch::channel(0).0 }
+        let (logged, writer, changes) = (RwLock::default(), Mutex::new(()), watch::channel(0).0);
+        Self { directory, clock, setting, current, logged, writer, changes }
     }
 
     /// Pins the site's root certificate: everything else is believed by it. Pinning the same again does nothing.
@@ -245,9 +279,15 @@ impl KnowledgeBase {
         }
         let root = held.root.as_ref().map(|root| root.key);
         let pinned = held.alliance.as_ref().map(Alliance::pinned);
-        let new = held.objects.verify(kind, Bytes::copy_from_slice(object), root, pinned)?;
+        let new =
+            held.objects.verify(kind, Bytes::copy_from_slice(object), root, pinned, self.time_with(held.floor))?;
+        if let Some(held) = held.objects.get(kind)
+            && held.bytes == new.bytes
+        {
+            return Ok(Accepted::Known { version: held.version });
+        }
         let mut snapshot = Snapshot::clone(&held);
-        let (version, proves) = (new.version, new.proves);
+        let (version, proves, bytes) = (new.version, new.proves, new.bytes.clone());
         snapshot.objects.set(kind, new);
         let floor = proves.and_then(|proven| self.raised(snapshot.floor, proven));
         snapshot.floor = floor.or(snapshot.floor);
@@ -255,11 +295,35 @@ impl KnowledgeBase {
         let write = |name: &str, content: &[u8]| {
             self.write(name, content).map_err(|error| Refused::NotStored(error.to_string()))
         };
-        write(&kind.file(), object)?;
+        write(&kind.file(), &bytes)?;
         if let Some(floor) = floor {
             write(FLOOR, format!("{}\n", floor.unix()).as_bytes())?;
         }
         Ok(Accepted::New { version })
+    }
+
+    /// Takes the proof (C2SP tlog-proof) that a credential was in its authority's log at the cut-off of the list held.
+    /// Whose signature the proof carries does not matter: the members of the list signed the log's state themselves.
+    ///
+    /// # Errors
+    /// [`NotLogged`].
+    pub fn believe_logged(&self, chain: &[CertificateDer<'_>], proof: &[u8]) -> Result<(), NotLogged> {
+        let peer = self.identify(chain).map_err(NotLogged::Unidentified)?;
+        let authority = peer.authority().ok_or(NotLogged::NoCutoff)?;
+        let snapshot = self.snapshot();
+        let lists = snapshot.objects.lists();
+        let cutoff = lists.iter().find_map(|list| list.standing(authority)?.cutoff).ok_or(NotLogged::NoCutoff)?;
+        let proof = Proof::read(proof).map_err(NotLogged::Proof)?;
+        let leaf = chain.first().and_then(|der| Certificate::from_der(der).ok()).ok_or(NotLogged::NoCutoff)?;
+        let logged = Logged::verify(&leaf, cutoff, proof.index, &proof.path, &AwsLc).ok_or(NotLogged::Absent)?;
+        let mut all = self.logged.write().unwrap_or_else(PoisonError::into_inner);
+        if !all.contains(&logged) {
+            if all.len() == MAX_LOGGED {
+                all.pop_front();
+            }
+            all.push_back(logged);
+        }
+        Ok(())
     }
 
     /// The object held, as it came.
@@ -349,8 +413,13 @@ impl KnowledgeBase {
         let snapshot = self.snapshot();
         let lists = snapshot.objects.lists();
         let status = snapshot.objects.get(Kind::Status).and_then(|object| StatusList::danger_open(&object.bytes).ok());
+        let suspensions = snapshot.objects.suspensions();
+        let logged = self.logged.read().unwrap_or_else(PoisonError::into_inner);
+        let logged: Vec<Logged> = logged.iter().copied().collect();
         let knowledge = Knowledge {
             lists: &lists,
+            suspensions: &suspensions,
+            logged: &logged,
             status: status.as_slice(),
             ..Knowledge::nothing(self.time_with(snapshot.floor), self.setting)
         };

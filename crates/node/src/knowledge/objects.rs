@@ -1,14 +1,14 @@
 //! The signed objects of one moment, and when a further one is believed.
 
-use super::Kind;
+use super::{Kind, suspensions};
 use crate::provider::AwsLc;
 use crate::routes::{RoutesError, RoutingTable};
 use bytes::Bytes;
 use medlock_trust::cose::{self, Sign1};
 use medlock_trust::crypto::PublicKey;
-use medlock_trust::list::{self, List, Pinned, Purpose, Service};
+use medlock_trust::list::{self, List, Pinned, Purpose, Service, Suspension};
 use medlock_trust::status::{self, StatusList};
-use medlock_trust::{KeyId, Policy, Time, policy};
+use medlock_trust::{Interval, KeyId, Policy, Time, policy};
 use std::sync::Arc;
 
 /// Why an object was not taken. What is held stays in force.
@@ -24,6 +24,9 @@ pub enum Refused {
     /// The site list that names its signer is missing.
     #[error("there is no site list yet that names its signer")]
     NoSiteList,
+    /// An emergency suspension that is not believed.
+    #[error("the suspension is not taken: {0}")]
+    Suspension(list::SuspensionRefused),
     /// A list of the wrong kind, or not believed.
     #[error("the list is not taken: {0}")]
     List(list::Refused),
@@ -55,6 +58,12 @@ pub enum Refused {
 impl From<list::Refused> for Refused {
     fn from(refused: list::Refused) -> Self {
         Self::List(refused)
+    }
+}
+
+impl From<list::SuspensionRefused> for Refused {
+    fn from(refused: list::SuspensionRefused) -> Self {
+        Self::Suspension(refused)
     }
 }
 
@@ -116,6 +125,10 @@ impl Objects {
         [Kind::SiteList, Kind::TrustList].into_iter().filter_map(|kind| self.list(kind)).collect()
     }
 
+    pub(super) fn suspensions(&self) -> Vec<Suspension<'_>> {
+        self.get(Kind::Suspensions).map_or_else(Vec::new, |held| suspensions::opened(&held.bytes).collect())
+    }
+
     pub(super) fn policy(&self) -> Policy {
         match self.get(Kind::Policy) {
             Some(Object { parsed: Parsed::Policy(policy), .. }) => *policy,
@@ -137,11 +150,17 @@ impl Objects {
         bytes: Bytes,
         root: Option<KeyId>,
         alliance: Option<Pinned<'_>>,
+        time: Interval,
     ) -> Result<Object, Refused> {
         let root = root.ok_or(Refused::NoRoot)?;
         match kind {
-            Kind::SiteList => self.verify_list(kind, bytes, Some(Pinned::Root(root))),
-            Kind::TrustList => self.verify_list(kind, bytes, alliance),
+            Kind::SiteList => self.verify_list(kind, bytes, Some(Pinned::Root(root)), time),
+            Kind::TrustList => self.verify_list(kind, bytes, alliance, time),
+            Kind::Suspensions => {
+                let held = self.get(kind).map_or(&[][..], |held| &held.bytes);
+                let (bytes, version) = suspensions::merged(held, &bytes, &self.lists(), time)?;
+                Ok(Object { bytes: bytes.into(), version, proves: None, parsed: Parsed::View })
+            }
             Kind::Status => {
                 let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
                 let new = StatusList::verify(&bytes, &list, &AwsLc)?;
@@ -171,10 +190,16 @@ impl Objects {
         }
     }
 
-    fn verify_list(&self, kind: Kind, bytes: Bytes, pinned: Option<Pinned<'_>>) -> Result<Object, Refused> {
+    fn verify_list(
+        &self,
+        kind: Kind,
+        bytes: Bytes,
+        pinned: Option<Pinned<'_>>,
+        time: Interval,
+    ) -> Result<Object, Refused> {
         let list = match self.list(kind) {
-            Some(held) => List::verify_successor(&bytes, &held, &AwsLc)?,
-            None => List::verify_pinned(&bytes, &pinned.ok_or(Refused::NoAlliance)?, &AwsLc)?,
+            Some(held) => List::verify_successor(&bytes, &held, time, &AwsLc)?,
+            None => List::verify_pinned(&bytes, &pinned.ok_or(Refused::NoAlliance)?, time, &AwsLc)?,
         };
         Self::check_kind(kind, &list)?;
         let heading = list.heading();
@@ -216,10 +241,11 @@ impl Objects {
                 let list = List::danger_open(&bytes).map_err(list::Refused::Malformed)?;
                 let members: Vec<KeyId> = list.members().map(|member| member.key).collect();
                 let pinned = Pinned::Members { keys: &members, threshold: list.heading().threshold };
-                let list = List::verify_pinned(&bytes, &pinned, &AwsLc)?;
+                let list = List::verify_pinned(&bytes, &pinned, Interval::UNKNOWN, &AwsLc)?;
                 Self::check_kind(kind, &list)?;
                 (list.heading().version, Parsed::View)
             }
+            Kind::Suspensions => (suspensions::reopen(&bytes)?, Parsed::View),
             Kind::Status => {
                 let list = site_list()?;
                 let status = match StatusList::verify(&bytes, &list, &AwsLc) {

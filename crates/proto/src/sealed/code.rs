@@ -29,6 +29,8 @@ pub const fn number(code: Code) -> u8 {
         Code::IssuerCeased => 19,
         Code::Compromised => 20,
         Code::IssuerCompromised => 21,
+        Code::NameNotVouched => 22,
+        Code::NotInLog => 23,
     }
 }
 

@@ -6,18 +6,11 @@ use proptest::prelude::*;
 use std::vec::Vec;
 
 fn site_list(root: &Key, service: &Key, purposes: &[Purpose], until: Option<Time>) -> Vec<u8> {
-    let heading = Heading {
-        kind: ListKind::Site,
-        name: "site",
-        version: 1,
-        recovery_epoch: 0,
-        issued: Time::from_unix(1_000),
-        next: Time::from_unix(2_000),
-        threshold: 1,
-    };
+    let heading = Heading { ..Heading::first(ListKind::Site, "site", Time::from_unix(1_000), Time::from_unix(2_000)) };
     let content = Content {
         heading,
         members: &[Member { key: root.id, spki: &root.spki, name: "root" }],
+        recovery: &[],
         authorities: &[],
         services: &[Service {
             key: service.id,

@@ -5,7 +5,7 @@ use crate::authenticate::{CredentialKind, Identified};
 use crate::bond::Bond;
 use crate::id::KeyId;
 use crate::knowledge::Knowledge;
-use crate::list::{AuthorityState, Standing};
+use crate::list::{AuthorityState, Standing, Suspension};
 use crate::operation::Operation;
 use crate::policy::Policy;
 use crate::role::{DeviceTypes, Roles};
@@ -44,6 +44,8 @@ pub enum IssuerStanding {
     Suspended,
     /// The authority left in good standing, and the credential is from after.
     IssuedAfterRetirement,
+    /// Only what was in the authority's log at its cut-off counts, and the credential is not known to have been.
+    NotInLog,
     /// The authority is on no list held, or listed as something else.
     NotListed,
     /// One of them is no longer in service.
@@ -63,6 +65,8 @@ pub enum Claim {
     RoleNotVouched,
     /// The authority may not vouch for its type of device.
     TypeNotVouched,
+    /// The authority may not vouch for its name.
+    NameNotVouched,
 }
 
 /// Whether a chain has expired.
@@ -130,6 +134,8 @@ impl Facts {
             | Code::RoleLacksOperation
             | Code::RoleNotVouched
             | Code::DeviceTypeNotVouched
+            | Code::NameNotVouched
+            | Code::NotInLog
             | Code::BirthCredential
             | Code::NotABirthCredential
             | Code::IssuerNotListed => (None, None),
@@ -204,6 +210,9 @@ fn claim(peer: &Identified, operation: Operation, listing: Option<&Listing>) -> 
     if listing.is_some_and(|listing| !listing.type_vouched) {
         return Claim::TypeNotVouched;
     }
+    if listing.is_some_and(|listing| !listing.name_vouched) {
+        return Claim::NameNotVouched;
+    }
     match operation {
         Operation::Read | Operation::Renew => return Claim::Holds,
         Operation::Report
@@ -232,6 +241,9 @@ struct Listing {
     retired: Option<Time>,
     roles: Roles,
     type_vouched: bool,
+    name_vouched: bool,
+    /// Whether a cut-off of any list leaves the credential out.
+    cut_off: bool,
     until: Option<Time>,
     overdue: bool,
 }
@@ -245,6 +257,8 @@ impl Listing {
             retired: None,
             roles: Roles::EVERY,
             type_vouched: DeviceTypes::Every.contains(peer.device_type()),
+            name_vouched: true,
+            cut_off: false,
             until: None,
             overdue: false,
         });
@@ -252,9 +266,17 @@ impl Listing {
             let Some(entry) = list.standing(authority) else { return all };
             let overdue = knowledge.time.latest().is_none_or(|latest| latest > list.heading().next);
             let mut one = Self::from_entry(&entry, peer, overdue);
+            let logged = |head| knowledge.logged.iter().any(|logged| logged.is_of(peer.credential(), head));
+            one.cut_off = entry.cutoff.is_some_and(|head| !logged(head));
+            let suspends = |one: &&Suspension<'_>| one.counts(authority, list, knowledge.time);
+            if let Some(suspension) = knowledge.suspensions.iter().find(suspends)
+                && one.state < AuthorityState::Suspended
+            {
+                (one.state, one.since) = (AuthorityState::Suspended, Some(suspension.content().issued));
+            }
             if CredentialKind::given_by(entry.kind) != peer.kind() {
                 // Listed as something else it vouches for nothing here; what is known against its key counts.
-                if entry.state < AuthorityState::Suspended {
+                if one.state < AuthorityState::Suspended {
                     return all;
                 }
                 one.roles = Roles::NONE;
@@ -273,6 +295,8 @@ impl Listing {
             retired: (entry.state == AuthorityState::Retired).then_some(entry.since),
             roles: entry.roles,
             type_vouched: entry.device_types.contains(peer.device_type()),
+            name_vouched: entry.names.contains(peer.device_name()),
+            cut_off: false,
             until: entry.until,
             overdue,
         }
@@ -291,6 +315,8 @@ impl Listing {
             retired: earlier(self.retired, other.retired),
             roles: self.roles.intersection(other.roles),
             type_vouched: self.type_vouched && other.type_vouched,
+            name_vouched: self.name_vouched && other.name_vouched,
+            cut_off: self.cut_off || other.cut_off,
             until: earlier(self.until, other.until),
             overdue: self.overdue || other.overdue,
         }
@@ -324,6 +350,9 @@ fn issuer_standing(listing: Option<&Listing>, said: &Said, not_before: Time) -> 
     let Some(listing) = listing else { return (IssuerStanding::NotListed, None) };
     if listing.retired.is_some_and(|retired| not_before > retired) {
         return (IssuerStanding::IssuedAfterRetirement, Some((listing.retired, None)));
+    }
+    if listing.cut_off {
+        return (IssuerStanding::NotInLog, None);
     }
     if of_record(State::Suspended) {
         return (IssuerStanding::Suspended, issuer_record);

@@ -77,6 +77,7 @@ pub fn judge(findings: &Findings, operation: Operation, policy: &Policy) -> Judg
         Claim::LacksOperation => judgement.and_denied(Code::RoleLacksOperation),
         Claim::RoleNotVouched => judgement.and_denied(Code::RoleNotVouched),
         Claim::TypeNotVouched => judgement.and_denied(Code::DeviceTypeNotVouched),
+        Claim::NameNotVouched => judgement.and_denied(Code::NameNotVouched),
     };
     judgement = match findings.kind {
         CredentialKind::Operational => judgement,
@@ -101,6 +102,7 @@ fn and_issuer(judgement: Judgement, issuer: IssuerStanding, operation: Operation
         IssuerStanding::Listed | IssuerStanding::Retired => judgement,
         IssuerStanding::Suspended => judgement.and_row(Row::Suspended, Code::IssuerSuspended, operation, policy),
         IssuerStanding::IssuedAfterRetirement => judgement.and_denied(Code::IssuedAfterRetirement),
+        IssuerStanding::NotInLog => judgement.and_denied(Code::NotInLog),
         IssuerStanding::NotListed => judgement.and_denied(Code::IssuerNotListed),
         IssuerStanding::Ceased => judgement.and_denied(Code::IssuerCeased),
         IssuerStanding::Compromised => judgement.and_denied(Code::IssuerCompromised),

@@ -9,16 +9,18 @@ use std::string::String;
 use std::vec::Vec;
 
 const KINDS: [CredentialKind; 2] = [CredentialKind::Birth, CredentialKind::Operational];
-const ISSUERS: [IssuerStanding; 7] = [
+const ISSUERS: [IssuerStanding; 8] = [
     IssuerStanding::Listed,
     IssuerStanding::Retired,
     IssuerStanding::Suspended,
     IssuerStanding::IssuedAfterRetirement,
+    IssuerStanding::NotInLog,
     IssuerStanding::NotListed,
     IssuerStanding::Ceased,
     IssuerStanding::Compromised,
 ];
-const CLAIMS: [Claim; 4] = [Claim::Holds, Claim::LacksOperation, Claim::RoleNotVouched, Claim::TypeNotVouched];
+const CLAIMS: [Claim; 5] =
+    [Claim::Holds, Claim::LacksOperation, Claim::RoleNotVouched, Claim::TypeNotVouched, Claim::NameNotVouched];
 const STATUS: [Option<State>; 5] =
     [None, Some(State::Suspended), Some(State::Superseded), Some(State::Ceased), Some(State::Compromised)];
 const EXPIRY: [Expiry; 3] = [Expiry::Within, Expiry::Grace, Expiry::Beyond];
@@ -54,7 +56,7 @@ fn every_findings() -> Vec<Findings> {
             }
         }
     }
-    assert_eq!(all.len(), 10_080);
+    assert_eq!(all.len(), 14_400);
     all
 }
 
@@ -284,6 +286,8 @@ fn i6_codes_are_distinct_and_have_remedies() {
             "issuer-ceased",
             "compromised",
             "issuer-compromised",
+            "name-not-vouched",
+            "not-in-log",
         ]
     );
     for (number, code) in Code::ALL.into_iter().enumerate() {

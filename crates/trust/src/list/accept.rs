@@ -1,11 +1,22 @@
 //! When a list is believed: the first time, and each time after.
 
-use super::{Authority, AuthorityState, Error, List, MAX_MEMBERS, entry};
-use crate::cose;
+use super::{Authority, AuthorityState, Error, List, Member, entry};
+use crate::cose::{self, MAX_SIGNATURES};
 use crate::crypto::Crypto;
 use crate::id::KeyId;
-use crate::time::Time;
+use crate::time::{Interval, Time};
 use core::fmt;
+
+/// How far one list may raise the version. Lists appear some times a year, so that this is more than anybody skips, and a
+/// bad list uses up next to nothing of 2^64 numbers.
+pub const MAX_VERSION_STEP: u64 = 1_000;
+/// How far a list may be issued ahead of the latest instant that the judge thinks possible: a day, for clocks that differ
+/// and for zones that were confused. Later lists must not be issued before, so a bad one costs a day.
+pub const MAX_SKEW_SECONDS: i64 = 86_400;
+/// How far ahead a list may be issued for a judge without an upper bound of time: 400 days after the list held was to be
+/// replaced, or after the earliest instant that the judge thinks possible. One that lay in a drawer for five years takes
+/// the kept lists of these years in order; one bad list costs it a year, not all years.
+pub const MAX_AHEAD_SECONDS: i64 = 400 * 86_400;
 
 /// What a judge was told of a list before it saw the first one.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +69,20 @@ pub enum Refused {
         /// Epoch of the list given.
         given: u64,
     },
+    /// Its version is more than [`MAX_VERSION_STEP`] above that of the list held.
+    VersionStep {
+        /// Version of the list held.
+        held: u64,
+        /// Version of the list given.
+        given: u64,
+    },
+    /// It was issued later than can be now.
+    IssuedAhead {
+        /// The latest that is believed.
+        latest: Time,
+        /// When the list given was issued.
+        given: Time,
+    },
     /// It was issued before the list held.
     IssuedEarlier {
         /// When the list held was issued.
@@ -76,6 +101,8 @@ pub enum Signers {
     Pinned,
     /// The members of the list held.
     Held,
+    /// The recovery keys of the list held.
+    Recovery,
     /// The members the list itself names.
     Own,
 }
@@ -95,6 +122,7 @@ impl fmt::Display for Refused {
                 let whose = match signers {
                     Signers::Pinned => "pinned members",
                     Signers::Held => "members of the list held",
+                    Signers::Recovery => "recovery keys of the list held",
                     Signers::Own => "members it names",
                 };
                 write!(f, "{have} of the {whose} signed the list, {need} must")
@@ -106,6 +134,18 @@ impl fmt::Display for Refused {
             Self::RecoveryEpoch { held, given } => {
                 write!(f, "recovery epoch {given} does not follow {held}; fetch the lists between")
             }
+            Self::VersionStep { held, given } => {
+                write!(
+                    f,
+                    "version {given} is more than {MAX_VERSION_STEP} above {held}, which is held; fetch the lists between"
+                )
+            }
+            Self::IssuedAhead { latest, given } => {
+                write!(
+                    f,
+                    "issued {given}, later than {latest}, the latest believed here; check the clock, or fetch the lists between"
+                )
+            }
             Self::IssuedEarlier { held, given } => write!(f, "issued {given}, before the list held ({held})"),
             Self::CompromiseForgotten(key) => write!(f, "authority {key} was compromised and must stay so"),
         }
@@ -115,12 +155,22 @@ impl fmt::Display for Refused {
 impl core::error::Error for Refused {}
 
 impl<'a> List<'a> {
-    /// Believes a first list because the judge was told whose it is.
+    /// Believes a first list because the judge was told whose it is. `time` is what the judge knows of the present.
     ///
     /// # Errors
     /// [`Refused`] when enough of the pinned keys have not signed, or enough of its own members, or anything is wrong.
-    pub fn verify_pinned(bytes: &'a [u8], pinned: &Pinned<'_>, crypto: &impl Crypto) -> Result<Self, Refused> {
+    pub fn verify_pinned(
+        bytes: &'a [u8],
+        pinned: &Pinned<'_>,
+        time: Interval,
+        crypto: &impl Crypto,
+    ) -> Result<Self, Refused> {
         let (signed, list) = Self::read(bytes)?;
+        // Without an upper bound of time the first list is taken at its word: there is nothing to compare it with.
+        not_ahead(
+            list.heading.issued,
+            time.latest().map_or(Time::NEVER, |latest| latest.plus_seconds(MAX_SKEW_SECONDS)),
+        )?;
         let signers = list.signed_by(&signed, crypto)?;
         list.check_keys(crypto)?;
         let (pinned_count, need) = match pinned {
@@ -132,44 +182,82 @@ impl<'a> List<'a> {
         Ok(list)
     }
 
-    /// Believes a later version of the list held (invariant I4).
+    /// Believes a later version of the list held (invariant I4). `time` is what the judge knows of the present.
     ///
-    /// It must be newer: a higher version in the same recovery epoch, or the next recovery epoch. Enough members of the
-    /// list held must have signed, and enough of its own. What is compromised stays so, and it was not issued earlier,
-    /// both except in a recovery, whose purpose is to take back a poisoned version.
+    /// It must be newer, in bounded steps: a higher version in the same recovery epoch, or the next recovery epoch. What is
+    /// compromised stays so, and it was not issued earlier, both except in a recovery, whose purpose is to take back a
+    /// poisoned list. Enough of its own members must have signed, and of the list held:
+    ///
+    /// - enough members, in the same recovery epoch;
+    /// - enough recovery keys, in the next one (nobody else counts: the members may be lost, or the ones who poisoned the
+    ///   list), and wherever the recovery keys or their threshold change. Of a list without such keys its members recover
+    ///   it, as a site's root does.
     ///
     /// # Errors
     /// [`Refused`]. A judge that missed versions whose members changed in between gives the kept versions in order.
-    pub fn verify_successor(bytes: &'a [u8], held: &List<'_>, crypto: &impl Crypto) -> Result<Self, Refused> {
+    pub fn verify_successor(
+        bytes: &'a [u8],
+        held: &List<'_>,
+        time: Interval,
+        crypto: &impl Crypto,
+    ) -> Result<Self, Refused> {
         let (signed, list) = Self::read(bytes)?;
-        list.check_order(held)?;
-        let signers = Signed::of(&signed, crypto, |key| list.spki_of(key).or_else(|| held.spki_of(key)))?;
+        let recovers = list.check_order(held)?;
+        not_ahead(list.heading.issued, held.latest_successor(time))?;
+        let known = |key| {
+            let known = list.member(key).or_else(|| held.member(key)).or_else(|| held.recovery_key(key));
+            known.map(|member| member.spki)
+        };
+        let signers = Signed::of(&signed, crypto, known)?;
         list.check_keys(crypto)?;
-        enough(signers.count(|key| held.member(key).is_some()), held.heading.threshold, Signers::Held)?;
+        let custodians = held.heading.recovery_threshold;
+        if !recovers || custodians == 0 {
+            enough(signers.count(|key| held.member(key).is_some()), held.heading.threshold, Signers::Held)?;
+        }
+        let changed = (list.heading.recovery_threshold, list.recovery.bytes) != (custodians, held.recovery.bytes);
+        if recovers || changed {
+            enough(signers.count(|key| held.recovery_key(key).is_some()), custodians, Signers::Recovery)?;
+        }
         enough(signers.count(|key| list.member(key).is_some()), list.heading.threshold, Signers::Own)?;
         Ok(list)
     }
 
-    fn check_order(&self, held: &List<'_>) -> Result<(), Refused> {
+    /// The latest instant at which what succeeds this list may have been issued.
+    pub(super) fn latest_successor(&self, time: Interval) -> Time {
+        match time.latest() {
+            Some(latest) => latest.plus_seconds(MAX_SKEW_SECONDS),
+            None => time.earliest().max(self.heading.next).plus_seconds(MAX_AHEAD_SECONDS),
+        }
+    }
+
+    fn recovery_key(&self, key: KeyId) -> Option<Member<'a>> {
+        self.recovery().find(|one| one.key == key)
+    }
+
+    /// Whether the list recovers the one held; refused if it does not come after it.
+    fn check_order(&self, held: &List<'_>) -> Result<bool, Refused> {
         let (new, old) = (&self.heading, &held.heading);
         if new.kind != old.kind || new.name != old.name {
             return Err(Refused::OtherList);
         }
-        if new.recovery_epoch == old.recovery_epoch {
-            if new.version <= old.version {
-                return Err(Refused::NotNewer { held: old.version, given: new.version });
+        let (held_version, given) = (old.version, new.version);
+        let recovers = new.recovery_epoch != old.recovery_epoch;
+        if !recovers {
+            if given <= held_version {
+                return Err(Refused::NotNewer { held: held_version, given });
             }
             if new.issued < old.issued {
                 return Err(Refused::IssuedEarlier { held: old.issued, given: new.issued });
             }
-            return self.check_compromised_stay(held);
+            self.check_compromised_stay(held)?;
+        } else if old.recovery_epoch.checked_add(1) != Some(new.recovery_epoch) {
+            // One step at a time, so that the epoch itself cannot be used up by a poisoned list.
+            return Err(Refused::RecoveryEpoch { held: old.recovery_epoch, given: new.recovery_epoch });
         }
-        // One step at a time, so that the epoch itself cannot be used up by a poisoned list.
-        if old.recovery_epoch.checked_add(1) == Some(new.recovery_epoch) {
-            Ok(())
-        } else {
-            Err(Refused::RecoveryEpoch { held: old.recovery_epoch, given: new.recovery_epoch })
+        if given.saturating_sub(held_version) > MAX_VERSION_STEP {
+            return Err(Refused::VersionStep { held: held_version, given });
         }
+        Ok(recovers)
     }
 
     fn check_compromised_stay(&self, held: &List<'_>) -> Result<(), Refused> {
@@ -183,28 +271,36 @@ impl<'a> List<'a> {
 
     /// Checks that every key in the list is the one its identifier names, so that later look-ups need no hash.
     fn check_keys(&self, crypto: &impl Crypto) -> Result<(), Error> {
-        self.members().try_for_each(|member| entry::public_key(member.key, member.spki, crypto).map(drop))?;
+        self.members()
+            .chain(self.recovery())
+            .try_for_each(|member| entry::public_key(member.key, member.spki, crypto).map(drop))?;
         self.authorities()
             .try_for_each(|authority| entry::public_key(authority.key, authority.spki, crypto).map(drop))?;
         self.services().try_for_each(|service| entry::public_key(service.key, service.spki, crypto).map(drop))
     }
 
     fn signed_by(&self, signed: &cose::Sign<'_>, crypto: &impl Crypto) -> Result<Signed, Refused> {
-        Signed::of(signed, crypto, |key| self.spki_of(key))
+        Signed::of(signed, crypto, |key| self.member(key).map(|member| member.spki))
     }
 
-    fn spki_of(&self, key: KeyId) -> Option<&'a [u8]> {
-        self.member(key).map(|member| member.spki)
+    /// How many of the list's members signed an object with their keys of this list; strangers count for nothing.
+    pub(super) fn signed_count(&self, signed: &cose::Sign<'_>, crypto: &impl Crypto) -> Result<u8, Refused> {
+        Ok(self.signed_by(signed, crypto)?.count(|_| true))
     }
 }
 
-fn enough(have: u8, need: u8, signers: Signers) -> Result<(), Refused> {
+/// Refuses what was issued after `latest`.
+pub(super) fn not_ahead(given: Time, latest: Time) -> Result<(), Refused> {
+    if given <= latest { Ok(()) } else { Err(Refused::IssuedAhead { latest, given }) }
+}
+
+pub(super) fn enough(have: u8, need: u8, signers: Signers) -> Result<(), Refused> {
     if have >= need { Ok(()) } else { Err(Refused::TooFewSignatures { have, need, signers }) }
 }
 
 /// The distinct keys whose signatures were checked and right.
 struct Signed {
-    keys: [Option<KeyId>; MAX_MEMBERS * 2],
+    keys: [Option<KeyId>; MAX_SIGNATURES],
 }
 
 impl Signed {
@@ -215,7 +311,7 @@ impl Signed {
         crypto: &impl Crypto,
         spki_of: impl Fn(KeyId) -> Option<&'k [u8]>,
     ) -> Result<Self, Refused> {
-        let mut keys = [None; MAX_MEMBERS * 2];
+        let mut keys = [None; MAX_SIGNATURES];
         for (slot, signer) in keys.iter_mut().zip(signed.signers()) {
             let key = signer.key();
             let Some(spki) = spki_of(key) else { continue };

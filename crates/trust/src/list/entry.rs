@@ -1,9 +1,11 @@
 //! The entries of a list: members, authorities, services.
 
+use super::limits::{Envelopes, Names};
 use super::{Error, MAX_DEVICE_TYPES, MAX_NAME, MAX_SPKI, MAX_SUBJECT};
 use crate::cbor::{Fields, Writer};
 use crate::crypto::{Crypto, PublicKey};
 use crate::id::{ID_LENGTH, KeyId};
+use crate::log::{Hash, TreeHead};
 use crate::path::{Anchor, AuthorityKind};
 use crate::role::{DeviceTypes, Roles};
 use crate::time::Time;
@@ -135,9 +137,41 @@ pub struct Authority<'a> {
     pub since: Time,
     /// Until when it vouches; afterwards its credentials count as expired. `None`: as long as its certificate.
     pub until: Option<Time>,
+    /// The device names it may vouch for.
+    pub names: Names<'a>,
+    /// If there is one, only those of its credentials count that are in its log at this size with this root hash.
+    pub cutoff: Option<TreeHead>,
+    /// The envelopes its maker signed: the bounds of what a site may allow, one for a device type.
+    pub envelopes: Envelopes<'a>,
 }
 
 impl<'a> Authority<'a> {
+    /// An authority in good standing since 1970 that may vouch for everything, for ever.
+    #[must_use]
+    pub const fn for_everything(
+        key: KeyId,
+        kind: AuthorityKind,
+        name: &'a str,
+        subject: &'a [u8],
+        spki: &'a [u8],
+    ) -> Self {
+        Self {
+            key,
+            kind,
+            name,
+            subject,
+            spki,
+            roles: Roles::EVERY,
+            device_types: DeviceTypes::Every,
+            state: AuthorityState::Listed,
+            since: Time::from_unix(0),
+            until: None,
+            names: Names::EVERY,
+            cutoff: None,
+            envelopes: Envelopes::NONE,
+        }
+    }
+
     /// The anchor that path validation may end in; `None` if its key or name cannot be read, or it is compromised.
     #[must_use]
     pub fn anchor(&self) -> Option<Anchor<'a>> {
@@ -186,15 +220,20 @@ impl<'a> Entry<'a> for Authority<'a> {
 
     fn read(fields: &mut Fields<'a>) -> Self {
         let (key, standing) = Standing::read(fields);
+        let envelopes = Envelopes::read(fields);
         let name = fields.text(MAX_NAME);
         let subject = fields.bounded(MAX_SUBJECT);
         let spki = fields.bounded(MAX_SPKI);
-        let Standing { kind, state, since, until, roles, device_types } = standing;
-        Self { key, kind, name, subject, spki, roles, device_types, state, since, until }
+        let Standing { kind, state, since, until, roles, device_types, names, cutoff } = standing;
+        Self { key, kind, name, subject, spki, roles, device_types, state, since, until, names, cutoff, envelopes }
     }
 
     fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<(), W::Error> {
-        writer.array(10)?.bytes(self.key.as_bytes())?.uint(kind_number(self.kind))?.uint(self.state.number())?;
+        writer
+            .array(Standing::FIELDS)?
+            .bytes(self.key.as_bytes())?
+            .uint(kind_number(self.kind))?
+            .uint(self.state.number())?;
         writer.time(self.since)?;
         write_optional_time(writer, self.until)?;
         writer.uint(u64::from(self.roles.bits()))?;
@@ -202,7 +241,15 @@ impl<'a> Entry<'a> for Authority<'a> {
             DeviceTypes::Every => writer.null()?,
             DeviceTypes::Listed(numbers) => writer.bytes(numbers)?,
         };
-        writer.text(self.name)?.bytes(self.subject)?.bytes(self.spki).map(drop)
+        match self.names.encoded() {
+            None => writer.null()?,
+            Some(prefixes) => writer.raw(prefixes)?,
+        };
+        match self.cutoff {
+            None => writer.null()?,
+            Some(head) => writer.array(2)?.uint(head.size)?.bytes(head.root.as_bytes())?,
+        };
+        writer.bytes(self.envelopes.as_bytes())?.text(self.name)?.bytes(self.subject)?.bytes(self.spki).map(drop)
     }
 }
 
@@ -222,11 +269,18 @@ pub struct Standing<'a> {
     pub roles: Roles,
     /// As [`Authority::device_types`].
     pub device_types: DeviceTypes<'a>,
+    /// As [`Authority::names`].
+    pub names: Names<'a>,
+    /// As [`Authority::cutoff`].
+    pub cutoff: Option<TreeHead>,
 }
 
 impl<'a> Standing<'a> {
+    /// The items of an authority's entry, this part and the rest.
+    const FIELDS: u64 = 13;
+
     pub(super) fn read(fields: &mut Fields<'a>) -> (KeyId, Self) {
-        fields.array_of(10);
+        fields.array_of(Self::FIELDS);
         let key = read_key(fields);
         let kind = match fields.at_most(1) {
             0 => AuthorityKind::Maker,
@@ -247,7 +301,12 @@ impl<'a> Standing<'a> {
             let numbers = Some(fields.bytes()).filter(|numbers| numbers.len() <= MAX_DEVICE_TYPES * 2);
             fields.within(numbers.and_then(DeviceTypes::listed), start).unwrap_or(DeviceTypes::Listed(&[]))
         };
-        (key, Self { kind, state, since, until, roles, device_types })
+        let names = Names::read(fields);
+        let cutoff = (!fields.null()).then(|| {
+            fields.array_of(2);
+            TreeHead { size: fields.uint(), root: Hash::from_bytes(*fields.fixed()) }
+        });
+        (key, Self { kind, state, since, until, roles, device_types, names, cutoff })
     }
 }
 

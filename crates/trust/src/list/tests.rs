@@ -2,6 +2,7 @@ use super::*;
 use crate::cose::testing::{Key, Provider, sign_list};
 use crate::path::AuthorityKind;
 use crate::role::{DeviceType, DeviceTypes, Role, Roles};
+use crate::time::Interval;
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -13,15 +14,19 @@ fn at(seconds: i64) -> Time {
     Time::from_unix(seconds)
 }
 
+mod succession;
+
 struct Made {
     members: Vec<Key>,
+    custodians: Vec<Key>,
     authority: Key,
     service: Key,
 }
 
 impl Made {
     fn new(members: usize) -> Self {
-        Self { members: (0..members).map(|_| Key::p256()).collect(), authority: Key::p256(), service: Key::p256() }
+        let keys = |count| (0..count).map(|_| Key::p256()).collect();
+        Self { members: keys(members), custodians: keys(0), authority: Key::p256(), service: Key::p256() }
     }
 
     fn payload(&self, change: impl FnOnce(&mut Heading<'_>, &mut Authority<'_>, &mut Service<'_>)) -> Vec<u8> {
@@ -34,27 +39,20 @@ impl Made {
         change: impl FnOnce(&mut Heading<'_>, &mut Authority<'_>, &mut Service<'_>),
     ) -> Vec<u8> {
         let mut heading = Heading {
-            kind: ListKind::Alliance,
-            name: "Alliance",
             version: 5,
-            recovery_epoch: 0,
-            issued: at(1_000),
-            next: at(2_000),
             threshold: 2,
+            ..Heading::first(ListKind::Alliance, "Alliance", at(1_000), at(2_000))
         };
         let members: Vec<_> =
             members.iter().map(|key| Member { key: key.id, spki: &key.spki, name: "member" }).collect();
+        let recovery: Vec<_> =
+            self.custodians.iter().map(|key| Member { key: key.id, spki: &key.spki, name: "custodian" }).collect();
+        heading.recovery_threshold = u8::try_from(recovery.len().div_ceil(2)).unwrap();
         let mut authority = Authority {
-            key: self.authority.id,
-            kind: AuthorityKind::Maker,
-            name: "Maker",
-            subject: SUBJECT,
-            spki: &self.authority.spki,
             roles: Roles::of(&[Role::Sensor]),
             device_types: DeviceTypes::listed(TYPES).unwrap(),
-            state: AuthorityState::Listed,
             since: at(500),
-            until: None,
+            ..Authority::for_everything(self.authority.id, AuthorityKind::Maker, "Maker", SUBJECT, &self.authority.spki)
         };
         let mut service = Service {
             key: self.service.id,
@@ -64,7 +62,8 @@ impl Made {
             until: Some(at(9_000)),
         };
         change(&mut heading, &mut authority, &mut service);
-        let content = Content { heading, members: &members, authorities: &[authority], services: &[service] };
+        let (members, recovery) = (&members, &recovery);
+        let content = Content { heading, members, recovery, authorities: &[authority], services: &[service] };
         let mut payload = Vec::new();
         content.encode(&mut payload).unwrap();
         payload
@@ -84,7 +83,9 @@ fn a_pinned_list_says_what_was_written() {
     let made = Made::new(3);
     let bytes = made.signed(&made.payload(|_, _, _| {}), &[0, 2]);
     let pins = made.pins();
-    let list = List::verify_pinned(&bytes, &Pinned::Members { keys: &pins, threshold: 2 }, &Provider).unwrap();
+    let list =
+        List::verify_pinned(&bytes, &Pinned::Members { keys: &pins, threshold: 2 }, Interval::UNKNOWN, &Provider)
+            .unwrap();
     assert_eq!((list.heading().name, list.heading().version), ("Alliance", 5));
     assert_eq!(list.members().count(), 3);
     let authority = list.authority(made.authority.id).unwrap();
@@ -108,7 +109,7 @@ fn too_few_signatures_are_refused() {
     let pins = made.pins();
     let verify = |signers: &[usize], threshold| {
         let bytes = made.signed(&payload, signers);
-        List::verify_pinned(&bytes, &Pinned::Members { keys: &pins, threshold }, &Provider).map(drop)
+        List::verify_pinned(&bytes, &Pinned::Members { keys: &pins, threshold }, Interval::UNKNOWN, &Provider).map(drop)
     };
     assert_eq!(verify(&[0, 1], 2), Ok(()));
     assert_eq!(verify(&[0, 1], 3), Err(Refused::TooFewSignatures { have: 2, need: 3, signers: Signers::Pinned }));
@@ -122,9 +123,12 @@ fn strangers_signatures_count_for_nothing() {
     let payload = made.payload(|_, _, _| {});
     let bytes = sign_list(&payload, &[&made.members[0], &strangers.members[0], &strangers.members[1]]);
     let pins = made.pins();
-    let refused = List::verify_pinned(&bytes, &Pinned::Members { keys: &pins, threshold: 2 }, &Provider).map(drop);
+    let refused =
+        List::verify_pinned(&bytes, &Pinned::Members { keys: &pins, threshold: 2 }, Interval::UNKNOWN, &Provider)
+            .map(drop);
     assert_eq!(refused, Err(Refused::TooFewSignatures { have: 1, need: 2, signers: Signers::Pinned }));
-    let refused = List::verify_pinned(&bytes, &Pinned::Root(strangers.members[0].id), &Provider).map(drop);
+    let refused =
+        List::verify_pinned(&bytes, &Pinned::Root(strangers.members[0].id), Interval::UNKNOWN, &Provider).map(drop);
     assert!(matches!(refused, Err(Refused::TooFewSignatures { have: 0, need: 1, .. })));
 }
 
@@ -136,8 +140,8 @@ fn a_site_list_is_signed_by_its_pinned_root() {
         heading.threshold = 1;
     });
     let bytes = made.signed(&payload, &[0]);
-    assert!(List::verify_pinned(&bytes, &Pinned::Root(made.members[0].id), &Provider).is_ok());
-    assert!(List::verify_pinned(&bytes, &Pinned::Root(made.authority.id), &Provider).is_err());
+    assert!(List::verify_pinned(&bytes, &Pinned::Root(made.members[0].id), Interval::UNKNOWN, &Provider).is_ok());
+    assert!(List::verify_pinned(&bytes, &Pinned::Root(made.authority.id), Interval::UNKNOWN, &Provider).is_err());
 }
 
 #[test]
@@ -147,7 +151,9 @@ fn a_key_with_another_identifier_is_refused() {
     let payload = made.payload(|_, authority, _| authority.key = other.id);
     let bytes = made.signed(&payload, &[0, 1]);
     let pins = made.pins();
-    let refused = List::verify_pinned(&bytes, &Pinned::Members { keys: &pins, threshold: 2 }, &Provider).map(drop);
+    let refused =
+        List::verify_pinned(&bytes, &Pinned::Members { keys: &pins, threshold: 2 }, Interval::UNKNOWN, &Provider)
+            .map(drop);
     assert_eq!(refused, Err(Refused::Malformed(Error::Key(other.id))));
 }
 
@@ -159,7 +165,7 @@ fn i4_only_a_newer_version_succeeds() {
     let held = List::danger_open(&held_bytes).unwrap();
     let next = |change: &dyn Fn(&mut Heading<'_>)| {
         let bytes = made.signed(&made.payload(|heading, _, _| change(heading)), &[1, 2]);
-        List::verify_successor(&bytes, &held, &Provider).map(drop)
+        List::verify_successor(&bytes, &held, Interval::UNKNOWN, &Provider).map(drop)
     };
     assert_eq!(next(&|heading| heading.version = 6), Ok(()));
     assert_eq!(next(&|heading| heading.version = 900), Ok(()));
@@ -199,7 +205,7 @@ fn i4_a_recovery_epoch_mends_a_poisoned_version_and_goes_one_step() {
             heading.version = 6;
             heading.recovery_epoch = epoch;
         });
-        List::verify_successor(&made.signed(&payload, signers), &held, &Provider).map(drop)
+        List::verify_successor(&made.signed(&payload, signers), &held, Interval::UNKNOWN, &Provider).map(drop)
     };
     assert_eq!(recover(1, &[0, 2]), Ok(()));
     assert!(matches!(recover(1, &[0]), Err(Refused::TooFewSignatures { .. })));
@@ -215,8 +221,9 @@ fn members_change_only_with_the_old_and_the_new() {
     let held = List::danger_open(&held_bytes).unwrap();
     let members: Vec<_> = new.members.iter().collect();
     let payload = old.payload_with(&members, |heading, _, _| heading.version = 6);
-    let successor =
-        |signers: &[&Key]| List::verify_successor(&sign_list(&payload, signers), &held, &Provider).map(drop);
+    let successor = |signers: &[&Key]| {
+        List::verify_successor(&sign_list(&payload, signers), &held, Interval::UNKNOWN, &Provider).map(drop)
+    };
     let (a, b) = (&old.members, &new.members);
     assert_eq!(successor(&[&a[0], &a[1], &b[0], &b[1]]), Ok(()));
     assert_eq!(
@@ -241,14 +248,15 @@ fn a_compromised_authority_stays_compromised() {
         heading.version = 6;
         authority.state = AuthorityState::Suspended;
     });
-    let refused = List::verify_successor(&made.signed(&softened, &[0, 1]), &held, &Provider).map(drop);
+    let refused =
+        List::verify_successor(&made.signed(&softened, &[0, 1]), &held, Interval::UNKNOWN, &Provider).map(drop);
     assert_eq!(refused, Err(Refused::CompromiseForgotten(made.authority.id)));
     let other = Key::p256();
     let gone = made.payload(|heading, authority, _| {
         heading.version = 6;
         authority.key = other.id;
     });
-    let refused = List::verify_successor(&made.signed(&gone, &[0, 1]), &held, &Provider).map(drop);
+    let refused = List::verify_successor(&made.signed(&gone, &[0, 1]), &held, Interval::UNKNOWN, &Provider).map(drop);
     assert_eq!(refused, Err(Refused::CompromiseForgotten(made.authority.id)));
 }
 
@@ -258,11 +266,11 @@ fn every_changed_byte_is_noticed() {
     let bytes = made.signed(&made.payload(|_, _, _| {}), &[0, 1]);
     let pins = made.pins();
     let pinned = Pinned::Members { keys: &pins, threshold: 2 };
-    assert!(List::verify_pinned(&bytes, &pinned, &Provider).is_ok());
+    assert!(List::verify_pinned(&bytes, &pinned, Interval::UNKNOWN, &Provider).is_ok());
     for at in 0..bytes.len() {
         let mut changed = bytes.clone();
         changed[at] ^= 0x10;
-        assert!(List::verify_pinned(&changed, &pinned, &Provider).is_err(), "byte {at}");
+        assert!(List::verify_pinned(&changed, &pinned, Interval::UNKNOWN, &Provider).is_err(), "byte {at}");
     }
 }
 
@@ -270,16 +278,8 @@ fn every_changed_byte_is_noticed() {
 fn what_no_verifier_would_accept_is_not_written() {
     let key = Key::p256();
     let member = Member { key: key.id, spki: &key.spki, name: "m" };
-    let heading = Heading {
-        kind: ListKind::Site,
-        name: "Site",
-        version: 1,
-        recovery_epoch: 0,
-        issued: at(10),
-        next: at(20),
-        threshold: 1,
-    };
-    let good = Content { heading, members: &[member], authorities: &[], services: &[] };
+    let heading = Heading { ..Heading::first(ListKind::Site, "Site", at(10), at(20)) };
+    let good = Content { heading, members: &[member], recovery: &[], authorities: &[], services: &[] };
     let encode = |content: &Content<'_>| content.encode(Vec::new());
     assert_eq!(encode(&good), Ok(()));
     assert_eq!(encode(&Content { members: &[], ..good }), Err(EncodeError::Content(Error::Threshold)));
@@ -307,24 +307,11 @@ proptest! {
         let entries: Vec<_> = unique
             .iter()
             .rev()
-            .map(|(n, roles, state, since, until)| Authority {
-                key: key(*n),
-                kind: if n % 2 == 0 { AuthorityKind::Maker } else { AuthorityKind::Site },
-                name: "name",
-                subject: SUBJECT,
-                spki: b"not a key",
-                roles: Roles::from_bits(*roles),
-                device_types: if listed { DeviceTypes::Listed(TYPES) } else { DeviceTypes::Every },
-                state: AuthorityState::ALL[*state],
-                since: at(*since),
-                until: until.map(at),
-            })
+            .map(|(n, roles, state, since, until)| Authority { roles: Roles::from_bits(*roles), device_types: if listed { DeviceTypes::Listed(TYPES) } else { DeviceTypes::Every }, state: AuthorityState::ALL[*state], since: at(*since), until: until.map(at), ..Authority::for_everything(key(*n), if n % 2 == 0 { AuthorityKind::Maker } else { AuthorityKind::Site }, "name", SUBJECT, b"not a key") })
             .collect();
         let member = Member { key: key(0), spki: b"k", name: "m" };
-        let heading = Heading {
-            kind: ListKind::Site, name: "Site", version, recovery_epoch: 3, issued: at(1), next: at(2), threshold: 1,
-        };
-        let content = Content { heading, members: &[member], authorities: &entries, services: &[] };
+        let heading = Heading { version, recovery_epoch: 3, ..Heading::first(ListKind::Site, "Site", at(1), at(2)) };
+        let content = Content { heading, members: &[member], recovery: &[], authorities: &entries, services: &[] };
         let mut payload = Vec::new();
         content.encode(&mut payload).unwrap();
         let list = List::read_payload(&payload).unwrap();

@@ -87,13 +87,8 @@ fn what_would_break_an_invariant_is_refused() {
 /// A site list, as bytes, that names `service` for policies, until time 5,000.
 fn site_list(root: &Key, service: &Key, purpose: Purpose) -> Vec<u8> {
     let heading = Heading {
-        kind: ListKind::Site,
-        name: "Site",
-        version: 1,
         recovery_epoch: 1,
-        issued: Time::from_unix(0),
-        next: Time::from_unix(10_000),
-        threshold: 1,
+        ..Heading::first(ListKind::Site, "Site", Time::from_unix(0), Time::from_unix(10_000))
     };
     let members = [Member { key: root.id, spki: &root.spki, name: "root" }];
     let services = [Service {
@@ -104,7 +99,9 @@ fn site_list(root: &Key, service: &Key, purpose: Purpose) -> Vec<u8> {
         until: Some(Time::from_unix(5_000)),
     }];
     let mut payload = Vec::new();
-    Content { heading, members: &members, authorities: &[], services: &services }.encode(&mut payload).unwrap();
+    Content { heading, members: &members, recovery: &[], authorities: &[], services: &services }
+        .encode(&mut payload)
+        .unwrap();
     sign_list(&payload, &[root])
 }
 

@@ -17,15 +17,8 @@ const AUTHORITY: KeyId = KeyId::from_bytes([7; 16]);
 
 /// A site list, as bytes, that names `service` for `purpose`, until time 5,000.
 fn site_list(root: &Key, service: &Key, purpose: Purpose) -> Vec<u8> {
-    let heading = list::Heading {
-        kind: ListKind::Site,
-        name: "Site",
-        version: 1,
-        recovery_epoch: 2,
-        issued: at(0),
-        next: at(10_000),
-        threshold: 1,
-    };
+    let heading =
+        list::Heading { recovery_epoch: 2, ..list::Heading::first(ListKind::Site, "Site", at(0), at(10_000)) };
     let members = [Member { key: root.id, spki: &root.spki, name: "root" }];
     let services = [Service {
         key: service.id,
@@ -35,7 +28,9 @@ fn site_list(root: &Key, service: &Key, purpose: Purpose) -> Vec<u8> {
         until: Some(at(5_000)),
     }];
     let mut payload = Vec::new();
-    Content { heading, members: &members, authorities: &[], services: &services }.encode(&mut payload).unwrap();
+    Content { heading, members: &members, recovery: &[], authorities: &[], services: &services }
+        .encode(&mut payload)
+        .unwrap();
     sign_list(&payload, &[root])
 }
 

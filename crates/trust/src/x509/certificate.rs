@@ -15,6 +15,7 @@ use crate::{
     cbor,
     crypto::{Crypto, PublicKey, Signature, SignatureAlgorithm, VerifyError},
     der::{Reader, tag},
+    log::Hash,
     time::Time,
 };
 
@@ -246,6 +247,16 @@ impl<'a> Certificate<'a> {
         match self.form {
             SignedForm::X509 | SignedForm::Native => CredentialId::of_signed(&[self.tbs], crypto),
             SignedForm::Reencoded => CredentialId::of_signed(&Rebuilt::Tbs(self, self.point(crypto)), crypto),
+        }
+    }
+
+    /// The hash by which a log of what its issuer signed has the credential as an entry: over the same bytes as
+    /// [`Certificate::credential_id`].
+    #[must_use]
+    pub fn log_entry(&self, crypto: &impl Crypto) -> Hash {
+        match self.form {
+            SignedForm::X509 | SignedForm::Native => Hash::of_entry(&[self.tbs], crypto),
+            SignedForm::Reencoded => Hash::of_entry(&Rebuilt::Tbs(self, self.point(crypto)), crypto),
         }
     }
 

@@ -14,7 +14,7 @@ use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::provider::SigningKey;
 use medlock_trust::cose::{self, Algorithm, ContentType};
-use medlock_trust::list::{Authority as Listed, AuthorityState, Content, Heading, ListKind, Member};
+use medlock_trust::list::{Authority as Listed, Content, Heading, ListKind, Member};
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::role::{DeviceTypes, Role, Roles};
 use medlock_trust::{KeyId, Time};
@@ -318,16 +318,16 @@ fn alliance(makers: &[(Kind, Arc<Authority>)], keys: &[SigningKey], now: Time) -
         .iter()
         .zip(&types)
         .map(|((kind, maker), device_type)| Listed {
-            key: maker.root().key,
-            kind: AuthorityKind::Maker,
-            name: kind.maker(),
-            subject: &maker.root().subject,
-            spki: &maker.root().spki,
             roles: Roles::of(&[kind.role()]),
             device_types: DeviceTypes::listed(device_type).unwrap_or(DeviceTypes::Every),
-            state: AuthorityState::Listed,
             since: now,
-            until: None,
+            ..Listed::for_everything(
+                maker.root().key,
+                AuthorityKind::Maker,
+                kind.maker(),
+                &maker.root().subject,
+                &maker.root().spki,
+            )
         })
         .collect();
     let members: Vec<Member<'_>> = makers
@@ -336,15 +336,10 @@ fn alliance(makers: &[(Kind, Arc<Authority>)], keys: &[SigningKey], now: Time) -
         .map(|((kind, _), key)| Member { key: key.key_id(), spki: key.spki(), name: kind.maker() })
         .collect();
     let heading = Heading {
-        kind: ListKind::Alliance,
-        name: "Diabetes Alliance",
-        version: 1,
-        recovery_epoch: 0,
-        issued: now,
-        next: now.plus_seconds(NEXT_LIST_SECONDS),
         threshold: 2,
+        ..Heading::first(ListKind::Alliance, "Diabetes Alliance", now, now.plus_seconds(NEXT_LIST_SECONDS))
     };
-    let content = Content { heading, members: &members, authorities: &authorities, services: &[] };
+    let content = Content { heading, members: &members, recovery: &[], authorities: &authorities, services: &[] };
     let (mut payload, mut list) = (Vec::new(), Vec::new());
     content.encode(&mut payload).map_err(|error| error.to_string())?;
     let signers: Vec<(KeyId, Algorithm)> =

@@ -5,7 +5,8 @@ use crate::bond::PatientContext;
 use crate::cose::{Algorithm, ContentType, sign, sign1};
 use crate::id::KeyId;
 use crate::knowledge::{Asked, Setting};
-use crate::list::{self, Authority, AuthorityState, List, ListKind, Member};
+use crate::list::{self, Authority, AuthorityState, List, ListKind, Member, Names};
+use crate::log::{Hash, Logged, TreeHead};
 use crate::path::AuthorityKind;
 use crate::role::{DeviceType, DeviceTypes, Role, Roles};
 use crate::status::{Heading, Record, StatusContent, StatusList, Subject, Ticket, TicketContent};
@@ -54,6 +55,12 @@ struct World {
     types: Option<u16>,
     list_next: i64,
     listed: bool,
+    /// The prefix of the names it vouches for.
+    names: Option<&'static str>,
+    cut_off: bool,
+    logged: bool,
+    /// An emergency suspension: when it was issued, and until when it counts.
+    suspension: Option<(i64, i64)>,
     status: Option<(i64, u64, Vec<Record>)>,
     ticket: Option<(i64, u64, Option<State>, bool)>,
     asked_seconds_ago: u32,
@@ -74,6 +81,10 @@ impl World {
             types: None,
             list_next: 10_000 * DAY,
             listed: true,
+            names: None,
+            cut_off: false,
+            logged: false,
+            suspension: None,
             status: Some((now - HOUR, 10, Vec::new())),
             ticket: None,
             asked_seconds_ago: 5,
@@ -84,32 +95,27 @@ impl World {
 
     fn list(&self) -> Vec<u8> {
         let types = self.types.map(u16::to_be_bytes);
+        let mut names = Vec::new();
+        self.names.map(|prefix| Names::encode(&[prefix], &mut names).unwrap());
         let authority = Authority {
-            key: ROOT,
-            kind: self.kind,
-            name: "Site",
-            subject: b"subject",
-            spki: b"spki",
+            names: self.names.map_or(Names::EVERY, |_| Names::listed(&names).unwrap()),
+            cutoff: self.cut_off.then_some(log().0),
             roles: self.roles,
             device_types: types.as_ref().map_or(DeviceTypes::Every, |types| DeviceTypes::listed(types).unwrap()),
             state: self.state,
             since: at(self.since),
             until: self.until.map(at),
+            ..Authority::for_everything(ROOT, self.kind, "Site", b"subject", b"spki")
         };
-        let heading = list::Heading {
-            kind: ListKind::Site,
-            name: "Site",
-            version: 1,
-            recovery_epoch: 0,
-            issued: at(0),
-            next: at(self.list_next),
-            threshold: 1,
-        };
+        let issued = at((self.list_next - 3_000 * DAY).max(0));
+        let heading = list::Heading::first(ListKind::Site, "Site", issued, at(self.list_next));
         let members = [Member { key: ROOT, spki: b"spki", name: "root" }];
         let authorities = [authority];
         let authorities = if self.listed { &authorities[..] } else { &[] };
         let mut payload = Vec::new();
-        list::Content { heading, members: &members, authorities, services: &[] }.encode(&mut payload).unwrap();
+        list::Content { heading, members: &members, recovery: &[], authorities, services: &[] }
+            .encode(&mut payload)
+            .unwrap();
         let mut bytes = Vec::new();
         sign(&payload, ContentType::LIST, &[(ROOT, Algorithm::Es256)], &mut bytes, |_, _| Ok::<_, ()>([0; 64]))
             .unwrap();
@@ -121,6 +127,10 @@ impl World {
         let lists = [List::danger_open(&list_bytes).unwrap()];
         let status_bytes = self.status.as_ref().map(|(issued, epoch, records)| status_bytes(*issued, *epoch, records));
         let status: Vec<_> = status_bytes.iter().map(|bytes| StatusList::danger_open(bytes).unwrap()).collect();
+        let suspension = self.suspension.map(|(issued, expires)| suspension(issued, expires));
+        let suspensions: Vec<_> =
+            suspension.iter().map(|bytes| list::Suspension::danger_open(bytes).unwrap()).collect();
+        let logged = log().1;
         let nonce = [3; 8];
         let ticket = self.ticket.map(|(issued, epoch, state, answers)| {
             Ticket::danger_believe(
@@ -139,6 +149,8 @@ impl World {
             time: Interval::new(at(self.time.0), self.time.1.map(at)).unwrap(),
             lists: &lists,
             pinned: &[],
+            suspensions: &suspensions,
+            logged: if self.logged { from_ref(&logged) } else { &[] },
             status: &status,
             ticket,
             asked: Some(Asked { nonce: &nonce, seconds_ago: self.asked_seconds_ago }),
@@ -160,6 +172,23 @@ impl World {
             Verdict::Deny(denied) => (Effect::Deny, Some(denied.code)),
         })
     }
+}
+
+/// A log with the credential alone, and the proof of it.
+fn log() -> (TreeHead, Logged) {
+    let head = TreeHead { size: 1, root: Hash::from_bytes([7; 32]) };
+    (head, Logged::for_test(operational().credential(), head))
+}
+
+fn suspension(issued: i64, expires: i64) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let (issued, expires) = (at(issued), at(expires));
+    let content = list::SuspensionContent::new("Site", 0, issued, expires, Reason::STOLEN, ROOT.as_bytes());
+    content.unwrap().encode(&mut payload).unwrap();
+    let mut bytes = Vec::new();
+    sign(&payload, ContentType::SUSPENSION, &[(ROOT, Algorithm::Es256)], &mut bytes, |_, _| Ok::<_, ()>([0; 64]))
+        .unwrap();
+    bytes
 }
 
 fn status_bytes(issued: i64, epoch: u64, records: &[Record]) -> Vec<u8> {
@@ -331,6 +360,66 @@ fn authorities_vouch_for_their_device_types_and_kind_only() {
         world.state = AuthorityState::Compromised;
     });
     assert_eq!(compromised, (Effect::Deny, Some(Code::IssuerCompromised)), "a key compromised in another function");
+}
+
+/// Shows REQ-LIST-02.
+#[test]
+fn authorities_vouch_for_names_that_begin_as_they_may_only() {
+    let with = |prefix| {
+        let mut world = World::good();
+        world.names = Some(prefix);
+        world.effect_of(&operational(), Operation::Read)
+    };
+    assert_eq!(operational().device_name().as_str(), "device-1");
+    assert_eq!(with("device-"), (Effect::Allow, None));
+    assert_eq!(with("device-1"), (Effect::Allow, None));
+    assert_eq!(with("device-11"), (Effect::Deny, Some(Code::NameNotVouched)));
+    assert_eq!(with("Device"), (Effect::Deny, Some(Code::NameNotVouched)));
+}
+
+/// Shows REQ-LIST-03.
+#[test]
+fn behind_a_cut_off_only_what_is_proven_to_be_in_the_log_counts() {
+    let mut world = World::good();
+    world.cut_off = true;
+    for operation in Operation::ALL {
+        assert_eq!(world.effect_of(&operational(), operation), (Effect::Deny, Some(Code::NotInLog)), "{operation}");
+    }
+    world.logged = true;
+    assert_eq!(world.effect_of(&operational(), Operation::Treat), (Effect::Allow, None));
+    let other = Logged::for_test(CredentialId::from_bytes([9; 16]), log().0);
+    let elsewhere = Logged::for_test(operational().credential(), TreeHead { size: 2, ..log().0 });
+    for wrong in [other, elsewhere] {
+        world.with(|knowledge| {
+            let knowledge = Knowledge { logged: from_ref(&wrong), ..*knowledge };
+            assert_eq!(
+                Findings::observe(&operational(), Operation::Read, &knowledge, &Policy::default(), None).issuer,
+                IssuerStanding::NotInLog
+            );
+        });
+    }
+}
+
+/// Shows REQ-LIST-04.
+#[test]
+fn an_emergency_suspension_counts_until_it_has_lapsed_or_a_list_decides() {
+    let now = 150 * DAY;
+    let with = |issued, expires, list_next| {
+        let mut world = World::good();
+        (world.suspension, world.list_next) = (Some((issued, expires)), list_next);
+        world.effect_of(&operational(), Operation::Report)
+    };
+    let suspended = (Effect::Alert, Some(Code::IssuerSuspended));
+    assert_eq!(with(now - DAY, now, 10 * DAY + now), suspended);
+    assert_eq!(with(now - DAY, now - 1, 10 * DAY + now), (Effect::Allow, None), "lapsed");
+    assert_eq!(with(now - DAY, now + DAY, now + 3_000 * DAY - HOUR), (Effect::Allow, None), "a later list lifted it");
+    // Who does not know that it has lapsed has it count.
+    let mut world = World::good();
+    world.list_next = now + 10 * DAY;
+    (world.suspension, world.time) = (Some((now - 20 * DAY, now - 10 * DAY)), (now - 15 * DAY, Some(now)));
+    assert_eq!(world.effect_of(&operational(), Operation::Report), suspended);
+    assert_eq!(world.effect_of(&operational(), Operation::Treat).0, Effect::Deny);
+    assert_eq!(world.effect_of(&operational(), Operation::Sustain).0, Effect::Alert, "a delivery goes on");
 }
 
 #[test]
@@ -530,6 +619,7 @@ prop_compose! {
         roles in prop_oneof![Just(u32::MAX), any::<u32>()],
         list_next in any_time(),
         listed in prop::bool::weighted(0.95),
+        suspension in prop::option::weighted(0.1, (any_time(), 1..14 * DAY)),
         status in prop::option::weighted(0.9, (any_time(), 0..20_u64, any_records())),
         ticket in prop::option::of((any_time(), 0..20_u64, prop::option::of(0..4_usize), any::<bool>())),
         asked_seconds_ago in 0..200_000_u32,
@@ -546,6 +636,10 @@ prop_compose! {
             types: None,
             list_next,
             listed,
+            names: None,
+            cut_off: false,
+            logged: false,
+            suspension: suspension.map(|(issued, seconds)| (issued, issued + seconds)),
             status,
             ticket: ticket.map(|(issued, epoch, state, answers)| (issued, epoch, state.map(|s| State::ALL[s]), answers)),
             asked_seconds_ago,
@@ -571,7 +665,7 @@ proptest! {
     fn i1_time_alone_never_denies_sustain_or_renew(
         mut world in any_world(), later in 0..100_000 * DAY, renew in any::<bool>(),
     ) {
-        world.state = AuthorityState::Listed;
+        (world.state, world.suspension) = (AuthorityState::Listed, None);
         (world.listed, world.roles) = (true, Roles::EVERY);
         world.status = world.status.map(|(issued, epoch, _)| (issued, epoch, Vec::new()));
         world.ticket = world.ticket.map(|(issued, epoch, _, answers)| (issued, epoch, None, answers));
@@ -617,15 +711,19 @@ proptest! {
     /// Shows REQ-TRUST-23: an authority that falls, loses a role, a type or its place never grants more.
     #[test]
     fn i3_a_worse_listing_never_grants_more(
-        world in any_world(), operation in any_operation(), what in 0..6_usize, mask in any::<u32>(),
+        world in any_world(), operation in any_operation(), what in 0..9_usize, mask in any::<u32>(),
     ) {
         let mut worse = world.clone();
+        worse.suspension = world.suspension.or(Some((150 * DAY, 160 * DAY)).filter(|_| what == 6));
         match what {
             0 => worse.state = AuthorityState::Compromised,
             1 if world.state == AuthorityState::Listed => worse.state = AuthorityState::Suspended,
             2 => worse.roles = Roles::from_bits(world.roles.bits() & mask),
             3 => worse.types = Some(2),
             4 => worse.listed = false,
+            6 => {}
+            7 => worse.names = Some("another-"),
+            8 => worse.cut_off = true,
             _ => worse.until = Some(world.until.unwrap_or(END).min(i64::from(mask))),
         }
         prop_assert!(worse.effect(operation) <= world.effect(operation));
