@@ -15,6 +15,7 @@ use crate::{Authority, Error, encode, status};
 use data_encoding::{BASE64, HEXLOWER};
 use medlock_node::enrol::Code;
 use medlock_node::provider;
+use medlock_trust::list::Suspension;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
 /// How long an enrolment code is good if nobody says otherwise, in seconds.
@@ -402,6 +403,10 @@ impl Authority {
             .iter()
             .map(|member| registry::key_id(member).map(KeyId::from_bytes))
             .collect::<Result<Vec<_>, _>>()?;
+        if Suspension::danger_open(&bytes).is_ok() {
+            self.import_suspension(&bytes)?;
+            return done("the suspension is in force until it lapses or a list decides".to_owned());
+        }
         let version = self.import_trust_list(&bytes, &members, threshold)?;
         done(format!("the trust list, version {version}, is in force"))
     }

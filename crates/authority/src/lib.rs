@@ -12,11 +12,13 @@
 //! | [`enrolment`], [`est`] | who gets a credential, and the EST server before it |
 //! | [`log`] | the transparency log: what was issued, provably |
 //! | [`status`], [`trust_list`], [`objects`] | status list, tickets, CRL, OCSP; lists; the news of their changes |
+//! | [`alliance`] | what the members of an alliance do with their trust list |
 //! | [`store`] | what is kept, as verbs of the domain, on SQLite |
 //! | [`admin`] | what an administrator asks |
 
 mod acts;
 pub mod admin;
+pub mod alliance;
 pub mod authority;
 mod bonds;
 mod bytes;

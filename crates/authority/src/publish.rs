@@ -4,6 +4,8 @@ use crate::objects::{Kind as ObjectKind, Object};
 use crate::store::{Published, StoreError};
 use crate::trust_list::{self, SiteList};
 use crate::{Authority, Error, registry, status};
+use medlock_node::lists::fork::Fork;
+use medlock_node::provider::sha256;
 use medlock_node::routes::{Machine, RoutingTable};
 use medlock_trust::KeyId;
 use medlock_trust::cose::{ContentType, Place, Sign1};
@@ -147,7 +149,9 @@ impl Authority {
         let kind = ObjectKind::TrustList;
         let before = self.store.published(kind.name())?;
         let held = before.as_ref().map(|held| held.bytes.as_slice());
+        self.watch_for_a_fork(held, bytes)?;
         let version = trust_list::verify_alliance(bytes, held, members, threshold, self.clock.interval())?;
+        self.watch_what_it_follows(held, bytes)?;
         if held.is_none() {
             self.pin_alliance(members, threshold)?;
         }
@@ -161,6 +165,48 @@ impl Authority {
             }
         }
         Ok(version)
+    }
+
+    /// Raises an alarm where two lists have one version and somebody signed both.
+    fn watch_for_a_fork(&self, held: Option<&[u8]>, given: &[u8]) -> Result<(), Error> {
+        let fork = held.and_then(|held| Fork::of(held, given)).filter(|fork| !fork.signed_both.is_empty());
+        fork.map_or(Ok(()), |fork| self.alarm("trust-list-fork", None, fork.sentence()))
+    }
+
+    /// Raises an alarm if a list that was believed names another than the one held as the one before it.
+    fn watch_what_it_follows(&self, held: Option<&[u8]>, given: &[u8]) -> Result<(), Error> {
+        let Some(held) = held else { return Ok(()) };
+        let (Ok(old), Ok(new)) = (List::danger_open(held), List::danger_open(given)) else { return Ok(()) };
+        let (before, after) = (old.heading(), new.heading());
+        let follows = before.recovery_epoch == after.recovery_epoch && before.version + 1 == after.version;
+        if follows && after.previous != Some(sha256(old.payload())) {
+            let text = format!(
+                "version {} of the trust list names another list than version {}, which is held, as the one before it:                  somebody may have been given another one; compare them with `medlock trust-list diff`",
+                after.version, before.version
+            );
+            return self.alarm("trust-list-fork", None, text);
+        }
+        Ok(())
+    }
+
+    /// Takes an emergency suspension of the alliance's members over, and gives it out.
+    ///
+    /// # Errors
+    /// [`Error::Object`] if it is not believed.
+    pub fn import_suspension(&self, bytes: &[u8]) -> Result<(), Error> {
+        let _one_at_a_time = self.publishing_lock();
+        let kind = ObjectKind::Suspensions;
+        // Our own knowledge judges it, beside those it holds; what it then holds is given out.
+        let refused =
+            |error: medlock_node::knowledge::Refused| Error::Object { what: "suspension", why: error.to_string() };
+        self.knowledge().accept(kind, bytes).map_err(refused)?;
+        let (Some(all), Some(version)) = (self.knowledge().object(kind), self.knowledge().version(kind)) else {
+            return Err(Error::Object { what: "suspension", why: "it was not kept".to_owned() });
+        };
+        if self.store.published(kind.name())?.is_none_or(|held| held.version < version) {
+            self.store.publish(kind.name(), Published { version, at: self.clock.now(), bytes: all.to_vec() })?;
+        }
+        self.tell(kind, version, all.to_vec())
     }
 
     fn pin_alliance(&self, members: &[KeyId], threshold: usize) -> Result<(), Error> {

@@ -61,12 +61,8 @@ pub fn sign_site_list(site: &SiteList<'_>, signer: &(impl Signer + ?Sized)) -> R
     services.sort_by_key(|service| service.key);
     let content = Content {
         heading,
-<<<<<<< HEAD
         members: &[Member { key: root.key, spki: &root.spki, name: site.name }],
-=======
-        members: &[Member { key: root, spki: site.root_spki, name: site.name }],
         recovery: &[],
->>>>>>> 0f09b72 (trust, node, device: lists of form 2: names, cut-offs, envelopes, recovery keys, bounded steps, and emergency suspensions)
         authorities: &[authority],
         services: &services,
     };

@@ -1,6 +1,6 @@
-//! `medlock verify`, `medlock decide` and `medlock trust-list verify`: the judge by hand, on files.
+//! `medlock verify` and `medlock decide`: the judge by hand, on files.
 
-use crate::cli::{DecideArgs, NameArg, Question, SettingArg, StatusArg, VerifyArgs, VerifyListArgs};
+use crate::cli::{DecideArgs, NameArg, Question, SettingArg, StatusArg, VerifyArgs};
 use crate::output::say;
 use crate::{Failure, Outcome, output};
 use medlock_node::provider::AwsLc;
@@ -110,39 +110,6 @@ pub(crate) fn decide(args: &DecideArgs) -> Result<Outcome, Failure> {
         let peer = Identified::from_path(path, &AwsLc)?;
         Ok(question.ask(&peer, &knowledge, &policy))
     })
-}
-
-/// `medlock trust-list verify`.
-///
-/// # Errors
-/// When a file cannot be read or no member is named.
-pub(crate) fn verify_list(args: &VerifyListArgs) -> Result<Outcome, Failure> {
-    let mut keys = root_keys(&args.roots)?;
-    for member in &args.members {
-        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(member.as_bytes())?;
-        keys.push(KeyId::from_bytes(
-            bytes.try_into().map_err(|_| format!("{member} is no key id: 32 hexadecimal digits"))?,
-        ));
-    }
-    if keys.is_empty() {
-        return Err("name at least one member you believe, by --root or --member".into());
-    }
-    let bytes = read(&args.file)?;
-    let pinned = Pinned::Members { keys: &keys, threshold: args.threshold };
-    let result = List::verify_pinned(&bytes, &pinned, Interval::UNKNOWN, &AwsLc);
-    let (valid, reason) = match &result {
-        Ok(_) => (true, None),
-        Err(refused) => (false, Some(refused.to_string())),
-    };
-    if args.json {
-        output::json(&serde_json::json!({ "valid": valid, "reason": reason }))?;
-    } else {
-        match &result {
-            Ok(list) => say!("{} version {}: signed as it should be", list.heading().name, list.heading().version),
-            Err(refused) => say!("{}: {refused}", args.file.display()),
-        }
-    }
-    Ok(if valid { Outcome::Done } else { Outcome::Refused })
 }
 
 impl Question {
@@ -268,7 +235,11 @@ fn parsed<'c>(ders: &'c [CertificateDer<'_>], file: &Path) -> Result<Vec<Certifi
         .collect()
 }
 
-fn root_keys(files: &[std::path::PathBuf]) -> Result<Vec<KeyId>, Failure> {
+/// The keys of these certificates.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(crate) fn root_keys(files: &[std::path::PathBuf]) -> Result<Vec<KeyId>, Failure> {
     let mut keys = Vec::new();
     for file in files {
         for certificate in parsed(&certificates(file)?, file)? {

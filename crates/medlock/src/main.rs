@@ -17,6 +17,7 @@ mod probe;
 mod provision;
 mod sidecar;
 mod supervise;
+mod trust_list;
 
 use clap::Parser;
 use std::process::ExitCode;

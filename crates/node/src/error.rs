@@ -40,6 +40,14 @@ pub enum Error {
         /// What rustls said.
         source: rustls::Error,
     },
+    /// A list that was fetched is not taken.
+    #[error("{file} is not taken: {why}")]
+    List {
+        /// The name of its file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The other side could not be reached, or the connection broke.
     #[error("connection with {with}: {source}")]
     Connection {

@@ -30,7 +30,8 @@ pub fn private_directory(directory: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::File`].
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    // A bare name has an empty parent.
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
         // `tempfile` creates with 0600 and removes the file if we stop half-way.
         let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(directory)?;

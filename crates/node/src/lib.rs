@@ -11,6 +11,7 @@
 //! | [`enrol`] | enrolment codes, certificate requests, the enrolment client and renewal |
 //! | [`accept`], [`http`] | an accept loop with limits, and a small HTTP client |
 //! | [`coap`] | CoAP over UDP with EDHOC and OSCORE: a listener with limits, and a client |
+//! | [`lists`] | trust lists as files: an index, deltas, catching up, evidence of a fork |
 //! | [`log`] | transparency logs as files: tiles, checkpoints, proofs |
 //! | [`ordinary`] | TLS to ordinary servers, such as a syslog collector |
 //! | [`files`], [`asn1`] | durable files; writing DER |
@@ -25,6 +26,7 @@ pub mod files;
 pub mod http;
 pub mod identity;
 pub mod knowledge;
+pub mod lists;
 pub mod log;
 pub mod news;
 pub mod ordinary;

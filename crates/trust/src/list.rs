@@ -169,6 +169,17 @@ impl<'a> List<'a> {
         Self::read_payload(Self::read_signed(bytes)?.payload())
     }
 
+    /// Reads the payload of a list: what members are to sign. It has no signatures to check yet.
+    ///
+    /// # Errors
+    /// If it is not that of a list.
+    pub fn danger_open_payload(payload: &'a [u8]) -> Result<Self, Error> {
+        if payload.len() > MAX_LENGTH {
+            return Err(Error::TooLong(payload.len()));
+        }
+        Self::read_payload(payload)
+    }
+
     /// Whose list it is, and which version.
     #[must_use]
     pub const fn heading(&self) -> &Heading<'a> {

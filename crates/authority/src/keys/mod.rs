@@ -4,4 +4,4 @@ mod certificate;
 mod software;
 
 pub use certificate::AuthorityCertificate;
-pub use software::KeyDirectory;
+pub use software::{KeyDirectory, key_file, make_key_file};

@@ -48,10 +48,7 @@ impl KeyDirectory {
                     file(directory, key).display()
                 )));
             }
-            let mut secret = provider::random::<32>();
-            let text = Zeroizing::new(data_encoding::BASE64URL_NOPAD.encode(&secret));
-            secret.zeroize();
-            files::replace(&passphrase_file, text.as_bytes()).map_err(failed)?;
+            make_passphrase(&passphrase_file)?;
         }
         Ok(Self { directory: directory.to_owned(), passphrase_file })
     }
@@ -68,13 +65,7 @@ impl KeyDirectory {
         let Some(bytes) = files::read(&path).map_err(|error| SignerError::KeyFile(error.to_string()))? else {
             return Ok(None);
         };
-        let encrypted = EncryptedPrivateKeyInfoRef::from_der(&bytes)
-            .map_err(|_| damaged("it is not an encrypted PKCS#8 key (EncryptedPrivateKeyInfo, DER)"))?;
-        let document = encrypted
-            .decrypt(self.passphrase()?.as_slice())
-            .map_err(|_| damaged("the passphrase does not open it, or it is damaged"))?;
-        let key = SigningKey::from_pkcs8(document.as_bytes()).map_err(|error| damaged(&error.to_string()))?;
-        Ok(Some(key))
+        open(&bytes, &self.passphrase()?).map(Some).map_err(|what| damaged(&what))
     }
 
     /// Makes a new key and stores it durably before it is used.
@@ -87,41 +78,94 @@ impl KeyDirectory {
             return Err(SignerError::KeyFile(format!("{} is already there", path.display())));
         }
         let made = SigningKey::generate_with(algorithm);
-        let failed = |_| SignerError::KeyFile(format!("{}: the key cannot be encrypted", path.display()));
-        let cost = pkcs8::pkcs5::scrypt::Params::new(SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P)
-            .map_err(|_| SignerError::KeyFile("the cost of the key derivation is not possible".to_owned()))?;
-        let parameters =
-            pbes2::Parameters::generate_scrypt_aes256cbc(cost, &provider::random::<16>(), provider::random::<16>())
-                .map_err(|_| SignerError::KeyFile("the key derivation is not possible".to_owned()))?;
-        let sealed = parameters
-            .encrypt(self.passphrase()?.as_slice(), &made.to_pkcs8())
-            .map_err(|_| SignerError::KeyFile(format!("{}: the key cannot be encrypted", path.display())))?;
-        let octets = OctetStringRef::new(&sealed).map_err(failed)?;
-        let bytes = pkcs8::EncryptedPrivateKeyInfo { encryption_algorithm: parameters.into(), encrypted_data: octets }
-            .to_der()
-            .map_err(failed)?;
-        debug_assert!(EncryptedPrivateKeyInfoOwned::from_der(&bytes).is_ok());
+        let bytes = seal(&made, &self.passphrase()?)
+            .ok_or_else(|| SignerError::KeyFile(format!("{}: the key cannot be encrypted", path.display())))?;
         files::replace(&path, &bytes).map_err(|error| SignerError::KeyFile(error.to_string()))?;
         Ok(made)
     }
 
     fn passphrase(&self) -> Result<Zeroizing<Vec<u8>>, SignerError> {
-        let missing = || {
-            SignerError::KeyFile(format!(
-                "{} is missing or shorter than {SHORTEST_PASSPHRASE} characters: bring it back from your backup",
-                self.passphrase_file.display()
-            ))
-        };
-        let text = files::read(&self.passphrase_file)
-            .map_err(|error| SignerError::KeyFile(error.to_string()))?
-            .map(Zeroizing::new)
-            .ok_or_else(missing)?;
-        let trimmed = text.trim_ascii();
-        if trimmed.len() < SHORTEST_PASSPHRASE {
-            return Err(missing());
-        }
-        Ok(Zeroizing::new(trimmed.to_vec()))
+        passphrase(&self.passphrase_file)
     }
+}
+
+fn passphrase(file: &Path) -> Result<Zeroizing<Vec<u8>>, SignerError> {
+    let missing = || {
+        SignerError::KeyFile(format!(
+            "{} is missing or shorter than {SHORTEST_PASSPHRASE} characters: bring it back from your backup",
+            file.display()
+        ))
+    };
+    let text = files::read(file)
+        .map_err(|error| SignerError::KeyFile(error.to_string()))?
+        .map(Zeroizing::new)
+        .ok_or_else(missing)?;
+    let trimmed = text.trim_ascii();
+    if trimmed.len() < SHORTEST_PASSPHRASE {
+        return Err(missing());
+    }
+    Ok(Zeroizing::new(trimmed.to_vec()))
+}
+
+/// The key in an encrypted PKCS#8 document, or what is wrong with it.
+fn open(document: &[u8], passphrase: &[u8]) -> Result<SigningKey, String> {
+    let encrypted = EncryptedPrivateKeyInfoRef::from_der(document)
+        .map_err(|_| "it is not an encrypted PKCS#8 key (EncryptedPrivateKeyInfo, DER)")?;
+    let plain = encrypted.decrypt(passphrase).map_err(|_| "the passphrase does not open it, or it is damaged")?;
+    SigningKey::from_pkcs8(plain.as_bytes()).map_err(|error| error.to_string())
+}
+
+/// The key as an encrypted PKCS#8 document.
+fn seal(key: &SigningKey, passphrase: &[u8]) -> Option<Vec<u8>> {
+    let cost = pkcs8::pkcs5::scrypt::Params::new(SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P).ok()?;
+    let parameters =
+        pbes2::Parameters::generate_scrypt_aes256cbc(cost, &provider::random::<16>(), provider::random::<16>()).ok()?;
+    let sealed = parameters.encrypt(passphrase, &key.to_pkcs8()).ok()?;
+    let encrypted_data = OctetStringRef::new(&sealed).ok()?;
+    let info = pkcs8::EncryptedPrivateKeyInfo { encryption_algorithm: parameters.into(), encrypted_data };
+    let bytes = info.to_der().ok()?;
+    debug_assert!(EncryptedPrivateKeyInfoOwned::from_der(&bytes).is_ok());
+    Some(bytes)
+}
+
+/// The one key in a file, as a member of an alliance has it: encrypted PKCS#8 (DER), and the file with its passphrase.
+///
+/// # Errors
+/// [`SignerError::KeyFile`].
+pub fn key_file(path: &Path, passphrase_file: &Path) -> Result<SigningKey, SignerError> {
+    let wrong = |what: &str| SignerError::KeyFile(format!("{}: {what}", path.display()));
+    let bytes = files::read(path).map_err(|error| SignerError::KeyFile(error.to_string()))?;
+    let bytes = bytes.ok_or_else(|| wrong("there is no such file; make a key with `medlock trust-list member-key`"))?;
+    open(&bytes, &passphrase(passphrase_file)?).map_err(|what| wrong(&what))
+}
+
+/// Makes a key in a file of its own. If there is no passphrase file, a random passphrase is written there.
+///
+/// # Errors
+/// [`SignerError::KeyFile`], also if the key file is there: a key is never overwritten.
+pub fn make_key_file(
+    path: &Path,
+    passphrase_file: &Path,
+    algorithm: SigningAlgorithm,
+) -> Result<SigningKey, SignerError> {
+    if path.exists() {
+        return Err(SignerError::KeyFile(format!("{} is already there", path.display())));
+    }
+    if !passphrase_file.exists() {
+        make_passphrase(passphrase_file)?;
+    }
+    let made = SigningKey::generate_with(algorithm);
+    let sealed = seal(&made, &passphrase(passphrase_file)?);
+    let bytes = sealed.ok_or_else(|| SignerError::KeyFile("the key cannot be encrypted".to_owned()))?;
+    files::replace(path, &bytes).map_err(|error| SignerError::KeyFile(error.to_string()))?;
+    Ok(made)
+}
+
+fn make_passphrase(file: &Path) -> Result<(), SignerError> {
+    let mut secret = provider::random::<32>();
+    let text = Zeroizing::new(data_encoding::BASE64URL_NOPAD.encode(&secret));
+    secret.zeroize();
+    files::replace(file, text.as_bytes()).map_err(|error| SignerError::KeyFile(error.to_string()))
 }
 
 fn file(directory: &Path, key: KeyLabel) -> PathBuf {

@@ -239,7 +239,7 @@ pub(crate) fn run(command: DeviceCommand) -> Result<Outcome, Failure> {
 ///
 /// # Errors
 /// As [`ask`].
-pub(super) fn done(hub: &HubArgs, request: Request) -> Result<Outcome, Failure> {
+pub(crate) fn done(hub: &HubArgs, request: Request) -> Result<Outcome, Failure> {
     let answer = ask(&hub.dir, request)?;
     match &answer {
         Response::Done { .. } if hub.json => output::json(&answer)?,

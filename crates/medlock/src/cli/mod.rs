@@ -1,11 +1,11 @@
 //! The command line: what can be said, and which function does it.
 
 mod authority;
-mod device;
+pub(crate) mod device;
 mod judge;
 mod log;
 mod route;
-mod trust_list;
+pub(crate) mod trust_list;
 mod voucher;
 
 use crate::output::say;
@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// Show and change which machine answers to which protocol name.
     #[command(subcommand)]
     Route(route::RouteCommand),
-    /// Show and verify trust lists and site lists.
+    /// Make, sign, publish, verify, compare, show and import trust lists; suspend in an emergency; recover.
     #[command(subcommand)]
     TrustList(trust_list::TrustListCommand),
     /// Verify, follow and witness the transparency log of what an authority has issued.

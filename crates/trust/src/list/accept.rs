@@ -222,6 +222,18 @@ impl<'a> List<'a> {
         Ok(list)
     }
 
+    /// Says whether verifiers who hold `held` would take this proposal, which nobody has signed yet, once enough have.
+    ///
+    /// # Errors
+    /// [`Refused`], for any other reason than missing signatures.
+    pub fn check_proposal(&self, held: Option<&List<'_>>, time: Interval, crypto: &impl Crypto) -> Result<(), Refused> {
+        if let Some(held) = held {
+            self.check_order(held)?;
+            not_ahead(self.heading.issued, held.latest_successor(time))?;
+        }
+        Ok(self.check_keys(crypto)?)
+    }
+
     /// The latest instant at which what succeeds this list may have been issued.
     pub(super) fn latest_successor(&self, time: Interval) -> Time {
         match time.latest() {

@@ -97,7 +97,11 @@ impl<'a> SuspensionContent<'a> {
         writer.bytes(self.authorities).map(drop)
     }
 
-    fn read(payload: &'a [u8]) -> Result<Self, Error> {
+    /// Reads the payload of a suspension: what members are to sign.
+    ///
+    /// # Errors
+    /// If it is not that of a suspension.
+    pub fn read(payload: &'a [u8]) -> Result<Self, Error> {
         let mut fields = Fields::new(payload);
         fields.array_of(7);
         let form = fields.uint();

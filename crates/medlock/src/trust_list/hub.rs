@@ -1,0 +1,97 @@
+//! Lists of a hub: shown, given to it, fetched for it.
+
+use super::{file, key_id, now};
+use crate::admin::{self, ask};
+use crate::cli::trust_list::{BelievedArgs, FetchArgs};
+use crate::cli::{HubArgs, InspectArgs, device};
+use crate::output::{self, say};
+use crate::{Failure, Outcome, inspect};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use medlock_authority::admin::{Request, Response};
+use medlock_authority::objects::Kind;
+use medlock_node::lists::Source;
+use medlock_trust::list::List;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// `medlock trust-list show`.
+///
+/// # Errors
+/// When the list cannot be read, or the hub not be reached.
+pub(crate) fn show(
+    file: Option<PathBuf>,
+    alliance: bool,
+    save: Option<&Path>,
+    hub: &HubArgs,
+) -> Result<Outcome, Failure> {
+    match (file, save) {
+        (Some(file), None) => inspect::run(&InspectArgs { file, json: hub.json }),
+        (Some(_), Some(_)) => Err("--save writes the hub's list; there is no need to save a file that is there".into()),
+        (None, save) => {
+            let bytes = held(hub, if alliance { Kind::TrustList } else { Kind::SiteList })?;
+            let Some(path) = save else { return inspect::show(&bytes, hub.json) };
+            super::write(path, &bytes)?;
+            say!("{} bytes written to {}", bytes.len(), path.display());
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+fn held(hub: &HubArgs, kind: Kind) -> Result<Vec<u8>, Failure> {
+    match ask(&hub.dir, Request::Object { object: kind })? {
+        Response::Object { bytes, .. } => Ok(BASE64.decode(bytes)?),
+        other => Err(admin::unexpected(&other)),
+    }
+}
+
+/// `medlock trust-list import`.
+///
+/// # Errors
+/// When the hub does not take it.
+pub(crate) fn import(path: &Path, believed: BelievedArgs, hub: &HubArgs) -> Result<Outcome, Failure> {
+    device::done(hub, request(&file(path)?, &believed)?)
+}
+
+fn request(object: &[u8], believed: &BelievedArgs) -> Result<Request, Failure> {
+    let members =
+        believed.members.iter().map(|member| Ok(key_id(member)?.to_string())).collect::<Result<_, Failure>>()?;
+    let threshold = usize::from(believed.threshold);
+    Ok(Request::ImportTrustList { object: BASE64.encode(object), members, threshold })
+}
+
+/// `medlock trust-list fetch`: each list is in force, durably, before the next is asked for.
+///
+/// # Errors
+/// When the folder cannot be read, or the hub refuses a list.
+pub(crate) fn fetch(args: FetchArgs) -> Result<Outcome, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let source = Source::parse(&args.source)?;
+    let index = runtime.block_on(source.index())?;
+    let mut versions: Vec<u64> = Vec::new();
+    let finished = loop {
+        let held = held(&args.hub, Kind::TrustList).ok();
+        let entry = match held.as_deref().map(List::danger_open).transpose() {
+            Ok(Some(list)) => index.next(&list, now()),
+            // The first list is believed for the members one names; an old one if they have changed since.
+            Ok(None) => index.versions.iter().find(|entry| !entry.rotation),
+            Err(error) => return Err(format!("the hub's trust list is damaged: {error}").into()),
+        };
+        let Some(entry) = entry else { break true };
+        if versions.len() == args.most {
+            break false;
+        }
+        let bytes = runtime.block_on(source.list(entry, held.as_deref().unwrap_or_default()))?;
+        match ask(&args.hub.dir, request(&bytes, &args.believed)?)? {
+            Response::Done { .. } => versions.push(entry.version),
+            other => return Err(admin::unexpected(&other)),
+        }
+    };
+    if args.hub.json {
+        output::json(&json!({ "taken": versions, "finished": finished }))?;
+    } else {
+        versions.iter().for_each(|version| say!("version {version} is in force"));
+        say!("{}", if finished { "nothing newer is published" } else { "there is more: fetch again" });
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,145 @@
+//! Where lists are fetched from, and how one who is behind catches up.
+
+use super::{INDEX, Index, MAX_VERSIONS, delta};
+use crate::Error;
+use crate::http::{Client, Limits};
+use crate::knowledge::{Kind, KnowledgeBase};
+use bytes::Bytes;
+use http::StatusCode;
+use medlock_trust::list::List;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The longest answer of a web server: an index with all its versions.
+const LARGEST_ANSWER: usize = 4 << 20;
+
+/// A folder of lists: on this machine, or behind a web server.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A folder.
+    Folder(PathBuf),
+    /// A web server, and the path of the folder there, which ends with a slash. Lists are signed and not secret, so it does
+    /// not matter who serves them, nor over which connection.
+    Web(Client, String),
+}
+
+impl Source {
+    /// The folder at `text`: a path, or `http://host[:port]/path`.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] for other kinds of addresses.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let Some(rest) = text.strip_prefix("http://") else {
+            if text.contains("://") {
+                return Err(Error::NotReady(
+                    "lists are fetched over http:// or from a folder; they are signed, so that nothing else is needed",
+                ));
+            }
+            return Ok(Self::Folder(text.into()));
+        };
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let address = if has_port { host.to_owned() } else { format!("{host}:80") };
+        let path = path.trim_end_matches('/');
+        let path = if path.is_empty() { "/".to_owned() } else { format!("/{path}/") };
+        let limits = Limits { body_bytes: LARGEST_ANSWER, ..Limits::default() };
+        Ok(Self::Web(Client::plain(address).with_limits(limits), path))
+    }
+
+    /// The file with this name; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::File`], or as [`Client::get`].
+    pub async fn file(&self, name: &str) -> Result<Option<Bytes>, Error> {
+        match self {
+            Self::Folder(folder) => {
+                let path = folder.join(name);
+                let read = tokio::task::spawn_blocking(move || crate::files::read(&path)).await;
+                Ok(read.unwrap_or(Ok(None))?.map(Bytes::from))
+            }
+            Self::Web(client, path) => {
+                let path = format!("{path}{name}");
+                let answer = client.get(&path).await?;
+                match answer.status() {
+                    StatusCode::OK => Ok(Some(answer.into_body())),
+                    StatusCode::NOT_FOUND => Ok(None),
+                    other => Err(crate::news::status(client, &format!("GET {path}"), other, answer.body())),
+                }
+            }
+        }
+    }
+
+    /// Which versions there are.
+    ///
+    /// # Errors
+    /// As [`Source::file`]; [`Error::NotReady`] if there is no index, or none that can be read.
+    pub async fn index(&self) -> Result<Index, Error> {
+        let missing = Error::NotReady("there is no index.json: publish the list with `medlock trust-list publish`");
+        let bytes = self.file(INDEX).await?.ok_or(missing)?;
+        let index: Option<Index> = serde_json::from_slice(&bytes).ok();
+        index
+            .filter(|index| index.versions.len() <= MAX_VERSIONS)
+            .ok_or(Error::NotReady("index.json is not that of a folder of lists: publish the list again"))
+    }
+
+    /// The list that `entry` of the index names: made of the one held if there is a delta, or else whole.
+    ///
+    /// # Errors
+    /// As [`Source::file`]; [`Error::NotReady`] if it is not there.
+    pub async fn list(&self, entry: &super::Entry, held: &[u8]) -> Result<Bytes, Error> {
+        let from = List::danger_open(held).map(|list| (list.heading().recovery_epoch, list.heading().version));
+        if let Ok((epoch, version)) = from
+            && epoch == entry.recovery_epoch
+            && entry.deltas.contains(&version)
+            && let Some(file) = self.file(&entry.delta_file(version)).await?
+            && let Ok(made) = delta::apply(held, &file)
+        {
+            return Ok(made.into());
+        }
+        let missing = Error::NotReady("a list that the index names is not there: publish the folder again");
+        self.file(&entry.file()).await?.ok_or(missing)
+    }
+}
+
+/// How far a catch-up came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    /// How many lists were taken.
+    pub steps: usize,
+    /// The version held now.
+    pub version: u64,
+    /// Whether nothing newer is known; if not, go on with another call, also after a restart.
+    pub finished: bool,
+}
+
+/// Takes the lists that are newer than the one held, one after the other, at most `most` in this call. Each is durable
+/// before the next, so that it may be interrupted at any time.
+///
+/// # Errors
+/// As [`Source::file`]; [`Error::NotReady`] if no list is held; [`Error::List`] if one is refused.
+pub async fn catch_up(source: &Source, knowledge: &Arc<KnowledgeBase>, most: usize) -> Result<CatchUp, Error> {
+    let index = source.index().await?;
+    let mut steps = 0;
+    loop {
+        let held = knowledge.object(Kind::TrustList);
+        let held =
+            held.ok_or(Error::NotReady("no trust list is held yet: import the first one with its members' keys"))?;
+        let list = List::danger_open(&held).map_err(|_| Error::NotReady("the trust list held is damaged"))?;
+        let version = list.heading().version;
+        let Some(entry) = index.next(&list, knowledge.time().earliest()) else {
+            return Ok(CatchUp { steps, version, finished: true });
+        };
+        if steps == most {
+            return Ok(CatchUp { steps, version, finished: false });
+        }
+        let bytes = source.list(entry, &held).await?;
+        let taker = knowledge.clone();
+        let taken = tokio::task::spawn_blocking(move || taker.accept(Kind::TrustList, &bytes)).await;
+        let file = entry.file();
+        match taken {
+            Ok(Ok(_)) => steps += 1,
+            Ok(Err(refused)) => return Err(Error::List { file, why: refused.to_string() }),
+            Err(error) => return Err(Error::List { file, why: error.to_string() }),
+        }
+    }
+}
