@@ -52,7 +52,9 @@ impl<'a> Proposal<'a> {
     pub fn check(&self, current: Option<&List<'_>>, now: Time) -> Result<(), Error> {
         match self {
             Self::List(list) => {
-                list.check_proposal(current, Interval::exactly(now), &AwsLc).map_err(|error| refused("proposal", error))
+                let checked = list.check_proposal(current, Interval::exactly(now), &AwsLc);
+                checked.map_err(|error| refused("proposal", error))?;
+                current.map_or(Ok(()), |current| check_since(list, current))
             }
             Self::Suspension(content) => {
                 let current =
@@ -76,6 +78,23 @@ impl<'a> Proposal<'a> {
             }
         }
     }
+}
+
+/// Refuses a state that changed while its beginning did not: what a retired authority issued after `since` counts for
+/// nothing, so that a forgotten date takes its whole past away.
+fn check_since(list: &List<'_>, current: &List<'_>) -> Result<(), Error> {
+    let forgotten = list.authorities().find(|new| {
+        let old = current.authority(new.key);
+        old.is_some_and(|old| old.state != new.state && old.since == new.since)
+    });
+    forgotten.map_or(Ok(()), |one| {
+        let why = format!(
+            "authority {:?} becomes {}, and `since` is as it was: write since when, or leave it out for the time of the proposal",
+            one.name,
+            one.state.name()
+        );
+        Err(refused("proposal", why))
+    })
 }
 
 /// The bytes to be signed that suspend `authorities` of `current` for some days from now.
