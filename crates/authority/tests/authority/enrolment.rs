@@ -15,7 +15,6 @@ use medlock_trust::cose::{self, Algorithm, ContentType};
 use medlock_trust::crypto::SignatureAlgorithm;
 use medlock_trust::list::{self, Authority as Listed, AuthorityState, Content, Heading, ListKind, Member};
 use medlock_trust::path::AuthorityKind;
-use medlock_trust::role::DeviceTypes;
 use medlock_trust::x509::{Certificate, GeneralName, SignedForm};
 use medlock_trust::{KeyId, Role, Roles};
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod flash;
 mod hardened;
 mod judged;
 mod link;
+mod lists;
 mod log;
 mod manifest;
 mod platform;

@@ -40,7 +40,7 @@ impl Signer {
         Self { key, spki, id, name: der }
     }
 
-    fn sign(&self, parts: &[&[u8]]) -> Result<[u8; 64], ()> {
+    pub(crate) fn sign(&self, parts: &[&[u8]]) -> Result<[u8; 64], ()> {
         self.key.sign(&parts).map_err(drop)
     }
 

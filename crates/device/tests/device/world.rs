@@ -15,6 +15,7 @@ use medlock_proto::sealed::{Concentration, MilliUnits, Minutes, Rate};
 use medlock_rustcrypto::RustCrypto;
 use medlock_trust::bond::PatientContext;
 use medlock_trust::decide;
+use medlock_trust::list::Pinned;
 use medlock_trust::role::Role;
 use medlock_trust::{Denied, DeviceId, Interval, Operation, Operations, Time};
 use std::collections::BTreeMap;
@@ -77,6 +78,8 @@ pub(crate) struct World {
     sent: u64,
     /// This one answers a request with message 3 in front as a peer does that does not know of such.
     pub(crate) plain_only: Option<usize>,
+    /// Whose trust list devices believe that start from now on.
+    pub(crate) alliance: Option<Pinned<'static>>,
     /// Everything that was sent, for replay.
     pub(crate) wire: Vec<(Address, Address, Vec<u8>)>,
 }
@@ -147,6 +150,7 @@ impl World {
             flight: BTreeMap::new(),
             sent: 0,
             plain_only: None,
+            alliance: None,
             wire: Vec::new(),
         }
     }
@@ -249,7 +253,9 @@ impl World {
 
     fn start(&mut self, number: usize, parts: Parts<Sim>) {
         let therapy = self.nodes[number].therapy.then(|| (journal(), limits()));
-        let sdk = Sdk::start(parts, Settings { therapy, ..settings(&[]) }, memory(), self.ticks()).unwrap();
+        let sdk =
+            Sdk::start(parts, Settings { therapy, alliance: self.alliance, ..settings(&[]) }, memory(), self.ticks())
+                .unwrap();
         self.nodes[number].sdk = Some(sdk);
         self.nodes[number].wait = None;
     }

@@ -8,6 +8,7 @@ mod enrol;
 mod fixture;
 mod identity;
 mod knowledge;
+mod lists;
 mod news;
 mod ordinary;
 mod sessions;
