@@ -8,3 +8,4 @@ mod log;
 mod process;
 mod provision;
 mod small_devices;
+mod trust_list;

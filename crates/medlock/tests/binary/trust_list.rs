@@ -1,0 +1,227 @@
+//! An alliance of three members, of whom two must sign and one may suspend, by files alone.
+
+use crate::process::{Hub, medlock};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+struct Alliance {
+    folder: PathBuf,
+}
+
+impl Alliance {
+    fn new(folder: &Path) -> Self {
+        let this = Self { folder: folder.to_owned() };
+        for who in ["anna", "ben", "carla", "r1", "r2", "r3", "dora"] {
+            this.done(&format!("member-key {who}.key --passphrase-file {who}.pass --json"));
+        }
+        for maker in ["maker", "other"] {
+            let line = format!(
+                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {maker}.priv -out {maker}.pem \
+                 -subj /O={maker}/CN=Root -days 3650"
+            );
+            let made =
+                Command::new("openssl").args(line.split_whitespace()).current_dir(folder).output().expect("openssl");
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        }
+        this
+    }
+
+    fn run(&self, line: &str) -> Output {
+        let arguments = line.split(' ').filter(|word| !word.is_empty());
+        medlock().arg("trust-list").args(arguments).current_dir(&self.folder).output().expect("it starts")
+    }
+
+    fn done(&self, line: &str) -> Value {
+        let output = self.run(line);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    /// Why it is refused.
+    fn refused(&self, line: &str) -> String {
+        let output = self.run(line);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        String::from_utf8(output.stderr).expect("UTF-8")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Edits a draft as a person would.
+    fn edit(&self, draft: &str, edit: impl FnOnce(&mut toml::Table)) {
+        let text = std::fs::read_to_string(self.file(draft)).expect("a draft");
+        let mut table: toml::Table = text.parse().expect("TOML");
+        edit(&mut table);
+        std::fs::write(self.file(draft), table.to_string()).expect("written");
+    }
+
+    /// Proposes what the draft says, has it signed, and puts it together.
+    fn signed(&self, draft: &str, name: &str, current: &str, signers: &[&str]) {
+        self.done(&format!("propose {draft} {current} --out {name}.proposal --json"));
+        self.assembled(name, current, signers, &format!("{name}.list"));
+    }
+
+    fn assembled(&self, name: &str, current: &str, signers: &[&str], out: &str) {
+        for who in signers {
+            let key = format!("--key {who}.key --passphrase-file {who}.pass");
+            self.done(&format!("sign {name}.proposal {key} {current} --out {name}.{who} --json"));
+        }
+        let files: Vec<String> = signers.iter().map(|who| format!("{name}.{who}")).collect();
+        self.done(&format!("assemble {name}.proposal {} {current} --out {out} --json", files.join(" ")));
+    }
+
+    fn first(&self) {
+        self.done(
+            "draft --name Alliance --member Anna=anna.pub --member Ben=ben.pub --member Carla=carla.pub \
+             --recovery R1=r1.pub --recovery R2=r2.pub --recovery R3=r3.pub --maker Maker=maker.pem \
+             --threshold 2 --emergency 1 --recovery-threshold 2 --out 1.toml --json",
+        );
+        self.signed("1.toml", "1", "", &["anna", "carla"]);
+    }
+}
+
+fn entry<'t>(table: &'t mut toml::Table, section: &str, at: usize) -> &'t mut toml::Table {
+    table[section][at].as_table_mut().expect("a table")
+}
+
+/// Shows REQ-LIST-13.
+#[test]
+fn three_members_who_never_meet_make_a_list_and_each_command_refuses_what_verifiers_would() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.first();
+    let few = all.refused("assemble 1.proposal 1.anna --out few.list");
+    assert!(few.contains("1 of the") && few.contains("2 must"), "{few}");
+    let stranger = all.refused("sign 1.proposal --key dora.key --passphrase-file dora.pass --out x");
+    assert!(stranger.contains("no member"), "{stranger}");
+    assert!(all.refused("sign 1.proposal --key anna.key --passphrase-file ben.pass --out x").contains("passphrase"));
+    let verified = all.done("verify 1.list --member anna.pub --member carla.pub --threshold 2 --json");
+    assert_eq!(verified["valid"], true);
+    let names: Vec<&str> =
+        verified["signatures"].as_array().unwrap().iter().filter_map(|one| one["name"].as_str()).collect();
+    assert!(names.contains(&"Anna") && names.contains(&"Carla") && names.len() == 2, "{names:?}");
+    assert_eq!(all.run("verify 1.list --member anna.pub --member ben.pub --threshold 2").status.code(), Some(1));
+
+    // The next version: a draft of the current one, edited by a person.
+    all.done("draft --current 1.list --maker Other=other.pem --out 2.toml --json");
+    all.edit("2.toml", |draft| {
+        let maker = entry(draft, "authority", 0);
+        maker.insert("roles".into(), toml::Value::Array(vec!["sensor".into()]));
+        maker.insert("names".into(), toml::Value::Array(vec!["MX-".into()]));
+        maker.insert("device_types".into(), toml::Value::Array(vec![1.into(), 256.into()]));
+    });
+    let proposed = all.done("propose 2.toml --current 1.list --out 2.proposal --json").to_string();
+    for said in ["MX-", "1, 256", "Other", "2 members of the current list"] {
+        assert!(proposed.contains(said), "{said}: {proposed}");
+    }
+    all.assembled("2", "--current 1.list", &["ben", "carla"], "2.list");
+    let old = all.refused("propose 1.toml --current 2.list --out x");
+    assert!(old.contains("1.toml") && old.contains("not newer"), "{old}");
+    all.edit("2.toml", |draft| {
+        draft.insert("version".into(), 5_000.into());
+    });
+    assert!(all.refused("propose 2.toml --current 1.list --out x").contains("more than 1000 above"));
+    all.edit("2.toml", |draft| {
+        draft.insert("version".into(), 3.into());
+        entry(draft, "authority", 0).insert("state".into(), "retired".into());
+    });
+    assert!(all.refused("propose 2.toml --current 2.list --out x").contains("since"), "a forgotten date");
+    std::fs::write(all.file("bad.toml"), "name = \"A\"\nversion = 1\nthreshhold = 2\n").expect("written");
+    let unknown = all.refused("propose bad.toml --out x");
+    assert!(unknown.contains("bad.toml") && unknown.contains("threshhold"), "{unknown}");
+}
+
+/// Shows REQ-LIST-14.
+#[test]
+fn a_rotation_a_fork_an_emergency_and_a_recovery() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.first();
+    // Anna leaves, Dora comes: old and new sign.
+    all.done("draft --current 1.list --member Dora=dora.pub --out 2.toml --json");
+    all.edit("2.toml", |draft| {
+        let members = draft["member"].as_array_mut().expect("members");
+        members.retain(|one| one["name"].as_str() != Some("Anna"));
+    });
+    all.signed("2.toml", "2", "--current 1.list", &["anna", "ben", "dora"]);
+    // A second list with version 2: Ben signed both.
+    all.done("draft --current 1.list --out fork.toml --json");
+    all.signed("fork.toml", "fork", "--current 1.list", &["ben", "carla"]);
+    let diff = all.run("diff 2.list fork.list --evidence fork.json --json");
+    assert_eq!(diff.status.code(), Some(1));
+    let evidence: Value = serde_json::from_slice(&std::fs::read(all.file("fork.json")).unwrap()).unwrap();
+    let both = evidence["signed_both"].as_array().unwrap();
+    assert_eq!((both.len(), both[0]["name"].as_str()), (1, Some("Ben")));
+    assert_eq!(all.run("diff 1.list 2.list").status.code(), Some(0));
+    // One member suspends, and two confirm.
+    all.done("suspend --current 2.list --authority Maker --out s.proposal --json");
+    all.assembled("s", "--current 2.list", &["dora"], "s.cose");
+    assert!(all.refused("suspend --current 2.list --authority Maker --days 15 --out x").contains("14"));
+    assert!(all.refused("suspend --current 2.list --authority Nobody --out x").contains("Nobody"));
+    all.done("confirm s.cose --current 2.list --out 3.toml --json");
+    all.signed("3.toml", "3", "--current 2.list", &["ben", "carla"]);
+    assert!(all.done("diff 2.list 3.list --json").to_string().contains("suspended since"));
+    // Two members lost their keys: the recovery keys name others.
+    all.done("recover --current 3.list --out 4.toml --json");
+    all.edit("4.toml", |draft| {
+        draft["member"].as_array_mut().expect("members").retain(|one| one["name"].as_str() == Some("Dora"));
+        draft.insert("threshold".into(), 1.into());
+        draft.insert("emergency_threshold".into(), 0.into());
+    });
+    all.done("propose 4.toml --current 3.list --out 4.proposal --json");
+    for who in ["r1", "r3", "dora", "ben"] {
+        let key = format!("--key {who}.key --passphrase-file {who}.pass");
+        all.done(&format!("sign 4.proposal {key} --current 3.list --out 4.{who} --json"));
+    }
+    let refused = all.refused("assemble 4.proposal 4.ben 4.dora 4.r1 --current 3.list --out 4.list");
+    assert!(refused.contains("1 of the recovery keys"), "{refused}");
+    all.done("assemble 4.proposal 4.r1 4.r3 4.dora --current 3.list --out 4.list --json");
+    // Each version is published, and nothing that does not follow.
+    for version in ["1", "2", "3", "4"] {
+        all.done(&format!("publish {version}.list web --json"));
+    }
+    assert!(all.refused("publish fork.list web").contains("recovery epoch"));
+    for name in ["index.json", "latest.cbor", "1.cbor", "3.cbor", "1-4.cbor", "2.delta-from-1.cbor"] {
+        assert!(all.file("web").join(name).exists(), "{name}");
+    }
+}
+
+/// Shows REQ-LIST-09, REQ-LIST-10.
+#[test]
+fn a_hub_catches_up_with_a_published_folder_takes_suspensions_and_raises_an_alarm_at_a_fork() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.first();
+    all.done("publish 1.list web --json");
+    for (version, members, signers) in [(2, "--member Dora=dora.pub", ["anna", "ben"]), (3, "", ["ben", "carla"])] {
+        let current = format!("--current {}.list", version - 1);
+        all.done(&format!("draft {current} {members} --out {version}.toml --json"));
+        all.signed(&format!("{version}.toml"), &version.to_string(), &current, &signers);
+        all.done(&format!("publish {version}.list web --json"));
+    }
+    let hub = Hub::start(folder.path());
+    let web = all.file("web");
+    let (web, anna, ben) = (web.to_str().unwrap(), all.file("anna.pub"), all.file("ben.pub"));
+    let (anna, ben) = (anna.to_str().unwrap(), ben.to_str().unwrap());
+    hub.ask(&["trust-list", "fetch", web, "--member", anna, "--member", ben, "--threshold", "1", "--most", "1"]);
+    let rest = hub.ask(&["trust-list", "fetch", web]);
+    assert_eq!((&rest["taken"], &rest["finished"]), (&serde_json::json!([2, 3]), &Value::Bool(true)), "{rest}");
+    all.done("suspend --current 3.list --authority Maker --out s.proposal --json");
+    all.assembled("s", "--current 3.list", &["carla"], "s.cose");
+    hub.ask(&["trust-list", "import", all.file("s.cose").to_str().unwrap()]);
+    // Another version 3.
+    all.done("draft --current 2.list --maker Other=other.pem --out fork.toml --json");
+    all.signed("fork.toml", "fork", "--current 2.list", &["ben", "anna"]);
+    let output = medlock()
+        .args(["trust-list", "import"])
+        .arg(all.file("fork.list"))
+        .arg("--dir")
+        .arg(&hub.dir)
+        .output()
+        .expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let alarms = hub.ask(&["authority", "alarms"]).to_string();
+    assert!(alarms.contains("trust-list-fork") && alarms.contains("Ben"), "{alarms}");
+}
