@@ -100,11 +100,12 @@ impl Entry {
 }
 
 /// All that says who signs a list's successor.
-fn signers<'a>(list: &List<'a>) -> (u64, u8, u8, BTreeSet<&'a [u8]>, BTreeSet<&'a [u8]>) {
+fn signers<'a>(list: &List<'a>) -> ([u64; 3], [BTreeSet<&'a [u8]>; 2]) {
     let heading = list.heading();
     let members = list.members().map(|member| member.spki).collect();
     let recovery = list.recovery().map(|key| key.spki).collect();
-    (heading.recovery_epoch, heading.threshold, heading.recovery_threshold, members, recovery)
+    let counts = [heading.recovery_epoch, heading.threshold.into(), heading.recovery_threshold.into()];
+    (counts, [members, recovery])
 }
 
 impl Index {

@@ -230,9 +230,9 @@ fn who_signed_two_lists_with_one_version_is_named() {
     assert_eq!(fork.signed_both.iter().map(|one| one.key.clone()).collect::<Vec<_>>(), both);
     assert!(fork.sentence().contains(&both[0]));
     // A forged signature names nobody.
-    let at = two.len() - 1;
-    let mut forged = two.clone();
-    forged[at] ^= 1;
+
+    let mut forged = two;
+    *forged.last_mut().unwrap() ^= 1;
     assert_eq!(Fork::of(&one, &forged).unwrap().signed_both.len(), 1);
 }
 

@@ -96,7 +96,9 @@ impl World {
     fn list(&self) -> Vec<u8> {
         let types = self.types.map(u16::to_be_bytes);
         let mut names = Vec::new();
-        self.names.map(|prefix| Names::encode(&[prefix], &mut names).unwrap());
+        if let Some(prefix) = self.names {
+            Names::encode(&[prefix], &mut names).unwrap();
+        }
         let authority = Authority {
             names: self.names.map_or(Names::EVERY, |_| Names::listed(&names).unwrap()),
             cutoff: self.cut_off.then_some(log().0),
