@@ -10,7 +10,10 @@ use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::signer::{InProcess, KeyLabel, Signer};
 use medlock_authority::store::{Purpose, SqlStore, Store};
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
+use medlock_store::postgres::Server;
+use medlock_testkit::PostgresServer;
 use medlock_trust::Time;
+use std::path::Path;
 use std::sync::Arc;
 
 fn main() {
@@ -23,11 +26,23 @@ const ROUND: usize = 512;
 const NAME: [u8; 15] = [0x30, 13, 0x31, 11, 0x30, 9, 0x06, 3, 0x55, 4, 3, 0x0c, 2, b'C', b'A'];
 
 #[divan::bench(args = [1, 8, 64, 256], sample_count = 10, sample_size = 1)]
-fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize) {
+fn sqlite(bencher: divan::Bencher<'_, '_>, threads: usize) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = SqlStore::sqlite(&dir.path().join("authority.sqlite")).expect("a new database");
-    let store: Arc<dyn Store> = Arc::new(store);
-    let signer: Arc<dyn Signer> = Arc::new(InProcess::open(dir.path()).expect("a key directory"));
+    durable_certificates(bencher, threads, dir.path(), Arc::new(store));
+}
+
+/// A server of its own, on the same machine, that waits for the disk at each commit.
+#[divan::bench(args = [1, 8, 64, 256], sample_count = 10, sample_size = 1)]
+fn postgresql(bencher: divan::Bencher<'_, '_>, threads: usize) {
+    let (dir, server) = (tempfile::tempdir().expect("a temporary directory"), PostgresServer::synchronous());
+    let address = Server::new(&server.url(), "bench", None, None).expect("an address");
+    let store = SqlStore::postgres(address).expect("a new schema");
+    durable_certificates(bencher, threads, dir.path(), Arc::new(store));
+}
+
+fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize, dir: &Path, store: Arc<dyn Store>) {
+    let signer: Arc<dyn Signer> = Arc::new(InProcess::open(dir).expect("a key directory"));
     let log = Sequencer::open(store.clone(), signer.clone(), None).expect("a log");
     let line = Line { store: &*store, signer: &*signer, log: &log };
     let issuing = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).expect("a key");

@@ -57,10 +57,16 @@ impl<T: Send, V: FnMut(&mut dyn Sql) -> Result<T, Fault> + Send> Job for Asked<T
 
 fn in_savepoint<T>(sql: &mut dyn Sql, verb: &mut impl FnMut(&mut dyn Sql) -> Result<T, Fault>) -> Result<T, Fault> {
     sql.batch("SAVEPOINT verb")?;
-    let outcome = verb(sql);
-    // After a transaction has broken this fails, and that is told instead.
-    sql.batch(if outcome.is_ok() { "RELEASE verb" } else { "ROLLBACK TO verb; RELEASE verb" })?;
-    outcome
+    let value = match verb(sql) {
+        Ok(value) => value,
+        Err(fault) => {
+            // Where the transaction has ended this fails too; then the session is not usable, and what came first is told.
+            let _ = sql.batch("ROLLBACK TO verb; RELEASE verb");
+            return Err(fault);
+        }
+    };
+    sql.batch("RELEASE verb")?;
+    Ok(value)
 }
 
 /// The writer thread and its queue.

@@ -15,16 +15,30 @@ read -r what; kill -QUIT $server 2>/dev/null; wait $server; [ "$what" = keep ] |
 #[derive(Debug)]
 pub struct PostgresServer {
     folder: PathBuf,
+    sync: bool,
     watch: Option<Child>,
 }
 
 impl PostgresServer {
-    /// Makes one and starts it.
+    /// Makes one and starts it. It does not wait for the disk, which only the loss of the machine would show.
     ///
     /// # Panics
     /// If PostgreSQL is not installed (`cargo xtask peers` does) or does not start.
     #[must_use]
     pub fn start() -> Self {
+        Self::make(false)
+    }
+
+    /// Makes one that waits for the disk at each commit, to measure it.
+    ///
+    /// # Panics
+    /// As [`PostgresServer::start`].
+    #[must_use]
+    pub fn synchronous() -> Self {
+        Self::make(true)
+    }
+
+    fn make(sync: bool) -> Self {
         let made = as_user(Path::new("mktemp")).args(["-d", "/tmp/medlock-pg.XXXXXX"]).output().expect("mktemp");
         let folder = PathBuf::from(String::from_utf8(made.stdout).expect("a path").trim());
         let made = as_user(&program("initdb"))
@@ -34,7 +48,7 @@ impl PostgresServer {
             .output()
             .expect("initdb");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let mut server = Self { folder, watch: None };
+        let mut server = Self { folder, sync, watch: None };
         server.begin();
         server
     }
@@ -50,7 +64,7 @@ impl PostgresServer {
     /// # Panics
     /// If it does not.
     pub fn begin(&mut self) {
-        let sync = if std::env::var_os("MEDLOCK_TEST_SYNC").is_some() { "fsync=on" } else { "fsync=off" };
+        let sync = if self.sync { "fsync=on" } else { "fsync=off" };
         let mut command = Command::new("sh");
         command.args(["-c", WATCH, "watch"]).arg(&self.folder);
         command.args(words(&as_user(&program("postgres")))).arg("-D").arg(self.folder.join("data"));

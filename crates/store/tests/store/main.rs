@@ -1,0 +1,137 @@
+//! What both databases must do, and what faults may do to them.
+
+mod faults;
+
+use medlock_store::postgres::Server;
+use medlock_store::{Database, Error, Fault, Schema, Sql, Step, all, first, values};
+use medlock_testkit::PostgresServer;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) const SCHEMA: Schema = Schema {
+    application: "test",
+    id: 0x7465_7374,
+    steps: &[
+        Step::Both("CREATE TABLE thing (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, bytes BLOB) STRICT"),
+        Step::Code(|sql| sql.execute("INSERT INTO thing (name) VALUES (?1)", values!["first"]).map(drop)),
+    ],
+};
+
+pub(crate) fn server(of: &PostgresServer) -> Server {
+    Server::new(&of.url(), &of.schema(), None, None).unwrap()
+}
+
+pub(crate) fn sqlite(dir: &Path) -> Database {
+    Database::sqlite(&dir.join("test.sqlite"), &SCHEMA).unwrap()
+}
+
+pub(crate) fn add(sql: &mut dyn Sql, name: &str) -> Result<(), Fault> {
+    sql.execute("INSERT INTO thing (name) VALUES (?1)", values![name]).map(drop).map_err(Fault::taken("thing"))
+}
+
+pub(crate) fn names(database: &Database) -> Vec<String> {
+    let ask = |sql: &mut dyn Sql| {
+        all(sql, "thing", "SELECT name FROM thing ORDER BY number", &[], |row| Ok(row.text("name")?.to_owned()))
+    };
+    database.read("list", ask).unwrap()
+}
+
+/// On both.
+fn each(check: impl Fn(Database)) {
+    let dir = tempfile::tempdir().unwrap();
+    check(sqlite(dir.path()));
+    check(Database::postgres(server(PostgresServer::shared()), &SCHEMA).unwrap());
+}
+
+#[test]
+fn values_come_back_as_they_were_and_others_are_damage() {
+    each(|database| {
+        database
+            .write("add", |sql| {
+                sql.execute("INSERT INTO thing (name, bytes) VALUES (?1, ?2)", values!["ä?1", vec![0_u8, 255]])
+            })
+            .unwrap();
+        let question = "SELECT number, name, bytes, NULL AS empty FROM thing WHERE name = ?1";
+        let found = database.read("find", |sql| {
+            first(sql, "thing", question, values!["ä?1"], |row| {
+                assert!(matches!(row.text("bytes"), Err(Fault::Damaged { table: "thing", .. })));
+                assert!(matches!(row.number::<i64>("empty"), Err(Fault::Damaged { .. })));
+                assert!(matches!(row.number::<i64>("absent"), Err(Fault::Damaged { .. })));
+                assert_eq!(row.optional_text("empty")?, None);
+                Ok((row.number::<u32>("number")?, row.blob("bytes")?.to_vec()))
+            })
+        });
+        assert_eq!(found.unwrap(), Some((2, vec![0, 255])));
+    });
+}
+
+/// Verbs that fail in the same commit as others do not disturb them, whether they run in a savepoint or break the group.
+#[test]
+fn a_verb_that_fails_breaks_only_itself() {
+    each(|database| {
+        let database = Arc::new(database);
+        let threads: Vec<_> = (0..16)
+            .map(|thread| {
+                let database = database.clone();
+                std::thread::spawn(move || {
+                    for number in 0..10 {
+                        let mine = format!("{thread} {number}");
+                        let outcome = match thread % 4 {
+                            // Fails after it has changed something.
+                            0 => database.write("fail", move |sql| {
+                                add(sql, &mine)?;
+                                Err::<(), _>(Fault::Missing("end"))
+                            }),
+                            1 => database.write("double", move |sql| add(sql, "first")),
+                            2 => database.write_single("double", move |sql| add(sql, "first")),
+                            _ => database.write_single("add", move |sql| add(sql, &mine)),
+                        };
+                        match thread % 4 {
+                            0 => assert!(matches!(outcome, Err(Error::Missing { .. })), "{outcome:?}"),
+                            1 | 2 => assert!(matches!(outcome, Err(Error::Taken { .. })), "{outcome:?}"),
+                            _ => outcome.unwrap(),
+                        }
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let names = names(&database);
+        assert_eq!(names.len(), 41, "{names:?}");
+    });
+}
+
+#[test]
+fn a_snapshot_stays_while_others_write() {
+    each(|database| {
+        let counts = database.read_snapshot("count twice", |sql| {
+            let mut count =
+                || first(sql, "thing", "SELECT count(*) AS count FROM thing", &[], |row| row.number("count"));
+            let before: Option<i64> = count()?;
+            database.write("add", |sql| add(sql, "meanwhile")).unwrap();
+            Ok((before, count()?))
+        });
+        assert_eq!(counts.unwrap(), (Some(1), Some(1)));
+        assert_eq!(names(&database).len(), 2);
+    });
+}
+
+/// Shows REQ-STORE-02.
+#[test]
+fn programs_that_start_at_once_take_each_step_once_and_what_is_not_theirs_is_refused() {
+    let server = server(PostgresServer::shared());
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let server = server.clone();
+            std::thread::spawn(move || Database::postgres(server, &SCHEMA).unwrap())
+        })
+        .collect();
+    let databases: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    for database in &databases {
+        assert_eq!(names(database), ["first"]);
+    }
+    let other = Schema { application: "other", ..SCHEMA };
+    assert!(Database::postgres(server.clone(), &other).unwrap_err().to_string().contains("another program"));
+    let older = Schema { steps: &SCHEMA.steps[..1], ..SCHEMA };
+    assert!(Database::postgres(server, &older).unwrap_err().to_string().contains("newer program"));
+}
