@@ -4,12 +4,12 @@ use crate::admin::{
     AlarmView, Asker, AuditView, AuthorityView, CredentialView, DeviceView, LogView, PendingView, Reason, Request,
     Response, RouteView,
 };
-use crate::authority::{HUB, Kind};
+use crate::authority::Kind;
 use crate::provision::Row;
 use crate::registry::{self, Device, DeviceConfig};
 use crate::store::{
-    AuditEntry, Claim, CodeRecord, CodeState, Issued, PendingRequest, PendingState, Standing, StandingChange,
-    StandingState, StoreError, Subject,
+    AuditEntry, Claim, CodeRecord, CodeState, DeviceSearch, Issued, PendingRequest, PendingState, Standing,
+    StandingChange, StandingState, StoreError, Subject,
 };
 use crate::{Authority, Error, encode, status};
 use data_encoding::{BASE64, HEXLOWER};
@@ -20,6 +20,8 @@ use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
 /// How long an enrolment code is good if nobody says otherwise, in seconds.
 const CODE_SECONDS: u64 = 86_400;
+/// The most devices of one answer.
+const MAX_PAGE: u32 = 1_000;
 /// Lines of the audit trail that are shown if nobody says otherwise.
 const AUDIT_LINES: u32 = 100;
 
@@ -51,7 +53,8 @@ impl Authority {
             Request::Authority => self.view(),
             Request::Register { device } => self.register(device),
             Request::Update { device } => self.update(device),
-            Request::List => self.list(),
+            Request::List => self.list(&DeviceSearch::Name(String::new()), None, u32::MAX),
+            Request::Find { search, after, limit } => self.list(&search.into(), after.as_deref(), limit.min(MAX_PAGE)),
             Request::Show { device } => self.show(&self.device(&device)?),
             Request::Code { device, lifetime_seconds } => self.code(&device, lifetime_seconds.unwrap_or(CODE_SECONDS)),
             Request::Pending => {
@@ -107,7 +110,7 @@ impl Authority {
             issuing_key: self.issuing().key.to_string(),
             root_pem: encode::pem("CERTIFICATE", &self.root.der),
             issuing_pem: encode::pem("CERTIFICATE", &self.issuing().der),
-            devices: self.store.devices()?.len(),
+            devices: usize::try_from(self.store.device_count()?).unwrap_or(usize::MAX),
         }))
     }
 
@@ -139,7 +142,7 @@ impl Authority {
         match self.store.add_device(device.clone(), self.clock.now()) {
             Err(StoreError::Taken { .. }) => {
                 return Err(Error::Conflict(format!(
-                    "a device called {:?}, or one with its maker's serial, is already registered: choose another name, or \
+                    "a device called {:?}, or one with its maker's serial or AE title, is already registered: choose another name, or \
                      change the entry that is there",
                     device.name.as_str()
                 )));
@@ -159,13 +162,13 @@ impl Authority {
     fn put(&self, device: Device) -> Result<(), Error> {
         let _lock = self.register_lock();
         self.device(device.name.as_str())?;
-        if device.name.as_str() == HUB {
+        if device.name == self.settings.hub_name {
             return Err(Error::Conflict("the hub's entry is made from its configuration: change it there".to_owned()));
         }
         self.check_titles(&device)?;
         match self.store.replace_device(device) {
             Err(StoreError::Taken { .. }) => {
-                return Err(Error::Conflict("another device has this maker's serial".to_owned()));
+                return Err(Error::Conflict("another device has this maker's serial or AE title".to_owned()));
             }
             other => other?,
         }
@@ -174,19 +177,19 @@ impl Authority {
 
     /// An application entity title belongs to one device.
     fn check_titles(&self, device: &Device) -> Result<(), Error> {
-        for other in self.store.devices()?.iter().filter(|other| other.name != device.name) {
-            if let Some(title) = device.ae_titles.iter().find(|title| other.ae_titles.contains(title)) {
+        for title in &device.ae_titles {
+            if let Some(other) = self.store.device_with_title(title)?.filter(|other| *other != device.name) {
                 return Err(Error::Conflict(format!(
                     "the AE title {title:?} already belongs to {:?}: a title belongs to one device",
-                    other.name.as_str()
+                    other.as_str()
                 )));
             }
         }
         Ok(())
     }
 
-    fn list(&self) -> Result<Response, Error> {
-        let devices = self.store.devices()?;
+    fn list(&self, search: &DeviceSearch, after: Option<&str>, limit: u32) -> Result<Response, Error> {
+        let devices = self.store.devices_page(search, after, limit)?;
         let waiting = self.store.waiting()?;
         let view = |device| self.device_view(device, &waiting);
         Ok(Response::Devices { devices: devices.iter().map(view).collect::<Result<_, _>>()? })
@@ -321,7 +324,7 @@ impl Authority {
 
     fn suspend(&self, name: &str, why: &str) -> Result<Response, Error> {
         let device = self.device(name)?;
-        if name == HUB {
+        if device.name == self.settings.hub_name {
             return Err(Error::Conflict("the hub cannot suspend itself: no device would hear it lifted".to_owned()));
         }
         let _lock = self.device_lock(device.name);
@@ -344,13 +347,15 @@ impl Authority {
 
     fn revoke(&self, name: &str, reason: Reason, why: &str) -> Result<Response, Error> {
         let device = self.device(name)?;
-        if name == HUB && reason != Reason::Superseded {
+        if device.name == self.settings.hub_name && reason != Reason::Superseded {
             return Err(Error::Conflict(
                 "the hub cannot revoke itself; if its host is lost, make a new site and enrol the devices there"
                     .to_owned(),
             ));
         }
         let _lock = self.device_lock(device.name);
+        // Nothing that is under way, here or at another hub, comes into being behind this.
+        self.store.end_turns_of(device.name)?;
         let credentials = self.store.credentials_of(device.name)?;
         let (state, whole_device) = match reason {
             Reason::KeyCompromise => (StandingState::Compromised, None),
@@ -443,6 +448,7 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
     Some(match request {
         Request::Authority
         | Request::List
+        | Request::Find { .. }
         | Request::Show { .. }
         | Request::Pending
         | Request::Routes

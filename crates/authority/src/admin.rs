@@ -9,6 +9,7 @@
 
 use crate::provision::{BirthProfileConfig, Row, RowOutcome};
 use crate::registry::DeviceConfig;
+use crate::store::DeviceSearch;
 use crate::voucher::{OwnerView, VoucherOrder};
 use crate::{Authority, Error, objects};
 use axum::extract::{Request as HttpRequest, State};
@@ -43,8 +44,18 @@ pub enum Request {
         /// The device as it shall be.
         device: DeviceConfig,
     },
-    /// All devices. Answer: [`Response::Devices`].
+    /// All devices: for sites of some hundreds. Answer: [`Response::Devices`].
     List,
+    /// Some devices, a page at a time. Answer: [`Response::Devices`].
+    Find {
+        /// Which.
+        search: Search,
+        /// The last one of the page before: its name, or its maker's serial where that is searched.
+        #[serde(default)]
+        after: Option<String>,
+        /// How many at most; no more than 1000 come.
+        limit: u32,
+    },
     /// One device. Answer: [`Response::Device`].
     Show {
         /// Its name.
@@ -199,6 +210,28 @@ pub enum Request {
         #[serde(default)]
         to: Option<String>,
     },
+}
+
+/// Which devices are looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Search {
+    /// Those whose name begins like this; all of them if it is empty.
+    Name(String),
+    /// Those whose maker's serial begins like this, in its order.
+    MakerSerial(String),
+    /// Those of this owner.
+    Owner(String),
+}
+
+impl From<Search> for DeviceSearch {
+    fn from(search: Search) -> Self {
+        match search {
+            Search::Name(start) => Self::Name(start),
+            Search::MakerSerial(start) => Self::MakerSerial(start),
+            Search::Owner(owner) => Self::Owner(owner),
+        }
+    }
 }
 
 /// Why something is revoked, and what follows.

@@ -9,7 +9,7 @@ use crate::objects::{Kind as ObjectKind, News};
 use crate::profile::{Profile, ProfileConfig};
 use crate::registry::{Device, DeviceConfig};
 use crate::signer::{KeyLabel, KeyRole, Signer};
-use crate::store::{Purpose, SqlStore, Store};
+use crate::store::{Purpose, ServerConfig, SqlStore, Store, Turn};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use medlock_node::identity::IdentityStore;
@@ -40,7 +40,12 @@ const STRIPES: usize = 4_096;
 /// Tries to get the directory's lock, 50 ms apart.
 const LOCK_TRIES: usize = 20;
 
-/// The device name of the hub in its own register.
+/// The file of the database in the authority's directory, unless it is on a server.
+pub const DATABASE: &str = "authority.sqlite";
+/// For so many seconds a hub that starts has the others wait that start too.
+const STARTING_SECONDS: u32 = 30;
+
+/// The device name of the hub in its own register, unless the configuration says another.
 pub const HUB: &str = "hub";
 
 /// Settings of an authority.
@@ -78,6 +83,12 @@ pub struct AuthorityConfig {
     /// Witnesses that are asked to cosign the log, each second when it has grown.
     #[serde(default)]
     pub log_witnesses: Vec<WitnessConfig>,
+    /// Where everything is kept: a server that several hubs share, or, without it, a file in `dir`.
+    #[serde(default)]
+    pub store: Option<ServerConfig>,
+    /// The name of this hub in the register: each hub of a site has its own.
+    #[serde(default = "hub_name")]
+    pub hub_name: String,
     /// How long a status list, a CRL and an OCSP response are good, in seconds: 60 to 30 days. They are made anew at each
     /// change and at half of this time.
     #[serde(default = "day")]
@@ -86,6 +97,10 @@ pub struct AuthorityConfig {
 
 fn day() -> u64 {
     86_400
+}
+
+fn hub_name() -> String {
+    HUB.to_owned()
 }
 
 impl AuthorityConfig {
@@ -103,6 +118,8 @@ impl AuthorityConfig {
             profile: ProfileConfig::default(),
             log_origin: None,
             log_witnesses: Vec::new(),
+            store: None,
+            hub_name: hub_name(),
             status_seconds: day(),
         }
     }
@@ -143,6 +160,7 @@ pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) algorithm: SigningAlgorithm,
+    pub(crate) hub_name: DeviceName,
     pub(crate) profile: Profile,
     pub(crate) addresses: Option<Addresses>,
     pub(crate) log_origin: Option<String>,
@@ -163,10 +181,13 @@ impl TryFrom<&AuthorityConfig> for Settings {
         }
         let addresses = raw.public_url.as_deref().map(addresses).transpose()?;
         let profile = Profile::try_from(raw.profile.clone())?;
+        let hub_name = DeviceName::new(&raw.hub_name)
+            .ok_or_else(|| Error::invalid("hub_name", "give 1 to 64 printable ASCII characters"))?;
         Ok(Self {
             dir: raw.dir.clone(),
             name: raw.name.clone(),
             kind: raw.kind,
+            hub_name,
             algorithm: raw.algorithm,
             profile,
             addresses,
@@ -232,7 +253,10 @@ impl Authority {
     /// [`Error`]: a setting that cannot be used, a directory in use, a damaged database, a signer that is away.
     pub fn open(config: &AuthorityConfig, clock: Clock, signer: Arc<dyn Signer>) -> Result<Self, Error> {
         own_directory(&config.dir)?;
-        let store = Arc::new(SqlStore::sqlite(&config.dir.join("authority.sqlite"))?);
+        let store = Arc::new(match &config.store {
+            None => SqlStore::sqlite(&config.dir.join(DATABASE))?,
+            Some(server) => SqlStore::postgres(server.address()?)?,
+        });
         Self::open_with(config, clock, signer, store)
     }
 
@@ -250,6 +274,8 @@ impl Authority {
         let cosigners = config.log_witnesses.iter().map(Cosigner::try_from).collect::<Result<_, _>>()?;
         own_directory(&settings.dir)?;
         let lock = lock(&settings.dir)?;
+        // Hubs that start at once on one store do it one after the other: what the first makes, the next finds.
+        let _starting = Starting::wait(store.clone())?;
         fix_for_good(&*store, &settings)?;
         issue::recover(&*store)?;
         let log = Sequencer::open(store.clone(), signer.clone(), settings.log_origin.as_deref())?;
@@ -353,6 +379,9 @@ impl Authority {
         if self.settings.kind == Kind::Maker {
             return Ok(());
         }
+        if self.store.is_shared() {
+            issue::recover(&*self.store)?;
+        }
         let (epoch, _) = self.store.standings()?;
         let held = self.store.published(ObjectKind::Status.name())?;
         let now = self.clock.now();
@@ -375,9 +404,13 @@ impl Authority {
         self.locks.routes_behind.store(behind, Ordering::Relaxed);
     }
 
-    /// Calls [`Authority::tick`] every second until asked to stop.
+    /// Calls [`Authority::tick`] every second until asked to stop, and, where several hubs share the store,
+    /// [`Authority::hear`] four times a second.
     pub async fn keep(self: Arc<Self>, mut stop: medlock_node::stop::Stop) {
-        let mut every = tokio::time::interval(Duration::from_secs(1));
+        const ROUNDS: u32 = 4;
+        let shared = self.store.is_shared();
+        let mut round: u32 = 0;
+        let mut every = tokio::time::interval(Duration::from_secs(1) / if shared { ROUNDS } else { 1 });
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -388,7 +421,13 @@ impl Authority {
                 tracing::warn!(%error, "the log's witnesses could not be asked; they are asked again");
             }
             let authority = self.clone();
-            match tokio::task::spawn_blocking(move || authority.tick()).await {
+            let whole = !shared || round.is_multiple_of(ROUNDS);
+            round = round.wrapping_add(1);
+            let work = move || {
+                authority.hear()?;
+                if whole { authority.tick() } else { Ok(()) }
+            };
+            match tokio::task::spawn_blocking(work).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "what is due could not be done; it is tried again"),
                 Err(error) => tracing::error!(%error, "upkeep ended unexpectedly; it is tried again"),
@@ -406,6 +445,9 @@ impl Authority {
 
     /// Requests about one device are answered one after the other: the second finds what the first got, and nothing is
     /// issued while the device is being revoked.
+    ///
+    /// Other hubs on the same store do not see this lock; what they do meanwhile shows when a certificate is recorded,
+    /// because the turn is over ([`crate::store::Issuances::turn_of`]).
     pub(crate) fn device_lock(&self, name: DeviceName) -> Option<MutexGuard<'_, ()>> {
         stripe(&self.locks.devices, DeviceId::of(&name, &AwsLc).as_bytes())
     }
@@ -420,13 +462,15 @@ impl Authority {
         Line { store: &*self.store, signer: &*self.signer, log: &self.log }
     }
 
-    /// Issues an operational credential for a device of the register.
+    /// Issues an operational credential for a device of the register, in this turn of it: read it before whatever speaks
+    /// for issuing.
     pub(crate) fn issue_operational(
         &self,
         device: &Device,
         spki: &[u8],
         form: Form,
         parent: Option<CredentialId>,
+        turn: Turn,
     ) -> Result<(CredentialId, Vec<u8>), Error> {
         let now = self.clock.now();
         let profile = &self.settings.profile;
@@ -447,13 +491,13 @@ impl Authority {
             not_after: now.plus_seconds(validity),
             addresses: self.settings.addresses.as_ref(),
         };
-        issue::issue(&template, &self.issuing().issuer(), now, &self.line())
+        issue::issue_in_turn(&template, &self.issuing().issuer(), now, turn, &self.line())
     }
 
     /// The hub is a device like the others: its names come from the register, which has them from the configuration.
     fn ensure_hub(&self, config: &AuthorityConfig) -> Result<(), Error> {
         let wanted = Device::try_from(DeviceConfig {
-            name: HUB.to_owned(),
+            name: self.settings.hub_name.to_string(),
             owner: "medlock".to_owned(),
             roles: vec!["hub".to_owned()],
             dns: config.hub_dns.clone(),
@@ -484,11 +528,12 @@ impl Authority {
 
     fn issue_hub(&self) -> Result<(), Error> {
         let node = |error: medlock_node::Error| Error::Conflict(error.to_string());
-        let name = DeviceName::new(HUB).ok_or_else(|| Error::invalid("hub", "its name cannot be used"))?;
-        let device = self.store.device(name)?.ok_or(Error::Unknown { what: "device", name: HUB.to_owned() })?;
+        let name = self.settings.hub_name;
+        let device = self.store.device(name)?.ok_or(Error::Unknown { what: "device", name: name.to_string() })?;
         let key = self.hub.next_key().map_err(node)?;
+        let turn = self.store.turn_of(name, KeyId::of(&[key.spki()], &AwsLc))?;
         let parent = self.hub.current().map(|current| current.credential());
-        let (_, certificate) = self.issue_operational(&device, key.spki(), Form::X509, parent)?;
+        let (_, certificate) = self.issue_operational(&device, key.spki(), Form::X509, parent, turn)?;
         let chain = self.chain(certificate).map(Into::into);
         self.hub.adopt(chain.into()).map_err(node)?;
         Ok(())
@@ -504,6 +549,34 @@ impl Authority {
 fn stripe<'a>(stripes: &'a [Mutex<()>], of: &[u8; 16]) -> Option<MutexGuard<'a, ()>> {
     let [high, low, ..] = *of;
     stripes.get(usize::from(u16::from_be_bytes([high, low])) % STRIPES).map(held)
+}
+
+/// What a hub that starts holds until it has started.
+struct Starting {
+    store: Arc<dyn Store>,
+    holder: [u8; 16],
+}
+
+impl Starting {
+    const NAME: &'static str = "starting";
+
+    fn wait(store: Arc<dyn Store>) -> Result<Self, Error> {
+        let holder = provider::random();
+        for _ in 0..2 * STARTING_SECONDS {
+            if store.hold(Self::NAME, holder, STARTING_SECONDS)? {
+                return Ok(Self { store, holder });
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        Err(Error::Conflict("another hub has been starting on the same store for long: look what keeps it".to_owned()))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        // What is not given back lapses.
+        let _ = self.store.let_go(Self::NAME, self.holder);
+    }
 }
 
 pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,7 +15,7 @@ pub use unfit::Unfit;
 use crate::registry::Device;
 use crate::store::{
     Alarm, Claim, CodeRecord, CodeState, Issued, PendingRequest, PendingState, StandingChange, StandingState,
-    StoreError, Subject,
+    StoreError, Subject, Turn,
 };
 use crate::{Authority, Error, status};
 use data_encoding::HEXLOWER;
@@ -117,6 +117,7 @@ impl Authority {
         let Some(id) = id else { return no_such_code() };
         let Some(device) = self.store.code(id)?.map(|code| code.device) else { return no_such_code() };
         let _lock = self.device_lock(device);
+        let turn = self.store.turn_of(device, checked.key)?;
         // Read again: only now it cannot change any more.
         let Some(code) = self.store.code(id)? else { return no_such_code() };
         let proven =
@@ -139,7 +140,7 @@ impl Authority {
             CodeState::Open if code.expires < self.clock.now() => no_such_code(),
             CodeState::Open => self.wait(Some(code.device), Claim::Code(id), &checked, address),
             CodeState::Waiting => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
-            CodeState::Confirmed => self.first_credential(code.device, &checked),
+            CodeState::Confirmed => self.first_credential(code.device, &checked, turn),
             CodeState::Void => no_such_code(),
         }
     }
@@ -230,8 +231,8 @@ impl Authority {
     }
 
     /// Gives a confirmed device its first credential, or the one it already got for this key. The caller holds the
-    /// device's lock.
-    fn first_credential(&self, name: DeviceName, checked: &Checked<'_>) -> Decided {
+    /// device's lock, and has read its turn behind it.
+    fn first_credential(&self, name: DeviceName, checked: &Checked<'_>, turn: Turn) -> Decided {
         let Some(device) = self.store.device(name)? else {
             return forbidden("the device is no longer registered: register it with `medlock device register`");
         };
@@ -245,7 +246,7 @@ impl Authority {
         if let Some(unfit) = self.asks_for_another(&checked.request, &device)? {
             return Ok(unfit.into());
         }
-        self.give(&device, checked, None)
+        self.give(&device, checked, None, turn)
     }
 
     /// Gives a certificate out that was made before, perhaps by a run that ended before the log covered it.
@@ -254,12 +255,18 @@ impl Authority {
         Ok(Answer::Issued(issued.certificate))
     }
 
-    pub(super) fn give(&self, device: &Device, checked: &Checked<'_>, parent: Option<CredentialId>) -> Decided {
+    pub(super) fn give(
+        &self,
+        device: &Device,
+        checked: &Checked<'_>,
+        parent: Option<CredentialId>,
+        turn: Turn,
+    ) -> Decided {
         let _lock = self.key_lock(checked.key);
         if let Some(unfit) = self.has_another(checked.key, device.name)? {
             return Ok(unfit.into());
         }
-        let (credential, certificate) = self.issue_operational(device, &checked.spki, checked.form, parent)?;
+        let (credential, certificate) = self.issue_operational(device, &checked.spki, checked.form, parent, turn)?;
         tracing::info!(device = %device.name, %credential, renewal = parent.is_some(), "issued a credential");
         Ok(Answer::Issued(certificate))
     }
@@ -283,15 +290,15 @@ impl Authority {
         };
         let claim = Claim::Birth { credential: who.credential(), serial, maker: who.authority() };
         let lock = match self.birth_right(who, &claim, checked.key)? {
-            BirthRight::Certain(device) => self.device_lock(device),
+            BirthRight::Certain(device) => Some((self.device_lock(device), self.store.turn_of(device, checked.key)?)),
             BirthRight::Waits | BirthRight::Rejected | BirthRight::Ask(_) => None,
         };
         // Asked again: only with the lock it cannot change any more.
-        match self.birth_right(who, &claim, checked.key)? {
-            BirthRight::Certain(device) if lock.is_some() => self.first_credential(device, &checked),
-            BirthRight::Certain(_) | BirthRight::Waits => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
-            BirthRight::Rejected => forbidden("this request was turned down by the site; ask the site's engineer"),
-            BirthRight::Ask(device) => self.wait(device, claim, &checked, address),
+        match (self.birth_right(who, &claim, checked.key)?, &lock) {
+            (BirthRight::Certain(device), Some((_, turn))) => self.first_credential(device, &checked, *turn),
+            (BirthRight::Certain(_) | BirthRight::Waits, _) => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
+            (BirthRight::Rejected, _) => forbidden("this request was turned down by the site; ask the site's engineer"),
+            (BirthRight::Ask(device), _) => self.wait(device, claim, &checked, address),
         }
     }
 

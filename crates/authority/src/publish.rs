@@ -99,11 +99,22 @@ impl Authority {
 
     fn make_routes(&self, anew: bool) -> Result<(), Error> {
         let _one_at_a_time = self.publishing_lock();
+        loop {
+            match self.try_routes(anew) {
+                // Another hub was faster, perhaps with an older register: what is there now is compared again.
+                Err(Error::Store(StoreError::Taken { .. })) => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn try_routes(&self, anew: bool) -> Result<(), Error> {
         let what = "routing table";
         let failed = |why: String| Error::Object { what, why };
-        let machines = self.machines()?;
         let kind = ObjectKind::Routes;
+        // The register is read behind it: so a table made of an older register is never put before it.
         let before = self.store.published(kind.name())?;
+        let machines = self.machines()?;
         if let Some(before) = &before
             && !anew
         {
@@ -115,21 +126,22 @@ impl Authority {
         }
         let now = self.clock.now();
         // At least the seconds of now: a hub that was restored from a backup is ahead of what it had given out.
-        let version = (before.map_or(0, |before| before.version) + 1).max(now.unix().try_into().unwrap_or(0));
+        let before = before.map(|before| before.version);
+        let version = (before.unwrap_or(0) + 1).max(now.unix().try_into().unwrap_or(0));
         let table = RoutingTable::new(version, now, machines).map_err(|error| failed(error.to_string()))?;
         let payload = table.encode().map_err(|error| failed(error.to_string()))?;
         let place = Place::Header(ContentType::ROUTES);
         let bytes = status::sign1(&*self.signer, &self.issuing(), &payload, place, what)?;
-        self.publish(kind, Published { version, at: now, bytes })
+        self.store.publish_after(kind.name(), Published { version, at: now, bytes: bytes.clone() }, before)?;
+        self.tell(kind, version, bytes)
     }
 
     /// The machines of the register that have a protocol name or an address, as the routing table has them.
     pub(crate) fn machines(&self) -> Result<Vec<Machine>, Error> {
         let mut machines: Vec<Machine> = self
             .store
-            .devices()?
+            .devices_with_routes()?
             .into_iter()
-            .filter(|device| device.sidecar.is_some() || !device.ae_titles.is_empty())
             .map(|device| {
                 let mut ae_titles = device.ae_titles;
                 ae_titles.sort();
@@ -228,11 +240,38 @@ impl Authority {
         self.pin_alliance(&members, threshold)
     }
 
-    /// Stores, believes and announces an object, in this order.
+    /// Stores, believes and announces an object, in this order; the one of another hub that was faster instead.
     fn publish(&self, kind: ObjectKind, object: Published) -> Result<(), Error> {
         let (version, bytes) = (object.version, object.bytes.clone());
-        self.store.publish(kind.name(), object)?;
-        self.tell(kind, version, bytes)
+        match self.store.publish(kind.name(), object) {
+            Err(StoreError::Taken { .. }) if self.store.is_shared() => self.hear_of(kind),
+            Err(error) => Err(error.into()),
+            Ok(()) => self.tell(kind, version, bytes),
+        }
+    }
+
+    /// Believes and announces what other hubs on the same store have published.
+    ///
+    /// # Errors
+    /// [`Error`]; the next call tries again.
+    pub fn hear(&self) -> Result<(), Error> {
+        if !self.store.is_shared() || self.settings.kind == crate::authority::Kind::Maker {
+            return Ok(());
+        }
+        for (name, version) in self.store.versions()? {
+            let Some(kind) = ObjectKind::from_name(&name) else { continue };
+            if self.news.current(kind).is_none_or(|told| told.version < version) {
+                self.hear_of(kind)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hear_of(&self, kind: ObjectKind) -> Result<(), Error> {
+        match self.store.published(kind.name())? {
+            Some(object) => self.tell(kind, object.version, object.bytes),
+            None => Ok(()),
+        }
     }
 
     fn tell(&self, kind: ObjectKind, version: u64, bytes: Vec<u8>) -> Result<(), Error> {

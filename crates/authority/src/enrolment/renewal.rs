@@ -36,6 +36,7 @@ impl Authority {
             return Ok(answer);
         }
         let _lock = self.device_lock(name);
+        let turn = self.store.turn_of(name, checked.key)?;
         let standing = status::worst(&*self.store, &current, self.issuing().key)?;
         let superseded = match standing {
             None => false,
@@ -66,7 +67,7 @@ impl Authority {
         if let Some(answer) = self.too_early(&device, &current, &all) {
             return Ok(answer);
         }
-        self.give(&device, &checked, Some(current.credential))
+        self.give(&device, &checked, Some(current.credential), turn)
     }
 
     /// A device may renew before a third of its credential's life is over, but not without end. Renewal is due at any

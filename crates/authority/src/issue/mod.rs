@@ -9,7 +9,7 @@
 //!    record in while it is being signed.
 //!
 //! Each step consumes the one before, so none can be left out or taken twice. A process that stops between 2 and 4
-//! leaves a record without a certificate; [`recover`] marks it abandoned at the next start.
+//! leaves a record without a certificate; [`recover`] marks it abandoned at the next start, or at another hub.
 
 mod template;
 
@@ -18,7 +18,7 @@ pub(crate) use template::{authority_name, key_identifier};
 
 use crate::log::{Expected, Sequencer};
 use crate::signer::{KeyLabel, Kind, Signer};
-use crate::store::{Issuances, Purpose, Record, Serial, Store, StoreError};
+use crate::store::{Issuances, Purpose, Record, Serial, Store, StoreError, Turn};
 use crate::{Error, encode};
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::x509::{Certificate, GeneralName, Name, SignedForm, SubjectPublicKeyInfo};
@@ -108,6 +108,17 @@ impl Approved {
     }
 }
 
+impl Approved {
+    /// As [`Approved::record`], in this turn of its device ([`Issuances::turn_of`]).
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when the turn is over: what was approved was approved by what is no longer so.
+    pub fn record_in_turn(self, turn: Turn, store: &(impl Issuances + ?Sized)) -> Result<Recorded, StoreError> {
+        store.record_in_turn(self.record.clone(), turn)?;
+        Ok(Recorded(self))
+    }
+}
+
 impl Recorded {
     /// Lets the signer sign, and checks what it made. When it does not, the record is given up.
     ///
@@ -168,18 +179,48 @@ pub fn issue(
     recorded.sign(line.signer, line.store)?.store(line.store)?.release(place)
 }
 
+/// As [`issue`], in this turn of the device; see [`Issuances::record_in_turn`].
+///
+/// # Errors
+/// [`Error::Conflict`] when the turn is over; else those of the steps.
+pub fn issue_in_turn(
+    template: &Template<'_>,
+    issuer: &Issuer<'_>,
+    now: Time,
+    turn: Turn,
+    line: &Line<'_>,
+) -> Result<(CredentialId, Vec<u8>), Error> {
+    let approved = prepare(template, issuer, now)?;
+    let place = line.log.expect(approved.serial());
+    let recorded = match approved.record_in_turn(turn, line.store) {
+        Err(StoreError::Missing { .. }) => {
+            let what = template.subject_serial().unwrap_or_default();
+            return Err(Error::Conflict(format!(
+                "{what} was changed at the same time, maybe at another hub: ask again"
+            )));
+        }
+        other => other?,
+    };
+    place.recorded();
+    recorded.sign(line.signer, line.store)?.store(line.store)?.release(place)
+}
+
 /// Gives up what an earlier run has recorded and not finished; returns how many those were. Their certificates were
 /// never given out, and who asked for them asks again.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn recover(store: &(impl Issuances + ?Sized)) -> Result<usize, StoreError> {
-    let unfinished = store.unfinished()?;
-    for record in &unfinished {
-        tracing::warn!(serial = %record.serial, "a certificate was recorded and never finished: it is given up");
-        store.abandon(record.serial, "the process stopped before the certificate was stored")?;
+    let orphans = store.orphans()?;
+    for serial in &orphans {
+        tracing::warn!(%serial, "a certificate was recorded and never finished: it is given up");
+        match store.abandon(*serial, "the process stopped before the certificate was stored") {
+            // Another hub has done the same, or it was finished after all.
+            Ok(()) | Err(StoreError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
-    Ok(unfinished.len())
+    Ok(orphans.len())
 }
 
 /// The certificate with its signature, which is checked as everybody will check it, and its identifier.

@@ -215,6 +215,7 @@ impl Authority {
         }
         let _device = self.device_lock(name);
         let _key = self.key_lock(key);
+        let turn = self.store.turn_of(name, key)?;
         match self.birth_before(name, key)? {
             Some(Ok(before)) => return Ok(RowOutcome::IssuedBefore(before)),
             Some(Err(unfit)) => return Ok(RowOutcome::refused(Some(name.as_str()), &unfit)),
@@ -234,7 +235,8 @@ impl Authority {
             not_after: Time::NEVER,
             addresses: None,
         };
-        let (credential, certificate) = issue::issue(&template, &self.issuing().issuer(), now, &self.line())?;
+        let (credential, certificate) =
+            issue::issue_in_turn(&template, &self.issuing().issuer(), now, turn, &self.line())?;
         Ok(RowOutcome::Issued(Birth {
             serial: name.to_string(),
             credential: credential.to_string(),

@@ -12,6 +12,7 @@
 mod log;
 mod owners;
 mod serial;
+mod server;
 mod sql;
 
 pub use log::{Log, LogEntry, LogTile, SignedCheckpoint};
@@ -19,6 +20,7 @@ pub use log::{Log, LogEntry, LogTile, SignedCheckpoint};
 pub use medlock_store::Error as StoreError;
 pub use owners::{OwnerEvent, Owners};
 pub use serial::Serial;
+pub use server::ServerConfig;
 pub use sql::{Server, SqlStore};
 
 use crate::registry::Device;
@@ -80,6 +82,15 @@ pub struct Issued {
     pub used: bool,
 }
 
+/// A state of things, for [`Issuances::record_in_turn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// How many records there were.
+    pub records: u64,
+    /// How often what was under way for the device had been ended.
+    pub ended: u64,
+}
+
 /// Certificates, from before they exist.
 pub trait Issuances: Send + Sync {
     /// Writes down what is about to be signed.
@@ -87,6 +98,26 @@ pub trait Issuances: Send + Sync {
     /// # Errors
     /// [`StoreError::Taken`] when the serial was ever used, also by a certificate that never came to be.
     fn record(&self, record: Record) -> Result<(), StoreError>;
+
+    /// The state of things, to be read before whatever speaks for giving this device a certificate for this key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn turn_of(&self, device: DeviceName, key: KeyId) -> Result<Turn, StoreError>;
+
+    /// As [`Issuances::record`], if nothing was recorded for its device or its key since `turn`, nothing of them
+    /// waited for its certificate at another hub, and [`Issuances::end_turns_of`] was not asked. So of several hubs that answer requests about one device at once, one
+    /// records: what the others have looked up is no longer so.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when the turn is over; else as [`Issuances::record`].
+    fn record_in_turn(&self, record: Record, turn: Turn) -> Result<(), StoreError>;
+
+    /// Ends what is under way for a device at whatever hub: no record of an earlier turn is made or completed after this.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn end_turns_of(&self, device: DeviceName) -> Result<(), StoreError>;
 
     /// Adds the certificate to its record. After this it may be released.
     ///
@@ -105,6 +136,13 @@ pub trait Issuances: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     fn unfinished(&self) -> Result<Vec<Record>, StoreError>;
+
+    /// Records that are neither complete nor abandoned and that nobody works on any more. In a store of one process these
+    /// are all when it starts; where several hubs share it, those that are a minute old by the server's clock.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn orphans(&self) -> Result<Vec<Serial>, StoreError>;
 
     /// The certificate with this identifier.
     ///
@@ -231,18 +269,31 @@ pub struct PendingRequest {
     pub state: PendingState,
 }
 
+/// Which devices are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceSearch {
+    /// Those whose name begins like this, by name; all of them if it is empty.
+    Name(String),
+    /// Those whose maker's serial begins like this, by serial.
+    MakerSerial(String),
+    /// Those of this owner, by name.
+    Owner(String),
+}
+
 /// Devices, enrolment codes and waiting requests.
 pub trait Register: Send + Sync {
     /// Adds a device.
     ///
     /// # Errors
-    /// [`StoreError::Taken`] when there is or was one with this name, or another one with its maker serial.
+    /// [`StoreError::Taken`] when there is or was one with this name, or another one with its maker serial or one of its
+    /// application entity titles.
     fn add_device(&self, device: Device, at: Time) -> Result<(), StoreError>;
 
     /// Replaces a device's entry.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] when there is none with this name.
+    /// [`StoreError::Missing`] when there is none with this name; [`StoreError::Taken`] when another one has its maker
+    /// serial or one of its application entity titles.
     fn replace_device(&self, device: Device) -> Result<(), StoreError>;
 
     /// The device with this name.
@@ -257,11 +308,38 @@ pub trait Register: Send + Sync {
     /// [`StoreError`].
     fn device_with_maker_serial(&self, serial: &str) -> Result<Option<Device>, StoreError>;
 
-    /// All devices, by name.
+    /// The device that has this application entity title.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn devices(&self) -> Result<Vec<Device>, StoreError>;
+    fn device_with_title(&self, title: &str) -> Result<Option<DeviceName>, StoreError>;
+
+    /// So many devices at most that are looked for, behind the one whose name (or maker's serial, where that is looked for)
+    /// is `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn devices_page(&self, search: &DeviceSearch, after: Option<&str>, limit: u32) -> Result<Vec<Device>, StoreError>;
+
+    /// How many devices there are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn device_count(&self) -> Result<u64, StoreError>;
+
+    /// The devices that have an application entity title or a sidecar, by name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn devices_with_routes(&self) -> Result<Vec<Device>, StoreError>;
+
+    /// All devices, by name. For tests: there may be more than fit into memory.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn devices(&self) -> Result<Vec<Device>, StoreError> {
+        self.devices_page(&DeviceSearch::Name(String::new()), None, u32::MAX)
+    }
 
     /// Adds a code; earlier codes of the same device are void from then on.
     ///
@@ -482,6 +560,34 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// [`StoreError::Taken`] when this version or a later one of this kind was published before.
     fn publish(&self, kind: &'static str, object: Published) -> Result<(), StoreError>;
+
+    /// As [`Journal::publish`], if the newest of its kind is still the one of version `before`.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when another one was published meanwhile.
+    fn publish_after(&self, kind: &'static str, object: Published, before: Option<u64>) -> Result<(), StoreError>;
+
+    /// The newest version of each kind.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn versions(&self) -> Result<Vec<(String, u64)>, StoreError>;
+
+    /// Whether several hubs may work on this store at once.
+    fn is_shared(&self) -> bool;
+
+    /// Takes what one hub at a time may have, for some seconds of the server's clock, or keeps it. `false` while another
+    /// has it. A store of one process gives it to whoever asks.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn hold(&self, what: &'static str, holder: [u8; 16], seconds: u32) -> Result<bool, StoreError>;
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn let_go(&self, what: &'static str, holder: [u8; 16]) -> Result<(), StoreError>;
 
     /// The newest object of this kind.
     ///

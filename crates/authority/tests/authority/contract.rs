@@ -3,9 +3,9 @@
 use crate::fixture::noon;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Journal, LogTile, OwnerEvent, Owners, PendingRequest,
-    PendingState, Published, Purpose, Record, Serial, SignedCheckpoint, SqlStore, StandingChange, StandingState,
-    Standings, Store, StoreError, Subject,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, DeviceSearch, Issuances, Journal, LogTile, OwnerEvent, Owners,
+    PendingRequest, PendingState, Published, Purpose, Record, Serial, SignedCheckpoint, SqlStore, StandingChange,
+    StandingState, Standings, Store, StoreError, Subject,
 };
 use medlock_node::log::Tile;
 use medlock_trust::{CredentialId, DeviceName, KeyId};
@@ -72,6 +72,8 @@ fn change(subject: Subject, state: Option<StandingState>) -> StandingChange {
 /// The suite. `make` makes an empty store.
 fn check<S: Store + 'static>(make: impl Fn() -> S) {
     certificates(&make());
+    turns(&make());
+    pages(&make());
     devices_and_codes(&make());
     requests(&make());
     standings(&make());
@@ -210,6 +212,78 @@ fn owners(store: &impl Owners) {
     assert!(store.owners("P-3").unwrap().is_empty());
 }
 
+/// Of several hubs that answer for one device or key at once, one records.
+fn turns(store: &impl Store) {
+    let missing = |result| matches!(result, Err(StoreError::Missing { .. }));
+    store.add_device(device("ct-1"), noon()).unwrap();
+    let name = DeviceName::new("ct-1").unwrap();
+    let now = |number| store.turn_of(name, record(number).key).unwrap();
+    let turn = now(1);
+    store.record_in_turn(record(1), turn).unwrap();
+    assert!(missing(store.record_in_turn(record(2), turn)), "two records in one turn of a device");
+    let between = now(2);
+    store.complete(record(1).serial, credential(1), vec![1]).unwrap();
+    let second = store.record_in_turn(record(2), between);
+    assert_eq!(second.is_err(), store.is_shared(), "another hub had not finished when this one looked");
+    let recorded = usize::from(second.is_ok());
+    assert!(recorded == 0 || store.complete(record(2).serial, credential(2), vec![2]).is_ok());
+    let taken = store.record_in_turn(record(1), now(1));
+    assert!(matches!(taken, Err(StoreError::Taken { .. })), "a serial was recorded twice");
+    let other = Record { device: DeviceName::new("ct-2"), key: record(1).key, ..record(3) };
+    assert!(missing(store.record_in_turn(other.clone(), turn)), "two records in one turn of a key");
+    store.record_in_turn(other, now(1)).unwrap();
+    let elsewhere = Record { device: DeviceName::new("ct-3"), ..record(4) };
+    store.record_in_turn(elsewhere, turn).unwrap();
+
+    store.record(record(6)).unwrap();
+    let turn = now(5);
+    store.end_turns_of(name).unwrap();
+    assert!(missing(store.complete(record(6).serial, credential(6), vec![1])), "what was ended was completed");
+    assert!(missing(store.record_in_turn(record(5), turn)), "a turn that was ended went on");
+    store.complete(record(3).serial, credential(3), vec![3]).unwrap();
+    assert_eq!(store.waiting_entries(9).unwrap().len(), 4 + recorded, "a number was left out or given twice");
+}
+
+fn pages(store: &impl Store) {
+    for number in 0..30 {
+        let owner = if number % 3 == 0 { "a" } else { "b" }.to_owned();
+        let name = format!("{}-{number:02}", if number < 20 { "ct" } else { "mr" });
+        let ae_titles = if number == 7 { vec!["SEVEN".to_owned()] } else { Vec::new() };
+        let plain = Device { owner, ae_titles, sidecar: None, ..device(&name) };
+        store.add_device(plain, noon()).unwrap();
+    }
+    let names = |search: &DeviceSearch, after: Option<&str>, limit: u32| {
+        let page = store.devices_page(search, after, limit).unwrap();
+        page.into_iter().map(|device| device.name.to_string()).collect::<Vec<_>>()
+    };
+    let all = |search: DeviceSearch, serial: bool| {
+        let (mut found, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = names(&search, after.as_deref(), 4);
+            let Some(last) = page.last() else { return found };
+            after = Some(if serial { format!("SN-{last}") } else { last.clone() });
+            found.extend(page);
+        }
+    };
+    let every: Vec<String> =
+        (0..30).map(|number| format!("{}-{number:02}", if number < 20 { "ct" } else { "mr" })).collect();
+    assert_eq!(all(DeviceSearch::Name(String::new()), false), every);
+    assert_eq!(all(DeviceSearch::Name("mr-".into()), false), every[20..]);
+    assert_eq!(all(DeviceSearch::MakerSerial("SN-ct-1".into()), true), every[10..20]);
+    let of_a: Vec<String> = every.iter().step_by(3).cloned().collect();
+    assert_eq!(all(DeviceSearch::Owner("a".into()), false), of_a);
+    assert_eq!(names(&DeviceSearch::Owner("nobody".into()), None, 9), [""; 0]);
+    assert_eq!(store.device_count().unwrap(), 30);
+    assert_eq!(store.devices_with_routes().unwrap().len(), 1);
+    assert_eq!(store.device_with_title("SEVEN").unwrap(), DeviceName::new("ct-07"));
+    let thief =
+        Device { ae_titles: vec!["SEVEN".into()], ..store.device(DeviceName::new("ct-08").unwrap()).unwrap().unwrap() };
+    assert!(matches!(store.replace_device(thief), Err(StoreError::Taken { .. })), "a title of two devices");
+    let freed = store.device(DeviceName::new("ct-07").unwrap()).unwrap().unwrap();
+    store.replace_device(Device { ae_titles: vec!["OTHER".into(), "OTHER".into()], ..freed }).unwrap();
+    assert_eq!(store.device_with_title("SEVEN").unwrap(), None);
+}
+
 fn devices_and_codes(store: &impl Store) {
     let name = DeviceName::new("ct-1").unwrap();
     assert_eq!(store.device(name).unwrap(), None);
@@ -314,6 +388,22 @@ fn journal(store: &impl Journal) {
     }
     assert_eq!(store.published("status").unwrap(), Some(object(19)));
     assert_eq!(store.published("routes").unwrap(), Some(object(1)), "another kind was thrown away");
+    let taken = |result| matches!(result, Err(StoreError::Taken { .. }));
+    assert!(
+        taken(store.publish_after("routes", object(3), None))
+            && taken(store.publish_after("routes", object(3), Some(2)))
+    );
+    store.publish_after("routes", object(3), Some(1)).unwrap();
+    store.publish_after("policy", object(1), None).unwrap();
+    let mut versions = store.versions().unwrap();
+    versions.sort();
+    assert_eq!(versions, [("policy".to_owned(), 1), ("routes".to_owned(), 3), ("status".to_owned(), 19)]);
+    assert!(store.hold("x", [1; 16], 60).unwrap() && store.hold("x", [1; 16], 60).unwrap());
+    assert_eq!(store.hold("x", [2; 16], 60).unwrap(), !store.is_shared(), "two hold the same");
+    store.let_go("x", [2; 16]).unwrap();
+    assert_eq!(store.hold("x", [2; 16], 60).unwrap(), !store.is_shared(), "another gave it back");
+    store.let_go("x", [1; 16]).unwrap();
+    assert!(store.hold("x", [2; 16], 60).unwrap());
     let number = |least| store.next_number("crl", least).unwrap();
     assert_eq!([number(0), number(0), number(9), number(9), number(0)], [1, 2, 9, 10, 11]);
     let (at, kind, text) = (noon(), "k".to_owned(), "t".to_owned());
@@ -372,7 +462,7 @@ fn sqlite_keeps_the_contract() {
 /// Shows REQ-STORE-01.
 #[test]
 fn postgresql_keeps_the_contract() {
-    check(|| SqlStore::postgres(crate::fixture::postgres()).unwrap());
+    check(|| SqlStore::postgres(crate::fixture::postgres().address().unwrap()).unwrap());
 }
 
 /// Shows REQ-AUTH-16.

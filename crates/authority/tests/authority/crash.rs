@@ -1,21 +1,22 @@
 //! Whatever fails or is killed at whatever moment: no acknowledged certificate is lost, no serial is used twice, no
 //! certificate exists without its record.
 
-use crate::fixture::{FROM, config, credential, ct, noon, open};
+use crate::fixture::{FROM, config, credential, ct, noon, open_as, postgres};
 use medlock_authority::admin::{Asker, Request, Response};
 use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::Device;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind, Signer, SignerError};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, Issuances, Issued, Journal, Life, Log, LogEntry, LogTile,
-    OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Register, Serial, SignedCheckpoint,
-    SqlStore, Standing, StandingChange, Standings, StoreError, Subject,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, DeviceSearch, Issuances, Issued, Journal, Life, Log, LogEntry,
+    LogTile, OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Register, Serial,
+    SignedCheckpoint, SqlStore, Standing, StandingChange, Standings, StoreError, Subject, Turn,
 };
-use medlock_authority::{Authority, Error};
+use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
 use medlock_node::log::Tile;
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
+use medlock_testkit::PostgresServer;
 use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 use std::collections::{HashMap, HashSet};
@@ -71,6 +72,10 @@ macro_rules! through {
 impl Issuances for Faulty {
     through! {
         write: fn record(record: Record) -> ();
+        read: fn turn_of(device: DeviceName, key: KeyId) -> Turn;
+        write: fn record_in_turn(record: Record, turn: Turn) -> ();
+        write: fn end_turns_of(device: DeviceName) -> ();
+        read: fn orphans() -> Vec<Serial>;
         write: fn complete(serial: Serial, credential: CredentialId, certificate: Vec<u8>) -> ();
         write: fn abandon(serial: Serial, why: &str) -> ();
         read: fn unfinished() -> Vec<Record>;
@@ -90,7 +95,10 @@ impl Register for Faulty {
         write: fn replace_device(device: Device) -> ();
         read: fn device(name: DeviceName) -> Option<Device>;
         read: fn device_with_maker_serial(serial: &str) -> Option<Device>;
-        read: fn devices() -> Vec<Device>;
+        read: fn device_with_title(title: &str) -> Option<DeviceName>;
+        read: fn devices_page(search: &DeviceSearch, after: Option<&str>, limit: u32) -> Vec<Device>;
+        read: fn device_count() -> u64;
+        read: fn devices_with_routes() -> Vec<Device>;
         write: fn add_code(code: CodeRecord) -> ();
         read: fn code(id: [u8; 5]) -> Option<CodeRecord>;
         write: fn count_wrong_try(id: [u8; 5], most: u32) -> u32;
@@ -122,8 +130,16 @@ impl Owners for Faulty {
 }
 
 impl Journal for Faulty {
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     through! {
         write: fn publish(kind: &'static str, object: Published) -> ();
+        write: fn publish_after(kind: &'static str, object: Published, before: Option<u64>) -> ();
+        read: fn versions() -> Vec<(String, u64)>;
+        read: fn hold(what: &'static str, holder: [u8; 16], seconds: u32) -> bool;
+        read: fn let_go(what: &'static str, holder: [u8; 16]) -> ();
         read: fn published(kind: &'static str) -> Option<Published>;
         write: fn next_number(series: &'static str, least: u64) -> u64;
         write: fn raise(alarm: Alarm) -> ();
@@ -180,12 +196,16 @@ struct Acknowledged {
 }
 
 /// Creates a site, enrols two devices, renews one, revokes the other; stops at the first error.
-fn story(dir: &Path, fuse: &Arc<Fuse>, done: &mut Acknowledged) -> Result<(), Error> {
-    let clock = Clock::manual(noon());
-    let store = Arc::new(Faulty { inner: SqlStore::sqlite(&dir.join("authority.sqlite"))?, fuse: fuse.clone() });
+fn story(config: &AuthorityConfig, fuse: &Arc<Fuse>, done: &mut Acknowledged) -> Result<(), Error> {
+    let (clock, dir) = (Clock::manual(noon()), &config.dir);
+    let inner = match &config.store {
+        None => SqlStore::sqlite(&dir.join("authority.sqlite"))?,
+        Some(server) => SqlStore::postgres(server.address()?)?,
+    };
+    let store = Arc::new(Faulty { inner, fuse: fuse.clone() });
     let inner = InProcess::open(&dir.join("signer"))?;
     let signer = Arc::new(FaultySigner { inner, fuse: fuse.clone() });
-    let authority = Authority::open_with(&config(dir), clock, signer, store)?;
+    let authority = Authority::open_with(config, clock, signer, store)?;
     let ask = |request| authority.administer(&Asker::program(), request);
     let mut held = Vec::new();
     for name in ["ct-1", "ct-2"] {
@@ -214,21 +234,46 @@ fn story(dir: &Path, fuse: &Arc<Fuse>, done: &mut Acknowledged) -> Result<(), Er
     Ok(())
 }
 
-/// Reads the database itself and compares it with what was acknowledged.
-fn check(dir: &Path, certificates: &[Vec<u8>]) {
-    let database = rusqlite::Connection::open(dir.join("authority.sqlite")).unwrap();
-    let mut statement = database.prepare("SELECT serial, tbs, certificate, state FROM issuance").unwrap();
+/// Serial, to-be-signed bytes, certificate and state of each record, as the database itself has them.
+type Rows = Vec<(Vec<u8>, Vec<u8>, Option<Vec<u8>>, String)>;
+
+fn rows(config: &AuthorityConfig) -> Rows {
+    let Some(server) = &config.store else {
+        let database = rusqlite::Connection::open(config.dir.join("authority.sqlite")).unwrap();
+        let mut statement = database.prepare("SELECT serial, tbs, certificate, state FROM issuance").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
+        return rows.unwrap().map(Result::unwrap).collect();
+    };
+    let sql = format!(
+        "SELECT encode(serial, 'hex'), encode(tbs, 'hex'), encode(certificate, 'hex'), state FROM {}.issuance ORDER BY number",
+        server.schema
+    );
+    let answer = PostgresServer::shared().query(&sql).unwrap();
+    let row = |line: &str| {
+        let mut columns = line.split('|');
+        let mut next = || columns.next().unwrap();
+        let bytes = |hex: &str| data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap();
+        let (serial, tbs, certificate) = (bytes(next()), bytes(next()), bytes(next()));
+        (serial, tbs, Some(certificate).filter(|bytes| !bytes.is_empty()), next().to_owned())
+    };
+    answer.lines().map(row).collect()
+}
+
+/// Where several hubs share a store, what nobody finishes is given up after a minute: here it has gone by.
+fn a_minute_later(config: &AuthorityConfig) {
+    if let Some(server) = &config.store {
+        let schema = &server.schema;
+        let sql = format!(
+            "UPDATE {schema}.issuance SET since = since - 61; DELETE FROM {schema}.hold; UPDATE {schema}.log SET until = 0"
+        );
+        PostgresServer::shared().query(&sql).unwrap();
+    }
+}
+
+/// Compares what the database has with what was acknowledged.
+fn check(config: &AuthorityConfig, certificates: &[Vec<u8>]) {
     let mut records = HashMap::new();
-    let rows = statement.query_map([], |row| {
-        Ok((
-            row.get::<_, Vec<u8>>(0)?,
-            row.get::<_, Vec<u8>>(1)?,
-            row.get::<_, Option<Vec<u8>>>(2)?,
-            row.get::<_, String>(3)?,
-        ))
-    });
-    for row in rows.unwrap() {
-        let (serial, tbs, certificate, state) = row.unwrap();
+    for (serial, tbs, certificate, state) in rows(config) {
         assert_ne!(state, "recorded", "a record was left unfinished after a start");
         if let Some(certificate) = &certificate {
             let read = Certificate::from_der(certificate).unwrap();
@@ -251,6 +296,16 @@ fn check(dir: &Path, certificates: &[Vec<u8>]) {
 /// Shows REQ-AUTH-18.
 #[test]
 fn a_failure_at_each_single_step_loses_nothing_and_the_next_start_mends_it() {
+    a_failure_at_each_single_step(config);
+}
+
+/// Shows REQ-STORE-06.
+#[test]
+fn a_failure_at_each_single_step_loses_nothing_on_postgresql() {
+    a_failure_at_each_single_step(|dir| AuthorityConfig { store: Some(postgres()), ..config(dir) });
+}
+
+fn a_failure_at_each_single_step(config: impl Fn(&Path) -> AuthorityConfig + Sync) {
     for after in [false, true] {
         let (next, most) = (AtomicI64::new(0), AtomicI64::new(i64::MAX));
         // Most of the time is waiting for a log that never comes.
@@ -262,7 +317,8 @@ fn a_failure_at_each_single_step_loses_nothing_and_the_next_start_mends_it() {
                         if steps > most.load(Ordering::SeqCst) {
                             return;
                         }
-                        if fails_and_is_mended(after, steps) {
+                        let dir = tempfile::tempdir().unwrap();
+                        if fails_and_is_mended(config(dir.path()), after, steps) {
                             most.fetch_min(steps, Ordering::SeqCst);
                         }
                     }
@@ -276,13 +332,13 @@ fn a_failure_at_each_single_step_loses_nothing_and_the_next_start_mends_it() {
 
 /// Lets the story fail after so many steps, and opens the authority again with everything well. Returns whether the story
 /// came to its end.
-fn fails_and_is_mended(after: bool, steps: i64) -> bool {
-    let dir = tempfile::tempdir().unwrap();
+fn fails_and_is_mended(config: AuthorityConfig, after: bool, steps: i64) -> bool {
     let fuse = Arc::new(Fuse { left: AtomicI64::new(steps), after });
     let mut done = Acknowledged::default();
-    let finished = story(dir.path(), &fuse, &mut done).is_ok();
-    let authority = open(dir.path(), &Clock::manual(noon().plus_seconds(1)));
-    check(dir.path(), &done.certificates);
+    let finished = story(&config, &fuse, &mut done).is_ok();
+    a_minute_later(&config);
+    let authority = open_as(&config, &Clock::manual(noon().plus_seconds(1)));
+    check(&config, &done.certificates);
     authority.tick().unwrap();
     if done.compromised {
         let id = credential(&done.certificates[1]);
@@ -298,13 +354,15 @@ fn fails_and_is_mended(after: bool, steps: i64) -> bool {
     finished
 }
 
-const DIRECTORY: &str = "MEDLOCK_TEST_CRASH_DIRECTORY";
+/// The configuration of the process.
+const DIRECTORY: &str = "MEDLOCK_TEST_CRASH_CONFIG";
 
 /// Not a test: enrols devices in four threads as fast as it can and tells each certificate it has got.
 #[test]
 fn the_process_itself() {
-    let Some(dir) = std::env::var_os(DIRECTORY) else { return };
-    let authority = Arc::new(open(Path::new(&dir), &Clock::system()));
+    let Ok(place) = std::env::var(DIRECTORY) else { return };
+    let config: AuthorityConfig = serde_json::from_str(&place).unwrap();
+    let authority = Arc::new(open_as(&config, &Clock::system()));
     let tell = Arc::new(std::sync::Mutex::new(std::io::stderr()));
     let start = authority.store_count();
     let threads: Vec<_> = (0..4)
@@ -359,11 +417,22 @@ impl Count for Authority {
 #[test]
 fn sigkill_while_certificates_are_issued_loses_none_that_was_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
+    sigkill_while_certificates_are_issued(&config(dir.path()));
+}
+
+/// Shows REQ-STORE-06.
+#[test]
+fn sigkill_while_certificates_are_issued_loses_none_on_postgresql() {
+    let dir = tempfile::tempdir().unwrap();
+    sigkill_while_certificates_are_issued(&AuthorityConfig { store: Some(postgres()), ..config(dir.path()) });
+}
+
+fn sigkill_while_certificates_are_issued(config: &AuthorityConfig) {
     let mut got = Vec::new();
     for _ in 0..4 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "crash::the_process_itself", "--nocapture"])
-            .env(DIRECTORY, dir.path())
+            .env(DIRECTORY, serde_json::to_string(config).unwrap())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -383,8 +452,9 @@ fn sigkill_while_certificates_are_issued_loses_none_that_was_acknowledged() {
             }
         }
         child.wait().unwrap();
-        drop(open(dir.path(), &Clock::system()));
-        check(dir.path(), &got);
+        a_minute_later(config);
+        drop(open_as(config, &Clock::system()));
+        check(config, &got);
     }
     assert!(got.len() >= 40, "only {} certificates", got.len());
 }

@@ -4,11 +4,11 @@ use medlock_authority::admin::{Asker, Request, Response};
 use medlock_authority::enrolment::{Answer, RefusalKind};
 use medlock_authority::registry::DeviceConfig;
 use medlock_authority::signer::InProcess;
+use medlock_authority::store::ServerConfig;
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
 use medlock_node::provider::{AwsLc, SigningKey};
-use medlock_store::postgres::Server;
 use medlock_testkit::PostgresServer;
 use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, Identified, Time};
@@ -41,14 +41,18 @@ pub(crate) fn config(dir: &Path) -> AuthorityConfig {
 }
 
 /// An empty schema on the server of these tests.
-pub(crate) fn postgres() -> Server {
+pub(crate) fn postgres() -> ServerConfig {
     let server = PostgresServer::shared();
-    Server::new(&server.url(), &server.schema(), None, None).unwrap()
+    ServerConfig { url: server.url(), schema: server.schema(), password_file: None }
 }
 
 pub(crate) fn open(dir: &Path, clock: &Clock) -> Authority {
-    let signer = Arc::new(InProcess::open(&dir.join("signer")).unwrap());
-    Authority::open(&config(dir), clock.clone(), signer).unwrap()
+    open_as(&config(dir), clock)
+}
+
+pub(crate) fn open_as(config: &AuthorityConfig, clock: &Clock) -> Authority {
+    let signer = Arc::new(InProcess::open(&config.dir.join("signer")).unwrap());
+    Authority::open(config, clock.clone(), signer).unwrap()
 }
 
 impl Site {

@@ -7,6 +7,7 @@ mod crash;
 mod device;
 mod enrolment;
 mod fixture;
+mod hubs;
 mod keys;
 mod limits;
 mod log;

@@ -2,8 +2,8 @@
 
 use super::SqlStore;
 use super::row::{Columns as _, word};
-use crate::store::{Issuances, Issued, Purpose, Record, Serial, StoreError};
-use medlock_store::{Fault, Row, Value, all, first, values};
+use crate::store::{Issuances, Issued, Purpose, Record, Serial, StoreError, Turn};
+use medlock_store::{Engine, Fault, Row, Value, all, first, values};
 use medlock_trust::{CredentialId, DeviceName, KeyId};
 
 const PURPOSES: &[(Purpose, &str)] = &[
@@ -32,27 +32,64 @@ impl SqlStore {
 
 impl Issuances for SqlStore {
     fn record(&self, record: Record) -> Result<(), StoreError> {
-        // One writes at a time, so the numbers have no gaps: they are the places in the log.
-        let sql = "INSERT INTO issuance (number, serial, purpose, device, key, parent, not_before, not_after, at, tbs)
-                   VALUES (coalesce((SELECT number FROM issuance ORDER BY number DESC LIMIT 1), 0) + 1,
-                           ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                   ON CONFLICT (serial) DO NOTHING";
+        let sql = format!("{INSERT} WHERE 1 = 1 ON CONFLICT (serial) DO NOTHING");
         self.database.write_single("record a certificate before it is signed", move |database| {
-            let added = database.execute(
-                sql,
-                values![
-                    record.serial.as_bytes(),
-                    word(&record.purpose, PURPOSES),
-                    record.device.as_ref().map(DeviceName::as_str),
-                    record.key.as_bytes(),
-                    record.parent.as_ref().map(CredentialId::as_bytes),
-                    record.not_before.unix(),
-                    record.not_after.unix(),
-                    record.at.unix(),
-                    &record.tbs,
-                ],
-            )?;
+            let added = database.execute(&sql, &record_values(&record))?;
             if added == 1 { Ok(()) } else { Err(Fault::Taken("certificate serial")) }
+        })
+    }
+
+    fn turn_of(&self, device: DeviceName, key: KeyId) -> Result<Turn, StoreError> {
+        // What another hub has recorded and not finished is not found by who looks for certificates: it counts as later.
+        let (unfinished, parameters) = match self.engine() {
+            // In one process locks keep them apart.
+            Engine::Sqlite => ("NULL", values![device.as_str()].to_vec()),
+            Engine::Postgres => (
+                "(SELECT min(number) - 1 FROM issuance WHERE state = 'recorded' AND (device = ?1 OR key = ?2))",
+                values![device.as_str(), key.as_bytes()].to_vec(),
+            ),
+        };
+        let sql = format!(
+            "SELECT coalesce({unfinished}, (SELECT number FROM issuance ORDER BY number DESC LIMIT 1), 0) AS records,
+                    coalesce((SELECT turn FROM device WHERE name = ?1), 0) AS ended"
+        );
+        let turn = self.database.read("find a device's turn", |database| {
+            first(database, "device", &sql, &parameters, |row| {
+                Ok(Turn { records: row.number("records")?, ended: row.number("ended")? })
+            })
+        })?;
+        Ok(turn.unwrap_or(Turn { records: 0, ended: 0 }))
+    }
+
+    fn record_in_turn(&self, record: Record, turn: Turn) -> Result<(), StoreError> {
+        let sql = format!(
+            "{INSERT} WHERE NOT EXISTS (SELECT 1 FROM issuance WHERE device = ?3 AND number > ?10)
+                 AND NOT EXISTS (SELECT 1 FROM issuance WHERE key = ?4 AND number > ?10)
+                 AND coalesce((SELECT turn FROM device WHERE name = ?3), 0) = ?11
+             ON CONFLICT (serial) DO NOTHING"
+        );
+        self.database.write_single("record a certificate before it is signed", move |database| {
+            let mut parameters = record_values(&record);
+            parameters.extend([turn.records.into(), turn.ended.into()]);
+            if database.execute(&sql, &parameters)? == 1 {
+                return Ok(());
+            }
+            let same = "SELECT 1 AS one FROM issuance WHERE serial = ?1";
+            let same = first(database, TABLE, same, values![record.serial.as_bytes()], |row| row.number::<i64>("one"))?;
+            Err(same.map_or(Fault::Missing("turn of this device"), |_| Fault::Taken("certificate serial")))
+        })
+    }
+
+    fn end_turns_of(&self, device: DeviceName) -> Result<(), StoreError> {
+        self.database.write("end what is under way for a device", move |database| {
+            let name = values![device.as_str()];
+            database.execute("UPDATE device SET turn = turn + 1 WHERE name = ?1", name)?;
+            database.execute(
+                "UPDATE issuance SET state = 'abandoned', abandoned = 'the device was changed meanwhile'
+                 WHERE device = ?1 AND state = 'recorded'",
+                name,
+            )?;
+            Ok(())
         })
     }
 
@@ -78,6 +115,23 @@ impl Issuances for SqlStore {
     fn unfinished(&self) -> Result<Vec<Record>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM issuance WHERE state = 'recorded' ORDER BY number");
         self.database.read("look for unfinished certificates", |database| all(database, TABLE, &sql, &[], record))
+    }
+
+    fn orphans(&self) -> Result<Vec<Serial>, StoreError> {
+        let sql = match self.engine() {
+            Engine::Sqlite => "SELECT serial FROM issuance WHERE state = 'recorded' ORDER BY number",
+            Engine::Postgres => {
+                "SELECT serial FROM issuance WHERE state = 'recorded'
+                     AND since NOT BETWEEN CAST(extract(epoch FROM now()) AS BIGINT) - 60
+                         AND CAST(extract(epoch FROM now()) AS BIGINT) + 60
+                 ORDER BY number"
+            }
+        };
+        self.database.read("look for certificates that nobody finishes", |database| {
+            all(database, TABLE, sql, &[], |row| {
+                Serial::from_octets(&row.bytes::<16>("serial")?).ok_or_else(|| row.damaged("serial"))
+            })
+        })
     }
 
     fn issued(&self, credential: CredentialId) -> Result<Option<Issued>, StoreError> {
@@ -116,6 +170,26 @@ impl Issuances for SqlStore {
             Ok(database.execute(sql, values![credential.as_bytes()])? == 1)
         })
     }
+}
+
+/// One writes at a time, so the numbers have no gaps: they are the places in the log.
+const INSERT: &str = "INSERT INTO issuance (number, serial, purpose, device, key, parent, not_before, not_after, at, tbs)
+    SELECT coalesce((SELECT number FROM issuance ORDER BY number DESC LIMIT 1), 0) + 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9";
+
+/// `?1` to `?9` of [`INSERT`].
+fn record_values(record: &Record) -> Vec<Value> {
+    values![
+        record.serial.as_bytes(),
+        word(&record.purpose, PURPOSES),
+        record.device.as_ref().map(DeviceName::as_str),
+        record.key.as_bytes(),
+        record.parent.as_ref().map(CredentialId::as_bytes),
+        record.not_before.unix(),
+        record.not_after.unix(),
+        record.at.unix(),
+        &record.tbs,
+    ]
+    .to_vec()
 }
 
 fn record(row: &Row) -> Result<Record, Fault> {

@@ -3,7 +3,7 @@
 use super::SqlStore;
 use super::row::Columns as _;
 use crate::store::{Alarm, AuditEntry, Journal, Published, StoreError};
-use medlock_store::{Fault, Row, Sql, all, first, values};
+use medlock_store::{Engine, Fault, Row, Sql, all, first, values};
 use medlock_trust::DeviceName;
 
 /// How many objects of a kind are kept: the newest, and some for whoever looks into what went wrong.
@@ -12,21 +12,52 @@ const KEPT_OBJECTS: u32 = 4;
 impl Journal for SqlStore {
     fn publish(&self, kind: &'static str, object: Published) -> Result<(), StoreError> {
         self.database.write("publish a signed object", move |database| {
-            let newest = "SELECT version FROM object WHERE kind = ?1 ORDER BY version DESC LIMIT 1";
-            let newest = first(database, "object", newest, values![kind], |row| row.number::<u64>("version"))?;
+            let newest = newest(database, kind)?;
             if newest.is_some_and(|newest| newest >= object.version) {
                 return Err(Fault::Taken("version of this object"));
             }
-            database.execute(
-                "INSERT INTO object (kind, version, at, bytes) VALUES (?1, ?2, ?3, ?4)",
-                values![kind, object.version, object.at.unix(), &object.bytes],
-            )?;
-            database.execute(
-                "DELETE FROM object WHERE kind = ?1 AND version NOT IN
-                     (SELECT version FROM object WHERE kind = ?1 ORDER BY version DESC LIMIT ?2)",
-                values![kind, KEPT_OBJECTS],
-            )?;
-            Ok(())
+            add_object(database, kind, &object)
+        })
+    }
+
+    fn publish_after(&self, kind: &'static str, object: Published, before: Option<u64>) -> Result<(), StoreError> {
+        self.database.write("publish a signed object", move |database| {
+            if newest(database, kind)? != before || before.is_some_and(|before| before >= object.version) {
+                return Err(Fault::Taken("version of this object"));
+            }
+            add_object(database, kind, &object)
+        })
+    }
+
+    fn versions(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = "SELECT kind, max(version) AS version FROM object GROUP BY kind";
+        self.database.read("look for news", |database| {
+            all(database, "object", sql, &[], |row| Ok((row.text("kind")?.to_owned(), row.number("version")?)))
+        })
+    }
+
+    fn is_shared(&self) -> bool {
+        self.engine() == Engine::Postgres
+    }
+
+    fn hold(&self, what: &'static str, holder: [u8; 16], seconds: u32) -> Result<bool, StoreError> {
+        if !self.is_shared() {
+            return Ok(true);
+        }
+        let now = super::seconds_now(self.engine());
+        let sql = format!(
+            "INSERT INTO hold (name, holder, until) VALUES (?1, ?2, {now} + ?3)
+             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+                 WHERE hold.holder = excluded.holder OR hold.until NOT BETWEEN {now} + 1 AND {now} + 86400"
+        );
+        self.database.write_single("wait for another hub", move |database| {
+            Ok(database.execute(&sql, values![what, holder, seconds])? == 1)
+        })
+    }
+
+    fn let_go(&self, what: &'static str, holder: [u8; 16]) -> Result<(), StoreError> {
+        self.database.write_single("let another hub go on", move |database| {
+            database.execute("DELETE FROM hold WHERE name = ?1 AND holder = ?2", values![what, holder]).map(drop)
         })
     }
 
@@ -106,6 +137,24 @@ impl Journal for SqlStore {
             if added == 1 { Ok(()) } else { Err(Fault::Taken("setting")) }
         })
     }
+}
+
+fn newest(database: &mut dyn Sql, kind: &str) -> Result<Option<u64>, Fault> {
+    let sql = "SELECT version FROM object WHERE kind = ?1 ORDER BY version DESC LIMIT 1";
+    first(database, "object", sql, values![kind], |row| row.number("version"))
+}
+
+fn add_object(database: &mut dyn Sql, kind: &str, object: &Published) -> Result<(), Fault> {
+    database.execute(
+        "INSERT INTO object (kind, version, at, bytes) VALUES (?1, ?2, ?3, ?4)",
+        values![kind, object.version, object.at.unix(), &object.bytes],
+    )?;
+    database.execute(
+        "DELETE FROM object WHERE kind = ?1 AND version NOT IN
+             (SELECT version FROM object WHERE kind = ?1 ORDER BY version DESC LIMIT ?2)",
+        values![kind, KEPT_OBJECTS],
+    )?;
+    Ok(())
 }
 
 pub(super) fn next_number(database: &mut dyn Sql, series: &str, least: u64) -> Result<u64, Fault> {

@@ -4,6 +4,8 @@ use medlock_node::provider::AwsLc;
 use medlock_store::{Fault, Sql, Step, all, values};
 use medlock_trust::x509::Certificate;
 
+use super::row::Columns as _;
+
 /// Each step, in order, with the same number on both databases. PostgreSQL came after the fourth: its first step makes what
 /// the first four of SQLite do.
 pub(super) const STEPS: &[Step] = &[
@@ -13,7 +15,27 @@ pub(super) const STEPS: &[Step] = &[
     Step::Sql { sqlite: FOUR, postgres: "" },
     Step::Both(FIVE),
     Step::Sql { sqlite: OWNERS, postgres: POSTGRES_OWNERS },
+    Step::Both(SHARED),
+    Step::Code(fill_titles_and_count),
+    Step::Sql { sqlite: "", postgres: POSTGRES_SINCE },
 ];
+
+/// What was read from all devices once.
+fn fill_titles_and_count(database: &mut dyn Sql) -> Result<(), Fault> {
+    let devices = "SELECT name, ae_titles FROM device ORDER BY name";
+    let devices = all(database, "device", devices, &[], |row| {
+        Ok((row.text("name")?.to_owned(), row.json::<Vec<String>>("ae_titles")?))
+    })?;
+    for (name, title) in devices.iter().flat_map(|(name, titles)| titles.iter().map(move |title| (name, title))) {
+        database.execute(
+            "INSERT INTO ae_title (title, device) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            values![title, name],
+        )?;
+    }
+    let count = devices.len() as u64;
+    database.execute("INSERT INTO number (series, last) VALUES (?1, ?2)", values![super::register::COUNT, count])?;
+    Ok(())
+}
 
 /// Credentials were named by the hash of the whole certificate once. What a list told by those names stays told: of its
 /// compromises, the next list has each again.
@@ -278,6 +300,27 @@ CREATE TRIGGER owner_event_stays BEFORE DELETE OR UPDATE OR TRUNCATE ON owner_ev
 ";
 
 const FIVE: &str = "ALTER TABLE log ADD COLUMN until INTEGER";
+
+/// Several hubs on one store; millions of devices in it.
+const SHARED: &str = "
+ALTER TABLE device ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX device_owner ON device (owner, name);
+CREATE INDEX device_routed ON device (name) WHERE sidecar IS NOT NULL OR ae_titles <> '[]';
+CREATE TABLE ae_title (
+    title  TEXT PRIMARY KEY,
+    device TEXT NOT NULL REFERENCES device (name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX ae_title_device ON ae_title (device);
+CREATE TABLE hold (
+    name   TEXT    PRIMARY KEY,
+    holder BLOB    NOT NULL,
+    until  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Since when, by the server's clock, a record waits for its certificate.
+const POSTGRES_SINCE: &str =
+    "ALTER TABLE issuance ADD COLUMN since BIGINT NOT NULL DEFAULT CAST(extract(epoch FROM now()) AS BIGINT)";
 
 /// As the first four steps leave SQLite. `rowid` is what SQLite has by itself: the order in which rows came.
 const POSTGRES_ONE: &str = r#"

@@ -52,3 +52,11 @@ impl SqlStore {
         self.database.engine()
     }
 }
+
+/// The server's clock, in seconds; where there is none, the machine's.
+fn seconds_now(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => "unixepoch()",
+        Engine::Postgres => "CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)",
+    }
+}

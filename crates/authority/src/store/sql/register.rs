@@ -3,7 +3,7 @@
 use super::SqlStore;
 use super::row::{Columns as _, word};
 use crate::registry::Device;
-use crate::store::{Claim, CodeRecord, CodeState, PendingRequest, PendingState, Register, StoreError};
+use crate::store::{Claim, CodeRecord, CodeState, DeviceSearch, PendingRequest, PendingState, Register, StoreError};
 use medlock_store::{Fault, Row, Sql, Value, all, first, values};
 use medlock_trust::{CredentialId, DeviceName, DeviceType, KeyId, Roles, Time};
 
@@ -20,6 +20,9 @@ const DEVICE_COLUMNS: &str =
 const PENDING_COLUMNS: &str =
     "id, device, code, birth, birth_serial, birth_maker, key, key_fingerprint, claims, address, since, state";
 
+/// The series of numbers that counts the devices: none is ever removed.
+pub(super) const COUNT: &str = "devices";
+
 impl Register for SqlStore {
     fn add_device(&self, device: Device, at: Time) -> Result<(), StoreError> {
         self.database.write("register a device", move |database| {
@@ -29,8 +32,11 @@ impl Register for SqlStore {
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING";
             let mut parameters = device_values(&device);
             parameters.push(at.unix().into());
-            let added = database.execute(sql, &parameters)?;
-            if added == 1 { Ok(()) } else { Err(Fault::Taken("device with this name or maker serial")) }
+            if database.execute(sql, &parameters)? != 1 {
+                return Err(Fault::Taken("device with this name or maker serial"));
+            }
+            super::journal::next_number(database, COUNT, 0)?;
+            set_titles(database, &device)
         })
     }
 
@@ -42,7 +48,8 @@ impl Register for SqlStore {
             let changed = database
                 .execute(sql, &device_values(&device))
                 .map_err(Fault::taken("device with this maker serial"))?;
-            Fault::unless_one(changed, "device")
+            Fault::unless_one(changed, "device")?;
+            set_titles(database, &device)
         })
     }
 
@@ -58,9 +65,48 @@ impl Register for SqlStore {
         })
     }
 
-    fn devices(&self) -> Result<Vec<Device>, StoreError> {
-        let sql = format!("SELECT {DEVICE_COLUMNS} FROM device ORDER BY name");
-        self.database.read("list the devices", |database| all(database, "device", &sql, &[], device))
+    fn device_with_title(&self, title: &str) -> Result<Option<DeviceName>, StoreError> {
+        let sql = "SELECT device FROM ae_title WHERE title = ?1";
+        self.database.read("find a device by its title", |database| {
+            first(database, "ae_title", sql, values![title], |row| row.device("device"))
+        })
+    }
+
+    fn devices_page(&self, search: &DeviceSearch, after: Option<&str>, limit: u32) -> Result<Vec<Device>, StoreError> {
+        // What begins with a text lies between it and the same text with the last of all characters behind it.
+        let (condition, order, parameters) = match search {
+            DeviceSearch::Name(start) => ("name <= ?2", "name", [after.max(Some(start)), Some(start)]),
+            DeviceSearch::MakerSerial(start) => {
+                ("maker_serial <= ?2", "maker_serial", [after.max(Some(start)), Some(start)])
+            }
+            DeviceSearch::Owner(owner) => ("owner = ?2", "name", [after.or(Some("")), Some(owner)]),
+        };
+        let [from, with] = parameters.map(Option::unwrap_or_default);
+        let with = match search {
+            DeviceSearch::Owner(owner) => owner.clone(),
+            DeviceSearch::Name(_) | DeviceSearch::MakerSerial(_) => format!("{with}\u{10ffff}"),
+        };
+        // Only the one that `after` names is left out.
+        let than = if after.is_some_and(|after| after == from) { ">" } else { ">=" };
+        let sql = format!(
+            "SELECT {DEVICE_COLUMNS} FROM device WHERE {order} {than} ?1 AND {condition} ORDER BY {order} LIMIT ?3"
+        );
+        self.database
+            .read("list devices", |database| all(database, "device", &sql, values![from, &with, limit], device))
+    }
+
+    fn device_count(&self) -> Result<u64, StoreError> {
+        let count = self.database.read("count the devices", |database| {
+            let sql = "SELECT last FROM number WHERE series = ?1";
+            first(database, "number", sql, values![COUNT], |row| row.number("last"))
+        })?;
+        Ok(count.unwrap_or(0))
+    }
+
+    fn devices_with_routes(&self) -> Result<Vec<Device>, StoreError> {
+        let sql =
+            format!("SELECT {DEVICE_COLUMNS} FROM device WHERE sidecar IS NOT NULL OR ae_titles <> '[]' ORDER BY name");
+        self.database.read("list the devices with routes", |database| all(database, "device", &sql, &[], device))
     }
 
     fn add_code(&self, code: CodeRecord) -> Result<(), StoreError> {
@@ -178,6 +224,19 @@ impl Register for SqlStore {
 
 fn number(database: &mut dyn Sql, question: &str, parameters: &[Value]) -> Result<i64, Fault> {
     Ok(first(database, "pending", question, parameters, |row| row.number("count"))?.unwrap_or(0))
+}
+
+/// A title belongs to one device.
+fn set_titles(database: &mut dyn Sql, device: &Device) -> Result<(), Fault> {
+    database.execute("DELETE FROM ae_title WHERE device = ?1", values![device.name.as_str()])?;
+    for title in &device.ae_titles {
+        let sql = "INSERT INTO ae_title (title, device) VALUES (?1, ?2)
+                   ON CONFLICT (title) DO UPDATE SET device = excluded.device WHERE ae_title.device = excluded.device";
+        if database.execute(sql, values![title, device.name.as_str()])? != 1 {
+            return Err(Fault::Taken("application entity title"));
+        }
+    }
+    Ok(())
 }
 
 /// The columns of a device, in the order of `?1` to `?11`.

@@ -1,0 +1,143 @@
+//! Several hubs on one PostgreSQL server.
+
+use crate::fixture::{FROM, config, ct, issued, postgres};
+use medlock_authority::admin::{Asker, Reason, Request, Response};
+use medlock_authority::enrolment::Answer;
+use medlock_authority::objects::Kind;
+use medlock_authority::signer::InProcess;
+use medlock_authority::store::{Issuances as _, Log as _, SqlStore};
+use medlock_authority::{Authority, AuthorityConfig};
+use medlock_node::clock::Clock;
+use medlock_node::enrol::{Code, certificate_request};
+use medlock_node::provider::SigningKey;
+use medlock_trust::DeviceName;
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Two hubs that start at once, with the same keys.
+fn two(dir: &Path) -> ([Arc<Authority>; 2], SqlStore) {
+    let server = postgres();
+    let store = SqlStore::postgres(server.address().unwrap()).unwrap();
+    let hubs = ["hub-1", "hub-2"].map(|name| {
+        let config = AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..config(&dir.join(name)) };
+        let keys = dir.join("keys");
+        std::thread::spawn(move || {
+            let signer = Arc::new(InProcess::open(&keys).unwrap());
+            Arc::new(Authority::open(&config, Clock::system(), signer).unwrap())
+        })
+    });
+    (hubs.map(|hub| hub.join().unwrap()), store)
+}
+
+fn ask(hub: &Authority, request: Request) -> Response {
+    hub.administer(&Asker::program(), request).unwrap()
+}
+
+fn register(hub: &Authority, name: &str) {
+    ask(hub, Request::Register { device: ct(name) });
+}
+
+fn code(hub: &Authority, name: &str) -> Code {
+    match ask(hub, Request::Code { device: name.into(), lifetime_seconds: None }) {
+        Response::Code { code, .. } => code.parse().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn approve_all(hub: &Authority) {
+    let Response::Pending { pending } = ask(hub, Request::Pending) else { panic!() };
+    for one in pending {
+        ask(hub, Request::Approve { id: one.id, device: None });
+    }
+}
+
+/// Shows REQ-STORE-07.
+#[test]
+fn two_hubs_that_start_at_once_are_one_authority() {
+    let dir = tempfile::tempdir().unwrap();
+    let ([one, other], _) = two(dir.path());
+    assert_eq!(one.root(), other.root());
+    assert_eq!(one.issuing(), other.issuing());
+    register(&one, "ct-1");
+    register(&other, "ct-2");
+    let taken =
+        Request::Register { device: medlock_authority::registry::DeviceConfig { name: "ct-3".into(), ..ct("ct-2") } };
+    assert!(one.administer(&Asker::program(), taken).is_err(), "two devices have one title");
+}
+
+/// Shows REQ-STORE-07: asked for one claim at once, two hubs give one certificate; no serial is twice, and the log has no
+/// gap.
+#[test]
+fn two_hubs_give_one_certificate_for_one_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let ([one, other], store) = two(dir.path());
+    let before = store.waiting_entries(10_000).unwrap().len();
+    const DEVICES: usize = 20;
+    for number in 0..DEVICES {
+        let name = format!("ct-{number}");
+        register(&one, &name);
+        let (code, key) = (code(&other, &name), SigningKey::generate());
+        let enrol =
+            |hub: &Authority| hub.enrol_by_code(&code.user(), &code.password(), &certificate_request(&key, None), FROM);
+        assert!(matches!(enrol(&one).unwrap(), Answer::Waits { .. }));
+        approve_all(&other);
+        let answers = std::thread::scope(|scope| {
+            [&one, &other, &one, &other].map(|hub| scope.spawn(|| enrol(hub))).map(|asked| asked.join().unwrap())
+        });
+        let certificate = issued(enrol(&one).unwrap());
+        for answer in answers.into_iter().flatten() {
+            assert_eq!(issued(answer), certificate, "two certificates for one claim");
+        }
+        assert_eq!(store.credentials_of(DeviceName::new(&name).unwrap()).unwrap().len(), 1);
+    }
+    let entries = store.waiting_entries(10_000).unwrap();
+    assert_eq!(entries.len(), before + DEVICES, "a hub recorded what the other had recorded");
+    assert_eq!(entries.iter().map(|entry| entry.serial).collect::<HashSet<_>>().len(), entries.len());
+}
+
+/// Shows REQ-STORE-08: what is said at one hub is heard at the other's news within a second, and nothing is published twice.
+#[test]
+fn a_revocation_at_one_hub_is_news_at_the_other_within_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let ([one, other], _) = two(dir.path());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (stopper, stop) = medlock_node::stop::channel();
+    for hub in [&one, &other] {
+        runtime.spawn(hub.clone().keep(stop.clone()));
+    }
+    register(&one, "ct-1");
+    let (code, key) = (code(&one, "ct-1"), SigningKey::generate());
+    let request = certificate_request(&key, None);
+    let enrol = || one.enrol_by_code(&code.user(), &code.password(), &request, FROM).unwrap();
+    enrol();
+    approve_all(&one);
+    issued(enrol());
+    for (round, reason) in [Reason::Superseded, Reason::KeyCompromise].into_iter().enumerate() {
+        let mut changes = other.news().changes();
+        changes.mark_unchanged();
+        let begun = Instant::now();
+        ask(&one, Request::Revoke { device: "ct-1".into(), reason, why: "test".into() });
+        let version = one.news().current(Kind::Status).unwrap().version;
+        while other.news().current(Kind::Status).unwrap().version < version {
+            assert!(begun.elapsed() < Duration::from_secs(1), "not heard in round {round}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    // Both register at once: the last routing table has them all.
+    std::thread::scope(|scope| {
+        for (hub, start) in [(&one, 100), (&other, 200)] {
+            scope.spawn(move || (start..start + 10).for_each(|number| register(hub, &format!("ct-{number}"))));
+        }
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    for hub in [&one, &other] {
+        let table = hub.news().current(Kind::Routes).unwrap();
+        let signed = medlock_trust::cose::Sign1::read(&table.bytes).unwrap();
+        let table = medlock_node::routes::RoutingTable::decode(signed.payload()).unwrap();
+        assert_eq!(table.machines.len(), 21);
+    }
+    drop(stopper);
+    runtime.shutdown_timeout(Duration::from_secs(5));
+}
