@@ -17,8 +17,7 @@ pub enum Engine {
     Postgres,
 }
 
-/// A database that is open. All calls block, and may be made from many threads at once, but not from within an
-/// asynchronous task.
+/// A database that is open. All calls block, and may be made from many threads at once.
 pub struct Database {
     name: String,
     writer: Writer,
@@ -102,7 +101,11 @@ impl Database {
     ///
     /// # Errors
     /// What the verb gives; [`Error::Away`].
-    pub fn read<T>(&self, doing: &'static str, verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>) -> Result<T, Error> {
+    pub fn read<T: Send>(
+        &self,
+        doing: &'static str,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
+    ) -> Result<T, Error> {
         self.ask(false, verb).map_err(|fault| fault.named(&self.name, doing))
     }
 
@@ -110,15 +113,19 @@ impl Database {
     ///
     /// # Errors
     /// As [`Database::read`].
-    pub fn read_snapshot<T>(
+    pub fn read_snapshot<T: Send>(
         &self,
         doing: &'static str,
-        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
     ) -> Result<T, Error> {
         self.ask(true, verb).map_err(|fault| fault.named(&self.name, doing))
     }
 
-    fn ask<T>(&self, snapshot: bool, verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn ask<T: Send>(
+        &self,
+        snapshot: bool,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
+    ) -> Result<T, Fault> {
         match &self.readers {
             Readers::Sqlite(readers) => readers.ask(snapshot, verb),
             Readers::Postgres(readers) => readers.ask(snapshot, verb),

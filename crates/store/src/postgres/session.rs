@@ -102,6 +102,23 @@ fn dollars(sql: &str) -> String {
     sql.replace('?', "$")
 }
 
+/// The client library has a runtime of its own, which refuses to run within another one: from within an asynchronous task
+/// the work is done by a thread beside it.
+fn outside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return work();
+    }
+    std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+impl Drop for Pg {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            outside(move || drop(client));
+        }
+    }
+}
+
 impl Sql for Pg {
     fn engine(&self) -> Engine {
         Engine::Postgres
@@ -221,6 +238,10 @@ const READING: &str = "SET statement_timeout TO '10s'; SET default_transaction_r
 
 /// Connects, brings the tables up to date, and gives the session that writes.
 pub(crate) fn open(server: Server, schema: &Schema) -> Result<Box<dyn Session>, Fault> {
+    outside(move || connect(server, schema))
+}
+
+fn connect(server: Server, schema: &Schema) -> Result<Box<dyn Session>, Fault> {
     migrate(&server, schema)?;
     let turn = lock_number(&format!("{} {} writes", schema.application, server.schema));
     let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({turn})");
@@ -286,17 +307,17 @@ impl Readers {
         Self { server, kept: Mutex::default(), free: Condvar::new() }
     }
 
-    pub(crate) fn ask<T>(
+    pub(crate) fn ask<T: Send>(
         &self,
         snapshot: bool,
-        mut verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
+        mut verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
     ) -> Result<T, Fault> {
         let mut session = self.borrow();
-        let mut outcome = self.once(&mut session, snapshot, &mut verb);
-        if matches!(outcome, Err(Fault::Lost(_))) {
-            // Asked again on a new connection: reading twice does no harm.
-            outcome = self.once(&mut session, snapshot, &mut verb);
-        }
+        let outcome = outside(|| {
+            let outcome = self.once(&mut session, snapshot, &mut verb);
+            // Asked again on a new connection if the one there was is lost: reading twice does no harm.
+            if matches!(outcome, Err(Fault::Lost(_))) { self.once(&mut session, snapshot, &mut verb) } else { outcome }
+        });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.lent -= 1;
         kept.idle.push(session);
