@@ -83,6 +83,8 @@ pub(crate) fn authority_config(
     authority.public_url = base.map(|url| format!("{url}/a/{name}"));
     authority.log_origin.clone_from(&section.log_origin);
     authority.log_witnesses.clone_from(&section.log_witnesses);
+    authority.algorithm = section.algorithm;
+    authority.profile.key_types.clone_from(&hub.key_types);
     authority.profile.validity_seconds = section.credential_seconds.unwrap_or(hub.credential_seconds);
     authority.status_seconds = section.status_seconds.unwrap_or(hub.status_seconds);
     Ok(authority)
@@ -201,10 +203,9 @@ impl Served {
     async fn open(config: &Config, name: &str, section: &AuthoritySection, clock: Clock) -> Result<Self, Failure> {
         let settings = authority_config(config, name, section)?;
         let dir = settings.dir.clone();
-        let passphrase = section.passphrase_file.clone();
+        let keys = hub::Keys { passphrase_file: section.passphrase_file.clone(), pkcs11: section.pkcs11.clone() };
         let authority =
-            tokio::task::spawn_blocking(move || hub::open(&settings.dir, passphrase.as_deref(), &settings, clock))
-                .await??;
+            tokio::task::spawn_blocking(move || hub::open(&settings.dir, &keys, &settings, clock)).await??;
         let socket = admin::Socket::open(&dir.join(SOCKET))?;
         let (stopper, stop) = stop::channel();
         let mut tasks = vec![

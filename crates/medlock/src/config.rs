@@ -3,6 +3,7 @@
 use crate::output::{say, say_raw};
 use crate::{Failure, Outcome};
 use medlock_authority::authority::Kind;
+use medlock_authority::keys::TokenConfig;
 use medlock_authority::log::WitnessConfig;
 use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub(crate) struct HubConfig {
     /// The file with the passphrase of the keys at rest; made at the first start if there is none.
     /// Keep it on another disk than `dir`, or hand it over by the service manager.
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// The PKCS#11 token that has the site's keys, instead of files in `dir`: `module` is the library of the token's maker,
+    /// `token` its label, `pin_file` the file with the PIN of its user. Only the signer process loads the library.
+    pub(crate) pkcs11: Option<TokenConfig>,
     /// What the site's keys are made for: `p256`, `p384`, `ed25519`, `ml-dsa-44` or `ml-dsa-65`. It decides for keys that
     /// are made from now on. Small devices verify `p256` and `ed25519` alone.
     pub(crate) algorithm: SigningAlgorithm,
@@ -71,6 +75,7 @@ impl Default for HubConfig {
             site: "Medlock site".into(),
             dir: DEFAULT_DIR.into(),
             passphrase_file: None,
+            pkcs11: None,
             algorithm: SigningAlgorithm::default(),
             key_types: vec!["p256".into(), "p384".into()],
             devices: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
@@ -107,6 +112,12 @@ pub(crate) struct AuthoritySection {
     /// The file with the passphrase of its keys at rest, as in `[hub]`.
     #[serde(default)]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// The PKCS#11 token that has its keys, as in `[hub]`.
+    #[serde(default)]
+    pub(crate) pkcs11: Option<TokenConfig>,
+    /// What its keys are made for, as in `[hub]`; `p256` if absent.
+    #[serde(default)]
+    pub(crate) algorithm: SigningAlgorithm,
     /// The name of its transparency log, as in `[hub]`.
     #[serde(default)]
     pub(crate) log_origin: Option<String>,
@@ -131,6 +142,8 @@ impl AuthoritySection {
             coap: None,
             names: Vec::new(),
             passphrase_file: None,
+            pkcs11: None,
+            algorithm: SigningAlgorithm::default(),
             log_origin: None,
             log_witnesses: Vec::new(),
             credential_seconds: None,
@@ -226,6 +239,7 @@ impl Config {
         let (hub, sidecar) = (&self.hub, &self.sidecar);
         [
             ("hub.passphrase_file", hub.passphrase_file.is_none()),
+            ("hub.pkcs11", hub.pkcs11.is_none()),
             ("hub.coap", hub.coap.is_none()),
             ("hub.public_url", hub.public_url.is_none()),
             ("hub.log_origin", hub.log_origin.is_none()),

@@ -7,7 +7,8 @@ use crate::config::{AuthoritySection, Config, HubConfig};
 use crate::output::say;
 use crate::{Failure, Outcome, output, supervise};
 use clap::Args;
-use medlock_authority::signer::{self, ProcessSigner, Supervisor};
+use medlock_authority::keys::{Token, TokenConfig};
+use medlock_authority::signer::{self, InProcess, ProcessSigner, Supervisor};
 use medlock_authority::{Authority, AuthorityConfig, admin};
 use medlock_node::accept::{self, Limits};
 use medlock_node::clock::Clock;
@@ -32,11 +33,23 @@ const IN_FORCE: &str = "in-force.json";
 #[derive(Debug, Args)]
 pub(crate) struct SignerArgs {
     /// The folder of the keys.
-    #[arg(long)]
-    keys: PathBuf,
+    #[arg(long, required_unless_present = "pkcs11_module")]
+    keys: Option<PathBuf>,
     /// The file with their passphrase.
-    #[arg(long)]
+    #[arg(long, requires = "keys")]
     passphrase_file: Option<PathBuf>,
+    /// The PKCS#11 library of the token that has the keys, instead of a folder.
+    #[arg(long, value_name = "FILE", conflicts_with = "keys", requires_all = ["token", "pin_file"])]
+    pkcs11_module: Option<PathBuf>,
+    /// The token's label.
+    #[arg(long)]
+    token: Option<String>,
+    /// The file with the PIN of the token's user.
+    #[arg(long)]
+    pin_file: Option<PathBuf>,
+    /// Whose keys of the token: the authority's name.
+    #[arg(long, default_value = "site")]
+    authority: String,
     /// Where to listen.
     #[arg(long)]
     socket: PathBuf,
@@ -47,7 +60,17 @@ pub(crate) struct SignerArgs {
 /// # Errors
 /// When keys or socket cannot be used.
 pub(crate) fn run_signer(args: SignerArgs) -> Result<Outcome, Failure> {
-    signer::run(&args.keys, args.passphrase_file.as_deref(), &args.socket)?;
+    let keys = match (args.pkcs11_module, args.token, args.pin_file, args.keys) {
+        (Some(module), Some(token), Some(pin_file), _) => {
+            InProcess::in_token(Token::new(TokenConfig { module, token, pin_file }, &args.authority))
+        }
+        (_, _, _, Some(keys)) => match args.passphrase_file {
+            Some(file) => InProcess::open_with_passphrase(&keys, &file)?,
+            None => InProcess::open(&keys)?,
+        },
+        _ => return Err("name a folder of keys, or module, token and PIN file".into()),
+    };
+    signer::run(keys, &args.socket)?;
     Ok(Outcome::Done)
 }
 
@@ -125,7 +148,7 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
             say!("  {:<20} {devices} (TLS)", "");
         }
     }
-    if config.passphrase_file.is_none() {
+    if config.passphrase_file.is_none() && config.pkcs11.is_none() {
         say!("  passphrase           {dir}/keys/passphrase: keep it elsewhere (passphrase_file), or a backup has both");
     }
     say!("Next: medlock device register NAME --dir {dir} --role modality --ae TITLE --address HOST:PORT");
@@ -139,19 +162,19 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
 pub(crate) fn open_for_command(dir: &Path) -> Result<Arc<Authority>, Failure> {
     let last = in_force(dir)?;
     let authority = AuthorityConfig { dir: dir.to_owned(), ..last.authority };
-    open(dir, last.passphrase_file.as_deref(), &authority, Clock::system())
+    open(dir, &last.keys, &authority, Clock::system())
 }
 
 /// Makes an authority in `dir`.
 ///
 /// # Errors
 /// When there is one already, or the folder cannot be used.
-pub(crate) fn create(authority: &AuthorityConfig, passphrase_file: Option<&Path>) -> Result<(), Failure> {
+pub(crate) fn create(authority: &AuthorityConfig, keys: &Keys) -> Result<(), Failure> {
     let dir = &authority.dir;
     if was_made(dir) || dir.join(DATABASE).exists() {
         return Err(format!("{} has an authority already", dir.display()).into());
     }
-    open(dir, passphrase_file, authority, Clock::system())?;
+    open(dir, keys, authority, Clock::system())?;
     Ok(())
 }
 
@@ -178,7 +201,8 @@ pub(crate) fn authority_config(config: &HubConfig) -> AuthorityConfig {
 #[derive(Debug, Deserialize, Serialize)]
 struct InForce {
     authority: AuthorityConfig,
-    passphrase_file: Option<PathBuf>,
+    #[serde(flatten)]
+    keys: Keys,
 }
 
 /// Whether there is an authority in this folder.
@@ -191,9 +215,11 @@ pub(crate) fn was_made(dir: &Path) -> bool {
 /// # Errors
 /// When that cannot be read.
 pub(crate) fn section_in_force(dir: &Path) -> Result<AuthoritySection, Failure> {
-    let InForce { authority, passphrase_file } = in_force(dir)?;
+    let InForce { authority, keys } = in_force(dir)?;
     Ok(AuthoritySection {
-        passphrase_file,
+        passphrase_file: keys.passphrase_file,
+        pkcs11: keys.pkcs11,
+        algorithm: authority.algorithm,
         log_origin: authority.log_origin,
         log_witnesses: authority.log_witnesses,
         ..AuthoritySection::new(authority.name, authority.kind)
@@ -206,13 +232,27 @@ fn in_force(dir: &Path) -> Result<InForce, Failure> {
     Ok(serde_json::from_slice(&text).map_err(|error| format!("{} is damaged: {error}", file.display()))?)
 }
 
+/// Where the authority's keys are: in `keys` of its folder, or in a token.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Keys {
+    pub(crate) passphrase_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) pkcs11: Option<TokenConfig>,
+}
+
+impl Keys {
+    fn of(config: &HubConfig) -> Self {
+        Self { passphrase_file: config.passphrase_file.clone(), pkcs11: config.pkcs11.clone() }
+    }
+}
+
 /// Opens the authority in `dir`, with a signer process of its own.
 ///
 /// # Errors
 /// When it is in use or damaged.
 pub(crate) fn open(
     dir: &Path,
-    passphrase_file: Option<&Path>,
+    keys: &Keys,
     authority: &AuthorityConfig,
     clock: Clock,
 ) -> Result<Arc<Authority>, Failure> {
@@ -220,8 +260,14 @@ pub(crate) fn open(
     let socket = dir.join("signer.sock");
     let mut command = std::process::Command::new(std::env::current_exe()?);
     command.env("MEDLOCK_LOG", output::log_filter());
-    command.arg("signer").arg("--keys").arg(dir.join("keys")).arg("--socket").arg(&socket);
-    if let Some(file) = passphrase_file {
+    command.arg("signer").arg("--socket").arg(&socket);
+    if let Some(TokenConfig { module, token, pin_file }) = &keys.pkcs11 {
+        command.arg("--pkcs11-module").arg(module).arg("--token").arg(token).arg("--pin-file").arg(pin_file);
+        command.arg("--authority").arg(&authority.name);
+    } else {
+        command.arg("--keys").arg(dir.join("keys"));
+    }
+    if let Some(file) = keys.passphrase_file.as_deref().filter(|_| keys.pkcs11.is_none()) {
         if let Some(folder) = file.parent().filter(|folder| !folder.exists()) {
             files::private_directory(folder)?;
         }
@@ -229,7 +275,7 @@ pub(crate) fn open(
     }
     let signer = ProcessSigner::new(&socket, Some(Supervisor::new(command)));
     let opened = Arc::new(Authority::open(authority, clock, Arc::new(signer))?);
-    let in_force = InForce { authority: authority.clone(), passphrase_file: passphrase_file.map(Path::to_owned) };
+    let in_force = InForce { authority: authority.clone(), keys: keys.clone() };
     files::replace(&dir.join(IN_FORCE), &serde_json::to_vec(&in_force)?)?;
     Ok(opened)
 }
@@ -269,7 +315,7 @@ impl Hub {
         let people = listen(config.people, "hub.people").await?;
         let authority = tokio::task::spawn_blocking({
             let config = config.clone();
-            move || open(&config.dir, config.passphrase_file.as_deref(), &authority, clock)
+            move || open(&config.dir, &Keys::of(&config), &authority, clock)
         })
         .await??;
         // Before anybody is told that the hub runs: who then asks finds it.

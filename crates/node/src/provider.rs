@@ -147,6 +147,14 @@ pub fn sha256(message: &[u8]) -> [u8; 32] {
     AwsLc.sha256(&[message])
 }
 
+/// SHA-384 of `message`: what ECDSA on P-384 signs.
+#[must_use]
+pub fn sha384(message: &[u8]) -> [u8; 48] {
+    let mut value = [0; 48];
+    value.copy_from_slice(digest::digest(&digest::SHA384, message).as_ref());
+    value
+}
+
 /// SHA-1 of `message`: the name OCSP requests give an issuer (RFC 6960 section 4.1.1). Nothing is believed because of it.
 #[must_use]
 pub fn sha1_for_ocsp(message: &[u8]) -> [u8; 20] {

@@ -1,7 +1,10 @@
-//! Private keys at rest: PKCS#8, encrypted with PBES2 (RFC 8018) under a passphrase from a file of its own.
+//! Private keys at rest: in files, PKCS#8, encrypted with PBES2 (RFC 8018) under a passphrase from a file of its own; or in
+//! a PKCS#11 token, which never gives them out.
 
 mod certificate;
+mod pkcs11;
 mod software;
 
 pub use certificate::AuthorityCertificate;
+pub use pkcs11::{Token, TokenConfig};
 pub use software::{KeyDirectory, key_file, make_key_file};

@@ -26,6 +26,7 @@ use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// What one of the authority's keys is for.
@@ -264,6 +265,19 @@ pub enum SignerError {
     /// A key file could not be used.
     #[error("{0}")]
     KeyFile(String),
+    /// The token with the keys did not do it.
+    #[error(
+        "the PKCS#11 token {token:?} of {module} cannot be used: {why}; put it back or start it, the next request tries again",
+        module = module.display()
+    )]
+    Token {
+        /// Its library.
+        module: PathBuf,
+        /// Its label.
+        token: String,
+        /// What the library said.
+        why: String,
+    },
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::protocol::{self, Answer, Request};
 use super::{KeyLabel, Kind, Signer, SignerError, check};
-use crate::keys::KeyDirectory;
+use crate::keys::{KeyDirectory, Token};
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use std::collections::BTreeMap;
 use std::io;
@@ -20,6 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The keys in this process. A key is read when it is first used, and wiped from memory when this is dropped.
 #[derive(Debug)]
 pub struct InProcess {
+    place: Place,
+}
+
+/// Where the keys are.
+#[derive(Debug)]
+enum Place {
+    Files(Files),
+    Token(Token),
+}
+
+#[derive(Debug)]
+struct Files {
     keys: KeyDirectory,
     loaded: Mutex<BTreeMap<KeyLabel, Arc<SigningKey>>>,
 }
@@ -33,10 +45,26 @@ impl InProcess {
         Ok(Self::with(KeyDirectory::open(directory)?))
     }
 
-    fn with(keys: KeyDirectory) -> Self {
-        Self { keys, loaded: Mutex::default() }
+    /// The keys in this directory, with their passphrase in a file elsewhere.
+    ///
+    /// # Errors
+    /// [`SignerError::KeyFile`].
+    pub fn open_with_passphrase(directory: &Path, passphrase_file: &Path) -> Result<Self, SignerError> {
+        Ok(Self::with(KeyDirectory::open_with_passphrase(directory, passphrase_file)?))
     }
 
+    /// The keys in this token, which is opened when it is first used. Its library runs in this process.
+    #[must_use]
+    pub const fn in_token(token: Token) -> Self {
+        Self { place: Place::Token(token) }
+    }
+
+    fn with(keys: KeyDirectory) -> Self {
+        Self { place: Place::Files(Files { keys, loaded: Mutex::default() }) }
+    }
+}
+
+impl Files {
     /// The key, if it is there; with an algorithm it is made if it is not.
     fn key(&self, key: KeyLabel, make: Option<SigningAlgorithm>) -> Result<Option<Arc<SigningKey>>, SignerError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,35 +85,47 @@ impl InProcess {
 impl Signer for InProcess {
     fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
         check::algorithm(key, algorithm).map_err(|refused| SignerError::Refused(refused.to_string()))?;
-        self.key(key, Some(algorithm))?.map(|made| made.spki().to_vec()).ok_or(SignerError::NoKey(key))
+        match &self.place {
+            Place::Files(files) => {
+                let made = files.key(key, Some(algorithm))?;
+                made.map(|made| made.spki().to_vec()).ok_or(SignerError::NoKey(key))
+            }
+            Place::Token(token) => token.generate(key, algorithm),
+        }
     }
 
     fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
-        Ok(self.key(key, None)?.map(|found| found.spki().to_vec()))
+        match &self.place {
+            Place::Files(files) => Ok(files.key(key, None)?.map(|found| found.spki().to_vec())),
+            Place::Token(token) => token.public_key(key),
+        }
     }
 
     fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        let with = self.key(key, None)?.ok_or(SignerError::NoKey(key))?;
-        check(key, kind, message).map_err(|refused| SignerError::Refused(refused.to_string()))?;
-        Ok(match kind {
-            Kind::Certificate | Kind::Crl | Kind::Ocsp | Kind::Checkpoint | Kind::VoucherAttributes => {
-                with.sign_x509(&[message])
+        let checked = || check(key, kind, message).map_err(|refused| SignerError::Refused(refused.to_string()));
+        let as_cose = match kind {
+            Kind::Certificate | Kind::Crl | Kind::Ocsp | Kind::Checkpoint | Kind::VoucherAttributes => false,
+            Kind::C509 | Kind::Cose | Kind::Voucher => true,
+        };
+        match &self.place {
+            Place::Files(files) => {
+                let with = files.key(key, None)?.ok_or(SignerError::NoKey(key))?;
+                checked()?;
+                Ok(if as_cose { with.sign_cose(&[message]) } else { with.sign_x509(&[message]) })
             }
-            Kind::C509 | Kind::Cose | Kind::Voucher => with.sign_cose(&[message]),
-        })
+            Place::Token(token) => {
+                checked()?;
+                token.sign(key, message, as_cose)?.ok_or(SignerError::NoKey(key))
+            }
+        }
     }
 }
 
-/// The signer process: keys in `directory`, their passphrase in `passphrase_file` or beside them, a socket (0600) at
-/// `socket`. Ends when its standard input ends, so that it does not outlive the hub that started it.
+/// The signer process: these keys, a socket (0600) at `socket`. Ends when its standard input ends, so that it does not outlive the hub that started it.
 ///
 /// # Errors
-/// [`SignerError`] when keys or socket cannot be used.
-pub fn run(directory: &Path, passphrase_file: Option<&Path>, socket: &Path) -> Result<(), SignerError> {
-    let keys = InProcess::with(match passphrase_file {
-        Some(file) => KeyDirectory::open_with_passphrase(directory, file)?,
-        None => KeyDirectory::open(directory)?,
-    });
+/// [`SignerError`] when the socket cannot be used.
+pub fn run(keys: InProcess, socket: &Path) -> Result<(), SignerError> {
     let failed = |error: io::Error| SignerError::Away(format!("{}: {error}", socket.display()));
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -154,6 +194,8 @@ fn answer(request: &Request<'_>, keys: &InProcess) -> Answer {
             tracing::warn!(%why, "refused to sign");
             Answer::Refused(why)
         }
-        Err(error @ (SignerError::Away(_) | SignerError::KeyFile(_))) => Answer::Failed(error.to_string()),
+        Err(error @ (SignerError::Away(_) | SignerError::KeyFile(_) | SignerError::Token { .. })) => {
+            Answer::Failed(error.to_string())
+        }
     }
 }

@@ -1,23 +1,33 @@
 //! The signer process: what it refuses, and what happens when it is killed.
 
-use crate::fixture::{Site, config, ct, noon};
+use crate::fixture::{FROM, Site, config, ct, issued, noon};
 use medlock_authority::Authority;
 use medlock_authority::admin::{Asker, Request};
+use medlock_authority::enrolment::Answer;
 use medlock_authority::issue::{Form, Issuer, Template, prepare};
+use medlock_authority::keys::{Token, TokenConfig};
 use medlock_authority::registry::Device;
 use medlock_authority::signer::{self, InProcess, KeyLabel, Kind, ProcessSigner, Signer, SignerError, Supervisor};
 use medlock_authority::store::Purpose;
 use medlock_node::clock::Clock;
+use medlock_node::enrol::certificate_request;
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const DIRECTORY: &str = "MEDLOCK_TEST_SIGNER_DIRECTORY";
+
+const MODULE: &str = "MEDLOCK_TEST_SIGNER_MODULE";
+
+/// The token of the tests.
+fn token(directory: &Path, module: &Path) -> TokenConfig {
+    TokenConfig { module: module.to_owned(), token: "medlock".into(), pin_file: directory.join("pin") }
+}
 
 /// This test binary as a signer process.
 fn command(directory: &Path) -> Command {
@@ -32,7 +42,11 @@ fn command(directory: &Path) -> Command {
 fn the_process_itself() {
     if let Some(directory) = std::env::var_os(DIRECTORY) {
         let directory = Path::new(&directory);
-        signer::run(directory, None, &directory.join("signer.sock")).unwrap();
+        if let Some(module) = std::env::var_os(MODULE) {
+            let keys = InProcess::in_token(Token::new(token(directory, Path::new(&module)), "site"));
+            return signer::run(keys, &directory.join("signer.sock")).unwrap();
+        }
+        signer::run(InProcess::open(directory).unwrap(), &directory.join("signer.sock")).unwrap();
     }
 }
 
@@ -158,4 +172,138 @@ fn without_its_key_an_operation_says_what_to_do() {
     let error = authority.administer(&Asker::program(), Request::Register { device }).unwrap_err().to_string();
     assert!(error.contains("issuing.key"), "{error}");
     assert!(authority.health().is_err());
+}
+
+/// A new SoftHSM token in a folder of its own.
+struct SoftHsm {
+    dir: tempfile::TempDir,
+    module: PathBuf,
+}
+
+const PIN: &str = "648219";
+
+impl SoftHsm {
+    fn new() -> Self {
+        let folders = ["/usr/lib/softhsm", "/usr/lib/x86_64-linux-gnu/softhsm", "/usr/lib/aarch64-linux-gnu/softhsm"];
+        let module = folders.iter().map(|folder| Path::new(folder).join("libsofthsm2.so")).find(|path| path.exists());
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("tokens")).unwrap();
+        let text = format!("directories.tokendir = {}\nlog.level = ERROR\n", dir.path().join("tokens").display());
+        std::fs::write(dir.path().join("softhsm2.conf"), text).unwrap();
+        std::fs::write(dir.path().join("pin"), format!("{PIN}\n")).unwrap();
+        let softhsm = Self { dir, module: module.expect("SoftHSM; `cargo xtask peers` installs it") };
+        softhsm.run(
+            "softhsm2-util",
+            &["--init-token", "--free", "--label", "medlock", "--so-pin", "7355608", "--pin", PIN],
+        );
+        softhsm
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = Command::new(program).args(arguments).env("SOFTHSM2_CONF", self.conf()).output().unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{program}: {text}");
+        text
+    }
+
+    fn conf(&self) -> PathBuf {
+        self.dir.path().join("softhsm2.conf")
+    }
+
+    fn signer(&self) -> ProcessSigner {
+        let mut command = command(self.dir.path());
+        command.env("SOFTHSM2_CONF", self.conf()).env(MODULE, &self.module);
+        ProcessSigner::new(&self.dir.path().join("signer.sock"), Some(Supervisor::new(command)))
+    }
+
+    /// Takes the token away, or puts it back. The library may still have it in memory: the process is ended too.
+    fn there(&self, there: bool, signer: &ProcessSigner) {
+        let (tokens, away) = (self.dir.path().join("tokens"), self.dir.path().join("away"));
+        let (from, to) = if there { (away, tokens) } else { (tokens, away) };
+        std::fs::rename(from, to).unwrap();
+        if let Some(id) = signer.supervisor().unwrap().process_id().filter(|_| !there) {
+            assert!(Command::new("kill").args(["-9", &id.to_string()]).status().unwrap().success());
+        }
+    }
+}
+
+/// Shows REQ-KEYS-09.
+#[test]
+fn softhsm_makes_keeps_and_uses_the_keys_of_an_authority() {
+    let hsm = SoftHsm::new();
+    for algorithm in [SigningAlgorithm::P256, SigningAlgorithm::P384, SigningAlgorithm::Ed25519] {
+        let dir = tempfile::tempdir().unwrap();
+        let hsm = SoftHsm::new();
+        let signer = Arc::new(hsm.signer());
+        let config = crate::keys::config_with(dir.path(), algorithm);
+        let clock = Clock::manual(noon());
+        let authority = Arc::new(Authority::open(&config, clock.clone(), signer.clone()).unwrap());
+        assert_eq!((authority.root().algorithm, authority.issuing().algorithm), (algorithm, algorithm));
+        let site = Site { authority, clock, dir };
+        // The hub's own objects were signed in the token and are believed.
+        let certificate = site.enrol("ct-1", &SigningKey::generate());
+        site.identify(&certificate);
+        assert!(!site.authority.crl().unwrap().is_empty());
+        let module = hsm.module.to_str().unwrap();
+        let text = hsm
+            .run("pkcs11-tool", &["--module", module, "--login", "--pin", PIN, "--list-objects", "--type", "privkey"]);
+        for label in ["medlock site root", "medlock site issuing", "medlock site log"] {
+            assert!(text.contains(label), "{label} is missing in {text}");
+        }
+        let access = text.lines().filter(|line| line.contains("Access:"));
+        assert_eq!(
+            access.filter(|line| line.contains("never extractable") && line.contains("always sensitive")).count(),
+            3
+        );
+        assert!(!hsm.dir.path().join("issuing.key").exists());
+    }
+    let signer = hsm.signer();
+    let error = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::MlDsa65).unwrap_err().to_string();
+    assert!(error.contains("ml-dsa-65") && error.contains("medlock"), "{error}");
+    drop(signer);
+    // A wrong PIN is tried once, however often one asks: the right one still opens the token.
+    std::fs::write(hsm.dir.path().join("pin"), "000000").unwrap();
+    let signer = hsm.signer();
+    for _ in 0..12 {
+        let error = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap_err().to_string();
+        assert!(error.contains("PIN"), "{error}");
+    }
+    std::fs::write(hsm.dir.path().join("pin"), PIN).unwrap();
+    let made = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap();
+    assert_eq!(signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P384).unwrap(), made, "a key is not made twice");
+}
+
+/// Shows REQ-KEYS-10.
+#[test]
+fn softhsm_that_goes_away_is_named_and_loses_nothing() {
+    let (hsm, dir) = (SoftHsm::new(), tempfile::tempdir().unwrap());
+    let (signer, clock) = (Arc::new(hsm.signer()), Clock::manual(noon()));
+    let authority = Arc::new(Authority::open(&config(dir.path()), clock.clone(), signer.clone()).unwrap());
+    let site = Site { authority, clock, dir };
+    let first = site.enrol("ct-1", &SigningKey::generate());
+    site.register("ct-2");
+    let (code, key) = (site.code("ct-2"), SigningKey::generate());
+    assert!(matches!(site.by_code(&code, &key), Answer::Waits { .. }));
+    site.approve_all();
+
+    hsm.there(false, &signer);
+    let request = certificate_request(&key, None);
+    for _ in 0..2 {
+        let error =
+            site.authority.enrol_by_code(&code.user(), &code.password(), &request, FROM).unwrap_err().to_string();
+        assert!(error.contains("\"medlock\"") && error.contains("libsofthsm2.so"), "{error}");
+    }
+    assert!(site.authority.health().is_err());
+
+    hsm.there(true, &signer);
+    let second = issued(site.by_code(&code, &key));
+    site.authority.health().unwrap();
+    for certificate in [&first, &second] {
+        site.identify(certificate);
+    }
+    // One certificate for each device: what was not signed was given up, and what was given out is there.
+    for (name, certificate) in [("ct-1", &first), ("ct-2", &second)] {
+        assert_eq!(site.state(name).1.len(), 1, "{name}");
+        assert!(site.authority.ticket(crate::fixture::credential(certificate), &[7; 16]).unwrap().is_some());
+    }
 }

@@ -3,6 +3,7 @@
 use super::HubArgs;
 use crate::admin::{self, ask};
 use crate::config::{AuthoritySection, Config};
+use crate::hub::Keys;
 use crate::output::{self, Table};
 use crate::output::{say, say_raw};
 use crate::{Failure, Outcome, authorities, hub};
@@ -96,7 +97,7 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
         AuthorityCommand::Alarms { acknowledge: None, hub } => alarms(&hub),
         AuthorityCommand::Audit { limit, hub } => audit(limit, &hub),
         AuthorityCommand::CreateMaker(args) => {
-            hub::create(&AuthorityConfig::maker(&args.hub.dir, &args.name), None)?;
+            hub::create(&AuthorityConfig::maker(&args.hub.dir, &args.name), &Keys::default())?;
             show(&args.hub)
         }
         AuthorityCommand::Create(args) => create(args),
@@ -116,7 +117,7 @@ fn create(args: CreateArgs) -> Result<Outcome, Failure> {
     };
     let section = AuthoritySection::new(args.organization, kind);
     let settings = authorities::authority_config(&config, &args.name, &section)?;
-    hub::create(&settings, None)?;
+    hub::create(&settings, &Keys::default())?;
     show(&HubArgs { dir: settings.dir, json: args.hub.json })
 }
 
