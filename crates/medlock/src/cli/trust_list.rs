@@ -311,7 +311,7 @@ pub(crate) struct RecoverArgs {
 /// `medlock trust-list fetch`.
 #[derive(Debug, Args)]
 pub(crate) struct FetchArgs {
-    /// The published folder: a path, or http://HOST[:PORT]/PATH.
+    /// The published folder: a path, or http://HOST:PORT/PATH.
     pub(crate) source: String,
     /// The most lists to take in this call.
     #[arg(long, default_value_t = 100)]
