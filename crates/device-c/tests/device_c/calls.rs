@@ -431,7 +431,7 @@ fn codes_have_texts() {
         let text = unsafe { CStr::from_ptr(text.as_ptr()) }.to_str().expect("ASCII").to_string();
         assert!(texts.insert(text), "{name}");
     }
-    assert_eq!(texts.len(), 34);
+    assert_eq!(texts.len(), 36);
     assert!(texts.contains("status-stale") && texts.contains("device-busy"));
     let mut short = [0; 5];
     // SAFETY: there is room.
