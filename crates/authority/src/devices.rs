@@ -150,7 +150,8 @@ async fn news(
         return full;
     };
     let changes = authority.news().changes();
-    let feed = Feed { authority, who, changes, told: [None; 5], ended: false, first: true, _place: place };
+    let feed =
+        Feed { authority, who, changes, told: [None; Kind::ALL.len()], ended: false, first: true, _place: place };
     let stream = futures_util::stream::unfold(feed, |feed| feed.next());
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
     (StatusCode::OK, headers, Body::from_stream(stream)).into_response()
@@ -192,7 +193,7 @@ struct Feed {
     authority: Arc<Authority>,
     who: Identified,
     changes: watch::Receiver<u64>,
-    told: [Option<u64>; 5],
+    told: [Option<u64>; Kind::ALL.len()],
     ended: bool,
     first: bool,
     _place: Place,
