@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use medlock_authority::signer::{Answer, KeyLabel, KeyRole, Kind, Request, check, decode_answer, decode_request, encode_answer};
+use medlock_authority::signer::{
+    Answer, KeyLabel, KeyRole, Kind, Request, check, decode_answer, decode_request, encode_answer,
+};
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(Request::Sign(_, _, bytes)) = decode_request(data) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 const KEPT_READERS: usize = 8;
 /// Statements that a connection keeps prepared.
 const KEPT_STATEMENTS: usize = 128;
-/// A file up to this size is checked whole at each start, within a second; a larger one by [`check`] when asked to.
+/// A file up to this size is checked whole at each start, within a second; a larger one by `check` when asked to.
 pub const CHECKED_AT_START: u64 = 64 << 20;
 
 /// A connection with the words of [`Sql`].

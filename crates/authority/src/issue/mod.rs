@@ -5,7 +5,7 @@
 //! 2. [`Approved::record`] stores them durably, with a serial number that was never used;
 //! 3. [`Recorded::sign`] lets the signer sign them, and checks the signature;
 //! 4. [`Signed::store`] stores the certificate durably;
-//! 5. [`Stored::release`] gives it out when a signed checkpoint of the log covers what was signed. The log takes the
+//! 5. `Stored::release` gives it out when a signed checkpoint of the log covers what was signed. The log takes the
 //!    record in while it is being signed.
 //!
 //! Each step consumes the one before, so none can be left out or taken twice. A process that stops between 2 and 4
