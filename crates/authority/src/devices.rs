@@ -227,7 +227,8 @@ impl Feed {
                 && *told < Some(object.version)
             {
                 *told = Some(object.version);
-                let data = data_encoding::BASE64.encode(&object.bytes);
+                // To thousands of followers at once, megabytes are only named; who wants them fetches them.
+                let data = if kind.is_fetched() { "-".to_owned() } else { data_encoding::BASE64.encode(&object.bytes) };
                 text.push_str(&format!("event: {kind}\nid: {}\ndata: {data}\n\n", object.version));
             }
         }

@@ -37,6 +37,8 @@ impl ContentType {
     pub const STATUS: Self = Self("application/medlock-status+cbor");
     /// A status ticket ([`crate::status::Ticket`]).
     pub const TICKET: Self = Self("application/medlock-ticket+cbor");
+    /// A compact set of how all credentials stand ([`crate::status::RevokedSet`]).
+    pub const REVOKED_SET: Self = Self("application/medlock-revoked-set+cbor");
     /// A continuity policy ([`crate::policy`]).
     pub const POLICY: Self = Self("application/medlock-policy+cbor");
     /// A routing table of a site's guards.

@@ -4,7 +4,7 @@ use crate::bond::PatientContext;
 use crate::id::KeyId;
 use crate::list::{List, Suspension};
 use crate::log::Logged;
-use crate::status::{StatusList, Ticket};
+use crate::status::{SetAnswer, StatusList, Ticket};
 use crate::time::Interval;
 
 pub use crate::policy::Setting;
@@ -25,6 +25,8 @@ pub struct Knowledge<'k> {
     pub logged: &'k [Logged],
     /// Status lists held.
     pub status: &'k [StatusList<'k>],
+    /// What a compact set says of the peer, if one is held that covers it.
+    pub compact: Option<SetAnswer>,
     /// A status ticket about the peer, if there is one.
     pub ticket: Option<Ticket<'k>>,
     /// The nonce this judge sent to have the ticket made.
@@ -57,6 +59,7 @@ impl<'k> Knowledge<'k> {
             suspensions: &[],
             logged: &[],
             status: &[],
+            compact: None,
             ticket: None,
             asked: None,
             setting,

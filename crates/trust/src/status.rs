@@ -1,11 +1,13 @@
 //! What an authority says of the credentials, devices and issuers under it: as a whole ([`StatusList`]) or about one
-//! credential ([`Ticket`]).
+//! credential ([`Ticket`]); and of all credentials ever issued, in very few bits ([`RevokedSet`]).
 //!
 //! Wire formats are in `docs/trust-objects.md`. The records of a list have a fixed size and are sorted, so a look-up is
 //! a binary search in the bytes as they came.
 
+pub mod set;
 mod ticket;
 
+pub use set::{RevokedSet, SetAnswer, SetHeading};
 pub use ticket::{MAX_NONCE, MIN_NONCE, Ticket, TicketContent};
 
 use crate::cbor::{self, ErrorKind, Reader, Writer};
@@ -20,7 +22,7 @@ use minicbor::encode::Write;
 /// The length of one record in bytes.
 pub const RECORD_LENGTH: usize = 32;
 /// The most records of a list: what a site of a million devices revokes in ten years at one in 150 a year, and 2 MiB,
-/// which a gateway holds in memory. Larger fleets use a compact set.
+/// which a gateway holds in memory. Larger fleets have a compact set beside it ([`RevokedSet`]).
 pub const MAX_RECORDS: usize = 65_536;
 /// The longest status list in bytes: all its records, and room for headers and the signature.
 pub const MAX_LENGTH: usize = MAX_RECORDS * RECORD_LENGTH + 4096;

@@ -151,9 +151,14 @@ fn object(key: KeyLabel, structure: &[u8]) -> Result<(), Refused> {
     let allowed: &[ContentType] = match key.role() {
         KeyRole::Voucher | KeyRole::Log => &[],
         KeyRole::Root => &[ContentType::LIST, ContentType::TRANSFER],
-        KeyRole::Issuing => {
-            &[ContentType::STATUS, ContentType::TICKET, ContentType::POLICY, ContentType::ROUTES, ContentType::BOND]
-        }
+        KeyRole::Issuing => &[
+            ContentType::STATUS,
+            ContentType::REVOKED_SET,
+            ContentType::TICKET,
+            ContentType::POLICY,
+            ContentType::ROUTES,
+            ContentType::BOND,
+        ],
     };
     if allowed.iter().any(|allowed| allowed.as_str().as_bytes() == content) {
         return Ok(());

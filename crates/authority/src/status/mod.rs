@@ -4,6 +4,7 @@
 pub mod crl;
 pub mod ocsp;
 mod selection;
+pub mod set;
 mod signed;
 
 pub(crate) use selection::select;

@@ -5,7 +5,7 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `root.der` | the site's root certificate, which everything else is believed by |
-//! | `site-list.cose`, `trust-list.cose`, `status.cose`, `policy.cose`, `routes.cose` | the newest of each signed object |
+//! | `site-list.cose`, `trust-list.cose`, `status.cose`, `policy.cose`, `routes.cose`, `revoked-set.cose`, `revoked-delta.cose` | the newest of each signed object |
 //! | `suspensions.cose` | emergency suspensions, one after the other |
 //! | `alliance.txt` | whose trust list it is: the threshold, then a member's key identifier on each line |
 //! | `floor.txt` | seconds since 1970 that are certainly over |
@@ -68,12 +68,24 @@ pub enum Kind {
     Policy,
     /// The routing table.
     Routes,
+    /// How all credentials of the authority stand, in few bits.
+    RevokedSet,
+    /// What has changed since that.
+    RevokedDelta,
 }
 
 impl Kind {
     /// All kinds, in the order in which they can be believed.
-    pub const ALL: [Self; 6] =
-        [Self::SiteList, Self::TrustList, Self::Suspensions, Self::Status, Self::Policy, Self::Routes];
+    pub const ALL: [Self; 8] = [
+        Self::SiteList,
+        Self::TrustList,
+        Self::Suspensions,
+        Self::Status,
+        Self::Policy,
+        Self::Routes,
+        Self::RevokedSet,
+        Self::RevokedDelta,
+    ];
 
     /// The stable name, in paths and events.
     #[must_use]
@@ -85,7 +97,15 @@ impl Kind {
             Self::Status => "status",
             Self::Policy => "policy",
             Self::Routes => "routes",
+            Self::RevokedSet => "revoked-set",
+            Self::RevokedDelta => "revoked-delta",
         }
+    }
+
+    /// Whether it may be of megabytes: then the news tell that there is a new one, and who wants it fetches it.
+    #[must_use]
+    pub const fn is_fetched(self) -> bool {
+        matches!(self, Self::RevokedSet | Self::RevokedDelta)
     }
 
     /// The kind with this name.
@@ -183,16 +203,16 @@ impl KnowledgeBase {
         files::private_directory(directory)?;
         files::sweep(directory)?;
         let snapshot = Snapshot::load(directory)?;
-        Ok(Arc::new(Self::with(Some(directory.to_owned()), clock, setting, snapshot)))
+        Ok(Arc::new(Self::starting(Some(directory.to_owned()), clock, setting, snapshot)))
     }
 
     /// Knows nothing, and forgets everything at its end.
     #[must_use]
     pub fn in_memory(clock: Clock, setting: Setting) -> Arc<Self> {
-        Arc::new(Self::with(None, clock, setting, Snapshot::default()))
+        Arc::new(Self::starting(None, clock, setting, Snapshot::default()))
     }
 
-    fn with(directory: Option<PathBuf>, clock: Clock, setting: Setting, snapshot: Snapshot) -> Self {
+    fn starting(directory: Option<PathBuf>, clock: Clock, setting: Setting, snapshot: Snapshot) -> Self {
         let current = RwLock::new(Arc::new(snapshot));
         let (logged, writer, changes) = (RwLock::default(), Mutex::new(()), watch::channel(0).0);
         Self { directory, clock, setting, current, logged, writer, changes }
@@ -397,7 +417,7 @@ impl KnowledgeBase {
 
     /// What `who` may still do, with the bond it has here.
     pub fn judge_with_bond(&self, who: &Identified, operation: Operation, bond: Option<&Bond>) -> Verdict {
-        self.with_knowledge(|knowledge, policy| decide(who, operation, knowledge, policy, bond))
+        self.with_knowledge_of(who, |knowledge, policy| decide(who, operation, knowledge, policy, bond))
     }
 
     /// Whether `who` may enrol with its birth credential.
@@ -405,11 +425,20 @@ impl KnowledgeBase {
     /// # Errors
     /// The denial.
     pub fn judge_enrolment(&self, who: &Identified) -> Result<EnrolmentPermit, Denied> {
-        self.with_knowledge(|knowledge, policy| decide_enrolment(who, knowledge, policy))
+        self.with_knowledge_of(who, |knowledge, policy| decide_enrolment(who, knowledge, policy))
     }
 
-    /// Calls `judge` with all that is known at this moment.
+    /// Calls `judge` with all that is known at this moment, of nobody in particular.
     pub fn with_knowledge<T>(&self, judge: impl FnOnce(&Knowledge<'_>, &Policy) -> T) -> T {
+        self.with(None, judge)
+    }
+
+    /// Calls `judge` with all that is known at this moment, and what the compact set says of `who`.
+    pub fn with_knowledge_of<T>(&self, who: &Identified, judge: impl FnOnce(&Knowledge<'_>, &Policy) -> T) -> T {
+        self.with(Some(who), judge)
+    }
+
+    fn with<T>(&self, who: Option<&Identified>, judge: impl FnOnce(&Knowledge<'_>, &Policy) -> T) -> T {
         let snapshot = self.snapshot();
         let lists = snapshot.objects.lists();
         let status = snapshot.objects.get(Kind::Status).and_then(|object| StatusList::danger_open(&object.bytes).ok());
@@ -421,6 +450,7 @@ impl KnowledgeBase {
             suspensions: &suspensions,
             logged: &logged,
             status: status.as_slice(),
+            compact: who.and_then(|who| snapshot.objects.compact(who)),
             ..Knowledge::nothing(self.time_with(snapshot.floor), self.setting)
         };
         judge(&knowledge, &snapshot.objects.policy())

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use medlock_trust::cose::{self, Sign1};
 use medlock_trust::crypto::PublicKey;
 use medlock_trust::list::{self, List, Pinned, Purpose, Service, Suspension};
-use medlock_trust::status::{self, StatusList};
-use medlock_trust::{Interval, KeyId, Policy, Time, policy};
+use medlock_trust::status::{self, RevokedSet, SetAnswer, StatusList, set};
+use medlock_trust::{Identified, Interval, KeyId, Policy, Time, policy};
 use std::sync::Arc;
 
 /// Why an object was not taken. What is held stays in force.
@@ -36,6 +36,15 @@ pub enum Refused {
     /// A status list that is not believed.
     #[error("the status list is not taken: {0}")]
     Status(status::Refused),
+    /// A compact set, or the changes of one, that is not believed.
+    #[error("the compact set is not taken: {0}")]
+    Set(status::Refused),
+    /// A set that says changes where one that stands for itself is due, or the reverse.
+    #[error("the compact set is not taken: it is of the other kind")]
+    SetKind,
+    /// The changes are of another set than the one held.
+    #[error("the changes are not taken: they are since another compact set than the one held; fetch that first")]
+    OtherBase,
     /// A policy that is not believed.
     #[error("the policy is not taken: {0}")]
     Policy(policy::Refused),
@@ -129,6 +138,16 @@ impl Objects {
         self.get(Kind::Suspensions).map_or_else(Vec::new, |held| suspensions::opened(&held.bytes).collect())
     }
 
+    fn set_held(&self, kind: Kind) -> Option<RevokedSet<'_>> {
+        RevokedSet::danger_open(&self.get(kind)?.bytes).ok()
+    }
+
+    /// What the compact set, with its changes, says of a peer, if it covers it.
+    pub(super) fn compact(&self, who: &Identified) -> Option<SetAnswer> {
+        let (base, changes) = (self.set_held(Kind::RevokedSet)?, self.set_held(Kind::RevokedDelta));
+        set::answer(&base, changes.as_ref(), who.credential(), who.validity().0)
+    }
+
     pub(super) fn policy(&self) -> Policy {
         match self.get(Kind::Policy) {
             Some(Object { parsed: Parsed::Policy(policy), .. }) => *policy,
@@ -187,7 +206,28 @@ impl Objects {
                 let (version, proves) = (new.version, self.proof(&bytes, new.issued));
                 Ok(Object { bytes, version, proves, parsed: Parsed::Routes(Arc::new(new)) })
             }
+            Kind::RevokedSet | Kind::RevokedDelta => {
+                let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
+                let new = RevokedSet::verify(&bytes, &list, &AwsLc).map_err(Refused::Set)?;
+                self.check_set(kind, &new)?;
+                let (version, proves) = (new.heading().epoch, self.proof(&bytes, new.heading().issued));
+                Ok(Object { bytes, version, proves, parsed: Parsed::View })
+            }
         }
+    }
+
+    /// A set is later than all that is held of it; changes are later than those held, and since the set held.
+    fn check_set(&self, kind: Kind, new: &RevokedSet<'_>) -> Result<(), Refused> {
+        if new.heading().base.is_some() != (kind == Kind::RevokedDelta) {
+            return Err(Refused::SetKind);
+        }
+        let base = self.set_held(Kind::RevokedSet);
+        if kind == Kind::RevokedDelta && !base.is_some_and(|base| new.changes(&base)) {
+            return Err(Refused::OtherBase);
+        }
+        let in_force = self.set_held(Kind::RevokedDelta).filter(|held| base.is_some_and(|base| held.changes(&base)));
+        let mut held = base.filter(|_| kind == Kind::RevokedSet).into_iter().chain(in_force);
+        held.try_for_each(|held| new.succeeds(&held)).map_err(Refused::Set)
     }
 
     fn verify_list(
@@ -253,6 +293,13 @@ impl Objects {
                     other => other?,
                 };
                 (status.heading().epoch, Parsed::View)
+            }
+            Kind::RevokedSet | Kind::RevokedDelta => {
+                let set = match RevokedSet::verify(&bytes, &site_list()?, &AwsLc) {
+                    Err(status::Refused::UnknownSigner) => RevokedSet::danger_open(&bytes).map_err(Refused::Set)?,
+                    other => other.map_err(Refused::Set)?,
+                };
+                (set.heading().epoch, Parsed::View)
             }
             Kind::Policy => match Policy::from_signed(&bytes, &site_list()?, &AwsLc) {
                 // Its signer left: the built-in policy is in force until the site signs a new one.

@@ -10,7 +10,7 @@ pub use sse::{Event, EventReader, MAX_EVENT, SseError};
 use crate::Error;
 use crate::http::{Client, Limits};
 use crate::identity::IdentityStore;
-use crate::knowledge::{Accepted, Kind, KnowledgeBase};
+use crate::knowledge::{Accepted, Kind, KnowledgeBase, Refused};
 use crate::provider::jitter;
 use crate::stop::Stop;
 use crate::tls::{Believed, Connector};
@@ -21,7 +21,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use medlock_trust::Role;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// How long a stream may be silent: three of the hub's keep-alives (one each 15 s).
 const SILENCE: Duration = Duration::from_secs(45);
@@ -36,6 +36,8 @@ pub struct Hub {
     client: Client,
     knowledge: Arc<KnowledgeBase>,
     connected: watch::Sender<bool>,
+    /// Orders the fetches of what is large.
+    fetching: Arc<Mutex<()>>,
 }
 
 impl Hub {
@@ -52,7 +54,7 @@ impl Hub {
         let connector = Connector::new(Some(identity), believed, Some(Role::Hub))?;
         let limits = Limits { body_bytes: MAX_EVENT, ..Limits::default() };
         let client = Client::tls(address, connector).with_limits(limits);
-        Ok(Self { client, knowledge, connected: watch::channel(false).0 })
+        Ok(Self { client, knowledge, connected: watch::channel(false).0, fetching: Arc::default() })
     }
 
     /// The client, for other requests to the hub.
@@ -88,16 +90,20 @@ impl Hub {
         Ok(())
     }
 
-    /// Offers an object to the knowledge, where writing to disk does not hold up other tasks.
-    async fn take(&self, kind: Kind, object: Bytes) {
+    /// Offers an object to the knowledge, where writing to disk does not hold up other tasks; says why it was not
+    /// taken.
+    async fn take(&self, kind: Kind, object: Bytes) -> Option<Refused> {
         let knowledge = self.knowledge.clone();
-        let taken = tokio::task::spawn_blocking(move || knowledge.accept(kind, &object)).await;
-        let Ok(taken) = taken else { return };
+        let taken = tokio::task::spawn_blocking(move || knowledge.accept(kind, &object)).await.ok()?;
         match taken {
             Ok(Accepted::New { version }) => tracing::info!(kind = kind.name(), version, "news from the hub"),
             Ok(Accepted::Known { .. }) => {}
-            Err(refused) => tracing::warn!(kind = kind.name(), %refused, "the hub sent an object that is not taken"),
+            Err(refused) => {
+                tracing::warn!(kind = kind.name(), %refused, "the hub sent an object that is not taken");
+                return Some(refused);
+            }
         }
+        None
     }
 
     /// Holds the stream open until it breaks. Counts the events in `events`.
@@ -131,10 +137,39 @@ impl Hub {
     async fn event(&self, event: &Event) {
         // Kinds of a later version are passed over.
         let Some(kind) = Kind::from_name(&event.event) else { return };
+        if kind.is_fetched() {
+            // Beside the stream: bad news must not wait for megabytes.
+            let (hub, version) = (self.clone(), event.id.parse().ok());
+            tokio::spawn(async move { hub.fetch_newer(kind, version).await });
+            return;
+        }
         match STANDARD.decode(&event.data) {
-            Ok(object) => self.take(kind, object.into()).await,
+            Ok(object) => drop(self.take(kind, object.into()).await),
             Err(error) => tracing::warn!(kind = kind.name(), %error, "the hub sent news that are no base64"),
         }
+    }
+
+    /// Fetches what the news only name, one object after the other, unless it is held. Changes may be of a set that is
+    /// on its way. What cannot be had now is had when the stream opens again.
+    async fn fetch_newer(&self, kind: Kind, version: Option<u64>) {
+        let _one_at_a_time = self.fetching.lock().await;
+        if self.knowledge.version(kind) == version {
+            return;
+        }
+        if let Err(error) = self.fetch_and_take(kind).await {
+            tracing::warn!(kind = kind.name(), %error, "what the news name could not be fetched");
+        }
+    }
+
+    async fn fetch_and_take(&self, kind: Kind) -> Result<(), Error> {
+        let Some(object) = self.fetch(kind).await? else { return Ok(()) };
+        if self.take(kind, object.clone()).await == Some(Refused::OtherBase) {
+            if let Some(base) = self.fetch(Kind::RevokedSet).await? {
+                self.take(Kind::RevokedSet, base).await;
+            }
+            self.take(kind, object).await;
+        }
+        Ok(())
     }
 
     fn wrong(&self, what: String) -> Error {

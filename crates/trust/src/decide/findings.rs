@@ -9,7 +9,7 @@ use crate::list::{AuthorityState, Standing, Suspension};
 use crate::operation::Operation;
 use crate::policy::Policy;
 use crate::role::{DeviceTypes, Roles};
-use crate::status::{Reason, Record, State, StatusList, Subject, TicketContent};
+use crate::status::{MAX_RECORDS, Reason, Record, SetAnswer, State, StatusList, Subject, TicketContent};
 use crate::time::{Interval, Time};
 
 /// All that the table depends on, about one peer and one operation.
@@ -388,14 +388,21 @@ impl Said {
         // A ticket from an epoch that is not older than the newest list's speaks with more recent knowledge: it may
         // lift a suspension. What is compromised in any of them stays so.
         let current_ticket = ticket.filter(|ticket| newest.is_none_or(|list| ticket.epoch >= list.heading().epoch));
+        let about_peer = |set: &SetAnswer| Some(set.authority) == authority && set.credential == peer.credential();
+        let set = knowledge.compact.filter(about_peer);
         for list in knowledge.status.iter().filter(fits) {
-            let lifted = current_ticket.is_some() || newest.is_some_and(|newest| order(&newest) > order(&list));
+            let lifted = current_ticket.is_some()
+                || newest.is_some_and(|newest| order(&newest) > order(&list))
+                || set.is_some_and(|set| (set.recovery_epoch, set.epoch) > order(&list));
             said.hear_list(list, peer, lifted);
         }
         if let Some(ticket) = ticket {
-            said.hear_ticket(ticket, current_ticket.is_none());
+            said.hear_ticket(ticket, current_ticket.is_none() || set.is_some_and(|set| set.epoch > ticket.epoch));
         }
         said.issued = newest.map(|list| list.heading().issued);
+        if let Some(set) = &set {
+            said.hear_set(set, newest, current_ticket);
+        }
         if let Some(ticket) = current_ticket {
             said.issued = said.issued.max(Some(ticket.issued));
             said.answered_seconds_ago = answered(ticket, knowledge);
@@ -417,6 +424,29 @@ impl Said {
             if self.worst_issuer.is_none_or(|worst| worst.state < record.state) {
                 self.worst_issuer = Some(record);
             }
+        }
+    }
+
+    /// A set tells of every credential it covers, so what it says stands: superseded, ceased and compromised for good,
+    /// whatever a list leaves out; suspended until somebody speaks from a later epoch. A list that is full lifts nothing,
+    /// since it may have had no room.
+    fn hear_set(
+        &mut self,
+        set: &SetAnswer,
+        newest: Option<&StatusList<'_>>,
+        current_ticket: Option<&TicketContent<'_>>,
+    ) {
+        let order = (set.recovery_epoch, set.epoch);
+        let list_is_later = newest.is_some_and(|list| (list.heading().recovery_epoch, list.heading().epoch) > order);
+        let lifted = (list_is_later && newest.is_some_and(|list| list.len() < MAX_RECORDS))
+            || current_ticket.is_some_and(|ticket| ticket.epoch >= set.epoch);
+        match set.state {
+            Some(State::Suspended) if lifted => {}
+            Some(state) => self.hear(state, None, Reason::UNSPECIFIED),
+            None => {}
+        }
+        if !list_is_later {
+            self.issued = self.issued.max(Some(set.issued));
         }
     }
 
