@@ -179,10 +179,10 @@ impl TryFrom<&AuthorityConfig> for Settings {
         if !(60..=30 * 86_400).contains(&status_seconds) {
             return Err(Error::invalid("status_seconds", "give between 60 and 2592000 (30 days)"));
         }
-        let addresses = raw.public_url.as_deref().map(addresses).transpose()?;
         let profile = Profile::try_from(raw.profile.clone())?;
         let hub_name = DeviceName::new(&raw.hub_name)
             .ok_or_else(|| Error::invalid("hub_name", "give 1 to 64 printable ASCII characters"))?;
+        let addresses = raw.public_url.as_deref().map(|url| addresses(url, profile.crl_partitions())).transpose()?;
         Ok(Self {
             dir: raw.dir.clone(),
             name: raw.name.clone(),
@@ -197,7 +197,7 @@ impl TryFrom<&AuthorityConfig> for Settings {
     }
 }
 
-fn addresses(url: &str) -> Result<Addresses, Error> {
+fn addresses(url: &str, crl_partitions: u16) -> Result<Addresses, Error> {
     let base = url.trim_end_matches('/');
     let good = base.starts_with("http://") && base.len() <= 200 && base.bytes().all(|byte| byte.is_ascii_graphic());
     if !good {
@@ -206,7 +206,7 @@ fn addresses(url: &str) -> Result<Addresses, Error> {
             format!("{url:?} is not http://host:port (CRL and OCSP are signed by themselves and use plain HTTP)"),
         ));
     }
-    Ok(Addresses { crl: format!("{base}/crl/issuing.crl"), ocsp: format!("{base}/ocsp") })
+    Ok(Addresses { base: base.to_owned(), crl_partitions })
 }
 
 /// One organisation's authority. All methods block; call them from threads that may.
@@ -223,16 +223,18 @@ pub struct Authority {
     knowledge: Arc<KnowledgeBase>,
     hub: IdentityStore,
     pub(crate) known_keys: KnownKeys,
-    locks: Locks,
-    pub(crate) crl: Mutex<Option<crate::people::HeldCrl>>,
+    pub(crate) locks: Locks,
+    pub(crate) covered: crate::compact::Covered,
+    pub(crate) crls: Mutex<Option<crate::crls::Crls>>,
     /// Held while the authority is open: two processes must not serve one directory.
     _lock: File,
 }
 
 #[derive(Default)]
-struct Locks {
+pub(crate) struct Locks {
     register: Mutex<()>,
     publishing: Mutex<()>,
+    pub(crate) set: Mutex<crate::compact::Made>,
     devices: Vec<Mutex<()>>,
     keys: Vec<Mutex<()>>,
     /// The routing table is to be published and is not.
@@ -304,7 +306,8 @@ impl Authority {
             hub,
             known_keys,
             locks,
-            crl: Mutex::default(),
+            covered: crate::compact::Covered::default(),
+            crls: Mutex::default(),
             _lock: lock,
         };
         if authority.settings.kind == Kind::Site {
@@ -382,7 +385,7 @@ impl Authority {
         if self.store.is_shared() {
             issue::recover(&*self.store)?;
         }
-        let (epoch, _) = self.store.standings()?;
+        let epoch = self.store.epoch()?;
         let held = self.store.published(ObjectKind::Status.name())?;
         let now = self.clock.now();
         let behind = self.news.current(ObjectKind::Status).is_none_or(|told| told.version < epoch);
@@ -412,6 +415,7 @@ impl Authority {
         let mut round: u32 = 0;
         let mut every = tokio::time::interval(Duration::from_secs(1) / if shared { ROUNDS } else { 1 });
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut set: Option<tokio::task::JoinHandle<()>> = None;
         loop {
             tokio::select! {
                 () = stop.asked() => return,
@@ -421,6 +425,11 @@ impl Authority {
                 tracing::warn!(%error, "the log's witnesses could not be asked; they are asked again");
             }
             let authority = self.clone();
+            // Of a large authority this takes seconds, for which nothing else waits.
+            if set.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+                let authority = self.clone();
+                set = Some(tokio::task::spawn_blocking(move || authority.tick_set()));
+            }
             let whole = !shared || round.is_multiple_of(ROUNDS);
             round = round.wrapping_add(1);
             let work = move || {
@@ -478,6 +487,7 @@ impl Authority {
         let validity = profile.validity_seconds().min(limit);
         // Nodes renew after two thirds of a credential's life, which must not have begun long ago.
         let backdate = profile.backdate_seconds().min(validity / 10);
+        let not_before = self.uncovered(now.plus_seconds(-backdate));
         let template = Template {
             form,
             purpose: Purpose::Operational,
@@ -487,7 +497,7 @@ impl Authority {
             maker_serial: None,
             spki,
             parent,
-            not_before: now.plus_seconds(-backdate),
+            not_before,
             not_after: now.plus_seconds(validity),
             addresses: self.settings.addresses.as_ref(),
         };
@@ -619,9 +629,12 @@ fn lock(dir: &Path) -> Result<File, Error> {
     )))
 }
 
-/// Name and kind are in every certificate: they are set once.
+/// Name, kind and the address of a part of the CRL are in every certificate: they are set once.
 fn fix_for_good(store: &dyn Store, settings: &Settings) -> Result<(), Error> {
-    for (setting, wanted) in [("name", settings.name.as_str()), ("kind", settings.kind.name())] {
+    let partitions = settings.profile.crl_partitions().to_string();
+    let fixed =
+        [("name", settings.name.as_str()), ("kind", settings.kind.name()), ("crl_partitions", partitions.as_str())];
+    for (setting, wanted) in fixed {
         match store.setting(setting)? {
             None => store.set_once(setting, wanted)?,
             Some(found) if found == wanted => {}

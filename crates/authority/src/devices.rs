@@ -2,19 +2,18 @@
 
 use crate::enrolment::Answer;
 use crate::objects::Kind;
-use crate::status::{self, ticket_state};
+use crate::tickets::{self, MAX_CREDENTIALS, MAX_REQUEST};
 use crate::{Authority, Error, est};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use medlock_node::accept::PeerInfo;
-use medlock_trust::status::TicketContent;
 use medlock_trust::{CredentialId, DeviceId, Identified};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -33,6 +32,7 @@ pub fn devices_router(authority: Arc<Authority>) -> Router {
     let known = Router::new()
         .route("/v1/objects/{kind}", get(object))
         .route("/v1/ticket", get(ticket))
+        .route("/v1/tickets", post(tickets).layer(DefaultBodyLimit::max(MAX_REQUEST)))
         .route("/v1/news", get(news))
         .layer(Extension(Arc::new(Streams::default())))
         .layer(middleware::from_fn_with_state(authority.clone(), known_only));
@@ -121,21 +121,18 @@ async fn ticket(
     }
 }
 
-impl Authority {
-    /// A signed ticket about one of this site's credentials that answers `nonce` (8 to 32 bytes); `None` if the
-    /// credential is not one of ours.
-    ///
-    /// # Errors
-    /// [`Error`] when store or signer failed, or the nonce has a wrong length.
-    pub fn ticket(&self, credential: CredentialId, nonce: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        // The epoch is read first: a change that comes in between is in what is said, never the other way round.
-        let (epoch, _) = self.store.standings()?;
-        let Some(issued) = self.store.issued(credential)? else { return Ok(None) };
-        let standing = status::worst(&*self.store, &issued, self.issuing().key)?;
-        let (state, reason) = ticket_state(standing.as_ref());
-        let issued = self.clock.now();
-        let content = TicketContent { credential, state, reason, epoch, issued, nonce: Some(nonce) };
-        status::ticket(&*self.signer, &self.issuing(), &content).map(Some)
+async fn tickets(State(authority): State<Arc<Authority>>, body: Bytes) -> Response {
+    let made = tokio::task::spawn_blocking(move || {
+        tickets::Request::read(&body, MAX_CREDENTIALS).map(|request| authority.tickets(&request))
+    });
+    match made.await {
+        Ok(Ok(Ok(answer))) => (StatusCode::OK, [(CONTENT_TYPE, "application/cbor")], answer).into_response(),
+        Ok(Ok(Err(error))) => {
+            tracing::error!(%error, "tickets could not be made");
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "no tickets now; the hub's log says why")
+        }
+        Ok(Err(_)) => refuse(StatusCode::BAD_REQUEST, "give [nonce, [credentials]] in CBOR, at most 512 of 16 bytes"),
+        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the tickets were not finished"),
     }
 }
 

@@ -28,8 +28,11 @@ pub(crate) mod oid {
     pub(crate) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
     pub(crate) const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 20];
     pub(crate) const REASON_CODE: &[u8] = &[0x55, 0x1d, 21];
+    pub(crate) const DELTA_CRL_INDICATOR: &[u8] = &[0x55, 0x1d, 27];
+    pub(crate) const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 28];
     pub(crate) const CRL_DISTRIBUTION_POINTS: &[u8] = &[0x55, 0x1d, 31];
     pub(crate) const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 35];
+    pub(crate) const FRESHEST_CRL: &[u8] = &[0x55, 0x1d, 46];
     pub(crate) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
     /// id-pe-authorityInfoAccess (RFC 5280 section 4.2.2.1).
     pub(crate) const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];

@@ -11,7 +11,8 @@
 //! | [`voucher`] | a maker's word that a device belongs to a site, and the record of whose it was |
 //! | [`enrolment`], [`est`] | who gets a credential, and the EST server before it |
 //! | [`log`] | the transparency log: what was issued, provably |
-//! | [`status`], [`trust_list`], [`objects`] | status list, tickets, CRL, OCSP; lists; the news of their changes |
+//! | [`status`], [`trust_list`], [`objects`] | status list, compact set, tickets, CRL, OCSP; lists; the news of their changes |
+//! | [`tickets`] | status tickets, on demand and many at once |
 //! | [`alliance`] | what the members of an alliance do with their trust list |
 //! | [`store`] | what is kept, as verbs of the domain, on SQLite |
 //! | [`admin`] | what an administrator asks |
@@ -22,6 +23,8 @@ pub mod alliance;
 pub mod authority;
 mod bonds;
 mod bytes;
+mod compact;
+mod crls;
 mod devices;
 mod encode;
 pub mod enrolment;
@@ -40,6 +43,7 @@ pub mod registry;
 pub mod signer;
 pub mod status;
 pub mod store;
+pub mod tickets;
 pub mod trust_list;
 pub mod voucher;
 

@@ -41,6 +41,11 @@ impl News {
         }
     }
 
+    /// Gives an object out no more, until a later one comes.
+    pub fn withdraw(&self, kind: Kind) {
+        self.current.write().unwrap_or_else(PoisonError::into_inner).remove(&kind);
+    }
+
     /// The object as it is now.
     #[must_use]
     pub fn current(&self, kind: Kind) -> Option<Object> {

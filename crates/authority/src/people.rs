@@ -1,10 +1,10 @@
 //! The `people` listener: CRL, OCSP and health, for ordinary software. Plain HTTP: all is signed by itself.
 
 use crate::signer::{Kind, Signer as _};
+use crate::status;
 use crate::status::ocsp::{self, CertId, CertStatus, Failure};
-use crate::status::{self, crl};
 use crate::store::Serial;
-use crate::{Authority, Error, encode, issue};
+use crate::{Authority, Error, encode};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
@@ -13,16 +13,7 @@ use axum::{Extension, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use medlock_node::provider;
-use medlock_trust::Time;
-use std::sync::{Arc, PoisonError};
-
-/// A CRL that was made, and of which state of things.
-#[derive(Clone, Debug)]
-pub(crate) struct HeldCrl {
-    epoch: u64,
-    made: Time,
-    der: Bytes,
-}
+use std::sync::Arc;
 
 /// What OCSP requests name the issuer by.
 #[derive(Clone, Debug)]
@@ -36,7 +27,7 @@ struct IssuerHashes {
 pub fn people_router(authority: Arc<Authority>) -> Router {
     let hashes = Arc::new(IssuerHashes::of(&authority));
     Router::new()
-        .route("/crl/issuing.crl", get(issuing_crl))
+        .route("/crl/{name}", get(crl))
         .route("/ocsp", post(ocsp_post))
         .route("/ocsp/{*request}", get(ocsp_get))
         .route("/health", get(health))
@@ -76,38 +67,6 @@ impl IssuerHashes {
 }
 
 impl Authority {
-    /// The CRL, DER: made anew when the status has changed, or half of its time is over.
-    ///
-    /// # Errors
-    /// [`Error`] when store or signer failed.
-    pub fn crl(&self) -> Result<Bytes, Error> {
-        let mut held = self.crl.lock().unwrap_or_else(PoisonError::into_inner);
-        let (epoch, standings) = self.store.standings()?;
-        let now = self.clock.now();
-        let half = self.settings.status_seconds / 2;
-        if let Some(held) = &*held
-            && held.epoch == epoch
-            && (0..half).contains(&now.seconds_since(held.made))
-        {
-            return Ok(held.der.clone());
-        }
-        let revoked = crl::revoked(&*self.store, &standings, now)?;
-        let issuing = self.issuing();
-        let tbs = crl::to_be_signed(&crl::Content {
-            issuer: &issuing.subject,
-            algorithm: issuing.algorithm,
-            key_identifier: &issue::key_identifier(&issuing.spki),
-            number: self.store.next_number("crl", now.unix().try_into().unwrap_or(0))?,
-            this_update: now,
-            next_update: now.plus_seconds(self.settings.status_seconds),
-            revoked: &revoked,
-        });
-        let signature = self.signer.sign(issuing.label, Kind::Crl, &tbs)?;
-        let der = Bytes::from(encode::signed(&tbs, &signature));
-        *held = Some(HeldCrl { epoch, made: now, der: der.clone() });
-        Ok(der)
-    }
-
     fn ocsp(&self, request: &[u8], hashes: &IssuerHashes) -> Vec<u8> {
         let Ok(request) = ocsp::read_request(request) else { return ocsp::failure(Failure::Malformed) };
         match self.ocsp_answer(&request, hashes) {
@@ -153,7 +112,7 @@ impl Authority {
     /// # Errors
     /// What is not well.
     pub fn health(&self) -> Result<(), Error> {
-        self.store.standings()?;
+        self.store.epoch()?;
         let issuing = self.issuing();
         match self.signer.public_key(issuing.label)? {
             Some(spki) if spki == issuing.spki => Ok(()),
@@ -163,8 +122,11 @@ impl Authority {
     }
 }
 
-async fn issuing_crl(State(authority): State<Arc<Authority>>) -> Response {
-    match tokio::task::spawn_blocking(move || authority.crl()).await {
+async fn crl(State(authority): State<Arc<Authority>>, Path(name): Path<String>) -> Response {
+    let Some(which) = authority.crl_called(&name) else {
+        return (StatusCode::NOT_FOUND, "there is no such revocation list\n").into_response();
+    };
+    match tokio::task::spawn_blocking(move || authority.crl_part(which)).await {
         Ok(Ok(der)) => {
             let headers = [
                 (CONTENT_TYPE, HeaderValue::from_static("application/pkix-crl")),

@@ -19,6 +19,9 @@ pub struct ProfileConfig {
     pub key_types: Vec<String>,
     /// Roles that may be given; every named role if empty.
     pub roles: Vec<String>,
+    /// In how many parts the revocation list for ordinary software is given out, so that each is short: 1 to 1024.
+    /// Credentials name the part that tells of them, so it cannot be changed later.
+    pub crl_partitions: u16,
 }
 
 impl Default for ProfileConfig {
@@ -28,6 +31,7 @@ impl Default for ProfileConfig {
             backdate_seconds: 300,
             key_types: vec!["p256".into(), "p384".into()],
             roles: Vec::new(),
+            crl_partitions: 1,
         }
     }
 }
@@ -39,6 +43,7 @@ pub struct Profile {
     backdate_seconds: u64,
     key_types: Vec<KeyAlgorithm>,
     roles: Roles,
+    crl_partitions: u16,
 }
 
 impl TryFrom<ProfileConfig> for Profile {
@@ -67,11 +72,26 @@ impl TryFrom<ProfileConfig> for Profile {
             return Err(Error::invalid("key_types", "give at least one, such as p256"));
         }
         let roles = if raw.roles.is_empty() { Roles::EVERY } else { registry::roles(&raw.roles)? };
-        Ok(Self { validity_seconds: raw.validity_seconds, backdate_seconds: raw.backdate_seconds, key_types, roles })
+        if !(1..=1_024).contains(&raw.crl_partitions) {
+            return Err(Error::invalid("crl_partitions", "give between 1 and 1024"));
+        }
+        Ok(Self {
+            validity_seconds: raw.validity_seconds,
+            backdate_seconds: raw.backdate_seconds,
+            key_types,
+            roles,
+            crl_partitions: raw.crl_partitions,
+        })
     }
 }
 
 impl Profile {
+    /// In how many parts the CRL is given out.
+    #[must_use]
+    pub const fn crl_partitions(&self) -> u16 {
+        self.crl_partitions
+    }
+
     /// How long a credential is good, in seconds.
     #[must_use]
     pub fn validity_seconds(&self) -> i64 {

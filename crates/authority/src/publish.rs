@@ -241,7 +241,7 @@ impl Authority {
     }
 
     /// Stores, believes and announces an object, in this order; the one of another hub that was faster instead.
-    fn publish(&self, kind: ObjectKind, object: Published) -> Result<(), Error> {
+    pub(crate) fn publish(&self, kind: ObjectKind, object: Published) -> Result<(), Error> {
         let (version, bytes) = (object.version, object.bytes.clone());
         match self.store.publish(kind.name(), object) {
             Err(StoreError::Taken { .. }) if self.store.is_shared() => self.hear_of(kind),
@@ -258,9 +258,13 @@ impl Authority {
         if !self.store.is_shared() || self.settings.kind == crate::authority::Kind::Maker {
             return Ok(());
         }
-        for (name, version) in self.store.versions()? {
-            let Some(kind) = ObjectKind::from_name(&name) else { continue };
-            if self.news.current(kind).is_none_or(|told| told.version < version) {
+        let versions = self.store.versions()?;
+        let version = |kind: ObjectKind| versions.iter().find(|(name, _)| name == kind.name()).map(|(_, it)| *it);
+        // In the order in which they can be believed.
+        for kind in ObjectKind::ALL {
+            let told = self.news.current(kind).map(|object| object.version);
+            let overtaken = kind == ObjectKind::RevokedDelta && version(kind) < version(ObjectKind::RevokedSet);
+            if told < version(kind) && !overtaken {
                 self.hear_of(kind)?;
             }
         }
@@ -268,9 +272,14 @@ impl Authority {
     }
 
     fn hear_of(&self, kind: ObjectKind) -> Result<(), Error> {
+        match kind {
+            ObjectKind::TrustList => self.pin_remembered_alliance()?,
+            ObjectKind::RevokedSet => self.news.withdraw(ObjectKind::RevokedDelta),
+            _ => {}
+        }
         match self.store.published(kind.name())? {
-            Some(object) => self.tell(kind, object.version, object.bytes),
-            None => Ok(()),
+            Some(object) if self.is_current(kind, &object.bytes)? => self.tell(kind, object.version, object.bytes),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -287,7 +296,9 @@ impl Authority {
         self.ensure_site_list()?;
         self.pin_remembered_alliance()?;
         for kind in ObjectKind::ALL {
-            if let Some(held) = self.store.published(kind.name())? {
+            if let Some(held) = self.store.published(kind.name())?
+                && self.is_current(kind, &held.bytes)?
+            {
                 // Without the site list nobody can be judged; the others can be missing for a while.
                 match self.tell(kind, held.version, held.bytes) {
                     Err(error) if kind == ObjectKind::SiteList => return Err(error),

@@ -6,6 +6,7 @@
 //! counts before the session's credential, as in EST over TLS.
 
 use crate::enrolment::{Answer, Refusal, RefusalKind};
+use crate::tickets::{self, MAX_CREDENTIALS_COAP};
 use crate::{Authority, Error};
 use bytes::Bytes;
 use medlock_node::coap::objects::{self, Objects};
@@ -17,18 +18,42 @@ use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::x509::Request as CertificateRequest;
 use std::sync::Arc;
 
-/// What a hub serves over CoAP: enrolment and renewal, and its trust objects.
+/// The path of the resource that gives status tickets: [`crate::tickets`] in CBOR, at most four.
+pub const TICKETS: &str = "/m/tickets";
+
+/// What a hub serves over CoAP: enrolment and renewal, its trust objects, and tickets.
 #[must_use]
 pub fn coap_resources(authority: Arc<Authority>) -> Resources {
     let (for_crts, for_sen, for_sren) = (authority.clone(), authority.clone(), authority.clone());
+    let for_tickets = authority.clone();
     Resources::new()
         .open(objects::PATH, Objects::new(authority.knowledge().clone()))
+        .protected(TICKETS, move |_: Arc<Peer>, request: Request| tickets(for_tickets.clone(), request))
         .protected("/.well-known/est/crts", move |_: Arc<Peer>, request: Request| {
             let answer = crts(&for_crts, &request);
             async move { Reply::Once(answer) }
         })
         .protected("/.well-known/est/sen", move |peer, request| ask(for_sen.clone(), peer, request, sen))
         .protected("/.well-known/est/sren", move |peer, request| ask(for_sren.clone(), peer, request, sren))
+}
+
+/// Tickets for who has a session: strangers must not make the signer work.
+async fn tickets(authority: Arc<Authority>, request: Request) -> Reply {
+    if request.method != Code::POST {
+        return Response::new(Code::METHOD_NOT_ALLOWED).into();
+    }
+    let Ok(wanted) = tickets::Request::read(&request.payload, MAX_CREDENTIALS_COAP) else {
+        return Response::refused(Code::BAD_REQUEST, "give [nonce, [credentials]] in CBOR, at most 4").into();
+    };
+    match tokio::task::spawn_blocking(move || authority.tickets(&wanted)).await {
+        Ok(Ok(answer)) => Response::content(content_format::CBOR, answer),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "tickets could not be made");
+            Response::new(Code::SERVICE_UNAVAILABLE).with_uint(option::MAX_AGE, 5)
+        }
+        Err(_) => Response::new(Code::INTERNAL_SERVER_ERROR),
+    }
+    .into()
 }
 
 /// RFC 7030 section 4.1: issuing certificate and root; the root alone to who wants one certificate.

@@ -24,10 +24,32 @@ const HARDWARE_KIND: &[u8] = oid::MEDLOCK_ROLE;
 /// Where ordinary software finds revocations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// The CRL.
-    pub crl: String,
+    /// What all addresses begin with: `http://host:port`.
+    pub base: String,
+    /// How many parts the CRL has.
+    pub crl_partitions: u16,
+}
+
+impl Addresses {
     /// The OCSP responder.
-    pub ocsp: String,
+    #[must_use]
+    pub fn ocsp(&self) -> String {
+        format!("{}/ocsp", self.base)
+    }
+
+    /// The part of the CRL that tells of this certificate.
+    #[must_use]
+    pub fn partition_of(&self, serial: &Serial) -> u16 {
+        let number = u128::from_be_bytes(*serial.as_bytes()) % u128::from(self.crl_partitions.max(1));
+        u16::try_from(number).unwrap_or(0)
+    }
+
+    /// Where a part of the CRL is: complete, or what has changed.
+    #[must_use]
+    pub fn crl(&self, partition: u16, delta: bool) -> String {
+        let number = if self.crl_partitions > 1 { format!("-{partition}") } else { String::new() };
+        format!("{}/crl/issuing{number}{}.crl", self.base, if delta { ".delta" } else { "" })
+    }
 }
 
 /// How a credential is written.
@@ -152,7 +174,7 @@ fn c509(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Result<
 
 fn x509(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Vec<u8> {
     let validity = sequence(&[&encode::time(template.not_before), &encode::time(template.not_after)]);
-    let extensions = extensions(template, issuer).concat();
+    let extensions = extensions(template, issuer, serial).concat();
     sequence(&[
         &context(0, &[&encode::unsigned(&[2])]),
         &encode::unsigned(serial.as_bytes()),
@@ -195,7 +217,7 @@ fn printable(text: &str) -> u8 {
     if text.bytes().all(fits) { encode::PRINTABLE_STRING } else { encode::UTF8_STRING }
 }
 
-fn extensions(template: &Template<'_>, issuer: &Issuer<'_>) -> Vec<Vec<u8>> {
+fn extensions(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Vec<Vec<u8>> {
     let own = key_identifier(template.spki);
     let authority = sequence(&[&context_primitive(0, &key_identifier(issuer.spki))]);
     let mut all = vec![
@@ -210,7 +232,7 @@ fn extensions(template: &Template<'_>, issuer: &Issuer<'_>) -> Vec<Vec<u8>> {
             extension(oid::KEY_USAGE, true, &encode::named_bits(&[DIGITAL_SIGNATURE])),
             extension(oid::EXTENDED_KEY_USAGE, true, &sequence(&[&object_identifier(oid::MEDLOCK_VOUCHER)])),
         ]),
-        Purpose::Operational | Purpose::Birth => all.extend(device_extensions(template)),
+        Purpose::Operational | Purpose::Birth => all.extend(device_extensions(template, serial)),
     }
     all
 }
@@ -224,7 +246,7 @@ fn authority_extensions(path_length: u8) -> [Vec<u8>; 2] {
 }
 
 /// The key of a device signs, in TLS and EDHOC, and agrees on secrets, in EDHOC's methods 1 to 3 (RFC 9528 section 3.2).
-fn device_extensions(template: &Template<'_>) -> Vec<Vec<u8>> {
+fn device_extensions(template: &Template<'_>, serial: Serial) -> Vec<Vec<u8>> {
     let mut all = vec![
         extension(oid::BASIC_CONSTRAINTS, true, &sequence(&[])),
         extension(oid::KEY_USAGE, true, &encode::named_bits(&[DIGITAL_SIGNATURE, KEY_AGREEMENT])),
@@ -238,9 +260,9 @@ fn device_extensions(template: &Template<'_>) -> Vec<Vec<u8>> {
         all.push(extension(oid::SUBJECT_ALT_NAME, false, &sequence(&[&names.concat()])));
     }
     if let Some(addresses) = template.addresses {
-        let point = context(0, &[&context(0, &[&context_primitive(6, addresses.crl.as_bytes())])]);
+        let point = crate::status::crl::point(&addresses.crl(addresses.partition_of(&serial), false));
         all.push(extension(oid::CRL_DISTRIBUTION_POINTS, false, &sequence(&[&sequence(&[&point])])));
-        let access = sequence(&[&object_identifier(oid::OCSP), &context_primitive(6, addresses.ocsp.as_bytes())]);
+        let access = sequence(&[&object_identifier(oid::OCSP), &context_primitive(6, addresses.ocsp().as_bytes())]);
         all.push(extension(oid::AUTHORITY_INFO_ACCESS, false, &sequence(&[&access])));
     }
     if let Some(device) = template.device {

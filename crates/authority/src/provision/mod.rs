@@ -231,7 +231,7 @@ impl Authority {
             maker_serial: Some(name.as_str()),
             spki: &accepted.spki,
             parent: None,
-            not_before: now.plus_seconds(-self.settings.profile.backdate_seconds()),
+            not_before: self.uncovered(now.plus_seconds(-self.settings.profile.backdate_seconds())),
             not_after: Time::NEVER,
             addresses: None,
         };

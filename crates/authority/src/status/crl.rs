@@ -1,11 +1,21 @@
-//! The certificate revocation list (RFC 5280 section 5, version 2).
+//! The certificate revocation list (RFC 5280 section 5, version 2): complete or what has changed, of all certificates or
+//! of one partition of them.
 
 use super::{crl_reason, is_told};
 use crate::encode::{self, context, context_primitive, extension, oid, sequence, tlv};
-use crate::store::{Issued, Standing, Store, StoreError, Subject};
+use crate::store::{Issued, Serial, Standing, Store, StoreError, Subject};
 use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::Time;
 use std::collections::BTreeMap;
+
+/// Whether a CRL is complete.
+#[derive(Clone, Copy, Debug)]
+pub enum Extent<'a> {
+    /// It has all entries, and says where the changes since are found, if they are found anywhere (RFC 5280 section 5.2.6).
+    Complete(Option<&'a str>),
+    /// It has what has changed since the complete one with this number (section 5.2.4).
+    Since(u64),
+}
 
 /// What a CRL says.
 #[derive(Clone, Copy, Debug)]
@@ -22,21 +32,33 @@ pub struct Content<'a> {
     pub this_update: Time,
     /// When the next one is made at the latest.
     pub next_update: Time,
-    /// Serial, since when, and `CRLReason`, ascending by serial.
-    pub revoked: &'a [([u8; 16], Time, u8)],
+    /// The address in the certificates it is about; `None`: it is about all (RFC 5280 section 5.2.5).
+    pub partition: Option<&'a str>,
+    /// Whether it is complete.
+    pub extent: Extent<'a>,
+    /// Its entries, ascending by serial.
+    pub entries: &'a [Entry],
 }
+
+/// One entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The certificate.
+    pub serial: Serial,
+    /// Since when.
+    pub since: Time,
+    /// `CRLReason` (RFC 5280 section 5.3.1).
+    pub reason: u8,
+}
+
+/// `removeFromCRL`: in a delta, an entry of the complete CRL that is no more.
+pub const REMOVED: u8 = 8;
 
 /// Writes the `TBSCertList`.
 #[must_use]
 pub fn to_be_signed(content: &Content<'_>) -> Vec<u8> {
-    let entries: Vec<u8> =
-        content.revoked.iter().flat_map(|(serial, since, reason)| entry(serial, *since, *reason)).collect();
+    let entries: Vec<u8> = content.entries.iter().flat_map(entry).collect();
     let entries = if entries.is_empty() { Vec::new() } else { sequence(&[&entries]) };
-    let authority = sequence(&[&context_primitive(0, content.key_identifier)]);
-    let extensions = sequence(&[
-        &extension(oid::AUTHORITY_KEY_IDENTIFIER, false, &authority),
-        &extension(oid::CRL_NUMBER, false, &encode::unsigned(&content.number.to_be_bytes())),
-    ]);
     sequence(&[
         &encode::unsigned(&[1]),
         &encode::signature_algorithm(content.algorithm),
@@ -44,13 +66,55 @@ pub fn to_be_signed(content: &Content<'_>) -> Vec<u8> {
         &encode::time(content.this_update),
         &encode::time(content.next_update),
         &entries,
-        &context(0, &[&extensions]),
+        &context(0, &[&sequence(&[&extensions(content).concat()])]),
     ])
 }
 
-fn entry(serial: &[u8], since: Time, reason: u8) -> Vec<u8> {
-    let reason = extension(oid::REASON_CODE, false, &tlv(encode::ENUMERATED, &[reason]));
-    sequence(&[&encode::unsigned(serial), &encode::time(since), &sequence(&[&reason])])
+fn extensions(content: &Content<'_>) -> Vec<Vec<u8>> {
+    let number = |number: u64| encode::unsigned(&number.to_be_bytes());
+    let authority = sequence(&[&context_primitive(0, content.key_identifier)]);
+    let mut all = vec![
+        extension(oid::AUTHORITY_KEY_IDENTIFIER, false, &authority),
+        extension(oid::CRL_NUMBER, false, &number(content.number)),
+    ];
+    if let Some(partition) = content.partition {
+        all.push(extension(oid::ISSUING_DISTRIBUTION_POINT, true, &sequence(&[&point(partition)])));
+    }
+    match content.extent {
+        Extent::Complete(None) => {}
+        Extent::Complete(Some(changes)) => {
+            let points = sequence(&[&sequence(&[&point(changes)])]);
+            all.push(extension(oid::FRESHEST_CRL, false, &points));
+        }
+        Extent::Since(base) => all.push(extension(oid::DELTA_CRL_INDICATOR, true, &number(base))),
+    }
+    all
+}
+
+/// A distribution point's name: where something is found (RFC 5280 section 4.2.1.13).
+pub(crate) fn point(address: &str) -> Vec<u8> {
+    context(0, &[&context(0, &[&context_primitive(6, address.as_bytes())])])
+}
+
+fn find<'l>(list: &'l [Entry], wanted: &Entry) -> Option<&'l Entry> {
+    let at = list.binary_search_by_key(wanted.serial.as_bytes(), |entry| *entry.serial.as_bytes()).ok()?;
+    list.get(at)
+}
+
+/// What a delta says: what is new or different in `now`, and what is gone from `base`. Both ascend by serial.
+#[must_use]
+pub fn changes(base: &[Entry], now: &[Entry], at: Time) -> Vec<Entry> {
+    let gone = base.iter().filter(|entry| find(now, entry).is_none());
+    let gone = gone.map(|entry| Entry { since: at, reason: REMOVED, ..*entry });
+    let known = |entry: &&Entry| find(base, entry) != Some(*entry);
+    let mut all: Vec<Entry> = now.iter().filter(known).copied().chain(gone).collect();
+    all.sort_by_key(|entry| *entry.serial.as_bytes());
+    all
+}
+
+fn entry(entry: &Entry) -> Vec<u8> {
+    let reason = extension(oid::REASON_CODE, false, &tlv(encode::ENUMERATED, &[entry.reason]));
+    sequence(&[&encode::unsigned(entry.serial.as_bytes()), &encode::time(entry.since), &sequence(&[&reason])])
 }
 
 /// What the store knows, by serial: the worst that applies to each certificate. A superseded certificate leaves the CRL
@@ -58,14 +122,11 @@ fn entry(serial: &[u8], since: Time, reason: u8) -> Vec<u8> {
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn revoked(
-    store: &(impl Store + ?Sized),
-    standings: &[Standing],
-    now: Time,
-) -> Result<Vec<([u8; 16], Time, u8)>, StoreError> {
-    let mut worst: BTreeMap<[u8; 16], &Standing> = BTreeMap::new();
+pub fn revoked(store: &(impl Store + ?Sized), standings: &[Standing], now: Time) -> Result<Vec<Entry>, StoreError> {
+    let mut worst: BTreeMap<[u8; 16], (Serial, &Standing)> = BTreeMap::new();
     let mut take = |issued: &Issued, standing| {
-        let known = worst.entry(*issued.record.serial.as_bytes()).or_insert(standing);
+        let serial = issued.record.serial;
+        let (_, known) = worst.entry(*serial.as_bytes()).or_insert((serial, standing));
         if known.state < standing.state {
             *known = standing;
         }
@@ -84,5 +145,7 @@ pub fn revoked(
             Subject::Issuer(_) => {}
         }
     }
-    Ok(worst.into_iter().map(|(serial, standing)| (serial, standing.since, crl_reason(standing))).collect())
+    let entry =
+        |(serial, standing): (Serial, &Standing)| Entry { serial, since: standing.since, reason: crl_reason(standing) };
+    Ok(worst.into_values().map(entry).collect())
 }

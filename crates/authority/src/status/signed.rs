@@ -25,7 +25,8 @@ pub fn reason_of(standing: &Standing) -> Reason {
     }
 }
 
-fn state_of(state: StandingState) -> State {
+/// The state as status lists and sets call it.
+pub(crate) fn state_of(state: StandingState) -> State {
     match state {
         StandingState::Suspended => State::Suspended,
         StandingState::Superseded => State::Superseded,

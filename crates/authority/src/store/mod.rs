@@ -468,6 +468,17 @@ pub struct Life {
     pub number: u64,
 }
 
+/// How one credential stands, whatever the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CredentialState {
+    /// Which credential.
+    pub credential: CredentialId,
+    /// From when it is good.
+    pub not_before: Time,
+    /// The worst that is known against the credential or its device.
+    pub state: Option<StandingState>,
+}
+
 /// Who may no longer be believed.
 pub trait Standings: Send + Sync {
     /// Makes all changes at once, in one new epoch, which it returns: the next one, and at least the seconds of `now`,
@@ -490,6 +501,25 @@ pub trait Standings: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     fn standings(&self) -> Result<(u64, Vec<Standing>), StoreError>;
+
+    /// The current epoch alone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn epoch(&self) -> Result<u64, StoreError>;
+
+    /// How credentials stand, at most `most` of those behind `after`, ascending: to walk through all there are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn states(&self, after: Option<CredentialId>, most: u32) -> Result<Vec<CredentialState>, StoreError>;
+
+    /// What is known against one of our credentials, its device, and the key `issuer`; `None` if the credential is not
+    /// one of ours.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn standings_of(&self, credential: CredentialId, issuer: KeyId) -> Result<Option<Vec<Standing>>, StoreError>;
 
     /// What is known against this one.
     ///

@@ -3,9 +3,9 @@
 use crate::fixture::noon;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, DeviceSearch, Issuances, Journal, LogTile, OwnerEvent, Owners,
-    PendingRequest, PendingState, Published, Purpose, Record, Serial, SignedCheckpoint, SqlStore, StandingChange,
-    StandingState, Standings, Store, StoreError, Subject,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Issuances, Journal, LogTile,
+    OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Serial, SignedCheckpoint, SqlStore,
+    StandingChange, StandingState, Standings, Store, StoreError, Subject,
 };
 use medlock_node::log::Tile;
 use medlock_trust::{CredentialId, DeviceName, KeyId};
@@ -77,6 +77,7 @@ fn check<S: Store + 'static>(make: impl Fn() -> S) {
     devices_and_codes(&make());
     requests(&make());
     standings(&make());
+    states(&make());
     journal(&make());
     log(&make());
     owners(&make());
@@ -372,6 +373,41 @@ fn standings(store: &impl Standings) {
     let later = noon().plus_seconds(1_000);
     assert_eq!(store.next_epoch(later).unwrap(), u64::try_from(later.unix()).unwrap(), "behind the clock");
     assert_eq!(store.next_epoch(noon()).unwrap(), u64::try_from(later.unix()).unwrap() + 1, "a clock that went back");
+}
+
+fn states(store: &impl Store) {
+    use StandingState::{Ceased, Suspended};
+    for number in [5, 1, 9, 3] {
+        let device = DeviceName::new(if number < 4 { "ct-1" } else { "ct-2" });
+        let not_before = noon().plus_seconds(number.into());
+        store.record(Record { device, not_before, ..record(number) }).unwrap();
+        if number != 9 {
+            store.complete(record(number).serial, credential(number), vec![number]).unwrap();
+        }
+    }
+    let ct = Subject::Device(DeviceName::new("ct-1").unwrap());
+    let changes = vec![change(ct, Some(Suspended)), change(Subject::Credential(credential(3)), Some(Ceased))];
+    let epoch = store.change_standings(changes, noon()).unwrap();
+    assert_eq!(store.epoch().unwrap(), epoch);
+    let state = |number: u8, state| {
+        let not_before = noon().plus_seconds(number.into());
+        CredentialState { credential: credential(number), not_before, state }
+    };
+    let all = [state(1, Some(Suspended)), state(3, Some(Ceased)), state(5, None)];
+    assert_eq!(store.states(None, 9).unwrap(), all, "the worst of credential and device, of those that were issued");
+    assert_eq!(store.states(None, 2).unwrap(), all[..2]);
+    assert_eq!(store.states(Some(credential(3)), 2).unwrap(), all[2..]);
+    assert_eq!(store.states(Some(credential(5)), 2).unwrap(), []);
+    let of = |number| {
+        let known = store.standings_of(credential(number), KeyId::from_bytes([3; 16])).unwrap();
+        known.map(|known| known.iter().map(|standing| standing.state).collect::<Vec<_>>())
+    };
+    assert_eq!(
+        [of(1), of(3), of(5), of(9)],
+        [Some(vec![Suspended]), Some(vec![Ceased, Suspended]), Some(vec![]), None]
+    );
+    store.change_standings(vec![change(Subject::Issuer(KeyId::from_bytes([3; 16])), Some(Ceased))], noon()).unwrap();
+    assert_eq!(of(5), Some(vec![Ceased]));
 }
 
 fn journal(store: &impl Journal) {

@@ -7,9 +7,9 @@ use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::Device;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind, Signer, SignerError};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, DeviceSearch, Issuances, Issued, Journal, Life, Log, LogEntry,
-    LogTile, OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Register, Serial,
-    SignedCheckpoint, SqlStore, Standing, StandingChange, Standings, StoreError, Subject, Turn,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Issuances, Issued, Journal, Life,
+    Log, LogEntry, LogTile, OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Register,
+    Serial, SignedCheckpoint, SqlStore, Standing, StandingChange, Standings, StoreError, Subject, Turn,
 };
 use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;
@@ -117,6 +117,9 @@ impl Standings for Faulty {
         write: fn change_standings(changes: Vec<StandingChange>, now: Time) -> u64;
         read: fn lives() -> Vec<Life>;
         read: fn standings() -> (u64, Vec<Standing>);
+        read: fn epoch() -> u64;
+        read: fn standings_of(credential: CredentialId, issuer: KeyId) -> Option<Vec<Standing>>;
+        read: fn states(after: Option<CredentialId>, most: u32) -> Vec<CredentialState>;
         read: fn standing(subject: Subject) -> Option<Standing>;
     }
 }

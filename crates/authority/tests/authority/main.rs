@@ -2,6 +2,7 @@
 
 mod bonds;
 mod coap;
+mod compact;
 mod contract;
 mod crash;
 mod device;

@@ -18,6 +18,7 @@ pub(super) const STEPS: &[Step] = &[
     Step::Both(SHARED),
     Step::Code(fill_titles_and_count),
     Step::Sql { sqlite: "", postgres: POSTGRES_SINCE },
+    Step::Both(ROLL),
 ];
 
 /// What was read from all devices once.
@@ -480,3 +481,8 @@ CREATE TABLE log_tile (
     PRIMARY KEY (level, place)
 );
 "#;
+
+/// To walk through all credentials without their certificates.
+const ROLL: &str = "
+CREATE INDEX issuance_roll ON issuance (credential, not_before, device) WHERE credential IS NOT NULL;
+";

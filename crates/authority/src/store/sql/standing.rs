@@ -2,8 +2,8 @@
 
 use super::SqlStore;
 use super::row::{Columns as _, word};
-use crate::store::{Life, Standing, StandingChange, StandingState, Standings, StoreError, Subject};
-use medlock_store::{Fault, Row, Sql, all, first, values};
+use crate::store::{CredentialState, Life, Standing, StandingChange, StandingState, Standings, StoreError, Subject};
+use medlock_store::{Engine, Fault, Row, Sql, all, first, values};
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
 const STATES: &[(StandingState, &str)] = &[
@@ -48,6 +48,52 @@ impl Standings for SqlStore {
                     row.number("last")
                 })?;
             Ok((epoch.unwrap_or(0), all(database, "standing", &sql, &[], standing)?))
+        })
+    }
+
+    fn epoch(&self) -> Result<u64, StoreError> {
+        self.database.read("read the status epoch", |database| {
+            let sql = "SELECT last FROM number WHERE series = ?1";
+            Ok(first(database, "number", sql, values![EPOCH], |row| row.number("last"))?.unwrap_or(0))
+        })
+    }
+
+    fn states(&self, after: Option<CredentialId>, most: u32) -> Result<Vec<CredentialState>, StoreError> {
+        let device = match self.database.engine() {
+            Engine::Sqlite => "CAST(i.device AS BLOB)",
+            Engine::Postgres => "convert_to(i.device, 'UTF8')",
+        };
+        // Of the certificates only their index issuance_roll is read: with all their bytes, ten million take minutes.
+        let sql = format!(
+            "SELECT i.credential, i.not_before, own.state AS own, device.state AS device
+             FROM issuance i
+             LEFT JOIN standing own ON own.kind = 'credential' AND own.subject = i.credential
+             LEFT JOIN standing device ON device.kind = 'device' AND device.subject = {device}
+             WHERE i.credential IS NOT NULL AND i.credential > ?1 ORDER BY i.credential LIMIT ?2"
+        );
+        let after = after.map(|after| after.as_bytes().to_vec()).unwrap_or_default();
+        self.database.read("walk through all credentials", |database| {
+            all(database, "issuance", &sql, values![&after, most], |row| {
+                let state = |column| row.optional_text(column)?.map(|_| row.word(column, STATES)).transpose();
+                Ok(CredentialState {
+                    credential: row.credential("credential")?,
+                    not_before: row.time("not_before")?,
+                    state: state("own")?.max(state("device")?),
+                })
+            })
+        })
+    }
+
+    fn standings_of(&self, credential: CredentialId, issuer: KeyId) -> Result<Option<Vec<Standing>>, StoreError> {
+        self.database.read("read how a credential stands", |database| {
+            let sql = "SELECT device FROM issuance WHERE credential = ?1";
+            let device =
+                first(database, "issuance", sql, values![credential.as_bytes()], |row| row.optional_device("device"))?;
+            let Some(device) = device else { return Ok(None) };
+            let subjects =
+                [Some(Subject::Credential(credential)), device.map(Subject::Device), Some(Subject::Issuer(issuer))];
+            let known = subjects.iter().flatten().filter_map(|subject| current(database, subject).transpose());
+            known.collect::<Result<_, _>>().map(Some)
         })
     }
 

@@ -3,13 +3,13 @@
 use super::*;
 use crate::bond::PatientContext;
 use crate::cose::{Algorithm, ContentType, sign, sign1};
-use crate::id::KeyId;
+use crate::id::{CredentialId, KeyId};
 use crate::knowledge::{Asked, Setting};
 use crate::list::{self, Authority, AuthorityState, List, ListKind, Member, Names};
 use crate::log::{Hash, Logged, TreeHead};
 use crate::path::AuthorityKind;
 use crate::role::{DeviceType, DeviceTypes, Role, Roles};
-use crate::status::{Heading, Record, StatusContent, StatusList, Subject, Ticket, TicketContent};
+use crate::status::{Heading, Record, SetAnswer, StatusContent, StatusList, Subject, Ticket, TicketContent};
 use crate::time::Interval;
 use core::slice::from_ref;
 use proptest::prelude::*;
@@ -62,6 +62,7 @@ struct World {
     /// An emergency suspension: when it was issued, and until when it counts.
     suspension: Option<(i64, i64)>,
     status: Option<(i64, u64, Vec<Record>)>,
+    compact: Option<(i64, u64, Option<State>)>,
     ticket: Option<(i64, u64, Option<State>, bool)>,
     asked_seconds_ago: u32,
     setting: Setting,
@@ -86,6 +87,7 @@ impl World {
             logged: false,
             suspension: None,
             status: Some((now - HOUR, 10, Vec::new())),
+            compact: None,
             ticket: None,
             asked_seconds_ago: 5,
             setting: Setting::Hospital,
@@ -154,6 +156,7 @@ impl World {
             suspensions: &suspensions,
             logged: if self.logged { from_ref(&logged) } else { &[] },
             status: &status,
+            compact: self.compact.map(|(issued, epoch, state)| set_answer(issued, epoch, state)),
             ticket,
             asked: Some(Asked { nonce: &nonce, seconds_ago: self.asked_seconds_ago }),
             setting: self.setting,
@@ -201,6 +204,11 @@ fn status_bytes(issued: i64, epoch: u64, records: &[Record]) -> Vec<u8> {
     let place = crate::cose::Place::Header(ContentType::STATUS);
     sign1(&payload, place, Algorithm::Es256, ROOT.as_bytes(), &mut bytes, |_| Ok::<_, ()>([0; 64])).unwrap();
     bytes
+}
+
+fn set_answer(issued: i64, epoch: u64, state: Option<State>) -> SetAnswer {
+    let (issued, credential) = (at(issued), operational().credential());
+    SetAnswer { authority: ROOT, credential, state, recovery_epoch: 0, epoch, issued }
 }
 
 fn record(subject: Subject, state: State) -> Record {
@@ -302,6 +310,62 @@ fn i4_a_newer_epoch_lifts_a_suspension_and_no_compromise() {
     let mut world = World::good();
     world.ticket = Some((1, 1, Some(State::Compromised), false));
     assert_eq!(world.effect(Operation::Renew), Effect::Deny, "an old ticket still knows a compromise");
+}
+
+/// Shows REQ-STAT-03: list, set and ticket together: the worst counts, but for a suspension that a later epoch lifts.
+#[test]
+fn i3_a_compact_set_makes_nothing_better_but_what_a_newer_epoch_lifts() {
+    let now = 150 * DAY;
+    let own = subjects()[0];
+    for state in State::ALL {
+        for (list, set, ticket) in [(9, 10, None), (10, 9, None), (10, 10, None), (9, 10, Some(9)), (9, 9, Some(10))] {
+            // Whoever says something bad, what is left of it depends on who spoke later, and whether it can be lifted.
+            let told = |by_list: bool| {
+                let mut world = World::good();
+                let records = if by_list { std::vec![record(own, state)] } else { Vec::new() };
+                world.status = Some((now - HOUR, list, records));
+                world.compact = Some((now - HOUR, set, (!by_list).then_some(state)));
+                world.ticket = ticket.map(|epoch| (now - HOUR, epoch, None, false));
+                world.with(|knowledge| {
+                    Findings::observe(&operational(), Operation::Store, knowledge, &Policy::default(), None).status
+                })
+            };
+            let lifted_by_ticket = |epoch| ticket.is_some_and(|ticket| ticket >= epoch && ticket >= list);
+            let list_lifted = set > list || lifted_by_ticket(list);
+            let set_lifted = list > set || lifted_by_ticket(set);
+            let compromised = state == State::Compromised;
+            let expected = (compromised || !list_lifted).then_some(state);
+            assert_eq!(told(true), expected, "{state:?} on the list: {list}, {set}, {ticket:?}");
+            let expected = (state != State::Suspended || !set_lifted).then_some(state);
+            assert_eq!(told(false), expected, "{state:?} in the set: {list}, {set}, {ticket:?}");
+        }
+    }
+}
+
+/// Shows REQ-STAT-03.
+#[test]
+fn i3_a_compact_set_is_a_statement_of_its_age_about_the_credentials_it_covers() {
+    let now = 150 * DAY;
+    let fresh = |status: Option<(i64, u64, Vec<Record>)>, compact| {
+        let world = World { status, compact, ..World::good() };
+        let observed = |knowledge: &Knowledge<'_>| {
+            Findings::observe(&operational(), Operation::Configure, knowledge, &Policy::default(), None)
+        };
+        world.with(|knowledge| observed(knowledge).fresh)
+    };
+    assert!(!fresh(None, None));
+    assert!(fresh(None, Some((now - DAY, 10, None))));
+    assert!(!fresh(None, Some((now - DAY - 1, 10, None))), "older than the budget");
+    let old = Some((now - 2 * DAY, 9, Vec::new()));
+    assert!(!fresh(old.clone(), None));
+    assert!(fresh(old.clone(), Some((now - HOUR, 9, None))));
+    assert!(!fresh(Some((now - 2 * DAY, 11, Vec::new())), Some((now - HOUR, 10, None))), "the list speaks from later");
+    World { status: None, ..World::good() }.with(|knowledge| {
+        let compact = Some(SetAnswer { credential: CredentialId::from_bytes([9; 16]), ..set_answer(now, 10, None) });
+        let knowledge = Knowledge { compact, ..*knowledge };
+        let findings = Findings::observe(&operational(), Operation::Store, &knowledge, &Policy::default(), None);
+        assert!(!findings.fresh, "about another credential");
+    });
 }
 
 /// Shows REQ-TRUST-24.
@@ -623,7 +687,10 @@ prop_compose! {
         listed in prop::bool::weighted(0.95),
         suspension in prop::option::weighted(0.1, (any_time(), 1..14 * DAY)),
         status in prop::option::weighted(0.9, (any_time(), 0..20_u64, any_records())),
-        ticket in prop::option::of((any_time(), 0..20_u64, prop::option::of(0..4_usize), any::<bool>())),
+        (compact, ticket) in (
+            prop::option::of((any_time(), 0..20_u64, prop::option::of(0..4_usize))),
+            prop::option::of((any_time(), 0..20_u64, prop::option::of(0..4_usize), any::<bool>())),
+        ),
         asked_seconds_ago in 0..200_000_u32,
         home in any::<bool>(),
         times in (any_time(), any_time()),
@@ -643,6 +710,7 @@ prop_compose! {
             logged: false,
             suspension: suspension.map(|(issued, seconds)| (issued, issued + seconds)),
             status,
+            compact: compact.map(|(issued, epoch, state)| (issued, epoch, state.map(|s| State::ALL[s]))),
             ticket: ticket.map(|(issued, epoch, state, answers)| (issued, epoch, state.map(|s| State::ALL[s]), answers)),
             asked_seconds_ago,
             setting: if home { Setting::Home } else { Setting::Hospital },

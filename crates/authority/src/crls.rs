@@ -1,0 +1,141 @@
+//! The CRLs that are given out: of all certificates, of one partition, and what has changed since a complete one.
+//!
+//! All are of one *reading* of the store, have its number, and are written and signed when they are first asked for. The
+//! reading is renewed when the status changes, and at half of the CRLs' time. Changes are told since an older reading,
+//! the *base*, which is taken anew at half of that time as well: whoever holds a complete CRL of it or later can
+//! use them (RFC 5280 section 5.2.4).
+
+use crate::issue::{self, Addresses};
+use crate::signer::{Kind, Signer as _};
+use crate::status::crl::{self, Content, Entry, Extent};
+use crate::{Authority, Error, encode};
+use axum::body::Bytes;
+use medlock_trust::Time;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+/// Which CRL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Which {
+    /// Of this part of the certificates; `None`: of all.
+    pub partition: Option<u16>,
+    /// What has changed, or all.
+    pub delta: bool,
+}
+
+/// What was read at one time.
+#[derive(Clone, Debug)]
+struct Reading {
+    number: u64,
+    at: Time,
+    entries: Arc<[Entry]>,
+}
+
+/// The CRLs of one reading, as far as they were asked for.
+#[derive(Debug)]
+pub(crate) struct Crls {
+    epoch: u64,
+    now: Reading,
+    base: Reading,
+    made: BTreeMap<Which, Bytes>,
+}
+
+impl Authority {
+    /// The complete CRL of all certificates, DER.
+    ///
+    /// # Errors
+    /// [`Error`] when store or signer failed.
+    pub fn crl(&self) -> Result<Bytes, Error> {
+        self.crl_part(Which { partition: None, delta: false })
+    }
+
+    /// The CRL that is called so in addresses: `issuing.crl`, `issuing.delta.crl`, and with a number behind `issuing` those
+    /// of the partitions, if there are any.
+    pub(crate) fn crl_called(&self, name: &str) -> Option<Which> {
+        let name = name.strip_prefix("issuing")?.strip_suffix(".crl")?;
+        let (name, delta) = name.strip_suffix(".delta").map_or((name, false), |name| (name, true));
+        let partition = match name.strip_prefix('-') {
+            None if name.is_empty() => None,
+            None => return None,
+            Some(number) => {
+                Some(number.parse().ok().filter(|number: &u16| number.to_string().len() == name.len() - 1)?)
+            }
+        };
+        let partitions = self.settings.profile.crl_partitions();
+        // A part names its address, so there are parts only where certificates name them.
+        let parts = if self.settings.addresses.is_some() && partitions > 1 { partitions } else { 0 };
+        let there = partition.is_none_or(|number| number < parts);
+        there.then_some(Which { partition, delta })
+    }
+
+    /// A CRL, DER.
+    ///
+    /// # Errors
+    /// [`Error`] when store or signer failed.
+    pub fn crl_part(&self, which: Which) -> Result<Bytes, Error> {
+        let mut held = self.crls.lock().unwrap_or_else(PoisonError::into_inner);
+        let crls = match held.take() {
+            Some(held) if !self.is_over(&held.now) && held.epoch == self.store.epoch()? => held,
+            old => self.read_crls(old.map(|old| old.base))?,
+        };
+        let crls = held.insert(crls);
+        if let Some(made) = crls.made.get(&which) {
+            return Ok(made.clone());
+        }
+        let der = self.write_crl(crls, which)?;
+        crls.made.insert(which, der.clone());
+        Ok(der)
+    }
+
+    /// Whether half of the time of the CRLs of a reading is over.
+    fn is_over(&self, reading: &Reading) -> bool {
+        !(0..self.settings.status_seconds / 2).contains(&self.clock.now().seconds_since(reading.at))
+    }
+
+    fn read_crls(&self, base: Option<Reading>) -> Result<Crls, Error> {
+        let (epoch, standings) = self.store.standings()?;
+        let at = self.clock.now();
+        let entries = crl::revoked(&*self.store, &standings, at)?.into();
+        let number = self.store.next_number("crl", at.unix().try_into().unwrap_or(0))?;
+        let now = Reading { number, at, entries };
+        let base = base.filter(|base| !self.is_over(base)).unwrap_or_else(|| now.clone());
+        Ok(Crls { epoch, now, base, made: BTreeMap::new() })
+    }
+
+    fn write_crl(&self, crls: &Crls, which: Which) -> Result<Bytes, Error> {
+        let addresses = Addresses {
+            base: self.settings.addresses.as_ref().map(|addresses| addresses.base.clone()).unwrap_or_default(),
+            crl_partitions: self.settings.profile.crl_partitions(),
+        };
+        let part = |reading: &Reading| -> Vec<Entry> {
+            let of = |entry: &&Entry| which.partition.is_none_or(|part| addresses.partition_of(&entry.serial) == part);
+            reading.entries.iter().filter(of).copied().collect()
+        };
+        let entries = match which.delta {
+            false => part(&crls.now),
+            true => crl::changes(&part(&crls.base), &part(&crls.now), crls.now.at),
+        };
+        // Without an address of its own a CRL names none.
+        let named = self.settings.addresses.is_some();
+        let one = Addresses { crl_partitions: 1, ..addresses.clone() };
+        let delta_at = which.partition.map_or_else(|| one.crl(0, true), |part| addresses.crl(part, true));
+        let partition = which.partition.map(|part| addresses.crl(part, false));
+        let issuing = self.issuing();
+        let tbs = crl::to_be_signed(&Content {
+            issuer: &issuing.subject,
+            algorithm: issuing.algorithm,
+            key_identifier: &issue::key_identifier(&issuing.spki),
+            number: crls.now.number,
+            this_update: crls.now.at,
+            next_update: crls.now.at.plus_seconds(self.settings.status_seconds),
+            partition: partition.as_deref(),
+            extent: match which.delta {
+                true => Extent::Since(crls.base.number),
+                false => Extent::Complete(named.then_some(delta_at.as_str())),
+            },
+            entries: &entries,
+        });
+        let signature = self.signer.sign(issuing.label, Kind::Crl, &tbs)?;
+        Ok(Bytes::from(encode::signed(&tbs, &signature)))
+    }
+}
