@@ -7,8 +7,8 @@
 //! answer  = [ *(bstr / null) ]       ; a ticket for each, in their order; null: not a credential of this authority
 //! ```
 
-use crate::authority::AuthorityCertificate;
 use crate::bytes::Sink;
+use crate::keys::AuthorityCertificate;
 use crate::status::{self, ticket_state};
 use crate::{Authority, Error};
 use medlock_trust::CredentialId;

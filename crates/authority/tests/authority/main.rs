@@ -1,6 +1,7 @@
 //! The authority as a whole: its store's contract, its flows, its faults, and ordinary software as its clients.
 
 mod bonds;
+mod bound;
 mod coap;
 mod compact;
 mod contract;
@@ -16,4 +17,5 @@ mod peers;
 mod provision;
 mod signer;
 mod standing;
+mod tickets;
 mod vouchers;

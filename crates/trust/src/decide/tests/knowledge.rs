@@ -738,6 +738,7 @@ proptest! {
         (world.state, world.suspension) = (AuthorityState::Listed, None);
         (world.listed, world.roles) = (true, Roles::EVERY);
         world.status = world.status.map(|(issued, epoch, _)| (issued, epoch, Vec::new()));
+        world.compact = world.compact.map(|(issued, epoch, _)| (issued, epoch, None));
         world.ticket = world.ticket.map(|(issued, epoch, _, answers)| (issued, epoch, None, answers));
         world.time = (BEGIN + later, world.time.1.map(|latest| latest.max(BEGIN + later)));
         let operation = if renew { Operation::Renew } else { Operation::Sustain };
@@ -746,10 +747,11 @@ proptest! {
 
     /// Shows REQ-TRUST-22.
     #[test]
-    fn i2_a_compromise_anywhere_denies(mut world in any_world(), operation in any_operation(), where_ in 0..6_usize) {
+    fn i2_a_compromise_anywhere_denies(mut world in any_world(), operation in any_operation(), where_ in 0..7_usize) {
         match where_ {
             4 => (world.state, world.listed) = (AuthorityState::Compromised, true),
             5 => world.ticket = Some((0, 0, Some(State::Compromised), false)),
+            6 => world.compact = Some((0, 0, Some(State::Compromised))),
             _ => {
                 let (issued, epoch, mut records) = world.status.take().unwrap_or((0, 0, Vec::new()));
                 records.retain(|record| record.subject != subjects()[where_]);
@@ -776,6 +778,18 @@ proptest! {
         records.sort_by_key(|record| record.subject);
         worse.status = Some((issued, epoch, records));
         prop_assert!(worse.effect(operation) <= world.effect(operation));
+    }
+
+    /// Shows REQ-STAT-03: a compact set that says something worse never grants more.
+    #[test]
+    fn i3_a_worse_set_never_grants_more(
+        world in any_world(), operation in any_operation(), issued in any_time(), epoch in 0..20_u64, state in 0..4_usize,
+        before in 0..5_usize,
+    ) {
+        let with = |state| World { compact: Some((issued, epoch, state)), ..world.clone() };
+        let before = State::ALL.get(before).copied();
+        prop_assume!(before < Some(State::ALL[state]));
+        prop_assert!(with(Some(State::ALL[state])).effect(operation) <= with(before).effect(operation));
     }
 
     /// Shows REQ-TRUST-23: an authority that falls, loses a role, a type or its place never grants more.
@@ -814,7 +828,7 @@ proptest! {
     #[test]
     fn i3_no_status_grants_no_more_than_an_old_one(mut world in any_world(), operation in any_command()) {
         world.status = world.status.map(|(issued, epoch, _)| (issued, epoch, Vec::new()));
-        world.ticket = None;
+        (world.ticket, world.compact) = (None, None);
         let with = world.effect(operation);
         world.status = None;
         prop_assert!(world.effect(operation) <= with);
