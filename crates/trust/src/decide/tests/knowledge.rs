@@ -358,7 +358,7 @@ fn i3_a_compact_set_is_a_statement_of_its_age_about_the_credentials_it_covers() 
     assert!(!fresh(None, Some((now - DAY - 1, 10, None))), "older than the budget");
     let old = Some((now - 2 * DAY, 9, Vec::new()));
     assert!(!fresh(old.clone(), None));
-    assert!(fresh(old.clone(), Some((now - HOUR, 9, None))));
+    assert!(fresh(old, Some((now - HOUR, 9, None))));
     assert!(!fresh(Some((now - 2 * DAY, 11, Vec::new())), Some((now - HOUR, 10, None))), "the list speaks from later");
     World { status: None, ..World::good() }.with(|knowledge| {
         let compact = Some(SetAnswer { credential: CredentialId::from_bytes([9; 16]), ..set_answer(now, 10, None) });
