@@ -9,11 +9,14 @@ use medlock_authority::log::Sequencer;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::signer::{InProcess, KeyLabel, Signer};
 use medlock_authority::store::{Purpose, SqlStore, Store};
+use medlock_authority::{Authority, AuthorityConfig, tickets};
+use medlock_node::clock::Clock;
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use medlock_store::postgres::Server;
 use medlock_testkit::PostgresServer;
 use medlock_trust::Time;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::Arc;
 
 fn main() {
@@ -71,6 +74,25 @@ fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize, dir: &P
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| (0..ROUND / threads).for_each(|_| drop(one())));
+            }
+        });
+    });
+}
+
+/// Status tickets with P-256, through the library, by one asker and by two at once.
+#[divan::bench(args = [1, 2], sample_count = 10, sample_size = 1)]
+fn tickets(bencher: divan::Bencher<'_, '_>, threads: usize) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let signer = Arc::new(InProcess::open(&dir.path().join("keys")).expect("a key directory"));
+    let clock = Clock::manual(Time::from_unix(1_800_000_000));
+    let config = AuthorityConfig::site(dir.path(), "Sankt Anna");
+    let site = Authority::open(&config, clock, signer).expect("a site");
+    let hub = site.hub_identity().current().expect("the hub's own credential").credential();
+    let request = tickets::Request { nonce: vec![7; 16], credentials: vec![hub; ROUND / threads] };
+    bencher.counter(ItemsCount::new(ROUND)).bench_local(|| {
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| drop(site.tickets(&request).expect("tickets")));
             }
         });
     });

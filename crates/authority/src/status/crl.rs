@@ -149,3 +149,23 @@ pub fn revoked(store: &(impl Store + ?Sized), standings: &[Standing], now: Time)
         |(serial, standing): (Serial, &Standing)| Entry { serial, since: standing.since, reason: crl_reason(standing) };
     Ok(worst.into_values().map(entry).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-STAT-10.
+    #[test]
+    fn changes_have_what_is_new_or_different_and_what_is_gone() {
+        let entry = |number: u8, reason| {
+            let serial = Serial::from_random([number; 16]);
+            Entry { serial, since: Time::from_unix(i64::from(number)), reason }
+        };
+        let base = [entry(1, 6), entry(2, 6), entry(3, 4)];
+        let now = [entry(2, 1), entry(3, 4), entry(5, 6)];
+        let at = Time::from_unix(100);
+        let gone = Entry { since: at, reason: REMOVED, ..entry(1, 6) };
+        assert_eq!(changes(&base, &now, at), [gone, entry(2, 1), entry(5, 6)]);
+        assert_eq!(changes(&now, &now, at), []);
+    }
+}

@@ -133,3 +133,43 @@ async fn a_request_that_was_made_for_another_session_is_refused() {
     let sren = Request::post("/.well-known/est/sren", content_format::C509_REQUEST, small_request(&next));
     assert_eq!(client.request(sren).await.unwrap().code, Code::CHANGED, "the binding may be left out");
 }
+
+/// Shows REQ-STAT-08: who has a session gets tickets, at most four at once; strangers do not make the signer work.
+#[tokio::test]
+async fn a_small_device_fetches_tickets_over_coap() {
+    use medlock_authority::est::coap::TICKETS;
+    use medlock_authority::tickets;
+    let hub = Running::start().await;
+    let key = Arc::new(SigningKey::generate());
+    let own = hub.site.enrol("ct-1", &key);
+    let other = crate::fixture::credential(&hub.site.enrol("ct-2", &SigningKey::generate()));
+    hub.site.ask(medlock_authority::admin::Request::Suspend { device: "ct-2".into(), why: String::new() });
+    let credentials = vec![crate::fixture::credential(&own), other];
+    let wanted = tickets::Request { nonce: vec![7; 16], credentials };
+    let ask = |wanted: &tickets::Request| Request::post(TICKETS, content_format::CBOR, wanted.encode());
+    let client = hub.connect(&key, &own, Method::SignSign).await;
+    let answer = client.request(ask(&wanted)).await.unwrap();
+    assert_eq!((answer.code, answer.content_format()), (Code::CONTENT, Some(content_format::CBOR)), "{answer:?}");
+    let said = crate::tickets::read(&hub.site, &answer.payload, &wanted);
+    assert_eq!(said, [Some(None), Some(Some(medlock_trust::status::State::Suspended))]);
+    let many = tickets::Request { credentials: vec![other; 5], ..wanted.clone() };
+    assert_eq!(client.request(ask(&many)).await.unwrap().code, Code::BAD_REQUEST);
+    let stranger = Client::plain(hub.address).await.unwrap();
+    assert_eq!(stranger.request(ask(&wanted)).await.unwrap().code, Code::UNAUTHORIZED);
+}
+
+/// Shows REQ-STAT-14: one key and its copy renew the same credential over CoAP: both are suspended, with an alarm.
+#[tokio::test]
+async fn two_children_of_one_credential_suspend_both_over_coap() {
+    let hub = Running::start().await;
+    let key = Arc::new(SigningKey::generate());
+    let first = hub.site.enrol("ct-1", &key);
+    let client = hub.connect(&key, &first, Method::SignSign).await;
+    let copy = hub.connect(&key, &first, Method::SignSign).await;
+    let sren =
+        |key: &SigningKey| Request::post("/.well-known/est/sren", content_format::C509_REQUEST, small_request(key));
+    assert_eq!(client.request(sren(&SigningKey::generate())).await.unwrap().code, Code::CHANGED);
+    assert_eq!(copy.request(sren(&SigningKey::generate())).await.unwrap().code, Code::FORBIDDEN);
+    assert_eq!(hub.site.state("ct-1"), ("suspended".into(), vec!["suspended".into(), "suspended".into()]));
+    assert_eq!(hub.site.alarms(), ["credential-cloned"]);
+}

@@ -1,8 +1,10 @@
 //! Ordinary software as clients: curl and openssl speak EST, read the CRL, ask OCSP, and verify what they get.
 
-use crate::fixture::Site;
+use crate::fixture::{Site, config};
 use medlock_authority::admin::{self, Reason, Request};
-use medlock_authority::{devices_router, people_router};
+use medlock_authority::profile::ProfileConfig;
+use medlock_authority::signer::InProcess;
+use medlock_authority::{Authority, AuthorityConfig, devices_router, people_router};
 use medlock_node::accept::{self, Limits};
 use medlock_node::clock::Clock;
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
@@ -10,6 +12,7 @@ use medlock_node::stop::{self, Stopper};
 use medlock_node::tls::{Acceptor, ClientAuth, server_config};
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use tokio::net::TcpListener;
 
 struct Hub {
@@ -323,6 +326,63 @@ fn openssl_verifies_chain_crl_and_ocsp_of_p384_and_ed25519_keys() {
         hub.suspend();
         check(false);
     }
+}
+
+/// Shows REQ-STAT-09, REQ-STAT-10: certificates name their part of the CRL, openssl obeys that part and no other, and
+/// what has changed since.
+#[test]
+fn openssl_obeys_parts_of_the_crl_and_their_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let config = AuthorityConfig {
+        public_url: Some("http://pki.example.org".into()),
+        profile: ProfileConfig { crl_partitions: 4, ..ProfileConfig::default() },
+        ..config(dir.path())
+    };
+    let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
+    let authority = Arc::new(Authority::open(&config, clock.clone(), signer).unwrap());
+    let hub = Hub::of(Site { authority, clock, dir });
+    hub.enrolled();
+    hub.write("chain.pem", [hub.read("root.pem"), hub.read("issuing.pem")].concat());
+    let fetch = |name: &str, to: &str| {
+        let url = format!("http://127.0.0.1:{}/crl/{name}.crl", hub.people);
+        let (text, success) = hub.run("curl", &["--silent", "--fail", "-o", "crl.der", &url]);
+        assert!(success, "{name}: {text}");
+        assert!(hub.openssl("crl -inform DER -in crl.der -verify -CAfile chain.pem -noout").contains("verify OK"));
+        hub.openssl(&format!("crl -inform DER -in crl.der -out {to}"));
+        hub.openssl("crl -inform DER -in crl.der -noout -text")
+    };
+    let verify = |crls: &[&str]| {
+        hub.write("crls.pem", crls.iter().flat_map(|name| hub.read(name)).collect::<Vec<_>>());
+        let last = ["-CRLfile", "crls.pem", "-CAfile", "root.pem", "-untrusted", "issuing.pem", "ct.pem"];
+        let (text, good) = hub.run("openssl", &[&["verify", "-crl_check", "-use_deltas"], &last[..]].concat());
+        (good, text)
+    };
+    let points = hub.openssl("x509 -in ct.pem -noout -ext crlDistributionPoints");
+    let at = points.find("/crl/issuing-").unwrap() + 13;
+    let part: u16 = points[at..].chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap();
+    let base = fetch(&format!("issuing-{part}"), "base.pem");
+    assert!(base.contains("X509v3 Issuing Distribution Point: critical"), "{base}");
+    assert!(base.contains(&format!("issuing-{part}.crl")) && base.contains("X509v3 Freshest CRL"), "{base}");
+    assert!(verify(&["base.pem"]).0);
+    fetch(&format!("issuing-{}", (part + 1) % 4), "other.pem");
+    assert!(!verify(&["other.pem"]).0, "the list of another part says nothing of this certificate");
+    hub.suspend();
+    let delta = fetch(&format!("issuing-{part}.delta"), "delta.pem");
+    assert!(delta.contains("X509v3 Delta CRL Indicator: critical"), "{delta}");
+    assert!(verify(&["base.pem"]).0, "the complete one of before knows nothing yet");
+    let (good, text) = verify(&["base.pem", "delta.pem"]);
+    assert!(!good && text.contains("certificate revoked"), "{text}");
+    assert!(fetch(&format!("issuing-{part}"), "second.pem").contains("Certificate Hold"));
+    assert!(fetch("issuing", "whole.pem").contains("Certificate Hold"), "and the one of all");
+    assert!(fetch(&format!("issuing-{}", (part + 1) % 4), "other.pem").contains("No Revoked Certificates"));
+    for wrong in ["issuing-4", "issuing-00", "issuing-", "issuing-0x", "other"] {
+        let url = format!("http://127.0.0.1:{}/crl/{wrong}.crl", hub.people);
+        assert!(!hub.run("curl", &["--silent", "--fail", &url]).1, "{wrong}");
+    }
+    hub.site.ask(Request::Restore { device: "ct-1".into(), why: String::new() });
+    fetch(&format!("issuing-{part}.delta"), "delta.pem");
+    assert!(verify(&["base.pem", "delta.pem"]).0);
 }
 
 /// Shows REQ-AUTH-22.
