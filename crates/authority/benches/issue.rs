@@ -17,7 +17,6 @@ use medlock_testkit::PostgresServer;
 use medlock_trust::Time;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::Arc;
 
 fn main() {
     divan::main();
