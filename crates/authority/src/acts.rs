@@ -4,9 +4,9 @@ use crate::admin::{
     AlarmView, Asker, AuditView, AuthorityView, CredentialView, DeviceView, LogView, PendingView, Reason, Request,
     Response, RouteView,
 };
-use crate::authority::Kind;
 use crate::provision::Row;
 use crate::registry::{self, Device, DeviceConfig};
+use crate::settings::Kind;
 use crate::store::{
     AuditEntry, Claim, CodeRecord, CodeState, DeviceSearch, Issued, PendingRequest, PendingState, Standing,
     StandingChange, StandingState, StoreError, Subject,

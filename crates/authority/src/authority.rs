@@ -1,15 +1,15 @@
 //! One organisation's authority: a site, or a maker.
 
 use crate::Error;
-use crate::issue::{self, Addresses, Form, Issuer, Line, Template};
+use crate::issue::{self, Form, Issuer, Line, Template};
 use crate::keys::AuthorityCertificate;
 use crate::known_keys::KnownKeys;
-use crate::log::{Cosigner, Sequencer, WitnessConfig};
+use crate::log::Sequencer;
 use crate::objects::{Kind as ObjectKind, News};
-use crate::profile::{Profile, ProfileConfig};
 use crate::registry::{Device, DeviceConfig};
+use crate::settings::{AuthorityConfig, Kind, Rules, Settings};
 use crate::signer::{KeyLabel, KeyRole, Signer};
-use crate::store::{Purpose, ServerConfig, SqlStore, Store, Turn};
+use crate::store::{Purpose, SqlStore, Store, Turn};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use medlock_node::identity::IdentityStore;
@@ -18,11 +18,9 @@ use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::policy::Setting;
 use medlock_trust::x509::SubjectPublicKeyInfo;
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
-use serde::{Deserialize, Serialize};
 use std::fs::{File, Permissions, TryLockError};
-use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -31,8 +29,6 @@ use std::time::Duration;
 const ROOT_SECONDS: i64 = 30 * 365 * 86_400;
 /// How long an issuing certificate is good, in seconds: 15 years.
 const ISSUING_SECONDS: i64 = 15 * 365 * 86_400;
-/// The longest name of an organisation: with " issuing" behind it, it still fits a common name (64).
-const MAX_NAME: usize = 56;
 /// Requests for the same device wait for one another; others meet by chance, once in this many. So many because each of
 /// hundreds at work on a batch holds one.
 const STRIPES: usize = 4_096;
@@ -45,173 +41,10 @@ pub const DATABASE: &str = "authority.sqlite";
 /// For so many seconds a hub that starts has the others wait that start too.
 const STARTING_SECONDS: u32 = 30;
 
-/// The device name of the hub in its own register, unless the configuration says another.
-pub const HUB: &str = "hub";
-
-/// Settings of an authority.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuthorityConfig {
-    /// The directory of its database, its knowledge and its hub's identity.
-    pub dir: PathBuf,
-    /// The organisation's name, which every certificate carries: 1 to 56 characters. It cannot be changed later.
-    pub name: String,
-    /// `site` or `maker`.
-    #[serde(default)]
-    pub kind: Kind,
-    /// DNS names of the hub, for its credential.
-    #[serde(default)]
-    pub hub_dns: Vec<String>,
-    /// IP addresses of the hub, for its credential.
-    #[serde(default)]
-    pub hub_ips: Vec<IpAddr>,
-    /// Where ordinary software reaches the `people` listener, for the CRL and OCSP addresses in credentials:
-    /// `http://host:port`. Without it credentials name neither.
-    #[serde(default)]
-    pub public_url: Option<String>,
-    /// What its keys are made for: `p256`, `p384`, `ed25519`, `ml-dsa-44` or `ml-dsa-65`. It decides for keys that are
-    /// made from now on; small devices verify none of ML-DSA and P-384.
-    #[serde(default)]
-    pub algorithm: SigningAlgorithm,
-    /// What credentials look like.
-    #[serde(default)]
-    pub profile: ProfileConfig,
-    /// The name of the authority's transparency log, which no other log may have: its address without `https://` is a good
-    /// one. It is fixed when the authority is made; without it the name is made of the log's key.
-    #[serde(default)]
-    pub log_origin: Option<String>,
-    /// Witnesses that are asked to cosign the log, each second when it has grown.
-    #[serde(default)]
-    pub log_witnesses: Vec<WitnessConfig>,
-    /// Where everything is kept: a server that several hubs share, or, without it, a file in `dir`.
-    #[serde(default)]
-    pub store: Option<ServerConfig>,
-    /// The name of this hub in the register: each hub of a site has its own.
-    #[serde(default = "hub_name")]
-    pub hub_name: String,
-    /// How long a status list, a CRL and an OCSP response are good, in seconds: 60 to 30 days. They are made anew at each
-    /// change and at half of this time.
-    #[serde(default = "day")]
-    pub status_seconds: u64,
-}
-
-fn day() -> u64 {
-    86_400
-}
-
-fn hub_name() -> String {
-    HUB.to_owned()
-}
-
-impl AuthorityConfig {
-    /// A site with this name in this directory, and defaults for all else.
-    #[must_use]
-    pub fn site(dir: impl Into<PathBuf>, name: impl Into<String>) -> Self {
-        Self {
-            dir: dir.into(),
-            name: name.into(),
-            kind: Kind::Site,
-            hub_dns: Vec::new(),
-            hub_ips: Vec::new(),
-            public_url: None,
-            algorithm: SigningAlgorithm::default(),
-            profile: ProfileConfig::default(),
-            log_origin: None,
-            log_witnesses: Vec::new(),
-            store: None,
-            hub_name: hub_name(),
-            status_seconds: day(),
-        }
-    }
-
-    /// A maker with this name in this directory, and defaults for all else.
-    #[must_use]
-    pub fn maker(dir: impl Into<PathBuf>, name: impl Into<String>) -> Self {
-        Self { kind: Kind::Maker, ..Self::site(dir, name) }
-    }
-}
-
-/// What an authority is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// It runs devices and gives operational credentials.
-    #[default]
-    Site,
-    /// It makes devices and gives birth credentials.
-    Maker,
-}
-
-impl Kind {
-    /// The kind's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Site => "site",
-            Self::Maker => "maker",
-        }
-    }
-}
-
-/// The checked settings.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) dir: PathBuf,
-    pub(crate) name: String,
-    pub(crate) kind: Kind,
-    pub(crate) algorithm: SigningAlgorithm,
-    pub(crate) hub_name: DeviceName,
-    pub(crate) profile: Profile,
-    pub(crate) addresses: Option<Addresses>,
-    pub(crate) log_origin: Option<String>,
-    pub(crate) status_seconds: i64,
-}
-
-impl TryFrom<&AuthorityConfig> for Settings {
-    type Error = Error;
-
-    fn try_from(raw: &AuthorityConfig) -> Result<Self, Error> {
-        let printable = raw.name.chars().all(|letter| !letter.is_control());
-        if raw.name.is_empty() || raw.name.len() > MAX_NAME || !printable {
-            return Err(Error::invalid("name", format!("give 1 to {MAX_NAME} bytes without control characters")));
-        }
-        let status_seconds = i64::try_from(raw.status_seconds).unwrap_or(i64::MAX);
-        if !(60..=30 * 86_400).contains(&status_seconds) {
-            return Err(Error::invalid("status_seconds", "give between 60 and 2592000 (30 days)"));
-        }
-        let profile = Profile::try_from(raw.profile.clone())?;
-        let hub_name = DeviceName::new(&raw.hub_name)
-            .ok_or_else(|| Error::invalid("hub_name", "give 1 to 64 printable ASCII characters"))?;
-        let addresses = raw.public_url.as_deref().map(|url| addresses(url, profile.crl_partitions())).transpose()?;
-        Ok(Self {
-            dir: raw.dir.clone(),
-            name: raw.name.clone(),
-            kind: raw.kind,
-            hub_name,
-            algorithm: raw.algorithm,
-            profile,
-            addresses,
-            log_origin: raw.log_origin.clone(),
-            status_seconds,
-        })
-    }
-}
-
-fn addresses(url: &str, crl_partitions: u16) -> Result<Addresses, Error> {
-    let base = url.trim_end_matches('/');
-    let good = base.starts_with("http://") && base.len() <= 200 && base.bytes().all(|byte| byte.is_ascii_graphic());
-    if !good {
-        return Err(Error::invalid(
-            "public_url",
-            format!("{url:?} is not http://host:port (CRL and OCSP are signed by themselves and use plain HTTP)"),
-        ));
-    }
-    Ok(Addresses { base: base.to_owned(), crl_partitions })
-}
-
 /// One organisation's authority. All methods block; call them from threads that may.
 pub struct Authority {
     pub(crate) settings: Settings,
+    rules: RwLock<Arc<Rules>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) clock: Clock,
@@ -219,7 +52,6 @@ pub struct Authority {
     issuing: RwLock<Arc<AuthorityCertificate>>,
     pub(crate) news: News,
     log: Sequencer,
-    pub(crate) cosigners: Vec<Cosigner>,
     knowledge: Arc<KnowledgeBase>,
     hub: IdentityStore,
     pub(crate) known_keys: KnownKeys,
@@ -273,17 +105,17 @@ impl Authority {
         store: Arc<dyn Store>,
     ) -> Result<Self, Error> {
         let settings = Settings::try_from(config)?;
-        let cosigners = config.log_witnesses.iter().map(Cosigner::try_from).collect::<Result<_, _>>()?;
+        let rules = Rules::try_from(config)?;
         own_directory(&settings.dir)?;
         let lock = lock(&settings.dir)?;
         // Hubs that start at once on one store do it one after the other: what the first makes, the next finds.
         let _starting = Starting::wait(store.clone())?;
-        fix_for_good(&*store, &settings)?;
+        fix_for_good(&*store, &settings, &rules)?;
         issue::recover(&*store)?;
         let log = Sequencer::open(store.clone(), signer.clone(), settings.log_origin.as_deref())?;
         let line = Line { store: &*store, signer: &*signer, log: &log };
-        let root = ensure_root(&settings, &line, clock.now())?;
-        let issuing = ensure_issuing(&settings, &root, &line, clock.now())?;
+        let root = ensure_root(&settings, &rules, &line, clock.now())?;
+        let issuing = ensure_issuing(&settings, &rules, &root, &line, clock.now())?;
         let node = |error: medlock_node::Error| Error::Conflict(error.to_string());
         let knowledge =
             KnowledgeBase::open(&settings.dir.join("knowledge"), clock.clone(), Setting::Hospital).map_err(node)?;
@@ -294,6 +126,7 @@ impl Authority {
         let known_keys = KnownKeys::open(&settings.dir)?;
         let authority = Self {
             settings,
+            rules: RwLock::new(Arc::new(rules)),
             store,
             signer,
             clock,
@@ -301,7 +134,6 @@ impl Authority {
             issuing: RwLock::new(Arc::new(issuing)),
             news: News::default(),
             log,
-            cosigners,
             knowledge,
             hub,
             known_keys,
@@ -347,6 +179,28 @@ impl Authority {
         self.issuing.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The settings in force that may change.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes on with this configuration: what may change while it is open is in force when this returns, and the hub has a
+    /// credential with the new names.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when a setting cannot be used, or changed only by a restart or not at all; then all is as before.
+    pub fn reconfigure(&self, config: &AuthorityConfig) -> Result<(), Error> {
+        let (settings, rules) = (Settings::try_from(config)?, Rules::try_from(config)?);
+        if let Some(setting) = self.settings.first_difference(&settings) {
+            return Err(Error::invalid(setting, "it does not change while the hub runs: stop the hub first"));
+        }
+        fix_for_good(&*self.store, &settings, &rules)?;
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        // What is made of the settings is made anew.
+        *held(&self.crls) = None;
+        if self.settings.kind == Kind::Site { self.ensure_hub(config) } else { Ok(()) }
+    }
+
     /// The transparency log.
     #[must_use]
     pub fn log(&self) -> &Sequencer {
@@ -389,7 +243,7 @@ impl Authority {
         let held = self.store.published(ObjectKind::Status.name())?;
         let now = self.clock.now();
         let behind = self.news.current(ObjectKind::Status).is_none_or(|told| told.version < epoch);
-        let half = self.settings.status_seconds / 2;
+        let half = self.rules().status_seconds / 2;
         let old = held.is_some_and(|held| !(0..half).contains(&now.seconds_since(held.at)));
         if old && !behind {
             self.store.next_epoch(now)?;
@@ -482,7 +336,8 @@ impl Authority {
         turn: Turn,
     ) -> Result<(CredentialId, Vec<u8>), Error> {
         let now = self.clock.now();
-        let profile = &self.settings.profile;
+        let rules = self.rules();
+        let profile = &rules.profile;
         let limit = device.validity_seconds.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(i64::MAX);
         let validity = profile.validity_seconds().min(limit);
         // Nodes renew after two thirds of a credential's life, which must not have begun long ago.
@@ -499,7 +354,7 @@ impl Authority {
             parent,
             not_before,
             not_after: now.plus_seconds(validity),
-            addresses: self.settings.addresses.as_ref(),
+            addresses: rules.addresses.as_ref(),
         };
         issue::issue_in_turn(&template, &self.issuing().issuer(), now, turn, &self.line())
     }
@@ -630,8 +485,8 @@ fn lock(dir: &Path) -> Result<File, Error> {
 }
 
 /// Name, kind and the address of a part of the CRL are in every certificate: they are set once.
-fn fix_for_good(store: &dyn Store, settings: &Settings) -> Result<(), Error> {
-    let partitions = settings.profile.crl_partitions().to_string();
+fn fix_for_good(store: &dyn Store, settings: &Settings, rules: &Rules) -> Result<(), Error> {
+    let partitions = rules.profile.crl_partitions().to_string();
     let fixed =
         [("name", settings.name.as_str()), ("kind", settings.kind.name()), ("crl_partitions", partitions.as_str())];
     for (setting, wanted) in fixed {
@@ -650,20 +505,21 @@ fn fix_for_good(store: &dyn Store, settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-fn ensure_root(settings: &Settings, line: &Line<'_>, now: Time) -> Result<AuthorityCertificate, Error> {
+fn ensure_root(settings: &Settings, rules: &Rules, line: &Line<'_>, now: Time) -> Result<AuthorityCertificate, Error> {
     if let Some(found) = line.store.newest(Purpose::Root)? {
         return AuthorityCertificate::read(KeyLabel::ROOT, found.certificate);
     }
-    let spki = line.signer.generate(KeyLabel::ROOT, settings.algorithm)?;
+    let spki = line.signer.generate(KeyLabel::ROOT, rules.algorithm)?;
     let name = issue::authority_name(&settings.name, KeyLabel::ROOT);
     let issuer = Issuer { name: &name, spki: &spki, key: KeyLabel::ROOT, algorithm: algorithm_of(&spki)? };
-    let template = authority_template(settings, KeyLabel::ROOT, &spki, now);
+    let template = authority_template(settings, rules, KeyLabel::ROOT, &spki, now);
     let (_, der) = issue::issue(&template, &issuer, now, line)?;
     AuthorityCertificate::read(KeyLabel::ROOT, der)
 }
 
 fn ensure_issuing(
     settings: &Settings,
+    rules: &Rules,
     root: &AuthorityCertificate,
     line: &Line<'_>,
     now: Time,
@@ -671,8 +527,8 @@ fn ensure_issuing(
     if let Some(found) = line.store.newest(Purpose::Issuing)? {
         return AuthorityCertificate::read(KeyLabel::ISSUING, found.certificate);
     }
-    let spki = line.signer.generate(KeyLabel::ISSUING, settings.algorithm)?;
-    let template = authority_template(settings, KeyLabel::ISSUING, &spki, now);
+    let spki = line.signer.generate(KeyLabel::ISSUING, rules.algorithm)?;
+    let template = authority_template(settings, rules, KeyLabel::ISSUING, &spki, now);
     let (_, der) = issue::issue(&template, &root.issuer(), now, line)?;
     AuthorityCertificate::read(KeyLabel::ISSUING, der)
 }
@@ -684,7 +540,13 @@ fn algorithm_of(spki: &[u8]) -> Result<SigningAlgorithm, Error> {
     algorithm.ok_or_else(|| Error::Lint("the signer's key is of an unknown kind".to_owned()))
 }
 
-fn authority_template<'a>(settings: &'a Settings, label: KeyLabel, spki: &'a [u8], now: Time) -> Template<'a> {
+fn authority_template<'a>(
+    settings: &'a Settings,
+    rules: &Rules,
+    label: KeyLabel,
+    spki: &'a [u8],
+    now: Time,
+) -> Template<'a> {
     let (purpose, seconds) = match label.role() {
         KeyRole::Root => (Purpose::Root, ROOT_SECONDS),
         KeyRole::Issuing | KeyRole::Log | KeyRole::Voucher => (Purpose::Issuing, ISSUING_SECONDS),
@@ -698,7 +560,7 @@ fn authority_template<'a>(settings: &'a Settings, label: KeyLabel, spki: &'a [u8
         maker_serial: None,
         spki,
         parent: None,
-        not_before: now.plus_seconds(-settings.profile.backdate_seconds()),
+        not_before: now.plus_seconds(-rules.profile.backdate_seconds()),
         not_after: now.plus_seconds(seconds),
         addresses: None,
     }

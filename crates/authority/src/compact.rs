@@ -68,7 +68,7 @@ impl Authority {
     }
 
     fn set_is_due(&self) -> Result<bool, Error> {
-        if self.settings.kind == crate::authority::Kind::Maker {
+        if self.settings.kind == crate::settings::Kind::Maker {
             return Ok(false);
         }
         let last = self.locks.set.lock().unwrap_or_else(PoisonError::into_inner).last;
@@ -149,7 +149,7 @@ impl Authority {
         let before: Vec<SetHeading> = headings.map(|set| *set.heading()).collect();
         // A clock that was set back must not make a set that looks older, or covers less, than the one before.
         let issued = before.iter().map(|before| before.issued).fold(now, Time::max);
-        let covers = now.plus_seconds(-self.settings.profile.backdate_seconds() - IN_FLIGHT_SECONDS);
+        let covers = now.plus_seconds(-self.rules().profile.backdate_seconds() - IN_FLIGHT_SECONDS);
         let covers = before.iter().map(|before| before.covers).fold(covers.max(Time::from_unix(0)), Time::max);
         Ok(SetHeading {
             authority: self.root.key,

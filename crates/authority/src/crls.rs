@@ -61,9 +61,10 @@ impl Authority {
                 Some(number.parse().ok().filter(|number: &u16| number.to_string().len() == name.len() - 1)?)
             }
         };
-        let partitions = self.settings.profile.crl_partitions();
+        let rules = self.rules();
+        let partitions = rules.profile.crl_partitions();
         // A part names its address, so there are parts only where certificates name them.
-        let parts = if self.settings.addresses.is_some() && partitions > 1 { partitions } else { 0 };
+        let parts = if rules.addresses.is_some() && partitions > 1 { partitions } else { 0 };
         let there = partition.is_none_or(|number| number < parts);
         there.then_some(Which { partition, delta })
     }
@@ -89,7 +90,7 @@ impl Authority {
 
     /// Whether half of the time of the CRLs of a reading is over.
     fn is_over(&self, reading: &Reading) -> bool {
-        !(0..self.settings.status_seconds / 2).contains(&self.clock.now().seconds_since(reading.at))
+        !(0..self.rules().status_seconds / 2).contains(&self.clock.now().seconds_since(reading.at))
     }
 
     fn read_crls(&self, base: Option<Reading>) -> Result<Crls, Error> {
@@ -103,9 +104,10 @@ impl Authority {
     }
 
     fn write_crl(&self, crls: &Crls, which: Which) -> Result<Bytes, Error> {
+        let rules = self.rules();
         let addresses = Addresses {
-            base: self.settings.addresses.as_ref().map(|addresses| addresses.base.clone()).unwrap_or_default(),
-            crl_partitions: self.settings.profile.crl_partitions(),
+            base: rules.addresses.as_ref().map(|addresses| addresses.base.clone()).unwrap_or_default(),
+            crl_partitions: rules.profile.crl_partitions(),
         };
         let part = |reading: &Reading| -> Vec<Entry> {
             let of = |entry: &&Entry| which.partition.is_none_or(|part| addresses.partition_of(&entry.serial) == part);
@@ -116,7 +118,7 @@ impl Authority {
             true => crl::changes(&part(&crls.base), &part(&crls.now), crls.now.at),
         };
         // Without an address of its own a CRL names none.
-        let named = self.settings.addresses.is_some();
+        let named = rules.addresses.is_some();
         let one = Addresses { crl_partitions: 1, ..addresses.clone() };
         let delta_at = which.partition.map_or_else(|| one.crl(0, true), |part| addresses.crl(part, true));
         let partition = which.partition.map(|part| addresses.crl(part, false));
@@ -127,7 +129,7 @@ impl Authority {
             key_identifier: &issue::key_identifier(&issuing.spki),
             number: crls.now.number,
             this_update: crls.now.at,
-            next_update: crls.now.at.plus_seconds(self.settings.status_seconds),
+            next_update: crls.now.at.plus_seconds(rules.status_seconds),
             partition: partition.as_deref(),
             extent: match which.delta {
                 true => Extent::Since(crls.base.number),

@@ -89,7 +89,7 @@ impl Authority {
             .map(|id| Ok((*id, self.cert_status(id, hashes)?)))
             .collect::<Result<Vec<_>, Error>>()?;
         let now = self.clock.now();
-        let next = now.plus_seconds(self.settings.status_seconds);
+        let next = now.plus_seconds(self.rules().status_seconds);
         let data = ocsp::response_data(&hashes.responder, &answers, request.nonce, now, next);
         let issuing = self.issuing();
         let signature = self.signer.sign(issuing.label, Kind::Ocsp, &data)?;

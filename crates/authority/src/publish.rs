@@ -41,7 +41,7 @@ impl Authority {
             recovery_epoch: 0,
             epoch,
             issued,
-            next: issued.plus_seconds(self.settings.status_seconds),
+            next: issued.plus_seconds(self.rules().status_seconds),
         };
         let told = self.told();
         let selection = status::select(&standings, &self.store.lives()?, told.into_iter(), now, MAX_RECORDS);
@@ -255,7 +255,7 @@ impl Authority {
     /// # Errors
     /// [`Error`]; the next call tries again.
     pub fn hear(&self) -> Result<(), Error> {
-        if !self.store.is_shared() || self.settings.kind == crate::authority::Kind::Maker {
+        if !self.store.is_shared() || self.settings.kind == crate::settings::Kind::Maker {
             return Ok(());
         }
         let versions = self.store.versions()?;

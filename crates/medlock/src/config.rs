@@ -2,9 +2,9 @@
 
 use crate::output::{say, say_raw};
 use crate::{Failure, Outcome};
-use medlock_authority::authority::Kind;
 use medlock_authority::keys::TokenConfig;
 use medlock_authority::log::WitnessConfig;
+use medlock_authority::settings::Kind;
 use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -73,7 +73,7 @@ impl Authority {
     /// Checks a key without looking at who has it: its kind, that it is a point of its curve, and that nobody else is
     /// known to know its private half. Gives its `SubjectPublicKeyInfo`, the point in full, and its identifier.
     pub(crate) fn check_key(&self, public: PublicKey<'_>) -> Result<Result<(Vec<u8>, KeyId), Unfit>, Error> {
-        if !self.settings.profile.accepts(public.algorithm) {
+        if !self.rules().profile.accepts(public.algorithm) {
             return Ok(Err(Unfit::key_type(public.algorithm)));
         }
         let Some(spki) = asn1::spki(public) else {

@@ -59,7 +59,7 @@ impl Authority {
     /// [`Error::Store`].
     pub(crate) fn shown_checkpoint(&self) -> Result<Option<SignedCheckpoint>, Error> {
         let newest = self.log().checkpoint()?;
-        if self.cosigners.is_empty() {
+        if self.rules().cosigners.is_empty() {
             return Ok(newest);
         }
         let shown = self.store.published(KIND)?.map(|held| SignedCheckpoint { size: held.version, note: held.bytes });
@@ -72,11 +72,12 @@ impl Authority {
     /// # Errors
     /// [`Error::Store`].
     pub async fn ask_witnesses(&self) -> Result<(), Error> {
+        let rules = self.rules();
         let (Some(newest), shown) = (self.log().checkpoint()?, self.store.published(KIND)?) else { return Ok(()) };
-        if self.cosigners.is_empty() || shown.is_some_and(|shown| shown.version >= newest.size) {
+        if rules.cosigners.is_empty() || shown.is_some_and(|shown| shown.version >= newest.size) {
             return Ok(());
         }
-        let asked = self.cosigners.iter().map(|cosigner| self.cosigned(cosigner, &newest));
+        let asked = rules.cosigners.iter().map(|cosigner| self.cosigned(cosigner, &newest));
         let mut note = newest.note.clone();
         for answer in futures_util::future::join_all(asked).await {
             match answer {

@@ -11,7 +11,7 @@ use crate::enrolment::Unfit;
 use crate::issue::{self, Form, Template};
 use crate::registry::{self, Device};
 use crate::store::{Issued, Purpose};
-use crate::{Authority, Error, authority, status};
+use crate::{Authority, Error, authority, settings, status};
 use data_encoding::BASE64;
 use medlock_trust::x509::{GeneralName, Request, ids};
 use medlock_trust::{DeviceName, DeviceType, KeyId, Roles, Time};
@@ -144,7 +144,7 @@ impl Authority {
     /// [`Error`] when this is no maker, the profile cannot be used, there are more than [`MAX_ROWS`] rows, or store or
     /// signer failed: rows that got their credential before are told so when they come again.
     pub fn provision(&self, profile: BirthProfileConfig, rows: &[Row]) -> Result<Vec<RowOutcome>, Error> {
-        if self.settings.kind != authority::Kind::Maker {
+        if self.settings.kind != settings::Kind::Maker {
             let remedy = "birth credentials are made by a maker's authority: `medlock authority create-maker`";
             return Err(Error::Conflict(remedy.to_owned()));
         }
@@ -231,7 +231,7 @@ impl Authority {
             maker_serial: Some(name.as_str()),
             spki: &accepted.spki,
             parent: None,
-            not_before: self.uncovered(now.plus_seconds(-self.settings.profile.backdate_seconds())),
+            not_before: self.uncovered(now.plus_seconds(-self.rules().profile.backdate_seconds())),
             not_after: Time::NEVER,
             addresses: None,
         };

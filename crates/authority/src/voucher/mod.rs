@@ -10,7 +10,7 @@ use crate::admin::Response;
 use crate::issue::{self, Form, Template};
 use crate::signer::{KeyLabel, Kind};
 use crate::store::{OwnerEvent, Purpose, StoreError};
-use crate::{Authority, Error, authority, bytes, est, status};
+use crate::{Authority, Error, bytes, est, settings, status};
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::voucher::{self, Assertion, MAX_NONCE, MAX_SERIAL, MIN_NONCE, Pinned, Transfer, Voucher};
@@ -142,7 +142,7 @@ impl Authority {
     fn issuer_of(&self, serial: &str) -> Result<Option<Vec<u8>>, Error> {
         let unknown =
             || Error::Unknown { what: "device with a birth credential and the serial", name: serial.to_owned() };
-        let name = DeviceName::new(serial).filter(|_| self.settings.kind == authority::Kind::Maker);
+        let name = DeviceName::new(serial).filter(|_| self.settings.kind == settings::Kind::Maker);
         let births = self.store.credentials_of(name.ok_or_else(unknown)?)?;
         let birth = births.into_iter().find(|issued| issued.record.purpose == Purpose::Birth).ok_or_else(unknown)?;
         let read = Certificate::read(&birth.certificate).map_err(|error| Error::Lint(error.to_string()))?;
@@ -201,7 +201,7 @@ impl Authority {
     /// # Errors
     /// [`Error::Conflict`] for a maker; the root's key has to be there.
     pub fn transfer(&self, serial: &str, to: Option<&str>) -> Result<Vec<u8>, Error> {
-        if self.settings.kind != authority::Kind::Site || serial.is_empty() || serial.len() > MAX_SERIAL {
+        if self.settings.kind != settings::Kind::Site || serial.is_empty() || serial.len() > MAX_SERIAL {
             return Err(Error::Conflict("a transfer is signed by the site that owns the device".to_owned()));
         }
         let to = to.map(Domain::read).transpose()?.and_then(|domain| domain.pinned().fingerprint(&AwsLc));
@@ -299,7 +299,7 @@ impl Authority {
                     maker_serial: None,
                     spki: &spki,
                     parent: None,
-                    not_before: now.plus_seconds(-self.settings.profile.backdate_seconds()),
+                    not_before: now.plus_seconds(-self.rules().profile.backdate_seconds()),
                     not_after: now.plus_seconds(CERTIFICATE_SECONDS),
                     addresses: None,
                 };

@@ -10,7 +10,7 @@ use crate::{Failure, Outcome, authorities, hub};
 use clap::{Args, Subcommand, ValueEnum};
 use medlock_authority::AuthorityConfig;
 use medlock_authority::admin::{Request, Response};
-use medlock_authority::authority::Kind;
+use medlock_authority::settings::Kind;
 use std::path::PathBuf;
 
 /// `medlock authority …`.

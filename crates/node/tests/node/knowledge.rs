@@ -45,7 +45,10 @@ fn what_is_known_survives_a_restart() {
     let knowledge = reopen(&site, directory.path()).expect("opened");
     assert_eq!(knowledge.root_fingerprint(), Some(site.fingerprint()));
     assert_eq!(knowledge.site_name().as_deref(), Some("Sankt Anna"));
-    assert_eq!(Kind::ALL.map(|kind| knowledge.version(kind)), [Some(1), None, None, Some(2), Some(1), None, None, None]);
+    assert_eq!(
+        Kind::ALL.map(|kind| knowledge.version(kind)),
+        [Some(1), None, None, Some(2), Some(1), None, None, None]
+    );
     assert_eq!(code(&knowledge.judge(&who, Operation::Store)), Some(Code::Compromised));
 }
 

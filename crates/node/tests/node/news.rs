@@ -94,7 +94,10 @@ async fn objects_are_fetched_one_by_one_when_there_is_no_stream() {
     let identity = hub.site.store("pacs-1", &[Role::Archive]);
     let feed = news::Hub::new(running.address.to_string(), &identity, knowledge.clone()).expect("settings");
     feed.poll().await.expect("polled");
-    assert_eq!(Kind::ALL.map(|kind| knowledge.version(kind)), [Some(1), None, None, Some(1), Some(1), None, None, None]);
+    assert_eq!(
+        Kind::ALL.map(|kind| knowledge.version(kind)),
+        [Some(1), None, None, Some(1), Some(1), None, None, None]
+    );
     assert_eq!(feed.fetch(Kind::TrustList).await.expect("answered"), None);
 }
 
