@@ -349,3 +349,37 @@ fn an_authority_reopens_as_it_was_and_its_name_is_for_good() {
     site.ask(Request::Restore { device: "ct-1".into(), why: String::new() });
     issued(site.renew(&certificate, &SigningKey::generate()));
 }
+
+/// Shows REQ-RUN-02: what may change does, at once and without a restart; what may not is refused by its name, and a
+/// setting that cannot be used changes nothing.
+#[test]
+fn settings_change_while_the_authority_is_open() {
+    let site = Site::new();
+    let config = crate::fixture::config(site.dir.path());
+    let names = |site: &Site| {
+        let hub = site.authority.hub_identity().current().unwrap();
+        let der = hub.chain().first().unwrap().to_vec();
+        String::from_utf8_lossy(&der).into_owned()
+    };
+    let before = site.authority.hub_identity().current().unwrap().credential();
+    assert!(!names(&site).contains("hub2.example"));
+
+    let changed = medlock_authority::AuthorityConfig {
+        hub_dns: vec!["hub2.example".into()],
+        public_url: Some("http://crl2.example:8080".into()),
+        ..config.clone()
+    };
+    site.authority.reconfigure(&changed).unwrap();
+    assert!(names(&site).contains("hub2.example"));
+    assert_ne!(site.authority.hub_identity().current().unwrap().credential(), before);
+    let certificate = site.enrol("ct-1", &SigningKey::generate());
+    assert!(String::from_utf8_lossy(&certificate).contains("crl2.example"));
+
+    let renamed = medlock_authority::AuthorityConfig { name: "Sankt Berta".into(), ..changed.clone() };
+    let error = site.authority.reconfigure(&renamed).unwrap_err().to_string();
+    assert!(error.contains("name"), "{error}");
+    let damaged = medlock_authority::AuthorityConfig { status_seconds: 1, hub_dns: Vec::new(), ..changed };
+    let error = site.authority.reconfigure(&damaged).unwrap_err().to_string();
+    assert!(error.contains("status_seconds"), "{error}");
+    assert!(names(&site).contains("hub2.example"), "nothing of a configuration that cannot be used is in force");
+}
