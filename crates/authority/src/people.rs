@@ -14,6 +14,10 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use medlock_node::provider;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long store and signer may take to say that all is well.
+const READY: Duration = Duration::from_secs(3);
 
 /// What OCSP requests name the issuer by.
 #[derive(Clone, Debug)]
@@ -30,7 +34,7 @@ pub fn people_router(authority: Arc<Authority>) -> Router {
         .route("/crl/{name}", get(crl))
         .route("/ocsp", post(ocsp_post))
         .route("/ocsp/{*request}", get(ocsp_get))
-        .route("/health", get(health))
+        .route("/health/ready", get(ready))
         .layer(Extension(hashes))
         .merge(crate::log::router())
         .with_state(authority)
@@ -107,6 +111,19 @@ impl Authority {
         })
     }
 
+    /// Whether the authority can issue, asked with patience for three seconds only.
+    ///
+    /// # Errors
+    /// What is not well.
+    pub async fn is_ready(self: Arc<Self>) -> Result<(), String> {
+        let asked = tokio::task::spawn_blocking(move || self.health());
+        match tokio::time::timeout(READY, asked).await {
+            Ok(Ok(health)) => health.map_err(|error| error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("store or signer have not answered within {} s", READY.as_secs())),
+        }
+    }
+
     /// Whether the database answers and the signer is there with the issuing key.
     ///
     /// # Errors
@@ -173,11 +190,10 @@ async fn respond(authority: Arc<Authority>, hashes: Arc<IssuerHashes>, request: 
     (StatusCode::OK, [(CONTENT_TYPE, "application/ocsp-response")], der).into_response()
 }
 
-async fn health(State(authority): State<Arc<Authority>>) -> Response {
-    match tokio::task::spawn_blocking(move || authority.health()).await {
-        Ok(Ok(())) => (StatusCode::OK, "ok\n").into_response(),
-        Ok(Err(error)) => unavailable(&error.to_string()),
-        Err(error) => unavailable(&error.to_string()),
+async fn ready(State(authority): State<Arc<Authority>>) -> Response {
+    match authority.is_ready().await {
+        Ok(()) => (StatusCode::OK, "ready\n").into_response(),
+        Err(why) => unavailable(&why),
     }
 }
 

@@ -4,13 +4,15 @@
 use crate::Failure;
 use crate::admin::SOCKET;
 use crate::config::{AuthoritySection, Config};
-use crate::hub::{self, Door};
+use crate::doors::{self, Door, House};
+use crate::hub::{self, Keys};
 use axum::Router;
 use axum::extract::{Path as Segments, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use http::{StatusCode, Uri};
 use medlock_authority::{Authority, AuthorityConfig, admin};
+use medlock_node::accept::PeerInfo;
 use medlock_node::clock::Clock;
 use medlock_node::stop::{self, Stopper};
 use std::collections::BTreeMap;
@@ -92,7 +94,8 @@ pub(crate) fn authority_config(
 
 /// Those that are open.
 pub(crate) struct Authorities {
-    open: Mutex<BTreeMap<String, Served>>,
+    house: House,
+    open: Mutex<BTreeMap<String, Arc<Served>>>,
 }
 
 /// One that is open.
@@ -100,11 +103,18 @@ struct Served {
     authority: Arc<Authority>,
     /// What it answers people, without the path in front.
     people: Router,
-    devices: Option<SocketAddr>,
-    coap: Option<SocketAddr>,
-    doors: Vec<Door>,
+    /// What it was opened or last changed with.
+    in_force: Mutex<(AuthorityConfig, Keys)>,
+    doors: tokio::sync::Mutex<Doors>,
+    reached: Mutex<Reached>,
     stopper: Stopper,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Doors {
+    devices: Option<Door>,
+    coap: Option<Door>,
 }
 
 /// Where one is reached.
@@ -124,14 +134,15 @@ pub(crate) struct Reached {
 
 impl Authorities {
     /// None yet.
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { open: Mutex::default() })
+    pub(crate) fn new(house: House) -> Arc<Self> {
+        Arc::new(Self { house, open: Mutex::default() })
     }
 
-    /// Opens those that the configuration names or that were made by command, and are not open yet. Returns their names.
+    /// Opens those that the configuration names or that were made by command, and are not open yet; those that are open go
+    /// on with what has changed. Returns the names of both.
     ///
     /// # Errors
-    /// When one cannot be opened; those before it stay open.
+    /// When one cannot be opened or changed; those before it are as the configuration says.
     pub(crate) async fn open(&self, config: &Config, clock: &Clock) -> Result<Vec<String>, Failure> {
         let mut wanted = config.authorities.clone();
         for name in made(&config.hub.dir)? {
@@ -140,17 +151,28 @@ impl Authorities {
                 vacant.insert(hub::section_in_force(&dir)?);
             }
         }
-        let mut opened = Vec::new();
+        let mut changed = Vec::new();
         for (name, section) in wanted {
-            if self.held().contains_key(&name) {
-                continue;
+            let failed = |error: Failure| format!("authority {name}: {error}");
+            let open = self.held().get(&name).cloned();
+            let is_new = match open {
+                Some(served) => served.reconfigure(config, &name, &section, &self.house).await.map_err(failed)?,
+                None => {
+                    let served = Served::open(config, &name, &section, clock.clone(), &self.house).await;
+                    self.held().insert(name.clone(), Arc::new(served.map_err(failed)?));
+                    true
+                }
+            };
+            if is_new {
+                changed.push(name);
             }
-            let served = Served::open(config, &name, &section, clock.clone()).await;
-            let served = served.map_err(|error| format!("authority {name}: {error}"))?;
-            self.held().insert(name.clone(), served);
-            opened.push(name);
         }
-        Ok(opened)
+        Ok(changed)
+    }
+
+    /// All of them, by their short names.
+    pub(crate) fn all(&self) -> Vec<(String, Arc<Authority>)> {
+        self.held().iter().map(|(name, served)| (name.clone(), Arc::clone(&served.authority))).collect()
     }
 
     /// What they answer people: `/a/NAME/…`.
@@ -160,14 +182,7 @@ impl Authorities {
 
     /// Where each is reached.
     pub(crate) fn reached(&self) -> Vec<Reached> {
-        let one = |(name, served): (&String, &Served)| Reached {
-            name: name.clone(),
-            organization: served.authority.name().to_owned(),
-            kind: served.authority.kind().name(),
-            devices: served.devices,
-            coap: served.coap,
-        };
-        self.held().iter().map(one).collect()
+        self.held().values().map(|served| lock(&served.reached).clone()).collect()
     }
 
     /// Stops all of them and waits until answers under way are given.
@@ -176,20 +191,22 @@ impl Authorities {
     /// When a part of one had failed.
     pub(crate) async fn stop(&self) -> Result<(), Failure> {
         let all = std::mem::take(&mut *self.held());
-        for (_, served) in all {
-            for door in served.doors {
+        for served in all.into_values() {
+            let doors = std::mem::take(&mut *served.doors.lock().await);
+            for door in [doors.devices, doors.coap].into_iter().flatten() {
                 door.close().await;
             }
             served.stopper.stop();
-            for task in served.tasks {
+            let tasks = std::mem::take(&mut *lock(&served.tasks));
+            for task in tasks {
                 task.await?;
             }
         }
         Ok(())
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Served>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Served>>> {
+        lock(&self.open)
     }
 }
 
@@ -200,35 +217,94 @@ impl std::fmt::Debug for Authorities {
 }
 
 impl Served {
-    async fn open(config: &Config, name: &str, section: &AuthoritySection, clock: Clock) -> Result<Self, Failure> {
-        let settings = authority_config(config, name, section)?;
-        let dir = settings.dir.clone();
-        let keys = hub::Keys { passphrase_file: section.passphrase_file.clone(), pkcs11: section.pkcs11.clone() };
-        let authority =
-            tokio::task::spawn_blocking(move || hub::open(&settings.dir, &keys, &settings, clock)).await??;
-        let socket = admin::Socket::open(&dir.join(SOCKET))?;
+    async fn open(
+        config: &Config,
+        name: &str,
+        section: &AuthoritySection,
+        clock: Clock,
+        house: &House,
+    ) -> Result<Self, Failure> {
+        let (settings, keys) = (authority_config(config, name, section)?, keys(section));
+        let authority = tokio::task::spawn_blocking({
+            let (settings, keys) = (settings.clone(), keys.clone());
+            move || hub::open(&settings.dir, &keys, &settings, clock)
+        })
+        .await??;
+        let socket = admin::Socket::open(&settings.dir.join(SOCKET))?;
         let (stopper, stop) = stop::channel();
-        let mut tasks = vec![
+        let tasks = vec![
             tokio::spawn(Arc::clone(&authority).keep(stop.clone())),
-            tokio::spawn(admin::serve(Arc::clone(&authority), socket, stop.clone())),
+            tokio::spawn(admin::serve(Arc::clone(&authority), socket, stop)),
         ];
-        let mut doors = Vec::new();
-        let devices = match section.devices {
-            Some(address) => {
-                let listener = hub::listen(address, &format!("authority.{name}.devices")).await?;
-                let address = listener.local_addr()?;
-                doors.push(Door::open(listener, &authority)?);
-                Some(address)
-            }
-            None => None,
+        let reached = Reached {
+            name: name.to_owned(),
+            organization: authority.name().to_owned(),
+            kind: authority.kind().name(),
+            devices: None,
+            coap: None,
         };
-        let coap = match section.coap {
-            Some(address) => Some(hub::serve_coap(address, &authority, &stop, &mut tasks).await?),
-            None => None,
+        let served = Self {
+            people: medlock_authority::people_router(Arc::clone(&authority)),
+            authority,
+            in_force: Mutex::new((settings, keys)),
+            doors: tokio::sync::Mutex::default(),
+            reached: Mutex::new(reached),
+            stopper,
+            tasks: Mutex::new(tasks),
         };
-        let people = medlock_authority::people_router(Arc::clone(&authority));
-        Ok(Self { authority, people, devices, coap, doors, stopper, tasks })
+        served.move_doors(name, section, house).await?;
+        Ok(served)
     }
+
+    /// Has its doors where the section wants them. Says whether one moved.
+    async fn move_doors(&self, name: &str, section: &AuthoritySection, house: &House) -> Result<bool, Failure> {
+        let authority = &self.authority;
+        let mut doors = self.doors.lock().await;
+        let devices =
+            async |address| Door::devices(address, &format!("authority.{name}.devices"), house, authority).await;
+        let coap = async |address| Door::coap(address, &format!("authority.{name}.coap"), authority).await;
+        let moved = doors::move_to(&mut doors.devices, section.devices, devices).await?;
+        let moved = doors::move_to(&mut doors.coap, section.coap, coap).await? || moved;
+        let mut reached = lock(&self.reached);
+        reached.devices = doors.devices.as_ref().map(Door::address);
+        reached.coap = doors.coap.as_ref().map(Door::address);
+        Ok(moved)
+    }
+
+    /// Goes on with this section. Says whether something has changed.
+    async fn reconfigure(
+        &self,
+        config: &Config,
+        name: &str,
+        section: &AuthoritySection,
+        house: &House,
+    ) -> Result<bool, Failure> {
+        let new = (authority_config(config, name, section)?, keys(section));
+        let old = lock(&self.in_force).clone();
+        if new.1 != old.1 {
+            return Err("where its keys are changes only when the hub is started anew".into());
+        }
+        let changed = new.0 != old.0;
+        if changed {
+            let (authority, settings) = (Arc::clone(&self.authority), new.0.clone());
+            tokio::task::spawn_blocking(move || authority.reconfigure(&settings)).await??;
+            hub::keep_in_force(&new.0, &new.1)?;
+            *lock(&self.in_force) = new;
+        }
+        Ok(self.move_doors(name, section, house).await? || changed)
+    }
+}
+
+fn keys(section: &AuthoritySection) -> Keys {
+    Keys {
+        passphrase_file: section.passphrase_file.clone(),
+        pkcs11: section.pkcs11.clone(),
+        signer: section.signer.clone(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Passes a request on, with the authority's part of the path only.
@@ -243,6 +319,12 @@ async fn dispatch(
     match format!("/{rest}{query}").parse::<Uri>() {
         Ok(uri) => *request.uri_mut() = uri,
         Err(_) => return StatusCode::NOT_FOUND.into_response(),
+    }
+    // What the router outside has found in the path is not for the one inside.
+    let peer = request.extensions_mut().remove::<PeerInfo>();
+    request.extensions_mut().clear();
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
     }
     match people.oneshot(request).await {
         Ok(response) => response,

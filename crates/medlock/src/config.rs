@@ -41,6 +41,9 @@ pub(crate) struct HubConfig {
     /// The PKCS#11 token that has the site's keys, instead of files in `dir`: `module` is the library of the token's maker,
     /// `token` its label, `pin_file` the file with the PIN of its user. Only the signer process loads the library.
     pub(crate) pkcs11: Option<TokenConfig>,
+    /// The socket of a signer that somebody else runs, as another user: `medlock signer --group`. Without one the hub starts a
+    /// signer of its own.
+    pub(crate) signer: Option<PathBuf>,
     /// What the site's keys are made for: `p256`, `p384`, `ed25519`, `ml-dsa-44` or `ml-dsa-65`. It decides for keys that
     /// are made from now on. Small devices verify `p256` and `ed25519` alone.
     pub(crate) algorithm: SigningAlgorithm,
@@ -53,6 +56,12 @@ pub(crate) struct HubConfig {
     /// Where small devices reach the hub (CoAP over UDP with EDHOC and OSCORE): enrolment, renewal, trust objects. Not
     /// served unless it is set; the port registered for CoAP is 5683.
     pub(crate) coap: Option<SocketAddr>,
+    /// Where the hub is watched (plain HTTP): `/metrics` for Prometheus, `/health/live`, `/health/ready`. Not served unless
+    /// it is set.
+    pub(crate) monitoring: Option<SocketAddr>,
+    /// How many HTTP requests a second one client may send, and ten seconds' worth at once; 0 is no limit. A device counts by
+    /// its credential, who shows none by its address.
+    pub(crate) requests_per_second: u32,
     /// The names and addresses under which devices know the hub; they stand in its certificate.
     pub(crate) names: Vec<String>,
     /// The URL under which ordinary software reaches `people`; it stands in certificates as the place of revocation
@@ -76,11 +85,14 @@ impl Default for HubConfig {
             dir: DEFAULT_DIR.into(),
             passphrase_file: None,
             pkcs11: None,
+            signer: None,
             algorithm: SigningAlgorithm::default(),
             key_types: vec!["p256".into(), "p384".into()],
             devices: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             people: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             coap: None,
+            monitoring: None,
+            requests_per_second: 100,
             names: vec!["localhost".into(), "127.0.0.1".into()],
             public_url: None,
             log_origin: None,
@@ -115,6 +127,9 @@ pub(crate) struct AuthoritySection {
     /// The PKCS#11 token that has its keys, as in `[hub]`.
     #[serde(default)]
     pub(crate) pkcs11: Option<TokenConfig>,
+    /// The socket of a signer that somebody else runs, as in `[hub]`.
+    #[serde(default)]
+    pub(crate) signer: Option<PathBuf>,
     /// What its keys are made for, as in `[hub]`; `p256` if absent.
     #[serde(default)]
     pub(crate) algorithm: SigningAlgorithm,
@@ -143,6 +158,7 @@ impl AuthoritySection {
             names: Vec::new(),
             passphrase_file: None,
             pkcs11: None,
+            signer: None,
             algorithm: SigningAlgorithm::default(),
             log_origin: None,
             log_witnesses: Vec::new(),
@@ -240,7 +256,9 @@ impl Config {
         [
             ("hub.passphrase_file", hub.passphrase_file.is_none()),
             ("hub.pkcs11", hub.pkcs11.is_none()),
+            ("hub.signer", hub.signer.is_none()),
             ("hub.coap", hub.coap.is_none()),
+            ("hub.monitoring", hub.monitoring.is_none()),
             ("hub.public_url", hub.public_url.is_none()),
             ("hub.log_origin", hub.log_origin.is_none()),
             ("sidecar.machine", sidecar.machine.is_none()),

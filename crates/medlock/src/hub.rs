@@ -4,24 +4,25 @@ use crate::admin::SOCKET;
 use crate::authorities::Authorities;
 use crate::cli::UpArgs;
 use crate::config::{AuthoritySection, Config, HubConfig};
+use crate::doors::{self, Door, House};
+use crate::monitoring::{self, Watched};
 use crate::output::say;
 use crate::{Failure, Outcome, output, supervise};
 use clap::Args;
 use medlock_authority::keys::{Token, TokenConfig};
-use medlock_authority::signer::{self, InProcess, ProcessSigner, Supervisor};
+use medlock_authority::signer::{self, Callers, InProcess, ProcessSigner, Supervisor};
 use medlock_authority::{Authority, AuthorityConfig, admin};
-use medlock_node::accept::{self, Limits};
+use medlock_node::accept::{Meter, Rates};
 use medlock_node::clock::Clock;
-use medlock_node::coap::{self, Own, Peers};
 use medlock_node::files;
-use medlock_node::sessions::LiveSessions;
-use medlock_node::stop::{self, Stop, Stopper};
-use medlock_node::tls::{self, Acceptor, ClientAuth};
+use medlock_node::stop::{self, Stopper};
+use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 /// The authority's database in a hub's folder.
@@ -53,9 +54,15 @@ pub(crate) struct SignerArgs {
     /// Where to listen.
     #[arg(long)]
     socket: PathBuf,
+    /// Let the group that this program runs as connect too: the hub then runs as another user, of this group.
+    #[arg(long)]
+    group: bool,
+    /// End when standard input ends.
+    #[arg(long, hide = true)]
+    with_parent: bool,
 }
 
-/// Runs the signer until the hub has ended.
+/// Runs the signer until it is ended, or, when the hub has started it, until the hub has ended.
 ///
 /// # Errors
 /// When keys or socket cannot be used.
@@ -70,7 +77,8 @@ pub(crate) fn run_signer(args: SignerArgs) -> Result<Outcome, Failure> {
         },
         _ => return Err("name a folder of keys, or module, token and PIN file".into()),
     };
-    signer::run(keys, &args.socket)?;
+    let callers = if args.group { Callers::Group } else { Callers::Owner };
+    signer::run(keys, &args.socket, callers, args.with_parent)?;
     Ok(Outcome::Done)
 }
 
@@ -80,58 +88,65 @@ pub(crate) fn run_signer(args: SignerArgs) -> Result<Outcome, Failure> {
 /// When the configuration is wrong, a port is taken, or the state is damaged.
 pub(crate) fn run(args: UpArgs) -> Result<Outcome, Failure> {
     let mut config = Config::load(args.config.as_deref())?;
-    if let Some(dir) = args.dir {
+    if let Some(dir) = args.dir.clone() {
         config.hub.dir = dir;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(async {
-        let (hub, clock) =
-            (Hub::start(&config.hub, authority_config(&config.hub), Clock::system()).await?, Clock::system());
-        hub.authorities.open(&config, &clock).await?;
-        announce(&hub, &config.hub, args.json)?;
-        let reloading =
-            tokio::spawn(reload_when_asked(args.config, config.hub.dir, Arc::clone(&hub.authorities), clock));
-        supervise::asked_to_stop_or_gone(args.with_parent).await?;
-        reloading.abort();
-        hub.stop().await
-    });
+    let result = runtime.block_on(until_stopped(args, config));
     // A read of standard input may be under way for ever; it is not waited for.
     runtime.shutdown_background();
     result.map(|()| Outcome::Done)
 }
 
-/// At each SIGHUP, reads the configuration again and opens the authorities that are new. What cannot be used is said, and
-/// all goes on as it was.
-async fn reload_when_asked(
-    file: Option<PathBuf>,
-    dir: PathBuf,
-    authorities: Arc<Authorities>,
-    clock: Clock,
-) -> Result<(), Failure> {
-    let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
-    while asked.recv().await.is_some() {
-        let read = Config::load(file.as_deref()).map(|mut config| {
-            config.hub.dir.clone_from(&dir);
-            config
-        });
-        let opened = match read {
-            Ok(config) => authorities.open(&config, &clock).await,
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok(names) => tracing::info!(opened = names.join(" "), "the configuration was read again"),
-            Err(error) => tracing::error!(%error, "the configuration was read again and cannot be used"),
+async fn until_stopped(args: UpArgs, config: Config) -> Result<(), Failure> {
+    // Before there is anything to reload: a signal nobody waits for ends the process.
+    let mut asked = signal(SignalKind::hangup())?;
+    let clock = Clock::system();
+    let mut hub = Hub::start(&config.hub, authority_config(&config.hub), clock.clone()).await?;
+    hub.authorities.open(&config, &clock).await?;
+    announce(&hub, &config.hub, args.json)?;
+    monitoring::tell(&[NotifyState::Ready]);
+    let watchdog = tokio::spawn(monitoring::watchdog());
+    let stopped = supervise::asked_to_stop_or_gone(args.with_parent);
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            stopped = &mut stopped => break stopped?,
+            Some(()) = asked.recv() => reload(&mut hub, args.config.as_deref(), &config.hub.dir, &clock).await,
         }
     }
-    Ok(())
+    watchdog.abort();
+    monitoring::tell(&[NotifyState::Stopping]);
+    hub.stop().await
+}
+
+/// Reads the configuration again and goes on with it. What cannot be used is said.
+async fn reload(hub: &mut Hub, file: Option<&Path>, dir: &Path, clock: &Clock) {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => monitoring::tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "there is no monotonic clock"),
+    }
+    let reloaded = async {
+        let mut config = Config::load(file)?;
+        dir.clone_into(&mut config.hub.dir);
+        hub.reconfigure(&config, clock).await
+    };
+    match reloaded.await {
+        Ok(changed) => tracing::warn!(changed = changed.join(" "), "the configuration was read again and is in force"),
+        Err(error) => tracing::error!(
+            error = output::chain(&*error),
+            "the configuration was read again and cannot be used; what was in force goes on"
+        ),
+    }
+    monitoring::tell(&[NotifyState::Ready]);
 }
 
 fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     let dir = config.dir.display();
     if json {
         output::json(&serde_json::json!({
-            "event": "up", "site": config.site, "dir": config.dir, "devices": hub.devices, "people": hub.people, "coap": hub.coap,
-            "authorities": hub.authorities.reached(),
+            "event": "up", "site": config.site, "dir": config.dir, "devices": hub.devices, "people": hub.people, "coap": hub.coap(),
+            "monitoring": hub.monitoring(), "authorities": hub.authorities.reached(),
         }))?;
         return Ok(());
     }
@@ -139,8 +154,11 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     say!("  state                {dir}");
     say!("  devices and sidecars {} (TLS)", hub.devices);
     say!("  ordinary software    http://{}", hub.people);
-    if let Some(coap) = hub.coap {
+    if let Some(coap) = hub.coap() {
         say!("  small devices        {coap} (CoAP with EDHOC and OSCORE)");
+    }
+    if let Some(monitoring) = hub.monitoring() {
+        say!("  monitoring           http://{monitoring}/metrics");
     }
     for other in hub.authorities.reached() {
         say!("  {:<20} {} ({}), http://{}/a/{0}/", other.name, other.organization, other.kind, hub.people);
@@ -148,7 +166,7 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
             say!("  {:<20} {devices} (TLS)", "");
         }
     }
-    if config.passphrase_file.is_none() && config.pkcs11.is_none() {
+    if config.passphrase_file.is_none() && config.pkcs11.is_none() && config.signer.is_none() {
         say!("  passphrase           {dir}/keys/passphrase: keep it elsewhere (passphrase_file), or a backup has both");
     }
     say!("Next: medlock device register NAME --dir {dir} --role modality --ae TITLE --address HOST:PORT");
@@ -219,6 +237,7 @@ pub(crate) fn section_in_force(dir: &Path) -> Result<AuthoritySection, Failure> 
     Ok(AuthoritySection {
         passphrase_file: keys.passphrase_file,
         pkcs11: keys.pkcs11,
+        signer: keys.signer,
         algorithm: authority.algorithm,
         log_origin: authority.log_origin,
         log_witnesses: authority.log_witnesses,
@@ -232,17 +251,23 @@ fn in_force(dir: &Path) -> Result<InForce, Failure> {
     Ok(serde_json::from_slice(&text).map_err(|error| format!("{} is damaged: {error}", file.display()))?)
 }
 
-/// Where the authority's keys are: in `keys` of its folder, or in a token.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+/// Where the authority's keys are: in `keys` of its folder, in a token, or with a signer that somebody else runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Keys {
     pub(crate) passphrase_file: Option<PathBuf>,
     #[serde(default)]
     pub(crate) pkcs11: Option<TokenConfig>,
+    #[serde(default)]
+    pub(crate) signer: Option<PathBuf>,
 }
 
 impl Keys {
     fn of(config: &HubConfig) -> Self {
-        Self { passphrase_file: config.passphrase_file.clone(), pkcs11: config.pkcs11.clone() }
+        Self {
+            passphrase_file: config.passphrase_file.clone(),
+            pkcs11: config.pkcs11.clone(),
+            signer: config.signer.clone(),
+        }
     }
 }
 
@@ -257,10 +282,27 @@ pub(crate) fn open(
     clock: Clock,
 ) -> Result<Arc<Authority>, Failure> {
     files::private_directory(dir)?;
+    let signer = match &keys.signer {
+        Some(socket) => ProcessSigner::new(socket, None),
+        None => own_signer(dir, keys, authority)?,
+    };
+    let opened = Arc::new(Authority::open(authority, clock, Arc::new(signer))?);
+    keep_in_force(authority, keys)?;
+    Ok(opened)
+}
+
+/// For commands while the hub is down.
+pub(crate) fn keep_in_force(authority: &AuthorityConfig, keys: &Keys) -> Result<(), Failure> {
+    let in_force = InForce { authority: authority.clone(), keys: keys.clone() };
+    Ok(files::replace(&authority.dir.join(IN_FORCE), &serde_json::to_vec(&in_force)?)?)
+}
+
+/// A signer process of the authority's own.
+fn own_signer(dir: &Path, keys: &Keys, authority: &AuthorityConfig) -> Result<ProcessSigner, Failure> {
     let socket = dir.join("signer.sock");
     let mut command = std::process::Command::new(std::env::current_exe()?);
-    command.env("MEDLOCK_LOG", output::log_filter());
-    command.arg("signer").arg("--socket").arg(&socket);
+    output::log_as_we_do(&mut command);
+    command.args(["signer", "--with-parent", "--socket"]).arg(&socket);
     if let Some(TokenConfig { module, token, pin_file }) = &keys.pkcs11 {
         command.arg("--pkcs11-module").arg(module).arg("--token").arg(token).arg("--pin-file").arg(pin_file);
         command.arg("--authority").arg(&authority.name);
@@ -273,11 +315,7 @@ pub(crate) fn open(
         }
         command.arg("--passphrase-file").arg(file);
     }
-    let signer = ProcessSigner::new(&socket, Some(Supervisor::new(command)));
-    let opened = Arc::new(Authority::open(authority, clock, Arc::new(signer))?);
-    let in_force = InForce { authority: authority.clone(), keys: keys.clone() };
-    files::replace(&dir.join(IN_FORCE), &serde_json::to_vec(&in_force)?)?;
-    Ok(opened)
+    Ok(ProcessSigner::new(&socket, Some(Supervisor::new(command))))
 }
 
 /// A running hub.
@@ -289,20 +327,21 @@ pub(crate) struct Hub {
     pub(crate) devices: SocketAddr,
     /// Where ordinary software reaches it.
     pub(crate) people: SocketAddr,
-    /// Where small devices reach it over CoAP, if it is configured.
-    pub(crate) coap: Option<SocketAddr>,
     /// Further authorities, if there are any.
     pub(crate) authorities: Arc<Authorities>,
-    door: Option<Door>,
+    config: HubConfig,
+    house: House,
+    doors: Doors,
     stopper: Stopper,
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// The listener for devices, which can be closed and opened again.
-#[derive(Debug)]
-pub(crate) struct Door {
-    stopper: Stopper,
-    task: JoinHandle<()>,
+#[derive(Debug, Default)]
+struct Doors {
+    devices: Option<Door>,
+    people: Option<Door>,
+    coap: Option<Door>,
+    monitoring: Option<Door>,
 }
 
 impl Hub {
@@ -311,8 +350,6 @@ impl Hub {
     /// # Errors
     /// When a port is taken or the state is damaged.
     pub(crate) async fn start(config: &HubConfig, authority: AuthorityConfig, clock: Clock) -> Result<Self, Failure> {
-        let devices = listen(config.devices, "hub.devices").await?;
-        let people = listen(config.people, "hub.people").await?;
         let authority = tokio::task::spawn_blocking({
             let config = config.clone();
             move || open(&config.dir, &Keys::of(&config), &authority, clock)
@@ -320,32 +357,112 @@ impl Hub {
         .await??;
         // Before anybody is told that the hub runs: who then asks finds it.
         let admin_socket = admin::Socket::open(&config.dir.join(SOCKET))?;
-        let authorities = Authorities::new();
+        let rates = Arc::new(Rates::per_second(NonZeroU32::new(config.requests_per_second)));
+        let house = House { rates, meter: Meter::default() };
+        let authorities = Authorities::new(house.clone());
         let (stopper, stop) = stop::channel();
-        let addresses = (devices.local_addr()?, people.local_addr()?);
-        let mut tasks = Vec::new();
-        let coap = match config.coap {
-            Some(address) => Some(serve_coap(address, &authority, &stop, &mut tasks).await?),
-            None => None,
-        };
-        tasks.extend([
-            tokio::spawn(accept::serve(
-                people,
-                None,
-                Limits::default(),
-                medlock_authority::people_router(Arc::clone(&authority)).merge(authorities.router()),
-                stop.clone(),
-            )),
+        let tasks = vec![
             tokio::spawn(Arc::clone(&authority).keep(stop.clone())),
             tokio::spawn(admin::serve(Arc::clone(&authority), admin_socket, stop)),
-        ]);
-        let door = Some(Door::open(devices, &authority)?);
-        Ok(Self { authority, devices: addresses.0, people: addresses.1, coap, authorities, door, stopper, tasks })
+        ];
+        let mut hub = Self {
+            authority,
+            devices: config.devices,
+            people: config.people,
+            authorities,
+            config: config.clone(),
+            house,
+            doors: Doors::default(),
+            stopper,
+            tasks,
+        };
+        match hub.move_doors(config).await {
+            Ok(_) => Ok(hub),
+            Err(error) => {
+                hub.stop().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Where small devices reach it over CoAP, if it is configured.
+    pub(crate) fn coap(&self) -> Option<SocketAddr> {
+        self.doors.coap.as_ref().map(Door::address)
+    }
+
+    /// Where it is watched, if that is configured.
+    pub(crate) fn monitoring(&self) -> Option<SocketAddr> {
+        self.doors.monitoring.as_ref().map(Door::address)
+    }
+
+    /// Has its doors where the configuration wants them. Returns the settings that have changed.
+    async fn move_doors(&mut self, config: &HubConfig) -> Result<Vec<&'static str>, Failure> {
+        let (house, authority, authorities) = (&self.house, &self.authority, &self.authorities);
+        let people = async |address| {
+            let router = medlock_authority::people_router(Arc::clone(authority)).merge(monitoring::live());
+            Door::plain(address, "hub.people", (house, "people"), router.merge(authorities.router())).await
+        };
+        let watched = async |address| {
+            let watched = Watched {
+                site: Arc::clone(authority),
+                authorities: Arc::clone(authorities),
+                meter: house.meter.clone(),
+            };
+            Door::plain(address, "hub.monitoring", (house, "monitoring"), monitoring::router(watched)).await
+        };
+        let devices = async |address| Door::devices(address, "hub.devices", house, authority).await;
+        let coap = async |address| Door::coap(address, "hub.coap", authority).await;
+        let doors = &mut self.doors;
+        let moved = [
+            ("hub.devices", doors::move_to(&mut doors.devices, Some(config.devices), devices).await?),
+            ("hub.people", doors::move_to(&mut doors.people, Some(config.people), people).await?),
+            ("hub.coap", doors::move_to(&mut doors.coap, config.coap, coap).await?),
+            ("hub.monitoring", doors::move_to(&mut doors.monitoring, config.monitoring, watched).await?),
+        ];
+        if let Some(door) = &doors.devices {
+            self.devices = door.address();
+        }
+        if let Some(door) = &doors.people {
+            self.people = door.address();
+        }
+        Ok(moved.into_iter().filter_map(|(key, moved)| moved.then_some(key)).collect())
+    }
+
+    /// Goes on with this configuration. Returns what has changed.
+    ///
+    /// # Errors
+    /// When a setting cannot be used, or changes only with a restart; what came before it in this order has changed: the
+    /// settings of the site, its doors, the other authorities.
+    pub(crate) async fn reconfigure(&mut self, config: &Config, clock: &Clock) -> Result<Vec<String>, Failure> {
+        if Keys::of(&config.hub) != Keys::of(&self.config) {
+            return Err(
+                "where the keys are changes only when the hub is started anew: passphrase_file, pkcs11, signer".into(),
+            );
+        }
+        let (new, authority) = (authority_config(&config.hub), Arc::clone(&self.authority));
+        let same = new == authority_config(&self.config);
+        if !same {
+            tokio::task::spawn_blocking({
+                let new = new.clone();
+                move || authority.reconfigure(&new)
+            })
+            .await??;
+            keep_in_force(&new, &Keys::of(&config.hub))?;
+        }
+        let mut changed: Vec<String> = if same { Vec::new() } else { vec!["hub".to_owned()] };
+        changed.extend(self.move_doors(&config.hub).await?.into_iter().map(str::to_owned));
+        if config.hub.requests_per_second != self.config.requests_per_second {
+            self.house.rates.change(NonZeroU32::new(config.hub.requests_per_second));
+            changed.push("hub.requests_per_second".to_owned());
+        }
+        self.config = config.hub.clone();
+        changed.extend(self.authorities.open(config, clock).await?);
+        Ok(changed)
     }
 
     /// Closes the door for devices: to them, the hub is down.
     pub(crate) async fn close_devices(&mut self) {
-        if let Some(door) = self.door.take() {
+        if let Some(door) = self.doors.devices.take() {
             door.close().await;
         }
     }
@@ -355,8 +472,9 @@ impl Hub {
     /// # Errors
     /// When the port was taken meanwhile.
     pub(crate) async fn open_devices(&mut self) -> Result<(), Failure> {
-        if self.door.is_none() {
-            self.door = Some(Door::open(listen(self.devices, "hub.devices").await?, &self.authority)?);
+        if self.doors.devices.is_none() {
+            let door = Door::devices(self.devices, "hub.devices", &self.house, &self.authority).await?;
+            self.doors.devices = Some(door);
         }
         Ok(())
     }
@@ -366,7 +484,10 @@ impl Hub {
     /// # Errors
     /// When a part of the hub had failed.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
-        self.close_devices().await;
+        let doors = std::mem::take(&mut self.doors);
+        for door in [doors.devices, doors.people, doors.coap, doors.monitoring].into_iter().flatten() {
+            door.close().await;
+        }
         self.authorities.stop().await?;
         self.stopper.stop();
         for task in self.tasks {
@@ -374,59 +495,4 @@ impl Hub {
         }
         Ok(())
     }
-}
-
-impl Door {
-    /// Opens the door: `listener` serves what devices ask of this authority.
-    ///
-    /// # Errors
-    /// When the authority has no identity to show.
-    pub(crate) fn open(listener: TcpListener, authority: &Arc<Authority>) -> Result<Self, Failure> {
-        let config = tls::server_config(authority.hub_identity(), authority.knowledge(), ClientAuth::Optional)?;
-        let acceptor = Acceptor::new(config, Arc::clone(authority.knowledge()));
-        let router = medlock_authority::devices_router(Arc::clone(authority));
-        let (stopper, stop) = stop::channel();
-        let task = tokio::spawn(accept::serve(listener, Some(acceptor), Limits::default(), router, stop));
-        Ok(Self { stopper, task })
-    }
-
-    /// Closes it, and waits until answers under way are given.
-    pub(crate) async fn close(self) {
-        self.stopper.stop();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the listener for devices ended unexpectedly");
-        }
-    }
-}
-
-/// Opens a port; `key` names its setting.
-///
-/// # Errors
-/// When it is taken.
-pub(crate) async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| format!("{key} = \"{address}\" cannot be opened: {error}").into())
-}
-
-/// Opens the door for small devices, and judges their sessions again whenever the authority's knowledge changes.
-///
-/// # Errors
-/// When the port is taken.
-pub(crate) async fn serve_coap(
-    address: SocketAddr,
-    authority: &Arc<Authority>,
-    stop: &Stop,
-    tasks: &mut Vec<JoinHandle<()>>,
-) -> Result<SocketAddr, Failure> {
-    let sessions = LiveSessions::new(Arc::clone(authority.knowledge()));
-    // In C509: a chain then fits the datagrams and buffers of small devices.
-    let own = Own::of(authority.hub_identity()).in_c509();
-    let peers = Arc::new(Peers::new(Arc::clone(authority.knowledge())));
-    let resources = medlock_authority::coap_resources(Arc::clone(authority));
-    let listener =
-        coap::Listener::bind(address, own, peers, Arc::clone(&sessions), resources, coap::Limits::default()).await;
-    let listener = listener.map_err(|error| format!("hub.coap = \"{address}\" cannot be opened: {error}"))?;
-    let address = listener.local_addr()?;
-    tasks.push(tokio::spawn(sessions.watch(stop.clone())));
-    tasks.push(tokio::spawn(listener.serve(stop.clone())));
-    Ok(address)
 }

@@ -10,8 +10,10 @@ mod cli;
 mod config;
 mod decide;
 mod demo;
+mod doors;
 mod hub;
 mod inspect;
+mod monitoring;
 mod output;
 mod probe;
 mod provision;
@@ -38,7 +40,7 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     // The demonstration provokes warnings and tells them in its own words.
     let usual = if cli.command.is_demonstration() { "error" } else { "warn" };
-    output::start_log(cli.log.as_deref().unwrap_or(usual));
+    output::start_log(cli.log.as_deref().unwrap_or(usual), cli.log_format);
     match cli::run(cli.command) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Refused) => ExitCode::from(1),

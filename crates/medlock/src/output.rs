@@ -6,21 +6,39 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 
-static LOG_FILTER: OnceLock<String> = OnceLock::new();
+static LOG: OnceLock<(String, LogFormat)> = OnceLock::new();
 
-/// Starts the log on standard error. `filter` is `tracing`'s directive syntax.
-pub(crate) fn start_log(filter: &str) {
-    let filter = tracing_subscriber::EnvFilter::new(LOG_FILTER.get_or_init(|| filter.to_owned()));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
 }
 
-/// The filter of the log in force, for children.
-pub(crate) fn log_filter() -> &'static str {
-    LOG_FILTER.get().map_or("warn", String::as_str)
+/// Starts the log on standard error. `filter` is `tracing`'s directive syntax.
+pub(crate) fn start_log(filter: &str, format: LogFormat) {
+    let (filter, format) = LOG.get_or_init(|| (filter.to_owned(), format));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+/// Has a child write its log as we do.
+pub(crate) fn log_as_we_do(child: &mut std::process::Command) {
+    let (filter, format) = LOG.get().map_or(("warn", LogFormat::Text), |(filter, format)| (filter.as_str(), *format));
+    let format = match format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    child.env("MEDLOCK_LOG", filter).env("MEDLOCK_LOG_FORMAT", format);
 }
 
 /// Prints a line. Whoever stops reading does not stop us: a guard goes on when its terminal is gone.

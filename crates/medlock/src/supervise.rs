@@ -81,7 +81,8 @@ where
 {
     let program = std::env::current_exe().map_err(|error| format!("own program not found: {error}"))?;
     let mut command = Command::new(program);
-    command.args(arguments.into_iter().map(Into::into)).env("MEDLOCK_LOG", output::log_filter());
+    command.args(arguments.into_iter().map(Into::into));
+    output::log_as_we_do(command.as_std_mut());
     Ok(command)
 }
 

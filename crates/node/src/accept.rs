@@ -1,11 +1,19 @@
 //! The accept loop: how long and how much a caller may cost before and while it is served.
 
+mod meter;
+mod rates;
+
+pub use meter::Meter;
+pub use rates::Rates;
+
 use crate::stop::Stop;
 use crate::tls::Acceptor;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use http::{Request, Response, StatusCode, header::CONTENT_LENGTH};
+use axum::middleware::from_fn;
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use medlock_trust::Identified;
@@ -64,6 +72,26 @@ impl Default for Limits {
     }
 }
 
+/// On which terms a listener serves.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The listener's name, in what is counted and logged.
+    pub door: &'static str,
+    /// What a caller may cost.
+    pub limits: Limits,
+    /// How many requests a client may send.
+    pub rates: Arc<Rates>,
+    /// Where is counted what happens.
+    pub meter: Meter,
+}
+
+impl From<Limits> for Terms {
+    /// As many requests as callers like, and nobody looks at what is counted.
+    fn from(limits: Limits) -> Self {
+        Self { door: "other", limits, rates: Arc::new(Rates::per_second(None)), meter: Meter::default() }
+    }
+}
+
 /// Where a caller came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -119,18 +147,20 @@ impl From<UnixListener> for Listener {
 }
 
 /// Serves `router` to all who call, until asked to stop and answers under way are done or late. With `tls`, callers
-/// must shake hands first. Each request carries its [`PeerInfo`]. Trouble with a caller is logged, never returned.
+/// must shake hands first. Each request carries its [`PeerInfo`]; one too many of a client is answered 429. Trouble with a caller is logged, never returned.
 pub async fn serve(
     listener: impl Into<Listener>,
     tls: Option<Acceptor>,
-    limits: Limits,
+    terms: impl Into<Terms>,
     router: Router,
     mut stop: Stop,
 ) {
-    let listener = listener.into();
+    let (listener, terms) = (listener.into(), terms.into());
+    let (limits, door, meter) = (terms.limits, terms.door, terms.meter.clone());
     // Our own limit below replaces axum's.
     let router = router.layer(DefaultBodyLimit::disable());
-    let server = Arc::new(Server { tls, limits, router, stop: stop.clone(), room: Room::new(limits) });
+    let router = router.layer(from_fn(move |request, next| meter.clone().watch(door, request, next)));
+    let server = Arc::new(Server { tls, terms, router, stop: stop.clone(), room: Room::new(limits) });
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -149,13 +179,16 @@ pub async fn serve(
         };
         match server.room.enter(origin) {
             Ok(place) => {
-                let server = server.clone();
+                let (server, connected) = (server.clone(), server.terms.meter.connected(door));
                 connections.spawn(async move {
                     server.connection(socket, origin).await;
-                    drop(place);
+                    drop((place, connected));
                 });
             }
-            Err(full) => tracing::info!(%origin, "closed a connection at once: {full}"),
+            Err(full) => {
+                server.terms.meter.turned_away(door);
+                tracing::info!(%origin, "closed a connection at once: {full}");
+            }
         }
     }
     drop(listener);
@@ -189,7 +222,7 @@ impl Listener {
 
 struct Server {
     tls: Option<Acceptor>,
-    limits: Limits,
+    terms: Terms,
     router: Router,
     stop: Stop,
     room: Room,
@@ -209,14 +242,17 @@ impl Server {
                 let mut stop = self.stop.clone();
                 let secured = tokio::select! {
                     () = stop.asked() => return,
-                    secured = tls.accept(stream, self.limits.handshake) => secured,
+                    secured = tls.accept(stream, self.terms.limits.handshake) => secured,
                 };
                 match secured {
                     Ok(secured) => {
                         let peer = PeerInfo { origin, chain: secured.chain, identified: secured.peer };
                         self.http(secured.stream, peer).await;
                     }
-                    Err(error) => tracing::info!(%origin, %error, "no TLS handshake"),
+                    Err(error) => {
+                        self.terms.meter.failed_handshake(self.terms.door);
+                        tracing::info!(%origin, %error, "no TLS handshake");
+                    }
                 }
             }
         }
@@ -225,7 +261,7 @@ impl Server {
     fn tune(&self, stream: &TcpStream) {
         let socket = socket2::SockRef::from(stream);
         let tuned = socket.set_tcp_nodelay(true).and_then(|()| {
-            socket.set_tcp_user_timeout(Some(self.limits.unacknowledged))?;
+            socket.set_tcp_user_timeout(Some(self.terms.limits.unacknowledged))?;
             socket.set_keepalive(true)
         });
         if let Err(error) = tuned {
@@ -237,7 +273,7 @@ impl Server {
         let origin = peer.origin;
         let service = hyper::service::service_fn(|request| self.answer(request, &peer));
         let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.limits.header).max_buf_size(MAX_HEAD);
+        http.timer(TokioTimer::new()).header_read_timeout(self.terms.limits.header).max_buf_size(MAX_HEAD);
         let connection = http.serve_connection(TokioIo::new(io), service);
         tokio::pin!(connection);
         let mut stop = self.stop.clone();
@@ -254,15 +290,19 @@ impl Server {
     }
 
     async fn answer(&self, mut request: Request<Incoming>, peer: &PeerInfo) -> Result<Response<Body>, Infallible> {
+        if let Err(wait) = self.terms.rates.count(peer) {
+            self.terms.meter.answered(self.terms.door, "none", 429, Duration::ZERO);
+            return Ok(too_many(wait));
+        }
         let announced =
             request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > self.limits.body_bytes as u64) {
+        if announced.is_some_and(|length| length > self.terms.limits.body_bytes as u64) {
             tracing::info!(origin = %peer.origin, length = announced, "refused a body that is too large");
             return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large\n"));
         }
         request.extensions_mut().insert(peer.clone());
-        let request = request.map(|body| Body::new(http_body_util::Limited::new(body, self.limits.body_bytes)));
-        match tokio::time::timeout(self.limits.request, self.router.clone().oneshot(request)).await {
+        let request = request.map(|body| Body::new(http_body_util::Limited::new(body, self.terms.limits.body_bytes)));
+        match tokio::time::timeout(self.terms.limits.request, self.router.clone().oneshot(request)).await {
             Ok(response) => response,
             Err(_) => {
                 tracing::info!(origin = %peer.origin, "a request took too long");
@@ -275,7 +315,17 @@ impl Server {
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// RFC 6585 section 4.
+fn too_many(wait: Duration) -> Response<Body> {
+    let seconds = wait.as_secs() + 1;
+    let text = format!("too many requests from one client: send the next in {seconds} s\n");
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 

@@ -121,24 +121,40 @@ impl Signer for InProcess {
     }
 }
 
-/// The signer process: these keys, a socket (0600) at `socket`. Ends when its standard input ends, so that it does not outlive the hub that started it.
+/// Who may connect to a signer's socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callers {
+    /// Whoever the signer runs as: mode 0600.
+    Owner,
+    /// The group the signer runs as, too: mode 0660. A hub that runs as another user cannot read the keys then.
+    Group,
+}
+
+/// The signer process: these keys, a socket at `socket`. `with_parent`, it ends when its standard input ends, so that it does
+/// not outlive the hub that started it.
 ///
 /// # Errors
 /// [`SignerError`] when the socket cannot be used.
-pub fn run(keys: InProcess, socket: &Path) -> Result<(), SignerError> {
+pub fn run(keys: InProcess, socket: &Path, callers: Callers, with_parent: bool) -> Result<(), SignerError> {
     let failed = |error: io::Error| SignerError::Away(format!("{}: {error}", socket.display()));
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
     let listener = UnixListener::bind(socket).map_err(failed)?;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    std::thread::spawn(|| {
-        // Nothing is ever written to it: the read returns when the hub has ended.
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        tracing::info!("the hub has ended, and the signer with it");
-        std::process::exit(0);
-    });
+    let mode = match callers {
+        Callers::Owner => 0o600,
+        Callers::Group => 0o660,
+    };
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
+    if with_parent {
+        std::thread::spawn(|| {
+            // Nothing is ever written to it: the read returns when the hub has ended.
+            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            tracing::info!("the hub has ended, and the signer with it");
+            std::process::exit(0);
+        });
+    }
     serve(&listener, &Arc::new(keys))
 }
 

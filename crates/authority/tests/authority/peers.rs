@@ -429,9 +429,9 @@ fn openssl_asks_ocsp_and_believes_the_answers() {
 #[test]
 fn the_people_listener_says_whether_all_is_well() {
     let hub = Hub::new();
-    let url = format!("http://127.0.0.1:{}/health", hub.people);
+    let url = format!("http://127.0.0.1:{}/health/ready", hub.people);
     let (text, success) = hub.run("curl", &["--silent", "--fail", &url]);
-    assert!(success && text == "ok\n", "{text}");
+    assert!(success && text == "ready\n", "{text}");
 }
 
 /// Shows REQ-AUTH-23.

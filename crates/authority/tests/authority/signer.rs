@@ -44,9 +44,10 @@ fn the_process_itself() {
         let directory = Path::new(&directory);
         if let Some(module) = std::env::var_os(MODULE) {
             let keys = InProcess::in_token(Token::new(token(directory, Path::new(&module)), "site"));
-            return signer::run(keys, &directory.join("signer.sock")).unwrap();
+            return signer::run(keys, &directory.join("signer.sock"), signer::Callers::Owner, true).unwrap();
         }
-        signer::run(InProcess::open(directory).unwrap(), &directory.join("signer.sock")).unwrap();
+        signer::run(InProcess::open(directory).unwrap(), &directory.join("signer.sock"), signer::Callers::Owner, true)
+            .unwrap();
     }
 }
 

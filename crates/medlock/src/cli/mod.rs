@@ -8,7 +8,7 @@ mod route;
 pub(crate) mod trust_list;
 mod voucher;
 
-use crate::output::say;
+use crate::output::{LogFormat, say};
 use crate::{Failure, Outcome, bench, config, decide, demo, hub, inspect, sidecar};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -26,6 +26,9 @@ pub(crate) struct Cli {
     /// What to log to standard error, such as `info` or `medlock_guard=debug`.
     #[arg(long, global = true, env = "MEDLOCK_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
+    /// How to log.
+    #[arg(long, global = true, env = "MEDLOCK_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,

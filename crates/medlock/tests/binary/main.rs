@@ -7,5 +7,6 @@ mod faults;
 mod log;
 mod process;
 mod provision;
+mod running;
 mod small_devices;
 mod trust_list;

@@ -98,15 +98,19 @@ impl Hub {
         self.run_with("");
     }
 
-    /// Starts the hub with these lines more in `[hub]`.
-    pub(crate) fn run_with(&mut self, more: &str) {
+    /// Writes its configuration, with these lines more in `[hub]`.
+    pub(crate) fn configure(&self, more: &str) {
         let text = format!(
             "[hub]\nsite = \"Fault Hospital\"\ndir = {:?}\ndevices = \"{}\"\ncoap = \"{}\"\npeople = \"{}\"\n{more}",
             self.dir, self.devices, self.coap, self.people
         );
         std::fs::write(&self.config, text).expect("written");
-        let mut process =
-            Process::start(medlock().args(["up", "--json", "--with-parent", "--config"]).arg(&self.config));
+    }
+
+    /// Starts the hub with these lines more in `[hub]`.
+    pub(crate) fn run_with(&mut self, more: &str) {
+        self.configure(more);
+        let mut process = Process::start(&mut self.command());
         let up = process.event("up");
         let address = |name: &str| up[name].as_str().expect("an address").parse().expect("an address");
         (self.devices, self.coap, self.people) = (address("devices"), address("coap"), address("people"));

@@ -2,7 +2,7 @@ use crate::fixture::{acceptor, start};
 use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use medlock_node::accept::{Limits, PeerInfo, serve};
+use medlock_node::accept::{Limits, Meter, PeerInfo, Rates, Terms, serve};
 use medlock_node::http::{self, Client};
 use medlock_node::stop;
 use medlock_node::tls::ClientAuth;
@@ -196,4 +196,43 @@ async fn client_gives_up_on_slow_and_endless_answers() {
     assert!(text.contains("did not answer"), "{text}");
     let text = Client::plain("127.0.0.1:1").get("/").await.expect_err("nobody").to_string();
     assert!(text.contains("127.0.0.1:1"), "{text}");
+}
+
+/// Shows REQ-RUN-04, REQ-RUN-05: who sends too much is told when to come back, and what happens is counted by route.
+#[tokio::test]
+async fn a_client_that_sends_too_much_is_told_when_to_come_back() {
+    let meter = Meter::default();
+    let terms = Terms {
+        door: "people",
+        limits: Limits::default(),
+        rates: std::sync::Arc::new(Rates::per_second(std::num::NonZeroU32::new(1))),
+        meter: meter.clone(),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let client = Client::plain(listener.local_addr().expect("address").to_string());
+    let (stopper, stop) = stop::channel();
+    let task = tokio::spawn(serve(listener, None, terms, router(), stop));
+    let mut refused = None;
+    for _ in 0..12 {
+        let answer = client.get("/from").await.expect("an answer");
+        if answer.status() != 200 {
+            refused.get_or_insert(answer);
+        }
+    }
+    let refused = refused.expect("eleven at once are too many");
+    assert_eq!(refused.status(), 429);
+    let seconds: u64 = refused.headers()["retry-after"].to_str().expect("text").parse().expect("a number");
+    assert!((1..=2).contains(&seconds), "{seconds}");
+    assert!(String::from_utf8_lossy(refused.body()).contains("too many requests"));
+    client.get("/nowhere").await.expect("an answer");
+    stopper.stop();
+    task.await.expect("ended");
+
+    let mut registry = prometheus_client::registry::Registry::default();
+    meter.register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
+    assert!(text.contains("requests_total{door=\"people\",route=\"/from\",status=\"200\"} 10"), "{text}");
+    assert!(text.contains("status=\"429\""), "{text}");
+    assert!(text.contains("connections{door=\"people\"} 0"), "{text}");
 }

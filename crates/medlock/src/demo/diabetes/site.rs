@@ -140,7 +140,7 @@ impl Site {
             ..HubConfig::default()
         };
         let hub = Hub::start(&config, hub::authority_config(&config), clock.clone()).await?;
-        let address = hub.coap.ok_or("the hub has no door for small devices")?;
+        let address = hub.coap().ok_or("the hub has no door for small devices")?;
         let config = HubConfig { coap: Some(address), ..config };
         let keys: Vec<SigningKey> = makers.iter().map(|_| SigningKey::generate()).collect();
         let members: Vec<KeyId> = keys.iter().map(SigningKey::key_id).collect();
