@@ -367,7 +367,7 @@ fn settings_change_while_the_authority_is_open() {
     let changed = medlock_authority::AuthorityConfig {
         hub_dns: vec!["hub2.example".into()],
         public_url: Some("http://crl2.example:8080".into()),
-        ..config.clone()
+        ..config
     };
     site.authority.reconfigure(&changed).unwrap();
     assert!(names(&site).contains("hub2.example"));
