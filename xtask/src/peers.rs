@@ -99,6 +99,7 @@ pub(crate) enum Need {
     Postgres,
     Softhsm,
     Opensc,
+    SystemdAnalyze,
     CxxCompiler,
     PythonVenv,
     PythonPackages,
@@ -120,7 +121,7 @@ enum Source {
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Stunnel,
@@ -129,6 +130,7 @@ impl Need {
         Self::Postgres,
         Self::Softhsm,
         Self::Opensc,
+        Self::SystemdAnalyze,
         Self::CxxCompiler,
         Self::PythonVenv,
         Self::PythonPackages,
@@ -150,6 +152,7 @@ impl Need {
             Self::Postgres => "PostgreSQL",
             Self::Softhsm => "SoftHSM",
             Self::Opensc => "OpenSC",
+            Self::SystemdAnalyze => "systemd-analyze",
             Self::CxxCompiler => "a C++ compiler",
             Self::PythonVenv => "Python 3 with venv",
             Self::PythonPackages => "Python packages",
@@ -172,6 +175,7 @@ impl Need {
             Self::Postgres => Source::Debian("postgresql"),
             Self::Softhsm => Source::Debian("softhsm2"),
             Self::Opensc => Source::Debian("opensc"),
+            Self::SystemdAnalyze => Source::Debian("systemd"),
             Self::CxxCompiler => Source::Debian("g++"),
             Self::PythonVenv => Source::Debian("python3-venv"),
             Self::PythonPackages => Source::Python,
@@ -196,6 +200,7 @@ impl Need {
             Self::Postgres => find_program("psql").is_some() && (find_program("initdb").is_some() || debian_postgres()),
             Self::Softhsm => find_program("softhsm2-util").is_some(),
             Self::Opensc => find_program("pkcs11-tool").is_some(),
+            Self::SystemdAnalyze => find_program("systemd-analyze").is_some(),
             Self::CxxCompiler => find_program("c++").is_some(),
             Self::PythonVenv => answers(Program::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::PythonPackages => {

@@ -78,7 +78,13 @@ pub(crate) fn run_signer(args: SignerArgs) -> Result<Outcome, Failure> {
         _ => return Err("name a folder of keys, or module, token and PIN file".into()),
     };
     let callers = if args.group { Callers::Group } else { Callers::Owner };
-    signer::run(keys, &args.socket, callers, args.with_parent)?;
+    let listener = signer::listen(&args.socket, callers)?;
+    if args.with_parent {
+        signer::end_with_parent();
+    } else {
+        monitoring::tell(&[NotifyState::Ready]);
+    }
+    signer::serve(&listener, &Arc::new(keys))?;
     Ok(Outcome::Done)
 }
 

@@ -20,7 +20,7 @@ mod serve;
 pub use check::{Refused, check};
 pub use client::{ProcessSigner, Supervisor};
 pub use protocol::{Answer, MAX_MESSAGE, Request, decode_answer, decode_request, encode_answer};
-pub use serve::{Callers, InProcess, run, serve};
+pub use serve::{Callers, InProcess, end_with_parent, listen, serve};
 
 use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};

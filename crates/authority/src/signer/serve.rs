@@ -130,12 +130,11 @@ pub enum Callers {
     Group,
 }
 
-/// The signer process: these keys, a socket at `socket`. `with_parent`, it ends when its standard input ends, so that it does
-/// not outlive the hub that started it.
+/// Opens the signer's socket at `socket`.
 ///
 /// # Errors
-/// [`SignerError`] when the socket cannot be used.
-pub fn run(keys: InProcess, socket: &Path, callers: Callers, with_parent: bool) -> Result<(), SignerError> {
+/// [`SignerError::Away`] when it cannot be used.
+pub fn listen(socket: &Path, callers: Callers) -> Result<UnixListener, SignerError> {
     let failed = |error: io::Error| SignerError::Away(format!("{}: {error}", socket.display()));
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -147,15 +146,17 @@ pub fn run(keys: InProcess, socket: &Path, callers: Callers, with_parent: bool) 
         Callers::Group => 0o660,
     };
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
-    if with_parent {
-        std::thread::spawn(|| {
-            // Nothing is ever written to it: the read returns when the hub has ended.
-            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-            tracing::info!("the hub has ended, and the signer with it");
-            std::process::exit(0);
-        });
-    }
-    serve(&listener, &Arc::new(keys))
+    Ok(listener)
+}
+
+/// Ends this process when its standard input ends, so that it does not outlive the hub that started it.
+pub fn end_with_parent() {
+    std::thread::spawn(|| {
+        // Nothing is ever written to it: the read returns when the hub has ended.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        tracing::info!("the hub has ended, and the signer with it");
+        std::process::exit(0);
+    });
 }
 
 /// Answers requests on `listener`, one thread a connection, until accepting fails.

@@ -42,12 +42,13 @@ fn command(directory: &Path) -> Command {
 fn the_process_itself() {
     if let Some(directory) = std::env::var_os(DIRECTORY) {
         let directory = Path::new(&directory);
-        if let Some(module) = std::env::var_os(MODULE) {
-            let keys = InProcess::in_token(Token::new(token(directory, Path::new(&module)), "site"));
-            return signer::run(keys, &directory.join("signer.sock"), signer::Callers::Owner, true).unwrap();
-        }
-        signer::run(InProcess::open(directory).unwrap(), &directory.join("signer.sock"), signer::Callers::Owner, true)
-            .unwrap();
+        let keys = match std::env::var_os(MODULE) {
+            Some(module) => InProcess::in_token(Token::new(token(directory, Path::new(&module)), "site")),
+            None => InProcess::open(directory).unwrap(),
+        };
+        let listener = signer::listen(&directory.join("signer.sock"), signer::Callers::Owner).unwrap();
+        signer::end_with_parent();
+        signer::serve(&listener, &Arc::new(keys)).unwrap();
     }
 }
 

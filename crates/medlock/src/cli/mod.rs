@@ -82,8 +82,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
-    /// Hold a site's keys and sign for its hub (started by the hub).
-    #[command(hide = true)]
+    /// Hold an authority's keys and sign for its hub. A hub starts one of its own, unless it is told of another.
     Signer(hub::SignerArgs),
     /// Play a machine of the demonstration ward (started by the demonstration).
     #[command(hide = true, subcommand)]

@@ -217,3 +217,50 @@ fn signer_and_hub_run_as_different_users() {
     assert!(keys.join("keys/issuing.key").exists(), "the key is there");
     assert!(!state.join("hub/keys").exists(), "the hub has made keys of its own");
 }
+
+/// Shows REQ-RUN-08: systemd can read the units, finds them tight, and is told what the hub does.
+#[test]
+fn systemd_takes_the_units_and_is_told() {
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut units = Vec::new();
+    for unit in ["medlock-hub.service", "medlock-signer@.service"] {
+        let text = std::fs::read_to_string(packaging.join(unit)).expect("it is there");
+        assert!(text.contains("ExecStart=/usr/bin/medlock "), "{unit}");
+        let here = folder.path().join(unit);
+        std::fs::write(&here, text.replace("/usr/bin/medlock", env!("CARGO_BIN_EXE_medlock"))).expect("written");
+        units.push(here);
+        // From 0, safe, to 100: what systemd makes of what the unit may do.
+        let security = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--no-pager", "--threshold=15"])
+            .arg(packaging.join(unit))
+            .output()
+            .expect("systemd-analyze starts");
+        assert!(security.status.success(), "{unit}: {}", String::from_utf8_lossy(&security.stdout));
+    }
+    let verified = Command::new("systemd-analyze").arg("verify").args(&units).output().expect("systemd-analyze starts");
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success() && said.is_empty(), "{said}");
+
+    let told = std::os::unix::net::UnixDatagram::bind(folder.path().join("notify")).expect("a socket");
+    told.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+    let next = || {
+        let mut text = [0; 4096];
+        let length = told.recv(&mut text).expect("systemd is told");
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    let until_told = |what: &str| while !next().lines().any(|line| line == what) {};
+    let config = folder.path().join("medlock.toml");
+    std::fs::write(&config, "[hub]\ndevices = \"127.0.0.1:0\"\npeople = \"127.0.0.1:0\"\n").expect("written");
+    let mut hub = medlock();
+    hub.args(["up", "--with-parent", "--json", "--dir"]).arg(folder.path().join("hub")).arg("--config").arg(&config);
+    hub.env("NOTIFY_SOCKET", folder.path().join("notify")).env("WATCHDOG_USEC", "300000");
+    let hub = Process::start(&mut hub);
+    until_told("READY=1");
+    until_told("WATCHDOG=1");
+    signal("-HUP", hub.id());
+    until_told("RELOADING=1");
+    until_told("READY=1");
+    signal("-TERM", hub.id());
+    until_told("STOPPING=1");
+}
