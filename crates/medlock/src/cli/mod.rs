@@ -27,7 +27,14 @@ pub(crate) struct Cli {
     #[arg(long, global = true, env = "MEDLOCK_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
     /// How to log.
-    #[arg(long, global = true, env = "MEDLOCK_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        global = true,
+        env = "MEDLOCK_LOG_FORMAT",
+        value_name = "text|json",
+        hide_possible_values = true,
+        default_value = "text"
+    )]
     pub(crate) log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]

@@ -264,3 +264,31 @@ fn systemd_takes_the_units_and_is_told() {
     signal("-TERM", hub.id());
     until_told("STOPPING=1");
 }
+
+/// Shows REQ-RUN-09: what docs/operating.md tells an operator to paste does what it says, from an alliance to a proof that
+/// openssl checks.
+#[test]
+fn the_script_of_the_operators_guide_works_as_it_stands() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating.md");
+    let guide = std::fs::read_to_string(guide).expect("it is there");
+    let (_, section) = guide.split_once("\n## 9. All of it in one go\n").expect("the section is there");
+    let (_, script) = section.split_once("```sh\n").expect("it has a script");
+    let (script, _) = script.split_once("\n```").expect("the script ends");
+    // Nothing but the ports is another.
+    let script = ["8443", "8080", "9090"].iter().fold(script.to_owned(), |script, port| {
+        script.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{}", free()))
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let programs = Path::new(env!("CARGO_BIN_EXE_medlock")).parent().expect("a folder");
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a path"));
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script]).current_dir(folder.path()).env("PATH", path).env("DEVICES", "20");
+    let output = bash.output().expect("bash starts");
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{errors}");
+    assert!(said.contains("done: 20 devices of each maker"), "{said}");
+    assert!(errors.contains("certificate revoked") && said.contains("pumps-00001.pem: OK"), "{said}\n{errors}");
+    let credentials = std::fs::read_dir(folder.path().join("medlock-show/lot-sensors")).expect("a folder");
+    let credentials = credentials.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with("0.pem"));
+    assert_eq!(credentials.count(), 2);
+}
