@@ -457,7 +457,7 @@ pub struct AlarmView {
     /// How often.
     pub count: u64,
     /// `code-reused`, `code-guessed`, `credential-cloned`, `superseded-used`, `status-list-half-full`,
-    /// `status-list-full`, `not-published`.
+    /// `status-list-full`, `not-published`, `log-started-anew`.
     pub kind: String,
     /// Which device, if it is about one.
     pub device: Option<String>,

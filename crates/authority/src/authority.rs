@@ -87,11 +87,7 @@ impl Authority {
     /// [`Error`]: a setting that cannot be used, a directory in use, a damaged database, a signer that is away.
     pub fn open(config: &AuthorityConfig, clock: Clock, signer: Arc<dyn Signer>) -> Result<Self, Error> {
         own_directory(&config.dir)?;
-        let store = Arc::new(match &config.store {
-            None => SqlStore::sqlite(&config.dir.join(DATABASE))?,
-            Some(server) => SqlStore::postgres(server.address()?)?,
-        });
-        Self::open_with(config, clock, signer, store)
+        Self::open_with(config, clock, signer, Arc::new(open_store(config)?))
     }
 
     /// As [`Authority::open`], with another store.
@@ -107,7 +103,7 @@ impl Authority {
         let settings = Settings::try_from(config)?;
         let rules = Rules::try_from(config)?;
         own_directory(&settings.dir)?;
-        let lock = lock(&settings.dir)?;
+        let lock = lock_directory(&settings.dir)?;
         // Hubs that start at once on one store do it one after the other: what the first makes, the next finds.
         let _starting = Starting::wait(store.clone())?;
         fix_for_good(&*store, &settings, &rules)?;
@@ -211,6 +207,12 @@ impl Authority {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.settings.kind
+    }
+
+    /// Whether other hubs may work on the same store.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.store.is_shared()
     }
 
     /// The organisation's name.
@@ -465,7 +467,25 @@ fn own_directory(dir: &Path) -> Result<(), Error> {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, Error> {
+/// Opens the store, wherever it is.
+pub(crate) fn open_store(config: &AuthorityConfig) -> Result<SqlStore, Error> {
+    let file = config.dir.join(DATABASE);
+    let Some(server) = &config.store else { return Ok(SqlStore::sqlite(&file)?) };
+    if file.exists() && SqlStore::moved_to(&file)?.is_none() {
+        return Err(Error::Conflict(format!(
+            "{} has an authority, and the configuration names a server for it: move it there with `medlock authority \
+             move-store`",
+            file.display()
+        )));
+    }
+    Ok(SqlStore::postgres(server.address()?)?)
+}
+
+/// Takes the directory for this process, as long as the file is held.
+///
+/// # Errors
+/// [`Error::Conflict`] when a hub or another command has it.
+pub(crate) fn lock_directory(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
     let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = file.map_err(|error| Error::file(&path, error))?;

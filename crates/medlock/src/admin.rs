@@ -20,8 +20,10 @@ pub(crate) fn ask(dir: &Path, request: Request) -> Result<Response, Failure> {
     runtime.block_on(async {
         let reached = Reached::at(dir).await?;
         let answer = reached.ask(request).await?;
-        if let (Reached::Stopped(_), Response::Done { .. }) = (&reached, &answer) {
-            eprintln!("The hub does not run: this is recorded, and no device hears of it before `medlock up`.");
+        if let (Reached::Stopped(authority), Response::Done { .. }) = (&reached, &answer) {
+            let hub = if authority.is_shared() { "This hub does not run: this is recorded, and the others tell it" }
+                else { "The hub does not run: this is recorded, and no device hears of it before `medlock up`" };
+            eprintln!("{hub}.");
         }
         Ok(answer)
     })
@@ -45,7 +47,7 @@ impl Reached {
         let socket = dir.join(SOCKET);
         match UnixStream::connect(&socket).await {
             Ok(_) => Ok(Self::Running(socket)),
-            Err(_) if dir.join(hub::DATABASE).exists() => match hub::open_for_command(dir) {
+            Err(_) if hub::was_made(dir) => match hub::open_for_command(dir) {
                 Ok(authority) => Ok(Self::Stopped(authority)),
                 // A hub that is just starting has the store already, and soon its socket.
                 Err(_) if UnixStream::connect(&socket).await.is_ok() => Ok(Self::Running(socket)),

@@ -75,6 +75,8 @@ pub(crate) fn authority_config(
     let hub = &config.hub;
     let mut authority = AuthorityConfig::site(folder(&hub.dir, name)?, &section.organization);
     authority.kind = section.kind;
+    authority.store = section.server(hub, name);
+    authority.hub_name.clone_from(&hub.hub_name);
     for name in if section.names.is_empty() { &hub.names } else { &section.names } {
         match name.parse::<IpAddr>() {
             Ok(address) => authority.hub_ips.push(address),

@@ -4,7 +4,8 @@ use crate::output::{say, say_raw};
 use crate::{Failure, Outcome};
 use medlock_authority::keys::TokenConfig;
 use medlock_authority::log::WitnessConfig;
-use medlock_authority::settings::Kind;
+use medlock_authority::settings::{HUB, Kind};
+use medlock_authority::store::ServerConfig;
 use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +36,18 @@ pub(crate) struct HubConfig {
     pub(crate) site: String,
     /// Where the hub keeps its database, its keys and its signed objects.
     pub(crate) dir: PathBuf,
+    /// The PostgreSQL server (13 or later) that keeps everything, instead of a file in `dir`: `postgresql://USER@HOST/DATABASE`, or
+    /// `postgresql:///DATABASE?host=/run/postgresql&user=USER` for a Unix socket. Several hubs may share one: each has a
+    /// `dir` and a `hub_name` of its own, and the same keys.
+    pub(crate) store: Option<String>,
+    /// The schema in that database that is this site's alone; `medlock` if absent.
+    pub(crate) store_schema: Option<String>,
+    /// A file with the password of the user, where the server asks for one.
+    pub(crate) store_password_file: Option<PathBuf>,
+    /// The authority (PEM) that the server's certificate is from. A server on another machine is reached only with it, by TLS.
+    pub(crate) store_ca: Option<PathBuf>,
+    /// The name of this hub in its site's register. Hubs that share a store have different ones.
+    pub(crate) hub_name: String,
     /// The file with the passphrase of the keys at rest; made at the first start if there is none.
     /// Keep it on another disk than `dir`, or hand it over by the service manager.
     pub(crate) passphrase_file: Option<PathBuf>,
@@ -83,6 +96,11 @@ impl Default for HubConfig {
         Self {
             site: "Medlock site".into(),
             dir: DEFAULT_DIR.into(),
+            store: None,
+            store_schema: None,
+            store_password_file: None,
+            store_ca: None,
+            hub_name: HUB.into(),
             passphrase_file: None,
             pkcs11: None,
             signer: None,
@@ -100,6 +118,18 @@ impl Default for HubConfig {
             credential_seconds: 30 * 86_400,
             status_seconds: 3_600,
         }
+    }
+}
+
+impl HubConfig {
+    /// The server that keeps what the hub's own site does, if it is not in a file.
+    pub(crate) fn server(&self) -> Option<ServerConfig> {
+        let server = ServerConfig {
+            password_file: self.store_password_file.clone(),
+            ca: self.store_ca.clone(),
+            ..ServerConfig::new(self.store.as_ref()?)
+        };
+        Some(ServerConfig { schema: self.store_schema.clone().unwrap_or_else(|| server.schema.clone()), ..server })
     }
 }
 
@@ -121,6 +151,19 @@ pub(crate) struct AuthoritySection {
     /// The names and addresses under which devices know it; those of the hub if there are none.
     #[serde(default)]
     pub(crate) names: Vec<String>,
+    /// The PostgreSQL server that keeps everything of it, as in `[hub]`. If absent, it is kept as the hub's own site is: on
+    /// the same server, or in a file.
+    #[serde(default)]
+    pub(crate) store: Option<String>,
+    /// The schema that is its alone; `medlock_NAME` if absent, with underscores for hyphens.
+    #[serde(default)]
+    pub(crate) store_schema: Option<String>,
+    /// A file with the password, as in `[hub]`; for a server of its own.
+    #[serde(default)]
+    pub(crate) store_password_file: Option<PathBuf>,
+    /// The authority of the server's certificate, as in `[hub]`; for a server of its own.
+    #[serde(default)]
+    pub(crate) store_ca: Option<PathBuf>,
     /// The file with the passphrase of its keys at rest, as in `[hub]`.
     #[serde(default)]
     pub(crate) passphrase_file: Option<PathBuf>,
@@ -156,6 +199,10 @@ impl AuthoritySection {
             devices: None,
             coap: None,
             names: Vec::new(),
+            store: None,
+            store_schema: None,
+            store_password_file: None,
+            store_ca: None,
             passphrase_file: None,
             pkcs11: None,
             signer: None,
@@ -165,6 +212,17 @@ impl AuthoritySection {
             credential_seconds: None,
             status_seconds: None,
         }
+    }
+
+    /// The server that keeps what the authority with this short name does, if it is not in a file.
+    pub(crate) fn server(&self, hub: &HubConfig, name: &str) -> Option<ServerConfig> {
+        let own = self.store.as_ref().map(|url| ServerConfig {
+            password_file: self.store_password_file.clone(),
+            ca: self.store_ca.clone(),
+            ..ServerConfig::new(url)
+        });
+        let schema = self.store_schema.clone().unwrap_or_else(|| format!("medlock_{}", name.replace('-', "_")));
+        own.or_else(|| hub.server()).map(|server| ServerConfig { schema, ..server })
     }
 }
 
@@ -223,15 +281,29 @@ impl Config {
         let Some(file) = file else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(file)
             .map_err(|error| format!("configuration {} cannot be read: {error}", file.display()))?;
-        toml::from_str(&text).map_err(|error| {
+        let config: Self = toml::from_str(&text).map_err(|error| {
             let (line, column) = error.span().map_or((1, 1), |span| position(&text, span.start));
             format!(
                 "configuration {}:{line}:{column}: {}; `medlock check-config` prints every key with its default",
                 file.display(),
                 error.message().trim_end()
             )
-            .into()
-        })
+        })?;
+        config.check_stores().map_err(|error| format!("configuration {}: {error}", file.display()))?;
+        Ok(config)
+    }
+
+    /// Looks whether the addresses of servers can be used, without reading any other file. So no password gets further.
+    fn check_stores(&self) -> Result<(), Failure> {
+        if let Some(server) = self.hub.server() {
+            server.check().map_err(|error| format!("[hub] {error}"))?;
+        }
+        for (name, section) in &self.authorities {
+            if let Some(server) = section.server(&self.hub, name) {
+                server.check().map_err(|error| format!("[authority.{name}] {error}"))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -254,6 +326,10 @@ impl Config {
     fn unset(&self) -> Vec<&'static str> {
         let (hub, sidecar) = (&self.hub, &self.sidecar);
         [
+            ("hub.store", hub.store.is_none()),
+            ("hub.store_schema", hub.store_schema.is_none()),
+            ("hub.store_password_file", hub.store_password_file.is_none()),
+            ("hub.store_ca", hub.store_ca.is_none()),
             ("hub.passphrase_file", hub.passphrase_file.is_none()),
             ("hub.pkcs11", hub.pkcs11.is_none()),
             ("hub.signer", hub.signer.is_none()),
@@ -301,5 +377,24 @@ mod tests {
     fn what_check_config_prints_is_a_configuration() {
         let printed = toml::to_string(&Config::default()).unwrap();
         assert_eq!(toml::to_string(&load(&printed).unwrap()).unwrap(), printed);
+    }
+
+    /// Shows REQ-STORE-09.
+    #[test]
+    fn a_store_has_a_schema_for_each_authority_and_no_password_in_its_address() {
+        let text = "[hub]\nstore = \"postgresql://u@localhost/d\"\n[authority.day-clinic]\norganization = \"A\"\nkind = \"site\"\n\
+                    [authority.pumps]\norganization = \"B\"\nkind = \"maker\"\nstore = \"postgresql:///p\"\nstore_schema = \"x\"\n";
+        let config = load(text).unwrap();
+        let of = |name: &str| config.authorities[name].server(&config.hub, name).unwrap();
+        let servers = [config.hub.server().unwrap(), of("day-clinic"), of("pumps")];
+        let found = servers.map(|server| (server.url, server.schema));
+        let found = found.each_ref().map(|(url, schema)| (url.as_str(), schema.as_str()));
+        let here = "postgresql://u@localhost/d";
+        assert_eq!(found, [(here, "medlock"), (here, "medlock_day_clinic"), ("postgresql:///p", "x")]);
+        for wrong in ["postgresql://u:geheim@localhost/d", "postgresql://u@db.example/d", "mysql://localhost"] {
+            let error = load(&format!("[hub]\nstore = {wrong:?}\n")).unwrap_err().to_string();
+            assert!(error.contains("[hub] store") && !error.contains("geheim"), "{error}");
+        }
+        load("[hub]\nstore = \"postgresql://u@db.example/d\"\nstore_ca = \"ca.pem\"\n").unwrap();
     }
 }

@@ -10,6 +10,7 @@ use crate::output::say;
 use crate::{Failure, Outcome, output, supervise};
 use clap::Args;
 use medlock_authority::keys::{Token, TokenConfig};
+use medlock_authority::authority::DATABASE;
 use medlock_authority::signer::{self, Callers, InProcess, ProcessSigner, Supervisor};
 use medlock_authority::{Authority, AuthorityConfig, admin};
 use medlock_node::accept::{Meter, Rates};
@@ -25,8 +26,6 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-/// The authority's database in a hub's folder.
-pub(crate) const DATABASE: &str = "authority.sqlite";
 /// What was in force when the hub was last started.
 const IN_FORCE: &str = "in-force.json";
 
@@ -48,6 +47,9 @@ pub(crate) struct SignerArgs {
     /// The file with the PIN of the token's user.
     #[arg(long)]
     pin_file: Option<PathBuf>,
+    /// Where it is kept how far the log was signed, for keys in a token.
+    #[arg(long, requires = "pkcs11_module", value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
     /// Whose keys of the token: the authority's name.
     #[arg(long, default_value = "site")]
     authority: String,
@@ -69,7 +71,10 @@ pub(crate) struct SignerArgs {
 pub(crate) fn run_signer(args: SignerArgs) -> Result<Outcome, Failure> {
     let keys = match (args.pkcs11_module, args.token, args.pin_file, args.keys) {
         (Some(module), Some(token), Some(pin_file), _) => {
-            InProcess::in_token(Token::new(TokenConfig { module, token, pin_file }, &args.authority))
+            {
+            let folder = args.checkpoints.ok_or("name the folder of --checkpoints")?;
+            InProcess::in_token(Token::new(TokenConfig { module, token, pin_file }, &args.authority), &folder)
+        }
         }
         (_, _, _, Some(keys)) => match args.passphrase_file {
             Some(file) => InProcess::open_with_passphrase(&keys, &file)?,
@@ -205,6 +210,8 @@ pub(crate) fn create(authority: &AuthorityConfig, keys: &Keys) -> Result<(), Fai
 /// What the configuration means to the authority.
 pub(crate) fn authority_config(config: &HubConfig) -> AuthorityConfig {
     let mut authority = AuthorityConfig::site(&config.dir, &config.site);
+    authority.store = config.server();
+    authority.hub_name.clone_from(&config.hub_name);
     for name in &config.names {
         match name.parse::<IpAddr>() {
             Ok(address) => authority.hub_ips.push(address),
@@ -240,7 +247,12 @@ pub(crate) fn was_made(dir: &Path) -> bool {
 /// When that cannot be read.
 pub(crate) fn section_in_force(dir: &Path) -> Result<AuthoritySection, Failure> {
     let InForce { authority, keys } = in_force(dir)?;
+    let server = authority.store;
     Ok(AuthoritySection {
+        store: server.as_ref().map(|server| server.url.clone()),
+        store_schema: server.as_ref().map(|server| server.schema.clone()),
+        store_password_file: server.as_ref().and_then(|server| server.password_file.clone()),
+        store_ca: server.and_then(|server| server.ca),
         passphrase_file: keys.passphrase_file,
         pkcs11: keys.pkcs11,
         signer: keys.signer,
@@ -288,6 +300,15 @@ pub(crate) fn open(
     clock: Clock,
 ) -> Result<Arc<Authority>, Failure> {
     files::private_directory(dir)?;
+    if authority.store.is_none() && was_made(dir) && let Some(server) = in_force(dir)?.authority.store {
+        return Err(format!(
+            "what is in {} belongs to the store at {}, schema {}, and the configuration names none: say `store` again",
+            dir.display(),
+            server.url,
+            server.schema
+        )
+        .into());
+    }
     let signer = match &keys.signer {
         Some(socket) => ProcessSigner::new(socket, None),
         None => own_signer(dir, keys, authority)?,
@@ -311,7 +332,9 @@ fn own_signer(dir: &Path, keys: &Keys, authority: &AuthorityConfig) -> Result<Pr
     command.args(["signer", "--with-parent", "--socket"]).arg(&socket);
     if let Some(TokenConfig { module, token, pin_file }) = &keys.pkcs11 {
         command.arg("--pkcs11-module").arg(module).arg("--token").arg(token).arg("--pin-file").arg(pin_file);
-        command.arg("--authority").arg(&authority.name);
+        let folder = dir.join("keys");
+        files::private_directory(&folder)?;
+        command.arg("--authority").arg(&authority.name).arg("--checkpoints").arg(folder);
     } else {
         command.arg("--keys").arg(dir.join("keys"));
     }

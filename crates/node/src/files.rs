@@ -30,6 +30,18 @@ pub fn private_directory(directory: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::File`].
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+    write(path, content, true)
+}
+
+/// As [`replace`], without waiting for the disk: a loss of power may bring the old file back.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn replace_lazily(path: &Path, content: &[u8]) -> Result<(), Error> {
+    write(path, content, false)
+}
+
+fn write(path: &Path, content: &[u8], durably: bool) -> Result<(), Error> {
     // A bare name has an empty parent.
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
@@ -37,9 +49,11 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
         let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(directory)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(content)?;
-        file.as_file().sync_all()?;
+        if durably {
+            file.as_file().sync_all()?;
+        }
         file.persist(path).map_err(|error| error.error)?;
-        File::open(directory)?.sync_all()
+        if durably { File::open(directory)?.sync_all() } else { Ok(()) }
     };
     write().map_err(Error::file("write", path))
 }

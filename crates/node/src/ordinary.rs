@@ -4,20 +4,79 @@
 use crate::Error;
 use crate::provider;
 use crate::tls::ToServer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+/// Makes connections to ordinary servers secret, and believes those whose certificates come from some authorities.
+#[derive(Clone)]
+pub struct Ordinary(TlsConnector);
+
+impl Ordinary {
+    /// Believes certificates from one of `authorities`.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] when an authority cannot be used, [`Error::Tls`] when rustls refuses the settings.
+    pub fn new(authorities: &[CertificateDer<'static>]) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        for authority in authorities {
+            roots.add(authority.clone()).map_err(|error| Error::Certificate(error.to_string()))?;
+        }
+        let config = ClientConfig::builder_with_provider(provider::rustls())
+            .with_safe_default_protocol_versions()
+            .map_err(|source| Error::Tls { with: "ordinary servers".to_owned(), source })?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// As [`Ordinary::new`], with the authorities in a file (PEM).
+    ///
+    /// # Errors
+    /// As [`Ordinary::new`], also when the file cannot be read or has no certificate.
+    pub fn from_pem_file(path: &Path) -> Result<Self, Error> {
+        let wrong = |why: String| Error::Certificate(format!("{}: {why}", path.display()));
+        let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let authorities = read.map_err(|error| wrong(error.to_string()))?;
+        if authorities.is_empty() {
+            return Err(wrong("it has no certificate in PEM".to_owned()));
+        }
+        Self::new(&authorities)
+    }
+
+    /// Shakes hands over `stream`, and checks that it ends at the server of this name or address.
+    ///
+    /// # Errors
+    /// When it does not, or the connection fails.
+    pub async fn secure<S: AsyncRead + AsyncWrite + Unpin>(&self, host: &str, stream: S) -> io::Result<ToServer<S>> {
+        self.0.connect(name(host).map_err(io::Error::other)?, stream).await
+    }
+}
+
+impl std::fmt::Debug for Ordinary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ordinary")
+    }
+}
+
+fn name(host: &str) -> Result<ServerName<'static>, Error> {
+    ServerName::try_from(host.to_owned()).map_err(|_| Error::Certificate(format!("{host:?} is no host name or address")))
+}
 
 /// Connects to one ordinary server.
 #[derive(Clone)]
 pub struct OrdinaryServer {
     address: String,
-    name: ServerName<'static>,
-    tls: TlsConnector,
+    host: String,
+    tls: Ordinary,
 }
 
 impl OrdinaryServer {
@@ -28,19 +87,9 @@ impl OrdinaryServer {
     /// [`Error::Certificate`] when an authority or the host's name cannot be used, [`Error::Tls`] when rustls refuses the
     /// settings.
     pub fn new(address: &str, authorities: &[CertificateDer<'static>]) -> Result<Self, Error> {
-        let host = address.rsplit_once(':').map_or(address, |(host, _)| host.trim_matches(['[', ']']));
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| Error::Certificate(format!("{host:?} is no host name or address")))?;
-        let mut roots = RootCertStore::empty();
-        for authority in authorities {
-            roots.add(authority.clone()).map_err(|error| Error::Certificate(error.to_string()))?;
-        }
-        let config = ClientConfig::builder_with_provider(provider::rustls())
-            .with_safe_default_protocol_versions()
-            .map_err(|source| Error::Tls { with: address.to_owned(), source })?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { address: address.to_owned(), name, tls: TlsConnector::from(Arc::new(config)) })
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host.trim_matches(['[', ']'])).to_owned();
+        name(&host)?;
+        Ok(Self { address: address.to_owned(), host, tls: Ordinary::new(authorities)? })
     }
 
     /// Connects and shakes hands, within `limit`.
@@ -52,7 +101,7 @@ impl OrdinaryServer {
         let work = async {
             let stream = TcpStream::connect(&self.address).await?;
             stream.set_nodelay(true)?;
-            self.tls.connect(self.name.clone(), stream).await
+            self.tls.secure(&self.host, stream).await
         };
         timeout(limit, work)
             .await

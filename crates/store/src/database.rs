@@ -144,6 +144,15 @@ impl Database {
         }
     }
 
+    /// Marks an SQLite database as moved to `place`: it is opened no more, and whoever tries is told.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn mark_moved(&self, place: &str) -> Result<(), Error> {
+        let place = place.to_owned();
+        self.write("mark the file as moved", move |sql| sqlite::mark(sql, &place))
+    }
+
     /// Copies an SQLite database into a new file, as it is at one instant, beside the work.
     ///
     /// # Errors

@@ -14,6 +14,7 @@
 
 pub mod database;
 mod error;
+mod moving;
 pub mod postgres;
 pub mod schema;
 pub mod sqlite;

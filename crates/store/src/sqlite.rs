@@ -3,7 +3,7 @@
 use crate::schema::{Schema, too_new};
 use crate::value::{Row, Sql, Value};
 use crate::writer::Session;
-use crate::{Engine, Fault};
+use crate::{Engine, Error, Fault};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -17,6 +17,9 @@ const KEPT_READERS: usize = 8;
 const KEPT_STATEMENTS: usize = 128;
 /// A file up to this size is checked whole at each start, within a second; a larger one by `check` when asked to.
 pub const CHECKED_AT_START: u64 = 64 << 20;
+
+/// The version of the tables in a file whose content was moved elsewhere: no program knows as many steps.
+const MOVED: u32 = 1_000_000;
 
 /// A connection with the words of [`Sql`].
 struct Lite(Connection);
@@ -199,6 +202,10 @@ fn check(connection: &Connection) -> Result<(), Fault> {
 
 fn migrate(connection: &mut Lite, schema: &Schema) -> Result<(), Fault> {
     let version: u32 = connection.0.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == MOVED {
+        let place = place(&connection.0)?;
+        return Err(Fault::Failed(format!("it was moved to {place}: name that server in the configuration")));
+    }
     let version = version as usize;
     if version > schema.steps.len() {
         return Err(too_new(version, schema.steps.len()));
@@ -209,6 +216,38 @@ fn migrate(connection: &mut Lite, schema: &Schema) -> Result<(), Fault> {
         connection.batch(&format!("PRAGMA user_version = {}; COMMIT", number + 1))?;
     }
     Ok(())
+}
+
+/// Where what was in the file at `path` was moved, if it was.
+///
+/// # Errors
+/// [`Error::Failed`], [`Error::Damaged`].
+pub fn moved_to(path: &Path) -> Result<Option<String>, Error> {
+    let read = || -> Result<Option<String>, Fault> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if version == MOVED { place(&connection).map(Some) } else { Ok(None) }
+    };
+    read().map_err(|fault| fault.named(&path.display().to_string(), "look whether it was moved"))
+}
+
+fn place(connection: &Connection) -> Result<String, Fault> {
+    Ok(connection.query_row("SELECT place FROM moved", [], |row| row.get(0))?)
+}
+
+/// What marks a file whose content was moved to `place`.
+pub(crate) fn mark(sql: &mut dyn Sql, place: &str) -> Result<(), Fault> {
+    sql.batch("CREATE TABLE moved (place TEXT NOT NULL) STRICT")?;
+    sql.execute("INSERT INTO moved (place) VALUES (?1)", &[place.into()])?;
+    sql.batch(&format!("PRAGMA user_version = {MOVED}"))
+}
+
+/// Copies the file at `path` into a new one, as it is at one instant, also while another program works on it.
+///
+/// # Errors
+/// [`Error::Failed`], also when there is a file already.
+pub fn copy(path: &Path, to: &Path) -> Result<(), Error> {
+    Readers::new(path).copy_to(to).map_err(|fault| fault.named(&path.display().to_string(), "copy the database"))
 }
 
 /// Reading connections, made as they are needed.
@@ -254,6 +293,9 @@ impl Readers {
 
     /// Copies the whole database into a new file, as it is at one instant, while others write.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<(), Fault> {
+        if path.exists() {
+            return Err(Fault::Failed(format!("there is a file {} already", path.display())));
+        }
         private(path)?;
         let mut target = Connection::open(path)?;
         let source = self.connect()?;

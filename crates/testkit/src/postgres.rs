@@ -16,6 +16,8 @@ read -r what; kill -QUIT $server 2>/dev/null; wait $server; [ "$what" = keep ] |
 pub struct PostgresServer {
     folder: PathBuf,
     sync: bool,
+    /// Where it listens with TLS, if it does.
+    tls: Option<u16>,
     watch: Option<Child>,
 }
 
@@ -26,7 +28,7 @@ impl PostgresServer {
     /// If PostgreSQL is not installed (`cargo xtask peers` does) or does not start.
     #[must_use]
     pub fn start() -> Self {
-        Self::make(false)
+        Self::make(false, |_| None)
     }
 
     /// Makes one that waits for the disk at each commit, to measure it.
@@ -35,10 +37,30 @@ impl PostgresServer {
     /// As [`PostgresServer::start`].
     #[must_use]
     pub fn synchronous() -> Self {
-        Self::make(true)
+        Self::make(true, |_| None)
     }
 
-    fn make(sync: bool) -> Self {
+    /// Makes one that is also reached at 127.0.0.1, only by TLS with this certificate and key (PEM), and there asks for the
+    /// password of its user, which is this one.
+    ///
+    /// # Panics
+    /// As [`PostgresServer::start`].
+    #[must_use]
+    pub fn with_tls(certificate: &[u8], key: &[u8], password: &str) -> Self {
+        let server = Self::make(false, |data| {
+            give(&data.join("server.crt"), certificate);
+            give(&data.join("server.key"), key);
+            give(
+                &data.join("pg_hba.conf"),
+                b"local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\nhostnossl all all 127.0.0.1/32 trust\n",
+            );
+            Some(crate::free_port())
+        });
+        server.query(&format!("ALTER USER medlock PASSWORD '{password}'")).expect("a password");
+        server
+    }
+
+    fn make(sync: bool, prepare: impl FnOnce(&Path) -> Option<u16>) -> Self {
         let made = as_user(Path::new("mktemp")).args(["-d", "/tmp/medlock-pg.XXXXXX"]).output().expect("mktemp");
         let folder = PathBuf::from(String::from_utf8(made.stdout).expect("a path").trim());
         let made = as_user(&program("initdb"))
@@ -48,7 +70,8 @@ impl PostgresServer {
             .output()
             .expect("initdb");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let mut server = Self { folder, sync, watch: None };
+        let tls = prepare(&folder.join("data"));
+        let mut server = Self { folder, sync, tls, watch: None };
         server.begin();
         server
     }
@@ -68,7 +91,11 @@ impl PostgresServer {
         let mut command = Command::new("sh");
         command.args(["-c", WATCH, "watch"]).arg(&self.folder);
         command.args(words(&as_user(&program("postgres")))).arg("-D").arg(self.folder.join("data"));
-        command.arg("-k").arg(&self.folder).args(["-c", "listen_addresses=", "-c", sync]);
+        command.arg("-k").arg(&self.folder).args(["-c", sync]);
+        match self.tls {
+            None => command.args(["-c", "listen_addresses="]),
+            Some(port) => command.args(["-c", "listen_addresses=127.0.0.1", "-c", "ssl=on", "-p", &port.to_string()]),
+        };
         let watch = command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         self.watch = Some(watch.expect("a shell"));
         for _ in 0..600 {
@@ -95,7 +122,17 @@ impl PostgresServer {
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgresql:///postgres?user=medlock&host={}", self.folder.display())
+        let port = self.tls.unwrap_or(5432);
+        format!("postgresql:///postgres?user=medlock&host={}&port={port}", self.folder.display())
+    }
+
+    /// The address at which it is reached by TLS, by this name or number of the machine.
+    ///
+    /// # Panics
+    /// If it has none.
+    #[must_use]
+    pub fn tls_url(&self, host: &str) -> String {
+        format!("postgresql://medlock@{host}:{}/postgres", self.tls.expect("made with TLS"))
     }
 
     /// A name of a schema that no other test has.
@@ -145,6 +182,15 @@ fn as_user(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
     command
+}
+
+/// Writes a file that only the server may read.
+fn give(path: &Path, bytes: &[u8]) {
+    let mut shell = as_user(Path::new("sh"));
+    shell.args(["-c", "umask 077; cat > \"$1\"", "give"]).arg(path).stdin(Stdio::piped());
+    let mut child = shell.spawn().expect("a shell");
+    child.stdin.take().expect("a pipe").write_all(bytes).expect("it reads");
+    assert!(child.wait().expect("a child").success(), "{} cannot be written", path.display());
 }
 
 fn words(command: &Command) -> Vec<std::ffi::OsString> {

@@ -53,6 +53,12 @@ impl KeyDirectory {
         Ok(Self { directory: directory.to_owned(), passphrase_file })
     }
 
+    /// Where the keys are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The key, or `None` if its file is not there.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The kind under which the cosigned checkpoint is kept.
-const KIND: &str = "log-checkpoint";
+pub(crate) const KIND: &str = "log-checkpoint";
 /// What one answer of a witness may cost: a slow one must not hold up the others.
 const LIMITS: Limits =
     Limits { connect: Duration::from_secs(2), request: Duration::from_secs(2), body_bytes: 64 << 10 };

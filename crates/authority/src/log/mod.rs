@@ -5,12 +5,14 @@
 //! missing from it; some entries were given up and never became certificates. A certificate is given out when a signed
 //! checkpoint covers its entry. The forms are those of C2SP, in [`medlock_node::log`].
 
+mod anew;
 mod cosign;
 mod entry;
 mod sequencer;
 mod serve;
 
-pub(crate) use cosign::Cosigner;
+pub(crate) use cosign::{Cosigner, KIND as SHOWN};
+pub(crate) use sequencer::ORIGIN;
 pub use cosign::WitnessConfig;
 pub use entry::Entry;
 pub(crate) use sequencer::Expected;

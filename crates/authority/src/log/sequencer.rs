@@ -5,7 +5,7 @@
 
 use super::Stored;
 use crate::Error;
-use crate::signer::{KeyLabel, Kind, Signer};
+use crate::signer::{KeyLabel, Kind, Signer, behind};
 use crate::store::{LogEntry, LogTile, Serial, SignedCheckpoint, Store, StoreError};
 use medlock_node::log::note::KeyKind;
 use medlock_node::log::{Checkpoint, Edge, Tile, VerifierKey};
@@ -32,7 +32,7 @@ const FAILURES: u32 = 3;
 /// How long who asked for a certificate waits for the log: as long as for the signer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The setting with the log's name.
-const ORIGIN: &str = "log-origin";
+pub(crate) const ORIGIN: &str = "log-origin";
 
 /// Gives places in an authority's log, as long as it lives.
 pub struct Sequencer {
@@ -79,11 +79,19 @@ impl Sequencer {
     /// # Errors
     /// [`Error`]: store or signer failed, or `origin` cannot be the name of a log.
     pub fn open(store: Arc<dyn Store>, signer: Arc<dyn Signer>, origin: Option<&str>) -> Result<Self, Error> {
+        let origin_held = store.setting(ORIGIN)?;
+        if origin_held.is_some() && signer.public_key(KeyLabel::LOG)?.is_none() {
+            return Err(Error::Conflict(
+                "the store has an authority whose keys are not here: bring the folder of its keys from another hub or a \
+                 backup, or name the token that has them"
+                    .to_owned(),
+            ));
+        }
         let spki = signer.generate(KeyLabel::LOG, SigningAlgorithm::Ed25519)?;
         let Some(key) = spki.last_chunk::<32>() else {
             return Err(Error::Object { what: "log's key", why: "it is not an Ed25519 key".to_owned() });
         };
-        let name = match store.setting(ORIGIN)? {
+        let name = match origin_held {
             Some(found) => found,
             None => {
                 let hash = data_encoding::HEXLOWER.encode(&provider::sha256(&spki)[..16]);
@@ -95,6 +103,10 @@ impl Sequencer {
         let key = VerifierKey::new(&name, KeyKind::Ed25519, key).ok_or_else(|| {
             Error::invalid("log_origin", format!("{name:?} cannot name a log: no spaces, no +, 1 to 255"))
         })?;
+        let size = store.log_size()?;
+        if let Some(signed) = signer.signed_checkpoint(&name)?.filter(|signed| size < signed.head.size) {
+            return Err(Error::Conflict(behind(&signed, size)));
+        }
         let state = Mutex::new(State { asked: true, ..State::default() });
         let shared =
             Arc::new(Shared { store, signer, key, holder: provider::random(), state, changed: Condvar::default() });
@@ -296,7 +308,18 @@ impl Shared {
     /// Reads the tree from the store, and checks that it continues what was signed.
     fn read_tree(&self) -> Result<Edge, Error> {
         let store = &*self.store;
+        if store.setting(ORIGIN)?.as_deref() != Some(self.key.name()) {
+            return Err(Error::Conflict("the log was started anew, with another name: restart this hub".to_owned()));
+        }
         let edge = Edge::open(store.log_size()?, &Stored(store))?;
+        // A server that took over may lack what the one before it had: then nothing is added, or others would get places
+        // that were given already.
+        if let Some(signed) = self.signer.signed_checkpoint(self.key.name())?
+            && (edge.size() < signed.head.size
+                || Edge::open(signed.head.size, &Stored(store))?.head().root != signed.head.root)
+        {
+            return Err(Error::Conflict(behind(&signed, edge.size())));
+        }
         if let Some(signed) = store.checkpoint()? {
             let checkpoint = Checkpoint::verify(&signed.note, &self.key, &[]);
             let checkpoint = checkpoint.map_err(|error| damaged(format!("its checkpoint cannot be used: {error}")))?;

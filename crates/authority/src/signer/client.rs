@@ -2,6 +2,7 @@
 
 use super::protocol::{self, Answer, Request};
 use super::{KeyLabel, Kind, Signer, SignerError};
+use medlock_node::log::Checkpoint;
 use medlock_node::provider::SigningAlgorithm;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -178,5 +179,14 @@ impl Signer for ProcessSigner {
 
     fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         result(key, self.ask(&Request::Sign(key, kind, message))?)
+    }
+
+    fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
+        let text = match self.ask(&Request::SignedCheckpoint(origin))? {
+            Answer::NoKey => return Ok(None),
+            answer => result(KeyLabel::LOG, answer)?,
+        };
+        let read = std::str::from_utf8(&text).ok().and_then(|text| Checkpoint::read(text).ok());
+        read.map(Some).ok_or_else(|| SignerError::Away("it answered something else than a checkpoint".to_owned()))
     }
 }

@@ -16,12 +16,15 @@ mod check;
 mod client;
 mod protocol;
 mod serve;
+mod signed;
 
 pub use check::{Refused, check};
 pub use client::{ProcessSigner, Supervisor};
 pub use protocol::{Answer, MAX_MESSAGE, Request, decode_answer, decode_request, encode_answer};
 pub use serve::{Callers, InProcess, end_with_parent, listen, serve};
+pub(crate) use signed::behind;
 
+use medlock_node::log::Checkpoint;
 use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -232,6 +235,13 @@ pub trait Signer: Send + Sync {
     /// [`SignerError::Refused`] when the key may not sign this, [`SignerError::NoKey`] when it is not there,
     /// [`SignerError::Away`] when the signer could not be reached.
     fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError>;
+
+    /// The newest checkpoint of this log that was signed, if one was; where the signer keeps none, none. A smaller one, or
+    /// another one of its size, is not signed any more.
+    ///
+    /// # Errors
+    /// [`SignerError`].
+    fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError>;
 }
 
 impl<S: Signer + ?Sized> Signer for std::sync::Arc<S> {
@@ -245,6 +255,10 @@ impl<S: Signer + ?Sized> Signer for std::sync::Arc<S> {
 
     fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         (**self).sign(key, kind, message)
+    }
+
+    fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
+        (**self).signed_checkpoint(origin)
     }
 }
 

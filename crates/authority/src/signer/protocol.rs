@@ -5,8 +5,9 @@
 //! | generate a key | `[1, key, algorithm]` |
 //! | tell a public key | `[2, key]` |
 //! | sign | `[3, key, kind, bytes]` |
+//! | tell the newest checkpoint of a log that was signed | `[4, origin]` |
 //! | done, with a result | `[0, bytes]` |
-//! | there is no such key | `[1]` |
+//! | there is no such key or checkpoint | `[1]` |
 //! | refused | `[2, text]` |
 //! | failed | `[3, text]` |
 //!
@@ -24,6 +25,8 @@ pub const MAX_MESSAGE: usize = 8 << 20;
 const MAX_TEXT: usize = 1_024;
 /// The longest text of a label, `issuing-65535`, and of an algorithm, with room.
 const MAX_NAME: usize = 32;
+/// The longest name of a log.
+const MAX_ORIGIN: usize = 255;
 
 /// What the signer is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +37,16 @@ pub enum Request<'a> {
     PublicKey(KeyLabel),
     /// Sign.
     Sign(KeyLabel, Kind, &'a [u8]),
+    /// Tell the newest checkpoint of this log that was signed.
+    SignedCheckpoint(&'a str),
 }
 
 /// What the signer answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The public key, or the signature.
+    /// The public key, the signature, or the checkpoint.
     Done(Vec<u8>),
-    /// There is no such key.
+    /// There is no such key, or no such checkpoint.
     NoKey,
     /// The bytes are not of the kind, or not for this key; why.
     Refused(String),
@@ -58,6 +63,11 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, cbor::Error> {
     let wrong = reader.error(ErrorKind::OutOfRange);
     let members = reader.array(4)?;
     let verb = reader.uint()?;
+    if (verb, members) == (4, 2) {
+        let origin = reader.text(MAX_ORIGIN)?;
+        reader.finish()?;
+        return Ok(Request::SignedCheckpoint(origin));
+    }
     let key = reader.text(MAX_NAME)?.parse().map_err(|_| wrong)?;
     let request = match (verb, members) {
         (1, 3) => {
@@ -105,6 +115,7 @@ pub(super) fn encode_request(request: &Request<'_>) -> Vec<u8> {
             };
             writer.array(4)?.uint(3)?.text(&key.to_string())?.uint(kind)?.bytes(message).map(drop)
         }
+        Request::SignedCheckpoint(origin) => writer.array(2)?.uint(4)?.text(origin).map(drop),
     })
 }
 
@@ -198,6 +209,7 @@ mod tests {
             Request::PublicKey(KeyLabel::new(KeyRole::Issuing, 65_535).unwrap()),
             Request::Sign(KeyLabel::ISSUING, Kind::Ocsp, b"bytes"),
             Request::Sign(KeyLabel::LOG, Kind::Checkpoint, b"text"),
+            Request::SignedCheckpoint("hub.example/log"),
         ] {
             assert_eq!(decode_request(&encode_request(&request)), Ok(request));
         }

@@ -1,8 +1,10 @@
 //! The signer's side.
 
 use super::protocol::{self, Answer, Request};
+use super::signed::Signed;
 use super::{KeyLabel, Kind, Signer, SignerError, check};
 use crate::keys::{KeyDirectory, Token};
+use medlock_node::log::Checkpoint;
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use std::collections::BTreeMap;
 use std::io;
@@ -21,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct InProcess {
     place: Place,
+    /// How far logs were signed.
+    signed: Signed,
 }
 
 /// Where the keys are.
@@ -53,14 +57,16 @@ impl InProcess {
         Ok(Self::with(KeyDirectory::open_with_passphrase(directory, passphrase_file)?))
     }
 
-    /// The keys in this token, which is opened when it is first used. Its library runs in this process.
+    /// The keys in this token, which is opened when it is first used. Its library runs in this process. How far logs were
+    /// signed is kept in `folder`.
     #[must_use]
-    pub const fn in_token(token: Token) -> Self {
-        Self { place: Place::Token(token) }
+    pub fn in_token(token: Token, folder: &Path) -> Self {
+        Self { place: Place::Token(token), signed: Signed::within(folder) }
     }
 
     fn with(keys: KeyDirectory) -> Self {
-        Self { place: Place::Files(Files { keys, loaded: Mutex::default() }) }
+        let signed = Signed::within(keys.directory());
+        Self { place: Place::Files(Files { keys, loaded: Mutex::default() }), signed }
     }
 }
 
@@ -102,7 +108,10 @@ impl Signer for InProcess {
     }
 
     fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        let checked = || check(key, kind, message).map_err(|refused| SignerError::Refused(refused.to_string()));
+        let checked = || {
+            check(key, kind, message).map_err(|refused| SignerError::Refused(refused.to_string()))?;
+            if kind == Kind::Checkpoint { self.signed.admit(message) } else { Ok(()) }
+        };
         let as_cose = match kind {
             Kind::Certificate | Kind::Crl | Kind::Ocsp | Kind::Checkpoint | Kind::VoucherAttributes => false,
             Kind::C509 | Kind::Cose | Kind::Voucher => true,
@@ -118,6 +127,10 @@ impl Signer for InProcess {
                 token.sign(key, message, as_cose)?.ok_or(SignerError::NoKey(key))
             }
         }
+    }
+
+    fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
+        self.signed.newest(origin)
     }
 }
 
@@ -203,6 +216,11 @@ fn answer(request: &Request<'_>, keys: &InProcess) -> Answer {
             Err(error) => Err(error),
         },
         Request::Sign(key, kind, message) => keys.sign(*key, *kind, message),
+        Request::SignedCheckpoint(origin) => match keys.signed_checkpoint(origin) {
+            Ok(None) => return Answer::NoKey,
+            Ok(Some(found)) => Ok(found.to_string().into_bytes()),
+            Err(error) => Err(error),
+        },
     };
     match outcome {
         Ok(bytes) => Answer::Done(bytes),

@@ -103,4 +103,10 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, StoreError>;
+
+    /// Takes all places back, and gives the log another name: the records get places anew.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn start_log_anew(&self, origin: &str) -> Result<(), StoreError>;
 }

@@ -14,7 +14,7 @@ use medlock_authority::store::{
 use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
-use medlock_node::log::Tile;
+use medlock_node::log::{Checkpoint, Tile};
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use medlock_testkit::PostgresServer;
 use medlock_trust::x509::Certificate;
@@ -167,6 +167,7 @@ impl Log for Faulty {
         read: fn place_of_credential(credential: CredentialId) -> Option<u64>;
         write: fn keep_checkpoint(term: u64, checkpoint: SignedCheckpoint) -> ();
         read: fn checkpoint() -> Option<SignedCheckpoint>;
+        write: fn start_log_anew(origin: &str) -> ();
     }
 }
 
@@ -188,6 +189,10 @@ impl Signer for FaultySigner {
     fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         self.fuse.step(|| Ok(())).map_err(|_| SignerError::Away("test".into()))?;
         self.inner.sign(key, kind, message)
+    }
+
+    fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
+        self.inner.signed_checkpoint(origin)
     }
 }
 

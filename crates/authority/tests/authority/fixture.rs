@@ -43,7 +43,7 @@ pub(crate) fn config(dir: &Path) -> AuthorityConfig {
 /// An empty schema on the server of these tests.
 pub(crate) fn postgres() -> ServerConfig {
     let server = PostgresServer::shared();
-    ServerConfig { url: server.url(), schema: server.schema(), password_file: None }
+    ServerConfig { schema: server.schema(), ..ServerConfig::new(server.url()) }
 }
 
 pub(crate) fn open(dir: &Path, clock: &Clock) -> Authority {

@@ -11,6 +11,7 @@ use medlock_authority::store::{SqlStore, StandingChange, StandingState, Standing
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
+use medlock_node::log::Checkpoint;
 use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
 use medlock_trust::policy::Setting;
 use medlock_trust::status::{MAX_RECORDS, State, StatusList, Subject as Told};
@@ -138,6 +139,10 @@ impl Signer for Sleepy {
             return Err(SignerError::Away("test".into()));
         }
         self.inner.sign(key, kind, message)
+    }
+
+    fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
+        self.inner.signed_checkpoint(origin)
     }
 }
 

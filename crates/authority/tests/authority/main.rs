@@ -17,5 +17,6 @@ mod peers;
 mod provision;
 mod signer;
 mod standing;
+mod store_tls;
 mod tickets;
 mod vouchers;

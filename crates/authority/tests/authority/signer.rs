@@ -43,7 +43,7 @@ fn the_process_itself() {
     if let Some(directory) = std::env::var_os(DIRECTORY) {
         let directory = Path::new(&directory);
         let keys = match std::env::var_os(MODULE) {
-            Some(module) => InProcess::in_token(Token::new(token(directory, Path::new(&module)), "site")),
+            Some(module) => InProcess::in_token(Token::new(token(directory, Path::new(&module)), "site"), directory),
             None => InProcess::open(directory).unwrap(),
         };
         let listener = signer::listen(&directory.join("signer.sock"), signer::Callers::Owner).unwrap();

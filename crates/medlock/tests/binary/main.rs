@@ -9,4 +9,5 @@ mod process;
 mod provision;
 mod running;
 mod small_devices;
+mod stores;
 mod trust_list;

@@ -85,11 +85,16 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_with(folder, "")
+    }
+
+    /// As [`Hub::start`], with these lines more in `[hub]`.
+    pub(crate) fn start_with(folder: &Path, more: &str) -> Self {
         let dir = folder.join("hub");
         let config = folder.join("medlock.toml");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut hub = Self { dir, devices: any, coap: any, people: any, config, process: None };
-        hub.run();
+        hub.run_with(more);
         hub
     }
 
@@ -148,7 +153,16 @@ impl Hub {
 
     /// `medlock WHAT… --json` against this hub.
     pub(crate) fn ask(&self, what: &[&str]) -> Value {
-        let output = medlock().args(what).arg("--json").arg("--dir").arg(&self.dir).output().expect("it starts");
+        Self::answer(what, medlock().args(what).arg("--json").arg("--dir").arg(&self.dir))
+    }
+
+    /// `medlock WHAT… --json`, which needs no hub's folder.
+    pub(crate) fn ask_without_folder(what: &[&str]) -> Value {
+        Self::answer(what, medlock().args(what).arg("--json"))
+    }
+
+    fn answer(what: &[&str], command: &mut Command) -> Value {
+        let output = command.output().expect("it starts");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{what:?}: {errors}");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{what:?}: {error}: {errors}"))
@@ -287,6 +301,15 @@ impl Device {
     /// The credential it shows.
     pub(crate) fn present(&self) -> String {
         self.identity.current().expect("it is enrolled").credential().to_string()
+    }
+
+    /// Renews so many times; the credentials that were acknowledged.
+    pub(crate) async fn renew(self, times: usize) -> Vec<String> {
+        let mut acknowledged = Vec::new();
+        for _ in 0..times {
+            acknowledged.push(self.enrolment.renew().await.expect("renewed").credential().to_string());
+        }
+        acknowledged
     }
 
     /// The credentials that were acknowledged until the hub was gone.

@@ -31,6 +31,9 @@ pub enum ServerError {
         "{0:?} is no name of a schema: give 1 to 48 small letters, digits and underscores, beginning with a letter"
     )]
     Schema(String),
+    /// It has a password, which everybody reads who reads the address.
+    #[error("the address has a password: take it out, and put it into a file that only the hub may read")]
+    Password,
     /// It leaves the machine, and nothing makes it secret.
     #[error(
         "{0} is another machine: give the certificate of the authority that its own is from, so that nobody reads along"
@@ -40,7 +43,8 @@ pub enum ServerError {
 
 impl Server {
     /// The server at `url`, in the form of libpq (`postgresql://user@host/database`, several hosts after one another), and
-    /// `schema` in it. `password` goes before one in the address. Connections to another machine need `secure`.
+    /// `schema` in it. The address has no password: it stands in configurations and in errors. Connections to another machine need
+    /// `secure`, which makes all connections secret that are not to a Unix socket.
     ///
     /// # Errors
     /// [`ServerError`].
@@ -51,6 +55,9 @@ impl Server {
         secure: Option<Arc<dyn Secure>>,
     ) -> Result<Self, ServerError> {
         let mut config: Config = url.parse().map_err(|error: postgres::Error| ServerError::Address(chain(&error)))?;
+        if config.get_password().is_some() {
+            return Err(ServerError::Password);
+        }
         let letters = schema.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         if !letters
             || !(1..=48).contains(&schema.len())
@@ -67,9 +74,11 @@ impl Server {
         });
         let away = away
             .or_else(|| config.get_hostaddrs().iter().find(|address| !address.is_loopback()).map(ToString::to_string));
+        let sockets_only = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         match away {
             Some(host) if secure.is_none() => return Err(ServerError::NotSecret(host)),
             Some(_) => config.ssl_mode(SslMode::Require),
+            None if secure.is_some() && !sockets_only => config.ssl_mode(SslMode::Require),
             None => config.ssl_mode(SslMode::Disable),
         };
         config
@@ -141,7 +150,11 @@ mod tests {
         for url in ["postgresql://u@db.example.org/d", "postgresql://u@localhost,10.0.0.7/d"] {
             assert!(matches!(new(url), Err(ServerError::NotSecret(_))), "{url}");
         }
-        let secret = new("postgresql://u:geheim@localhost/d").unwrap();
+        for url in ["postgresql://u:geheim@localhost/d", "postgresql://localhost/d?user=u&password=geheim"] {
+            let error = new(url).unwrap_err();
+            assert!(matches!(error, ServerError::Password) && !error.to_string().contains("geheim"));
+        }
+        let secret = Server::new("postgresql://u@localhost/d", "site", Some("geheim"), None).unwrap();
         assert!(!format!("{secret} {secret:?}").contains("geheim"));
         for schema in ["", "Site", "a-b", "1a", "a\"b"] {
             assert!(Server::new("postgresql:///d", schema, None, None).is_err(), "{schema:?}");

@@ -2,6 +2,7 @@
 //! its number less one, and giving places is moving the log's size.
 
 use super::SqlStore;
+use crate::log::{ORIGIN, SHOWN};
 use crate::store::log::{Log, LogEntry, LogTile, SignedCheckpoint};
 use crate::store::{Serial, StoreError};
 use medlock_node::log::Tile;
@@ -117,6 +118,19 @@ impl Log for SqlStore {
             first(database, STATE, sql, &[], |row| {
                 Ok(SignedCheckpoint { size: row.number("signed_size")?, note: row.blob("checkpoint")?.to_vec() })
             })
+        })
+    }
+
+    fn start_log_anew(&self, origin: &str) -> Result<(), StoreError> {
+        let origin = origin.to_owned();
+        self.database.write("start the log anew", move |database| {
+            let named = "UPDATE setting SET value = ?2 WHERE name = ?1";
+            Fault::unless_one(database.execute(named, values![ORIGIN, &origin])?, "log")?;
+            database.execute("DELETE FROM log_tile", &[])?;
+            database.execute("DELETE FROM object WHERE kind = ?1", values![SHOWN])?;
+            let emptied = "UPDATE log SET term = term + 1, holder = NULL, until = NULL, size = 0, signed_size = NULL,
+                               checkpoint = NULL";
+            database.execute(emptied, &[]).map(drop)
         })
     }
 }

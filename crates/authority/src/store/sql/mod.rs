@@ -5,6 +5,7 @@ mod issuance;
 mod journal;
 mod log;
 mod migrations;
+mod moving;
 mod owners;
 mod register;
 mod row;
