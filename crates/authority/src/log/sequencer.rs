@@ -312,14 +312,6 @@ impl Shared {
             return Err(Error::Conflict("the log was started anew, with another name: restart this hub".to_owned()));
         }
         let edge = Edge::open(store.log_size()?, &Stored(store))?;
-        // A server that took over may lack what the one before it had: then nothing is added, or others would get places
-        // that were given already.
-        if let Some(signed) = self.signer.signed_checkpoint(self.key.name())?
-            && (edge.size() < signed.head.size
-                || Edge::open(signed.head.size, &Stored(store))?.head().root != signed.head.root)
-        {
-            return Err(Error::Conflict(behind(&signed, edge.size())));
-        }
         if let Some(signed) = store.checkpoint()? {
             let checkpoint = Checkpoint::verify(&signed.note, &self.key, &[]);
             let checkpoint = checkpoint.map_err(|error| damaged(format!("its checkpoint cannot be used: {error}")))?;
@@ -327,6 +319,14 @@ impl Shared {
             if checkpoint.checkpoint.head != head {
                 return Err(damaged(format!("its first {} entries are not those that were signed", signed.size)));
             }
+        }
+        // A server that took over may lack what the one before it had: then nothing is added, or others would get places
+        // that were given already.
+        if let Some(signed) = self.signer.signed_checkpoint(self.key.name())?
+            && (edge.size() < signed.head.size
+                || Edge::open(signed.head.size, &Stored(store))?.head().root != signed.head.root)
+        {
+            return Err(Error::Conflict(behind(&signed, edge.size())));
         }
         Ok(edge)
     }

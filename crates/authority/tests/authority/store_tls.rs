@@ -24,7 +24,7 @@ fn certificates(name: &str) -> tempfile::TempDir {
     let at = folder.path();
     std::fs::write(at.join("ext"), format!("subjectAltName={name}\n")).unwrap();
     let with = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc";
-    openssl(at, &format!("req -x509 {with} -keyout ca.key -subj /CN=ca -days 30 -out ca.pem -addext basicConstraints=critical,CA:TRUE"));
+    openssl(at, &format!("req -x509 {with} -keyout ca.key -subj /CN={name} -days 30 -out ca.pem -addext basicConstraints=critical,CA:TRUE"));
     openssl(at, &format!("req {with} -keyout server.key -subj /CN=db -out server.csr"));
     openssl(at, "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -set_serial 1 -days 30 -extfile ext -out server.pem");
     std::fs::write(at.join("password"), format!("{PASSWORD}\n")).unwrap();
@@ -70,7 +70,7 @@ fn a_server_elsewhere_is_believed_by_its_authority_and_name_and_never_without_tl
     // Somebody between who says that the server speaks no TLS gets nothing.
     let plain = right.query("ALTER SYSTEM SET ssl TO off").and_then(|_| right.query("SELECT pg_reload_conf()"));
     assert!(plain.is_some());
-    right.query("SELECT pg_sleep(0.5)");
+    assert!(right.query("SELECT pg_sleep(0.5)").is_some());
     let refused = open(to(&right, "localhost", Some(own.path())));
     let error = refused.unwrap_err().to_string();
     assert!(error.contains("TLS"), "{error}");
