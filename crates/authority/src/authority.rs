@@ -145,6 +145,45 @@ impl Authority {
         Ok(authority)
     }
 
+    /// Moves everything an authority that is not open keeps from the file in its directory to the server that its settings
+    /// name. Returns how many rows there were.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it is open; [`Error::Store`] when the server or the file cannot be used.
+    pub fn move_store(config: &AuthorityConfig) -> Result<u64, Error> {
+        let server = config.store.as_ref().ok_or_else(|| Error::invalid("store", "name the server"))?.address()?;
+        let _lock = lock_directory(&config.dir)?;
+        let file = config.dir.join(DATABASE);
+        if !file.exists() {
+            return Err(Error::Conflict(format!("there is no {}", file.display())));
+        }
+        Ok(SqlStore::move_to(&file, server)?)
+    }
+
+    /// Brings the copy of a database back into the directory of an authority that is not open. What was there is kept
+    /// beside it, with the time in its name.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it is open; [`Error::Store`] when the copy cannot be used; [`Error::File`].
+    pub fn restore_store(dir: &Path, copy: &Path) -> Result<(), Error> {
+        let _lock = lock_directory(dir)?;
+        let file = dir.join(DATABASE);
+        let new = dir.join("authority.sqlite.restored");
+        let _ = std::fs::remove_file(&new);
+        SqlStore::copy(copy, &new)?;
+        // Status lists that were given out since have later epochs than the copy knows of.
+        SqlStore::sqlite(&new)?.next_epoch(Clock::system().now())?;
+        let before = format!("{DATABASE}.before-{}", Clock::system().now().unix());
+        for suffix in ["", "-wal", "-shm"] {
+            let beside = |name: &str| dir.join(format!("{name}{suffix}"));
+            match std::fs::rename(beside(DATABASE), beside(&before)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(&file, error)),
+                _ => {}
+            }
+        }
+        std::fs::rename(&new, &file).map_err(|error| Error::file(&file, error))
+    }
+
     /// What the hub itself knows: it judges its callers by the same objects it gives out.
     #[must_use]
     pub fn knowledge(&self) -> &Arc<KnowledgeBase> {

@@ -21,8 +21,11 @@ pub(crate) fn ask(dir: &Path, request: Request) -> Result<Response, Failure> {
         let reached = Reached::at(dir).await?;
         let answer = reached.ask(request).await?;
         if let (Reached::Stopped(authority), Response::Done { .. }) = (&reached, &answer) {
-            let hub = if authority.is_shared() { "This hub does not run: this is recorded, and the others tell it" }
-                else { "The hub does not run: this is recorded, and no device hears of it before `medlock up`" };
+            let hub = if authority.is_shared() {
+                "This hub does not run: this is recorded, and the others tell it"
+            } else {
+                "The hub does not run: this is recorded, and no device hears of it before `medlock up`"
+            };
             eprintln!("{hub}.");
         }
         Ok(answer)

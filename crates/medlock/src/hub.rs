@@ -9,9 +9,10 @@ use crate::monitoring::{self, Watched};
 use crate::output::say;
 use crate::{Failure, Outcome, output, supervise};
 use clap::Args;
-use medlock_authority::keys::{Token, TokenConfig};
 use medlock_authority::authority::DATABASE;
+use medlock_authority::keys::{Token, TokenConfig};
 use medlock_authority::signer::{self, Callers, InProcess, ProcessSigner, Supervisor};
+use medlock_authority::store::ServerConfig;
 use medlock_authority::{Authority, AuthorityConfig, admin};
 use medlock_node::accept::{Meter, Rates};
 use medlock_node::clock::Clock;
@@ -47,7 +48,7 @@ pub(crate) struct SignerArgs {
     /// The file with the PIN of the token's user.
     #[arg(long)]
     pin_file: Option<PathBuf>,
-    /// Where it is kept how far the log was signed, for keys in a token.
+    /// Where it is kept how far the log was signed, for keys in a token; where the socket is if absent.
     #[arg(long, requires = "pkcs11_module", value_name = "DIR")]
     checkpoints: Option<PathBuf>,
     /// Whose keys of the token: the authority's name.
@@ -71,10 +72,9 @@ pub(crate) struct SignerArgs {
 pub(crate) fn run_signer(args: SignerArgs) -> Result<Outcome, Failure> {
     let keys = match (args.pkcs11_module, args.token, args.pin_file, args.keys) {
         (Some(module), Some(token), Some(pin_file), _) => {
-            {
-            let folder = args.checkpoints.ok_or("name the folder of --checkpoints")?;
+            let beside = args.socket.parent().map(Path::to_owned).unwrap_or_default();
+            let folder = args.checkpoints.unwrap_or(beside);
             InProcess::in_token(Token::new(TokenConfig { module, token, pin_file }, &args.authority), &folder)
-        }
         }
         (_, _, _, Some(keys)) => match args.passphrase_file {
             Some(file) => InProcess::open_with_passphrase(&keys, &file)?,
@@ -189,9 +189,7 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
 /// # Errors
 /// When it runs after all, or its state is damaged.
 pub(crate) fn open_for_command(dir: &Path) -> Result<Arc<Authority>, Failure> {
-    let last = in_force(dir)?;
-    let authority = AuthorityConfig { dir: dir.to_owned(), ..last.authority };
-    open(dir, &last.keys, &authority, Clock::system())
+    open(dir, &in_force(dir)?.keys, &authority_in_force(dir)?, Clock::system())
 }
 
 /// Makes an authority in `dir`.
@@ -263,6 +261,46 @@ pub(crate) fn section_in_force(dir: &Path) -> Result<AuthoritySection, Failure> 
     })
 }
 
+/// The server that keeps what the authority in `dir` does, if it is not in a file there.
+///
+/// # Errors
+/// When that cannot be read.
+pub(crate) fn server_in_force(dir: &Path) -> Result<Option<ServerConfig>, Failure> {
+    Ok(in_force(dir)?.authority.store)
+}
+
+/// The settings of the authority in `dir`, wherever that lay when they were written.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn authority_in_force(dir: &Path) -> Result<AuthorityConfig, Failure> {
+    Ok(AuthorityConfig { dir: dir.to_owned(), ..in_force(dir)?.authority })
+}
+
+/// Copies what was in force.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub(crate) fn copy_settings(from: &Path, to: &Path) -> Result<(), Failure> {
+    let InForce { authority, keys } = in_force(from)?;
+    keep_in_force(&AuthorityConfig { dir: to.to_owned(), ..authority }, &keys)
+}
+
+/// Moves what the stopped authority in `dir` keeps to a server; how many rows there were.
+///
+/// # Errors
+/// When it runs, or the server cannot be used.
+pub(crate) fn move_store(dir: &Path, server: &ServerConfig) -> Result<u64, Failure> {
+    let InForce { authority, keys } = in_force(dir)?;
+    if let Some(held) = authority.store {
+        return Err(format!("its store is on a server already: {}, schema {}", held.url, held.schema).into());
+    }
+    let authority = AuthorityConfig { dir: dir.to_owned(), store: Some(server.clone()), ..authority };
+    let rows = Authority::move_store(&authority)?;
+    keep_in_force(&authority, &keys)?;
+    Ok(rows)
+}
+
 fn in_force(dir: &Path) -> Result<InForce, Failure> {
     let file = dir.join(IN_FORCE);
     let text = std::fs::read(&file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
@@ -300,7 +338,10 @@ pub(crate) fn open(
     clock: Clock,
 ) -> Result<Arc<Authority>, Failure> {
     files::private_directory(dir)?;
-    if authority.store.is_none() && was_made(dir) && let Some(server) = in_force(dir)?.authority.store {
+    if authority.store.is_none()
+        && was_made(dir)
+        && let Some(server) = in_force(dir)?.authority.store
+    {
         return Err(format!(
             "what is in {} belongs to the store at {}, schema {}, and the configuration names none: say `store` again",
             dir.display(),

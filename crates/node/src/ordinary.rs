@@ -68,7 +68,8 @@ impl std::fmt::Debug for Ordinary {
 }
 
 fn name(host: &str) -> Result<ServerName<'static>, Error> {
-    ServerName::try_from(host.to_owned()).map_err(|_| Error::Certificate(format!("{host:?} is no host name or address")))
+    ServerName::try_from(host.to_owned())
+        .map_err(|_| Error::Certificate(format!("{host:?} is no host name or address")))
 }
 
 /// Connects to one ordinary server.

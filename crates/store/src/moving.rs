@@ -23,7 +23,8 @@ impl Database {
     ) -> Result<u64, Error> {
         let from = from.clone();
         self.write("copy all tables", move |target| {
-            let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+            let names =
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
             let tables = from.read("list the tables", |source| {
                 all(source, "sqlite_schema", names, &[], |row| Ok(row.text("name")?.to_owned()))
             });

@@ -11,11 +11,11 @@ mod entry;
 mod sequencer;
 mod serve;
 
-pub(crate) use cosign::{Cosigner, KIND as SHOWN};
-pub(crate) use sequencer::ORIGIN;
 pub use cosign::WitnessConfig;
+pub(crate) use cosign::{Cosigner, KIND as SHOWN};
 pub use entry::Entry;
 pub(crate) use sequencer::Expected;
+pub(crate) use sequencer::ORIGIN;
 pub use sequencer::Sequencer;
 pub(crate) use serve::router;
 

@@ -145,6 +145,7 @@ fn a_store_that_named_credentials_by_all_their_bytes_names_them_anew() {
     database.execute_batch(later).unwrap();
     database.pragma_update(None, "user_version", 2).unwrap();
     drop(database);
+    std::fs::remove_file(dir.path().join("signer/log.checkpoints")).unwrap();
     drop(open(dir.path(), &clock));
     let database = rusqlite::Connection::open(&path).unwrap();
     for sql in [

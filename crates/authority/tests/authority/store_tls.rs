@@ -24,9 +24,17 @@ fn certificates(name: &str) -> tempfile::TempDir {
     let at = folder.path();
     std::fs::write(at.join("ext"), format!("subjectAltName={name}\n")).unwrap();
     let with = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc";
-    openssl(at, &format!("req -x509 {with} -keyout ca.key -subj /CN={name} -days 30 -out ca.pem -addext basicConstraints=critical,CA:TRUE"));
+    openssl(
+        at,
+        &format!(
+            "req -x509 {with} -keyout ca.key -subj /CN={name} -days 30 -out ca.pem -addext basicConstraints=critical,CA:TRUE"
+        ),
+    );
     openssl(at, &format!("req {with} -keyout server.key -subj /CN=db -out server.csr"));
-    openssl(at, "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -set_serial 1 -days 30 -extfile ext -out server.pem");
+    openssl(
+        at,
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -set_serial 1 -days 30 -extfile ext -out server.pem",
+    );
     std::fs::write(at.join("password"), format!("{PASSWORD}\n")).unwrap();
     folder
 }

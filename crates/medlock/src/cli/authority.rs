@@ -1,6 +1,6 @@
 //! `medlock authority …`: who an authority is, and what it has to say.
 
-use super::HubArgs;
+use super::{HubArgs, store};
 use crate::admin::{self, ask};
 use crate::config::{AuthoritySection, Config};
 use crate::hub::Keys;
@@ -41,6 +41,12 @@ pub(crate) enum AuthorityCommand {
     CreateMaker(CreateMakerArgs),
     /// Make a further authority in a hub: another site, or a maker. A running hub serves it after SIGHUP.
     Create(CreateArgs),
+    /// Move what a stopped authority keeps from its file to a PostgreSQL server; the hub goes on there after one restart.
+    MoveStore(store::MoveStoreArgs),
+    /// Copy the stores and keys of a hub into a new folder, while it runs. Passphrases are not in it.
+    Backup(store::BackupArgs),
+    /// Bring a backup back into the folder of a stopped hub. What was there before is kept beside it.
+    Restore(store::RestoreArgs),
     /// List the authorities of a hub.
     List {
         #[command(flatten)]
@@ -101,6 +107,9 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
             show(&args.hub)
         }
         AuthorityCommand::Create(args) => create(args),
+        AuthorityCommand::MoveStore(args) => store::move_store(args),
+        AuthorityCommand::Backup(args) => store::backup(&args),
+        AuthorityCommand::Restore(args) => store::restore(&args),
         AuthorityCommand::List { hub } => list(&hub),
     }
 }

@@ -2,9 +2,11 @@
 
 use super::HubArgs;
 use crate::admin::{self, ask};
+use crate::hub::authority_in_force;
 use crate::output::{self, Table, hex, say, say_raw};
 use crate::{Failure, Outcome, inspect, supervise};
 use clap::{Args, Subcommand};
+use medlock_authority::Authority;
 use medlock_authority::admin::{Request, Response};
 use medlock_authority::log::Entry;
 use medlock_node::accept::{self, Limits};
@@ -42,6 +44,14 @@ pub(crate) enum LogCommand {
     Verify(VerifyLogArgs),
     /// Follow a log, and report what was issued for the names one watches. Exit code 1 if the log is not honest.
     Monitor(MonitorArgs),
+    /// After entries were lost for good: begin the log of a stopped hub anew, with a new name and all records there are.
+    StartAnew {
+        /// Yes: certificates and revocations since the backup are lost.
+        #[arg(long, required = true)]
+        accept_loss: bool,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
     /// Witness logs (C2SP tlog-witness): cosign each checkpoint that continues the one before, and no other. Runs until it is
     /// stopped; a witness is somebody else than the authority.
     Witness(WitnessArgs),
@@ -136,6 +146,7 @@ pub(crate) fn run(command: LogCommand) -> Result<Outcome, Failure> {
             _ => Err("give a log, or --proof and --credential".into()),
         },
         LogCommand::Monitor(args) => monitor(&args),
+        LogCommand::StartAnew { accept_loss: _, hub } => start_anew(&hub),
         LogCommand::Witness(args) => witness(args),
     }
 }
@@ -175,6 +186,19 @@ fn witness(args: WitnessArgs) -> Result<Outcome, Failure> {
             Ok(serving.await?)
         })
         .map(|()| Outcome::Done)
+}
+
+fn start_anew(hub: &HubArgs) -> Result<Outcome, Failure> {
+    let (old, new) = Authority::start_log_anew(&authority_in_force(&hub.dir)?, &Clock::system())?;
+    if hub.json {
+        output::json(&serde_json::json!({ "before": old, "origin": new }))?;
+    } else {
+        say!(
+            "The log {old} goes on as {new}. Start the hub, give the log's new key (`medlock log show`) to monitors and witnesses,"
+        );
+        say!("and revoke again what was revoked since the backup.");
+    }
+    Ok(Outcome::Done)
 }
 
 fn show(hub: &HubArgs) -> Result<Outcome, Failure> {

@@ -5,6 +5,7 @@ pub(crate) mod device;
 mod judge;
 mod log;
 mod route;
+mod store;
 pub(crate) mod trust_list;
 mod voucher;
 

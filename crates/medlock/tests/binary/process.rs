@@ -122,6 +122,14 @@ impl Hub {
         self.process = Some(process);
     }
 
+    /// What it says when it does not start with these lines more in `[hub]`.
+    pub(crate) fn refused(&self, more: &str) -> String {
+        self.configure(more);
+        let output = medlock().args(["up", "--config"]).arg(&self.config).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(1), "it started");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// The command that starts it.
     pub(crate) fn command(&self) -> Command {
         let mut command = medlock();

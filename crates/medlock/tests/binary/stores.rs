@@ -26,7 +26,15 @@ fn two_hubs_on_one_server_issue_without_a_serial_twice_into_one_log() {
     let one = Hub::start_with(folders[0].path(), &on(server, &schema, "hub-1"));
     let foreign = folders[1].path().join("medlock.toml");
     // A hub without the keys does not become another authority.
-    std::fs::write(&foreign, format!("[hub]\nsite = \"Fault Hospital\"\ndir = {:?}\ndevices = \"127.0.0.1:0\"\npeople = \"127.0.0.1:0\"\n{}", folders[1].path().join("hub"), on(server, &schema, "hub-2"))).expect("written");
+    std::fs::write(
+        &foreign,
+        format!(
+            "[hub]\nsite = \"Fault Hospital\"\ndir = {:?}\ndevices = \"127.0.0.1:0\"\npeople = \"127.0.0.1:0\"\n{}",
+            folders[1].path().join("hub"),
+            on(server, &schema, "hub-2")
+        ),
+    )
+    .expect("written");
     let refused = medlock().args(["up", "--config"]).arg(&foreign).output().expect("it starts");
     let text = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(1) && text.contains("keys are not here"), "{text}");
@@ -75,4 +83,148 @@ fn a_password_in_the_configuration_is_refused_and_not_repeated() {
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.code() == Some(1) && said.contains("password") && !said.contains("geheim"), "{said}");
+}
+
+/// Every row of all tables of the authority but those of what happens by itself, as text.
+fn dump_file(dir: &Path, tables: &[(&str, &str)]) -> Vec<String> {
+    let program =
+        tables.iter().map(|(table, columns)| format!("SELECT '{table}', {columns} FROM {table} ORDER BY 2, 3;"));
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", "import sqlite3, sys\nd = sqlite3.connect('file:' + sys.argv[1] + '?mode=ro', uri=True)\nfor sql in sys.argv[2:]:\n  for row in d.execute(sql): print('|'.join('' if v is None else v.hex() if isinstance(v, bytes) else str(v) for v in row))"]);
+    let output = command.arg(dir.join("authority.sqlite")).args(program).output().expect("python3 is there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+}
+
+fn dump_server(server: &PostgresServer, schema: &str, tables: &[(&str, &str)]) -> Vec<String> {
+    let one = |(table, columns): &(&str, &str)| {
+        let sql = format!(
+            "SET search_path TO {schema}; SET bytea_output TO hex; SELECT '{table}', {columns} FROM {table} ORDER BY 2, 3"
+        );
+        let text = server.query(&sql).expect("psql answers");
+        text.lines().map(|line| line.replace("\\x", "")).collect::<Vec<_>>()
+    };
+    tables.iter().flat_map(one).collect()
+}
+
+const TABLES: &[(&str, &str)] = &[
+    (
+        "issuance",
+        "number, serial, purpose, device, key, parent, not_before, not_after, at, tbs, state, abandoned, credential, certificate, used",
+    ),
+    (
+        "device",
+        "name, owner, maker_serial, maker_key, roles, device_type, dns, ips, ae_titles, sidecar, validity_seconds, at, turn",
+    ),
+    ("code", "id, device, secret_hash, expires, wrong_tries, state, key"),
+    (
+        "pending",
+        "rowid, id, device, code, birth, birth_serial, birth_maker, key, key_fingerprint, claims, address, since, state",
+    ),
+    ("standing", "kind, subject, state, reason, epoch, since"),
+    ("standing_change", "id, kind, subject, state, reason, epoch, at"),
+    ("object", "kind, version, at, bytes"),
+    ("number", "series, last"),
+    ("alarm", "id, at, last, count, kind, device, text, acknowledged"),
+    ("audit", "id, at, who, verb, subject, outcome"),
+    ("setting", "name, value"),
+    ("log", "one, size, signed_size, checkpoint"),
+    ("log_tile", "level, place, hashes"),
+    ("ae_title", "title, device"),
+];
+
+/// Shows REQ-STORE-12: with one restart, everything is on the server, and goes on there; the file is not used again.
+#[test]
+fn a_store_is_moved_to_a_server_with_one_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = PostgresServer::shared();
+    let schema = server.schema();
+    let mut hub = Hub::start(folder.path());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let device = runtime.block_on(Device::enrol(&hub, folder.path(), "a"));
+    runtime.block_on(device.clone().renew(3));
+    hub.ask(&["device", "register", "ct1", "--role", "modality", "--ae", "CT1", "--address", "127.0.0.1:1"]);
+    hub.ask(&["device", "code", "ct1"]);
+    hub.ask(&["device", "suspend", "a", "--why", "lent"]);
+    let url = server.url();
+    let what = ["authority", "move-store", "--to", &url, "--schema", &schema];
+    let dir = hub.dir.clone();
+    let run = || medlock().args(what).arg("--dir").arg(&dir).output().expect("it starts");
+    assert_eq!(run().status.code(), Some(1), "it was moved while the hub ran");
+    let log = hub.ask(&["log", "show"]);
+    hub.kill();
+    let before = dump_file(&hub.dir, TABLES);
+    let moved = run();
+    assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stderr));
+    assert_eq!(before, dump_server(server, &schema, TABLES));
+    assert!(before.len() > 30, "{}", before.len());
+    // Neither twice, nor back to the file by mistake.
+    assert_eq!(run().status.code(), Some(1));
+    for more in ["", "hub_name = \"hub\"\n"] {
+        let refused = hub.refused(more);
+        assert!(refused.contains("store") && refused.contains(&schema), "{refused}");
+    }
+    hub.run_with(&on(server, &schema, "hub"));
+    assert_eq!(hub.ask(&["device", "show", "a"])["state"], "suspended");
+    hub.ask(&["device", "restore", "a", "--why", "back"]);
+    runtime.block_on(device.renew(2));
+    let later = hub.ask(&["log", "show"]);
+    assert_eq!((&later["origin"], &later["key"]), (&log["origin"], &log["key"]));
+    assert!(later["size"].as_u64() >= log["size"].as_u64().map(|size| size + 2));
+    let at = format!("http://{}/log", hub.people);
+    Hub::ask_without_folder(&["log", "verify", &at, "--key", log["key"].as_str().expect("a key")]);
+    let held = hub.credentials("a");
+    assert_eq!(held.len(), 6, "{held:?}");
+}
+
+/// Shows REQ-STORE-13, REQ-LOG-07 and REQ-LOG-08: a backup that was made while the hub ran is restored; a log that would be
+/// shorter than what was signed is not signed, and goes on with a new name when the loss is accepted.
+#[test]
+fn a_restored_backup_signs_no_smaller_log_and_goes_on_when_the_loss_is_accepted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hub = Hub::start(folder.path());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let device = runtime.block_on(Device::enrol(&hub, folder.path(), "a"));
+    let renewing = runtime.spawn(device.clone().renew(10));
+    let backup = folder.path().join("backup");
+    let backup = backup.to_str().expect("UTF-8");
+    hub.ask(&["authority", "backup", backup]);
+    runtime.block_on(renewing).expect("renewed while the backup was made");
+    runtime.block_on(device.clone().renew(1));
+    let files: BTreeSet<_> = std::fs::read_dir(folder.path().join("backup/keys"))
+        .expect("keys")
+        .map(|file| file.expect("a file").file_name())
+        .collect();
+    assert_eq!(files, ["issuing.key", "log.key", "root.key"].map(Into::into).into(), "the passphrase is in the backup");
+    let log = hub.ask(&["log", "show"]);
+    let dir = hub.dir.clone();
+    let run = |what: &[&str]| medlock().args(what).arg("--dir").arg(&dir).output().expect("it starts");
+    assert_eq!(run(&["authority", "restore", backup]).status.code(), Some(1), "it was restored under a running hub");
+    hub.kill();
+    assert!(run(&["authority", "restore", backup]).status.success());
+    let refused = hub.refused("");
+    assert!(refused.contains("--accept-loss") && refused.contains("restored from a backup"), "{refused}");
+    assert_eq!(run(&["log", "start-anew"]).status.code(), Some(2), "the loss was not accepted");
+    assert!(run(&["log", "start-anew", "--accept-loss"]).status.success());
+    hub.run();
+    let later = hub.ask(&["log", "show"]);
+    assert_eq!(later["origin"].as_str(), Some(format!("{}/2", log["origin"].as_str().expect("a name")).as_str()));
+    assert!(hub.ask(&["authority", "alarms"])["alarms"].to_string().contains("log-started-anew"));
+    let fresh = runtime.block_on(Device::enrol(&hub, folder.path(), "b"));
+    runtime.block_on(fresh.renew(1));
+    let at = format!("http://{}/log", hub.people);
+    let whole = Hub::ask_without_folder(&["log", "verify", &at, "--key", later["key"].as_str().expect("a key")]);
+    assert!(whole["size"].as_u64() > Some(4), "{whole}");
+
+    // The disk is gone: a new folder, with the backup and the passphrase.
+    hub.kill();
+    let passphrase = std::fs::read(hub.dir.join("keys/passphrase")).expect("a passphrase");
+    std::fs::remove_dir_all(&hub.dir).expect("removed");
+    assert!(run(&["authority", "restore", backup]).status.success());
+    std::fs::write(hub.dir.join("keys/passphrase"), passphrase).expect("written");
+    hub.run();
+    assert_eq!(hub.ask(&["log", "show"])["origin"], log["origin"]);
+    assert!(!hub.credentials("a").is_empty());
 }

@@ -25,7 +25,9 @@ impl SqlStore {
             first(database, "setting", "SELECT name FROM setting LIMIT 1", &[], |_| Ok(()))
         })?;
         if used.is_some() {
-            return Err(StoreError::Taken { what: "authority in that schema: name another one, or drop it if it may go;" });
+            return Err(StoreError::Taken {
+                what: "authority in that schema: name another one, or drop it if it may go;",
+            });
         }
         let count = to.fill_from(&from, FIRST, WITHOUT)?;
         from.mark_moved(&place)?;
