@@ -9,7 +9,7 @@ use crate::objects::{Kind as ObjectKind, News};
 use crate::registry::{Device, DeviceConfig};
 use crate::settings::{AuthorityConfig, Kind, Rules, Settings};
 use crate::signer::{KeyLabel, KeyRole, Signer};
-use crate::store::{Purpose, SqlStore, Store, Turn};
+use crate::store::{Purpose, SqlStore, Standings as _, Store, Turn};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use medlock_node::identity::IdentityStore;

@@ -6,6 +6,8 @@ use medlock_authority::store::ServerConfig;
 use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;
 use medlock_testkit::PostgresServer;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -75,11 +77,18 @@ fn a_server_elsewhere_is_believed_by_its_authority_and_name_and_never_without_tl
         let error = open(wrong.clone()).unwrap_err().to_string();
         assert!(error.contains(why) && !error.contains(PASSWORD), "{wrong:?}: {error}");
     }
-    // Somebody between who says that the server speaks no TLS gets nothing.
-    let plain = right.query("ALTER SYSTEM SET ssl TO off").and_then(|_| right.query("SELECT pg_reload_conf()"));
-    assert!(plain.is_some());
-    assert!(right.query("SELECT pg_sleep(0.5)").is_some());
-    let refused = open(to(&right, "localhost", Some(own.path())));
-    let error = refused.unwrap_err().to_string();
-    assert!(error.contains("TLS"), "{error}");
+    // Somebody between who says that the server speaks no TLS hears nothing more.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let between = format!("postgresql://medlock@localhost:{}/postgres", listener.local_addr().unwrap().port());
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 8]).unwrap();
+        stream.write_all(b"N").unwrap();
+        let mut more = Vec::new();
+        let _ = stream.read_to_end(&mut more);
+        more
+    });
+    let error = open(ServerConfig { url: between, ..to(&right, "localhost", Some(own.path())) }).unwrap_err();
+    assert!(error.to_string().contains("TLS"), "{error}");
+    assert_eq!(heard.join().unwrap(), b"");
 }

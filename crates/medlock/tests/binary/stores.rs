@@ -192,7 +192,7 @@ fn a_restored_backup_signs_no_smaller_log_and_goes_on_when_the_loss_is_accepted(
     let backup = backup.to_str().expect("UTF-8");
     hub.ask(&["authority", "backup", backup]);
     runtime.block_on(renewing).expect("renewed while the backup was made");
-    runtime.block_on(device.clone().renew(1));
+    runtime.block_on(device.renew(1));
     let files: BTreeSet<_> = std::fs::read_dir(folder.path().join("backup/keys"))
         .expect("keys")
         .map(|file| file.expect("a file").file_name())
