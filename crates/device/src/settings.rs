@@ -13,7 +13,7 @@ use medlock_trust::list::Pinned;
 /// Which pages of the flash are for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Trust objects, credential, bonds, the floor of time: cut into slots.
+    /// Trust objects, credential, bonds, the floor of time, whose it is: cut into slots.
     pub objects: Range<usize>,
     /// Pages of one slot: the largest object and 80 bytes more must fit. A device needs a slot for each object it holds,
     /// five for its own files, and three more.

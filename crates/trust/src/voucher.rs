@@ -89,7 +89,11 @@ impl Pinned<'_> {
     #[must_use]
     pub fn fingerprint(&self, crypto: &impl Crypto) -> Option<[u8; 32]> {
         match self {
-            Self::Certificate(der) => Some(crypto.sha256(&[Certificate::read(der).ok()?.spki()])),
+            // A certificate in C509 has no `SubjectPublicKeyInfo` to hash.
+            Self::Certificate(der) => {
+                let spki = Certificate::read(der).ok()?.spki();
+                (!spki.is_empty()).then(|| crypto.sha256(&[spki]))
+            }
             Self::Key(spki) => Some(crypto.sha256(&[*spki])),
             Self::Hash(hash) => Some(**hash),
         }
@@ -510,11 +514,12 @@ impl core::error::Error for Refused {}
 
 fn date(fields: &mut Fields<'_>, at: usize) -> Option<Time> {
     let text = fields.text(MAX_DATE);
-    fields.within(parse_date(text), at)
+    fields.within(date_and_time(text), at)
 }
 
-/// A date and time in UTC (RFC 3339 section 5.6). A fraction of a second is cut off.
-fn parse_date(text: &str) -> Option<Time> {
+/// Reads a date and time in UTC (RFC 3339 section 5.6). A fraction of a second is cut off.
+#[must_use]
+pub fn date_and_time(text: &str) -> Option<Time> {
     let (date, rest) = text.as_bytes().split_at_checked(19)?;
     let number = |from: usize, to: usize| {
         date.get(from..to)?.iter().try_fold(0_u16, |value, digit| {

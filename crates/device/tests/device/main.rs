@@ -13,6 +13,7 @@ mod link;
 mod lists;
 mod log;
 mod manifest;
+mod owner;
 mod platform;
 mod power;
 mod raw;

@@ -55,7 +55,7 @@ fn dates_of_others_are_read_and_nonsense_is_not() {
     for text in
         ["2022-12-06T20:23:30Z", "2022-12-06T20:23:30.708Z", "2022-12-06T20:23:30+00:00", "2022-12-06T20:23:30.7-00:00"]
     {
-        assert_eq!(parse_date(text), noon, "{text}");
+        assert_eq!(date_and_time(text), noon, "{text}");
     }
     for text in [
         "",
@@ -67,6 +67,6 @@ fn dates_of_others_are_read_and_nonsense_is_not() {
         "x022-12-06T20:23:30Z",
         "2022-12-06 20:23:30Z",
     ] {
-        assert_eq!(parse_date(text), None, "{text}");
+        assert_eq!(date_and_time(text), None, "{text}");
     }
 }
