@@ -65,6 +65,7 @@ fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize, dir: &P
             not_before: now,
             not_after: now.plus_seconds(86_400),
             addresses: None,
+            masa: None,
         };
         let issuer = Issuer { name: &NAME, spki: &issuing, key: KeyLabel::ISSUING, algorithm: SigningAlgorithm::P256 };
         issue(&template, &issuer, now, &line).expect("a certificate")

@@ -88,6 +88,7 @@ impl Authority {
             Request::Provision { profile, rows } => {
                 Ok(Response::Provisioned { outcomes: self.provision(profile, &rows)? })
             }
+            Request::ImportVoucher { voucher } => self.import_voucher(&voucher),
             Request::IssueVoucher { order } => {
                 Ok(Response::Voucher { bytes: BASE64.encode(&self.issue_voucher(&order)?) })
             }
@@ -474,6 +475,7 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         Request::ImportTrustList { .. } => ("import-trust-list", String::new()),
         Request::AcknowledgeAlarm { id } => ("acknowledge-alarm", id.to_string()),
         Request::IssueVoucher { order } => ("issue-voucher", order.serial.clone()),
+        Request::ImportVoucher { .. } => ("import-voucher", String::new()),
         Request::ReleaseDevice { serial, why, .. } => ("release-device", format!("{serial}: {why}")),
         Request::TransferDevice { serial, .. } => ("transfer-device", serial.clone()),
         Request::Provision { rows, .. } => {

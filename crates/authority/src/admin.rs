@@ -202,6 +202,12 @@ pub enum Request {
         /// The device's serial.
         serial: String,
     },
+    /// A site only: keep a maker's voucher that is good for a time, for when the maker cannot be asked. Answer:
+    /// [`Response::Done`].
+    ImportVoucher {
+        /// The voucher in CMS, base64.
+        voucher: String,
+    },
     /// A site only: sign that a device is the next owner's. Answer: [`Response::Voucher`].
     TransferDevice {
         /// Its maker's serial.

@@ -105,7 +105,7 @@ impl Authority {
         own_directory(&settings.dir)?;
         let lock = lock_directory(&settings.dir)?;
         // Hubs that start at once on one store do it one after the other: what the first makes, the next finds.
-        let _starting = Starting::wait(store.clone())?;
+        let _starting = Held::wait(store.clone(), "starting", STARTING_SECONDS)?;
         fix_for_good(&*store, &settings, &rules)?;
         issue::recover(&*store)?;
         let log = Sequencer::open(store.clone(), signer.clone(), settings.log_origin.as_deref())?;
@@ -140,6 +140,8 @@ impl Authority {
         };
         if authority.settings.kind == Kind::Site {
             authority.ensure_objects()?;
+        }
+        if authority.has_hub() {
             authority.ensure_hub(config)?;
         }
         Ok(authority)
@@ -233,7 +235,7 @@ impl Authority {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
         // What is made of the settings is made anew.
         *held(&self.crls) = None;
-        if self.settings.kind == Kind::Site { self.ensure_hub(config) } else { Ok(()) }
+        if self.has_hub() { self.ensure_hub(config) } else { Ok(()) }
     }
 
     /// The transparency log.
@@ -275,7 +277,7 @@ impl Authority {
     /// The first thing that failed; the next call tries again.
     pub fn tick(&self) -> Result<(), Error> {
         if self.settings.kind == Kind::Maker {
-            return Ok(());
+            return if self.has_hub() { self.renew_hub() } else { Ok(()) };
         }
         if self.store.is_shared() {
             issue::recover(&*self.store)?;
@@ -396,8 +398,14 @@ impl Authority {
             not_before,
             not_after: now.plus_seconds(validity),
             addresses: rules.addresses.as_ref(),
+            masa: None,
         };
         issue::issue_in_turn(&template, &self.issuing().issuer(), now, turn, &self.line())
+    }
+
+    /// A maker's has one where sites ask it for vouchers.
+    fn has_hub(&self) -> bool {
+        self.settings.kind == Kind::Site || self.rules().masa.is_some()
     }
 
     /// The hub is a device like the others: its names come from the register, which has them from the configuration.
@@ -457,31 +465,32 @@ fn stripe<'a>(stripes: &'a [Mutex<()>], of: &[u8; 16]) -> Option<MutexGuard<'a, 
     stripes.get(usize::from(u16::from_be_bytes([high, low])) % STRIPES).map(held)
 }
 
-/// What a hub that starts holds until it has started.
-struct Starting {
+/// What one hub at a time does on a store that several share: it holds this while it does it.
+pub(crate) struct Held {
     store: Arc<dyn Store>,
+    what: &'static str,
     holder: [u8; 16],
 }
 
-impl Starting {
-    const NAME: &'static str = "starting";
-
-    fn wait(store: Arc<dyn Store>) -> Result<Self, Error> {
+impl Held {
+    /// Waits until this hub may, twice as long as another may take.
+    pub(crate) fn wait(store: Arc<dyn Store>, what: &'static str, seconds: u32) -> Result<Self, Error> {
         let holder = provider::random();
-        for _ in 0..2 * STARTING_SECONDS {
-            if store.hold(Self::NAME, holder, STARTING_SECONDS)? {
-                return Ok(Self { store, holder });
+        // Twice a second.
+        for _ in 0..seconds.saturating_mul(4) {
+            if store.hold(what, holder, seconds)? {
+                return Ok(Self { store, what, holder });
             }
             std::thread::sleep(Duration::from_millis(500));
         }
-        Err(Error::Conflict("another hub has been starting on the same store for long: look what keeps it".to_owned()))
+        Err(Error::Conflict(format!("another hub on the same store has been {what} for long: look what keeps it")))
     }
 }
 
-impl Drop for Starting {
+impl Drop for Held {
     fn drop(&mut self) {
         // What is not given back lapses.
-        let _ = self.store.let_go(Self::NAME, self.holder);
+        let _ = self.store.let_go(self.what, self.holder);
     }
 }
 
@@ -622,5 +631,6 @@ fn authority_template<'a>(
         not_before: now.plus_seconds(-rules.profile.backdate_seconds()),
         not_after: now.plus_seconds(seconds),
         addresses: None,
+        masa: None,
     }
 }

@@ -3,7 +3,7 @@
 use crate::enrolment::Answer;
 use crate::objects::Kind;
 use crate::tickets::{self, MAX_CREDENTIALS, MAX_REQUEST};
-use crate::{Authority, Error, est};
+use crate::{Authority, Error, brski, est};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
@@ -27,8 +27,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The most streams of news to one device: one is enough, and some may be dying.
 const MAX_STREAMS: usize = 4;
 
-/// The paths of the `devices` listener.
+/// The paths of the `devices` listener. A maker's serves sites that ask for vouchers.
 pub fn devices_router(authority: Arc<Authority>) -> Router {
+    if authority.kind() == crate::settings::Kind::Maker {
+        return brski::masa::router().with_state(authority);
+    }
     let known = Router::new()
         .route("/v1/objects/{kind}", get(object))
         .route("/v1/ticket", get(ticket))
@@ -40,7 +43,7 @@ pub fn devices_router(authority: Arc<Authority>) -> Router {
     let lists = Router::new()
         .route("/v1/objects/site-list", get(|state, headers| object(state, Path("site-list".to_owned()), headers)))
         .route("/v1/objects/trust-list", get(|state, headers| object(state, Path("trust-list".to_owned()), headers)));
-    est::router().merge(known).merge(lists).with_state(authority)
+    est::router().merge(brski::registrar::router()).merge(known).merge(lists).with_state(authority)
 }
 
 /// Lets only callers through who may renew: that is the operation under which trust objects are fetched.

@@ -1,8 +1,8 @@
 //! Writing DER (X.690): a handful of functions, each of which returns one complete element.
 
 use medlock_node::asn1;
+pub(crate) use medlock_node::asn1::{generalized_time, time};
 use medlock_node::provider::SigningAlgorithm;
-use medlock_trust::Time;
 use medlock_trust::der::{Reader, tag};
 
 pub(crate) const INTEGER: u8 = 0x02;
@@ -12,8 +12,7 @@ pub(crate) const OID: u8 = 0x06;
 pub(crate) const ENUMERATED: u8 = 0x0a;
 pub(crate) const UTF8_STRING: u8 = 0x0c;
 pub(crate) const PRINTABLE_STRING: u8 = 0x13;
-pub(crate) const UTC_TIME: u8 = 0x17;
-pub(crate) const GENERALIZED_TIME: u8 = 0x18;
+pub(crate) const IA5_STRING: u8 = 0x16;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 
@@ -54,11 +53,7 @@ pub(crate) mod oid {
         0x69, 0x82, 0x82, 0xbb, 0x98, 0x8e, 0xb0, 0xb9, 0xba, 0xaf, 0xf1, 0xa6, 0xea, 0xd8, 0xeb, 0x8f, 0xda, 0x8d,
         0xe4, 0x52,
     ];
-    /// The arc below it with 1: the purpose of a key that signs vouchers.
-    pub(crate) const MEDLOCK_VOUCHER: &[u8] = &[
-        0x69, 0x82, 0x82, 0xbb, 0x98, 0x8e, 0xb0, 0xb9, 0xba, 0xaf, 0xf1, 0xa6, 0xea, 0xd8, 0xeb, 0x8f, 0xda, 0x8d,
-        0xe4, 0x52, 1,
-    ];
+    pub(crate) use medlock_node::brski::{MASA_URL, REGISTRAR_PURPOSE, VOUCHER_PURPOSE as MEDLOCK_VOUCHER};
 }
 
 /// One element: tag, length, content.
@@ -136,22 +131,6 @@ pub(crate) fn named_bits(bits: &[u8]) -> Vec<u8> {
     nest(BIT_STRING, &[&[u8::try_from(unused).unwrap_or(0)], content])
 }
 
-/// A time as certificates and CRLs write it: UTCTime until 2049, GeneralizedTime from then on (RFC 5280 section 4.1.2.5).
-pub(crate) fn time(time: Time) -> Vec<u8> {
-    let (year, month, day, hour, minute, second) = time.to_utc();
-    if (1950..2050).contains(&year) {
-        let text = format!("{:02}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z", year % 100);
-        tlv(UTC_TIME, text.as_bytes())
-    } else {
-        generalized_time(time)
-    }
-}
-
-pub(crate) fn generalized_time(time: Time) -> Vec<u8> {
-    let (year, month, day, hour, minute, second) = time.to_utc();
-    tlv(GENERALIZED_TIME, format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z").as_bytes())
-}
-
 /// One attribute of a name, in a set of its own.
 pub(crate) fn attribute(kind: &[u8], string_tag: u8, value: &str) -> Vec<u8> {
     nest(SET, &[&sequence(&[&object_identifier(kind), &tlv(string_tag, value.as_bytes())])])
@@ -212,6 +191,7 @@ pub fn pem(label: &str, der: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use medlock_trust::Time;
 
     #[test]
     fn lengths_integers_and_bits_are_minimal() {
@@ -229,8 +209,8 @@ mod tests {
     #[test]
     fn times_change_their_form_in_2050() {
         let last = Time::from_utc(2049, 12, 31, 23, 59, 59).unwrap();
-        assert_eq!(time(last), tlv(UTC_TIME, b"491231235959Z"));
-        assert_eq!(time(last.plus_seconds(1)), tlv(GENERALIZED_TIME, b"20500101000000Z"));
-        assert_eq!(time(Time::NEVER), tlv(GENERALIZED_TIME, b"99991231235959Z"));
+        assert_eq!(time(last), tlv(tag::UTC_TIME, b"491231235959Z"));
+        assert_eq!(time(last.plus_seconds(1)), tlv(tag::GENERALIZED_TIME, b"20500101000000Z"));
+        assert_eq!(time(Time::NEVER), tlv(tag::GENERALIZED_TIME, b"99991231235959Z"));
     }
 }

@@ -310,17 +310,22 @@ impl Authority {
             Some((PendingState::Approved, None)) | None => {}
         }
         let Claim::Birth { serial, .. } = claim else { return Ok(BirthRight::Ask(None)) };
-        // Any maker can write any serial: it counts only together with the maker's key.
-        let vouched = |device: &Device| match device.maker_key {
-            Some(maker) => who.issuers().iter().any(|issuer| *issuer.as_bytes() == maker),
-            None => true,
-        };
-        Ok(match self.store.device_with_maker_serial(serial)?.filter(vouched) {
+        Ok(match self.registered(who, serial)? {
             None => BirthRight::Ask(None),
             Some(device) if device.maker_key.is_none() && !self.has_one_maker() => BirthRight::Ask(Some(device.name)),
             Some(device) if self.has_a_past(&device, key)? => BirthRight::Ask(Some(device.name)),
             Some(device) => BirthRight::Certain(device.name),
         })
+    }
+
+    /// The device of the register that has this maker's serial, if whoever shows the serial may: any maker can write any
+    /// serial, and it counts only together with the maker's key.
+    pub(crate) fn registered(&self, who: &Identified, serial: &str) -> Result<Option<Device>, Error> {
+        let vouched = |device: &Device| match device.maker_key {
+            Some(maker) => who.issuers().iter().any(|issuer| *issuer.as_bytes() == maker),
+            None => true,
+        };
+        Ok(self.store.device_with_maker_serial(serial)?.filter(vouched))
     }
 
     /// Whether the lists name one maker and no more, in whatever state.
@@ -355,7 +360,7 @@ impl Authority {
 }
 
 /// The maker's serial of a birth credential: `hardwareModuleName` (RFC 4108 section 5), else the subject's serialNumber.
-fn maker_serial(certificate: &[u8]) -> Option<String> {
+pub(crate) fn maker_serial(certificate: &[u8]) -> Option<String> {
     let certificate = Certificate::read(certificate).ok()?;
     let module = certificate.extensions().subject_alt_names().find_map(|name| name.hardware_module_name());
     let serial = match module {

@@ -9,6 +9,7 @@
 //! | [`signer`], [`keys`] | the process that has the private keys, and how they lie on disk |
 //! | [`provision`] | a maker's birth credentials, in bulk |
 //! | [`voucher`] | a maker's word that a device belongs to a site, and the record of whose it was |
+//! | `brski` | zero-touch enrolment: a site's registrar, and a maker's MASA behind it |
 //! | [`enrolment`], [`est`] | who gets a credential, and the EST server before it |
 //! | [`log`] | the transparency log: what was issued, provably |
 //! | [`status`], [`trust_list`], [`objects`] | status list, compact set, tickets, CRL, OCSP; lists; the news of their changes |
@@ -22,6 +23,7 @@ pub mod admin;
 pub mod alliance;
 pub mod authority;
 mod bonds;
+mod brski;
 mod bytes;
 mod compact;
 mod crls;

@@ -5,6 +5,7 @@ use crate::issue::Addresses;
 use crate::log::{Cosigner, WitnessConfig};
 use crate::profile::{Profile, ProfileConfig};
 use crate::store::ServerConfig;
+use medlock_node::brski::MasaUrl;
 use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::DeviceName;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,10 @@ pub struct AuthorityConfig {
     /// `http://host:port`. Without it credentials name neither.
     #[serde(default)]
     pub public_url: Option<String>,
+    /// A maker only: where sites reach it over TLS to ask for vouchers (RFC 8995), `host:port`. It stands in the birth
+    /// credentials that are made from then on, and gives the maker's hub a certificate of its own.
+    #[serde(default)]
+    pub masa: Option<String>,
     /// What its keys are made for: `p256`, `p384`, `ed25519`, `ml-dsa-44` or `ml-dsa-65`. It decides for keys that are
     /// made from now on; small devices verify none of ML-DSA and P-384.
     #[serde(default)]
@@ -82,6 +87,7 @@ impl AuthorityConfig {
             hub_dns: Vec::new(),
             hub_ips: Vec::new(),
             public_url: None,
+            masa: None,
             algorithm: SigningAlgorithm::default(),
             profile: ProfileConfig::default(),
             log_origin: None,
@@ -138,6 +144,7 @@ pub(crate) struct Rules {
     pub(crate) algorithm: SigningAlgorithm,
     pub(crate) profile: Profile,
     pub(crate) addresses: Option<Addresses>,
+    pub(crate) masa: Option<String>,
     pub(crate) cosigners: Vec<Cosigner>,
     pub(crate) status_seconds: i64,
 }
@@ -189,8 +196,14 @@ impl TryFrom<&AuthorityConfig> for Rules {
         }
         let profile = Profile::try_from(raw.profile.clone())?;
         let addresses = raw.public_url.as_deref().map(|url| addresses(url, profile.crl_partitions())).transpose()?;
+        if raw.masa.is_some() && raw.kind == Kind::Site {
+            return Err(Error::invalid("masa", "only a maker gives vouchers"));
+        }
+        if let Some(masa) = raw.masa.as_deref().filter(|masa| MasaUrl::read(masa).is_none()) {
+            return Err(Error::invalid("masa", format!("{masa:?} is not host:port")));
+        }
         let cosigners = raw.log_witnesses.iter().map(Cosigner::try_from).collect::<Result<_, _>>()?;
-        Ok(Self { algorithm: raw.algorithm, profile, addresses, cosigners, status_seconds })
+        Ok(Self { algorithm: raw.algorithm, profile, addresses, masa: raw.masa.clone(), cosigners, status_seconds })
     }
 }
 

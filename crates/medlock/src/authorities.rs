@@ -85,6 +85,7 @@ pub(crate) fn authority_config(
     }
     let base = hub.public_url.as_deref().map(|url| url.trim_end_matches('/'));
     authority.public_url = base.map(|url| format!("{url}/a/{name}"));
+    authority.masa.clone_from(&section.masa);
     authority.log_origin.clone_from(&section.log_origin);
     authority.log_witnesses.clone_from(&section.log_witnesses);
     authority.algorithm = section.algorithm;

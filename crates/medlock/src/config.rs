@@ -142,12 +142,17 @@ pub(crate) struct AuthoritySection {
     pub(crate) organization: String,
     /// `site` or `maker`. It cannot be changed later.
     pub(crate) kind: Kind,
-    /// Where devices reach it (TLS). A site needs a door of its own, since it judges who comes by its own lists.
+    /// Where devices reach it (TLS). A site needs a door of its own, since it judges who comes by its own lists; a maker's
+    /// is for sites that ask for vouchers.
     #[serde(default)]
     pub(crate) devices: Option<SocketAddr>,
     /// Where its small devices reach it (CoAP over UDP).
     #[serde(default)]
     pub(crate) coap: Option<SocketAddr>,
+    /// A maker only: under which `host:port` sites reach `devices` to ask for vouchers. It stands in the birth credentials
+    /// that are made from then on; devices then enrol without a code at the site that bought them.
+    #[serde(default)]
+    pub(crate) masa: Option<String>,
     /// The names and addresses under which devices know it; those of the hub if there are none.
     #[serde(default)]
     pub(crate) names: Vec<String>,
@@ -198,6 +203,7 @@ impl AuthoritySection {
             kind,
             devices: None,
             coap: None,
+            masa: None,
             names: Vec::new(),
             store: None,
             store_schema: None,
@@ -234,6 +240,9 @@ pub(crate) struct SidecarConfig {
     pub(crate) dir: PathBuf,
     /// The hub's address for devices, `HOST:PORT`.
     pub(crate) hub: String,
+    /// The machine's birth credential, to enrol without a code: a file with its private key, its certificate and the chain up
+    /// to its maker's root (PEM). Keep it where a reset leaves it; the time of the newest voucher is kept beside it.
+    pub(crate) birth: Option<PathBuf>,
     /// Where other sidecars reach this one.
     pub(crate) listen: SocketAddr,
     /// Where the machine sends to: plain DICOM.
@@ -259,6 +268,7 @@ impl Default for SidecarConfig {
         Self {
             dir: "medlock-sidecar".into(),
             hub: "127.0.0.1:8443".into(),
+            birth: None,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 2762)),
             plain: SocketAddr::from((Ipv4Addr::LOCALHOST, 11_112)),
             machine: None,
@@ -337,6 +347,7 @@ impl Config {
             ("hub.monitoring", hub.monitoring.is_none()),
             ("hub.public_url", hub.public_url.is_none()),
             ("hub.log_origin", hub.log_origin.is_none()),
+            ("sidecar.birth", sidecar.birth.is_none()),
             ("sidecar.machine", sidecar.machine.is_none()),
             ("sidecar.audit_collector", sidecar.audit_collector.is_none()),
             ("sidecar.audit_collector_ca", sidecar.audit_collector_ca.is_none()),

@@ -3,6 +3,7 @@
 use crate::Failure;
 use axum::Router;
 use medlock_authority::Authority;
+use medlock_authority::settings::Kind;
 use medlock_node::accept::{self, Limits, Meter, Rates, Terms};
 use medlock_node::coap::{self, Own, Peers};
 use medlock_node::sessions::LiveSessions;
@@ -67,7 +68,12 @@ impl Door {
     ) -> Result<Self, Failure> {
         let listener = listen(wanted, key).await?;
         let address = listener.local_addr()?;
-        let config = tls::server_config(authority.hub_identity(), authority.knowledge(), ClientAuth::Optional)?;
+        // Whoever asks a maker shows in the request who it is: a maker has no list of sites.
+        let clients = match authority.kind() {
+            Kind::Site => ClientAuth::Optional,
+            Kind::Maker => ClientAuth::None,
+        };
+        let config = tls::server_config(authority.hub_identity(), authority.knowledge(), clients)?;
         let acceptor = Acceptor::new(config, Arc::clone(authority.knowledge()));
         let router = medlock_authority::devices_router(Arc::clone(authority));
         let (stopper, stop) = stop::channel();

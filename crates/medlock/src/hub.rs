@@ -255,6 +255,7 @@ pub(crate) fn section_in_force(dir: &Path) -> Result<AuthoritySection, Failure> 
         pkcs11: keys.pkcs11,
         signer: keys.signer,
         algorithm: authority.algorithm,
+        masa: authority.masa,
         log_origin: authority.log_origin,
         log_witnesses: authority.log_witnesses,
         ..AuthoritySection::new(authority.name, authority.kind)

@@ -1,6 +1,7 @@
 //! Writing DER: enough for certificate requests, certs-only messages and test certificates.
 
 use crate::provider::AwsLc;
+use medlock_trust::Time;
 use medlock_trust::crypto::{Crypto as _, KeyAlgorithm, PublicKey, SignatureAlgorithm};
 use medlock_trust::der::tag;
 
@@ -97,6 +98,26 @@ pub fn unsigned(bytes: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn bit_string(bytes: &[u8]) -> Vec<u8> {
     element(tag::BIT_STRING, &[&[0], bytes])
+}
+
+/// A time as certificates, CRLs and CMS write it: UTCTime until 2049, GeneralizedTime from then on (RFC 5280 section
+/// 4.1.2.5, RFC 5652 section 11.3).
+#[must_use]
+pub fn time(time: Time) -> Vec<u8> {
+    let (year, month, day, hour, minute, second) = time.to_utc();
+    if !(1950..2050).contains(&year) {
+        return generalized_time(time);
+    }
+    let text = format!("{:02}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z", year % 100);
+    element(tag::UTC_TIME, &[text.as_bytes()])
+}
+
+/// A GeneralizedTime of whole seconds.
+#[must_use]
+pub fn generalized_time(time: Time) -> Vec<u8> {
+    let (year, month, day, hour, minute, second) = time.to_utc();
+    let text = format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
+    element(tag::GENERALIZED_TIME, &[text.as_bytes()])
 }
 
 /// A `Name` of single-valued relative names, each an attribute type (OID content octets) and a UTF8String.

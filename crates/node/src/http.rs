@@ -10,8 +10,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -153,7 +155,7 @@ impl Client {
     /// As [`Client::send`].
     pub async fn open(&self, mut request: Request<Bytes>) -> Result<(Parts, Body), Error> {
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        let Connection { client, mut sender, driver } = self.connection().await?;
+        let Connection { client, mut sender, driver, .. } = self.connection().await?;
         let (parts, incoming) = client.ask(&mut sender, request).await?.into_parts();
         Ok((parts, Body { incoming, with: self.server(), _driver: driver }))
     }
@@ -163,7 +165,7 @@ impl Client {
     /// # Errors
     /// As [`Client::send`].
     pub async fn connection(&self) -> Result<Connection, Error> {
-        let io = self.within(self.limits.connect, "a connection", self.connect()).await?;
+        let (io, chain) = self.within(self.limits.connect, "a connection", self.connect()).await?;
         let (sender, connection) = http1::Builder::new()
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
@@ -174,7 +176,7 @@ impl Client {
         let driver = Driver(tokio::spawn(async move {
             let _ = connection.await;
         }));
-        Ok(Connection { client: self.clone(), sender, driver })
+        Ok(Connection { client: self.clone(), sender, driver, chain })
     }
 
     async fn ask(
@@ -193,16 +195,20 @@ impl Client {
         self.within(self.limits.request, "an answer", answer).await
     }
 
-    async fn connect(&self) -> Result<Box<dyn Stream>, Error> {
+    async fn connect(&self) -> Result<(Box<dyn Stream>, Arc<[CertificateDer<'static>]>), Error> {
         let failed = |source| Error::Connection { with: self.server(), source };
+        let none = || Arc::from([]);
         Ok(match &self.target {
             Target::Plain(address) => {
                 let stream = TcpStream::connect(address).await.map_err(failed)?;
                 stream.set_nodelay(true).map_err(failed)?;
-                Box::new(stream)
+                (Box::new(stream), none())
             }
-            Target::Tls(address, connector) => Box::new(connector.connect(address, self.limits.connect).await?.stream),
-            Target::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(failed)?),
+            Target::Tls(address, connector) => {
+                let secured = connector.connect(address, self.limits.connect).await?;
+                (Box::new(secured.stream), secured.chain)
+            }
+            Target::Unix(path) => (Box::new(UnixStream::connect(path).await.map_err(failed)?), none()),
         })
     }
 
@@ -227,9 +233,16 @@ pub struct Connection {
     client: Client,
     sender: SendRequest<Full<Bytes>>,
     driver: Driver,
+    chain: Arc<[CertificateDer<'static>]>,
 }
 
 impl Connection {
+    /// The certificates the server showed, its own first; none without TLS.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
     /// Sends `request` (its URI a path) and reads the whole answer, whatever its status.
     ///
     /// # Errors

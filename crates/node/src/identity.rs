@@ -106,7 +106,11 @@ impl Identity {
         text
     }
 
-    fn from_pem(text: &[u8]) -> Result<Self, String> {
+    /// Reads a private key (PKCS#8) and its chain, its own certificate first.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn from_pem(text: &[u8]) -> Result<Self, String> {
         let key = key_from_pem(text)?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
         let chain = chain.map_err(|error| format!("a certificate in it cannot be read ({error})"))?;

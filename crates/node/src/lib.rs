@@ -9,6 +9,7 @@
 //! | [`knowledge`], [`routes`] | the signed objects this process has, which only grow, and what follows from them |
 //! | [`news`], [`sessions`] | following the hub's news, and judging live sessions again when it arrives |
 //! | [`enrol`] | enrolment codes, certificate requests, the enrolment client and renewal |
+//! | [`brski`] | zero-touch enrolment: vouchers, requests for them, and the device's side of it |
 //! | [`accept`], [`http`] | an accept loop with limits, and a small HTTP client |
 //! | [`coap`] | CoAP over UDP with EDHOC and OSCORE: a listener with limits, and a client |
 //! | [`lists`] | trust lists as files: an index, deltas, catching up, evidence of a fork |
@@ -18,6 +19,7 @@
 
 pub mod accept;
 pub mod asn1;
+pub mod brski;
 pub mod clock;
 pub mod coap;
 pub mod enrol;

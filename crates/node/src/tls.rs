@@ -57,6 +57,9 @@ pub enum Believed {
     /// At first contact: the root certificate with this fingerprint (the first 16 bytes of its SHA-256), which must be
     /// in the chain the other side sends.
     Root([u8; 16]),
+    /// For the moment: whatever root the other side sends with its chain. Who that is, a voucher has to say before
+    /// anything of it is believed (RFC 8995 section 5.6.2).
+    Provisional,
 }
 
 impl Believed {
@@ -68,14 +71,19 @@ impl Believed {
         match self {
             Self::Knowledge(knowledge) => knowledge.identify(chain),
             Self::Root(fingerprint) => {
-                let ders: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
-                let root = ders.iter().find(|der| provider::sha256(der)[..16] == *fingerprint);
-                let root = root.and_then(|der| Certificate::from_der(der).ok());
-                let anchor = root.and_then(|root| Anchor::for_everything(&root, AuthorityKind::Site, &AwsLc));
-                authenticate(&ders, anchor.as_slice(), &mut Budget::default(), &AwsLc)
+                below(chain, chain.iter().find(|der| provider::sha256(der)[..16] == *fingerprint))
             }
+            Self::Provisional => below(chain, chain.last()),
         }
     }
+}
+
+/// Who has this chain, if `root` is the root of a site.
+fn below(chain: &[CertificateDer<'_>], root: Option<&CertificateDer<'_>>) -> Result<Identified, Unidentified> {
+    let ders: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
+    let root = root.and_then(|der| Certificate::from_der(der).ok());
+    let anchor = root.and_then(|root| Anchor::for_everything(&root, AuthorityKind::Site, &AwsLc));
+    authenticate(&ders, anchor.as_slice(), &mut Budget::default(), &AwsLc)
 }
 
 impl fmt::Debug for Believed {
@@ -83,6 +91,7 @@ impl fmt::Debug for Believed {
         match self {
             Self::Knowledge(_) => f.write_str("Knowledge"),
             Self::Root(fingerprint) => write!(f, "Root({})", data_encoding::HEXLOWER.encode(fingerprint)),
+            Self::Provisional => f.write_str("Provisional"),
         }
     }
 }

@@ -9,7 +9,7 @@ use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::c509::{self, NewExtension};
 use medlock_trust::crypto::Crypto as _;
 use medlock_trust::x509::{KeyUsage, Name, SubjectPublicKeyInfo, ids, role_extension_der};
-use medlock_trust::{CredentialId, Time};
+use medlock_trust::{CredentialId, Role, Time};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -101,6 +101,8 @@ pub struct Template<'a> {
     pub not_after: Time,
     /// Where ordinary software finds revocations.
     pub addresses: Option<&'a Addresses>,
+    /// Where sites ask the maker for vouchers, for birth credentials in X.509: `host:port`, or a URL.
+    pub masa: Option<&'a str>,
 }
 
 impl Template<'_> {
@@ -252,8 +254,12 @@ fn device_extensions(template: &Template<'_>, serial: Serial) -> Vec<Vec<u8>> {
         extension(oid::KEY_USAGE, true, &encode::named_bits(&[DIGITAL_SIGNATURE, KEY_AGREEMENT])),
     ];
     if template.purpose == Purpose::Operational {
-        let purposes = sequence(&[&object_identifier(oid::SERVER_AUTH), &object_identifier(oid::CLIENT_AUTH)]);
-        all.push(extension(oid::EXTENDED_KEY_USAGE, false, &purposes));
+        let mut purposes = [oid::SERVER_AUTH, oid::CLIENT_AUTH].map(object_identifier).concat();
+        // A hub also asks makers for vouchers (RFC 8995 section 5.5.4).
+        if template.device.is_some_and(|device| device.roles.contains(Role::Hub)) {
+            purposes.extend(object_identifier(oid::REGISTRAR_PURPOSE));
+        }
+        all.push(extension(oid::EXTENDED_KEY_USAGE, false, &sequence(&[&purposes])));
     }
     let names = alternative_names(template);
     if !names.is_empty() {
@@ -264,6 +270,9 @@ fn device_extensions(template: &Template<'_>, serial: Serial) -> Vec<Vec<u8>> {
         all.push(extension(oid::CRL_DISTRIBUTION_POINTS, false, &sequence(&[&sequence(&[&point])])));
         let access = sequence(&[&object_identifier(oid::OCSP), &context_primitive(6, addresses.ocsp().as_bytes())]);
         all.push(extension(oid::AUTHORITY_INFO_ACCESS, false, &sequence(&[&access])));
+    }
+    if let Some(masa) = template.masa {
+        all.push(extension(oid::MASA_URL, false, &tlv(encode::IA5_STRING, masa.as_bytes())));
     }
     if let Some(device) = template.device {
         let mut space = [0; 64];

@@ -221,7 +221,7 @@ impl Authority {
             Some(Err(unfit)) => return Ok(RowOutcome::refused(Some(name.as_str()), &unfit)),
             None => {}
         }
-        let now = self.clock.now();
+        let (now, rules) = (self.clock.now(), self.rules());
         let template = Template {
             form: accepted.form,
             purpose: Purpose::Birth,
@@ -231,9 +231,10 @@ impl Authority {
             maker_serial: Some(name.as_str()),
             spki: &accepted.spki,
             parent: None,
-            not_before: self.uncovered(now.plus_seconds(-self.rules().profile.backdate_seconds())),
+            not_before: self.uncovered(now.plus_seconds(-rules.profile.backdate_seconds())),
             not_after: Time::NEVER,
             addresses: None,
+            masa: rules.masa.as_deref(),
         };
         let (credential, certificate) =
             issue::issue_in_turn(&template, &self.issuing().issuer(), now, turn, &self.line())?;

@@ -7,7 +7,7 @@
 
 use super::{KeyLabel, KeyRole, Kind};
 use crate::encode;
-use crate::voucher::cms;
+use medlock_node::brski::cms;
 use medlock_node::log::{Checkpoint, note};
 use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::cbor;
@@ -200,7 +200,7 @@ fn content_type(structure: &[u8]) -> Result<Vec<u8>, cbor::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encode::{GENERALIZED_TIME, SEQUENCE, context, sequence, tlv, unsigned};
+    use crate::encode::{SEQUENCE, context, sequence, tlv, unsigned};
     use medlock_trust::Time;
 
     fn list() -> Vec<u8> {
@@ -216,7 +216,7 @@ mod tests {
 
     fn response() -> Vec<u8> {
         let by = context(2, &[&tlv(encode::OCTET_STRING, &[0; 20])]);
-        sequence(&[&by, &tlv(GENERALIZED_TIME, b"20300101000000Z"), &tlv(SEQUENCE, &[])])
+        sequence(&[&by, &tlv(tag::GENERALIZED_TIME, b"20300101000000Z"), &tlv(SEQUENCE, &[])])
     }
 
     fn structure(content: &str) -> Vec<u8> {

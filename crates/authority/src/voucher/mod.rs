@@ -4,14 +4,15 @@
 //! signed, or by the maker's decision, which is recorded with its reason. docs/decisions/0023-vouchers.md says against whom
 //! this helps.
 
-pub(crate) mod cms;
+mod import;
 
 use crate::admin::Response;
 use crate::issue::{self, Form, Template};
 use crate::signer::{KeyLabel, Kind};
 use crate::store::{OwnerEvent, Purpose, StoreError};
-use crate::{Authority, Error, bytes, est, settings, status};
-use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
+use crate::{Authority, Error, authority, bytes, est, settings, status};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use medlock_node::brski::{self, cms};
 use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::voucher::{self, Assertion, MAX_NONCE, MAX_SERIAL, MIN_NONCE, Pinned, Transfer, Voucher};
 use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
@@ -20,6 +21,9 @@ use serde::{Deserialize, Serialize};
 
 /// How long the certificate of a voucher key is good, in seconds: 15 years.
 const CERTIFICATE_SECONDS: i64 = 15 * 365 * 86_400;
+
+/// For how long a hub may take to make it.
+const MAKING_SECONDS: u32 = 10;
 
 /// In which form a voucher is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,7 +217,7 @@ impl Authority {
     }
 
     /// Whose a device is: SHA-256 of the key of its owner's root.
-    fn owner(&self, serial: &str) -> Result<Option<[u8; 32]>, Error> {
+    pub(crate) fn owner(&self, serial: &str) -> Result<Option<[u8; 32]>, Error> {
         let newest = self.store.owners(serial)?.into_iter().next();
         Ok(newest.filter(|event| event.voucher.is_some()).map(|event| event.domain))
     }
@@ -257,80 +261,58 @@ impl Authority {
             let what = "a voucher in CMS names its owner by a certificate: give that of the site's root";
             return Err(Error::invalid("domain", what));
         };
-        let json = serde_json::json!({ "ietf-voucher:voucher": Json {
-            created_on: voucher.created_on.to_string(),
-            expires_on: voucher.expires_on.map(|time| time.to_string()),
-            assertion: voucher.assertion.name(),
-            serial_number: voucher.serial_number,
-            idevid_issuer: voucher.idevid_issuer.map(|issuer| BASE64.encode(&octet_string(issuer))),
-            pinned_domain_cert: BASE64.encode(domain),
-            nonce: voucher.nonce.map(|nonce| BASE64.encode(nonce)),
-            last_renewal_date: voucher.last_renewal_date.map(|time| time.to_string()),
-        }});
-        let json = serde_json::to_vec(&json).map_err(|error| Error::Lint(error.to_string()))?;
+        let json = brski::write_voucher(voucher, domain);
         let attributes = cms::attributes(&json, voucher.created_on);
         let chain = self.voucher_chain()?;
         let signature = self.signer.sign(KeyLabel::VOUCHER, Kind::VoucherAttributes, &attributes)?;
         let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-        cms::signed_data(&json, &attributes, &signature, &chain).map_err(|error| Error::Lint(error.to_string()))
+        cms::signed_data(&json, &attributes, SigningAlgorithm::P256, &signature, &chain)
+            .map_err(|error| Error::Lint(error.to_string()))
     }
 
     /// The certificate of the voucher key, and the issuing one behind it. Both are made at the first voucher.
     fn voucher_chain(&self) -> Result<[Vec<u8>; 2], Error> {
+        if let Some(certificate) = self.voucher_certificate()? {
+            return Ok([certificate, self.issuing().der.clone()]);
+        }
         let _lock = self.publishing_lock();
+        // Of hubs that share a store, one makes it, and the others find it.
+        let _held = authority::Held::wait(self.store.clone(), "making the voucher key's certificate", MAKING_SECONDS)?;
+        if let Some(certificate) = self.voucher_certificate()? {
+            return Ok([certificate, self.issuing().der.clone()]);
+        }
         let spki = match self.signer.public_key(KeyLabel::VOUCHER)? {
             Some(spki) => spki,
             None => self.signer.generate(KeyLabel::VOUCHER, SigningAlgorithm::P256)?,
         };
-        let key = SubjectPublicKeyInfo::from_der(&spki).map_err(|error| Error::Lint(error.to_string()))?;
         let (now, issuing) = (self.clock.now(), self.issuing());
-        let held = self.store.credentials_for(KeyId::of(&[key.encoding()], &AwsLc))?;
-        let good = |end: Time| end.seconds_since(now) > CERTIFICATE_SECONDS / 2;
-        let held = held.into_iter().find(|one| one.record.purpose == Purpose::Voucher && good(one.record.not_after));
-        let certificate = match held {
-            Some(held) => held.certificate,
-            None => {
-                let template = Template {
-                    form: Form::X509,
-                    purpose: Purpose::Voucher,
-                    organization: &self.settings.name,
-                    device: None,
-                    authority: None,
-                    maker_serial: None,
-                    spki: &spki,
-                    parent: None,
-                    not_before: now.plus_seconds(-self.rules().profile.backdate_seconds()),
-                    not_after: now.plus_seconds(CERTIFICATE_SECONDS),
-                    addresses: None,
-                };
-                issue::issue(&template, &issuing.issuer(), now, &self.line())?.1
-            }
+        let template = Template {
+            form: Form::X509,
+            purpose: Purpose::Voucher,
+            organization: &self.settings.name,
+            device: None,
+            authority: None,
+            maker_serial: None,
+            spki: &spki,
+            parent: None,
+            not_before: now.plus_seconds(-self.rules().profile.backdate_seconds()),
+            not_after: now.plus_seconds(CERTIFICATE_SECONDS),
+            addresses: None,
+            masa: None,
         };
+        let (_, certificate) = issue::issue(&template, &issuing.issuer(), now, &self.line())?;
         Ok([certificate, issuing.der.clone()])
     }
-}
 
-/// A voucher's members in JSON (RFC 8366 section 5.3).
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Json<'a> {
-    created_on: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_on: Option<String>,
-    assertion: &'static str,
-    serial_number: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    idevid_issuer: Option<String>,
-    pinned_domain_cert: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nonce: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_renewal_date: Option<String>,
-}
-
-/// RFC 8366 writes `idevid-issuer` as the extension's OCTET STRING holds it.
-fn octet_string(issuer: &[u8]) -> Vec<u8> {
-    crate::encode::sequence(&[&crate::encode::context_primitive(0, issuer)])
+    /// The certificate of the voucher key, if there is one that is good for long.
+    fn voucher_certificate(&self) -> Result<Option<Vec<u8>>, Error> {
+        let Some(spki) = self.signer.public_key(KeyLabel::VOUCHER)? else { return Ok(None) };
+        let key = SubjectPublicKeyInfo::from_der(&spki).map_err(|error| Error::Lint(error.to_string()))?;
+        let held = self.store.credentials_for(KeyId::of(&[key.encoding()], &AwsLc))?;
+        let good = |end: Time| end.seconds_since(self.clock.now()) > CERTIFICATE_SECONDS / 2;
+        let held = held.into_iter().find(|one| one.record.purpose == Purpose::Voucher && good(one.record.not_after));
+        Ok(held.map(|held| held.certificate))
+    }
 }
 
 fn nonce(text: &str) -> Result<Vec<u8>, Error> {

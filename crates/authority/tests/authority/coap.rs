@@ -41,7 +41,7 @@ impl Running {
         Self { site, address, _stopper: stopper }
     }
 
-    async fn connect(&self, key: &Arc<SigningKey>, certificate: &[u8], method: Method) -> Client {
+    pub(crate) async fn connect(&self, key: &Arc<SigningKey>, certificate: &[u8], method: Method) -> Client {
         let own = Own::certificates(key.clone(), vec![Bytes::copy_from_slice(certificate)]);
         let peers = Arc::new(Peers::new(self.site.authority.knowledge().clone()));
         let handshake = Handshake { method, ..Handshake::default() };

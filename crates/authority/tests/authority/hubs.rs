@@ -4,8 +4,10 @@ use crate::fixture::{FROM, config, ct, issued, postgres};
 use medlock_authority::admin::{Asker, Reason, Request, Response};
 use medlock_authority::enrolment::Answer;
 use medlock_authority::objects::Kind;
+use medlock_authority::provision::{BirthProfileConfig, Row};
 use medlock_authority::signer::InProcess;
 use medlock_authority::store::{Issuances as _, Log as _, SqlStore};
+use medlock_authority::voucher::{VoucherForm, VoucherOrder};
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
@@ -142,4 +144,54 @@ fn a_revocation_at_one_hub_is_news_at_the_other_within_a_second() {
     }
     drop(stopper);
     runtime.shutdown_timeout(Duration::from_secs(5));
+}
+
+/// Shows REQ-PROV-17: two hubs of a maker that give their first vouchers at once have one voucher key and one certificate of
+/// it.
+#[test]
+fn two_hubs_of_a_maker_make_one_voucher_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = postgres();
+    let store = SqlStore::postgres(server.address().unwrap()).unwrap();
+    let hubs = ["hub-1", "hub-2"].map(|name| {
+        let config = AuthorityConfig {
+            store: Some(server.clone()),
+            hub_name: name.into(),
+            ..AuthorityConfig::maker(dir.path().join(name), "Pump Works")
+        };
+        let signer = Arc::new(InProcess::open(&dir.path().join("keys")).unwrap());
+        Arc::new(Authority::open(&config, Clock::system(), signer).unwrap())
+    });
+    let order =
+        VoucherOrder { domain: "ab".repeat(32), days: Some(30), form: VoucherForm::Cose, ..VoucherOrder::default() };
+    let profile = BirthProfileConfig { roles: vec!["actuator".into()], ..BirthProfileConfig::default() };
+    for serial in ["P-1", "P-2", "P-3", "P-4"] {
+        let material = data_encoding::BASE64.encode(SigningKey::generate().spki());
+        let row = Row { serial: Some(serial.into()), material, ..Row::default() };
+        hubs[0].provision_one(profile.clone(), row).unwrap();
+    }
+    let made = std::thread::scope(|scope| {
+        let one = |(number, serial): (usize, &str)| {
+            let (hub, order) = (hubs[number % 2].clone(), VoucherOrder { serial: serial.into(), ..order.clone() });
+            scope.spawn(move || hub.issue_voucher(&order))
+        };
+        let asked = ["P-1", "P-2", "P-3", "P-4"].into_iter().enumerate().map(one).collect::<Vec<_>>();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect::<Vec<_>>()
+    });
+    // The certificate stands in each: the same bytes.
+    let certificates: HashSet<Vec<u8>> = made.into_iter().map(|made| certificate_in(&made.unwrap())).collect();
+    assert_eq!(certificates.len(), 1, "two voucher keys, or two certificates");
+    let entries = store.log_entries(0, 100).unwrap();
+    assert_eq!(entries.len(), 2 + 4 + 1, "root and issuing key, four births, one voucher key");
+}
+
+/// The first certificate in the unprotected header of a voucher in COSE.
+fn certificate_in(cose: &[u8]) -> Vec<u8> {
+    let mut reader = medlock_trust::cbor::Reader::new(cose);
+    reader.tag(18).unwrap();
+    reader.array_of(4).unwrap();
+    reader.bytes().unwrap();
+    reader.map(1).unwrap();
+    assert_eq!((reader.uint().unwrap(), reader.array(2).unwrap()), (32, 2));
+    reader.bytes().unwrap().to_vec()
 }

@@ -15,6 +15,7 @@ mod limits;
 mod log;
 mod peers;
 mod provision;
+mod refusals;
 mod signer;
 mod standing;
 mod store_tls;

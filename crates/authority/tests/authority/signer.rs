@@ -104,6 +104,7 @@ fn to_be_signed(purpose: Purpose, signer: KeyLabel) -> Vec<u8> {
         not_before: noon(),
         not_after: noon().plus_seconds(60),
         addresses: None,
+        masa: None,
     };
     let approved = prepare(
         &template,

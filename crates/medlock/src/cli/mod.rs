@@ -160,6 +160,10 @@ pub(crate) struct SidecarDicomArgs {
     /// standard input. Written here, everybody on this machine can see it in the list of processes.
     #[arg(long, env = "MEDLOCK_CODE", hide_env_values = true)]
     pub(crate) code: Option<String>,
+    /// The file of the machine's birth credential (key, certificate, chain up to the maker's root, PEM): enrols without a
+    /// code at the site that the maker's voucher names.
+    #[arg(long, value_name = "FILE", conflicts_with = "code")]
+    pub(crate) birth: Option<PathBuf>,
     /// Where other sidecars reach this one.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<std::net::SocketAddr>,

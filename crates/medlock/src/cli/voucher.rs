@@ -41,6 +41,15 @@ pub(crate) enum VoucherCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
+    /// A site only: keep makers' vouchers that are good for a time, so that devices enrol when their maker cannot be asked
+    /// or is gone.
+    Import {
+        /// The vouchers in CMS, as makers give them with their devices.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
     /// A site only: sign that a device is the next owner's; the maker takes it for a release, and where the maker is gone,
     /// the device itself believes it.
     Transfer {
@@ -115,6 +124,7 @@ pub(crate) fn run(command: VoucherCommand) -> Result<Outcome, Failure> {
             let request = Request::ReleaseDevice { serial, transfer, owner, why: why.unwrap_or_default() };
             super::device::done(&hub, request)
         }
+        VoucherCommand::Import { files, hub } => import(&files, &hub),
         VoucherCommand::Owners { serial, hub } => owners(serial, &hub),
         VoucherCommand::Transfer { serial, to, save: file, hub } => {
             let to = to.as_deref().map(domain).transpose()?;
@@ -147,6 +157,15 @@ fn save(hub: &HubArgs, request: Request, file: &Path) -> Result<Outcome, Failure
             }
         }
         other => return Err(admin::unexpected(&other)),
+    }
+    Ok(Outcome::Done)
+}
+
+fn import(files: &[PathBuf], hub: &HubArgs) -> Result<Outcome, Failure> {
+    for file in files {
+        let voucher = BASE64.encode(read(file)?);
+        let done = super::device::done(hub, Request::ImportVoucher { voucher });
+        done.map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(Outcome::Done)
 }

@@ -8,6 +8,7 @@ use crate::config::{Config, SidecarConfig};
 use crate::output::say_raw;
 use crate::{Failure, Outcome, supervise};
 use medlock_guard::dicom::{DicomConfig, DicomGuard, Limits, Services};
+use medlock_node::brski::Birth;
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, Enrolment};
 use medlock_node::identity::IdentityStore;
@@ -37,7 +38,9 @@ pub(crate) fn run_dicom(args: SidecarDicomArgs) -> Result<Outcome, Failure> {
     override_by(args, &mut config);
     files::private_directory(&config.dir)?;
     let code = match code {
-        None if IdentityStore::open(&config.dir.join("identity"))?.current().is_none() => ask_for_code()?,
+        None if config.birth.is_none() && IdentityStore::open(&config.dir.join("identity"))?.current().is_none() => {
+            ask_for_code()?
+        }
         code => code,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -80,6 +83,9 @@ fn override_by(args: SidecarDicomArgs, config: &mut SidecarConfig) {
     }
     if let Some(hub) = args.hub {
         config.hub = hub;
+    }
+    if args.birth.is_some() {
+        config.birth = args.birth;
     }
     if let Some(listen) = args.listen {
         config.listen = listen;
@@ -153,7 +159,10 @@ async fn run(
     teller: &Teller,
     mut stop: Stop,
 ) -> Result<(), Failure> {
-    let enrolment = Enrolment::new(config.hub.as_str(), identity.clone(), Arc::clone(&knowledge));
+    let mut enrolment = Enrolment::new(config.hub.as_str(), identity.clone(), Arc::clone(&knowledge));
+    if let Some(file) = &config.birth {
+        enrolment = enrolment.with_birth(Birth::open(file)?);
+    }
     let mut tasks = JoinSet::new();
     tasks.spawn(teller.clone().follow_enrolment(enrolment.progress()));
     let mut enrolled = tokio::spawn(enrolment.run(code, stop.clone()));

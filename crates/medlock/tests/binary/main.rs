@@ -11,3 +11,4 @@ mod running;
 mod small_devices;
 mod stores;
 mod trust_list;
+mod zero_touch;

@@ -2,10 +2,11 @@
 
 use super::{Code, Schedule, certificate_request, read_certs_only};
 use crate::Error;
-use crate::http::Client;
+use crate::brski::Birth;
+use crate::http::{Client, Connection};
 use crate::identity::{Identity, IdentityStore};
 use crate::knowledge::{Kind, KnowledgeBase};
-use crate::news::{fetch, status};
+use crate::news::status;
 use crate::provider::{SigningKey, sha256};
 use crate::stop::Stop;
 use crate::tls::{Believed, Connector};
@@ -13,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use medlock_trust::x509::Certificate;
 use medlock_trust::{Role, Time};
 use rustls::pki_types::CertificateDer;
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 const CA_CERTS: &str = "/.well-known/est/cacerts";
-const ENROLL: &str = "/.well-known/est/simpleenroll";
+pub(super) const ENROLL: &str = "/.well-known/est/simpleenroll";
 const REENROLL: &str = "/.well-known/est/simplereenroll";
 /// How often at most, and at least, a waiting request is repeated, whatever the hub says.
 const REPEAT: std::ops::RangeInclusive<u64> = 1..=300;
@@ -61,10 +62,11 @@ pub enum Progress {
 /// One node's enrolment with one hub.
 #[derive(Debug)]
 pub struct Enrolment {
-    address: String,
-    identity: IdentityStore,
-    knowledge: Arc<KnowledgeBase>,
-    progress: watch::Sender<Progress>,
+    pub(super) address: String,
+    pub(super) identity: IdentityStore,
+    pub(super) knowledge: Arc<KnowledgeBase>,
+    pub(super) progress: watch::Sender<Progress>,
+    birth: Option<Birth>,
 }
 
 impl Enrolment {
@@ -72,7 +74,14 @@ impl Enrolment {
     #[must_use]
     pub fn new(address: impl Into<String>, identity: IdentityStore, knowledge: Arc<KnowledgeBase>) -> Self {
         let progress = watch::channel(Progress::Idle).0;
-        Self { address: address.into(), identity, knowledge, progress }
+        Self { address: address.into(), identity, knowledge, progress, birth: None }
+    }
+
+    /// The same enrolment by a birth credential, where there is no code.
+    #[must_use]
+    pub fn with_birth(mut self, birth: Birth) -> Self {
+        self.birth = Some(birth);
+        self
     }
 
     /// How far it is.
@@ -98,10 +107,21 @@ impl Enrolment {
         let mut schedule = Schedule::new();
         while self.identity.current().is_none() {
             let kept = self.identity.kept_code()?;
-            let code = code.clone().or(kept).ok_or(Error::NotReady(
-                "there is no identity yet: make an enrolment code at the hub (`medlock device code NAME`) and give it here",
-            ))?;
-            match self.first_contact(&code).await {
+            let contact = match (code.clone().or(kept), &self.birth) {
+                (Some(code), _) => self.first_contact(&code).await,
+                // Whatever is wrong may be mended elsewhere: the device may be registered, or sold, or moved.
+                (None, Some(birth)) => match self.zero_touch(birth).await {
+                    Err(error) => {
+                        self.failed(&error, &mut schedule).await;
+                        continue;
+                    }
+                    enrolled => enrolled,
+                },
+                (None, None) => Err(Error::NotReady(
+                    "there is no identity yet: make an enrolment code at the hub (`medlock device code NAME`) and give it here",
+                )),
+            };
+            match contact {
                 Ok(_) => schedule.after_success(),
                 Err(error) if is_final(&error) => return Err(error),
                 Err(error) => self.failed(&error, &mut schedule).await,
@@ -144,28 +164,39 @@ impl Enrolment {
         self.identity.keep_code(code)?;
         let connector = Connector::new(None, Believed::Root(code.root()), Some(Role::Hub))?;
         let client = Client::tls(self.address.as_str(), connector);
-        let authorities = self.ca_certificates(&client).await?;
+        let mut hub = Hub::new(client);
+        let authorities = self.ca_certificates(&mut hub).await?;
         let root = authorities
             .iter()
             .find(|certificate| sha256(certificate)[..16] == code.root())
             .ok_or_else(|| self.wrong("its cacerts do not have the root certificate the enrolment code names"))?;
         self.knowledge.pin_root(root)?;
-        let list = fetch(&client, Kind::SiteList).await?.ok_or_else(|| self.wrong("it has no site list"))?;
-        match self.knowledge.accept(Kind::SiteList, &list) {
-            // From a first contact that was cut short; the news bring what is newer.
-            Err(refused) if self.knowledge.version(Kind::SiteList).is_some() => {
-                tracing::warn!(%refused, "the hub's site list is not newer than the one held");
-            }
-            other => drop(other?),
-        }
+        self.take_site_list(&mut hub).await?;
         let key = self.identity.next_key()?;
         let request = certificate_request(&key, None);
         let secret = Zeroizing::new(format!("{}:{}", code.user(), code.password().as_str()));
         let mut basic = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(secret.as_bytes())))
             .map_err(|_| self.wrong("the code cannot be sent"))?;
         basic.set_sensitive(true);
-        let issued = self.ask(&client, ENROLL, Some(basic), &key, &request).await?;
+        let issued = self.ask(&mut hub, ENROLL, Some(basic), &key, &request).await?;
         self.adopt(&issued, &authorities)
+    }
+
+    /// The site's list, which its root signed.
+    pub(super) async fn take_site_list(&self, hub: &mut Hub) -> Result<(), Error> {
+        let path = format!("/v1/objects/{}", Kind::SiteList.name());
+        let answer = hub.get(&path).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(status(&hub.client, &format!("GET {path}"), answer.status(), answer.body()));
+        }
+        match self.knowledge.accept(Kind::SiteList, answer.body()) {
+            // From a first contact that was cut short; the news bring what is newer.
+            Err(refused) if self.knowledge.version(Kind::SiteList).is_some() => {
+                tracing::warn!(%refused, "the hub's site list is not newer than the one held");
+            }
+            other => drop(other?),
+        }
+        Ok(())
     }
 
     /// Asks for a new credential with a new key, showing the present one, expired or not.
@@ -177,27 +208,27 @@ impl Enrolment {
         let present = self.identity.current().ok_or(Error::NotReady("there is no identity to renew"))?;
         let believed = Believed::Knowledge(self.knowledge.clone());
         let connector = Connector::new(Some(&self.identity), believed, Some(Role::Hub))?;
-        let client = Client::tls(self.address.as_str(), connector);
-        let authorities = self.ca_certificates(&client).await?;
+        let mut hub = Hub::new(Client::tls(self.address.as_str(), connector));
+        let authorities = self.ca_certificates(&mut hub).await?;
         let key = self.identity.next_key()?;
         let own = Certificate::from_der(present.own()).map_err(|error| Error::Certificate(error.to_string()))?;
         let request = certificate_request(&key, Some(own.subject().der()));
-        let issued = self.ask(&client, REENROLL, None, &key, &request).await?;
+        let issued = self.ask(&mut hub, REENROLL, None, &key, &request).await?;
         self.adopt(&issued, &authorities)
     }
 
-    async fn ca_certificates(&self, client: &Client) -> Result<Vec<CertificateDer<'static>>, Error> {
-        let answer = client.get(CA_CERTS).await?;
+    pub(super) async fn ca_certificates(&self, hub: &mut Hub) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let answer = hub.get(CA_CERTS).await?;
         if answer.status() != StatusCode::OK {
-            return Err(status(client, &format!("GET {CA_CERTS}"), answer.status(), answer.body()));
+            return Err(status(&hub.client, &format!("GET {CA_CERTS}"), answer.status(), answer.body()));
         }
         self.certificates(answer.body())
     }
 
     /// Sends the request until the hub has decided.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
-        client: &Client,
+        hub: &mut Hub,
         path: &str,
         authorization: Option<HeaderValue>,
         key: &SigningKey,
@@ -205,12 +236,12 @@ impl Enrolment {
     ) -> Result<Vec<CertificateDer<'static>>, Error> {
         let body = Bytes::from(STANDARD.encode(request));
         loop {
-            let mut message = client.request(Method::POST, path, Some("application/pkcs10"), body.clone())?;
+            let mut message = hub.client.request(Method::POST, path, Some("application/pkcs10"), body.clone())?;
             message.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/pkcs7-mime"));
             if let Some(authorization) = &authorization {
                 message.headers_mut().insert(AUTHORIZATION, authorization.clone());
             }
-            let answer = client.send(message).await?;
+            let answer = hub.send(message).await?;
             match answer.status() {
                 StatusCode::OK => return self.certificates(answer.body()),
                 StatusCode::ACCEPTED => {
@@ -218,7 +249,7 @@ impl Enrolment {
                     self.progress.send_replace(Progress::AwaitingApproval { key });
                     tokio::time::sleep(retry_after(&answer)).await;
                 }
-                other => return Err(status(client, &format!("POST {path}"), other, answer.body())),
+                other => return Err(status(&hub.client, &format!("POST {path}"), other, answer.body())),
             }
         }
     }
@@ -231,7 +262,7 @@ impl Enrolment {
         read_certs_only(&message).map_err(|error| self.wrong(&error.to_string()))
     }
 
-    fn adopt(
+    pub(super) fn adopt(
         &self,
         issued: &[CertificateDer<'static>],
         authorities: &[CertificateDer<'static>],
@@ -248,8 +279,35 @@ impl Enrolment {
         Ok(identity)
     }
 
-    fn wrong(&self, what: &str) -> Error {
+    pub(super) fn wrong(&self, what: &str) -> Error {
         Error::Http { with: self.address.clone(), what: what.to_owned() }
+    }
+}
+
+/// The hub, over one connection that stands as long as it does, or over a new one for each request.
+pub(super) struct Hub {
+    pub(super) client: Client,
+    pub(super) connection: Option<Connection>,
+}
+
+impl Hub {
+    fn new(client: Client) -> Self {
+        Self { client, connection: None }
+    }
+
+    pub(super) async fn get(&mut self, path: &str) -> Result<Response<Bytes>, Error> {
+        self.send(self.client.request(Method::GET, path, None, Bytes::new())?).await
+    }
+
+    pub(super) async fn send(&mut self, request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
+        if let Some(connection) = &mut self.connection {
+            match connection.send(request.clone()).await {
+                Err(error) => tracing::debug!(%error, "the connection with the hub ended; there will be another"),
+                answered => return answered,
+            }
+            self.connection = None;
+        }
+        self.client.send(request).await
     }
 }
 

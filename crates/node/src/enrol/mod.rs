@@ -5,6 +5,7 @@ mod cms;
 mod code;
 mod request;
 mod schedule;
+mod zero_touch;
 
 pub use client::{Enrolment, Progress};
 pub use cms::{CmsError, MAX_CERTIFICATES, certs_only, read_certs_only};

@@ -58,6 +58,7 @@ fn issued() -> Result<Issued, Failure> {
             not_before: now,
             not_after: now.plus_seconds(86_400),
             addresses: None,
+            masa: None,
         };
         let issuer = Issuer { name: &NAME, spki: &issuer, key: KeyLabel::ISSUING, algorithm: SigningAlgorithm::P256 };
         issue(&template, &issuer, now, &Line { store: &*store, signer: &*signer, log: &log })

@@ -68,6 +68,7 @@ impl Line {
             not_before: now,
             not_after: now.plus_seconds(86_400),
             addresses: None,
+            masa: None,
         };
         let algorithm = SigningAlgorithm::P256;
         let issuer = Issuer { name: &NAME, spki: &self.issuer, key: KeyLabel::ISSUING, algorithm };
