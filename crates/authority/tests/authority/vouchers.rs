@@ -8,12 +8,16 @@ use medlock_authority::provision::{BirthProfileConfig, Row};
 use medlock_authority::signer::InProcess;
 use medlock_authority::voucher::{VoucherForm, VoucherOrder};
 use medlock_authority::{Authority, AuthorityConfig};
+use medlock_node::brski::cms::SignedJson;
+use medlock_node::brski::{self, VOUCHER_PURPOSE, believe, is_for};
 use medlock_node::clock::Clock;
+use medlock_node::identity::Identity;
 use medlock_node::provider::{AwsLc, SigningKey, sha256};
-use medlock_trust::Time;
+use medlock_trust::path::AuthorityKind;
 use medlock_trust::time::Interval;
 use medlock_trust::voucher::{Expected, Refused, Signed, Transfer, Voucher};
-use medlock_trust::x509::Certificate;
+use medlock_trust::x509::{Certificate, ids};
+use medlock_trust::{Anchor, Time};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -244,4 +248,39 @@ fn where_the_maker_is_gone_a_transfer_by_the_owner_makes_the_device_the_next_own
     let read = Transfer::verify(&free, root.public_key().unwrap(), root.spki(), &AwsLc).unwrap();
     assert_eq!(read.judge(&owner, &right), Err(Refused::OtherDomain));
     assert!(Voucher::read(&transfer).is_err(), "one is not taken for the other");
+}
+
+/// Shows REQ-PROV-20.
+#[test]
+fn only_a_key_for_vouchers_signs_them_and_its_purpose_is_critical() {
+    let world = World::new();
+    let cms = world.maker.issue_voucher(&world.order(0, VoucherForm::Cms)).unwrap();
+    let signed = SignedJson::read(&cms).unwrap();
+    let own = Certificate::from_der(signed.chain[0]).unwrap();
+    assert!(own.extensions().find(ids::EXTENDED_KEY_USAGE).unwrap().critical && is_for(&own, VOUCHER_PURPOSE));
+    let anchor_of = |der: &'static [u8]| {
+        let root = Certificate::from_der(der).unwrap();
+        Anchor::for_everything(&root, AuthorityKind::Maker, &AwsLc).unwrap()
+    };
+    let kept = |authority: &Authority| -> &'static [u8] { Box::leak(authority.root().der.clone().into_boxed_slice()) };
+    let (maker, stranger) = (anchor_of(kept(&world.maker)), anchor_of(kept(&world.sites[1])));
+    let (voucher, by) = believe(&signed, &[maker]).unwrap();
+    assert_eq!((voucher.serial_number.as_str(), by), ("P-1", world.maker.root().key));
+    assert!(matches!(believe(&signed, &[stranger]), Err(brski::Refused::Signer(_))));
+    // A device signs the same words with its birth credential, whose chain is right.
+    let key = Arc::new(SigningKey::generate());
+    let profile = BirthProfileConfig { roles: vec!["actuator".into()], ..BirthProfileConfig::default() };
+    let row = Row { serial: Some("P-2".into()), material: BASE64.encode(key.spki()), ..Row::default() };
+    let chain = world.maker.provision_one(profile, row).unwrap();
+    let device = Identity::new(key, chain.map(Into::into).into()).unwrap();
+    let forged = brski::sign(&device, signed.json, noon()).unwrap();
+    let read = SignedJson::read(&forged).unwrap();
+    assert_eq!(believe(&read, &[maker]), Err(brski::Refused::Purpose));
+    // No changed byte says something else: most are refused, and the outermost are not signed by anybody.
+    for place in (0..cms.len()).step_by(11) {
+        let mut changed = cms.clone();
+        changed[place] ^= 1;
+        let believed = SignedJson::read(&changed).and_then(|read| believe(&read, &[maker]));
+        assert!(believed.is_err() || (believed == Ok((voucher.clone(), by)) && place < 70), "byte {place}");
+    }
 }
