@@ -1,9 +1,10 @@
 //! What an administrator's requests do.
 
 use crate::admin::{
-    AlarmView, Asker, AuditView, AuthorityView, CredentialView, DeviceView, LogView, PendingView, Reason, Request,
-    Response, RouteView,
+    AlarmView, Asker, AuditView, AuthorityView, CredentialView, DeviceView, KeyView, LogView, PendingView, Reason,
+    Request, Response, RouteView,
 };
+use crate::keys::{IssuingKey, KeyList};
 use crate::provision::Row;
 use crate::registry::{self, Device, DeviceConfig};
 use crate::settings::Kind;
@@ -89,6 +90,16 @@ impl Authority {
                 Ok(Response::Provisioned { outcomes: self.provision(profile, &rows)? })
             }
             Request::ImportVoucher { voucher } => self.import_voucher(&voucher),
+            Request::Keys => Ok(keys_view(&self.keys())),
+            Request::ChangeKeys { change, anyway } => Ok(keys_view(&*self.change_keys(change, anyway)?)),
+            Request::RequestRoot { change, anyway } => {
+                Ok(Response::RootRequest { bytes: BASE64.encode(&self.request_root(change, anyway)?) })
+            }
+            Request::AcceptRoot { answer } => {
+                let answer = BASE64.decode(answer.as_bytes());
+                let answer = answer.map_err(|error| Error::invalid("answer", error.to_string()))?;
+                Ok(keys_view(&*self.accept_root(&answer)?))
+            }
             Request::IssueVoucher { order } => {
                 Ok(Response::Voucher { bytes: BASE64.encode(&self.issue_voucher(&order)?) })
             }
@@ -219,7 +230,7 @@ impl Authority {
 
     fn credential_view(&self, issued: &Issued) -> Result<CredentialView, Error> {
         let record = &issued.record;
-        let state = match status::worst(&*self.store, issued, self.issuing().key)?.map(|standing| standing.state) {
+        let state = match self.worst(issued)?.map(|standing| standing.state) {
             Some(StandingState::Suspended) => "suspended",
             Some(StandingState::Superseded) => "superseded",
             Some(StandingState::Ceased) => "ceased",
@@ -457,6 +468,7 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         | Request::Log
         | Request::Proof { .. }
         | Request::Alarms
+        | Request::Keys
         | Request::Audit { .. }
         | Request::Owners { .. } => return None,
         Request::Register { device } => ("register", device.name.clone()),
@@ -474,6 +486,9 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         Request::RemoveRoute { device } => ("remove-route", device.clone()),
         Request::ImportTrustList { .. } => ("import-trust-list", String::new()),
         Request::AcknowledgeAlarm { id } => ("acknowledge-alarm", id.to_string()),
+        Request::ChangeKeys { change, .. } => ("change-keys", change.to_string()),
+        Request::RequestRoot { change, .. } => ("request-root", change.to_string()),
+        Request::AcceptRoot { .. } => ("accept-root", String::new()),
         Request::IssueVoucher { order } => ("issue-voucher", order.serial.clone()),
         Request::ImportVoucher { .. } => ("import-voucher", String::new()),
         Request::ReleaseDevice { serial, why, .. } => ("release-device", format!("{serial}: {why}")),
@@ -483,6 +498,18 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
             ("provision", format!("{} devices, {} to {}", rows.len(), serial(rows.first()), serial(rows.last())))
         }
     })
+}
+
+fn keys_view(keys: &KeyList) -> Response {
+    let view = |key: &IssuingKey| KeyView {
+        label: key.certificate.label.to_string(),
+        state: key.state.name().to_owned(),
+        until: key.until.map(|until| until.to_string()),
+        key: key.certificate.key.to_string(),
+        algorithm: key.certificate.algorithm.to_string(),
+        pem: encode::pem("CERTIFICATE", &key.certificate.der),
+    };
+    Response::Keys { keys: keys.iter().map(view).collect() }
 }
 
 fn pending_view(pending: &PendingRequest) -> PendingView {

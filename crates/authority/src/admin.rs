@@ -9,6 +9,7 @@
 
 use crate::provision::{BirthProfileConfig, Row, RowOutcome};
 use crate::registry::DeviceConfig;
+use crate::root_request::KeyChange;
 use crate::store::DeviceSearch;
 use crate::voucher::{OwnerView, VoucherOrder};
 use crate::{Authority, Error, objects};
@@ -170,6 +171,29 @@ pub enum Request {
         /// How many at most; 100 if absent.
         #[serde(default)]
         limit: Option<u32>,
+    },
+    /// The issuing keys and how each stands. Answer: [`Response::Keys`].
+    Keys,
+    /// Change the issuing keys, with a root that is at hand. Answer: [`Response::Keys`].
+    ChangeKeys {
+        /// `rotate`, `retire KEY` or `compromised KEY`.
+        change: KeyChange,
+        /// Retire a key though credentials hang on it.
+        #[serde(default)]
+        anyway: bool,
+    },
+    /// Write what an offline root is to sign for a change of the keys. Answer: [`Response::RootRequest`].
+    RequestRoot {
+        /// As in [`Request::ChangeKeys`].
+        change: KeyChange,
+        /// As in [`Request::ChangeKeys`].
+        #[serde(default)]
+        anyway: bool,
+    },
+    /// Make the change that an answer of the root is about. Answer: [`Response::Keys`].
+    AcceptRoot {
+        /// The answer, base64.
+        answer: String,
     },
     /// A maker only: give birth credentials to a batch of devices. Answer: [`Response::Provisioned`].
     Provision {
@@ -357,6 +381,16 @@ pub enum Response {
         /// Newest first.
         events: Vec<OwnerView>,
     },
+    /// The issuing keys.
+    Keys {
+        /// Ascending by label.
+        keys: Vec<KeyView>,
+    },
+    /// What a root is to sign.
+    RootRequest {
+        /// Base64.
+        bytes: String,
+    },
 }
 
 /// Who the authority is.
@@ -378,6 +412,23 @@ pub struct AuthorityView {
     pub issuing_pem: String,
     /// How many devices are registered.
     pub devices: usize,
+}
+
+/// One issuing key and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyView {
+    /// Its label: `issuing`, `issuing-2`, …
+    pub label: String,
+    /// `current`, `former`, `retired`, `compromised`.
+    pub state: String,
+    /// Since when it issues no more, RFC 3339.
+    pub until: Option<String>,
+    /// Its identifier, in hexadecimal.
+    pub key: String,
+    /// What it signs with.
+    pub algorithm: String,
+    /// Its certificate, PEM.
+    pub pem: String,
 }
 
 /// The state of a transparency log.

@@ -2,12 +2,12 @@
 
 use crate::Error;
 use crate::issue::{self, Form, Issuer, Line, Template};
-use crate::keys::AuthorityCertificate;
+use crate::keys::{AuthorityCertificate, KeyList};
 use crate::known_keys::KnownKeys;
 use crate::log::Sequencer;
 use crate::objects::{Kind as ObjectKind, News};
 use crate::registry::{Device, DeviceConfig};
-use crate::settings::{AuthorityConfig, Kind, Rules, Settings};
+use crate::settings::{AuthorityConfig, Kind, RootPlace, Rules, Settings};
 use crate::signer::{KeyLabel, KeyRole, Signer};
 use crate::store::{Purpose, SqlStore, Standings as _, Store, Turn};
 use medlock_node::clock::Clock;
@@ -48,8 +48,8 @@ pub struct Authority {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) clock: Clock,
-    pub(crate) root: AuthorityCertificate,
-    issuing: RwLock<Arc<AuthorityCertificate>>,
+    pub(crate) root: Arc<AuthorityCertificate>,
+    keys: RwLock<Arc<KeyList>>,
     pub(crate) news: News,
     log: Sequencer,
     knowledge: Arc<KnowledgeBase>,
@@ -66,11 +66,14 @@ pub struct Authority {
 pub(crate) struct Locks {
     register: Mutex<()>,
     publishing: Mutex<()>,
+    changing_keys: Mutex<()>,
     pub(crate) set: Mutex<crate::compact::Made>,
     devices: Vec<Mutex<()>>,
     keys: Vec<Mutex<()>>,
     /// The routing table is to be published and is not.
     routes_behind: AtomicBool,
+    /// Objects are to be signed by the key that issues and are not.
+    keys_behind: AtomicBool,
 }
 
 impl std::fmt::Debug for Authority {
@@ -100,18 +103,16 @@ impl Authority {
         signer: Arc<dyn Signer>,
         store: Arc<dyn Store>,
     ) -> Result<Self, Error> {
-        let settings = Settings::try_from(config)?;
-        let rules = Rules::try_from(config)?;
-        own_directory(&settings.dir)?;
-        let lock = lock_directory(&settings.dir)?;
-        // Hubs that start at once on one store do it one after the other: what the first makes, the next finds.
-        let _starting = Held::wait(store.clone(), "starting", STARTING_SECONDS)?;
-        fix_for_good(&*store, &settings, &rules)?;
-        issue::recover(&*store)?;
-        let log = Sequencer::open(store.clone(), signer.clone(), settings.log_origin.as_deref())?;
+        let Ground { settings, rules, lock, _starting, store, signer, log } = Ground::lay(config, &signer, store)?;
         let line = Line { store: &*store, signer: &*signer, log: &log };
         let root = ensure_root(&settings, &rules, &line, clock.now())?;
-        let issuing = ensure_issuing(&settings, &rules, &root, &line, clock.now())?;
+        let keys = match KeyList::held(&*store)? {
+            Some(held) => held,
+            None => {
+                let first = ensure_issuing(&settings, &rules, &root, &line, clock.now())?;
+                KeyList::begin(&*store, first, clock.now())?
+            }
+        };
         let node = |error: medlock_node::Error| Error::Conflict(error.to_string());
         let knowledge =
             KnowledgeBase::open(&settings.dir.join("knowledge"), clock.clone(), Setting::Hospital).map_err(node)?;
@@ -126,8 +127,8 @@ impl Authority {
             store,
             signer,
             clock,
-            root,
-            issuing: RwLock::new(Arc::new(issuing)),
+            root: Arc::new(root),
+            keys: RwLock::new(Arc::new(keys)),
             news: News::default(),
             log,
             knowledge,
@@ -143,6 +144,10 @@ impl Authority {
         }
         if authority.has_hub() {
             authority.ensure_hub(config)?;
+        }
+        // A change of keys may have been cut off; what is not signed anew now is by the next tick.
+        if let Err(error) = authority.follow_keys() {
+            tracing::warn!(%error, "the objects of a former key could not be signed anew; it is tried again");
         }
         Ok(authority)
     }
@@ -213,7 +218,26 @@ impl Authority {
     /// The certificate of the key that issues at present.
     #[must_use]
     pub fn issuing(&self) -> Arc<AuthorityCertificate> {
-        self.issuing.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let keys = self.held_keys();
+        // A list always has a current one.
+        keys.current().unwrap_or(&self.root).clone()
+    }
+
+    pub(crate) fn held_keys(&self) -> Arc<KeyList> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_keys(&self, keys: KeyList) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    /// What a client needs to build chains: the certificates of the keys that sign, the one that issues first, and the root's.
+    #[must_use]
+    pub fn ca_certificates(&self) -> Vec<Arc<AuthorityCertificate>> {
+        let (keys, issuing) = (self.held_keys(), self.issuing());
+        let former = keys.iter().filter(|key| key.state.signs() && key.certificate.key != issuing.key);
+        let former: Vec<_> = former.map(|key| key.certificate.clone()).collect();
+        [vec![issuing], former, vec![self.root.clone()]].concat()
     }
 
     /// The settings in force that may change.
@@ -297,7 +321,20 @@ impl Authority {
         if self.locks.routes_behind.load(Ordering::Relaxed) {
             self.publish_routes()?;
         }
+        if self.locks.keys_behind.load(Ordering::Relaxed) {
+            self.follow_keys()?;
+        }
         self.renew_hub()
+    }
+
+    pub(crate) fn set_keys_behind(&self, behind: bool) {
+        self.locks.keys_behind.store(behind, Ordering::Relaxed);
+    }
+
+    /// One change of the keys at a time, at whatever hub on this store.
+    pub(crate) fn keys_lock(&self) -> Result<(MutexGuard<'_, ()>, Held), Error> {
+        let here = held(&self.locks.changing_keys);
+        Ok((here, Held::wait(self.store.clone(), "changing its keys", STARTING_SECONDS)?))
     }
 
     pub(crate) fn set_routes_behind(&self, behind: bool) {
@@ -440,7 +477,7 @@ impl Authority {
         if self.clock.now() >= due { self.issue_hub() } else { Ok(()) }
     }
 
-    fn issue_hub(&self) -> Result<(), Error> {
+    pub(crate) fn issue_hub(&self) -> Result<(), Error> {
         let node = |error: medlock_node::Error| Error::Conflict(error.to_string());
         let name = self.settings.hub_name;
         let device = self.store.device(name)?.ok_or(Error::Unknown { what: "device", name: name.to_string() })?;
@@ -456,7 +493,41 @@ impl Authority {
     /// A certificate with the authority's behind it: the root too, so that somebody who knows only its fingerprint can
     /// check the chain.
     pub(crate) fn chain(&self, certificate: Vec<u8>) -> [Vec<u8>; 3] {
-        [certificate, self.issuing().der.clone(), self.root.der.clone()]
+        let issuing = self.certificate_above(&certificate).unwrap_or_else(|| self.issuing());
+        [certificate, issuing.der.clone(), self.root.der.clone()]
+    }
+}
+
+/// What there is before an authority has its keys.
+pub(crate) struct Ground {
+    pub(crate) settings: Settings,
+    pub(crate) rules: Rules,
+    lock: File,
+    /// Hubs that start at once on one store do it one after the other: what the first makes, the next finds.
+    _starting: Held,
+    store: Arc<dyn Store>,
+    signer: Arc<dyn Signer>,
+    log: Sequencer,
+}
+
+impl Ground {
+    pub(crate) fn lay(
+        config: &AuthorityConfig,
+        signer: &Arc<dyn Signer>,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, Error> {
+        own_directory(&config.dir)?;
+        let (settings, rules) = (Settings::try_from(config)?, Rules::try_from(config)?);
+        let lock = lock_directory(&settings.dir)?;
+        let starting = Held::wait(store.clone(), "starting", STARTING_SECONDS)?;
+        fix_for_good(&*store, &settings, &rules)?;
+        issue::recover(&*store)?;
+        let log = Sequencer::open(store.clone(), signer.clone(), settings.log_origin.as_deref())?;
+        Ok(Self { settings, rules, lock, _starting: starting, store, signer: signer.clone(), log })
+    }
+
+    pub(crate) fn line(&self) -> Line<'_> {
+        Line { store: &*self.store, signer: &*self.signer, log: &self.log }
     }
 }
 
@@ -500,7 +571,7 @@ pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Makes the directory, and closes one that was made wider to all others (0700). One that belongs to somebody else
 /// stays as it is: what is in it is closed file by file.
-fn own_directory(dir: &Path) -> Result<(), Error> {
+pub(crate) fn own_directory(dir: &Path) -> Result<(), Error> {
     files::private_directory(dir).map_err(|error| Error::Conflict(error.to_string()))?;
     let mode = std::fs::metadata(dir).map_err(|error| Error::file(dir, error))?.permissions().mode();
     if mode & 0o077 == 0 {
@@ -573,9 +644,21 @@ fn fix_for_good(store: &dyn Store, settings: &Settings, rules: &Rules) -> Result
     Ok(())
 }
 
-fn ensure_root(settings: &Settings, rules: &Rules, line: &Line<'_>, now: Time) -> Result<AuthorityCertificate, Error> {
+pub(crate) fn ensure_root(
+    settings: &Settings,
+    rules: &Rules,
+    line: &Line<'_>,
+    now: Time,
+) -> Result<AuthorityCertificate, Error> {
     if let Some(found) = line.store.newest(Purpose::Root)? {
         return AuthorityCertificate::read(KeyLabel::ROOT, found.certificate);
+    }
+    if settings.root == RootPlace::Offline {
+        return Err(Error::Conflict(
+            "the authority's root is offline and not known yet: make one with `medlock authority make-root` where it is \
+             kept, and begin with `medlock authority request issuing --root CERTIFICATE`"
+                .to_owned(),
+        ));
     }
     let spki = line.signer.generate(KeyLabel::ROOT, rules.algorithm)?;
     let name = issue::authority_name(&settings.name, KeyLabel::ROOT);
@@ -595,6 +678,13 @@ fn ensure_issuing(
     if let Some(found) = line.store.newest(Purpose::Issuing)? {
         return AuthorityCertificate::read(KeyLabel::ISSUING, found.certificate);
     }
+    if line.signer.public_key(KeyLabel::ROOT)?.is_none() {
+        return Err(Error::Conflict(
+            "the offline root has not signed the issuing key yet: bring its answer in with `medlock authority accept`, or \
+             ask again with `medlock authority request issuing --root CERTIFICATE`"
+                .to_owned(),
+        ));
+    }
     let spki = line.signer.generate(KeyLabel::ISSUING, rules.algorithm)?;
     let template = authority_template(settings, rules, KeyLabel::ISSUING, &spki, now);
     let (_, der) = issue::issue(&template, &root.issuer(), now, line)?;
@@ -602,13 +692,13 @@ fn ensure_issuing(
 }
 
 /// What a key that was there before signs with: not always what the configuration says by now.
-fn algorithm_of(spki: &[u8]) -> Result<SigningAlgorithm, Error> {
+pub(crate) fn algorithm_of(spki: &[u8]) -> Result<SigningAlgorithm, Error> {
     let key = SubjectPublicKeyInfo::from_der(spki).ok().and_then(|spki| spki.public_key());
     let algorithm = key.and_then(|key| SigningAlgorithm::of(key.algorithm));
     algorithm.ok_or_else(|| Error::Lint("the signer's key is of an unknown kind".to_owned()))
 }
 
-fn authority_template<'a>(
+pub(crate) fn authority_template<'a>(
     settings: &'a Settings,
     rules: &Rules,
     label: KeyLabel,

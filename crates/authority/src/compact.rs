@@ -4,7 +4,7 @@
 
 use crate::objects::Kind;
 use crate::status::set::{ShardWriter, Shards};
-use crate::store::{Published, StandingState, Subject};
+use crate::store::{Published, StandingState};
 use crate::{Authority, Error, status};
 use medlock_node::provider;
 use medlock_trust::Time;
@@ -76,6 +76,10 @@ impl Authority {
             return Ok(false);
         }
         let Some(base) = self.store.published(Kind::RevokedSet.name())? else { return Ok(true) };
+        // A set of a former key is not believed for ever.
+        if !self.is_ours(Kind::RevokedSet)? {
+            return Ok(true);
+        }
         let changes = self.store.published(Kind::RevokedDelta.name())?.filter(|changes| changes.version > base.version);
         let newest = changes.unwrap_or(base);
         let old = !(0..CHANGES_SECONDS).contains(&self.clock.now().seconds_since(newest.at));
@@ -97,13 +101,13 @@ impl Authority {
         let start = Instant::now();
         let base = self.store.published(Kind::RevokedSet.name())?;
         let changes = self.store.published(Kind::RevokedDelta.name())?;
-        let now = self.clock.now();
+        let (now, ours) = (self.clock.now(), self.is_ours(Kind::RevokedSet)?);
         let worth = |base: &&Published| {
             let length =
                 changes.as_ref().filter(|changes| changes.version > base.version).map_or(0, |it| it.bytes.len());
             (0..BASE_SECONDS).contains(&now.seconds_since(base.at)) && length < base.bytes.len().max(4_096) / WORTH
         };
-        let said = match base.as_ref().filter(worth) {
+        let said = match base.as_ref().filter(worth).filter(|_| ours) {
             Some(base) => self.say(Kind::RevokedDelta, Some(base)),
             None => self.say(Kind::RevokedSet, None),
         };
@@ -163,10 +167,10 @@ impl Authority {
         })
     }
 
-    /// Walks through all credentials.
+    /// Walks through all credentials. What is known against a key that has issued is on the status list, which always has room
+    /// for it, and is not repeated for each credential.
     fn shards(&self, heading: &SetHeading, base: Option<&RevokedSet<'_>>) -> Result<Shards, Error> {
         let failed = |error: status::set::ShardError| Error::Object { what: WHAT, why: error.to_string() };
-        let issuer = self.store.standing(Subject::Issuer(self.issuing().key))?.map(|standing| standing.state);
         let mut writer = ShardWriter::new(provider::random::<16>);
         let mut after = None;
         loop {
@@ -174,7 +178,7 @@ impl Authority {
             let Some(last) = page.last() else { break };
             after = Some(last.credential);
             for one in page.iter().filter(|one| one.not_before <= heading.covers) {
-                let mut word = word(one.state.max(issuer));
+                let mut word = word(one.state);
                 if let Some(base) = base {
                     let before = base.word(one.credential, one.not_before).unwrap_or(Word::Good);
                     word = if before == word { Word::Unchanged } else { word };

@@ -6,8 +6,9 @@
 //! use them (RFC 5280 section 5.2.4).
 
 use crate::issue::{self, Addresses};
-use crate::signer::{Kind, Signer as _};
+use crate::signer::{KeyLabel, Kind, Signer as _};
 use crate::status::crl::{self, Content, Entry, Extent};
+use crate::store::Issued;
 use crate::{Authority, Error, encode};
 use axum::body::Bytes;
 use medlock_trust::Time;
@@ -17,6 +18,8 @@ use std::sync::{Arc, PoisonError};
 /// Which CRL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Which {
+    /// Of which issuing key's certificates.
+    pub key: KeyLabel,
     /// Of this part of the certificates; `None`: of all.
     pub partition: Option<u16>,
     /// What has changed, or all.
@@ -28,7 +31,8 @@ pub struct Which {
 struct Reading {
     number: u64,
     at: Time,
-    entries: Arc<[Entry]>,
+    /// With the key that has issued it.
+    entries: Arc<[(KeyLabel, Entry)]>,
 }
 
 /// The CRLs of one reading, as far as they were asked for.
@@ -41,32 +45,31 @@ pub(crate) struct Crls {
 }
 
 impl Authority {
-    /// The complete CRL of all certificates, DER.
+    /// The complete CRL of all certificates of the key that issues, DER.
     ///
     /// # Errors
     /// [`Error`] when store or signer failed.
     pub fn crl(&self) -> Result<Bytes, Error> {
-        self.crl_part(Which { partition: None, delta: false })
+        self.crl_part(Which { key: self.issuing().label, partition: None, delta: false })
     }
 
-    /// The CRL that is called so in addresses: `issuing.crl`, `issuing.delta.crl`, and with a number behind `issuing` those
-    /// of the partitions, if there are any.
+    /// The CRL that is called so in addresses ([`Addresses::crl`]), of a key that signs.
     pub(crate) fn crl_called(&self, name: &str) -> Option<Which> {
-        let name = name.strip_prefix("issuing")?.strip_suffix(".crl")?;
+        let name = name.strip_suffix(".crl")?;
         let (name, delta) = name.strip_suffix(".delta").map_or((name, false), |name| (name, true));
-        let partition = match name.strip_prefix('-') {
-            None if name.is_empty() => None,
-            None => return None,
-            Some(number) => {
-                Some(number.parse().ok().filter(|number: &u16| number.to_string().len() == name.len() - 1)?)
-            }
-        };
+        let number = |text: &str| text.parse().ok().filter(|number: &u16| number.to_string() == text);
         let rules = self.rules();
         let partitions = rules.profile.crl_partitions();
         // A part names its address, so there are parts only where certificates name them.
         let parts = if rules.addresses.is_some() && partitions > 1 { partitions } else { 0 };
+        let (key, partition) = match (name.split_once('.'), name.split_once('-')) {
+            (Some((key, part)), _) => (key.parse().ok().filter(|key| *key != KeyLabel::ISSUING)?, Some(number(part)?)),
+            (None, Some(("issuing", part))) if parts > 0 => (KeyLabel::ISSUING, Some(number(part)?)),
+            (None, _) => (name.parse().ok()?, None),
+        };
         let there = partition.is_none_or(|number| number < parts);
-        there.then_some(Which { partition, delta })
+        let signs = self.keys().key(key).is_some_and(|key| key.state.signs());
+        (there && signs).then_some(Which { key, partition, delta })
     }
 
     /// A CRL, DER.
@@ -96,7 +99,9 @@ impl Authority {
     fn read_crls(&self, base: Option<Reading>) -> Result<Crls, Error> {
         let (epoch, standings) = self.store.standings()?;
         let at = self.clock.now();
-        let entries = crl::revoked(&*self.store, &standings, at)?.into();
+        let keys = self.keys();
+        let key = |issued: &Issued| keys.issuer_of(&issued.certificate).map(|key| key.certificate.label);
+        let entries = crl::revoked(&*self.store, &standings, at, key)?.into();
         let number = self.store.next_number("crl", at.unix().try_into().unwrap_or(0))?;
         let now = Reading { number, at, entries };
         let base = base.filter(|base| !self.is_over(base)).unwrap_or_else(|| now.clone());
@@ -110,8 +115,9 @@ impl Authority {
             crl_partitions: rules.profile.crl_partitions(),
         };
         let part = |reading: &Reading| -> Vec<Entry> {
-            let of = |entry: &&Entry| which.partition.is_none_or(|part| addresses.partition_of(&entry.serial) == part);
-            reading.entries.iter().filter(of).copied().collect()
+            let of = |entry: &Entry| which.partition.is_none_or(|part| addresses.partition_of(&entry.serial) == part);
+            let by_key = reading.entries.iter().filter(|(key, _)| *key == which.key).map(|(_, entry)| *entry);
+            by_key.filter(of).collect()
         };
         let entries = match which.delta {
             false => part(&crls.now),
@@ -120,9 +126,13 @@ impl Authority {
         // Without an address of its own a CRL names none.
         let named = rules.addresses.is_some();
         let one = Addresses { crl_partitions: 1, ..addresses.clone() };
-        let delta_at = which.partition.map_or_else(|| one.crl(0, true), |part| addresses.crl(part, true));
-        let partition = which.partition.map(|part| addresses.crl(part, false));
-        let issuing = self.issuing();
+        let delta_at =
+            which.partition.map_or_else(|| one.crl(which.key, 0, true), |part| addresses.crl(which.key, part, true));
+        let partition = which.partition.map(|part| addresses.crl(which.key, part, false));
+        let keys = self.keys();
+        let issuing = keys.key(which.key).filter(|key| key.state.signs()).map(|key| &key.certificate);
+        let issuing =
+            issuing.ok_or_else(|| Error::Conflict(format!("{} signs no revocation list any more", which.key)))?;
         let tbs = crl::to_be_signed(&Content {
             issuer: &issuing.subject,
             algorithm: issuing.algorithm,

@@ -43,8 +43,8 @@ pub(crate) mod oid {
     /// id-on-hardwareModuleName (RFC 4108 section 5).
     pub(crate) const HARDWARE_MODULE_NAME: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 4];
     /// ecdsa-with-SHA256 (RFC 5758 section 3.2).
-    pub(crate) const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
     pub(crate) const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+    pub(crate) const P384: &[u8] = &[0x2b, 0x81, 4, 0, 0x22];
     pub(crate) const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
     pub(crate) const SHA1: &[u8] = &[0x2b, 0x0e, 3, 2, 0x1a];
     pub(crate) const SHA256: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];

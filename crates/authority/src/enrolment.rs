@@ -341,7 +341,7 @@ impl Authority {
     fn has_a_past(&self, device: &Device, key: KeyId) -> Result<bool, Error> {
         let now = self.clock.now();
         for issued in self.store.credentials_of(device.name)? {
-            match status::worst(&*self.store, &issued, self.issuing().key)?.map(|standing| standing.state) {
+            match self.worst(&issued)?.map(|standing| standing.state) {
                 Some(StandingState::Compromised) => return Ok(true),
                 None if issued.record.key != key && issued.record.not_after > now => return Ok(true),
                 None | Some(StandingState::Suspended | StandingState::Superseded | StandingState::Ceased) => {}

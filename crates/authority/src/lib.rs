@@ -7,6 +7,7 @@
 //! | [`profile`], [`registry`] | what credentials look like; the site's list of its devices |
 //! | [`issue`] | prepare, record, sign, store, release: the only way to a certificate |
 //! | [`signer`], [`keys`] | the process that has the private keys, and how they lie on disk |
+//! | [`root_request`] | what a root is asked to sign and its answer, as files where the root is offline |
 //! | [`provision`] | a maker's birth credentials, in bulk |
 //! | [`voucher`] | a maker's word that a device belongs to a site, and the record of whose it was |
 //! | `brski` | zero-touch enrolment: a site's registrar, and a maker's MASA behind it |
@@ -38,11 +39,14 @@ pub mod keys;
 mod known_keys;
 pub mod log;
 pub mod objects;
+mod offline;
 mod people;
 pub mod profile;
 pub mod provision;
 mod publish;
 pub mod registry;
+pub mod root_request;
+mod rotation;
 pub mod settings;
 pub mod signer;
 pub mod status;
@@ -58,5 +62,6 @@ pub use encode::pem;
 pub use error::Error;
 pub use est::coap::coap_resources;
 pub use figures::Figures;
+pub use offline::make_root;
 pub use people::people_router;
 pub use settings::AuthorityConfig;

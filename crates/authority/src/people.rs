@@ -1,15 +1,16 @@
 //! The `people` listener: CRL, OCSP and health, for ordinary software. Plain HTTP: all is signed by itself.
 
+use crate::keys::AuthorityCertificate;
 use crate::signer::{Kind, Signer as _};
 use crate::status;
 use crate::status::ocsp::{self, CertId, CertStatus, Failure};
 use crate::store::Serial;
 use crate::{Authority, Error, encode};
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use medlock_node::provider;
@@ -19,9 +20,10 @@ use std::time::Duration;
 /// How long store and signer may take to say that all is well.
 const READY: Duration = Duration::from_secs(3);
 
-/// What OCSP requests name the issuer by.
+/// What OCSP requests name an issuing key by.
 #[derive(Clone, Debug)]
 struct IssuerHashes {
+    issuing: Arc<AuthorityCertificate>,
     name: [[u8; 32]; 2],
     key: [[u8; 32]; 2],
     responder: [u8; 20],
@@ -29,35 +31,33 @@ struct IssuerHashes {
 
 /// The paths of the `people` listener.
 pub fn people_router(authority: Arc<Authority>) -> Router {
-    let hashes = Arc::new(IssuerHashes::of(&authority));
     Router::new()
         .route("/crl/{name}", get(crl))
         .route("/ocsp", post(ocsp_post))
         .route("/ocsp/{*request}", get(ocsp_get))
         .route("/health/ready", get(ready))
-        .layer(Extension(hashes))
         .merge(crate::log::router())
         .with_state(authority)
 }
 
 impl IssuerHashes {
-    fn of(authority: &Authority) -> Self {
+    fn of(issuing: &Arc<AuthorityCertificate>) -> Self {
         let padded = |hash: [u8; 20]| {
             let mut long = [0; 32];
             long[..20].copy_from_slice(&hash);
             long
         };
-        let issuing = authority.issuing();
         let (name, key) = (&issuing.subject, issuing.key_bits());
         let responder = provider::sha1_for_ocsp(key);
         Self {
+            issuing: issuing.clone(),
             name: [padded(provider::sha1_for_ocsp(name)), provider::sha256(name)],
             key: [padded(responder), provider::sha256(key)],
             responder,
         }
     }
 
-    /// Whether a certificate that is asked about is of our issuing key.
+    /// Whether a certificate that is asked about is of this key.
     fn is_ours(&self, id: &CertId<'_>) -> bool {
         let (which, length) = match id.hash {
             encode::oid::SHA1 => (0, 20),
@@ -71,9 +71,9 @@ impl IssuerHashes {
 }
 
 impl Authority {
-    fn ocsp(&self, request: &[u8], hashes: &IssuerHashes) -> Vec<u8> {
+    fn ocsp(&self, request: &[u8]) -> Vec<u8> {
         let Ok(request) = ocsp::read_request(request) else { return ocsp::failure(Failure::Malformed) };
-        match self.ocsp_answer(&request, hashes) {
+        match self.ocsp_answer(&request) {
             Ok(response) => response,
             Err(Error::Signer(error)) => {
                 tracing::warn!(%error, "an OCSP request was not answered");
@@ -86,7 +86,15 @@ impl Authority {
         }
     }
 
-    fn ocsp_answer(&self, request: &ocsp::Request<'_>, hashes: &IssuerHashes) -> Result<Vec<u8>, Error> {
+    /// The key that has issued what is asked about answers itself: the one of the first certificate, if they are of several.
+    /// A key that signs no more answers nothing, and its certificates are unknown to the others.
+    fn ocsp_answer(&self, request: &ocsp::Request<'_>) -> Result<Vec<u8>, Error> {
+        let keys = self.keys();
+        let signing: Vec<IssuerHashes> =
+            keys.iter().filter(|key| key.state.signs()).map(|key| IssuerHashes::of(&key.certificate)).collect();
+        let asked = request.certificates.iter().find_map(|id| signing.iter().find(|hashes| hashes.is_ours(id)));
+        let current = IssuerHashes::of(&self.issuing());
+        let hashes = asked.unwrap_or(&current);
         let answers = request
             .certificates
             .iter()
@@ -95,7 +103,7 @@ impl Authority {
         let now = self.clock.now();
         let next = now.plus_seconds(self.rules().status_seconds);
         let data = ocsp::response_data(&hashes.responder, &answers, request.nonce, now, next);
-        let issuing = self.issuing();
+        let issuing = &hashes.issuing;
         let signature = self.signer.sign(issuing.label, Kind::Ocsp, &data)?;
         Ok(ocsp::successful(&data, issuing.algorithm, &signature, &issuing.der))
     }
@@ -105,7 +113,11 @@ impl Authority {
             return Ok(CertStatus::Unknown);
         };
         let Some(issued) = self.store.issued_with_serial(serial)? else { return Ok(CertStatus::Unknown) };
-        Ok(match status::worst(&*self.store, &issued, self.issuing().key)? {
+        // Each key speaks of what it has issued.
+        if self.issuing_key_of(&issued.certificate) != hashes.issuing.key {
+            return Ok(CertStatus::Unknown);
+        }
+        Ok(match self.worst(&issued)? {
             None => CertStatus::Good,
             Some(standing) => CertStatus::Revoked { since: standing.since, reason: status::crl_reason(&standing) },
         })
@@ -156,32 +168,24 @@ async fn crl(State(authority): State<Arc<Authority>>, Path(name): Path<String>) 
     }
 }
 
-async fn ocsp_post(
-    State(authority): State<Arc<Authority>>,
-    Extension(hashes): Extension<Arc<IssuerHashes>>,
-    body: Bytes,
-) -> Response {
-    respond(authority, hashes, body.to_vec()).await
+async fn ocsp_post(State(authority): State<Arc<Authority>>, body: Bytes) -> Response {
+    respond(authority, body.to_vec()).await
 }
 
 /// RFC 6960 appendix A.1: base64 of the request in the path.
-async fn ocsp_get(
-    State(authority): State<Arc<Authority>>,
-    Extension(hashes): Extension<Arc<IssuerHashes>>,
-    Path(request): Path<String>,
-) -> Response {
+async fn ocsp_get(State(authority): State<Arc<Authority>>, Path(request): Path<String>) -> Response {
     // Some clients send an empty path segment before, and some leave "+" as a space.
     let text = request.trim_start_matches('/').replace(' ', "+");
     let request =
         if text.len() > ocsp::MAX_REQUEST * 2 { None } else { data_encoding::BASE64.decode(text.as_bytes()).ok() };
-    respond(authority, hashes, request.unwrap_or_default()).await
+    respond(authority, request.unwrap_or_default()).await
 }
 
-async fn respond(authority: Arc<Authority>, hashes: Arc<IssuerHashes>, request: Vec<u8>) -> Response {
+async fn respond(authority: Arc<Authority>, request: Vec<u8>) -> Response {
     let answer = if request.len() > ocsp::MAX_REQUEST {
         Ok(ocsp::failure(Failure::Malformed))
     } else {
-        tokio::task::spawn_blocking(move || authority.ocsp(&request, &hashes)).await
+        tokio::task::spawn_blocking(move || authority.ocsp(&request)).await
     };
     let der = answer.unwrap_or_else(|error| {
         tracing::error!(%error, "an OCSP request ended unexpectedly");

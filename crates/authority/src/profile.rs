@@ -110,6 +110,11 @@ impl Profile {
         self.key_types.contains(&key)
     }
 
+    /// The kinds of keys that credentials are given for.
+    pub(crate) fn key_types(&self) -> impl Iterator<Item = SigningAlgorithm> {
+        self.key_types.iter().filter_map(|key| SigningAlgorithm::of(*key))
+    }
+
     /// Roles that may be given.
     #[must_use]
     pub fn roles(&self) -> Roles {

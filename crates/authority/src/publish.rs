@@ -1,8 +1,9 @@
 //! What the authority publishes: made, stored, believed by its own hub, and then announced.
 
 use crate::objects::{Kind as ObjectKind, Object};
+use crate::rotation::Asking;
 use crate::store::{Published, StoreError};
-use crate::trust_list::{self, SiteList};
+use crate::trust_list;
 use crate::{Authority, Error, registry, status};
 use medlock_node::lists::fork::Fork;
 use medlock_node::provider::sha256;
@@ -97,7 +98,7 @@ impl Authority {
         published
     }
 
-    fn make_routes(&self, anew: bool) -> Result<(), Error> {
+    pub(crate) fn make_routes(&self, anew: bool) -> Result<(), Error> {
         let _one_at_a_time = self.publishing_lock();
         loop {
             match self.try_routes(anew) {
@@ -255,10 +256,14 @@ impl Authority {
     /// # Errors
     /// [`Error`]; the next call tries again.
     pub fn hear(&self) -> Result<(), Error> {
-        if !self.store.is_shared() || self.settings.kind == crate::settings::Kind::Maker {
+        if !self.store.is_shared() {
             return Ok(());
         }
         let versions = self.store.versions()?;
+        let changed = self.keys().is_behind(&versions) && self.read_keys()?;
+        if self.settings.kind == crate::settings::Kind::Maker {
+            return Ok(());
+        }
         let version = |kind: ObjectKind| versions.iter().find(|(name, _)| name == kind.name()).map(|(_, it)| *it);
         // In the order in which they can be believed.
         for kind in ObjectKind::ALL {
@@ -268,7 +273,8 @@ impl Authority {
                 self.hear_of(kind)?;
             }
         }
-        Ok(())
+        // This hub has a credential of its own that the former key has issued.
+        if changed { self.follow_keys() } else { Ok(()) }
     }
 
     fn hear_of(&self, kind: ObjectKind) -> Result<(), Error> {
@@ -283,7 +289,7 @@ impl Authority {
         }
     }
 
-    fn tell(&self, kind: ObjectKind, version: u64, bytes: Vec<u8>) -> Result<(), Error> {
+    pub(crate) fn tell(&self, kind: ObjectKind, version: u64, bytes: Vec<u8>) -> Result<(), Error> {
         self.knowledge()
             .accept(kind, &bytes)
             .map_err(|error| Error::Object { what: kind.name(), why: format!("we do not believe our own: {error}") })?;
@@ -324,32 +330,27 @@ impl Authority {
         Ok(())
     }
 
-    /// Signs the site list if there is none, or if the one there is names fewer purposes than this program signs for; that
+    /// Signs the site list if there is none, or if the one there does not say what the authority's keys may sign; that
     /// needs the root, which may lie in a safe: then the old list stays.
     fn ensure_site_list(&self) -> Result<(), Error> {
         let held = self.store.published(ObjectKind::SiteList.name())?;
+        let keys = self.keys();
         let complete = |list: &Published| {
-            List::danger_open(&list.bytes).is_ok_and(|list| trust_list::is_complete(&list, self.issuing().key))
+            List::danger_open(&list.bytes).is_ok_and(|list| trust_list::is_complete(&list, &keys, self.root.key))
         };
         if held.as_ref().is_some_and(complete) {
             return Ok(());
         }
-        let version = held.as_ref().map_or(0, |held| held.version) + 1;
-        let issuing = self.issuing();
-        let site = SiteList {
-            name: &self.settings.name,
-            version,
-            issued: self.clock.now(),
-            root: &self.root,
-            issuing: &[&*issuing],
-        };
-        match trust_list::sign_site_list(&site, &*self.signer) {
+        let (settings, root, line, now) = (&self.settings, &self.root, self.line(), self.clock.now());
+        let rules = self.rules();
+        let asking = Asking { settings, rules: &rules, root, keys: Some(&keys), held: held.as_ref(), line, now };
+        match trust_list::sign_site_list(&asking.site_list(&keys)?, &self.root, &*self.signer) {
             Ok(bytes) => {
-                let at = self.clock.now();
-                Ok(self.store.publish(ObjectKind::SiteList.name(), Published { version, at, bytes })?)
+                let version = held.map_or(0, |held| held.version) + 1;
+                Ok(self.store.publish(ObjectKind::SiteList.name(), Published { version, at: now, bytes })?)
             }
             Err(error) if held.is_some() => {
-                tracing::warn!(%error, "the site list of an earlier version stays: it names no key for bonds");
+                tracing::warn!(%error, "the site list stays as it was, and does not say what all keys of today may sign");
                 Ok(())
             }
             Err(error) => Err(error),
@@ -357,11 +358,28 @@ impl Authority {
     }
 
     fn publish_default_policy(&self) -> Result<(), Error> {
-        let what = "policy";
-        let failed = |why: String| Error::Object { what, why };
         let mut draft = Draft::default();
         draft.version = 1;
-        draft.issued = self.clock.now();
+        self.publish_policy(draft)
+    }
+
+    /// Signs the policy that is in force with the key that issues, as a later version that says the same.
+    pub(crate) fn sign_policy_anew(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.publishing_lock();
+        let Some(held) = self.store.published(ObjectKind::Policy.name())? else { return Ok(()) };
+        let policy = Sign1::read(&held.bytes).map_err(|error| error.to_string());
+        let policy = policy.and_then(|_| Policy::danger_open(&held.bytes).map_err(|error| error.to_string()));
+        let policy = policy.map_err(|why| Error::Object { what: "policy", why })?;
+        let mut draft = *policy.draft();
+        draft.version = held.version.saturating_add(1);
+        self.publish_policy(draft)
+    }
+
+    fn publish_policy(&self, mut draft: Draft) -> Result<(), Error> {
+        let what = "policy";
+        let failed = |why: String| Error::Object { what, why };
+        draft.issued = draft.issued.max(self.clock.now());
+        let version = draft.version;
         let policy = Policy::new(draft).map_err(|error| failed(error.to_string()))?;
         let mut payload = Vec::new();
         match policy.encode(crate::bytes::Sink(&mut payload)) {
@@ -370,6 +388,6 @@ impl Authority {
         }
         let place = Place::Header(ContentType::POLICY);
         let bytes = status::sign1(&*self.signer, &self.issuing(), &payload, place, what)?;
-        self.publish(ObjectKind::Policy, Published { version: 1, at: self.clock.now(), bytes })
+        self.publish(ObjectKind::Policy, Published { version, at: self.clock.now(), bytes })
     }
 }

@@ -46,6 +46,9 @@ pub struct AuthorityConfig {
     /// made from now on; small devices verify none of ML-DSA and P-384.
     #[serde(default)]
     pub algorithm: SigningAlgorithm,
+    /// Where its root is: `online`, among its keys, or `offline`, where nobody but people reaches it.
+    #[serde(default)]
+    pub root: RootPlace,
     /// What credentials look like.
     #[serde(default)]
     pub profile: ProfileConfig,
@@ -89,6 +92,7 @@ impl AuthorityConfig {
             public_url: None,
             masa: None,
             algorithm: SigningAlgorithm::default(),
+            root: RootPlace::default(),
             profile: ProfileConfig::default(),
             log_origin: None,
             log_witnesses: Vec::new(),
@@ -116,6 +120,17 @@ pub enum Kind {
     Maker,
 }
 
+/// Where an authority's root key is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RootPlace {
+    /// Among the authority's keys: it is made there, and used whenever it is needed.
+    #[default]
+    Online,
+    /// Elsewhere: what it is to sign travels as files ([`crate::root_request`]).
+    Offline,
+}
+
 impl Kind {
     /// The kind's name.
     #[must_use]
@@ -133,6 +148,7 @@ pub(crate) struct Settings {
     pub(crate) dir: PathBuf,
     pub(crate) name: String,
     pub(crate) kind: Kind,
+    pub(crate) root: RootPlace,
     pub(crate) hub_name: DeviceName,
     pub(crate) log_origin: Option<String>,
     pub(crate) store: Option<ServerConfig>,
@@ -163,6 +179,7 @@ impl TryFrom<&AuthorityConfig> for Settings {
             dir: raw.dir.clone(),
             name: raw.name.clone(),
             kind: raw.kind,
+            root: raw.root,
             hub_name,
             log_origin: raw.log_origin.clone(),
             store: raw.store.clone(),

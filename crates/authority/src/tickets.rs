@@ -8,12 +8,12 @@
 //! ```
 
 use crate::bytes::Sink;
-use crate::keys::AuthorityCertificate;
+use crate::keys::{AuthorityCertificate, KeyState};
 use crate::status::{self, ticket_state};
 use crate::{Authority, Error};
-use medlock_trust::CredentialId;
 use medlock_trust::cbor::{self, Fields, Writer};
 use medlock_trust::status::{MAX_NONCE, MIN_NONCE, TicketContent};
+use medlock_trust::{CredentialId, KeyId};
 
 /// The most credentials in one request over HTTP.
 pub const MAX_CREDENTIALS: usize = 512;
@@ -94,6 +94,16 @@ impl Authority {
         Ok(bytes)
     }
 
+    /// The key that has issued a credential. It is looked for only where a key has been stolen: nothing is known against
+    /// the others.
+    fn issuer_by_id(&self, credential: CredentialId, current: KeyId) -> Result<KeyId, Error> {
+        if self.keys().iter().all(|key| key.state != KeyState::Compromised) {
+            return Ok(current);
+        }
+        let issued = self.store.issued(credential)?;
+        Ok(issued.map_or(current, |issued| self.issuing_key_of(&issued.certificate)))
+    }
+
     fn ticket_of(
         &self,
         epoch: u64,
@@ -101,7 +111,8 @@ impl Authority {
         credential: CredentialId,
         nonce: &[u8],
     ) -> Result<Option<Vec<u8>>, Error> {
-        let Some(standings) = self.store.standings_of(credential, by.key)? else { return Ok(None) };
+        let issuer = self.issuer_by_id(credential, by.key)?;
+        let Some(standings) = self.store.standings_of(credential, issuer)? else { return Ok(None) };
         let worst = standings.into_iter().max_by_key(|standing| standing.state);
         let (state, reason) = ticket_state(worst.as_ref());
         let content = TicketContent { credential, state, reason, epoch, issued: self.clock.now(), nonce: Some(nonce) };

@@ -2,12 +2,14 @@
 
 use crate::Error;
 use crate::bytes::Sink;
-use crate::keys::AuthorityCertificate;
+use crate::keys::{AuthorityCertificate, IssuingKey, KeyList, KeyState};
 use crate::signer::{Kind, Signer};
 use crate::status::not_signed;
 use medlock_node::provider::AwsLc;
 use medlock_trust::cose::{self, ContentType};
-use medlock_trust::list::{Authority, Content, Heading, List, ListKind, Member, Pinned, Purpose, Purposes, Service};
+use medlock_trust::list::{
+    Authority, Content, Heading, List, ListKind, MAX_SERVICES, Member, Pinned, Purpose, Purposes, Service,
+};
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::{Interval, KeyId, Time};
 
@@ -28,60 +30,89 @@ pub struct SiteList<'a> {
     pub issued: Time,
     /// The root.
     pub root: &'a AuthorityCertificate,
-    /// The issuing keys, at most [`MAX_SERVICES`](medlock_trust::list::MAX_SERVICES): they also sign status, policy,
-    /// routes and bonds.
-    pub issuing: &'a [&'a AuthorityCertificate],
+    /// The issuing keys, of which at most [`MAX_SERVICES`] have room.
+    pub keys: &'a KeyList,
 }
 
-/// Signs the site's list with its root, 1 of 1.
+impl SiteList<'_> {
+    /// The bytes that the root signs.
+    ///
+    /// # Errors
+    /// [`Error::Object`].
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        let root = self.root;
+        let heading = Heading {
+            version: self.version,
+            ..Heading::first(ListKind::Site, self.name, self.issued, self.issued.plus_seconds(NEXT_SECONDS))
+        };
+        let authority = Authority {
+            since: self.issued,
+            ..Authority::for_everything(root.key, AuthorityKind::Site, self.name, &root.subject, &root.spki)
+        };
+        let content = Content {
+            heading,
+            members: &[Member { key: root.key, spki: &root.spki, name: self.name }],
+            recovery: &[],
+            authorities: &[authority],
+            services: &services(self.keys, root.key),
+        };
+        let mut payload = Vec::new();
+        content.encode(Sink(&mut payload)).map_err(|error| Error::Object { what: WHAT, why: error.to_string() })?;
+        Ok(payload)
+    }
+}
+
+const WHAT: &str = "site list";
+
+/// What the keys may sign, ascending by key. A key that is compromised may sign nothing. One that is retired has signed bonds,
+/// which outlast it: those from before its end stay good.
+fn services(keys: &KeyList, root: KeyId) -> Vec<Service<'_>> {
+    let service = |key: &'_ IssuingKey| {
+        let (purposes, until) = match key.state {
+            KeyState::Current | KeyState::Former => (Purposes::of(&ISSUING_SIGNS), None),
+            KeyState::Retired => (Purposes::of(&[Purpose::Bonds]), key.until),
+            KeyState::Compromised => return None,
+        };
+        Some((purposes, until))
+    };
+    let mut all: Vec<(bool, u16, Service<'_>)> = keys
+        .iter()
+        .filter_map(|key| {
+            let (purposes, until) = service(key)?;
+            let IssuingKey { certificate, state, .. } = key;
+            let said = Service { key: certificate.key, spki: &certificate.spki, purposes, authority: root, until };
+            Some((state.signs(), certificate.label.number(), said))
+        })
+        .collect();
+    // Where there are more than a list has room for, the oldest of those that sign no more are left out.
+    all.sort_by_key(|(signs, number, _)| std::cmp::Reverse((*signs, *number)));
+    all.truncate(MAX_SERVICES);
+    let mut services: Vec<Service<'_>> = all.into_iter().map(|(_, _, service)| service).collect();
+    services.sort_by_key(|service| service.key);
+    services
+}
+
+/// Signs a site's list, as [`SiteList::encode`] gives it, with its root, 1 of 1.
 ///
 /// # Errors
 /// [`Error::Signer`], [`Error::Object`].
-pub fn sign_site_list(site: &SiteList<'_>, signer: &(impl Signer + ?Sized)) -> Result<Vec<u8>, Error> {
-    let root = site.root;
-    let heading = Heading {
-        version: site.version,
-        ..Heading::first(ListKind::Site, site.name, site.issued, site.issued.plus_seconds(NEXT_SECONDS))
-    };
-    let authority = Authority {
-        since: site.issued,
-        ..Authority::for_everything(root.key, AuthorityKind::Site, site.name, &root.subject, &root.spki)
-    };
-    let mut services: Vec<Service<'_>> = site
-        .issuing
-        .iter()
-        .map(|issuing| Service {
-            key: issuing.key,
-            spki: &issuing.spki,
-            purposes: Purposes::of(&ISSUING_SIGNS),
-            authority: root.key,
-            until: None,
-        })
-        .collect();
-    services.sort_by_key(|service| service.key);
-    let content = Content {
-        heading,
-        members: &[Member { key: root.key, spki: &root.spki, name: site.name }],
-        recovery: &[],
-        authorities: &[authority],
-        services: &services,
-    };
-    let what = "site list";
-    let mut payload = Vec::new();
-    content.encode(Sink(&mut payload)).map_err(|error| Error::Object { what, why: error.to_string() })?;
+pub fn sign_site_list(
+    payload: &[u8],
+    root: &AuthorityCertificate,
+    signer: &(impl Signer + ?Sized),
+) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
-    cose::sign(&payload, ContentType::LIST, &[(root.key, root.algorithm.cose())], Sink(&mut out), |_, parts| {
+    cose::sign(payload, ContentType::LIST, &[(root.key, root.algorithm.cose())], Sink(&mut out), |_, parts| {
         signer.sign(root.label, Kind::Cose, &parts.concat())
     })
-    .map_err(|error| not_signed(what, error))?;
+    .map_err(|error| not_signed(WHAT, error))?;
     Ok(out)
 }
 
-/// Whether a site's list lets its issuing key sign all that this program signs with it. Lists of earlier versions name fewer
-/// purposes.
+/// Whether a site's list lets these keys sign what they do, and no other. Lists of earlier versions name fewer purposes.
 #[must_use]
-pub fn is_complete(site_list: &List<'_>, issuing: KeyId) -> bool {
-    ISSUING_SIGNS.iter().all(|purpose| site_list.service(*purpose, issuing.as_bytes()).is_some())
+pub fn is_complete(site_list: &List<'_>, keys: &KeyList, root: KeyId) -> bool {
+    site_list.services().eq(services(keys, root))
 }
 
 /// Verifies an alliance's list: against the one held, or, the first time, against members one was told of. Returns its

@@ -89,6 +89,7 @@ pub(crate) fn authority_config(
     authority.log_origin.clone_from(&section.log_origin);
     authority.log_witnesses.clone_from(&section.log_witnesses);
     authority.algorithm = section.algorithm;
+    authority.root = section.root;
     authority.profile.key_types.clone_from(&hub.key_types);
     authority.profile.validity_seconds = section.credential_seconds.unwrap_or(hub.credential_seconds);
     authority.status_seconds = section.status_seconds.unwrap_or(hub.status_seconds);
@@ -298,7 +299,8 @@ impl Served {
     }
 }
 
-fn keys(section: &AuthoritySection) -> Keys {
+/// Where the keys of an authority beside the site are.
+pub(crate) fn keys(section: &AuthoritySection) -> Keys {
     Keys {
         passphrase_file: section.passphrase_file.clone(),
         pkcs11: section.pkcs11.clone(),

@@ -4,7 +4,7 @@ use crate::output::{say, say_raw};
 use crate::{Failure, Outcome};
 use medlock_authority::keys::TokenConfig;
 use medlock_authority::log::WitnessConfig;
-use medlock_authority::settings::{HUB, Kind};
+use medlock_authority::settings::{HUB, Kind, RootPlace};
 use medlock_authority::store::ServerConfig;
 use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,9 @@ pub(crate) struct HubConfig {
     /// What the site's keys are made for: `p256`, `p384`, `ed25519`, `ml-dsa-44` or `ml-dsa-65`. It decides for keys that
     /// are made from now on. Small devices verify `p256` and `ed25519` alone.
     pub(crate) algorithm: SigningAlgorithm,
+    /// Where the site's root is: `online`, among its keys, or `offline`: then `medlock authority request`, `sign-request` and
+    /// `accept` carry what it is to sign.
+    pub(crate) root: RootPlace,
     /// Which keys of devices get credentials; the names are those of `algorithm`.
     pub(crate) key_types: Vec<String>,
     /// Where devices and sidecars reach the hub (TLS; a client certificate is asked for, not required).
@@ -105,6 +108,7 @@ impl Default for HubConfig {
             pkcs11: None,
             signer: None,
             algorithm: SigningAlgorithm::default(),
+            root: RootPlace::default(),
             key_types: vec!["p256".into(), "p384".into()],
             devices: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             people: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
@@ -181,6 +185,9 @@ pub(crate) struct AuthoritySection {
     /// What its keys are made for, as in `[hub]`; `p256` if absent.
     #[serde(default)]
     pub(crate) algorithm: SigningAlgorithm,
+    /// Where its root is, as in `[hub]`.
+    #[serde(default)]
+    pub(crate) root: RootPlace,
     /// The name of its transparency log, as in `[hub]`.
     #[serde(default)]
     pub(crate) log_origin: Option<String>,
@@ -213,6 +220,7 @@ impl AuthoritySection {
             pkcs11: None,
             signer: None,
             algorithm: SigningAlgorithm::default(),
+            root: RootPlace::default(),
             log_origin: None,
             log_witnesses: Vec::new(),
             credential_seconds: None,

@@ -11,7 +11,8 @@ use crate::{Failure, Outcome, output, supervise};
 use clap::Args;
 use medlock_authority::authority::DATABASE;
 use medlock_authority::keys::{Token, TokenConfig};
-use medlock_authority::signer::{self, Callers, InProcess, ProcessSigner, Supervisor};
+use medlock_authority::settings::RootPlace;
+use medlock_authority::signer::{self, Callers, InProcess, ProcessSigner, Signer, Supervisor};
 use medlock_authority::store::ServerConfig;
 use medlock_authority::{Authority, AuthorityConfig, admin};
 use medlock_node::accept::{Meter, Rates};
@@ -222,6 +223,7 @@ pub(crate) fn authority_config(config: &HubConfig) -> AuthorityConfig {
     authority.profile.validity_seconds = config.credential_seconds;
     authority.profile.key_types.clone_from(&config.key_types);
     authority.algorithm = config.algorithm;
+    authority.root = config.root;
     authority.status_seconds = config.status_seconds;
     authority
 }
@@ -256,6 +258,7 @@ pub(crate) fn section_in_force(dir: &Path) -> Result<AuthoritySection, Failure> 
         signer: keys.signer,
         algorithm: authority.algorithm,
         masa: authority.masa,
+        root: authority.root,
         log_origin: authority.log_origin,
         log_witnesses: authority.log_witnesses,
         ..AuthoritySection::new(authority.name, authority.kind)
@@ -319,7 +322,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    fn of(config: &HubConfig) -> Self {
+    pub(crate) fn of(config: &HubConfig) -> Self {
         Self {
             passphrase_file: config.passphrase_file.clone(),
             pkcs11: config.pkcs11.clone(),
@@ -351,13 +354,42 @@ pub(crate) fn open(
         )
         .into());
     }
-    let signer = match &keys.signer {
-        Some(socket) => ProcessSigner::new(socket, None),
-        None => own_signer(dir, keys, authority)?,
-    };
-    let opened = Arc::new(Authority::open(authority, clock, Arc::new(signer))?);
+    let opened = Arc::new(Authority::open(authority, clock, signer_of(dir, keys, authority)?)?);
     keep_in_force(authority, keys)?;
     Ok(opened)
+}
+
+/// Begins an authority whose root is offline, in `dir`; gives what the root is to sign.
+///
+/// # Errors
+/// When it has its issuing key already, or is in use or damaged.
+pub(crate) fn begin(authority: &AuthorityConfig, keys: &Keys, root: &[u8]) -> Result<Vec<u8>, Failure> {
+    let dir = &authority.dir;
+    let authority = AuthorityConfig { root: RootPlace::Offline, ..authority.clone() };
+    let request = Authority::begin(&authority, &Clock::system(), &signer_of(dir, keys, &authority)?, root)?;
+    keep_in_force(&authority, keys)?;
+    Ok(request)
+}
+
+/// Takes in the first answer of an offline root, where the authority in `dir` waits for it; else `false`.
+///
+/// # Errors
+/// When it is in use or damaged, or that is not the answer.
+pub(crate) fn finish(dir: &Path, answer: &[u8]) -> Result<bool, Failure> {
+    let last = in_force(dir)?;
+    let authority = AuthorityConfig { dir: dir.to_owned(), ..last.authority };
+    let signer = signer_of(dir, &last.keys, &authority)?;
+    Ok(Authority::finish(&authority, &Clock::system(), &signer, answer)?)
+}
+
+/// The signer of the authority in `dir`: one that somebody else has started, or a process of its own, which is started when
+/// it is first asked.
+fn signer_of(dir: &Path, keys: &Keys, authority: &AuthorityConfig) -> Result<Arc<dyn Signer>, Failure> {
+    files::private_directory(dir)?;
+    Ok(Arc::new(match &keys.signer {
+        Some(socket) => ProcessSigner::new(socket, None),
+        None => own_signer(dir, keys, authority)?,
+    }))
 }
 
 /// For commands while the hub is down.

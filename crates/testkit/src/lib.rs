@@ -6,8 +6,10 @@ pub mod peers;
 mod postgres;
 mod process;
 mod site;
+mod softhsm;
 
 pub use certificate::{CertificateBuilder, Extension};
 pub use postgres::PostgresServer;
 pub use process::{Child, free_port};
 pub use site::{Site, Status};
+pub use softhsm::SoftHsm;

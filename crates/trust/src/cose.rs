@@ -48,6 +48,9 @@ impl ContentType {
     /// An owner's word that a device is the next owner's ([`crate::voucher::Transfer`]).
     pub const TRANSFER: Self = Self("application/medlock-transfer+cbor");
 
+    /// What an authority asks its root to sign.
+    pub const ROOT_REQUEST: Self = Self("application/medlock-root-request+cbor");
+
     /// The content type as text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -4,7 +4,7 @@
 
 use super::{Decided, Rejected, answer, is_voucher_request, unsupported};
 use crate::voucher::{VoucherForm, VoucherOrder};
-use crate::{Authority, Error, status};
+use crate::{Authority, Error};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -84,7 +84,7 @@ impl Authority {
                 let reason = format!("the device's request is not signed with the birth credential of {serial}");
                 return Ok(Err(Rejected::forbidden(reason)));
             };
-            if let Some(standing) = status::worst(&*self.store, birth, self.issuing().key)? {
+            if let Some(standing) = self.worst(birth)? {
                 let reason = format!("the birth credential of {serial} does not count any more: {}", standing.reason);
                 return Ok(Err(Rejected::forbidden(reason)));
             }

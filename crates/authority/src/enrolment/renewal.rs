@@ -2,12 +2,16 @@
 
 use super::check::octets;
 use super::{Answer, Decided, Refusal, RefusalKind, forbidden, malformed, refused};
+use crate::keys::KeyState;
 use crate::registry::Device;
 use crate::store::{Issued, StandingChange, StandingState, Subject};
-use crate::{Authority, Error, status};
+use crate::{Authority, Error};
 use medlock_trust::authenticate::CredentialKind;
+use medlock_trust::decide::Code;
+use medlock_trust::list::AuthorityState;
+use medlock_trust::status::Subject as StatusSubject;
 use medlock_trust::x509::{Certificate, GeneralName, Request, SignedForm};
-use medlock_trust::{DeviceName, Identified, Operation, Verdict};
+use medlock_trust::{DeviceName, Identified, KeyId, Operation, Verdict};
 
 /// How many credentials a device gets a day, or has that are not expired, before it is told to wait until renewal is
 /// due. Far more than any device needs; few enough that one that renews without end does not fill the store.
@@ -37,7 +41,7 @@ impl Authority {
         }
         let _lock = self.device_lock(name);
         let turn = self.store.turn_of(name, checked.key)?;
-        let standing = status::worst(&*self.store, &current, self.issuing().key)?;
+        let standing = self.worst_of_itself(&current)?;
         let superseded = match standing {
             None => false,
             Some(standing) if standing.state == StandingState::Superseded => true,
@@ -116,14 +120,29 @@ impl Authority {
         ))
     }
 
-    /// Asks the trust core, with what the hub itself knows.
+    /// Asks the trust core, with what the hub itself knows. Whoever asks has a credential that is in our store, and so in our
+    /// log: one that a thief of the issuing key has made is not.
     pub(crate) fn may_renew(&self, who: &Identified) -> Result<(), Answer> {
         match self.knowledge().judge(who, Operation::Renew) {
             Verdict::Allow(_) => Ok(()),
+            Verdict::Deny(denied) if denied.code == Code::IssuerCompromised && self.is_by_stolen_key(who) => Ok(()),
             Verdict::Deny(denied) => {
                 Err(refused(RefusalKind::Forbidden, format!("{}: {}", denied.code.as_str(), denied.code.remedy())))
             }
         }
+    }
+
+    /// Whether nothing but the theft of one of our issuing keys is known against who issued this.
+    fn is_by_stolen_key(&self, who: &Identified) -> bool {
+        let keys = self.keys();
+        let stolen =
+            |key: KeyId| keys.iter().any(|one| one.certificate.key == key && one.state == KeyState::Compromised);
+        let root_stands = self.knowledge().with_knowledge(|knowledge, _| {
+            let mut listed = knowledge.lists.iter().filter_map(|list| list.standing(self.root.key));
+            let told = knowledge.status.iter().find_map(|list| list.record(StatusSubject::Issuer(self.root.key)));
+            told.is_none() && listed.all(|standing| standing.state == AuthorityState::Listed)
+        });
+        who.authority() == Some(self.root.key) && who.issuers().iter().any(|key| stolen(*key)) && root_stands
     }
 
     /// Notes that somebody is seen with a credential. At the first time, all older credentials of its device become
@@ -137,7 +156,7 @@ impl Authority {
         }
         let Some(current) = self.store.issued(who.credential())? else { return Ok(()) };
         let Some(name) = current.record.device else { return Ok(()) };
-        if current.used || status::worst(&*self.store, &current, self.issuing().key)?.is_some() {
+        if current.used || self.worst(&current)?.is_some() {
             return Ok(());
         }
         let at = self.clock.now();

@@ -56,17 +56,17 @@ async fn tickets(authority: Arc<Authority>, request: Request) -> Reply {
     .into()
 }
 
-/// RFC 7030 section 4.1: issuing certificate and root; the root alone to who wants one certificate.
+/// RFC 7030 section 4.1: issuing certificates and root; the root alone to who wants one certificate.
 fn crts(authority: &Authority, request: &Request) -> Response {
     if request.method != Code::GET {
         return Response::new(Code::METHOD_NOT_ALLOWED);
     }
-    let issuing = authority.issuing();
-    let (issuing, root) = (&issuing.der, &authority.root().der);
+    let (all, root) = (authority.ca_certificates(), &authority.root().der);
     match request.accept() {
-        None | Some(content_format::PKCS7_CERTIFICATES) => {
-            Response::content(content_format::PKCS7_CERTIFICATES, certs_only(&[issuing, root]))
-        }
+        None | Some(content_format::PKCS7_CERTIFICATES) => Response::content(
+            content_format::PKCS7_CERTIFICATES,
+            certs_only(&all.iter().map(|one| one.der.as_slice()).collect::<Vec<_>>()),
+        ),
         Some(content_format::PKIX_CERTIFICATE) => Response::content(content_format::PKIX_CERTIFICATE, root.to_vec()),
         Some(_) => Response::new(Code::NOT_ACCEPTABLE),
     }

@@ -18,7 +18,9 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use medlock_node::accept::PeerInfo;
 use medlock_node::enrol::certs_only;
+use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::authenticate::CredentialKind;
+use medlock_trust::der::{Reader, tag};
 use std::sync::Arc;
 
 const CONTENT_TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
@@ -32,18 +34,37 @@ pub(crate) fn router() -> Router<Arc<Authority>> {
         .route("/.well-known/est/simplereenroll", post(simplereenroll))
 }
 
-/// RFC 7030 section 4.1: issuing certificate and root.
+/// RFC 7030 section 4.1: the certificates of the keys that sign, the one that issues first, and the root.
 async fn cacerts(State(authority): State<Arc<Authority>>) -> Response {
-    certificates(&[&authority.issuing().der, &authority.root().der])
+    let all = authority.ca_certificates();
+    certificates(&all.iter().map(|one| one.der.as_slice()).collect::<Vec<_>>())
 }
 
-/// RFC 7030 section 4.5, in the form of RFC 9908 section 3.2: an EC key on P-256, and ECDSA with SHA-256.
-async fn csrattrs() -> Response {
-    let key = sequence(&[
-        &object_identifier(oid::EC_PUBLIC_KEY),
-        &encode::nest(encode::SET, &[&object_identifier(oid::P256)]),
-    ]);
-    encoded("application/csrattrs", &sequence(&[&key, &object_identifier(oid::ECDSA_SHA256)]))
+/// RFC 7030 section 4.5, in the form of RFC 9908 section 3.2: the kinds of keys that credentials are given for, and how
+/// each signs its request.
+async fn csrattrs(State(authority): State<Arc<Authority>>) -> Response {
+    encoded("application/csrattrs", &csr_attributes(authority.rules().profile.key_types()))
+}
+
+/// The curves are values of one attribute, in the order of a DER `SET OF`; keys of other kinds are named by what they sign
+/// with, which names them too.
+fn csr_attributes(keys: impl Iterator<Item = SigningAlgorithm>) -> Vec<u8> {
+    let (mut curves, mut signs) = (Vec::new(), Vec::new());
+    for key in keys {
+        match key {
+            SigningAlgorithm::P256 => curves.push(object_identifier(oid::P256)),
+            SigningAlgorithm::P384 => curves.push(object_identifier(oid::P384)),
+            SigningAlgorithm::Ed25519 | SigningAlgorithm::MlDsa44 | SigningAlgorithm::MlDsa65 => {}
+        }
+        let algorithm = encode::signature_algorithm(key);
+        let identifier = Reader::new(&algorithm).nested(tag::SEQUENCE).and_then(|mut inner| inner.expect(tag::OID));
+        signs.extend(identifier.map(object_identifier).ok());
+    }
+    curves.sort();
+    let curves: Vec<&[u8]> = curves.iter().map(Vec::as_slice).collect();
+    let key = sequence(&[&object_identifier(oid::EC_PUBLIC_KEY), &encode::nest(encode::SET, &curves)]);
+    let key = if curves.is_empty() { Vec::new() } else { key };
+    sequence(&[&key, &signs.concat()])
 }
 
 async fn simpleenroll(
@@ -188,6 +209,19 @@ fn credentials(header: &HeaderValue) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Shows REQ-KEYS-21.
+    #[test]
+    fn csr_attributes_name_what_the_profile_takes() {
+        let hex = |keys: &[SigningAlgorithm]| data_encoding::HEXLOWER.encode(&csr_attributes(keys.iter().copied()));
+        // An EC key on P-384 or P-256, ECDSA with SHA-256, ECDSA with SHA-384.
+        assert_eq!(
+            hex(&[SigningAlgorithm::P256, SigningAlgorithm::P384]),
+            "3032301c06072a8648ce3d0201311106052b8104002206082a8648ce3d03010706082a8648ce3d04030206082a8648ce3d040303"
+        );
+        assert_eq!(hex(&[SigningAlgorithm::Ed25519]), "300506032b6570");
+        assert_eq!(hex(&[SigningAlgorithm::MlDsa44]), "300b0609608648016503040311");
+    }
 
     #[test]
     fn basic_credentials_are_read() {

@@ -98,6 +98,11 @@ impl Approved {
         self.record.serial
     }
 
+    /// The bytes that are to be signed.
+    pub(crate) fn to_be_signed(&self) -> &[u8] {
+        &self.record.tbs
+    }
+
     /// Stores the to-be-signed bytes durably.
     ///
     /// # Errors
@@ -203,6 +208,33 @@ pub fn issue_in_turn(
     };
     place.recorded();
     recorded.sign(line.signer, line.store)?.store(line.store)?.release(place)
+}
+
+/// Takes in a certificate of the authority itself that a root elsewhere has signed, which the caller has checked: it is
+/// recorded and logged as if it had been signed here. Taking it in again changes nothing.
+pub(crate) fn take_in(purpose: Purpose, certificate: &[u8], now: Time, line: &Line<'_>) -> Result<(), Error> {
+    let read = Certificate::from_der(certificate).map_err(|error| Error::Lint(error.to_string()))?;
+    let serial = Serial::from_octets(read.serial_magnitude());
+    let serial = serial.ok_or_else(|| Error::Lint("its serial number is none of ours".to_owned()))?;
+    if line.store.issued_with_serial(serial)?.is_some_and(|held| held.certificate == certificate) {
+        return line.log.await_covered(serial);
+    }
+    let record = Record {
+        serial,
+        purpose,
+        device: None,
+        key: read.key_id(&AwsLc),
+        parent: None,
+        not_before: read.not_before(),
+        not_after: read.not_after(),
+        at: now,
+        tbs: read.tbs().to_vec(),
+    };
+    let place = line.log.expect(serial);
+    line.store.record(record)?;
+    place.recorded();
+    line.store.complete(serial, read.credential_id(&AwsLc), certificate.to_vec())?;
+    place.wait().map(drop)
 }
 
 /// Gives up what an earlier run has recorded and not finished; returns how many those were. Their certificates were

@@ -44,11 +44,16 @@ impl Addresses {
         u16::try_from(number).unwrap_or(0)
     }
 
-    /// Where a part of the CRL is: complete, or what has changed.
+    /// Where a part of an issuing key's CRL is: complete, or what has changed. The parts of the first key are called
+    /// `issuing-3.crl`, those of later keys `issuing-2.3.crl`; where there are no parts, `issuing.crl` and `issuing-2.crl`.
     #[must_use]
-    pub fn crl(&self, partition: u16, delta: bool) -> String {
-        let number = if self.crl_partitions > 1 { format!("-{partition}") } else { String::new() };
-        format!("{}/crl/issuing{number}{}.crl", self.base, if delta { ".delta" } else { "" })
+    pub fn crl(&self, key: KeyLabel, partition: u16, delta: bool) -> String {
+        let part = match (self.crl_partitions > 1, key.number()) {
+            (false, _) => String::new(),
+            (true, 1) => format!("-{partition}"),
+            (true, _) => format!(".{partition}"),
+        };
+        format!("{}/crl/{key}{part}{}.crl", self.base, if delta { ".delta" } else { "" })
     }
 }
 
@@ -234,7 +239,7 @@ fn extensions(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> V
             extension(oid::KEY_USAGE, true, &encode::named_bits(&[DIGITAL_SIGNATURE])),
             extension(oid::EXTENDED_KEY_USAGE, true, &sequence(&[&object_identifier(oid::MEDLOCK_VOUCHER)])),
         ]),
-        Purpose::Operational | Purpose::Birth => all.extend(device_extensions(template, serial)),
+        Purpose::Operational | Purpose::Birth => all.extend(device_extensions(template, issuer, serial)),
     }
     all
 }
@@ -248,7 +253,7 @@ fn authority_extensions(path_length: u8) -> [Vec<u8>; 2] {
 }
 
 /// The key of a device signs, in TLS and EDHOC, and agrees on secrets, in EDHOC's methods 1 to 3 (RFC 9528 section 3.2).
-fn device_extensions(template: &Template<'_>, serial: Serial) -> Vec<Vec<u8>> {
+fn device_extensions(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Vec<Vec<u8>> {
     let mut all = vec![
         extension(oid::BASIC_CONSTRAINTS, true, &sequence(&[])),
         extension(oid::KEY_USAGE, true, &encode::named_bits(&[DIGITAL_SIGNATURE, KEY_AGREEMENT])),
@@ -266,7 +271,7 @@ fn device_extensions(template: &Template<'_>, serial: Serial) -> Vec<Vec<u8>> {
         all.push(extension(oid::SUBJECT_ALT_NAME, false, &sequence(&[&names.concat()])));
     }
     if let Some(addresses) = template.addresses {
-        let point = crate::status::crl::point(&addresses.crl(addresses.partition_of(&serial), false));
+        let point = crate::status::crl::point(&addresses.crl(issuer.key, addresses.partition_of(&serial), false));
         all.push(extension(oid::CRL_DISTRIBUTION_POINTS, false, &sequence(&[&sequence(&[&point])])));
         let access = sequence(&[&object_identifier(oid::OCSP), &context_primitive(6, addresses.ocsp().as_bytes())]);
         all.push(extension(oid::AUTHORITY_INFO_ACCESS, false, &sequence(&[&access])));

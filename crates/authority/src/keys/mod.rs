@@ -2,9 +2,11 @@
 //! a PKCS#11 token, which never gives them out.
 
 mod certificate;
+mod list;
 mod pkcs11;
 mod software;
 
 pub use certificate::AuthorityCertificate;
+pub use list::{IssuingKey, KeyList, KeyState};
 pub use pkcs11::{Token, TokenConfig};
 pub use software::{KeyDirectory, key_file, make_key_file};

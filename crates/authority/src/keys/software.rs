@@ -19,7 +19,24 @@ const SHORTEST_PASSPHRASE: usize = 20;
 #[derive(Clone, Debug)]
 pub struct KeyDirectory {
     directory: PathBuf,
-    passphrase_file: PathBuf,
+    passphrase: Passphrase,
+}
+
+/// Where the passphrase is.
+#[derive(Clone)]
+enum Passphrase {
+    File(PathBuf),
+    /// Two persons have said it.
+    Halves(Zeroizing<Vec<u8>>),
+}
+
+impl std::fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Halves(_) => f.write_str("Halves"),
+        }
+    }
 }
 
 impl KeyDirectory {
@@ -50,7 +67,23 @@ impl KeyDirectory {
             }
             make_passphrase(&passphrase_file)?;
         }
-        Ok(Self { directory: directory.to_owned(), passphrase_file })
+        Ok(Self { directory: directory.to_owned(), passphrase: Passphrase::File(passphrase_file) })
+    }
+
+    /// Opens the directory with a passphrase of which two persons have a half each: neither opens it alone, and it is
+    /// written nowhere.
+    ///
+    /// # Errors
+    /// [`SignerError::KeyFile`], also when a half has less than 10 characters.
+    pub fn open_with_halves(directory: &Path, halves: [&str; 2]) -> Result<Self, SignerError> {
+        files::private_directory(directory).map_err(|error| SignerError::KeyFile(error.to_string()))?;
+        if halves.iter().any(|half| half.trim().chars().count() < SHORTEST_PASSPHRASE / 2) {
+            let least = SHORTEST_PASSPHRASE / 2;
+            return Err(SignerError::KeyFile(format!("each half of the passphrase has at least {least} characters")));
+        }
+        // What separates them keeps a letter from moving from one half to the other.
+        let whole = Zeroizing::new(halves.map(str::trim).join("\n").into_bytes());
+        Ok(Self { directory: directory.to_owned(), passphrase: Passphrase::Halves(whole) })
     }
 
     /// Where the keys are.
@@ -91,7 +124,10 @@ impl KeyDirectory {
     }
 
     fn passphrase(&self) -> Result<Zeroizing<Vec<u8>>, SignerError> {
-        passphrase(&self.passphrase_file)
+        match &self.passphrase {
+            Passphrase::File(file) => passphrase(file),
+            Passphrase::Halves(whole) => Ok(whole.clone()),
+        }
     }
 }
 

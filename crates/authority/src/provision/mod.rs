@@ -11,7 +11,7 @@ use crate::enrolment::Unfit;
 use crate::issue::{self, Form, Template};
 use crate::registry::{self, Device};
 use crate::store::{Issued, Purpose};
-use crate::{Authority, Error, authority, settings, status};
+use crate::{Authority, Error, authority, settings};
 use data_encoding::BASE64;
 use medlock_trust::x509::{GeneralName, Request, ids};
 use medlock_trust::{DeviceName, DeviceType, KeyId, Roles, Time};
@@ -249,7 +249,7 @@ impl Authority {
     /// The credential that this device has for this key, or why it gets none.
     fn birth_before(&self, name: DeviceName, key: KeyId) -> Result<Option<Result<Birth, Unfit>>, Error> {
         for issued in self.store.credentials_of(name)? {
-            if status::worst(&*self.store, &issued, self.issuing().key)?.is_some() {
+            if self.worst(&issued)?.is_some() {
                 continue;
             }
             let Issued { record, credential, certificate, .. } = issued;

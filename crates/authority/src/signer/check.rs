@@ -158,6 +158,7 @@ fn object(key: KeyLabel, structure: &[u8]) -> Result<(), Refused> {
             ContentType::POLICY,
             ContentType::ROUTES,
             ContentType::BOND,
+            ContentType::ROOT_REQUEST,
         ],
     };
     if allowed.iter().any(|allowed| allowed.as_str().as_bytes() == content) {

@@ -57,6 +57,14 @@ impl InProcess {
         Ok(Self::with(KeyDirectory::open_with_passphrase(directory, passphrase_file)?))
     }
 
+    /// The keys in this directory, with a passphrase of which two persons have a half each.
+    ///
+    /// # Errors
+    /// [`SignerError::KeyFile`].
+    pub fn open_with_halves(directory: &Path, halves: [&str; 2]) -> Result<Self, SignerError> {
+        Ok(Self::with(KeyDirectory::open_with_halves(directory, halves)?))
+    }
+
     /// The keys in this token, which is opened when it is first used. Its library runs in this process. How far logs were
     /// signed is kept in `folder`.
     #[must_use]

@@ -3,6 +3,7 @@
 
 use super::{crl_reason, is_told};
 use crate::encode::{self, context, context_primitive, extension, oid, sequence, tlv};
+use crate::signer::KeyLabel;
 use crate::store::{Issued, Serial, Standing, Store, StoreError, Subject};
 use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::Time;
@@ -117,16 +118,22 @@ fn entry(entry: &Entry) -> Vec<u8> {
     sequence(&[&encode::unsigned(entry.serial.as_bytes()), &encode::time(entry.since), &sequence(&[&reason])])
 }
 
-/// What the store knows, by serial: the worst that applies to each certificate. A superseded certificate leaves the CRL
+/// What the store knows, by serial, each with the key that has issued it: the worst that applies to each certificate. A superseded certificate leaves the CRL
 /// when it has expired; all others stay.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn revoked(store: &(impl Store + ?Sized), standings: &[Standing], now: Time) -> Result<Vec<Entry>, StoreError> {
-    let mut worst: BTreeMap<[u8; 16], (Serial, &Standing)> = BTreeMap::new();
+pub fn revoked(
+    store: &(impl Store + ?Sized),
+    standings: &[Standing],
+    now: Time,
+    issuer: impl Fn(&Issued) -> Option<KeyLabel>,
+) -> Result<Vec<(KeyLabel, Entry)>, StoreError> {
+    let mut worst: BTreeMap<[u8; 16], (Serial, KeyLabel, &Standing)> = BTreeMap::new();
     let mut take = |issued: &Issued, standing| {
         let serial = issued.record.serial;
-        let (_, known) = worst.entry(*serial.as_bytes()).or_insert((serial, standing));
+        let Some(key) = issuer(issued) else { return };
+        let (_, _, known) = worst.entry(*serial.as_bytes()).or_insert((serial, key, standing));
         if known.state < standing.state {
             *known = standing;
         }
@@ -145,8 +152,9 @@ pub fn revoked(store: &(impl Store + ?Sized), standings: &[Standing], now: Time)
             Subject::Issuer(_) => {}
         }
     }
-    let entry =
-        |(serial, standing): (Serial, &Standing)| Entry { serial, since: standing.since, reason: crl_reason(standing) };
+    let entry = |(serial, key, standing): (Serial, KeyLabel, &Standing)| {
+        (key, Entry { serial, since: standing.since, reason: crl_reason(standing) })
+    };
     Ok(worst.into_values().map(entry).collect())
 }
 

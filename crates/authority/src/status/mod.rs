@@ -23,18 +23,18 @@ pub const SUPERSEDED_KEPT_SECONDS: i64 = 90 * 86_400;
 /// told looks good to peers again, while this authority still refuses it everywhere else: renewal, tickets, OCSP, CRL.
 pub const SUPERSEDED_PER_DEVICE: usize = 16;
 
-/// The worst that is known against a credential: itself, its device, or the key that issued it.
+/// The worst that is known against a credential: itself, its device, or the key that issued it, if that counts.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn worst(
     store: &(impl Standings + ?Sized),
     issued: &Issued,
-    issuer: KeyId,
+    issuer: Option<KeyId>,
 ) -> Result<Option<Standing>, StoreError> {
     let mut worst = store.standing(Subject::Credential(issued.credential))?;
     let device = issued.record.device.map(Subject::Device);
-    for subject in [device, Some(Subject::Issuer(issuer))].into_iter().flatten() {
+    for subject in [device, issuer.map(Subject::Issuer)].into_iter().flatten() {
         let other = store.standing(subject)?;
         if other.as_ref().map(|standing| standing.state) > worst.as_ref().map(|standing| standing.state) {
             worst = other;

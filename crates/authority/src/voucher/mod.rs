@@ -273,13 +273,13 @@ impl Authority {
     /// The certificate of the voucher key, and the issuing one behind it. Both are made at the first voucher.
     fn voucher_chain(&self) -> Result<[Vec<u8>; 2], Error> {
         if let Some(certificate) = self.voucher_certificate()? {
-            return Ok([certificate, self.issuing().der.clone()]);
+            return Ok(self.with_issuer(certificate));
         }
         let _lock = self.publishing_lock();
         // Of hubs that share a store, one makes it, and the others find it.
         let _held = authority::Held::wait(self.store.clone(), "making the voucher key's certificate", MAKING_SECONDS)?;
         if let Some(certificate) = self.voucher_certificate()? {
-            return Ok([certificate, self.issuing().der.clone()]);
+            return Ok(self.with_issuer(certificate));
         }
         let spki = match self.signer.public_key(KeyLabel::VOUCHER)? {
             Some(spki) => spki,
@@ -301,7 +301,13 @@ impl Authority {
             masa: None,
         };
         let (_, certificate) = issue::issue(&template, &issuing.issuer(), now, &self.line())?;
-        Ok([certificate, issuing.der.clone()])
+        Ok(self.with_issuer(certificate))
+    }
+
+    /// With the certificate of the key that has issued it, which may be a former one.
+    fn with_issuer(&self, certificate: Vec<u8>) -> [Vec<u8>; 2] {
+        let issuer = self.certificate_above(&certificate).unwrap_or_else(|| self.issuing());
+        [certificate, issuer.der.clone()]
     }
 
     /// The certificate of the voucher key, if there is one that is good for long.

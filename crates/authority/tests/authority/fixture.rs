@@ -133,7 +133,9 @@ impl Site {
     }
 
     pub(crate) fn identify(&self, certificate: &[u8]) -> Identified {
-        let chain = [certificate.to_vec(), self.authority.issuing().der.clone()].map(Into::into);
+        let keys = self.authority.keys();
+        let issuer = &keys.issuer_of(certificate).unwrap().certificate;
+        let chain = [certificate.to_vec(), issuer.der.clone()].map(Into::into);
         self.authority.knowledge().identify(&chain).unwrap()
     }
 

@@ -195,3 +195,51 @@ fn certificate_in(cose: &[u8]) -> Vec<u8> {
     assert_eq!((reader.uint().unwrap(), reader.array(2).unwrap()), (32, 2));
     reader.bytes().unwrap().to_vec()
 }
+
+/// Shows REQ-KEYS-23: a rotation at one hub is in force at the other within a second.
+#[test]
+fn a_rotation_at_one_hub_is_in_force_at_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let ([one, other], store) = two(dir.path());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (stopper, stop) = medlock_node::stop::channel();
+    for hub in [&one, &other] {
+        runtime.spawn(hub.clone().keep(stop.clone()));
+    }
+    let own = other.hub_identity().current().unwrap().credential();
+    let begun = Instant::now();
+    ask(&one, Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false });
+    while other.issuing() != one.issuing() || other.hub_identity().current().unwrap().credential() == own {
+        assert!(begun.elapsed() < Duration::from_secs(2), "the other hub issues with the former key");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(other.issuing().label.to_string(), "issuing-2");
+    register(&other, "ct-1");
+    let (code, key) = (code(&other, "ct-1"), SigningKey::generate());
+    let enrol = || {
+        let request = certificate_request(&key, None);
+        other.enrol_by_code(&code.user(), &code.password(), &request, FROM).unwrap()
+    };
+    assert!(matches!(enrol(), Answer::Waits { .. }));
+    approve_all(&one);
+    let certificate = issued(enrol());
+    assert_eq!(one.keys().issuer_of(&certificate).unwrap().certificate.key, one.issuing().key);
+    // Asked at both at once, one changes, or both one after the other: there is one key that issues.
+    let asked = std::thread::scope(|scope| {
+        [&one, &other]
+            .map(|hub| {
+                scope.spawn(|| {
+                    let change = "rotate".parse().unwrap();
+                    hub.administer(&Asker::program(), Request::ChangeKeys { change, anyway: false }).is_ok()
+                })
+            })
+            .map(|asked| asked.join().unwrap())
+    });
+    assert!(asked.contains(&true), "neither hub changed the key");
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(one.keys(), other.keys());
+    let names: HashSet<_> = one.keys().iter().map(|key| key.certificate.subject.clone()).collect();
+    assert_eq!(names.len(), one.keys().iter().count(), "two keys have one name");
+    drop((store, stopper));
+    runtime.shutdown_timeout(Duration::from_secs(5));
+}

@@ -16,6 +16,7 @@ mod log;
 mod peers;
 mod provision;
 mod refusals;
+mod rotation;
 mod signer;
 mod standing;
 mod store_tls;

@@ -385,6 +385,71 @@ fn openssl_obeys_parts_of_the_crl_and_their_changes() {
     assert!(verify(&["base.pem", "delta.pem"]).0);
 }
 
+/// Shows REQ-KEYS-12: after a rotation, openssl verifies the chains of old and new credentials, the revocation list of each
+/// key, and what each key answers by OCSP; curl enrols as before.
+#[test]
+fn openssl_verifies_old_and_new_credentials_after_a_rotation() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let config = AuthorityConfig { public_url: Some("http://pki.example.org".into()), ..config(dir.path()) };
+    let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
+    let authority = Arc::new(Authority::open(&config, clock.clone(), signer).unwrap());
+    let hub = Hub::of(Site { authority, clock, dir });
+    hub.enrolled();
+    hub.openssl("x509 -in ct.pem -out old.pem");
+    hub.site.ask(Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false });
+    hub.write("second.pem", pem(&hub.site.authority.issuing().der));
+    hub.write("chain.pem", [hub.read("root.pem"), hub.read("issuing.pem"), hub.read("second.pem")].concat());
+    let (head, _) = hub.curl("/.well-known/est/cacerts", &[]);
+    assert!(head.contains(" 200"), "{head}");
+    hub.openssl("base64 -d -in body -out body.der");
+    assert_eq!(hub.openssl("pkcs7 -inform DER -in body.der -print_certs").matches("BEGIN CERTIFICATE").count(), 3);
+    let new = hub.site.enrol("ct-2", &SigningKey::generate());
+    hub.write("new.pem", pem(&new));
+    for (certificate, issuer, other, crl) in
+        [("old.pem", "issuing.pem", "second.pem", "issuing"), ("new.pem", "second.pem", "issuing.pem", "issuing-2")]
+    {
+        assert!(
+            hub.openssl(&format!("verify -x509_strict -CAfile root.pem -untrusted {issuer} {certificate}"))
+                .contains("OK")
+        );
+        let (text, good) = hub.run("openssl", &["verify", "-CAfile", "root.pem", "-untrusted", other, certificate]);
+        assert!(!good, "{certificate} by {other}: {text}");
+        let point = hub.openssl(&format!("x509 -in {certificate} -noout -ext crlDistributionPoints"));
+        assert!(point.contains(&format!("/crl/{crl}.crl")), "{point}");
+        let url = format!("http://127.0.0.1:{}/crl/{crl}.crl", hub.people);
+        let verify = |good: bool| {
+            assert!(hub.run("curl", &["--silent", "--fail", "-o", "crl.der", &url]).1, "{url}");
+            assert!(hub.openssl("crl -inform DER -in crl.der -verify -CAfile chain.pem -noout").contains("verify OK"));
+            hub.openssl("crl -inform DER -in crl.der -out crl.pem");
+            let chain = ["-CRLfile", "crl.pem", "-CAfile", "root.pem", "-untrusted", issuer, certificate];
+            let (text, verified) = hub.run("openssl", &[&["verify", "-crl_check"], &chain[..]].concat());
+            assert!(verified == good && (good || text.contains("certificate revoked")), "{text}");
+            let ask = format!(
+                "ocsp -issuer {issuer} -cert {certificate} -url http://127.0.0.1:{}/ocsp -CAfile root.pem -no_nonce",
+                hub.people
+            );
+            let text = hub.openssl(&ask);
+            let says = if good { ": good" } else { ": revoked" };
+            assert!(text.contains("Response verify OK") && text.contains(says), "{text}");
+        };
+        verify(true);
+        let device = if crl == "issuing" { "ct-1" } else { "ct-2" };
+        hub.site.ask(Request::Suspend { device: device.into(), why: "test".into() });
+        verify(false);
+    }
+    // The list of one key says nothing of what the other has issued.
+    let entries = |name: &str| {
+        let url = format!("http://127.0.0.1:{}/crl/{name}.crl", hub.people);
+        assert!(hub.run("curl", &["--silent", "--fail", "-o", "crl.der", &url]).1);
+        hub.openssl("crl -inform DER -in crl.der -noout -text").matches("Serial Number:").count()
+    };
+    assert_eq!((entries("issuing"), entries("issuing-2")), (1, 1));
+    hub.site.ask(Request::ChangeKeys { change: "retire issuing".parse().unwrap(), anyway: true });
+    let url = format!("http://127.0.0.1:{}/crl/issuing.crl", hub.people);
+    assert!(!hub.run("curl", &["--silent", "--fail", &url]).1, "a retired key signs a revocation list");
+}
+
 /// Shows REQ-AUTH-22.
 #[test]
 fn openssl_asks_ocsp_and_believes_the_answers() {

@@ -12,10 +12,11 @@ use medlock_authority::store::Purpose;
 use medlock_node::clock::Clock;
 use medlock_node::enrol::certificate_request;
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
+use medlock_testkit::SoftHsm;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -178,52 +179,26 @@ fn without_its_key_an_operation_says_what_to_do() {
 }
 
 /// A new SoftHSM token in a folder of its own.
-struct SoftHsm {
+struct Hsm {
     dir: tempfile::TempDir,
-    module: PathBuf,
+    token: SoftHsm,
 }
 
-const PIN: &str = "648219";
-
-impl SoftHsm {
+impl Hsm {
     fn new() -> Self {
-        let folders = ["/usr/lib/softhsm", "/usr/lib/x86_64-linux-gnu/softhsm", "/usr/lib/aarch64-linux-gnu/softhsm"];
-        let module = folders.iter().map(|folder| Path::new(folder).join("libsofthsm2.so")).find(|path| path.exists());
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("tokens")).unwrap();
-        let text = format!("directories.tokendir = {}\nlog.level = ERROR\n", dir.path().join("tokens").display());
-        std::fs::write(dir.path().join("softhsm2.conf"), text).unwrap();
-        std::fs::write(dir.path().join("pin"), format!("{PIN}\n")).unwrap();
-        let softhsm = Self { dir, module: module.expect("SoftHSM; `cargo xtask peers` installs it") };
-        softhsm.run(
-            "softhsm2-util",
-            &["--init-token", "--free", "--label", "medlock", "--so-pin", "7355608", "--pin", PIN],
-        );
-        softhsm
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> String {
-        let output = Command::new(program).args(arguments).env("SOFTHSM2_CONF", self.conf()).output().unwrap();
-        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert!(output.status.success(), "{program}: {text}");
-        text
-    }
-
-    fn conf(&self) -> PathBuf {
-        self.dir.path().join("softhsm2.conf")
+        Self { token: SoftHsm::new(dir.path()), dir }
     }
 
     fn signer(&self) -> ProcessSigner {
         let mut command = command(self.dir.path());
-        command.env("SOFTHSM2_CONF", self.conf()).env(MODULE, &self.module);
+        command.env("SOFTHSM2_CONF", self.token.conf()).env(MODULE, self.token.module());
         ProcessSigner::new(&self.dir.path().join("signer.sock"), Some(Supervisor::new(command)))
     }
 
     /// Takes the token away, or puts it back. The library may still have it in memory: the process is ended too.
     fn there(&self, there: bool, signer: &ProcessSigner) {
-        let (tokens, away) = (self.dir.path().join("tokens"), self.dir.path().join("away"));
-        let (from, to) = if there { (away, tokens) } else { (tokens, away) };
-        std::fs::rename(from, to).unwrap();
+        self.token.there(there);
         if let Some(id) = signer.supervisor().unwrap().process_id().filter(|_| !there) {
             assert!(Command::new("kill").args(["-9", &id.to_string()]).status().unwrap().success());
         }
@@ -233,10 +208,10 @@ impl SoftHsm {
 /// Shows REQ-KEYS-09.
 #[test]
 fn softhsm_makes_keeps_and_uses_the_keys_of_an_authority() {
-    let hsm = SoftHsm::new();
+    let hsm = Hsm::new();
     for algorithm in [SigningAlgorithm::P256, SigningAlgorithm::P384, SigningAlgorithm::Ed25519] {
         let dir = tempfile::tempdir().unwrap();
-        let hsm = SoftHsm::new();
+        let hsm = Hsm::new();
         let signer = Arc::new(hsm.signer());
         let config = crate::keys::config_with(dir.path(), algorithm);
         let clock = Clock::manual(noon());
@@ -247,9 +222,11 @@ fn softhsm_makes_keeps_and_uses_the_keys_of_an_authority() {
         let certificate = site.enrol("ct-1", &SigningKey::generate());
         site.identify(&certificate);
         assert!(!site.authority.crl().unwrap().is_empty());
-        let module = hsm.module.to_str().unwrap();
-        let text = hsm
-            .run("pkcs11-tool", &["--module", module, "--login", "--pin", PIN, "--list-objects", "--type", "privkey"]);
+        let module = hsm.token.module().to_str().unwrap();
+        let text = hsm.token.run(
+            "pkcs11-tool",
+            &["--module", module, "--login", "--pin", SoftHsm::PIN, "--list-objects", "--type", "privkey"],
+        );
         for label in ["medlock site root", "medlock site issuing", "medlock site log"] {
             assert!(text.contains(label), "{label} is missing in {text}");
         }
@@ -265,13 +242,13 @@ fn softhsm_makes_keeps_and_uses_the_keys_of_an_authority() {
     assert!(error.contains("ml-dsa-65") && error.contains("medlock"), "{error}");
     drop(signer);
     // A wrong PIN is tried once, however often one asks: the right one still opens the token.
-    std::fs::write(hsm.dir.path().join("pin"), "000000").unwrap();
+    std::fs::write(hsm.token.pin_file(), "000000").unwrap();
     let signer = hsm.signer();
     for _ in 0..12 {
         let error = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap_err().to_string();
         assert!(error.contains("PIN"), "{error}");
     }
-    std::fs::write(hsm.dir.path().join("pin"), PIN).unwrap();
+    std::fs::write(hsm.token.pin_file(), SoftHsm::PIN).unwrap();
     let made = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap();
     assert_eq!(signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P384).unwrap(), made, "a key is not made twice");
 }
@@ -279,7 +256,7 @@ fn softhsm_makes_keeps_and_uses_the_keys_of_an_authority() {
 /// Shows REQ-KEYS-10.
 #[test]
 fn softhsm_that_goes_away_is_named_and_loses_nothing() {
-    let (hsm, dir) = (SoftHsm::new(), tempfile::tempdir().unwrap());
+    let (hsm, dir) = (Hsm::new(), tempfile::tempdir().unwrap());
     let (signer, clock) = (Arc::new(hsm.signer()), Clock::manual(noon()));
     let authority = Arc::new(Authority::open(&config(dir.path()), clock.clone(), signer.clone()).unwrap());
     let site = Site { authority, clock, dir };

@@ -37,6 +37,9 @@ pub(crate) enum AuthorityCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
+    /// Manage the keys that issue: list, rotate, retire, withdraw, and let an offline root sign.
+    #[command(flatten)]
+    Keys(super::keys::KeysCommand),
     /// Make a maker's authority in a folder of its own: root and issuing key for birth credentials.
     CreateMaker(CreateMakerArgs),
     /// Make a further authority in a hub: another site, or a maker. A running hub serves it after SIGHUP.
@@ -52,6 +55,10 @@ pub(crate) enum AuthorityCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
+    /// Where the root is kept: make it, under a passphrase of which two persons have a half each.
+    MakeRoot(super::ceremony::MakeRootArgs),
+    /// Where the root is kept: sign what an authority asks, if two persons agree.
+    SignRequest(super::ceremony::SignRequestArgs),
 }
 
 /// `medlock authority create`.
@@ -65,9 +72,16 @@ pub(crate) struct CreateArgs {
     /// What it is for.
     #[arg(long, value_enum)]
     kind: KindArg,
-    /// The hub's configuration, for the addresses that stand in credentials.
+    /// The hub's configuration, for the addresses that stand in credentials, and for what `[authority.NAME]` says there:
+    /// where the keys are, and of which algorithm.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Its root is kept elsewhere, and this is the root's certificate: what the root is to sign is written to --out.
+    #[arg(long, value_name = "CERTIFICATE", requires = "out")]
+    offline_root: Option<PathBuf>,
+    /// Where to write what the offline root is to sign.
+    #[arg(long, value_name = "FILE", requires = "offline_root")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     hub: HubArgs,
 }
@@ -102,6 +116,7 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
         }
         AuthorityCommand::Alarms { acknowledge: None, hub } => alarms(&hub),
         AuthorityCommand::Audit { limit, hub } => audit(limit, &hub),
+        AuthorityCommand::Keys(command) => super::keys::run(command),
         AuthorityCommand::CreateMaker(args) => {
             hub::create(&AuthorityConfig::maker(&args.hub.dir, &args.name), &Keys::default())?;
             show(&args.hub)
@@ -111,6 +126,8 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
         AuthorityCommand::Backup(args) => store::backup(&args),
         AuthorityCommand::Restore(args) => store::restore(&args),
         AuthorityCommand::List { hub } => list(&hub),
+        AuthorityCommand::MakeRoot(args) => super::ceremony::make_root(&args),
+        AuthorityCommand::SignRequest(args) => super::ceremony::sign_request(&args),
     }
 }
 
@@ -124,9 +141,19 @@ fn create(args: CreateArgs) -> Result<Outcome, Failure> {
         KindArg::Site => Kind::Site,
         KindArg::Maker => Kind::Maker,
     };
-    let section = AuthoritySection::new(args.organization, kind);
-    let settings = authorities::authority_config(&config, &args.name, &section)?;
-    hub::create(&settings, &Keys::default())?;
+    let section = match config.authorities.get(&args.name) {
+        None => AuthoritySection::new(args.organization, kind),
+        Some(section) if section.organization == args.organization && section.kind == kind => section.clone(),
+        Some(_) => {
+            let name = &args.name;
+            return Err(format!("[authority.{name}] of the configuration has another organization or kind").into());
+        }
+    };
+    let (settings, keys) = (authorities::authority_config(&config, &args.name, &section)?, authorities::keys(&section));
+    if let (Some(root), Some(out)) = (&args.offline_root, &args.out) {
+        return super::keys::begin(&settings, &keys, root, out, args.hub.json);
+    }
+    hub::create(&settings, &keys)?;
     show(&HubArgs { dir: settings.dir, json: args.hub.json })
 }
 

@@ -1,8 +1,10 @@
 //! The command line: what can be said, and which function does it.
 
 mod authority;
+mod ceremony;
 pub(crate) mod device;
 mod judge;
+mod keys;
 mod log;
 mod route;
 mod store;

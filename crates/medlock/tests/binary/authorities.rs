@@ -1,8 +1,13 @@
 //! Several authorities in one hub.
 
-use crate::process::{Hub, medlock};
+use crate::process::{Hub, Process, Sidecar, medlock};
+use medlock_node::enrol::{Code, certificate_request};
+use medlock_node::provider::SigningKey;
+use medlock_testkit::SoftHsm;
 use serde_json::Value;
-use std::process::Command;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 fn curl(url: &str) -> Vec<u8> {
     let output = Command::new("curl").args(["-sf", "--max-time", "20", url]).output().expect("curl starts");
@@ -54,4 +59,216 @@ fn a_hub_serves_makers_and_sites_that_were_configured_or_made_by_command() {
     }
     let output = medlock().args(made).args(["--dir", &dir]).output().expect("it starts");
     assert_eq!(output.status.code(), Some(1), "an authority was made twice");
+}
+
+/// Shows REQ-KEYS-15.
+#[test]
+fn sidecars_follow_a_rotation_and_come_back_after_a_theft_by_themselves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = Hub::start(folder.path());
+    let _ct = Sidecar::enrol(&hub, folder.path(), "ct1", "modality", None);
+    let first = hub.credentials("ct1");
+    let states = |keys: &Value| -> Vec<String> {
+        let keys = keys.as_array().expect("keys");
+        keys.iter()
+            .map(|key| format!("{} {}", key["label"].as_str().unwrap(), key["state"].as_str().unwrap()))
+            .collect()
+    };
+    let keys = hub.ask(&["authority", "rotate", "issuing"]);
+    assert_eq!(states(&keys), ["issuing former", "issuing-2 current"]);
+    let _pacs = Sidecar::enrol(&hub, folder.path(), "pacs1", "archive", None);
+    assert_eq!(hub.credentials("ct1"), first, "the rotation itself asks nothing of a device");
+    let keys = hub.ask(&["authority", "compromised", "issuing-1"]);
+    assert_eq!(states(&keys), ["issuing compromised", "issuing-2 current"]);
+    let began = std::time::Instant::now();
+    let renewed = loop {
+        let credentials = hub.credentials("ct1");
+        if credentials.len() > first.len() {
+            break credentials;
+        }
+        assert!(began.elapsed().as_secs() < 20, "the sidecar does not come back: {credentials:?}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
+    assert_eq!(renewed[0]["state"], "good");
+    assert_eq!(renewed[1]["state"], "compromised");
+    assert_eq!(hub.credentials("pacs1").len(), 1, "its issuer was not stolen");
+    let output =
+        medlock().args(["authority", "retire", "issuing-2", "--dir"]).arg(&hub.dir).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1), "the key that issues was retired");
+}
+
+/// Runs the ceremony with these lines typed; gives what it said.
+fn ceremony(arguments: &[&str], typed: &[&str]) -> (String, bool) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/ceremony.sh");
+    let mut command = Command::new("bash");
+    command.arg(script).args(arguments).env("MEDLOCK", env!("CARGO_BIN_EXE_medlock"));
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("bash starts");
+    let input = child.stdin.take().expect("standard input is a pipe");
+    // It may have ended before everything was read.
+    let _ = (&input).write_all(format!("{}\n", typed.join("\n")).as_bytes());
+    drop(input);
+    let output = child.wait_with_output().expect("it ends");
+    (String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(), output.status.success())
+}
+
+/// Shows REQ-KEYS-19, REQ-KEYS-20.
+#[test]
+fn two_persons_make_a_root_by_the_ceremony_and_it_never_comes_to_the_hub() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (anna, ben) = ("correct horse", "battery staple");
+    let make = ["root", &at("safe"), "Fault Hospital"];
+    let (said, good) = ceremony(&make, &["Anna", "Ben", anna, "another one", ben, ben]);
+    assert!(!good && said.contains("different halves"), "{said}");
+    let (said, good) = ceremony(&make, &["Anna", "Anna"]);
+    assert!(!good && said.contains("two persons"), "{said}");
+    let (said, good) = ceremony(&make, &["Anna", "Ben", anna, anna, ben, ben]);
+    assert!(good, "{said}");
+    let key = std::fs::read(at("safe/keys/root.key")).expect("a key");
+    let (said, good) = ceremony(&make, &["Anna", "Ben", anna, anna, ben, ben]);
+    assert!(!good && said.contains("a root already"), "{said}");
+    assert_eq!(std::fs::read(at("safe/keys/root.key")).expect("a key"), key, "a root was made anew");
+
+    // The hub asks; what it starts with is the root's certificate.
+    let config = at("medlock.toml");
+    let text = format!(
+        "[hub]\nsite = \"Fault Hospital\"\nroot = \"offline\"\ndir = {:?}\ndevices = \"127.0.0.1:0\"\npeople = \"127.0.0.1:0\"\n",
+        at("hub")
+    );
+    std::fs::write(&config, text).expect("written");
+    let run = |arguments: &[&str]| {
+        let output = medlock().args(arguments).output().expect("it starts");
+        (String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(), output.status.success())
+    };
+    let up = ["up", "--with-parent", "--config", &config];
+    let (said, good) = run(&up);
+    assert!(!good && said.contains("make-root"), "{said}");
+    let (root, request, answer) = (at("safe/root.pem"), at("1.request"), at("1.answer"));
+    let first = ["authority", "request", "issuing", "--root", &root, "--config", &config, "--out", &request];
+    let (said, good) = run(&[&first[..], &["--dir", &at("hub")]].concat());
+    assert!(good && said.contains("Fault Hospital"), "{said}");
+    let (said, good) = run(&up);
+    assert!(!good && said.contains("authority accept"), "{said}");
+    let sign = ["sign", &at("safe"), &request, &answer];
+    for typed in [&["Anna", "Ben", "yes", "no"][..], &["Anna", "Ben", "yes", "yes", anna, anna], &["Anna"]] {
+        let (said, good) = ceremony(&sign, typed);
+        assert!(!good && !Path::new(&answer).exists(), "{said}");
+    }
+    let (said, good) = ceremony(&sign, &["Anna", "Ben", "yes", "yes", anna, ben]);
+    assert!(good, "{said}");
+    let (said, good) = ceremony(&sign, &["Anna", "Ben", "yes", "yes", anna, ben]);
+    assert!(!good && said.contains("nothing is overwritten"), "{said}");
+    let (said, good) = run(&["authority", "accept", &answer, "--dir", &at("hub")]);
+    assert!(good && said.contains("current"), "{said}");
+    // What was said and done stands in the transcript, and no half of the passphrase.
+    let transcript = std::fs::read_to_string(at("safe/transcript.txt")).expect("a transcript");
+    let digest =
+        data_encoding::HEXLOWER.encode(&medlock_node::provider::sha256(&std::fs::read(&answer).expect("an answer")));
+    for said in ["first person: Anna", "second person: Ben", "does not agree", &digest] {
+        assert!(transcript.contains(said), "{said} is missing in {transcript}");
+    }
+    assert!(!transcript.contains(anna) && !transcript.contains(ben));
+    let mut hub = Process::start(medlock().args(["up", "--json", "--with-parent", "--config", &config]));
+    hub.event("up");
+    assert!(!Path::new(&at("hub/keys/root.key")).exists());
+    let (said, good) = run(&["authority", "rotate", "issuing", "--dir", &at("hub")]);
+    assert!(!good && said.contains("the root is offline"), "{said}");
+    // A rotation travels in the same way, while the hub runs.
+    let (request, answer) = (at("2.request"), at("2.answer"));
+    let (said, good) = run(&["authority", "request", "issuing", "--out", &request, "--dir", &at("hub")]);
+    assert!(good, "{said}");
+    let (said, good) = ceremony(&["sign", &at("safe"), &request, &answer], &["Anna", "Ben", "yes", "yes", anna, ben]);
+    assert!(good, "{said}");
+    let keys = ask(&at("hub"), &["authority", "accept", &answer]);
+    assert_eq!(keys[1]["label"], "issuing-2");
+    assert_eq!(keys[1]["state"], "current");
+    hub.kill();
+}
+
+/// EST by curl with an enrolment code: the status and the head of the answer.
+fn enrol(hub: &Hub, folder: &Path, code: &Code, key: &SigningKey) -> (String, String) {
+    let file = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    std::fs::write(file("root.pem"), hub.ask(&["authority", "show"])["root_pem"].as_str().expect("PEM"))
+        .expect("written");
+    let request = data_encoding::BASE64.encode(&certificate_request(key, None));
+    let login = format!("{}:{}", code.user(), code.password().as_str());
+    let url = format!("https://localhost:{}/.well-known/est/simpleenroll", hub.devices.port());
+    let mut curl = Command::new("curl");
+    curl.args(["-s", "--max-time", "40", "--cacert", &file("root.pem"), "-D", &file("head"), "-o", &file("body")]);
+    curl.args([
+        "-w",
+        "%{http_code}",
+        "-H",
+        "Content-Type: application/pkcs10",
+        "-u",
+        &login,
+        "--data-binary",
+        &request,
+    ]);
+    let output = curl.arg(&url).output().expect("curl starts");
+    let head = std::fs::read_to_string(file("head")).unwrap_or_default().to_lowercase();
+    (String::from_utf8_lossy(&output.stdout).into_owned(), head)
+}
+
+/// Shows REQ-KEYS-22.
+#[test]
+fn a_hub_whose_keys_are_in_a_token_says_so_while_it_is_away_and_goes_on_when_it_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let token = folder.path().join("token");
+    std::fs::create_dir(&token).expect("a folder");
+    let hsm = SoftHsm::new(&token);
+    let pkcs11 =
+        format!("{{ module = {:?}, token = {:?}, pin_file = {:?} }}", hsm.module(), SoftHsm::TOKEN, hsm.pin_file());
+    let environment = vec![("SOFTHSM2_CONF", hsm.conf())];
+    let hub = Hub::start_in(environment, folder.path(), &format!("algorithm = \"p384\"\npkcs11 = {pkcs11}\n"));
+    let enrolled = |name: &str| {
+        let (code, key): (Code, _) = (hub.code(name, "modality").parse().expect("a code"), SigningKey::generate());
+        assert_eq!(enrol(&hub, folder.path(), &code, &key).0, "202", "it waits for a person");
+        let fingerprint = data_encoding::HEXLOWER.encode(&medlock_node::provider::sha256(key.spki())[..16]);
+        hub.ask(&["device", "approve", name, "--key", &fingerprint]);
+        (code, key)
+    };
+    let (code, key) = enrolled("ct1");
+    assert_eq!(enrol(&hub, folder.path(), &code, &key).0, "200");
+    let keys = hub.ask(&["authority", "keys"]);
+    assert_eq!(keys[0]["algorithm"], "p384");
+    let kept = std::fs::read_dir(hub.dir.join("keys")).into_iter().flatten().filter_map(Result::ok);
+    let kept: Vec<_> =
+        kept.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().ends_with(".key")).collect();
+    assert!(kept.is_empty(), "keys lie in files: {kept:?}");
+
+    let (code, key) = enrolled("ct2");
+    hsm.there(false);
+    let kill = Command::new("kill").args(["-9", &hub.signer().to_string()]).status().expect("kill starts");
+    assert!(kill.success());
+    for _ in 0..2 {
+        let (status, head) = enrol(&hub, folder.path(), &code, &key);
+        assert!(status == "503" && head.contains("retry-after: 5"), "{status}: {head}");
+    }
+    let output = medlock().args(["authority", "rotate", "issuing", "--dir"]).arg(&hub.dir).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("libsofthsm2.so") && said.contains("put it back"), "{said}");
+    hsm.there(true);
+    assert_eq!(enrol(&hub, folder.path(), &code, &key).0, "200", "the token is back");
+    assert_eq!(hub.credentials("ct2").len(), 1);
+    // A key that is made now is made in the token too.
+    let keys = hub.ask(&["authority", "rotate", "issuing"]);
+    assert_eq!((&keys[1]["state"], &keys[1]["algorithm"]), (&"current".into(), &"p384".into()));
+
+    // An authority beside the site, made by command: what the configuration says of it counts.
+    let config = folder.path().join("makers.toml");
+    let text = format!("[authority.pumps]\norganization = \"Pump Works\"\nkind = \"maker\"\npkcs11 = {pkcs11}\n");
+    std::fs::write(&config, text).expect("written");
+    let mut create = medlock();
+    create.args(["authority", "create", "pumps", "--organization", "Pump Works", "--kind", "maker", "--config"]);
+    let output = create.arg(&config).arg("--dir").arg(&hub.dir).env("SOFTHSM2_CONF", hsm.conf()).output();
+    let output = output.expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let module = hsm.module().to_str().expect("UTF-8");
+    let list = ["--module", module, "--login", "--pin", SoftHsm::PIN, "--list-objects", "--type", "privkey"];
+    let text = hsm.run("pkcs11-tool", &list);
+    for label in ["medlock Fault Hospital issuing-2", "medlock Pump Works issuing", "medlock Pump Works root"] {
+        assert!(text.contains(label), "{label} is missing in {text}");
+    }
 }

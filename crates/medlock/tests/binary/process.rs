@@ -80,6 +80,8 @@ pub(crate) struct Hub {
     /// Where ordinary software reaches it.
     pub(crate) people: SocketAddr,
     config: PathBuf,
+    /// Variables of its environment.
+    environment: Vec<(&'static str, PathBuf)>,
     process: Option<Process>,
 }
 
@@ -90,10 +92,15 @@ impl Hub {
 
     /// As [`Hub::start`], with these lines more in `[hub]`.
     pub(crate) fn start_with(folder: &Path, more: &str) -> Self {
+        Self::start_in(Vec::new(), folder, more)
+    }
+
+    /// As [`Hub::start_with`], with these variables in its environment.
+    pub(crate) fn start_in(environment: Vec<(&'static str, PathBuf)>, folder: &Path, more: &str) -> Self {
         let dir = folder.join("hub");
         let config = folder.join("medlock.toml");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut hub = Self { dir, devices: any, coap: any, people: any, config, process: None };
+        let mut hub = Self { dir, devices: any, coap: any, people: any, config, environment, process: None };
         hub.run_with(more);
         hub
     }
@@ -134,6 +141,7 @@ impl Hub {
     pub(crate) fn command(&self) -> Command {
         let mut command = medlock();
         command.args(["up", "--json", "--with-parent", "--config"]).arg(&self.config);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

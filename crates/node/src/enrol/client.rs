@@ -7,7 +7,7 @@ use crate::http::{Client, Connection};
 use crate::identity::{Identity, IdentityStore};
 use crate::knowledge::{Kind, KnowledgeBase};
 use crate::news::status;
-use crate::provider::{SigningKey, sha256};
+use crate::provider::{SigningKey, jitter, sha256};
 use crate::stop::Stop;
 use crate::tls::{Believed, Connector};
 use base64::Engine as _;
@@ -15,8 +15,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use medlock_trust::decide::Code::IssuerCompromised;
 use medlock_trust::x509::Certificate;
-use medlock_trust::{Role, Time};
+use medlock_trust::{Operation, Role, Time, Verdict};
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,15 +129,23 @@ impl Enrolment {
             }
         }
         let mut changes = self.identity.changes();
+        let mut news = self.knowledge.changes();
         loop {
             let Some(identity) = self.identity.current() else { return Ok(()) };
             let (not_before, not_after) = identity.validity();
             self.progress.send_replace(Progress::Enrolled { not_after });
-            let due = schedule.renew_at(not_before, not_after);
-            tokio::select! {
-                () = self.knowledge.clock().wait_until(due) => {}
-                // Somebody else put in an identity: look again when it is due.
-                Ok(()) = changes.changed() => continue,
+            news.mark_unchanged();
+            if self.lost_its_issuer(&identity) {
+                tracing::warn!("the key that issued our credential was stolen: a new credential is asked for");
+                tokio::time::sleep(Duration::from_secs(1).mul_f64(jitter())).await;
+            } else {
+                let due = schedule.renew_at(not_before, not_after);
+                tokio::select! {
+                    () = self.knowledge.clock().wait_until(due) => {}
+                    // Somebody else put in an identity: look again when it is due.
+                    Ok(()) = changes.changed() => continue,
+                    Ok(()) = news.changed() => continue,
+                }
             }
             while let Err(error) = self.renew().await {
                 self.failed(&error, &mut schedule).await;
@@ -144,6 +153,14 @@ impl Enrolment {
             schedule.after_success();
             changes.mark_unchanged();
         }
+    }
+
+    /// Whether nobody believes our credential any more, because the key that issued it is in wrong hands. The hub knows what
+    /// it has issued itself, and renews it.
+    fn lost_its_issuer(&self, identity: &Identity) -> bool {
+        let who = self.knowledge.identify(identity.chain());
+        let verdict = who.map(|who| self.knowledge.judge(&who, Operation::Renew));
+        matches!(verdict, Ok(Verdict::Deny(denied)) if denied.code == IssuerCompromised)
     }
 
     async fn failed(&self, error: &Error, schedule: &mut Schedule) {

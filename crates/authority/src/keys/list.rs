@@ -1,0 +1,196 @@
+//! The authority's issuing keys and how each stands: one object of the store, replaced as a whole, which all hubs on that
+//! store share.
+
+use super::AuthorityCertificate;
+use crate::Error;
+use crate::signer::{KeyLabel, KeyRole};
+use crate::store::{Published, Store, StoreError};
+use data_encoding::BASE64;
+use medlock_trust::x509::{Certificate, Name};
+use medlock_trust::{KeyId, Time};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What it is called among the published objects.
+const KIND: &str = "keys";
+const WHAT: &str = "list of the authority's keys";
+
+/// How an issuing key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyState {
+    /// It issues. There is one.
+    Current,
+    /// It issues no more, and goes on to sign revocation lists and OCSP responses for what it has issued.
+    Former,
+    /// It signs nothing any more. What it had signed is believed.
+    Retired,
+    /// It is in wrong hands: nothing that it has signed is believed.
+    Compromised,
+}
+
+impl KeyState {
+    /// The state's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Former => "former",
+            Self::Retired => "retired",
+            Self::Compromised => "compromised",
+        }
+    }
+
+    /// Whether the key still signs.
+    #[must_use]
+    pub const fn signs(self) -> bool {
+        matches!(self, Self::Current | Self::Former)
+    }
+}
+
+/// An issuing key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuingKey {
+    /// Its certificate, by the root.
+    pub certificate: Arc<AuthorityCertificate>,
+    /// How it stands.
+    pub state: KeyState,
+    /// Since when it issues no more.
+    pub until: Option<Time>,
+}
+
+/// All issuing keys there were, ascending by label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyList {
+    /// Grows with each change.
+    pub version: u64,
+    keys: Vec<IssuingKey>,
+}
+
+/// As it is stored, in JSON.
+#[derive(Deserialize, Serialize)]
+struct Stored {
+    key: KeyLabel,
+    state: KeyState,
+    until: Option<i64>,
+    /// DER in base64.
+    certificate: String,
+}
+
+impl KeyList {
+    /// Puts a first list into the store.
+    pub(crate) fn begin(store: &dyn Store, first: AuthorityCertificate, now: Time) -> Result<Self, Error> {
+        let list = Self::of(Some(first));
+        list.publish(store, now, None)?;
+        Ok(list)
+    }
+
+    /// The first list.
+    pub(crate) fn of(first: Option<AuthorityCertificate>) -> Self {
+        let key = |first| IssuingKey { certificate: Arc::new(first), state: KeyState::Current, until: None };
+        Self { version: 1, keys: first.map(key).into_iter().collect() }
+    }
+
+    /// The list of the store, if it has one.
+    pub(crate) fn held(store: &dyn Store) -> Result<Option<Self>, Error> {
+        let Some(held) = store.published(KIND)? else { return Ok(None) };
+        let damaged = |why: String| Error::Object { what: WHAT, why };
+        let stored: Vec<Stored> = serde_json::from_slice(&held.bytes).map_err(|error| damaged(error.to_string()))?;
+        let read = |stored: Stored| {
+            let der = BASE64.decode(stored.certificate.as_bytes()).map_err(|error| damaged(error.to_string()))?;
+            let certificate = Arc::new(AuthorityCertificate::read(stored.key, der)?);
+            Ok::<_, Error>(IssuingKey { certificate, state: stored.state, until: stored.until.map(Time::from_unix) })
+        };
+        let keys = stored.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        if keys.iter().filter(|key| key.state == KeyState::Current).count() != 1 {
+            return Err(damaged("it has not one current key".to_owned()));
+        }
+        Ok(Some(Self { version: held.version, keys }))
+    }
+
+    /// Whether the store has a later one.
+    pub(crate) fn is_behind(&self, versions: &[(String, u64)]) -> bool {
+        versions.iter().any(|(name, version)| name == KIND && *version > self.version)
+    }
+
+    /// Stores the list behind the one of version `before`.
+    pub(crate) fn publish(&self, store: &dyn Store, now: Time, before: Option<u64>) -> Result<(), Error> {
+        let stored = |key: &IssuingKey| Stored {
+            key: key.certificate.label,
+            state: key.state,
+            until: key.until.map(Time::unix),
+            certificate: BASE64.encode(&key.certificate.der),
+        };
+        let stored: Vec<Stored> = self.keys.iter().map(stored).collect();
+        let bytes =
+            serde_json::to_vec(&stored).map_err(|error| Error::Object { what: WHAT, why: error.to_string() })?;
+        match store.publish_after(KIND, Published { version: self.version, at: now, bytes }, before) {
+            Err(StoreError::Taken { .. }) => Err(Error::Conflict(
+                "the authority's keys were changed at the same time, maybe at another hub: look at them and ask again"
+                    .to_owned(),
+            )),
+            other => Ok(other?),
+        }
+    }
+
+    /// All keys, ascending by label.
+    pub fn iter(&self) -> impl Iterator<Item = &IssuingKey> {
+        self.keys.iter()
+    }
+
+    /// The key that issues.
+    pub(crate) fn current(&self) -> Option<&Arc<AuthorityCertificate>> {
+        self.keys.iter().find(|key| key.state == KeyState::Current).map(|key| &key.certificate)
+    }
+
+    /// The key with this label.
+    #[must_use]
+    pub fn key(&self, label: KeyLabel) -> Option<&IssuingKey> {
+        self.keys.iter().find(|key| key.certificate.label == label)
+    }
+
+    /// Whether one of them is this key.
+    pub(crate) fn has(&self, key: KeyId) -> bool {
+        self.keys.iter().any(|one| one.certificate.key == key)
+    }
+
+    /// The key that has issued this certificate, by its issuer's name: each of the keys has a name of its own.
+    #[must_use]
+    pub fn issuer_of(&self, certificate: &[u8]) -> Option<&IssuingKey> {
+        if let [only] = self.keys.as_slice() {
+            return Some(only);
+        }
+        let certificate = Certificate::read(certificate).ok()?;
+        let issuer = certificate.issuer();
+        self.keys.iter().find(|key| Name::from_der(&key.certificate.subject).is_ok_and(|name| issuer.matches(&name)))
+    }
+
+    /// The label of the next key.
+    pub(crate) fn next(&self) -> Option<KeyLabel> {
+        let last = self.keys.iter().map(|key| key.certificate.label.number()).max().unwrap_or(0);
+        KeyLabel::new(KeyRole::Issuing, last.checked_add(1)?)
+    }
+
+    /// The list behind this one: `new` issues from now on, if there is one, and the key `label` then stands so.
+    pub(crate) fn changed(
+        &self,
+        new: Option<AuthorityCertificate>,
+        stands: Option<(KeyLabel, KeyState)>,
+        now: Time,
+    ) -> Self {
+        let mut keys = self.keys.clone();
+        for key in &mut keys {
+            if new.is_some() && key.state == KeyState::Current {
+                (key.state, key.until) = (KeyState::Former, Some(now));
+            }
+            if let Some((label, state)) = stands
+                && key.certificate.label == label
+            {
+                (key.state, key.until) = (state, Some(key.until.unwrap_or(now)));
+            }
+        }
+        keys.extend(new.map(|new| IssuingKey { certificate: Arc::new(new), state: KeyState::Current, until: None }));
+        keys.sort_by_key(|key| key.certificate.label);
+        Self { version: self.version.saturating_add(1), keys }
+    }
+}

@@ -1,0 +1,325 @@
+//! What a root is asked to sign, and its answer: files that travel, because a root may be kept offline. An authority whose
+//! root is at hand makes and answers them by itself.
+//!
+//! ```cddl
+//! request = #6.18([protected, {}, bstr .cbor asked, signature])   ; by the issuing key: the new one, if there is one
+//! asked = [ 1, name: tstr, change: tstr, base: uint, root: bstr .size 16, key: tstr, spki: bstr,
+//!           certificate: bstr / null,                             ; TBSCertificate (RFC 5280 section 4.1)
+//!           list: bstr / null ]                                   ; the payload of the site list
+//! answer = [ 2, request: bstr, certificate: bstr / null, list: bstr / null ]   ; both signed
+//! ```
+//!
+//! Whoever has the root reads what it says ([`RootRequest`] displays it); what a root signs at all, the signer checks.
+
+use crate::bytes::Sink;
+use crate::keys::AuthorityCertificate;
+use crate::signer::{KeyLabel, KeyRole, Kind, Signer};
+use crate::{Error, encode, issue, status, trust_list};
+use data_encoding::HEXLOWER;
+use medlock_node::provider::{self, AwsLc};
+use medlock_trust::cbor::{self, Fields, Writer};
+use medlock_trust::cose::{ContentType, Place, Sign1};
+use medlock_trust::list::{List, ListKind, Pinned};
+use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
+use medlock_trust::{Interval, KeyId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest request or answer, in bytes.
+pub const MAX_LENGTH: usize = 256 << 10;
+const MAX_TEXT: usize = 128;
+const WHAT: &str = "request to the root";
+const PLACE: Place = Place::Header(ContentType::ROOT_REQUEST);
+
+/// A change of an authority's issuing keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum KeyChange {
+    /// A new key issues from now on.
+    Rotate,
+    /// A former key signs nothing any more.
+    Retire(KeyLabel),
+    /// A key is in wrong hands: nothing it has signed is believed. If it was the one that issued, a new one does.
+    Compromised(KeyLabel),
+}
+
+impl fmt::Display for KeyChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rotate => f.write_str("rotate"),
+            Self::Retire(label) => write!(f, "retire {label}"),
+            Self::Compromised(label) => write!(f, "compromised {label}"),
+        }
+    }
+}
+
+impl FromStr for KeyChange {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wrong = || Error::invalid("change", format!("{text:?} is none: rotate, retire KEY, compromised KEY"));
+        let issuing = |label: &str| -> Result<KeyLabel, Error> {
+            // People call the first one so.
+            let label = if label == "issuing-1" { Ok(KeyLabel::ISSUING) } else { label.parse() };
+            label.ok().filter(|label: &KeyLabel| label.role() == KeyRole::Issuing).ok_or_else(wrong)
+        };
+        match text.split_once(' ') {
+            None if text == "rotate" => Ok(Self::Rotate),
+            Some(("retire", label)) => Ok(Self::Retire(issuing(label)?)),
+            Some(("compromised", label)) => Ok(Self::Compromised(issuing(label)?)),
+            None | Some(_) => Err(wrong()),
+        }
+    }
+}
+
+impl TryFrom<String> for KeyChange {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<KeyChange> for String {
+    fn from(change: KeyChange) -> Self {
+        change.to_string()
+    }
+}
+
+/// What a root is asked to sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootRequest {
+    /// The organisation's name.
+    pub name: String,
+    /// What is to become of the keys.
+    pub change: KeyChange,
+    /// The version of the list of keys that is changed; 0 where there is none yet.
+    pub base: u64,
+    /// The root that is asked.
+    pub root: KeyId,
+    /// Which issuing key asks.
+    pub key: KeyLabel,
+    /// Its public half, `SubjectPublicKeyInfo`.
+    pub spki: Vec<u8>,
+    /// A `TBSCertificate` for that key.
+    pub certificate: Option<Vec<u8>>,
+    /// The payload of a site list.
+    pub list: Option<Vec<u8>>,
+}
+
+impl RootRequest {
+    fn payload(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let written = (|| -> Result<(), std::convert::Infallible> {
+            let mut writer = Writer::new(Sink(&mut bytes));
+            writer.array(9)?.uint(1)?.text(&self.name)?.text(&self.change.to_string())?.uint(self.base)?;
+            writer.bytes(self.root.as_bytes())?.text(&self.key.to_string())?.bytes(&self.spki)?;
+            optional(&mut writer, self.certificate.as_deref())?;
+            optional(&mut writer, self.list.as_deref())
+        })();
+        match written {
+            Ok(()) => bytes,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The request as a file, signed by the key that asks.
+    pub(crate) fn sign(&self, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
+        let spki = SubjectPublicKeyInfo::from_der(&self.spki).map_err(|error| refused(&error))?;
+        let public = spki.public_key().and_then(|key| provider::SigningAlgorithm::of(key.algorithm));
+        let algorithm = public.ok_or_else(|| refused(&"its key is of an unknown kind"))?;
+        let mut out = Vec::new();
+        let (payload, id) = (self.payload(), spki.key_id(&AwsLc));
+        medlock_trust::cose::sign1(&payload, PLACE, algorithm.cose(), id.as_bytes(), Sink(&mut out), |parts| {
+            signer.sign(self.key, Kind::Cose, &parts.concat())
+        })
+        .map_err(|error| status::not_signed(WHAT, error))?;
+        Ok(out)
+    }
+
+    /// Reads a request, and checks that the key that asks has signed it and that its parts fit one another.
+    ///
+    /// # Errors
+    /// [`Error::Object`].
+    pub fn read(bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.len() > MAX_LENGTH {
+            return Err(refused(&"it is too long"));
+        }
+        let signed = Sign1::read(bytes).map_err(|error| refused(&error))?;
+        let request = Self::read_payload(signed.payload())?;
+        let spki = SubjectPublicKeyInfo::from_der(&request.spki).map_err(|error| refused(&error))?;
+        let public = spki.public_key().ok_or_else(|| refused(&"its key is of an unknown kind"))?;
+        signed.verify(PLACE, public, &AwsLc).map_err(|error| refused(&error))?;
+        request.check()?;
+        Ok(request)
+    }
+
+    fn read_payload(payload: &[u8]) -> Result<Self, Error> {
+        let mut fields = Fields::new(payload);
+        fields.array_of(9);
+        let at = fields.position();
+        let form = fields.uint();
+        fields.ask(form == 1, at, cbor::ErrorKind::OutOfRange);
+        let (name, change, base) = (fields.text(MAX_TEXT).to_owned(), fields.text(MAX_TEXT), fields.uint());
+        let (root, key) = (KeyId::from_bytes(*fields.fixed()), fields.text(MAX_TEXT));
+        let spki = fields.bytes().to_vec();
+        let certificate = (!fields.null()).then(|| fields.bytes().to_vec());
+        let list = (!fields.null()).then(|| fields.bytes().to_vec());
+        fields.finish().map_err(|error| refused(&error))?;
+        let key = key.parse().map_err(|error: crate::signer::NoLabel| refused(&error))?;
+        Ok(Self { name, change: change.parse()?, base, root, key, spki, certificate, list })
+    }
+
+    /// What the root would sign is of this organisation, this key and this root.
+    fn check(&self) -> Result<(), Error> {
+        if self.key.role() != KeyRole::Issuing {
+            return Err(refused(&"its key is no issuing key"));
+        }
+        if let Some(tbs) = &self.certificate {
+            let whole = encode::signed(tbs, &[0; 8]);
+            let certificate = Certificate::from_der(&whole).map_err(|error| refused(&error))?;
+            let name = issue::authority_name(&self.name, self.key);
+            if certificate.spki() != self.spki || certificate.subject().der() != name {
+                return Err(refused(&"its certificate is of another key or name"));
+            }
+        }
+        if let Some(payload) = &self.list {
+            let list = List::danger_open_payload(payload).map_err(|error| refused(&error))?;
+            let heading = list.heading();
+            if heading.kind != ListKind::Site || heading.name != self.name || list.member(self.root).is_none() {
+                return Err(refused(&"its site list is of another site or root"));
+            }
+        }
+        if self.certificate.is_none() && self.list.is_none() {
+            return Err(refused(&"it asks for nothing"));
+        }
+        Ok(())
+    }
+
+    /// The SHA-256 of a request's file, which people compare.
+    #[must_use]
+    pub fn fingerprint(file: &[u8]) -> String {
+        HEXLOWER.encode(&provider::sha256(file))
+    }
+}
+
+fn optional<W: minicbor::encode::Write>(writer: &mut Writer<W>, bytes: Option<&[u8]>) -> Result<(), W::Error> {
+    match bytes {
+        None => writer.null().map(drop),
+        Some(bytes) => writer.bytes(bytes).map(drop),
+    }
+}
+
+impl fmt::Display for RootRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = HEXLOWER.encode(&provider::sha256(&self.spki));
+        writeln!(f, "organisation  {}", self.name)?;
+        writeln!(f, "change        {}", self.change)?;
+        writeln!(f, "root key      {}", self.root)?;
+        writeln!(f, "asks          {}, key SHA-256 {key}", self.key)?;
+        if let Some(tbs) = &self.certificate {
+            let whole = encode::signed(tbs, &[0; 8]);
+            if let Ok(certificate) = Certificate::from_der(&whole) {
+                let (subject, from, until) = (certificate.subject(), certificate.not_before(), certificate.not_after());
+                writeln!(f, "certificate   {subject}, {from} to {until}")?;
+            }
+        }
+        if let Some(list) = self.list.as_deref().and_then(|payload| List::danger_open_payload(payload).ok()) {
+            writeln!(f, "site list     version {}, {}", list.heading().version, list.heading().issued)?;
+            for service in list.services() {
+                let until = service.until.map_or_else(String::new, |until| format!(" until {until}"));
+                writeln!(f, "  may sign    {}{until}", service.key)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a root has answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootAnswer {
+    /// What it was asked.
+    pub request: RootRequest,
+    /// The certificate, DER.
+    pub certificate: Option<Vec<u8>>,
+    /// The signed site list.
+    pub list: Option<Vec<u8>>,
+}
+
+impl RootAnswer {
+    /// Signs what a request asks for, with the root that it asks.
+    ///
+    /// # Errors
+    /// [`Error::Object`] when it is none, or asks another root; [`Error::Signer`], also when the signer refuses.
+    pub fn make(request: &[u8], root: &AuthorityCertificate, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
+        let asked = RootRequest::read(request)?;
+        if asked.root != root.key {
+            return Err(refused(&format!("it asks the root {}, and this is {}", asked.root, root.key)));
+        }
+        let sign = |tbs: &Vec<u8>| -> Result<Vec<u8>, Error> {
+            Ok(encode::signed(tbs, &signer.sign(root.label, Kind::Certificate, tbs)?))
+        };
+        let certificate = asked.certificate.as_ref().map(sign).transpose()?;
+        let list = asked.list.as_ref().map(|payload| trust_list::sign_site_list(payload, root, signer)).transpose()?;
+        let mut bytes = Vec::new();
+        let written = (|| -> Result<(), std::convert::Infallible> {
+            let mut writer = Writer::new(Sink(&mut bytes));
+            writer.array(4)?.uint(2)?.bytes(request)?;
+            optional(&mut writer, certificate.as_deref())?;
+            optional(&mut writer, list.as_deref())
+        })();
+        match written {
+            Ok(()) => Ok(bytes),
+            Err(never) => match never {},
+        }
+    }
+
+    /// Reads an answer, and checks that the root has signed all that the request asks for and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Object`].
+    pub fn read(bytes: &[u8], root: &AuthorityCertificate) -> Result<Self, Error> {
+        if bytes.len() > 3 * MAX_LENGTH {
+            return Err(refused(&"it is too long"));
+        }
+        let mut fields = Fields::new(bytes);
+        fields.array_of(4);
+        let at = fields.position();
+        let form = fields.uint();
+        fields.ask(form == 2, at, cbor::ErrorKind::OutOfRange);
+        let request = fields.bytes();
+        let certificate = (!fields.null()).then(|| fields.bytes().to_vec());
+        let list = (!fields.null()).then(|| fields.bytes().to_vec());
+        fields.finish().map_err(|error| refused(&error))?;
+        let request = RootRequest::read(request)?;
+        let public = SubjectPublicKeyInfo::from_der(&root.spki).ok().and_then(|spki| spki.public_key());
+        let public = public.ok_or_else(|| refused(&"the root's key cannot be read"))?;
+        match (&request.certificate, &certificate) {
+            (None, None) => {}
+            (Some(tbs), Some(der)) => {
+                let signed = Certificate::from_der(der).map_err(|error| refused(&error))?;
+                if signed.tbs() != tbs || signed.verify_with(public, &AwsLc).is_err() {
+                    return Err(refused(&"its certificate is not what was asked for, or not signed by the root"));
+                }
+            }
+            (Some(_), None) | (None, Some(_)) => return Err(refused(&"it has another certificate than was asked for")),
+        }
+        match (&request.list, &list) {
+            (None, None) => {}
+            (Some(payload), Some(list)) => {
+                let pinned = Pinned::Root(root.key);
+                let list = List::verify_pinned(list, &pinned, Interval::UNKNOWN, &AwsLc);
+                if list.map_err(|error| refused(&error))?.payload() != payload.as_slice() {
+                    return Err(refused(&"its site list is not what was asked for"));
+                }
+            }
+            (Some(_), None) | (None, Some(_)) => return Err(refused(&"it has another site list than was asked for")),
+        }
+        Ok(Self { request, certificate, list })
+    }
+}
+
+fn refused(why: &dyn fmt::Display) -> Error {
+    Error::Object { what: WHAT, why: why.to_string() }
+}

@@ -1,0 +1,385 @@
+//! Changes of the authority's issuing keys: a new one, the end of a former one, and one that was stolen.
+//!
+//! Each change is the same: a request to the root, its answer, and the new state of things in an order in which every step
+//! can be the last one before a crash, because the same answer is accepted again:
+//!
+//! 1. the new key's certificate is recorded and logged;
+//! 2. the site list names the new key, and not the stolen one: whatever is signed from now on finds a believer;
+//! 3. the list of keys says who issues;
+//! 4. what the old key had signed for the site is signed anew ([`Authority::follow_keys`]).
+
+use crate::issue::{self, Line};
+use crate::keys::{AuthorityCertificate, KeyList, KeyState};
+use crate::objects::Kind as ObjectKind;
+use crate::root_request::{KeyChange, RootAnswer, RootRequest};
+use crate::settings::{Kind, Rules, Settings};
+use crate::signer::KeyLabel;
+use crate::store::{
+    DeviceSearch, Issued, Published, Purpose, Standing, StandingChange, StandingState, StoreError, Subject,
+};
+use crate::trust_list::SiteList;
+use crate::{Authority, Error, status};
+use medlock_trust::cose::Sign1;
+use medlock_trust::list::List;
+use medlock_trust::{KeyId, Time};
+use std::sync::Arc;
+
+/// Devices that are read at once, to look whose credentials hang on a key.
+const PAGE: u32 = 1_000;
+
+/// From what a request to the root is made.
+pub(crate) struct Asking<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) rules: &'a Rules,
+    pub(crate) root: &'a AuthorityCertificate,
+    /// The list that is changed; `None` where the authority has no issuing key yet.
+    pub(crate) keys: Option<&'a KeyList>,
+    /// The site list that is held.
+    pub(crate) held: Option<&'a Published>,
+    pub(crate) line: Line<'a>,
+    pub(crate) now: Time,
+}
+
+impl Asking<'_> {
+    /// The request, signed by the key that asks.
+    pub(crate) fn request(&self, change: KeyChange) -> Result<Vec<u8>, Error> {
+        let replaces = self.keys.is_none_or(|keys| needs_another(keys, change));
+        let new = if replaces { Some(self.new_key()?) } else { None };
+        let (key, spki, certificate) = match (&new, self.keys.and_then(KeyList::current)) {
+            (Some((certificate, tbs)), _) => (certificate.label, certificate.spki.clone(), Some(tbs.clone())),
+            (None, Some(current)) => (current.label, current.spki.clone(), None),
+            (None, None) => return Err(Error::Conflict("the authority has no issuing key".to_owned())),
+        };
+        let new = new.map(|(certificate, _)| certificate);
+        let keys = match self.keys {
+            Some(keys) => keys.changed(new, stands(change), self.now),
+            None => KeyList::of(new),
+        };
+        let list = match self.settings.kind {
+            Kind::Maker => None,
+            Kind::Site => Some(self.site_list(&keys)?),
+        };
+        if certificate.is_none() && list.is_none() {
+            return Err(Error::Conflict(format!(
+                "a maker's root has nothing to sign for this: `medlock authority {change}` does it"
+            )));
+        }
+        RootRequest {
+            name: self.settings.name.clone(),
+            change,
+            base: self.keys.map_or(0, |keys| keys.version),
+            root: self.root.key,
+            key,
+            spki,
+            certificate,
+            list,
+        }
+        .sign(self.line.signer)
+    }
+
+    /// The next key, and what is to be signed for it. A key that an unfinished change has left is used.
+    fn new_key(&self) -> Result<(AuthorityCertificate, Vec<u8>), Error> {
+        let label = self.keys.map_or(Some(KeyLabel::ISSUING), KeyList::next);
+        let label = label.ok_or_else(|| Error::Conflict("there were too many issuing keys".to_owned()))?;
+        let spki = self.line.signer.generate(label, self.rules.algorithm)?;
+        let template = crate::authority::authority_template(self.settings, self.rules, label, &spki, self.now);
+        let approved = issue::prepare(&template, &self.root.issuer(), self.now)?;
+        let tbs = approved.to_be_signed().to_vec();
+        let whole = crate::encode::signed(&tbs, &[0; 8]);
+        Ok((AuthorityCertificate::read(label, whole)?, tbs))
+    }
+
+    /// The payload of the site list behind the one that is held.
+    pub(crate) fn site_list(&self, keys: &KeyList) -> Result<Vec<u8>, Error> {
+        let held = self.held.and_then(|held| List::danger_open(&held.bytes).ok());
+        let issued = held.map_or(self.now, |held| held.heading().issued.max(self.now));
+        let version = self.held.map_or(0, |held| held.version).saturating_add(1);
+        SiteList { name: &self.settings.name, version, issued, root: self.root, keys }.encode()
+    }
+}
+
+/// Whether a change makes a new key: when the one that issues is to go.
+fn needs_another(keys: &KeyList, change: KeyChange) -> bool {
+    match change {
+        KeyChange::Rotate => true,
+        KeyChange::Retire(_) => false,
+        KeyChange::Compromised(label) => keys.key(label).is_some_and(|key| key.state == KeyState::Current),
+    }
+}
+
+const fn stands(change: KeyChange) -> Option<(KeyLabel, KeyState)> {
+    match change {
+        KeyChange::Rotate => None,
+        KeyChange::Retire(label) => Some((label, KeyState::Retired)),
+        KeyChange::Compromised(label) => Some((label, KeyState::Compromised)),
+    }
+}
+
+impl Authority {
+    /// Makes a change of the issuing keys with a root that is at hand.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the keys do not stand so that it can be made, or credentials hang on a key that is to
+    /// retire and `anyway` is not given; [`Error::Signer`], which says so when the root is offline.
+    pub fn change_keys(&self, change: KeyChange, anyway: bool) -> Result<Arc<KeyList>, Error> {
+        let _one_at_a_time = self.keys_lock()?;
+        if !self.asks_the_root(change) {
+            self.may_change(change, anyway)?;
+            return self.change_to(change, None);
+        }
+        if self.signer.public_key(self.root.label)?.is_none() {
+            return Err(Error::Conflict(format!(
+                "the root is offline: `medlock authority request {change} --out FILE` writes what it is to sign, `medlock \
+                 authority sign-request FILE` signs it where the root is, and `medlock authority accept ANSWER` brings it in"
+            )));
+        }
+        self.may_change(change, anyway)?;
+        let request = self.asking(|asking| asking.request(change))?;
+        let answer = RootAnswer::make(&request, &self.root, &*self.signer)?;
+        self.take_answer(&RootAnswer::read(&answer, &self.root)?)
+    }
+
+    /// What the root is asked to sign for a change: a file for where the root is.
+    ///
+    /// # Errors
+    /// As [`Authority::change_keys`].
+    pub fn request_root(&self, change: KeyChange, anyway: bool) -> Result<Vec<u8>, Error> {
+        let _one_at_a_time = self.keys_lock()?;
+        self.may_change(change, anyway)?;
+        self.asking(|asking| asking.request(change))
+    }
+
+    /// Makes the change that an answer of the root is about.
+    ///
+    /// # Errors
+    /// [`Error::Object`] when it is no answer of our root to a request of ours; [`Error::Conflict`] when the keys were
+    /// changed since the request.
+    pub fn accept_root(&self, answer: &[u8]) -> Result<Arc<KeyList>, Error> {
+        let _one_at_a_time = self.keys_lock()?;
+        let answer = RootAnswer::read(answer, &self.root)?;
+        let request = &answer.request;
+        let ours = self.signer.public_key(request.key)?;
+        if request.name != self.settings.name || ours.as_deref() != Some(&*request.spki) {
+            let why = "it answers a request of another authority".to_owned();
+            return Err(Error::Object { what: "answer of the root", why });
+        }
+        self.take_answer(&answer)
+    }
+
+    /// Whether a change needs the root. No list of a maker's own names its keys, so that only a new one does there.
+    fn asks_the_root(&self, change: KeyChange) -> bool {
+        self.settings.kind == Kind::Site || needs_another(&self.keys(), change)
+    }
+
+    /// The issuing keys and how each stands.
+    #[must_use]
+    pub fn keys(&self) -> Arc<KeyList> {
+        self.held_keys()
+    }
+
+    fn asking<T>(&self, ask: impl FnOnce(&Asking<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let (keys, held) = (self.keys(), self.store.published(ObjectKind::SiteList.name())?);
+        let (settings, root, line, now) = (&self.settings, &self.root, self.line(), self.clock.now());
+        let rules = self.rules();
+        ask(&Asking { settings, rules: &rules, root, keys: Some(&keys), held: held.as_ref(), line, now })
+    }
+
+    fn may_change(&self, change: KeyChange, anyway: bool) -> Result<(), Error> {
+        self.read_keys()?;
+        let keys = self.keys();
+        let state = |label: KeyLabel| {
+            let unknown = || Error::Unknown { what: "issuing key", name: label.to_string() };
+            keys.key(label).map(|key| key.state).ok_or_else(unknown)
+        };
+        match change {
+            KeyChange::Rotate => Ok(()),
+            KeyChange::Compromised(label) => match state(label)? {
+                KeyState::Compromised => Err(Error::Conflict(format!("{label} is compromised already"))),
+                KeyState::Current | KeyState::Former | KeyState::Retired => Ok(()),
+            },
+            KeyChange::Retire(label) => match state(label)? {
+                KeyState::Current => Err(Error::Conflict(format!(
+                    "{label} is the key that issues: `medlock authority rotate issuing` makes another one first"
+                ))),
+                KeyState::Retired | KeyState::Compromised => {
+                    Err(Error::Conflict(format!("{label} signs nothing any more already")))
+                }
+                KeyState::Former if anyway => Ok(()),
+                KeyState::Former => self.nothing_hangs_on(label),
+            },
+        }
+    }
+
+    /// Refuses while devices have nothing newer than a credential by this key that is good.
+    fn nothing_hangs_on(&self, label: KeyLabel) -> Result<(), Error> {
+        let (mut hanging, mut example, mut after) = (0_u64, None, None::<String>);
+        loop {
+            let page = self.store.devices_page(&DeviceSearch::Name(String::new()), after.as_deref(), PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.name.to_string());
+            for device in &page {
+                let newest = self.store.credentials_of(device.name)?.into_iter().next();
+                if let Some(newest) = newest
+                    && newest.record.not_after > self.clock.now()
+                    && self.certificate_above(&newest.certificate).is_some_and(|issuer| issuer.label == label)
+                    && self.worst(&newest)?.is_none()
+                {
+                    hanging = hanging.saturating_add(1);
+                    example.get_or_insert(device.name);
+                }
+            }
+        }
+        match example {
+            None if self.settings.kind == Kind::Site => Ok(()),
+            None => Err(Error::Conflict(format!(
+                "birth credentials by {label} never expire: give --anyway if no revocation list and no OCSP response for \
+                 them is needed any more"
+            ))),
+            Some(example) => Err(Error::Conflict(format!(
+                "{hanging} devices have nothing newer than a credential by {label}, {example} for instance: they renew by \
+                 themselves after two thirds of its life; with --anyway there is no revocation list for them any more"
+            ))),
+        }
+    }
+
+    fn take_answer(&self, answer: &RootAnswer) -> Result<Arc<KeyList>, Error> {
+        self.read_keys()?;
+        let (request, now, before) = (&answer.request, self.clock.now(), self.keys());
+        if request.base != before.version {
+            return Err(Error::Conflict(format!(
+                "the authority's keys were changed since this was asked (version {} then, {} now): ask again",
+                request.base, before.version
+            )));
+        }
+        let new = match &answer.certificate {
+            Some(der) => {
+                issue::take_in(Purpose::Issuing, der, now, &self.line())?;
+                Some(AuthorityCertificate::read(request.key, der.clone())?)
+            }
+            None => None,
+        };
+        if let Some(list) = &answer.list {
+            self.take_site_list(list)?;
+        }
+        self.change_to(request.change, new)
+    }
+
+    /// The last steps of a change: from now on the keys stand so.
+    fn change_to(&self, change: KeyChange, new: Option<AuthorityCertificate>) -> Result<Arc<KeyList>, Error> {
+        let (now, before) = (self.clock.now(), self.keys());
+        let after = before.changed(new, stands(change), now);
+        after.publish(&*self.store, now, Some(before.version))?;
+        tracing::warn!(%change, version = after.version, "the authority's keys were changed");
+        self.set_keys(after);
+        if let KeyChange::Compromised(label) = change {
+            let text = match self.settings.kind {
+                Kind::Site => format!(
+                    "the key {label} is in wrong hands: nothing it signed is believed any more. Devices with its credentials \
+                     renew at the hub, which knows what it has issued itself; see who has not with `medlock device list`"
+                ),
+                Kind::Maker => format!(
+                    "the key {label} is in wrong hands: whoever lists this maker must learn of it at once. An alliance's list \
+                     with a cut-off at the log's size of now keeps the birth credentials that the log has"
+                ),
+            };
+            self.alarm("issuing-key-compromised", None, text)?;
+        }
+        self.follow_keys()?;
+        Ok(self.keys())
+    }
+
+    /// The list that the root has signed; one that was stored before a crash is taken up again.
+    fn take_site_list(&self, list: &[u8]) -> Result<(), Error> {
+        let _one_at_a_time = self.publishing_lock();
+        let (kind, at) = (ObjectKind::SiteList, self.clock.now());
+        let version = List::danger_open(list).map(|list| list.heading().version);
+        let version = version.map_err(|error| Error::Object { what: "site list", why: error.to_string() })?;
+        match self.publish(kind, Published { version, at, bytes: list.to_vec() }) {
+            Err(Error::Store(StoreError::Taken { .. })) => {}
+            other => return other,
+        }
+        match self.store.published(kind.name())? {
+            Some(held) if held.bytes == list => self.tell(kind, held.version, held.bytes),
+            _ => Err(Error::Conflict("another site list was published since this was asked: ask again".to_owned())),
+        }
+    }
+
+    /// Signs anew, with the key that issues, what another key had signed; and gives the hub a credential by it. What fails
+    /// is tried again by [`Authority::tick`].
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn follow_keys(&self) -> Result<(), Error> {
+        let followed = self.try_follow_keys();
+        self.set_keys_behind(followed.is_err());
+        followed
+    }
+
+    fn try_follow_keys(&self) -> Result<(), Error> {
+        let now = self.clock.now();
+        for key in self.keys().iter().filter(|key| key.state == KeyState::Compromised) {
+            let subject = Subject::Issuer(key.certificate.key);
+            let known = self.store.standing(subject)?;
+            if known.is_none_or(|known| known.state < StandingState::Compromised) {
+                let (state, reason) = (Some(StandingState::Compromised), "key-compromise".to_owned());
+                self.store.change_standings(vec![StandingChange { subject, state, reason, at: now }], now)?;
+            }
+        }
+        let site = self.settings.kind == Kind::Site;
+        if site {
+            // The status first: it brings the bad news.
+            if !self.is_ours(ObjectKind::Status)? {
+                self.store.next_epoch(now)?;
+            }
+            self.publish_status()?;
+        }
+        let by_former = |own: &[u8]| self.certificate_above(own).is_some_and(|key| key.label != self.issuing().label);
+        if self.hub_identity().current().is_some_and(|own| by_former(own.own())) {
+            self.issue_hub()?;
+        }
+        if !site {
+            return Ok(());
+        }
+        if !self.is_ours(ObjectKind::Policy)? {
+            self.sign_policy_anew()?;
+        }
+        if !self.is_ours(ObjectKind::Routes)? {
+            self.make_routes(true)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the object of this kind that is published was signed by the key that issues, or there is none.
+    pub(crate) fn is_ours(&self, kind: ObjectKind) -> Result<bool, Error> {
+        let Some(held) = self.store.published(kind.name())? else { return Ok(true) };
+        let key = self.issuing().key;
+        Ok(Sign1::read(&held.bytes).is_ok_and(|signed| signed.key() == key.as_bytes()))
+    }
+
+    /// Reads the list of keys again, and says whether it is another one now.
+    pub(crate) fn read_keys(&self) -> Result<bool, Error> {
+        let newer = KeyList::held(&*self.store)?.filter(|held| held.version > self.keys().version);
+        Ok(newer.map(|newer| self.set_keys(newer)).is_some())
+    }
+
+    /// The certificate of the key that has issued this one.
+    pub(crate) fn certificate_above(&self, certificate: &[u8]) -> Option<Arc<AuthorityCertificate>> {
+        self.keys().issuer_of(certificate).map(|key| key.certificate.clone())
+    }
+
+    /// The key that has issued this certificate, whose standing counts for it.
+    pub(crate) fn issuing_key_of(&self, certificate: &[u8]) -> KeyId {
+        self.certificate_above(certificate).unwrap_or_else(|| self.issuing()).key
+    }
+
+    /// The worst that is known against a credential: itself, its device, or the key that issued it.
+    pub(crate) fn worst(&self, issued: &Issued) -> Result<Option<Standing>, StoreError> {
+        status::worst(&*self.store, issued, Some(self.issuing_key_of(&issued.certificate)))
+    }
+
+    /// As [`Authority::worst`], without a theft of the issuing key: a credential of ours that is in our log was issued by
+    /// us, whoever has the key now. With it a device comes back.
+    pub(crate) fn worst_of_itself(&self, issued: &Issued) -> Result<Option<Standing>, StoreError> {
+        status::worst(&*self.store, issued, None)
+    }
+}

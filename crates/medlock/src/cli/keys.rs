@@ -1,0 +1,202 @@
+//! `medlock authority keys | rotate | retire | compromised | request | accept`: the keys that issue, and their root.
+
+use super::HubArgs;
+use crate::admin::{self, ask};
+use crate::config::Config;
+use crate::output::{self, Table, say};
+use crate::{Failure, Outcome, hub};
+use clap::{Args, Subcommand, ValueEnum};
+use data_encoding::BASE64;
+use medlock_authority::AuthorityConfig;
+use medlock_authority::admin::{Request, Response};
+use medlock_authority::root_request::{KeyChange, RootRequest};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use std::path::{Path, PathBuf};
+
+/// What is done with the keys that issue.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// List the keys that issue or have issued, and how each stands.
+    Keys {
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Make a new key, which issues from now on. The former one signs revocation lists for what it has issued until it is
+    /// retired.
+    Rotate {
+        /// Which key.
+        #[arg(value_enum)]
+        key: RotatedKey,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Let a former key sign nothing any more. Refused while credentials hang on it.
+    Retire {
+        /// Its label: issuing-1, issuing-2, …
+        key: String,
+        /// Also while credentials hang on it: ordinary software that asks for their revocation list then refuses them.
+        #[arg(long)]
+        anyway: bool,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Withdraw a key that is in wrong hands: nothing that it has signed is believed any more, from now on and everywhere.
+    /// Devices renew with what they have, because the hub knows what it has issued itself.
+    Compromised {
+        /// Its label: issuing-1, issuing-2, …
+        key: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Write what an offline root is to sign, for `sign-request` where the root is.
+    Request(RequestArgs),
+    /// Take in what an offline root has signed, and make the change that was asked for.
+    Accept {
+        /// What `sign-request` has written.
+        answer: PathBuf,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+}
+
+/// `medlock authority request`.
+#[derive(Debug, Args)]
+pub(crate) struct RequestArgs {
+    /// What is to be done: issuing (a new key), retire KEY, compromised KEY.
+    #[arg(required = true, num_args = 1..=2, value_names = ["CHANGE", "KEY"])]
+    change: Vec<String>,
+    /// Where to write it.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Retire a key though credentials hang on it.
+    #[arg(long)]
+    anyway: bool,
+    /// At the beginning of a site whose root is offline: the root's certificate.
+    #[arg(long, value_name = "CERTIFICATE")]
+    root: Option<PathBuf>,
+    /// At the beginning: the configuration of the site.
+    #[arg(long, value_name = "FILE", requires = "root")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+/// Which key `rotate` makes anew.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RotatedKey {
+    /// The key that issues.
+    Issuing,
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// When the authority cannot be reached or refuses.
+pub(crate) fn run(command: KeysCommand) -> Result<Outcome, Failure> {
+    match command {
+        KeysCommand::Keys { hub } => show(&hub, ask(&hub.dir, Request::Keys)?),
+        KeysCommand::Rotate { key: RotatedKey::Issuing, hub } => change(&hub, KeyChange::Rotate, false),
+        KeysCommand::Retire { key, anyway, hub } => change(&hub, format!("retire {key}").parse()?, anyway),
+        KeysCommand::Compromised { key, hub } => change(&hub, format!("compromised {key}").parse()?, false),
+        KeysCommand::Request(args) => request(&args),
+        KeysCommand::Accept { answer, hub } => {
+            let answer = read(&answer)?;
+            let runs = std::os::unix::net::UnixStream::connect(hub.dir.join(admin::SOCKET)).is_ok();
+            if !runs && hub::was_made(&hub.dir) && hub::finish(&hub.dir, &answer)? {
+                return show(&hub, ask(&hub.dir, Request::Keys)?);
+            }
+            let answer = BASE64.encode(&answer);
+            show(&hub, ask(&hub.dir, Request::AcceptRoot { answer })?)
+        }
+    }
+}
+
+fn change(hub: &HubArgs, change: KeyChange, anyway: bool) -> Result<Outcome, Failure> {
+    show(hub, ask(&hub.dir, Request::ChangeKeys { change, anyway })?)
+}
+
+fn request(args: &RequestArgs) -> Result<Outcome, Failure> {
+    let change = match args.change.join(" ").as_str() {
+        "issuing" => KeyChange::Rotate,
+        other => other.parse()?,
+    };
+    if let Some(root) = &args.root {
+        let mut config = Config::load(args.config.as_deref())?;
+        config.hub.dir.clone_from(&args.hub.dir);
+        let keys = hub::Keys::of(&config.hub);
+        return begin(&hub::authority_config(&config.hub), &keys, root, &args.out, args.hub.json);
+    }
+    match ask(&args.hub.dir, Request::RequestRoot { change, anyway: args.anyway })? {
+        Response::RootRequest { bytes } => written(&BASE64.decode(bytes.as_bytes())?, &args.out, args.hub.json),
+        other => Err(admin::unexpected(&other)),
+    }
+}
+
+/// Begins an authority whose root is offline: writes what that is to sign first.
+///
+/// # Errors
+/// When the authority has its issuing key already, or the certificate is not that of its root.
+pub(super) fn begin(
+    authority: &AuthorityConfig,
+    keys: &hub::Keys,
+    root: &Path,
+    out: &Path,
+    json: bool,
+) -> Result<Outcome, Failure> {
+    let request = hub::begin(authority, keys, &certificate(root)?)?;
+    written(&request, out, json)
+}
+
+/// The certificate in a file, PEM or DER.
+pub(super) fn certificate(file: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = read(file)?;
+    if bytes.first() == Some(&0x30) {
+        return Ok(bytes);
+    }
+    let wrong = |error: rustls_pki_types::pem::Error| format!("{}: {error}", file.display());
+    Ok(CertificateDer::from_pem_slice(&bytes).map_err(wrong)?.to_vec())
+}
+
+/// Writes a request, and says what it asks and what its SHA-256 is, which people compare.
+fn written(file: &[u8], to: &Path, json: bool) -> Result<Outcome, Failure> {
+    let asked = RootRequest::read(file)?;
+    new_file(to, file)?;
+    let fingerprint = RootRequest::fingerprint(file);
+    if json {
+        output::json(&serde_json::json!({ "file": to, "sha256": fingerprint, "change": asked.change }))?;
+    } else {
+        say!("{asked}SHA-256       {fingerprint}");
+        say!("Next: medlock authority sign-request {} … where the root is", to.display());
+    }
+    Ok(Outcome::Done)
+}
+
+fn show(hub: &HubArgs, answer: Response) -> Result<Outcome, Failure> {
+    match answer {
+        Response::Keys { keys } if hub.json => output::json(&keys)?,
+        Response::Keys { keys } => {
+            let mut table = Table::new(&["key", "state", "issues until", "algorithm", "identifier"]);
+            for key in keys {
+                let until = key.until.unwrap_or_else(|| "-".into());
+                table.row([key.label, key.state, until, key.algorithm, key.key]);
+            }
+            table.print("There is no issuing key.");
+        }
+        other => return Err(admin::unexpected(&other)),
+    }
+    Ok(Outcome::Done)
+}
+
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    Ok(std::fs::read(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?)
+}
+
+/// Writes a file that must not be there yet.
+pub(super) fn new_file(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let failed = |error: std::io::Error| format!("{} cannot be written: {error}", path.display());
+    let mut file = std::fs::File::create_new(path).map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
+    Ok(file.sync_all().map_err(failed)?)
+}
