@@ -8,7 +8,7 @@
 //! | [`blocking`], [`asynch`] | drivers |
 //! | [`device`], [`event`] | the core, and what it tells the firmware |
 //! | [`objects`] | trust objects |
-//! | [`owner`] | whose the device is: vouchers and transfers |
+//! | `owner` | whose the device is: vouchers and transfers (feature `owner`) |
 //! | [`command`], [`journal`], [`log`] | sealed commands: received once, recorded before the act, in flash that may lose power |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -49,6 +49,7 @@ mod met;
 mod nonces;
 mod not_taken;
 pub mod objects;
+#[cfg(feature = "owner")]
 pub mod owner;
 pub mod platform;
 mod query;

@@ -32,6 +32,7 @@ pub(crate) const SITE: u8 = 64;
 pub(crate) const CREDENTIAL: u8 = 65;
 pub(crate) const BONDS: u8 = 66;
 pub(crate) const FLOOR: u8 = 67;
+#[cfg(feature = "owner")]
 pub(crate) const OWNER: u8 = 68;
 
 /// What a device holds, and what follows from it.
