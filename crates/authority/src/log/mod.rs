@@ -10,6 +10,7 @@ mod cosign;
 mod entry;
 mod sequencer;
 mod serve;
+mod tiles;
 
 pub use cosign::WitnessConfig;
 pub(crate) use cosign::{Cosigner, KIND as SHOWN};
@@ -19,24 +20,12 @@ pub(crate) use sequencer::ORIGIN;
 pub use sequencer::Sequencer;
 pub(crate) use serve::router;
 
-use crate::store::{SignedCheckpoint, Store, StoreError};
+use crate::store::{SignedCheckpoint, StoreError};
 use crate::{Authority, Error};
+use medlock_node::log::Proof;
 use medlock_node::log::tree::{consistency, inclusion};
-use medlock_node::log::{Proof, Tile, Tiles};
 use medlock_trust::CredentialId;
 use medlock_trust::log::Hash;
-
-/// The tiles in the store.
-struct Stored<'a>(&'a dyn Store);
-
-impl Tiles for Stored<'_> {
-    type Error = StoreError;
-
-    fn tile(&self, tile: Tile) -> Result<Vec<Hash>, StoreError> {
-        let found = self.0.log_tile(tile)?.and_then(|hashes| tile.hashes(&hashes));
-        found.ok_or(StoreError::Missing { what: "tile of the log" })
-    }
-}
 
 impl Sequencer {
     /// The newest checkpoint that was signed.
@@ -55,7 +44,19 @@ impl Sequencer {
         if old > size || size > self.store().log_size()? {
             return Ok(None);
         }
-        Ok(Some(consistency(old, size, &Stored(self.store()))?))
+        Ok(Some(consistency(old, size, &self.tiles())?))
+    }
+
+    /// The proof that entry number `index` is in the log that this checkpoint covers, as a file (C2SP tlog-proof).
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Missing`] when the checkpoint does not cover it.
+    pub fn inclusion_proof(&self, index: u64, checkpoint: &SignedCheckpoint) -> Result<Vec<u8>, StoreError> {
+        if index >= checkpoint.size {
+            return Err(StoreError::Missing { what: "entry of the log" });
+        }
+        let path = inclusion(index, checkpoint.size, &self.tiles())?;
+        Ok(Proof { index, path, checkpoint: &checkpoint.note }.write())
     }
 }
 
@@ -74,20 +75,8 @@ impl Authority {
             None => store.checkpoint()?.filter(covers),
         };
         Ok(match checkpoint {
-            Some(checkpoint) => Some(inclusion_proof(store, index, &checkpoint)?),
+            Some(checkpoint) => Some(self.log().inclusion_proof(index, &checkpoint)?),
             None => None,
         })
     }
-}
-
-/// The proof that entry number `index` is in the log that this checkpoint covers, as a file (C2SP tlog-proof).
-///
-/// # Errors
-/// [`StoreError`]; [`StoreError::Missing`] when the checkpoint does not cover it.
-pub fn inclusion_proof(store: &dyn Store, index: u64, checkpoint: &SignedCheckpoint) -> Result<Vec<u8>, StoreError> {
-    if index >= checkpoint.size {
-        return Err(StoreError::Missing { what: "entry of the log" });
-    }
-    let path = inclusion(index, checkpoint.size, &Stored(store))?;
-    Ok(Proof { index, path, checkpoint: &checkpoint.note }.write())
 }

@@ -3,7 +3,7 @@
 //! One thread. While it writes and signs, new records gather, and the next round takes them all: the busier the authority,
 //! the larger its rounds. An idle one waits for nothing.
 
-use super::Stored;
+use super::tiles::{Kept, Stored};
 use crate::Error;
 use crate::signer::{KeyLabel, Kind, Signer, behind};
 use crate::store::{LogEntry, LogTile, Serial, SignedCheckpoint, Store, StoreError};
@@ -49,6 +49,7 @@ struct Shared {
     holder: [u8; 16],
     state: Mutex<State>,
     changed: Condvar,
+    kept: Kept,
 }
 
 /// A record's place, or why it has none.
@@ -108,8 +109,15 @@ impl Sequencer {
             return Err(Error::Conflict(behind(&signed, size)));
         }
         let state = Mutex::new(State { asked: true, ..State::default() });
-        let shared =
-            Arc::new(Shared { store, signer, key, holder: provider::random(), state, changed: Condvar::default() });
+        let shared = Arc::new(Shared {
+            store,
+            signer,
+            key,
+            holder: provider::random(),
+            state,
+            changed: Condvar::default(),
+            kept: Kept::default(),
+        });
         let thread = std::thread::Builder::new().name("authority-log".to_owned()).spawn({
             let shared = shared.clone();
             move || shared.run()
@@ -126,6 +134,10 @@ impl Sequencer {
 
     pub(super) fn store(&self) -> &dyn Store {
         &*self.shared.store
+    }
+
+    pub(super) fn tiles(&self) -> Stored<'_> {
+        self.shared.tiles()
     }
 
     /// To be called before a record is written: so its place cannot be missed.
@@ -199,6 +211,10 @@ impl Drop for Expected<'_> {
 }
 
 impl Shared {
+    fn tiles(&self) -> Stored<'_> {
+        Stored { store: &*self.store, kept: &self.kept }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -311,11 +327,11 @@ impl Shared {
         if store.setting(ORIGIN)?.as_deref() != Some(self.key.name()) {
             return Err(Error::Conflict("the log was started anew, with another name: restart this hub".to_owned()));
         }
-        let edge = Edge::open(store.log_size()?, &Stored(store))?;
+        let edge = Edge::open(store.log_size()?, &self.tiles())?;
         if let Some(signed) = store.checkpoint()? {
             let checkpoint = Checkpoint::verify(&signed.note, &self.key, &[]);
             let checkpoint = checkpoint.map_err(|error| damaged(format!("its checkpoint cannot be used: {error}")))?;
-            let head = Edge::open(signed.size, &Stored(store))?.head();
+            let head = Edge::open(signed.size, &self.tiles())?.head();
             if checkpoint.checkpoint.head != head {
                 return Err(damaged(format!("its first {} entries are not those that were signed", signed.size)));
             }
@@ -324,7 +340,7 @@ impl Shared {
         // that were given already.
         if let Some(signed) = self.signer.signed_checkpoint(self.key.name())?
             && (edge.size() < signed.head.size
-                || Edge::open(signed.head.size, &Stored(store))?.head().root != signed.head.root)
+                || Edge::open(signed.head.size, &self.tiles())?.head().root != signed.head.root)
         {
             return Err(Error::Conflict(behind(&signed, edge.size())));
         }

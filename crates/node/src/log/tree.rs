@@ -14,6 +14,40 @@ pub trait Tiles {
     /// # Errors
     /// When it is not there, or cannot be read.
     fn tile(&self, tile: Tile) -> Result<Vec<Hash>, Self::Error>;
+
+    /// The root over 2^`height` hashes of a tile, from its hash number `start` on. Who is asked often keeps a [`Pyramid`].
+    ///
+    /// # Errors
+    /// When the tile is not there, or cannot be read.
+    fn node(&self, tile: Tile, start: usize, height: u32) -> Result<Hash, Self::Error> {
+        Ok(root_of(&self.tile(tile)?[start..start + (1 << height)]))
+    }
+}
+
+/// A tile's hashes and all nodes above them, so that none is computed twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pyramid {
+    /// The nodes over 2^n hashes each, for n from 0; incomplete ones are left out.
+    rows: Vec<Vec<Hash>>,
+}
+
+impl Pyramid {
+    /// Over these hashes of a tile.
+    #[must_use]
+    pub fn over(hashes: Vec<Hash>) -> Self {
+        let mut rows = vec![hashes];
+        while let Some(row) = rows.last().filter(|row| row.len() > 1) {
+            let (pairs, _) = row.as_chunks::<2>();
+            rows.push(pairs.iter().map(|[left, right]| Hash::of_halves(*left, *right, &AwsLc)).collect());
+        }
+        Self { rows }
+    }
+
+    /// The root over 2^`height` hashes, from number `start` on, if the tile has so many.
+    #[must_use]
+    pub fn node(&self, start: usize, height: u32) -> Option<Hash> {
+        self.rows.get(height as usize)?.get(start >> height).copied()
+    }
 }
 
 /// The right edge of a tree: the last tile of each level, as long as it is not full. All that is needed to let the tree
@@ -176,9 +210,7 @@ fn node<T: Tiles>(height: u32, index: u64, size: u64, tiles: &T) -> Result<Hash,
     let tile_index = first / FULL;
     let width = ((size >> (8 * level)) - tile_index * FULL).min(FULL);
     let tile = Tile { level: level as u8, index: tile_index, width: width as u16 };
-    let hashes = tiles.tile(tile)?;
-    let start = (first % FULL) as usize;
-    Ok(root_of(&hashes[start..start + (1 << rest)]))
+    tiles.node(tile, (first % FULL) as usize, rest)
 }
 
 #[cfg(test)]
@@ -202,6 +234,21 @@ mod tests {
 
         fn tile(&self, tile: Tile) -> Result<Vec<Hash>, Infallible> {
             Ok(self.tiles[&(tile.level, tile.index)][..usize::from(tile.width)].to_vec())
+        }
+    }
+
+    /// The same, by pyramids.
+    struct ByPyramids<'a>(&'a Grown);
+
+    impl Tiles for ByPyramids<'_> {
+        type Error = Infallible;
+
+        fn tile(&self, tile: Tile) -> Result<Vec<Hash>, Infallible> {
+            self.0.tile(tile)
+        }
+
+        fn node(&self, tile: Tile, start: usize, height: u32) -> Result<Hash, Infallible> {
+            Ok(Pyramid::over(self.tile(tile)?).node(start, height).unwrap())
         }
     }
 
@@ -276,6 +323,7 @@ mod tests {
             let index = index.index(size as usize) as u64;
             let head = log.heads[size as usize];
             let path = inclusion(index, size, log).unwrap();
+            prop_assert_eq!(&inclusion(index, size, &ByPyramids(log)).unwrap(), &path);
             prop_assert!(head.includes(entry(index), index, &path, &AwsLc));
             prop_assert!(other == index || !head.includes(entry(other), index, &path, &AwsLc));
             prop_assert!(other == index || !head.includes(entry(index), other, &path, &AwsLc));

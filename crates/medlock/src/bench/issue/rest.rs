@@ -4,7 +4,6 @@ use super::library::{Line, NAME, at_once};
 use super::{IssueArgs, Proof, Rate, seconds};
 use crate::Failure;
 use crate::bench::peers;
-use medlock_authority::log::inclusion_proof;
 use medlock_authority::signer::InProcess;
 use medlock_authority::{Authority, AuthorityConfig, status};
 use medlock_node::clock::Clock;
@@ -49,7 +48,7 @@ pub(super) fn proof(line: &Line) -> Result<Proof, Failure> {
     let (proofs, making) = seconds(|| {
         places
             .iter()
-            .map(|place| Ok(inclusion_proof(&*line.store, *place, &checkpoint)?))
+            .map(|place| Ok(line.log.inclusion_proof(*place, &checkpoint)?))
             .collect::<Result<Vec<_>, Failure>>()
     })?;
     let entries: Vec<Hash> = places
