@@ -2,18 +2,18 @@
 
 use crate::admin::{
     AlarmView, Asker, AuditView, AuthorityView, CredentialView, DeviceView, KeyView, LogView, PendingView, Reason,
-    Request, Response, RouteView,
+    Request, Response, RouteView, Search,
 };
 use crate::keys::{IssuingKey, KeyList};
 use crate::provision::Row;
 use crate::registry::{self, Device, DeviceConfig};
 use crate::settings::Kind;
 use crate::store::{
-    AuditEntry, Claim, CodeRecord, CodeState, DeviceSearch, Issued, PendingRequest, PendingState, Standing,
+    AuditEntry, Claim, CodeRecord, CodeState, DeviceSearch, Issued, PendingRequest, PendingState, Serial, Standing,
     StandingChange, StandingState, StoreError, Subject,
 };
 use crate::{Authority, Error, encode, status};
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use medlock_node::enrol::Code;
 use medlock_node::provider;
 use medlock_trust::list::Suspension;
@@ -55,7 +55,7 @@ impl Authority {
             Request::Register { device } => self.register(device),
             Request::Update { device } => self.update(device),
             Request::List => self.list(&DeviceSearch::Name(String::new()), None, u32::MAX),
-            Request::Find { search, after, limit } => self.list(&search.into(), after.as_deref(), limit.min(MAX_PAGE)),
+            Request::Find { search, after, limit } => self.find(search, after.as_deref(), limit.min(MAX_PAGE)),
             Request::Show { device } => self.show(&self.device(&device)?),
             Request::Code { device, lifetime_seconds } => self.code(&device, lifetime_seconds.unwrap_or(CODE_SECONDS)),
             Request::Pending => {
@@ -198,6 +198,25 @@ impl Authority {
             }
         }
         Ok(())
+    }
+
+    fn find(&self, search: Search, after: Option<&str>, limit: u32) -> Result<Response, Error> {
+        let search = match search {
+            Search::Name(start) => DeviceSearch::Name(start),
+            Search::MakerSerial(start) => DeviceSearch::MakerSerial(start),
+            Search::Owner(owner) => DeviceSearch::Owner(owner),
+            Search::Serial(text) => {
+                let octets = HEXLOWER_PERMISSIVE.decode(text.replace(':', "").as_bytes()).ok();
+                let serial = octets.and_then(|octets| Serial::from_octets(&octets));
+                let serial = serial.ok_or_else(|| Error::invalid("serial", format!("{text:?} is no serial number")))?;
+                let name = self.store.issued_with_serial(serial)?.and_then(|issued| issued.record.device);
+                let device = name.map(|name| self.store.device(name)).transpose()?.flatten();
+                let waiting = self.store.waiting()?;
+                let view = |device| self.device_view(device, &waiting);
+                return Ok(Response::Devices { devices: device.iter().map(view).collect::<Result<_, _>>()? });
+            }
+        };
+        self.list(&search, after, limit)
     }
 
     fn list(&self, search: &DeviceSearch, after: Option<&str>, limit: u32) -> Result<Response, Error> {

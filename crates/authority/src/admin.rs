@@ -10,7 +10,6 @@
 use crate::provision::{BirthProfileConfig, Row, RowOutcome};
 use crate::registry::DeviceConfig;
 use crate::root_request::KeyChange;
-use crate::store::DeviceSearch;
 use crate::voucher::{OwnerView, VoucherOrder};
 use crate::{Authority, Error, objects};
 use axum::extract::{Request as HttpRequest, State};
@@ -252,16 +251,8 @@ pub enum Search {
     MakerSerial(String),
     /// Those of this owner.
     Owner(String),
-}
-
-impl From<Search> for DeviceSearch {
-    fn from(search: Search) -> Self {
-        match search {
-            Search::Name(start) => Self::Name(start),
-            Search::MakerSerial(start) => Self::MakerSerial(start),
-            Search::Owner(owner) => Self::Owner(owner),
-        }
-    }
+    /// The one that a certificate with this serial number, in hexadecimal, was issued to.
+    Serial(String),
 }
 
 /// Why something is revoked, and what follows.

@@ -9,7 +9,7 @@ use crate::{Failure, Outcome, probe};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Args, Subcommand, ValueEnum};
-use medlock_authority::admin::{DeviceView, PendingView, Reason, Request, Response};
+use medlock_authority::admin::{DeviceView, PendingView, Reason, Request, Response, Search};
 use medlock_authority::registry::DeviceConfig;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::IpAddr;
@@ -30,11 +30,8 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
-    /// List the devices, and the requests that wait for a person.
-    List {
-        #[command(flatten)]
-        hub: HubArgs,
-    },
+    /// List the devices a page at a time, and the requests that wait for a person.
+    List(ListArgs),
     /// Show one device with all its credentials.
     Show {
         /// The device.
@@ -213,7 +210,7 @@ pub(crate) fn run(command: DeviceCommand) -> Result<Outcome, Failure> {
     match command {
         DeviceCommand::Register(args) => register(args),
         DeviceCommand::Code { name, minutes, hub } => code(name, minutes, &hub),
-        DeviceCommand::List { hub } => list(&hub),
+        DeviceCommand::List(args) => list(args),
         DeviceCommand::Show { name, hub } => show(name, &hub),
         DeviceCommand::Approve { name, key, without_comparing, device, hub } => {
             let request = waiting(&hub.dir, &name)?;
@@ -324,14 +321,50 @@ fn bond(args: BondArgs) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-fn list(hub: &HubArgs) -> Result<Outcome, Failure> {
-    let devices = match ask(&hub.dir, Request::List)? {
+/// `medlock device list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Those whose name begins like this.
+    #[arg(long, value_name = "START", conflicts_with_all = ["maker_serial", "owner", "serial"])]
+    search: Option<String>,
+    /// Those whose maker's serial begins like this, in its order.
+    #[arg(long, value_name = "START", conflicts_with_all = ["owner", "serial"])]
+    maker_serial: Option<String>,
+    /// Those of this owner.
+    #[arg(long, conflicts_with = "serial")]
+    owner: Option<String>,
+    /// The one that the certificate with this serial number was issued to.
+    #[arg(long, value_name = "HEX", conflicts_with = "after")]
+    serial: Option<String>,
+    /// Those behind this one: what the page before ended with.
+    #[arg(long, value_name = "LAST")]
+    after: Option<String>,
+    /// How many at most.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    most: u32,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+fn list(args: ListArgs) -> Result<Outcome, Failure> {
+    let by_maker = args.maker_serial.is_some();
+    let search = match (args.maker_serial, args.owner, args.serial) {
+        (Some(start), ..) => Search::MakerSerial(start),
+        (_, Some(owner), _) => Search::Owner(owner),
+        (_, _, Some(serial)) => Search::Serial(serial),
+        _ => Search::Name(args.search.unwrap_or_default()),
+    };
+    let hub = args.hub;
+    let devices = match ask(&hub.dir, Request::Find { search, after: args.after, limit: args.most })? {
         Response::Devices { devices } => devices,
         other => return Err(admin::unexpected(&other)),
     };
+    let last = devices.last().filter(|_| devices.len() >= args.most as usize);
+    let next =
+        last.and_then(|last| if by_maker { last.entry.maker_serial.clone() } else { Some(last.entry.name.clone()) });
     let pending = pending(&hub.dir)?;
     if hub.json {
-        output::json(&serde_json::json!({ "devices": devices, "pending": pending }))?;
+        output::json(&serde_json::json!({ "devices": devices, "pending": pending, "next": next }))?;
         return Ok(Outcome::Done);
     }
     let mut table = Table::new(&["device", "state", "roles", "ae titles", "sidecar", "credential until"]);
@@ -346,6 +379,9 @@ fn list(hub: &HubArgs) -> Result<Outcome, Failure> {
         ]);
     }
     table.print("No device is registered. Start with: medlock device register NAME --role modality --ae TITLE");
+    if let Some(next) = next {
+        say!("\nThere may be more: --after {next:?}");
+    }
     if !pending.is_empty() {
         say!("\nWaiting for you. Compare the key with the one the device shows, then: medlock device approve NAME");
         let mut table = Table::new(&["request", "device", "by", "key", "from", "since", "says of itself"]);

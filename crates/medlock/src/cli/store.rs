@@ -134,7 +134,9 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
         say!("The store of {name} is on a server. Save it now, behind the keys:");
         say!("  pg_dump --format=custom --schema={} --file=FILE {:?}", server.schema, server.url);
     }
-    say!("Not in it, and needed: the passphrases of the keys (or the token with its PIN), and the configuration.");
+    say!(
+        "Not in it, and needed: the keys of signers that run on their own, the passphrases of the keys (or the token with its PIN), and the configuration."
+    );
     Ok(Outcome::Done)
 }
 

@@ -104,7 +104,7 @@ fn killing_the_hub_in_the_middle_of_issuance_loses_nothing() {
         let renewing: Vec<_> =
             devices.iter().map(|device| runtime.spawn(device.clone().renew_until_it_fails())).collect();
         // Different moments of issuance are met in each round.
-        std::thread::sleep(Duration::from_millis(40 + round * 37));
+        std::thread::sleep(Duration::from_millis(40 + round * 137));
         hub.kill();
         for (handle, seen) in renewing.into_iter().zip(&mut acknowledged) {
             seen.extend(runtime.block_on(handle).expect("the task ends"));

@@ -176,6 +176,18 @@ fn a_store_is_moved_to_a_server_with_one_restart() {
     Hub::ask_without_folder(&["log", "verify", &at, "--key", log["key"].as_str().expect("a key")]);
     let held = hub.credentials("a");
     assert_eq!(held.len(), 6, "{held:?}");
+    // A page at a time, and by what is printed on a certificate.
+    let names = |what: &[&str]| {
+        let found = hub.ask(&[&["device", "list"], what].concat());
+        let all = found["devices"].as_array().expect("a list").iter();
+        let names: Vec<String> = all.map(|one| one["entry"]["name"].as_str().expect("a name").to_owned()).collect();
+        (names.join(" "), found["next"].as_str().map(str::to_owned))
+    };
+    assert_eq!(names(&["--most", "2"]), ("a ct1".into(), Some("ct1".into())));
+    assert_eq!(names(&["--most", "2", "--after", "ct1"]), ("hub".into(), None));
+    assert_eq!(names(&["--search", "c"]).0, "ct1");
+    assert_eq!(names(&["--serial", held[2]["serial"].as_str().expect("a serial")]).0, "a");
+    assert_eq!(names(&["--serial", "7fffffffffffffffffffffffffffffff"]).0, "");
 }
 
 /// Shows REQ-STORE-13, REQ-LOG-07 and REQ-LOG-08: a backup that was made while the hub ran is restored; a log that would be
