@@ -26,6 +26,7 @@ pub struct Knowledge<'k> {
     /// Status lists held.
     pub status: &'k [StatusList<'k>],
     /// What a compact set says of the peer, if one is held that covers it.
+    #[cfg(feature = "sets")]
     pub compact: Option<SetAnswer>,
     /// A status ticket about the peer, if there is one.
     pub ticket: Option<Ticket<'k>>,
@@ -59,6 +60,7 @@ impl<'k> Knowledge<'k> {
             suspensions: &[],
             logged: &[],
             status: &[],
+            #[cfg(feature = "sets")]
             compact: None,
             ticket: None,
             asked: None,
@@ -66,5 +68,16 @@ impl<'k> Knowledge<'k> {
             patient: None,
             lowest_bond_epoch: 0,
         }
+    }
+
+    #[cfg(feature = "sets")]
+    pub(crate) const fn compact(&self) -> Option<SetAnswer> {
+        self.compact
+    }
+
+    /// Without sets there is no answer of one, and the compiler leaves out what would hear it.
+    #[cfg(not(feature = "sets"))]
+    pub(crate) const fn compact(&self) -> Option<SetAnswer> {
+        None
     }
 }

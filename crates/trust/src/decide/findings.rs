@@ -389,7 +389,7 @@ impl Said {
         // lift a suspension. What is compromised in any of them stays so.
         let current_ticket = ticket.filter(|ticket| newest.is_none_or(|list| ticket.epoch >= list.heading().epoch));
         let about_peer = |set: &SetAnswer| Some(set.authority) == authority && set.credential == peer.credential();
-        let set = knowledge.compact.filter(about_peer);
+        let set = knowledge.compact().filter(about_peer);
         for list in knowledge.status.iter().filter(fits) {
             let lifted = current_ticket.is_some()
                 || newest.is_some_and(|newest| order(&newest) > order(&list))
