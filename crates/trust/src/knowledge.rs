@@ -26,7 +26,7 @@ pub struct Knowledge<'k> {
     /// Status lists held.
     pub status: &'k [StatusList<'k>],
     /// What a compact set says of the peer, if one is held that covers it.
-    #[cfg(feature = "sets")]
+    #[cfg(any(feature = "sets", test))]
     pub compact: Option<SetAnswer>,
     /// A status ticket about the peer, if there is one.
     pub ticket: Option<Ticket<'k>>,
@@ -60,7 +60,7 @@ impl<'k> Knowledge<'k> {
             suspensions: &[],
             logged: &[],
             status: &[],
-            #[cfg(feature = "sets")]
+            #[cfg(any(feature = "sets", test))]
             compact: None,
             ticket: None,
             asked: None,
@@ -70,13 +70,13 @@ impl<'k> Knowledge<'k> {
         }
     }
 
-    #[cfg(feature = "sets")]
+    #[cfg(any(feature = "sets", test))]
     pub(crate) const fn compact(&self) -> Option<SetAnswer> {
         self.compact
     }
 
     /// Without sets there is no answer of one, and the compiler leaves out what would hear it.
-    #[cfg(not(feature = "sets"))]
+    #[cfg(not(any(feature = "sets", test)))]
     pub(crate) const fn compact(&self) -> Option<SetAnswer> {
         None
     }

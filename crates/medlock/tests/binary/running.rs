@@ -275,7 +275,7 @@ fn the_script_of_the_operators_guide_works_as_it_stands() {
     let (_, script) = section.split_once("```sh\n").expect("it has a script");
     let (script, _) = script.split_once("\n```").expect("the script ends");
     // Nothing but the ports is another.
-    let script = ["8443", "8080", "9090"].iter().fold(script.to_owned(), |script, port| {
+    let script = ["8443", "8080", "9090", "9443", "2762", "11112"].iter().fold(script.to_owned(), |script, port| {
         script.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{}", free()))
     });
     let folder = tempfile::tempdir().expect("a folder");
