@@ -249,17 +249,26 @@ impl Authority {
     /// credential with the new names.
     ///
     /// # Errors
-    /// [`Error::Setting`] when a setting cannot be used, or changed only by a restart or not at all; then all is as before.
+    /// [`Error::Invalid`] when a setting cannot be used, or changed only by a restart or not at all; then all is as before.
     pub fn reconfigure(&self, config: &AuthorityConfig) -> Result<(), Error> {
         let (settings, rules) = (Settings::try_from(config)?, Rules::try_from(config)?);
         if let Some(setting) = self.settings.first_difference(&settings) {
             return Err(Error::invalid(setting, "it does not change while the hub runs: stop the hub first"));
         }
         fix_for_good(&*self.store, &settings, &rules)?;
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        let replace = |rules: Arc<Rules>| {
+            std::mem::replace(&mut *self.rules.write().unwrap_or_else(PoisonError::into_inner), rules)
+        };
+        let before = replace(Arc::new(rules));
+        if self.has_hub()
+            && let Err(error) = self.ensure_hub(config)
+        {
+            replace(before);
+            return Err(error);
+        }
         // What is made of the settings is made anew.
         *held(&self.crls) = None;
-        if self.has_hub() { self.ensure_hub(config) } else { Ok(()) }
+        Ok(())
     }
 
     /// The transparency log.

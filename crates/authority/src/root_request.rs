@@ -173,6 +173,9 @@ impl RootRequest {
 
     /// What the root would sign is of this organisation, this key and this root.
     fn check(&self) -> Result<(), Error> {
+        if self.name.chars().any(char::is_control) {
+            return Err(refused(&"its organisation's name has control characters"));
+        }
         if self.key.role() != KeyRole::Issuing {
             return Err(refused(&"its key is no issuing key"));
         }
@@ -193,6 +196,22 @@ impl RootRequest {
         }
         if self.certificate.is_none() && self.list.is_none() {
             return Err(refused(&"it asks for nothing"));
+        }
+        Ok(())
+    }
+
+    /// What a root signs is what its own hub would have asked it, to the byte, and nothing that people do not see when they
+    /// are shown the request: another member of the site list would outlast every later change of keys.
+    fn check_for(&self, root: &AuthorityCertificate) -> Result<(), Error> {
+        if let Some(payload) = &self.list
+            && !trust_list::is_plain(payload, root)?
+        {
+            return Err(refused(&"its site list says more than which keys of this root may sign"));
+        }
+        if let Some(tbs) = &self.certificate
+            && !issue::is_plain_issuing(tbs, &self.name, self.key, &root.issuer())
+        {
+            return Err(refused(&"its certificate says more than that this key issues"));
         }
         Ok(())
     }
@@ -257,6 +276,7 @@ impl RootAnswer {
         if asked.root != root.key {
             return Err(refused(&format!("it asks the root {}, and this is {}", asked.root, root.key)));
         }
+        asked.check_for(root)?;
         let sign = |tbs: &Vec<u8>| -> Result<Vec<u8>, Error> {
             Ok(encode::signed(tbs, &signer.sign(root.label, Kind::Certificate, tbs)?))
         };
@@ -322,4 +342,80 @@ impl RootAnswer {
 
 fn refused(why: &dyn fmt::Display) -> Error {
     Error::Object { what: WHAT, why: why.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signer::InProcess;
+    use crate::trust_list::SiteList;
+    use crate::{Authority, AuthorityConfig};
+    use medlock_node::clock::Clock;
+    use medlock_trust::list::{Authority as Listed, Content, Heading, Member, Service};
+    use medlock_trust::path::AuthorityKind;
+    use std::sync::Arc;
+
+    /// Shows REQ-KEYS-24: what people would not see in a request, the root does not sign.
+    #[test]
+    fn a_root_signs_no_member_and_no_authority_but_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let signer = Arc::new(InProcess::open(&folder.path().join("keys")).unwrap());
+        let config = AuthorityConfig::site(folder.path(), "Sankt Anna");
+        let site = Authority::open(&config, Clock::system(), signer.clone()).unwrap();
+        let (root, issuing, issued) = (site.root(), site.issuing(), site.clock.now());
+        let keys = site.keys();
+        let plain = SiteList { name: "Sankt Anna", version: 2, issued, root, keys: &keys }.encode().unwrap();
+        let asked = |list: Option<Vec<u8>>, certificate: Option<Vec<u8>>| {
+            let request = RootRequest {
+                name: "Sankt Anna".to_owned(),
+                change: KeyChange::Rotate,
+                base: 1,
+                root: root.key,
+                key: issuing.label,
+                spki: issuing.spki.clone(),
+                certificate,
+                list,
+            };
+            RootAnswer::make(&request.sign(&*signer).unwrap(), root, &*signer).map(drop)
+        };
+        asked(Some(plain.clone()), None).unwrap();
+
+        let list = List::danger_open_payload(&plain).unwrap();
+        let services: Vec<Service<'_>> = list.services().collect();
+        let own = Member { key: root.key, spki: &root.spki, name: "Sankt Anna" };
+        let thief = Member { key: issuing.key, spki: &issuing.spki, name: "x" };
+        let listed = |name| Listed {
+            since: issued,
+            ..Listed::for_everything(root.key, AuthorityKind::Site, name, &root.subject, &root.spki)
+        };
+        let evil = Listed { key: issuing.key, spki: &issuing.spki, subject: &issuing.subject, ..listed("Evil") };
+        let written = |members: &mut [Member<'_>], authorities: &mut [Listed<'_>]| {
+            members.sort_by_key(|member| member.key);
+            authorities.sort_by_key(|authority| authority.key);
+            let next = issued.plus_seconds(10 * 365 * 86_400);
+            let heading = Heading { version: 2, ..Heading::first(ListKind::Site, "Sankt Anna", issued, next) };
+            let content = Content { heading, members, recovery: &[], authorities, services: &services };
+            let mut payload = Vec::new();
+            content.encode(Sink(&mut payload)).unwrap();
+            payload
+        };
+        assert_eq!(written(&mut [own], &mut [listed("Sankt Anna")]), plain);
+        for more in [
+            written(&mut [own, thief], &mut [listed("Sankt Anna")]),
+            written(&mut [own], &mut [listed("Sankt Anna"), evil]),
+        ] {
+            let error = asked(Some(more), None).unwrap_err().to_string();
+            assert!(error.contains("says more"), "{error}");
+        }
+
+        let certificate = Certificate::from_der(&issuing.der).unwrap();
+        asked(None, Some(certificate.tbs().to_vec())).unwrap();
+        // The same, but no end of the path behind it: `pathLenConstraint` 0 becomes 9.
+        let mut longer = certificate.tbs().to_vec();
+        let constraint = [0x30, 6, 1, 1, 0xff, 2, 1, 0];
+        let at = longer.windows(constraint.len()).position(|bytes| bytes == constraint).unwrap();
+        longer[at + constraint.len() - 1] = 9;
+        let error = asked(None, Some(longer)).unwrap_err().to_string();
+        assert!(error.contains("says more"), "{error}");
+    }
 }

@@ -40,26 +40,48 @@ impl SiteList<'_> {
     /// # Errors
     /// [`Error::Object`].
     pub fn encode(&self) -> Result<Vec<u8>, Error> {
-        let root = self.root;
-        let heading = Heading {
-            version: self.version,
-            ..Heading::first(ListKind::Site, self.name, self.issued, self.issued.plus_seconds(NEXT_SECONDS))
-        };
-        let authority = Authority {
-            since: self.issued,
-            ..Authority::for_everything(root.key, AuthorityKind::Site, self.name, &root.subject, &root.spki)
-        };
-        let content = Content {
-            heading,
-            members: &[Member { key: root.key, spki: &root.spki, name: self.name }],
-            recovery: &[],
-            authorities: &[authority],
-            services: &services(self.keys, root.key),
-        };
-        let mut payload = Vec::new();
-        content.encode(Sink(&mut payload)).map_err(|error| Error::Object { what: WHAT, why: error.to_string() })?;
-        Ok(payload)
+        payload(self.name, self.version, self.issued, self.root, &services(self.keys, self.root.key))
     }
+}
+
+/// What a site's list says, whatever keys it lets sign: one member, one authority, its own root.
+fn payload(
+    name: &str,
+    version: u64,
+    issued: Time,
+    root: &AuthorityCertificate,
+    services: &[Service<'_>],
+) -> Result<Vec<u8>, Error> {
+    let heading =
+        Heading { version, ..Heading::first(ListKind::Site, name, issued, issued.plus_seconds(NEXT_SECONDS)) };
+    let authority = Authority {
+        since: issued,
+        ..Authority::for_everything(root.key, AuthorityKind::Site, name, &root.subject, &root.spki)
+    };
+    let content = Content {
+        heading,
+        members: &[Member { key: root.key, spki: &root.spki, name }],
+        recovery: &[],
+        authorities: &[authority],
+        services,
+    };
+    let mut payload = Vec::new();
+    content.encode(Sink(&mut payload)).map_err(|error| Error::Object { what: WHAT, why: error.to_string() })?;
+    Ok(payload)
+}
+
+/// Whether these bytes are a site's list as [`SiteList::encode`] writes it: nobody but the root signs the next one, and
+/// nobody but issuing keys of that root signs anything, and nothing but what issuing keys sign.
+///
+/// # Errors
+/// [`Error::Object`] when they are no list.
+pub(crate) fn is_plain(bytes: &[u8], root: &AuthorityCertificate) -> Result<bool, Error> {
+    let object = |error: &dyn std::fmt::Display| Error::Object { what: WHAT, why: error.to_string() };
+    let list = List::danger_open_payload(bytes).map_err(|error| object(&error))?;
+    let services: Vec<Service<'_>> = list.services().collect();
+    let bounded = services.iter().all(|service| service.authority == root.key);
+    let heading = list.heading();
+    Ok(bounded && payload(heading.name, heading.version, heading.issued, root, &services)? == bytes)
 }
 
 const WHAT: &str = "site list";

@@ -106,8 +106,9 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             floor,
         };
         voucher.judge(&expected, crypto)?;
-        // The floor is of words for others too: a nonce makes a voucher new, not newer than another owner's.
-        if voucher.created_on < floor {
+        // The floor is of words for others too: a nonce makes a voucher new, not newer than another owner's. What was made in
+        // the same second as that owner's is older: who sells a device may have made both.
+        if held.is_some_and(|held| held.domain != domain && voucher.created_on <= held.created_on) {
             return Err(Refused::Older.into());
         }
         let newest = held.map_or(voucher.created_on, |held| held.created_on.max(voucher.created_on));
@@ -143,7 +144,9 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             floor: held.created_on,
         };
         transfer.judge(&held.domain, &expected)?;
-        self.belong(Word { created_on: transfer.created_on, domain: *domain }, act)
+        // Who signs a transfer dates it too: what the seller made until now counts no more, whatever the transfer says.
+        let created_on = transfer.created_on.max(expected.time.earliest());
+        self.belong(Word { created_on, domain: *domain }, act)
     }
 
     fn birth(&self) -> Option<Certificate<'_>> {

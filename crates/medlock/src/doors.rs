@@ -116,14 +116,15 @@ impl Door {
     }
 }
 
-/// Moves the door in `place` to where it is wanted: the new one is open before the old one closes. Says whether it moved.
+/// Moves the door in `place` to where it is wanted. Says whether it moved. The new one is open before the old one closes,
+/// unless both want the same port.
 ///
 /// # Errors
 /// When the new one cannot be opened; the old one stays.
 pub(crate) async fn move_to(
     place: &mut Option<Door>,
     wanted: Option<SocketAddr>,
-    open: impl AsyncFnOnce(SocketAddr) -> Result<Door, Failure>,
+    open: impl AsyncFn(SocketAddr) -> Result<Door, Failure>,
 ) -> Result<bool, Failure> {
     let stays = match (&*place, wanted) {
         (None, None) => true,
@@ -134,7 +135,24 @@ pub(crate) async fn move_to(
         return Ok(false);
     }
     let new = match wanted {
-        Some(address) => Some(open(address).await?),
+        Some(wanted) => match open(wanted).await {
+            Ok(new) => Some(new),
+            Err(error) => match place.take_if(|old| old.address.port() == wanted.port()) {
+                None => return Err(error),
+                // The same port at another address: one of them has to go first.
+                Some(old) => {
+                    let before = old.address;
+                    old.close().await;
+                    match open(wanted).await {
+                        Ok(new) => Some(new),
+                        Err(error) => {
+                            *place = Some(open(before).await?);
+                            return Err(error);
+                        }
+                    }
+                }
+            },
+        },
         None => None,
     };
     if let Some(old) = std::mem::replace(place, new) {

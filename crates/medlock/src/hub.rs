@@ -23,6 +23,7 @@ use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -147,7 +148,7 @@ async fn reload(hub: &mut Hub, file: Option<&Path>, dir: &Path, clock: &Clock) {
         Ok(changed) => tracing::warn!(changed = changed.join(" "), "the configuration was read again and is in force"),
         Err(error) => tracing::error!(
             error = output::chain(&*error),
-            "the configuration was read again and cannot be used; what was in force goes on"
+            "the configuration was read again and cannot be used; what it could not change goes on as it was"
         ),
     }
     monitoring::tell(&[NotifyState::Ready]);
@@ -342,6 +343,15 @@ pub(crate) fn open(
     clock: Clock,
 ) -> Result<Arc<Authority>, Failure> {
     files::private_directory(dir)?;
+    let (owner, us) = (std::fs::metadata(dir)?.uid(), rustix::process::geteuid().as_raw());
+    if owner != us {
+        return Err(format!(
+            "{} belongs to the user with the number {owner}, and what another one writes there it could not read: run this as \
+             that user (sudo -u '#{owner}' medlock …)",
+            dir.display()
+        )
+        .into());
+    }
     if authority.store.is_none()
         && was_made(dir)
         && let Some(server) = in_force(dir)?.authority.store
@@ -535,29 +545,30 @@ impl Hub {
     ///
     /// # Errors
     /// When a setting cannot be used, or changes only with a restart; what came before it in this order has changed: the
-    /// settings of the site, its doors, the other authorities.
+    /// doors of the site, its settings, the other authorities.
     pub(crate) async fn reconfigure(&mut self, config: &Config, clock: &Clock) -> Result<Vec<String>, Failure> {
         if Keys::of(&config.hub) != Keys::of(&self.config) {
             return Err(
                 "where the keys are changes only when the hub is started anew: passphrase_file, pkcs11, signer".into(),
             );
         }
+        let moved = self.move_doors(&config.hub).await?;
+        let mut changed: Vec<String> = moved.into_iter().map(str::to_owned).collect();
         let (new, authority) = (authority_config(&config.hub), Arc::clone(&self.authority));
-        let same = new == authority_config(&self.config);
-        if !same {
+        if new != authority_config(&self.config) {
             tokio::task::spawn_blocking({
                 let new = new.clone();
                 move || authority.reconfigure(&new)
             })
             .await??;
             keep_in_force(&new, &Keys::of(&config.hub))?;
+            changed.push("hub".to_owned());
         }
-        let mut changed: Vec<String> = if same { Vec::new() } else { vec!["hub".to_owned()] };
-        changed.extend(self.move_doors(&config.hub).await?.into_iter().map(str::to_owned));
         if config.hub.requests_per_second != self.config.requests_per_second {
             self.house.rates.change(NonZeroU32::new(config.hub.requests_per_second));
             changed.push("hub.requests_per_second".to_owned());
         }
+        // What is compared with at the next time is what is in force.
         self.config = config.hub.clone();
         changed.extend(self.authorities.open(config, clock).await?);
         Ok(changed)

@@ -464,6 +464,12 @@ impl<'a> Transfer<'a> {
         if self.from != owner || self.to != Some(expected.domain) {
             return Err(Refused::OtherDomain);
         }
+        // One from the future, by more than a day, would be newer than every word that comes after it.
+        let from_the_future =
+            expected.time.latest().is_some_and(|latest| self.created_on > latest.plus_seconds(86_400));
+        if from_the_future {
+            return Err(Refused::Early);
+        }
         if self.created_on < expected.floor { Err(Refused::Older) } else { Ok(()) }
     }
 }
@@ -487,6 +493,8 @@ pub enum Refused {
     Expired,
     /// A newer word about the owner was believed before.
     Older,
+    /// It says that it was made in the future.
+    Early,
 }
 
 impl From<cbor::Error> for Refused {
@@ -506,6 +514,7 @@ impl fmt::Display for Refused {
             Self::Nonce => f.write_str("the voucher answers another request: ask again"),
             Self::Expired => f.write_str("the voucher has expired: ask the maker for a new one"),
             Self::Older => f.write_str("the device knows a newer word about its owner"),
+            Self::Early => f.write_str("it is dated in the future: sign it anew, with a clock that is right"),
         }
     }
 }

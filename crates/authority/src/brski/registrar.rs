@@ -185,13 +185,15 @@ impl Authority {
                     tracing::info!(serial, why, "the maker cannot be asked: the voucher that was imported is given");
                     Ok(Ok(voucher))
                 }
-                None => Ok(Err(Rejected::new(
-                    StatusCode::BAD_GATEWAY,
-                    format!(
-                        "the maker of {serial} cannot be asked ({why}), and no voucher was imported for it: \
+                None => {
+                    // How a connection failed is not for the device, which says where the connection goes.
+                    tracing::warn!(serial, why, "the maker cannot be asked, and no voucher was imported");
+                    let reason = format!(
+                        "the maker of {serial} cannot be asked, the hub's log says why, and no voucher was imported for it: \
                          `medlock voucher import FILE`"
-                    ),
-                ))),
+                    );
+                    Ok(Err(Rejected::new(StatusCode::BAD_GATEWAY, reason)))
+                }
             },
             Asked::Gave(bytes) => {
                 let bad = |why: String| {

@@ -120,16 +120,34 @@ impl Authority {
         ))
     }
 
-    /// Asks the trust core, with what the hub itself knows. Whoever asks has a credential that is in our store, and so in our
-    /// log: one that a thief of the issuing key has made is not.
+    /// Asks the trust core, with what the hub itself knows. Of those whose issuing key was stolen it lets through who has a
+    /// credential that is in our store, and so in our log, and good but for its issuer.
     pub(crate) fn may_renew(&self, who: &Identified) -> Result<(), Answer> {
         match self.knowledge().judge(who, Operation::Renew) {
             Verdict::Allow(_) => Ok(()),
-            Verdict::Deny(denied) if denied.code == Code::IssuerCompromised && self.is_by_stolen_key(who) => Ok(()),
+            Verdict::Deny(denied)
+                if denied.code == Code::IssuerCompromised && self.is_by_stolen_key(who) && self.is_good_itself(who) =>
+            {
+                Ok(())
+            }
             Verdict::Deny(denied) => {
                 Err(refused(RefusalKind::Forbidden, format!("{}: {}", denied.code.as_str(), denied.code.remedy())))
             }
         }
+    }
+
+    /// Whether we have issued this ourselves, and nothing but a successor is known against it or its device. What a thief of the issuing key
+    /// has made is not in our store.
+    fn is_good_itself(&self, who: &Identified) -> bool {
+        let asked = || -> Result<bool, Error> {
+            let Some(issued) = self.store.issued(who.credential())? else { return Ok(false) };
+            // One that was followed by another renews again where the answer was lost.
+            Ok(self.worst_of_itself(&issued)?.is_none_or(|standing| standing.state == StandingState::Superseded))
+        };
+        asked().unwrap_or_else(|error| {
+            tracing::warn!(%error, "whether a credential is one of ours could not be read, so it counts as none");
+            false
+        })
     }
 
     /// Whether nothing but the theft of one of our issuing keys is known against who issued this.

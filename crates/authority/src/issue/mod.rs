@@ -275,6 +275,29 @@ fn checked(
     Ok((view.credential_id(&AwsLc), certificate))
 }
 
+/// Whether these are the bytes of a certificate of an issuing key as [`prepare`] writes it: nothing but serial and validity is
+/// open.
+pub(crate) fn is_plain_issuing(tbs: &[u8], organization: &str, key: KeyLabel, issuer: &Issuer<'_>) -> bool {
+    let whole = encode::signed(tbs, &[0; 8]);
+    let Ok(read) = Certificate::from_der(&whole) else { return false };
+    let Some(serial) = Serial::from_octets(read.serial_magnitude()) else { return false };
+    let template = Template {
+        form: Form::X509,
+        purpose: Purpose::Issuing,
+        organization,
+        device: None,
+        authority: Some(key),
+        maker_serial: None,
+        spki: read.spki(),
+        parent: None,
+        not_before: read.not_before(),
+        not_after: read.not_after(),
+        addresses: None,
+        masa: None,
+    };
+    template::to_be_signed(&template, issuer, serial).is_ok_and(|usual| usual == tbs)
+}
+
 /// Reads the to-be-signed bytes as everybody will, and compares.
 fn lint(tbs: &[u8], template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Result<(), Error> {
     let whole = match template.form {

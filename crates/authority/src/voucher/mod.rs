@@ -170,6 +170,13 @@ impl Authority {
                 if (transfer.serial_number, *transfer.from) != (serial, owner) {
                     return Err(Error::Conflict("the transfer is of another device or another owner".to_owned()));
                 }
+                // One from before this owner got it back was for another time.
+                let voucher = self.store.owners(serial)?.into_iter().find(|event| event.voucher.is_some());
+                if voucher.is_some_and(|voucher| transfer.created_on < voucher.at) {
+                    return Err(Error::Conflict(
+                        "the transfer is older than what made this owner the device's: sign a new one".to_owned(),
+                    ));
+                }
                 format!("transferred by its owner at {}", transfer.created_on)
             }
             None if why.trim().is_empty() => {

@@ -111,6 +111,7 @@ fn a_device_takes_the_site_its_voucher_names_and_no_former_owner_comes_back() {
     assert_eq!(transfer(&first.transfer(&third, at(-2)), &first), refused(Refused::OtherDomain));
     assert_eq!(transfer(&second.transfer(&third, at(-8)), &second), refused(Refused::Older));
     assert_eq!(transfer(&second.transfer(&third, at(-2)), &third), refused(Refused::Forged));
+    assert_eq!(transfer(&second.transfer(&third, at(3_000)), &second), refused(Refused::Early));
     assert_eq!(transfer(&second.transfer(&third, at(-2)), &second), Ok(()));
     assert_eq!(transfer(&second.transfer(&first, at(-1)), &second), refused(Refused::OtherDomain), "it is sold");
     let site = KeyId::of(&[third.spki.as_slice()], &RustCrypto);
@@ -119,4 +120,7 @@ fn a_device_takes_the_site_its_voucher_names_and_no_former_owner_comes_back() {
     // Leaving the site by hand does not make it a former owner's either.
     sdk.pin_site(KeyId::from_bytes([1; 16]), act()).unwrap();
     assert_eq!(sdk.take_voucher(now, &sold, None, maker_key, act()), refused(Refused::Older));
+    // Nor does a newer voucher that the seller kept in a drawer, having dated the transfer before it.
+    let kept = voucher(&maker, &second, at(-1), None);
+    assert_eq!(sdk.take_voucher(now, &kept, None, maker_key, act()), refused(Refused::Older));
 }

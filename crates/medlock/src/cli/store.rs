@@ -11,6 +11,9 @@ use medlock_node::clock::Clock;
 use medlock_node::files;
 use std::path::{Path, PathBuf};
 
+/// What the signer remembers of the logs it has signed, beside the keys.
+const CHECKPOINTS: &str = "log.checkpoints";
+
 /// `medlock authority move-store`.
 #[derive(Debug, Args)]
 pub(crate) struct MoveStoreArgs {
@@ -45,8 +48,12 @@ pub(crate) struct RestoreArgs {
     /// The folder that `backup` made.
     from: PathBuf,
     /// What was issued and revoked since the backup is lost for good: begin the transparency logs anew.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "nothing_since")]
     accept_loss: bool,
+    /// Nothing was issued since the backup: the hub was stopped before it was made. Needed where nothing here remembers how
+    /// long the logs were, as on a new disk.
+    #[arg(long)]
+    nothing_since: bool,
     #[command(flatten)]
     hub: HubArgs,
 }
@@ -153,6 +160,15 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
     for part in parts(dir, &args.from, &args.from)? {
         files::private_directory(&part.hub)?;
         let database = part.backup.join(DATABASE);
+        let remembered = part.hub.join("keys").join(CHECKPOINTS).exists();
+        if database.exists() && !remembered && !args.accept_loss && !args.nothing_since {
+            return Err(format!(
+                "nothing in {} remembers how long the log was, so the restored one could fork it: bring back the newest \
+                 keys/{CHECKPOINTS}; or say --nothing-since if the hub was stopped before the backup; or --accept-loss",
+                part.hub.display()
+            )
+            .into());
+        }
         if database.exists() {
             Authority::restore_store(&part.hub, &database)?;
         }

@@ -126,6 +126,24 @@ fn a_hub_goes_on_with_a_changed_configuration() {
     assert!(statuses.contains(&429), "{statuses:?}");
     std::io::Write::write_all(&mut stays, b"x").expect("the old connection is open");
 
+    // What fails on the way is not half in force, and the next configuration is compared with what is.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let names = || {
+        let mut client = Command::new("openssl");
+        let shown =
+            client.args(["s_client", "-showcerts", "-connect", &old.1.to_string()]).stdin(Stdio::null()).output();
+        let mut read = Command::new("openssl");
+        piped(read.args(["x509", "-noout", "-ext", "subjectAltName"]), &shown.expect("openssl starts").stdout)
+    };
+    let more = |monitoring: u16| format!("monitoring = \"127.0.0.1:{monitoring}\"\nnames = [\"hub8.example\"]\n");
+    hub.configure(&more(taken.local_addr().expect("an address").port()));
+    signal("-HUP", hub.id());
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(names().contains("hub7.example"), "{}", names());
+    hub.configure(&more(monitoring));
+    signal("-HUP", hub.id());
+    until("the new name is in the certificate", || names().contains("hub8.example"));
+
     // Nonsense changes nothing.
     hub.configure("site = \"Twice\"\n");
     signal("-HUP", hub.id());

@@ -234,7 +234,13 @@ fn a_restored_backup_signs_no_smaller_log_and_goes_on_when_the_loss_is_accepted(
     hub.kill();
     let passphrase = std::fs::read(hub.dir.join("keys/passphrase")).expect("a passphrase");
     std::fs::remove_dir_all(&hub.dir).expect("removed");
-    assert!(run(&["authority", "restore", backup]).status.success());
+    let refused = run(&["authority", "restore", backup]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(1) && why.contains("log.checkpoints") && why.contains("--accept-loss"),
+        "{why}"
+    );
+    assert!(run(&["authority", "restore", backup, "--nothing-since"]).status.success());
     std::fs::write(hub.dir.join("keys/passphrase"), passphrase).expect("written");
     hub.run();
     assert_eq!(hub.ask(&["log", "show"])["origin"], log["origin"]);

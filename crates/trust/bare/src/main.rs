@@ -61,7 +61,13 @@ fn received() -> &'static [u8] {
 fn judge() -> Option<bool> {
     let root = Certificate::read(received()).ok()?;
     let maker = Anchor::for_everything(&root, AuthorityKind::Maker, &Opaque)?;
-    let held = List::verify_pinned(received(), &Pinned::Root(KeyId::from_bytes(black_box([0; 16]))), Interval::UNKNOWN, &Opaque).ok()?;
+    let held = List::verify_pinned(
+        received(),
+        &Pinned::Root(KeyId::from_bytes(black_box([0; 16]))),
+        Interval::UNKNOWN,
+        &Opaque,
+    )
+    .ok()?;
     let list = List::verify_successor(received(), &held, Interval::UNKNOWN, &Opaque).ok()?;
     let site = list.authorities().find_map(|authority| authority.anchor())?;
     let status = StatusList::verify(received(), &list, &Opaque).ok()?;
