@@ -9,6 +9,7 @@ use medlock_authority::registry::DeviceConfig;
 use medlock_authority::root_request::{KeyChange, RootAnswer, RootRequest};
 use medlock_authority::settings::RootPlace;
 use medlock_authority::signer::{InProcess, KeyLabel, KeyRole, Signer};
+use medlock_authority::status::status_list;
 use medlock_authority::store::{Journal as _, Published, SqlStore};
 use medlock_authority::{Authority, AuthorityConfig, make_root};
 use medlock_node::clock::Clock;
@@ -17,6 +18,7 @@ use medlock_node::provider::SigningKey;
 use medlock_trust::decide::Code;
 use medlock_trust::list::{List, Purpose};
 use medlock_trust::policy::Setting;
+use medlock_trust::status::Heading;
 use medlock_trust::{Identified, Operation, Verdict};
 use std::sync::Arc;
 
@@ -183,8 +185,26 @@ fn a_stolen_key_is_withdrawn_and_devices_come_back_with_what_they_have() {
     let verdict = |certificate: &[u8], operation| denied(node.judge(&peer(&node, &site, certificate), operation));
     assert_eq!(verdict(&forged, Operation::Store), None, "nobody knows of the theft yet");
 
+    // The thief gives a node a status list beyond all that the site could ever make.
+    let last = Heading {
+        authority: site.authority.root().key,
+        recovery_epoch: 0,
+        epoch: u64::MAX,
+        issued: site.clock.now(),
+        next: site.clock.now().plus_seconds(60),
+    };
+    let signer = InProcess::open(&thief.dir.path().join("signer")).unwrap();
+    let poison = status_list(&signer, &site.authority.issuing(), last, &[]).unwrap();
+    let poisoned = self::node(&site);
+    hears(&poisoned, &site);
+    poisoned.accept(Kind::Status, &poison).unwrap();
+
     let before = node.version(Kind::Status);
     site.ask(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false });
+    // Also to that node the site is heard again, as soon as the stolen key has left its list.
+    hears(&poisoned, &site);
+    let taken = peer(&poisoned, &site, &olds[0]);
+    assert_eq!(denied(poisoned.judge(&taken, Operation::Store)), Some(Code::IssuerCompromised));
     assert_eq!(states(&site), [KeyState::Compromised, KeyState::Current]);
     assert!(site.alarms().contains(&"issuing-key-compromised".to_owned()));
     hears(&node, &site);

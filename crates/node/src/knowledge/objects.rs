@@ -138,6 +138,24 @@ impl Objects {
         self.get(Kind::Suspensions).map_or_else(Vec::new, |held| suspensions::opened(&held.bytes).collect())
     }
 
+    /// The object held, if what takes its place must be newer. Where its signer has left the site list that need not be: a
+    /// thief of the key may have made it, with the highest number there is. Nothing older comes in that way, because whatever
+    /// that key has signed is not believed any more, and its successor has signed nothing before.
+    fn in_order(&self, kind: Kind) -> Option<&Object> {
+        let purpose = match kind {
+            Kind::SiteList | Kind::TrustList | Kind::Suspensions => return self.get(kind),
+            Kind::Status | Kind::RevokedSet | Kind::RevokedDelta => Purpose::Status,
+            Kind::Policy => Purpose::Policy,
+            Kind::Routes => Purpose::Routes,
+        };
+        let signs = |held: &&Object| {
+            let list = self.list(Kind::SiteList);
+            let signed = Sign1::read(&held.bytes);
+            signed.is_ok_and(|signed| list.is_some_and(|list| list.service(purpose, signed.key()).is_some()))
+        };
+        self.get(kind).filter(signs)
+    }
+
     fn set_held(&self, kind: Kind) -> Option<RevokedSet<'_>> {
         RevokedSet::danger_open(&self.get(kind)?.bytes).ok()
     }
@@ -183,7 +201,7 @@ impl Objects {
             Kind::Status => {
                 let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
                 let new = StatusList::verify(&bytes, &list, &AwsLc)?;
-                let held = self.get(kind).and_then(|held| StatusList::danger_open(&held.bytes).ok());
+                let held = self.in_order(kind).and_then(|held| StatusList::danger_open(&held.bytes).ok());
                 held.map_or(Ok(()), |held| new.succeeds(&held))?;
                 let (version, proves) = (new.heading().epoch, self.proof(&bytes, new.heading().issued));
                 Ok(Object { bytes, version, proves, parsed: Parsed::View })
@@ -191,7 +209,7 @@ impl Objects {
             Kind::Policy => {
                 let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
                 let new = Policy::from_signed(&bytes, &list, &AwsLc)?;
-                if self.get(kind).is_some() {
+                if self.in_order(kind).is_some() {
                     new.succeeds(&self.policy())?;
                 }
                 let proves = self.proof(&bytes, new.draft().issued);
@@ -199,8 +217,9 @@ impl Objects {
             }
             Kind::Routes => {
                 let new = self.verify_routes(&bytes)?;
-                let held = self.routes().version;
-                if self.get(kind).is_some() && new.version <= held {
+                if let Some(held) = self.in_order(kind).map(|held| held.version)
+                    && new.version <= held
+                {
                     return Err(Refused::RoutesNotNewer { held, given: new.version });
                 }
                 let (version, proves) = (new.version, self.proof(&bytes, new.issued));
@@ -222,6 +241,9 @@ impl Objects {
             return Err(Refused::SetKind);
         }
         let base = self.set_held(Kind::RevokedSet);
+        if kind == Kind::RevokedSet && self.in_order(kind).is_none() {
+            return Ok(());
+        }
         if kind == Kind::RevokedDelta && !base.is_some_and(|base| new.changes(&base)) {
             return Err(Refused::OtherBase);
         }
