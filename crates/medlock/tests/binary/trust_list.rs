@@ -155,7 +155,8 @@ fn a_rotation_a_fork_an_emergency_and_a_recovery() {
     let both = evidence["signed_both"].as_array().unwrap();
     assert_eq!((both.len(), both[0]["name"].as_str()), (1, Some("Ben")));
     assert_eq!(all.run("diff 1.list 2.list").status.code(), Some(0));
-    // One member suspends, and two confirm.
+    // One member suspends, and two confirm; in the second in which the maker was listed, that would be the same `since`.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
     all.done("suspend --current 2.list --authority Maker --out s.proposal --json");
     all.assembled("s", "--current 2.list", &["dora"], "s.cose");
     assert!(all.refused("suspend --current 2.list --authority Maker --days 15 --out x").contains("14"));
