@@ -16,6 +16,7 @@ pub mod database;
 mod error;
 mod moving;
 pub mod postgres;
+mod readers;
 pub mod schema;
 pub mod sqlite;
 pub mod value;

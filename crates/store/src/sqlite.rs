@@ -1,18 +1,20 @@
 //! SQLite: one file, one writer, readers beside it (WAL, `synchronous=FULL`).
 
+use crate::readers::Pool;
 use crate::schema::{Schema, too_new};
 use crate::value::{Row, Sql, Value};
 use crate::writer::Session;
 use crate::{Engine, Error, Fault};
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Reading connections that are kept open.
-const KEPT_READERS: usize = 8;
+/// Reading connections that are open at once, at most; who needs one more waits.
+const MOST_READERS: usize = 16;
 /// Statements that a connection keeps prepared.
 const KEPT_STATEMENTS: usize = 128;
 /// A file up to this size is checked whole at each start, within a second; a larger one by `check` when asked to.
@@ -161,9 +163,17 @@ fn private(path: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-fn prepare(connection: &Connection, schema: &Schema) -> Result<(), Fault> {
+/// How each connection works: it waits for others, and keeps its statements as they were planned. Without the last it would
+/// plan them anew with each parameter, because of the partial indexes.
+fn steady(connection: &Connection) -> Result<(), Fault> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(KEPT_STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
+
+fn prepare(connection: &Connection, schema: &Schema) -> Result<(), Fault> {
+    steady(connection)?;
     let found: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if found != schema.id && (found != 0 || tables != 0) {
@@ -250,15 +260,15 @@ pub fn copy(path: &Path, to: &Path) -> Result<(), Error> {
     Readers::new(path).copy_to(to).map_err(|fault| fault.named(&path.display().to_string(), "copy the database"))
 }
 
-/// Reading connections, made as they are needed.
+/// Reading connections.
 pub(crate) struct Readers {
     path: PathBuf,
-    kept: Mutex<Vec<Lite>>,
+    pool: Pool<Lite>,
 }
 
 impl Readers {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), kept: Mutex::default() }
+        Self { path: path.to_owned(), pool: Pool::new(MOST_READERS) }
     }
 
     pub(crate) fn ask<T>(
@@ -266,24 +276,22 @@ impl Readers {
         snapshot: bool,
         mut verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = kept.map_or_else(|| self.connect(), Ok)?;
-        if snapshot {
-            connection.batch("BEGIN")?;
-        }
-        let outcome = verb(&mut connection);
-        connection.rollback();
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT_READERS {
-            kept.push(connection);
-        }
-        outcome
+        self.pool.with(
+            || self.connect(),
+            |connection| {
+                if snapshot {
+                    connection.batch("BEGIN")?;
+                }
+                let outcome = verb(connection);
+                connection.rollback();
+                outcome
+            },
+        )
     }
 
     fn connect(&self) -> Result<Lite, Fault> {
         let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
-        connection.set_prepared_statement_cache_capacity(KEPT_STATEMENTS);
+        steady(&connection)?;
         Ok(Lite(connection))
     }
 

@@ -4,6 +4,7 @@
 //! under way, and each of those says so.
 
 use super::server::{Server, chain};
+use crate::readers::Pool;
 use crate::schema::{Schema, too_new};
 use crate::value::{Row, Sql, Value};
 use crate::writer::Session;
@@ -13,7 +14,7 @@ use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::types::ToSql;
 use postgres::{Client, Statement};
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Connections that read, for each database.
 const READERS: usize = 8;
@@ -289,22 +290,15 @@ fn migrate(server: &Server, schema: &Schema) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Sessions that read: made as they are needed, a few at most.
+/// Sessions that read.
 pub(crate) struct Readers {
     server: Server,
-    kept: Mutex<Kept>,
-    free: Condvar,
-}
-
-#[derive(Default)]
-struct Kept {
-    idle: Vec<Pg>,
-    lent: usize,
+    pool: Pool<Pg>,
 }
 
 impl Readers {
     pub(crate) fn new(server: Server) -> Self {
-        Self { server, kept: Mutex::default(), free: Condvar::new() }
+        Self { server, pool: Pool::new(READERS) }
     }
 
     pub(crate) fn ask<T: Send>(
@@ -312,44 +306,28 @@ impl Readers {
         snapshot: bool,
         mut verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
     ) -> Result<T, Fault> {
-        let mut session = self.borrow();
-        let outcome = outside(|| {
-            let outcome = self.once(&mut session, snapshot, &mut verb);
-            // Asked again on a new connection if the one there was is lost: reading twice does no harm.
-            if matches!(outcome, Err(Fault::Lost(_))) { self.once(&mut session, snapshot, &mut verb) } else { outcome }
-        });
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.lent -= 1;
-        kept.idle.push(session);
-        drop(kept);
-        self.free.notify_one();
-        outcome
-    }
-
-    fn once<T>(
-        &self,
-        session: &mut Pg,
-        snapshot: bool,
-        verb: &mut impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        session.client()?;
-        if !snapshot {
-            return verb(session);
-        }
-        session.begin()?;
-        let outcome = verb(session);
-        session.rollback();
-        outcome
-    }
-
-    fn borrow(&self) -> Pg {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        while kept.idle.is_empty() && kept.lent >= READERS {
-            kept = self.free.wait(kept).unwrap_or_else(PoisonError::into_inner);
-        }
-        kept.lent += 1;
-        kept.idle.pop().unwrap_or_else(|| {
-            Pg::new(self.server.clone(), READING, "BEGIN ISOLATION LEVEL REPEATABLE READ".to_owned())
+        let make = || Ok(Pg::new(self.server.clone(), READING, "BEGIN ISOLATION LEVEL REPEATABLE READ".to_owned()));
+        self.pool.with(make, |session| {
+            outside(|| {
+                let outcome = once(session, snapshot, &mut verb);
+                // Asked again on a new connection if the one there was is lost: reading twice does no harm.
+                if matches!(outcome, Err(Fault::Lost(_))) { once(session, snapshot, &mut verb) } else { outcome }
+            })
         })
     }
+}
+
+fn once<T>(
+    session: &mut Pg,
+    snapshot: bool,
+    verb: &mut impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    session.client()?;
+    if !snapshot {
+        return verb(session);
+    }
+    session.begin()?;
+    let outcome = verb(session);
+    session.rollback();
+    outcome
 }

@@ -116,6 +116,37 @@ fn a_snapshot_stays_while_others_write() {
     });
 }
 
+/// Shows REQ-STORE-35: and one that fails in the midst gives its connection back.
+#[test]
+fn more_may_ask_at_once_than_there_are_connections() {
+    each(|database| {
+        for round in 0..3 {
+            std::thread::scope(|scope| {
+                let asked: Vec<_> = (0..64)
+                    .map(|number| {
+                        let database = &database;
+                        let ask = move || {
+                            database.read_snapshot("list", |sql| {
+                                let found = all(sql, "thing", "SELECT name FROM thing", &[], |_| Ok(()))?;
+                                std::thread::sleep(std::time::Duration::from_millis(1));
+                                assert!(number % 3 != round, "a verb that panics");
+                                Ok(found.len())
+                            })
+                        };
+                        scope.spawn(move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(ask)))
+                    })
+                    .collect();
+                for (number, one) in asked.into_iter().enumerate() {
+                    let answer = one.join().unwrap();
+                    assert_eq!(answer.is_err(), number % 3 == round, "{number}");
+                    answer.into_iter().for_each(|found| assert_eq!(found.unwrap(), 1));
+                }
+            });
+        }
+        assert_eq!(names(&database), ["first"]);
+    });
+}
+
 /// Shows REQ-STORE-02.
 #[test]
 fn programs_that_start_at_once_take_each_step_once_and_what_is_not_theirs_is_refused() {

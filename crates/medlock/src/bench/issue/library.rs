@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use medlock_authority::issue::{self, Form, Issuer, Template, issue};
 use medlock_authority::log::Sequencer;
-use medlock_authority::provision::{BirthProfileConfig, Row, RowOutcome};
+use medlock_authority::provision::{BirthProfileConfig, MAX_ROWS, Row, RowOutcome};
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::signer::{InProcess, KeyLabel, Signer};
 use medlock_authority::store::{Purpose, Server, SqlStore, Store};
@@ -16,12 +16,12 @@ use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use medlock_trust::Time;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// A name of an authority: `CN=CA`.
 pub(super) const NAME: [u8; 15] = [0x30, 13, 0x31, 11, 0x30, 9, 0x06, 3, 0x55, 4, 3, 0x0c, 2, b'C', b'A'];
-/// Rows that are provisioned with one call.
-const BATCH: usize = 500;
+/// Batches at once, as `medlock device provision` keeps them.
+const IN_FLIGHT: u16 = 2;
 
 /// Store, signer and log, as an authority has them.
 pub(super) struct Line {
@@ -125,14 +125,18 @@ pub(super) fn bulk(devices: u32, folder: &Path) -> Result<Bulk, Failure> {
         })
         .collect();
     let profile = || BirthProfileConfig { roles: vec!["actuator".into()], ..BirthProfileConfig::default() };
-    let (issued, seconds) = seconds(|| {
-        let mut issued = 0;
-        for batch in rows.chunks(BATCH) {
+    let batches: Vec<&[Row]> = rows.chunks(MAX_ROWS).collect();
+    let issued = AtomicUsize::new(0);
+    let ((), seconds) = seconds(|| {
+        at_once(IN_FLIGHT, u32::try_from(batches.len())?, |number| {
+            let batch = batches.get(number as usize).copied().unwrap_or_default();
             let outcomes = maker.provision(profile(), batch)?;
-            issued += outcomes.iter().filter(|outcome| matches!(outcome, RowOutcome::Issued(_))).count();
-        }
-        Ok(issued)
+            let new = outcomes.iter().filter(|outcome| matches!(outcome, RowOutcome::Issued(_))).count();
+            issued.fetch_add(new, Ordering::Relaxed);
+            Ok(())
+        })
     })?;
+    let issued = issued.into_inner();
     if issued != rows.len() {
         return Err(format!("only {issued} of {devices} devices were provisioned").into());
     }
