@@ -309,11 +309,11 @@ impl Authority {
     /// # Errors
     /// The first thing that failed; the next call tries again.
     pub fn tick(&self) -> Result<(), Error> {
-        if self.settings.kind == Kind::Maker {
-            return if self.has_hub() { self.renew_hub() } else { Ok(()) };
-        }
         if self.store.is_shared() {
             issue::recover(&*self.store)?;
+        }
+        if self.settings.kind == Kind::Maker {
+            return if self.has_hub() { self.renew_hub() } else { Ok(()) };
         }
         let epoch = self.store.epoch()?;
         let held = self.store.published(ObjectKind::Status.name())?;

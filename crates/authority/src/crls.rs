@@ -8,7 +8,6 @@
 use crate::issue::{self, Addresses};
 use crate::signer::{KeyLabel, Kind, Signer as _};
 use crate::status::crl::{self, Content, Entry, Extent};
-use crate::store::Issued;
 use crate::{Authority, Error, encode};
 use axum::body::Bytes;
 use medlock_trust::Time;
@@ -97,11 +96,11 @@ impl Authority {
     }
 
     fn read_crls(&self, base: Option<Reading>) -> Result<Crls, Error> {
-        let (epoch, standings) = self.store.standings()?;
         let at = self.clock.now();
         let keys = self.keys();
-        let key = |issued: &Issued| keys.issuer_of(&issued.certificate).map(|key| key.certificate.label);
-        let entries = crl::revoked(&*self.store, &standings, at, key)?.into();
+        let key = |certificate: &[u8]| keys.issuer_of(certificate).map(|key| key.certificate.label);
+        let (epoch, entries) = crl::revoked(&*self.store, at, key)?;
+        let entries = entries.into();
         let number = self.store.next_number("crl", at.unix().try_into().unwrap_or(0))?;
         let now = Reading { number, at, entries };
         let base = base.filter(|base| !self.is_over(base)).unwrap_or_else(|| now.clone());

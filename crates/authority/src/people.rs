@@ -119,7 +119,7 @@ impl Authority {
         }
         Ok(match self.worst(&issued)? {
             None => CertStatus::Good,
-            Some(standing) => CertStatus::Revoked { since: standing.since, reason: status::crl_reason(&standing) },
+            Some(standing) => CertStatus::Revoked { since: standing.since, reason: status::crl_reason(standing.state) },
         })
     }
 

@@ -2,20 +2,23 @@
 
 use crate::objects::{Kind as ObjectKind, Object};
 use crate::rotation::Asking;
-use crate::store::{Published, StoreError};
+use crate::status::Selector;
+use crate::store::{Met, Published, StoreError};
 use crate::trust_list;
 use crate::{Authority, Error, registry, status};
 use medlock_node::lists::fork::Fork;
 use medlock_node::provider::sha256;
 use medlock_node::routes::{Machine, RoutingTable};
-use medlock_trust::KeyId;
 use medlock_trust::cose::{ContentType, Place, Sign1};
 use medlock_trust::list::List;
 use medlock_trust::policy::{Draft, Policy};
 use medlock_trust::status::{Heading, MAX_RECORDS, Record, StatusList};
+use medlock_trust::{KeyId, Time};
 
 /// The setting that keeps whose trust list is believed: the threshold, and the members' keys.
 const ALLIANCE: &str = "alliance";
+/// How far the numbers of what was published may be ahead of the seconds by which they are counted.
+const MOST_AHEAD_SECONDS: i64 = 30 * 86_400;
 
 impl Authority {
     /// Signs and gives out the status list of the current epoch.
@@ -24,11 +27,10 @@ impl Authority {
     /// [`Error`]; the change itself is already stored, and [`Authority::tick`] publishes it later.
     pub fn publish_status(&self) -> Result<(), Error> {
         let _one_at_a_time = self.publishing_lock();
-        let (epoch, standings) = self.store.standings()?;
         let kind = ObjectKind::Status;
         let before = self.store.published(kind.name())?;
         if let Some(before) = &before
-            && before.version >= epoch
+            && before.version >= self.store.epoch()?
         {
             // Stored is not told: the step behind may have failed the last time.
             return self.tell(kind, before.version, before.bytes.clone());
@@ -37,6 +39,14 @@ impl Authority {
         // A clock that was set back must not make a list that looks older than the one before.
         let before = before.as_ref().and_then(|before| StatusList::danger_open(&before.bytes).ok());
         let issued = before.map_or(now, |before| before.heading().issued.max(now));
+        let told = self.told();
+        let selector = || Selector::new(told.iter().copied(), now, MAX_RECORDS);
+        let mut chosen = selector();
+        let epoch = self.store.each_standing(&mut |met| match met {
+            Met::Begin => chosen = selector(),
+            Met::Standing(standing, life) => chosen.take(&standing, life.as_ref()),
+        })?;
+        let selection = chosen.finish();
         let heading = Heading {
             authority: self.root.key,
             recovery_epoch: 0,
@@ -44,8 +54,6 @@ impl Authority {
             issued,
             next: issued.plus_seconds(self.rules().status_seconds),
         };
-        let told = self.told();
-        let selection = status::select(&standings, &self.store.lives()?, told.into_iter(), now, MAX_RECORDS);
         self.watch_length(selection.records.len(), selection.left_out);
         let bytes = status::status_list(&*self.signer, &self.issuing(), heading, &selection.records)?;
         self.publish(kind, Published { version: epoch, at: now, bytes })
@@ -128,7 +136,8 @@ impl Authority {
         let now = self.clock.now();
         // At least the seconds of now: a hub that was restored from a backup is ahead of what it had given out.
         let before = before.map(|before| before.version);
-        let version = (before.unwrap_or(0) + 1).max(now.unix().try_into().unwrap_or(0));
+        let heard = self.knowledge().routes().version;
+        let version = (before.unwrap_or(0) + 1).max(self.behind(heard).unix().try_into().unwrap_or(0));
         let table = RoutingTable::new(version, now, machines).map_err(|error| failed(error.to_string()))?;
         let payload = table.encode().map_err(|error| failed(error.to_string()))?;
         let place = Place::Header(ContentType::ROUTES);
@@ -318,7 +327,7 @@ impl Authority {
         }
         // A hub that was restored from a backup does not know it: what it says first must be later than whatever its
         // devices have heard meanwhile.
-        self.store.next_epoch(self.clock.now())?;
+        self.store.next_epoch(self.behind(self.heard_epoch()))?;
         if let Err(error) = self.publish_status() {
             self.not_published("status list", &error);
         }
@@ -328,6 +337,23 @@ impl Authority {
             self.not_published("routing table", &error);
         }
         Ok(())
+    }
+
+    /// The epoch of the newest status list of ours that this hub has heard: its folder may know more than a store that was
+    /// brought back.
+    fn heard_epoch(&self) -> u64 {
+        self.knowledge().with_knowledge(|knowledge, _| {
+            let ours = knowledge.status.iter().filter(|list| list.heading().authority == self.root.key);
+            ours.map(|list| list.heading().epoch).max().unwrap_or(0)
+        })
+    }
+
+    /// The present, in seconds as numbers of what is published; or one more than `heard`, where there were more than one a
+    /// second of late. What a thief of keys has numbered highest is not heard.
+    fn behind(&self, heard: u64) -> Time {
+        let now = self.clock.now();
+        let next = i64::try_from(heard).map_or(now, |heard| Time::from_unix(heard.saturating_add(1)));
+        if next.seconds_since(now) < MOST_AHEAD_SECONDS { next.max(now) } else { now }
     }
 
     /// Signs the site list if there is none, or if the one there does not say what the authority's keys may sign; that

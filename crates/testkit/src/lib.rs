@@ -9,7 +9,7 @@ mod site;
 mod softhsm;
 
 pub use certificate::{CertificateBuilder, Extension};
-pub use postgres::PostgresServer;
+pub use postgres::{Disk, PostgresServer};
 pub use process::{Child, free_port};
 pub use site::{Site, Status};
 pub use softhsm::SoftHsm;

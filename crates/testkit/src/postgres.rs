@@ -7,9 +7,28 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Waits for a line or for the end of the test, whichever way it ends; then stops the server at once, as a crash would, and
-/// unless the line says `keep`, removes its folder.
-const WATCH: &str = r#"folder="$1"; shift; "$@" >"$folder/log" 2>&1 & server=$!
-read -r what; kill -QUIT $server 2>/dev/null; wait $server; [ "$what" = keep ] || rm -rf "$folder""#;
+/// unless the line says `keep`, removes its folder and the disks in it.
+const WATCH: &str = r#"folder="$1"; shift; "$@" >>"$folder/log" 2>&1 & server=$!
+read -r what; kill -QUIT $server 2>/dev/null; wait $server; [ "$what" = keep ] && exit
+for disk in tables log-disk; do if [ -d "$folder/$disk" ]; then umount "$folder/$disk"; fi; done; rm -rf "$folder""#;
+
+/// A small disk of a server made by [`PostgresServer::with_small_disks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// Where the tables are: a statement that needs room fails.
+    Tables,
+    /// Where the write-ahead log is: the server stops.
+    Log,
+}
+
+impl Disk {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tables => "tables",
+            Self::Log => "log-disk",
+        }
+    }
+}
 
 /// A PostgreSQL server.
 #[derive(Debug)]
@@ -60,16 +79,99 @@ impl PostgresServer {
         server
     }
 
+    /// Makes one whose tables and whose write-ahead log are each on a disk of their own, of 24 MiB, that
+    /// [`PostgresServer::fill`] fills.
+    ///
+    /// # Panics
+    /// As [`PostgresServer::start`]; if this is not root, who alone may mount.
+    #[must_use]
+    pub fn with_small_disks() -> Self {
+        let folder = folder();
+        for disk in [Disk::Tables, Disk::Log] {
+            let place = folder.join(disk.name());
+            std::fs::create_dir(&place).expect("a folder");
+            run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=24m,mode=0777", "tmpfs"]).arg(&place));
+        }
+        let tables = folder.join(Disk::Tables.name()).join("tables");
+        run(as_user(Path::new("mkdir")).arg(&tables));
+        init(&folder, &["--wal-segsize=1", "-X", &folder.join(Disk::Log.name()).join("wal").display().to_string()]);
+        give(&folder.join("data/postgresql.auto.conf"), b"min_wal_size = '4MB'\nmax_wal_size = '8MB'\n");
+        let mut server = Self { folder, sync: false, tls: None, watch: None };
+        server.begin();
+        for sql in [
+            format!("CREATE TABLESPACE small LOCATION '{}'", tables.display()),
+            "ALTER DATABASE postgres SET default_tablespace TO small".to_owned(),
+        ] {
+            server.query(&sql).expect("psql answers");
+        }
+        server
+    }
+
+    /// Fills a small disk to its last byte.
+    ///
+    /// # Panics
+    /// If there is no such disk.
+    pub fn fill(&self, disk: Disk) {
+        let mut file = std::fs::File::create(self.ballast(disk)).expect("a file");
+        for size in [1 << 20, 1 << 12, 1] {
+            let block = vec![b'x'; size];
+            while file.write_all(&block).is_ok() {}
+        }
+    }
+
+    /// Makes room again.
+    ///
+    /// # Panics
+    /// If it was not filled.
+    pub fn make_room(&self, disk: Disk) {
+        std::fs::remove_file(self.ballast(disk)).expect("the disk was filled");
+    }
+
+    fn ballast(&self, disk: Disk) -> PathBuf {
+        self.folder.join(disk.name()).join("ballast")
+    }
+
+    /// Makes a standby that follows this one, and lets each commit of this one wait for it.
+    ///
+    /// # Panics
+    /// As [`PostgresServer::start`].
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let folder = folder();
+        let primary = format!("user=medlock host={}", self.folder.display());
+        let mut copy = as_user(&program("pg_basebackup"));
+        copy.args(["--no-sync", "-c", "fast", "-X", "stream", "-R", "-C", "-S", "standby", "-d", &primary, "-D"]);
+        run(copy.arg(folder.join("data")));
+        let mut server = Self { folder, sync: self.sync, tls: None, watch: None };
+        server.begin();
+        for sql in ["ALTER SYSTEM SET synchronous_standby_names TO '*'", "SELECT pg_reload_conf()"] {
+            self.query(sql).expect("psql answers");
+        }
+        let follows = || self.query("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'");
+        wait_for(|| "the standby does not follow", || follows().is_some_and(|answer| answer == "1"));
+        server
+    }
+
+    /// Lets a standby take over; its former primary must be stopped.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn promote(&self) {
+        let answer = self.query("SELECT pg_promote()");
+        assert_eq!(answer.as_deref(), Some("t"), "it was not promoted");
+    }
+
+    /// The address of the one of several servers that takes writes.
+    #[must_use]
+    pub fn url_of(servers: &[&Self]) -> String {
+        let host = |server: &&Self| server.folder.display().to_string().replace('/', "%2F");
+        let hosts: Vec<_> = servers.iter().map(host).collect();
+        format!("postgresql://medlock@{}/postgres", hosts.join(","))
+    }
+
     fn make(sync: bool, prepare: impl FnOnce(&Path) -> Option<u16>) -> Self {
-        let made = as_user(Path::new("mktemp")).args(["-d", "/tmp/medlock-pg.XXXXXX"]).output().expect("mktemp");
-        let folder = PathBuf::from(String::from_utf8(made.stdout).expect("a path").trim());
-        let made = as_user(&program("initdb"))
-            .current_dir("/")
-            .args(["-A", "trust", "-U", "medlock", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
-            .arg(folder.join("data"))
-            .output()
-            .expect("initdb");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let folder = folder();
+        init(&folder, &[]);
         let tls = prepare(&folder.join("data"));
         let mut server = Self { folder, sync, tls, watch: None };
         server.begin();
@@ -98,13 +200,9 @@ impl PostgresServer {
         };
         let watch = command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         self.watch = Some(watch.expect("a shell"));
-        for _ in 0..600 {
-            if self.query("SELECT 1").is_some() {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        panic!("no answer: {}", std::fs::read_to_string(self.folder.join("log")).unwrap_or_default());
+        let log = self.folder.join("log");
+        let said = || format!("no answer: {}", std::fs::read_to_string(&log).unwrap_or_default());
+        wait_for(said, || self.query("SELECT 1").is_some());
     }
 
     /// Stops it at once, as a crash would.
@@ -145,8 +243,14 @@ impl PostgresServer {
     /// What psql answers; `None` when it fails.
     #[must_use]
     pub fn query(&self, sql: &str) -> Option<String> {
+        Self::query_at(&self.url(), sql)
+    }
+
+    /// As [`PostgresServer::query`], of whichever server is at this address.
+    #[must_use]
+    pub fn query_at(url: &str, sql: &str) -> Option<String> {
         let mut command = Command::new(program("psql"));
-        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).arg(self.url());
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).arg(url);
         let heard = command.current_dir("/").stderr(Stdio::null()).output().ok()?;
         heard.status.success().then(|| String::from_utf8_lossy(&heard.stdout).trim().to_owned())
     }
@@ -158,9 +262,42 @@ impl Drop for PostgresServer {
             drop(watch.stdin.take());
             let _ = watch.wait();
         } else {
+            for disk in [Disk::Tables, Disk::Log].map(|disk| self.folder.join(disk.name())) {
+                if disk.exists() {
+                    let _ = Command::new("umount").arg(disk).status();
+                }
+            }
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+fn folder() -> PathBuf {
+    let made = run(as_user(Path::new("mktemp")).args(["-d", "/tmp/medlock-pg.XXXXXX"]));
+    PathBuf::from(made.trim())
+}
+
+fn init(folder: &Path, more: &[&str]) {
+    let mut command = as_user(&program("initdb"));
+    command.args(["-A", "trust", "-U", "medlock", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]).args(more);
+    run(command.arg("-D").arg(folder.join("data")));
+}
+
+/// Runs it to its end; what it said.
+fn run(command: &mut Command) -> String {
+    let heard = command.current_dir("/").output().expect("it starts");
+    assert!(heard.status.success(), "{command:?}: {}", String::from_utf8_lossy(&heard.stderr));
+    String::from_utf8(heard.stdout).expect("UTF-8")
+}
+
+fn wait_for<S: std::fmt::Display>(what: impl Fn() -> S, done: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{}", what());
 }
 
 /// A program of PostgreSQL: Debian keeps those of the server out of the path.

@@ -1,13 +1,12 @@
 //! The certificate revocation list (RFC 5280 section 5, version 2): complete or what has changed, of all certificates or
 //! of one partition of them.
 
-use super::{crl_reason, is_told};
+use super::crl_reason;
 use crate::encode::{self, context, context_primitive, extension, oid, sequence, tlv};
 use crate::signer::KeyLabel;
-use crate::store::{Issued, Serial, Standing, Store, StoreError, Subject};
+use crate::store::{MetCertificate, Serial, Standings, StoreError};
 use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::Time;
-use std::collections::BTreeMap;
 
 /// Whether a CRL is complete.
 #[derive(Clone, Copy, Debug)]
@@ -118,44 +117,26 @@ fn entry(entry: &Entry) -> Vec<u8> {
     sequence(&[&encode::unsigned(entry.serial.as_bytes()), &encode::time(entry.since), &sequence(&[&reason])])
 }
 
-/// What the store knows, by serial, each with the key that has issued it: the worst that applies to each certificate. A superseded certificate leaves the CRL
-/// when it has expired; all others stay.
+/// What the store knows, by serial, each with the key that has issued it: the worst that applies to each certificate. A
+/// superseded certificate leaves the CRL when it has expired; all others stay. With the epoch that it is of.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn revoked(
-    store: &(impl Store + ?Sized),
-    standings: &[Standing],
+    store: &(impl Standings + ?Sized),
     now: Time,
-    issuer: impl Fn(&Issued) -> Option<KeyLabel>,
-) -> Result<Vec<(KeyLabel, Entry)>, StoreError> {
-    let mut worst: BTreeMap<[u8; 16], (Serial, KeyLabel, &Standing)> = BTreeMap::new();
-    let mut take = |issued: &Issued, standing| {
-        let serial = issued.record.serial;
-        let Some(key) = issuer(issued) else { return };
-        let (_, _, known) = worst.entry(*serial.as_bytes()).or_insert((serial, key, standing));
-        if known.state < standing.state {
-            *known = standing;
+    issuer: impl Fn(&[u8]) -> Option<KeyLabel> + Send + Sync,
+) -> Result<(u64, Vec<(KeyLabel, Entry)>), StoreError> {
+    let mut all = Vec::new();
+    let epoch = store.each_revoked(now, &mut |met| match met {
+        MetCertificate::Begin => all.clear(),
+        MetCertificate::Revoked(found) => {
+            let entry = Entry { serial: found.serial, since: found.since, reason: crl_reason(found.state) };
+            all.extend(issuer(&found.certificate).map(|key| (key, entry)));
         }
-    };
-    for standing in standings {
-        match standing.subject {
-            Subject::Credential(credential) => {
-                if let Some(issued) = store.issued(credential)?
-                    && is_told(store, standing, now, 0)?
-                {
-                    take(&issued, standing);
-                }
-            }
-            Subject::Device(name) => store.credentials_of(name)?.iter().for_each(|issued| take(issued, standing)),
-            // An issuer's standing is told by the list of the authority above it, not by its own CRL.
-            Subject::Issuer(_) => {}
-        }
-    }
-    let entry = |(serial, key, standing): (Serial, KeyLabel, &Standing)| {
-        (key, Entry { serial, since: standing.since, reason: crl_reason(standing) })
-    };
-    Ok(worst.into_values().map(entry).collect())
+    })?;
+    all.sort_unstable_by_key(|(_, entry)| *entry.serial.as_bytes());
+    Ok((epoch, all))
 }
 
 #[cfg(test)]

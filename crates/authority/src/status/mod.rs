@@ -7,12 +7,12 @@ mod selection;
 pub mod set;
 mod signed;
 
-pub(crate) use selection::select;
+pub(crate) use selection::Selector;
 pub(crate) use signed::{not_signed, sign1, state_of, ticket_state};
 pub use signed::{reason_of, status_list, ticket};
 
-use crate::store::{Issued, Standing, StandingState, Standings, Store, StoreError, Subject};
-use medlock_trust::{DeviceName, KeyId, Time};
+use crate::store::{Issued, Standing, StandingState, Standings, StoreError, Subject};
+use medlock_trust::{DeviceName, KeyId};
 
 /// How long after its expiry a superseded credential stays on the status list, in seconds: the grace of the default
 /// policy, within which an expired credential still opens something. Everything else stays for good, because an expired
@@ -51,20 +51,9 @@ pub fn of_device(store: &(impl Standings + ?Sized), device: DeviceName) -> Resul
     store.standing(Subject::Device(device))
 }
 
-/// Whether a standing still has to be told at `now`.
-fn is_told(store: &(impl Store + ?Sized), standing: &Standing, now: Time, kept: i64) -> Result<bool, StoreError> {
-    match (standing.state, standing.subject) {
-        (StandingState::Superseded, Subject::Credential(credential)) => {
-            let issued = store.issued(credential)?;
-            Ok(issued.is_none_or(|issued| issued.record.not_after.plus_seconds(kept) > now))
-        }
-        _ => Ok(true),
-    }
-}
-
 /// `CRLReason` (RFC 5280 section 5.3.1).
-pub(crate) fn crl_reason(standing: &Standing) -> u8 {
-    match standing.state {
+pub(crate) fn crl_reason(state: StandingState) -> u8 {
+    match state {
         StandingState::Suspended => 6,
         StandingState::Superseded => 4,
         StandingState::Ceased => 5,

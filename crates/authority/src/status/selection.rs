@@ -7,15 +7,17 @@
 //!    compromise that was told before the device's stays all the same, because nodes refuse a list that forgets one.
 //! 3. If the list is still too long, superseded credentials are left out, those first that have been expired longest.
 //!    Compromised, suspended and ceased ones never are, as long as they fit by themselves.
+//!
+//! There may be millions of standings, and they are met one after the other: what is kept of them is no more than the list
+//! has room for.
 
 use super::signed::record;
 use super::{SUPERSEDED_KEPT_SECONDS, SUPERSEDED_PER_DEVICE};
 use crate::store::{Life, Standing, StandingState, Subject};
 use medlock_trust::status::{Record, State, Subject as Told};
-use medlock_trust::{CredentialId, DeviceName, Time};
-use std::cmp::Reverse;
+use medlock_trust::{DeviceName, Time};
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What the list tells.
 #[derive(Debug)]
@@ -26,63 +28,120 @@ pub(crate) struct Selection {
     pub(crate) left_out: usize,
 }
 
-/// Chooses among `standings` for a list of at most `most` records at `now`. `told` is what the list before said;
-/// its compromises are told again also when the store, restored from a backup, no longer knows them.
-pub(crate) fn select(
-    standings: &[Standing],
-    lives: &[Life],
-    told: impl Iterator<Item = Record>,
+/// In which order superseded credentials are left out: the least first. One whose certificate the store does not have goes
+/// first: nothing is known of its life.
+type Worth = (Option<(Time, u64)>, u64, Told);
+
+/// Chooses for a list of so many records among standings that are met.
+#[derive(Debug)]
+pub(crate) struct Selector {
     now: Time,
     most: usize,
-) -> Selection {
-    let lives: HashMap<CredentialId, &Life> = lives.iter().map(|life| (life.credential, life)).collect();
-    let life = |standing: &Standing| match standing.subject {
-        Subject::Credential(credential) => lives.get(&credential).copied(),
-        Subject::Device(_) | Subject::Issuer(_) => None,
-    };
-    let terminal = terminal(standings);
-    let uncovered = standings.iter().filter(|standing| {
-        let device = life(standing).and_then(|life| life.device).and_then(|name| terminal.get(&name));
-        device.is_none_or(|device| !covers(device, standing))
-    });
-    let (superseded, mut firm): (Vec<_>, Vec<_>) = uncovered.partition(|standing| is_superseded(standing));
-    firm.sort_by_key(|standing| (rank(standing), standing.epoch));
-    let mut records: BTreeMap<Told, Record> = told
-        .filter(|record| record.state == State::Compromised)
-        .map(|record| (record.subject, record))
-        .take(most)
-        .collect();
-    let mut left_out = 0;
-    let superseded = worth_telling(superseded.into_iter().map(|one| (life(one), one)).collect(), now);
-    for standing in firm.into_iter().chain(superseded) {
-        let new = record(standing);
-        let full = records.len() >= most;
-        match records.entry(new.subject) {
-            Entry::Vacant(_) if full => left_out += 1,
-            Entry::Vacant(place) => drop(place.insert(new)),
-            Entry::Occupied(mut held) if held.get().state <= new.state => drop(held.insert(new)),
-            Entry::Occupied(_) => {}
+    records: BTreeMap<Told, Record>,
+    /// What is told first is first.
+    firm: BTreeMap<(u8, u64, Told), Record>,
+    superseded: BTreeMap<Worth, (Option<DeviceName>, Record)>,
+    of_device: HashMap<DeviceName, BTreeSet<Worth>>,
+    left_out: usize,
+}
+
+impl Selector {
+    /// For a list of at most `most` records at `now`. `told` is what the list before said; its compromises are told again
+    /// also when the store, restored from a backup, no longer knows them.
+    pub(crate) fn new(told: impl Iterator<Item = Record>, now: Time, most: usize) -> Self {
+        let compromised = told.filter(|record| record.state == State::Compromised);
+        Self {
+            now,
+            most,
+            records: compromised.map(|record| (record.subject, record)).take(most).collect(),
+            firm: BTreeMap::new(),
+            superseded: BTreeMap::new(),
+            of_device: HashMap::new(),
+            left_out: 0,
         }
     }
-    Selection { records: records.into_values().collect(), left_out }
+
+    /// Looks at one standing; of a credential, with its life, if that is known.
+    pub(crate) fn take(&mut self, standing: &Standing, life: Option<&Life>) {
+        let device = life.and_then(|life| life.device_state);
+        if device.is_some_and(|device| covers(device, standing)) {
+            return;
+        }
+        let new = record(standing);
+        if let Some(held) = self.records.get_mut(&new.subject) {
+            if held.state <= new.state {
+                *held = new;
+            }
+        } else if is_superseded(standing) {
+            self.take_superseded(standing, life, new);
+        } else {
+            self.firm.insert((rank(standing), standing.epoch, new.subject), new);
+            if self.firm.len() > self.most {
+                self.firm.pop_last();
+                self.left_out += 1;
+            }
+        }
+    }
+
+    fn take_superseded(&mut self, standing: &Standing, life: Option<&Life>, new: Record) {
+        if life.is_some_and(|life| life.not_after.plus_seconds(SUPERSEDED_KEPT_SECONDS) <= self.now) {
+            return;
+        }
+        let worth = (life.map(|life| (life.not_after, life.number)), standing.epoch, new.subject);
+        let device = life.and_then(|life| life.device);
+        if self.superseded.len() >= self.most
+            && self.superseded.first_key_value().is_some_and(|(least, _)| *least > worth)
+        {
+            self.left_out += 1;
+            return;
+        }
+        if let Some(name) = device {
+            let its = self.of_device.entry(name).or_default();
+            its.insert(worth);
+            if its.len() > SUPERSEDED_PER_DEVICE
+                && let Some(least) = its.pop_first()
+            {
+                self.superseded.remove(&least);
+                if least == worth {
+                    return;
+                }
+            }
+        }
+        self.superseded.insert(worth, (device, new));
+        if self.superseded.len() > self.most
+            && let Some((least, (device, _))) = self.superseded.pop_first()
+        {
+            self.left_out += 1;
+            let Some(name) = device else { return };
+            let its = self.of_device.entry(name).or_default();
+            its.remove(&least);
+            if its.is_empty() {
+                self.of_device.remove(&name);
+            }
+        }
+    }
+
+    /// What the list tells.
+    pub(crate) fn finish(self) -> Selection {
+        let Self { most, mut records, mut left_out, .. } = self;
+        let superseded = self.superseded.into_values().rev().map(|(_, record)| record);
+        for new in self.firm.into_values().chain(superseded) {
+            let full = records.len() >= most;
+            match records.entry(new.subject) {
+                Entry::Vacant(place) if !full => drop(place.insert(new)),
+                _ => left_out += 1,
+            }
+        }
+        Selection { records: records.into_values().collect(), left_out }
+    }
 }
 
-/// Devices that will never be good again.
-fn terminal(standings: &[Standing]) -> HashMap<DeviceName, &Standing> {
-    let ended = standings.iter().filter(|standing| standing.state >= StandingState::Ceased);
-    ended
-        .filter_map(|standing| match standing.subject {
-            Subject::Device(name) => Some((name, standing)),
-            Subject::Credential(_) | Subject::Issuer(_) => None,
-        })
-        .collect()
-}
-
-/// Whether the record of a device says all that the one of its credential does. The epochs tell whether the compromise
-/// of the credential can have been told without the device's.
-fn covers(device: &Standing, credential: &Standing) -> bool {
-    credential.state < StandingState::Compromised
-        || (device.state == StandingState::Compromised && credential.epoch >= device.epoch)
+/// Whether the record of a device that will never be good again says all that the one of its credential does. The epochs tell
+/// whether the compromise of the credential can have been told without the device's.
+fn covers((state, epoch): (StandingState, u64), standing: &Standing) -> bool {
+    state >= StandingState::Ceased
+        && (standing.state < StandingState::Compromised
+            || (state == StandingState::Compromised && standing.epoch >= epoch))
 }
 
 fn is_superseded(standing: &Standing) -> bool {
@@ -98,26 +157,10 @@ fn rank(standing: &Standing) -> u8 {
     }
 }
 
-/// Superseded credentials in the order in which they are told, without those that are told no more. One whose
-/// certificate the store does not have comes last: nothing is known of its life.
-fn worth_telling<'a>(mut superseded: Vec<(Option<&Life>, &'a Standing)>, now: Time) -> Vec<&'a Standing> {
-    superseded.retain(|(life, _)| life.is_none_or(|life| life.not_after.plus_seconds(SUPERSEDED_KEPT_SECONDS) > now));
-    superseded
-        .sort_by_key(|(life, standing)| Reverse((life.map(|life| (life.not_after, life.number)), standing.epoch)));
-    let mut of_device: HashMap<DeviceName, usize> = HashMap::new();
-    superseded.retain(|(life, _)| {
-        life.and_then(|life| life.device).is_none_or(|name| {
-            let told = of_device.entry(name).or_default();
-            *told += 1;
-            *told <= SUPERSEDED_PER_DEVICE
-        })
-    });
-    superseded.into_iter().map(|(_, standing)| standing).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use medlock_trust::CredentialId;
 
     fn id(number: u8) -> CredentialId {
         CredentialId::from_bytes([number; 16])
@@ -129,7 +172,18 @@ mod tests {
 
     fn life(number: u8, device: &str, not_after: i64) -> Life {
         let not_after = Time::from_unix(not_after);
-        Life { credential: id(number), device: DeviceName::new(device), not_after, number: number.into() }
+        Life { device: DeviceName::new(device), device_state: None, not_after, number: number.into() }
+    }
+
+    fn select(
+        standings: &[(Standing, Option<Life>)],
+        told: impl Iterator<Item = Record>,
+        now: Time,
+        most: usize,
+    ) -> Selection {
+        let mut selector = Selector::new(told, now, most);
+        standings.iter().for_each(|(standing, life)| selector.take(standing, life.as_ref()));
+        selector.finish()
     }
 
     fn told(selection: &Selection) -> Vec<Told> {
@@ -142,12 +196,10 @@ mod tests {
         use StandingState::{Ceased, Compromised, Superseded, Suspended};
         let one = |number, state| standing(Subject::Credential(id(number)), state, u64::from(number));
         let standings =
-            [one(1, Superseded), one(2, Compromised), one(3, Superseded), one(4, Suspended), one(5, Ceased)];
-        let lives: Vec<Life> = [(1, 900), (2, 5), (3, 800), (4, 5), (5, 5)]
-            .map(|(number, end)| life(number, &format!("d{number}"), end))
-            .into();
+            [(1, Superseded, 900), (2, Compromised, 5), (3, Superseded, 800), (4, Suspended, 5), (5, Ceased, 5)]
+                .map(|(number, state, end)| (one(number, state), Some(life(number, &format!("d{number}"), end))));
         let room = |most| {
-            let selection = select(&standings, &lives, std::iter::empty(), Time::from_unix(1_000), most);
+            let selection = select(&standings, std::iter::empty(), Time::from_unix(1_000), most);
             (selection.left_out, told(&selection))
         };
         let ids = |numbers: &[u8]| numbers.iter().map(|number| Told::Credential(id(*number))).collect::<Vec<_>>();
@@ -161,18 +213,21 @@ mod tests {
     fn a_compromise_that_was_told_is_never_forgotten() {
         use StandingState::{Compromised, Superseded};
         let device = Subject::Device(DeviceName::new("ct-1").unwrap());
+        let known = |number, state, epoch| {
+            let life = Life { device_state: Some((Compromised, 7)), ..life(number, "ct-1", 2_000) };
+            (standing(Subject::Credential(id(number)), state, epoch), Some(life))
+        };
         let standings = [
-            standing(Subject::Credential(id(1)), Compromised, 3),
-            standing(Subject::Credential(id(2)), Compromised, 7),
-            standing(Subject::Credential(id(3)), Superseded, 4),
-            standing(device, Compromised, 7),
+            known(1, Compromised, 3),
+            known(2, Compromised, 7),
+            known(3, Superseded, 4),
+            (standing(device, Compromised, 7), None),
         ];
-        let lives = [1, 2, 3].map(|number| life(number, "ct-1", 2_000));
         let before = [1, 9].map(|number| Record {
             subject: Told::Credential(id(number)),
             ..record(&standing(Subject::Credential(id(number)), Compromised, 3))
         });
-        let selection = select(&standings, &lives, before.into_iter(), Time::from_unix(1_000), 100);
+        let selection = select(&standings, before.into_iter(), Time::from_unix(1_000), 100);
         let credentials: Vec<Told> = [1, 9].map(|number| Told::Credential(id(number))).into();
         assert_eq!(told(&selection)[..2], credentials, "told before the device was, and by the list before");
         assert_eq!(selection.records.len(), 3, "the device's record covers the others");

@@ -138,7 +138,8 @@ pub trait Issuances: Send + Sync {
     fn unfinished(&self) -> Result<Vec<Record>, StoreError>;
 
     /// Records that are neither complete nor abandoned and that nobody works on any more. In a store of one process these
-    /// are all when it starts; where several hubs share it, those that are a minute old by the server's clock.
+    /// are all when it starts; where several hubs share it, those that are a minute old by the server's clock. And those that
+    /// this process could not finish, because the database was away.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -458,14 +459,46 @@ pub struct StandingChange {
 /// What the status list must know of a credential that has a standing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
-    /// Which credential.
-    pub credential: CredentialId,
     /// Whose it is.
     pub device: Option<DeviceName>,
+    /// The state of that device, and the epoch of the status list that said it first.
+    pub device_state: Option<(StandingState, u64)>,
     /// Until when it is good.
     pub not_after: Time,
     /// Grows with each certificate that is issued.
     pub number: u64,
+}
+
+/// What is met on a walk through the standings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "each is taken as soon as it is met")]
+pub enum Met {
+    /// The walk begins: anew, if it was begun before, because the connection was lost.
+    Begin,
+    /// A standing; of a credential of ours, with its life.
+    Standing(Standing, Option<Life>),
+}
+
+/// What is met on a walk through the certificates against which something is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetCertificate {
+    /// The walk begins: anew, if it was begun before, because the connection was lost.
+    Begin,
+    /// A certificate, and the worst that is known against it.
+    Revoked(Revoked),
+}
+
+/// A certificate against which something is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Its serial number.
+    pub serial: Serial,
+    /// The certificate.
+    pub certificate: Vec<u8>,
+    /// What is known: against itself, unless it is superseded only and not good any more, or against its device.
+    pub state: StandingState,
+    /// Since when.
+    pub since: Time,
 }
 
 /// How one credential stands, whatever the reason.
@@ -490,17 +523,33 @@ pub trait Standings: Send + Sync {
     /// [`StoreError::Missing`] when a suspension should be lifted that is not there: then nothing is changed.
     fn change_standings(&self, changes: Vec<StandingChange>, now: Time) -> Result<u64, StoreError>;
 
-    /// The lives of all credentials of ours that have a standing of their own.
+    /// Walks through everything known against anybody, as it is at one instant, in memory that does not grow with it.
+    /// Returns the epoch of that instant.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn lives(&self) -> Result<Vec<Life>, StoreError>;
+    fn each_standing(&self, take: &mut (dyn FnMut(Met) + Send)) -> Result<u64, StoreError>;
 
-    /// The current epoch, and everything known against anybody.
+    /// Walks through the certificates that a revocation list at `now` tells, in no order, each once: all against which
+    /// something is known, but for those that are superseded and not good any more. Returns the epoch of that instant.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn standings(&self) -> Result<(u64, Vec<Standing>), StoreError>;
+    fn each_revoked(&self, now: Time, take: &mut (dyn FnMut(MetCertificate) + Send)) -> Result<u64, StoreError>;
+
+    /// The current epoch, and everything known against anybody. For tests: there may be more than fits into memory.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn standings(&self) -> Result<(u64, Vec<Standing>), StoreError> {
+        let mut all = Vec::new();
+        let epoch = self.each_standing(&mut |met| match met {
+            Met::Begin => all.clear(),
+            Met::Standing(standing, _) => all.push(standing),
+        })?;
+        all.sort_by_key(|standing| standing.subject);
+        Ok((epoch, all))
+    }
 
     /// The current epoch alone.
     ///

@@ -3,9 +3,9 @@
 use crate::fixture::noon;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Issuances, Journal, LogTile,
-    OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Serial, SignedCheckpoint, SqlStore,
-    StandingChange, StandingState, Standings, Store, StoreError, Subject,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Issuances, Journal, Life, LogTile,
+    Met, MetCertificate, OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Serial,
+    SignedCheckpoint, SqlStore, StandingChange, StandingState, Standings, Store, StoreError, Subject,
 };
 use medlock_node::log::Tile;
 use medlock_trust::{CredentialId, DeviceName, KeyId};
@@ -408,6 +408,35 @@ fn states(store: &impl Store) {
     );
     store.change_standings(vec![change(Subject::Issuer(KeyId::from_bytes([3; 16])), Some(Ceased))], noon()).unwrap();
     assert_eq!(of(5), Some(vec![Ceased]));
+    let mut lives = Vec::new();
+    let met = store.each_standing(&mut |met| match met {
+        Met::Begin => lives.clear(),
+        Met::Standing(standing, life) => lives.push((standing.subject, life)),
+    });
+    assert_eq!(met.unwrap(), store.epoch().unwrap());
+    lives.retain(|(subject, _)| !matches!(subject, Subject::Issuer(_)));
+    let life = Life {
+        device: DeviceName::new("ct-1"),
+        device_state: Some((Suspended, epoch)),
+        not_after: noon().plus_seconds(100),
+        number: 4,
+    };
+    assert_eq!(lives, [(ct, None), (Subject::Credential(credential(3)), Some(life))]);
+    let revoked = |at| {
+        let mut found = Vec::new();
+        let met = store.each_revoked(at, &mut |met| match met {
+            MetCertificate::Begin => found.clear(),
+            MetCertificate::Revoked(one) => found.push((one.certificate, one.state)),
+        });
+        met.unwrap();
+        found.sort();
+        found
+    };
+    assert_eq!(revoked(noon()), [(vec![1], Suspended), (vec![3], Ceased)]);
+    let superseded = change(Subject::Credential(credential(5)), Some(StandingState::Superseded));
+    store.change_standings(vec![superseded, change(ct, None)], noon()).unwrap();
+    assert_eq!(revoked(noon()), [(vec![3], Ceased), (vec![5], StandingState::Superseded)]);
+    assert_eq!(revoked(noon().plus_seconds(100)), [(vec![3], Ceased)], "a superseded one that is not good any more");
 }
 
 fn journal(store: &impl Journal) {

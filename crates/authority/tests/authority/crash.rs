@@ -7,9 +7,10 @@ use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::Device;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind, Signer, SignerError};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Issuances, Issued, Journal, Life,
-    Log, LogEntry, LogTile, OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Register,
-    Serial, SignedCheckpoint, SqlStore, Standing, StandingChange, Standings, StoreError, Subject, Turn,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Issuances, Issued, Journal, Log,
+    LogEntry, LogTile, Met, MetCertificate, OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose,
+    Record, Register, Serial, SignedCheckpoint, SqlStore, Standing, StandingChange, Standings, StoreError, Subject,
+    Turn,
 };
 use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;
@@ -115,8 +116,8 @@ impl Register for Faulty {
 impl Standings for Faulty {
     through! {
         write: fn change_standings(changes: Vec<StandingChange>, now: Time) -> u64;
-        read: fn lives() -> Vec<Life>;
-        read: fn standings() -> (u64, Vec<Standing>);
+        read: fn each_standing(take: &mut (dyn FnMut(Met) + Send)) -> u64;
+        read: fn each_revoked(now: Time, take: &mut (dyn FnMut(MetCertificate) + Send)) -> u64;
         read: fn epoch() -> u64;
         read: fn standings_of(credential: CredentialId, issuer: KeyId) -> Option<Vec<Standing>>;
         read: fn states(after: Option<CredentialId>, most: u32) -> Vec<CredentialState>;
@@ -256,7 +257,7 @@ fn rows(config: &AuthorityConfig) -> Rows {
         "SELECT encode(serial, 'hex'), encode(tbs, 'hex'), encode(certificate, 'hex'), state FROM {}.issuance ORDER BY number",
         server.schema
     );
-    let answer = PostgresServer::shared().query(&sql).unwrap();
+    let answer = PostgresServer::query_at(&server.url, &sql).unwrap();
     let row = |line: &str| {
         let mut columns = line.split('|');
         let mut next = || columns.next().unwrap();
@@ -274,12 +275,12 @@ fn a_minute_later(config: &AuthorityConfig) {
         let sql = format!(
             "UPDATE {schema}.issuance SET since = since - 61; DELETE FROM {schema}.hold; UPDATE {schema}.log SET until = 0"
         );
-        PostgresServer::shared().query(&sql).unwrap();
+        PostgresServer::query_at(&server.url, &sql).unwrap();
     }
 }
 
 /// Compares what the database has with what was acknowledged.
-fn check(config: &AuthorityConfig, certificates: &[Vec<u8>]) {
+pub(crate) fn check(config: &AuthorityConfig, certificates: &[Vec<u8>]) {
     let mut records = HashMap::new();
     for (serial, tbs, certificate, state) in rows(config) {
         assert_ne!(state, "recorded", "a record was left unfinished after a start");

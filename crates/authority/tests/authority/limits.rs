@@ -216,7 +216,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Shows REQ-AUTH-26.
+/// Shows REQ-AUTH-26, REQ-STORE-20.
 #[test]
 fn a_hub_restored_from_a_backup_is_heard_by_those_who_heard_it_before() {
     for only_the_database in [false, true] {
@@ -245,7 +245,8 @@ fn a_hub_restored_from_a_backup_is_heard_by_those_who_heard_it_before() {
         let crl = site.authority.crl().unwrap();
         let dir = site.dir;
         drop(site.authority);
-        clock.advance(600);
+        // Without its folder the hub knows only the time.
+        clock.advance(if only_the_database { 1 } else { 600 });
         if only_the_database {
             for suffix in ["", "-wal", "-shm"] {
                 let name = format!("authority.sqlite{suffix}");

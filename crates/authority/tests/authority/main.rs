@@ -8,6 +8,7 @@ mod contract;
 mod crash;
 mod device;
 mod enrolment;
+mod faults;
 mod fixture;
 mod hubs;
 mod keys;

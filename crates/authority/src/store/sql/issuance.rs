@@ -5,6 +5,8 @@ use super::row::{Columns as _, word};
 use crate::store::{Issuances, Issued, Purpose, Record, Serial, StoreError, Turn};
 use medlock_store::{Engine, Fault, Row, Value, all, first, values};
 use medlock_trust::{CredentialId, DeviceName, KeyId};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PURPOSES: &[(Purpose, &str)] = &[
     (Purpose::Root, "root"),
@@ -16,6 +18,35 @@ const PURPOSES: &[(Purpose, &str)] = &[
 const TABLE: &str = "issuance";
 const COLUMNS: &str =
     "serial, purpose, device, key, parent, not_before, not_after, at, tbs, credential, certificate, used";
+
+/// Records of this process that nobody finishes: whether they were written is not known, or the database was away when
+/// their certificate was to be stored.
+#[derive(Debug, Default)]
+pub(super) struct Left(Mutex<BTreeSet<[u8; 16]>>);
+
+impl Left {
+    fn all(&self) -> MutexGuard<'_, BTreeSet<[u8; 16]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the record if this outcome of recording it leaves it behind.
+    fn recorded(&self, serial: Serial, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        outcome.inspect_err(|error| {
+            if matches!(error, StoreError::Unknown { .. }) {
+                self.all().insert(*serial.as_bytes());
+            }
+        })
+    }
+
+    /// Remembers the record if this outcome of ending it leaves it behind, and forgets it if not.
+    fn ended(&self, serial: Serial, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        match &outcome {
+            Ok(()) | Err(StoreError::Missing { .. }) => self.all().remove(serial.as_bytes()),
+            Err(_) => self.all().insert(*serial.as_bytes()),
+        };
+        outcome
+    }
+}
 
 impl SqlStore {
     fn issued_where(
@@ -33,10 +64,12 @@ impl SqlStore {
 impl Issuances for SqlStore {
     fn record(&self, record: Record) -> Result<(), StoreError> {
         let sql = format!("{INSERT} WHERE 1 = 1 ON CONFLICT (serial) DO NOTHING");
-        self.database.write_single("record a certificate before it is signed", move |database| {
+        let serial = record.serial;
+        let outcome = self.database.write_single("record a certificate before it is signed", move |database| {
             let added = database.execute(&sql, &record_values(&record))?;
             if added == 1 { Ok(()) } else { Err(Fault::Taken("certificate serial")) }
-        })
+        });
+        self.left.recorded(serial, outcome)
     }
 
     fn turn_of(&self, device: DeviceName, key: KeyId) -> Result<Turn, StoreError> {
@@ -68,7 +101,8 @@ impl Issuances for SqlStore {
                  AND coalesce((SELECT turn FROM device WHERE name = ?3), 0) = ?11
              ON CONFLICT (serial) DO NOTHING"
         );
-        self.database.write_single("record a certificate before it is signed", move |database| {
+        let serial = record.serial;
+        let outcome = self.database.write_single("record a certificate before it is signed", move |database| {
             let mut parameters = record_values(&record);
             parameters.extend([turn.records.into(), turn.ended.into()]);
             if database.execute(&sql, &parameters)? == 1 {
@@ -77,7 +111,8 @@ impl Issuances for SqlStore {
             let same = "SELECT 1 AS one FROM issuance WHERE serial = ?1";
             let same = first(database, TABLE, same, values![record.serial.as_bytes()], |row| row.number::<i64>("one"))?;
             Err(same.map_or(Fault::Missing("turn of this device"), |_| Fault::Taken("certificate serial")))
-        })
+        });
+        self.left.recorded(serial, outcome)
     }
 
     fn end_turns_of(&self, device: DeviceName) -> Result<(), StoreError> {
@@ -96,20 +131,22 @@ impl Issuances for SqlStore {
     fn complete(&self, serial: Serial, credential: CredentialId, certificate: Vec<u8>) -> Result<(), StoreError> {
         let sql = "UPDATE issuance SET state = 'issued', credential = ?2, certificate = ?3
                    WHERE serial = ?1 AND state = 'recorded'";
-        self.database.write_single("store a certificate", move |database| {
+        let outcome = self.database.write_single("store a certificate", move |database| {
             let changed = database
                 .execute(sql, values![serial.as_bytes(), credential.as_bytes(), &certificate])
                 .map_err(Fault::taken("credential"))?;
             Fault::unless_one(changed, "recorded certificate")
-        })
+        });
+        self.left.ended(serial, outcome)
     }
 
     fn abandon(&self, serial: Serial, why: &str) -> Result<(), StoreError> {
         let sql = "UPDATE issuance SET state = 'abandoned', abandoned = ?2 WHERE serial = ?1 AND state <> 'issued'";
         let why = why.to_owned();
-        self.database.write_single("give a recorded certificate up", move |database| {
+        let outcome = self.database.write_single("give a recorded certificate up", move |database| {
             Fault::unless_one(database.execute(sql, values![serial.as_bytes(), &why])?, "recorded certificate")
-        })
+        });
+        self.left.ended(serial, outcome)
     }
 
     fn unfinished(&self) -> Result<Vec<Record>, StoreError> {
@@ -127,11 +164,14 @@ impl Issuances for SqlStore {
                  ORDER BY number"
             }
         };
-        self.database.read("look for certificates that nobody finishes", |database| {
+        let mut found = self.database.read("look for certificates that nobody finishes", |database| {
             all(database, TABLE, sql, &[], |row| {
                 Serial::from_octets(&row.bytes::<16>("serial")?).ok_or_else(|| row.damaged("serial"))
             })
-        })
+        })?;
+        let left = self.left.all().iter().filter_map(|serial| Serial::from_octets(serial)).collect::<Vec<_>>();
+        found.extend(left.into_iter().filter(|serial| !found.contains(serial)).collect::<Vec<_>>());
+        Ok(found)
     }
 
     fn issued(&self, credential: CredentialId) -> Result<Option<Issued>, StoreError> {

@@ -27,6 +27,7 @@ const SCHEMA: Schema = Schema {
 #[derive(Debug)]
 pub struct SqlStore {
     database: Database,
+    left: issuance::Left,
 }
 
 impl SqlStore {
@@ -36,7 +37,7 @@ impl SqlStore {
     /// [`StoreError::Damaged`] when it is not our database, or is damaged, or was written by a later version;
     /// [`StoreError::Failed`] when it cannot be opened.
     pub fn sqlite(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::sqlite(path, &SCHEMA)? })
+        Ok(Self { database: Database::sqlite(path, &SCHEMA)?, left: issuance::Left::default() })
     }
 
     /// Connects to a PostgreSQL server and brings the tables up to date.
@@ -44,7 +45,7 @@ impl SqlStore {
     /// # Errors
     /// [`StoreError::Away`] when it cannot be reached; else as [`SqlStore::sqlite`].
     pub fn postgres(server: Server) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::postgres(server, &SCHEMA)? })
+        Ok(Self { database: Database::postgres(server, &SCHEMA)?, left: issuance::Left::default() })
     }
 
     /// Which database it is.

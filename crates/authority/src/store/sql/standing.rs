@@ -2,7 +2,10 @@
 
 use super::SqlStore;
 use super::row::{Columns as _, word};
-use crate::store::{CredentialState, Life, Standing, StandingChange, StandingState, Standings, StoreError, Subject};
+use crate::store::{
+    CredentialState, Life, Met, MetCertificate, Revoked, Serial, Standing, StandingChange, StandingState, Standings,
+    StoreError, Subject,
+};
 use medlock_store::{Engine, Fault, Row, Sql, all, first, values};
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
@@ -14,6 +17,8 @@ const STATES: &[(StandingState, &str)] = &[
 ];
 const COLUMNS: &str = "kind, subject, state, reason, epoch, since";
 const EPOCH: &str = "status-epoch";
+/// Rows of a walk that are read at once.
+const PAGE: u32 = 1_024;
 
 impl Standings for SqlStore {
     fn change_standings(&self, changes: Vec<StandingChange>, now: Time) -> Result<u64, StoreError> {
@@ -24,45 +29,88 @@ impl Standings for SqlStore {
         })
     }
 
-    fn lives(&self) -> Result<Vec<Life>, StoreError> {
-        let sql = "SELECT i.credential, i.device, i.not_after, i.number
-                   FROM standing s JOIN issuance i ON i.credential = s.subject WHERE s.kind = 'credential'";
-        self.database.read("read whose credentials are on the status list", |database| {
-            all(database, "issuance", sql, &[], |row| {
-                Ok(Life {
-                    credential: row.credential("credential")?,
-                    device: row.optional_device("device")?,
-                    not_after: row.time("not_after")?,
-                    number: row.number("number")?,
-                })
-            })
+    fn each_standing(&self, take: &mut (dyn FnMut(Met) + Send)) -> Result<u64, StoreError> {
+        // A page at a time: a server would send all rows at once.
+        let of_credentials = format!(
+            "SELECT s.kind, s.subject, s.state, s.reason, s.epoch, s.since, i.device, i.not_after, i.number,
+                 device.state AS device_state, device.epoch AS device_epoch
+             FROM standing s
+             LEFT JOIN issuance i ON i.credential = s.subject
+             LEFT JOIN standing device ON device.kind = 'device' AND device.subject = {}
+             WHERE s.kind = 'credential' AND s.subject > ?1 ORDER BY s.subject LIMIT ?2",
+            self.device_as_subject()
+        );
+        // One instant, so that epoch and entries belong together.
+        self.database.read_snapshot("read the status", |database| {
+            take(Met::Begin);
+            for kind in ["issuer", "device"] {
+                pages(
+                    |after| of_kind(database, kind, after),
+                    |standing| take(Met::Standing(standing, None)),
+                    |standing| columns(&standing.subject).1,
+                )?;
+            }
+            pages(
+                |after| all(database, "standing", &of_credentials, values![after, PAGE], with_life),
+                |(standing, life)| take(Met::Standing(standing, life)),
+                |(standing, _)| columns(&standing.subject).1,
+            )?;
+            epoch(database)
         })
     }
 
-    fn standings(&self) -> Result<(u64, Vec<Standing>), StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM standing ORDER BY kind, subject");
-        // One instant, so that epoch and entries belong together.
-        self.database.read_snapshot("read the status", |database| {
-            let epoch =
-                first(database, "number", "SELECT last FROM number WHERE series = ?1", values![EPOCH], |row| {
-                    row.number("last")
-                })?;
-            Ok((epoch.unwrap_or(0), all(database, "standing", &sql, &[], standing)?))
+    fn each_revoked(&self, now: Time, take: &mut (dyn FnMut(MetCertificate) + Send)) -> Result<u64, StoreError> {
+        let own = format!(
+            "SELECT s.subject, s.state, s.since, i.serial, i.certificate, i.not_after,
+                 device.state AS device_state, device.since AS device_since
+             FROM standing s
+             JOIN issuance i ON i.credential = s.subject
+             LEFT JOIN standing device ON device.kind = 'device' AND device.subject = {}
+             WHERE s.kind = 'credential' AND s.subject > ?1 ORDER BY s.subject LIMIT ?2",
+            self.device_as_subject()
+        );
+        let of_device = "SELECT i.serial, i.certificate, i.credential, i.number FROM issuance i
+             WHERE i.device = ?1 AND i.state = 'issued' AND i.number > ?2 AND NOT EXISTS
+                 (SELECT 1 FROM standing s WHERE s.kind = 'credential' AND s.subject = i.credential)
+             ORDER BY i.number LIMIT ?3";
+        self.database.read_snapshot("read what is revoked", |database| {
+            take(MetCertificate::Begin);
+            pages(
+                |after| all(database, "issuance", &own, values![after, PAGE], |row| revoked(row, now)),
+                |(_, found)| found.into_iter().for_each(|found| take(MetCertificate::Revoked(found))),
+                |(subject, _)| subject.clone(),
+            )?;
+            let mut after = Vec::new();
+            loop {
+                let devices = of_kind(database, "device", &after)?;
+                let Some(last) = devices.last() else { break };
+                after = columns(&last.subject).1;
+                for standing in devices {
+                    let Subject::Device(name) = standing.subject else { continue };
+                    let mut number = 0_u64;
+                    loop {
+                        let page = all(database, "issuance", of_device, values![name.as_str(), number, PAGE], |row| {
+                            Ok((row.number("number")?, serial(row)?, row.blob("certificate")?.to_vec()))
+                        })?;
+                        let Some((last, ..)) = page.last() else { break };
+                        number = *last;
+                        for (_, serial, certificate) in page {
+                            let (state, since) = (standing.state, standing.since);
+                            take(MetCertificate::Revoked(Revoked { serial, certificate, state, since }));
+                        }
+                    }
+                }
+            }
+            epoch(database)
         })
     }
 
     fn epoch(&self) -> Result<u64, StoreError> {
-        self.database.read("read the status epoch", |database| {
-            let sql = "SELECT last FROM number WHERE series = ?1";
-            Ok(first(database, "number", sql, values![EPOCH], |row| row.number("last"))?.unwrap_or(0))
-        })
+        self.database.read("read the status epoch", |database| epoch(database))
     }
 
     fn states(&self, after: Option<CredentialId>, most: u32) -> Result<Vec<CredentialState>, StoreError> {
-        let device = match self.database.engine() {
-            Engine::Sqlite => "CAST(i.device AS BLOB)",
-            Engine::Postgres => "convert_to(i.device, 'UTF8')",
-        };
+        let device = self.device_as_subject();
         // Of the certificates only their index issuance_roll is read: with all their bytes, ten million take minutes.
         let sql = format!(
             "SELECT i.credential, i.not_before, own.state AS own, device.state AS device
@@ -100,6 +148,76 @@ impl Standings for SqlStore {
     fn standing(&self, subject: Subject) -> Result<Option<Standing>, StoreError> {
         self.database.read("read a standing", |database| current(database, &subject))
     }
+}
+
+impl SqlStore {
+    /// The device of the certificate `i`, as standings name it.
+    fn device_as_subject(&self) -> &'static str {
+        match self.database.engine() {
+            Engine::Sqlite => "CAST(i.device AS BLOB)",
+            Engine::Postgres => "convert_to(i.device, 'UTF8')",
+        }
+    }
+}
+
+/// Takes all rows, a page at a time; `place` says behind which row the next page begins.
+fn pages<T>(
+    mut read: impl FnMut(&[u8]) -> Result<Vec<T>, Fault>,
+    mut take: impl FnMut(T),
+    place: impl Fn(&T) -> Vec<u8>,
+) -> Result<(), Fault> {
+    let mut after = Vec::new();
+    loop {
+        let page = read(&after)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = place(last);
+        page.into_iter().for_each(&mut take);
+    }
+}
+
+fn of_kind(database: &mut dyn Sql, kind: &str, after: &[u8]) -> Result<Vec<Standing>, Fault> {
+    let sql = format!("SELECT {COLUMNS} FROM standing WHERE kind = ?1 AND subject > ?2 ORDER BY subject LIMIT ?3");
+    all(database, "standing", &sql, values![kind, after, PAGE], standing)
+}
+
+fn with_life(row: &Row) -> Result<(Standing, Option<Life>), Fault> {
+    let device_state = row.optional_text("device_state")?.map(|_| row.word("device_state", STATES)).transpose()?;
+    let life = match row.optional_number::<i64>("not_after")? {
+        None => None,
+        Some(not_after) => Some(Life {
+            device: row.optional_device("device")?,
+            device_state: device_state.zip(row.optional_number("device_epoch")?),
+            not_after: Time::from_unix(not_after),
+            number: row.number("number")?,
+        }),
+    };
+    Ok((standing(row)?, life))
+}
+
+/// Whose standing the row is, and its certificate, if it is to be told.
+fn revoked(row: &Row, now: Time) -> Result<(Vec<u8>, Option<Revoked>), Fault> {
+    let own = (row.word("state", STATES)?, row.time("since")?);
+    let own = Some(own)
+        .filter(|(state, _)| *state != StandingState::Superseded || row.time("not_after").is_ok_and(|end| end > now));
+    let device = match row.optional_text("device_state")? {
+        None => None,
+        Some(_) => Some((row.word("device_state", STATES)?, row.time("device_since")?)),
+    };
+    // What was said of the credential itself first, if both say the same.
+    let worst = own.into_iter().chain(device).reduce(|one, other| if other.0 > one.0 { other } else { one });
+    let told = |(state, since)| -> Result<Revoked, Fault> {
+        Ok(Revoked { serial: serial(row)?, certificate: row.blob("certificate")?.to_vec(), state, since })
+    };
+    Ok((row.blob("subject")?.to_vec(), worst.map(told).transpose()?))
+}
+
+fn serial(row: &Row) -> Result<Serial, Fault> {
+    Serial::from_octets(&row.bytes::<16>("serial")?).ok_or_else(|| row.damaged("serial"))
+}
+
+fn epoch(database: &mut dyn Sql) -> Result<u64, Fault> {
+    let sql = "SELECT last FROM number WHERE series = ?1";
+    Ok(first(database, "number", sql, values![EPOCH], |row| row.number("last"))?.unwrap_or(0))
 }
 
 fn current(database: &mut dyn Sql, subject: &Subject) -> Result<Option<Standing>, Fault> {
