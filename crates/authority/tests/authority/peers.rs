@@ -244,11 +244,10 @@ fn objects_tickets_and_news_are_given_to_those_who_may_renew() {
         .spawn()
         .unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1_500));
-    let begun = std::time::Instant::now();
     let reason = Reason::KeyCompromise;
     hub.site.ask(Request::Revoke { device: "ct-1".into(), reason, why: "test".into() });
     let output = follower.wait_with_output().unwrap();
-    assert!(begun.elapsed() < std::time::Duration::from_secs(1), "the stream ended after {:?}", begun.elapsed());
+    assert!(output.status.success(), "the hub ended the stream, not curl's patience: {:?}", output.status);
     let text = String::from_utf8(output.stdout).unwrap();
     for kind in ["site-list", "policy", "routes", "status"] {
         assert!(text.contains(&format!("event: {kind}\nid: ")), "{kind} is missing in {text}");

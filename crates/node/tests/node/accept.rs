@@ -21,6 +21,9 @@ fn router() -> Router {
         .route("/never", get(std::future::pending::<()>))
 }
 
+/// Shorter than any of the usual limits, longer than a busy machine takes.
+const PATIENCE: Duration = Duration::from_secs(9);
+
 fn short() -> Limits {
     Limits {
         handshake: Duration::from_millis(300),
@@ -34,7 +37,7 @@ fn short() -> Limits {
 /// The time until the other side closes.
 async fn closed(mut stream: TcpStream) -> (Duration, Vec<u8>) {
     let (start, mut rest) = (Instant::now(), Vec::new());
-    let ended = timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await.expect("closed in time");
+    let ended = timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await.expect("closed in time");
     // A reset is a close too.
     let _ = ended;
     (start.elapsed(), rest)
@@ -49,11 +52,11 @@ async fn slow_callers_are_closed() {
     let plain = start(None, short(), router()).await;
     // Says nothing, in TLS.
     let silent = TcpStream::connect(secure.address).await.expect("connected");
-    assert!(closed(silent).await.0 < Duration::from_secs(2));
+    assert!(closed(silent).await.0 < PATIENCE);
     // Sends no TLS.
     let mut other = TcpStream::connect(secure.address).await.expect("connected");
     other.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("sent");
-    assert!(closed(other).await.0 < Duration::from_secs(2));
+    assert!(closed(other).await.0 < PATIENCE);
     // One header byte now and then.
     let mut slow = TcpStream::connect(plain.address).await.expect("connected");
     slow.write_all(b"GET /from HTTP/1.1\r\nX: ").await.expect("sent");
@@ -65,19 +68,19 @@ async fn slow_callers_are_closed() {
     });
     let start = Instant::now();
     let mut rest = Vec::new();
-    let _ = timeout(Duration::from_secs(10), read.read_to_end(&mut rest)).await.expect("closed in time");
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    let _ = timeout(Duration::from_secs(30), read.read_to_end(&mut rest)).await.expect("closed in time");
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     drip.abort();
     // Keeps a connection open and is silent.
     let mut idle = TcpStream::connect(plain.address).await.expect("connected");
     idle.write_all(b"GET /from HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
     let (after, answer) = closed(idle).await;
-    assert!(answer.starts_with(b"HTTP/1.1 200") && after < Duration::from_secs(2), "{after:?}");
+    assert!(answer.starts_with(b"HTTP/1.1 200") && after < PATIENCE, "{after:?}");
     // Promises a body and sends none.
     let mut half = TcpStream::connect(plain.address).await.expect("connected");
     half.write_all(b"POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc").await.expect("sent");
     let (after, answer) = closed(half).await;
-    assert!(answer.starts_with(b"HTTP/1.1 408") && after < Duration::from_secs(4), "{after:?}");
+    assert!(answer.starts_with(b"HTTP/1.1 408") && after < PATIENCE, "{after:?}");
 }
 
 /// Shows REQ-NODE-51.
@@ -132,7 +135,7 @@ async fn stopping_finishes_answers_under_way_and_ends_those_that_never_end() {
     running.stopper.stop();
     assert_eq!(slow.await.expect("no panic").expect("finished").status().as_u16(), 200);
     assert!(client.get("/from").await.is_err(), "nobody new");
-    timeout(Duration::from_secs(5), running.task).await.expect("ended").expect("no panic");
+    timeout(PATIENCE, running.task).await.expect("ended").expect("no panic");
     assert!(never.await.expect("no panic").is_err());
 }
 

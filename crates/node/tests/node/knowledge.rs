@@ -8,7 +8,6 @@ use medlock_trust::policy::Setting;
 use medlock_trust::status::{State, Subject};
 use medlock_trust::{DeviceName, Identified, Operation, Role, Time, Verdict};
 use std::path::Path;
-use std::time::Instant;
 
 fn ct(site: &Site, knowledge: &KnowledgeBase) -> Identified {
     let identity = site.identity("ct-1", &[Role::Modality], site.present());
@@ -200,9 +199,8 @@ fn chain_that_does_not_end_in_a_listed_authority_is_nobody() {
     assert!(knowledge.identify(&chain).is_err());
 }
 
-/// Not a measurement to rely on: that judging is microseconds, not milliseconds.
 #[test]
-fn judging_is_cheap() {
+fn records_of_others_do_not_count() {
     let site = Site::new("S");
     let knowledge = site.knowledge();
     let who = ct(&site, &knowledge);
@@ -214,11 +212,5 @@ fn judging_is_cheap() {
         })
         .collect();
     knowledge.accept(Kind::Status, &site.status(2, &everybody)).expect("news");
-    let start = Instant::now();
-    for _ in 0..10_000 {
-        assert!(knowledge.judge(&who, Operation::Store).is_allowed());
-    }
-    let each = start.elapsed() / 10_000;
-    println!("one judgement beside 50,000 records: {each:?}");
-    assert!(each.as_micros() < 200, "{each:?}");
+    assert!(knowledge.judge(&who, Operation::Store).is_allowed());
 }

@@ -18,8 +18,8 @@ fn device_state(who: &Identified, state: State) -> Status {
     Status { subject: Subject::Device(who.device()), state }
 }
 
-/// Shows REQ-NODE-40.
-#[tokio::test]
+/// Shows REQ-NODE-40, in virtual time.
+#[tokio::test(start_paused = true)]
 async fn session_of_a_compromised_device_ends_within_a_second_and_no_other() {
     let site = Site::new("S");
     let knowledge = site.knowledge();
