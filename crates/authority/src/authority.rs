@@ -74,6 +74,8 @@ pub(crate) struct Locks {
     routes_behind: AtomicBool,
     /// Objects are to be signed by the key that issues and are not.
     keys_behind: AtomicBool,
+    /// People were told that an offline root is to sign its revocation list.
+    pub(crate) root_crl_told: AtomicBool,
 }
 
 impl std::fmt::Debug for Authority {
@@ -148,6 +150,9 @@ impl Authority {
         // A change of keys may have been cut off; what is not signed anew now is by the next tick.
         if let Err(error) = authority.follow_keys() {
             tracing::warn!(%error, "the objects of a former key could not be signed anew; it is tried again");
+        }
+        if let Err(error) = authority.keep_root_crl() {
+            tracing::warn!(%error, "the root's revocation list could not be made; it is tried again");
         }
         Ok(authority)
     }
@@ -313,7 +318,13 @@ impl Authority {
             issue::recover(&*self.store)?;
         }
         if self.settings.kind == Kind::Maker {
-            return if self.has_hub() { self.renew_hub() } else { Ok(()) };
+            if self.locks.keys_behind.load(Ordering::Relaxed) {
+                self.follow_keys()?;
+            }
+            if self.has_hub() {
+                self.renew_hub()?;
+            }
+            return self.keep_root_crl();
         }
         let epoch = self.store.epoch()?;
         let held = self.store.published(ObjectKind::Status.name())?;
@@ -333,7 +344,8 @@ impl Authority {
         if self.locks.keys_behind.load(Ordering::Relaxed) {
             self.follow_keys()?;
         }
-        self.renew_hub()
+        self.renew_hub()?;
+        self.keep_root_crl()
     }
 
     pub(crate) fn set_keys_behind(&self, behind: bool) {
@@ -709,14 +721,16 @@ pub(crate) fn algorithm_of(spki: &[u8]) -> Result<SigningAlgorithm, Error> {
 
 pub(crate) fn authority_template<'a>(
     settings: &'a Settings,
-    rules: &Rules,
+    rules: &'a Rules,
     label: KeyLabel,
     spki: &'a [u8],
     now: Time,
 ) -> Template<'a> {
-    let (purpose, seconds) = match label.role() {
-        KeyRole::Root => (Purpose::Root, ROOT_SECONDS),
-        KeyRole::Issuing | KeyRole::Log | KeyRole::Voucher => (Purpose::Issuing, ISSUING_SECONDS),
+    let (purpose, seconds, addresses) = match label.role() {
+        KeyRole::Root => (Purpose::Root, ROOT_SECONDS, None),
+        KeyRole::Issuing | KeyRole::Log | KeyRole::Voucher => {
+            (Purpose::Issuing, ISSUING_SECONDS, rules.addresses.as_ref())
+        }
     };
     Template {
         form: Form::X509,
@@ -729,7 +743,7 @@ pub(crate) fn authority_template<'a>(
         parent: None,
         not_before: now.plus_seconds(-rules.profile.backdate_seconds()),
         not_after: now.plus_seconds(seconds),
-        addresses: None,
+        addresses,
         masa: None,
     }
 }

@@ -5,6 +5,7 @@ use crate::authority::{Ground, algorithm_of, authority_template, ensure_root, op
 use crate::issue::{self, Issuer};
 use crate::keys::AuthorityCertificate;
 use crate::objects::Kind as ObjectKind;
+use crate::root_crl;
 use crate::root_request::{KeyChange, RootAnswer};
 use crate::rotation::Asking;
 use crate::settings::{AuthorityConfig, Kind, Rules, Settings};
@@ -80,6 +81,9 @@ impl Authority {
                 Ok(()) | Err(StoreError::Taken { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+        if let Some(crl) = &answer.crl {
+            root_crl::take(crl, &root, line.store, now)?;
         }
         issue::take_in(Purpose::Issuing, certificate, now, &line)?;
         Ok(true)

@@ -17,6 +17,8 @@ use medlock_node::provider;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What the root's revocation list is called.
+const ROOT_CRL: &str = "root.crl";
 /// How long store and signer may take to say that all is well.
 const READY: Duration = Duration::from_secs(3);
 
@@ -152,20 +154,30 @@ impl Authority {
 }
 
 async fn crl(State(authority): State<Arc<Authority>>, Path(name): Path<String>) -> Response {
+    if name == ROOT_CRL {
+        return match tokio::task::spawn_blocking(move || authority.root_crl()).await {
+            Ok(Ok(Some(der))) => crl_of(der),
+            Ok(Ok(None)) => unavailable("the offline root has not signed its revocation list yet"),
+            Ok(Err(error)) => unavailable(&error.to_string()),
+            Err(error) => unavailable(&error.to_string()),
+        };
+    }
     let Some(which) = authority.crl_called(&name) else {
         return (StatusCode::NOT_FOUND, "there is no such revocation list\n").into_response();
     };
     match tokio::task::spawn_blocking(move || authority.crl_part(which)).await {
-        Ok(Ok(der)) => {
-            let headers = [
-                (CONTENT_TYPE, HeaderValue::from_static("application/pkix-crl")),
-                (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-            ];
-            (StatusCode::OK, headers, der).into_response()
-        }
+        Ok(Ok(der)) => crl_of(der),
         Ok(Err(error)) => unavailable(&error.to_string()),
         Err(error) => unavailable(&error.to_string()),
     }
+}
+
+fn crl_of(der: Bytes) -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/pkix-crl")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    (StatusCode::OK, headers, der).into_response()
 }
 
 async fn ocsp_post(State(authority): State<Arc<Authority>>, body: Bytes) -> Response {

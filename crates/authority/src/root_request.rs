@@ -5,14 +5,16 @@
 //! request = #6.18([protected, {}, bstr .cbor asked, signature])   ; by the issuing key: the new one, if there is one
 //! asked = [ 1, name: tstr, change: tstr, base: uint, root: bstr .size 16, key: tstr, spki: bstr,
 //!           certificate: bstr / null,                             ; TBSCertificate (RFC 5280 section 4.1)
-//!           list: bstr / null ]                                   ; the payload of the site list
-//! answer = [ 2, request: bstr, certificate: bstr / null, list: bstr / null ]   ; both signed
+//!           list: bstr / null,                                    ; the payload of the site list
+//!           crl: bstr / null ]                                    ; TBSCertList (RFC 5280 section 5.1)
+//! answer = [ 2, request: bstr, certificate: bstr / null, list: bstr / null, crl: bstr / null ]   ; all signed
 //! ```
 //!
 //! Whoever has the root reads what it says ([`RootRequest`] displays it); what a root signs at all, the signer checks.
 
 use crate::bytes::Sink;
 use crate::keys::AuthorityCertificate;
+use crate::root_crl::{self, RootCrl};
 use crate::signer::{KeyLabel, KeyRole, Kind, Signer};
 use crate::{Error, encode, issue, status, trust_list};
 use data_encoding::HEXLOWER;
@@ -42,6 +44,8 @@ pub enum KeyChange {
     Retire(KeyLabel),
     /// A key is in wrong hands: nothing it has signed is believed. If it was the one that issued, a new one does.
     Compromised(KeyLabel),
+    /// The keys stay as they are; the root signs its revocation list anew.
+    RootCrl,
 }
 
 impl fmt::Display for KeyChange {
@@ -50,6 +54,7 @@ impl fmt::Display for KeyChange {
             Self::Rotate => f.write_str("rotate"),
             Self::Retire(label) => write!(f, "retire {label}"),
             Self::Compromised(label) => write!(f, "compromised {label}"),
+            Self::RootCrl => f.write_str("root-crl"),
         }
     }
 }
@@ -58,7 +63,8 @@ impl FromStr for KeyChange {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let wrong = || Error::invalid("change", format!("{text:?} is none: rotate, retire KEY, compromised KEY"));
+        let wrong =
+            || Error::invalid("change", format!("{text:?} is none: rotate, retire KEY, compromised KEY, root-crl"));
         let issuing = |label: &str| -> Result<KeyLabel, Error> {
             // People call the first one so.
             let label = if label == "issuing-1" { Ok(KeyLabel::ISSUING) } else { label.parse() };
@@ -66,6 +72,7 @@ impl FromStr for KeyChange {
         };
         match text.split_once(' ') {
             None if text == "rotate" => Ok(Self::Rotate),
+            None if text == "root-crl" => Ok(Self::RootCrl),
             Some(("retire", label)) => Ok(Self::Retire(issuing(label)?)),
             Some(("compromised", label)) => Ok(Self::Compromised(issuing(label)?)),
             None | Some(_) => Err(wrong()),
@@ -106,6 +113,8 @@ pub struct RootRequest {
     pub certificate: Option<Vec<u8>>,
     /// The payload of a site list.
     pub list: Option<Vec<u8>>,
+    /// The `TBSCertList` of the root's revocation list.
+    pub crl: Option<Vec<u8>>,
 }
 
 impl RootRequest {
@@ -113,10 +122,11 @@ impl RootRequest {
         let mut bytes = Vec::new();
         let written = (|| -> Result<(), std::convert::Infallible> {
             let mut writer = Writer::new(Sink(&mut bytes));
-            writer.array(9)?.uint(1)?.text(&self.name)?.text(&self.change.to_string())?.uint(self.base)?;
+            writer.array(10)?.uint(1)?.text(&self.name)?.text(&self.change.to_string())?.uint(self.base)?;
             writer.bytes(self.root.as_bytes())?.text(&self.key.to_string())?.bytes(&self.spki)?;
             optional(&mut writer, self.certificate.as_deref())?;
-            optional(&mut writer, self.list.as_deref())
+            optional(&mut writer, self.list.as_deref())?;
+            optional(&mut writer, self.crl.as_deref())
         })();
         match written {
             Ok(()) => bytes,
@@ -157,7 +167,7 @@ impl RootRequest {
 
     fn read_payload(payload: &[u8]) -> Result<Self, Error> {
         let mut fields = Fields::new(payload);
-        fields.array_of(9);
+        fields.array_of(10);
         let at = fields.position();
         let form = fields.uint();
         fields.ask(form == 1, at, cbor::ErrorKind::OutOfRange);
@@ -166,9 +176,10 @@ impl RootRequest {
         let spki = fields.bytes().to_vec();
         let certificate = (!fields.null()).then(|| fields.bytes().to_vec());
         let list = (!fields.null()).then(|| fields.bytes().to_vec());
+        let crl = (!fields.null()).then(|| fields.bytes().to_vec());
         fields.finish().map_err(|error| refused(&error))?;
         let key = key.parse().map_err(|error: crate::signer::NoLabel| refused(&error))?;
-        Ok(Self { name, change: change.parse()?, base, root, key, spki, certificate, list })
+        Ok(Self { name, change: change.parse()?, base, root, key, spki, certificate, list, crl })
     }
 
     /// What the root would sign is of this organisation, this key and this root.
@@ -194,7 +205,10 @@ impl RootRequest {
                 return Err(refused(&"its site list is of another site or root"));
             }
         }
-        if self.certificate.is_none() && self.list.is_none() {
+        if let Some(tbs) = &self.crl {
+            RootCrl::read(tbs).map_err(|error| refused(&error))?;
+        }
+        if self.certificate.is_none() && self.list.is_none() && self.crl.is_none() {
             return Err(refused(&"it asks for nothing"));
         }
         Ok(())
@@ -212,6 +226,11 @@ impl RootRequest {
             && !issue::is_plain_issuing(tbs, &self.name, self.key, &root.issuer())
         {
             return Err(refused(&"its certificate says more than that this key issues"));
+        }
+        if let Some(tbs) = &self.crl
+            && !RootCrl::read(tbs).is_ok_and(|list| list.is_of(root))
+        {
+            return Err(refused(&"its revocation list is not of this root"));
         }
         Ok(())
     }
@@ -242,6 +261,9 @@ impl fmt::Display for RootRequest {
             if let Ok(certificate) = Certificate::from_der(&whole) {
                 let (subject, from, until) = (certificate.subject(), certificate.not_before(), certificate.not_after());
                 writeln!(f, "certificate   {subject}, {from} to {until}")?;
+                if let Some(address) = issue::root_crl_address(&certificate) {
+                    writeln!(f, "  told at     {address}")?;
+                }
             }
         }
         if let Some(list) = self.list.as_deref().and_then(|payload| List::danger_open_payload(payload).ok()) {
@@ -251,7 +273,10 @@ impl fmt::Display for RootRequest {
                 writeln!(f, "  may sign    {}{until}", service.key)?;
             }
         }
-        Ok(())
+        match self.crl.as_deref().and_then(|tbs| RootCrl::read(tbs).ok()) {
+            Some(list) => list.fmt(f),
+            None => Ok(()),
+        }
     }
 }
 
@@ -264,6 +289,8 @@ pub struct RootAnswer {
     pub certificate: Option<Vec<u8>>,
     /// The signed site list.
     pub list: Option<Vec<u8>>,
+    /// The root's revocation list, DER.
+    pub crl: Option<Vec<u8>>,
 }
 
 impl RootAnswer {
@@ -282,12 +309,14 @@ impl RootAnswer {
         };
         let certificate = asked.certificate.as_ref().map(sign).transpose()?;
         let list = asked.list.as_ref().map(|payload| trust_list::sign_site_list(payload, root, signer)).transpose()?;
+        let crl = asked.crl.as_ref().map(|tbs| root_crl::sign(tbs, root, signer)).transpose()?;
         let mut bytes = Vec::new();
         let written = (|| -> Result<(), std::convert::Infallible> {
             let mut writer = Writer::new(Sink(&mut bytes));
-            writer.array(4)?.uint(2)?.bytes(request)?;
+            writer.array(5)?.uint(2)?.bytes(request)?;
             optional(&mut writer, certificate.as_deref())?;
-            optional(&mut writer, list.as_deref())
+            optional(&mut writer, list.as_deref())?;
+            optional(&mut writer, crl.as_deref())
         })();
         match written {
             Ok(()) => Ok(bytes),
@@ -304,13 +333,14 @@ impl RootAnswer {
             return Err(refused(&"it is too long"));
         }
         let mut fields = Fields::new(bytes);
-        fields.array_of(4);
+        fields.array_of(5);
         let at = fields.position();
         let form = fields.uint();
         fields.ask(form == 2, at, cbor::ErrorKind::OutOfRange);
         let request = fields.bytes();
         let certificate = (!fields.null()).then(|| fields.bytes().to_vec());
         let list = (!fields.null()).then(|| fields.bytes().to_vec());
+        let crl = (!fields.null()).then(|| fields.bytes().to_vec());
         fields.finish().map_err(|error| refused(&error))?;
         let request = RootRequest::read(request)?;
         let public = SubjectPublicKeyInfo::from_der(&root.spki).ok().and_then(|spki| spki.public_key());
@@ -336,7 +366,14 @@ impl RootAnswer {
             }
             (Some(_), None) | (None, Some(_)) => return Err(refused(&"it has another site list than was asked for")),
         }
-        Ok(Self { request, certificate, list })
+        match (&request.crl, &crl) {
+            (None, None) => {}
+            (Some(tbs), Some(der)) if root_crl::verified(der, root) == Some(tbs.as_slice()) => {}
+            (Some(_), _) | (None, Some(_)) => {
+                return Err(refused(&"its revocation list is not what was asked for, or not signed by the root"));
+            }
+        }
+        Ok(Self { request, certificate, list, crl })
     }
 }
 
@@ -375,6 +412,7 @@ mod tests {
                 spki: issuing.spki.clone(),
                 certificate,
                 list,
+                crl: None,
             };
             RootAnswer::make(&request.sign(&*signer).unwrap(), root, &*signer).map(drop)
         };

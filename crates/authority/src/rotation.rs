@@ -5,12 +5,15 @@
 //!
 //! 1. the new key's certificate is recorded and logged;
 //! 2. the site list names the new key, and not the stolen one: whatever is signed from now on finds a believer;
-//! 3. the list of keys says who issues;
-//! 4. what the old key had signed for the site is signed anew ([`Authority::follow_keys`]).
+//! 3. the root's revocation list has the stolen key's certificate;
+//! 4. the list of keys says who issues;
+//! 5. what the old key had signed for the site is signed anew, and the signer destroys a key that signs no more
+//!    ([`Authority::follow_keys`]).
 
 use crate::issue::{self, Line};
 use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::objects::Kind as ObjectKind;
+use crate::root_crl::{self, RootCrl};
 use crate::root_request::{KeyChange, RootAnswer, RootRequest};
 use crate::settings::{Kind, Rules, Settings};
 use crate::signer::KeyLabel;
@@ -56,14 +59,18 @@ impl Asking<'_> {
             None => KeyList::of(new),
         };
         let list = match self.settings.kind {
-            Kind::Maker => None,
-            Kind::Site => Some(self.site_list(&keys)?),
+            Kind::Site if change != KeyChange::RootCrl => Some(self.site_list(&keys)?),
+            Kind::Site | Kind::Maker => None,
         };
-        if certificate.is_none() && list.is_none() {
+        if self.settings.kind == Kind::Maker && matches!(change, KeyChange::Retire(_)) {
             return Err(Error::Conflict(format!(
                 "a maker's root has nothing to sign for this: `medlock authority {change}` does it"
             )));
         }
+        // With whatever it is asked, so that one that is offline is asked seldom for this alone.
+        let at_hand = self.line.signer.public_key(self.root.label)?.is_some();
+        let held = root_crl::held(self.line.store)?;
+        let crl = RootCrl::of(self.root, Some(&keys), held.as_ref(), self.now, at_hand);
         RootRequest {
             name: self.settings.name.clone(),
             change,
@@ -73,6 +80,7 @@ impl Asking<'_> {
             spki,
             certificate,
             list,
+            crl: Some(crl.to_be_signed()),
         }
         .sign(self.line.signer)
     }
@@ -102,14 +110,14 @@ impl Asking<'_> {
 fn needs_another(keys: &KeyList, change: KeyChange) -> bool {
     match change {
         KeyChange::Rotate => true,
-        KeyChange::Retire(_) => false,
+        KeyChange::Retire(_) | KeyChange::RootCrl => false,
         KeyChange::Compromised(label) => keys.key(label).is_some_and(|key| key.state == KeyState::Current),
     }
 }
 
 const fn stands(change: KeyChange) -> Option<(KeyLabel, KeyState)> {
     match change {
-        KeyChange::Rotate => None,
+        KeyChange::Rotate | KeyChange::RootCrl => None,
         KeyChange::Retire(label) => Some((label, KeyState::Retired)),
         KeyChange::Compromised(label) => Some((label, KeyState::Compromised)),
     }
@@ -168,7 +176,7 @@ impl Authority {
 
     /// Whether a change needs the root. No list of a maker's own names its keys, so that only a new one does there.
     fn asks_the_root(&self, change: KeyChange) -> bool {
-        self.settings.kind == Kind::Site || needs_another(&self.keys(), change)
+        self.settings.kind == Kind::Site || change == KeyChange::RootCrl || needs_another(&self.keys(), change)
     }
 
     /// The issuing keys and how each stands.
@@ -192,7 +200,7 @@ impl Authority {
             keys.key(label).map(|key| key.state).ok_or_else(unknown)
         };
         match change {
-            KeyChange::Rotate => Ok(()),
+            KeyChange::Rotate | KeyChange::RootCrl => Ok(()),
             KeyChange::Compromised(label) => match state(label)? {
                 KeyState::Compromised => Err(Error::Conflict(format!("{label} is compromised already"))),
                 KeyState::Current | KeyState::Former | KeyState::Retired => Ok(()),
@@ -261,10 +269,17 @@ impl Authority {
         if let Some(list) = &answer.list {
             self.take_site_list(list)?;
         }
+        if let Some(crl) = &answer.crl {
+            self.take_root_crl(crl)?;
+        }
+        if request.change == KeyChange::RootCrl {
+            return Ok(before);
+        }
         self.change_to(request.change, new)
     }
 
-    /// The last steps of a change: from now on the keys stand so.
+    /// The last steps of a change: from now on the keys stand so. A maker whose root is offline makes some without it: the
+    /// root's revocation list follows ([`Authority::keep_root_crl`]).
     fn change_to(&self, change: KeyChange, new: Option<AuthorityCertificate>) -> Result<Arc<KeyList>, Error> {
         let (now, before) = (self.clock.now(), self.keys());
         let after = before.changed(new, stands(change), now);
@@ -316,6 +331,15 @@ impl Authority {
     }
 
     fn try_follow_keys(&self) -> Result<(), Error> {
+        // What is signed anew does not wait for a signer that cannot forget, and the reverse.
+        let signed = self.sign_anew();
+        for key in self.keys().iter().filter(|key| !key.state.signs()) {
+            self.signer.retire(key.certificate.label)?;
+        }
+        signed
+    }
+
+    fn sign_anew(&self) -> Result<(), Error> {
         let now = self.clock.now();
         for key in self.keys().iter().filter(|key| key.state == KeyState::Compromised) {
             let subject = Subject::Issuer(key.certificate.key);

@@ -275,12 +275,13 @@ fn checked(
     Ok((view.credential_id(&AwsLc), certificate))
 }
 
-/// Whether these are the bytes of a certificate of an issuing key as [`prepare`] writes it: nothing but serial and validity is
-/// open.
+/// Whether these are the bytes of a certificate of an issuing key as [`prepare`] writes it: nothing but serial, validity and
+/// where the root's revocation list is, is open.
 pub(crate) fn is_plain_issuing(tbs: &[u8], organization: &str, key: KeyLabel, issuer: &Issuer<'_>) -> bool {
     let whole = encode::signed(tbs, &[0; 8]);
     let Ok(read) = Certificate::from_der(&whole) else { return false };
     let Some(serial) = Serial::from_octets(read.serial_magnitude()) else { return false };
+    let addresses = root_crl_address(&read).and_then(Addresses::of_root_crl);
     let template = Template {
         form: Form::X509,
         purpose: Purpose::Issuing,
@@ -292,10 +293,18 @@ pub(crate) fn is_plain_issuing(tbs: &[u8], organization: &str, key: KeyLabel, is
         parent: None,
         not_before: read.not_before(),
         not_after: read.not_after(),
-        addresses: None,
+        addresses: addresses.as_ref(),
         masa: None,
     };
     template::to_be_signed(&template, issuer, serial).is_ok_and(|usual| usual == tbs)
+}
+
+/// Where a certificate says that revocations are told, if it does.
+pub(crate) fn root_crl_address<'a>(certificate: &Certificate<'a>) -> Option<&'a str> {
+    certificate.extensions().crl_distribution_points().find_map(|name| match name {
+        GeneralName::Uri(address) => Some(address),
+        _ => None,
+    })
 }
 
 /// Reads the to-be-signed bytes as everybody will, and compares.

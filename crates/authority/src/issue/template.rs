@@ -18,6 +18,8 @@ const DIGITAL_SIGNATURE: u8 = 0;
 const KEY_AGREEMENT: u8 = 4;
 const KEY_CERT_SIGN: u8 = 5;
 const CRL_SIGN: u8 = 6;
+/// Where the root's revocation list is, below the base of all addresses.
+const ROOT_CRL_PATH: &str = "/crl/root.crl";
 /// The kind of hardware in `hardwareModuleName`: our own arc, as makers of the demonstration have none.
 const HARDWARE_KIND: &[u8] = oid::MEDLOCK_ROLE;
 
@@ -35,6 +37,17 @@ impl Addresses {
     #[must_use]
     pub fn ocsp(&self) -> String {
         format!("{}/ocsp", self.base)
+    }
+
+    /// Those whose [`Addresses::root_crl`] is this.
+    pub(crate) fn of_root_crl(address: &str) -> Option<Self> {
+        Some(Self { base: address.strip_suffix(ROOT_CRL_PATH)?.to_owned(), crl_partitions: 1 })
+    }
+
+    /// The revocation list of the root.
+    #[must_use]
+    pub fn root_crl(&self) -> String {
+        format!("{}{ROOT_CRL_PATH}", self.base)
     }
 
     /// The part of the CRL that tells of this certificate.
@@ -233,7 +246,10 @@ fn extensions(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> V
     ];
     match template.purpose {
         Purpose::Root => all.extend(authority_extensions(1)),
-        Purpose::Issuing => all.extend(authority_extensions(0)),
+        Purpose::Issuing => {
+            all.extend(authority_extensions(0));
+            all.extend(template.addresses.map(|addresses| revocations(&addresses.root_crl())));
+        }
         Purpose::Voucher => all.extend([
             extension(oid::BASIC_CONSTRAINTS, true, &sequence(&[])),
             extension(oid::KEY_USAGE, true, &encode::named_bits(&[DIGITAL_SIGNATURE])),
@@ -250,6 +266,12 @@ fn authority_extensions(path_length: u8) -> [Vec<u8>; 2] {
         extension(oid::BASIC_CONSTRAINTS, true, &constraints),
         extension(oid::KEY_USAGE, true, &encode::named_bits(&[KEY_CERT_SIGN, CRL_SIGN])),
     ]
+}
+
+/// Where the revocation list that tells of a certificate is.
+fn revocations(address: &str) -> Vec<u8> {
+    let point = crate::status::crl::point(address);
+    extension(oid::CRL_DISTRIBUTION_POINTS, false, &sequence(&[&sequence(&[&point])]))
 }
 
 /// The key of a device signs, in TLS and EDHOC, and agrees on secrets, in EDHOC's methods 1 to 3 (RFC 9528 section 3.2).
@@ -271,8 +293,7 @@ fn device_extensions(template: &Template<'_>, issuer: &Issuer<'_>, serial: Seria
         all.push(extension(oid::SUBJECT_ALT_NAME, false, &sequence(&[&names.concat()])));
     }
     if let Some(addresses) = template.addresses {
-        let point = crate::status::crl::point(&addresses.crl(issuer.key, addresses.partition_of(&serial), false));
-        all.push(extension(oid::CRL_DISTRIBUTION_POINTS, false, &sequence(&[&sequence(&[&point])])));
+        all.push(revocations(&addresses.crl(issuer.key, addresses.partition_of(&serial), false)));
         let access = sequence(&[&object_identifier(oid::OCSP), &context_primitive(6, addresses.ocsp().as_bytes())]);
         all.push(extension(oid::AUTHORITY_INFO_ACCESS, false, &sequence(&[&access])));
     }

@@ -129,6 +129,21 @@ impl Token {
         })
     }
 
+    /// Destroys both halves of the key, if they are there.
+    ///
+    /// # Errors
+    /// [`SignerError::Token`]; asking again goes on.
+    pub fn destroy(&self, key: KeyLabel) -> Result<(), SignerError> {
+        let name = self.name(key);
+        self.with(|open| {
+            open.keys.remove(&key);
+            for object in open.session.find_objects(&[Attribute::Token(true), Attribute::Label(name.clone().into())])? {
+                open.session.destroy_object(object)?;
+            }
+            Ok(())
+        })
+    }
+
     /// What the key is called in the token (`CKA_LABEL`).
     fn name(&self, key: KeyLabel) -> String {
         format!("medlock {} {key}", self.authority)

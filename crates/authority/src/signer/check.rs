@@ -7,6 +7,7 @@
 
 use super::{KeyLabel, KeyRole, Kind};
 use crate::encode;
+use crate::root_crl::RootCrl;
 use medlock_node::brski::cms;
 use medlock_node::log::{Checkpoint, note};
 use medlock_node::provider::SigningAlgorithm;
@@ -56,7 +57,13 @@ pub fn check(key: KeyLabel, kind: Kind, message: &[u8]) -> Result<(), Refused> {
         Kind::C509 => certificate(key, kind, &encode::signed_c509(message, &[0; 64]).map_err(malformed)?),
         Kind::Crl => {
             revocation_list(message).map_err(|error| malformed(error.to_string()))?;
-            issuing_only(key, kind.name())
+            match key.role() {
+                // Of authorities, and nothing that a list of devices' certificates has.
+                KeyRole::Root => RootCrl::read(message)
+                    .map(drop)
+                    .map_err(|why| Refused::NotThatKey { key, what: format!("this {kind}: {why}") }),
+                KeyRole::Issuing | KeyRole::Log | KeyRole::Voucher => issuing_only(key, kind.name()),
+            }
         }
         Kind::Ocsp => {
             response_data(message).map_err(|error| malformed(error.to_string()))?;

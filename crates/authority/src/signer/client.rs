@@ -181,6 +181,10 @@ impl Signer for ProcessSigner {
         result(key, self.ask(&Request::Sign(key, kind, message))?)
     }
 
+    fn retire(&self, key: KeyLabel) -> Result<(), SignerError> {
+        result(key, self.ask(&Request::Retire(key))?).map(drop)
+    }
+
     fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
         let text = match self.ask(&Request::SignedCheckpoint(origin))? {
             Answer::NoKey => return Ok(None),

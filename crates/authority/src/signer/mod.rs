@@ -15,6 +15,7 @@
 mod check;
 mod client;
 mod protocol;
+mod retired;
 mod serve;
 mod signed;
 
@@ -236,6 +237,15 @@ pub trait Signer: Send + Sync {
     /// [`SignerError::Away`] when the signer could not be reached.
     fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError>;
 
+    /// Lets the key sign nothing any more, for good, and destroys it; asking again changes nothing. The authority has told
+    /// its store before, and asks again at each start. Nothing needs the key afterwards: who no longer signs revocation lists
+    /// signs nothing, and a copy of it would go on making certificates that the root's signature stands above.
+    ///
+    /// # Errors
+    /// [`SignerError::Refused`] when there is no later key of its role: whoever speaks to the signer cannot leave an
+    /// authority without a key.
+    fn retire(&self, key: KeyLabel) -> Result<(), SignerError>;
+
     /// The newest checkpoint of this log that was signed, if one was; where the signer keeps none, none. A smaller one, or
     /// another one of its size, is not signed any more.
     ///
@@ -255,6 +265,10 @@ impl<S: Signer + ?Sized> Signer for std::sync::Arc<S> {
 
     fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         (**self).sign(key, kind, message)
+    }
+
+    fn retire(&self, key: KeyLabel) -> Result<(), SignerError> {
+        (**self).retire(key)
     }
 
     fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {

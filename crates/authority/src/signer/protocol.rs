@@ -6,6 +6,7 @@
 //! | tell a public key | `[2, key]` |
 //! | sign | `[3, key, kind, bytes]` |
 //! | tell the newest checkpoint of a log that was signed | `[4, origin]` |
+//! | retire a key | `[5, key]` |
 //! | done, with a result | `[0, bytes]` |
 //! | there is no such key or checkpoint | `[1]` |
 //! | refused | `[2, text]` |
@@ -39,12 +40,14 @@ pub enum Request<'a> {
     Sign(KeyLabel, Kind, &'a [u8]),
     /// Tell the newest checkpoint of this log that was signed.
     SignedCheckpoint(&'a str),
+    /// Let the key sign nothing any more.
+    Retire(KeyLabel),
 }
 
 /// What the signer answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The public key, the signature, or the checkpoint.
+    /// The public key, the signature, or the checkpoint; nothing for a key that was retired.
     Done(Vec<u8>),
     /// There is no such key, or no such checkpoint.
     NoKey,
@@ -76,6 +79,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, cbor::Error> {
             Request::Generate(key, algorithm.ok_or(wrong)?)
         }
         (2, 2) => Request::PublicKey(key),
+        (5, 2) => Request::Retire(key),
         (3, 4) => {
             let kind = match reader.uint()? {
                 0 => Kind::Certificate,
@@ -116,6 +120,7 @@ pub(super) fn encode_request(request: &Request<'_>) -> Vec<u8> {
             writer.array(4)?.uint(3)?.text(&key.to_string())?.uint(kind)?.bytes(message).map(drop)
         }
         Request::SignedCheckpoint(origin) => writer.array(2)?.uint(4)?.text(origin).map(drop),
+        Request::Retire(key) => writer.array(2)?.uint(5)?.text(&key.to_string()).map(drop),
     })
 }
 
@@ -210,6 +215,7 @@ mod tests {
             Request::Sign(KeyLabel::ISSUING, Kind::Ocsp, b"bytes"),
             Request::Sign(KeyLabel::LOG, Kind::Checkpoint, b"text"),
             Request::SignedCheckpoint("hub.example/log"),
+            Request::Retire(KeyLabel::ISSUING),
         ] {
             assert_eq!(decode_request(&encode_request(&request)), Ok(request));
         }

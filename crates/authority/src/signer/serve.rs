@@ -1,6 +1,7 @@
 //! The signer's side.
 
 use super::protocol::{self, Answer, Request};
+use super::retired::Retired;
 use super::signed::Signed;
 use super::{KeyLabel, Kind, Signer, SignerError, check};
 use crate::keys::{KeyDirectory, Token};
@@ -25,6 +26,8 @@ pub struct InProcess {
     place: Place,
     /// How far logs were signed.
     signed: Signed,
+    /// Which keys sign nothing any more.
+    retired: Retired,
 }
 
 /// Where the keys are.
@@ -66,15 +69,27 @@ impl InProcess {
     }
 
     /// The keys in this token, which is opened when it is first used. Its library runs in this process. How far logs were
-    /// signed is kept in `folder`.
+    /// signed, and which keys were retired, is kept in `folder`.
     #[must_use]
     pub fn in_token(token: Token, folder: &Path) -> Self {
-        Self { place: Place::Token(token), signed: Signed::within(folder) }
+        Self { place: Place::Token(token), signed: Signed::within(folder), retired: Retired::within(folder) }
     }
 
     fn with(keys: KeyDirectory) -> Self {
-        let signed = Signed::within(keys.directory());
-        Self { place: Place::Files(Files { keys, loaded: Mutex::default() }), signed }
+        let (signed, retired) = (Signed::within(keys.directory()), Retired::within(keys.directory()));
+        Self { place: Place::Files(Files { keys, loaded: Mutex::default() }), signed, retired }
+    }
+
+    /// Whether there is a later key of the same role that signs.
+    fn is_followed(&self, key: KeyLabel) -> Result<bool, SignerError> {
+        // Labels have no gaps but those of retired keys.
+        let later = (key.number()..u16::MAX).filter_map(|number| KeyLabel::new(key.role(), number + 1));
+        for later in later {
+            if !self.retired.has(later)? {
+                return Ok(self.public_key(later)?.is_some());
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -94,11 +109,18 @@ impl Files {
         loaded.insert(key, found.clone());
         Ok(Some(found))
     }
+
+    fn destroy(&self, key: KeyLabel) -> Result<(), SignerError> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.remove(&key);
+        self.keys.destroy(key)
+    }
 }
 
 impl Signer for InProcess {
     fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
         check::algorithm(key, algorithm).map_err(|refused| SignerError::Refused(refused.to_string()))?;
+        self.retired.check(key)?;
         match &self.place {
             Place::Files(files) => {
                 let made = files.key(key, Some(algorithm))?;
@@ -109,6 +131,7 @@ impl Signer for InProcess {
     }
 
     fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
+        self.retired.check(key)?;
         match &self.place {
             Place::Files(files) => Ok(files.key(key, None)?.map(|found| found.spki().to_vec())),
             Place::Token(token) => token.public_key(key),
@@ -116,6 +139,7 @@ impl Signer for InProcess {
     }
 
     fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.retired.check(key)?;
         let checked = || {
             check(key, kind, message).map_err(|refused| SignerError::Refused(refused.to_string()))?;
             if kind == Kind::Checkpoint { self.signed.admit(message) } else { Ok(()) }
@@ -134,6 +158,23 @@ impl Signer for InProcess {
                 checked()?;
                 token.sign(key, message, as_cose)?.ok_or(SignerError::NoKey(key))
             }
+        }
+    }
+
+    fn retire(&self, key: KeyLabel) -> Result<(), SignerError> {
+        if !self.retired.has(key)? {
+            if !self.is_followed(key)? {
+                return Err(SignerError::Refused(format!(
+                    "the {key} key is the newest of its role here and is not retired: make its successor first, or bring the \
+                     successor's file to this signer"
+                )));
+            }
+            // First, so that a key that is half destroyed is refused and not missed.
+            self.retired.add(key)?;
+        }
+        match &self.place {
+            Place::Files(files) => files.destroy(key),
+            Place::Token(token) => token.destroy(key),
         }
     }
 
@@ -224,6 +265,7 @@ fn answer(request: &Request<'_>, keys: &InProcess) -> Answer {
             Err(error) => Err(error),
         },
         Request::Sign(key, kind, message) => keys.sign(*key, *kind, message),
+        Request::Retire(key) => keys.retire(*key).map(|()| Vec::new()),
         Request::SignedCheckpoint(origin) => match keys.signed_checkpoint(origin) {
             Ok(None) => return Answer::NoKey,
             Ok(Some(found)) => Ok(found.to_string().into_bytes()),
@@ -234,7 +276,7 @@ fn answer(request: &Request<'_>, keys: &InProcess) -> Answer {
         Ok(bytes) => Answer::Done(bytes),
         Err(SignerError::NoKey(_)) => Answer::NoKey,
         Err(SignerError::Refused(why)) => {
-            tracing::warn!(%why, "refused to sign");
+            tracing::warn!(%why, "refused");
             Answer::Refused(why)
         }
         Err(error @ (SignerError::Away(_) | SignerError::KeyFile(_) | SignerError::Token { .. })) => {

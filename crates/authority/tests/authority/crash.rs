@@ -192,6 +192,10 @@ impl Signer for FaultySigner {
         self.inner.sign(key, kind, message)
     }
 
+    fn retire(&self, key: KeyLabel) -> Result<(), SignerError> {
+        self.inner.retire(key)
+    }
+
     fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
         self.inner.signed_checkpoint(origin)
     }

@@ -449,6 +449,95 @@ fn openssl_verifies_old_and_new_credentials_after_a_rotation() {
     assert!(!hub.run("curl", &["--silent", "--fail", &url]).1, "a retired key signs a revocation list");
 }
 
+/// Shows REQ-KEYS-27: openssl, which reads no site list, hears of a stolen issuing key by the root's revocation list.
+#[test]
+fn openssl_refuses_a_chain_whose_issuing_key_is_compromised() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let config = AuthorityConfig { public_url: Some("http://pki.example.org".into()), ..config(dir.path()) };
+    let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
+    let authority = Arc::new(Authority::open(&config, clock.clone(), signer).unwrap());
+    let hub = Hub::of(Site { authority, clock, dir });
+    hub.write("ct.pem", pem(&hub.site.enrol("ct-1", &SigningKey::generate())));
+    let fetch = |name: &str| {
+        let url = format!("http://127.0.0.1:{}/crl/{name}.crl", hub.people);
+        let (text, success) = hub.run("curl", &["--silent", "--fail", "-o", "crl.der", &url]);
+        assert!(success, "{name}: {text}");
+        hub.openssl(&format!("crl -inform DER -in crl.der -out {name}.crl"));
+        hub.openssl("crl -inform DER -in crl.der -noout -text")
+    };
+    let verify = |certificate: &str, issuing: &str, crls: [&str; 2]| {
+        hub.write("crls.pem", crls.map(|name| hub.read(&format!("{name}.crl"))).concat());
+        let chain = ["-CRLfile", "crls.pem", "-CAfile", "root.pem", "-untrusted", issuing, certificate];
+        hub.run("openssl", &[&["verify", "-x509_strict", "-crl_check_all"], &chain[..]].concat())
+    };
+    assert!(fetch("root").contains("No Revoked Certificates"));
+    assert!(hub.openssl("crl -in root.crl -verify -CAfile root.pem -noout").contains("verify OK"));
+    fetch("issuing");
+    let (text, good) = verify("ct.pem", "issuing.pem", ["root", "issuing"]);
+    assert!(good, "{text}");
+    let point = hub.openssl("x509 -in issuing.pem -noout -ext crlDistributionPoints");
+    assert!(point.contains("URI:http://pki.example.org/crl/root.crl"), "{point}");
+
+    hub.site.ask(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false });
+    let told = fetch("root");
+    assert!(told.contains("Key Compromise") && told.matches("Serial Number:").count() == 1, "{told}");
+    let (text, good) = verify("ct.pem", "issuing.pem", ["root", "issuing"]);
+    assert!(!good && text.contains("certificate revoked") && text.contains("depth 1"), "{text}");
+    // The key that took over is believed.
+    hub.write("second.pem", pem(&hub.site.authority.issuing().der));
+    hub.write("new.pem", pem(&hub.site.enrol("ct-2", &SigningKey::generate())));
+    fetch("issuing-2");
+    let (text, good) = verify("new.pem", "second.pem", ["root", "issuing-2"]);
+    assert!(good, "{text}");
+}
+
+/// Shows REQ-KEYS-33: after the theft of an issuing key the door opens to those with a credential that the hub has issued
+/// and that nothing else stands against, and to nobody else: neither for objects nor for another credential.
+#[test]
+fn curl_with_a_revoked_or_forged_credential_is_not_let_in_after_a_theft() {
+    let hub = Hub::new();
+    let site = &hub.site;
+    let pem_key = |key: &SigningKey| pem(&key.to_pkcs8()).replace("CERTIFICATE", "PRIVATE KEY");
+    let keep = |name: &str, certificate: &[u8], key: &SigningKey| {
+        hub.write(&format!("{name}.pem"), format!("{}{}", pem(certificate), pem(&site.authority.issuing().der)));
+        hub.write(&format!("{name}.key"), pem_key(key));
+    };
+    let names = ["good", "revoked", "suspended", "later"];
+    for name in names {
+        let key = SigningKey::generate();
+        keep(name, &site.enrol(name, &key), &key);
+    }
+    // The thief makes a credential of a name of its own, one of a name that is there, and one for the key of a good device.
+    let (thief, stolen) = (crate::rotation::thief(site), SigningKey::generate());
+    keep("forged", &thief.enrol("forged", &stolen), &stolen);
+    keep("twin", &thief.enrol("good", &stolen), &stolen);
+    let ask = |name: &str| {
+        let mine = ["--cert", &format!("{name}.pem"), "--key", &format!("{name}.key")];
+        let (objects, _) = hub.curl("/v1/objects/status", &mine);
+        let csr = ["req", "-new", "-key", "new.key", "-subj", "/", "-outform", "DER", "-out", "new.der"];
+        hub.openssl("ecparam -name prime256v1 -genkey -noout -out new.key");
+        assert!(hub.run("openssl", &csr).1);
+        hub.openssl("base64 -in new.der -out new.b64");
+        let post = ["-H", "Content-Type: application/pkcs10", "--data-binary", "@new.b64"];
+        let (renewed, body) = hub.curl("/.well-known/est/simplereenroll", &[&mine[..], &post].concat());
+        let code = |head: &str| head.split(' ').nth(1).unwrap_or_default().to_owned();
+        (code(&objects), code(&renewed), String::from_utf8_lossy(&body).into_owned())
+    };
+    site.ask(Request::Revoke { device: "revoked".into(), reason: Reason::Stolen, why: "test".into() });
+    site.ask(Request::Suspend { device: "suspended".into(), why: "test".into() });
+    // Until the theft is known, the forged ones are let in like others, but get no credential.
+    assert_eq!(ask("forged").0, "200");
+    site.ask(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false });
+    site.ask(Request::Revoke { device: "later".into(), reason: Reason::KeyCompromise, why: "test".into() });
+    for name in ["revoked", "suspended", "later", "forged", "twin"] {
+        let (objects, renewed, why) = ask(name);
+        assert_eq!((objects.as_str(), renewed.as_str()), ("403", "403"), "{name}: {why}");
+    }
+    let (objects, renewed, why) = ask("good");
+    assert_eq!((objects.as_str(), renewed.as_str()), ("200", "200"), "{why}");
+}
+
 /// Shows REQ-AUTH-22.
 #[test]
 fn openssl_asks_ocsp_and_believes_the_answers() {

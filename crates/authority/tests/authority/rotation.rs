@@ -8,7 +8,7 @@ use medlock_authority::objects::Kind;
 use medlock_authority::registry::DeviceConfig;
 use medlock_authority::root_request::{KeyChange, RootAnswer, RootRequest};
 use medlock_authority::settings::RootPlace;
-use medlock_authority::signer::{InProcess, KeyLabel, KeyRole, Signer};
+use medlock_authority::signer::{InProcess, KeyLabel, KeyRole, Kind as SignedKind, Signer};
 use medlock_authority::status::status_list;
 use medlock_authority::store::{Journal as _, Published, SqlStore};
 use medlock_authority::{Authority, AuthorityConfig, make_root};
@@ -159,8 +159,33 @@ fn bond(site: &Site) -> Vec<u8> {
     }
 }
 
+/// Shows REQ-KEYS-26: a hub that stops between store and signer asks the signer at its next start.
+#[test]
+fn a_signer_that_was_away_when_a_key_was_retired_hears_of_it_at_the_next_start() {
+    for change in ["retire issuing-1", "compromised issuing-1"] {
+        let site = Site::new();
+        rotate(&site);
+        let keys = site.dir.path().join("signer");
+        // A signer that cannot note it does not destroy the key either: that is where it stops.
+        std::fs::create_dir(keys.join("retired.keys")).unwrap();
+        let said = site.refuses(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+        assert!(said.contains("retired.keys"), "{said}");
+        assert!(!site.authority.keys().key(label(1)).unwrap().state.signs(), "the change itself is made");
+        assert!(keys.join("issuing.key").exists());
+        let Site { authority, clock, dir } = site;
+        drop(authority);
+        std::fs::remove_dir(keys.join("retired.keys")).unwrap();
+        let site = Site { authority: Arc::new(open(dir.path(), &clock)), clock, dir };
+        assert!(!keys.join("issuing.key").exists());
+        let signer = InProcess::open(&keys).unwrap();
+        let refused = signer.public_key(KeyLabel::ISSUING).unwrap_err().to_string();
+        assert!(refused.contains("retired"), "{refused}");
+        site.enrol("ct-1", &SigningKey::generate());
+    }
+}
+
 /// What somebody makes who has copied the issuing key and its passphrase: credentials and objects that look like the site's.
-fn thief(site: &Site) -> Site {
+pub(crate) fn thief(site: &Site) -> Site {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("signer")).unwrap();
     for file in ["issuing.key", "passphrase"] {
@@ -323,6 +348,85 @@ fn a_root_that_is_offline_signs_files_and_never_comes_to_the_hub() {
         assert!(RootAnswer::make(&one, &root, &alone).is_err());
     }
     assert!(InProcess::open_with_halves(&kept.path().join("keys"), ["", "what Anna and Ben know"]).is_err());
+}
+
+/// A site whose root is elsewhere: where that is kept, its signer and certificate.
+fn offline_site() -> (Site, tempfile::TempDir, InProcess, AuthorityCertificate) {
+    let (kept, root_signer, root) = safe("Sankt Anna");
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::manual(noon()));
+    let config = AuthorityConfig { root: RootPlace::Offline, ..config(dir.path()) };
+    let signer: Arc<dyn Signer> = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
+    let request = Authority::begin(&config, &clock, &signer, &root.der).unwrap();
+    let answer = RootAnswer::make(&request, &root, &root_signer).unwrap();
+    assert!(Authority::finish(&config, &clock, &signer, &answer).unwrap());
+    let authority = Arc::new(Authority::open(&config, clock.clone(), signer).unwrap());
+    (Site { authority, clock, dir }, kept, root_signer, root)
+}
+
+/// Shows REQ-KEYS-28.
+#[test]
+fn a_root_at_hand_renews_its_revocation_list_in_time() {
+    let site = Site::new();
+    let list = || site.authority.root_crl().unwrap().unwrap();
+    let first = list();
+    for (days, anew) in [(14, false), (2, true), (14, false), (2, true)] {
+        let before = list();
+        site.clock.advance(days * 86_400);
+        site.authority.tick().unwrap();
+        assert_eq!(list() != before, anew, "after {days} more days");
+    }
+    // It is there in a store that knows nothing of it, as one of an earlier version, and says what it must.
+    site.ask(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false });
+    assert!(list().len() > first.len());
+    let signer = InProcess::open(&site.dir.path().join("signer")).unwrap();
+    // The root signs nothing that only an issuing key's list has: another state than the compromise of a key.
+    site.enrol("ct-1", &SigningKey::generate());
+    site.ask(Request::Suspend { device: "ct-1".into(), why: "test".into() });
+    let issued = site.authority.crl().unwrap();
+    let tbs =
+        |list: &[u8]| medlock_trust::der::Reader::new(list).nested(0x30).unwrap().element().unwrap().encoding.to_vec();
+    assert!(signer.sign(KeyLabel::ROOT, SignedKind::Crl, &tbs(&issued)).is_err());
+    signer.sign(KeyLabel::ROOT, SignedKind::Crl, &tbs(&list())).unwrap();
+}
+
+/// Shows REQ-KEYS-29.
+#[test]
+fn an_offline_root_signs_its_revocation_list_with_what_it_is_asked() {
+    let (site, _kept, root_signer, root) = offline_site();
+    let list = || site.authority.root_crl().unwrap().unwrap();
+    let ask = |change: KeyChange| match site.ask(Request::RequestRoot { change, anyway: false }) {
+        Response::RootRequest { bytes } => data_encoding::BASE64.decode(bytes.as_bytes()).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let accept = |request: &[u8]| {
+        let answer = RootAnswer::make(request, &root, &root_signer).unwrap();
+        site.ask(Request::AcceptRoot { answer: data_encoding::BASE64.encode(&answer) });
+    };
+    // A year without one, and people are told.
+    let first = list();
+    site.clock.advance(300 * 86_400);
+    site.authority.tick().unwrap();
+    assert!(!site.alarms().contains(&"root-crl-due".to_owned()));
+    site.clock.advance(50 * 86_400);
+    site.authority.tick().unwrap();
+    assert!(site.alarms().contains(&"root-crl-due".to_owned()));
+    let (request, stale) = (ask(KeyChange::RootCrl), ask(KeyChange::RootCrl));
+    let shown = RootRequest::read(&request).unwrap().to_string();
+    assert!(shown.contains("root-crl") && shown.contains("revocations") && !shown.contains("may sign"), "{shown}");
+    accept(&request);
+    accept(&stale);
+    assert_ne!(list(), first);
+    assert_eq!(states(&site), [KeyState::Current], "nothing else is changed");
+    // With the withdrawal of a key comes the list that says so, and people see it.
+    let request = ask(KeyChange::Compromised(KeyLabel::ISSUING));
+    let shown = RootRequest::read(&request).unwrap().to_string();
+    assert!(shown.contains("revoked     certificate"), "{shown}");
+    let before = list();
+    accept(&request);
+    assert!(list().len() > before.len());
+    // Another root's list is none of ours.
+    let (_dir, other_signer, other) = safe("Another");
+    assert!(RootAnswer::make(&ask(KeyChange::RootCrl), &other, &other_signer).is_err());
 }
 
 /// Shows REQ-KEYS-18.

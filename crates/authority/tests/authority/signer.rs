@@ -7,7 +7,9 @@ use medlock_authority::enrolment::Answer;
 use medlock_authority::issue::{Form, Issuer, Template, prepare};
 use medlock_authority::keys::{Token, TokenConfig};
 use medlock_authority::registry::Device;
-use medlock_authority::signer::{self, InProcess, KeyLabel, Kind, ProcessSigner, Signer, SignerError, Supervisor};
+use medlock_authority::signer::{
+    self, InProcess, KeyLabel, KeyRole, Kind, ProcessSigner, Signer, SignerError, Supervisor,
+};
 use medlock_authority::store::Purpose;
 use medlock_node::clock::Clock;
 use medlock_node::enrol::certificate_request;
@@ -148,6 +150,58 @@ fn an_issuing_key_never_signs_an_authority_and_a_root_never_a_device() {
     );
 }
 
+/// Whatever one asks of a retired key is refused, in words that say which and what to do.
+fn forgotten(signer: &dyn Signer, key: KeyLabel, message: &[u8]) {
+    let refused = [
+        signer.sign(key, Kind::Certificate, message).map(drop),
+        signer.public_key(key).map(drop),
+        signer.generate(key, SigningAlgorithm::P256).map(drop),
+    ];
+    for refused in refused {
+        let Err(SignerError::Refused(why)) = refused else { panic!("{refused:?}") };
+        assert!(why.contains(&key.to_string()) && why.contains("retired.keys") && why.contains("rotate"), "{why}");
+    }
+    signer.retire(key).unwrap();
+}
+
+fn ended(signer: &ProcessSigner) {
+    let id = signer.supervisor().unwrap().process_id().unwrap();
+    assert!(Command::new("kill").args(["-9", &id.to_string()]).status().unwrap().success());
+}
+
+/// Shows REQ-KEYS-25.
+#[test]
+fn a_retired_key_is_refused_for_good_and_destroyed() {
+    let dir = tempfile::tempdir().unwrap();
+    let signer = process(dir.path());
+    let device = to_be_signed(Purpose::Operational, KeyLabel::ISSUING);
+    let second = KeyLabel::new(KeyRole::Issuing, 2).unwrap();
+    signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap();
+    // Nobody who speaks to the signer can take an authority its last key.
+    let newest = signer.retire(KeyLabel::ISSUING).unwrap_err().to_string();
+    assert!(newest.contains("newest"), "{newest}");
+    signer.sign(KeyLabel::ISSUING, Kind::Certificate, &device).unwrap();
+    signer.generate(second, SigningAlgorithm::P256).unwrap();
+    let file = dir.path().join("issuing.key");
+    let copy = std::fs::read(&file).unwrap();
+    signer.retire(KeyLabel::ISSUING).unwrap();
+    assert!(!file.exists());
+    forgotten(&signer, KeyLabel::ISSUING, &device);
+    // Also in another process, and when the key comes back from a backup.
+    std::fs::write(&file, copy).unwrap();
+    forgotten(&signer, KeyLabel::ISSUING, &device);
+    assert!(!file.exists(), "a key that came back stays");
+    ended(&signer);
+    forgotten(&signer, KeyLabel::ISSUING, &device);
+    signer.sign(second, Kind::Certificate, &device).unwrap();
+    // The third follows the first, though the second is retired too; and it is the newest.
+    signer.generate(KeyLabel::new(KeyRole::Issuing, 3).unwrap(), SigningAlgorithm::P256).unwrap();
+    for key in [second, KeyLabel::ISSUING] {
+        signer.retire(key).unwrap();
+    }
+    assert!(signer.retire(KeyLabel::new(KeyRole::Issuing, 3).unwrap()).is_err());
+}
+
 #[test]
 fn malformed_and_oversized_messages_do_not_stop_the_signer() {
     let dir = tempfile::tempdir().unwrap();
@@ -251,6 +305,29 @@ fn softhsm_makes_keeps_and_uses_the_keys_of_an_authority() {
     std::fs::write(hsm.token.pin_file(), SoftHsm::PIN).unwrap();
     let made = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap();
     assert_eq!(signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P384).unwrap(), made, "a key is not made twice");
+}
+
+/// Shows REQ-KEYS-25.
+#[test]
+fn softhsm_destroys_a_retired_key_and_keeps_the_others() {
+    let hsm = Hsm::new();
+    let signer = hsm.signer();
+    let device = to_be_signed(Purpose::Operational, KeyLabel::ISSUING);
+    let keys = [1, 2].map(|number| KeyLabel::new(KeyRole::Issuing, number).unwrap());
+    for key in keys {
+        signer.generate(key, SigningAlgorithm::P256).unwrap();
+    }
+    signer.retire(keys[0]).unwrap();
+    forgotten(&signer, keys[0], &device);
+    ended(&signer);
+    forgotten(&signer, keys[0], &device);
+    signer.sign(keys[1], Kind::Certificate, &device).unwrap();
+    let module = hsm.token.module().to_str().unwrap();
+    let listed = ["--module", module, "--login", "--pin", SoftHsm::PIN, "--list-objects"];
+    let text = hsm.token.run("pkcs11-tool", &listed);
+    let labels: Vec<&str> = text.lines().filter(|line| line.contains("label:")).map(str::trim).collect();
+    assert_eq!(labels.len(), 2, "{text}");
+    assert!(labels.iter().all(|label| label.ends_with("medlock site issuing-2")), "{text}");
 }
 
 /// Shows REQ-KEYS-10.

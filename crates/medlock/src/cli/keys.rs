@@ -63,7 +63,7 @@ pub(crate) enum KeysCommand {
 /// `medlock authority request`.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
-    /// What is to be done: issuing (a new key), retire KEY, compromised KEY.
+    /// What is to be done: issuing (a new key), retire KEY, compromised KEY, root-crl (the root's revocation list).
     #[arg(required = true, num_args = 1..=2, value_names = ["CHANGE", "KEY"])]
     change: Vec<String>,
     /// Where to write it.

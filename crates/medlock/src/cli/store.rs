@@ -160,7 +160,8 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
     for part in parts(dir, &args.from, &args.from)? {
         files::private_directory(&part.hub)?;
         let database = part.backup.join(DATABASE);
-        let remembered = part.hub.join("keys").join(CHECKPOINTS).exists();
+        let remembered = part.hub.join("keys").join(CHECKPOINTS);
+        let remembered = std::fs::metadata(remembered).is_ok_and(|file| file.len() > 0);
         if database.exists() && !remembered && !args.accept_loss && !args.nothing_since {
             return Err(format!(
                 "nothing in {} remembers how long the log was, so the restored one could fork it: bring back the newest \

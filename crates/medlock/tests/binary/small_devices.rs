@@ -228,6 +228,29 @@ async fn a_device_of_a_maker_enrols_and_renews_at_the_hub_over_coap_with_an_expi
     assert_ne!(credentials[0]["key"], first[0]["key"], "a new key");
 }
 
+/// Shows REQ-KEYS-32: a small device that hears of the theft of its issuing key comes back by itself.
+#[tokio::test]
+async fn a_device_renews_by_itself_when_it_hears_that_its_issuing_key_is_stolen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let maker = Maker::new(folder);
+    let hub = hub_for(&maker, folder);
+    register(&hub, &maker, "pump7", &[]);
+    let mut pump = Pump::start(&maker, &maker.build(folder, "pump7"));
+    pump.introduce(&hub, false).await;
+    let enrolled = pump.enrol(&hub);
+    assert_eq!(enrolled["said"], "enrolled", "{enrolled}");
+
+    hub.ask(&["authority", "compromised", "issuing-1"]);
+    assert_eq!(hub.credentials("pump7")[0]["state"], "compromised");
+    pump.act(json!({"do": "fetch", "hub": hub.coap}));
+    // Nobody tells it to enrol.
+    let renewed = said(&mut pump.process, &["enrolled", "not-enrolled"]);
+    assert_eq!((&renewed["said"], &renewed["device"]), (&json!("enrolled"), &enrolled["device"]), "{renewed}");
+    let credentials = hub.credentials("pump7");
+    assert_eq!((credentials.len(), &credentials[0]["state"]), (2, &json!("good")), "{credentials:?}");
+}
+
 /// Shows REQ-LOOP-52: what nobody registered waits for a person; what is turned down gets nothing; what was revoked
 /// neither.
 #[tokio::test]

@@ -222,7 +222,8 @@ fn a_restored_backup_signs_no_smaller_log_and_goes_on_when_the_loss_is_accepted(
     assert!(run(&["log", "start-anew", "--accept-loss"]).status.success());
     hub.run();
     let later = hub.ask(&["log", "show"]);
-    assert_eq!(later["origin"].as_str(), Some(format!("{}/2", log["origin"].as_str().expect("a name")).as_str()));
+    let second = format!("{}/2-", log["origin"].as_str().expect("a name"));
+    assert!(later["origin"].as_str().expect("a name").starts_with(&second), "{later}");
     assert!(hub.ask(&["authority", "alarms"])["alarms"].to_string().contains("log-started-anew"));
     let fresh = runtime.block_on(Device::enrol(&hub, folder.path(), "b"));
     runtime.block_on(fresh.renew(1));
