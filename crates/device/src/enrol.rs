@@ -7,7 +7,7 @@
 use crate::call::Way;
 use crate::device::Device;
 use crate::event::{CallId, Event, Peer, Resource};
-use crate::identity::{MAX_CHAIN, REMEMBERED, first_of, read_chain};
+use crate::identity::{Identifying, MAX_CHAIN, REMEMBERED, first_of, read_chain};
 use crate::objects::{CREDENTIAL, NotTaken};
 use crate::platform::{KeySlot, KeyStore, Parts, Platform, Ticks};
 use crate::request::{Asks, Request};
@@ -19,9 +19,10 @@ use medlock_proto::edhoc::coap::edhoc_unique;
 use medlock_trust::c509::{CERTIFICATE_HEAD, RequestTemplate, Subject};
 use medlock_trust::cbor::Reader;
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey, SignatureAlgorithm};
+use medlock_trust::decide::Code;
 use medlock_trust::role::Role;
 use medlock_trust::x509::Certificate;
-use medlock_trust::{Unidentified, path};
+use medlock_trust::{Operation, Unidentified, Verdict, path};
 
 /// The most bytes of a request: names, a compressed key, a code, the session's binding and a signature.
 const REQUEST: usize = 400;
@@ -83,6 +84,19 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let mut asks = Asks::of(&request).ok_or(CallError::TooLong)?;
         asks.enrols = true;
         self.begin_call(now, Way::Session(hub), asks, request.payload)
+    }
+
+    /// Whether nobody believes this device any more, because the key that issued its credential is in wrong hands. The hub
+    /// of its site knows what it has issued itself and renews it: when [`Event::News`] came and this says so, go there and
+    /// call [`Device::enrol`].
+    #[must_use]
+    pub fn lost_its_issuer(&self, now: Ticks) -> bool {
+        let Self { parts: Parts { flash, crypto, .. }, objects, met, .. } = self;
+        let mut room: [&[u8]; MAX_CHAIN] = [&[]; MAX_CHAIN];
+        let chain = objects.store.own(CREDENTIAL, flash).and_then(|(_, file)| read_chain(file, &mut room));
+        let own = chain.and_then(|chain| Identifying { objects, flash, met, crypto }.identify(chain).ok());
+        let verdict = own.map(|own| self.verdict(now, &own, Operation::Renew));
+        matches!(verdict, Some(Verdict::Deny(denied)) if denied.code == Code::IssuerCompromised)
     }
 
     /// The hub answered: installs what it gave.

@@ -211,19 +211,20 @@ impl Objects {
     ) -> Result<(), NotTaken> {
         let flash = &*scene.flash;
         // What came before costs no signature.
-        let claimed = *StatusList::danger_open(bytes)?.heading();
-        let held = self.store.file(Kind::Status.number(), &first(claimed.authority.as_bytes()), flash);
+        let heading = *StatusList::danger_open(bytes)?.heading();
+        let name = first(heading.authority.as_bytes());
+        let held = self.store.file(Kind::Status.number(), &name, flash);
+        let in_order = held.filter(|(_, held)| self.names_signer(Purpose::Status, held, flash));
         let order = |label: &Label| (label.recovery_epoch, label.version);
-        if held.is_some_and(|(label, _)| (claimed.recovery_epoch, claimed.epoch) <= order(&label)) {
+        if in_order.is_some_and(|(label, _)| (heading.recovery_epoch, heading.epoch) <= order(&label)) {
             return Err(NotTaken::NotNewer);
         }
         let status = self.verified(flash, |list| StatusList::verify(bytes, list, scene.crypto))?;
-        let heading = *status.heading();
-        let name = first(heading.authority.as_bytes());
-        let held = self.store.file(Kind::Status.number(), &name, flash);
-        match held.and_then(|(_, bytes)| StatusList::danger_open(bytes).ok()) {
-            Some(held) => status.succeeds(&held)?,
-            None => self.leave_reserve(flash)?,
+        if let Some(held) = in_order.and_then(|(_, bytes)| StatusList::danger_open(bytes).ok()) {
+            status.succeeds(&held)?;
+        }
+        if held.is_none() {
+            self.leave_reserve(flash)?;
         }
         let label = Label {
             name,
@@ -232,8 +233,7 @@ impl Objects {
             ..Label::own(Kind::Status.number(), heading.epoch)
         };
         let states_time = self.states_time(bytes, heading.issued, flash);
-        let recovers = self.store.file(label.kind, &label.name, flash);
-        let recovers = recovers.is_some_and(|(held, _)| held.recovery_epoch < label.recovery_epoch);
+        let recovers = held.is_some_and(|(held, _)| held.recovery_epoch < label.recovery_epoch || in_order.is_none());
         self.store.put(&label, bytes, scene.flash, scene.crypto)?;
         if recovers {
             // It says how things are with everybody; tickets from before may have been a thief's.
@@ -260,7 +260,7 @@ impl Objects {
         let name = first(claimed.credential.as_bytes());
         let order = (claimed.epoch, seconds(claimed.issued));
         let held = self.store.file(Kind::Ticket.number(), &name, flash);
-        if let Some((held, bytes)) = held {
+        if let Some((held, bytes)) = held.filter(|(_, bytes)| self.counts(bytes, flash)) {
             let compromised = Ticket::danger_read(bytes).is_ok_and(|held| held.state == Some(State::Compromised));
             let stays = compromised && claimed.state != Some(State::Compromised);
             let (older, same) = (order < held.order(), order == held.order());
@@ -356,9 +356,11 @@ impl Objects {
         let flash = &*scene.flash;
         let list = self.site_list(flash).ok_or(NotTaken::NoSiteList)?;
         // What came before costs no signature.
-        Policy::danger_open(bytes)?.succeeds(&self.policy)?;
+        let held = self.store.file(Kind::Policy.number(), &[0; 8], flash);
+        if held.is_none_or(|(_, held)| self.names_signer(Purpose::Policy, held, flash)) {
+            Policy::danger_open(bytes)?.succeeds(&self.policy)?;
+        }
         let policy = Policy::from_signed(bytes, &list, scene.crypto)?;
-        policy.succeeds(&self.policy)?;
         let draft = policy.draft();
         let issued = draft.issued;
         let states_time = self.states_time(bytes, issued, flash);
@@ -430,6 +432,19 @@ impl Objects {
         Err(refused)
     }
 
+    /// Whether the key that signed `object` is still named for this. If not, what takes its place need not be newer: a
+    /// thief of the key may have made it, with the highest number there is. Nothing older comes in that way, because nothing
+    /// else that the key has signed is believed, and its successor has signed nothing before.
+    fn names_signer<F: MappedFlash>(&self, purpose: Purpose, object: &[u8], flash: &F) -> bool {
+        let key = Sign1::read(object).map_or(&[][..], |signed| signed.key());
+        self.lists(flash).any(|list| list.service(purpose, key).is_some())
+    }
+
+    /// Whether a ticket that is held counts: bad news always, good news of those who may still tell them.
+    fn counts<F: MappedFlash>(&self, ticket: &[u8], flash: &F) -> bool {
+        is_bad_news(ticket) || self.names_signer(Purpose::Status, ticket, flash)
+    }
+
     fn leave_reserve<F: MappedFlash>(&self, flash: &F) -> Result<(), NotTaken> {
         let free = self.store.free(flash);
         if free > RESERVE { Ok(()) } else { Err(NotTaken::Store(StoreError::Full)) }
@@ -482,7 +497,7 @@ impl Objects {
             .and_then(|authority| self.store.file(Kind::Status.number(), &first(authority.as_bytes()), flash));
         let status = status.and_then(|(_, bytes)| StatusList::danger_open(bytes).ok());
         let ticket = self.store.file(Kind::Ticket.number(), &first(peer.credential().as_bytes()), flash);
-        let ticket = ticket.and_then(|(label, bytes)| {
+        let ticket = ticket.filter(|(_, bytes)| self.counts(bytes, flash)).and_then(|(label, bytes)| {
             Ticket::danger_read(bytes).ok().map(|content| Ticket::danger_believe(label.authority, content))
         });
         let asked = ticket.and_then(|ticket| self.nonces.asked(ticket.content().nonce?));

@@ -145,7 +145,7 @@ impl Store {
         self.file(kind, &[0; Held::NAME_LENGTH], flash).map(|(label, body)| (label.version, body))
     }
 
-    /// Keeps a file in place of its older version. The caller has made sure that it is newer.
+    /// Keeps a file in place of another version, which the caller has made sure is older, or nobody's any more.
     pub(crate) fn put<F: MappedFlash>(
         &mut self,
         label: &Label,
@@ -157,12 +157,18 @@ impl Store {
         if body.len() > room {
             return Err(StoreError::TooLong);
         }
+        let old = self.files(flash).find(|(_, old, _)| old.is_version_of(label));
+        let mut old = old.map(|(slot, old, _)| (slot, old.order() > label.order()));
+        if let Some((slot, true)) = old {
+            // The next start would take it for the newer one.
+            self.remove(slot, flash)?;
+            old = None;
+        }
         let free = (0..self.slots()).find(|slot| self.used & bit(*slot) == 0).ok_or(StoreError::Full)?;
-        let old = self.files(flash).find(|(_, old, _)| old.is_version_of(label)).map(|(slot, ..)| slot);
         self.write(free, label, body, flash, crypto).map_err(|_| StoreError::Flash)?;
         self.used |= bit(free);
         // The older version is passed over from now on, also at the next start; its slot is erased when it is used again.
-        if let Some(old) = old {
+        if let Some((old, _)) = old {
             self.used &= !bit(old);
         }
         Ok(())

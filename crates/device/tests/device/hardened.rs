@@ -3,7 +3,7 @@
 use crate::judged::{BOLUS, COMMANDS, Loop, STARTED, denied};
 use crate::platform::Dice;
 use crate::raw::Raw;
-use crate::site::{DAY, START, credential_id, device_id};
+use crate::site::{DAY, START, Signer, credential_id, device_id};
 use crate::strangers::hello;
 use crate::world::{FAIR, Happened, World, address};
 use medlock_device::platform::Ticks;
@@ -338,6 +338,71 @@ fn no_ticket_of_a_thief_outlives_the_recovery_of_its_site() {
     let peer = pair.world.connect(pair.controller, pump);
     let mut commander = pair.sdk().commander(peer, 1, commander.memory()).unwrap();
     assert_eq!(pair.command_with(&mut commander, peer, BOLUS), STARTED);
+}
+
+/// Shows REQ-KEYS-31.
+#[test]
+fn what_a_stolen_key_has_numbered_highest_does_not_shut_out_the_site() {
+    let mut pair = Loop::new(1, FAIR);
+    let pump = pair.pump;
+    let controller = credential_id(&pair.world.nodes[pair.controller].credential);
+    let peer = pair.world.connect(pair.controller, pump);
+    let mut commander = pair.sdk().commander(peer, 1, Memory::default()).unwrap();
+    let (now, epoch) = (pair.world.ticks(), pair.world.site.epoch);
+    let take = |pair: &mut Loop, object: &[u8]| pair.world.sdk(pump).take_object(now, object);
+    // Whoever has the key that signs status and policy gives the highest numbers there are.
+    pair.world.site.epoch = u64::MAX - 1;
+    let poison = [
+        pair.world.site.status(START.plus_seconds(1), &[]),
+        pair.world.site.policy(START.plus_seconds(1), u64::MAX),
+        pair.world.site.ticket_of(START.plus_seconds(1), u64::MAX, controller, None),
+    ];
+    for object in &poison {
+        take(&mut pair, object).unwrap();
+    }
+    pair.world.site.epoch = epoch;
+    let stolen = Subject::Device(device_id("controller-1"));
+    let shut_out = pair.world.site.status(START.plus_seconds(2), &[(stolen, State::Suspended)]);
+    take(&mut pair, &shut_out).unwrap_err();
+    // The site withdraws the key: what the next one signs is heard, though its numbers are lower.
+    pair.world.site.service = Signer::new("service-2", &mut Dice(99));
+    let list = pair.world.site.list(START.plus_seconds(3));
+    take(&mut pair, &list).unwrap();
+    let heard = pair.world.site.status(START.plus_seconds(3), &[(stolen, State::Suspended)]);
+    take(&mut pair, &heard).unwrap();
+    assert_eq!(pair.command_with(&mut commander, peer, BOLUS), denied(Code::Suspended), "the thief's ticket counts");
+    let policy = pair.world.site.policy(START.plus_seconds(3), 2);
+    take(&mut pair, &policy).unwrap();
+    let ticket = pair.world.site.ticket_of(START.plus_seconds(3), pair.world.site.epoch, controller, None);
+    take(&mut pair, &ticket).unwrap();
+    // The poison is nowhere any more, also at the next start, and the order is what it was.
+    pair.world.reboot(pump);
+    let now = pair.world.ticks();
+    for object in poison.iter().chain([&heard, &policy, &shut_out]) {
+        pair.world.sdk(pump).take_object(now, object).unwrap_err();
+    }
+    let next = pair.world.site.status(START.plus_seconds(4), &[]);
+    pair.world.sdk(pump).take_object(now, &next).unwrap();
+    let policy = pair.world.site.policy(START.plus_seconds(4), 3);
+    pair.world.sdk(pump).take_object(now, &policy).unwrap();
+}
+
+/// Shows REQ-KEYS-32.
+#[test]
+fn a_device_knows_when_its_issuing_key_is_stolen() {
+    let mut pair = Loop::new(1, FAIR);
+    let (now, pump) = (pair.world.ticks(), pair.pump);
+    assert!(!pair.world.sdk(pump).lost_its_issuer(now));
+    let issuer = Subject::Issuer(pair.world.site.root.id);
+    for (record, lost) in [
+        ((Subject::Device(device_id("pump-1")), State::Suspended), false),
+        ((issuer, State::Suspended), false),
+        ((issuer, State::Compromised), true),
+    ] {
+        let news = pair.world.site.status(START, &[record]);
+        pair.world.sdk(pump).take_object(now, &news).unwrap();
+        assert_eq!(pair.world.sdk(pump).lost_its_issuer(now), lost, "{record:?}");
+    }
 }
 
 /// Strangers that prove where they are, and never finish what they begin.

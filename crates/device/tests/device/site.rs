@@ -12,7 +12,7 @@ use medlock_trust::path::AuthorityKind;
 use medlock_trust::role::{Role, Roles};
 use medlock_trust::status::{self, Reason, Record, State, StatusContent, Subject, TicketContent};
 use medlock_trust::x509::{Certificate, KeyUsage, Name, ids};
-use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Operations, Time};
+use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Operations, Policy, Time, policy};
 
 pub(crate) const DAY: i64 = 86_400;
 /// 2026-01-01.
@@ -215,6 +215,15 @@ impl Site {
         let mut payload = Vec::new();
         StatusContent { heading, records: &[] }.encode(&mut payload).unwrap();
         self.maker_service.sign_as(&payload, ContentType::STATUS)
+    }
+
+    /// A policy that says what the built-in one does.
+    pub(crate) fn policy(&self, issued: Time, version: u64) -> Vec<u8> {
+        let mut draft = policy::Draft::default();
+        (draft.version, draft.issued, draft.recovery_epoch) = (version, issued, self.recovery_epoch);
+        let mut payload = Vec::new();
+        Policy::new(draft).unwrap().encode(&mut payload).unwrap();
+        self.service.sign_as(&payload, ContentType::POLICY)
     }
 
     /// A ticket that answers a number.

@@ -37,6 +37,7 @@ impl Rig<'_> {
     /// Begins to fetch what the hub behind `hub` holds and this machine does not.
     pub(super) fn fetch(&mut self, hub: Address) -> Result<(), String> {
         let step = Step::Listing(self.ask_openly(hub, None)?);
+        self.hub = Some(hub);
         self.fetch = Some(Fetch { hub, step, wanted: VecDeque::new(), taken: 0, left: TRIES });
         Ok(())
     }

@@ -45,6 +45,8 @@ pub(super) type Core<'s> = Device<'s, Host, 6, 10, 1536>;
 pub(super) struct Rig<'s> {
     pub(super) core: Core<'s>,
     pub(super) clock: VirtualClock,
+    /// The hub that was spoken to last.
+    pub(super) hub: Option<Address>,
     /// A credential that is asked for.
     pub(super) visit: Option<Visit>,
     /// Trust objects that are asked for.
@@ -102,7 +104,8 @@ pub(super) fn run(options: &Options, firmware: &mut dyn Firmware) -> Result<(), 
     let core =
         Device::start(parts, settings, &mut memory, clock.now()).map_err(|error| Error::Start(error.to_string()))?;
     let inputs = listen(&socket)?;
-    let mut rig = Rig { core, clock, visit: None, fetch: None, known: Vec::new(), socket, names: BTreeMap::new() };
+    let mut rig =
+        Rig { core, clock, hub: None, visit: None, fetch: None, known: Vec::new(), socket, names: BTreeMap::new() };
     let device = rig.core.own().map(hex).unwrap_or_default();
     say(&Said::Listening { address: rig.socket.local_addr()?, device, notice: NOT_FOR_THERAPY.to_owned() });
     rig.live(firmware, &inputs)
@@ -186,7 +189,10 @@ impl Rig<'_> {
                 operation: denied.operation.name().to_owned(),
                 code: denied.code.as_str().to_owned(),
             }),
-            Event::News(kind) => say(&Said::News { kind: format!("{kind:?}") }),
+            Event::News(kind) => {
+                say(&Said::News { kind: format!("{kind:?}") });
+                self.come_back();
+            }
             _ => {}
         }
     }

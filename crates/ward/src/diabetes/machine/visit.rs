@@ -37,7 +37,18 @@ impl Rig<'_> {
     pub(super) fn visit(&mut self, hub: Address) -> Result<(), String> {
         self.core.connect(self.clock.now(), hub).map_err(|error| error.to_string())?;
         self.visit = Some(Visit { hub, step: Step::Greeting, left: TRIES });
+        self.hub = Some(hub);
         Ok(())
+    }
+
+    /// Goes to the hub for another credential when the key that issued the one in use was stolen.
+    pub(super) fn come_back(&mut self) {
+        if self.visit.is_none()
+            && let Some(hub) = self.hub
+            && self.core.lost_its_issuer(self.clock.now())
+        {
+            self.visit = Some(Visit { hub, step: Step::Resting { until: self.clock.now() }, left: TRIES });
+        }
     }
 
     /// Goes again if it is time to.
