@@ -175,7 +175,8 @@ impl LiveSessions {
     }
 }
 
-/// Why `who` may do nothing at all; `None` if there is something, or it was merely superseded.
+/// Why `who` may do nothing at all; `None` if there is something, or it was merely superseded, or comes back to a hub
+/// after the theft of an issuing key.
 pub(crate) fn denied_everything(knowledge: &KnowledgeBase, who: &Identified) -> Option<Denied> {
     let mut last = None;
     for operation in Operation::ALL {
@@ -185,7 +186,8 @@ pub(crate) fn denied_everything(knowledge: &KnowledgeBase, who: &Identified) -> 
             Verdict::Deny(denied) => last = Some(denied),
         }
     }
-    last.filter(|_| knowledge.judge_enrolment(who).is_err())
+    let last = last.filter(|_| knowledge.judge_enrolment(who).is_err());
+    last.filter(|denied| denied.code != Code::IssuerCompromised || !knowledge.returns(who))
 }
 
 /// One live session. Dropping it ends its registration.

@@ -21,9 +21,12 @@ use std::sync::Arc;
 /// The path of the resource that gives status tickets: [`crate::tickets`] in CBOR, at most four.
 pub const TICKETS: &str = "/m/tickets";
 
-/// What a hub serves over CoAP: enrolment and renewal, its trust objects, and tickets.
+/// What a hub serves over CoAP: enrolment and renewal, its trust objects, and tickets. From now on whoever may renew has a
+/// session to do so, though its issuing key was stolen: without a session nobody asks anything here.
 #[must_use]
 pub fn coap_resources(authority: Arc<Authority>) -> Resources {
+    let hub = Arc::downgrade(&authority);
+    authority.knowledge().let_return(move |who| hub.upgrade().is_some_and(|hub| hub.may_renew(who).is_ok()));
     let (for_crts, for_sen, for_sren) = (authority.clone(), authority.clone(), authority.clone());
     let for_tickets = authority.clone();
     Resources::new()

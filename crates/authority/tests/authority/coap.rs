@@ -2,6 +2,7 @@
 
 use crate::fixture::Site;
 use bytes::Bytes;
+use medlock_authority::admin::{Reason, Request as Ask};
 use medlock_authority::coap_resources;
 use medlock_node::clock::Clock;
 use medlock_node::coap::{
@@ -105,6 +106,32 @@ async fn a_small_device_renews_its_credential_over_coap() {
     assert_eq!(client.request(wrong).await.unwrap().code, Code::UNSUPPORTED_CONTENT_FORMAT);
     let stranger = Client::plain(hub.address).await.unwrap();
     assert_eq!(stranger.request(Request::get("/.well-known/est/crts")).await.unwrap().code, Code::UNAUTHORIZED);
+}
+
+/// Shows REQ-KEYS-33: after the theft of an issuing key a session is for those whom the hub has issued a credential itself.
+#[tokio::test]
+async fn a_forged_or_revoked_credential_has_no_session_after_a_theft() {
+    let hub = Running::start().await;
+    let keys = [1, 2, 3].map(|_| Arc::new(SigningKey::generate()));
+    let thief = crate::rotation::thief(&hub.site);
+    let shown =
+        [hub.site.enrol("good", &keys[0]), hub.site.enrol("revoked", &keys[1]), thief.enrol("forged", &keys[2])];
+    let issuing = hub.site.authority.issuing().der.clone();
+    hub.site.ask(Ask::Revoke { device: "revoked".into(), reason: Reason::Stolen, why: "test".into() });
+    hub.site.ask(Ask::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false });
+    let mut opened = Vec::new();
+    for (key, certificate) in keys.iter().zip(&shown) {
+        let chain = vec![Bytes::copy_from_slice(certificate), Bytes::copy_from_slice(&issuing)];
+        let peers = Arc::new(Peers::new(hub.site.authority.knowledge().clone()));
+        let own = Own::certificates(key.clone(), chain);
+        let client = Client::connect(hub.address, &own, &peers, &Handshake::default()).await;
+        opened.push(client.is_ok());
+        let Ok(client) = client else { continue };
+        let body = small_request(&SigningKey::generate());
+        let sren = Request::post("/.well-known/est/sren", content_format::C509_REQUEST, body);
+        assert_eq!(client.request(sren).await.unwrap().code, Code::CHANGED);
+    }
+    assert_eq!(opened, [true, false, false]);
 }
 
 /// Shows REQ-DEV-109.

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use tokio::sync::watch;
 
 pub use objects::Refused;
@@ -158,6 +158,9 @@ pub enum NotLogged {
     Absent,
 }
 
+/// Says who comes back.
+type Returning = Box<dyn Fn(&Identified) -> bool + Send + Sync>;
+
 /// What this process knows.
 pub struct KnowledgeBase {
     directory: Option<PathBuf>,
@@ -167,6 +170,8 @@ pub struct KnowledgeBase {
     /// Proofs for authorities whose credentials count up to a cut-off only, the newest last. They come again with the
     /// credentials, so they are not written to disk.
     logged: RwLock<VecDeque<Logged>>,
+    /// Who comes back though the key that issued its credential is in wrong hands; nobody unless a hub says so.
+    returning: OnceLock<Returning>,
     /// Orders the writers.
     writer: Mutex<()>,
     changes: watch::Sender<u64>,
@@ -214,8 +219,8 @@ impl KnowledgeBase {
 
     fn starting(directory: Option<PathBuf>, clock: Clock, setting: Setting, snapshot: Snapshot) -> Self {
         let current = RwLock::new(Arc::new(snapshot));
-        let (logged, writer, changes) = (RwLock::default(), Mutex::new(()), watch::channel(0).0);
-        Self { directory, clock, setting, current, logged, writer, changes }
+        let (logged, returning, changes) = (RwLock::default(), OnceLock::new(), watch::channel(0).0);
+        Self { directory, clock, setting, current, logged, returning, writer: Mutex::new(()), changes }
     }
 
     /// Pins the site's root certificate: everything else is believed by it. Pinning the same again does nothing.
@@ -426,6 +431,17 @@ impl KnowledgeBase {
     /// The denial.
     pub fn judge_enrolment(&self, who: &Identified) -> Result<EnrolmentPermit, Denied> {
         self.with_knowledge_of(who, |knowledge, policy| decide_enrolment(who, knowledge, policy))
+    }
+
+    /// Lets `returning` say, from now on, who keeps or gets a session to renew in, though the key that issued its credential
+    /// is compromised: a hub knows what it has issued itself. Only the first call counts.
+    pub fn let_return(&self, returning: impl Fn(&Identified) -> bool + Send + Sync + 'static) {
+        let _ = self.returning.set(Box::new(returning));
+    }
+
+    /// Whether `who`, who is denied everything because of its issuer, comes back all the same.
+    pub(crate) fn returns(&self, who: &Identified) -> bool {
+        self.returning.get().is_some_and(|returning| returning(who))
     }
 
     /// Calls `judge` with all that is known at this moment, of nobody in particular.
