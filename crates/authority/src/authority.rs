@@ -639,7 +639,7 @@ pub(crate) fn lock_directory(dir: &Path) -> Result<File, Error> {
         }
     }
     Err(Error::Conflict(format!(
-        "{} is in use by a running hub: ask it through its admin socket, or stop it first",
+        "{} is in use by a running hub: other commands reach that hub with --dir; to start another one here, stop it first",
         dir.display()
     )))
 }

@@ -64,8 +64,8 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause {
         let message = inner.to_string();
-        // Many errors already end with their cause's words.
-        if !text.ends_with(&message) {
+        // Many errors already have their cause's words.
+        if !text.contains(&message) {
             let _ = write!(text, ": {message}");
         }
         cause = inner.source();

@@ -59,11 +59,11 @@ pub enum Error {
 /// The words of PS3.8 table 9-21 for a refusal.
 fn refusal(from: u8, reason: u8) -> &'static str {
     match (from, reason) {
-        (1, 1) => "no reason given",
+        (1, 1) => "the other side, or the guard before it, gave no reason; its audit says more",
         (1, 2) => "application context not supported",
         (1, 3) => "calling AE title not recognized",
         (1, 7) => "called AE title not recognized",
-        (2, 1) => "no reason given by the provider",
+        (2, 1) => "its protocol layer gave no reason",
         (2, 2) => "protocol version not supported",
         (3, 1) => "temporary congestion",
         (3, 2) => "local limit exceeded",
