@@ -146,6 +146,16 @@ impl Authority {
         self.store.device(DeviceName::new(name).ok_or_else(unknown)?)?.ok_or_else(unknown)
     }
 
+    /// A device of the register; at a maker, one that has credentials of its.
+    fn known(&self, name: &str) -> Result<DeviceName, Error> {
+        if self.settings.kind == Kind::Site {
+            return self.device(name).map(|device| device.name);
+        }
+        let unknown = || Error::Unknown { what: "device with a birth credential of this maker", name: name.to_owned() };
+        let known = DeviceName::new(name).ok_or_else(unknown)?;
+        if self.store.credentials_of(known)?.is_empty() { Err(unknown()) } else { Ok(known) }
+    }
+
     fn register(&self, raw: DeviceConfig) -> Result<Response, Error> {
         self.site_only()?;
         let device = Device::try_from(raw)?;
@@ -155,7 +165,7 @@ impl Authority {
             Err(StoreError::Taken { .. }) => {
                 return Err(Error::Conflict(format!(
                     "a device called {:?}, or one with its maker's serial or AE title, is already registered: choose another name, or \
-                     change the entry that is there",
+                     change the entry that is there with --update",
                     device.name.as_str()
                 )));
             }
@@ -350,7 +360,11 @@ impl Authority {
 
     fn change(&self, changes: Vec<StandingChange>) -> Result<(), Error> {
         self.store.change_standings(changes, self.clock.now())?;
-        self.publish_status()
+        match self.settings.kind {
+            Kind::Site => self.publish_status(),
+            // Its lists are made when they are asked for.
+            Kind::Maker => Ok(()),
+        }
     }
 
     fn suspend(&self, name: &str, why: &str) -> Result<Response, Error> {
@@ -377,17 +391,17 @@ impl Authority {
     }
 
     fn revoke(&self, name: &str, reason: Reason, why: &str) -> Result<Response, Error> {
-        let device = self.device(name)?;
-        if device.name == self.settings.hub_name && reason != Reason::Superseded {
+        let device = self.known(name)?;
+        if device == self.settings.hub_name && reason != Reason::Superseded {
             return Err(Error::Conflict(
                 "the hub cannot revoke itself; if its host is lost, make a new site and enrol the devices there"
                     .to_owned(),
             ));
         }
-        let _lock = self.device_lock(device.name);
+        let _lock = self.device_lock(device);
         // Nothing that is under way, here or at another hub, comes into being behind this.
-        self.store.end_turns_of(device.name)?;
-        let credentials = self.store.credentials_of(device.name)?;
+        self.store.end_turns_of(device)?;
+        let credentials = self.store.credentials_of(device)?;
         let (state, whole_device) = match reason {
             Reason::KeyCompromise => (StandingState::Compromised, None),
             Reason::Stolen => (StandingState::Compromised, Some(StandingState::Compromised)),
@@ -400,9 +414,9 @@ impl Authority {
         let changes = credentials
             .iter()
             .map(|issued| change(Subject::Credential(issued.credential), state))
-            .chain(whole_device.map(|state| change(Subject::Device(device.name), state)));
+            .chain(whole_device.map(|state| change(Subject::Device(device), state)));
         // First the claims: no code that is out may bring the old key back.
-        self.store.void_claims_of(device.name)?;
+        self.store.void_claims_of(device)?;
         self.change(changes.collect())?;
         tracing::warn!(device = name, reason = reason.name(), why, "revoked");
         done(format!("{name} is revoked ({})", reason.name()))

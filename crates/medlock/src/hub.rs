@@ -101,17 +101,19 @@ pub(crate) fn run_signer(args: SignerArgs) -> Result<Outcome, Failure> {
 /// When the configuration is wrong, a port is taken, or the state is damaged.
 pub(crate) fn run(args: UpArgs) -> Result<Outcome, Failure> {
     let mut config = Config::load(args.config.as_deref())?;
+    let written = config.hub.dir.clone();
     if let Some(dir) = args.dir.clone() {
         config.hub.dir = dir;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(until_stopped(args, config));
+    let result = runtime.block_on(until_stopped(args, config, &written));
     // A read of standard input may be under way for ever; it is not waited for.
     runtime.shutdown_background();
     result.map(|()| Outcome::Done)
 }
 
-async fn until_stopped(args: UpArgs, config: Config) -> Result<(), Failure> {
+/// `written` is the folder that the configuration names, whatever the arguments say.
+async fn until_stopped(args: UpArgs, config: Config, written: &Path) -> Result<(), Failure> {
     // Before there is anything to reload: a signal nobody waits for ends the process.
     let mut asked = signal(SignalKind::hangup())?;
     let clock = Clock::system();
@@ -125,7 +127,7 @@ async fn until_stopped(args: UpArgs, config: Config) -> Result<(), Failure> {
     loop {
         tokio::select! {
             stopped = &mut stopped => break stopped?,
-            Some(()) = asked.recv() => reload(&mut hub, args.config.as_deref(), &config.hub.dir, &clock).await,
+            Some(()) = asked.recv() => reload(&mut hub, args.config.as_deref(), [written, &config.hub.dir], &clock).await,
         }
     }
     watchdog.abort();
@@ -134,13 +136,16 @@ async fn until_stopped(args: UpArgs, config: Config) -> Result<(), Failure> {
 }
 
 /// Reads the configuration again and goes on with it. What cannot be used is said.
-async fn reload(hub: &mut Hub, file: Option<&Path>, dir: &Path, clock: &Clock) {
+async fn reload(hub: &mut Hub, file: Option<&Path>, [written, dir]: [&Path; 2], clock: &Clock) {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => monitoring::tell(&[NotifyState::Reloading, now]),
         Err(error) => tracing::warn!(%error, "there is no monotonic clock"),
     }
     let reloaded = async {
         let mut config = Config::load(file)?;
+        if config.hub.dir != written {
+            return Err("hub.dir changes only when the hub is started anew".into());
+        }
         dir.clone_into(&mut config.hub.dir);
         hub.reconfigure(&config, clock).await
     };

@@ -11,9 +11,9 @@ use crate::enrolment::Unfit;
 use crate::issue::{self, Form, Template};
 use crate::registry::{self, Device};
 use crate::store::{Issued, Purpose};
-use crate::{Authority, Error, authority, settings};
+use crate::{Authority, Error, authority, settings, status};
 use data_encoding::BASE64;
-use medlock_trust::x509::{GeneralName, Request, ids};
+use medlock_trust::x509::{Certificate, GeneralName, Request, SignedForm, ids};
 use medlock_trust::{DeviceName, DeviceType, KeyId, Roles, Time};
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
@@ -216,7 +216,11 @@ impl Authority {
         let _device = self.device_lock(name);
         let _key = self.key_lock(key);
         let turn = self.store.turn_of(name, key)?;
-        match self.birth_before(name, key)? {
+        if let Some(standing) = status::of_device(&*self.store, name)? {
+            let what = format!("{name} is {}: it gets no credential any more", standing.reason);
+            return Ok(RowOutcome::refused(Some(name.as_str()), &Unfit::WrongName(what)));
+        }
+        match self.birth_before(&accepted, profile.form)? {
             Some(Ok(before)) => return Ok(RowOutcome::IssuedBefore(before)),
             Some(Err(unfit)) => return Ok(RowOutcome::refused(Some(name.as_str()), &unfit)),
             None => {}
@@ -247,7 +251,8 @@ impl Authority {
     }
 
     /// The credential that this device has for this key, or why it gets none.
-    fn birth_before(&self, name: DeviceName, key: KeyId) -> Result<Option<Result<Birth, Unfit>>, Error> {
+    fn birth_before(&self, accepted: &Accepted, form: Option<Form>) -> Result<Option<Result<Birth, Unfit>>, Error> {
+        let (name, key) = (accepted.device.name, accepted.key);
         for issued in self.store.credentials_of(name)? {
             if self.worst(&issued)?.is_some() {
                 continue;
@@ -256,8 +261,15 @@ impl Authority {
             if record.key != key {
                 return Ok(Some(Err(Unfit::SecondKey(format!(
                     "{name} has a birth credential for another key ({}): two devices have one serial, or its board was \
-                     replaced; then revoke that credential first",
+                     replaced; then revoke it first: `medlock device revoke {name} --reason superseded`",
                     record.key
+                )))));
+            }
+            if !says_the_same(&certificate, accepted, form) {
+                return Ok(Some(Err(Unfit::WrongProfile(format!(
+                    "{name} has a birth credential that says something else of its roles, its type or its form \
+                     (`medlock inspect`): use the profile of then, or revoke it first: `medlock device revoke {name} \
+                     --reason superseded`"
                 )))));
             }
             self.log().await_covered(record.serial)?;
@@ -300,6 +312,14 @@ impl Authority {
         let form = profile.form.unwrap_or(form);
         Ok(profile.device(row, named.as_deref()).map(|device| Accepted { device, spki, key, form }))
     }
+}
+
+/// Whether a credential says of the device what this row would have it say, in the form that its profile asks for, if any.
+fn says_the_same(certificate: &[u8], accepted: &Accepted, asked: Option<Form>) -> bool {
+    let Ok(read) = Certificate::read(certificate) else { return false };
+    let form = if read.form() == SignedForm::X509 { Form::X509 } else { Form::C509 };
+    let role = read.extensions().role().map(|role| (role.roles, role.device_type));
+    asked.is_none_or(|asked| asked == form) && role == Some((accepted.device.roles, accepted.device.device_type))
 }
 
 impl BirthProfile {

@@ -2,6 +2,7 @@
 
 use crate::fixture::{FROM, Site, issued, noon, refused};
 use data_encoding::{BASE64, HEXLOWER};
+use medlock_authority::admin::{Asker, Reason, Request};
 use medlock_authority::enrolment::RefusalKind;
 use medlock_authority::issue::Form;
 use medlock_authority::provision::{Birth, BirthProfileConfig, MAX_ROWS, Row, RowOutcome};
@@ -155,6 +156,35 @@ fn each_bad_row_is_refused_with_its_reason_and_the_others_get_theirs() {
     assert!(maker.provision(BirthProfileConfig::default(), &[]).is_err(), "no roles");
     let error = Site::new().authority.provision(pumps(), &[]).unwrap_err().to_string();
     assert!(error.contains("create-maker"), "{error}");
+}
+
+/// Shows REQ-PROV-46, REQ-PROV-47.
+#[test]
+fn who_comes_with_another_profile_or_board_is_told_and_gets_a_credential_behind_a_revocation() {
+    let dir = tempfile::tempdir().unwrap();
+    let maker = maker(dir.path());
+    let (old, new) = (SigningKey::generate(), SigningKey::generate());
+    let one = |profile, key: &SigningKey| maker.provision(profile, &[row("P-1", key.spki())]).unwrap().remove(0);
+    let first = births(vec![one(pumps(), &old)]).remove(0);
+    assert_eq!(one(pumps(), &old), RowOutcome::IssuedBefore(first));
+    let sensors = || BirthProfileConfig { roles: vec!["sensor".into()], ..pumps() };
+    let c509 = || BirthProfileConfig { form: Some(Form::C509), ..pumps() };
+    for other in [sensors(), BirthProfileConfig { device_type: Some(22), ..pumps() }, c509()] {
+        let outcome = one(other, &old);
+        assert_eq!(why(&outcome).0, "wrong-profile");
+        assert!(why(&outcome).1.contains("device revoke P-1"), "{outcome:?}");
+    }
+    assert_eq!(why(&one(pumps(), &new)).0, "second-key");
+    let revoke = |device: &str, reason| {
+        let why = "a new board".to_owned();
+        maker.administer(&Asker::program(), Request::Revoke { device: device.to_owned(), reason, why })
+    };
+    assert!(revoke("P-9", Reason::Superseded).unwrap_err().to_string().contains("P-9"));
+    revoke("P-1", Reason::Superseded).unwrap();
+    births(vec![one(sensors(), &new)]);
+    // One that is gone for good gets none.
+    revoke("P-1", Reason::Stolen).unwrap();
+    assert!(why(&one(pumps(), &SigningKey::generate())).1.contains("no credential any more"));
 }
 
 /// Shows REQ-PROV-03, REQ-PROV-04.

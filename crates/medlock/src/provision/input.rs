@@ -19,8 +19,8 @@ const MAX_ROW: u64 = 256 << 10;
 pub(crate) struct Entry {
     /// Its number in the input, from 1.
     pub(crate) number: u64,
-    /// The row.
-    pub(crate) row: Row,
+    /// The row, or why it cannot be read.
+    pub(crate) row: Result<Row, String>,
     /// The first 8 bytes of SHA-256 of what it says, in hexadecimal.
     pub(crate) digest: String,
 }
@@ -38,6 +38,30 @@ enum Source {
     One(Option<Row>),
 }
 
+/// What is wrong.
+#[derive(Debug)]
+enum Wrong {
+    /// This row cannot be read; the others go on.
+    Row(String),
+    /// The run stops.
+    Run(Failure),
+}
+
+impl From<io::Error> for Wrong {
+    fn from(error: io::Error) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+impl From<Wrong> for Failure {
+    fn from(wrong: Wrong) -> Self {
+        match wrong {
+            Wrong::Row(why) => why.into(),
+            Wrong::Run(failure) => failure,
+        }
+    }
+}
+
 /// What a column of a row says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Column {
@@ -47,14 +71,14 @@ enum Column {
 }
 
 impl Column {
-    fn named(name: &str) -> Result<Self, Failure> {
+    fn named(name: &str) -> Result<Self, Wrong> {
         match name.trim().to_ascii_lowercase().as_str() {
             "serial" => Ok(Self::Serial),
             "key" | "public_key" | "request" | "material" => Ok(Self::Material),
             "type" | "device_type" => Ok(Self::Type),
-            "d" => Err(Box::new(Unfit::PrivateKey)),
-            other if other.contains("priv") || other.contains("secret") => Err(Box::new(Unfit::PrivateKey)),
-            other => Err(format!("{other:?} is none of serial, key, request, type").into()),
+            "d" => Err(Wrong::Run(Box::new(Unfit::PrivateKey))),
+            other if other.contains("priv") || other.contains("secret") => Err(Wrong::Run(Box::new(Unfit::PrivateKey))),
+            other => Err(Wrong::Row(format!("{other:?} is none of serial, key, request, type"))),
         }
     }
 }
@@ -105,17 +129,24 @@ impl Iterator for Input {
     fn next(&mut self) -> Option<Self::Item> {
         let row = self.source.next().transpose()?;
         self.number += 1;
-        let entry = row.and_then(|row| entry(self.number, row));
+        let entry = match row {
+            Ok(row) => entry(self.number, Ok(row)),
+            Err(Wrong::Row(why)) => entry(self.number, Err(why)),
+            Err(Wrong::Run(failure)) => Err(failure),
+        };
         Some(entry.map_err(|error| format!("input, row {}: {error}", self.number).into()))
     }
 }
 
 /// A private key stops the run: it is not a row that went wrong, but a factory that does not do what it should.
-fn entry(number: u64, row: Row) -> Result<Entry, Failure> {
-    if provision::material(&row.material) == Err(Unfit::PrivateKey) {
-        return Err(Box::new(Unfit::PrivateKey));
-    }
-    let digest = sha256(&serde_json::to_vec(&row)?);
+fn entry(number: u64, row: Result<Row, String>) -> Result<Entry, Failure> {
+    let digest = match &row {
+        Ok(row) if provision::material(&row.material) == Err(Unfit::PrivateKey) => {
+            return Err(Box::new(Unfit::PrivateKey));
+        }
+        Ok(row) => sha256(&serde_json::to_vec(row)?),
+        Err(why) => sha256(why.as_bytes()),
+    };
     Ok(Entry { number, row, digest: HEXLOWER.encode(&digest[..8]) })
 }
 
@@ -149,7 +180,7 @@ impl Source {
         Ok(Self::Csv { reader, columns, budget })
     }
 
-    fn next(&mut self) -> Result<Option<Row>, Failure> {
+    fn next(&mut self) -> Result<Option<Row>, Wrong> {
         match self {
             Self::One(row) => Ok(row.take()),
             Self::Files { names, .. } => names.next().map(|name| of_file(&name)).transpose(),
@@ -160,7 +191,7 @@ impl Source {
                     return Ok(None);
                 }
                 if line.len() as u64 == MAX_ROW {
-                    return Err(format!("it has more than {MAX_ROW} bytes").into());
+                    return Err(Wrong::Run(format!("it has more than {MAX_ROW} bytes").into()));
                 }
                 if !line.trim_ascii().is_empty() {
                     return of_json(&line).map(Some);
@@ -169,7 +200,7 @@ impl Source {
             Self::Csv { reader, columns, budget } => {
                 budget.store(MAX_ROW, Ordering::Relaxed);
                 let mut record = csv::StringRecord::new();
-                if !reader.read_record(&mut record)? {
+                if !reader.read_record(&mut record).map_err(of_csv)? {
                     return Ok(None);
                 }
                 let cells = columns.iter().copied().zip(record.iter().map(str::to_owned));
@@ -179,30 +210,50 @@ impl Source {
     }
 }
 
-fn of_json(line: &[u8]) -> Result<Row, Failure> {
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(line)?;
+/// What a reader of CSV says of a row: whether it knows where the next one begins.
+fn of_csv(error: csv::Error) -> Wrong {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            Wrong::Row(format!("it has {len} fields, and the first line names {expected_len}"))
+        }
+        csv::ErrorKind::Utf8 { .. } => Wrong::Row("it is not UTF-8".to_owned()),
+        _ => Wrong::Run(error.into()),
+    }
+}
+
+fn of_json(line: &[u8]) -> Result<Row, Wrong> {
+    let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(line);
+    let object = object.map_err(|error| Wrong::Row(format!("it is no JSON object: {error}")))?;
+    // Whatever else is wrong with a row: a private key in it stops the run.
+    for name in object.keys() {
+        if let Err(wrong @ Wrong::Run(_)) = Column::named(name) {
+            return Err(wrong);
+        }
+    }
     let mut cells = Vec::new();
     for (name, value) in object {
         let cell = match value {
             serde_json::Value::Null => continue,
             serde_json::Value::String(text) => text,
             serde_json::Value::Number(number) => number.to_string(),
-            _ => return Err(format!("{name:?} is neither text nor a number").into()),
+            _ => return Err(Wrong::Row(format!("{name:?} is neither text nor a number"))),
         };
         cells.push((Column::named(&name)?, cell));
     }
     of_cells(cells.into_iter())
 }
 
-fn of_cells(cells: impl Iterator<Item = (Column, String)>) -> Result<Row, Failure> {
+fn of_cells(cells: impl Iterator<Item = (Column, String)>) -> Result<Row, Wrong> {
     let mut row = Row::default();
     for (column, cell) in cells {
         match column {
             Column::Serial => row.serial = Some(cell),
             Column::Material => row.material = cell,
             Column::Type => {
-                row.device_type =
-                    Some(cell.parse().map_err(|_| format!("the type {cell:?} is not a number below 65536"))?);
+                let number = cell.parse();
+                let number =
+                    number.map_err(|_| Wrong::Row(format!("the type {cell:?} is not a number below 65536")))?;
+                row.device_type = Some(number);
             }
         }
     }
@@ -210,8 +261,8 @@ fn of_cells(cells: impl Iterator<Item = (Column, String)>) -> Result<Row, Failur
 }
 
 /// A file is named by its serial where what is in it names none.
-fn of_file(path: &Path) -> Result<Row, Failure> {
-    let named = |error: io::Error| format!("{}: {error}", path.display());
+fn of_file(path: &Path) -> Result<Row, Wrong> {
+    let named = |error: io::Error| Wrong::Run(format!("{}: {error}", path.display()).into());
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(MAX_ROW).read_to_end(&mut bytes)).map_err(named)?;
     let named_by = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -254,7 +305,7 @@ mod tests {
         let reader = Box::new(io::Cursor::new(text.as_bytes().to_vec()));
         let source = Source::of(reader, None).map_err(|error| error.to_string())?;
         let input = Input { number: 0, source };
-        input.map(|entry| entry.map(|entry| entry.row).map_err(|error| error.to_string())).collect()
+        input.map(|entry| entry.map_err(|error| error.to_string())?.row).collect()
     }
 
     fn row(serial: &str, material: &str, device_type: Option<u16>) -> Row {
@@ -286,16 +337,35 @@ mod tests {
         }
     }
 
+    /// Shows REQ-PROV-45.
     #[test]
-    fn what_is_no_row_is_named_by_its_number() {
+    fn a_row_that_cannot_be_read_does_not_stop_the_others() {
+        let read = |text: &str| -> Vec<Result<Row, String>> {
+            let source = Source::of(Box::new(io::Cursor::new(text.as_bytes().to_vec())), None).unwrap();
+            Input { number: 0, source }.map(|entry| entry.unwrap().row).collect()
+        };
+        let good = |serial| Ok(row(serial, "00", None));
+        let csv = read("serial,key\nA,00\nB,00,1\nC,00\n");
+        assert_eq!(csv, [good("A"), Err("it has 3 fields, and the first line names 2".to_owned()), good("C")]);
+        let json = read(
+            "{\"serial\":\"A\",\"key\":\"00\"}\nnothing\n{\"key\":[]}\n{\"colour\":\"red\"}\n\
+             {\"serial\":\"C\",\"key\":\"00\"}\n",
+        );
+        assert_eq!((&json[0], &json[4], json.len()), (&good("A"), &good("C"), 5));
+        for (number, part) in [(1, "no JSON object"), (2, "neither text nor a number"), (3, "colour")] {
+            assert!(json[number].as_ref().unwrap_err().contains(part), "{json:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_row_is_named() {
         for (text, part) in [
             ("", "empty"),
             ("serial,colour\nA,red\n", "colour"),
             ("serial,type\nA,1\n", "key or request"),
-            ("serial,key,type\nA,00,1\nB,00,many\n", "row 2"),
-            ("serial,key\nA,00,1\n", "row 1"),
-            ("{\"serial\":\"A\",\"key\":[]}\n", "row 1"),
-            ("{\"serial\":\"A\",\"key\":\"00\"}\nnothing\n", "row 2"),
+            ("serial,key,type\nA,00,1\nB,00,many\n", "many"),
+            ("serial,key\nA,00,1\n", "3 fields"),
+            ("{\"serial\":\"A\",\"key\":[]}\n", "neither"),
         ] {
             let error = rows(text).unwrap_err();
             assert!(error.contains(part), "{error}");

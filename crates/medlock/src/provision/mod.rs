@@ -166,15 +166,16 @@ async fn provision(args: &ProvisionArgs, profile: BirthProfileConfig, mut input:
         while flight.len() < IN_FLIGHT
             && let Some(entries) = batch(&mut input)?
         {
-            let rows = entries.iter().map(|entry| entry.row.clone()).collect();
+            let rows = entries.iter().filter_map(|entry| entry.row.clone().ok()).collect();
             let (hub, request) = (hub.clone(), Request::Provision { profile: profile.clone(), rows });
             flight.push_back(Batch { entries, answer: tokio::spawn(async move { hub.ask(request).await }) });
         }
         let Some(Batch { entries, answer }) = flight.pop_front() else { break };
         let answered = match answer.await?? {
-            Response::Provisioned { outcomes } if outcomes.len() == entries.len() => outcomes,
+            Response::Provisioned { outcomes } => outcomes,
             other => return Err(admin::unexpected(&other)),
         };
+        let answered = in_order(&entries, answered)?;
         answered.iter().for_each(|outcome| counts.count(outcome));
         counts.rows += u64::try_from(answered.len()).unwrap_or(0);
         bar.inc(u64::try_from(answered.len()).unwrap_or(0));
@@ -186,12 +187,30 @@ async fn provision(args: &ProvisionArgs, profile: BirthProfileConfig, mut input:
     Ok(counts)
 }
 
+/// The outcome of each row: what the authority answered to those that could be read, and why the others could not.
+fn in_order(entries: &[Entry], answered: Vec<RowOutcome>) -> Result<Vec<RowOutcome>, Failure> {
+    let mut answered = answered.into_iter();
+    let outcomes = entries.iter().map(|entry| match &entry.row {
+        Ok(_) => answered.next().ok_or_else(|| "the authority answered fewer rows than it was asked".into()),
+        Err(why) => Ok(RowOutcome::Refused {
+            serial: String::new(),
+            code: "malformed".to_owned(),
+            reason: format!("row {} cannot be read: {why}", entry.number),
+        }),
+    });
+    let outcomes = outcomes.collect::<Result<_, Failure>>()?;
+    match answered.next() {
+        None => Ok(outcomes),
+        Some(_) => Err("the authority answered more rows than it was asked".into()),
+    }
+}
+
 /// The next rows; `None` at the end of the input.
 fn batch(input: &mut Input) -> Result<Option<Vec<Entry>>, Failure> {
     let (mut entries, mut characters) = (Vec::new(), 0);
     while entries.len() < MAX_ROWS && characters < BATCH_CHARACTERS {
         let Some(entry) = input.next().transpose()? else { break };
-        characters += entry.row.material.len();
+        characters += entry.row.as_ref().map_or(0, |row| row.material.len());
         entries.push(entry);
     }
     Ok(if entries.is_empty() { None } else { Some(entries) })
