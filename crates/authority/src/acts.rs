@@ -16,7 +16,7 @@ use crate::{Authority, Error, encode, status};
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use medlock_node::enrol::Code;
 use medlock_node::provider;
-use medlock_trust::list::Suspension;
+use medlock_trust::list::{List, Suspension};
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
 /// How long an enrolment code is good if nobody says otherwise, in seconds.
@@ -455,10 +455,41 @@ impl Authority {
             .collect::<Result<Vec<_>, _>>()?;
         if Suspension::danger_open(&bytes).is_ok() {
             self.import_suspension(&bytes)?;
-            return done("the suspension is in force until it lapses or a list decides".to_owned());
+            let suspended = self.suspended_authorities();
+            let each = suspended.iter().map(|(name, until)| format!("{name} until {until}"));
+            let each = each.collect::<Vec<_>>().join(", ");
+            return done(format!("suspended: {each}, or until a newer list of the alliance decides"));
         }
+        let before = self.suspended_authorities();
         let version = self.import_trust_list(&bytes, &members, threshold)?;
-        done(format!("the trust list, version {version}, is in force"))
+        let after = self.suspended_authorities();
+        let lifted = before.iter().filter(|one| !after.contains(one)).map(|(name, _)| name.as_str());
+        let lifted = lifted.collect::<Vec<_>>().join(", ");
+        let lifted = if lifted.is_empty() { lifted } else { format!("; it ends the suspension of {lifted}") };
+        done(format!("the trust list, version {version}, is in force{lifted}"))
+    }
+
+    /// The authorities that members of the alliance suspend at present, by name, and until when.
+    fn suspended_authorities(&self) -> Vec<(String, Time)> {
+        let now = self.clock.now();
+        self.knowledge().with_knowledge(|knowledge, _| {
+            let contents = knowledge.suspensions.iter().map(Suspension::content);
+            let counts = contents.filter(|suspension| suspension.expires > now);
+            let mut suspended: Vec<(String, Time)> = counts
+                .flat_map(|suspension| {
+                    let lists = knowledge.lists.iter().filter(|list| {
+                        let heading = list.heading();
+                        (heading.name, heading.recovery_epoch) == (suspension.list, suspension.recovery_epoch)
+                            && heading.issued <= suspension.issued
+                    });
+                    let named = lists.flat_map(List::authorities).filter(|listed| suspension.names(listed.key));
+                    named.map(|listed| (listed.name.to_owned(), suspension.expires)).collect::<Vec<_>>()
+                })
+                .collect();
+            suspended.sort();
+            suspended.dedup();
+            suspended
+        })
     }
 
     fn object(&self, kind: crate::objects::Kind) -> Result<Response, Error> {

@@ -189,10 +189,12 @@ impl Authority {
         Ok(version)
     }
 
-    /// Raises an alarm where two lists have one version and somebody signed both.
+    /// Raises an alarm where two lists have one version and somebody signed both, and refuses the second.
     fn watch_for_a_fork(&self, held: Option<&[u8]>, given: &[u8]) -> Result<(), Error> {
         let fork = held.and_then(|held| Fork::of(held, given)).filter(|fork| !fork.signed_both.is_empty());
-        fork.map_or(Ok(()), |fork| self.alarm("trust-list-fork", None, fork.sentence()))
+        let Some(fork) = fork else { return Ok(()) };
+        self.alarm("trust-list-fork", None, fork.sentence())?;
+        Err(Error::Object { what: "trust list", why: fork.sentence() })
     }
 
     /// Raises an alarm if a list that was believed names another than the one held as the one before it.

@@ -91,6 +91,7 @@ pub(crate) fn authority_config(
     authority.algorithm = section.algorithm;
     authority.root = section.root;
     authority.profile.key_types.clone_from(&hub.key_types);
+    authority.profile.crl_partitions = section.crl_partitions.unwrap_or(hub.crl_partitions);
     authority.profile.validity_seconds = section.credential_seconds.unwrap_or(hub.credential_seconds);
     authority.status_seconds = section.status_seconds.unwrap_or(hub.status_seconds);
     Ok(authority)

@@ -92,6 +92,9 @@ pub(crate) struct HubConfig {
     pub(crate) credential_seconds: u64,
     /// How long a signed status list is good, in seconds; it is signed anew at half of it, and at once when it changes.
     pub(crate) status_seconds: u64,
+    /// Into how many parts the revocation lists are cut, 1 to 1024: a certificate names the part it would stand in, so needs
+    /// `public_url`. Fixed when the site is made.
+    pub(crate) crl_partitions: u16,
 }
 
 impl Default for HubConfig {
@@ -121,6 +124,7 @@ impl Default for HubConfig {
             log_witnesses: Vec::new(),
             credential_seconds: 30 * 86_400,
             status_seconds: 3_600,
+            crl_partitions: 1,
         }
     }
 }
@@ -200,6 +204,9 @@ pub(crate) struct AuthoritySection {
     /// How long its status list is good, in seconds; as in `[hub]` if absent.
     #[serde(default)]
     pub(crate) status_seconds: Option<u64>,
+    /// Into how many parts its revocation lists are cut; as in `[hub]` if absent.
+    #[serde(default)]
+    pub(crate) crl_partitions: Option<u16>,
 }
 
 impl AuthoritySection {
@@ -225,6 +232,7 @@ impl AuthoritySection {
             log_witnesses: Vec::new(),
             credential_seconds: None,
             status_seconds: None,
+            crl_partitions: None,
         }
     }
 

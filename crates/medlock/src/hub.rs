@@ -227,6 +227,7 @@ pub(crate) fn authority_config(config: &HubConfig) -> AuthorityConfig {
     authority.log_origin.clone_from(&config.log_origin);
     authority.log_witnesses.clone_from(&config.log_witnesses);
     authority.profile.validity_seconds = config.credential_seconds;
+    authority.profile.crl_partitions = config.crl_partitions;
     authority.profile.key_types.clone_from(&config.key_types);
     authority.algorithm = config.algorithm;
     authority.root = config.root;
