@@ -21,6 +21,8 @@ use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
 /// How long an enrolment code is good if nobody says otherwise, in seconds.
 const CODE_SECONDS: u64 = 86_400;
+/// How a credential stands against which nothing is known but that its issuing key was stolen.
+const ISSUER_COMPROMISED: &str = "issuer-compromised";
 /// The most devices of one answer.
 const MAX_PAGE: u32 = 1_000;
 /// Lines of the audit trail that are shown if nobody says otherwise.
@@ -245,16 +247,19 @@ impl Authority {
         let credentials = issued.iter().map(|issued| self.credential_view(issued)).collect::<Result<Vec<_>, _>>()?;
         let standing = status::of_device(&*self.store, device.name)?;
         let good = credentials.iter().any(|credential| matches!(credential.state.as_str(), "good" | "expired"));
-        let state = match standing.map(|standing| standing.state) {
+        let renewable = credentials.iter().any(|credential| credential.state == ISSUER_COMPROMISED);
+        let state = match standing.as_ref().map(|standing| standing.state) {
             Some(StandingState::Suspended) => "suspended",
             Some(StandingState::Compromised) => "revoked",
             Some(StandingState::Ceased | StandingState::Superseded) => "retired",
             None if good => "enrolled",
             None if waiting.iter().any(|waiting| waiting.device == Some(device.name)) => "waiting",
+            None if renewable => "must-renew",
             None if !credentials.is_empty() => "revoked",
             None => "registered",
         };
-        Ok(DeviceView { entry: DeviceConfig::from(device), state: state.to_owned(), credentials })
+        let reason = standing.map(|standing| format!("{}, since {}", standing.reason, standing.since));
+        Ok(DeviceView { entry: DeviceConfig::from(device), state: state.to_owned(), reason, credentials })
     }
 
     fn credential_view(&self, issued: &Issued) -> Result<CredentialView, Error> {
@@ -263,6 +268,7 @@ impl Authority {
             Some(StandingState::Suspended) => "suspended",
             Some(StandingState::Superseded) => "superseded",
             Some(StandingState::Ceased) => "ceased",
+            Some(StandingState::Compromised) if self.worst_of_itself(issued)?.is_none() => ISSUER_COMPROMISED,
             Some(StandingState::Compromised) => "compromised",
             None if record.not_after < self.clock.now() => "expired",
             None => "good",

@@ -440,8 +440,12 @@ pub struct LogView {
 pub struct DeviceView {
     /// Its entry in the register.
     pub entry: DeviceConfig,
-    /// `registered`, `waiting`, `enrolled`, `suspended`, `revoked`, `retired`.
+    /// `registered`, `waiting`, `enrolled`, `suspended`, `revoked`, `retired`; `must-renew` where nothing but the theft of its
+    /// issuing key is known against it: it comes back by renewing, or with a new code.
     pub state: String,
+    /// What is known against the device as a whole, and since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Its credentials, newest first.
     pub credentials: Vec<CredentialView>,
 }
@@ -459,7 +463,8 @@ pub struct CredentialView {
     pub not_before: String,
     /// Until when, RFC 3339.
     pub not_after: String,
-    /// `good`, `expired`, `suspended`, `superseded`, `ceased`, `compromised`.
+    /// `good`, `expired`, `suspended`, `superseded`, `ceased`, `compromised`; `issuer-compromised` where nothing else is known
+    /// against it.
     pub state: String,
 }
 

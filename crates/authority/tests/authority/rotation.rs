@@ -195,7 +195,7 @@ pub(crate) fn thief(site: &Site) -> Site {
     Site { authority: Arc::new(open(dir.path(), &site.clock)), clock: site.clock.clone(), dir }
 }
 
-/// Shows REQ-KEYS-14.
+/// Shows REQ-KEYS-14, REQ-KEYS-45.
 #[test]
 fn a_stolen_key_is_withdrawn_and_devices_come_back_with_what_they_have() {
     let site = Site::new();
@@ -259,7 +259,7 @@ fn a_stolen_key_is_withdrawn_and_devices_come_back_with_what_they_have() {
     assert!(kind == RefusalKind::Forbidden && reason.contains("not one of this site"), "{reason}");
     let (_, reason) = refused(site.renew(&olds[2], &SigningKey::generate()));
     assert!(reason.contains("suspended"), "{reason}");
-    assert_eq!(site.state("ct-2").1, ["compromised"]);
+    assert_eq!(site.state("ct-2"), ("must-renew".into(), vec!["issuer-compromised".into()]));
     assert!(site.authority.ticket(credential(&olds[1]), &[7; 16]).unwrap().is_some());
     // With the credential it came with, nobody comes a second time with another key.
     let (_, reason) = refused(site.renew(&olds[0], &SigningKey::generate()));

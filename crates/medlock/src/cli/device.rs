@@ -417,7 +417,10 @@ fn show(name: String, hub: &HubArgs) -> Result<Outcome, Failure> {
 fn print_device(view: &DeviceView) {
     let entry = &view.entry;
     let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-    say!("{} is {}", entry.name, view.state);
+    match &view.reason {
+        Some(reason) => say!("{} is {} ({reason})", entry.name, view.state),
+        None => say!("{} is {}", entry.name, view.state),
+    }
     say!("  roles         {}", entry.roles.join(", "));
     say!("  AE titles     {}", or_none(&entry.ae_titles.join(", ")));
     say!("  sidecar at    {}", or_none(entry.sidecar.as_deref().unwrap_or_default()));

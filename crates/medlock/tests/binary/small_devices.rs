@@ -242,7 +242,7 @@ async fn a_device_renews_by_itself_when_it_hears_that_its_issuing_key_is_stolen(
     assert_eq!(enrolled["said"], "enrolled", "{enrolled}");
 
     hub.ask(&["authority", "compromised", "issuing-1"]);
-    assert_eq!(hub.credentials("pump7")[0]["state"], "compromised");
+    assert_eq!(hub.credentials("pump7")[0]["state"], "issuer-compromised");
     pump.act(json!({"do": "fetch", "hub": hub.coap}));
     // Nobody tells it to enrol.
     let renewed = said(&mut pump.process, &["enrolled", "not-enrolled"]);
