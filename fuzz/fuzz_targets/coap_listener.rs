@@ -21,6 +21,7 @@ const LIMITS: Limits = Limits {
     strangers: 2,
     contexts: 4,
     contexts_per_device: 2,
+    contexts_per_address: 4,
     context_idle_ms: 60_000,
     calls: 4,
     calls_per_address: 2,
@@ -63,7 +64,7 @@ fuzz_target!(|bytes: &[u8]| {
             match output {
                 Output::Call(call, ..) => late.push(call),
                 Output::Send(_, bytes) => assert!(bytes.len() <= 1_500),
-                Output::Forget(_) => {}
+                Output::Forget(_) | Output::Close(_) => {}
             }
         }
         if who & 8 != 0 {

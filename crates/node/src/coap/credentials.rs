@@ -21,6 +21,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub const SUITES: [Suite; 2] = [Suite::Suite2, Suite::Suite3];
 /// How many peers' credentials are remembered, so that they can be named by their hash.
 const REMEMBERED: usize = 1_024;
+/// How many issuers of one name are tried for a certificate that came alone: one name may have had several keys.
+const TRIED: usize = 8;
+/// The longest chain that is made of such.
+const LONGEST: usize = 4;
 
 /// How one's own credential is shown (RFC 9528 section 3.5.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -196,13 +200,25 @@ fn is_root(certificate: &[u8]) -> bool {
     read(certificate).is_some_and(|certificate| certificate.is_self_issued())
 }
 
+/// Whether `issuer` may have issued `certificate`, by their names and, where both say it, by the key.
+fn has_issued(issuer: &[u8], certificate: &Certificate<'_>) -> bool {
+    let Some(issuer) = read(issuer) else { return false };
+    let named = certificate.extensions().authority_key_id().and_then(|named| named.key_id);
+    let key = issuer.extensions().subject_key_id();
+    issuer.subject().matches(&certificate.issuer()) && named.zip(key).is_none_or(|(named, key)| named == key)
+}
+
 fn read(certificate: &[u8]) -> Option<Certificate<'_>> {
     Certificate::read(certificate).ok()
 }
 
+/// Certificates of issuers, as they are at the moment of the question.
+type Issuers = Box<dyn Fn() -> Vec<Bytes> + Send + Sync>;
+
 /// Finds out who peers are, by the lists this process knows. Remembers the credentials of those it has met.
 pub struct Peers {
     knowledge: Arc<KnowledgeBase>,
+    issuers: Issuers,
     known: Mutex<Bounded<[u8; 8], Arc<[Bytes]>>>,
     raw: Vec<(Bytes, Identified)>,
 }
@@ -211,15 +227,43 @@ impl Peers {
     /// Peers that `knowledge` believes in.
     #[must_use]
     pub fn new(knowledge: Arc<KnowledgeBase>) -> Self {
-        Self { knowledge, known: Mutex::new(Bounded::new(REMEMBERED)), raw: Vec::new() }
+        Self { knowledge, issuers: Box::new(Vec::new), known: Mutex::new(Bounded::new(REMEMBERED)), raw: Vec::new() }
     }
 
-    /// Takes who holds the key in this CWT claims set to be `who`, though nobody vouches for it: only to meet
-    /// implementations that know nothing else.
+    /// The same, knowing certificates that may stand between a peer that shows its own certificate alone and an authority
+    /// of the lists. They make nobody believed: the path through them is validated as any other.
     #[must_use]
-    pub fn danger_with_ccs(mut self, ccs: Vec<u8>, who: Identified) -> Self {
-        self.raw.push((ccs.into(), who));
+    pub fn with_issuers(mut self, issuers: impl Fn() -> Vec<Bytes> + Send + Sync + 'static) -> Self {
+        self.issuers = Box::new(issuers);
         self
+    }
+
+    /// Who has this certificate (DER), which came alone. At most [`TRIED`] path validations.
+    ///
+    /// # Errors
+    /// Why it is nobody we believe.
+    pub(crate) fn identify_alone(&self, own: &[u8]) -> Result<Identified, Unidentified> {
+        let issuers = (self.issuers)();
+        let above = |one: &[u8]| -> Vec<&Bytes> {
+            read(one).map_or_else(Vec::new, |one| issuers.iter().filter(|issuer| has_issued(issuer, &one)).collect())
+        };
+        let mut found = self.knowledge.identify(&[CertificateDer::from(own.to_vec())]);
+        for issuer in above(own).into_iter().take(TRIED) {
+            if found.is_ok() {
+                break;
+            }
+            let mut chain = vec![own, issuer];
+            // The path ends at the first that an authority of the lists issued; what is above it is not read.
+            while chain.len() < LONGEST
+                && let Some(next) =
+                    chain.last().and_then(|top| above(top).into_iter().find(|one| !chain.contains(&&one[..])))
+            {
+                chain.push(next);
+            }
+            let chain: Vec<_> = chain.into_iter().map(|one| CertificateDer::from(one.to_vec())).collect();
+            found = self.knowledge.identify(&chain);
+        }
+        found
     }
 
     /// What this process knows.

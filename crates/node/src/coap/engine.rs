@@ -11,6 +11,7 @@
 //!   needs no further round trip; the others are asked for Echo;
 //! - bodies in blocks and observations need a confirmed address.
 
+mod channels;
 mod contexts;
 mod handshakes;
 mod limits;
@@ -24,6 +25,8 @@ use super::message::{self, Delivery, Request, Response};
 use crate::provider::{AwsLc, random};
 use crate::sessions::LiveSessions;
 use bytes::Bytes;
+use channels::Channel;
+pub(in crate::coap) use contexts::Room;
 use contexts::{Context, Contexts};
 use handshakes::Handshakes;
 pub(crate) use handshakes::ephemeral;
@@ -68,6 +71,8 @@ pub enum Output {
     Call(u64, Caller, Request),
     /// Nobody waits any more for the call or observation of this number.
     Forget(u64),
+    /// The peer that was [`Engine::connected`] from here may do nothing any more: end its association.
+    Close(SocketAddr),
 }
 
 /// The listener without its socket.
@@ -81,6 +86,7 @@ pub struct Engine {
     origins: Origins,
     handshakes: Handshakes,
     contexts: Contexts,
+    channels: HashMap<SocketAddr, Channel>,
     calls: BTreeMap<u64, Call>,
     observations: BTreeMap<u64, Observation>,
     unacknowledged: HashMap<(SocketAddr, MessageId), Unacknowledged>,
@@ -137,6 +143,7 @@ impl Engine {
             origins: Origins::new(limits.addresses),
             handshakes: Handshakes::new(limits.addresses),
             contexts: Contexts::new(limits.contexts, limits.contexts_per_device, limits.context_idle_ms),
+            channels: HashMap::new(),
             calls: BTreeMap::new(),
             observations: BTreeMap::new(),
             unacknowledged: HashMap::new(),
@@ -216,7 +223,7 @@ impl Engine {
     pub fn next_tick(&self, now: u64) -> Option<u64> {
         let acknowledgements = self.calls.values().filter_map(|call| call.pending.next_deadline());
         let repetitions = self.unacknowledged.values().map(|held| held.retransmit.next_deadline());
-        let busy = self.handshakes.count() + self.contexts.count() > 0;
+        let busy = self.handshakes.count() + self.contexts.count() + self.channels.len() > 0;
         acknowledgements.chain(repetitions).chain(busy.then_some(self.swept + 1_000)).min().map(|at| at.max(now + 1))
     }
 
@@ -229,6 +236,7 @@ impl Engine {
             }
             self.orphan(id, out);
         }
+        self.sweep_channels(out);
     }
 
     /// Adds a context whose keys were agreed on beforehand, with `who`: only to meet implementations that know nothing
@@ -257,7 +265,7 @@ impl Engine {
         Counts {
             addresses: self.origins.count(),
             half_open: self.handshakes.count(),
-            contexts: self.contexts.count(),
+            contexts: self.contexts.count() + self.channels.len(),
             calls: self.calls.len(),
             observations: self.observations.len(),
             unacknowledged: self.unacknowledged.len(),
@@ -267,6 +275,9 @@ impl Engine {
     /// A request came: once, or again.
     fn request(&mut self, now: u64, from: SocketAddr, message: &Message<'_>, out: &mut Vec<Output>) {
         self.origins.receive(from, message.as_bytes().len());
+        if self.channels.contains_key(&from) {
+            self.origins.confirm(from);
+        }
         let slot = match self.origins.at(from).came((message.id(), message.token()), now) {
             Came::New(slot) => slot,
             Came::Again(reply) => {
@@ -418,7 +429,7 @@ impl Engine {
     fn route(&mut self, now: u64, mut call: Call, whole: Request, out: &mut Vec<Output>) {
         let peer = match &call.protection {
             Protection::Oscore(id, _) => self.contexts.at(id, now).map(|context| context.peer.clone()),
-            Protection::None => None,
+            Protection::None => self.channels.get(&call.from).map(|channel| channel.peer.clone()),
         };
         if peer.is_none() && whole.path() == "/.well-known/edhoc" {
             let response = self.handshake(now, &call, &whole, out);
@@ -572,6 +583,6 @@ impl Engine {
 }
 
 /// An address as bytes, for Echo values.
-fn place(address: SocketAddr) -> Vec<u8> {
+pub(in crate::coap) fn place(address: SocketAddr) -> Vec<u8> {
     address.to_string().into_bytes()
 }

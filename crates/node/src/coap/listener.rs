@@ -1,12 +1,15 @@
 //! The listener: the engine on a UDP socket, and its handlers as tasks.
 
+use super::dtls::{Associations, Heard};
 use super::engine::{Counts, Engine, Limits, MAX_DATAGRAM, Output};
 use super::handler::{Reply, Resources};
 use super::message::Response;
 use super::{Own, Peers};
 use crate::Error;
+use crate::identity::IdentityStore;
 use crate::sessions::LiveSessions;
 use crate::stop::Stop;
+use bytes::Bytes;
 use medlock_proto::coap::{Code, option};
 use medlock_proto::oscore::{self, Parameters, Replay};
 use medlock_trust::Identified;
@@ -29,12 +32,17 @@ const ANSWERS: usize = 64;
 #[derive(Debug)]
 pub struct Listener {
     socket: UdpSocket,
+    /// What lies between socket and engine, if the door is one for DTLS.
+    dtls: Option<Associations>,
     engine: Engine,
     resources: Arc<Resources>,
     sessions: Arc<LiveSessions>,
     limits: Limits,
     counts: watch::Sender<Counts>,
 }
+
+/// Datagrams that go out.
+type Wire = Vec<(SocketAddr, Bytes)>;
 
 /// What tasks tell the listener.
 enum News {
@@ -57,6 +65,34 @@ impl Listener {
         resources: Resources,
         limits: Limits,
     ) -> Result<Self, Error> {
+        Self::build(address, None, own, peers, sessions, resources, limits).await
+    }
+
+    /// The same over DTLS, showing the first certificate of `own` alone; nothing is heard of a peer before its handshake.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub async fn bind_dtls(
+        address: SocketAddr,
+        own: &IdentityStore,
+        peers: Arc<Peers>,
+        sessions: Arc<LiveSessions>,
+        resources: Resources,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let dtls = Associations::new(own.clone(), peers.clone(), limits)?;
+        Self::build(address, Some(dtls), Own::of(own), peers, sessions, resources, limits).await
+    }
+
+    async fn build(
+        address: SocketAddr,
+        dtls: Option<Associations>,
+        own: Own,
+        peers: Arc<Peers>,
+        sessions: Arc<LiveSessions>,
+        resources: Resources,
+        limits: Limits,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::Connection { with: address.to_string(), source };
         let socket = UdpSocket::bind(address).await.map_err(failed)?;
         if let Err(error) = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER) {
@@ -64,7 +100,7 @@ impl Listener {
         }
         let engine = Engine::new(own, peers, sessions.clone(), limits);
         let counts = watch::channel(Counts::default()).0;
-        Ok(Self { socket, engine, resources: Arc::new(resources), sessions, limits, counts })
+        Ok(Self { socket, dtls, engine, resources: Arc::new(resources), sessions, limits, counts })
     }
 
     /// Where it listens.
@@ -104,10 +140,13 @@ impl Listener {
         let mut changes = self.sessions.changes();
         let mut tasks = Tasks { tell, running: HashMap::new() };
         let mut datagram = vec![0; MAX_DATAGRAM];
-        let mut out = Vec::new();
+        let (mut out, mut wire) = (Vec::new(), Vec::new());
         loop {
-            let wake = self.engine.next_tick(now());
+            let wake = [self.engine.next_tick(now()), self.dtls.as_ref().and_then(|dtls| dtls.next_tick(now()))];
             let wake = wake
+                .into_iter()
+                .flatten()
+                .min()
                 .map_or_else(|| Instant::now() + Duration::from_secs(3_600), |at| start + Duration::from_millis(at));
             tokio::select! {
                 biased;
@@ -119,20 +158,22 @@ impl Listener {
                 Some(news) = told.recv() => self.hear(now(), news, &mut tasks, &mut out),
                 received = self.socket.recv_from(&mut datagram) => match received {
                     Ok((length, from)) => {
-                        self.engine.datagram(now(), from, &datagram[..length], &mut out);
+                        self.receive(now(), from, &datagram[..length], &mut out, &mut wire);
                     }
                     Err(error) => tracing::debug!(%error, "a datagram could not be received"),
                 },
                 () = sleep_until(wake) => {}
             }
             self.engine.tick(now(), &mut out);
+            self.protect(now(), &mut out, &mut wire);
+            for (to, bytes) in wire.drain(..) {
+                if let Err(error) = self.socket.send_to(&bytes, to).await {
+                    tracing::debug!(%to, %error, "a datagram could not be sent");
+                }
+            }
             for output in out.drain(..) {
                 match output {
-                    Output::Send(to, bytes) => {
-                        if let Err(error) = self.socket.send_to(&bytes, to).await {
-                            tracing::debug!(%to, %error, "a datagram could not be sent");
-                        }
-                    }
+                    Output::Send(..) | Output::Close(_) => {}
                     Output::Forget(call) => tasks.end(call),
                     Output::Call(call, caller, request) => {
                         let (resources, tell) = (self.resources.clone(), tasks.tell.clone());
@@ -145,8 +186,56 @@ impl Listener {
                     }
                 }
             }
-            let counts = self.engine.counts();
+            let mut counts = self.engine.counts();
+            counts.half_open += self.dtls.as_ref().map_or(0, |dtls| dtls.counts().0);
             self.counts.send_if_modified(|held| std::mem::replace(held, counts) != counts);
+        }
+    }
+
+    /// A datagram came: for the engine, or for what lies under it.
+    fn receive(&mut self, now: u64, from: SocketAddr, datagram: &[u8], out: &mut Vec<Output>, wire: &mut Wire) {
+        match &mut self.dtls {
+            None => self.engine.datagram(now, from, datagram, out),
+            Some(dtls) => {
+                let mut heard = Vec::new();
+                dtls.datagram(now, from, datagram, &mut heard);
+                self.pass_on(now, heard, out, wire);
+            }
+        }
+    }
+
+    /// Takes what the engine wants sent, and does what is due under it.
+    fn protect(&mut self, now: u64, out: &mut Vec<Output>, wire: &mut Wire) {
+        let Some(dtls) = &mut self.dtls else {
+            wire.extend(out.extract_if(.., |output| matches!(output, Output::Send(..))).filter_map(
+                |output| match output {
+                    Output::Send(to, bytes) => Some((to, bytes)),
+                    Output::Call(..) | Output::Forget(_) | Output::Close(_) => None,
+                },
+            ));
+            return;
+        };
+        let mut heard = Vec::new();
+        for output in out.iter() {
+            match output {
+                Output::Send(to, message) => dtls.send(now, *to, message, &mut heard),
+                Output::Close(with) => dtls.close(now, *with, &mut heard),
+                Output::Call(..) | Output::Forget(_) => {}
+            }
+        }
+        out.retain(|output| matches!(output, Output::Call(..) | Output::Forget(_)));
+        dtls.tick(now, &mut heard);
+        self.pass_on(now, heard, out, wire);
+    }
+
+    fn pass_on(&mut self, now: u64, heard: Vec<Heard>, out: &mut Vec<Output>, wire: &mut Wire) {
+        for heard in heard {
+            match heard {
+                Heard::Send(to, bytes) => wire.push((to, bytes)),
+                Heard::Opened(from, who, certificate) => self.engine.connected(from, who, certificate, out),
+                Heard::Message(from, message) => self.engine.datagram(now, from, &message, out),
+                Heard::Closed(from) => self.engine.disconnected(from, out),
+            }
         }
     }
 

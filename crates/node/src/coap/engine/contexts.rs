@@ -26,14 +26,42 @@ pub(super) struct Context {
 #[derive(Debug)]
 pub(super) struct Contexts {
     entries: Bounded<ConnectionId, Context>,
+    room: Room,
+    idle_ms: u64,
+}
+
+/// How many a device may have, and how many birth credentials.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::coap) struct Room {
     per_device: usize,
     newborn: usize,
-    idle_ms: u64,
+}
+
+impl Room {
+    /// Of `most` in all.
+    pub(in crate::coap) fn new(most: usize, per_device: usize) -> Self {
+        Self { per_device: per_device.max(1), newborn: (most / 4).max(1) }
+    }
+
+    /// Which of those held, the one used longest ago first, must go for one more of `who`.
+    pub(in crate::coap) fn surplus<K: Copy>(&self, held: &[(K, &Identified)], who: &Identified) -> Vec<K> {
+        let beyond = |most: usize, these: &dyn Fn(&Identified) -> bool| {
+            let same: Vec<K> = held.iter().filter(|(_, held)| these(held)).map(|(key, _)| *key).collect();
+            let surplus = (same.len() + 1).saturating_sub(most);
+            same.into_iter().take(surplus).collect::<Vec<K>>()
+        };
+        let gone = beyond(self.per_device, &|held| device(held) == device(who));
+        if who.kind() == CredentialKind::Birth && gone.is_empty() {
+            // A maker has many devices, and all of them have birth credentials.
+            return beyond(self.newborn, &|held| held.kind() == CredentialKind::Birth);
+        }
+        gone
+    }
 }
 
 impl Contexts {
     pub(super) fn new(most: usize, per_device: usize, idle_ms: u64) -> Self {
-        Self { entries: Bounded::new(most), per_device: per_device.max(1), newborn: (most / 4).max(1), idle_ms }
+        Self { entries: Bounded::new(most), room: Room::new(most, per_device), idle_ms }
     }
 
     /// The context of this identifier, used at `now`.
@@ -49,23 +77,11 @@ impl Contexts {
 
     /// Adds a context; gives back which ones had to go.
     pub(super) fn add(&mut self, id: ConnectionId, context: Context) -> Vec<ConnectionId> {
-        let who = &context.peer.identified;
-        let mut gone = self.surplus(self.per_device, |held| device(held) == device(who));
-        if who.kind() == CredentialKind::Birth && gone.is_empty() {
-            // A maker has many devices, and all of them have birth credentials.
-            gone = self.surplus(self.newborn, |held| held.kind() == CredentialKind::Birth);
-        }
+        let held = self.entries.iter().map(|(id, held)| (*id, &held.peer.identified));
+        let mut gone = self.room.surplus(&held.collect::<Vec<_>>(), &context.peer.identified);
         gone.iter().for_each(|id| drop(self.entries.remove(id)));
         gone.extend(self.entries.insert(id, context).map(|(id, _)| id));
         gone
-    }
-
-    /// Which contexts of `these` must go for one more, so that there are at most `most`.
-    fn surplus(&self, most: usize, these: impl Fn(&Identified) -> bool) -> Vec<ConnectionId> {
-        let same = self.entries.iter().filter(|(_, held)| these(&held.peer.identified));
-        let same: Vec<ConnectionId> = same.map(|(id, _)| *id).collect();
-        let surplus = (same.len() + 1).saturating_sub(most);
-        same.into_iter().take(surplus).collect()
     }
 
     pub(super) fn remove(&mut self, id: &ConnectionId) -> Option<Context> {

@@ -1,9 +1,9 @@
 //! EDHOC over CoAP, as responder (RFC 9528 appendix A.2, RFC 9668).
 
-use super::super::bounded::Bounded;
 use super::super::credentials::{NotFound, SUITES};
 use super::super::handler::Peer;
 use super::super::message::{Request, Response};
+use super::super::pace::{Addresses, Bucket};
 use super::{Call, Engine, Output};
 use crate::provider::{AwsLc, random};
 use crate::sessions::denied_everything;
@@ -26,7 +26,7 @@ const MESSAGE_2: usize = 160;
 pub(super) struct Handshakes {
     half_open: HashMap<ConnectionId, HalfOpen>,
     bucket: Bucket,
-    begun: Bounded<IpAddr, Bucket>,
+    begun: Addresses,
 }
 
 #[derive(Debug)]
@@ -37,39 +37,10 @@ struct HalfOpen {
     since: u64,
 }
 
-/// How many handshakes may begin now.
-#[derive(Debug, Default)]
-struct Bucket {
-    milli_tokens: u64,
-    filled: Option<u64>,
-}
-
-impl Bucket {
-    fn take(&mut self, now: u64, each_second: u32) -> bool {
-        let most = u64::from(each_second) * 2_000;
-        let since = self.filled.map_or(u64::MAX, |filled| now.saturating_sub(filled));
-        self.milli_tokens = self.milli_tokens.saturating_add(since.saturating_mul(each_second.into())).min(most);
-        self.filled = Some(now);
-        let enough = self.milli_tokens >= 1_000;
-        if enough {
-            self.milli_tokens -= 1_000;
-        }
-        enough
-    }
-}
-
 impl Handshakes {
     /// None, and room for the work of so many addresses.
     pub(super) fn new(addresses: usize) -> Self {
-        Self { half_open: HashMap::new(), bucket: Bucket::default(), begun: Bounded::new(addresses) }
-    }
-
-    /// Whether this address may cause the work of one more handshake.
-    fn begin(&mut self, now: u64, address: IpAddr, each_second: u32) -> bool {
-        if self.begun.peek(&address).is_none() {
-            self.begun.insert(address, Bucket::default());
-        }
-        self.begun.get(&address).is_some_and(|bucket| bucket.take(now, each_second))
+        Self { half_open: HashMap::new(), bucket: Bucket::default(), begun: Addresses::new(addresses) }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -140,7 +111,7 @@ impl Engine {
         {
             return busy();
         }
-        if !self.handshakes.begin(now, from.ip(), self.limits.handshakes_per_address) {
+        if !self.handshakes.begun.take(now, from.ip(), self.limits.handshakes_per_address) {
             return busy();
         }
         let accept = Accept { methods: &Method::ALL, suites: &SUITES, understood: &[] };

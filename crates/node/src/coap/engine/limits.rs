@@ -17,10 +17,12 @@ pub struct Limits {
     pub strangers: u32,
     /// Handshakes begun from one IP address each second, be it confirmed or not; twice as many in a burst.
     pub handshakes_per_address: u32,
-    /// Security contexts; the one used longest ago goes. Birth credentials have at most a quarter of them.
+    /// Security contexts, or DTLS associations; the one used longest ago goes. Birth credentials have at most a quarter of them.
     pub contexts: usize,
     /// Security contexts of one device; the one used longest ago goes.
     pub contexts_per_device: usize,
+    /// DTLS associations of one IP address; the one used longest ago goes.
+    pub contexts_per_address: usize,
     /// How long a context may be idle.
     pub context_idle_ms: u64,
     /// Requests that handlers work on at one time; beyond, 5.03.
@@ -51,6 +53,7 @@ impl Default for Limits {
             handshakes_per_address: 32,
             contexts: 1_024,
             contexts_per_device: 4,
+            contexts_per_address: 128,
             context_idle_ms: 24 * 3_600_000,
             calls: 256,
             calls_per_address: 16,

@@ -71,6 +71,12 @@ impl Origins {
         }
     }
 
+    /// Somebody else is there now.
+    pub(super) fn forget(&mut self, address: SocketAddr) {
+        self.strangers.remove(&address);
+        self.confirmed.remove(&address);
+    }
+
     /// Counts `bytes` that came from here.
     pub(super) fn receive(&mut self, address: SocketAddr, bytes: usize) {
         let origin = self.at(address);
