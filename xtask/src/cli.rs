@@ -11,7 +11,7 @@ usage: cargo xtask test [--yes] [STAGE…]    every check, or the stages named
        cargo xtask fuzz [TARGET [SECONDS]]  fuzz one target (60 seconds), or list the targets
 
 stages: format clippy docs peers tests bare firmware miri interop fuzz deny
-  interop may be followed by peers: interop dcmtk orthanc pynetdicom est aiocoap pkits
+  interop may be followed by peers: interop dcmtk orthanc pynetdicom est aiocoap libcoap pkits
 
 Before anything is installed you are shown what, and asked; --yes answers for you.
 MEDLOCK_FUZZ_SECONDS sets the seconds a target in stage fuzz (default 5).";

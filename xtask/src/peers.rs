@@ -34,6 +34,8 @@ pub(crate) enum Peer {
     Est,
     /// aiocoap, with lakers for EDHOC: CoAP in both roles.
     Aiocoap,
+    /// libcoap with OpenSSL: CoAP over DTLS.
+    Libcoap,
     /// NIST's path validation suite.
     Pkits,
     /// golang.org/x/mod/sumdb, which reads transparency logs.
@@ -45,12 +47,13 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Pynetdicom,
         Self::Est,
         Self::Aiocoap,
+        Self::Libcoap,
         Self::Pkits,
         Self::Sumdb,
         Self::Cryptography,
@@ -64,6 +67,7 @@ impl Peer {
             Self::Pynetdicom => "pynetdicom",
             Self::Est => "est",
             Self::Aiocoap => "aiocoap",
+            Self::Libcoap => "libcoap",
             Self::Pkits => "pkits",
             Self::Sumdb => "sumdb",
             Self::Cryptography => "cryptography",
@@ -81,6 +85,7 @@ impl Peer {
             Self::Orthanc => &[Need::Orthanc, Need::Dcmtk, Need::Curl],
             Self::Pynetdicom | Self::Aiocoap => &[Need::PythonPackages],
             Self::Est => &[Need::Curl, Need::Openssl],
+            Self::Libcoap => &[Need::Libcoap, Need::Openssl],
             Self::Sumdb => &[Need::Go, Need::GoMod],
             Self::Pkits | Self::Cryptography => &[Need::PythonPackages],
             Self::Softhsm => &[Need::Softhsm, Need::Opensc],
@@ -96,6 +101,7 @@ pub(crate) enum Need {
     Stunnel,
     Curl,
     Openssl,
+    Libcoap,
     Postgres,
     Softhsm,
     Opensc,
@@ -121,12 +127,13 @@ enum Source {
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Stunnel,
         Self::Curl,
         Self::Openssl,
+        Self::Libcoap,
         Self::Postgres,
         Self::Softhsm,
         Self::Opensc,
@@ -149,6 +156,7 @@ impl Need {
             Self::Stunnel => "stunnel",
             Self::Curl => "curl",
             Self::Openssl => "openssl",
+            Self::Libcoap => "libcoap's client",
             Self::Postgres => "PostgreSQL",
             Self::Softhsm => "SoftHSM",
             Self::Opensc => "OpenSC",
@@ -172,6 +180,7 @@ impl Need {
             Self::Stunnel => Source::Debian("stunnel4"),
             Self::Curl => Source::Debian("curl"),
             Self::Openssl => Source::Debian("openssl"),
+            Self::Libcoap => Source::Debian("libcoap3-bin"),
             Self::Postgres => Source::Debian("postgresql"),
             Self::Softhsm => Source::Debian("softhsm2"),
             Self::Opensc => Source::Debian("opensc"),
@@ -197,6 +206,7 @@ impl Need {
             Self::Stunnel => find_program("stunnel4").or_else(|| find_program("stunnel")).is_some(),
             Self::Curl => find_program("curl").is_some(),
             Self::Openssl => find_program("openssl").is_some(),
+            Self::Libcoap => find_program("coap-client-openssl").is_some(),
             Self::Postgres => find_program("psql").is_some() && (find_program("initdb").is_some() || debian_postgres()),
             Self::Softhsm => find_program("softhsm2-util").is_some(),
             Self::Opensc => find_program("pkcs11-tool").is_some(),

@@ -245,6 +245,13 @@ impl Authority {
         [vec![issuing], former, vec![self.root.clone()]].concat()
     }
 
+    /// The certificates of all issuing keys there have been (DER): by them a device is known that shows its own certificate
+    /// alone.
+    #[must_use]
+    pub fn issuing_certificates(&self) -> Vec<Vec<u8>> {
+        self.held_keys().iter().map(|key| key.certificate.der.clone()).collect()
+    }
+
     /// The settings in force that may change.
     pub(crate) fn rules(&self) -> Arc<Rules> {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()

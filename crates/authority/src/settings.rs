@@ -42,6 +42,10 @@ pub struct AuthorityConfig {
     /// credentials that are made from then on, and gives the maker's hub a certificate of its own.
     #[serde(default)]
     pub masa: Option<String>,
+    /// A site only: MASAs that it asks though they are not in a public network, as birth credentials name them
+    /// (`host:port`).
+    #[serde(default)]
+    pub masas: Vec<String>,
     /// What its keys are made for: `p256`, `p384`, `ed25519`, `ml-dsa-44` or `ml-dsa-65`. It decides for keys that are
     /// made from now on; small devices verify none of ML-DSA and P-384.
     #[serde(default)]
@@ -91,6 +95,7 @@ impl AuthorityConfig {
             hub_ips: Vec::new(),
             public_url: None,
             masa: None,
+            masas: Vec::new(),
             algorithm: SigningAlgorithm::default(),
             root: RootPlace::default(),
             profile: ProfileConfig::default(),
@@ -161,6 +166,7 @@ pub(crate) struct Rules {
     pub(crate) profile: Profile,
     pub(crate) addresses: Option<Addresses>,
     pub(crate) masa: Option<String>,
+    pub(crate) masas: Vec<String>,
     pub(crate) cosigners: Vec<Cosigner>,
     pub(crate) status_seconds: i64,
 }
@@ -219,8 +225,12 @@ impl TryFrom<&AuthorityConfig> for Rules {
         if let Some(masa) = raw.masa.as_deref().filter(|masa| MasaUrl::read(masa).is_none()) {
             return Err(Error::invalid("masa", format!("{masa:?} is not host:port")));
         }
+        if let Some(masa) = raw.masas.iter().find(|masa| MasaUrl::read(masa).is_none()) {
+            return Err(Error::invalid("masas", format!("{masa:?} is not host:port")));
+        }
         let cosigners = raw.log_witnesses.iter().map(Cosigner::try_from).collect::<Result<_, _>>()?;
-        Ok(Self { algorithm: raw.algorithm, profile, addresses, masa: raw.masa.clone(), cosigners, status_seconds })
+        let (masa, masas) = (raw.masa.clone(), raw.masas.clone());
+        Ok(Self { algorithm: raw.algorithm, profile, addresses, masa, masas, cosigners, status_seconds })
     }
 }
 

@@ -86,6 +86,7 @@ pub(crate) fn authority_config(
     let base = hub.public_url.as_deref().map(|url| url.trim_end_matches('/'));
     authority.public_url = base.map(|url| format!("{url}/a/{name}"));
     authority.masa.clone_from(&section.masa);
+    authority.masas.clone_from(&hub.masas);
     authority.log_origin.clone_from(&section.log_origin);
     authority.log_witnesses.clone_from(&section.log_witnesses);
     authority.algorithm = section.algorithm;
@@ -120,6 +121,7 @@ struct Served {
 struct Doors {
     devices: Option<Door>,
     coap: Option<Door>,
+    coaps: Option<Door>,
 }
 
 /// Where one is reached.
@@ -135,6 +137,8 @@ pub(crate) struct Reached {
     pub(crate) devices: Option<SocketAddr>,
     /// Where its small devices reach it.
     pub(crate) coap: Option<SocketAddr>,
+    /// The same over DTLS.
+    pub(crate) coaps: Option<SocketAddr>,
 }
 
 impl Authorities {
@@ -198,7 +202,7 @@ impl Authorities {
         let all = std::mem::take(&mut *self.held());
         for served in all.into_values() {
             let doors = std::mem::take(&mut *served.doors.lock().await);
-            for door in [doors.devices, doors.coap].into_iter().flatten() {
+            for door in [doors.devices, doors.coap, doors.coaps].into_iter().flatten() {
                 door.close().await;
             }
             served.stopper.stop();
@@ -247,6 +251,7 @@ impl Served {
             kind: authority.kind().name(),
             devices: None,
             coap: None,
+            coaps: None,
         };
         let served = Self {
             people: medlock_authority::people_router(Arc::clone(&authority)),
@@ -268,11 +273,14 @@ impl Served {
         let devices =
             async |address| Door::devices(address, &format!("authority.{name}.devices"), house, authority).await;
         let coap = async |address| Door::coap(address, &format!("authority.{name}.coap"), authority).await;
+        let coaps = async |address| Door::coaps(address, &format!("authority.{name}.coaps"), house, authority).await;
         let moved = doors::move_to(&mut doors.devices, section.devices, devices).await?;
         let moved = doors::move_to(&mut doors.coap, section.coap, coap).await? || moved;
+        let moved = doors::move_to(&mut doors.coaps, section.coaps, coaps).await? || moved;
         let mut reached = lock(&self.reached);
         reached.devices = doors.devices.as_ref().map(Door::address);
         reached.coap = doors.coap.as_ref().map(Door::address);
+        reached.coaps = doors.coaps.as_ref().map(Door::address);
         Ok(moved)
     }
 

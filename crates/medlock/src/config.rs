@@ -72,6 +72,15 @@ pub(crate) struct HubConfig {
     /// Where small devices reach the hub (CoAP over UDP with EDHOC and OSCORE): enrolment, renewal, trust objects. Not
     /// served unless it is set; the port registered for CoAP is 5683.
     pub(crate) coap: Option<SocketAddr>,
+    /// Where small devices reach the hub over DTLS 1.2 (EST-coaps, RFC 9148): the same, with their certificate in the
+    /// handshake. Not served unless it is set; the port registered for it is 5684.
+    pub(crate) coaps: Option<SocketAddr>,
+    /// The certificates of the issuing keys of makers (PEM or DER): a file, or a folder of such. On `coaps` a device shows its own
+    /// certificate alone, and lists name roots; what stands between them is here. Read again at SIGHUP.
+    pub(crate) issuers: Option<PathBuf>,
+    /// Makers' addresses (`host:port`, as birth credentials name them) that the sites of this hub ask for vouchers though they
+    /// are in a network that is not public. Others there are not asked: whoever brings a device would say where the hub goes.
+    pub(crate) masas: Vec<String>,
     /// Where the hub is watched (plain HTTP): `/metrics` for Prometheus, `/health/live`, `/health/ready`. Not served unless
     /// it is set.
     pub(crate) monitoring: Option<SocketAddr>,
@@ -116,6 +125,9 @@ impl Default for HubConfig {
             devices: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             people: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             coap: None,
+            coaps: None,
+            issuers: None,
+            masas: Vec::new(),
             monitoring: None,
             requests_per_second: 100,
             names: vec!["localhost".into(), "127.0.0.1".into()],
@@ -157,6 +169,9 @@ pub(crate) struct AuthoritySection {
     /// Where its small devices reach it (CoAP over UDP).
     #[serde(default)]
     pub(crate) coap: Option<SocketAddr>,
+    /// Where its small devices reach it over DTLS, as in `[hub]`.
+    #[serde(default)]
+    pub(crate) coaps: Option<SocketAddr>,
     /// A maker only: under which `host:port` sites reach `devices` to ask for vouchers. It stands in the birth credentials
     /// that are made from then on; devices then enrol without a code at the site that bought them.
     #[serde(default)]
@@ -217,6 +232,7 @@ impl AuthoritySection {
             kind,
             devices: None,
             coap: None,
+            coaps: None,
             masa: None,
             names: Vec::new(),
             store: None,
@@ -360,6 +376,8 @@ impl Config {
             ("hub.pkcs11", hub.pkcs11.is_none()),
             ("hub.signer", hub.signer.is_none()),
             ("hub.coap", hub.coap.is_none()),
+            ("hub.coaps", hub.coaps.is_none()),
+            ("hub.issuers", hub.issuers.is_none()),
             ("hub.monitoring", hub.monitoring.is_none()),
             ("hub.public_url", hub.public_url.is_none()),
             ("hub.log_origin", hub.log_origin.is_none()),

@@ -215,7 +215,10 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// The certificates of a PEM file, or the one certificate of a DER file.
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let bytes = read(file)?;
     if bytes.first() == Some(&0x30) {
         return Ok(vec![bytes.into()]);

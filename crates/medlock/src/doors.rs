@@ -1,7 +1,8 @@
 //! The listeners of a hub. Each can be closed, opened again, and moved to another address while the hub runs.
 
-use crate::Failure;
+use crate::{Failure, decide};
 use axum::Router;
+use bytes::Bytes;
 use medlock_authority::Authority;
 use medlock_authority::settings::Kind;
 use medlock_node::accept::{self, Limits, Meter, Rates, Terms};
@@ -10,15 +11,69 @@ use medlock_node::sessions::LiveSessions;
 use medlock_node::stop::{self, Stopper};
 use medlock_node::tls::{self, Acceptor, ClientAuth};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+/// How long an association may be idle, in milliseconds: a device enrols once in weeks.
+const COAPS_IDLE_MS: u64 = 10 * 60_000;
 
 /// What all listeners of a hub share: how much a client may ask, and what is counted.
 #[derive(Clone, Debug)]
 pub(crate) struct House {
     pub(crate) rates: Arc<Rates>,
     pub(crate) meter: Meter,
+    /// The certificates of makers' issuing keys that the operator gave.
+    pub(crate) issuers: Issuers,
+}
+
+/// Certificates that are read again when the configuration is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Issuers(Arc<RwLock<Vec<Bytes>>>);
+
+/// The most certificates that are taken: each is looked at in a handshake.
+const MAX_ISSUERS: usize = 1_024;
+
+impl Issuers {
+    /// Those in this file, or in all files of this folder.
+    ///
+    /// # Errors
+    /// When one cannot be read; then all is as before.
+    pub(crate) fn read(&self, place: Option<&Path>) -> Result<(), Failure> {
+        let mut found = Vec::new();
+        for file in place.map(files).transpose()?.unwrap_or_default() {
+            found.extend(decide::certificates(&file)?.into_iter().map(|one| Bytes::from(one.to_vec())));
+        }
+        if found.len() > MAX_ISSUERS {
+            return Err(
+                format!("hub.issuers has {} certificates, and at most {MAX_ISSUERS} are taken", found.len()).into()
+            );
+        }
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(())
+    }
+
+    fn all(&self) -> Vec<Bytes> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// This file, or the files of this folder that are not hidden.
+fn files(place: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let wrong = |error| format!("hub.issuers: {} cannot be read: {error}", place.display());
+    if !place.metadata().map_err(wrong)?.is_dir() {
+        return Ok(vec![place.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in place.read_dir().map_err(wrong)? {
+        let entry = entry.map_err(wrong)?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") && entry.path().is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
 }
 
 impl House {
@@ -100,6 +155,33 @@ impl Door {
         Ok(Self { wanted, address, stopper, tasks })
     }
 
+    /// Opens a door for small devices that speak DTLS (EST-coaps, RFC 9148).
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub(crate) async fn coaps(
+        wanted: SocketAddr,
+        key: &str,
+        house: &House,
+        authority: &Arc<Authority>,
+    ) -> Result<Self, Failure> {
+        let sessions = LiveSessions::new(Arc::clone(authority.knowledge()));
+        let (site, issuers) = (Arc::clone(authority), house.issuers.clone());
+        let peers = Peers::new(Arc::clone(authority.knowledge())).with_issuers(move || {
+            let own = site.issuing_certificates().into_iter().map(Bytes::from);
+            own.chain(issuers.all()).collect()
+        });
+        let resources = medlock_authority::coap_resources(Arc::clone(authority));
+        let limits = coap::Limits { context_idle_ms: COAPS_IDLE_MS, ..coap::Limits::default() };
+        let (own, known) = (authority.hub_identity(), Arc::clone(&sessions));
+        let listener = coap::Listener::bind_dtls(wanted, own, Arc::new(peers), known, resources, limits).await;
+        let listener = listener.map_err(|error| format!("{key} = \"{wanted}\" cannot be opened: {error}"))?;
+        let address = listener.local_addr()?;
+        let (stopper, stop) = stop::channel();
+        let tasks = vec![tokio::spawn(sessions.watch(stop.clone())), tokio::spawn(listener.serve(stop))];
+        Ok(Self { wanted, address, stopper, tasks })
+    }
+
     /// Where it is reached.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
@@ -163,4 +245,34 @@ pub(crate) async fn move_to(
 
 async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| format!("{key} = \"{address}\" cannot be opened: {error}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-PROV-28.
+    #[test]
+    fn issuers_are_those_of_a_file_or_a_folder_and_what_cannot_be_read_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let one = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        std::fs::write(at("two.pem"), one.repeat(2)).expect("written");
+        std::fs::write(at("one.der"), [0x30, 1, 0]).expect("written");
+        std::fs::write(at(".hidden"), "no certificate").expect("written");
+        let issuers = Issuers::default();
+        issuers.read(Some(folder.path())).expect("read");
+        assert_eq!(issuers.all(), [&[0x30_u8, 1, 0][..], &[0x30, 0], &[0x30, 0]]);
+        issuers.read(Some(&at("two.pem"))).expect("read");
+        assert_eq!(issuers.all().len(), 2);
+        std::fs::write(at("wrong.pem"), "no certificate").expect("written");
+        for wrong in [folder.path(), &at("nowhere")] {
+            assert!(issuers.read(Some(wrong)).is_err());
+        }
+        std::fs::write(at("many.pem"), one.repeat(MAX_ISSUERS + 1)).expect("written");
+        assert!(issuers.read(Some(&at("many.pem"))).is_err());
+        assert_eq!(issuers.all().len(), 2, "as before");
+        issuers.read(None).expect("none");
+        assert!(issuers.all().is_empty());
+    }
 }

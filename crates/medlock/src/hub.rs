@@ -4,7 +4,7 @@ use crate::admin::SOCKET;
 use crate::authorities::Authorities;
 use crate::cli::UpArgs;
 use crate::config::{AuthoritySection, Config, HubConfig};
-use crate::doors::{self, Door, House};
+use crate::doors::{self, Door, House, Issuers};
 use crate::monitoring::{self, Watched};
 use crate::output::say;
 use crate::{Failure, Outcome, output, supervise};
@@ -164,7 +164,7 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     if json {
         output::json(&serde_json::json!({
             "event": "up", "site": config.site, "dir": config.dir, "devices": hub.devices, "people": hub.people, "coap": hub.coap(),
-            "monitoring": hub.monitoring(), "authorities": hub.authorities.reached(),
+            "coaps": hub.coaps(), "monitoring": hub.monitoring(), "authorities": hub.authorities.reached(),
         }))?;
         return Ok(());
     }
@@ -174,6 +174,9 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     say!("  ordinary software    http://{}", hub.people);
     if let Some(coap) = hub.coap() {
         say!("  small devices        {coap} (CoAP with EDHOC and OSCORE)");
+    }
+    if let Some(coaps) = hub.coaps() {
+        say!("  small devices        {coaps} (CoAP over DTLS)");
     }
     if let Some(monitoring) = hub.monitoring() {
         say!("  monitoring           http://{monitoring}/metrics");
@@ -224,6 +227,7 @@ pub(crate) fn authority_config(config: &HubConfig) -> AuthorityConfig {
         }
     }
     authority.public_url.clone_from(&config.public_url);
+    authority.masas.clone_from(&config.masas);
     authority.log_origin.clone_from(&config.log_origin);
     authority.log_witnesses.clone_from(&config.log_witnesses);
     authority.profile.validity_seconds = config.credential_seconds;
@@ -460,6 +464,7 @@ struct Doors {
     devices: Option<Door>,
     people: Option<Door>,
     coap: Option<Door>,
+    coaps: Option<Door>,
     monitoring: Option<Door>,
 }
 
@@ -477,7 +482,8 @@ impl Hub {
         // Before anybody is told that the hub runs: who then asks finds it.
         let admin_socket = admin::Socket::open(&config.dir.join(SOCKET))?;
         let rates = Arc::new(Rates::per_second(NonZeroU32::new(config.requests_per_second)));
-        let house = House { rates, meter: Meter::default() };
+        let house = House { rates, meter: Meter::default(), issuers: Issuers::default() };
+        house.issuers.read(config.issuers.as_deref())?;
         let authorities = Authorities::new(house.clone());
         let (stopper, stop) = stop::channel();
         let tasks = vec![
@@ -509,6 +515,11 @@ impl Hub {
         self.doors.coap.as_ref().map(Door::address)
     }
 
+    /// Where small devices reach it over DTLS, if it is configured.
+    pub(crate) fn coaps(&self) -> Option<SocketAddr> {
+        self.doors.coaps.as_ref().map(Door::address)
+    }
+
     /// Where it is watched, if that is configured.
     pub(crate) fn monitoring(&self) -> Option<SocketAddr> {
         self.doors.monitoring.as_ref().map(Door::address)
@@ -531,11 +542,13 @@ impl Hub {
         };
         let devices = async |address| Door::devices(address, "hub.devices", house, authority).await;
         let coap = async |address| Door::coap(address, "hub.coap", authority).await;
+        let coaps = async |address| Door::coaps(address, "hub.coaps", house, authority).await;
         let doors = &mut self.doors;
         let moved = [
             ("hub.devices", doors::move_to(&mut doors.devices, Some(config.devices), devices).await?),
             ("hub.people", doors::move_to(&mut doors.people, Some(config.people), people).await?),
             ("hub.coap", doors::move_to(&mut doors.coap, config.coap, coap).await?),
+            ("hub.coaps", doors::move_to(&mut doors.coaps, config.coaps, coaps).await?),
             ("hub.monitoring", doors::move_to(&mut doors.monitoring, config.monitoring, watched).await?),
         ];
         if let Some(door) = &doors.devices {
@@ -558,6 +571,7 @@ impl Hub {
                 "where the keys are changes only when the hub is started anew: passphrase_file, pkcs11, signer".into(),
             );
         }
+        self.house.issuers.read(config.hub.issuers.as_deref())?;
         let moved = self.move_doors(&config.hub).await?;
         let mut changed: Vec<String> = moved.into_iter().map(str::to_owned).collect();
         let (new, authority) = (authority_config(&config.hub), Arc::clone(&self.authority));
@@ -605,7 +619,7 @@ impl Hub {
     /// When a part of the hub had failed.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
         let doors = std::mem::take(&mut self.doors);
-        for door in [doors.devices, doors.people, doors.coap, doors.monitoring].into_iter().flatten() {
+        for door in [doors.devices, doors.people, doors.coap, doors.coaps, doors.monitoring].into_iter().flatten() {
             door.close().await;
         }
         self.authorities.stop().await?;

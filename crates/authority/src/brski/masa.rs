@@ -13,12 +13,17 @@ use axum::routing::post;
 use data_encoding::{BASE64, HEXLOWER};
 use http::{HeaderMap, StatusCode};
 use medlock_node::brski::cms::SignedJson;
-use medlock_node::brski::{REGISTRAR_PURPOSE, REQUEST_VOUCHER, VoucherRequest, is_for};
+use medlock_node::brski::{REGISTRAR_PURPOSE, REQUEST_VOUCHER, VoucherData, VoucherRequest, is_for};
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::path::{self, AuthorityKind};
 use medlock_trust::x509::Certificate;
 use medlock_trust::{Anchor, Budget, DeviceName, Role};
 use std::sync::Arc;
+
+/// How far the time of a registrar's request may be from ours, in seconds: what it signed is good for no longer.
+const FRESH_SECONDS: i64 = 3_600;
+/// How many vouchers of one device are recorded in a day for requests over the network.
+const A_DAY: u16 = 32;
 
 /// For how many days a voucher without a nonce is good that was asked for over the network.
 const DAYS: u32 = 365;
@@ -45,12 +50,50 @@ impl Authority {
             Ok(order) => order,
             Err(rejected) => return Ok(Err(rejected)),
         };
+        // Of two that ask the same at once, the second finds the answer of the first.
+        let _one = DeviceName::new(&order.serial).and_then(|name| self.device_lock(name));
+        match self.answered(&order)? {
+            Answered::Before(voucher) => return Ok(Ok(voucher)),
+            Answered::TooOften => {
+                let reason =
+                    format!("{A_DAY} vouchers were given for {} within a day: ask again tomorrow", order.serial);
+                return Ok(Err(Rejected::new(StatusCode::TOO_MANY_REQUESTS, reason)));
+            }
+            Answered::Not => {}
+        }
         match self.issue_voucher(&order) {
             Err(error @ (Error::Conflict(_) | Error::Invalid { .. })) => {
                 Ok(Err(Rejected::forbidden(error.to_string())))
             }
             made => made.map(Ok),
         }
+    }
+
+    /// Whether this was asked and answered: with the same nonce, or, without one, by a voucher that is good for at least half of
+    /// its time yet.
+    fn answered(&self, order: &VoucherOrder) -> Result<Answered, Error> {
+        let now = self.clock.now();
+        let given = self.store.owners(&order.serial, A_DAY)?;
+        let domain = self.store.owner_now(&order.serial)?.domain;
+        let since = now.plus_seconds(-86_400);
+        let recent = given.iter().filter(|event| event.voucher.is_some() && event.at > since).count();
+        // What was said before the device changed hands is of another time.
+        let own = given.into_iter().take_while(|event| event.voucher.is_some() && Some(event.domain) == domain);
+        for event in own {
+            let Some(bytes) = event.voucher else { continue };
+            let Ok(voucher) = SignedJson::read(&bytes).and_then(|signed| VoucherData::read(signed.json)) else {
+                continue;
+            };
+            let lasts = i64::from(DAYS) * 86_400 / 2;
+            let same = match voucher.nonce {
+                Some(nonce) => order.nonce.as_ref() == Some(&HEXLOWER.encode(&nonce)),
+                None => order.nonce.is_none() && event.expires.is_some_and(|end| end.seconds_since(now) > lasts),
+            };
+            if same {
+                return Ok(Answered::Before(bytes));
+            }
+        }
+        Ok(if recent >= usize::from(A_DAY) { Answered::TooOften } else { Answered::Not })
     }
 
     fn order_of(&self, body: &[u8]) -> Decided<VoucherOrder> {
@@ -64,6 +107,13 @@ impl Authority {
             Ok(domain) => domain,
             Err(rejected) => return Ok(Err(rejected)),
         };
+        if request.created_on.seconds_since(self.clock.now()).abs() > FRESH_SECONDS {
+            let reason = format!(
+                "it was made at {}, which is not within an hour of now: is the clock right?",
+                request.created_on
+            );
+            return Ok(Err(Rejected::malformed(reason)));
+        }
         let serial = &request.serial_number;
         let births = match DeviceName::new(serial) {
             Some(name) => self.store.credentials_of(name)?,
@@ -109,6 +159,13 @@ impl Authority {
     }
 }
 
+/// What was answered to a request before.
+enum Answered {
+    Not,
+    Before(Vec<u8>),
+    TooOften,
+}
+
 /// Who asks: the root of the site whose registrar signed.
 struct Domain<'a> {
     root: &'a [u8],
@@ -144,4 +201,104 @@ fn pledge(prior: &[u8], request: &VoucherRequest, registrar: &SignedJson<'_>) ->
         .first()
         .map(|der| der.to_vec())
         .ok_or_else(|| Rejected::malformed("its signer's certificate is missing"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AuthorityConfig;
+    use crate::provision::{BirthProfileConfig, Row};
+    use crate::signer::InProcess;
+    use medlock_node::brski::sign;
+    use medlock_node::clock::Clock;
+    use medlock_node::identity::Identity;
+    use medlock_node::provider::SigningKey;
+    use medlock_trust::Time;
+
+    struct World {
+        clock: Clock,
+        maker: Authority,
+        site: Authority,
+        birth: Identity,
+        _folder: tempfile::TempDir,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let clock = Clock::manual(Time::from_utc(2026, 11, 22, 12, 0, 0).unwrap());
+            let open = |config: AuthorityConfig| {
+                let signer = Arc::new(InProcess::open(&config.dir.join("signer")).unwrap());
+                Authority::open(&config, clock.clone(), signer).unwrap()
+            };
+            let maker = open(AuthorityConfig::maker(folder.path().join("maker"), "Pump Works"));
+            let site = open(AuthorityConfig::site(folder.path().join("site"), "Sankt Anna"));
+            let key = Arc::new(SigningKey::generate());
+            let profile = BirthProfileConfig { roles: vec!["actuator".into()], ..BirthProfileConfig::default() };
+            let row = Row { serial: Some("P-1".into()), material: BASE64.encode(key.spki()), ..Row::default() };
+            let chain = maker.provision_one(profile, row).unwrap();
+            let birth = Identity::new(key, chain.into_iter().map(Into::into).collect()).unwrap();
+            let domain = BASE64.encode(&site.root().der);
+            let form = VoucherForm::Cms;
+            let sold = VoucherOrder { serial: "P-1".into(), domain, nonce: None, days: Some(30), form };
+            maker.issue_voucher(&sold).unwrap();
+            Self { clock, maker, site, birth, _folder: folder }
+        }
+
+        /// What the site's registrar asks, `late` seconds before now, with the device's own request of this nonce.
+        fn ask(&self, nonce: Option<u8>, late: i64) -> Result<Vec<u8>, StatusCode> {
+            let registrar = self.site.hub_identity().current().unwrap();
+            let created_on = self.clock.now().plus_seconds(-late);
+            let nonce = nonce.map(|byte| vec![byte; 16]);
+            let mut request = VoucherRequest {
+                created_on,
+                nonce: nonce.clone(),
+                serial_number: "P-1".into(),
+                idevid_issuer: None,
+                proximity: Some(registrar.own().to_vec()),
+                prior: None,
+            };
+            let pledge = sign(&self.birth, &request.write(), created_on).unwrap();
+            request.proximity = None;
+            request.prior = nonce.map(|_| pledge);
+            let body = sign(&registrar, &request.write(), created_on).unwrap();
+            self.maker.asked_for_voucher(&body).unwrap().map_err(|rejected| rejected.status)
+        }
+
+        fn recorded(&self) -> usize {
+            self.maker.store.owners("P-1", 100).unwrap().len()
+        }
+    }
+
+    /// Shows REQ-PROV-30, REQ-PROV-31: what a registrar signed is good for an hour, and the same question has one answer.
+    #[test]
+    fn an_old_request_is_refused_and_a_repeated_one_gets_the_same_voucher() {
+        let world = World::new();
+        for late in [3_601, -3_601, 86_400] {
+            assert_eq!(world.ask(Some(1), late), Err(StatusCode::BAD_REQUEST), "{late}");
+        }
+        assert_eq!(world.recorded(), 1);
+        let first = world.ask(Some(1), 3_600).unwrap();
+        assert_eq!(world.recorded(), 2);
+        assert_eq!(world.ask(Some(1), 0).unwrap(), first);
+        assert_eq!(world.ask(Some(1), -3_600).unwrap(), first);
+        assert_eq!(world.recorded(), 2);
+        assert_ne!(world.ask(Some(2), 0).unwrap(), first);
+        let long = world.ask(None, 0).unwrap();
+        assert_eq!((world.ask(None, 0).unwrap(), world.recorded()), (long.clone(), 4));
+        world.clock.advance(200 * 86_400);
+        assert_ne!(world.ask(None, 0).unwrap(), long, "it is good for less than half of its time");
+    }
+
+    /// Shows REQ-PROV-32.
+    #[test]
+    fn the_record_of_a_device_grows_by_so_much_a_day() {
+        let world = World::new();
+        let given = (0..=40).take_while(|nonce| world.ask(Some(*nonce), 0).is_ok()).count();
+        assert_eq!((given, world.recorded()), (31, 32), "the sale is one of the day's 32");
+        assert_eq!(world.ask(Some(50), 0), Err(StatusCode::TOO_MANY_REQUESTS));
+        assert!(world.ask(Some(30), 0).is_ok(), "what was answered is answered");
+        world.clock.advance(86_401);
+        assert!(world.ask(Some(50), 0).is_ok());
+    }
 }

@@ -1,6 +1,7 @@
 //! Zero-touch enrolment (BRSKI, RFC 8995): a site's registrar, and the maker's MASA that it asks.
 
 pub(crate) mod masa;
+mod reach;
 pub(crate) mod registrar;
 
 use crate::Error;

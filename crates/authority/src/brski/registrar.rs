@@ -1,6 +1,6 @@
 //! A site's registrar: it passes the requests of registered devices on to their makers, and judges what comes back.
 
-use super::{Decided, Rejected, answer, is_voucher_request, text, unsupported};
+use super::{Decided, Rejected, answer, is_voucher_request, reach, text, unsupported};
 use crate::enrolment::maker_serial;
 use crate::{Authority, Error, status};
 use axum::body::Bytes;
@@ -79,6 +79,9 @@ async fn request_voucher(
 
 /// Asks a MASA that shows a certificate of the maker of this device: nobody else's word would count.
 async fn ask(authority: &Authority, masa: &MasaUrl, maker: KeyId, message: Vec<u8>) -> Asked {
+    if let Err(why) = reach::may_reach(masa, &authority.rules().masas).await {
+        return Asked::Away(why);
+    }
     let away = |error: medlock_node::Error| Asked::Away(error.to_string());
     let believed = Believed::Knowledge(authority.knowledge().clone());
     let connector = match Connector::new(None, believed, None) {

@@ -1,9 +1,9 @@
-//! EST over CoAP and OSCORE (draft-ietf-ace-coap-est-oscore, short names of RFC 9148 section 4.1): `crts`, `sen`,
-//! `sren`, for devices too small for TLS. The session proves the device; who asks in C509 is answered in C509.
+//! EST over CoAP, with OSCORE (draft-ietf-ace-coap-est-oscore) or DTLS (RFC 9148), by its short names (section 4.1): `crts`,
+//! `sen`, `sren`, for devices too small for TLS. The session proves the device; who asks in C509 is answered in C509.
 //!
 //! The challenge password of a request is `edhoc-unique` in base64, which binds the request to the session (the draft,
 //! "Channel Binding"), and is checked if it is there. In front of it, with a space between, an enrolment code may stand: it
-//! counts before the session's credential, as in EST over TLS.
+//! counts before the session's credential, as in EST over TLS. Over DTLS there is no such binding.
 
 use crate::enrolment::{Answer, Refusal, RefusalKind};
 use crate::tickets::{self, MAX_CREDENTIALS_COAP};
@@ -152,9 +152,10 @@ async fn ask(authority: Arc<Authority>, peer: Arc<Peer>, request: Request, decid
     if !matches!(request.content_format(), Some(content_format::PKCS10 | content_format::C509_REQUEST)) {
         return Response::new(Code::UNSUPPORTED_CONTENT_FORMAT).into();
     }
+    let Some(form) = Form::wanted(&peer, &request) else { return Response::new(Code::NOT_ACCEPTABLE).into() };
     let decided = tokio::task::spawn_blocking(move || decide(&authority, &peer, &request.payload)).await;
     match decided {
-        Ok(Ok(answer)) => coded(answer),
+        Ok(Ok(answer)) => coded(answer, form),
         Ok(Err(error)) => {
             tracing::error!(%error, "an enrolment failed");
             Response::new(Code::SERVICE_UNAVAILABLE).with_uint(option::MAX_AGE, 5)
@@ -167,9 +168,35 @@ async fn ask(authority: Arc<Authority>, peer: Arc<Peer>, request: Request, decid
     .into()
 }
 
+/// How a certificate is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// By itself: X.509 or C509, as it was asked for.
+    Alone,
+    /// As a certs-only message.
+    Pkcs7,
+}
+
+impl Form {
+    /// Who says nothing gets a certs-only message (RFC 9148 section 4.3), but over OSCORE, where small devices read none.
+    fn wanted(peer: &Peer, request: &Request) -> Option<Self> {
+        match request.accept() {
+            Some(content_format::PKCS7_CERTIFICATES) => Some(Self::Pkcs7),
+            Some(content_format::PKIX_CERTIFICATE | content_format::C509_CERTIFICATE) => Some(Self::Alone),
+            Some(_) => None,
+            None if peer.handshake.is_some() => Some(Self::Alone),
+            None if request.content_format() == Some(content_format::C509_REQUEST) => Some(Self::Alone),
+            None => Some(Self::Pkcs7),
+        }
+    }
+}
+
 /// The answer in CoAP's codes (RFC 9148 sections 4.5 and 4.6): who must wait is told how long by Max-Age.
-fn coded(answer: Answer) -> Response {
+fn coded(answer: Answer, form: Form) -> Response {
     match answer {
+        Answer::Issued(certificate) if form == Form::Pkcs7 => {
+            Response::new(Code::CHANGED).with_payload(content_format::PKCS7_CERTIFICATES, certs_only(&[&certificate]))
+        }
         Answer::Issued(certificate) => {
             let der = certificate.first() == Some(&0x30);
             let format = if der { content_format::PKIX_CERTIFICATE } else { content_format::C509_CERTIFICATE };

@@ -18,7 +18,7 @@ mod sql;
 pub use log::{Log, LogEntry, LogTile, SignedCheckpoint};
 /// Why the store did not do it.
 pub use medlock_store::Error as StoreError;
-pub use owners::{OwnerEvent, Owners};
+pub use owners::{Owner, OwnerEvent, Owners};
 pub use serial::Serial;
 pub use server::ServerConfig;
 pub use sql::{Server, SqlStore};

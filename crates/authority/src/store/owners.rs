@@ -18,23 +18,44 @@ pub struct OwnerEvent {
     pub why: String,
 }
 
-/// Whose each device of a maker is, and was. Nothing of it is changed or removed.
+/// Whose a device is now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The owner; `None` if nobody has it, or it was released.
+    pub domain: Option<[u8; 32]>,
+    /// To whom the last owner has transferred it, if it said so and no voucher was given since.
+    pub promised: Option<[u8; 32]>,
+}
+
+/// Whose each device of a maker is, and was. Nothing of what was said is changed or removed.
 pub trait Owners: Send + Sync {
-    /// Records a voucher: the device is its domain's from now on.
-    ///
-    /// # Errors
-    /// [`StoreError::Taken`] when it is another's, who has not released it.
-    fn give_owner(&self, serial: &str, event: OwnerEvent) -> Result<(), StoreError>;
-
-    /// Records that an owner has released a device.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when it is not that owner's (any more).
-    fn free_owner(&self, serial: &str, event: OwnerEvent) -> Result<(), StoreError>;
-
-    /// What was said of a device's owners, newest first; a thousand at most.
+    /// Whose a device is now.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn owners(&self, serial: &str) -> Result<Vec<OwnerEvent>, StoreError>;
+    fn owner_now(&self, serial: &str) -> Result<Owner, StoreError>;
+
+    /// Records a voucher: the device is its domain's from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when it is another's, who has not released it, or was transferred to another.
+    fn give_owner(&self, serial: &str, event: OwnerEvent) -> Result<(), StoreError>;
+
+    /// Records that an owner has released a device: to the one it is `promised` to, if that was said.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when it is not that owner's (any more).
+    fn free_owner(&self, serial: &str, event: OwnerEvent, promised: Option<[u8; 32]>) -> Result<(), StoreError>;
+
+    /// Records that a device which nobody has is no longer promised to anybody.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when it is not.
+    fn forget_promise(&self, serial: &str, event: OwnerEvent) -> Result<(), StoreError>;
+
+    /// What was said of a device's owners, newest first; so many at most.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn owners(&self, serial: &str, most: u16) -> Result<Vec<OwnerEvent>, StoreError>;
 }

@@ -11,6 +11,9 @@ use medlock_trust::list::List;
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::{Anchor, KeyId, voucher};
 
+/// Among how many of a device's newest vouchers one is looked for.
+const IMPORTED: u16 = 1_000;
+
 impl Authority {
     /// What a voucher says that makes a device this site's, and the key of the maker on the trust list that says it.
     pub(crate) fn own_voucher(&self, bytes: &[u8]) -> Result<(VoucherData, KeyId), Refused> {
@@ -48,7 +51,8 @@ impl Authority {
             let voucher = SignedJson::read(bytes).and_then(|signed| VoucherData::read(signed.json));
             voucher.is_ok_and(|voucher| voucher.idevid_issuer.is_none() || voucher.idevid_issuer.as_deref() == issuer)
         };
-        let current = self.store.owners(serial)?.into_iter().filter(|event| event.expires.is_some_and(|end| end > now));
+        let current =
+            self.store.owners(serial, IMPORTED)?.into_iter().filter(|event| event.expires.is_some_and(|end| end > now));
         Ok(current.filter_map(|event| event.voucher).find(good))
     }
 

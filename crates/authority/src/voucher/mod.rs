@@ -9,7 +9,7 @@ mod import;
 use crate::admin::Response;
 use crate::issue::{self, Form, Template};
 use crate::signer::{KeyLabel, Kind};
-use crate::store::{OwnerEvent, Purpose, StoreError};
+use crate::store::{Owner, OwnerEvent, Purpose, StoreError};
 use crate::{Authority, Error, authority, bytes, est, settings, status};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use medlock_node::brski::{self, cms};
@@ -21,6 +21,9 @@ use serde::{Deserialize, Serialize};
 
 /// How long the certificate of a voucher key is good, in seconds: 15 years.
 const CERTIFICATE_SECONDS: i64 = 15 * 365 * 86_400;
+
+/// How much of what was said of a device's owners is shown.
+const SHOWN: u16 = 1_000;
 
 /// For how long a hub may take to make it.
 const MAKING_SECONDS: u32 = 10;
@@ -133,6 +136,11 @@ impl Authority {
         let event =
             OwnerEvent { at: now, domain: fingerprint, voucher: Some(bytes.clone()), expires, why: String::new() };
         match self.store.give_owner(&order.serial, event) {
+            Err(StoreError::Taken { .. }) if self.owner(&order.serial)?.is_none() => Err(Error::Conflict(format!(
+                "{} was transferred by its last owner to another one than this: a maker that takes that back says why \
+                 (`medlock voucher release --why`)",
+                order.serial
+            ))),
             Err(StoreError::Taken { .. }) => Err(Error::Conflict(format!(
                 "{} belongs to another owner: it has to let it go first (`medlock voucher release`)",
                 order.serial
@@ -153,12 +161,23 @@ impl Authority {
         Ok(read.extensions().authority_key_id().and_then(|issuer| issuer.key_id).map(<[u8]>::to_vec))
     }
 
-    /// Lets a device go: its owner signed a transfer, or the maker decided, and why.
+    /// Lets a device go: its owner signed a transfer, after which only the site that it names gets the next voucher; or the
+    /// maker decided, and why. The maker's decision also takes back whom a device was transferred to.
     ///
     /// # Errors
     /// [`Error::Conflict`] when it has no owner, or the transfer is not its owner's; store and signer.
     pub fn release(&self, serial: &str, transfer: Option<(&[u8], &[u8])>, why: &str) -> Result<(), Error> {
-        let owner = self.owner(serial)?.ok_or_else(|| Error::Conflict(format!("{serial} belongs to nobody")))?;
+        let at = self.clock.now();
+        let nobodys = || Error::Conflict(format!("{serial} belongs to nobody"));
+        let Owner { domain, promised } = self.store.owner_now(serial)?;
+        if let (None, Some(domain), None) = (domain, promised, transfer)
+            && !why.trim().is_empty()
+        {
+            let event = OwnerEvent { at, domain, voucher: None, expires: None, why: why.to_owned() };
+            return Ok(self.store.forget_promise(serial, event)?);
+        }
+        let owner = domain.ok_or_else(nobodys)?;
+        let mut promised = None;
         let why = match transfer {
             Some((bytes, root)) => {
                 let refused =
@@ -171,21 +190,23 @@ impl Authority {
                     return Err(Error::Conflict("the transfer is of another device or another owner".to_owned()));
                 }
                 // One from before this owner got it back was for another time.
-                let voucher = self.store.owners(serial)?.into_iter().find(|event| event.voucher.is_some());
+                let voucher = self.store.owners(serial, 1)?.into_iter().find(|event| event.voucher.is_some());
                 if voucher.is_some_and(|voucher| transfer.created_on < voucher.at) {
                     return Err(Error::Conflict(
                         "the transfer is older than what made this owner the device's: sign a new one".to_owned(),
                     ));
                 }
-                format!("transferred by its owner at {}", transfer.created_on)
+                promised = transfer.to.copied();
+                let to = transfer.to.map(|to| format!(" to {}", HEXLOWER.encode(to))).unwrap_or_default();
+                format!("transferred by its owner{to} at {}", transfer.created_on)
             }
             None if why.trim().is_empty() => {
                 return Err(Error::invalid("why", "say why the maker lets a device go without its owner's transfer"));
             }
             None => why.to_owned(),
         };
-        let at = self.clock.now();
-        Ok(self.store.free_owner(serial, OwnerEvent { at, domain: owner, voucher: None, expires: None, why })?)
+        let event = OwnerEvent { at, domain: owner, voucher: None, expires: None, why };
+        Ok(self.store.free_owner(serial, event, promised)?)
     }
 
     pub(crate) fn release_by(
@@ -225,8 +246,7 @@ impl Authority {
 
     /// Whose a device is: SHA-256 of the key of its owner's root.
     pub(crate) fn owner(&self, serial: &str) -> Result<Option<[u8; 32]>, Error> {
-        let newest = self.store.owners(serial)?.into_iter().next();
-        Ok(newest.filter(|event| event.voucher.is_some()).map(|event| event.domain))
+        Ok(self.store.owner_now(serial)?.domain)
     }
 
     /// What was said of a device's owners, newest first.
@@ -241,7 +261,7 @@ impl Authority {
             expires: event.expires.map(|time| time.to_string()),
             why: event.why,
         };
-        Ok(Response::Owners { events: self.store.owners(serial)?.into_iter().map(view).collect() })
+        Ok(Response::Owners { events: self.store.owners(serial, SHOWN)?.into_iter().map(view).collect() })
     }
 
     fn in_cose(&self, voucher: &Voucher<'_>) -> Result<Vec<u8>, Error> {

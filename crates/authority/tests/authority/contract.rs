@@ -4,7 +4,7 @@ use crate::fixture::noon;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::store::{
     Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Issuances, Journal, Life, LogTile,
-    Met, MetCertificate, OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Serial,
+    Met, MetCertificate, Owner, OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Serial,
     SignedCheckpoint, SqlStore, StandingChange, StandingState, Standings, Store, StoreError, Subject,
 };
 use medlock_node::log::Tile;
@@ -199,18 +199,35 @@ fn owners(store: &impl Owners) {
     };
     let taken = |result| matches!(result, Err(StoreError::Taken { .. }));
     let missing = |result| matches!(result, Err(StoreError::Missing { .. }));
-    assert!(missing(store.free_owner("P-1", event(1, None, 0))), "what is nobody's was released");
+    assert!(missing(store.free_owner("P-1", event(1, None, 0), None)), "what is nobody's was released");
     store.give_owner("P-1", event(1, Some(1), 1)).unwrap();
     store.give_owner("P-1", event(1, Some(2), 2)).unwrap();
     assert!(taken(store.give_owner("P-1", event(2, Some(3), 3))), "a device has two owners");
-    assert!(missing(store.free_owner("P-1", event(2, None, 4))), "somebody else released it");
-    store.free_owner("P-1", event(1, None, 5)).unwrap();
-    assert!(missing(store.free_owner("P-1", event(1, None, 6))), "it was released twice");
+    assert!(missing(store.free_owner("P-1", event(2, None, 4), None)), "somebody else released it");
+    store.free_owner("P-1", event(1, None, 5), None).unwrap();
+    assert!(missing(store.free_owner("P-1", event(1, None, 6), None)), "it was released twice");
     store.give_owner("P-1", event(2, Some(4), 7)).unwrap();
     store.give_owner("P-2", event(1, Some(5), 8)).unwrap();
     let expected = [event(2, Some(4), 7), event(1, None, 5), event(1, Some(2), 2), event(1, Some(1), 1)];
-    assert_eq!(store.owners("P-1").unwrap(), expected);
-    assert!(store.owners("P-3").unwrap().is_empty());
+    assert_eq!(store.owners("P-1", 9).unwrap(), expected);
+    assert_eq!(store.owners("P-1", 2).unwrap(), expected[..2]);
+    assert!(store.owners("P-3", 9).unwrap().is_empty());
+    // What was promised to one goes to nobody else, until the promise is taken back.
+    let promised = |domain: Option<u8>, promised: Option<u8>| Owner {
+        domain: domain.map(|byte| [byte; 32]),
+        promised: promised.map(|byte| [byte; 32]),
+    };
+    assert_eq!(store.owner_now("P-1").unwrap(), promised(Some(2), None));
+    store.free_owner("P-1", event(2, None, 9), Some([3; 32])).unwrap();
+    assert_eq!(store.owner_now("P-1").unwrap(), promised(None, Some(3)));
+    assert!(taken(store.give_owner("P-1", event(2, Some(6), 10))), "it was promised to another");
+    store.give_owner("P-1", event(3, Some(6), 10)).unwrap();
+    assert_eq!(store.owner_now("P-1").unwrap(), promised(Some(3), None));
+    assert!(missing(store.forget_promise("P-1", event(3, None, 11))), "there is no promise");
+    store.free_owner("P-1", event(3, None, 11), Some([4; 32])).unwrap();
+    store.forget_promise("P-1", event(4, None, 12)).unwrap();
+    store.give_owner("P-1", event(5, Some(7), 13)).unwrap();
+    assert_eq!(store.owner_now("P-3").unwrap(), Owner::default());
 }
 
 /// Of several hubs that answer for one device or key at once, one records.

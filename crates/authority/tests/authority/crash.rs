@@ -8,9 +8,9 @@ use medlock_authority::registry::Device;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind, Signer, SignerError};
 use medlock_authority::store::{
     Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Issuances, Issued, Journal, Log,
-    LogEntry, LogTile, Met, MetCertificate, OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose,
-    Record, Register, Serial, SignedCheckpoint, SqlStore, Standing, StandingChange, Standings, StoreError, Subject,
-    Turn,
+    LogEntry, LogTile, Met, MetCertificate, Owner, OwnerEvent, Owners, PendingRequest, PendingState, Published,
+    Purpose, Record, Register, Serial, SignedCheckpoint, SqlStore, Standing, StandingChange, Standings, StoreError,
+    Subject, Turn,
 };
 use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;
@@ -128,8 +128,10 @@ impl Standings for Faulty {
 impl Owners for Faulty {
     through! {
         write: fn give_owner(serial: &str, event: OwnerEvent) -> ();
-        write: fn free_owner(serial: &str, event: OwnerEvent) -> ();
-        read: fn owners(serial: &str) -> Vec<OwnerEvent>;
+        write: fn free_owner(serial: &str, event: OwnerEvent, promised: Option<[u8; 32]>) -> ();
+        write: fn forget_promise(serial: &str, event: OwnerEvent) -> ();
+        read: fn owner_now(serial: &str) -> Owner;
+        read: fn owners(serial: &str, most: u16) -> Vec<OwnerEvent>;
     }
 }
 

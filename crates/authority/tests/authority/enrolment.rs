@@ -16,7 +16,7 @@ use medlock_trust::crypto::SignatureAlgorithm;
 use medlock_trust::list::{self, Authority as Listed, AuthorityState, Content, Heading, ListKind, Member};
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::x509::{Certificate, GeneralName, SignedForm};
-use medlock_trust::{KeyId, Role, Roles};
+use medlock_trust::{KeyId, Role, Roles, Time};
 use std::sync::Arc;
 
 /// Shows REQ-AUTH-01.
@@ -303,7 +303,8 @@ fn a_short_lived_credential_is_not_due_for_renewal_when_it_is_made() {
 
 /// A maker, and an alliance's list that names it.
 pub(crate) struct Maker {
-    authority: Authority,
+    pub(crate) authority: Authority,
+    now: Time,
     _dir: tempfile::TempDir,
 }
 
@@ -313,11 +314,16 @@ impl Maker {
     }
 
     fn named(name: &str) -> Self {
+        Self::at(name, noon())
+    }
+
+    /// A maker whose time stands still.
+    pub(crate) fn at(name: &str, now: Time) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
         let config = AuthorityConfig::maker(dir.path(), name);
-        let authority = Authority::open(&config, Clock::manual(noon()), signer).unwrap();
-        Self { authority, _dir: dir }
+        let authority = Authority::open(&config, Clock::manual(now), signer).unwrap();
+        Self { authority, now, _dir: dir }
     }
 
     pub(crate) fn birth(&self, serial: &str, key: &SigningKey) -> Vec<Vec<u8>> {
@@ -333,8 +339,9 @@ impl Maker {
     }
 
     fn list_of(makers: &[&Self], member: &SigningKey, version: u64, state: AuthorityState) -> Vec<u8> {
+        let now = makers.first().map_or_else(noon, |maker| maker.now);
         let heading =
-            Heading { version, ..Heading::first(ListKind::Alliance, "Alliance", noon(), noon().plus_seconds(86_400)) };
+            Heading { version, ..Heading::first(ListKind::Alliance, "Alliance", now, now.plus_seconds(86_400)) };
         let listed = |maker: &&'_ Self| {
             let root = maker.authority.root();
             (root.key, root.subject.clone(), root.spki.clone(), maker.authority.name().to_owned())
@@ -344,7 +351,7 @@ impl Maker {
         let entry = |(key, subject, spki, name)| Listed {
             roles: Roles::of(&[Role::Modality]),
             state,
-            since: noon(),
+            since: now,
             ..Listed::for_everything(key, AuthorityKind::Maker, name, subject, spki)
         };
         let entries: Vec<Listed<'_>> =
@@ -385,7 +392,7 @@ fn a_birth_credential_enrols_at_once_if_its_serial_is_registered_and_waits_if_no
     let maker = Maker::new();
     let (member, birth_key) = (SigningKey::generate(), SigningKey::generate());
     let chain = maker.birth("SN-0815", &birth_key);
-    assert_eq!(Certificate::from_der(&chain[0]).unwrap().not_after(), medlock_trust::Time::NEVER);
+    assert_eq!(Certificate::from_der(&chain[0]).unwrap().not_after(), Time::NEVER);
 
     let list = maker.list(&member, 1, AuthorityState::Listed);
     assert!(import(&site, &list, &[]).is_err(), "the first list needs members one was told of");

@@ -3,6 +3,7 @@
 mod bonds;
 mod bound;
 mod coap;
+mod coaps_libcoap;
 mod compact;
 mod contract;
 mod crash;

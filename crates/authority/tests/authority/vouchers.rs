@@ -219,6 +219,89 @@ fn a_device_goes_to_its_next_owner_only_when_the_one_before_let_it_go() {
     }
 }
 
+/// Shows REQ-PROV-35: a nonce makes no voucher newer than what the device has believed for another owner.
+#[test]
+fn a_device_with_papers_lets_no_former_owner_back_by_a_nonce() {
+    let world = World::new();
+    let key = Arc::new(SigningKey::generate());
+    let profile = BirthProfileConfig { roles: vec!["actuator".into()], ..BirthProfileConfig::default() };
+    let row = Row { serial: Some("P-2".into()), material: BASE64.encode(key.spki()), ..Row::default() };
+    let chain = world.maker.provision_one(profile, row).unwrap().to_vec();
+    let file = world.folder.path().join("birth.pem");
+    let root = world.maker.root().der.clone();
+    let certificates = chain.iter().chain([&root]).map(|der| medlock_authority::pem("CERTIFICATE", der));
+    let key = medlock_authority::pem("PRIVATE KEY", &key.to_pkcs8());
+    std::fs::write(&file, key + &certificates.collect::<String>()).unwrap();
+    let birth = brski::Birth::open(&file).unwrap();
+    let domain = |site: usize| BASE64.encode(&world.sites[site].root().der);
+    let voucher = |site, nonce: Option<u8>| {
+        let order = VoucherOrder {
+            serial: "P-2".into(),
+            domain: domain(site),
+            nonce: nonce.map(|byte| HEXLOWER.encode(&[byte; 16])),
+            days: nonce.is_none().then_some(3_000),
+            form: VoucherForm::Cms,
+        };
+        world.maker.issue_voucher(&order).unwrap()
+    };
+    let believes = |site: usize, voucher: &[u8], nonce: Option<u8>| {
+        let registrar = world.sites[site].hub_identity().current().unwrap();
+        let nonce = nonce.map(|byte| [byte; 16]);
+        let time = Interval::since(noon());
+        birth
+            .believe(voucher, nonce.as_ref().map(<[u8; 16]>::as_slice), registrar.chain(), time)
+            .map_err(|why| why.to_string())
+    };
+    // Two papers and an answer for the first owner, then, in the same second, an answer for the second one.
+    let old = voucher(0, None);
+    world.clock.advance(100);
+    let first = voucher(0, Some(1));
+    world.maker.release("P-2", None, "sold").unwrap();
+    let same_second = voucher(1, Some(2));
+    believes(0, &first, Some(1)).unwrap();
+    assert!(believes(1, &same_second, Some(2)).unwrap_err().contains("newer word"));
+    world.clock.advance(1);
+    let second = voucher(1, Some(3));
+    believes(1, &second, Some(3)).unwrap();
+    // The former owner's, with the nonce that was asked with and without one.
+    assert!(believes(0, &first, Some(1)).unwrap_err().contains("newer word"));
+    assert!(believes(0, &old, None).unwrap_err().contains("newer word"));
+    // An older word of the owner of today counts, and takes back nothing.
+    believes(1, &same_second, Some(2)).unwrap();
+    world.clock.advance(-1);
+    world.maker.release("P-2", None, "back").unwrap();
+    let between = voucher(0, Some(4));
+    assert!(believes(0, &between, Some(4)).unwrap_err().contains("newer word"));
+}
+
+/// Shows REQ-PROV-34.
+#[test]
+fn only_the_site_a_transfer_names_gets_the_next_voucher_unless_the_maker_says_why_not() {
+    let world = World::new();
+    let voucher = |site| world.maker.issue_voucher(&world.order(site, VoucherForm::Cose));
+    let root = |site: usize| world.sites[site].root().der.clone();
+    voucher(0).unwrap();
+    let transfer = world.sites[0].transfer("P-1", Some(&HEXLOWER.encode(&world.domain(1)))).unwrap();
+    world.maker.release("P-1", Some((&transfer, &root(0))), "").unwrap();
+    let error = voucher(0).unwrap_err().to_string();
+    assert!(error.contains("transferred by its last owner"), "{error}");
+    voucher(1).unwrap();
+    // The owner of today transfers it to somebody who is gone.
+    world.clock.advance(60);
+    let transfer = world.sites[1].transfer("P-1", Some(&"ab".repeat(32))).unwrap();
+    world.maker.release("P-1", Some((&transfer, &root(1))), "").unwrap();
+    assert!(voucher(0).is_err() && voucher(1).is_err());
+    assert!(world.maker.release("P-1", None, " ").is_err());
+    world.maker.release("P-1", None, "the buyer closed before it had the device").unwrap();
+    assert!(world.maker.release("P-1", None, "again").is_err(), "nothing is promised any more");
+    voucher(0).unwrap();
+    // To nobody in particular: the maker decides.
+    world.clock.advance(60);
+    let transfer = world.sites[0].transfer("P-1", None).unwrap();
+    world.maker.release("P-1", Some((&transfer, &root(0))), "").unwrap();
+    voucher(1).unwrap();
+}
+
 /// Shows REQ-PROV-09.
 #[test]
 fn where_the_maker_is_gone_a_transfer_by_the_owner_makes_the_device_the_next_owners() {

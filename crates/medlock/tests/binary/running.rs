@@ -100,10 +100,10 @@ fn a_hub_goes_on_with_a_changed_configuration() {
     let old = (hub.people, hub.devices);
     let mut stays = TcpStream::connect(hub.devices).expect("connected");
     hub.people.set_port(free());
-    let (monitoring, coap) = (free(), free());
+    let (monitoring, coap, coaps) = (free(), free(), free());
     hub.coap.set_port(coap);
     hub.configure(&format!(
-        "monitoring = \"127.0.0.1:{monitoring}\"\nnames = [\"hub7.example\"]\nrequests_per_second = 1\n"
+        "coaps = \"127.0.0.1:{coaps}\"\nmonitoring = \"127.0.0.1:{monitoring}\"\nnames = [\"hub7.example\"]\nrequests_per_second = 1\n"
     ));
     signal("-HUP", hub.id());
     let people = format!("http://{}/crl/issuing.crl", hub.people);
@@ -111,7 +111,8 @@ fn a_hub_goes_on_with_a_changed_configuration() {
     until("it is watched", || get(&format!("http://127.0.0.1:{monitoring}/health/ready")).0 == 200);
     until("the old address is closed", || TcpStream::connect(old.0).is_err());
     until("small devices are served at the new address", || {
-        std::fs::read_to_string("/proc/net/udp").expect("/proc").contains(&format!(":{coap:04X} "))
+        let open = std::fs::read_to_string("/proc/net/udp").expect("/proc");
+        [coap, coaps].iter().all(|port| open.contains(&format!(":{port:04X} ")))
     });
     // The certificate of the same listener has the new name.
     let shown = Command::new("openssl")

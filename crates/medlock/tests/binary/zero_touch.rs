@@ -66,8 +66,8 @@ impl World {
     fn run(&mut self, maker: bool) {
         let door = if maker { format!("devices = \"{}\"\n", self.masa) } else { String::new() };
         self.hub.run_with(&format!(
-            "\n[authority.pumps]\norganization = \"Pump Works\"\nkind = \"maker\"\nmasa = \"{}\"\n{door}\n\
-             [authority.clinic]\norganization = \"Day Clinic\"\nkind = \"site\"\ndevices = \"{}\"\n",
+            "masas = [\"{0}\"]\n\n[authority.pumps]\norganization = \"Pump Works\"\nkind = \"maker\"\nmasa = \"{0}\"\n{door}\n\
+             [authority.clinic]\norganization = \"Day Clinic\"\nkind = \"site\"\ndevices = \"{1}\"\n",
             self.masa, self.clinic
         ));
     }

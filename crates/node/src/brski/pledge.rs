@@ -93,7 +93,10 @@ impl Birth {
         let (pinned, word) = self
             .judge(answer, nonce, registrar, time, newest)
             .map_err(|why| Error::Certificate(format!("the site's voucher does not count: {why}")))?;
-        if newest.is_none_or(|newest| word.created_on > newest.created_on) {
+        // An older word of the same owner takes back nothing of what is known.
+        let created_on = newest.map_or(word.created_on, |newest| newest.created_on.max(word.created_on));
+        let word = Word { created_on, ..word };
+        if newest != Some(word) {
             files::replace(&self.newest_file(), word.to_text().as_bytes())?;
         }
         Ok(pinned)
@@ -126,6 +129,11 @@ impl Birth {
             floor,
         };
         voucher.voucher().judge(&expected, &AwsLc)?;
+        // As small devices do: a nonce makes a voucher new, not newer than another owner's, and what was made in the same second
+        // as that owner's is older.
+        if newest.is_some_and(|newest| newest.domain != domain && voucher.created_on <= newest.created_on) {
+            return Err(voucher::Refused::Older.into());
+        }
         // The registrar's own chain has to lead to what is pinned, not only to end with it.
         let pinned = Certificate::from_der(&voucher.pinned).map_err(|error| Refused::form(error.to_string()))?;
         let anchor = Anchor::for_everything(&pinned, AuthorityKind::Site, &AwsLc).ok_or_else(other)?;

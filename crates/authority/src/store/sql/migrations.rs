@@ -19,7 +19,12 @@ pub(super) const STEPS: &[Step] = &[
     Step::Code(fill_titles_and_count),
     Step::Sql { sqlite: "", postgres: POSTGRES_SINCE },
     Step::Both(ROLL),
+    Step::Sql { sqlite: PROMISED, postgres: POSTGRES_PROMISED },
 ];
+
+/// To whom its last owner has transferred a device that nobody has.
+const PROMISED: &str = "ALTER TABLE owner ADD COLUMN promised BLOB CHECK (length(promised) = 32)";
+const POSTGRES_PROMISED: &str = "ALTER TABLE owner ADD COLUMN promised BYTEA CHECK (length(promised) = 32)";
 
 /// What was read from all devices once.
 fn fill_titles_and_count(database: &mut dyn Sql) -> Result<(), Fault> {
