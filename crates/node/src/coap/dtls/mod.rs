@@ -75,6 +75,7 @@ struct HalfOpen {
 #[derive(Debug)]
 struct Association {
     dtls: Dtls,
+    random: [u8; 32],
     who: Identified,
     used: u64,
     due: u64,
@@ -127,7 +128,9 @@ impl Associations {
     /// A datagram came at `now` (milliseconds of any clock that does not go back).
     pub fn datagram(&mut self, now: u64, from: SocketAddr, datagram: &[u8], out: &mut Vec<Heard>) {
         if let Some(hello) = ClientHello::read(datagram) {
-            let under_way = self.half_open.peek(&from).is_some_and(|half| half.random == hello.random());
+            let random = hello.random();
+            let under_way = self.half_open.peek(&from).is_some_and(|half| half.random == random)
+                || self.open.peek(&from).is_some_and(|open| open.random == random);
             match hello.cookie(self.cookies.expose(), from, now, &AwsLc) {
                 None => {
                     let request = hello.verify_request(self.cookies.expose(), from, now, &AwsLc);
@@ -141,11 +144,13 @@ impl Associations {
             }
         }
         let at = self.at(now);
-        if let Some(half) = self.half_open.get(&from) {
+        // A handshake that has not come to its certificate takes nothing away from the association that stands.
+        let stands = self.open.peek(&from).is_some() && records::is_protected(datagram);
+        if let Some(half) = self.half_open.get(&from).filter(|half| half.peer.is_some() || !stands) {
             let turned = turn(&mut half.dtls, at, Some(datagram), self.start);
             self.half_turned(now, from, turned, out);
         } else if let Some(open) = self.open.get(&from) {
-            let turned = turn(&mut open.dtls, at, Some(datagram), self.start);
+            let turned = turn(&mut open.dtls, at, Some(&records::for_open(datagram)), self.start);
             self.turned(now, from, turned, out);
         }
     }
@@ -278,12 +283,14 @@ impl Associations {
             return;
         }
         // dimpl has asked for a certificate and checked that its key signed.
-        let Some(HalfOpen { dtls, peer: Some((who, certificate)), .. }) = self.half_open.remove(&from) else { return };
+        let Some(HalfOpen { dtls, random, peer: Some((who, certificate)), .. }) = self.half_open.remove(&from) else {
+            return;
+        };
         if self.open.remove(&from).is_some() {
             out.push(Heard::Closed(from));
         }
         self.make_room(now, from, &who, out);
-        let open = Association { dtls, who: who.clone(), used: now, due: turned.due, sent: 0 };
+        let open = Association { dtls, random, who: who.clone(), used: now, due: turned.due, sent: 0 };
         if let Some((gone, _)) = self.open.insert(from, open) {
             out.push(Heard::Closed(gone));
         }

@@ -104,6 +104,27 @@ impl<'a> ClientHello<'a> {
     }
 }
 
+/// Whether the datagram begins with a record of an epoch that has keys.
+pub(super) fn is_protected(datagram: &[u8]) -> bool {
+    datagram.get(3..5).is_some_and(|epoch| epoch != [0, 0])
+}
+
+/// What of a datagram is for an association that stands: protected records, and unprotected handshake messages, by which a
+/// client says that it has not received the end of the handshake. Other unprotected records anybody may have written, and
+/// dimpl would keep them.
+pub(super) fn for_open(datagram: &[u8]) -> Vec<u8> {
+    let (mut kept, mut rest) = (Vec::new(), datagram);
+    while let Some(head) = rest.first_chunk::<RECORD_HEAD>() {
+        let length = RECORD_HEAD + usize::from(u16::from_be_bytes([head[11], head[12]]));
+        let Some((record, after)) = rest.split_at_checked(length) else { break };
+        if is_protected(record) || head[0] == HANDSHAKE {
+            kept.extend_from_slice(record);
+        }
+        rest = after;
+    }
+    kept
+}
+
 /// A handshake message with number 0, in one fragment.
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap_or_default().to_be_bytes();
@@ -158,6 +179,18 @@ mod tests {
         other[30] ^= 1;
         assert_eq!(ClientHello::read(&other).unwrap().cookie(&key, from(1), 90_000, &AwsLc), None);
         assert_eq!(read.first(), hello(0, &[]));
+    }
+
+    #[test]
+    fn of_what_is_unprotected_an_open_association_hears_handshake_messages_alone() {
+        let plain = |kind| record(kind, DTLS_1_2, [0; 6], b"abc");
+        let mut protected = record(23, DTLS_1_2, [0; 6], b"secret");
+        protected[4] = 1;
+        let change = plain(20);
+        let all = [&plain(HANDSHAKE)[..], &change, &protected, &plain(ALERT), &protected].concat();
+        assert_eq!(for_open(&all), [&plain(HANDSHAKE)[..], &protected, &protected].concat());
+        assert_eq!(for_open(&[&protected[..], &change[..9]].concat()), protected);
+        assert!(is_protected(&protected) && !is_protected(&change) && !is_protected(b"abc"));
     }
 
     #[test]
