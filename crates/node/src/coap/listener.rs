@@ -232,7 +232,7 @@ impl Listener {
         for heard in heard {
             match heard {
                 Heard::Send(to, bytes) => wire.push((to, bytes)),
-                Heard::Opened(from, who, certificate) => self.engine.connected(from, who, certificate, out),
+                Heard::Opened(from, who, certificate) => self.engine.connected(from, *who, certificate, out),
                 Heard::Message(from, message) => self.engine.datagram(now, from, &message, out),
                 Heard::Closed(from) => self.engine.disconnected(from, out),
             }

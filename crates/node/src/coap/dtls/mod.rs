@@ -41,7 +41,7 @@ pub enum Heard {
     /// Send this datagram.
     Send(SocketAddr, Bytes),
     /// The peer at this address is this one, and has shown this certificate (DER).
-    Opened(SocketAddr, Identified, Bytes),
+    Opened(SocketAddr, Box<Identified>, Bytes),
     /// The peer at this address says this.
     Message(SocketAddr, Bytes),
     /// The association with this address is gone.
@@ -294,7 +294,7 @@ impl Associations {
         if let Some((gone, _)) = self.open.insert(from, open) {
             out.push(Heard::Closed(gone));
         }
-        out.push(Heard::Opened(from, who, certificate));
+        out.push(Heard::Opened(from, Box::new(who), certificate));
         self.turned(now, from, turned, out);
     }
 
