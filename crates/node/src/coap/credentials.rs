@@ -266,6 +266,14 @@ impl Peers {
         found
     }
 
+    /// Takes who holds the key in this CWT claims set to be `who`, though nobody vouches for it: only to meet
+    /// implementations that know nothing else.
+    #[must_use]
+    pub fn danger_with_ccs(mut self, ccs: Vec<u8>, who: Identified) -> Self {
+        self.raw.push((ccs.into(), who));
+        self
+    }
+
     /// What this process knows.
     #[must_use]
     pub const fn knowledge(&self) -> &Arc<KnowledgeBase> {

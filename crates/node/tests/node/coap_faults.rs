@@ -157,7 +157,7 @@ fn answers(out: &mut Vec<Output>) -> Vec<(SocketAddr, Vec<u8>)> {
     out.drain(..)
         .filter_map(|output| match output {
             Output::Send(to, bytes) => Some((to, bytes.to_vec())),
-            Output::Call(..) | Output::Forget(_) => None,
+            Output::Call(..) | Output::Forget(_) | Output::Close(_) => None,
         })
         .collect()
 }
@@ -217,7 +217,7 @@ fn answers_to_strangers_are_small() {
     engine.datagram(0, stranger(1), &get, &mut out);
     let call = out.drain(..).find_map(|output| match output {
         Output::Call(call, ..) => Some(call),
-        Output::Send(..) | Output::Forget(_) => None,
+        Output::Send(..) | Output::Forget(_) | Output::Close(_) => None,
     });
     let long = Response::content(content_format::CBOR, vec![0; 200]);
     engine.answer(0, call.expect("a call"), long, false, &mut out);
