@@ -247,3 +247,54 @@ fn a_restored_backup_signs_no_smaller_log_and_goes_on_when_the_loss_is_accepted(
     assert_eq!(hub.ask(&["log", "show"])["origin"], log["origin"]);
     assert!(!hub.credentials("a").is_empty());
 }
+
+/// Shows REQ-STORE-19: the backup of a hub on a server, as the operator's guide has it, is restored after the database was
+/// lost.
+#[test]
+fn a_lost_server_is_restored_with_pg_restore() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = PostgresServer::start();
+    let lines = on(&server, "site", "hub");
+    let mut hub = Hub::start_with(folder.path(), &lines);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let device = runtime.block_on(Device::enrol(&hub, folder.path(), "a"));
+    runtime.block_on(device.clone().renew(2));
+    let (backup, file) = (folder.path().join("backup"), folder.path().join("store.dump"));
+    let told = medlock().args(["authority", "backup"]).arg(&backup).arg("--dir").arg(&hub.dir).output();
+    let told = String::from_utf8(told.expect("it starts").stdout).expect("text");
+    let command = told.lines().find(|line| line.trim().starts_with("pg_dump ")).expect("how the server is saved");
+    let shell = |command: &str| {
+        let done = std::process::Command::new("sh").args(["-c", command]).current_dir("/").output().expect("a shell");
+        assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    shell(&command.replace("FILE", &file.display().to_string()));
+    runtime.block_on(device.clone().renew(2));
+    let later = hub.credentials("a").len();
+    hub.kill();
+    server.query("DROP SCHEMA site CASCADE").expect("psql answers");
+    let restore = format!("pg_restore --clean --if-exists --dbname={:?} {}", server.url(), file.display());
+    shell(&restore);
+    let dir = hub.dir.clone();
+    let run = |what: &[&str]| medlock().args(what).arg("--dir").arg(&dir).output().expect("it starts");
+    let restored = run(&["authority", "restore", backup.to_str().expect("UTF-8")]);
+    let said = String::from_utf8_lossy(&restored.stdout).into_owned();
+    assert!(restored.status.success() && said.contains("pg_restore"), "{said}");
+    // What was signed since is remembered by the signer.
+    let refused = hub.refused(&lines);
+    assert!(refused.contains("--accept-loss") && refused.contains("restored from a backup"), "{refused}");
+    assert!(run(&["log", "start-anew", "--accept-loss"]).status.success());
+    hub.run_with(&lines);
+    assert_eq!(hub.credentials("a").len(), later - 2, "what was lost is lost");
+    let fresh = runtime.block_on(Device::enrol(&hub, folder.path(), "b"));
+    runtime.block_on(fresh.renew(1));
+    // Over what is there.
+    hub.kill();
+    shell(&command.replace("FILE", &format!("{}.2", file.display())));
+    shell(&restore.replace(".dump", ".dump.2"));
+    hub.run_with(&lines);
+    assert_eq!(hub.credentials("b").len(), 2);
+    let (at, log) = (format!("http://{}/log", hub.people), hub.ask(&["log", "show"]));
+    let whole = Hub::ask_without_folder(&["log", "verify", &at, "--key", log["key"].as_str().expect("a key")]);
+    assert!(whole["size"].as_u64() > Some(4), "{whole}");
+}
