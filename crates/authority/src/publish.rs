@@ -319,6 +319,10 @@ impl Authority {
                 // Without the site list nobody can be judged; the others can be missing for a while.
                 match self.tell(kind, held.version, held.bytes) {
                     Err(error) if kind == ObjectKind::SiteList => return Err(error),
+                    // Both are made anew below. A store that was brought back has older ones than this hub has heard.
+                    Err(error) if matches!(kind, ObjectKind::Status | ObjectKind::Routes) => {
+                        tracing::info!(%error, kind = kind.name(), "what was published last is not given out again");
+                    }
                     Err(error) => self.not_published(kind.name(), &error),
                     Ok(()) => {}
                 }
