@@ -2,7 +2,7 @@
 
 use crate::objects::{Kind as ObjectKind, Object};
 use crate::rotation::Asking;
-use crate::status::Selector;
+use crate::status::{SUPERSEDED_KEPT_SECONDS, Selector};
 use crate::store::{Met, Published, StoreError};
 use crate::trust_list;
 use crate::{Authority, Error, registry, status};
@@ -42,8 +42,12 @@ impl Authority {
         let told = self.told();
         let selector = || Selector::new(told.iter().copied(), now, MAX_RECORDS);
         let mut chosen = selector();
-        let epoch = self.store.each_standing(&mut |met| match met {
-            Met::Begin => chosen = selector(),
+        let ended = now.plus_seconds(-SUPERSEDED_KEPT_SECONDS);
+        let epoch = self.store.each_standing(ended, &mut |met| match met {
+            Met::Begin => {
+                chosen = selector();
+                true
+            }
             Met::Standing(standing, life) => chosen.take(&standing, life.as_ref()),
         })?;
         let selection = chosen.finish();
@@ -71,8 +75,8 @@ impl Authority {
     fn watch_length(&self, records: usize, left_out: usize) {
         if left_out > 0 {
             let text = format!(
-                "{left_out} entries have no room on the status list ({MAX_RECORDS}): the credentials that are superseded \
-                 longest look good to peers again. Find out which devices renew without end"
+                "the status list is full ({MAX_RECORDS} entries): the credentials that are superseded longest look good to \
+                 peers again. Find out which devices renew without end"
             );
             self.try_alarm("status-list-full", text);
         } else if records >= MAX_RECORDS / 2 {

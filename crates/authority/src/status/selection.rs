@@ -61,11 +61,12 @@ impl Selector {
         }
     }
 
-    /// Looks at one standing; of a credential, with its life, if that is known.
-    pub(crate) fn take(&mut self, standing: &Standing, life: Option<&Life>) {
+    /// Looks at one standing; of a credential, with its life, if that is known. `false` where no superseded one that is good
+    /// no longer than this has room any more.
+    pub(crate) fn take(&mut self, standing: &Standing, life: Option<&Life>) -> bool {
         let device = life.and_then(|life| life.device_state);
         if device.is_some_and(|device| covers(device, standing)) {
-            return;
+            return true;
         }
         let new = record(standing);
         if let Some(held) = self.records.get_mut(&new.subject) {
@@ -73,7 +74,7 @@ impl Selector {
                 *held = new;
             }
         } else if is_superseded(standing) {
-            self.take_superseded(standing, life, new);
+            return self.take_superseded(standing, life, new);
         } else {
             self.firm.insert((rank(standing), standing.epoch, new.subject), new);
             if self.firm.len() > self.most {
@@ -81,19 +82,22 @@ impl Selector {
                 self.left_out += 1;
             }
         }
+        true
     }
 
-    fn take_superseded(&mut self, standing: &Standing, life: Option<&Life>, new: Record) {
+    fn take_superseded(&mut self, standing: &Standing, life: Option<&Life>, new: Record) -> bool {
         if life.is_some_and(|life| life.not_after.plus_seconds(SUPERSEDED_KEPT_SECONDS) <= self.now) {
-            return;
+            return true;
         }
         let worth = (life.map(|life| (life.not_after, life.number)), standing.epoch, new.subject);
         let device = life.and_then(|life| life.device);
         if self.superseded.len() >= self.most
-            && self.superseded.first_key_value().is_some_and(|(least, _)| *least > worth)
+            && let Some((least, _)) = self.superseded.first_key_value()
+            && *least > worth
         {
             self.left_out += 1;
-            return;
+            let end = |life: Option<(Time, u64)>| life.map(|(end, _)| end);
+            return end(least.0) <= end(worth.0);
         }
         if let Some(name) = device {
             let its = self.of_device.entry(name).or_default();
@@ -103,7 +107,7 @@ impl Selector {
             {
                 self.superseded.remove(&least);
                 if least == worth {
-                    return;
+                    return true;
                 }
             }
         }
@@ -112,13 +116,14 @@ impl Selector {
             && let Some((least, (device, _))) = self.superseded.pop_first()
         {
             self.left_out += 1;
-            let Some(name) = device else { return };
+            let Some(name) = device else { return true };
             let its = self.of_device.entry(name).or_default();
             its.remove(&least);
             if its.is_empty() {
                 self.of_device.remove(&name);
             }
         }
+        true
     }
 
     /// What the list tells.
@@ -182,7 +187,9 @@ mod tests {
         most: usize,
     ) -> Selection {
         let mut selector = Selector::new(told, now, most);
-        standings.iter().for_each(|(standing, life)| selector.take(standing, life.as_ref()));
+        for (standing, life) in standings {
+            selector.take(standing, life.as_ref());
+        }
         selector.finish()
     }
 

@@ -523,12 +523,13 @@ pub trait Standings: Send + Sync {
     /// [`StoreError::Missing`] when a suspension should be lifted that is not there: then nothing is changed.
     fn change_standings(&self, changes: Vec<StandingChange>, now: Time) -> Result<u64, StoreError>;
 
-    /// Walks through everything known against anybody, as it is at one instant, in memory that does not grow with it.
-    /// Returns the epoch of that instant.
+    /// Walks through everything known against anybody, as it is at one instant, in memory that does not grow with it; but
+    /// for superseded credentials that were good until `ended` at most. The other superseded ones come last, that which is
+    /// good longest first, and only until `take` gives `false`. Returns the epoch of that instant.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn each_standing(&self, take: &mut (dyn FnMut(Met) + Send)) -> Result<u64, StoreError>;
+    fn each_standing(&self, ended: Time, take: &mut (dyn FnMut(Met) -> bool + Send)) -> Result<u64, StoreError>;
 
     /// Walks through the certificates that a revocation list at `now` tells, in no order, each once: all against which
     /// something is known, but for those that are superseded and not good any more. Returns the epoch of that instant.
@@ -543,9 +544,12 @@ pub trait Standings: Send + Sync {
     /// [`StoreError`].
     fn standings(&self) -> Result<(u64, Vec<Standing>), StoreError> {
         let mut all = Vec::new();
-        let epoch = self.each_standing(&mut |met| match met {
-            Met::Begin => all.clear(),
-            Met::Standing(standing, _) => all.push(standing),
+        let epoch = self.each_standing(Time::from_unix(i64::MIN), &mut |met| {
+            match met {
+                Met::Begin => all.clear(),
+                Met::Standing(standing, _) => all.push(standing),
+            }
+            true
         })?;
         all.sort_by_key(|standing| standing.subject);
         Ok((epoch, all))

@@ -426,9 +426,12 @@ fn states(store: &impl Store) {
     store.change_standings(vec![change(Subject::Issuer(KeyId::from_bytes([3; 16])), Some(Ceased))], noon()).unwrap();
     assert_eq!(of(5), Some(vec![Ceased]));
     let mut lives = Vec::new();
-    let met = store.each_standing(&mut |met| match met {
-        Met::Begin => lives.clear(),
-        Met::Standing(standing, life) => lives.push((standing.subject, life)),
+    let met = store.each_standing(noon(), &mut |met| {
+        match met {
+            Met::Begin => lives.clear(),
+            Met::Standing(standing, life) => lives.push((standing.subject, life)),
+        }
+        true
     });
     assert_eq!(met.unwrap(), store.epoch().unwrap());
     lives.retain(|(subject, _)| !matches!(subject, Subject::Issuer(_)));
@@ -454,6 +457,36 @@ fn states(store: &impl Store) {
     store.change_standings(vec![superseded, change(ct, None)], noon()).unwrap();
     assert_eq!(revoked(noon()), [(vec![3], Ceased), (vec![5], StandingState::Superseded)]);
     assert_eq!(revoked(noon().plus_seconds(100)), [(vec![3], Ceased)], "a superseded one that is not good any more");
+    let superseded = |ended: i64, most: usize| {
+        let mut found = Vec::new();
+        let walked = store.each_standing(noon().plus_seconds(ended), &mut |met| match met {
+            Met::Begin => {
+                found.clear();
+                true
+            }
+            Met::Standing(standing, _) if standing.state == StandingState::Superseded => {
+                found.push(standing.subject);
+                found.len() < most
+            }
+            Met::Standing(..) => true,
+        });
+        walked.unwrap();
+        found
+    };
+    assert_eq!(superseded(99, 9), [Subject::Credential(credential(5))]);
+    assert_eq!(superseded(100, 9), [], "it ended");
+    // That which is good longest comes first, and who has enough says so.
+    store
+        .change_standings(vec![change(Subject::Credential(credential(1)), Some(StandingState::Superseded))], noon())
+        .unwrap();
+    let all = superseded(0, 9);
+    assert_eq!(superseded(0, 1), all[..1]);
+    // What becomes worse is found whenever it ended.
+    let compromised = change(Subject::Credential(credential(5)), Some(StandingState::Compromised));
+    store.change_standings(vec![compromised], noon()).unwrap();
+    assert!(!superseded(0, 9).contains(&Subject::Credential(credential(5))));
+    let (_, standings) = store.standings().unwrap();
+    assert!(standings.iter().any(|standing| standing.subject == Subject::Credential(credential(5))));
 }
 
 fn journal(store: &impl Journal) {

@@ -116,7 +116,7 @@ impl Register for Faulty {
 impl Standings for Faulty {
     through! {
         write: fn change_standings(changes: Vec<StandingChange>, now: Time) -> u64;
-        read: fn each_standing(take: &mut (dyn FnMut(Met) + Send)) -> u64;
+        read: fn each_standing(ended: Time, take: &mut (dyn FnMut(Met) -> bool + Send)) -> u64;
         read: fn each_revoked(now: Time, take: &mut (dyn FnMut(MetCertificate) + Send)) -> u64;
         read: fn epoch() -> u64;
         read: fn standings_of(credential: CredentialId, issuer: KeyId) -> Option<Vec<Standing>>;

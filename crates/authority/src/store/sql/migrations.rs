@@ -20,6 +20,7 @@ pub(super) const STEPS: &[Step] = &[
     Step::Sql { sqlite: "", postgres: POSTGRES_SINCE },
     Step::Both(ROLL),
     Step::Sql { sqlite: PROMISED, postgres: POSTGRES_PROMISED },
+    Step::Sql { sqlite: UNTIL, postgres: POSTGRES_UNTIL },
 ];
 
 /// To whom its last owner has transferred a device that nobody has.
@@ -490,4 +491,18 @@ CREATE TABLE log_tile (
 /// To walk through all credentials without their certificates.
 const ROLL: &str = "
 CREATE INDEX issuance_roll ON issuance (credential, not_before, device) WHERE credential IS NOT NULL;
+";
+
+/// Until when a superseded credential is good: a status list is made without a look at those that ended long ago.
+const UNTIL: &str = "ALTER TABLE standing ADD COLUMN until INTEGER;
+UPDATE standing SET until = (SELECT not_after FROM issuance WHERE credential = standing.subject)
+    WHERE kind = 'credential' AND state = 'superseded';
+CREATE INDEX standing_firm ON standing (kind, subject) WHERE until IS NULL;
+CREATE INDEX standing_until ON standing (until, subject) WHERE until IS NOT NULL;
+";
+const POSTGRES_UNTIL: &str = "ALTER TABLE standing ADD COLUMN until BIGINT;
+UPDATE standing SET until = (SELECT not_after FROM issuance WHERE credential = standing.subject)
+    WHERE kind = 'credential' AND state = 'superseded';
+CREATE INDEX standing_firm ON standing (kind, subject) WHERE until IS NULL;
+CREATE INDEX standing_until ON standing (until, subject) WHERE until IS NOT NULL;
 ";

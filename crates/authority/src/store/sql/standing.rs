@@ -29,32 +29,55 @@ impl Standings for SqlStore {
         })
     }
 
-    fn each_standing(&self, take: &mut (dyn FnMut(Met) + Send)) -> Result<u64, StoreError> {
+    fn each_standing(&self, ended: Time, take: &mut (dyn FnMut(Met) -> bool + Send)) -> Result<u64, StoreError> {
         // A page at a time: a server would send all rows at once.
         let of_credentials = format!(
-            "SELECT s.kind, s.subject, s.state, s.reason, s.epoch, s.since, i.device, i.not_after, i.number,
+            "SELECT s.kind, s.subject, s.state, s.reason, s.epoch, s.since, s.until, i.device, i.not_after, i.number,
                  device.state AS device_state, device.epoch AS device_epoch
              FROM standing s
              LEFT JOIN issuance i ON i.credential = s.subject
-             LEFT JOIN standing device ON device.kind = 'device' AND device.subject = {}
-             WHERE s.kind = 'credential' AND s.subject > ?1 ORDER BY s.subject LIMIT ?2",
+             LEFT JOIN standing device ON device.kind = 'device' AND device.subject = {}",
             self.device_as_subject()
+        );
+        let firm = format!(
+            "{of_credentials} WHERE s.kind = 'credential' AND s.until IS NULL AND s.subject > ?1
+             ORDER BY s.subject LIMIT ?2"
+        );
+        let superseded = format!(
+            "{of_credentials} WHERE s.until IS NOT NULL AND s.until > ?1 AND (s.until, s.subject) < (?2, ?3)
+             ORDER BY s.until DESC, s.subject DESC LIMIT ?4"
         );
         // One instant, so that epoch and entries belong together.
         self.database.read_snapshot("read the status", |database| {
             take(Met::Begin);
+            let mut met = |standing, life| {
+                take(Met::Standing(standing, life));
+            };
             for kind in ["issuer", "device"] {
                 pages(
                     |after| of_kind(database, kind, after),
-                    |standing| take(Met::Standing(standing, None)),
+                    |standing| met(standing, None),
                     |standing| columns(&standing.subject).1,
                 )?;
             }
             pages(
-                |after| all(database, "standing", &of_credentials, values![after, PAGE], with_life),
-                |(standing, life)| take(Met::Standing(standing, life)),
+                |after| all(database, "standing", &firm, values![after, PAGE], with_life),
+                |(standing, life)| met(standing, life),
                 |(standing, _)| columns(&standing.subject).1,
             )?;
+            let (mut until, mut subject) = (i64::MAX, Vec::new());
+            'walk: loop {
+                let page = values![ended.unix(), until, &subject, PAGE];
+                let page =
+                    all(database, "standing", &superseded, page, |row| Ok((with_life(row)?, row.number("until")?)))?;
+                let Some(((last, _), end)) = page.last() else { break };
+                (until, subject) = (*end, columns(&last.subject).1);
+                for ((standing, life), _) in page {
+                    if !take(Met::Standing(standing, life)) {
+                        break 'walk;
+                    }
+                }
+            }
             epoch(database)
         })
     }
@@ -66,17 +89,19 @@ impl Standings for SqlStore {
              FROM standing s
              JOIN issuance i ON i.credential = s.subject
              LEFT JOIN standing device ON device.kind = 'device' AND device.subject = {}
-             WHERE s.kind = 'credential' AND s.subject > ?1 ORDER BY s.subject LIMIT ?2",
+             WHERE s.kind = 'credential' AND (s.until IS NULL OR s.until > ?3) AND s.subject > ?1
+             ORDER BY s.subject LIMIT ?2",
             self.device_as_subject()
         );
         let of_device = "SELECT i.serial, i.certificate, i.credential, i.number FROM issuance i
              WHERE i.device = ?1 AND i.state = 'issued' AND i.number > ?2 AND NOT EXISTS
-                 (SELECT 1 FROM standing s WHERE s.kind = 'credential' AND s.subject = i.credential)
+                 (SELECT 1 FROM standing s WHERE s.kind = 'credential' AND s.subject = i.credential
+                      AND (s.until IS NULL OR s.until > ?4))
              ORDER BY i.number LIMIT ?3";
         self.database.read_snapshot("read what is revoked", |database| {
             take(MetCertificate::Begin);
             pages(
-                |after| all(database, "issuance", &own, values![after, PAGE], |row| revoked(row, now)),
+                |after| all(database, "issuance", &own, values![after, PAGE, now.unix()], |row| revoked(row, now)),
                 |(_, found)| found.into_iter().for_each(|found| take(MetCertificate::Revoked(found))),
                 |(subject, _)| subject.clone(),
             )?;
@@ -89,7 +114,8 @@ impl Standings for SqlStore {
                     let Subject::Device(name) = standing.subject else { continue };
                     let mut number = 0_u64;
                     loop {
-                        let page = all(database, "issuance", of_device, values![name.as_str(), number, PAGE], |row| {
+                        let page = values![name.as_str(), number, PAGE, now.unix()];
+                        let page = all(database, "issuance", of_device, page, |row| {
                             Ok((row.number("number")?, serial(row)?, row.blob("certificate")?.to_vec()))
                         })?;
                         let Some((last, ..)) = page.last() else { break };
@@ -236,11 +262,14 @@ fn change_one(database: &mut dyn Sql, change: &StandingChange, epoch: u64) -> Re
         None => return Err(Fault::Missing("suspension")),
         Some(state) if before.is_some_and(|before| before >= state) => return Ok(()),
         Some(state) => {
+            let superseded = (state == StandingState::Superseded && kind == "credential").then_some(&subject);
             database.execute(
-                "INSERT INTO standing (kind, subject, state, reason, epoch, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO standing (kind, subject, state, reason, epoch, since, until)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT not_after FROM issuance WHERE credential = ?7))
                  ON CONFLICT (kind, subject) DO UPDATE SET
-                     state = excluded.state, reason = excluded.reason, epoch = excluded.epoch, since = excluded.since",
-                values![kind, &subject, word(&state, STATES), &change.reason, epoch, change.at.unix()],
+                     state = excluded.state, reason = excluded.reason, epoch = excluded.epoch, since = excluded.since,
+                     until = excluded.until",
+                values![kind, &subject, word(&state, STATES), &change.reason, epoch, change.at.unix(), superseded],
             )?;
         }
     }
