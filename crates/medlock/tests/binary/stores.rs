@@ -269,7 +269,7 @@ fn a_lost_server_is_restored_with_pg_restore() {
         assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
     };
     shell(&command.replace("FILE", &file.display().to_string()));
-    runtime.block_on(device.clone().renew(2));
+    runtime.block_on(device.renew(2));
     let later = hub.credentials("a").len();
     hub.kill();
     server.query("DROP SCHEMA site CASCADE").expect("psql answers");
