@@ -117,7 +117,8 @@ impl Authority {
         };
         let node = |error: medlock_node::Error| Error::Conflict(error.to_string());
         let knowledge =
-            KnowledgeBase::open(&settings.dir.join("knowledge"), clock.clone(), Setting::Hospital).map_err(node)?;
+            KnowledgeBase::open(&crate::restored::knowledge_of(&settings.dir), clock.clone(), Setting::Hospital)
+                .map_err(node)?;
         knowledge.pin_root(&root.der).map_err(node)?;
         let hub = IdentityStore::open(&settings.dir.join("hub")).map_err(node)?;
         let stripes = || (0..STRIPES).map(|_| Mutex::default()).collect();
@@ -142,6 +143,7 @@ impl Authority {
             _lock: lock,
         };
         if authority.settings.kind == Kind::Site {
+            authority.take_back_heard()?;
             authority.ensure_objects()?;
         }
         if authority.has_hub() {
@@ -173,27 +175,36 @@ impl Authority {
     }
 
     /// Brings the copy of a database back into the directory of an authority that is not open. What was there is kept
-    /// beside it, with the time in its name.
+    /// beside it, with the time in its name. Where `fits` refuses, nothing changes.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when it is open; [`Error::Store`] when the copy cannot be used; [`Error::File`].
-    pub fn restore_store(dir: &Path, copy: &Path) -> Result<(), Error> {
+    /// [`Error::Conflict`] when it is open; [`Error::Store`] when the copy cannot be used; [`Error::File`]; those of `fits`.
+    pub fn restore_store<E: From<Error>>(
+        dir: &Path,
+        copy: &Path,
+        fits: impl FnOnce(&SqlStore) -> Result<(), E>,
+    ) -> Result<(), E> {
         let _lock = lock_directory(dir)?;
         let file = dir.join(DATABASE);
         let new = dir.join("authority.sqlite.restored");
         let _ = std::fs::remove_file(&new);
-        SqlStore::copy(copy, &new)?;
+        SqlStore::copy(copy, &new).map_err(Error::from)?;
+        let store = SqlStore::sqlite(&new).map_err(Error::from)?;
+        fits(&store)?;
         // Status lists that were given out since have later epochs than the copy knows of.
-        SqlStore::sqlite(&new)?.next_epoch(Clock::system().now())?;
+        store.next_epoch(Clock::system().now()).map_err(Error::from)?;
+        drop(store);
         let before = format!("{DATABASE}.before-{}", Clock::system().now().unix());
         for suffix in ["", "-wal", "-shm"] {
             let beside = |name: &str| dir.join(format!("{name}{suffix}"));
             match std::fs::rename(beside(DATABASE), beside(&before)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(&file, error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::file(&file, error).into());
+                }
                 _ => {}
             }
         }
-        std::fs::rename(&new, &file).map_err(|error| Error::file(&file, error))
+        std::fs::rename(&new, &file).map_err(|error| Error::file(&file, error).into())
     }
 
     /// What the hub itself knows: it judges its callers by the same objects it gives out.

@@ -45,6 +45,7 @@ pub mod profile;
 pub mod provision;
 mod publish;
 pub mod registry;
+mod restored;
 mod root_crl;
 pub mod root_request;
 mod rotation;

@@ -318,6 +318,8 @@ impl Authority {
         self.pin_remembered_alliance()?;
         for kind in ObjectKind::ALL {
             if let Some(held) = self.store.published(kind.name())?
+                && self.knowledge().version(kind).is_none_or(|heard| heard <= held.version)
+                && !self.is_of_stolen_key(&held.bytes)
                 && self.is_current(kind, &held.bytes)?
             {
                 // Without the site list nobody can be judged; the others can be missing for a while.
@@ -407,7 +409,7 @@ impl Authority {
         let policy = policy.and_then(|_| Policy::danger_open(&held.bytes).map_err(|error| error.to_string()));
         let policy = policy.map_err(|why| Error::Object { what: "policy", why })?;
         let mut draft = *policy.draft();
-        draft.version = held.version.saturating_add(1);
+        draft.version = held.version.max(self.heard_policy()).saturating_add(1);
         self.publish_policy(draft)
     }
 

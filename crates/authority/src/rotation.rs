@@ -136,8 +136,9 @@ impl Authority {
             return self.change_to(change, None);
         }
         if self.signer.public_key(self.root.label)?.is_none() {
+            let asked = if change == KeyChange::Rotate { "issuing".to_owned() } else { change.to_string() };
             return Err(Error::Conflict(format!(
-                "the root is offline: `medlock authority request {change} --out FILE` writes what it is to sign, `medlock \
+                "the root is offline: `medlock authority request {asked} --out FILE` writes what it is to sign, `medlock \
                  authority sign-request FILE` signs it where the root is, and `medlock authority accept ANSWER` brings it in"
             )));
         }
@@ -364,7 +365,8 @@ impl Authority {
         if !site {
             return Ok(());
         }
-        if !self.is_ours(ObjectKind::Policy)? {
+        let policy = self.store.published(ObjectKind::Policy.name())?.map_or(0, |held| held.version);
+        if !self.is_ours(ObjectKind::Policy)? || policy < self.heard_policy() {
             self.sign_policy_anew()?;
         }
         if !self.is_ours(ObjectKind::Routes)? {

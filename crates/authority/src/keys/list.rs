@@ -6,6 +6,7 @@ use crate::Error;
 use crate::signer::{KeyLabel, KeyRole};
 use crate::store::{Published, Store, StoreError};
 use data_encoding::BASE64;
+use medlock_trust::list::List;
 use medlock_trust::x509::{Certificate, Name};
 use medlock_trust::{KeyId, Time};
 use serde::{Deserialize, Serialize};
@@ -169,6 +170,31 @@ impl KeyList {
     pub(crate) fn next(&self) -> Option<KeyLabel> {
         let last = self.keys.iter().map(|key| key.certificate.label.number()).max().unwrap_or(0);
         KeyLabel::new(KeyRole::Issuing, last.checked_add(1)?)
+    }
+
+    /// The list behind this one, or the same, as a later site list has it: a key that it does not name is in wrong hands, one
+    /// that it lets sign bonds alone is retired. The last of the keys that are `back` issues.
+    pub(crate) fn as_heard(&self, heard: &List<'_>, back: Vec<AuthorityCertificate>, now: Time) -> Self {
+        let mut keys = self.keys.clone();
+        for key in keys.iter_mut().filter(|key| key.state != KeyState::Compromised) {
+            match heard.services().find(|named| named.key == key.certificate.key) {
+                Some(named) if named.until.is_some() => (key.state, key.until) = (KeyState::Retired, named.until),
+                Some(_) if key.state == KeyState::Current && !back.is_empty() => {
+                    (key.state, key.until) = (KeyState::Former, Some(now));
+                }
+                Some(_) => {}
+                None => (key.state, key.until) = (KeyState::Compromised, Some(key.until.unwrap_or(now))),
+            }
+        }
+        let newest = back.iter().map(|key| key.label).max();
+        keys.extend(back.into_iter().map(|certificate| {
+            let issues = Some(certificate.label) == newest;
+            let (state, until) = if issues { (KeyState::Current, None) } else { (KeyState::Former, Some(now)) };
+            IssuingKey { certificate: Arc::new(certificate), state, until }
+        }));
+        keys.sort_by_key(|key| key.certificate.label);
+        let version = if keys == self.keys { self.version } else { self.version.saturating_add(1) };
+        Self { version, keys }
     }
 
     /// The list behind this one: `new` issues from now on, if there is one, and the key `label` then stands so.

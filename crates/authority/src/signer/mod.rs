@@ -33,6 +33,9 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// So many labels behind one that is known, a later key is looked for: labels of keys that were retired or lost are gaps.
+pub(crate) const LABELS: u16 = 64;
+
 /// What one of the authority's keys is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyRole {

@@ -3,7 +3,7 @@
 use super::protocol::{self, Answer, Request};
 use super::retired::Retired;
 use super::signed::Signed;
-use super::{KeyLabel, Kind, Signer, SignerError, check};
+use super::{KeyLabel, Kind, LABELS, Signer, SignerError, check};
 use crate::keys::{KeyDirectory, Token};
 use medlock_node::log::Checkpoint;
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
@@ -82,11 +82,11 @@ impl InProcess {
 
     /// Whether there is a later key of the same role that signs.
     fn is_followed(&self, key: KeyLabel) -> Result<bool, SignerError> {
-        // Labels have no gaps but those of retired keys.
-        let later = (key.number()..u16::MAX).filter_map(|number| KeyLabel::new(key.role(), number + 1));
+        let later = (key.number()..key.number().saturating_add(LABELS))
+            .filter_map(|number| KeyLabel::new(key.role(), number.checked_add(1)?));
         for later in later {
-            if !self.retired.has(later)? {
-                return Ok(self.public_key(later)?.is_some());
+            if !self.retired.has(later)? && self.public_key(later)?.is_some() {
+                return Ok(true);
             }
         }
         Ok(false)

@@ -54,6 +54,13 @@ pub(crate) struct RestoreArgs {
     /// long the logs were, as on a new disk.
     #[arg(long)]
     nothing_since: bool,
+    /// The newest site list that any device of this hub's sites has: `knowledge/site-list.cose` in a sidecar's folder. Needed
+    /// where the folder has none: it says which issuing keys were withdrawn since the backup. Give it once for each site.
+    #[arg(long, value_name = "FILE")]
+    site_list: Vec<PathBuf>,
+    /// No issuing key was rotated, retired or withdrawn since the backup: there is no newer site list.
+    #[arg(long)]
+    keys_unchanged: bool,
     #[command(flatten)]
     hub: HubArgs,
 }
@@ -156,6 +163,11 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
     if !hub::was_made(&args.from) {
         return Err(format!("{} is no backup", args.from.display()).into());
     }
+    let lists = args.site_list.iter().map(|file| {
+        let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok::<_, Failure>((file, bytes))
+    });
+    let mut lists = lists.collect::<Result<Vec<_>, _>>()?;
     let mut restored = Vec::new();
     for part in parts(dir, &args.from, &args.from)? {
         files::private_directory(&part.hub)?;
@@ -171,7 +183,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
             .into());
         }
         if database.exists() {
-            Authority::restore_store(&part.hub, &database)?;
+            Authority::restore_store(&part.hub, &database, |store| hear_site_list(args, &part, store, &mut lists))?;
         }
         copy_keys(&part.backup, &part.hub)?;
         if !hub::was_made(&part.hub) {
@@ -183,6 +195,9 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
             None
         };
         restored.push((part.name, database.exists(), log));
+    }
+    if let Some((file, _)) = lists.first() {
+        return Err(format!("{}: no site that was restored here has signed this list", file.display()).into());
     }
     if args.hub.json {
         let all: Vec<_> = restored
@@ -201,6 +216,33 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
     }
     say!("Bring the passphrase (or the token) and the configuration too, and start the hub.");
     Ok(Outcome::Done)
+}
+
+/// Takes those lists that are of this authority, and refuses where nobody can say whether its keys were changed.
+fn hear_site_list(
+    args: &RestoreArgs,
+    part: &Part,
+    store: &SqlStore,
+    lists: &mut Vec<(&PathBuf, Vec<u8>)>,
+) -> Result<(), Failure> {
+    let mut others = Vec::new();
+    for (file, list) in lists.drain(..) {
+        let heard = Authority::hear_site_list(&part.hub, store, &list);
+        if !heard.map_err(|error| format!("{}: {error}", file.display()))? {
+            others.push((file, list));
+        }
+    }
+    *lists = others;
+    if args.keys_unchanged || args.nothing_since || Authority::has_heard_site_list(&part.hub, store)? {
+        return Ok(());
+    }
+    Err(format!(
+        "nothing in {} says whether an issuing key was withdrawn since the backup, and a stolen one must not issue again: give \
+         the newest site list that any device has with --site-list (knowledge/site-list.cose in a sidecar's folder), or say \
+         --keys-unchanged",
+        part.hub.display()
+    )
+    .into())
 }
 
 /// Copies the encrypted keys that are not there yet: a key is never replaced.

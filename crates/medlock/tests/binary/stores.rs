@@ -1,6 +1,6 @@
 //! Where a hub keeps what it does: a file of its own, or a server that several hubs share.
 
-use crate::process::{Device, Hub, medlock};
+use crate::process::{Device, Hub, Sidecar, medlock};
 use medlock_testkit::PostgresServer;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -297,4 +297,94 @@ fn a_lost_server_is_restored_with_pg_restore() {
     let (at, log) = (format!("http://{}/log", hub.people), hub.ask(&["log", "show"]));
     let whole = Hub::ask_without_folder(&["log", "verify", &at, "--key", log["key"].as_str().expect("a key")]);
     assert!(whole["size"].as_u64() > Some(4), "{whole}");
+}
+
+/// The keys of a hub, each with how it stands.
+fn key_states(hub: &Hub) -> Vec<String> {
+    let keys = hub.ask(&["authority", "keys"]);
+    let text = |key: &serde_json::Value, what: &str| key[what].as_str().expect("text").to_owned();
+    let keys = keys.as_array().expect("keys").iter();
+    keys.map(|key| format!("{} {}", text(key, "label"), text(key, "state"))).collect()
+}
+
+/// The site list in a folder of knowledge: version and bytes.
+fn site_list(folder: &Path) -> (u64, Vec<u8>) {
+    let bytes = std::fs::read(folder.join("knowledge/site-list.cose")).expect("a site list");
+    let version = medlock_trust::list::List::danger_open(&bytes).expect("a list").heading().version;
+    (version, bytes)
+}
+
+/// Waits until this holds.
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed().as_secs() < 60, "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+/// Shows REQ-KEYS-36, REQ-KEYS-37 and REQ-KEYS-38: after the database was lost a hub goes on behind what it has heard, and a
+/// key that was withdrawn as stolen since the backup never issues again, also where nothing but a device remembers that.
+#[test]
+fn a_restored_hub_goes_on_with_the_keys_of_the_newest_site_list() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hub = Hub::start(folder.path());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let _ct = Sidecar::enrol(&hub, folder.path(), "ct1", "modality", None);
+    let ct = folder.path().join("ct1");
+    let device = runtime.block_on(Device::enrol(&hub, folder.path(), "a"));
+    let backup = folder.path().join("backup");
+    let backup = backup.to_str().expect("UTF-8");
+    hub.ask(&["authority", "backup", backup]);
+    hub.ask(&["authority", "compromised", "issuing-1"]);
+    hub.ask(&["authority", "rotate", "issuing"]);
+    let later = ["issuing compromised", "issuing-2 former", "issuing-3 current"];
+    assert_eq!(key_states(&hub), later);
+    let held = site_list(&hub.dir);
+    wait_until("the sidecar hears of the keys", || site_list(&ct) == held);
+
+    // The database is lost, the rest of the folder is there.
+    hub.kill();
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(hub.dir.join(format!("authority.sqlite{suffix}")));
+    }
+    let dir = hub.dir.clone();
+    let run = |what: &[&str]| medlock().args(what).arg("--dir").arg(&dir).output().expect("it starts");
+    assert!(run(&["authority", "restore", backup, "--accept-loss"]).status.success());
+    hub.run();
+    assert_eq!(key_states(&hub), later);
+    let alarms = hub.ask(&["authority", "alarms"]).to_string();
+    assert!(alarms.contains("store-was-behind") && alarms.contains("issuing is compromised"), "{alarms}");
+    assert!(!alarms.contains("not-published"), "{alarms}");
+    assert!(!hub.dir.join("keys/issuing.key").exists(), "the stolen key came back from the backup");
+    assert_eq!(site_list(&hub.dir), held, "it is the root's newest");
+    runtime.block_on(device.renew(1));
+    hub.ask(&["authority", "rotate", "issuing"]);
+    let held = site_list(&hub.dir);
+    wait_until("the sidecar hears of a rotation behind the restore", || site_list(&ct) == held);
+
+    // Everything is gone but the backup and what a sidecar has heard.
+    hub.kill();
+    let passphrase = std::fs::read(hub.dir.join("keys/passphrase")).expect("a passphrase");
+    std::fs::remove_dir_all(&hub.dir).expect("removed");
+    let restore = ["authority", "restore", backup, "--accept-loss"];
+    let refused = run(&restore);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && why.contains("--site-list"), "{why}");
+    assert!(!hub.dir.join("authority.sqlite").exists(), "it was restored all the same");
+    let newest = ct.join("knowledge/site-list.cose");
+    let newest = newest.to_str().expect("UTF-8");
+    let restored = run(&[&restore[..], &["--site-list", newest]].concat());
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    std::fs::write(hub.dir.join("keys/passphrase"), passphrase).expect("written");
+    hub.run();
+    // The keys behind the stolen one were not in the backup: a new one issues, and no label has two keys.
+    assert_eq!(key_states(&hub), ["issuing compromised", "issuing-5 current"]);
+    let alarms = hub.ask(&["authority", "alarms"]).to_string();
+    assert!(!alarms.contains("not-published"), "{alarms}");
+    assert!(!hub.dir.join("keys/issuing.key").exists(), "the signer was not told");
+    let next = site_list(&hub.dir);
+    assert!(next.0 > held.0, "{} is not behind {}", next.0, held.0);
+    wait_until("the sidecar takes the new list", || site_list(&ct) == next);
 }

@@ -114,7 +114,9 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    fn file(self) -> String {
+    /// The file's name in a folder of knowledge.
+    #[must_use]
+    pub fn file(self) -> String {
         format!("{}.cose", self.name())
     }
 }
