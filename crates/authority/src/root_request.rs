@@ -64,14 +64,14 @@ impl FromStr for KeyChange {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong =
-            || Error::invalid("change", format!("{text:?} is none: rotate, retire KEY, compromised KEY, root-crl"));
+            || Error::invalid("change", format!("{text:?} is none: issuing, retire KEY, compromised KEY, root-crl"));
         let issuing = |label: &str| -> Result<KeyLabel, Error> {
             // People call the first one so.
             let label = if label == "issuing-1" { Ok(KeyLabel::ISSUING) } else { label.parse() };
             label.ok().filter(|label: &KeyLabel| label.role() == KeyRole::Issuing).ok_or_else(wrong)
         };
         match text.split_once(' ') {
-            None if text == "rotate" => Ok(Self::Rotate),
+            None if matches!(text, "rotate" | "issuing") => Ok(Self::Rotate),
             None if text == "root-crl" => Ok(Self::RootCrl),
             Some(("retire", label)) => Ok(Self::Retire(issuing(label)?)),
             Some(("compromised", label)) => Ok(Self::Compromised(issuing(label)?)),

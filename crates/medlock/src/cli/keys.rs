@@ -2,7 +2,7 @@
 
 use super::HubArgs;
 use crate::admin::{self, ask};
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_DIR};
 use crate::output::{self, Table, say};
 use crate::{Failure, Outcome, hub};
 use clap::{Args, Subcommand, ValueEnum};
@@ -33,7 +33,7 @@ pub(crate) enum KeysCommand {
     },
     /// Let a former key sign nothing any more. Refused while credentials hang on it.
     Retire {
-        /// Its label: issuing-1, issuing-2, …
+        /// Its label: issuing (the first), issuing-2, …
         key: String,
         /// Also while credentials hang on it: ordinary software that asks for their revocation list then refuses them.
         #[arg(long)]
@@ -44,7 +44,7 @@ pub(crate) enum KeysCommand {
     /// Withdraw a key that is in wrong hands: nothing that it has signed is believed any more, from now on and everywhere.
     /// Devices renew with what they have, because the hub knows what it has issued itself.
     Compromised {
-        /// Its label: issuing-1, issuing-2, …
+        /// Its label: issuing (the first), issuing-2, …
         key: String,
         #[command(flatten)]
         hub: HubArgs,
@@ -75,7 +75,7 @@ pub(crate) struct RequestArgs {
     /// At the beginning of a site whose root is offline: the root's certificate.
     #[arg(long, value_name = "CERTIFICATE")]
     root: Option<PathBuf>,
-    /// At the beginning: the configuration of the site.
+    /// At the beginning: the configuration of the site, with its folder, unless --dir or MEDLOCK_DIR names another.
     #[arg(long, value_name = "FILE", requires = "root")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -117,13 +117,13 @@ fn change(hub: &HubArgs, change: KeyChange, anyway: bool) -> Result<Outcome, Fai
 }
 
 fn request(args: &RequestArgs) -> Result<Outcome, Failure> {
-    let change = match args.change.join(" ").as_str() {
-        "issuing" => KeyChange::Rotate,
-        other => other.parse()?,
-    };
+    let change: KeyChange = args.change.join(" ").parse()?;
     if let Some(root) = &args.root {
         let mut config = Config::load(args.config.as_deref())?;
-        config.hub.dir.clone_from(&args.hub.dir);
+        // One that nobody named is not against the file's.
+        if args.config.is_none() || args.hub.dir != Path::new(DEFAULT_DIR) {
+            config.hub.dir.clone_from(&args.hub.dir);
+        }
         let keys = hub::Keys::of(&config.hub);
         return begin(&hub::authority_config(&config.hub), &keys, root, &args.out, args.hub.json);
     }
