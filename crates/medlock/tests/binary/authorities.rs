@@ -112,7 +112,7 @@ fn ceremony(arguments: &[&str], typed: &[&str]) -> (String, bool) {
     (String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(), output.status.success())
 }
 
-/// Shows REQ-KEYS-19, REQ-KEYS-20.
+/// Shows REQ-KEYS-19, REQ-KEYS-20, REQ-KEYS-39.
 #[test]
 fn two_persons_make_a_root_by_the_ceremony_and_it_never_comes_to_the_hub() {
     let folder = tempfile::tempdir().expect("a folder");
