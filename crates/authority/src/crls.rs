@@ -78,7 +78,15 @@ impl Authority {
     pub fn crl_part(&self, which: Which) -> Result<Bytes, Error> {
         let mut held = self.crls.lock().unwrap_or_else(PoisonError::into_inner);
         let crls = match held.take() {
-            Some(held) if !self.is_over(&held.now) && held.epoch == self.store.epoch()? => held,
+            Some(held) if !self.is_over(&held.now) => match self.store.epoch() {
+                Ok(epoch) if epoch == held.epoch => held,
+                Ok(_) => self.read_crls(Some(held.base))?,
+                // What was signed last is better than nothing, as long as it is good.
+                Err(error) => {
+                    tracing::warn!(%error, "a revocation list is given out that may not be the newest");
+                    held
+                }
+            },
             old => self.read_crls(old.map(|old| old.base))?,
         };
         let crls = held.insert(crls);

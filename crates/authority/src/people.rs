@@ -77,7 +77,7 @@ impl Authority {
         let Ok(request) = ocsp::read_request(request) else { return ocsp::failure(Failure::Malformed) };
         match self.ocsp_answer(&request) {
             Ok(response) => response,
-            Err(Error::Signer(error)) => {
+            Err(error @ (Error::Signer(_) | Error::Store(_))) => {
                 tracing::warn!(%error, "an OCSP request was not answered");
                 ocsp::failure(Failure::TryLater)
             }

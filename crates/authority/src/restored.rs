@@ -4,7 +4,7 @@
 use crate::issue;
 use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::objects::Kind as ObjectKind;
-use crate::signer::{KeyLabel, KeyRole, LABELS, SignerError};
+use crate::signer::{KeyLabel, KeyRole, LABELS, Signer, SignerError};
 use crate::store::{Issuances as _, Journal as _, Published, Purpose, SqlStore};
 use crate::{Authority, Error};
 use medlock_node::clock::Clock;
@@ -80,7 +80,9 @@ impl Authority {
         let (before, now) = (self.keys(), self.clock.now());
         let Found { mut back, lost } = self.find_keys(&list, &before)?;
         if back.is_empty()
-            && before.current().is_none_or(|current| list.services().all(|named| named.key != current.key))
+            && before
+                .current()
+                .is_none_or(|current| list.services().all(|named| named.key != current.key || named.until.is_some()))
         {
             back.push(self.replace_withdrawn(&before, &lost, heard.version)?);
         }
@@ -153,10 +155,10 @@ impl Authority {
                  newest folders `keys` and `hub` of this authority, and start again"
             )));
         }
-        let label = before.next().and_then(|next| {
+        let behind = before.next().and_then(|next| {
             KeyLabel::new(KeyRole::Issuing, next.number().checked_add(u16::try_from(lost.len()).ok()?)?)
         });
-        let label = label.ok_or_else(|| Error::Conflict("there were too many issuing keys".to_owned()))?;
+        let label = not_retired(&*self.signer, behind)?;
         let spki = self.signer.generate(label, self.rules().algorithm)?;
         let certified = self.certified(label, &spki)?;
         certified.ok_or_else(|| Error::Conflict(format!("the root has not certified the key {label}")))
@@ -197,6 +199,17 @@ impl Authority {
 /// The folder of what a hub has heard, in that of its authority.
 pub(crate) fn knowledge_of(dir: &Path) -> std::path::PathBuf {
     dir.join("knowledge")
+}
+
+/// The first label from `first` on that the signer does not refuse: a store that was brought back does not know which of
+/// them were retired.
+pub(crate) fn not_retired(signer: &dyn Signer, first: Option<KeyLabel>) -> Result<KeyLabel, Error> {
+    let first = first.map_or(u16::MAX, KeyLabel::number);
+    let labels = first..first.saturating_add(LABELS);
+    labels
+        .filter_map(|number| KeyLabel::new(KeyRole::Issuing, number))
+        .find(|label| !matches!(signer.public_key(*label), Err(SignerError::Refused(_))))
+        .ok_or_else(|| Error::Conflict("there were too many issuing keys".to_owned()))
 }
 
 /// What people are told.

@@ -7,16 +7,17 @@
 //! 2. the site list names the new key, and not the stolen one: whatever is signed from now on finds a believer;
 //! 3. the root's revocation list has the stolen key's certificate;
 //! 4. the list of keys says who issues;
-//! 5. what the old key had signed for the site is signed anew, and the signer destroys a key that signs no more
+//! 5. what the old key had signed for the site is signed anew, and the signer refuses a key that signs no more
 //!    ([`Authority::follow_keys`]).
 
 use crate::issue::{self, Line};
 use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::objects::Kind as ObjectKind;
+use crate::restored::not_retired;
 use crate::root_crl::{self, RootCrl};
 use crate::root_request::{KeyChange, RootAnswer, RootRequest};
-use crate::settings::{Kind, Rules, Settings};
-use crate::signer::KeyLabel;
+use crate::settings::{Kind, RootPlace, Rules, Settings};
+use crate::signer::{KeyLabel, SignerError};
 use crate::store::{
     DeviceSearch, Issued, Published, Purpose, Standing, StandingChange, StandingState, StoreError, Subject,
 };
@@ -87,8 +88,8 @@ impl Asking<'_> {
 
     /// The next key, and what is to be signed for it. A key that an unfinished change has left is used.
     fn new_key(&self) -> Result<(AuthorityCertificate, Vec<u8>), Error> {
-        let label = self.keys.map_or(Some(KeyLabel::ISSUING), KeyList::next);
-        let label = label.ok_or_else(|| Error::Conflict("there were too many issuing keys".to_owned()))?;
+        let first = self.keys.map_or(Some(KeyLabel::ISSUING), KeyList::next);
+        let label = not_retired(self.line.signer, first)?;
         let spki = self.line.signer.generate(label, self.rules.algorithm)?;
         let template = crate::authority::authority_template(self.settings, self.rules, label, &spki, self.now);
         let approved = issue::prepare(&template, &self.root.issuer(), self.now)?;
@@ -136,6 +137,9 @@ impl Authority {
             return self.change_to(change, None);
         }
         if self.signer.public_key(self.root.label)?.is_none() {
+            if self.settings.root == RootPlace::Online {
+                return Err(SignerError::NoKey(self.root.label).into());
+            }
             let asked = if change == KeyChange::Rotate { "issuing".to_owned() } else { change.to_string() };
             return Err(Error::Conflict(format!(
                 "the root is offline: `medlock authority request {asked} --out FILE` writes what it is to sign, `medlock \

@@ -134,7 +134,7 @@ impl Authority {
                 let reason = format!("the device's request is not signed with the birth credential of {serial}");
                 return Ok(Err(Rejected::forbidden(reason)));
             };
-            if let Some(standing) = self.worst(birth)? {
+            if let Some(standing) = self.worst_of_itself(birth)? {
                 let reason = format!("the birth credential of {serial} does not count any more: {}", standing.reason);
                 return Ok(Err(Rejected::forbidden(reason)));
             }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// `namedCurve` of P-256, P-384 and Ed25519 (RFC 5480 section 2.1.1.1, RFC 8410 section 3), as `CKA_EC_PARAMS` has it.
@@ -61,12 +62,16 @@ impl std::fmt::Debug for Token {
     }
 }
 
+/// How old a session may be for that its token has no such key is believed.
+const BELIEVED: Duration = Duration::from_secs(2);
+
 /// A session somebody is logged in to. Handles of keys are good as long as it is.
 struct Open {
     session: Session,
     /// Dropped behind the session: the library ends with it.
     library: Pkcs11,
     slot: Slot,
+    since: Instant,
     keys: BTreeMap<KeyLabel, Held>,
 }
 
@@ -126,21 +131,6 @@ impl Token {
             let plain = open.sign(&held, message)?;
             let ecdsa = matches!(held.algorithm, SigningAlgorithm::P256 | SigningAlgorithm::P384);
             Ok(Some(if ecdsa && !as_cose { in_der(&plain) } else { plain }))
-        })
-    }
-
-    /// Destroys both halves of the key, if they are there.
-    ///
-    /// # Errors
-    /// [`SignerError::Token`]; asking again goes on.
-    pub fn destroy(&self, key: KeyLabel) -> Result<(), SignerError> {
-        let name = self.name(key);
-        self.with(|open| {
-            open.keys.remove(&key);
-            for object in open.session.find_objects(&[Attribute::Token(true), Attribute::Label(name.clone().into())])? {
-                open.session.destroy_object(object)?;
-            }
-            Ok(())
         })
     }
 
@@ -235,7 +225,7 @@ impl Open {
         }
         let opened = Self::log_in(&library, config, pin);
         match opened {
-            Ok((session, slot)) => Ok(Self { session, library, slot, keys: BTreeMap::new() }),
+            Ok((session, slot)) => Ok(Self { session, library, slot, since: Instant::now(), keys: BTreeMap::new() }),
             Err(failure) => {
                 let _ = library.finalize();
                 Err(failure)
@@ -269,6 +259,10 @@ impl Open {
         let private = self.session.find_objects(&of(ObjectClass::PRIVATE_KEY))?;
         let public = self.session.find_objects(&of(ObjectClass::PUBLIC_KEY))?;
         let (private, public) = match (private.as_slice(), public.as_slice()) {
+            // A session may outlive its token, and then sees nothing in it.
+            ([], []) if self.since.elapsed() > BELIEVED => {
+                return Err(Failure::Gone(format!("it shows no key {name:?} any more")));
+            }
             ([], []) => return Ok(None),
             ([private], [public]) => (*private, *public),
             _ => {

@@ -5,7 +5,6 @@ use medlock_node::files;
 use medlock_node::provider::{self, SigningAlgorithm, SigningKey};
 use pkcs8::der::{Decode as _, Encode as _, asn1::OctetStringRef};
 use pkcs8::{EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, pkcs5::pbes2};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -124,23 +123,19 @@ impl KeyDirectory {
         Ok(made)
     }
 
-    /// Overwrites the key's file and removes it. What a disk or a backup keeps beside that is encrypted.
+    /// Renames the key's file, encrypted as it is, so that it is used no more; who has the right to the folder may bring it
+    /// back or remove it.
     ///
     /// # Errors
     /// [`SignerError::KeyFile`]; asking again goes on.
-    pub fn destroy(&self, key: KeyLabel) -> Result<(), SignerError> {
+    pub fn set_aside(&self, key: KeyLabel) -> Result<(), SignerError> {
         let path = file(&self.directory, key);
-        let failed = |error: std::io::Error| SignerError::KeyFile(format!("{}: {error}", path.display()));
-        match std::fs::File::options().write(true).open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            other => {
-                let mut file = other.map_err(failed)?;
-                let length = file.metadata().map_err(failed)?.len();
-                std::io::copy(&mut std::io::repeat(0).take(length), &mut file).map_err(failed)?;
-                file.sync_all().map_err(failed)?;
+        match std::fs::rename(&path, path.with_extension("key.retired")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(SignerError::KeyFile(format!("{}: {error}", path.display())))
             }
+            _ => Ok(()),
         }
-        files::remove(&path).map_err(|error| SignerError::KeyFile(error.to_string()))
     }
 
     fn passphrase(&self) -> Result<Zeroizing<Vec<u8>>, SignerError> {

@@ -254,7 +254,8 @@ impl Authority {
     fn birth_before(&self, accepted: &Accepted, form: Option<Form>) -> Result<Option<Result<Birth, Unfit>>, Error> {
         let (name, key) = (accepted.device.name, accepted.key);
         for issued in self.store.credentials_of(name)? {
-            if self.worst(&issued)?.is_some() {
+            // What a stolen key has issued is still believed where the log has it.
+            if self.worst_of_itself(&issued)?.is_some() {
                 continue;
             }
             let Issued { record, credential, certificate, .. } = issued;

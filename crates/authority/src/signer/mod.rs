@@ -240,13 +240,12 @@ pub trait Signer: Send + Sync {
     /// [`SignerError::Away`] when the signer could not be reached.
     fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError>;
 
-    /// Lets the key sign nothing any more, for good, and destroys it; asking again changes nothing. The authority has told
-    /// its store before, and asks again at each start. Nothing needs the key afterwards: who no longer signs revocation lists
-    /// signs nothing, and a copy of it would go on making certificates that the root's signature stands above.
+    /// Lets an issuing key sign nothing any more, for good, and sets its file aside; asking again changes nothing. The
+    /// authority has told its store before, and asks again at each start. Nothing is destroyed: whoever speaks to the signer
+    /// can take an authority no key that people could not bring back.
     ///
     /// # Errors
-    /// [`SignerError::Refused`] when there is no later key of its role: whoever speaks to the signer cannot leave an
-    /// authority without a key.
+    /// [`SignerError::Refused`] when it is no issuing key, or there is no later one.
     fn retire(&self, key: KeyLabel) -> Result<(), SignerError>;
 
     /// The newest checkpoint of this log that was signed, if one was; where the signer keeps none, none. A smaller one, or

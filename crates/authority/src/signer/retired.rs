@@ -30,7 +30,9 @@ impl Retired {
         }
         Err(SignerError::Refused(format!(
             "the {key} key was retired and signs nothing any more ({} names it). The key that took over signs; if this \
-             authority believes that {key} still issues, its store is older than that: `medlock authority rotate issuing`",
+             authority believes that {key} still issues, its store is older than that: `medlock authority rotate issuing`. \
+             If nobody here has retired it, stop the hub, find out who did, take the name out of that file, and call \
+             {key}.key.retired {key}.key again",
             self.path().display()
         )))
     }

@@ -3,7 +3,7 @@
 use super::protocol::{self, Answer, Request};
 use super::retired::Retired;
 use super::signed::Signed;
-use super::{KeyLabel, Kind, LABELS, Signer, SignerError, check};
+use super::{KeyLabel, KeyRole, Kind, LABELS, Signer, SignerError, check};
 use crate::keys::{KeyDirectory, Token};
 use medlock_node::log::Checkpoint;
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
@@ -110,10 +110,10 @@ impl Files {
         Ok(Some(found))
     }
 
-    fn destroy(&self, key: KeyLabel) -> Result<(), SignerError> {
+    fn set_aside(&self, key: KeyLabel) -> Result<(), SignerError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.remove(&key);
-        self.keys.destroy(key)
+        self.keys.set_aside(key)
     }
 }
 
@@ -163,18 +163,21 @@ impl Signer for InProcess {
 
     fn retire(&self, key: KeyLabel) -> Result<(), SignerError> {
         if !self.retired.has(key)? {
+            if key.role() != KeyRole::Issuing {
+                return Err(SignerError::Refused(format!("the {key} key is not retired: only issuing keys are")));
+            }
             if !self.is_followed(key)? {
                 return Err(SignerError::Refused(format!(
                     "the {key} key is the newest of its role here and is not retired: make its successor first, or bring the \
                      successor's file to this signer"
                 )));
             }
-            // First, so that a key that is half destroyed is refused and not missed.
             self.retired.add(key)?;
         }
         match &self.place {
-            Place::Files(files) => files.destroy(key),
-            Place::Token(token) => token.destroy(key),
+            Place::Files(files) => files.set_aside(key),
+            // Its objects stay: a key that is destroyed because somebody said so cannot be brought back.
+            Place::Token(_) => Ok(()),
         }
     }
 

@@ -162,7 +162,7 @@ pub enum Failure {
     Malformed,
     /// Something went wrong here.
     Internal,
-    /// Later, perhaps: the signer is away.
+    /// Later, perhaps: the signer or the store is away.
     TryLater,
 }
 

@@ -143,7 +143,8 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
         output::json(&serde_json::json!({ "folder": args.to, "authorities": copied, "on_servers": servers }))?;
         return Ok(Outcome::Done);
     }
-    say!("{}: stores and encrypted keys of {} authorities.", args.to.display(), copied.len());
+    let here = copied.len() - elsewhere.len();
+    say!("{}: the encrypted keys of {} authorities, and the stores of {here}.", args.to.display(), copied.len());
     for (name, server) in elsewhere {
         say!("The store of {name} is on a server. Save it now, behind the keys:");
         say!("  pg_dump --format=custom --schema={} --file=FILE {:?}", server.schema, server.url);

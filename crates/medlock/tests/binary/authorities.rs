@@ -257,6 +257,16 @@ fn a_hub_whose_keys_are_in_a_token_says_so_while_it_is_away_and_goes_on_when_it_
     let keys = hub.ask(&["authority", "rotate", "issuing"]);
     assert_eq!((&keys[1]["state"], &keys[1]["algorithm"]), (&"current".into(), &"p384".into()));
 
+    // The signer goes on while the token is away, and its session sees nothing.
+    hsm.there(false);
+    let rotate =
+        || medlock().args(["authority", "rotate", "issuing", "--dir"]).arg(&hub.dir).output().expect("it starts");
+    let said = String::from_utf8_lossy(&rotate().stderr).into_owned();
+    assert!(said.contains("libsofthsm2.so") && !said.contains("offline"), "{said}");
+    hsm.there(true);
+    let output = rotate();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
     // An authority beside the site, made by command: what the configuration says of it counts.
     let config = folder.path().join("makers.toml");
     let text = format!("[authority.pumps]\norganization = \"Pump Works\"\nkind = \"maker\"\npkcs11 = {pkcs11}\n");

@@ -16,7 +16,7 @@ impl SqlStore {
     /// no hub works on it any more. Returns how many rows there were.
     ///
     /// # Errors
-    /// [`StoreError::Taken`] when the schema is in use; [`StoreError`].
+    /// [`StoreError::Failed`] when the schema is in use; [`StoreError`].
     pub fn move_to(path: &Path, server: Server) -> Result<u64, StoreError> {
         let place = server.to_string();
         let from = Arc::new(Database::sqlite(path, &SCHEMA)?);
@@ -25,8 +25,12 @@ impl SqlStore {
             first(database, "setting", "SELECT name FROM setting LIMIT 1", &[], |_| Ok(()))
         })?;
         if used.is_some() {
-            return Err(StoreError::Taken {
-                what: "authority in that schema: name another one, or drop it if it may go;",
+            return Err(StoreError::Failed {
+                database: place,
+                doing: "move a store there",
+                why: "an authority is kept in that schema: name another one with --schema (an authority NAME beside the site \
+                      has medlock_NAME)"
+                    .to_owned(),
             });
         }
         let count = to.fill_from(&from, FIRST, WITHOUT)?;
