@@ -27,7 +27,8 @@ fn with_cookie(hello: &[u8], cookie: &[u8]) -> Option<Vec<u8>> {
     let rest = hello.get(place + 1 + usize::from(*hello.get(place)?)..)?;
     let mut again = [hello.get(..place)?, &[32], cookie, rest].concat();
     let length = u32::try_from(again.len() - HEAD).ok()?.to_be_bytes();
-    again[11..13].copy_from_slice(&u16::try_from(again.len() - 13).ok()?.to_be_bytes());
+    let whole = u16::try_from(again.len() - 13).ok()?;
+    again[11..13].copy_from_slice(&whole.to_be_bytes());
     again[14..17].copy_from_slice(&length[1..]);
     again[17..19].copy_from_slice(&[0, 1]);
     again[22..25].copy_from_slice(&length[1..]);
