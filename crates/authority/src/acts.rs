@@ -16,7 +16,7 @@ use crate::{Authority, Error, encode, status};
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use medlock_node::enrol::Code;
 use medlock_node::provider;
-use medlock_trust::list::{List, Suspension};
+use medlock_trust::list::Suspension;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
 /// How long an enrolment code is good if nobody says otherwise, in seconds.
@@ -477,24 +477,15 @@ impl Authority {
 
     /// The authorities that members of the alliance suspend at present, by name, and until when.
     fn suspended_authorities(&self) -> Vec<(String, Time)> {
-        let now = self.clock.now();
+        let time = self.clock.interval();
         self.knowledge().with_knowledge(|knowledge, _| {
-            let contents = knowledge.suspensions.iter().map(Suspension::content);
-            let counts = contents.filter(|suspension| suspension.expires > now);
-            let mut suspended: Vec<(String, Time)> = counts
-                .flat_map(|suspension| {
-                    let lists = knowledge.lists.iter().filter(|list| {
-                        let heading = list.heading();
-                        (heading.name, heading.recovery_epoch) == (suspension.list, suspension.recovery_epoch)
-                            && heading.issued <= suspension.issued
-                    });
-                    let named = lists.flat_map(List::authorities).filter(|listed| suspension.names(listed.key));
-                    named.map(|listed| (listed.name.to_owned(), suspension.expires)).collect::<Vec<_>>()
-                })
-                .collect();
-            suspended.sort();
-            suspended.dedup();
-            suspended
+            let listed = knowledge.lists.iter().flat_map(|list| list.authorities().map(move |listed| (list, listed)));
+            let suspended = listed.flat_map(|(list, listed)| {
+                let counts = move |suspension: &&Suspension<'_>| suspension.counts(listed.key, list, time);
+                let until = |suspension: &Suspension<'_>| suspension.content().expires;
+                knowledge.suspensions.iter().filter(counts).map(move |one| (listed.name.to_owned(), until(one)))
+            });
+            suspended.collect()
         })
     }
 
