@@ -1,6 +1,7 @@
 //! One organisation's authority: a site, or a maker.
 
 use crate::Error;
+use crate::directory::{lock_directory, open_store, own_directory};
 use crate::issue::{self, Form, Issuer, Line, Template};
 use crate::keys::{AuthorityCertificate, KeyList};
 use crate::known_keys::KnownKeys;
@@ -9,18 +10,15 @@ use crate::objects::{Kind as ObjectKind, News};
 use crate::registry::{Device, DeviceConfig};
 use crate::settings::{AuthorityConfig, Kind, RootPlace, Rules, Settings};
 use crate::signer::{KeyLabel, KeyRole, Signer};
-use crate::store::{Purpose, SqlStore, Standings as _, Store, Turn};
+use crate::store::{Purpose, Store, Turn};
 use medlock_node::clock::Clock;
-use medlock_node::files;
 use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::policy::Setting;
 use medlock_trust::x509::SubjectPublicKeyInfo;
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
-use std::fs::{File, Permissions, TryLockError};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -33,11 +31,6 @@ const ISSUING_SECONDS: i64 = 15 * 365 * 86_400;
 /// hundreds at work on a batch holds one.
 const STRIPES: usize = 4_096;
 
-/// Tries to get the directory's lock, 50 ms apart.
-const LOCK_TRIES: usize = 20;
-
-/// The file of the database in the authority's directory, unless it is on a server.
-pub const DATABASE: &str = "authority.sqlite";
 /// For so many seconds a hub that starts has the others wait that start too.
 const STARTING_SECONDS: u32 = 30;
 
@@ -157,54 +150,6 @@ impl Authority {
             tracing::warn!(%error, "the root's revocation list could not be made; it is tried again");
         }
         Ok(authority)
-    }
-
-    /// Moves everything an authority that is not open keeps from the file in its directory to the server that its settings
-    /// name. Returns how many rows there were.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when it is open; [`Error::Store`] when the server or the file cannot be used.
-    pub fn move_store(config: &AuthorityConfig) -> Result<u64, Error> {
-        let server = config.store.as_ref().ok_or_else(|| Error::invalid("store", "name the server"))?.address()?;
-        let _lock = lock_directory(&config.dir)?;
-        let file = config.dir.join(DATABASE);
-        if !file.exists() {
-            return Err(Error::Conflict(format!("there is no {}", file.display())));
-        }
-        Ok(SqlStore::move_to(&file, server)?)
-    }
-
-    /// Brings the copy of a database back into the directory of an authority that is not open. What was there is kept
-    /// beside it, with the time in its name. Where `fits` refuses, nothing changes.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when it is open; [`Error::Store`] when the copy cannot be used; [`Error::File`]; those of `fits`.
-    pub fn restore_store<E: From<Error>>(
-        dir: &Path,
-        copy: &Path,
-        fits: impl FnOnce(&SqlStore) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let _lock = lock_directory(dir)?;
-        let file = dir.join(DATABASE);
-        let new = dir.join("authority.sqlite.restored");
-        let _ = std::fs::remove_file(&new);
-        SqlStore::copy(copy, &new).map_err(Error::from)?;
-        let store = SqlStore::sqlite(&new).map_err(Error::from)?;
-        fits(&store)?;
-        // Status lists that were given out since have later epochs than the copy knows of.
-        store.next_epoch(Clock::system().now()).map_err(Error::from)?;
-        drop(store);
-        let before = format!("{DATABASE}.before-{}", Clock::system().now().unix());
-        for suffix in ["", "-wal", "-shm"] {
-            let beside = |name: &str| dir.join(format!("{name}{suffix}"));
-            match std::fs::rename(beside(DATABASE), beside(&before)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::file(&file, error).into());
-                }
-                _ => {}
-            }
-        }
-        std::fs::rename(&new, &file).map_err(|error| Error::file(&file, error).into())
     }
 
     /// What the hub itself knows: it judges its callers by the same objects it gives out.
@@ -606,60 +551,6 @@ impl Drop for Held {
 
 pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Makes the directory, and closes one that was made wider to all others (0700). One that belongs to somebody else
-/// stays as it is: what is in it is closed file by file.
-pub(crate) fn own_directory(dir: &Path) -> Result<(), Error> {
-    files::private_directory(dir).map_err(|error| Error::Conflict(error.to_string()))?;
-    let mode = std::fs::metadata(dir).map_err(|error| Error::file(dir, error))?.permissions().mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    match std::fs::set_permissions(dir, Permissions::from_mode(0o700)) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            tracing::warn!(dir = %dir.display(), "others may look into the authority's directory, and it is not ours");
-            Ok(())
-        }
-        other => other.map_err(|error| Error::file(dir, error)),
-    }
-}
-
-/// Opens the store, wherever it is.
-pub(crate) fn open_store(config: &AuthorityConfig) -> Result<SqlStore, Error> {
-    let file = config.dir.join(DATABASE);
-    let Some(server) = &config.store else { return Ok(SqlStore::sqlite(&file)?) };
-    if file.exists() && SqlStore::moved_to(&file)?.is_none() {
-        return Err(Error::Conflict(format!(
-            "{} has an authority, and the configuration names a server for it: move it there with `medlock authority \
-             move-store`",
-            file.display()
-        )));
-    }
-    Ok(SqlStore::postgres(server.address()?)?)
-}
-
-/// Takes the directory for this process, as long as the file is held.
-///
-/// # Errors
-/// [`Error::Conflict`] when a hub or another command has it.
-pub(crate) fn lock_directory(dir: &Path) -> Result<File, Error> {
-    let path = dir.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    let file = file.map_err(|error| Error::file(&path, error))?;
-    file.set_permissions(Permissions::from_mode(0o600)).map_err(|error| Error::file(&path, error))?;
-    // A process that just ended, or one that is between fork and exec, may hold the lock for another moment.
-    for _ in 0..LOCK_TRIES {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
-            Err(TryLockError::Error(error)) => return Err(Error::file(&path, error)),
-        }
-    }
-    Err(Error::Conflict(format!(
-        "{} is in use by a running hub: other commands reach that hub with --dir; to start another one here, stop it first",
-        dir.display()
-    )))
 }
 
 /// Name, kind and the address of a part of the CRL are in every certificate: they are set once.

@@ -3,7 +3,7 @@
 //!
 //! | module | what is there |
 //! | --- | --- |
-//! | [`authority`] | one authority: its directory, its certificates, what it publishes |
+//! | [`authority`], [`directory`] | one authority: its certificates, what it publishes; the folder it is in |
 //! | [`profile`], [`registry`] | what credentials look like; the site's list of its devices |
 //! | [`issue`] | prepare, record, sign, store, release: the only way to a certificate |
 //! | [`signer`], [`keys`] | the process that has the private keys, and how they lie on disk |
@@ -29,6 +29,7 @@ mod bytes;
 mod compact;
 mod crls;
 mod devices;
+pub mod directory;
 mod encode;
 pub mod enrolment;
 mod error;

@@ -1,7 +1,8 @@
 //! The beginning of an authority whose root is offline: the root is made where it is kept, the authority asks it, and can be
 //! opened when it has answered. Later requests are those of [`crate::rotation`].
 
-use crate::authority::{Ground, algorithm_of, authority_template, ensure_root, open_store, own_directory};
+use crate::authority::{Ground, algorithm_of, authority_template, ensure_root};
+use crate::directory::{open_store, own_directory};
 use crate::issue::{self, Issuer};
 use crate::keys::AuthorityCertificate;
 use crate::objects::Kind as ObjectKind;

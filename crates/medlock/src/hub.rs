@@ -9,7 +9,7 @@ use crate::monitoring::{self, Watched};
 use crate::output::say;
 use crate::{Failure, Outcome, output, supervise};
 use clap::Args;
-use medlock_authority::authority::DATABASE;
+use medlock_authority::directory::DATABASE;
 use medlock_authority::keys::{Token, TokenConfig};
 use medlock_authority::settings::RootPlace;
 use medlock_authority::signer::{self, Callers, InProcess, ProcessSigner, Signer, Supervisor};

@@ -1,7 +1,7 @@
 //! A log that begins anew, after entries that were signed were lost for good.
 
 use super::ORIGIN;
-use crate::authority::{lock_directory, open_store};
+use crate::directory::{lock_directory, open_store};
 use crate::store::{Alarm, Journal as _, Log as _};
 use crate::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;

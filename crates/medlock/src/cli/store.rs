@@ -5,7 +5,7 @@ use crate::output::{self, say};
 use crate::{Failure, Outcome, authorities, hub};
 use clap::Args;
 use medlock_authority::Authority;
-use medlock_authority::authority::DATABASE;
+use medlock_authority::directory::DATABASE;
 use medlock_authority::store::{ServerConfig, SqlStore};
 use medlock_node::clock::Clock;
 use medlock_node::files;

@@ -1,0 +1,124 @@
+//! The directory of an authority: whose it is, who works in it, the file of its database; and what is done with that file while
+//! the authority is not open.
+
+use crate::settings::AuthorityConfig;
+use crate::store::{SqlStore, Standings as _};
+use crate::{Authority, Error};
+use medlock_node::clock::Clock;
+use medlock_node::files;
+use std::fs::{File, Permissions, TryLockError};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+/// The file of the database in the authority's directory, unless it is on a server.
+pub const DATABASE: &str = "authority.sqlite";
+/// Tries to get the directory's lock, 50 ms apart.
+const LOCK_TRIES: usize = 20;
+
+impl Authority {
+    /// Moves everything an authority that is not open keeps from the file in its directory to the server that its settings
+    /// name. Returns how many rows there were.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it is open; [`Error::Store`] when the server or the file cannot be used.
+    pub fn move_store(config: &AuthorityConfig) -> Result<u64, Error> {
+        let server = config.store.as_ref().ok_or_else(|| Error::invalid("store", "name the server"))?.address()?;
+        let _lock = lock_directory(&config.dir)?;
+        let file = config.dir.join(DATABASE);
+        if !file.exists() {
+            return Err(Error::Conflict(format!("there is no {}", file.display())));
+        }
+        Ok(SqlStore::move_to(&file, server)?)
+    }
+
+    /// Brings the copy of a database back into the directory of an authority that is not open. What was there is kept
+    /// beside it, with the time in its name. Where `fits` refuses, nothing changes.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it is open; [`Error::Store`] when the copy cannot be used; [`Error::File`]; those of `fits`.
+    pub fn restore_store<E: From<Error>>(
+        dir: &Path,
+        copy: &Path,
+        fits: impl FnOnce(&SqlStore) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let _lock = lock_directory(dir)?;
+        let file = dir.join(DATABASE);
+        let new = dir.join("authority.sqlite.restored");
+        // What a restore that was cut off has left: a journal beside another file would be taken for its own.
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(dir.join(format!("authority.sqlite.restored{suffix}")));
+        }
+        SqlStore::copy(copy, &new).map_err(Error::from)?;
+        let store = SqlStore::sqlite(&new).map_err(Error::from)?;
+        fits(&store)?;
+        // Status lists that were given out since have later epochs than the copy knows of.
+        store.next_epoch(Clock::system().now()).map_err(Error::from)?;
+        drop(store);
+        let before = format!("{DATABASE}.before-{}", Clock::system().now().unix());
+        for suffix in ["", "-wal", "-shm"] {
+            let beside = |name: &str| dir.join(format!("{name}{suffix}"));
+            match std::fs::rename(beside(DATABASE), beside(&before)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::file(&file, error).into());
+                }
+                _ => {}
+            }
+        }
+        std::fs::rename(&new, &file).map_err(|error| Error::file(&file, error).into())
+    }
+}
+
+/// Makes the directory, and closes one that was made wider to all others (0700). One that belongs to somebody else
+/// stays as it is: what is in it is closed file by file.
+pub(crate) fn own_directory(dir: &Path) -> Result<(), Error> {
+    files::private_directory(dir).map_err(|error| Error::Conflict(error.to_string()))?;
+    let mode = std::fs::metadata(dir).map_err(|error| Error::file(dir, error))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    match std::fs::set_permissions(dir, Permissions::from_mode(0o700)) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            tracing::warn!(dir = %dir.display(), "others may look into the authority's directory, and it is not ours");
+            Ok(())
+        }
+        other => other.map_err(|error| Error::file(dir, error)),
+    }
+}
+
+/// Opens the store, wherever it is.
+pub(crate) fn open_store(config: &AuthorityConfig) -> Result<SqlStore, Error> {
+    let file = config.dir.join(DATABASE);
+    let Some(server) = &config.store else { return Ok(SqlStore::sqlite(&file)?) };
+    if file.exists() && SqlStore::moved_to(&file)?.is_none() {
+        return Err(Error::Conflict(format!(
+            "{} has an authority, and the configuration names a server for it: move it there with `medlock authority \
+             move-store`",
+            file.display()
+        )));
+    }
+    Ok(SqlStore::postgres(server.address()?)?)
+}
+
+/// Takes the directory for this process, as long as the file is held.
+///
+/// # Errors
+/// [`Error::Conflict`] when a hub or another command has it.
+pub(crate) fn lock_directory(dir: &Path) -> Result<File, Error> {
+    let path = dir.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.map_err(|error| Error::file(&path, error))?;
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(|error| Error::file(&path, error))?;
+    // A process that just ended, or one that is between fork and exec, may hold the lock for another moment.
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
+            Err(TryLockError::Error(error)) => return Err(Error::file(&path, error)),
+        }
+    }
+    Err(Error::Conflict(format!(
+        "{} is in use by a running hub: other commands reach that hub with --dir; to start another one here, stop it first",
+        dir.display()
+    )))
+}
