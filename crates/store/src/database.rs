@@ -20,8 +20,9 @@ pub enum Engine {
 /// A database that is open. All calls block, and may be made from many threads at once.
 pub struct Database {
     name: String,
-    writer: Writer,
+    /// Closed before the writer: the last connection brings what was written into SQLite's file, and only one that writes can.
     readers: Readers,
+    writer: Writer,
 }
 
 enum Readers {

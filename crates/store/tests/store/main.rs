@@ -147,6 +147,20 @@ fn more_may_ask_at_once_than_there_are_connections() {
     });
 }
 
+/// Shows REQ-STORE-36.
+#[test]
+fn a_file_that_was_closed_is_whole_without_what_lay_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = sqlite(dir.path());
+    names(&database);
+    database.write("add", |sql| add(sql, "last")).unwrap();
+    assert_eq!(names(&database), ["first", "last"]);
+    drop(database);
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["test.sqlite"]);
+    assert_eq!(names(&sqlite(dir.path())), ["first", "last"]);
+}
+
 /// Shows REQ-STORE-02.
 #[test]
 fn programs_that_start_at_once_take_each_step_once_and_what_is_not_theirs_is_refused() {
