@@ -16,8 +16,8 @@ use crate::objects::Kind as ObjectKind;
 use crate::restored::not_retired;
 use crate::root_crl::{self, RootCrl};
 use crate::root_request::{KeyChange, RootAnswer, RootRequest};
-use crate::settings::{Kind, RootPlace, Rules, Settings};
-use crate::signer::{KeyLabel, SignerError};
+use crate::settings::{Kind, Rules, Settings};
+use crate::signer::KeyLabel;
 use crate::store::{
     DeviceSearch, Issued, Published, Purpose, Standing, StandingChange, StandingState, StoreError, Subject,
 };
@@ -137,9 +137,6 @@ impl Authority {
             return self.change_to(change, None);
         }
         if self.signer.public_key(self.root.label)?.is_none() {
-            if self.settings.root == RootPlace::Online {
-                return Err(SignerError::NoKey(self.root.label).into());
-            }
             let asked = if change == KeyChange::Rotate { "issuing".to_owned() } else { change.to_string() };
             return Err(Error::Conflict(format!(
                 "the root is offline: `medlock authority request {asked} --out FILE` writes what it is to sign, `medlock \

@@ -103,10 +103,17 @@ impl KeyList {
             Ok::<_, Error>(IssuingKey { certificate, state: stored.state, until: stored.until.map(Time::from_unix) })
         };
         let keys = stored.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        if keys.iter().filter(|key| key.state == KeyState::Current).count() != 1 {
-            return Err(damaged("it has not one current key".to_owned()));
+        let list = Self { version: held.version, keys };
+        list.check()?;
+        Ok(Some(list))
+    }
+
+    /// Whether one key issues, and one alone: with any other list an authority does not start again.
+    fn check(&self) -> Result<(), Error> {
+        match self.keys.iter().filter(|key| key.state == KeyState::Current).count() {
+            1 => Ok(()),
+            _ => Err(Error::Object { what: WHAT, why: "it has not one current key".to_owned() }),
         }
-        Ok(Some(Self { version: held.version, keys }))
     }
 
     /// Whether the store has a later one.
@@ -116,6 +123,7 @@ impl KeyList {
 
     /// Stores the list behind the one of version `before`.
     pub(crate) fn publish(&self, store: &dyn Store, now: Time, before: Option<u64>) -> Result<(), Error> {
+        self.check()?;
         let stored = |key: &IssuingKey| Stored {
             key: key.certificate.label,
             state: key.state,

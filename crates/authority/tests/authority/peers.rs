@@ -29,6 +29,15 @@ impl Hub {
         Self::of(Site::with_clock(Clock::system()))
     }
 
+    /// A hub whose certificates name the place of its revocation lists.
+    fn public() -> Self {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::system());
+        let config = AuthorityConfig { public_url: Some("http://pki.example.org".into()), ..config(dir.path()) };
+        let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
+        let authority = Arc::new(Authority::open(&config, clock.clone(), signer).unwrap());
+        Self::of(Site { authority, clock, dir })
+    }
+
     fn of(site: Site) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let (stopper, stop) = stop::channel();
@@ -388,12 +397,7 @@ fn openssl_obeys_parts_of_the_crl_and_their_changes() {
 /// key, and what each key answers by OCSP; curl enrols as before.
 #[test]
 fn openssl_verifies_old_and_new_credentials_after_a_rotation() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = Clock::system();
-    let config = AuthorityConfig { public_url: Some("http://pki.example.org".into()), ..config(dir.path()) };
-    let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
-    let authority = Arc::new(Authority::open(&config, clock.clone(), signer).unwrap());
-    let hub = Hub::of(Site { authority, clock, dir });
+    let hub = Hub::public();
     hub.enrolled();
     hub.openssl("x509 -in ct.pem -out old.pem");
     hub.site.ask(Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false });
@@ -452,12 +456,7 @@ fn openssl_verifies_old_and_new_credentials_after_a_rotation() {
 /// Shows REQ-KEYS-27: openssl, which reads no site list, hears of a stolen issuing key by the root's revocation list.
 #[test]
 fn openssl_refuses_a_chain_whose_issuing_key_is_compromised() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = Clock::system();
-    let config = AuthorityConfig { public_url: Some("http://pki.example.org".into()), ..config(dir.path()) };
-    let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
-    let authority = Arc::new(Authority::open(&config, clock.clone(), signer).unwrap());
-    let hub = Hub::of(Site { authority, clock, dir });
+    let hub = Hub::public();
     hub.write("ct.pem", pem(&hub.site.enrol("ct-1", &SigningKey::generate())));
     let fetch = |name: &str| {
         let url = format!("http://127.0.0.1:{}/crl/{name}.crl", hub.people);

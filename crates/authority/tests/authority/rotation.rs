@@ -144,6 +144,18 @@ fn a_key_retires_when_nothing_hangs_on_it() {
     assert_eq!(denied(fresh.judge(&peer(&fresh, &site, &renewed), Operation::Read)), None);
 }
 
+/// Shows REQ-KEYS-46.
+#[test]
+fn where_the_roots_key_was_taken_to_a_safe_people_are_told_how_to_ask_it() {
+    let Site { authority, clock, dir } = Site::new();
+    drop(authority);
+    std::fs::remove_file(dir.path().join("signer/root.key")).unwrap();
+    let site = Site { authority: Arc::new(open(dir.path(), &clock)), clock, dir };
+    let refused = site.refuses(Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false });
+    assert!(refused.contains("medlock authority request issuing --out"), "{refused}");
+    assert_eq!(states(&site), [KeyState::Current]);
+}
+
 fn bond(site: &Site) -> Vec<u8> {
     for (name, role) in [("pump-1", "actuator"), ("control-1", "controller")] {
         let (ae_titles, sidecar) = (Vec::new(), None);
@@ -166,7 +178,7 @@ fn a_signer_that_was_away_when_a_key_was_retired_hears_of_it_at_the_next_start()
         let site = Site::new();
         rotate(&site);
         let keys = site.dir.path().join("signer");
-        // A signer that cannot note it does not destroy the key either: that is where it stops.
+        // A signer that cannot note it does not set the key aside either: that is where it stops.
         std::fs::create_dir(keys.join("retired.keys")).unwrap();
         let said = site.refuses(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
         assert!(said.contains("retired.keys"), "{said}");
