@@ -37,8 +37,8 @@ pub enum Error {
         /// What the database said.
         why: String,
     },
-    /// The database cannot be reached; nothing was changed. The next verb tries again.
-    #[error("{database}, {doing}: the database cannot be reached and nothing was done; ask again ({why})")]
+    /// The database cannot be reached, or does not let us in; nothing was changed. The next verb tries again.
+    #[error("{database}, {doing}: the database cannot be used now and nothing was done; ask again ({why})")]
     Away {
         /// Which database.
         database: String,

@@ -77,6 +77,11 @@ fn a_server_elsewhere_is_believed_by_its_authority_and_name_and_never_without_tl
         let error = open(wrong.clone()).unwrap_err().to_string();
         assert!(error.contains(why) && !error.contains(PASSWORD), "{wrong:?}: {error}");
     }
+    let mistyped = own.path().join("mistyped");
+    std::fs::write(&mistyped, "another\n").unwrap();
+    let mistaken = ServerConfig { password_file: Some(mistyped), ..to(&right, "localhost", Some(own.path())) };
+    let error = open(mistaken).unwrap_err().to_string();
+    assert!(error.contains("look at the password file") && !error.contains("reached"), "{error}");
     // Somebody between who says that the server speaks no TLS hears nothing more.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let between = format!("postgresql://medlock@localhost:{}/postgres", listener.local_addr().unwrap().port());

@@ -45,8 +45,8 @@ impl Pg {
         if self.client.as_ref().is_none_or(Client::is_closed) {
             self.client = None;
             self.statements.clear();
-            let mut client = self.server.connect().map_err(|error| Fault::Lost(chain(&error)))?;
-            client.batch_execute(&self.settings).map_err(|error| Fault::Lost(chain(&error)))?;
+            let mut client = self.server.connect().map_err(|error| Fault::Lost(told(&error)))?;
+            client.batch_execute(&self.settings).map_err(|error| Fault::Lost(told(&error)))?;
             self.client = Some(client);
         }
         self.client.as_mut().ok_or_else(|| Fault::Lost("it is not connected".to_owned()))
@@ -73,7 +73,7 @@ impl Pg {
 
     fn fault(&mut self, error: &postgres::Error) -> Fault {
         self.broken = true;
-        let text = chain(error);
+        let text = told(error);
         let closed = self.client.as_ref().is_none_or(Client::is_closed);
         if closed || is_end(error) {
             self.client = None;
@@ -96,6 +96,18 @@ fn is_end(error: &postgres::Error) -> bool {
             || *code == SqlState::READ_ONLY_SQL_TRANSACTION
             || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
     })
+}
+
+/// What went wrong, and for what an operator does about it, what that is.
+fn told(error: &postgres::Error) -> String {
+    let remedy = match error.code().map(SqlState::code) {
+        Some("28P01") => "; the server does not take the password: look at the password file that the settings name",
+        Some("28000") => "; the server does not let this user in: look at its pg_hba.conf",
+        Some("3D000") => "; make the database, owned by this user",
+        Some("42501") => "; the user must own the database, or have the right to create in it",
+        _ => "",
+    };
+    format!("{}{remedy}", chain(error))
 }
 
 /// Parameters `?1` as PostgreSQL writes them: `$1`. There is no other question mark in a statement.

@@ -180,3 +180,22 @@ fn programs_that_start_at_once_take_each_step_once_and_what_is_not_theirs_is_ref
     let older = Schema { steps: &SCHEMA.steps[..1], ..SCHEMA };
     assert!(Database::postgres(server, &older).unwrap_err().to_string().contains("newer program"));
 }
+
+/// Shows REQ-STORE-56.
+#[test]
+fn a_server_that_does_not_let_us_in_says_what_an_operator_does_about_it() {
+    let running = PostgresServer::shared();
+    let error = |url: &str| {
+        let server = Server::new(url, &running.schema(), None, None).unwrap();
+        Database::postgres(server, &SCHEMA).err().unwrap().to_string()
+    };
+    let url = running.url();
+    let nowhere = url.replace("/postgres?", "/nowhere?");
+    assert_ne!(nowhere, url);
+    assert!(error(&nowhere).contains("make the database"), "{}", error(&nowhere));
+    let guest = running.schema();
+    running.query(&format!("CREATE ROLE {guest} LOGIN")).unwrap();
+    let as_guest = url.replace("user=medlock", &format!("user={guest}"));
+    assert_ne!(as_guest, url);
+    assert!(error(&as_guest).contains("the user must own the database"), "{}", error(&as_guest));
+}
