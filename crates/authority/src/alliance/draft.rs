@@ -309,13 +309,16 @@ impl Listed {
         }
     }
 
-    /// A maker with this root certificate, which may vouch for everything until somebody narrows it.
+    /// A maker with this root certificate, which may vouch for all that makers make until somebody narrows it. Hubs are the sites'.
     #[must_use]
     pub fn maker(name: &str, certificate: &str) -> Self {
         Self {
             name: name.to_owned(),
             kind: "maker".to_owned(),
             state: AuthorityState::Listed.name().to_owned(),
+            roles: Some(
+                Role::ALL.iter().filter(|role| **role != Role::Hub).map(|role| role.name().to_owned()).collect(),
+            ),
             certificate: Some(certificate.to_owned()),
             ..Self::default()
         }

@@ -165,7 +165,7 @@ impl Authority {
         let Some(device) = self.registered(who, serial)? else {
             return Ok(Err(Rejected::forbidden(format!(
                 "no device with the maker's serial {serial} is registered at this site: register it with \
-                 `medlock device register NAME --maker-serial {serial}`"
+                 `medlock device register NAME --role ROLE --maker-serial {serial}`"
             ))));
         };
         if let Some(standing) = status::of_device(&*self.store, device.name)? {

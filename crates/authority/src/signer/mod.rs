@@ -290,7 +290,7 @@ pub enum SignerError {
     )]
     NoKey(KeyLabel),
     /// The signer process could not be reached.
-    #[error("the signer process cannot be reached: {0}; it is started again at the next request")]
+    #[error("the signer process cannot be reached: {0}; the next request tries again")]
     Away(String),
     /// A key file could not be used.
     #[error("{0}")]

@@ -76,7 +76,7 @@ impl Authority {
         self.keep_voucher(&voucher, &bytes)?;
         let serial = &voucher.serial_number;
         let known = self.store.device_with_maker_serial(serial)?.map_or_else(
-            || format!("; register it: `medlock device register NAME --maker-serial {serial}`"),
+            || format!("; register it: `medlock device register NAME --role ROLE --maker-serial {serial}`"),
             |device| format!("; it is {}", device.name),
         );
         Ok(Response::Done { text: format!("{serial} belongs to this site until {end} by its maker's word{known}") })

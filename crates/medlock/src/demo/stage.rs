@@ -164,6 +164,7 @@ impl Sidecar {
                 | Event::News { .. }
                 | Event::Trouble { .. }
                 | Event::Standing { .. }
+                | Event::Restored
                 | Event::CodeNotUsed => {}
             }
         }

@@ -51,27 +51,49 @@ pub(crate) enum Event {
         /// What would change it.
         remedy: String,
     },
+    /// The site has restored this device.
+    Restored,
     /// A code was given and not used.
     CodeNotUsed,
     /// Associations are served.
     Ready,
 }
 
-/// Says events: a line each, and the same one only once until another comes.
+/// Says events: a line each, and the same one only once until another comes; of a credential, until there is another one.
 #[derive(Clone, Debug)]
 pub(super) struct Teller {
     json: bool,
-    last: Arc<Mutex<Option<Event>>>,
+    said: Arc<Mutex<Said>>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    last: Option<Event>,
+    enrolled: Option<Event>,
+}
+
+impl Said {
+    /// Whether this is to be said, which is noted.
+    fn is_new(&mut self, event: &Event) -> bool {
+        let before = if matches!(event, Event::Enrolled { .. }) { &mut self.enrolled } else { &mut self.last };
+        if before.as_ref() == Some(event) {
+            return false;
+        }
+        *before = Some(event.clone());
+        self.last = Some(event.clone());
+        true
+    }
 }
 
 impl Teller {
     pub(super) fn new(json: bool) -> Self {
-        Self { json, last: Arc::default() }
+        Self { json, said: Arc::default() }
     }
 
     pub(super) fn tell(&self, event: Event) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref() == Some(&event) {
+        // Held until it is written: two lines do not mix.
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if !said.is_new(&event) {
             return;
         }
         if self.json {
@@ -80,7 +102,6 @@ impl Teller {
         } else {
             in_words(&event);
         }
-        *last = Some(event);
     }
 
     /// Tells how enrolment and renewal go, for ever.
@@ -105,14 +126,23 @@ impl Teller {
         identity: IdentityStore,
         knowledge: Arc<KnowledgeBase>,
     ) {
+        let mut denied = false;
         while connected.changed().await.is_ok() {
             let connected = *connected.borrow_and_update();
-            match own_denial(&identity, &knowledge) {
+            let before = denied;
+            let denial = own_denial(&identity, &knowledge);
+            denied = denial.is_some();
+            match denial {
                 Some(denied) => self.tell(Event::Standing {
                     code: denied.code.as_str().to_owned(),
                     remedy: denied.code.remedy().to_owned(),
                 }),
-                None => self.tell(Event::News { connected }),
+                None => {
+                    if before {
+                        self.tell(Event::Restored);
+                    }
+                    self.tell(Event::News { connected });
+                }
             }
         }
     }
@@ -138,7 +168,24 @@ fn in_words(event: &Event) {
         Event::News { connected: true } => say!("connected with the hub"),
         Event::News { connected: false } => say!("no news from the hub; everything goes on with what is known"),
         Event::Standing { code, remedy } => say!("the site says of this device: {code}; {remedy}"),
+        Event::Restored => say!("the site has restored this device"),
         Event::CodeNotUsed => say!("this sidecar has a credential already; the code is not used"),
         Event::Ready => say!("ready"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_told_once_and_trouble_each_time_it_comes_back() {
+        let mut said = Said::default();
+        let enrolled = |day: &str| Event::Enrolled { not_after: format!("2030-01-{day}T00:00:00Z") };
+        let trouble = Event::Trouble { error: "the hub is away".to_owned(), again_in_seconds: 1.0 };
+        let events = [enrolled("01"), Event::Ready, enrolled("01"), trouble.clone(), trouble.clone()];
+        let events = events.into_iter().chain([Event::News { connected: true }, trouble, enrolled("02")]);
+        let new: Vec<bool> = events.map(|event| said.is_new(&event)).collect();
+        assert_eq!(new, [true, true, false, true, false, true, true, true]);
     }
 }

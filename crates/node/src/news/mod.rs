@@ -98,6 +98,11 @@ impl Hub {
         match taken {
             Ok(Accepted::New { version }) => tracing::info!(kind = kind.name(), version, "news from the hub"),
             Ok(Accepted::Known { .. }) => {}
+            // Most sites are in no alliance of their own; the hub gives everybody what it has.
+            Err(refused @ Refused::NoAlliance) => {
+                tracing::debug!(kind = kind.name(), %refused, "the hub sent an object that is not for this node");
+                return Some(refused);
+            }
             Err(refused) => {
                 tracing::warn!(kind = kind.name(), %refused, "the hub sent an object that is not taken");
                 return Some(refused);
