@@ -86,8 +86,8 @@ impl Selection {
             .iter()
             .flat_map(|stage| match stage {
                 Stage::Format | Stage::Clippy | Stage::Docs => Vec::new(),
-                // Keys and requests are made and read with it here and there.
-                Stage::Tests => vec![Need::Openssl, Need::Postgres],
+                // Keys and requests are made and read with openssl here and there; the header for C is one for C++ too.
+                Stage::Tests => vec![Need::Openssl, Need::Postgres, Need::CxxCompiler],
                 Stage::Peers => Need::ALL.to_vec(),
                 Stage::Bare => vec![Need::BareTarget],
                 Stage::Firmware => firmware::NEEDS.to_vec(),

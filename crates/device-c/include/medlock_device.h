@@ -55,7 +55,10 @@ enum {
     MEDLOCK_ERROR_MALFORMED = 26,     /* no sealed message */
     MEDLOCK_ERROR_FORGED = 27,        /* changed, or made with other keys */
     MEDLOCK_ERROR_REPLAYED = 28,      /* it came before, or was overtaken */
-    MEDLOCK_ERROR_NOT_ASKED = 29      /* it answers nothing that is asked */
+    MEDLOCK_ERROR_NOT_ASKED = 29,     /* it answers nothing that is asked */
+    MEDLOCK_ERROR_OTHER_DEVICE = 30,  /* it is about another device */
+    MEDLOCK_ERROR_OTHER_OWNER = 31,   /* it names another owner */
+    MEDLOCK_ERROR_EXPIRED = 32        /* its time is over */
 };
 
 /* ---- Sizes ------------------------------------------------------------------------------------------------------- */
@@ -72,7 +75,8 @@ enum {
     MEDLOCK_ADDRESS_BYTES = 19,
     MEDLOCK_NAME_BYTES = 65,      /* the longest name of a device, and a zero */
     MEDLOCK_CODE_BYTES = 32,      /* the longest code as text, and a zero */
-    MEDLOCK_CHAIN = 4             /* the most certificates of a chain */
+    MEDLOCK_CHAIN = 4,            /* the most certificates of a chain */
+    MEDLOCK_POINT_BYTES = 65      /* a public key on P-256 as a point: 4, x, y */
 };
 
 /* A time that is not known. */
@@ -444,6 +448,24 @@ enum {
  * MEDLOCK_BUTTON_WAS_HELD: a device that has a site takes another by a physical act alone, and forgets the first.
  */
 int32_t medlock_pin_site(medlock_device *device, const uint8_t root[16], int32_t danger_physical_act);
+
+/*
+ * Takes the site that a voucher of the device's maker names (RFC 8366), whoever brings it. `nonce`: what the device asked
+ * with, or null. `maker`: the maker's voucher key, MEDLOCK_POINT_BYTES that the firmware knows. danger_physical_act as above.
+ * ERROR_NOT_BELIEVED, ERROR_OTHER_DEVICE, ERROR_OTHER_OWNER, ERROR_NOT_ASKED (another nonce), ERROR_EXPIRED, ERROR_NOT_NEWER (a
+ * newer word about the owner was believed), ERROR_PHYSICAL_ACT, ERROR_NO_CREDENTIAL, ERROR_FLASH.
+ */
+int32_t medlock_take_voucher(medlock_device *device, uint64_t now_ms, const uint8_t *voucher, size_t length,
+                             const medlock_bytes *nonce, const uint8_t *maker, int32_t danger_physical_act);
+
+/* Takes the site of the next owner, to whom the owner of today transfers the device: it works where the maker is gone.
+ * `owner`: the SubjectPublicKeyInfo of the root of the owner of today. Errors as above. */
+int32_t medlock_take_transfer(medlock_device *device, uint64_t now_ms, const uint8_t *transfer, size_t length,
+                              const uint8_t *owner, size_t owner_length, int32_t danger_physical_act);
+
+/* Whether nobody believes this device any more because the key that issued its credential is in wrong hands: `lost` is 1 or
+ * 0. Ask it at NEWS; then connect with the hub and enrol. */
+int32_t medlock_lost_its_issuer(medlock_device *device, uint64_t now_ms, int32_t *lost);
 
 /*
  * Takes a list, status list, ticket, policy or bond, whoever brings it; NEWS follows. It is believed for its own

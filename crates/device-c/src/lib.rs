@@ -2,7 +2,7 @@
 //!
 //! | module | what is there |
 //! | --- | --- |
-//! | [`calls`], [`trust`], [`therapy`], [`commander`], [`software`] | the functions of the header, in its order |
+//! | [`calls`], [`trust`], [`owner`], [`therapy`], [`commander`], [`software`] | the functions of the header, in its order |
 //! | [`numbers`], [`records`] | its constants and structs; a test compares them with the header |
 //! | `handle`, `acts` | memory that is C's, and what Rust gives away once |
 //! | `pointers`, `platform` | from C's pointers and functions to what the SDK asks for |
@@ -40,6 +40,7 @@ mod convert;
 mod handle;
 pub mod numbers;
 mod output;
+pub mod owner;
 mod platform;
 mod pointers;
 pub mod records;

@@ -77,6 +77,12 @@ numbers! {
     ERROR_REPLAYED = 28;
     /// The message answers nothing that is asked.
     ERROR_NOT_ASKED = 29;
+    /// It is about another device.
+    ERROR_OTHER_DEVICE = 30;
+    /// It names another owner.
+    ERROR_OTHER_OWNER = 31;
+    /// Its time is over.
+    ERROR_EXPIRED = 32;
 
     /// What a function of the platform answers: done.
     PLATFORM_DONE = 0;
@@ -116,6 +122,8 @@ numbers! {
     CODE_BYTES = 32;
     /// Certificates of a chain.
     CHAIN = 4;
+    /// Bytes of a public key as a point.
+    POINT_BYTES = 65;
 
     /// What stands for a person who held the button.
     BUTTON_WAS_HELD = 0x4845_4c44;

@@ -3,8 +3,10 @@
 use crate::numbers;
 use medlock_device::log::LogError;
 use medlock_device::objects::{BondRefused, StoreError};
+use medlock_device::owner::NotOwned;
 use medlock_device::{CallError, Failure, NotTaken, StartError};
 use medlock_proto::sealed::{OpenError, SealError};
+use medlock_trust::voucher;
 
 /// Why something was not done: one of `MEDLOCK_ERROR_…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +76,25 @@ impl From<NotTaken> for Refused {
             NotTaken::BondRefused(BondRefused::UsedUp | BondRefused::TooFar { .. }) => numbers::ERROR_USED_UP,
             NotTaken::Store(StoreError::TooLong) => numbers::ERROR_TOO_LONG,
             NotTaken::Store(StoreError::Flash) => numbers::ERROR_FLASH,
+        })
+    }
+}
+
+impl From<NotOwned> for Refused {
+    fn from(error: NotOwned) -> Self {
+        let refused = match error {
+            NotOwned::Site(not_taken) => return not_taken.into(),
+            NotOwned::Refused(refused) => refused,
+        };
+        Self(match refused {
+            voucher::Refused::TooLong(_) => numbers::ERROR_TOO_LONG,
+            voucher::Refused::Form(_) => numbers::ERROR_NO_OBJECT,
+            voucher::Refused::Forged | voucher::Refused::Early => numbers::ERROR_NOT_BELIEVED,
+            voucher::Refused::OtherDevice => numbers::ERROR_OTHER_DEVICE,
+            voucher::Refused::OtherDomain => numbers::ERROR_OTHER_OWNER,
+            voucher::Refused::Nonce => numbers::ERROR_NOT_ASKED,
+            voucher::Refused::Expired => numbers::ERROR_EXPIRED,
+            voucher::Refused::Older => numbers::ERROR_NOT_NEWER,
         })
     }
 }

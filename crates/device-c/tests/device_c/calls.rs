@@ -13,6 +13,7 @@ use medlock_device_c::commander::{
     medlock_commander_memory, medlock_commander_open, medlock_commander_start, medlock_commander_stop,
 };
 use medlock_device_c::numbers;
+use medlock_device_c::owner::{medlock_lost_its_issuer, medlock_take_transfer, medlock_take_voucher};
 use medlock_device_c::records::{Address, Limits, Memory, Output, Platform, Settings, Therapy};
 use medlock_device_c::software::{medlock_software_agree, medlock_software_public, medlock_software_sign};
 use medlock_device_c::therapy::{
@@ -31,7 +32,7 @@ const PAGE: usize = numbers::PAGE_BYTES as usize;
 const STAGING: usize = 1024;
 
 /// A firmware, all of it reached by raw pointers, as in C.
-struct Firmware {
+pub(crate) struct Firmware {
     memory: *mut u64,
     words: usize,
     flash: *mut u8,
@@ -81,10 +82,10 @@ unsafe extern "C" fn key_next(_: *mut c_void) -> i32 {
 }
 
 /// Owns a firmware: what lies behind its pointers is freed with it.
-struct Ground(*mut Firmware);
+pub(crate) struct Ground(pub(crate) *mut Firmware);
 
 impl Ground {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let words = medlock_device_size().div_ceil(8);
         let bytes = |count: usize, with: u8| Box::into_raw(vec![with; count].into_boxed_slice()).cast();
         Self(Box::into_raw(Box::new(Firmware {
@@ -110,7 +111,7 @@ impl Drop for Ground {
     }
 }
 
-fn platform(firmware: *mut Firmware) -> Platform {
+pub(crate) fn platform(firmware: *mut Firmware) -> Platform {
     Platform {
         user: firmware.cast(),
         // SAFETY: the firmware is there.
@@ -128,7 +129,7 @@ fn platform(firmware: *mut Firmware) -> Platform {
     }
 }
 
-fn settings(firmware: *mut Firmware) -> Settings {
+pub(crate) fn settings(firmware: *mut Firmware) -> Settings {
     Settings {
         object_first_page: 0,
         object_pages: 12,
@@ -166,7 +167,7 @@ fn therapy() -> Therapy {
     Therapy { first_page: 12, pages: 8, bank_pages: 2, limits }
 }
 
-fn start_with(firmware: *mut Firmware, platform: &Platform, settings: &Settings) -> (i32, *mut Handle) {
+pub(crate) fn start_with(firmware: *mut Firmware, platform: &Platform, settings: &Settings) -> (i32, *mut Handle) {
     let mut device = null_mut();
     // SAFETY: everything that is pointed to is there until its owner goes.
     let result = unsafe {
@@ -207,6 +208,9 @@ fn every_function(device: *mut Handle) -> BTreeSet<i32> {
             medlock_pin_site(device, room, held),
             medlock_take_object(device, 0, room, 10, null_mut()),
             medlock_install_credential(device, null(), 0),
+            medlock_take_voucher(device, 0, room, 10, null(), room, held),
+            medlock_take_transfer(device, 0, room, 10, room, 10, held),
+            medlock_lost_its_issuer(device, 0, null_mut()),
             medlock_set_time(device, 0, 0, 0),
             medlock_time(device, 0, &raw mut early, &raw mut late),
             medlock_ask(device, 0, room),
@@ -276,6 +280,11 @@ fn every_pointer_is_checked() {
             medlock_pin_site(device, null(), 0),
             medlock_take_object(device, 0, null(), 10, null_mut()),
             medlock_install_credential(device, null(), 1),
+            medlock_take_voucher(device, 0, null(), 10, null(), room.as_ptr(), 0),
+            medlock_take_voucher(device, 0, room.as_ptr(), 10, null(), null(), 0),
+            medlock_take_transfer(device, 0, null(), 10, room.as_ptr(), 10, 0),
+            medlock_take_transfer(device, 0, room.as_ptr(), 10, null(), 10, 0),
+            medlock_lost_its_issuer(device, 0, null_mut()),
             medlock_time(device, 0, null_mut(), null_mut()),
             medlock_ask(device, 0, null_mut()),
             medlock_bond(device, 0, numbers::BUTTON_WAS_HELD, null(), room.as_ptr(), 1, null_mut()),

@@ -6,6 +6,7 @@ mod example;
 mod header;
 mod keys;
 mod library;
+mod owner;
 #[path = "../../../device/tests/device/platform.rs"]
 #[expect(dead_code, reason = "the tests of the SDK use the platform too")]
 mod platform;
@@ -13,3 +14,5 @@ mod platform;
 #[expect(dead_code, reason = "the tests of the SDK ask more of a site")]
 mod site;
 mod site_header;
+#[path = "../../../device/tests/device/vouchers.rs"]
+mod vouchers;

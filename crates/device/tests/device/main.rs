@@ -21,4 +21,5 @@ mod reboot;
 mod scene;
 mod site;
 mod strangers;
+mod vouchers;
 mod world;
