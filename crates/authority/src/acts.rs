@@ -163,6 +163,7 @@ impl Authority {
         let device = Device::try_from(raw)?;
         let _lock = self.register_lock();
         self.check_titles(&device)?;
+        let heard = self.heard_of_device(device.name)?;
         match self.store.add_device(device.clone(), self.clock.now()) {
             Err(StoreError::Taken { .. }) => {
                 return Err(Error::Conflict(format!(
@@ -172,6 +173,9 @@ impl Authority {
                 )));
             }
             other => other?,
+        }
+        if let Some(record) = heard {
+            self.name_heard(device.name, &record)?;
         }
         self.publish_routes()?;
         self.show(&device)

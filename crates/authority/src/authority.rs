@@ -19,7 +19,7 @@ use medlock_trust::policy::Setting;
 use medlock_trust::x509::SubjectPublicKeyInfo;
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -69,6 +69,8 @@ pub(crate) struct Locks {
     keys_behind: AtomicBool,
     /// People were told that an offline root is to sign its revocation list.
     pub(crate) root_crl_told: AtomicBool,
+    /// The number of the root's revocation list in the hub's folder.
+    pub(crate) root_crl_kept: AtomicU64,
 }
 
 impl std::fmt::Debug for Authority {
@@ -135,8 +137,8 @@ impl Authority {
             crls: Mutex::default(),
             _lock: lock,
         };
+        authority.take_back_heard()?;
         if authority.settings.kind == Kind::Site {
-            authority.take_back_heard()?;
             authority.ensure_objects()?;
         }
         if authority.has_hub() {
@@ -149,6 +151,7 @@ impl Authority {
         if let Err(error) = authority.keep_root_crl() {
             tracing::warn!(%error, "the root's revocation list could not be made; it is tried again");
         }
+        authority.keep_beside()?;
         Ok(authority)
     }
 

@@ -8,11 +8,15 @@
 use crate::issue::{self, Addresses};
 use crate::signer::{KeyLabel, Kind, Signer as _};
 use crate::status::crl::{self, Content, Entry, Extent};
+use crate::store::StoreError;
 use crate::{Authority, Error, encode};
 use axum::body::Bytes;
 use medlock_trust::Time;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
+
+/// The series of the CRLs' numbers.
+const SERIES: &str = "crl";
 
 /// Which CRL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,12 +111,19 @@ impl Authority {
         let at = self.clock.now();
         let keys = self.keys();
         let key = |certificate: &[u8]| keys.issuer_of(certificate).map(|key| key.certificate.label);
-        let (epoch, entries) = crl::revoked(&*self.store, at, key)?;
-        let entries = entries.into();
-        let number = self.store.next_number("crl", at.unix().try_into().unwrap_or(0))?;
-        let now = Reading { number, at, entries };
-        let base = base.filter(|base| !self.is_over(base)).unwrap_or_else(|| now.clone());
-        Ok(Crls { epoch, now, base, made: BTreeMap::new() })
+        loop {
+            // The later number is of the later reading, also where another hub reads at the same time.
+            let last = self.store.last_number(SERIES)?;
+            let (epoch, entries) = crl::revoked(&*self.store, at, key)?;
+            let entries = entries.into();
+            let number = match self.store.next_number_after(SERIES, at.unix().try_into().unwrap_or(0), last) {
+                Err(StoreError::Taken { .. }) => continue,
+                other => other?,
+            };
+            let now = Reading { number, at, entries };
+            let base = base.filter(|base| !self.is_over(base)).unwrap_or_else(|| now.clone());
+            return Ok(Crls { epoch, now, base, made: BTreeMap::new() });
+        }
     }
 
     fn write_crl(&self, crls: &Crls, which: Which) -> Result<Bytes, Error> {

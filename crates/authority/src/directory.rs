@@ -2,10 +2,10 @@
 //! the authority is not open.
 
 use crate::settings::AuthorityConfig;
-use crate::store::{SqlStore, Standings as _};
+use crate::store::{Issuances as _, Journal as _, Log as _, Published, Purpose, SqlStore, Standings as _, StoreError};
 use crate::{Authority, Error};
 use medlock_node::clock::Clock;
-use medlock_node::files;
+use medlock_node::{files, provider};
 use std::fs::{File, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// The file of the database in the authority's directory, unless it is on a server.
 pub const DATABASE: &str = "authority.sqlite";
+/// Where the tables of a store on a server are, as far as the store knows.
+const PLACE: &str = "place";
 /// Tries to get the directory's lock, 50 ms apart.
 const LOCK_TRIES: usize = 20;
 
@@ -55,6 +57,9 @@ impl Authority {
         // Status lists that were given out since have later epochs than the copy knows of.
         store.next_epoch(Clock::system().now()).map_err(Error::from)?;
         drop(store);
+        // On the disk before it takes the other's place, and its place before anybody is told.
+        let durable = |path: &Path| File::open(path).and_then(|open| open.sync_all());
+        durable(&new).map_err(|error| Error::file(&new, error))?;
         let before = format!("{DATABASE}.before-{}", Clock::system().now().unix());
         for suffix in ["", "-wal", "-shm"] {
             let beside = |name: &str| dir.join(format!("{name}{suffix}"));
@@ -65,7 +70,47 @@ impl Authority {
                 _ => {}
             }
         }
-        std::fs::rename(&new, &file).map_err(|error| Error::file(&file, error).into())
+        std::fs::rename(&new, &file).and_then(|()| durable(dir)).map_err(|error| Error::file(&file, error).into())
+    }
+
+    /// Goes on with a store on a server that was brought back there from a copy, for an authority that no hub has open. Where
+    /// `fits` refuses, nothing changes.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when a hub works on it, or the server has none; [`Error::Store`]; those of `fits`.
+    pub fn restore_server<E: From<Error>>(
+        config: &AuthorityConfig,
+        fits: impl FnOnce(&SqlStore) -> Result<(), E>,
+    ) -> Result<(), E> {
+        own_directory(&config.dir)?;
+        let _lock = lock_directory(&config.dir)?;
+        let store = connect(config)?;
+        if store.newest(Purpose::Root).map_err(Error::from)?.is_none() {
+            let why = "the store on the server is empty: bring it back there first, with pg_restore";
+            return Err(Error::Conflict(why.to_owned()).into());
+        }
+        if store.take_lease(provider::random(), 1).map_err(Error::from)?.is_none() {
+            return Err(Error::Conflict(
+                "another hub works on this store: stop all of them first (one that was killed counts for some seconds)"
+                    .to_owned(),
+            )
+            .into());
+        }
+        fits(&store)?;
+        store.next_epoch(Clock::system().now()).map_err(Error::from)?;
+        Ok(note_place(&store)?)
+    }
+}
+
+/// Notes that whatever was heard behind a copy is known where the tables are now.
+fn note_place(store: &SqlStore) -> Result<(), Error> {
+    let Some(place) = store.place()? else { return Ok(()) };
+    let before = store.published(PLACE)?.map(|held| held.version);
+    let (version, at) = (before.unwrap_or(0).saturating_add(1), Clock::system().now());
+    match store.publish_after(PLACE, Published { version, at, bytes: place.into_bytes() }, before) {
+        // Another hub that starts was faster.
+        Err(StoreError::Taken { .. }) if before.is_none() => Ok(()),
+        other => Ok(other?),
     }
 }
 
@@ -86,8 +131,25 @@ pub(crate) fn own_directory(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Opens the store, wherever it is.
+/// Opens the store, wherever it is. One on a server that was brought back from a copy is not used before people have said what
+/// was heard since.
 pub(crate) fn open_store(config: &AuthorityConfig) -> Result<SqlStore, Error> {
+    let store = connect(config)?;
+    match (store.place()?, store.published(PLACE)?) {
+        (Some(_), None) => note_place(&store)?,
+        (Some(place), Some(held)) if held.bytes != place.as_bytes() => {
+            return Err(Error::Conflict(
+                "the store on the server was brought back from a copy, which does not know what was withdrawn since: `medlock \
+                 authority restore BACKUP --knowledge FOLDER`, with the backup of this authority and what any device has heard"
+                    .to_owned(),
+            ));
+        }
+        _ => {}
+    }
+    Ok(store)
+}
+
+fn connect(config: &AuthorityConfig) -> Result<SqlStore, Error> {
     let file = config.dir.join(DATABASE);
     let Some(server) = &config.store else { return Ok(SqlStore::sqlite(&file)?) };
     if file.exists() && SqlStore::moved_to(&file)?.is_none() {

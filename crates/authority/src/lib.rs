@@ -3,7 +3,7 @@
 //!
 //! | module | what is there |
 //! | --- | --- |
-//! | [`authority`], [`directory`] | one authority: its certificates, what it publishes; the folder it is in |
+//! | [`authority`], [`directory`], [`heard`] | one authority: its certificates, what it publishes; the folder it is in; what others heard of it |
 //! | [`profile`], [`registry`] | what credentials look like; the site's list of its devices |
 //! | [`issue`] | prepare, record, sign, store, release: the only way to a certificate |
 //! | [`signer`], [`keys`] | the process that has the private keys, and how they lie on disk |
@@ -35,6 +35,7 @@ pub mod enrolment;
 mod error;
 pub mod est;
 mod figures;
+pub mod heard;
 pub mod issue;
 pub mod keys;
 mod known_keys;

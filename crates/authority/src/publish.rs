@@ -12,7 +12,7 @@ use medlock_node::routes::{Machine, RoutingTable};
 use medlock_trust::cose::{ContentType, Place, Sign1};
 use medlock_trust::list::List;
 use medlock_trust::policy::{Draft, Policy};
-use medlock_trust::status::{Heading, MAX_RECORDS, Record, StatusList};
+use medlock_trust::status::{Heading, MAX_RECORDS, Record, State, StatusList};
 use medlock_trust::{KeyId, Time};
 
 /// The setting that keeps whose trust list is believed: the threshold, and the members' keys.
@@ -39,7 +39,7 @@ impl Authority {
         // A clock that was set back must not make a list that looks older than the one before.
         let before = before.as_ref().and_then(|before| StatusList::danger_open(&before.bytes).ok());
         let issued = before.map_or(now, |before| before.heading().issued.max(now));
-        let told = self.told();
+        let told = [self.told(), self.told_of_the_unnamed()?].concat();
         let selector = || Selector::new(told.iter().copied(), now, MAX_RECORDS);
         let mut chosen = selector();
         let ended = now.plus_seconds(-SUPERSEDED_KEPT_SECONDS);
@@ -63,11 +63,11 @@ impl Authority {
         self.publish(kind, Published { version: epoch, at: now, bytes })
     }
 
-    /// The records of the list that our own hub believes.
+    /// The compromises in the list that our own hub believes: nodes refuse a list that forgets one.
     fn told(&self) -> Vec<Record> {
         self.knowledge().with_knowledge(|knowledge, _| {
             let ours = knowledge.status.iter().filter(|list| list.heading().authority == self.root.key);
-            ours.flat_map(StatusList::records).collect()
+            ours.flat_map(StatusList::records).filter(|record| record.state == State::Compromised).collect()
         })
     }
 
@@ -276,6 +276,7 @@ impl Authority {
         }
         let versions = self.store.versions()?;
         let changed = self.keys().is_behind(&versions) && self.read_keys()?;
+        self.hear_of_root_crl(&versions)?;
         if self.settings.kind == crate::settings::Kind::Maker {
             return Ok(());
         }

@@ -1,25 +1,40 @@
-//! A store that was brought back from a backup is older than what its hub and the site's devices have heard. What the root has
-//! signed since is in the hub's folder of knowledge: its site list says which issuing keys were withdrawn, and which came.
+//! A store that was brought back from a backup is older than what its hub and the site's devices have heard. What was signed
+//! since is in the hub's folder of knowledge, or was put there when it was restored ([`crate::heard`]): the site list says which
+//! issuing keys were withdrawn, and which came; the root's revocation list and the status list say which were stolen, also
+//! those that were made since.
 
 use crate::issue;
 use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::objects::Kind as ObjectKind;
+use crate::root_crl::{self, RootCrl};
 use crate::signer::{KeyLabel, KeyRole, LABELS, Signer, SignerError};
-use crate::store::{Issuances as _, Journal as _, Published, Purpose, SqlStore};
+use crate::status::SUPERSEDED_KEPT_SECONDS;
+use crate::store::{
+    DeviceSearch, Published, Purpose, Serial, StandingChange, StandingState, Store, StoreError, Subject,
+};
 use crate::{Authority, Error};
-use medlock_node::clock::Clock;
-use medlock_node::knowledge::KnowledgeBase;
+use medlock_node::files;
 use medlock_node::provider::AwsLc;
-use medlock_trust::KeyId;
 use medlock_trust::cose::Sign1;
 use medlock_trust::list::List;
-use medlock_trust::policy::Setting;
+use medlock_trust::status::{RECORD_LENGTH, Record, State, StatusList, Subject as Told};
 use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
-use std::path::Path;
+use medlock_trust::{DeviceId, DeviceName, KeyId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 const WHAT: &str = "site list";
+/// The loss of keys that people have accepted: up to this version of the site list.
+pub(crate) const ACCEPTED: &str = "accepted-loss";
+/// What was heard against whom the store cannot name: the records of a status list.
+const UNNAMED: &str = "heard-status";
+/// The highest number of an issuing key that was given, also of keys that the store does not know.
+const LABELS_GIVEN: &str = "issuing-labels";
+/// Devices that are read at once.
+const PAGE: u32 = 1_000;
 
 /// What became of the keys that a site list names and the store does not know.
+#[derive(Default)]
 struct Found {
     /// Those that the signer has, and their certificates are at hand.
     back: Vec<AuthorityCertificate>,
@@ -27,13 +42,42 @@ struct Found {
     lost: Vec<KeyId>,
 }
 
+/// The issuing keys in wrong hands, by what was heard.
+#[derive(Default)]
+struct Stolen {
+    /// By the status list.
+    keys: BTreeSet<KeyId>,
+    /// Their certificates, by the root's revocation list.
+    serials: BTreeSet<Serial>,
+}
+
+impl Stolen {
+    fn has(&self, key: &AuthorityCertificate) -> bool {
+        self.keys.contains(&key.key) || root_crl::serial_of(key).is_some_and(|serial| self.serials.contains(&serial))
+    }
+
+    /// How many of them the store does not know.
+    fn unknown(&self, known: &KeyList) -> usize {
+        let keys = self.keys.iter().filter(|key| !known.has(**key)).count();
+        keys.max(unknown_serials(known, self.serials.iter().copied()))
+    }
+}
+
+/// How many of these certificates are of no key of the list.
+fn unknown_serials(known: &KeyList, serials: impl Iterator<Item = Serial>) -> usize {
+    let known: BTreeSet<Serial> = known.iter().filter_map(|key| root_crl::serial_of(&key.certificate)).collect();
+    serials.filter(|serial| !known.contains(serial)).count()
+}
+
 impl Authority {
-    /// Goes on with what the hub has heard, where its store is older. The list of keys comes first and the site list last: if
-    /// this is cut off, the next start does it again.
+    /// Goes on with what the hub has heard, where its store is older. What the site list and the root's revocation list say
+    /// comes at once; if this is cut off before, the next start does it again.
     pub(crate) fn take_back_heard(&self) -> Result<(), Error> {
-        if let Some(heard) = self.heard_beyond(ObjectKind::SiteList)? {
-            self.take_back_keys(&heard)?;
-            self.store.publish(ObjectKind::SiteList.name(), heard)?;
+        let (list, crl, records) =
+            (self.heard_beyond(ObjectKind::SiteList)?, self.heard_root_crl()?, self.heard_status()?);
+        if list.is_some() || crl.is_some() || !records.is_empty() {
+            let taken = self.take_back_standings(&records)?;
+            self.take_back_keys(list, crl, &records, taken)?;
         }
         // A first one was imported with the alliance's members, whom the store does not know.
         if self.store.published(ObjectKind::TrustList.name())?.is_some() {
@@ -74,29 +118,228 @@ impl Authority {
         Ok((held < version).then(|| Published { version, at: self.clock.now(), bytes: bytes.to_vec() }))
     }
 
-    fn take_back_keys(&self, heard: &Published) -> Result<(), Error> {
-        let list = List::danger_open(&heard.bytes);
+    /// The root's revocation list in the hub's folder, if it is later than that of the store.
+    fn heard_root_crl(&self) -> Result<Option<(Published, RootCrl)>, Error> {
+        let path = knowledge_of(&self.settings.dir).join(root_crl::FILE);
+        let bytes = files::read(&path).map_err(|error| Error::Conflict(error.to_string()))?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let Some(read) = root_crl::read(&bytes, &self.root) else {
+            tracing::warn!(file = %path.display(), "this is no revocation list of our root, and is passed over");
+            return Ok(None);
+        };
+        let held = root_crl::held(&*self.store)?.map_or(0, |held| held.version);
+        let (version, at) = (read.number(), self.clock.now());
+        Ok((held < version).then_some((Published { version, at, bytes }, read)))
+    }
+
+    /// What the status list says that the hub has heard, if it is later than that of the store, and the key that signed it still
+    /// speaks for us by the newest site list.
+    fn heard_status(&self) -> Result<Vec<Record>, Error> {
+        let Some(heard) = self.heard_beyond(ObjectKind::Status)? else { return Ok(Vec::new()) };
+        let records = self.with_heard_list(|list| {
+            let status = StatusList::verify(&heard.bytes, list, &AwsLc).ok();
+            status.filter(|status| status.heading().authority == self.root.key).map(|status| status.records().collect())
+        });
+        Ok(records.flatten().unwrap_or_default())
+    }
+
+    fn with_heard_list<T>(&self, read: impl FnOnce(&List<'_>) -> T) -> Option<T> {
+        let bytes = self.knowledge().object(ObjectKind::SiteList)?;
+        List::danger_open(&bytes).ok().map(|list| read(&list))
+    }
+
+    /// Who is stolen, by what was heard. Whoever has a key that is still believed signs a status list too, so that a key counts
+    /// as stolen by it only if the root has left it out of the site list; what the root itself revokes is revoked.
+    fn stolen(&self, records: &[Record], crl: Option<&RootCrl>) -> Stolen {
+        let issuers = records.iter().filter_map(|record| match record.subject {
+            Told::Issuer(key) if record.state == State::Compromised => Some(key),
+            Told::Issuer(_) | Told::Device(_) | Told::Credential(_) => None,
+        });
+        let named = |list: &List<'_>| list.services().map(|named| named.key).collect::<BTreeSet<_>>();
+        let named = self.with_heard_list(named).unwrap_or_default();
+        let serials = crl.map(|crl| crl.serials().collect()).unwrap_or_default();
+        Stolen { keys: issuers.filter(|key| !named.contains(key)).collect(), serials }
+    }
+
+    /// Takes over what was heard against anybody, and keeps apart what is about those whom the store cannot name. Returns of
+    /// how many the store did not know it.
+    fn take_back_standings(&self, records: &[Record]) -> Result<usize, Error> {
+        let (names, mut changes, mut unnamed) = (self.names_of(records)?, Vec::new(), Vec::new());
+        let stolen = self.stolen(records, None).keys;
+        for record in records {
+            let subject = match record.subject {
+                Told::Issuer(key) if stolen.contains(&key) => Subject::Issuer(key),
+                Told::Issuer(_) => continue,
+                // Until when it is good only its certificate says.
+                Told::Credential(id) if record.state != State::Superseded || self.store.issued(id)?.is_some() => {
+                    Subject::Credential(id)
+                }
+                Told::Device(id) if names.contains_key(&id) => match names.get(&id) {
+                    Some(name) => Subject::Device(*name),
+                    None => continue,
+                },
+                Told::Credential(_) | Told::Device(_) => {
+                    unnamed.push(*record);
+                    continue;
+                }
+            };
+            let state = state_of(record.state);
+            if self.store.standing(subject)?.is_none_or(|known| known.state < state) {
+                let (state, reason, at) = (Some(state), record.reason.name().to_owned(), record.since);
+                changes.push(StandingChange { subject, state, reason, at });
+            }
+        }
+        let taken = changes.len() + unnamed.len();
+        if !changes.is_empty() {
+            self.store.change_standings(changes, self.clock.now())?;
+        }
+        let before = self.unnamed()?;
+        unnamed.extend(before.iter().filter(|old| records.iter().all(|record| record.subject != old.subject)));
+        if unnamed != before {
+            self.keep_unnamed(&unnamed)?;
+        }
+        Ok(taken)
+    }
+
+    /// The names of the devices that these records are about, as far as they are registered.
+    fn names_of(&self, records: &[Record]) -> Result<BTreeMap<DeviceId, DeviceName>, Error> {
+        let wanted: BTreeSet<DeviceId> = records
+            .iter()
+            .filter_map(|record| match record.subject {
+                Told::Device(id) => Some(id),
+                Told::Credential(_) | Told::Issuer(_) => None,
+            })
+            .collect();
+        let (mut names, mut after) = (BTreeMap::new(), None::<String>);
+        while names.len() < wanted.len() {
+            let page = self.store.devices_page(&DeviceSearch::Name(String::new()), after.as_deref(), PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.name.to_string());
+            let ids = page.iter().map(|device| (DeviceId::of(&device.name, &AwsLc), device.name));
+            names.extend(ids.filter(|(id, _)| wanted.contains(id)));
+        }
+        Ok(names)
+    }
+
+    /// What was heard against whom the store cannot name: the status list tells it on. What is superseded is told until nobody
+    /// could use it any more, whatever life it had.
+    pub(crate) fn told_of_the_unnamed(&self) -> Result<Vec<Record>, Error> {
+        let longest = self.rules().profile.validity_seconds().saturating_add(SUPERSEDED_KEPT_SECONDS);
+        let ended = self.clock.now().plus_seconds(longest.saturating_neg());
+        let mut all = self.unnamed()?;
+        all.retain(|record| record.state != State::Superseded || record.since > ended);
+        Ok(all)
+    }
+
+    fn unnamed(&self) -> Result<Vec<Record>, Error> {
+        let Some(held) = self.store.published(UNNAMED)? else { return Ok(Vec::new()) };
+        let (records, _) = held.bytes.as_chunks::<RECORD_LENGTH>();
+        Ok(records.iter().filter_map(Record::from_bytes).collect())
+    }
+
+    fn keep_unnamed(&self, records: &[Record]) -> Result<(), Error> {
+        let before = self.store.published(UNNAMED)?.map(|held| held.version);
+        let bytes = records.iter().flat_map(Record::to_bytes).collect();
+        let object = Published { version: before.unwrap_or(0).saturating_add(1), at: self.clock.now(), bytes };
+        Ok(self.store.publish_after(UNNAMED, object, before)?)
+    }
+
+    /// What was heard against a device that is to be registered.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it was revoked: its name is not used again.
+    pub(crate) fn heard_of_device(&self, name: DeviceName) -> Result<Option<Record>, Error> {
+        let subject = Told::Device(DeviceId::of(&name, &AwsLc));
+        let record = self.unnamed()?.into_iter().find(|record| record.subject == subject);
+        match record {
+            Some(record) if record.state >= State::Ceased => Err(Error::Conflict(format!(
+                "{name} was revoked ({}) behind the backup that this store is from: choose another name",
+                record.reason.name()
+            ))),
+            other => Ok(other),
+        }
+    }
+
+    /// A device has its name back: what was heard against it is a standing like others, which people can lift.
+    pub(crate) fn name_heard(&self, name: DeviceName, record: &Record) -> Result<(), Error> {
+        let (subject, reason) = (Subject::Device(name), record.reason.name().to_owned());
+        let change = StandingChange { subject, state: Some(state_of(record.state)), reason, at: record.since };
+        self.store.change_standings(vec![change], self.clock.now())?;
+        let mut rest = self.unnamed()?;
+        rest.retain(|other| other.subject != record.subject);
+        self.keep_unnamed(&rest)
+    }
+
+    fn take_back_keys(
+        &self,
+        heard: Option<Published>,
+        crl: Option<(Published, RootCrl)>,
+        records: &[Record],
+        taken: usize,
+    ) -> Result<(), Error> {
+        let list = heard.as_ref().map(|heard| List::danger_open(&heard.bytes)).transpose();
         let list = list.map_err(|error| Error::Object { what: WHAT, why: error.to_string() })?;
         let (before, now) = (self.keys(), self.clock.now());
-        let Found { mut back, lost } = self.find_keys(&list, &before)?;
-        if back.is_empty()
-            && before
-                .current()
-                .is_none_or(|current| list.services().all(|named| named.key != current.key || named.until.is_some()))
-        {
-            back.push(self.replace_withdrawn(&before, &lost, heard.version)?);
+        let stolen = self.stolen(records, crl.as_ref().map(|(_, crl)| crl));
+        let Found { mut back, lost } =
+            list.as_ref().map(|list| self.find_keys(list, &before, &stolen)).transpose()?.unwrap_or_default();
+        let version = heard.as_ref().map_or(0, |heard| heard.version);
+        self.check_lost(&lost, version)?;
+        let others = list.iter().flat_map(List::services).filter(|named| !before.has(named.key)).count();
+        self.give_labels(&before, others + stolen.unknown(&before))?;
+        let withdrawn = |current: &AuthorityCertificate| {
+            let signs =
+                |list: &List<'_>| list.services().any(|named| named.key == current.key && named.until.is_none());
+            stolen.has(current) || list.as_ref().is_some_and(|list| !signs(list))
+        };
+        if back.is_empty() && before.current().is_none_or(|current| withdrawn(current)) {
+            back.push(self.replace_withdrawn(&before)?);
         }
-        let after = before.as_heard(&list, back, now);
-        let text = told(&before, &after, &lost, heard.version);
+        let after = before.as_heard(list.as_ref(), |key| stolen.has(key), back, now);
+        let mut text = told(&before, &after, &lost, heard.as_ref().map(|heard| heard.version));
+        for key in stolen.keys.iter().filter(|key| !before.has(**key)) {
+            text.push_str(&format!("; the key {key}, which the store never knew, is in wrong hands and stays so"));
+        }
+        if taken > 0 {
+            text.push_str(&format!(
+                "; it did not know what the status list says of {taken} devices, credentials or keys"
+            ));
+        }
+        let mut objects = Vec::new();
+        for (kind, object) in heard
+            .map(|heard| (ObjectKind::SiteList.name(), heard))
+            .into_iter()
+            .chain(crl.map(|(crl, _)| (root_crl::KIND, crl)))
+        {
+            objects.push((kind, object, self.store.published(kind)?.map(|held| held.version)));
+        }
+        // At once: a list of keys that is ahead of the site list would look as if its new key was withdrawn.
         if after != *before {
-            after.publish(&*self.store, now, Some(before.version))?;
+            after.publish_with(objects, &*self.store, now, Some(before.version))?;
             self.set_keys(after);
+        } else {
+            self.store.publish_all(objects)?;
         }
         self.alarm("store-was-behind", None, text)
     }
 
+    /// Keys that were made since the backup and are not here may only have been left behind.
+    fn check_lost(&self, lost: &[KeyId], version: u64) -> Result<(), Error> {
+        let accepted = self.store.published(ACCEPTED)?.map_or(0, |accepted| accepted.version);
+        if lost.is_empty() || accepted >= version {
+            return Ok(());
+        }
+        let keys = lost.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Err(Error::Conflict(format!(
+            "version {version} of the site list names issuing keys that the store from the backup does not know and that are not \
+             here, or their certificates are not: {keys}. Bring back the newest folders `keys` and `hub` of this authority and \
+             start again; or, if they are lost for good, `medlock authority restore BACKUP --accept-loss`: nothing they have \
+             issued is believed then, and such devices need new codes"
+        )))
+    }
+
     /// Looks for the keys that sign by this list and that the store does not know.
-    fn find_keys(&self, list: &List<'_>, before: &KeyList) -> Result<Found, Error> {
+    fn find_keys(&self, list: &List<'_>, before: &KeyList, stolen: &Stolen) -> Result<Found, Error> {
         let missing = list.services().filter(|named| named.until.is_none() && !before.has(named.key));
         let mut lost: Vec<KeyId> = missing.map(|named| named.key).collect();
         let mut back = Vec::new();
@@ -112,6 +355,7 @@ impl Authority {
             let key = KeyId::of(&[spki.as_slice()], &AwsLc);
             if let Some(place) = lost.iter().position(|one| *one == key)
                 && let Some(certificate) = self.certified(label, &spki)?
+                && !stolen.has(&certificate)
             {
                 lost.swap_remove(place);
                 back.push(certificate);
@@ -144,77 +388,84 @@ impl Authority {
             && read.verify_with(root, &AwsLc).is_ok()
     }
 
-    /// A new key, where the one that issues was withdrawn and none of those behind it is here. It skips the labels of those:
-    /// each key has a name of its own.
-    fn replace_withdrawn(&self, before: &KeyList, lost: &[KeyId], version: u64) -> Result<AuthorityCertificate, Error> {
+    /// A new key, where the one that issues was withdrawn and none of those behind it is here.
+    fn replace_withdrawn(&self, before: &KeyList) -> Result<AuthorityCertificate, Error> {
         let current = before.current().map_or(KeyLabel::ISSUING, |current| current.label);
         if self.signer.public_key(self.root.label)?.is_none() {
             return Err(Error::Conflict(format!(
-                "version {version} of the site list has withdrawn the key {current}, which issues by the store from the \
-                 backup; the key behind it is not here, or its certificate is not, and the root is offline: bring back the \
-                 newest folders `keys` and `hub` of this authority, and start again"
+                "the key {current}, which issues by the store from the backup, was withdrawn since; no key behind it is here, or \
+                 its certificate is not, and the root is offline: bring back the newest folders `keys` and `hub` of this \
+                 authority, and start again"
             )));
         }
-        let behind = before.next().and_then(|next| {
-            KeyLabel::new(KeyRole::Issuing, next.number().checked_add(u16::try_from(lost.len()).ok()?)?)
-        });
-        let label = not_retired(&*self.signer, behind)?;
+        let label = free_label(&*self.store, &*self.signer, Some(before))?;
         let spki = self.signer.generate(label, self.rules().algorithm)?;
         let certified = self.certified(label, &spki)?;
         certified.ok_or_else(|| Error::Conflict(format!("the root has not certified the key {label}")))
     }
 
-    /// Lets an authority that is not open hear a site list before it starts: the newest that any device has. Returns whether
-    /// the list is of the authority that `store` is of.
-    ///
-    /// # Errors
-    /// [`Error::Object`] when its own root has not signed it.
-    pub fn hear_site_list(dir: &Path, store: &SqlStore, list: &[u8]) -> Result<bool, Error> {
-        let failed = |why: &dyn std::fmt::Display| Error::Object { what: WHAT, why: why.to_string() };
-        let given = List::danger_open(list).map_err(|error| failed(&error))?;
-        let Some(root) = store.newest(Purpose::Root)? else { return Ok(false) };
-        let key = AuthorityCertificate::read(KeyLabel::ROOT, root.certificate.clone())?.key;
-        if given.member(key).is_none() {
-            return Ok(false);
+    /// Notes that so many labels were given since, to keys that the store does not know: no label, and no name in
+    /// certificates, has two keys.
+    fn give_labels(&self, before: &KeyList, others: usize) -> Result<(), Error> {
+        let last = before.iter().map(|key| u64::from(key.certificate.label.number())).max().unwrap_or(0);
+        let given = last.saturating_add(u64::try_from(others).unwrap_or(u64::MAX));
+        if others > 0 && self.store.last_number(LABELS_GIVEN)? < given {
+            self.store.next_number(LABELS_GIVEN, given)?;
         }
-        let knowledge = KnowledgeBase::open(&knowledge_of(dir), Clock::system(), Setting::Hospital);
-        let knowledge = knowledge.map_err(|error| failed(&error))?;
-        knowledge.pin_root(&root.certificate).map_err(|error| failed(&error))?;
-        if knowledge.version(ObjectKind::SiteList).is_none_or(|heard| heard < given.heading().version) {
-            knowledge.accept(ObjectKind::SiteList, list).map_err(|error| failed(&error))?;
-        }
-        Ok(true)
-    }
-
-    /// Whether an authority that is not open has heard its site list; one that gives out none needs none.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub fn has_heard_site_list(dir: &Path, store: &SqlStore) -> Result<bool, Error> {
-        let gives = store.published(ObjectKind::SiteList.name())?.is_some();
-        Ok(!gives || knowledge_of(dir).join(ObjectKind::SiteList.file()).exists())
+        Ok(())
     }
 }
 
 /// The folder of what a hub has heard, in that of its authority.
-pub(crate) fn knowledge_of(dir: &Path) -> std::path::PathBuf {
+pub(crate) fn knowledge_of(dir: &Path) -> PathBuf {
     dir.join("knowledge")
 }
 
-/// The first label from `first` on that the signer does not refuse: a store that was brought back does not know which of
-/// them were retired.
-pub(crate) fn not_retired(signer: &dyn Signer, first: Option<KeyLabel>) -> Result<KeyLabel, Error> {
-    let first = first.map_or(u16::MAX, KeyLabel::number);
-    let labels = first..first.saturating_add(LABELS);
-    labels
-        .filter_map(|number| KeyLabel::new(KeyRole::Issuing, number))
-        .find(|label| !matches!(signer.public_key(*label), Err(SignerError::Refused(_))))
-        .ok_or_else(|| Error::Conflict("there were too many issuing keys".to_owned()))
+/// The label of the next issuing key: behind all that were given, and of none that the signer refuses, since a store that was
+/// brought back does not know which were retired. A key that is there already was left by a change that was cut off; but not
+/// where it is one that was stolen since the backup, or may be.
+pub(crate) fn free_label(store: &dyn Store, signer: &dyn Signer, keys: Option<&KeyList>) -> Result<KeyLabel, Error> {
+    let too_many = || Error::Conflict("there were too many issuing keys".to_owned());
+    let next = keys.map_or(Some(KeyLabel::ISSUING), KeyList::next).ok_or_else(too_many)?;
+    let given = u16::try_from(store.last_number(LABELS_GIVEN)?).map_err(|_| too_many())?;
+    let first = next.number().max(given.saturating_add(1));
+    let revoked = root_crl::held(store)?.and_then(|held| RootCrl::of_published(&held));
+    let some_unknown = revoked.zip(keys).is_some_and(|(revoked, keys)| unknown_serials(keys, revoked.serials()) > 0);
+    for number in first..first.saturating_add(LABELS) {
+        let Some(label) = KeyLabel::new(KeyRole::Issuing, number) else { break };
+        let stolen = match signer.public_key(label) {
+            Ok(None) => false,
+            Ok(Some(spki)) => some_unknown || is_stolen(store, KeyId::of(&[spki.as_slice()], &AwsLc))?,
+            Err(SignerError::Refused(_)) => true,
+            Err(error) => return Err(error.into()),
+        };
+        if !stolen {
+            return Ok(label);
+        }
+    }
+    Err(too_many())
+}
+
+fn is_stolen(store: &dyn Store, key: KeyId) -> Result<bool, StoreError> {
+    let known = store.standing(Subject::Issuer(key))?;
+    Ok(known.is_some_and(|known| known.state == StandingState::Compromised))
+}
+
+const fn state_of(state: State) -> StandingState {
+    match state {
+        State::Suspended => StandingState::Suspended,
+        State::Superseded => StandingState::Superseded,
+        State::Ceased => StandingState::Ceased,
+        State::Compromised => StandingState::Compromised,
+    }
 }
 
 /// What people are told.
-fn told(before: &KeyList, after: &KeyList, lost: &[KeyId], version: u64) -> String {
-    let mut text = format!("the store is older than version {version} of the site list, and goes on behind it");
+fn told(before: &KeyList, after: &KeyList, lost: &[KeyId], version: Option<u64>) -> String {
+    let mut text = match version {
+        Some(version) => format!("the store is older than version {version} of the site list, and goes on behind it"),
+        None => "the store is older than what was heard of it, and goes on behind that".to_owned(),
+    };
     for key in after.iter() {
         let label = key.certificate.label;
         let stood = before.key(label).map(|key| key.state);
@@ -225,8 +476,8 @@ fn told(before: &KeyList, after: &KeyList, lost: &[KeyId], version: u64) -> Stri
     }
     for key in lost {
         text.push_str(&format!(
-            "; the key {key} is not here, or its certificate is not: from the next site list on nothing it has issued is believed, \
-             and such devices need a new code"
+            "; the key {key} is lost: from the next site list on nothing it has issued is believed, and such devices need a new \
+             code"
         ));
     }
     text

@@ -4,11 +4,13 @@
 
 use crate::issue;
 use crate::keys::{AuthorityCertificate, KeyList, KeyState};
+use crate::restored::knowledge_of;
 use crate::signer::{Kind, Signer};
 use crate::status::crl::{self, Content, Entry, Extent};
 use crate::store::{Published, Serial, Store, StoreError};
 use crate::{Authority, Error, encode};
 use axum::body::Bytes;
+use medlock_node::files;
 use medlock_node::provider::{AwsLc, SigningAlgorithm};
 use medlock_trust::Time;
 use medlock_trust::crypto::{Crypto as _, Signature};
@@ -18,7 +20,9 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 
 /// What it is called among the published objects.
-const KIND: &str = "root-crl";
+pub(crate) const KIND: &str = "root-crl";
+/// Its file among what the hub has heard, which outlasts the store.
+pub(crate) const FILE: &str = "root.crl";
 const WHAT: &str = "revocation list of the root";
 /// How long one of a root at hand is good, in seconds; the next is made at half of it.
 const AT_HAND_SECONDS: i64 = 30 * 86_400;
@@ -40,7 +44,8 @@ pub(crate) struct RootCrl {
 }
 
 impl RootCrl {
-    /// The list of these keys, with a number above all that a store with `held` has given.
+    /// The list of these keys, with a number above all that a store with `held` has given. What that list says stays said: a
+    /// store that was brought back knows no certificate of a key that was made, and stolen, behind its copy.
     pub(crate) fn of(
         root: &AuthorityCertificate,
         keys: Option<&KeyList>,
@@ -49,6 +54,11 @@ impl RootCrl {
         at_hand: bool,
     ) -> Self {
         let least = held.map_or(0, |held| held.version).saturating_add(1);
+        let mut entries = keys.map(|keys| compromised(keys, now)).unwrap_or_default();
+        let before = held.and_then(Self::of_published).map(|before| before.entries).unwrap_or_default();
+        entries.retain(|entry| before.iter().all(|said| said.serial != entry.serial));
+        entries.extend(before);
+        entries.sort_by_key(|entry| entry.serial);
         let seconds = if at_hand { AT_HAND_SECONDS } else { OFFLINE_SECONDS };
         Self {
             issuer: root.subject.clone(),
@@ -58,8 +68,28 @@ impl RootCrl {
             number: least.max(now.unix().try_into().unwrap_or(0)),
             this_update: now,
             next_update: now.plus_seconds(seconds),
-            entries: keys.map(|keys| compromised(keys, now)).unwrap_or_default(),
+            entries,
         }
+    }
+
+    /// What one that was taken says.
+    pub(crate) fn of_published(held: &Published) -> Option<Self> {
+        Self::read(opened(&held.bytes).ok()?.0).ok()
+    }
+
+    /// Which certificates it revokes.
+    pub(crate) fn serials(&self) -> impl Iterator<Item = Serial> {
+        self.entries.iter().map(|entry| entry.serial)
+    }
+
+    /// Its number.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// When it was made.
+    pub(crate) const fn issued(&self) -> Time {
+        self.this_update
     }
 
     /// The bytes that the root signs.
@@ -133,8 +163,7 @@ impl RootCrl {
 
     /// Whether it has what is known of these keys, whatever dates it gives.
     fn says(&self, keys: &KeyList, now: Time) -> bool {
-        let serials = |entries: &[Entry]| entries.iter().map(|entry| entry.serial).collect::<Vec<_>>();
-        serials(&self.entries) == serials(&compromised(keys, now))
+        compromised(keys, now).iter().all(|entry| self.serials().any(|serial| serial == entry.serial))
     }
 }
 
@@ -153,12 +182,17 @@ impl fmt::Display for RootCrl {
 fn compromised(keys: &KeyList, now: Time) -> Vec<Entry> {
     let stolen = keys.iter().filter(|key| key.state == KeyState::Compromised);
     let entry = |key: &crate::keys::IssuingKey| {
-        let serial = Serial::from_octets(Certificate::from_der(&key.certificate.der).ok()?.serial_magnitude())?;
-        Some(Entry { serial, since: key.until.unwrap_or(now), reason: KEY_COMPROMISE })
+        let (serial, since) = (serial_of(&key.certificate)?, key.until.unwrap_or(now));
+        Some(Entry { serial, since, reason: KEY_COMPROMISE })
     };
     let mut entries: Vec<Entry> = stolen.filter_map(entry).collect();
     entries.sort_by_key(|entry| entry.serial);
     entries
+}
+
+/// The serial of an authority's own certificate.
+pub(crate) fn serial_of(certificate: &AuthorityCertificate) -> Option<Serial> {
+    Serial::from_octets(Certificate::from_der(&certificate.der).ok()?.serial_magnitude())
 }
 
 /// The to-be-signed bytes of a signed list, and the signature.
@@ -180,6 +214,16 @@ pub(crate) fn verified<'a>(der: &'a [u8], root: &AuthorityCertificate) -> Option
     AwsLc.verify(root.algorithm.signature(), public, &[tbs], Signature::X509(signature)).ok()?;
     // Also what is not signed is what a root writes.
     (encode::signed(tbs, signature) == der).then_some(tbs)
+}
+
+/// What a list says that this root has signed, and a person or a folder gives (DER).
+pub(crate) fn read(der: &[u8], root: &AuthorityCertificate) -> Option<RootCrl> {
+    RootCrl::read(verified(der, root)?).ok()
+}
+
+/// What a list says that calls itself this root's, whoever has signed it.
+pub(crate) fn opened_of(der: &[u8], root: &AuthorityCertificate) -> Option<RootCrl> {
+    RootCrl::read(opened(der).ok()?.0).ok().filter(|list| list.is_of(root))
 }
 
 /// Signs one.
@@ -258,7 +302,7 @@ impl Authority {
 
     fn root_crl_due(&self) -> Result<Due, Error> {
         let (held, now) = (held(&*self.store)?, self.clock.now());
-        let read = held.as_ref().and_then(|held| RootCrl::read(opened(&held.bytes).ok()?.0).ok());
+        let read = held.as_ref().and_then(RootCrl::of_published);
         let Some(read) = read.filter(|read| read.says(&self.keys(), now)) else { return Ok(Due::Behind) };
         let (life, left) = (read.next_update.seconds_since(read.this_update), read.next_update.seconds_since(now));
         Ok(match left {
@@ -272,12 +316,33 @@ impl Authority {
         let (held, now) = (held(&*self.store)?, self.clock.now());
         let list = RootCrl::of(&self.root, Some(&self.keys()), held.as_ref(), now, true);
         let der = sign(&list.to_be_signed(), &self.root, &*self.signer)?;
-        take(&der, &self.root, &*self.store, now)
+        take(&der, &self.root, &*self.store, now)?;
+        self.keep_beside()
+    }
+
+    /// Keeps the newest beside what the hub has heard.
+    pub(crate) fn keep_beside(&self) -> Result<(), Error> {
+        let Some(held) = held(&*self.store)? else { return Ok(()) };
+        let (file, failed) = (knowledge_of(&self.settings.dir).join(FILE), |error: medlock_node::Error| {
+            Error::Conflict(error.to_string())
+        });
+        if files::read(&file).map_err(failed)?.as_ref() != Some(&held.bytes) {
+            files::replace(&file, &held.bytes).map_err(failed)?;
+        }
+        self.locks.root_crl_kept.store(held.version, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Keeps one that another hub on the same store has made.
+    pub(crate) fn hear_of_root_crl(&self, versions: &[(String, u64)]) -> Result<(), Error> {
+        let version = versions.iter().find(|(kind, _)| kind == KIND).map_or(0, |(_, version)| *version);
+        if self.locks.root_crl_kept.load(Ordering::Relaxed) >= version { Ok(()) } else { self.keep_beside() }
     }
 
     /// Takes one in that an offline root has signed.
     pub(crate) fn take_root_crl(&self, der: &[u8]) -> Result<(), Error> {
         take(der, &self.root, &*self.store, self.clock.now())?;
+        self.keep_beside()?;
         self.locks.root_crl_told.store(false, Ordering::Relaxed);
         Ok(())
     }

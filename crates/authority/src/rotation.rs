@@ -13,7 +13,7 @@
 use crate::issue::{self, Line};
 use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::objects::Kind as ObjectKind;
-use crate::restored::not_retired;
+use crate::restored::free_label;
 use crate::root_crl::{self, RootCrl};
 use crate::root_request::{KeyChange, RootAnswer, RootRequest};
 use crate::settings::{Kind, Rules, Settings};
@@ -88,8 +88,7 @@ impl Asking<'_> {
 
     /// The next key, and what is to be signed for it. A key that an unfinished change has left is used.
     fn new_key(&self) -> Result<(AuthorityCertificate, Vec<u8>), Error> {
-        let first = self.keys.map_or(Some(KeyLabel::ISSUING), KeyList::next);
-        let label = not_retired(self.line.signer, first)?;
+        let label = free_label(self.line.store, self.line.signer, self.keys)?;
         let spki = self.line.signer.generate(label, self.rules.algorithm)?;
         let template = crate::authority::authority_template(self.settings, self.rules, label, &spki, self.now);
         let approved = issue::prepare(&template, &self.root.issuer(), self.now)?;

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::signer::{KeyLabel, KeyRole};
 use crate::store::{Published, Store, StoreError};
 use data_encoding::BASE64;
-use medlock_trust::list::List;
+use medlock_trust::list::{List, MAX_SERVICES};
 use medlock_trust::x509::{Certificate, Name};
 use medlock_trust::{KeyId, Time};
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,17 @@ impl KeyList {
 
     /// Stores the list behind the one of version `before`.
     pub(crate) fn publish(&self, store: &dyn Store, now: Time, before: Option<u64>) -> Result<(), Error> {
+        self.publish_with(Vec::new(), store, now, before)
+    }
+
+    /// As [`KeyList::publish`], with other objects: all of them or none.
+    pub(crate) fn publish_with(
+        &self,
+        mut objects: Vec<(&'static str, Published, Option<u64>)>,
+        store: &dyn Store,
+        now: Time,
+        before: Option<u64>,
+    ) -> Result<(), Error> {
         self.check()?;
         let stored = |key: &IssuingKey| Stored {
             key: key.certificate.label,
@@ -133,7 +144,8 @@ impl KeyList {
         let stored: Vec<Stored> = self.keys.iter().map(stored).collect();
         let bytes =
             serde_json::to_vec(&stored).map_err(|error| Error::Object { what: WHAT, why: error.to_string() })?;
-        match store.publish_after(KIND, Published { version: self.version, at: now, bytes }, before) {
+        objects.push((KIND, Published { version: self.version, at: now, bytes }, before));
+        match store.publish_all(objects) {
             Err(StoreError::Taken { .. }) => Err(Error::Conflict(
                 "the authority's keys were changed at the same time, maybe at another hub: look at them and ask again"
                     .to_owned(),
@@ -180,18 +192,31 @@ impl KeyList {
         KeyLabel::new(KeyRole::Issuing, last.checked_add(1)?)
     }
 
-    /// The list behind this one, or the same, as a later site list has it: a key that it does not name is in wrong hands, one
-    /// that it lets sign bonds alone is retired. The last of the keys that are `back` issues.
-    pub(crate) fn as_heard(&self, heard: &List<'_>, back: Vec<AuthorityCertificate>, now: Time) -> Self {
+    /// The list behind this one, or the same, as what was heard has it. Who is `stolen` is in wrong hands. With a later site
+    /// list, so is a key that it does not name, and one that it lets sign bonds alone is retired. The last of the keys that are
+    /// `back` issues.
+    pub(crate) fn as_heard(
+        &self,
+        heard: Option<&List<'_>>,
+        stolen: impl Fn(&AuthorityCertificate) -> bool,
+        back: Vec<AuthorityCertificate>,
+        now: Time,
+    ) -> Self {
         let mut keys = self.keys.clone();
         for key in keys.iter_mut().filter(|key| key.state != KeyState::Compromised) {
-            match heard.services().find(|named| named.key == key.certificate.key) {
-                Some(named) if named.until.is_some() => (key.state, key.until) = (KeyState::Retired, named.until),
-                Some(_) if key.state == KeyState::Current && !back.is_empty() => {
+            let named = heard.map(|heard| heard.services().find(|named| named.key == key.certificate.key));
+            let ended = Some(key.until.unwrap_or(now));
+            match named {
+                _ if stolen(&key.certificate) => (key.state, key.until) = (KeyState::Compromised, ended),
+                Some(None) if heard.is_some_and(|heard| self.had_no_room(heard, key.certificate.label)) => {
+                    (key.state, key.until) = (KeyState::Retired, ended);
+                }
+                Some(None) => (key.state, key.until) = (KeyState::Compromised, ended),
+                Some(Some(named)) if named.until.is_some() => (key.state, key.until) = (KeyState::Retired, named.until),
+                Some(Some(_)) | None if key.state == KeyState::Current && !back.is_empty() => {
                     (key.state, key.until) = (KeyState::Former, Some(now));
                 }
-                Some(_) => {}
-                None => (key.state, key.until) = (KeyState::Compromised, Some(key.until.unwrap_or(now))),
+                Some(Some(_)) | None => {}
             }
         }
         let newest = back.iter().map(|key| key.label).max();
@@ -203,6 +228,15 @@ impl KeyList {
         keys.sort_by_key(|key| key.certificate.label);
         let version = if keys == self.keys { self.version } else { self.version.saturating_add(1) };
         Self { version, keys }
+    }
+
+    /// Whether a site list that does not name a key may have had no room for it: where a list is full, the oldest of those
+    /// that sign no more are left out.
+    fn had_no_room(&self, heard: &List<'_>, label: KeyLabel) -> bool {
+        let ended =
+            |key: &&IssuingKey| heard.services().any(|named| named.key == key.certificate.key && named.until.is_some());
+        heard.services().count() >= MAX_SERVICES
+            && self.keys.iter().filter(ended).all(|key| key.certificate.label > label)
     }
 
     /// The list behind this one: `new` issues from now on, if there is one, and the key `label` then stands so.

@@ -22,6 +22,7 @@ mod signed;
 pub use check::{Refused, check};
 pub use client::{ProcessSigner, Supervisor};
 pub use protocol::{Answer, MAX_MESSAGE, Request, decode_answer, decode_request, encode_answer};
+pub use retired::merge_retired;
 pub use serve::{Callers, InProcess, end_with_parent, listen, serve};
 pub(crate) use signed::behind;
 

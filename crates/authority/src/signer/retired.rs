@@ -53,6 +53,11 @@ impl Retired {
         files::replace(&self.path(), text.as_bytes()).map_err(failed).inspect_err(|_| *held = None)
     }
 
+    /// Whether none was.
+    fn is_empty(&self) -> Result<bool, SignerError> {
+        Ok(self.held()?.as_ref().is_none_or(BTreeSet::is_empty))
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.join(FILE)
     }
@@ -75,6 +80,20 @@ impl Retired {
         }
         Ok(held)
     }
+}
+
+/// Names in the folder `to` the keys that were retired by what the folder `from` says, beside those that are named there: a key
+/// that was retired on either side signs nothing.
+///
+/// # Errors
+/// [`SignerError::KeyFile`].
+pub fn merge_retired(from: &Path, to: &Path) -> Result<(), SignerError> {
+    let (from, to) = (Retired::within(from), Retired::within(to));
+    if from.is_empty()? {
+        return Ok(());
+    }
+    let labels = from.held()?.clone().unwrap_or_default();
+    labels.into_iter().try_for_each(|label| to.add(label))
 }
 
 fn failed(error: medlock_node::Error) -> SignerError {
@@ -102,7 +121,14 @@ mod tests {
             retired.check(KeyLabel::new(KeyRole::Issuing, 2).unwrap()).unwrap();
             retired.check(KeyLabel::ROOT).unwrap();
         }
+        let other = tempfile::tempdir().unwrap();
+        let second = KeyLabel::new(KeyRole::Issuing, 2).unwrap();
+        Retired::within(other.path()).add(second).unwrap();
+        merge_retired(folder.path(), other.path()).unwrap();
+        let merged = Retired::within(other.path());
+        assert!([KeyLabel::ISSUING, second, third].into_iter().all(|key| merged.has(key).unwrap()));
         std::fs::write(folder.path().join(FILE), "issuing\nsomething\n").unwrap();
+        assert!(merge_retired(folder.path(), other.path()).is_err(), "a damaged one names nobody");
         assert!(Retired::within(folder.path()).check(KeyLabel::ROOT).is_err());
     }
 }

@@ -13,11 +13,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Connections served at once. The hub uses one; a program on the same machine could try more.
 const MAX_CONNECTIONS: usize = 16;
-/// How long a half-sent message may take.
+/// How long a connection may say nothing, and how long a message may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The keys in this process. A key is read when it is first used, and wiped from memory when this is dropped.
@@ -238,7 +238,7 @@ pub fn serve(listener: &UnixListener, keys: &Arc<InProcess>) -> Result<(), Signe
         }
         let (keys, counted) = (keys.clone(), open.clone());
         std::thread::spawn(move || {
-            if let Err(error) = converse(stream, &keys) {
+            if let Err(error) = converse(stream, &keys, PATIENCE) {
                 tracing::warn!(%error, "a connection to the signer ended early");
             }
             drop(counted);
@@ -247,16 +247,36 @@ pub fn serve(listener: &UnixListener, keys: &Arc<InProcess>) -> Result<(), Signe
     Ok(())
 }
 
-fn converse(mut stream: UnixStream, keys: &InProcess) -> io::Result<()> {
-    stream.set_write_timeout(Some(PATIENCE))?;
-    while let Some(message) = protocol::receive(&mut stream)? {
+/// A connection that is read until an instant: who says nothing, or a byte now and then, does not keep its place.
+struct Until<'a>(&'a UnixStream, Instant);
+
+impl io::Read for Until<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.1.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.0.set_read_timeout(Some(left))?;
+        self.0.read(buffer)
+    }
+}
+
+fn converse(mut stream: UnixStream, keys: &InProcess, patience: Duration) -> io::Result<()> {
+    stream.set_write_timeout(Some(patience))?;
+    loop {
+        let message = match protocol::receive(&mut Until(&stream, Instant::now() + patience)) {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok(()),
+            // A hub that has nothing to sign comes again when it has.
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         let answer = match protocol::decode_request(&message) {
             Ok(request) => answer(&request, keys),
             Err(error) => Answer::Refused(format!("the request cannot be read: {error}")),
         };
         protocol::send(&mut stream, &protocol::encode_answer(&answer))?;
     }
-    Ok(())
 }
 
 fn answer(request: &Request<'_>, keys: &InProcess) -> Answer {
@@ -284,6 +304,35 @@ fn answer(request: &Request<'_>, keys: &InProcess) -> Answer {
         }
         Err(error @ (SignerError::Away(_) | SignerError::KeyFile(_) | SignerError::Token { .. })) => {
             Answer::Failed(error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    /// Shows REQ-KEYS-55: neither silence nor a byte now and then keeps a place at the signer.
+    #[test]
+    fn a_caller_that_says_nothing_loses_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Arc::new(InProcess::open(folder.path()).unwrap());
+        let patience = Duration::from_millis(200);
+        for dribbles in [false, true] {
+            let (mut caller, served) = UnixStream::pair().unwrap();
+            let keys = keys.clone();
+            let began = Instant::now();
+            let serving = std::thread::spawn(move || converse(served, &keys, patience));
+            if dribbles {
+                caller.write_all(&[0, 0, 1, 0]).unwrap();
+            }
+            while !serving.is_finished() && began.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(20));
+                let _ = if dribbles { caller.write(&[0]) } else { Ok(0) };
+            }
+            assert!(began.elapsed() < Duration::from_secs(4), "it waited for {:?}", began.elapsed());
+            serving.join().unwrap().unwrap();
         }
     }
 }

@@ -14,7 +14,7 @@
 use super::signed::record;
 use super::{SUPERSEDED_KEPT_SECONDS, SUPERSEDED_PER_DEVICE};
 use crate::store::{Life, Standing, StandingState, Subject};
-use medlock_trust::status::{Record, State, Subject as Told};
+use medlock_trust::status::{Record, Subject as Told};
 use medlock_trust::{DeviceName, Time};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -46,14 +46,17 @@ pub(crate) struct Selector {
 }
 
 impl Selector {
-    /// For a list of at most `most` records at `now`. `told` is what the list before said; its compromises are told again
-    /// also when the store, restored from a backup, no longer knows them.
-    pub(crate) fn new(told: impl Iterator<Item = Record>, now: Time, most: usize) -> Self {
-        let compromised = told.filter(|record| record.state == State::Compromised);
+    /// For a list of at most `most` records at `now`. What is `told` stays so, also when the store, restored from a backup,
+    /// does not know it: what comes first of one subject counts, unless the store says worse.
+    pub(crate) fn new(told: impl DoubleEndedIterator<Item = Record>, now: Time, most: usize) -> Self {
+        let mut records: BTreeMap<Told, Record> = told.rev().map(|record| (record.subject, record)).collect();
+        while records.len() > most {
+            records.pop_last();
+        }
         Self {
             now,
             most,
-            records: compromised.map(|record| (record.subject, record)).take(most).collect(),
+            records,
             firm: BTreeMap::new(),
             superseded: BTreeMap::new(),
             of_device: HashMap::new(),
@@ -182,7 +185,7 @@ mod tests {
 
     fn select(
         standings: &[(Standing, Option<Life>)],
-        told: impl Iterator<Item = Record>,
+        told: impl DoubleEndedIterator<Item = Record>,
         now: Time,
         most: usize,
     ) -> Selection {

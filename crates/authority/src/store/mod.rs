@@ -648,7 +648,15 @@ pub trait Journal: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Taken`] when another one was published meanwhile.
-    fn publish_after(&self, kind: &'static str, object: Published, before: Option<u64>) -> Result<(), StoreError>;
+    fn publish_after(&self, kind: &'static str, object: Published, before: Option<u64>) -> Result<(), StoreError> {
+        self.publish_all(vec![(kind, object, before)])
+    }
+
+    /// As [`Journal::publish_after`], objects of several kinds: all of them or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when another one of some kind was published meanwhile.
+    fn publish_all(&self, objects: Vec<(&'static str, Published, Option<u64>)>) -> Result<(), StoreError>;
 
     /// The newest version of each kind.
     ///
@@ -683,6 +691,18 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     fn next_number(&self, series: &'static str, least: u64) -> Result<u64, StoreError>;
+
+    /// As [`Journal::next_number`], if the last one is still `before`: nobody has taken one since.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when somebody has.
+    fn next_number_after(&self, series: &'static str, least: u64, before: u64) -> Result<u64, StoreError>;
+
+    /// The last number of a series that was taken; 0 if none was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn last_number(&self, series: &'static str) -> Result<u64, StoreError>;
 
     /// Raises an alarm. One of the same kind about the same device that nobody has dealt with is counted up instead,
     /// and keeps its text: what comes first tells most, and a flood must not drown it.

@@ -510,9 +510,14 @@ fn journal(store: &impl Journal) {
     );
     store.publish_after("routes", object(3), Some(1)).unwrap();
     store.publish_after("policy", object(1), None).unwrap();
+    let all = |routes, policy| store.publish_all(vec![("routes", object(4), routes), ("policy", object(2), policy)]);
+    assert!(taken(all(Some(3), Some(2))) && taken(all(Some(2), Some(1))));
+    let held = ["routes", "policy"].map(|kind| store.published(kind).unwrap().unwrap().version);
+    assert_eq!(held, [3, 1], "a part of it was published");
+    all(Some(3), Some(1)).unwrap();
     let mut versions = store.versions().unwrap();
     versions.sort();
-    assert_eq!(versions, [("policy".to_owned(), 1), ("routes".to_owned(), 3), ("status".to_owned(), 19)]);
+    assert_eq!(versions, [("policy".to_owned(), 2), ("routes".to_owned(), 4), ("status".to_owned(), 19)]);
     assert!(store.hold("x", [1; 16], 60).unwrap() && store.hold("x", [1; 16], 60).unwrap());
     assert_eq!(store.hold("x", [2; 16], 60).unwrap(), !store.is_shared(), "two hold the same");
     store.let_go("x", [2; 16]).unwrap();
@@ -521,6 +526,15 @@ fn journal(store: &impl Journal) {
     assert!(store.hold("x", [2; 16], 60).unwrap());
     let number = |least| store.next_number("crl", least).unwrap();
     assert_eq!([number(0), number(0), number(9), number(9), number(0)], [1, 2, 9, 10, 11]);
+    let after = |series, least, before| store.next_number_after(series, least, before);
+    assert!(
+        taken(after("crl", 0, 10).map(drop))
+            && taken(after("crl", 0, 0).map(drop))
+            && taken(after("new", 0, 1).map(drop))
+    );
+    assert_eq!((store.last_number("crl").unwrap(), store.last_number("new").unwrap()), (11, 0));
+    assert_eq!((after("crl", 0, 11).unwrap(), after("crl", 20, 12).unwrap(), after("new", 0, 0).unwrap()), (12, 20, 1));
+    assert_eq!(store.last_number("crl").unwrap(), 20);
     let (at, kind, text) = (noon(), "k".to_owned(), "t".to_owned());
     let alarm = Alarm { id: 0, at, last: at, count: 1, kind, device: None, text, acknowledged: false };
     store.raise(alarm.clone()).unwrap();

@@ -142,12 +142,14 @@ impl Journal for Faulty {
 
     through! {
         write: fn publish(kind: &'static str, object: Published) -> ();
-        write: fn publish_after(kind: &'static str, object: Published, before: Option<u64>) -> ();
+        write: fn publish_all(objects: Vec<(&'static str, Published, Option<u64>)>) -> ();
         read: fn versions() -> Vec<(String, u64)>;
         read: fn hold(what: &'static str, holder: [u8; 16], seconds: u32) -> bool;
         read: fn let_go(what: &'static str, holder: [u8; 16]) -> ();
         read: fn published(kind: &'static str) -> Option<Published>;
         write: fn next_number(series: &'static str, least: u64) -> u64;
+        write: fn next_number_after(series: &'static str, least: u64, before: u64) -> u64;
+        read: fn last_number(series: &'static str) -> u64;
         write: fn raise(alarm: Alarm) -> ();
         read: fn alarms() -> Vec<Alarm>;
         write: fn acknowledge(id: i64) -> ();

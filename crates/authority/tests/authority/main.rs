@@ -18,6 +18,7 @@ mod log;
 mod peers;
 mod provision;
 mod refusals;
+mod restored;
 mod rotation;
 mod signer;
 mod standing;

@@ -4,9 +4,11 @@ use super::HubArgs;
 use crate::output::{self, say};
 use crate::{Failure, Outcome, authorities, hub};
 use clap::Args;
-use medlock_authority::Authority;
 use medlock_authority::directory::DATABASE;
+use medlock_authority::heard::{Hearing, Source};
+use medlock_authority::signer::merge_retired;
 use medlock_authority::store::{ServerConfig, SqlStore};
+use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use std::path::{Path, PathBuf};
@@ -47,20 +49,23 @@ pub(crate) struct BackupArgs {
 pub(crate) struct RestoreArgs {
     /// The folder that `backup` made.
     from: PathBuf,
-    /// What was issued and revoked since the backup is lost for good: begin the transparency logs anew.
+    /// What others have heard of this hub's authorities: the folder of a sidecar or of another hub, or a file: `site-list.cose`,
+    /// `status.cose`, or the root's revocation list as `/crl/root.crl` gave it. It says which issuing keys were withdrawn since
+    /// the backup. Give several, of devices that met the hub last; of each kind the newest counts. Needed where the hub's
+    /// own folder is gone.
+    #[arg(long, value_name = "FOLDER")]
+    knowledge: Vec<PathBuf>,
+    /// No issuing key was rotated, retired or withdrawn since the backup: there is nothing to hear of.
+    #[arg(long)]
+    keys_unchanged: bool,
+    /// What was issued and revoked since the backup, and the keys made since, are lost for good: begin the transparency logs
+    /// anew, and start without those keys.
     #[arg(long, conflicts_with = "nothing_since")]
     accept_loss: bool,
     /// Nothing was issued since the backup: the hub was stopped before it was made. Needed where nothing here remembers how
     /// long the logs were, as on a new disk.
     #[arg(long)]
     nothing_since: bool,
-    /// The newest site list that any device of this hub's sites has: `knowledge/site-list.cose` in a sidecar's folder. Needed
-    /// where the folder has none: it says which issuing keys were withdrawn since the backup. Give it once for each site.
-    #[arg(long, value_name = "FILE")]
-    site_list: Vec<PathBuf>,
-    /// No issuing key was rotated, retired or withdrawn since the backup: there is no newer site list.
-    #[arg(long)]
-    keys_unchanged: bool,
     #[command(flatten)]
     hub: HubArgs,
 }
@@ -155,98 +160,128 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// Brings a backup back into the folder of a hub that is stopped, or of one that is new.
+/// What became of one authority.
+struct Restored {
+    name: String,
+    /// Whether its store is on a server, where people have brought it back.
+    on_server: bool,
+    /// The name of its log, if that began anew.
+    log: Option<String>,
+    hearing: Hearing,
+}
+
+/// Brings a backup back into the folder of a hub that is stopped, or of one that is new; of a store on a server, where it was
+/// brought back before, what was heard behind it.
 ///
 /// # Errors
-/// When the hub runs, or the backup is damaged.
+/// When the hub runs, or the backup is damaged; when nobody says what became of its keys since.
 pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
     let dir = &args.hub.dir;
     if !hub::was_made(&args.from) {
         return Err(format!("{} is no backup", args.from.display()).into());
     }
-    let lists = args.site_list.iter().map(|file| {
-        let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        Ok::<_, Failure>((file, bytes))
-    });
-    let mut lists = lists.collect::<Result<Vec<_>, _>>()?;
+    let mut sources = Vec::new();
+    for path in &args.knowledge {
+        sources.extend(Source::read(path)?);
+    }
     let mut restored = Vec::new();
     for part in parts(dir, &args.from, &args.from)? {
-        files::private_directory(&part.hub)?;
-        let database = part.backup.join(DATABASE);
-        let remembered = part.hub.join("keys").join(CHECKPOINTS);
-        let remembered = std::fs::metadata(remembered).is_ok_and(|file| file.len() > 0);
-        if database.exists() && !remembered && !args.accept_loss && !args.nothing_since {
-            return Err(format!(
-                "nothing in {} remembers how long the log was, so the restored one could fork it: bring back the newest \
-                 keys/{CHECKPOINTS}; or say --nothing-since if the hub was stopped before the backup; or --accept-loss",
-                part.hub.display()
-            )
-            .into());
-        }
-        if database.exists() {
-            Authority::restore_store(&part.hub, &database, |store| hear_site_list(args, &part, store, &mut lists))?;
-        }
-        copy_keys(&part.backup, &part.hub)?;
-        if !hub::was_made(&part.hub) {
-            hub::copy_settings(&part.backup, &part.hub)?;
-        }
-        let log = if args.accept_loss && database.exists() {
-            Some(Authority::start_log_anew(&hub::authority_in_force(&part.hub)?, &Clock::system())?.1)
-        } else {
-            None
-        };
-        restored.push((part.name, database.exists(), log));
+        restored.push(restore_part(args, part, &mut sources)?);
     }
-    if let Some((file, _)) = lists.first() {
-        return Err(format!("{}: no site that was restored here has signed this list", file.display()).into());
+    if let Some(source) = sources.first() {
+        return Err(
+            format!("{}: nothing that an authority restored here has published", source.path().display()).into()
+        );
     }
     if args.hub.json {
+        let heard = |one: &Restored| one.hearing.heard.iter().map(ToString::to_string).collect::<Vec<_>>();
         let all: Vec<_> = restored
             .iter()
-            .map(|(name, store, log)| serde_json::json!({ "authority": name, "store": store, "log": log }))
+            .map(|one| {
+                serde_json::json!({
+                    "authority": one.name, "store": !one.on_server, "log": one.log, "heard": heard(one),
+                })
+            })
             .collect();
         output::json(&serde_json::json!({ "folder": dir, "restored": all }))?;
         return Ok(Outcome::Done);
     }
-    for (name, store, log) in restored {
-        match (store, log) {
-            (false, _) => say!("{name}: its store is on a server: bring it back there, with pg_restore"),
-            (true, None) => say!("{name}: store and keys are back"),
-            (true, Some(log)) => say!("{name}: store and keys are back; its log goes on as {log}"),
+    for Restored { name, on_server, log, hearing } in restored {
+        let what =
+            if on_server { "keys are back, and its store is the one on the server" } else { "store and keys are back" };
+        match log {
+            None => say!("{name}: {what}"),
+            Some(log) => say!("{name}: {what}; its log goes on as {log}"),
+        }
+        for heard in hearing.heard {
+            say!("  heard: {heard}");
         }
     }
     say!("Bring the passphrase (or the token) and the configuration too, and start the hub.");
     Ok(Outcome::Done)
 }
 
-/// Takes those lists that are of this authority, and refuses where nobody can say whether its keys were changed.
-fn hear_site_list(
-    args: &RestoreArgs,
-    part: &Part,
-    store: &SqlStore,
-    lists: &mut Vec<(&PathBuf, Vec<u8>)>,
-) -> Result<(), Failure> {
-    let mut others = Vec::new();
-    for (file, list) in lists.drain(..) {
-        let heard = Authority::hear_site_list(&part.hub, store, &list);
-        if !heard.map_err(|error| format!("{}: {error}", file.display()))? {
-            others.push((file, list));
+fn restore_part(args: &RestoreArgs, part: Part, sources: &mut Vec<Source>) -> Result<Restored, Failure> {
+    files::private_directory(&part.hub)?;
+    // What was in force at the hub is newer than what the backup has of it.
+    let settings = if hub::was_made(&part.hub) { &part.hub } else { &part.backup };
+    let config = AuthorityConfig { dir: part.hub.clone(), ..hub::authority_in_force(settings)? };
+    let remembered = part.hub.join("keys").join(CHECKPOINTS);
+    let remembered = std::fs::metadata(remembered).is_ok_and(|file| file.len() > 0);
+    if !remembered && !args.accept_loss && !args.nothing_since {
+        return Err(format!(
+            "nothing in {} remembers how long the log was, so the restored one could fork it: bring back the newest \
+             keys/{CHECKPOINTS}; or say --nothing-since if the hub was stopped before the backup; or --accept-loss",
+            part.hub.display()
+        )
+        .into());
+    }
+    let mut hearing = None;
+    let hear = |store: &SqlStore| {
+        hearing = Some(hear(args, &part, store, sources)?);
+        if args.accept_loss {
+            Authority::accept_lost_keys(&part.hub, store)?;
         }
+        // Before anybody could start it: a key that was retired signs nothing.
+        Ok::<_, Failure>(copy_keys(&part.backup, &part.hub)?)
+    };
+    let on_server = config.store.is_some();
+    match on_server {
+        true => Authority::restore_server(&config, hear)?,
+        false => Authority::restore_store(&part.hub, &part.backup.join(DATABASE), hear)?,
     }
-    *lists = others;
-    if args.keys_unchanged || args.nothing_since || Authority::has_heard_site_list(&part.hub, store)? {
-        return Ok(());
+    if !hub::was_made(&part.hub) {
+        hub::copy_settings(&part.backup, &part.hub)?;
     }
-    Err(format!(
-        "nothing in {} says whether an issuing key was withdrawn since the backup, and a stolen one must not issue again: give \
-         the newest site list that any device has with --site-list (knowledge/site-list.cose in a sidecar's folder), or say \
-         --keys-unchanged",
-        part.hub.display()
-    )
-    .into())
+    let log = match args.accept_loss {
+        true => Some(Authority::start_log_anew(&config, &Clock::system())?.1),
+        false => None,
+    };
+    let hearing = hearing.ok_or("the store was not looked at")?;
+    Ok(Restored { name: part.name, on_server, log, hearing })
 }
 
-/// Copies the encrypted keys that are not there yet: a key is never replaced.
+/// Takes what is of this authority, and refuses where nobody can say whether its keys were changed.
+fn hear(args: &RestoreArgs, part: &Part, store: &SqlStore, sources: &mut Vec<Source>) -> Result<Hearing, Failure> {
+    let hearing = Authority::hear_from(&part.hub, store, sources)?;
+    if hearing.enough || args.keys_unchanged || args.nothing_since {
+        return Ok(hearing);
+    }
+    let mut text = format!(
+        "nothing in {} says whether an issuing key was withdrawn since the backup, and a stolen one must not issue again: give \
+         what somebody has heard since with --knowledge (the folder of a sidecar or another hub with {}, or these files), or \
+         say --keys-unchanged",
+        part.hub.display(),
+        hearing.wanted.join(" and ")
+    );
+    for heard in hearing.heard {
+        text.push_str(&format!("\n  {heard}"));
+    }
+    Err(text.into())
+}
+
+/// Copies the encrypted keys that are not there yet, and which of them sign nothing any more: a key is never replaced, and one
+/// that was retired stays so.
 fn copy_keys(from: &Path, to: &Path) -> Result<(), Failure> {
     let (from, to) = (from.join("keys"), to.join("keys"));
     if !from.exists() {
@@ -262,5 +297,5 @@ fn copy_keys(from: &Path, to: &Path) -> Result<(), Failure> {
             files::replace(&target, &bytes)?;
         }
     }
-    Ok(())
+    Ok(merge_retired(&from, &to)?)
 }

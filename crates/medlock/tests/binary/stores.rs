@@ -248,8 +248,8 @@ fn a_restored_backup_signs_no_smaller_log_and_goes_on_when_the_loss_is_accepted(
     assert!(!hub.credentials("a").is_empty());
 }
 
-/// Shows REQ-STORE-19: the backup of a hub on a server, as the operator's guide has it, is restored after the database was
-/// lost.
+/// Shows REQ-STORE-19, REQ-STORE-40: the backup of a hub on a server, as the operator's guide has it, is restored after the
+/// database was lost; and a store that was brought back is not used before people say what was heard since.
 #[test]
 fn a_lost_server_is_restored_with_pg_restore() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -277,13 +277,15 @@ fn a_lost_server_is_restored_with_pg_restore() {
     shell(&restore);
     let dir = hub.dir.clone();
     let run = |what: &[&str]| medlock().args(what).arg("--dir").arg(&dir).output().expect("it starts");
-    let restored = run(&["authority", "restore", backup.to_str().expect("UTF-8")]);
-    let said = String::from_utf8_lossy(&restored.stdout).into_owned();
-    assert!(restored.status.success() && said.contains("pg_restore"), "{said}");
+    // Who forgets that the copy does not know what was withdrawn since is told.
+    let refused = hub.refused(&lines);
+    assert!(refused.contains("authority restore BACKUP --knowledge"), "{refused}");
+    let restore_hub = ["authority", "restore", backup.to_str().expect("UTF-8")];
+    // The hub that was killed counts as working until its lease lapses.
+    wait_until("the store is not restored", || run(&restore_hub).status.success());
     // What was signed since is remembered by the signer.
     let refused = hub.refused(&lines);
     assert!(refused.contains("--accept-loss") && refused.contains("restored from a backup"), "{refused}");
-    // The hub that was killed counts as working until its lease lapses.
     let anew = || run(&["log", "start-anew", "--accept-loss"]).status.success();
     wait_until("the log is not begun anew", anew);
     hub.run_with(&lines);
@@ -294,6 +296,15 @@ fn a_lost_server_is_restored_with_pg_restore() {
     hub.kill();
     shell(&command.replace("FILE", &format!("{}.2", file.display())));
     shell(&restore.replace(".dump", ".dump.2"));
+    // Here the hub's own folder has not heard anything either.
+    std::fs::remove_dir_all(hub.dir.join("knowledge")).expect("removed");
+    let knows_nothing = || {
+        let refused = run(&restore_hub);
+        String::from_utf8_lossy(&refused.stderr).contains("--keys-unchanged") && refused.status.code() == Some(1)
+    };
+    wait_until("it says that nobody knows of the keys", knows_nothing);
+    assert!(hub.refused(&lines).contains("--knowledge"), "a restore that was refused counts");
+    assert!(run(&[&restore_hub[..], &["--keys-unchanged"]].concat()).status.success());
     hub.run_with(&lines);
     assert_eq!(hub.credentials("b").len(), 2);
     let (at, log) = (format!("http://{}/log", hub.people), hub.ask(&["log", "show"]));
@@ -373,12 +384,12 @@ fn a_restored_hub_goes_on_with_the_keys_of_the_newest_site_list() {
     let restore = ["authority", "restore", backup, "--accept-loss"];
     let refused = run(&restore);
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && why.contains("--site-list"), "{why}");
+    assert!(refused.status.code() == Some(1) && why.contains("--knowledge"), "{why}");
     assert!(!hub.dir.join("authority.sqlite").exists(), "it was restored all the same");
-    let newest = ct.join("knowledge/site-list.cose");
-    let newest = newest.to_str().expect("UTF-8");
-    let restored = run(&[&restore[..], &["--site-list", newest]].concat());
+    let restored = run(&[&restore[..], &["--knowledge", ct.to_str().expect("UTF-8")]].concat());
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    let said = String::from_utf8_lossy(&restored.stdout).into_owned();
+    assert!(said.contains(&format!("site list {} of 20", held.0)) && said.contains("knowledge/status.cose"), "{said}");
     std::fs::write(hub.dir.join("keys/passphrase"), passphrase).expect("written");
     hub.run();
     // The keys behind the stolen one were not in the backup: a new one issues, and no label has two keys.

@@ -20,12 +20,14 @@ impl Journal for SqlStore {
         })
     }
 
-    fn publish_after(&self, kind: &'static str, object: Published, before: Option<u64>) -> Result<(), StoreError> {
+    fn publish_all(&self, objects: Vec<(&'static str, Published, Option<u64>)>) -> Result<(), StoreError> {
         self.database.write("publish a signed object", move |database| {
-            if newest(database, kind)? != before || before.is_some_and(|before| before >= object.version) {
-                return Err(Fault::Taken("version of this object"));
-            }
-            add_object(database, kind, &object)
+            objects.iter().try_for_each(|(kind, object, before)| {
+                if newest(database, kind)? != *before || before.is_some_and(|before| before >= object.version) {
+                    return Err(Fault::Taken("version of this object"));
+                }
+                add_object(database, kind, object)
+            })
         })
     }
 
@@ -73,6 +75,25 @@ impl Journal for SqlStore {
 
     fn next_number(&self, series: &'static str, least: u64) -> Result<u64, StoreError> {
         self.database.write_single("take the next number", move |database| next_number(database, series, least))
+    }
+
+    fn next_number_after(&self, series: &'static str, least: u64, before: u64) -> Result<u64, StoreError> {
+        let sql = match before {
+            0 => "INSERT INTO number (series, last) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            _ => "UPDATE number SET last = ?2 WHERE series = ?1 AND last = ?3",
+        };
+        let next = least.max(before.saturating_add(1));
+        self.database.write_single("take the next number", move |database| {
+            let taken = match before {
+                0 => database.execute(sql, values![series, next]),
+                _ => database.execute(sql, values![series, next, before]),
+            };
+            if taken? == 1 { Ok(next) } else { Err(Fault::Taken("next number")) }
+        })
+    }
+
+    fn last_number(&self, series: &'static str) -> Result<u64, StoreError> {
+        self.database.read("read the last number", |database| last_number(database, series))
     }
 
     fn raise(&self, alarm: Alarm) -> Result<(), StoreError> {
@@ -155,6 +176,11 @@ fn add_object(database: &mut dyn Sql, kind: &str, object: &Published) -> Result<
         values![kind, KEPT_OBJECTS],
     )?;
     Ok(())
+}
+
+pub(super) fn last_number(database: &mut dyn Sql, series: &str) -> Result<u64, Fault> {
+    let sql = "SELECT last FROM number WHERE series = ?1";
+    Ok(first(database, "number", sql, values![series], |row| row.number("last"))?.unwrap_or(0))
 }
 
 pub(super) fn next_number(database: &mut dyn Sql, series: &str, least: u64) -> Result<u64, Fault> {

@@ -13,7 +13,7 @@ mod standing;
 
 use super::StoreError;
 pub use medlock_store::postgres::Server;
-use medlock_store::{Database, Engine, Schema};
+use medlock_store::{Database, Engine, Schema, first};
 use std::path::Path;
 
 const SCHEMA: Schema = Schema {
@@ -46,6 +46,22 @@ impl SqlStore {
     /// [`StoreError::Away`] when it cannot be reached; else as [`SqlStore::sqlite`].
     pub fn postgres(server: Server) -> Result<Self, StoreError> {
         Ok(Self { database: Database::postgres(server, &SCHEMA)?, left: issuance::Left::default() })
+    }
+
+    /// Which tables of a server these are: others after they were brought back from a dump. `None` for a file.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn place(&self) -> Result<Option<String>, StoreError> {
+        if self.engine() == Engine::Sqlite {
+            return Ok(None);
+        }
+        // A dump makes tables and indexes in another order than the steps that made them first.
+        let sql = "SELECT string_agg(CAST(oid AS TEXT), ' ' ORDER BY relname) AS place FROM pg_class
+                   WHERE relnamespace = CAST(current_schema() AS regnamespace) AND relkind IN ('r', 'i')";
+        self.database.read("look which tables these are", |database| {
+            first(database, "pg_class", sql, &[], |row| Ok(row.text("place")?.to_owned()))
+        })
     }
 
     /// Which database it is.

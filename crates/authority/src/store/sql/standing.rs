@@ -242,8 +242,7 @@ fn serial(row: &Row) -> Result<Serial, Fault> {
 }
 
 fn epoch(database: &mut dyn Sql) -> Result<u64, Fault> {
-    let sql = "SELECT last FROM number WHERE series = ?1";
-    Ok(first(database, "number", sql, values![EPOCH], |row| row.number("last"))?.unwrap_or(0))
+    super::journal::last_number(database, EPOCH)
 }
 
 fn current(database: &mut dyn Sql, subject: &Subject) -> Result<Option<Standing>, Fault> {

@@ -1,0 +1,305 @@
+//! What others have kept of what an authority has published: the folder of knowledge of a sidecar or of a hub, and the root's
+//! revocation list as anybody has fetched it. A store from a backup does not know what came behind it, and on a new disk
+//! nothing else does.
+//!
+//! What is given is believed as a node believes it, under the authority's own root, and put into the folder of the hub: its next
+//! start goes on behind it.
+
+use crate::keys::AuthorityCertificate;
+use crate::objects::Kind as ObjectKind;
+use crate::restored::{ACCEPTED, knowledge_of};
+use crate::root_crl;
+use crate::settings::Kind;
+use crate::signer::KeyLabel;
+use crate::store::{Issuances as _, Journal as _, Published, Purpose, SqlStore, StoreError};
+use crate::{Authority, Error};
+use medlock_node::clock::Clock;
+use medlock_node::files;
+use medlock_node::knowledge::KnowledgeBase;
+use medlock_trust::Time;
+use medlock_trust::list::List;
+use medlock_trust::policy::Setting;
+use medlock_trust::status::StatusList;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A file with something that an authority has published, as a person gives it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Source {
+    /// What is at `path`: a folder of knowledge, or one in which it is called `knowledge`, or one file of those.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::Invalid`] when there is nothing of the kind.
+    pub fn read(path: &Path) -> Result<Vec<Self>, Error> {
+        if !path.is_dir() {
+            let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+            return Ok(vec![Self { path: path.to_owned(), bytes: from_pem(bytes) }]);
+        }
+        let names = [What::SiteList, What::Status, What::RootCrl].map(What::file);
+        let mut found = Vec::new();
+        for path in
+            [path.to_owned(), knowledge_of(path)].iter().flat_map(|folder| names.iter().map(|name| folder.join(name)))
+        {
+            if let Some(bytes) = files::read(&path).map_err(|error| Error::Conflict(error.to_string()))? {
+                found.push(Self { path, bytes });
+            }
+        }
+        if found.is_empty() {
+            let why = format!("there is none of {} in it; name the folder of a sidecar or a hub", names.join(", "));
+            return Err(Error::invalid(path.display().to_string(), why));
+        }
+        Ok(found)
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A revocation list as many programs keep it (RFC 7468 section 6) is taken too.
+fn from_pem(bytes: Vec<u8>) -> Vec<u8> {
+    let within = || {
+        let text = std::str::from_utf8(&bytes).ok()?;
+        let (_, text) = text.split_once("-----BEGIN X509 CRL-----")?;
+        let (text, _) = text.split_once("-----END X509 CRL-----")?;
+        let text: String = text.split_whitespace().collect();
+        data_encoding::BASE64.decode(text.as_bytes()).ok()
+    };
+    within().unwrap_or(bytes)
+}
+
+/// What is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    SiteList,
+    Status,
+    RootCrl,
+}
+
+impl What {
+    fn file(self) -> String {
+        match self {
+            Self::SiteList => ObjectKind::SiteList.file(),
+            Self::Status => ObjectKind::Status.file(),
+            Self::RootCrl => root_crl::FILE.to_owned(),
+        }
+    }
+
+    /// What it is called among the published objects.
+    const fn published(self) -> &'static str {
+        match self {
+            Self::SiteList => ObjectKind::SiteList.name(),
+            Self::Status => ObjectKind::Status.name(),
+            Self::RootCrl => root_crl::KIND,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SiteList => "site list",
+            Self::Status => "status list",
+            Self::RootCrl => "revocation list of the root",
+        }
+    }
+
+    /// The version of these bytes, and when they were made, if they are this, of this root; says nothing of signatures.
+    fn version(self, bytes: &[u8], root: &AuthorityCertificate) -> Option<(u64, Time)> {
+        match self {
+            Self::SiteList => {
+                let list = List::danger_open(bytes).ok().filter(|list| list.member(root.key).is_some())?;
+                Some((list.heading().version, list.heading().issued))
+            }
+            Self::Status => {
+                let status = StatusList::danger_open(bytes).ok()?;
+                let ours = status.heading().authority == root.key;
+                ours.then(|| (status.heading().epoch, status.heading().issued))
+            }
+            Self::RootCrl => root_crl::opened_of(bytes, root).map(|list| (list.number(), list.issued())),
+        }
+    }
+}
+
+/// One object that was looked at: which it is, where it was, and how it stands to the backup.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    what: What,
+    version: u64,
+    issued: Time,
+    /// Where it was.
+    from: PathBuf,
+    /// What the store from the backup has.
+    backup: Option<(u64, Time)>,
+    /// Why it does not count, if it does not.
+    refused: Option<String>,
+}
+
+impl Heard {
+    /// Whether the store from the backup has a newer one.
+    fn is_older(&self) -> bool {
+        self.backup.is_some_and(|(version, _)| self.version < version)
+    }
+
+    /// Whether what it says is known now.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.refused.is_none() && !self.is_older()
+    }
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} of {}, from {}", self.what.name(), self.version, self.issued, self.from.display())?;
+        match (&self.refused, self.backup) {
+            (Some(why), _) => write!(f, ": not taken: {why}"),
+            (None, Some((version, at))) if self.is_older() => {
+                write!(f, ": older than the backup, which has {version} of {at}")
+            }
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+/// What a restored authority knows of what came behind its backup.
+#[derive(Clone, Debug)]
+pub struct Hearing {
+    /// What was looked at: of each kind the newest that counts, and what does not count.
+    pub heard: Vec<Heard>,
+    /// Whether it knows how its keys stand: by what nodes go by (site list and status list), or, for a maker, by what ordinary
+    /// software does (the root's revocation list).
+    pub enough: bool,
+    /// The files that would do.
+    pub wanted: Vec<String>,
+}
+
+/// An authority that is not open, and hears.
+struct Ear<'a> {
+    dir: &'a Path,
+    store: &'a SqlStore,
+    root: AuthorityCertificate,
+    knowledge: std::sync::Arc<KnowledgeBase>,
+}
+
+impl Authority {
+    /// Lets an authority that is not open hear what others have kept, before it starts behind a backup; of `sources` those
+    /// that are of other authorities stay.
+    ///
+    /// # Errors
+    /// [`Error::Object`] when something says that it is signed by this authority's root and is not; [`Error::Store`];
+    /// [`Error::File`].
+    pub fn hear_from(dir: &Path, store: &SqlStore, sources: &mut Vec<Source>) -> Result<Hearing, Error> {
+        let Some(root) = store.newest(Purpose::Root)? else {
+            // It waits for its root: it has published nothing.
+            return Ok(Hearing { heard: Vec::new(), enough: true, wanted: Vec::new() });
+        };
+        let root = AuthorityCertificate::read(KeyLabel::ROOT, root.certificate)?;
+        let failed = |error: medlock_node::Error| Error::Conflict(error.to_string());
+        let knowledge = KnowledgeBase::open(&knowledge_of(dir), Clock::system(), Setting::Hospital).map_err(failed)?;
+        knowledge.pin_root(&root.der).map_err(failed)?;
+        let ear = Ear { dir, store, root, knowledge };
+        let mut heard = Vec::new();
+        for what in [What::SiteList, What::Status, What::RootCrl] {
+            ear.hear(what, sources, &mut heard)?;
+        }
+        sources.retain(|source| {
+            [What::SiteList, What::Status, What::RootCrl]
+                .iter()
+                .all(|what| what.version(&source.bytes, &ear.root).is_none())
+        });
+        let kinds: &[What] = match store.setting("kind")?.as_deref() {
+            Some(kind) if kind == Kind::Maker.name() => &[What::RootCrl],
+            _ => &[What::SiteList, What::Status],
+        };
+        let known = |what: &What| heard.iter().any(|heard: &Heard| heard.what == *what && heard.counts());
+        let enough = kinds.iter().all(known);
+        Ok(Hearing { enough, wanted: kinds.iter().map(|what| what.file()).collect(), heard })
+    }
+
+    /// Notes that issuing keys which the newest site list heard names, and which are not here, are lost for good.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; [`Error::Conflict`] when the folder of knowledge is damaged.
+    pub fn accept_lost_keys(dir: &Path, store: &SqlStore) -> Result<(), Error> {
+        let knowledge = KnowledgeBase::open(&knowledge_of(dir), Clock::system(), Setting::Hospital);
+        let knowledge = knowledge.map_err(|error| Error::Conflict(error.to_string()))?;
+        let Some(version) = knowledge.version(ObjectKind::SiteList) else { return Ok(()) };
+        match store.publish(ACCEPTED, Published { version, at: Clock::system().now(), bytes: Vec::new() }) {
+            Err(StoreError::Taken { .. }) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}
+
+impl Ear<'_> {
+    /// Takes the newest of what is given, and of what the folder has.
+    fn hear(&self, what: What, sources: &[Source], heard: &mut Vec<Heard>) -> Result<(), Error> {
+        let backup = match self.store.published(what.published())? {
+            Some(held) => what.version(&held.bytes, &self.root),
+            None => None,
+        };
+        let own = Source { path: knowledge_of(self.dir).join(what.file()), bytes: self.held(what)? };
+        let mut given: Vec<(u64, Heard, &Source)> = [&own]
+            .into_iter()
+            .chain(sources)
+            .filter_map(|source| {
+                let (version, issued) = what.version(&source.bytes, &self.root)?;
+                let from = source.path.clone();
+                Some((version, Heard { what, version, issued, from, backup, refused: None }, source))
+            })
+            .collect();
+        given.sort_by_key(|(version, ..)| std::cmp::Reverse(*version));
+        for (_, mut one, source) in given {
+            if !one.is_older() {
+                one.refused = self.take(what, source)?;
+            }
+            let counts = one.counts();
+            heard.push(one);
+            if counts {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the folder has.
+    fn held(&self, what: What) -> Result<Vec<u8>, Error> {
+        let path = knowledge_of(self.dir).join(what.file());
+        Ok(files::read(&path).map_err(|error| Error::Conflict(error.to_string()))?.unwrap_or_default())
+    }
+
+    /// Believes it, and puts it into the folder; or says why not. What the root itself must have signed and has not is an
+    /// error: it may be the one that matters.
+    fn take(&self, what: What, source: &Source) -> Result<Option<String>, Error> {
+        let not_ours =
+            |why: String| Error::Object { what: what.name(), why: format!("{}: {why}", source.path.display()) };
+        let own = self.held(what)? == source.bytes;
+        match what {
+            What::SiteList if own => Ok(None),
+            What::SiteList => match self.knowledge.accept(ObjectKind::SiteList, &source.bytes) {
+                Ok(_) => Ok(None),
+                Err(refused) => Err(not_ours(refused.to_string())),
+            },
+            What::Status if own => Ok(None),
+            // Whoever has stolen a key that is withdrawn by now has signed it, maybe.
+            What::Status => {
+                Ok(self.knowledge.accept(ObjectKind::Status, &source.bytes).err().map(|why| why.to_string()))
+            }
+            What::RootCrl => {
+                if root_crl::read(&source.bytes, &self.root).is_none() {
+                    return Err(not_ours("it is not signed by this authority's root".to_owned()));
+                }
+                if !own {
+                    let path = knowledge_of(self.dir).join(what.file());
+                    files::replace(&path, &source.bytes).map_err(|error| Error::Conflict(error.to_string()))?;
+                }
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! An authority that was brought back from a backup, behind what others have heard of it since.
+
+use crate::fixture::{Site, config, ct, noon, open_as};
+use medlock_authority::admin::{Reason, Request};
+use medlock_authority::directory::DATABASE;
+use medlock_authority::heard::{Hearing, Source};
+use medlock_authority::keys::KeyState;
+use medlock_authority::objects::Kind;
+use medlock_authority::root_request::KeyChange;
+use medlock_authority::signer::{InProcess, KeyLabel, KeyRole, Signer as _, merge_retired};
+use medlock_authority::store::{SqlStore, Standings as _};
+use medlock_authority::{Authority, AuthorityConfig, Error};
+use medlock_node::clock::Clock;
+use medlock_node::knowledge::KnowledgeBase;
+use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_trust::decide::Code;
+use medlock_trust::policy::Setting;
+use medlock_trust::status::{State, StatusList, Subject};
+use medlock_trust::x509::Certificate;
+use medlock_trust::{DeviceId, DeviceName, KeyId, Operation, Verdict};
+use std::path::Path;
+use std::sync::Arc;
+
+fn label(number: u16) -> KeyLabel {
+    KeyLabel::new(KeyRole::Issuing, number).unwrap()
+}
+
+fn change(site: &Site, change: KeyChange) {
+    site.ask(Request::ChangeKeys { change, anyway: true });
+}
+
+fn states(authority: &Authority) -> Vec<String> {
+    authority.keys().iter().map(|key| format!("{} {}", key.certificate.label, key.state.name())).collect()
+}
+
+/// What a backup has of an authority: its store, its keys, and which of them were retired.
+fn back_up(dir: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    SqlStore::copy(&dir.join(DATABASE), &to.path().join(DATABASE)).unwrap();
+    copy_keys(dir, to.path());
+    to
+}
+
+fn copy_keys(from: &Path, to: &Path) {
+    let (from, to) = (from.join("signer"), to.join("signer"));
+    std::fs::create_dir_all(&to).unwrap();
+    for file in std::fs::read_dir(&from).unwrap().map(|file| file.unwrap().path()) {
+        let target = to.join(file.file_name().unwrap());
+        let wanted = file.extension().is_some_and(|extension| extension == "key") || file.ends_with("passphrase");
+        if wanted && !target.exists() {
+            std::fs::copy(&file, &target).unwrap();
+        }
+    }
+    merge_retired(&from, &to).unwrap();
+}
+
+/// Brings it back into a folder; refused with what was heard where that is not enough.
+fn restore(from: &Path, to: &Path, given: &[&Path], accept_loss: bool) -> Result<Hearing, String> {
+    let mut sources: Vec<Source> = given.iter().flat_map(|path| Source::read(path).unwrap()).collect();
+    let mut heard = None;
+    let done = Authority::restore_store(to, &from.join(DATABASE), |store| {
+        let hearing = Authority::hear_from(to, store, &mut sources)?;
+        if !hearing.enough {
+            let said: Vec<_> = hearing.heard.iter().map(ToString::to_string).collect();
+            return Err(Error::Conflict(format!("{} wanted; {}", hearing.wanted.join(" "), said.join("; "))));
+        }
+        if accept_loss {
+            Authority::accept_lost_keys(to, store)?;
+        }
+        heard = Some(hearing);
+        Ok(())
+    });
+    done.map_err(|error| error.to_string())?;
+    copy_keys(from, to);
+    Ok(heard.unwrap())
+}
+
+/// A sidecar of a site, with its folder of knowledge.
+struct Sidecar {
+    dir: tempfile::TempDir,
+    knowledge: Arc<KnowledgeBase>,
+}
+
+impl Sidecar {
+    fn of(site: &Site) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let knowledge =
+            KnowledgeBase::open(&dir.path().join("knowledge"), site.clock.clone(), Setting::Hospital).unwrap();
+        knowledge.pin_root(&site.authority.root().der).unwrap();
+        let sidecar = Self { dir, knowledge };
+        sidecar.hears(&site.authority);
+        sidecar
+    }
+
+    fn hears(&self, authority: &Authority) {
+        for kind in Kind::ALL {
+            if let Some(object) = authority.news().current(kind) {
+                self.knowledge.accept(kind, &object.bytes).unwrap_or_else(|refused| panic!("{kind}: {refused}"));
+            }
+        }
+    }
+
+    fn state(&self, subject: Subject) -> Option<State> {
+        let status = self.knowledge.object(Kind::Status).unwrap();
+        StatusList::danger_open(&status).unwrap().record(subject).map(|record| record.state)
+    }
+
+    fn denies(&self, certificate: &[u8], issuer: &[u8], operation: Operation) -> Option<Code> {
+        let peer = self.knowledge.identify(&[certificate.to_vec().into(), issuer.to_vec().into()]).unwrap();
+        match self.knowledge.judge(&peer, operation) {
+            Verdict::Deny(denied) => Some(denied.code),
+            Verdict::Allow(_) => None,
+        }
+    }
+}
+
+fn device(name: &str) -> Subject {
+    Subject::Device(DeviceId::of(&DeviceName::new(name).unwrap(), &AwsLc))
+}
+
+/// Whether the root's revocation list has the certificate.
+fn is_revoked(authority: &Authority, certificate: &[u8]) -> bool {
+    let crl = authority.root_crl().unwrap().unwrap();
+    let serial = Certificate::from_der(certificate).unwrap().serial_magnitude().to_vec();
+    crl.windows(serial.len()).any(|window| window == serial)
+}
+
+/// Shows REQ-KEYS-47, REQ-KEYS-48, REQ-KEYS-49: on a new disk, a key that was made and stolen behind the backup, and devices
+/// that nobody registered before it, stay as a sidecar and whoever keeps the root's revocation list have heard.
+#[test]
+fn a_key_that_was_made_and_stolen_behind_the_backup_stays_stolen() {
+    let site = Site::with_clock(Clock::system());
+    let known = site.enrol("ct-1", &SigningKey::generate());
+    let backup = back_up(site.dir.path());
+    change(&site, KeyChange::Rotate);
+    let second = site.authority.issuing();
+    let forged = site.enrol("ct-2", &SigningKey::generate());
+    for name in ["ct-3", "ct-4"] {
+        site.enrol(name, &SigningKey::generate());
+    }
+    site.ask(Request::Revoke { device: "ct-3".into(), reason: Reason::Retired, why: String::new() });
+    site.ask(Request::Suspend { device: "ct-4".into(), why: String::new() });
+    site.ask(Request::Suspend { device: "ct-1".into(), why: String::new() });
+    change(&site, KeyChange::Compromised(label(2)));
+    let sidecar = Sidecar::of(&site);
+    std::fs::write(sidecar.dir.path().join("knowledge/root.crl"), site.authority.root_crl().unwrap().unwrap()).unwrap();
+    let Site { authority, clock, dir } = site;
+    drop((authority, dir));
+
+    let dir = tempfile::tempdir().unwrap();
+    let hearing = restore(backup.path(), dir.path(), &[sidecar.dir.path()], false).unwrap();
+    assert_eq!(hearing.heard.len(), 3, "{hearing:?}");
+    let open = || {
+        let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
+        Authority::open(&config(dir.path()), clock.clone(), signer)
+    };
+    // The third key went with the disk: people must say that it is lost.
+    let refused = open().unwrap_err().to_string();
+    assert!(refused.contains("--accept-loss") && refused.contains("`keys`"), "{refused}");
+    restore(backup.path(), dir.path(), &[], true).unwrap();
+    for start in 0..2 {
+        let authority = open().unwrap();
+        assert_eq!(states(&authority), ["issuing current"], "start {start}");
+        sidecar.hears(&authority);
+        assert_eq!(sidecar.state(Subject::Issuer(second.key)), Some(State::Compromised));
+        for operation in Operation::ALL {
+            let said = sidecar.denies(&forged, &second.der, operation);
+            assert_eq!(said, Some(Code::IssuerCompromised), "{operation:?}");
+        }
+        assert!(is_revoked(&authority, &second.der), "the root's list forgets the certificate");
+        assert_eq!(sidecar.state(device("ct-3")), Some(State::Ceased));
+        assert_eq!(sidecar.state(device("ct-4")), Some(State::Suspended));
+        assert_eq!(sidecar.state(device("ct-1")), Some(State::Suspended));
+    }
+    let site = Site { authority: Arc::new(open().unwrap()), clock, dir };
+    assert_eq!(site.alarms().iter().filter(|kind| *kind == "store-was-behind").count(), 1);
+    // Whoever was suspended is let go as ever; the name of who was revoked is not given again.
+    site.ask(Request::Restore { device: "ct-1".into(), why: String::new() });
+    assert!(site.refuses(Request::Register { device: ct("ct-3") }).contains("another name"));
+    site.register("ct-4");
+    assert_eq!(site.state("ct-4").0, "suspended");
+    site.ask(Request::Restore { device: "ct-4".into(), why: String::new() });
+    sidecar.hears(&site.authority);
+    assert_eq!([device("ct-1"), device("ct-4")].map(|device| sidecar.state(device)), [None, None]);
+    let issuer = site.authority.keys().iter().next().unwrap().certificate.der.clone();
+    assert_eq!(sidecar.denies(&known, &issuer, Operation::Read), None);
+    // Nobody gets the names of the keys that are gone.
+    change(&site, KeyChange::Rotate);
+    assert_eq!(states(&site.authority), ["issuing former", "issuing-4 current"]);
+    sidecar.hears(&site.authority);
+}
+
+/// Shows REQ-KEYS-50: what is older than the backup, or of another authority, counts for nothing, and people are told so.
+#[test]
+fn what_is_older_than_the_backup_is_not_heard() {
+    let site = Site::with_clock(Clock::system());
+    let old = Sidecar::of(&site);
+    change(&site, KeyChange::Compromised(KeyLabel::ISSUING));
+    let backup = back_up(site.dir.path());
+    let new = Sidecar::of(&site);
+    let another = Site::with_clock(Clock::system());
+    let foreign = Sidecar::of(&another);
+    let dir = tempfile::tempdir().unwrap();
+    let refused = restore(backup.path(), dir.path(), &[old.dir.path()], false).unwrap_err();
+    assert!(
+        refused.contains("site list 1 of ") && refused.contains("older than the backup, which has 2 of"),
+        "{refused}"
+    );
+    let refused = restore(backup.path(), dir.path(), &[foreign.dir.path()], false).unwrap_err();
+    assert!(refused.contains("site-list.cose status.cose wanted"), "{refused}");
+    let list = old.dir.path().join("knowledge/site-list.cose");
+    let status = old.dir.path().join("knowledge/status.cose");
+    let newest = new.dir.path().join("knowledge/site-list.cose");
+    let refused = restore(backup.path(), dir.path(), &[&newest, &status], false).unwrap_err();
+    assert!(refused.contains("status list"), "the status list is not of a key that is believed: {refused}");
+    // A folder beside older ones; and a list that nobody signed.
+    restore(backup.path(), dir.path(), &[old.dir.path(), new.dir.path(), &list], false).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut forged = std::fs::read(&newest).unwrap();
+    *forged.last_mut().unwrap() ^= 1;
+    std::fs::write(&newest, forged).unwrap();
+    let refused = restore(backup.path(), dir.path(), &[new.dir.path()], false).unwrap_err();
+    assert!(refused.contains("site-list.cose") && refused.contains("signature"), "{refused}");
+}
+
+fn maker(dir: &Path) -> AuthorityConfig {
+    AuthorityConfig::maker(dir, "Pump Works")
+}
+
+/// Shows REQ-KEYS-51, REQ-KEYS-52: a maker has no site list; what the root revoked says which of its keys were stolen.
+#[test]
+fn a_stolen_key_of_a_maker_does_not_issue_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let site = Site { authority: Arc::new(open_as(&maker(dir.path()), &clock)), clock, dir };
+    let backup = back_up(site.dir.path());
+    let before = tempfile::tempdir().unwrap();
+    let old = before.path().join("old.crl");
+    std::fs::write(&old, site.authority.root_crl().unwrap().unwrap()).unwrap();
+    let first = site.authority.issuing();
+    change(&site, KeyChange::Compromised(KeyLabel::ISSUING));
+    let second = site.authority.issuing();
+    let newer = back_up(site.dir.path());
+    change(&site, KeyChange::Compromised(label(2)));
+    let crl = before.path().join("root.crl");
+    std::fs::write(&crl, medlock_authority::pem("X509 CRL", &site.authority.root_crl().unwrap().unwrap())).unwrap();
+    assert!(is_revoked(&site.authority, &first.der) && is_revoked(&site.authority, &second.der));
+    let Site { authority, clock, dir: disk } = site;
+    drop(authority);
+
+    // A new disk.
+    let dir = tempfile::tempdir().unwrap();
+    assert!(restore(backup.path(), dir.path(), &[], false).unwrap_err().contains("root.crl wanted"));
+    let hearing = restore(newer.path(), dir.path(), &[&old], false).unwrap_err();
+    assert!(hearing.contains("older than the backup"), "{hearing}");
+    restore(backup.path(), dir.path(), &[&crl], false).unwrap();
+    let authority = open_as(&maker(dir.path()), &clock);
+    // Nobody gets the name that the second one had.
+    assert_eq!(states(&authority), ["issuing compromised", "issuing-3 current"]);
+    assert!(is_revoked(&authority, &first.der) && is_revoked(&authority, &second.der));
+    let signer = InProcess::open(&dir.path().join("signer")).unwrap();
+    assert!(signer.public_key(KeyLabel::ISSUING).unwrap_err().to_string().contains("retired"));
+    drop(authority);
+
+    // The store alone is lost: the hub's folder remembers it by itself.
+    restore(backup.path(), disk.path(), &[], false).unwrap();
+    Authority::start_log_anew(&maker(disk.path()), &clock).unwrap();
+    let authority = open_as(&maker(disk.path()), &clock);
+    assert!(is_revoked(&authority, &first.der) && is_revoked(&authority, &second.der));
+    assert_eq!(authority.keys().iter().next().unwrap().state, KeyState::Compromised);
+    assert!(authority.issuing().label.number() >= 3);
+
+    // What was retired is in the backup.
+    let dir = tempfile::tempdir().unwrap();
+    restore(newer.path(), dir.path(), &[&crl], false).unwrap();
+    let signer = InProcess::open(&dir.path().join("signer")).unwrap();
+    assert!(signer.public_key(KeyLabel::ISSUING).unwrap_err().to_string().contains("retired"));
+}
+
+/// Shows REQ-KEYS-53: a site list has room for 32 keys; one that it left out so is not taken for a stolen one.
+#[test]
+fn a_retired_key_that_a_full_list_left_out_is_not_taken_for_stolen() {
+    let site = Site::with_clock(Clock::system());
+    for number in 1..34 {
+        change(&site, KeyChange::Rotate);
+        change(&site, KeyChange::Retire(label(number)));
+    }
+    let backup = back_up(site.dir.path());
+    change(&site, KeyChange::Compromised(label(20)));
+    change(&site, KeyChange::Rotate);
+    let Site { authority, clock, dir } = site;
+    drop(authority);
+    restore(backup.path(), dir.path(), &[], false).unwrap();
+    Authority::start_log_anew(&config(dir.path()), &clock).unwrap();
+    let authority = open_as(&config(dir.path()), &clock);
+    let stolen: Vec<u16> = authority
+        .keys()
+        .iter()
+        .filter(|key| key.state == KeyState::Compromised)
+        .map(|key| key.certificate.label.number())
+        .collect();
+    assert_eq!(stolen, [20]);
+    assert_eq!(authority.issuing().label, label(35));
+}
+
+/// Shows REQ-KEYS-54: who has stolen a key that is still believed, and signs that another one is stolen, is not heard in that.
+#[test]
+fn a_status_list_takes_no_key_away_that_the_root_still_names() {
+    use medlock_authority::status::status_list;
+    use medlock_trust::status::{Heading, Reason, Record};
+    let site = Site::with_clock(Clock::system());
+    change(&site, KeyChange::Rotate);
+    let backup = back_up(site.dir.path());
+    let sidecar = Sidecar::of(&site);
+    let (first, second) = (site.authority.keys().iter().next().unwrap().certificate.clone(), site.authority.issuing());
+    let epoch = sidecar.knowledge.version(Kind::Status).unwrap() + 1;
+    let now = site.clock.now();
+    let heading = Heading {
+        authority: site.authority.root().key,
+        recovery_epoch: 0,
+        epoch,
+        issued: now,
+        next: now.plus_seconds(60),
+    };
+    let record = |key: KeyId| Record {
+        subject: Subject::Issuer(key),
+        state: State::Compromised,
+        reason: Reason::KEY_COMPROMISE,
+        since: now,
+        epoch,
+    };
+    let signer = InProcess::open(&site.dir.path().join("signer")).unwrap();
+    let list = status_list(&signer, &first, heading, &[record(second.key)]).unwrap();
+    sidecar.knowledge.accept(Kind::Status, &list).unwrap();
+    let Site { authority, clock, dir } = site;
+    drop((authority, dir));
+    let dir = tempfile::tempdir().unwrap();
+    restore(backup.path(), dir.path(), &[sidecar.dir.path()], false).unwrap();
+    let authority = open_as(&config(dir.path()), &clock);
+    assert_eq!(states(&authority), ["issuing former", "issuing-2 current"]);
+}
+
+/// Shows REQ-STORE-39: the restored file is whole, and its next status list is ahead of all that were given out.
+#[test]
+fn a_restored_file_is_whole() {
+    let site = Site::with_clock(Clock::manual(noon()));
+    let backup = back_up(site.dir.path());
+    let Site { authority, dir, .. } = site;
+    drop(authority);
+    restore(backup.path(), dir.path(), &[], false).unwrap();
+    let files = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let odd = files.filter(|name| name.contains("restored") || name == "authority.sqlite-wal").collect::<Vec<_>>();
+    assert!(odd.is_empty(), "{odd:?}");
+    let bytes = std::fs::read(dir.path().join(DATABASE)).unwrap();
+    let alone = tempfile::tempdir().unwrap();
+    std::fs::write(alone.path().join(DATABASE), bytes).unwrap();
+    let store = SqlStore::sqlite(&alone.path().join(DATABASE)).unwrap();
+    let now = u64::try_from(Clock::system().now().unix()).unwrap();
+    assert!(store.epoch().unwrap() + 60 >= now, "the file alone does not have the epoch");
+}
