@@ -89,7 +89,8 @@ impl Authority {
             let why = "the store on the server is empty: bring it back there first, with pg_restore";
             return Err(Error::Conflict(why.to_owned()).into());
         }
-        if store.take_lease(provider::random(), 1).map_err(Error::from)?.is_none() {
+        // For no time: this looks whether another has it.
+        if store.take_lease(provider::random(), 0).map_err(Error::from)?.is_none() {
             return Err(Error::Conflict(
                 "another hub works on this store: stop all of them first (one that was killed counts for some seconds)"
                     .to_owned(),

@@ -285,7 +285,11 @@ impl Authority {
             list.as_ref().map(|list| self.find_keys(list, &before, &stolen)).transpose()?.unwrap_or_default();
         let version = heard.as_ref().map_or(0, |heard| heard.version);
         self.check_lost(&lost, version)?;
-        let others = list.iter().flat_map(List::services).filter(|named| !before.has(named.key)).count();
+        let mut others = list.iter().flat_map(List::services).filter(|named| !before.has(named.key)).count();
+        if list.is_none() && before.current().is_some_and(|current| stolen.has(current)) {
+            // Whoever withdraws the key that issues makes another one, of which nothing tells here.
+            others += 1;
+        }
         self.give_labels(&before, others + stolen.unknown(&before))?;
         let withdrawn = |current: &AuthorityCertificate| {
             let signs =

@@ -251,6 +251,16 @@ fn story(config: &AuthorityConfig, fuse: &Arc<Fuse>, done: &mut Acknowledged) ->
     Ok(())
 }
 
+/// Opens an authority whose store and signer fail behind so many steps; what it opened is closed again.
+pub(crate) fn opens_within(config: &AuthorityConfig, clock: &Clock, left: i64, after: bool) -> bool {
+    let fuse = Arc::new(Fuse { left: AtomicI64::new(left), after });
+    let inner = SqlStore::sqlite(&config.dir.join("authority.sqlite")).unwrap();
+    let store = Arc::new(Faulty { inner, fuse: fuse.clone() });
+    let inner = InProcess::open(&config.dir.join("signer")).unwrap();
+    let signer = Arc::new(FaultySigner { inner, fuse: fuse.clone() });
+    Authority::open_with(config, clock.clone(), signer, store).is_ok() && fuse.left.load(Ordering::SeqCst) > 0
+}
+
 /// Serial, to-be-signed bytes, certificate and state of each record, as the database itself has them.
 type Rows = Vec<(Vec<u8>, Vec<u8>, Option<Vec<u8>>, String)>;
 

@@ -1,5 +1,6 @@
 //! An authority that was brought back from a backup, behind what others have heard of it since.
 
+use crate::crash::opens_within;
 use crate::fixture::{Site, config, ct, noon, open_as};
 use medlock_authority::admin::{Reason, Request};
 use medlock_authority::directory::DATABASE;
@@ -255,8 +256,8 @@ fn a_stolen_key_of_a_maker_does_not_issue_again() {
     assert!(hearing.contains("older than the backup"), "{hearing}");
     restore(backup.path(), dir.path(), &[&crl], false).unwrap();
     let authority = open_as(&maker(dir.path()), &clock);
-    // Nobody gets the name that the second one had.
-    assert_eq!(states(&authority), ["issuing compromised", "issuing-3 current"]);
+    // Nobody gets a name that another one had.
+    assert_eq!(states(&authority), ["issuing compromised", "issuing-4 current"]);
     assert!(is_revoked(&authority, &first.der) && is_revoked(&authority, &second.der));
     let signer = InProcess::open(&dir.path().join("signer")).unwrap();
     assert!(signer.public_key(KeyLabel::ISSUING).unwrap_err().to_string().contains("retired"));
@@ -338,6 +339,35 @@ fn a_status_list_takes_no_key_away_that_the_root_still_names() {
     restore(backup.path(), dir.path(), &[sidecar.dir.path()], false).unwrap();
     let authority = open_as(&config(dir.path()), &clock);
     assert_eq!(states(&authority), ["issuing former", "issuing-2 current"]);
+}
+
+/// Shows REQ-KEYS-56: a start behind a restore that is cut off at whatever step is made anew by the next, and the key that it
+/// made is not taken for one that was withdrawn.
+#[test]
+fn a_start_behind_a_restore_that_is_cut_off_withdraws_no_fresh_key() {
+    let site = Site::with_clock(Clock::system());
+    let backup = back_up(site.dir.path());
+    change(&site, KeyChange::Compromised(KeyLabel::ISSUING));
+    let sidecar = Sidecar::of(&site);
+    let Site { authority, clock, dir } = site;
+    drop((authority, dir));
+    let cut_off = |left: i64, after: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        restore(backup.path(), dir.path(), &[sidecar.dir.path()], true).unwrap();
+        let whole = opens_within(&config(dir.path()), &clock, left, after);
+        let authority = open_as(&config(dir.path()), &clock);
+        assert_eq!(states(&authority), ["issuing compromised", "issuing-3 current"], "{left} steps, {after}");
+        whole
+    };
+    let cut_off = &cut_off;
+    // Past the first that is whole there is nothing more to cut off.
+    std::thread::scope(|scope| {
+        for after in [false, true] {
+            for first in 0..4 {
+                scope.spawn(move || (first..).step_by(4).find(|left| cut_off(*left, after)));
+            }
+        }
+    });
 }
 
 /// Shows REQ-STORE-39: the restored file is whole, and its next status list is ahead of all that were given out.

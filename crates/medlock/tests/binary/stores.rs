@@ -304,7 +304,8 @@ fn a_lost_server_is_restored_with_pg_restore() {
     };
     wait_until("it says that nobody knows of the keys", knows_nothing);
     assert!(hub.refused(&lines).contains("--knowledge"), "a restore that was refused counts");
-    assert!(run(&[&restore_hub[..], &["--keys-unchanged"]].concat()).status.success());
+    let restored = run(&[&restore_hub[..], &["--keys-unchanged"]].concat());
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
     hub.run_with(&lines);
     assert_eq!(hub.credentials("b").len(), 2);
     let (at, log) = (format!("http://{}/log", hub.people), hub.ask(&["log", "show"]));

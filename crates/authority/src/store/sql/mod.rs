@@ -56,9 +56,10 @@ impl SqlStore {
         if self.engine() == Engine::Sqlite {
             return Ok(None);
         }
-        // A dump makes tables and indexes in another order than the steps that made them first.
+        // Tables of the first step. A dump makes them in another order, without what belongs to them.
         let sql = "SELECT string_agg(CAST(oid AS TEXT), ' ' ORDER BY relname) AS place FROM pg_class
-                   WHERE relnamespace = CAST(current_schema() AS regnamespace) AND relkind IN ('r', 'i')";
+                   WHERE relnamespace = CAST(current_schema() AS regnamespace)
+                       AND relname IN ('device', 'issuance', 'number', 'object', 'setting', 'standing')";
         self.database.read("look which tables these are", |database| {
             first(database, "pg_class", sql, &[], |row| Ok(row.text("place")?.to_owned()))
         })
