@@ -16,6 +16,7 @@ use crate::{Authority, Error};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use medlock_node::knowledge::KnowledgeBase;
+use medlock_node::provider::AwsLc;
 use medlock_trust::Time;
 use medlock_trust::list::List;
 use medlock_trust::policy::Setting;
@@ -285,8 +286,8 @@ impl Ear<'_> {
                 Ok(_) => Ok(None),
                 Err(refused) => Err(not_ours(refused.to_string())),
             },
-            What::Status if own => Ok(None),
-            // Whoever has stolen a key that is withdrawn by now has signed it, maybe.
+            // Whoever has stolen a key that is withdrawn by now has signed it, maybe: also one that was taken by an older list.
+            What::Status if own => Ok(self.doubts(&source.bytes)),
             What::Status => {
                 Ok(self.knowledge.accept(ObjectKind::Status, &source.bytes).err().map(|why| why.to_string()))
             }
@@ -301,5 +302,11 @@ impl Ear<'_> {
                 Ok(None)
             }
         }
+    }
+    /// Why the newest site list does not stand for a status list, if it does not.
+    fn doubts(&self, status: &[u8]) -> Option<String> {
+        let list = self.knowledge.object(ObjectKind::SiteList)?;
+        let list = List::danger_open(&list).ok()?;
+        StatusList::verify(status, &list, &AwsLc).err().map(|why| why.to_string())
     }
 }

@@ -341,6 +341,33 @@ fn a_status_list_takes_no_key_away_that_the_root_still_names() {
     assert_eq!(states(&authority), ["issuing former", "issuing-2 current"]);
 }
 
+/// Shows REQ-KEYS-57: what a stolen key has numbered highest is not heard, also where it was taken before the theft was.
+#[test]
+fn a_status_list_of_a_key_that_was_withdrawn_gives_way_to_the_sites() {
+    use medlock_authority::status::status_list;
+    use medlock_trust::status::Heading;
+    let site = Site::with_clock(Clock::system());
+    let backup = back_up(site.dir.path());
+    let [poisoned, honest] = [Sidecar::of(&site), Sidecar::of(&site)];
+    let (authority, issued) = (site.authority.root().key, site.clock.now());
+    let heading = Heading { authority, recovery_epoch: 0, epoch: u64::MAX, issued, next: issued.plus_seconds(60) };
+    let signer = InProcess::open(&site.dir.path().join("signer")).unwrap();
+    let list = status_list(&signer, &site.authority.issuing(), heading, &[]).unwrap();
+    poisoned.knowledge.accept(Kind::Status, &list).unwrap();
+    site.enrol("ct-1", &SigningKey::generate());
+    site.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: String::new() });
+    change(&site, KeyChange::Compromised(KeyLabel::ISSUING));
+    honest.hears(&site.authority);
+    let dir = tempfile::tempdir().unwrap();
+    restore(backup.path(), dir.path(), &[poisoned.dir.path()], true).unwrap();
+    let hearing = restore(backup.path(), dir.path(), &[honest.dir.path()], true).unwrap();
+    let said: Vec<String> = hearing.heard.iter().map(ToString::to_string).collect();
+    assert!(said.iter().any(|said| said.contains("not taken")), "{said:?}");
+    let authority = open_as(&config(dir.path()), &site.clock);
+    honest.hears(&authority);
+    assert_eq!(honest.state(device("ct-1")), Some(State::Compromised));
+}
+
 /// Shows REQ-KEYS-56: a start behind a restore that is cut off at whatever step is made anew by the next, and the key that it
 /// made is not taken for one that was withdrawn.
 #[test]
