@@ -577,7 +577,7 @@ fn many_at_once(store: Arc<impl Store + 'static>) {
     assert_eq!(store.unfinished().unwrap().len(), 19);
 }
 
-/// Shows REQ-AUTH-15.
+/// Shows REQ-AUTH-15, REQ-STORE-37, REQ-STORE-38.
 #[test]
 fn sqlite_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
@@ -588,7 +588,7 @@ fn sqlite_keeps_the_contract() {
     });
 }
 
-/// Shows REQ-STORE-01.
+/// Shows REQ-STORE-01, REQ-STORE-37, REQ-STORE-38.
 #[test]
 fn postgresql_keeps_the_contract() {
     check(|| SqlStore::postgres(crate::fixture::postgres().address().unwrap()).unwrap());

@@ -188,6 +188,7 @@ fn a_key_that_was_made_and_stolen_behind_the_backup_stays_stolen() {
     // Nobody gets the names of the keys that are gone.
     change(&site, KeyChange::Rotate);
     assert_eq!(states(&site.authority), ["issuing former", "issuing-4 current"]);
+    assert!(is_revoked(&site.authority, &second.der), "the next list of the root forgets the certificate");
     sidecar.hears(&site.authority);
 }
 
