@@ -1,10 +1,12 @@
 //! The authority's side: a client that reconnects, and a supervisor that starts the process again.
 
 use super::protocol::{self, Answer, Request};
+use super::waiting::{Waiting, WaitingRoom, Word};
 use super::{KeyLabel, Kind, Signer, SignerError};
 use medlock_node::log::Checkpoint;
 use medlock_node::provider::SigningAlgorithm;
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -76,19 +78,24 @@ impl Drop for Supervisor {
     }
 }
 
-/// The client of a signer process. A call that finds the process gone starts it again and tries once more.
+/// The client of a signer process. All that wait are asked for together: so the busier an authority is, the less often it
+/// and its signer wait for one another. A call that finds the process gone starts it again and tries once more.
 #[derive(Debug)]
 pub struct ProcessSigner {
     socket: PathBuf,
     supervisor: Option<Supervisor>,
-    connection: Mutex<Option<UnixStream>>,
+    room: WaitingRoom,
+    /// Held by the one who asks.
+    connection: Mutex<Option<Stream>>,
 }
+
+type Stream = BufReader<UnixStream>;
 
 impl ProcessSigner {
     /// A client of the signer at `socket`; with a supervisor, the process is started when it is needed.
     #[must_use]
     pub fn new(socket: &Path, supervisor: Option<Supervisor>) -> Self {
-        Self { socket: socket.to_owned(), supervisor, connection: Mutex::new(None) }
+        Self { socket: socket.to_owned(), supervisor, room: WaitingRoom::default(), connection: Mutex::new(None) }
     }
 
     /// The supervisor given to [`ProcessSigner::new`].
@@ -98,26 +105,53 @@ impl ProcessSigner {
     }
 
     fn ask(&self, request: &Request<'_>) -> Result<Answer, SignerError> {
-        let message = protocol::encode_request(request);
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mut stream) = connection.take() {
-            // Making a signature twice does no harm: only one of them is used.
-            if let Ok(answer) = exchange(&mut stream, &message) {
-                *connection = Some(stream);
-                return Ok(answer);
+        let (asks, word) = self.room.enter(protocol::encode_request(request));
+        if asks {
+            self.ask_for_those_who_wait();
+        }
+        loop {
+            match word.recv() {
+                Ok(Word::Ask) => self.ask_for_those_who_wait(),
+                Ok(Word::Answer(answer)) => return answer.map_err(SignerError::Away),
+                Err(_) => return Err(SignerError::Away("the thread that asked has ended unexpectedly".to_owned())),
             }
         }
+    }
+
+    /// Asks for all that wait, this thread among them, and then lets the next one ask. After a failure it asks for one only,
+    /// on a new connection: so one request that the signer does not survive takes no other with it.
+    fn ask_for_those_who_wait(&self) {
+        let _turn = self.room.turn();
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut together = self.room.together();
+        if let Some(mut stream) = connection.take() {
+            // Making a signature twice does no harm: only one of them is used.
+            if exchange(&mut stream, &mut together).is_ok() {
+                *connection = Some(stream);
+            }
+        }
+        if let Some(one) = together.pop_front() {
+            self.room.put_back(together);
+            let answer = self.ask_anew(&mut connection, one.message());
+            one.tell(answer.map_err(|error| format!("{}: {error}", self.socket.display())));
+        }
+    }
+
+    fn ask_anew(&self, connection: &mut Option<Stream>, message: &[u8]) -> io::Result<Answer> {
         let mut tries = 1..=TRIES;
         loop {
-            let attempt =
-                self.connect().and_then(|mut stream| exchange(&mut stream, &message).map(|answer| (stream, answer)));
+            let attempt = self.connect().and_then(|stream| {
+                let mut stream = BufReader::new(stream);
+                protocol::send(stream.get_mut(), &[message])?;
+                receive(&mut stream).map(|answer| (stream, answer))
+            });
             match attempt {
                 Ok((stream, answer)) => {
                     *connection = Some(stream);
                     return Ok(answer);
                 }
                 // One that hangs would hang again.
-                Err(error) if is_late(&error) || tries.next().is_none() => return Err(self.away(&error)),
+                Err(error) if is_late(&error) || tries.next().is_none() => return Err(error),
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
         }
@@ -140,18 +174,26 @@ impl ProcessSigner {
             }
         }
     }
-
-    fn away(&self, error: &io::Error) -> SignerError {
-        SignerError::Away(format!("{}: {error}", self.socket.display()))
-    }
 }
 
 fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-fn exchange(stream: &mut UnixStream, message: &[u8]) -> io::Result<Answer> {
-    protocol::send(stream, message)?;
+/// Sends all requests at once, and tells each its answer as it comes. Those that had none when this fails are left.
+fn exchange(stream: &mut Stream, together: &mut VecDeque<Waiting>) -> io::Result<()> {
+    let messages: Vec<&[u8]> = together.iter().map(Waiting::message).collect();
+    protocol::send(stream.get_mut(), &messages)?;
+    while !together.is_empty() {
+        let answer = receive(stream)?;
+        if let Some(one) = together.pop_front() {
+            one.tell(Ok(answer));
+        }
+    }
+    Ok(())
+}
+
+fn receive(stream: &mut Stream) -> io::Result<Answer> {
     let answer = protocol::receive(stream)?.ok_or(io::ErrorKind::UnexpectedEof)?;
     protocol::decode_answer(&answer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
 }

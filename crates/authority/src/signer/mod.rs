@@ -18,6 +18,7 @@ mod protocol;
 mod retired;
 mod serve;
 mod signed;
+mod waiting;
 
 pub use check::{Refused, check};
 pub use client::{ProcessSigner, Supervisor};

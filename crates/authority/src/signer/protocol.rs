@@ -170,15 +170,29 @@ fn shortened(text: &str) -> &str {
     text.get(..end).filter(|text| !text.is_empty()).unwrap_or("no reason was given")
 }
 
-/// Writes one message.
-pub(super) fn send(stream: &mut impl Write, message: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(message.len()).ok().filter(|_| message.len() <= MAX_MESSAGE);
-    let length = length.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the message is too long"))?;
-    let mut framed = Vec::with_capacity(message.len() + 4);
-    framed.extend_from_slice(&length.to_be_bytes());
-    framed.extend_from_slice(message);
+/// Writes messages, all at once.
+pub(super) fn send(stream: &mut impl Write, messages: &[&[u8]]) -> io::Result<()> {
+    let mut framed = Vec::with_capacity(messages.iter().map(|message| message.len() + 4).sum());
+    for message in messages {
+        frame(message, &mut framed)?;
+    }
     stream.write_all(&framed)?;
     stream.flush()
+}
+
+/// Puts a message with its length behind others.
+pub(super) fn frame(message: &[u8], framed: &mut Vec<u8>) -> io::Result<()> {
+    let length = u32::try_from(message.len()).ok().filter(|_| message.len() <= MAX_MESSAGE);
+    let length = length.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the message is too long"))?;
+    framed.extend_from_slice(&length.to_be_bytes());
+    framed.extend_from_slice(message);
+    Ok(())
+}
+
+/// Whether these bytes begin with a whole message.
+pub(super) fn is_whole(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk() else { return false };
+    rest.len() >= u32::from_be_bytes(*length) as usize
 }
 
 /// Reads one message; `None` when the other side has closed between two messages.
@@ -226,6 +240,17 @@ mod tests {
             assert_eq!(decode_answer(&encode_answer(&answer)), Ok(answer));
         }
         assert_eq!(decode_answer(&encode_answer(&Answer::Failed(long))), Ok(Answer::Failed("ä".repeat(512))));
+    }
+
+    #[test]
+    fn a_message_is_whole_when_its_last_byte_is_there() {
+        let mut bytes = Vec::new();
+        frame(b"abc", &mut bytes).unwrap();
+        frame(b"", &mut bytes).unwrap();
+        assert_eq!([0, 3, 4, 6].map(|end| is_whole(&bytes[..end])), [false; 4]);
+        assert!(is_whole(&bytes[..7]) && is_whole(&bytes) && is_whole(&bytes[7..]));
+        let mut bytes = &bytes[..];
+        assert_eq!([(); 3].map(|()| receive(&mut bytes).unwrap()), [Some(b"abc".to_vec()), Some(Vec::new()), None]);
     }
 
     #[test]

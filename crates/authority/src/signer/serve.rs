@@ -8,7 +8,7 @@ use crate::keys::{KeyDirectory, Token};
 use medlock_node::log::Checkpoint;
 use medlock_node::provider::{SigningAlgorithm, SigningKey};
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 const MAX_CONNECTIONS: usize = 16;
 /// How long a connection may say nothing, and how long a message may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an answer may wait for the next, when there are more requests already.
+const TOGETHER: Duration = Duration::from_millis(5);
+/// Bytes that are read at once, and after which answers are sent.
+const READ: usize = 32 << 10;
 
 /// The keys in this process. A key is read when it is first used, and wiped from memory when this is dropped.
 #[derive(Debug)]
@@ -248,9 +252,9 @@ pub fn serve(listener: &UnixListener, keys: &Arc<InProcess>) -> Result<(), Signe
 }
 
 /// A connection that is read until an instant: who says nothing, or a byte now and then, does not keep its place.
-struct Until<'a>(&'a UnixStream, Instant);
+struct Until(UnixStream, Instant);
 
-impl io::Read for Until<'_> {
+impl io::Read for Until {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.1.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -261,21 +265,34 @@ impl io::Read for Until<'_> {
     }
 }
 
-fn converse(mut stream: UnixStream, keys: &InProcess, patience: Duration) -> io::Result<()> {
+/// Answers one request after the other. Answers to requests that have come together go back together, but none waits long
+/// for the next.
+fn converse(stream: UnixStream, keys: &InProcess, patience: Duration) -> io::Result<()> {
     stream.set_write_timeout(Some(patience))?;
+    let mut stream = BufReader::with_capacity(READ, Until(stream, Instant::now()));
+    let mut framed = Vec::new();
+    let mut began = Instant::now();
     loop {
-        let message = match protocol::receive(&mut Until(&stream, Instant::now() + patience)) {
+        stream.get_mut().1 = Instant::now() + patience;
+        let message = match protocol::receive(&mut stream) {
             Ok(Some(message)) => message,
             Ok(None) => return Ok(()),
             // A hub that has nothing to sign comes again when it has.
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => return Ok(()),
             Err(error) => return Err(error),
         };
+        if framed.is_empty() {
+            began = Instant::now();
+        }
         let answer = match protocol::decode_request(&message) {
             Ok(request) => answer(&request, keys),
             Err(error) => Answer::Refused(format!("the request cannot be read: {error}")),
         };
-        protocol::send(&mut stream, &protocol::encode_answer(&answer))?;
+        protocol::frame(&protocol::encode_answer(&answer), &mut framed)?;
+        if !protocol::is_whole(stream.buffer()) || began.elapsed() > TOGETHER || framed.len() > READ {
+            stream.get_mut().0.write_all(&framed)?;
+            framed.clear();
+        }
     }
 }
 
@@ -311,7 +328,6 @@ fn answer(request: &Request<'_>, keys: &InProcess) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
 
     /// Shows REQ-KEYS-55: neither silence nor a byte now and then keeps a place at the signer.
     #[test]

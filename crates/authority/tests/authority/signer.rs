@@ -150,6 +150,46 @@ fn an_issuing_key_never_signs_an_authority_and_a_root_never_a_device() {
     );
 }
 
+/// Shows REQ-AUTH-31.
+#[test]
+fn many_ask_at_once_and_each_gets_its_own_answer_also_when_the_signer_is_killed() {
+    const ASKERS: usize = 24;
+    let dir = tempfile::tempdir().unwrap();
+    let signer = process(dir.path());
+    // Ed25519 signs the same bytes always alike: each answer shows to which request it belongs.
+    signer.generate(KeyLabel::ISSUING, SigningAlgorithm::Ed25519).unwrap();
+    let sign = |message: &[u8]| signer.sign(KeyLabel::ISSUING, Kind::Certificate, message);
+    let known: Vec<_> = (0..6)
+        .map(|_| to_be_signed(Purpose::Operational, KeyLabel::ISSUING))
+        .map(|message| (sign(&message).unwrap(), message))
+        .collect();
+    let all_begin = std::sync::Barrier::new(ASKERS + 1);
+    std::thread::scope(|scope| {
+        for asker in 0..ASKERS {
+            let (known, all_begin, sign, signer) = (&known, &all_begin, &sign, &signer);
+            scope.spawn(move || {
+                all_begin.wait();
+                for round in 0..40 {
+                    let (signature, message) = &known[(asker + round) % known.len()];
+                    assert_eq!(&sign(message).unwrap(), signature, "the answer to another request");
+                    let refused = sign(format!("no certificate: {asker}").as_bytes());
+                    assert!(matches!(refused, Err(SignerError::Refused(_))), "{refused:?}");
+                    let missing = signer.sign(KeyLabel::VOUCHER, Kind::Certificate, message);
+                    assert!(matches!(missing, Err(SignerError::NoKey(KeyLabel::VOUCHER))), "{missing:?}");
+                }
+            });
+        }
+        all_begin.wait();
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(30));
+            // It may be about to be started again.
+            if let Some(id) = signer.supervisor().unwrap().process_id() {
+                let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
+            }
+        }
+    });
+}
+
 /// Whatever one asks of a retired key is refused, in words that say which and what to do.
 fn forgotten(signer: &dyn Signer, key: KeyLabel, message: &[u8]) {
     let refused = [
