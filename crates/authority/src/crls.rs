@@ -12,6 +12,7 @@ use crate::store::StoreError;
 use crate::{Authority, Error, encode};
 use axum::body::Bytes;
 use medlock_trust::Time;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
@@ -34,8 +35,19 @@ pub struct Which {
 struct Reading {
     number: u64,
     at: Time,
-    /// With the key that has issued it.
-    entries: Arc<[(KeyLabel, Entry)]>,
+    /// Those of each issuing key, ascending by serial.
+    entries: Arc<BTreeMap<KeyLabel, Vec<Entry>>>,
+}
+
+impl Reading {
+    /// The entries of a key's certificates, or of those that this says.
+    fn part(&self, key: KeyLabel, of: Option<&dyn Fn(&Entry) -> bool>) -> Cow<'_, [Entry]> {
+        let all = self.entries.get(&key).map(Vec::as_slice).unwrap_or_default();
+        match of {
+            None => Cow::Borrowed(all),
+            Some(of) => all.iter().filter(|entry| of(entry)).copied().collect(),
+        }
+    }
 }
 
 /// The CRLs of one reading, as far as they were asked for.
@@ -115,7 +127,7 @@ impl Authority {
             // The later number is of the later reading, also where another hub reads at the same time.
             let last = self.store.last_number(SERIES)?;
             let (epoch, entries) = crl::revoked(&*self.store, at, key)?;
-            let entries = entries.into();
+            let entries = Arc::new(entries);
             let number = match self.store.next_number_after(SERIES, at.unix().try_into().unwrap_or(0), last) {
                 Err(StoreError::Taken { .. }) => continue,
                 other => other?,
@@ -126,20 +138,18 @@ impl Authority {
         }
     }
 
-    fn write_crl(&self, crls: &Crls, which: Which) -> Result<Bytes, Error> {
+    fn write_crl<'c>(&self, crls: &'c Crls, which: Which) -> Result<Bytes, Error> {
         let rules = self.rules();
         let addresses = Addresses {
             base: rules.addresses.as_ref().map(|addresses| addresses.base.clone()).unwrap_or_default(),
             crl_partitions: rules.profile.crl_partitions(),
         };
-        let part = |reading: &Reading| -> Vec<Entry> {
-            let of = |entry: &Entry| which.partition.is_none_or(|part| addresses.partition_of(&entry.serial) == part);
-            let by_key = reading.entries.iter().filter(|(key, _)| *key == which.key).map(|(_, entry)| *entry);
-            by_key.filter(of).collect()
-        };
+        let in_part = |entry: &Entry| Some(addresses.partition_of(&entry.serial)) == which.partition;
+        let in_part: Option<&dyn Fn(&Entry) -> bool> = which.partition.is_some().then_some(&in_part);
+        let part = |reading: &'c Reading| reading.part(which.key, in_part);
         let entries = match which.delta {
             false => part(&crls.now),
-            true => crl::changes(&part(&crls.base), &part(&crls.now), crls.now.at),
+            true => crl::changes(&part(&crls.base), &part(&crls.now), crls.now.at).into(),
         };
         // Without an address of its own a CRL names none.
         let named = rules.addresses.is_some();
@@ -166,6 +176,6 @@ impl Authority {
             entries: &entries,
         });
         let signature = self.signer.sign(issuing.label, Kind::Crl, &tbs)?;
-        Ok(Bytes::from(encode::signed(&tbs, &signature)))
+        Ok(Bytes::from(encode::signed_in_place(tbs, &signature)))
     }
 }

@@ -56,19 +56,24 @@ pub(crate) mod oid {
     pub(crate) use medlock_node::brski::{MASA_URL, REGISTRAR_PURPOSE, VOUCHER_PURPOSE as MEDLOCK_VOUCHER};
 }
 
-/// One element: tag, length, content.
-pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(content.len() + 6);
-    out.push(tag);
-    if let Ok(short @ 0..=0x7f) = u8::try_from(content.len()) {
+/// What stands before the content of an element: its tag and its length.
+pub(crate) fn head(tag: u8, length: usize) -> Vec<u8> {
+    let mut out = vec![tag];
+    if let Ok(short @ 0..=0x7f) = u8::try_from(length) {
         out.push(short);
     } else {
-        let length = content.len().to_be_bytes();
+        let length = length.to_be_bytes();
         let skip = length.iter().take_while(|byte| **byte == 0).count();
         let octets = length.get(skip..).unwrap_or_default();
         out.push(0x80 | u8::try_from(octets.len()).unwrap_or(8));
         out.extend_from_slice(octets);
     }
+    out
+}
+
+/// One element: tag, length, content.
+pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = head(tag, content.len());
     out.extend_from_slice(content);
     out
 }
@@ -161,7 +166,17 @@ pub(crate) fn signed_c509(tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, Strin
 
 /// A signed certificate or CRL: what was signed, the algorithm it names, and the signature.
 pub(crate) fn signed(tbs: &[u8], signature: &[u8]) -> Vec<u8> {
-    sequence(&[tbs, named_algorithm(tbs).unwrap_or_default(), &bit_string(signature)])
+    signed_in_place(tbs.to_vec(), signature)
+}
+
+/// As [`signed`], where what was signed lies: a CRL of a million entries is not copied if there is room around it.
+pub(crate) fn signed_in_place(mut tbs: Vec<u8>, signature: &[u8]) -> Vec<u8> {
+    let tail = [named_algorithm(&tbs).unwrap_or_default(), &bit_string(signature)].concat();
+    let head = head(SEQUENCE, tbs.len() + tail.len());
+    tbs.reserve_exact(head.len() + tail.len());
+    tbs.extend_from_slice(&tail);
+    tbs.splice(..0, head);
+    tbs
 }
 
 /// The algorithm in the to-be-signed bytes of a certificate or CRL: the first SEQUENCE there is in them.

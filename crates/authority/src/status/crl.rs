@@ -7,6 +7,7 @@ use crate::signer::KeyLabel;
 use crate::store::{MetCertificate, Serial, Standings, StoreError};
 use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::Time;
+use std::collections::BTreeMap;
 
 /// Whether a CRL is complete.
 #[derive(Clone, Copy, Debug)]
@@ -54,20 +55,31 @@ pub struct Entry {
 /// `removeFromCRL`: in a delta, an entry of the complete CRL that is no more.
 pub const REMOVED: u8 = 8;
 
-/// Writes the `TBSCertList`.
+/// Room for what a signature adds to a CRL, so that it need not be copied for it: enough for ML-DSA-65.
+const SIGNED_ROOM: usize = 4_096;
+
+/// Writes the `TBSCertList`, with room for its signature ([`encode::signed_in_place`]).
 #[must_use]
 pub fn to_be_signed(content: &Content<'_>) -> Vec<u8> {
-    let entries: Vec<u8> = content.entries.iter().flat_map(entry).collect();
-    let entries = if entries.is_empty() { Vec::new() } else { sequence(&[&entries]) };
-    sequence(&[
-        &encode::unsigned(&[1]),
-        &encode::signature_algorithm(content.algorithm),
-        content.issuer,
-        &encode::time(content.this_update),
-        &encode::time(content.next_update),
-        &entries,
-        &context(0, &[&sequence(&[&extensions(content).concat()])]),
-    ])
+    let before = [
+        encode::unsigned(&[1]),
+        encode::signature_algorithm(content.algorithm),
+        content.issuer.to_vec(),
+        encode::time(content.this_update),
+        encode::time(content.next_update),
+    ]
+    .concat();
+    let after = context(0, &[&sequence(&[&extensions(content).concat()])]);
+    // Each entry is written twice, because millions of them are not to be held twice.
+    let length = content.entries.iter().map(|one| entry(one).len()).sum();
+    let entries = if length == 0 { Vec::new() } else { encode::head(encode::SEQUENCE, length) };
+    let whole = before.len() + entries.len() + length + after.len();
+    let mut tbs = encode::head(encode::SEQUENCE, whole);
+    tbs.reserve_exact(whole + SIGNED_ROOM);
+    tbs.extend([before, entries].concat());
+    content.entries.iter().for_each(|one| tbs.extend(entry(one)));
+    tbs.extend(after);
+    tbs
 }
 
 fn extensions(content: &Content<'_>) -> Vec<Vec<u8>> {
@@ -117,8 +129,8 @@ fn entry(entry: &Entry) -> Vec<u8> {
     sequence(&[&encode::unsigned(entry.serial.as_bytes()), &encode::time(entry.since), &sequence(&[&reason])])
 }
 
-/// What the store knows, by serial, each with the key that has issued it: the worst that applies to each certificate. A
-/// superseded certificate leaves the CRL when it has expired; all others stay. With the epoch that it is of.
+/// What the store knows, of each issuing key by serial: the worst that applies to each certificate. A superseded
+/// certificate leaves the CRL when it has expired; all others stay. With the epoch that it is of.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -126,22 +138,70 @@ pub fn revoked(
     store: &(impl Standings + ?Sized),
     now: Time,
     issuer: impl Fn(&[u8]) -> Option<KeyLabel> + Send + Sync,
-) -> Result<(u64, Vec<(KeyLabel, Entry)>), StoreError> {
-    let mut all = Vec::new();
+) -> Result<(u64, BTreeMap<KeyLabel, Vec<Entry>>), StoreError> {
+    let mut all = BTreeMap::<_, Vec<_>>::new();
     let epoch = store.each_revoked(now, &mut |met| match met {
         MetCertificate::Begin => all.clear(),
         MetCertificate::Revoked(found) => {
             let entry = Entry { serial: found.serial, since: found.since, reason: crl_reason(found.state) };
-            all.extend(issuer(&found.certificate).map(|key| (key, entry)));
+            if let Some(key) = issuer(&found.certificate) {
+                all.entry(key).or_default().push(entry);
+            }
         }
     })?;
-    all.sort_unstable_by_key(|(_, entry)| *entry.serial.as_bytes());
+    for entries in all.values_mut() {
+        entries.shrink_to_fit();
+        entries.sort_unstable_by_key(|entry| *entry.serial.as_bytes());
+    }
     Ok((epoch, all))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Shows REQ-STORE-52.
+    #[test]
+    fn a_list_of_many_is_written_and_signed_where_it_lies() {
+        let entry = |number: u32| Entry {
+            serial: Serial::from_random(u128::from(number).to_be_bytes()),
+            since: Time::from_unix(i64::from(number) * 40_000),
+            reason: 4,
+        };
+        for count in [0, 1, 3, 70_000] {
+            let entries: Vec<_> = (0..count).map(entry).collect();
+            let content = Content {
+                issuer: &[0x30, 0],
+                algorithm: SigningAlgorithm::P256,
+                key_identifier: &[7; 20],
+                number: 9,
+                this_update: Time::from_unix(1_800_000_000),
+                next_update: Time::from_unix(1_800_086_400),
+                partition: None,
+                extent: Extent::Complete(None),
+                entries: &entries,
+            };
+            let tbs = to_be_signed(&content);
+            // The same by copies.
+            let listed: Vec<u8> = entries.iter().flat_map(super::entry).collect();
+            let copied = sequence(&[
+                &encode::unsigned(&[1]),
+                &encode::signature_algorithm(content.algorithm),
+                content.issuer,
+                &encode::time(content.this_update),
+                &encode::time(content.next_update),
+                &if listed.is_empty() { Vec::new() } else { sequence(&[&listed]) },
+                &context(0, &[&sequence(&[&extensions(&content).concat()])]),
+            ]);
+            assert_eq!(tbs, copied);
+            let (signature, room) = ([1; 3_309], tbs.capacity());
+            let algorithm = encode::signature_algorithm(content.algorithm);
+            let whole = sequence(&[&tbs, &algorithm, &encode::bit_string(&signature)]);
+            let signed = encode::signed_in_place(tbs, &signature);
+            assert_eq!(signed, whole);
+            assert_eq!(signed.capacity(), room, "it was copied");
+        }
+    }
 
     /// Shows REQ-STAT-10.
     #[test]

@@ -272,7 +272,16 @@ impl Pair {
 }
 
 fn ecdsa(pair: &EcdsaKeyPair, message: &dyn Message) -> Vec<u8> {
-    pair.sign(&SystemRandom::new(), &contiguous(message)).expect(CANNOT_FAIL).as_ref().to_vec()
+    let sign = |whole: &[u8]| pair.sign(&SystemRandom::new(), whole).expect(CANNOT_FAIL).as_ref().to_vec();
+    let mut parts = 0_usize;
+    message.feed(&mut |_| parts += 1);
+    if parts != 1 {
+        return sign(&contiguous(message));
+    }
+    // What lies in one piece is not copied: a revocation list may have tens of megabytes.
+    let mut signature = Vec::new();
+    message.feed(&mut |whole| signature = sign(whole));
+    signature
 }
 
 const WRONG: Error = Error::Key(
