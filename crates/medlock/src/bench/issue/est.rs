@@ -16,7 +16,7 @@ use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::DeviceConfig;
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
-use medlock_node::http::Client;
+use medlock_node::http::{Client, Connection};
 use medlock_node::provider::SigningKey;
 use medlock_node::tls::{Believed, Connector};
 use medlock_trust::Role;
@@ -52,7 +52,8 @@ pub(super) fn rate(args: &IssueArgs, folder: &Path) -> Result<Rate, Failure> {
     let mut rounds = Vec::new();
     for round in 0..args.rounds {
         let devices = confirmed(args, round, &hub.authority)?;
-        rounds.push(seconds(|| runtime.block_on(fetch_all(&hub, devices)))?.1);
+        let connections = runtime.block_on(connections(&hub))?;
+        rounds.push(seconds(|| runtime.block_on(fetch_all(connections, devices)))?.1);
     }
     runtime.block_on(hub.stop())?;
     runtime.shutdown_background();
@@ -87,15 +88,23 @@ fn confirmed(args: &IssueArgs, round: u16, authority: &Authority) -> Result<Vec<
     Ok(devices.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-async fn fetch_all(hub: &Hub, devices: Vec<Confirmed>) -> Result<(), Failure> {
+/// Connections that have shaken hands, as they are kept open.
+async fn connections(hub: &Hub) -> Result<Vec<Connection>, Failure> {
     let believed = Believed::Root(hub.authority.root_fingerprint());
     let client = Client::tls(hub.devices.to_string(), Connector::new(None, believed, Some(Role::Hub))?);
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        connections.push(client.connection().await?);
+    }
+    Ok(connections)
+}
+
+async fn fetch_all(connections: Vec<Connection>, devices: Vec<Confirmed>) -> Result<(), Failure> {
     let (devices, next) = (Arc::new(devices), Arc::new(AtomicUsize::new(0)));
     let mut tasks = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        let (client, devices, next) = (client.clone(), Arc::clone(&devices), Arc::clone(&next));
+    for mut connection in connections {
+        let (devices, next) = (Arc::clone(&devices), Arc::clone(&next));
         tasks.spawn(async move {
-            let mut connection = client.connection().await.map_err(|error| error.to_string())?;
             while let Some(device) = devices.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let request = HttpRequest::builder()
                     .method(Method::POST)
