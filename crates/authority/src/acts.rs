@@ -1,19 +1,18 @@
 //! What an administrator's requests do.
 
 use crate::admin::{
-    AlarmView, Asker, AuditView, AuthorityView, CredentialView, DeviceView, KeyView, LogView, PendingView, Reason,
-    Request, Response, RouteView, Search,
+    AlarmView, Asker, AuditView, AuthorityView, KeyView, LogView, PendingView, Reason, Request, Response, RouteView,
 };
 use crate::keys::{IssuingKey, KeyList};
 use crate::provision::Row;
 use crate::registry::{self, Device, DeviceConfig};
 use crate::settings::Kind;
 use crate::store::{
-    AuditEntry, Claim, CodeRecord, CodeState, DeviceSearch, Issued, PendingRequest, PendingState, Serial, Standing,
-    StandingChange, StandingState, StoreError, Subject,
+    AuditEntry, Claim, CodeRecord, CodeState, DeviceSearch, PendingRequest, PendingState, Standing, StandingChange,
+    StandingState, StoreError, Subject,
 };
 use crate::{Authority, Error, encode, status};
-use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, HEXLOWER};
 use medlock_node::enrol::Code;
 use medlock_node::provider;
 use medlock_trust::list::Suspension;
@@ -21,8 +20,6 @@ use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
 /// How long an enrolment code is good if nobody says otherwise, in seconds.
 const CODE_SECONDS: u64 = 86_400;
-/// How a credential stands against which nothing is known but that its issuing key was stolen.
-const ISSUER_COMPROMISED: &str = "issuer-compromised";
 /// The most devices of one answer.
 const MAX_PAGE: u32 = 1_000;
 /// Lines of the audit trail that are shown if nobody says otherwise.
@@ -214,77 +211,6 @@ impl Authority {
             }
         }
         Ok(())
-    }
-
-    fn find(&self, search: Search, after: Option<&str>, limit: u32) -> Result<Response, Error> {
-        let search = match search {
-            Search::Name(start) => DeviceSearch::Name(start),
-            Search::MakerSerial(start) => DeviceSearch::MakerSerial(start),
-            Search::Owner(owner) => DeviceSearch::Owner(owner),
-            Search::Serial(text) => {
-                let octets = HEXLOWER_PERMISSIVE.decode(text.replace(':', "").as_bytes()).ok();
-                let serial = octets.and_then(|octets| Serial::from_octets(&octets));
-                let serial = serial.ok_or_else(|| Error::invalid("serial", format!("{text:?} is no serial number")))?;
-                let name = self.store.issued_with_serial(serial)?.and_then(|issued| issued.record.device);
-                let device = name.map(|name| self.store.device(name)).transpose()?.flatten();
-                let waiting = self.store.waiting()?;
-                let view = |device| self.device_view(device, &waiting);
-                return Ok(Response::Devices { devices: device.iter().map(view).collect::<Result<_, _>>()? });
-            }
-        };
-        self.list(&search, after, limit)
-    }
-
-    fn list(&self, search: &DeviceSearch, after: Option<&str>, limit: u32) -> Result<Response, Error> {
-        let devices = self.store.devices_page(search, after, limit)?;
-        let waiting = self.store.waiting()?;
-        let view = |device| self.device_view(device, &waiting);
-        Ok(Response::Devices { devices: devices.iter().map(view).collect::<Result<_, _>>()? })
-    }
-
-    fn show(&self, device: &Device) -> Result<Response, Error> {
-        Ok(Response::Device(self.device_view(device, &self.store.waiting()?)?))
-    }
-
-    fn device_view(&self, device: &Device, waiting: &[PendingRequest]) -> Result<DeviceView, Error> {
-        let issued = self.store.credentials_of(device.name)?;
-        let credentials = issued.iter().map(|issued| self.credential_view(issued)).collect::<Result<Vec<_>, _>>()?;
-        let standing = status::of_device(&*self.store, device.name)?;
-        let good = credentials.iter().any(|credential| matches!(credential.state.as_str(), "good" | "expired"));
-        let renewable = credentials.iter().any(|credential| credential.state == ISSUER_COMPROMISED);
-        let state = match standing.as_ref().map(|standing| standing.state) {
-            Some(StandingState::Suspended) => "suspended",
-            Some(StandingState::Compromised) => "revoked",
-            Some(StandingState::Ceased | StandingState::Superseded) => "retired",
-            None if good => "enrolled",
-            None if waiting.iter().any(|waiting| waiting.device == Some(device.name)) => "waiting",
-            None if renewable => "must-renew",
-            None if !credentials.is_empty() => "revoked",
-            None => "registered",
-        };
-        let reason = standing.map(|standing| format!("{}, since {}", standing.reason, standing.since));
-        Ok(DeviceView { entry: DeviceConfig::from(device), state: state.to_owned(), reason, credentials })
-    }
-
-    fn credential_view(&self, issued: &Issued) -> Result<CredentialView, Error> {
-        let record = &issued.record;
-        let state = match self.worst(issued)?.map(|standing| standing.state) {
-            Some(StandingState::Suspended) => "suspended",
-            Some(StandingState::Superseded) => "superseded",
-            Some(StandingState::Ceased) => "ceased",
-            Some(StandingState::Compromised) if self.worst_of_itself(issued)?.is_none() => ISSUER_COMPROMISED,
-            Some(StandingState::Compromised) => "compromised",
-            None if record.not_after < self.clock.now() => "expired",
-            None => "good",
-        };
-        Ok(CredentialView {
-            id: issued.credential.to_string(),
-            serial: record.serial.to_string(),
-            key: record.key.to_string(),
-            not_before: record.not_before.to_string(),
-            not_after: record.not_after.to_string(),
-            state: state.to_owned(),
-        })
     }
 
     fn code(&self, name: &str, seconds: u64) -> Result<Response, Error> {

@@ -9,13 +9,14 @@ mod renewal;
 mod unfit;
 
 pub(crate) use check::Checked;
+use check::another_of;
 pub use renewal::MAX_EARLY_RENEWALS;
 pub use unfit::Unfit;
 
 use crate::registry::Device;
 use crate::store::{
-    Alarm, Claim, CodeRecord, CodeState, Issued, PendingRequest, PendingState, StandingChange, StandingState,
-    StoreError, Subject, Turn,
+    Alarm, Claim, CodeRecord, CodeState, Enrolment, Issued, PendingRequest, PendingState, Standing, StandingChange,
+    StandingState, StoreError, Subject, Turn,
 };
 use crate::{Authority, Error, status};
 use data_encoding::HEXLOWER;
@@ -115,11 +116,12 @@ impl Authority {
         };
         let id: Option<[u8; 5]> = HEXLOWER.decode(user.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
         let Some(id) = id else { return no_such_code() };
-        let Some(device) = self.store.code(id)?.map(|code| code.device) else { return no_such_code() };
-        let _lock = self.device_lock(device);
-        let turn = self.store.turn_of(device, checked.key)?;
+        let Some(name) = self.store.code(id)?.map(|code| code.device) else { return no_such_code() };
+        let _lock = self.device_lock(name);
         // Read again: only now it cannot change any more.
-        let Some(code) = self.store.code(id)? else { return no_such_code() };
+        let Some(Enrolment { code, device, against, turn }) = self.store.enrolment(id, checked.key)? else {
+            return no_such_code();
+        };
         let proven =
             Code::hash_of_password(password).is_some_and(|hash| provider::same_secret(&hash, &code.secret_hash));
         if !proven {
@@ -131,16 +133,16 @@ impl Authority {
         if code.key.is_some_and(|key| key != checked.key) {
             return self.code_used_twice(&code, address);
         }
-        if let Some(device) = self.store.device(code.device)?
-            && let Some(unfit) = self.asks_for_another(&checked.request, &device)?
+        if let Some(device) = &device
+            && let Some(unfit) = self.asks_for_another(&checked.request, device)?
         {
             return Ok(unfit.into());
         }
         match code.state {
             CodeState::Open if code.expires < self.clock.now() => no_such_code(),
-            CodeState::Open => self.wait(Some(code.device), Claim::Code(id), &checked, address),
+            CodeState::Open => self.wait(Some(name), Claim::Code(id), &checked, address),
             CodeState::Waiting => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
-            CodeState::Confirmed => self.first_credential(code.device, &checked, turn),
+            CodeState::Confirmed => self.first_credential(name, device, against, &checked, turn),
             CodeState::Void => no_such_code(),
         }
     }
@@ -231,22 +233,33 @@ impl Authority {
     }
 
     /// Gives a confirmed device its first credential, or the one it already got for this key. The caller holds the
-    /// device's lock, and has read its turn behind it.
-    fn first_credential(&self, name: DeviceName, checked: &Checked<'_>, turn: Turn) -> Decided {
-        let Some(device) = self.store.device(name)? else {
+    /// device's lock, and behind it has read its turn first, and then its entry and what is known against it.
+    fn first_credential(
+        &self,
+        name: DeviceName,
+        device: Option<Device>,
+        against: Option<Standing>,
+        checked: &Checked<'_>,
+        turn: Turn,
+    ) -> Decided {
+        let Some(device) = device else {
             return forbidden("the device is no longer registered: register it with `medlock device register`");
         };
-        if let Some(standing) = status::of_device(&*self.store, name)? {
+        if let Some(standing) = against {
             return forbidden(format!("{name} is {}: see `medlock device show`", standing.reason));
         }
-        let same_key = self.store.credentials_for(checked.key)?;
-        if let Some(issued) = same_key.into_iter().find(|issued| issued.record.device == Some(name)) {
-            return self.give_again(issued);
+        let _lock = self.key_lock(checked.key);
+        let of_key = self.store.credentials_for(checked.key)?;
+        if let Some(issued) = of_key.iter().find(|issued| issued.record.device == Some(name)) {
+            return self.give_again(issued.clone());
         }
         if let Some(unfit) = self.asks_for_another(&checked.request, &device)? {
             return Ok(unfit.into());
         }
-        self.give(&device, checked, None, turn)
+        if let Some(unfit) = another_of(&of_key, name) {
+            return Ok(unfit.into());
+        }
+        self.give_with_lock(&device, checked, None, turn)
     }
 
     /// Gives a certificate out that was made before, perhaps by a run that ended before the log covered it.
@@ -266,6 +279,17 @@ impl Authority {
         if let Some(unfit) = self.has_another(checked.key, device.name)? {
             return Ok(unfit.into());
         }
+        self.give_with_lock(device, checked, parent, turn)
+    }
+
+    /// The caller holds the key's lock, and has seen that no other device has the key.
+    fn give_with_lock(
+        &self,
+        device: &Device,
+        checked: &Checked<'_>,
+        parent: Option<CredentialId>,
+        turn: Turn,
+    ) -> Decided {
         let (credential, certificate) = self.issue_operational(device, &checked.spki, checked.form, parent, turn)?;
         tracing::info!(device = %device.name, %credential, renewal = parent.is_some(), "issued a credential");
         Ok(Answer::Issued(certificate))
@@ -295,7 +319,10 @@ impl Authority {
         };
         // Asked again: only with the lock it cannot change any more.
         match (self.birth_right(who, &claim, checked.key)?, &lock) {
-            (BirthRight::Certain(device), Some((_, turn))) => self.first_credential(device, &checked, *turn),
+            (BirthRight::Certain(name), Some((_, turn))) => {
+                let (device, against) = (self.store.device(name)?, status::of_device(&*self.store, name)?);
+                self.first_credential(name, device, against, &checked, *turn)
+            }
             (BirthRight::Certain(_) | BirthRight::Waits, _) => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
             (BirthRight::Rejected, _) => forbidden("this request was turned down by the site; ask the site's engineer"),
             (BirthRight::Ask(device), _) => self.wait(device, claim, &checked, address),

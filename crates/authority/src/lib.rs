@@ -39,6 +39,7 @@ pub mod heard;
 pub mod issue;
 pub mod keys;
 mod known_keys;
+mod listing;
 pub mod log;
 pub mod objects;
 mod offline;

@@ -4,7 +4,7 @@
 use super::Unfit;
 use crate::issue::Form;
 use crate::registry::Device;
-use crate::store::{StandingState, Subject};
+use crate::store::{Issued, StandingState, Subject};
 use crate::{Authority, Error};
 use medlock_node::asn1;
 use medlock_node::provider::{self, AwsLc};
@@ -100,9 +100,7 @@ impl Authority {
 
     /// Whether another device than this one has the key. Ask with the key's lock, or two may ask at once.
     pub(crate) fn has_another(&self, key: KeyId, name: DeviceName) -> Result<Option<Unfit>, Error> {
-        let issued = self.store.credentials_for(key)?;
-        let other = issued.iter().find_map(|issued| issued.record.device.filter(|device| *device != name));
-        Ok(other.map(|other| Unfit::ReusedKey(other.to_string())))
+        Ok(another_of(&self.store.credentials_for(key)?, name))
     }
 
     /// Whether a request asks for another name than the device's, or for what the register does not say of it. A device
@@ -126,6 +124,12 @@ impl Authority {
         }
         Ok(asks_for_more(request, device))
     }
+}
+
+/// Whether one of the certificates for a key is of another device than this one.
+pub(super) fn another_of(issued: &[Issued], name: DeviceName) -> Option<Unfit> {
+    let other = issued.iter().find_map(|issued| issued.record.device.filter(|device| *device != name));
+    other.map(|other| Unfit::ReusedKey(other.to_string()))
 }
 
 /// Whether a request asks for addresses or a role that the register does not say of the device. A request that asks for

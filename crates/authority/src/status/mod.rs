@@ -13,6 +13,7 @@ pub use signed::{reason_of, status_list, ticket};
 
 use crate::store::{Issued, Standing, StandingState, Standings, StoreError, Subject};
 use medlock_trust::{DeviceName, KeyId};
+use std::borrow::Borrow;
 
 /// How long after its expiry a superseded credential stays on the status list, in seconds: the grace of the default
 /// policy, within which an expired credential still opens something. Everything else stays for good, because an expired
@@ -32,15 +33,15 @@ pub fn worst(
     issued: &Issued,
     issuer: Option<KeyId>,
 ) -> Result<Option<Standing>, StoreError> {
-    let mut worst = store.standing(Subject::Credential(issued.credential))?;
     let device = issued.record.device.map(Subject::Device);
-    for subject in [device, issuer.map(Subject::Issuer)].into_iter().flatten() {
-        let other = store.standing(subject)?;
-        if other.as_ref().map(|standing| standing.state) > worst.as_ref().map(|standing| standing.state) {
-            worst = other;
-        }
-    }
-    Ok(worst)
+    let subjects = [Some(Subject::Credential(issued.credential)), device, issuer.map(Subject::Issuer)];
+    let known = subjects.into_iter().flatten().map(|subject| store.standing(subject)).collect::<Result<Vec<_>, _>>()?;
+    Ok(worst_of(known.into_iter().flatten()))
+}
+
+/// The worst of what is known; of the same, the first.
+pub(crate) fn worst_of<S: Borrow<Standing>>(known: impl Iterator<Item = S>) -> Option<S> {
+    known.reduce(|worst, other| if other.borrow().state > worst.borrow().state { other } else { worst })
 }
 
 /// What is known against a device as such.

@@ -220,6 +220,19 @@ pub struct CodeRecord {
     pub key: Option<KeyId>,
 }
 
+/// What speaks for giving the bearer of an enrolment code a credential, and against it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolment {
+    /// The code.
+    pub code: CodeRecord,
+    /// Its device's entry in the register.
+    pub device: Option<Device>,
+    /// What is known against that device.
+    pub against: Option<Standing>,
+    /// The state of things, as [`Issuances::turn_of`] tells it.
+    pub turn: Turn,
+}
+
 /// By what right somebody asked for a first credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -354,6 +367,12 @@ pub trait Register: Send + Sync {
     /// [`StoreError`].
     fn code(&self, id: [u8; 5]) -> Result<Option<CodeRecord>, StoreError>;
 
+    /// What there is to know when somebody comes with this code and this key, all at one instant.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn enrolment(&self, code: [u8; 5], key: KeyId) -> Result<Option<Enrolment>, StoreError>;
+
     /// Counts a wrong secret; at the `most`-th the code is void. Returns how many there are now.
     ///
     /// # Errors
@@ -454,6 +473,15 @@ pub struct StandingChange {
     pub reason: String,
     /// When.
     pub at: Time,
+}
+
+/// A device's certificates, and how it and they stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// What is known against the device.
+    pub against: Option<Standing>,
+    /// Its certificates, newest first, and what is known against each itself.
+    pub issued: Vec<(Issued, Option<Standing>)>,
 }
 
 /// What the status list must know of a credential that has a standing.
@@ -579,6 +607,12 @@ pub trait Standings: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     fn standing(&self, subject: Subject) -> Result<Option<Standing>, StoreError>;
+
+    /// What these devices have, and how they stand, in their order: for a page of a list.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn holdings(&self, devices: &[DeviceName]) -> Result<Vec<Holding>, StoreError>;
 
     /// A new epoch without a change, for a list that is made anew.
     ///

@@ -3,9 +3,10 @@
 use crate::fixture::noon;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Issuances, Journal, Life, LogTile,
-    Met, MetCertificate, Owner, OwnerEvent, Owners, PendingRequest, PendingState, Published, Purpose, Record, Serial,
-    SignedCheckpoint, SqlStore, StandingChange, StandingState, Standings, Store, StoreError, Subject,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Enrolment, Holding, Issuances,
+    Journal, Life, LogTile, Met, MetCertificate, Owner, OwnerEvent, Owners, PendingRequest, PendingState, Published,
+    Purpose, Record, Serial, SignedCheckpoint, SqlStore, StandingChange, StandingState, Standings, Store, StoreError,
+    Subject,
 };
 use medlock_node::log::Tile;
 use medlock_trust::{CredentialId, DeviceName, KeyId};
@@ -75,8 +76,10 @@ fn check<S: Store + 'static>(make: impl Fn() -> S) {
     turns(&make());
     pages(&make());
     devices_and_codes(&make());
+    enrolments(&make());
     requests(&make());
     standings(&make());
+    holdings(&make());
     states(&make());
     journal(&make());
     log(&make());
@@ -119,6 +122,12 @@ fn certificates(store: &impl Issuances) {
     assert_eq!(store.newest(Purpose::Root).unwrap(), None);
     store.complete(record(4).serial, credential(4), vec![4]).unwrap();
     assert_eq!(store.newest(Purpose::Root).unwrap().unwrap().credential, credential(4));
+    for (number, purpose) in [(5, Purpose::Issuing), (6, Purpose::Voucher), (7, Purpose::Birth), (8, Purpose::Root)] {
+        store.record(Record { purpose, device: None, ..record(number) }).unwrap();
+        store.complete(record(number).serial, credential(number), vec![number]).unwrap();
+        assert_eq!(store.newest(purpose).unwrap().unwrap().credential, credential(number), "{purpose:?}");
+    }
+    assert_eq!(store.newest(Purpose::Operational).unwrap().unwrap().credential, credential(3));
 }
 
 fn log(store: &impl Store) {
@@ -328,6 +337,97 @@ fn devices_and_codes(store: &impl Store) {
     assert_eq!(store.count_wrong_try([2; 5], 2).unwrap(), 2);
     assert_eq!(store.code([2; 5]).unwrap().unwrap().state, CodeState::Void);
     assert!(matches!(store.count_wrong_try([9; 5], 2), Err(StoreError::Missing { .. })));
+}
+
+/// A page of devices at once is what the single verbs say of each.
+fn holdings(store: &impl Store) {
+    let names: Vec<_> = (0..150).map(|number| DeviceName::new(&format!("ct-{number:03}")).unwrap()).collect();
+    for name in &names {
+        store.add_device(device(name.as_str()), noon()).unwrap();
+    }
+    assert_eq!(store.holdings(&[]).unwrap(), []);
+    // The first of many have several certificates; one was never finished.
+    for number in 1..=60_u8 {
+        let of = names.get(usize::from(number) * 7 % 20 + if number % 2 == 0 { 0 } else { 130 }).copied();
+        store.record(Record { device: of, ..record(number) }).unwrap();
+        if number != 4 {
+            store.complete(record(number).serial, credential(number), vec![number]).unwrap();
+        }
+    }
+    let mut changes: Vec<_> = (1..=40)
+        .map(|number| change(Subject::Credential(credential(number)), Some(StandingState::Superseded)))
+        .collect();
+    for (number, state) in
+        [(0, StandingState::Suspended), (64, StandingState::Ceased), (149, StandingState::Compromised)]
+    {
+        changes.push(change(Subject::Device(names[number]), Some(state)));
+    }
+    store.change_standings(changes, noon()).unwrap();
+    let unknown = DeviceName::new("nobody").unwrap();
+    let asked: Vec<_> = names.iter().rev().copied().chain([unknown]).collect();
+    let single = |name: &DeviceName| Holding {
+        against: store.standing(Subject::Device(*name)).unwrap(),
+        issued: store
+            .credentials_of(*name)
+            .unwrap()
+            .into_iter()
+            .map(|issued| {
+                let own = store.standing(Subject::Credential(issued.credential)).unwrap();
+                (issued, own)
+            })
+            .collect(),
+    };
+    let found = store.holdings(&asked).unwrap();
+    assert_eq!(found, asked.iter().map(single).collect::<Vec<_>>());
+    assert_eq!(found.iter().map(|one| one.issued.len()).sum::<usize>(), 59);
+    assert!(found.iter().any(|one| one.issued.len() > 2));
+}
+
+/// What speaks for and against the bearer of a code is what the single verbs say.
+fn enrolments(store: &impl Store) {
+    let (name, key) = (DeviceName::new("ct-1").unwrap(), record(1).key);
+    assert_eq!(store.enrolment([1; 5], key).unwrap(), None);
+    store.add_device(device("ct-1"), noon()).unwrap();
+    store.add_device(device("ct-0"), noon()).unwrap();
+    store.add_code(code(1, "ct-1")).unwrap();
+    let same = |against: Option<StandingState>| {
+        let found = store.enrolment([1; 5], key).unwrap().unwrap();
+        let single = Enrolment {
+            code: store.code([1; 5]).unwrap().unwrap(),
+            device: store.device(name).unwrap(),
+            against: store.standing(Subject::Device(name)).unwrap(),
+            turn: store.turn_of(name, key).unwrap(),
+        };
+        assert_eq!(found, single);
+        assert_eq!(found.against.map(|standing| standing.state), against);
+        found.turn
+    };
+    let first = same(None);
+    let against = |name: &str, state| StandingChange {
+        subject: Subject::Device(DeviceName::new(name).unwrap()),
+        state: Some(state),
+        reason: "stolen".into(),
+        at: noon(),
+    };
+    store.change_standings(vec![against("ct-0", StandingState::Compromised)], noon()).unwrap();
+    same(None);
+    store.change_standings(vec![against("ct-1", StandingState::Suspended)], noon()).unwrap();
+    same(Some(StandingState::Suspended));
+    store.replace_device(Device { owner: "other".into(), ..device("ct-1") }).unwrap();
+    store.set_code_state([1; 5], CodeState::Confirmed).unwrap();
+    // Of this device and another key, of this key and another device, and of neither.
+    let others = [
+        Record { key: KeyId::from_bytes([9; 16]), ..record(1) },
+        Record { device: DeviceName::new("ct-0"), key, ..record(2) },
+        Record { device: DeviceName::new("ct-0"), key: KeyId::from_bytes([8; 16]), ..record(3) },
+    ];
+    for other in others {
+        store.record(other).unwrap();
+        same(Some(StandingState::Suspended));
+    }
+    store.end_turns_of(name).unwrap();
+    let last = same(Some(StandingState::Suspended));
+    assert!(last.records > first.records && last.ended > first.ended, "{first:?} {last:?}");
 }
 
 fn requests(store: &impl Store) {
@@ -577,7 +677,7 @@ fn many_at_once(store: Arc<impl Store + 'static>) {
     assert_eq!(store.unfinished().unwrap().len(), 19);
 }
 
-/// Shows REQ-AUTH-15, REQ-STORE-37, REQ-STORE-38.
+/// Shows REQ-AUTH-15, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51.
 #[test]
 fn sqlite_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
@@ -588,7 +688,7 @@ fn sqlite_keeps_the_contract() {
     });
 }
 
-/// Shows REQ-STORE-01, REQ-STORE-37, REQ-STORE-38.
+/// Shows REQ-STORE-01, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51.
 #[test]
 fn postgresql_keeps_the_contract() {
     check(|| SqlStore::postgres(crate::fixture::postgres().address().unwrap()).unwrap());

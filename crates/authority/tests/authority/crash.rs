@@ -7,10 +7,10 @@ use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::Device;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind, Signer, SignerError};
 use medlock_authority::store::{
-    Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Issuances, Issued, Journal, Log,
-    LogEntry, LogTile, Met, MetCertificate, Owner, OwnerEvent, Owners, PendingRequest, PendingState, Published,
-    Purpose, Record, Register, Serial, SignedCheckpoint, SqlStore, Standing, StandingChange, Standings, StoreError,
-    Subject, Turn,
+    Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Enrolment, Holding, Issuances,
+    Issued, Journal, Log, LogEntry, LogTile, Met, MetCertificate, Owner, OwnerEvent, Owners, PendingRequest,
+    PendingState, Published, Purpose, Record, Register, Serial, SignedCheckpoint, SqlStore, Standing, StandingChange,
+    Standings, StoreError, Subject, Turn,
 };
 use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;
@@ -102,6 +102,7 @@ impl Register for Faulty {
         read: fn devices_with_routes() -> Vec<Device>;
         write: fn add_code(code: CodeRecord) -> ();
         read: fn code(id: [u8; 5]) -> Option<CodeRecord>;
+        read: fn enrolment(code: [u8; 5], key: KeyId) -> Option<Enrolment>;
         write: fn count_wrong_try(id: [u8; 5], most: u32) -> u32;
         write: fn set_code_state(id: [u8; 5], state: CodeState) -> ();
         write: fn void_claims_of(device: DeviceName) -> ();
@@ -121,6 +122,7 @@ impl Standings for Faulty {
         read: fn epoch() -> u64;
         read: fn standings_of(credential: CredentialId, issuer: KeyId) -> Option<Vec<Standing>>;
         read: fn states(after: Option<CredentialId>, most: u32) -> Vec<CredentialState>;
+        read: fn holdings(devices: &[DeviceName]) -> Vec<Holding>;
         read: fn standing(subject: Subject) -> Option<Standing>;
     }
 }

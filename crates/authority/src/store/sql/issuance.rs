@@ -15,8 +15,8 @@ const PURPOSES: &[(Purpose, &str)] = &[
     (Purpose::Birth, "birth"),
     (Purpose::Voucher, "voucher"),
 ];
-const TABLE: &str = "issuance";
-const COLUMNS: &str =
+pub(super) const TABLE: &str = "issuance";
+pub(super) const COLUMNS: &str =
     "serial, purpose, device, key, parent, not_before, not_after, at, tbs, credential, certificate, used";
 
 /// Records of this process that nobody finishes: whether they were written is not known, or the database was away when
@@ -73,24 +73,19 @@ impl Issuances for SqlStore {
     }
 
     fn turn_of(&self, device: DeviceName, key: KeyId) -> Result<Turn, StoreError> {
-        // What another hub has recorded and not finished is not found by who looks for certificates: it counts as later.
-        let (unfinished, parameters) = match self.engine() {
-            // In one process locks keep them apart.
-            Engine::Sqlite => ("NULL", values![device.as_str()].to_vec()),
-            Engine::Postgres => (
-                "(SELECT min(number) - 1 FROM issuance WHERE state = 'recorded' AND (device = ?1 OR key = ?2))",
-                values![device.as_str(), key.as_bytes()].to_vec(),
-            ),
-        };
+        let engine = self.engine();
         let sql = format!(
-            "SELECT coalesce({unfinished}, (SELECT number FROM issuance ORDER BY number DESC LIMIT 1), 0) AS records,
-                    coalesce((SELECT turn FROM device WHERE name = ?1), 0) AS ended"
+            "SELECT {} AS records, coalesce((SELECT turn FROM device WHERE name = ?1), 0) AS ended",
+            records(engine, "?1")
         );
-        let turn = self.database.read("find a device's turn", |database| {
-            first(database, "device", &sql, &parameters, |row| {
-                Ok(Turn { records: row.number("records")?, ended: row.number("ended")? })
-            })
-        })?;
+        let name = device.as_str();
+        let parameters = match engine {
+            Engine::Sqlite => values![name].to_vec(),
+            Engine::Postgres => values![name, key.as_bytes()].to_vec(),
+        };
+        let turn = self
+            .database
+            .read("find a device's turn", |database| first(database, "device", &sql, &parameters, turn))?;
         Ok(turn.unwrap_or(Turn { records: 0, ended: 0 }))
     }
 
@@ -184,9 +179,7 @@ impl Issuances for SqlStore {
     }
 
     fn newest(&self, purpose: Purpose) -> Result<Option<Issued>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM issuance WHERE state = 'issued' AND purpose = ?1 ORDER BY number DESC LIMIT 1"
-        );
+        let sql = newest(purpose);
         self.database.read("find the authority's certificate", |database| {
             first(database, TABLE, &sql, values![word(&purpose, PURPOSES)], issued)
         })
@@ -210,6 +203,34 @@ impl Issuances for SqlStore {
             Ok(database.execute(sql, values![credential.as_bytes()])? == 1)
         })
     }
+}
+
+/// The newest certificate of the purpose `?1`, which is this one.
+pub(super) fn newest(purpose: Purpose) -> String {
+    // As the index issuance_own says it: else it is not used. Those of devices are found at once.
+    let own = match purpose {
+        Purpose::Root | Purpose::Issuing | Purpose::Voucher => "purpose IN ('root', 'issuing', 'voucher') AND ",
+        Purpose::Operational | Purpose::Birth => "",
+    };
+    format!("SELECT {COLUMNS} FROM issuance WHERE {own}purpose = ?1 AND state = 'issued' ORDER BY number DESC LIMIT 1")
+}
+
+/// How many records there are, for who wants to record another one for this device and the key that is `?2` on a server.
+/// What another hub has recorded there and not finished is not found by who looks for certificates: it counts as later.
+pub(super) fn records(engine: Engine, device: &str) -> String {
+    let unfinished = match engine {
+        // In one process locks keep them apart.
+        Engine::Sqlite => String::new(),
+        Engine::Postgres => format!(
+            "(SELECT min(number) - 1 FROM issuance WHERE state = 'recorded' AND (device = {device} OR key = ?2)), "
+        ),
+    };
+    format!("coalesce({unfinished}(SELECT number FROM issuance ORDER BY number DESC LIMIT 1), 0)")
+}
+
+/// The columns `records` and `ended`.
+pub(super) fn turn(row: &Row) -> Result<Turn, Fault> {
+    Ok(Turn { records: row.number("records")?, ended: row.number("ended")? })
 }
 
 /// One writes at a time, so the numbers have no gaps: they are the places in the log.
@@ -246,7 +267,7 @@ fn record(row: &Row) -> Result<Record, Fault> {
     })
 }
 
-fn issued(row: &Row) -> Result<Issued, Fault> {
+pub(super) fn issued(row: &Row) -> Result<Issued, Fault> {
     Ok(Issued {
         record: record(row)?,
         credential: row.credential("credential")?,

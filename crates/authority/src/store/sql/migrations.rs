@@ -21,7 +21,15 @@ pub(super) const STEPS: &[Step] = &[
     Step::Both(ROLL),
     Step::Sql { sqlite: PROMISED, postgres: POSTGRES_PROMISED },
     Step::Sql { sqlite: UNTIL, postgres: POSTGRES_UNTIL },
+    Step::Both(FOUND),
 ];
+
+/// The authority's own certificates, among millions of others; a device's requests, among those of all.
+const FOUND: &str = "
+DROP INDEX issuance_purpose;
+CREATE INDEX issuance_own ON issuance (purpose, number) WHERE purpose IN ('root', 'issuing', 'voucher');
+CREATE INDEX pending_device ON pending (device) WHERE device IS NOT NULL;
+";
 
 /// To whom its last owner has transferred a device that nobody has.
 const PROMISED: &str = "ALTER TABLE owner ADD COLUMN promised BLOB CHECK (length(promised) = 32)";

@@ -79,3 +79,34 @@ fn seconds_now(engine: Engine) -> &'static str {
         Engine::Postgres => "CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Purpose;
+    use medlock_store::{all, values};
+
+    /// What SQLite says of how it finds what a question asks for.
+    fn plan(store: &SqlStore, sql: &str) -> String {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let count = (1..100).rev().find(|number| sql.contains(&format!("?{number}"))).unwrap_or(0);
+        let parameters: Vec<_> = (0..count).flat_map(|_| values![0_i64].to_vec()).collect();
+        let lines = store.database.read("explain", |database| {
+            all(database, "plan", &sql, &parameters, |row| Ok(row.text("detail")?.to_owned()))
+        });
+        lines.unwrap().join("\n")
+    }
+
+    /// Shows REQ-STORE-50.
+    #[test]
+    fn the_authority_finds_its_own_certificates_among_millions_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqlStore::sqlite(&dir.path().join("s")).unwrap();
+        for purpose in [Purpose::Root, Purpose::Issuing, Purpose::Voucher] {
+            let plan = plan(&store, &issuance::newest(purpose));
+            assert!(plan.contains("USING INDEX issuance_own") && !plan.contains("TEMP"), "{plan}");
+        }
+        let plan = plan(&store, "UPDATE pending SET state = 'rejected' WHERE device = ?1 AND state <> 'rejected'");
+        assert!(plan.contains("USING INDEX pending_device"), "{plan}");
+    }
+}

@@ -1,10 +1,12 @@
 //! Devices, enrolment codes and waiting requests.
 
-use super::SqlStore;
 use super::row::{Columns as _, word};
+use super::{SqlStore, issuance, standing};
 use crate::registry::Device;
-use crate::store::{Claim, CodeRecord, CodeState, DeviceSearch, PendingRequest, PendingState, Register, StoreError};
-use medlock_store::{Fault, Row, Sql, Value, all, first, values};
+use crate::store::{
+    Claim, CodeRecord, CodeState, DeviceSearch, Enrolment, PendingRequest, PendingState, Register, StoreError, Subject,
+};
+use medlock_store::{Engine, Fault, Row, Sql, Value, all, first, values};
 use medlock_trust::{CredentialId, DeviceName, DeviceType, KeyId, Roles, Time};
 
 const CODE_STATES: &[(CodeState, &str)] = &[
@@ -132,6 +134,27 @@ impl Register for SqlStore {
     fn code(&self, id: [u8; 5]) -> Result<Option<CodeRecord>, StoreError> {
         let sql = "SELECT id, device, secret_hash, expires, wrong_tries, state, key FROM code WHERE id = ?1";
         self.database.read("find an enrolment code", |database| first(database, "code", sql, values![id], code))
+    }
+
+    fn enrolment(&self, code: [u8; 5], key: KeyId) -> Result<Option<Enrolment>, StoreError> {
+        let (engine, device) = (self.engine(), self.as_subject("c.device"));
+        let records = issuance::records(engine, "c.device");
+        // One statement sees one instant.
+        let sql = format!(
+            "SELECT c.id, c.device, c.secret_hash, c.expires, c.wrong_tries, c.state, c.key, {DEVICE_COLUMNS},
+                 s.state AS against, s.reason, s.epoch, s.since, {records} AS records, coalesce(d.turn, 0) AS ended
+             FROM code c
+             LEFT JOIN device d ON d.name = c.device
+             LEFT JOIN standing s ON s.kind = 'device' AND s.subject = {device}
+             WHERE c.id = ?1"
+        );
+        let parameters = match engine {
+            Engine::Sqlite => values![code].to_vec(),
+            Engine::Postgres => values![code, key.as_bytes()].to_vec(),
+        };
+        self.database.read("read what an enrolment code is good for", |database| {
+            first(database, "code", &sql, &parameters, enrolment)
+        })
     }
 
     fn count_wrong_try(&self, id: [u8; 5], most: u32) -> Result<u32, StoreError> {
@@ -320,6 +343,13 @@ fn code(row: &Row) -> Result<CodeRecord, Fault> {
         state: row.word("state", CODE_STATES)?,
         key: row.optional_bytes("key")?.map(KeyId::from_bytes),
     })
+}
+
+fn enrolment(row: &Row) -> Result<Enrolment, Fault> {
+    let code = code(row)?;
+    let device = row.optional_text("name")?.map(|_| device(row)).transpose()?;
+    let against = standing::against(row, Subject::Device(code.device))?;
+    Ok(Enrolment { code, device, against, turn: issuance::turn(row)? })
 }
 
 fn pending(row: &Row) -> Result<PendingRequest, Fault> {

@@ -1,13 +1,14 @@
 //! Who may no longer be believed.
 
-use super::SqlStore;
 use super::row::{Columns as _, word};
+use super::{SqlStore, issuance};
 use crate::store::{
-    CredentialState, Life, Met, MetCertificate, Revoked, Serial, Standing, StandingChange, StandingState, Standings,
-    StoreError, Subject,
+    CredentialState, Holding, Issued, Life, Met, MetCertificate, Revoked, Serial, Standing, StandingChange,
+    StandingState, Standings, StoreError, Subject,
 };
-use medlock_store::{Engine, Fault, Row, Sql, all, first, values};
+use medlock_store::{Engine, Fault, Row, Sql, Value, all, first, values};
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
+use std::collections::HashMap;
 
 const STATES: &[(StandingState, &str)] = &[
     (StandingState::Suspended, "suspended"),
@@ -19,6 +20,8 @@ const COLUMNS: &str = "kind, subject, state, reason, epoch, since";
 const EPOCH: &str = "status-epoch";
 /// Rows of a walk that are read at once.
 const PAGE: u32 = 1_024;
+/// Devices that are asked for at once.
+const TOGETHER: usize = 64;
 
 impl Standings for SqlStore {
     fn change_standings(&self, changes: Vec<StandingChange>, now: Time) -> Result<u64, StoreError> {
@@ -34,19 +37,12 @@ impl Standings for SqlStore {
         let of_credentials = format!(
             "SELECT s.kind, s.subject, s.state, s.reason, s.epoch, s.since, s.until, i.device, i.not_after, i.number,
                  device.state AS device_state, device.epoch AS device_epoch
-             FROM standing s
+             FROM standing s{{index}}
              LEFT JOIN issuance i ON i.credential = s.subject
              LEFT JOIN standing device ON device.kind = 'device' AND device.subject = {}",
-            self.device_as_subject()
+            self.as_subject("i.device")
         );
-        let firm = format!(
-            "{of_credentials} WHERE s.kind = 'credential' AND s.until IS NULL AND s.subject > ?1
-             ORDER BY s.subject LIMIT ?2"
-        );
-        let superseded = format!(
-            "{of_credentials} WHERE s.until IS NOT NULL AND s.until > ?1 AND (s.until, s.subject) < (?2, ?3)
-             ORDER BY s.until DESC, s.subject DESC LIMIT ?4"
-        );
+        let (firm, superseded) = (self.firm(&of_credentials), superseded(&of_credentials));
         // One instant, so that epoch and entries belong together.
         self.database.read_snapshot("read the status", |database| {
             take(Met::Begin);
@@ -65,34 +61,28 @@ impl Standings for SqlStore {
                 |(standing, life)| met(standing, life),
                 |(standing, _)| columns(&standing.subject).1,
             )?;
-            let (mut until, mut subject) = (i64::MAX, Vec::new());
-            'walk: loop {
-                let page = values![ended.unix(), until, &subject, PAGE];
-                let page =
-                    all(database, "standing", &superseded, page, |row| Ok((with_life(row)?, row.number("until")?)))?;
-                let Some(((last, _), end)) = page.last() else { break };
-                (until, subject) = (*end, columns(&last.subject).1);
-                for ((standing, life), _) in page {
-                    if !take(Met::Standing(standing, life)) {
-                        break 'walk;
-                    }
-                }
-            }
+            superseded_pages(
+                |until, subject| {
+                    let page = values![ended.unix(), until, subject, PAGE];
+                    all(database, "standing", &superseded, page, |row| Ok((row.number("until")?, with_life(row)?)))
+                },
+                |(standing, life)| take(Met::Standing(standing, life)),
+                |(standing, _)| columns(&standing.subject).1,
+            )?;
             epoch(database)
         })
     }
 
     fn each_revoked(&self, now: Time, take: &mut (dyn FnMut(MetCertificate) + Send)) -> Result<u64, StoreError> {
         let own = format!(
-            "SELECT s.subject, s.state, s.since, i.serial, i.certificate, i.not_after,
+            "SELECT s.subject, s.state, s.since, s.until, i.serial, i.certificate, i.not_after,
                  device.state AS device_state, device.since AS device_since
-             FROM standing s
+             FROM standing s{{index}}
              JOIN issuance i ON i.credential = s.subject
-             LEFT JOIN standing device ON device.kind = 'device' AND device.subject = {}
-             WHERE s.kind = 'credential' AND (s.until IS NULL OR s.until > ?3) AND s.subject > ?1
-             ORDER BY s.subject LIMIT ?2",
-            self.device_as_subject()
+             LEFT JOIN standing device ON device.kind = 'device' AND device.subject = {}",
+            self.as_subject("i.device")
         );
+        let (firm, superseded) = (self.firm(&own), superseded(&own));
         let of_device = "SELECT i.serial, i.certificate, i.credential, i.number FROM issuance i
              WHERE i.device = ?1 AND i.state = 'issued' AND i.number > ?2 AND NOT EXISTS
                  (SELECT 1 FROM standing s WHERE s.kind = 'credential' AND s.subject = i.credential
@@ -100,9 +90,22 @@ impl Standings for SqlStore {
              ORDER BY i.number LIMIT ?3";
         self.database.read_snapshot("read what is revoked", |database| {
             take(MetCertificate::Begin);
+            let mut tell =
+                |found: Option<Revoked>| found.into_iter().for_each(|found| take(MetCertificate::Revoked(found)));
             pages(
-                |after| all(database, "issuance", &own, values![after, PAGE, now.unix()], |row| revoked(row, now)),
-                |(_, found)| found.into_iter().for_each(|found| take(MetCertificate::Revoked(found))),
+                |after| all(database, "issuance", &firm, values![after, PAGE], |row| revoked(row, now)),
+                |(_, found)| tell(found),
+                |(subject, _)| subject.clone(),
+            )?;
+            superseded_pages(
+                |until, subject| {
+                    let page = values![now.unix(), until, subject, PAGE];
+                    all(database, "issuance", &superseded, page, |row| Ok((row.number("until")?, revoked(row, now)?)))
+                },
+                |(_, found)| {
+                    tell(found);
+                    true
+                },
                 |(subject, _)| subject.clone(),
             )?;
             let mut after = Vec::new();
@@ -136,7 +139,7 @@ impl Standings for SqlStore {
     }
 
     fn states(&self, after: Option<CredentialId>, most: u32) -> Result<Vec<CredentialState>, StoreError> {
-        let device = self.device_as_subject();
+        let device = self.as_subject("i.device");
         // Of the certificates only their index issuance_roll is read: with all their bytes, ten million take minutes.
         let sql = format!(
             "SELECT i.credential, i.not_before, own.state AS own, device.state AS device
@@ -171,17 +174,68 @@ impl Standings for SqlStore {
         })
     }
 
+    fn holdings(&self, devices: &[DeviceName]) -> Result<Vec<Holding>, StoreError> {
+        // As many parameters in each: so there is one statement to prepare.
+        let places = (1..=TOGETHER).map(|place| format!("?{place}")).collect::<Vec<_>>().join(", ");
+        let against = format!("SELECT {COLUMNS} FROM standing WHERE kind = 'device' AND subject IN ({places})");
+        let issued = format!(
+            "SELECT {}, s.state AS against, s.reason, s.epoch, s.since FROM issuance i
+             LEFT JOIN standing s ON s.kind = 'credential' AND s.subject = i.credential
+             WHERE i.state = 'issued' AND i.device IN ({places}) ORDER BY i.number DESC",
+            issuance::COLUMNS
+        );
+        let padded = |values: &mut dyn Iterator<Item = Value>| -> Vec<Value> {
+            values.chain(std::iter::repeat(Value::Null)).take(TOGETHER).collect()
+        };
+        self.database.read_snapshot("read what devices have", |database| {
+            let mut found = HashMap::new();
+            for some in devices.chunks(TOGETHER) {
+                let subjects = padded(&mut some.iter().map(|name| name.as_str().as_bytes().into()));
+                for standing in all(database, "standing", &against, &subjects, standing)? {
+                    found.insert(standing.subject, standing);
+                }
+            }
+            let mut held: HashMap<DeviceName, Vec<_>> = HashMap::new();
+            for some in devices.chunks(TOGETHER) {
+                let names = padded(&mut some.iter().map(|name| name.as_str().into()));
+                for one in all(database, issuance::TABLE, &issued, &names, with_standing)? {
+                    if let Some(device) = one.0.record.device {
+                        held.entry(device).or_default().push(one);
+                    }
+                }
+            }
+            let mut holding = |name: &DeviceName| Holding {
+                against: found.get(&Subject::Device(*name)).cloned(),
+                issued: held.remove(name).unwrap_or_default(),
+            };
+            Ok(devices.iter().map(&mut holding).collect())
+        })
+    }
+
     fn standing(&self, subject: Subject) -> Result<Option<Standing>, StoreError> {
         self.database.read("read a standing", |database| current(database, &subject))
     }
 }
 
 impl SqlStore {
-    /// The device of the certificate `i`, as standings name it.
-    fn device_as_subject(&self) -> &'static str {
+    /// A walk through what is known against credentials for good, by subject, behind `?1` and `?2` at most. On SQLite the
+    /// index is named: without it all that are superseded are looked at too, and they are nearly all.
+    fn firm(&self, select: &str) -> String {
+        let index = match self.engine() {
+            Engine::Sqlite => " INDEXED BY standing_firm",
+            Engine::Postgres => "",
+        };
+        let select = select.replace("{index}", index);
+        format!(
+            "{select} WHERE s.kind = 'credential' AND s.until IS NULL AND s.subject > ?1 ORDER BY s.subject LIMIT ?2"
+        )
+    }
+
+    /// A column with a device's name, as standings name it.
+    pub(super) fn as_subject(&self, device: &str) -> String {
         match self.database.engine() {
-            Engine::Sqlite => "CAST(i.device AS BLOB)",
-            Engine::Postgres => "convert_to(i.device, 'UTF8')",
+            Engine::Sqlite => format!("CAST({device} AS BLOB)"),
+            Engine::Postgres => format!("convert_to({device}, 'UTF8')"),
         }
     }
 }
@@ -201,9 +255,57 @@ fn pages<T>(
     }
 }
 
+/// A walk through superseded credentials that are good after `?1`: behind the one that is good until `?2` and has the
+/// subject `?3`, longest first, and `?4` at most.
+fn superseded(select: &str) -> String {
+    let select = select.replace("{index}", "");
+    format!(
+        "{select} WHERE s.until IS NOT NULL AND s.until > ?1 AND (s.until, s.subject) < (?2, ?3)
+         ORDER BY s.until DESC, s.subject DESC LIMIT ?4"
+    )
+}
+
+/// As [`pages`], of a walk through superseded credentials, until `take` gives `false`. Before each row stands until when its
+/// credential is good.
+fn superseded_pages<T>(
+    mut read: impl FnMut(i64, &[u8]) -> Result<Vec<(i64, T)>, Fault>,
+    mut take: impl FnMut(T) -> bool,
+    subject: impl Fn(&T) -> Vec<u8>,
+) -> Result<(), Fault> {
+    let mut place = (i64::MAX, Vec::new());
+    loop {
+        let page = read(place.0, &place.1)?;
+        let Some((until, last)) = page.last() else { return Ok(()) };
+        place = (*until, subject(last));
+        if !page.into_iter().all(|(_, row)| take(row)) {
+            return Ok(());
+        }
+    }
+}
+
 fn of_kind(database: &mut dyn Sql, kind: &str, after: &[u8]) -> Result<Vec<Standing>, Fault> {
     let sql = format!("SELECT {COLUMNS} FROM standing WHERE kind = ?1 AND subject > ?2 ORDER BY subject LIMIT ?3");
     all(database, "standing", &sql, values![kind, after, PAGE], standing)
+}
+
+fn with_standing(row: &Row) -> Result<(Issued, Option<Standing>), Fault> {
+    let issued = issuance::issued(row)?;
+    let against = against(row, Subject::Credential(issued.credential))?;
+    Ok((issued, against))
+}
+
+/// What is known against this subject, where the row has it in the columns `against`, `reason`, `epoch` and `since`.
+pub(super) fn against(row: &Row, subject: Subject) -> Result<Option<Standing>, Fault> {
+    if row.optional_text("against")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Standing {
+        subject,
+        state: row.word("against", STATES)?,
+        reason: row.text("reason")?.to_owned(),
+        epoch: row.number("epoch")?,
+        since: row.time("since")?,
+    }))
 }
 
 fn with_life(row: &Row) -> Result<(Standing, Option<Life>), Fault> {
