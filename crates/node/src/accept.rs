@@ -5,6 +5,7 @@ mod rates;
 
 pub use meter::Meter;
 pub use rates::Rates;
+pub(crate) use rates::network;
 
 use crate::stop::Stop;
 use crate::tls::Acceptor;
@@ -290,7 +291,7 @@ impl Server {
     }
 
     async fn answer(&self, mut request: Request<Incoming>, peer: &PeerInfo) -> Result<Response<Body>, Infallible> {
-        if let Err(wait) = self.terms.rates.count(peer) {
+        if let Err(wait) = self.terms.rates.count(peer.origin, peer.identified.as_ref()) {
             self.terms.meter.answered(self.terms.door, "none", 429, Duration::ZERO);
             return Ok(too_many(wait));
         }

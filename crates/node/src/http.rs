@@ -12,6 +12,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,8 @@ impl Default for Limits {
 #[derive(Clone, Debug)]
 pub struct Client {
     target: Target,
+    /// Where the server is, if its name is not to be looked up.
+    places: Option<Arc<[SocketAddr]>>,
     limits: Limits,
 }
 
@@ -64,24 +67,35 @@ impl Client {
     /// A client of the server at `address` (`host:port`) without encryption: for loopback only.
     #[must_use]
     pub fn plain(address: impl Into<String>) -> Self {
-        Self { target: Target::Plain(address.into()), limits: Limits::default() }
+        Self::new(Target::Plain(address.into()))
     }
 
     /// A client of the server at `address` (`host:port`) over TLS.
     #[must_use]
     pub fn tls(address: impl Into<String>, connector: Connector) -> Self {
-        Self { target: Target::Tls(address.into(), connector), limits: Limits::default() }
+        Self::new(Target::Tls(address.into(), connector))
     }
 
     /// A client of the server that listens at the Unix socket `path`.
     #[must_use]
     pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Self { target: Target::Unix(path.into()), limits: Limits::default() }
+        Self::new(Target::Unix(path.into()))
+    }
+
+    fn new(target: Target) -> Self {
+        Self { target, places: None, limits: Limits::default() }
+    }
+
+    /// The same client, which connects to one of these places and does not look up the server's name, but asks by it: for
+    /// places that were judged.
+    #[must_use]
+    pub fn at(self, places: Vec<SocketAddr>) -> Self {
+        Self { places: Some(places.into()), ..self }
     }
 
     /// The same client with other limits.
     #[must_use]
-    pub const fn with_limits(mut self, limits: Limits) -> Self {
+    pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
@@ -199,17 +213,23 @@ impl Client {
         let failed = |source| Error::Connection { with: self.server(), source };
         let none = || Arc::from([]);
         Ok(match &self.target {
-            Target::Plain(address) => {
-                let stream = TcpStream::connect(address).await.map_err(failed)?;
-                stream.set_nodelay(true).map_err(failed)?;
-                (Box::new(stream), none())
-            }
+            Target::Plain(address) => (Box::new(self.dial(address).await.map_err(failed)?), none()),
             Target::Tls(address, connector) => {
-                let secured = connector.connect(address, self.limits.connect).await?;
+                let stream = self.dial(address).await.map_err(failed)?;
+                let secured = connector.connect_over(stream, address, self.limits.connect).await?;
                 (Box::new(secured.stream), secured.chain)
             }
             Target::Unix(path) => (Box::new(UnixStream::connect(path).await.map_err(failed)?), none()),
         })
+    }
+
+    async fn dial(&self, address: &str) -> io::Result<TcpStream> {
+        let stream = match &self.places {
+            Some(places) => TcpStream::connect(&places[..]).await?,
+            None => TcpStream::connect(address).await?,
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
     async fn within<T>(

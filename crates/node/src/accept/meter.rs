@@ -77,7 +77,7 @@ impl Meter {
         self.failed_handshakes.get_or_create(&Door { door }).inc();
     }
 
-    pub(super) fn answered(&self, door: &'static str, route: &str, status: u16, took: Duration) {
+    pub(crate) fn answered(&self, door: &'static str, route: &str, status: u16, took: Duration) {
         self.requests.get_or_create(&Answered { door, route: route.to_owned(), status }).inc();
         self.seconds.get_or_create(&Door { door }).observe(took.as_secs_f64());
     }

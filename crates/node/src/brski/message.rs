@@ -319,6 +319,7 @@ mod tests {
         fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = VoucherRequest::read(&bytes);
             let _ = crate::brski::cms::SignedJson::read(&bytes);
+            let _ = crate::brski::AuditLog::read(&bytes);
         }
     }
 }

@@ -4,10 +4,12 @@
 //! registrar gets it from the device's maker (the *MASA*), whose address is in the device's birth credential. Here is what
 //! the three of them share: the signed messages, and how a voucher is believed.
 
+mod audit_log;
 pub mod cms;
 mod message;
 mod pledge;
 
+pub use audit_log::{AuditEvent, AuditLog, REQUEST_AUDIT_LOG, Truncation, domain_id};
 pub use message::{Telemetry, VoucherData, VoucherRequest, write_voucher};
 pub use pledge::{Birth, sign};
 

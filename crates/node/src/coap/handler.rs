@@ -51,6 +51,16 @@ impl From<Response> for Reply {
     }
 }
 
+impl Reply {
+    /// The code of what is answered now.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::Once(response) => response.code,
+            Self::Observed(newest) => newest.borrow().code,
+        }
+    }
+}
+
 /// The answer of a handler, to come.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
@@ -101,6 +111,11 @@ impl Resources {
     pub fn open(mut self, path: &str, handler: impl Handler<Caller>) -> Self {
         self.0.insert(path.to_owned(), Resource::Open(Arc::new(handler)));
         self
+    }
+
+    /// The path of the resource that a request is for, if there is one.
+    pub(crate) fn route(&self, request: &Request) -> Option<&str> {
+        self.0.get_key_value(&request.path()).map(|(path, _)| path.as_str())
     }
 
     /// Serves a request.

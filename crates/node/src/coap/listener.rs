@@ -1,11 +1,15 @@
 //! The listener: the engine on a UDP socket, and its handlers as tasks.
+//!
+//! What a client may ask is counted where a handler would begin: with its credential, a client has a rate of its own wherever
+//! it asks from. What comes before, handshakes and blocks, has bounds in [`Limits`].
 
 use super::dtls::{Associations, Heard};
 use super::engine::{Counts, Engine, Limits, MAX_DATAGRAM, Output};
-use super::handler::{Reply, Resources};
-use super::message::Response;
+use super::handler::{Caller, Reply, Resources};
+use super::message::{Request, Response};
 use super::{Own, Peers};
 use crate::Error;
+use crate::accept::{Meter, Origin, Rates};
 use crate::identity::IdentityStore;
 use crate::sessions::LiveSessions;
 use crate::stop::Stop;
@@ -38,7 +42,16 @@ pub struct Listener {
     resources: Arc<Resources>,
     sessions: Arc<LiveSessions>,
     limits: Limits,
+    terms: Terms,
     counts: watch::Sender<Counts>,
+}
+
+/// How many requests a client may send, and where they are counted.
+#[derive(Clone, Debug)]
+struct Terms {
+    door: &'static str,
+    rates: Arc<Rates>,
+    meter: Meter,
 }
 
 /// Datagrams that go out.
@@ -100,7 +113,15 @@ impl Listener {
         }
         let engine = Engine::new(own, peers, sessions.clone(), limits);
         let counts = watch::channel(Counts::default()).0;
-        Ok(Self { socket, dtls, engine, resources: Arc::new(resources), sessions, limits, counts })
+        let terms = Terms { door: "other", rates: Arc::new(Rates::per_second(None)), meter: Meter::default() };
+        Ok(Self { socket, dtls, engine, resources: Arc::new(resources), sessions, limits, terms, counts })
+    }
+
+    /// Answers one request too many of a client 4.29 (RFC 8516), and counts all in `meter` as those of `door`. Without this
+    /// callers may ask as much as they like.
+    #[must_use]
+    pub fn on_terms(self, door: &'static str, rates: Arc<Rates>, meter: Meter) -> Self {
+        Self { terms: Terms { door, rates, meter }, ..self }
     }
 
     /// Where it listens.
@@ -178,10 +199,9 @@ impl Listener {
                     Output::Call(call, caller, request) => {
                         let (resources, tell) = (self.resources.clone(), tasks.tell.clone());
                         let limit = Duration::from_millis(self.limits.call_ms);
+                        let work = self.terms.clone().serve(resources, limit, caller, request);
                         tasks.run(call, async move {
-                            let late = || Response::new(Code::SERVICE_UNAVAILABLE).with_uint(option::MAX_AGE, 5).into();
-                            let reply = timeout(limit, resources.serve(caller, request)).await;
-                            let _ = tell.send(News::Answered(call, reply.unwrap_or_else(|_| late()))).await;
+                            let _ = tell.send(News::Answered(call, work.await)).await;
                         });
                     }
                 }
@@ -270,6 +290,42 @@ impl Listener {
             }
         }
     }
+}
+
+impl Terms {
+    /// What a handler answers within `limit`, if the client may ask.
+    async fn serve(self, resources: Arc<Resources>, limit: Duration, caller: Caller, request: Request) -> Reply {
+        let Caller { address, peer } = caller.clone();
+        let who = peer.as_ref().map(|peer| &peer.identified);
+        if let Err(wait) = self.rates.count(Origin::Address(address), who) {
+            self.meter.answered(self.door, "none", status(Code::TOO_MANY_REQUESTS), Duration::ZERO);
+            return too_many(wait).into();
+        }
+        let (began, method) = (Instant::now(), request.method);
+        let route = resources.route(&request).unwrap_or("none").to_owned();
+        let reply = match timeout(limit, resources.serve(caller, request)).await {
+            Ok(reply) => reply,
+            Err(_) => Response::new(Code::SERVICE_UNAVAILABLE).with_uint(option::MAX_AGE, 5).into(),
+        };
+        let (took, code) = (began.elapsed(), reply.code());
+        self.meter.answered(self.door, &route, status(code), took);
+        let device = who.map(|who| tracing::field::display(*who.device_name()));
+        let (door, micros) = (self.door, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        tracing::info!(door, origin = %address, device, %method, route, %code, micros, "answered");
+        reply
+    }
+}
+
+/// A code as HTTP would have it: 429 for 4.29.
+fn status(code: Code) -> u16 {
+    u16::from(code.class()) * 100 + u16::from(code.detail())
+}
+
+/// RFC 8516.
+fn too_many(wait: Duration) -> Response {
+    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+    let text = format!("too many requests from one client: send the next in {seconds} s");
+    Response::refused(Code::TOO_MANY_REQUESTS, text).with_uint(option::MAX_AGE, seconds)
 }
 
 /// The tasks of handlers and observations, which end with the listener.

@@ -6,6 +6,7 @@
 //! | `latest.cbor` | the newest list |
 //! | `N.cbor`, `E-N.cbor` | the list with version N, of recovery epoch E if that is not 0 |
 //! | `N.delta-from-M.cbor` | what makes version N of version M ([`delta`]) |
+//! | `suspensions.cbor` | emergency suspensions, one after the other; there is none while there was no emergency |
 //!
 //! Whoever is behind takes one list after the other ([`Index::next`]), each of which is believed by the one before.
 
@@ -13,8 +14,9 @@ pub mod delta;
 pub mod fork;
 mod source;
 
-pub use source::{CatchUp, Source, catch_up};
+pub use source::{CatchUp, Fetched, Source, catch_up};
 
+use crate::Error;
 use data_encoding::HEXLOWER;
 use medlock_trust::Time;
 use medlock_trust::list::{List, MAX_AHEAD_SECONDS, MAX_VERSION_STEP};
@@ -25,6 +27,8 @@ use std::collections::BTreeSet;
 pub const INDEX: &str = "index.json";
 /// The name of the newest list.
 pub const LATEST: &str = "latest.cbor";
+/// The name of the file with the suspensions.
+pub const SUSPENSIONS: &str = "suspensions.cbor";
 /// The most versions of an index: more than a list has in the life of a device, and a bound of what is read.
 pub const MAX_VERSIONS: usize = 10_000;
 
@@ -109,6 +113,17 @@ fn signers<'a>(list: &List<'a>) -> ([u64; 3], [BTreeSet<&'a [u8]>; 2]) {
 }
 
 impl Index {
+    /// Reads the index of a folder.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] if it is none.
+    pub fn read(bytes: &[u8]) -> Result<Self, Error> {
+        let index: Option<Self> = serde_json::from_slice(bytes).ok();
+        index
+            .filter(|index| index.versions.len() <= MAX_VERSIONS)
+            .ok_or(Error::NotReady("index.json is not that of a folder of lists: publish the list again"))
+    }
+
     /// The version to take after `held`, for who knows that it is `now` (as a lower bound): the next one with other
     /// signers, or else the newest, as far as one step goes. `None` if there is nothing newer.
     #[must_use]

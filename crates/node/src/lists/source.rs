@@ -1,11 +1,12 @@
 //! Where lists are fetched from, and how one who is behind catches up.
 
-use super::{INDEX, Index, MAX_VERSIONS, delta};
+use super::{INDEX, Index, delta};
 use crate::Error;
 use crate::http::{Client, Limits};
 use crate::knowledge::{Kind, KnowledgeBase};
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::{ETAG, IF_NONE_MATCH};
+use http::{HeaderValue, Method, StatusCode};
 use medlock_trust::list::List;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,13 +24,27 @@ pub enum Source {
     Web(Client, String),
 }
 
+/// What became of a question for a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// There is none.
+    Missing,
+    /// It is as it was at the last time.
+    Same,
+    /// This is in it.
+    File(Bytes),
+}
+
 impl Source {
-    /// The folder at `text`: a path, or `http://host[:port]/path`.
+    /// The folder at `text`: a path, also as `file:///path`, or `http://host[:port]/path`.
     ///
     /// # Errors
     /// [`Error::NotReady`] for other kinds of addresses.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let Some(rest) = text.strip_prefix("http://") else {
+            if let Some(path) = text.strip_prefix("file://").filter(|path| path.starts_with('/')) {
+                return Ok(Self::Folder(path.into()));
+            }
             if text.contains("://") {
                 return Err(Error::NotReady(
                     "lists are fetched over http:// or from a folder; they are signed, so that nothing else is needed",
@@ -51,18 +66,42 @@ impl Source {
     /// # Errors
     /// [`Error::File`], or as [`Client::get`].
     pub async fn file(&self, name: &str) -> Result<Option<Bytes>, Error> {
+        match self.file_since(name, &mut None).await? {
+            Fetched::File(bytes) => Ok(Some(bytes)),
+            Fetched::Missing | Fetched::Same => Ok(None),
+        }
+    }
+
+    /// The file with this name, unless it is still what it was when the web server said `tag` (RFC 9110 section 13.1.2), which
+    /// becomes what it says now.
+    ///
+    /// # Errors
+    /// As [`Source::file`].
+    pub async fn file_since(&self, name: &str, tag: &mut Option<HeaderValue>) -> Result<Fetched, Error> {
         match self {
             Self::Folder(folder) => {
                 let path = folder.join(name);
                 let read = tokio::task::spawn_blocking(move || crate::files::read(&path)).await;
-                Ok(read.unwrap_or(Ok(None))?.map(Bytes::from))
+                Ok(read.unwrap_or(Ok(None))?.map_or(Fetched::Missing, |bytes| Fetched::File(bytes.into())))
             }
             Self::Web(client, path) => {
                 let path = format!("{path}{name}");
-                let answer = client.get(&path).await?;
+                let mut request = client.request(Method::GET, &path, None, Bytes::new())?;
+                if let Some(tag) = tag.take() {
+                    request.headers_mut().insert(IF_NONE_MATCH, tag);
+                }
+                let asked = request.headers().get(IF_NONE_MATCH).cloned();
+                let answer = client.send(request).await?;
                 match answer.status() {
-                    StatusCode::OK => Ok(Some(answer.into_body())),
-                    StatusCode::NOT_FOUND => Ok(None),
+                    StatusCode::OK => {
+                        *tag = answer.headers().get(ETAG).cloned();
+                        Ok(Fetched::File(answer.into_body()))
+                    }
+                    StatusCode::NOT_MODIFIED if asked.is_some() => {
+                        *tag = asked;
+                        Ok(Fetched::Same)
+                    }
+                    StatusCode::NOT_FOUND => Ok(Fetched::Missing),
                     other => Err(crate::news::status(client, &format!("GET {path}"), other, answer.body())),
                 }
             }
@@ -75,11 +114,7 @@ impl Source {
     /// As [`Source::file`]; [`Error::NotReady`] if there is no index, or none that can be read.
     pub async fn index(&self) -> Result<Index, Error> {
         let missing = Error::NotReady("there is no index.json: publish the list with `medlock trust-list publish`");
-        let bytes = self.file(INDEX).await?.ok_or(missing)?;
-        let index: Option<Index> = serde_json::from_slice(&bytes).ok();
-        index
-            .filter(|index| index.versions.len() <= MAX_VERSIONS)
-            .ok_or(Error::NotReady("index.json is not that of a folder of lists: publish the list again"))
+        Index::read(&self.file(INDEX).await?.ok_or(missing)?)
     }
 
     /// The list that `entry` of the index names: made of the one held if there is a delta, or else whole.

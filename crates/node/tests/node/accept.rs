@@ -201,6 +201,17 @@ async fn client_gives_up_on_slow_and_endless_answers() {
     assert!(text.contains("127.0.0.1:1"), "{text}");
 }
 
+/// Shows REQ-NODE-64.
+#[tokio::test]
+async fn a_client_goes_where_it_was_sent_and_asks_by_the_name() {
+    let host = |headers: axum::http::HeaderMap| async move { headers["host"].to_str().expect("text").to_owned() };
+    let server = start(None, Limits::default(), Router::new().route("/host", get(host))).await;
+    let client = Client::plain("masa.invalid:8443");
+    assert!(client.get("/host").await.is_err(), "nobody has this name");
+    let answer = client.at(vec![server.address]).get("/host").await.expect("answered");
+    assert_eq!(answer.body(), "masa.invalid:8443");
+}
+
 /// Shows REQ-RUN-04, REQ-RUN-05: who sends too much is told when to come back, and what happens is counted by route.
 #[tokio::test]
 async fn a_client_that_sends_too_much_is_told_when_to_come_back() {

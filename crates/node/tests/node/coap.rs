@@ -1,8 +1,9 @@
 //! The CoAP listener and client, over real sockets on loopback.
 
+use medlock_node::accept::{Meter, Rates};
 use medlock_node::coap::{
     Caller, Client, Code, Handshake, Limits, Listener, Method, Own, Peer, Peers, Reply, Request, Resources, Response,
-    Show, Suite, content_format, objects,
+    Show, Suite, content_format, objects, option,
 };
 use medlock_node::identity::Identity;
 use medlock_node::knowledge::{Kind, KnowledgeBase};
@@ -14,6 +15,7 @@ use medlock_testkit::{Site, Status};
 use medlock_trust::status::{State, Subject};
 use medlock_trust::{Identified, Operation, Role};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -79,13 +81,14 @@ impl Hub {
     }
 
     pub(crate) async fn with(limits: Limits, change: impl FnOnce(&Site, Peers, Own) -> (Peers, Own)) -> Self {
-        Self::build(limits, change, |_, _| {}).await
+        Self::build(limits, change, |listener, _| listener).await
     }
 
     /// With one context that was agreed on beforehand, with the device `ct-1`.
     pub(crate) async fn shared(parameters: &Parameters<'_>) -> Self {
-        let add = |listener: &mut Listener, who| {
+        let add = |mut listener: Listener, who| {
             listener.danger_add_context(parameters, Replay::NoneYet, who).expect("derived");
+            listener
         };
         Self::build(Limits::default(), |_, peers, own| (peers, own), add).await
     }
@@ -93,7 +96,7 @@ impl Hub {
     async fn build(
         limits: Limits,
         change: impl FnOnce(&Site, Peers, Own) -> (Peers, Own),
-        add: impl FnOnce(&mut Listener, Identified),
+        add: impl FnOnce(Listener, Identified) -> Listener,
     ) -> Self {
         let site = Site::new("S");
         let knowledge = site.knowledge();
@@ -106,9 +109,9 @@ impl Hub {
         let posted = Arc::new(AtomicUsize::new(0));
         let resources = resources(&knowledge, read, posted.clone());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut listener =
+        let listener =
             Listener::bind(any, own, Arc::new(peers), sessions.clone(), resources, limits).await.expect("bound");
-        add(&mut listener, identified(&site, &knowledge, "ct-1"));
+        let listener = add(listener, identified(&site, &knowledge, "ct-1"));
         let (address, counts) = (listener.local_addr().expect("address"), listener.counts());
         let (stopper, stop) = stop::channel();
         tokio::spawn(listener.serve(stop));
@@ -281,4 +284,52 @@ async fn strangers_reach_open_resources_only() {
     }
     let client = hub.client("ct-1").await;
     assert_eq!(client.request(Request::get("/open")).await.expect("answered").payload, "somebody");
+}
+
+/// Shows REQ-COAP-77: a device has one rate over all its sessions, whoever shows nothing one of its address, and what is
+/// answered is counted.
+#[tokio::test]
+async fn one_request_too_many_of_a_client_is_answered_when_to_come_back() {
+    let (meter, rates) = (Meter::default(), Arc::new(Rates::per_second(NonZeroU32::new(1))));
+    let terms = (rates.clone(), meter.clone());
+    let same = |_: &Site, peers, own| (peers, own);
+    let hub = Hub::build(Limits::default(), same, |listener, _| listener.on_terms("coap", terms.0, terms.1)).await;
+    let loud = hub.device("ct-1");
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        clients.push(hub.connect(&loud, &Handshake::default()).await.expect("connected"));
+    }
+    let mut answers = Vec::new();
+    for round in 0..14 {
+        answers.push(clients[round % 2].request(Request::get("/who")).await.expect("answered"));
+    }
+    let served = answers.iter().take_while(|answer| answer.code == Code::CONTENT).count();
+    assert!((10..13).contains(&served), "{answers:?}");
+    let refused = &answers[served];
+    assert_eq!((refused.code, refused.content_format()), (Code::TOO_MANY_REQUESTS, None));
+    assert!(refused.values(option::MAX_AGE).all(|value| value[..] == [1] || value[..] == [2]));
+    assert_eq!(refused.values(option::MAX_AGE).count(), 1, "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.payload).contains("too many requests"));
+    // Another device at the same address, and whoever shows nothing there, have their own.
+    let other = hub.client("ct-2").await;
+    assert_eq!(other.request(Request::get("/who")).await.expect("answered").code, Code::CONTENT);
+    let stranger = Client::plain(hub.address).await.expect("socket");
+    let mut codes = Vec::new();
+    for _ in 0..14 {
+        codes.push(stranger.request(Request::get("/open")).await.expect("answered").code);
+    }
+    assert_eq!((codes[0], codes.last()), (Code::CONTENT, Some(&Code::TOO_MANY_REQUESTS)), "{codes:?}");
+    rates.change(None);
+    assert_eq!(clients[0].request(Request::get("/nowhere")).await.expect("answered").code, Code::NOT_FOUND);
+
+    let mut registry = prometheus_client::registry::Registry::default();
+    meter.register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
+    assert!(
+        text.contains(&format!("requests_total{{door=\"coap\",route=\"/who\",status=\"205\"}} {}", served + 1)),
+        "{text}"
+    );
+    assert!(text.contains("requests_total{door=\"coap\",route=\"none\",status=\"429\"}"), "{text}");
+    assert!(text.contains("requests_total{door=\"coap\",route=\"none\",status=\"404\"} 1"), "{text}");
 }

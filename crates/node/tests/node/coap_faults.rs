@@ -384,7 +384,13 @@ fn a_strangers_message_with_the_number_of_the_next_does_not_take_its_place() {
 #[test]
 fn a_confirmed_address_begins_a_bounded_number_of_handshakes() {
     let site = Site::new("S");
-    let limits = Limits { half_open: 10_000, half_open_per_address: 10_000, strangers: 0, ..Limits::default() };
+    let limits = Limits {
+        half_open: 10_000,
+        half_open_per_network: 10_000,
+        half_open_per_address: 10_000,
+        strangers: 0,
+        ..Limits::default()
+    };
     let mut engine = engine(&site, limits);
     let mut out = Vec::new();
     engine.datagram(0, stranger(9), &message_1(0, None), &mut out);

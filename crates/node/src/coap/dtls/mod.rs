@@ -4,7 +4,8 @@
 //! - the cookie (RFC 6347 section 4.2.1): until an address has repeated one, nothing is kept of it, and what is sent there is
 //!   smaller than what came;
 //! - who the peer is: dimpl shows its certificate alone, and [`Peers`] completes the path;
-//! - the bounds ([`Limits`]): of handshakes under way and of associations, in all, of an IP address, and of a device.
+//! - the bounds ([`Limits`]): of handshakes under way, in all, of a network and of an IP address, and of associations, in all,
+//!   of an IP address, and of a device. Whoever has most handshakes under way makes room for the next one.
 //!
 //! An association is told by the address of its peer; DTLS 1.2 has connection identifiers in an extension (RFC 9146) that dimpl
 //! does not have. A device whose address changes makes a new handshake.
@@ -15,7 +16,7 @@ mod records;
 use super::bounded::Bounded;
 use super::credentials::Peers;
 use super::engine::{Limits, MAX_DATAGRAM, Room};
-use super::pace::Addresses;
+use super::pace::{Begun, surplus};
 use crate::Error;
 use crate::identity::IdentityStore;
 use crate::provider::{AwsLc, random};
@@ -57,7 +58,7 @@ pub struct Associations {
     config: Arc<Config>,
     cookies: Secret,
     start: Instant,
-    begun: Addresses,
+    begun: Begun,
     half_open: Bounded<SocketAddr, HalfOpen>,
     open: Bounded<SocketAddr, Association>,
     room: Room,
@@ -118,7 +119,7 @@ impl Associations {
             config: Arc::new(config),
             cookies: Secret::from_bytes(random()),
             start: Instant::now(),
-            begun: Addresses::new(limits.addresses),
+            begun: Begun::new(limits.addresses),
             half_open: Bounded::new(limits.half_open),
             open: Bounded::new(limits.contexts),
             room: Room::new(limits.contexts, limits.contexts_per_device),
@@ -230,7 +231,7 @@ impl Associations {
         out: &mut Vec<Heard>,
     ) {
         let Some(own) = self.own.current().filter(|own| crypto::can_sign(own.key())) else { return };
-        if !self.begun.take(now, from.ip(), self.limits.handshakes_per_address) {
+        if !self.begun.take(now, from.ip(), self.limits.beginnings()) {
             return;
         }
         let (at, start, config) = (self.at(now), self.start, self.config.clone());
@@ -249,8 +250,9 @@ impl Associations {
             return;
         }
         self.half_open.remove(&from);
-        while let Some(oldest) = oldest_of(&self.half_open, from.ip(), self.limits.half_open_per_address) {
-            self.half_open.remove(&oldest);
+        let held: Vec<_> = self.half_open.iter().map(|(with, _)| (*with, with.ip())).collect();
+        if let Some(gone) = surplus(&held, from.ip(), self.limits.under_way()) {
+            self.half_open.remove(&gone);
         }
         self.half_open.insert(from, HalfOpen { dtls, random: hello.random(), due: turned.due, peer: None });
         out.extend(turned.packets.into_iter().map(|packet| Heard::Send(from, packet)));
@@ -374,5 +376,108 @@ fn turn(dtls: &mut Dtls, at: Instant, datagram: Option<&[u8]>, start: Instant) -
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::identity::Identity;
+    use crate::knowledge::KnowledgeBase;
+    use medlock_trust::Time;
+    use medlock_trust::policy::Setting;
+
+    /// A key and a certificate for it, made with `openssl req -x509`.
+    const OWN: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg1okZS+KVCXuHJhAh\n\
+        sLMPpz9BPXva5HNhs8freOj1WUWhRANCAATAVGX1G11kowoew/4HxIBlNxSvfm6h\n\
+        kJJOPN019UbnTfiJ0yVVW8KBivx0UImunQv5OtS3ubI1E2TePJgmT33d\n\
+        -----END PRIVATE KEY-----\n\
+        -----BEGIN CERTIFICATE-----\n\
+        MIIBcTCCARegAwIBAgIUPnid2WtLSHdX7LDR0ZaYW5x3g5UwCgYIKoZIzj0EAwIw\n\
+        DjEMMAoGA1UEAwwDaHViMB4XDTI2MTEyMjE1MzMyMFoXDTM2MTExOTE1MzMyMFow\n\
+        DjEMMAoGA1UEAwwDaHViMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEwFRl9Rtd\n\
+        ZKMKHsP+B8SAZTcUr35uoZCSTjzdNfVG5034idMlVVvCgYr8dFCJrp0L+TrUt7my\n\
+        NRNk3jyYJk993aNTMFEwHQYDVR0OBBYEFBYQxs67+ARupbEEg9TUyxhfYYXiMB8G\n\
+        A1UdIwQYMBaAFBYQxs67+ARupbEEg9TUyxhfYYXiMA8GA1UdEwEB/wQFMAMBAf8w\n\
+        CgYIKoZIzj0EAwIDSAAwRQIgYSeTDDovoEaIeeQPAm+ql4ZGiIT4UhpmCLjvs48F\n\
+        d8YCIQCoKwiZUjtIHVE3OSLfB7oI1rNRVaAAfoJIH5D2+rKXuw==\n\
+        -----END CERTIFICATE-----\n";
+
+    fn door(limits: Limits) -> Associations {
+        let knowledge = KnowledgeBase::in_memory(Clock::manual(Time::from_unix(1_800_000_000)), Setting::Hospital);
+        let own = IdentityStore::in_memory(Some(Identity::from_pem(OWN.as_bytes()).unwrap()));
+        Associations::new(own, Arc::new(Peers::new(knowledge)), limits).unwrap()
+    }
+
+    /// A hello with this cookie: P-256, ECDSA with SHA-256, extended master secret.
+    fn hello(random: u64, cookie: &[u8]) -> Vec<u8> {
+        let random = [&random.to_be_bytes()[..], &[0; 24]].concat();
+        let (cookie_length, number) = (u8::try_from(cookie.len()).unwrap(), u8::from(!cookie.is_empty()));
+        let suite = [0, 2, 0xc0, 0x2b, 1, 0];
+        let extensions = [0, 22, 0, 23, 0, 0, 0, 10, 0, 4, 0, 2, 0, 23, 0, 13, 0, 6, 0, 4, 4, 3, 2, 3];
+        let body = [&[0xfe, 0xfd], &random[..], &[0, cookie_length], cookie, &suite, &extensions].concat();
+        let length = [0, 0, u8::try_from(body.len()).unwrap()];
+        let message = [&[1], &length[..], &[0, number, 0, 0, 0], &length, &body].concat();
+        let size = u8::try_from(message.len()).unwrap();
+        [&[22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, number, 0, size], &message[..]].concat()
+    }
+
+    /// Begins a handshake at this address, with the cookie that is asked for.
+    fn begin(door: &mut Associations, now: u64, from: SocketAddr, random: u64) {
+        let mut out = Vec::new();
+        door.datagram(now, from, &hello(random, &[]), &mut out);
+        let Some(Heard::Send(_, asked)) = out.first() else { panic!("asked for a cookie") };
+        let again = hello(random, &asked[asked.len() - records::COOKIE..]);
+        door.datagram(now, from, &again, &mut out);
+    }
+
+    /// Begins `each` handshakes at each of these IP addresses in every tenth of a second, for three seconds, beside one that
+    /// began before; gives the most that were under way, and whether that one still is.
+    fn flood(door: &mut Associations, addresses: &[IpAddr], each: u16) -> (usize, bool) {
+        let genuine: SocketAddr = "[2001:db8:ffff::1]:5684".parse().unwrap();
+        begin(door, 0, genuine, u64::MAX);
+        let (mut random, mut most) = (0, 0);
+        for now in (0..3_000).step_by(100) {
+            for (address, port) in addresses.iter().flat_map(|address| (0..each).map(move |port| (*address, port))) {
+                random += 1;
+                begin(door, now, (address, 1_000 + port + u16::try_from(now).unwrap()).into(), random);
+                most = most.max(door.counts().0);
+            }
+            door.tick(now, &mut Vec::new());
+        }
+        (most, door.half_open.peek(&genuine).is_some())
+    }
+
+    /// Shows REQ-COAP-78: in virtual time; all of them receive at their addresses.
+    #[test]
+    fn handshakes_of_a_few_places_throw_nobody_elses_out() {
+        let limits = Limits::default();
+        let nine: Vec<IpAddr> = (1..=9).map(|host| IpAddr::from([192, 0, 2, host])).collect();
+        let many: Vec<IpAddr> =
+            (1..=400).map(|host| IpAddr::from([0x2001, 0xdb8, 0, host % 9, 0, 0, 0, host])).collect();
+        for (addresses, each) in [(nine, 8), (many, 1)] {
+            let (most, stays) = flood(&mut door(limits), &addresses, each);
+            assert!(stays && most == limits.half_open, "{most}");
+        }
+        let one: Vec<IpAddr> = (1..=400).map(|host| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, host])).collect();
+        let (most, stays) = flood(&mut door(limits), &one, 1);
+        assert!(stays && most == limits.half_open_per_network + 1, "{most}");
+    }
+
+    /// Shows REQ-COAP-79: in virtual time.
+    #[test]
+    fn so_many_handshakes_begin_in_a_second_and_a_newcomer_is_one_of_them() {
+        let (half_open, half_open_per_address, half_open_per_network) = (10_000, 10_000, 10_000);
+        let limits = Limits { half_open, half_open_per_address, half_open_per_network, ..Limits::default() };
+        let mut door = door(limits);
+        let many: Vec<IpAddr> = (1..=40).map(|host| IpAddr::from([198, 51, 100, host])).collect();
+        let (most, _) = flood(&mut door, &many, 4);
+        let all = usize::try_from(limits.handshakes).unwrap();
+        assert!(most <= 5 * all && most >= 3 * all, "{most}");
+        let late: SocketAddr = "203.0.113.1:5684".parse().unwrap();
+        begin(&mut door, 2_901, late, 7 << 32);
+        assert!(door.half_open.peek(&late).is_some());
     }
 }

@@ -3,7 +3,7 @@
 use super::super::credentials::{NotFound, SUITES};
 use super::super::handler::Peer;
 use super::super::message::{Request, Response};
-use super::super::pace::{Addresses, Bucket};
+use super::super::pace::{Begun, Bucket, Most, surplus};
 use super::{Call, Engine, Output};
 use crate::provider::{AwsLc, random};
 use crate::sessions::denied_everything;
@@ -26,7 +26,7 @@ const MESSAGE_2: usize = 160;
 pub(super) struct Handshakes {
     half_open: HashMap<ConnectionId, HalfOpen>,
     bucket: Bucket,
-    begun: Addresses,
+    begun: Begun,
 }
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ struct HalfOpen {
 impl Handshakes {
     /// None, and room for the work of so many addresses.
     pub(super) fn new(addresses: usize) -> Self {
-        Self { half_open: HashMap::new(), bucket: Bucket::default(), begun: Addresses::new(addresses) }
+        Self { half_open: HashMap::new(), bucket: Bucket::default(), begun: Begun::new(addresses) }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -53,6 +53,16 @@ impl Handshakes {
 
     fn of(&self, address: IpAddr) -> usize {
         self.half_open.values().filter(|half| half.from.ip() == address).count()
+    }
+
+    /// Takes away one handshake under way where there is no room for one from this address.
+    fn make_room(&mut self, address: IpAddr, most: Most<usize>) {
+        let mut held: Vec<_> = self.half_open.iter().map(|(id, half)| (half.since, (*id, half.from.ip()))).collect();
+        held.sort_by_key(|(since, _)| *since);
+        let held: Vec<_> = held.into_iter().map(|(_, half)| half).collect();
+        if let Some(gone) = surplus(&held, address, most) {
+            self.half_open.remove(&gone);
+        }
     }
 }
 
@@ -106,12 +116,10 @@ impl Engine {
                 return self.challenge(now, from);
             }
         }
-        if self.handshakes.count() >= self.limits.half_open
-            || self.handshakes.of(from.ip()) >= self.limits.half_open_per_address
+        // A stranger who is at this address in name only takes nothing away from who is.
+        if self.handshakes.of(from.ip()) >= self.limits.half_open_per_address
+            || !self.handshakes.begun.take(now, from.ip(), self.limits.beginnings())
         {
-            return busy();
-        }
-        if !self.handshakes.begun.take(now, from.ip(), self.limits.handshakes_per_address) {
             return busy();
         }
         let accept = Accept { methods: &Method::ALL, suites: &SUITES, understood: &[] };
@@ -128,6 +136,7 @@ impl Engine {
             Some(Err(error)) => fault(error),
             Some(Ok((state, length))) => {
                 buffer.truncate(length);
+                self.handshakes.make_room(from.ip(), self.limits.under_way());
                 self.handshakes.half_open.insert(id, HalfOpen { state, method, from, since: now });
                 Response::new(Code::CHANGED).with_payload(content_format::EDHOC, buffer)
             }

@@ -1,5 +1,6 @@
 //! What peers may cost, and what they cost now.
 
+use super::super::pace::Most;
 use medlock_proto::coap::Transmission;
 
 /// What peers may cost. Times are in milliseconds.
@@ -11,12 +12,18 @@ pub struct Limits {
     pub half_open: usize,
     /// Handshakes under way from one IP address.
     pub half_open_per_address: usize,
+    /// Handshakes under way from one IPv6 network of 64 bits.
+    pub half_open_per_network: usize,
     /// How long a handshake may take.
     pub half_open_ms: u64,
     /// Handshakes begun with strangers each second without Echo; twice as many in a burst.
     pub strangers: u32,
     /// Handshakes begun from one IP address each second, be it confirmed or not; twice as many in a burst.
     pub handshakes_per_address: u32,
+    /// The same, from one IPv6 network of 64 bits; half of the burst is for addresses that were quiet.
+    pub handshakes_per_network: u32,
+    /// The same, in all; half of the burst is for networks that were quiet.
+    pub handshakes: u32,
     /// Security contexts, or DTLS associations; the one used longest ago goes. Birth credentials have at most a quarter of them.
     pub contexts: usize,
     /// Security contexts of one device; the one used longest ago goes.
@@ -41,6 +48,20 @@ pub struct Limits {
     pub transmission: Transmission,
 }
 
+impl Limits {
+    /// How many handshakes may begin each second.
+    pub(in crate::coap) fn beginnings(&self) -> Most<u32> {
+        let (address, network) = (self.handshakes_per_address, self.handshakes_per_network);
+        Most { address, network, all: self.handshakes }
+    }
+
+    /// How many handshakes may be under way.
+    pub(in crate::coap) fn under_way(&self) -> Most<usize> {
+        let (address, network) = (self.half_open_per_address, self.half_open_per_network);
+        Most { address, network, all: self.half_open }
+    }
+}
+
 impl Default for Limits {
     /// For some hundred devices of a site.
     fn default() -> Self {
@@ -48,9 +69,12 @@ impl Default for Limits {
             addresses: 1_024,
             half_open: 256,
             half_open_per_address: 32,
+            half_open_per_network: 64,
             half_open_ms: 30_000,
             strangers: 32,
             handshakes_per_address: 32,
+            handshakes_per_network: 64,
+            handshakes: 256,
             contexts: 1_024,
             contexts_per_device: 4,
             contexts_per_address: 128,
