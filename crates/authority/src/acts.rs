@@ -60,6 +60,7 @@ impl Authority {
             Request::Pending => {
                 Ok(Response::Pending { pending: self.store.waiting()?.iter().map(pending_view).collect() })
             }
+            Request::Pledges => self.pledges(),
             Request::Approve { id, device } => self.approve(&id, device.as_deref()),
             Request::Reject { id } => self.reject(&id),
             Request::Suspend { device, why } => self.suspend(&device, &why),
@@ -454,6 +455,7 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         | Request::Find { .. }
         | Request::Show { .. }
         | Request::Pending
+        | Request::Pledges
         | Request::Routes
         | Request::Object { .. }
         | Request::Log

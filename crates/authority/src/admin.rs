@@ -7,6 +7,7 @@
 //! 4xx, 5xx         {"error":"there is no device \"ct-1\""}
 //! ```
 
+pub use crate::brski::registrar::PledgeView;
 use crate::provision::{BirthProfileConfig, Row, RowOutcome};
 use crate::registry::DeviceConfig;
 use crate::root_request::KeyChange;
@@ -71,6 +72,8 @@ pub enum Request {
     },
     /// Requests that wait for a person. Answer: [`Response::Pending`].
     Pending,
+    /// Devices that asked for a voucher and that nobody registered. Answer: [`Response::Pledges`].
+    Pledges,
     /// Confirm a waiting request after comparing its key fingerprint. Answer: [`Response::Done`].
     Approve {
         /// Which request.
@@ -314,6 +317,11 @@ pub enum Response {
     Pending {
         /// Oldest first.
         pending: Vec<PendingView>,
+    },
+    /// Devices that asked for a voucher and that nobody registered.
+    Pledges {
+        /// Which came last first.
+        pledges: Vec<PledgeView>,
     },
     /// A signed bond, for any carrier to bring to the device.
     Bond {

@@ -67,6 +67,8 @@ pub(crate) struct Locks {
     routes_behind: AtomicBool,
     /// Objects are to be signed by the key that issues and are not.
     keys_behind: AtomicBool,
+    /// What people were told of devices that came for vouchers.
+    pub(crate) told: crate::brski::Told,
     /// People were told that an offline root is to sign its revocation list.
     pub(crate) root_crl_told: AtomicBool,
     /// The number of the root's revocation list in the hub's folder.

@@ -35,6 +35,7 @@ pub mod enrolment;
 mod error;
 pub mod est;
 mod figures;
+mod follow;
 pub mod heard;
 pub mod issue;
 pub mod keys;

@@ -6,6 +6,7 @@ use crate::log::{Cosigner, WitnessConfig};
 use crate::profile::{Profile, ProfileConfig};
 use crate::store::ServerConfig;
 use medlock_node::brski::MasaUrl;
+use medlock_node::lists::Source;
 use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::DeviceName;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,10 @@ pub struct AuthorityConfig {
     /// (`host:port`).
     #[serde(default)]
     pub masas: Vec<String>,
+    /// A site only: the folders in which its alliance publishes the trust list: `http://host[:port]/path` or a path. They are
+    /// looked at every ten minutes or so.
+    #[serde(default)]
+    pub trust_lists: Vec<String>,
     /// What its keys are made for: `p256`, `p384`, `ed25519`, `ml-dsa-44` or `ml-dsa-65`. It decides for keys that are
     /// made from now on; small devices verify none of ML-DSA and P-384.
     #[serde(default)]
@@ -96,6 +101,7 @@ impl AuthorityConfig {
             public_url: None,
             masa: None,
             masas: Vec::new(),
+            trust_lists: Vec::new(),
             algorithm: SigningAlgorithm::default(),
             root: RootPlace::default(),
             profile: ProfileConfig::default(),
@@ -167,6 +173,7 @@ pub(crate) struct Rules {
     pub(crate) addresses: Option<Addresses>,
     pub(crate) masa: Option<String>,
     pub(crate) masas: Vec<String>,
+    pub(crate) trust_lists: Vec<String>,
     pub(crate) cosigners: Vec<Cosigner>,
     pub(crate) status_seconds: i64,
 }
@@ -228,9 +235,12 @@ impl TryFrom<&AuthorityConfig> for Rules {
         if let Some(masa) = raw.masas.iter().find(|masa| MasaUrl::read(masa).is_none()) {
             return Err(Error::invalid("masas", format!("{masa:?} is not host:port")));
         }
+        for folder in &raw.trust_lists {
+            Source::parse(folder).map_err(|error| Error::invalid("trust_list", format!("{folder:?}: {error}")))?;
+        }
         let cosigners = raw.log_witnesses.iter().map(Cosigner::try_from).collect::<Result<_, _>>()?;
-        let (masa, masas) = (raw.masa.clone(), raw.masas.clone());
-        Ok(Self { algorithm: raw.algorithm, profile, addresses, masa, masas, cosigners, status_seconds })
+        let (masa, masas, trust_lists) = (raw.masa.clone(), raw.masas.clone(), raw.trust_lists.clone());
+        Ok(Self { algorithm: raw.algorithm, profile, addresses, masa, masas, trust_lists, cosigners, status_seconds })
     }
 }
 

@@ -11,6 +11,7 @@ use axum::extract::{Path as Segments, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use http::{StatusCode, Uri};
+use medlock_authority::settings::Kind;
 use medlock_authority::{Authority, AuthorityConfig, admin};
 use medlock_node::accept::PeerInfo;
 use medlock_node::clock::Clock;
@@ -87,6 +88,9 @@ pub(crate) fn authority_config(
     authority.public_url = base.map(|url| format!("{url}/a/{name}"));
     authority.masa.clone_from(&section.masa);
     authority.masas.clone_from(&hub.masas);
+    if section.kind == Kind::Site {
+        authority.trust_lists.clone_from(section.trust_list.as_ref().unwrap_or(&hub.trust_list));
+    }
     authority.log_origin.clone_from(&section.log_origin);
     authority.log_witnesses.clone_from(&section.log_witnesses);
     authority.algorithm = section.algorithm;
@@ -243,6 +247,7 @@ impl Served {
         let (stopper, stop) = stop::channel();
         let tasks = vec![
             tokio::spawn(Arc::clone(&authority).keep(stop.clone())),
+            tokio::spawn(Arc::clone(&authority).follow_lists(stop.clone())),
             tokio::spawn(admin::serve(Arc::clone(&authority), socket, stop)),
         ];
         let reached = Reached {
@@ -272,7 +277,7 @@ impl Served {
         let mut doors = self.doors.lock().await;
         let devices =
             async |address| Door::devices(address, &format!("authority.{name}.devices"), house, authority).await;
-        let coap = async |address| Door::coap(address, &format!("authority.{name}.coap"), authority).await;
+        let coap = async |address| Door::coap(address, &format!("authority.{name}.coap"), house, authority).await;
         let coaps = async |address| Door::coaps(address, &format!("authority.{name}.coaps"), house, authority).await;
         let moved = doors::move_to(&mut doors.devices, section.devices, devices).await?;
         let moved = doors::move_to(&mut doors.coap, section.coap, coap).await? || moved;

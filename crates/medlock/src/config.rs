@@ -81,10 +81,13 @@ pub(crate) struct HubConfig {
     /// Makers' addresses (`host:port`, as birth credentials name them) that the sites of this hub ask for vouchers though they
     /// are in a network that is not public. Others there are not asked: whoever brings a device would say where the hub goes.
     pub(crate) masas: Vec<String>,
+    /// Folders in which the alliance publishes its trust list, as `medlock trust-list publish` writes them: `http://HOST:PORT/PATH` or
+    /// a path. The hub looks there every ten minutes or so and takes what follows the list it holds; the first one is imported.
+    pub(crate) trust_list: Vec<String>,
     /// Where the hub is watched (plain HTTP): `/metrics` for Prometheus, `/health/live`, `/health/ready`. Not served unless
     /// it is set.
     pub(crate) monitoring: Option<SocketAddr>,
-    /// How many HTTP requests a second one client may send, and ten seconds' worth at once; 0 is no limit. A device counts by
+    /// How many requests a second one client may send, by HTTP and CoAP, and ten seconds' worth at once; 0 is no limit. A device counts by
     /// its credential, who shows none by its address.
     pub(crate) requests_per_second: u32,
     /// The names and addresses under which devices know the hub; they stand in its certificate.
@@ -128,6 +131,7 @@ impl Default for HubConfig {
             coaps: None,
             issuers: None,
             masas: Vec::new(),
+            trust_list: Vec::new(),
             monitoring: None,
             requests_per_second: 100,
             names: vec!["localhost".into(), "127.0.0.1".into()],
@@ -219,6 +223,9 @@ pub(crate) struct AuthoritySection {
     /// How long its status list is good, in seconds; as in `[hub]` if absent.
     #[serde(default)]
     pub(crate) status_seconds: Option<u64>,
+    /// A site only: the folders with its alliance's trust list; as in `[hub]` if absent.
+    #[serde(default)]
+    pub(crate) trust_list: Option<Vec<String>>,
     /// Into how many parts its revocation lists are cut; as in `[hub]` if absent.
     #[serde(default)]
     pub(crate) crl_partitions: Option<u16>,
@@ -248,6 +255,7 @@ impl AuthoritySection {
             log_witnesses: Vec::new(),
             credential_seconds: None,
             status_seconds: None,
+            trust_list: None,
             crl_partitions: None,
         }
     }

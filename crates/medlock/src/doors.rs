@@ -140,7 +140,12 @@ impl Door {
     ///
     /// # Errors
     /// When the port is taken.
-    pub(crate) async fn coap(wanted: SocketAddr, key: &str, authority: &Arc<Authority>) -> Result<Self, Failure> {
+    pub(crate) async fn coap(
+        wanted: SocketAddr,
+        key: &str,
+        house: &House,
+        authority: &Arc<Authority>,
+    ) -> Result<Self, Failure> {
         let sessions = LiveSessions::new(Arc::clone(authority.knowledge()));
         // In C509: a chain then fits the datagrams and buffers of small devices.
         let own = Own::of(authority.hub_identity()).in_c509();
@@ -149,10 +154,7 @@ impl Door {
         let listener =
             coap::Listener::bind(wanted, own, peers, Arc::clone(&sessions), resources, coap::Limits::default()).await;
         let listener = listener.map_err(|error| format!("{key} = \"{wanted}\" cannot be opened: {error}"))?;
-        let address = listener.local_addr()?;
-        let (stopper, stop) = stop::channel();
-        let tasks = vec![tokio::spawn(sessions.watch(stop.clone())), tokio::spawn(listener.serve(stop))];
-        Ok(Self { wanted, address, stopper, tasks })
+        Self::small(wanted, listener.on_terms("coap", Arc::clone(&house.rates), house.meter.clone()), sessions)
     }
 
     /// Opens a door for small devices that speak DTLS (EST-coaps, RFC 9148).
@@ -176,6 +178,10 @@ impl Door {
         let (own, known) = (authority.hub_identity(), Arc::clone(&sessions));
         let listener = coap::Listener::bind_dtls(wanted, own, Arc::new(peers), known, resources, limits).await;
         let listener = listener.map_err(|error| format!("{key} = \"{wanted}\" cannot be opened: {error}"))?;
+        Self::small(wanted, listener.on_terms("coaps", Arc::clone(&house.rates), house.meter.clone()), sessions)
+    }
+
+    fn small(wanted: SocketAddr, listener: coap::Listener, sessions: Arc<LiveSessions>) -> Result<Self, Failure> {
         let address = listener.local_addr()?;
         let (stopper, stop) = stop::channel();
         let tasks = vec![tokio::spawn(sessions.watch(stop.clone())), tokio::spawn(listener.serve(stop))];

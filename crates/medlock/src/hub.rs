@@ -228,6 +228,7 @@ pub(crate) fn authority_config(config: &HubConfig) -> AuthorityConfig {
     }
     authority.public_url.clone_from(&config.public_url);
     authority.masas.clone_from(&config.masas);
+    authority.trust_lists.clone_from(&config.trust_list);
     authority.log_origin.clone_from(&config.log_origin);
     authority.log_witnesses.clone_from(&config.log_witnesses);
     authority.profile.validity_seconds = config.credential_seconds;
@@ -488,6 +489,7 @@ impl Hub {
         let (stopper, stop) = stop::channel();
         let tasks = vec![
             tokio::spawn(Arc::clone(&authority).keep(stop.clone())),
+            tokio::spawn(Arc::clone(&authority).follow_lists(stop.clone())),
             tokio::spawn(admin::serve(Arc::clone(&authority), admin_socket, stop)),
         ];
         let mut hub = Self {
@@ -541,7 +543,7 @@ impl Hub {
             Door::plain(address, "hub.monitoring", (house, "monitoring"), monitoring::router(watched)).await
         };
         let devices = async |address| Door::devices(address, "hub.devices", house, authority).await;
-        let coap = async |address| Door::coap(address, "hub.coap", authority).await;
+        let coap = async |address| Door::coap(address, "hub.coap", house, authority).await;
         let coaps = async |address| Door::coaps(address, "hub.coaps", house, authority).await;
         let doors = &mut self.doors;
         let moved = [

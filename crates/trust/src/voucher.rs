@@ -312,6 +312,14 @@ impl<'a> Signed<'a> {
         Ok(Self { payload, signature })
     }
 
+    /// What it says, whoever signed it: for a maker that reads its own record.
+    ///
+    /// # Errors
+    /// Where it is no voucher.
+    pub fn danger_content(&self) -> Result<Voucher<'a>, cbor::Error> {
+        Voucher::read(self.payload)
+    }
+
     /// The voucher, if `maker` signed it.
     ///
     /// # Errors

@@ -4,9 +4,11 @@ use super::refused;
 use super::signing::Believed;
 use crate::Error;
 use medlock_node::files;
-use medlock_node::lists::{Entry, INDEX, Index, LATEST, delta};
-use medlock_trust::Time;
-use medlock_trust::list::List;
+use medlock_node::knowledge::suspensions;
+use medlock_node::lists::{Entry, INDEX, Index, LATEST, SUSPENSIONS, delta};
+use medlock_node::provider::AwsLc;
+use medlock_trust::list::{List, Suspension};
+use medlock_trust::{Interval, Time};
 use std::path::{Path, PathBuf};
 
 /// From how many versions before it a delta to the newest is kept: who missed more takes whole lists.
@@ -15,10 +17,43 @@ const DELTAS: usize = 10;
 /// What was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// The version.
-    pub version: u64,
+    /// The version; none of a suspension.
+    pub version: Option<u64>,
     /// The files that were written, the index last.
     pub files: Vec<PathBuf>,
+}
+
+/// Adds a list to the folder, or a suspension.
+///
+/// # Errors
+/// As [`publish_list`] and [`publish_suspension`].
+pub fn publish(folder: &Path, bytes: &[u8], first: Believed<'_>, now: Time) -> Result<Published, Error> {
+    match Suspension::danger_open(bytes) {
+        Ok(_) => publish_suspension(folder, bytes, now),
+        Err(_) => publish_list(folder, bytes, first, now),
+    }
+}
+
+/// Adds a suspension to the folder, if those who hold the newest list there would take it. Those that are over go.
+///
+/// # Errors
+/// [`Error::Object`] if it is refused; [`Error::File`].
+pub fn publish_suspension(folder: &Path, bytes: &[u8], now: Time) -> Result<Published, Error> {
+    let what = "suspension";
+    let latest = read(&folder.join(LATEST))?;
+    let latest = latest.ok_or_else(|| refused(what, "publish the list first whose members signed it"))?;
+    let list = List::danger_open(&latest).map_err(|error| refused("latest.cbor", error))?;
+    let given =
+        Suspension::verify(bytes, &list, Interval::exactly(now), &AwsLc).map_err(|error| refused(what, error))?;
+    let file = folder.join(SUSPENSIONS);
+    let held = read(&file)?.unwrap_or_default();
+    let stays = |one: &&[u8]| {
+        Suspension::danger_open(one).is_ok_and(|one| one.content().expires > now && one.payload() != given.payload())
+    };
+    let mut all: Vec<&[u8]> = suspensions::each(&held).filter(stays).collect();
+    all.push(bytes);
+    put(&file, &all.concat())?;
+    Ok(Published { version: None, files: vec![file] })
 }
 
 /// Adds a list to the folder, if those who hold the newest one there would take it. The index is written last: whoever reads it
@@ -26,7 +61,7 @@ pub struct Published {
 ///
 /// # Errors
 /// [`Error::Object`] if the list is refused; [`Error::File`].
-pub fn publish(folder: &Path, bytes: &[u8], first: Believed<'_>, now: Time) -> Result<Published, Error> {
+pub fn publish_list(folder: &Path, bytes: &[u8], first: Believed<'_>, now: Time) -> Result<Published, Error> {
     std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
     let latest = read(&folder.join(LATEST))?;
     let held = latest.as_deref().map(List::danger_open).transpose();
@@ -65,7 +100,7 @@ pub fn publish(folder: &Path, bytes: &[u8], first: Believed<'_>, now: Time) -> R
     index.versions.push(entry);
     let text = serde_json::to_vec_pretty(&index).map_err(|error| refused("index.json", error))?;
     write(INDEX.to_owned(), &text)?;
-    Ok(Published { version, files })
+    Ok(Published { version: Some(version), files })
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {

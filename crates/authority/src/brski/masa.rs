@@ -1,21 +1,29 @@
 //! A maker's authorised signing authority (MASA): vouchers for sites to which a device was sold.
 //!
 //! Whose a device is, the maker's record says; who asks is found out from the signatures. Nobody becomes an owner by asking.
+//! Whoever was an owner may read to whom else vouchers of the device were given (RFC 8995 section 5.8).
 
-use super::{Decided, Rejected, answer, is_voucher_request, unsupported};
+use super::{Decided, Rejected, answer, is_voucher_request, text, unsupported};
+use crate::store::Purpose;
 use crate::voucher::{VoucherForm, VoucherOrder};
 use crate::{Authority, Error};
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use data_encoding::{BASE64, HEXLOWER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
+use medlock_node::accept::PeerInfo;
 use medlock_node::brski::cms::SignedJson;
-use medlock_node::brski::{REGISTRAR_PURPOSE, REQUEST_VOUCHER, VoucherData, VoucherRequest, is_for};
+use medlock_node::brski::{
+    AuditEvent, AuditLog, REGISTRAR_PURPOSE, REQUEST_AUDIT_LOG, REQUEST_VOUCHER, VoucherData, VoucherRequest,
+    domain_id, is_for,
+};
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::path::{self, AuthorityKind};
+use medlock_trust::voucher::{Pinned, Signed};
 use medlock_trust::x509::Certificate;
 use medlock_trust::{Anchor, Budget, DeviceName, Role};
 use std::sync::Arc;
@@ -25,28 +33,55 @@ const FRESH_SECONDS: i64 = 3_600;
 /// How many vouchers of one device are recorded in a day for requests over the network.
 const A_DAY: u16 = 32;
 
+/// How many vouchers of a device are read for its log.
+const READ: u16 = 1_000;
+/// How many of them are told: each is the newest one of a domain.
+const TOLD: usize = 256;
+
 /// For how many days a voucher without a nonce is good that was asked for over the network.
 const DAYS: u32 = 365;
 
 pub(crate) fn router() -> Router<Arc<Authority>> {
-    Router::new().route(REQUEST_VOUCHER, post(request_voucher))
+    Router::new().route(REQUEST_VOUCHER, post(request_voucher)).route(REQUEST_AUDIT_LOG, post(request_audit_log))
 }
 
-async fn request_voucher(State(authority): State<Arc<Authority>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn request_voucher(
+    State(authority): State<Arc<Authority>>,
+    Extension(peer): Extension<PeerInfo>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     if !is_voucher_request(&headers) {
         return unsupported();
     }
-    let made = tokio::task::spawn_blocking(move || authority.asked_for_voucher(&body)).await;
+    let from = peer.origin.to_string();
+    let made = tokio::task::spawn_blocking(move || authority.asked_for_voucher(&body, &from)).await;
     answer(made.unwrap_or_else(|error| Err(Error::Conflict(format!("it was not finished: {error}")))))
 }
 
+async fn request_audit_log(State(authority): State<Arc<Authority>>, headers: HeaderMap, body: Bytes) -> Response {
+    if !is_voucher_request(&headers) {
+        return unsupported();
+    }
+    let made = tokio::task::spawn_blocking(move || authority.asked_for_log(&body)).await;
+    match made.unwrap_or_else(|error| Err(Error::Conflict(format!("it was not finished: {error}")))) {
+        Ok(Ok(log)) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], log.write()).into_response(),
+        Ok(Err(rejected)) => {
+            tracing::info!(status = %rejected.status, reason = rejected.reason, "no log of vouchers");
+            text(rejected.status, &rejected.reason)
+        }
+        Err(error) => answer(Err(error)),
+    }
+}
+
 impl Authority {
-    /// A voucher for the site whose registrar signed this request (RFC 8995 section 5.5), or why it gets none.
+    /// A voucher for the site whose registrar signed this request (RFC 8995 section 5.5) and that asks `from` there, or why it
+    /// gets none.
     ///
     /// # Errors
     /// Store and signer.
-    pub(crate) fn asked_for_voucher(&self, body: &[u8]) -> Decided<Vec<u8>> {
-        let order = match self.order_of(body)? {
+    pub(crate) fn asked_for_voucher(&self, body: &[u8], from: &str) -> Decided<Vec<u8>> {
+        let order = match self.order_of(body, from)? {
             Ok(order) => order,
             Err(rejected) => return Ok(Err(rejected)),
         };
@@ -96,7 +131,35 @@ impl Authority {
         Ok(if recent >= usize::from(A_DAY) { Answered::TooOften } else { Answered::Not })
     }
 
-    fn order_of(&self, body: &[u8]) -> Decided<VoucherOrder> {
+    /// To whom vouchers of a device were given, for a site whose it is or was (RFC 8995 section 5.8).
+    ///
+    /// # Errors
+    /// Store.
+    pub(crate) fn asked_for_log(&self, body: &[u8]) -> Decided<AuditLog> {
+        let Asked { request, domain, .. } = match self.asked(body)? {
+            Ok(asked) => asked,
+            Err(rejected) => return Ok(Err(rejected)),
+        };
+        let serial = &request.serial_number;
+        let events = self.store.owners(serial, READ)?;
+        if !events.iter().any(|event| event.domain == domain.fingerprint) {
+            let reason = format!("as far as {} knows, {serial} was never yours", self.name());
+            return Ok(Err(Rejected::new(StatusCode::NOT_FOUND, reason)));
+        }
+        let told = events.iter().filter_map(|event| {
+            let (domain, nonce, assertion) = given(event.voucher.as_deref()?)?;
+            let (date, assertion) = (event.at.to_string(), assertion.to_owned());
+            let domain_id = domain.unwrap_or_else(|| BASE64.encode(&event.domain));
+            Some(AuditEvent { date, domain_id, nonce, assertion, truncated: 0 })
+        });
+        let mut log = AuditLog::of(told, 0);
+        let left = log.events.drain(TOLD.min(log.events.len())..).count() as u64;
+        log.truncation.arbitrary = left + u64::from(events.len() == usize::from(READ));
+        Ok(Ok(log))
+    }
+
+    /// Who asks about which device, if the request counts.
+    fn asked<'a>(&self, body: &'a [u8]) -> Decided<Asked<'a>> {
         let read =
             SignedJson::read(body).and_then(|signed| VoucherRequest::read(signed.json).map(|read| (signed, read)));
         let (signed, request) = match read {
@@ -119,8 +182,7 @@ impl Authority {
             Some(name) => self.store.credentials_of(name)?,
             None => Vec::new(),
         };
-        let births: Vec<_> =
-            births.into_iter().filter(|one| one.record.purpose == crate::store::Purpose::Birth).collect();
+        let births: Vec<_> = births.into_iter().filter(|one| one.record.purpose == Purpose::Birth).collect();
         if births.is_empty() {
             let reason = format!("{} gave no device the serial {serial}", self.name());
             return Ok(Err(Rejected::new(StatusCode::NOT_FOUND, reason)));
@@ -141,22 +203,56 @@ impl Authority {
         } else if request.nonce.is_some() {
             return Ok(Err(Rejected::malformed("a nonce counts in the device's own signed request only")));
         }
-        match self.owner(serial)? {
-            Some(owner) if owner == domain.fingerprint => {}
-            Some(_) => {
-                let reason = format!("{serial} belongs to another owner, who has to let it go first");
-                return Ok(Err(Rejected::forbidden(reason)));
+        Ok(Ok(Asked { request, domain }))
+    }
+
+    fn order_of(&self, body: &[u8], from: &str) -> Decided<VoucherOrder> {
+        let Asked { request, domain } = match self.asked(body)? {
+            Ok(asked) => asked,
+            Err(rejected) => return Ok(Err(rejected)),
+        };
+        let serial = &request.serial_number;
+        let reason = match self.owner(serial)? {
+            Some(owner) if owner == domain.fingerprint => None,
+            Some(_) => Some(format!("{serial} belongs to another owner, who has to let it go first")),
+            None => Some(format!("as far as {} knows, nobody bought {serial}: ask whoever sold it", self.name())),
+        };
+        if let Some(reason) = reason {
+            // The device itself is there: it has signed. That is worth a line; what a stranger asks about any serial is not.
+            if request.prior.is_some() {
+                let who = format!("site {}", HEXLOWER.encode(&domain.fingerprint));
+                self.note_refused(&who, from, serial, &reason)?;
             }
-            None => {
-                let reason = format!("as far as {} knows, nobody bought {serial}: ask whoever sold it", self.name());
-                return Ok(Err(Rejected::forbidden(reason)));
-            }
+            return Ok(Err(Rejected::forbidden(reason)));
         }
         let days = request.nonce.is_none().then_some(DAYS);
         let nonce = request.nonce.as_ref().map(|nonce| HEXLOWER.encode(nonce));
         let domain = BASE64.encode(domain.root);
-        Ok(Ok(VoucherOrder { serial: serial.clone(), domain, nonce, days, form: VoucherForm::Cms }))
+        Ok(Ok(VoucherOrder { serial: request.serial_number, domain, nonce, days, form: VoucherForm::Cms }))
     }
+}
+
+/// A request that counts: signed by a site's registrar a short time ago, about a device of this maker and, if the device's own
+/// request is in it, by that device.
+struct Asked<'a> {
+    request: VoucherRequest,
+    domain: Domain<'a>,
+}
+
+/// Whom a voucher of ours names, as logs call it, if it names a certificate; its nonce, as the device wrote it, and how we
+/// knew.
+fn given(voucher: &[u8]) -> Option<(Option<String>, Option<String>, &'static str)> {
+    if let Ok(signed) = SignedJson::read(voucher) {
+        let read = VoucherData::read(signed.json).ok()?;
+        return Some((domain_id(&read.pinned), read.nonce.map(|nonce| BASE64.encode(&nonce)), read.assertion.name()));
+    }
+    let signed = Signed::read(voucher).ok()?;
+    let read = signed.danger_content().ok()?;
+    let domain = match read.pinned {
+        Pinned::Certificate(der) => domain_id(der),
+        Pinned::Key(_) | Pinned::Hash(_) => None,
+    };
+    Some((domain, read.nonce.map(|nonce| BASE64.encode(nonce)), read.assertion.name()))
 }
 
 /// What was answered to a request before.
@@ -262,7 +358,7 @@ mod tests {
             request.proximity = None;
             request.prior = nonce.map(|_| pledge);
             let body = sign(&registrar, &request.write(), created_on).unwrap();
-            self.maker.asked_for_voucher(&body).unwrap().map_err(|rejected| rejected.status)
+            self.maker.asked_for_voucher(&body, "192.0.2.1:1").unwrap().map_err(|rejected| rejected.status)
         }
 
         fn recorded(&self) -> usize {

@@ -2,7 +2,7 @@
 //! without a look at it, whoever brings a device would have the hub knock at doors of its own network.
 
 use medlock_node::brski::MasaUrl;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
@@ -10,27 +10,21 @@ use tokio::time::timeout;
 /// How long a name may take to be looked up.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
-/// Whether the registrar may go there: the operator named the address, or everything it stands for is public.
+/// Where the registrar may go to reach it: the operator named the address, or everything it stands for is public. The name
+/// is looked up this once: a second answer, to whoever connects, could be another.
 ///
 /// # Errors
-/// Why not.
-pub(super) async fn may_reach(masa: &MasaUrl, named: &[String]) -> Result<(), String> {
+/// Why it may not go there.
+pub(super) async fn places(masa: &MasaUrl, named: &[String]) -> Result<Vec<SocketAddr>, String> {
     let address = masa.address.as_str();
-    if named.iter().any(|one| MasaUrl::read(one).is_some_and(|one| one.address.eq_ignore_ascii_case(address))) {
-        return Ok(());
-    }
-    let local = || {
-        Err(format!("{address} is in a network that is not public: if the maker is there, name the address in `masas`"))
-    };
     let looked_up = timeout(LOOK_UP, lookup_host(address)).await;
     let found = looked_up.map_err(|_| format!("{address}: the name is not answered"))?;
-    let found = found.map_err(|error| format!("{address}: {error}"))?;
-    for place in found {
-        if !is_public(place.ip()) {
-            return local();
-        }
+    let found: Vec<_> = found.map_err(|error| format!("{address}: {error}"))?.collect();
+    let known = |one: &String| MasaUrl::read(one).is_some_and(|one| one.address.eq_ignore_ascii_case(address));
+    if named.iter().any(known) || found.iter().all(|place| is_public(place.ip())) {
+        return Ok(found);
     }
-    Ok(())
+    Err(format!("{address} is in a network that is not public: if the maker is there, name the address in `masas`"))
 }
 
 /// Whether an address is for everybody (the IANA registries of special-purpose addresses, RFC 6890).
@@ -131,14 +125,15 @@ mod tests {
     async fn a_registrar_goes_to_public_places_and_to_those_it_was_told_of() {
         let reach = async |text: &str, named: &[&str]| {
             let named: Vec<String> = named.iter().map(|one| (*one).to_owned()).collect();
-            may_reach(&MasaUrl::read(text).unwrap(), &named).await
+            places(&MasaUrl::read(text).unwrap(), &named).await
         };
         for text in ["127.0.0.1:8443", "[::1]:8443", "localhost", "10.0.0.1", "[fe80::1]", "https://192.168.0.1/a"] {
             assert!(reach(text, &["other.example:443"]).await.unwrap_err().contains("masas"), "{text}");
         }
-        assert_eq!(reach("127.0.0.1:8443", &["127.0.0.1:8443"]).await, Ok(()));
-        assert_eq!(reach("LOCALHOST/x", &["https://localhost"]).await, Ok(()));
+        assert_eq!(reach("127.0.0.1:8443", &["127.0.0.1:8443"]).await, Ok(vec!["127.0.0.1:8443".parse().unwrap()]));
+        let local = reach("LOCALHOST/x", &["https://localhost"]).await.unwrap();
+        assert!(!local.is_empty() && local.iter().all(|place| place.ip().is_loopback() && place.port() == 443));
         assert!(reach("127.0.0.1:8444", &["127.0.0.1:8443"]).await.is_err());
-        assert_eq!(reach("192.0.1.1", &[]).await, Ok(()));
+        assert_eq!(reach("192.0.1.1", &[]).await, Ok(vec!["192.0.1.1:443".parse().unwrap()]));
     }
 }

@@ -1,4 +1,10 @@
-//! A site's registrar: it passes the requests of registered devices on to their makers, and judges what comes back.
+//! A site's registrar: it passes the requests of registered devices on to their makers, and judges what comes back. Devices
+//! that nobody registered get nothing, and are shown to the operator.
+
+mod history;
+mod pledges;
+
+pub use pledges::PledgeView;
 
 use super::{Decided, Rejected, answer, is_voucher_request, reach, text, unsupported};
 use crate::enrolment::maker_serial;
@@ -31,7 +37,7 @@ const MAX_REASON: usize = 300;
 pub(crate) fn router() -> Router<Arc<Authority>> {
     Router::new()
         .route(REQUEST_VOUCHER, post(request_voucher))
-        .route(VOUCHER_STATUS, post(|state, peer, body| told(state, peer, body, "voucher-refused")))
+        .route(VOUCHER_STATUS, post(voucher_status))
         .route(ENROLL_STATUS, post(|state, peer, body| told(state, peer, body, "enrolment-failed")))
 }
 
@@ -41,6 +47,8 @@ struct Passed {
     /// The maker's key on the trust list that vouches for the device.
     maker: KeyId,
     masa: Option<MasaUrl>,
+    /// From where it asked.
+    from: String,
     /// The registrar's own request, signed.
     message: Vec<u8>,
 }
@@ -71,24 +79,25 @@ async fn request_voucher(
         Err(error) => return answer(Err(error)),
     };
     let asked = match &passed.masa {
-        Some(masa) => ask(&authority, masa, passed.maker, passed.message.clone()).await,
+        Some(masa) => ask(&authority, masa, passed.maker, "requestvoucher", passed.message.clone()).await,
         None => Asked::Away("its birth credential does not say where".to_owned()),
     };
     answer(blocking(move || authority.judge_voucher(&passed, asked)).await)
 }
 
 /// Asks a MASA that shows a certificate of the maker of this device: nobody else's word would count.
-async fn ask(authority: &Authority, masa: &MasaUrl, maker: KeyId, message: Vec<u8>) -> Asked {
-    if let Err(why) = reach::may_reach(masa, &authority.rules().masas).await {
-        return Asked::Away(why);
-    }
+async fn ask(authority: &Authority, masa: &MasaUrl, maker: KeyId, resource: &str, message: Vec<u8>) -> Asked {
+    let places = match reach::places(masa, &authority.rules().masas).await {
+        Ok(places) => places,
+        Err(why) => return Asked::Away(why),
+    };
     let away = |error: medlock_node::Error| Asked::Away(error.to_string());
     let believed = Believed::Knowledge(authority.knowledge().clone());
     let connector = match Connector::new(None, believed, None) {
         Ok(connector) => connector,
         Err(error) => return away(error),
     };
-    let client = Client::tls(masa.address.as_str(), connector).with_limits(LIMITS);
+    let client = Client::tls(masa.address.as_str(), connector).at(places).with_limits(LIMITS);
     let mut connection = match client.connection().await {
         Ok(connection) => connection,
         Err(error) => return away(error),
@@ -99,7 +108,7 @@ async fn ask(authority: &Authority, masa: &MasaUrl, maker: KeyId, message: Vec<u
     if !serves || who.is_none_or(|who| who.authority() != Some(maker) || !who.claimed_roles().contains(Role::Hub)) {
         return Asked::Away(format!("{} is not run by the maker of the device", masa.address));
     }
-    let request = client.request(Method::POST, &masa.path("requestvoucher"), Some(VOUCHER_CMS), message.into());
+    let request = client.request(Method::POST, &masa.path(resource), Some(VOUCHER_CMS), message.into());
     let answered = match request {
         Ok(request) => connection.send(request).await,
         Err(error) => Err(error),
@@ -145,27 +154,29 @@ impl Authority {
             let reason = "it was made for another registrar than this one (proximity-registrar-cert)";
             return Ok(Err(Rejected::malformed(reason)));
         }
-        if let Err(rejected) = self.may_have_voucher(who, &request.serial_number)? {
-            return Ok(Err(rejected));
-        }
         let Some(maker) = who.authority() else {
             return Ok(Err(Rejected::forbidden("nobody vouches for the birth credential")));
         };
+        let from = peer.origin.to_string();
+        if let Err(rejected) = self.may_have_voucher(who, maker, &request.serial_number, &from)? {
+            return Ok(Err(rejected));
+        }
         let masa = Certificate::from_der(own).ok().and_then(|own| MasaUrl::of(&own));
         let now = self.clock.now();
         let own_request =
             VoucherRequest { created_on: now, proximity: None, prior: Some(body.to_vec()), ..request.clone() };
         let message = brski::sign(&identity, &own_request.write(), now);
         let message = message.map_err(|error| Error::Conflict(error.to_string()))?;
-        Ok(Ok(Passed { request, maker, masa, message }))
+        Ok(Ok(Passed { request, maker, masa, from, message }))
     }
 
     /// Only devices of the register are asked for: the maker's record shall not say that this site wants others.
-    fn may_have_voucher(&self, who: &Identified, serial: &str) -> Decided<()> {
+    fn may_have_voucher(&self, who: &Identified, maker: KeyId, serial: &str, from: &str) -> Decided<()> {
         let Some(device) = self.registered(who, serial)? else {
+            self.note_pledge(maker, serial, from)?;
             return Ok(Err(Rejected::forbidden(format!(
-                "no device with the maker's serial {serial} is registered at this site: register it with \
-                 `medlock device register NAME --role ROLE --maker-serial {serial}`"
+                "no device with the maker's serial {serial} is registered at this site, where `medlock device list` shows who \
+                 asked: register it with `medlock device register NAME --role ROLE --maker-serial {serial} --maker-key {maker}`"
             ))));
         };
         if let Some(standing) = status::of_device(&*self.store, device.name)? {
@@ -181,6 +192,13 @@ impl Authority {
         let serial = &request.serial_number;
         match asked {
             Asked::Refused(why) => {
+                // It may be another site's.
+                self.note_refused(
+                    &format!("device {serial}"),
+                    &passed.from,
+                    serial,
+                    &format!("its maker says: {why}"),
+                )?;
                 Ok(Err(Rejected::forbidden(format!("the maker gives no voucher for {serial}: {why}"))))
             }
             Asked::Away(why) => match self.imported_voucher(serial, request.idevid_issuer.as_deref())? {
@@ -237,6 +255,17 @@ fn pledge_request(own: &[u8], body: &[u8]) -> Result<VoucherRequest, Rejected> {
         return Err(Rejected::malformed(reason));
     }
     Ok(request)
+}
+
+/// A device tells whether it believed the voucher. If so, its maker is asked who else has one.
+async fn voucher_status(state: State<Arc<Authority>>, Extension(peer): Extension<PeerInfo>, body: Bytes) -> Response {
+    let believed = serde_json::from_slice::<Telemetry>(&body).is_ok_and(|told| told.status);
+    let (authority, device) = (state.0.clone(), peer.clone());
+    let answer = told(state, Extension(peer), body, "voucher-refused").await;
+    if believed && answer.status() == StatusCode::OK {
+        tokio::spawn(history::look_up(authority, device));
+    }
+    answer
 }
 
 /// A device tells how it went (RFC 8995 sections 5.7 and 5.9.4). What went wrong, a person should see.

@@ -1,6 +1,6 @@
 //! What the authority keeps, as verbs of its domain.
 //!
-//! Six small traits, together [`Store`]. Whoever implements them passes the suite in
+//! Seven small traits, together [`Store`]. Whoever implements them passes the suite in
 //! `tests/authority/contract.rs`. Rules for all verbs:
 //!
 //! - a verb that changes something is atomic, and durable when it returns `Ok`: a crash cannot undo it;
@@ -11,6 +11,7 @@
 
 mod log;
 mod owners;
+mod pledges;
 mod serial;
 mod server;
 mod sql;
@@ -19,6 +20,7 @@ pub use log::{Log, LogEntry, LogTile, SignedCheckpoint};
 /// Why the store did not do it.
 pub use medlock_store::Error as StoreError;
 pub use owners::{Owner, OwnerEvent, Owners};
+pub use pledges::{Pledge, PledgeRoom, Pledges};
 pub use serial::Serial;
 pub use server::ServerConfig;
 pub use sql::{Server, SqlStore};
@@ -27,9 +29,9 @@ use crate::registry::Device;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
 /// Everything the authority keeps.
-pub trait Store: Issuances + Register + Standings + Journal + Log + Owners {}
+pub trait Store: Issuances + Register + Standings + Journal + Log + Owners + Pledges {}
 
-impl<S: Issuances + Register + Standings + Journal + Log + Owners> Store for S {}
+impl<S: Issuances + Register + Standings + Journal + Log + Owners + Pledges> Store for S {}
 
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use medlock_authority::admin::{Reason, Request};
 use medlock_authority::registry::DeviceConfig;
 use medlock_authority::{coap_resources, pem};
+use medlock_node::accept::{Meter, Rates};
 use medlock_node::clock::Clock;
 use medlock_node::coap::{Counts, Limits, Listener, Peers};
 use medlock_node::provider::{SigningKey, sha256};
@@ -15,6 +16,7 @@ use medlock_node::stop::{self, Stopper};
 use medlock_trust::list::AuthorityState;
 use medlock_trust::x509::Certificate;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -40,6 +42,10 @@ impl Door {
     }
 
     fn with(limits: Limits) -> Self {
+        Self::built(limits, |listener| listener)
+    }
+
+    fn built(limits: Limits, change: impl FnOnce(Listener) -> Listener) -> Self {
         // Others look at the machine's clock.
         let clock = Clock::system();
         let maker = Maker::at("Tomograph AG", clock.now());
@@ -59,7 +65,7 @@ impl Door {
         let resources = coap_resources(site.authority.clone());
         let own = site.authority.hub_identity();
         let bound = Listener::bind_dtls(any, own, Arc::new(peers), sessions, resources, limits);
-        let listener = runtime.block_on(bound).unwrap();
+        let listener = change(runtime.block_on(bound).unwrap());
         let (address, counts) = (listener.local_addr().unwrap(), listener.counts());
         let (stopper, stop) = stop::channel();
         runtime.spawn(listener.serve(stop));
@@ -182,6 +188,20 @@ fn a_device_enrols_by_its_birth_credential_and_renews_with_libcoap() {
         let (said, _) = door.ask(who, more, resource);
         assert!(said.contains(code), "{who} {resource}: {said}");
     }
+}
+
+/// Shows REQ-COAP-77: what libcoap makes of it.
+#[test]
+fn one_request_too_many_of_a_device_is_told_so_by_libcoap() {
+    let rates = Arc::new(Rates::per_second(NonZeroU32::new(1)));
+    let door = Door::built(Limits::default(), |listener| listener.on_terms("coaps", rates, Meter::default()));
+    door.born("loud", "SN-1");
+    door.born("quiet", "SN-2");
+    let (said, body) = (0..60).map(|_| door.ask("loud", "-m get", "crts")).find(|(_, body)| body.is_empty()).unwrap();
+    assert!(said.contains("4.29") && said.contains("too many requests"), "{said}");
+    assert!(body.is_empty());
+    let (said, body) = door.ask("quiet", "-m get", "crts");
+    assert!(!body.is_empty(), "another device at the same address: {said}");
 }
 
 /// Shows REQ-PROV-25.

@@ -4,9 +4,9 @@ use crate::fixture::noon;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::store::{
     Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Enrolment, Holding, Issuances,
-    Journal, Life, LogTile, Met, MetCertificate, Owner, OwnerEvent, Owners, PendingRequest, PendingState, Published,
-    Purpose, Record, Serial, SignedCheckpoint, SqlStore, StandingChange, StandingState, Standings, Store, StoreError,
-    Subject,
+    Journal, Life, LogTile, Met, MetCertificate, Owner, OwnerEvent, Owners, PendingRequest, PendingState, Pledge,
+    PledgeRoom, Published, Purpose, Record, Serial, SignedCheckpoint, SqlStore, StandingChange, StandingState,
+    Standings, Store, StoreError, Subject,
 };
 use medlock_node::log::Tile;
 use medlock_trust::{CredentialId, DeviceName, KeyId};
@@ -84,6 +84,7 @@ fn check<S: Store + 'static>(make: impl Fn() -> S) {
     journal(&make());
     log(&make());
     owners(&make());
+    pledges(&make());
     many_at_once(Arc::new(make()));
 }
 
@@ -237,6 +238,52 @@ fn owners(store: &impl Owners) {
     store.forget_promise("P-1", event(4, None, 12)).unwrap();
     store.give_owner("P-1", event(5, Some(7), 13)).unwrap();
     assert_eq!(store.owner_now("P-3").unwrap(), Owner::default());
+}
+
+/// Shows REQ-PROV-49.
+fn pledges(store: &impl Store) {
+    let pledge = |maker: u8, serial: &str, seconds: i64| Pledge {
+        maker: KeyId::from_bytes([maker; 16]),
+        serial: serial.to_owned(),
+        address: format!("a:{seconds}"),
+        first: noon().plus_seconds(seconds),
+        last: noon().plus_seconds(seconds),
+        count: 1,
+    };
+    let room = PledgeRoom { maker: 3, all: 5, since: noon() };
+    let note = |one| store.note_pledge(one, room).unwrap();
+    let held = || {
+        let all = store.pledges(noon(), 99).unwrap();
+        all.into_iter().map(|one| (one.maker.as_bytes()[0], one.serial)).collect::<Vec<_>>()
+    };
+    let named =
+        |all: &[(u8, &str)]| all.iter().map(|(maker, serial)| (*maker, (*serial).to_owned())).collect::<Vec<_>>();
+    assert!(note(pledge(1, "A", 1)) && note(pledge(2, "A", 2)), "two makers may write one serial");
+    assert!(!note(Pledge { count: 2, ..pledge(1, "A", 3) }), "it is known");
+    let again = Pledge { address: "a:3".into(), last: noon().plus_seconds(3), count: 3, ..pledge(1, "A", 1) };
+    assert_eq!(store.pledge(again.maker, "A").unwrap(), Some(again));
+    assert_eq!(store.pledge(KeyId::from_bytes([3; 16]), "A").unwrap(), None);
+    // Of a maker three, of all five; those stay that came last.
+    for (number, serial) in ["B", "C", "D"].into_iter().enumerate() {
+        note(pledge(1, serial, 4 + i64::try_from(number).unwrap()));
+    }
+    assert_eq!(held(), named(&[(1, "D"), (1, "C"), (1, "B"), (2, "A")]));
+    note(pledge(3, "A", 7));
+    note(pledge(4, "A", 8));
+    assert_eq!(held(), named(&[(4, "A"), (3, "A"), (1, "D"), (1, "C"), (1, "B")]));
+    assert_eq!(store.pledges(noon().plus_seconds(7), 1).unwrap().len(), 1);
+    assert_eq!(store.pledges(noon().plus_seconds(8), 99).unwrap().len(), 1);
+    // Who is registered by its serial, with its maker's key or any, waits no more.
+    let register = |name: &str, serial: &str, maker: Option<u8>| {
+        let maker_key = maker.map(|byte| [byte; 16]);
+        store.add_device(Device { maker_serial: Some(serial.into()), maker_key, ..device(name) }, noon()).unwrap();
+    };
+    register("ct-1", "A", Some(3));
+    register("ct-2", "B", None);
+    register("ct-3", "C", Some(9));
+    assert_eq!(held(), named(&[(4, "A"), (1, "D"), (1, "C")]));
+    store.note_pledge(pledge(5, "E", 20), PledgeRoom { since: noon().plus_seconds(8), ..room }).unwrap();
+    assert_eq!(held(), named(&[(5, "E"), (4, "A")]), "the others are forgotten");
 }
 
 /// Of several hubs that answer for one device or key at once, one records.

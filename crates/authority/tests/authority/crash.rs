@@ -9,8 +9,8 @@ use medlock_authority::signer::{InProcess, KeyLabel, Kind, Signer, SignerError};
 use medlock_authority::store::{
     Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Enrolment, Holding, Issuances,
     Issued, Journal, Log, LogEntry, LogTile, Met, MetCertificate, Owner, OwnerEvent, Owners, PendingRequest,
-    PendingState, Published, Purpose, Record, Register, Serial, SignedCheckpoint, SqlStore, Standing, StandingChange,
-    Standings, StoreError, Subject, Turn,
+    PendingState, Pledge, PledgeRoom, Pledges, Published, Purpose, Record, Register, Serial, SignedCheckpoint,
+    SqlStore, Standing, StandingChange, Standings, StoreError, Subject, Turn,
 };
 use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;
@@ -134,6 +134,14 @@ impl Owners for Faulty {
         write: fn forget_promise(serial: &str, event: OwnerEvent) -> ();
         read: fn owner_now(serial: &str) -> Owner;
         read: fn owners(serial: &str, most: u16) -> Vec<OwnerEvent>;
+    }
+}
+
+impl Pledges for Faulty {
+    through! {
+        write: fn note_pledge(pledge: Pledge, room: PledgeRoom) -> bool;
+        read: fn pledge(maker: KeyId, serial: &str) -> Option<Pledge>;
+        read: fn pledges(since: Time, most: u32) -> Vec<Pledge>;
     }
 }
 

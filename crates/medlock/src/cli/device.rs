@@ -9,7 +9,7 @@ use crate::{Failure, Outcome, probe};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Args, Subcommand, ValueEnum};
-use medlock_authority::admin::{DeviceView, PendingView, Reason, Request, Response, Search};
+use medlock_authority::admin::{DeviceView, PendingView, PledgeView, Reason, Request, Response, Search};
 use medlock_authority::registry::DeviceConfig;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::IpAddr;
@@ -30,7 +30,8 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
-    /// List the devices a page at a time, and the requests that wait for a person.
+    /// List the devices a page at a time, the requests that wait for a person, and devices that asked for a voucher without being
+    /// registered.
     List(ListArgs),
     /// Show one device with all its credentials.
     Show {
@@ -362,9 +363,10 @@ fn list(args: ListArgs) -> Result<Outcome, Failure> {
     let last = devices.last().filter(|_| devices.len() >= args.most as usize);
     let next =
         last.and_then(|last| if by_maker { last.entry.maker_serial.clone() } else { Some(last.entry.name.clone()) });
-    let pending = pending(&hub.dir)?;
+    let (pending, pledges) = (pending(&hub.dir)?, pledges(&hub.dir)?);
     if hub.json {
-        output::json(&serde_json::json!({ "devices": devices, "pending": pending, "next": next }))?;
+        let all = serde_json::json!({ "devices": devices, "pending": pending, "unregistered": pledges, "next": next });
+        output::json(&all)?;
         return Ok(Outcome::Done);
     }
     let mut table = Table::new(&["device", "state", "roles", "ae titles", "sidecar", "credential until"]);
@@ -398,7 +400,30 @@ fn list(args: ListArgs) -> Result<Outcome, Failure> {
         }
         table.print("");
     }
+    if !pledges.is_empty() {
+        print_pledges(&pledges);
+    }
     Ok(Outcome::Done)
+}
+
+fn print_pledges(pledges: &[PledgeView]) {
+    say!(
+        "\nAsked for a voucher and not registered. To let one in: medlock device register NAME --role ROLE --maker-serial SERIAL \
+         --maker-key KEY"
+    );
+    let mut table = Table::new(&["maker", "serial", "maker's key", "from", "since", "last", "times"]);
+    for pledge in pledges {
+        table.row([
+            pledge.maker.clone(),
+            pledge.serial.clone(),
+            pledge.maker_key.clone(),
+            pledge.address.clone(),
+            pledge.since.clone(),
+            pledge.last.clone(),
+            pledge.count.to_string(),
+        ]);
+    }
+    table.print("");
 }
 
 fn show(name: String, hub: &HubArgs) -> Result<Outcome, Failure> {
@@ -479,6 +504,13 @@ fn compare(request: &PendingView, key: Option<&str>, without_comparing: bool) ->
 fn pending(dir: &Path) -> Result<Vec<PendingView>, Failure> {
     match ask(dir, Request::Pending)? {
         Response::Pending { pending } => Ok(pending),
+        other => Err(admin::unexpected(&other)),
+    }
+}
+
+fn pledges(dir: &Path) -> Result<Vec<PledgeView>, Failure> {
+    match ask(dir, Request::Pledges)? {
+        Response::Pledges { pledges } => Ok(pledges),
         other => Err(admin::unexpected(&other)),
     }
 }

@@ -20,9 +20,9 @@ pub(crate) enum TrustListCommand {
     Sign(SignArgs),
     /// Put the signatures of enough members together, and verify the whole.
     Assemble(AssembleArgs),
-    /// Add a list to a folder that any web server serves.
+    /// Add a list, or a suspension, to a folder that any web server serves.
     Publish(PublishArgs),
-    /// Say who signed a list, and whether it is to be believed. Exit code 0 if so.
+    /// Say who signed a list or a suspension, and whether it is to be believed. Exit code 0 if so.
     Verify(VerifyListArgs),
     /// Say what a list says otherwise than another. Exit code 1, with the evidence, if they are two lists with one version.
     Diff(DiffArgs),
@@ -36,7 +36,7 @@ pub(crate) enum TrustListCommand {
     Show {
         /// The signed list; without one, the hub's site list.
         file: Option<PathBuf>,
-        /// Show the hub's trust list (of makers) instead of its site list.
+        /// Show the hub's trust list (of makers) instead of its site list, and the suspensions in force.
         #[arg(long)]
         alliance: bool,
         /// Write the signed list to this file instead of showing it.
@@ -54,7 +54,7 @@ pub(crate) enum TrustListCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
-    /// Let a hub catch up with a published folder, one list after the other. Can be interrupted and repeated.
+    /// Let a hub catch up with a published folder, one list after the other, and its suspensions. Can be interrupted and repeated.
     Fetch(FetchArgs),
 }
 
@@ -142,6 +142,10 @@ pub(crate) struct DraftArgs {
     /// Add a maker: its name and the file with its root certificate. Can be given several times.
     #[arg(long = "maker", value_name = "NAME=FILE")]
     pub(crate) makers: Vec<String>,
+    /// A suspension that may be in force: the draft says so, as the list will end it. Also looked for in `suspensions.cbor` beside
+    /// the current list. Can be given several times.
+    #[arg(long = "suspension", value_name = "FILE", requires = "current")]
+    pub(crate) suspensions: Vec<PathBuf>,
     /// How many members must sign.
     #[arg(long)]
     pub(crate) threshold: Option<u8>,
@@ -200,7 +204,7 @@ pub(crate) struct AssembleArgs {
 /// `medlock trust-list publish`.
 #[derive(Debug, Args)]
 pub(crate) struct PublishArgs {
-    /// The signed list.
+    /// The signed list, or suspension.
     pub(crate) list: PathBuf,
     /// The folder.
     pub(crate) folder: PathBuf,
@@ -212,7 +216,7 @@ pub(crate) struct PublishArgs {
 /// `medlock trust-list verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyListArgs {
-    /// The signed list.
+    /// The signed list, or suspensions.
     pub(crate) file: PathBuf,
     /// A certificate whose key is a member one believes (a site's root), as PEM. Can be given several times.
     #[arg(long = "root", value_name = "ROOT.pem")]
@@ -223,7 +227,7 @@ pub(crate) struct VerifyListArgs {
     /// How many of them must have signed.
     #[arg(long, default_value_t = 1)]
     pub(crate) threshold: u8,
-    /// Instead of members: the list one holds, which this one is to follow.
+    /// Instead of members: the list one holds, which this one is to follow, or whose members signed the suspension.
     #[arg(long, value_name = "LIST", conflicts_with_all = ["roots", "members"])]
     pub(crate) current: Option<PathBuf>,
     /// Print JSON.

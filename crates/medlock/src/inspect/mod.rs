@@ -71,7 +71,16 @@ pub(crate) fn run(args: &InspectArgs) -> Result<Outcome, Failure> {
 /// # Errors
 /// When it is nothing this command knows.
 pub(crate) fn show(bytes: &[u8], json: bool) -> Result<Outcome, Failure> {
-    let findings = findings(bytes)?;
+    show_each(&[bytes], json)
+}
+
+/// Prints what is in each of these.
+///
+/// # Errors
+/// When one is nothing this command knows.
+pub(crate) fn show_each(all: &[&[u8]], json: bool) -> Result<Outcome, Failure> {
+    let findings: Vec<Finding> =
+        all.iter().map(|bytes| findings(bytes)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     if json {
         output::json(&findings)?;
     } else {

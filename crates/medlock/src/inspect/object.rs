@@ -2,11 +2,12 @@
 
 use super::{Fields, Finding, hex};
 use crate::Failure;
+use medlock_node::knowledge::suspensions;
 use medlock_node::routes::RoutingTable;
 use medlock_trust::Operation;
 use medlock_trust::bond::SignedBond;
 use medlock_trust::cose::{ContentType, Sign1};
-use medlock_trust::list::{List, Purpose};
+use medlock_trust::list::{List, Purpose, Suspension};
 use medlock_trust::policy::{Policy, Row, Setting};
 use medlock_trust::role::{DeviceType, DeviceTypes};
 use medlock_trust::status::{StatusList, Subject, Ticket};
@@ -18,6 +19,10 @@ use medlock_trust::status::{StatusList, Subject, Ticket};
 pub(super) fn object(bytes: &[u8]) -> Result<Finding, Failure> {
     if let Ok(list) = List::danger_open(bytes) {
         return Ok(self::list(&list));
+    }
+    let each: Vec<_> = suspensions::each(bytes).map(Suspension::danger_open).collect();
+    if let Some(Ok(_)) = each.first() {
+        return suspended(&each.into_iter().collect::<Result<Vec<_>, _>>()?);
     }
     let signed = Sign1::read(bytes).map_err(|error| match List::danger_open(bytes) {
         Err(list_error) => format!("this is no signed object ({error}), and no list either ({list_error})"),
@@ -75,6 +80,23 @@ fn list(list: &List<'_>) -> Finding {
         fields.explain("service key", service.key, format!("speaks about {}", purposes.join(", ")));
     }
     Finding { what: if heading.kind.name() == "site" { "site list" } else { "trust list" }, fields: fields.0 }
+}
+
+/// Emergency suspensions, one after the other.
+fn suspended(all: &[Suspension<'_>]) -> Result<Finding, Failure> {
+    let mut fields = Fields::default();
+    for one in all {
+        let content = one.content();
+        fields.explain("list", content.list, "whose members sign it; it needs fewer of them than a list");
+        fields.add("recovery epoch", content.recovery_epoch);
+        fields.add("issued", content.issued);
+        fields.explain("expires", content.expires, "or as soon as a list that is issued later decides");
+        fields.add("reason", content.reason.name());
+        for authority in content.authorities() {
+            fields.add("authority", authority);
+        }
+    }
+    Ok(Finding { what: if all.len() == 1 { "suspension" } else { "suspensions" }, fields: fields.0 })
 }
 
 fn bond(bytes: &[u8], fields: &mut Fields) -> Result<&'static str, Failure> {

@@ -1,6 +1,6 @@
 //! Lists of a hub: shown, given to it, fetched for it.
 
-use super::{file, key_id, now};
+use super::{file, key_id, now, suspensions_of};
 use crate::admin::{self, ask};
 use crate::cli::trust_list::{BelievedArgs, FetchArgs};
 use crate::cli::{HubArgs, InspectArgs, device};
@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use medlock_authority::admin::{Request, Response};
 use medlock_authority::objects::Kind;
-use medlock_node::lists::Source;
+use medlock_node::lists::{SUSPENSIONS, Source};
 use medlock_trust::list::List;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -30,12 +30,24 @@ pub(crate) fn show(
         (Some(_), Some(_)) => Err("--save writes the hub's list; there is no need to save a file that is there".into()),
         (None, save) => {
             let bytes = held(hub, if alliance { Kind::TrustList } else { Kind::SiteList })?;
-            let Some(path) = save else { return inspect::show(&bytes, hub.json) };
+            let Some(path) = save else {
+                let suspended = if alliance { in_force(hub, &bytes)? } else { Vec::new() };
+                let all: Vec<&[u8]> = std::iter::once(&bytes).chain(&suspended).map(Vec::as_slice).collect();
+                return inspect::show_each(&all, hub.json);
+            };
             super::write(path, &bytes)?;
             say!("{} bytes written to {}", bytes.len(), path.display());
             Ok(Outcome::Done)
         }
     }
+}
+
+/// The suspensions that count beside this list.
+fn in_force(hub: &HubArgs, list: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+    // Until the first emergency there are none.
+    let all = held(hub, Kind::Suspensions).unwrap_or_default();
+    let list = List::danger_open(list).map_err(|error| format!("the hub's trust list is damaged: {error}"))?;
+    Ok(suspensions_of(&all, &list).map(|(bytes, _)| bytes.to_vec()).collect())
 }
 
 fn held(hub: &HubArgs, kind: Kind) -> Result<Vec<u8>, Failure> {
@@ -87,9 +99,21 @@ pub(crate) fn fetch(args: FetchArgs) -> Result<Outcome, Failure> {
             other => return Err(admin::unexpected(&other)),
         }
     };
+    let suspensions = if finished { runtime.block_on(source.file(SUSPENSIONS))? } else { None };
+    let list = held(&args.hub, Kind::TrustList).unwrap_or_default();
+    let mut suspended = Vec::new();
+    if let (Some(all), Ok(list)) = (&suspensions, List::danger_open(&list)) {
+        for (one, _) in suspensions_of(all, &list) {
+            match ask(&args.hub.dir, request(one, &args.believed)?)? {
+                Response::Done { text } => suspended.push(text),
+                other => return Err(admin::unexpected(&other)),
+            }
+        }
+    }
     if args.hub.json {
-        output::json(&json!({ "taken": versions, "finished": finished }))?;
+        output::json(&json!({ "taken": versions, "finished": finished, "suspensions": suspended.len() }))?;
     } else {
+        suspended.iter().for_each(|text| say!("{text}"));
         versions.iter().for_each(|version| say!("version {version} is in force"));
         say!("{}", if finished { "nothing newer is published" } else { "there is more: fetch again" });
     }

@@ -1,6 +1,6 @@
 //! What members do: keys, drafts, proposals, signatures, publication.
 
-use super::{file, now, opened, write};
+use super::{file, now, opened, suspensions_of, write};
 use crate::cli::trust_list::{
     AssembleArgs, ConfirmArgs, CurrentArgs, DraftArgs, MemberKeyArgs, OutArgs, ProposeArgs, PublishArgs, RecoverArgs,
     SignArgs, SuspendArgs,
@@ -13,6 +13,7 @@ use medlock_authority::alliance::signing::Believed;
 use medlock_authority::alliance::summary::{Change, changes};
 use medlock_authority::alliance::{folder, signing};
 use medlock_authority::keys;
+use medlock_node::lists::SUSPENSIONS;
 use medlock_trust::KeyId;
 use medlock_trust::list::List;
 use serde_json::json;
@@ -78,15 +79,46 @@ pub(crate) fn draft(args: &DraftArgs) -> Result<Outcome, Failure> {
     draft.threshold = args.threshold.unwrap_or(draft.threshold);
     draft.emergency_threshold = args.emergency.unwrap_or(draft.emergency_threshold);
     draft.recovery_threshold = args.recovery_threshold.unwrap_or(draft.recovery_threshold);
-    drafted(&draft, &args.out)
+    let notes = match (view(held.as_ref())?, &held) {
+        (Some(list), Some((_, path))) => suspended(&list, path, &args.suspensions)?,
+        _ => Vec::new(),
+    };
+    drafted(&draft, &notes, &args.out)
 }
 
-fn drafted(draft: &Draft, out: &OutArgs) -> Result<Outcome, Failure> {
-    write(&out.out, draft.to_toml()?.as_bytes())?;
+/// What a person who drafts the next list must know: which authorities members suspend at present.
+fn suspended(list: &List<'_>, current: &Path, named: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    let beside = current.with_file_name(SUSPENSIONS);
+    let mut all = Vec::new();
+    for path in named.iter().chain(beside.exists().then_some(&beside)) {
+        all.extend(file(path)?);
+    }
+    let mut notes = Vec::new();
+    for (_, suspension) in suspensions_of(&all, list) {
+        let content = suspension.content();
+        for authority in list.authorities().filter(|authority| content.names(authority.key)) {
+            let note = format!(
+                "{} ({}) is suspended by members until {}: this list will end that, unless its entry says state = \"suspended\"",
+                authority.name, authority.key, content.expires
+            );
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
+    Ok(notes)
+}
+
+fn drafted(draft: &Draft, notes: &[String], out: &OutArgs) -> Result<Outcome, Failure> {
+    let plain = |note: &String| note.chars().filter(|letter| !letter.is_control()).collect::<String>();
+    let mut text: String = notes.iter().map(|note| format!("# NOTE: {}\n", plain(note))).collect();
+    text.push_str(&draft.to_toml()?);
+    write(&out.out, text.as_bytes())?;
     if out.json {
         output::json(&json!({ "draft": out.out, "name": draft.name, "version": draft.version,
-            "recovery_epoch": draft.recovery_epoch }))?;
+            "recovery_epoch": draft.recovery_epoch, "suspended": notes }))?;
     } else {
+        notes.iter().for_each(|note| say!("NOTE: {note}"));
         say!("draft of version {} written to {}", draft.version, out.out.display());
         say!("edit it, then: medlock trust-list propose {} --out …", out.out.display());
     }
@@ -221,7 +253,9 @@ pub(crate) fn publish(args: &PublishArgs) -> Result<Outcome, Failure> {
         output::json(&json!({ "version": published.version, "files": published.files }))?;
     } else {
         published.files.iter().for_each(|file| say!("{}", file.display()));
-        say!("version {} is published; let any web server serve {}", published.version, args.folder.display());
+        let what =
+            published.version.map_or_else(|| "the suspension".to_owned(), |version| format!("version {version}"));
+        say!("{what} is published; let any web server serve {}", args.folder.display());
     }
     Ok(Outcome::Done)
 }
@@ -253,7 +287,7 @@ pub(crate) fn suspend(args: &SuspendArgs) -> Result<Outcome, Failure> {
 pub(crate) fn confirm(args: &ConfirmArgs) -> Result<Outcome, Failure> {
     let bytes = file(&args.current)?;
     let draft = proposal::confirmation(&opened(&bytes, &args.current)?, &file(&args.suspension)?, now())?;
-    drafted(&draft, &args.out)
+    drafted(&draft, &[], &args.out)
 }
 
 /// `medlock trust-list recover`.
@@ -262,5 +296,5 @@ pub(crate) fn confirm(args: &ConfirmArgs) -> Result<Outcome, Failure> {
 /// When the current list cannot be read.
 pub(crate) fn recover(args: &RecoverArgs) -> Result<Outcome, Failure> {
     let bytes = file(&args.current)?;
-    drafted(&proposal::recovery(&opened(&bytes, &args.current)?), &args.out)
+    drafted(&proposal::recovery(&opened(&bytes, &args.current)?), &[], &args.out)
 }

@@ -6,8 +6,9 @@ pub(crate) mod read;
 
 use crate::Failure;
 use medlock_node::clock::Clock;
+use medlock_node::knowledge::suspensions;
 use medlock_node::provider::AwsLc;
-use medlock_trust::list::List;
+use medlock_trust::list::{List, Suspension};
 use medlock_trust::x509::SubjectPublicKeyInfo;
 use medlock_trust::{KeyId, Time};
 use std::path::Path;
@@ -27,6 +28,17 @@ fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
 /// A signed list that was verified before: it is compared with, and what it says counts for nothing without signatures.
 fn opened<'b>(bytes: &'b [u8], path: &Path) -> Result<List<'b>, Failure> {
     List::danger_open(bytes).map_err(|error| format!("{} is no signed list: {error}", path.display()).into())
+}
+
+/// Of a sequence of suspensions, those that count now for who holds this list, with what they say.
+fn suspensions_of<'b>(all: &'b [u8], list: &List<'_>) -> impl Iterator<Item = (&'b [u8], Suspension<'b>)> {
+    let heading = list.heading();
+    let (name, epoch, since, now) = (heading.name.to_owned(), heading.recovery_epoch, heading.issued, now());
+    let opened = suspensions::each(all).filter_map(|one| Some((one, Suspension::danger_open(one).ok()?)));
+    opened.filter(move |(_, one)| {
+        let content = one.content();
+        content.list == name && content.recovery_epoch == epoch && content.issued >= since && content.expires > now
+    })
 }
 
 /// A key's identifier, or the file with a public key.

@@ -226,3 +226,134 @@ fn a_hub_catches_up_with_a_published_folder_takes_suspensions_and_raises_an_alar
     let alarms = hub.ask(&["authority", "alarms"]).to_string();
     assert!(alarms.contains("trust-list-fork") && alarms.contains("Ben"), "{alarms}");
 }
+
+/// Python's web server before a folder; ended when dropped.
+struct Web {
+    process: std::process::Child,
+    port: u16,
+}
+
+impl Web {
+    fn serve(folder: &Path) -> Self {
+        use std::io::{BufRead as _, BufReader};
+        let mut process = Command::new("python3")
+            .args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "0"])
+            .current_dir(folder)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("python3 starts");
+        let mut said = String::new();
+        BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut said).expect("it says where");
+        // "Serving HTTP on 127.0.0.1 port 40001 (http://…)".
+        let port = said.split(' ').skip_while(|word| *word != "port").nth(1).and_then(|port| port.parse().ok());
+        Self { process, port: port.unwrap_or_else(|| panic!("{said}")) }
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        let _ = (self.process.kill(), self.process.wait());
+    }
+}
+
+/// Waits until it is so.
+fn until(what: &str, is: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !is() {
+        assert!(start.elapsed() < std::time::Duration::from_secs(30), "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+/// Shows REQ-TRUST-46, REQ-TRUST-47, REQ-TRUST-48, REQ-CLI-32: from a web server (Python's) and from a folder.
+#[test]
+fn a_hub_follows_a_published_folder_by_itself_and_keeps_what_it_has_when_that_is_tampered_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.first();
+    all.done("publish 1.list web --json");
+    let web = all.file("web");
+    let server = Web::serve(&web);
+    let mut hub = Hub::start(folder.path());
+    let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
+    let (list, anna, carla) = (text(all.file("1.list")), text(all.file("anna.pub")), text(all.file("carla.pub")));
+    hub.ask(&["trust-list", "import", &list, "--member", &anna, "--member", &carla, "--threshold", "2"]);
+    let publish = |version: u32| {
+        let current = format!("--current {}.list", version - 1);
+        all.done(&format!("draft {current} --out {version}.toml --json"));
+        all.signed(&format!("{version}.toml"), &version.to_string(), &current, &["ben", "carla"]);
+        all.done(&format!("publish {version}.list web --json"));
+    };
+    publish(2);
+    // One member suspends the maker.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    all.done("suspend --current 2.list --authority Maker --out s.proposal --json");
+    all.assembled("s", "--current 2.list", &["anna"], "s.cose");
+    all.done("publish s.cose web --json");
+    assert!(all.file("web/suspensions.cbor").exists());
+
+    hub.kill();
+    hub.run_with(&format!("trust_list = [\"http://127.0.0.1:{}/\"]\n", server.port));
+    let shown = || hub.ask(&["trust-list", "show", "--alliance"]);
+    let field = |findings: &Value, at: usize, name: &str| {
+        let fields = findings[at]["fields"].as_array().cloned().unwrap_or_default();
+        fields.iter().find(|field| field["name"] == name).map(|field| field["value"].as_str().unwrap_or("").to_owned())
+    };
+    until("version 2 and the suspension are in force", || {
+        let shown = shown();
+        field(&shown, 0, "version").as_deref() == Some("2") && shown[1]["what"] == "suspension"
+    });
+    let suspended = field(&shown(), 1, "authority").expect("an authority");
+
+    // What is on the list, the commands of the members know too.
+    let verified = all.done("verify s.cose --current 2.list --json");
+    assert_eq!(
+        (&verified["valid"], &verified["suspensions"][0]["suspends"][0]["name"]),
+        (&true.into(), &"Maker".into())
+    );
+    assert!(all.refused("verify s.cose --member anna.pub").contains("--current"));
+    assert_eq!(all.run("verify s.cose --current 1.list --json").status.code(), Some(0), "of the same members");
+    let inspected = medlock().arg("inspect").arg(all.file("s.cose")).output().expect("it starts");
+    let inspected = String::from_utf8_lossy(&inspected.stdout).into_owned();
+    assert!(inspected.starts_with("suspension\n") && inspected.contains(&suspended), "{inspected}");
+    for draft in [
+        "draft --current 2.list --suspension s.cose --out d.toml --json",
+        "draft --current web/2.cbor --out d.toml --json",
+    ] {
+        let drafted = all.done(draft);
+        assert!(drafted["suspended"][0].as_str().is_some_and(|note| note.starts_with("Maker (")), "{drafted}");
+        let text = std::fs::read_to_string(all.file("d.toml")).expect("a draft");
+        assert!(text.starts_with("# NOTE: Maker (") && text.parse::<toml::Table>().is_ok(), "{text}");
+    }
+
+    // A list that somebody changed on the web server is not taken: what is held stays, and a person is told.
+    publish(3);
+    let place = all.file("web/3.cbor");
+    let whole = std::fs::read(&place).expect("a list");
+    let (mut bad, last) = (whole.clone(), whole.len() - 1);
+    bad[last] ^= 1;
+    std::fs::write(&place, &bad).expect("written");
+    for delta in [1, 2] {
+        let _ = std::fs::remove_file(all.file(&format!("web/3.delta-from-{delta}.cbor")));
+    }
+    // Another place, so it is looked at now.
+    let reload = |lists: &str| {
+        hub.configure(&format!("trust_list = [{lists}]\n"));
+        let sent = Command::new("kill").args(["-HUP", &hub.id().to_string()]).status().expect("kill starts");
+        assert!(sent.success());
+    };
+    reload(&format!("{:?}", text(web.clone())));
+    let alarms = || hub.ask(&["authority", "alarms"]).to_string();
+    until("there is an alarm", || alarms().contains("trust-list-refused"));
+    assert!(alarms().contains("3.cbor") && alarms().contains("stays in force"), "{}", alarms());
+    assert_eq!(field(&shown(), 0, "version").as_deref(), Some("2"));
+    // Mended, it is taken; being newer, it ends the suspension.
+    std::fs::write(&place, &whole).expect("written");
+    reload(&format!("\"file://{}\"", web.display()));
+    until("version 3 is in force", || field(&shown(), 0, "version").as_deref() == Some("3"));
+    assert_eq!(shown().as_array().map(Vec::len), Some(1), "no suspension counts");
+    drop(server);
+    hub.kill();
+    assert!(hub.refused("trust_list = [\"https://lists.example/\"]\n").contains("http://"));
+}

@@ -1,6 +1,8 @@
 //! From the factory to the bedside without typing anything: a hub that holds a maker and two sites, and devices with birth
 //! credentials that meet them over TLS.
 
+mod registrar;
+
 use crate::process::{Hub, Process, medlock};
 use axum::Router;
 use axum::body::Bytes;

@@ -57,7 +57,6 @@ pub struct Truncation {
     pub arbitrary: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }

@@ -22,6 +22,7 @@ pub(super) const STEPS: &[Step] = &[
     Step::Sql { sqlite: PROMISED, postgres: POSTGRES_PROMISED },
     Step::Sql { sqlite: UNTIL, postgres: POSTGRES_UNTIL },
     Step::Both(FOUND),
+    Step::Sql { sqlite: PLEDGES, postgres: POSTGRES_PLEDGES },
 ];
 
 /// The authority's own certificates, among millions of others; a device's requests, among those of all.
@@ -514,3 +515,29 @@ UPDATE standing SET until = (SELECT not_after FROM issuance WHERE credential = s
 CREATE INDEX standing_firm ON standing (kind, subject) WHERE until IS NULL;
 CREATE INDEX standing_until ON standing (until, subject) WHERE until IS NOT NULL;
 ";
+
+/// Devices that came to a registrar though nobody registered them.
+const PLEDGES: &str = "
+CREATE TABLE pledge (
+    maker   BLOB    NOT NULL CHECK (length(maker) = 16),
+    serial  TEXT    NOT NULL,
+    address TEXT    NOT NULL,
+    first   INTEGER NOT NULL,
+    last    INTEGER NOT NULL,
+    count   INTEGER NOT NULL,
+    PRIMARY KEY (maker, serial)
+) STRICT;
+CREATE INDEX pledge_last ON pledge (last);
+";
+const POSTGRES_PLEDGES: &str = r#"
+CREATE TABLE pledge (
+    maker   BYTEA  NOT NULL CHECK (length(maker) = 16),
+    serial  TEXT   COLLATE "C" NOT NULL,
+    address TEXT   NOT NULL,
+    first   BIGINT NOT NULL,
+    last    BIGINT NOT NULL,
+    count   BIGINT NOT NULL,
+    PRIMARY KEY (maker, serial)
+);
+CREATE INDEX pledge_last ON pledge (last);
+"#;

@@ -7,6 +7,7 @@ mod log;
 mod migrations;
 mod moving;
 mod owners;
+mod pledges;
 mod register;
 mod row;
 mod standing;
