@@ -119,13 +119,13 @@ pub(crate) fn surplus<K: Copy>(held: &[(K, IpAddr)], newcomer: IpAddr, most: Mos
 }
 
 /// Which place is there most often, with the newcomer's; of equals, the first.
-fn with_most(held: impl Iterator<Item = IpAddr> + Clone, newcomer: IpAddr) -> Option<IpAddr> {
+fn with_most(mut held: impl Iterator<Item = IpAddr> + Clone, newcomer: IpAddr) -> Option<IpAddr> {
     let mut counts = HashMap::from([(newcomer, 1_usize)]);
     for place in held.clone() {
         *counts.entry(place).or_default() += 1;
     }
     let most = held.clone().filter_map(|place| counts.get(&place)).max()?;
-    held.clone().find(|place| counts.get(place) == Some(most))
+    held.find(|place| counts.get(place) == Some(most))
 }
 
 #[cfg(test)]
