@@ -16,6 +16,6 @@ fuzz_target!(|data: &[u8]| {
         assert!(!request.to_string().is_empty());
     }
     if let Some(root) = &*ROOT {
-        let _ = RootAnswer::read(data, root);
+        let _ = RootAnswer::read(data, std::slice::from_ref(root));
     }
 });

@@ -3,7 +3,7 @@
 use crate::admin::{
     AlarmView, Asker, AuditView, AuthorityView, KeyView, LogView, PendingView, Reason, Request, Response, RouteView,
 };
-use crate::keys::{IssuingKey, KeyList};
+use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::provision::Row;
 use crate::registry::{self, Device, DeviceConfig};
 use crate::settings::Kind;
@@ -16,6 +16,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use medlock_node::enrol::Code;
 use medlock_node::provider;
 use medlock_trust::list::Suspension;
+use medlock_trust::path::MAX_CHAIN;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
 
 /// How long an enrolment code is good if nobody says otherwise, in seconds.
@@ -113,15 +114,24 @@ impl Authority {
         }
     }
 
+    /// The certificate of the key that issues, and how the root above it took the place of those before, PEM.
+    fn issuing_and_links(&self) -> String {
+        let keys = self.keys();
+        let way = keys.current_key().map(|key| keys.way_up(key, MAX_CHAIN)).unwrap_or_default();
+        let links = way.split_last().map_or(&[][..], |(_root, links)| links);
+        let pem = |der: &Vec<u8>| encode::pem("CERTIFICATE", der);
+        [&self.issuing().der].into_iter().chain(links).map(pem).collect()
+    }
+
     fn view(&self) -> Result<Response, Error> {
         Ok(Response::Authority(AuthorityView {
             name: self.settings.name.clone(),
             kind: self.settings.kind.name().to_owned(),
-            root_fingerprint: HEXLOWER.encode(&provider::sha256(&self.root.der)),
-            root_key: self.root.key.to_string(),
+            root_fingerprint: HEXLOWER.encode(&provider::sha256(&self.root().der)),
+            root_key: self.root().key.to_string(),
             issuing_key: self.issuing().key.to_string(),
-            root_pem: encode::pem("CERTIFICATE", &self.root.der),
-            issuing_pem: encode::pem("CERTIFICATE", &self.issuing().der),
+            root_pem: encode::pem("CERTIFICATE", &self.root().der),
+            issuing_pem: self.issuing_and_links(),
             devices: usize::try_from(self.store.device_count()?).unwrap_or(usize::MAX),
         }))
     }
@@ -494,15 +504,17 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
 }
 
 fn keys_view(keys: &KeyList) -> Response {
-    let view = |key: &IssuingKey| KeyView {
-        label: key.certificate.label.to_string(),
-        state: key.state.name().to_owned(),
-        until: key.until.map(|until| until.to_string()),
-        key: key.certificate.key.to_string(),
-        algorithm: key.certificate.algorithm.to_string(),
-        pem: encode::pem("CERTIFICATE", &key.certificate.der),
+    let view = |certificate: &AuthorityCertificate, state: KeyState, until: Option<Time>| KeyView {
+        label: certificate.label.to_string(),
+        state: state.name().to_owned(),
+        until: until.map(|until| until.to_string()),
+        key: certificate.key.to_string(),
+        algorithm: certificate.algorithm.to_string(),
+        pem: encode::pem("CERTIFICATE", &certificate.der),
     };
-    Response::Keys { keys: keys.iter().map(view).collect() }
+    let issuing = keys.iter().map(|key| view(&key.certificate, key.state, key.until));
+    let roots = keys.roots().iter().map(|root| view(&root.certificate, root.state, root.until));
+    Response::Keys { keys: issuing.chain(roots).collect() }
 }
 
 fn pending_view(pending: &PendingRequest) -> PendingView {

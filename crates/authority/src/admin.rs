@@ -174,7 +174,7 @@ pub enum Request {
         #[serde(default)]
         limit: Option<u32>,
     },
-    /// The issuing keys and how each stands. Answer: [`Response::Keys`].
+    /// The issuing keys and the roots, and how each stands. Answer: [`Response::Keys`].
     Keys,
     /// Change the issuing keys, with a root that is at hand. Answer: [`Response::Keys`].
     ChangeKeys {
@@ -407,7 +407,7 @@ pub struct AuthorityView {
     pub issuing_key: String,
     /// The root certificate, PEM.
     pub root_pem: String,
-    /// The issuing certificate, PEM.
+    /// The issuing certificate, PEM; behind it how the root above it took the place of those before.
     pub issuing_pem: String,
     /// How many devices are registered.
     pub devices: usize,
@@ -416,11 +416,11 @@ pub struct AuthorityView {
 /// One issuing key and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyView {
-    /// Its label: `issuing`, `issuing-2`, …
+    /// Its label: `issuing`, `issuing-2`, …; `root`, `root-2`, …
     pub label: String,
     /// `current`, `former`, `retired`, `compromised`.
     pub state: String,
-    /// Since when it issues no more, RFC 3339.
+    /// Since when it issues, or certifies, no more, RFC 3339.
     pub until: Option<String>,
     /// Its identifier, in hexadecimal.
     pub key: String,

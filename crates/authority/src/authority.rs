@@ -15,6 +15,7 @@ use medlock_node::clock::Clock;
 use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
+use medlock_trust::path::MAX_CHAIN;
 use medlock_trust::policy::Setting;
 use medlock_trust::x509::SubjectPublicKeyInfo;
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
@@ -24,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 /// How long a root is good, in seconds: 30 years.
-const ROOT_SECONDS: i64 = 30 * 365 * 86_400;
+pub(crate) const ROOT_SECONDS: i64 = 30 * 365 * 86_400;
 /// How long an issuing certificate is good, in seconds: 15 years.
 const ISSUING_SECONDS: i64 = 15 * 365 * 86_400;
 /// Requests for the same device wait for one another; others meet by chance, once in this many. So many because each of
@@ -41,7 +42,8 @@ pub struct Authority {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) clock: Clock,
-    pub(crate) root: Arc<AuthorityCertificate>,
+    /// Where neither the list of keys nor the store names one: never.
+    first_root: Arc<AuthorityCertificate>,
     keys: RwLock<Arc<KeyList>>,
     pub(crate) news: News,
     log: Sequencer,
@@ -104,19 +106,26 @@ impl Authority {
     ) -> Result<Self, Error> {
         let Ground { settings, rules, lock, _starting, store, signer, log } = Ground::lay(config, &signer, store)?;
         let line = Line { store: &*store, signer: &*signer, log: &log };
-        let root = ensure_root(&settings, &rules, &line, clock.now())?;
-        let keys = match KeyList::held(&*store)? {
-            Some(held) => held,
+        let held = KeyList::held(&*store)?;
+        let root = match held.as_ref().and_then(KeyList::anchor) {
+            Some(anchor) => AuthorityCertificate::clone(anchor),
+            None => ensure_root(&settings, &rules, &line, clock.now())?,
+        };
+        let keys = match held {
+            Some(held) => held.naming_root(&*store, root.clone(), clock.now())?,
             None => {
                 let first = ensure_issuing(&settings, &rules, &root, &line, clock.now())?;
-                KeyList::begin(&*store, first, clock.now())?
+                KeyList::begin(&*store, root.clone(), first, clock.now())?
             }
         };
         let node = |error: medlock_node::Error| Error::Conflict(error.to_string());
         let knowledge =
             KnowledgeBase::open(&crate::restored::knowledge_of(&settings.dir), clock.clone(), Setting::Hospital)
                 .map_err(node)?;
-        knowledge.pin_root(&root.der).map_err(node)?;
+        // It may have been there before another root took the place of the one that is pinned.
+        if knowledge.root().is_none_or(|pinned| keys.roots().iter().all(|root| root.certificate.der != pinned)) {
+            knowledge.pin_root(&root.der).map_err(node)?;
+        }
         let hub = IdentityStore::open(&settings.dir.join("hub")).map_err(node)?;
         let stripes = || (0..STRIPES).map(|_| Mutex::default()).collect();
         let locks = Locks { devices: stripes(), keys: stripes(), ..Locks::default() };
@@ -127,7 +136,7 @@ impl Authority {
             store,
             signer,
             clock,
-            root: Arc::new(root),
+            first_root: Arc::new(root),
             keys: RwLock::new(Arc::new(keys)),
             news: News::default(),
             log,
@@ -141,7 +150,11 @@ impl Authority {
         };
         authority.take_back_heard()?;
         if authority.settings.kind == Kind::Site {
+            // Before anything is made of keys that stand otherwise by now.
+            authority.go_on_with_answer();
             authority.ensure_objects()?;
+        } else {
+            authority.go_on_with_answer();
         }
         if authority.has_hub() {
             authority.ensure_hub(config)?;
@@ -175,10 +188,16 @@ impl Authority {
         &self.news
     }
 
-    /// The root certificate.
+    /// The root in whose name the authority speaks: the anchor of those who believe it. One whose place another has taken is
+    /// it until it is retired.
     #[must_use]
-    pub fn root(&self) -> &AuthorityCertificate {
-        &self.root
+    pub fn root(&self) -> Arc<AuthorityCertificate> {
+        self.held_keys().anchor().unwrap_or(&self.first_root).clone()
+    }
+
+    /// The root that certifies issuing keys, and is asked.
+    pub(crate) fn newest_root(&self) -> Arc<AuthorityCertificate> {
+        self.held_keys().newest_root().unwrap_or(&self.first_root).clone()
     }
 
     /// The certificate of the key that issues at present.
@@ -186,7 +205,7 @@ impl Authority {
     pub fn issuing(&self) -> Arc<AuthorityCertificate> {
         let keys = self.held_keys();
         // A list always has a current one.
-        keys.current().unwrap_or(&self.root).clone()
+        keys.current().unwrap_or(&self.first_root).clone()
     }
 
     pub(crate) fn held_keys(&self) -> Arc<KeyList> {
@@ -197,13 +216,30 @@ impl Authority {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
-    /// What a client needs to build chains: the certificates of the keys that sign, the one that issues first, and the root's.
+    /// What a client needs to build chains: the certificates of the keys that sign, the one that issues first; the anchor's;
+    /// then, where another root has taken its place or is about to, that root's own, by the one before and of the one before
+    /// (RFC 7030 section 4.1.3), and what leads to it from roots before.
     #[must_use]
     pub fn ca_certificates(&self) -> Vec<Arc<AuthorityCertificate>> {
-        let (keys, issuing) = (self.held_keys(), self.issuing());
+        let (keys, issuing, anchor) = (self.held_keys(), self.issuing(), self.root());
         let former = keys.iter().filter(|key| key.state.signs() && key.certificate.key != issuing.key);
         let former: Vec<_> = former.map(|key| key.certificate.clone()).collect();
-        [vec![issuing], former, vec![self.root.clone()]].concat()
+        let mut roots = vec![anchor.clone()];
+        for root in keys.roots().iter().rev() {
+            let coming = root.certificate.label > anchor.label;
+            if coming {
+                roots.push(root.certificate.clone());
+            }
+            let Some(came) = &root.came else { continue };
+            let (link, back) = (Some(&came.link), Some(&came.back).filter(|_| coming));
+            let links = link.into_iter().chain(back);
+            roots.extend(
+                links.filter_map(|der| {
+                    AuthorityCertificate::read(root.certificate.label, der.clone()).map(Arc::new).ok()
+                }),
+            );
+        }
+        [vec![issuing], former, roots].concat()
     }
 
     /// The certificates of all issuing keys there have been (DER): by them a device is known that shows its own certificate
@@ -272,7 +308,7 @@ impl Authority {
     #[must_use]
     pub fn root_fingerprint(&self) -> [u8; 16] {
         let mut short = [0; 16];
-        short.copy_from_slice(&provider::sha256(&self.root.der)[..16]);
+        short.copy_from_slice(&provider::sha256(&self.root().der)[..16]);
         short
     }
 
@@ -474,16 +510,19 @@ impl Authority {
         let turn = self.store.turn_of(name, KeyId::of(&[key.spki()], &AwsLc))?;
         let parent = self.hub.current().map(|current| current.credential());
         let (_, certificate) = self.issue_operational(&device, key.spki(), Form::X509, parent, turn)?;
-        let chain = self.chain(certificate).map(Into::into);
-        self.hub.adopt(chain.into()).map_err(node)?;
+        let chain: Vec<_> = self.chain(certificate).into_iter().map(Into::into).collect();
+        self.hub.adopt(chain).map_err(node)?;
         Ok(())
     }
 
-    /// A certificate with the authority's behind it: the root too, so that somebody who knows only its fingerprint can
-    /// check the chain.
-    pub(crate) fn chain(&self, certificate: Vec<u8>) -> [Vec<u8>; 3] {
-        let issuing = self.certificate_above(&certificate).unwrap_or_else(|| self.issuing());
-        [certificate, issuing.der.clone(), self.root.der.clone()]
+    /// A certificate with the authority's behind it: roots too, so that somebody who knows only the fingerprint of one can
+    /// check the chain, or one whose place another has taken.
+    pub(crate) fn chain(&self, certificate: Vec<u8>) -> Vec<Vec<u8>> {
+        let keys = self.held_keys();
+        let issuing = keys.issuer_of(&certificate).or_else(|| keys.current_key());
+        let above = issuing.map(|issuing| (issuing.certificate.der.clone(), keys.way_up(issuing, MAX_CHAIN - 2)));
+        let (issuing, way) = above.unwrap_or_default();
+        [vec![certificate, issuing], way].concat()
     }
 }
 

@@ -64,7 +64,7 @@ impl Authority {
 
     /// A device believes a bond only if the site list names its signer for bonds.
     fn signs_bonds(&self) -> Result<(), Error> {
-        let (root, issuing) = (self.root.key, self.issuing().key);
+        let (root, issuing) = (self.root().key, self.issuing().key);
         let names_it = self.knowledge().with_knowledge(|knowledge, _| {
             let mut ours = knowledge.lists.iter().filter(|list| list.member(root).is_some());
             ours.any(|list: &List<'_>| list.service(Purpose::Bonds, issuing.as_bytes()).is_some())

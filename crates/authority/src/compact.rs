@@ -156,7 +156,7 @@ impl Authority {
         let covers = now.plus_seconds(-self.rules().profile.backdate_seconds() - IN_FLIGHT_SECONDS);
         let covers = before.iter().map(|before| before.covers).fold(covers.max(Time::from_unix(0)), Time::max);
         Ok(SetHeading {
-            authority: self.root.key,
+            authority: self.root().key,
             recovery_epoch: 0,
             epoch,
             issued,

@@ -42,6 +42,7 @@ pub fn devices_router(authority: Arc<Authority>) -> Router {
     // Who may vouch for whom is no secret, and a device that has nothing yet must learn it to get its first credential.
     let lists = Router::new()
         .route("/v1/objects/site-list", get(|state, headers| object(state, Path("site-list".to_owned()), headers)))
+        .route("/v1/objects/site-list/after/{version}", get(missed_list))
         .route("/v1/objects/trust-list", get(|state, headers| object(state, Path("trust-list".to_owned()), headers)));
     est::router().merge(brski::registrar::router()).merge(known).merge(lists).with_state(authority)
 }
@@ -90,6 +91,14 @@ async fn object(State(authority): State<Arc<Authority>>, Path(kind): Path<String
     }
     let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/cose")), (ETAG, etag)];
     (StatusCode::OK, headers, object.bytes).into_response()
+}
+
+/// The next of the site lists that are kept, for who has missed it: the root that signs today is not known without it.
+async fn missed_list(State(authority): State<Arc<Authority>>, Path(version): Path<u64>) -> Response {
+    match authority.missed_site_list(version) {
+        Some(list) => (StatusCode::OK, [(CONTENT_TYPE, "application/cose")], list).into_response(),
+        None => refuse(StatusCode::NOT_FOUND, "no later list is kept beside the newest one"),
+    }
 }
 
 #[derive(Deserialize)]

@@ -5,13 +5,12 @@
 //! What is given is believed as a node believes it, under the authority's own root, and put into the folder of the hub: its next
 //! start goes on behind it.
 
-use crate::keys::AuthorityCertificate;
+use crate::keys::{AuthorityCertificate, KeyList};
 use crate::objects::Kind as ObjectKind;
 use crate::restored::{ACCEPTED, knowledge_of};
 use crate::root_crl;
 use crate::settings::Kind;
-use crate::signer::KeyLabel;
-use crate::store::{Issuances as _, Journal as _, Published, Purpose, SqlStore, StoreError};
+use crate::store::{Journal as _, Published, SqlStore, StoreError};
 use crate::{Authority, Error};
 use medlock_node::clock::Clock;
 use medlock_node::files;
@@ -195,14 +194,15 @@ impl Authority {
     /// [`Error::Object`] when something says that it is signed by this authority's root and is not; [`Error::Store`];
     /// [`Error::File`].
     pub fn hear_from(dir: &Path, store: &SqlStore, sources: &mut Vec<Source>) -> Result<Hearing, Error> {
-        let Some(root) = store.newest(Purpose::Root)? else {
+        let Some(root) = KeyList::stored_root(store)? else {
             // It waits for its root: it has published nothing.
             return Ok(Hearing { heard: Vec::new(), enough: true, wanted: Vec::new() });
         };
-        let root = AuthorityCertificate::read(KeyLabel::ROOT, root.certificate)?;
         let failed = |error: medlock_node::Error| Error::Conflict(error.to_string());
         let knowledge = KnowledgeBase::open(&knowledge_of(dir), Clock::system(), Setting::Hospital).map_err(failed)?;
-        knowledge.pin_root(&root.der).map_err(failed)?;
+        if knowledge.root().is_none() {
+            knowledge.pin_root(&root.der).map_err(failed)?;
+        }
         let ear = Ear { dir, store, root, knowledge };
         let mut heard = Vec::new();
         for what in [What::SiteList, What::Status, What::RootCrl] {

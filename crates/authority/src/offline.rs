@@ -68,7 +68,7 @@ impl Authority {
             return Ok(false);
         }
         let root = ensure_root(&ground.settings, &ground.rules, &line, now)?;
-        let answer = RootAnswer::read(answer, &root)?;
+        let answer = RootAnswer::read(answer, std::slice::from_ref(&root))?;
         let request = &answer.request;
         let ours = signer.public_key(request.key)?.as_deref() == Some(&*request.spki);
         let Some(certificate) = &answer.certificate else { return Err(not_the_first()) };
@@ -84,7 +84,7 @@ impl Authority {
             }
         }
         if let Some(crl) = &answer.crl {
-            root_crl::take(crl, &root, line.store, now)?;
+            root_crl::take(root_crl::KIND, crl, &root, line.store, now)?;
         }
         issue::take_in(Purpose::Issuing, certificate, now, &line)?;
         Ok(true)

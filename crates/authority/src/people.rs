@@ -1,7 +1,7 @@
 //! The `people` listener: CRL, OCSP and health, for ordinary software. Plain HTTP: all is signed by itself.
 
 use crate::keys::AuthorityCertificate;
-use crate::signer::{Kind, Signer as _};
+use crate::signer::{KeyLabel, KeyRole, Kind, Signer as _};
 use crate::status;
 use crate::status::ocsp::{self, CertId, CertStatus, Failure};
 use crate::store::Serial;
@@ -17,8 +17,6 @@ use medlock_node::provider;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the root's revocation list is called.
-const ROOT_CRL: &str = "root.crl";
 /// How long store and signer may take to say that all is well.
 const READY: Duration = Duration::from_secs(3);
 
@@ -154,10 +152,13 @@ impl Authority {
 }
 
 async fn crl(State(authority): State<Arc<Authority>>, Path(name): Path<String>) -> Response {
-    if name == ROOT_CRL {
-        return match tokio::task::spawn_blocking(move || authority.root_crl()).await {
+    let root = name.strip_suffix(".crl").and_then(|label| label.parse().ok());
+    if let Some(root) = root.filter(|label: &KeyLabel| label.role() == KeyRole::Root) {
+        return match tokio::task::spawn_blocking(move || authority.root_crl_of(root)).await {
             Ok(Ok(Some(der))) => crl_of(der),
-            Ok(Ok(None)) => unavailable("the offline root has not signed its revocation list yet"),
+            Ok(Ok(None)) => {
+                unavailable("there is no such root, or it is offline and has not signed its revocation list yet")
+            }
             Ok(Err(error)) => unavailable(&error.to_string()),
             Err(error) => unavailable(&error.to_string()),
         };

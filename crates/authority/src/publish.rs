@@ -52,7 +52,7 @@ impl Authority {
         })?;
         let selection = chosen.finish();
         let heading = Heading {
-            authority: self.root.key,
+            authority: self.root().key,
             recovery_epoch: 0,
             epoch,
             issued,
@@ -65,8 +65,9 @@ impl Authority {
 
     /// The compromises in the list that our own hub believes: nodes refuse a list that forgets one.
     fn told(&self) -> Vec<Record> {
+        let keys = self.keys();
         self.knowledge().with_knowledge(|knowledge, _| {
-            let ours = knowledge.status.iter().filter(|list| list.heading().authority == self.root.key);
+            let ours = knowledge.status.iter().filter(|list| keys.root_with(list.heading().authority).is_some());
             ours.flat_map(StatusList::records).filter(|record| record.state == State::Compromised).collect()
         })
     }
@@ -355,8 +356,9 @@ impl Authority {
     /// The epoch of the newest status list of ours that this hub has heard: its folder may know more than a store that was
     /// brought back.
     fn heard_epoch(&self) -> u64 {
+        let keys = self.keys();
         self.knowledge().with_knowledge(|knowledge, _| {
-            let ours = knowledge.status.iter().filter(|list| list.heading().authority == self.root.key);
+            let ours = knowledge.status.iter().filter(|list| keys.root_with(list.heading().authority).is_some());
             ours.map(|list| list.heading().epoch).max().unwrap_or(0)
         })
     }
@@ -375,15 +377,15 @@ impl Authority {
         let held = self.store.published(ObjectKind::SiteList.name())?;
         let keys = self.keys();
         let complete = |list: &Published| {
-            List::danger_open(&list.bytes).is_ok_and(|list| trust_list::is_complete(&list, &keys, self.root.key))
+            List::danger_open(&list.bytes).is_ok_and(|list| trust_list::is_complete(&list, &keys, self.root().key))
         };
         if held.as_ref().is_some_and(complete) {
             return Ok(());
         }
-        let (settings, root, line, now) = (&self.settings, &self.root, self.line(), self.clock.now());
+        let (settings, root, line, now) = (&self.settings, self.newest_root(), self.line(), self.clock.now());
         let rules = self.rules();
-        let asking = Asking { settings, rules: &rules, root, keys: Some(&keys), held: held.as_ref(), line, now };
-        match trust_list::sign_site_list(&asking.site_list(&keys)?, &self.root, &*self.signer) {
+        let asking = Asking { settings, rules: &rules, root: &root, keys: Some(&keys), held: held.as_ref(), line, now };
+        match trust_list::sign_site_list(&asking.site_list(&keys)?, &[&root], &*self.signer) {
             Ok(bytes) => {
                 let version = held.map_or(0, |held| held.version) + 1;
                 Ok(self.store.publish(ObjectKind::SiteList.name(), Published { version, at: now, bytes })?)

@@ -18,7 +18,7 @@ use medlock_node::provider::AwsLc;
 use medlock_trust::cose::Sign1;
 use medlock_trust::list::List;
 use medlock_trust::status::{RECORD_LENGTH, Record, State, StatusList, Subject as Told};
-use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
+use medlock_trust::x509::Certificate;
 use medlock_trust::{DeviceId, DeviceName, KeyId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -123,7 +123,7 @@ impl Authority {
         let path = knowledge_of(&self.settings.dir).join(root_crl::FILE);
         let bytes = files::read(&path).map_err(|error| Error::Conflict(error.to_string()))?;
         let Some(bytes) = bytes else { return Ok(None) };
-        let Some(read) = root_crl::read(&bytes, &self.root) else {
+        let Some(read) = root_crl::read(&bytes, &self.newest_root()) else {
             tracing::warn!(file = %path.display(), "this is no revocation list of our root, and is passed over");
             return Ok(None);
         };
@@ -136,9 +136,12 @@ impl Authority {
     /// speaks for us by the newest site list.
     fn heard_status(&self) -> Result<Vec<Record>, Error> {
         let Some(heard) = self.heard_beyond(ObjectKind::Status)? else { return Ok(Vec::new()) };
+        let keys = self.keys();
         let records = self.with_heard_list(|list| {
             let status = StatusList::verify(&heard.bytes, list, &AwsLc).ok();
-            status.filter(|status| status.heading().authority == self.root.key).map(|status| status.records().collect())
+            status
+                .filter(|status| keys.root_with(status.heading().authority).is_some())
+                .map(|status| status.records().collect())
         });
         Ok(records.flatten().unwrap_or_default())
     }
@@ -280,6 +283,13 @@ impl Authority {
         let list = heard.as_ref().map(|heard| List::danger_open(&heard.bytes)).transpose();
         let list = list.map_err(|error| Error::Object { what: WHAT, why: error.to_string() })?;
         let (before, now) = (self.keys(), self.clock.now());
+        let unknown = list.iter().flat_map(List::members).find(|member| before.root_with(member.key).is_none());
+        if let Some(unknown) = unknown.map(|unknown| unknown.key) {
+            return Err(Error::Conflict(format!(
+                "the site list that was heard names the root {unknown}, which took its place after the backup was made that \
+                 this store is from: restore a backup from after that"
+            )));
+        }
         let stolen = self.stolen(records, crl.as_ref().map(|(_, crl)| crl));
         let Found { mut back, lost } =
             list.as_ref().map(|list| self.find_keys(list, &before, &stolen)).transpose()?.unwrap_or_default();
@@ -375,27 +385,26 @@ impl Authority {
             issue::take_in(Purpose::Issuing, &der, self.clock.now(), &self.line())?;
             return AuthorityCertificate::read(label, der).map(Some);
         }
-        if self.signer.public_key(self.root.label)?.is_none() {
+        if self.signer.public_key(self.newest_root().label)?.is_none() {
             return Ok(None);
         }
         let (rules, now) = (self.rules(), self.clock.now());
         let template = crate::authority::authority_template(&self.settings, &rules, label, spki, now);
-        let (_, der) = issue::issue(&template, &self.root.issuer(), now, &self.line())?;
+        let (_, der) = issue::issue(&template, &self.newest_root().issuer(), now, &self.line())?;
         AuthorityCertificate::read(label, der).map(Some)
     }
 
     fn is_certificate_of(&self, der: &[u8], label: KeyLabel, spki: &[u8]) -> bool {
-        let root = SubjectPublicKeyInfo::from_der(&self.root.spki).ok().and_then(|root| root.public_key());
-        let (Ok(read), Some(root)) = (Certificate::from_der(der), root) else { return false };
+        let Ok(read) = Certificate::from_der(der) else { return false };
         read.spki() == spki
             && read.subject().der() == issue::authority_name(&self.settings.name, label)
-            && read.verify_with(root, &AwsLc).is_ok()
+            && self.newest_root().has_signed(&read)
     }
 
     /// A new key, where the one that issues was withdrawn and none of those behind it is here.
     fn replace_withdrawn(&self, before: &KeyList) -> Result<AuthorityCertificate, Error> {
         let current = before.current().map_or(KeyLabel::ISSUING, |current| current.label);
-        if self.signer.public_key(self.root.label)?.is_none() {
+        if self.signer.public_key(self.newest_root().label)?.is_none() {
             return Err(Error::Conflict(format!(
                 "the key {current}, which issues by the store from the backup, was withdrawn since; no key behind it is here, or \
                  its certificate is not, and the root is offline: bring back the newest folders `keys` and `hub` of this \

@@ -5,7 +5,7 @@
 use crate::issue;
 use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::restored::knowledge_of;
-use crate::signer::{Kind, Signer};
+use crate::signer::{KeyLabel, Kind, Signer};
 use crate::status::crl::{self, Content, Entry, Extent};
 use crate::store::{Published, Serial, Store, StoreError};
 use crate::{Authority, Error, encode};
@@ -21,6 +21,8 @@ use std::sync::atomic::Ordering;
 
 /// What it is called among the published objects.
 pub(crate) const KIND: &str = "root-crl";
+/// What that of a root is called whose place another has taken.
+pub(crate) const FORMER_KIND: &str = "former-root-crl";
 /// Its file among what the hub has heard, which outlasts the store.
 pub(crate) const FILE: &str = "root.crl";
 const WHAT: &str = "revocation list of the root";
@@ -44,7 +46,7 @@ pub(crate) struct RootCrl {
 }
 
 impl RootCrl {
-    /// The list of these keys, with a number above all that a store with `held` has given. What that list says stays said: a
+    /// The list of those of these keys that this root has certified, with a number above all that a store with `held` has given. What that list says stays said: a
     /// store that was brought back knows no certificate of a key that was made, and stolen, behind its copy.
     pub(crate) fn of(
         root: &AuthorityCertificate,
@@ -54,7 +56,7 @@ impl RootCrl {
         at_hand: bool,
     ) -> Self {
         let least = held.map_or(0, |held| held.version).saturating_add(1);
-        let mut entries = keys.map(|keys| compromised(keys, now)).unwrap_or_default();
+        let mut entries = keys.map(|keys| compromised(root, keys, now)).unwrap_or_default();
         let before = held.and_then(Self::of_published).map(|before| before.entries).unwrap_or_default();
         entries.retain(|entry| before.iter().all(|said| said.serial != entry.serial));
         entries.extend(before);
@@ -161,9 +163,20 @@ impl RootCrl {
             && self.key_identifier == issue::key_identifier(&root.spki)
     }
 
-    /// Whether it has what is known of these keys, whatever dates it gives.
-    fn says(&self, keys: &KeyList, now: Time) -> bool {
-        compromised(keys, now).iter().all(|entry| self.serials().any(|serial| serial == entry.serial))
+    /// The empty list of another root, with the number and dates of this one.
+    pub(crate) fn empty_of(&self, root: &AuthorityCertificate) -> Self {
+        Self {
+            issuer: root.subject.clone(),
+            algorithm: root.algorithm,
+            key_identifier: issue::key_identifier(&root.spki),
+            entries: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether it has what is known of this root's keys, whatever dates it gives.
+    fn says(&self, root: &AuthorityCertificate, keys: &KeyList, now: Time) -> bool {
+        compromised(root, keys, now).iter().all(|entry| self.serials().any(|serial| serial == entry.serial))
     }
 }
 
@@ -178,9 +191,12 @@ impl fmt::Display for RootCrl {
     }
 }
 
-/// The certificates of the keys that are compromised, ascending by serial. Those of retired keys stay good.
-fn compromised(keys: &KeyList, now: Time) -> Vec<Entry> {
-    let stolen = keys.iter().filter(|key| key.state == KeyState::Compromised);
+/// The certificates by this root of the keys that are compromised, ascending by serial. Those of retired keys stay good.
+fn compromised(root: &AuthorityCertificate, keys: &KeyList, now: Time) -> Vec<Entry> {
+    let of_root = |key: &&crate::keys::IssuingKey| {
+        keys.roots().len() < 2 || keys.root_above(key).is_some_and(|above| above.certificate.key == root.key)
+    };
+    let stolen = keys.iter().filter(|key| key.state == KeyState::Compromised).filter(of_root);
     let entry = |key: &crate::keys::IssuingKey| {
         let (serial, since) = (serial_of(&key.certificate)?, key.until.unwrap_or(now));
         Some(Entry { serial, since, reason: KEY_COMPROMISE })
@@ -231,16 +247,22 @@ pub(crate) fn sign(tbs: &[u8], root: &AuthorityCertificate, signer: &dyn Signer)
     Ok(encode::signed(tbs, &signer.sign(root.label, Kind::Crl, tbs)?))
 }
 
-/// Stores one that the root has signed; one that was stored before a crash is taken again.
-pub(crate) fn take(der: &[u8], root: &AuthorityCertificate, store: &dyn Store, now: Time) -> Result<(), Error> {
+/// Stores one that the root has signed, that of the newest root as [`KIND`]; one that was stored before a crash is taken again.
+pub(crate) fn take(
+    kind: &'static str,
+    der: &[u8],
+    root: &AuthorityCertificate,
+    store: &dyn Store,
+    now: Time,
+) -> Result<(), Error> {
     let failed = |why: String| Error::Object { what: WHAT, why };
     let tbs = verified(der, root).ok_or_else(|| failed("it is not signed by the root".to_owned()))?;
     let version = RootCrl::read(tbs).map_err(failed)?.number;
-    match store.publish(KIND, Published { version, at: now, bytes: der.to_vec() }) {
+    match store.publish(kind, Published { version, at: now, bytes: der.to_vec() }) {
         Err(StoreError::Taken { .. }) => {
             // Signing the same again gives another signature.
             let same = |held: Published| opened(&held.bytes).is_ok_and(|(held, _)| held == tbs);
-            if store.published(KIND)?.is_some_and(same) {
+            if store.published(kind)?.is_some_and(same) {
                 return Ok(());
             }
             Err(Error::Conflict("a later revocation list of the root is published already: ask again".to_owned()))
@@ -249,7 +271,7 @@ pub(crate) fn take(der: &[u8], root: &AuthorityCertificate, store: &dyn Store, n
     }
 }
 
-/// The one that is held.
+/// That of the newest root that is held.
 pub(crate) fn held(store: &dyn Store) -> Result<Option<Published>, StoreError> {
     store.published(KIND)
 }
@@ -267,7 +289,7 @@ enum Due {
 }
 
 impl Authority {
-    /// The root's revocation list, DER; `None` where an offline root has not signed one yet.
+    /// The revocation list of the root that certifies, DER; `None` where an offline root has not signed one yet.
     ///
     /// # Errors
     /// [`Error`] when the store failed.
@@ -275,17 +297,42 @@ impl Authority {
         Ok(held(&*self.store)?.map(|held| held.bytes.into()))
     }
 
-    /// Makes the next one when it is due, or tells people that an offline root must.
+    /// That of the root with this label, of which there is one for the newest two.
+    ///
+    /// # Errors
+    /// [`Error`] when the store failed.
+    pub fn root_crl_of(&self, label: KeyLabel) -> Result<Option<Bytes>, Error> {
+        let keys = self.keys();
+        let Some(root) = keys.roots().iter().find(|root| root.certificate.label == label) else { return Ok(None) };
+        for kind in [KIND, FORMER_KIND] {
+            let held = self.store.published(kind)?.map(|held| held.bytes);
+            if let Some(list) = held.filter(|held| opened_of(held, &root.certificate).is_some()) {
+                return Ok(Some(list.into()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes the next ones when they are due, or tells people that an offline root must.
     pub(crate) fn keep_root_crl(&self) -> Result<(), Error> {
-        let due = self.root_crl_due()?;
+        self.keep_crl_of(KIND, &self.newest_root())?;
+        let former = self.keys().former_root().cloned();
+        former.map_or(Ok(()), |former| self.keep_crl_of(FORMER_KIND, &former))
+    }
+
+    fn keep_crl_of(&self, kind: &'static str, root: &AuthorityCertificate) -> Result<(), Error> {
+        let due = self.root_crl_due(kind, root)?;
         if due == Due::Not || self.locks.root_crl_told.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if self.signer.public_key(self.root.label)?.is_some() {
+        if self.signer.public_key(root.label)?.is_some() {
             let _one_at_a_time = self.keys_lock()?;
             self.read_keys()?;
-            // Another hub may have been faster.
-            return if self.root_crl_due()? == Due::Not { Ok(()) } else { self.make_root_crl() };
+            // Another hub may have been faster, also in changing the roots.
+            let roots = [Some(self.newest_root()), self.keys().former_root().cloned()];
+            let stands = roots.iter().flatten().any(|one| one.key == root.key);
+            let due = stands && self.root_crl_due(kind, root)? != Due::Not;
+            return if due { self.make_root_crl(kind, root) } else { Ok(()) };
         }
         let what = match due {
             Due::Not | Due::Half => return Ok(()),
@@ -300,10 +347,10 @@ impl Authority {
         self.alarm("root-crl-due", None, text)
     }
 
-    fn root_crl_due(&self) -> Result<Due, Error> {
-        let (held, now) = (held(&*self.store)?, self.clock.now());
-        let read = held.as_ref().and_then(RootCrl::of_published);
-        let Some(read) = read.filter(|read| read.says(&self.keys(), now)) else { return Ok(Due::Behind) };
+    fn root_crl_due(&self, kind: &'static str, root: &AuthorityCertificate) -> Result<Due, Error> {
+        let (held, now) = (self.store.published(kind)?, self.clock.now());
+        let read = held.as_ref().and_then(RootCrl::of_published).filter(|read| read.is_of(root));
+        let Some(read) = read.filter(|read| read.says(root, &self.keys(), now)) else { return Ok(Due::Behind) };
         let (life, left) = (read.next_update.seconds_since(read.this_update), read.next_update.seconds_since(now));
         Ok(match left {
             left if left < life / 6 => Due::Soon,
@@ -312,11 +359,11 @@ impl Authority {
         })
     }
 
-    fn make_root_crl(&self) -> Result<(), Error> {
-        let (held, now) = (held(&*self.store)?, self.clock.now());
-        let list = RootCrl::of(&self.root, Some(&self.keys()), held.as_ref(), now, true);
-        let der = sign(&list.to_be_signed(), &self.root, &*self.signer)?;
-        take(&der, &self.root, &*self.store, now)?;
+    fn make_root_crl(&self, kind: &'static str, root: &AuthorityCertificate) -> Result<(), Error> {
+        let (held, now) = (self.store.published(kind)?, self.clock.now());
+        let list = RootCrl::of(root, Some(&self.keys()), held.as_ref(), now, true);
+        let der = sign(&list.to_be_signed(), root, &*self.signer)?;
+        take(kind, &der, root, &*self.store, now)?;
         self.keep_beside()
     }
 
@@ -340,8 +387,13 @@ impl Authority {
     }
 
     /// Takes one in that an offline root has signed.
-    pub(crate) fn take_root_crl(&self, der: &[u8]) -> Result<(), Error> {
-        take(der, &self.root, &*self.store, self.clock.now())?;
+    pub(crate) fn take_root_crl(
+        &self,
+        kind: &'static str,
+        der: &[u8],
+        root: &AuthorityCertificate,
+    ) -> Result<(), Error> {
+        take(kind, der, root, &*self.store, self.clock.now())?;
         self.keep_beside()?;
         self.locks.root_crl_told.store(false, Ordering::Relaxed);
         Ok(())

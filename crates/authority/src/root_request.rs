@@ -7,8 +7,12 @@
 //!           certificate: bstr / null,                             ; TBSCertificate (RFC 5280 section 4.1)
 //!           list: bstr / null,                                    ; the payload of the site list
 //!           crl: bstr / null ]                                    ; TBSCertList (RFC 5280 section 5.1)
-//! answer = [ 2, request: bstr, certificate: bstr / null, list: bstr / null, crl: bstr / null ]   ; all signed
+//! answer = [ 3, request: bstr, certificate: bstr / null, list: bstr / null, crl: bstr / null, ; all signed
+//!            new root: [ 4* bstr ] / null ]   ; certificate, the same by the root asked, that root's by the new, new crl
 //! ```
+//!
+//! A request for a new root (RFC 4210 section 4.4) asks for the rest as if nothing else were wanted; whoever has the root
+//! makes the new key there, lets it certify the issuing key, and names it in the site list, which both sign.
 //!
 //! Whoever has the root reads what it says ([`RootRequest`] displays it); what a root signs at all, the signer checks.
 
@@ -28,6 +32,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
+mod new_root;
+
+pub use new_root::NewRoot;
+
 /// The longest request or answer, in bytes.
 pub const MAX_LENGTH: usize = 256 << 10;
 const MAX_TEXT: usize = 128;
@@ -46,6 +54,8 @@ pub enum KeyChange {
     Compromised(KeyLabel),
     /// The keys stay as they are; the root signs its revocation list anew.
     RootCrl,
+    /// A new root certifies from now on, and a new key below it issues.
+    Root,
 }
 
 impl fmt::Display for KeyChange {
@@ -55,6 +65,7 @@ impl fmt::Display for KeyChange {
             Self::Retire(label) => write!(f, "retire {label}"),
             Self::Compromised(label) => write!(f, "compromised {label}"),
             Self::RootCrl => f.write_str("root-crl"),
+            Self::Root => f.write_str("root"),
         }
     }
 }
@@ -63,18 +74,21 @@ impl FromStr for KeyChange {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let wrong =
-            || Error::invalid("change", format!("{text:?} is none: issuing, retire KEY, compromised KEY, root-crl"));
-        let issuing = |label: &str| -> Result<KeyLabel, Error> {
-            // People call the first one so.
-            let label = if label == "issuing-1" { Ok(KeyLabel::ISSUING) } else { label.parse() };
-            label.ok().filter(|label: &KeyLabel| label.role() == KeyRole::Issuing).ok_or_else(wrong)
+        let wrong = || {
+            Error::invalid("change", format!("{text:?} is none: issuing, root, retire KEY, compromised KEY, root-crl"))
+        };
+        let key = |label: &str| -> Result<KeyLabel, Error> {
+            // People call the first ones so.
+            let label = label.strip_suffix("-1").unwrap_or(label).parse().ok();
+            let changes = |label: &KeyLabel| matches!(label.role(), KeyRole::Issuing | KeyRole::Root);
+            label.filter(changes).ok_or_else(wrong)
         };
         match text.split_once(' ') {
             None if matches!(text, "rotate" | "issuing") => Ok(Self::Rotate),
             None if text == "root-crl" => Ok(Self::RootCrl),
-            Some(("retire", label)) => Ok(Self::Retire(issuing(label)?)),
-            Some(("compromised", label)) => Ok(Self::Compromised(issuing(label)?)),
+            None if text == "root" => Ok(Self::Root),
+            Some(("retire", label)) => Ok(Self::Retire(key(label)?)),
+            Some(("compromised", label)) => Ok(Self::Compromised(key(label)?)),
             None | Some(_) => Err(wrong()),
         }
     }
@@ -216,11 +230,11 @@ impl RootRequest {
 
     /// What a root signs is what its own hub would have asked it, to the byte, and nothing that people do not see when they
     /// are shown the request: another member of the site list would outlast every later change of keys.
-    fn check_for(&self, root: &AuthorityCertificate) -> Result<(), Error> {
+    fn check_for(&self, root: &AuthorityCertificate, known: &[AuthorityCertificate]) -> Result<(), Error> {
         if let Some(payload) = &self.list
-            && !trust_list::is_plain(payload, root)?
+            && !trust_list::is_plain(payload, known)?
         {
-            return Err(refused(&"its site list says more than which keys of this root may sign"));
+            return Err(refused(&"its site list says more than which keys of roots that are here may sign"));
         }
         if let Some(tbs) = &self.certificate
             && !issue::is_plain_issuing(tbs, &self.name, self.key, &root.issuer())
@@ -254,6 +268,12 @@ impl fmt::Display for RootRequest {
         let key = HEXLOWER.encode(&provider::sha256(&self.spki));
         writeln!(f, "organisation  {}", self.name)?;
         writeln!(f, "change        {}", self.change)?;
+        if self.change == KeyChange::Root {
+            writeln!(
+                f,
+                "              a new root is made where this one is; it takes its place and certifies what follows"
+            )?;
+        }
         writeln!(f, "root key      {}", self.root)?;
         writeln!(f, "asks          {}, key SHA-256 {key}", self.key)?;
         if let Some(tbs) = &self.certificate {
@@ -291,32 +311,52 @@ pub struct RootAnswer {
     pub list: Option<Vec<u8>>,
     /// The root's revocation list, DER.
     pub crl: Option<Vec<u8>>,
+    /// The root that takes the place of the one that was asked.
+    pub root: Option<NewRoot>,
 }
 
 impl RootAnswer {
-    /// Signs what a request asks for, with the root that it asks.
+    /// Signs what a request asks for, with the root that it asks: one of `roots`, which are all that site lists may name.
     ///
     /// # Errors
     /// [`Error::Object`] when it is none, or asks another root; [`Error::Signer`], also when the signer refuses.
-    pub fn make(request: &[u8], root: &AuthorityCertificate, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
+    pub fn make(request: &[u8], roots: &[AuthorityCertificate], signer: &dyn Signer) -> Result<Vec<u8>, Error> {
         let asked = RootRequest::read(request)?;
-        if asked.root != root.key {
-            return Err(refused(&format!("it asks the root {}, and this is {}", asked.root, root.key)));
-        }
-        asked.check_for(root)?;
+        let root = roots.iter().find(|root| root.key == asked.root).ok_or_else(|| {
+            let here: Vec<String> = roots.iter().map(|root| root.key.to_string()).collect();
+            refused(&format!("it asks the root {}, and this is {}", asked.root, here.join(", ")))
+        })?;
+        asked.check_for(root, roots)?;
+        let new = if asked.change == KeyChange::Root { Some(new_root::make(&asked, root, signer)?) } else { None };
         let sign = |tbs: &Vec<u8>| -> Result<Vec<u8>, Error> {
-            Ok(encode::signed(tbs, &signer.sign(root.label, Kind::Certificate, tbs)?))
+            match &new {
+                Some(new) => new.certify(&asked, tbs, signer),
+                None => Ok(encode::signed(tbs, &signer.sign(root.label, Kind::Certificate, tbs)?)),
+            }
         };
         let certificate = asked.certificate.as_ref().map(sign).transpose()?;
-        let list = asked.list.as_ref().map(|payload| trust_list::sign_site_list(payload, root, signer)).transpose()?;
+        let sign = |payload: &Vec<u8>| match &new {
+            Some(new) => {
+                let introducing = trust_list::introducing(payload, roots, &new.certificate)?;
+                trust_list::sign_site_list(&introducing, &[root, &new.certificate], signer)
+            }
+            None => trust_list::sign_site_list(payload, &[root], signer),
+        };
+        let list = asked.list.as_ref().map(sign).transpose()?;
         let crl = asked.crl.as_ref().map(|tbs| root_crl::sign(tbs, root, signer)).transpose()?;
         let mut bytes = Vec::new();
         let written = (|| -> Result<(), std::convert::Infallible> {
             let mut writer = Writer::new(Sink(&mut bytes));
-            writer.array(5)?.uint(2)?.bytes(request)?;
+            writer.array(6)?.uint(3)?.bytes(request)?;
             optional(&mut writer, certificate.as_deref())?;
             optional(&mut writer, list.as_deref())?;
-            optional(&mut writer, crl.as_deref())
+            optional(&mut writer, crl.as_deref())?;
+            match &new {
+                None => writer.null().map(drop),
+                Some(NewRoot { certificate, link, back, crl }) => {
+                    writer.array(4)?.bytes(&certificate.der)?.bytes(link)?.bytes(back)?.bytes(crl).map(drop)
+                }
+            }
         })();
         match written {
             Ok(()) => Ok(bytes),
@@ -324,32 +364,48 @@ impl RootAnswer {
         }
     }
 
-    /// Reads an answer, and checks that the root has signed all that the request asks for and nothing else.
+    /// Reads an answer, and checks that the root that was asked, which is one of `known`, has signed all that the request
+    /// asks for and nothing else.
     ///
     /// # Errors
     /// [`Error::Object`].
-    pub fn read(bytes: &[u8], root: &AuthorityCertificate) -> Result<Self, Error> {
+    pub fn read(bytes: &[u8], known: &[AuthorityCertificate]) -> Result<Self, Error> {
         if bytes.len() > 3 * MAX_LENGTH {
             return Err(refused(&"it is too long"));
         }
         let mut fields = Fields::new(bytes);
-        fields.array_of(5);
+        fields.array_of(6);
         let at = fields.position();
         let form = fields.uint();
-        fields.ask(form == 2, at, cbor::ErrorKind::OutOfRange);
+        fields.ask(form == 3, at, cbor::ErrorKind::OutOfRange);
         let request = fields.bytes();
         let certificate = (!fields.null()).then(|| fields.bytes().to_vec());
         let list = (!fields.null()).then(|| fields.bytes().to_vec());
         let crl = (!fields.null()).then(|| fields.bytes().to_vec());
+        let new = (!fields.null()).then(|| {
+            fields.array_of(4);
+            [(); 4].map(|()| fields.bytes().to_vec())
+        });
         fields.finish().map_err(|error| refused(&error))?;
         let request = RootRequest::read(request)?;
-        let public = SubjectPublicKeyInfo::from_der(&root.spki).ok().and_then(|spki| spki.public_key());
+        let root =
+            known.iter().find(|root| root.key == request.root).ok_or_else(|| refused(&"it is of another root"))?;
+        if (request.change == KeyChange::Root) != new.is_some() {
+            return Err(refused(&"it has a new root that was not asked for, or has none"));
+        }
+        let new = new.map(|new| NewRoot::read(new, &request, root)).transpose()?;
+        let above = new.as_ref().map_or(root, |new| &new.certificate);
+        let public = SubjectPublicKeyInfo::from_der(&above.spki).ok().and_then(|spki| spki.public_key());
         let public = public.ok_or_else(|| refused(&"the root's key cannot be read"))?;
         match (&request.certificate, &certificate) {
             (None, None) => {}
             (Some(tbs), Some(der)) => {
                 let signed = Certificate::from_der(der).map_err(|error| refused(&error))?;
-                if signed.tbs() != tbs || signed.verify_with(public, &AwsLc).is_err() {
+                let as_asked = match &new {
+                    None => signed.tbs() == tbs,
+                    Some(new) => new.has_certified(&request, signed.tbs(), tbs),
+                };
+                if !as_asked || signed.verify_with(public, &AwsLc).is_err() {
                     return Err(refused(&"its certificate is not what was asked for, or not signed by the root"));
                 }
             }
@@ -358,9 +414,20 @@ impl RootAnswer {
         match (&request.list, &list) {
             (None, None) => {}
             (Some(payload), Some(list)) => {
-                let pinned = Pinned::Root(root.key);
+                // All of them: the list that names a new root is signed by both.
+                let keys: Vec<KeyId> = [Some(root), new.as_ref().map(|new| &new.certificate)]
+                    .iter()
+                    .flatten()
+                    .map(|one| one.key)
+                    .collect();
+                let threshold = u8::try_from(keys.len()).unwrap_or(u8::MAX);
+                let pinned = Pinned::Members { keys: &keys, threshold };
                 let list = List::verify_pinned(list, &pinned, Interval::UNKNOWN, &AwsLc);
-                if list.map_err(|error| refused(&error))?.payload() != payload.as_slice() {
+                let wanted = match &new {
+                    None => payload.clone(),
+                    Some(new) => trust_list::introducing(payload, known, &new.certificate)?,
+                };
+                if list.map_err(|error| refused(&error))?.payload() != wanted.as_slice() {
                     return Err(refused(&"its site list is not what was asked for"));
                 }
             }
@@ -373,7 +440,7 @@ impl RootAnswer {
                 return Err(refused(&"its revocation list is not what was asked for, or not signed by the root"));
             }
         }
-        Ok(Self { request, certificate, list, crl })
+        Ok(Self { request, certificate, list, crl, root: new })
     }
 }
 
@@ -385,7 +452,7 @@ fn refused(why: &dyn fmt::Display) -> Error {
 mod tests {
     use super::*;
     use crate::signer::InProcess;
-    use crate::trust_list::SiteList;
+    use crate::trust_list::{SiteList, SiteRoots};
     use crate::{Authority, AuthorityConfig};
     use medlock_node::clock::Clock;
     use medlock_trust::list::{Authority as Listed, Content, Heading, Member, Service};
@@ -401,7 +468,8 @@ mod tests {
         let site = Authority::open(&config, Clock::system(), signer.clone()).unwrap();
         let (root, issuing, issued) = (site.root(), site.issuing(), site.clock.now());
         let keys = site.keys();
-        let plain = SiteList { name: "Sankt Anna", version: 2, issued, root, keys: &keys }.encode().unwrap();
+        let roots = SiteRoots::of(&keys).unwrap();
+        let plain = SiteList { name: "Sankt Anna", version: 2, issued, roots, keys: &keys }.encode().unwrap();
         let asked = |list: Option<Vec<u8>>, certificate: Option<Vec<u8>>| {
             let request = RootRequest {
                 name: "Sankt Anna".to_owned(),
@@ -414,7 +482,7 @@ mod tests {
                 list,
                 crl: None,
             };
-            RootAnswer::make(&request.sign(&*signer).unwrap(), root, &*signer).map(drop)
+            RootAnswer::make(&request.sign(&*signer).unwrap(), std::slice::from_ref(&*root), &*signer).map(drop)
         };
         asked(Some(plain.clone()), None).unwrap();
 

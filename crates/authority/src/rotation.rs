@@ -1,9 +1,10 @@
-//! Changes of the authority's issuing keys: a new one, the end of a former one, and one that was stolen.
+//! Changes of the authority's issuing keys and roots: a new one, the end of a former one, and one that was stolen.
 //!
 //! Each change is the same: a request to the root, its answer, and the new state of things in an order in which every step
-//! can be the last one before a crash, because the same answer is accepted again:
+//! can be the last one before a crash, because the same answer is accepted again. It is kept before the first step, and the
+//! next start goes on with it:
 //!
-//! 1. the new key's certificate is recorded and logged;
+//! 1. the new key's certificate, and those of a new root, are recorded and logged;
 //! 2. the site list names the new key, and not the stolen one: whatever is signed from now on finds a believer;
 //! 3. the root's revocation list has the stolen key's certificate;
 //! 4. the list of keys says who issues;
@@ -11,23 +12,27 @@
 //!    ([`Authority::follow_keys`]).
 
 use crate::issue::{self, Line};
-use crate::keys::{AuthorityCertificate, KeyList, KeyState};
+use crate::keys::{AuthorityCertificate, IssuingKey, KeyList, KeyState};
 use crate::objects::Kind as ObjectKind;
 use crate::restored::free_label;
 use crate::root_crl::{self, RootCrl};
-use crate::root_request::{KeyChange, RootAnswer, RootRequest};
+use crate::root_request::{KeyChange, NewRoot, RootAnswer, RootRequest};
 use crate::settings::{Kind, Rules, Settings};
-use crate::signer::KeyLabel;
+use crate::signer::{KeyLabel, KeyRole};
 use crate::store::{
     DeviceSearch, Issued, Published, Purpose, Standing, StandingChange, StandingState, StoreError, Subject,
 };
-use crate::trust_list::SiteList;
+use crate::trust_list::{SiteList, SiteRoots};
 use crate::{Authority, Error, status};
+use medlock_node::identity::Identity;
 use medlock_trust::cose::Sign1;
 use medlock_trust::list::List;
+use medlock_trust::status::{RevokedSet, StatusList};
 use medlock_trust::{KeyId, Time};
 use std::sync::Arc;
 
+/// What an answer of the root is called among the published objects, until what it is about is done.
+const ANSWER: &str = "root-answer";
 /// Devices that are read at once, to look whose credentials hang on a key.
 const PAGE: u32 = 1_000;
 
@@ -56,8 +61,8 @@ impl Asking<'_> {
         };
         let new = new.map(|(certificate, _)| certificate);
         let keys = match self.keys {
-            Some(keys) => keys.changed(new, stands(change), self.now),
-            None => KeyList::of(new),
+            Some(keys) => changed(keys, change, new, self.now),
+            None => KeyList::of(self.root.clone(), new),
         };
         let list = match self.settings.kind {
             Kind::Site if change != KeyChange::RootCrl => Some(self.site_list(&keys)?),
@@ -102,22 +107,33 @@ impl Asking<'_> {
         let held = self.held.and_then(|held| List::danger_open(&held.bytes).ok());
         let issued = held.map_or(self.now, |held| held.heading().issued.max(self.now));
         let version = self.held.map_or(0, |held| held.version).saturating_add(1);
-        SiteList { name: &self.settings.name, version, issued, root: self.root, keys }.encode()
+        let roots = SiteRoots::of(keys);
+        let roots = roots.ok_or_else(|| Error::Conflict("the authority has no root".to_owned()))?;
+        SiteList { name: &self.settings.name, version, issued, roots, keys }.encode()
     }
 }
 
 /// Whether a change makes a new key: when the one that issues is to go.
 fn needs_another(keys: &KeyList, change: KeyChange) -> bool {
     match change {
-        KeyChange::Rotate => true,
+        KeyChange::Rotate | KeyChange::Root => true,
         KeyChange::Retire(_) | KeyChange::RootCrl => false,
         KeyChange::Compromised(label) => keys.key(label).is_some_and(|key| key.state == KeyState::Current),
     }
 }
 
+/// The list behind this one, after a change. A root that takes another's place is not on it yet.
+fn changed(keys: &KeyList, change: KeyChange, new: Option<AuthorityCertificate>, now: Time) -> KeyList {
+    let keys = keys.changed(new, stands(change), now);
+    match change {
+        KeyChange::Retire(label) if label.role() == KeyRole::Root => keys.with_root_retired(label, now),
+        _ => keys,
+    }
+}
+
 const fn stands(change: KeyChange) -> Option<(KeyLabel, KeyState)> {
     match change {
-        KeyChange::Rotate | KeyChange::RootCrl => None,
+        KeyChange::Rotate | KeyChange::RootCrl | KeyChange::Root => None,
         KeyChange::Retire(label) => Some((label, KeyState::Retired)),
         KeyChange::Compromised(label) => Some((label, KeyState::Compromised)),
     }
@@ -131,11 +147,16 @@ impl Authority {
     /// retire and `anyway` is not given; [`Error::Signer`], which says so when the root is offline.
     pub fn change_keys(&self, change: KeyChange, anyway: bool) -> Result<Arc<KeyList>, Error> {
         let _one_at_a_time = self.keys_lock()?;
+        if let KeyChange::Compromised(label) = change
+            && label.role() == KeyRole::Root
+        {
+            return Err(Error::Conflict(self.stolen_root(label)));
+        }
         if !self.asks_the_root(change) {
             self.may_change(change, anyway)?;
-            return self.change_to(change, None);
+            return self.change_to(change, None, None);
         }
-        if self.signer.public_key(self.root.label)?.is_none() {
+        if self.signer.public_key(self.newest_root().label)?.is_none() {
             let asked = if change == KeyChange::Rotate { "issuing".to_owned() } else { change.to_string() };
             return Err(Error::Conflict(format!(
                 "the root is offline: `medlock authority request {asked} --out FILE` writes what it is to sign, `medlock \
@@ -144,8 +165,8 @@ impl Authority {
         }
         self.may_change(change, anyway)?;
         let request = self.asking(|asking| asking.request(change))?;
-        let answer = RootAnswer::make(&request, &self.root, &*self.signer)?;
-        self.take_answer(&RootAnswer::read(&answer, &self.root)?)
+        let answer = RootAnswer::make(&request, &self.keys().root_certificates(), &*self.signer)?;
+        self.take_answer(&answer)
     }
 
     /// What the root is asked to sign for a change: a file for where the root is.
@@ -165,14 +186,42 @@ impl Authority {
     /// changed since the request.
     pub fn accept_root(&self, answer: &[u8]) -> Result<Arc<KeyList>, Error> {
         let _one_at_a_time = self.keys_lock()?;
-        let answer = RootAnswer::read(answer, &self.root)?;
-        let request = &answer.request;
+        let read = RootAnswer::read(answer, &self.keys().root_certificates())?;
+        let request = &read.request;
         let ours = self.signer.public_key(request.key)?;
         if request.name != self.settings.name || ours.as_deref() != Some(&*request.spki) {
             let why = "it answers a request of another authority".to_owned();
             return Err(Error::Object { what: "answer of the root", why });
         }
-        self.take_answer(&answer)
+        self.take_answer(answer)
+    }
+
+    /// Goes on with a change that was cut off. One that something else has overtaken is let lie.
+    pub(crate) fn go_on_with_answer(&self) {
+        let gone_on = || -> Result<(), Error> {
+            let Some(kept) = self.store.published(ANSWER)? else { return Ok(()) };
+            let keys = self.keys();
+            let answer = RootAnswer::read(&kept.bytes, &keys.root_certificates())?;
+            if answer.request.base == keys.version {
+                let _one_at_a_time = self.keys_lock()?;
+                tracing::info!(change = %answer.request.change, "a change of the authority's keys was cut off; it goes on");
+                self.take_answer(&kept.bytes)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = gone_on() {
+            tracing::warn!(%error, "a change of the authority's keys was cut off, and does not go on");
+        }
+    }
+
+    /// Keeps an answer for the next start.
+    fn keep_answer(&self, answer: &[u8]) -> Result<(), Error> {
+        let held = self.store.published(ANSWER)?;
+        if held.as_ref().is_some_and(|held| held.bytes == answer) {
+            return Ok(());
+        }
+        let version = held.map_or(0, |held| held.version).saturating_add(1);
+        Ok(self.store.publish(ANSWER, Published { version, at: self.clock.now(), bytes: answer.to_vec() })?)
     }
 
     /// Whether a change needs the root. No list of a maker's own names its keys, so that only a new one does there.
@@ -180,7 +229,14 @@ impl Authority {
         self.settings.kind == Kind::Site || change == KeyChange::RootCrl || needs_another(&self.keys(), change)
     }
 
-    /// The issuing keys and how each stands.
+    /// The next of the site lists that are kept, behind this version: one for each root that took the place of another. Who
+    /// knows none of the roots that sign today takes them before the newest.
+    #[must_use]
+    pub fn missed_site_list(&self, version: u64) -> Option<Vec<u8>> {
+        self.keys().missed_list(version).map(<[u8]>::to_vec)
+    }
+
+    /// The issuing keys and the roots, and how each stands.
     #[must_use]
     pub fn keys(&self) -> Arc<KeyList> {
         self.held_keys()
@@ -188,39 +244,87 @@ impl Authority {
 
     fn asking<T>(&self, ask: impl FnOnce(&Asking<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let (keys, held) = (self.keys(), self.store.published(ObjectKind::SiteList.name())?);
-        let (settings, root, line, now) = (&self.settings, &self.root, self.line(), self.clock.now());
+        let (settings, root, line, now) = (&self.settings, self.newest_root(), self.line(), self.clock.now());
         let rules = self.rules();
-        ask(&Asking { settings, rules: &rules, root, keys: Some(&keys), held: held.as_ref(), line, now })
+        ask(&Asking { settings, rules: &rules, root: &root, keys: Some(&keys), held: held.as_ref(), line, now })
     }
 
     fn may_change(&self, change: KeyChange, anyway: bool) -> Result<(), Error> {
         self.read_keys()?;
         let keys = self.keys();
         let state = |label: KeyLabel| {
-            let unknown = || Error::Unknown { what: "issuing key", name: label.to_string() };
-            keys.key(label).map(|key| key.state).ok_or_else(unknown)
+            let root = || keys.roots().iter().find(|root| root.certificate.label == label).map(|root| root.state);
+            let unknown = || Error::Unknown { what: "key of this authority", name: label.to_string() };
+            keys.key(label).map(|key| key.state).or_else(root).ok_or_else(unknown)
         };
         match change {
             KeyChange::Rotate | KeyChange::RootCrl => Ok(()),
+            KeyChange::Root => match keys.former_root() {
+                None => Ok(()),
+                Some(former) => Err(Error::Conflict(format!(
+                    "{} is not retired yet: `medlock authority retire {}`, when nothing hangs on it any more",
+                    former.label, former.label
+                ))),
+            },
+            KeyChange::Compromised(label) if label.role() == KeyRole::Root => {
+                Err(Error::Conflict(self.stolen_root(label)))
+            }
             KeyChange::Compromised(label) => match state(label)? {
                 KeyState::Compromised => Err(Error::Conflict(format!("{label} is compromised already"))),
                 KeyState::Current | KeyState::Former | KeyState::Retired => Ok(()),
             },
-            KeyChange::Retire(label) => match state(label)? {
-                KeyState::Current => Err(Error::Conflict(format!(
-                    "{label} is the key that issues: `medlock authority rotate issuing` makes another one first"
+            KeyChange::Retire(label) => match (state(label)?, label.role()) {
+                (KeyState::Current, role) => Err(Error::Conflict(format!(
+                    "{label} is the key that {}: `medlock authority rotate {role}` makes another one first",
+                    if role == KeyRole::Root { "certifies" } else { "issues" }
                 ))),
-                KeyState::Retired | KeyState::Compromised => {
+                (KeyState::Retired | KeyState::Compromised, _) => {
                     Err(Error::Conflict(format!("{label} signs nothing any more already")))
                 }
-                KeyState::Former if anyway => Ok(()),
-                KeyState::Former => self.nothing_hangs_on(label),
+                (KeyState::Former, _) if anyway => Ok(()),
+                (KeyState::Former, KeyRole::Root) => self.nothing_hangs_on_root(label),
+                (KeyState::Former, _) => self.nothing_hangs_on(label, &[label]),
             },
         }
     }
 
-    /// Refuses while devices have nothing newer than a credential by this key that is good.
-    fn nothing_hangs_on(&self, label: KeyLabel) -> Result<(), Error> {
+    /// What people are told who say that a root was stolen. It cannot revoke itself, and whoever has it can sign whatever the
+    /// site could.
+    fn stolen_root(&self, label: KeyLabel) -> String {
+        let what = match self.settings.kind {
+            Kind::Site => {
+                "make a new site in a new folder (`medlock up` with another `dir`), and enrol its devices there with codes or \
+                 vouchers; tell everybody who has pinned this root, and have the members of the alliances that name it call \
+                 it compromised in their lists (`medlock trust-list draft`, then `state = \"compromised\"`)"
+            }
+            Kind::Maker => {
+                "have the members of every alliance that lists this maker call it compromised, with a cut-off at the size \
+                 that the log had before the theft (docs/trust-lists.md); then make a new maker's authority in a new folder"
+            }
+        };
+        format!(
+            "{label} is a root, and no root can withdraw itself: whoever has it can certify keys and sign site lists that are \
+             believed as yours are, and a list of yours does not stop that. Stop the hub; {what}. If it is lost and not stolen, \
+             or you only fear it, `medlock authority rotate root` is enough"
+        )
+    }
+
+    /// Refuses while issuing keys or devices hang on this root.
+    fn nothing_hangs_on_root(&self, root: KeyLabel) -> Result<(), Error> {
+        let keys = self.keys();
+        let above = |key: &&IssuingKey| keys.root_above(key).is_some_and(|above| above.certificate.label == root);
+        let below: Vec<KeyLabel> = keys.iter().filter(above).map(|key| key.certificate.label).collect();
+        if self.settings.kind == Kind::Maker {
+            return Err(Error::Conflict(format!(
+                "birth credentials below {root} never expire: give --anyway when every alliance lists the new root, and its \
+                 lists go on naming this one"
+            )));
+        }
+        self.nothing_hangs_on(root, &below)
+    }
+
+    /// Refuses while devices have nothing newer than a credential by one of these keys that is good.
+    fn nothing_hangs_on(&self, label: KeyLabel, below: &[KeyLabel]) -> Result<(), Error> {
         let (mut hanging, mut example, mut after) = (0_u64, None, None::<String>);
         loop {
             let page = self.store.devices_page(&DeviceSearch::Name(String::new()), after.as_deref(), PAGE)?;
@@ -230,7 +334,7 @@ impl Authority {
                 let newest = self.store.credentials_of(device.name)?.into_iter().next();
                 if let Some(newest) = newest
                     && newest.record.not_after > self.clock.now()
-                    && self.certificate_above(&newest.certificate).is_some_and(|issuer| issuer.label == label)
+                    && self.certificate_above(&newest.certificate).is_some_and(|issuer| below.contains(&issuer.label))
                     && self.worst(&newest)?.is_none()
                 {
                     hanging = hanging.saturating_add(1);
@@ -238,27 +342,43 @@ impl Authority {
                 }
             }
         }
-        match example {
-            None if self.settings.kind == Kind::Site => Ok(()),
-            None => Err(Error::Conflict(format!(
+        match (example, label.role()) {
+            (None, _) if self.settings.kind == Kind::Site => Ok(()),
+            (None, _) => Err(Error::Conflict(format!(
                 "birth credentials by {label} never expire: give --anyway if no revocation list and no OCSP response for \
                  them is needed any more"
             ))),
-            Some(example) => Err(Error::Conflict(format!(
+            (Some(example), KeyRole::Root) => Err(Error::Conflict(format!(
+                "{hanging} devices have nothing newer than a credential below {label}, {example} for instance: they renew by \
+                 themselves after two thirds of its life; with --anyway what they have is marked, and good for renewal, for \
+                 reports and for little else"
+            ))),
+            (Some(example), _) => Err(Error::Conflict(format!(
                 "{hanging} devices have nothing newer than a credential by {label}, {example} for instance: they renew by \
                  themselves after two thirds of its life; with --anyway there is no revocation list for them any more"
             ))),
         }
     }
 
-    fn take_answer(&self, answer: &RootAnswer) -> Result<Arc<KeyList>, Error> {
+    fn take_answer(&self, bytes: &[u8]) -> Result<Arc<KeyList>, Error> {
         self.read_keys()?;
-        let (request, now, before) = (&answer.request, self.clock.now(), self.keys());
+        let (now, before) = (self.clock.now(), self.keys());
+        let answer = RootAnswer::read(bytes, &before.root_certificates())?;
+        let request = &answer.request;
         if request.base != before.version {
             return Err(Error::Conflict(format!(
                 "the authority's keys were changed since this was asked (version {} then, {} now): ask again",
                 request.base, before.version
             )));
+        }
+        let asked = before.root_with(request.root).map_or_else(|| self.newest_root(), |root| root.certificate.clone());
+        if request.change != KeyChange::RootCrl {
+            self.keep_answer(bytes)?;
+        }
+        if let Some(root) = &answer.root {
+            for der in [&root.certificate.der, &root.link, &root.back] {
+                issue::take_in(Purpose::Root, der, now, &self.line())?;
+            }
         }
         let new = match &answer.certificate {
             Some(der) => {
@@ -271,19 +391,32 @@ impl Authority {
             self.take_site_list(list)?;
         }
         if let Some(crl) = &answer.crl {
-            self.take_root_crl(crl)?;
+            let kind = if answer.root.is_some() { root_crl::FORMER_KIND } else { root_crl::KIND };
+            self.take_root_crl(kind, crl, &asked)?;
+        }
+        if let Some(root) = &answer.root {
+            self.take_root_crl(root_crl::KIND, &root.crl, &root.certificate)?;
         }
         if request.change == KeyChange::RootCrl {
             return Ok(before);
         }
-        self.change_to(request.change, new)
+        self.change_to(request.change, new, answer.root.as_ref().map(|root| (root, answer.list.clone())))
     }
 
     /// The last steps of a change: from now on the keys stand so. A maker whose root is offline makes some without it: the
     /// root's revocation list follows ([`Authority::keep_root_crl`]).
-    fn change_to(&self, change: KeyChange, new: Option<AuthorityCertificate>) -> Result<Arc<KeyList>, Error> {
+    fn change_to(
+        &self,
+        change: KeyChange,
+        new: Option<AuthorityCertificate>,
+        root: Option<(&NewRoot, Option<Vec<u8>>)>,
+    ) -> Result<Arc<KeyList>, Error> {
         let (now, before) = (self.clock.now(), self.keys());
-        let after = before.changed(new, stands(change), now);
+        let after = changed(&before, change, new, now);
+        let after = match root {
+            Some((root, list)) => after.with_root(root.certificate.clone(), root.came(list), now),
+            None => after,
+        };
         after.publish(&*self.store, now, Some(before.version))?;
         tracing::warn!(%change, version = after.version, "the authority's keys were changed");
         self.set_keys(after);
@@ -359,7 +492,10 @@ impl Authority {
             self.publish_status()?;
         }
         let by_former = |own: &[u8]| self.certificate_above(own).is_some_and(|key| key.label != self.issuing().label);
-        if self.hub_identity().current().is_some_and(|own| by_former(own.own())) {
+        // What it shows above its own certificate changes with the roots.
+        let shown = |own: &Identity| own.chain().iter().map(|der| der.to_vec()).collect::<Vec<_>>();
+        let is_other = |own: &Identity| by_former(own.own()) || shown(own) != self.chain(own.own().to_vec());
+        if self.hub_identity().current().is_some_and(|own| is_other(&own)) {
             self.issue_hub()?;
         }
         if !site {
@@ -378,8 +514,17 @@ impl Authority {
     /// Whether the object of this kind that is published was signed by the key that issues, or there is none.
     pub(crate) fn is_ours(&self, kind: ObjectKind) -> Result<bool, Error> {
         let Some(held) = self.store.published(kind.name())? else { return Ok(true) };
-        let key = self.issuing().key;
-        Ok(Sign1::read(&held.bytes).is_ok_and(|signed| signed.key() == key.as_bytes()))
+        let (key, root) = (self.issuing().key, self.root().key);
+        // In whose name it is told changes with the root.
+        let authority = match kind {
+            ObjectKind::Status => StatusList::danger_open(&held.bytes).map_or(root, |list| list.heading().authority),
+            ObjectKind::RevokedSet | ObjectKind::RevokedDelta => {
+                RevokedSet::danger_open(&held.bytes).map_or(root, |set| set.heading().authority)
+            }
+            _ => root,
+        };
+        let signed = Sign1::read(&held.bytes).is_ok_and(|signed| signed.key() == key.as_bytes());
+        Ok(signed && authority == root)
     }
 
     /// Reads the list of keys again, and says whether it is another one now.

@@ -223,7 +223,8 @@ impl Objects {
         if let Some(held) = in_order.and_then(|(_, bytes)| StatusList::danger_open(bytes).ok()) {
             status.succeeds(&held)?;
         }
-        if held.is_none() {
+        let before = self.told_by_root_before(heading.authority, flash);
+        if held.is_none() && before.is_none() {
             self.leave_reserve(flash)?;
         }
         let label = Label {
@@ -235,6 +236,9 @@ impl Objects {
         let states_time = self.states_time(bytes, heading.issued, flash);
         let recovers = held.is_some_and(|(held, _)| held.recovery_epoch < label.recovery_epoch || in_order.is_none());
         self.store.put(&label, bytes, scene.flash, scene.crypto)?;
+        if let Some(before) = before {
+            self.store.remove(before, scene.flash)?;
+        }
         if recovers {
             // It says how things are with everybody; tickets from before may have been a thief's.
             self.forget_tickets(scene.flash, |held, _| held.authority == label.authority)?;
@@ -243,6 +247,17 @@ impl Objects {
             self.hear_time(heading.issued, scene);
         }
         Ok(())
+    }
+
+    /// The slot of what was told in the name of a root whose place `root` has taken: its room is needed.
+    fn told_by_root_before<F: MappedFlash>(&self, root: KeyId, flash: &F) -> Option<usize> {
+        let list = self.site_list(flash)?;
+        let mut told = self.store.files(flash).filter(|(_, label, _)| {
+            label.kind == Kind::Status.number()
+                && label.authority != root
+                && list.root_for(label.authority) == list.root_for(root)
+        });
+        told.next().map(|(slot, ..)| slot)
     }
 
     fn take_ticket<F: MappedFlash, C: Crypto>(
@@ -491,10 +506,14 @@ impl Objects {
             (Some(only), None) | (None, Some(only)) => &[only],
             (None, None) => &[],
         };
-        // A store holds one status list of each authority.
-        let status = peer
-            .authority()
-            .and_then(|authority| self.store.file(Kind::Status.number(), &first(authority.as_bytes()), flash));
+        // A store holds one status list of each authority; of roots that took one another's place, that of the last counts.
+        let own = |key| lists.iter().map(|list| list.root_for(key)).find(|root| *root != key).unwrap_or(key);
+        let root = peer.authority().map(own);
+        let status = self
+            .store
+            .files(flash)
+            .filter(|(_, label, _)| label.kind == Kind::Status.number() && Some(own(label.authority)) == root);
+        let status = status.max_by_key(|(_, label, _)| label.order()).map(|(_, label, bytes)| (label, bytes));
         let status = status.and_then(|(_, bytes)| StatusList::danger_open(bytes).ok());
         let ticket = self.store.file(Kind::Ticket.number(), &first(peer.credential().as_bytes()), flash);
         let ticket = ticket.filter(|(_, bytes)| self.counts(bytes, flash)).and_then(|(label, bytes)| {

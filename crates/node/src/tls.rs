@@ -73,9 +73,18 @@ impl Believed {
             Self::Root(fingerprint) => {
                 below(chain, chain.iter().find(|der| provider::sha256(der)[..16] == *fingerprint))
             }
-            Self::Provisional => below(chain, chain.last()),
+            Self::Provisional => below(chain, root_of(chain)),
         }
     }
+}
+
+/// The root at the end of a chain: the last that signs itself. Behind it may stand what roots before it have signed.
+pub(crate) fn root_of<'c, 'd>(chain: &'c [CertificateDer<'d>]) -> Option<&'c CertificateDer<'d>> {
+    let signs_itself = |der: &&CertificateDer<'_>| {
+        let read = Certificate::from_der(der).ok();
+        read.is_some_and(|read| read.public_key().is_some_and(|key| read.verify_with(key, &AwsLc).is_ok()))
+    };
+    chain.iter().rev().find(signs_itself).or(chain.last())
 }
 
 /// Who has this chain, if `root` is the root of a site.

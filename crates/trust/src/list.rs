@@ -20,6 +20,7 @@ pub use suspension::{
 use crate::cbor::{self, ErrorKind, Fields, Writer};
 use crate::cose;
 use crate::id::{ID_LENGTH, KeyId};
+use crate::path::AuthorityKind;
 use crate::time::Time;
 use core::fmt;
 use entry::Entry;
@@ -226,6 +227,31 @@ impl<'a> List<'a> {
         let mut fields = self.entry_of(key)?;
         let (_, standing) = Standing::read(&mut fields);
         fields.check().ok().map(|()| standing)
+    }
+
+    /// The one of a site's roots by whose name those are known that take one another's place: they have one name, and those
+    /// that are not retired sign the list. Status that is told in the name of one of them is of the credentials of all. For any
+    /// other authority it is `key` itself.
+    #[must_use]
+    pub fn root_for(&self, key: KeyId) -> KeyId {
+        if self.heading.kind != ListKind::Site || (self.members.count == 1 && self.member(key).is_some()) {
+            return key;
+        }
+        let is_root = |standing: &Standing<'_>| {
+            standing.kind == AuthorityKind::Site
+                && matches!(standing.state, AuthorityState::Listed | AuthorityState::Retired)
+        };
+        if !self.standing(key).is_some_and(|standing| is_root(&standing)) {
+            return key;
+        }
+        let Some(one) = self.authority(key) else { return key };
+        let signs = |other: &Authority<'a>| {
+            other.state == AuthorityState::Listed
+                && other.kind == AuthorityKind::Site
+                && other.subject == one.subject
+                && self.member(other.key).is_some()
+        };
+        self.authorities().find(signs).map_or(key, |root| root.key)
     }
 
     fn entry_of(&self, key: KeyId) -> Option<Fields<'a>> {

@@ -86,7 +86,7 @@ impl Authority {
             return Ok(Err(Unfit::KnownKey(source)));
         }
         let key = KeyId::of(&[spki.as_slice()], &AwsLc);
-        if key == self.root.key || self.keys().has(key) {
+        if self.keys().root_with(key).is_some() || self.keys().has(key) {
             return Ok(Err(Unfit::KnownKey("it is the authority's own".to_owned())));
         }
         for issued in self.store.credentials_for(key)? {

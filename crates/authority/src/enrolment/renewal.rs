@@ -153,14 +153,16 @@ impl Authority {
     /// Whether nothing but the theft of one of our issuing keys is known against who issued this.
     fn is_by_stolen_key(&self, who: &Identified) -> bool {
         let keys = self.keys();
+        let Some(root) = who.authority().filter(|root| keys.root_with(*root).is_some()) else { return false };
         let stolen =
             |key: KeyId| keys.iter().any(|one| one.certificate.key == key && one.state == KeyState::Compromised);
         let root_stands = self.knowledge().with_knowledge(|knowledge, _| {
-            let mut listed = knowledge.lists.iter().filter_map(|list| list.standing(self.root.key));
-            let told = knowledge.status.iter().find_map(|list| list.record(StatusSubject::Issuer(self.root.key)));
-            told.is_none() && listed.all(|standing| standing.state == AuthorityState::Listed)
+            let mut listed = knowledge.lists.iter().filter_map(|list| list.standing(root));
+            let told = knowledge.status.iter().find_map(|list| list.record(StatusSubject::Issuer(root)));
+            let stands = |state| matches!(state, AuthorityState::Listed | AuthorityState::Retired);
+            told.is_none() && listed.all(|standing| stands(standing.state))
         });
-        who.authority() == Some(self.root.key) && who.issuers().iter().any(|key| stolen(*key)) && root_stands
+        who.issuers().iter().any(|key| stolen(*key)) && root_stands
     }
 
     /// Notes that somebody is seen with a credential. At the first time, all older credentials of its device become

@@ -64,13 +64,13 @@ fn crts(authority: &Authority, request: &Request) -> Response {
     if request.method != Code::GET {
         return Response::new(Code::METHOD_NOT_ALLOWED);
     }
-    let (all, root) = (authority.ca_certificates(), &authority.root().der);
+    let (all, root) = (authority.ca_certificates(), authority.root().der.clone());
     match request.accept() {
         None | Some(content_format::PKCS7_CERTIFICATES) => Response::content(
             content_format::PKCS7_CERTIFICATES,
             certs_only(&all.iter().map(|one| one.der.as_slice()).collect::<Vec<_>>()),
         ),
-        Some(content_format::PKIX_CERTIFICATE) => Response::content(content_format::PKIX_CERTIFICATE, root.to_vec()),
+        Some(content_format::PKIX_CERTIFICATE) => Response::content(content_format::PKIX_CERTIFICATE, root),
         Some(_) => Response::new(Code::NOT_ACCEPTABLE),
     }
 }

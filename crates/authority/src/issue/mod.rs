@@ -280,9 +280,26 @@ fn checked(
 pub(crate) fn is_plain_issuing(tbs: &[u8], organization: &str, key: KeyLabel, issuer: &Issuer<'_>) -> bool {
     let whole = encode::signed(tbs, &[0; 8]);
     let Ok(read) = Certificate::from_der(&whole) else { return false };
-    let Some(serial) = Serial::from_octets(read.serial_magnitude()) else { return false };
     let addresses = root_crl_address(&read).and_then(Addresses::of_root_crl);
-    let template = Template {
+    is_written(&read, &issuing_template(&read, organization, key, addresses.as_ref()), issuer)
+}
+
+/// What a certificate of an issuing key that is to be signed says, by another root and with a new serial number.
+pub(crate) fn reissued(tbs: &[u8], organization: &str, key: KeyLabel, issuer: &Issuer<'_>) -> Result<Vec<u8>, Error> {
+    let whole = encode::signed(tbs, &[0; 8]);
+    let read = Certificate::from_der(&whole).map_err(|error| Error::Lint(error.to_string()))?;
+    let addresses = root_crl_address(&read).and_then(Addresses::of_root_crl);
+    let template = issuing_template(&read, organization, key, addresses.as_ref());
+    Ok(prepare(&template, issuer, read.not_before())?.to_be_signed().to_vec())
+}
+
+fn issuing_template<'a>(
+    read: &Certificate<'a>,
+    organization: &'a str,
+    key: KeyLabel,
+    addresses: Option<&'a Addresses>,
+) -> Template<'a> {
+    Template {
         form: Form::X509,
         purpose: Purpose::Issuing,
         organization,
@@ -293,10 +310,15 @@ pub(crate) fn is_plain_issuing(tbs: &[u8], organization: &str, key: KeyLabel, is
         parent: None,
         not_before: read.not_before(),
         not_after: read.not_after(),
-        addresses: addresses.as_ref(),
+        addresses,
         masa: None,
-    };
-    template::to_be_signed(&template, issuer, serial).is_ok_and(|usual| usual == tbs)
+    }
+}
+
+/// Whether a certificate says what this template says, and nothing else; its serial number is open.
+pub(crate) fn is_written(read: &Certificate<'_>, template: &Template<'_>, issuer: &Issuer<'_>) -> bool {
+    let Some(serial) = Serial::from_octets(read.serial_magnitude()) else { return false };
+    template::to_be_signed(template, issuer, serial).is_ok_and(|usual| usual == read.tbs())
 }
 
 /// Where a certificate says that revocations are told, if it does.

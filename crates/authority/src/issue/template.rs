@@ -18,8 +18,8 @@ const DIGITAL_SIGNATURE: u8 = 0;
 const KEY_AGREEMENT: u8 = 4;
 const KEY_CERT_SIGN: u8 = 5;
 const CRL_SIGN: u8 = 6;
-/// Where the root's revocation list is, below the base of all addresses.
-const ROOT_CRL_PATH: &str = "/crl/root.crl";
+/// Where revocation lists are, below the base of all addresses.
+const CRL_PATH: &str = "/crl/";
 /// The kind of hardware in `hardwareModuleName`: our own arc, as makers of the demonstration have none.
 const HARDWARE_KIND: &[u8] = oid::MEDLOCK_ROLE;
 
@@ -41,13 +41,15 @@ impl Addresses {
 
     /// Those whose [`Addresses::root_crl`] is this.
     pub(crate) fn of_root_crl(address: &str) -> Option<Self> {
-        Some(Self { base: address.strip_suffix(ROOT_CRL_PATH)?.to_owned(), crl_partitions: 1 })
+        let (base, name) = address.rsplit_once(CRL_PATH)?;
+        let label: KeyLabel = name.strip_suffix(".crl")?.parse().ok()?;
+        (label.role() == KeyRole::Root).then(|| Self { base: base.to_owned(), crl_partitions: 1 })
     }
 
-    /// The revocation list of the root.
+    /// The revocation list of this root.
     #[must_use]
-    pub fn root_crl(&self) -> String {
-        format!("{}{ROOT_CRL_PATH}", self.base)
+    pub fn root_crl(&self, root: KeyLabel) -> String {
+        format!("{}{CRL_PATH}{root}.crl", self.base)
     }
 
     /// The part of the CRL that tells of this certificate.
@@ -135,13 +137,15 @@ impl Template<'_> {
 }
 
 /// The name of an authority: `CN=organization` for the one that issues, as it stands in each certificate of each chip, and
-/// `CN=organization root`. Later keys have their number behind it, because CRL and OCSP know an issuer by its name.
+/// `CN=organization root`. Later issuing keys have their number behind it, because CRL and OCSP know an issuer by its name. A
+/// root that takes the place of another has its name: so a path from one to the other counts no longer than it was (RFC 5280
+/// section 6.1.4 (l)).
 pub(crate) fn authority_name(organization: &str, key: KeyLabel) -> Vec<u8> {
     let mut common = match key.role() {
         KeyRole::Root => format!("{organization} root"),
         KeyRole::Issuing | KeyRole::Log | KeyRole::Voucher => organization.to_owned(),
     };
-    if key.number() > 1 {
+    if key.number() > 1 && key.role() != KeyRole::Root {
         common.push_str(&format!(" {}", key.number()));
     }
     sequence(&[&encode::attribute(oid::COMMON_NAME, encode::UTF8_STRING, &common)])
@@ -248,7 +252,7 @@ fn extensions(template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> V
         Purpose::Root => all.extend(authority_extensions(1)),
         Purpose::Issuing => {
             all.extend(authority_extensions(0));
-            all.extend(template.addresses.map(|addresses| revocations(&addresses.root_crl())));
+            all.extend(template.addresses.map(|addresses| revocations(&addresses.root_crl(issuer.key))));
         }
         Purpose::Voucher => all.extend([
             extension(oid::BASIC_CONSTRAINTS, true, &sequence(&[])),

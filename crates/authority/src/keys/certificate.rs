@@ -45,6 +45,12 @@ impl AuthorityCertificate {
         Issuer { name: &self.subject, spki: &self.spki, key: self.label, algorithm: self.algorithm }
     }
 
+    /// Whether this key has signed a certificate.
+    pub(crate) fn has_signed(&self, certificate: &Certificate<'_>) -> bool {
+        let key = SubjectPublicKeyInfo::from_der(&self.spki).ok().and_then(|spki| spki.public_key());
+        key.is_some_and(|key| certificate.verify_with(key, &AwsLc).is_ok())
+    }
+
     /// The content of `subjectPublicKey`: what OCSP hashes.
     pub(crate) fn key_bits(&self) -> &[u8] {
         let key = SubjectPublicKeyInfo::from_der(&self.spki).ok().and_then(|spki| spki.public_key());

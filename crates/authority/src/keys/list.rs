@@ -2,6 +2,7 @@
 //! store share.
 
 use super::AuthorityCertificate;
+use super::roots::{Came, RootKey};
 use crate::Error;
 use crate::signer::{KeyLabel, KeyRole};
 use crate::store::{Published, Store, StoreError};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 /// What it is called among the published objects.
 const KIND: &str = "keys";
-const WHAT: &str = "list of the authority's keys";
+pub(super) const WHAT: &str = "list of the authority's keys";
 
 /// How an issuing key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,9 +67,10 @@ pub struct KeyList {
     /// Grows with each change.
     pub version: u64,
     keys: Vec<IssuingKey>,
+    pub(super) roots: Vec<RootKey>,
 }
 
-/// As it is stored, in JSON.
+/// A key as it is stored, in JSON: an issuing key or a root, by its label.
 #[derive(Deserialize, Serialize)]
 struct Stored {
     key: KeyLabel,
@@ -76,20 +78,83 @@ struct Stored {
     until: Option<i64>,
     /// DER in base64.
     certificate: String,
+    /// Of a root that took another's place: how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    came: Option<StoredCame>,
+}
+
+/// [`Came`], all in base64.
+#[derive(Deserialize, Serialize)]
+struct StoredCame {
+    link: String,
+    back: String,
+    list: Option<String>,
+}
+
+impl Stored {
+    fn of(certificate: &AuthorityCertificate, state: KeyState, until: Option<Time>) -> Self {
+        let (key, certificate) = (certificate.label, BASE64.encode(&certificate.der));
+        Self { key, state, until: until.map(Time::unix), certificate, came: None }
+    }
+
+    fn of_root(root: &RootKey) -> Self {
+        let came = root.came.as_ref().map(|came| StoredCame {
+            link: BASE64.encode(&came.link),
+            back: BASE64.encode(&came.back),
+            list: came.list.as_deref().map(|list| BASE64.encode(list)),
+        });
+        Self { came, ..Self::of(&root.certificate, root.state, root.until) }
+    }
+
+    fn read(self, keys: &mut Vec<IssuingKey>, roots: &mut Vec<RootKey>) -> Result<(), Error> {
+        let bytes = |text: &str| {
+            let damaged = |error: data_encoding::DecodeError| Error::Object { what: WHAT, why: error.to_string() };
+            BASE64.decode(text.as_bytes()).map_err(damaged)
+        };
+        let certificate = Arc::new(AuthorityCertificate::read(self.key, bytes(&self.certificate)?)?);
+        let (state, until) = (self.state, self.until.map(Time::from_unix));
+        if self.key.role() != KeyRole::Root {
+            keys.push(IssuingKey { certificate, state, until });
+            return Ok(());
+        }
+        let came = |came: StoredCame| -> Result<Came, Error> {
+            let list = came.list.as_deref().map(bytes).transpose()?;
+            Ok(Came { link: bytes(&came.link)?, back: bytes(&came.back)?, list })
+        };
+        roots.push(RootKey { certificate, state, until, came: self.came.map(came).transpose()? });
+        Ok(())
+    }
 }
 
 impl KeyList {
     /// Puts a first list into the store.
-    pub(crate) fn begin(store: &dyn Store, first: AuthorityCertificate, now: Time) -> Result<Self, Error> {
-        let list = Self::of(Some(first));
+    pub(crate) fn begin(
+        store: &dyn Store,
+        root: AuthorityCertificate,
+        first: AuthorityCertificate,
+        now: Time,
+    ) -> Result<Self, Error> {
+        let list = Self::of(root, Some(first));
         list.publish(store, now, None)?;
         Ok(list)
     }
 
     /// The first list.
-    pub(crate) fn of(first: Option<AuthorityCertificate>) -> Self {
+    pub(crate) fn of(root: AuthorityCertificate, first: Option<AuthorityCertificate>) -> Self {
         let key = |first| IssuingKey { certificate: Arc::new(first), state: KeyState::Current, until: None };
-        Self { version: 1, keys: first.map(key).into_iter().collect() }
+        Self { version: 1, keys: first.map(key).into_iter().collect(), roots: vec![RootKey::first(root)] }
+    }
+
+    /// This list with its one root, if it is of a version that did not name it: from then on the newest certificate of a
+    /// root may be that of one that was never finished.
+    pub(crate) fn naming_root(self, store: &dyn Store, root: AuthorityCertificate, now: Time) -> Result<Self, Error> {
+        if !self.roots.is_empty() {
+            return Ok(self);
+        }
+        let (version, before) = (self.version.saturating_add(1), self.version);
+        let named = Self { version, roots: vec![RootKey::first(root)], ..self };
+        named.publish(store, now, Some(before))?;
+        Ok(named)
     }
 
     /// The list of the store, if it has one.
@@ -97,19 +162,16 @@ impl KeyList {
         let Some(held) = store.published(KIND)? else { return Ok(None) };
         let damaged = |why: String| Error::Object { what: WHAT, why };
         let stored: Vec<Stored> = serde_json::from_slice(&held.bytes).map_err(|error| damaged(error.to_string()))?;
-        let read = |stored: Stored| {
-            let der = BASE64.decode(stored.certificate.as_bytes()).map_err(|error| damaged(error.to_string()))?;
-            let certificate = Arc::new(AuthorityCertificate::read(stored.key, der)?);
-            Ok::<_, Error>(IssuingKey { certificate, state: stored.state, until: stored.until.map(Time::from_unix) })
-        };
-        let keys = stored.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let list = Self { version: held.version, keys };
+        let (mut keys, mut roots) = (Vec::new(), Vec::new());
+        stored.into_iter().try_for_each(|stored| stored.read(&mut keys, &mut roots))?;
+        let list = Self { version: held.version, keys, roots };
         list.check()?;
         Ok(Some(list))
     }
 
     /// Whether one key issues, and one alone: with any other list an authority does not start again.
     fn check(&self) -> Result<(), Error> {
+        self.check_roots()?;
         match self.keys.iter().filter(|key| key.state == KeyState::Current).count() {
             1 => Ok(()),
             _ => Err(Error::Object { what: WHAT, why: "it has not one current key".to_owned() }),
@@ -135,13 +197,8 @@ impl KeyList {
         before: Option<u64>,
     ) -> Result<(), Error> {
         self.check()?;
-        let stored = |key: &IssuingKey| Stored {
-            key: key.certificate.label,
-            state: key.state,
-            until: key.until.map(Time::unix),
-            certificate: BASE64.encode(&key.certificate.der),
-        };
-        let stored: Vec<Stored> = self.keys.iter().map(stored).collect();
+        let issuing = |key: &IssuingKey| Stored::of(&key.certificate, key.state, key.until);
+        let stored: Vec<Stored> = self.keys.iter().map(issuing).chain(self.roots.iter().map(Stored::of_root)).collect();
         let bytes =
             serde_json::to_vec(&stored).map_err(|error| Error::Object { what: WHAT, why: error.to_string() })?;
         objects.push((KIND, Published { version: self.version, at: now, bytes }, before));
@@ -159,9 +216,14 @@ impl KeyList {
         self.keys.iter()
     }
 
+    /// The key that issues, and how it stands.
+    pub(crate) fn current_key(&self) -> Option<&IssuingKey> {
+        self.keys.iter().find(|key| key.state == KeyState::Current)
+    }
+
     /// The key that issues.
     pub(crate) fn current(&self) -> Option<&Arc<AuthorityCertificate>> {
-        self.keys.iter().find(|key| key.state == KeyState::Current).map(|key| &key.certificate)
+        self.current_key().map(|key| &key.certificate)
     }
 
     /// The key with this label.
@@ -227,7 +289,7 @@ impl KeyList {
         }));
         keys.sort_by_key(|key| key.certificate.label);
         let version = if keys == self.keys { self.version } else { self.version.saturating_add(1) };
-        Self { version, keys }
+        Self { version, keys, roots: self.roots.clone() }
     }
 
     /// Whether a site list that does not name a key may have had no room for it: where a list is full, the oldest of those
@@ -259,6 +321,6 @@ impl KeyList {
         }
         keys.extend(new.map(|new| IssuingKey { certificate: Arc::new(new), state: KeyState::Current, until: None }));
         keys.sort_by_key(|key| key.certificate.label);
-        Self { version: self.version.saturating_add(1), keys }
+        Self { version: self.version.saturating_add(1), keys, roots: self.roots.clone() }
     }
 }

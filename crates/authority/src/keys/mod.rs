@@ -4,9 +4,12 @@
 mod certificate;
 mod list;
 mod pkcs11;
+mod roots;
 mod software;
 
 pub use certificate::AuthorityCertificate;
 pub use list::{IssuingKey, KeyList, KeyState};
 pub use pkcs11::{Token, TokenConfig};
+pub(crate) use roots::Came;
+pub use roots::RootKey;
 pub use software::{KeyDirectory, key_file, make_key_file};

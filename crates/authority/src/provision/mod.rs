@@ -193,7 +193,7 @@ impl Authority {
     ///
     /// # Errors
     /// As [`Authority::provision`]; [`Error::Invalid`] when the row is refused.
-    pub fn provision_one(&self, profile: BirthProfileConfig, row: Row) -> Result<[Vec<u8>; 3], Error> {
+    pub fn provision_one(&self, profile: BirthProfileConfig, row: Row) -> Result<Vec<Vec<u8>>, Error> {
         match self.provision(profile, &[row])?.pop() {
             Some(RowOutcome::Issued(birth) | RowOutcome::IssuedBefore(birth)) => {
                 let certificate = BASE64.decode(birth.certificate.as_bytes());

@@ -241,7 +241,7 @@ impl Authority {
         let transfer = Transfer { serial_number: serial, from: &from, to: to.as_ref(), created_on: self.clock.now() };
         let mut payload = Vec::new();
         let Ok(()) = transfer.encode(bytes::Sink(&mut payload));
-        status::sign1(&*self.signer, self.root(), &payload, Transfer::PLACE, "transfer")
+        status::sign1(&*self.signer, &self.root(), &payload, Transfer::PLACE, "transfer")
     }
 
     /// Whose a device is: SHA-256 of the key of its owner's root.

@@ -53,6 +53,30 @@ struct Faulty {
     fuse: Arc<Fuse>,
 }
 
+/// Stops a store and a signer together.
+pub(crate) struct Stopping(Arc<Fuse>);
+
+impl Stopping {
+    /// They stop after so many steps from now on.
+    pub(crate) fn after_steps(&self, steps: i64) {
+        self.0.left.store(steps, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.0.left.load(Ordering::SeqCst) < 0
+    }
+}
+
+/// An authority that stops when it is asked to; with `after`, the last step still happens.
+pub(crate) fn stopping(config: &AuthorityConfig, clock: &Clock, after: bool) -> (Authority, Stopping) {
+    let fuse = Arc::new(Fuse { left: AtomicI64::new(i64::MAX), after });
+    let inner = SqlStore::sqlite(&config.dir.join("authority.sqlite")).unwrap();
+    let store = Arc::new(Faulty { inner, fuse: fuse.clone() });
+    let inner = InProcess::open(&config.dir.join("signer")).unwrap();
+    let signer = Arc::new(FaultySigner { inner, fuse: fuse.clone() });
+    (Authority::open_with(config, clock.clone(), signer, store).unwrap(), Stopping(fuse))
+}
+
 /// Verbs that change something go through the fuse, the others straight on.
 macro_rules! through {
     ($($kind:ident: fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {

@@ -19,6 +19,7 @@ mod peers;
 mod provision;
 mod refusals;
 mod restored;
+mod roots;
 mod rotation;
 mod signer;
 mod standing;

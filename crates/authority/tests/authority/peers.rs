@@ -2,14 +2,17 @@
 
 use crate::fixture::{Site, config};
 use medlock_authority::admin::{self, Reason, Request};
+use medlock_authority::keys::AuthorityCertificate;
 use medlock_authority::profile::ProfileConfig;
 use medlock_authority::signer::InProcess;
 use medlock_authority::{Authority, AuthorityConfig, devices_router, people_router};
 use medlock_node::accept::{self, Limits};
 use medlock_node::clock::Clock;
-use medlock_node::provider::{SigningAlgorithm, SigningKey};
+use medlock_node::enrol::read_certs_only;
+use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
 use medlock_node::stop::{self, Stopper};
 use medlock_node::tls::{Acceptor, ClientAuth, server_config};
+use medlock_trust::x509::Certificate;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -614,4 +617,84 @@ fn the_admin_socket_speaks_json_and_knows_who_asks() {
     let own = std::fs::metadata("/proc/self").map(|meta| std::os::unix::fs::MetadataExt::uid(&meta)).unwrap();
     assert!(text.contains(&format!(r#""who":"uid {own}""#)), "{text}");
     hub.runtime.block_on(async {});
+}
+
+/// Shows REQ-KEYS-67, REQ-KEYS-68.
+#[test]
+fn ordinary_software_goes_from_one_root_to_the_next() {
+    let hub = Hub::public();
+    hub.enrolled();
+    let change = |change: &str| {
+        hub.site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+    };
+    change("root");
+    // curl knows the old root alone: the hub shows how the new one came.
+    let (head, _) = hub.curl("/.well-known/est/cacerts", &[]);
+    assert!(head.contains(" 200"), "{head}");
+    hub.openssl("base64 -d -in body -out body.der");
+    let all = read_certs_only(&hub.read("body.der")).unwrap();
+    let keys = hub.site.authority.keys();
+    let [old, new] = keys.roots() else { panic!("two roots") };
+    let (old, new) = (&old.certificate, &new.certificate);
+    let found = |subject: &AuthorityCertificate, issuer: &AuthorityCertificate| -> Vec<u8> {
+        let issuer = Certificate::from_der(&issuer.der).unwrap();
+        let fits = |der: &[u8]| {
+            let read = Certificate::from_der(der).unwrap();
+            read.spki() == subject.spki && read.verify_with(issuer.public_key().unwrap(), &AwsLc).is_ok()
+        };
+        let one = all.iter().find(|der| fits(der)).map(|der| der.to_vec());
+        one.expect("one of the four of RFC 7030 section 4.1.3")
+    };
+    assert_eq!((found(old, old), found(new, new)), (old.der.clone(), new.der.clone()));
+    hub.write("link.pem", pem(&found(new, old)));
+    hub.write("back.pem", pem(&found(old, new)));
+    hub.write("new-root.pem", pem(&new.der));
+    let issuing = pem(&hub.site.authority.issuing().der);
+    hub.write("new-issuing.pem", &issuing);
+    hub.write("way.pem", [issuing.into_bytes(), hub.read("link.pem")].concat());
+    hub.write("way-back.pem", [hub.read("issuing.pem"), hub.read("back.pem")].concat());
+    hub.write("ct2.pem", pem(&hub.site.enrol("ct-2", &SigningKey::generate())));
+
+    let verify = |root: &str, way: &str, leaf: &str| {
+        let output = hub.run("openssl", &["verify", "-x509_strict", "-CAfile", root, "-untrusted", way, leaf]);
+        (output.1, output.0)
+    };
+    for (root, way, leaf) in [
+        ("root.pem", "way.pem", "ct2.pem"),
+        ("new-root.pem", "new-issuing.pem", "ct2.pem"),
+        ("root.pem", "issuing.pem", "ct.pem"),
+        ("new-root.pem", "way-back.pem", "ct.pem"),
+    ] {
+        let (good, text) = verify(root, way, leaf);
+        assert!(good, "{leaf} under {root}: {text}");
+    }
+    assert!(!verify("root.pem", "new-issuing.pem", "ct2.pem").0, "without the link");
+    // Both roots revoke, each what it has certified.
+    let mut lists = Vec::new();
+    for name in ["root", "root-2", "issuing-2"] {
+        let url = format!("http://127.0.0.1:{}/crl/{name}.crl", hub.people);
+        let (text, success) = hub.run("curl", &["--silent", "--fail", "-o", "crl.der", &url]);
+        assert!(success, "{name}: {text}");
+        hub.openssl("crl -inform DER -in crl.der -out crl.pem");
+        lists.extend(hub.read("crl.pem"));
+    }
+    hub.write("crls.pem", lists);
+    let text = hub.openssl("x509 -in new-issuing.pem -noout -text");
+    assert!(text.contains("http://pki.example.org/crl/root-2.crl"), "{text}");
+    for (root, way) in [("root.pem", "way.pem"), ("new-root.pem", "new-issuing.pem")] {
+        hub.openssl(&format!("verify -crl_check_all -CRLfile crls.pem -CAfile {root} -untrusted {way} ct2.pem"));
+    }
+    // And curl believes the hub by either, before and after the old one is retired.
+    for _ in 0..2 {
+        for root in ["root.pem", "new-root.pem"] {
+            let url = format!("https://localhost:{}/.well-known/est/cacerts", hub.devices);
+            let (text, success) = hub.run("curl", &["--silent", "--show-error", "--cacert", root, "-o", "body", &url]);
+            assert!(success, "{root}: {text}");
+        }
+        if hub.site.authority.root().key == old.key {
+            change("retire root");
+        }
+    }
+    let (_, _) = hub.curl("/v1/objects/site-list/after/1", &[]);
+    assert_eq!(hub.read("body"), hub.site.authority.missed_site_list(1).unwrap());
 }

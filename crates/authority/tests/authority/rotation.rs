@@ -34,6 +34,11 @@ fn states(site: &Site) -> Vec<KeyState> {
     site.authority.keys().iter().map(|key| key.state).collect()
 }
 
+/// The one root there is.
+fn only(root: &AuthorityCertificate) -> &[AuthorityCertificate] {
+    std::slice::from_ref(root)
+}
+
 /// A node of the site that has heard nothing yet.
 fn node(site: &Site) -> Arc<KnowledgeBase> {
     let node = KnowledgeBase::in_memory(site.clock.clone(), Setting::Hospital);
@@ -312,18 +317,18 @@ fn a_root_that_is_offline_signs_files_and_never_comes_to_the_hub() {
     assert!(shown.contains("Sankt Anna") && shown.contains("rotate") && shown.contains("version 1"), "{shown}");
 
     // Another root does not sign it, and no byte of request or answer can be another.
-    let error = RootAnswer::make(&request, &other, &other_signer).unwrap_err().to_string();
+    let error = RootAnswer::make(&request, only(&other), &other_signer).unwrap_err().to_string();
     assert!(error.contains("asks the root"), "{error}");
-    let answer = RootAnswer::make(&request, &root, &root_signer).unwrap();
+    let answer = RootAnswer::make(&request, only(&root), &root_signer).unwrap();
     for at in (0..request.len()).step_by(7) {
         let mut changed = request.clone();
         changed[at] ^= 1;
-        assert!(RootAnswer::make(&changed, &root, &root_signer).is_err(), "byte {at} of the request");
+        assert!(RootAnswer::make(&changed, only(&root), &root_signer).is_err(), "byte {at} of the request");
     }
     for at in (0..answer.len()).step_by(7) {
         let mut changed = answer.clone();
         changed[at] ^= 1;
-        assert!(RootAnswer::read(&changed, &root).is_err(), "byte {at} of the answer");
+        assert!(RootAnswer::read(&changed, only(&root)).is_err(), "byte {at} of the answer");
     }
     assert!(Authority::finish(&config, &clock, &signer, &request).is_err());
     assert!(Authority::finish(&config, &clock, &signer, &answer).unwrap());
@@ -342,7 +347,7 @@ fn a_root_that_is_offline_signs_files_and_never_comes_to_the_hub() {
     };
     let (one, two) = (ask(), ask());
     let answered =
-        |request: &[u8]| data_encoding::BASE64.encode(&RootAnswer::make(request, &root, &root_signer).unwrap());
+        |request: &[u8]| data_encoding::BASE64.encode(&RootAnswer::make(request, only(&root), &root_signer).unwrap());
     site.ask(Request::AcceptRoot { answer: answered(&one) });
     assert_eq!(site.authority.issuing().label, label(2));
     for request in [&one, &two] {
@@ -357,19 +362,19 @@ fn a_root_that_is_offline_signs_files_and_never_comes_to_the_hub() {
     // One person alone does not open the key.
     for halves in [["what Anna knows", "what Anna knows"], ["what Ben knows", "what Anna knows"]] {
         let alone = InProcess::open_with_halves(&kept.path().join("keys"), halves).unwrap();
-        assert!(RootAnswer::make(&one, &root, &alone).is_err());
+        assert!(RootAnswer::make(&one, only(&root), &alone).is_err());
     }
     assert!(InProcess::open_with_halves(&kept.path().join("keys"), ["", "what Anna and Ben know"]).is_err());
 }
 
 /// A site whose root is elsewhere: where that is kept, its signer and certificate.
-fn offline_site() -> (Site, tempfile::TempDir, InProcess, AuthorityCertificate) {
+pub(crate) fn offline_site() -> (Site, tempfile::TempDir, InProcess, AuthorityCertificate) {
     let (kept, root_signer, root) = safe("Sankt Anna");
     let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::manual(noon()));
     let config = AuthorityConfig { root: RootPlace::Offline, ..config(dir.path()) };
     let signer: Arc<dyn Signer> = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
     let request = Authority::begin(&config, &clock, &signer, &root.der).unwrap();
-    let answer = RootAnswer::make(&request, &root, &root_signer).unwrap();
+    let answer = RootAnswer::make(&request, only(&root), &root_signer).unwrap();
     assert!(Authority::finish(&config, &clock, &signer, &answer).unwrap());
     let authority = Arc::new(Authority::open(&config, clock.clone(), signer).unwrap());
     (Site { authority, clock, dir }, kept, root_signer, root)
@@ -411,7 +416,7 @@ fn an_offline_root_signs_its_revocation_list_with_what_it_is_asked() {
         other => panic!("{other:?}"),
     };
     let accept = |request: &[u8]| {
-        let answer = RootAnswer::make(request, &root, &root_signer).unwrap();
+        let answer = RootAnswer::make(request, only(&root), &root_signer).unwrap();
         site.ask(Request::AcceptRoot { answer: data_encoding::BASE64.encode(&answer) });
     };
     // A year without one, and people are told.
@@ -438,7 +443,7 @@ fn an_offline_root_signs_its_revocation_list_with_what_it_is_asked() {
     assert!(list().len() > before.len());
     // Another root's list is none of ours.
     let (_dir, other_signer, other) = safe("Another");
-    assert!(RootAnswer::make(&ask(KeyChange::RootCrl), &other, &other_signer).is_err());
+    assert!(RootAnswer::make(&ask(KeyChange::RootCrl), only(&other), &other_signer).is_err());
 }
 
 /// Shows REQ-KEYS-18.
@@ -448,9 +453,9 @@ fn a_change_of_keys_that_was_cut_off_is_finished_by_the_same_answer() {
     let old = site.enrol("ct-1", &SigningKey::generate());
     let request = site.authority.request_root(KeyChange::Rotate, false).unwrap();
     let root_signer = InProcess::open(&site.dir.path().join("signer")).unwrap();
-    let answer = RootAnswer::make(&request, site.authority.root(), &root_signer).unwrap();
+    let answer = RootAnswer::make(&request, only(&site.authority.root()), &root_signer).unwrap();
     // The process ended when the list of the root was published, and nothing of the rest was done.
-    let list = RootAnswer::read(&answer, site.authority.root()).unwrap().list.unwrap();
+    let list = RootAnswer::read(&answer, only(&site.authority.root())).unwrap().list.unwrap();
     let version = List::danger_open(&list).unwrap().heading().version;
     let Site { authority, clock, dir } = site;
     drop(authority);
@@ -463,7 +468,7 @@ fn a_change_of_keys_that_was_cut_off_is_finished_by_the_same_answer() {
     let again = site.authority.request_root(KeyChange::Rotate, false).unwrap();
     let asked = |request: &[u8]| RootRequest::read(request).unwrap();
     assert_eq!(asked(&again).spki, asked(&request).spki, "the key that was made is used");
-    site.authority.accept_root(&RootAnswer::make(&again, site.authority.root(), &root_signer).unwrap()).unwrap();
+    site.authority.accept_root(&RootAnswer::make(&again, only(&site.authority.root()), &root_signer).unwrap()).unwrap();
     assert_eq!(states(&site), [KeyState::Former, KeyState::Current]);
     let node = node(&site);
     hears(&node, &site);

@@ -308,7 +308,8 @@ fn where_the_maker_is_gone_a_transfer_by_the_owner_makes_the_device_the_next_own
     let world = World::new();
     let [owner, next] = [world.domain(0), world.domain(1)];
     let transfer = world.sites[0].transfer("P-1", Some(&HEXLOWER.encode(&next))).unwrap();
-    let root = Certificate::from_der(&world.sites[0].root().der).unwrap();
+    let root = world.sites[0].root();
+    let root = Certificate::from_der(&root.der).unwrap();
     let read = Transfer::verify(&transfer, root.public_key().unwrap(), root.spki(), &AwsLc).unwrap();
     let right = Expected {
         serial_number: "P-1",
@@ -323,7 +324,8 @@ fn where_the_maker_is_gone_a_transfer_by_the_owner_makes_the_device_the_next_own
     assert_eq!(read.judge(&owner, &Expected { domain: &owner, ..right }), Err(Refused::OtherDomain));
     assert_eq!(read.judge(&owner, &Expected { serial_number: "P-2", ..right }), Err(Refused::OtherDevice));
     assert_eq!(read.judge(&owner, &Expected { floor: noon().plus_seconds(1), ..right }), Err(Refused::Older));
-    let theirs = Certificate::from_der(&world.sites[1].root().der).unwrap();
+    let theirs = world.sites[1].root();
+    let theirs = Certificate::from_der(&theirs.der).unwrap();
     let forged = Transfer::verify(&transfer, theirs.public_key().unwrap(), theirs.spki(), &AwsLc);
     assert_eq!(forged, Err(Refused::Forged));
     // To the maker's decision: no device takes it for a transfer to anybody.
@@ -355,7 +357,7 @@ fn only_a_key_for_vouchers_signs_them_and_its_purpose_is_critical() {
     let profile = BirthProfileConfig { roles: vec!["actuator".into()], ..BirthProfileConfig::default() };
     let row = Row { serial: Some("P-2".into()), material: BASE64.encode(key.spki()), ..Row::default() };
     let chain = world.maker.provision_one(profile, row).unwrap();
-    let device = Identity::new(key, chain.map(Into::into).into()).unwrap();
+    let device = Identity::new(key, chain.into_iter().map(Into::into).collect()).unwrap();
     let forged = brski::sign(&device, signed.json, noon()).unwrap();
     let read = SignedJson::read(&forged).unwrap();
     assert_eq!(believe(&read, &[maker]), Err(brski::Refused::Purpose));

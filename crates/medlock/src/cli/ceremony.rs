@@ -7,7 +7,7 @@ use crate::{Failure, Outcome};
 use clap::Args;
 use medlock_authority::keys::AuthorityCertificate;
 use medlock_authority::root_request::{RootAnswer, RootRequest};
-use medlock_authority::signer::{InProcess, KeyLabel};
+use medlock_authority::signer::{InProcess, KeyLabel, KeyRole};
 use medlock_authority::{AuthorityConfig, make_root as new_root, pem};
 use medlock_node::clock::Clock;
 use medlock_node::provider::{SigningAlgorithm, sha256};
@@ -90,12 +90,38 @@ pub(crate) fn sign_request(args: &SignRequestArgs) -> Result<Outcome, Failure> {
     if out.exists() {
         return Err(format!("{} is there already", out.display()).into());
     }
-    let root = AuthorityCertificate::read(KeyLabel::ROOT, certificate(&dir.join(CERTIFICATE))?)?;
-    let answer = RootAnswer::make(&file, &root, &unlocked(dir)?)?;
+    let known = roots(dir)?;
+    let answer = RootAnswer::make(&file, &known, &unlocked(dir)?)?;
+    if let Some(new) = RootAnswer::read(&answer, &known)?.root {
+        keep_new_root(dir, &new.certificate)?;
+    }
     new_file(out, &answer)?;
     say!("answer        {}, SHA-256 {}", out.display(), RootRequest::fingerprint(&answer));
     say!("Next: medlock authority accept {} at the hub", out.display());
     Ok(Outcome::Done)
+}
+
+/// The roots in this folder: `root.pem`, and `root-2.pem` and so on, which [`keep_new_root`] has put beside it.
+fn roots(dir: &Path) -> Result<Vec<AuthorityCertificate>, Failure> {
+    let mut roots = vec![AuthorityCertificate::read(KeyLabel::ROOT, certificate(&dir.join(CERTIFICATE))?)?];
+    for number in 2..=u16::MAX {
+        let Some(label) = KeyLabel::new(KeyRole::Root, number) else { break };
+        let path = dir.join(format!("{label}.pem"));
+        if !path.exists() {
+            break;
+        }
+        roots.push(AuthorityCertificate::read(label, certificate(&path)?)?);
+    }
+    Ok(roots)
+}
+
+/// Puts the certificate of a root that was made here beside the others.
+fn keep_new_root(dir: &Path, root: &AuthorityCertificate) -> Result<(), Failure> {
+    let path = dir.join(format!("{}.pem", root.label));
+    new_file(&path, pem("CERTIFICATE", &root.der).as_bytes())?;
+    let fingerprint = data_encoding::HEXLOWER.encode(&sha256(&root.der));
+    say!("{} is the certificate of the new root, SHA-256 {fingerprint}", path.display());
+    Ok(())
 }
 
 /// The keys in this folder, with the two halves of their passphrase from standard input, a line each.

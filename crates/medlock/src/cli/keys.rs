@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 /// What is done with the keys that issue.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// List the keys that issue or have issued, and how each stands.
+    /// List the keys that issue or have issued, and the roots, and how each stands.
     Keys {
         #[command(flatten)]
         hub: HubArgs,
     },
-    /// Make a new key, which issues from now on. The former one signs revocation lists for what it has issued until it is
-    /// retired.
+    /// Make a new key, which issues from now on; or a new root, which certifies from now on. The former one goes on signing
+    /// until it is retired.
     Rotate {
         /// Which key.
         #[arg(value_enum)]
@@ -33,7 +33,7 @@ pub(crate) enum KeysCommand {
     },
     /// Let a former key sign nothing any more. Refused while credentials hang on it.
     Retire {
-        /// Its label: issuing (the first), issuing-2, …
+        /// Its label: issuing (the first), issuing-2, …; root (the first), root-2, …
         key: String,
         /// Also while credentials hang on it: ordinary software that asks for their revocation list then refuses them.
         #[arg(long)]
@@ -63,7 +63,7 @@ pub(crate) enum KeysCommand {
 /// `medlock authority request`.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
-    /// What is to be done: issuing (a new key), retire KEY, compromised KEY, root-crl (the root's revocation list).
+    /// What is to be done: issuing (a new key), root (a new root), retire KEY, compromised KEY, root-crl (the root's revocation list).
     #[arg(required = true, num_args = 1..=2, value_names = ["CHANGE", "KEY"])]
     change: Vec<String>,
     /// Where to write it.
@@ -87,6 +87,8 @@ pub(crate) struct RequestArgs {
 pub(crate) enum RotatedKey {
     /// The key that issues.
     Issuing,
+    /// The root, which certifies issuing keys and signs the site list.
+    Root,
 }
 
 /// Does what was asked.
@@ -97,6 +99,7 @@ pub(crate) fn run(command: KeysCommand) -> Result<Outcome, Failure> {
     match command {
         KeysCommand::Keys { hub } => show(&hub, ask(&hub.dir, Request::Keys)?),
         KeysCommand::Rotate { key: RotatedKey::Issuing, hub } => change(&hub, KeyChange::Rotate, false),
+        KeysCommand::Rotate { key: RotatedKey::Root, hub } => change(&hub, KeyChange::Root, false),
         KeysCommand::Retire { key, anyway, hub } => change(&hub, format!("retire {key}").parse()?, anyway),
         KeysCommand::Compromised { key, hub } => change(&hub, format!("compromised {key}").parse()?, false),
         KeysCommand::Request(args) => request(&args),

@@ -6,6 +6,7 @@ use crate::Error;
 use crate::files;
 use crate::identity::Identity;
 use crate::provider::{AwsLc, sha256};
+use crate::tls::root_of;
 use data_encoding::HEXLOWER;
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::voucher::{self, Expected};
@@ -115,7 +116,7 @@ impl Birth {
         let maker = maker.and_then(|maker| Anchor::for_everything(&maker, AuthorityKind::Maker, &AwsLc));
         let (voucher, _) = believe(&signed, maker.as_slice())?;
         let other = || Refused::Voucher(voucher::Refused::OtherDomain);
-        let root = registrar.last().and_then(|root| Certificate::from_der(root).ok()).ok_or_else(other)?;
+        let root = root_of(registrar).and_then(|root| Certificate::from_der(root).ok()).ok_or_else(other)?;
         let domain = sha256(root.spki());
         // An older word for the same owner takes nothing back: after a reset, the papers of the device count again.
         let floor =

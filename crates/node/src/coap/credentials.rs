@@ -17,6 +17,9 @@ use rustls::pki_types::CertificateDer;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// The most certificates that are shown: one's own, the issuing one, and one of a root by the root before it.
+const MAX_SHOWN: usize = 3;
+
 /// The cipher suites that a P-256 key serves: AES-CCM with tags of 8 bytes first, as the smaller one.
 pub const SUITES: [Suite; 2] = [Suite::Suite2, Suite::Suite3];
 /// How many peers' credentials are remembered, so that they can be named by their hash.
@@ -173,13 +176,14 @@ impl Presented {
         }
     }
 
-    /// Certificates of one form, without the root, which who believes in it has.
+    /// Certificates of one form, without the root, which who believes in it has. Of roots that took the place of another,
+    /// the last is shown as the one before certifies it; small devices have room for no more.
     fn shown<'c>(&self, chain: &'c [Bytes]) -> Vec<&'c [u8]> {
         let c509 = chain.first().is_some_and(|own| is_c509(own));
         let most = if self.show == Show::Chain { chain.len() } else { 1 };
         let one_form = chain.iter().take(most).take_while(|one| is_c509(one) == c509);
         let below = |(index, one): &(usize, &Bytes)| *index == 0 || !is_root(one);
-        one_form.enumerate().filter(below).map(|(_, one)| one.as_ref()).collect()
+        one_form.enumerate().filter(below).map(|(_, one)| one.as_ref()).take(MAX_SHOWN).collect()
     }
 }
 
@@ -196,8 +200,11 @@ fn is_c509(certificate: &[u8]) -> bool {
     certificate.first() == Some(&c509::CERTIFICATE_HEAD)
 }
 
+/// Whether it signs itself, by what it says of the keys.
 fn is_root(certificate: &[u8]) -> bool {
-    read(certificate).is_some_and(|certificate| certificate.is_self_issued())
+    let Some(certificate) = read(certificate).filter(Certificate::is_self_issued) else { return false };
+    let signer = certificate.extensions().authority_key_id().and_then(|named| named.key_id);
+    signer.zip(certificate.extensions().subject_key_id()).is_none_or(|(signer, own)| signer == own)
 }
 
 /// Whether `issuer` may have issued `certificate`, by their names and, where both say it, by the key.

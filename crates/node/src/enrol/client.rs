@@ -6,8 +6,8 @@ use crate::brski::Birth;
 use crate::http::{Client, Connection};
 use crate::identity::{Identity, IdentityStore};
 use crate::knowledge::{Kind, KnowledgeBase};
-use crate::news::status;
-use crate::provider::{SigningKey, jitter, sha256};
+use crate::news::{leads_to_missed, status, take_missed_lists};
+use crate::provider::{AwsLc, SigningKey, jitter, sha256};
 use crate::stop::Stop;
 use crate::tls::{Believed, Connector};
 use base64::Engine as _;
@@ -31,7 +31,7 @@ const REENROLL: &str = "/.well-known/est/simplereenroll";
 const REPEAT: std::ops::RangeInclusive<u64> = 1..=300;
 /// What is assumed when the hub does not say.
 const REPEAT_DEFAULT: u64 = 5;
-/// The longest chain we keep: own, two issuing levels, root.
+/// The longest chain we keep: own, issuing, and two roots that took one another's place.
 const LONGEST_CHAIN: usize = 4;
 
 /// How far enrolment is, for people who watch.
@@ -206,7 +206,14 @@ impl Enrolment {
         if answer.status() != StatusCode::OK {
             return Err(status(&hub.client, &format!("GET {path}"), answer.status(), answer.body()));
         }
-        match self.knowledge.accept(Kind::SiteList, answer.body()) {
+        let taken = match self.knowledge.accept(Kind::SiteList, answer.body()) {
+            Err(refused) if leads_to_missed(&refused) => {
+                take_missed_lists(&hub.client, &self.knowledge).await?;
+                self.knowledge.accept(Kind::SiteList, answer.body())
+            }
+            other => other,
+        };
+        match taken {
             // From a first contact that was cut short; the news bring what is newer.
             Err(refused) if self.knowledge.version(Kind::SiteList).is_some() => {
                 tracing::warn!(%refused, "the hub's site list is not newer than the one held");
@@ -347,7 +354,9 @@ fn is_final(error: &Error) -> bool {
     }
 }
 
-/// The certificate for `key`, and above it those that issued one another, without the self-signed root.
+/// The certificate for `key`, and above it those that signed one another, without any that signs itself. A root that has
+/// taken the place of another may be among them, as the one before certifies it (RFC 4210 section 4.4): those who know the
+/// one before alone believe the chain by that.
 fn chain_for(
     key: &SigningKey,
     issued: &[CertificateDer<'static>],
@@ -355,17 +364,16 @@ fn chain_for(
 ) -> Option<Vec<CertificateDer<'static>>> {
     let all: Vec<(Certificate<'_>, &CertificateDer<'static>)> =
         issued.iter().chain(authorities).filter_map(|der| Some((Certificate::from_der(der).ok()?, der))).collect();
-    let (leaf, own) = all.iter().find(|(certificate, _)| certificate.spki() == key.spki())?;
-    let mut chain = vec![(*own).clone()];
-    let mut last = leaf;
-    while chain.len() < LONGEST_CHAIN {
-        let above = all.iter().find(|(above, _)| above.subject().matches(&last.issuer()) && !above.is_self_issued());
-        let Some((certificate, der)) = above else { break };
-        if chain.contains(der) {
-            break;
-        }
-        chain.push((*der).clone());
-        last = certificate;
+    let signed = |above: &Certificate<'_>, below: &Certificate<'_>| {
+        above.subject().matches(&below.issuer())
+            && above.public_key().is_some_and(|key| below.verify_with(key, &AwsLc).is_ok())
+    };
+    let mut chain = vec![all.iter().find(|(certificate, _)| certificate.spki() == key.spki())?];
+    while let Some((last, _)) = chain.last().filter(|_| chain.len() < LONGEST_CHAIN) {
+        // What a key further below has signed leads back to where the chain comes from.
+        let leads_back = |one: &Certificate<'_>| signed(one, one) || chain.iter().any(|(below, _)| signed(below, one));
+        let Some(above) = all.iter().find(|(above, _)| signed(above, last) && !leads_back(above)) else { break };
+        chain.push(above);
     }
-    Some(chain)
+    Some(chain.into_iter().map(|(_, der)| (*der).clone()).collect())
 }

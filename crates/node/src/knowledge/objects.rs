@@ -138,8 +138,8 @@ impl Objects {
         self.get(Kind::Suspensions).map_or_else(Vec::new, |held| suspensions::opened(&held.bytes).collect())
     }
 
-    /// The object held, if what takes its place must be newer. Where its signer has left the site list that need not be: a
-    /// thief of the key may have made it, with the highest number there is. Nothing older comes in that way, because whatever
+    /// The object held, if what takes its place must be newer. Where its signer has left the site list, or speaks for another
+    /// root there, that need not be: a thief of the key may have made it, with the highest number there is. Nothing older comes in that way, because whatever
     /// that key has signed is not believed any more, and its successor has signed nothing before.
     fn in_order(&self, kind: Kind) -> Option<&Object> {
         let purpose = match kind {
@@ -148,12 +148,18 @@ impl Objects {
             Kind::Policy => Purpose::Policy,
             Kind::Routes => Purpose::Routes,
         };
-        let signs = |held: &&Object| {
-            let list = self.list(Kind::SiteList);
-            let signed = Sign1::read(&held.bytes);
-            signed.is_ok_and(|signed| list.is_some_and(|list| list.service(purpose, signed.key()).is_some()))
+        let signs = |held: &Object| {
+            let list = self.list(Kind::SiteList)?;
+            let service = list.service(purpose, Sign1::read(&held.bytes).ok()?.key())?;
+            // Under a new root the same key goes on in the name of another authority.
+            let authority = match kind {
+                Kind::Status => StatusList::danger_open(&held.bytes).ok()?.heading().authority,
+                Kind::RevokedSet | Kind::RevokedDelta => RevokedSet::danger_open(&held.bytes).ok()?.heading().authority,
+                _ => service.authority,
+            };
+            (service.authority == authority).then_some(())
         };
-        self.get(kind).filter(signs)
+        self.get(kind).filter(|held| signs(held).is_some())
     }
 
     fn set_held(&self, kind: Kind) -> Option<RevokedSet<'_>> {

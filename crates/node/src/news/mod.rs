@@ -19,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{StatusCode, header::CONTENT_TYPE};
 use medlock_trust::Role;
+use medlock_trust::list::{self, Signers};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -27,6 +28,8 @@ use tokio::sync::{Mutex, watch};
 const SILENCE: Duration = Duration::from_secs(45);
 /// The first wait before the stream is opened again; doubled each time up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// The most lists that are caught up with at once: roots are replaced every few years.
+const MAX_MISSED_LISTS: usize = 16;
 /// The longest wait: how late news of a hub that comes back may be.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
@@ -84,10 +87,22 @@ impl Hub {
     pub async fn poll(&self) -> Result<(), Error> {
         for kind in Kind::ALL {
             if let Some(object) = self.fetch(kind).await? {
-                self.take(kind, object).await;
+                self.take_in_order(kind, object).await;
             }
         }
         Ok(())
+    }
+
+    /// Takes an object; before a site list by roots that are not known here, those that say whose roots they are.
+    async fn take_in_order(&self, kind: Kind, object: Bytes) {
+        let refused = self.take(kind, object.clone()).await;
+        if kind != Kind::SiteList || !refused.is_some_and(|refused| leads_to_missed(&refused)) {
+            return;
+        }
+        match take_missed_lists(&self.client, &self.knowledge).await {
+            Ok(()) => drop(self.take(kind, object).await),
+            Err(error) => tracing::warn!(%error, "the site lists between could not be had"),
+        }
     }
 
     /// Offers an object to the knowledge, where writing to disk does not hold up other tasks; says why it was not
@@ -149,7 +164,7 @@ impl Hub {
             return;
         }
         match STANDARD.decode(&event.data) {
-            Ok(object) => drop(self.take(kind, object.into()).await),
+            Ok(object) => self.take_in_order(kind, object.into()).await,
             Err(error) => tracing::warn!(kind = kind.name(), %error, "the hub sent news that are no base64"),
         }
     }
@@ -221,6 +236,39 @@ pub(crate) async fn fetch(client: &Client, kind: Kind) -> Result<Option<Bytes>, 
         StatusCode::NOT_FOUND => Ok(None),
         other => Err(status(client, &format!("GET {path}"), other, answer.body())),
     }
+}
+
+/// Whether a list was refused because its signers are not known here: lists between may name them.
+pub(crate) const fn leads_to_missed(refused: &Refused) -> bool {
+    matches!(refused, Refused::List(list::Refused::TooFewSignatures { signers: Signers::Held | Signers::Pinned, .. }))
+}
+
+/// Takes the site lists that were missed and that the hub keeps: one for each time its root was replaced, signed by the
+/// one before and the one that took its place.
+///
+/// # Errors
+/// As [`Client::get`], and [`Error::Status`]. That a list is not taken is none: then those behind it are not either.
+pub(crate) async fn take_missed_lists(client: &Client, knowledge: &Arc<KnowledgeBase>) -> Result<(), Error> {
+    for _ in 0..MAX_MISSED_LISTS {
+        let path = format!("/v1/objects/site-list/after/{}", knowledge.version(Kind::SiteList).unwrap_or(0));
+        let answer = client.get(&path).await?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => break,
+            other => return Err(status(client, &format!("GET {path}"), other, answer.body())),
+        }
+        let (knowledge, object) = (knowledge.clone(), answer.into_body());
+        let taken = tokio::task::spawn_blocking(move || knowledge.accept(Kind::SiteList, &object)).await;
+        match taken {
+            Ok(Ok(Accepted::New { version })) => tracing::info!(version, "a site list of an earlier root"),
+            Ok(Ok(Accepted::Known { .. })) | Err(_) => break,
+            Ok(Err(refused)) => {
+                tracing::warn!(%refused, "a site list that was missed is not taken");
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The error for an answer with another status than was hoped for.

@@ -378,17 +378,23 @@ struct Said {
 impl Said {
     fn about(peer: &Identified, authority: Option<KeyId>, knowledge: &Knowledge<'_>) -> Self {
         let mut said = Self { worst: None, worst_issuer: None, issued: None, answered_seconds_ago: None };
-        let fits = |list: &&StatusList<'_>| Some(list.heading().authority) == authority;
+        let own = |key| {
+            let mut roots = knowledge.lists.iter().map(|list| list.root_for(key));
+            roots.find(|root| *root != key).unwrap_or(key)
+        };
+        let root = authority.map(own);
+        let speaks = |name: KeyId| Some(own(name)) == root;
+        let fits = |list: &&StatusList<'_>| speaks(list.heading().authority);
         let order = |list: &&StatusList<'_>| (list.heading().recovery_epoch, list.heading().epoch);
         let newest = knowledge.status.iter().filter(fits).max_by_key(order);
         let ticket = knowledge
             .ticket
-            .filter(|ticket| Some(ticket.authority()) == authority && ticket.content().credential == peer.credential());
+            .filter(|ticket| speaks(ticket.authority()) && ticket.content().credential == peer.credential());
         let ticket = ticket.as_ref().map(|ticket| ticket.content());
         // A ticket from an epoch that is not older than the newest list's speaks with more recent knowledge: it may
         // lift a suspension. What is compromised in any of them stays so.
         let current_ticket = ticket.filter(|ticket| newest.is_none_or(|list| ticket.epoch >= list.heading().epoch));
-        let about_peer = |set: &SetAnswer| Some(set.authority) == authority && set.credential == peer.credential();
+        let about_peer = |set: &SetAnswer| speaks(set.authority) && set.credential == peer.credential();
         let set = knowledge.compact().filter(about_peer);
         for list in knowledge.status.iter().filter(fits) {
             let lifted = current_ticket.is_some()
