@@ -50,7 +50,7 @@ impl Impostor {
         let material = data_encoding::BASE64.encode(&certificate_request(&key, None));
         let profile = BirthProfileConfig { roles: vec!["modality".into()], ..BirthProfileConfig::default() };
         let chain = maker.provision_one(profile, Row { serial: Some("ct1".into()), material, ..Row::default() })?;
-        let chain = chain.map(CertificateDer::from).to_vec();
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
         let identity = IdentityStore::in_memory(Some(Identity::new(key, chain)?));
         Ok(Self { identity: Some(identity), knowledge: Arc::clone(hub.authority.knowledge()) })
     }

@@ -213,8 +213,8 @@ impl Site {
         let profile = BirthProfileConfig { roles, device_type, ..BirthProfileConfig::default() };
         let row = Row { serial: Some(serial.to_owned()), material, ..Row::default() };
         // Without the root, which is on the list.
-        let [certificate, issuing, _] = self.maker(kind)?.provision_one(profile, row)?;
-        for (number, certificate) in [certificate, issuing].iter().enumerate() {
+        let chain = self.maker(kind)?.provision_one(profile, row)?;
+        for (number, certificate) in chain.iter().take(2).enumerate() {
             std::fs::write(folder.join(format!("birth-{number}.der")), certificate)?;
         }
         Ok(())
@@ -314,20 +314,15 @@ pub(crate) fn folder_of(folder: &Path, device: &str) -> PathBuf {
 /// The list of the makers' alliance: each may vouch for its own kind of device and role alone.
 fn alliance(makers: &[(Kind, Arc<Authority>)], keys: &[SigningKey], now: Time) -> Result<Vec<u8>, Failure> {
     let types: Vec<[u8; 2]> = makers.iter().map(|(kind, _)| kind.device_type().to_be_bytes()).collect();
-    let authorities: Vec<Listed<'_>> = makers
+    let roots: Vec<_> = makers.iter().map(|(kind, maker)| (*kind, maker.root())).collect();
+    let authorities: Vec<Listed<'_>> = roots
         .iter()
         .zip(&types)
-        .map(|((kind, maker), device_type)| Listed {
+        .map(|((kind, root), device_type)| Listed {
             roles: Roles::of(&[kind.role()]),
             device_types: DeviceTypes::listed(device_type).unwrap_or(DeviceTypes::Every),
             since: now,
-            ..Listed::for_everything(
-                maker.root().key,
-                AuthorityKind::Maker,
-                kind.maker(),
-                &maker.root().subject,
-                &maker.root().spki,
-            )
+            ..Listed::for_everything(root.key, AuthorityKind::Maker, kind.maker(), &root.subject, &root.spki)
         })
         .collect();
     let members: Vec<Member<'_>> = makers
