@@ -61,6 +61,34 @@ fn a_hub_serves_makers_and_sites_that_were_configured_or_made_by_command() {
     assert_eq!(output.status.code(), Some(1), "an authority was made twice");
 }
 
+/// Shows REQ-CLI-29, REQ-CLI-30: a root is replaced and ended by command, and what hangs on it is named.
+#[test]
+fn sidecars_go_on_while_the_root_is_replaced_by_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = Hub::start(folder.path());
+    let _ct = Sidecar::enrol(&hub, folder.path(), "ct1", "modality", None);
+    let first = hub.credentials("ct1");
+    let run = |args: &[&str]| {
+        let output = medlock().args(args).arg("--dir").arg(&hub.dir).output().expect("it starts");
+        (String::from_utf8_lossy(&output.stderr).into_owned(), output.status.success())
+    };
+    let (said, good) = run(&["authority", "compromised", "root"]);
+    assert!(!good && said.contains("no root can withdraw itself"), "{said}");
+    let states = |keys: &Value| -> Vec<String> {
+        let roots =
+            keys.as_array().expect("keys").iter().filter(|key| key["label"].as_str().unwrap().starts_with("root"));
+        roots.map(|key| format!("{} {}", key["label"].as_str().unwrap(), key["state"].as_str().unwrap())).collect()
+    };
+    assert_eq!(states(&hub.ask(&["authority", "rotate", "root"])), ["root former", "root-2 current"]);
+    let _pacs = Sidecar::enrol(&hub, folder.path(), "pacs1", "archive", None);
+    assert_eq!(hub.credentials("ct1"), first, "the rotation itself asks nothing of a device");
+    let (said, good) = run(&["authority", "retire", "root"]);
+    assert!(!good && said.contains("ct1") && said.contains("--anyway"), "{said}");
+    assert_eq!(states(&hub.ask(&["authority", "retire", "root", "--anyway"])), ["root retired", "root-2 current"]);
+    let _archive = Sidecar::enrol(&hub, folder.path(), "pacs2", "archive", None);
+    assert_eq!(states(&hub.ask(&["authority", "keys"])), ["root retired", "root-2 current"]);
+}
+
 /// Shows REQ-KEYS-15.
 #[test]
 fn sidecars_follow_a_rotation_and_come_back_after_a_theft_by_themselves() {
@@ -75,11 +103,11 @@ fn sidecars_follow_a_rotation_and_come_back_after_a_theft_by_themselves() {
             .collect()
     };
     let keys = hub.ask(&["authority", "rotate", "issuing"]);
-    assert_eq!(states(&keys), ["issuing former", "issuing-2 current"]);
+    assert_eq!(states(&keys), ["issuing former", "issuing-2 current", "root current"]);
     let _pacs = Sidecar::enrol(&hub, folder.path(), "pacs1", "archive", None);
     assert_eq!(hub.credentials("ct1"), first, "the rotation itself asks nothing of a device");
     let keys = hub.ask(&["authority", "compromised", "issuing-1"]);
-    assert_eq!(states(&keys), ["issuing compromised", "issuing-2 current"]);
+    assert_eq!(states(&keys), ["issuing compromised", "issuing-2 current", "root current"]);
     let began = std::time::Instant::now();
     let renewed = loop {
         let credentials = hub.credentials("ct1");
