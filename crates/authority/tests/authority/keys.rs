@@ -65,11 +65,11 @@ fn an_authority_of_every_algorithm_issues_and_its_objects_are_believed() {
 #[test]
 fn an_authority_keeps_the_algorithm_its_keys_were_made_with() {
     let Site { authority, clock, dir } = site_with(SigningAlgorithm::P384, Clock::manual(noon()));
-    let before = (authority.root().clone(), authority.issuing());
+    let before = (authority.root(), authority.issuing());
     drop(authority);
     let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
     let again = Authority::open(&config_with(dir.path(), SigningAlgorithm::Ed25519), clock, signer).unwrap();
-    assert_eq!((again.root().clone(), again.issuing()), before);
+    assert_eq!((again.root(), again.issuing()), before);
 }
 
 /// Shows REQ-KEYS-06.
