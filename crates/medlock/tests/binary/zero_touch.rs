@@ -215,6 +215,8 @@ async fn a_device_enrols_at_the_site_that_bought_it_and_at_no_other() {
     world.plug_in("P-1", clinic).await.expect("it enrols at its owner");
 
     // The device itself refuses: a false registrar has the other site's genuine voucher.
+    // It is as new as what the device heard last, so that its age is not why.
+    world.sell("P-2", "hub");
     let (address, told) = false_registrar(&world, std::fs::read(world.at("P-2.voucher")).expect("a voucher")).await;
     world.is_refused("P-2", address, "names another owner").await;
     let told = told.lock().expect("not poisoned").clone().expect("it was told");
