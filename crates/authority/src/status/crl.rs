@@ -58,7 +58,7 @@ pub const REMOVED: u8 = 8;
 /// Room for what a signature adds to a CRL, so that it need not be copied for it: enough for ML-DSA-65.
 const SIGNED_ROOM: usize = 4_096;
 
-/// Writes the `TBSCertList`, with room for its signature ([`encode::signed_in_place`]).
+/// Writes the `TBSCertList`, with room for its signature (`encode::signed_in_place`).
 #[must_use]
 pub fn to_be_signed(content: &Content<'_>) -> Vec<u8> {
     let before = [
