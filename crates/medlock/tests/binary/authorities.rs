@@ -89,6 +89,27 @@ fn sidecars_go_on_while_the_root_is_replaced_by_command() {
     assert_eq!(states(&hub.ask(&["authority", "keys"])), ["root retired", "root-2 current"]);
 }
 
+/// Shows REQ-KEYS-71: by the lists that the hub kept.
+#[test]
+fn a_sidecar_that_was_off_while_two_roots_ended_catches_up_by_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = Hub::start(folder.path());
+    let mut sidecar = Sidecar::enrol(&hub, folder.path(), "ct1", "modality", None);
+    sidecar.kill();
+    for retired in ["root", "root-2"] {
+        hub.ask(&["authority", "rotate", "root"]);
+        hub.ask(&["authority", "retire", retired, "--anyway"]);
+    }
+    sidecar.run();
+    let list = |folder: &Path| std::fs::read(folder.join("knowledge/site-list.cose")).expect("a site list");
+    let (newest, held) = (list(Path::new(&hub.dir)), || list(&folder.path().join("ct1")));
+    let began = std::time::Instant::now();
+    while held() != newest {
+        assert!(began.elapsed().as_secs() < 60, "the sidecar holds an old list");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
 /// Shows REQ-KEYS-15.
 #[test]
 fn sidecars_follow_a_rotation_and_come_back_after_a_theft_by_themselves() {
