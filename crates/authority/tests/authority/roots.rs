@@ -155,6 +155,36 @@ fn a_root_takes_the_place_of_another_and_nobody_is_lost() {
     assert_eq!(denied(&away, &site.authority, &again, Operation::Store), None);
 }
 
+/// Shows REQ-KEYS-72: after each object of a retirement.
+#[test]
+fn a_node_that_stops_between_two_objects_of_a_retirement_starts_again() {
+    let site = Site::new();
+    let good = site.enrol("ct-1", &SigningKey::generate());
+    let stolen = site.enrol("ct-2", &SigningKey::generate());
+    site.ask(Request::Revoke { device: "ct-2".into(), reason: Reason::KeyCompromise, why: "test".into() });
+    let folder = tempfile::tempdir().unwrap();
+    let start = || KnowledgeBase::open(folder.path(), site.clock.clone(), Setting::Hospital).unwrap();
+    let node = start();
+    node.pin_root(&site.authority.root().der).unwrap();
+    catches_up(&node, &site.authority);
+    change(&site, "root", false);
+    catches_up(&node, &site.authority);
+    change(&site, "retire root", true);
+    drop(node);
+    for kind in Kind::ALL {
+        let node = start();
+        if let Some(object) = site.authority.news().current(kind) {
+            node.accept(kind, &object.bytes).unwrap_or_else(|refused| panic!("{kind}: {refused}"));
+        }
+        drop(node);
+        let again = start();
+        assert_eq!(denied(&again, &site.authority, &stolen, Operation::Read), Some(Code::Compromised), "{kind}");
+    }
+    let node = start();
+    catches_up(&node, &site.authority);
+    assert_eq!(denied(&node, &site.authority, &good, Operation::Renew), None);
+}
+
 fn list_bytes(site: &Site) -> &'static [u8] {
     Box::leak(site.authority.news().current(Kind::SiteList).unwrap().bytes.to_vec().into_boxed_slice())
 }

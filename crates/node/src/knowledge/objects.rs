@@ -301,7 +301,8 @@ impl Objects {
     }
 
     /// Checks an object that this process stored itself: that it is whole. Its signer may have left the site list
-    /// meanwhile; what it signed before stays in force, or revocations would be forgotten.
+    /// meanwhile, or speak in the name of another root by now; what it signed before stays in force, or revocations would be
+    /// forgotten.
     pub(super) fn reopen(&self, kind: Kind, bytes: Bytes) -> Result<Object, Refused> {
         let site_list = || self.list(Kind::SiteList).ok_or(Refused::NoSiteList);
         let (version, parsed) = match kind {
@@ -317,14 +318,18 @@ impl Objects {
             Kind::Status => {
                 let list = site_list()?;
                 let status = match StatusList::verify(&bytes, &list, &AwsLc) {
-                    Err(status::Refused::UnknownSigner) => StatusList::danger_open(&bytes)?,
+                    Err(status::Refused::UnknownSigner | status::Refused::OtherAuthority) => {
+                        StatusList::danger_open(&bytes)?
+                    }
                     other => other?,
                 };
                 (status.heading().epoch, Parsed::View)
             }
             Kind::RevokedSet | Kind::RevokedDelta => {
                 let set = match RevokedSet::verify(&bytes, &site_list()?, &AwsLc) {
-                    Err(status::Refused::UnknownSigner) => RevokedSet::danger_open(&bytes).map_err(Refused::Set)?,
+                    Err(status::Refused::UnknownSigner | status::Refused::OtherAuthority) => {
+                        RevokedSet::danger_open(&bytes).map_err(Refused::Set)?
+                    }
                     other => other.map_err(Refused::Set)?,
                 };
                 (set.heading().epoch, Parsed::View)
