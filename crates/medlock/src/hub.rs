@@ -117,8 +117,12 @@ async fn until_stopped(args: UpArgs, config: Config, written: &Path) -> Result<(
     // Before there is anything to reload: a signal nobody waits for ends the process.
     let mut asked = signal(SignalKind::hangup())?;
     let clock = Clock::system();
-    let mut hub = Hub::start(&config.hub, authority_config(&config.hub), clock.clone()).await?;
+    // Who watches is told of all authorities or of none: that door opens when they have.
+    let unwatched = HubConfig { monitoring: None, ..config.hub.clone() };
+    let mut hub = Hub::start(&unwatched, authority_config(&config.hub), clock.clone()).await?;
     hub.authorities.open(&config, &clock).await?;
+    hub.move_doors(&config.hub).await?;
+    hub.config.monitoring = config.hub.monitoring;
     announce(&hub, &config.hub, args.json)?;
     monitoring::tell(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(monitoring::watchdog());

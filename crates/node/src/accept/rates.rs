@@ -17,7 +17,7 @@ const BURST_SECONDS: u32 = 10;
 const CLIENTS: usize = 1 << 16;
 
 /// How many requests one client may send, over HTTP and CoAP together: a device that has shown its credential counts by
-/// itself, others by their [`network`]. Callers on a Unix socket are not counted.
+/// itself, others by their network. Callers on a Unix socket are not counted.
 #[derive(Debug)]
 pub struct Rates<C: Clock = DefaultClock> {
     clock: C,
