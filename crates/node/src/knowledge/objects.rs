@@ -318,18 +318,23 @@ impl Objects {
             Kind::Status => {
                 let list = site_list()?;
                 let status = match StatusList::verify(&bytes, &list, &AwsLc) {
-                    Err(status::Refused::UnknownSigner | status::Refused::OtherAuthority) => {
-                        StatusList::danger_open(&bytes)?
-                    }
+                    Err(status::Refused::UnknownSigner) => StatusList::danger_open(&bytes)?,
+                    Err(refused @ status::Refused::OtherAuthority) => StatusList::danger_open(&bytes)
+                        .ok()
+                        .filter(|status| names_authority(&list, status.heading().authority))
+                        .ok_or(refused)?,
                     other => other?,
                 };
                 (status.heading().epoch, Parsed::View)
             }
             Kind::RevokedSet | Kind::RevokedDelta => {
-                let set = match RevokedSet::verify(&bytes, &site_list()?, &AwsLc) {
-                    Err(status::Refused::UnknownSigner | status::Refused::OtherAuthority) => {
-                        RevokedSet::danger_open(&bytes).map_err(Refused::Set)?
-                    }
+                let list = site_list()?;
+                let set = match RevokedSet::verify(&bytes, &list, &AwsLc) {
+                    Err(status::Refused::UnknownSigner) => RevokedSet::danger_open(&bytes).map_err(Refused::Set)?,
+                    Err(refused @ status::Refused::OtherAuthority) => RevokedSet::danger_open(&bytes)
+                        .ok()
+                        .filter(|set| names_authority(&list, set.heading().authority))
+                        .ok_or(Refused::Set(refused))?,
                     other => other.map_err(Refused::Set)?,
                 };
                 (set.heading().epoch, Parsed::View)
@@ -360,4 +365,9 @@ impl Objects {
 
 fn public_key<'a>(service: &Service<'a>) -> Option<PublicKey<'a>> {
     service.public_key(&AwsLc).ok()
+}
+
+/// Whether a site list knows this authority: its root of today, or one that was retired.
+fn names_authority(list: &List<'_>, authority: KeyId) -> bool {
+    list.authorities().any(|listed| listed.key == authority)
 }
