@@ -59,6 +59,20 @@ impl Clock {
         }
     }
 
+    /// The present in milliseconds since 1970. A manual clock stands at whole seconds.
+    #[must_use]
+    pub fn unix_millis(&self) -> i64 {
+        match &self.0 {
+            Source::System { shift_seconds } => {
+                let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+                let since = SystemTime::now().duration_since(UNIX_EPOCH);
+                let now = since.map_or_else(|before| -millis(before.duration()), millis);
+                now.saturating_add(shift_seconds.saturating_mul(1_000))
+            }
+            Source::Manual(_) => self.now().unix().saturating_mul(1_000),
+        }
+    }
+
     /// The present as the trust core takes it: servers keep their clocks, so it is known exactly.
     #[must_use]
     pub fn interval(&self) -> Interval {
@@ -104,5 +118,8 @@ mod tests {
     fn shifted_clock_is_the_system_clock_elsewhere() {
         let apart = Clock::danger_shifted(86_400).now().seconds_since(Clock::system().now());
         assert!((86_399..=86_401).contains(&apart), "{apart}");
+        let apart = Clock::danger_shifted(86_400).unix_millis() - Clock::system().now().unix() * 1_000;
+        assert!((86_399_000..=86_402_000).contains(&apart), "{apart}");
+        assert_eq!(Clock::manual(Time::from_unix(7)).unix_millis(), 7_000);
     }
 }

@@ -94,6 +94,14 @@ pub enum Error {
         /// The start of the answer's text.
         message: String,
     },
+    /// The hub does not renew the credential that was shown, and never will: a new enrolment code gives another one.
+    #[error("{with}: {message}")]
+    NeedsCode {
+        /// The hub's address.
+        with: String,
+        /// The start of the answer's text.
+        message: String,
+    },
     /// An enrolment code could not be read.
     #[error(transparent)]
     Code(#[from] crate::enrol::CodeError),

@@ -169,9 +169,9 @@ impl Client {
     /// As [`Client::send`].
     pub async fn open(&self, mut request: Request<Bytes>) -> Result<(Parts, Body), Error> {
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        let Connection { client, mut sender, driver, .. } = self.connection().await?;
+        let Connection { client, mut sender, driver, chain } = self.connection().await?;
         let (parts, incoming) = client.ask(&mut sender, request).await?.into_parts();
-        Ok((parts, Body { incoming, with: self.server(), _driver: driver }))
+        Ok((parts, Body { incoming, chain, with: self.server(), _driver: driver }))
     }
 
     /// A connection that stays open, for many requests one after another.
@@ -293,11 +293,18 @@ impl Drop for Driver {
 #[derive(Debug)]
 pub struct Body {
     incoming: Incoming,
+    chain: Arc<[CertificateDer<'static>]>,
     with: String,
     _driver: Driver,
 }
 
 impl Body {
+    /// The certificates the server showed, its own first; none without TLS.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
     /// The next bytes; `None` at the end. Waits without a limit of its own.
     ///
     /// # Errors

@@ -3,9 +3,13 @@
 mod agreement;
 mod guessable;
 mod key;
+mod sealing;
+mod web;
 
 pub use guessable::is_guessable;
 pub use key::{SigningAlgorithm, SigningKey};
+pub use sealing::SealingKey;
+pub use web::{WebAlgorithm, WebKey};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use aws_lc_rs::signature::{self as lc, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm};

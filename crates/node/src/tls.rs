@@ -1,9 +1,11 @@
-//! TLS between parts of Medlock: verifiers that authenticate, and nothing more.
+//! TLS between parts of Medlock: verifiers that authenticate, and judge only whom nobody judges afterwards.
 //!
 //! A verifier asks the trust core who the other side is and checks the handshake's signature with the key the trust
 //! core read. It does not ask what the other side may do: an expired certificate authenticates, and permits are asked
-//! afterwards, for each operation. There is no resumption and no early data, because a resumed session never calls a
-//! verifier, and no certificate compression.
+//! afterwards, for each operation. No operation is asked of a server that is wanted for its role, such as one's own hub:
+//! there the verifier asks whether it may be listened to at all ([`KnowledgeBase::judge_standing`]), which ends with a theft
+//! and not with expiry. There is no resumption and no early data, because a resumed session never calls a verifier, and no
+//! certificate compression.
 
 use crate::Error;
 use crate::identity::IdentityStore;
@@ -12,7 +14,7 @@ use crate::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::crypto::KeyAlgorithm;
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::x509::Certificate;
-use medlock_trust::{Anchor, Budget, Identified, Role, Unidentified, authenticate};
+use medlock_trust::{Anchor, Budget, Denied, DeviceName, Identified, Role, Unidentified, authenticate};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, ResolvesClientCert, Resumption};
 use rustls::pki_types::{AlgorithmIdentifier, CertificateDer, ServerName, UnixTime, alg_id};
@@ -57,6 +59,8 @@ pub enum Believed {
     /// At first contact: the root certificate with this fingerprint (the first 16 bytes of its SHA-256), which must be
     /// in the chain the other side sends.
     Root([u8; 16]),
+    /// The root with this certificate, which need not be in the chain.
+    Certificate(CertificateDer<'static>),
     /// For the moment: whatever root the other side sends with its chain. Who that is, a voucher has to say before
     /// anything of it is believed (RFC 8995 section 5.6.2).
     Provisional,
@@ -70,12 +74,70 @@ impl Believed {
     pub fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<Identified, Unidentified> {
         match self {
             Self::Knowledge(knowledge) => knowledge.identify(chain),
-            Self::Root(fingerprint) => {
-                below(chain, chain.iter().find(|der| provider::sha256(der)[..16] == *fingerprint))
-            }
+            Self::Root(fingerprint) => below(chain, chain.iter().find(|der| has_fingerprint(der, fingerprint))),
+            Self::Certificate(root) => below(chain, Some(root)),
             Self::Provisional => below(chain, root_of(chain)),
         }
     }
+
+    /// Who has this chain, as a server that is wanted for its role: it must have that, and nothing may be known for which it
+    /// is not to be listened to. At first contact nothing is known of anybody.
+    ///
+    /// # Errors
+    /// Why not, for rustls; [`is_unheard`] knows the last reason again.
+    pub(crate) fn identify_as(&self, role: Role, chain: &[CertificateDer<'_>]) -> Result<Identified, rustls::Error> {
+        let peer = self.identify(chain).map_err(|why| match self {
+            Self::Root(root) if !chain.iter().any(|der| has_fingerprint(der, root)) => refused(format!(
+                "it does not show the root that the code names: it is no hub of that site, or the site's root was replaced \
+                 since the code was made, and a new code is needed ({why})"
+            )),
+            Self::Knowledge(_) | Self::Root(_) | Self::Certificate(_) | Self::Provisional => refused(why),
+        })?;
+        if !peer.roles().contains(role) {
+            return Err(refused(format!("{} does not have the role {role}", peer.device_name())));
+        }
+        match self {
+            Self::Knowledge(knowledge) => knowledge
+                .judge_standing(&peer)
+                .map_err(|denied| invalid(Unheard { device: *peer.device_name(), role, denied }))?,
+            Self::Root(_) | Self::Certificate(_) | Self::Provisional => {}
+        }
+        Ok(peer)
+    }
+}
+
+/// A server has the role it is wanted for, and is not listened to.
+struct Unheard {
+    device: DeviceName,
+    role: Role,
+    denied: Denied,
+}
+
+impl fmt::Display for Unheard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { device, role, denied } = self;
+        write!(f, "{device} is not listened to as {role}: {}", denied.code)?;
+        denied.since.map_or(Ok(()), |since| write!(f, " since {since}"))
+    }
+}
+
+/// rustls shows it so.
+impl fmt::Debug for Unheard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Unheard {}
+
+/// Whether a connection failed because the server, though it is who it must be, is not listened to.
+pub(crate) fn is_unheard(error: &Error) -> bool {
+    let why = match error {
+        Error::Connection { source, .. } => source.get_ref().and_then(|inner| inner.downcast_ref()),
+        Error::Tls { source, .. } => Some(source),
+        _ => None,
+    };
+    matches!(why, Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) if why.is::<Unheard>())
 }
 
 /// The root at the end of a chain: the last that signs itself. Behind it may stand what roots before it have signed.
@@ -85,6 +147,10 @@ pub(crate) fn root_of<'c, 'd>(chain: &'c [CertificateDer<'d>]) -> Option<&'c Cer
         read.is_some_and(|read| read.public_key().is_some_and(|key| read.verify_with(key, &AwsLc).is_ok()))
     };
     chain.iter().rev().find(signs_itself).or(chain.last())
+}
+
+fn has_fingerprint(der: &CertificateDer<'_>, fingerprint: &[u8; 16]) -> bool {
+    provider::sha256(der)[..16] == *fingerprint
 }
 
 /// Who has this chain, if `root` is the root of a site.
@@ -100,6 +166,7 @@ impl fmt::Debug for Believed {
         match self {
             Self::Knowledge(_) => f.write_str("Knowledge"),
             Self::Root(fingerprint) => write!(f, "Root({})", data_encoding::HEXLOWER.encode(fingerprint)),
+            Self::Certificate(_) => f.write_str("Certificate"),
             Self::Provisional => f.write_str("Provisional"),
         }
     }
@@ -135,7 +202,7 @@ pub fn server_config(
 }
 
 /// The settings of a client that shows the identity in `identity`, if it has one, and believes `believed`. With
-/// `role`, only a server that has this role is accepted: its own hub, for example.
+/// `role`, only a server that has this role and may be listened to is accepted: its own hub, for example.
 ///
 /// # Errors
 /// [`Error::Tls`] if rustls refuses the settings.
@@ -288,7 +355,11 @@ impl fmt::Display for Why {
 impl std::error::Error for Why {}
 
 fn refused(why: impl fmt::Display) -> rustls::Error {
-    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Why(why.to_string())))))
+    invalid(Why(why.to_string()))
+}
+
+fn invalid(why: impl std::error::Error + Send + Sync + 'static) -> rustls::Error {
+    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))))
 }
 
 /// Both sides' verifier.
@@ -304,13 +375,11 @@ impl Verifier {
         let mut chain = Vec::with_capacity(others.len() + 1);
         chain.push(CertificateDer::from(own.as_ref()));
         chain.extend(others.iter().map(|certificate| CertificateDer::from(certificate.as_ref())));
-        let peer = self.believed.identify(&chain).map_err(refused)?;
         match self.role {
-            Some(role) if !peer.roles().contains(role) => {
-                Err(refused(format!("{} does not have the role {role}", peer.device_name())))
-            }
-            _ => Ok(()),
-        }
+            Some(role) => self.believed.identify_as(role, &chain)?,
+            None => self.believed.identify(&chain).map_err(refused)?,
+        };
+        Ok(())
     }
 }
 

@@ -263,10 +263,10 @@ impl Code {
                 "bring the list that names the issuer, or enrol the device with a listed authority"
             }
             Self::Superseded => "use the credential that replaced this one",
-            Self::Ceased => "approve the device anew at the site and enrol it",
+            Self::Ceased => "register the device under another name and enrol it",
             Self::IssuerCeased => "enrol the device with an authority in service",
-            Self::Compromised => "make a new key, approve the device anew at the site and enrol it",
-            Self::IssuerCompromised => "enrol the device anew with another authority",
+            Self::Compromised => "make a new key and enrol it with a new code; a stolen device stays out",
+            Self::IssuerCompromised => "let the device renew at its hub, or enrol it anew with a code",
             Self::NameNotVouched => "have the issuer listed for names like this, or give the device another name",
             Self::NotInLog => {
                 "bring the proof that the issuer's log had the credential at the cut-off, or enrol it anew"
@@ -377,6 +377,22 @@ pub fn decide_enrolment(
         Verdict::Allow(Permit { device, obligations, .. }) => Ok(EnrolmentPermit { device, obligations }),
         Verdict::Deny(denied) => Err(denied),
     }
+}
+
+/// Judges whether anything that `peer` says may be listened to, where its role is all that it is asked for: as by a device
+/// that meets the hub of its site.
+///
+/// What denies is what no time, no policy and no ordinary news takes back: the key of the credential or of its issuer is in
+/// wrong hands, one of them is out of service, or the issuer may not have made it. What has expired, is stale, not yet valid,
+/// suspended or superseded is listened to: objects speak by their own signatures, and the news may lift a suspension.
+///
+/// # Errors
+/// The denial, as one of `renew`.
+pub fn decide_standing(peer: &Identified, knowledge: &Knowledge<'_>, policy: &Policy) -> Result<(), Denied> {
+    let operation = Operation::Renew;
+    let (findings, facts) = findings::observe(peer, operation, knowledge, policy, None);
+    let judgement = judge(&findings.lasting(), operation, policy);
+    verdict(peer, operation, judgement, &facts).permit().map(drop)
 }
 
 fn verdict(peer: &Identified, operation: Operation, judgement: Judgement, facts: &findings::Facts) -> Verdict {

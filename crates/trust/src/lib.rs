@@ -67,7 +67,7 @@ pub mod x509;
 pub use authenticate::{Identified, Unidentified, authenticate};
 pub use bond::Bond;
 pub use crypto::Crypto;
-pub use decide::{Denied, Permit, Verdict, decide, decide_attended, decide_enrolment};
+pub use decide::{Denied, Permit, Verdict, decide, decide_attended, decide_enrolment, decide_standing};
 pub use id::{CredentialId, DeviceId, DeviceName, KeyId};
 pub use knowledge::Knowledge;
 pub use operation::{Operation, Operations};

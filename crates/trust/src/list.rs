@@ -229,29 +229,22 @@ impl<'a> List<'a> {
         fields.check().ok().map(|()| standing)
     }
 
-    /// The one of a site's roots by whose name those are known that take one another's place: they have one name, and those
-    /// that are not retired sign the list. Status that is told in the name of one of them is of the credentials of all. For any
-    /// other authority it is `key` itself.
+    /// Whether two authorities are one, or roots of the site that take one another's place: they have one name, and those that
+    /// are not retired sign the list. Status that is told in the name of one of them is of the credentials of both.
     #[must_use]
-    pub fn root_for(&self, key: KeyId) -> KeyId {
-        if self.heading.kind != ListKind::Site || (self.members.count == 1 && self.member(key).is_some()) {
-            return key;
-        }
-        let is_root = |standing: &Standing<'_>| {
-            standing.kind == AuthorityKind::Site
-                && matches!(standing.state, AuthorityState::Listed | AuthorityState::Retired)
+    pub fn are_one(&self, one: KeyId, other: KeyId) -> bool {
+        let name_of_root = |key| {
+            let root = self.authority(key).filter(|root| root.kind == AuthorityKind::Site)?;
+            let is_root = match root.state {
+                AuthorityState::Listed => self.member(key).is_some(),
+                AuthorityState::Retired => true,
+                AuthorityState::Suspended | AuthorityState::Compromised => false,
+            };
+            Some(root.subject).filter(|_| is_root)
         };
-        if !self.standing(key).is_some_and(|standing| is_root(&standing)) {
-            return key;
-        }
-        let Some(one) = self.authority(key) else { return key };
-        let signs = |other: &Authority<'a>| {
-            other.state == AuthorityState::Listed
-                && other.kind == AuthorityKind::Site
-                && other.subject == one.subject
-                && self.member(other.key).is_some()
-        };
-        self.authorities().find(signs).map_or(key, |root| root.key)
+        one == other
+            || (self.heading.kind == ListKind::Site
+                && name_of_root(one).is_some_and(|name| name_of_root(other) == Some(name)))
     }
 
     fn entry_of(&self, key: KeyId) -> Option<Fields<'a>> {

@@ -317,7 +317,7 @@ impl<'a> StatusList<'a> {
     }
 
     /// Whether this list may take the place of the one held (invariant I4): of the same authority, of a later epoch, not
-    /// issued earlier, and everything compromised still is. Takes one walk over both lists.
+    /// issued earlier, and everything compromised still is ([`StatusList::remembers`]).
     ///
     /// After a recovery only the order of recovery epochs counts: the list held may have been made by a thief.
     ///
@@ -336,6 +336,19 @@ impl<'a> StatusList<'a> {
         }
         if new.issued < old.issued {
             return Err(Refused::IssuedEarlier { held: old.issued, given: new.issued });
+        }
+        self.remembers(held)
+    }
+
+    /// Whether everything that the list held calls compromised still is: all that is asked where another root has taken the
+    /// place of the one in whose name that was told ([`List::are_one`]), since epochs are of one name. After a recovery
+    /// nothing is asked. Takes one walk over both lists.
+    ///
+    /// # Errors
+    /// [`Refused::CompromiseForgotten`].
+    pub fn remembers(&self, held: &StatusList<'_>) -> Result<(), Refused> {
+        if self.heading.recovery_epoch > held.heading.recovery_epoch {
+            return Ok(());
         }
         let compromised = |record: &Record| record.state == State::Compromised;
         let mut kept = self.records().filter(compromised);

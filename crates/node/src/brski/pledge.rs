@@ -6,7 +6,6 @@ use crate::Error;
 use crate::files;
 use crate::identity::Identity;
 use crate::provider::{AwsLc, sha256};
-use crate::tls::root_of;
 use data_encoding::HEXLOWER;
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::voucher::{self, Expected};
@@ -78,8 +77,8 @@ impl Birth {
         sign(&self.identity, &json, at)
     }
 
-    /// Judges a voucher: whether the maker says that the device belongs to the site whose registrar showed this chain, its
-    /// root last. Gives the certificate of the site's root, and remembers when the maker said so.
+    /// Judges a voucher: whether the maker says that the device belongs to the site whose registrar showed this chain. Gives the
+    /// certificate of the site's root that the voucher names, which may be a former one, and remembers when the maker said so.
     ///
     /// # Errors
     /// [`Refused`] in words ([`Error::Certificate`]); [`Error::File`] when it cannot be remembered: then it must not count.
@@ -116,8 +115,12 @@ impl Birth {
         let maker = maker.and_then(|maker| Anchor::for_everything(&maker, AuthorityKind::Maker, &AwsLc));
         let (voucher, _) = believe(&signed, maker.as_slice())?;
         let other = || Refused::Voucher(voucher::Refused::OtherDomain);
-        let root = root_of(registrar).and_then(|root| Certificate::from_der(root).ok()).ok_or_else(other)?;
-        let domain = sha256(root.spki());
+        // The registrar's own chain has to lead to what is pinned. A root that took the place of that one was certified by it.
+        let pinned = Certificate::from_der(&voucher.pinned).map_err(|error| Refused::form(error.to_string()))?;
+        let anchor = Anchor::for_everything(&pinned, AuthorityKind::Site, &AwsLc).ok_or_else(other)?;
+        let chain: Vec<&[u8]> = registrar.iter().map(AsRef::as_ref).collect();
+        authenticate(&chain, &[anchor], &mut Budget::default(), &AwsLc).map_err(|_| other())?;
+        let domain = sha256(pinned.spki());
         // An older word for the same owner takes nothing back: after a reset, the papers of the device count again.
         let floor =
             newest.filter(|newest| newest.domain != domain).map_or(Time::from_unix(0), |newest| newest.created_on);
@@ -135,11 +138,6 @@ impl Birth {
         if newest.is_some_and(|newest| newest.domain != domain && voucher.created_on <= newest.created_on) {
             return Err(voucher::Refused::Older.into());
         }
-        // The registrar's own chain has to lead to what is pinned, not only to end with it.
-        let pinned = Certificate::from_der(&voucher.pinned).map_err(|error| Refused::form(error.to_string()))?;
-        let anchor = Anchor::for_everything(&pinned, AuthorityKind::Site, &AwsLc).ok_or_else(other)?;
-        let chain: Vec<&[u8]> = registrar.iter().map(AsRef::as_ref).collect();
-        authenticate(&chain, &[anchor], &mut Budget::default(), &AwsLc).map_err(|_| other())?;
         let word = Word { created_on: voucher.created_on, domain };
         Ok((CertificateDer::from(voucher.pinned), word))
     }

@@ -1,6 +1,6 @@
 //! The enrolment client: first contact by code, and renewal for ever after.
 
-use super::{Code, Schedule, certificate_request, read_certs_only};
+use super::{Code, NEEDS_CODE, REFUSAL_CODE, Schedule, certificate_request, read_certs_only};
 use crate::Error;
 use crate::brski::Birth;
 use crate::http::{Client, Connection};
@@ -15,9 +15,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use medlock_trust::decide::Code::IssuerCompromised;
+use medlock_trust::decide;
 use medlock_trust::x509::Certificate;
-use medlock_trust::{Operation, Role, Time, Verdict};
+use medlock_trust::{Denied, Operation, Role, Time, Verdict};
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +92,9 @@ impl Enrolment {
     }
 
     /// Enrols if there is no identity yet, with `code` or one kept from before a crash; then renews until asked to
-    /// stop, also when the credential has expired.
+    /// stop, also when the credential has expired. Where there are both an identity and a code, the hub is asked at once
+    /// to renew it: if it answers that the credential needs a code, the code gives another one, and the identity stays
+    /// until that is there.
     ///
     /// # Errors
     /// While enrolling: [`Error::NotReady`] without a code, and whatever trying again cannot mend, such as a code the
@@ -106,10 +108,13 @@ impl Enrolment {
 
     async fn run_for_ever(&self, code: Option<Code>) -> Result<(), Error> {
         let mut schedule = Schedule::new();
+        let mut code = code.map_or_else(|| self.identity.kept_code(), |code| Ok(Some(code)))?;
+        if self.identity.current().is_some() && code.is_some() {
+            self.renew_until_done(&mut code, &mut schedule).await?;
+        }
         while self.identity.current().is_none() {
-            let kept = self.identity.kept_code()?;
-            let contact = match (code.clone().or(kept), &self.birth) {
-                (Some(code), _) => self.first_contact(&code).await,
+            let contact = match (&code, &self.birth) {
+                (Some(code), _) => self.first_contact(code).await,
                 // Whatever is wrong may be mended elsewhere: the device may be registered, or sold, or moved.
                 (None, Some(birth)) => match self.zero_touch(birth).await {
                     Err(error) => {
@@ -147,12 +152,34 @@ impl Enrolment {
                     Ok(()) = news.changed() => continue,
                 }
             }
-            while let Err(error) = self.renew().await {
-                self.failed(&error, &mut schedule).await;
-            }
-            schedule.after_success();
+            self.renew_until_done(&mut None, &mut schedule).await?;
             changes.mark_unchanged();
         }
+    }
+
+    /// Renews; with a code at hand, enrols anew by it as soon as the hub says that nothing else helps. A code that the hub
+    /// refuses is forgotten, and the present identity stays.
+    async fn renew_until_done(&self, code: &mut Option<Code>, schedule: &mut Schedule) -> Result<(), Error> {
+        loop {
+            let tried = match (self.renew().await, code.as_ref()) {
+                (Err(Error::NeedsCode { .. }), Some(given)) => {
+                    tracing::warn!("the hub does not renew our credential: the code is used to enrol anew");
+                    let anew = self.first_contact(given).await;
+                    if anew.as_ref().is_err_and(is_final) {
+                        *code = None;
+                        self.identity.forget_code()?;
+                    }
+                    anew
+                }
+                (tried, _) => tried,
+            };
+            match tried {
+                Ok(_) => break,
+                Err(error) => self.failed(&error, schedule).await,
+            }
+        }
+        schedule.after_success();
+        Ok(())
     }
 
     /// Whether nobody believes our credential any more, because the key that issued it is in wrong hands. The hub knows what
@@ -160,12 +187,13 @@ impl Enrolment {
     fn lost_its_issuer(&self, identity: &Identity) -> bool {
         let who = self.knowledge.identify(identity.chain());
         let verdict = who.map(|who| self.knowledge.judge(&who, Operation::Renew));
-        matches!(verdict, Ok(Verdict::Deny(denied)) if denied.code == IssuerCompromised)
+        matches!(verdict, Ok(Verdict::Deny(denied)) if denied.code == decide::Code::IssuerCompromised)
     }
 
     async fn failed(&self, error: &Error, schedule: &mut Schedule) {
         let again_in = schedule.after_failure(self.identity.current().map(|identity| life(&identity)));
-        tracing::warn!(%error, ?again_in, "enrolment did not succeed");
+        // Whoever follows the progress tells people.
+        tracing::info!(%error, ?again_in, "enrolment did not succeed");
         self.progress.send_replace(Progress::Failed { error: error.to_string(), again_in });
         tokio::time::sleep(again_in).await;
     }
@@ -273,7 +301,15 @@ impl Enrolment {
                     self.progress.send_replace(Progress::AwaitingApproval { key });
                     tokio::time::sleep(retry_after(&answer)).await;
                 }
-                other => return Err(status(&hub.client, &format!("POST {path}"), other, answer.body())),
+                other => {
+                    let error = status(&hub.client, &format!("POST {path}"), other, answer.body());
+                    return Err(match error {
+                        Error::Status { with, message, .. } if names_needs_code(&answer) => {
+                            Error::NeedsCode { with, message }
+                        }
+                        error => error,
+                    });
+                }
             }
         }
     }
@@ -286,6 +322,8 @@ impl Enrolment {
         read_certs_only(&message).map_err(|error| self.wrong(&error.to_string()))
     }
 
+    /// Makes what the hub sent the identity, unless its issuer may not have made it, as far as is known here: then the present
+    /// one stays.
     pub(super) fn adopt(
         &self,
         issued: &[CertificateDer<'static>],
@@ -295,6 +333,17 @@ impl Enrolment {
         let chain =
             chain_for(&key, issued, authorities).ok_or_else(|| self.wrong("it sent no certificate for our key"))?;
         let who = self.knowledge.identify(&chain).map_err(|why| Error::Certificate(why.to_string()))?;
+        // What is known here against the device itself may be from before the site took it back.
+        match self.knowledge.judge_standing(&who) {
+            Ok(()) | Err(Denied { code: decide::Code::Ceased | decide::Code::Compromised, .. }) => {}
+            Err(denied) => return Err(self.wrong(&format!("the credential it sent is not taken: {}", denied.code))),
+        }
+        let before = self.identity.current().and_then(|present| present.device_name());
+        if before.is_some_and(|before| before != *who.device_name()) {
+            let what =
+                format!("it is for {}, and this is another device: the code is another one's", who.device_name());
+            return Err(Error::Certificate(what));
+        }
         let identity = self.identity.adopt(chain)?;
         self.identity.forget_code()?;
         let (_, not_after) = identity.validity();
@@ -343,6 +392,11 @@ fn life(identity: &Identity) -> Duration {
 fn retry_after(answer: &Response<Bytes>) -> Duration {
     let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     Duration::from_secs(seconds.unwrap_or(REPEAT_DEFAULT).clamp(*REPEAT.start(), *REPEAT.end()))
+}
+
+fn names_needs_code(answer: &Response<Bytes>) -> bool {
+    answer.status() == StatusCode::FORBIDDEN
+        && answer.headers().get(REFUSAL_CODE).is_some_and(|code| code.as_bytes() == NEEDS_CODE.as_bytes())
 }
 
 /// Whether trying again with the same code is in vain.

@@ -1,5 +1,10 @@
 //! Getting an identity, and keeping it: enrolment codes, requests, the EST client (RFC 7030, RFC 8951) and renewal.
 
+/// The header of an answer of EST that names the refusal by its stable code.
+pub const REFUSAL_CODE: &str = "medlock-code";
+/// A credential was shown that its hub never renews: a new enrolment code gives the device another one.
+pub const NEEDS_CODE: &str = "needs-code";
+
 mod client;
 mod cms;
 mod code;

@@ -7,7 +7,7 @@ use crate::brski::{Birth, ENROLL_STATUS, MAX_MESSAGE, REQUEST_VOUCHER, Telemetry
 use crate::http::{Client, Limits};
 use crate::identity::{Identity, IdentityStore};
 use crate::news::status;
-use crate::provider::{random, sha256};
+use crate::provider::random;
 use crate::tls::{Believed, Connector};
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -46,9 +46,7 @@ impl Enrolment {
             }
         };
         // Should the connection end now, the next one is to somebody who is known.
-        let mut short = [0; 16];
-        short.copy_from_slice(&sha256(&root)[..16]);
-        let connector = Connector::new(Some(&own), Believed::Root(short), Some(Role::Hub))?;
+        let connector = Connector::new(Some(&own), Believed::Certificate(root.clone()), Some(Role::Hub))?;
         hub.client = Client::tls(self.address.as_str(), connector);
         report(&mut hub, VOUCHER_STATUS, Telemetry::new(None)).await;
         let enrolled = self.enrol_at_known(&mut hub, &root).await;

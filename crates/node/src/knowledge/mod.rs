@@ -31,7 +31,7 @@ use medlock_trust::status::StatusList;
 use medlock_trust::x509::Certificate;
 use medlock_trust::{
     Anchor, Bond, Budget, Denied, Identified, Interval, KeyId, Knowledge, Operation, Policy, Time, Unidentified,
-    Verdict, authenticate, decide,
+    Verdict, authenticate, decide, decide_standing,
 };
 use objects::{Object, Objects};
 use rustls::pki_types::CertificateDer;
@@ -433,6 +433,14 @@ impl KnowledgeBase {
     /// The denial.
     pub fn judge_enrolment(&self, who: &Identified) -> Result<EnrolmentPermit, Denied> {
         self.with_knowledge_of(who, |knowledge, policy| decide_enrolment(who, knowledge, policy))
+    }
+
+    /// Whether `who` may be listened to as what its role says: see [`decide_standing`].
+    ///
+    /// # Errors
+    /// The denial.
+    pub fn judge_standing(&self, who: &Identified) -> Result<(), Denied> {
+        self.with_knowledge_of(who, |knowledge, policy| decide_standing(who, knowledge, policy))
     }
 
     /// Lets `returning` say, from now on, who keeps or gets a session to renew in, though the key that issued its credential

@@ -142,24 +142,44 @@ impl Objects {
     /// root there, that need not be: a thief of the key may have made it, with the highest number there is. Nothing older comes in that way, because whatever
     /// that key has signed is not believed any more, and its successor has signed nothing before.
     fn in_order(&self, kind: Kind) -> Option<&Object> {
+        let held = self.by_listed(kind)?;
+        // Under a new root the same key goes on in the name of another authority.
+        let told = match kind {
+            Kind::Status => StatusList::danger_open(&held.bytes).ok()?.heading().authority,
+            Kind::RevokedSet | Kind::RevokedDelta => RevokedSet::danger_open(&held.bytes).ok()?.heading().authority,
+            Kind::SiteList | Kind::TrustList | Kind::Suspensions | Kind::Policy | Kind::Routes => return Some(held),
+        };
+        let signed = Sign1::read(&held.bytes).ok()?;
+        let service = self.list(Kind::SiteList)?.service(Purpose::Status, signed.key())?;
+        (service.authority == told).then_some(held)
+    }
+
+    /// The object held, unless the key that signed it has left the site list.
+    fn by_listed(&self, kind: Kind) -> Option<&Object> {
+        let held = self.get(kind)?;
         let purpose = match kind {
-            Kind::SiteList | Kind::TrustList | Kind::Suspensions => return self.get(kind),
+            Kind::SiteList | Kind::TrustList | Kind::Suspensions => return Some(held),
             Kind::Status | Kind::RevokedSet | Kind::RevokedDelta => Purpose::Status,
             Kind::Policy => Purpose::Policy,
             Kind::Routes => Purpose::Routes,
         };
-        let signs = |held: &Object| {
-            let list = self.list(Kind::SiteList)?;
-            let service = list.service(purpose, Sign1::read(&held.bytes).ok()?.key())?;
-            // Under a new root the same key goes on in the name of another authority.
-            let authority = match kind {
-                Kind::Status => StatusList::danger_open(&held.bytes).ok()?.heading().authority,
-                Kind::RevokedSet | Kind::RevokedDelta => RevokedSet::danger_open(&held.bytes).ok()?.heading().authority,
-                _ => service.authority,
-            };
-            (service.authority == authority).then_some(())
-        };
-        self.get(kind).filter(|held| signs(held).is_some())
+        let signed = Sign1::read(&held.bytes).ok()?;
+        self.list(Kind::SiteList)?.service(purpose, signed.key()).map(|_| held)
+    }
+
+    /// Whether a status list may take the place of the one held: it is newer where that is asked, and forgets no compromise
+    /// that was told in the name of its authority, or of a root whose place that has taken.
+    fn check_status(&self, new: &StatusList<'_>, list: &List<'_>) -> Result<(), status::Refused> {
+        fn open(held: &Object) -> Option<StatusList<'_>> {
+            StatusList::danger_open(&held.bytes).ok()
+        }
+        if let Some(held) = self.in_order(Kind::Status).and_then(open) {
+            return new.succeeds(&held);
+        }
+        match self.by_listed(Kind::Status).and_then(open) {
+            Some(held) if list.are_one(held.heading().authority, new.heading().authority) => new.remembers(&held),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn set_held(&self, kind: Kind) -> Option<RevokedSet<'_>> {
@@ -207,8 +227,7 @@ impl Objects {
             Kind::Status => {
                 let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
                 let new = StatusList::verify(&bytes, &list, &AwsLc)?;
-                let held = self.in_order(kind).and_then(|held| StatusList::danger_open(&held.bytes).ok());
-                held.map_or(Ok(()), |held| new.succeeds(&held))?;
+                self.check_status(&new, &list)?;
                 let (version, proves) = (new.heading().epoch, self.proof(&bytes, new.heading().issued));
                 Ok(Object { bytes, version, proves, parsed: Parsed::View })
             }

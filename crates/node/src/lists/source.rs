@@ -4,9 +4,11 @@ use super::{INDEX, Index, delta};
 use crate::Error;
 use crate::http::{Client, Limits};
 use crate::knowledge::{Kind, KnowledgeBase};
+use crate::provider::AwsLc;
 use bytes::Bytes;
 use http::header::{ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, Method, StatusCode};
+use medlock_trust::Interval;
 use medlock_trust::list::List;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -117,17 +119,18 @@ impl Source {
         Index::read(&self.file(INDEX).await?.ok_or(missing)?)
     }
 
-    /// The list that `entry` of the index names: made of the one held if there is a delta, or else whole.
+    /// The list that `entry` of the index names: made of the one held if there is a delta of use, or else whole. Nobody signs
+    /// deltas: one of use makes a list that the signers of the one held have signed.
     ///
     /// # Errors
     /// As [`Source::file`]; [`Error::NotReady`] if it is not there.
     pub async fn list(&self, entry: &super::Entry, held: &[u8]) -> Result<Bytes, Error> {
-        let from = List::danger_open(held).map(|list| (list.heading().recovery_epoch, list.heading().version));
-        if let Ok((epoch, version)) = from
-            && epoch == entry.recovery_epoch
-            && entry.deltas.contains(&version)
-            && let Some(file) = self.file(&entry.delta_file(version)).await?
+        if let Ok(list) = List::danger_open(held)
+            && list.heading().recovery_epoch == entry.recovery_epoch
+            && entry.deltas.contains(&list.heading().version)
+            && let Some(file) = self.file(&entry.delta_file(list.heading().version)).await?
             && let Ok(made) = delta::apply(held, &file)
+            && List::verify_successor(&made, &list, Interval::UNKNOWN, &AwsLc).is_ok()
         {
             return Ok(made.into());
         }

@@ -255,6 +255,9 @@ pub enum NoteError {
     /// It is not a note, or a key, or what should be in the note is not.
     #[error("this is not a signed note of the expected form: {0}")]
     Malformed(&'static str),
+    /// The hashes of a proof do not lead from this entry to the root that was signed.
+    #[error("the proof is not of this certificate: another one is at its place in the log, or the proof was altered")]
+    OtherEntry,
     /// A key one believes did not make the signature in its name.
     #[error("the signature of {0} is wrong: the note was altered, or somebody else made it")]
     Forged(String),

@@ -52,7 +52,7 @@ impl<'a> Proof<'a> {
     /// Believes the proof that `entry` is in the log whose key is `log`, and says who witnessed it.
     ///
     /// # Errors
-    /// [`NoteError`]; [`NoteError::Malformed`] when the hashes do not lead from the entry to the root that was signed.
+    /// [`NoteError`]; [`NoteError::OtherEntry`] when the hashes do not lead from the entry to the root that was signed.
     pub fn verify<'k>(
         &self,
         entry: Hash,
@@ -61,9 +61,7 @@ impl<'a> Proof<'a> {
     ) -> Result<Cosigned<'k>, NoteError> {
         let cosigned = Checkpoint::verify(self.checkpoint, log, witnesses)?;
         if !cosigned.checkpoint.head.includes(entry, self.index, &self.path, &AwsLc) {
-            return Err(NoteError::Malformed(
-                "this entry is not at this place in the log: the proof is of another one",
-            ));
+            return Err(NoteError::OtherEntry);
         }
         Ok(cosigned)
     }

@@ -13,16 +13,17 @@ use crate::identity::IdentityStore;
 use crate::knowledge::{Accepted, Kind, KnowledgeBase, Refused};
 use crate::provider::jitter;
 use crate::stop::Stop;
-use crate::tls::{Believed, Connector};
+use crate::tls::{Believed, Connector, is_unheard};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{StatusCode, header::CONTENT_TYPE};
 use medlock_trust::Role;
-use medlock_trust::list::{self, Signers};
+use medlock_trust::list::{self, List, Signers};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, timeout_at};
 
 /// How long a stream may be silent: three of the hub's keep-alives (one each 15 s).
 const SILENCE: Duration = Duration::from_secs(45);
@@ -37,6 +38,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub struct Hub {
     client: Client,
+    /// As it is asked when it is not listened to: a carrier as good as any.
+    carrier: Client,
     knowledge: Arc<KnowledgeBase>,
     connected: watch::Sender<bool>,
     /// Orders the fetches of what is large.
@@ -53,11 +56,13 @@ impl Hub {
         identity: &IdentityStore,
         knowledge: Arc<KnowledgeBase>,
     ) -> Result<Self, Error> {
-        let believed = Believed::Knowledge(knowledge.clone());
-        let connector = Connector::new(Some(identity), believed, Some(Role::Hub))?;
-        let limits = Limits { body_bytes: MAX_EVENT, ..Limits::default() };
-        let client = Client::tls(address, connector).with_limits(limits);
-        Ok(Self { client, knowledge, connected: watch::channel(false).0, fetching: Arc::default() })
+        let (address, limits) = (address.into(), Limits { body_bytes: MAX_EVENT, ..Limits::default() });
+        let client = |role| {
+            let connector = Connector::new(Some(identity), Believed::Knowledge(knowledge.clone()), role)?;
+            Ok::<_, Error>(Client::tls(address.as_str(), connector).with_limits(limits))
+        };
+        let (client, carrier) = (client(Some(Role::Hub))?, client(None)?);
+        Ok(Self { client, carrier, knowledge, connected: watch::channel(false).0, fetching: Arc::default() })
     }
 
     /// The client, for other requests to the hub.
@@ -85,21 +90,25 @@ impl Hub {
     /// # Errors
     /// As [`Hub::fetch`], at the first object that cannot be had.
     pub async fn poll(&self) -> Result<(), Error> {
+        self.poll_by(&self.client).await
+    }
+
+    async fn poll_by(&self, client: &Client) -> Result<(), Error> {
         for kind in Kind::ALL {
-            if let Some(object) = self.fetch(kind).await? {
-                self.take_in_order(kind, object).await;
+            if let Some(object) = fetch(client, kind).await? {
+                self.take_in_order(client, kind, object).await;
             }
         }
         Ok(())
     }
 
     /// Takes an object; before a site list by roots that are not known here, those that say whose roots they are.
-    async fn take_in_order(&self, kind: Kind, object: Bytes) {
+    async fn take_in_order(&self, client: &Client, kind: Kind, object: Bytes) {
         let refused = self.take(kind, object.clone()).await;
         if kind != Kind::SiteList || !refused.is_some_and(|refused| leads_to_missed(&refused)) {
             return;
         }
-        match take_missed_lists(&self.client, &self.knowledge).await {
+        match take_missed_lists(client, &self.knowledge).await {
             Ok(()) => drop(self.take(kind, object).await),
             Err(error) => tracing::warn!(%error, "the site lists between could not be had"),
         }
@@ -140,12 +149,25 @@ impl Hub {
             return Err(self.wrong("its news are no text/event-stream".to_owned()));
         }
         self.connected.send_replace(true);
-        let mut reader = EventReader::new();
+        let (mut reader, mut known) = (EventReader::new(), self.knowledge.changes());
+        let chain = body.chain().to_vec();
+        let mut silent_until = Instant::now() + SILENCE;
         loop {
             let late = |_| Error::Timeout { with: self.client.server(), doing: "news", limit: SILENCE };
-            let Some(chunk) = tokio::time::timeout(SILENCE, body.chunk()).await.map_err(late)?? else {
+            let chunk = tokio::select! {
+                // Whatever brought it: who is not listened to any more is not waited for either.
+                Ok(()) = known.changed() => {
+                    let believed = Believed::Knowledge(self.knowledge.clone());
+                    let unheard = |source| Error::Tls { with: self.client.server(), source };
+                    believed.identify_as(Role::Hub, &chain).map_err(unheard)?;
+                    continue;
+                }
+                chunk = timeout_at(silent_until, body.chunk()) => chunk.map_err(late)??,
+            };
+            let Some(chunk) = chunk else {
                 return Err(self.wrong("it ended the stream of news".to_owned()));
             };
+            silent_until = Instant::now() + SILENCE;
             reader.push(&chunk).map_err(|error| self.wrong(error.to_string()))?;
             while let Some(event) = reader.pop() {
                 *events += 1;
@@ -164,7 +186,7 @@ impl Hub {
             return;
         }
         match STANDARD.decode(&event.data) {
-            Ok(object) => self.take_in_order(kind, object.into()).await,
+            Ok(object) => self.take_in_order(&self.client, kind, object.into()).await,
             Err(error) => tracing::warn!(kind = kind.name(), %error, "the hub sent news that are no base64"),
         }
     }
@@ -216,10 +238,14 @@ async fn follow_for_ever(hub: &Hub) {
             wait = FIRST_WAIT;
         }
         tracing::info!(%error, again_in = ?wait, "no news from the hub for now; what is known stays in force");
-        // A hub that answers but has no stream for us may still have the objects.
-        if matches!(error, Error::Status { .. } | Error::Http { .. })
-            && let Err(error) = hub.poll().await
-        {
+        // A hub that answers but has no stream for us may still have the objects. One that is not listened to has them too:
+        // should a thief's status have spoken against it, the list that ends the thief's word is among them.
+        let polled = match &error {
+            Error::Status { .. } | Error::Http { .. } => hub.poll().await,
+            error if is_unheard(error) => hub.poll_by(&hub.carrier).await,
+            _ => Ok(()),
+        };
+        if let Err(error) = polled {
             tracing::debug!(%error, "the objects cannot be had one by one either");
         }
         tokio::time::sleep(wait.mul_f64(0.5 + jitter() / 2.0)).await;
@@ -244,13 +270,14 @@ pub(crate) const fn leads_to_missed(refused: &Refused) -> bool {
 }
 
 /// Takes the site lists that were missed and that the hub keeps: one for each time its root was replaced, signed by the
-/// one before and the one that took its place.
+/// one before and the one that took its place. Who holds no list and began with a later root passes over those before it.
 ///
 /// # Errors
 /// As [`Client::get`], and [`Error::Status`]. That a list is not taken is none: then those behind it are not either.
 pub(crate) async fn take_missed_lists(client: &Client, knowledge: &Arc<KnowledgeBase>) -> Result<(), Error> {
+    let mut after = knowledge.version(Kind::SiteList).unwrap_or(0);
     for _ in 0..MAX_MISSED_LISTS {
-        let path = format!("/v1/objects/site-list/after/{}", knowledge.version(Kind::SiteList).unwrap_or(0));
+        let path = format!("/v1/objects/site-list/after/{after}");
         let answer = client.get(&path).await?;
         match answer.status() {
             StatusCode::OK => {}
@@ -258,17 +285,27 @@ pub(crate) async fn take_missed_lists(client: &Client, knowledge: &Arc<Knowledge
             other => return Err(status(client, &format!("GET {path}"), other, answer.body())),
         }
         let (knowledge, object) = (knowledge.clone(), answer.into_body());
+        let given = List::danger_open(&object).map(|list| list.heading().version);
         let taken = tokio::task::spawn_blocking(move || knowledge.accept(Kind::SiteList, &object)).await;
-        match taken {
-            Ok(Ok(Accepted::New { version })) => tracing::info!(version, "a site list of an earlier root"),
-            Ok(Ok(Accepted::Known { .. })) | Err(_) => break,
-            Ok(Err(refused)) => {
+        after = match (taken, given) {
+            (Ok(Ok(Accepted::New { version })), _) => {
+                tracing::info!(version, "a site list of an earlier root");
+                version
+            }
+            (Ok(Err(refused)), Ok(given)) if is_of_roots_before(&refused) && given > after => given,
+            (Ok(Err(refused)), _) => {
                 tracing::warn!(%refused, "a site list that was missed is not taken");
                 break;
             }
-        }
+            (Ok(Ok(Accepted::Known { .. })) | Err(_), _) => break,
+        };
     }
     Ok(())
+}
+
+/// Whether a list was refused because the root that was pinned has not signed it.
+const fn is_of_roots_before(refused: &Refused) -> bool {
+    matches!(refused, Refused::List(list::Refused::TooFewSignatures { signers: Signers::Pinned, .. }))
 }
 
 /// The error for an answer with another status than was hoped for.

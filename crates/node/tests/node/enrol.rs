@@ -188,3 +188,73 @@ async fn renewal_happens_by_itself_before_expiry_and_retries_while_the_hub_is_aw
             .contains(Role::Modality)
     );
 }
+
+/// Shows REQ-NODE-80: a code that was handed over gives a new credential as soon as the hub says that it never renews the one
+/// there is, which is in use until then.
+#[tokio::test]
+async fn a_code_gives_another_credential_where_the_hub_does_not_know_the_present_one() {
+    let hub = Hub::new(Site::new("S"));
+    let running = hub.start().await;
+    let directory = tempfile::tempdir().expect("directory");
+    let first = node(&hub, directory.path());
+    let lost = first.enrolment(running.address).first_contact(&hub.code).await.expect("enrolled").credential();
+    hub.forgotten.lock().expect("lock").push(lost);
+    let error = first.enrolment(running.address).renew().await.expect_err("not known");
+    assert!(matches!(error, Error::NeedsCode { .. }), "{error}");
+    drop(first);
+
+    hub.undecided.store(2, Ordering::SeqCst);
+    let second = node(&hub, directory.path());
+    let enrolment = second.enrolment(running.address);
+    let mut progress = enrolment.progress();
+    let (_stopper, stop) = stop::channel();
+    let task = tokio::spawn(enrolment.run(Some(hub.code.clone()), stop.clone()));
+    timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::AwaitingApproval { .. })))
+        .await
+        .expect("in time")
+        .expect("open");
+    assert_eq!(second.identity.current().expect("kept").credential(), lost, "until there is another");
+    // Cut off meanwhile, it goes on by the code it kept.
+    task.abort();
+    drop((second, task.await));
+    let third = node(&hub, directory.path());
+    let enrolment = third.enrolment(running.address);
+    let mut progress = enrolment.progress();
+    tokio::spawn(enrolment.run(None, stop));
+    timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::Enrolled { .. })))
+        .await
+        .expect("in time")
+        .expect("open");
+    assert_ne!(third.identity.current().expect("identity").credential(), lost);
+    assert_eq!(third.identity.kept_code().expect("read"), None);
+    third.enrolment(running.address).renew().await.expect("renewed");
+}
+
+/// Shows REQ-NODE-81: without the word of the authenticated hub that it never renews the credential, a code changes nothing.
+#[tokio::test]
+async fn a_code_is_not_used_for_any_other_refusal_or_by_anybody_else() {
+    let (hub, stranger) = (Hub::new(Site::new("S")), Hub::new(Site::new("S")));
+    let (running, false_running) = (hub.start().await, stranger.start().await);
+    let directory = tempfile::tempdir().expect("directory");
+    let node = node(&hub, directory.path());
+    let present = node.enrolment(running.address).first_contact(&hub.code).await.expect("enrolled");
+    let who = node.knowledge.identify(present.chain()).expect("identified");
+    stranger.forgotten.lock().expect("lock").push(present.credential());
+    let suspended = Status { subject: Subject::Device(who.device()), state: State::Suspended };
+    hub.knowledge.accept(Kind::Status, &hub.site.status(2, &[suspended])).expect("news");
+    for address in [false_running.address, running.address] {
+        let enrolment = node.enrolment(address);
+        let mut progress = enrolment.progress();
+        let (_stopper, stop) = stop::channel();
+        let task = tokio::spawn(enrolment.run(Some(hub.code.clone()), stop));
+        timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::Failed { .. })))
+            .await
+            .expect("in time")
+            .expect("open");
+        task.abort();
+        assert_eq!(node.identity.current().expect("kept").credential(), present.credential());
+        assert_eq!(node.identity.kept_code().expect("read"), None, "it was not used");
+    }
+    assert_eq!(hub.issued.lock().expect("lock").len(), 1);
+    assert!(stranger.issued.lock().expect("lock").is_empty());
+}

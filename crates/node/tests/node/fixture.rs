@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use medlock_node::accept::{Limits, PeerInfo, serve};
-use medlock_node::enrol::{Code, certs_only};
+use medlock_node::enrol::{Code, NEEDS_CODE, REFUSAL_CODE, certs_only};
 use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::{Kind, KnowledgeBase};
 use medlock_node::news::Event;
@@ -18,8 +18,10 @@ use medlock_node::provider::AwsLc;
 use medlock_node::stop::{self, Stopper};
 use medlock_node::tls::{Acceptor, ClientAuth, server_config};
 use medlock_testkit::{CertificateBuilder, Site};
+use medlock_trust::CredentialId;
 use medlock_trust::role::{Role, Roles};
 use medlock_trust::x509::{Certificate, Request};
+use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -68,6 +70,10 @@ pub(crate) struct Hub {
     pub(crate) undecided: AtomicU64,
     /// The keys for which certificates were issued.
     pub(crate) issued: Mutex<Vec<Vec<u8>>>,
+    /// The key (PKCS#8) and the certificate by which it issues instead of the site's.
+    pub(crate) stolen: Mutex<Option<(Vec<u8>, CertificateDer<'static>)>>,
+    /// The credentials that its store has lost.
+    pub(crate) forgotten: Mutex<Vec<CredentialId>>,
 }
 
 impl Hub {
@@ -75,7 +81,8 @@ impl Hub {
         let knowledge = site.knowledge();
         let identity = site.store("hub", &[Role::Hub]);
         let code = Code::new(&site.fingerprint());
-        Arc::new(Self { site, knowledge, identity, code, undecided: AtomicU64::new(0), issued: Mutex::default() })
+        let (undecided, issued, stolen) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        Arc::new(Self { site, knowledge, identity, code, undecided, issued, stolen, forgotten: Mutex::default() })
     }
 
     pub(crate) async fn start(self: &Arc<Self>) -> Running {
@@ -113,7 +120,14 @@ impl Hub {
             self.site.present(),
         );
         certificate.spki = request.spki().to_vec();
-        pkcs7(&[&self.site.sign(&certificate)])
+        match &*self.stolen.lock().expect("lock") {
+            None => pkcs7(&[&self.site.sign(&certificate)]),
+            Some((key, by)) => {
+                let key = medlock_node::provider::SigningKey::from_pkcs8(key).expect("a key");
+                let issuer = Certificate::from_der(by).expect("a certificate");
+                pkcs7(&[&certificate.sign(issuer.subject().der(), &key), by])
+            }
+        }
     }
 }
 
@@ -141,6 +155,9 @@ async fn reenroll(
     let Some(who) = peer.identified else { return StatusCode::FORBIDDEN.into_response() };
     if !hub.knowledge.judge(&who, medlock_trust::Operation::Renew).is_allowed() {
         return StatusCode::FORBIDDEN.into_response();
+    }
+    if hub.forgotten.lock().expect("lock").contains(&who.credential()) {
+        return (StatusCode::FORBIDDEN, [(REFUSAL_CODE, NEEDS_CODE)], "not known here").into_response();
     }
     let der = STANDARD.decode(&body).expect("base64");
     let request = Request::from_der(&der).expect("a request");

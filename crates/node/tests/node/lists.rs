@@ -173,6 +173,33 @@ fn holder(folder: &Path, alliance: &Alliance, now: Time) -> Arc<KnowledgeBase> {
     knowledge
 }
 
+/// Shows REQ-NODE-70: what nobody signed stands in the way of nobody.
+#[tokio::test]
+async fn a_poisoned_delta_is_passed_over_for_the_whole_list() {
+    let (alliance, folder) = (Alliance::new(), tempfile::tempdir().unwrap());
+    let lists = alliance.seven_years();
+    let web = folder.path().join("web");
+    std::fs::create_dir(&web).unwrap();
+    published(&web, &lists);
+    let now = begin().plus_seconds(6 * YEAR + DAY);
+    let knowledge = holder(&folder.path().join("state"), &alliance, now);
+    knowledge.accept(Kind::TrustList, &lists[0]).unwrap();
+    let source = Source::parse(web.to_str().unwrap()).unwrap();
+    let mut poisoned = 0;
+    for file in std::fs::read_dir(&web).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.to_string_lossy().contains("delta") {
+            // The end of a signature: what comes of it is a list, and nobody's.
+            let mut delta = std::fs::read(&file).unwrap();
+            *delta.last_mut().unwrap() ^= 1;
+            std::fs::write(&file, delta).unwrap();
+            poisoned += 1;
+        }
+    }
+    assert_eq!(poisoned, 6);
+    assert_eq!(catch_up(&source, &knowledge, 10).await.unwrap().version, 7);
+    assert_eq!(&*knowledge.object(Kind::TrustList).unwrap(), &lists[6][..]);
+}
+
 /// Shows REQ-LIST-09.
 #[tokio::test]
 async fn five_years_behind_is_caught_up_in_bounded_steps_over_a_plain_web_server_and_across_restarts() {

@@ -12,5 +12,6 @@ mod lists;
 mod news;
 mod ordinary;
 mod sessions;
+mod standing;
 mod tls;
 mod wycheproof;

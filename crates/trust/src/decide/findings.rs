@@ -103,6 +103,17 @@ impl Findings {
     ) -> Self {
         observe(peer, operation, knowledge, policy, bond).0
     }
+
+    /// The same without what time or ordinary news may take back.
+    pub(super) fn lasting(self) -> Self {
+        let status = match self.status {
+            Some(State::Ceased | State::Compromised) => self.status,
+            None | Some(State::Suspended | State::Superseded) => None,
+        };
+        let suspended = self.issuer == IssuerStanding::Suspended;
+        let issuer = if suspended { IssuerStanding::Listed } else { self.issuer };
+        Self { issuer, status, bonded: true, expiry: Expiry::Within, start: Start::Reached, fresh: true, ..self }
+    }
 }
 
 /// What a denial may want to name.
@@ -378,12 +389,11 @@ struct Said {
 impl Said {
     fn about(peer: &Identified, authority: Option<KeyId>, knowledge: &Knowledge<'_>) -> Self {
         let mut said = Self { worst: None, worst_issuer: None, issued: None, answered_seconds_ago: None };
-        let own = |key| {
-            let mut roots = knowledge.lists.iter().map(|list| list.root_for(key));
-            roots.find(|root| *root != key).unwrap_or(key)
+        let speaks = |name| {
+            let is_one =
+                |authority| authority == name || knowledge.lists.iter().any(|list| list.are_one(authority, name));
+            authority.is_some_and(is_one)
         };
-        let root = authority.map(own);
-        let speaks = |name: KeyId| Some(own(name)) == root;
         let fits = |list: &&StatusList<'_>| speaks(list.heading().authority);
         let order = |list: &&StatusList<'_>| (list.heading().recovery_epoch, list.heading().epoch);
         let newest = knowledge.status.iter().filter(fits).max_by_key(order);

@@ -197,6 +197,31 @@ fn worse(findings: &Findings) -> Vec<Findings> {
     all
 }
 
+/// Shows REQ-TRUST-49: who may not be listened to is so by what nothing takes back, under every policy.
+#[test]
+fn theft_ends_the_standing_of_a_hub_and_expiry_does_not() {
+    for policy in every_policy(Operation::Renew) {
+        for findings in every_findings() {
+            let judgement = judge(&findings.lasting(), Operation::Renew, &policy);
+            let lost = matches!(findings.status, Some(State::Ceased | State::Compromised))
+                || matches!(
+                    findings.issuer,
+                    IssuerStanding::IssuedAfterRetirement
+                        | IssuerStanding::NotInLog
+                        | IssuerStanding::NotListed
+                        | IssuerStanding::Ceased
+                        | IssuerStanding::Compromised
+                )
+                || findings.claim != Claim::Holds
+                || findings.kind == CredentialKind::Birth;
+            assert_eq!(judgement.effect() == Effect::Deny, lost, "{findings:?}");
+            if lost && findings.issuer == IssuerStanding::Compromised {
+                assert_eq!(judgement.mark(), Some(Code::IssuerCompromised), "{findings:?}");
+            }
+        }
+    }
+}
+
 /// Shows REQ-TRUST-23: one piece of bad news at a time, and so any number of them, never grants more; not to a person
 /// at the device either.
 #[test]

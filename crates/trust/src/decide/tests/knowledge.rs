@@ -263,8 +263,8 @@ fn a_denial_says_since_when_and_why() {
     let text = std::string::ToString::to_string(&denied);
     assert_eq!(
         text,
-        "treat denied: compromised since 1970-01-01T00:00:07Z (stolen); make a new key, approve the device anew at the \
-         site and enrol it"
+        "treat denied: compromised since 1970-01-01T00:00:07Z (stolen); make a new key and enrol it with a new code; a \
+         stolen device stays out"
     );
 }
 
