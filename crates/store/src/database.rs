@@ -1,12 +1,14 @@
 //! A database that is open.
 
 use crate::postgres::{self, Server};
+use crate::readers::Reading;
 use crate::schema::Schema;
 use crate::sqlite;
 use crate::value::Sql;
 use crate::writer::Writer;
 use crate::{Error, Fault};
 use std::path::Path;
+use std::time::Duration;
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +109,7 @@ impl Database {
         doing: &'static str,
         verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
     ) -> Result<T, Error> {
-        self.ask(false, verb).map_err(|fault| fault.named(&self.name, doing))
+        self.ask(Reading::Plain, verb).map_err(|fault| fault.named(&self.name, doing))
     }
 
     /// As [`Database::read`], and all its statements see the same instant.
@@ -119,17 +121,31 @@ impl Database {
         doing: &'static str,
         verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
     ) -> Result<T, Error> {
-        self.ask(true, verb).map_err(|fault| fault.named(&self.name, doing))
+        self.ask(Reading::Snapshot, verb).map_err(|fault| fault.named(&self.name, doing))
+    }
+
+    /// As [`Database::read`], but ended when it takes longer than `limit`: for questions whose cost their asker decides. A
+    /// server counts for each statement.
+    ///
+    /// # Errors
+    /// As [`Database::read`]; [`Error::Late`].
+    pub fn read_within<T: Send>(
+        &self,
+        doing: &'static str,
+        limit: Duration,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
+    ) -> Result<T, Error> {
+        self.ask(Reading::Within(limit), verb).map_err(|fault| fault.named(&self.name, doing))
     }
 
     fn ask<T: Send>(
         &self,
-        snapshot: bool,
+        how: Reading,
         verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
     ) -> Result<T, Fault> {
         match &self.readers {
-            Readers::Sqlite(readers) => readers.ask(snapshot, verb),
-            Readers::Postgres(readers) => readers.ask(snapshot, verb),
+            Readers::Sqlite(readers) => readers.ask(how, verb),
+            Readers::Postgres(readers) => readers.ask(how, verb),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What can go wrong.
 
+use std::time::Duration;
+
 /// Why a database did not do it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -47,6 +49,16 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+    /// It took longer than the asker waits; nothing is wrong with the database.
+    #[error("{database}, {doing}: it took longer than {limit:?}")]
+    Late {
+        /// Which database.
+        database: String,
+        /// What was being done.
+        doing: &'static str,
+        /// How long the asker waits.
+        limit: Duration,
+    },
     /// The database was lost while it committed: the change is made as a whole, or not at all.
     #[error(
         "{database}, {doing}: the database was lost meanwhile, and whether it was done is not known; ask again ({why})"
@@ -85,6 +97,8 @@ pub enum Fault {
     Lost(String),
     /// The connection was lost in the commit.
     Unknown(String),
+    /// It took longer than this.
+    Late(Duration),
 }
 
 impl Fault {
@@ -114,6 +128,7 @@ impl Fault {
             Self::Duplicate(why) | Self::Failed(why) => Error::Failed { database, doing, why },
             Self::Lost(why) => Error::Away { database, doing, why },
             Self::Unknown(why) => Error::Unknown { database, doing, why },
+            Self::Late(limit) => Error::Late { database, doing, limit },
         }
     }
 }

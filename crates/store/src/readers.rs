@@ -1,6 +1,18 @@
 //! Connections that read: made as they are needed, kept, and so many at most. To make one costs more than most questions.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How a verb reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Each statement sees what is there.
+    Plain,
+    /// All statements see the same instant.
+    Snapshot,
+    /// As plain, and no longer than this.
+    Within(Duration),
+}
 
 /// Connections that nobody uses, and how many there are.
 pub(crate) struct Pool<C> {

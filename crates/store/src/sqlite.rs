@@ -1,6 +1,6 @@
 //! SQLite: one file, one writer, readers beside it (WAL, `synchronous=FULL`).
 
-use crate::readers::Pool;
+use crate::readers::{Pool, Reading};
 use crate::schema::{Schema, too_new};
 use crate::value::{Row, Sql, Value};
 use crate::writer::Session;
@@ -8,23 +8,60 @@ use crate::{Engine, Error, Fault};
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::collections::HashMap;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Reading connections that are open at once, at most; who needs one more waits.
 const MOST_READERS: usize = 16;
 /// Statements that a connection keeps prepared.
 const KEPT_STATEMENTS: usize = 128;
+/// Steps of its machine between two looks at the time: some microseconds.
+const STEPS: i32 = 1_000;
 /// A file up to this size is checked whole at each start, within a second; a larger one by `check` when asked to.
 pub const CHECKED_AT_START: u64 = 64 << 20;
 
 /// The version of the tables in a file whose content was moved elsewhere: no program knows as many steps.
 const MOVED: u32 = 1_000_000;
 
-/// A connection with the words of [`Sql`].
-struct Lite(Connection);
+/// Bytes of the file that the connection that writes keeps in memory, in KiB: of the indexes of some hundred thousand rows
+/// it would otherwise read most pages anew.
+const WRITER_CACHE_KIB: i64 = 8 << 10;
+/// Pages of 4 KiB in the write-ahead log after which they are brought into the file: a page that many commits change is
+/// written there once.
+const LOG_PAGES: i64 = 4_000;
+
+/// A connection with the words of [`Sql`], and how the columns of its questions are called.
+struct Lite {
+    connection: Connection,
+    columns: HashMap<Box<str>, Arc<[String]>>,
+}
+
+impl Lite {
+    fn new(connection: Connection) -> Self {
+        Self { connection, columns: HashMap::new() }
+    }
+
+    /// A statement without parameters and answer that is said often.
+    fn say(&self, sql: &str) -> Result<(), rusqlite::Error> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
+    /// Does a verb that is ended when it takes longer than `limit`.
+    fn within<T>(
+        &mut self,
+        limit: Duration,
+        verb: &mut impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let until = Instant::now() + limit;
+        self.connection.progress_handler(STEPS, Some(move || Instant::now() >= until))?;
+        let outcome = verb(self);
+        self.connection.progress_handler(0, None::<fn() -> bool>)?;
+        outcome.map_err(|fault| if matches!(fault, Fault::Late(_)) { Fault::Late(limit) } else { fault })
+    }
+}
 
 impl Sql for Lite {
     fn engine(&self) -> Engine {
@@ -32,7 +69,7 @@ impl Sql for Lite {
     }
 
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, Fault> {
-        let changed = self.0.prepare_cached(sql)?.execute(rusqlite::params_from_iter(parameters))?;
+        let changed = self.connection.prepare_cached(sql)?.execute(rusqlite::params_from_iter(parameters))?;
         Ok(changed.try_into().unwrap_or(u64::MAX))
     }
 
@@ -43,8 +80,18 @@ impl Sql for Lite {
         parameters: &[Value],
         take: &mut dyn FnMut(&Row) -> Result<bool, Fault>,
     ) -> Result<(), Fault> {
-        let mut statement = self.0.prepare_cached(sql)?;
-        let names: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let names = match self.columns.get(sql) {
+            Some(names) => names.clone(),
+            None => {
+                let names: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
+                if self.columns.len() >= KEPT_STATEMENTS {
+                    self.columns.clear();
+                }
+                self.columns.insert(sql.into(), names.clone());
+                names
+            }
+        };
         let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
         while let Some(row) = rows.next()? {
             let value = |place| match row.get_ref(place)? {
@@ -63,7 +110,7 @@ impl Sql for Lite {
     }
 
     fn batch(&mut self, sql: &str) -> Result<(), Fault> {
-        Ok(self.0.execute_batch(sql)?)
+        Ok(self.connection.execute_batch(sql)?)
     }
 }
 
@@ -93,6 +140,8 @@ impl From<rusqlite::Error> for Fault {
         }
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt(text),
+            // Only what looks at the time interrupts; how long it was, it knows.
+            Some(ErrorCode::OperationInterrupted) => Self::Late(Duration::ZERO),
             Some(ErrorCode::NotADatabase) => Self::Corrupt("it is not an SQLite database".to_owned()),
             _ => Self::Failed(text),
         }
@@ -101,11 +150,11 @@ impl From<rusqlite::Error> for Fault {
 
 impl Session for Lite {
     fn begin(&mut self) -> Result<(), Fault> {
-        self.batch("BEGIN IMMEDIATE")
+        Ok(self.say("BEGIN IMMEDIATE")?)
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
-        let Err(error) = self.0.execute_batch("COMMIT") else { return Ok(()) };
+        let Err(error) = self.say("COMMIT") else { return Ok(()) };
         let lost_in_it = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         self.rollback();
         // After a failed write to the disk nobody knows what is on it.
@@ -113,15 +162,15 @@ impl Session for Lite {
     }
 
     fn rollback(&mut self) {
-        if !self.0.is_autocommit() {
+        if !self.connection.is_autocommit() {
             // A failure here shows again at the next BEGIN.
-            let _ = self.0.execute_batch("ROLLBACK");
+            let _ = self.say("ROLLBACK");
         }
     }
 
     /// When the disk is full SQLite may end the transaction by itself.
     fn usable(&self) -> bool {
-        !self.0.is_autocommit()
+        !self.connection.is_autocommit()
     }
 
     fn is_lost(&self) -> bool {
@@ -136,10 +185,10 @@ impl Session for Lite {
 /// Opens the file, or makes it; checks it and brings its tables up to date.
 pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Box<dyn Session>, Fault> {
     private(path)?;
-    let mut connection = Lite(Connection::open(path)?);
-    prepare(&connection.0, schema)?;
+    let mut connection = Lite::new(Connection::open(path)?);
+    prepare(&connection.connection, schema)?;
     if std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_AT_START) {
-        check(&connection.0)?;
+        check(&connection.connection)?;
     }
     migrate(&mut connection, schema)?;
     Ok(Box::new(connection))
@@ -182,6 +231,8 @@ fn prepare(connection: &Connection, schema: &Schema) -> Result<(), Fault> {
     connection.pragma_update(None, "application_id", schema.id)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    connection.query_row(&format!("PRAGMA wal_autocheckpoint = {LOG_PAGES}"), [], |_| Ok(()))?;
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(())
 }
@@ -211,9 +262,9 @@ fn check(connection: &Connection) -> Result<(), Fault> {
 }
 
 fn migrate(connection: &mut Lite, schema: &Schema) -> Result<(), Fault> {
-    let version: u32 = connection.0.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let version: u32 = connection.connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == MOVED {
-        let place = place(&connection.0)?;
+        let place = place(&connection.connection)?;
         return Err(Fault::Failed(format!("it was moved to {place}: name that server in the configuration")));
     }
     let version = version as usize;
@@ -273,16 +324,20 @@ impl Readers {
 
     pub(crate) fn ask<T>(
         &self,
-        snapshot: bool,
+        how: Reading,
         mut verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.pool.with(
             || self.connect(),
             |connection| {
-                if snapshot {
-                    connection.batch("BEGIN")?;
-                }
-                let outcome = verb(connection);
+                let outcome = match how {
+                    Reading::Plain => verb(connection),
+                    Reading::Snapshot => {
+                        connection.say("BEGIN")?;
+                        verb(connection)
+                    }
+                    Reading::Within(limit) => connection.within(limit, &mut verb),
+                };
                 connection.rollback();
                 outcome
             },
@@ -292,11 +347,11 @@ impl Readers {
     fn connect(&self) -> Result<Lite, Fault> {
         let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         steady(&connection)?;
-        Ok(Lite(connection))
+        Ok(Lite::new(connection))
     }
 
     pub(crate) fn check(&self) -> Result<(), Fault> {
-        check(&self.connect()?.0)
+        check(&self.connect()?.connection)
     }
 
     /// Copies the whole database into a new file, as it is at one instant, while others write.
@@ -307,7 +362,7 @@ impl Readers {
         private(path)?;
         let mut target = Connection::open(path)?;
         let source = self.connect()?;
-        let copy = rusqlite::backup::Backup::new(&source.0, &mut target)?;
+        let copy = rusqlite::backup::Backup::new(&source.connection, &mut target)?;
         // All pages in one step: in several, each write meanwhile would begin it anew.
         while copy.step(-1)? != rusqlite::backup::StepResult::Done {
             std::thread::sleep(Duration::from_millis(20));

@@ -4,7 +4,7 @@
 //! under way, and each of those says so.
 
 use super::server::{Server, chain};
-use crate::readers::Pool;
+use crate::readers::{Pool, Reading};
 use crate::schema::{Schema, too_new};
 use crate::value::{Row, Sql, Value};
 use crate::writer::Session;
@@ -15,6 +15,7 @@ use postgres::types::ToSql;
 use postgres::{Client, Statement};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Connections that read, for each database.
 const READERS: usize = 8;
@@ -32,13 +33,15 @@ struct Pg {
     begin: String,
     /// Whether a statement has failed since the transaction, or the last savepoint, began.
     broken: bool,
+    /// How long its asker waits, while there is one who said so.
+    limit: Option<Duration>,
 }
 
 impl Pg {
     fn new(server: Server, settings: &str, begin: String) -> Self {
         let settings =
             format!("SET search_path TO \"{}\"; SET client_min_messages TO warning; {settings}", server.schema);
-        Self { server, client: None, statements: HashMap::new(), settings, begin, broken: false }
+        Self { server, client: None, statements: HashMap::new(), settings, begin, broken: false, limit: None }
     }
 
     fn client(&mut self) -> Result<&mut Client, Fault> {
@@ -80,6 +83,7 @@ impl Pg {
             return Fault::Lost(text);
         }
         match error.code() {
+            Some(code) if *code == SqlState::QUERY_CANCELED => self.limit.map_or(Fault::Failed(text), Fault::Late),
             Some(code) if *code == SqlState::UNIQUE_VIOLATION => Fault::Duplicate(text),
             Some(code) if [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code) => Fault::Corrupt(text),
             _ => Fault::Failed(text),
@@ -315,15 +319,15 @@ impl Readers {
 
     pub(crate) fn ask<T: Send>(
         &self,
-        snapshot: bool,
+        how: Reading,
         mut verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
     ) -> Result<T, Fault> {
         let make = || Ok(Pg::new(self.server.clone(), READING, "BEGIN ISOLATION LEVEL REPEATABLE READ".to_owned()));
         self.pool.with(make, |session| {
             outside(|| {
-                let outcome = once(session, snapshot, &mut verb);
+                let outcome = once(session, how, &mut verb);
                 // Asked again on a new connection if the one there was is lost: reading twice does no harm.
-                if matches!(outcome, Err(Fault::Lost(_))) { once(session, snapshot, &mut verb) } else { outcome }
+                if matches!(outcome, Err(Fault::Lost(_))) { once(session, how, &mut verb) } else { outcome }
             })
         })
     }
@@ -331,15 +335,24 @@ impl Readers {
 
 fn once<T>(
     session: &mut Pg,
-    snapshot: bool,
+    how: Reading,
     verb: &mut impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
     session.client()?;
-    if !snapshot {
+    if how == Reading::Plain {
         return verb(session);
     }
     session.begin()?;
-    let outcome = verb(session);
+    let outcome = match how {
+        Reading::Plain | Reading::Snapshot => verb(session),
+        Reading::Within(limit) => {
+            session.limit = Some(limit);
+            let limited = session.batch(&format!("SET LOCAL statement_timeout = {}", limit.as_millis().max(1)));
+            let outcome = limited.and_then(|()| verb(session));
+            session.limit = None;
+            outcome
+        }
+    };
     session.rollback();
     outcome
 }

@@ -116,6 +116,26 @@ fn a_snapshot_stays_while_others_write() {
     });
 }
 
+/// Shows REQ-STORE-67: and the connection serves the next.
+#[test]
+fn a_question_that_takes_too_long_is_ended_and_nothing_else() {
+    const ENDLESS: &str =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS last FROM n";
+    each(|database| {
+        let limit = std::time::Duration::from_millis(100);
+        for _ in 0..3 {
+            let began = std::time::Instant::now();
+            let late = database.read_within("count", limit, |sql| first(sql, "thing", ENDLESS, &[], |_| Ok(())));
+            assert!(matches!(late, Err(Error::Late { limit: said, .. }) if said == limit), "{late:?}");
+            assert!(began.elapsed() < std::time::Duration::from_secs(5));
+        }
+        let found =
+            database.read_within("list", limit, |sql| all(sql, "thing", "SELECT name FROM thing", &[], |_| Ok(())));
+        assert_eq!(found.unwrap().len(), 1);
+        assert_eq!(names(&database), ["first"]);
+    });
+}
+
 /// Shows REQ-STORE-35: and one that fails in the midst gives its connection back.
 #[test]
 fn more_may_ask_at_once_than_there_are_connections() {
