@@ -4,7 +4,7 @@
 //! The many show the group commit: each waits for the disk, and one commit serves all that wait.
 
 use divan::counter::ItemsCount;
-use medlock_authority::issue::{Form, Issuer, Line, Template, issue};
+use medlock_authority::issue::{Form, Issuer, Line, Room, Template, issue};
 use medlock_authority::log::Sequencer;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::signer::{InProcess, KeyLabel, Signer};
@@ -46,7 +46,8 @@ fn postgresql(bencher: divan::Bencher<'_, '_>, threads: usize) {
 fn durable_certificates(bencher: divan::Bencher<'_, '_>, threads: usize, dir: &Path, store: Arc<dyn Store>) {
     let signer: Arc<dyn Signer> = Arc::new(InProcess::open(dir).expect("a key directory"));
     let log = Sequencer::open(store.clone(), signer.clone(), None).expect("a log");
-    let line = Line { store: &*store, signer: &*signer, log: &log };
+    let room = Room::default();
+    let line = Line { store: &*store, signer: &*signer, log: &log, room: &room };
     let issuing = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).expect("a key");
     let config = DeviceConfig { name: "ct-1".into(), roles: vec!["modality".into()], ..DeviceConfig::default() };
     let device = Device::try_from(config).expect("a device");

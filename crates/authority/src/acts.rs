@@ -1,7 +1,8 @@
 //! What an administrator's requests do.
 
 use crate::admin::{
-    AlarmView, Asker, AuditView, AuthorityView, KeyView, LogView, PendingView, Reason, Request, Response, RouteView,
+    AlarmView, Asker, AuditView, AuthorityView, DeviceView, KeyView, LogView, PendingView, Reason, Request, Response,
+    RouteView,
 };
 use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::provision::Row;
@@ -172,6 +173,7 @@ impl Authority {
         let _lock = self.register_lock();
         self.check_titles(&device)?;
         let heard = self.heard_of_device(device.name)?;
+        let warning = self.warning_of_entry(&device)?;
         match self.store.add_device(device.clone(), self.clock.now()) {
             Err(StoreError::Taken { .. }) => {
                 return Err(Error::Conflict(format!(
@@ -186,13 +188,26 @@ impl Authority {
             self.name_heard(device.name, &record)?;
         }
         self.publish_routes()?;
-        self.show(&device)
+        self.show_with(&device, warning)
+    }
+
+    /// A device that was registered, and what people must know of that.
+    fn show_with(&self, device: &Device, warning: Option<String>) -> Result<Response, Error> {
+        let shown = self.show(device)?;
+        if let Some(warning) = &warning {
+            tracing::warn!(device = %device.name, warning, "registered");
+        }
+        Ok(match shown {
+            Response::Device(view) => Response::Device(DeviceView { warning, ..view }),
+            other => other,
+        })
     }
 
     fn update(&self, raw: DeviceConfig) -> Result<Response, Error> {
         let device = Device::try_from(raw)?;
+        let warning = self.warning_of_entry(&device)?;
         self.put(device.clone())?;
-        self.show(&device)
+        self.show_with(&device, warning)
     }
 
     fn put(&self, device: Device) -> Result<(), Error> {
@@ -216,7 +231,9 @@ impl Authority {
         for title in &device.ae_titles {
             if let Some(other) = self.store.device_with_title(title)?.filter(|other| *other != device.name) {
                 return Err(Error::Conflict(format!(
-                    "the AE title {title:?} already belongs to {:?}: a title belongs to one device",
+                    "the AE title {title:?} already belongs to {:?}: a title belongs to one device; `medlock route remove {}` takes \
+                     it away",
+                    other.as_str(),
                     other.as_str()
                 )));
             }
@@ -273,7 +290,9 @@ impl Authority {
             self.remember_birth(&device, serial, *maker)?;
         }
         self.store.settle(pending.id, PendingState::Approved, Some(device.name))?;
-        done(format!("{} may enrol with key {}", device.name, pending.key))
+        let warning = Self::warning_of(pending.made_as, &device);
+        let warning = warning.map_or_else(String::new, |warning| format!("\nWARNING: {warning}"));
+        done(format!("{} may enrol with key {}{warning}", device.name, pending.key))
     }
 
     /// The register entry of an approved device gets the serial and the maker's key of its birth credential.
@@ -403,31 +422,18 @@ impl Authority {
         if Suspension::danger_open(&bytes).is_ok() {
             self.import_suspension(&bytes)?;
             let suspended = self.suspended_authorities();
-            let each = suspended.iter().map(|(name, until)| format!("{name} until {until}"));
+            let each = suspended.iter().map(|one| format!("{} until {}", one.name, one.until));
             let each = each.collect::<Vec<_>>().join(", ");
             return done(format!("suspended: {each}, or until a newer list of the alliance decides"));
         }
         let before = self.suspended_authorities();
         let version = self.import_trust_list(&bytes, &members, threshold)?;
+        self.look_at_lists();
         let after = self.suspended_authorities();
-        let lifted = before.iter().filter(|one| !after.contains(one)).map(|(name, _)| name.as_str());
+        let lifted = before.iter().filter(|one| !after.contains(one)).map(|one| one.name.as_str());
         let lifted = lifted.collect::<Vec<_>>().join(", ");
         let lifted = if lifted.is_empty() { lifted } else { format!("; it ends the suspension of {lifted}") };
         done(format!("the trust list, version {version}, is in force{lifted}"))
-    }
-
-    /// The authorities that members of the alliance suspend at present, by name, and until when.
-    fn suspended_authorities(&self) -> Vec<(String, Time)> {
-        let time = self.clock.interval();
-        self.knowledge().with_knowledge(|knowledge, _| {
-            let listed = knowledge.lists.iter().flat_map(|list| list.authorities().map(move |listed| (list, listed)));
-            let suspended = listed.flat_map(|(list, listed)| {
-                let counts = move |suspension: &&Suspension<'_>| suspension.counts(listed.key, list, time);
-                let until = |suspension: &Suspension<'_>| suspension.content().expires;
-                knowledge.suspensions.iter().filter(counts).map(move |one| (listed.name.to_owned(), until(one)))
-            });
-            suspended.collect()
-        })
     }
 
     fn object(&self, kind: crate::objects::Kind) -> Result<Response, Error> {

@@ -1,24 +1,28 @@
 //! One organisation's authority: a site, or a maker.
 
+mod ground;
+
+pub(crate) use ground::{Ground, algorithm_of, authority_template, ensure_root};
+
 use crate::Error;
-use crate::directory::{lock_directory, open_store, own_directory};
-use crate::issue::{self, Form, Issuer, Line, Template};
+use crate::directory::{open_store, own_directory};
+use crate::issue::{self, Form, Line, Template};
 use crate::keys::{AuthorityCertificate, KeyList};
 use crate::known_keys::KnownKeys;
 use crate::log::Sequencer;
 use crate::objects::{Kind as ObjectKind, News};
+use crate::present::Present;
 use crate::registry::{Device, DeviceConfig};
-use crate::settings::{AuthorityConfig, Kind, RootPlace, Rules, Settings};
-use crate::signer::{KeyLabel, KeyRole, Signer};
+use crate::settings::{AuthorityConfig, Kind, Rules, Settings};
+use crate::signer::Signer;
 use crate::store::{Purpose, Store, Turn};
 use medlock_node::clock::Clock;
 use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::KnowledgeBase;
-use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
+use medlock_node::provider::{self, AwsLc};
 use medlock_trust::path::MAX_CHAIN;
 use medlock_trust::policy::Setting;
-use medlock_trust::x509::SubjectPublicKeyInfo;
-use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
+use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -47,12 +51,15 @@ pub struct Authority {
     keys: RwLock<Arc<KeyList>>,
     pub(crate) news: News,
     log: Sequencer,
+    room: issue::Room,
     knowledge: Arc<KnowledgeBase>,
     hub: IdentityStore,
     pub(crate) known_keys: KnownKeys,
     pub(crate) locks: Locks,
     pub(crate) covered: crate::compact::Covered,
     pub(crate) crls: Mutex<Option<crate::crls::Crls>>,
+    /// As long as it is open, hubs on the same store see it.
+    _present: Present,
     /// Held while the authority is open: two processes must not serve one directory.
     _lock: File,
 }
@@ -71,10 +78,14 @@ pub(crate) struct Locks {
     keys_behind: AtomicBool,
     /// What people were told of devices that came for vouchers.
     pub(crate) told: crate::brski::Told,
+    /// Somebody wants the folders of trust lists looked at.
+    pub(crate) look_at_lists: tokio::sync::Notify,
     /// People were told that an offline root is to sign its revocation list.
     pub(crate) root_crl_told: AtomicBool,
     /// The number of the root's revocation list in the hub's folder.
     pub(crate) root_crl_kept: AtomicU64,
+    /// People were told that the log goes on under another name.
+    pub(crate) log_told: AtomicBool,
 }
 
 impl std::fmt::Debug for Authority {
@@ -104,8 +115,9 @@ impl Authority {
         signer: Arc<dyn Signer>,
         store: Arc<dyn Store>,
     ) -> Result<Self, Error> {
-        let Ground { settings, rules, lock, _starting, store, signer, log } = Ground::lay(config, &signer, store)?;
-        let line = Line { store: &*store, signer: &*signer, log: &log };
+        let Ground { settings, rules, lock, _starting, present, store, signer, log, room } =
+            Ground::lay(config, &signer, store)?;
+        let line = Line { store: &*store, signer: &*signer, log: &log, room: &room };
         let held = KeyList::held(&*store)?;
         let root = match held.as_ref().and_then(KeyList::anchor) {
             Some(anchor) => AuthorityCertificate::clone(anchor),
@@ -114,7 +126,7 @@ impl Authority {
         let keys = match held {
             Some(held) => held.naming_root(&*store, root.clone(), clock.now())?,
             None => {
-                let first = ensure_issuing(&settings, &rules, &root, &line, clock.now())?;
+                let first = ground::ensure_issuing(&settings, &rules, &root, &line, clock.now())?;
                 KeyList::begin(&*store, root.clone(), first, clock.now())?
             }
         };
@@ -140,12 +152,14 @@ impl Authority {
             keys: RwLock::new(Arc::new(keys)),
             news: News::default(),
             log,
+            room,
             knowledge,
             hub,
             known_keys,
             locks,
             covered: crate::compact::Covered::default(),
             crls: Mutex::default(),
+            _present: present,
             _lock: lock,
         };
         authority.take_back_heard()?;
@@ -198,6 +212,13 @@ impl Authority {
     /// The root that certifies issuing keys, and is asked.
     pub(crate) fn newest_root(&self) -> Arc<AuthorityCertificate> {
         self.held_keys().newest_root().unwrap_or(&self.first_root).clone()
+    }
+
+    /// All roots there were, the first one first.
+    pub(crate) fn roots(&self) -> Vec<Arc<AuthorityCertificate>> {
+        let keys = self.held_keys();
+        let roots: Vec<_> = keys.roots().iter().map(|root| root.certificate.clone()).collect();
+        if roots.is_empty() { vec![self.first_root.clone()] } else { roots }
     }
 
     /// The certificate of the key that issues at present.
@@ -264,7 +285,7 @@ impl Authority {
         if let Some(setting) = self.settings.first_difference(&settings) {
             return Err(Error::invalid(setting, "it does not change while the hub runs: stop the hub first"));
         }
-        fix_for_good(&*self.store, &settings, &rules)?;
+        ground::fix_for_good(&*self.store, &settings, &rules)?;
         let replace = |rules: Arc<Rules>| {
             std::mem::replace(&mut *self.rules.write().unwrap_or_else(PoisonError::into_inner), rules)
         };
@@ -319,6 +340,7 @@ impl Authority {
     /// The first thing that failed; the next call tries again.
     pub fn tick(&self) -> Result<(), Error> {
         if self.store.is_shared() {
+            self.tell_of_other_log()?;
             issue::recover(&*self.store)?;
         }
         if self.settings.kind == Kind::Maker {
@@ -348,8 +370,18 @@ impl Authority {
         if self.locks.keys_behind.load(Ordering::Relaxed) {
             self.follow_keys()?;
         }
+        self.tell_suspensions()?;
         self.renew_hub()?;
         self.keep_root_crl()
+    }
+
+    /// Whoever began the log anew did it under this hub: it works for the former one, and is of no use.
+    fn tell_of_other_log(&self) -> Result<(), Error> {
+        let Some(why) = self.log.left_behind()? else { return Ok(()) };
+        if !self.locks.log_told.swap(true, Ordering::Relaxed) {
+            self.alarm("log-left-behind", None, format!("{}: {why}", self.settings.hub_name))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn set_keys_behind(&self, behind: bool) {
@@ -427,7 +459,7 @@ impl Authority {
     }
 
     pub(crate) fn line(&self) -> Line<'_> {
-        Line { store: &*self.store, signer: &*self.signer, log: &self.log }
+        Line { store: &*self.store, signer: &*self.signer, log: &self.log, room: &self.room }
     }
 
     /// Issues an operational credential for a device of the register, in this turn of it: read it before whatever speaks
@@ -526,39 +558,6 @@ impl Authority {
     }
 }
 
-/// What there is before an authority has its keys.
-pub(crate) struct Ground {
-    pub(crate) settings: Settings,
-    pub(crate) rules: Rules,
-    lock: File,
-    /// Hubs that start at once on one store do it one after the other: what the first makes, the next finds.
-    _starting: Held,
-    store: Arc<dyn Store>,
-    signer: Arc<dyn Signer>,
-    log: Sequencer,
-}
-
-impl Ground {
-    pub(crate) fn lay(
-        config: &AuthorityConfig,
-        signer: &Arc<dyn Signer>,
-        store: Arc<dyn Store>,
-    ) -> Result<Self, Error> {
-        own_directory(&config.dir)?;
-        let (settings, rules) = (Settings::try_from(config)?, Rules::try_from(config)?);
-        let lock = lock_directory(&settings.dir)?;
-        let starting = Held::wait(store.clone(), "starting", STARTING_SECONDS)?;
-        fix_for_good(&*store, &settings, &rules)?;
-        issue::recover(&*store)?;
-        let log = Sequencer::open(store.clone(), signer.clone(), settings.log_origin.as_deref())?;
-        Ok(Self { settings, rules, lock, _starting: starting, store, signer: signer.clone(), log })
-    }
-
-    pub(crate) fn line(&self) -> Line<'_> {
-        Line { store: &*self.store, signer: &*self.signer, log: &self.log }
-    }
-}
-
 fn stripe<'a>(stripes: &'a [Mutex<()>], of: &[u8; 16]) -> Option<MutexGuard<'a, ()>> {
     let [high, low, ..] = *of;
     stripes.get(usize::from(u16::from_be_bytes([high, low])) % STRIPES).map(held)
@@ -572,6 +571,9 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// What hubs that start do one after the other.
+    pub(crate) const STARTING: &str = "starting";
+
     /// Waits until this hub may, twice as long as another may take.
     pub(crate) fn wait(store: Arc<dyn Store>, what: &'static str, seconds: u32) -> Result<Self, Error> {
         let holder = provider::random();
@@ -595,108 +597,4 @@ impl Drop for Held {
 
 pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Name, kind and the address of a part of the CRL are in every certificate: they are set once.
-fn fix_for_good(store: &dyn Store, settings: &Settings, rules: &Rules) -> Result<(), Error> {
-    let partitions = rules.profile.crl_partitions().to_string();
-    let fixed =
-        [("name", settings.name.as_str()), ("kind", settings.kind.name()), ("crl_partitions", partitions.as_str())];
-    for (setting, wanted) in fixed {
-        match store.setting(setting)? {
-            None => store.set_once(setting, wanted)?,
-            Some(found) if found == wanted => {}
-            Some(found) => {
-                return Err(Error::Conflict(format!(
-                    "{} holds an authority whose {setting} is {found:?}, and the configuration says {wanted:?}; the \
-                     {setting} of an authority cannot change: correct the configuration or use another directory",
-                    settings.dir.display()
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn ensure_root(
-    settings: &Settings,
-    rules: &Rules,
-    line: &Line<'_>,
-    now: Time,
-) -> Result<AuthorityCertificate, Error> {
-    if let Some(found) = line.store.newest(Purpose::Root)? {
-        return AuthorityCertificate::read(KeyLabel::ROOT, found.certificate);
-    }
-    if settings.root == RootPlace::Offline {
-        return Err(Error::Conflict(
-            "the authority's root is offline and not known yet: make one with `medlock authority make-root` where it is \
-             kept, and begin with `medlock authority request issuing --root CERTIFICATE`"
-                .to_owned(),
-        ));
-    }
-    let spki = line.signer.generate(KeyLabel::ROOT, rules.algorithm)?;
-    let name = issue::authority_name(&settings.name, KeyLabel::ROOT);
-    let issuer = Issuer { name: &name, spki: &spki, key: KeyLabel::ROOT, algorithm: algorithm_of(&spki)? };
-    let template = authority_template(settings, rules, KeyLabel::ROOT, &spki, now);
-    let (_, der) = issue::issue(&template, &issuer, now, line)?;
-    AuthorityCertificate::read(KeyLabel::ROOT, der)
-}
-
-fn ensure_issuing(
-    settings: &Settings,
-    rules: &Rules,
-    root: &AuthorityCertificate,
-    line: &Line<'_>,
-    now: Time,
-) -> Result<AuthorityCertificate, Error> {
-    if let Some(found) = line.store.newest(Purpose::Issuing)? {
-        return AuthorityCertificate::read(KeyLabel::ISSUING, found.certificate);
-    }
-    if line.signer.public_key(KeyLabel::ROOT)?.is_none() {
-        return Err(Error::Conflict(
-            "the offline root has not signed the issuing key yet: bring its answer in with `medlock authority accept`, or \
-             ask again with `medlock authority request issuing --root CERTIFICATE`"
-                .to_owned(),
-        ));
-    }
-    let spki = line.signer.generate(KeyLabel::ISSUING, rules.algorithm)?;
-    let template = authority_template(settings, rules, KeyLabel::ISSUING, &spki, now);
-    let (_, der) = issue::issue(&template, &root.issuer(), now, line)?;
-    AuthorityCertificate::read(KeyLabel::ISSUING, der)
-}
-
-/// What a key that was there before signs with: not always what the configuration says by now.
-pub(crate) fn algorithm_of(spki: &[u8]) -> Result<SigningAlgorithm, Error> {
-    let key = SubjectPublicKeyInfo::from_der(spki).ok().and_then(|spki| spki.public_key());
-    let algorithm = key.and_then(|key| SigningAlgorithm::of(key.algorithm));
-    algorithm.ok_or_else(|| Error::Lint("the signer's key is of an unknown kind".to_owned()))
-}
-
-pub(crate) fn authority_template<'a>(
-    settings: &'a Settings,
-    rules: &'a Rules,
-    label: KeyLabel,
-    spki: &'a [u8],
-    now: Time,
-) -> Template<'a> {
-    let (purpose, seconds, addresses) = match label.role() {
-        KeyRole::Root => (Purpose::Root, ROOT_SECONDS, None),
-        KeyRole::Issuing | KeyRole::Log | KeyRole::Voucher => {
-            (Purpose::Issuing, ISSUING_SECONDS, rules.addresses.as_ref())
-        }
-    };
-    Template {
-        form: Form::X509,
-        purpose,
-        organization: &settings.name,
-        device: None,
-        authority: Some(label),
-        maker_serial: None,
-        spki,
-        parent: None,
-        not_before: now.plus_seconds(-rules.profile.backdate_seconds()),
-        not_after: now.plus_seconds(seconds),
-        addresses,
-        masa: None,
-    }
 }

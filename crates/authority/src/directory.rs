@@ -1,18 +1,24 @@
 //! The directory of an authority: whose it is, who works in it, the file of its database; and what is done with that file while
 //! the authority is not open.
 
+use crate::log::ORIGIN;
+use crate::present::alone;
 use crate::settings::AuthorityConfig;
-use crate::store::{Issuances as _, Journal as _, Log as _, Published, Purpose, SqlStore, Standings as _, StoreError};
+use crate::signer::CHECKPOINTS;
+use crate::store::{Issuances as _, Journal as _, Published, Purpose, SqlStore, Standings as _, StoreError};
 use crate::{Authority, Error};
 use medlock_node::clock::Clock;
-use medlock_node::{files, provider};
+use medlock_node::files;
 use std::fs::{File, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The file of the database in the authority's directory, unless it is on a server.
 pub const DATABASE: &str = "authority.sqlite";
+/// The file with what the authority in a directory was last opened with: where it is, there was one.
+pub const IN_FORCE: &str = "in-force.json";
 /// Where the tables of a store on a server are, as far as the store knows.
 const PLACE: &str = "place";
 /// Tries to get the directory's lock, 50 ms apart.
@@ -46,11 +52,9 @@ impl Authority {
     ) -> Result<(), E> {
         let _lock = lock_directory(dir)?;
         let file = dir.join(DATABASE);
-        let new = dir.join("authority.sqlite.restored");
         // What a restore that was cut off has left: a journal beside another file would be taken for its own.
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = std::fs::remove_file(dir.join(format!("authority.sqlite.restored{suffix}")));
-        }
+        let being = BeingRestored::begin(dir);
+        let new = being.file();
         SqlStore::copy(copy, &new).map_err(Error::from)?;
         let store = SqlStore::sqlite(&new).map_err(Error::from)?;
         fits(&store)?;
@@ -84,22 +88,42 @@ impl Authority {
     ) -> Result<(), E> {
         own_directory(&config.dir)?;
         let _lock = lock_directory(&config.dir)?;
-        let store = connect(config)?;
+        let store = Arc::new(connect(config)?);
         if store.newest(Purpose::Root).map_err(Error::from)?.is_none() {
             let why = "the store on the server is empty: bring it back there first, with pg_restore";
             return Err(Error::Conflict(why.to_owned()).into());
         }
-        // For no time: this looks whether another has it.
-        if store.take_lease(provider::random(), 0).map_err(Error::from)?.is_none() {
-            return Err(Error::Conflict(
-                "another hub works on this store: stop all of them first (one that was killed counts for some seconds)"
-                    .to_owned(),
-            )
-            .into());
-        }
+        let _alone = alone(&store)?;
         fits(&store)?;
         store.next_epoch(Clock::system().now()).map_err(Error::from)?;
         Ok(note_place(&store)?)
+    }
+}
+
+/// A copy that is looked at before it takes the place of the database; gone when this is dropped.
+struct BeingRestored<'a>(&'a Path);
+
+impl<'a> BeingRestored<'a> {
+    fn begin(dir: &'a Path) -> Self {
+        let being = Self(dir);
+        being.remove();
+        being
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join(format!("{DATABASE}.restored"))
+    }
+
+    fn remove(&self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(self.0.join(format!("{DATABASE}.restored{suffix}")));
+        }
+    }
+}
+
+impl Drop for BeingRestored<'_> {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 
@@ -136,6 +160,13 @@ pub(crate) fn own_directory(dir: &Path) -> Result<(), Error> {
 /// was heard since.
 pub(crate) fn open_store(config: &AuthorityConfig) -> Result<SqlStore, Error> {
     let store = connect(config)?;
+    if config.store.is_some() && config.dir.join(IN_FORCE).exists() && store.setting(ORIGIN)?.is_none() {
+        return Err(Error::Conflict(format!(
+            "there was an authority in {}, and its store on the server is empty: bring it back there with pg_restore, then \
+             `medlock authority restore BACKUP`",
+            config.dir.display()
+        )));
+    }
     match (store.place()?, store.published(PLACE)?) {
         (Some(_), None) => note_place(&store)?,
         (Some(place), Some(held)) if held.bytes != place.as_bytes() => {
@@ -152,7 +183,17 @@ pub(crate) fn open_store(config: &AuthorityConfig) -> Result<SqlStore, Error> {
 
 fn connect(config: &AuthorityConfig) -> Result<SqlStore, Error> {
     let file = config.dir.join(DATABASE);
-    let Some(server) = &config.store else { return Ok(SqlStore::sqlite(&file)?) };
+    let Some(server) = &config.store else {
+        if !file.exists() && was_opened(&config.dir) {
+            return Err(Error::Conflict(format!(
+                "there was an authority in {}, and its store is missing: bring {} back if it was moved, or `medlock authority \
+                 restore BACKUP`; keep the folder, it has the keys",
+                config.dir.display(),
+                file.display()
+            )));
+        }
+        return Ok(SqlStore::sqlite(&file)?);
+    };
     if file.exists() && SqlStore::moved_to(&file)?.is_none() {
         return Err(Error::Conflict(format!(
             "{} has an authority, and the configuration names a server for it: move it there with `medlock authority \
@@ -161,6 +202,15 @@ fn connect(config: &AuthorityConfig) -> Result<SqlStore, Error> {
         )));
     }
     Ok(SqlStore::postgres(server.address()?)?)
+}
+
+/// Whether an authority was opened in this directory before: its database was made first, so it is lost if it is not there.
+fn was_opened(dir: &Path) -> bool {
+    let of_signer = |path: &Path| path.extension().is_some_and(|extension| extension == "key");
+    let keys = std::fs::read_dir(dir.join("keys")).into_iter().flatten().filter_map(Result::ok);
+    dir.join(IN_FORCE).exists()
+        || dir.join("keys").join(CHECKPOINTS).exists()
+        || keys.into_iter().any(|entry| of_signer(&entry.path()))
 }
 
 /// Takes the directory for this process, as long as the file is held.

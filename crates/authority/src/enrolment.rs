@@ -8,9 +8,9 @@ mod check;
 mod renewal;
 mod unfit;
 
-pub(crate) use check::Checked;
-use check::another_of;
+pub(crate) use check::{Checked, another_of};
 pub use renewal::MAX_EARLY_RENEWALS;
+pub(crate) use renewal::UNKNOWN_CREDENTIAL;
 pub use unfit::Unfit;
 
 use crate::registry::Device;
@@ -18,7 +18,7 @@ use crate::store::{
     Alarm, Claim, CodeRecord, CodeState, Enrolment, Issued, PendingRequest, PendingState, Standing, StandingChange,
     StandingState, StoreError, Subject, Turn,
 };
-use crate::{Authority, Error, status};
+use crate::{Authority, Error, MadeAs, status};
 use data_encoding::HEXLOWER;
 use medlock_node::enrol::Code;
 use medlock_node::provider;
@@ -68,6 +68,8 @@ pub enum RefusalKind {
     Unauthorized,
     /// Who asks is known and does not get it.
     Forbidden,
+    /// Who asks shows a credential that never renews here: a new code gives it another one.
+    NeedsCode,
 }
 
 /// What a birth credential is good for at this site.
@@ -110,18 +112,21 @@ impl Authority {
     /// # Errors
     /// [`Error`] when store or signer failed; a refusal is an [`Answer`].
     pub fn enrol_by_code(&self, user: &str, password: &str, request: &[u8], address: &str) -> Decided {
-        let checked = match self.check(request)? {
+        let checked = match self.check_itself(request)? {
             Ok(checked) => checked,
             Err(unfit) => return Ok(unfit.into()),
         };
         let id: Option<[u8; 5]> = HEXLOWER.decode(user.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
         let Some(id) = id else { return no_such_code() };
         let Some(name) = self.store.code(id)?.map(|code| code.device) else { return no_such_code() };
-        let _lock = self.device_lock(name);
+        let _locks = (self.device_lock(name), self.key_lock(checked.key));
         // Read again: only now it cannot change any more.
-        let Some(Enrolment { code, device, against, turn }) = self.store.enrolment(id, checked.key)? else {
+        let Some(Enrolment { code, device, against, turn, of_key }) = self.store.enrolment(id, checked.key)? else {
             return no_such_code();
         };
+        if let Some(unfit) = self.compromised(&of_key)? {
+            return Ok(unfit.into());
+        }
         let proven =
             Code::hash_of_password(password).is_some_and(|hash| provider::same_secret(&hash, &code.secret_hash));
         if !proven {
@@ -140,9 +145,9 @@ impl Authority {
         }
         match code.state {
             CodeState::Open if code.expires < self.clock.now() => no_such_code(),
-            CodeState::Open => self.wait(Some(name), Claim::Code(id), &checked, address),
+            CodeState::Open => self.wait(Some(name), Claim::Code(id), None, &checked, address),
             CodeState::Waiting => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
-            CodeState::Confirmed => self.first_credential(name, device, against, &checked, turn),
+            CodeState::Confirmed => self.first_credential(name, device, against, &checked, turn, &of_key),
             CodeState::Void => no_such_code(),
         }
     }
@@ -189,7 +194,14 @@ impl Authority {
     }
 
     /// Puts a request before a person.
-    fn wait(&self, device: Option<DeviceName>, claim: Claim, checked: &Checked<'_>, address: &str) -> Decided {
+    fn wait(
+        &self,
+        device: Option<DeviceName>,
+        claim: Claim,
+        made_as: Option<MadeAs>,
+        checked: &Checked<'_>,
+        address: &str,
+    ) -> Decided {
         let subject = checked.request.subject();
         let claims = match &claim {
             Claim::Code(_) if subject.is_empty() => String::new(),
@@ -197,6 +209,7 @@ impl Authority {
             Claim::Birth { serial, maker: Some(maker), .. } => format!("maker's serial {serial}, by the maker {maker}"),
             Claim::Birth { serial, maker: None, .. } => format!("maker's serial {serial}"),
         };
+        let claims = made_as.map_or_else(|| claims.clone(), |made| format!("{claims}, made as {made}"));
         let birth = match &claim {
             Claim::Birth { credential, .. } => Some(*credential),
             Claim::Code(_) => None,
@@ -207,6 +220,7 @@ impl Authority {
             claim,
             key: checked.key,
             key_fingerprint: provider::sha256(&checked.spki),
+            made_as,
             claims: claims.chars().filter(|letter| !letter.is_control()).take(200).collect(),
             address: address.to_owned(),
             since: self.clock.now(),
@@ -232,8 +246,9 @@ impl Authority {
         Ok(waiting.iter().any(|one| matches!(one.claim, Claim::Birth { credential, .. } if Some(credential) == birth)))
     }
 
-    /// Gives a confirmed device its first credential, or the one it already got for this key. The caller holds the
-    /// device's lock, and behind it has read its turn first, and then its entry and what is known against it.
+    /// Gives a confirmed device its first credential, or the one it already got for this key. The caller holds the locks of
+    /// the device and the key, and behind them has read the turn first, and then the device's entry, what is known against
+    /// it, and the certificates for the key.
     fn first_credential(
         &self,
         name: DeviceName,
@@ -241,6 +256,7 @@ impl Authority {
         against: Option<Standing>,
         checked: &Checked<'_>,
         turn: Turn,
+        of_key: &[Issued],
     ) -> Decided {
         let Some(device) = device else {
             return forbidden("the device is no longer registered: register it with `medlock device register`");
@@ -248,15 +264,13 @@ impl Authority {
         if let Some(standing) = against {
             return forbidden(format!("{name} is {}: see `medlock device show`", standing.reason));
         }
-        let _lock = self.key_lock(checked.key);
-        let of_key = self.store.credentials_for(checked.key)?;
         if let Some(issued) = of_key.iter().find(|issued| issued.record.device == Some(name)) {
             return self.give_again(issued.clone());
         }
         if let Some(unfit) = self.asks_for_another(&checked.request, &device)? {
             return Ok(unfit.into());
         }
-        if let Some(unfit) = another_of(&of_key, name) {
+        if let Some(unfit) = another_of(of_key, name) {
             return Ok(unfit.into());
         }
         self.give_with_lock(&device, checked, None, turn)
@@ -321,11 +335,17 @@ impl Authority {
         match (self.birth_right(who, &claim, checked.key)?, &lock) {
             (BirthRight::Certain(name), Some((_, turn))) => {
                 let (device, against) = (self.store.device(name)?, status::of_device(&*self.store, name)?);
-                self.first_credential(name, device, against, &checked, *turn)
+                let _lock = self.key_lock(checked.key);
+                let of_key = self.store.credentials_for(checked.key)?;
+                let decided = self.first_credential(name, device.clone(), against, &checked, *turn, &of_key)?;
+                if let (Answer::Issued(_), Some(device)) = (&decided, &device) {
+                    self.watch_what_it_was_made_for(who, device)?;
+                }
+                Ok(decided)
             }
             (BirthRight::Certain(_) | BirthRight::Waits, _) => Ok(Answer::Waits { retry_seconds: RETRY_SECONDS }),
             (BirthRight::Rejected, _) => forbidden("this request was turned down by the site; ask the site's engineer"),
-            (BirthRight::Ask(device), _) => self.wait(device, claim, &checked, address),
+            (BirthRight::Ask(device), _) => self.wait(device, claim, MadeAs::of(who), &checked, address),
         }
     }
 

@@ -18,8 +18,6 @@ use std::time::Duration;
 
 /// How often a folder is looked at: a suspension counts for days, and should begin within minutes.
 const EVERY: Duration = Duration::from_secs(600);
-/// How soon a change of the configuration is seen.
-const GLANCE: Duration = Duration::from_secs(5);
 /// The most lists that are taken in one look: each is a signature or more, and a durable write.
 const STEPS: usize = 100;
 /// The alarm that something was not taken.
@@ -50,7 +48,8 @@ impl From<medlock_node::Error> for Trouble {
 }
 
 impl Authority {
-    /// Looks into the folders that the configuration names, now and every ten minutes or so, until asked to stop. A site that
+    /// Looks into the folders that the configuration names, now, every ten minutes or so, and when
+    /// [`Authority::look_at_lists`] wants it, until asked to stop. A site that
     /// holds no list yet is told by a person whom it believes (`trust-list import`), and then goes on by itself.
     pub async fn follow_lists(self: Arc<Self>, mut stop: Stop) {
         let mut seen: HashMap<String, Seen> = HashMap::new();
@@ -66,14 +65,17 @@ impl Authority {
             }
             // Hubs that started together do not ask together.
             let pause = EVERY.mul_f64(0.75 + f64::from(u16::from_be_bytes(random())) / f64::from(u16::MAX) / 2.0);
-            let until = tokio::time::Instant::now() + pause;
-            while tokio::time::Instant::now() < until && self.rules().trust_lists == folders {
-                tokio::select! {
-                    () = stop.asked() => return,
-                    () = tokio::time::sleep(GLANCE) => {}
-                }
+            tokio::select! {
+                () = stop.asked() => return,
+                () = self.locks.look_at_lists.notified() => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Has the folders of trust lists looked at now: somebody has imported a list, or read the configuration again.
+    pub fn look_at_lists(&self) {
+        self.locks.look_at_lists.notify_one();
     }
 
     /// Takes what is new in a folder. What is wrong is said.

@@ -7,7 +7,7 @@
 
 use crate::keys::{AuthorityCertificate, KeyList};
 use crate::objects::Kind as ObjectKind;
-use crate::restored::{ACCEPTED, knowledge_of};
+use crate::restored::{ACCEPTED, kept_answers, knowledge_of};
 use crate::root_crl;
 use crate::settings::Kind;
 use crate::store::{Journal as _, Published, SqlStore, StoreError};
@@ -36,15 +36,23 @@ impl Source {
     /// # Errors
     /// [`Error::File`]; [`Error::Invalid`] when there is nothing of the kind.
     pub fn read(path: &Path) -> Result<Vec<Self>, Error> {
-        if !path.is_dir() {
-            let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+        let kind = std::fs::metadata(path).map_err(|error| Error::file(path, error))?;
+        if !kind.is_dir() {
+            if !kind.is_file() {
+                return Err(Error::invalid(path.display().to_string(), "it is neither a file nor a folder"));
+            }
+            let bytes = files::read(path).map_err(|error| Error::Conflict(error.to_string()))?.unwrap_or_default();
             return Ok(vec![Self { path: path.to_owned(), bytes: from_pem(bytes) }]);
         }
-        let names = [What::SiteList, What::Status, What::RootCrl].map(What::file);
+        let names = What::ALL.map(What::file);
         let mut found = Vec::new();
         for path in
             [path.to_owned(), knowledge_of(path)].iter().flat_map(|folder| names.iter().map(|name| folder.join(name)))
         {
+            // What is no file is none of those.
+            if path.exists() && !path.is_file() {
+                continue;
+            }
             if let Some(bytes) = files::read(&path).map_err(|error| Error::Conflict(error.to_string()))? {
                 found.push(Self { path, bytes });
             }
@@ -80,15 +88,21 @@ fn from_pem(bytes: Vec<u8>) -> Vec<u8> {
 enum What {
     SiteList,
     Status,
+    /// Of the root that certifies.
     RootCrl,
+    /// Of the root whose place that one has taken, and that is not retired.
+    FormerCrl,
 }
 
 impl What {
+    const ALL: [Self; 4] = [Self::SiteList, Self::Status, Self::RootCrl, Self::FormerCrl];
+
     fn file(self) -> String {
         match self {
             Self::SiteList => ObjectKind::SiteList.file(),
             Self::Status => ObjectKind::Status.file(),
             Self::RootCrl => root_crl::FILE.to_owned(),
+            Self::FormerCrl => root_crl::FORMER_FILE.to_owned(),
         }
     }
 
@@ -98,6 +112,7 @@ impl What {
             Self::SiteList => ObjectKind::SiteList.name(),
             Self::Status => ObjectKind::Status.name(),
             Self::RootCrl => root_crl::KIND,
+            Self::FormerCrl => root_crl::FORMER_KIND,
         }
     }
 
@@ -106,23 +121,59 @@ impl What {
             Self::SiteList => "site list",
             Self::Status => "status list",
             Self::RootCrl => "revocation list of the root",
+            Self::FormerCrl => "revocation list of the former root",
         }
     }
 
-    /// The version of these bytes, and when they were made, if they are this, of this root; says nothing of signatures.
-    fn version(self, bytes: &[u8], root: &AuthorityCertificate) -> Option<(u64, Time)> {
+    /// The version of these bytes, and when they were made, if they are this, of these roots; says nothing of signatures.
+    fn version(self, bytes: &[u8], roots: &Roots) -> Option<(u64, Time)> {
         match self {
             Self::SiteList => {
-                let list = List::danger_open(bytes).ok().filter(|list| list.member(root.key).is_some())?;
-                Some((list.heading().version, list.heading().issued))
+                let list = List::danger_open(bytes).ok()?;
+                let ours = roots.all.iter().any(|root| list.member(root.key).is_some());
+                ours.then(|| (list.heading().version, list.heading().issued))
             }
             Self::Status => {
                 let status = StatusList::danger_open(bytes).ok()?;
-                let ours = status.heading().authority == root.key;
+                let ours = roots.all.iter().any(|root| status.heading().authority == root.key);
                 ours.then(|| (status.heading().epoch, status.heading().issued))
             }
-            Self::RootCrl => root_crl::opened_of(bytes, root).map(|list| (list.number(), list.issued())),
+            Self::RootCrl | Self::FormerCrl => {
+                root_crl::opened_of(bytes, self.signer(roots)?).map(|list| (list.number(), list.issued()))
+            }
         }
+    }
+
+    /// Whose revocation list it is.
+    fn signer(self, roots: &Roots) -> Option<&AuthorityCertificate> {
+        match self {
+            Self::RootCrl => Some(&roots.newest),
+            Self::FormerCrl => roots.former.as_ref(),
+            Self::SiteList | Self::Status => None,
+        }
+    }
+}
+
+/// The roots of an authority, by its store.
+struct Roots {
+    all: Vec<AuthorityCertificate>,
+    newest: AuthorityCertificate,
+    former: Option<AuthorityCertificate>,
+}
+
+impl Roots {
+    /// `None` where it waits for its root. Those that came behind the backup are in the hub's folder.
+    fn of(dir: &Path, store: &SqlStore) -> Result<Option<Self>, Error> {
+        let Some(newest) = KeyList::stored_root(store)? else { return Ok(None) };
+        let keys = KeyList::held(store)?;
+        let mut all = keys.as_ref().map(KeyList::root_certificates).unwrap_or_default();
+        if all.is_empty() {
+            all.push(newest.clone());
+        }
+        let kept = kept_answers(dir, all.clone())?;
+        all.extend(kept.into_iter().filter_map(|answer| Some(answer.root?.certificate)));
+        let former = keys.as_ref().and_then(KeyList::former_root).map(|root| AuthorityCertificate::clone(root));
+        Ok(Some(Self { all, newest, former }))
     }
 }
 
@@ -182,7 +233,7 @@ pub struct Hearing {
 struct Ear<'a> {
     dir: &'a Path,
     store: &'a SqlStore,
-    root: AuthorityCertificate,
+    roots: Roots,
     knowledge: std::sync::Arc<KnowledgeBase>,
 }
 
@@ -194,26 +245,23 @@ impl Authority {
     /// [`Error::Object`] when something says that it is signed by this authority's root and is not; [`Error::Store`];
     /// [`Error::File`].
     pub fn hear_from(dir: &Path, store: &SqlStore, sources: &mut Vec<Source>) -> Result<Hearing, Error> {
-        let Some(root) = KeyList::stored_root(store)? else {
+        let Some(roots) = Roots::of(dir, store)? else {
             // It waits for its root: it has published nothing.
             return Ok(Hearing { heard: Vec::new(), enough: true, wanted: Vec::new() });
         };
         let failed = |error: medlock_node::Error| Error::Conflict(error.to_string());
         let knowledge = KnowledgeBase::open(&knowledge_of(dir), Clock::system(), Setting::Hospital).map_err(failed)?;
         if knowledge.root().is_none() {
-            knowledge.pin_root(&root.der).map_err(failed)?;
+            knowledge.pin_root(&roots.newest.der).map_err(failed)?;
         }
-        let ear = Ear { dir, store, root, knowledge };
+        let ear = Ear { dir, store, roots, knowledge };
         let mut heard = Vec::new();
-        for what in [What::SiteList, What::Status, What::RootCrl] {
+        for what in What::ALL {
             ear.hear(what, sources, &mut heard)?;
         }
-        sources.retain(|source| {
-            [What::SiteList, What::Status, What::RootCrl]
-                .iter()
-                .all(|what| what.version(&source.bytes, &ear.root).is_none())
-        });
+        sources.retain(|source| What::ALL.iter().all(|what| what.version(&source.bytes, &ear.roots).is_none()));
         let kinds: &[What] = match store.setting("kind")?.as_deref() {
+            Some(kind) if kind == Kind::Maker.name() && ear.roots.former.is_some() => &[What::RootCrl, What::FormerCrl],
             Some(kind) if kind == Kind::Maker.name() => &[What::RootCrl],
             _ => &[What::SiteList, What::Status],
         };
@@ -241,15 +289,23 @@ impl Ear<'_> {
     /// Takes the newest of what is given, and of what the folder has.
     fn hear(&self, what: What, sources: &[Source], heard: &mut Vec<Heard>) -> Result<(), Error> {
         let backup = match self.store.published(what.published())? {
-            Some(held) => what.version(&held.bytes, &self.root),
+            Some(held) => what.version(&held.bytes, &self.roots),
             None => None,
         };
-        let own = Source { path: knowledge_of(self.dir).join(what.file()), bytes: self.held(what)? };
-        let mut given: Vec<(u64, Heard, &Source)> = [&own]
-            .into_iter()
+        // What was the newest root's when the backup was made is the former one's by now, or the other way round.
+        let files: &[What] = match what {
+            What::RootCrl | What::FormerCrl => &[What::RootCrl, What::FormerCrl],
+            What::SiteList | What::Status => &[what],
+        };
+        let own = |file: &What| -> Result<Source, Error> {
+            Ok(Source { path: knowledge_of(self.dir).join(file.file()), bytes: self.held(*file)? })
+        };
+        let own = files.iter().map(own).collect::<Result<Vec<Source>, Error>>()?;
+        let mut given: Vec<(u64, Heard, &Source)> = own
+            .iter()
             .chain(sources)
             .filter_map(|source| {
-                let (version, issued) = what.version(&source.bytes, &self.root)?;
+                let (version, issued) = what.version(&source.bytes, &self.roots)?;
                 let from = source.path.clone();
                 Some((version, Heard { what, version, issued, from, backup, refused: None }, source))
             })
@@ -291,8 +347,8 @@ impl Ear<'_> {
             What::Status => {
                 Ok(self.knowledge.accept(ObjectKind::Status, &source.bytes).err().map(|why| why.to_string()))
             }
-            What::RootCrl => {
-                if root_crl::read(&source.bytes, &self.root).is_none() {
+            What::RootCrl | What::FormerCrl => {
+                if what.signer(&self.roots).is_none_or(|root| root_crl::read(&source.bytes, root).is_none()) {
                     return Err(not_ours("it is not signed by this authority's root".to_owned()));
                 }
                 if !own {
@@ -303,6 +359,7 @@ impl Ear<'_> {
             }
         }
     }
+
     /// Why the newest site list does not stand for a status list, if it does not.
     fn doubts(&self, status: &[u8]) -> Option<String> {
         let list = self.knowledge.object(ObjectKind::SiteList)?;

@@ -1,10 +1,13 @@
 //! What an administrator is shown of devices and their credentials.
 
 use crate::admin::{CredentialView, DeviceView, Response, Search};
+use crate::brski::registrar::NO_VOUCHER;
+use crate::enrolment::UNKNOWN_CREDENTIAL;
 use crate::registry::{Device, DeviceConfig};
-use crate::store::{DeviceSearch, Holding, Issued, Serial, Standing, StandingState, Subject};
+use crate::store::{Alarm, DeviceSearch, Holding, Issued, Serial, Standing, StandingState, Subject};
 use crate::{Authority, Error, status};
 use data_encoding::HEXLOWER_PERMISSIVE;
+use medlock_node::enrol::NEEDS_CODE;
 use medlock_trust::KeyId;
 use std::collections::{HashMap, HashSet};
 
@@ -13,6 +16,25 @@ const ISSUER_COMPROMISED: &str = "issuer-compromised";
 
 /// What is known against issuing keys.
 type AgainstIssuers = HashMap<KeyId, Standing>;
+
+/// What else is known of a device than what it was issued.
+struct Seen<'a> {
+    /// Whether a request of it waits for a person.
+    waits: bool,
+    /// That it was seen with a credential that is not in the store.
+    unknown: Option<&'a Alarm>,
+    /// Whether it was here, and its maker gave no voucher for it.
+    elsewhere: bool,
+}
+
+impl Seen<'_> {
+    /// That it has such a credential still: it was shown, and the `newest` of the store is from before, or never used since.
+    fn has_unknown(&self, newest: Option<&Issued>) -> Option<&Alarm> {
+        let came_back = |seen: &Alarm| newest.is_some_and(|newest| newest.used && newest.record.at >= seen.at);
+        let since = |seen: &Alarm| newest.is_none_or(|newest| newest.record.at <= seen.last);
+        self.unknown.filter(|seen| since(seen) && !came_back(seen))
+    }
+}
 
 impl Authority {
     pub(crate) fn find(&self, search: Search, after: Option<&str>, limit: u32) -> Result<Response, Error> {
@@ -51,14 +73,25 @@ impl Authority {
         for key in self.keys().iter().map(|key| key.certificate.key) {
             issuers.extend(self.store.standing(Subject::Issuer(key))?.map(|standing| (key, standing)));
         }
+        let unknown = self.store.last_alarms(UNKNOWN_CREDENTIAL, &names)?;
+        let elsewhere = self.store.last_alarms(NO_VOUCHER, &names)?;
         let view = |(device, holding): (&Device, Holding)| {
-            self.device_view(device, holding, waiting.contains(&device.name), &issuers)
+            let seen = Seen {
+                waits: waiting.contains(&device.name),
+                unknown: unknown.get(&device.name),
+                elsewhere: elsewhere.contains_key(&device.name),
+            };
+            self.device_view(device, holding, &seen, &issuers)
         };
         Ok(devices.iter().zip(holdings).map(view).collect())
     }
 
-    fn device_view(&self, device: &Device, holding: Holding, waits: bool, issuers: &AgainstIssuers) -> DeviceView {
+    fn device_view(&self, device: &Device, holding: Holding, seen: &Seen<'_>, issuers: &AgainstIssuers) -> DeviceView {
         let Holding { against, issued } = holding;
+        let unknown = seen.has_unknown(issued.first().map(|(newest, _)| newest));
+        // What has come after a credential that was replaced is not in the store, or was never given.
+        let replaced = issued.first().and_then(|(_, own)| own.as_ref());
+        let replaced = replaced.is_some_and(|own| own.state == StandingState::Superseded);
         let view = |(issued, own): &(Issued, Option<Standing>)| {
             self.credential_view(issued, [own.as_ref(), against.as_ref()], issuers)
         };
@@ -69,14 +102,19 @@ impl Authority {
             Some(StandingState::Suspended) => "suspended",
             Some(StandingState::Compromised) => "revoked",
             Some(StandingState::Ceased | StandingState::Superseded) => "retired",
+            None if seen.waits && (unknown.is_some() || !good) => "waiting",
+            None if unknown.is_some() => NEEDS_CODE,
             None if good => "enrolled",
-            None if waits => "waiting",
             None if renewable => "must-renew",
+            None if replaced => NEEDS_CODE,
             None if !credentials.is_empty() => "revoked",
+            None if seen.elsewhere => NO_VOUCHER,
             None => "registered",
         };
-        let reason = against.map(|standing| format!("{}, since {}", standing.reason, standing.since));
-        DeviceView { entry: DeviceConfig::from(device), state: state.to_owned(), reason, credentials }
+        let unknown =
+            unknown.map(|seen| format!("a credential that this hub does not know was shown at {}", seen.last));
+        let reason = against.map(|standing| format!("{}, since {}", standing.reason, standing.since)).or(unknown);
+        DeviceView { entry: DeviceConfig::from(device), state: state.to_owned(), reason, warning: None, credentials }
     }
 
     /// `known` is what is known against the credential and against its device.

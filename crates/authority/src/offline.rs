@@ -48,7 +48,8 @@ impl Authority {
             ));
         }
         let held = line.store.published(ObjectKind::SiteList.name())?;
-        Asking { settings, rules, root: &root, keys: None, held: held.as_ref(), line, now }.request(KeyChange::Rotate)
+        let held = held.as_ref();
+        Asking { settings, rules, root: &root, keys: None, held, line, now, vouches: None }.request(KeyChange::Rotate)
     }
 
     /// Takes in what the offline root has answered to [`Authority::begin`]; afterwards the authority can be opened. If it can

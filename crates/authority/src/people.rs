@@ -142,6 +142,9 @@ impl Authority {
     /// What is not well.
     pub fn health(&self) -> Result<(), Error> {
         self.store.epoch()?;
+        if let Some(why) = self.log().left_behind()? {
+            return Err(Error::Conflict(why));
+        }
         let issuing = self.issuing();
         match self.signer.public_key(issuing.label)? {
             Some(spki) if spki == issuing.spki => Ok(()),

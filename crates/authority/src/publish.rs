@@ -191,6 +191,7 @@ impl Authority {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.tell_suspensions()?;
         Ok(version)
     }
 
@@ -235,7 +236,8 @@ impl Authority {
         if self.store.published(kind.name())?.is_none_or(|held| held.version < version) {
             self.store.publish(kind.name(), Published { version, at: self.clock.now(), bytes: all.to_vec() })?;
         }
-        self.tell(kind, version, all.to_vec())
+        self.tell(kind, version, all.to_vec())?;
+        self.tell_suspensions()
     }
 
     fn pin_alliance(&self, members: &[KeyId], threshold: usize) -> Result<(), Error> {
@@ -376,15 +378,15 @@ impl Authority {
     fn ensure_site_list(&self) -> Result<(), Error> {
         let held = self.store.published(ObjectKind::SiteList.name())?;
         let keys = self.keys();
-        let complete = |list: &Published| {
-            List::danger_open(&list.bytes).is_ok_and(|list| trust_list::is_complete(&list, &keys, self.root().key))
-        };
+        let complete =
+            |list: &Published| List::danger_open(&list.bytes).is_ok_and(|list| trust_list::is_complete(&list, &keys));
         if held.as_ref().is_some_and(complete) {
             return Ok(());
         }
         let (settings, root, line, now) = (&self.settings, self.newest_root(), self.line(), self.clock.now());
         let rules = self.rules();
-        let asking = Asking { settings, rules: &rules, root: &root, keys: Some(&keys), held: held.as_ref(), line, now };
+        let (of, before) = (Some(&*keys), held.as_ref());
+        let asking = Asking { settings, rules: &rules, root: &root, keys: of, held: before, line, now, vouches: None };
         match trust_list::sign_site_list(&asking.site_list(&keys)?, &[&root], &*self.signer) {
             Ok(bytes) => {
                 let version = held.map_or(0, |held| held.version) + 1;

@@ -1,7 +1,7 @@
 //! The register: the site's list of its devices. Names and roles in a credential come from here, never from a request.
 
-use crate::Error;
-use medlock_trust::{DeviceName, DeviceType, Role, Roles};
+use crate::{Authority, Error};
+use medlock_trust::{CredentialId, DeviceName, DeviceType, Role, Roles};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -148,6 +148,35 @@ impl From<&Device> for DeviceConfig {
         }
     }
 }
+
+impl Authority {
+    /// The device with this name in the register. Reads the store: blocks.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn registered_device(&self, name: &DeviceName) -> Result<Option<Device>, Error> {
+        Ok(self.store.device(*name)?)
+    }
+
+    /// Whether one credential was issued as a renewal of another, or of one that was, over at most 64 steps.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn follows(&self, old: CredentialId, new: CredentialId) -> Result<bool, Error> {
+        let mut at = new;
+        for _ in 0..STEPS {
+            match self.store.issued(at)?.and_then(|issued| issued.record.parent) {
+                Some(parent) if parent == old => return Ok(true),
+                Some(parent) => at = parent,
+                None => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Renewals that are looked back over: a token that lives an hour sees one or two.
+const STEPS: u8 = 64;
 
 /// The roles with these names.
 ///

@@ -7,12 +7,13 @@ use crate::issue;
 use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::objects::Kind as ObjectKind;
 use crate::root_crl::{self, RootCrl};
+use crate::root_request::RootAnswer;
 use crate::signer::{KeyLabel, KeyRole, LABELS, Signer, SignerError};
 use crate::status::SUPERSEDED_KEPT_SECONDS;
 use crate::store::{
     DeviceSearch, Published, Purpose, Serial, StandingChange, StandingState, Store, StoreError, Subject,
 };
-use crate::{Authority, Error};
+use crate::{Authority, Error, trust_list};
 use medlock_node::files;
 use medlock_node::provider::AwsLc;
 use medlock_trust::cose::Sign1;
@@ -22,6 +23,7 @@ use medlock_trust::x509::Certificate;
 use medlock_trust::{DeviceId, DeviceName, KeyId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const WHAT: &str = "site list";
 /// The loss of keys that people have accepted: up to this version of the site list.
@@ -73,11 +75,12 @@ impl Authority {
     /// Goes on with what the hub has heard, where its store is older. What the site list and the root's revocation list say
     /// comes at once; if this is cut off before, the next start does it again.
     pub(crate) fn take_back_heard(&self) -> Result<(), Error> {
-        let (list, crl, records) =
-            (self.heard_beyond(ObjectKind::SiteList)?, self.heard_root_crl()?, self.heard_status()?);
-        if list.is_some() || crl.is_some() || !records.is_empty() {
+        self.take_back_roots()?;
+        let (list, crls, records) =
+            (self.heard_beyond(ObjectKind::SiteList)?, self.heard_root_crls()?, self.heard_status()?);
+        if list.is_some() || !crls.is_empty() || !records.is_empty() {
             let taken = self.take_back_standings(&records)?;
-            self.take_back_keys(list, crl, &records, taken)?;
+            self.take_back_keys(list, crls, &records, taken)?;
         }
         // A first one was imported with the alliance's members, whom the store does not know.
         if self.store.published(ObjectKind::TrustList.name())?.is_some() {
@@ -88,6 +91,48 @@ impl Authority {
             }
         }
         Ok(())
+    }
+
+    /// Goes on with the roots that took the place of others behind the backup: what they answered is in the hub's folder, and
+    /// what the hub has heard names them.
+    fn take_back_roots(&self) -> Result<(), Error> {
+        let before = self.keys();
+        for answer in kept_answers(&self.settings.dir, self.roots().iter().map(|root| (**root).clone()).collect())? {
+            let (now, keys) = (self.clock.now(), self.keys());
+            let Some(root) = answer.root.as_ref().filter(|root| self.has_heard_of(&root.certificate)) else { break };
+            for der in [&root.certificate.der, &root.link, &root.back] {
+                issue::take_in(Purpose::Root, der, now, &self.line())?;
+            }
+            let mut after = KeyList::clone(&keys);
+            after.version = keys.version.saturating_add(1);
+            // Nobody makes another before the one in between is retired.
+            if let Some(former) = keys.former_root() {
+                let ended = self.with_heard_list(|list| trust_list::retirement(list, former.key)).flatten();
+                let (since, until) = ended.unwrap_or((now, None));
+                after = after.with_root_retired(former.label, since, until);
+            }
+            let after = after.with_root(root.certificate.clone(), root.came(answer.list.clone()), now);
+            after.publish(&*self.store, now, Some(keys.version))?;
+            self.set_keys(after);
+        }
+        let new = self.keys().roots().len().saturating_sub(before.roots().len());
+        if new > 0 {
+            let text = format!(
+                "the store did not know {new} roots that took the place of others since, and goes on with them"
+            );
+            self.alarm("store-was-behind", None, text)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the site list that was heard names this root, or, for a maker, a revocation list of it was kept.
+    fn has_heard_of(&self, root: &AuthorityCertificate) -> bool {
+        let named = |list: &List<'_>| list.authorities().any(|entry| entry.key == root.key);
+        let folder = knowledge_of(&self.settings.dir);
+        let of_root = |file: &str| files::read(&folder.join(file)).ok().flatten();
+        let signed = |bytes: Vec<u8>| root_crl::read(&bytes, root).is_some();
+        self.with_heard_list(named).unwrap_or(false)
+            || root_crl::KINDS.iter().filter_map(|(_, file)| of_root(file)).any(signed)
     }
 
     /// The version of the policy that was heard, if it is of a key that issues or has issued; else 0.
@@ -118,18 +163,29 @@ impl Authority {
         Ok((held < version).then(|| Published { version, at: self.clock.now(), bytes: bytes.to_vec() }))
     }
 
-    /// The root's revocation list in the hub's folder, if it is later than that of the store.
-    fn heard_root_crl(&self) -> Result<Option<(Published, RootCrl)>, Error> {
-        let path = knowledge_of(&self.settings.dir).join(root_crl::FILE);
-        let bytes = files::read(&path).map_err(|error| Error::Conflict(error.to_string()))?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        let Some(read) = root_crl::read(&bytes, &self.newest_root()) else {
-            tracing::warn!(file = %path.display(), "this is no revocation list of our root, and is passed over");
-            return Ok(None);
-        };
-        let held = root_crl::held(&*self.store)?.map_or(0, |held| held.version);
-        let (version, at) = (read.number(), self.clock.now());
-        Ok((held < version).then_some((Published { version, at, bytes }, read)))
+    /// The revocation lists in the hub's folder of the roots that are not retired, as far as they are later than those of the
+    /// store.
+    fn heard_root_crls(&self) -> Result<Vec<(&'static str, Published, RootCrl)>, Error> {
+        let (folder, mut found) = (knowledge_of(&self.settings.dir), Vec::new());
+        let former = self.keys().former_root().cloned();
+        for (_, file) in root_crl::KINDS {
+            let path = folder.join(file);
+            let bytes = files::read(&path).map_err(|error| Error::Conflict(error.to_string()))?;
+            let Some(bytes) = bytes else { continue };
+            let roots = [(root_crl::KIND, Some(self.newest_root())), (root_crl::FORMER_KIND, former.clone())];
+            let read =
+                |(kind, root): (_, Option<Arc<AuthorityCertificate>>)| Some((kind, root_crl::read(&bytes, &*root?)?));
+            let Some((kind, read)) = roots.into_iter().find_map(read) else {
+                tracing::warn!(file = %path.display(), "this is no revocation list of our root, and is passed over");
+                continue;
+            };
+            let held = self.store.published(kind)?.map_or(0, |held| held.version);
+            let (version, at) = (read.number(), self.clock.now());
+            if held < version {
+                found.push((kind, Published { version, at, bytes }, read));
+            }
+        }
+        Ok(found)
     }
 
     /// What the status list says that the hub has heard, if it is later than that of the store, and the key that signed it still
@@ -153,14 +209,14 @@ impl Authority {
 
     /// Who is stolen, by what was heard. Whoever has a key that is still believed signs a status list too, so that a key counts
     /// as stolen by it only if the root has left it out of the site list; what the root itself revokes is revoked.
-    fn stolen(&self, records: &[Record], crl: Option<&RootCrl>) -> Stolen {
+    fn stolen(&self, records: &[Record], crls: &[(&'static str, Published, RootCrl)]) -> Stolen {
         let issuers = records.iter().filter_map(|record| match record.subject {
             Told::Issuer(key) if record.state == State::Compromised => Some(key),
             Told::Issuer(_) | Told::Device(_) | Told::Credential(_) => None,
         });
         let named = |list: &List<'_>| list.services().map(|named| named.key).collect::<BTreeSet<_>>();
         let named = self.with_heard_list(named).unwrap_or_default();
-        let serials = crl.map(|crl| crl.serials().collect()).unwrap_or_default();
+        let serials = crls.iter().flat_map(|(.., crl)| crl.serials()).collect();
         Stolen { keys: issuers.filter(|key| !named.contains(key)).collect(), serials }
     }
 
@@ -168,7 +224,7 @@ impl Authority {
     /// how many the store did not know it.
     fn take_back_standings(&self, records: &[Record]) -> Result<usize, Error> {
         let (names, mut changes, mut unnamed) = (self.names_of(records)?, Vec::new(), Vec::new());
-        let stolen = self.stolen(records, None).keys;
+        let stolen = self.stolen(records, &[]).keys;
         for record in records {
             let subject = match record.subject {
                 Told::Issuer(key) if stolen.contains(&key) => Subject::Issuer(key),
@@ -276,7 +332,7 @@ impl Authority {
     fn take_back_keys(
         &self,
         heard: Option<Published>,
-        crl: Option<(Published, RootCrl)>,
+        crls: Vec<(&'static str, Published, RootCrl)>,
         records: &[Record],
         taken: usize,
     ) -> Result<(), Error> {
@@ -287,10 +343,11 @@ impl Authority {
         if let Some(unknown) = unknown.map(|unknown| unknown.key) {
             return Err(Error::Conflict(format!(
                 "the site list that was heard names the root {unknown}, which took its place after the backup was made that \
-                 this store is from: restore a backup from after that"
+                 this store is from, and the answer by which it did (`knowledge/root-2.answer` in the hub's folder, or \
+                 root-3 and so on) is not here: bring back that folder, or restore a backup from after that"
             )));
         }
-        let stolen = self.stolen(records, crl.as_ref().map(|(_, crl)| crl));
+        let stolen = self.stolen(records, &crls);
         let Found { mut back, lost } =
             list.as_ref().map(|list| self.find_keys(list, &before, &stolen)).transpose()?.unwrap_or_default();
         let version = heard.as_ref().map_or(0, |heard| heard.version);
@@ -323,7 +380,7 @@ impl Authority {
         for (kind, object) in heard
             .map(|heard| (ObjectKind::SiteList.name(), heard))
             .into_iter()
-            .chain(crl.map(|(crl, _)| (root_crl::KIND, crl)))
+            .chain(crls.into_iter().map(|(kind, crl, _)| (kind, crl)))
         {
             objects.push((kind, object, self.store.published(kind)?.map(|held| held.version)));
         }
@@ -347,8 +404,8 @@ impl Authority {
         Err(Error::Conflict(format!(
             "version {version} of the site list names issuing keys that the store from the backup does not know and that are not \
              here, or their certificates are not: {keys}. Bring back the newest folders `keys` and `hub` of this authority and \
-             start again; or, if they are lost for good, `medlock authority restore BACKUP --accept-loss`: nothing they have \
-             issued is believed then, and such devices need new codes"
+             start again; or, if they are lost for good, `medlock authority restore BACKUP --accept-loss`: what they have \
+             issued is believed until it ends and not renewed, so that such devices need new codes"
         )))
     }
 
@@ -429,6 +486,37 @@ impl Authority {
     }
 }
 
+/// The answers beside what the hub has heard by which roots took the place of others behind `known`, which are all that the
+/// store knows, the newest last.
+pub(crate) fn kept_answers(dir: &Path, mut known: Vec<AuthorityCertificate>) -> Result<Vec<RootAnswer>, Error> {
+    let mut answers = Vec::new();
+    loop {
+        let newest = known.iter().map(|root| root.label.number()).max().unwrap_or(0);
+        let Some(next) = KeyLabel::new(KeyRole::Root, newest.saturating_add(1)) else { return Ok(answers) };
+        let path = answer_of(dir, next);
+        let bytes = files::read(&path).map_err(|error| Error::Conflict(error.to_string()))?;
+        let Some(bytes) = bytes else { return Ok(answers) };
+        let answer = RootAnswer::read(&bytes, &known);
+        let root = answer.as_ref().ok().and_then(|answer| answer.root.as_ref()).map(|root| root.certificate.clone());
+        match (answer, root.filter(|root| root.label == next)) {
+            (Ok(answer), Some(root)) => {
+                answers.push(answer);
+                known.push(root);
+            }
+            (answer, _) => {
+                let why = answer.err().map_or_else(String::new, |error| error.to_string());
+                tracing::warn!(file = %path.display(), why, "this is no answer of our root, and is passed over");
+                return Ok(answers);
+            }
+        }
+    }
+}
+
+/// Where the answer is kept by which this root took the place of the one before.
+pub(crate) fn answer_of(dir: &Path, root: KeyLabel) -> PathBuf {
+    knowledge_of(dir).join(format!("{root}.answer"))
+}
+
 /// The folder of what a hub has heard, in that of its authority.
 pub(crate) fn knowledge_of(dir: &Path) -> PathBuf {
     dir.join("knowledge")
@@ -442,8 +530,12 @@ pub(crate) fn free_label(store: &dyn Store, signer: &dyn Signer, keys: Option<&K
     let next = keys.map_or(Some(KeyLabel::ISSUING), KeyList::next).ok_or_else(too_many)?;
     let given = u16::try_from(store.last_number(LABELS_GIVEN)?).map_err(|_| too_many())?;
     let first = next.number().max(given.saturating_add(1));
-    let revoked = root_crl::held(store)?.and_then(|held| RootCrl::of_published(&held));
-    let some_unknown = revoked.zip(keys).is_some_and(|(revoked, keys)| unknown_serials(keys, revoked.serials()) > 0);
+    let mut revoked = Vec::new();
+    for (kind, _) in root_crl::KINDS {
+        revoked.extend(store.published(kind)?.and_then(|held| RootCrl::of_published(&held)));
+    }
+    let serials = revoked.iter().flat_map(RootCrl::serials);
+    let some_unknown = keys.is_some_and(|keys| unknown_serials(keys, serials) > 0);
     for number in first..first.saturating_add(LABELS) {
         let Some(label) = KeyLabel::new(KeyRole::Issuing, number) else { break };
         let stolen = match signer.public_key(label) {
@@ -489,8 +581,9 @@ fn told(before: &KeyList, after: &KeyList, lost: &[KeyId], version: Option<u64>)
     }
     for key in lost {
         text.push_str(&format!(
-            "; the key {key} is lost: from the next site list on nothing it has issued is believed, and such devices need a new \
-             code"
+            "; the key {key} is lost: it speaks for the site no more from the next site list on (`medlock authority rotate \
+             issuing` makes one), but what it has issued is believed until it ends, and cannot be renewed. To withdraw all of \
+             it, as where others may have the key: `medlock authority compromised {key}`; such devices need a new code then"
         ));
     }
     text

@@ -17,6 +17,7 @@ use medlock_trust::crypto::{Crypto as _, Signature};
 use medlock_trust::der::{self, Reader, tag};
 use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What it is called among the published objects.
@@ -25,6 +26,10 @@ pub(crate) const KIND: &str = "root-crl";
 pub(crate) const FORMER_KIND: &str = "former-root-crl";
 /// Its file among what the hub has heard, which outlasts the store.
 pub(crate) const FILE: &str = "root.crl";
+/// That of a former root.
+pub(crate) const FORMER_FILE: &str = "former-root.crl";
+/// All of them, and their files.
+pub(crate) const KINDS: [(&str, &str); 2] = [(KIND, FILE), (FORMER_KIND, FORMER_FILE)];
 const WHAT: &str = "revocation list of the root";
 /// How long one of a root at hand is good, in seconds; the next is made at half of it.
 const AT_HAND_SECONDS: i64 = 30 * 86_400;
@@ -347,6 +352,20 @@ impl Authority {
         self.alarm("root-crl-due", None, text)
     }
 
+    /// The root that is to be asked for its revocation list alone: the former one where its list ends first, or lacks a key.
+    pub(crate) fn root_for_crl(&self) -> Result<Arc<AuthorityCertificate>, Error> {
+        let newest = self.newest_root();
+        let asks = |due: Due| matches!(due, Due::Soon | Due::Behind);
+        match self.keys().former_root() {
+            Some(former)
+                if asks(self.root_crl_due(FORMER_KIND, former)?) && !asks(self.root_crl_due(KIND, &newest)?) =>
+            {
+                Ok(former.clone())
+            }
+            Some(_) | None => Ok(newest),
+        }
+    }
+
     fn root_crl_due(&self, kind: &'static str, root: &AuthorityCertificate) -> Result<Due, Error> {
         let (held, now) = (self.store.published(kind)?, self.clock.now());
         let read = held.as_ref().and_then(RootCrl::of_published).filter(|read| read.is_of(root));
@@ -367,22 +386,24 @@ impl Authority {
         self.keep_beside()
     }
 
-    /// Keeps the newest beside what the hub has heard.
+    /// Keeps the newest of each root beside what the hub has heard.
     pub(crate) fn keep_beside(&self) -> Result<(), Error> {
-        let Some(held) = held(&*self.store)? else { return Ok(()) };
-        let (file, failed) = (knowledge_of(&self.settings.dir).join(FILE), |error: medlock_node::Error| {
-            Error::Conflict(error.to_string())
-        });
-        if files::read(&file).map_err(failed)?.as_ref() != Some(&held.bytes) {
-            files::replace(&file, &held.bytes).map_err(failed)?;
+        let failed = |error: medlock_node::Error| Error::Conflict(error.to_string());
+        for (kind, file) in KINDS {
+            let Some(held) = self.store.published(kind)? else { continue };
+            let file = knowledge_of(&self.settings.dir).join(file);
+            if files::read(&file).map_err(failed)?.as_ref() != Some(&held.bytes) {
+                files::replace(&file, &held.bytes).map_err(failed)?;
+            }
+            self.locks.root_crl_kept.fetch_max(held.version, Ordering::Relaxed);
         }
-        self.locks.root_crl_kept.store(held.version, Ordering::Relaxed);
         Ok(())
     }
 
     /// Keeps one that another hub on the same store has made.
     pub(crate) fn hear_of_root_crl(&self, versions: &[(String, u64)]) -> Result<(), Error> {
-        let version = versions.iter().find(|(kind, _)| kind == KIND).map_or(0, |(_, version)| *version);
+        let of_root = |(kind, _): &&(String, u64)| KINDS.iter().any(|(name, _)| kind == name);
+        let version = versions.iter().filter(of_root).map(|(_, version)| *version).max().unwrap_or(0);
         if self.locks.root_crl_kept.load(Ordering::Relaxed) >= version { Ok(()) } else { self.keep_beside() }
     }
 

@@ -17,15 +17,15 @@
 //! Whoever has the root reads what it says ([`RootRequest`] displays it); what a root signs at all, the signer checks.
 
 use crate::bytes::Sink;
-use crate::keys::AuthorityCertificate;
+use crate::keys::{AuthorityCertificate, KeyState, RootKey};
 use crate::root_crl::{self, RootCrl};
 use crate::signer::{KeyLabel, KeyRole, Kind, Signer};
 use crate::{Error, encode, issue, status, trust_list};
-use data_encoding::HEXLOWER;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::cbor::{self, Fields, Writer};
 use medlock_trust::cose::{ContentType, Place, Sign1};
-use medlock_trust::list::{List, ListKind, Pinned};
+use medlock_trust::list::{AuthorityState, List, ListKind, Pinned};
 use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
 use medlock_trust::{Interval, KeyId};
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,9 @@ pub enum KeyChange {
     Retire(KeyLabel),
     /// A key is in wrong hands: nothing it has signed is believed. If it was the one that issued, a new one does.
     Compromised(KeyLabel),
+    /// A key that went with a lost store, and of which nothing but its identifier is known here, may be in wrong hands: nothing
+    /// it has signed is believed. No root is asked.
+    Lost(KeyId),
     /// The keys stay as they are; the root signs its revocation list anew.
     RootCrl,
     /// A new root certifies from now on, and a new key below it issues.
@@ -64,6 +67,7 @@ impl fmt::Display for KeyChange {
             Self::Rotate => f.write_str("rotate"),
             Self::Retire(label) => write!(f, "retire {label}"),
             Self::Compromised(label) => write!(f, "compromised {label}"),
+            Self::Lost(key) => write!(f, "compromised {key}"),
             Self::RootCrl => f.write_str("root-crl"),
             Self::Root => f.write_str("root"),
         }
@@ -88,7 +92,10 @@ impl FromStr for KeyChange {
             None if text == "root-crl" => Ok(Self::RootCrl),
             None if text == "root" => Ok(Self::Root),
             Some(("retire", label)) => Ok(Self::Retire(key(label)?)),
-            Some(("compromised", label)) => Ok(Self::Compromised(key(label)?)),
+            Some(("compromised", label)) => {
+                let unknown = HEXLOWER_PERMISSIVE.decode(label.as_bytes()).ok().and_then(|id| id.try_into().ok());
+                unknown.map_or_else(|| key(label).map(Self::Compromised), |id| Ok(Self::Lost(KeyId::from_bytes(id))))
+            }
             None | Some(_) => Err(wrong()),
         }
     }
@@ -228,13 +235,31 @@ impl RootRequest {
         Ok(())
     }
 
-    /// What a root signs is what its own hub would have asked it, to the byte, and nothing that people do not see when they
-    /// are shown the request: another member of the site list would outlast every later change of keys.
-    fn check_for(&self, root: &AuthorityCertificate, known: &[AuthorityCertificate]) -> Result<(), Error> {
-        if let Some(payload) = &self.list
-            && !trust_list::is_plain(payload, known)?
+    /// Checks that what a root signs is what its own hub would have asked it, to the byte, and nothing that people do not see
+    /// when they are shown the request: another member of the site list would outlast every later change of keys. `roots` are
+    /// all there are, as they stand: what was retired comes back by no request.
+    ///
+    /// # Errors
+    /// [`Error::Object`], which says what is wrong.
+    pub fn check_for(&self, roots: &[RootKey]) -> Result<(), Error> {
+        let root = self.asked(roots)?;
+        if let KeyChange::Lost(key) = self.change {
+            return Err(refused(&format!("no root is asked to withdraw the key {key}, which its hub does not know")));
+        }
+        // A former root goes on signing its revocation list.
+        let crl_alone = self.change == KeyChange::RootCrl && self.list.is_none() && self.certificate.is_none();
+        let former = roots.iter().any(|one| one.certificate.key == root.key && one.state == KeyState::Former);
+        if let Some(newest) = roots.iter().rev().find(|root| root.state == KeyState::Current)
+            && newest.certificate.key != root.key
+            && !(crl_alone && former)
         {
-            return Err(refused(&"its site list says more than which keys of roots that are here may sign"));
+            return Err(refused(&format!(
+                "it asks {}, whose place {} has taken",
+                root.label, newest.certificate.label
+            )));
+        }
+        if let Some(payload) = &self.list {
+            trust_list::check_follows(payload, roots, self.change)?;
         }
         if let Some(tbs) = &self.certificate
             && !issue::is_plain_issuing(tbs, &self.name, self.key, &root.issuer())
@@ -247,6 +272,25 @@ impl RootRequest {
             return Err(refused(&"its revocation list is not of this root"));
         }
         Ok(())
+    }
+
+    /// The root that it retires, as it stands then: of `roots`, for which it was checked.
+    #[must_use]
+    pub fn retires(&self, roots: &[RootKey]) -> Option<RootKey> {
+        let KeyChange::Retire(label) = self.change else { return None };
+        let root = roots.iter().find(|root| root.certificate.label == label)?;
+        let list = List::danger_open_payload(self.list.as_deref()?).ok()?;
+        let (since, until) = trust_list::retirement(&list, root.certificate.key)?;
+        Some(RootKey::retired(AuthorityCertificate::clone(&root.certificate), since, until))
+    }
+
+    /// Which of the roots it asks.
+    fn asked<'a>(&self, roots: &'a [RootKey]) -> Result<&'a AuthorityCertificate, Error> {
+        let root = roots.iter().map(|root| root.certificate.as_ref()).find(|root| root.key == self.root);
+        root.ok_or_else(|| {
+            let here: Vec<String> = roots.iter().map(|root| root.certificate.key.to_string()).collect();
+            refused(&format!("it asks the root {}, and this is {}", self.root, here.join(", ")))
+        })
     }
 
     /// The SHA-256 of a request's file, which people compare.
@@ -288,6 +332,16 @@ impl fmt::Display for RootRequest {
         }
         if let Some(list) = self.list.as_deref().and_then(|payload| List::danger_open_payload(payload).ok()) {
             writeln!(f, "site list     version {}, {}", list.heading().version, list.heading().issued)?;
+            for member in list.members() {
+                writeln!(f, "  member      {}, which may sign the next list", member.key)?;
+            }
+            if let Some(service) = list.services().next() {
+                writeln!(f, "  anchor      {}, in whose name the keys sign", service.authority)?;
+            }
+            for entry in list.authorities().filter(|entry| entry.state == AuthorityState::Retired) {
+                let until = entry.until.map_or_else(String::new, |until| format!(", counts until {until}"));
+                writeln!(f, "  retired     {} since {}{until}", entry.key, entry.since)?;
+            }
             for service in list.services() {
                 let until = service.until.map_or_else(String::new, |until| format!(" until {until}"));
                 writeln!(f, "  may sign    {}{until}", service.key)?;
@@ -316,17 +370,17 @@ pub struct RootAnswer {
 }
 
 impl RootAnswer {
-    /// Signs what a request asks for, with the root that it asks: one of `roots`, which are all that site lists may name.
+    /// Signs what a request asks for, with the root that it asks: the newest of `roots`, which are all that site lists may
+    /// name, as they stand.
     ///
     /// # Errors
-    /// [`Error::Object`] when it is none, or asks another root; [`Error::Signer`], also when the signer refuses.
-    pub fn make(request: &[u8], roots: &[AuthorityCertificate], signer: &dyn Signer) -> Result<Vec<u8>, Error> {
+    /// [`Error::Object`] when it is none, asks another root, or for more than its change ([`RootRequest::check_for`]);
+    /// [`Error::Signer`], also when the signer refuses.
+    pub fn make(request: &[u8], roots: &[RootKey], signer: &dyn Signer) -> Result<Vec<u8>, Error> {
         let asked = RootRequest::read(request)?;
-        let root = roots.iter().find(|root| root.key == asked.root).ok_or_else(|| {
-            let here: Vec<String> = roots.iter().map(|root| root.key.to_string()).collect();
-            refused(&format!("it asks the root {}, and this is {}", asked.root, here.join(", ")))
-        })?;
-        asked.check_for(root, roots)?;
+        asked.check_for(roots)?;
+        let root = asked.asked(roots)?;
+        let known: Vec<_> = roots.iter().map(|root| AuthorityCertificate::clone(&root.certificate)).collect();
         let new = if asked.change == KeyChange::Root { Some(new_root::make(&asked, root, signer)?) } else { None };
         let sign = |tbs: &Vec<u8>| -> Result<Vec<u8>, Error> {
             match &new {
@@ -337,7 +391,7 @@ impl RootAnswer {
         let certificate = asked.certificate.as_ref().map(sign).transpose()?;
         let sign = |payload: &Vec<u8>| match &new {
             Some(new) => {
-                let introducing = trust_list::introducing(payload, roots, &new.certificate)?;
+                let introducing = trust_list::introducing(payload, &known, &new.certificate)?;
                 trust_list::sign_site_list(&introducing, &[root, &new.certificate], signer)
             }
             None => trust_list::sign_site_list(payload, &[root], signer),
@@ -482,7 +536,7 @@ mod tests {
                 list,
                 crl: None,
             };
-            RootAnswer::make(&request.sign(&*signer).unwrap(), std::slice::from_ref(&*root), &*signer).map(drop)
+            RootAnswer::make(&request.sign(&*signer).unwrap(), keys.roots(), &*signer).map(drop)
         };
         asked(Some(plain.clone()), None).unwrap();
 
@@ -523,5 +577,77 @@ mod tests {
         longer[at + constraint.len() - 1] = 9;
         let error = asked(None, Some(longer)).unwrap_err().to_string();
         assert!(error.contains("says more"), "{error}");
+    }
+
+    /// Shows REQ-KEYS-77, REQ-KEYS-78: whoever asks, no request brings a retired root back, moves its end or drops a member;
+    /// an answer that does is not accepted either.
+    #[test]
+    fn a_retired_root_comes_back_by_no_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let signer = Arc::new(InProcess::open(&folder.path().join("keys")).unwrap());
+        let config = AuthorityConfig::site(folder.path(), "Sankt Anna");
+        let site = Authority::open(&config, Clock::system(), signer.clone()).unwrap();
+        let asked = |change: &str, roots: SiteRoots<'_>, issued| {
+            let keys = site.keys();
+            let list = SiteList { name: "Sankt Anna", version: 9, issued, roots, keys: &keys }.encode().unwrap();
+            let complete = trust_list::is_complete(&List::danger_open_payload(&list).unwrap(), &keys);
+            let (name, issuing, change) = ("Sankt Anna".to_owned(), site.issuing(), change.parse().unwrap());
+            let (base, root, key, spki) = (keys.version, site.newest_root().key, issuing.label, issuing.spki.clone());
+            let request =
+                RootRequest { name, change, base, root, key, spki, certificate: None, list: Some(list), crl: None };
+            (request.sign(&*signer).unwrap(), complete)
+        };
+        let refusal =
+            |request: &[u8]| RootAnswer::make(request, site.keys().roots(), &*signer).unwrap_err().to_string();
+        let now = site.clock.now();
+        site.change_keys(KeyChange::Root, false).unwrap();
+        let keys = site.keys();
+        let [first, second] = keys.roots() else { panic!("two roots") };
+        let [one, two] = [&*first.certificate, &*second.certificate];
+        let both = || SiteRoots { anchor: one, coming: Some(two), retired: Vec::new() };
+        let alone = |retired| SiteRoots { anchor: two, coming: None, retired };
+        let (request, complete) = asked("rotate", both(), now);
+        assert!(complete && RootAnswer::make(&request, keys.roots(), &*signer).is_ok());
+        let (request, complete) = asked("rotate", alone(Vec::new()), now);
+        assert!(!complete && refusal(&request).contains("leaves out root,"), "{}", refusal(&request));
+        let ends = |since, until| trust_list::RetiredRoot { certificate: one, since, until: Some(until) };
+        let (request, _) = asked("retire root", alone(vec![ends(now.plus_seconds(9), now)]), now);
+        assert!(refusal(&request).contains("does not retire root"), "{}", refusal(&request));
+        let (request, _) = asked("retire root-2", alone(vec![ends(now, now)]), now);
+        assert!(refusal(&request).contains("no other root has replaced"), "{}", refusal(&request));
+
+        let before = site.keys();
+        site.change_keys("retire root".parse().unwrap(), true).unwrap();
+        let keys = site.keys();
+        let stands = &keys.roots()[0];
+        let (since, until) = (stands.until.unwrap(), stands.vouches.unwrap());
+        let (request, complete) = asked("rotate", alone(vec![ends(since, until)]), now);
+        assert!(complete && RootAnswer::make(&request, keys.roots(), &*signer).is_ok());
+        let shown = RootRequest::read(&request).unwrap().to_string();
+        for part in [
+            format!("member      {}", two.key),
+            format!("anchor      {}", two.key),
+            format!("retired     {} since {since}, counts until {until}", one.key),
+        ] {
+            assert!(shown.contains(&part), "{part}: {shown}");
+        }
+        for (roots, why) in [
+            (SiteRoots { anchor: two, coming: Some(one), retired: Vec::new() }, "makes root a member again"),
+            (alone(Vec::new()), "does not call root retired"),
+            (alone(vec![ends(since.plus_seconds(1), until)]), "does not call root retired"),
+            (alone(vec![ends(since, until.plus_seconds(1))]), "does not call root retired"),
+        ] {
+            let (request, complete) = asked("rotate", roots, now);
+            assert!(!complete && refusal(&request).contains(why), "{why}: {}", refusal(&request));
+            // A root that signs all that it is asked, as one of an earlier version.
+            let known = [RootKey::former(one.clone()), RootKey::first(two.clone())];
+            let Ok(answer) = RootAnswer::make(&request, &known, &*signer) else { continue };
+            let said = site.accept_root(&answer).unwrap_err().to_string();
+            assert!(said.contains(why), "{why}: {said}");
+        }
+        // The one whose place was taken is not asked any more.
+        let mut request = RootRequest::read(&request).unwrap();
+        request.root = one.key;
+        assert!(request.check_for(before.roots()).unwrap_err().to_string().contains("whose place root-2 has taken"));
     }
 }

@@ -12,18 +12,17 @@
 //!    ([`Authority::follow_keys`]).
 
 use crate::issue::{self, Line};
-use crate::keys::{AuthorityCertificate, IssuingKey, KeyList, KeyState};
+use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::objects::Kind as ObjectKind;
-use crate::restored::free_label;
+use crate::restored::{answer_of, free_label};
 use crate::root_crl::{self, RootCrl};
 use crate::root_request::{KeyChange, NewRoot, RootAnswer, RootRequest};
 use crate::settings::{Kind, Rules, Settings};
 use crate::signer::{KeyLabel, KeyRole};
-use crate::store::{
-    DeviceSearch, Issued, Published, Purpose, Standing, StandingChange, StandingState, StoreError, Subject,
-};
-use crate::trust_list::{SiteList, SiteRoots};
+use crate::store::{Issued, Published, Purpose, Standing, StandingChange, StandingState, StoreError, Subject};
+use crate::trust_list::{self, SiteList, SiteRoots};
 use crate::{Authority, Error, status};
+use medlock_node::files;
 use medlock_node::identity::Identity;
 use medlock_trust::cose::Sign1;
 use medlock_trust::list::List;
@@ -31,10 +30,10 @@ use medlock_trust::status::{RevokedSet, StatusList};
 use medlock_trust::{KeyId, Time};
 use std::sync::Arc;
 
+mod hanging;
+
 /// What an answer of the root is called among the published objects, until what it is about is done.
 const ANSWER: &str = "root-answer";
-/// Devices that are read at once, to look whose credentials hang on a key.
-const PAGE: u32 = 1_000;
 
 /// From what a request to the root is made.
 pub(crate) struct Asking<'a> {
@@ -47,6 +46,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) held: Option<&'a Published>,
     pub(crate) line: Line<'a>,
     pub(crate) now: Time,
+    /// Until when what is below a root counts that is to retire.
+    pub(crate) vouches: Option<Time>,
 }
 
 impl Asking<'_> {
@@ -61,7 +62,7 @@ impl Asking<'_> {
         };
         let new = new.map(|(certificate, _)| certificate);
         let keys = match self.keys {
-            Some(keys) => changed(keys, change, new, self.now),
+            Some(keys) => changed(keys, change, new, (self.now, self.vouches)),
             None => KeyList::of(self.root.clone(), new),
         };
         let list = match self.settings.kind {
@@ -75,7 +76,8 @@ impl Asking<'_> {
         }
         // With whatever it is asked, so that one that is offline is asked seldom for this alone.
         let at_hand = self.line.signer.public_key(self.root.label)?.is_some();
-        let held = root_crl::held(self.line.store)?;
+        let certifies = self.keys.and_then(KeyList::newest_root).is_none_or(|newest| newest.key == self.root.key);
+        let held = self.line.store.published(if certifies { root_crl::KIND } else { root_crl::FORMER_KIND })?;
         let crl = RootCrl::of(self.root, Some(&keys), held.as_ref(), self.now, at_hand);
         RootRequest {
             name: self.settings.name.clone(),
@@ -117,23 +119,39 @@ impl Asking<'_> {
 fn needs_another(keys: &KeyList, change: KeyChange) -> bool {
     match change {
         KeyChange::Rotate | KeyChange::Root => true,
-        KeyChange::Retire(_) | KeyChange::RootCrl => false,
+        KeyChange::Retire(_) | KeyChange::RootCrl | KeyChange::Lost(_) => false,
         KeyChange::Compromised(label) => keys.key(label).is_some_and(|key| key.state == KeyState::Current),
     }
 }
 
-/// The list behind this one, after a change. A root that takes another's place is not on it yet.
-fn changed(keys: &KeyList, change: KeyChange, new: Option<AuthorityCertificate>, now: Time) -> KeyList {
-    let keys = keys.changed(new, stands(change), now);
+/// The list behind this one, after a change at this time. A root that takes another's place is not on it yet; one that
+/// retires lets what is below it count until the other time.
+fn changed(
+    keys: &KeyList,
+    change: KeyChange,
+    new: Option<AuthorityCertificate>,
+    (at, vouches): (Time, Option<Time>),
+) -> KeyList {
+    let keys = keys.changed(new, stands(change), at);
     match change {
-        KeyChange::Retire(label) if label.role() == KeyRole::Root => keys.with_root_retired(label, now),
+        KeyChange::Retire(label) if label.role() == KeyRole::Root => keys.with_root_retired(label, at, vouches),
         _ => keys,
     }
 }
 
+/// Since when what a change ends has ended, by the site list that the root has signed for it.
+fn ended(keys: &KeyList, change: KeyChange, list: &List<'_>) -> Option<(Time, Option<Time>)> {
+    let KeyChange::Retire(label) = change else { return None };
+    if let Some(root) = keys.roots().iter().find(|root| root.certificate.label == label) {
+        return trust_list::retirement(list, root.certificate.key);
+    }
+    let key = keys.key(label)?.certificate.key;
+    list.services().find(|service| service.key == key)?.until.map(|until| (until, None))
+}
+
 const fn stands(change: KeyChange) -> Option<(KeyLabel, KeyState)> {
     match change {
-        KeyChange::Rotate | KeyChange::RootCrl | KeyChange::Root => None,
+        KeyChange::Rotate | KeyChange::RootCrl | KeyChange::Root | KeyChange::Lost(_) => None,
         KeyChange::Retire(label) => Some((label, KeyState::Retired)),
         KeyChange::Compromised(label) => Some((label, KeyState::Compromised)),
     }
@@ -152,9 +170,12 @@ impl Authority {
         {
             return Err(Error::Conflict(self.stolen_root(label)));
         }
+        if let KeyChange::Lost(key) = change {
+            return self.withdraw_lost(key);
+        }
         if !self.asks_the_root(change) {
             self.may_change(change, anyway)?;
-            return self.change_to(change, None, None);
+            return self.change_to(change, None, None, (self.clock.now(), None));
         }
         if self.signer.public_key(self.newest_root().label)?.is_none() {
             let asked = if change == KeyChange::Rotate { "issuing".to_owned() } else { change.to_string() };
@@ -163,9 +184,9 @@ impl Authority {
                  authority sign-request FILE` signs it where the root is, and `medlock authority accept ANSWER` brings it in"
             )));
         }
-        self.may_change(change, anyway)?;
-        let request = self.asking(|asking| asking.request(change))?;
-        let answer = RootAnswer::make(&request, &self.keys().root_certificates(), &*self.signer)?;
+        let vouches = self.may_change(change, anyway)?;
+        let request = self.asking(&self.newest_root(), vouches, |asking| asking.request(change))?;
+        let answer = RootAnswer::make(&request, self.keys().roots(), &*self.signer)?;
         self.take_answer(&answer)
     }
 
@@ -175,8 +196,9 @@ impl Authority {
     /// As [`Authority::change_keys`].
     pub fn request_root(&self, change: KeyChange, anyway: bool) -> Result<Vec<u8>, Error> {
         let _one_at_a_time = self.keys_lock()?;
-        self.may_change(change, anyway)?;
-        self.asking(|asking| asking.request(change))
+        let vouches = self.may_change(change, anyway)?;
+        let root = if change == KeyChange::RootCrl { self.root_for_crl()? } else { self.newest_root() };
+        self.asking(&root, vouches, |asking| asking.request(change))
     }
 
     /// Makes the change that an answer of the root is about.
@@ -214,8 +236,12 @@ impl Authority {
         }
     }
 
-    /// Keeps an answer for the next start.
-    fn keep_answer(&self, answer: &[u8]) -> Result<(), Error> {
+    /// Keeps an answer for the next start; with a new root also beside what the hub has heard, for a store from a backup.
+    fn keep_answer(&self, answer: &[u8], root: Option<KeyLabel>) -> Result<(), Error> {
+        if let Some(root) = root {
+            let kept = files::replace(&answer_of(&self.settings.dir, root), answer);
+            kept.map_err(|error| Error::Conflict(error.to_string()))?;
+        }
         let held = self.store.published(ANSWER)?;
         if held.as_ref().is_some_and(|held| held.bytes == answer) {
             return Ok(());
@@ -242,14 +268,22 @@ impl Authority {
         self.held_keys()
     }
 
-    fn asking<T>(&self, ask: impl FnOnce(&Asking<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    fn asking<T>(
+        &self,
+        root: &AuthorityCertificate,
+        vouches: Option<Time>,
+        ask: impl FnOnce(&Asking<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let (keys, held) = (self.keys(), self.store.published(ObjectKind::SiteList.name())?);
-        let (settings, root, line, now) = (&self.settings, self.newest_root(), self.line(), self.clock.now());
+        let (settings, line, now) = (&self.settings, self.line(), self.clock.now());
         let rules = self.rules();
-        ask(&Asking { settings, rules: &rules, root: &root, keys: Some(&keys), held: held.as_ref(), line, now })
+        let (keys, held) = (Some(&*keys), held.as_ref());
+        ask(&Asking { settings, rules: &rules, root, keys, held, line, now, vouches })
     }
 
-    fn may_change(&self, change: KeyChange, anyway: bool) -> Result<(), Error> {
+    /// Whether the keys stand so that a change can be made. If it is that a root retires, says until when what is below that
+    /// root counts.
+    fn may_change(&self, change: KeyChange, anyway: bool) -> Result<Option<Time>, Error> {
         self.read_keys()?;
         let keys = self.keys();
         let state = |label: KeyLabel| {
@@ -258,9 +292,12 @@ impl Authority {
             keys.key(label).map(|key| key.state).or_else(root).ok_or_else(unknown)
         };
         match change {
-            KeyChange::Rotate | KeyChange::RootCrl => Ok(()),
+            KeyChange::Rotate | KeyChange::RootCrl => Ok(None),
+            KeyChange::Lost(key) => Err(Error::Conflict(format!(
+                "no root is asked to withdraw a key that the store does not know: `medlock authority compromised {key}`"
+            ))),
             KeyChange::Root => match keys.former_root() {
-                None => Ok(()),
+                None => Ok(None),
                 Some(former) => Err(Error::Conflict(format!(
                     "{} is not retired yet: `medlock authority retire {}`, when nothing hangs on it any more",
                     former.label, former.label
@@ -271,7 +308,7 @@ impl Authority {
             }
             KeyChange::Compromised(label) => match state(label)? {
                 KeyState::Compromised => Err(Error::Conflict(format!("{label} is compromised already"))),
-                KeyState::Current | KeyState::Former | KeyState::Retired => Ok(()),
+                KeyState::Current | KeyState::Former | KeyState::Retired => Ok(None),
             },
             KeyChange::Retire(label) => match (state(label)?, label.role()) {
                 (KeyState::Current, role) => Err(Error::Conflict(format!(
@@ -281,11 +318,35 @@ impl Authority {
                 (KeyState::Retired | KeyState::Compromised, _) => {
                     Err(Error::Conflict(format!("{label} signs nothing any more already")))
                 }
-                (KeyState::Former, _) if anyway => Ok(()),
-                (KeyState::Former, KeyRole::Root) => self.nothing_hangs_on_root(label),
-                (KeyState::Former, _) => self.nothing_hangs_on(label, &[label]),
+                (KeyState::Former, KeyRole::Root) => self.may_retire_root(label, anyway),
+                (KeyState::Former, _) if anyway => Ok(None),
+                (KeyState::Former, _) => self.nothing_hangs_on(label, &[label]).map(|()| None),
             },
         }
+    }
+
+    /// Withdraws a key that went with a lost store: the status list names it, whoever holds it.
+    fn withdraw_lost(&self, key: KeyId) -> Result<Arc<KeyList>, Error> {
+        self.read_keys()?;
+        let (keys, now, subject) = (self.keys(), self.clock.now(), Subject::Issuer(key));
+        if let Some(known) = keys.iter().find(|known| known.certificate.key == key) {
+            let label = known.certificate.label;
+            return Err(Error::Conflict(format!("the key {key} is {label}: `medlock authority compromised {label}`")));
+        }
+        if self.settings.kind == Kind::Maker {
+            return Err(Error::Conflict(format!(
+                "the store does not know the key {key}, and a maker publishes no status list: have the members of every \
+                 alliance that lists this maker set a cut-off at the size that the log had when the key was lost"
+            )));
+        }
+        if self.store.standing(subject)?.is_some_and(|known| known.state == StandingState::Compromised) {
+            return Err(Error::Conflict(format!("the key {key} is compromised already")));
+        }
+        let (state, reason) = (Some(StandingState::Compromised), "key-compromise".to_owned());
+        self.store.change_standings(vec![StandingChange { subject, state, reason, at: now }], now)?;
+        tracing::warn!(%key, "a key that the store does not know was withdrawn");
+        self.publish_status()?;
+        Ok(keys)
     }
 
     /// What people are told who say that a root was stolen. It cannot revoke itself, and whoever has it can sign whatever the
@@ -309,57 +370,6 @@ impl Authority {
         )
     }
 
-    /// Refuses while issuing keys or devices hang on this root.
-    fn nothing_hangs_on_root(&self, root: KeyLabel) -> Result<(), Error> {
-        let keys = self.keys();
-        let above = |key: &&IssuingKey| keys.root_above(key).is_some_and(|above| above.certificate.label == root);
-        let below: Vec<KeyLabel> = keys.iter().filter(above).map(|key| key.certificate.label).collect();
-        if self.settings.kind == Kind::Maker {
-            return Err(Error::Conflict(format!(
-                "birth credentials below {root} never expire: give --anyway when every alliance lists the new root, and its \
-                 lists go on naming this one"
-            )));
-        }
-        self.nothing_hangs_on(root, &below)
-    }
-
-    /// Refuses while devices have nothing newer than a credential by one of these keys that is good.
-    fn nothing_hangs_on(&self, label: KeyLabel, below: &[KeyLabel]) -> Result<(), Error> {
-        let (mut hanging, mut example, mut after) = (0_u64, None, None::<String>);
-        loop {
-            let page = self.store.devices_page(&DeviceSearch::Name(String::new()), after.as_deref(), PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.name.to_string());
-            for device in &page {
-                let newest = self.store.credentials_of(device.name)?.into_iter().next();
-                if let Some(newest) = newest
-                    && newest.record.not_after > self.clock.now()
-                    && self.certificate_above(&newest.certificate).is_some_and(|issuer| below.contains(&issuer.label))
-                    && self.worst(&newest)?.is_none()
-                {
-                    hanging = hanging.saturating_add(1);
-                    example.get_or_insert(device.name);
-                }
-            }
-        }
-        match (example, label.role()) {
-            (None, _) if self.settings.kind == Kind::Site => Ok(()),
-            (None, _) => Err(Error::Conflict(format!(
-                "birth credentials by {label} never expire: give --anyway if no revocation list and no OCSP response for \
-                 them is needed any more"
-            ))),
-            (Some(example), KeyRole::Root) => Err(Error::Conflict(format!(
-                "{hanging} devices have nothing newer than a credential below {label}, {example} for instance: they renew by \
-                 themselves after two thirds of its life; with --anyway what they have is marked, and good for renewal, for \
-                 reports and for little else"
-            ))),
-            (Some(example), _) => Err(Error::Conflict(format!(
-                "{hanging} devices have nothing newer than a credential by {label}, {example} for instance: they renew by \
-                 themselves after two thirds of its life; with --anyway there is no revocation list for them any more"
-            ))),
-        }
-    }
-
     fn take_answer(&self, bytes: &[u8]) -> Result<Arc<KeyList>, Error> {
         self.read_keys()?;
         let (now, before) = (self.clock.now(), self.keys());
@@ -371,9 +381,14 @@ impl Authority {
                 request.base, before.version
             )));
         }
+        // What the root has signed may be what somebody else asked with the key that issues.
+        request.check_for(before.roots())?;
+        let list = answer.list.as_deref().map(List::danger_open).transpose();
+        let list = list.map_err(|error| Error::Object { what: "site list", why: error.to_string() })?;
+        let at = list.and_then(|list| ended(&before, request.change, &list)).unwrap_or((now, None));
         let asked = before.root_with(request.root).map_or_else(|| self.newest_root(), |root| root.certificate.clone());
         if request.change != KeyChange::RootCrl {
-            self.keep_answer(bytes)?;
+            self.keep_answer(bytes, answer.root.as_ref().map(|root| root.certificate.label))?;
         }
         if let Some(root) = &answer.root {
             for der in [&root.certificate.der, &root.link, &root.back] {
@@ -391,7 +406,8 @@ impl Authority {
             self.take_site_list(list)?;
         }
         if let Some(crl) = &answer.crl {
-            let kind = if answer.root.is_some() { root_crl::FORMER_KIND } else { root_crl::KIND };
+            let former = answer.root.is_some() || asked.key != self.newest_root().key;
+            let kind = if former { root_crl::FORMER_KIND } else { root_crl::KIND };
             self.take_root_crl(kind, crl, &asked)?;
         }
         if let Some(root) = &answer.root {
@@ -400,19 +416,20 @@ impl Authority {
         if request.change == KeyChange::RootCrl {
             return Ok(before);
         }
-        self.change_to(request.change, new, answer.root.as_ref().map(|root| (root, answer.list.clone())))
+        self.change_to(request.change, new, answer.root.as_ref().map(|root| (root, answer.list.clone())), at)
     }
 
-    /// The last steps of a change: from now on the keys stand so. A maker whose root is offline makes some without it: the
+    /// The last steps of a change: from now on the keys stand so; what the change ends has ended `at` that time. A maker whose root is offline makes some without it: the
     /// root's revocation list follows ([`Authority::keep_root_crl`]).
     fn change_to(
         &self,
         change: KeyChange,
         new: Option<AuthorityCertificate>,
         root: Option<(&NewRoot, Option<Vec<u8>>)>,
+        at: (Time, Option<Time>),
     ) -> Result<Arc<KeyList>, Error> {
         let (now, before) = (self.clock.now(), self.keys());
-        let after = changed(&before, change, new, now);
+        let after = changed(&before, change, new, at);
         let after = match root {
             Some((root, list)) => after.with_root(root.certificate.clone(), root.came(list), now),
             None => after,

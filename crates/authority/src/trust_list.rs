@@ -2,7 +2,8 @@
 
 use crate::Error;
 use crate::bytes::Sink;
-use crate::keys::{AuthorityCertificate, IssuingKey, KeyList, KeyState};
+use crate::keys::{AuthorityCertificate, IssuingKey, KeyList, KeyState, RootKey};
+use crate::root_request::KeyChange;
 use crate::signer::{Kind, Signer};
 use crate::status::not_signed;
 use medlock_node::provider::AwsLc;
@@ -12,13 +13,16 @@ use medlock_trust::list::{
     Service,
 };
 use medlock_trust::path::AuthorityKind;
-use medlock_trust::{Interval, KeyId, Time};
+use medlock_trust::{Interval, KeyId, Role, Roles, Time};
 
 /// How long the next site list may take, in seconds: ten years, because the root that signs it is kept offline.
 const NEXT_SECONDS: i64 = 10 * 365 * 86_400;
 
 /// What the issuing key signs beside credentials.
 const ISSUING_SIGNS: [Purpose; 5] = [Purpose::Status, Purpose::Policy, Purpose::Routes, Purpose::Time, Purpose::Bonds];
+
+/// What a retired root may still vouch for: every role but that of a hub. Hubs have renewed before it retires.
+const RETIRED_ROLES: Roles = Roles::from_bits(Roles::EVERY.bits() & !Roles::of(&[Role::Hub]).bits());
 
 /// Whose list it is: the roots that sign the next one, and those whose place they took.
 #[derive(Clone, Debug)]
@@ -27,16 +31,35 @@ pub(crate) struct SiteRoots<'a> {
     pub(crate) anchor: &'a AuthorityCertificate,
     /// The one that is to take its place.
     pub(crate) coming: Option<&'a AuthorityCertificate>,
-    /// Those that are retired, and since when.
-    pub(crate) retired: Vec<(&'a AuthorityCertificate, Time)>,
+    /// Those that are retired.
+    pub(crate) retired: Vec<RetiredRoot<'a>>,
+}
+
+/// A root that a list calls retired.
+#[derive(Clone, Debug)]
+pub(crate) struct RetiredRoot<'a> {
+    pub(crate) certificate: &'a AuthorityCertificate,
+    pub(crate) since: Time,
+    /// Until when what is below it counts.
+    pub(crate) until: Option<Time>,
 }
 
 impl<'a> SiteRoots<'a> {
     /// Those of a list of keys.
     pub(crate) fn of(keys: &'a KeyList) -> Option<Self> {
-        let anchor = keys.anchor()?.as_ref();
-        let coming = keys.newest_root().map(AsRef::as_ref).filter(|newest| newest.key != anchor.key);
-        Some(Self { anchor, coming, retired: keys.retired_roots().collect() })
+        Self::standing(keys.roots())
+    }
+
+    /// As roots stand: the first and the last of those that are not retired are members.
+    fn standing(roots: &'a [RootKey]) -> Option<Self> {
+        let mut stand =
+            roots.iter().filter(|root| root.state != KeyState::Retired).map(|root| root.certificate.as_ref());
+        let anchor = stand.next()?;
+        let retired = roots.iter().filter(|root| root.state == KeyState::Retired).filter_map(|root| {
+            let certificate = root.certificate.as_ref();
+            Some(RetiredRoot { certificate, since: root.until?, until: root.vouches })
+        });
+        Some(Self { anchor, coming: stand.next_back(), retired: retired.collect() })
     }
 
     /// Those that a list names, if all of them are `known`.
@@ -47,9 +70,16 @@ impl<'a> SiteRoots<'a> {
         let coming = list.members().find(|member| member.key != anchor.key);
         let coming = coming.map(|coming| root(coming.key).ok_or(())).transpose().ok()?;
         let retired = list.authorities().filter(|authority| authority.state == AuthorityState::Retired);
-        let retired = retired.map(|authority| Some((root(authority.key)?, authority.since))).collect::<Option<_>>()?;
-        Some(Self { anchor, coming, retired })
+        let retired = retired
+            .map(|entry| Some(RetiredRoot { certificate: root(entry.key)?, since: entry.since, until: entry.until }));
+        Some(Self { anchor, coming, retired: retired.collect::<Option<_>>()? })
     }
+}
+
+/// Since when a list calls this root retired, and until when what is below it counts.
+pub(crate) fn retirement(list: &List<'_>, root: KeyId) -> Option<(Time, Option<Time>)> {
+    let entry = list.authorities().find(|entry| entry.key == root && entry.state == AuthorityState::Retired);
+    entry.map(|entry| (entry.since, entry.until))
 }
 
 /// What a site's own list says.
@@ -88,17 +118,19 @@ fn payload(
 ) -> Result<Vec<u8>, Error> {
     let heading =
         Heading { version, ..Heading::first(ListKind::Site, name, issued, issued.plus_seconds(NEXT_SECONDS)) };
-    let retired = roots.retired.iter().map(|(root, since)| (*root, AuthorityState::Retired, *since));
-    let signing = std::iter::once(roots.anchor).chain(roots.coming);
-    let standing = signing.map(|root| (root, AuthorityState::Listed, issued)).chain(retired);
-    let authorities: Vec<Authority<'_>> = standing
-        .map(|(root, state, since)| Authority {
-            since,
-            state,
-            ..Authority::for_everything(root.key, AuthorityKind::Site, name, &root.subject, &root.spki)
-        })
-        .collect();
+    fn entry<'a>(root: &'a AuthorityCertificate, name: &'a str) -> Authority<'a> {
+        Authority::for_everything(root.key, AuthorityKind::Site, name, &root.subject, &root.spki)
+    }
     let members = std::iter::once(roots.anchor).chain(roots.coming);
+    let standing = members.clone().map(|root| Authority { since: issued, ..entry(root, name) });
+    let retired = roots.retired.iter().map(|retired| Authority {
+        state: AuthorityState::Retired,
+        since: retired.since,
+        until: retired.until,
+        roles: RETIRED_ROLES,
+        ..entry(retired.certificate, name)
+    });
+    let authorities: Vec<Authority<'_>> = standing.chain(retired).collect();
     let members: Vec<Member<'_>> = members.map(|root| Member { key: root.key, spki: &root.spki, name }).collect();
     let content = Content { heading, members: &members, recovery: &[], authorities: &authorities, services };
     let mut payload = Vec::new();
@@ -106,18 +138,49 @@ fn payload(
     Ok(payload)
 }
 
-/// Whether these bytes are a site's list as [`SiteList::encode`] writes it: nobody but roots that are `known` signs the next
-/// one, and nobody but issuing keys below them signs anything, and nothing but what issuing keys sign.
+/// Checks that these bytes are a site's list as [`SiteList::encode`] writes it after a change of keys: the roots stand as
+/// they stood, but for what the change says; nobody else signs the next one, and nobody but issuing keys below them signs
+/// anything, and nothing but what issuing keys sign.
 ///
 /// # Errors
-/// [`Error::Object`] when they are no list.
-pub(crate) fn is_plain(bytes: &[u8], known: &[AuthorityCertificate]) -> Result<bool, Error> {
+/// [`Error::Object`], which says what is wrong.
+pub(crate) fn check_follows(bytes: &[u8], roots: &[RootKey], change: KeyChange) -> Result<(), Error> {
     let list = opened(bytes)?;
-    let services: Vec<Service<'_>> = list.services().collect();
-    let Some(roots) = SiteRoots::named(&list, known) else { return Ok(false) };
-    let bounded = services.iter().all(|service| service.authority == roots.anchor.key);
     let heading = list.heading();
-    Ok(bounded && payload(heading.name, heading.version, heading.issued, &roots, &services)? == bytes)
+    let wrong = |why: String| Err(Error::Object { what: WHAT, why });
+    let mut roots = roots.to_vec();
+    if let KeyChange::Retire(label) = change
+        && let Some(root) = roots.iter_mut().find(|root| root.certificate.label == label)
+    {
+        match retirement(&list, root.certificate.key).filter(|(since, _)| *since <= heading.issued) {
+            Some((since, vouches)) if root.state != KeyState::Current => {
+                *root = RootKey { state: KeyState::Retired, until: Some(since), vouches, ..root.clone() };
+            }
+            Some(_) | None => {
+                return wrong(format!("it does not retire {label}, which no other root has replaced here"));
+            }
+        }
+    }
+    let Some(follow) = SiteRoots::standing(&roots) else { return wrong("no root is left".to_owned()) };
+    let members = || std::iter::once(follow.anchor).chain(follow.coming);
+    for retired in &follow.retired {
+        let RetiredRoot { certificate, since, .. } = retired;
+        if list.member(certificate.key).is_some() {
+            return wrong(format!("it makes {} a member again, which was retired at {since}", certificate.label));
+        }
+        if retirement(&list, certificate.key) != Some((*since, retired.until)) {
+            return wrong(format!("it does not call {} retired since {since}, as it was", certificate.label));
+        }
+    }
+    if let Some(left) = members().find(|root| list.member(root.key).is_none()) {
+        return wrong(format!("it leaves out {}, which is a member, and nobody retires it", left.label));
+    }
+    let services: Vec<Service<'_>> = list.services().collect();
+    let bounded = services.iter().all(|service| service.authority == follow.anchor.key);
+    if bounded && payload(heading.name, heading.version, heading.issued, &follow, &services)? == bytes {
+        return Ok(());
+    }
+    wrong("it says more than which keys of roots that are here may sign".to_owned())
 }
 
 /// The list that `plain` says, with `coming` as a second member: from then on it may sign the next one.
@@ -192,10 +255,14 @@ pub(crate) fn sign_site_list(
     Ok(out)
 }
 
-/// Whether a site's list lets these keys sign what they do, and no other. Lists of earlier versions name fewer purposes.
+/// Whether a site's list says what these keys and their roots ask for, and nothing else. Lists of earlier versions name fewer
+/// purposes, and let retired roots vouch for more.
 #[must_use]
-pub fn is_complete(site_list: &List<'_>, keys: &KeyList, root: KeyId) -> bool {
-    site_list.services().eq(services(keys, root))
+pub fn is_complete(site_list: &List<'_>, keys: &KeyList) -> bool {
+    let (heading, roots) = (site_list.heading(), SiteRoots::of(keys));
+    let (name, version, issued) = (heading.name, heading.version, heading.issued);
+    let list = roots.map(|roots| SiteList { name, version, issued, roots, keys }.encode());
+    list.is_some_and(|list| list.is_ok_and(|list| site_list.payload() == list))
 }
 
 /// Verifies an alliance's list: against the one held, or, the first time, against members one was told of. Returns its

@@ -4,7 +4,7 @@
 //! Whoever was an owner may read to whom else vouchers of the device were given (RFC 8995 section 5.8).
 
 use super::{Decided, Rejected, answer, is_voucher_request, text, unsupported};
-use crate::store::Purpose;
+use crate::store::{OwnerEvent, Purpose};
 use crate::voucher::{VoucherForm, VoucherOrder};
 use crate::{Authority, Error};
 use axum::body::Bytes;
@@ -22,7 +22,7 @@ use medlock_node::brski::{
     domain_id, is_for,
 };
 use medlock_node::provider::{self, AwsLc};
-use medlock_trust::path::{self, AuthorityKind};
+use medlock_trust::path::{self, AuthorityKind, VerifiedPath};
 use medlock_trust::voucher::{Pinned, Signed};
 use medlock_trust::x509::Certificate;
 use medlock_trust::{Anchor, Budget, DeviceName, Role};
@@ -37,6 +37,9 @@ const A_DAY: u16 = 32;
 const READ: u16 = 1_000;
 /// How many of them are told: each is the newest one of a domain.
 const TOLD: usize = 256;
+
+/// What is said of a registrar whose chain has no root.
+const ROOTLESS: &str = "the chain of its signer does not lead to the root of a site";
 
 /// For how many days a voucher without a nonce is good that was asked for over the network.
 const DAYS: u32 = 365;
@@ -142,7 +145,7 @@ impl Authority {
         };
         let serial = &request.serial_number;
         let events = self.store.owners(serial, READ)?;
-        if !events.iter().any(|event| event.domain == domain.fingerprint) {
+        if !events.iter().any(|event| domain.own_root(event.domain, &events).is_some()) {
             let reason = format!("as far as {} knows, {serial} was never yours", self.name());
             return Ok(Err(Rejected::new(StatusCode::NOT_FOUND, reason)));
         }
@@ -166,7 +169,7 @@ impl Authority {
             Ok(read) => read,
             Err(why) => return Ok(Err(Rejected::malformed(why))),
         };
-        let domain = match domain(&signed.chain) {
+        let domain = match domain(signed.chain.clone()) {
             Ok(domain) => domain,
             Err(rejected) => return Ok(Err(rejected)),
         };
@@ -212,22 +215,27 @@ impl Authority {
             Err(rejected) => return Ok(Err(rejected)),
         };
         let serial = &request.serial_number;
-        let reason = match self.owner(serial)? {
-            Some(owner) if owner == domain.fingerprint => None,
-            Some(_) => Some(format!("{serial} belongs to another owner, who has to let it go first")),
-            None => Some(format!("as far as {} knows, nobody bought {serial}: ask whoever sold it", self.name())),
+        let root = match self.owner(serial)? {
+            Some(owner) => domain
+                .own_root(owner, &self.store.owners(serial, READ)?)
+                .ok_or_else(|| format!("{serial} belongs to another owner, who has to let it go first")),
+            None => Err(format!("as far as {} knows, nobody bought {serial}: ask whoever sold it", self.name())),
         };
-        if let Some(reason) = reason {
-            // The device itself is there: it has signed. That is worth a line; what a stranger asks about any serial is not.
-            if request.prior.is_some() {
-                let who = format!("site {}", HEXLOWER.encode(&domain.fingerprint));
-                self.note_refused(&who, from, serial, &reason)?;
+        let root = match root {
+            Ok(root) => root,
+            Err(reason) => {
+                // The device itself is there: it has signed. That is worth a line; what a stranger asks about any serial is
+                // not.
+                if request.prior.is_some() {
+                    let who = format!("site {}", HEXLOWER.encode(&domain.fingerprint));
+                    self.note_refused(&who, from, serial, &reason)?;
+                }
+                return Ok(Err(Rejected::forbidden(reason)));
             }
-            return Ok(Err(Rejected::forbidden(reason)));
-        }
+        };
         let days = request.nonce.is_none().then_some(DAYS);
         let nonce = request.nonce.as_ref().map(|nonce| HEXLOWER.encode(nonce));
-        let domain = BASE64.encode(domain.root);
+        let domain = BASE64.encode(&root);
         Ok(Ok(VoucherOrder { serial: request.serial_number, domain, nonce, days, form: VoucherForm::Cms }))
     }
 }
@@ -242,16 +250,13 @@ struct Asked<'a> {
 /// Whom a voucher of ours names, as logs call it, if it names a certificate; its nonce, as the device wrote it, and how we
 /// knew.
 fn given(voucher: &[u8]) -> Option<(Option<String>, Option<String>, &'static str)> {
+    let domain = pinned(voucher).and_then(|der| domain_id(&der));
     if let Ok(signed) = SignedJson::read(voucher) {
         let read = VoucherData::read(signed.json).ok()?;
-        return Some((domain_id(&read.pinned), read.nonce.map(|nonce| BASE64.encode(&nonce)), read.assertion.name()));
+        return Some((domain, read.nonce.map(|nonce| BASE64.encode(&nonce)), read.assertion.name()));
     }
     let signed = Signed::read(voucher).ok()?;
     let read = signed.danger_content().ok()?;
-    let domain = match read.pinned {
-        Pinned::Certificate(der) => domain_id(der),
-        Pinned::Key(_) | Pinned::Hash(_) => None,
-    };
     Some((domain, read.nonce.map(|nonce| BASE64.encode(nonce)), read.assertion.name()))
 }
 
@@ -262,24 +267,63 @@ enum Answered {
     TooOften,
 }
 
-/// Who asks: the root of the site whose registrar signed.
+/// Who asks: a site, by the chain of its registrar.
 struct Domain<'a> {
+    chain: Vec<&'a [u8]>,
+    /// The root that the chain ends with.
     root: &'a [u8],
+    /// SHA-256 of that root's key.
     fingerprint: [u8; 32],
 }
 
-fn domain<'a>(chain: &[&'a [u8]]) -> Result<Domain<'a>, Rejected> {
-    let rootless = || Rejected::malformed("the chain of its signer does not lead to the root of a site");
-    let root = chain.iter().find(|der| Certificate::from_der(der).is_ok_and(|read| read.is_self_issued()));
-    let read = root.and_then(|der| Certificate::from_der(der).ok().map(|read| (*der, read)));
-    let (root, read) = read.ok_or_else(rootless)?;
-    let anchor = Anchor::for_everything(&read, AuthorityKind::Site, &AwsLc).ok_or_else(rootless)?;
-    let path = path::validate(chain, &[anchor], &mut Budget::default(), &AwsLc).map_err(Rejected::malformed)?;
+impl Domain<'_> {
+    /// The certificate of the root that an owner was recorded by, if the owner is this site: the chain leads to it, also where
+    /// another root has taken its place since, which it certified (RFC 4210 section 4.4: NewWithOld).
+    fn own_root(&self, owner: [u8; 32], events: &[OwnerEvent]) -> Option<Vec<u8>> {
+        if self.fingerprint == owner {
+            return Some(self.root.to_vec());
+        }
+        // The chain need not have it any more: what was given out names it.
+        let vouchers = events.iter().filter(|event| event.domain == owner).filter_map(|event| event.voucher.as_deref());
+        vouchers.filter_map(pinned).find(|root| below(&self.chain, root).is_ok())
+    }
+}
+
+/// The path from a registrar to this root.
+fn below<'a>(chain: &[&'a [u8]], root: &'a [u8]) -> Result<VerifiedPath<'a>, Rejected> {
+    let anchor = Certificate::from_der(root).ok();
+    let anchor = anchor.and_then(|root| Anchor::for_everything(&root, AuthorityKind::Site, &AwsLc));
+    let anchor = anchor.ok_or_else(|| Rejected::malformed(ROOTLESS))?;
+    path::validate(chain, &[anchor], &mut Budget::default(), &AwsLc).map_err(Rejected::malformed)
+}
+
+/// The certificate that a voucher of ours pins, if it pins one.
+fn pinned(voucher: &[u8]) -> Option<Vec<u8>> {
+    if let Ok(signed) = SignedJson::read(voucher) {
+        return VoucherData::read(signed.json).ok().map(|read| read.pinned);
+    }
+    let signed = Signed::read(voucher).ok()?;
+    match signed.danger_content().ok()?.pinned {
+        Pinned::Certificate(der) => Some(der.to_vec()),
+        Pinned::Key(_) | Pinned::Hash(_) => None,
+    }
+}
+
+fn domain(chain: Vec<&[u8]>) -> Result<Domain<'_>, Rejected> {
+    // The last that signs itself: what a former root has certified is self-issued as well.
+    let signs_itself = |der: &&&[u8]| {
+        let read = Certificate::from_der(der).ok();
+        read.is_some_and(|read| read.public_key().is_some_and(|key| read.verify_with(key, &AwsLc).is_ok()))
+    };
+    let root = chain.iter().rev().find(signs_itself).copied().ok_or_else(|| Rejected::malformed(ROOTLESS))?;
+    let path = below(&chain, root)?;
     let roles = path.leaf().extensions().role().map(|role| role.roles);
     if !is_for(path.leaf(), REGISTRAR_PURPOSE) && !roles.is_some_and(|roles| roles.contains(Role::Hub)) {
         return Err(Rejected::forbidden("who signed it is no registrar (id-kp-cmcRA) of its site"));
     }
-    Ok(Domain { root, fingerprint: provider::sha256(read.spki()) })
+    let fingerprint = Certificate::from_der(root).map(|root| provider::sha256(root.spki()));
+    let fingerprint = fingerprint.map_err(|_| Rejected::malformed(ROOTLESS))?;
+    Ok(Domain { chain, root, fingerprint })
 }
 
 /// The certificate of the device that asked first, if it asked for what its registrar passes on, and asked this registrar.

@@ -8,7 +8,7 @@ pub use pledges::PledgeView;
 
 use super::{Decided, Rejected, answer, is_voucher_request, reach, text, unsupported};
 use crate::enrolment::maker_serial;
-use crate::{Authority, Error, status};
+use crate::{Authority, Error, MadeAs, status};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
@@ -24,13 +24,17 @@ use medlock_node::http::{Client, Limits};
 use medlock_node::tls::{Believed, Connector};
 use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::x509::Certificate;
-use medlock_trust::{Identified, KeyId, Role};
+use medlock_trust::{DeviceName, Identified, KeyId, Role};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What a question to a MASA may cost.
 const LIMITS: Limits =
     Limits { connect: Duration::from_secs(5), request: Duration::from_secs(15), body_bytes: MAX_MESSAGE };
+/// The alarm that a registered device is here, and its maker gives no voucher for it.
+pub(crate) const NO_VOUCHER: &str = "no-voucher";
+/// How often at most that is counted, of one device.
+const TOLD_AGAIN_SECONDS: i64 = 60;
 /// The most letters of a reason that somebody else gave.
 const MAX_REASON: usize = 300;
 
@@ -173,10 +177,12 @@ impl Authority {
     /// Only devices of the register are asked for: the maker's record shall not say that this site wants others.
     fn may_have_voucher(&self, who: &Identified, maker: KeyId, serial: &str, from: &str) -> Decided<()> {
         let Some(device) = self.registered(who, serial)? else {
-            self.note_pledge(maker, serial, from)?;
+            let made_as = MadeAs::of(who);
+            self.note_pledge(maker, serial, made_as, from)?;
+            let made = made_as.map_or_else(|| "--role ROLE".to_owned(), |made| made.arguments());
             return Ok(Err(Rejected::forbidden(format!(
                 "no device with the maker's serial {serial} is registered at this site, where `medlock device list` shows who \
-                 asked: register it with `medlock device register NAME --role ROLE --maker-serial {serial} --maker-key {maker}`"
+                 asked: register it with `medlock device register NAME {made} --maker-serial {serial} --maker-key {maker}`"
             ))));
         };
         if let Some(standing) = status::of_device(&*self.store, device.name)? {
@@ -184,6 +190,18 @@ impl Authority {
             return Ok(Err(Rejected::forbidden(reason)));
         }
         Ok(Ok(()))
+    }
+
+    /// Tells people that a registered device came whose maker gives this site no voucher for it.
+    fn tell_of_elsewhere(&self, device: DeviceName, why: &str) -> Result<(), Error> {
+        let last = self.store.last_alarm(NO_VOUCHER, device)?;
+        let now = self.clock.now();
+        if last.is_some_and(|last| now.seconds_since(last.last) < TOLD_AGAIN_SECONDS) {
+            return Ok(());
+        }
+        let text =
+            format!("it is here, and its maker gives this site no voucher for it: {why}. It may be another site's");
+        self.alarm(NO_VOUCHER, Some(device), text)
     }
 
     /// What the pledge gets: the maker's answer, or, where the maker cannot be asked, a voucher that was imported.
@@ -199,6 +217,9 @@ impl Authority {
                     serial,
                     &format!("its maker says: {why}"),
                 )?;
+                if let Some(device) = self.store.device_with_maker_serial(serial)? {
+                    self.tell_of_elsewhere(device.name, &why)?;
+                }
                 Ok(Err(Rejected::forbidden(format!("the maker gives no voucher for {serial}: {why}"))))
             }
             Asked::Away(why) => match self.imported_voucher(serial, request.idevid_issuer.as_deref())? {

@@ -27,6 +27,16 @@ pub(crate) struct Checked<'a> {
 impl Authority {
     /// Reads a request, checks possession of the key, and that request and key may have a credential at all.
     pub(crate) fn check<'a>(&self, bytes: &'a [u8]) -> Result<Result<Checked<'a>, Unfit>, Error> {
+        let checked = match self.check_itself(bytes)? {
+            Ok(checked) => checked,
+            Err(unfit) => return Ok(Err(unfit)),
+        };
+        let compromised = self.compromised(&self.store.credentials_for(checked.key)?)?;
+        Ok(compromised.map_or(Ok(checked), Err))
+    }
+
+    /// As [`Authority::check`], without asking the store: whether the key is compromised is to be asked later.
+    pub(crate) fn check_itself<'a>(&self, bytes: &'a [u8]) -> Result<Result<Checked<'a>, Unfit>, Error> {
         let request = match Request::read(bytes) {
             Ok(request) => request,
             Err(error) => {
@@ -37,7 +47,7 @@ impl Authority {
             let what = "the request's key is of a kind this site does not use".to_owned();
             return Ok(Err(Unfit::KeyType(what)));
         };
-        let (spki, key) = match self.check_key(public)? {
+        let (spki, key) = match self.check_key_itself(public)? {
             Ok(checked) => checked,
             Err(unfit) => return Ok(Err(unfit)),
         };
@@ -71,8 +81,9 @@ impl Authority {
     }
 
     /// Checks a key without looking at who has it: its kind, that it is a point of its curve, and that nobody else is
-    /// known to know its private half. Gives its `SubjectPublicKeyInfo`, the point in full, and its identifier.
-    pub(crate) fn check_key(&self, public: PublicKey<'_>) -> Result<Result<(Vec<u8>, KeyId), Unfit>, Error> {
+    /// known to know its private half. Gives its `SubjectPublicKeyInfo`, the point in full, and its identifier. Whether a
+    /// certificate for it is compromised ([`Authority::compromised`]) is to be asked as well.
+    pub(crate) fn check_key_itself(&self, public: PublicKey<'_>) -> Result<Result<(Vec<u8>, KeyId), Unfit>, Error> {
         if !self.rules().profile.accepts(public.algorithm) {
             return Ok(Err(Unfit::key_type(public.algorithm)));
         }
@@ -89,13 +100,18 @@ impl Authority {
         if self.keys().root_with(key).is_some() || self.keys().has(key) {
             return Ok(Err(Unfit::KnownKey("it is the authority's own".to_owned())));
         }
-        for issued in self.store.credentials_for(key)? {
+        Ok(Ok((spki, key)))
+    }
+
+    /// Whether one of the certificates for a key was revoked because its private half is known to others.
+    pub(crate) fn compromised(&self, of_key: &[Issued]) -> Result<Option<Unfit>, Error> {
+        for issued in of_key {
             let standing = self.store.standing(Subject::Credential(issued.credential))?;
             if standing.is_some_and(|standing| standing.state == StandingState::Compromised) {
-                return Ok(Err(Unfit::CompromisedKey));
+                return Ok(Some(Unfit::CompromisedKey));
             }
         }
-        Ok(Ok((spki, key)))
+        Ok(None)
     }
 
     /// Whether another device than this one has the key. Ask with the key's lock, or two may ask at once.
@@ -127,7 +143,7 @@ impl Authority {
 }
 
 /// Whether one of the certificates for a key is of another device than this one.
-pub(super) fn another_of(issued: &[Issued], name: DeviceName) -> Option<Unfit> {
+pub(crate) fn another_of(issued: &[Issued], name: DeviceName) -> Option<Unfit> {
     let other = issued.iter().find_map(|issued| issued.record.device.filter(|device| *device != name));
     other.map(|other| Unfit::ReusedKey(other.to_string()))
 }

@@ -2,10 +2,12 @@
 
 use super::check::octets;
 use super::{Answer, Decided, Refusal, RefusalKind, forbidden, malformed, refused};
+use crate::admin::Reason;
 use crate::keys::KeyState;
 use crate::registry::Device;
-use crate::store::{Issued, StandingChange, StandingState, Subject};
+use crate::store::{AuditEntry, Issued, StandingChange, StandingState, Subject};
 use crate::{Authority, Error};
+use medlock_node::enrol::NEEDS_CODE;
 use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::decide::Code;
 use medlock_trust::list::AuthorityState;
@@ -16,6 +18,12 @@ use medlock_trust::{DeviceName, Identified, KeyId, Operation, Verdict};
 /// How many credentials a device gets a day, or has that are not expired, before it is told to wait until renewal is
 /// due. Far more than any device needs; few enough that one that renews without end does not fill the store.
 pub const MAX_EARLY_RENEWALS: usize = 256;
+/// The alarm that a credential of ours is in use that the store does not know.
+pub(crate) const UNKNOWN_CREDENTIAL: &str = "unknown-credential";
+/// How often at most it is counted, of one device.
+const UNKNOWN_PAUSE_SECONDS: i64 = 60;
+/// How long it must have been quiet until it is written to the audit trail again.
+const UNKNOWN_AUDIT_SECONDS: i64 = 86_400;
 
 impl Authority {
     /// A new credential for the holder of one, also of an expired one.
@@ -31,7 +39,13 @@ impl Authority {
             return forbidden("a birth credential does not renew here: use simpleenroll");
         }
         let Some(current) = self.store.issued(who.credential())? else {
-            return forbidden("this credential is not one of this site: enrol anew with a code");
+            if !self.is_below_our_root(who) {
+                return forbidden("this credential is not one of this site: it renews at the site that gave it");
+            }
+            self.note_unknown(who, Some(address))?;
+            return needs_code(
+                "this site does not know this credential, though its key has signed it: enrol anew with a code",
+            );
         };
         let Some(name) = current.record.device else {
             return forbidden("this is not a credential of a device");
@@ -102,7 +116,7 @@ impl Authority {
             former.credential
         );
         self.alarm("superseded-used", Some(name), text)?;
-        forbidden(not_renewed(name, StandingState::Superseded, "superseded"))
+        needs_code(not_renewed(name, StandingState::Superseded, "superseded"))
     }
 
     /// Somebody renews a credential with one key after it was renewed with another: one of them is a copy.
@@ -165,6 +179,47 @@ impl Authority {
         who.issuers().iter().any(|key| stolen(*key)) && root_stands
     }
 
+    fn is_below_our_root(&self, who: &Identified) -> bool {
+        let keys = self.keys();
+        who.authority().is_some_and(|root| keys.root_with(root).is_some())
+    }
+
+    /// Tells people of a credential that our keys have signed and that is not in the store: it is from behind the backup that
+    /// the store is from, or whoever has stolen a key has made it.
+    fn note_unknown(&self, who: &Identified, address: Option<&str>) -> Result<(), Error> {
+        let (name, now) = (*who.device_name(), self.clock.now());
+        let known = "and is not in the store: it was given behind the backup that the store is from, or by whoever has stolen \
+                     the key. It never renews. If the device is in the right hands,";
+        if self.store.device(name)?.is_none() {
+            // Whoever has stolen a key can make up any number of names: they are one alarm.
+            let text = format!(
+                "a credential of {name:?}, which is not registered, is signed by a key of this site {known} register it, make a \
+                 new code and start its sidecar again with it"
+            );
+            return self.alarm(UNKNOWN_CREDENTIAL, None, text);
+        }
+        let told = self.store.last_alarm(UNKNOWN_CREDENTIAL, name)?;
+        if told.as_ref().is_some_and(|told| now.seconds_since(told.last) < UNKNOWN_PAUSE_SECONDS) {
+            return Ok(());
+        }
+        let from = address.map(|address| format!(" from {address}")).unwrap_or_default();
+        if told.is_none_or(|told| now.seconds_since(told.last) >= UNKNOWN_AUDIT_SECONDS) {
+            self.store.note(AuditEntry {
+                at: now,
+                who: format!("device {name}"),
+                verb: UNKNOWN_CREDENTIAL.to_owned(),
+                subject: format!("{name}: credential {}{from}", who.credential()),
+                outcome: NEEDS_CODE.to_owned(),
+            })?;
+        }
+        let text = format!(
+            "its credential {} is signed by a key of this site {known} make a new code (`medlock device code`) and start its \
+             sidecar again with it",
+            who.credential()
+        );
+        self.alarm(UNKNOWN_CREDENTIAL, Some(name), text)
+    }
+
     /// Notes that somebody is seen with a credential. At the first time, all older credentials of its device become
     /// superseded; the status list tells it at the next [`Authority::tick`].
     ///
@@ -174,7 +229,9 @@ impl Authority {
         if who.kind() != CredentialKind::Operational {
             return Ok(());
         }
-        let Some(current) = self.store.issued(who.credential())? else { return Ok(()) };
+        let Some(current) = self.store.issued(who.credential())? else {
+            return if self.is_below_our_root(who) { self.note_unknown(who, None) } else { Ok(()) };
+        };
         let Some(name) = current.record.device else { return Ok(()) };
         if current.used || self.worst(&current)?.is_some() {
             return Ok(());
@@ -199,6 +256,10 @@ impl Authority {
     }
 }
 
+fn needs_code(reason: impl Into<String>) -> Decided {
+    Ok(refused(RefusalKind::NeedsCode, reason))
+}
+
 fn not_renewed(name: DeviceName, state: StandingState, reason: &str) -> String {
     match state {
         StandingState::Suspended => format!("{name} is suspended ({reason}): it renews when the site has restored it"),
@@ -206,6 +267,11 @@ fn not_renewed(name: DeviceName, state: StandingState, reason: &str) -> String {
             format!("this credential of {name} is superseded: use the newer one, or enrol anew with a code")
         }
         StandingState::Ceased => format!("{name} is out of service ({reason}): register it anew under another name"),
+        StandingState::Compromised if reason == Reason::Stolen.name() => {
+            format!(
+                "{name} is revoked ({reason}), and its name is not used again: register the device under another one"
+            )
+        }
         StandingState::Compromised => format!("{name} is revoked ({reason}): it needs a new key and a new code"),
     }
 }

@@ -34,12 +34,10 @@ pub fn decode_body(body: &[u8]) -> Result<Vec<u8>, BodyError> {
         return Ok(body.to_vec());
     }
     let text = std::str::from_utf8(body).map_err(|_| BodyError::Encoding)?;
-    let letters: Vec<u8> = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("-----"))
-        .flat_map(str::bytes)
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let mut letters = Vec::with_capacity(text.len());
+    for line in text.lines().filter(|line| !line.trim_start().starts_with("-----")) {
+        letters.extend(line.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+    }
     let end = letters.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
     let (digits, padding) = letters.split_at(end);
     if padding.len() > 2 || digits.is_empty() {
@@ -48,16 +46,20 @@ pub fn decode_body(body: &[u8]) -> Result<Vec<u8>, BodyError> {
     data_encoding::BASE64_NOPAD.decode(digits).map_err(|_| BodyError::Encoding)
 }
 
+/// Letters of a line, as MIME has it.
+const LINE: usize = 76;
+
 /// Base64 in lines of 76, as MIME has it.
 pub(super) fn encode_body(der: &[u8]) -> String {
     let letters = data_encoding::BASE64.encode(der);
-    let mut text = String::with_capacity(letters.len() + letters.len() / 76 * 2 + 2);
-    for (at, letter) in letters.chars().enumerate() {
-        if at > 0 && at % 76 == 0 {
-            text.push_str("\r\n");
-        }
-        text.push(letter);
+    let mut text = String::with_capacity(letters.len() + letters.len() / LINE * 2 + 2);
+    let mut rest = letters.as_str();
+    while let Some((line, behind)) = rest.split_at_checked(LINE).filter(|(_, behind)| !behind.is_empty()) {
+        text.push_str(line);
+        text.push_str("\r\n");
+        rest = behind;
     }
+    text.push_str(rest);
     text.push_str("\r\n");
     text
 }

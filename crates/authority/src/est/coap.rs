@@ -210,7 +210,7 @@ fn coded(answer: Answer, form: Form) -> Response {
         Answer::Refused(Refusal { kind, reason, retry_seconds }) => {
             let code = match kind {
                 RefusalKind::Unauthorized => Code::UNAUTHORIZED,
-                RefusalKind::Forbidden => Code::FORBIDDEN,
+                RefusalKind::Forbidden | RefusalKind::NeedsCode => Code::FORBIDDEN,
                 RefusalKind::Malformed => Code::BAD_REQUEST,
             };
             let response = Response::refused(code, reason);

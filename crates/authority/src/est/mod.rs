@@ -17,7 +17,7 @@ use axum::{Extension, Router};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use medlock_node::accept::PeerInfo;
-use medlock_node::enrol::certs_only;
+use medlock_node::enrol::{NEEDS_CODE, REFUSAL_CODE, certs_only};
 use medlock_node::provider::SigningAlgorithm;
 use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::der::{Reader, tag};
@@ -155,6 +155,11 @@ fn answer(answer: Answer) -> Response {
                 RefusalKind::Unauthorized => challenge(&reason),
                 RefusalKind::Forbidden => text(StatusCode::FORBIDDEN, &reason),
                 RefusalKind::Malformed => text(StatusCode::BAD_REQUEST, &reason),
+                RefusalKind::NeedsCode => {
+                    let mut response = text(StatusCode::FORBIDDEN, &reason);
+                    response.headers_mut().insert(REFUSAL_CODE, HeaderValue::from_static(NEEDS_CODE));
+                    response
+                }
             };
             if let Some(seconds) = retry_seconds {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -221,6 +226,18 @@ mod tests {
         );
         assert_eq!(hex(&[SigningAlgorithm::Ed25519]), "300506032b6570");
         assert_eq!(hex(&[SigningAlgorithm::MlDsa44]), "300b0609608648016503040311");
+    }
+
+    /// Shows REQ-AUTH-37: what a sidecar acts on has a stable code.
+    #[test]
+    fn only_a_credential_that_never_renews_is_told_to_need_a_code() {
+        for (kind, code) in [(RefusalKind::NeedsCode, Some("needs-code")), (RefusalKind::Forbidden, None)] {
+            let refusal = Refusal { kind, reason: "enrol anew with a code".to_owned(), retry_seconds: None };
+            let response = answer(Answer::Refused(refusal));
+            assert_eq!(response.status(), StatusCode::FORBIDDEN);
+            let told = response.headers().get("medlock-code").map(|code| code.to_str().unwrap_or_default());
+            assert_eq!(told, code);
+        }
     }
 
     #[test]

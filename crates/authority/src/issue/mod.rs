@@ -2,13 +2,14 @@
 //!
 //! 1. [`prepare`] writes the to-be-signed bytes from profile and register, reads them back with the trust core's own
 //!    parser, and compares each field with what was approved (lint);
-//! 2. [`Approved::record`] stores them durably, with a serial number that was never used;
-//! 3. [`Recorded::sign`] lets the signer sign them, and checks the signature;
-//! 4. [`Signed::store`] stores the certificate durably;
+//! 2. `Approved::record` stores them durably, with a serial number that was never used;
+//! 3. `Recorded::sign` lets the signer sign them, and checks the signature;
+//! 4. `Signed::store` stores the certificate durably;
 //! 5. `Stored::release` gives it out when a signed checkpoint of the log covers what was signed. The log takes the
 //!    record in while it is being signed.
 //!
-//! Each step consumes the one before, so none can be left out or taken twice. A process that stops between 2 and 4
+//! Each step consumes the one before, so none can be left out or taken twice. Each is taken for all that are there at the
+//! same time ([`Room`]): one that fails takes no other with it. A process that stops between 2 and 4
 //! leaves a record without a certificate; [`recover`] marks it abandoned at the next start, or at another hub.
 
 mod template;
@@ -17,8 +18,9 @@ pub use template::{Addresses, Form, Issuer, Template};
 pub(crate) use template::{authority_name, key_identifier};
 
 use crate::log::{Expected, Sequencer};
-use crate::signer::{KeyLabel, Kind, Signer};
+use crate::signer::{KeyLabel, Signer, SignerError};
 use crate::store::{Issuances, Purpose, Record, Serial, Store, StoreError, Turn};
+use crate::waiting::WaitingRoom;
 use crate::{Error, encode};
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::x509::{Certificate, GeneralName, Name, SignedForm, SubjectPublicKeyInfo};
@@ -34,6 +36,29 @@ pub struct Line<'a> {
     pub signer: &'a dyn Signer,
     /// The log that must cover it.
     pub log: &'a Sequencer,
+    /// Those who wait for all this.
+    pub room: &'a Room,
+}
+
+/// Those who wait for certificates of one [`Line`]: a few of them do for all what has to be done, and the others are woken
+/// once, when theirs is there.
+#[derive(Debug)]
+pub struct Room(WaitingRoom<Ordered, Result<Given, Error>>);
+
+/// A certificate that may be signed, and the turn of its device, if it is one, in which it was approved.
+pub(crate) type Ordered = (Approved, Option<Turn>);
+/// A certificate that may be given out, and its identifier.
+pub(crate) type Given = (CredentialId, Vec<u8>);
+
+/// So many work in a room at once: while one waits for the disk, another can go on.
+const WORKING: usize = 3;
+/// The most certificates that take their steps together.
+const TOGETHER: usize = 64;
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(WaitingRoom::new(WORKING))
+    }
 }
 
 /// A certificate that may be signed: once.
@@ -48,11 +73,11 @@ pub struct Approved {
 
 /// A certificate whose to-be-signed bytes are stored.
 #[derive(Debug)]
-pub struct Recorded(Approved);
+struct Recorded(Approved);
 
 /// A certificate that is signed and not yet stored: it is not given out.
 #[derive(Debug)]
-pub struct Signed {
+struct Signed {
     serial: Serial,
     credential: CredentialId,
     certificate: Vec<u8>,
@@ -60,10 +85,7 @@ pub struct Signed {
 
 /// A certificate that is stored, and whose log may not cover it yet: it is not given out.
 #[derive(Debug)]
-pub struct Stored {
-    credential: CredentialId,
-    certificate: Vec<u8>,
-}
+struct Stored(Signed);
 
 /// Writes the to-be-signed bytes of `template`, and checks that they say what it says and nothing else.
 ///
@@ -99,28 +121,27 @@ impl Approved {
     }
 
     /// The bytes that are to be signed.
-    pub(crate) fn to_be_signed(&self) -> &[u8] {
+    #[must_use]
+    pub fn to_be_signed(&self) -> &[u8] {
         &self.record.tbs
     }
 
-    /// Stores the to-be-signed bytes durably.
+    /// Stores the to-be-signed bytes durably, where it has one in the turn of its device ([`Issuances::turn_of`]).
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::Taken`] when the serial was used before (once in 2^60 certificates or less).
-    pub fn record(self, store: &(impl Issuances + ?Sized)) -> Result<Recorded, StoreError> {
-        store.record(self.record.clone())?;
-        Ok(Recorded(self))
-    }
-}
-
-impl Approved {
-    /// As [`Approved::record`], in this turn of its device ([`Issuances::turn_of`]).
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when the turn is over: what was approved was approved by what is no longer so.
-    pub fn record_in_turn(self, turn: Turn, store: &(impl Issuances + ?Sized)) -> Result<Recorded, StoreError> {
-        store.record_in_turn(self.record.clone(), turn)?;
-        Ok(Recorded(self))
+    /// [`Error::Conflict`] when the turn is over: what was approved was approved by what is no longer so; [`StoreError`];
+    /// [`StoreError::Taken`] when the serial was used before (once in 2^60 certificates or less).
+    fn record(ordered: Vec<Ordered>, store: &(impl Issuances + ?Sized)) -> Vec<Result<Recorded, Error>> {
+        let outcomes = store.record_all(ordered.iter().map(|(one, turn)| (one.record.clone(), *turn)).collect());
+        let ended = |(approved, turn): Ordered, outcome| match (outcome, turn) {
+            (Ok(()), _) => Ok(Recorded(approved)),
+            (Err(StoreError::Missing { .. }), Some(_)) => Err(Error::Conflict(format!(
+                "{} was changed at the same time, maybe at another hub: ask again",
+                approved.record.device.map(|name| name.to_string()).unwrap_or_default()
+            ))),
+            (Err(error), _) => Err(error.into()),
+        };
+        ordered.into_iter().zip(outcomes).map(|(one, outcome)| ended(one, outcome)).collect()
     }
 }
 
@@ -129,18 +150,57 @@ impl Recorded {
     ///
     /// # Errors
     /// [`Error::Signer`]; [`Error::Lint`] when the signature is wrong.
-    pub fn sign(self, signer: &(impl Signer + ?Sized), store: &(impl Issuances + ?Sized)) -> Result<Signed, Error> {
-        let Approved { record, form, signer: key, issuer_spki } = self.0;
-        match checked(signer, key, form, &issuer_spki, &record.tbs) {
-            Ok((credential, certificate)) => Ok(Signed { serial: record.serial, credential, certificate }),
-            Err(error) => {
-                // If this fails too, the record is given up at the next start.
-                if let Err(error) = store.abandon(record.serial, &error.to_string()) {
-                    tracing::warn!(serial = %record.serial, %error, "an unsigned record is left for the next start");
+    fn sign(
+        those: Vec<Self>,
+        signer: &(impl Signer + ?Sized),
+        store: &(impl Issuances + ?Sized),
+    ) -> Vec<Result<Signed, Error>> {
+        let mut signatures: Vec<Option<Result<Vec<u8>, SignerError>>> = those.iter().map(|_| None).collect();
+        let asked = |one: &Self| (one.0.signer, one.0.form.kind());
+        for (at, one) in those.iter().enumerate() {
+            if signatures.get(at).is_some_and(Option::is_some) {
+                continue;
+            }
+            // With the same key, all at once.
+            let same: Vec<usize> =
+                (at..those.len()).filter(|other| those.get(*other).map(asked) == Some(asked(one))).collect();
+            let messages: Vec<&[u8]> = same.iter().filter_map(|at| Some(those.get(*at)?.0.to_be_signed())).collect();
+            let (key, kind) = asked(one);
+            for (place, signature) in same.into_iter().zip(signer.sign_all(key, kind, &messages)) {
+                if let Some(place) = signatures.get_mut(place) {
+                    *place = Some(signature);
                 }
-                Err(error)
             }
         }
+        let unasked = || Err(SignerError::Away("it gave no answer".to_owned()));
+        let signatures = signatures.into_iter().map(|signature| signature.unwrap_or_else(unasked));
+        let outcomes = those.into_iter().zip(signatures).map(|(one, signature)| {
+            let serial = one.0.serial();
+            one.checked(signature).inspect_err(|error| {
+                // If this fails too, the record is given up at the next start.
+                if let Err(error) = store.abandon(serial, &error.to_string()) {
+                    tracing::warn!(%serial, %error, "an unsigned record is left for the next start");
+                }
+            })
+        });
+        outcomes.collect()
+    }
+
+    /// The certificate with its signature, which is checked as everybody will check it.
+    fn checked(self, signature: Result<Vec<u8>, SignerError>) -> Result<Signed, Error> {
+        let Approved { record, form, signer: _, issuer_spki } = self.0;
+        let signature = signature?;
+        let certificate = match form {
+            Form::X509 => encode::signed(&record.tbs, &signature),
+            Form::C509 => encode::signed_c509(&record.tbs, &signature).map_err(Error::Lint)?,
+        };
+        let public = SubjectPublicKeyInfo::from_der(&issuer_spki).map_err(|error| Error::Lint(error.to_string()))?;
+        let public = public.public_key().ok_or_else(|| Error::Lint("the issuing key cannot be read".to_owned()))?;
+        let view = Certificate::read(&certificate).map_err(|error| Error::Lint(error.to_string()))?;
+        view.verify_with(public, &AwsLc)
+            .map_err(|_| Error::Lint("the signer's signature is not of the issuing key".to_owned()))?;
+        let credential = view.credential_id(&AwsLc);
+        Ok(Signed { serial: record.serial, credential, certificate })
     }
 }
 
@@ -149,10 +209,14 @@ impl Signed {
     ///
     /// # Errors
     /// [`StoreError`]: then the certificate is not given out.
-    pub fn store(self, store: &(impl Issuances + ?Sized)) -> Result<Stored, StoreError> {
-        let Self { serial, credential, certificate } = self;
-        store.complete(serial, credential, certificate.clone())?;
-        Ok(Stored { credential, certificate })
+    fn store(those: Vec<Self>, store: &(impl Issuances + ?Sized)) -> Vec<Result<Stored, Error>> {
+        let certificates = those.iter().map(|one| (one.serial, one.credential, one.certificate.clone())).collect();
+        let outcomes = store.complete_all(certificates).into_iter();
+        those
+            .into_iter()
+            .zip(outcomes)
+            .map(|(one, outcome)| outcome.map(|()| Stored(one)).map_err(Error::from))
+            .collect()
     }
 }
 
@@ -161,10 +225,40 @@ impl Stored {
     ///
     /// # Errors
     /// [`Error::Log`] when no signed checkpoint covers it in time; who asks again gets it then.
-    pub(crate) fn release(self, place: Expected<'_>) -> Result<(CredentialId, Vec<u8>), Error> {
-        place.wait()?;
-        Ok((self.credential, self.certificate))
+    fn release(those: Vec<Self>, places: &Expected<'_>) -> Vec<Result<Given, Error>> {
+        let serials: Vec<_> = those.iter().map(|Self(one)| one.serial).collect();
+        let covered = places.wait(&serials).into_iter();
+        those
+            .into_iter()
+            .zip(covered)
+            .map(|(Self(one), covered)| covered.map(|()| (one.credential, one.certificate)))
+            .collect()
     }
+}
+
+/// Takes all steps for these together; one outcome for each, in their order.
+pub(crate) fn issue_all(ordered: Vec<Ordered>, line: &Line<'_>) -> Vec<Result<Given, Error>> {
+    let places = line.log.expect(ordered.iter().map(|(approved, _)| approved.serial()).collect());
+    let recorded = Approved::record(ordered, line.store);
+    places.recorded();
+    let signed = those_that_may(recorded, |those| Recorded::sign(those, line.signer, line.store));
+    let stored = those_that_may(signed, |those| Signed::store(those, line.store));
+    those_that_may(stored, |those| Stored::release(those, &places))
+}
+
+/// Takes a step with those that took the one before.
+fn those_that_may<T, U>(
+    before: Vec<Result<T, Error>>,
+    step: impl FnOnce(Vec<T>) -> Vec<Result<U, Error>>,
+) -> Vec<Result<U, Error>> {
+    let mut may = Vec::with_capacity(before.len());
+    let failed: Vec<Option<Error>> = before.into_iter().map(|one| one.map(|one| may.push(one)).err()).collect();
+    let mut outcomes = step(may).into_iter();
+    let outcome = |failed: Option<Error>| match failed {
+        Some(error) => Err(error),
+        None => outcomes.next().unwrap_or_else(|| Err(Error::Lint("a step has left it out".to_owned()))),
+    };
+    failed.into_iter().map(outcome).collect()
 }
 
 /// Takes all steps.
@@ -177,11 +271,7 @@ pub fn issue(
     now: Time,
     line: &Line<'_>,
 ) -> Result<(CredentialId, Vec<u8>), Error> {
-    let approved = prepare(template, issuer, now)?;
-    let place = line.log.expect(approved.serial());
-    let recorded = approved.record(line.store)?;
-    place.recorded();
-    recorded.sign(line.signer, line.store)?.store(line.store)?.release(place)
+    in_room((prepare(template, issuer, now)?, None), line)
 }
 
 /// As [`issue`], in this turn of the device; see [`Issuances::record_in_turn`].
@@ -195,19 +285,22 @@ pub fn issue_in_turn(
     turn: Turn,
     line: &Line<'_>,
 ) -> Result<(CredentialId, Vec<u8>), Error> {
-    let approved = prepare(template, issuer, now)?;
-    let place = line.log.expect(approved.serial());
-    let recorded = match approved.record_in_turn(turn, line.store) {
-        Err(StoreError::Missing { .. }) => {
-            let what = template.subject_serial().unwrap_or_default();
-            return Err(Error::Conflict(format!(
-                "{what} was changed at the same time, maybe at another hub: ask again"
-            )));
+    in_room((prepare(template, issuer, now)?, Some(turn)), line)
+}
+
+fn in_room(ordered: Ordered, line: &Line<'_>) -> Result<Given, Error> {
+    let Room(room) = line.room;
+    let work = || {
+        let (ordered, askers): (Vec<_>, Vec<_>) =
+            room.together(TOGETHER, |_| true).into_iter().map(|one| (one.request, one.asker)).unzip();
+        for (asker, outcome) in askers.into_iter().zip(issue_all(ordered, line)) {
+            asker.tell(outcome);
         }
-        other => other?,
     };
-    place.recorded();
-    recorded.sign(line.signer, line.store)?.store(line.store)?.release(place)
+    let outcome = room.ask(vec![ordered], work).pop().flatten();
+    outcome.unwrap_or_else(|| {
+        Err(Error::Conflict("who made the certificate has ended unexpectedly: ask again".to_owned()))
+    })
 }
 
 /// Takes in a certificate of the authority itself that a root elsewhere has signed, which the caller has checked: it is
@@ -230,11 +323,11 @@ pub(crate) fn take_in(purpose: Purpose, certificate: &[u8], now: Time, line: &Li
         at: now,
         tbs: read.tbs().to_vec(),
     };
-    let place = line.log.expect(serial);
+    let place = line.log.expect(vec![serial]);
     line.store.record(record)?;
     place.recorded();
     line.store.complete(serial, read.credential_id(&AwsLc), certificate.to_vec())?;
-    place.wait().map(drop)
+    place.wait_for(serial)
 }
 
 /// Gives up what an earlier run has recorded and not finished; returns how many those were. Their certificates were
@@ -253,26 +346,6 @@ pub fn recover(store: &(impl Issuances + ?Sized)) -> Result<usize, StoreError> {
         }
     }
     Ok(orphans.len())
-}
-
-/// The certificate with its signature, which is checked as everybody will check it, and its identifier.
-fn checked(
-    signer: &(impl Signer + ?Sized),
-    key: KeyLabel,
-    form: Form,
-    issuer_spki: &[u8],
-    tbs: &[u8],
-) -> Result<(CredentialId, Vec<u8>), Error> {
-    let certificate = match form {
-        Form::X509 => encode::signed(tbs, &signer.sign(key, Kind::Certificate, tbs)?),
-        Form::C509 => encode::signed_c509(tbs, &signer.sign(key, Kind::C509, tbs)?).map_err(Error::Lint)?,
-    };
-    let public = SubjectPublicKeyInfo::from_der(issuer_spki).map_err(|error| Error::Lint(error.to_string()))?;
-    let public = public.public_key().ok_or_else(|| Error::Lint("the issuing key cannot be read".to_owned()))?;
-    let view = Certificate::read(&certificate).map_err(|error| Error::Lint(error.to_string()))?;
-    view.verify_with(public, &AwsLc)
-        .map_err(|_| Error::Lint("the signer's signature is not of the issuing key".to_owned()))?;
-    Ok((view.credential_id(&AwsLc), certificate))
 }
 
 /// Whether these are the bytes of a certificate of an issuing key as [`prepare`] writes it: nothing but serial, validity and

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::encode::{self, context, context_primitive, extension, object_identifier, oid, sequence, tlv};
 use crate::registry::Device;
-use crate::signer::{KeyLabel, KeyRole};
+use crate::signer::{KeyLabel, KeyRole, Kind};
 use crate::store::{Purpose, Serial};
 use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::c509::{self, NewExtension};
@@ -81,6 +81,16 @@ pub enum Form {
     /// C509 type 2: for devices whose chips have no room for more. It has the device's name and role, and no addresses
     /// and host names; its key agrees on secrets as well as it signs (RFC 9528 section 3.5.3).
     C509,
+}
+
+impl Form {
+    /// What is signed of it.
+    pub(super) const fn kind(self) -> Kind {
+        match self {
+            Self::X509 => Kind::Certificate,
+            Self::C509 => Kind::C509,
+        }
+    }
 }
 
 /// Who signs.

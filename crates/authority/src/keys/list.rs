@@ -76,6 +76,9 @@ struct Stored {
     key: KeyLabel,
     state: KeyState,
     until: Option<i64>,
+    /// Of a root that is retired: until when what it has certified counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vouches: Option<i64>,
     /// DER in base64.
     certificate: String,
     /// Of a root that took another's place: how.
@@ -94,7 +97,7 @@ struct StoredCame {
 impl Stored {
     fn of(certificate: &AuthorityCertificate, state: KeyState, until: Option<Time>) -> Self {
         let (key, certificate) = (certificate.label, BASE64.encode(&certificate.der));
-        Self { key, state, until: until.map(Time::unix), certificate, came: None }
+        Self { key, state, until: until.map(Time::unix), vouches: None, certificate, came: None }
     }
 
     fn of_root(root: &RootKey) -> Self {
@@ -103,7 +106,7 @@ impl Stored {
             back: BASE64.encode(&came.back),
             list: came.list.as_deref().map(|list| BASE64.encode(list)),
         });
-        Self { came, ..Self::of(&root.certificate, root.state, root.until) }
+        Self { came, vouches: root.vouches.map(Time::unix), ..Self::of(&root.certificate, root.state, root.until) }
     }
 
     fn read(self, keys: &mut Vec<IssuingKey>, roots: &mut Vec<RootKey>) -> Result<(), Error> {
@@ -121,7 +124,8 @@ impl Stored {
             let list = came.list.as_deref().map(bytes).transpose()?;
             Ok(Came { link: bytes(&came.link)?, back: bytes(&came.back)?, list })
         };
-        roots.push(RootKey { certificate, state, until, came: self.came.map(came).transpose()? });
+        let vouches = self.vouches.map(Time::from_unix);
+        roots.push(RootKey { certificate, state, until, vouches, came: self.came.map(came).transpose()? });
         Ok(())
     }
 }
@@ -255,8 +259,8 @@ impl KeyList {
     }
 
     /// The list behind this one, or the same, as what was heard has it. Who is `stolen` is in wrong hands. With a later site
-    /// list, so is a key that it does not name, and one that it lets sign bonds alone is retired. The last of the keys that are
-    /// `back` issues.
+    /// list, so is a key that it does not name, and one that it lets sign bonds alone is retired, as a former root is that it
+    /// calls so. The last of the keys that are `back` issues.
     pub(crate) fn as_heard(
         &self,
         heard: Option<&List<'_>>,
@@ -288,8 +292,16 @@ impl KeyList {
             IssuingKey { certificate: Arc::new(certificate), state, until }
         }));
         keys.sort_by_key(|key| key.certificate.label);
-        let version = if keys == self.keys { self.version } else { self.version.saturating_add(1) };
-        Self { version, keys, roots: self.roots.clone() }
+        let mut roots = self.roots.clone();
+        for root in roots.iter_mut().filter(|root| root.state == KeyState::Former) {
+            let retired = heard.and_then(|heard| crate::trust_list::retirement(heard, root.certificate.key));
+            if let Some((since, vouches)) = retired {
+                (root.state, root.until, root.vouches) = (KeyState::Retired, Some(since), vouches);
+            }
+        }
+        let same = keys == self.keys && roots == self.roots;
+        let version = if same { self.version } else { self.version.saturating_add(1) };
+        Self { version, keys, roots }
     }
 
     /// Whether a site list that does not name a key may have had no room for it: where a list is full, the oldest of those

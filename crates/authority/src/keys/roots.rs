@@ -20,6 +20,8 @@ pub struct RootKey {
     pub state: KeyState,
     /// Since when it certifies nothing any more.
     pub until: Option<Time>,
+    /// Of one that is retired: until when what it has certified counts at all.
+    pub vouches: Option<Time>,
     /// How it took the place of the one before it; the first has not.
     pub(crate) came: Option<Came>,
 }
@@ -36,9 +38,22 @@ pub(crate) struct Came {
 }
 
 impl RootKey {
-    /// The first root.
-    pub(crate) fn first(certificate: AuthorityCertificate) -> Self {
-        Self { certificate: Arc::new(certificate), state: KeyState::Current, until: None, came: None }
+    /// The first root, which certifies.
+    #[must_use]
+    pub fn first(certificate: AuthorityCertificate) -> Self {
+        Self { certificate: Arc::new(certificate), state: KeyState::Current, until: None, vouches: None, came: None }
+    }
+
+    /// A root that another has taken the place of, and that is not retired.
+    #[must_use]
+    pub fn former(certificate: AuthorityCertificate) -> Self {
+        Self { state: KeyState::Former, ..Self::first(certificate) }
+    }
+
+    /// A root that is retired since `until`.
+    #[must_use]
+    pub fn retired(certificate: AuthorityCertificate, until: Time, vouches: Option<Time>) -> Self {
+        Self { state: KeyState::Retired, until: Some(until), vouches, ..Self::first(certificate) }
     }
 }
 
@@ -78,12 +93,6 @@ impl KeyList {
         self.former_root().or_else(|| self.newest_root())
     }
 
-    /// The roots that are retired, and since when.
-    pub(crate) fn retired_roots(&self) -> impl Iterator<Item = (&AuthorityCertificate, Time)> {
-        let retired = self.roots.iter().filter(|root| root.state == KeyState::Retired);
-        retired.filter_map(|root| Some((root.certificate.as_ref(), root.until?)))
-    }
-
     /// The root with this key.
     pub(crate) fn root_with(&self, key: KeyId) -> Option<&RootKey> {
         self.roots.iter().find(|root| root.certificate.key == key)
@@ -116,10 +125,10 @@ impl KeyList {
         self
     }
 
-    /// This list, in which the root `label` is retired.
-    pub(crate) fn with_root_retired(mut self, label: KeyLabel, now: Time) -> Self {
+    /// This list, in which the root `label` is retired since `now`, and what it has certified counts until `vouches`.
+    pub(crate) fn with_root_retired(mut self, label: KeyLabel, now: Time, vouches: Option<Time>) -> Self {
         for root in self.roots.iter_mut().filter(|root| root.certificate.label == label) {
-            (root.state, root.until) = (KeyState::Retired, Some(now));
+            (root.state, root.until, root.vouches) = (KeyState::Retired, Some(now), vouches);
         }
         self
     }

@@ -2,9 +2,9 @@
 
 use crate::signer::{KeyLabel, SignerError};
 use medlock_node::files;
-use medlock_node::provider::{self, SigningAlgorithm, SigningKey};
+use medlock_node::provider::{self, SigningAlgorithm, SigningKey, WebAlgorithm, WebKey};
 use pkcs8::der::{Decode as _, Encode as _, asn1::OctetStringRef};
-use pkcs8::{EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, pkcs5::pbes2};
+use pkcs8::{EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, SecretDocument, pkcs5::pbes2};
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -117,8 +117,27 @@ impl KeyDirectory {
             return Err(SignerError::KeyFile(format!("{} is already there", path.display())));
         }
         let made = SigningKey::generate_with(algorithm);
-        let bytes = seal(&made, &self.passphrase()?)
+        let bytes = seal(&made.to_pkcs8(), &self.passphrase()?)
             .ok_or_else(|| SignerError::KeyFile(format!("{}: the key cannot be encrypted", path.display())))?;
+        files::replace(&path, &bytes).map_err(|error| SignerError::KeyFile(error.to_string()))?;
+        Ok(made)
+    }
+
+    /// The key for tokens of the web, made and stored durably if it is not there.
+    ///
+    /// # Errors
+    /// [`SignerError::KeyFile`].
+    pub fn web_key(&self, algorithm: WebAlgorithm) -> Result<WebKey, SignerError> {
+        let path = self.directory.join(format!("web-{}.key", algorithm.name().to_ascii_lowercase()));
+        let wrong = |what: String| SignerError::KeyFile(format!("{}: {what}", path.display()));
+        let passphrase = self.passphrase()?;
+        if let Some(bytes) = files::read(&path).map_err(|error| SignerError::KeyFile(error.to_string()))? {
+            let plain = plain(&bytes, &passphrase).map_err(wrong)?;
+            return WebKey::from_pkcs8(algorithm, plain.as_bytes()).map_err(|error| wrong(error.to_string()));
+        }
+        let made = WebKey::generate(algorithm);
+        let bytes =
+            seal(&made.to_pkcs8(), &passphrase).ok_or_else(|| wrong("the key cannot be encrypted".to_owned()))?;
         files::replace(&path, &bytes).map_err(|error| SignerError::KeyFile(error.to_string()))?;
         Ok(made)
     }
@@ -166,18 +185,22 @@ fn passphrase(file: &Path) -> Result<Zeroizing<Vec<u8>>, SignerError> {
 
 /// The key in an encrypted PKCS#8 document, or what is wrong with it.
 fn open(document: &[u8], passphrase: &[u8]) -> Result<SigningKey, String> {
-    let encrypted = EncryptedPrivateKeyInfoRef::from_der(document)
-        .map_err(|_| "it is not an encrypted PKCS#8 key (EncryptedPrivateKeyInfo, DER)")?;
-    let plain = encrypted.decrypt(passphrase).map_err(|_| "the passphrase does not open it, or it is damaged")?;
-    SigningKey::from_pkcs8(plain.as_bytes()).map_err(|error| error.to_string())
+    SigningKey::from_pkcs8(plain(document, passphrase)?.as_bytes()).map_err(|error| error.to_string())
 }
 
-/// The key as an encrypted PKCS#8 document.
-fn seal(key: &SigningKey, passphrase: &[u8]) -> Option<Vec<u8>> {
+/// The PKCS#8 document in an encrypted one, erased from memory when dropped.
+fn plain(document: &[u8], passphrase: &[u8]) -> Result<SecretDocument, String> {
+    let encrypted = EncryptedPrivateKeyInfoRef::from_der(document)
+        .map_err(|_| "it is not an encrypted PKCS#8 key (EncryptedPrivateKeyInfo, DER)")?;
+    encrypted.decrypt(passphrase).map_err(|_| "the passphrase does not open it, or it is damaged".to_owned())
+}
+
+/// A PKCS#8 document, encrypted.
+fn seal(plain: &[u8], passphrase: &[u8]) -> Option<Vec<u8>> {
     let cost = pkcs8::pkcs5::scrypt::Params::new(SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P).ok()?;
     let parameters =
         pbes2::Parameters::generate_scrypt_aes256cbc(cost, &provider::random::<16>(), provider::random::<16>()).ok()?;
-    let sealed = parameters.encrypt(passphrase, &key.to_pkcs8()).ok()?;
+    let sealed = parameters.encrypt(passphrase, plain).ok()?;
     let encrypted_data = OctetStringRef::new(&sealed).ok()?;
     let info = pkcs8::EncryptedPrivateKeyInfo { encryption_algorithm: parameters.into(), encrypted_data };
     let bytes = info.to_der().ok()?;
@@ -212,7 +235,7 @@ pub fn make_key_file(
         make_passphrase(passphrase_file)?;
     }
     let made = SigningKey::generate_with(algorithm);
-    let sealed = seal(&made, &passphrase(passphrase_file)?);
+    let sealed = seal(&made.to_pkcs8(), &passphrase(passphrase_file)?);
     let bytes = sealed.ok_or_else(|| SignerError::KeyFile("the key cannot be encrypted".to_owned()))?;
     files::replace(path, &bytes).map_err(|error| SignerError::KeyFile(error.to_string()))?;
     Ok(made)

@@ -12,6 +12,7 @@ mod sequencer;
 mod serve;
 mod tiles;
 
+pub(crate) use anew::generation;
 pub use cosign::WitnessConfig;
 pub(crate) use cosign::{Cosigner, KIND as SHOWN};
 pub use entry::Entry;

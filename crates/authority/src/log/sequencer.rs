@@ -11,7 +11,7 @@ use medlock_node::log::note::KeyKind;
 use medlock_node::log::{Checkpoint, Edge, Tile, VerifierKey};
 use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::log::Hash;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -52,8 +52,8 @@ struct Shared {
     kept: Kept,
 }
 
-/// A record's place, or why it has none.
-type Place = Result<u64, String>;
+/// A record that has its place, or why it has none.
+type Placed = (Serial, Result<(), String>);
 
 #[derive(Default)]
 struct State {
@@ -61,9 +61,11 @@ struct State {
     asked: bool,
     ending: bool,
     /// Who waits for the place of a record.
-    expected: HashMap<Serial, SyncSender<Place>>,
+    expected: HashMap<Serial, SyncSender<Placed>>,
     /// Rounds that failed since one succeeded.
     failures: u32,
+    /// It was found that the store's log has another name by now.
+    left_behind: bool,
 }
 
 /// The tree, as this sequencer holds it during one term of its lease.
@@ -140,11 +142,23 @@ impl Sequencer {
         self.shared.tiles()
     }
 
-    /// To be called before a record is written: so its place cannot be missed.
-    pub(crate) fn expect(&self, serial: Serial) -> Expected<'_> {
-        let (sender, place) = sync_channel(1);
-        self.shared.state().expected.insert(serial, sender);
-        Expected { shared: &self.shared, serial, place }
+    /// Why this sequencer does nothing any more, if the log was begun anew under it.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) fn left_behind(&self) -> Result<Option<String>, Error> {
+        self.shared.left_behind()
+    }
+
+    /// To be called before records are written: so their places cannot be missed.
+    pub(crate) fn expect(&self, serials: Vec<Serial>) -> Expected<'_> {
+        let (sender, places) = sync_channel(serials.len());
+        let mut state = self.shared.state();
+        for serial in &serials {
+            state.expected.insert(*serial, sender.clone());
+        }
+        drop(state);
+        Expected { shared: &self.shared, serials, places }
     }
 
     /// Waits until a signed checkpoint covers a record that was written before.
@@ -152,12 +166,12 @@ impl Sequencer {
     /// # Errors
     /// [`Error::Log`] when that takes too long.
     pub(crate) fn await_covered(&self, serial: Serial) -> Result<(), Error> {
-        let expected = self.expect(serial);
-        if !self.shared.is_covered(serial)? {
-            expected.recorded();
-            expected.wait()?;
+        let expected = self.expect(vec![serial]);
+        if self.shared.is_covered(serial)? {
+            return Ok(());
         }
-        Ok(())
+        expected.recorded();
+        expected.wait_for(serial)
     }
 }
 
@@ -178,35 +192,50 @@ impl std::fmt::Debug for Sequencer {
     }
 }
 
-/// A record that is to get its place.
+/// Records that are to get their places.
 pub(crate) struct Expected<'s> {
     shared: &'s Shared,
-    serial: Serial,
-    place: Receiver<Place>,
+    serials: Vec<Serial>,
+    places: Receiver<Placed>,
 }
 
 impl Expected<'_> {
-    /// The record is written: the sequencer may begin.
+    /// The records are written: the sequencer may begin.
     pub(crate) fn recorded(&self) {
         self.shared.state().asked = true;
         self.shared.changed.notify_all();
     }
 
-    /// Waits until a signed checkpoint covers the record.
+    /// Waits until a signed checkpoint covers these of the records, and tells of each whether one does: [`Error::Log`] when it
+    /// takes too long.
+    pub(crate) fn wait(&self, those: &[Serial]) -> Vec<Result<(), Error>> {
+        let until = Instant::now() + PATIENCE;
+        let (mut missing, mut told) = (those.iter().collect::<HashSet<_>>(), HashMap::new());
+        while !missing.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok((serial, outcome)) = self.places.recv_timeout(left) else { break };
+            missing.remove(&serial);
+            told.insert(serial, outcome);
+        }
+        let late = || Err(format!("it took more than {} seconds", PATIENCE.as_secs()));
+        those.iter().map(|serial| told.remove(serial).unwrap_or_else(late).map_err(Error::Log)).collect()
+    }
+
+    /// As [`Expected::wait`], for one of the records.
     ///
     /// # Errors
-    /// [`Error::Log`] when that takes too long.
-    pub(crate) fn wait(&self) -> Result<u64, Error> {
-        match self.place.recv_timeout(PATIENCE) {
-            Ok(place) => place.map_err(Error::Log),
-            Err(_) => Err(Error::Log(format!("it took more than {} seconds", PATIENCE.as_secs()))),
-        }
+    /// [`Error::Log`].
+    pub(crate) fn wait_for(&self, serial: Serial) -> Result<(), Error> {
+        self.wait(&[serial]).into_iter().collect()
     }
 }
 
 impl Drop for Expected<'_> {
     fn drop(&mut self) {
-        self.shared.state().expected.remove(&self.serial);
+        let mut state = self.shared.state();
+        for serial in &self.serials {
+            state.expected.remove(serial);
+        }
     }
 }
 
@@ -229,13 +258,22 @@ impl Shared {
                     if held { IDLE } else { POLL }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the log could not be written; it is tried again");
                     tree = None;
-                    self.give_up_if_often(&error);
-                    AFTER_FAILURE
+                    self.after_failure(&error)
                 }
             };
         }
+    }
+
+    /// Says what failed. Returns how long the next round waits.
+    fn after_failure(&self, error: &Error) -> Duration {
+        if let Ok(Some(why)) = self.left_behind() {
+            self.give_up_for_good(&why);
+            return IDLE;
+        }
+        tracing::warn!(%error, "the log could not be written; it is tried again");
+        self.give_up_if_often(error);
+        AFTER_FAILURE
     }
 
     /// After some failures in a row, tells those who wait.
@@ -245,10 +283,33 @@ impl Shared {
         // Whoever asked meanwhile is served after the pause.
         state.asked = false;
         if state.failures >= FAILURES {
-            for (_, waits) in state.expected.drain() {
-                let _ = waits.send(Err(error.to_string()));
+            for (serial, waits) in state.expected.drain() {
+                let _ = waits.send((serial, Err(error.to_string())));
             }
         }
+    }
+
+    /// Tells those who wait that it is of no use, and whoever reads the log once.
+    fn give_up_for_good(&self, why: &str) {
+        let mut state = self.state();
+        state.failures = 0;
+        if !std::mem::replace(&mut state.left_behind, true) {
+            tracing::error!("{why}");
+        }
+        for (serial, waits) in state.expected.drain() {
+            let _ = waits.send((serial, Err(why.to_owned())));
+        }
+    }
+
+    fn left_behind(&self) -> Result<Option<String>, Error> {
+        let now = self.store.setting(ORIGIN)?.unwrap_or_default();
+        Ok((now != self.key.name()).then(|| {
+            format!("the log {} was begun anew as {now:?} while this hub ran: restart this hub", self.key.name())
+        }))
+    }
+
+    fn check_not_left_behind(&self) -> Result<(), Error> {
+        self.left_behind()?.map_or(Ok(()), |why| Err(Error::Conflict(why)))
     }
 
     /// Waits until somebody asks, or for the pause; `false` when it is to end.
@@ -270,6 +331,9 @@ impl Shared {
     /// Gives places to all that waits, if this is the sequencer. Returns whether there is nothing left to look for.
     fn round(&self, held: &mut Option<Tree>) -> Result<bool, Error> {
         if held.is_some() && self.store.waiting_entries(1)?.is_empty() {
+            if self.store.is_shared() {
+                self.check_not_left_behind()?;
+            }
             return self.tell_covered();
         }
         let fresh = held.is_none();
@@ -292,10 +356,10 @@ impl Shared {
             self.store.keep_checkpoint(tree.term, checkpoint)?;
         }
         let mut state = self.state();
-        for (entry, place) in entries.iter().zip(size..) {
+        for entry in &entries {
             if let Some(waits) = state.expected.remove(&entry.serial) {
                 // It may have lost its patience meanwhile.
-                let _ = waits.send(Ok(place));
+                let _ = waits.send((entry.serial, Ok(())));
             }
         }
         state.asked |= entries.len() == ROUND as usize;
@@ -308,6 +372,8 @@ impl Shared {
     fn lease<'t>(&self, held: &'t mut Option<Tree>) -> Result<Option<&'t mut Tree>, Error> {
         let third = Duration::from_secs(u64::from(LEASE_SECONDS)) / 3;
         if held.as_ref().is_none_or(|tree| tree.taken.elapsed() > third) {
+            // First: who is left behind does not keep the lease from those who are not.
+            self.check_not_left_behind()?;
             let taken = Instant::now();
             let Some(term) = self.store.take_lease(self.holder, LEASE_SECONDS)? else {
                 *held = None;
@@ -324,9 +390,7 @@ impl Shared {
     /// Reads the tree from the store, and checks that it continues what was signed.
     fn read_tree(&self) -> Result<Edge, Error> {
         let store = &*self.store;
-        if store.setting(ORIGIN)?.as_deref() != Some(self.key.name()) {
-            return Err(Error::Conflict("the log was started anew, with another name: restart this hub".to_owned()));
-        }
+        self.check_not_left_behind()?;
         let edge = Edge::open(store.log_size()?, &self.tiles())?;
         if let Some(signed) = store.checkpoint()? {
             let checkpoint = Checkpoint::verify(&signed.note, &self.key, &[]);
@@ -371,10 +435,10 @@ impl Shared {
         }
         let Some(signed) = self.store.checkpoint()? else { return Ok(false) };
         for serial in waiting {
-            if let Some(place) = self.store.place_of(serial)?.filter(|place| *place < signed.size)
+            if self.store.place_of(serial)?.is_some_and(|place| place < signed.size)
                 && let Some(waits) = self.state().expected.remove(&serial)
             {
-                let _ = waits.send(Ok(place));
+                let _ = waits.send((serial, Ok(())));
             }
         }
         Ok(self.state().expected.is_empty())

@@ -7,20 +7,23 @@ mod material;
 
 pub use material::{Material, material};
 
-use crate::enrolment::Unfit;
+use crate::enrolment::{Unfit, another_of};
 use crate::issue::{self, Form, Template};
 use crate::registry::{self, Device};
-use crate::store::{Issued, Purpose};
-use crate::{Authority, Error, authority, settings, status};
+use crate::store::{Issued, Past, Purpose};
+use crate::{Authority, Error, authority, settings};
 use data_encoding::BASE64;
 use medlock_trust::x509::{Certificate, GeneralName, Request, SignedForm, ids};
 use medlock_trust::{DeviceName, DeviceType, KeyId, Roles, Time};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most rows of one batch: as many as the store puts into one commit.
 pub const MAX_ROWS: usize = 512;
+/// Rows of a batch that are worked on at once.
+const AT_ONCE: usize = 128;
 /// The stack of a thread that works on a batch, in bytes: it does little more than wait for the store.
 const STACK: usize = 512 << 10;
 
@@ -128,6 +131,48 @@ impl RowOutcome {
     }
 }
 
+fn no_outcome() -> Error {
+    Error::Lint("a row has no outcome".to_owned())
+}
+
+/// Does this for each number below `count`, so many at once, and gives what came of it, in their order. The first failure
+/// stops it.
+fn each<T: Send>(
+    count: usize,
+    at_once: usize,
+    work: impl Fn(usize) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let next = AtomicUsize::new(0);
+    let (done, failure) = (Mutex::new(Vec::new()), Mutex::new(None));
+    let work = || {
+        while let Some(number) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < count) {
+            match work(number) {
+                Ok(outcome) => authority::held(&done).push((number, outcome)),
+                Err(error) => {
+                    next.store(count, Ordering::Relaxed);
+                    authority::held(&failure).get_or_insert(error);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..count.min(at_once) {
+            let started = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+            if started.is_err() {
+                // No more threads: those that are there do the work.
+                break;
+            }
+        }
+        work();
+    });
+    if let Some(error) = authority::held(&failure).take() {
+        return Err(error);
+    }
+    let mut done = std::mem::take(&mut *authority::held(&done));
+    done.sort_by_key(|(number, _)| *number);
+    Ok(done.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
 /// A row whose key may have a credential.
 struct Accepted {
     device: Device,
@@ -138,7 +183,7 @@ struct Accepted {
 
 impl Authority {
     /// Gives birth credentials to a batch of devices; one outcome for each row, in their order. The rows are worked on
-    /// at once: each waits for the store twice, and the store commits what waits together.
+    /// at once: what waits takes its steps together ([`issue::Room`]).
     ///
     /// # Errors
     /// [`Error`] when this is no maker, the profile cannot be used, there are more than [`MAX_ROWS`] rows, or store or
@@ -152,41 +197,28 @@ impl Authority {
             return Err(Error::invalid("rows", format!("{} are more than the {MAX_ROWS} of a batch", rows.len())));
         }
         let profile = BirthProfile::try_from(profile)?;
-        let next = AtomicUsize::new(0);
-        let outcomes = Mutex::new(vec![None; rows.len()]);
-        let failure = Mutex::new(None);
-        let work = || {
-            while let Some((number, row)) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|number| Some((number, rows.get(number)?)))
-            {
-                match self.birth(&profile, row) {
-                    Ok(outcome) => {
-                        if let Some(place) = authority::held(&outcomes).get_mut(number) {
-                            *place = Some(outcome);
-                        }
-                    }
-                    Err(error) => {
-                        next.store(rows.len(), Ordering::Relaxed);
-                        authority::held(&failure).get_or_insert(error);
-                    }
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..rows.len() {
-                let started = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
-                if started.is_err() {
-                    // No more threads: those that are there do the work.
-                    break;
-                }
-            }
-            work();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let row = |number: usize| rows.get(number).map_or_else(|| Err(no_outcome()), |row| self.accept(&profile, row));
+        let accepted = each(rows.len(), processors, row)?;
+        // Of two rows for one device, or with one key, the earlier one wins: the others wait until all of the first are done.
+        let (mut names, mut keys) = (HashSet::new(), HashSet::new());
+        let (first, later): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|place| match accepted.get(*place) {
+            Some(Ok(one)) => names.insert(one.device.name) & keys.insert(one.key),
+            Some(Err(_)) | None => true,
         });
-        if let Some(error) = authority::held(&failure).take() {
-            return Err(error);
-        }
-        let outcomes = std::mem::take(&mut *authority::held(&outcomes));
-        Ok(outcomes.into_iter().flatten().collect())
+        let birth = |places: &[usize], number: usize| {
+            let place = *places.get(number).ok_or_else(no_outcome)?;
+            let outcome = match (accepted.get(place), rows.get(place)) {
+                (Some(Ok(accepted)), _) => self.birth(&profile, accepted)?,
+                (Some(Err(unfit)), Some(row)) => RowOutcome::refused(row.serial.as_deref(), unfit),
+                (Some(Err(_)) | None, _) => return Err(no_outcome()),
+            };
+            Ok((place, outcome))
+        };
+        let mut outcomes = each(first.len(), AT_ONCE, |number| birth(&first, number))?;
+        outcomes.extend(each(later.len(), 1, |number| birth(&later, number))?);
+        outcomes.sort_by_key(|(place, _)| *place);
+        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
     }
 
     /// Gives one device its birth credential, or the one it has for this key; with the authority's certificates behind it.
@@ -200,30 +232,32 @@ impl Authority {
                 Ok(self.chain(certificate.map_err(|error| Error::Lint(error.to_string()))?))
             }
             Some(RowOutcome::Refused { serial, reason, .. }) => Err(Error::invalid(serial, reason)),
-            None => Err(Error::Lint("a row has no outcome".to_owned())),
+            None => Err(no_outcome()),
         }
     }
 
-    fn birth(&self, profile: &BirthProfile, row: &Row) -> Result<RowOutcome, Error> {
-        let accepted = match self.accept(profile, row)? {
-            Ok(accepted) => accepted,
-            Err(unfit) => return Ok(RowOutcome::refused(row.serial.as_deref(), &unfit)),
-        };
+    fn birth(&self, profile: &BirthProfile, accepted: &Accepted) -> Result<RowOutcome, Error> {
         let (name, key) = (accepted.device.name, accepted.key);
         if let Err(unfit) = self.check_form(accepted.form) {
             return Ok(RowOutcome::refused(Some(name.as_str()), &unfit));
         }
         let _device = self.device_lock(name);
         let _key = self.key_lock(key);
-        let turn = self.store.turn_of(name, key)?;
-        if let Some(standing) = status::of_device(&*self.store, name)? {
+        let Past { turn, against, of_device, of_key } = self.store.past(name, key)?;
+        if let Some(unfit) = self.compromised(&of_key)? {
+            return Ok(RowOutcome::refused(Some(name.as_str()), &unfit));
+        }
+        if let Some(standing) = against {
             let what = format!("{name} is {}: it gets no credential any more", standing.reason);
             return Ok(RowOutcome::refused(Some(name.as_str()), &Unfit::WrongName(what)));
         }
-        match self.birth_before(&accepted, profile.form)? {
+        match self.birth_before(accepted, profile.form, of_device)? {
             Some(Ok(before)) => return Ok(RowOutcome::IssuedBefore(before)),
             Some(Err(unfit)) => return Ok(RowOutcome::refused(Some(name.as_str()), &unfit)),
             None => {}
+        }
+        if let Some(unfit) = another_of(&of_key, name) {
+            return Ok(RowOutcome::refused(Some(name.as_str()), &unfit));
         }
         let (now, rules) = (self.clock.now(), self.rules());
         let template = Template {
@@ -251,9 +285,14 @@ impl Authority {
     }
 
     /// The credential that this device has for this key, or why it gets none.
-    fn birth_before(&self, accepted: &Accepted, form: Option<Form>) -> Result<Option<Result<Birth, Unfit>>, Error> {
+    fn birth_before(
+        &self,
+        accepted: &Accepted,
+        form: Option<Form>,
+        of_device: Vec<Issued>,
+    ) -> Result<Option<Result<Birth, Unfit>>, Error> {
         let (name, key) = (accepted.device.name, accepted.key);
-        for issued in self.store.credentials_of(name)? {
+        for issued in of_device {
             // What a stolen key has issued is still believed where the log has it.
             if self.worst_of_itself(&issued)?.is_some() {
                 continue;
@@ -281,7 +320,7 @@ impl Authority {
                 certificate: BASE64.encode(&certificate),
             })));
         }
-        Ok(self.has_another(key, name)?.map(Err))
+        Ok(None)
     }
 
     fn accept(&self, profile: &BirthProfile, row: &Row) -> Result<Result<Accepted, Unfit>, Error> {
@@ -294,12 +333,12 @@ impl Authority {
                 let Some(public) = material.key() else {
                     return Ok(Err(Unfit::KeyType("the key is of a kind this authority does not use".to_owned())));
                 };
-                match self.check_key(public)? {
+                match self.check_key_itself(public)? {
                     Ok((spki, key)) => (spki, key, Form::X509, None),
                     Err(unfit) => return Ok(Err(unfit)),
                 }
             }
-            Material::Request(request) => match self.check(request)? {
+            Material::Request(request) => match self.check_itself(request)? {
                 Ok(checked) => {
                     let named = match serial_of(&checked.request) {
                         Ok(named) => named,

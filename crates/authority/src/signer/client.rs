@@ -1,15 +1,15 @@
-//! The authority's side: a client that reconnects, and a supervisor that starts the process again.
+//! The authority's side: a client that reconnects.
 
-use super::protocol::{self, Answer, Request};
-use super::waiting::{Waiting, WaitingRoom, Word};
+use super::protocol::{self, Answer, MAX_MESSAGE, Request};
+use super::supervisor::{NotRunning, Supervisor};
 use super::{KeyLabel, Kind, Signer, SignerError};
+use crate::waiting::{Waiting, WaitingRoom};
 use medlock_node::log::Checkpoint;
-use medlock_node::provider::SigningAlgorithm;
+use medlock_node::provider::{SigningAlgorithm, WebAlgorithm};
 use std::collections::VecDeque;
 use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,82 +20,32 @@ const TRIES: u32 = 3;
 /// How long a process that was just started may take to listen.
 const START: Duration = Duration::from_secs(10);
 
-/// Starts the signer process, and starts it again when it has ended.
-#[derive(Debug)]
-pub struct Supervisor {
-    command: Mutex<Command>,
-    child: Mutex<Option<Child>>,
-}
-
-impl Supervisor {
-    /// Will run `command`: `medlock signer …` with the directory and socket of the client that gets this supervisor.
-    #[must_use]
-    pub fn new(mut command: Command) -> Self {
-        // The process ends when its standard input does: it does not outlive us, even if we are killed.
-        command.stdin(Stdio::piped());
-        Self { command: Mutex::new(command), child: Mutex::new(None) }
-    }
-
-    /// The process id, while it runs.
-    #[must_use]
-    pub fn process_id(&self) -> Option<u32> {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = child.as_mut()?;
-        matches!(running.try_wait(), Ok(None)).then(|| running.id())
-    }
-
-    /// Starts the process unless it runs.
-    fn ensure(&self) -> io::Result<()> {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = child.as_mut() {
-            match running.try_wait()? {
-                None => return Ok(()),
-                Some(status) => tracing::warn!(%status, "the signer process has ended and is started again"),
-            }
-        }
-        let mut command = self.command.lock().unwrap_or_else(PoisonError::into_inner);
-        *child = Some(command.spawn()?);
-        Ok(())
-    }
-}
-
-impl Drop for Supervisor {
-    fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mut child) = child.take() {
-            // It ends by itself with its standard input; the kill is for one that is stuck.
-            drop(child.stdin.take());
-            let deadline = Instant::now() + Duration::from_secs(2);
-            while Instant::now() < deadline {
-                if !matches!(child.try_wait(), Ok(None)) {
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 /// The client of a signer process. All that wait are asked for together: so the busier an authority is, the less often it
 /// and its signer wait for one another. A call that finds the process gone starts it again and tries once more.
 #[derive(Debug)]
 pub struct ProcessSigner {
     socket: PathBuf,
     supervisor: Option<Supervisor>,
-    room: WaitingRoom,
+    room: Room,
     /// Held by the one who asks.
     connection: Mutex<Option<Stream>>,
 }
 
 type Stream = BufReader<UnixStream>;
+/// Messages, and their answers, or why there is none.
+type Room = WaitingRoom<Vec<u8>, Result<Answer, String>>;
+type Together = VecDeque<Waiting<Vec<u8>, Result<Answer, String>>>;
+
+/// The most requests that are sent before an answer is read, and their most bytes. Both fit what a socket holds: so neither
+/// side waits for the other to read while it writes itself. A request that is longer goes alone.
+const TOGETHER: usize = 32;
+const TOGETHER_BYTES: usize = 64 << 10;
 
 impl ProcessSigner {
     /// A client of the signer at `socket`; with a supervisor, the process is started when it is needed.
     #[must_use]
     pub fn new(socket: &Path, supervisor: Option<Supervisor>) -> Self {
-        Self { socket: socket.to_owned(), supervisor, room: WaitingRoom::default(), connection: Mutex::new(None) }
+        Self { socket: socket.to_owned(), supervisor, room: WaitingRoom::new(1), connection: Mutex::new(None) }
     }
 
     /// The supervisor given to [`ProcessSigner::new`].
@@ -105,25 +55,30 @@ impl ProcessSigner {
     }
 
     fn ask(&self, request: &Request<'_>) -> Result<Answer, SignerError> {
-        let (asks, word) = self.room.enter(protocol::encode_request(request));
-        if asks {
-            self.ask_for_those_who_wait();
-        }
-        loop {
-            match word.recv() {
-                Ok(Word::Ask) => self.ask_for_those_who_wait(),
-                Ok(Word::Answer(answer)) => return answer.map_err(SignerError::Away),
-                Err(_) => return Err(SignerError::Away("the thread that asked has ended unexpectedly".to_owned())),
-            }
-        }
+        self.ask_all([request]).pop().unwrap_or_else(|| Err(unanswered()))
     }
 
-    /// Asks for all that wait, this thread among them, and then lets the next one ask. After a failure it asks for one only,
+    /// One answer for each request, in their order.
+    fn ask_all<'r>(&self, requests: impl IntoIterator<Item = &'r Request<'r>>) -> Vec<Result<Answer, SignerError>> {
+        let messages: Vec<_> = requests.into_iter().map(protocol::encode_request).collect();
+        // Not even tried: the signer would close the connection that others use.
+        if let Some(long) = messages.iter().map(Vec::len).find(|length| *length > MAX_MESSAGE) {
+            let refused = || SignerError::Refused(format!("{long} bytes are more than the {MAX_MESSAGE} it takes"));
+            return messages.iter().map(|_| Err(refused())).collect();
+        }
+        let answers = self.room.ask(messages, || self.ask_for_those_who_wait()).into_iter();
+        answers.map(|answer| answer.ok_or_else(unanswered)?.map_err(SignerError::Away)).collect()
+    }
+
+    /// Asks for all that wait, this thread among them. After a failure it asks for one only,
     /// on a new connection: so one request that the signer does not survive takes no other with it.
     fn ask_for_those_who_wait(&self) {
-        let _turn = self.room.turn();
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut together = self.room.together();
+        let mut bytes = 0;
+        let mut together = self.room.together(TOGETHER, |message| {
+            bytes += message.len();
+            bytes <= TOGETHER_BYTES
+        });
         if let Some(mut stream) = connection.take() {
             // Making a signature twice does no harm: only one of them is used.
             if exchange(&mut stream, &mut together).is_ok() {
@@ -132,8 +87,8 @@ impl ProcessSigner {
         }
         if let Some(one) = together.pop_front() {
             self.room.put_back(together);
-            let answer = self.ask_anew(&mut connection, one.message());
-            one.tell(answer.map_err(|error| format!("{}: {error}", self.socket.display())));
+            let answer = self.ask_anew(&mut connection, &one.request);
+            one.asker.tell(answer.map_err(|error| format!("{}: {error}", self.socket.display())));
         }
     }
 
@@ -150,8 +105,8 @@ impl ProcessSigner {
                     *connection = Some(stream);
                     return Ok(answer);
                 }
-                // One that hangs would hang again.
-                Err(error) if is_late(&error) || tries.next().is_none() => return Err(error),
+                // One that hangs would hang again, and one that does not come up says why.
+                Err(error) if is_late(&error) || NotRunning::is(&error) || tries.next().is_none() => return Err(error),
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
         }
@@ -161,10 +116,13 @@ impl ProcessSigner {
         let deadline = Instant::now() + START;
         loop {
             if let Some(supervisor) = &self.supervisor {
-                supervisor.ensure()?;
+                supervisor.ensure(deadline)?;
             }
             match UnixStream::connect(&self.socket) {
                 Ok(stream) => {
+                    if let Some(supervisor) = &self.supervisor {
+                        supervisor.has_listened();
+                    }
                     stream.set_read_timeout(Some(PATIENCE))?;
                     stream.set_write_timeout(Some(PATIENCE))?;
                     return Ok(stream);
@@ -181,13 +139,13 @@ fn is_late(error: &io::Error) -> bool {
 }
 
 /// Sends all requests at once, and tells each its answer as it comes. Those that had none when this fails are left.
-fn exchange(stream: &mut Stream, together: &mut VecDeque<Waiting>) -> io::Result<()> {
-    let messages: Vec<&[u8]> = together.iter().map(Waiting::message).collect();
+fn exchange(stream: &mut Stream, together: &mut Together) -> io::Result<()> {
+    let messages: Vec<&[u8]> = together.iter().map(|one| one.request.as_slice()).collect();
     protocol::send(stream.get_mut(), &messages)?;
     while !together.is_empty() {
         let answer = receive(stream)?;
         if let Some(one) = together.pop_front() {
-            one.tell(Ok(answer));
+            one.asker.tell(Ok(answer));
         }
     }
     Ok(())
@@ -198,10 +156,22 @@ fn receive(stream: &mut Stream) -> io::Result<Answer> {
     protocol::decode_answer(&answer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
 }
 
+fn unanswered() -> SignerError {
+    SignerError::Away("the thread that asked has ended unexpectedly".to_owned())
+}
+
 fn result(key: KeyLabel, answer: Answer) -> Result<Vec<u8>, SignerError> {
     match answer {
-        Answer::Done(bytes) => Ok(bytes),
         Answer::NoKey => Err(SignerError::NoKey(key)),
+        answer => done(answer),
+    }
+}
+
+/// What was done; of a key that has no label.
+fn done(answer: Answer) -> Result<Vec<u8>, SignerError> {
+    match answer {
+        Answer::Done(bytes) => Ok(bytes),
+        Answer::NoKey => Err(SignerError::Refused("there is no such key here".to_owned())),
         Answer::Refused(why) => Err(SignerError::Refused(why)),
         Answer::Failed(why) => Err(SignerError::KeyFile(why)),
     }
@@ -223,6 +193,11 @@ impl Signer for ProcessSigner {
         result(key, self.ask(&Request::Sign(key, kind, message))?)
     }
 
+    fn sign_all(&self, key: KeyLabel, kind: Kind, messages: &[&[u8]]) -> Vec<Result<Vec<u8>, SignerError>> {
+        let requests: Vec<_> = messages.iter().map(|message| Request::Sign(key, kind, message)).collect();
+        self.ask_all(&requests).into_iter().map(|answer| result(key, answer?)).collect()
+    }
+
     fn retire(&self, key: KeyLabel) -> Result<(), SignerError> {
         result(key, self.ask(&Request::Retire(key))?).map(drop)
     }
@@ -234,5 +209,16 @@ impl Signer for ProcessSigner {
         };
         let read = std::str::from_utf8(&text).ok().and_then(|text| Checkpoint::read(text).ok());
         read.map(Some).ok_or_else(|| SignerError::Away("it answered something else than a checkpoint".to_owned()))
+    }
+
+    fn web_key(&self, algorithm: WebAlgorithm) -> Result<Vec<u8>, SignerError> {
+        done(self.ask(&Request::WebKey(algorithm))?)
+    }
+
+    fn sign_token(&self, algorithm: WebAlgorithm, input: &str) -> Result<Vec<u8>, SignerError> {
+        if input.len() > protocol::MAX_TOKEN {
+            return Err(SignerError::Refused("the token is too long".to_owned()));
+        }
+        done(self.ask(&Request::SignToken(algorithm, input))?)
     }
 }

@@ -18,17 +18,20 @@ mod protocol;
 mod retired;
 mod serve;
 mod signed;
-mod waiting;
+mod supervisor;
+mod web;
 
 pub use check::{Refused, check};
-pub use client::{ProcessSigner, Supervisor};
+pub use client::ProcessSigner;
 pub use protocol::{Answer, MAX_MESSAGE, Request, decode_answer, decode_request, encode_answer};
 pub use retired::merge_retired;
 pub use serve::{Callers, InProcess, end_with_parent, listen, serve};
-pub(crate) use signed::behind;
+pub use signed::FILE as CHECKPOINTS;
+pub(crate) use signed::{Signed, behind};
+pub use supervisor::Supervisor;
 
 use medlock_node::log::Checkpoint;
-use medlock_node::provider::SigningAlgorithm;
+use medlock_node::provider::{SigningAlgorithm, WebAlgorithm};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::num::NonZeroU16;
@@ -242,6 +245,11 @@ pub trait Signer: Send + Sync {
     /// [`SignerError::Away`] when the signer could not be reached.
     fn sign(&self, key: KeyLabel, kind: Kind, message: &[u8]) -> Result<Vec<u8>, SignerError>;
 
+    /// Signs each of these messages, as [`Signer::sign`] does; one outcome for each, in their order.
+    fn sign_all(&self, key: KeyLabel, kind: Kind, messages: &[&[u8]]) -> Vec<Result<Vec<u8>, SignerError>> {
+        messages.iter().map(|message| self.sign(key, kind, message)).collect()
+    }
+
     /// Lets an issuing key sign nothing any more, for good, and sets its file aside; asking again changes nothing. The
     /// authority has told its store before, and asks again at each start. Nothing is destroyed: whoever speaks to the signer
     /// can take an authority no key that people could not bring back.
@@ -256,6 +264,23 @@ pub trait Signer: Send + Sync {
     /// # Errors
     /// [`SignerError`].
     fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError>;
+
+    /// The public half (`SubjectPublicKeyInfo`, DER) of the key for tokens of the web, which is made at first use.
+    ///
+    /// # Errors
+    /// [`SignerError`]; [`SignerError::Refused`] where there are no such keys.
+    fn web_key(&self, algorithm: WebAlgorithm) -> Result<Vec<u8>, SignerError> {
+        Err(SignerError::Refused(format!("there is no key for {algorithm} here")))
+    }
+
+    /// Signs the signing input of an ID token (RFC 7515 section 5.1; OpenID Connect Core section 2).
+    ///
+    /// # Errors
+    /// [`SignerError::Refused`] when it is anything else, or speaks for another issuer than the first one did.
+    fn sign_token(&self, algorithm: WebAlgorithm, input: &str) -> Result<Vec<u8>, SignerError> {
+        let _ = input;
+        Err(SignerError::Refused(format!("there is no key for {algorithm} here")))
+    }
 }
 
 impl<S: Signer + ?Sized> Signer for std::sync::Arc<S> {
@@ -271,12 +296,24 @@ impl<S: Signer + ?Sized> Signer for std::sync::Arc<S> {
         (**self).sign(key, kind, message)
     }
 
+    fn sign_all(&self, key: KeyLabel, kind: Kind, messages: &[&[u8]]) -> Vec<Result<Vec<u8>, SignerError>> {
+        (**self).sign_all(key, kind, messages)
+    }
+
     fn retire(&self, key: KeyLabel) -> Result<(), SignerError> {
         (**self).retire(key)
     }
 
     fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
         (**self).signed_checkpoint(origin)
+    }
+
+    fn web_key(&self, algorithm: WebAlgorithm) -> Result<Vec<u8>, SignerError> {
+        (**self).web_key(algorithm)
+    }
+
+    fn sign_token(&self, algorithm: WebAlgorithm, input: &str) -> Result<Vec<u8>, SignerError> {
+        (**self).sign_token(algorithm, input)
     }
 }
 

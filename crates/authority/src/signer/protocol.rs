@@ -7,27 +7,33 @@
 //! | sign | `[3, key, kind, bytes]` |
 //! | tell the newest checkpoint of a log that was signed | `[4, origin]` |
 //! | retire a key | `[5, key]` |
+//! | make and tell a key for tokens of the web | `[6, algorithm]` |
+//! | sign a token of the web | `[7, algorithm, signing input]` |
 //! | done, with a result | `[0, bytes]` |
 //! | there is no such key or checkpoint | `[1]` |
 //! | refused | `[2, text]` |
 //! | failed | `[3, text]` |
 //!
-//! `key` is the label's text (`issuing-2`), `algorithm` its name (`p256`); `kind` is 0 certificate, 1 CRL, 2 OCSP
+//! `key` is the label's text (`issuing-2`), `algorithm` its name (`p256`; of tokens `ES256`); `kind` is 0 certificate, 1 CRL, 2 OCSP
 //! response, 3 COSE object, 4 C509 certificate, 5 checkpoint, 6 and 7 voucher in CBOR and JSON.
 
 use super::{KeyLabel, Kind};
 use crate::bytes::Sink;
-use medlock_node::provider::SigningAlgorithm;
+use medlock_node::provider::{SigningAlgorithm, WebAlgorithm};
 use medlock_trust::cbor::{self, ErrorKind, Reader, Writer};
 use std::io::{self, Read, Write};
 
-/// The most bytes of a message: a CRL of a hundred thousand entries fits.
-pub const MAX_MESSAGE: usize = 8 << 20;
+/// The most bytes of a message: a CRL of a million and a half entries fits.
+pub const MAX_MESSAGE: usize = 64 << 20;
+/// What is longer is sent from where it lies.
+const COPIED: usize = 64 << 10;
 const MAX_TEXT: usize = 1_024;
 /// The longest text of a label, `issuing-65535`, and of an algorithm, with room.
 const MAX_NAME: usize = 32;
 /// The longest name of a log.
 const MAX_ORIGIN: usize = 255;
+/// The longest signing input of a token.
+pub(super) const MAX_TOKEN: usize = 8 << 10;
 
 /// What the signer is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +48,10 @@ pub enum Request<'a> {
     SignedCheckpoint(&'a str),
     /// Let the key sign nothing any more.
     Retire(KeyLabel),
+    /// Make the key for tokens of the web if it is not there, and tell its public half.
+    WebKey(WebAlgorithm),
+    /// Sign a token of the web.
+    SignToken(WebAlgorithm, &'a str),
 }
 
 /// What the signer answers.
@@ -70,6 +80,12 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, cbor::Error> {
         let origin = reader.text(MAX_ORIGIN)?;
         reader.finish()?;
         return Ok(Request::SignedCheckpoint(origin));
+    }
+    if matches!((verb, members), (6, 2) | (7, 3)) {
+        let algorithm = WebAlgorithm::named(reader.text(MAX_NAME)?).ok_or(wrong)?;
+        let input = if verb == 7 { Some(reader.text(MAX_TOKEN)?) } else { None };
+        reader.finish()?;
+        return Ok(input.map_or(Request::WebKey(algorithm), |input| Request::SignToken(algorithm, input)));
     }
     let key = reader.text(MAX_NAME)?.parse().map_err(|_| wrong)?;
     let request = match (verb, members) {
@@ -121,6 +137,8 @@ pub(super) fn encode_request(request: &Request<'_>) -> Vec<u8> {
         }
         Request::SignedCheckpoint(origin) => writer.array(2)?.uint(4)?.text(origin).map(drop),
         Request::Retire(key) => writer.array(2)?.uint(5)?.text(&key.to_string()).map(drop),
+        Request::WebKey(algorithm) => writer.array(2)?.uint(6)?.text(algorithm.name()).map(drop),
+        Request::SignToken(algorithm, input) => writer.array(3)?.uint(7)?.text(algorithm.name())?.text(input).map(drop),
     })
 }
 
@@ -172,6 +190,13 @@ fn shortened(text: &str) -> &str {
 
 /// Writes messages, all at once.
 pub(super) fn send(stream: &mut impl Write, messages: &[&[u8]]) -> io::Result<()> {
+    if let [message] = messages
+        && message.len() > COPIED
+    {
+        stream.write_all(&length(message)?)?;
+        stream.write_all(message)?;
+        return stream.flush();
+    }
     let mut framed = Vec::with_capacity(messages.iter().map(|message| message.len() + 4).sum());
     for message in messages {
         frame(message, &mut framed)?;
@@ -182,11 +207,14 @@ pub(super) fn send(stream: &mut impl Write, messages: &[&[u8]]) -> io::Result<()
 
 /// Puts a message with its length behind others.
 pub(super) fn frame(message: &[u8], framed: &mut Vec<u8>) -> io::Result<()> {
-    let length = u32::try_from(message.len()).ok().filter(|_| message.len() <= MAX_MESSAGE);
-    let length = length.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the message is too long"))?;
-    framed.extend_from_slice(&length.to_be_bytes());
+    framed.extend_from_slice(&length(message)?);
     framed.extend_from_slice(message);
     Ok(())
+}
+
+fn length(message: &[u8]) -> io::Result<[u8; 4]> {
+    let length = u32::try_from(message.len()).ok().filter(|_| message.len() <= MAX_MESSAGE);
+    length.map(u32::to_be_bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the message is too long"))
 }
 
 /// Whether these bytes begin with a whole message.
@@ -230,6 +258,8 @@ mod tests {
             Request::Sign(KeyLabel::LOG, Kind::Checkpoint, b"text"),
             Request::SignedCheckpoint("hub.example/log"),
             Request::Retire(KeyLabel::ISSUING),
+            Request::WebKey(WebAlgorithm::Rs256),
+            Request::SignToken(WebAlgorithm::Es256, "a.b"),
         ] {
             assert_eq!(decode_request(&encode_request(&request)), Ok(request));
         }

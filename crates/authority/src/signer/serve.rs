@@ -3,10 +3,11 @@
 use super::protocol::{self, Answer, Request};
 use super::retired::Retired;
 use super::signed::Signed;
+use super::web::Web;
 use super::{KeyLabel, KeyRole, Kind, LABELS, Signer, SignerError, check};
 use crate::keys::{KeyDirectory, Token};
 use medlock_node::log::Checkpoint;
-use medlock_node::provider::{SigningAlgorithm, SigningKey};
+use medlock_node::provider::{SigningAlgorithm, SigningKey, WebAlgorithm};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -32,6 +33,8 @@ pub struct InProcess {
     signed: Signed,
     /// Which keys sign nothing any more.
     retired: Retired,
+    /// The keys for tokens of the web.
+    web: Web,
 }
 
 /// Where the keys are.
@@ -76,12 +79,24 @@ impl InProcess {
     /// signed, and which keys were retired, is kept in `folder`.
     #[must_use]
     pub fn in_token(token: Token, folder: &Path) -> Self {
-        Self { place: Place::Token(token), signed: Signed::within(folder), retired: Retired::within(folder) }
+        let (signed, retired) = (Signed::within(folder), Retired::within(folder));
+        Self { place: Place::Token(token), signed, retired, web: Web::default() }
     }
 
     fn with(keys: KeyDirectory) -> Self {
         let (signed, retired) = (Signed::within(keys.directory()), Retired::within(keys.directory()));
-        Self { place: Place::Files(Files { keys, loaded: Mutex::default() }), signed, retired }
+        Self { place: Place::Files(Files { keys, loaded: Mutex::default() }), signed, retired, web: Web::default() }
+    }
+
+    /// Where the keys for tokens of the web are.
+    fn folder(&self) -> Result<&KeyDirectory, SignerError> {
+        match &self.place {
+            Place::Files(files) => Ok(&files.keys),
+            Place::Token(_) => Err(SignerError::Refused(
+                "keys for tokens of the web are kept in files, and this signer has a PKCS#11 token: people sign in at a hub                  whose keys are in files"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// Whether there is a later key of the same role that signs.
@@ -187,6 +202,14 @@ impl Signer for InProcess {
 
     fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
         self.signed.newest(origin)
+    }
+
+    fn web_key(&self, algorithm: WebAlgorithm) -> Result<Vec<u8>, SignerError> {
+        self.web.public_key(self.folder()?, algorithm)
+    }
+
+    fn sign_token(&self, algorithm: WebAlgorithm, input: &str) -> Result<Vec<u8>, SignerError> {
+        self.web.sign(self.folder()?, algorithm, input)
     }
 }
 
@@ -306,6 +329,8 @@ fn answer(request: &Request<'_>, keys: &InProcess) -> Answer {
         },
         Request::Sign(key, kind, message) => keys.sign(*key, *kind, message),
         Request::Retire(key) => keys.retire(*key).map(|()| Vec::new()),
+        Request::WebKey(algorithm) => keys.web_key(*algorithm),
+        Request::SignToken(algorithm, input) => keys.sign_token(*algorithm, input),
         Request::SignedCheckpoint(origin) => match keys.signed_checkpoint(origin) {
             Ok(None) => return Answer::NoKey,
             Ok(Some(found)) => Ok(found.to_string().into_bytes()),

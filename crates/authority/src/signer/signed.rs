@@ -2,39 +2,53 @@
 //! a second tree signed for places that others hold proofs of.
 
 use super::SignerError;
+use crate::log::generation;
 use medlock_node::files;
 use medlock_node::log::Checkpoint;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The file's name. It has the texts of checkpoints, one of each log, with an empty line between them.
-const FILE: &str = "log.checkpoints";
+/// The name of the file in which a signer remembers how far it has signed logs. It has the texts of checkpoints, one of each
+/// log, with an empty line between them.
+pub const FILE: &str = "log.checkpoints";
 
 /// The newest checkpoint of each log that was signed here.
 #[derive(Debug)]
-pub(super) struct Signed {
+pub(crate) struct Signed {
     folder: PathBuf,
     newest: Mutex<Option<BTreeMap<String, Checkpoint>>>,
 }
 
 impl Signed {
     /// Those in this folder; it is read when it is first needed.
-    pub(super) fn within(folder: &Path) -> Self {
+    pub(crate) fn within(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), newest: Mutex::default() }
     }
 
     /// The newest of the log with this name.
-    pub(super) fn newest(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
-        Ok(self.held()?.as_ref().and_then(|newest| newest.get(origin)).cloned())
+    ///
+    /// # Errors
+    /// [`SignerError::Refused`] when that log was begun anew since: whatever has it is from before.
+    pub(crate) fn newest(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
+        let held = self.held()?;
+        let Some(newest) = held.as_ref() else { return Ok(None) };
+        check_goes_on(newest, origin)?;
+        Ok(newest.get(origin).cloned())
+    }
+
+    /// The newest of each log.
+    pub(crate) fn all(&self) -> Result<Vec<Checkpoint>, SignerError> {
+        Ok(self.held()?.iter().flat_map(BTreeMap::values).cloned().collect())
     }
 
     /// Notes a checkpoint that is about to be signed, unless it goes back behind an earlier one.
-    pub(super) fn admit(&self, text: &[u8]) -> Result<(), SignerError> {
+    pub(crate) fn admit(&self, text: &[u8]) -> Result<(), SignerError> {
         let read = std::str::from_utf8(text).ok().and_then(|text| Checkpoint::read(text).ok());
         let wanted = read.ok_or_else(|| SignerError::Refused("it is not a checkpoint".to_owned()))?;
         let mut held = self.held()?;
         let newest = held.get_or_insert_default();
+        check_goes_on(newest, &wanted.origin)?;
         match newest.get(&wanted.origin) {
             Some(signed) if *signed == wanted => return Ok(()),
             Some(signed) if wanted.head.size <= signed.head.size => {
@@ -75,6 +89,22 @@ impl Signed {
         }
         Ok(held)
     }
+}
+
+/// Refuses the name of a log that was begun anew: entries of it were given up, and their places are not given again.
+fn check_goes_on(newest: &BTreeMap<String, Checkpoint>, origin: &str) -> Result<(), SignerError> {
+    let (first, number) = generation(origin);
+    let later = newest.values().map(|signed| (signed, generation(&signed.origin)));
+    let later =
+        later.filter(|(_, (base, later))| *base == first && *later > number).max_by_key(|(_, (_, later))| *later);
+    let Some((later, _)) = later else { return Ok(()) };
+    Err(SignerError::Refused(format!(
+        "the log {origin:?} was begun anew as {:?}, of which {} entries were signed: this store is from a backup from before. \
+         Bring a newer one back. If there is none, the certificates and revocations since are lost: `medlock log start-anew \
+         --accept-loss` (or `medlock authority restore BACKUP --accept-loss`) begins a new log, with a new name, with what \
+         there is",
+        later.origin, later.head.size
+    )))
 }
 
 /// Says that a log of `size` entries is not the one that was signed, and what to do.
@@ -129,6 +159,33 @@ mod tests {
             let signed = Signed::within(folder.path());
             assert!(signed.newest("a").is_err(), "{damage:?} was passed over");
             assert!(signed.admit(&text("a", 11, 2)).is_err(), "{damage:?} was passed over");
+        }
+    }
+
+    /// Shows REQ-STORE-72: a log that was begun anew is signed no more under the names it had, however large it is, and what
+    /// was signed of it stays known.
+    #[test]
+    fn a_log_that_was_begun_anew_is_not_signed_under_a_former_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let signed = Signed::within(folder.path());
+        for (origin, size) in [("a", 8), ("a/3-0000000b", 11), ("b", 2)] {
+            signed.admit(&text(origin, size, 1)).unwrap();
+        }
+        for signed in [signed, Signed::within(folder.path())] {
+            for (origin, size) in [("a", 6), ("a", 8), ("a", 9), ("a/2-0000000a", 100)] {
+                for refused in [signed.admit(&text(origin, size, 1)).unwrap_err(), signed.newest(origin).unwrap_err()] {
+                    let refused = refused.to_string();
+                    assert!(refused.contains("a/3-0000000b") && refused.contains("--accept-loss"), "{refused}");
+                }
+            }
+            for (origin, size) in [("a/3-0000000b", 11), ("a/4-00000001", 1), ("b", 2)] {
+                signed.newest(origin).unwrap();
+                if size > 1 {
+                    signed.admit(&text(origin, size, 1)).unwrap();
+                }
+            }
+            let sizes: Vec<_> = signed.all().unwrap().iter().map(|one| (one.origin.clone(), one.head.size)).collect();
+            assert_eq!(sizes, [("a".into(), 8), ("a/3-0000000b".into(), 11), ("b".into(), 2)]);
         }
     }
 }

@@ -12,21 +12,28 @@
 mod log;
 mod owners;
 mod pledges;
+mod register;
 mod serial;
 mod server;
 mod sql;
+mod standings;
 
 pub use log::{Log, LogEntry, LogTile, SignedCheckpoint};
 /// Why the store did not do it.
 pub use medlock_store::Error as StoreError;
 pub use owners::{Owner, OwnerEvent, Owners};
 pub use pledges::{Pledge, PledgeRoom, Pledges};
+pub use register::{Claim, CodeRecord, CodeState, DeviceSearch, Enrolment, PendingRequest, PendingState, Register};
 pub use serial::Serial;
 pub use server::ServerConfig;
 pub use sql::{Server, SqlStore};
+pub use standings::{
+    CredentialState, Holding, Life, Met, MetCertificate, Revoked, Standing, StandingChange, StandingState, Standings,
+    Subject,
+};
 
-use crate::registry::Device;
 use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
+use std::collections::HashMap;
 
 /// Everything the authority keeps.
 pub trait Store: Issuances + Register + Standings + Journal + Log + Owners + Pledges {}
@@ -93,6 +100,19 @@ pub struct Turn {
     pub ended: u64,
 }
 
+/// What there is to know of a device and a key before the device gets a certificate for the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// The state of things, as [`Issuances::turn_of`] tells it.
+    pub turn: Turn,
+    /// What is known against the device.
+    pub against: Option<Standing>,
+    /// The device's certificates, newest first.
+    pub of_device: Vec<Issued>,
+    /// The certificates that were made for the key, newest first.
+    pub of_key: Vec<Issued>,
+}
+
 /// Certificates, from before they exist.
 pub trait Issuances: Send + Sync {
     /// Writes down what is about to be signed.
@@ -107,6 +127,12 @@ pub trait Issuances: Send + Sync {
     /// [`StoreError`].
     fn turn_of(&self, device: DeviceName, key: KeyId) -> Result<Turn, StoreError>;
 
+    /// What there is to know of this device and this key, all at one instant.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn past(&self, device: DeviceName, key: KeyId) -> Result<Past, StoreError>;
+
     /// As [`Issuances::record`], if nothing was recorded for its device or its key since `turn`, nothing of them
     /// waited for its certificate at another hub, and [`Issuances::end_turns_of`] was not asked. So of several hubs that answer requests about one device at once, one
     /// records: what the others have looked up is no longer so.
@@ -114,6 +140,16 @@ pub trait Issuances: Send + Sync {
     /// # Errors
     /// [`StoreError::Missing`] when the turn is over; else as [`Issuances::record`].
     fn record_in_turn(&self, record: Record, turn: Turn) -> Result<(), StoreError>;
+
+    /// Records what is about to be signed together, each with its turn if it has one, as [`Issuances::record_in_turn`] and
+    /// [`Issuances::record`] do: one outcome for each, in their order, and one that fails takes no other with it.
+    fn record_all(&self, records: Vec<(Record, Option<Turn>)>) -> Vec<Result<(), StoreError>> {
+        let one = |(record, turn)| match turn {
+            Some(turn) => self.record_in_turn(record, turn),
+            None => self.record(record),
+        };
+        records.into_iter().map(one).collect()
+    }
 
     /// Ends what is under way for a device at whatever hub: no record of an earlier turn is made or completed after this.
     ///
@@ -126,6 +162,13 @@ pub trait Issuances: Send + Sync {
     /// # Errors
     /// [`StoreError::Missing`] when there is no record, or it is complete or abandoned.
     fn complete(&self, serial: Serial, credential: CredentialId, certificate: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Adds certificates to their records together, as [`Issuances::complete`] does: one outcome for each, in their order, and
+    /// one that fails takes no other with it.
+    fn complete_all(&self, certificates: Vec<(Serial, CredentialId, Vec<u8>)>) -> Vec<Result<(), StoreError>> {
+        let one = |(serial, credential, certificate)| self.complete(serial, credential, certificate);
+        certificates.into_iter().map(one).collect()
+    }
 
     /// Gives a record up: its certificate will never exist, its serial is never used again.
     ///
@@ -188,441 +231,6 @@ pub trait Issuances: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     fn mark_used(&self, credential: CredentialId) -> Result<bool, StoreError>;
-}
-
-/// How an enrolment code stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CodeState {
-    /// Nobody has come with it.
-    Open,
-    /// A request came with it and waits for a person.
-    Waiting,
-    /// The request was confirmed: the same key gets its certificate.
-    Confirmed,
-    /// It is good for nothing any more.
-    Void,
-}
-
-/// An enrolment code as the authority keeps it: without its secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CodeRecord {
-    /// Its public part.
-    pub id: [u8; 5],
-    /// The register entry it is bound to.
-    pub device: DeviceName,
-    /// SHA-256 of its secret.
-    pub secret_hash: [u8; 32],
-    /// Until when it is good.
-    pub expires: Time,
-    /// How many wrong secrets were tried.
-    pub wrong_tries: u32,
-    /// How it stands.
-    pub state: CodeState,
-    /// The key that came with it first.
-    pub key: Option<KeyId>,
-}
-
-/// What speaks for giving the bearer of an enrolment code a credential, and against it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Enrolment {
-    /// The code.
-    pub code: CodeRecord,
-    /// Its device's entry in the register.
-    pub device: Option<Device>,
-    /// What is known against that device.
-    pub against: Option<Standing>,
-    /// The state of things, as [`Issuances::turn_of`] tells it.
-    pub turn: Turn,
-}
-
-/// By what right somebody asked for a first credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// By an enrolment code.
-    Code([u8; 5]),
-    /// By a birth credential.
-    Birth {
-        /// The birth credential.
-        credential: CredentialId,
-        /// The maker's serial in it.
-        serial: String,
-        /// The key on the trust list that vouches for it.
-        maker: Option<KeyId>,
-    },
-}
-
-/// How a waiting request stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PendingState {
-    /// It waits for a person.
-    Waiting,
-    /// A person confirmed it.
-    Approved,
-    /// A person turned it down, or it lost its right.
-    Rejected,
-}
-
-/// A first request that needs a person's confirmation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingRequest {
-    /// Its name in lists and commands.
-    pub id: [u8; 8],
-    /// The register entry, when it is known.
-    pub device: Option<DeviceName>,
-    /// By what right.
-    pub claim: Claim,
-    /// The key.
-    pub key: KeyId,
-    /// SHA-256 of the key's `SubjectPublicKeyInfo`, which the person compares.
-    pub key_fingerprint: [u8; 32],
-    /// What the request says of itself.
-    pub claims: String,
-    /// Where it came from.
-    pub address: String,
-    /// When it came first.
-    pub since: Time,
-    /// How it stands.
-    pub state: PendingState,
-}
-
-/// Which devices are looked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeviceSearch {
-    /// Those whose name begins like this, by name; all of them if it is empty.
-    Name(String),
-    /// Those whose maker's serial begins like this, by serial.
-    MakerSerial(String),
-    /// Those of this owner, by name.
-    Owner(String),
-}
-
-/// Devices, enrolment codes and waiting requests.
-pub trait Register: Send + Sync {
-    /// Adds a device.
-    ///
-    /// # Errors
-    /// [`StoreError::Taken`] when there is or was one with this name, or another one with its maker serial or one of its
-    /// application entity titles.
-    fn add_device(&self, device: Device, at: Time) -> Result<(), StoreError>;
-
-    /// Replaces a device's entry.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when there is none with this name; [`StoreError::Taken`] when another one has its maker
-    /// serial or one of its application entity titles.
-    fn replace_device(&self, device: Device) -> Result<(), StoreError>;
-
-    /// The device with this name.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn device(&self, name: DeviceName) -> Result<Option<Device>, StoreError>;
-
-    /// The device whose maker gave it this serial.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn device_with_maker_serial(&self, serial: &str) -> Result<Option<Device>, StoreError>;
-
-    /// The device that has this application entity title.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn device_with_title(&self, title: &str) -> Result<Option<DeviceName>, StoreError>;
-
-    /// So many devices at most that are looked for, behind the one whose name (or maker's serial, where that is looked for)
-    /// is `after`.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn devices_page(&self, search: &DeviceSearch, after: Option<&str>, limit: u32) -> Result<Vec<Device>, StoreError>;
-
-    /// How many devices there are.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn device_count(&self) -> Result<u64, StoreError>;
-
-    /// The devices that have an application entity title or a sidecar, by name.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn devices_with_routes(&self) -> Result<Vec<Device>, StoreError>;
-
-    /// All devices, by name. For tests: there may be more than fit into memory.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn devices(&self) -> Result<Vec<Device>, StoreError> {
-        self.devices_page(&DeviceSearch::Name(String::new()), None, u32::MAX)
-    }
-
-    /// Adds a code; earlier codes of the same device are void from then on.
-    ///
-    /// # Errors
-    /// [`StoreError::Taken`] when there is or was one with this identifier.
-    fn add_code(&self, code: CodeRecord) -> Result<(), StoreError>;
-
-    /// The code with this identifier.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn code(&self, id: [u8; 5]) -> Result<Option<CodeRecord>, StoreError>;
-
-    /// What there is to know when somebody comes with this code and this key, all at one instant.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn enrolment(&self, code: [u8; 5], key: KeyId) -> Result<Option<Enrolment>, StoreError>;
-
-    /// Counts a wrong secret; at the `most`-th the code is void. Returns how many there are now.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when there is no such code.
-    fn count_wrong_try(&self, id: [u8; 5], most: u32) -> Result<u32, StoreError>;
-
-    /// Changes a code's state.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when there is no such code.
-    fn set_code_state(&self, id: [u8; 5], state: CodeState) -> Result<(), StoreError>;
-
-    /// Voids every code of a device, and rejects its waiting and approved requests.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn void_claims_of(&self, device: DeviceName) -> Result<(), StoreError>;
-
-    /// Adds a waiting request; for a code, binds the code to the request's key and sets it to waiting, all at once.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when the code is not open any more (somebody else was faster); [`StoreError::Taken`] when
-    /// there are `most` waiting requests already, or one with this identifier, or one by this birth credential.
-    fn add_pending(&self, pending: PendingRequest, most: u32) -> Result<(), StoreError>;
-
-    /// The request with this identifier.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn pending(&self, id: [u8; 8]) -> Result<Option<PendingRequest>, StoreError>;
-
-    /// The newest request by this right and for this key.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn pending_by(&self, claim: &Claim, key: KeyId) -> Result<Option<PendingRequest>, StoreError>;
-
-    /// Requests that wait, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn waiting(&self) -> Result<Vec<PendingRequest>, StoreError>;
-
-    /// Decides a waiting request; its code, if it came by one, becomes confirmed or void with it.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when it does not wait (any more).
-    fn settle(&self, id: [u8; 8], state: PendingState, device: Option<DeviceName>) -> Result<(), StoreError>;
-}
-
-/// Whom a standing is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Subject {
-    /// One credential.
-    Credential(CredentialId),
-    /// One device: all its credentials, also later ones.
-    Device(DeviceName),
-    /// One key of an authority: all it has issued.
-    Issuer(KeyId),
-}
-
-/// What is known against somebody. Nothing known: no standing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum StandingState {
-    /// Until it is lifted.
-    Suspended,
-    /// Replaced by a successor.
-    Superseded,
-    /// Out of service.
-    Ceased,
-    /// In wrong hands: terminal.
-    Compromised,
-}
-
-/// One entry of what the status list says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// About whom.
-    pub subject: Subject,
-    /// What.
-    pub state: StandingState,
-    /// The reason's stable name, for CRL and record.
-    pub reason: String,
-    /// The epoch of the status list that said it first.
-    pub epoch: u64,
-    /// Since when.
-    pub since: Time,
-}
-
-/// One change of a standing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StandingChange {
-    /// About whom.
-    pub subject: Subject,
-    /// The new state; `None` lifts a suspension.
-    pub state: Option<StandingState>,
-    /// The reason's stable name.
-    pub reason: String,
-    /// When.
-    pub at: Time,
-}
-
-/// A device's certificates, and how it and they stand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holding {
-    /// What is known against the device.
-    pub against: Option<Standing>,
-    /// Its certificates, newest first, and what is known against each itself.
-    pub issued: Vec<(Issued, Option<Standing>)>,
-}
-
-/// What the status list must know of a credential that has a standing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
-    /// Whose it is.
-    pub device: Option<DeviceName>,
-    /// The state of that device, and the epoch of the status list that said it first.
-    pub device_state: Option<(StandingState, u64)>,
-    /// Until when it is good.
-    pub not_after: Time,
-    /// Grows with each certificate that is issued.
-    pub number: u64,
-}
-
-/// What is met on a walk through the standings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "each is taken as soon as it is met")]
-pub enum Met {
-    /// The walk begins: anew, if it was begun before, because the connection was lost.
-    Begin,
-    /// A standing; of a credential of ours, with its life.
-    Standing(Standing, Option<Life>),
-}
-
-/// What is met on a walk through the certificates against which something is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MetCertificate {
-    /// The walk begins: anew, if it was begun before, because the connection was lost.
-    Begin,
-    /// A certificate, and the worst that is known against it.
-    Revoked(Revoked),
-}
-
-/// A certificate against which something is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Revoked {
-    /// Its serial number.
-    pub serial: Serial,
-    /// The certificate.
-    pub certificate: Vec<u8>,
-    /// What is known: against itself, unless it is superseded only and not good any more, or against its device.
-    pub state: StandingState,
-    /// Since when.
-    pub since: Time,
-}
-
-/// How one credential stands, whatever the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CredentialState {
-    /// Which credential.
-    pub credential: CredentialId,
-    /// From when it is good.
-    pub not_before: Time,
-    /// The worst that is known against the credential or its device.
-    pub state: Option<StandingState>,
-}
-
-/// Who may no longer be believed.
-pub trait Standings: Send + Sync {
-    /// Makes all changes at once, in one new epoch, which it returns: the next one, and at least the seconds of `now`,
-    /// so that a store that was restored from a backup is ahead of what it had given out. A state only ever gets worse
-    /// (in the order of [`StandingState`]), except that a suspension can be lifted; changes that would make it better
-    /// are left out.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when a suspension should be lifted that is not there: then nothing is changed.
-    fn change_standings(&self, changes: Vec<StandingChange>, now: Time) -> Result<u64, StoreError>;
-
-    /// Walks through everything known against anybody, as it is at one instant, in memory that does not grow with it; but
-    /// for superseded credentials that were good until `ended` at most. The other superseded ones come last, that which is
-    /// good longest first, and only until `take` gives `false`. Returns the epoch of that instant.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn each_standing(&self, ended: Time, take: &mut (dyn FnMut(Met) -> bool + Send)) -> Result<u64, StoreError>;
-
-    /// Walks through the certificates that a revocation list at `now` tells, in no order, each once: all against which
-    /// something is known, but for those that are superseded and not good any more. Returns the epoch of that instant.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn each_revoked(&self, now: Time, take: &mut (dyn FnMut(MetCertificate) + Send)) -> Result<u64, StoreError>;
-
-    /// The current epoch, and everything known against anybody. For tests: there may be more than fits into memory.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn standings(&self) -> Result<(u64, Vec<Standing>), StoreError> {
-        let mut all = Vec::new();
-        let epoch = self.each_standing(Time::from_unix(i64::MIN), &mut |met| {
-            match met {
-                Met::Begin => all.clear(),
-                Met::Standing(standing, _) => all.push(standing),
-            }
-            true
-        })?;
-        all.sort_by_key(|standing| standing.subject);
-        Ok((epoch, all))
-    }
-
-    /// The current epoch alone.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn epoch(&self) -> Result<u64, StoreError>;
-
-    /// How credentials stand, at most `most` of those behind `after`, ascending: to walk through all there are.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn states(&self, after: Option<CredentialId>, most: u32) -> Result<Vec<CredentialState>, StoreError>;
-
-    /// What is known against one of our credentials, its device, and the key `issuer`; `None` if the credential is not
-    /// one of ours.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn standings_of(&self, credential: CredentialId, issuer: KeyId) -> Result<Option<Vec<Standing>>, StoreError>;
-
-    /// What is known against this one.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn standing(&self, subject: Subject) -> Result<Option<Standing>, StoreError>;
-
-    /// What these devices have, and how they stand, in their order: for a page of a list.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn holdings(&self, devices: &[DeviceName]) -> Result<Vec<Holding>, StoreError>;
-
-    /// A new epoch without a change, for a list that is made anew.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn next_epoch(&self, now: Time) -> Result<u64, StoreError> {
-        self.change_standings(Vec::new(), now)
-    }
 }
 
 /// A signed object as it was published.
@@ -708,13 +316,13 @@ pub trait Journal: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn hold(&self, what: &'static str, holder: [u8; 16], seconds: u32) -> Result<bool, StoreError>;
+    fn hold(&self, what: &str, holder: [u8; 16], seconds: u32) -> Result<bool, StoreError>;
 
     /// Gives it back.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn let_go(&self, what: &'static str, holder: [u8; 16]) -> Result<(), StoreError>;
+    fn let_go(&self, what: &str, holder: [u8; 16]) -> Result<(), StoreError>;
 
     /// The newest object of this kind.
     ///
@@ -752,6 +360,18 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     fn alarms(&self) -> Result<Vec<Alarm>, StoreError>;
+
+    /// The newest alarm of this kind about this device, whether or not somebody has dealt with it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn last_alarm(&self, kind: &str, device: DeviceName) -> Result<Option<Alarm>, StoreError>;
+
+    /// Of these devices those about which there is an alarm of this kind, each with its newest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn last_alarms(&self, kind: &str, devices: &[DeviceName]) -> Result<HashMap<DeviceName, Alarm>, StoreError>;
 
     /// Notes that an alarm was dealt with.
     ///

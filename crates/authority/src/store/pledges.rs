@@ -1,6 +1,7 @@
 //! Devices that came to a site's registrar though nobody registered them.
 
 use super::StoreError;
+use crate::MadeAs;
 use medlock_trust::{KeyId, Time};
 
 /// A device that a listed maker vouches for and that is not registered. RFC 8995 calls a device a pledge until it has an
@@ -11,6 +12,8 @@ pub struct Pledge {
     pub maker: KeyId,
     /// Its maker's serial.
     pub serial: String,
+    /// What its birth credential says that it was made for.
+    pub made_as: Option<MadeAs>,
     /// From where it came last.
     pub address: String,
     /// When it came first.

@@ -24,23 +24,36 @@ impl Authority {
             let anchors: Vec<Anchor<'_>> = makers.filter_map(|maker| maker.anchor()).collect();
             believe(&signed, &anchors)
         })?;
-        let own = provider::sha256(&self.root().spki);
-        if voucher.voucher().pinned.fingerprint(&AwsLc) != Some(own) {
+        if !voucher.voucher().pinned.fingerprint(&AwsLc).is_some_and(|domain| self.is_own_root(domain)) {
             return Err(voucher::Refused::OtherDomain.into());
         }
         Ok((voucher, maker))
     }
 
+    /// Whether a root of this site has this key (SHA-256), also one whose place another has taken: vouchers name the root of
+    /// their day.
+    pub(crate) fn is_own_root(&self, domain: [u8; 32]) -> bool {
+        self.roots().iter().any(|root| provider::sha256(&root.spki) == domain)
+    }
+
     /// Keeps a voucher of a device of this site.
     pub(crate) fn keep_voucher(&self, voucher: &VoucherData, bytes: &[u8]) -> Result<(), Error> {
+        let (serial, at) = (&voucher.serial_number, self.clock.now());
+        let root = || provider::sha256(&self.root().spki);
+        let domain = voucher.voucher().pinned.fingerprint(&AwsLc).unwrap_or_else(root);
+        if let Some(before) = self.owner(serial)?.filter(|before| *before != domain && self.is_own_root(*before)) {
+            let why = "its maker names another root of this site from now on".to_owned();
+            let event = OwnerEvent { at, domain: before, voucher: None, expires: None, why };
+            self.store.free_owner(serial, event, None)?;
+        }
         let event = OwnerEvent {
-            at: self.clock.now(),
-            domain: provider::sha256(&self.root().spki),
+            at,
+            domain,
             voucher: Some(bytes.to_vec()),
             expires: voucher.expires_on.filter(|_| voucher.nonce.is_none()),
             why: String::new(),
         };
-        Ok(self.store.give_owner(&voucher.serial_number, event)?)
+        Ok(self.store.give_owner(serial, event)?)
     }
 
     /// The newest voucher that was imported for this device, of the maker key that issued its birth credential, and that

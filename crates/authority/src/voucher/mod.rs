@@ -228,20 +228,24 @@ impl Authority {
         Ok(Response::Done { text: format!("{serial} is free: its next owner may get a voucher") })
     }
 
-    /// A site's transfer of one of its devices: to the next owner, or back to the maker's decision.
+    /// A site's transfer of one of its devices: to the next owner, or back to the maker's decision. Signed by the root that the
+    /// device's voucher names, if that is known here.
     ///
     /// # Errors
-    /// [`Error::Conflict`] for a maker; the root's key has to be there.
+    /// [`Error::Conflict`] for a maker; [`Error::Signer`]: the root's key has to be there.
     pub fn transfer(&self, serial: &str, to: Option<&str>) -> Result<Vec<u8>, Error> {
         if self.settings.kind != settings::Kind::Site || serial.is_empty() || serial.len() > MAX_SERIAL {
             return Err(Error::Conflict("a transfer is signed by the site that owns the device".to_owned()));
         }
         let to = to.map(Domain::read).transpose()?.and_then(|domain| domain.pinned().fingerprint(&AwsLc));
-        let from = provider::sha256(&self.root().spki);
+        let owner = self.owner(serial)?;
+        let named = self.roots().into_iter().find(|root| Some(provider::sha256(&root.spki)) == owner);
+        let root = named.unwrap_or_else(|| self.root());
+        let from = provider::sha256(&root.spki);
         let transfer = Transfer { serial_number: serial, from: &from, to: to.as_ref(), created_on: self.clock.now() };
         let mut payload = Vec::new();
         let Ok(()) = transfer.encode(bytes::Sink(&mut payload));
-        status::sign1(&*self.signer, &self.root(), &payload, Transfer::PLACE, "transfer")
+        status::sign1(&*self.signer, &root, &payload, Transfer::PLACE, "transfer")
     }
 
     /// Whose a device is: SHA-256 of the key of its owner's root.

@@ -1,15 +1,16 @@
 //! What every store must do.
 
 use crate::fixture::noon;
+use medlock_authority::MadeAs;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::store::{
     Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Enrolment, Holding, Issuances,
-    Journal, Life, LogTile, Met, MetCertificate, Owner, OwnerEvent, Owners, PendingRequest, PendingState, Pledge,
+    Journal, Life, LogTile, Met, MetCertificate, Owner, OwnerEvent, Owners, Past, PendingRequest, PendingState, Pledge,
     PledgeRoom, Published, Purpose, Record, Serial, SignedCheckpoint, SqlStore, StandingChange, StandingState,
     Standings, Store, StoreError, Subject,
 };
 use medlock_node::log::Tile;
-use medlock_trust::{CredentialId, DeviceName, KeyId};
+use medlock_trust::{CredentialId, DeviceName, DeviceType, KeyId, Role, Roles};
 use std::sync::Arc;
 
 fn record(serial: u8) -> Record {
@@ -60,6 +61,7 @@ fn pending(id: u8, claim: Claim, key: u8) -> PendingRequest {
         key: KeyId::from_bytes([key; 16]),
         key_fingerprint: [key; 32],
         claims: "CN=x".into(),
+        made_as: Some(MadeAs { roles: Roles::of(&[Role::Sensor, Role::Actuator]), device_type: None }),
         address: "a:1".into(),
         since: noon(),
         state: PendingState::Waiting,
@@ -74,6 +76,7 @@ fn change(subject: Subject, state: Option<StandingState>) -> StandingChange {
 fn check<S: Store + 'static>(make: impl Fn() -> S) {
     certificates(&make());
     turns(&make());
+    together(&make());
     pages(&make());
     devices_and_codes(&make());
     enrolments(&make());
@@ -245,6 +248,7 @@ fn pledges(store: &impl Store) {
     let pledge = |maker: u8, serial: &str, seconds: i64| Pledge {
         maker: KeyId::from_bytes([maker; 16]),
         serial: serial.to_owned(),
+        made_as: Some(MadeAs { roles: Roles::of(&[Role::Actuator]), device_type: Some(DeviceType(7)) }),
         address: format!("a:{seconds}"),
         first: noon().plus_seconds(seconds),
         last: noon().plus_seconds(seconds),
@@ -316,6 +320,35 @@ fn turns(store: &impl Store) {
     assert!(missing(store.record_in_turn(record(5), turn)), "a turn that was ended went on");
     store.complete(record(3).serial, credential(3), vec![3]).unwrap();
     assert_eq!(store.waiting_entries(9).unwrap().len(), 4 + recorded, "a number was left out or given twice");
+}
+
+/// Shows REQ-STORE-63: what is done together is done as if it were done one by one, and one that fails takes no other with it.
+fn together(store: &impl Store) {
+    let name = DeviceName::new("ct-2").unwrap();
+    let of_other = |number| Record { device: Some(name), ..record(number) };
+    store.add_device(device("ct-2"), noon()).unwrap();
+    let turn = Some(store.turn_of(name, record(3).key).unwrap());
+    let recorded = store.record_all(vec![
+        (record(1), None),
+        (record(1), None),
+        (record(2), None),
+        (of_other(3), turn),
+        (of_other(4), turn),
+        (record(5), None),
+    ]);
+    use StoreError::{Missing, Taken};
+    assert!(
+        matches!(recorded[..], [Ok(()), Err(Taken { .. }), Ok(()), Ok(()), Err(Missing { .. }), Ok(())]),
+        "{recorded:?}"
+    );
+    let numbers = |records: Vec<Record>| records.iter().map(|record| record.tbs[0]).collect::<Vec<_>>();
+    assert_eq!(numbers(store.unfinished().unwrap()), [1, 2, 3, 5]);
+    let one = |number: u8, as_credential: u8| (record(number).serial, credential(as_credential), vec![number]);
+    let completed = store.complete_all(vec![one(1, 1), one(2, 1), one(4, 4), one(3, 3), one(5, 5)]);
+    assert!(matches!(completed[..], [Ok(()), Err(Taken { .. }), Err(Missing { .. }), Ok(()), Ok(())]), "{completed:?}");
+    assert_eq!(numbers(store.unfinished().unwrap()), [2]);
+    assert_eq!(store.issued(credential(3)).unwrap().map(|issued| issued.certificate), Some(vec![3]));
+    assert!(store.record_all(Vec::new()).is_empty() && store.complete_all(Vec::new()).is_empty());
 }
 
 fn pages(store: &impl Store) {
@@ -444,8 +477,15 @@ fn enrolments(store: &impl Store) {
             device: store.device(name).unwrap(),
             against: store.standing(Subject::Device(name)).unwrap(),
             turn: store.turn_of(name, key).unwrap(),
+            of_key: store.credentials_for(key).unwrap(),
         };
-        assert_eq!(found, single);
+        let past = Past {
+            turn: single.turn,
+            against: single.against.clone(),
+            of_device: store.credentials_of(name).unwrap(),
+            of_key: single.of_key.clone(),
+        };
+        assert_eq!((&found, store.past(name, key).unwrap()), (&single, past));
         assert_eq!(found.against.map(|standing| standing.state), against);
         found.turn
     };
@@ -688,6 +728,12 @@ fn journal(store: &impl Journal) {
     store.raise(Alarm { device: DeviceName::new("d"), ..alarm }).unwrap();
     let alarms = store.alarms().unwrap();
     assert_eq!(alarms[0].device, DeviceName::new("d"));
+    let about = alarms[0].device.unwrap();
+    assert_eq!(store.last_alarm(&alarms[0].kind, about).unwrap().as_ref(), Some(&alarms[0]));
+    assert_eq!(store.last_alarm("another", about).unwrap(), None);
+    let others = [DeviceName::new("e").unwrap(), about];
+    let found = store.last_alarms(&alarms[0].kind, &others).unwrap();
+    assert!(found.len() == 1 && found.get(&about) == Some(&alarms[0]), "{found:?}");
     store.acknowledge(alarms[1].id).unwrap();
     assert!(store.alarms().unwrap()[1].acknowledged && !store.alarms().unwrap()[0].acknowledged);
     assert!(matches!(store.acknowledge(99), Err(StoreError::Missing { .. })));

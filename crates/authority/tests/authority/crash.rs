@@ -8,7 +8,7 @@ use medlock_authority::registry::Device;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind, Signer, SignerError};
 use medlock_authority::store::{
     Alarm, AuditEntry, Claim, CodeRecord, CodeState, CredentialState, DeviceSearch, Enrolment, Holding, Issuances,
-    Issued, Journal, Log, LogEntry, LogTile, Met, MetCertificate, Owner, OwnerEvent, Owners, PendingRequest,
+    Issued, Journal, Log, LogEntry, LogTile, Met, MetCertificate, Owner, OwnerEvent, Owners, Past, PendingRequest,
     PendingState, Pledge, PledgeRoom, Pledges, Published, Purpose, Record, Register, Serial, SignedCheckpoint,
     SqlStore, Standing, StandingChange, Standings, StoreError, Subject, Turn,
 };
@@ -98,6 +98,7 @@ impl Issuances for Faulty {
     through! {
         write: fn record(record: Record) -> ();
         read: fn turn_of(device: DeviceName, key: KeyId) -> Turn;
+        read: fn past(device: DeviceName, key: KeyId) -> Past;
         write: fn record_in_turn(record: Record, turn: Turn) -> ();
         write: fn end_turns_of(device: DeviceName) -> ();
         read: fn orphans() -> Vec<Serial>;
@@ -178,14 +179,16 @@ impl Journal for Faulty {
         write: fn publish(kind: &'static str, object: Published) -> ();
         write: fn publish_all(objects: Vec<(&'static str, Published, Option<u64>)>) -> ();
         read: fn versions() -> Vec<(String, u64)>;
-        read: fn hold(what: &'static str, holder: [u8; 16], seconds: u32) -> bool;
-        read: fn let_go(what: &'static str, holder: [u8; 16]) -> ();
+        read: fn hold(what: &str, holder: [u8; 16], seconds: u32) -> bool;
+        read: fn let_go(what: &str, holder: [u8; 16]) -> ();
         read: fn published(kind: &'static str) -> Option<Published>;
         write: fn next_number(series: &'static str, least: u64) -> u64;
         write: fn next_number_after(series: &'static str, least: u64, before: u64) -> u64;
         read: fn last_number(series: &'static str) -> u64;
         write: fn raise(alarm: Alarm) -> ();
         read: fn alarms() -> Vec<Alarm>;
+        read: fn last_alarm(kind: &str, device: DeviceName) -> Option<Alarm>;
+        read: fn last_alarms(kind: &str, devices: &[DeviceName]) -> HashMap<DeviceName, Alarm>;
         write: fn acknowledge(id: i64) -> ();
         write: fn note(entry: AuditEntry) -> ();
         read: fn audit(limit: u32) -> Vec<AuditEntry>;

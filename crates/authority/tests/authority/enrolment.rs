@@ -283,7 +283,7 @@ fn a_superseded_credential_without_successor_of_its_own_raises_an_alarm() {
     let first = site.enrol("ct-1", &old);
     let second = site.enrol_again("ct-1", &new);
     site.seen(&second);
-    assert_eq!(refused(site.renew(&first, &SigningKey::generate())).0, RefusalKind::Forbidden);
+    assert_eq!(refused(site.renew(&first, &SigningKey::generate())).0, RefusalKind::NeedsCode);
     assert_eq!(site.alarms(), ["superseded-used"]);
     assert_eq!(site.state("ct-1").0, "enrolled");
 }
@@ -429,6 +429,28 @@ fn a_birth_credential_enrols_at_once_if_its_serial_is_registered_and_waits_if_no
     import(&site, &list, &[]).unwrap();
     let answer = by_birth(&site, &maker.birth("SN-1", &SigningKey::generate()), &SigningKey::generate());
     assert_eq!(refused(answer).0, RefusalKind::Forbidden);
+}
+
+/// Shows REQ-AUTH-39: the register decides what a device gets, and people are told where its maker made it for something else.
+#[test]
+fn people_are_told_where_the_register_says_otherwise_than_the_birth_credential() {
+    let site = Site::new();
+    let (maker, member) = (Maker::new(), SigningKey::generate());
+    import(&site, &maker.list(&member, 1, AuthorityState::Listed), &[member.key_id()]).unwrap();
+    let archive = DeviceConfig { roles: vec!["archive".into()], device_type: None, ..ct("ct-1") };
+    for (name, entry, told) in [("ct-1", archive, true), ("ct-2", ct("ct-2"), false)] {
+        let chain = maker.birth(&format!("SN-{name}"), &SigningKey::generate());
+        let key = SigningKey::generate();
+        assert!(matches!(by_birth(&site, &chain, &key), Answer::Waits { .. }));
+        let waiting = site.pending().into_iter().find(|pending| pending.device.is_none()).unwrap();
+        assert!(waiting.claims.ends_with("made as modality of type 7"), "{}", waiting.claims);
+        site.ask(Request::Register { device: entry });
+        let approved = site.ask(Request::Approve { id: waiting.id, device: Some(name.into()) });
+        let Response::Done { text } = approved else { panic!("{approved:?}") };
+        assert_eq!(text.contains("WARNING") && text.contains("made as modality of type 7"), told, "{text}");
+        issued(by_birth(&site, &chain, &key));
+        assert_eq!(site.alarms(), ["made-for-something-else"], "of the first alone");
+    }
 }
 
 /// Shows REQ-AUTH-27: a serial counts only together with the key of the maker who may write it.

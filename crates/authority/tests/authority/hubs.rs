@@ -6,13 +6,15 @@ use medlock_authority::enrolment::Answer;
 use medlock_authority::objects::Kind;
 use medlock_authority::provision::{BirthProfileConfig, Row};
 use medlock_authority::signer::InProcess;
-use medlock_authority::store::{Issuances as _, Log as _, SqlStore};
+use medlock_authority::store::{Issuances as _, Journal as _, Log as _, ServerConfig, SqlStore};
 use medlock_authority::voucher::{VoucherForm, VoucherOrder};
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
 use medlock_node::provider::SigningKey;
+use medlock_testkit::PostgresServer;
 use medlock_trust::DeviceName;
+use medlock_trust::policy::Setting;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +22,10 @@ use std::time::{Duration, Instant};
 
 /// Two hubs that start at once, with the same keys.
 fn two(dir: &Path) -> ([Arc<Authority>; 2], SqlStore) {
-    let server = postgres();
+    two_on(&postgres(), dir)
+}
+
+fn two_on(server: &ServerConfig, dir: &Path) -> ([Arc<Authority>; 2], SqlStore) {
     let store = SqlStore::postgres(server.address().unwrap()).unwrap();
     let hubs = ["hub-1", "hub-2"].map(|name| {
         let config = AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..config(&dir.join(name)) };
@@ -196,7 +201,7 @@ fn certificate_in(cose: &[u8]) -> Vec<u8> {
     reader.bytes().unwrap().to_vec()
 }
 
-/// Shows REQ-KEYS-23: a rotation at one hub is in force at the other, which asks four times a second.
+/// Shows REQ-KEYS-23, REQ-NODE-69: a rotation at one hub is in force at the other, which asks four times a second.
 #[test]
 fn a_rotation_at_one_hub_is_in_force_at_the_other() {
     let dir = tempfile::tempdir().unwrap();
@@ -240,6 +245,124 @@ fn a_rotation_at_one_hub_is_in_force_at_the_other() {
     assert_eq!(one.keys(), other.keys());
     let names: HashSet<_> = one.keys().iter().map(|key| key.certificate.subject.clone()).collect();
     assert_eq!(names.len(), one.keys().iter().count(), "two keys have one name");
+    // A node that heard at one of a theft listens to the other again as soon as that has its new credential.
+    ask(
+        &one,
+        Request::ChangeKeys { change: format!("compromised {}", one.issuing().label).parse().unwrap(), anyway: true },
+    );
+    let node = medlock_node::knowledge::KnowledgeBase::in_memory(Clock::system(), Setting::Hospital);
+    node.pin_root(&one.root().der).unwrap();
+    for kind in [Kind::SiteList, Kind::Status] {
+        node.accept(kind, &one.news().current(kind).unwrap().bytes).unwrap();
+    }
+    let begun = Instant::now();
+    for hub in [&one, &other] {
+        let hears = || {
+            let who = node.identify(hub.hub_identity().current().unwrap().chain()).unwrap();
+            node.judge_standing(&who).is_ok()
+        };
+        while !hears() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "a hub keeps a credential by the stolen key");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
     drop((store, stopper));
     runtime.shutdown_timeout(Duration::from_secs(5));
+}
+
+/// Shows REQ-KEYS-80: no root retires while a hub shows a credential below it, because no device would believe that hub.
+#[test]
+fn a_root_waits_for_every_hub() {
+    let dir = tempfile::tempdir().unwrap();
+    let ([one, other], _) = two(dir.path());
+    let name = other.hub_identity().current().unwrap().device_name().unwrap().to_string();
+    one.change_keys("root".parse().unwrap(), false).unwrap();
+    let said = one.change_keys("retire root".parse().unwrap(), true).unwrap_err().to_string();
+    assert!(said.contains(&format!("the hub {name} ")) && said.contains("it renews at once"), "{said}");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (stopper, stop) = medlock_node::stop::channel();
+    runtime.spawn(other.clone().keep(stop));
+    let begun = Instant::now();
+    while let Err(why) = one.change_keys("retire root".parse().unwrap(), true) {
+        assert!(why.to_string().contains("it renews at once") && begun.elapsed() < Duration::from_secs(60), "{why}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    while other.root() != one.root() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the other hub speaks in the old name");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(stopper);
+}
+
+/// Shows REQ-STORE-68: a store that hubs use is neither brought back nor its log begun anew, also while they do nothing; one
+/// that died counts no longer than its hold lasts.
+#[test]
+fn nothing_is_restored_under_hubs_that_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = postgres();
+    let ([one, other], store) = two_on(&server, dir.path());
+    let drill = AuthorityConfig { store: Some(server.clone()), ..config(&dir.path().join("drill")) };
+    std::fs::create_dir_all(&drill.dir).unwrap();
+    let (restore, anew) = (
+        || Authority::restore_server::<medlock_authority::Error>(&drill, |_| panic!("it was looked at")),
+        || Authority::start_log_anew(&drill, &Clock::system()).map(drop),
+    );
+    // Longer than the lease of the log, which one that does nothing does not take again.
+    std::thread::sleep(Duration::from_secs(4));
+    for refused in [restore(), anew()] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("hub-1, hub-2") && refused.contains("--store"), "{refused}");
+    }
+    let origin = store.setting("log-origin").unwrap();
+    drop(other);
+    assert!(anew().unwrap_err().to_string().contains("(hub-1)"));
+    drop(one);
+    // One that died holds it for a while.
+    let sql = format!(
+        "INSERT INTO {}.hold (name, holder, until) VALUES ('hub ghost', '\\x00', \
+         CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) + 5)",
+        server.schema
+    );
+    PostgresServer::shared().query(&sql).unwrap();
+    assert!(anew().unwrap_err().to_string().contains("(ghost)"));
+    assert_eq!(store.setting("log-origin").unwrap(), origin, "it was begun anew");
+    std::thread::sleep(Duration::from_secs(6));
+    Authority::restore_server::<medlock_authority::Error>(&drill, |_| Ok(())).unwrap();
+    anew().unwrap();
+    assert_ne!(store.setting("log-origin").unwrap(), origin);
+}
+
+/// Shows REQ-STORE-69: a hub whose log was begun anew under it says so once, is not ready, raises an alarm, and keeps nobody
+/// from the new one.
+#[test]
+fn a_hub_whose_log_was_begun_anew_under_it_is_not_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = postgres();
+    let ([one, other], store) = two_on(&server, dir.path());
+    drop(other);
+    one.health().unwrap();
+    let origin = store.setting("log-origin").unwrap().unwrap();
+    store.start_log_anew(&format!("{origin}/2-00000001")).unwrap();
+    let said = one.health().unwrap_err().to_string();
+    assert!(said.contains("restart this hub") && said.contains("/2-00000001"), "{said}");
+    for _ in 0..3 {
+        one.tick().unwrap();
+    }
+    let Response::Alarms { alarms } = ask(&one, Request::Alarms) else { panic!() };
+    let told: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == "log-left-behind").collect();
+    assert!(told.len() == 1 && told[0].count == 1 && told[0].text.contains("hub-1"), "{told:?}");
+    register(&one, "ct-1");
+    let (code, key) = (code(&one, "ct-1"), SigningKey::generate());
+    let enrol =
+        |hub: &Authority| hub.enrol_by_code(&code.user(), &code.password(), &certificate_request(&key, None), FROM);
+    enrol(&one).unwrap();
+    approve_all(&one);
+    let begun = Instant::now();
+    let refused = enrol(&one).unwrap_err().to_string();
+    assert!(refused.contains("restart this hub") && begun.elapsed() < Duration::from_secs(8), "{refused}");
+    // It goes on asking, and another begins all the same.
+    let config = AuthorityConfig { store: Some(server), hub_name: "hub-3".into(), ..config(&dir.path().join("hub-3")) };
+    let signer = Arc::new(InProcess::open(&dir.path().join("keys")).unwrap());
+    let third = Authority::open(&config, Clock::system(), signer).unwrap();
+    issued(enrol(&third).unwrap());
 }

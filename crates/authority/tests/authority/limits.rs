@@ -89,7 +89,7 @@ fn of_one_device_the_list_tells_a_bounded_number_of_superseded_credentials() {
     let list = StatusList::danger_open(&object.bytes).unwrap();
     assert_eq!(list.len(), SUPERSEDED_PER_DEVICE);
     assert_eq!(list.record(Told::Credential(credential(&first))), None, "the oldest goes first");
-    assert_eq!(refused(site.renew(&first, &SigningKey::generate())).0, RefusalKind::Forbidden, "the store still knows");
+    assert_eq!(refused(site.renew(&first, &SigningKey::generate())).0, RefusalKind::NeedsCode, "the store still knows");
     // The record of a device that never comes back covers those of its credentials.
     site.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "gone".into() });
     let object = site.authority.news().current(Kind::Status).unwrap();
@@ -294,12 +294,12 @@ fn a_long_superseded_credential_raises_an_alarm_and_suspends_nothing() {
             site.seen(&third);
         }
         for key in [SigningKey::generate(), SigningKey::generate()] {
-            assert_eq!(refused(site.renew(&first, &key)).0, RefusalKind::Forbidden);
+            assert_eq!(refused(site.renew(&first, &key)).0, RefusalKind::NeedsCode);
         }
         if seen {
             assert_eq!(
                 refused(site.renew(&first, &new)).0,
-                RefusalKind::Forbidden,
+                RefusalKind::NeedsCode,
                 "also with the key it renewed with"
             );
         }
@@ -317,7 +317,7 @@ fn a_credential_from_a_former_life_suspends_nothing() {
     issued(site.renew(&first, &SigningKey::generate()));
     let fresh = site.enrol_again("ct-1", &SigningKey::generate());
     site.seen(&fresh);
-    assert_eq!(refused(site.renew(&first, &SigningKey::generate())).0, RefusalKind::Forbidden);
+    assert_eq!(refused(site.renew(&first, &SigningKey::generate())).0, RefusalKind::NeedsCode);
     assert_eq!((site.state("ct-1").0.as_str(), site.alarms()), ("enrolled", vec!["superseded-used".to_owned()]));
 }
 

@@ -24,5 +24,6 @@ mod rotation;
 mod signer;
 mod standing;
 mod store_tls;
+mod theft;
 mod tickets;
 mod vouchers;

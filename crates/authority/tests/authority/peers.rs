@@ -61,7 +61,7 @@ impl Hub {
         runtime.spawn(accept::serve(people, None, Limits::default(), people_router(authority.clone()), stop.clone()));
         let socket = site.dir.path().join("admin.sock");
         let socket = runtime.block_on(async { admin::Socket::open(&socket).unwrap() });
-        runtime.spawn(admin::serve(authority, socket, stop));
+        runtime.spawn(admin::serve(admin::router(authority), socket, stop));
         let hub = Self {
             site,
             devices: ports[0],

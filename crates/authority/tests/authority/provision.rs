@@ -100,6 +100,30 @@ fn keys_and_requests_become_birth_credentials_in_both_forms_and_nothing_is_issue
     assert_eq!(self::maker(dir.path()).provision(pumps(), &rows).unwrap(), again);
 }
 
+/// Shows REQ-PROV-60: of two rows for one serial, or with one key, the earlier one gets the credential, however they are
+/// worked on.
+#[test]
+fn of_two_rows_for_one_device_the_earlier_one_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let maker = maker(dir.path());
+    for round in 0..8 {
+        let keys: Vec<SigningKey> = (0..6).map(|_| SigningKey::generate()).collect();
+        let serial = |number: usize| format!("P-{round}-{number}");
+        let mut rows: Vec<Row> =
+            keys.iter().take(3).enumerate().map(|(at, key)| row(&serial(at), key.spki())).collect();
+        // Each serial again, with another key; and a key again, with another serial.
+        rows.extend(keys.iter().skip(3).enumerate().map(|(at, key)| row(&serial(at), key.spki())));
+        rows.push(row(&serial(9), keys[0].spki()));
+        rows.push(rows[0].clone());
+        let outcomes = maker.provision(pumps(), &rows).unwrap();
+        let first = births(outcomes[..3].to_vec());
+        assert!(first.iter().zip(&keys).all(|(birth, key)| birth.key == key.key_id().to_string()));
+        let codes: Vec<&str> = outcomes[3..7].iter().map(|outcome| why(outcome).0).collect();
+        assert_eq!(codes, ["second-key", "second-key", "second-key", "reused-key"]);
+        assert_eq!(outcomes[7], RowOutcome::IssuedBefore(first[0].clone()));
+    }
+}
+
 /// Shows REQ-PROV-03, REQ-PROV-04.
 #[test]
 fn each_bad_row_is_refused_with_its_reason_and_the_others_get_theirs() {

@@ -1,9 +1,10 @@
 //! An authority that was brought back from a backup, behind what others have heard of it since.
 
 use crate::crash::opens_within;
-use crate::fixture::{Site, config, ct, noon, open_as};
-use medlock_authority::admin::{Reason, Request};
+use crate::fixture::{Site, config, ct, issued, noon, open_as, refused};
+use medlock_authority::admin::{Reason, Request, Response};
 use medlock_authority::directory::DATABASE;
+use medlock_authority::enrolment::RefusalKind;
 use medlock_authority::heard::{Hearing, Source};
 use medlock_authority::keys::KeyState;
 use medlock_authority::objects::Kind;
@@ -190,6 +191,45 @@ fn a_key_that_was_made_and_stolen_behind_the_backup_stays_stolen() {
     assert_eq!(states(&site.authority), ["issuing former", "issuing-4 current"]);
     assert!(is_revoked(&site.authority, &second.der), "the next list of the root forgets the certificate");
     sidecar.hears(&site.authority);
+}
+
+/// Shows REQ-STORE-77: what a key has issued that was lost is believed, also behind the next site list, until people withdraw
+/// it by its identifier, which the alarm gives.
+#[test]
+fn what_a_lost_key_has_issued_is_believed_until_it_is_withdrawn() {
+    let site = Site::with_clock(Clock::system());
+    let backup = back_up(site.dir.path());
+    change(&site, KeyChange::Rotate);
+    let lost = site.authority.issuing();
+    let certificate = site.enrol("ct-1", &SigningKey::generate());
+    let sidecar = Sidecar::of(&site);
+    let Site { authority, clock, dir } = site;
+    drop((authority, dir));
+
+    let dir = tempfile::tempdir().unwrap();
+    restore(backup.path(), dir.path(), &[sidecar.dir.path()], true).unwrap();
+    let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
+    let authority = Arc::new(Authority::open(&config(dir.path()), clock.clone(), signer).unwrap());
+    let site = Site { authority, clock, dir };
+    let Response::Alarms { alarms } = site.ask(Request::Alarms) else { panic!() };
+    let told = alarms.iter().find(|alarm| alarm.kind == "store-was-behind").unwrap();
+    let command = format!("medlock authority compromised {}", lost.key);
+    assert!(told.text.contains("is believed until it ends") && told.text.contains(&command), "{}", told.text);
+    change(&site, KeyChange::Rotate);
+    sidecar.hears(&site.authority);
+    let denies = |operation| sidecar.denies(&certificate, &lost.der, operation);
+    assert_eq!(denies(Operation::Read), None);
+    change(&site, format!("compromised {}", lost.key).parse().unwrap());
+    sidecar.hears(&site.authority);
+    for operation in Operation::ALL {
+        assert_eq!(denies(operation), Some(Code::IssuerCompromised), "{operation:?}");
+    }
+    // Neither twice, nor one that has a label; and no root is asked.
+    for (key, why) in [(lost.key, "already"), (site.authority.issuing().key, "compromised issuing-")] {
+        let wrong = site.authority.change_keys(KeyChange::Lost(key), false).unwrap_err().to_string();
+        assert!(wrong.contains(why), "{wrong}");
+        assert!(site.authority.request_root(KeyChange::Lost(key), false).is_err());
+    }
 }
 
 /// Shows REQ-KEYS-50: what is older than the backup, or of another authority, counts for nothing, and people are told so.
@@ -398,6 +438,65 @@ fn a_start_behind_a_restore_that_is_cut_off_withdraws_no_fresh_key() {
     });
 }
 
+/// Shows REQ-AUTH-37, REQ-AUTH-38: a credential from behind the backup never renews; people are told so, and a code helps.
+#[test]
+fn a_device_with_a_credential_from_behind_the_backup_needs_a_code() {
+    let site = Site::with_clock(Clock::system());
+    let known = site.enrol("ct-1", &SigningKey::generate());
+    let same = site.enrol("ct-2", &SigningKey::generate());
+    let backup = back_up(site.dir.path());
+    let lost = issued(site.renew(&known, &SigningKey::generate()));
+    let later = site.enrol("ct-3", &SigningKey::generate());
+    let Site { authority, clock, dir } = site;
+    drop(authority);
+    restore(backup.path(), dir.path(), &[], false).unwrap();
+    Authority::start_log_anew(&config(dir.path()), &clock).unwrap();
+    let site = Site { authority: Arc::new(open_as(&config(dir.path()), &clock)), clock, dir };
+    assert_eq!(site.state("ct-1").0, "enrolled", "nobody can know yet");
+    // Its stream of news tells it, before anything is due.
+    site.seen(&lost);
+    site.seen(&same);
+    assert_eq!((site.state("ct-1").0.as_str(), site.state("ct-2").0.as_str()), ("needs-code", "enrolled"));
+    let again = SigningKey::generate();
+    for _ in 0..2 {
+        assert_eq!(refused(site.renew(&lost, &again)).0, RefusalKind::NeedsCode);
+        assert_eq!(refused(site.renew(&later, &again)).0, RefusalKind::NeedsCode);
+    }
+    let Response::Alarms { alarms } = site.ask(Request::Alarms) else { panic!() };
+    let unknown = alarms.iter().filter(|alarm| alarm.kind == "unknown-credential");
+    let unknown: Vec<_> = unknown.map(|alarm| alarm.device.as_deref()).collect();
+    assert!(unknown.len() == 2 && unknown.contains(&Some("ct-1")) && unknown.contains(&None), "{unknown:?}");
+    let Response::Audit { entries } = site.ask(Request::Audit { limit: None }) else { panic!() };
+    let told: Vec<_> = entries.iter().filter(|entry| entry.verb == "unknown-credential").collect();
+    assert_eq!(told.len(), 1, "once, however often it asks: {told:?}");
+    assert!(told.iter().all(|line| line.who == "device ct-1" && line.outcome == "needs-code"), "{told:?}");
+    let anew = site.enrol_again("ct-1", &again);
+    site.seen(&anew);
+    assert_eq!(site.state("ct-1").0, "enrolled");
+}
+
+/// Shows REQ-AUTH-38: whom nobody has revoked is not shown as revoked behind a stolen key and a restore.
+#[test]
+fn nobody_is_shown_as_revoked_whom_nobody_revoked() {
+    let site = Site::with_clock(Clock::system());
+    let known = site.enrol("ct-1", &SigningKey::generate());
+    for name in ["ct-2", "ct-3"] {
+        site.enrol(name, &SigningKey::generate());
+    }
+    site.ask(Request::Revoke { device: "ct-3".into(), reason: Reason::KeyCompromise, why: String::new() });
+    let backup = back_up(site.dir.path());
+    let renewed = issued(site.renew(&known, &SigningKey::generate()));
+    site.seen(&renewed);
+    change(&site, KeyChange::Compromised(KeyLabel::ISSUING));
+    let Site { authority, clock, dir } = site;
+    drop(authority);
+    restore(backup.path(), dir.path(), &[], false).unwrap();
+    Authority::start_log_anew(&config(dir.path()), &clock).unwrap();
+    let site = Site { authority: Arc::new(open_as(&config(dir.path()), &clock)), clock, dir };
+    let states = ["ct-1", "ct-2", "ct-3"].map(|name| site.state(name).0);
+    assert_eq!(states, ["needs-code", "must-renew", "revoked"]);
+}
+
 /// Shows REQ-STORE-39: the restored file is whole, and its next status list is ahead of all that were given out.
 #[test]
 fn a_restored_file_is_whole() {
@@ -415,4 +514,136 @@ fn a_restored_file_is_whole() {
     let store = SqlStore::sqlite(&alone.path().join(DATABASE)).unwrap();
     let now = u64::try_from(Clock::system().now().unix()).unwrap();
     assert!(store.epoch().unwrap() + 60 >= now, "the file alone does not have the epoch");
+}
+
+fn roots(authority: &Authority) -> Vec<KeyState> {
+    authority.keys().roots().iter().map(|root| root.state).collect()
+}
+
+fn revoke(site: &Site, name: &str) {
+    site.ask(Request::Revoke { device: name.into(), reason: Reason::Retired, why: "test".into() });
+}
+
+/// Shows REQ-STORE-57, REQ-STORE-58: between the two steps of a rotation a site hears what its sidecars know, and whether the
+/// old root was retired since.
+#[test]
+fn a_site_is_restored_between_the_steps_of_a_root_rotation() {
+    for retired in [false, true] {
+        let site = Site::with_clock(Clock::system());
+        site.enrol("ct-1", &SigningKey::generate());
+        let sidecar = Sidecar::of(&site);
+        change(&site, KeyChange::Root);
+        let backup = back_up(site.dir.path());
+        revoke(&site, "ct-1");
+        if retired {
+            change(&site, KeyChange::Retire(KeyLabel::ROOT));
+            let missed = site.authority.missed_site_list(1).unwrap();
+            sidecar.knowledge.accept(Kind::SiteList, &missed).unwrap();
+        }
+        sidecar.hears(&site.authority);
+        let before = site.authority.keys();
+        let Site { authority, clock, dir: disk } = site;
+        drop((authority, disk));
+        let dir = tempfile::tempdir().unwrap();
+        let hearing = restore(backup.path(), dir.path(), &[sidecar.dir.path()], false).unwrap();
+        assert!(hearing.heard.iter().any(|heard| heard.counts() && heard.to_string().starts_with("status list")));
+        let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
+        let authority = Authority::open(&config(dir.path()), clock, signer).unwrap();
+        assert_eq!(authority.keys().roots(), before.roots(), "retired: {retired}");
+        sidecar.hears(&authority);
+        assert_eq!(sidecar.state(device("ct-1")), Some(State::Ceased), "retired: {retired}");
+    }
+}
+
+/// Shows REQ-STORE-59: each root that is not retired has told of thefts in a list of its own.
+#[test]
+fn a_restored_maker_hears_the_lists_of_both_roots() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let site = Site { authority: Arc::new(open_as(&maker(dir.path()), &clock)), clock, dir };
+    let first = site.authority.issuing();
+    change(&site, KeyChange::Root);
+    let backup = back_up(site.dir.path());
+    change(&site, KeyChange::Compromised(KeyLabel::ISSUING));
+    site.authority.tick().unwrap();
+    let papers = tempfile::tempdir().unwrap();
+    let (newest, former) = (papers.path().join("new.crl"), papers.path().join("old.crl"));
+    std::fs::write(&newest, site.authority.root_crl().unwrap().unwrap()).unwrap();
+    let list = site.authority.root_crl_of(KeyLabel::ROOT).unwrap().unwrap();
+    let serial = Certificate::from_der(&first.der).unwrap().serial_magnitude().to_vec();
+    assert!(list.windows(serial.len()).any(|window| window == serial) && !is_revoked(&site.authority, &first.der));
+    std::fs::write(&former, list).unwrap();
+    assert!(site.dir.path().join("knowledge/former-root.crl").exists(), "the hub keeps both");
+    let Site { authority, clock, dir: disk } = site;
+    drop((authority, disk));
+    let dir = tempfile::tempdir().unwrap();
+    let said = restore(backup.path(), dir.path(), &[&newest], false).unwrap_err();
+    assert!(said.contains("root.crl former-root.crl wanted"), "{said}");
+    restore(backup.path(), dir.path(), &[&newest, &former], false).unwrap();
+    let authority = open_as(&maker(dir.path()), &clock);
+    assert_eq!(states(&authority), ["issuing compromised", "issuing-2 current"]);
+    let list = authority.root_crl_of(KeyLabel::ROOT).unwrap().unwrap();
+    assert!(list.windows(serial.len()).any(|window| window == serial), "the next list forgets it");
+}
+
+/// Shows REQ-STORE-60: a store from before two rotations goes on with what its hub's folder kept, and says so; without that
+/// folder people are told what is missing.
+#[test]
+fn a_backup_from_before_the_root_was_replaced_goes_on() {
+    let site = Site::with_clock(Clock::system());
+    site.enrol("ct-1", &SigningKey::generate());
+    let backup = back_up(site.dir.path());
+    let sidecar = Sidecar::of(&site);
+    for root in [KeyLabel::ROOT, KeyLabel::new(KeyRole::Root, 2).unwrap()] {
+        change(&site, KeyChange::Root);
+        change(&site, KeyChange::Retire(root));
+    }
+    revoke(&site, "ct-1");
+    while let Some(list) = site.authority.missed_site_list(sidecar.knowledge.version(Kind::SiteList).unwrap()) {
+        sidecar.knowledge.accept(Kind::SiteList, &list).unwrap();
+    }
+    sidecar.hears(&site.authority);
+    let before = site.authority.keys();
+    let Site { authority, clock, dir } = site;
+    drop(authority);
+    for lost in [false, true] {
+        let to = tempfile::tempdir().unwrap();
+        for folder in ["knowledge", "hub"] {
+            std::fs::create_dir_all(to.path().join(folder)).unwrap();
+            for file in std::fs::read_dir(dir.path().join(folder)).unwrap().map(|file| file.unwrap().path()) {
+                if !(lost && file.extension().is_some_and(|extension| extension == "answer")) {
+                    std::fs::copy(&file, to.path().join(folder).join(file.file_name().unwrap())).unwrap();
+                }
+            }
+        }
+        copy_keys(dir.path(), to.path());
+        let restored = restore(backup.path(), to.path(), &[], false);
+        if lost {
+            let said = restored.unwrap_err();
+            assert!(said.contains("site-list.cose"), "{said}");
+            continue;
+        }
+        let authority = open_as(&config(to.path()), &clock);
+        assert_eq!(roots(&authority), [KeyState::Retired, KeyState::Retired, KeyState::Current]);
+        assert_eq!(authority.root(), before.roots()[2].certificate);
+        assert_eq!(authority.issuing(), before.iter().last().unwrap().certificate);
+        sidecar.hears(&authority);
+        assert_eq!(sidecar.state(device("ct-1")), Some(State::Ceased));
+        let hub: Vec<_> = authority.hub_identity().current().unwrap().chain().to_vec();
+        sidecar.knowledge.identify(&hub).unwrap();
+        assert!(authority.missed_site_list(0).is_some(), "who was away catches up");
+    }
+}
+
+/// Shows REQ-STORE-61.
+#[test]
+fn what_is_no_file_is_not_read_as_knowledge() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("site-list.cose");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(Source::read(&pipe).unwrap_err().to_string().contains("neither a file nor a folder"));
+    assert!(Source::read(folder.path()).unwrap_err().to_string().contains("none of"));
+    let large = folder.path().join("large");
+    std::fs::File::create(&large).unwrap().set_len(medlock_node::files::LARGEST_FILE + 1).unwrap();
+    assert!(Source::read(&large).unwrap_err().to_string().contains("larger than"));
 }

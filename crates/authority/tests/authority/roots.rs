@@ -3,7 +3,7 @@
 use crate::crash::stopping;
 use crate::fixture::{Site, config, issued, noon, open};
 use medlock_authority::admin::{Reason, Request};
-use medlock_authority::keys::{AuthorityCertificate, KeyState};
+use medlock_authority::keys::{AuthorityCertificate, KeyState, RootKey};
 use medlock_authority::objects::Kind;
 use medlock_authority::provision::{BirthProfileConfig, Row};
 use medlock_authority::root_request::{RootAnswer, RootRequest};
@@ -17,7 +17,7 @@ use medlock_trust::list::{self, List};
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::policy::Setting;
 use medlock_trust::x509::Certificate;
-use medlock_trust::{Anchor, Budget, Operation, Verdict, authenticate};
+use medlock_trust::{Anchor, Budget, Operation, Role, Verdict, authenticate};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -288,8 +288,7 @@ fn who_has_an_issuing_key_introduces_no_root() {
     let request = thief.authority.request_root("rotate".parse().unwrap(), false).unwrap();
     let signer = InProcess::open(&thief.dir.path().join("signer")).unwrap();
     let keys = thief.authority.keys();
-    let own: Vec<_> = keys.roots().iter().map(|root| AuthorityCertificate::clone(&root.certificate)).collect();
-    let answer = RootAnswer::make(&request, &own, &signer).unwrap();
+    let answer = RootAnswer::make(&request, keys.roots(), &signer).unwrap();
     let said = site.authority.accept_root(&answer).unwrap_err().to_string();
     assert!(said.contains("another root"), "{said}");
     assert_eq!(roots(&site.authority), [KeyState::Current]);
@@ -319,7 +318,7 @@ fn an_offline_root_is_replaced_by_one_file_and_its_answer() {
     let request = ask("root");
     let shown = RootRequest::read(&request).unwrap().to_string();
     assert!(shown.contains("change        root") && shown.contains("takes its place"), "{shown}");
-    let answer = RootAnswer::make(&request, std::slice::from_ref(&first), &signer).unwrap();
+    let answer = RootAnswer::make(&request, &[RootKey::first(first.clone())], &signer).unwrap();
     let stranger = InProcess::open(&site.dir.path().join("signer")).unwrap();
     assert!(stranger.public_key(root(2)).unwrap().is_none(), "the new root's key never comes to the hub");
     for at in (0..answer.len()).step_by(answer.len() / 61) {
@@ -335,7 +334,7 @@ fn an_offline_root_is_replaced_by_one_file_and_its_answer() {
         assert_eq!(denied(&away, &site.authority, certificate, Operation::Store), None);
     }
     // What follows is asked of the new one, which knows both.
-    let known = [first, second];
+    let known = [RootKey::former(first), RootKey::first(second)];
     for change in ["issuing", "retire root"] {
         let answer = RootAnswer::make(&ask(change), &known, &signer).unwrap();
         site.authority.accept_root(&answer).unwrap();
@@ -378,4 +377,66 @@ fn a_maker_replaces_its_root_and_no_birth_credential_is_lost() {
     maker.change_keys("retire root".parse().unwrap(), true).unwrap();
     assert_eq!(maker.root().key, second.key);
     assert!(under(&first, &old) && under(&first, &birth("P-3")) && under(&second, &birth("P-4")));
+}
+
+/// Shows REQ-KEYS-79: whoever has a retired root and sets the date back gets no hub and no credential that outlasts those that
+/// were given.
+#[test]
+fn a_retired_root_makes_no_hub_and_nothing_that_lasts() {
+    let site = Site::new();
+    let old = site.enrol("ct-1", &SigningKey::generate());
+    let end = Certificate::from_der(&old).unwrap().not_after();
+    let node = node(&site);
+    catches_up(&node, &site.authority);
+    let hub = |authority: &Authority| authority.hub_identity().current().unwrap().chain().to_vec();
+    let shown = hub(&site.authority);
+    change(&site, "root", false);
+    let said = site.authority.keys();
+    change(&site, "retire root", true);
+    catches_up(&node, &site.authority);
+    let list = site.authority.news().current(Kind::SiteList).unwrap();
+    let list = List::danger_open(&list.bytes).unwrap();
+    let entry = list.authorities().find(|entry| entry.key == said.roots()[0].certificate.key).unwrap();
+    assert_eq!((entry.state, entry.until), (list::AuthorityState::Retired, Some(end)));
+    assert!(!entry.roles.contains(Role::Hub) && entry.roles.contains(Role::Modality));
+    // What a hub below it showed is a hub no more; the hub of today is one.
+    assert!(!node.identify(&shown).unwrap().roles().contains(Role::Hub));
+    assert!(node.identify(&hub(&site.authority)).unwrap().roles().contains(Role::Hub));
+    // Later lists say the same, and so does a start.
+    change(&site, "rotate", false);
+    let keys = site.authority.keys();
+    let Site { authority, clock, dir } = site;
+    drop(authority);
+    let again = open(dir.path(), &clock);
+    assert_eq!(*again.keys(), *keys);
+    let later = again.news().current(Kind::SiteList).unwrap();
+    let later = List::danger_open(&later.bytes).unwrap();
+    let later = later.authorities().find(|one| one.key == entry.key).unwrap();
+    assert_eq!((later.since, later.until, later.roles), (entry.since, entry.until, entry.roles));
+}
+
+/// Shows REQ-KEYS-81: a former root that is offline is asked for its revocation list, which ordinary software goes by.
+#[test]
+fn a_former_root_that_is_offline_tells_of_its_stolen_key() {
+    let (site, _kept, signer, first) = crate::rotation::offline_site();
+    let ask = |change: &str| site.authority.request_root(change.parse().unwrap(), true).unwrap();
+    let answer = RootAnswer::make(&ask("root"), &[RootKey::first(first.clone())], &signer).unwrap();
+    let second = RootAnswer::read(&answer, std::slice::from_ref(&first)).unwrap().root.unwrap().certificate;
+    site.authority.accept_root(&answer).unwrap();
+    let known = [RootKey::former(first.clone()), RootKey::first(second.clone())];
+    let list = || site.authority.root_crl_of(KeyLabel::ROOT).unwrap().unwrap();
+    let before = list();
+    let accept = |request: &[u8]| {
+        let answer = RootAnswer::make(request, &known, &signer).unwrap();
+        site.authority.accept_root(&answer).unwrap();
+    };
+    accept(&ask("compromised issuing"));
+    assert_eq!(list(), before);
+    site.authority.tick().unwrap();
+    assert!(site.alarms().contains(&"root-crl-due".to_owned()));
+    let request = ask("root-crl");
+    assert_eq!(RootRequest::read(&request).unwrap().root, first.key);
+    accept(&request);
+    assert!(list().len() > before.len(), "the list of the root that certified it has the stolen key");
+    assert_eq!(RootRequest::read(&ask("root-crl")).unwrap().root, second.key);
 }

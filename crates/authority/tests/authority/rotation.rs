@@ -3,7 +3,7 @@
 use crate::fixture::{Site, config, credential, ct, issued, noon, open, refused};
 use medlock_authority::admin::{Request, Response};
 use medlock_authority::enrolment::RefusalKind;
-use medlock_authority::keys::{AuthorityCertificate, KeyState};
+use medlock_authority::keys::{AuthorityCertificate, KeyState, RootKey};
 use medlock_authority::objects::Kind;
 use medlock_authority::registry::DeviceConfig;
 use medlock_authority::root_request::{KeyChange, RootAnswer, RootRequest};
@@ -37,6 +37,11 @@ fn states(site: &Site) -> Vec<KeyState> {
 /// The one root there is.
 fn only(root: &AuthorityCertificate) -> &[AuthorityCertificate] {
     std::slice::from_ref(root)
+}
+
+/// The same, as where requests are signed.
+fn alone(root: &AuthorityCertificate) -> [RootKey; 1] {
+    [RootKey::first(root.clone())]
 }
 
 /// A node of the site that has heard nothing yet.
@@ -273,7 +278,7 @@ fn a_stolen_key_is_withdrawn_and_devices_come_back_with_what_they_have() {
     assert_eq!(verdict(&renewed, Operation::Store), None);
     assert_eq!(site.authority.keys().issuer_of(&renewed).unwrap().certificate.label, label(2));
     let (kind, reason) = refused(site.renew(&forged, &SigningKey::generate()));
-    assert!(kind == RefusalKind::Forbidden && reason.contains("not one of this site"), "{reason}");
+    assert!(kind == RefusalKind::NeedsCode && reason.contains("does not know this credential"), "{reason}");
     let (_, reason) = refused(site.renew(&olds[2], &SigningKey::generate()));
     assert!(reason.contains("suspended"), "{reason}");
     assert_eq!(site.state("ct-2"), ("must-renew".into(), vec!["issuer-compromised".into()]));
@@ -317,13 +322,13 @@ fn a_root_that_is_offline_signs_files_and_never_comes_to_the_hub() {
     assert!(shown.contains("Sankt Anna") && shown.contains("rotate") && shown.contains("version 1"), "{shown}");
 
     // Another root does not sign it, and no byte of request or answer can be another.
-    let error = RootAnswer::make(&request, only(&other), &other_signer).unwrap_err().to_string();
+    let error = RootAnswer::make(&request, &alone(&other), &other_signer).unwrap_err().to_string();
     assert!(error.contains("asks the root"), "{error}");
-    let answer = RootAnswer::make(&request, only(&root), &root_signer).unwrap();
+    let answer = RootAnswer::make(&request, &alone(&root), &root_signer).unwrap();
     for at in (0..request.len()).step_by(7) {
         let mut changed = request.clone();
         changed[at] ^= 1;
-        assert!(RootAnswer::make(&changed, only(&root), &root_signer).is_err(), "byte {at} of the request");
+        assert!(RootAnswer::make(&changed, &alone(&root), &root_signer).is_err(), "byte {at} of the request");
     }
     for at in (0..answer.len()).step_by(7) {
         let mut changed = answer.clone();
@@ -347,7 +352,7 @@ fn a_root_that_is_offline_signs_files_and_never_comes_to_the_hub() {
     };
     let (one, two) = (ask(), ask());
     let answered =
-        |request: &[u8]| data_encoding::BASE64.encode(&RootAnswer::make(request, only(&root), &root_signer).unwrap());
+        |request: &[u8]| data_encoding::BASE64.encode(&RootAnswer::make(request, &alone(&root), &root_signer).unwrap());
     site.ask(Request::AcceptRoot { answer: answered(&one) });
     assert_eq!(site.authority.issuing().label, label(2));
     for request in [&one, &two] {
@@ -361,8 +366,8 @@ fn a_root_that_is_offline_signs_files_and_never_comes_to_the_hub() {
     }
     // One person alone does not open the key.
     for halves in [["what Anna knows", "what Anna knows"], ["what Ben knows", "what Anna knows"]] {
-        let alone = InProcess::open_with_halves(&kept.path().join("keys"), halves).unwrap();
-        assert!(RootAnswer::make(&one, only(&root), &alone).is_err());
+        let one_alone = InProcess::open_with_halves(&kept.path().join("keys"), halves).unwrap();
+        assert!(RootAnswer::make(&one, &alone(&root), &one_alone).is_err());
     }
     assert!(InProcess::open_with_halves(&kept.path().join("keys"), ["", "what Anna and Ben know"]).is_err());
 }
@@ -374,7 +379,7 @@ pub(crate) fn offline_site() -> (Site, tempfile::TempDir, InProcess, AuthorityCe
     let config = AuthorityConfig { root: RootPlace::Offline, ..config(dir.path()) };
     let signer: Arc<dyn Signer> = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
     let request = Authority::begin(&config, &clock, &signer, &root.der).unwrap();
-    let answer = RootAnswer::make(&request, only(&root), &root_signer).unwrap();
+    let answer = RootAnswer::make(&request, &alone(&root), &root_signer).unwrap();
     assert!(Authority::finish(&config, &clock, &signer, &answer).unwrap());
     let authority = Arc::new(Authority::open(&config, clock.clone(), signer).unwrap());
     (Site { authority, clock, dir }, kept, root_signer, root)
@@ -416,7 +421,7 @@ fn an_offline_root_signs_its_revocation_list_with_what_it_is_asked() {
         other => panic!("{other:?}"),
     };
     let accept = |request: &[u8]| {
-        let answer = RootAnswer::make(request, only(&root), &root_signer).unwrap();
+        let answer = RootAnswer::make(request, &alone(&root), &root_signer).unwrap();
         site.ask(Request::AcceptRoot { answer: data_encoding::BASE64.encode(&answer) });
     };
     // A year without one, and people are told.
@@ -443,7 +448,7 @@ fn an_offline_root_signs_its_revocation_list_with_what_it_is_asked() {
     assert!(list().len() > before.len());
     // Another root's list is none of ours.
     let (_dir, other_signer, other) = safe("Another");
-    assert!(RootAnswer::make(&ask(KeyChange::RootCrl), only(&other), &other_signer).is_err());
+    assert!(RootAnswer::make(&ask(KeyChange::RootCrl), &alone(&other), &other_signer).is_err());
 }
 
 /// Shows REQ-KEYS-18.
@@ -453,7 +458,7 @@ fn a_change_of_keys_that_was_cut_off_is_finished_by_the_same_answer() {
     let old = site.enrol("ct-1", &SigningKey::generate());
     let request = site.authority.request_root(KeyChange::Rotate, false).unwrap();
     let root_signer = InProcess::open(&site.dir.path().join("signer")).unwrap();
-    let answer = RootAnswer::make(&request, only(&site.authority.root()), &root_signer).unwrap();
+    let answer = RootAnswer::make(&request, &alone(&site.authority.root()), &root_signer).unwrap();
     // The process ended when the list of the root was published, and nothing of the rest was done.
     let list = RootAnswer::read(&answer, only(&site.authority.root())).unwrap().list.unwrap();
     let version = List::danger_open(&list).unwrap().heading().version;
@@ -468,7 +473,9 @@ fn a_change_of_keys_that_was_cut_off_is_finished_by_the_same_answer() {
     let again = site.authority.request_root(KeyChange::Rotate, false).unwrap();
     let asked = |request: &[u8]| RootRequest::read(request).unwrap();
     assert_eq!(asked(&again).spki, asked(&request).spki, "the key that was made is used");
-    site.authority.accept_root(&RootAnswer::make(&again, only(&site.authority.root()), &root_signer).unwrap()).unwrap();
+    site.authority
+        .accept_root(&RootAnswer::make(&again, &alone(&site.authority.root()), &root_signer).unwrap())
+        .unwrap();
     assert_eq!(states(&site), [KeyState::Former, KeyState::Current]);
     let node = node(&site);
     hears(&node, &site);

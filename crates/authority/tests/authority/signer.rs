@@ -8,13 +8,16 @@ use medlock_authority::issue::{Form, Issuer, Template, prepare};
 use medlock_authority::keys::{Token, TokenConfig};
 use medlock_authority::registry::Device;
 use medlock_authority::signer::{
-    self, InProcess, KeyLabel, KeyRole, Kind, ProcessSigner, Signer, SignerError, Supervisor,
+    self, InProcess, KeyLabel, KeyRole, Kind, MAX_MESSAGE, ProcessSigner, Signer, SignerError, Supervisor,
 };
-use medlock_authority::store::Purpose;
+use medlock_authority::status::crl;
+use medlock_authority::store::{Purpose, Serial};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::certificate_request;
-use medlock_node::provider::{SigningAlgorithm, SigningKey};
+use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
 use medlock_testkit::SoftHsm;
+use medlock_trust::crypto::{Crypto as _, Signature};
+use medlock_trust::x509::SubjectPublicKeyInfo;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
@@ -115,10 +118,42 @@ fn to_be_signed(purpose: Purpose, signer: KeyLabel) -> Vec<u8> {
         noon(),
     )
     .unwrap();
+    approved.to_be_signed().to_vec()
+}
+
+/// Shows REQ-KEYS-97: a revocation list of hundreds of thousands is signed; one beyond what the signer takes is refused before
+/// it is tried, and takes no other request with it.
+#[test]
+fn a_long_revocation_list_is_signed_by_the_process() {
     let dir = tempfile::tempdir().unwrap();
-    let store = medlock_authority::store::SqlStore::sqlite(&dir.path().join("s")).unwrap();
-    approved.record(&store).unwrap();
-    medlock_authority::store::Issuances::unfinished(&store).unwrap().remove(0).tbs
+    let signer = process(dir.path());
+    let spki = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap();
+    let since = noon();
+    let entry =
+        |number: u32| crl::Entry { serial: Serial::from_random(u128::from(number).to_be_bytes()), since, reason: 4 };
+    let tbs = crl::to_be_signed(&crl::Content {
+        issuer: &[0x30, 0],
+        algorithm: SigningAlgorithm::P256,
+        key_identifier: &[7; 20],
+        number: 9,
+        this_update: noon(),
+        next_update: noon().plus_seconds(60),
+        partition: None,
+        extent: crl::Extent::Complete(None),
+        entries: &(0..250_000).map(entry).collect::<Vec<_>>(),
+    });
+    assert!(tbs.len() > 8 << 20, "{} bytes", tbs.len());
+    let id = signer.supervisor().unwrap().process_id();
+    let signed = signer.sign_all(KeyLabel::ISSUING, Kind::Crl, &[&tbs, b"no list"]);
+    let [Ok(signature), Err(SignerError::Refused(_))] = &signed[..] else { panic!("{signed:?}") };
+    let key = SubjectPublicKeyInfo::from_der(&spki).unwrap().public_key().unwrap();
+    let algorithm = SigningAlgorithm::P256.signature();
+    AwsLc.verify(algorithm, key, &[tbs.as_slice()], Signature::X509(signature)).unwrap();
+    let Err(SignerError::Refused(why)) = signer.sign(KeyLabel::ISSUING, Kind::Crl, &vec![0; MAX_MESSAGE]) else {
+        panic!("more than a message holds was signed");
+    };
+    assert!(why.contains("are more than"), "{why}");
+    assert_eq!(signer.supervisor().unwrap().process_id(), id, "it is the same process all the time");
 }
 
 /// Shows REQ-AUTH-08.

@@ -361,11 +361,11 @@ fn only_a_key_for_vouchers_signs_them_and_its_purpose_is_critical() {
     let forged = brski::sign(&device, signed.json, noon()).unwrap();
     let read = SignedJson::read(&forged).unwrap();
     assert_eq!(believe(&read, &[maker]), Err(brski::Refused::Purpose));
-    // No changed byte says something else: most are refused, and the outermost are not signed by anybody.
+    // No changed byte says something else: most are refused, and what nobody signs of the envelope changes nothing.
     for place in (0..cms.len()).step_by(11) {
         let mut changed = cms.clone();
         changed[place] ^= 1;
         let believed = SignedJson::read(&changed).and_then(|read| believe(&read, &[maker]));
-        assert!(believed.is_err() || (believed == Ok((voucher.clone(), by)) && place < 70), "byte {place}");
+        assert!(believed.is_err() || believed == Ok((voucher.clone(), by)), "byte {place}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Asked, ask, blocking};
 use crate::enrolment::maker_serial;
+use crate::keys::AuthorityCertificate;
 use crate::store::AuditEntry;
 use crate::{Authority, Error};
 use data_encoding::BASE64;
@@ -84,8 +85,10 @@ impl Authority {
                 return Ok(());
             }
         };
-        let own = [domain_id(&self.root().der), Some(BASE64.encode(&sha256(&self.root().spki)))];
-        let domains = domains(&log, |domain| own.iter().flatten().any(|own| own == domain));
+        let roots = self.roots();
+        let ids = |root: &Arc<AuthorityCertificate>| [domain_id(&root.der), Some(BASE64.encode(&sha256(&root.spki)))];
+        let own: Vec<String> = roots.iter().flat_map(ids).flatten().collect();
+        let domains = domains(&log, |domain| own.iter().any(|own| own == domain));
         let told: Vec<String> = domains.iter().take(NAMED).map(ToString::to_string).collect();
         let left = domains.len().saturating_sub(NAMED);
         let more = if left == 0 { String::new() } else { format!("; and {left} more") };

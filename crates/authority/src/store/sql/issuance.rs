@@ -1,12 +1,12 @@
 //! Certificates, from before they exist.
 
-use super::SqlStore;
 use super::row::{Columns as _, word};
-use crate::store::{Issuances, Issued, Purpose, Record, Serial, StoreError, Turn};
-use medlock_store::{Engine, Fault, Row, Value, all, first, values};
+use super::{SqlStore, standing};
+use crate::store::{Issuances, Issued, Past, Purpose, Record, Serial, StoreError, Subject, Turn};
+use medlock_store::{Engine, Fault, Row, Sql, Value, all, first, values};
 use medlock_trust::{CredentialId, DeviceName, KeyId};
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const PURPOSES: &[(Purpose, &str)] = &[
     (Purpose::Root, "root"),
@@ -52,62 +52,138 @@ impl SqlStore {
     fn issued_where(
         &self,
         doing: &'static str,
-        condition: &str,
-        parameters: &[Value],
+        column: &'static str,
+        value: impl Into<Value>,
     ) -> Result<Vec<Issued>, StoreError> {
-        // By number: a clock that went back does not change what came first.
-        let sql = format!("SELECT {COLUMNS} FROM issuance WHERE state = 'issued' AND {condition} ORDER BY number DESC");
-        self.database.read(doing, |database| all(database, TABLE, &sql, parameters, issued))
+        let value = value.into();
+        self.database.read(doing, |database| of(database, column, value.clone()))
+    }
+
+    /// As [`medlock_store::Database::write`], for a verb of many statements. SQLite would copy each page that they change to be able to go
+    /// back to where they began; here a verb that fails takes its whole transaction back, whose other verbs are done again.
+    fn write_together<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        mut verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self.engine() {
+            Engine::Postgres => self.database.write(doing, verb),
+            Engine::Sqlite => self.database.write_single(doing, move |database| {
+                verb(database).inspect_err(|_| {
+                    // Where SQLite has ended it by itself this fails, and nothing is left of it either.
+                    let _ = database.batch("ROLLBACK");
+                })
+            }),
+        }
+    }
+
+    fn record_one(&self, record: Record, turn: Option<Turn>) -> Result<(), StoreError> {
+        let serial = record.serial;
+        let outcome = self.database.write_single(RECORDING, move |database| add(database, &record, turn));
+        self.left.recorded(serial, outcome)
+    }
+}
+
+const RECORDING: &str = "record a certificate before it is signed";
+const COMPLETING: &str = "store a certificate";
+
+fn add(database: &mut dyn Sql, record: &Record, turn: Option<Turn>) -> Result<(), Fault> {
+    let mut parameters = record_values(record);
+    let Some(turn) = turn else {
+        let added = database.execute(&format!("{INSERT} WHERE 1 = 1 ON CONFLICT (serial) DO NOTHING"), &parameters)?;
+        return if added == 1 { Ok(()) } else { Err(Fault::Taken("certificate serial")) };
+    };
+    let sql = format!(
+        "{INSERT} WHERE NOT EXISTS (SELECT 1 FROM issuance WHERE device = ?3 AND number > ?10)
+             AND NOT EXISTS (SELECT 1 FROM issuance WHERE key = ?4 AND number > ?10)
+             AND coalesce((SELECT turn FROM device WHERE name = ?3), 0) = ?11
+         ON CONFLICT (serial) DO NOTHING"
+    );
+    parameters.extend([turn.records.into(), turn.ended.into()]);
+    if database.execute(&sql, &parameters)? == 1 {
+        return Ok(());
+    }
+    let same = "SELECT 1 AS one FROM issuance WHERE serial = ?1";
+    let same = first(database, TABLE, same, values![record.serial.as_bytes()], |row| row.number::<i64>("one"))?;
+    Err(same.map_or(Fault::Missing("turn of this device"), |_| Fault::Taken("certificate serial")))
+}
+
+fn put(database: &mut dyn Sql, serial: Serial, credential: CredentialId, certificate: &[u8]) -> Result<(), Fault> {
+    let sql = "UPDATE issuance SET state = 'issued', credential = ?2, certificate = ?3
+               WHERE serial = ?1 AND state = 'recorded'";
+    let changed = database
+        .execute(sql, values![serial.as_bytes(), credential.as_bytes(), certificate])
+        .map_err(Fault::taken("credential"))?;
+    Fault::unless_one(changed, "recorded certificate")
+}
+
+/// What one of several is told, where it concerns no other.
+fn told(outcome: Result<(), Fault>) -> Result<Result<(), StoreError>, Fault> {
+    match outcome {
+        Ok(()) => Ok(Ok(())),
+        Err(Fault::Taken(what)) => Ok(Err(StoreError::Taken { what })),
+        Err(Fault::Missing(what)) => Ok(Err(StoreError::Missing { what })),
+        Err(other) => Err(other),
+    }
+}
+
+/// Does something with all of them together. Where one of them broke it, with each alone: so it breaks only itself.
+fn each<T>(
+    those: Vec<T>,
+    together: impl FnOnce(Arc<[T]>) -> Result<Vec<Result<(), StoreError>>, StoreError>,
+    alone: impl Fn(&T) -> Result<(), StoreError>,
+    end: impl Fn(&T, Result<(), StoreError>) -> Result<(), StoreError>,
+) -> Vec<Result<(), StoreError>> {
+    let those: Arc<[T]> = those.into();
+    if let [] | [_] = &*those {
+        return those.iter().map(alone).collect();
+    }
+    match together(those.clone()) {
+        Ok(outcomes) => those.iter().zip(outcomes).map(|(one, outcome)| end(one, outcome)).collect(),
+        Err(error @ (StoreError::Away { .. } | StoreError::Unknown { .. } | StoreError::Late { .. })) => {
+            those.iter().map(|one| end(one, Err(error.clone()))).collect()
+        }
+        Err(
+            StoreError::Damaged { .. }
+            | StoreError::Taken { .. }
+            | StoreError::Missing { .. }
+            | StoreError::Failed { .. },
+        ) => those.iter().map(alone).collect(),
     }
 }
 
 impl Issuances for SqlStore {
     fn record(&self, record: Record) -> Result<(), StoreError> {
-        let sql = format!("{INSERT} WHERE 1 = 1 ON CONFLICT (serial) DO NOTHING");
-        let serial = record.serial;
-        let outcome = self.database.write_single("record a certificate before it is signed", move |database| {
-            let added = database.execute(&sql, &record_values(&record))?;
-            if added == 1 { Ok(()) } else { Err(Fault::Taken("certificate serial")) }
-        });
-        self.left.recorded(serial, outcome)
+        self.record_one(record, None)
     }
 
     fn turn_of(&self, device: DeviceName, key: KeyId) -> Result<Turn, StoreError> {
-        let engine = self.engine();
-        let sql = format!(
-            "SELECT {} AS records, coalesce((SELECT turn FROM device WHERE name = ?1), 0) AS ended",
-            records(engine, "?1")
-        );
-        let name = device.as_str();
-        let parameters = match engine {
-            Engine::Sqlite => values![name].to_vec(),
-            Engine::Postgres => values![name, key.as_bytes()].to_vec(),
-        };
-        let turn = self
-            .database
-            .read("find a device's turn", |database| first(database, "device", &sql, &parameters, turn))?;
-        Ok(turn.unwrap_or(Turn { records: 0, ended: 0 }))
+        self.database.read("find a device's turn", |database| turn_of(database, &device, key))
+    }
+
+    fn past(&self, device: DeviceName, key: KeyId) -> Result<Past, StoreError> {
+        self.database.read_snapshot("read what a device and a key have", |database| {
+            Ok(Past {
+                turn: turn_of(database, &device, key)?,
+                against: standing::current(database, &Subject::Device(device))?,
+                of_device: of(database, "device", device.as_str().into())?,
+                of_key: of(database, "key", key.as_bytes().into())?,
+            })
+        })
     }
 
     fn record_in_turn(&self, record: Record, turn: Turn) -> Result<(), StoreError> {
-        let sql = format!(
-            "{INSERT} WHERE NOT EXISTS (SELECT 1 FROM issuance WHERE device = ?3 AND number > ?10)
-                 AND NOT EXISTS (SELECT 1 FROM issuance WHERE key = ?4 AND number > ?10)
-                 AND coalesce((SELECT turn FROM device WHERE name = ?3), 0) = ?11
-             ON CONFLICT (serial) DO NOTHING"
-        );
-        let serial = record.serial;
-        let outcome = self.database.write_single("record a certificate before it is signed", move |database| {
-            let mut parameters = record_values(&record);
-            parameters.extend([turn.records.into(), turn.ended.into()]);
-            if database.execute(&sql, &parameters)? == 1 {
-                return Ok(());
-            }
-            let same = "SELECT 1 AS one FROM issuance WHERE serial = ?1";
-            let same = first(database, TABLE, same, values![record.serial.as_bytes()], |row| row.number::<i64>("one"))?;
-            Err(same.map_or(Fault::Missing("turn of this device"), |_| Fault::Taken("certificate serial")))
-        });
-        self.left.recorded(serial, outcome)
+        self.record_one(record, Some(turn))
+    }
+
+    fn record_all(&self, records: Vec<(Record, Option<Turn>)>) -> Vec<Result<(), StoreError>> {
+        let together = |records: Arc<[(Record, Option<Turn>)]>| {
+            self.write_together(RECORDING, move |database| {
+                records.iter().map(|(record, turn)| told(add(database, record, *turn))).collect()
+            })
+        };
+        let one = |(record, turn): &(Record, Option<Turn>)| self.record_one(record.clone(), *turn);
+        each(records, together, one, |(record, _), outcome| self.left.recorded(record.serial, outcome))
     }
 
     fn end_turns_of(&self, device: DeviceName) -> Result<(), StoreError> {
@@ -124,15 +200,24 @@ impl Issuances for SqlStore {
     }
 
     fn complete(&self, serial: Serial, credential: CredentialId, certificate: Vec<u8>) -> Result<(), StoreError> {
-        let sql = "UPDATE issuance SET state = 'issued', credential = ?2, certificate = ?3
-                   WHERE serial = ?1 AND state = 'recorded'";
-        let outcome = self.database.write_single("store a certificate", move |database| {
-            let changed = database
-                .execute(sql, values![serial.as_bytes(), credential.as_bytes(), &certificate])
-                .map_err(Fault::taken("credential"))?;
-            Fault::unless_one(changed, "recorded certificate")
-        });
+        let outcome =
+            self.database.write_single(COMPLETING, move |database| put(database, serial, credential, &certificate));
         self.left.ended(serial, outcome)
+    }
+
+    fn complete_all(&self, certificates: Vec<(Serial, CredentialId, Vec<u8>)>) -> Vec<Result<(), StoreError>> {
+        let together = |certificates: Arc<[(Serial, CredentialId, Vec<u8>)]>| {
+            self.write_together(COMPLETING, move |database| {
+                let one = |(serial, credential, certificate): &(Serial, CredentialId, Vec<u8>)| {
+                    told(put(database, *serial, *credential, certificate))
+                };
+                certificates.iter().map(one).collect()
+            })
+        };
+        let one = |(serial, credential, certificate): &(Serial, CredentialId, Vec<u8>)| {
+            self.complete(*serial, *credential, certificate.clone())
+        };
+        each(certificates, together, one, |(serial, ..), outcome| self.left.ended(*serial, outcome))
     }
 
     fn abandon(&self, serial: Serial, why: &str) -> Result<(), StoreError> {
@@ -170,12 +255,12 @@ impl Issuances for SqlStore {
     }
 
     fn issued(&self, credential: CredentialId) -> Result<Option<Issued>, StoreError> {
-        let found = self.issued_where("find a certificate", "credential = ?1", values![credential.as_bytes()])?;
+        let found = self.issued_where("find a certificate", "credential", credential.as_bytes())?;
         Ok(found.into_iter().next())
     }
 
     fn issued_with_serial(&self, serial: Serial) -> Result<Option<Issued>, StoreError> {
-        Ok(self.issued_where("find a serial", "serial = ?1", values![serial.as_bytes()])?.into_iter().next())
+        Ok(self.issued_where("find a serial", "serial", serial.as_bytes())?.into_iter().next())
     }
 
     fn newest(&self, purpose: Purpose) -> Result<Option<Issued>, StoreError> {
@@ -186,15 +271,15 @@ impl Issuances for SqlStore {
     }
 
     fn credentials_of(&self, device: DeviceName) -> Result<Vec<Issued>, StoreError> {
-        self.issued_where("list a device's certificates", "device = ?1", values![device.as_str()])
+        self.issued_where("list a device's certificates", "device", device.as_str())
     }
 
     fn credentials_for(&self, key: KeyId) -> Result<Vec<Issued>, StoreError> {
-        self.issued_where("list a key's certificates", "key = ?1", values![key.as_bytes()])
+        self.issued_where("list a key's certificates", "key", key.as_bytes())
     }
 
     fn children(&self, parent: CredentialId) -> Result<Vec<Issued>, StoreError> {
-        self.issued_where("list a certificate's successors", "parent = ?1", values![parent.as_bytes()])
+        self.issued_where("list a certificate's successors", "parent", parent.as_bytes())
     }
 
     fn mark_used(&self, credential: CredentialId) -> Result<bool, StoreError> {
@@ -265,6 +350,27 @@ fn record(row: &Row) -> Result<Record, Fault> {
         at: row.time("at")?,
         tbs: row.blob("tbs")?.to_vec(),
     })
+}
+
+/// The certificates that have this value in this column, newest first.
+pub(super) fn of(database: &mut dyn Sql, column: &'static str, value: Value) -> Result<Vec<Issued>, Fault> {
+    // By number: a clock that went back does not change what came first.
+    let sql = format!("SELECT {COLUMNS} FROM issuance WHERE state = 'issued' AND {column} = ?1 ORDER BY number DESC");
+    all(database, TABLE, &sql, &[value], issued)
+}
+
+fn turn_of(database: &mut dyn Sql, device: &DeviceName, key: KeyId) -> Result<Turn, Fault> {
+    let engine = database.engine();
+    let sql = format!(
+        "SELECT {} AS records, coalesce((SELECT turn FROM device WHERE name = ?1), 0) AS ended",
+        records(engine, "?1")
+    );
+    let name = device.as_str();
+    let parameters = match engine {
+        Engine::Sqlite => values![name].to_vec(),
+        Engine::Postgres => values![name, key.as_bytes()].to_vec(),
+    };
+    Ok(first(database, "device", &sql, &parameters, turn)?.unwrap_or(Turn { records: 0, ended: 0 }))
 }
 
 pub(super) fn issued(row: &Row) -> Result<Issued, Fault> {

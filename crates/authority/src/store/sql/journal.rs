@@ -5,6 +5,7 @@ use super::row::Columns as _;
 use crate::store::{Alarm, AuditEntry, Journal, Published, StoreError};
 use medlock_store::{Engine, Fault, Row, Sql, all, first, values};
 use medlock_trust::DeviceName;
+use std::collections::{HashMap, HashSet};
 
 /// How many objects of a kind are kept: the newest, and some for whoever looks into what went wrong.
 const KEPT_OBJECTS: u32 = 4;
@@ -42,24 +43,25 @@ impl Journal for SqlStore {
         self.engine() == Engine::Postgres
     }
 
-    fn hold(&self, what: &'static str, holder: [u8; 16], seconds: u32) -> Result<bool, StoreError> {
+    fn hold(&self, what: &str, holder: [u8; 16], seconds: u32) -> Result<bool, StoreError> {
         if !self.is_shared() {
             return Ok(true);
         }
-        let now = super::seconds_now(self.engine());
+        let (now, what) = (super::seconds_now(self.engine()), what.to_owned());
         let sql = format!(
             "INSERT INTO hold (name, holder, until) VALUES (?1, ?2, {now} + ?3)
              ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
                  WHERE hold.holder = excluded.holder OR hold.until NOT BETWEEN {now} + 1 AND {now} + 86400"
         );
         self.database.write_single("wait for another hub", move |database| {
-            Ok(database.execute(&sql, values![what, holder, seconds])? == 1)
+            Ok(database.execute(&sql, values![&what, holder, seconds])? == 1)
         })
     }
 
-    fn let_go(&self, what: &'static str, holder: [u8; 16]) -> Result<(), StoreError> {
+    fn let_go(&self, what: &str, holder: [u8; 16]) -> Result<(), StoreError> {
+        let what = what.to_owned();
         self.database.write_single("let another hub go on", move |database| {
-            database.execute("DELETE FROM hold WHERE name = ?1 AND holder = ?2", values![what, holder]).map(drop)
+            database.execute("DELETE FROM hold WHERE name = ?1 AND holder = ?2", values![&what, holder]).map(drop)
         })
     }
 
@@ -118,6 +120,26 @@ impl Journal for SqlStore {
         let sql = "SELECT id, at, last, count, kind, device, text, acknowledged FROM alarm
                    ORDER BY acknowledged, last DESC, id DESC LIMIT 1000";
         self.database.read("list the alarms", |database| all(database, "alarm", sql, &[], alarm))
+    }
+
+    fn last_alarm(&self, kind: &str, device: DeviceName) -> Result<Option<Alarm>, StoreError> {
+        let sql = "SELECT id, at, last, count, kind, device, text, acknowledged FROM alarm
+                   WHERE kind = ?1 AND device = ?2 ORDER BY last DESC, id DESC LIMIT 1";
+        self.database.read("read the last alarm", |database| {
+            first(database, "alarm", sql, values![kind, device.as_str()], alarm)
+        })
+    }
+
+    fn last_alarms(&self, kind: &str, devices: &[DeviceName]) -> Result<HashMap<DeviceName, Alarm>, StoreError> {
+        let sql = "SELECT id, at, last, count, kind, device, text, acknowledged FROM alarm
+                   WHERE kind = ?1 AND device IS NOT NULL ORDER BY last, id";
+        let found = self
+            .database
+            .read("read alarms of devices", |database| all(database, "alarm", sql, values![kind], alarm))?;
+        let wanted: HashSet<&DeviceName> = devices.iter().collect();
+        let about =
+            found.into_iter().filter_map(|alarm| Some((alarm.device.filter(|name| wanted.contains(name))?, alarm)));
+        Ok(about.collect())
     }
 
     fn acknowledge(&self, id: i64) -> Result<(), StoreError> {

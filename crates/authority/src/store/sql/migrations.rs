@@ -23,7 +23,20 @@ pub(super) const STEPS: &[Step] = &[
     Step::Sql { sqlite: UNTIL, postgres: POSTGRES_UNTIL },
     Step::Both(FOUND),
     Step::Sql { sqlite: PLEDGES, postgres: POSTGRES_PLEDGES },
+    Step::Sql { sqlite: MADE_AS, postgres: POSTGRES_MADE_AS },
 ];
+
+/// What birth credentials say that devices were made for.
+const MADE_AS: &str = "ALTER TABLE pledge ADD COLUMN made_roles INTEGER;
+ALTER TABLE pledge ADD COLUMN made_type INTEGER;
+ALTER TABLE pending ADD COLUMN made_roles INTEGER;
+ALTER TABLE pending ADD COLUMN made_type INTEGER;
+";
+const POSTGRES_MADE_AS: &str = "ALTER TABLE pledge ADD COLUMN made_roles BIGINT;
+ALTER TABLE pledge ADD COLUMN made_type BIGINT;
+ALTER TABLE pending ADD COLUMN made_roles BIGINT;
+ALTER TABLE pending ADD COLUMN made_type BIGINT;
+";
 
 /// The authority's own certificates, among millions of others; a device's requests, among those of all.
 const FOUND: &str = "

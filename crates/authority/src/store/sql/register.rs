@@ -1,10 +1,12 @@
 //! Devices, enrolment codes and waiting requests.
 
+use super::pledges::{made_as, made_columns};
 use super::row::{Columns as _, word};
 use super::{SqlStore, issuance, standing};
 use crate::registry::Device;
 use crate::store::{
-    Claim, CodeRecord, CodeState, DeviceSearch, Enrolment, PendingRequest, PendingState, Register, StoreError, Subject,
+    Claim, CodeRecord, CodeState, DeviceSearch, Enrolment, Issued, PendingRequest, PendingState, Register, StoreError,
+    Subject,
 };
 use medlock_store::{Engine, Fault, Row, Sql, Value, all, first, values};
 use medlock_trust::{CredentialId, DeviceName, DeviceType, KeyId, Roles, Time};
@@ -19,8 +21,8 @@ const PENDING_STATES: &[(PendingState, &str)] =
     &[(PendingState::Waiting, "waiting"), (PendingState::Approved, "approved"), (PendingState::Rejected, "rejected")];
 const DEVICE_COLUMNS: &str =
     "name, owner, maker_serial, maker_key, roles, device_type, dns, ips, ae_titles, sidecar, validity_seconds";
-const PENDING_COLUMNS: &str =
-    "id, device, code, birth, birth_serial, birth_maker, key, key_fingerprint, claims, address, since, state";
+const PENDING_COLUMNS: &str = "id, device, code, birth, birth_serial, birth_maker, key, key_fingerprint, claims, address, since, state, \
+     made_roles, made_type";
 
 /// The series of numbers that counts the devices: none is ever removed.
 pub(super) const COUNT: &str = "devices";
@@ -139,7 +141,6 @@ impl Register for SqlStore {
     fn enrolment(&self, code: [u8; 5], key: KeyId) -> Result<Option<Enrolment>, StoreError> {
         let (engine, device) = (self.engine(), self.as_subject("c.device"));
         let records = issuance::records(engine, "c.device");
-        // One statement sees one instant.
         let sql = format!(
             "SELECT c.id, c.device, c.secret_hash, c.expires, c.wrong_tries, c.state, c.key, {DEVICE_COLUMNS},
                  s.state AS against, s.reason, s.epoch, s.since, {records} AS records, coalesce(d.turn, 0) AS ended
@@ -152,8 +153,10 @@ impl Register for SqlStore {
             Engine::Sqlite => values![code].to_vec(),
             Engine::Postgres => values![code, key.as_bytes()].to_vec(),
         };
-        self.database.read("read what an enrolment code is good for", |database| {
-            first(database, "code", &sql, &parameters, enrolment)
+        // Both see one instant.
+        self.database.read_snapshot("read what an enrolment code is good for", |database| {
+            let of_key = issuance::of(database, "key", key.as_bytes().into())?;
+            first(database, "code", &sql, &parameters, |row| enrolment(row, of_key.clone()))
         })
     }
 
@@ -297,9 +300,10 @@ fn insert_pending(database: &mut dyn Sql, pending: &PendingRequest) -> Result<()
         }
     };
     let sql = format!(
-        "INSERT INTO pending ({PENDING_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+        "INSERT INTO pending ({PENDING_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT DO NOTHING"
     );
+    let (roles, kind) = made_columns(pending.made_as);
     let parameters = values![
         pending.id,
         pending.device.as_ref().map(DeviceName::as_str),
@@ -313,6 +317,8 @@ fn insert_pending(database: &mut dyn Sql, pending: &PendingRequest) -> Result<()
         &pending.address,
         pending.since.unix(),
         word(&pending.state, PENDING_STATES),
+        roles,
+        kind,
     ];
     if database.execute(&sql, parameters)? == 1 { Ok(()) } else { Err(Fault::Taken("waiting request")) }
 }
@@ -345,11 +351,11 @@ fn code(row: &Row) -> Result<CodeRecord, Fault> {
     })
 }
 
-fn enrolment(row: &Row) -> Result<Enrolment, Fault> {
+fn enrolment(row: &Row, of_key: Vec<Issued>) -> Result<Enrolment, Fault> {
     let code = code(row)?;
     let device = row.optional_text("name")?.map(|_| device(row)).transpose()?;
     let against = standing::against(row, Subject::Device(code.device))?;
-    Ok(Enrolment { code, device, against, turn: issuance::turn(row)? })
+    Ok(Enrolment { code, device, against, turn: issuance::turn(row)?, of_key })
 }
 
 fn pending(row: &Row) -> Result<PendingRequest, Fault> {
@@ -369,6 +375,7 @@ fn pending(row: &Row) -> Result<PendingRequest, Fault> {
         key: row.key("key")?,
         key_fingerprint: row.bytes("key_fingerprint")?,
         claims: row.text("claims")?.to_owned(),
+        made_as: made_as(row)?,
         address: row.text("address")?.to_owned(),
         since: row.time("since")?,
         state: row.word("state", PENDING_STATES)?,

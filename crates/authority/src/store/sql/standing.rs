@@ -347,7 +347,7 @@ fn epoch(database: &mut dyn Sql) -> Result<u64, Fault> {
     super::journal::last_number(database, EPOCH)
 }
 
-fn current(database: &mut dyn Sql, subject: &Subject) -> Result<Option<Standing>, Fault> {
+pub(super) fn current(database: &mut dyn Sql, subject: &Subject) -> Result<Option<Standing>, Fault> {
     let (kind, bytes) = columns(subject);
     let sql = format!("SELECT {COLUMNS} FROM standing WHERE kind = ?1 AND subject = ?2");
     first(database, "standing", &sql, values![kind, bytes], standing)

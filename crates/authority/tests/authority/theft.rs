@@ -1,0 +1,96 @@
+//! A stolen issuing key, as nodes of the site live through it over their real connections.
+
+use crate::fixture::Site;
+use medlock_authority::admin::{Reason, Request};
+use medlock_authority::devices_router;
+use medlock_authority::signer::InProcess;
+use medlock_authority::status::status_list;
+use medlock_node::accept::{self, Limits};
+use medlock_node::clock::Clock;
+use medlock_node::enrol::Enrolment;
+use medlock_node::identity::{Identity, IdentityStore};
+use medlock_node::knowledge::{Kind, KnowledgeBase, Refused};
+use medlock_node::news::{self, follow};
+use medlock_node::provider::SigningKey;
+use medlock_node::stop;
+use medlock_node::tls::{Acceptor, ClientAuth, server_config};
+use medlock_trust::policy::Setting;
+use medlock_trust::status::{self, Heading};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Shows REQ-NODE-69: the site's own hub is listened to behind the theft, and its nodes come back by it.
+#[tokio::test]
+async fn nodes_come_back_by_the_hub_whose_key_was_stolen() {
+    let site = Site::with_clock(Clock::system());
+    let key = Arc::new(SigningKey::generate());
+    let own = site.enrol("ct-1", &key);
+    let known = site.authority.knowledge().clone();
+    let tls = server_config(site.authority.hub_identity(), &known, ClientAuth::Optional).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (_stopper, stop) = stop::channel();
+    let router = devices_router(site.authority.clone());
+    tokio::spawn(accept::serve(listener, Some(Acceptor::new(tls, known)), Limits::default(), router, stop.clone()));
+
+    let stolen = site.authority.issuing();
+    let chain = vec![own.into(), stolen.der.clone().into()];
+    let identity = IdentityStore::in_memory(Some(Identity::new(key, chain).unwrap()));
+    let node = KnowledgeBase::in_memory(site.clock.clone(), Setting::Hospital);
+    node.pin_root(&site.authority.root().der).unwrap();
+    node.accept(Kind::SiteList, &site.authority.news().current(Kind::SiteList).unwrap().bytes).unwrap();
+    let feed = news::Hub::new(address.as_str(), &identity, node.clone()).unwrap();
+    let mut connected = feed.connected();
+    tokio::spawn(follow(feed, stop.clone()));
+    connected.wait_for(|open| *open).await.unwrap();
+    tokio::spawn(Enrolment::new(address, identity.clone(), node.clone()).run(None, stop));
+
+    let mut changes = identity.changes();
+    let authority = site.authority.clone();
+    let change = Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false };
+    tokio::task::spawn_blocking(move || {
+        authority.administer(&medlock_authority::admin::Asker::program(), change).unwrap();
+    })
+    .await
+    .unwrap();
+    tokio::time::timeout(Duration::from_secs(60), changes.changed()).await.expect("it comes back").unwrap();
+    let who = node.identify(identity.current().unwrap().chain()).unwrap();
+    assert_eq!(node.judge_standing(&who), Ok(()));
+    assert!(!who.issuers().contains(&stolen.key), "by the stolen key");
+    tokio::time::timeout(Duration::from_secs(60), connected.wait_for(|open| *open)).await.expect("news").unwrap();
+    let hub = node.identify(site.authority.hub_identity().current().unwrap().chain()).unwrap();
+    assert_eq!(node.judge_standing(&hub), Ok(()));
+}
+
+/// Shows REQ-TRUST-50: what a stolen key signs in the name of a new root takes back no compromise that was told in the name of
+/// the old one.
+#[test]
+fn a_compromise_outlasts_the_name_it_was_told_in() {
+    let site = Site::new();
+    site.enrol("ct-1", &SigningKey::generate());
+    site.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::KeyCompromise, why: "test".into() });
+    let node = KnowledgeBase::in_memory(site.clock.clone(), Setting::Hospital);
+    node.pin_root(&site.authority.root().der).unwrap();
+    let take = |kind| node.accept(kind, &site.authority.news().current(kind).unwrap().bytes);
+    site.ask(Request::ChangeKeys { change: "root".parse().unwrap(), anyway: false });
+    take(Kind::SiteList).unwrap();
+    take(Kind::Status).unwrap();
+    let epoch = node.version(Kind::Status).unwrap();
+    site.ask(Request::ChangeKeys { change: "retire root".parse().unwrap(), anyway: true });
+    take(Kind::SiteList).unwrap();
+    let signer = InProcess::open(&site.dir.path().join("signer")).unwrap();
+    let now = site.clock.now();
+    let heading = |epoch| Heading {
+        authority: site.authority.root().key,
+        recovery_epoch: 0,
+        epoch,
+        issued: now,
+        next: now.plus_seconds(60),
+    };
+    for epoch in [epoch + 1, u64::MAX] {
+        let forgets = status_list(&signer, &site.authority.issuing(), heading(epoch), &[]).unwrap();
+        let refused = node.accept(Kind::Status, &forgets).unwrap_err();
+        assert!(matches!(refused, Refused::Status(status::Refused::CompromiseForgotten(_))), "{refused}");
+    }
+    take(Kind::Status).unwrap();
+}
