@@ -212,29 +212,33 @@ impl Objects {
         let flash = &*scene.flash;
         // What came before costs no signature.
         let heading = *StatusList::danger_open(bytes)?.heading();
-        let name = first(heading.authority.as_bytes());
-        let held = self.store.file(Kind::Status.number(), &name, flash);
-        let in_order = held.filter(|(_, held)| self.names_signer(Purpose::Status, held, flash));
-        let order = |label: &Label| (label.recovery_epoch, label.version);
-        if in_order.is_some_and(|(label, _)| (heading.recovery_epoch, heading.epoch) <= order(&label)) {
-            return Err(NotTaken::NotNewer);
-        }
-        let status = self.verified(flash, |list| StatusList::verify(bytes, list, scene.crypto))?;
-        if let Some(held) = in_order.and_then(|(_, bytes)| StatusList::danger_open(bytes).ok()) {
-            status.succeeds(&held)?;
-        }
-        let before = self.told_by_root_before(heading.authority, flash);
-        if held.is_none() && before.is_none() {
-            self.leave_reserve(flash)?;
-        }
         let label = Label {
-            name,
+            name: first(heading.authority.as_bytes()),
             recovery_epoch: heading.recovery_epoch,
             authority: heading.authority,
             ..Label::own(Kind::Status.number(), heading.epoch)
         };
+        let held = self.status_of(heading.authority, self.site_list(flash).as_ref(), flash);
+        let in_order = held.filter(|(.., held)| self.names_signer(Purpose::Status, held, flash));
+        // Epochs are of one name: under a new root they are not compared.
+        let same_name = |held: &Label| held.is_version_of(&label);
+        if in_order.is_some_and(|(_, held, _)| same_name(&held) && label.order() <= held.order()) {
+            return Err(NotTaken::NotNewer);
+        }
+        let status = self.verified(flash, |list| StatusList::verify(bytes, list, scene.crypto))?;
+        if let Some((_, held, bytes)) = in_order
+            && let Ok(told) = StatusList::danger_open(bytes)
+        {
+            if same_name(&held) { status.succeeds(&told) } else { status.remembers(&told) }?;
+        }
+        if held.is_none() {
+            self.leave_reserve(flash)?;
+        }
+        // The room of what was told in the name of the root before is needed.
+        let before = held.filter(|(_, held, _)| !same_name(held)).map(|(slot, ..)| slot);
         let states_time = self.states_time(bytes, heading.issued, flash);
-        let recovers = held.is_some_and(|(held, _)| held.recovery_epoch < label.recovery_epoch || in_order.is_none());
+        let recovers =
+            held.is_some_and(|(_, held, _)| held.recovery_epoch < label.recovery_epoch || in_order.is_none());
         self.store.put(&label, bytes, scene.flash, scene.crypto)?;
         if let Some(before) = before {
             self.store.remove(before, scene.flash)?;
@@ -249,15 +253,19 @@ impl Objects {
         Ok(())
     }
 
-    /// The slot of what was told in the name of a root whose place `root` has taken: its room is needed.
-    fn told_by_root_before<F: MappedFlash>(&self, root: KeyId, flash: &F) -> Option<usize> {
-        let list = self.site_list(flash)?;
-        let mut told = self.store.files(flash).filter(|(_, label, _)| {
-            label.kind == Kind::Status.number()
-                && label.authority != root
-                && list.root_for(label.authority) == list.root_for(root)
-        });
-        told.next().map(|(slot, ..)| slot)
+    /// The status list held of an authority, or of a root that took its place or whose place it took: the last that was told,
+    /// with its slot.
+    fn status_of<'f, F: MappedFlash>(
+        &self,
+        authority: KeyId,
+        site: Option<&List<'_>>,
+        flash: &'f F,
+    ) -> Option<(usize, Label, &'f [u8])> {
+        let tells = |(_, Label { kind, authority: name, .. }, _): &(usize, Label, &[u8])| {
+            *kind == Kind::Status.number()
+                && (*name == authority || site.is_some_and(|list| list.are_one(*name, authority)))
+        };
+        self.store.files(flash).filter(tells).max_by_key(|(_, label, _)| label.order())
     }
 
     fn take_ticket<F: MappedFlash, C: Crypto>(
@@ -506,15 +514,9 @@ impl Objects {
             (Some(only), None) | (None, Some(only)) => &[only],
             (None, None) => &[],
         };
-        // A store holds one status list of each authority; of roots that took one another's place, that of the last counts.
-        let own = |key| lists.iter().map(|list| list.root_for(key)).find(|root| *root != key).unwrap_or(key);
-        let root = peer.authority().map(own);
-        let status = self
-            .store
-            .files(flash)
-            .filter(|(_, label, _)| label.kind == Kind::Status.number() && Some(own(label.authority)) == root);
-        let status = status.max_by_key(|(_, label, _)| label.order()).map(|(_, label, bytes)| (label, bytes));
-        let status = status.and_then(|(_, bytes)| StatusList::danger_open(bytes).ok());
+        // The site's list is the first there is.
+        let status = peer.authority().and_then(|authority| self.status_of(authority, lists.first(), flash));
+        let status = status.and_then(|(.., bytes)| StatusList::danger_open(bytes).ok());
         let ticket = self.store.file(Kind::Ticket.number(), &first(peer.credential().as_bytes()), flash);
         let ticket = ticket.filter(|(_, bytes)| self.counts(bytes, flash)).and_then(|(label, bytes)| {
             Ticket::danger_read(bytes).ok().map(|content| Ticket::danger_believe(label.authority, content))

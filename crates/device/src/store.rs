@@ -33,7 +33,7 @@ impl Label {
         Self { kind, name: [0; 8], recovery_epoch: 0, version, authority: KeyId::from_bytes([0; 16]) }
     }
 
-    fn is_version_of(&self, other: &Self) -> bool {
+    pub(crate) fn is_version_of(&self, other: &Self) -> bool {
         self.kind == other.kind && self.name == other.name
     }
 

@@ -18,6 +18,7 @@ mod platform;
 mod power;
 mod raw;
 mod reboot;
+mod roots;
 mod scene;
 mod site;
 mod strangers;

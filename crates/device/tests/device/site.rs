@@ -50,7 +50,7 @@ impl Signer {
         out
     }
 
-    fn sign_as(&self, payload: &[u8], content_type: ContentType) -> Vec<u8> {
+    pub(crate) fn sign_as(&self, payload: &[u8], content_type: ContentType) -> Vec<u8> {
         self.sign1(payload, Place::Header(content_type), self.id.as_bytes())
     }
 
