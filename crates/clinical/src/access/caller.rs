@@ -1,0 +1,208 @@
+//! Who asks.
+
+use super::right::{Reach, Right, Verb, Verbs};
+use super::sight::Sight;
+use crate::auth::Scopes;
+use crate::kind::{Kind, Row};
+use medlock_trust::decide::Code;
+use medlock_trust::{CredentialId, Denied, DeviceName, Operation};
+use std::sync::Arc;
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A device of the site, by its credential.
+    Device {
+        /// Its name in the register.
+        name: DeviceName,
+        /// What it showed.
+        credential: CredentialId,
+    },
+    /// Software in its own name.
+    Software {
+        /// Its identifier.
+        client: String,
+    },
+    /// A person, by software.
+    Person {
+        /// The number of the person's account.
+        account: i64,
+        /// The software.
+        client: String,
+    },
+}
+
+/// Whose a token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A device's.
+    Device {
+        /// Its name in the register.
+        name: DeviceName,
+        /// Its own row, if it works for itself alone; `None`: it works for others (a gateway).
+        own: Option<Row>,
+    },
+    /// Software's own.
+    Software {
+        /// Its identifier.
+        client: String,
+    },
+    /// That of software which a person uses.
+    Person {
+        /// The number of the person's account.
+        account: i64,
+        /// The software.
+        client: String,
+        /// The patient whose data is meant.
+        patient: Option<Row>,
+    },
+}
+
+/// What else has to be shown with a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Nothing.
+    Bearer,
+    /// A device's certificate (RFC 8705 section 3), or one that it renewed it to.
+    Certificate {
+        /// SHA-256 of the certificate.
+        certificate: [u8; 32],
+        /// The credential that it is.
+        credential: CredentialId,
+    },
+    /// A proof by the key with this thumbprint (RFC 9449 section 6).
+    Key([u8; 32]),
+}
+
+/// What a token stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The number of what was granted.
+    pub leave: i64,
+    /// To whom.
+    pub holder: Holder,
+    /// What else has to be shown.
+    pub binding: Binding,
+    /// Until when, in seconds since 1970.
+    pub until: i64,
+    /// What was granted.
+    pub scopes: Scopes,
+    /// What that allows.
+    pub rights: Arc<[Right]>,
+}
+
+/// How the holder of a token stands at this moment, for one operation.
+pub(super) type Standing = Result<Option<Code>, Denied>;
+
+/// Who asks, with what is allowed at this moment. Only [`Gate`](super::Gate) makes one.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub(super) who: Who,
+    pub(super) grant: Arc<Grant>,
+    /// Of a device, the verdicts on reading, reporting and storing.
+    pub(super) standings: Vec<(Operation, Standing)>,
+}
+
+impl Caller {
+    /// Who asks.
+    #[must_use]
+    pub const fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// The number of what was granted.
+    #[must_use]
+    pub fn leave(&self) -> i64 {
+        self.grant.leave
+    }
+
+    /// What may be seen for this verb.
+    #[must_use]
+    pub fn sight(&self, verb: Verb) -> Sight {
+        let allowed = self.grant.rights.iter().filter(|right| right.verbs.has(verb));
+        Sight::new(allowed.filter(|right| self.denial(verb, right.kind).is_none()).copied())
+    }
+
+    /// What may be referred to: what may be read, and of a device itself and its patient, or of a person the patient, which
+    /// they know anyway.
+    #[must_use]
+    pub(crate) fn references(&self) -> Sight {
+        let own = match &self.grant.holder {
+            Holder::Device { own, .. } => own.map(Reach::Device),
+            Holder::Person { patient, .. } => patient.map(Reach::Patient),
+            Holder::Software { .. } => None,
+        };
+        let own = own.into_iter();
+        let verbs = Verbs::of([Verb::Read]);
+        let own = own.flat_map(|reach| [Kind::DEVICE, Kind::PATIENT].map(|kind| Right { kind, verbs, reach }));
+        let known = own.filter(|right| right.kind == Kind::PATIENT || matches!(right.reach, Reach::Device(_)));
+        let read = self.grant.rights.iter().filter(|right| right.verbs.has(Verb::Read)).copied();
+        let read = read.filter(|right| self.denial(Verb::Read, right.kind).is_none());
+        Sight::new(read.chain(known))
+    }
+
+    /// Why the holder may not do this at this moment, whatever the token says.
+    #[must_use]
+    pub fn denial(&self, verb: Verb, kind: Kind) -> Option<Denied> {
+        self.standing(verb, kind)?.as_ref().err().copied()
+    }
+
+    /// What is written beside what comes of this: how its device stands.
+    #[must_use]
+    pub fn mark(&self, verb: Verb, kind: Kind) -> Option<Code> {
+        self.standing(verb, kind)?.as_ref().ok().copied().flatten()
+    }
+
+    fn standing(&self, verb: Verb, kind: Kind) -> Option<&Standing> {
+        let operation = verb.operation(kind)?;
+        self.standings.iter().find(|(of, _)| *of == operation).map(|(_, standing)| standing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use medlock_trust::DeviceId;
+
+    /// A device that reports, marked, and may neither read nor store.
+    fn suspended() -> Caller {
+        let (name, credential) = (DeviceName::new("gw").expect("a name"), CredentialId::from_bytes([1; 16]));
+        let denied = |operation| Denied {
+            operation,
+            device: DeviceId::from_bytes([2; 16]),
+            credential,
+            code: Code::Suspended,
+            since: None,
+            reason: None,
+        };
+        let kinds = [Kind::PATIENT, Kind::IMAGING_STUDY].into_iter();
+        let rights = kinds.map(|kind| Right { kind, verbs: Verbs::of(Verb::ALL), reach: Reach::All }).collect();
+        let holder = Holder::Device { name, own: None };
+        let grant = Grant {
+            leave: 1,
+            holder,
+            binding: Binding::Certificate { certificate: [0; 32], credential },
+            until: 0,
+            scopes: Scopes::default(),
+            rights,
+        };
+        let standings = vec![
+            (Operation::Read, Err(denied(Operation::Read))),
+            (Operation::Report, Ok(Some(Code::Suspended))),
+            (Operation::Store, Err(denied(Operation::Store))),
+        ];
+        Caller { who: Who::Device { name, credential }, grant: Arc::new(grant), standings }
+    }
+
+    /// Shows REQ-SMART-04: what the verdict denies is in no sight, whatever the token says.
+    #[test]
+    fn a_sight_is_what_token_and_verdict_both_allow() {
+        let caller = suspended();
+        assert!(caller.sight(Verb::Create).may(Kind::PATIENT) && !caller.sight(Verb::Create).may(Kind::IMAGING_STUDY));
+        assert!(!caller.sight(Verb::Read).may(Kind::PATIENT) && !caller.sight(Verb::Search).may(Kind::PATIENT));
+        assert!(!caller.references().may(Kind::PATIENT));
+        assert!(!caller.sight(Verb::Create).may(Kind::OBSERVATION), "the token says nothing of it");
+        assert_eq!(caller.mark(Verb::Create, Kind::PATIENT), Some(Code::Suspended));
+        assert_eq!(caller.mark(Verb::Read, Kind::PATIENT), None);
+    }
+}

@@ -1,0 +1,16 @@
+//! Who asks, and what they may: the only way to a row.
+//!
+//! A token's rights are narrowed at each request to what the verdict on its holder allows at that moment ([`Caller`]); what
+//! is left for one verb becomes the condition of the very statement that reads or writes ([`Sight`]). Nothing is filtered
+//! afterwards, so what may not be seen and what is not there are the same.
+
+mod caller;
+mod gate;
+mod right;
+mod sight;
+
+pub use caller::{Binding, Caller, Grant, Holder, Who};
+pub use gate::Gate;
+pub use right::{Reach, Right, Verb, Verbs};
+pub use sight::Sight;
+pub(crate) use sight::names_its_device;

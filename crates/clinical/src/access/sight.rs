@@ -1,0 +1,100 @@
+//! Rights as the condition of a statement.
+
+use super::right::{Reach, Right};
+use crate::definitions::{Definitions, Place};
+use crate::kind::{Kind, Row};
+use crate::store::Statement;
+
+/// Which rows may be seen or made, for one verb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight(Vec<(Kind, Reach)>);
+
+impl Sight {
+    pub(crate) fn new(rights: impl Iterator<Item = Right>) -> Self {
+        let mut reaches: Vec<(Kind, Reach)> = Vec::new();
+        for right in rights {
+            // All of a kind has every row that a narrower right of the same kind has.
+            let known = reaches.iter_mut().find(|(kind, _)| *kind == right.kind);
+            match known {
+                Some((_, reach)) if right.reach == Reach::All => *reach = Reach::All,
+                Some((_, reach)) if *reach == right.reach || *reach == Reach::All => {}
+                _ => reaches.push((right.kind, right.reach)),
+            }
+        }
+        Self(reaches)
+    }
+
+    /// The resources that stand for devices and people, for the authorization server: it has to know which one somebody is.
+    pub(crate) fn of_register() -> Self {
+        Self([Kind::DEVICE, Kind::PATIENT, Kind::PRACTITIONER].map(|kind| (kind, Reach::All)).to_vec())
+    }
+
+    /// Whether there is any row of this kind that may be seen.
+    #[must_use]
+    pub fn may(&self, kind: Kind) -> bool {
+        self.0.iter().any(|(of, _)| *of == kind)
+    }
+
+    /// The one reach beyond which nothing of this kind is seen, if it ends at a patient: a search begins there, so that it
+    /// costs what the caller's own rows cost.
+    pub(crate) fn only_of(&self, kind: Kind) -> Option<Reach> {
+        let mut reaches = self.0.iter().filter(|(of, _)| *of == kind);
+        match (reaches.next(), reaches.next()) {
+            (Some((_, reach @ (Reach::Device(_) | Reach::Patient(_)))), None) => Some(*reach),
+            _ => None,
+        }
+    }
+
+    /// Appends the condition on the row `alias`, which is of this kind, in brackets.
+    pub(crate) fn write(&self, kind: Kind, alias: &'static str, out: &mut Statement) {
+        let mut reaches = self.0.iter().filter(|(of, _)| *of == kind).peekable();
+        if reaches.peek().is_none() {
+            out.text("(0 = 1)");
+            return;
+        }
+        out.text("(");
+        for (place, (_, reach)) in reaches.enumerate() {
+            if place > 0 {
+                out.text(" OR ");
+            }
+            match reach {
+                Reach::All => out.text("1 = 1"),
+                Reach::Patient(row) => {
+                    let column = if kind == Kind::PATIENT { ".rid = " } else { ".patient = " };
+                    out.text("+").text(alias).text(column).value(row.0)
+                }
+                Reach::Device(row) => write_device(kind, *row, alias, out),
+            };
+        }
+        out.text(")");
+    }
+}
+
+/// The rows of a device: itself, the patient whose it is now, and what names both.
+fn write_device<'o>(kind: Kind, device: Row, alias: &'static str, out: &'o mut Statement) -> &'o mut Statement {
+    if kind == Kind::DEVICE {
+        return out.text("+").text(alias).text(".rid = ").value(device.0);
+    }
+    out.text("+").text(alias).text(if kind == Kind::PATIENT { ".rid" } else { ".patient" });
+    out.text(" IS NOT DISTINCT FROM ").patient_of(device);
+    if kind == Kind::PATIENT {
+        return out;
+    }
+    let by = device_parameter(kind);
+    out.text(" AND EXISTS (SELECT 1 FROM link w WHERE w.param = ").value(by).text(" AND w.target = ").value(device.0);
+    out.text(" AND w.rid = ").text(alias).text(".rid)")
+}
+
+/// The number of the parameter by which a kind names the device; a number that no parameter has if there is none.
+fn device_parameter(kind: Kind) -> i64 {
+    let parameters = &Definitions::r4().parameters;
+    let names = ["device", "source"].into_iter().filter_map(|name| parameters.named(kind, name));
+    let links = names.filter(|parameter| parameter.place == Place::Link);
+    links.map(|parameter| i64::from(parameter.id.number())).next().unwrap_or(-1)
+}
+
+/// Whether rows of this kind name the device they are from: only those can be a device's own.
+#[must_use]
+pub(crate) fn names_its_device(kind: Kind) -> bool {
+    kind == Kind::DEVICE || kind == Kind::PATIENT || device_parameter(kind) >= 0
+}

@@ -1,0 +1,134 @@
+//! One entry.
+
+use crate::access::{Caller, Verb, Who};
+use crate::kind::{Kind, Row, Version};
+use minicbor::Encoder;
+use minicbor::encode::Error;
+use std::convert::Infallible;
+
+/// The version of the form.
+const FORM: u8 = 1;
+/// Characters of a search that are kept.
+const QUERY: usize = 512;
+/// Patients that one entry names, at most: a page has no more rows.
+const PATIENTS: usize = 1_000;
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It was refused, with this code.
+    Refused(&'static str),
+}
+
+/// Who did what with which resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    who: Who,
+    leave: i64,
+    verb: Verb,
+    kind: Kind,
+    row: Option<Row>,
+    version: Option<Version>,
+    patients: Vec<Row>,
+    outcome: Outcome,
+    query: Option<String>,
+    mark: Option<&'static str>,
+    origin: String,
+}
+
+impl Note {
+    /// An entry of what `caller`, who is at `origin`, does with resources of `kind`.
+    #[must_use]
+    pub fn of(caller: &Caller, verb: Verb, kind: Kind, origin: String) -> Self {
+        let mark = caller.mark(verb, kind).map(|code| code.as_str());
+        Self {
+            who: caller.who().clone(),
+            leave: caller.leave(),
+            verb,
+            kind,
+            row: None,
+            version: None,
+            patients: Vec::new(),
+            outcome: Outcome::Done,
+            query: None,
+            mark,
+            origin,
+        }
+    }
+
+    /// The same of another act of the same request.
+    #[must_use]
+    pub(crate) fn doing(&self, caller: &Caller, verb: Verb, kind: Kind) -> Self {
+        Self { verb, kind, mark: caller.mark(verb, kind).map(|code| code.as_str()), ..self.clone() }
+    }
+
+    /// The same about one resource, and the patients whose data it is.
+    #[must_use]
+    pub(crate) fn about(&self, kind: Kind, row: Option<Row>, version: Option<Version>, patients: Vec<Row>) -> Self {
+        Self { kind, row, version, patients, ..self.clone() }
+    }
+
+    /// The same of a search.
+    #[must_use]
+    pub(crate) fn searching(self, query: &str) -> Self {
+        Self { query: Some(query.chars().take(QUERY).collect()), ..self }
+    }
+
+    /// The same, refused.
+    #[must_use]
+    pub(crate) fn refused(self, code: &'static str) -> Self {
+        Self { outcome: Outcome::Refused(code), ..self }
+    }
+
+    /// The patients whose data it is, each once.
+    pub(super) fn patients(&self) -> Vec<Row> {
+        let mut patients = self.patients.clone();
+        patients.sort_unstable();
+        patients.dedup();
+        patients.truncate(PATIENTS);
+        patients
+    }
+
+    /// As it is kept: deterministic CBOR, a map with small numbers.
+    pub(super) fn to_cbor(&self) -> Vec<u8> {
+        let mut out = Encoder::new(Vec::new());
+        // Writing to memory has no way to fail.
+        let _ = self.write(&mut out);
+        out.into_writer()
+    }
+
+    fn write(&self, out: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
+        out.map(12)?.u8(0)?.u8(FORM)?;
+        match &self.who {
+            Who::Device { name, credential } => {
+                out.u8(1)?.array(2)?.str(name.as_str())?.bytes(credential.as_bytes())?;
+            }
+            Who::Software { client } => {
+                out.u8(1)?.array(1)?.str(client)?;
+            }
+            Who::Person { account, client } => {
+                out.u8(1)?.array(2)?.i64(*account)?.str(client)?;
+            }
+        }
+        out.u8(2)?.i64(self.leave)?;
+        out.u8(3)?.str(self.verb.letter().encode_utf8(&mut [0; 4]))?;
+        out.u8(4)?.u8(self.kind.number())?;
+        out.u8(5)?.encode(self.row.map(|row| row.0))?;
+        out.u8(6)?.encode(self.version.map(Version::number))?;
+        let patients = self.patients();
+        out.u8(7)?.array(patients.len() as u64)?;
+        for patient in patients {
+            out.i64(patient.0)?;
+        }
+        out.u8(8)?.encode(match self.outcome {
+            Outcome::Done => None,
+            Outcome::Refused(code) => Some(code),
+        })?;
+        out.u8(9)?.encode(self.query.as_deref())?;
+        out.u8(10)?.encode(self.mark)?;
+        out.u8(11)?.str(&self.origin)?;
+        Ok(())
+    }
+}

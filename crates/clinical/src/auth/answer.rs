@@ -1,0 +1,131 @@
+//! Answers of the token address (RFC 6749, section 5).
+
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use std::borrow::Cow;
+
+/// Why there is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Something is missing, stands twice, or has another form.
+    InvalidRequest,
+    /// The client is not authenticated.
+    InvalidClient,
+    /// What is shown for a token is none, late, used, or another's.
+    InvalidGrant,
+    /// The client may not ask so.
+    UnauthorizedClient,
+    /// Nothing of what was asked may be given.
+    InvalidScope,
+    /// There is no such way to a token.
+    UnsupportedGrantType,
+    /// There is no such way to a code.
+    UnsupportedResponseType,
+    /// The judge or the person denies it.
+    AccessDenied,
+    /// Nobody is signed in, and nobody may be asked.
+    LoginRequired,
+    /// A person would have to agree, and nobody may be asked.
+    ConsentRequired,
+    /// Not now.
+    TemporarilyUnavailable,
+}
+
+impl Refused {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::InvalidScope => "invalid_scope",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::AccessDenied => "access_denied",
+            Self::LoginRequired => "login_required",
+            Self::ConsentRequired => "consent_required",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+        }
+    }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidClient => StatusCode::UNAUTHORIZED,
+            Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// A refusal with what would help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OAuthError {
+    pub(super) refused: Refused,
+    pub(super) description: Cow<'static, str>,
+}
+
+impl OAuthError {
+    pub(super) fn new(refused: Refused, description: impl Into<Cow<'static, str>>) -> Self {
+        Self { refused, description: description.into() }
+    }
+}
+
+/// Something here does not answer.
+pub(super) fn away(error: &dyn std::fmt::Display) -> OAuthError {
+    tracing::error!(%error, "a token could not be given");
+    OAuthError::new(Refused::TemporarilyUnavailable, "ask again; the hub's log says why")
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: &'static str,
+    error_description: &'a str,
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        let body = ErrorBody { error: self.refused.name(), error_description: &self.description };
+        let mut response = answer(self.refused.status(), &body);
+        if self.refused == Refused::InvalidClient {
+            let challenge = HeaderValue::from_static("Basic realm=\"auth\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+/// A token as it is given out, with its context (SMART App Launch 2.2, section 2.0.10).
+#[derive(Debug, Default, Serialize)]
+pub(super) struct TokenBody {
+    pub(super) access_token: String,
+    pub(super) token_type: &'static str,
+    pub(super) expires_in: i64,
+    pub(super) scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) patient: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) need_patient_banner: Option<bool>,
+}
+
+impl IntoResponse for TokenBody {
+    fn into_response(self) -> Response {
+        answer(StatusCode::OK, &self)
+    }
+}
+
+/// An answer that no cache keeps. Software in any page may read it: what it shows is in its request, never in a cookie.
+pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (PRAGMA, HeaderValue::from_static("no-cache")),
+        (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+    ];
+    (status, headers, serde_json::to_vec(body).unwrap_or_default()).into_response()
+}

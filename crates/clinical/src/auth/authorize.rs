@@ -1,0 +1,139 @@
+//! `/auth/authorize`: what software asks of a person (RFC 6749, section 4.1; SMART App Launch 2.2, section 2.0.9).
+
+use super::answer::{OAuthError, Refused, away};
+use super::clients::{Account, Client};
+use super::form::Form;
+use super::pkce::Challenge;
+use super::scope::{Scopes, Whose, Word};
+use crate::Clinical;
+
+/// Characters of a state, and of a nonce, at most; of a state at least.
+const LONGEST: usize = 1_024;
+const SHORTEST: usize = 8;
+/// A sign-in is this young when the person has just come from it, in seconds.
+const JUST_NOW: i64 = 30;
+
+/// What software asks, checked as far as it can be without the person.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    pub(super) client: Client,
+    pub(super) redirect: String,
+    pub(super) state: String,
+    pub(super) challenge: Challenge,
+    pub(super) scopes: Scopes,
+    pub(super) nonce: Option<String>,
+    /// How old a sign-in may be, in seconds.
+    pub(super) oldest: Option<i64>,
+    /// Whether nobody may be asked anything.
+    pub(super) silent: bool,
+}
+
+/// Why a wish goes no further.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// The person is told: nobody knows whose address the answer would go to.
+    Told(String),
+    /// The software is told.
+    Sent { redirect: String, state: Option<String>, error: OAuthError },
+}
+
+impl Problem {
+    fn told(text: impl Into<String>) -> Self {
+        Self::Told(text.into())
+    }
+}
+
+/// Reads a wish. The first check that fails answers. Blocks.
+pub(super) fn read(clinical: &Clinical, query: &[u8]) -> Result<Wish, Problem> {
+    let form = Form::read(query, &[]).map_err(|error| Problem::told(error.description))?;
+    let Some(id) = form.get("client_id") else {
+        return Err(Problem::told("The app does not say which one it is (client_id)."));
+    };
+    let client = clinical.records().client(id).map_err(|error| Problem::told(away(&error).description))?;
+    let Some(client) = client else {
+        return Err(Problem::told("This app is not known here. Its maker has to register it with the hospital."));
+    };
+    let redirect = form.get("redirect_uri").filter(|said| client.redirects.iter().any(|known| known == said));
+    let Some(redirect) = redirect.map(str::to_owned) else {
+        let text = "The app asks for an answer at an address that it has not registered (redirect_uri). Nothing was sent there.";
+        return Err(Problem::told(text));
+    };
+    let state = form.get("state").map(str::to_owned);
+    let wish = check(clinical, &form, &client);
+    let sent = |error| Problem::Sent { redirect: redirect.clone(), state: state.clone(), error };
+    let mut wish = wish.map_err(sent)?;
+    wish.redirect = redirect;
+    Ok(wish)
+}
+
+fn check(clinical: &Clinical, form: &Form, client: &Client) -> Result<Wish, OAuthError> {
+    let wrong = |text: &'static str| OAuthError::new(Refused::InvalidRequest, text);
+    if form.need("response_type")? != "code" {
+        return Err(OAuthError::new(Refused::UnsupportedResponseType, "response_type is not code"));
+    }
+    for no in ["request", "request_uri", "response_mode"] {
+        if form.get(no).is_some_and(|value| value != "query") {
+            return Err(OAuthError::new(Refused::InvalidRequest, format!("{no} is not served")));
+        }
+    }
+    let challenge = form.need("code_challenge")?;
+    let challenge = Challenge::read(form.get("code_challenge_method"), challenge);
+    let challenge =
+        challenge.ok_or_else(|| wrong("code_challenge is not 43 characters with code_challenge_method=S256"))?;
+    let audience = form.get("aud").or_else(|| form.get("resource"));
+    let audience = audience.ok_or_else(|| wrong("aud is missing: say whose data is asked for, …/fhir"))?;
+    if !clinical.bases().iter().any(|base| base == audience.trim_end_matches('/')) {
+        return Err(wrong("aud is not the address of this FHIR server"));
+    }
+    let state = form.need("state")?.to_owned();
+    if !(SHORTEST..=LONGEST).contains(&state.len()) {
+        return Err(wrong("state has less than 8 characters, or more than 1024"));
+    }
+    let nonce = form.get("nonce").map(str::to_owned);
+    if nonce.as_ref().is_some_and(|nonce| nonce.len() > LONGEST) {
+        return Err(wrong("nonce has more than 1024 characters"));
+    }
+    let asked = Scopes::read_known(form.get("scope").unwrap_or_default());
+    let asked = asked.map_err(|error| OAuthError::new(Refused::InvalidScope, error.to_string()))?;
+    let scopes = asked.within(&client.scopes, &clinical.settings().kinds);
+    if scopes.is_nothing() || scopes.any_of(Whose::System) {
+        let text =
+            "of the scopes that were asked none is left: the client is registered for others, or they are not served";
+        return Err(OAuthError::new(Refused::InvalidScope, text));
+    }
+    let prompt = form.get("prompt").unwrap_or_default();
+    let oldest = form.get("max_age").map(|age| age.parse::<u32>().map(i64::from)).transpose();
+    let oldest = oldest.map_err(|_| wrong("max_age is no number of seconds"))?;
+    let oldest = if prompt.split(' ').any(|one| one == "login") { Some(0) } else { oldest };
+    let silent = prompt.split(' ').any(|one| one == "none");
+    Ok(Wish { client: client.clone(), redirect: String::new(), state, challenge, scopes, nonce, oldest, silent })
+}
+
+impl Wish {
+    /// Whether a sign-in of that age will do.
+    pub(super) fn takes(&self, signed_in: i64, now: i64) -> bool {
+        self.oldest.is_none_or(|oldest| now.saturating_sub(signed_in) <= oldest.max(JUST_NOW))
+    }
+
+    /// Whether a patient has to be chosen.
+    pub(super) fn needs_patient(&self) -> bool {
+        self.scopes.any_of(Whose::Patient) || self.scopes.has(Word::LaunchPatient)
+    }
+
+    /// Whether the person has to choose one: who is a patient is the one.
+    pub(super) fn needs_choice(&self, account: &Account) -> bool {
+        self.needs_patient() && account.only().is_none()
+    }
+
+    /// What is sent to the software instead of a code.
+    pub(super) fn problem(&self, error: OAuthError) -> Problem {
+        Problem::Sent { redirect: self.redirect.clone(), state: Some(self.state.clone()), error }
+    }
+}
+
+/// The address at which software gets its answer.
+pub(super) fn answer_address(redirect: &str, parameters: &[(&str, &str)]) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let separator = if redirect.contains('?') { '&' } else { '?' };
+    format!("{redirect}{separator}{query}")
+}

@@ -1,0 +1,139 @@
+//! Assertions of software that has keys (RFC 7523; SMART App Launch 2.2, sections 5.2 and 8).
+
+use super::answer::{OAuthError, Refused, TokenBody, away};
+use super::clients::{Client, Proof};
+use super::form::{Form, wrong};
+use super::scope::Scopes;
+use super::secret::Secret;
+use crate::Clinical;
+use crate::access::{Binding, Holder, Verb};
+use crate::jose::{Algorithm, Claims, Compact, KeySet};
+use crate::store::{NewLeave, NewToken};
+use medlock_node::provider::sha256;
+
+/// The one type of assertions.
+const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// How far ahead an assertion may end, and how far clocks may differ, in seconds.
+const AHEAD: i64 = 300;
+const SKEW: i64 = 60;
+/// How long its number is kept behind its end, in seconds: longer than clocks differ.
+const KEPT: i64 = 120;
+/// Bytes of its number, at most.
+const MOST_JTI: usize = 256;
+
+/// An assertion that was believed; its number is still to be spent.
+pub(super) struct Assertion {
+    /// Its number, hashed.
+    pub(super) number: [u8; 32],
+    /// Until when the number counts as come.
+    pub(super) until: i64,
+}
+
+fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> OAuthError {
+    OAuthError::new(Refused::InvalidClient, text)
+}
+
+/// An assertion that came before.
+pub(super) fn replayed() -> OAuthError {
+    refused("the assertion's jti came before: make one for each request")
+}
+
+/// The client whose assertion this is. `address` is where it asks.
+///
+/// # Errors
+/// The first check that fails answers.
+pub(super) fn assertion(clinical: &Clinical, form: &Form, address: &str) -> Result<(Client, Assertion), OAuthError> {
+    if form.get("client_assertion_type") != Some(TYPE) {
+        return Err(wrong(format!("client_assertion_type is not {TYPE}")));
+    }
+    let read = Compact::read(form.need("client_assertion")?).map_err(|error| refused(error.to_string()))?;
+    let header = read.header().clone();
+    if !matches!(header.algorithm, Algorithm::Rs384 | Algorithm::Es384) {
+        return Err(refused("an assertion is signed with RS384 or ES384"));
+    }
+    if header.typ.as_deref().is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
+        return Err(refused("the assertion's typ is not JWT"));
+    }
+    let issuer = read.danger_issuer().ok_or_else(|| refused("the assertion has no iss"))?;
+    if form.get("client_id").is_some_and(|said| said != issuer) {
+        return Err(refused("client_id is another than the assertion's iss"));
+    }
+    let client = clinical.records().client(&issuer).map_err(|error| away(&error))?;
+    let client = client.ok_or_else(|| refused("the client is not registered, or not for assertions"))?;
+    let set = keys(clinical, &client, &header.key_set_url, header.key_id.as_deref())?;
+    let key = set.find(header.key_id.as_deref(), header.algorithm);
+    let key = key.ok_or_else(|| refused("no registered key has the assertion's kid and alg"))?;
+    let claims = read.verify(key).map_err(|error| refused(error.to_string()))?;
+    let now = clinical.clock().now().unix();
+    Ok((client, check(&claims, &issuer, address, now)?))
+}
+
+/// The keys of a client.
+fn keys(clinical: &Clinical, client: &Client, said: &Option<String>, name: Option<&str>) -> Result<KeySet, OAuthError> {
+    let Proof::Keys { inline, url } = &client.proof else {
+        return Err(refused("the client is not registered, or not for assertions"));
+    };
+    // `jku` chooses nothing: it may only say what is known (RFC 8725 section 3.10).
+    if said.is_some() && said != url {
+        return Err(refused("the assertion's jku is not the registered address of keys"));
+    }
+    if let Some(inline) = inline {
+        return KeySet::from_json(inline.as_bytes()).map_err(|error| refused(error.to_string()));
+    }
+    let _ = (clinical, name);
+    Err(refused("the client's keys cannot be fetched here"))
+}
+
+/// What an assertion claims (SMART App Launch 2.2, section 8.1.3).
+fn check(claims: &Claims, issuer: &str, address: &str, now: i64) -> Result<Assertion, OAuthError> {
+    let wrong = |error: crate::jose::Wrong| refused(format!("the assertion's claims: {error}"));
+    if claims.text("iss").map_err(wrong)? != issuer || claims.text("sub").map_err(wrong)? != issuer {
+        return Err(refused("the assertion's iss and sub are not both the client's identifier"));
+    }
+    if claims.audiences().map_err(wrong)? != [address] {
+        return Err(refused(format!("the assertion's aud is not {address} alone")));
+    }
+    let until = claims.time("exp").map_err(wrong)?.unix();
+    if until <= now.saturating_sub(SKEW) {
+        return Err(refused("the assertion has expired"));
+    }
+    if until > now.saturating_add(AHEAD) {
+        return Err(refused(format!("the assertion's exp is more than {AHEAD} seconds ahead")));
+    }
+    for claim in ["nbf", "iat"] {
+        let from = claims.optional_time(claim).map_err(wrong)?;
+        if from.is_some_and(|from| from.unix() > now.saturating_add(SKEW)) {
+            return Err(refused("the assertion is not valid yet"));
+        }
+    }
+    let number = claims.text("jti").map_err(wrong)?;
+    if number.is_empty() || number.len() > MOST_JTI {
+        return Err(refused(format!("the assertion's jti has no character, or more than {MOST_JTI}")));
+    }
+    Ok(Assertion { number: sha256(number.as_bytes()), until: until.saturating_add(KEPT) })
+}
+
+/// A token for software in its own name. Blocks.
+///
+/// # Errors
+/// The first check that fails answers.
+pub(super) fn token(clinical: &Clinical, form: &Form, address: &str) -> Result<TokenBody, OAuthError> {
+    let (client, assertion) = assertion(clinical, form, address)?;
+    let asked = Scopes::read_known(form.need("scope")?)
+        .map_err(|error| OAuthError::new(Refused::InvalidScope, error.to_string()))?;
+    let kinds = &clinical.settings().kinds;
+    let scopes = asked.within(&client.scopes, kinds).narrowed(kinds, |_: Verb, _| true);
+    if scopes.is_empty() {
+        return Err(OAuthError::new(Refused::InvalidScope, "no scope is left: the client is registered for others"));
+    }
+    let (made, seconds) = (clinical.clock().now().unix(), clinical.settings().backend_seconds);
+    let until = made.saturating_add(seconds);
+    let (token, scope) = (Secret::new(), scopes.to_string());
+    let leave = NewLeave { holder: Holder::Software { client: client.id }, scopes: scopes.clone(), made, until };
+    let kept = NewToken { hash: token.hash, scopes, binding: Binding::Bearer, until };
+    let new = clinical.records().keep_token_once((leave, kept), (assertion.number, assertion.until));
+    if !new.map_err(|error| away(&error))? {
+        return Err(replayed());
+    }
+    Ok(TokenBody { access_token: token.text, token_type: "Bearer", expires_in: seconds, scope, ..TokenBody::default() })
+}

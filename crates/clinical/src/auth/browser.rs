@@ -1,0 +1,318 @@
+//! A person with a browser: signs in, is asked, agrees or does not.
+//!
+//! No page needs a script. What a form sends is believed because of its ticket, which was sealed for this browser and this
+//! step, and because the browser says that the page is ours (`Origin`).
+
+use super::answer::{OAuthError, Refused, away};
+use super::authorize::{self, Problem, Wish, answer_address};
+use super::clients::Account;
+use super::form::Form;
+use super::scope::Word;
+use super::screen;
+use super::secret::Secret;
+use crate::Clinical;
+use crate::access::Holder;
+use crate::json::{Document, Limits, Node};
+use crate::kind::{Id, Kind, Row};
+use crate::store::{NewCode, NewLeave};
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse as _, Response};
+use data_encoding::BASE64URL_NOPAD;
+use http::header::{CACHE_CONTROL, COOKIE, LOCATION, ORIGIN, REFERRER_POLICY, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use medlock_node::provider::sha256;
+use std::sync::Arc;
+
+/// How long one stays signed in, and may look at a page, in seconds.
+const SIGNED_IN: i64 = 12 * 3_600;
+const PATIENCE: i64 = 15 * 60;
+/// How long a code is good, in seconds.
+const CODE: i64 = 60;
+/// Patients among whom one chooses, at most.
+const MOST_PATIENTS: u16 = 100;
+
+/// A browser, by its cookie.
+struct Browser {
+    /// SHA-256 of the cookie's value: the session, if it is one.
+    session: [u8; 32],
+    /// The cookie to set, if there was none.
+    fresh: Option<String>,
+}
+
+/// `GET /auth/authorize` and the same with a form.
+pub(crate) async fn authorize(
+    State(clinical): State<Arc<Clinical>>,
+    method: Method,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+    body: Bytes,
+) -> Response {
+    blocking(clinical, move |clinical| {
+        let query = if method == Method::POST { body.to_vec() } else { query.unwrap_or_default().into_bytes() };
+        ask(clinical, &headers, &query, false)
+    })
+    .await
+}
+
+/// `POST /auth/login`
+pub(crate) async fn login(State(clinical): State<Arc<Clinical>>, headers: HeaderMap, body: Bytes) -> Response {
+    blocking(clinical, move |clinical| sign_in(clinical, &headers, &body)).await
+}
+
+/// `POST /auth/consent`
+pub(crate) async fn consent(State(clinical): State<Arc<Clinical>>, headers: HeaderMap, body: Bytes) -> Response {
+    blocking(clinical, move |clinical| decide(clinical, &headers, &body)).await
+}
+
+/// What happened beyond the wish: the person is told.
+type Answered = Result<Response, Problem>;
+
+async fn blocking(clinical: Arc<Clinical>, work: impl FnOnce(&Clinical) -> Answered + Send + 'static) -> Response {
+    let answered = tokio::task::spawn_blocking(move || work(&clinical)).await;
+    match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(Problem::Told(text))) => screen::told(&text),
+        Ok(Err(Problem::Sent { redirect, state, error })) => {
+            let mut parameters = vec![("error", error.refused.name()), ("error_description", &*error.description)];
+            parameters.extend(state.as_deref().map(|state| ("state", state)));
+            go_to(&answer_address(&redirect, &parameters))
+        }
+        Err(_) => screen::told("Something failed here."),
+    }
+}
+
+/// Looks who is there, and shows what there is to decide.
+fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong: bool) -> Answered {
+    let wish = authorize::read(clinical, query)?;
+    let browser = Browser::of(clinical, headers);
+    let now = clinical.clock().now().unix();
+    let signed_in = session(clinical, &browser, now)?.filter(|(_, since)| wish.takes(*since, now));
+    let ticket = |step| browser.ticket(clinical, step, query, now);
+    let (account, _) = match signed_in {
+        Some(signed_in) if !wrong => signed_in,
+        _ if wish.silent => {
+            return Err(wish.problem(OAuthError::new(Refused::LoginRequired, "nobody is signed in")));
+        }
+        _ => return Ok(browser.keep(clinical, screen::login(&wish.client.name, &ticket("login"), wrong))),
+    };
+    if wish.silent {
+        return Err(wish.problem(OAuthError::new(Refused::ConsentRequired, "each agreement is asked for")));
+    }
+    let patients = if wish.needs_choice(&account) { Some(choice(clinical)?) } else { None };
+    let page = screen::consent(&screen::Asked {
+        app: &wish.client.name,
+        person: &account.name,
+        scopes: &wish.scopes,
+        patients: patients.as_deref(),
+        days: clinical.settings().refresh_seconds / 86_400,
+        ticket: &ticket("consent"),
+        origin: origin_of(&wish.redirect),
+    });
+    Ok(browser.keep(clinical, page))
+}
+
+fn sign_in(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
+    let (form, browser, query) = returned(clinical, headers, body, "login")?;
+    let now = clinical.clock().now().unix();
+    let code: String = form.get("code").unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
+    let session = Secret::new();
+    let name = form.get("name").unwrap_or_default().trim();
+    let account = clinical.records().account_named(name).map_err(told)?;
+    let right = match account {
+        None => false,
+        Some(account) => {
+            let hash = sha256(code.to_ascii_uppercase().as_bytes());
+            let session = (session.hash, now, now.saturating_add(SIGNED_IN));
+            clinical.records().spend_setup_code(account.number, hash, session).map_err(told)?
+        }
+    };
+    if !right {
+        tracing::info!(name, "a sign-in was refused");
+        drop(browser);
+        return ask(clinical, headers, &query, true);
+    }
+    // A new name for the session: who knew the one before knows nothing of this.
+    let query = String::from_utf8_lossy(&query).into_owned();
+    Ok(with_cookie(
+        clinical,
+        &session.text,
+        go_to(&format!("{}/auth/authorize?{query}", clinical.settings().public_url)),
+    ))
+}
+
+fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
+    let (form, browser, query) = returned(clinical, headers, body, "consent")?;
+    let now = clinical.clock().now().unix();
+    let wish = authorize::read(clinical, &query)?;
+    let signed_in =
+        session(clinical, &browser, now)?.filter(|(_, since)| wish.takes(since.saturating_add(PATIENCE), now));
+    let Some((account, since)) = signed_in else {
+        return Err(Problem::Told("You are no longer signed in.".to_owned()));
+    };
+    let denied = |text: &'static str| wish.problem(OAuthError::new(Refused::AccessDenied, text));
+    if form.get("decision") != Some("allow") {
+        return Err(denied("the person does not allow it"));
+    }
+    let mut chosen: Vec<String> = form.all("scope").map(str::to_owned).collect();
+    // What has no line of its own goes with the choice of a patient.
+    chosen.extend([Word::LaunchPatient, Word::Launch].map(|word| word.name().to_owned()));
+    let scopes = wish.scopes.chosen(&chosen);
+    if scopes.is_empty() && !scopes.has(Word::OpenId) {
+        return Err(denied("the person allows nothing of it"));
+    }
+    let patient = patient(clinical, &wish, &account, form.get("patient"))?;
+    let code = Secret::new();
+    let until = now.saturating_add(clinical.settings().refresh_seconds);
+    let holder = Holder::Person { account: account.number, client: wish.client.id.clone(), patient };
+    let kept = NewCode {
+        hash: code.hash,
+        redirect: wish.redirect.clone(),
+        challenge: *wish.challenge.as_bytes(),
+        nonce: wish.nonce.clone(),
+        signed_in: since,
+        until: now.saturating_add(CODE),
+    };
+    clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept).map_err(told)?;
+    let issuer = clinical.settings().public_url.as_str();
+    let parameters = [("code", code.text.as_str()), ("state", wish.state.as_str()), ("iss", issuer)];
+    Ok(go_to(&answer_address(&wish.redirect, &parameters)))
+}
+
+/// Whose data is meant: the person's own, or that of the patient who was chosen.
+fn patient(clinical: &Clinical, wish: &Wish, account: &Account, chosen: Option<&str>) -> Result<Option<Row>, Problem> {
+    if !wish.needs_patient() {
+        return Ok(None);
+    }
+    if let Some(own) = account.only() {
+        return Ok(Some(own));
+    }
+    let id = chosen.and_then(Id::read).ok_or_else(|| Problem::Told("Choose whose data it is about.".to_owned()))?;
+    let row = clinical.records().row_of(Kind::PATIENT, &id).map_err(told)?;
+    row.map(Some).ok_or_else(|| Problem::Told("This patient is not here.".to_owned()))
+}
+
+/// Patients with their names, newest first.
+fn choice(clinical: &Clinical) -> Result<Vec<(String, String)>, Problem> {
+    let patients = clinical.records().some_patients(MOST_PATIENTS).map_err(told)?;
+    Ok(patients.into_iter().map(|stored| (stored.id.to_string(), name_of(&stored.body, &stored.id))).collect())
+}
+
+/// A person's name as it is said, and the birth date.
+fn name_of(body: &[u8], id: &Id) -> String {
+    let Ok(document) = Document::read(body, &Limits::RESOURCE) else { return id.to_string() };
+    let text = |node: Option<Node<'_, '_>>| node.and_then(Node::text).map(|text| text.into_owned());
+    let root = document.root();
+    let name = root.member("name").and_then(|names| names.items().next());
+    let given = name.and_then(|name| name.member("given")).and_then(|given| text(given.items().next()));
+    let family = text(name.and_then(|name| name.member("family")));
+    let whole = text(name.and_then(|name| name.member("text")));
+    let name = whole.unwrap_or_else(|| [given, family].into_iter().flatten().collect::<Vec<_>>().join(" "));
+    let born = text(root.member("birthDate")).map(|date| format!(", born {date}")).unwrap_or_default();
+    if name.is_empty() { format!("{id}{born}") } else { format!("{name}{born}") }
+}
+
+/// What a form of ours brings back: its values, the browser, and the wish it is about.
+fn returned(
+    clinical: &Clinical,
+    headers: &HeaderMap,
+    body: &[u8],
+    step: &str,
+) -> Result<(Form, Browser, Vec<u8>), Problem> {
+    let again = || Problem::Told("This page is too old, or was opened in another browser.".to_owned());
+    let from = headers.get(ORIGIN).and_then(|value| value.to_str().ok());
+    if from != Some(clinical.settings().public_url.as_str()) {
+        return Err(Problem::Told("This form was not sent from a page of this server.".to_owned()));
+    }
+    let form =
+        Form::of_body_with(headers, body, &["scope"]).map_err(|error| Problem::Told(error.description.into_owned()))?;
+    let browser = Browser::of(clinical, headers);
+    let query = form.get("ticket").and_then(|ticket| browser.open(clinical, step, ticket)).ok_or_else(again)?;
+    Ok((form, browser, query))
+}
+
+fn session(clinical: &Clinical, browser: &Browser, now: i64) -> Result<Option<(Account, i64)>, Problem> {
+    clinical.records().session(browser.session, now).map_err(told)
+}
+
+fn told(error: medlock_store::Error) -> Problem {
+    Problem::Told(away(&error).description.into_owned())
+}
+
+impl Browser {
+    fn of(clinical: &Clinical, headers: &HeaderMap) -> Self {
+        let name = cookie_name(clinical);
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut values = cookies.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('='));
+        match values.find(|(one, _)| *one == name) {
+            Some((_, value)) => Self { session: sha256(value.as_bytes()), fresh: None },
+            None => {
+                let secret = Secret::new();
+                Self { session: secret.hash, fresh: Some(secret.text) }
+            }
+        }
+    }
+
+    /// The same answer, with the cookie if it is new.
+    fn keep(&self, clinical: &Clinical, response: Response) -> Response {
+        match &self.fresh {
+            Some(value) => with_cookie(clinical, value, response),
+            None => response,
+        }
+    }
+
+    /// What a form brings back: sealed for this browser and this step, for a while.
+    fn ticket(&self, clinical: &Clinical, step: &str, query: &[u8], now: i64) -> String {
+        let until = now.saturating_add(PATIENCE).to_be_bytes();
+        let sealed = clinical.records().seal_for(&[until.as_slice(), query].concat(), &self.context(step));
+        BASE64URL_NOPAD.encode(&sealed)
+    }
+
+    fn open(&self, clinical: &Clinical, step: &str, ticket: &str) -> Option<Vec<u8>> {
+        let sealed = BASE64URL_NOPAD.decode(ticket.as_bytes()).ok()?;
+        let plain = clinical.records().unseal_for(&sealed, &self.context(step))?;
+        let (until, query) = plain.split_first_chunk()?;
+        (i64::from_be_bytes(*until) > clinical.clock().now().unix()).then(|| query.to_vec())
+    }
+
+    fn context(&self, step: &str) -> Vec<u8> {
+        [step.as_bytes(), b"\n", &self.session].concat()
+    }
+}
+
+fn is_secret(clinical: &Clinical) -> bool {
+    clinical.settings().public_url.starts_with("https:")
+}
+
+/// A name that only this very host can set (RFC 6265bis section 4.1.3.2); over plain HTTP there is no such name.
+fn cookie_name(clinical: &Clinical) -> &'static str {
+    if is_secret(clinical) { "__Host-medlock" } else { "medlock" }
+}
+
+fn with_cookie(clinical: &Clinical, value: &str, mut response: Response) -> Response {
+    let secure = if is_secret(clinical) { "; Secure" } else { "" };
+    let cookie =
+        format!("{}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={SIGNED_IN}{secure}", cookie_name(clinical));
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Sends the browser on, with a request of its own (RFC 9110 section 15.4.4).
+fn go_to(address: &str) -> Response {
+    let Ok(address) = HeaderValue::from_str(address) else {
+        return screen::told("The app's address cannot be used.");
+    };
+    let fixed = HeaderValue::from_static;
+    let headers = [(LOCATION, address), (CACHE_CONTROL, fixed("no-store")), (REFERRER_POLICY, fixed("no-referrer"))];
+    (StatusCode::SEE_OTHER, headers).into_response()
+}
+
+/// Scheme, host and port of an address that was checked when it was registered.
+fn origin_of(address: &str) -> &str {
+    let start = address.find("://").map_or(0, |at| at.saturating_add(3));
+    let rest = address.get(start..).unwrap_or_default();
+    let end = rest.find(['/', '?']).map_or(address.len(), |at| start.saturating_add(at));
+    address.get(..end).unwrap_or(address)
+}

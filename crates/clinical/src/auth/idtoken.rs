@@ -1,0 +1,86 @@
+//! ID tokens: who has signed in (OpenID Connect Core 1.0, section 2). The signer process makes the signature.
+
+use super::answer::{OAuthError, away};
+use super::clients::{Account, Client};
+use crate::Clinical;
+use crate::jose::{Key, signing_input};
+use data_encoding::BASE64URL_NOPAD;
+use medlock_node::provider::WebAlgorithm;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// How long an ID token is good, in seconds.
+const SECONDS: i64 = 300;
+
+/// Who has signed in, and to whom it is said.
+pub(super) struct Person<'a> {
+    pub(super) client: &'a Client,
+    pub(super) account: &'a Account,
+    pub(super) nonce: Option<&'a str>,
+    pub(super) signed_in: Option<i64>,
+    /// Whether the person's resource is told.
+    pub(super) fhir_user: bool,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<&'a str>,
+    #[serde(rename = "fhirUser", skip_serializing_if = "Option::is_none")]
+    fhir_user: Option<String>,
+}
+
+/// An ID token. Blocks.
+pub(super) fn of(clinical: &Clinical, person: &Person<'_>, now: i64) -> Result<String, OAuthError> {
+    let Person { client, account, nonce, signed_in, fhir_user } = person;
+    let issuer = clinical.settings().public_url.as_str();
+    let claims = Claims {
+        iss: issuer,
+        sub: &account.subject,
+        aud: &client.id,
+        iat: now,
+        exp: now.saturating_add(SECONDS),
+        auth_time: *signed_in,
+        nonce: *nonce,
+        fhir_user: fhir_user.then(|| format!("{issuer}/fhir/{}/{}", account.kind, account.id)),
+    };
+    let algorithm = client.algorithm;
+    let key = key(clinical, algorithm).map_err(|error| away(&error))?;
+    let header = json!({ "alg": algorithm.name(), "kid": name_of(&key), "typ": "JWT" });
+    let claims = serde_json::to_vec(&claims).map_err(|error| away(&error))?;
+    let input = signing_input(header.to_string().as_bytes(), &claims);
+    let signature = clinical.web_keys().sign(algorithm, &input).map_err(|error| away(&error))?;
+    Ok(format!("{input}.{}", BASE64URL_NOPAD.encode(&signature)))
+}
+
+fn key(clinical: &Clinical, algorithm: WebAlgorithm) -> Result<Key, String> {
+    let spki = clinical.web_keys().public_key(algorithm).map_err(|error| error.to_string())?;
+    Key::from_spki(&spki).ok_or_else(|| "the signer's key is none for tokens".to_owned())
+}
+
+/// A key is called by its thumbprint.
+fn name_of(key: &Key) -> String {
+    BASE64URL_NOPAD.encode(key.thumbprint())
+}
+
+/// `/auth/keys`: what ID tokens are checked with (RFC 7517 section 5). Blocks.
+pub(super) fn key_set(clinical: &Clinical) -> Result<Vec<u8>, OAuthError> {
+    let mut keys = Vec::new();
+    for algorithm in WebAlgorithm::ALL {
+        let key = key(clinical, algorithm).map_err(|error| away(&error))?;
+        let mut members = serde_json::from_str::<Value>(key.to_json()).map_err(|error| away(&error))?;
+        if let Value::Object(members) = &mut members {
+            let more = [("kid", name_of(&key)), ("use", "sig".to_owned()), ("alg", algorithm.name().to_owned())];
+            members.extend(more.map(|(name, value)| (name.to_owned(), Value::from(value))));
+        }
+        keys.push(members);
+    }
+    serde_json::to_vec(&json!({ "keys": keys })).map_err(|error| away(&error))
+}

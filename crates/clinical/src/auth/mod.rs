@@ -1,0 +1,37 @@
+//! The authorization server: who gets a token, and for what.
+//!
+//! | who | how |
+//! | --- | --- |
+//! | a device | its operational credential authenticates it (RFC 8705), the verdict on it decides what it is given, and its token is bound to the certificate it showed |
+//! | a person, by software | signs in, sees in plain words what is asked, and agrees; the software proves that it asked (PKCE) and gets tokens (SMART App Launch 2.2) |
+//! | software in its own name | signs an assertion with a registered key (SMART Backend Services) |
+//!
+//! Tokens are random texts, kept as their hashes: whatever ends what was granted ends them at once.
+
+mod answer;
+mod authorize;
+mod backend;
+mod browser;
+mod clients;
+mod code;
+mod device;
+mod discovery;
+pub mod dpop;
+mod form;
+mod idtoken;
+mod introspect;
+pub mod passkey;
+pub mod pkce;
+mod register;
+mod scope;
+mod screen;
+mod secret;
+mod token;
+
+pub(crate) use browser::{authorize, consent, login};
+pub use clients::{Account, Client, Proof};
+pub(crate) use discovery::{openid_configuration, smart_configuration};
+pub(crate) use register::administer;
+pub use register::{AccountView, Asked, ClientSort, ClientView, Told};
+pub use scope::{Scope, ScopeError, Scopes, Whose, Word};
+pub(crate) use token::{introspect, keys, revoke, token};

@@ -1,0 +1,397 @@
+//! What an administrator asks about software and people: JSON on the hub's admin socket.
+//!
+//! ```text
+//! POST /v1/clinical   {"verb":"add-account","name":"anna","person":"Patient/…"}
+//! 200                 {"answer":"account", …}
+//! 4xx, 5xx            {"error":"there is no Patient/…"}
+//! ```
+
+use super::clients::{Account, Client, Proof};
+use super::scope::Scopes;
+use super::secret::Secret;
+use crate::Clinical;
+use crate::jose::KeySet;
+use crate::kind::{Id, Kind};
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use http::StatusCode;
+use medlock_node::provider::{self, WebAlgorithm, sha256};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// How long a setup code is good, in seconds.
+const SETUP: i64 = 24 * 3_600;
+/// Characters of a name, and of an address, at most; addresses of one client, at most.
+const LONGEST_NAME: usize = 100;
+const LONGEST_ADDRESS: usize = 512;
+const MOST_ADDRESSES: usize = 16;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Asked {
+    /// Register software. Answer: [`Told::Client`]; a secret is shown this once.
+    AddClient {
+        /// Its name, as people are shown it.
+        name: String,
+        /// How it proves that it is itself.
+        sort: ClientSort,
+        /// Where codes may be sent.
+        #[serde(default)]
+        redirects: Vec<String>,
+        /// What it may ask.
+        scopes: String,
+        /// Its public keys (RFC 7517), for `keys`.
+        #[serde(default)]
+        keys: Option<String>,
+        /// Where its public keys are, for `keys`.
+        #[serde(default)]
+        keys_url: Option<String>,
+        /// How its ID tokens are signed: `RS256` if absent.
+        #[serde(default)]
+        id_token: Option<String>,
+        /// Whether it may ask what the tokens of others are.
+        #[serde(default)]
+        introspects: bool,
+    },
+    /// All software. Answer: [`Told::Clients`].
+    Clients,
+    /// One. Answer: [`Told::Client`].
+    Client {
+        /// Its identifier.
+        id: String,
+    },
+    /// Remove one, and end all that was granted to it. Answer: [`Told::Done`].
+    RemoveClient {
+        /// Its identifier.
+        id: String,
+    },
+    /// Make an account for a person who has a resource here. Answer: [`Told::Account`] with a setup code.
+    AddAccount {
+        /// The name with which one signs in.
+        name: String,
+        /// The resource: `Patient/ID` or `Practitioner/ID`.
+        person: String,
+    },
+    /// All accounts. Answer: [`Told::Accounts`].
+    Accounts,
+    /// A new setup code for an account; the one before is void. Answer: [`Told::Account`].
+    Code {
+        /// The account's name.
+        name: String,
+    },
+    /// Remove an account, and end all that it has granted. Answer: [`Told::Done`].
+    RemoveAccount {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// How software proves that it is itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientSort {
+    /// It cannot: it runs in a browser or on a phone.
+    Public,
+    /// With a secret that it is given.
+    Secret,
+    /// With keys of its own.
+    Keys,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Told {
+    /// It is done.
+    Done {
+        /// What.
+        text: String,
+    },
+    /// One piece of software.
+    Client {
+        /// It.
+        client: ClientView,
+        /// Its secret, at its registration alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret: Option<String>,
+    },
+    /// Software.
+    Clients {
+        /// By name.
+        clients: Vec<ClientView>,
+    },
+    /// One account.
+    Account {
+        /// It.
+        account: AccountView,
+        /// Its setup code.
+        code: String,
+    },
+    /// Accounts.
+    Accounts {
+        /// By name.
+        accounts: Vec<AccountView>,
+    },
+}
+
+/// Registered software, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientView {
+    /// Its identifier.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// How it proves that it is itself.
+    pub authentication: String,
+    /// Where codes may be sent.
+    pub redirects: Vec<String>,
+    /// What it may ask.
+    pub scopes: String,
+    /// Where its keys are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_url: Option<String>,
+    /// Whether it may ask what the tokens of others are.
+    pub introspects: bool,
+}
+
+/// An account, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// The name with which one signs in.
+    pub name: String,
+    /// The person's resource.
+    pub person: String,
+}
+
+/// Why it is not done.
+#[derive(Debug)]
+struct Refused(StatusCode, String);
+
+impl Refused {
+    fn wrong(text: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, text.into())
+    }
+
+    fn absent(what: impl std::fmt::Display) -> Self {
+        Self(StatusCode::NOT_FOUND, format!("there is no {what}"))
+    }
+}
+
+impl From<medlock_store::Error> for Refused {
+    fn from(error: medlock_store::Error) -> Self {
+        match error {
+            medlock_store::Error::Taken { .. } => Self(StatusCode::CONFLICT, error.to_string()),
+            _ => Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        }
+    }
+}
+
+/// `POST /v1/clinical`
+pub(crate) async fn administer(State(clinical): State<Arc<Clinical>>, Json(asked): Json<Asked>) -> Response {
+    let done = tokio::task::spawn_blocking(move || {
+        let text = format!("{asked:?}");
+        let done = clinical.administer(asked);
+        tracing::info!(asked = text, done = done.is_ok(), "an administrator asked");
+        done
+    });
+    match done.await {
+        Ok(Ok(told)) => Json(told).into_response(),
+        Ok(Err(Refused(status, text))) => (status, Json(json!({ "error": text }))).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "error": "it was not finished" }))).into_response(),
+    }
+}
+
+impl Clinical {
+    fn administer(&self, asked: Asked) -> Result<Told, Refused> {
+        let now = self.clock().now().unix();
+        let records = self.records();
+        match asked {
+            Asked::AddClient { .. } => self.add_client(asked, now),
+            Asked::Clients => Ok(Told::Clients { clients: records.clients()?.iter().map(ClientView::of).collect() }),
+            Asked::Client { id } => {
+                let client = records.client(&id)?.ok_or_else(|| Refused::absent(format!("client {id:?}")))?;
+                Ok(Told::Client { client: ClientView::of(&client), secret: None })
+            }
+            Asked::RemoveClient { id } => {
+                if !records.remove_client(&id, now)? {
+                    return Err(Refused::absent(format!("client {id:?}")));
+                }
+                self.forget_ended(now);
+                Ok(Told::Done { text: format!("{id} is removed, and all that was granted to it has ended") })
+            }
+            Asked::AddAccount { name, person } => {
+                if !is_name(&name) {
+                    return Err(Refused::wrong("a name has 1 to 100 characters, none of which is invisible"));
+                }
+                let person = reference(&person)
+                    .ok_or_else(|| Refused::wrong(format!("{person:?} is not Patient/ID or Practitioner/ID")))?;
+                let subject = HEXLOWER.encode(&provider::random::<16>());
+                let account = records.add_account((&name, &subject), person, now)?;
+                let account = account.ok_or_else(|| Refused::absent(format!("{}/{}", person.0, person.1)))?;
+                self.code(&account, now)
+            }
+            Asked::Accounts => {
+                Ok(Told::Accounts { accounts: records.accounts()?.iter().map(AccountView::of).collect() })
+            }
+            Asked::Code { name } => {
+                let account =
+                    records.account_named(&name)?.ok_or_else(|| Refused::absent(format!("account {name:?}")))?;
+                self.code(&account, now)
+            }
+            Asked::RemoveAccount { name } => {
+                let account =
+                    records.account_named(&name)?.ok_or_else(|| Refused::absent(format!("account {name:?}")))?;
+                records.remove_account(account.number, now)?;
+                self.forget_ended(now);
+                Ok(Told::Done { text: format!("{name} is removed, and all that was granted by it has ended") })
+            }
+        }
+    }
+
+    fn add_client(&self, asked: Asked, now: i64) -> Result<Told, Refused> {
+        let Asked::AddClient { name, sort, redirects, scopes, keys, keys_url, id_token, introspects } = asked else {
+            return Err(Refused::wrong("this registers no client"));
+        };
+        if !is_name(&name) {
+            return Err(Refused::wrong("a name has 1 to 100 characters, none of which is invisible"));
+        }
+        if let Some(wrong) = redirects.iter().find(|address| !is_redirect(address)) {
+            let text =
+                "is no https address without a fragment, nor http of this machine (http://127.0.0.1, http://localhost)";
+            return Err(Refused::wrong(format!("{wrong:?} {text}")));
+        }
+        if redirects.len() > MOST_ADDRESSES {
+            return Err(Refused::wrong(format!("a client has at most {MOST_ADDRESSES} addresses")));
+        }
+        let scopes = Scopes::read(&scopes).map_err(|error| Refused::wrong(error.to_string()))?;
+        let algorithm = id_token.as_deref().unwrap_or("RS256");
+        let algorithm = WebAlgorithm::named(algorithm)
+            .ok_or_else(|| Refused::wrong(format!("{algorithm:?} is neither RS256 nor ES256")))?;
+        let secret = Secret::new();
+        let proof = match (sort, keys, keys_url) {
+            (ClientSort::Public, None, None) => Proof::None,
+            (ClientSort::Secret, None, None) => Proof::Secret(secret.hash),
+            (ClientSort::Keys, Some(inline), None) => {
+                let set = KeySet::from_json(inline.as_bytes()).map_err(|error| Refused::wrong(error.to_string()))?;
+                if set.is_empty() {
+                    return Err(Refused::wrong("the set has no key that is used here"));
+                }
+                Proof::Keys { inline: Some(inline), url: None }
+            }
+            (ClientSort::Keys, None, Some(_)) => {
+                return Err(Refused::wrong("keys are not fetched from elsewhere yet: give the set itself"));
+            }
+            (ClientSort::Keys, ..) => {
+                return Err(Refused::wrong("a client with keys has either its set of keys or their address"));
+            }
+            _ => return Err(Refused::wrong("only a client of the sort keys has keys")),
+        };
+        let id = HEXLOWER.encode(&provider::random::<16>());
+        let client = Client { id, name, proof, redirects, scopes, algorithm, introspects };
+        self.records().add_client(client.clone(), now)?;
+        let secret = matches!(client.proof, Proof::Secret(_)).then_some(secret.text);
+        Ok(Told::Client { client: ClientView::of(&client), secret })
+    }
+
+    /// Twelve characters: 60 bits.
+    fn code(&self, account: &Account, now: i64) -> Result<Told, Refused> {
+        let mut code = BASE32_NOPAD.encode(&provider::random::<8>());
+        code.truncate(12);
+        let until = now.saturating_add(SETUP);
+        self.records().keep_setup_code(account.number, sha256(code.as_bytes()), until)?;
+        let groups: Vec<&str> = [0..4, 4..8, 8..12].into_iter().filter_map(|range| code.get(range)).collect();
+        Ok(Told::Account { account: AccountView::of(account), code: groups.join("-") })
+    }
+}
+
+impl ClientView {
+    fn of(client: &Client) -> Self {
+        let keys_url = match &client.proof {
+            Proof::Keys { url, .. } => url.clone(),
+            Proof::None | Proof::Secret(_) => None,
+        };
+        Self {
+            id: client.id.clone(),
+            name: client.name.clone(),
+            authentication: client.proof.name().to_owned(),
+            redirects: client.redirects.clone(),
+            scopes: client.scopes.to_string(),
+            keys_url,
+            introspects: client.introspects,
+        }
+    }
+}
+
+impl AccountView {
+    fn of(account: &Account) -> Self {
+        Self { name: account.name.clone(), person: format!("{}/{}", account.kind, account.id) }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.chars().count()) && name.trim() == name && !name.chars().any(char::is_control)
+}
+
+fn reference(text: &str) -> Option<(Kind, Id)> {
+    let (kind, id) = text.split_once('/')?;
+    let kind = Kind::named(kind).filter(|kind| matches!(*kind, Kind::PATIENT | Kind::PRACTITIONER))?;
+    Some((kind, Id::read(id)?))
+}
+
+/// Whether a code may be sent to this address: over TLS, or to software on the same machine (RFC 8252 section 7.3).
+fn is_redirect(address: &str) -> bool {
+    let Some((scheme, rest)) = address.split_once("://") else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => host,
+        _ => authority,
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let plain = !bare.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-[]:".contains(&byte));
+    let here = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let visible = address.len() <= LONGEST_ADDRESS && address.bytes().all(|byte| byte.is_ascii_graphic());
+    plain && visible && !address.contains(['#', '"', '\'', ';', ',']) && (scheme == "https" || scheme == "http" && here)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-SMART-34: `redirect_with_fragment`, `redirect_userinfo`: no such address is registered.
+    #[test]
+    fn codes_are_sent_over_tls_or_on_the_same_machine() {
+        for fine in [
+            "https://app.example/callback",
+            "https://app.example:8443/x?y=z",
+            "http://127.0.0.1:4567/",
+            "http://[::1]/x",
+            "http://localhost/x",
+        ] {
+            assert!(is_redirect(fine), "{fine}");
+        }
+        for wrong in [
+            "",
+            "app",
+            "http://app.example/",
+            "https://app.example/#x",
+            "https://user@app.example/",
+            "https://user:1@app.example/",
+            "javascript:alert(1)",
+            "javascript://x/%0aalert(1)",
+            "https:///x",
+            "https://app.example/ x",
+            "https://app.example/\n",
+            "http://localhost.example/",
+            "https://app.example;script-src/",
+        ] {
+            assert!(!is_redirect(wrong), "{wrong}");
+        }
+        assert!(reference("Patient/x").is_none() && reference("Device/00000000000000000000000000").is_none());
+        assert!(is_name("Anna Muster") && !is_name("") && !is_name(" a") && !is_name("a\nb"));
+    }
+}

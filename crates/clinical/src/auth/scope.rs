@@ -1,0 +1,423 @@
+//! SMART scopes, version 2: `system/Observation.crs`, `patient/*.rs`, `openid`.
+
+use crate::access::{Reach, Right, Verb, Verbs, names_its_device};
+use crate::kind::{Kind, Row};
+use std::fmt;
+
+/// Scopes of one request, at most.
+const MOST: usize = 64;
+/// Bytes of all scopes, at most.
+const LENGTH: usize = 4 << 10;
+
+/// In whose name a scope lets its holder act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// The client's own.
+    System,
+    /// A person's, with the data of one patient.
+    Patient,
+    /// A person's, with all the person may see.
+    User,
+}
+
+impl Whose {
+    const ALL: [Self; 3] = [Self::System, Self::Patient, Self::User];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Patient => "patient",
+            Self::User => "user",
+        }
+    }
+}
+
+/// What a scope asks: verbs on a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// In whose name.
+    pub whose: Whose,
+    /// Which kind; `None`: all.
+    pub kind: Option<Kind>,
+    /// What may be done.
+    pub verbs: Verbs,
+}
+
+/// A scope that names no kind of resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Word {
+    /// An ID token.
+    OpenId,
+    /// The person's resource in it.
+    FhirUser,
+    /// What the software that opened the client says of patient and place.
+    Launch,
+    /// A patient that is chosen while the person is there.
+    LaunchPatient,
+    /// A refresh token that lives on when the person has left.
+    Offline,
+    /// A refresh token for as long as the person is signed in.
+    Online,
+}
+
+impl Word {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::OpenId, Self::FhirUser, Self::Launch, Self::LaunchPatient, Self::Offline, Self::Online];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenId => "openid",
+            Self::FhirUser => "fhirUser",
+            Self::Launch => "launch",
+            Self::LaunchPatient => "launch/patient",
+            Self::Offline => "offline_access",
+            Self::Online => "online_access",
+        }
+    }
+}
+
+/// Why scopes cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScopeError {
+    /// There are more than are read.
+    #[error("there are more than {MOST} scopes, or they are longer than {LENGTH} bytes")]
+    TooMany,
+    /// One is none that is served.
+    #[error("{0:?} is no scope that is served: system/Observation.crs")]
+    Unknown(String),
+}
+
+/// What a token is good for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scopes {
+    resources: Vec<Scope>,
+    words: Vec<Word>,
+}
+
+impl Scopes {
+    /// Reads scopes, with a space between two.
+    ///
+    /// # Errors
+    /// [`ScopeError`].
+    pub fn read(text: &str) -> Result<Self, ScopeError> {
+        let mut scopes = Self::default();
+        for word in words(text)? {
+            if !scopes.take(word) {
+                return Err(ScopeError::Unknown(word.to_owned()));
+            }
+        }
+        Ok(scopes)
+    }
+
+    /// The same, without those that are not served: software asks everywhere for all it could use, and is told what it got
+    /// (RFC 6749 section 3.3).
+    ///
+    /// # Errors
+    /// [`ScopeError::TooMany`].
+    pub fn read_known(text: &str) -> Result<Self, ScopeError> {
+        let mut scopes = Self::default();
+        for word in words(text)? {
+            scopes.take(word);
+        }
+        Ok(scopes)
+    }
+
+    fn take(&mut self, text: &str) -> bool {
+        if let Some(word) = Word::ALL.into_iter().find(|word| word.name() == text) {
+            if !self.has(word) {
+                self.words.push(word);
+            }
+            return true;
+        }
+        let scope = Scope::read(text);
+        self.resources.extend(scope);
+        scope.is_some()
+    }
+
+    /// Whether nothing is left that names resources.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.resources.is_empty()
+    }
+
+    /// Whether nothing is left at all.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.resources.is_empty() && self.words.is_empty()
+    }
+
+    /// Whether this word is among them.
+    #[must_use]
+    pub fn has(&self, word: Word) -> bool {
+        self.words.contains(&word)
+    }
+
+    /// Whether one of them is in this name.
+    #[must_use]
+    pub fn any_of(&self, whose: Whose) -> bool {
+        self.resources.iter().any(|scope| scope.whose == whose)
+    }
+
+    /// Those that name resources.
+    #[must_use]
+    pub fn resources(&self) -> &[Scope] {
+        &self.resources
+    }
+
+    /// What is left of those that name resources where `allowed` says of each verb on each kind whether it may be given, in
+    /// the client's own name. A scope for all kinds becomes one for each.
+    #[must_use]
+    pub fn narrowed(&self, kinds: &[Kind], allowed: impl Fn(Verb, Kind) -> bool) -> Self {
+        let own = self.resources.iter().filter(|scope| scope.whose == Whose::System);
+        let each = own.flat_map(|scope| {
+            let of = kinds.iter().copied().filter(move |kind| scope.kind.is_none_or(|of| of == *kind));
+            of.map(move |kind| (kind, scope.verbs))
+        });
+        let mut left: Vec<Scope> = Vec::new();
+        for (kind, verbs) in each {
+            let before = left.iter().position(|scope| scope.kind == Some(kind));
+            let held = before.and_then(|place| left.get(place)).map_or(Verbs::default(), |scope| scope.verbs);
+            let verbs = Verbs::of(
+                Verb::ALL.into_iter().filter(|verb| held.has(*verb) || verbs.has(*verb) && allowed(*verb, kind)),
+            );
+            match before.and_then(|place| left.get_mut(place)) {
+                Some(scope) => scope.verbs = verbs,
+                None if !verbs.is_empty() => left.push(Scope { whose: Whose::System, kind: Some(kind), verbs }),
+                None => {}
+            }
+        }
+        Self { resources: left, words: Vec::new() }
+    }
+
+    /// What of these is within `limit`, each as it was asked, with the verbs that are left of it. One for all kinds becomes one
+    /// for each kind of `kinds` that the limit names.
+    #[must_use]
+    pub fn within(&self, limit: &Self, kinds: &[Kind]) -> Self {
+        let verbs_of = |whose: Whose, kind: Option<Kind>| {
+            let wide = limit.resources.iter().filter(move |of| of.whose == whose);
+            let wide = wide.filter(move |of| of.kind.is_none() || kind.is_some() && of.kind == kind);
+            Verbs::of(Verb::ALL.into_iter().filter(|verb| wide.clone().any(|of| of.verbs.has(*verb))))
+        };
+        let mut left = Self { resources: Vec::new(), words: Vec::new() };
+        for scope in &self.resources {
+            let every = verbs_of(scope.whose, None);
+            let whole = scope.kind.is_some() || scope.verbs.iter().all(|verb| every.has(verb));
+            let of: Vec<Option<Kind>> =
+                if whole { vec![scope.kind] } else { kinds.iter().copied().map(Some).collect() };
+            for kind in of.into_iter().filter(|kind| kind.is_none_or(|kind| kinds.contains(&kind))) {
+                let allowed = verbs_of(scope.whose, kind);
+                let verbs = Verbs::of(scope.verbs.iter().filter(|verb| allowed.has(*verb)));
+                let one = Scope { kind, verbs, ..*scope };
+                if !verbs.is_empty() && !left.resources.contains(&one) {
+                    left.resources.push(one);
+                }
+            }
+        }
+        left.words = self.words.iter().copied().filter(|word| limit.has(*word)).collect();
+        left
+    }
+
+    /// Those whose text is among `chosen`.
+    #[must_use]
+    pub fn chosen(&self, chosen: &[String]) -> Self {
+        let is_chosen = |text: String| chosen.contains(&text);
+        Self {
+            resources: self.resources.iter().copied().filter(|scope| is_chosen(scope.to_string())).collect(),
+            words: self.words.iter().copied().filter(|word| is_chosen(word.name().to_owned())).collect(),
+        }
+    }
+
+    /// The rights of a device: those of one that works for itself (`own` is its row) reach its own rows alone.
+    #[must_use]
+    pub fn rights_of_device(&self, own: Option<Row>) -> Vec<Right> {
+        let reach = own.map_or(Reach::All, Reach::Device);
+        let reaches = |kind| own.is_none() || names_its_device(kind);
+        self.rights(|whose, kind| (whose == Whose::System && reaches(kind)).then(|| (reach, Verbs::all())))
+    }
+
+    /// The rights of software in its own name.
+    #[must_use]
+    pub fn rights_of_software(&self) -> Vec<Right> {
+        self.rights(|whose, _| (whose == Whose::System).then(|| (Reach::All, Verbs::all())))
+    }
+
+    /// The rights of a person's software: `patient` is whose data is meant, `person` whose alone the person may see (`None`: all).
+    /// What belongs to no patient is read, and not changed, with the rights of one.
+    #[must_use]
+    pub fn rights_of_person(&self, patient: Option<Row>, person: Option<Row>) -> Vec<Right> {
+        let of = |patient, kind| match is_of_nobody(kind) {
+            true => (Reach::All, Verbs::of([Verb::Read, Verb::Search])),
+            false => (Reach::Patient(patient), Verbs::all()),
+        };
+        self.rights(|whose, kind| match whose {
+            Whose::System => None,
+            Whose::Patient => patient.map(|patient| of(patient, kind)),
+            Whose::User => Some(person.map_or_else(|| (Reach::All, Verbs::all()), |person| of(person, kind))),
+        })
+    }
+
+    fn rights(&self, reach: impl Fn(Whose, Kind) -> Option<(Reach, Verbs)>) -> Vec<Right> {
+        let each = self.resources.iter().flat_map(|scope| {
+            Kind::all().filter(move |kind| scope.kind.is_none_or(|of| of == *kind)).map(move |kind| (scope, kind))
+        });
+        let rights = each.filter_map(|(scope, kind)| {
+            let (reach, most) = reach(scope.whose, kind)?;
+            let verbs = Verbs::of(scope.verbs.iter().filter(|verb| most.has(*verb)));
+            Some(Right { kind, verbs, reach })
+        });
+        rights.filter(|right| !right.verbs.is_empty()).collect()
+    }
+}
+
+/// Kinds whose resources belong to no patient.
+fn is_of_nobody(kind: Kind) -> bool {
+    matches!(kind, Kind::ORGANIZATION | Kind::PRACTITIONER | Kind::PRACTITIONER_ROLE)
+}
+
+fn words(text: &str) -> Result<impl Iterator<Item = &str>, ScopeError> {
+    let words = text.split(' ').filter(|word| !word.is_empty());
+    if words.clone().count() > MOST || text.len() > LENGTH { Err(ScopeError::TooMany) } else { Ok(words) }
+}
+
+impl Scope {
+    /// A scope that names resources. Those of version 1 are read as what they mean now.
+    fn read(text: &str) -> Option<Self> {
+        let (whose, rest) = text.split_once('/')?;
+        let whose = Whose::ALL.into_iter().find(|one| one.name() == whose)?;
+        let (kind, verbs) = rest.split_once('.')?;
+        let kind = if kind == "*" { None } else { Some(Kind::named(kind)?) };
+        let verbs = match verbs {
+            "read" => "rs",
+            "write" => "cud",
+            "*" => "cruds",
+            letters => letters,
+        };
+        // Each letter once, in their order.
+        let mut left = Verb::ALL.into_iter();
+        let verbs: Option<Vec<Verb>> = verbs.chars().map(|letter| left.find(|verb| verb.letter() == letter)).collect();
+        let verbs = Verbs::of(verbs?);
+        (!verbs.is_empty()).then_some(Self { whose, kind, verbs })
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letters: String = self.verbs.iter().map(Verb::letter).collect();
+        write!(f, "{}/{}.{letters}", self.whose.name(), self.kind.map_or("*", Kind::name))
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.words.iter().map(|word| word.name().to_owned());
+        for (place, scope) in words.chain(self.resources.iter().map(ToString::to_string)).enumerate() {
+            let separator = if place > 0 { " " } else { "" };
+            write!(f, "{separator}{scope}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Scopes {
+        Scopes::read(text).expect("scopes")
+    }
+
+    #[test]
+    fn scopes_are_read_and_written() {
+        for (text, written) in [
+            ("system/Observation.crs", "system/Observation.crs"),
+            ("system/*.rs  system/Device.cruds", "system/*.rs system/Device.cruds"),
+            ("system/Patient.read system/Observation.write", "system/Patient.rs system/Observation.cud"),
+            ("system/Patient.*", "system/Patient.cruds"),
+            ("patient/Observation.rs openid user/*.r openid", "openid patient/Observation.rs user/*.r"),
+            ("launch/patient offline_access fhirUser", "launch/patient offline_access fhirUser"),
+            ("", ""),
+        ] {
+            assert_eq!(Scopes::read(text).map(|scopes| scopes.to_string()), Ok(written.to_owned()), "{text}");
+        }
+        for no in [
+            "profile",
+            "group/Observation.rs",
+            "system/Observation",
+            "system/Observation.",
+            "system/Observation.sr",
+            "system/Observation.rr",
+            "system/Encounter.r",
+            "system/Observation.rs?category=x",
+            "system/observation.r",
+            "System/Observation.r",
+            "system/Observation.x",
+            "launch/encounter",
+        ] {
+            assert_eq!(Scopes::read(no), Err(ScopeError::Unknown(no.to_owned())), "{no}");
+            assert!(Scopes::read_known(no).is_ok_and(|scopes| scopes.is_nothing()), "{no}");
+        }
+        assert_eq!(Scopes::read(&"system/Device.r ".repeat(65)), Err(ScopeError::TooMany));
+        assert_eq!(Scopes::read_known(&"system/Device.r ".repeat(65)), Err(ScopeError::TooMany));
+    }
+
+    #[test]
+    fn only_what_is_allowed_is_left() {
+        let asked = read("system/*.cr system/Observation.us user/*.r openid");
+        let left = asked.narrowed(&[Kind::PATIENT, Kind::OBSERVATION], |verb, kind| {
+            verb != Verb::Create || kind == Kind::OBSERVATION
+        });
+        assert_eq!(left.to_string(), "system/Patient.r system/Observation.crus");
+        assert!(asked.narrowed(&[Kind::PATIENT], |_, _| false).is_empty());
+    }
+
+    /// Shows REQ-SMART-31: nothing is given beyond what the client is registered for.
+    #[test]
+    fn what_is_given_is_within_the_registration() {
+        let kinds = [Kind::PATIENT, Kind::OBSERVATION];
+        for (asked, registered, given) in [
+            ("patient/*.rs openid", "patient/*.cruds openid fhirUser", "openid patient/*.rs"),
+            ("patient/*.rs", "patient/Observation.rs", "patient/Observation.rs"),
+            ("patient/*.cruds", "patient/*.rs patient/Observation.c", "patient/Patient.rs patient/Observation.crs"),
+            ("patient/Observation.cruds", "patient/*.rs", "patient/Observation.rs"),
+            ("user/Observation.rs", "patient/*.rs", ""),
+            ("system/Device.rs", "system/*.rs", ""),
+            ("offline_access", "openid", ""),
+        ] {
+            assert_eq!(read(asked).within(&read(registered), &kinds).to_string(), given, "{asked} of {registered}");
+        }
+    }
+
+    /// Shows REQ-SMART-32: software of a person reaches one patient, and what belongs to nobody only to read it.
+    #[test]
+    fn rights_of_a_person_end_at_the_patient() {
+        let (patient, all) = (Some(Row(7)), None);
+        let rights = |text: &str, patient, person| read(text).rights_of_person(patient, person);
+        let one = |kind, verbs: &[Verb], reach| Right { kind, verbs: Verbs::of(verbs.iter().copied()), reach };
+        assert_eq!(
+            rights("patient/Observation.r", patient, patient),
+            [one(Kind::OBSERVATION, &[Verb::Read], Reach::Patient(Row(7)))]
+        );
+        assert_eq!(rights("patient/Observation.r", None, all), []);
+        assert_eq!(rights("system/Observation.r", patient, patient), []);
+        assert_eq!(rights("user/Observation.r", all, all), [one(Kind::OBSERVATION, &[Verb::Read], Reach::All)]);
+        assert_eq!(
+            rights("user/Observation.r", patient, patient),
+            [one(Kind::OBSERVATION, &[Verb::Read], Reach::Patient(Row(7)))]
+        );
+        assert_eq!(
+            rights("patient/Organization.cr", patient, patient),
+            [one(Kind::ORGANIZATION, &[Verb::Read], Reach::All)]
+        );
+        assert_eq!(
+            rights("patient/Organization.cr", patient, all),
+            [one(Kind::ORGANIZATION, &[Verb::Read], Reach::All)]
+        );
+        assert_eq!(
+            rights("user/Organization.cr", patient, patient),
+            [one(Kind::ORGANIZATION, &[Verb::Read], Reach::All)]
+        );
+    }
+}

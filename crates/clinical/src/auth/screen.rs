@@ -1,0 +1,239 @@
+//! The pages people see: plain HTML that works without a script, in any browser, read aloud, and in large letters.
+
+use super::scope::{Scope, Scopes, Whose, Word};
+use crate::access::Verb;
+use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
+use medlock_node::provider;
+use std::fmt::Write as _;
+
+/// Light and dark as the person likes it; what is chosen is seen without colours too.
+const STYLE: &str = "\
+:root{color-scheme:light dark;--ink:#16202a;--soft:#51606e;--paper:#fff;--edge:#c9d3dc;--deep:#0b5c8a;--on-deep:#fff;--ground:#eef3f6;--alarm:#a3201a}\
+@media(prefers-color-scheme:dark){:root{--ink:#e8eef3;--soft:#a9b7c3;--paper:#17212b;--edge:#3a4957;--deep:#6cc0ee;--on-deep:#06222f;--ground:#0e151c;--alarm:#ff9b93}}\
+*{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);font:1.0625rem/1.55 system-ui,sans-serif}\
+main{max-width:34rem;margin:6vh auto;padding:2rem;background:var(--paper);border:1px solid var(--edge);border-radius:.75rem}\
+h1{font-size:1.5rem;line-height:1.25;margin:0 0 1rem}p{margin:.5rem 0}.soft{color:var(--soft);font-size:.9375rem}\
+label{display:block;margin:1rem 0 .25rem;font-weight:600}fieldset{border:0;margin:1rem 0;padding:0}legend{font-weight:600;padding:0}\
+input[type=text],input[type=password]{width:100%;padding:.7rem;font:inherit;color:inherit;background:var(--paper);border:1px solid var(--soft);border-radius:.5rem}\
+.line{display:flex;gap:.75rem;margin:0;padding:.7rem 0;border-bottom:1px solid var(--edge);font-weight:400}\
+.line input{width:1.25rem;height:1.25rem;margin:.15rem 0 0;flex:none;accent-color:var(--deep)}\
+button{font:inherit;font-weight:600;padding:.75rem 1.4rem;border-radius:.5rem;border:2px solid var(--deep);background:var(--deep);color:var(--on-deep);cursor:pointer}\
+button.quiet{background:transparent;color:var(--deep)}.row{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}\
+:focus-visible{outline:3px solid var(--deep);outline-offset:2px}.alarm{color:var(--alarm);font-weight:600}code{font-size:.95em}";
+
+/// A page. `sends_to` is where its forms may lead besides this server.
+pub(super) fn page(status: StatusCode, title: &str, body: &str, sends_to: Option<&str>) -> Response {
+    let nonce = BASE64.encode(&provider::random::<16>());
+    let policy = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'{}{}; base-uri 'none'; frame-ancestors 'none'",
+        if sends_to.is_some() { " " } else { "" },
+        sends_to.unwrap_or_default()
+    );
+    let title = escaped(title);
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width,initial-scale=1\"><title>{title}</title><style nonce=\"{nonce}\">{STYLE}</style></head>\
+         <body><main><h1>{title}</h1>{body}</main></body></html>"
+    );
+    let fixed = HeaderValue::from_static;
+    let Ok(policy) = HeaderValue::from_str(&policy) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let headers = [
+        (CONTENT_TYPE, fixed("text/html; charset=utf-8")),
+        (CONTENT_SECURITY_POLICY, policy),
+        (CACHE_CONTROL, fixed("no-store")),
+        // Not `no-referrer`: browsers would send `Origin: null` with its forms, which are believed from this origin alone.
+        (REFERRER_POLICY, fixed("same-origin")),
+        (X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
+    ];
+    (status, headers, html).into_response()
+}
+
+/// What went wrong, and what to do.
+pub(super) fn told(text: &str) -> Response {
+    let body = format!("<p>{}</p><p class=\"soft\">Close this page and start again in the app.</p>", escaped(text));
+    page(StatusCode::BAD_REQUEST, "This does not work", &body, None)
+}
+
+/// The page on which one signs in.
+pub(super) fn login(app: &str, ticket: &str, wrong: bool) -> Response {
+    let wrong = if wrong {
+        "<p class=\"alarm\" role=\"alert\">Name and code do not fit. A code works once, for a day, and after five wrong ones no \
+         more: ask who gave it to you for another one.</p>"
+    } else {
+        ""
+    };
+    let app = escaped(app);
+    let body = format!(
+        "<p><strong>{app}</strong> wants to use your health data. Sign in to see what it asks.</p>{wrong}\
+         <form method=\"post\" action=\"/auth/login\"><input type=\"hidden\" name=\"ticket\" value=\"{ticket}\">\
+         <label for=\"name\">Your name here</label><input type=\"text\" id=\"name\" name=\"name\" autocomplete=\"username\" \
+         autocapitalize=\"none\" spellcheck=\"false\" required autofocus>\
+         <label for=\"code\">Your code</label><input type=\"text\" id=\"code\" name=\"code\" autocomplete=\"one-time-code\" \
+         autocapitalize=\"characters\" spellcheck=\"false\" aria-describedby=\"how\" required>\
+         <p class=\"soft\" id=\"how\">Twelve letters and digits that the hospital gave you. Dashes do not matter.</p>\
+         <div class=\"row\"><button>Sign in</button></div></form>"
+    );
+    page(if wrong.is_empty() { StatusCode::OK } else { StatusCode::FORBIDDEN }, "Sign in", &body, None)
+}
+
+/// What a person is asked.
+pub(super) struct Asked<'a> {
+    /// The software.
+    pub(super) app: &'a str,
+    /// Who is signed in.
+    pub(super) person: &'a str,
+    /// What it wants.
+    pub(super) scopes: &'a Scopes,
+    /// Among whom the person chooses: identifier and name.
+    pub(super) patients: Option<&'a [(String, String)]>,
+    /// For how long it may stay, in days.
+    pub(super) days: i64,
+    /// What comes back with the form.
+    pub(super) ticket: &'a str,
+    /// Where the answer goes.
+    pub(super) origin: &'a str,
+}
+
+/// The page on which a person agrees, to all or a part of it, or does not.
+pub(super) fn consent(asked: &Asked<'_>) -> Response {
+    let mut body = format!(
+        "<p>You are signed in as <strong>{}</strong>. Untick what you do not want; the app works with what is left.</p>\
+         <form method=\"post\" action=\"/auth/consent\"><input type=\"hidden\" name=\"ticket\" value=\"{}\">",
+        escaped(asked.person),
+        asked.ticket
+    );
+    if let Some(patients) = asked.patients {
+        body.push_str("<fieldset><legend>Whose data</legend>");
+        for (place, (id, name)) in patients.iter().enumerate() {
+            let first = if place == 0 { " required" } else { "" };
+            let (id, name) = (escaped(id), escaped(name));
+            let _ = write!(
+                body,
+                "<label class=\"line\"><input type=\"radio\" name=\"patient\" value=\"{id}\"{first}><span>{name}</span></label>"
+            );
+        }
+        if patients.is_empty() {
+            body.push_str("<p>There is no patient here yet.</p>");
+        }
+        body.push_str("</fieldset>");
+    }
+    body.push_str("<fieldset><legend>It may</legend>");
+    for (value, text) in lines(asked.scopes, asked.days) {
+        let (value, text) = (escaped(&value), escaped(&text));
+        let _ = write!(
+            body,
+            "<label class=\"line\"><input type=\"checkbox\" name=\"scope\" value=\"{value}\" checked><span>{text}</span></label>"
+        );
+    }
+    let _ = write!(
+        body,
+        "</fieldset><p class=\"soft\">The answer goes to <code>{}</code>. You can end this at any time: ask the hospital.</p>\
+         <div class=\"row\"><button name=\"decision\" value=\"allow\">Allow</button>\
+         <button class=\"quiet\" name=\"decision\" value=\"refuse\" formnovalidate>Do not allow</button></div></form>",
+        escaped(asked.origin)
+    );
+    page(StatusCode::OK, &format!("{} asks for your agreement", asked.app), &body, Some(asked.origin))
+}
+
+/// One line for each scope that can be unticked: its text as a scope, and in plain words.
+fn lines(scopes: &Scopes, days: i64) -> Vec<(String, String)> {
+    let words = [
+        (Word::OpenId, "know that it is you, and recognise you again".to_owned()),
+        (Word::FhirUser, "know which person of this hospital you are".to_owned()),
+        (Word::Offline, format!("stay connected for {days} days, also when you do not use it")),
+        (Word::Online, "stay connected while you use it".to_owned()),
+    ];
+    let resources = scopes.resources().iter().map(|scope| (scope.to_string(), in_words(scope)));
+    let words = words.into_iter().filter(|(word, _)| scopes.has(*word));
+    resources.chain(words.map(|(word, text)| (word.name().to_owned(), text))).collect()
+}
+
+/// A scope in plain words.
+fn in_words(scope: &Scope) -> String {
+    let verbs = [
+        ("read", [Verb::Read, Verb::Search].into_iter().any(|verb| scope.verbs.has(verb))),
+        ("add", scope.verbs.has(Verb::Create)),
+        ("change", scope.verbs.has(Verb::Update)),
+        ("delete", scope.verbs.has(Verb::Delete)),
+    ];
+    let verbs: Vec<&str> = verbs.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect();
+    let verbs = match verbs.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        all => all.join(""),
+    };
+    let whose = match scope.whose {
+        Whose::Patient => "of this patient",
+        Whose::User => "that you may see",
+        Whose::System => "of all patients",
+    };
+    let what = match scope.kind.map(crate::kind::Kind::name) {
+        None => "all data",
+        Some("Patient") => "name, birth date and contact details",
+        Some("Device") => "the medical devices in use",
+        Some("DeviceMetric") => "what the devices can measure",
+        Some("Observation") => "glucose readings and other measurements",
+        Some("Practitioner" | "PractitionerRole") => "who works at the hospital",
+        Some("Organization") => "the hospital and its wards",
+        Some("MedicationAdministration") => "medicine that was given, such as insulin",
+        Some("ServiceRequest") => "examinations that were ordered",
+        Some("DiagnosticReport") => "findings and reports",
+        Some("ImagingStudy") => "which images were taken",
+        Some("Consent") => "agreements about the data",
+        Some(other) => other,
+    };
+    let whose = match scope.kind.map(crate::kind::Kind::name) {
+        Some("Practitioner" | "PractitionerRole" | "Organization") => "",
+        _ => whose,
+    };
+    format!("{verbs} {what} {whose}").trim_end().to_owned()
+}
+
+/// Text within HTML.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-SMART-55.
+    #[test]
+    fn the_forms_of_a_page_say_where_they_come_from() {
+        let page = login("an app", "ticket", false);
+        assert_eq!(page.headers()[REFERRER_POLICY], "same-origin", "with `no-referrer` browsers send `Origin: null`");
+    }
+
+    /// Shows REQ-SMART-33: what is asked stands there in plain words, a line each.
+    #[test]
+    fn scopes_are_said_in_plain_words() {
+        let scopes =
+            Scopes::read("openid launch/patient patient/Observation.rs patient/Patient.r offline_access user/*.cud");
+        let lines: Vec<String> = lines(&scopes.expect("scopes"), 90).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(
+            lines,
+            [
+                "read glucose readings and other measurements of this patient",
+                "read name, birth date and contact details of this patient",
+                "add, change and delete all data that you may see",
+                "know that it is you, and recognise you again",
+                "stay connected for 90 days, also when you do not use it",
+            ]
+        );
+        assert_eq!(escaped("<a href='x'>&\"</a>"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;&lt;/a&gt;");
+    }
+}

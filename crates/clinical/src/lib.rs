@@ -1,0 +1,204 @@
+//! The clinical face: what devices measure as FHIR R4, guarded by OAuth 2.0 and SMART, bound to device identity.
+//!
+//! | module | what is there |
+//! | --- | --- |
+//! | [`json`], [`kind`], [`moment`] | documents as they were written; names of resources; dates |
+//! | [`definitions`], [`validate`] | FHIR R4 as data, and whether a resource is what it says |
+//! | [`query`] | a search, read |
+//! | [`store`] | what is kept |
+//! | [`access`] | who asks, and the one way to a row |
+//! | [`auth`], [`jose`] | the authorization server, and signed tokens of the web |
+//! | [`audit`] | who did what |
+//! | `rest` | `/fhir` over HTTP |
+//! | [`outcome`] | what is wrong with a request, as its author is told it |
+//! | [`seam`] | what others give |
+
+#[cfg(test)]
+extern crate self as medlock_clinical;
+
+pub mod access;
+pub mod audit;
+pub mod auth;
+mod config;
+pub mod definitions;
+mod error;
+pub mod jose;
+pub mod json;
+pub mod kind;
+pub mod moment;
+pub mod outcome;
+pub mod query;
+mod rest;
+pub mod seam;
+pub mod store;
+#[cfg(test)]
+mod tests;
+pub mod validate;
+
+pub use config::{ClinicalConfig, Settings};
+pub use error::Error;
+
+use access::Gate;
+use axum::Router;
+use axum::routing::post;
+use medlock_node::clock::Clock;
+use medlock_node::knowledge::KnowledgeBase;
+use seam::{Devices, WebKeys};
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use store::{Place, Records};
+
+/// The system of the identifiers by which a Device is one of the site's register.
+pub const DEVICE_SYSTEM: &str = "urn:medlock:fhir:device";
+
+/// So far back, in seconds, it is looked for what ended at other hubs: their clocks differ, and a token may just be read.
+const LATELY: i64 = 60;
+
+/// What the clinical face is given.
+pub struct Needs {
+    /// What time it is.
+    pub clock: Clock,
+    /// What is known of those who call.
+    pub knowledge: Arc<KnowledgeBase>,
+    /// The register of the site.
+    pub devices: Arc<dyn Devices>,
+    /// The keys that sign ID tokens.
+    pub web_keys: Arc<dyn WebKeys>,
+    /// Where it keeps what it keeps.
+    pub place: Place,
+}
+
+/// The clinical face of a hub.
+pub struct Clinical {
+    settings: Settings,
+    clock: Clock,
+    knowledge: Arc<KnowledgeBase>,
+    devices: Arc<dyn Devices>,
+    web_keys: Arc<dyn WebKeys>,
+    records: Arc<Records>,
+    gate: Gate,
+    audit: audit::Queue,
+    places: rest::Places,
+    /// Where devices reach it, without `/fhir`; empty until their door is open.
+    devices_address: RwLock<Arc<str>>,
+}
+
+impl Clinical {
+    /// Opens what is kept. Blocks.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn open(config: &ClinicalConfig, needs: Needs) -> Result<Arc<Self>, Error> {
+        let settings = Settings::of(config)?;
+        let Needs { clock, knowledge, devices, web_keys, place } = needs;
+        let records = Arc::new(Records::open(&place, clock.clone())?);
+        let gate = Gate::new(Arc::clone(&records), Arc::clone(&knowledge), clock.clone(), Arc::clone(&devices));
+        let audit = audit::Queue::start(Arc::clone(&records), clock.clone()).map_err(Error::Thread)?;
+        let devices_address = RwLock::new("".into());
+        Ok(Arc::new(Self {
+            settings,
+            clock,
+            knowledge,
+            devices,
+            web_keys,
+            records,
+            gate,
+            audit,
+            places: rest::Places::default(),
+            devices_address,
+        }))
+    }
+
+    /// The paths of the people's door.
+    pub fn people_router(self: &Arc<Self>) -> Router {
+        rest::people(Arc::clone(self))
+    }
+
+    /// The paths of the devices' door, which is reached at `address` from now on (`https://host:port`).
+    pub fn devices_router(self: &Arc<Self>, address: &str) -> Router {
+        *self.devices_address.write().unwrap_or_else(PoisonError::into_inner) = address.into();
+        rest::devices(Arc::clone(self), address)
+    }
+
+    /// What administrators ask about software and people.
+    pub fn admin_router(self: &Arc<Self>) -> Router {
+        Router::new().route("/v1/clinical", post(auth::administer)).with_state(Arc::clone(self))
+    }
+
+    /// All addresses under which references are local, and for which tokens are.
+    pub(crate) fn bases(&self) -> Vec<String> {
+        let devices = self.devices_address();
+        let all = [self.settings.public_url.as_str(), &devices];
+        all.into_iter().filter(|address| !address.is_empty()).map(|address| format!("{address}/fhir")).collect()
+    }
+
+    /// Ends what was granted, at this hub at once. Blocks.
+    pub(crate) fn end_leave(&self, leave: i64, now: i64) -> Result<(), medlock_store::Error> {
+        self.records.end_leave(leave, now)?;
+        self.forget_leave(leave);
+        Ok(())
+    }
+
+    pub(crate) fn forget_leave(&self, leave: i64) {
+        self.gate.forget(&HashSet::from([leave]));
+    }
+
+    /// Forgets the tokens of what ended lately, here or at another hub of the store. Blocks.
+    pub(crate) fn forget_ended(&self, now: i64) {
+        match self.records.ended_since(now.saturating_sub(LATELY)) {
+            Ok(ended) => self.gate.forget(&ended),
+            Err(error) => tracing::warn!(%error, "whether tokens have ended cannot be told now"),
+        }
+    }
+
+    pub(crate) fn web_keys(&self) -> &dyn WebKeys {
+        &*self.web_keys
+    }
+
+    pub(crate) fn devices_address(&self) -> Arc<str> {
+        Arc::clone(&self.devices_address.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is kept.
+    #[must_use]
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// Who is admitted.
+    #[must_use]
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn knowledge(&self) -> &KnowledgeBase {
+        &self.knowledge
+    }
+
+    pub(crate) fn devices(&self) -> &dyn Devices {
+        &*self.devices
+    }
+
+    pub(crate) const fn audit(&self) -> &audit::Queue {
+        &self.audit
+    }
+
+    pub(crate) const fn places(&self) -> &rest::Places {
+        &self.places
+    }
+}
+
+impl fmt::Debug for Clinical {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clinical").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! What has to hold of a resource that is found.
+
+use super::{Ranges, Token};
+use crate::definitions::{Column, ParameterId};
+use crate::json::Key;
+use crate::kind::{Id, Kind};
+
+/// A condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// One of these.
+    Id(Vec<Id>),
+    /// Of one of these patients.
+    Patient(Vec<Id>),
+    /// With one of these codes in a column.
+    Column(Column, Vec<Token>),
+    /// With one of these codes beside the row.
+    Mark(ParameterId, Vec<Token>),
+    /// That refers to one of these.
+    Link(ParameterId, Vec<(Kind, Id)>),
+    /// With one of these identifiers or addresses.
+    Ident(ParameterId, Vec<Token>),
+    /// With one of these words.
+    Word(ParameterId, Vec<Word>),
+    /// Whose principal date is so.
+    Date(Ranges),
+    /// With a date beside the row that is so.
+    Span(ParameterId, Ranges),
+    /// With a measured value that is so.
+    Quantity(ParameterId, Vec<Measure>),
+    /// That was changed then.
+    Updated(Ranges),
+    /// With one of these codes and this value in the same part.
+    Part(ParameterId, Vec<Token>, Box<Self>),
+    /// Without any value there.
+    Missing(Absent),
+    /// For which it does not hold.
+    Not(Box<Self>),
+    /// For which one holds.
+    Any(Vec<Self>),
+    /// For which all hold.
+    All(Vec<Self>),
+    /// That refers to a resource of this kind for which it holds.
+    Chain(By, Kind, Box<Self>),
+    /// To which a resource of this kind refers for which it holds.
+    Has(Kind, By, Box<Self>),
+}
+
+/// What a reference is kept as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The patient of the row.
+    Patient,
+    /// A link.
+    Link(ParameterId),
+}
+
+/// Where there is no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are where a filter looks")]
+pub enum Absent {
+    Column(Column),
+    Date,
+    Patient,
+    Mark(ParameterId),
+    Span(ParameterId),
+    Quantity(ParameterId),
+    Word(ParameterId),
+}
+
+/// A word that is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// One that begins so, in whatever case and with whatever accents.
+    Begins(String),
+    /// This very text.
+    Is(String),
+}
+
+/// A measured value that is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// Its unit, where that is asked.
+    pub unit: Option<Token>,
+    /// Ranges one of which it is in: all comparisons of one hold.
+    pub ranges: Vec<Vec<(super::End, super::Comparison, Key)>>,
+}
+
+impl Filter {
+    /// Whether it is one of these, or all of several of which one is.
+    pub fn has(&self, of: fn(&Self) -> bool) -> bool {
+        match self {
+            Self::All(all) => all.iter().any(|one| one.has(of)),
+            one => of(one),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Answers.
+
+use crate::outcome::{Code, Issue, Refusal};
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+/// The media type of resources.
+const FHIR: HeaderValue = HeaderValue::from_static("application/fhir+json; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Nothing of patients lies in a cache.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// A resource for its reader.
+pub(super) fn resource(status: StatusCode, body: Vec<u8>) -> Response {
+    (status, [(CONTENT_TYPE, FHIR), (CACHE_CONTROL, NO_STORE)], body).into_response()
+}
+
+/// No body.
+pub(super) fn empty(status: StatusCode) -> Response {
+    (status, [(CACHE_CONTROL, NO_STORE)]).into_response()
+}
+
+/// A resource for everybody, pages of other origins included.
+pub(super) fn open(body: Vec<u8>) -> Response {
+    everybody(FHIR, body)
+}
+
+/// The same, and no resource.
+pub(super) fn plain(body: Vec<u8>) -> Response {
+    everybody(JSON, body)
+}
+
+fn everybody(of: HeaderValue, body: Vec<u8>) -> Response {
+    let any = HeaderValue::from_static("*");
+    ([(CONTENT_TYPE, of), (ACCESS_CONTROL_ALLOW_ORIGIN, any)], body).into_response()
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = resource(self.status, self.outcome());
+        if self.status == StatusCode::UNAUTHORIZED {
+            // Who shows nothing is told nothing of what was wrong (RFC 6750 section 3.1).
+            let challenge = match self.code() {
+                Code::NoToken => "Bearer realm=\"fhir\"",
+                _ => "Bearer realm=\"fhir\", error=\"invalid_token\"",
+            };
+            let challenge = HeaderValue::from_static(challenge);
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Whether the caller takes JSON.
+pub(super) fn accepts(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut all = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .peekable();
+    let taken = ["*/*", "application/*", "application/fhir+json", "application/json", "text/json"];
+    let takes = |one: &str| taken.contains(&one.split(';').next().unwrap_or_default().trim());
+    if all.peek().is_none() || all.any(takes) {
+        return Ok(());
+    }
+    let refusal = Refusal::from(Issue::new(Code::MediaType, "resources are given as application/fhir+json alone"));
+    Err(Refusal { status: StatusCode::NOT_ACCEPTABLE, ..refusal })
+}
+
+/// Whether the body is said to be JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let of = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut parts = of.split(';').map(str::trim);
+    let json = parts.next().is_some_and(|of| ["application/fhir+json", "application/json"].contains(&of));
+    let other_charset = parts.any(|part| {
+        part.split_once('=').is_some_and(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("charset") && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
+    });
+    if json && !other_charset {
+        return Ok(());
+    }
+    Err(Issue::new(Code::MediaType, "resources are taken as application/fhir+json in UTF-8 alone").into())
+}
+
+/// What a caller prefers (RFC 7240).
+pub(super) fn prefers(headers: &HeaderMap, what: &str) -> bool {
+    let all = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|value| value.split([',', ';'])).any(|one| one.trim() == what)
+}

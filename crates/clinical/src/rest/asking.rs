@@ -1,0 +1,171 @@
+//! A request, taken from HTTP; who asks, and what is noted of it.
+
+use super::{Door, answer};
+use crate::access::{Caller, Verb};
+use crate::audit::Note;
+use crate::kind::Kind;
+use crate::outcome::{Code, Issue, Refusal};
+use crate::query;
+use crate::store::Cursor;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::response::{IntoResponse as _, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use medlock_node::accept::PeerInfo;
+use std::convert::Infallible;
+
+/// A request, but for its body.
+pub(super) struct Asking {
+    pub(super) door: Door,
+    peer: Option<PeerInfo>,
+    head: Parts,
+    /// What stands in the address, if it is text.
+    names: Option<Vec<String>>,
+}
+
+impl FromRequestParts<Door> for Asking {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(head: &mut Parts, door: &Door) -> Result<Self, Infallible> {
+        let names = RawPathParams::from_request_parts(head, door).await.ok();
+        let names = names.map(|names| names.iter().map(|(_, name)| name.to_owned()).collect());
+        let peer = head.extensions.get::<PeerInfo>().cloned();
+        Ok(Self { door: door.clone(), peer, head: head.clone(), names })
+    }
+}
+
+impl Asking {
+    /// The store blocks.
+    pub(super) async fn blocking(
+        self,
+        work: impl FnOnce(&Self) -> Result<Response, Refusal> + Send + 'static,
+    ) -> Response {
+        let answered = tokio::task::spawn_blocking(move || work(&self).unwrap_or_else(Refusal::into_response));
+        answered.await.unwrap_or_else(|_| failed("the request was not finished").into_response())
+    }
+
+    /// A part of the address.
+    pub(super) fn name(&self, place: usize) -> Result<&str, Refusal> {
+        let name = self.names.as_ref().and_then(|names| names.get(place));
+        name.map(String::as_str).ok_or_else(|| Issue::new(Code::UnknownKind, "the address is no text").into())
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// A header; empty if there is none that is text.
+    pub(super) fn header(&self, name: &HeaderName) -> &str {
+        self.head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub(super) fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    /// Method and path, as they may be told.
+    pub(super) fn shown(&self) -> String {
+        let path: String = self.head.uri.path().chars().take(256).collect();
+        format!("{} {path}", self.head.method)
+    }
+
+    fn peer(&self) -> Result<&PeerInfo, Refusal> {
+        self.peer.as_ref().ok_or_else(|| failed("the request came through no door"))
+    }
+
+    pub(super) fn caller(&self) -> Result<Caller, Refusal> {
+        self.door.clinical.gate().admit(&self.head.headers, self.peer()?)
+    }
+
+    pub(super) fn kind(&self, name: &str) -> Result<Kind, Refusal> {
+        let kind = Kind::named(name).filter(|kind| self.door.clinical.settings().kinds.contains(kind));
+        let shown: String = name.chars().take(64).collect();
+        kind.ok_or_else(|| Issue::new(Code::UnknownKind, format!("{shown:?} is not served")).into())
+    }
+
+    /// The caller with what is noted of it, if it may do this with resources of this kind at all.
+    pub(super) fn permitted(&self, name: &str, verb: Verb) -> Result<(Caller, Kind, Note), Refusal> {
+        answer::accepts(&self.head.headers)?;
+        let caller = self.caller()?;
+        let kind = self.kind(name)?;
+        let note = self.note(&caller, verb, kind)?;
+        match denied(&caller, verb, kind) {
+            Some(why) => Err(self.refused(&note, why)),
+            None => Ok((caller, kind, note)),
+        }
+    }
+
+    pub(super) fn note(&self, caller: &Caller, verb: Verb, kind: Kind) -> Result<Note, Refusal> {
+        Ok(Note::of(caller, verb, kind, self.peer()?.origin.to_string()))
+    }
+
+    /// The refusal, noted.
+    pub(super) fn refused(&self, note: &Note, why: Refusal) -> Refusal {
+        match self.noted(note.clone().refused(why.code().as_str())) {
+            Ok(()) => why,
+            Err(away) => away,
+        }
+    }
+
+    pub(super) fn noted(&self, note: Note) -> Result<(), Refusal> {
+        if self.door.clinical.audit().take(note) {
+            return Ok(());
+        }
+        Err(Issue::new(Code::AuditAway, "nothing is told that cannot be audited").into())
+    }
+
+    /// Where a page begins, if it is one of this search and caller.
+    pub(super) fn unsealed(&self, cursor: Option<&str>, binding: &str) -> Result<Option<Cursor>, Refusal> {
+        let Some(sealed) = cursor else { return Ok(None) };
+        let found = self.door.clinical.records().unseal(sealed, binding);
+        let wrong = || Issue::new(Code::Cursor, "this is no page of this search").at(query::CURSOR);
+        Ok(Some(found.ok_or_else(wrong)?))
+    }
+}
+
+/// Why this caller may do this with no resource of this kind at all.
+pub(super) fn denied(caller: &Caller, verb: Verb, kind: Kind) -> Option<Refusal> {
+    if let Some(denied) = caller.denial(verb, kind) {
+        return Some(Issue::new(Code::Forbidden, denied.to_string()).into());
+    }
+    let text = || format!("the token is not good for {verb:?} of {kind}");
+    (!caller.sight(verb).may(kind)).then(|| Issue::new(Code::Forbidden, text()).into())
+}
+
+pub(super) fn read_whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
+    body.map_err(|rejection| {
+        let refusal = Refusal::from(Issue::new(Code::TooMuch, rejection.body_text()));
+        Refusal { status: rejection.status(), ..refusal }
+    })
+}
+
+pub(super) fn failed(text: &'static str) -> Refusal {
+    Issue::new(Code::Failed, text).into()
+}
+
+pub(super) fn absent(kind: Kind) -> Refusal {
+    Issue::new(Code::NotFound, format!("there is no such {kind}")).into()
+}
+
+pub(super) fn store_failed(error: &medlock_store::Error) -> Refusal {
+    tracing::error!(%error, "a request could not be served");
+    Issue::new(Code::StoreAway, "the store did not do it").into()
+}
+
+/// Why a search was not done.
+pub(super) fn too_late(error: medlock_store::Error) -> Refusal {
+    match error {
+        medlock_store::Error::Late { limit, .. } => {
+            Issue::new(Code::TooCostly, format!("the search took longer than {limit:?}")).into()
+        }
+        other => store_failed(&other),
+    }
+}
+
+pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,97 @@
+//! The CapabilityStatement: exactly what is served.
+
+use super::Door;
+use crate::definitions::{Definitions, SearchType};
+use crate::kind::Kind;
+use crate::validate::CHECKED;
+use serde_json::{Value, json};
+
+/// When what is served last changed.
+const DATE: &str = "2026-11-22";
+const DOCUMENTATION: &str = "A resource has one patient and is seen within the rights of the token alone. Identifiers are given by the server. \
+    Profiles, bindings that are not required, and units are not checked, nor are contained resources of other kinds. If-Match is obeyed where it is sent. A condition is by \
+    identifier or _id, or by patient with code or date. What refers to a resource does not keep it from being deleted.";
+
+pub(super) fn statement(door: &Door) -> Vec<u8> {
+    let settings = door.clinical.settings();
+    let statement = json!({
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": DATE,
+        "kind": "instance",
+        "software": { "name": "Medlock", "version": env!("CARGO_PKG_VERSION") },
+        "implementation": { "description": "Medlock", "url": &*door.base },
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [{
+            "mode": "server",
+            "documentation": format!("{DOCUMENTATION} Rules that are checked: {}.", CHECKED.join(", ")),
+            "security": security(door),
+            "interaction": [{ "code": "transaction" }, { "code": "batch" }, { "code": "history-system" }],
+            "operation": [{
+                "name": "submit-cgm-bundle",
+                "definition": "http://hl7.org/fhir/uv/cgm/OperationDefinition/submit-cgm-bundle",
+            }],
+            "resource": settings.kinds.iter().map(|kind| resource(*kind, &settings.kinds)).collect::<Vec<_>>(),
+        }],
+    });
+    serde_json::to_vec(&statement).unwrap_or_default()
+}
+
+fn security(door: &Door) -> Value {
+    let (people, address) = (&door.clinical.settings().public_url, door.address());
+    json!({
+        "service": [{
+            "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR" }],
+        }],
+        "extension": [{
+            "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+            "extension": [
+                { "url": "authorize", "valueUri": format!("{people}/auth/authorize") },
+                { "url": "token", "valueUri": format!("{address}/auth/token") },
+                { "url": "introspect", "valueUri": format!("{address}/auth/introspect") },
+                { "url": "revoke", "valueUri": format!("{address}/auth/revoke") },
+            ],
+        }],
+    })
+}
+
+/// The references of a kind, as `_include` names them; those that may be to `target` alone, if one is given.
+fn references(kind: Kind, target: Option<Kind>) -> impl Iterator<Item = String> {
+    let references = Definitions::r4().parameters.of(kind).filter(|parameter| parameter.sort == SearchType::Reference);
+    let fitting = references.filter(move |parameter| {
+        target.is_none_or(|target| parameter.names.iter().any(|name| *name == "*" || *name == target.name()))
+    });
+    fitting.map(move |parameter| format!("{kind}:{}", parameter.name))
+}
+
+fn resource(kind: Kind, kinds: &[Kind]) -> Value {
+    let common = [("_id", "token"), ("_lastUpdated", "date")];
+    let common = common.into_iter().map(|(name, of)| json!({ "name": name, "type": of }));
+    let own = Definitions::r4().parameters.of(kind);
+    let own = own.map(|parameter| json!({ "name": parameter.name, "type": parameter.sort.name() }));
+    let interactions =
+        ["create", "read", "vread", "update", "delete", "history-instance", "history-type", "search-type"];
+    let interactions = interactions.map(|code| json!({ "code": code }));
+    let operation = |name: &str, definition: &str| json!({ "name": name, "definition": definition });
+    let mut operations = vec![operation("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")];
+    if kind == Kind::PATIENT {
+        operations.push(operation("everything", "http://hl7.org/fhir/OperationDefinition/Patient-everything"));
+    }
+    json!({
+        "operation": operations,
+        "type": kind.name(),
+        "interaction": interactions,
+        "versioning": "versioned-update",
+        "readHistory": true,
+        "updateCreate": false,
+        "conditionalCreate": true,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": true,
+        "conditionalDelete": "single",
+        "referencePolicy": ["literal", "enforced"],
+        "searchInclude": references(kind, None).collect::<Vec<_>>(),
+        "searchRevInclude": kinds.iter().flat_map(|of| references(*of, Some(kind))).collect::<Vec<_>>(),
+        "searchParam": common.chain(own).collect::<Vec<_>>(),
+    })
+}

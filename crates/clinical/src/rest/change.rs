@@ -1,0 +1,246 @@
+//! The interactions that change: create, update, delete, each also under a condition (FHIR R4, sections 3.1.0.4 to 3.1.0.8).
+
+use super::answer;
+use super::asking::{Asking, absent, denied, failed, insert, read_whole, store_failed, too_late};
+use crate::access::{Caller, Verb};
+use crate::audit::Note;
+use crate::definitions::Definitions;
+use crate::json::{Document, Limits, Node};
+use crate::kind::{Id, Kind, Version};
+use crate::moment;
+use crate::outcome::{Code, Issue, Refusal};
+use crate::query::Handling;
+use crate::store::{Act, Condition, Done, How, Unapplied};
+use crate::validate::{self, Asked, Prepared};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::response::Response;
+use http::header::{ETAG, IF_MATCH, LAST_MODIFIED, LOCATION};
+use http::{HeaderName, StatusCode};
+
+/// How often a request is read again because what its condition finds has changed meanwhile.
+const TRIES: usize = 8;
+const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
+
+/// `POST /fhir/{kind}`
+pub(super) async fn create(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
+    asking.blocking(move |asking| asking.create(asking.name(0)?, &read_whole(body)?)).await
+}
+
+/// `PUT /fhir/{kind}/{id}`
+pub(super) async fn update(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
+    asking.blocking(move |asking| asking.update(asking.name(0)?, Some(asking.name(1)?), &read_whole(body)?)).await
+}
+
+/// `PUT /fhir/{kind}?…`
+pub(super) async fn update_if(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
+    asking.blocking(move |asking| asking.update(asking.name(0)?, None, &read_whole(body)?)).await
+}
+
+/// `DELETE /fhir/{kind}/{id}`
+pub(super) async fn delete(asking: Asking) -> Response {
+    asking.blocking(|asking| asking.delete(asking.name(0)?, Some(asking.name(1)?))).await
+}
+
+/// `DELETE /fhir/{kind}?…`
+pub(super) async fn delete_if(asking: Asking) -> Response {
+    asking.blocking(|asking| asking.delete(asking.name(0)?, None)).await
+}
+
+impl Asking {
+    fn create(&self, name: &str, body: &[u8]) -> Result<Response, Refusal> {
+        let (caller, kind, note) = self.permitted(name, Verb::Create)?;
+        let none = self.header(&IF_NONE_EXIST);
+        let document = self.document(body)?;
+        let done = self.settle(
+            &caller,
+            &note,
+            |_| None,
+            || {
+                let to = self.prepared(&caller, Verb::Create, kind, document.root())?;
+                let condition = if none.is_empty() { None } else { Some(self.condition(&caller, kind, none)?) };
+                Ok(vec![self.create_act(to, condition)])
+            },
+        )?;
+        self.changed(done)
+    }
+
+    /// What a create becomes: nothing, where its condition finds something.
+    pub(super) fn create_act(&self, to: Prepared, condition: Option<Condition>) -> Act {
+        match condition {
+            Some(condition) if condition.is.is_some() => {
+                let id = condition.is.unwrap_or_else(|| self.door.clinical.records().fresh_id());
+                Act::Find { kind: to.kind(), id, condition }
+            }
+            condition => Act::Create { id: self.door.clinical.records().fresh_id(), to, condition },
+        }
+    }
+
+    fn update(&self, name: &str, id: Option<&str>, body: &[u8]) -> Result<Response, Refusal> {
+        let (caller, kind, note) = self.permitted(name, Verb::Update)?;
+        let document = self.document(body)?;
+        let if_match = version_asked(self.header(&IF_MATCH))?;
+        let done = self.settle(
+            &caller,
+            &note,
+            |_| None,
+            || {
+                let to = self.prepared(&caller, Verb::Update, kind, document.root())?;
+                let act = match id {
+                    Some(id) => {
+                        same_id(document.root(), id)?;
+                        let id = Id::read(id).ok_or_else(|| absent(kind))?;
+                        Act::Update { id, to, if_match, condition: None, bases: self.door.bases() }
+                    }
+                    None => {
+                        let condition = self.condition(&caller, kind, self.query())?;
+                        self.update_act(&caller, to, if_match, condition)?
+                    }
+                };
+                Ok(vec![act])
+            },
+        )?;
+        self.changed(done)
+    }
+
+    /// What an update under a condition becomes: a new resource, where the condition finds none.
+    pub(super) fn update_act(
+        &self,
+        caller: &Caller,
+        to: Prepared,
+        if_match: Option<Version>,
+        condition: Condition,
+    ) -> Result<Act, Refusal> {
+        if let Some(id) = condition.is {
+            return Ok(Act::Update { id, to, if_match, condition: Some(condition), bases: self.door.bases() });
+        }
+        if if_match.is_some() {
+            return Err(Issue::new(Code::Version, "there is none, so it has no version").into());
+        }
+        match denied(caller, Verb::Create, to.kind()) {
+            Some(why) => Err(why),
+            None => Ok(self.create_act(to, Some(condition))),
+        }
+    }
+
+    fn delete(&self, name: &str, id: Option<&str>) -> Result<Response, Refusal> {
+        let (caller, kind, note) = self.permitted(name, Verb::Delete)?;
+        let if_match = version_asked(self.header(&IF_MATCH))?;
+        self.settle(
+            &caller,
+            &note,
+            |_| None,
+            || {
+                let (id, condition) = match id {
+                    Some(id) => (Id::read(id), None),
+                    None => {
+                        let condition = self.condition(&caller, kind, self.query())?;
+                        (condition.is, Some(condition))
+                    }
+                };
+                Ok(id.into_iter().map(|id| Act::Delete { kind, id, if_match, condition: condition.clone() }).collect())
+            },
+        )?;
+        Ok(answer::empty(StatusCode::NO_CONTENT))
+    }
+
+    pub(super) fn document<'a>(&self, body: &'a [u8]) -> Result<Document<'a>, Refusal> {
+        answer::is_json(self.headers())?;
+        read_json(body, &Limits::RESOURCE)
+    }
+
+    /// The resource, checked, with what is written beside it of who writes it.
+    pub(super) fn prepared(
+        &self,
+        caller: &Caller,
+        verb: Verb,
+        kind: Kind,
+        resource: Node<'_, '_>,
+    ) -> Result<Prepared, Refusal> {
+        let mark = caller.mark(verb, kind).map(|code| code.as_str());
+        Ok(validate::prepare(resource, Definitions::r4(), Asked { kind, bases: &self.door.bases(), mark })?)
+    }
+
+    /// A condition with what it finds now: none, or one. It is looked for among what the caller may search.
+    pub(super) fn condition(&self, caller: &Caller, kind: Kind, query: &str) -> Result<Condition, Refusal> {
+        if let Some(why) = denied(caller, Verb::Search, kind) {
+            return Err(why);
+        }
+        let query = query.split_once('?').map_or(query, |(_, query)| query);
+        let plan = self.plan(kind, query, Handling::Strict)?;
+        if !plan.is_narrow() {
+            return Err(Issue::new(Code::Condition, "the condition may find too many").into());
+        }
+        let clinical = &self.door.clinical;
+        let limit = clinical.settings().search_limit;
+        let found = clinical.records().matching(&caller.sight(Verb::Search), &plan, limit).map_err(too_late)?;
+        match found.as_slice() {
+            [] => Ok(Condition { plan, is: None }),
+            [one] => Ok(Condition { plan, is: Some(one.id) }),
+            _ => Err(Issue::new(Code::ManyMatches, format!("there is more than one such {kind}")).into()),
+        }
+    }
+
+    /// Does what a request asks, each act for the entry of a Bundle that `place` gives; reads it again while what its conditions find changes.
+    pub(super) fn settle(
+        &self,
+        caller: &Caller,
+        note: &Note,
+        place: impl Fn(usize) -> Option<usize>,
+        read: impl Fn() -> Result<Vec<Act>, Refusal>,
+    ) -> Result<Vec<Done>, Refusal> {
+        for _ in 0..TRIES {
+            let acts = read().map_err(|why| self.refused(note, why))?;
+            match self.door.clinical.records().apply(caller, acts, note) {
+                Ok(done) => return Ok(done),
+                Err(Unapplied::Changed) => {}
+                Err(Unapplied::Refused { act, why }) => {
+                    let why = place(act).map_or(why.clone(), |number| why.of_entry(number));
+                    return Err(self.refused(note, why));
+                }
+                Err(Unapplied::Store(error)) => return Err(store_failed(&error)),
+            }
+        }
+        Err(self.refused(note, Issue::new(Code::Version, "others change it all the time").into()))
+    }
+
+    /// The answer to one change.
+    fn changed(&self, done: Vec<Done>) -> Result<Response, Refusal> {
+        let done = done.into_iter().next().ok_or_else(|| failed("nothing was done"))?;
+        let status = if done.how == How::Created { StatusCode::CREATED } else { StatusCode::OK };
+        let address = format!("{}/{}/{}/_history/{}", self.door.base, done.kind, done.id, done.version);
+        let mut response = if answer::prefers(self.headers(), "return=representation") {
+            answer::resource(status, done.body)
+        } else {
+            answer::empty(status)
+        };
+        let headers = response.headers_mut();
+        insert(headers, LOCATION, &address);
+        insert(headers, ETAG, &format!("W/\"{}\"", done.version));
+        insert(headers, LAST_MODIFIED, &moment::http_date(done.updated));
+        Ok(response)
+    }
+}
+
+pub(super) fn read_json<'a>(body: &'a [u8], limits: &Limits) -> Result<Document<'a>, Refusal> {
+    let wrong = |error: crate::json::Error| Refusal::from(Issue::new(Code::Json, error.to_string()));
+    Document::read(body, limits).map_err(wrong)
+}
+
+/// The version of an entity tag; none if nothing is asked (RFC 9110 section 13.1.1).
+pub(super) fn version_asked(tag: &str) -> Result<Option<Version>, Refusal> {
+    if tag.is_empty() || tag == "*" {
+        return Ok(None);
+    }
+    let plain = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    let wrong = || Issue::new(Code::ParameterValue, "If-Match is W/\"VERSION\"").at("If-Match");
+    Ok(Some(plain.and_then(Version::read).ok_or_else(wrong)?))
+}
+
+/// A resource that is sent to an address has its id.
+pub(super) fn same_id(resource: Node<'_, '_>, id: &str) -> Result<(), Refusal> {
+    if resource.member("id").and_then(Node::text).as_deref() == Some(id) {
+        return Ok(());
+    }
+    Err(Issue::new(Code::OtherId, format!("the resource has to have the id {id:?}")).at("id").into())
+}

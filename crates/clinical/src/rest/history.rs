@@ -1,0 +1,114 @@
+//! Histories: of a resource, of a kind, of all (FHIR R4, section 3.1.0.13).
+
+use super::asking::{Asking, absent, denied, too_late};
+use super::{answer, bundle};
+use crate::access::Verb;
+use crate::kind::{Id, Kind, Millis};
+use crate::moment;
+use crate::outcome::{Code, Issue, Issues, Refusal};
+use crate::query::CURSOR;
+use crate::store::{HistoryOf, Page};
+use axum::response::Response;
+use http::StatusCode;
+
+/// How many versions a page has where nobody says.
+const COUNT: u16 = 50;
+
+/// `GET /fhir/{kind}/{id}/_history`
+pub(super) async fn of_one(asking: Asking) -> Response {
+    asking.blocking(|asking| asking.history(Some(asking.name(0)?), Some(asking.name(1)?))).await
+}
+
+/// `GET /fhir/{kind}/_history`
+pub(super) async fn of_kind(asking: Asking) -> Response {
+    asking.blocking(|asking| asking.history(Some(asking.name(0)?), None)).await
+}
+
+/// `GET /fhir/_history`
+pub(super) async fn of_all(asking: Asking) -> Response {
+    asking.blocking(|asking| asking.history(None, None)).await
+}
+
+/// What is asked of a history.
+pub(super) struct Wanted {
+    pub(super) count: u16,
+    pub(super) since: Option<Millis>,
+    pub(super) cursor: Option<String>,
+    pub(super) used: Vec<(String, String)>,
+}
+
+impl Asking {
+    /// SMART gives the history of one resource to who may read it, all others to who may search.
+    fn history(&self, name: Option<&str>, id: Option<&str>) -> Result<Response, Refusal> {
+        let verb = if id.is_some() { Verb::Read } else { Verb::Search };
+        let (caller, kinds, note) = match name {
+            Some(name) => {
+                let (caller, kind, note) = self.permitted(name, verb)?;
+                (caller, vec![kind], note)
+            }
+            None => {
+                answer::accepts(self.headers())?;
+                let caller = self.caller()?;
+                let mut kinds = self.door.clinical.settings().kinds.clone();
+                kinds.retain(|kind| denied(&caller, verb, *kind).is_none());
+                let note = self.note(&caller, verb, Kind::PATIENT)?;
+                (caller, kinds, note)
+            }
+        };
+        let wanted = self.wanted()?;
+        let (of, path) = match (id, kinds.as_slice()) {
+            (Some(id), [kind]) => match Id::read(id) {
+                Some(id) => (HistoryOf::One(*kind, id), format!("{kind}/{id}/_history")),
+                None => return Err(self.refused(&note, absent(*kind))),
+            },
+            (_, [kind]) if name.is_some() => (HistoryOf::Kinds(vec![*kind]), format!("{kind}/_history")),
+            _ => (HistoryOf::Kinds(kinds.clone()), "_history".to_owned()),
+        };
+        let binding = format!("{path} {:?} {}", wanted.used, caller.leave());
+        let page = Page { count: wanted.count, after: self.unsealed(wanted.cursor.as_deref(), &binding)? };
+        let clinical = &self.door.clinical;
+        let limit = clinical.settings().search_limit;
+        let found = clinical.records().history(&caller.sight(verb), &of, wanted.since, &page, limit);
+        let Some(found) = found.map_err(too_late)? else {
+            let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);
+            return Err(self.refused(&note, absent(kind)));
+        };
+        let patients = found.resources.iter().filter_map(|stored| stored.patient).collect();
+        let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);
+        self.noted(note.searching(&path).about(kind, None, None, patients))?;
+        let next = found.next.as_ref().map(|next| clinical.records().seal(next, &binding));
+        let links =
+            bundle::Links { path: &path, used: &wanted.used, cursor: wanted.cursor.as_deref(), next: next.as_deref() };
+        Ok(answer::resource(StatusCode::OK, bundle::history(&self.door, &links, &found)))
+    }
+
+    pub(super) fn wanted(&self) -> Result<Wanted, Refusal> {
+        let most = self.door.clinical.settings().page_most;
+        let mut wanted = Wanted { count: COUNT.min(most), since: None, cursor: None, used: Vec::new() };
+        let mut issues = Issues::default();
+        for (name, value) in form_urlencoded::parse(self.query().as_bytes()) {
+            let fits = match &*name {
+                "_count" => {
+                    value.parse().ok().filter(|count| *count > 0).map(|count: u16| wanted.count = count.min(most))
+                }
+                "_since" => moment::instant(&value).map(|since| wanted.since = Some(since.low)),
+                "_format" => ["json", "application/json", "application/fhir+json"].contains(&&*value).then_some(()),
+                CURSOR => {
+                    wanted.cursor = Some(value.into_owned());
+                    continue;
+                }
+                _ => {
+                    let text = format!("this is not asked for by {name:?}");
+                    issues.add(Issue::new(Code::UnknownParameter, text).at(&*name));
+                    continue;
+                }
+            };
+            match fits {
+                Some(()) => wanted.used.push((name.into_owned(), value.into_owned())),
+                None => issues.add(Issue::new(Code::ParameterValue, format!("{value:?} is no value of it")).at(&*name)),
+            }
+        }
+        issues.settled()?;
+        Ok(wanted)
+    }
+}

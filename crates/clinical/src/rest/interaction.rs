@@ -1,0 +1,148 @@
+//! The interactions that read: read, version, search.
+
+use super::asking::{Asking, absent, denied, insert, read_whole, store_failed, too_late};
+use super::{answer, bundle};
+use crate::access::Verb;
+use crate::definitions::Definitions;
+use crate::kind::{Id, Kind, Version};
+use crate::moment;
+use crate::outcome::{Code, Issue, Refusal};
+use crate::query::{self, Handling, Terms};
+use crate::store::{Found, Page, Stored};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+
+/// `GET /fhir/{kind}/{id}`
+pub(super) async fn read(asking: Asking) -> Response {
+    asking.blocking(|asking| asking.read(asking.name(0)?, asking.name(1)?, None)).await
+}
+
+/// `GET /fhir/{kind}/{id}/_history/{version}`
+pub(super) async fn version(asking: Asking) -> Response {
+    asking.blocking(|asking| asking.read(asking.name(0)?, asking.name(1)?, Some(asking.name(2)?))).await
+}
+
+/// `GET /fhir/{kind}?…`
+pub(super) async fn search(asking: Asking) -> Response {
+    asking.blocking(|asking| asking.search(asking.name(0)?, asking.query())).await
+}
+
+/// `POST /fhir/{kind}/_search`
+pub(super) async fn search_by_form(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
+    asking
+        .blocking(move |asking| {
+            let of = asking.header(&CONTENT_TYPE);
+            if of.split(';').next().unwrap_or_default().trim() != "application/x-www-form-urlencoded" {
+                let text = "a search is posted as application/x-www-form-urlencoded";
+                return Err(Issue::new(Code::MediaType, text).into());
+            }
+            let body = read_whole(body)?;
+            let form = String::from_utf8_lossy(&body);
+            // What stands in the address counts too.
+            asking.search(asking.name(0)?, &[asking.query(), form.as_ref()].join("&"))
+        })
+        .await
+}
+
+/// What is not served.
+pub(super) async fn nothing(asking: Asking) -> Response {
+    // Whoever has no token learns nothing, not even this.
+    asking
+        .blocking(|asking| {
+            asking.caller()?;
+            Err(Issue::new(Code::NotSupported, format!("{} is not served", asking.shown())).into())
+        })
+        .await
+}
+
+impl Asking {
+    pub(super) fn read(&self, name: &str, id: &str, version: Option<&str>) -> Result<Response, Refusal> {
+        let (caller, kind, note) = self.permitted(name, Verb::Read)?;
+        let (sight, records) = (caller.sight(Verb::Read), self.door.clinical.records());
+        let found = match (Id::read(id), version.map(Version::read)) {
+            (Some(id), None) => records.read(&sight, kind, &id),
+            (Some(id), Some(Some(version))) => records.version(&sight, kind, &id, version),
+            _ => Ok(None),
+        };
+        let Some(stored) = found.map_err(|error| store_failed(&error))? else {
+            return Err(self.refused(&note, absent(kind)));
+        };
+        let patients = stored.patient.into_iter().collect();
+        let note = note.about(kind, Some(stored.row), Some(stored.version), patients);
+        if stored.gone {
+            let gone = Issue::new(Code::Gone, format!("this {kind} was deleted"));
+            return Err(self.refused(&note, gone.into()));
+        }
+        self.noted(note)?;
+        Ok(self.given(stored))
+    }
+
+    fn given(&self, stored: Stored) -> Response {
+        let (tag, modified) = (format!("W/\"{}\"", stored.version), moment::http_date(stored.updated));
+        let known = self.header(&IF_NONE_MATCH);
+        let same = if known.is_empty() {
+            // Only the very date that was told says something: it is as precise as a second.
+            self.header(&IF_MODIFIED_SINCE) == modified
+        } else {
+            known.split(',').any(|one| one.trim() == tag)
+        };
+        let mut response =
+            if same { answer::empty(StatusCode::NOT_MODIFIED) } else { answer::resource(StatusCode::OK, stored.body) };
+        insert(response.headers_mut(), ETAG, &tag);
+        insert(response.headers_mut(), LAST_MODIFIED, &modified);
+        response
+    }
+
+    pub(super) fn search(&self, name: &str, query: &str) -> Result<Response, Refusal> {
+        let (caller, kind, note) = self.permitted(name, Verb::Search)?;
+        let clinical = &self.door.clinical;
+        let lenient = answer::prefers(self.headers(), "handling=lenient");
+        let handling = if lenient { Handling::Lenient } else { Handling::Strict };
+        let plan = self.plan(kind, query, handling)?;
+        // What is looked at on the way is looked for too.
+        for other in plan.others() {
+            self.kind(other.name())?;
+            if let Some(why) = denied(&caller, Verb::Search, *other) {
+                return Err(self.refused(&note, why));
+            }
+        }
+        let (records, limit) = (clinical.records(), clinical.settings().search_limit);
+        let sight = caller.sight(Verb::Search);
+        let _turn = if plan.is_wide() && sight.only_of(kind).is_none() {
+            let busy = || Issue::new(Code::Busy, "other searches of this kind are made now");
+            Some(clinical.places().take(caller.leave()).ok_or_else(busy)?)
+        } else {
+            None
+        };
+        let binding = format!("{kind} {:?} {}", plan.used(), caller.leave());
+        let page = Page { count: plan.count(), after: self.unsealed(plan.cursor(), &binding)? };
+        let total = if plan.total() { Some(records.total(&sight, &plan, limit).map_err(too_late)?) } else { None };
+        let found = if plan.summary() {
+            Found { resources: Vec::new(), next: None }
+        } else {
+            records.search(&sight, &plan, &page, limit).map_err(too_late)?
+        };
+        let included = records.included(&caller.sight(Verb::Read), &plan, &found.resources, &self.door.bases(), limit);
+        let many = || Issue::new(Code::TooMuch, "more comes with this page than is given: lower _count");
+        let included = included.map_err(too_late)?.ok_or_else(many)?;
+        let patients = found.resources.iter().chain(&included).filter_map(|stored| stored.patient).collect();
+        self.noted(note.searching(query).about(kind, None, None, patients))?;
+        let next = found.next.as_ref().map(|next| records.seal(next, &binding));
+        let page = bundle::Searched { plan: &plan, found: &found, included: &included, total, next: next.as_deref() };
+        Ok(answer::resource(StatusCode::OK, bundle::searchset(&self.door, &page)))
+    }
+
+    /// A search as it was asked.
+    pub(super) fn plan(&self, kind: Kind, query: &str, handling: Handling) -> Result<query::Plan, Refusal> {
+        if query.len() > query::LENGTH {
+            return Err(Issue::new(Code::TooMuch, format!("a search has at most {} bytes", query::LENGTH)).into());
+        }
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+        let most = self.door.clinical.settings().page_most;
+        let terms = Terms { handling, most, bases: &self.door.bases() };
+        Ok(query::plan(kind, &pairs, terms, Definitions::r4())?)
+    }
+}

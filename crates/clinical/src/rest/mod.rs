@@ -1,0 +1,161 @@
+//! `/fhir`: resources over HTTP (FHIR R4, section 3.1.0).
+
+mod answer;
+mod asking;
+mod bundle;
+mod capability;
+mod change;
+mod entry;
+mod history;
+mod interaction;
+mod operations;
+mod places;
+mod transaction;
+
+pub(crate) use places::Places;
+
+use crate::{Clinical, auth};
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use medlock_node::stop::Stop;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often late tokens are forgotten.
+const SWEEP: Duration = Duration::from_secs(60);
+/// How long what is late is kept, in seconds: a code that comes again is known by it.
+const KEPT: i64 = 3_600;
+/// How often it is looked for what has ended at other hubs of the store.
+const NEWS: Duration = Duration::from_millis(250);
+
+/// One door with its address: links are of the door that was used.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    pub(crate) clinical: Arc<Clinical>,
+    /// Its address with `/fhir`.
+    pub(crate) base: Arc<str>,
+    /// Whether it is the devices' door: certificates are shown there.
+    pub(crate) of_devices: bool,
+}
+
+/// The paths that both doors have.
+fn both(door: Door) -> Router {
+    let auth = Router::new()
+        .route("/auth/token", post(auth::token))
+        .route("/auth/introspect", post(auth::introspect))
+        .route("/auth/revoke", post(auth::revoke))
+        .route("/auth/keys", get(auth::keys))
+        .route("/.well-known/openid-configuration", get(openid_configuration))
+        .with_state(door.clone());
+    fhir(door).merge(auth)
+}
+
+fn fhir(door: Door) -> Router {
+    let inner = Router::new()
+        .route("/metadata", get(metadata))
+        .route("/.well-known/smart-configuration", get(smart_configuration))
+        .route("/", post(transaction::bundle))
+        .route("/$submit-cgm-bundle", post(transaction::submit_cgm_bundle))
+        .route("/{kind}/$validate", post(operations::validate))
+        .route("/{kind}/{id}/$validate", post(operations::validate))
+        .route("/{kind}/{id}/$everything", get(operations::everything))
+        .route("/_history", get(history::of_all))
+        .route(
+            "/{kind}",
+            get(interaction::search).post(change::create).put(change::update_if).delete(change::delete_if),
+        )
+        .route("/{kind}/_search", post(interaction::search_by_form))
+        .route("/{kind}/_history", get(history::of_kind))
+        .route("/{kind}/{id}", get(interaction::read).put(change::update).delete(change::delete))
+        .route("/{kind}/{id}/_history", get(history::of_one))
+        .route("/{kind}/{id}/_history/{version}", get(interaction::version))
+        .fallback(interaction::nothing)
+        .method_not_allowed_fallback(interaction::nothing)
+        .with_state(door.clone());
+    // With a slash at its end it is the same address.
+    let base = Router::new().route("/fhir/", post(transaction::bundle).fallback(interaction::nothing)).with_state(door);
+    base.nest("/fhir", inner)
+}
+
+/// The paths of the people's door.
+pub(crate) fn people(clinical: Arc<Clinical>) -> Router {
+    let base = base(&clinical.settings().public_url).into();
+    let pages = Router::new()
+        .route("/auth/authorize", get(auth::authorize).post(auth::authorize))
+        .route("/auth/login", post(auth::login))
+        .route("/auth/consent", post(auth::consent))
+        .with_state(Arc::clone(&clinical));
+    both(Door { clinical, base, of_devices: false }).merge(pages)
+}
+
+/// The paths of the devices' door, which is reached at `address`.
+pub(crate) fn devices(clinical: Arc<Clinical>, address: &str) -> Router {
+    both(Door { clinical, base: base(address).into(), of_devices: true })
+}
+
+fn base(address: &str) -> String {
+    format!("{address}/fhir")
+}
+
+impl Door {
+    /// All addresses under which references are local.
+    fn bases(&self) -> Vec<String> {
+        self.clinical.bases()
+    }
+
+    /// Its address without `/fhir`.
+    pub(crate) fn address(&self) -> &str {
+        self.base.strip_suffix("/fhir").unwrap_or(&self.base)
+    }
+}
+
+async fn metadata(State(door): State<Door>) -> Response {
+    answer::open(capability::statement(&door))
+}
+
+async fn smart_configuration(State(door): State<Door>) -> Response {
+    answer::plain(auth::smart_configuration(&door))
+}
+
+async fn openid_configuration(State(door): State<Door>) -> Response {
+    answer::plain(auth::openid_configuration(&door))
+}
+
+impl Clinical {
+    /// Ends tokens that other hubs have ended, and tidies up, until asked to stop. To be spawned once.
+    pub async fn keep(self: Arc<Self>, mut stop: Stop) {
+        let every = |period| {
+            let mut clock = tokio::time::interval(period);
+            clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            clock
+        };
+        let (mut sweep, mut news) = (every(SWEEP), every(NEWS));
+        loop {
+            let sweeps = tokio::select! {
+                () = stop.asked() => return,
+                _ = sweep.tick() => true,
+                _ = news.tick() => false,
+            };
+            let clinical = Arc::clone(&self);
+            let kept = tokio::task::spawn_blocking(move || if sweeps { clinical.sweep() } else { clinical.hear() });
+            if kept.await.is_err() {
+                tracing::error!("late tokens were not looked for");
+            }
+        }
+    }
+
+    fn hear(&self) {
+        self.forget_ended(self.clock().now().unix());
+    }
+
+    fn sweep(&self) {
+        let now = self.clock().now().unix();
+        let (tokens, others) =
+            (self.records().forget_tokens(now), self.records().forget_late(now.saturating_sub(KEPT)));
+        if let Err(error) = tokens.map(drop).and(others) {
+            tracing::warn!(%error, "late tokens were not forgotten");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `$validate` and `$everything`.
+
+use super::asking::{Asking, absent, read_whole, store_failed, too_late};
+use super::change::read_json;
+use super::{answer, bundle};
+use crate::access::Verb;
+use crate::definitions::Definitions;
+use crate::json::{Limits, Node};
+use crate::kind::{Id, Kind};
+use crate::outcome::{Code, Issue, Refusal, Severity};
+use crate::store::Page;
+use crate::validate::{self, Asked};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::response::Response;
+use http::StatusCode;
+
+/// Nothing is wrong.
+const VALID: &[u8] = br#"{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"nothing is wrong that is checked here"}}]}"#;
+
+/// `POST /fhir/{kind}/$validate`
+pub(super) async fn validate(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
+    asking.blocking(move |asking| asking.validate(asking.name(0)?, &read_whole(body)?)).await
+}
+
+/// `GET /fhir/Patient/{id}/$everything`
+pub(super) async fn everything(asking: Asking) -> Response {
+    asking.blocking(|asking| asking.everything(asking.name(0)?, asking.name(1)?)).await
+}
+
+impl Asking {
+    /// The resource itself, or Parameters that have it.
+    fn validate(&self, name: &str, body: &[u8]) -> Result<Response, Refusal> {
+        answer::accepts(self.headers())?;
+        self.caller()?;
+        let kind = self.kind(name)?;
+        answer::is_json(self.headers())?;
+        let document = read_json(body, &Limits::RESOURCE)?;
+        let root = document.root();
+        let mut resource = root;
+        if root.member("resourceType").and_then(Node::text).as_deref() == Some("Parameters") {
+            let list = root.member("parameter");
+            let given = list.iter().flat_map(|list| list.items()).find_map(|one| one.member("resource"));
+            resource =
+                given.ok_or_else(|| Issue::new(Code::Cardinality, "no parameter has a resource").at("Parameters"))?;
+        }
+        let asked = Asked { kind, bases: &self.door.bases(), mark: None };
+        let told = match validate::prepare(resource, Definitions::r4(), asked) {
+            Ok(_) => VALID.to_vec(),
+            Err(issues) => issues.outcome(Severity::Error),
+        };
+        Ok(answer::resource(StatusCode::OK, told))
+    }
+
+    fn everything(&self, name: &str, id: &str) -> Result<Response, Refusal> {
+        let (caller, kind, note) = self.permitted(name, Verb::Read)?;
+        if kind != Kind::PATIENT {
+            return Err(Issue::new(Code::NotSupported, format!("{} is not served", self.shown())).into());
+        }
+        let (sight, clinical) = (caller.sight(Verb::Read), &self.door.clinical);
+        let patient = match Id::read(id) {
+            Some(id) => clinical.records().read(&sight, kind, &id).map_err(|error| store_failed(&error))?,
+            None => None,
+        };
+        let Some(patient) = patient else { return Err(self.refused(&note, absent(kind))) };
+        if patient.gone {
+            return Err(self.refused(&note, Issue::new(Code::Gone, "this Patient was deleted").into()));
+        }
+        let wanted = self.wanted()?;
+        let path = format!("Patient/{}/$everything", patient.id);
+        let binding = format!("{path} {:?} {}", wanted.used, caller.leave());
+        let page = Page { count: wanted.count, after: self.unsealed(wanted.cursor.as_deref(), &binding)? };
+        let (kinds, limit) = (&clinical.settings().kinds, clinical.settings().search_limit);
+        let found = clinical.records().everything(&sight, patient.row, kinds, wanted.since, &page, limit);
+        let found = found.map_err(too_late)?;
+        self.noted(note.searching(&path).about(kind, Some(patient.row), None, vec![patient.row]))?;
+        let next = found.next.as_ref().map(|next| clinical.records().seal(next, &binding));
+        let links =
+            bundle::Links { path: &path, used: &wanted.used, cursor: wanted.cursor.as_deref(), next: next.as_deref() };
+        Ok(answer::resource(StatusCode::OK, bundle::all(&self.door, &links, &found)))
+    }
+}

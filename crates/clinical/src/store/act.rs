@@ -1,0 +1,166 @@
+//! What is to be done, and what was done.
+
+use crate::access::Verb;
+use crate::kind::{Id, Kind, Millis, Row, Version};
+use crate::outcome::Refusal;
+use crate::query;
+use crate::validate::Prepared;
+use medlock_store::Error;
+
+/// What has to be so at the moment of a change: this search finds just this resource, or none.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// The search.
+    pub plan: query::Plan,
+    /// What it found when the request was read.
+    pub is: Option<Id>,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Act {
+    /// A new resource with this identifier, of [`Id::fresh`].
+    Create {
+        /// Its identifier.
+        id: Id,
+        /// It.
+        to: Prepared,
+        /// Only then.
+        condition: Option<Condition>,
+    },
+    /// Another state of a resource.
+    Update {
+        /// Which.
+        id: Id,
+        /// What it becomes.
+        to: Prepared,
+        /// Which version it has to have.
+        if_match: Option<Version>,
+        /// Only then.
+        condition: Option<Condition>,
+        /// The addresses under which its references are local.
+        bases: Vec<String>,
+    },
+    /// The end of a resource.
+    Delete {
+        /// Its kind.
+        kind: Kind,
+        /// Which.
+        id: Id,
+        /// Which version it has to have.
+        if_match: Option<Version>,
+        /// Only then.
+        condition: Option<Condition>,
+    },
+    /// Nothing: it is there already.
+    Find {
+        /// Its kind.
+        kind: Kind,
+        /// Which.
+        id: Id,
+        /// Only then.
+        condition: Condition,
+    },
+}
+
+impl Act {
+    /// With resources of which kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Create { to, .. } | Self::Update { to, .. } => to.kind(),
+            Self::Delete { kind, .. } | Self::Find { kind, .. } => *kind,
+        }
+    }
+
+    /// Of which one.
+    #[must_use]
+    pub const fn id(&self) -> Id {
+        match self {
+            Self::Create { id, .. } | Self::Update { id, .. } | Self::Delete { id, .. } | Self::Find { id, .. } => *id,
+        }
+    }
+
+    /// Which right it needs.
+    #[must_use]
+    pub const fn verb(&self) -> Verb {
+        match self {
+            Self::Create { .. } => Verb::Create,
+            Self::Update { .. } => Verb::Update,
+            Self::Delete { .. } => Verb::Delete,
+            Self::Find { .. } => Verb::Search,
+        }
+    }
+
+    pub(super) const fn condition(&self) -> Option<&Condition> {
+        match self {
+            Self::Create { condition, .. } | Self::Update { condition, .. } | Self::Delete { condition, .. } => {
+                condition.as_ref()
+            }
+            Self::Find { condition, .. } => Some(condition),
+        }
+    }
+
+    pub(super) const fn prepared(&self) -> Option<&Prepared> {
+        match self {
+            Self::Create { to, .. } | Self::Update { to, .. } => Some(to),
+            Self::Delete { .. } | Self::Find { .. } => None,
+        }
+    }
+}
+
+/// How a resource stands after an act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It is new.
+    Created,
+    /// It has another version.
+    Updated,
+    /// It is gone.
+    Deleted,
+    /// It was there.
+    Found,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// How.
+    pub how: How,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its identifier.
+    pub id: Id,
+    /// Its version.
+    pub version: Version,
+    /// When.
+    pub updated: Millis,
+    /// It, as JSON; empty where it is gone.
+    pub body: Vec<u8>,
+    /// Its row.
+    pub(super) row: Row,
+    /// The row of the patient whose it is.
+    pub(super) patient: Option<Row>,
+}
+
+/// Why nothing was done.
+#[derive(Debug)]
+pub enum Unapplied {
+    /// One of the acts is refused.
+    Refused {
+        /// Which, from 0.
+        act: usize,
+        /// Why.
+        why: Refusal,
+    },
+    /// What a condition finds is not what it found when the request was read: read the request again.
+    Changed,
+    /// The store did not do it.
+    Store(Error),
+}
+
+impl From<Error> for Unapplied {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}

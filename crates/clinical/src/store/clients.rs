@@ -1,0 +1,422 @@
+//! Who may ask for tokens, and whose accounts there are.
+
+use super::token::{NewLeave, NewRefresh, NewToken, end};
+use super::{Records, Statement};
+use crate::access::{Holder, Sight};
+use crate::auth::{Account, Client, Proof, Scopes};
+use crate::kind::{Id, Kind, Row};
+use medlock_node::provider::{WebAlgorithm, same_secret};
+use medlock_store::{Error, Fault, Row as Found, Sql, all, first, values};
+
+/// How often a setup code may be guessed.
+const TRIES: i64 = 5;
+
+/// A code that is to be kept.
+#[derive(Clone, Debug)]
+pub(crate) struct NewCode {
+    /// SHA-256 of it.
+    pub(crate) hash: [u8; 32],
+    /// Where it was sent.
+    pub(crate) redirect: String,
+    /// What its owner will prove (RFC 7636).
+    pub(crate) challenge: [u8; 32],
+    /// For the ID token.
+    pub(crate) nonce: Option<String>,
+    /// When the person signed in, and until when the code is good, in seconds since 1970.
+    pub(crate) signed_in: i64,
+    pub(crate) until: i64,
+}
+
+/// A code that is kept, with what it stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    pub(crate) leave: i64,
+    pub(crate) client: String,
+    pub(crate) account: i64,
+    pub(crate) patient: Option<Row>,
+    pub(crate) scopes: Scopes,
+    pub(crate) redirect: String,
+    pub(crate) challenge: [u8; 32],
+    pub(crate) nonce: Option<String>,
+    pub(crate) signed_in: i64,
+    pub(crate) until: i64,
+    pub(crate) used: bool,
+    pub(crate) ended: bool,
+}
+
+const CLIENT: &str = "id, name, proof, secret, keys, keys_url, redirects, scopes, token_algorithm, introspects";
+
+fn client_of(row: &Found) -> Result<Client, Fault> {
+    let optional = |column| row.optional_text(column).map(|text| text.map(str::to_owned));
+    let proof = match row.number::<i64>("proof")? {
+        0 => Proof::None,
+        1 => Proof::Secret(row.bytes("secret")?),
+        2 => Proof::Keys { inline: optional("keys")?, url: optional("keys_url")? },
+        _ => return Err(row.damaged("proof")),
+    };
+    Ok(Client {
+        id: row.text("id")?.to_owned(),
+        name: row.text("name")?.to_owned(),
+        proof,
+        redirects: row.text("redirects")?.split('\n').filter(|one| !one.is_empty()).map(str::to_owned).collect(),
+        scopes: Scopes::read(row.text("scopes")?).map_err(|_| row.damaged("scopes"))?,
+        algorithm: WebAlgorithm::named(row.text("token_algorithm")?).ok_or_else(|| row.damaged("token_algorithm"))?,
+        introspects: row.flag("introspects")?,
+    })
+}
+
+const ACCOUNT: &str = "a.id, a.name, a.subject, a.person, a.person_kind, a.person_id";
+
+fn account_of(row: &Found) -> Result<Account, Fault> {
+    Ok(Account {
+        number: row.number("id")?,
+        name: row.text("name")?.to_owned(),
+        subject: row.text("subject")?.to_owned(),
+        row: Row(row.number("person")?),
+        kind: Kind::numbered(row.number("person_kind")?).ok_or_else(|| row.damaged("person_kind"))?,
+        id: Id::read(row.text("person_id")?).ok_or_else(|| row.damaged("person_id"))?,
+    })
+}
+
+impl Records {
+    /// Registers a client.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn add_client(&self, client: Client, now: i64) -> Result<(), Error> {
+        self.database().write("register a client", move |sql| {
+            let (proof, secret, keys, url) = match &client.proof {
+                Proof::None => (0_i64, None, None, None),
+                Proof::Secret(hash) => (1, Some(*hash), None, None),
+                Proof::Keys { inline, url } => (2, None, inline.as_deref(), url.as_deref()),
+            };
+            let insert =
+                format!("INSERT INTO client ({CLIENT}, made) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+            let (redirects, scopes) = (client.redirects.join("\n"), client.scopes.to_string());
+            let (id, name) = (client.id.as_str(), client.name.as_str());
+            let last = (client.algorithm.name(), client.introspects);
+            sql.execute(&insert, values![id, name, proof, secret, keys, url, redirects, scopes, last.0, last.1, now])?;
+            Ok(())
+        })
+    }
+
+    /// The client with this identifier, if it has not been removed.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn client(&self, id: &str) -> Result<Option<Client>, Error> {
+        let question = format!("SELECT {CLIENT} FROM client WHERE id = ?1 AND ended IS NULL");
+        self.database().read("look for a client", |sql| first(sql, "client", &question, values![id], client_of))
+    }
+
+    /// All clients that have not been removed.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn clients(&self) -> Result<Vec<Client>, Error> {
+        let question = format!("SELECT {CLIENT} FROM client WHERE ended IS NULL ORDER BY name, id LIMIT 1000");
+        self.database().read("list clients", |sql| all(sql, "client", &question, &[], client_of))
+    }
+
+    /// Removes a client, and ends all that was granted to it; `false`: there is none.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn remove_client(&self, id: &str, now: i64) -> Result<bool, Error> {
+        let id = id.to_owned();
+        self.database().write("remove a client", move |sql| {
+            let removed = "UPDATE client SET ended = ?1 WHERE id = ?2 AND ended IS NULL";
+            let found = sql.execute(removed, values![now, id.as_str()])? > 0;
+            end(sql, "client", id.as_str(), now)?;
+            Ok(found)
+        })
+    }
+
+    /// Makes an account for the person with this resource; `None`: there is no such resource.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Taken`] where there is an account with this name.
+    pub(crate) fn add_account(
+        &self,
+        (name, subject): (&str, &str),
+        (kind, id): (Kind, Id),
+        now: i64,
+    ) -> Result<Option<Account>, Error> {
+        let (name, subject) = (name.to_owned(), subject.to_owned());
+        self.database().write("make an account", move |sql| {
+            let mut statement = Statement::seen("r.rid", &Sight::of_register(), kind);
+            statement.text(" AND r.id = ").value(id.as_str());
+            let row = first(sql, "resource", statement.sql(), statement.values(), |row| row.number("rid"))?;
+            let Some(row) = row.map(Row) else { return Ok(None) };
+            let same = "SELECT id FROM account WHERE name = ?1 AND ended = 0";
+            if first(sql, "account", same, values![name.as_str()], |row| row.number::<i64>("id"))?.is_some() {
+                return Err(Fault::Taken("account"));
+            }
+            let insert = "INSERT INTO account (name, subject, person, person_kind, person_id, made, ended) \
+                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0) RETURNING id";
+            let (name, subject) = (name.clone(), subject.clone());
+            let values = values![name.as_str(), subject.as_str(), row.0, i64::from(kind.number()), id.as_str(), now];
+            let number = first(sql, "account", insert, values, |row| row.number("id"))?;
+            let number = number.ok_or(Fault::Missing("number of an account"))?;
+            Ok(Some(Account { number, name, subject, row, kind, id }))
+        })
+    }
+
+    /// The account with this name.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn account_named(&self, name: &str) -> Result<Option<Account>, Error> {
+        let question = format!("SELECT {ACCOUNT} FROM account a WHERE a.name = ?1 AND a.ended = 0");
+        self.database().read("look for an account", |sql| first(sql, "account", &question, values![name], account_of))
+    }
+
+    /// The account with this number, if it has not been removed.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn account(&self, number: i64) -> Result<Option<Account>, Error> {
+        let question = format!("SELECT {ACCOUNT} FROM account a WHERE a.id = ?1 AND a.ended = 0");
+        self.database().read("look for an account", |sql| first(sql, "account", &question, values![number], account_of))
+    }
+
+    /// All accounts.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn accounts(&self) -> Result<Vec<Account>, Error> {
+        let question = format!("SELECT {ACCOUNT} FROM account a WHERE a.ended = 0 ORDER BY a.name LIMIT 1000");
+        self.database().read("list accounts", |sql| all(sql, "account", &question, &[], account_of))
+    }
+
+    /// Removes an account, and ends its sessions and all that it has granted; `false`: there is none.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn remove_account(&self, number: i64, now: i64) -> Result<bool, Error> {
+        self.database().write("remove an account", move |sql| {
+            let found =
+                sql.execute("UPDATE account SET ended = ?1 WHERE id = ?2 AND ended = 0", values![now, number])? > 0;
+            sql.execute("DELETE FROM setup_code WHERE account = ?1", values![number])?;
+            sql.execute("DELETE FROM login WHERE account = ?1", values![number])?;
+            end(sql, "account", number, now)?;
+            Ok(found)
+        })
+    }
+
+    /// Gives an account a setup code; the one before is void.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn keep_setup_code(&self, account: i64, hash: [u8; 32], until: i64) -> Result<(), Error> {
+        self.database().write("keep a setup code", move |sql| {
+            sql.execute("DELETE FROM setup_code WHERE account = ?1", values![account])?;
+            let insert = "INSERT INTO setup_code (account, hash, until, tries) VALUES (?1, ?2, ?3, 0)";
+            sql.execute(insert, values![account, hash, until])?;
+            Ok(())
+        })
+    }
+
+    /// Whether this is the account's setup code: then it is spent, and `session` is a session of the account until `until`. Each
+    /// wrong one counts, and after five there is none any more.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn spend_setup_code(
+        &self,
+        account: i64,
+        hash: [u8; 32],
+        (session, now, until): ([u8; 32], i64, i64),
+    ) -> Result<bool, Error> {
+        self.database().write("spend a setup code", move |sql| {
+            let question = "SELECT hash, until, tries FROM setup_code WHERE account = ?1";
+            let kept = first(sql, "setup_code", question, values![account], |row| {
+                Ok((row.bytes::<32>("hash")?, row.number::<i64>("until")?, row.number::<i64>("tries")?))
+            })?;
+            let Some((expected, good_until, tries)) = kept else { return Ok(false) };
+            let right = good_until > now && same_secret(&expected, &hash);
+            if right || good_until <= now || tries + 1 >= TRIES {
+                sql.execute("DELETE FROM setup_code WHERE account = ?1", values![account])?;
+            } else {
+                sql.execute("UPDATE setup_code SET tries = tries + 1 WHERE account = ?1", values![account])?;
+            }
+            if right {
+                let insert = "INSERT INTO login (hash, account, made, until) VALUES (?1, ?2, ?3, ?4)";
+                sql.execute(insert, values![session, account, now, until])?;
+            }
+            Ok(right)
+        })
+    }
+
+    /// Who is signed in by this session, and since when.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn session(&self, hash: [u8; 32], now: i64) -> Result<Option<(Account, i64)>, Error> {
+        let question = format!(
+            "SELECT {ACCOUNT}, s.made FROM login s JOIN account a ON a.id = s.account \
+             WHERE s.hash = ?1 AND s.until > ?2 AND a.ended = 0"
+        );
+        self.database().read("look for a session", |sql| {
+            first(sql, "login", &question, values![hash, now], |row| Ok((account_of(row)?, row.number("made")?)))
+        })
+    }
+
+    /// Grants something by a code.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn keep_code(&self, leave: NewLeave, code: NewCode) -> Result<(), Error> {
+        self.database().write("keep a code", move |sql| {
+            let leave = leave.keep(sql)?;
+            let insert = "INSERT INTO code (hash, leave, redirect, challenge, nonce, signed_in, until) \
+                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let nonce = code.nonce.as_deref();
+            sql.execute(
+                insert,
+                values![code.hash, leave, code.redirect.as_str(), code.challenge, nonce, code.signed_in, code.until],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// The code with this hash.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn code(&self, hash: [u8; 32]) -> Result<Option<Code>, Error> {
+        let question = "SELECT c.leave, l.client, l.account, l.patient, l.scopes, c.redirect, c.challenge, c.nonce, c.signed_in, \
+                        c.until, c.used, l.ended FROM code c JOIN leave l ON l.id = c.leave WHERE c.hash = ?1";
+        self.database().read("look for a code", |sql| {
+            first(sql, "code", question, values![hash], |row| {
+                Ok(Code {
+                    leave: row.number("leave")?,
+                    client: row.text("client")?.to_owned(),
+                    account: row.number("account")?,
+                    patient: row.optional_number("patient")?.map(Row),
+                    scopes: Scopes::read(row.text("scopes")?).map_err(|_| row.damaged("scopes"))?,
+                    redirect: row.text("redirect")?.to_owned(),
+                    challenge: row.bytes("challenge")?,
+                    nonce: row.optional_text("nonce")?.map(str::to_owned),
+                    signed_in: row.number("signed_in")?,
+                    until: row.number("until")?,
+                    used: row.optional_number::<i64>("used")?.is_some(),
+                    ended: row.optional_number::<i64>("ended")?.is_some(),
+                })
+            })
+        })
+    }
+
+    /// Gives tokens for a code, which serves no more; with none, it is only spent. If it was used before, all that was granted by it ends, and `false` is
+    /// answered.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn redeem(
+        &self,
+        code: [u8; 32],
+        tokens: Option<(NewToken, Option<NewRefresh>)>,
+        now: i64,
+    ) -> Result<bool, Error> {
+        self.database().write("redeem a code", move |sql| {
+            let question = "SELECT leave FROM code WHERE hash = ?1";
+            let leave: Option<i64> = first(sql, "code", question, values![code], |row| row.number("leave"))?;
+            let leave = leave.ok_or(Fault::Missing("code"))?;
+            if sql.execute("UPDATE code SET used = ?1 WHERE hash = ?2 AND used IS NULL", values![now, code])? == 0 {
+                end(sql, "id", leave, now)?;
+                return Ok(false);
+            }
+            if let Some((token, refresh)) = &tokens {
+                token.keep(leave, sql)?;
+                if let Some(refresh) = refresh {
+                    refresh.keep(leave, token.binding, sql)?;
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// Gives software a token in its own name for an assertion with this number, which counts once; `false`: it came before.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn keep_token_once(
+        &self,
+        (leave, token): (NewLeave, NewToken),
+        (number, until): ([u8; 32], i64),
+    ) -> Result<bool, Error> {
+        self.database().write("keep a token", move |sql| {
+            let Holder::Software { client } = &leave.holder else { return Err(Fault::Missing("client")) };
+            if !is_new(sql, client, number, until)? {
+                return Ok(false);
+            }
+            let leave = leave.keep(sql)?;
+            token.keep(leave, sql)?;
+            Ok(true)
+        })
+    }
+
+    /// Whether a client's assertion with this number did not come before; it counts as come until `until`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn spend_assertion(&self, client: &str, number: [u8; 32], until: i64) -> Result<bool, Error> {
+        let client = client.to_owned();
+        self.database().write("spend an assertion", move |sql| is_new(sql, &client, number, until))
+    }
+
+    /// Forgets sessions, codes, setup codes and assertions that were late at `before`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn forget_late(&self, before: i64) -> Result<(), Error> {
+        self.database().write("forget what is late", move |sql| {
+            for table in ["login", "code", "jti", "setup_code"] {
+                sql.execute(&format!("DELETE FROM {table} WHERE until < ?1"), values![before])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The row of a patient or practitioner, for the authorization server.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn row_of(&self, kind: Kind, id: &Id) -> Result<Option<Row>, Error> {
+        let mut statement = Statement::seen("r.rid", &Sight::of_register(), kind);
+        statement.text(" AND r.id = ").value(id.as_str());
+        self.database().read("look for a person", |sql| {
+            first(sql, "resource", statement.sql(), statement.values(), |row| Ok(Row(row.number("rid")?)))
+        })
+    }
+
+    /// The identifier of the patient with this row, for the authorization server.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn id_of(&self, row: Row) -> Result<Option<Id>, Error> {
+        let mut statement = Statement::seen_by_row("r.id", &Sight::of_register(), Kind::PATIENT);
+        statement.text(" AND r.rid = ").value(row.0);
+        self.database().read("look for a person", |sql| {
+            first(sql, "resource", statement.sql(), statement.values(), |row| {
+                Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))
+            })
+        })
+    }
+
+    /// Patients among whom a person chooses, newest first.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn some_patients(&self, most: u16) -> Result<Vec<super::Stored>, Error> {
+        let mut statement = Statement::seen(super::read::COLUMNS, &Sight::of_register(), Kind::PATIENT);
+        statement.text(" ORDER BY r.updated DESC, r.rid DESC LIMIT ").value(most);
+        self.database()
+            .read("list patients", |sql| all(sql, "resource", statement.sql(), statement.values(), super::Stored::of))
+    }
+}
+
+fn is_new(sql: &mut dyn Sql, client: &str, number: [u8; 32], until: i64) -> Result<bool, Fault> {
+    let insert = "INSERT INTO jti (client, hash, until) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    Ok(sql.execute(insert, values![client, number, until])? > 0)
+}

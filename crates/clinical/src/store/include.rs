@@ -1,0 +1,110 @@
+//! What comes with what is found: resources it refers to, and those that refer to it.
+
+use super::condition::any_of;
+use super::read::{COLUMNS, Stored};
+use super::{Records, Statement};
+use crate::access::Sight;
+use crate::definitions::Definitions;
+use crate::json::{Document, Limits, Node};
+use crate::kind::{Id, Kind, Reference};
+use crate::query::{By, Include, Plan};
+use medlock_store::{Error, Fault, Sql};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Resources that come with a page, at most.
+const MOST: usize = 1_000;
+
+impl Records {
+    /// What comes with a page and is in sight; each once, and nothing that is on the page. `None`: more than are given.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Late`].
+    pub fn included(
+        &self,
+        sight: &Sight,
+        plan: &Plan,
+        page: &[Stored],
+        bases: &[String],
+        limit: Duration,
+    ) -> Result<Option<Vec<Stored>>, Error> {
+        if plan.includes().is_empty() || page.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let (forward, reverse): (Vec<_>, Vec<_>) = plan.includes().iter().partition(|include| !include.reverse);
+        let mut named: BTreeMap<Kind, BTreeSet<Id>> = BTreeMap::new();
+        for stored in page {
+            for (kind, id) in forward.iter().flat_map(|include| targets(stored, include, bases)) {
+                named.entry(kind).or_default().insert(id);
+            }
+        }
+        self.database().read_within("look for what comes with a page", limit, |sql| {
+            let mut found = BTreeMap::new();
+            for (kind, ids) in &named {
+                let ids: Vec<Id> = ids.iter().copied().collect();
+                let mut question = Statement::seen(COLUMNS, sight, *kind);
+                question.text(" AND ");
+                any_of(&mut question, "r.id", &ids, |out, id| {
+                    out.value(id.as_str());
+                });
+                take(sql, question, &mut found)?;
+            }
+            for include in &reverse {
+                take(sql, referring(sight, include, page), &mut found)?;
+            }
+            page.iter().for_each(|stored| drop(found.remove(&stored.row)));
+            Ok((found.len() <= MOST).then(|| found.into_values().collect()))
+        })
+    }
+}
+
+fn take(
+    sql: &mut dyn Sql,
+    mut question: Statement,
+    found: &mut BTreeMap<crate::kind::Row, Stored>,
+) -> Result<(), Fault> {
+    // The page itself may be among them.
+    question.text(" LIMIT ").value(2 * MOST as i64 + 1);
+    sql.each("resource", question.sql(), question.values(), &mut |row| {
+        let stored = Stored::of(row)?;
+        found.insert(stored.row, stored);
+        Ok(true)
+    })
+}
+
+/// What a resource refers to here by the parameter of `include`.
+fn targets(stored: &Stored, include: &Include, bases: &[String]) -> Vec<(Kind, Id)> {
+    let mut found = Vec::new();
+    let parameter = Definitions::r4().parameters.numbered(include.parameter);
+    let limits = Limits { bytes: Limits::RESOURCE.bytes * 2, ..Limits::RESOURCE };
+    let (Some(parameter), Ok(document)) = (parameter, Document::read(&stored.body, &limits)) else { return found };
+    for path in &parameter.paths {
+        path.each(document.root(), bases, &mut |value| {
+            let text = value.node.member("reference").and_then(Node::text).unwrap_or_default();
+            if let Some(Reference::Local(kind, id, _)) = Reference::read(&text, bases)
+                && include.only.is_none_or(|only| only == kind)
+            {
+                found.push((kind, id));
+            }
+        });
+    }
+    found
+}
+
+/// Asks for the resources that refer to those of a page.
+fn referring(sight: &Sight, include: &Include, page: &[Stored]) -> Statement {
+    let rows: Vec<i64> = page.iter().map(|stored| stored.row.0).collect();
+    match include.by {
+        By::Patient => {
+            let mut question = Statement::seen(COLUMNS, sight, include.kind);
+            question.text(" AND r.patient IN ").list(&rows);
+            question
+        }
+        By::Link(parameter) => {
+            let mut question = Statement::seen_by_row(COLUMNS, sight, include.kind);
+            question.text(" AND r.rid IN (SELECT l.rid FROM link l WHERE l.param = ").value(parameter.number());
+            question.text(" AND l.target IN ").list(&rows).text(")");
+            question
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What is kept, on SQLite or PostgreSQL: the verbs are written once, over [`medlock_store::Sql`].
+//!
+//! A row is read and written only under a [`Sight`](crate::access::Sight), which is part of the statement.
+
+mod act;
+mod clients;
+mod condition;
+mod dictionary;
+mod history;
+mod include;
+mod index;
+mod page;
+mod read;
+mod schema;
+mod search;
+mod statement;
+mod token;
+mod write;
+
+pub use act::{Act, Condition, Done, How, Unapplied};
+pub(crate) use clients::NewCode;
+pub use history::HistoryOf;
+use page::Order;
+pub use page::{Cursor, Page};
+pub use read::Stored;
+pub use search::Found;
+pub(crate) use statement::Statement;
+pub(crate) use token::{NewLeave, NewRefresh, NewToken};
+
+use crate::kind::Seq;
+use dictionary::Dictionary;
+use medlock_node::clock::Clock;
+use medlock_node::provider;
+use medlock_store::postgres::Server;
+use medlock_store::{Database, Error, first, values};
+use std::path::{Path, PathBuf};
+
+/// Where it is kept.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In this file.
+    File(PathBuf),
+    /// On this server.
+    Server(Box<Server>),
+}
+
+/// Everything that is kept. All calls block.
+#[derive(Debug)]
+pub struct Records {
+    database: Database,
+    dictionary: Dictionary,
+    clock: Clock,
+    /// What pages are sealed with: the same for all hubs of a store.
+    cursor_key: provider::SealingKey,
+}
+
+impl Records {
+    /// Opens what is kept, or makes it; checks it and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn open(place: &Place, clock: Clock) -> Result<Self, Error> {
+        let database = match place {
+            Place::File(file) => Database::sqlite(Path::new(file), &schema::SCHEMA)?,
+            Place::Server(server) => Database::postgres(Server::clone(server), &schema::SCHEMA)?,
+        };
+        let key = database.write("make the key of pages", |sql| {
+            let fresh: [u8; 32] = provider::random();
+            sql.execute(
+                "INSERT INTO meta (name, value) VALUES ('cursor-key', ?1) ON CONFLICT DO NOTHING",
+                values![fresh],
+            )?;
+            let held = first(sql, "meta", "SELECT value FROM meta WHERE name = 'cursor-key'", &[], |row| {
+                row.bytes::<32>("value")
+            })?;
+            held.ok_or(medlock_store::Fault::Missing("key of pages"))
+        })?;
+        Ok(Self { database, dictionary: Dictionary::default(), clock, cursor_key: provider::SealingKey::new(&key) })
+    }
+
+    /// The newest change that was acknowledged.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn newest(&self) -> Result<Seq, Error> {
+        self.database.read("ask for the newest change", |sql| {
+            let newest =
+                first(sql, "change", "SELECT max(seq) AS seq FROM change", &[], |row| row.optional_number("seq"))?;
+            Ok(Seq(newest.flatten().unwrap_or(0)))
+        })
+    }
+
+    pub(crate) const fn database(&self) -> &Database {
+        &self.database
+    }
+}

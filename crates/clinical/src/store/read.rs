@@ -1,0 +1,92 @@
+//! One resource, and its former versions.
+
+use super::{Records, Statement};
+use crate::access::Sight;
+use crate::kind::{Id, Kind, Millis, Row, Version};
+use crate::{moment, validate};
+use medlock_store::{Error, Fault, Row as Found, first};
+
+/// A resource as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its row.
+    pub row: Row,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its identifier.
+    pub id: Id,
+    /// Its version.
+    pub version: Version,
+    /// When it was written.
+    pub updated: Millis,
+    /// The row of the patient whose it is.
+    pub patient: Option<Row>,
+    /// Whether it was deleted with this version.
+    pub gone: bool,
+    /// It, as JSON; of a version that deletes, the one before.
+    pub body: Vec<u8>,
+}
+
+/// The columns of a resource.
+pub(super) const COLUMNS: &str = "r.rid, r.kind, r.id, r.version, r.updated, r.patient, r.gone, r.body";
+/// Those of a former version `v` of a resource.
+pub(super) const FORMER: &str = "r.rid, r.kind, r.id, v.version, v.updated, v.patient, v.gone, v.body";
+
+impl Stored {
+    pub(super) fn of(row: &Found) -> Result<Self, Fault> {
+        let kind = Kind::numbered(row.number("kind")?).ok_or_else(|| row.damaged("kind"))?;
+        let id = Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))?;
+        let (version, updated) = (row.number("version")?, Millis(row.number("updated")?));
+        let body = validate::body(kind, &id, version, &moment::written(updated), row.blob("body")?);
+        let (patient, gone) = (row.optional_number("patient")?.map(Row), row.flag("gone")?);
+        let row = Row(row.number("rid")?);
+        Ok(Self { row, kind, id, version: Version::numbered(version), updated, patient, gone, body })
+    }
+}
+
+impl Records {
+    /// The resource, if it is in sight; also one that was deleted.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn read(&self, sight: &Sight, kind: Kind, id: &Id) -> Result<Option<Stored>, Error> {
+        let statement = kept(sight, kind, id);
+        self.database()
+            .read("read a resource", |sql| first(sql, "resource", statement.sql(), statement.values(), Stored::of))
+    }
+
+    /// A version of the resource, if the resource is in sight, and was when it had this version.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn version(&self, sight: &Sight, kind: Kind, id: &Id, version: Version) -> Result<Option<Stored>, Error> {
+        let present = kept(sight, kind, id);
+        let mut former = former(sight, kind, id);
+        former.text(" AND v.version = ").value(i64::from(version.number()));
+        self.database().read_snapshot("read a version", |sql| {
+            let found = first(sql, "resource", present.sql(), present.values(), Stored::of)?;
+            match found {
+                Some(present) if present.version == version => Ok(Some(present)),
+                Some(_) => first(sql, "past", former.sql(), former.values(), Stored::of),
+                None => Ok(None),
+            }
+        })
+    }
+}
+
+/// Asks for the resource as it is now.
+pub(super) fn kept(sight: &Sight, kind: Kind, id: &Id) -> Statement {
+    let mut statement = Statement::kept(COLUMNS, sight, kind);
+    statement.text(" AND r.id = ").value(id.as_str());
+    statement
+}
+
+/// Asks for former versions of it.
+pub(super) fn former(sight: &Sight, kind: Kind, id: &Id) -> Statement {
+    let mut statement = Statement::default();
+    statement.text("SELECT ").text(FORMER).text(" FROM resource r JOIN past v ON v.rid = r.rid WHERE r.kind = ");
+    statement.value(kind.number()).text(" AND r.id = ").value(id.as_str()).text(" AND ");
+    sight.write(kind, "r", &mut statement);
+    statement.text(" AND ").with_patient("v.patient", sight, kind);
+    statement
+}

@@ -1,0 +1,127 @@
+//! The tables, in numbered steps. A step that was ever released is never changed; the next one is added behind it.
+//!
+//! `rid` is the number of a resource's row, `term` a code with its system, `concept` a set of them; times are milliseconds
+//! since 1970, those of tokens seconds.
+
+use medlock_store::{Schema, Step};
+
+pub(super) const SCHEMA: Schema = Schema {
+    application: "medlock-clinical",
+    // "MDLC"
+    id: 0x4d44_4c43,
+    steps: &[
+        Step::Both(TABLES),
+        Step::Sql { sqlite: SQLITE_APPEND, postgres: POSTGRES_APPEND },
+        Step::Both(PAST),
+        Step::Sql { sqlite: SQLITE_PAST_APPEND, postgres: POSTGRES_PAST_APPEND },
+        Step::Both(CLIENTS),
+    ],
+};
+
+const TABLES: &str = "
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE term (id INTEGER PRIMARY KEY, system TEXT NOT NULL, code TEXT NOT NULL, UNIQUE (code, system)) STRICT;
+CREATE TABLE concept (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE) STRICT;
+CREATE TABLE concept_term (term INTEGER NOT NULL, concept INTEGER NOT NULL, PRIMARY KEY (term, concept)) STRICT, WITHOUT ROWID;
+CREATE TABLE resource (
+    rid INTEGER PRIMARY KEY, kind INTEGER NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, patient INTEGER,
+    at INTEGER NOT NULL, until INTEGER, updated INTEGER NOT NULL, c0 INTEGER, c1 INTEGER, c2 INTEGER, c3 INTEGER,
+    gone INTEGER NOT NULL, statement INTEGER, body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX resource_id ON resource (kind, id);
+CREATE INDEX resource_patient ON resource (patient, kind, at, rid, c1, c2);
+CREATE INDEX resource_patient_code ON resource (patient, kind, c0, at, rid);
+CREATE INDEX resource_code ON resource (kind, c0, at, rid);
+CREATE INDEX resource_updated ON resource (kind, updated, rid);
+CREATE TABLE change (
+    seq INTEGER PRIMARY KEY, rid INTEGER NOT NULL, version INTEGER NOT NULL, kind INTEGER NOT NULL, patient INTEGER,
+    updated INTEGER NOT NULL, gone INTEGER NOT NULL
+) STRICT;
+CREATE TABLE mark (
+    rid INTEGER NOT NULL, param INTEGER NOT NULL, part INTEGER NOT NULL, term INTEGER NOT NULL, PRIMARY KEY (rid, param, part, term)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE span (
+    rid INTEGER NOT NULL, param INTEGER NOT NULL, part INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL,
+    PRIMARY KEY (rid, param, part, low, high)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE quantity (
+    rid INTEGER NOT NULL, param INTEGER NOT NULL, part INTEGER NOT NULL, unit INTEGER NOT NULL, low BLOB NOT NULL, high BLOB NOT NULL,
+    PRIMARY KEY (rid, param, part, unit, low, high)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE link (
+    param INTEGER NOT NULL, target INTEGER NOT NULL, rid INTEGER NOT NULL, PRIMARY KEY (param, target, rid)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ident (
+    param INTEGER NOT NULL, value TEXT NOT NULL, rid INTEGER NOT NULL, PRIMARY KEY (param, value, rid)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE word (
+    param INTEGER NOT NULL, value TEXT NOT NULL, rid INTEGER NOT NULL, PRIMARY KEY (param, value, rid)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE leave (
+    id INTEGER PRIMARY KEY, device TEXT, own INTEGER, client TEXT, account INTEGER, patient INTEGER, scopes TEXT NOT NULL,
+    made INTEGER NOT NULL, until INTEGER NOT NULL, ended INTEGER
+) STRICT;
+CREATE INDEX leave_ended ON leave (ended);
+CREATE INDEX leave_until ON leave (until);
+CREATE INDEX leave_client ON leave (client);
+CREATE INDEX leave_account ON leave (account);
+CREATE TABLE token (
+    hash BLOB PRIMARY KEY, sort INTEGER NOT NULL, leave INTEGER NOT NULL, scopes TEXT NOT NULL, until INTEGER NOT NULL, used INTEGER,
+    binding INTEGER NOT NULL, bound BLOB, credential BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX token_until ON token (until);
+CREATE TABLE audit (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, entry BLOB NOT NULL, chain BLOB NOT NULL) STRICT;
+CREATE TABLE audit_patient (patient INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (patient, seq)) STRICT, WITHOUT ROWID;
+";
+
+/// What was told is never told otherwise: these tables only grow.
+const SQLITE_APPEND: &str = "
+CREATE TRIGGER change_update BEFORE UPDATE ON change BEGIN SELECT RAISE(ABORT, 'changes are only added'); END;
+CREATE TRIGGER change_delete BEFORE DELETE ON change BEGIN SELECT RAISE(ABORT, 'changes are only added'); END;
+CREATE TRIGGER audit_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit is only added'); END;
+CREATE TRIGGER audit_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit is only added'); END;
+CREATE TRIGGER audit_patient_update BEFORE UPDATE ON audit_patient BEGIN SELECT RAISE(ABORT, 'audit is only added'); END;
+CREATE TRIGGER audit_patient_delete BEFORE DELETE ON audit_patient BEGIN SELECT RAISE(ABORT, 'audit is only added'); END;
+";
+const POSTGRES_APPEND: &str = "
+CREATE FUNCTION only_added() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '% is only added to', TG_TABLE_NAME; END $$;
+CREATE TRIGGER only_added BEFORE UPDATE OR DELETE OR TRUNCATE ON change FOR EACH STATEMENT EXECUTE FUNCTION only_added();
+CREATE TRIGGER only_added BEFORE UPDATE OR DELETE OR TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION only_added();
+CREATE TRIGGER only_added BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_patient FOR EACH STATEMENT EXECUTE FUNCTION only_added();
+";
+
+/// Former versions, each with the patient whose it was; and words by their rows, which order them.
+const PAST: &str = "
+CREATE TABLE past (
+    rid INTEGER NOT NULL, version INTEGER NOT NULL, updated INTEGER NOT NULL, patient INTEGER, gone INTEGER NOT NULL,
+    statement INTEGER, body BLOB NOT NULL, PRIMARY KEY (rid, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX word_row ON word (rid, param, value);
+";
+const SQLITE_PAST_APPEND: &str = "
+CREATE TRIGGER past_update BEFORE UPDATE ON past BEGIN SELECT RAISE(ABORT, 'former versions are only added'); END;
+CREATE TRIGGER past_delete BEFORE DELETE ON past BEGIN SELECT RAISE(ABORT, 'former versions are only added'); END;
+";
+const POSTGRES_PAST_APPEND: &str = "CREATE TRIGGER only_added BEFORE UPDATE OR DELETE OR TRUNCATE ON past FOR EACH STATEMENT EXECUTE FUNCTION only_added();";
+
+/// Who asks for tokens, and who signs in. Secrets are kept as their hashes; times are seconds.
+const CLIENTS: &str = "
+CREATE TABLE client (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, proof INTEGER NOT NULL, secret BLOB, keys TEXT, keys_url TEXT, redirects TEXT NOT NULL,
+    scopes TEXT NOT NULL, token_algorithm TEXT NOT NULL, introspects INTEGER NOT NULL, made INTEGER NOT NULL, ended INTEGER
+) STRICT;
+CREATE TABLE account (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, subject TEXT NOT NULL UNIQUE, person INTEGER NOT NULL, person_kind INTEGER NOT NULL,
+    person_id TEXT NOT NULL, made INTEGER NOT NULL, ended INTEGER NOT NULL, UNIQUE (name, ended)
+) STRICT;
+CREATE TABLE setup_code (account INTEGER PRIMARY KEY, hash BLOB NOT NULL, until INTEGER NOT NULL, tries INTEGER NOT NULL) STRICT;
+CREATE TABLE login (hash BLOB PRIMARY KEY, account INTEGER NOT NULL, made INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX login_until ON login (until);
+CREATE TABLE code (
+    hash BLOB PRIMARY KEY, leave INTEGER NOT NULL, redirect TEXT NOT NULL, challenge BLOB NOT NULL, nonce TEXT, signed_in INTEGER NOT NULL,
+    until INTEGER NOT NULL, used INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX code_until ON code (until);
+CREATE TABLE jti (client TEXT NOT NULL, hash BLOB NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (client, hash)) STRICT, WITHOUT ROWID;
+CREATE INDEX jti_until ON jti (until);
+";

@@ -1,0 +1,275 @@
+//! A search as one statement: what drives it, its filters, the sight, and where the page begins.
+
+use super::condition::{Conditions, Of};
+use super::read::{COLUMNS, Stored};
+use super::{Cursor, Order as Place, Page, Records, Statement};
+use crate::access::{Reach, Sight};
+use crate::kind::Row;
+use crate::query::{By, Filter, Order, Plan, Sorting};
+use medlock_store::{Error, Fault, Sql, all, first};
+use std::time::Duration;
+
+/// Resources that are counted, at most.
+const COUNTED: i64 = 10_000;
+
+/// A page of what was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The resources, in order.
+    pub resources: Vec<Stored>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Cursor>,
+}
+
+impl Records {
+    /// Searches, no longer than `limit`. What is not in sight is not found.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Late`].
+    pub fn search(&self, sight: &Sight, plan: &Plan, page: &Page, limit: Duration) -> Result<Found, Error> {
+        self.database().read_within("search resources", limit, |sql| {
+            let statement = statement(sql, sight, plan, page)?;
+            let mut resources = Vec::new();
+            let mut last = None;
+            let mut more = false;
+            let by_text = matches!(plan.sorting().by, Order::Id | Order::Word(_));
+            sql.each("resource", statement.sql(), statement.values(), &mut |row| {
+                if resources.len() == usize::from(page.count) {
+                    more = true;
+                    return Ok(false);
+                }
+                let stored = Stored::of(row)?;
+                let order = if by_text {
+                    Place::Text(row.text("place")?.to_owned())
+                } else {
+                    Place::Number(row.number("place")?)
+                };
+                last = Some(Cursor { order, row: stored.row });
+                resources.push(stored);
+                Ok(true)
+            })?;
+            Ok(Found { resources, next: last.filter(|_| more) })
+        })
+    }
+
+    /// How many there are in sight; `None`: more than are counted.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Late`].
+    pub fn total(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<Option<i64>, Error> {
+        self.database().read_within("count resources", limit, |sql| {
+            let (mut inner, _) = question(sql, sight, plan, "1 AS one")?;
+            inner.text(" LIMIT ").value(COUNTED + 1);
+            let counted = format!("SELECT count(*) AS n FROM ({}) t", inner.sql());
+            let counted = first(sql, "resource", &counted, inner.values(), |row| row.number("n"))?;
+            Ok(counted.filter(|count| *count <= COUNTED))
+        })
+    }
+
+    /// What a condition finds: two at most, since then there are too many.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Late`].
+    pub fn matching(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<Vec<Stored>, Error> {
+        self.database().read_within("look for what a condition finds", limit, |sql| matches(sql, sight, plan))
+    }
+}
+
+/// What a condition finds: two at most, since then there are too many.
+pub(super) fn matches(sql: &mut dyn Sql, sight: &Sight, plan: &Plan) -> Result<Vec<Stored>, Fault> {
+    let statement = statement(sql, sight, plan, &Page { count: 1, after: None })?;
+    all(sql, "resource", statement.sql(), statement.values(), Stored::of)
+}
+
+/// What gives the rows of a search, the narrowest that applies; all else only filters. A column that only filters is written
+/// with a plus, or SQLite may begin there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Driver {
+    /// Identifiers.
+    Ident,
+    /// A patient, and perhaps the leading code.
+    Patient,
+    /// References to a resource.
+    Link,
+    /// Words.
+    Word,
+    /// The leading code, or all of the kind.
+    Kind,
+}
+
+impl Driver {
+    fn of(plan: &Plan, own: bool) -> Self {
+        let has = |of: fn(&Filter) -> bool| plan.filters().iter().any(of);
+        if has(|filter| matches!(filter, Filter::Ident(..))) {
+            Self::Ident
+        } else if own || has(|filter| matches!(filter, Filter::Patient(_) | Filter::Chain(By::Patient, ..))) {
+            Self::Patient
+        } else if has(|filter| matches!(filter, Filter::Link(..) | Filter::Chain(By::Link(_), ..))) {
+            Self::Link
+        } else if has(|filter| matches!(filter, Filter::Word(..))) {
+            Self::Word
+        } else {
+            Self::Kind
+        }
+    }
+
+    /// Whether rows are given by their numbers.
+    pub(super) fn is_rows(self) -> bool {
+        matches!(self, Self::Ident | Self::Link | Self::Word)
+    }
+}
+
+/// The place of a row in an order. What has none comes behind all that have.
+fn place(order: Order) -> String {
+    match order {
+        Order::Date => "r.at".to_owned(),
+        Order::Updated => "r.updated".to_owned(),
+        Order::Id => "r.id".to_owned(),
+        Order::Word(parameter) => format!(
+            "COALESCE((SELECT min(z.value) FROM word z WHERE z.rid = r.rid AND z.param = {}), '\u{10ffff}')",
+            parameter.number()
+        ),
+        Order::Span(parameter) => format!(
+            "COALESCE((SELECT min(z.low) FROM span z WHERE z.rid = r.rid AND z.param = {}), {})",
+            parameter.number(),
+            i64::MAX
+        ),
+    }
+}
+
+fn statement(sql: &mut dyn Sql, sight: &Sight, plan: &Plan, page: &Page) -> Result<Statement, Fault> {
+    let (mut statement, Sorting { by, descending, .. }) = question(sql, sight, plan, "")?;
+    let order = place(by);
+    if let Some(after) = &page.after {
+        statement.text(" AND (").text(&order).text(if descending { ", r.rid) < (" } else { ", r.rid) > (" });
+        match &after.order {
+            Place::Number(number) => statement.value(*number),
+            Place::Text(text) => statement.value(text.as_str()),
+        };
+        statement.text(", ").value(after.row.0).text(")");
+    }
+    let direction = if descending { " DESC" } else { "" };
+    statement.text(" ORDER BY ").text(&order).text(direction).text(", r.rid").text(direction);
+    statement.text(" LIMIT ").value(i64::from(page.count) + 1);
+    Ok(statement)
+}
+
+/// Asks for what is found, in whatever order; and in which it is to be given. Without `columns`: for whole resources, each
+/// with its place.
+fn question(sql: &mut dyn Sql, sight: &Sight, plan: &Plan, columns: &str) -> Result<(Statement, Sorting), Fault> {
+    let own = sight.only_of(plan.kind());
+    let driver = Driver::of(plan, own.is_some());
+    let mut sorting = plan.sorting();
+    if driver == Driver::Patient && !sorting.asked {
+        // A patient's rows are in the order of their dates.
+        sorting.by = Order::Date;
+    }
+    let whole = format!("{COLUMNS}, {} AS place", place(sorting.by));
+    let columns = if columns.is_empty() { &whole } else { columns };
+    let mut statement = if driver.is_rows() {
+        Statement::seen_by_row(columns, sight, plan.kind())
+    } else {
+        Statement::seen(columns, sight, plan.kind())
+    };
+    match own.filter(|_| driver == Driver::Patient) {
+        Some(Reach::Patient(patient)) => _ = statement.text(" AND r.patient = ").value(patient.0),
+        Some(Reach::Device(device)) => drive_by_device(sql, device, &mut statement)?,
+        Some(Reach::All) | None => {}
+    }
+    let of = Of { alias: "r", driver, order: sorting.by };
+    for filter in plan.filters() {
+        statement.text(" AND ");
+        Conditions { sql, out: &mut statement, sight }.write(of, filter)?;
+    }
+    Ok((statement, sorting))
+}
+
+/// A caller with one patient reads the rows of that one and no others, whatever else is asked.
+fn drive_by_device(sql: &mut dyn Sql, device: Row, out: &mut Statement) -> Result<(), Fault> {
+    let mut question = Statement::default();
+    question.text("SELECT ").patient_of(device).text(" AS patient");
+    let patient: Option<Option<i64>> =
+        first(sql, "resource", question.sql(), question.values(), |row| row.optional_number("patient"))?;
+    match patient.flatten() {
+        Some(patient) => out.text(" AND r.patient = ").value(patient),
+        None => out.text(" AND r.patient IS NULL"),
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Reach, Right, Verb, Verbs};
+    use crate::definitions::Definitions;
+    use crate::kind::{Id, Kind, Millis};
+    use crate::query::{Handling, Terms, plan};
+    use crate::store::Place;
+    use medlock_node::clock::Clock;
+
+    /// How SQLite would look for what `query` asks.
+    fn way(records: &Records, reach: Reach, query: &str) -> Vec<String> {
+        let right = Right { kind: Kind::OBSERVATION, verbs: Verbs::of([Verb::Search]), reach };
+        let sight = Sight::new([right].into_iter());
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+        let terms = Terms { handling: Handling::Strict, most: 50, bases: &[] };
+        let plan = plan(Kind::OBSERVATION, &pairs, terms, Definitions::r4()).expect(query);
+        let told = records.database().read("explain", |sql| {
+            let statement = statement(sql, &sight, &plan, &Page { count: 50, after: None })?;
+            let question = format!("EXPLAIN QUERY PLAN {}", statement.sql());
+            all(sql, "plan", &question, statement.values(), |row| Ok(row.text("detail")?.to_owned()))
+        });
+        told.expect(query)
+    }
+
+    #[test]
+    fn each_search_is_driven_by_its_index() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = Records::open(&Place::File(folder.path().join("x.db")), Clock::system()).expect("opened");
+        let device = "INSERT INTO resource (rid, kind, id, version, patient, at, updated, gone, body) VALUES (7, 1, 'x', 1, 3, 0, 0, 0, x'')";
+        records.database().write("add a device", |sql| sql.execute(device, &[])).expect("added");
+        let id = Id::fresh(Millis(1));
+        let (all, own) = (Reach::All, Reach::Device(Row(7)));
+        for (reach, query, driver) in [
+            (all, format!("patient={id}"), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
+            (
+                all,
+                format!("patient={id}&date=2024&status=final"),
+                "SEARCH r USING INDEX resource_patient (patient=? AND kind=? AND at>?)",
+            ),
+            (
+                all,
+                format!("patient={id}&code=x"),
+                "SEARCH r USING INDEX resource_patient_code (patient=? AND kind=? AND c0=?)",
+            ),
+            (all, "code=x".to_owned(), "SEARCH r USING INDEX resource_code (kind=? AND c0=?)"),
+            (all, String::new(), "SEARCH r USING INDEX resource_updated (kind=?)"),
+            (all, format!("_id={id}"), "SEARCH r USING INDEX resource_id (kind=? AND id=?)"),
+            (all, "identifier=s|v".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (all, format!("device=Device/{id}"), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (own, String::new(), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
+            (own, "code=x".to_owned(), "SEARCH r USING INDEX resource_patient_code (patient=? AND kind=? AND c0=?)"),
+            (
+                all,
+                format!("patient={id}&device=Device/{id}"),
+                "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)",
+            ),
+            (all, format!("patient={id}&identifier=v"), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (own, "identifier=s|v".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (all, "patient.name=x".to_owned(), "SEARCH r USING INDEX resource_patient_code (patient=? AND kind=?)"),
+            (all, "patient.identifier=x".to_owned(), "SEARCH i USING PRIMARY KEY (param=? AND value>? AND value<?)"),
+            (all, "device:Device.identifier=x".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (all, "value-string=x".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (
+                all,
+                format!("patient={id}&value-quantity=5"),
+                "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)",
+            ),
+            (all, "_has:Observation:has-member:code=x".to_owned(), "SEARCH l USING PRIMARY KEY (param=? AND target=?)"),
+            (own, format!("patient={id}"), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
+        ] {
+            let told = way(&records, reach, &query);
+            assert!(told.iter().any(|line| line == driver), "{query}: {told:#?}");
+        }
+    }
+}

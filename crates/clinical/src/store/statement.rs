@@ -1,0 +1,141 @@
+//! Statements as they grow: text with its values. The only file that names the table of resources in a question.
+
+use crate::access::Sight;
+use crate::kind::{Kind, Row};
+use medlock_store::Value;
+
+/// A statement with the values of its parameters.
+#[derive(Debug, Default)]
+pub(crate) struct Statement {
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Statement {
+    /// A question for `columns` of resources `r` of a kind that are there and in sight. More conditions may follow, each with
+    /// `AND`.
+    pub(super) fn seen(columns: &str, sight: &Sight, kind: Kind) -> Self {
+        Self::of_kind("r.kind", columns, sight, kind)
+    }
+
+    /// The same, where the rows are given by something else than their kind.
+    pub(super) fn seen_by_row(columns: &str, sight: &Sight, kind: Kind) -> Self {
+        Self::of_kind("+r.kind", columns, sight, kind)
+    }
+
+    /// The same, of resources that are there or were deleted.
+    pub(super) fn kept(columns: &str, sight: &Sight, kind: Kind) -> Self {
+        let mut statement = Self::default();
+        statement
+            .text("SELECT ")
+            .text(columns)
+            .text(" FROM resource r WHERE r.kind = ")
+            .value(kind.number())
+            .text(" AND ");
+        sight.write(kind, "r", &mut statement);
+        statement
+    }
+
+    fn of_kind(column: &str, columns: &str, sight: &Sight, kind: Kind) -> Self {
+        let mut statement = Self::default();
+        statement.text("SELECT ").text(columns).text(" FROM resource r WHERE ").text(column).text(" = ");
+        statement.value(kind.number()).text(" AND r.gone = 0 AND ");
+        sight.write(kind, "r", &mut statement);
+        statement
+    }
+
+    /// Appends the condition that a resource `r` with the patient `patient` were in sight: that of a former version.
+    pub(super) fn with_patient(&mut self, patient: &str, sight: &Sight, kind: Kind) -> &mut Self {
+        self.text("EXISTS (SELECT 1 FROM (SELECT r.rid AS rid, r.kind AS kind, r.id AS id, ").text(patient);
+        self.text(
+            " AS patient, r.at AS at, r.until AS until, r.updated AS updated, r.c0 AS c0, r.c1 AS c1, r.c2 AS c2, ",
+        );
+        self.text("r.c3 AS c3, r.gone AS gone) s WHERE ");
+        sight.write(kind, "s", self);
+        self.text(")")
+    }
+
+    /// Appends text.
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Appends a parameter.
+    pub(crate) fn value(&mut self, value: impl Into<Parameter>) -> &mut Self {
+        self.values.push(value.into().0);
+        let number = self.values.len();
+        self.text.push('?');
+        self.text.push_str(&number.to_string());
+        self
+    }
+
+    /// Appends a list of parameters in brackets. It is as long as 1, 4, 16 or 64 values, or that of which `values` is
+    /// longer: then a server knows few texts, not one for each length.
+    pub(crate) fn list(&mut self, values: &[i64]) -> &mut Self {
+        let Some(last) = values.last() else { return self.text("(NULL)") };
+        let padded = [1, 4, 16, 64].into_iter().find(|length| *length >= values.len()).unwrap_or(values.len());
+        self.text("(");
+        for place in 0..padded {
+            if place > 0 {
+                self.text(", ");
+            }
+            self.value(values.get(place).copied().unwrap_or(*last));
+        }
+        self.text(")")
+    }
+
+    /// Appends the patient whose the device with this row is now.
+    pub(crate) fn patient_of(&mut self, device: Row) -> &mut Self {
+        self.text("(SELECT d.patient FROM resource d WHERE d.rid = ").value(device.0).text(" AND d.gone = 0)")
+    }
+
+    /// The text.
+    pub(super) fn sql(&self) -> &str {
+        &self.text
+    }
+
+    /// The values.
+    pub(super) fn values(&self) -> &[Value] {
+        &self.values
+    }
+}
+
+/// The value of a parameter.
+pub(crate) struct Parameter(Value);
+
+impl From<i64> for Parameter {
+    fn from(number: i64) -> Self {
+        Self(number.into())
+    }
+}
+
+impl From<u8> for Parameter {
+    fn from(number: u8) -> Self {
+        Self(i64::from(number).into())
+    }
+}
+
+impl From<u16> for Parameter {
+    fn from(number: u16) -> Self {
+        Self(number.into())
+    }
+}
+
+impl From<&[u8]> for Parameter {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec().into())
+    }
+}
+
+impl From<&str> for Parameter {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<String> for Parameter {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}

@@ -1,0 +1,315 @@
+//! Tokens: kept as their hashes, with what they stand for.
+
+use super::{Records, Statement};
+use crate::access::{Binding, Grant, Holder, Sight};
+use crate::auth::Scopes;
+use crate::definitions::Definitions;
+use crate::kind::{Kind, Row};
+use crate::validate::ident_of;
+use medlock_store::{Error, Fault, Row as Found, Sql, Value, all, first, values};
+use medlock_trust::{CredentialId, DeviceName};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Sorts of tokens, as they are kept.
+const ACCESS: i64 = 0;
+const REFRESH: i64 = 1;
+
+/// What is to be granted.
+#[derive(Clone, Debug)]
+pub(crate) struct NewLeave {
+    /// To whom.
+    pub(crate) holder: Holder,
+    /// What.
+    pub(crate) scopes: Scopes,
+    /// When, and until when at most, in seconds since 1970.
+    pub(crate) made: i64,
+    pub(crate) until: i64,
+}
+
+/// An access token that is to be kept.
+#[derive(Clone, Debug)]
+pub(crate) struct NewToken {
+    /// SHA-256 of the token.
+    pub(crate) hash: [u8; 32],
+    /// What it is good for.
+    pub(crate) scopes: Scopes,
+    /// What has to be shown with it.
+    pub(crate) binding: Binding,
+    /// Until when it is good, in seconds since 1970.
+    pub(crate) until: i64,
+}
+
+/// A refresh token that is to be kept: good for all that was granted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRefresh {
+    /// SHA-256 of the token.
+    pub(crate) hash: [u8; 32],
+    /// Until when it is good, in seconds since 1970.
+    pub(crate) until: i64,
+}
+
+/// A refresh token that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refresh {
+    /// Of what was granted.
+    pub(crate) leave: i64,
+    /// To which client.
+    pub(crate) client: String,
+    /// By which account.
+    pub(crate) account: i64,
+    /// For whose data.
+    pub(crate) patient: Option<Row>,
+    /// What.
+    pub(crate) scopes: Scopes,
+    /// Until when.
+    pub(crate) until: i64,
+    /// Whether another one was given for it.
+    pub(crate) used: bool,
+    /// The thumbprint of the key it is bound to.
+    pub(crate) key: Option<[u8; 32]>,
+}
+
+impl NewLeave {
+    pub(super) fn keep(&self, sql: &mut dyn Sql) -> Result<i64, Fault> {
+        let (device, own, client, account, patient) = match &self.holder {
+            Holder::Device { name, own } => (Some(name.as_str()), *own, None, None, None),
+            Holder::Software { client } => (None, None, Some(client.as_str()), None, None),
+            Holder::Person { client, account, patient } => {
+                (None, None, Some(client.as_str()), Some(*account), *patient)
+            }
+        };
+        let insert = "INSERT INTO leave (device, own, client, account, patient, scopes, made, until) \
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id";
+        let rows = (own.map(|row| row.0), patient.map(|row| row.0));
+        let values = values![device, rows.0, client, account, rows.1, self.scopes.to_string(), self.made, self.until];
+        let leave = first(sql, "leave", insert, values, |row| row.number("id"))?;
+        leave.ok_or(Fault::Missing("number of what was granted"))
+    }
+}
+
+impl NewToken {
+    pub(super) fn keep(&self, leave: i64, sql: &mut dyn Sql) -> Result<(), Fault> {
+        let (binding, bound, credential) = match &self.binding {
+            Binding::Bearer => (0, None, None),
+            Binding::Certificate { certificate, credential } => {
+                (1, Some(*certificate), Some(credential.as_bytes().as_slice()))
+            }
+            Binding::Key(key) => (2, Some(*key), None),
+        };
+        let insert = "INSERT INTO token (hash, sort, leave, scopes, until, binding, bound, credential) \
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let scopes = self.scopes.to_string();
+        sql.execute(
+            insert,
+            values![self.hash, ACCESS, leave, scopes, self.until, i64::from(binding), bound, credential],
+        )?;
+        Ok(())
+    }
+}
+
+impl NewRefresh {
+    /// A public client's is bound to the key its tokens are bound to (RFC 9449 section 5).
+    pub(super) fn keep(&self, leave: i64, binding: Binding, sql: &mut dyn Sql) -> Result<(), Fault> {
+        let (binding, bound) = match binding {
+            Binding::Key(key) => (2_i64, Some(key)),
+            Binding::Bearer | Binding::Certificate { .. } => (0, None),
+        };
+        let insert =
+            "INSERT INTO token (hash, sort, leave, scopes, until, binding, bound) VALUES (?1, ?2, ?3, '', ?4, ?5, ?6)";
+        sql.execute(insert, values![self.hash, REFRESH, leave, self.until, binding, bound])?;
+        Ok(())
+    }
+}
+
+fn binding_of(row: &Found) -> Result<Binding, Fault> {
+    Ok(match row.number::<i64>("binding")? {
+        0 => Binding::Bearer,
+        1 => {
+            let credential = CredentialId::from_bytes(row.bytes("credential")?);
+            Binding::Certificate { certificate: row.bytes("bound")?, credential }
+        }
+        2 => Binding::Key(row.bytes("bound")?),
+        _ => return Err(row.damaged("binding")),
+    })
+}
+
+fn scopes_of(row: &Found, column: &str) -> Result<Scopes, Fault> {
+    Scopes::read(row.text(column)?).map_err(|_| row.damaged(column))
+}
+
+/// Columns of what was granted, with the person who granted it.
+const LEAVE: &str = "l.id, l.device, l.own, l.client, l.account, l.patient, l.made, a.person, a.person_kind";
+
+/// Whose it is, and the one patient whom a person may see, if there is only one.
+fn holder_of(row: &Found) -> Result<(Holder, Option<Row>), Fault> {
+    if let Some(name) = row.optional_text("device")? {
+        let name = DeviceName::new(name).ok_or_else(|| row.damaged("device"))?;
+        return Ok((Holder::Device { name, own: row.optional_number("own")?.map(Row) }, None));
+    }
+    let client = row.text("client")?.to_owned();
+    let Some(account) = row.optional_number("account")? else {
+        return Ok((Holder::Software { client }, None));
+    };
+    let patient = row.optional_number("patient")?.map(Row);
+    let is_patient = row.number::<u8>("person_kind")? == Kind::PATIENT.number();
+    let person = if is_patient { Some(Row(row.number("person")?)) } else { None };
+    Ok((Holder::Person { account, client, patient }, person))
+}
+
+impl Records {
+    /// Grants something, with a token for it.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn keep_token(&self, leave: NewLeave, token: NewToken) -> Result<(), Error> {
+        self.database().write("keep a token", move |sql| {
+            let leave = leave.keep(sql)?;
+            token.keep(leave, sql)
+        })
+    }
+
+    /// What the access token with this hash stands for, if it has not ended. That it is late is for who asks to see.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn token(&self, hash: [u8; 32]) -> Result<Option<Grant>, Error> {
+        let question = format!(
+            "SELECT {LEAVE}, t.scopes, t.until, t.binding, t.bound, t.credential FROM token t JOIN leave l ON l.id = t.leave \
+             LEFT JOIN account a ON a.id = l.account WHERE t.hash = ?1 AND t.sort = ?2 AND l.ended IS NULL"
+        );
+        self.database().read("look for a token", |sql| {
+            first(sql, "token", &question, values![hash, ACCESS], |row| {
+                let scopes = scopes_of(row, "scopes")?;
+                let (holder, person) = holder_of(row)?;
+                let rights = match &holder {
+                    Holder::Device { own, .. } => scopes.rights_of_device(*own),
+                    Holder::Software { .. } => scopes.rights_of_software(),
+                    Holder::Person { patient, .. } => scopes.rights_of_person(*patient, person),
+                };
+                let (leave, until, binding) = (row.number("id")?, row.number("until")?, binding_of(row)?);
+                Ok(Grant { leave, holder, binding, until, scopes, rights: Arc::from(rights) })
+            })
+        })
+    }
+
+    /// Binds a token to another certificate of its device, if it is bound to `from` still; what it stands for then.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn rebind(
+        &self,
+        hash: [u8; 32],
+        from: [u8; 32],
+        (certificate, credential): ([u8; 32], CredentialId),
+    ) -> Result<Option<Grant>, Error> {
+        let update = "UPDATE token SET bound = ?1, credential = ?2 WHERE hash = ?3 AND bound = ?4";
+        self.database().write("bind a token anew", move |sql| {
+            sql.execute(update, values![certificate, credential.as_bytes().as_slice(), hash, from]).map(drop)
+        })?;
+        self.token(hash)
+    }
+
+    /// The refresh token with this hash, if what was granted has not ended.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn refresh_token(&self, hash: [u8; 32]) -> Result<Option<Refresh>, Error> {
+        let question = "SELECT l.id, l.client, l.account, l.patient, l.scopes, t.until, t.used, t.binding, t.bound, t.credential \
+                        FROM token t JOIN leave l ON l.id = t.leave WHERE t.hash = ?1 AND t.sort = ?2 AND l.ended IS NULL";
+        self.database().read("look for a refresh token", |sql| {
+            first(sql, "token", question, values![hash, REFRESH], |row| {
+                let key = match binding_of(row)? {
+                    Binding::Key(key) => Some(key),
+                    Binding::Bearer | Binding::Certificate { .. } => None,
+                };
+                Ok(Refresh {
+                    leave: row.number("id")?,
+                    client: row.text("client")?.to_owned(),
+                    account: row.number("account")?,
+                    patient: row.optional_number("patient")?.map(Row),
+                    scopes: scopes_of(row, "scopes")?,
+                    until: row.number("until")?,
+                    used: row.optional_number::<i64>("used")?.is_some(),
+                    key,
+                })
+            })
+        })
+    }
+
+    /// Gives tokens for a refresh token, which serves no more. If it was used before, all that was granted ends, and `false`
+    /// is answered.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn rotate(&self, refresh: [u8; 32], token: NewToken, next: NewRefresh, now: i64) -> Result<bool, Error> {
+        self.database().write("refresh a token", move |sql| {
+            let question = "SELECT leave FROM token WHERE hash = ?1 AND sort = ?2";
+            let leave = first(sql, "token", question, values![refresh, REFRESH], |row| row.number("leave"))?;
+            let leave: i64 = leave.ok_or(Fault::Missing("refresh token"))?;
+            let used = "UPDATE token SET used = ?1 WHERE hash = ?2 AND used IS NULL";
+            if sql.execute(used, values![now, refresh])? == 0 {
+                end(sql, "id", leave, now)?;
+                return Ok(false);
+            }
+            token.keep(leave, sql)?;
+            next.keep(leave, token.binding, sql)?;
+            Ok(true)
+        })
+    }
+
+    /// Ends what was granted, with all its tokens.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn end_leave(&self, leave: i64, now: i64) -> Result<(), Error> {
+        self.database().write("end what was granted", move |sql| end(sql, "id", leave, now))
+    }
+
+    /// What was ended since `since`, by any hub of this store.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn ended_since(&self, since: i64) -> Result<HashSet<i64>, Error> {
+        self.database().read("look for what was ended", |sql| {
+            let ended =
+                all(sql, "leave", "SELECT id FROM leave WHERE ended >= ?1", values![since], |row| row.number("id"))?;
+            Ok(ended.into_iter().collect())
+        })
+    }
+
+    /// Forgets tokens that were late at `before`, so many at most; how many there were.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn forget_tokens(&self, before: i64) -> Result<u64, Error> {
+        self.database().write("forget late tokens", move |sql| {
+            let delete =
+                "DELETE FROM token WHERE hash IN (SELECT hash FROM token WHERE until < ?1 ORDER BY until LIMIT 1000)";
+            sql.execute(delete, values![before])
+        })
+    }
+
+    /// The rows of kind Device that are said to be this device of the register: one, if all is well.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn rows_of_device(&self, system: &str, device: &DeviceName) -> Result<Vec<Row>, Error> {
+        let Some(identifier) = Definitions::r4().parameters.named(Kind::DEVICE, "identifier") else {
+            return Ok(Vec::new());
+        };
+        let mut statement = Statement::seen("r.rid", &Sight::of_register(), Kind::DEVICE);
+        statement.text(" AND r.rid IN (SELECT i.rid FROM ident i WHERE i.param = ").value(identifier.id.number());
+        statement.text(" AND i.value = ").value(ident_of(device.as_str(), system)).text(") LIMIT 2");
+        self.database().read("look for the resource of a device", |sql| {
+            all(sql, "resource", statement.sql(), statement.values(), |row| Ok(Row(row.number("rid")?)))
+        })
+    }
+}
+
+/// Ends what was granted where `column` has this value.
+pub(super) fn end(sql: &mut dyn Sql, column: &str, value: impl Into<Value>, now: i64) -> Result<(), Fault> {
+    let update = format!("UPDATE leave SET ended = ?1 WHERE {column} = ?2 AND ended IS NULL");
+    sql.execute(&update, &[now.into(), value.into()])?;
+    Ok(())
+}

@@ -1,0 +1,425 @@
+//! Changes: all of a request, or nothing of it, with its audit, in one verb. Each is judged by the sight of its caller: the
+//! row as it was and the row as it becomes, within that verb.
+
+use super::act::{Act, Done, How, Unapplied};
+use super::dictionary::Numbers;
+use super::read::Stored;
+use super::{Records, Statement, index, search};
+use crate::access::{Caller, Sight, Verb};
+use crate::audit::{self, Note};
+use crate::definitions::{Definitions, Owner};
+use crate::kind::{Id, Kind, Millis, Row, Version};
+use crate::outcome::{Code, Issue, Refusal};
+use crate::validate::{PatientOf, Prepared};
+use crate::{moment, validate};
+use medlock_store::{Error, Fault, Sql, first, values};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Rows here by their names, and whose those are.
+type Rows = HashMap<(Kind, Id), (Row, Option<Row>)>;
+
+/// All that a verb needs: it may run more than once.
+struct Work {
+    acts: Vec<Act>,
+    notes: Vec<Note>,
+    numbers: Numbers,
+    sights: Sights,
+    at: Millis,
+}
+
+/// What the caller may do at this moment.
+struct Sights {
+    references: Sight,
+    read: Sight,
+    search: Sight,
+    create: Sight,
+    update: Sight,
+    delete: Sight,
+}
+
+/// What a verb found, where it ends itself: the savepoint is rolled back with it.
+enum Ended {
+    Refused { act: usize, why: Refusal },
+    Changed,
+}
+
+/// Why a verb went no further.
+enum Stopped {
+    Fault(Fault),
+    Refused(Refusal),
+    Changed,
+}
+
+impl From<Fault> for Stopped {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+fn refused(issue: Issue) -> Stopped {
+    Stopped::Refused(issue.into())
+}
+
+impl Records {
+    /// A name for a resource that is to be made.
+    #[must_use]
+    pub fn fresh_id(&self) -> Id {
+        Id::fresh(Millis(self.clock.unix_millis()))
+    }
+
+    /// Does all acts or none, with the audit.
+    ///
+    /// # Errors
+    /// [`Unapplied`].
+    pub fn apply(&self, caller: &Caller, acts: Vec<Act>, note: &Note) -> Result<Vec<Done>, Unapplied> {
+        let rows: Vec<_> = acts.iter().filter_map(Act::prepared).map(Prepared::rows).collect();
+        let numbers = self.dictionary.numbers(self.database(), &rows)?;
+        let notes = acts.iter().map(|act| note.doing(caller, act.verb(), act.kind())).collect();
+        let sights = Sights {
+            references: caller.references(),
+            read: caller.sight(Verb::Read),
+            search: caller.sight(Verb::Search),
+            create: caller.sight(Verb::Create),
+            update: caller.sight(Verb::Update),
+            delete: caller.sight(Verb::Delete),
+        };
+        let work = Work { acts, notes, numbers, sights, at: Millis(self.clock.unix_millis()) };
+        let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
+        let told = Arc::clone(&ended);
+        let done = self.database().write("write resources", move |sql| {
+            let mut running = Running { work: &work, sql, known: Rows::new(), act: 0 };
+            running.all().map_err(|stopped| {
+                let end = match stopped {
+                    Stopped::Fault(fault) => return fault,
+                    Stopped::Refused(why) => Ended::Refused { act: running.act, why },
+                    Stopped::Changed => Ended::Changed,
+                };
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+                Fault::Missing("resource within the caller's rights")
+            })
+        });
+        done.map_err(|error| match ended.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(Ended::Refused { act, why }) if matches!(error, Error::Missing { .. }) => {
+                Unapplied::Refused { act, why }
+            }
+            Some(Ended::Changed) if matches!(error, Error::Missing { .. }) => Unapplied::Changed,
+            _ => Unapplied::Store(error),
+        })
+    }
+}
+
+/// A verb as it runs.
+struct Running<'w> {
+    work: &'w Work,
+    sql: &'w mut dyn Sql,
+    /// What was looked for, and what was made.
+    known: Rows,
+    /// The act that is being done.
+    act: usize,
+}
+
+impl Running<'_> {
+    /// What is to be found is looked for and what ends is ended; then the new rows are made, so that they can refer to one
+    /// another; then all is filled in, and judged as it stands at the end.
+    fn all(&mut self) -> Result<Vec<Done>, Stopped> {
+        let work = self.work;
+        for act in &work.acts {
+            self.holds(act)?;
+        }
+        let mut before = Vec::with_capacity(work.acts.len());
+        for (number, act) in work.acts.iter().enumerate() {
+            self.act = number;
+            before.push(self.before(act)?);
+        }
+        self.insert()?;
+        let mut done = Vec::with_capacity(work.acts.len());
+        for ((number, act), before) in work.acts.iter().enumerate().zip(before) {
+            self.act = number;
+            done.push(self.act(act, before)?);
+        }
+        self.judge(&done)?;
+        let notes: Vec<Note> = work.notes.iter().zip(&done).map(|(note, done)| noted(note, done)).collect();
+        audit::append(self.sql, work.at, &notes)?;
+        Ok(done)
+    }
+
+    /// Whether the condition of an act finds what it found before.
+    fn holds(&mut self, act: &Act) -> Result<(), Stopped> {
+        let Some(condition) = act.condition() else { return Ok(()) };
+        let found = search::matches(self.sql, &self.work.sights.search, &condition.plan)?;
+        let same = match (found.as_slice(), condition.is) {
+            ([], None) => true,
+            ([one], Some(id)) => one.id == id,
+            _ => false,
+        };
+        if same { Ok(()) } else { Err(Stopped::Changed) }
+    }
+
+    /// The row that an act is about, as it is before. What may not be seen is as what is not there.
+    fn before(&mut self, act: &Act) -> Result<Option<Stored>, Stopped> {
+        let sights = &self.work.sights;
+        let (sight, if_match) = match act {
+            Act::Create { .. } => return Ok(None),
+            Act::Find { .. } => (&sights.search, None),
+            Act::Update { if_match, .. } => (&sights.update, *if_match),
+            Act::Delete { if_match, .. } => (&sights.delete, *if_match),
+        };
+        let (kind, id) = (act.kind(), act.id());
+        let Some(before) = self.find(sight, kind, &id)? else {
+            let seen = self.find(&sights.read, kind, &id)?.is_some();
+            return match act {
+                _ if seen => Err(forbidden()),
+                // What is not there need not be deleted.
+                Act::Delete { .. } => Ok(None),
+                _ => Err(refused(Issue::new(Code::NotFound, format!("there is no such {kind}")))),
+            };
+        };
+        if if_match.is_some_and(|version| version != before.version) {
+            let text = format!("the {kind} has the version {}", before.version);
+            return Err(refused(Issue::new(Code::Version, text)));
+        }
+        Ok(Some(before))
+    }
+
+    fn find(&mut self, sight: &Sight, kind: Kind, id: &Id) -> Result<Option<Stored>, Fault> {
+        let question = super::read::kept(sight, kind, id);
+        first(self.sql, "resource", question.sql(), question.values(), Stored::of)
+    }
+
+    /// Makes the new rows: patients first, then devices, then what is of those.
+    fn insert(&mut self) -> Result<(), Stopped> {
+        let mut new: Vec<_> = self.work.acts.iter().enumerate().collect();
+        new.retain(|(_, act)| matches!(act, Act::Create { .. }));
+        new.sort_by_key(|(_, act)| match act.kind() {
+            Kind::PATIENT => 0,
+            Kind::DEVICE => 1,
+            _ => 2,
+        });
+        for (number, act) in new {
+            self.act = number;
+            let Act::Create { id, to, .. } = act else { continue };
+            let patient = self.patient(to)?;
+            let insert = "INSERT INTO resource (kind, id, version, gone, patient, at, until, updated, c0, c1, c2, c3, body) \
+                          VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING rid";
+            let own = values![i64::from(to.kind().number()), id.as_str(), patient.map(|row| row.0)];
+            let parameters = [&own[..], &self.columns(to)?].concat();
+            let row = first(self.sql, "resource", insert, &parameters, |row| Ok(Row(row.number("rid")?)))?;
+            let row = row.ok_or(Fault::Missing("row that was written"))?;
+            let patient = if to.patient() == PatientOf::Itself {
+                self.sql.execute("UPDATE resource SET patient = rid WHERE rid = ?1", values![row.0])?;
+                Some(row)
+            } else {
+                patient
+            };
+            self.known.insert((to.kind(), *id), (row, patient));
+        }
+        Ok(())
+    }
+
+    /// What the columns of a row hold, from `at` to `body`.
+    fn columns(&self, to: &Prepared) -> Result<Vec<medlock_store::Value>, Fault> {
+        let rows = to.rows();
+        let column =
+            |place: usize| rows.columns.get(place).map_or(Ok(None), |codings| self.work.numbers.concept(codings));
+        let at = self.work.at;
+        Ok(values![
+            rows.at.map_or(at, |span| span.low).0,
+            rows.at.map(|span| span.high.0),
+            at.0,
+            column(0)?,
+            column(1)?,
+            column(2)?,
+            column(3)?,
+            to.tail(),
+        ]
+        .to_vec())
+    }
+
+    /// Whose a resource will be.
+    fn patient(&mut self, to: &Prepared) -> Result<Option<Row>, Stopped> {
+        for needed in to.references() {
+            let made =
+                self.known.contains_key(&(needed.kind, needed.id))
+                    || self.work.acts.iter().any(
+                        |act| matches!(act, Act::Create { id, .. } if (act.kind(), *id) == (needed.kind, needed.id)),
+                    );
+            if !made {
+                self.look_for(needed)?;
+            }
+        }
+        Ok(match to.patient() {
+            PatientOf::Nobody | PatientOf::Itself => None,
+            PatientOf::Patient(id) => self.known.get(&(Kind::PATIENT, id)).map(|(row, _)| *row),
+            PatientOf::Device(id) => self.known.get(&(Kind::DEVICE, id)).and_then(|(_, patient)| *patient),
+        })
+    }
+
+    /// What a resource refers to here is there, and the caller may read it. What is not there and what may not be read are
+    /// told the same.
+    fn look_for(&mut self, needed: &validate::Needed) -> Result<(), Stopped> {
+        let mut question = Statement::seen("r.rid, r.patient", &self.work.sights.references, needed.kind);
+        question.text(" AND r.id = ").value(needed.id.as_str());
+        let found = first(self.sql, "resource", question.sql(), question.values(), |row| {
+            Ok((Row(row.number("rid")?), row.optional_number("patient")?.map(Row)))
+        })?;
+        let Some(found) = found else {
+            let text = format!("there is no such {}", needed.kind);
+            return Err(refused(Issue::new(Code::Reference, text).at(&*needed.expression)));
+        };
+        self.known.insert((needed.kind, needed.id), found);
+        Ok(())
+    }
+
+    fn act(&mut self, act: &Act, before: Option<Stored>) -> Result<Done, Stopped> {
+        let (kind, id) = (act.kind(), act.id());
+        match (act, before) {
+            (Act::Create { to, .. }, _) => {
+                let (row, patient) = self.known.get(&(kind, id)).copied().ok_or(Fault::Missing("new row"))?;
+                self.index(row, to)?;
+                self.finish(How::Created, (kind, id), (row, patient), Version::FIRST, to.tail())
+            }
+            (Act::Update { to, bases, .. }, Some(before)) => self.update(id, to, &before, bases),
+            (Act::Delete { .. }, Some(before)) if !before.gone => self.delete(&before),
+            (Act::Find { .. }, Some(before)) => Ok(Done {
+                how: How::Found,
+                kind,
+                id,
+                version: before.version,
+                updated: before.updated,
+                row: before.row,
+                patient: before.patient,
+                body: before.body,
+            }),
+            // It is gone already, or never was.
+            (_, before) => Ok(Done {
+                how: How::Deleted,
+                kind,
+                id,
+                version: before.as_ref().map_or(Version::FIRST, |before| before.version),
+                updated: before.as_ref().map_or(self.work.at, |before| before.updated),
+                row: before.as_ref().map_or(Row(0), |before| before.row),
+                patient: before.and_then(|before| before.patient),
+                body: Vec::new(),
+            }),
+        }
+    }
+
+    fn index(&mut self, row: Row, to: &Prepared) -> Result<(), Fault> {
+        let known = &self.known;
+        let target = |kind: Kind, id: Id| known.get(&(kind, id)).map(|(row, _)| *row);
+        index::write(self.sql, row, to.rows(), &self.work.numbers, target)
+    }
+
+    fn update(&mut self, id: Id, to: &Prepared, before: &Stored, bases: &[String]) -> Result<Done, Stopped> {
+        let (kind, row) = (to.kind(), before.row);
+        let patient = match to.patient() {
+            PatientOf::Itself => Some(row),
+            _ => self.patient(to)?,
+        };
+        let version = self.keep_former(before)?;
+        let update = "UPDATE resource SET gone = 0, statement = NULL, version = ?2, patient = ?3, at = ?4, until = ?5, \
+                      updated = ?6, c0 = ?7, c1 = ?8, c2 = ?9, c3 = ?10, body = ?11 WHERE rid = ?1 AND version = ?12";
+        let own = values![row.0, version.number(), patient.map(|row| row.0)];
+        let mut parameters = [&own[..], &self.columns(to)?].concat();
+        parameters.extend_from_slice(values![before.version.number()]);
+        if self.sql.execute(update, &parameters)? != 1 {
+            return Err(Stopped::Changed);
+        }
+        let rows = validate::rows_of(kind, &before.body, bases).ok_or(Fault::Missing("readable resource"))?;
+        index::remove(self.sql, row, &rows)?;
+        self.known.insert((kind, id), (row, patient));
+        self.index(row, to)?;
+        if kind == Kind::DEVICE && patient != before.patient {
+            self.move_metrics(row, patient)?;
+        }
+        self.finish(How::Updated, (kind, id), (row, patient), version, to.tail())
+    }
+
+    /// What a device measures is whose the device is.
+    fn move_metrics(&mut self, device: Row, patient: Option<Row>) -> Result<(), Fault> {
+        let Owner::Through(source) = Definitions::r4().owner(Kind::DEVICE_METRIC) else { return Ok(()) };
+        let update = "UPDATE resource SET patient = ?1 WHERE kind = ?2 AND rid IN \
+                      (SELECT l.rid FROM link l WHERE l.param = ?3 AND l.target = ?4)";
+        let kind = i64::from(Kind::DEVICE_METRIC.number());
+        self.sql.execute(update, values![patient.map(|row| row.0), kind, source.number(), device.0])?;
+        Ok(())
+    }
+
+    /// A resource that is gone keeps its row and what it is found by: only who could see it learns that it was there.
+    fn delete(&mut self, before: &Stored) -> Result<Done, Stopped> {
+        let version = self.keep_former(before)?;
+        let update = "UPDATE resource SET gone = 1, statement = NULL, version = ?2, updated = ?3 WHERE rid = ?1 AND version = ?4";
+        let parameters = values![before.row.0, version.number(), self.work.at.0, before.version.number()];
+        if self.sql.execute(update, parameters)? != 1 {
+            return Err(Stopped::Changed);
+        }
+        self.known.remove(&(before.kind, before.id));
+        self.finish(How::Deleted, (before.kind, before.id), (before.row, before.patient), version, &[])
+    }
+
+    /// Keeps the present version as a former one; the version that follows.
+    fn keep_former(&mut self, before: &Stored) -> Result<Version, Stopped> {
+        let next = before.version.next().ok_or(Fault::Missing("version that follows"))?;
+        let insert = "INSERT INTO past (rid, version, updated, patient, gone, statement, body) \
+                      SELECT rid, version, updated, patient, gone, statement, body FROM resource WHERE rid = ?1";
+        self.sql.execute(insert, values![before.row.0])?;
+        Ok(next)
+    }
+
+    /// Notes the change for those who follow them.
+    fn finish(
+        &mut self,
+        how: How,
+        (kind, id): (Kind, Id),
+        (row, patient): (Row, Option<Row>),
+        version: Version,
+        tail: &[u8],
+    ) -> Result<Done, Stopped> {
+        let change = "INSERT INTO change (rid, version, kind, patient, updated, gone) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let (number, of) = (i64::from(kind.number()), patient.map(|row| row.0));
+        let gone = i64::from(how == How::Deleted);
+        self.sql.execute(change, values![row.0, version.number(), number, of, self.work.at.0, gone])?;
+        let body = match how {
+            How::Deleted => Vec::new(),
+            _ => validate::body(kind, &id, version.number(), &moment::written(self.work.at), tail),
+        };
+        Ok(Done { how, kind, id, version, updated: self.work.at, body, row, patient })
+    }
+
+    /// Each row as it is now is one that the caller may make, or may change.
+    fn judge(&mut self, done: &[Done]) -> Result<(), Stopped> {
+        let mut groups: BTreeMap<(Kind, bool), Vec<(usize, i64)>> = BTreeMap::new();
+        for (number, done) in done.iter().enumerate() {
+            let created = done.how == How::Created;
+            if created || done.how == How::Updated {
+                groups.entry((done.kind, created)).or_default().push((number, done.row.0));
+            }
+        }
+        for ((kind, created), rows) in groups {
+            let sight = if created { &self.work.sights.create } else { &self.work.sights.update };
+            let all: Vec<i64> = rows.iter().map(|(_, row)| *row).collect();
+            let mut question = Statement::seen_by_row("r.rid", sight, kind);
+            question.text(" AND r.rid IN ").list(&all);
+            let mut allowed = Vec::new();
+            self.sql.each("resource", question.sql(), question.values(), &mut |row| {
+                allowed.push(row.number("rid")?);
+                Ok(true)
+            })?;
+            if let Some((act, _)) = rows.iter().find(|(_, row)| !allowed.contains(row)) {
+                self.act = *act;
+                return Err(forbidden());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn forbidden() -> Stopped {
+    refused(Issue::new(Code::Forbidden, "the rights of the token do not reach this resource"))
+}
+
+fn noted(note: &Note, done: &Done) -> Note {
+    let there = done.row != Row(0);
+    note.about(done.kind, there.then_some(done.row), there.then_some(done.version), done.patient.into_iter().collect())
+}

@@ -1,0 +1,43 @@
+//! The clinical face on both databases, with a caller that may do everything: no device is given so much.
+
+#[expect(dead_code, reason = "other tests use the rest of it")]
+#[path = "../../tests/clinical/fixture.rs"]
+mod fixture;
+
+mod change;
+mod transaction;
+
+use crate::access::{Binding, Holder};
+use crate::auth::Scopes;
+use crate::store::{NewLeave, NewToken};
+use fixture::{Answer, Device, House};
+use medlock_node::provider::sha256;
+use medlock_trust::Role;
+use serde_json::Value;
+
+impl Device<'_> {
+    pub(crate) async fn put(&self, path: &str, resource: &Value) -> Answer {
+        self.send("PUT", path, &[("content-type", "application/fhir+json")], &resource.to_string()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], "").await
+    }
+}
+
+/// Someone who may do everything with everything.
+async fn everything(house: &House) -> Device<'_> {
+    let mut device = house.device("all", Role::Gateway);
+    let peer = device.peer();
+    let who = peer.identified.clone().expect("identified");
+    let token = "everything";
+    let now = house.site.clock.now().unix();
+    let (scopes, until) = (Scopes::read("system/*.cruds").expect("scopes"), now + 3_600);
+    let holder = Holder::Device { name: *who.device_name(), own: None };
+    let leave = NewLeave { holder, scopes: scopes.clone(), made: now, until };
+    let binding = Binding::Certificate { certificate: sha256(&peer.chain[0]), credential: who.credential() };
+    let kept = NewToken { hash: sha256(token.as_bytes()), scopes, binding, until };
+    house.clinical.records().keep_token(leave, kept).expect("kept");
+    device.token = Some(token.to_owned());
+    device
+}

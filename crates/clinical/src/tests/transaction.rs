@@ -1,0 +1,241 @@
+//! Bundles: transactions, batches, and the operations.
+
+use super::everything;
+use super::fixture::{Answer, Device, House, device, glucose, patient};
+use http::StatusCode;
+use medlock_trust::Role;
+use serde_json::{Value, json};
+
+fn entry(method: &str, url: &str, resource: Value) -> Value {
+    let mut entry = json!({ "request": { "method": method, "url": url } });
+    if !resource.is_null() {
+        entry["resource"] = resource;
+    }
+    entry
+}
+
+async fn send(who: &Device<'_>, of: &str, path: &str, entries: Vec<Value>) -> Answer {
+    let bundle = json!({ "resourceType": "Bundle", "type": of, "entry": entries });
+    who.send("POST", path, &[("content-type", "application/fhir+json")], &bundle.to_string()).await
+}
+
+fn statuses(answer: &Answer) -> Vec<String> {
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let entries = answer.body["entry"].as_array().cloned().unwrap_or_default();
+    entries.iter().map(|entry| entry["response"]["status"].as_str().expect("a status")[..3].to_owned()).collect()
+}
+
+fn made(answer: &Answer, entry: usize) -> String {
+    let location = answer.body["entry"][entry]["response"]["location"].as_str().expect("a location");
+    location.rsplit('/').nth(2).expect("an id").to_owned()
+}
+
+/// Shows REQ-FHIR-16, REQ-FHIR-17.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_done_whole_and_its_entries_name_one_another() {
+    for house in House::both() {
+        let all = everything(&house).await;
+        let old = all.create(&patient("Old")).await.made();
+        let mut named = patient("Anna");
+        named["identifier"] = json!([{ "system": "urn:n", "value": "1" }]);
+        let mut anna = entry("POST", "Patient", named);
+        anna["fullUrl"] = "urn:uuid:6a5a8bd2-0000-4000-8000-000000000001".into();
+        let mut sensor = device("a", "x");
+        sensor["patient"]["reference"] = anna["fullUrl"].clone();
+        let mut sensor = entry("POST", "Device", sensor);
+        sensor["fullUrl"] = "urn:uuid:6a5a8bd2-0000-4000-8000-000000000002".into();
+        let mut reading = glucose("x", "x", "2024-01-01");
+        reading["subject"]["reference"] = anna["fullUrl"].clone();
+        reading["device"]["reference"] = sensor["fullUrl"].clone();
+        let changed = json!({ "resourceType": "Patient", "id": old, "name": [{ "family": "New" }] });
+        // What is referred to comes later; what is deleted and read stands anywhere.
+        let gone = all.create(&patient("Gone")).await.made();
+        let done = send(
+            &all,
+            "transaction",
+            "",
+            vec![
+                entry("GET", "Patient?family=new", Value::Null),
+                entry("POST", "Observation", reading.clone()),
+                sensor.clone(),
+                anna.clone(),
+                entry("PUT", &format!("Patient/{old}"), changed),
+                entry("DELETE", &format!("Patient/{gone}"), Value::Null),
+            ],
+        )
+        .await;
+        assert_eq!(statuses(&done), ["200", "201", "201", "201", "200", "204"], "{done:?}");
+        assert_eq!(
+            done.body["entry"][0]["resource"]["entry"][0]["resource"]["id"],
+            old.as_str(),
+            "read behind the changes"
+        );
+        let (observation, anna_id) = (made(&done, 1), made(&done, 3));
+        let kept = all.get(&format!("Observation/{observation}")).await.body;
+        assert_eq!(kept["subject"]["reference"], format!("Patient/{anna_id}"));
+        assert_eq!(
+            all.get(&format!("Observation?patient={anna_id}&device=Device/{}", made(&done, 2))).await.found(),
+            [observation]
+        );
+        // By a search, and only if there is none.
+        let mut found = anna.clone();
+        found["request"]["ifNoneExist"] = "identifier=urn:n|1".into();
+        let mut by_search = reading.clone();
+        by_search.as_object_mut().expect("an object").remove("device");
+        by_search["subject"]["reference"] = "Patient?identifier=urn:n|1".into();
+        let done =
+            send(&all, "transaction", "", vec![found.clone(), entry("POST", "Observation", by_search.clone())]).await;
+        assert_eq!(
+            (statuses(&done), made(&done, 0)),
+            (vec!["200".to_owned(), "201".to_owned()], anna_id.clone()),
+            "{done:?}"
+        );
+        let everything = all.get(&format!("Patient/{anna_id}/$everything?_count=2")).await;
+        assert_eq!((everything.found().len(), everything.body["link"][1]["relation"].as_str()), (2, Some("next")));
+        assert_eq!(all.get(&format!("Patient/{anna_id}/$everything")).await.found().len(), 4);
+        // One wrong entry, and nothing is done; the entry is named.
+        let count = async || all.get("Patient?_summary=count").await.body["total"].clone();
+        let before = count().await;
+        by_search["subject"]["reference"] = "Patient?identifier=urn:n|none".into();
+        for (wrong, code) in [
+            (
+                entry("POST", "Observation", json!({ "resourceType": "Observation", "status": "final" })),
+                "fhir-cardinality",
+            ),
+            (entry("POST", "Observation", by_search), "fhir-reference"),
+            (
+                entry(
+                    "PUT",
+                    "Patient/00000000000000000000000000",
+                    json!({ "resourceType": "Patient", "id": "00000000000000000000000000" }),
+                ),
+                "fhir-not-found",
+            ),
+            (entry("POST", "Patient/x", patient("X")), "fhir-entry"),
+            (entry("PATCH", "Patient", patient("X")), "fhir-entry"),
+            (entry("POST", "Encounter", patient("X")), "fhir-unknown-kind"),
+            (entry("DELETE", &format!("Patient/{old}"), Value::Null), "fhir-twice"),
+        ] {
+            let touched = json!({ "resourceType": "Patient", "id": old, "name": [{ "family": "Touched" }] });
+            let touch = entry("PUT", &format!("Patient/{old}"), touched);
+            let refused =
+                send(&all, "transaction", "", vec![entry("POST", "Patient", patient("B")), touch, wrong.clone()]).await;
+            assert_eq!(refused.code(), code, "{wrong}: {refused:?}");
+            let place = refused.body["issue"][0]["expression"][0].as_str().expect("a place");
+            assert!(place.starts_with("Bundle.entry[2]") || code == "fhir-twice", "{place}");
+            assert_eq!(
+                (count().await, all.get(&format!("Patient/{old}")).await.body["meta"]["versionId"].as_str()),
+                (before.clone(), Some("2"))
+            );
+        }
+        let twice = send(&all, "transaction", "", vec![found.clone(), found]).await;
+        assert_eq!(twice.code(), "fhir-twice");
+        let many = vec![entry("GET", "Patient", Value::Null); 1_001];
+        assert_eq!(send(&all, "transaction", "", many).await.code(), "fhir-too-much");
+        assert_eq!(send(&all, "searchset", "", vec![]).await.code(), "fhir-entry");
+    }
+}
+
+/// Shows REQ-FHIR-18.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_done_entry_by_entry() {
+    for house in House::both() {
+        let all = everything(&house).await;
+        let done = send(
+            &all,
+            "batch",
+            "",
+            vec![
+                entry("GET", "Patient?family=anna", Value::Null),
+                entry("POST", "Patient", patient("Anna")),
+                entry("POST", "Patient", json!({ "resourceType": "Patient", "colour": "red" })),
+                entry("DELETE", "Patient/00000000000000000000000000", Value::Null),
+                json!({}),
+            ],
+        )
+        .await;
+        assert_eq!(statuses(&done), ["200", "201", "422", "204", "400"], "{done:?}");
+        assert_eq!(done.body["entry"][0]["resource"]["entry"].as_array().map(Vec::len), Some(1));
+        let outcome = &done.body["entry"][2]["response"]["outcome"]["issue"][0];
+        assert_eq!(outcome["details"]["coding"][0]["code"], "fhir-unknown-element");
+    }
+}
+
+/// Shows REQ-FHIR-19: cross-patient references in a transaction, and entries beyond the rights of a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_reaches_no_further_than_its_caller() {
+    for house in House::both() {
+        let all = everything(&house).await;
+        let (anna, bert) = (all.create(&patient("Anna")).await.made(), all.create(&patient("Bert")).await.made());
+        let (hers, his) = (all.create(&device("a", &anna)).await.made(), all.create(&device("b", &bert)).await.made());
+        let foreign = all.create(&glucose(&bert, &his, "2024-01-01")).await.made();
+        let sensor = house.device("a", Role::Sensor).with("system/*.cruds").await;
+        let own = || entry("POST", "Observation", glucose(&anna, &hers, "2024-01-01"));
+        let mut moved = glucose(&anna, &hers, "2024-01-01");
+        moved["id"] = foreign.as_str().into();
+        for (other, code) in [
+            (entry("POST", "Observation", glucose(&bert, &hers, "2024-01-01")), "fhir-reference"),
+            (
+                entry("POST", "Observation", glucose("00000000000000000000000000", &hers, "2024-01-01")),
+                "fhir-reference",
+            ),
+            (entry("PUT", &format!("Observation/{foreign}"), moved), "fhir-not-found"),
+            (entry("POST", "Patient", patient("C")), "fhir-forbidden"),
+            (entry("DELETE", &format!("Observation/{foreign}"), Value::Null), "fhir-forbidden"),
+        ] {
+            let refused = send(&sensor, "transaction", "", vec![own(), other.clone()]).await;
+            assert_eq!(refused.code(), code, "{other}");
+        }
+        assert_eq!(sensor.get("Observation").await.found().len(), 0, "nothing is left of what was refused");
+        // batch_item_beyond_scope
+        let done = send(
+            &sensor,
+            "batch",
+            "",
+            vec![
+                own(),
+                entry("POST", "Patient", patient("C")),
+                entry("GET", &format!("Observation/{foreign}"), Value::Null),
+            ],
+        )
+        .await;
+        assert_eq!(statuses(&done), ["201", "403", "404"]);
+    }
+}
+
+/// Shows REQ-FHIR-20, REQ-FHIR-21.
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_do_what_they_say() {
+    let house = House::new();
+    let all = everything(&house).await;
+    let anna = all.create(&patient("Anna")).await.made();
+    let hers = all.create(&device("a", &anna)).await.made();
+    let sensor = house.device("a", Role::Sensor).with("system/Observation.crs").await;
+    let mut reading = entry("POST", "Observation", glucose(&anna, &hers, "2024-01-01"));
+    reading["resource"]["identifier"] = json!([{ "system": "urn:n", "value": "1" }]);
+    reading["request"]["ifNoneExist"] = "identifier=urn:n|1".into();
+    for expected in ["201", "200"] {
+        let done = send(&sensor, "transaction", "$submit-cgm-bundle", vec![reading.clone()]).await;
+        assert_eq!(
+            (statuses(&done), done.body["type"].as_str()),
+            (vec![expected.to_owned()], Some("transaction-response"))
+        );
+    }
+    let get = vec![entry("GET", "Observation", Value::Null)];
+    assert_eq!(send(&sensor, "transaction", "$submit-cgm-bundle", get).await.code(), "fhir-entry");
+    assert_eq!(send(&sensor, "batch", "$submit-cgm-bundle", vec![reading]).await.code(), "fhir-entry");
+    let validate = async |path: &str, body: Value| {
+        let answer = sensor.send("POST", path, &[("content-type", "application/fhir+json")], &body.to_string()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.body["issue"][0]["severity"].as_str().expect("a severity").to_owned()
+    };
+    assert_eq!(validate("Patient/$validate", patient("X")).await, "information");
+    assert_eq!(validate("Patient/$validate", json!({ "resourceType": "Patient", "x": 1 })).await, "error");
+    let parameters =
+        json!({ "resourceType": "Parameters", "parameter": [{ "name": "resource", "resource": patient("X") }] });
+    assert_eq!(validate("Patient/x/$validate", parameters).await, "information");
+    assert_eq!(all.get("Patient?family=X").await.found().len(), 0, "nothing is kept");
+    assert_eq!(sensor.get(&format!("Patient/{anna}/$everything")).await.code(), "fhir-forbidden");
+    assert_eq!(all.get("Patient/00000000000000000000000000/$everything").await.code(), "fhir-not-found");
+    assert_eq!(all.get(&format!("Device/{hers}/$everything")).await.code(), "fhir-not-supported");
+}

@@ -1,0 +1,183 @@
+//! Whether a resource is what R4 says, and what is kept of it.
+//!
+//! Checked: elements, cardinality, types, forms of values, required bindings, targets of references, and the rules of
+//! [`CHECKED`]. Not checked: profiles, bindings that are not required, units, and what is in contained resources
+//! of kinds that are not kept here.
+
+mod index;
+mod invariant;
+mod narrative;
+mod patient;
+mod primitive;
+mod walk;
+
+pub use index::{Coding, IndexRows};
+pub(crate) use index::{SEPARATOR, ident_of, word, word_of};
+pub use invariant::CHECKED;
+pub use patient::PatientOf;
+
+use crate::definitions::Definitions;
+use crate::json::{self, Document, Limits, Node, Sort};
+use crate::kind::{Id, Kind};
+use crate::outcome::{Code, Issue, Issues};
+
+/// The system of the tags that say how its device stood when a resource was written. Only we write them.
+pub const MARK_SYSTEM: &str = "urn:medlock:fhir:mark";
+
+/// What a resource is prepared for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Of which kind it has to be.
+    pub kind: Kind,
+    /// The addresses under which references are local.
+    pub bases: &'a [String],
+    /// How the device that writes it stands, where that is not good.
+    pub mark: Option<&'static str>,
+}
+
+/// A resource that was checked: the store takes no other.
+#[derive(Debug)]
+pub struct Prepared {
+    kind: Kind,
+    tail: Vec<u8>,
+    rows: IndexRows,
+    references: Vec<Needed>,
+    patient: PatientOf,
+}
+
+/// A resource that has to be here, and that whoever writes may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needed {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its identifier.
+    pub id: Id,
+    /// Where it is referred to.
+    pub expression: String,
+}
+
+impl Prepared {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its text behind what the store knows better (see [`body`]).
+    #[must_use]
+    pub fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
+    /// What it is found by.
+    #[must_use]
+    pub const fn rows(&self) -> &IndexRows {
+        &self.rows
+    }
+
+    /// What it refers to here.
+    #[must_use]
+    pub fn references(&self) -> &[Needed] {
+        &self.references
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub const fn patient(&self) -> PatientOf {
+        self.patient
+    }
+}
+
+/// Checks a resource and takes from it what is kept.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn prepare(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'_>) -> Result<Prepared, Issues> {
+    if resource.sort() != Sort::Object {
+        return Err(Issue::new(Code::Json, "a resource is an object").into());
+    }
+    let named = resource.member("resourceType").and_then(Node::text);
+    if named.as_deref() != Some(asked.kind.name()) {
+        let text = format!("resourceType has to be {}", asked.kind);
+        return Err(Issue::new(Code::OtherKind, text).at("resourceType").into());
+    }
+    let references = walk::check(resource, definitions, asked)?;
+    let patient = patient::of(resource, definitions, asked)?;
+    let rows = index::rows(resource, definitions, asked);
+    Ok(Prepared { kind: asked.kind, tail: tail(resource, asked.mark), rows, references, patient })
+}
+
+/// What a resource as it is kept is found by; `None` if it cannot be read.
+pub(crate) fn rows_of(kind: Kind, body: &[u8], bases: &[String]) -> Option<IndexRows> {
+    // What was taken at the bound has a few bytes more since.
+    let taken = Limits::BUNDLE;
+    let limits = Limits { bytes: taken.bytes * 2, nodes: taken.nodes * 2, members: taken.members * 2, ..taken };
+    let document = Document::read(body, &limits).ok()?;
+    Some(index::rows(document.root(), Definitions::r4(), Asked { kind, bases, mark: None }))
+}
+
+/// The members that the store knows better than their author.
+const OURS: [&str; 4] = ["versionId", "_versionId", "lastUpdated", "_lastUpdated"];
+
+/// A resource as it is given out: what the store knows, and the rest as its author wrote it.
+#[must_use]
+pub fn body(kind: Kind, id: &Id, version: u32, updated: &str, tail: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "{{\"resourceType\":\"{kind}\",\"id\":\"{id}\",\"meta\":{{\"versionId\":\"{version}\",\"lastUpdated\":\"{updated}\""
+    );
+    [head.as_bytes(), tail].concat()
+}
+
+/// The rest: what follows `lastUpdated` in `meta`, and all other members.
+fn tail(resource: Node<'_, '_>, mark: Option<&str>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(resource.source().len());
+    let meta = resource.member("meta");
+    let others =
+        meta.iter().flat_map(|meta| meta.members()).filter(|(name, _)| !OURS.contains(&name.as_ref()) && name != "tag");
+    for (name, value) in others {
+        out.push(b',');
+        json::member(&name, &mut out);
+        json::minified(value, &mut out);
+    }
+    tags(meta.and_then(|meta| meta.member("tag")), mark, &mut out);
+    out.push(b'}');
+    for (name, value) in
+        resource.members().filter(|(name, _)| !["resourceType", "id", "_id", "meta"].contains(&name.as_ref()))
+    {
+        out.push(b',');
+        json::member(&name, &mut out);
+        json::minified(value, &mut out);
+    }
+    out.push(b'}');
+    out
+}
+
+/// The tags that the author gave, but for those that only we give.
+fn tags(given: Option<Node<'_, '_>>, mark: Option<&str>, out: &mut Vec<u8>) {
+    let mut separator: &[u8] = b",\"tag\":[";
+    for tag in given.iter().flat_map(|given| given.items()).filter(|tag| !is_ours(*tag)) {
+        out.extend_from_slice(separator);
+        json::minified(tag, out);
+        separator = b",";
+    }
+    if let Some(mark) = mark {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(b"{\"system\":");
+        json::text(MARK_SYSTEM, out);
+        out.extend_from_slice(b",\"code\":");
+        json::text(mark, out);
+        out.push(b'}');
+        separator = b",";
+    }
+    if separator == b"," {
+        out.push(b']');
+    }
+}
+
+/// Whether a tag says how a device stood.
+fn is_ours(tag: Node<'_, '_>) -> bool {
+    tag.member("system").and_then(Node::text).as_deref() == Some(MARK_SYSTEM)
+}
+
+#[cfg(test)]
+mod tests;

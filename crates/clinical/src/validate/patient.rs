@@ -1,0 +1,134 @@
+//! Whose a resource is. One resource, one patient: one column of its row decides who may see it.
+
+use super::Asked;
+use crate::definitions::{Definitions, Owner, Parameter, ParameterId};
+use crate::json::Node;
+use crate::kind::{Id, Kind, Reference};
+use crate::outcome::{Code, Issue, Issues};
+
+/// Whose a resource is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatientOf {
+    /// Nobody's.
+    Nobody,
+    /// It is a patient itself.
+    Itself,
+    /// This patient's.
+    Patient(Id),
+    /// That of the patient whose this device is.
+    Device(Id),
+}
+
+/// What a reference says of a patient.
+enum Said {
+    Patient(Id),
+    /// Perhaps a patient, and none of here.
+    Elsewhere,
+    NoPatient,
+}
+
+/// Whose this resource is.
+pub(super) fn of(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'_>) -> Result<PatientOf, Issues> {
+    let parameter = |id: ParameterId| definitions.parameters.of(asked.kind).find(|parameter| parameter.id == id);
+    let reader = Reader { resource, asked };
+    match definitions.owner(asked.kind) {
+        Owner::Nobody => Ok(PatientOf::Nobody),
+        Owner::Itself => Ok(PatientOf::Itself),
+        Owner::Through(source) => {
+            Ok(parameter(*source).and_then(|source| reader.device(source)).map_or(PatientOf::Nobody, PatientOf::Device))
+        }
+        Owner::Named { first, others } => {
+            let first = parameter(*first).map_or(Ok(None), |first| reader.patient(first, true))?;
+            for other in others.iter().filter_map(|id| parameter(*id)) {
+                match (first, reader.patient(other, false)?) {
+                    (_, None) => {}
+                    (Some(first), Some(other)) if first == other => {}
+                    (Some(_), Some(_)) => {
+                        return Err(reader.issue(Code::OnePatient, other, "names another patient than it is about"));
+                    }
+                    (None, Some(_)) => {
+                        return Err(reader.issue(
+                            Code::PatientNotSubject,
+                            other,
+                            "names a patient, and it is about none",
+                        ));
+                    }
+                }
+            }
+            Ok(first.map_or(PatientOf::Nobody, PatientOf::Patient))
+        }
+    }
+}
+
+struct Reader<'r, 'd, 'a> {
+    resource: Node<'d, 'a>,
+    asked: Asked<'r>,
+}
+
+impl Reader<'_, '_, '_> {
+    fn issue(&self, code: Code, parameter: &Parameter, what: &str) -> Issues {
+        Issue::new(code, format!("{} {what}", parameter.name))
+            .at(format!("{}.{}", self.asked.kind, parameter.name))
+            .into()
+    }
+
+    /// The one patient whom a parameter names. The one that decides names no patient who may be somewhere else.
+    fn patient(&self, parameter: &Parameter, decides: bool) -> Result<Option<Id>, Issues> {
+        let (mut named, mut two, mut elsewhere) = (None, false, false);
+        self.each(parameter, &mut |node| match self.said(node) {
+            Said::Patient(id) => two |= named.replace(id).is_some_and(|before| before != id),
+            Said::Elsewhere => elsewhere = true,
+            Said::NoPatient => {}
+        });
+        if two {
+            return Err(self.issue(Code::OnePatient, parameter, "names two patients"));
+        }
+        if decides && elsewhere {
+            return Err(self.issue(Code::PatientElsewhere, parameter, "may be a patient who is not here"));
+        }
+        Ok(named)
+    }
+
+    fn device(&self, parameter: &Parameter) -> Option<Id> {
+        let mut found = None;
+        self.each(parameter, &mut |node| {
+            let text = node.member("reference").and_then(Node::text).unwrap_or_default();
+            if let Some(Reference::Local(Kind::DEVICE, id, _)) = Reference::read(&text, self.asked.bases) {
+                found.get_or_insert(id);
+            }
+        });
+        found
+    }
+
+    /// Each reference at the paths of a parameter, whatever it is to.
+    fn each(&self, parameter: &Parameter, take: &mut dyn FnMut(Node<'_, '_>)) {
+        for path in &parameter.paths {
+            path.each_without_last_condition(self.resource, self.asked.bases, &mut |value| take(value.node));
+        }
+    }
+
+    fn said(&self, node: Node<'_, '_>) -> Said {
+        let said_type = node.member("type").and_then(Node::text);
+        let may_be = said_type.as_deref().is_none_or(|said| said == "Patient" || said.ends_with("/Patient"));
+        let unknown = if may_be { Said::Elsewhere } else { Said::NoPatient };
+        let Some(text) = node.member("reference").and_then(Node::text) else {
+            // An identifier alone; a text alone names nobody.
+            return if node.member("identifier").is_some() { unknown } else { Said::NoPatient };
+        };
+        match Reference::read(&text, self.asked.bases) {
+            Some(Reference::Local(Kind::PATIENT, id, _)) => Said::Patient(id),
+            Some(Reference::Nowhere(Kind::PATIENT)) => Said::Elsewhere,
+            Some(Reference::Local(..) | Reference::Nowhere(_) | Reference::Unserved(..)) | None => Said::NoPatient,
+            Some(Reference::Absolute(_)) => unknown,
+            Some(Reference::Contained(inside)) => {
+                let contained = self.resource.member("contained");
+                let one = contained
+                    .iter()
+                    .flat_map(|all| all.items())
+                    .find(|one| one.member("id").and_then(Node::text).as_deref() == Some(inside));
+                let kind = one.and_then(|one| one.member("resourceType")).and_then(Node::text);
+                if kind.as_deref() == Some("Patient") { Said::Elsewhere } else { Said::NoPatient }
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Devices as clients: certificate, verdict, and what a token is bound to.
+
+use crate::fixture::{House, device, glucose, patient};
+use axum::body::Body;
+use http::{Request, StatusCode};
+use medlock_trust::Role;
+use medlock_trust::status::State;
+use serde_json::json;
+
+const FORM: &str = "grant_type=client_credentials&scope=system/Observation.c";
+
+/// Shows REQ-SMART-01.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_gets_a_token_by_its_credential_alone() {
+    let house = House::new();
+    let gateway = house.device("gw", Role::Gateway);
+    let given = gateway.ask_token("system/Observation.crs system/Patient.d").await;
+    assert_eq!((given.status, given.body["scope"].as_str()), (StatusCode::OK, Some("system/Observation.crs")));
+    assert_eq!((given.header("cache-control"), given.body["token_type"].as_str()), ("no-store", Some("Bearer")));
+    for (form, error) in [
+        ("grant_type=password", "unsupported_grant_type"),
+        ("scope=system/Observation.c", "invalid_request"),
+        (&format!("{FORM}&client_id=other"), "invalid_client"),
+        (&format!("{FORM}&client_secret=x"), "invalid_request"),
+        ("grant_type=client_credentials", "invalid_scope"),
+        ("grant_type=client_credentials&scope=openid", "invalid_scope"),
+        ("grant_type=client_credentials&scope=system/Observation.d", "invalid_scope"),
+    ] {
+        assert_eq!(gateway.post_token(form).await.body["error"], error, "{form}");
+    }
+    assert_eq!(gateway.post_token(&format!("{FORM}&client_id=gw")).await.status, StatusCode::OK);
+    let request = Request::post("/auth/token").header("content-type", "application/x-www-form-urlencoded");
+    let nobody = house.ask(crate::fixture::nobody(), request, Body::from(FORM)).await;
+    assert_eq!((nobody.status, nobody.body["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("invalid_client")));
+    house.remove("gw");
+    assert_eq!(gateway.post_token(FORM).await.body["error"], "invalid_client");
+}
+
+/// Shows REQ-SMART-02.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_of_another_device_for_the_token() {
+    let house = House::new();
+    let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+    let thief = house.device("thief", Role::Gateway);
+    let authorization = format!("Bearer {}", gateway.token());
+    let request = || Request::get("/fhir/Patient").header("authorization", &authorization);
+    for peer in [thief.peer(), crate::fixture::nobody()] {
+        let answer = house.ask(peer, request(), Body::empty()).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::UNAUTHORIZED, "smart-token-binding"));
+    }
+    // The same device with another certificate of the same name.
+    let twin = house.device("gw", Role::Gateway);
+    assert_eq!(house.ask(twin.peer(), request(), Body::empty()).await.code(), "smart-token-binding");
+    assert_eq!(house.ask(gateway.peer(), request(), Body::empty()).await.status, StatusCode::OK);
+    for wrong in ["Bearer", "Bearer ", "Basic x", &format!("{authorization}x"), &format!("Bearer {}", "x".repeat(200))]
+    {
+        let request = Request::get("/fhir/Patient").header("authorization", wrong);
+        assert_eq!(house.ask(gateway.peer(), request, Body::empty()).await.code(), "smart-token", "{wrong}");
+    }
+    let twice = request().header("authorization", &authorization);
+    assert_eq!(house.ask(gateway.peer(), twice, Body::empty()).await.code(), "smart-token");
+    let in_query = Request::get(format!("/fhir/Patient?access_token={}", gateway.token()));
+    assert_eq!(house.ask(gateway.peer(), in_query, Body::empty()).await.code(), "smart-no-token");
+    house.site.clock.advance(3_600);
+    assert_eq!(house.ask(gateway.peer(), request(), Body::empty()).await.code(), "smart-token", "it is late");
+}
+
+/// Shows REQ-SMART-51: a token goes with its device to a renewed certificate, and the one before serves no more; another
+/// certificate of the same name does not get it.
+#[tokio::test(flavor = "multi_thread")]
+async fn renewed_certificate_keeps_the_token() {
+    let house = House::new();
+    let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+    let renewed = house.renewed(&gateway, Role::Gateway);
+    let again = house.renewed(&renewed, Role::Gateway);
+    assert_eq!(gateway.get("Patient").await.status, StatusCode::OK);
+    assert_eq!(renewed.get("Patient").await.status, StatusCode::OK);
+    // `superseded_certificate_loses_the_token`
+    assert_eq!(gateway.get("Patient").await.code(), "smart-token-binding");
+    assert_eq!(renewed.get("Patient").await.status, StatusCode::OK);
+    assert_eq!(again.get("Patient").await.status, StatusCode::OK);
+    assert_eq!(renewed.get("Patient").await.code(), "smart-token-binding");
+    assert_eq!(again.create(&patient("Anna")).await.status, StatusCode::CREATED);
+}
+
+/// Shows REQ-SMART-03.
+#[tokio::test(flavor = "multi_thread")]
+async fn token_of_a_compromised_device() {
+    let house = House::new();
+    let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+    assert_eq!(gateway.create(&patient("Anna")).await.status, StatusCode::CREATED);
+    house.news(&gateway, State::Compromised);
+    let dead = gateway.get("Patient").await;
+    assert_eq!((dead.status, dead.code()), (StatusCode::UNAUTHORIZED, "smart-standing"));
+    assert!(dead.body["issue"][0]["details"]["text"].as_str().is_some_and(|text| text.contains("compromised")));
+    let none = gateway.post_token(FORM).await;
+    assert_eq!(none.body["error"], "access_denied");
+    assert!(none.body["error_description"].as_str().is_some_and(|text| text.starts_with("compromised")), "{none:?}");
+}
+
+/// Shows REQ-SMART-04: a suspended device reports, marked, and reads nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn token_of_a_suspended_device() {
+    let house = House::new();
+    let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+    let anna = gateway.create(&patient("Anna")).await.made();
+    house.news(&gateway, State::Suspended);
+    let read = gateway.get(&format!("Patient/{anna}")).await;
+    assert_eq!((read.status, read.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"));
+    let written = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" } });
+    let headers = [("content-type", "application/fhir+json"), ("prefer", "return=representation")];
+    let written = gateway.send("POST", "Observation", &headers, &written.to_string()).await;
+    assert_eq!(written.status, StatusCode::CREATED, "{written:?}");
+    assert_eq!(written.body["meta"]["tag"], json!([{ "system": "urn:medlock:fhir:mark", "code": "suspended" }]));
+}
+
+/// Shows REQ-SMART-05: expiry alone ends no reporting.
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_device_reports_marked() {
+    let house = House::new();
+    let gateway = house.device_with("gw", Role::Gateway, house.site.past()).with("system/*.crs").await;
+    let headers = [("content-type", "application/fhir+json"), ("prefer", "return=representation")];
+    let tags = json!([{ "system": "urn:medlock:fhir:mark", "code": "forged" }, { "code": "own" }]);
+    let patient = json!({ "resourceType": "Patient", "meta": { "tag": tags } });
+    let made = gateway.send("POST", "Patient", &headers, &patient.to_string()).await;
+    let expected = json!([{ "code": "own" }, { "system": "urn:medlock:fhir:mark", "code": "expired-within-grace" }]);
+    assert_eq!((made.status, &made.body["meta"]["tag"]), (StatusCode::CREATED, &expected), "{made:?}");
+    let found = gateway.get("Patient?_tag=urn:medlock:fhir:mark|forged").await;
+    assert_eq!(found.found().len(), 0, "a mark that was forged is not found either");
+    let found = gateway.get("Patient?_tag=urn:medlock:fhir:mark|expired-within-grace").await;
+    assert_eq!(found.found().len(), 1);
+}
+
+/// Shows REQ-SMART-06.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_writes_its_own_alone() {
+    let house = House::new();
+    let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+    let (anna, bert) = (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+    let unknown = house.device("cgm", Role::Sensor).ask_token("system/Observation.c").await;
+    assert_eq!(unknown.body["error"], "access_denied", "no resource is this device yet");
+    let own = gateway.create(&device("cgm", &anna)).await.made();
+    let other = gateway.create(&device("pump", &anna)).await.made();
+    let sensor = house.device("cgm", Role::Sensor);
+    let given = sensor.ask_token("system/*.cruds").await;
+    let scope = given.body["scope"].as_str().expect("scopes").to_owned();
+    assert!(scope.contains("system/Observation.crus") && scope.contains("system/Patient.rs "), "{scope}");
+    assert!(!scope.contains("Practitioner"), "what names no device is not its own: {scope}");
+    let sensor = sensor.with("system/*.cruds").await;
+    let made = sensor.create(&glucose(&anna, &own, "2024-01-01")).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    // device_writes_for_another_device
+    let answer = sensor.create(&glucose(&anna, &other, "2024-01-01")).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "fhir-reference"));
+    // device_writes_for_another_patient
+    let answer = sensor.create(&glucose(&bert, &own, "2024-01-01")).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "fhir-reference"));
+    // Of nobody, or by nobody.
+    for member in ["subject", "device"] {
+        let mut reading = glucose(&anna, &own, "2024-01-01");
+        reading.as_object_mut().expect("an object").remove(member);
+        let answer = sensor.create(&reading).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{member}");
+    }
+    let answer = sensor.create(&device("other", &anna)).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "a device makes no devices");
+    assert_eq!(gateway.get("Observation").await.found().len(), 1, "nothing is left of what was refused");
+    // device_reads_beyond_its_own
+    let hidden = gateway.create(&glucose(&bert, &other, "2024-01-01")).await.made();
+    assert_eq!(sensor.get(&format!("Observation/{hidden}")).await.code(), "fhir-not-found");
+    // Two resources that claim to be one device: nobody can tell which.
+    gateway.create(&device("cgm", &bert)).await.made();
+    assert_eq!(sensor.ask_token("system/Observation.c").await.body["error"], "access_denied");
+}

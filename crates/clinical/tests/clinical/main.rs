@@ -1,0 +1,14 @@
+//! The clinical face as its callers see it: requests in, answers out, on both databases.
+
+mod backend;
+mod contract;
+mod device;
+mod examples;
+mod fixture;
+mod negative;
+mod oracle;
+mod parameters;
+mod people;
+mod rest;
+mod search;
+mod smart;
