@@ -1,5 +1,6 @@
 //! The command line of `cargo xtask`.
 
+use crate::generate::Mode;
 use crate::peers::{Consent, Peer};
 use crate::stage::{Selection, Stage};
 use crate::{Error, Result};
@@ -8,6 +9,7 @@ pub(crate) const USAGE: &str = "\
 usage: cargo xtask test [--yes] [STAGE…]    every check, or the stages named
        cargo xtask peers [--yes]            only install what the checks need
        cargo xtask firmware [--json]        build the pump's image, run it in QEMU, print what it costs
+       cargo xtask generate [--check]       make the tables of FHIR anew, or say where they differ (needs npm)
        cargo xtask fuzz [TARGET [SECONDS]]  fuzz one target (60 seconds), or list the targets
 
 stages: format clippy docs peers tests bare firmware miri interop fuzz deny
@@ -29,6 +31,8 @@ pub(crate) enum Wish {
         json: bool,
         consent: Consent,
     },
+    /// The tables that are made of published definitions.
+    Generate(Mode),
     /// Without a target: list them.
     Fuzz {
         target: Option<String>,
@@ -57,6 +61,11 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Wish> {
             [] => Ok(Wish::Firmware { json: false, consent }),
             ["--json"] => Ok(Wish::Firmware { json: true, consent }),
             [word, ..] => Err(Error::new(format!("`cargo xtask firmware` takes --json alone, but got `{word}`"))),
+        },
+        Some("generate") => match words.collect::<Vec<_>>().as_slice() {
+            [] => Ok(Wish::Generate(Mode::Write)),
+            ["--check"] => Ok(Wish::Generate(Mode::Check)),
+            [word, ..] => Err(Error::new(format!("`cargo xtask generate` takes --check alone, but got `{word}`"))),
         },
         Some("fuzz") => fuzz(&words.collect::<Vec<_>>()),
         Some(word) => Err(Error::new(format!("there is no task `{word}`"))),

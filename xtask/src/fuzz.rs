@@ -3,7 +3,9 @@
 //! cargo-fuzz asks for a nightly compiler because of the address sanitizer. The parsers here are free of `unsafe`, so
 //! coverage is enough, and that is an LLVM pass any compiler can be asked for. `cargo +nightly fuzz run` works as well.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -27,15 +29,27 @@ pub(crate) fn check(house: &House) -> Result<Report> {
     let mut report = Report { findings: complaints(house, &targets)?, ..Report::default() };
     let seconds = stage_seconds()?;
     build(house, None)?;
-    for target in &targets {
-        if let Err(error) = replay(house, target) {
-            report.findings.push(error.to_string());
-        } else if let Err(error) = explore(house, target, seconds) {
-            report.findings.push(error.to_string());
+    // A fuzzer has one thread: as many run at once as there are processors.
+    let (left, found) = (Mutex::new(targets.iter()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| {
+                while let Some(target) = next(&left) {
+                    let fuzzed = replay(house, target).and_then(|()| explore(house, target, seconds));
+                    found.lock().unwrap_or_else(PoisonError::into_inner).extend(fuzzed.err());
+                }
+            });
         }
-    }
+    });
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report.findings.extend(found.iter().map(Error::to_string));
+    report.findings.sort();
     report.notes.push(format!("{} targets, each its corpus and {seconds} s", targets.len()));
     Ok(report)
+}
+
+fn next<'t>(left: &Mutex<impl Iterator<Item = &'t String>>) -> Option<&'t String> {
+    left.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
 /// Fuzzes one target, or lists the targets. Always true; a crash is an error.
@@ -154,14 +168,13 @@ fn explore(house: &House, target: &str, seconds: u32) -> Result<()> {
 
 /// Runs a fuzzer; its chatter is shown only if it found something.
 fn quiet(program: Program, target: &str, what: &str) -> Result<()> {
-    println!("$ {}", program.line());
-    let heard = program.hear()?;
+    let (line, heard) = (program.line(), program.hear()?);
     if heard.success {
         let last = heard.stderr.lines().rev().find(|line| line.starts_with("Done") || line.starts_with('#'));
-        println!("  {}", last.unwrap_or("done"));
+        println!("$ {line}\n  {}", last.unwrap_or("done"));
         return Ok(());
     }
-    println!("{}{}", heard.stdout, heard.stderr);
+    println!("$ {line}\n{}{}", heard.stdout, heard.stderr);
     let artifact = heard.stderr.lines().find_map(|line| line.split("Test unit written to ").nth(1));
     let artifact = artifact.map(|path| format!(": {path}")).unwrap_or_default();
     Err(Error::new(format!("fuzz target {target} fails on {what}{artifact}")))

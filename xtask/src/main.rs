@@ -9,6 +9,7 @@
 //! | `docs`, `requirements`, `architecture` | checks that documents and code say the same |
 //! | `bare`, `elf` | the trust core linked for a bare target |
 //! | `firmware` | the pump's image in QEMU, and what it costs |
+//! | `generate` | the tables that are made of published definitions |
 //! | `miri`, `fuzz`, `deny`, `locks` | the other stages |
 //! | `house`, `command` | paths, and running programs |
 
@@ -21,6 +22,7 @@ mod docs;
 mod elf;
 mod firmware;
 mod fuzz;
+mod generate;
 mod house;
 mod lines;
 mod locks;
@@ -81,6 +83,7 @@ fn carry_out(wish: cli::Wish) -> Result<bool> {
             peers::install_missing(&house, &firmware::NEEDS, consent)?;
             firmware::show(&house, json)
         }
+        cli::Wish::Generate(mode) => generate::run(&house::House::find()?, mode),
         cli::Wish::Fuzz { target, seconds } => {
             let house = house::House::find()?;
             let needs = [peers::Need::CxxCompiler];
