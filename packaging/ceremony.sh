@@ -107,7 +107,8 @@ sign() {
     transcript=$dir/transcript.txt
     begin "sign $(basename "$request")"
     say "step 1: what is asked; the hub has shown the same SHA-256"
-    "$medlock" authority sign-request "$request" --show | tee -a "$transcript"
+    "$medlock" authority sign-request "$request" --show --root "$dir" 2>&1 | tee -a "$transcript" ||
+        fail "this root does not sign that; nothing was signed"
     for person in first second; do
         if [ -t 0 ]; then read -rp "Does the $person person agree? (yes) " agreed; else read -r agreed || agreed=; fi
         say "the $person person: ${agreed:-nothing}"
@@ -117,11 +118,13 @@ sign() {
     halves known
     say "step 3: the root signs"
     printf '%s\n%s\n' "$first" "$second" |
-        "$medlock" authority sign-request "$request" --root "$dir" --out "$answer" | tail -n 2 | tee -a "$transcript"
+        "$medlock" authority sign-request "$request" --root "$dir" --out "$answer" |
+        sed '1,/^SHA-256 /d' | tee -a "$transcript"
     unset first second
     hash_of "$request"
     hash_of "$answer"
-    say "step 4: bring the answer to the hub: medlock authority accept"
+    hash_of "$dir/standing.txt"
+    say "step 4: bring the answer to the hub: medlock authority accept; copy the medium again: it knows more now"
     say "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)"
 }
 

@@ -1,9 +1,13 @@
 //! Talking to a hub: through its admin socket when it runs, else by opening its store under an exclusive lock.
 
-use crate::{Failure, hub};
+use crate::{Failure, folder};
+use http::StatusCode;
 use medlock_authority::Authority;
 use medlock_authority::admin::{Asker, ErrorView, Request, Response};
+use medlock_clinical::auth::{Asked, Told};
 use medlock_node::http::Client;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::UnixStream;
@@ -50,7 +54,7 @@ impl Reached {
         let socket = dir.join(SOCKET);
         match UnixStream::connect(&socket).await {
             Ok(_) => Ok(Self::Running(socket)),
-            Err(_) if hub::was_made(dir) => match hub::open_for_command(dir) {
+            Err(_) if folder::was_made(dir) => match folder::open_for_command(dir) {
                 Ok(authority) => Ok(Self::Stopped(authority)),
                 // A hub that is just starting has the store already, and soon its socket.
                 Err(_) if UnixStream::connect(&socket).await.is_ok() => Ok(Self::Running(socket)),
@@ -84,12 +88,36 @@ impl Reached {
 /// # Errors
 /// As [`ask`].
 pub(crate) async fn ask_running(socket: &Path, request: &Request) -> Result<Response, Failure> {
-    let answer = Client::unix(socket).post("/v1/admin", "application/json", serde_json::to_vec(request)?).await?;
+    ask_at(socket, "/v1/admin", request).await
+}
+
+/// Asks the clinical face of the hub whose state is in `dir`: it runs, or nothing is done.
+///
+/// # Errors
+/// When it does not run, has no clinical face, or refuses.
+pub(crate) fn ask_clinical(dir: &Path, request: &Asked) -> Result<Told, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let socket = dir.join(SOCKET);
+        if let Err(error) = UnixStream::connect(&socket).await {
+            let text = "software and people are managed while the hub runs: start it with `medlock up`, or name its folder with --dir";
+            return Err(format!("no hub answers at {}: {error}; {text}", socket.display()).into());
+        }
+        ask_at(&socket, "/v1/clinical", request).await
+    })
+}
+
+async fn ask_at<T: DeserializeOwned>(socket: &Path, path: &str, request: &impl Serialize) -> Result<T, Failure> {
+    let answer = Client::unix(socket).post(path, "application/json", serde_json::to_vec(request)?).await?;
     if answer.status().is_success() {
         Ok(serde_json::from_slice(answer.body())?)
     } else {
         match serde_json::from_slice::<ErrorView>(answer.body()) {
             Ok(view) => Err(view.error.into()),
+            Err(_) if answer.status() == StatusCode::NOT_FOUND => Err(
+                "the hub has no clinical face: set clinical.enabled = true and clinical.public_url, and start it anew"
+                    .into(),
+            ),
             Err(_) => Err(format!("the hub answered {}", answer.status()).into()),
         }
     }

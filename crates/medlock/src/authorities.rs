@@ -5,7 +5,7 @@ use crate::Failure;
 use crate::admin::SOCKET;
 use crate::config::{AuthoritySection, Config};
 use crate::doors::{self, Door, House};
-use crate::hub::{self, Keys};
+use crate::folder::{self, Keys};
 use axum::Router;
 use axum::extract::{Path as Segments, Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -58,7 +58,7 @@ pub(crate) fn made(hub: &Path) -> Result<Vec<String>, Failure> {
     for entry in entries {
         let entry = entry?;
         if let Ok(name) = entry.file_name().into_string()
-            && hub::was_made(&entry.path())
+            && folder::was_made(&entry.path())
         {
             names.push(name);
         }
@@ -161,7 +161,7 @@ impl Authorities {
         for name in made(&config.hub.dir)? {
             let dir = folder(&config.hub.dir, &name)?;
             if let Entry::Vacant(vacant) = wanted.entry(name) {
-                vacant.insert(hub::section_in_force(&dir)?);
+                vacant.insert(folder::section_in_force(&dir)?);
             }
         }
         let mut changed = Vec::new();
@@ -240,7 +240,7 @@ impl Served {
         let (settings, keys) = (authority_config(config, name, section)?, keys(section));
         let authority = tokio::task::spawn_blocking({
             let (settings, keys) = (settings.clone(), keys.clone());
-            move || hub::open(&settings.dir, &keys, &settings, clock)
+            move || folder::open(&settings.dir, &keys, &settings, clock)
         })
         .await??;
         let socket = admin::Socket::open(&settings.dir.join(SOCKET))?;
@@ -248,7 +248,7 @@ impl Served {
         let tasks = vec![
             tokio::spawn(Arc::clone(&authority).keep(stop.clone())),
             tokio::spawn(Arc::clone(&authority).follow_lists(stop.clone())),
-            tokio::spawn(admin::serve(Arc::clone(&authority), socket, stop)),
+            tokio::spawn(admin::serve(admin::router(Arc::clone(&authority)), socket, stop)),
         ];
         let reached = Reached {
             name: name.to_owned(),
@@ -275,8 +275,9 @@ impl Served {
     async fn move_doors(&self, name: &str, section: &AuthoritySection, house: &House) -> Result<bool, Failure> {
         let authority = &self.authority;
         let mut doors = self.doors.lock().await;
-        let devices =
-            async |address| Door::devices(address, &format!("authority.{name}.devices"), house, authority).await;
+        let devices = async |address| {
+            Door::devices(address, &format!("authority.{name}.devices"), house, (authority, None)).await
+        };
         let coap = async |address| Door::coap(address, &format!("authority.{name}.coap"), house, authority).await;
         let coaps = async |address| Door::coaps(address, &format!("authority.{name}.coaps"), house, authority).await;
         let moved = doors::move_to(&mut doors.devices, section.devices, devices).await?;
@@ -306,7 +307,7 @@ impl Served {
         if changed {
             let (authority, settings) = (Arc::clone(&self.authority), new.0.clone());
             tokio::task::spawn_blocking(move || authority.reconfigure(&settings)).await??;
-            hub::keep_in_force(&new.0, &new.1)?;
+            folder::keep_in_force(&new.0, &new.1)?;
             *lock(&self.in_force) = new;
         }
         Ok(self.move_doors(name, section, house).await? || changed)

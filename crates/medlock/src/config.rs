@@ -1,11 +1,13 @@
 //! The one configuration. Its doc comments are the manual: `medlock check-config` prints what is in force.
 
 use crate::output::{say, say_raw};
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, clinical};
+use medlock_authority::AuthorityConfig;
 use medlock_authority::keys::TokenConfig;
 use medlock_authority::log::WitnessConfig;
 use medlock_authority::settings::{HUB, Kind, RootPlace};
 use medlock_authority::store::ServerConfig;
+use medlock_clinical::ClinicalConfig;
 use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +28,18 @@ pub(crate) struct Config {
     pub(crate) authorities: BTreeMap<String, AuthoritySection>,
     /// What `medlock sidecar dicom` starts.
     pub(crate) sidecar: SidecarConfig,
+    /// The FHIR store and authorization server of the hub.
+    pub(crate) clinical: ClinicalConfig,
+}
+
+impl Config {
+    /// The server that keeps what the authority with this short name does (`-`: the hub's own site), if one is named.
+    pub(crate) fn server_of(&self, authority: &str) -> Option<ServerConfig> {
+        match self.authorities.get(authority) {
+            Some(section) => section.server(&self.hub, authority),
+            None => self.hub.server().filter(|_| authority == "-"),
+        }
+    }
 }
 
 /// `[hub]`: a site's authority, its enrolment service and its news.
@@ -154,6 +168,31 @@ impl HubConfig {
             ..ServerConfig::new(self.store.as_ref()?)
         };
         Some(ServerConfig { schema: self.store_schema.clone().unwrap_or_else(|| server.schema.clone()), ..server })
+    }
+
+    /// What the configuration means to the authority.
+    pub(crate) fn authority(&self) -> AuthorityConfig {
+        let mut authority = AuthorityConfig::site(&self.dir, &self.site);
+        authority.store = self.server();
+        authority.hub_name.clone_from(&self.hub_name);
+        for name in &self.names {
+            match name.parse::<IpAddr>() {
+                Ok(address) => authority.hub_ips.push(address),
+                Err(_) => authority.hub_dns.push(name.clone()),
+            }
+        }
+        authority.public_url.clone_from(&self.public_url);
+        authority.masas.clone_from(&self.masas);
+        authority.trust_lists.clone_from(&self.trust_list);
+        authority.log_origin.clone_from(&self.log_origin);
+        authority.log_witnesses.clone_from(&self.log_witnesses);
+        authority.profile.validity_seconds = self.credential_seconds;
+        authority.profile.crl_partitions = self.crl_partitions;
+        authority.profile.key_types.clone_from(&self.key_types);
+        authority.algorithm = self.algorithm;
+        authority.root = self.root;
+        authority.status_seconds = self.status_seconds;
+        authority
     }
 }
 
@@ -348,6 +387,13 @@ impl Config {
         if let Some(server) = self.hub.server() {
             server.check().map_err(|error| format!("[hub] {error}"))?;
         }
+        if self.clinical.enabled {
+            medlock_clinical::Settings::of(&self.clinical)?;
+            clinical::check(&self.hub, &self.clinical)?;
+        }
+        if let Some(server) = clinical::server(&self.clinical) {
+            server.check().map_err(|error| format!("[clinical] {error}"))?;
+        }
         for (name, section) in &self.authorities {
             if let Some(server) = section.server(&self.hub, name) {
                 server.check().map_err(|error| format!("[authority.{name}] {error}"))?;
@@ -374,7 +420,7 @@ pub(crate) fn check(file: Option<&Path>) -> Result<Outcome, Failure> {
 impl Config {
     /// The keys that have no value.
     fn unset(&self) -> Vec<&'static str> {
-        let (hub, sidecar) = (&self.hub, &self.sidecar);
+        let (hub, sidecar, clinical) = (&self.hub, &self.sidecar, &self.clinical);
         [
             ("hub.store", hub.store.is_none()),
             ("hub.store_schema", hub.store_schema.is_none()),
@@ -389,6 +435,11 @@ impl Config {
             ("hub.monitoring", hub.monitoring.is_none()),
             ("hub.public_url", hub.public_url.is_none()),
             ("hub.log_origin", hub.log_origin.is_none()),
+            ("clinical.public_url", clinical.public_url.is_none()),
+            ("clinical.store", clinical.store.is_none()),
+            ("clinical.store_schema", clinical.store_schema.is_none()),
+            ("clinical.store_password_file", clinical.store_password_file.is_none()),
+            ("clinical.store_ca", clinical.store_ca.is_none()),
             ("sidecar.birth", sidecar.birth.is_none()),
             ("sidecar.machine", sidecar.machine.is_none()),
             ("sidecar.audit_collector", sidecar.audit_collector.is_none()),

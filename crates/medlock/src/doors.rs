@@ -1,5 +1,6 @@
 //! The listeners of a hub. Each can be closed, opened again, and moved to another address while the hub runs.
 
+use crate::clinical::Face;
 use crate::{Failure, decide};
 use axum::Router;
 use bytes::Bytes;
@@ -111,7 +112,7 @@ impl Door {
         Ok(Self { wanted, address, stopper, tasks: vec![task] })
     }
 
-    /// Opens a door for devices, over TLS.
+    /// Opens a door for devices, over TLS; behind it is the clinical face too, if there is one.
     ///
     /// # Errors
     /// When the port is taken, or the authority has no identity to show.
@@ -119,7 +120,7 @@ impl Door {
         wanted: SocketAddr,
         key: &str,
         house: &House,
-        authority: &Arc<Authority>,
+        (authority, face): (&Arc<Authority>, Option<&Face>),
     ) -> Result<Self, Failure> {
         let listener = listen(wanted, key).await?;
         let address = listener.local_addr()?;
@@ -130,7 +131,8 @@ impl Door {
         };
         let config = tls::server_config(authority.hub_identity(), authority.knowledge(), clients)?;
         let acceptor = Acceptor::new(config, Arc::clone(authority.knowledge()));
-        let router = medlock_authority::devices_router(Arc::clone(authority));
+        let clinical = face.map(|face| face.devices_router(address)).unwrap_or_default();
+        let router = medlock_authority::devices_router(Arc::clone(authority)).merge(clinical);
         let (stopper, stop) = stop::channel();
         let task = tokio::spawn(accept::serve(listener, Some(acceptor), house.terms("devices"), router, stop));
         Ok(Self { wanted, address, stopper, tasks: vec![task] })

@@ -3,10 +3,10 @@
 use super::{HubArgs, store};
 use crate::admin::{self, ask};
 use crate::config::{AuthoritySection, Config};
-use crate::hub::Keys;
+use crate::folder::Keys;
 use crate::output::{self, Table};
 use crate::output::{say, say_raw};
-use crate::{Failure, Outcome, authorities, hub};
+use crate::{Failure, Outcome, authorities, folder};
 use clap::{Args, Subcommand, ValueEnum};
 use medlock_authority::AuthorityConfig;
 use medlock_authority::admin::{Request, Response};
@@ -118,7 +118,7 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
         AuthorityCommand::Audit { limit, hub } => audit(limit, &hub),
         AuthorityCommand::Keys(command) => super::keys::run(command),
         AuthorityCommand::CreateMaker(args) => {
-            hub::create(&AuthorityConfig::maker(&args.hub.dir, &args.name), &Keys::default())?;
+            folder::create(&AuthorityConfig::maker(&args.hub.dir, &args.name), &Keys::default())?;
             show(&args.hub)
         }
         AuthorityCommand::Create(args) => create(args),
@@ -134,7 +134,7 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
 fn create(args: CreateArgs) -> Result<Outcome, Failure> {
     let mut config = Config::load(args.config.as_deref())?;
     config.hub.dir = args.hub.dir;
-    if !hub::was_made(&config.hub.dir) {
+    if !folder::was_made(&config.hub.dir) {
         return Err(format!("there is no hub in {}: start one with `medlock up`", config.hub.dir.display()).into());
     }
     let kind = match args.kind {
@@ -153,7 +153,7 @@ fn create(args: CreateArgs) -> Result<Outcome, Failure> {
     if let (Some(root), Some(out)) = (&args.offline_root, &args.out) {
         return super::keys::begin(&settings, &keys, root, out, args.hub.json);
     }
-    hub::create(&settings, &keys)?;
+    folder::create(&settings, &keys)?;
     show(&HubArgs { dir: settings.dir, json: args.hub.json })
 }
 
@@ -196,7 +196,14 @@ fn show(hub: &HubArgs) -> Result<Outcome, Failure> {
             say!("  root key                  {}", view.root_key);
             say!("  issuing key               {}", view.issuing_key);
             say!("  devices                   {}\n", view.devices);
-            say_raw!("{}{}", view.root_pem, view.issuing_pem);
+            say!("Its root, which devices pin:");
+            say_raw!("{}", view.root_pem);
+            let mut titles = std::iter::once("Its issuing key, certified by its root:")
+                .chain(std::iter::repeat("The root that takes the place of the one before, certified by that:"));
+            for certificate in view.issuing_pem.split_inclusive("-----END CERTIFICATE-----\n") {
+                say!("{}", titles.next().unwrap_or_default());
+                say_raw!("{certificate}");
+            }
         }
         other => return Err(admin::unexpected(&other)),
     }

@@ -266,6 +266,9 @@ fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
         Response::Device(view) if args.hub.json => output::json(&view)?,
         Response::Device(view) => {
             let (name, dir) = (&view.entry.name, args.hub.dir.display());
+            if let Some(warning) = &view.warning {
+                say!("WARNING: {warning}.");
+            }
             match (&view.entry.maker_serial, &view.entry.maker_key) {
                 (Some(_), Some(_)) => {
                     say!("{name} is in the register. It enrols by itself, with its birth credential.");
@@ -275,6 +278,14 @@ fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
                      trust list has more than one maker, as no maker's key is given."
                 ),
                 (None, _) => say!("{name} is in the register. Next: medlock device code {name} --dir {dir}"),
+            }
+            // It may have come before it was registered.
+            for one in pending(&args.hub.dir)?.iter().filter(|one| one.device.is_none()) {
+                say!(
+                    "A request waits ({}). If it is {name}'s, compare the key and then: medlock device approve {} --device {name}",
+                    one.claims,
+                    one.id
+                );
             }
         }
         other => return Err(admin::unexpected(&other)),
@@ -385,7 +396,7 @@ fn list(args: ListArgs) -> Result<Outcome, Failure> {
         say!("\nThere may be more: --after {next:?}");
     }
     if !pending.is_empty() {
-        say!("\nWaiting for you. Compare the key with the one the device shows, then: medlock device approve NAME");
+        say!("\nWaiting for you. Compare the key with the one the device shows, then: {}", approvals(&pending));
         let mut table = Table::new(&["request", "device", "by", "key", "from", "since", "says of itself"]);
         for request in &pending {
             table.row([
@@ -406,17 +417,46 @@ fn list(args: ListArgs) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// The roles and the type in the command that registers them, where all of them were made for the same.
+fn made_for(pledges: &[PledgeView]) -> String {
+    let made = |pledge: &PledgeView| (pledge.roles.clone(), pledge.device_type);
+    let same = pledges.first().map(made).filter(|first| pledges.iter().all(|pledge| made(pledge) == *first));
+    match same {
+        Some((roles, kind)) if !roles.is_empty() => {
+            let roles: String = roles.iter().map(|role| format!(" --role {role}")).collect();
+            roles + &kind.map(|kind| format!(" --type {kind}")).unwrap_or_default()
+        }
+        _ => " --role ROLE --type TYPE".to_owned(),
+    }
+}
+
+/// How those that wait are approved: one whose device nobody knows yet by its number.
+fn approvals(pending: &[PendingView]) -> &'static str {
+    let (known, unknown) = ("medlock device approve NAME", "medlock device approve REQUEST --device NAME");
+    match (pending.iter().any(|one| one.device.is_some()), pending.iter().any(|one| one.device.is_none())) {
+        (_, false) => known,
+        (false, true) => unknown,
+        (true, true) => {
+            "medlock device approve NAME; where the device is \"?\": medlock device approve REQUEST --device NAME"
+        }
+    }
+}
+
 fn print_pledges(pledges: &[PledgeView]) {
     say!(
-        "\nAsked for a voucher and not registered. To let one in: medlock device register NAME --role ROLE --maker-serial SERIAL \
-         --maker-key KEY"
+        "\nAsked for a voucher and not registered. To let one in, as its birth credential says what it was made for:\n\
+         medlock device register NAME{} --maker-serial SERIAL --maker-key KEY",
+        made_for(pledges)
     );
-    let mut table = Table::new(&["maker", "serial", "maker's key", "from", "since", "last", "times"]);
+    let mut table =
+        Table::new(&["maker", "serial", "maker's key", "made as", "type", "from", "since", "last", "times"]);
     for pledge in pledges {
         table.row([
             pledge.maker.clone(),
             pledge.serial.clone(),
             pledge.maker_key.clone(),
+            pledge.roles.join(","),
+            pledge.device_type.map(|kind| kind.to_string()).unwrap_or_default(),
             pledge.address.clone(),
             pledge.since.clone(),
             pledge.last.clone(),

@@ -4,7 +4,7 @@ use super::HubArgs;
 use crate::admin::{self, ask};
 use crate::config::{Config, DEFAULT_DIR};
 use crate::output::{self, Table, say};
-use crate::{Failure, Outcome, hub};
+use crate::{Failure, Outcome, folder};
 use clap::{Args, Subcommand, ValueEnum};
 use data_encoding::BASE64;
 use medlock_authority::AuthorityConfig;
@@ -44,7 +44,7 @@ pub(crate) enum KeysCommand {
     /// Withdraw a key that is in wrong hands: nothing that it has signed is believed any more, from now on and everywhere.
     /// Devices renew with what they have, because the hub knows what it has issued itself.
     Compromised {
-        /// Its label: issuing (the first), issuing-2, …
+        /// Its label: issuing (the first), issuing-2, …; or, of one that was lost with the store, its identifier.
         key: String,
         #[command(flatten)]
         hub: HubArgs,
@@ -106,7 +106,7 @@ pub(crate) fn run(command: KeysCommand) -> Result<Outcome, Failure> {
         KeysCommand::Accept { answer, hub } => {
             let answer = read(&answer)?;
             let runs = std::os::unix::net::UnixStream::connect(hub.dir.join(admin::SOCKET)).is_ok();
-            if !runs && hub::was_made(&hub.dir) && hub::finish(&hub.dir, &answer)? {
+            if !runs && folder::was_made(&hub.dir) && folder::finish(&hub.dir, &answer)? {
                 return show(&hub, ask(&hub.dir, Request::Keys)?);
             }
             let answer = BASE64.encode(&answer);
@@ -127,8 +127,8 @@ fn request(args: &RequestArgs) -> Result<Outcome, Failure> {
         if args.config.is_none() || args.hub.dir != Path::new(DEFAULT_DIR) {
             config.hub.dir.clone_from(&args.hub.dir);
         }
-        let keys = hub::Keys::of(&config.hub);
-        return begin(&hub::authority_config(&config.hub), &keys, root, &args.out, args.hub.json);
+        let keys = folder::Keys::of(&config.hub);
+        return begin(&config.hub.authority(), &keys, root, &args.out, args.hub.json);
     }
     match ask(&args.hub.dir, Request::RequestRoot { change, anyway: args.anyway })? {
         Response::RootRequest { bytes } => written(&BASE64.decode(bytes.as_bytes())?, &args.out, args.hub.json),
@@ -142,12 +142,12 @@ fn request(args: &RequestArgs) -> Result<Outcome, Failure> {
 /// When the authority has its issuing key already, or the certificate is not that of its root.
 pub(super) fn begin(
     authority: &AuthorityConfig,
-    keys: &hub::Keys,
+    keys: &folder::Keys,
     root: &Path,
     out: &Path,
     json: bool,
 ) -> Result<Outcome, Failure> {
-    let request = hub::begin(authority, keys, &certificate(root)?)?;
+    let request = folder::begin(authority, keys, &certificate(root)?)?;
     written(&request, out, json)
 }
 

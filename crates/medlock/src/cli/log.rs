@@ -2,7 +2,7 @@
 
 use super::HubArgs;
 use crate::admin::{self, ask};
-use crate::hub::authority_in_force;
+use crate::folder::authority_in_force;
 use crate::output::{self, Table, hex, say, say_raw};
 use crate::{Failure, Outcome, inspect, supervise};
 use clap::{Args, Subcommand};

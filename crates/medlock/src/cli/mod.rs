@@ -2,6 +2,7 @@
 
 mod authority;
 mod ceremony;
+mod clinical;
 pub(crate) mod device;
 mod judge;
 mod keys;
@@ -12,7 +13,7 @@ pub(crate) mod trust_list;
 mod voucher;
 
 use crate::output::{LogFormat, say};
-use crate::{Failure, Outcome, bench, config, decide, demo, hub, inspect, sidecar};
+use crate::{Failure, Outcome, bench, config, decide, demo, inspect, sidecar, signer, up};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -64,6 +65,9 @@ pub(crate) enum Command {
     /// Show and change which machine answers to which protocol name.
     #[command(subcommand)]
     Route(route::RouteCommand),
+    /// Register software and people for the FHIR server.
+    #[command(subcommand)]
+    Clinical(clinical::ClinicalCommand),
     /// Make, sign, publish, verify, compare, show and import trust lists; suspend in an emergency; recover.
     #[command(subcommand)]
     TrustList(trust_list::TrustListCommand),
@@ -93,7 +97,7 @@ pub(crate) enum Command {
         dir: Option<PathBuf>,
     },
     /// Hold an authority's keys and sign for its hub. A hub starts one of its own, unless it is told of another.
-    Signer(hub::SignerArgs),
+    Signer(signer::SignerArgs),
     /// Play a machine of the demonstration ward (started by the demonstration).
     #[command(hide = true, subcommand)]
     Ward(demo::WardCommand),
@@ -242,12 +246,13 @@ pub(crate) enum SettingArg {
 pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
     match command {
         Command::Up(args) if args.demo => demo::run(args),
-        Command::Up(args) => hub::run(args),
+        Command::Up(args) => up::run(args),
         Command::Sidecar(SidecarCommand::Dicom(args)) => sidecar::run_dicom(args),
         Command::Authority(command) => authority::run(command),
         Command::Device(command) => device::run(command),
         Command::Voucher(command) => voucher::run(command),
         Command::Route(command) => route::run(command),
+        Command::Clinical(command) => clinical::run(command),
         Command::TrustList(command) => trust_list::run(command),
         Command::Log(command) => log::run(command),
         Command::Inspect(args) => inspect::run(&args),
@@ -262,7 +267,7 @@ pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
             Ok(Outcome::Done)
         }
         Command::Man { dir } => man(dir),
-        Command::Signer(args) => hub::run_signer(args),
+        Command::Signer(args) => signer::run(args),
         Command::Ward(command) => demo::run_ward(command),
     }
 }

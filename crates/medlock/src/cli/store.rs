@@ -1,20 +1,18 @@
 //! Where an authority keeps what it does: moved to a server, backed up, restored.
 
 use super::HubArgs;
+use crate::config::Config;
 use crate::output::{self, say};
-use crate::{Failure, Outcome, authorities, hub};
+use crate::{Failure, Outcome, authorities, folder};
 use clap::Args;
 use medlock_authority::directory::DATABASE;
 use medlock_authority::heard::{Hearing, Source};
-use medlock_authority::signer::merge_retired;
+use medlock_authority::signer::{CHECKPOINTS, merge_retired};
 use medlock_authority::store::{ServerConfig, SqlStore};
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use std::path::{Path, PathBuf};
-
-/// What the signer remembers of the logs it has signed, beside the keys.
-const CHECKPOINTS: &str = "log.checkpoints";
 
 /// `medlock authority move-store`.
 #[derive(Debug, Args)]
@@ -66,6 +64,23 @@ pub(crate) struct RestoreArgs {
     /// long the logs were, as on a new disk.
     #[arg(long)]
     nothing_since: bool,
+    /// The configuration that the hub starts with: where a store is on a server, it is the one that is named there, not the
+    /// one that was in force.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The PostgreSQL server on which stores are that were on one, wherever that was: `postgresql://USER@HOST/DATABASE`,
+    /// without a password. It goes before --config.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// The schema there, of the one authority whose store is on a server [default: as it was].
+    #[arg(long, value_name = "SCHEMA", requires = "store")]
+    store_schema: Option<String>,
+    /// A file with the user's password [default: as it was].
+    #[arg(long, value_name = "FILE", requires = "store")]
+    store_password_file: Option<PathBuf>,
+    /// The authority (PEM) that the server's certificate is from [default: as it was].
+    #[arg(long, value_name = "FILE", requires = "store")]
+    store_ca: Option<PathBuf>,
     #[command(flatten)]
     hub: HubArgs,
 }
@@ -79,7 +94,7 @@ pub(crate) fn move_store(args: MoveStoreArgs) -> Result<Outcome, Failure> {
     if let Some(schema) = args.schema {
         server.schema = schema;
     }
-    let rows = hub::move_store(&args.hub.dir, &server)?;
+    let rows = folder::move_store(&args.hub.dir, &server)?;
     if args.hub.json {
         output::json(&serde_json::json!({ "rows": rows, "store": server.url, "store_schema": server.schema }))?;
         return Ok(Outcome::Done);
@@ -122,36 +137,40 @@ fn parts(hub: &Path, backup: &Path, made: &Path) -> Result<Vec<Part>, Failure> {
 /// When the folder is there, or something cannot be read.
 pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
     let dir = &args.hub.dir;
-    if !hub::was_made(dir) {
+    if !folder::was_made(dir) {
         return Err(format!("there is no hub in {}", dir.display()).into());
     }
     if args.to.exists() {
         return Err(format!("{} is there already: name a new folder", args.to.display()).into());
     }
-    let (mut copied, mut elsewhere) = (Vec::new(), Vec::new());
+    let (mut copied, mut elsewhere, mut keys) = (Vec::new(), Vec::new(), 0_usize);
     for part in parts(dir, &args.to, dir)? {
         files::private_directory(&part.backup)?;
-        match hub::server_in_force(&part.hub)? {
+        match folder::server_in_force(&part.hub)? {
             None => SqlStore::copy(&part.hub.join(DATABASE), &part.backup.join(DATABASE))?,
-            Some(server) => elsewhere.push((part.name.clone(), server)),
+            Some(server) => elsewhere.push((part.name.clone(), folder::section_in_force(&part.hub)?, server)),
         }
         // Behind the store: a key that it knows of is there.
-        hub::copy_settings(&part.hub, &part.backup)?;
-        copy_keys(&part.hub, &part.backup)?;
+        folder::copy_settings(&part.hub, &part.backup)?;
+        keys += copy_keys(&part.hub, &part.backup)?;
         copied.push(part.name);
     }
     if args.hub.json {
         let servers: Vec<_> = elsewhere
             .iter()
-            .map(|(name, server)| serde_json::json!({ "authority": name, "schema": server.schema }))
+            .map(|(name, _, server)| serde_json::json!({ "authority": name, "schema": server.schema }))
             .collect();
         output::json(&serde_json::json!({ "folder": args.to, "authorities": copied, "on_servers": servers }))?;
         return Ok(Outcome::Done);
     }
     let here = copied.len() - elsewhere.len();
-    say!("{}: the encrypted keys of {} authorities, and the stores of {here}.", args.to.display(), copied.len());
-    for (name, server) in elsewhere {
-        say!("The store of {name} is on a server. Save it now, behind the keys:");
+    let keys = match keys {
+        0 => "no keys, which are not in its folders".to_owned(),
+        count => format!("{count} encrypted keys"),
+    };
+    say!("{}: {keys}, and the stores and settings of {here} of {} authorities.", args.to.display(), copied.len());
+    for (_, section, server) in elsewhere {
+        say!("The store of {} is on a server. Save it now, behind the keys:", section.organization);
         say!("  pg_dump --format=custom --schema={} --file=FILE {:?}", server.schema, server.url);
     }
     say!(
@@ -163,8 +182,8 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
 /// What became of one authority.
 struct Restored {
     name: String,
-    /// Whether its store is on a server, where people have brought it back.
-    on_server: bool,
+    /// The server with its store, where people have brought it back.
+    server: Option<ServerConfig>,
     /// The name of its log, if that began anew.
     log: Option<String>,
     hearing: Hearing,
@@ -177,16 +196,17 @@ struct Restored {
 /// When the hub runs, or the backup is damaged; when nobody says what became of its keys since.
 pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
     let dir = &args.hub.dir;
-    if !hub::was_made(&args.from) {
+    if !folder::was_made(&args.from) {
         return Err(format!("{} is no backup", args.from.display()).into());
     }
     let mut sources = Vec::new();
     for path in &args.knowledge {
         sources.extend(Source::read(path)?);
     }
-    let mut restored = Vec::new();
-    for part in parts(dir, &args.from, &args.from)? {
-        restored.push(restore_part(args, part, &mut sources)?);
+    let (mut restored, parts) = (Vec::new(), parts(dir, &args.from, &args.from)?);
+    let servers = servers(args, &parts)?;
+    for (part, server) in parts.into_iter().zip(servers) {
+        restored.push(restore_part(args, part, server, &mut sources)?);
     }
     if let Some(source) = sources.first() {
         return Err(
@@ -199,16 +219,21 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
             .iter()
             .map(|one| {
                 serde_json::json!({
-                    "authority": one.name, "store": !one.on_server, "log": one.log, "heard": heard(one),
+                    "authority": one.name, "store": one.server.is_none(), "log": one.log, "heard": heard(one),
+                    "server": one.server.as_ref().map(|server| &server.url),
+                    "schema": one.server.as_ref().map(|server| &server.schema),
                 })
             })
             .collect();
         output::json(&serde_json::json!({ "folder": dir, "restored": all }))?;
         return Ok(Outcome::Done);
     }
-    for Restored { name, on_server, log, hearing } in restored {
-        let what =
-            if on_server { "keys are back, and its store is the one on the server" } else { "store and keys are back" };
+    for Restored { name, server, log, hearing } in restored {
+        let what = if server.is_some() {
+            "keys are back, and its store is the one on the server"
+        } else {
+            "store and keys are back"
+        };
         match log {
             None => say!("{name}: {what}"),
             Some(log) => say!("{name}: {what}; its log goes on as {log}"),
@@ -221,11 +246,61 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-fn restore_part(args: &RestoreArgs, part: Part, sources: &mut Vec<Source>) -> Result<Restored, Failure> {
-    files::private_directory(&part.hub)?;
-    // What was in force at the hub is newer than what the backup has of it.
-    let settings = if hub::was_made(&part.hub) { &part.hub } else { &part.backup };
-    let config = AuthorityConfig { dir: part.hub.clone(), ..hub::authority_in_force(settings)? };
+/// The settings of this part that are newest: what was in force at the hub is newer than what the backup has of it.
+fn newest_settings(part: &Part) -> &Path {
+    if folder::was_made(&part.hub) { &part.hub } else { &part.backup }
+}
+
+/// On which server each part's store is now, if it was on one: the one that is named in the arguments, else in the
+/// configuration, else the one that was in force. What is to be changed is said before anything is.
+fn servers(args: &RestoreArgs, parts: &[Part]) -> Result<Vec<Option<ServerConfig>>, Failure> {
+    let config = args.config.as_deref().map(|file| Config::load(Some(file))).transpose()?;
+    let mut held = Vec::new();
+    for part in parts {
+        held.push(folder::server_in_force(newest_settings(part))?);
+    }
+    let count = held.iter().flatten().count();
+    if args.store.is_some() && count == 0 {
+        return Err("the stores of this backup are files in it: --store is for one that is on a server".into());
+    }
+    if args.store_schema.is_some() && count > 1 {
+        return Err("several authorities of this backup have their stores on a server: say the schema of each in the \
+                    configuration, and --config"
+            .into());
+    }
+    let mut servers = Vec::new();
+    for (part, held) in parts.iter().zip(held) {
+        let named = |held: ServerConfig| match (&args.store, &config) {
+            (Some(url), _) => Ok(ServerConfig {
+                url: url.clone(),
+                schema: args.store_schema.clone().unwrap_or(held.schema),
+                password_file: args.store_password_file.clone().or(held.password_file),
+                ca: args.store_ca.clone().or(held.ca),
+            }),
+            (None, Some(config)) => config
+                .server_of(&part.name)
+                .ok_or_else(|| format!("the configuration names no server for {}, whose store is on one", part.name)),
+            (None, None) => Ok(held),
+        };
+        let server = held.map(named).transpose()?;
+        if let Some(server) = &server {
+            server.check()?;
+            eprintln!("{}: its store is on {}, schema {}", part.name, server.url, server.schema);
+        }
+        servers.push(server);
+    }
+    Ok(servers)
+}
+
+fn restore_part(
+    args: &RestoreArgs,
+    part: Part,
+    server: Option<ServerConfig>,
+    sources: &mut Vec<Source>,
+) -> Result<Restored, Failure> {
+    let settings = newest_settings(&part).to_owned();
+    let config =
+        AuthorityConfig { dir: part.hub.clone(), store: server.clone(), ..folder::authority_in_force(&settings)? };
     let remembered = part.hub.join("keys").join(CHECKPOINTS);
     let remembered = std::fs::metadata(remembered).is_ok_and(|file| file.len() > 0);
     if !remembered && !args.accept_loss && !args.nothing_since {
@@ -236,29 +311,49 @@ fn restore_part(args: &RestoreArgs, part: Part, sources: &mut Vec<Source>) -> Re
         )
         .into());
     }
+    let made = Made::before(&part.hub);
+    files::private_directory(&part.hub)?;
     let mut hearing = None;
     let hear = |store: &SqlStore| {
+        if !args.accept_loss {
+            Authority::check_log(&part.hub, store)?;
+        }
         hearing = Some(hear(args, &part, store, sources)?);
         if args.accept_loss {
             Authority::accept_lost_keys(&part.hub, store)?;
         }
         // Before anybody could start it: a key that was retired signs nothing.
-        copy_keys(&part.backup, &part.hub)
+        copy_keys(&part.backup, &part.hub).map(drop)
     };
-    let on_server = config.store.is_some();
-    match on_server {
-        true => Authority::restore_server(&config, hear)?,
-        false => Authority::restore_store(&part.hub, &part.backup.join(DATABASE), hear)?,
+    match server.is_some() {
+        true => Authority::restore_server(&config, hear),
+        false => Authority::restore_store(&part.hub, &part.backup.join(DATABASE), hear),
     }
-    if !hub::was_made(&part.hub) {
-        hub::copy_settings(&part.backup, &part.hub)?;
-    }
+    .inspect_err(|_| made.undo())?;
+    folder::settings_on(&settings, &part.hub, server.clone())?;
     let log = match args.accept_loss {
         true => Some(Authority::start_log_anew(&config, &Clock::system())?.1),
         false => None,
     };
     let hearing = hearing.ok_or("the store was not looked at")?;
-    Ok(Restored { name: part.name, on_server, log, hearing })
+    Ok(Restored { name: part.name, server, log, hearing })
+}
+
+/// What a restore makes before it knows whether it can: the folder, or what the hub has heard in it.
+struct Made(Option<PathBuf>);
+
+impl Made {
+    fn before(hub: &Path) -> Self {
+        let folders = [hub.to_owned(), hub.join("knowledge")];
+        Self(folders.into_iter().find(|folder| !folder.exists()))
+    }
+
+    /// Removes what was not there before.
+    fn undo(&self) {
+        if let Some(folder) = &self.0 {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
 }
 
 /// Takes what is of this authority, and refuses where nobody can say whether its keys were changed.
@@ -281,21 +376,27 @@ fn hear(args: &RestoreArgs, part: &Part, store: &SqlStore, sources: &mut Vec<Sou
 }
 
 /// Copies the encrypted keys that are not there yet, and which of them sign nothing any more: a key is never replaced, and one
-/// that was retired stays so.
-fn copy_keys(from: &Path, to: &Path) -> Result<(), Failure> {
+/// that was retired stays so. Returns how many keys there are.
+fn copy_keys(from: &Path, to: &Path) -> Result<usize, Failure> {
     let (from, to) = (from.join("keys"), to.join("keys"));
     if !from.exists() {
-        return Ok(());
+        return Ok(0);
     }
+    let mut count = 0;
     files::private_directory(&to)?;
     for entry in std::fs::read_dir(&from).map_err(|error| format!("{}: {error}", from.display()))? {
         let path = entry?.path();
         let Some(name) = path.file_name() else { continue };
         let target = to.join(name);
-        if path.extension().is_some_and(|extension| extension == "key") && !target.exists() {
+        if path.extension().is_none_or(|extension| extension != "key") {
+            continue;
+        }
+        count += 1;
+        if !target.exists() {
             let bytes = files::read(&path)?.ok_or_else(|| format!("{} is gone", path.display()))?;
             files::replace(&target, &bytes)?;
         }
     }
-    Ok(merge_retired(&from, &to)?)
+    merge_retired(&from, &to)?;
+    Ok(count)
 }

@@ -75,6 +75,10 @@ pub(crate) struct CurrentArgs {
     /// The current list, which the new one follows; none for the very first.
     #[arg(long, value_name = "LIST")]
     pub(crate) current: Option<PathBuf>,
+    /// A suspension that may be in force: it is said where the new list ends it. Also looked for in `suspensions.cbor` beside the
+    /// current list. Can be given several times.
+    #[arg(long = "suspension", value_name = "FILE", requires = "current")]
+    pub(crate) suspensions: Vec<PathBuf>,
 }
 
 /// Where a result goes.
@@ -142,10 +146,6 @@ pub(crate) struct DraftArgs {
     /// Add a maker: its name and the file with its root certificate. Can be given several times.
     #[arg(long = "maker", value_name = "NAME=FILE")]
     pub(crate) makers: Vec<String>,
-    /// A suspension that may be in force: the draft says so, as the list will end it. Also looked for in `suspensions.cbor` beside
-    /// the current list. Can be given several times.
-    #[arg(long = "suspension", value_name = "FILE", requires = "current")]
-    pub(crate) suspensions: Vec<PathBuf>,
     /// How many members must sign.
     #[arg(long)]
     pub(crate) threshold: Option<u8>,

@@ -5,7 +5,7 @@ use super::ward::{self, Ct, Pacs};
 use crate::Failure;
 use crate::cli::UpArgs;
 use crate::config::HubConfig;
-use crate::hub::{self, Hub};
+use crate::hub::Hub;
 use crate::sidecar::Event;
 use crate::supervise::{self, Process};
 use medlock_authority::admin::{Asker, DeviceView, Request, Response};
@@ -67,7 +67,7 @@ pub(crate) async fn start_hub() -> Result<(Hub, TempDir), Failure> {
         people: any_port,
         ..HubConfig::default()
     };
-    let mut authority = hub::authority_config(&config);
+    let mut authority = config.authority();
     // Validity that began before the moment of issue would count as life already used, and fifteen seconds have none
     // to spare. All clocks here are one clock.
     authority.profile.backdate_seconds = 0;
@@ -165,7 +165,7 @@ impl Sidecar {
                 | Event::Trouble { .. }
                 | Event::Standing { .. }
                 | Event::Restored
-                | Event::CodeNotUsed => {}
+                | Event::CodeInReserve => {}
             }
         }
         let (listen, plain) = addresses.ok_or("the sidecar is ready and does not say where")?;

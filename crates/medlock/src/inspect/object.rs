@@ -51,6 +51,20 @@ fn list(list: &List<'_>) -> Finding {
     fields.add("issued", heading.issued);
     fields.add("next", heading.next);
     fields.explain("threshold", heading.threshold, "so many members must have signed");
+    if heading.emergency > 0 {
+        fields.explain(
+            "emergency threshold",
+            heading.emergency,
+            "so many members may suspend an authority for 14 days",
+        );
+    }
+    if heading.recovery_threshold > 0 {
+        fields.explain(
+            "recovery threshold",
+            heading.recovery_threshold,
+            "so many recovery keys must have signed where too few members can",
+        );
+    }
     for member in list.members() {
         fields.add("member", format!("{} ({})", member.name, member.key));
     }

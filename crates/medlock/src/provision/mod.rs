@@ -18,7 +18,7 @@ use medlock_authority::admin::{AuthorityView, Request, Response};
 use medlock_authority::issue::Form;
 use medlock_authority::provision::{BirthProfileConfig, MAX_ROWS, RowOutcome};
 use outcomes::Outcomes;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tokio::task::JoinHandle;
@@ -139,6 +139,7 @@ impl Counts {
 /// A batch on its way.
 struct Batch {
     entries: Vec<Entry>,
+    claims: HashSet<String>,
     answer: JoinHandle<Result<Response, Failure>>,
 }
 
@@ -161,16 +162,22 @@ async fn provision(args: &ProvisionArgs, profile: BirthProfileConfig, mut input:
     let bar = bar(&input, args.hub.json);
     bar.inc(counts.resumed);
     let started = Instant::now();
-    let mut flight = VecDeque::new();
+    let (mut flight, mut held) = (VecDeque::<Batch>::new(), None);
     loop {
         while flight.len() < IN_FLIGHT
-            && let Some(entries) = batch(&mut input)?
+            && let Some(entries) = held.take().map_or_else(|| batch(&mut input), |held| Ok(Some(held)))?
         {
+            let claims = claims(&entries);
+            // Of two rows for one device the earlier one wins: it is answered before the other is sent.
+            if flight.iter().any(|earlier| !earlier.claims.is_disjoint(&claims)) {
+                held = Some(entries);
+                break;
+            }
             let rows = entries.iter().filter_map(|entry| entry.row.clone().ok()).collect();
             let (hub, request) = (hub.clone(), Request::Provision { profile: profile.clone(), rows });
-            flight.push_back(Batch { entries, answer: tokio::spawn(async move { hub.ask(request).await }) });
+            flight.push_back(Batch { entries, claims, answer: tokio::spawn(async move { hub.ask(request).await }) });
         }
-        let Some(Batch { entries, answer }) = flight.pop_front() else { break };
+        let Some(Batch { entries, answer, .. }) = flight.pop_front() else { break };
         let answered = match answer.await?? {
             Response::Provisioned { outcomes } => outcomes,
             other => return Err(admin::unexpected(&other)),
@@ -185,6 +192,12 @@ async fn provision(args: &ProvisionArgs, profile: BirthProfileConfig, mut input:
     bar.finish_and_clear();
     counts.seconds = started.elapsed().as_secs_f64();
     Ok(counts)
+}
+
+/// What the rows are for: serials, and keys.
+fn claims(entries: &[Entry]) -> HashSet<String> {
+    let rows = entries.iter().filter_map(|entry| entry.row.as_ref().ok());
+    rows.flat_map(|row| [row.serial.clone(), row.named_by.clone(), Some(row.material.clone())]).flatten().collect()
 }
 
 /// The outcome of each row: what the authority answered to those that could be read, and why the others could not.

@@ -16,8 +16,9 @@ use medlock_node::knowledge::{Kind, KnowledgeBase};
 use medlock_node::sessions::LiveSessions;
 use medlock_node::stop::{self, Stop};
 use medlock_node::{files, news};
-use medlock_trust::DeviceName;
+use medlock_trust::decide::Code as Denial;
 use medlock_trust::policy::Setting;
+use medlock_trust::{Denied, DeviceName};
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,7 +126,8 @@ async fn serve(config: SidecarConfig, code: Option<Code>, json: bool, with_paren
     Ok(Outcome::Done)
 }
 
-/// The identity in the sidecar's folder. With a code, one that the site has revoked is put aside, to begin anew.
+/// The identity in the sidecar's folder. With a code, one that the site has revoked is put aside, to begin anew; any other
+/// stays in use until the hub has said that it never renews it, and the code has given another.
 fn own_identity(
     config: &SidecarConfig,
     knowledge: &KnowledgeBase,
@@ -136,15 +138,15 @@ fn own_identity(
     let identity = IdentityStore::open(&folder)?;
     let Some(own) = identity.current() else { return Ok((identity, code)) };
     match (tell::own_denial(&identity, knowledge), code) {
-        (Some(_), Some(code)) => {
+        (Some(Denied { code: Denial::Compromised | Denial::Ceased, .. }), Some(code)) => {
             let aside = config.dir.join(format!("identity.revoked-{}", own.credential()));
             std::fs::rename(&folder, &aside)
                 .map_err(|error| format!("{} cannot be put aside: {error}", folder.display()))?;
             Ok((IdentityStore::open(&folder)?, Some(code)))
         }
-        (None, Some(_)) => {
-            teller.tell(Event::CodeNotUsed);
-            Ok((identity, None))
+        (_, Some(code)) => {
+            teller.tell(Event::CodeInReserve);
+            Ok((identity, Some(code)))
         }
         (_, None) => Ok((identity, None)),
     }

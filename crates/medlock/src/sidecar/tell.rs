@@ -53,8 +53,8 @@ pub(crate) enum Event {
     },
     /// The site has restored this device.
     Restored,
-    /// A code was given and not used.
-    CodeNotUsed,
+    /// A code was given though there is a credential: it is used if the hub never renews that one.
+    CodeInReserve,
     /// Associations are served.
     Ready,
 }
@@ -169,7 +169,9 @@ fn in_words(event: &Event) {
         Event::News { connected: false } => say!("no news from the hub; everything goes on with what is known"),
         Event::Standing { code, remedy } => say!("the site says of this device: {code}; {remedy}"),
         Event::Restored => say!("the site has restored this device"),
-        Event::CodeNotUsed => say!("this sidecar has a credential already; the code is not used"),
+        Event::CodeInReserve => {
+            say!("this sidecar has a credential already: the code is used only if the hub does not renew that one");
+        }
         Event::Ready => say!("ready"),
     }
 }

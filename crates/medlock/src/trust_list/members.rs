@@ -15,7 +15,7 @@ use medlock_authority::alliance::{folder, signing};
 use medlock_authority::keys;
 use medlock_node::lists::SUSPENSIONS;
 use medlock_trust::KeyId;
-use medlock_trust::list::List;
+use medlock_trust::list::{Authority, AuthorityState, List};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -79,34 +79,49 @@ pub(crate) fn draft(args: &DraftArgs) -> Result<Outcome, Failure> {
     draft.threshold = args.threshold.unwrap_or(draft.threshold);
     draft.emergency_threshold = args.emergency.unwrap_or(draft.emergency_threshold);
     draft.recovery_threshold = args.recovery_threshold.unwrap_or(draft.recovery_threshold);
-    let notes = match (view(held.as_ref())?, &held) {
-        (Some(list), Some((_, path))) => suspended(&list, path, &args.suspensions)?,
-        _ => Vec::new(),
-    };
+    let notes = suspended(view(held.as_ref())?.as_ref(), &args.current)?;
+    let notes = notes
+        .iter()
+        .map(|one| format!("{}: this list will end that, unless its entry says state = \"suspended\"", one.note));
+    let notes: Vec<String> = notes.collect();
     drafted(&draft, &notes, &args.out)
 }
 
-/// What a person who drafts the next list must know: which authorities members suspend at present.
-fn suspended(list: &List<'_>, current: &Path, named: &[PathBuf]) -> Result<Vec<String>, Failure> {
+/// An authority that members suspend at present.
+struct Suspended {
+    key: KeyId,
+    note: String,
+}
+
+/// What whoever drafts or signs the next list must know: which authorities of the current one members suspend at present.
+fn suspended(list: Option<&List<'_>>, args: &CurrentArgs) -> Result<Vec<Suspended>, Failure> {
+    let (Some(list), Some(current)) = (list, &args.current) else { return Ok(Vec::new()) };
     let beside = current.with_file_name(SUSPENSIONS);
     let mut all = Vec::new();
-    for path in named.iter().chain(beside.exists().then_some(&beside)) {
+    for path in args.suspensions.iter().chain(beside.exists().then_some(&beside)) {
         all.extend(file(path)?);
     }
-    let mut notes = Vec::new();
+    let mut found: Vec<Suspended> = Vec::new();
     for (_, suspension) in suspensions_of(&all, list) {
         let content = suspension.content();
         for authority in list.authorities().filter(|authority| content.names(authority.key)) {
-            let note = format!(
-                "{} ({}) is suspended by members until {}: this list will end that, unless its entry says state = \"suspended\"",
-                authority.name, authority.key, content.expires
-            );
-            if !notes.contains(&note) {
-                notes.push(note);
+            let Authority { key, name, .. } = authority;
+            let note = format!("{name} ({key}) is suspended by members until {}", content.expires);
+            if found.iter().all(|one| one.note != note) {
+                found.push(Suspended { key, note });
             }
         }
     }
-    Ok(notes)
+    Ok(found)
+}
+
+/// The suspensions that a proposed list ends: those of authorities that it does not call suspended itself.
+fn ended(proposal: &Proposal<'_>, held: Option<&List<'_>>, args: &CurrentArgs) -> Result<Vec<String>, Failure> {
+    let Proposal::List(next) = proposal else { return Ok(Vec::new()) };
+    let state = |key: KeyId| next.authority(key).map(|entry| entry.state);
+    let mut all = suspended(held, args)?;
+    all.retain(|one| state(one.key) != Some(AuthorityState::Suspended));
+    Ok(all.into_iter().map(|one| format!("{}: this list ends that", one.note)).collect())
 }
 
 fn drafted(draft: &Draft, notes: &[String], out: &OutArgs) -> Result<Outcome, Failure> {
@@ -151,24 +166,28 @@ pub(crate) fn propose(args: &ProposeArgs) -> Result<Outcome, Failure> {
     let proposal = Proposal::read(&payload)?;
     proposal.check(held.as_ref(), now()).map_err(in_draft)?;
     write(&args.out.out, &payload)?;
-    proposed(&proposal, &payload, held.as_ref(), &args.out, "proposal")
+    proposed(&payload, held.as_ref(), &args.current, &args.out, "proposal")
 }
 
 /// Says what a file holds that was just written.
 fn proposed(
-    proposal: &Proposal<'_>,
     payload: &[u8],
     held: Option<&List<'_>>,
+    current: &CurrentArgs,
     out: &OutArgs,
     what: &str,
 ) -> Result<Outcome, Failure> {
+    let proposal = &Proposal::read(payload)?;
+    let ends = ended(proposal, held, current)?;
     let sha256 = data_encoding::HEXLOWER.encode(&medlock_node::provider::sha256(payload));
     let changed = said(proposal, held);
     let signers = who_must_sign(proposal, held);
     if out.json {
-        output::json(&json!({ what: out.out, "sha256": sha256, "changes": changed, "signers": signers }))?;
+        output::json(&json!({ what: out.out, "sha256": sha256, "changes": changed, "ends_suspensions": ends,
+            "signers": signers }))?;
     } else {
         changed.iter().for_each(|change| say!("  {change}"));
+        ends.iter().for_each(|end| say!("NOTE: {end}"));
         say!("must sign: {signers}");
         say!("SHA-256 of what is signed: {sha256}");
         say!("{what} written to {}", out.out.display());
@@ -224,7 +243,7 @@ pub(crate) fn sign(args: &SignArgs) -> Result<Outcome, Failure> {
     let key = keys::key_file(&args.key, &args.passphrase_file)?;
     let signed = signing::sign(&payload, &key, held.as_ref(), now())?;
     write(&args.out.out, &signed)?;
-    proposed(&Proposal::read(&payload)?, &payload, held.as_ref(), &args.out, "signature")
+    proposed(&payload, held.as_ref(), &args.current, &args.out, "signature")
 }
 
 /// `medlock trust-list assemble`.
@@ -239,7 +258,7 @@ pub(crate) fn assemble(args: &AssembleArgs) -> Result<Outcome, Failure> {
     let by = held.as_ref().map_or(Believed::Itself, Believed::After);
     let made = signing::assemble(&payload, &signatures, by, now())?;
     write(&args.out.out, &made)?;
-    proposed(&Proposal::read(&payload)?, &payload, held.as_ref(), &args.out, "signed object")
+    proposed(&payload, held.as_ref(), &args.current, &args.out, "signed object")
 }
 
 /// `medlock trust-list publish`.
@@ -277,7 +296,8 @@ pub(crate) fn suspend(args: &SuspendArgs) -> Result<Outcome, Failure> {
     }
     let payload = proposal::suspension(&held, &keys, args.reason.into(), now(), args.days)?;
     write(&args.out.out, &payload)?;
-    proposed(&Proposal::read(&payload)?, &payload, Some(&held), &args.out, "proposal")
+    let current = CurrentArgs { current: Some(args.current.clone()), suspensions: Vec::new() };
+    proposed(&payload, Some(&held), &current, &args.out, "proposal")
 }
 
 /// `medlock trust-list confirm`.

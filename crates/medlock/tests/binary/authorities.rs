@@ -161,7 +161,7 @@ fn ceremony(arguments: &[&str], typed: &[&str]) -> (String, bool) {
     (String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(), output.status.success())
 }
 
-/// Shows REQ-KEYS-19, REQ-KEYS-20, REQ-KEYS-39.
+/// Shows REQ-KEYS-19, REQ-KEYS-20, REQ-KEYS-39, REQ-KEYS-82, REQ-KEYS-83.
 #[test]
 fn two_persons_make_a_root_by_the_ceremony_and_it_never_comes_to_the_hub() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -233,6 +233,34 @@ fn two_persons_make_a_root_by_the_ceremony_and_it_never_comes_to_the_hub() {
     let keys = ask(&at("hub"), &["authority", "accept", &answer]);
     assert_eq!(keys[1]["label"], "issuing-2");
     assert_eq!(keys[1]["state"], "current");
+    // A new root. The first answer is lost on its way: it is asked again.
+    let both = ["Anna", "Ben", "yes", "yes", anna, ben];
+    let change = |number: u8, change: &[&str]| {
+        let (request, answer) = (at(&format!("{number}.request")), at(&format!("{number}.answer")));
+        let out = ["--out", &request, "--dir", &at("hub")];
+        let (said, good) = run(&[&["authority", "request"], change, &out].concat());
+        assert!(good, "{said}");
+        let (said, good) = ceremony(&["sign", &at("safe"), &request, &answer], &both);
+        (said, good, answer)
+    };
+    let (said, good, _) = change(3, &["root"]);
+    assert!(good && said.contains("root-2.pem is the certificate of the new root"), "{said}");
+    let (said, good, _) = change(4, &["issuing"]);
+    assert!(good, "the hub that knows nothing of the new root asks the one before: {said}");
+    let (said, good, answer) = change(5, &["root"]);
+    assert!(good && said.contains("member      "), "{said}");
+    let keys = ask(&at("hub"), &["authority", "accept", &answer]);
+    assert!(keys.as_array().expect("keys").iter().any(|key| key["label"] == "root-2" && key["state"] == "current"));
+    let (said, good, answer) = change(6, &["retire", "root", "--anyway"]);
+    assert!(good && said.contains("retired     "), "{said}");
+    // Before that answer is accepted, the hub still names the old root: at the safe it has an end by now.
+    let (said, good, _) = change(7, &["issuing"]);
+    assert!(!good && said.contains("makes root a member again") && said.contains("does not sign that"), "{said}");
+    let keys = ask(&at("hub"), &["authority", "accept", &answer]);
+    assert!(keys.as_array().expect("keys").iter().any(|key| key["label"] == "root" && key["state"] == "retired"));
+    let (said, good, answer) = change(8, &["issuing"]);
+    assert!(good, "{said}");
+    ask(&at("hub"), &["authority", "accept", &answer]);
     hub.kill();
 }
 

@@ -2,6 +2,7 @@
 
 mod authorities;
 mod cli;
+mod clinical;
 mod demo;
 mod faults;
 mod log;

@@ -2,8 +2,11 @@
 
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, Enrolment, Progress};
+use medlock_node::http::Client;
 use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::KnowledgeBase;
+use medlock_node::tls::{Believed, Connector};
+use medlock_trust::Role;
 use medlock_trust::policy::Setting;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
@@ -277,15 +280,21 @@ impl Sidecar {
 pub(crate) struct Device {
     pub(crate) name: String,
     identity: IdentityStore,
+    knowledge: Arc<KnowledgeBase>,
     enrolment: Arc<Enrolment>,
 }
 
 impl Device {
     pub(crate) async fn enrol(hub: &Hub, folder: &Path, name: &str) -> Self {
-        let code: Code = hub.code(name, "sensor").parse().expect("a code");
+        Self::enrol_as(hub, folder, name, "sensor").await
+    }
+
+    /// As [`Device::enrol`], in this role.
+    pub(crate) async fn enrol_as(hub: &Hub, folder: &Path, name: &str, role: &str) -> Self {
+        let code: Code = hub.code(name, role).parse().expect("a code");
         let identity = IdentityStore::open(&folder.join(name)).expect("a folder");
         let knowledge = KnowledgeBase::in_memory(Clock::system(), Setting::Hospital);
-        let enrolment = Arc::new(Enrolment::new(hub.devices.to_string(), identity.clone(), knowledge));
+        let enrolment = Arc::new(Enrolment::new(hub.devices.to_string(), identity.clone(), Arc::clone(&knowledge)));
         let mut progress = enrolment.progress();
         let first = tokio::spawn({
             let enrolment = Arc::clone(&enrolment);
@@ -299,7 +308,14 @@ impl Device {
         let Progress::AwaitingApproval { key } = waiting else { panic!("{waiting:?}") };
         hub.ask(&["device", "approve", name, "--key", &key]);
         first.await.expect("the task ends").expect("it is enrolled");
-        Self { name: name.to_owned(), identity, enrolment }
+        Self { name: name.to_owned(), identity, knowledge, enrolment }
+    }
+
+    /// A client of the hub that shows its credential.
+    pub(crate) fn client(&self, hub: &Hub) -> Client {
+        let believed = Believed::Knowledge(Arc::clone(&self.knowledge));
+        let connector = Connector::new(Some(&self.identity), believed, Some(Role::Hub)).expect("settings");
+        Client::tls(hub.devices.to_string(), connector)
     }
 
     /// Its chain as PEM, its own certificate first.

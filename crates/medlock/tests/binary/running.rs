@@ -311,3 +311,35 @@ fn the_script_of_the_operators_guide_works_as_it_stands() {
     let credentials = credentials.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with("0.pem"));
     assert_eq!(credentials.count(), 2);
 }
+
+/// Shows REQ-RUN-40, REQ-RUN-42: without the passphrase of its keys a hub does not start, and says what is missing; one that
+/// runs when its signer cannot be started any more says so where it is watched, and goes on when the passphrase is back.
+#[test]
+fn a_hub_without_the_passphrase_of_its_keys_ends_and_says_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let monitoring = free();
+    let lines = format!("monitoring = \"127.0.0.1:{monitoring}\"\n");
+    let mut hub = Hub::start_with(folder.path(), &lines);
+    let (passphrase, away) = (hub.dir.join("keys/passphrase"), folder.path().join("away"));
+    let ready = || get(&format!("http://127.0.0.1:{monitoring}/health/ready"));
+    assert_eq!(ready().0, 200);
+    std::fs::rename(&passphrase, &away).expect("moved");
+    signal("-9", hub.signer());
+    until("it is ready without its signer", || {
+        let (status, body) = ready();
+        status == 503 && body.contains("passphrase is missing")
+    });
+    std::fs::rename(&away, &passphrase).expect("moved");
+    until("it does not come back", || ready().0 == 200);
+
+    hub.kill();
+    std::fs::rename(&passphrase, &away).expect("moved");
+    let began = Instant::now();
+    let refused = hub.refused(&lines);
+    let last = refused.lines().last().expect("it says why");
+    assert!(last.starts_with("medlock: ") && last.contains("passphrase is missing, and"), "{refused}");
+    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
+    assert!(refused.matches("the signer process has ended").count() <= 4, "{refused}");
+    std::fs::rename(&away, &passphrase).expect("moved");
+    hub.run_with(&lines);
+}

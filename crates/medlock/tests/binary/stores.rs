@@ -215,7 +215,12 @@ fn a_restored_backup_signs_no_smaller_log_and_goes_on_when_the_loss_is_accepted(
     let run = |what: &[&str]| medlock().args(what).arg("--dir").arg(&dir).output().expect("it starts");
     assert_eq!(run(&["authority", "restore", backup]).status.code(), Some(1), "it was restored under a running hub");
     hub.kill();
-    assert!(run(&["authority", "restore", backup]).status.success());
+    let refused = run(&["authority", "restore", backup]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && why.contains("--accept-loss"), "{why}");
+    // By hand.
+    forget_database(&hub.dir);
+    std::fs::copy(folder.path().join("backup/authority.sqlite"), hub.dir.join("authority.sqlite")).expect("copied");
     let refused = hub.refused("");
     assert!(refused.contains("--accept-loss") && refused.contains("restored from a backup"), "{refused}");
     assert_eq!(run(&["log", "start-anew"]).status.code(), Some(2), "the loss was not accepted");
@@ -281,13 +286,12 @@ fn a_lost_server_is_restored_with_pg_restore() {
     let refused = hub.refused(&lines);
     assert!(refused.contains("authority restore BACKUP --knowledge"), "{refused}");
     let restore_hub = ["authority", "restore", backup.to_str().expect("UTF-8")];
-    // The hub that was killed counts as working until its lease lapses.
-    wait_until("the store is not restored", || run(&restore_hub).status.success());
-    // What was signed since is remembered by the signer.
-    let refused = hub.refused(&lines);
-    assert!(refused.contains("--accept-loss") && refused.contains("restored from a backup"), "{refused}");
-    let anew = || run(&["log", "start-anew", "--accept-loss"]).status.success();
-    wait_until("the log is not begun anew", anew);
+    // The hub that was killed counts as working until its lease lapses; what was signed since is remembered by the signer.
+    let said = |what: &[&str]| String::from_utf8_lossy(&run(what).stderr).into_owned();
+    wait_until("it says that the log is shorter", || said(&restore_hub).contains("restored from a backup"));
+    assert!(hub.refused(&lines).contains("--knowledge"), "a restore that was refused counts");
+    let restored = said(&[&restore_hub[..], &["--accept-loss"]].concat());
+    assert!(restored.contains(&server.url()) && restored.contains("schema site"), "{restored}");
     hub.run_with(&lines);
     assert_eq!(hub.credentials("a").len(), later - 2, "what was lost is lost");
     let fresh = runtime.block_on(Device::enrol(&hub, folder.path(), "b"));
@@ -311,6 +315,154 @@ fn a_lost_server_is_restored_with_pg_restore() {
     let (at, log) = (format!("http://{}/log", hub.people), hub.ask(&["log", "show"]));
     let whole = Hub::ask_without_folder(&["log", "verify", &at, "--key", log["key"].as_str().expect("a key")]);
     assert!(whole["size"].as_u64() > Some(4), "{whole}");
+}
+
+/// Removes the file of a hub's database.
+fn forget_database(dir: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(dir.join(format!("authority.sqlite{suffix}")));
+    }
+}
+
+/// Shows REQ-STORE-70, REQ-STORE-71: whoever tries a backup out on another machine is told which server that is, and takes
+/// nothing from the hub that works there; a server that comes back under another name is named at the command.
+#[test]
+fn a_backup_is_restored_on_the_server_that_is_named_and_under_no_running_hub() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = PostgresServer::shared();
+    let schema = server.schema();
+    let lines = on(server, &schema, "hub");
+    let mut hub = Hub::start_with(folder.path(), &lines);
+    let (backup, dump, drill) = (folder.path().join("backup"), folder.path().join("dump"), folder.path().join("drill"));
+    let told = medlock().args(["authority", "backup"]).arg(&backup).arg("--dir").arg(&hub.dir).output();
+    let told = String::from_utf8(told.expect("it starts").stdout).expect("text");
+    assert!(told.contains("The store of Fault Hospital is on a server"), "{told}");
+    let restore = |more: &[&str]| {
+        let mut command = medlock();
+        command.args(["authority", "restore"]).arg(&backup).arg("--dir").arg(&drill);
+        let done = command.args(["--accept-loss", "--keys-unchanged"]).args(more).output().expect("it starts");
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let before = hub.ask(&["log", "show"]);
+    // The hub has done nothing for longer than the lease of the log lasts.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let (code, said) = restore(&[]);
+    let named = said.find(&format!("{}, schema {schema}", server.url()));
+    let refused = said.find("another hub works on this store (hub)");
+    assert!(code == Some(1) && named.is_some() && named < refused, "{said}");
+    assert!(!drill.exists(), "a restore that was refused leaves something");
+    assert_eq!(hub.ask(&["log", "show"])["origin"], before["origin"]);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(Device::enrol(&hub, folder.path(), "a"));
+
+    // The server is lost, and another one has its dump.
+    let shell = |command: &str| {
+        let done = std::process::Command::new("sh").args(["-c", command]).current_dir("/").output().expect("a shell");
+        assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    let command = told.lines().find(|line| line.trim().starts_with("pg_dump ")).expect("how the server is saved");
+    shell(&command.replace("FILE", &dump.display().to_string()));
+    let other = PostgresServer::start();
+    shell(&format!("pg_restore --dbname={:?} {}", other.url(), dump.display()));
+    let url = other.url();
+    assert_eq!(restore(&["--store-schema", "x"]).0, Some(2), "a schema of no server");
+    let (code, said) = restore(&["--store", &url, "--store-schema", "elsewhere"]);
+    assert!(code == Some(1) && said.contains("schema elsewhere") && said.contains("is empty"), "{said}");
+    // The hold of the hub that was running when the dump was made lapses.
+    wait_until("it is not restored", || restore(&["--store", &url]).0 == Some(0));
+    let passphrase = std::fs::read(hub.dir.join("keys/passphrase")).expect("a passphrase");
+    std::fs::write(drill.join("keys/passphrase"), &passphrase).expect("written");
+    let asked = medlock().args(["device", "show", "a", "--json", "--dir"]).arg(&drill).output().expect("it starts");
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    assert!(std::fs::read_to_string(drill.join("in-force.json")).expect("settings").contains(&url));
+    let production = hub.ask(&["log", "show"]);
+    assert_eq!(production["origin"], before["origin"], "the store of the running hub was taken");
+    // The same by the configuration that the hub starts with; the hub's own folder knows the other one.
+    hub.kill();
+    let lines = on(&other, &schema, "hub");
+    hub.configure(&lines);
+    let config = folder.path().join("medlock.toml");
+    let again = || {
+        let mut command = medlock();
+        command.args(["authority", "restore"]).arg(&backup).arg("--config").arg(&config).arg("--dir").arg(&hub.dir);
+        command.args(["--accept-loss", "--keys-unchanged"]).output().expect("it starts")
+    };
+    wait_until("it is not restored", || again().status.success());
+    hub.run_with(&lines);
+    assert_eq!(hub.credentials("a").len(), 1);
+    let third = hub.ask(&["log", "show"])["origin"].as_str().expect("a name").to_owned();
+    assert!(third.contains("/3-"), "{third}");
+}
+
+/// Shows REQ-STORE-72, REQ-STORE-73, REQ-STORE-74: a folder whose database is gone makes no other; the second restore of one
+/// backup does not roll the first one's log back; one that is refused leaves nothing behind.
+#[test]
+fn a_backup_that_is_restored_twice_rolls_no_log_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hub = Hub::start(folder.path());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let backup = folder.path().join("backup");
+    let backup = backup.to_str().expect("UTF-8");
+    hub.ask(&["authority", "backup", backup]);
+    let device = runtime.block_on(Device::enrol(&hub, folder.path(), "a"));
+    runtime.block_on(device.renew(2));
+    let first = hub.ask(&["log", "show"]);
+    let (first, size) = (first["origin"].as_str().expect("a name"), first["size"].as_u64().expect("a size"));
+    hub.kill();
+    forget_database(&hub.dir);
+    let dir = hub.dir.clone();
+    let run = |dir: &Path, what: &[&str]| {
+        let done = medlock().args(what).arg("--dir").arg(dir).output().expect("it starts");
+        (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    for (refused, what) in [
+        (hub.refused(""), "up"),
+        (run(&dir, &["log", "start-anew", "--accept-loss"]).1, "start-anew"),
+        (run(&dir, &["device", "list"]).1, "a command"),
+    ] {
+        assert!(refused.contains("its store is missing") && refused.contains("restore BACKUP"), "{what}: {refused}");
+        assert!(!dir.join("authority.sqlite").exists(), "{what} made another database");
+    }
+    let restore = ["authority", "restore", backup];
+    let anew = ["authority", "restore", backup, "--accept-loss"];
+    let (done, why) = run(&dir, &restore);
+    assert!(!done && why.contains(&format!("{size} entries")) && why.contains("--accept-loss"), "{why}");
+    assert!(!dir.join("authority.sqlite.restored").exists(), "it left the copy");
+    assert!(run(&dir, &anew).0);
+    hub.run();
+    let device = runtime.block_on(Device::enrol(&hub, folder.path(), "b"));
+    runtime.block_on(device.renew(1));
+    let second = hub.ask(&["log", "show"])["origin"].as_str().expect("a name").to_owned();
+    assert!(second.starts_with(&format!("{first}/2-")), "{second}");
+    let signed = std::fs::read_to_string(dir.join("keys/log.checkpoints")).expect("checkpoints");
+    assert!(signed.contains(&format!("{first}\n{size}\n")) && signed.contains(&second), "{signed}");
+
+    // Lost again: also where only the newer name is remembered, and whatever people say.
+    hub.kill();
+    for checkpoints in [signed.clone(), signed[signed.find(&second).expect("its name")..].to_owned()] {
+        std::fs::write(dir.join("keys/log.checkpoints"), &checkpoints).expect("written");
+        forget_database(&dir);
+        for more in [&[][..], &["--nothing-since"]] {
+            let (done, why) = run(&dir, &[&restore[..], more].concat());
+            assert!(!done && why.contains(&second) && why.contains("--accept-loss"), "{why}");
+        }
+        std::fs::copy(Path::new(backup).join("authority.sqlite"), dir.join("authority.sqlite")).expect("copied");
+        let refused = hub.refused("");
+        assert!(refused.contains(&second) && refused.contains("--accept-loss"), "{refused}");
+    }
+    assert!(run(&dir, &anew).0);
+    hub.run();
+    let third = hub.ask(&["log", "show"])["origin"].as_str().expect("a name").to_owned();
+    assert!(third.starts_with(&format!("{first}/3-")), "{third}");
+
+    // On a new disk, what the backup's store knows of the former log is remembered.
+    let new = folder.path().join("new");
+    assert!(!run(&new, &anew).0 && !new.exists(), "a restore that was refused leaves something");
+    assert!(run(&new, &[&anew[..], &["--keys-unchanged"]].concat()).0);
+    let signed = std::fs::read_to_string(new.join("keys/log.checkpoints")).expect("checkpoints");
+    assert!(signed.starts_with(&format!("{first}\n")), "{signed}");
 }
 
 /// The keys of a hub, each with how it stands.

@@ -266,7 +266,7 @@ fn until(what: &str, is: impl Fn() -> bool) {
     }
 }
 
-/// Shows REQ-TRUST-46, REQ-TRUST-47, REQ-TRUST-48, REQ-CLI-32: from a web server (Python's) and from a folder.
+/// Shows REQ-TRUST-46, REQ-TRUST-47, REQ-TRUST-48, REQ-CLI-32, REQ-LIST-40, REQ-LIST-41: from a web server (Python's) and from a folder.
 #[test]
 fn a_hub_follows_a_published_folder_by_itself_and_keeps_what_it_has_when_that_is_tampered_with() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -305,6 +305,22 @@ fn a_hub_follows_a_published_folder_by_itself_and_keeps_what_it_has_when_that_is
         field(&shown, 0, "version").as_deref() == Some("2") && shown[1]["what"] == "suspension"
     });
     let suspended = field(&shown(), 1, "authority").expect("an authority");
+    // People are told, once; not only those whose devices are refused.
+    let told = |what: &str| {
+        let alarms = hub.ask(&["authority", "alarms"])["alarms"].clone();
+        let audit = hub.ask(&["authority", "audit"])["entries"].clone();
+        let count = |lines: &Value, field: &str| {
+            lines
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|line| line[field] == what && line.to_string().contains("Maker"))
+                .count()
+        };
+        (count(&alarms, "kind"), count(&audit, "verb"))
+    };
+    until("people are told of the suspension", || told("issuer-suspended") == (1, 1));
+    assert_eq!(told("issuer-suspension-ended"), (0, 0));
 
     // What is on the list, the commands of the members know too.
     let verified = all.done("verify s.cose --current 2.list --json");
@@ -325,6 +341,15 @@ fn a_hub_follows_a_published_folder_by_itself_and_keeps_what_it_has_when_that_is
         assert!(drafted["suspended"][0].as_str().is_some_and(|note| note.starts_with("Maker (")), "{drafted}");
         let text = std::fs::read_to_string(all.file("d.toml")).expect("a draft");
         assert!(text.starts_with("# NOTE: Maker (") && text.parse::<toml::Table>().is_ok(), "{text}");
+    }
+    // Those who sign are told too what the list ends.
+    for given in ["--current 2.list --suspension s.cose", "--current web/2.cbor"] {
+        let proposed = all.done(&format!("propose d.toml {given} --out d.proposal --json"));
+        let ends = proposed["ends_suspensions"][0].as_str().unwrap_or_default();
+        assert!(ends.starts_with("Maker (") && ends.ends_with("this list ends that"), "{proposed}");
+        let key = "--key ben.key --passphrase-file ben.pass";
+        let signed = all.done(&format!("sign d.proposal {key} {given} --out d.ben --json"));
+        assert_eq!(signed["ends_suspensions"][0].as_str(), Some(ends));
     }
 
     // A list that somebody changed on the web server is not taken: what is held stays, and a person is told.
@@ -353,7 +378,41 @@ fn a_hub_follows_a_published_folder_by_itself_and_keeps_what_it_has_when_that_is
     reload(&format!("\"file://{}\"", web.display()));
     until("version 3 is in force", || field(&shown(), 0, "version").as_deref() == Some("3"));
     assert_eq!(shown().as_array().map(Vec::len), Some(1), "no suspension counts");
+    until("people are told that it is over", || told("issuer-suspension-ended") == (1, 1));
+    assert_eq!(told("issuer-suspended"), (1, 1));
     drop(server);
     hub.kill();
     assert!(hub.refused("trust_list = [\"https://lists.example/\"]\n").contains("http://"));
+}
+
+/// Shows REQ-LIST-42: neither who imports the first list nor who reloads waits for the next look.
+#[test]
+fn a_hub_looks_into_its_folder_when_the_first_list_is_imported_and_when_it_reloads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.first();
+    all.done("publish 1.list web --json");
+    let publish = |version: u32| {
+        let current = format!("--current {}.list", version - 1);
+        all.done(&format!("draft {current} --out {version}.toml --json"));
+        all.signed(&format!("{version}.toml"), &version.to_string(), &current, &["ben", "carla"]);
+        all.done(&format!("publish {version}.list web --json"));
+    };
+    publish(2);
+    let mut hub = Hub::start(folder.path());
+    hub.kill();
+    hub.run_with(&format!("trust_list = [{:?}]\n", all.file("web")));
+    let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
+    let (list, anna, carla) = (text(all.file("1.list")), text(all.file("anna.pub")), text(all.file("carla.pub")));
+    hub.ask(&["trust-list", "import", &list, "--member", &anna, "--member", &carla, "--threshold", "2"]);
+    let holds = |version: &str| {
+        let shown = hub.ask(&["trust-list", "show", "--alliance"]);
+        let fields = shown[0]["fields"].as_array().cloned().unwrap_or_default();
+        fields.iter().any(|field| field["name"] == "version" && field["value"] == version)
+    };
+    until("version 2 is in force", || holds("2"));
+    publish(3);
+    let sent = Command::new("kill").args(["-HUP", &hub.id().to_string()]).status().expect("kill starts");
+    assert!(sent.success());
+    until("version 3 is in force", || holds("3"));
 }

@@ -3,7 +3,7 @@
 
 use super::Row;
 use crate::Failure;
-use medlock_authority::issue::{Form, Issuer, Line, Template, issue};
+use medlock_authority::issue::{Form, Issuer, Line, Room, Template, issue};
 use medlock_authority::log::Sequencer;
 use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::signer::{InProcess, KeyLabel, Signer};
@@ -61,7 +61,7 @@ fn issued() -> Result<Issued, Failure> {
             masa: None,
         };
         let issuer = Issuer { name: &NAME, spki: &issuer, key: KeyLabel::ISSUING, algorithm: SigningAlgorithm::P256 };
-        issue(&template, &issuer, now, &Line { store: &*store, signer: &*signer, log: &log })
+        issue(&template, &issuer, now, &Line { store: &*store, signer: &*signer, log: &log, room: &Room::default() })
             .map(|(_, encoding)| encoding)
     };
     Ok(Issued { der: one(Form::X509)?, native: one(Form::C509)?, issuer: issuer.clone() })

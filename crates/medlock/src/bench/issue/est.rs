@@ -1,10 +1,10 @@
 //! Issuing over EST: devices with confirmed codes, on connections that stay open.
 
 use super::library::at_once;
-use super::{IssueArgs, Rate, seconds};
+use super::{IssueArgs, Rate, took};
 use crate::Failure;
 use crate::config::HubConfig;
-use crate::hub::{self, Hub};
+use crate::hub::Hub;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -48,12 +48,12 @@ pub(super) fn rate(args: &IssueArgs, folder: &Path) -> Result<Rate, Failure> {
         requests_per_second: 0,
         ..HubConfig::default()
     };
-    let hub = runtime.block_on(Hub::start(&config, hub::authority_config(&config), Clock::system()))?;
+    let hub = runtime.block_on(Hub::start(&config, config.authority(), Clock::system()))?;
     let mut rounds = Vec::new();
     for round in 0..args.rounds {
         let devices = confirmed(args, round, &hub.authority)?;
         let connections = runtime.block_on(connections(&hub))?;
-        rounds.push(seconds(|| runtime.block_on(fetch_all(connections, devices)))?.1);
+        rounds.push(took(|| runtime.block_on(fetch_all(connections, devices)))?.1);
     }
     runtime.block_on(hub.stop())?;
     runtime.shutdown_background();

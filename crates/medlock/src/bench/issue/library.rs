@@ -1,6 +1,6 @@
 //! Issuing through the library: from the template to the certificate that is released.
 
-use super::{Bulk, IssueArgs, Rate, seconds};
+use super::{Bulk, IssueArgs, Rate, took};
 use crate::Failure;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -28,6 +28,7 @@ pub(super) struct Line {
     pub(super) store: Arc<dyn Store>,
     signer: Arc<dyn Signer>,
     pub(super) log: Sequencer,
+    room: issue::Room,
     issuer: Vec<u8>,
     device: Device,
     key: SigningKey,
@@ -51,7 +52,7 @@ impl Line {
         let issuer = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256)?;
         let config = DeviceConfig { name: "ct-1".into(), roles: vec!["modality".into()], ..DeviceConfig::default() };
         let (device, key) = (Device::try_from(config)?, SigningKey::generate());
-        Ok(Self { store, signer, log, issuer, device, key })
+        Ok(Self { store, signer, log, room: issue::Room::default(), issuer, device, key })
     }
 
     fn one(&self) -> Result<(), Failure> {
@@ -72,7 +73,7 @@ impl Line {
         };
         let algorithm = SigningAlgorithm::P256;
         let issuer = Issuer { name: &NAME, spki: &self.issuer, key: KeyLabel::ISSUING, algorithm };
-        let line = issue::Line { store: &*self.store, signer: &*self.signer, log: &self.log };
+        let line = issue::Line { store: &*self.store, signer: &*self.signer, log: &self.log, room: &self.room };
         issue(&template, &issuer, now, &line)?;
         Ok(())
     }
@@ -81,7 +82,7 @@ impl Line {
     pub(super) fn rate(&self, args: &IssueArgs, target: u32) -> Result<Rate, Failure> {
         let mut rounds = Vec::new();
         for _ in 0..args.rounds {
-            rounds.push(seconds(|| at_once(args.askers, args.certificates, |_| self.one()))?.1);
+            rounds.push(took(|| at_once(args.askers, args.certificates, |_| self.one()))?.1);
         }
         Ok(Rate::new(args.certificates, rounds, Some(target)))
     }
@@ -127,7 +128,7 @@ pub(super) fn bulk(devices: u32, folder: &Path) -> Result<Bulk, Failure> {
     let profile = || BirthProfileConfig { roles: vec!["actuator".into()], ..BirthProfileConfig::default() };
     let batches: Vec<&[Row]> = rows.chunks(MAX_ROWS).collect();
     let issued = AtomicUsize::new(0);
-    let ((), seconds) = seconds(|| {
+    let ((), took) = took(|| {
         at_once(IN_FLIGHT, u32::try_from(batches.len())?, |number| {
             let batch = batches.get(number as usize).copied().unwrap_or_default();
             let outcomes = maker.provision(profile(), batch)?;
@@ -140,5 +141,10 @@ pub(super) fn bulk(devices: u32, folder: &Path) -> Result<Bulk, Failure> {
     if issued != rows.len() {
         return Err(format!("only {issued} of {devices} devices were provisioned").into());
     }
-    Ok(Bulk { devices, seconds, target_seconds: 30.0 })
+    Ok(Bulk {
+        devices,
+        seconds: took.seconds,
+        target_seconds: 30.0,
+        processor_microseconds: took.processor_microseconds(devices),
+    })
 }

@@ -70,6 +70,8 @@ struct Rate {
     per_second: f64,
     /// The rate of the best round.
     best: f64,
+    /// Processor time of one, in all processes that this one has started, in microseconds: the least of all rounds.
+    processor_microseconds: f64,
     /// What is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<u32>,
@@ -80,6 +82,8 @@ struct Bulk {
     devices: u32,
     seconds: f64,
     target_seconds: f64,
+    /// Processor time of one device, in microseconds.
+    processor_microseconds: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,12 +99,32 @@ struct Proof {
     target_microseconds: f64,
 }
 
+/// How long something took.
+#[derive(Clone, Copy, Debug)]
+struct Took {
+    seconds: f64,
+    /// Processor time of this process and of those it has started.
+    processor_seconds: f64,
+}
+
+impl Took {
+    fn processor_microseconds(&self, count: u32) -> f64 {
+        self.processor_seconds * 1e6 / f64::from(count.max(1))
+    }
+}
+
 impl Rate {
-    /// From the seconds that `count` took, round by round.
-    fn new(count: u32, mut seconds: Vec<f64>, target: Option<u32>) -> Self {
-        seconds.sort_by(f64::total_cmp);
-        let of = |seconds: Option<&f64>| f64::from(count) / seconds.copied().unwrap_or(f64::INFINITY).max(1e-9);
-        Self { per_second: of(seconds.get(seconds.len() / 2)), best: of(seconds.first()), target }
+    /// From what `count` took, round by round.
+    fn new(count: u32, mut rounds: Vec<Took>, target: Option<u32>) -> Self {
+        rounds.sort_by(|one, other| one.seconds.total_cmp(&other.seconds));
+        let of = |took: Option<&Took>| f64::from(count) / took.map_or(f64::INFINITY, |took| took.seconds).max(1e-9);
+        let processor = rounds.iter().map(|took| took.processor_microseconds(count)).fold(f64::INFINITY, f64::min);
+        Self {
+            per_second: of(rounds.get(rounds.len() / 2)),
+            best: of(rounds.first()),
+            processor_microseconds: processor,
+            target,
+        }
     }
 }
 
@@ -149,15 +173,32 @@ fn measure(args: &IssueArgs) -> Result<Measured, Failure> {
     Ok(measured)
 }
 
-/// The seconds that something takes.
-fn seconds<T>(act: impl FnOnce() -> Result<T, Failure>) -> Result<(T, f64), Failure> {
-    let began = Instant::now();
+/// How long something takes.
+fn took<T>(act: impl FnOnce() -> Result<T, Failure>) -> Result<(T, Took), Failure> {
+    let (began, processor) = (Instant::now(), processor_seconds());
     let done = act()?;
-    Ok((done, began.elapsed().max(Duration::from_nanos(1)).as_secs_f64()))
+    let seconds = began.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
+    Ok((done, Took { seconds, processor_seconds: processor_seconds() - processor }))
+}
+
+/// Processor time of this process and of those it has started and not yet ended (the signer), as `/proc` tells it: in
+/// hundredths of a second.
+fn processor_seconds() -> f64 {
+    let own = std::process::id().to_string();
+    let ticks = |stat: String| -> Option<u64> {
+        // proc_pid_stat(5): behind the name in parentheses come the state, the parent, and as 12th and 13th the times.
+        let (id, rest) = (stat.split(' ').next()?, stat.rsplit_once(") ")?.1);
+        let fields: Vec<&str> = rest.split(' ').collect();
+        let times = fields.get(11..13).filter(|_| id == own || fields.get(1) == Some(&own.as_str()))?;
+        times.iter().map(|time| time.parse::<u64>().ok()).sum()
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let stats = processes.filter_map(|one| std::fs::read_to_string(one.path().join("stat")).ok());
+    stats.filter_map(ticks).sum::<u64>() as f64 / 100.0
 }
 
 fn print(measured: &Measured) {
-    let mut table = Table::new(&["what", "a second", "best round", "target"]);
+    let mut table = Table::new(&["what", "a second", "best round", "target", "µs of processors"]);
     let mut rate = |what: &str, rate: &Option<Rate>| {
         let Some(rate) = rate else { return };
         let target = rate
@@ -168,6 +209,7 @@ fn print(measured: &Measured) {
             format!("{:.0}", rate.per_second),
             format!("{:.0}", rate.best),
             target.unwrap_or_default(),
+            format!("{:.0}", rate.processor_microseconds),
         ]);
     };
     rate("certificates, SQLite, recorded and in the log", &measured.sqlite);
@@ -177,7 +219,13 @@ fn print(measured: &Measured) {
     rate("certificates by openssl ca", &measured.openssl);
     table.print("Nothing was measured.");
     if let Some(bulk) = &measured.bulk {
-        say!("\n{} birth credentials in bulk: {:.1} s (target {} s)", bulk.devices, bulk.seconds, bulk.target_seconds);
+        say!(
+            "\n{} birth credentials in bulk: {:.1} s (target {} s), {:.0} µs of processors each",
+            bulk.devices,
+            bulk.seconds,
+            bulk.target_seconds,
+            bulk.processor_microseconds
+        );
     }
     if let Some(proof) = &measured.proof {
         say!(

@@ -1,7 +1,7 @@
 //! Tickets, proofs, and openssl's own authority.
 
 use super::library::{Line, NAME, at_once};
-use super::{IssueArgs, Proof, Rate, seconds};
+use super::{IssueArgs, Proof, Rate, Took, took};
 use crate::Failure;
 use crate::bench::peers;
 use medlock_authority::signer::InProcess;
@@ -45,7 +45,7 @@ pub(super) fn proof(line: &Line) -> Result<Proof, Failure> {
     let checkpoint = line.store.checkpoint()?.ok_or("the log has no checkpoint")?;
     let head = Checkpoint::verify(&checkpoint.note, line.log.key(), &[])?.checkpoint.head;
     let places: Vec<u64> = (0..u64::from(PROOFS)).map(|number| number * 7_919 % checkpoint.size).collect();
-    let (proofs, making) = seconds(|| {
+    let (proofs, making) = took(|| {
         places
             .iter()
             .map(|place| Ok(line.log.inclusion_proof(*place, &checkpoint)?))
@@ -59,14 +59,14 @@ pub(super) fn proof(line: &Line) -> Result<Proof, Failure> {
             Ok(Hash::of_entry(&[entry.tbs.as_slice()], &AwsLc))
         })
         .collect::<Result<_, Failure>>()?;
-    let ((), verifying) = seconds(|| {
+    let ((), verifying) = took(|| {
         for (bytes, entry) in proofs.iter().zip(&entries) {
             LogProof::read(bytes)?.verify(*entry, line.log.key(), &[])?;
         }
         Ok(())
     })?;
     let read: Vec<LogProof<'_>> = proofs.iter().map(|bytes| LogProof::read(bytes)).collect::<Result<_, _>>()?;
-    let (all, hashing) = seconds(|| {
+    let (all, hashing) = took(|| {
         Ok(read
             .iter()
             .zip(&entries)
@@ -75,7 +75,7 @@ pub(super) fn proof(line: &Line) -> Result<Proof, Failure> {
     if !all {
         return Err("a proof does not hold".into());
     }
-    let each = |seconds: f64| seconds * 1e6 / f64::from(PROOFS);
+    let each = |took: Took| took.seconds * 1e6 / f64::from(PROOFS);
     Ok(Proof {
         entries: checkpoint.size,
         made_microseconds: each(making),
@@ -108,7 +108,7 @@ pub(super) fn tickets(args: &IssueArgs) -> Result<Rate, Failure> {
             black_box(status::ticket(&*signer, &issuing, &content)?);
             Ok(())
         };
-        rounds.push(seconds(|| at_once(2, count, one))?.1);
+        rounds.push(took(|| at_once(2, count, one))?.1);
     }
     Ok(Rate::new(count, rounds, Some(20_000)))
 }
@@ -141,6 +141,6 @@ pub(super) fn openssl(args: &IssueArgs, folder: &Path) -> Result<Rate, Failure> 
     }
     let mut arguments = vec!["ca", "-batch", "-notext", "-config", "ca.cnf", "-infiles"];
     arguments.extend(names.iter().map(String::as_str));
-    let ((), took) = seconds(|| run(&arguments))?;
+    let ((), took) = took(|| run(&arguments))?;
     Ok(Rate::new(count, vec![took], None))
 }

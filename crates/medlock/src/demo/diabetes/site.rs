@@ -4,7 +4,7 @@
 use crate::Failure;
 use crate::config::HubConfig;
 use crate::demo::stage;
-use crate::hub::{self, Hub};
+use crate::hub::Hub;
 use data_encoding::BASE64;
 use medlock_authority::admin::{Reason, Request, Response};
 use medlock_authority::provision::{BirthProfileConfig, Row};
@@ -139,7 +139,7 @@ impl Site {
             status_seconds: 86_400,
             ..HubConfig::default()
         };
-        let hub = Hub::start(&config, hub::authority_config(&config), clock.clone()).await?;
+        let hub = Hub::start(&config, config.authority(), clock.clone()).await?;
         let address = hub.coap().ok_or("the hub has no door for small devices")?;
         let config = HubConfig { coap: Some(address), ..config };
         let keys: Vec<SigningKey> = makers.iter().map(|_| SigningKey::generate()).collect();
@@ -193,7 +193,7 @@ impl Site {
     /// When the port was taken meanwhile.
     pub(crate) async fn switch_on(&mut self) -> Result<(), Failure> {
         if self.hub.is_none() {
-            let authority = hub::authority_config(&self.config);
+            let authority = self.config.authority();
             self.hub = Some(Hub::start(&self.config, authority, self.clock.clone()).await?);
         }
         Ok(())

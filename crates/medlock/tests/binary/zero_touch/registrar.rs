@@ -17,7 +17,7 @@ fn audit(world: &World, authority: &str, verb: &str) -> Vec<Value> {
     entries.into_iter().filter(|entry| entry["verb"] == verb).collect()
 }
 
-/// Shows REQ-PROV-48, REQ-PROV-49, REQ-PROV-52.
+/// Shows REQ-PROV-48, REQ-PROV-49, REQ-PROV-52, REQ-PROV-61, REQ-PROV-62, REQ-AUTH-40.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_nobody_registered_is_shown_and_one_at_a_wrong_site_leaves_a_trace() {
     let world = World::new();
@@ -27,7 +27,7 @@ async fn a_device_that_nobody_registered_is_shown_and_one_at_a_wrong_site_leaves
     for _ in 0..3 {
         world.is_refused("P-1", hub, "no device with the maker's serial P-1 is registered").await;
     }
-    world.is_refused("P-2", hub, "--maker-serial P-2 --maker-key").await;
+    world.is_refused("P-2", hub, "register NAME --role actuator --maker-serial P-2 --maker-key").await;
     let shown = list();
     let serials: Vec<_> = shown.iter().map(|one| one["serial"].as_str().expect("a serial")).collect();
     assert!(serials.len() == 2 && serials.contains(&"P-1") && serials.contains(&"P-2"), "{shown:?}");
@@ -41,10 +41,18 @@ async fn a_device_that_nobody_registered_is_shown_and_one_at_a_wrong_site_leaves
         1
     );
 
+    assert_eq!(one["roles"], serde_json::json!(["actuator"]), "as its birth credential says: {one}");
     // As it is shown, it is registered in one command.
     let key = one["maker_key"].as_str().expect("a key");
     let register = ["--role", "actuator", "--maker-serial", "P-1", "--maker-key", key];
-    world.hub.ask(&[&["device", "register", "pump1"], &register[..]].concat());
+    let registered = world.hub.ask(&[&["device", "register", "pump1"], &register[..]].concat());
+    assert_eq!(registered.get("warning"), None, "{registered}");
+    // A slip of the pen is said.
+    let slip = ["device", "register", "pump1", "--update", "--role", "modality", "--maker-serial", "P-1"];
+    let slip = world.hub.ask(&[&slip[..], &["--maker-key", key]].concat());
+    let warning = slip["warning"].as_str().unwrap_or_default();
+    assert!(warning.contains("registered as modality") && warning.contains("made as actuator"), "{slip}");
+    world.hub.ask(&[&["device", "register", "pump1", "--update"], &register[..]].concat());
     let left = list();
     assert!(left.len() == 1 && left[0]["serial"] == "P-2", "{left:?}");
 
@@ -62,6 +70,10 @@ async fn a_device_that_nobody_registered_is_shown_and_one_at_a_wrong_site_leaves
         let who = refused[0]["who"].as_str().expect("somebody");
         assert!(who.contains(if authority == "hub" { "device P-1 at 127.0.0.1" } else { "site " }), "{who}");
     }
+    let states = world.hub.ask(&["device", "list"])["devices"].clone();
+    let pump = states.as_array().into_iter().flatten().find(|one| one["entry"]["name"] == "pump1");
+    assert_eq!(pump.map(|pump| &pump["state"]), Some(&"no-voucher".into()), "{states}");
+    assert!(world.hub.ask(&["authority", "alarms"]).to_string().contains("\"no-voucher\""));
     assert!(audit(&world, "clinic", "request-voucher").is_empty());
     world.register("clinic", "pump1", "P-1");
     world.plug_in("P-1", clinic).await.expect("it enrols at its owner");

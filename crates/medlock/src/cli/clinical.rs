@@ -1,0 +1,203 @@
+//! `medlock clinical …`: which software may ask for tokens, and who signs in.
+
+use super::HubArgs;
+use crate::admin::ask_clinical;
+use crate::output::{self, Table, say};
+use crate::{Failure, Outcome};
+use clap::{Subcommand, ValueEnum};
+use medlock_clinical::auth::{AccountView, Asked, ClientSort, ClientView, Told};
+use std::path::PathBuf;
+
+/// `medlock clinical …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClinicalCommand {
+    /// Register, list, show and remove software that asks for tokens.
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// Make, list and remove accounts of people who sign in, and give them setup codes.
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+/// `medlock clinical client …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Register software. A secret is shown this once.
+    Add {
+        /// Its name, as people are shown it.
+        name: String,
+        /// How it proves that it is itself: not at all (it runs in a browser or on a phone), by a secret, by keys.
+        #[arg(long, value_enum, default_value_t = Sort::Public)]
+        sort: Sort,
+        /// Where codes may be sent: https, or http on the same machine. Can be given several times.
+        #[arg(long = "redirect", value_name = "URL")]
+        redirects: Vec<String>,
+        /// What it may ask.
+        #[arg(
+            long,
+            value_name = "SCOPES",
+            default_value = "openid fhirUser launch/patient offline_access patient/*.rs"
+        )]
+        scope: String,
+        /// The file with its public keys (a JSON Web Key Set), for --sort keys.
+        #[arg(long, value_name = "FILE")]
+        keys: Option<PathBuf>,
+        /// How its ID tokens are signed.
+        #[arg(long, value_name = "RS256|ES256")]
+        id_token: Option<String>,
+        /// It is a resource server: it may ask what any token is.
+        #[arg(long)]
+        introspects: bool,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// List all.
+    List {
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Show one.
+    Show {
+        /// Its identifier.
+        client: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Remove one: all that was granted to it ends at once.
+    Remove {
+        /// Its identifier.
+        client: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+}
+
+/// `medlock clinical user …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Make an account for a person who has a resource here; prints a code to sign in with, once, for a day.
+    Add {
+        /// The name with which one signs in.
+        name: String,
+        /// The person's resource: `Patient/ID` or `Practitioner/ID`.
+        #[arg(long, value_name = "RESOURCE")]
+        person: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// List all.
+    List {
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Give an account another code; the one before is void.
+    Code {
+        /// The account's name.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Remove an account: all that was granted by it ends at once.
+    Remove {
+        /// The account's name.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+}
+
+/// How software proves that it is itself.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Sort {
+    /// It cannot: it runs in a browser or on a phone.
+    Public,
+    /// With a secret that it is given.
+    Secret,
+    /// With keys of its own.
+    Keys,
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// When the hub cannot be reached or refuses.
+pub(crate) fn run(command: ClinicalCommand) -> Result<Outcome, Failure> {
+    let (hub, asked) = match command {
+        ClinicalCommand::Client(command) => client(command)?,
+        ClinicalCommand::User(command) => user(command),
+    };
+    let told = ask_clinical(&hub.dir, &asked)?;
+    if hub.json {
+        output::json(&told)?;
+    } else {
+        print(told);
+    }
+    Ok(Outcome::Done)
+}
+
+fn client(command: ClientCommand) -> Result<(HubArgs, Asked), Failure> {
+    Ok(match command {
+        ClientCommand::Add { name, sort, redirects, scope, keys, id_token, introspects, hub } => {
+            let read =
+                |file: PathBuf| std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()));
+            let keys = keys.map(read).transpose()?;
+            let sort = match sort {
+                Sort::Public => ClientSort::Public,
+                Sort::Secret => ClientSort::Secret,
+                Sort::Keys => ClientSort::Keys,
+            };
+            let (scopes, keys_url) = (scope, None);
+            (hub, Asked::AddClient { name, sort, redirects, scopes, keys, keys_url, id_token, introspects })
+        }
+        ClientCommand::List { hub } => (hub, Asked::Clients),
+        ClientCommand::Show { client, hub } => (hub, Asked::Client { id: client }),
+        ClientCommand::Remove { client, hub } => (hub, Asked::RemoveClient { id: client }),
+    })
+}
+
+fn user(command: UserCommand) -> (HubArgs, Asked) {
+    match command {
+        UserCommand::Add { name, person, hub } => (hub, Asked::AddAccount { name, person }),
+        UserCommand::List { hub } => (hub, Asked::Accounts),
+        UserCommand::Code { name, hub } => (hub, Asked::Code { name }),
+        UserCommand::Remove { name, hub } => (hub, Asked::RemoveAccount { name }),
+    }
+}
+
+fn print(told: Told) {
+    match told {
+        Told::Done { text } => say!("{text}"),
+        Told::Client { client, secret } => {
+            say!("client          {}", client.id);
+            if let Some(secret) = secret {
+                say!("secret          {secret}   (shown this once)");
+            }
+            say!("name            {}", client.name);
+            say!("authentication  {}", client.authentication);
+            say!("scopes          {}", client.scopes);
+            for redirect in client.redirects {
+                say!("redirect        {redirect}");
+            }
+        }
+        Told::Clients { clients } => {
+            let mut table = Table::new(&["client", "name", "authentication", "scopes"]);
+            for ClientView { id, name, authentication, scopes, .. } in clients {
+                table.row([id, name, authentication, scopes]);
+            }
+            table
+                .print("No software is registered. Register one with: medlock clinical client add NAME --redirect URL");
+        }
+        Told::Account { account, code } => {
+            say!("name  {}", account.name);
+            say!("code  {code}   (signs in once, within a day)");
+            say!("for   {}", account.person);
+        }
+        Told::Accounts { accounts } => {
+            let mut table = Table::new(&["name", "person"]);
+            for AccountView { name, person } in accounts {
+                table.row([name, person]);
+            }
+            table.print("No accounts. Make one with: medlock clinical user add NAME --person Patient/ID");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `medlock up`: a hub until it is asked to stop.
+
+use crate::cli::UpArgs;
+use crate::config::{Config, HubConfig};
+use crate::hub::Hub;
+use crate::output::say;
+use crate::{Failure, Outcome, monitoring, output, supervise};
+use medlock_node::clock::Clock;
+use sd_notify::NotifyState;
+use std::path::Path;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs a hub until asked to stop.
+///
+/// # Errors
+/// When the configuration is wrong, a port is taken, or the state is damaged.
+pub(crate) fn run(args: UpArgs) -> Result<Outcome, Failure> {
+    let mut config = Config::load(args.config.as_deref())?;
+    let written = config.hub.dir.clone();
+    if let Some(dir) = args.dir.clone() {
+        config.hub.dir = dir;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(until_stopped(args, config, &written));
+    // A read of standard input may be under way for ever; it is not waited for.
+    runtime.shutdown_background();
+    result.map(|()| Outcome::Done)
+}
+
+/// `written` is the folder that the configuration names, whatever the arguments say.
+async fn until_stopped(args: UpArgs, config: Config, written: &Path) -> Result<(), Failure> {
+    // Before there is anything to reload: a signal nobody waits for ends the process.
+    let mut asked = signal(SignalKind::hangup())?;
+    let clock = Clock::system();
+    // Who watches is told of all authorities or of none: that door opens when they have.
+    let unwatched = Config { hub: HubConfig { monitoring: None, ..config.hub.clone() }, ..config.clone() };
+    let mut hub = Hub::start_with(&unwatched, config.hub.authority(), clock.clone()).await?;
+    hub.authorities.open(&config, &clock).await?;
+    hub.open_monitoring(&config.hub).await?;
+    announce(&hub, &config.hub, args.json)?;
+    monitoring::tell(&[NotifyState::Ready]);
+    let watchdog = tokio::spawn(monitoring::watchdog());
+    let stopped = supervise::asked_to_stop_or_gone(args.with_parent);
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            stopped = &mut stopped => break stopped?,
+            Some(()) = asked.recv() => reload(&mut hub, args.config.as_deref(), [written, &config.hub.dir], &clock).await,
+        }
+    }
+    watchdog.abort();
+    monitoring::tell(&[NotifyState::Stopping]);
+    hub.stop().await
+}
+
+/// Reads the configuration again and goes on with it. What cannot be used is said.
+async fn reload(hub: &mut Hub, file: Option<&Path>, [written, dir]: [&Path; 2], clock: &Clock) {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => monitoring::tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "there is no monotonic clock"),
+    }
+    let reloaded = async {
+        let mut config = Config::load(file)?;
+        if config.hub.dir != written {
+            return Err("hub.dir changes only when the hub is started anew".into());
+        }
+        dir.clone_into(&mut config.hub.dir);
+        hub.reconfigure(&config, clock).await
+    };
+    match reloaded.await {
+        Ok(changed) if changed.is_empty() => {
+            tracing::warn!("the configuration was read again, and nothing in it has changed");
+        }
+        Ok(changed) => tracing::warn!(changed = changed.join(" "), "the configuration was read again and is in force"),
+        Err(error) => tracing::error!(
+            error = output::chain(&*error),
+            "the configuration was read again and cannot be used; what it could not change goes on as it was"
+        ),
+    }
+    monitoring::tell(&[NotifyState::Ready]);
+}
+
+fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
+    let dir = config.dir.display();
+    if json {
+        output::json(&serde_json::json!({
+            "event": "up", "site": config.site, "dir": config.dir, "devices": hub.devices, "people": hub.people, "coap": hub.coap(),
+            "coaps": hub.coaps(), "monitoring": hub.monitoring(), "authorities": hub.authorities.reached(),
+        }))?;
+        return Ok(());
+    }
+    say!("{} is up", config.site);
+    say!("  state                {dir}");
+    say!("  devices and sidecars {} (TLS)", hub.devices);
+    say!("  ordinary software    http://{}", hub.people);
+    if let Some(coap) = hub.coap() {
+        say!("  small devices        {coap} (CoAP with EDHOC and OSCORE)");
+    }
+    if let Some(coaps) = hub.coaps() {
+        say!("  small devices        {coaps} (CoAP over DTLS)");
+    }
+    if let Some(monitoring) = hub.monitoring() {
+        say!("  monitoring           http://{monitoring}/metrics");
+    }
+    for other in hub.authorities.reached() {
+        say!("  {:<20} {} ({}), http://{}/a/{0}/", other.name, other.organization, other.kind, hub.people);
+        if let Some(devices) = other.devices {
+            say!("  {:<20} {devices} (TLS)", "");
+        }
+    }
+    if config.passphrase_file.is_none() && config.pkcs11.is_none() && config.signer.is_none() {
+        say!("  passphrase           {dir}/keys/passphrase: keep it elsewhere (passphrase_file), or a backup has both");
+    }
+    say!("Next: medlock device register NAME --dir {dir} --role modality --ae TITLE --address HOST:PORT");
+    Ok(())
+}
