@@ -46,7 +46,7 @@ pub struct Enrolment {
     pub device: Option<Device>,
     /// What is known against that device.
     pub against: Option<Standing>,
-    /// The state of things, as [`Issuances::turn_of`] tells it.
+    /// The state of things, as [`crate::store::Issuances::turn_of`] tells it.
     pub turn: Turn,
     /// The certificates that were made for the key, newest first.
     pub of_key: Vec<Issued>,
