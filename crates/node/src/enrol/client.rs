@@ -198,8 +198,8 @@ impl Enrolment {
         tokio::time::sleep(again_in).await;
     }
 
-    /// Meets the hub for the first time: checks that it is the one the code names, takes the site's root and list,
-    /// sends a request, and waits until the engineer has confirmed it. Repeats the same request with the same key, so
+    /// Meets the hub for the first time: checks that it is the one the code names, takes the site's root and list, and
+    /// unless these or what was known before say that it is a thief, sends a request and waits until the engineer has confirmed it. Repeats the same request with the same key, so
     /// it may be called again after any failure or crash.
     ///
     /// # Errors
@@ -217,6 +217,7 @@ impl Enrolment {
             .ok_or_else(|| self.wrong("its cacerts do not have the root certificate the enrolment code names"))?;
         self.knowledge.pin_root(root)?;
         self.take_site_list(&mut hub).await?;
+        let mut hub = self.heard(None)?;
         let key = self.identity.next_key()?;
         let request = certificate_request(&key, None);
         let secret = Zeroizing::new(format!("{}:{}", code.user(), code.password().as_str()));
@@ -258,15 +259,20 @@ impl Enrolment {
     pub async fn renew(&self) -> Result<Arc<Identity>, Error> {
         self.progress.send_replace(Progress::Asking);
         let present = self.identity.current().ok_or(Error::NotReady("there is no identity to renew"))?;
-        let believed = Believed::Knowledge(self.knowledge.clone());
-        let connector = Connector::new(Some(&self.identity), believed, Some(Role::Hub))?;
-        let mut hub = Hub::new(Client::tls(self.address.as_str(), connector));
+        let mut hub = self.heard(Some(&self.identity))?;
         let authorities = self.ca_certificates(&mut hub).await?;
         let key = self.identity.next_key()?;
         let own = Certificate::from_der(present.own()).map_err(|error| Error::Certificate(error.to_string()))?;
         let request = certificate_request(&key, Some(own.subject().der()));
         let issued = self.ask(&mut hub, REENROLL, None, &key, &request).await?;
         self.adopt(&issued, &authorities)
+    }
+
+    /// The hub, if nothing is known for which it is not to be listened to: codes and requests go to no other.
+    pub(super) fn heard(&self, showing: Option<&IdentityStore>) -> Result<Hub, Error> {
+        let believed = Believed::Knowledge(self.knowledge.clone());
+        let connector = Connector::new(showing, believed, Some(Role::Hub))?;
+        Ok(Hub::new(Client::tls(self.address.as_str(), connector)))
     }
 
     pub(super) async fn ca_certificates(&self, hub: &mut Hub) -> Result<Vec<CertificateDer<'static>>, Error> {

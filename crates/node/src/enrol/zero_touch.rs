@@ -49,13 +49,11 @@ impl Enrolment {
         let connector = Connector::new(Some(&own), Believed::Certificate(root.clone()), Some(Role::Hub))?;
         hub.client = Client::tls(self.address.as_str(), connector);
         report(&mut hub, VOUCHER_STATUS, Telemetry::new(None)).await;
-        let enrolled = self.enrol_at_known(&mut hub, &root).await;
+        let enrolled = self.enrol_at_known(&own, &mut hub, &root).await;
         let outcome = Telemetry::new(enrolled.as_ref().err().map(ToString::to_string));
         if enrolled.is_ok() {
             // With the new credential: that shows that it is of use (RFC 8995 section 5.9.4).
-            let connector =
-                Connector::new(Some(&self.identity), Believed::Knowledge(self.knowledge.clone()), Some(Role::Hub))?;
-            hub = Hub { client: Client::tls(self.address.as_str(), connector), connection: None };
+            hub = self.heard(Some(&self.identity))?;
         }
         report(&mut hub, ENROLL_STATUS, outcome).await;
         enrolled
@@ -82,9 +80,15 @@ impl Enrolment {
         birth.believe(answer.body(), Some(&nonce), chain, self.knowledge.time())
     }
 
-    async fn enrol_at_known(&self, hub: &mut Hub, root: &CertificateDer<'_>) -> Result<Arc<Identity>, Error> {
+    async fn enrol_at_known(
+        &self,
+        own: &IdentityStore,
+        hub: &mut Hub,
+        root: &CertificateDer<'_>,
+    ) -> Result<Arc<Identity>, Error> {
         self.knowledge.pin_root(root)?;
         self.take_site_list(hub).await?;
+        *hub = self.heard(Some(own))?;
         let authorities = self.ca_certificates(hub).await?;
         let key = self.identity.next_key()?;
         let request = certificate_request(&key, None);
