@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The kinds that are kept and whose rules are all enforced.
-const SERVED: [&str; 11] = [
+const SERVED: [&str; 13] = [
     "Patient",
     "Device",
     "DeviceMetric",
@@ -20,6 +20,8 @@ const SERVED: [&str; 11] = [
     "ServiceRequest",
     "DiagnosticReport",
     "ImagingStudy",
+    "Provenance",
+    "AuditEvent",
 ];
 
 /// `[clinical]`: the FHIR store and its authorization server, at `/fhir` and `/auth` of the hub's listeners.
@@ -41,6 +43,9 @@ pub struct ClinicalConfig {
     pub store_ca: Option<PathBuf>,
     /// Which kinds of resources are kept.
     pub kinds: Vec<String>,
+    /// The system of the identifiers of Patients that images name in Patient ID (0010,0020): `urn:oid:1.2.3.4`. If absent, a
+    /// Patient ID is that of the one Patient who has it in any system.
+    pub patient_system: Option<String>,
     /// How long a token is good, in seconds.
     pub access_seconds: u32,
     /// How long a token of software in its own name is good, in seconds.
@@ -63,6 +68,7 @@ impl Default for ClinicalConfig {
             store_password_file: None,
             store_ca: None,
             kinds: SERVED.map(str::to_owned).to_vec(),
+            patient_system: None,
             access_seconds: 3_600,
             backend_seconds: 300,
             refresh_seconds: 7_776_000,
@@ -79,6 +85,8 @@ pub struct Settings {
     pub public_url: String,
     /// The kinds that are kept.
     pub kinds: Vec<Kind>,
+    /// The system of the identifiers that images name their patients by.
+    pub patient_system: Option<String>,
     /// How long a token is good.
     pub access_seconds: i64,
     /// How long a token of software in its own name is good.
@@ -137,6 +145,7 @@ impl Settings {
         Ok(Self {
             public_url: url.to_owned(),
             kinds,
+            patient_system: config.patient_system.clone(),
             access_seconds: config.access_seconds.into(),
             backend_seconds: config.backend_seconds.into(),
             refresh_seconds: config.refresh_seconds.into(),

@@ -41,6 +41,14 @@ impl Kind {
     pub const PRACTITIONER_ROLE: Self = Self(5);
     /// A hospital, a ward, a maker.
     pub const ORGANIZATION: Self = Self(6);
+    /// Where a resource came from.
+    pub const PROVENANCE: Self = Self(8);
+    /// Who did what.
+    pub const AUDIT_EVENT: Self = Self(9);
+    /// What was given to a patient.
+    pub const MEDICATION_ADMINISTRATION: Self = Self(11);
+    /// The findings of an examination.
+    pub const DIAGNOSTIC_REPORT: Self = Self(13);
     /// A stored study of images.
     pub const IMAGING_STUDY: Self = Self(14);
 

@@ -9,6 +9,8 @@
 //! | [`access`] | who asks, and the one way to a row |
 //! | [`auth`], [`jose`] | the authorization server, and signed tokens of the web |
 //! | [`audit`] | who did what |
+//! | [`intake`] | what devices say, on its way into the records |
+//! | [`provenance`] | where it came from: credential, verdict and proof |
 //! | `rest` | `/fhir` over HTTP |
 //! | [`outcome`] | what is wrong with a request, as its author is told it |
 //! | [`seam`] | what others give |
@@ -22,11 +24,13 @@ pub mod auth;
 mod config;
 pub mod definitions;
 mod error;
+pub mod intake;
 pub mod jose;
 pub mod json;
 pub mod kind;
 pub mod moment;
 pub mod outcome;
+pub mod provenance;
 pub mod query;
 mod rest;
 pub mod seam;

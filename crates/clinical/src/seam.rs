@@ -1,7 +1,11 @@
-//! What others give: the wiring implements it.
+//! What others give: the wiring implements it. And [`Intake`], by which guards and gateways of the same process hand over what
+//! devices say; the clinical face implements it.
 
+use crate::outcome::Issues;
 use medlock_node::provider::WebAlgorithm;
-use medlock_trust::{CredentialId, DeviceName, Roles};
+use medlock_proto::reading::{Moment, Reading};
+use medlock_proto::sealed::{Concentration, MilliUnits};
+use medlock_trust::{CredentialId, DeviceName, Identified, Operation, Permit, Roles, Time};
 
 /// Why somebody else could not say something now.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -30,6 +34,13 @@ pub trait Devices: Send + Sync {
     /// # Errors
     /// [`NeedError`].
     fn follows(&self, old: CredentialId, new: CredentialId) -> Result<bool, NeedError>;
+
+    /// The proof that a credential is in its authority's log (C2SP tlog-proof); `None` while no checkpoint covers it, or of
+    /// another authority.
+    ///
+    /// # Errors
+    /// [`NeedError`].
+    fn log_proof(&self, credential: CredentialId) -> Result<Option<Vec<u8>>, NeedError>;
 }
 
 /// The keys that sign ID tokens: a signer process has them. All block.
@@ -45,4 +56,169 @@ pub trait WebKeys: Send + Sync {
     /// # Errors
     /// [`NeedError`].
     fn sign(&self, algorithm: WebAlgorithm, signing_input: &str) -> Result<Vec<u8>, NeedError>;
+}
+
+/// Who hands something over, what the judge said of it, and when.
+#[derive(Debug)]
+pub struct Handed<'a> {
+    /// The device that says it.
+    pub who: &'a Identified,
+    /// What it showed: its own certificate first, DER or C509.
+    pub chain: &'a [&'a [u8]],
+    /// The right to say it: `report` for readings and deliveries, `store` for images.
+    pub permit: Permit,
+    /// When it came.
+    pub at: Time,
+}
+
+/// A reading with the number that its device gave it: no other reading of the device has it, also after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// The number.
+    pub number: u64,
+    /// The reading.
+    pub reading: Reading,
+}
+
+/// A command that a pump carried out: the final receipt of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The epoch of the bond under which it was commanded.
+    pub bond_epoch: u64,
+    /// The counter of the command under that bond.
+    pub counter: u64,
+    /// When.
+    pub moment: Moment,
+    /// How much.
+    pub delivered: Delivered,
+    /// Of which insulin.
+    pub concentration: Concentration,
+    /// Who commanded it.
+    pub commander: Option<DeviceName>,
+}
+
+/// How much was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// So much.
+    Amount(MilliUnits),
+    /// Nobody knows: power went. Not more than this.
+    AtMost(MilliUnits),
+}
+
+/// Images of one study that were stored; nothing of what is on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredStudy {
+    /// Study Instance UID (0020,000D).
+    pub uid: String,
+    /// Patient ID (0010,0020).
+    pub patient: String,
+    /// Study Date and Time (0008,0020), (0008,0030) as FHIR writes a `dateTime`.
+    pub started: Option<String>,
+    /// Its series.
+    pub series: Vec<StoredSeries>,
+}
+
+/// Images of one series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSeries {
+    /// Series Instance UID (0020,000E).
+    pub uid: String,
+    /// Modality (0008,0060), a code of DICOM; `OT` if the images do not say it.
+    pub modality: String,
+    /// SOP Class UID (0008,0016) and SOP Instance UID (0008,0018) of each.
+    pub instances: Vec<(String, String)>,
+}
+
+/// What became of one thing that was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It was kept.
+    New,
+    /// It was here already.
+    Known,
+}
+
+/// Why nothing was kept of what was handed over.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotKept {
+    /// The permit is another device's, or for something else.
+    #[error("the permit is no {operation} of the device that hands over: ask the judge for one")]
+    Permit {
+        /// What is needed.
+        operation: Operation,
+    },
+    /// More at once than is taken.
+    #[error("{count} are too many at once: hand over {most} at most")]
+    TooMany {
+        /// So many came.
+        count: usize,
+        /// So many are taken.
+        most: usize,
+    },
+    /// Several Devices claim to be this one.
+    #[error("several Devices are {0} of the register: leave the identifier to one")]
+    SeveralDevices(DeviceName),
+    /// It is of a patient, and nobody knows of whom.
+    #[error(
+        "nobody here is the patient of {0}: say in its Device, or in the images, whose it is, and hand it over again"
+    )]
+    NoPatient(String),
+    /// One of them does not become a resource.
+    #[error("number {number} does not become a resource: {text}", text = first_text(issues))]
+    Unfit {
+        /// Which of them, from 0.
+        number: usize,
+        /// What is wrong.
+        issues: Issues,
+    },
+    /// Others change the same all the time.
+    #[error("others change it all the time: hand it over again")]
+    Busy,
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(#[from] medlock_store::Error),
+}
+
+impl NotKept {
+    /// The stable code (docs/codes.md).
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Permit { .. } => "intake-permit",
+            Self::TooMany { .. } => "intake-too-many",
+            Self::SeveralDevices(_) => "intake-several-devices",
+            Self::NoPatient(_) => "intake-no-patient",
+            Self::Unfit { .. } => "intake-unfit",
+            Self::Busy => "intake-busy",
+            Self::Store(_) => "intake-store",
+        }
+    }
+}
+
+fn first_text(issues: &Issues) -> String {
+    issues.all().first().map(|issue| issue.text.to_string()).unwrap_or_default()
+}
+
+/// Takes what devices say, from guards and gateways of the same process. The same thing handed over twice is kept once. All
+/// block, and keep all of a call or nothing.
+pub trait Intake: Send + Sync {
+    /// Takes readings, as Observations; what became of each.
+    ///
+    /// # Errors
+    /// [`NotKept`].
+    fn readings(&self, from: Handed<'_>, readings: &[Numbered]) -> Result<Vec<Kept>, NotKept>;
+
+    /// Takes what a pump delivered, as MedicationAdministrations; what became of each.
+    ///
+    /// # Errors
+    /// [`NotKept`]; [`NotKept::NoPatient`] while the pump's Device has no patient.
+    fn deliveries(&self, from: Handed<'_>, deliveries: &[Delivery]) -> Result<Vec<Kept>, NotKept>;
+
+    /// Takes word of images that were stored, as an ImagingStudy; what was said before of the same study stays.
+    ///
+    /// # Errors
+    /// [`NotKept`]; [`NotKept::NoPatient`] while no Patient has the images' Patient ID.
+    fn images(&self, from: Handed<'_>, study: &StoredStudy) -> Result<Kept, NotKept>;
 }

@@ -128,6 +128,10 @@ impl Devices for Register {
         Ok(found.map(|device| RegisteredDevice { name: device.name, roles: device.roles }))
     }
 
+    fn log_proof(&self, credential: CredentialId) -> Result<Option<Vec<u8>>, NeedError> {
+        self.0.log_proof(credential).map_err(|error| NeedError(error.to_string()))
+    }
+
     fn follows(&self, old: CredentialId, new: CredentialId) -> Result<bool, NeedError> {
         self.0.follows(old, new).map_err(|error| NeedError(error.to_string()))
     }

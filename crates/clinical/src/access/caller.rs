@@ -4,6 +4,7 @@ use super::right::{Reach, Right, Verb, Verbs};
 use super::sight::Sight;
 use crate::auth::Scopes;
 use crate::kind::{Kind, Row};
+use crate::provenance::{Statement, TESTIFIED, Testimony};
 use medlock_trust::decide::Code;
 use medlock_trust::{CredentialId, Denied, DeviceName, Operation};
 use std::sync::Arc;
@@ -101,6 +102,8 @@ pub struct Caller {
     pub(super) grant: Arc<Grant>,
     /// Of a device, the verdicts on reading, reporting and storing.
     pub(super) standings: Vec<(Operation, Standing)>,
+    /// Of a device, what is said of it beside what it writes.
+    pub(super) testimony: Option<Arc<Testimony>>,
 }
 
 impl Caller {
@@ -153,6 +156,13 @@ impl Caller {
         self.standing(verb, kind)?.as_ref().ok().copied().flatten()
     }
 
+    /// What is said of it beside what a device writes.
+    pub(crate) fn statement(&self, verb: Verb, kind: Kind) -> Option<Statement> {
+        let testimony = self.testimony.as_ref().filter(|_| TESTIFIED.contains(&kind))?;
+        let operation = verb.operation(kind)?;
+        Some(Statement { testimony: Arc::clone(testimony), operation, mark: self.mark(verb, kind) })
+    }
+
     fn standing(&self, verb: Verb, kind: Kind) -> Option<&Standing> {
         let operation = verb.operation(kind)?;
         self.standings.iter().find(|(of, _)| *of == operation).map(|(_, standing)| standing)
@@ -191,7 +201,7 @@ mod tests {
             (Operation::Report, Ok(Some(Code::Suspended))),
             (Operation::Store, Err(denied(Operation::Store))),
         ];
-        Caller { who: Who::Device { name, credential }, grant: Arc::new(grant), standings }
+        Caller { who: Who::Device { name, credential }, grant: Arc::new(grant), standings, testimony: None }
     }
 
     /// Shows REQ-SMART-04: what the verdict denies is in no sight, whatever the token says.

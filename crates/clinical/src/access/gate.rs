@@ -1,8 +1,13 @@
 //! From a request to who asks.
 
 use super::caller::{Binding, Caller, Grant, Holder, Standing, Who};
+use super::right::{Reach, Right, Verb, Verbs};
+use super::testimonies::Testimonies;
+use crate::auth::Scopes;
+use crate::kind::Kind;
 use crate::outcome::{Code, Issue, Refusal};
-use crate::seam::Devices;
+use crate::provenance::Testimony;
+use crate::seam::{Devices, Handed};
 use crate::store::Records;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -11,7 +16,7 @@ use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::provider::sha256;
 use medlock_trust::authenticate::CredentialKind;
-use medlock_trust::{CredentialId, DeviceName, Operation, Verdict};
+use medlock_trust::{CredentialId, DeviceName, Identified, Operation, Verdict};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +34,7 @@ pub struct Gate {
     devices: Arc<dyn Devices>,
     /// Live tokens by their hashes.
     live: Mutex<HashMap<[u8; 32], Arc<Grant>>>,
+    testimonies: Testimonies,
 }
 
 impl fmt::Debug for Gate {
@@ -44,7 +50,7 @@ impl Gate {
         clock: Clock,
         devices: Arc<dyn Devices>,
     ) -> Self {
-        Self { records, knowledge, clock, devices, live: Mutex::default() }
+        Self { records, knowledge, clock, devices, live: Mutex::default(), testimonies: Testimonies::default() }
     }
 
     /// Who asks: the holder of a live token, who shows what it is bound to; of a device, one that may do something at this moment.
@@ -63,14 +69,49 @@ impl Gate {
             }
             Binding::Key(_) => return Err(not_bound("the token is bound to a key, and there is no proof of it")),
         };
-        let (who, standings) = match &grant.holder {
+        let (who, standings, testimony) = match &grant.holder {
             Holder::Device { name, .. } => self.device(name, peer)?,
-            Holder::Software { client } => (Who::Software { client: client.clone() }, Vec::new()),
+            Holder::Software { client } => (Who::Software { client: client.clone() }, Vec::new(), None),
             Holder::Person { account, client, .. } => {
-                (Who::Person { account: *account, client: client.clone() }, Vec::new())
+                (Who::Person { account: *account, client: client.clone() }, Vec::new(), None)
             }
         };
-        Ok(Caller { who, grant, standings })
+        Ok(Caller { who, grant, standings, testimony })
+    }
+
+    /// Who hands over what a device says, in this process: it makes what the intake makes, and sees what it needs for that.
+    /// May ask for the proof of its credential: blocks.
+    pub(crate) fn handed(&self, from: &Handed<'_>) -> Caller {
+        let (name, credential) = (*from.who.device_name(), from.who.credential());
+        let made = [
+            Kind::DEVICE,
+            Kind::DEVICE_METRIC,
+            Kind::OBSERVATION,
+            Kind::MEDICATION_ADMINISTRATION,
+            Kind::IMAGING_STUDY,
+        ];
+        let right = |kind, verbs: &[Verb]| Right { kind, verbs: Verbs::of(verbs.iter().copied()), reach: Reach::All };
+        let mut rights: Vec<Right> = made.map(|kind| right(kind, &[Verb::Create, Verb::Read, Verb::Search])).to_vec();
+        rights.push(right(Kind::IMAGING_STUDY, &[Verb::Update]));
+        rights.push(right(Kind::PATIENT, &[Verb::Read]));
+        let grant = Grant {
+            leave: 0,
+            holder: Holder::Device { name, own: None },
+            binding: Binding::Bearer,
+            until: i64::MAX,
+            scopes: Scopes::default(),
+            rights: rights.into(),
+        };
+        Caller {
+            who: Who::Device { name, credential },
+            grant: Arc::new(grant),
+            standings: vec![(from.permit.operation(), Ok(from.permit.mark()))],
+            testimony: Some(self.testimony(from.who, from.chain)),
+        }
+    }
+
+    fn testimony<C: AsRef<[u8]>>(&self, who: &Identified, chain: &[C]) -> Arc<Testimony> {
+        self.testimonies.of(who, chain, &self.knowledge, (&*self.devices, &self.clock))
     }
 
     /// What is granted to who shows the certificate that the token is bound to, or its renewal: then the token is bound to
@@ -108,7 +149,7 @@ impl Gate {
     }
 
     /// The device that shows its certificate, with the verdicts of this moment.
-    fn device(&self, name: &DeviceName, peer: &PeerInfo) -> Result<(Who, Vec<(Operation, Standing)>), Refusal> {
+    fn device(&self, name: &DeviceName, peer: &PeerInfo) -> Result<Standings, Refusal> {
         let who = peer.identified.as_ref().filter(|who| who.device_name() == name);
         let who = who.ok_or_else(|| not_bound("the token is a device's, and this does not show its credential"))?;
         let judge = |operation| {
@@ -122,7 +163,8 @@ impl Gate {
         if let [(_, Err(denied)), (_, Err(_)), (_, Err(_))] = &standings {
             return Err(Issue::new(Code::Standing, denied.to_string()).into());
         }
-        Ok((Who::Device { name: *name, credential: who.credential() }, standings.into()))
+        let testimony = self.testimony(who, &peer.chain);
+        Ok((Who::Device { name: *name, credential: who.credential() }, standings.into(), Some(testimony)))
     }
 
     /// Forgets tokens of what has ended.
@@ -166,6 +208,9 @@ impl Gate {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A device, with the verdicts of this moment, and what is said of it beside what it writes.
+type Standings = (Who, Vec<(Operation, Standing)>, Option<Arc<Testimony>>);
 
 /// The token of a request (RFC 6750 section 2.1): in the header alone, and once.
 fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {

@@ -8,6 +8,7 @@ mod caller;
 mod gate;
 mod right;
 mod sight;
+mod testimonies;
 
 pub use caller::{Binding, Caller, Grant, Holder, Who};
 pub use gate::Gate;

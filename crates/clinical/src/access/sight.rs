@@ -45,6 +45,11 @@ impl Sight {
         }
     }
 
+    /// How far it reaches among what is of this kind, where that is in no row.
+    pub(crate) fn reaches(&self, kind: Kind) -> impl Iterator<Item = Reach> {
+        self.0.iter().filter(move |(of, _)| *of == kind).map(|(_, reach)| *reach)
+    }
+
     /// Appends the condition on the row `alias`, which is of this kind, in brackets.
     pub(crate) fn write(&self, kind: Kind, alias: &'static str, out: &mut Statement) {
         let mut reaches = self.0.iter().filter(|(of, _)| *of == kind).peekable();
@@ -88,7 +93,9 @@ fn write_device<'o>(kind: Kind, device: Row, alias: &'static str, out: &'o mut S
 /// The number of the parameter by which a kind names the device; a number that no parameter has if there is none.
 fn device_parameter(kind: Kind) -> i64 {
     let parameters = &Definitions::r4().parameters;
-    let names = ["device", "source"].into_iter().filter_map(|name| parameters.named(kind, name));
+    // The source of an AuditEvent is who tells it.
+    let names = ["device", "source"].into_iter().filter(|_| kind != Kind::AUDIT_EVENT);
+    let names = names.filter_map(|name| parameters.named(kind, name));
     let links = names.filter(|parameter| parameter.place == Place::Link);
     links.map(|parameter| i64::from(parameter.id.number())).next().unwrap_or(-1)
 }

@@ -1,10 +1,11 @@
 //! Entries, each with the hash of all before it: who changes or removes one has to make all that follow anew.
 
-use super::Note;
+use super::{Entry, Note};
 use crate::kind::Millis;
 use crate::store::Records;
 use medlock_node::provider::sha256;
 use medlock_store::{Error, Fault, Sql, first, values};
+use std::collections::BTreeMap;
 
 /// What stands before the first entry.
 const BEGINNING: [u8; 32] = [0; 32];
@@ -18,7 +19,7 @@ pub(crate) fn append(sql: &mut dyn Sql, at: Millis, notes: &[Note]) -> Result<()
     let newest = "SELECT chain FROM audit ORDER BY seq DESC LIMIT 1";
     let mut chain = first(sql, "audit", newest, &[], |row| row.bytes("chain"))?.unwrap_or(BEGINNING);
     for note in notes {
-        let entry = note.to_cbor();
+        let entry = note.to_cbor(at);
         chain = link(&chain, &entry);
         let insert = "INSERT INTO audit (at, entry, chain) VALUES (?1, ?2, ?3) RETURNING seq";
         let seq: Option<i64> = first(sql, "audit", insert, values![at.0, entry, chain], |row| row.number("seq"))?;
@@ -29,21 +30,108 @@ pub(crate) fn append(sql: &mut dyn Sql, at: Millis, notes: &[Note]) -> Result<()
     Ok(())
 }
 
-/// Walks the whole chain; how many entries there are, and the first that does not follow from those before it.
+/// The state of the audit after so many entries: whoever keeps it elsewhere sees later whether newer ones were removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// How many entries.
+    pub entries: u64,
+    /// The hash of the last one and of all before it.
+    pub hash: [u8; 32],
+}
+
+/// What a walk through the audit found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Its state, as far as it was walked.
+    pub head: Head,
+    /// The first thing that is wrong.
+    pub broken: Option<Broken>,
+}
+
+/// What is wrong with the audit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// An entry is another than was noted, or one before it is missing.
+    #[error("entry {0} does not follow from those before it: it was changed, or one before it was changed or removed")]
+    Entry(i64),
+    /// The time beside an entry is another than is noted in it.
+    #[error("the time of entry {0} was changed")]
+    Time(i64),
+    /// The patients beside an entry are others than are noted in it.
+    #[error("entry {0} is found by other patients than it is about: what finds it was changed")]
+    Patients(i64),
+    /// The state that was known from before is not one the audit ever had.
+    #[error("after {0} entries the audit was another one: entries were removed, or all was made anew")]
+    Known(u64),
+}
+
+/// Walks the whole chain, and compares it with a state that is `known` from before.
 ///
 /// # Errors
 /// [`Error`].
-pub fn verify(records: &Records) -> Result<(u64, Option<i64>), Error> {
+pub fn verify(records: &Records, known: Option<Head>) -> Result<Verified, Error> {
     records.database().read_snapshot("verify the audit", |sql| {
-        let (mut chain, mut count, mut broken) = (BEGINNING, 0, None);
-        sql.each("audit", "SELECT seq, entry, chain FROM audit ORDER BY seq", &[], &mut |row| {
-            chain = link(&chain, row.blob("entry")?);
-            count += 1;
-            if chain != row.bytes("chain")? {
-                broken = Some(row.number("seq")?);
+        let mut head = Head { entries: 0, hash: BEGINNING };
+        let (mut broken, mut fits) = (None, known.is_none_or(|known| known == head));
+        let mut index = Index::default();
+        sql.each("audit", "SELECT seq, at, entry, chain FROM audit ORDER BY seq", &[], &mut |row| {
+            let (seq, bytes) = (row.number("seq")?, row.blob("entry")?);
+            head = Head { entries: head.entries + 1, hash: link(&head.hash, bytes) };
+            let entry = Entry::read(bytes).ok();
+            if head.hash != row.bytes("chain")? || entry.is_none() {
+                broken = Some(Broken::Entry(seq));
+            } else if let Some(entry) = entry {
+                entry.patients.iter().for_each(|patient| index.expect(seq, patient.0));
+                if entry.at.is_some_and(|at| Some(at.0) != row.number("at").ok()) {
+                    broken = Some(Broken::Time(seq));
+                }
             }
+            fits |= known == Some(head);
             Ok(broken.is_none())
         })?;
-        Ok((count, broken))
+        if broken.is_none() {
+            sql.each("audit_patient", "SELECT seq, patient FROM audit_patient ORDER BY seq", &[], &mut |row| {
+                index.find(row.number("seq")?, row.number("patient")?);
+                Ok(true)
+            })?;
+            broken = index.differs().map(Broken::Patients);
+        }
+        if broken.is_none() && !fits {
+            broken = known.map(|known| Broken::Known(known.entries));
+        }
+        Ok(Verified { head, broken })
     })
+}
+
+/// What entries say of their patients and what they are found by, as sums over blocks of entries: neither fits into memory.
+#[derive(Debug, Default)]
+struct Index(BTreeMap<i64, (u64, u64)>);
+
+impl Index {
+    /// Entries of one sum.
+    const BLOCK: i64 = 1_024;
+
+    fn sum(&mut self, seq: i64) -> &mut (u64, u64) {
+        self.0.entry(seq.div_euclid(Self::BLOCK)).or_default()
+    }
+
+    fn expect(&mut self, seq: i64, patient: i64) {
+        let sum = self.sum(seq);
+        sum.0 = sum.0.wrapping_add(Self::value(seq, patient));
+    }
+
+    fn find(&mut self, seq: i64, patient: i64) {
+        let sum = self.sum(seq);
+        sum.1 = sum.1.wrapping_add(Self::value(seq, patient));
+    }
+
+    fn value(seq: i64, patient: i64) -> u64 {
+        let hash = sha256(&[seq.to_be_bytes(), patient.to_be_bytes()].concat());
+        hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+    }
+
+    /// The first entry of the first block in which they differ.
+    fn differs(&self) -> Option<i64> {
+        self.0.iter().find(|(_, (expected, found))| expected != found).map(|(block, _)| block * Self::BLOCK)
+    }
 }

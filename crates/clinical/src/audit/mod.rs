@@ -4,10 +4,14 @@
 //! when it is full, or the disk fails, nothing more is read.
 
 mod chain;
+mod entry;
+mod event;
 mod note;
 mod queue;
 
 pub(crate) use chain::append;
-pub use chain::verify;
+pub use chain::{Broken, Head, Verified, verify};
+pub(crate) use entry::{By, Entry};
+pub(crate) use event::{Event, Person};
 pub use note::{Note, Outcome};
 pub(crate) use queue::Queue;

@@ -1,13 +1,13 @@
 //! One entry.
 
 use crate::access::{Caller, Verb, Who};
-use crate::kind::{Kind, Row, Version};
+use crate::kind::{Kind, Millis, Row, Version};
 use minicbor::Encoder;
 use minicbor::encode::Error;
 use std::convert::Infallible;
 
 /// The version of the form.
-const FORM: u8 = 1;
+pub(super) const FORM: u8 = 1;
 /// Characters of a search that are kept.
 const QUERY: usize = 512;
 /// Patients that one entry names, at most: a page has no more rows.
@@ -92,15 +92,15 @@ impl Note {
     }
 
     /// As it is kept: deterministic CBOR, a map with small numbers.
-    pub(super) fn to_cbor(&self) -> Vec<u8> {
+    pub(super) fn to_cbor(&self, at: Millis) -> Vec<u8> {
         let mut out = Encoder::new(Vec::new());
         // Writing to memory has no way to fail.
-        let _ = self.write(&mut out);
+        let _ = self.write(at, &mut out);
         out.into_writer()
     }
 
-    fn write(&self, out: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
-        out.map(12)?.u8(0)?.u8(FORM)?;
+    fn write(&self, at: Millis, out: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
+        out.map(13)?.u8(0)?.u8(FORM)?;
         match &self.who {
             Who::Device { name, credential } => {
                 out.u8(1)?.array(2)?.str(name.as_str())?.bytes(credential.as_bytes())?;
@@ -129,6 +129,8 @@ impl Note {
         out.u8(9)?.encode(self.query.as_deref())?;
         out.u8(10)?.encode(self.mark)?;
         out.u8(11)?.str(&self.origin)?;
+        // The time is in the chain too.
+        out.u8(20)?.i64(at.0)?;
         Ok(())
     }
 }

@@ -10,12 +10,13 @@ use super::clients::{Account, Client, Proof};
 use super::scope::Scopes;
 use super::secret::Secret;
 use crate::Clinical;
+use crate::audit::{self, Head};
 use crate::jose::KeySet;
 use crate::kind::{Id, Kind};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::StatusCode;
 use medlock_node::provider::{self, WebAlgorithm, sha256};
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,12 @@ pub enum Asked {
         /// The account's name.
         name: String,
     },
+    /// Verify the audit, also against a state that is known from before. Answer: [`Told::Audit`].
+    VerifyAudit {
+        /// How many entries it had then, and the hash of the last, in hexadecimal.
+        #[serde(default)]
+        known: Option<(u64, String)>,
+    },
     /// Remove an account, and end all that it has granted. Answer: [`Told::Done`].
     RemoveAccount {
         /// Its name.
@@ -131,6 +138,16 @@ pub enum Told {
         account: AccountView,
         /// Its setup code.
         code: String,
+    },
+    /// The audit.
+    Audit {
+        /// How many entries it has.
+        entries: u64,
+        /// The hash of the last and of all before it, in hexadecimal.
+        hash: String,
+        /// What is wrong, if anything is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        broken: Option<String>,
     },
     /// Accounts.
     Accounts {
@@ -207,6 +224,20 @@ pub(crate) async fn administer(State(clinical): State<Arc<Clinical>>, Json(asked
 }
 
 impl Clinical {
+    fn verify_audit(&self, known: Option<(u64, String)>) -> Result<Told, Refused> {
+        let head = |(entries, hash): (u64, String)| -> Result<Head, Refused> {
+            let hash = HEXLOWER_PERMISSIVE.decode(hash.as_bytes()).ok().and_then(|hash| hash.try_into().ok());
+            let text = "the hash of a known state is 64 hexadecimal digits";
+            Ok(Head { entries, hash: hash.ok_or_else(|| Refused::wrong(text))? })
+        };
+        let verified = audit::verify(self.records(), known.map(head).transpose()?)?;
+        Ok(Told::Audit {
+            entries: verified.head.entries,
+            hash: HEXLOWER.encode(&verified.head.hash),
+            broken: verified.broken.map(|broken| broken.to_string()),
+        })
+    }
+
     fn administer(&self, asked: Asked) -> Result<Told, Refused> {
         let now = self.clock().now().unix();
         let records = self.records();
@@ -217,6 +248,7 @@ impl Clinical {
                 let client = records.client(&id)?.ok_or_else(|| Refused::absent(format!("client {id:?}")))?;
                 Ok(Told::Client { client: ClientView::of(&client), secret: None })
             }
+            Asked::VerifyAudit { known } => self.verify_audit(known),
             Asked::RemoveClient { id } => {
                 if !records.remove_client(&id, now)? {
                     return Err(Refused::absent(format!("client {id:?}")));

@@ -175,6 +175,31 @@ impl Plan {
                 || self.has(|filter| matches!(filter, Filter::Patient(_))) && self.has(dated))
     }
 
+    /// The search for the one resource with this identifier; `None`: resources of this kind are not found by one.
+    pub(crate) fn by_identifier(kind: Kind, system: &str, value: &str) -> Option<Self> {
+        let parameter = Definitions::r4().parameters.named(kind, "identifier")?;
+        let token = Token { system: Some(system.to_owned()), value: value.to_owned() };
+        let sorting = Sorting { by: Order::Updated, descending: true, asked: false };
+        Some(Self { filters: vec![Filter::Ident(parameter.id, vec![token])], sorting, count: 1, ..Self::all_of(kind) })
+    }
+
+    /// The search for all of a kind.
+    const fn all_of(kind: Kind) -> Self {
+        Self {
+            kind,
+            filters: Vec::new(),
+            sorting: Sorting { by: Order::Date, descending: true, asked: false },
+            includes: Vec::new(),
+            others: Vec::new(),
+            count: COUNT,
+            total: false,
+            summary: false,
+            cursor: None,
+            used: Vec::new(),
+            ignored: Vec::new(),
+        }
+    }
+
     fn has(&self, of: fn(&Filter) -> bool) -> bool {
         self.filters.iter().any(|filter| filter.has(of))
     }
@@ -213,19 +238,7 @@ pub fn plan(
     if query.len() > PARAMETERS {
         return Err(Issue::new(Code::TooMuch, format!("a search has at most {PARAMETERS} parameters")).into());
     }
-    let plan = Plan {
-        kind,
-        filters: Vec::new(),
-        sorting: Sorting { by: Order::Date, descending: true, asked: false },
-        includes: Vec::new(),
-        others: Vec::new(),
-        count: COUNT.min(terms.most),
-        total: false,
-        summary: false,
-        cursor: None,
-        used: Vec::new(),
-        ignored: Vec::new(),
-    };
+    let plan = Plan { count: COUNT.min(terms.most), ..Plan::all_of(kind) };
     let mut reading = Reading { plan, reader: Reader { kind, terms, definitions }, issues: Issues::default() };
     for (name, value) in query {
         reading.parameter(name, value);

@@ -1,12 +1,13 @@
 //! A request, taken from HTTP; who asks, and what is noted of it.
 
 use super::{Door, answer};
-use crate::access::{Caller, Verb};
+use crate::access::{Caller, Sight, Verb};
 use crate::audit::Note;
 use crate::kind::Kind;
 use crate::outcome::{Code, Issue, Refusal};
+use crate::provenance;
 use crate::query;
-use crate::store::Cursor;
+use crate::store::{Cursor, Stored};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, RawPathParams};
@@ -116,6 +117,20 @@ impl Asking {
         Err(Issue::new(Code::AuditAway, "nothing is told that cannot be audited").into())
     }
 
+    /// What is given of Provenances: their targets that are in sight too.
+    pub(super) fn complete<'s>(
+        &self,
+        sight: &Sight,
+        stored: impl IntoIterator<Item = &'s mut Stored>,
+    ) -> Result<(), Refusal> {
+        let records = self.door.clinical.records();
+        for stored in stored.into_iter().filter(|stored| stored.kind == Kind::PROVENANCE) {
+            let targets = records.targets(sight, stored.row).map_err(|error| store_failed(&error))?;
+            stored.body = provenance::with_targets(&stored.body, &targets);
+        }
+        Ok(())
+    }
+
     /// Where a page begins, if it is one of this search and caller.
     pub(super) fn unsealed(&self, cursor: Option<&str>, binding: &str) -> Result<Option<Cursor>, Refusal> {
         let Some(sealed) = cursor else { return Ok(None) };
@@ -125,8 +140,16 @@ impl Asking {
     }
 }
 
+/// Whether nobody but we write resources of this kind: what they say counts as ours.
+pub(super) fn is_ours(kind: Kind) -> bool {
+    [Kind::PROVENANCE, Kind::AUDIT_EVENT].contains(&kind)
+}
+
 /// Why this caller may do this with no resource of this kind at all.
 pub(super) fn denied(caller: &Caller, verb: Verb, kind: Kind) -> Option<Refusal> {
+    if is_ours(kind) && !matches!(verb, Verb::Read | Verb::Search) {
+        return Some(Issue::new(Code::NotSupported, format!("{kind} is written by this server alone")).into());
+    }
     if let Some(denied) = caller.denial(verb, kind) {
         return Some(Issue::new(Code::Forbidden, denied.to_string()).into());
     }

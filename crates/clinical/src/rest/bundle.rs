@@ -69,6 +69,22 @@ pub(super) fn all(door: &Door, links: &Links<'_>, found: &Found) -> Vec<u8> {
     out
 }
 
+/// A page of the audit: each event with its name.
+pub(super) fn events(door: &Door, links: &Links<'_>, events: impl Iterator<Item = (String, Vec<u8>)>) -> Vec<u8> {
+    let mut out = begin("searchset", door, links);
+    let mut entries = Entries::default();
+    for (id, event) in events {
+        entries.separate(&mut out);
+        out.extend_from_slice(b"{\"fullUrl\":");
+        json::text(&format!("{}/AuditEvent/{id}", door.base), &mut out);
+        out.extend_from_slice(b",\"resource\":");
+        out.extend_from_slice(&event);
+        out.extend_from_slice(b",\"search\":{\"mode\":\"match\"}}");
+    }
+    entries.end(&mut out);
+    out
+}
+
 /// A page of a history.
 pub(super) fn history(door: &Door, links: &Links<'_>, found: &Found) -> Vec<u8> {
     let mut out = begin("history", door, links);

@@ -1,6 +1,7 @@
 //! The CapabilityStatement: exactly what is served.
 
-use super::Door;
+use super::asking::is_ours;
+use super::{Door, audit};
 use crate::definitions::{Definitions, SearchType};
 use crate::kind::Kind;
 use crate::validate::CHECKED;
@@ -58,7 +59,8 @@ fn security(door: &Door) -> Value {
 
 /// The references of a kind, as `_include` names them; those that may be to `target` alone, if one is given.
 fn references(kind: Kind, target: Option<Kind>) -> impl Iterator<Item = String> {
-    let references = Definitions::r4().parameters.of(kind).filter(|parameter| parameter.sort == SearchType::Reference);
+    let own = Definitions::r4().parameters.of(kind).filter(move |_| kind != Kind::AUDIT_EVENT);
+    let references = own.filter(|parameter| parameter.sort == SearchType::Reference);
     let fitting = references.filter(move |parameter| {
         target.is_none_or(|target| parameter.names.iter().any(|name| *name == "*" || *name == target.name()))
     });
@@ -67,12 +69,18 @@ fn references(kind: Kind, target: Option<Kind>) -> impl Iterator<Item = String> 
 
 fn resource(kind: Kind, kinds: &[Kind]) -> Value {
     let common = [("_id", "token"), ("_lastUpdated", "date")];
-    let common = common.into_iter().map(|(name, of)| json!({ "name": name, "type": of }));
+    let of_audit = kind == Kind::AUDIT_EVENT;
+    let common = common.into_iter().filter(|_| !of_audit).map(|(name, of)| json!({ "name": name, "type": of }));
     let own = Definitions::r4().parameters.of(kind);
+    let own = own.filter(|parameter| !of_audit || audit::PARAMETERS.contains(&parameter.name));
     let own = own.map(|parameter| json!({ "name": parameter.name, "type": parameter.sort.name() }));
-    let interactions =
-        ["create", "read", "vread", "update", "delete", "history-instance", "history-type", "search-type"];
-    let interactions = interactions.map(|code| json!({ "code": code }));
+    let all: &[&str] = match kind {
+        Kind::AUDIT_EVENT => &["read", "search-type"],
+        Kind::PROVENANCE => &["read", "vread", "history-instance", "history-type", "search-type"],
+        _ => &["create", "read", "vread", "update", "delete", "history-instance", "history-type", "search-type"],
+    };
+    let interactions: Vec<Value> = all.iter().map(|code| json!({ "code": code })).collect();
+    let (written, kept) = (!is_ours(kind), kind != Kind::AUDIT_EVENT);
     let operation = |name: &str, definition: &str| json!({ "name": name, "definition": definition });
     let mut operations = vec![operation("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")];
     if kind == Kind::PATIENT {
@@ -82,16 +90,16 @@ fn resource(kind: Kind, kinds: &[Kind]) -> Value {
         "operation": operations,
         "type": kind.name(),
         "interaction": interactions,
-        "versioning": "versioned-update",
-        "readHistory": true,
+        "versioning": if kept { "versioned-update" } else { "no-version" },
+        "readHistory": kept,
         "updateCreate": false,
-        "conditionalCreate": true,
-        "conditionalRead": "full-support",
-        "conditionalUpdate": true,
-        "conditionalDelete": "single",
+        "conditionalCreate": written,
+        "conditionalRead": if kept { "full-support" } else { "not-supported" },
+        "conditionalUpdate": written,
+        "conditionalDelete": if written { "single" } else { "not-supported" },
         "referencePolicy": ["literal", "enforced"],
         "searchInclude": references(kind, None).collect::<Vec<_>>(),
-        "searchRevInclude": kinds.iter().flat_map(|of| references(*of, Some(kind))).collect::<Vec<_>>(),
+        "searchRevInclude": kinds.iter().filter(|_| !of_audit).flat_map(|of| references(*of, Some(kind))).collect::<Vec<_>>(),
         "searchParam": common.chain(own).collect::<Vec<_>>(),
     })
 }

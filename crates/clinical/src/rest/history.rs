@@ -69,10 +69,11 @@ impl Asking {
         let clinical = &self.door.clinical;
         let limit = clinical.settings().search_limit;
         let found = clinical.records().history(&caller.sight(verb), &of, wanted.since, &page, limit);
-        let Some(found) = found.map_err(too_late)? else {
+        let Some(mut found) = found.map_err(too_late)? else {
             let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);
             return Err(self.refused(&note, absent(kind)));
         };
+        self.complete(&caller.sight(verb), &mut found.resources)?;
         let patients = found.resources.iter().filter_map(|stored| stored.patient).collect();
         let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);
         self.noted(note.searching(&path).about(kind, None, None, patients))?;

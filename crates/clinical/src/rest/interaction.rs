@@ -1,7 +1,7 @@
 //! The interactions that read: read, version, search.
 
 use super::asking::{Asking, absent, denied, insert, read_whole, store_failed, too_late};
-use super::{answer, bundle};
+use super::{answer, audit, bundle};
 use crate::access::Verb;
 use crate::definitions::Definitions;
 use crate::kind::{Id, Kind, Version};
@@ -61,15 +61,22 @@ pub(super) async fn nothing(asking: Asking) -> Response {
 impl Asking {
     pub(super) fn read(&self, name: &str, id: &str, version: Option<&str>) -> Result<Response, Refusal> {
         let (caller, kind, note) = self.permitted(name, Verb::Read)?;
+        if kind == Kind::AUDIT_EVENT {
+            return match version {
+                None => self.audit_event(&caller, &note, id),
+                Some(_) => Err(Issue::new(Code::NotSupported, "an AuditEvent has no versions").into()),
+            };
+        }
         let (sight, records) = (caller.sight(Verb::Read), self.door.clinical.records());
         let found = match (Id::read(id), version.map(Version::read)) {
             (Some(id), None) => records.read(&sight, kind, &id),
             (Some(id), Some(Some(version))) => records.version(&sight, kind, &id, version),
             _ => Ok(None),
         };
-        let Some(stored) = found.map_err(|error| store_failed(&error))? else {
+        let Some(mut stored) = found.map_err(|error| store_failed(&error))? else {
             return Err(self.refused(&note, absent(kind)));
         };
+        self.complete(&sight, [&mut stored])?;
         let patients = stored.patient.into_iter().collect();
         let note = note.about(kind, Some(stored.row), Some(stored.version), patients);
         if stored.gone {
@@ -102,6 +109,9 @@ impl Asking {
         let lenient = answer::prefers(self.headers(), "handling=lenient");
         let handling = if lenient { Handling::Lenient } else { Handling::Strict };
         let plan = self.plan(kind, query, handling)?;
+        if kind == Kind::AUDIT_EVENT {
+            return self.audit_search(&caller, note, &plan, query);
+        }
         // What is looked at on the way is looked for too.
         for other in plan.others() {
             self.kind(other.name())?;
@@ -120,14 +130,15 @@ impl Asking {
         let binding = format!("{kind} {:?} {}", plan.used(), caller.leave());
         let page = Page { count: plan.count(), after: self.unsealed(plan.cursor(), &binding)? };
         let total = if plan.total() { Some(records.total(&sight, &plan, limit).map_err(too_late)?) } else { None };
-        let found = if plan.summary() {
+        let mut found = if plan.summary() {
             Found { resources: Vec::new(), next: None }
         } else {
             records.search(&sight, &plan, &page, limit).map_err(too_late)?
         };
         let included = records.included(&caller.sight(Verb::Read), &plan, &found.resources, &self.door.bases(), limit);
         let many = || Issue::new(Code::TooMuch, "more comes with this page than is given: lower _count");
-        let included = included.map_err(too_late)?.ok_or_else(many)?;
+        let mut included = included.map_err(too_late)?.ok_or_else(many)?;
+        self.complete(&sight, found.resources.iter_mut().chain(&mut included))?;
         let patients = found.resources.iter().chain(&included).filter_map(|stored| stored.patient).collect();
         self.noted(note.searching(query).about(kind, None, None, patients))?;
         let next = found.next.as_ref().map(|next| records.seal(next, &binding));
@@ -143,6 +154,8 @@ impl Asking {
         let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         let most = self.door.clinical.settings().page_most;
         let terms = Terms { handling, most, bases: &self.door.bases() };
-        Ok(query::plan(kind, &pairs, terms, Definitions::r4())?)
+        let plan = query::plan(kind, &pairs, terms, Definitions::r4())?;
+        audit::is_aside(&plan)?;
+        Ok(plan)
     }
 }

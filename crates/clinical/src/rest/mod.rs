@@ -2,6 +2,7 @@
 
 mod answer;
 mod asking;
+mod audit;
 mod bundle;
 mod capability;
 mod change;

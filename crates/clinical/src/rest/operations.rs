@@ -72,7 +72,8 @@ impl Asking {
         let page = Page { count: wanted.count, after: self.unsealed(wanted.cursor.as_deref(), &binding)? };
         let (kinds, limit) = (&clinical.settings().kinds, clinical.settings().search_limit);
         let found = clinical.records().everything(&sight, patient.row, kinds, wanted.since, &page, limit);
-        let found = found.map_err(too_late)?;
+        let mut found = found.map_err(too_late)?;
+        self.complete(&sight, &mut found.resources)?;
         self.noted(note.searching(&path).about(kind, Some(patient.row), None, vec![patient.row]))?;
         let next = found.next.as_ref().map(|next| clinical.records().seal(next, &binding));
         let links =

@@ -2,6 +2,7 @@
 
 use super::Statement;
 use super::search::Driver;
+use super::testimony::links;
 use crate::access::Sight;
 use crate::definitions::ParameterId;
 use crate::kind::{Id, Kind};
@@ -146,10 +147,11 @@ impl Conditions<'_> {
     }
 
     fn link(&mut self, of: Of, parameter: ParameterId, targets: &[(Kind, Id)]) {
+        let (alias, links) = (of.alias, links(parameter));
         if of.driver == Driver::Link {
-            self.out.text(&format!("{}.rid IN (SELECT l.rid FROM link l WHERE l.param = ", of.alias));
+            self.out.text(&format!("{alias}.rid IN (SELECT l.rid FROM {links} l WHERE l.param = "));
         } else {
-            self.out.text(&format!("EXISTS (SELECT 1 FROM link l WHERE l.rid = {}.rid AND l.param = ", of.alias));
+            self.out.text(&format!("EXISTS (SELECT 1 FROM {links} l WHERE l.rid = {alias}.rid AND l.param = "));
         }
         self.out.value(parameter.number()).text(" AND ");
         any_of(self.out, "l.target", targets, |out, (kind, id)| {
@@ -273,7 +275,8 @@ impl Conditions<'_> {
                 self.out.text(plain).text(of.alias).text(".patient IN (");
             }
             By::Link(parameter) => {
-                self.out.text(&of.row(Driver::Link)).text(" IN (SELECT l.rid FROM link l WHERE l.param = ");
+                self.out.text(&of.row(Driver::Link)).text(" IN (SELECT l.rid FROM ").text(&links(parameter));
+                self.out.text(" l WHERE l.param = ");
                 self.out.value(parameter.number()).text(" AND l.target IN (");
             }
         }
@@ -297,7 +300,8 @@ impl Conditions<'_> {
                 self.seen(kind, Driver::Patient, inner)?;
             }
             By::Link(parameter) => {
-                self.out.text("EXISTS (SELECT 1 FROM link l JOIN resource s ON s.rid = l.rid WHERE l.param = ");
+                self.out.text("EXISTS (SELECT 1 FROM ").text(&links(parameter));
+                self.out.text(" l JOIN resource s ON s.rid = l.rid WHERE l.param = ");
                 self.out.value(parameter.number()).text(&format!(" AND l.target = {alias}.rid AND "));
                 self.seen(kind, Driver::Link, inner)?;
             }

@@ -2,6 +2,7 @@
 
 use super::condition::any_of;
 use super::read::{COLUMNS, Stored};
+use super::testimony::links;
 use super::{Records, Statement};
 use crate::access::Sight;
 use crate::definitions::Definitions;
@@ -102,7 +103,8 @@ fn referring(sight: &Sight, include: &Include, page: &[Stored]) -> Statement {
         }
         By::Link(parameter) => {
             let mut question = Statement::seen_by_row(COLUMNS, sight, include.kind);
-            question.text(" AND r.rid IN (SELECT l.rid FROM link l WHERE l.param = ").value(parameter.number());
+            question.text(" AND r.rid IN (SELECT l.rid FROM ").text(&links(parameter));
+            question.text(" l WHERE l.param = ").value(parameter.number());
             question.text(" AND l.target IN ").list(&rows).text(")");
             question
         }

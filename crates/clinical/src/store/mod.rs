@@ -3,23 +3,28 @@
 //! A row is read and written only under a [`Sight`](crate::access::Sight), which is part of the statement.
 
 mod act;
+mod audit;
 mod clients;
 mod condition;
 mod dictionary;
 mod history;
 mod include;
 mod index;
+mod intake;
 mod page;
 mod read;
 mod schema;
 mod search;
 mod statement;
+mod testimony;
 mod token;
 mod write;
 
 pub use act::{Act, Condition, Done, How, Unapplied};
+pub(crate) use audit::{Events, Noted, Wanted};
 pub(crate) use clients::NewCode;
 pub use history::HistoryOf;
+pub(crate) use intake::Worn;
 use page::Order;
 pub use page::{Cursor, Page};
 pub use read::Stored;
@@ -49,6 +54,8 @@ pub enum Place {
 pub struct Records {
     database: Database,
     dictionary: Dictionary,
+    /// The Provenances that more rows may name.
+    statements: testimony::Statements,
     clock: Clock,
     /// What pages are sealed with: the same for all hubs of a store.
     cursor_key: provider::SealingKey,
@@ -75,7 +82,13 @@ impl Records {
             })?;
             held.ok_or(medlock_store::Fault::Missing("key of pages"))
         })?;
-        Ok(Self { database, dictionary: Dictionary::default(), clock, cursor_key: provider::SealingKey::new(&key) })
+        Ok(Self {
+            database,
+            dictionary: Dictionary::default(),
+            statements: testimony::Statements::default(),
+            clock,
+            cursor_key: provider::SealingKey::new(&key),
+        })
     }
 
     /// The newest change that was acknowledged.

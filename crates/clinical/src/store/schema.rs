@@ -15,6 +15,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(PAST),
         Step::Sql { sqlite: SQLITE_PAST_APPEND, postgres: POSTGRES_PAST_APPEND },
         Step::Both(CLIENTS),
+        Step::Both(STATEMENTS),
     ],
 };
 
@@ -124,4 +125,10 @@ CREATE TABLE code (
 CREATE INDEX code_until ON code (until);
 CREATE TABLE jti (client TEXT NOT NULL, hash BLOB NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (client, hash)) STRICT, WITHOUT ROWID;
 CREATE INDEX jti_until ON jti (until);
+";
+
+/// The rows of each Provenance.
+const STATEMENTS: &str = "
+CREATE INDEX resource_statement ON resource (statement) WHERE statement IS NOT NULL;
+CREATE INDEX past_statement ON past (statement) WHERE statement IS NOT NULL;
 ";

@@ -36,6 +36,15 @@ impl Statement {
         statement
     }
 
+    /// The same of a join, `from`, where the rows are given by something else than their kind.
+    pub(super) fn kept_by_row(columns: &str, from: &str, sight: &Sight, kind: Kind) -> Self {
+        let mut statement = Self::default();
+        statement.text("SELECT ").text(columns).text(" FROM ").text(from).text(" WHERE +r.kind = ");
+        statement.value(kind.number()).text(" AND ");
+        sight.write(kind, "r", &mut statement);
+        statement
+    }
+
     fn of_kind(column: &str, columns: &str, sight: &Sight, kind: Kind) -> Self {
         let mut statement = Self::default();
         statement.text("SELECT ").text(columns).text(" FROM resource r WHERE ").text(column).text(" = ");

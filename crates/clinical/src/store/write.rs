@@ -4,12 +4,13 @@
 use super::act::{Act, Done, How, Unapplied};
 use super::dictionary::Numbers;
 use super::read::Stored;
-use super::{Records, Statement, index, search};
+use super::{Records, Statement, index, search, testimony};
 use crate::access::{Caller, Sight, Verb};
 use crate::audit::{self, Note};
 use crate::definitions::{Definitions, Owner};
 use crate::kind::{Id, Kind, Millis, Row, Version};
 use crate::outcome::{Code, Issue, Refusal};
+use crate::provenance;
 use crate::validate::{PatientOf, Prepared};
 use crate::{moment, validate};
 use medlock_store::{Error, Fault, Sql, first, values};
@@ -25,6 +26,10 @@ struct Work {
     notes: Vec<Note>,
     numbers: Numbers,
     sights: Sights,
+    /// What is said of the device that writes, of each act.
+    statements: Vec<Option<provenance::Statement>>,
+    /// Those that rows may name that are written now.
+    open: HashMap<testimony::Key, testimony::Open>,
     at: Millis,
 }
 
@@ -73,7 +78,13 @@ impl Records {
     /// # Errors
     /// [`Unapplied`].
     pub fn apply(&self, caller: &Caller, acts: Vec<Act>, note: &Note) -> Result<Vec<Done>, Unapplied> {
-        let rows: Vec<_> = acts.iter().filter_map(Act::prepared).map(Prepared::rows).collect();
+        let at = Millis(self.clock.unix_millis());
+        let statements: Vec<_> = acts.iter().map(|act| caller.statement(act.verb(), act.kind())).collect();
+        let mut said: Vec<provenance::Statement> = statements.iter().flatten().cloned().collect();
+        said.dedup_by_key(|statement| statement.same());
+        let open = self.statements.of(&said, at);
+        let codes: Vec<_> = said.iter().map(testimony::codes).collect();
+        let rows = acts.iter().filter_map(Act::prepared).map(Prepared::rows).chain(&codes).collect::<Vec<_>>();
         let numbers = self.dictionary.numbers(self.database(), &rows)?;
         let notes = acts.iter().map(|act| note.doing(caller, act.verb(), act.kind())).collect();
         let sights = Sights {
@@ -84,20 +95,27 @@ impl Records {
             update: caller.sight(Verb::Update),
             delete: caller.sight(Verb::Delete),
         };
-        let work = Work { acts, notes, numbers, sights, at: Millis(self.clock.unix_millis()) };
+        let work = Work { acts, notes, numbers, sights, statements, open, at };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let done = self.database().write("write resources", move |sql| {
-            let mut running = Running { work: &work, sql, known: Rows::new(), act: 0 };
-            running.all().map_err(|stopped| {
+            let open = work.open.clone();
+            let mut running = Running { work: &work, sql, known: Rows::new(), open, act: 0 };
+            let done = running.all();
+            let Running { act, open, .. } = running;
+            done.map(|done| (done, open)).map_err(|stopped| {
                 let end = match stopped {
                     Stopped::Fault(fault) => return fault,
-                    Stopped::Refused(why) => Ended::Refused { act: running.act, why },
+                    Stopped::Refused(why) => Ended::Refused { act, why },
                     Stopped::Changed => Ended::Changed,
                 };
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
                 Fault::Missing("resource within the caller's rights")
             })
+        });
+        let done = done.map(|(done, open)| {
+            self.statements.used(open);
+            done
         });
         done.map_err(|error| match ended.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(Ended::Refused { act, why }) if matches!(error, Error::Missing { .. }) => {
@@ -115,6 +133,8 @@ struct Running<'w> {
     sql: &'w mut dyn Sql,
     /// What was looked for, and what was made.
     known: Rows,
+    /// The Provenances that rows name.
+    open: HashMap<testimony::Key, testimony::Open>,
     /// The act that is being done.
     act: usize,
 }
@@ -200,9 +220,10 @@ impl Running<'_> {
             self.act = number;
             let Act::Create { id, to, .. } = act else { continue };
             let patient = self.patient(to)?;
-            let insert = "INSERT INTO resource (kind, id, version, gone, patient, at, until, updated, c0, c1, c2, c3, body) \
-                          VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING rid";
-            let own = values![i64::from(to.kind().number()), id.as_str(), patient.map(|row| row.0)];
+            let insert = "INSERT INTO resource (kind, id, version, gone, patient, statement, at, until, updated, c0, c1, c2, c3, body) \
+                          VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) RETURNING rid";
+            let statement = self.statement(number, patient)?;
+            let own = values![i64::from(to.kind().number()), id.as_str(), patient.map(|row| row.0), statement];
             let parameters = [&own[..], &self.columns(to)?].concat();
             let row = first(self.sql, "resource", insert, &parameters, |row| Ok(Row(row.number("rid")?)))?;
             let row = row.ok_or(Fault::Missing("row that was written"))?;
@@ -215,6 +236,13 @@ impl Running<'_> {
             self.known.insert((to.kind(), *id), (row, patient));
         }
         Ok(())
+    }
+
+    /// The Provenance that the row of an act names: of what a device writes.
+    fn statement(&mut self, act: usize, patient: Option<Row>) -> Result<Option<i64>, Fault> {
+        let work = self.work;
+        let Some(statement) = work.statements.get(act).and_then(Option::as_ref) else { return Ok(None) };
+        testimony::row(self.sql, &mut self.open, statement, patient, (&work.numbers, work.at)).map(Some)
     }
 
     /// What the columns of a row hold, from `at` to `body`.
@@ -318,9 +346,10 @@ impl Running<'_> {
             _ => self.patient(to)?,
         };
         let version = self.keep_former(before)?;
-        let update = "UPDATE resource SET gone = 0, statement = NULL, version = ?2, patient = ?3, at = ?4, until = ?5, \
-                      updated = ?6, c0 = ?7, c1 = ?8, c2 = ?9, c3 = ?10, body = ?11 WHERE rid = ?1 AND version = ?12";
-        let own = values![row.0, version.number(), patient.map(|row| row.0)];
+        let update = "UPDATE resource SET gone = 0, version = ?2, patient = ?3, statement = ?4, at = ?5, until = ?6, updated = ?7, \
+                      c0 = ?8, c1 = ?9, c2 = ?10, c3 = ?11, body = ?12 WHERE rid = ?1 AND version = ?13";
+        let statement = self.statement(self.act, patient)?;
+        let own = values![row.0, version.number(), patient.map(|row| row.0), statement];
         let mut parameters = [&own[..], &self.columns(to)?].concat();
         parameters.extend_from_slice(values![before.version.number()]);
         if self.sql.execute(update, &parameters)? != 1 {

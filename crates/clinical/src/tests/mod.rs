@@ -4,6 +4,7 @@
 #[path = "../../tests/clinical/fixture.rs"]
 mod fixture;
 
+mod audit;
 mod change;
 mod transaction;
 

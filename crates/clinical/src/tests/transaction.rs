@@ -92,7 +92,7 @@ async fn a_transaction_is_done_whole_and_its_entries_name_one_another() {
         );
         let everything = all.get(&format!("Patient/{anna_id}/$everything?_count=2")).await;
         assert_eq!((everything.found().len(), everything.body["link"][1]["relation"].as_str()), (2, Some("next")));
-        assert_eq!(all.get(&format!("Patient/{anna_id}/$everything")).await.found().len(), 4);
+        assert_eq!(all.get(&format!("Patient/{anna_id}/$everything")).await.found().len(), 5, "with the Provenance");
         // One wrong entry, and nothing is done; the entry is named.
         let count = async || all.get("Patient?_summary=count").await.body["total"].clone();
         let before = count().await;

@@ -116,6 +116,13 @@ pub(crate) fn rows_of(kind: Kind, body: &[u8], bases: &[String]) -> Option<Index
     Some(index::rows(document.root(), Definitions::r4(), Asked { kind, bases, mark: None }))
 }
 
+/// What is kept of a resource that we make ourselves, and what it is found by; `None` if it cannot be read.
+pub(crate) fn unchecked(kind: Kind, source: &[u8], mark: Option<&'static str>) -> Option<(Vec<u8>, IndexRows)> {
+    let document = Document::read(source, &Limits::RESOURCE).ok()?;
+    let rows = index::rows(document.root(), Definitions::r4(), Asked { kind, bases: &[], mark });
+    Some((tail(document.root(), mark), rows))
+}
+
 /// The members that the store knows better than their author.
 const OURS: [&str; 4] = ["versionId", "_versionId", "lastUpdated", "_lastUpdated"];
 

@@ -80,9 +80,9 @@ async fn keeps(house: &House) {
     // What is noted is chained, and is what was done.
     let began = std::time::Instant::now();
     let (count, broken) = loop {
-        let (count, broken) = audit::verify(house.clinical.records()).expect("read");
-        if count >= 9 + 15 || began.elapsed().as_secs() > 10 {
-            break (count, broken);
+        let verified = audit::verify(house.clinical.records(), None).expect("read");
+        if verified.head.entries >= 9 + 15 || began.elapsed().as_secs() > 10 {
+            break (verified.head.entries, verified.broken);
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };

@@ -32,12 +32,18 @@ struct Register {
     roles: Mutex<HashMap<String, Roles>>,
     /// Credentials, each with one it was renewed to.
     renewals: Mutex<Vec<(CredentialId, CredentialId)>>,
+    /// Proofs that credentials are in the log.
+    proofs: Mutex<HashMap<CredentialId, Vec<u8>>>,
 }
 
 impl Devices for Register {
     fn device(&self, name: &DeviceName) -> Result<Option<RegisteredDevice>, NeedError> {
         let roles = self.roles.lock().expect("the register").get(name.as_str()).copied();
         Ok(roles.map(|roles| RegisteredDevice { name: *name, roles }))
+    }
+
+    fn log_proof(&self, credential: CredentialId) -> Result<Option<Vec<u8>>, NeedError> {
+        Ok(self.proofs.lock().expect("the proofs").get(&credential).cloned())
     }
 
     fn follows(&self, old: CredentialId, new: CredentialId) -> Result<bool, NeedError> {
@@ -160,6 +166,12 @@ impl House {
     pub(crate) fn device_with(&self, name: &str, role: Role, validity: (Time, Time)) -> Device<'_> {
         self.register.roles.lock().expect("the register").insert(name.to_owned(), Roles::of(&[role]));
         Device { house: self, identity: self.site.identity(name, &[role], validity), token: None }
+    }
+
+    /// The log has its credential.
+    pub(crate) fn prove(&self, device: &Device<'_>, proof: &[u8]) {
+        let credential = device.peer().identified.expect("identified").credential();
+        self.register.proofs.lock().expect("the proofs").insert(credential, proof.to_vec());
     }
 
     /// Takes a device out of the register.

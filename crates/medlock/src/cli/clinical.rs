@@ -14,6 +14,9 @@ pub(crate) enum ClinicalCommand {
     /// Register, list, show and remove software that asks for tokens.
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Verify the audit of who read and wrote what.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Make, list and remove accounts of people who sign in, and give them setup codes.
     #[command(subcommand)]
     User(UserCommand),
@@ -72,6 +75,20 @@ pub(crate) enum ClientCommand {
     },
 }
 
+/// `medlock clinical audit …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Walk through the whole audit: each entry has to follow from those before it. Exit code 1 if one does not.
+    Verify {
+        /// A state that this command told before, as ENTRIES:HASH. Keep it somewhere else: without one nobody sees that the
+        /// newest entries were removed.
+        #[arg(long, value_name = "ENTRIES:HASH")]
+        known: Option<String>,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+}
+
 /// `medlock clinical user …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
@@ -125,14 +142,28 @@ pub(crate) fn run(command: ClinicalCommand) -> Result<Outcome, Failure> {
     let (hub, asked) = match command {
         ClinicalCommand::Client(command) => client(command)?,
         ClinicalCommand::User(command) => user(command),
+        ClinicalCommand::Audit(AuditCommand::Verify { known, hub }) => {
+            let known = known.map(|text| known_state(&text)).transpose()?;
+            (hub, Asked::VerifyAudit { known })
+        }
     };
     let told = ask_clinical(&hub.dir, &asked)?;
+    let outcome = match &told {
+        Told::Audit { broken: Some(_), .. } => Outcome::Refused,
+        _ => Outcome::Done,
+    };
     if hub.json {
         output::json(&told)?;
     } else {
         print(told);
     }
-    Ok(Outcome::Done)
+    Ok(outcome)
+}
+
+/// A state of the audit as it was told.
+fn known_state(text: &str) -> Result<(u64, String), Failure> {
+    let parts = text.split_once(':').and_then(|(entries, hash)| Some((entries.parse().ok()?, hash.to_owned())));
+    parts.ok_or_else(|| format!("{text:?} is not ENTRIES:HASH, as `medlock clinical audit verify` tells it").into())
 }
 
 fn client(command: ClientCommand) -> Result<(HubArgs, Asked), Failure> {
@@ -187,6 +218,11 @@ fn print(told: Told) {
             table
                 .print("No software is registered. Register one with: medlock clinical client add NAME --redirect URL");
         }
+        Told::Audit { entries, hash, broken: None } => {
+            say!("The audit has {entries} entries, and each follows from those before it.");
+            say!("known state: {entries}:{hash}");
+        }
+        Told::Audit { broken: Some(broken), .. } => say!("The audit is broken: {broken}."),
         Told::Account { account, code } => {
             say!("name  {}", account.name);
             say!("code  {code}   (signs in once, within a day)");

@@ -1,0 +1,106 @@
+//! What has to be known before something of a device is kept.
+
+use super::{Records, Statement, search};
+use crate::access::Sight;
+use crate::kind::{Id, Kind, Millis, Row};
+use crate::query::Plan;
+use crate::validate::ident_of;
+use medlock_store::{Error, all, first, values};
+
+/// A Device, and whose it was when.
+#[derive(Debug)]
+pub(crate) struct Worn {
+    pub(crate) id: Id,
+    /// From when on whose it was, oldest first; a patient who is gone is nobody.
+    patients: Vec<(Millis, Option<Id>)>,
+}
+
+impl Worn {
+    /// Whose the device was then, as its versions say: before the first of them, whoever the first names.
+    pub(crate) fn patient(&self, at: Millis) -> Option<Id> {
+        let then = self.patients.iter().rev().find(|(from, _)| *from <= at);
+        then.or(self.patients.first()).and_then(|(_, patient)| *patient)
+    }
+}
+
+const PATIENTS: &str = "SELECT w.updated AS updated, p.id AS id FROM \
+    (SELECT v.version AS version, v.updated AS updated, v.patient AS patient FROM past v WHERE v.rid = ?1 \
+     UNION ALL SELECT r.version, r.updated, r.patient FROM resource r WHERE r.rid = ?1) w \
+    LEFT JOIN resource p ON p.rid = w.patient AND p.gone = 0 ORDER BY w.version";
+
+impl Records {
+    /// The Device with this row, and whose it was when.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn worn(&self, device: Row) -> Result<Option<Worn>, Error> {
+        let mut question = Statement::seen_by_row("r.id", &Sight::of_register(), Kind::DEVICE);
+        question.text(" AND r.rid = ").value(device.0);
+        self.database().read_snapshot("ask whose a device was", |sql| {
+            let id = first(sql, "resource", question.sql(), question.values(), |row| {
+                Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))
+            })?;
+            let Some(id) = id else { return Ok(None) };
+            let patients = all(sql, "resource", PATIENTS, values![device.0], |row| {
+                let patient = match row.optional_text("id")? {
+                    Some(text) => Some(Id::read(text).ok_or_else(|| row.damaged("id"))?),
+                    None => None,
+                };
+                Ok((Millis(row.number("updated")?), patient))
+            })?;
+            Ok(Some(Worn { id, patients }))
+        })
+    }
+
+    /// Which of these identifiers resources in sight have.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn known(&self, sight: &Sight, plans: &[Plan]) -> Result<Vec<Option<Id>>, Error> {
+        self.database().read_snapshot("look for what is handed over", |sql| {
+            plans.iter().map(|plan| Ok(search::matches(sql, sight, plan)?.first().map(|found| found.id))).collect()
+        })
+    }
+
+    /// The Patients with this identifier, of whatever system: two at most, since then nobody can tell.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn patients_named(&self, system: Option<&str>, value: &str) -> Result<Vec<Id>, Error> {
+        let parameters = &crate::definitions::Definitions::r4().parameters;
+        let Some(identifier) = parameters.named(Kind::PATIENT, "identifier") else { return Ok(Vec::new()) };
+        let mut question = Statement::seen_by_row("r.id", &Sight::of_register(), Kind::PATIENT);
+        question.text(" AND r.rid IN (SELECT i.rid FROM ident i WHERE i.param = ").value(identifier.id.number());
+        match system {
+            Some(system) => question.text(" AND i.value = ").value(ident_of(value, system)),
+            None => {
+                let from = ident_of(value, "");
+                let to = format!("{}\u{20}", from.trim_end_matches(crate::validate::SEPARATOR));
+                question.text(" AND i.value >= ").value(from).text(" AND i.value < ").value(to)
+            }
+        };
+        question.text(") LIMIT 2");
+        self.database().read("look for the patient of images", |sql| {
+            all(sql, "resource", question.sql(), question.values(), |row| {
+                Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_was_whose_its_version_of_that_time_says() {
+        let (anna, bert) = (Id::fresh(Millis(1)), Id::fresh(Millis(2)));
+        let patients = vec![(Millis(10), Some(anna)), (Millis(20), None), (Millis(30), Some(bert))];
+        let worn = Worn { id: Id::fresh(Millis(3)), patients };
+        for (at, patient) in
+            [(0, Some(anna)), (10, Some(anna)), (19, Some(anna)), (20, None), (29, None), (30, Some(bert))]
+        {
+            assert_eq!(worn.patient(Millis(at)), patient, "{at}");
+        }
+    }
+}

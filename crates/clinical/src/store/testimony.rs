@@ -1,0 +1,171 @@
+//! The Provenance of what devices write: one row for all that one device writes of one patient in a while, while its credential,
+//! the verdict and what that rests on stay the same. The rows that are written name it as their `statement`.
+
+use super::dictionary::Numbers;
+use super::{Records, Statement, index};
+use crate::DEVICE_SYSTEM;
+use crate::access::Sight;
+use crate::definitions::{Definitions, ParameterId};
+use crate::kind::{Id, Kind, Millis, Row, Version};
+use crate::provenance::{self, Same, TESTIFIED};
+use crate::validate::{self, Coding, IndexRows, MARK_SYSTEM, ident_of};
+use medlock_store::{Error, Fault, Sql, all, first, values};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Rows of one Provenance, at most: who reads it reads their names.
+const ROWS: u32 = 256;
+/// How long one Provenance is used, in milliseconds.
+const WHILE: i64 = 3_600_000;
+/// Provenances that are remembered, at most.
+const REMEMBERED: usize = 4_096;
+
+/// What has to be the same, and whose the rows are.
+pub(super) type Key = (Same, Option<Row>);
+
+/// One that more rows may name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    row: Row,
+    since: Millis,
+    rows: u32,
+}
+
+/// Those that more rows may name. What is remembered is durable.
+#[derive(Debug, Default)]
+pub(super) struct Statements(Mutex<HashMap<Key, Open>>);
+
+impl Statements {
+    /// Those that may be named at this moment for what is the same.
+    pub(super) fn of(&self, wanted: &[provenance::Statement], now: Millis) -> HashMap<Key, Open> {
+        let wanted: Vec<Same> = wanted.iter().map(provenance::Statement::same).collect();
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |(same, _): &Key, open: &Open| {
+            wanted.contains(same) && open.rows < ROWS && now.0.saturating_sub(open.since.0) < WHILE
+        };
+        all.iter().filter(|(key, open)| fits(key, open)).map(|(key, open)| (key.clone(), *open)).collect()
+    }
+
+    /// Remembers what was named.
+    pub(super) fn used(&self, used: HashMap<Key, Open>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() + used.len() > REMEMBERED {
+            all.clear();
+        }
+        for (key, open) in used {
+            let kept = all.entry(key).or_insert(open);
+            // Another verb may have named it as well, or opened another one.
+            if kept.row == open.row {
+                kept.rows = kept.rows.max(open.rows);
+            } else if kept.since < open.since {
+                *kept = open;
+            }
+        }
+    }
+}
+
+/// The codes that the Provenance of a statement is found by.
+pub(super) fn codes(statement: &provenance::Statement) -> IndexRows {
+    let mark = statement.mark.map(|mark| ("_tag", MARK_SYSTEM, mark.as_str()));
+    let said = [Some(("agent-type", provenance::PARTICIPANT, statement.role())), mark];
+    let parameters = &Definitions::r4().parameters;
+    let marks = said.into_iter().flatten().filter_map(|(name, system, code)| {
+        let coding = Coding { system: system.into(), code: code.into() };
+        Some((parameters.named(Kind::PROVENANCE, name)?.id, 0, coding))
+    });
+    IndexRows { marks: marks.collect(), ..IndexRows::default() }
+}
+
+/// The row that a row of this patient names, which is made if there is none.
+pub(super) fn row(
+    sql: &mut dyn Sql,
+    open: &mut HashMap<Key, Open>,
+    statement: &provenance::Statement,
+    patient: Option<Row>,
+    (numbers, at): (&Numbers, Millis),
+) -> Result<i64, Fault> {
+    let key = (statement.same(), patient);
+    if let Some(open) = open.get_mut(&key) {
+        open.rows = open.rows.saturating_add(1);
+        return Ok(open.row.0);
+    }
+    let device = device(sql, statement)?;
+    let source = serde_json::to_vec(&statement.resource(at, device.map(|(_, id)| id))).unwrap_or_default();
+    let mark = statement.mark.map(|mark| mark.as_str());
+    let (tail, rows) =
+        validate::unchecked(Kind::PROVENANCE, &source, mark).ok_or(Fault::Missing("readable Provenance"))?;
+    let insert = "INSERT INTO resource (kind, id, version, gone, patient, at, updated, body) \
+                  VALUES (?1, ?2, 1, 0, ?3, ?4, ?4, ?5) RETURNING rid";
+    let kind = i64::from(Kind::PROVENANCE.number());
+    let of = patient.map(|row| row.0);
+    let id = Id::fresh(at);
+    let made = first(sql, "resource", insert, values![kind, id.as_str(), of, at.0, tail], |row| row.number("rid"))?;
+    let row = Row(made.ok_or(Fault::Missing("row that was written"))?);
+    index::write(sql, row, &rows, numbers, |_, _| device.map(|(row, _)| row))?;
+    let change = "INSERT INTO change (rid, version, kind, patient, updated, gone) VALUES (?1, ?2, ?3, ?4, ?5, 0)";
+    sql.execute(change, values![row.0, Version::FIRST.number(), kind, of, at.0])?;
+    open.insert(key, Open { row, since: at, rows: 1 });
+    Ok(row.0)
+}
+
+/// The Device that the device is here, if there is one.
+fn device(sql: &mut dyn Sql, statement: &provenance::Statement) -> Result<Option<(Row, Id)>, Fault> {
+    let Some(identifier) = Definitions::r4().parameters.named(Kind::DEVICE, "identifier") else { return Ok(None) };
+    let name = ident_of(statement.testimony.name.as_str(), DEVICE_SYSTEM);
+    let mut question = Statement::seen_by_row("r.rid, r.id", &Sight::of_register(), Kind::DEVICE);
+    question.text(" AND r.rid IN (SELECT i.rid FROM ident i WHERE i.param = ").value(identifier.id.number());
+    question.text(" AND i.value = ").value(name).text(") ORDER BY r.rid LIMIT 1");
+    first(sql, "resource", question.sql(), question.values(), |row| {
+        Ok((Row(row.number("rid")?), Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))?))
+    })
+}
+
+impl Records {
+    /// What names this Provenance and is in sight, in the order in which it was written.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn targets(&self, sight: &Sight, provenance: Row) -> Result<Vec<(Kind, Id, Version)>, Error> {
+        self.database().read_snapshot("look for the targets of a Provenance", |sql| {
+            let mut found = Vec::new();
+            for kind in TESTIFIED.into_iter().filter(|kind| sight.may(*kind)) {
+                let mut present = Statement::seen_by_row("r.rid, r.id, r.version", sight, kind);
+                present.text(" AND r.statement = ").value(provenance.0);
+                let mut former = Statement::kept_by_row(
+                    "r.rid, r.id, v.version",
+                    "resource r JOIN past v ON v.rid = r.rid",
+                    sight,
+                    kind,
+                );
+                former.text(" AND v.gone = 0 AND v.statement = ").value(provenance.0).text(" AND ");
+                former.with_patient("v.patient", sight, kind);
+                for question in [present, former] {
+                    found.extend(all(sql, "resource", question.sql(), question.values(), |row| {
+                        let id = Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))?;
+                        let version = Version::numbered(row.number("version")?);
+                        Ok((row.number::<i64>("rid")?, version, kind, id))
+                    })?);
+                }
+            }
+            found.sort_unstable_by_key(|(row, version, _, _)| (*row, *version));
+            Ok(found.into_iter().map(|(_, version, kind, id)| (kind, id, version)).collect())
+        })
+    }
+}
+
+/// The parameter that finds a Provenance by its targets: they are the rows that name it.
+pub(super) fn is_target(parameter: ParameterId) -> bool {
+    let target = Definitions::r4().parameters.named(Kind::PROVENANCE, "target");
+    target.is_some_and(|target| target.id == parameter)
+}
+
+/// The table of references by a parameter: those of a Provenance to its targets are the targets' own.
+pub(super) fn links(parameter: ParameterId) -> String {
+    if is_target(parameter) {
+        let number = parameter.number();
+        return format!(
+            "(SELECT {number} AS param, t.rid AS target, t.statement AS rid FROM resource t WHERE t.statement IS NOT NULL AND t.gone = 0)"
+        );
+    }
+    "link".to_owned()
+}

@@ -1,0 +1,167 @@
+//! What the audit tells, and to whom.
+
+use crate::fixture::{Answer, House, glucose, patient};
+use crate::people::token;
+use crate::provenance::assert_valid;
+use crate::smart::Ward;
+use http::StatusCode;
+use medlock_trust::Role;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+fn events(answer: &Answer) -> Vec<Value> {
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let entries = answer.body["entry"].as_array().cloned().unwrap_or_default();
+    entries.into_iter().map(|entry| entry["resource"].clone()).collect()
+}
+
+/// What is read is noted within a tenth of a second; a search of `path` that finds as many.
+async fn until(count: usize, search: impl AsyncFn() -> Vec<Value>) -> Vec<Value> {
+    let began = Instant::now();
+    loop {
+        let found = search().await;
+        if found.len() >= count || began.elapsed() > Duration::from_secs(10) {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Shows REQ-AUDIT-10, REQ-AUDIT-11.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_is_served_as_audit_events() {
+    for house in House::both() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+        let (anna, bert) =
+            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let own = gateway.create(&crate::fixture::device("gw", &anna)).await.made();
+        let reading = gateway.create(&glucose(&anna, &own, "2024-01-01")).await.made();
+        gateway.get(&format!("Observation/{reading}")).await;
+        gateway.get("Patient?name=A,B").await;
+        gateway.get("Observation/00000000000000000000000000").await;
+        let search = async |query: &str| events(&gateway.get(&format!("AuditEvent?{query}")).await);
+        let hers = format!("patient={anna}");
+        let found = until(5, async || search(&hers).await).await;
+        found.iter().for_each(assert_valid);
+        let told: Vec<_> = found.iter().map(|event| event["action"].as_str().unwrap_or_default()).collect();
+        assert_eq!(told.iter().filter(|action| **action == "C").count(), 3, "{told:?}");
+        let read = found.iter().find(|event| event["action"] == "R").expect("the reading");
+        assert_eq!(read["subtype"][0]["code"], "read");
+        assert_eq!(
+            read["meta"]["profile"],
+            json!(["https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientRead"])
+        );
+        assert_eq!(read["entity"][0]["what"]["reference"], format!("Patient/{anna}"));
+        assert_eq!(read["entity"][1]["what"]["reference"], format!("Observation/{reading}/_history/1"));
+        assert_eq!(read["agent"][0]["who"]["identifier"]["value"], "gw");
+        assert_eq!(
+            (&read["agent"][0]["requestor"], &read["agent"][0]["network"]["address"]),
+            (&json!(true), &json!("127.0.0.1"))
+        );
+        // One search, an event for each of its patients, and what was asked as it was asked.
+        let query = found
+            .iter()
+            .find(|event| event["action"] == "E" && event["entity"][1]["name"] == "Patient")
+            .expect("the search");
+        assert_eq!(query["entity"][1]["query"], "bmFtZT1BLEI=");
+        let his = events(&gateway.get(&format!("AuditEvent?patient={bert}&action=E")).await);
+        assert!(his.iter().all(|event| event["entity"][0]["what"]["reference"] == format!("Patient/{bert}")));
+        assert!(!his.is_empty());
+        // What was refused says why, and follows no pattern of what was done.
+        let refused = search("outcome=4").await;
+        assert_eq!((refused.len(), &refused[0]["outcomeDesc"]), (1, &json!("fhir-not-found")));
+        assert!(refused[0]["meta"].is_null());
+        refused.iter().for_each(assert_valid);
+        let by_device = search(&format!("agent=Device/{own}&action=C")).await;
+        assert_eq!(by_device.len(), 4, "{by_device:#?}");
+        assert_eq!(search(&format!("agent=Patient/{anna}")).await.len(), 0);
+        assert_eq!(search("date=lt2000").await.len(), 0);
+        assert!(search("date=ge2000&action=C").await.len() >= 4);
+        // Each has a name, pages go on behind one another, and nothing is searched otherwise.
+        for event in &found {
+            let id = event["id"].as_str().expect("an id");
+            assert_eq!(gateway.get(&format!("AuditEvent/{id}")).await.body, *event);
+        }
+        let (mut address, mut paged) = ("AuditEvent?action=C&_count=3".to_owned(), Vec::new());
+        for _ in 0..3 {
+            let page = gateway.get(&address).await;
+            paged.extend(events(&page));
+            let links = page.body["link"].as_array().expect("links").clone();
+            let next = links.iter().find(|link| link["relation"] == "next").and_then(|link| link["url"].as_str());
+            address =
+                next.and_then(|next| next.split_once("/fhir/")).map(|(_, path)| path.to_owned()).unwrap_or_default();
+            if address.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(paged, search("action=C").await);
+        for no in ["type=rest", "_total=accurate", "_sort=date", "address=x", "patient=x&patient=y"] {
+            assert_eq!(gateway.get(&format!("AuditEvent?{no}")).await.code(), "fhir-unknown-parameter", "{no}");
+        }
+        assert_eq!(gateway.get("AuditEvent/0").await.code(), "fhir-not-found");
+        assert_eq!(gateway.get("AuditEvent/x").await.code(), "fhir-not-found");
+        let event = json!({ "resourceType": "AuditEvent" });
+        assert_eq!(gateway.create(&event).await.code(), "fhir-not-supported");
+        assert_eq!(gateway.get("Patient?_has:AuditEvent:patient:action=R").await.code(), "fhir-unknown-parameter");
+    }
+}
+
+/// Shows REQ-AUDIT-12: a patient sees who looked at her own data, and nothing of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_sees_who_looked_at_her_data() {
+    let ward = Ward::new().await;
+    let house = &ward.house;
+    let app = house.app("public", json!({})).await;
+    let access = token(&ward.launched(&app, &[]).await, "access_token");
+    let gateway = house.device("gw", Role::Gateway).with("system/*.rs").await;
+    gateway.get("Patient?name=Anna,Bert").await;
+    assert_eq!(house.read(&access, &format!("Observation/{}", ward.reading)).await.status, StatusCode::OK);
+    let found = until(5, async || {
+        let all = events(&house.read(&access, "AuditEvent").await);
+        if all.iter().any(|event| event["agent"][2].is_object()) { all } else { Vec::new() }
+    })
+    .await;
+    found.iter().for_each(assert_valid);
+    assert!(!found.is_empty());
+    for event in &found {
+        assert_eq!(event["entity"][0]["what"]["reference"], format!("Patient/{}", ward.anna), "{event:#}");
+        assert!(!event.to_string().contains(&ward.bert));
+        assert!(event["entity"][1]["query"].is_null(), "what was searched for may name others");
+    }
+    assert!(
+        found.iter().any(|event| event["agent"][0]["who"]["identifier"]["value"] == "gw" && event["action"] == "E")
+    );
+    let own = found.iter().find(|event| event["agent"][2].is_object()).expect("her own reading");
+    assert_eq!(own["agent"][2]["who"]["reference"], format!("Patient/{}", ward.anna));
+    assert_eq!((&own["agent"][2]["requestor"], &own["agent"][0]["requestor"]), (&json!(true), &json!(false)));
+    // The other half of an entry that is hers too.
+    let shared = found
+        .iter()
+        .find(|event| {
+            event["id"].as_str().is_some_and(|id| id.ends_with("-0") || id.ends_with("-1")) && event["action"] == "E"
+        })
+        .expect("a search");
+    let (seq, place) = shared["id"].as_str().and_then(|id| id.split_once('-')).expect("a name");
+    let other = format!("AuditEvent/{seq}-{}", if place == "0" { "1" } else { "0" });
+    assert_eq!(house.read(&access, &other).await.code(), "fhir-not-found");
+    assert_eq!(events(&house.read(&access, &format!("AuditEvent?patient={}", ward.bert)).await).len(), 0);
+}
+
+/// Shows REQ-AUDIT-14: an administrator verifies it, also against a state that was told before.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_verifies_the_audit() {
+    let house = House::new();
+    let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+    gateway.create(&patient("Anna")).await.made();
+    let told = house.administer(json!({ "verb": "verify-audit" })).await.body;
+    assert_eq!((&told["answer"], told["broken"].is_null()), (&json!("audit"), true), "{told}");
+    gateway.create(&patient("Bert")).await.made();
+    let known = json!([told["entries"], told["hash"]]);
+    let later = house.administer(json!({ "verb": "verify-audit", "known": known })).await.body;
+    assert!(later["broken"].is_null() && later["entries"].as_u64() > told["entries"].as_u64(), "{later}");
+    let other = json!([told["entries"], later["hash"]]);
+    let broken = house.administer(json!({ "verb": "verify-audit", "known": other })).await.body;
+    assert!(broken["broken"].as_str().is_some_and(|text| text.contains("removed")), "{broken}");
+    let wrong = house.administer(json!({ "verb": "verify-audit", "known": [1, "x"] })).await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+}

@@ -1,0 +1,178 @@
+//! Where what devices write came from.
+
+use crate::fixture::{Device, House, device, glucose, patient};
+use http::StatusCode;
+use medlock_clinical::definitions::Definitions;
+use medlock_clinical::json::{Document, Limits};
+use medlock_clinical::kind::Kind;
+use medlock_clinical::seam::{Handed, Intake as _, Numbered};
+use medlock_clinical::validate::{Asked, prepare};
+use medlock_proto::reading::{Decimal, Mdc, Moment, Reading, Value as Measured};
+use medlock_trust::status::State;
+use medlock_trust::{Operation, Role};
+use serde_json::{Value, json};
+
+/// What our own validator says of a resource that we give.
+pub(crate) fn assert_valid(resource: &Value) {
+    let kind = Kind::named(resource["resourceType"].as_str().expect("a kind")).expect("a known kind");
+    let source = resource.to_string();
+    let document = Document::read(source.as_bytes(), &Limits::RESOURCE).expect("JSON");
+    if let Err(issues) = prepare(document.root(), Definitions::r4(), Asked { kind, bases: &[], mark: None }) {
+        panic!("{issues:?}: {resource:#}");
+    }
+}
+
+fn give(house: &House, device: &Device<'_>, number: u64) {
+    let who = device.peer().identified.expect("identified");
+    let chain: Vec<&[u8]> = device.identity.chain().iter().map(AsRef::as_ref).collect();
+    let permit = house.knowledge.judge(&who, Operation::Report).permit().expect("permitted");
+    let value = Measured::Number(Decimal::new(100, 0).expect("a number"));
+    let moment = Moment { ticks: number, utc: None };
+    let reading = Reading { code: Mdc::CONC_GLU_ISF, unit: Mdc::DIM_MILLI_G_PER_DL, value, moment, mark: None };
+    let from = Handed { who: &who, chain: &chain, permit, at: house.site.clock.now() };
+    house.clinical.readings(from, &[Numbered { number, reading }]).expect("kept");
+}
+
+fn evidence<'v>(provenance: &'v Value, name: &str) -> Vec<&'v str> {
+    let all = provenance["extension"][0]["extension"].as_array().expect("evidence");
+    let named = all.iter().filter(|one| one["url"] == name);
+    named.filter_map(|one| one.as_object()?.iter().find(|(key, _)| key.starts_with("value"))?.1.as_str()).collect()
+}
+
+fn targets(provenance: &Value) -> Vec<&str> {
+    let all = provenance["target"].as_array().expect("targets");
+    all.iter().filter_map(|target| target["reference"].as_str()).collect()
+}
+
+fn sorted(provenance: &Value) -> Vec<&str> {
+    let mut all = targets(provenance);
+    all.sort_unstable();
+    all
+}
+
+async fn of(who: &Device<'_>, observation: &str) -> Vec<Value> {
+    let found = who.get(&format!("Provenance?target=Observation/{observation}")).await;
+    assert_eq!(found.status, StatusCode::OK, "{found:?}");
+    let entries = found.body["entry"].as_array().cloned().unwrap_or_default();
+    entries.into_iter().map(|entry| entry["resource"].clone()).collect()
+}
+
+/// Shows REQ-INTAKE-10, REQ-INTAKE-11, REQ-INTAKE-12.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_writes_says_where_it_came_from() {
+    for house in House::both() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+        let (anna, bert) =
+            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let own = gateway.create(&device("cgm", &anna)).await.made();
+        let cgm = house.device("cgm", Role::Sensor);
+        house.prove(&cgm, b"a proof of the log");
+        give(&house, &cgm, 1);
+        give(&house, &cgm, 2);
+        let cgm = cgm.with("system/Observation.crs").await;
+        let written = cgm.create(&glucose(&anna, &own, "2024-01-01")).await.made();
+        let readings = gateway.get("Observation?_sort=_id").await.found();
+        assert_eq!(readings.len(), 3);
+        let all = of(&gateway, &readings[0]).await;
+        let [one] = all.as_slice() else { panic!("{all:#?}") };
+        assert_valid(one);
+        assert_eq!(
+            of(&gateway, &written).await,
+            std::slice::from_ref(one),
+            "nothing of it has changed: it is the same"
+        );
+        let mut expected: Vec<String> = readings.iter().map(|id| format!("Observation/{id}/_history/1")).collect();
+        expected.sort();
+        assert_eq!(sorted(one), expected);
+        let agent = &one["agent"][0];
+        assert_eq!(agent["who"]["reference"], format!("Device/{own}"));
+        assert_eq!(agent["who"]["identifier"]["value"], "cgm");
+        assert_eq!(agent["type"]["coding"][0]["code"], "author");
+        let credential = cgm.peer().identified.expect("identified").credential().to_string();
+        assert_eq!(evidence(one, "credential"), [credential.as_str()]);
+        assert_eq!(evidence(one, "certificate").len(), cgm.identity.chain().len());
+        assert_eq!((evidence(one, "operation"), evidence(one, "verdict")), (vec!["report"], vec!["allow"]));
+        assert_eq!(
+            (evidence(one, "mark").len(), evidence(one, "status"), evidence(one, "log-proof").len()),
+            (0, vec!["1"], 1)
+        );
+        // It is found by device, patient and what refers to it.
+        let id = one["id"].as_str().expect("an id");
+        for query in [
+            format!("Provenance?patient={anna}&agent=Device/{own}"),
+            format!("Provenance?target=Observation/{written}"),
+            "Provenance?agent-type=author".to_owned(),
+            "Provenance?target:Observation.code=99504-3".to_owned(),
+        ] {
+            assert_eq!(gateway.get(&query).await.found(), [id], "{query}");
+        }
+        assert_eq!(gateway.get(&format!("Provenance?patient={bert}")).await.found(), [] as [&str; 0]);
+        assert_eq!(gateway.get("Observation?_has:Provenance:target:agent-type=author").await.found().len(), 3);
+        let with = gateway.get("Observation?_revinclude=Provenance:target&_count=1").await;
+        assert_eq!(with.body["entry"][1]["resource"], *one, "{:#}", with.body);
+        assert_eq!(gateway.get(&format!("Provenance/{id}")).await.body, *one);
+        assert_eq!(gateway.get(&format!("Provenance/{id}/_history/1")).await.body, *one);
+        // Another verdict, another Provenance, with its mark.
+        house.news(&cgm, State::Suspended);
+        give(&house, &cgm, 3);
+        let marked = gateway.get("Provenance?_tag=urn:medlock:fhir:mark|suspended").await.found();
+        assert_eq!(marked.len(), 1);
+        let marked = gateway.get(&format!("Provenance/{}", marked[0])).await.body;
+        assert_eq!((evidence(&marked, "mark"), evidence(&marked, "status")), (vec!["suspended"], vec!["2"]));
+        assert_eq!(targets(&marked).len(), 1);
+        assert_valid(&marked);
+        // A version that somebody else wrote has its own; the former one keeps the one it had.
+        let mut changed = gateway.get(&format!("Observation/{written}")).await.body;
+        changed["note"] = json!([{ "text": "looks high" }]);
+        let headers = [("content-type", "application/fhir+json")];
+        let put = gateway.send("PUT", &format!("Observation/{written}"), &headers, &changed.to_string()).await;
+        assert_eq!(put.status, StatusCode::OK, "{put:?}");
+        let now = of(&gateway, &written).await;
+        assert_eq!((now.len(), &now[0]["agent"][0]["type"]["coding"][0]["code"]), (1, &json!("assembler")), "{now:#?}");
+        assert_eq!(targets(&now[0]), [format!("Observation/{written}/_history/2")]);
+        assert_eq!(sorted(&gateway.get(&format!("Provenance/{id}")).await.body), expected);
+    }
+}
+
+/// Shows REQ-INTAKE-13: nobody writes one, and its targets are those that its reader may see.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provenance_is_ours_and_no_oracle() {
+    for house in House::both() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.cruds").await;
+        let anna = gateway.create(&patient("Anna")).await.made();
+        let own = gateway.create(&device("cgm", &anna)).await.made();
+        let cgm = house.device("cgm", Role::Sensor);
+        give(&house, &cgm, 1);
+        let narrow = house.device("gw", Role::Gateway).with("system/Provenance.rs").await;
+        let id = narrow.get("Provenance").await.found().remove(0);
+        for path in [format!("Provenance/{id}"), format!("Provenance/{id}/_history/1")] {
+            let seen = narrow.get(&path).await.body;
+            assert_eq!(seen["target"], json!([{ "display": "what is not in sight" }]), "{path}");
+            assert_valid(&seen);
+        }
+        let body = gateway.get(&format!("Provenance/{id}")).await.body;
+        assert_eq!(targets(&body).len(), 1);
+        let headers = [("content-type", "application/fhir+json")];
+        for (method, path) in [
+            ("POST", "Provenance".to_owned()),
+            ("PUT", format!("Provenance/{id}")),
+            ("DELETE", format!("Provenance/{id}")),
+        ] {
+            let refused = gateway.send(method, &path, &headers, &body.to_string()).await;
+            assert_eq!(
+                (refused.status, refused.code()),
+                (StatusCode::METHOD_NOT_ALLOWED, "fhir-not-supported"),
+                "{method}"
+            );
+        }
+        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [
+            { "resource": body, "request": { "method": "POST", "url": "Provenance" } },
+        ]});
+        assert_eq!(gateway.send("POST", "", &headers, &bundle.to_string()).await.code(), "fhir-not-supported");
+        // A device sees nothing of it.
+        let cgm = cgm.with("system/*.rs").await;
+        assert_eq!(cgm.get("Observation").await.found().len(), 1);
+        assert_ne!(cgm.get("Provenance").await.status, StatusCode::OK);
+        assert_eq!(own.len(), 26);
+    }
+}
