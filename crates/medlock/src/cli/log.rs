@@ -403,7 +403,10 @@ impl Believed {
 }
 
 /// A key, or the file it is in.
-fn verifier_key(text: &str) -> Result<VerifierKey, Failure> {
+///
+/// # Errors
+/// When it is neither.
+pub(crate) fn verifier_key(text: &str) -> Result<VerifierKey, Failure> {
     let failed = |error: String| format!("{text:?}: {error}");
     match text.parse() {
         Ok(key) => Ok(key),

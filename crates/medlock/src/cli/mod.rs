@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 pub(crate) use device::ProbeArgs;
 pub(crate) use judge::{DecideArgs, NameArg, Question, StatusArg, VerifyArgs};
+pub(crate) use log::verifier_key;
 pub(crate) use trust_list::VerifyListArgs;
 
 /// The trust layer made for care: devices get an identity by themselves and know what their peers may still do.
@@ -194,8 +195,15 @@ pub(crate) struct SidecarDicomArgs {
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
     /// A certificate or request (X.509 or C509), certificate revocation list or signed object; PEM or as it is, the latter
-    /// also in hexadecimal or base64. `-` is standard input.
+    /// also in hexadecimal or base64. A Provenance that the hub answered (JSON): whether device, credential, proof and verdict
+    /// agree; exit code 1 if not. `-` is standard input.
     pub(crate) file: PathBuf,
+    /// For a Provenance: the site's root certificate, which its chain has to lead to.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Option<PathBuf>,
+    /// For a Provenance: the key of the log (`medlock log show` prints it), or a file with it.
+    #[arg(long, value_name = "KEY|FILE")]
+    pub(crate) log_key: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

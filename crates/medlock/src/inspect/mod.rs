@@ -3,8 +3,9 @@
 mod certificate;
 mod crl;
 mod object;
+mod provenance;
 
-use crate::cli::InspectArgs;
+use crate::cli::{InspectArgs, verifier_key};
 use crate::output::say;
 use crate::{Failure, Outcome, output};
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
@@ -63,7 +64,26 @@ impl Fields {
 /// When the file cannot be read or is nothing this command knows.
 pub(crate) fn run(args: &InspectArgs) -> Result<Outcome, Failure> {
     let bytes = read(&args.file)?;
+    if bytes.trim_ascii_start().first() == Some(&b'{') {
+        return resource(&bytes, args).map_err(|error| format!("{}: {error}", args.file.display()).into());
+    }
     show(&bytes, args.json).map_err(|error| format!("{}: {error}", args.file.display()).into())
+}
+
+/// Prints what a resource of FHIR says, and whether it agrees.
+fn resource(bytes: &[u8], args: &InspectArgs) -> Result<Outcome, Failure> {
+    let resource = serde_json::from_slice(bytes).map_err(|error| format!("this is no JSON: {error}"))?;
+    let believed = provenance::Believed {
+        root: args.root.as_deref().map(first_certificate).transpose()?,
+        log: args.log_key.as_deref().map(verifier_key).transpose()?,
+    };
+    let (finding, agrees) = provenance::provenance(&resource, &believed)?;
+    if args.json {
+        output::json(&[finding])?;
+    } else {
+        print(&finding);
+    }
+    Ok(if agrees { Outcome::Done } else { Outcome::Refused })
 }
 
 /// Prints what is in `bytes`.

@@ -26,7 +26,7 @@ pub(crate) fn show(
     hub: &HubArgs,
 ) -> Result<Outcome, Failure> {
     match (file, save) {
-        (Some(file), None) => inspect::run(&InspectArgs { file, json: hub.json }),
+        (Some(file), None) => inspect::run(&InspectArgs { file, root: None, log_key: None, json: hub.json }),
         (Some(_), Some(_)) => Err("--save writes the hub's list; there is no need to save a file that is there".into()),
         (None, save) => {
             let bytes = held(hub, if alliance { Kind::TrustList } else { Kind::SiteList })?;

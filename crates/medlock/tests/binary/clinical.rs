@@ -1,10 +1,13 @@
 //! The clinical face of a hub, as devices meet it.
 
-use crate::process::{Device, Hub};
+use crate::process::{Device, Hub, medlock};
 use bytes::Bytes;
+use data_encoding::BASE64;
 use http::{Method, Response, StatusCode};
 use medlock_node::http::Client;
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const CLINICAL: &str = "\n[clinical]\nenabled = true\npublic_url = \"http://localhost:8080\"\n";
@@ -216,4 +219,105 @@ fn plain_http_beyond_this_machine_is_refused() {
         let error = hub.refused(more);
         assert!(error.contains(said), "{error}");
     }
+}
+
+/// The root of a hub's site, in a file.
+fn written_root(hub: &Hub, file: &Path) -> String {
+    std::fs::write(file, hub.ask(&["authority", "show"])["root_pem"].as_str().expect("PEM")).expect("written");
+    file.to_str().expect("UTF-8").to_owned()
+}
+
+/// What `medlock inspect` says of a Provenance: its exit code, and the answer by the name of what was compared.
+fn inspected(file: &Path, provenance: &Value, more: &[&str]) -> (Option<i32>, HashMap<String, String>) {
+    std::fs::write(file, provenance.to_string()).expect("written");
+    let output = medlock().args(["inspect", "--json"]).arg(file).args(more).output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let told: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text} {output:?}"));
+    let fields = told[0]["fields"].as_array().expect("fields").iter();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    (output.status.code(), fields.map(|field| (text(&field["name"]), text(&field["value"]))).collect())
+}
+
+/// Shows REQ-INTAKE-14: credential, proof and verdict agree, without a network; and whatever is changed, something disagrees.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provenance_is_checked_without_a_network() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hub = Hub::start_with(folder.path(), CLINICAL);
+    let gateway = Device::enrol_as(&hub, folder.path(), "gw1", "gateway").await;
+    let site = Caller::new(&gateway, &hub, "system/*.crs").await;
+    let anna = site.create(&json!({ "resourceType": "Patient" })).await;
+    let device =
+        site.create(&json!({ "resourceType": "Device", "patient": { "reference": format!("Patient/{anna}") } })).await;
+    let reading = site.create(&glucose(&anna, &device, 104)).await;
+    let found = body(&site.get(&format!("/fhir/Provenance?target=Observation/{reading}")).await);
+    let provenance = found["entry"][0]["resource"].clone();
+    let key = hub.ask(&["log", "show"])["key"].as_str().expect("a key").to_owned();
+    let root = written_root(&hub, &folder.path().join("root.pem"));
+    let audit = hub.ask(&["clinical", "audit", "verify"]);
+    assert!(audit["entries"].as_u64() > Some(2) && audit["broken"].is_null(), "{audit}");
+    hub.kill();
+
+    let file = folder.path().join("provenance.json");
+    let believed = ["--root", root.as_str(), "--log-key", key.as_str()];
+    let (code, told) = inspected(&file, &provenance, &believed);
+    assert_eq!((code, told["device"].as_str()), (Some(0), "gw1"), "{told:#?}");
+    let compared = [
+        "credential and certificate",
+        "device and certificate",
+        "certificate and issuer",
+        "certificate and log",
+        "verdict and certificate",
+        "verdict and mark",
+    ];
+    assert!(compared.iter().all(|name| told[*name] == "agree"), "{told:#?}");
+    // Nobody is believed who was not named.
+    let (code, told) = inspected(&file, &provenance, &[]);
+    assert_eq!((code, told["certificate and log"].as_str()), (Some(0), "not checked"), "{told:#?}");
+    let evidence = |name: &str| {
+        let all = provenance["extension"][0]["extension"].as_array().expect("evidence");
+        all.iter().position(|one| one["url"] == name).unwrap_or_else(|| panic!("{name}: {provenance:#}"))
+    };
+    let but = |change: &dyn Fn(&mut Value)| {
+        let mut changed = provenance.clone();
+        change(&mut changed);
+        inspected(&file, &changed, &believed)
+    };
+    let of = |name: &str, member: &'static str, value: Value| {
+        let place = evidence(name);
+        but(&|changed| changed["extension"][0]["extension"][place][member] = value.clone())
+    };
+    let flipped = |name: &str| {
+        let text =
+            provenance["extension"][0]["extension"][evidence(name)]["valueBase64Binary"].as_str().expect("bytes");
+        let mut bytes = BASE64.decode(text.as_bytes()).expect("base64");
+        let place = bytes.len() / 2;
+        bytes[place] ^= 1;
+        json!(BASE64.encode(&bytes))
+    };
+    for (compared, (code, told)) in [
+        ("credential and certificate", of("credential", "valueString", json!("00000000000000000000000000000000"))),
+        ("device and certificate", but(&|changed| changed["agent"][0]["who"]["identifier"]["value"] = json!("gw2"))),
+        ("certificate and log", of("log-proof", "valueBase64Binary", flipped("log-proof"))),
+        ("verdict and certificate", of("operation", "valueCode", json!("treat"))),
+        ("verdict and certificate", of("verdict", "valueCode", json!("deny"))),
+        ("verdict and certificate", but(&|changed| changed["recorded"] = json!("2090-01-01T00:00:00Z"))),
+        (
+            "verdict and mark",
+            but(&|changed| {
+                changed["meta"]["tag"] = json!([{ "system": "urn:medlock:fhir:mark", "code": "suspended" }])
+            }),
+        ),
+    ] {
+        assert_eq!((code, told[compared].as_str()), (Some(1), "DISAGREE"), "{compared}: {told:#?}");
+    }
+    let (_, told) = of("log-proof", "valueBase64Binary", json!(BASE64.encode(b"x")));
+    assert_eq!(told["certificate and log"], "DISAGREE");
+    // Another site's log and root.
+    std::fs::create_dir(folder.path().join("other")).expect("a folder");
+    let other = Hub::start(&folder.path().join("other"));
+    let other_key = other.ask(&["log", "show"])["key"].as_str().expect("a key").to_owned();
+    let other_root = written_root(&other, &folder.path().join("other.pem"));
+    let (code, told) = inspected(&file, &provenance, &["--root", &other_root, "--log-key", &other_key]);
+    assert_eq!(code, Some(1));
+    assert!(told["certificate and issuer"] == "DISAGREE" && told["certificate and log"] == "DISAGREE", "{told:#?}");
 }
