@@ -304,7 +304,7 @@ async fn a_provenance_is_checked_without_a_network() {
         (
             "verdict and mark",
             but(&|changed| {
-                changed["meta"]["tag"] = json!([{ "system": "urn:medlock:fhir:mark", "code": "suspended" }])
+                changed["meta"]["tag"] = json!([{ "system": "urn:medlock:fhir:mark", "code": "suspended" }]);
             }),
         ),
     ] {
