@@ -126,6 +126,12 @@ impl Caller {
         Sight::new(allowed.filter(|right| self.denial(verb, right.kind).is_none()).copied())
     }
 
+    /// What may be seen on the way to a write: what is here already is not written twice, whatever else its writer may see.
+    #[must_use]
+    pub(crate) fn sight_to_write(&self, verb: Verb) -> Sight {
+        self.sight(verb)
+    }
+
     /// What may be referred to: what may be read, and of a device itself and its patient, or of a person the patient, which
     /// they know anyway.
     #[must_use]

@@ -18,9 +18,9 @@ pub(crate) enum By {
     Person { account: i64, client: String },
 }
 
-/// An entry of the audit.
+/// An entry of the audit, as it is kept: a map of CBOR with small numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
     pub(crate) by: By,
     pub(crate) leave: i64,
     pub(crate) verb: Verb,
@@ -68,7 +68,7 @@ impl Entry {
     ///
     /// # Errors
     /// If it is none.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Error> {
+    pub fn read(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Decoder::new(bytes);
         let members = reader.map()?.ok_or_else(wrong)?;
         let mut read = Reading::default();

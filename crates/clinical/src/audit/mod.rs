@@ -11,7 +11,8 @@ mod queue;
 
 pub(crate) use chain::append;
 pub use chain::{Broken, Head, Verified, verify};
-pub(crate) use entry::{By, Entry};
+pub(crate) use entry::By;
+pub use entry::Entry;
 pub(crate) use event::{Event, Person};
 pub use note::{Note, Outcome};
 pub(crate) use queue::Queue;

@@ -208,7 +208,7 @@ impl Clinical {
     /// Which of them are here.
     fn known<'t>(&self, caller: &Caller, things: impl Iterator<Item = &'t Thing>) -> Result<Vec<Option<Id>>, NotKept> {
         let plans: Vec<Plan> = things.filter_map(Thing::plan).collect();
-        Ok(self.records().known(&caller.sight(Verb::Search), &plans)?)
+        Ok(self.records().known(&caller.sight_to_write(Verb::Search), &plans)?)
     }
 
     fn create(

@@ -2,6 +2,7 @@
 
 use super::codes::{LOINC, MDC, UCUM, measurement, ucum};
 use super::write::{Object, coding};
+use crate::json;
 use crate::kind::{Id, Millis};
 use crate::moment;
 use medlock_proto::reading::{Decimal, Moment, Reading, Special, Value};
@@ -34,13 +35,22 @@ pub(super) fn observation(identifier: &str, reading: &Reading, subject: Option<I
     effective(reading.moment, at, &mut out);
     out.text("issued", &instant(at));
     match reading.value {
-        Value::Number(number) => out.raw("valueQuantity", &quantity(number, reading)),
-        Value::Special(special) => {
-            out.raw("dataAbsentReason", &format!("{{\"coding\":[{}]}}", coding(ABSENT, reason(special), "")));
-        }
+        Value::Number(number) if is_measured(number) => out.raw("valueQuantity", &quantity(number, reading)),
+        // One reading that says what nothing measures holds up no others.
+        Value::Number(_) => absent("error", &mut out),
+        Value::Special(special) => absent(reason(special), &mut out),
     }
     out.raw("device", &Object::reference("Device", device));
     out.finish()
+}
+
+fn absent(reason: &str, out: &mut Object) {
+    out.raw("dataAbsentReason", &format!("{{\"coding\":[{}]}}", coding(ABSENT, reason, "")));
+}
+
+/// Whether it is a number that records take: beyond an exponent of thirty nothing is measured.
+fn is_measured(number: Decimal) -> bool {
+    json::Decimal::read(&decimal(number)).is_some()
 }
 
 /// When it was: an instant where the device knew it, else the time within which it must have been.
@@ -63,8 +73,9 @@ pub(super) fn measured(moment: Moment, at: Time) -> Millis {
     millis(moment.utc.map_or(at, |utc| utc.earliest()))
 }
 
+/// Within the years that FHIR writes, 1 to 9999.
 pub(super) fn millis(at: Time) -> Millis {
-    Millis(at.unix().saturating_mul(1_000))
+    Millis(at.unix().clamp(-62_135_596_800, 253_402_300_799).saturating_mul(1_000))
 }
 
 pub(super) fn instant(at: Time) -> String {
@@ -118,7 +129,14 @@ const fn reason(special: Special) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json;
+    use crate::definitions::Definitions;
+    use crate::json::{Document, Limits};
+    use crate::kind::Kind;
+    use crate::validate::{Asked, prepare};
+    use medlock_proto::reading::Mdc;
+    use medlock_trust::Interval;
+    use proptest::option;
+    use proptest::prelude::{any, prop_assert, proptest};
 
     #[test]
     fn a_number_keeps_the_precision_of_its_sensor() {
@@ -131,6 +149,31 @@ mod tests {
         assert_eq!(written(1, -13), "1E-13");
         for (mantissa, exponent) in [(Decimal::MAX_MANTISSA, 30), (-Decimal::MAX_MANTISSA, -30), (7, -12)] {
             assert!(json::Decimal::read(&written(mantissa, exponent)).is_some(), "{mantissa} {exponent}");
+        }
+    }
+
+    proptest! {
+        /// Shows REQ-INTAKE-08: no reading holds up others: each becomes an Observation that is taken.
+        #[test]
+        fn each_reading_becomes_an_observation(
+            (code, unit, ticks) in any::<(u32, u32, u64)>(),
+            (mantissa, exponent, special) in (-Decimal::MAX_MANTISSA..=Decimal::MAX_MANTISSA, any::<i8>(), option::of(0..4_usize)),
+            (earliest, length) in (option::of(0..253_402_300_799_i64), option::of(0..1_000_000_i64)),
+            at in 0..253_402_300_799_i64,
+        ) {
+            let number = Value::Number(Decimal::new(mantissa, exponent).expect("a number"));
+            let value = special.map_or(number, |place| Value::Special(Special::ALL[place]));
+            let utc = earliest.and_then(|earliest| {
+                let earliest = Time::from_unix(earliest);
+                Interval::new(earliest, length.map(|length| earliest.plus_seconds(length)))
+            });
+            let reading = Reading { code: Mdc(code), unit: Mdc(unit), value, moment: Moment { ticks, utc }, mark: None };
+            let (patient, device) = (Id::fresh(Millis(1)), Id::fresh(Millis(2)));
+            let body = observation("cgm/1", &reading, Some(patient), device, Time::from_unix(at));
+            let document = Document::read(&body, &Limits::RESOURCE).expect("JSON");
+            let asked = Asked { kind: Kind::OBSERVATION, bases: &[], mark: None };
+            let prepared = prepare(document.root(), Definitions::r4(), asked);
+            prop_assert!(prepared.is_ok(), "{:?}: {}", prepared, String::from_utf8_lossy(&body));
         }
     }
 }

@@ -89,7 +89,7 @@ impl Clinical {
         for _ in 0..TRIES {
             let Some(plan) = Plan::by_identifier(Kind::IMAGING_STUDY, DICOM_UID, &identifier) else { break };
             let limit = self.settings().search_limit;
-            let held = self.records().matching(&caller.sight(Verb::Search), &plan, limit)?.into_iter().next();
+            let held = self.records().matching(&caller.sight_to_write(Verb::Search), &plan, limit)?.into_iter().next();
             let mut series = Series::default();
             // What else was said of the study stays. So does whose it is: a later Patient ID moves no images.
             let mut out = match &held {
