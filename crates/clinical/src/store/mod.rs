@@ -39,6 +39,7 @@ use medlock_node::provider;
 use medlock_store::postgres::Server;
 use medlock_store::{Database, Error, first, values};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where it is kept.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ pub struct Records {
     database: Database,
     dictionary: Dictionary,
     /// The Provenances that more rows may name.
-    statements: testimony::Statements,
+    statements: Arc<testimony::Statements>,
     clock: Clock,
     /// What pages are sealed with: the same for all hubs of a store.
     cursor_key: provider::SealingKey,
@@ -85,7 +86,7 @@ impl Records {
         Ok(Self {
             database,
             dictionary: Dictionary::default(),
-            statements: testimony::Statements::default(),
+            statements: Arc::default(),
             clock,
             cursor_key: provider::SealingKey::new(&key),
         })

@@ -36,33 +36,31 @@ pub(super) struct Open {
 pub(super) struct Statements(Mutex<HashMap<Key, Open>>);
 
 impl Statements {
-    /// Those that may be named at this moment for what is the same.
-    pub(super) fn of(&self, wanted: &[provenance::Statement], now: Millis) -> HashMap<Key, Open> {
-        let wanted: Vec<Same> = wanted.iter().map(provenance::Statement::same).collect();
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |(same, _): &Key, open: &Open| {
-            wanted.contains(same) && open.rows < ROWS && now.0.saturating_sub(open.since.0) < WHILE
-        };
-        all.iter().filter(|(key, open)| fits(key, open)).map(|(key, open)| (key.clone(), *open)).collect()
+    /// The one that may be named at this moment.
+    fn open(&self, key: &Key, now: Millis) -> Option<Open> {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied();
+        open.filter(|open| open.rows < ROWS && now.0.saturating_sub(open.since.0) < WHILE)
     }
 
     /// Remembers what was named.
-    pub(super) fn used(&self, used: HashMap<Key, Open>) {
+    pub(super) fn used(&self, used: Named) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() + used.len() > REMEMBERED {
             all.clear();
         }
         for (key, open) in used {
-            let kept = all.entry(key).or_insert(open);
-            // Another verb may have named it as well, or opened another one.
-            if kept.row == open.row {
-                kept.rows = kept.rows.max(open.rows);
-            } else if kept.since < open.since {
-                *kept = open;
+            // Another verb may have named it as well, or opened another one at the same time: the newest counts.
+            match all.get_mut(&key) {
+                Some(kept) if kept.row == open.row => kept.rows = kept.rows.saturating_add(open.rows),
+                Some(kept) if kept.since > open.since => {}
+                _ => _ = all.insert(key, open),
             }
         }
     }
 }
+
+/// Those that the rows of one verb name, each with how many of its rows do.
+pub(super) type Named = HashMap<Key, Open>;
 
 /// The codes that the Provenance of a statement is found by.
 pub(super) fn codes(statement: &provenance::Statement) -> IndexRows {
@@ -79,14 +77,16 @@ pub(super) fn codes(statement: &provenance::Statement) -> IndexRows {
 /// The row that a row of this patient names, which is made if there is none.
 pub(super) fn row(
     sql: &mut dyn Sql,
-    open: &mut HashMap<Key, Open>,
+    (statements, named): (&Statements, &mut Named),
     statement: &provenance::Statement,
     patient: Option<Row>,
     (numbers, at): (&Numbers, Millis),
 ) -> Result<i64, Fault> {
     let key = (statement.same(), patient);
-    if let Some(open) = open.get_mut(&key) {
-        open.rows = open.rows.saturating_add(1);
+    let open = named.get(&key).copied();
+    let open = open.or_else(|| Some(Open { rows: 0, ..statements.open(&key, at)? })).filter(|open| open.rows < ROWS);
+    if let Some(open) = open {
+        named.insert(key, Open { rows: open.rows.saturating_add(1), ..open });
         return Ok(open.row.0);
     }
     let device = device(sql, statement)?;
@@ -104,7 +104,7 @@ pub(super) fn row(
     index::write(sql, row, &rows, numbers, |_, _| device.map(|(row, _)| row))?;
     let change = "INSERT INTO change (rid, version, kind, patient, updated, gone) VALUES (?1, ?2, ?3, ?4, ?5, 0)";
     sql.execute(change, values![row.0, Version::FIRST.number(), kind, of, at.0])?;
-    open.insert(key, Open { row, since: at, rows: 1 });
+    named.insert(key, Open { row, since: at, rows: 1 });
     Ok(row.0)
 }
 

@@ -28,8 +28,8 @@ struct Work {
     sights: Sights,
     /// What is said of the device that writes, of each act.
     statements: Vec<Option<provenance::Statement>>,
-    /// Those that rows may name that are written now.
-    open: HashMap<testimony::Key, testimony::Open>,
+    /// The Provenances that rows may name.
+    open: Arc<testimony::Statements>,
     at: Millis,
 }
 
@@ -82,7 +82,6 @@ impl Records {
         let statements: Vec<_> = acts.iter().map(|act| caller.statement(act.verb(), act.kind())).collect();
         let mut said: Vec<provenance::Statement> = statements.iter().flatten().cloned().collect();
         said.dedup_by_key(|statement| statement.same());
-        let open = self.statements.of(&said, at);
         let codes: Vec<_> = said.iter().map(testimony::codes).collect();
         let rows = acts.iter().filter_map(Act::prepared).map(Prepared::rows).chain(&codes).collect::<Vec<_>>();
         let numbers = self.dictionary.numbers(self.database(), &rows)?;
@@ -95,15 +94,15 @@ impl Records {
             update: caller.sight(Verb::Update),
             delete: caller.sight(Verb::Delete),
         };
+        let open = Arc::clone(&self.statements);
         let work = Work { acts, notes, numbers, sights, statements, open, at };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let done = self.database().write("write resources", move |sql| {
-            let open = work.open.clone();
-            let mut running = Running { work: &work, sql, known: Rows::new(), open, act: 0 };
+            let mut running = Running { work: &work, sql, known: Rows::new(), named: testimony::Named::new(), act: 0 };
             let done = running.all();
-            let Running { act, open, .. } = running;
-            done.map(|done| (done, open)).map_err(|stopped| {
+            let Running { act, named, .. } = running;
+            done.map(|done| (done, named)).map_err(|stopped| {
                 let end = match stopped {
                     Stopped::Fault(fault) => return fault,
                     Stopped::Refused(why) => Ended::Refused { act, why },
@@ -113,8 +112,8 @@ impl Records {
                 Fault::Missing("resource within the caller's rights")
             })
         });
-        let done = done.map(|(done, open)| {
-            self.statements.used(open);
+        let done = done.map(|(done, named)| {
+            self.statements.used(named);
             done
         });
         done.map_err(|error| match ended.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -134,7 +133,7 @@ struct Running<'w> {
     /// What was looked for, and what was made.
     known: Rows,
     /// The Provenances that rows name.
-    open: HashMap<testimony::Key, testimony::Open>,
+    named: testimony::Named,
     /// The act that is being done.
     act: usize,
 }
@@ -242,7 +241,8 @@ impl Running<'_> {
     fn statement(&mut self, act: usize, patient: Option<Row>) -> Result<Option<i64>, Fault> {
         let work = self.work;
         let Some(statement) = work.statements.get(act).and_then(Option::as_ref) else { return Ok(None) };
-        testimony::row(self.sql, &mut self.open, statement, patient, (&work.numbers, work.at)).map(Some)
+        let named = (&*work.open, &mut self.named);
+        testimony::row(self.sql, named, statement, patient, (&work.numbers, work.at)).map(Some)
     }
 
     /// What the columns of a row hold, from `at` to `body`.

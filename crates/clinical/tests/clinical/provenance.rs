@@ -134,6 +134,36 @@ async fn what_a_device_writes_says_where_it_came_from() {
     }
 }
 
+/// Shows REQ-INTAKE-11: one stands for so many rows and so long, also where many write at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provenance_ends_after_a_while() {
+    for house in House::both() {
+        let reader = house.device("gw", Role::Gateway);
+        let cgm = house.device("cgm", Role::Sensor);
+        std::thread::scope(|scope| {
+            let each = |part: u64| (part * 75..(part + 1) * 75).for_each(|number| give(&house, &cgm, number));
+            (0..4).for_each(|part| drop(scope.spawn(move || each(part))));
+        });
+        let all = async || {
+            // A token lasts as long as a Provenance.
+            let who = reader.ask_token("system/Provenance.rs system/Observation.rs").await;
+            let token = format!("Bearer {}", who.body["access_token"].as_str().expect("a token"));
+            let request = http::Request::get("/fhir/Provenance").header("authorization", token);
+            let found = house.ask(reader.peer(), request, axum::body::Body::empty()).await;
+            let entries = found.body["entry"].as_array().expect("entries").clone();
+            let mut counts: Vec<usize> = entries.iter().map(|entry| targets(&entry["resource"]).len()).collect();
+            counts.sort_unstable();
+            counts
+        };
+        let counts = all().await;
+        assert_eq!(counts.iter().sum::<usize>(), 300, "{counts:?}");
+        assert!((2..=6).contains(&counts.len()) && counts.iter().all(|count| *count <= 256 + 4), "{counts:?}");
+        house.site.clock.advance(3_600);
+        give(&house, &cgm, 1_000);
+        assert_eq!(all().await.len(), counts.len() + 1);
+    }
+}
+
 /// Shows REQ-INTAKE-13: nobody writes one, and its targets are those that its reader may see.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provenance_is_ours_and_no_oracle() {
