@@ -66,6 +66,7 @@ impl Transport for Udp {
 struct Machine {
     sdk: Sdk,
     udp: Udp,
+    birth: &'static [&'static [u8]],
 }
 
 /// What came of a call.
@@ -93,7 +94,8 @@ impl Machine {
         let keys =
             SimKeys { birth: Some(software(key)), operational: None, next: None, dice: dice.clone(), broken: false };
         let parts = Parts { crypto: RustCrypto, rng: dice, flash: SimFlash::new(), keys };
-        let mut machine = Self { sdk: start(parts, chain.leak(), udp.now()), udp };
+        let birth: &'static [&'static [u8]] = chain.leak();
+        let mut machine = Self { sdk: start(parts, birth, udp.now()), udp, birth };
         machine.sdk.pin_site(site.authority.root().key, None).unwrap();
         machine.sdk.set_time(machine.udp.now(), Interval::exactly(noon()));
         machine
@@ -114,8 +116,8 @@ impl Machine {
 
     /// Turns it off and on again: what it has in memory is gone, and what time it is.
     fn reboot(self) -> Self {
-        let Self { sdk, udp } = self;
-        Self { sdk: start(sdk.stop(), &[], udp.now()), udp }
+        let Self { sdk, udp, birth } = self;
+        Self { sdk: start(sdk.stop(), birth, udp.now()), udp, birth }
     }
 
     /// Fetches the site's list, and those that were missed first, until `most` were taken; how many were, and whether the hub
@@ -319,6 +321,7 @@ async fn a_device_five_roots_behind_catches_up_at_the_hub_by_itself() {
         // What the hub says in the name of the newest root is believed again.
         machine.sdk.set_time(machine.udp.now(), Interval::exactly(hub.site.clock.now()));
         assert!(machine.fetch_objects() >= 1, "the status list");
+        machine.connect();
     })
     .await
     .unwrap();
