@@ -76,6 +76,8 @@ pub enum Code {
     Busy,
     /// The caller's rights do not reach this.
     Forbidden,
+    /// Which device of the register a Device is, is not for the caller to say, or said of another one.
+    DeviceName,
     /// There is no token.
     NoToken,
     /// The token is not live.
@@ -200,6 +202,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
     ),
     (Code::Forbidden, ("fhir-forbidden", "forbidden", StatusCode::FORBIDDEN, "ask for a token with a scope for this")),
     (
+        Code::DeviceName,
+        (
+            "fhir-device-name",
+            "forbidden",
+            StatusCode::FORBIDDEN,
+            "leave the identifier as it is: medlock clinical device says which Device a device of the register is",
+        ),
+    ),
+    (
         Code::Token,
         (
             "smart-token",
@@ -242,7 +253,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -275,6 +286,7 @@ impl Code {
         Self::TooCostly,
         Self::Busy,
         Self::Forbidden,
+        Self::DeviceName,
         Self::NoToken,
         Self::Token,
         Self::TokenBinding,

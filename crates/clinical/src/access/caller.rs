@@ -8,6 +8,9 @@ use medlock_trust::decide::Code;
 use medlock_trust::{CredentialId, Denied, DeviceName, Operation};
 use std::sync::Arc;
 
+/// The name under which the administrator's own changes are noted: no client is registered with it.
+const ADMINISTRATOR: &str = "administrator";
+
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -56,6 +59,17 @@ pub enum Holder {
         /// The patient whose data is meant.
         patient: Option<Row>,
     },
+}
+
+/// Whether who asks may say which device of the register a Device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// It may not.
+    Never,
+    /// It may say it of a Device that is none yet, with a name that no other one has: a gateway, by its credential.
+    Unclaimed,
+    /// It may say it and take it back: the administrator.
+    Any,
 }
 
 /// What else has to be shown with a token.
@@ -116,6 +130,16 @@ impl Caller {
         self.grant.leave
     }
 
+    /// Whether it may say which device of the register a Device is. Software may not, whatever its rights on Devices are: the
+    /// device's readings would be another patient's.
+    pub(crate) fn naming(&self) -> Naming {
+        match (&self.grant.holder, &self.who) {
+            (Holder::Software { client }, _) if client == ADMINISTRATOR => Naming::Any,
+            (Holder::Device { own: None, .. }, Who::Device { .. }) => Naming::Unclaimed,
+            _ => Naming::Never,
+        }
+    }
+
     /// What may be seen for this verb.
     #[must_use]
     pub fn sight(&self, verb: Verb) -> Sight {
@@ -156,6 +180,18 @@ impl Caller {
     fn standing(&self, verb: Verb, kind: Kind) -> Option<&Standing> {
         let operation = verb.operation(kind)?;
         self.standings.iter().find(|(of, _)| *of == operation).map(|(_, standing)| standing)
+    }
+}
+
+impl Caller {
+    /// The administrator, who asks over the hub's socket: what is written so is noted as that software's.
+    pub(crate) fn administrator() -> Self {
+        let scopes = Scopes::read("system/*.rs system/Device.u").unwrap_or_default();
+        let rights = Arc::from(scopes.rights_of_software());
+        let client = ADMINISTRATOR.to_owned();
+        let holder = Holder::Software { client: client.clone() };
+        let grant = Grant { leave: 0, holder, binding: Binding::Bearer, until: 0, scopes, rights };
+        Self { who: Who::Software { client }, grant: Arc::new(grant), standings: Vec::new() }
     }
 }
 

@@ -9,6 +9,7 @@ mod gate;
 mod right;
 mod sight;
 
+pub(crate) use caller::Naming;
 pub use caller::{Binding, Caller, Grant, Holder, Who};
 pub use gate::Gate;
 pub use right::{Reach, Right, Verb, Verbs};

@@ -20,6 +20,7 @@ pub mod dpop;
 mod form;
 mod idtoken;
 mod introspect;
+mod naming;
 pub mod passkey;
 pub mod pkce;
 mod register;

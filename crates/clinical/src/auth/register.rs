@@ -89,6 +89,18 @@ pub enum Asked {
         /// Its name.
         name: String,
     },
+    /// Say which Device a device of the register is. Answer: [`Told::Done`].
+    BindDevice {
+        /// The device's name in the register.
+        name: String,
+        /// The resource: `Device/ID`.
+        device: String,
+    },
+    /// Say that no Device is this device of the register, and end its tokens. Answer: [`Told::Done`].
+    ReleaseDevice {
+        /// The device's name in the register.
+        name: String,
+    },
 }
 
 /// How software proves that it is itself.
@@ -170,14 +182,14 @@ pub struct AccountView {
 
 /// Why it is not done.
 #[derive(Debug)]
-struct Refused(StatusCode, String);
+pub(super) struct Refused(pub(super) StatusCode, pub(super) String);
 
 impl Refused {
-    fn wrong(text: impl Into<String>) -> Self {
+    pub(super) fn wrong(text: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, text.into())
     }
 
-    fn absent(what: impl std::fmt::Display) -> Self {
+    pub(super) fn absent(what: impl std::fmt::Display) -> Self {
         Self(StatusCode::NOT_FOUND, format!("there is no {what}"))
     }
 }
@@ -250,6 +262,8 @@ impl Clinical {
                 self.forget_ended(now);
                 Ok(Told::Done { text: format!("{name} is removed, and all that was granted by it has ended") })
             }
+            Asked::BindDevice { name, device } => self.bind_device(&name, &device),
+            Asked::ReleaseDevice { name } => self.release_device(&name, now),
         }
     }
 

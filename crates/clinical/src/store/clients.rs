@@ -395,7 +395,19 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn id_of(&self, row: Row) -> Result<Option<Id>, Error> {
-        let mut statement = Statement::seen_by_row("r.id", &Sight::of_register(), Kind::PATIENT);
+        self.id_at(Kind::PATIENT, row)
+    }
+
+    /// The identifier of the Device with this row, for the administrator.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn device_at(&self, row: Row) -> Result<Option<Id>, Error> {
+        self.id_at(Kind::DEVICE, row)
+    }
+
+    fn id_at(&self, kind: Kind, row: Row) -> Result<Option<Id>, Error> {
+        let mut statement = Statement::seen_by_row("r.id", &Sight::of_register(), kind);
         statement.text(" AND r.rid = ").value(row.0);
         self.database().read("look for a person", |sql| {
             first(sql, "resource", statement.sql(), statement.values(), |row| {

@@ -9,6 +9,7 @@ mod dictionary;
 mod history;
 mod include;
 mod index;
+mod names;
 mod page;
 mod read;
 mod schema;

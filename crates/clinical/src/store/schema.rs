@@ -15,6 +15,8 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(PAST),
         Step::Sql { sqlite: SQLITE_PAST_APPEND, postgres: POSTGRES_PAST_APPEND },
         Step::Both(CLIENTS),
+        Step::Both(DEVICE_NAMES),
+        Step::Code(super::names::gather),
     ],
 };
 
@@ -124,4 +126,10 @@ CREATE TABLE code (
 CREATE INDEX code_until ON code (until);
 CREATE TABLE jti (client TEXT NOT NULL, hash BLOB NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (client, hash)) STRICT, WITHOUT ROWID;
 CREATE INDEX jti_until ON jti (until);
+";
+
+/// Which Device each device of the register is.
+const DEVICE_NAMES: &str = "
+CREATE TABLE device_name (name TEXT PRIMARY KEY, rid INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX device_name_row ON device_name (rid);
 ";

@@ -1,11 +1,9 @@
 //! Tokens: kept as their hashes, with what they stand for.
 
-use super::{Records, Statement};
-use crate::access::{Binding, Grant, Holder, Sight};
+use super::Records;
+use crate::access::{Binding, Grant, Holder};
 use crate::auth::Scopes;
-use crate::definitions::Definitions;
 use crate::kind::{Kind, Row};
-use crate::validate::ident_of;
 use medlock_store::{Error, Fault, Row as Found, Sql, Value, all, first, values};
 use medlock_trust::{CredentialId, DeviceName};
 use std::collections::HashSet;
@@ -287,22 +285,6 @@ impl Records {
             let delete =
                 "DELETE FROM token WHERE hash IN (SELECT hash FROM token WHERE until < ?1 ORDER BY until LIMIT 1000)";
             sql.execute(delete, values![before])
-        })
-    }
-
-    /// The rows of kind Device that are said to be this device of the register: one, if all is well.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub(crate) fn rows_of_device(&self, system: &str, device: &DeviceName) -> Result<Vec<Row>, Error> {
-        let Some(identifier) = Definitions::r4().parameters.named(Kind::DEVICE, "identifier") else {
-            return Ok(Vec::new());
-        };
-        let mut statement = Statement::seen("r.rid", &Sight::of_register(), Kind::DEVICE);
-        statement.text(" AND r.rid IN (SELECT i.rid FROM ident i WHERE i.param = ").value(identifier.id.number());
-        statement.text(" AND i.value = ").value(ident_of(device.as_str(), system)).text(") LIMIT 2");
-        self.database().read("look for the resource of a device", |sql| {
-            all(sql, "resource", statement.sql(), statement.values(), |row| Ok(Row(row.number("rid")?)))
         })
     }
 }

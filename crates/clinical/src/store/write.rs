@@ -4,8 +4,8 @@
 use super::act::{Act, Done, How, Unapplied};
 use super::dictionary::Numbers;
 use super::read::Stored;
-use super::{Records, Statement, index, search};
-use crate::access::{Caller, Sight, Verb};
+use super::{Records, Statement, index, names, search};
+use crate::access::{Caller, Naming, Sight, Verb};
 use crate::audit::{self, Note};
 use crate::definitions::{Definitions, Owner};
 use crate::kind::{Id, Kind, Millis, Row, Version};
@@ -25,6 +25,7 @@ struct Work {
     notes: Vec<Note>,
     numbers: Numbers,
     sights: Sights,
+    naming: Naming,
     at: Millis,
 }
 
@@ -45,7 +46,7 @@ enum Ended {
 }
 
 /// Why a verb went no further.
-enum Stopped {
+pub(super) enum Stopped {
     Fault(Fault),
     Refused(Refusal),
     Changed,
@@ -57,7 +58,7 @@ impl From<Fault> for Stopped {
     }
 }
 
-fn refused(issue: Issue) -> Stopped {
+pub(super) fn refused(issue: Issue) -> Stopped {
     Stopped::Refused(issue.into())
 }
 
@@ -84,7 +85,8 @@ impl Records {
             update: caller.sight(Verb::Update),
             delete: caller.sight(Verb::Delete),
         };
-        let work = Work { acts, notes, numbers, sights, at: Millis(self.clock.unix_millis()) };
+        let (naming, at) = (caller.naming(), Millis(self.clock.unix_millis()));
+        let work = Work { acts, notes, numbers, sights, naming, at };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let done = self.database().write("write resources", move |sql| {
@@ -277,6 +279,7 @@ impl Running<'_> {
             (Act::Create { to, .. }, _) => {
                 let (row, patient) = self.known.get(&(kind, id)).copied().ok_or(Fault::Missing("new row"))?;
                 self.index(row, to)?;
+                self.name(row, to)?;
                 self.finish(How::Created, (kind, id), (row, patient), Version::FIRST, to.tail())
             }
             (Act::Update { to, bases, .. }, Some(before)) => self.update(id, to, &before, bases),
@@ -311,6 +314,14 @@ impl Running<'_> {
         index::write(self.sql, row, to.rows(), &self.work.numbers, target)
     }
 
+    /// What a Device says of itself is so, or the caller may say it.
+    fn name(&mut self, row: Row, to: &Prepared) -> Result<(), Stopped> {
+        if to.kind() != Kind::DEVICE {
+            return Ok(());
+        }
+        names::keep(self.sql, row, to.rows(), self.work.naming, self.work.at.0 / 1_000)
+    }
+
     fn update(&mut self, id: Id, to: &Prepared, before: &Stored, bases: &[String]) -> Result<Done, Stopped> {
         let (kind, row) = (to.kind(), before.row);
         let patient = match to.patient() {
@@ -330,6 +341,7 @@ impl Running<'_> {
         index::remove(self.sql, row, &rows)?;
         self.known.insert((kind, id), (row, patient));
         self.index(row, to)?;
+        self.name(row, to)?;
         if kind == Kind::DEVICE && patient != before.patient {
             self.move_metrics(row, patient)?;
         }
@@ -348,6 +360,9 @@ impl Running<'_> {
 
     /// A resource that is gone keeps its row and what it is found by: only who could see it learns that it was there.
     fn delete(&mut self, before: &Stored) -> Result<Done, Stopped> {
+        if before.kind == Kind::DEVICE {
+            names::stays(self.sql, before.row)?;
+        }
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 1, statement = NULL, version = ?2, updated = ?3 WHERE rid = ?1 AND version = ?4";
         let parameters = values![before.row.0, version.number(), self.work.at.0, before.version.number()];

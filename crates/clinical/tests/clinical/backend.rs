@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Software with a key on P-384.
-struct Backend<'h> {
+pub(crate) struct Backend<'h> {
     house: &'h House,
     key: SigningKey,
     id: String,
@@ -32,7 +32,7 @@ fn signed(key: &SigningKey, header: &Value, claims: &Value) -> String {
 }
 
 impl<'h> Backend<'h> {
-    async fn new(house: &'h House, scopes: &str) -> Self {
+    pub(crate) async fn new(house: &'h House, scopes: &str) -> Self {
         let key = SigningKey::generate_with(SigningAlgorithm::P384);
         let keys = json!({ "keys": [jwk(&key, "k1")] }).to_string();
         let app = house.app("keys", json!({ "keys": keys, "scopes": scopes, "redirects": [CALLBACK] })).await;
@@ -57,6 +57,18 @@ impl<'h> Backend<'h> {
             ("client_assertion", assertion),
         ];
         self.house.post_form("/auth/token", &form).await
+    }
+
+    /// A token for these scopes.
+    pub(crate) async fn token(&self, scope: &str) -> String {
+        let assertion = signed(&self.key, &self.header(), &self.claims(scope));
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("scope", scope),
+            ("client_assertion_type", TYPE),
+            ("client_assertion", &assertion),
+        ];
+        token(&self.house.post_form("/auth/token", &form).await, "access_token")
     }
 
     async fn ask_with(&self, header: &Value, claims: &Value) -> Answer {

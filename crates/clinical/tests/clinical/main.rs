@@ -5,6 +5,7 @@ mod contract;
 mod device;
 mod examples;
 mod fixture;
+mod naming;
 mod negative;
 mod oracle;
 mod parameters;

@@ -1,4 +1,4 @@
-//! `medlock clinical …`: which software may ask for tokens, and who signs in.
+//! `medlock clinical …`: which software may ask for tokens, who signs in, and which Device a device is.
 
 use super::HubArgs;
 use crate::admin::ask_clinical;
@@ -17,6 +17,9 @@ pub(crate) enum ClinicalCommand {
     /// Make, list and remove accounts of people who sign in, and give them setup codes.
     #[command(subcommand)]
     User(UserCommand),
+    /// Say which Device resource a device of the register is, and take it back.
+    #[command(subcommand)]
+    Device(DeviceCommand),
 }
 
 /// `medlock clinical client …`.
@@ -106,6 +109,28 @@ pub(crate) enum UserCommand {
     },
 }
 
+/// `medlock clinical device …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// This Device is that device: what it measures is of the Device's patient.
+    Bind {
+        /// The device's name in the register.
+        name: String,
+        /// The resource: `Device/ID`.
+        #[arg(value_name = "RESOURCE")]
+        device: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// No Device is it any more; its tokens end at once.
+    Release {
+        /// The device's name in the register.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+}
+
 /// How software proves that it is itself.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Sort {
@@ -125,6 +150,7 @@ pub(crate) fn run(command: ClinicalCommand) -> Result<Outcome, Failure> {
     let (hub, asked) = match command {
         ClinicalCommand::Client(command) => client(command)?,
         ClinicalCommand::User(command) => user(command),
+        ClinicalCommand::Device(command) => device(command),
     };
     let told = ask_clinical(&hub.dir, &asked)?;
     if hub.json {
@@ -161,6 +187,13 @@ fn user(command: UserCommand) -> (HubArgs, Asked) {
         UserCommand::List { hub } => (hub, Asked::Accounts),
         UserCommand::Code { name, hub } => (hub, Asked::Code { name }),
         UserCommand::Remove { name, hub } => (hub, Asked::RemoveAccount { name }),
+    }
+}
+
+fn device(command: DeviceCommand) -> (HubArgs, Asked) {
+    match command {
+        DeviceCommand::Bind { name, device, hub } => (hub, Asked::BindDevice { name, device }),
+        DeviceCommand::Release { name, hub } => (hub, Asked::ReleaseDevice { name }),
     }
 }
 
