@@ -84,6 +84,10 @@ pub enum Code {
     Token,
     /// The token is bound to a credential that was not shown.
     TokenBinding,
+    /// The token is bound to a key, and the proof of it is for something else, or came before.
+    Proof,
+    /// The proof is old, or its clock is another: it needs a nonce.
+    ProofNonce,
     /// The device's standing does not let it.
     Standing,
     /// The audit cannot be written now.
@@ -229,6 +233,24 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
         ),
     ),
     (
+        Code::Proof,
+        (
+            "smart-proof",
+            "login",
+            StatusCode::UNAUTHORIZED,
+            "sign a new proof for each request, as RFC 9449 section 4 says",
+        ),
+    ),
+    (
+        Code::ProofNonce,
+        (
+            "smart-proof-nonce",
+            "login",
+            StatusCode::UNAUTHORIZED,
+            "sign a new proof with the nonce of the header DPoP-Nonce",
+        ),
+    ),
+    (
         Code::Standing,
         ("smart-standing", "forbidden", StatusCode::UNAUTHORIZED, "see the code of the verdict in docs/codes.md"),
     ),
@@ -253,7 +275,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -290,6 +312,8 @@ impl Code {
         Self::NoToken,
         Self::Token,
         Self::TokenBinding,
+        Self::Proof,
+        Self::ProofNonce,
         Self::Standing,
         Self::AuditAway,
         Self::StoreAway,

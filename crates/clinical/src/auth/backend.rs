@@ -1,6 +1,6 @@
 //! Assertions of software that has keys (RFC 7523; SMART App Launch 2.2, sections 5.2 and 8).
 
-use super::answer::{OAuthError, Refused, TokenBody, away};
+use super::answer::{OAuthError, Refused, TokenBody, away, token_type};
 use super::clients::{Client, Proof};
 use super::form::{Form, wrong};
 use super::scope::Scopes;
@@ -113,12 +113,16 @@ fn check(claims: &Claims, issuer: &str, address: &str, now: i64) -> Result<Asser
     Ok(Assertion { number: sha256(number.as_bytes()), until: until.saturating_add(KEPT) })
 }
 
-/// A token for software in its own name. Blocks.
+/// A token for software in its own name, whose assertion was believed. Blocks.
 ///
 /// # Errors
 /// The first check that fails answers.
-pub(super) fn token(clinical: &Clinical, form: &Form, address: &str) -> Result<TokenBody, OAuthError> {
-    let (client, assertion) = assertion(clinical, form, address)?;
+pub(super) fn token(
+    clinical: &Clinical,
+    form: &Form,
+    (client, assertion): (Client, Assertion),
+    binding: Binding,
+) -> Result<TokenBody, OAuthError> {
     let asked = Scopes::read_known(form.need("scope")?)
         .map_err(|error| OAuthError::new(Refused::InvalidScope, error.to_string()))?;
     let kinds = &clinical.settings().kinds;
@@ -130,10 +134,11 @@ pub(super) fn token(clinical: &Clinical, form: &Form, address: &str) -> Result<T
     let until = made.saturating_add(seconds);
     let (token, scope) = (Secret::new(), scopes.to_string());
     let leave = NewLeave { holder: Holder::Software { client: client.id }, scopes: scopes.clone(), made, until };
-    let kept = NewToken { hash: token.hash, scopes, binding: Binding::Bearer, until };
+    let kept = NewToken { hash: token.hash, scopes, binding, until };
     let new = clinical.records().keep_token_once((leave, kept), (assertion.number, assertion.until));
     if !new.map_err(|error| away(&error))? {
         return Err(replayed());
     }
-    Ok(TokenBody { access_token: token.text, token_type: "Bearer", expires_in: seconds, scope, ..TokenBody::default() })
+    let token_type = token_type(binding);
+    Ok(TokenBody { access_token: token.text, token_type, expires_in: seconds, scope, ..TokenBody::default() })
 }

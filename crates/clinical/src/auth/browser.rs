@@ -88,6 +88,7 @@ fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong: bool) -> A
     let browser = Browser::of(clinical, headers);
     let now = clinical.clock().now().unix();
     let signed_in = session(clinical, &browser, now)?.filter(|(_, since)| wish.takes(*since, now));
+    let signed_in = signed_in.filter(|(account, _)| wish.is_opened_by(account));
     let ticket = |step| browser.ticket(clinical, step, query, now);
     let (account, _) = match signed_in {
         Some(signed_in) if !wrong => signed_in,
@@ -100,11 +101,13 @@ fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong: bool) -> A
         return Err(wish.problem(OAuthError::new(Refused::ConsentRequired, "each agreement is asked for")));
     }
     let patients = if wish.needs_choice(&account) { Some(choice(clinical)?) } else { None };
+    let about = wish.opened_for().map(|row| patient_named(clinical, row)).transpose()?;
     let page = screen::consent(&screen::Asked {
         app: &wish.client.name,
         person: &account.name,
         scopes: &wish.scopes,
         patients: patients.as_deref(),
+        about: about.as_deref(),
         days: clinical.settings().refresh_seconds / 86_400,
         ticket: &ticket("consent"),
         origin: origin_of(&wish.redirect),
@@ -147,7 +150,7 @@ fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
     let wish = authorize::read(clinical, &query)?;
     let signed_in =
         session(clinical, &browser, now)?.filter(|(_, since)| wish.takes(since.saturating_add(PATIENCE), now));
-    let Some((account, since)) = signed_in else {
+    let Some((account, since)) = signed_in.filter(|(account, _)| wish.is_opened_by(account)) else {
         return Err(Problem::Told("You are no longer signed in.".to_owned()));
     };
     let denied = |text: &'static str| wish.problem(OAuthError::new(Refused::AccessDenied, text));
@@ -169,11 +172,15 @@ fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
         hash: code.hash,
         redirect: wish.redirect.clone(),
         challenge: *wish.challenge.as_bytes(),
+        key: wish.key,
+        launch: wish.launch.clone(),
         nonce: wish.nonce.clone(),
         signed_in: since,
         until: now.saturating_add(CODE),
     };
-    clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept).map_err(told)?;
+    if !clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept).map_err(told)? {
+        return Err(denied("the app was opened with this launch before"));
+    }
     let issuer = clinical.settings().public_url.as_str();
     let parameters = [("code", code.text.as_str()), ("state", wish.state.as_str()), ("iss", issuer)];
     Ok(go_to(&answer_address(&wish.redirect, &parameters)))
@@ -185,7 +192,14 @@ fn patient(clinical: &Clinical, wish: &Wish, account: &Account, chosen: Option<&
         return Ok(None);
     }
     if let Some(own) = account.only() {
+        if wish.opened_for().is_some_and(|other| other != own) {
+            let text = "the app was opened for another patient than the person is";
+            return Err(wish.problem(OAuthError::new(Refused::AccessDenied, text)));
+        }
         return Ok(Some(own));
+    }
+    if let Some(patient) = wish.opened_for() {
+        return Ok(Some(patient));
     }
     let id = chosen.and_then(Id::read).ok_or_else(|| Problem::Told("Choose whose data it is about.".to_owned()))?;
     let row = clinical.records().row_of(Kind::PATIENT, &id).map_err(told)?;
@@ -196,6 +210,13 @@ fn patient(clinical: &Clinical, wish: &Wish, account: &Account, chosen: Option<&
 fn choice(clinical: &Clinical) -> Result<Vec<(String, String)>, Problem> {
     let patients = clinical.records().some_patients(MOST_PATIENTS).map_err(told)?;
     Ok(patients.into_iter().map(|stored| (stored.id.to_string(), name_of(&stored.body, &stored.id))).collect())
+}
+
+/// The patient with this row, as it is said.
+fn patient_named(clinical: &Clinical, row: Row) -> Result<String, Problem> {
+    let gone = || Problem::Told("The patient for whom the app was opened is not here.".to_owned());
+    let stored = clinical.records().patient_at(row).map_err(told)?.ok_or_else(gone)?;
+    Ok(name_of(&stored.body, &stored.id))
 }
 
 /// A person's name as it is said, and the birth date.

@@ -7,6 +7,7 @@
 //! ```
 
 use super::clients::{Account, Client, Proof};
+use super::launch::{Context, Opening};
 use super::scope::Scopes;
 use super::secret::Secret;
 use crate::Clinical;
@@ -89,6 +90,20 @@ pub enum Asked {
         /// Its name.
         name: String,
     },
+    /// Open an app with a patient and a place. Answer: [`Told::Launch`].
+    Launch {
+        /// The app's identifier.
+        client: String,
+        /// Whose data is meant: `Patient/ID`.
+        #[serde(default)]
+        patient: Option<String>,
+        /// The name of the account of who opens it; anybody's if absent.
+        #[serde(default)]
+        account: Option<String>,
+        /// What else its token tells.
+        #[serde(default)]
+        context: Context,
+    },
     /// Say which Device a device of the register is. Answer: [`Told::Done`].
     BindDevice {
         /// The device's name in the register.
@@ -136,6 +151,13 @@ pub enum Told {
     Clients {
         /// By name.
         clients: Vec<ClientView>,
+    },
+    /// How an app is opened.
+    Launch {
+        /// What it asks with: good once, for five minutes.
+        launch: String,
+        /// The address of the records.
+        iss: String,
     },
     /// One account.
     Account {
@@ -261,6 +283,9 @@ impl Clinical {
                 records.remove_account(account.number, now)?;
                 self.forget_ended(now);
                 Ok(Told::Done { text: format!("{name} is removed, and all that was granted by it has ended") })
+            }
+            Asked::Launch { client, patient, account, context } => {
+                self.open_app(Opening { client, patient, account, context }, now)
             }
             Asked::BindDevice { name, device } => self.bind_device(&name, &device),
             Asked::ReleaseDevice { name } => self.release_device(&name, now),

@@ -89,6 +89,8 @@ pub(super) struct Asked<'a> {
     pub(super) scopes: &'a Scopes,
     /// Among whom the person chooses: identifier and name.
     pub(super) patients: Option<&'a [(String, String)]>,
+    /// Whom it was opened for.
+    pub(super) about: Option<&'a str>,
     /// For how long it may stay, in days.
     pub(super) days: i64,
     /// What comes back with the form.
@@ -105,6 +107,9 @@ pub(super) fn consent(asked: &Asked<'_>) -> Response {
         escaped(asked.person),
         asked.ticket
     );
+    if let Some(name) = asked.about {
+        let _ = write!(body, "<p>It was opened for <strong>{}</strong>.</p>", escaped(name));
+    }
     if let Some(patients) = asked.patients {
         body.push_str("<fieldset><legend>Whose data</legend>");
         for (place, (id, name)) in patients.iter().enumerate() {

@@ -17,6 +17,8 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(CLIENTS),
         Step::Both(DEVICE_NAMES),
         Step::Code(super::names::gather),
+        Step::Both(CODE_KEY),
+        Step::Both(LAUNCHES),
     ],
 };
 
@@ -132,4 +134,16 @@ CREATE INDEX jti_until ON jti (until);
 const DEVICE_NAMES: &str = "
 CREATE TABLE device_name (name TEXT PRIMARY KEY, rid INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX device_name_row ON device_name (rid);
+";
+
+/// The key that the tokens of a code have to be bound to.
+const CODE_KEY: &str = "ALTER TABLE code ADD COLUMN bound BLOB;";
+
+/// What is said of patient and place when an app is opened, and what is told of it with each token.
+const LAUNCHES: &str = "
+CREATE TABLE launch (
+    hash BLOB PRIMARY KEY, client TEXT NOT NULL, account INTEGER, patient INTEGER, context TEXT NOT NULL, until INTEGER NOT NULL, used INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX launch_until ON launch (until);
+ALTER TABLE leave ADD COLUMN context TEXT;
 ";

@@ -66,6 +66,8 @@ pub(crate) struct Refresh {
     pub(crate) used: bool,
     /// The thumbprint of the key it is bound to.
     pub(crate) key: Option<[u8; 32]>,
+    /// What else is told with its tokens: JSON.
+    pub(crate) context: Option<String>,
 }
 
 impl NewLeave {
@@ -213,7 +215,7 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn refresh_token(&self, hash: [u8; 32]) -> Result<Option<Refresh>, Error> {
-        let question = "SELECT l.id, l.client, l.account, l.patient, l.scopes, t.until, t.used, t.binding, t.bound, t.credential \
+        let question = "SELECT l.id, l.client, l.account, l.patient, l.scopes, l.context, t.until, t.used, t.binding, t.bound, t.credential \
                         FROM token t JOIN leave l ON l.id = t.leave WHERE t.hash = ?1 AND t.sort = ?2 AND l.ended IS NULL";
         self.database().read("look for a refresh token", |sql| {
             first(sql, "token", question, values![hash, REFRESH], |row| {
@@ -230,6 +232,7 @@ impl Records {
                     until: row.number("until")?,
                     used: row.optional_number::<i64>("used")?.is_some(),
                     key,
+                    context: row.optional_text("context")?.map(str::to_owned),
                 })
             })
         })

@@ -71,6 +71,19 @@ impl<'h> Backend<'h> {
         token(&self.house.post_form("/auth/token", &form).await, "access_token")
     }
 
+    /// What is answered where a key is proved too.
+    pub(crate) async fn ask_proving(&self, proof: &str) -> Answer {
+        let assertion = signed(&self.key, &self.header(), &self.claims("proving"));
+        let request = Request::post("/auth/token").header("content-type", "application/x-www-form-urlencoded");
+        let pairs = [
+            ("grant_type", "client_credentials"),
+            ("scope", "system/Patient.rs"),
+            ("client_assertion_type", TYPE),
+            ("client_assertion", &*assertion),
+        ];
+        self.house.people_json(request.header("dpop", proof), form(&pairs)).await
+    }
+
     async fn ask_with(&self, header: &Value, claims: &Value) -> Answer {
         self.ask(&signed(&self.key, header, claims)).await
     }

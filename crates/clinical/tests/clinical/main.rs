@@ -3,8 +3,10 @@
 mod backend;
 mod contract;
 mod device;
+mod dpop;
 mod examples;
 mod fixture;
+mod launch;
 mod naming;
 mod negative;
 mod oracle;

@@ -29,7 +29,7 @@ impl Ward {
         Self::at(House::new()).await
     }
 
-    async fn at(house: House) -> Self {
+    pub(crate) async fn at(house: House) -> Self {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
         let mut made = Vec::new();
         for name in ["Anna", "Bert"] {
@@ -278,7 +278,11 @@ async fn discovery_says_what_is_there() {
     }
     let smart = house.people_json(Request::get("/fhir/.well-known/smart-configuration"), String::new()).await;
     let capabilities: Vec<&Value> = smart.body["capabilities"].as_array().expect("a list").iter().collect();
-    assert!(capabilities.contains(&&json!("launch-standalone")) && !capabilities.contains(&&json!("launch-ehr")));
+    assert!(
+        ["launch-standalone", "launch-ehr", "context-ehr-patient"]
+            .iter()
+            .all(|name| capabilities.contains(&&json!(name)))
+    );
     assert_eq!(challenge().len(), 43);
 }
 

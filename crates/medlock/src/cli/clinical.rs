@@ -1,11 +1,12 @@
-//! `medlock clinical …`: which software may ask for tokens, who signs in, and which Device a device is.
+//! `medlock clinical …`: which software may ask for tokens, who signs in, how apps are opened, and which Device a
+//! device is.
 
 use super::HubArgs;
 use crate::admin::ask_clinical;
 use crate::output::{self, Table, say};
 use crate::{Failure, Outcome};
 use clap::{Subcommand, ValueEnum};
-use medlock_clinical::auth::{AccountView, Asked, ClientSort, ClientView, Told};
+use medlock_clinical::auth::{AccountView, Asked, ClientSort, ClientView, Context, OpenResource, Told};
 use std::path::PathBuf;
 
 /// `medlock clinical …`.
@@ -17,6 +18,26 @@ pub(crate) enum ClinicalCommand {
     /// Make, list and remove accounts of people who sign in, and give them setup codes.
     #[command(subcommand)]
     User(UserCommand),
+    /// Open an app with a patient and a place, as other software of the hospital does; prints what the app asks with, once,
+    /// within five minutes.
+    Launch {
+        /// The app's identifier.
+        client: String,
+        /// Whose data is meant: `Patient/ID`.
+        #[arg(long, value_name = "RESOURCE")]
+        patient: Option<String>,
+        /// The name of the account of who opens it; anybody's if absent.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// What is open beside it: `ImagingStudy/ID`. Can be given several times.
+        #[arg(long = "open", value_name = "RESOURCE")]
+        open: Vec<String>,
+        /// Whose data it is stands beside the app already.
+        #[arg(long)]
+        no_banner: bool,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
     /// Say which Device resource a device of the register is, and take it back.
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -151,6 +172,12 @@ pub(crate) fn run(command: ClinicalCommand) -> Result<Outcome, Failure> {
         ClinicalCommand::Client(command) => client(command)?,
         ClinicalCommand::User(command) => user(command),
         ClinicalCommand::Device(command) => device(command),
+        ClinicalCommand::Launch { client, patient, user, open, no_banner, hub } => {
+            let fhir_context = open.into_iter().map(|reference| OpenResource { reference, role: None }).collect();
+            let need_patient_banner = no_banner.then_some(false);
+            let context = Context { fhir_context, need_patient_banner, intent: None };
+            (hub, Asked::Launch { client, patient, account: user, context })
+        }
     };
     let told = ask_clinical(&hub.dir, &asked)?;
     if hub.json {
@@ -219,6 +246,10 @@ fn print(told: Told) {
             }
             table
                 .print("No software is registered. Register one with: medlock clinical client add NAME --redirect URL");
+        }
+        Told::Launch { launch, iss } => {
+            say!("launch  {launch}   (once, within five minutes)");
+            say!("iss     {iss}");
         }
         Told::Account { account, code } => {
             say!("name  {}", account.name);
