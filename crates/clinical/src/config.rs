@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::kind::Kind;
+use medlock_node::outbound::OutboundConfig;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -51,6 +52,8 @@ pub struct ClinicalConfig {
     pub search_seconds: u32,
     /// Resources on a page of a search, at most.
     pub page_most: u16,
+    /// Which servers are called at addresses that others have registered.
+    pub outbound: OutboundConfig,
 }
 
 impl Default for ClinicalConfig {
@@ -68,6 +71,7 @@ impl Default for ClinicalConfig {
             refresh_seconds: 7_776_000,
             search_seconds: 2,
             page_most: 1_000,
+            outbound: OutboundConfig::default(),
         }
     }
 }

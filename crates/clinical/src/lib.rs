@@ -43,6 +43,7 @@ use axum::Router;
 use axum::routing::post;
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
+use medlock_node::outbound::Outbound;
 use seam::{Devices, WebKeys};
 use std::collections::HashSet;
 use std::fmt;
@@ -80,6 +81,7 @@ pub struct Clinical {
     gate: Gate,
     audit: audit::Queue,
     places: rest::Places,
+    key_sets: auth::KeySets,
     /// Where devices reach it, without `/fhir`; empty until their door is open.
     devices_address: RwLock<Arc<str>>,
 }
@@ -91,6 +93,7 @@ impl Clinical {
     /// [`Error`].
     pub fn open(config: &ClinicalConfig, needs: Needs) -> Result<Arc<Self>, Error> {
         let settings = Settings::of(config)?;
+        let key_sets = auth::KeySets::new(Outbound::new(&config.outbound)?);
         let Needs { clock, knowledge, devices, web_keys, place } = needs;
         let records = Arc::new(Records::open(&place, clock.clone())?);
         let gate = Gate::new(Arc::clone(&records), Arc::clone(&knowledge), clock.clone(), Arc::clone(&devices));
@@ -106,6 +109,7 @@ impl Clinical {
             gate,
             audit,
             places: rest::Places::default(),
+            key_sets,
             devices_address,
         }))
     }
@@ -150,6 +154,10 @@ impl Clinical {
             Ok(ended) => self.gate.forget(&ended),
             Err(error) => tracing::warn!(%error, "whether tokens have ended cannot be told now"),
         }
+    }
+
+    pub(crate) const fn key_sets(&self) -> &auth::KeySets {
+        &self.key_sets
     }
 
     pub(crate) fn web_keys(&self) -> &dyn WebKeys {

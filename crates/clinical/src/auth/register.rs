@@ -322,8 +322,10 @@ impl Clinical {
                 }
                 Proof::Keys { inline: Some(inline), url: None }
             }
-            (ClientSort::Keys, None, Some(_)) => {
-                return Err(Refused::wrong("keys are not fetched from elsewhere yet: give the set itself"));
+            (ClientSort::Keys, None, Some(url)) => {
+                let allowed = self.key_sets().outbound().allows(&url);
+                allowed.map_err(|error| Refused::wrong(format!("{url:?}: {error}")))?;
+                Proof::Keys { inline: None, url: Some(url) }
             }
             (ClientSort::Keys, ..) => {
                 return Err(Refused::wrong("a client with keys has either its set of keys or their address"));

@@ -20,7 +20,7 @@ pub(crate) struct Backend<'h> {
     id: String,
 }
 
-fn jwk(key: &SigningKey, name: &str) -> Value {
+pub(crate) fn jwk(key: &SigningKey, name: &str) -> Value {
     let (x, y) = key.public_key().bits[1..].split_at(48);
     let encoded = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
     json!({ "kty": "EC", "crv": "P-384", "x": encoded(x), "y": encoded(y), "kid": name, "alg": "ES384" })
@@ -35,7 +35,12 @@ impl<'h> Backend<'h> {
     pub(crate) async fn new(house: &'h House, scopes: &str) -> Self {
         let key = SigningKey::generate_with(SigningAlgorithm::P384);
         let keys = json!({ "keys": [jwk(&key, "k1")] }).to_string();
-        let app = house.app("keys", json!({ "keys": keys, "scopes": scopes, "redirects": [CALLBACK] })).await;
+        Self::registered(house, key, json!({ "keys": keys, "scopes": scopes, "redirects": [CALLBACK] })).await
+    }
+
+    /// With this key, registered so.
+    pub(crate) async fn registered(house: &'h House, key: SigningKey, registration: Value) -> Self {
+        let app = house.app("keys", registration).await;
         Self { house, key, id: app.id }
     }
 
@@ -57,6 +62,11 @@ impl<'h> Backend<'h> {
             ("client_assertion", assertion),
         ];
         self.house.post_form("/auth/token", &form).await
+    }
+
+    /// What is answered to an assertion whose header names this key.
+    pub(crate) async fn ask_by(&self, key: &SigningKey, name: &str, number: &str) -> Answer {
+        self.ask(&signed(key, &changed(&self.header(), "kid", json!(name)), &self.claims(number))).await
     }
 
     /// A token for these scopes.

@@ -10,6 +10,7 @@ use medlock_clinical::{Clinical, ClinicalConfig, Needs};
 use medlock_node::accept::{Origin, PeerInfo};
 use medlock_node::identity::Identity;
 use medlock_node::knowledge::{Kind, KnowledgeBase};
+use medlock_node::outbound::OutboundConfig;
 use medlock_node::provider::{WebAlgorithm, WebKey};
 use medlock_store::postgres::Server;
 use medlock_testkit::{PostgresServer, Site, Status};
@@ -125,12 +126,18 @@ impl House {
 
     /// On a server, if it is named.
     pub(crate) fn at(place: Option<Place>) -> Self {
+        Self::calling(place, OutboundConfig::default())
+    }
+
+    /// The same, which calls these servers.
+    pub(crate) fn calling(place: Option<Place>, outbound: OutboundConfig) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let place = place.unwrap_or_else(|| Place::File(folder.path().join("clinical.db")));
         let site = Site::new("S");
         let knowledge = site.knowledge();
         let register = Arc::new(Register::default());
-        let config = ClinicalConfig { enabled: true, public_url: Some(PUBLIC.to_owned()), ..ClinicalConfig::default() };
+        let public_url = Some(PUBLIC.to_owned());
+        let config = ClinicalConfig { enabled: true, public_url, outbound, ..ClinicalConfig::default() };
         let needs = Needs {
             clock: site.clock.clone(),
             knowledge: Arc::clone(&knowledge),

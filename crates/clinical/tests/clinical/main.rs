@@ -6,6 +6,7 @@ mod device;
 mod dpop;
 mod examples;
 mod fixture;
+mod key_sets;
 mod launch;
 mod naming;
 mod negative;

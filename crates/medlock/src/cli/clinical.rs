@@ -66,6 +66,9 @@ pub(crate) enum ClientCommand {
         /// The file with its public keys (a JSON Web Key Set), for --sort keys.
         #[arg(long, value_name = "FILE")]
         keys: Option<PathBuf>,
+        /// Where its public keys are found, for --sort keys: an https address at one of the hosts of [clinical.outbound].
+        #[arg(long, value_name = "URL", conflicts_with = "keys")]
+        keys_url: Option<String>,
         /// How its ID tokens are signed.
         #[arg(long, value_name = "RS256|ES256")]
         id_token: Option<String>,
@@ -190,7 +193,7 @@ pub(crate) fn run(command: ClinicalCommand) -> Result<Outcome, Failure> {
 
 fn client(command: ClientCommand) -> Result<(HubArgs, Asked), Failure> {
     Ok(match command {
-        ClientCommand::Add { name, sort, redirects, scope, keys, id_token, introspects, hub } => {
+        ClientCommand::Add { name, sort, redirects, scope, keys, keys_url, id_token, introspects, hub } => {
             let read =
                 |file: PathBuf| std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()));
             let keys = keys.map(read).transpose()?;
@@ -199,8 +202,7 @@ fn client(command: ClientCommand) -> Result<(HubArgs, Asked), Failure> {
                 Sort::Secret => ClientSort::Secret,
                 Sort::Keys => ClientSort::Keys,
             };
-            let (scopes, keys_url) = (scope, None);
-            (hub, Asked::AddClient { name, sort, redirects, scopes, keys, keys_url, id_token, introspects })
+            (hub, Asked::AddClient { name, sort, redirects, scopes: scope, keys, keys_url, id_token, introspects })
         }
         ClientCommand::List { hub } => (hub, Asked::Clients),
         ClientCommand::Show { client, hub } => (hub, Asked::Client { id: client }),
@@ -235,6 +237,9 @@ fn print(told: Told) {
             say!("name            {}", client.name);
             say!("authentication  {}", client.authentication);
             say!("scopes          {}", client.scopes);
+            if let Some(keys_url) = client.keys_url {
+                say!("keys            {keys_url}");
+            }
             for redirect in client.redirects {
                 say!("redirect        {redirect}");
             }
