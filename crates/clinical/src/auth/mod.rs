@@ -30,6 +30,7 @@ mod register;
 mod scope;
 mod screen;
 mod secret;
+mod sign_in;
 mod token;
 
 pub(crate) use browser::{authorize, consent, login};
@@ -40,4 +41,5 @@ pub use launch::{Context, OpenResource};
 pub(crate) use register::administer;
 pub use register::{AccountView, Asked, ClientSort, ClientView, Told};
 pub use scope::{Scope, ScopeError, Scopes, Whose, Word};
+pub(crate) use sign_in::{new_passkey, passkey, script};
 pub(crate) use token::{introspect, keys, revoke, token};

@@ -85,6 +85,11 @@ pub enum Asked {
         /// The account's name.
         name: String,
     },
+    /// Remove all passkeys of an account, and end its sessions: they are lost. Answer: [`Told::Done`].
+    RemovePasskeys {
+        /// Its name.
+        name: String,
+    },
     /// Remove an account, and end all that it has granted. Answer: [`Told::Done`].
     RemoveAccount {
         /// Its name.
@@ -276,6 +281,14 @@ impl Clinical {
                 let account =
                     records.account_named(&name)?.ok_or_else(|| Refused::absent(format!("account {name:?}")))?;
                 self.code(&account, now)
+            }
+            Asked::RemovePasskeys { name } => {
+                let account =
+                    records.account_named(&name)?.ok_or_else(|| Refused::absent(format!("account {name:?}")))?;
+                let removed = records.remove_passkeys(account.number)?;
+                Ok(Told::Done {
+                    text: format!("{removed} passkeys of {name} are removed, and its sessions have ended"),
+                })
             }
             Asked::RemoveAccount { name } => {
                 let account =

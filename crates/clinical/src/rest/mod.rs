@@ -86,6 +86,9 @@ pub(crate) fn people(clinical: Arc<Clinical>) -> Router {
         .route("/auth/authorize", get(auth::authorize).post(auth::authorize))
         .route("/auth/login", post(auth::login))
         .route("/auth/consent", post(auth::consent))
+        .route("/auth/passkey", post(auth::passkey))
+        .route("/auth/passkey/new", post(auth::new_passkey))
+        .route("/auth/passkey.js", get(auth::script))
         .with_state(Arc::clone(&clinical));
     both(Door { clinical, base, of_devices: false }).merge(pages)
 }

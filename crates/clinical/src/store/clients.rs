@@ -208,6 +208,7 @@ impl Records {
                 sql.execute("UPDATE account SET ended = ?1 WHERE id = ?2 AND ended = 0", values![now, number])? > 0;
             sql.execute("DELETE FROM setup_code WHERE account = ?1", values![number])?;
             sql.execute("DELETE FROM login WHERE account = ?1", values![number])?;
+            sql.execute("DELETE FROM passkey WHERE account = ?1", values![number])?;
             end(sql, "account", number, now)?;
             Ok(found)
         })
@@ -466,7 +467,7 @@ impl Records {
     }
 }
 
-fn is_new(sql: &mut dyn Sql, client: &str, number: [u8; 32], until: i64) -> Result<bool, Fault> {
+pub(super) fn is_new(sql: &mut dyn Sql, client: &str, number: [u8; 32], until: i64) -> Result<bool, Fault> {
     let insert = "INSERT INTO jti (client, hash, until) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     Ok(sql.execute(insert, values![client, number, until])? > 0)
 }

@@ -19,6 +19,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Code(super::names::gather),
         Step::Both(CODE_KEY),
         Step::Both(LAUNCHES),
+        Step::Both(PASSKEYS),
     ],
 };
 
@@ -146,4 +147,13 @@ CREATE TABLE launch (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX launch_until ON launch (until);
 ALTER TABLE leave ADD COLUMN context TEXT;
+";
+
+/// Passkeys of accounts, and by which one a session was begun; by a code if by none.
+const PASSKEYS: &str = "
+CREATE TABLE passkey (
+    id BLOB PRIMARY KEY, account INTEGER NOT NULL, key BLOB NOT NULL, counter INTEGER NOT NULL, made INTEGER NOT NULL, used INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX passkey_account ON passkey (account);
+ALTER TABLE login ADD COLUMN passkey BLOB;
 ";

@@ -12,6 +12,7 @@ mod naming;
 mod negative;
 mod oracle;
 mod parameters;
+mod passkey;
 mod people;
 mod rest;
 mod search;

@@ -72,7 +72,8 @@ async fn a_patient_lets_an_app_read_her_data_and_no_other() {
     let policy = page.header("content-security-policy");
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
     assert!(policy.contains("form-action 'self' http://127.0.0.1:4567;"), "{policy}");
-    assert!(!page.text.contains("<script"));
+    assert_eq!(page.text.matches("<script").count(), 1, "that of passkeys alone");
+    assert!(policy.contains("script-src 'nonce-"), "{policy}");
     let sent = browser.allow(&page, &[]).await;
     assert_eq!(sent.status, StatusCode::SEE_OTHER);
     assert_eq!((sent.parameter("state"), sent.parameter("iss")), (STATE.to_owned(), PUBLIC.to_owned()));

@@ -124,6 +124,13 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
+    /// Remove all passkeys of an account and end its sessions, as when a phone is lost.
+    LostPasskeys {
+        /// The account's name.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
     /// Remove an account: all that was granted by it ends at once.
     Remove {
         /// The account's name.
@@ -215,6 +222,7 @@ fn user(command: UserCommand) -> (HubArgs, Asked) {
         UserCommand::Add { name, person, hub } => (hub, Asked::AddAccount { name, person }),
         UserCommand::List { hub } => (hub, Asked::Accounts),
         UserCommand::Code { name, hub } => (hub, Asked::Code { name }),
+        UserCommand::LostPasskeys { name, hub } => (hub, Asked::RemovePasskeys { name }),
         UserCommand::Remove { name, hub } => (hub, Asked::RemoveAccount { name }),
     }
 }
