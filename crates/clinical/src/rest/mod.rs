@@ -9,6 +9,7 @@ mod entry;
 mod history;
 mod interaction;
 mod operations;
+mod origins;
 mod places;
 mod transaction;
 
@@ -17,6 +18,7 @@ pub(crate) use places::Places;
 use crate::{Clinical, auth};
 use axum::Router;
 use axum::extract::State;
+use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, post};
 use medlock_node::stop::Stop;
@@ -90,7 +92,8 @@ pub(crate) fn people(clinical: Arc<Clinical>) -> Router {
         .route("/auth/passkey/new", post(auth::new_passkey))
         .route("/auth/passkey.js", get(auth::script))
         .with_state(Arc::clone(&clinical));
-    both(Door { clinical, base, of_devices: false }).merge(pages)
+    // The pages themselves are read by nobody but who sees them.
+    both(Door { clinical, base, of_devices: false }).layer(middleware::from_fn(origins::any)).merge(pages)
 }
 
 /// The paths of the devices' door, which is reached at `address`.
