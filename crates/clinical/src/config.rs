@@ -1,6 +1,7 @@
 //! The settings: raw as they are written, and checked.
 
 use crate::Error;
+use crate::consent::Base;
 use crate::kind::Kind;
 use medlock_node::outbound::OutboundConfig;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The kinds that are kept and whose rules are all enforced.
-const SERVED: [&str; 11] = [
+const SERVED: [&str; 12] = [
     "Patient",
     "Device",
     "DeviceMetric",
@@ -17,6 +18,7 @@ const SERVED: [&str; 11] = [
     "Practitioner",
     "PractitionerRole",
     "Organization",
+    "Consent",
     "MedicationAdministration",
     "ServiceRequest",
     "DiagnosticReport",
@@ -42,6 +44,13 @@ pub struct ClinicalConfig {
     pub store_ca: Option<PathBuf>,
     /// Which kinds of resources are kept.
     pub kinds: Vec<String>,
+    /// Who sees a patient's data, within the scopes of the token, where no Consent says anything: `own-apps` (the patient's own
+    /// apps), `staff` (people with an account who are no patients, for treatment), `software` (what the site has registered to
+    /// work in its own name). A Consent that permits lets others see it, one that denies takes it from these. What devices write
+    /// is never asked.
+    pub base: Vec<Base>,
+    /// How long the glass stays broken, in seconds.
+    pub glass_seconds: u32,
     /// How long a token is good, in seconds.
     pub access_seconds: u32,
     /// How long a token of software in its own name is good, in seconds.
@@ -66,6 +75,8 @@ impl Default for ClinicalConfig {
             store_password_file: None,
             store_ca: None,
             kinds: SERVED.map(str::to_owned).to_vec(),
+            base: Base::ALL.to_vec(),
+            glass_seconds: 900,
             access_seconds: 3_600,
             backend_seconds: 300,
             refresh_seconds: 7_776_000,
@@ -83,6 +94,10 @@ pub struct Settings {
     pub public_url: String,
     /// The kinds that are kept.
     pub kinds: Vec<Kind>,
+    /// Who sees a patient's data where no Consent says anything.
+    pub base: Vec<Base>,
+    /// How long the glass stays broken.
+    pub glass_seconds: i64,
     /// How long a token is good.
     pub access_seconds: i64,
     /// How long a token of software in its own name is good.
@@ -123,6 +138,9 @@ impl Settings {
         if kinds.is_empty() {
             return Err(wrong("kinds", "names no kind".into()));
         }
+        if !(60..=14_400).contains(&config.glass_seconds) {
+            return Err(wrong("glass_seconds", "is not from 60 to 14400 (four hours)".into()));
+        }
         if !(60..=86_400).contains(&config.access_seconds) {
             return Err(wrong("access_seconds", "is not from 60 to 86400".into()));
         }
@@ -141,6 +159,8 @@ impl Settings {
         Ok(Self {
             public_url: url.to_owned(),
             kinds,
+            base: config.base.clone(),
+            glass_seconds: config.glass_seconds.into(),
             access_seconds: config.access_seconds.into(),
             backend_seconds: config.backend_seconds.into(),
             refresh_seconds: config.refresh_seconds.into(),
@@ -195,7 +215,9 @@ mod tests {
             Settings::of(&config).map(drop).map_err(|error| error.to_string())
         };
         assert!(but(|config| config.public_url = None).is_err_and(|text| text.contains("clinical.public_url")));
-        assert!(but(|config| config.kinds.push("Consent".into())).is_err_and(|text| text.contains("Consent")));
+        assert!(
+            but(|config| config.kinds.push("Subscription".into())).is_err_and(|text| text.contains("Subscription"))
+        );
         assert!(but(|config| config.kinds.clear()).is_err() && but(|config| config.page_most = 0).is_err());
         assert!(but(|config| config.access_seconds = 59).is_err() && but(|config| config.access_seconds = 60).is_ok());
     }

@@ -41,6 +41,8 @@ impl Kind {
     pub const PRACTITIONER_ROLE: Self = Self(5);
     /// A hospital, a ward, a maker.
     pub const ORGANIZATION: Self = Self(6);
+    /// What a patient allows and forbids.
+    pub const CONSENT: Self = Self(7);
     /// A stored study of images.
     pub const IMAGING_STUDY: Self = Self(14);
 

@@ -7,6 +7,7 @@
 //! | [`query`] | a search, read |
 //! | [`store`] | what is kept |
 //! | [`access`] | who asks, and the one way to a row |
+//! | [`consent`] | what patients allow and forbid |
 //! | [`auth`], [`jose`] | the authorization server, and signed tokens of the web |
 //! | [`audit`] | who did what |
 //! | `rest` | `/fhir` over HTTP |
@@ -20,6 +21,7 @@ pub mod access;
 pub mod audit;
 pub mod auth;
 mod config;
+pub mod consent;
 pub mod definitions;
 mod error;
 pub mod jose;
@@ -97,6 +99,7 @@ impl Clinical {
         let Needs { clock, knowledge, devices, web_keys, place } = needs;
         let records = Arc::new(Records::open(&place, clock.clone())?);
         let gate = Gate::new(Arc::clone(&records), Arc::clone(&knowledge), clock.clone(), Arc::clone(&devices));
+        let gate = gate.with_base(settings.base.clone());
         let audit = audit::Queue::start(Arc::clone(&records), clock.clone()).map_err(Error::Thread)?;
         let devices_address = RwLock::new("".into());
         Ok(Arc::new(Self {

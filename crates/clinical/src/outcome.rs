@@ -36,6 +36,8 @@ pub enum Code {
     PatientNotSubject,
     /// A resource is about a patient who is not here.
     PatientElsewhere,
+    /// What a Consent says cannot be enforced.
+    Consent,
     /// A reference leads to nothing that the caller may read.
     Reference,
     /// More issues than are told.
@@ -127,6 +129,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
             "business-rule",
             UNFIT,
             "create the Patient here and refer to it as Patient/ID, or give the reference's type if it is no patient",
+        ),
+    ),
+    (
+        Code::Consent,
+        (
+            "fhir-consent",
+            "not-supported",
+            UNFIT,
+            "say it as docs/operating.md says, or leave it out: a consent that is kept is enforced",
         ),
     ),
     (Code::Reference, ("fhir-reference", "not-found", UNFIT, "refer to resources that are here and that you may read")),
@@ -275,7 +286,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -288,6 +299,7 @@ impl Code {
         Self::OnePatient,
         Self::PatientNotSubject,
         Self::PatientElsewhere,
+        Self::Consent,
         Self::Reference,
         Self::More,
         Self::UnknownKind,

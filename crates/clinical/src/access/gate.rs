@@ -3,6 +3,8 @@
 use super::caller::{Binding, Caller, Grant, Holder, Standing, Who};
 use crate::auth::dpop::Asked;
 use crate::auth::proof::{self, Unproved};
+use crate::consent::Base;
+use crate::kind::Millis;
 use crate::outcome::{Code, Issue, Refusal};
 use crate::seam::Devices;
 use crate::store::Records;
@@ -46,6 +48,8 @@ pub struct Gate {
     devices: Arc<dyn Devices>,
     /// Live tokens by their hashes.
     live: Mutex<HashMap<[u8; 32], Arc<Grant>>>,
+    /// Whom the base policy lets see what no Consent speaks of.
+    base: Arc<[Base]>,
 }
 
 impl fmt::Debug for Gate {
@@ -61,7 +65,12 @@ impl Gate {
         clock: Clock,
         devices: Arc<dyn Devices>,
     ) -> Self {
-        Self { records, knowledge, clock, devices, live: Mutex::default() }
+        Self { records, knowledge, clock, devices, live: Mutex::default(), base: Arc::new([]) }
+    }
+
+    /// The same, under this base policy.
+    pub(crate) fn with_base(self, base: Vec<Base>) -> Self {
+        Self { base: base.into(), ..self }
     }
 
     /// Who asks: the holder of a live token, who shows what it is bound to; of a device, one that may do something at this moment.
@@ -96,7 +105,8 @@ impl Gate {
                 (Who::Person { account: *account, client: client.clone() }, Vec::new())
             }
         };
-        Ok(Caller { who, grant, standings })
+        let at = Millis(self.clock.unix_millis());
+        Ok(Caller { who, grant, standings, base: Arc::clone(&self.base), at })
     }
 
     /// Whether the request proves the key that its token is bound to (RFC 9449 section 7), by a proof that counts once.

@@ -72,7 +72,9 @@ fn permitted(clinical: &Clinical, who: &Identified, asked: &Scopes, is_gateway: 
         // A device neither makes nor changes devices and patients.
         let reads = matches!(verb, Verb::Read | Verb::Search);
         let own = names_its_device(kind) && (reads || !matches!(kind, Kind::DEVICE | Kind::PATIENT));
-        let reaches = is_gateway || own;
+        // Nor does it state consents.
+        let states = kind == Kind::CONSENT && !reads;
+        let reaches = (is_gateway || own) && !states;
         let verdict = verb.operation(kind).and_then(|operation| verdicts.iter().find(|(of, _)| *of == operation));
         reaches && verdict.is_some_and(|(_, verdict)| verdict.is_allowed())
     };

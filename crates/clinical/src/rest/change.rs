@@ -173,7 +173,8 @@ impl Asking {
         }
         let clinical = &self.door.clinical;
         let limit = clinical.settings().search_limit;
-        let found = clinical.records().matching(&caller.sight(Verb::Search), &plan, limit).map_err(too_late)?;
+        let found =
+            clinical.records().matching(&caller.sight_to_write(Verb::Search), &plan, limit).map_err(too_late)?;
         match found.as_slice() {
             [] => Ok(Condition { plan, is: None }),
             [one] => Ok(Condition { plan, is: Some(one.id) }),

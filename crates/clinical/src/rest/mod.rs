@@ -6,6 +6,7 @@ mod bundle;
 mod capability;
 mod change;
 mod entry;
+mod glass;
 mod history;
 mod interaction;
 mod operations;
@@ -62,6 +63,8 @@ fn fhir(door: Door) -> Router {
         .route("/$submit-cgm-bundle", post(transaction::submit_cgm_bundle))
         .route("/{kind}/$validate", post(operations::validate))
         .route("/{kind}/{id}/$validate", post(operations::validate))
+        .route("/{kind}/{id}/$break-glass", post(glass::break_glass))
+        .route("/{kind}/{id}/$broken-glass", get(glass::broken_glass))
         .route("/{kind}/{id}/$everything", get(operations::everything))
         .route("/_history", get(history::of_all))
         .route(

@@ -5,6 +5,7 @@
 mod act;
 mod clients;
 mod condition;
+mod consent;
 mod dictionary;
 mod history;
 mod include;
@@ -22,6 +23,7 @@ mod write;
 
 pub use act::{Act, Condition, Done, How, Unapplied};
 pub(crate) use clients::NewCode;
+pub(crate) use consent::NewGlass;
 pub use history::HistoryOf;
 pub(crate) use launch::Launch;
 use page::Order;

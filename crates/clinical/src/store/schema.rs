@@ -20,6 +20,8 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(CODE_KEY),
         Step::Both(LAUNCHES),
         Step::Both(PASSKEYS),
+        Step::Both(CONSENTS),
+        Step::Sql { sqlite: SQLITE_GLASS_APPEND, postgres: POSTGRES_GLASS_APPEND },
     ],
 };
 
@@ -157,3 +159,34 @@ CREATE TABLE passkey (
 CREATE INDEX passkey_account ON passkey (account);
 ALTER TABLE login ADD COLUMN passkey BLOB;
 ";
+/// What active Consents say (`sort` and `meaning` are those of `consent::Condition` and `consent::Meaning`), and whose glass was
+/// broken: that is kept, as the patient's notice of it.
+const CONSENTS: &str = "
+CREATE TABLE provision (
+    id INTEGER PRIMARY KEY, consent INTEGER NOT NULL, patient INTEGER NOT NULL, parent INTEGER, deny INTEGER NOT NULL,
+    named INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, verbs INTEGER NOT NULL, purposes INTEGER NOT NULL,
+    kinds INTEGER NOT NULL
+) STRICT;
+CREATE INDEX provision_patient ON provision (patient, deny);
+CREATE INDEX provision_parent ON provision (parent);
+CREATE INDEX provision_consent ON provision (consent);
+CREATE TABLE provision_condition (
+    provision INTEGER NOT NULL, number INTEGER NOT NULL, sort INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL,
+    PRIMARY KEY (provision, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE provision_value (
+    provision INTEGER NOT NULL, number INTEGER NOT NULL, value INTEGER NOT NULL, meaning INTEGER NOT NULL,
+    PRIMARY KEY (provision, number, value, meaning)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE glass (
+    id INTEGER PRIMARY KEY, leave INTEGER NOT NULL, patient INTEGER NOT NULL, person INTEGER NOT NULL, client TEXT NOT NULL,
+    reason TEXT NOT NULL, made INTEGER NOT NULL, until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX glass_leave ON glass (leave, patient, until);
+CREATE INDEX glass_patient ON glass (patient, made);
+";
+const SQLITE_GLASS_APPEND: &str = "
+CREATE TRIGGER glass_update BEFORE UPDATE ON glass BEGIN SELECT RAISE(ABORT, 'notices are only added'); END;
+CREATE TRIGGER glass_delete BEFORE DELETE ON glass BEGIN SELECT RAISE(ABORT, 'notices are only added'); END;
+";
+const POSTGRES_GLASS_APPEND: &str = "CREATE TRIGGER only_added BEFORE UPDATE OR DELETE OR TRUNCATE ON glass FOR EACH STATEMENT EXECUTE FUNCTION only_added();";

@@ -141,8 +141,8 @@ fn scopes_of(row: &Found, column: &str) -> Result<Scopes, Fault> {
 /// Columns of what was granted, with the person who granted it.
 const LEAVE: &str = "l.id, l.device, l.own, l.client, l.account, l.patient, l.made, a.person, a.person_kind";
 
-/// Whose it is, and the one patient whom a person may see, if there is only one.
-fn holder_of(row: &Found) -> Result<(Holder, Option<Row>), Fault> {
+/// Whose it is, and the resource of the person, if it is a person's.
+fn holder_of(row: &Found) -> Result<(Holder, Option<(Kind, Row)>), Fault> {
     if let Some(name) = row.optional_text("device")? {
         let name = DeviceName::new(name).ok_or_else(|| row.damaged("device"))?;
         return Ok((Holder::Device { name, own: row.optional_number("own")?.map(Row) }, None));
@@ -152,9 +152,8 @@ fn holder_of(row: &Found) -> Result<(Holder, Option<Row>), Fault> {
         return Ok((Holder::Software { client }, None));
     };
     let patient = row.optional_number("patient")?.map(Row);
-    let is_patient = row.number::<u8>("person_kind")? == Kind::PATIENT.number();
-    let person = if is_patient { Some(Row(row.number("person")?)) } else { None };
-    Ok((Holder::Person { account, client, patient }, person))
+    let kind = Kind::numbered(row.number("person_kind")?).ok_or_else(|| row.damaged("person_kind"))?;
+    Ok((Holder::Person { account, client, patient }, Some((kind, Row(row.number("person")?)))))
 }
 
 impl Records {
@@ -182,13 +181,15 @@ impl Records {
             first(sql, "token", &question, values![hash, ACCESS], |row| {
                 let scopes = scopes_of(row, "scopes")?;
                 let (holder, person) = holder_of(row)?;
+                // Who is a patient sees that one alone.
+                let only = person.filter(|(kind, _)| *kind == Kind::PATIENT).map(|(_, row)| row);
                 let rights = match &holder {
                     Holder::Device { own, .. } => scopes.rights_of_device(*own),
                     Holder::Software { .. } => scopes.rights_of_software(),
-                    Holder::Person { patient, .. } => scopes.rights_of_person(*patient, person),
+                    Holder::Person { patient, .. } => scopes.rights_of_person(*patient, only),
                 };
                 let (leave, until, binding) = (row.number("id")?, row.number("until")?, binding_of(row)?);
-                Ok(Grant { leave, holder, binding, until, scopes, rights: Arc::from(rights) })
+                Ok(Grant { leave, holder, person, binding, until, scopes, rights: Arc::from(rights) })
             })
         })
     }

@@ -4,9 +4,10 @@
 use super::act::{Act, Done, How, Unapplied};
 use super::dictionary::Numbers;
 use super::read::Stored;
-use super::{Records, Statement, index, names, search};
+use super::{Records, Statement, consent, index, names, search};
 use crate::access::{Caller, Naming, Sight, Verb};
 use crate::audit::{self, Note};
+use crate::consent::Compiled;
 use crate::definitions::{Definitions, Owner};
 use crate::kind::{Id, Kind, Millis, Row, Version};
 use crate::outcome::{Code, Issue, Refusal};
@@ -75,12 +76,13 @@ impl Records {
     /// [`Unapplied`].
     pub fn apply(&self, caller: &Caller, acts: Vec<Act>, note: &Note) -> Result<Vec<Done>, Unapplied> {
         let rows: Vec<_> = acts.iter().filter_map(Act::prepared).map(Prepared::rows).collect();
-        let numbers = self.dictionary.numbers(self.database(), &rows)?;
+        let codings = acts.iter().filter_map(Act::prepared).filter_map(Prepared::consent).flat_map(Compiled::codings);
+        let numbers = self.dictionary.numbers(self.database(), &rows, codings)?;
         let notes = acts.iter().map(|act| note.doing(caller, act.verb(), act.kind())).collect();
         let sights = Sights {
             references: caller.references(),
-            read: caller.sight(Verb::Read),
-            search: caller.sight(Verb::Search),
+            read: caller.sight_to_write(Verb::Read),
+            search: caller.sight_to_write(Verb::Search),
             create: caller.sight(Verb::Create),
             update: caller.sight(Verb::Update),
             delete: caller.sight(Verb::Delete),
@@ -280,6 +282,7 @@ impl Running<'_> {
                 let (row, patient) = self.known.get(&(kind, id)).copied().ok_or(Fault::Missing("new row"))?;
                 self.index(row, to)?;
                 self.name(row, to)?;
+                self.provide(row, patient, to)?;
                 self.finish(How::Created, (kind, id), (row, patient), Version::FIRST, to.tail())
             }
             (Act::Update { to, bases, .. }, Some(before)) => self.update(id, to, &before, bases),
@@ -322,6 +325,15 @@ impl Running<'_> {
         names::keep(self.sql, row, to.rows(), self.work.naming, self.work.at.0 / 1_000)
     }
 
+    /// What a Consent says is in force with it.
+    fn provide(&mut self, row: Row, patient: Option<Row>, to: &Prepared) -> Result<(), Fault> {
+        let Some(compiled) = to.consent() else { return Ok(()) };
+        let known = &self.known;
+        let target = |kind: Kind, id: Id| known.get(&(kind, id)).map(|(row, _)| *row);
+        let patient = patient.ok_or(Fault::Missing("patient of a consent"))?;
+        consent::write(self.sql, (row, patient), compiled, &self.work.numbers, target)
+    }
+
     fn update(&mut self, id: Id, to: &Prepared, before: &Stored, bases: &[String]) -> Result<Done, Stopped> {
         let (kind, row) = (to.kind(), before.row);
         let patient = match to.patient() {
@@ -342,6 +354,7 @@ impl Running<'_> {
         self.known.insert((kind, id), (row, patient));
         self.index(row, to)?;
         self.name(row, to)?;
+        self.provide(row, patient, to)?;
         if kind == Kind::DEVICE && patient != before.patient {
             self.move_metrics(row, patient)?;
         }
@@ -370,6 +383,9 @@ impl Running<'_> {
             return Err(Stopped::Changed);
         }
         self.known.remove(&(before.kind, before.id));
+        if before.kind == Kind::CONSENT {
+            consent::remove(self.sql, before.row)?;
+        }
         self.finish(How::Deleted, (before.kind, before.id), (before.row, before.patient), version, &[])
     }
 
@@ -414,6 +430,9 @@ impl Running<'_> {
         for ((kind, created), rows) in groups {
             let sight = if created { &self.work.sights.create } else { &self.work.sights.update };
             let all: Vec<i64> = rows.iter().map(|(_, row)| *row).collect();
+            // Who records that a patient denies everybody is one of them.
+            let unruled = sight.clone().unruled();
+            let sight = if kind == Kind::CONSENT { &unruled } else { sight };
             let mut question = Statement::seen_by_row("r.rid", sight, kind);
             question.text(" AND r.rid IN ").list(&all);
             let mut allowed = Vec::new();

@@ -5,6 +5,7 @@
 mod fixture;
 
 mod change;
+mod consent;
 mod transaction;
 
 use crate::access::{Binding, Holder};

@@ -126,18 +126,24 @@ impl House {
 
     /// On a server, if it is named.
     pub(crate) fn at(place: Option<Place>) -> Self {
-        Self::calling(place, OutboundConfig::default())
+        Self::with(place, |_| {})
     }
 
     /// The same, which calls these servers.
     pub(crate) fn calling(place: Option<Place>, outbound: OutboundConfig) -> Self {
+        Self::with(place, |config| config.outbound = outbound)
+    }
+
+    /// With settings of its own.
+    pub(crate) fn with(place: Option<Place>, change: impl FnOnce(&mut ClinicalConfig)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let place = place.unwrap_or_else(|| Place::File(folder.path().join("clinical.db")));
         let site = Site::new("S");
         let knowledge = site.knowledge();
         let register = Arc::new(Register::default());
-        let public_url = Some(PUBLIC.to_owned());
-        let config = ClinicalConfig { enabled: true, public_url, outbound, ..ClinicalConfig::default() };
+        let mut config =
+            ClinicalConfig { enabled: true, public_url: Some(PUBLIC.to_owned()), ..ClinicalConfig::default() };
+        change(&mut config);
         let needs = Needs {
             clock: site.clock.clone(),
             knowledge: Arc::clone(&knowledge),

@@ -1,6 +1,7 @@
 //! The clinical face as its callers see it: requests in, answers out, on both databases.
 
 mod backend;
+mod consent;
 mod contract;
 mod device;
 mod dpop;
