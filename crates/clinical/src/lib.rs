@@ -40,9 +40,11 @@ pub mod validate;
 pub use config::{ClinicalConfig, Settings};
 pub use error::Error;
 
-use access::Gate;
+use access::{Gate, Sight, Verb};
 use axum::Router;
 use axum::routing::post;
+use consent::{Actor, Base, Ruling};
+use kind::{Millis, Row};
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::outbound::Outbound;
@@ -161,6 +163,13 @@ impl Clinical {
 
     pub(crate) const fn key_sets(&self) -> &auth::KeySets {
         &self.key_sets
+    }
+
+    /// The patients whom somebody of the staff, by their row, may choose: what consents hide is not among them.
+    pub(crate) fn sight_of_staff(&self, person: Row) -> Sight {
+        let (base, at) = (self.settings.base.contains(&Base::Staff), Millis(self.clock.unix_millis()));
+        // No grant has the number 0: no glass was broken for it.
+        Sight::of_register().ruled(Ruling { actor: Actor::Staff(person), base, verb: Verb::Search, at, leave: 0 })
     }
 
     pub(crate) fn web_keys(&self) -> &dyn WebKeys {

@@ -45,6 +45,11 @@ impl Sight {
         Self { reaches, ruling: None }
     }
 
+    /// All of a kind: for what a resource has named before, when it is written again.
+    pub(crate) fn of_what_was_named(kind: Kind) -> Self {
+        Self { reaches: vec![(kind, Reach::All)], ruling: None }
+    }
+
     /// Whether there is any row of this kind that may be seen.
     #[must_use]
     pub fn may(&self, kind: Kind) -> bool {

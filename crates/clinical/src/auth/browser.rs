@@ -108,7 +108,7 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong:
     if wish.silent {
         return Err(wish.problem(OAuthError::new(Refused::ConsentRequired, "each agreement is asked for")));
     }
-    let patients = if wish.needs_choice(&account) { Some(choice(clinical)?) } else { None };
+    let patients = if wish.needs_choice(&account) { Some(choice(clinical, &account)?) } else { None };
     let about = wish.opened_for().map(|row| patient_named(clinical, row)).transpose()?;
     let passkey = match offered(clinical, &browser, now)? {
         Some((account, _)) => sign_in::new_form(clinical, &account, &ticket(sign_in::MAKE)),
@@ -219,9 +219,10 @@ fn patient(clinical: &Clinical, wish: &Wish, account: &Account, chosen: Option<&
     row.map(Some).ok_or_else(|| Problem::Told("This patient is not here.".to_owned()))
 }
 
-/// Patients with their names, newest first.
-fn choice(clinical: &Clinical) -> Result<Vec<(String, String)>, Problem> {
-    let patients = clinical.records().some_patients(MOST_PATIENTS).map_err(told)?;
+/// Patients with their names, newest first: those whom the person may see. Others are named by the software that opens the app.
+fn choice(clinical: &Clinical, account: &Account) -> Result<Vec<(String, String)>, Problem> {
+    let sight = clinical.sight_of_staff(account.row);
+    let patients = clinical.records().some_patients(&sight, MOST_PATIENTS).map_err(told)?;
     Ok(patients.into_iter().map(|stored| (stored.id.to_string(), name_of(&stored.body, &stored.id))).collect())
 }
 

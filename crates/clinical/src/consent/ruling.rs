@@ -200,16 +200,28 @@ impl Ruling {
                     .text(")");
             }
             Actor::Staff(row) => {
+                // A role that has ended, or is said to be none any more, is none.
+                let at = self.at.0;
+                let active = format!(
+                    " AND q.gone = 0 AND NOT EXISTS (SELECT 1 FROM mark n JOIN term t ON t.id = n.term \
+                     WHERE n.rid = q.rid AND n.param = {} AND t.code = 'false')",
+                    parameter(Kind::PRACTITIONER_ROLE, "active")
+                );
+                let in_time = format!(
+                    " AND NOT EXISTS (SELECT 1 FROM span n WHERE n.rid = q.rid AND n.param = {} AND (n.low > ",
+                    parameter(Kind::PRACTITIONER_ROLE, "date")
+                );
                 let practitioner = parameter(Kind::PRACTITIONER_ROLE, "practitioner");
                 let organization = parameter(Kind::PRACTITIONER_ROLE, "organization");
                 out.text("(w.value = ").value(row.0);
                 out.text(&format!(
                     " OR EXISTS (SELECT 1 FROM link p JOIN resource q ON q.rid = p.rid WHERE p.param = {practitioner}"
                 ));
-                out.text(" AND p.target = ").value(row.0).text(" AND p.rid = w.value AND q.gone = 0)");
+                out.text(" AND p.target = ").value(row.0).text(" AND p.rid = w.value").text(&active).text(&in_time);
+                out.value(at).text(" OR n.high < ").value(at).text(")))");
                 out.text(&format!(" OR EXISTS (SELECT 1 FROM link o JOIN link p ON p.rid = o.rid JOIN resource q ON q.rid = p.rid WHERE o.param = {organization}"));
                 out.text(&format!(" AND o.target = w.value AND p.param = {practitioner} AND p.target = ")).value(row.0);
-                out.text(" AND q.gone = 0))");
+                out.text(&active).text(&in_time).value(at).text(" OR n.high < ").value(at).text("))))");
             }
         }
     }

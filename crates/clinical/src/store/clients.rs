@@ -455,12 +455,12 @@ impl Records {
         })
     }
 
-    /// Patients among whom a person chooses, newest first.
+    /// Patients in sight, among whom a person chooses, newest first.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn some_patients(&self, most: u16) -> Result<Vec<super::Stored>, Error> {
-        let mut statement = Statement::seen(super::read::COLUMNS, &Sight::of_register(), Kind::PATIENT);
+    pub(crate) fn some_patients(&self, sight: &Sight, most: u16) -> Result<Vec<super::Stored>, Error> {
+        let mut statement = Statement::seen(super::read::COLUMNS, sight, Kind::PATIENT);
         statement.text(" ORDER BY r.updated DESC, r.rid DESC LIMIT ").value(most);
         self.database()
             .read("list patients", |sql| all(sql, "resource", statement.sql(), statement.values(), super::Stored::of))

@@ -203,7 +203,7 @@ impl Running<'_> {
         for (number, act) in new {
             self.act = number;
             let Act::Create { id, to, .. } = act else { continue };
-            let patient = self.patient(to)?;
+            let patient = self.patient(to, None)?;
             let insert = "INSERT INTO resource (kind, id, version, gone, patient, at, until, updated, c0, c1, c2, c3, body) \
                           VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING rid";
             let own = values![i64::from(to.kind().number()), id.as_str(), patient.map(|row| row.0)];
@@ -240,8 +240,8 @@ impl Running<'_> {
         .to_vec())
     }
 
-    /// Whose a resource will be.
-    fn patient(&mut self, to: &Prepared) -> Result<Option<Row>, Stopped> {
+    /// Whose a resource will be, that was `before`.
+    fn patient(&mut self, to: &Prepared, before: Option<&Stored>) -> Result<Option<Row>, Stopped> {
         for needed in to.references() {
             let made =
                 self.known.contains_key(&(needed.kind, needed.id))
@@ -249,7 +249,7 @@ impl Running<'_> {
                         |act| matches!(act, Act::Create { id, .. } if (act.kind(), *id) == (needed.kind, needed.id)),
                     );
             if !made {
-                self.look_for(needed)?;
+                self.look_for(needed, before)?;
             }
         }
         Ok(match to.patient() {
@@ -260,19 +260,34 @@ impl Running<'_> {
     }
 
     /// What a resource refers to here is there, and the caller may read it. What is not there and what may not be read are
-    /// told the same.
-    fn look_for(&mut self, needed: &validate::Needed) -> Result<(), Stopped> {
-        let mut question = Statement::seen("r.rid, r.patient", &self.work.sights.references, needed.kind);
-        question.text(" AND r.id = ").value(needed.id.as_str());
-        let found = first(self.sql, "resource", question.sql(), question.values(), |row| {
-            Ok((Row(row.number("rid")?), row.optional_number("patient")?.map(Row)))
-        })?;
+    /// told the same. What a Consent has named before, it may name still: who takes it back need not see whom it names.
+    fn look_for(&mut self, needed: &validate::Needed, before: Option<&Stored>) -> Result<(), Stopped> {
+        const COLUMNS: &str = "r.rid, r.patient";
+        let mut found = self.row_of(Statement::seen(COLUMNS, &self.work.sights.references, needed.kind), needed)?;
+        let named = format!("{}/{}", needed.kind, needed.id);
+        let is_named = |before: &Stored| String::from_utf8_lossy(&before.body).contains(&named);
+        if found.is_none() && before.is_some_and(|before| before.kind == Kind::CONSENT && is_named(before)) {
+            let sight = Sight::of_what_was_named(needed.kind);
+            found = self.row_of(Statement::kept(COLUMNS, &sight, needed.kind), needed)?;
+        }
         let Some(found) = found else {
             let text = format!("there is no such {}", needed.kind);
             return Err(refused(Issue::new(Code::Reference, text).at(&*needed.expression)));
         };
         self.known.insert((needed.kind, needed.id), found);
         Ok(())
+    }
+
+    /// The row of what is referred to, and whose it is.
+    fn row_of(
+        &mut self,
+        mut question: Statement,
+        needed: &validate::Needed,
+    ) -> Result<Option<(Row, Option<Row>)>, Fault> {
+        question.text(" AND r.id = ").value(needed.id.as_str());
+        first(self.sql, "resource", question.sql(), question.values(), |row| {
+            Ok((Row(row.number("rid")?), row.optional_number("patient")?.map(Row)))
+        })
     }
 
     fn act(&mut self, act: &Act, before: Option<Stored>) -> Result<Done, Stopped> {
@@ -338,7 +353,7 @@ impl Running<'_> {
         let (kind, row) = (to.kind(), before.row);
         let patient = match to.patient() {
             PatientOf::Itself => Some(row),
-            _ => self.patient(to)?,
+            _ => self.patient(to, Some(before))?,
         };
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 0, statement = NULL, version = ?2, patient = ?3, at = ?4, until = ?5, \

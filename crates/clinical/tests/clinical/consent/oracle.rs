@@ -2,6 +2,7 @@
 
 use super::{Ward, anna, doctor, secret};
 use crate::fixture::{Answer, House, PUBLIC};
+use crate::people::{Browser, query};
 use http::StatusCode;
 use medlock_clinical::store::Place;
 use medlock_store::postgres::Server;
@@ -93,6 +94,27 @@ async fn a_denied_row_is_as_one_that_is_not_there() {
         );
         assert_eq!(doctor.sees(&ward).await.len(), 4);
     }
+}
+
+/// The page on which somebody of the staff chooses a patient.
+async fn choice(house: &House, scopes: &str) -> String {
+    let told = house.administer(json!({ "verb": "code", "name": "doe" })).await;
+    let code = told.body["code"].as_str().expect("a code").to_owned();
+    let app = house.app("public", json!({ "scopes": scopes })).await;
+    Browser::new(house).sign_in(&query(&app.id, &[("scope", scopes)]), ("doe", &code)).await.text
+}
+
+/// Shows REQ-CONS-17: whom a consent hides is not among the patients whose data an app may be opened for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_who_is_hidden_is_not_chosen() {
+    let house = House::new();
+    let ward = Ward::new(&house).await;
+    let scopes = "launch/patient patient/*.rs";
+    let before = choice(&house, scopes).await;
+    assert!(before.contains("Anna") && before.contains("Bert"));
+    anna(&house).await.create(&ward.consent(json!([{ "type": "deny" }]))).await.made();
+    let after = choice(&house, scopes).await;
+    assert!(!after.contains("Anna") && after.contains("Bert"));
 }
 
 /// Shows REQ-CONS-02: references, conditions, updates and deletes find nothing of it, alone and in a transaction.

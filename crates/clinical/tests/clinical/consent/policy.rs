@@ -79,6 +79,12 @@ async fn consent_never_gates_what_devices_do() {
             assert_eq!(gateway.send("POST", "Observation", &headers, &once.to_string()).await.status, status);
         }
         assert_eq!(gateway.create(&device("new", &ward.anna)).await.status, StatusCode::CREATED);
+        // She sees no gateway, and takes it back all the same.
+        let mut ended = anna.get("Consent").await.body["entry"][0]["resource"].clone();
+        ended["status"] = json!("inactive");
+        let path = format!("Consent/{}", ended["id"].as_str().expect("an id"));
+        assert_eq!(anna.send("PUT", &path, &[], &ended).await.status, StatusCode::OK);
+        assert_eq!(ward.names(&gateway.get("Observation").await.found()).len(), 4);
         // No device states what a patient wants.
         let stated = gateway.create(&ward.consent(json!([{ "type": "permit" }]))).await;
         assert_eq!((stated.status, stated.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"));
@@ -103,6 +109,17 @@ async fn people_are_ruled_by_name_and_all_by_what_names_nobody() {
     anna.send("PUT", &format!("Consent/{consent}"), &[], &next).await;
     assert_eq!(person.sees(&ward).await.len(), 1);
     let role = format!("PractitionerRole/{}", ward.role);
+    let mut changed = person.get(&role).await.body;
+    for (member, value, seen) in [
+        ("active", json!(false), 4),
+        ("active", json!(true), 1),
+        ("period", json!({ "end": "2000-01-01" }), 4),
+        ("period", json!({ "start": "2000-01-01" }), 1),
+    ] {
+        changed[member] = value.clone();
+        assert_eq!(person.send("PUT", &role, &[], &changed).await.status, StatusCode::OK);
+        assert_eq!(person.sees(&ward).await.len(), seen, "{member} {value}");
+    }
     person.send("DELETE", &role, &[], &Value::Null).await;
     assert_eq!(person.sees(&ward).await.len(), 4);
 }
