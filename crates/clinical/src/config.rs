@@ -219,6 +219,7 @@ mod tests {
             but(|config| config.kinds.push("Subscription".into())).is_err_and(|text| text.contains("Subscription"))
         );
         assert!(but(|config| config.kinds.clear()).is_err() && but(|config| config.page_most = 0).is_err());
+        assert!(but(|config| config.glass_seconds = 59).is_err() && but(|config| config.base.clear()).is_ok());
         assert!(but(|config| config.access_seconds = 59).is_err() && but(|config| config.access_seconds = 60).is_ok());
     }
 }

@@ -242,9 +242,13 @@ impl Caller {
         let read = self.grant.rights.iter().filter(|right| right.verbs.has(Verb::Read)).copied();
         let read = read.filter(|right| self.denial(Verb::Read, right.kind).is_none());
         let sight = Sight::new(read.chain(known));
-        match (&self.grant.holder, self.ruling(Verb::Read)) {
-            (Holder::Software { .. } | Holder::Person { .. }, Some(ruling)) => sight.ruled(ruling),
-            _ => sight,
+        let ruling = match self.grant.holder {
+            Holder::Device { .. } => None,
+            Holder::Software { .. } | Holder::Person { .. } => self.ruling(Verb::Read),
+        };
+        match ruling {
+            Some(ruling) => sight.ruled(ruling),
+            None => sight,
         }
     }
 

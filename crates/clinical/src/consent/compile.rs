@@ -13,7 +13,7 @@ use std::borrow::Cow;
 /// `Consent.policy.uri`: the base policy of this site, to which the provisions are exceptions.
 pub const POLICY: &str = "urn:medlock:fhir:base-policy";
 
-/// Provisions of a Consent, at most; how deep they stand in one another; values that their conditions name.
+/// Provisions of a Consent, at most; how deep they stand in one another; values that they name, each with those around it.
 const MOST: usize = 256;
 const DEEPEST: usize = 8;
 const VALUES: usize = 4_096;
@@ -70,6 +70,16 @@ impl Condition {
     pub(crate) const OVERLAPS: i64 = 3;
     pub(crate) const WITHIN: i64 = 4;
     pub(crate) const DATA: i64 = 5;
+
+    /// How many values it names.
+    fn values(&self) -> usize {
+        match self {
+            Self::Actor(actors) => actors.len(),
+            Self::Label(codings) | Self::Coded(codings) => codings.len(),
+            Self::Data(data) => data.len(),
+            Self::Overlaps(_) | Self::Within(_) => 1,
+        }
+    }
 
     /// Its sort in the store.
     pub(crate) const fn sort(&self) -> i64 {
@@ -165,15 +175,6 @@ impl Reading<'_> {
         self.issues.add(Issue::new(Code::Consent, text).at(at));
     }
 
-    /// A bound on what is named, as a whole.
-    fn room(&mut self, at: &str) -> bool {
-        self.values = self.values.saturating_add(1);
-        if self.values == VALUES + 1 {
-            self.wrong(at, format!("provisions name more than {VALUES} values"));
-        }
-        self.values <= VALUES
-    }
-
     fn consent(&mut self, consent: Node<'_, '_>) {
         self.unmodified(consent, "Consent");
         if consent.member("implicitRules").is_some() {
@@ -210,7 +211,7 @@ impl Reading<'_> {
             Some(root) => self.root(root, rule, &none),
             None => {
                 if let Some(deny) = rule {
-                    self.keep(&none, deny);
+                    self.keep(&none, deny, "Consent");
                 }
             }
         }
@@ -274,7 +275,7 @@ impl Reading<'_> {
         }
         let Some(around) = self.read(root, at, deny, none) else { return };
         let around = match deny {
-            Some(deny) => Around { parent: self.keep(&around, deny), deny: Some(deny), ..around },
+            Some(deny) => Around { parent: self.keep(&around, deny, at), deny: Some(deny), ..around },
             None => around,
         };
         self.inner(root, at, &around, 1);
@@ -301,13 +302,22 @@ impl Reading<'_> {
                 continue;
             }
             let Some(own) = self.read(inner, &at, Some(deny), around) else { continue };
-            let own = Around { parent: self.keep(&own, deny), deny: Some(deny), ..own };
+            let own = Around { parent: self.keep(&own, deny, &at), deny: Some(deny), ..own };
             self.inner(inner, &at, &own, depth + 1);
         }
     }
 
-    /// Keeps a provision; its place.
-    fn keep(&mut self, around: &Around, deny: bool) -> Option<usize> {
+    /// Keeps a provision; its place. What those around it ask is kept with each, so it counts with each.
+    fn keep(&mut self, around: &Around, deny: bool, at: &str) -> Option<usize> {
+        let values = around.conditions.iter().map(Condition::values).fold(0, usize::saturating_add);
+        self.values = self.values.saturating_add(values);
+        if self.values > VALUES {
+            self.wrong(
+                at,
+                format!("provisions name more than {VALUES} values, with those of the provisions around them"),
+            );
+            return None;
+        }
         let Around { parent, named, period, verbs, purposes, kinds, conditions, .. } = around.clone();
         self.provisions.push(Provision { parent, deny, named, period, verbs, purposes, kinds, conditions });
         Some(self.provisions.len() - 1)
@@ -421,8 +431,7 @@ impl Reading<'_> {
             }
             let kinds = [Kind::PRACTITIONER, Kind::PRACTITIONER_ROLE, Kind::ORGANIZATION, Kind::DEVICE, Kind::PATIENT];
             match self.local(actor).filter(|(kind, _)| kinds.contains(kind)) {
-                Some(found) if self.room(&at) => all.push(found),
-                Some(_) => {}
+                Some(found) => all.push(found),
                 None => {
                     let text =
                         "an actor is a Practitioner, PractitionerRole, Organization, Device or Patient who is here";
@@ -438,13 +447,12 @@ impl Reading<'_> {
         for (place, label) in items(node, "securityLabel").enumerate() {
             let at = format!("{at}.securityLabel[{place}]");
             match coding(label) {
-                Some(coding) if self.room(&at) => {
+                Some(coding) => {
                     let covered = terms::labels(&coding.system, &coding.code, deny);
                     all.extend(
                         covered.iter().map(|code| Coding { system: coding.system.clone(), code: Box::from(*code) }),
                     );
                 }
-                Some(_) => {}
                 None => self.wrong(&at, "a label has a system and a code"),
             }
         }
@@ -459,11 +467,7 @@ impl Reading<'_> {
             if codings.is_empty() || codings.iter().any(|coding| coding.system.is_empty() || coding.code.is_empty()) {
                 self.wrong(&at, "a code has a system and a code: text alone finds nothing");
             }
-            for coding in codings {
-                if self.room(&at) {
-                    all.push(coding);
-                }
-            }
+            all.extend(codings);
         }
         all
     }
@@ -476,8 +480,7 @@ impl Reading<'_> {
             let said = data.member("meaning").and_then(Node::text).unwrap_or_default();
             let meaning = Meaning::NAMES.iter().find(|(_, name)| *name == said).map(|(meaning, _)| *meaning);
             match (meaning, self.local(data)) {
-                (Some(meaning), Some((kind, id))) if self.room(&at) => all.push((meaning, kind, id)),
-                (Some(_), Some(_)) => {}
+                (Some(meaning), Some((kind, id))) => all.push((meaning, kind, id)),
                 (None, _) => self.wrong(&format!("{at}.meaning"), "it is none of R4's meanings"),
                 (_, None) => self.wrong(&format!("{at}.reference"), "data is a resource that is here"),
             }

@@ -108,14 +108,8 @@ impl Ruling {
             out.text("1 = 1");
             return;
         }
-        out.text("(");
-        // Who breaks the glass sees; nobody changes consents by it.
         let reads = matches!(self.verb, Verb::Read | Verb::Search);
-        if matches!(self.actor, Actor::Staff(_)) && (reads || kind != Kind::CONSENT) {
-            out.text("EXISTS (SELECT 1 FROM glass g WHERE g.leave = ").value(self.leave);
-            out.text(&format!(" AND g.patient = {alias}.patient AND g.until > ")).value(self.at.0).text(") OR ");
-        }
-        out.text("(");
+        out.text("((");
         if !self.base {
             out.text(&format!("({alias}.patient IS NULL"));
             // No consent gives a right on consents.
@@ -129,7 +123,13 @@ impl Ruling {
         }
         out.text(&format!("NOT EXISTS (SELECT 1 FROM provision u WHERE u.patient = {alias}.patient AND "));
         self.denies(kind, alias, known, out);
-        out.text(")))");
+        out.text("))");
+        // Who breaks the glass sees; nobody changes consents by it.
+        if matches!(self.actor, Actor::Staff(_)) && (reads || kind != Kind::CONSENT) {
+            out.text(" OR EXISTS (SELECT 1 FROM glass g WHERE g.leave = ").value(self.leave);
+            out.text(&format!(" AND g.patient = {alias}.patient AND g.until > ")).value(self.at.0).text(")");
+        }
+        out.text(")");
     }
 
     /// Appends a question for the consents that deny the resource `r` of this kind. More conditions may follow, each with `AND`.

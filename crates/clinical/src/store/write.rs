@@ -446,9 +446,8 @@ impl Running<'_> {
             let sight = if created { &self.work.sights.create } else { &self.work.sights.update };
             let all: Vec<i64> = rows.iter().map(|(_, row)| *row).collect();
             // Who records that a patient denies everybody is one of them.
-            let unruled = sight.clone().unruled();
-            let sight = if kind == Kind::CONSENT { &unruled } else { sight };
-            let mut question = Statement::seen_by_row("r.rid", sight, kind);
+            let unruled = (kind == Kind::CONSENT).then(|| sight.clone().unruled());
+            let mut question = Statement::seen_by_row("r.rid", unruled.as_ref().unwrap_or(sight), kind);
             question.text(" AND r.rid IN ").list(&all);
             let mut allowed = Vec::new();
             self.sql.each("resource", question.sql(), question.values(), &mut |row| {

@@ -207,6 +207,22 @@ async fn what_cannot_be_enforced_is_refused() {
         assert_eq!(answer.body["issue"][0]["expression"][0], at, "{answer:?}");
     }
     assert_eq!(anna.get("Consent").await.found().len(), 0);
+    // What those around it ask counts with each.
+    let code = |number: usize| json!({ "coding": [{ "system": "urn:t", "code": number.to_string() }] });
+    let exceptions = |most: usize| (0..most).map(|_| json!({ "type": "permit" })).collect::<Vec<_>>();
+    for (codes, most, at) in [
+        (63, 64, ""),
+        (64, 64, "Consent.provision.provision[0].provision[63]"),
+        (1, 256, "Consent.provision.provision[0].provision[255]"),
+    ] {
+        let codes: Vec<Value> = (0..codes).map(code).collect();
+        let provision = json!({ "type": "deny", "code": codes, "provision": exceptions(most) });
+        let answer = anna.create(&ward.consent(json!([provision]))).await;
+        assert_eq!(answer.body["issue"][0]["expression"][0].as_str().unwrap_or_default(), at, "{answer:?}");
+    }
+    for consent in anna.get("Consent").await.found() {
+        anna.send("DELETE", &format!("Consent/{consent}"), &[], &Value::Null).await;
+    }
     // A draft is held to the same, and is not in force.
     let mut draft = ward.consent(json!([{ "type": "deny" }]));
     draft["status"] = json!("draft");

@@ -16,6 +16,7 @@ async fn whom_the_base_policy_does_not_name_needs_a_permit() {
     assert_eq!(doctor.sees(&ward).await, [] as [&str; 0]);
     assert_eq!(doctor.get(&format!("Patient/{}", ward.anna)).await.status, StatusCode::NOT_FOUND);
     assert_eq!(doctor.get("Organization").await.found(), [ward.clinic.as_str()], "that is no patient's");
+    assert_eq!(doctor.get("Device").await.found(), [ward.gateway.as_str()], "nor is this one");
     assert_eq!(anna.sees(&ward).await.len(), 3);
     // Nobody opens the door to themselves.
     let who = actor(format!("Practitioner/{}", ward.doctor));
@@ -69,6 +70,9 @@ async fn consent_never_gates_what_devices_do() {
         anna.send("DELETE", &format!("Consent/{consent}"), &[], &Value::Null).await;
         let doctor = doctor(&house).await;
         doctor.create(&ward.consent(json!([{ "type": "deny", "actor": who }]))).await.made();
+        let who = actor(format!("Device/{own}"));
+        doctor.create(&ward.consent(json!([{ "type": "deny", "actor": who }]))).await.made();
+        assert_eq!(sensor.get("Observation").await.found().len(), 3, "what works for itself reads its own");
         assert_eq!(ward.names(&gateway.get("Observation").await.found()), ["other"]);
         gateway.create(&glucose(&ward.anna, &own, "2024-01-03")).await.made();
         let reading = glucose(&ward.anna, &own, "2024-01-04");
@@ -80,7 +84,9 @@ async fn consent_never_gates_what_devices_do() {
         }
         assert_eq!(gateway.create(&device("new", &ward.anna)).await.status, StatusCode::CREATED);
         // She sees no gateway, and takes it back all the same.
-        let mut ended = anna.get("Consent").await.body["entry"][0]["resource"].clone();
+        let all = anna.get("Consent").await.body["entry"].as_array().cloned().unwrap_or_default();
+        let named = all.iter().find(|entry| entry.to_string().contains(&ward.gateway)).expect("the one that names it");
+        let mut ended = named["resource"].clone();
         ended["status"] = json!("inactive");
         let path = format!("Consent/{}", ended["id"].as_str().expect("an id"));
         assert_eq!(anna.send("PUT", &path, &[], &ended).await.status, StatusCode::OK);
