@@ -227,7 +227,7 @@ fn count_text(counts: Counts) -> String {
     }
 }
 
-fn clock(time: Duration) -> String {
+pub(crate) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds < 60 {
         format!("{:.1} s", time.as_secs_f64())

@@ -7,13 +7,14 @@
 //! others are stage `tests`.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::command::Program;
 use crate::house::{self, House};
 use crate::peers::Peer;
-use crate::stage::{Counts, Report};
+use crate::stage::{Counts, Report, clock};
 use crate::{Error, Result};
 
 /// A test executable that Cargo built.
@@ -31,7 +32,11 @@ struct Binary {
 /// All tests that need no peer, and the examples in the documentation.
 pub(crate) fn tests(house: &House) -> Result<Report> {
     let mut report = Report::default();
-    for binary in build()? {
+    let began = Instant::now();
+    let binaries = build()?;
+    let built = clock(began.elapsed());
+    let mut slowest = Vec::new();
+    for binary in binaries {
         let names = list(&binary)?;
         let of_peers: Vec<&String> = names.iter().filter(|name| peer_of(&binary, name).is_some()).collect();
         if of_peers.len() == names.len() {
@@ -39,8 +44,13 @@ pub(crate) fn tests(house: &House) -> Result<Report> {
         }
         let mut arguments = vec!["--exact".to_string()];
         arguments.extend(of_peers.into_iter().flat_map(|name| ["--skip".to_string(), name.clone()]));
+        let began = Instant::now();
         execute(house, &binary, &arguments, &mut report)?;
+        slowest.push((began.elapsed(), binary.name));
     }
+    slowest.sort_by(|one, other| other.cmp(one));
+    let slowest: Vec<String> = slowest.iter().take(5).map(|(time, name)| format!("{name} {}", clock(*time))).collect();
+    report.notes.push(format!("built in {built}; longest: {}", slowest.join(", ")));
     let mut counter = Counter::default();
     let program = Program::new("cargo").args(["test", "--release", "--workspace", "--doc", "--quiet"]);
     let success = environment(house, program).watch(true, |line| counter.line(line))?;
@@ -124,6 +134,9 @@ fn peer_of(binary: &Binary, test: &str) -> Option<Peer> {
 }
 
 fn environment(house: &House, program: Program) -> Program {
+    // Tests wait for processes and disks more than they calculate.
+    let threads = std::thread::available_parallelism().map_or(4, |cores| cores.get() * 2);
+    let program = program.env("RUST_TEST_THREADS", threads.to_string());
     house.test_environment().into_iter().fold(program, |program, (name, path)| program.env(name, path))
 }
 

@@ -510,16 +510,18 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
 }
 
 fn keys_view(keys: &KeyList) -> Response {
-    let view = |certificate: &AuthorityCertificate, state: KeyState, until: Option<Time>| KeyView {
+    let view = |certificate: &AuthorityCertificate, state: KeyState, [since, until]: [Option<Time>; 2]| KeyView {
         label: certificate.label.to_string(),
         state: state.name().to_owned(),
+        since: since.map(|since| since.to_string()),
         until: until.map(|until| until.to_string()),
         key: certificate.key.to_string(),
         algorithm: certificate.algorithm.to_string(),
         pem: encode::pem("CERTIFICATE", &certificate.der),
     };
-    let issuing = keys.iter().map(|key| view(&key.certificate, key.state, key.until));
-    let roots = keys.roots().iter().map(|root| view(&root.certificate, root.state, root.until));
+    let issuing = keys.iter().map(|key| view(&key.certificate, key.state, [keys.since(key), key.until]));
+    let roots = keys.roots().iter();
+    let roots = roots.map(|root| view(&root.certificate, root.state, [root.certificate.begins(), root.until]));
     Response::Keys { keys: issuing.chain(roots).collect() }
 }
 

@@ -1,6 +1,6 @@
 //! The makers and sites that members of an alliance suspend for some days, and what people are told of it.
 
-use crate::store::{AuditEntry, Published, StoreError};
+use crate::store::{Alarm, AuditEntry, Published, StoreError};
 use crate::{Authority, Error, registry};
 use medlock_trust::list::Suspension;
 use medlock_trust::{KeyId, Time};
@@ -100,7 +100,7 @@ impl Authority {
     }
 
     fn tell_one(&self, what: &str, subject: String, outcome: &str) -> Result<(), Error> {
-        tracing::info!(what, subject, outcome, "a suspension of the alliance");
+        tracing::error!(kind = what, subject, outcome, "alarm");
         let text = format!(
             "{subject}: {outcome}. `medlock authority audit` has each, `medlock trust-list show --alliance` who is"
         );
@@ -112,6 +112,18 @@ impl Authority {
             outcome: outcome.to_owned(),
         };
         self.store.note(entry)?;
-        self.alarm(what, None, text)
+        // Of each a person is told: the next one is not counted into the one before.
+        let (at, kind) = (self.clock.now(), what.to_owned());
+        self.store.raise_each(Alarm {
+            id: 0,
+            at,
+            last: at,
+            count: 1,
+            kind,
+            device: None,
+            text,
+            acknowledged: false,
+        })?;
+        Ok(())
     }
 }

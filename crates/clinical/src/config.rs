@@ -1,14 +1,16 @@
 //! The settings: raw as they are written, and checked.
 
 use crate::Error;
+use crate::consent::Base;
 use crate::kind::Kind;
+use medlock_node::outbound::OutboundConfig;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The kinds that are kept and whose rules are all enforced.
-const SERVED: [&str; 13] = [
+const SERVED: [&str; 14] = [
     "Patient",
     "Device",
     "DeviceMetric",
@@ -16,6 +18,7 @@ const SERVED: [&str; 13] = [
     "Practitioner",
     "PractitionerRole",
     "Organization",
+    "Consent",
     "MedicationAdministration",
     "ServiceRequest",
     "DiagnosticReport",
@@ -43,6 +46,13 @@ pub struct ClinicalConfig {
     pub store_ca: Option<PathBuf>,
     /// Which kinds of resources are kept.
     pub kinds: Vec<String>,
+    /// Who sees a patient's data, within the scopes of the token, where no Consent says anything: `own-apps` (the patient's own
+    /// apps), `staff` (people with an account who are no patients, for treatment), `software` (what the site has registered to
+    /// work in its own name). A Consent that permits lets others see it, one that denies takes it from these. What devices write
+    /// is never asked.
+    pub base: Vec<Base>,
+    /// How long the glass stays broken, in seconds.
+    pub glass_seconds: u32,
     /// The system of the identifiers of Patients that images name in Patient ID (0010,0020): `urn:oid:1.2.3.4`. If absent, a
     /// Patient ID is that of the one Patient who has it in any system.
     pub patient_system: Option<String>,
@@ -56,6 +66,8 @@ pub struct ClinicalConfig {
     pub search_seconds: u32,
     /// Resources on a page of a search, at most.
     pub page_most: u16,
+    /// Which servers are called at addresses that others have registered.
+    pub outbound: OutboundConfig,
 }
 
 impl Default for ClinicalConfig {
@@ -68,12 +80,15 @@ impl Default for ClinicalConfig {
             store_password_file: None,
             store_ca: None,
             kinds: SERVED.map(str::to_owned).to_vec(),
+            base: Base::ALL.to_vec(),
+            glass_seconds: 900,
             patient_system: None,
             access_seconds: 3_600,
             backend_seconds: 300,
             refresh_seconds: 7_776_000,
             search_seconds: 2,
             page_most: 1_000,
+            outbound: OutboundConfig::default(),
         }
     }
 }
@@ -85,6 +100,10 @@ pub struct Settings {
     pub public_url: String,
     /// The kinds that are kept.
     pub kinds: Vec<Kind>,
+    /// Who sees a patient's data where no Consent says anything.
+    pub base: Vec<Base>,
+    /// How long the glass stays broken.
+    pub glass_seconds: i64,
     /// The system of the identifiers that images name their patients by.
     pub patient_system: Option<String>,
     /// How long a token is good.
@@ -127,6 +146,9 @@ impl Settings {
         if kinds.is_empty() {
             return Err(wrong("kinds", "names no kind".into()));
         }
+        if !(60..=14_400).contains(&config.glass_seconds) {
+            return Err(wrong("glass_seconds", "is not from 60 to 14400 (four hours)".into()));
+        }
         if !(60..=86_400).contains(&config.access_seconds) {
             return Err(wrong("access_seconds", "is not from 60 to 86400".into()));
         }
@@ -145,6 +167,8 @@ impl Settings {
         Ok(Self {
             public_url: url.to_owned(),
             kinds,
+            base: config.base.clone(),
+            glass_seconds: config.glass_seconds.into(),
             patient_system: config.patient_system.clone(),
             access_seconds: config.access_seconds.into(),
             backend_seconds: config.backend_seconds.into(),
@@ -200,8 +224,11 @@ mod tests {
             Settings::of(&config).map(drop).map_err(|error| error.to_string())
         };
         assert!(but(|config| config.public_url = None).is_err_and(|text| text.contains("clinical.public_url")));
-        assert!(but(|config| config.kinds.push("Consent".into())).is_err_and(|text| text.contains("Consent")));
+        assert!(
+            but(|config| config.kinds.push("Subscription".into())).is_err_and(|text| text.contains("Subscription"))
+        );
         assert!(but(|config| config.kinds.clear()).is_err() && but(|config| config.page_most = 0).is_err());
+        assert!(but(|config| config.glass_seconds = 59).is_err() && but(|config| config.base.clear()).is_ok());
         assert!(but(|config| config.access_seconds = 59).is_err() && but(|config| config.access_seconds = 60).is_ok());
     }
 }

@@ -12,6 +12,9 @@ pub enum Error {
         /// What is wrong, and what to say instead.
         what: String,
     },
+    /// What may be called cannot be read.
+    #[error(transparent)]
+    Outbound(#[from] medlock_node::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] medlock_store::Error),

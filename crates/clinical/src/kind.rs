@@ -41,6 +41,8 @@ impl Kind {
     pub const PRACTITIONER_ROLE: Self = Self(5);
     /// A hospital, a ward, a maker.
     pub const ORGANIZATION: Self = Self(6);
+    /// What a patient allows and forbids.
+    pub const CONSENT: Self = Self(7);
     /// Where a resource came from.
     pub const PROVENANCE: Self = Self(8);
     /// Who did what.

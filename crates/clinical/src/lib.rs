@@ -7,6 +7,7 @@
 //! | [`query`] | a search, read |
 //! | [`store`] | what is kept |
 //! | [`access`] | who asks, and the one way to a row |
+//! | [`consent`] | what patients allow and forbid |
 //! | [`auth`], [`jose`] | the authorization server, and signed tokens of the web |
 //! | [`audit`] | who did what |
 //! | [`intake`] | what devices say, on its way into the records |
@@ -22,6 +23,7 @@ pub mod access;
 pub mod audit;
 pub mod auth;
 mod config;
+pub mod consent;
 pub mod definitions;
 mod error;
 pub mod intake;
@@ -42,11 +44,14 @@ pub mod validate;
 pub use config::{ClinicalConfig, Settings};
 pub use error::Error;
 
-use access::Gate;
+use access::{Gate, Sight, Verb};
 use axum::Router;
 use axum::routing::post;
+use consent::{Actor, Base, Ruling};
+use kind::{Millis, Row};
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
+use medlock_node::outbound::Outbound;
 use seam::{Devices, WebKeys};
 use std::collections::HashSet;
 use std::fmt;
@@ -84,6 +89,7 @@ pub struct Clinical {
     gate: Gate,
     audit: audit::Queue,
     places: rest::Places,
+    key_sets: auth::KeySets,
     /// Where devices reach it, without `/fhir`; empty until their door is open.
     devices_address: RwLock<Arc<str>>,
 }
@@ -95,9 +101,11 @@ impl Clinical {
     /// [`Error`].
     pub fn open(config: &ClinicalConfig, needs: Needs) -> Result<Arc<Self>, Error> {
         let settings = Settings::of(config)?;
+        let key_sets = auth::KeySets::new(Outbound::new(&config.outbound)?);
         let Needs { clock, knowledge, devices, web_keys, place } = needs;
         let records = Arc::new(Records::open(&place, clock.clone())?);
         let gate = Gate::new(Arc::clone(&records), Arc::clone(&knowledge), clock.clone(), Arc::clone(&devices));
+        let gate = gate.with_base(settings.base.clone());
         let audit = audit::Queue::start(Arc::clone(&records), clock.clone()).map_err(Error::Thread)?;
         let devices_address = RwLock::new("".into());
         Ok(Arc::new(Self {
@@ -110,6 +118,7 @@ impl Clinical {
             gate,
             audit,
             places: rest::Places::default(),
+            key_sets,
             devices_address,
         }))
     }
@@ -154,6 +163,17 @@ impl Clinical {
             Ok(ended) => self.gate.forget(&ended),
             Err(error) => tracing::warn!(%error, "whether tokens have ended cannot be told now"),
         }
+    }
+
+    pub(crate) const fn key_sets(&self) -> &auth::KeySets {
+        &self.key_sets
+    }
+
+    /// The patients whom somebody of the staff, by their row, may choose: what consents hide is not among them.
+    pub(crate) fn sight_of_staff(&self, person: Row) -> Sight {
+        let (base, at) = (self.settings.base.contains(&Base::Staff), Millis(self.clock.unix_millis()));
+        // No grant has the number 0: no glass was broken for it.
+        Sight::of_register().ruled(Ruling { actor: Actor::Staff(person), base, verb: Verb::Search, at, leave: 0 })
     }
 
     pub(crate) fn web_keys(&self) -> &dyn WebKeys {

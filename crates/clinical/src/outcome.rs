@@ -36,6 +36,8 @@ pub enum Code {
     PatientNotSubject,
     /// A resource is about a patient who is not here.
     PatientElsewhere,
+    /// What a Consent says cannot be enforced.
+    Consent,
     /// A reference leads to nothing that the caller may read.
     Reference,
     /// More issues than are told.
@@ -76,12 +78,18 @@ pub enum Code {
     Busy,
     /// The caller's rights do not reach this.
     Forbidden,
+    /// Which device of the register a Device is, is not for the caller to say, or said of another one.
+    DeviceName,
     /// There is no token.
     NoToken,
     /// The token is not live.
     Token,
     /// The token is bound to a credential that was not shown.
     TokenBinding,
+    /// The token is bound to a key, and the proof of it is for something else, or came before.
+    Proof,
+    /// The proof is old, or its clock is another: it needs a nonce.
+    ProofNonce,
     /// The device's standing does not let it.
     Standing,
     /// The audit cannot be written now.
@@ -121,6 +129,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
             "business-rule",
             UNFIT,
             "create the Patient here and refer to it as Patient/ID, or give the reference's type if it is no patient",
+        ),
+    ),
+    (
+        Code::Consent,
+        (
+            "fhir-consent",
+            "not-supported",
+            UNFIT,
+            "say it as docs/operating.md says, or leave it out: a consent that is kept is enforced",
         ),
     ),
     (Code::Reference, ("fhir-reference", "not-found", UNFIT, "refer to resources that are here and that you may read")),
@@ -200,6 +217,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
     ),
     (Code::Forbidden, ("fhir-forbidden", "forbidden", StatusCode::FORBIDDEN, "ask for a token with a scope for this")),
     (
+        Code::DeviceName,
+        (
+            "fhir-device-name",
+            "forbidden",
+            StatusCode::FORBIDDEN,
+            "leave the identifier as it is: medlock clinical device says which Device a device of the register is",
+        ),
+    ),
+    (
         Code::Token,
         (
             "smart-token",
@@ -215,6 +241,24 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
             "login",
             StatusCode::UNAUTHORIZED,
             "show the credential with which the token was fetched, or fetch another one",
+        ),
+    ),
+    (
+        Code::Proof,
+        (
+            "smart-proof",
+            "login",
+            StatusCode::UNAUTHORIZED,
+            "sign a new proof for each request, as RFC 9449 section 4 says",
+        ),
+    ),
+    (
+        Code::ProofNonce,
+        (
+            "smart-proof-nonce",
+            "login",
+            StatusCode::UNAUTHORIZED,
+            "sign a new proof with the nonce of the header DPoP-Nonce",
         ),
     ),
     (
@@ -242,7 +286,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 43] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -255,6 +299,7 @@ impl Code {
         Self::OnePatient,
         Self::PatientNotSubject,
         Self::PatientElsewhere,
+        Self::Consent,
         Self::Reference,
         Self::More,
         Self::UnknownKind,
@@ -275,9 +320,12 @@ impl Code {
         Self::TooCostly,
         Self::Busy,
         Self::Forbidden,
+        Self::DeviceName,
         Self::NoToken,
         Self::Token,
         Self::TokenBinding,
+        Self::Proof,
+        Self::ProofNonce,
         Self::Standing,
         Self::AuditAway,
         Self::StoreAway,

@@ -157,9 +157,6 @@ pub enum NotKept {
         /// So many are taken.
         most: usize,
     },
-    /// Several Devices claim to be this one.
-    #[error("several Devices are {0} of the register: leave the identifier to one")]
-    SeveralDevices(DeviceName),
     /// It is of a patient, and nobody knows of whom.
     #[error(
         "nobody here is the patient of {0}: say in its Device, or in the images, whose it is, and hand it over again"
@@ -188,7 +185,6 @@ impl NotKept {
         match self {
             Self::Permit { .. } => "intake-permit",
             Self::TooMany { .. } => "intake-too-many",
-            Self::SeveralDevices(_) => "intake-several-devices",
             Self::NoPatient(_) => "intake-no-patient",
             Self::Unfit { .. } => "intake-unfit",
             Self::Busy => "intake-busy",

@@ -343,8 +343,10 @@ enum {
                                          people */
     MEDLOCK_OUTPUT_LEASE_ENDED = 14,  /* the controller that treated fell silent: end what it began */
     MEDLOCK_OUTPUT_NEWS = 15,         /* object: it was believed, and every session judged again */
-    MEDLOCK_OUTPUT_CARRIED = 16       /* call, address, status, detail, bytes: an answer without a session; it has to
+    MEDLOCK_OUTPUT_CARRIED = 16,      /* call, address, status, detail, bytes: an answer without a session; it has to
                                          prove itself */
+    MEDLOCK_OUTPUT_FOLLOWED = 17,     /* call: who was asked has no newer list of the site */
+    MEDLOCK_OUTPUT_NOT_FOLLOWED = 18  /* call, why (MEDLOCK_ERROR_…): a list is not taken; what is held stays in force */
 };
 
 typedef struct medlock_output {
@@ -408,6 +410,13 @@ int32_t medlock_connect_with(medlock_device *device, uint64_t now_ms, const medl
  */
 int32_t medlock_call_openly(medlock_device *device, uint64_t now_ms, const medlock_address *to, int32_t method,
                             int32_t resource, const char *query, const uint8_t *payload, size_t length, uint32_t *call);
+
+/*
+ * Fetches the site's list from a hub, without a session: those first that were missed while the root of the site was
+ * replaced, then the newest. NEWS for each, and then FOLLOWED, NOT_FOLLOWED, CARRIED with what else was answered, or
+ * UNANSWERED. After a loss of power the next call goes on there. ERROR_FULL.
+ */
+int32_t medlock_follow_site(medlock_device *device, uint64_t now_ms, const medlock_address *hub, uint32_t *call);
 
 /* Gives a call up, or an observation. */
 int32_t medlock_cancel(medlock_device *device, uint32_t call);

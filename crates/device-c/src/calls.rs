@@ -271,6 +271,28 @@ pub unsafe extern "C" fn medlock_call_openly(
     })
 }
 
+/// Fetches the site's list, and those before it that were missed.
+///
+/// # Safety
+/// Pointers as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn medlock_follow_site(
+    device: *mut Handle,
+    now_ms: u64,
+    hub: *const records::Address,
+    call: *mut u32,
+) -> i32 {
+    // SAFETY: as the header says of each of these pointers.
+    answer(unsafe {
+        enter(device, |inside| {
+            let hub = convert::address(&read(hub)?)?;
+            write(call, 0)?;
+            let made = inside.sdk.follow_site(ticks(now_ms), hub)?;
+            write(call, made.number())
+        })
+    })
+}
+
 /// Gives a call up.
 ///
 /// # Safety

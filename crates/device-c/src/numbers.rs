@@ -283,6 +283,10 @@ numbers! {
     OUTPUT_NEWS = 15;
     /// An answer without a session.
     OUTPUT_CARRIED = 16;
+    /// There is no newer list of the site.
+    OUTPUT_FOLLOWED = 17;
+    /// A list of the site was given and not taken.
+    OUTPUT_NOT_FOLLOWED = 18;
 
     /// Nobody answered in time.
     FAILURE_TIMED_OUT = 0;

@@ -101,6 +101,10 @@ fn told(event: Event<'_>) -> records::Output {
         Event::Unanswered { call, why } => {
             records::Output { call: call.number(), why: failure(why), ..of(numbers::OUTPUT_UNANSWERED) }
         }
+        Event::Followed { call } => records::Output { call: call.number(), ..of(numbers::OUTPUT_FOLLOWED) },
+        Event::NotFollowed { call, why } => {
+            records::Output { call: call.number(), why: Refused::from(why).0, ..of(numbers::OUTPUT_NOT_FOLLOWED) }
+        }
         Event::Enrolled { device } => records::Output { device: *device.as_bytes(), ..of(numbers::OUTPUT_ENROLLED) },
         Event::NotEnrolled { why } => records::Output { why: Refused::from(why).0, ..of(numbers::OUTPUT_NOT_ENROLLED) },
         Event::Uncertain(Intent { counter, action, .. }) => records::Output {

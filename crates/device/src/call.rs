@@ -5,7 +5,7 @@ use crate::device::Device;
 use crate::event::{CallId, Closing, Event, Failure, Method, Peer, Resource, Status};
 use crate::exchange::{Call, Held, Role, Stage, With};
 use crate::platform::{Parts, Platform, Ticks};
-use crate::request::{Asks, Extra, Request};
+use crate::request::{Asks, Extra, Request, Then};
 use crate::serve::copy;
 use crate::session;
 use crate::settings::CallError;
@@ -333,6 +333,9 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             }
         };
         let (asks, from) = (call.asks, exchange.to);
+        if let Then::Follow(following) = asks.then {
+            return self.follow_on(now, (place, id), following, buffer);
+        }
         let peer = match &call.with {
             With::Peer(peer, _) => Some(*peer),
             With::Anybody => None,
@@ -353,7 +356,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             return Some(Event::Unanswered { call: id, why: Failure::TooLong });
         }
         let Some(peer) = peer else { return Some(Event::Carried { call: id, from, status, payload }) };
-        if asks.enrols && status == Status::Done {
+        if matches!(asks.then, Then::Enrol) && status == Status::Done {
             return Some(match self.enrolled(peer, payload) {
                 Ok(event) => event,
                 Err(why) => Event::NotEnrolled { why },

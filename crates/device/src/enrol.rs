@@ -10,7 +10,7 @@ use crate::event::{CallId, Event, Peer, Resource};
 use crate::identity::{Identifying, MAX_CHAIN, REMEMBERED, first_of, read_chain};
 use crate::objects::{CREDENTIAL, NotTaken};
 use crate::platform::{KeySlot, KeyStore, Parts, Platform, Ticks};
-use crate::request::{Asks, Request};
+use crate::request::{Asks, Request, Then};
 use crate::serve::copy;
 use crate::settings::CallError;
 use medlock_proto::coap::content_format;
@@ -82,7 +82,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         let payload = request.get(..length).unwrap_or_default();
         let request = Request { format: content_format::C509_REQUEST, ..Request::post(resource, payload) };
         let mut asks = Asks::of(&request).ok_or(CallError::TooLong)?;
-        asks.enrols = true;
+        asks.then = Then::Enrol;
         self.begin_call(now, Way::Session(hub), asks, request.payload)
     }
 

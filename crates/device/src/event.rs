@@ -188,6 +188,19 @@ pub enum Event<'b> {
         /// What came with it.
         payload: &'b [u8],
     },
+    /// Whoever was asked for the site's list ([`Device::follow_site`](crate::Device::follow_site)) has none that is newer than
+    /// the one held.
+    Followed {
+        /// Which call.
+        call: CallId,
+    },
+    /// A list of the site that was given is not taken; what is held stays in force.
+    NotFollowed {
+        /// Which call.
+        call: CallId,
+        /// Why.
+        why: NotTaken,
+    },
     /// A call ends without an answer.
     Unanswered {
         /// Which call.

@@ -17,6 +17,7 @@ use medlock_trust::authenticate::authenticate;
 use medlock_trust::c509::CERTIFICATE_HEAD;
 use medlock_trust::cbor::{Reader, Writer};
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey};
+use medlock_trust::list::AuthorityState;
 use medlock_trust::x509::{Certificate, ids};
 use medlock_trust::{Anchor, Budget, DeviceId, DeviceName, Identified, Unidentified, path};
 use minicbor::encode::write::Cursor;
@@ -126,7 +127,11 @@ impl<F: MappedFlash, C: Crypto> Identifying<'_, F, C> {
         let is_issuer = |anchor: &Anchor<'_>| {
             chain.iter().filter_map(|one| Certificate::read(one).ok()).any(|one| one.issuer().matches(&anchor.subject))
         };
-        let authorities = self.objects.lists(self.flash).flat_map(|list| list.authorities());
+        // Those in good standing first: where the root was replaced often, more have its name than there is room for.
+        let authorities = [true, false].into_iter().flat_map(|listed| {
+            let all = self.objects.lists(self.flash).flat_map(|list| list.authorities());
+            all.filter(move |authority| (authority.state == AuthorityState::Listed) == listed)
+        });
         let mut fitting = authorities.filter_map(|authority| authority.anchor()).filter(is_issuer);
         let first = fitting.next().ok_or(Unidentified::Path(path::Error::UnknownIssuer))?;
         let mut anchors = [first; MAX_ANCHORS];

@@ -38,6 +38,7 @@ pub mod device;
 pub mod enrol;
 pub mod event;
 mod exchange;
+mod follow;
 mod handshake;
 mod identity;
 mod initiate;

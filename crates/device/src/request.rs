@@ -1,6 +1,7 @@
 //! Requests as this device makes them: what the firmware says, and what is kept of it for further blocks.
 
 use crate::event::{Method, Resource};
+use crate::follow::Following;
 use medlock_proto::coap::block::{Block, BlockSize};
 use medlock_proto::coap::observe::Wish;
 use medlock_proto::coap::{Code, MessageId, Token, Type, Writer, content_format, option};
@@ -55,8 +56,18 @@ pub(crate) struct Asks {
     query: Option<Query>,
     format: u16,
     accept: Option<u16>,
-    /// Whether the answer is a credential for this device.
-    pub(crate) enrols: bool,
+    pub(crate) then: Then,
+}
+
+/// What becomes of the answer.
+#[derive(Clone, Copy)]
+pub(crate) enum Then {
+    /// The firmware is told.
+    Tell,
+    /// It is a credential for this device.
+    Enrol,
+    /// It is a list of the own site, and the next one is asked for.
+    Follow(Following),
 }
 
 #[derive(Clone, Copy)]
@@ -86,7 +97,7 @@ impl Asks {
             }
         };
         let Request { method, resource, format, accept, .. } = *request;
-        Some(Self { method, resource, query, format, accept, enrols: false })
+        Some(Self { method, resource, query, format, accept, then: Then::Tell })
     }
 
     /// The block of an answer that is asked for first: a peer whose blocks are larger than what an exchange holds would
@@ -126,7 +137,10 @@ impl Asks {
         if !payload.is_empty() {
             writer.uint(option::CONTENT_FORMAT, self.format.into());
         }
-        if let Some(Query { bytes, length }) = &self.query {
+        if let Then::Follow(following) = &self.then {
+            let mut query = [0; Following::QUERY];
+            writer.option(option::URI_QUERY, following.query(&mut query));
+        } else if let Some(Query { bytes, length }) = &self.query {
             writer.option(option::URI_QUERY, bytes.get(..usize::from(*length)).unwrap_or_default());
         }
         let numbers = [

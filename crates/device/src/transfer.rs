@@ -154,6 +154,11 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
         transfer.insert(begun).next(&said, settings.body)
     }
 
+    /// The answer of the call in this place was taken: the next one begins anew.
+    pub(crate) fn end_transfer(&mut self, place: usize) {
+        self.transfer.take_if(|transfer| transfer.place == place);
+    }
+
     /// Whether the room for bodies is another call's.
     fn body_is_taken(&self, place: Option<usize>) -> bool {
         let Some(transfer) = &self.transfer else { return false };

@@ -8,6 +8,7 @@ use medlock_authority::log::WitnessConfig;
 use medlock_authority::settings::{HUB, Kind, RootPlace};
 use medlock_authority::store::ServerConfig;
 use medlock_clinical::ClinicalConfig;
+use medlock_node::outbound::Outbound;
 use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -389,6 +390,7 @@ impl Config {
         }
         if self.clinical.enabled {
             medlock_clinical::Settings::of(&self.clinical)?;
+            Outbound::new(&self.clinical.outbound)?;
             clinical::check(&self.hub, &self.clinical)?;
         }
         if let Some(server) = clinical::server(&self.clinical) {

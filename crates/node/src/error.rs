@@ -40,6 +40,9 @@ pub enum Error {
         /// What rustls said.
         source: rustls::Error,
     },
+    /// A setting is not what it can be.
+    #[error("{0}")]
+    Setting(String),
     /// A list that was fetched is not taken.
     #[error("{file} is not taken: {why}")]
     List {

@@ -2,6 +2,7 @@
 //! objects and administration are rare, and a fresh connection meets the present credential and the present hub.
 
 use crate::Error;
+use crate::ordinary::Ordinary;
 use crate::tls::Connector;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_TYPE, HOST};
@@ -57,6 +58,8 @@ pub struct Client {
 enum Target {
     Plain(String),
     Tls(String, Connector),
+    /// Address, and the name or IP address of its certificate.
+    Ordinary(String, String, Ordinary),
     Unix(PathBuf),
 }
 
@@ -74,6 +77,13 @@ impl Client {
     #[must_use]
     pub fn tls(address: impl Into<String>, connector: Connector) -> Self {
         Self::new(Target::Tls(address.into(), connector))
+    }
+
+    /// A client of an ordinary server that calls itself `address`, over TLS, believed by its certificate for `host`, at one of
+    /// `places`.
+    #[must_use]
+    pub fn ordinary(address: String, host: String, tls: Ordinary, places: Vec<SocketAddr>) -> Self {
+        Self::new(Target::Ordinary(address, host, tls)).at(places)
     }
 
     /// A client of the server that listens at the Unix socket `path`.
@@ -104,7 +114,7 @@ impl Client {
     #[must_use]
     pub fn server(&self) -> String {
         match &self.target {
-            Target::Plain(address) | Target::Tls(address, _) => address.clone(),
+            Target::Plain(address) | Target::Tls(address, _) | Target::Ordinary(address, ..) => address.clone(),
             Target::Unix(path) => path.display().to_string(),
         }
     }
@@ -199,7 +209,9 @@ impl Client {
         mut request: Request<Bytes>,
     ) -> Result<Response<Incoming>, Error> {
         let host = match &self.target {
-            Target::Plain(address) | Target::Tls(address, _) => HeaderValue::try_from(address.as_str()),
+            Target::Plain(address) | Target::Tls(address, _) | Target::Ordinary(address, ..) => {
+                HeaderValue::try_from(address.as_str())
+            }
             Target::Unix(_) => Ok(HeaderValue::from_static("localhost")),
         };
         let host = host.map_err(|_| self.wrong("the address cannot be a Host header".to_owned()))?;
@@ -218,6 +230,10 @@ impl Client {
                 let stream = self.dial(address).await.map_err(failed)?;
                 let secured = connector.connect_over(stream, address, self.limits.connect).await?;
                 (Box::new(secured.stream), secured.chain)
+            }
+            Target::Ordinary(address, host, tls) => {
+                let stream = self.dial(address).await.map_err(failed)?;
+                (Box::new(tls.secure(host, stream).await.map_err(failed)?), none())
             }
             Target::Unix(path) => (Box::new(UnixStream::connect(path).await.map_err(failed)?), none()),
         })

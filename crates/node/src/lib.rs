@@ -14,7 +14,7 @@
 //! | [`coap`] | CoAP over UDP with EDHOC and OSCORE: a listener with limits, and a client |
 //! | [`lists`] | trust lists as files: an index, deltas, catching up, evidence of a fork |
 //! | [`log`] | transparency logs as files: tiles, checkpoints, proofs |
-//! | [`ordinary`] | TLS to ordinary servers, such as a syslog collector |
+//! | [`ordinary`], [`outbound`] | TLS to ordinary servers, such as a syslog collector; calls to addresses that others have chosen |
 //! | [`files`], [`asn1`] | durable files; writing DER |
 
 pub mod accept;
@@ -32,6 +32,7 @@ pub mod lists;
 pub mod log;
 pub mod news;
 pub mod ordinary;
+pub mod outbound;
 pub mod provider;
 pub mod routes;
 pub mod sessions;

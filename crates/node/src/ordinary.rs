@@ -16,6 +16,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+/// Where systems keep the authorities they believe: Debian and Alpine, Fedora, SUSE, BSD.
+const SYSTEM: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
 /// Makes connections to ordinary servers secret, and believes those whose certificates come from some authorities.
 #[derive(Clone)]
 pub struct Ordinary(TlsConnector);
@@ -30,6 +38,10 @@ impl Ordinary {
         for authority in authorities {
             roots.add(authority.clone()).map_err(|error| Error::Certificate(error.to_string()))?;
         }
+        Self::of(roots)
+    }
+
+    fn of(roots: RootCertStore) -> Result<Self, Error> {
         let config = ClientConfig::builder_with_provider(provider::rustls())
             .with_safe_default_protocol_versions()
             .map_err(|source| Error::Tls { with: "ordinary servers".to_owned(), source })?
@@ -50,6 +62,24 @@ impl Ordinary {
             return Err(wrong("it has no certificate in PEM".to_owned()));
         }
         Self::new(&authorities)
+    }
+
+    /// Believes certificates from the authorities that the system believes.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the system has no file of them at a usual place.
+    pub fn of_system() -> Result<Self, Error> {
+        let found = SYSTEM.iter().map(Path::new).find(|path| path.is_file());
+        let none = || {
+            Error::Setting(format!("the system has no file of authorities at {}: name one with ca", SYSTEM.join(", ")))
+        };
+        let path = found.ok_or_else(none)?;
+        let wrong = |why: String| Error::Certificate(format!("{}: {why}", path.display()));
+        let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let mut roots = RootCertStore::empty();
+        // Some systems have authorities of forms that nobody uses: they are passed over.
+        let (taken, _) = roots.add_parsable_certificates(read.map_err(|error| wrong(error.to_string()))?);
+        if taken == 0 { Err(wrong("it has no authority".to_owned())) } else { Self::of(roots) }
     }
 
     /// Shakes hands over `stream`, and checks that it ends at the server of this name or address.

@@ -31,6 +31,9 @@ pub struct KeyView {
     pub label: String,
     /// `current`, `former`, `retired`, `compromised`.
     pub state: String,
+    /// Since when it issues, or certifies, RFC 3339: when it took the place of the one before, or its certificate begins.
+    #[serde(default)]
+    pub since: Option<String>,
     /// Since when it issues, or certifies, no more, RFC 3339.
     pub until: Option<String>,
     /// Its identifier, in hexadecimal.

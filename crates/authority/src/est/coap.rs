@@ -28,9 +28,10 @@ pub fn coap_resources(authority: Arc<Authority>) -> Resources {
     let hub = Arc::downgrade(&authority);
     authority.knowledge().let_return(move |who| hub.upgrade().is_some_and(|hub| hub.may_renew(who).is_ok()));
     let (for_crts, for_sen, for_sren) = (authority.clone(), authority.clone(), authority.clone());
-    let for_tickets = authority.clone();
+    let (for_tickets, for_lists) = (authority.clone(), authority.clone());
+    let objects = Objects::new(authority.knowledge().clone());
     Resources::new()
-        .open(objects::PATH, Objects::new(authority.knowledge().clone()))
+        .open(objects::PATH, objects.with_missed(move |after| for_lists.missed_site_list(after)))
         .protected(TICKETS, move |_: Arc<Peer>, request: Request| tickets(for_tickets.clone(), request))
         .protected("/.well-known/est/crts", move |_: Arc<Peer>, request: Request| {
             let answer = crts(&for_crts, &request);

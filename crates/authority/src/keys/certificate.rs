@@ -4,8 +4,8 @@ use crate::Error;
 use crate::issue::Issuer;
 use crate::signer::KeyLabel;
 use medlock_node::provider::{AwsLc, SigningAlgorithm};
-use medlock_trust::KeyId;
 use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
+use medlock_trust::{KeyId, Time};
 
 /// A certificate of the authority itself, and which of its keys that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,11 @@ impl AuthorityCertificate {
     #[must_use]
     pub fn issuer(&self) -> Issuer<'_> {
         Issuer { name: &self.subject, spki: &self.spki, key: self.label, algorithm: self.algorithm }
+    }
+
+    /// When it begins to be good.
+    pub(crate) fn begins(&self) -> Option<Time> {
+        Some(Certificate::from_der(&self.der).ok()?.not_before())
     }
 
     /// Whether this key has signed a certificate.

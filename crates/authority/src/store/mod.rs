@@ -355,6 +355,12 @@ pub trait Journal: Send + Sync {
     /// [`StoreError`].
     fn raise(&self, alarm: Alarm) -> Result<(), StoreError>;
 
+    /// As [`Journal::raise`], where the text says whom it is about: only one with the same text is counted up instead.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn raise_each(&self, alarm: Alarm) -> Result<(), StoreError>;
+
     /// A thousand alarms: those first that nobody has dealt with, and among them the newest.
     ///
     /// # Errors

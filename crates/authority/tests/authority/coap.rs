@@ -67,7 +67,7 @@ fn small_request_with(key: &SigningKey, challenge_password: Option<&str>) -> Vec
     template.sign(&mut space, |message| Ok::<_, std::convert::Infallible>(key.sign_cose(&[message]))).unwrap().to_vec()
 }
 
-/// Shows REQ-COAP-70.
+/// Shows REQ-COAP-70, REQ-COAP-81.
 #[tokio::test]
 async fn a_small_device_renews_its_credential_over_coap() {
     let hub = Running::start().await;
@@ -105,7 +105,12 @@ async fn a_small_device_renews_its_credential_over_coap() {
     let wrong = Request::post("/.well-known/est/sren", content_format::CBOR, request);
     assert_eq!(client.request(wrong).await.unwrap().code, Code::UNSUPPORTED_CONTENT_FORMAT);
     let stranger = Client::plain(hub.address).await.unwrap();
-    assert_eq!(stranger.request(Request::get("/.well-known/est/crts")).await.unwrap().code, Code::UNAUTHORIZED);
+    for path in ["/.well-known/est/crts", "/m/tickets", "/there/is/none"] {
+        let told = stranger.request(Request::get(path)).await.unwrap();
+        assert_eq!(told.code, Code::UNAUTHORIZED);
+        let text = std::str::from_utf8(&told.payload).unwrap();
+        assert!(text.contains("/.well-known/edhoc") && text.contains("OSCORE"), "what to do, by REQ-COAP-81: {text}");
+    }
 }
 
 /// Shows REQ-KEYS-33: after the theft of an issuing key a session is for those whom the hub has issued a credential itself.

@@ -725,7 +725,21 @@ fn journal(store: &impl Journal) {
     let (at, kind, text) = (noon(), "k".to_owned(), "t".to_owned());
     let alarm = Alarm { id: 0, at, last: at, count: 1, kind, device: None, text, acknowledged: false };
     store.raise(alarm.clone()).unwrap();
-    store.raise(Alarm { device: DeviceName::new("d"), ..alarm }).unwrap();
+    store.raise(Alarm { device: DeviceName::new("d"), ..alarm.clone() }).unwrap();
+    // Where the text says whom it is about, only the same is counted.
+    let about = |text: &str| Alarm { kind: "each".to_owned(), text: text.to_owned(), ..alarm.clone() };
+    for text in ["one", "another", "one"] {
+        store.raise_each(about(text)).unwrap();
+    }
+    let each: Vec<_> = store.alarms().unwrap().into_iter().filter(|alarm| alarm.kind == "each").collect();
+    let mut counted: Vec<_> = each.iter().map(|alarm| (alarm.text.as_str(), alarm.count)).collect();
+    counted.sort_unstable();
+    assert_eq!(counted, [("another", 1), ("one", 2)]);
+    each.iter().for_each(|alarm| store.acknowledge(alarm.id).unwrap());
+    store.raise_each(about("one")).unwrap();
+    let again = store.alarms().unwrap().into_iter().find(|alarm| alarm.kind == "each").unwrap();
+    assert_eq!((again.count, again.acknowledged), (1, false), "one that was dealt with is raised anew");
+    store.acknowledge(again.id).unwrap();
     let alarms = store.alarms().unwrap();
     assert_eq!(alarms[0].device, DeviceName::new("d"));
     let about = alarms[0].device.unwrap();

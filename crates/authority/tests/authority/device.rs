@@ -6,15 +6,20 @@ mod platform;
 use crate::coap::Running;
 use crate::enrolment::{Maker, import};
 use crate::fixture::{Site, noon};
+use medlock_authority::admin::Request as Ask;
+use medlock_authority::objects::Kind as ObjectKind;
 use medlock_device::blocking::{Transport, next_event};
+use medlock_device::objects::Kind;
 use medlock_device::platform::{Parts, Ticks};
-use medlock_device::{Address, Device, Event, Layout, Memory, Method, Peer, Request, Resource, Settings, Status};
-use medlock_node::coap::content_format;
+use medlock_device::{
+    Address, Device, Event, Layout, Memory, Method, NotTaken, Peer, Request, Resource, Settings, Status,
+};
+use medlock_node::coap::{Client, Code, Request as CoapRequest, content_format, option};
 use medlock_node::provider::SigningKey;
 use medlock_proto::crypto::Secret;
 use medlock_rustcrypto::{RustCrypto, SoftwareKey};
 use medlock_trust::Interval;
-use medlock_trust::list::AuthorityState;
+use medlock_trust::list::{AuthorityState, List};
 use platform::{Dice, Sim, SimFlash, SimKeys};
 use std::io::{Error, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -61,6 +66,7 @@ impl Transport for Udp {
 struct Machine {
     sdk: Sdk,
     udp: Udp,
+    birth: &'static [&'static [u8]],
 }
 
 /// What came of a call.
@@ -80,7 +86,6 @@ fn answered(event: &Event<'_>) -> Option<Answered> {
 
 impl Machine {
     fn new(site: &Site, birth: &[Vec<u8>], key: &SigningKey, hub: SocketAddr) -> Self {
-        let leak = |bytes: Vec<u8>| -> &'static mut [u8] { Box::leak(bytes.into_boxed_slice()) };
         let chain: Vec<&'static [u8]> = birth.iter().map(|one| &*leak(one.clone())).collect();
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.connect(hub).unwrap();
@@ -89,15 +94,11 @@ impl Machine {
         let keys =
             SimKeys { birth: Some(software(key)), operational: None, next: None, dice: dice.clone(), broken: false };
         let parts = Parts { crypto: RustCrypto, rng: dice, flash: SimFlash::new(), keys };
-        let settings = Settings {
-            peers: leak(vec![0; 2048]),
-            body: leak(vec![0; 8192]),
-            ..Settings::new(Layout { objects: 0..40, slot_pages: 2 }, chain.leak(), leak(vec![0; 4096]))
-        };
-        let mut sdk = Sdk::start(parts, settings, Box::leak(Box::new(Memory::new())), udp.now()).unwrap();
-        sdk.pin_site(site.authority.root().key, None).unwrap();
-        sdk.set_time(udp.now(), Interval::exactly(noon()));
-        Self { sdk, udp }
+        let birth: &'static [&'static [u8]] = chain.leak();
+        let mut machine = Self { sdk: start(parts, birth, udp.now()), udp, birth };
+        machine.sdk.pin_site(site.authority.root().key, None).unwrap();
+        machine.sdk.set_time(machine.udp.now(), Interval::exactly(noon()));
+        machine
     }
 
     /// Waits for what `wanted` makes something of.
@@ -111,6 +112,34 @@ impl Machine {
             }
         }
         panic!("nothing of that kind in time");
+    }
+
+    /// Turns it off and on again: what it has in memory is gone, and what time it is.
+    fn reboot(self) -> Self {
+        let Self { sdk, udp, birth } = self;
+        Self { sdk: start(sdk.stop(), birth, udp.now()), udp, birth }
+    }
+
+    /// Fetches the site's list, and those that were missed first, until `most` were taken; how many were, and whether the hub
+    /// has no later one.
+    fn follow(&mut self, most: usize) -> (usize, bool) {
+        let (mut taken, mut ended) = (0, false);
+        let made = self.sdk.follow_site(self.udp.now(), hub_address()).unwrap();
+        while taken < most && !ended {
+            self.wait(|event| match event {
+                Event::News(Kind::SiteList) => {
+                    taken += 1;
+                    Some(())
+                }
+                Event::Followed { call } if *call == made => {
+                    ended = true;
+                    Some(())
+                }
+                Event::NotFollowed { why, .. } => panic!("not taken: {why}"),
+                other => answered(other).map(|answer| panic!("{answer:?}")),
+            });
+        }
+        (taken, ended)
     }
 
     fn connect(&mut self) -> Peer {
@@ -158,6 +187,19 @@ impl Machine {
         }
         taken
     }
+}
+
+fn leak(bytes: Vec<u8>) -> &'static mut [u8] {
+    Box::leak(bytes.into_boxed_slice())
+}
+
+fn start(parts: Parts<Sim>, birth: &'static [&'static [u8]], now: Ticks) -> Sdk {
+    let settings = Settings {
+        peers: leak(vec![0; 2048]),
+        body: leak(vec![0; 8192]),
+        ..Settings::new(Layout { objects: 0..40, slot_pages: 2 }, birth, leak(vec![0; 4096]))
+    };
+    Sdk::start(parts, settings, Box::leak(Box::new(Memory::new())), now).unwrap()
 }
 
 /// The same key for a chip.
@@ -247,4 +289,69 @@ async fn a_first_request_goes_with_message_3_and_a_known_credential_by_its_name(
     })
     .await
     .unwrap();
+}
+
+/// Shows REQ-COAP-80, REQ-DEV-136: a device that was off while the root of its site was replaced five times asks its hub, which
+/// it does not know any more, for the list of each, and goes on where it was when its power went.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_five_roots_behind_catches_up_at_the_hub_by_itself() {
+    let (hub, mut machine) = scene().await;
+    tokio::task::spawn_blocking(move || {
+        assert_eq!(machine.follow(9), (1, true), "the first list");
+        assert_eq!(machine.follow(9), (0, true), "there is no later one");
+        let first = hub.site.authority.root().key;
+        for root in ["root", "root-2", "root-3", "root-4", "root-5"] {
+            for change in ["root".to_owned(), format!("retire {root}")] {
+                hub.site.ask(Ask::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+            }
+            hub.site.clock.advance(3_600);
+        }
+        assert_ne!(hub.site.authority.root().key, first);
+        let mut machine = machine.reboot();
+        let newest = hub.site.authority.news().current(ObjectKind::SiteList).unwrap().bytes;
+        let refused = machine.sdk.take_object(machine.udp.now(), &newest).unwrap_err();
+        assert!(matches!(refused, NotTaken::List(_)), "it knows nobody who signed the newest: {refused}");
+        // Its power goes behind the second list, and behind the third.
+        assert_eq!(machine.follow(2), (2, false));
+        let mut machine = machine.reboot();
+        assert_eq!(machine.follow(1), (1, false));
+        let mut machine = machine.reboot();
+        assert_eq!(machine.follow(9), (3, true), "two more, and the newest");
+        assert!(machine.sdk.take_object(machine.udp.now(), &newest).is_err_and(|why| why.is_old()));
+        // What the hub says in the name of the newest root is believed again.
+        machine.sdk.set_time(machine.udp.now(), Interval::exactly(hub.site.clock.now()));
+        assert!(machine.fetch_objects() >= 1, "the status list");
+        machine.connect();
+    })
+    .await
+    .unwrap();
+}
+
+/// Shows REQ-COAP-80: over CoAP the hub gives the same lists as over HTTP, and then the newest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hub_gives_missed_site_lists_over_coap() {
+    let hub = Running::of(Site::new()).await;
+    for change in ["root", "retire root", "root", "retire root-2"] {
+        hub.site.ask(Ask::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+    }
+    let newest = hub.site.authority.news().current(ObjectKind::SiteList).unwrap();
+    let client = Client::plain(hub.address).await.unwrap();
+    let (mut after, mut given) = (0, Vec::new());
+    loop {
+        let request = CoapRequest::get("/m/objects").with(option::URI_QUERY, format!("a={after}"));
+        let answer = client.request(request).await.unwrap();
+        if answer.code != Code::CONTENT {
+            assert_eq!(answer.code, Code::NOT_FOUND);
+            break;
+        }
+        let missed = hub.site.authority.missed_site_list(after);
+        assert_eq!(answer.payload, missed.unwrap_or_else(|| newest.bytes.to_vec()));
+        after = List::danger_open(&answer.payload).unwrap().heading().version;
+        given.push(after);
+    }
+    assert_eq!((given.len(), after), (3, newest.version), "{given:?}");
+    for wrong in ["a=", "a=-1", "a=18446744073709551616", "a=1x", "a"] {
+        let request = CoapRequest::get("/m/objects").with(option::URI_QUERY, wrong.to_owned());
+        assert_eq!(client.request(request).await.unwrap().code, Code::NOT_FOUND, "{wrong}");
+    }
 }

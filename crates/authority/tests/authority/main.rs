@@ -24,6 +24,7 @@ mod rotation;
 mod signer;
 mod standing;
 mod store_tls;
+mod suspended;
 mod theft;
 mod tickets;
 mod vouchers;

@@ -118,6 +118,38 @@ fn a_rotation_asks_nothing_of_anybody() {
     assert_eq!(*again.keys(), *keys);
 }
 
+/// Shows REQ-LIST-45: the listing says from when to when each key issued, also when it is retired or withdrawn.
+#[test]
+fn the_listing_of_keys_says_from_when_to_when_each_issued() {
+    let site = Site::new();
+    let listed = |site: &Site| -> Vec<_> {
+        let Response::Keys { keys } = site.ask(Request::Keys) else { panic!("no keys") };
+        keys.into_iter().map(|key| (key.label, key.since.unwrap(), key.until)).collect()
+    };
+    let begun = |der: &[u8]| medlock_trust::x509::Certificate::from_der(der).unwrap().not_before().to_string();
+    let (first, root) = (begun(&site.authority.issuing().der), begun(&site.authority.root().der));
+    site.clock.advance(3_600);
+    let once = site.clock.now().to_string();
+    rotate(&site);
+    site.clock.advance(3_600);
+    let twice = site.clock.now().to_string();
+    site.ask(Request::ChangeKeys { change: KeyChange::Root, anyway: false });
+    let expected = [
+        ("issuing", first, Some(once.clone())),
+        ("issuing-2", once, Some(twice.clone())),
+        ("issuing-3", twice.clone(), None),
+        ("root", root, Some(twice)),
+        ("root-2", begun(&site.authority.keys().roots()[1].certificate.der), None),
+    ]
+    .map(|(label, since, until)| (label.to_owned(), since, until));
+    assert_eq!(listed(&site), expected);
+    for change in ["retire issuing", "compromised issuing-2"] {
+        site.clock.advance(3_600);
+        site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+    }
+    assert_eq!(listed(&site)[..3], expected[..3], "what came later changes nothing of it");
+}
+
 fn by_key(object: &[u8]) -> [u8; 16] {
     medlock_trust::cose::Sign1::read(object).unwrap().key().try_into().unwrap()
 }

@@ -2,12 +2,18 @@
 
 use super::right::{Reach, Right, Verb, Verbs};
 use super::sight::Sight;
+use crate::DEVICE_SYSTEM;
 use crate::auth::Scopes;
-use crate::kind::{Kind, Row};
+use crate::consent::{Actor, Base, Ruling};
+use crate::kind::{Kind, Millis, Row};
 use crate::provenance::{Statement, TESTIFIED, Testimony};
+use crate::validate::ident_of;
 use medlock_trust::decide::Code;
 use medlock_trust::{CredentialId, Denied, DeviceName, Operation};
 use std::sync::Arc;
+
+/// The name under which the administrator's own changes are noted: no client is registered with it.
+const ADMINISTRATOR: &str = "administrator";
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +65,17 @@ pub enum Holder {
     },
 }
 
+/// Whether who asks may say which device of the register a Device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// It may not.
+    Never,
+    /// It may say it of a Device that is none yet, with a name that no other one has: a gateway, by its credential.
+    Unclaimed,
+    /// It may say it and take it back: the administrator.
+    Any,
+}
+
 /// What else has to be shown with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
@@ -82,6 +99,8 @@ pub struct Grant {
     pub leave: i64,
     /// To whom.
     pub holder: Holder,
+    /// The resource of the person, if it is a person's.
+    pub person: Option<(Kind, Row)>,
     /// What else has to be shown.
     pub binding: Binding,
     /// Until when, in seconds since 1970.
@@ -102,6 +121,10 @@ pub struct Caller {
     pub(super) grant: Arc<Grant>,
     /// Of a device, the verdicts on reading, reporting and storing.
     pub(super) standings: Vec<(Operation, Standing)>,
+    /// Whom the base policy lets see what no Consent speaks of.
+    pub(super) base: Arc<[Base]>,
+    /// When it asks.
+    pub(super) at: Millis,
     /// Of a device, what is said of it beside what it writes.
     pub(super) testimony: Option<Arc<Testimony>>,
 }
@@ -119,17 +142,91 @@ impl Caller {
         self.grant.leave
     }
 
+    /// Whether it may say which device of the register a Device is. Software may not, whatever its rights on Devices are: the
+    /// device's readings would be another patient's.
+    pub(crate) fn naming(&self) -> Naming {
+        match (&self.grant.holder, &self.who) {
+            (Holder::Software { client }, _) if client == ADMINISTRATOR => Naming::Any,
+            (Holder::Device { own: None, .. }, Who::Device { .. }) => Naming::Unclaimed,
+            _ => Naming::Never,
+        }
+    }
+
     /// What may be seen for this verb.
     #[must_use]
     pub fn sight(&self, verb: Verb) -> Sight {
+        let sight = self.reach(verb);
+        match self.ruling(verb) {
+            Some(ruling) => sight.ruled(ruling),
+            None => sight,
+        }
+    }
+
+    /// What may be seen on the way to a write: what a device writes, no consent is asked for.
+    #[must_use]
+    pub(crate) fn sight_to_write(&self, verb: Verb) -> Sight {
+        match self.grant.holder {
+            Holder::Device { .. } => self.reach(verb),
+            Holder::Software { .. } | Holder::Person { .. } => self.sight(verb),
+        }
+    }
+
+    /// What rights and verdict allow, whatever patients say.
+    fn reach(&self, verb: Verb) -> Sight {
+        let writes = !matches!(verb, Verb::Read | Verb::Search);
         let allowed = self.grant.rights.iter().filter(|right| right.verbs.has(verb));
+        let allowed = allowed.filter(|right| !writes || right.kind != Kind::CONSENT || self.states_consents());
         Sight::new(allowed.filter(|right| self.denial(verb, right.kind).is_none()).copied())
     }
 
-    /// What may be seen on the way to a write: what is here already is not written twice, whatever else its writer may see.
-    #[must_use]
-    pub(crate) fn sight_to_write(&self, verb: Verb) -> Sight {
-        self.sight(verb)
+    /// Whether a Consent may come from here: whom the base policy does not name would open the door to themselves.
+    fn states_consents(&self) -> bool {
+        match self.actor() {
+            Actor::Gateway(_) => false,
+            Actor::Patient(_) | Actor::Staff(_) | Actor::Software => self.is_of_base(),
+        }
+    }
+
+    fn actor(&self) -> Actor {
+        match (&self.grant.holder, self.grant.person) {
+            (Holder::Device { name, .. }, _) => Actor::Gateway(ident_of(name.as_str(), DEVICE_SYSTEM)),
+            (Holder::Person { .. }, Some((Kind::PATIENT, row))) => Actor::Patient(row),
+            (Holder::Person { .. }, Some((_, row))) => Actor::Staff(row),
+            (Holder::Person { .. } | Holder::Software { .. }, _) => Actor::Software,
+        }
+    }
+
+    fn is_of_base(&self) -> bool {
+        match self.actor() {
+            Actor::Gateway(_) => true,
+            Actor::Patient(_) => self.base.contains(&Base::OwnApps),
+            Actor::Staff(_) => self.base.contains(&Base::Staff),
+            Actor::Software => self.base.contains(&Base::Software),
+        }
+    }
+
+    /// Whose word is asked for this verb: of a gateway only what it reads, of a device that works for itself nothing.
+    fn ruling(&self, verb: Verb) -> Option<Ruling> {
+        let reads = matches!(verb, Verb::Read | Verb::Search);
+        match self.grant.holder {
+            Holder::Device { own: Some(_), .. } => return None,
+            Holder::Device { own: None, .. } if !reads => return None,
+            Holder::Device { .. } | Holder::Software { .. } | Holder::Person { .. } => {}
+        }
+        Some(Ruling { actor: self.actor(), base: self.is_of_base(), verb, at: self.at, leave: self.grant.leave })
+    }
+
+    /// Who breaks the glass: somebody of the staff, by their row, with this software.
+    pub(crate) fn staff(&self) -> Option<(Row, &str)> {
+        match (&self.grant.holder, self.actor()) {
+            (Holder::Person { client, .. }, Actor::Staff(row)) => Some((row, client)),
+            _ => None,
+        }
+    }
+
+    /// When it asks.
+    pub(crate) const fn at(&self) -> Millis {
+        self.at
     }
 
     /// What may be referred to: what may be read, and of a device itself and its patient, or of a person the patient, which
@@ -147,7 +244,15 @@ impl Caller {
         let known = own.filter(|right| right.kind == Kind::PATIENT || matches!(right.reach, Reach::Device(_)));
         let read = self.grant.rights.iter().filter(|right| right.verbs.has(Verb::Read)).copied();
         let read = read.filter(|right| self.denial(Verb::Read, right.kind).is_none());
-        Sight::new(read.chain(known))
+        let sight = Sight::new(read.chain(known));
+        let ruling = match self.grant.holder {
+            Holder::Device { .. } => None,
+            Holder::Software { .. } | Holder::Person { .. } => self.ruling(Verb::Read),
+        };
+        match ruling {
+            Some(ruling) => sight.ruled(ruling),
+            None => sight,
+        }
     }
 
     /// Why the holder may not do this at this moment, whatever the token says.
@@ -175,6 +280,21 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// The administrator, who asks over the hub's socket: what is written so is noted as that software's.
+    pub(crate) fn administrator() -> Self {
+        let scopes = Scopes::read("system/*.rs system/Device.u").unwrap_or_default();
+        let rights = Arc::from(scopes.rights_of_software());
+        let client = ADMINISTRATOR.to_owned();
+        let holder = Holder::Software { client: client.clone() };
+        let grant = Grant { leave: 0, holder, person: None, binding: Binding::Bearer, until: 0, scopes, rights };
+        // What the site itself puts in order, no patient is asked for.
+        let base = Base::ALL.as_slice().into();
+        let (who, grant, at) = (Who::Software { client }, Arc::new(grant), Millis(0));
+        Self { who, grant, standings: Vec::new(), base, at, testimony: None }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +317,7 @@ mod tests {
         let grant = Grant {
             leave: 1,
             holder,
+            person: None,
             binding: Binding::Certificate { certificate: [0; 32], credential },
             until: 0,
             scopes: Scopes::default(),
@@ -207,7 +328,15 @@ mod tests {
             (Operation::Report, Ok(Some(Code::Suspended))),
             (Operation::Store, Err(denied(Operation::Store))),
         ];
-        Caller { who: Who::Device { name, credential }, grant: Arc::new(grant), standings, testimony: None }
+        let base = Base::ALL.as_slice().into();
+        Caller {
+            who: Who::Device { name, credential },
+            grant: Arc::new(grant),
+            standings,
+            base,
+            at: Millis(0),
+            testimony: None,
+        }
     }
 
     /// Shows REQ-SMART-04: what the verdict denies is in no sight, whatever the token says.

@@ -4,7 +4,10 @@ use super::caller::{Binding, Caller, Grant, Holder, Standing, Who};
 use super::right::{Reach, Right, Verb, Verbs};
 use super::testimonies::Testimonies;
 use crate::auth::Scopes;
-use crate::kind::Kind;
+use crate::auth::dpop::Asked;
+use crate::auth::proof::{self, Unproved};
+use crate::consent::Base;
+use crate::kind::{Kind, Millis};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::provenance::Testimony;
 use crate::seam::{Devices, Handed};
@@ -14,17 +17,32 @@ use http::header::AUTHORIZATION;
 use medlock_node::accept::PeerInfo;
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
-use medlock_node::provider::sha256;
+use medlock_node::provider::{same_secret, sha256};
 use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::{CredentialId, DeviceName, Identified, Operation, Verdict};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Tokens that are remembered, at most.
 const REMEMBERED: usize = 65_536;
 /// Bytes of a token, at most: ours have 43.
 const LENGTH: usize = 128;
+
+/// A request, as far as it says who asks.
+#[derive(Clone, Debug)]
+pub struct Shown<'r> {
+    /// Its headers.
+    pub headers: &'r HeaderMap,
+    /// Who is at the other end.
+    pub peer: &'r PeerInfo,
+    /// Its method.
+    pub method: &'r str,
+    /// Its address as the caller knows it, without the query.
+    pub url: String,
+    /// The number of its proof once that has counted: the parts of one request are admitted one by one.
+    pub counted: &'r OnceLock<[u8; 32]>,
+}
 
 /// Admits requests.
 pub struct Gate {
@@ -34,6 +52,8 @@ pub struct Gate {
     devices: Arc<dyn Devices>,
     /// Live tokens by their hashes.
     live: Mutex<HashMap<[u8; 32], Arc<Grant>>>,
+    /// Whom the base policy lets see what no Consent speaks of.
+    base: Arc<[Base]>,
     testimonies: Testimonies,
 }
 
@@ -50,24 +70,46 @@ impl Gate {
         clock: Clock,
         devices: Arc<dyn Devices>,
     ) -> Self {
-        Self { records, knowledge, clock, devices, live: Mutex::default(), testimonies: Testimonies::default() }
+        Self {
+            records,
+            knowledge,
+            clock,
+            devices,
+            live: Mutex::default(),
+            testimonies: Testimonies::default(),
+            base: Arc::new([]),
+        }
+    }
+
+    /// The same, under this base policy.
+    pub(crate) fn with_base(self, base: Vec<Base>) -> Self {
+        Self { base: base.into(), ..self }
     }
 
     /// Who asks: the holder of a live token, who shows what it is bound to; of a device, one that may do something at this moment.
-    /// May read the store: blocks.
+    /// May use the store: blocks.
     ///
     /// # Errors
     /// Why not.
-    pub fn admit(&self, headers: &HeaderMap, peer: &PeerInfo) -> Result<Caller, Refusal> {
-        let token = bearer(headers)?;
-        let hash = sha256(token.as_bytes());
+    pub fn admit(&self, shown: &Shown<'_>) -> Result<Caller, Refusal> {
+        let (scheme, token) = credentials(shown.headers)?;
+        let (peer, hash) = (shown.peer, sha256(token.as_bytes()));
         let grant = self.grant(hash)?;
-        let grant = match grant.binding {
-            Binding::Bearer => grant,
-            Binding::Certificate { certificate, credential } => {
+        let grant = match (grant.binding, scheme) {
+            (Binding::Bearer, Scheme::Bearer) => grant,
+            (Binding::Certificate { certificate, credential }, Scheme::Bearer) => {
                 self.shown(hash, grant, (certificate, credential), peer)?
             }
-            Binding::Key(_) => return Err(not_bound("the token is bound to a key, and there is no proof of it")),
+            (Binding::Key(key), Scheme::Proof) => {
+                self.prove(key, token, shown)?;
+                grant
+            }
+            (Binding::Key(_), Scheme::Bearer) => {
+                return Err(not_bound("the token is bound to a key: show it as Authorization: DPoP, with a proof"));
+            }
+            (Binding::Bearer | Binding::Certificate { .. }, Scheme::Proof) => {
+                return Err(not_bound("the token is bound to no key: show it as Authorization: Bearer"));
+            }
         };
         let (who, standings, testimony) = match &grant.holder {
             Holder::Device { name, .. } => self.device(name, peer)?,
@@ -76,7 +118,8 @@ impl Gate {
                 (Who::Person { account: *account, client: client.clone() }, Vec::new(), None)
             }
         };
-        Ok(Caller { who, grant, standings, testimony })
+        let at = Millis(self.clock.unix_millis());
+        Ok(Caller { who, grant, standings, base: Arc::clone(&self.base), at, testimony })
     }
 
     /// Who hands over what a device says, in this process: it makes what the intake makes, and sees what it needs for that.
@@ -97,6 +140,7 @@ impl Gate {
         let grant = Grant {
             leave: 0,
             holder: Holder::Device { name, own: None },
+            person: None,
             binding: Binding::Bearer,
             until: i64::MAX,
             scopes: Scopes::default(),
@@ -106,12 +150,31 @@ impl Gate {
             who: Who::Device { name, credential },
             grant: Arc::new(grant),
             standings: vec![(from.permit.operation(), Ok(from.permit.mark()))],
+            base: Arc::clone(&self.base),
+            at: Millis(self.clock.unix_millis()),
             testimony: Some(self.testimony(from.who, from.chain)),
         }
     }
 
     fn testimony<C: AsRef<[u8]>>(&self, who: &Identified, chain: &[C]) -> Arc<Testimony> {
         self.testimonies.of(who, chain, &self.knowledge, (&*self.devices, &self.clock))
+    }
+
+    /// Whether the request proves the key that its token is bound to (RFC 9449 section 7), by a proof that counts once.
+    fn prove(&self, key: [u8; 32], token: &str, shown: &Shown<'_>) -> Result<(), Refusal> {
+        let proof = proof::shown(shown.headers).map_err(unproved)?;
+        let proof = proof.ok_or_else(|| Issue::new(Code::Proof, "there is no proof: DPoP: …"))?;
+        let asked = Asked { method: shown.method, url: &shown.url, token: Some(token), now: self.clock.now() };
+        let proof = proof::check(&self.records, proof, &asked).map_err(unproved)?;
+        if !same_secret(&proof.thumbprint, &key) {
+            return Err(Issue::new(Code::Proof, "the proof is by another key than the token is bound to").into());
+        }
+        if shown.counted.get() != Some(&proof.number) {
+            proof::count(&self.records, &proof).map_err(unproved)?;
+            // Another thread of the same request has set the same.
+            let _ = shown.counted.set(proof.number);
+        }
+        Ok(())
     }
 
     /// What is granted to who shows the certificate that the token is bound to, or its renewal: then the token is bound to
@@ -212,8 +275,17 @@ impl Gate {
 /// A device, with the verdicts of this moment, and what is said of it beside what it writes.
 type Standings = (Who, Vec<(Operation, Standing)>, Option<Arc<Testimony>>);
 
+/// How a token is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    /// Alone, or with the certificate of the connection (RFC 6750).
+    Bearer,
+    /// With a proof (RFC 9449 section 7.1).
+    Proof,
+}
+
 /// The token of a request (RFC 6750 section 2.1): in the header alone, and once.
-fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+fn credentials(headers: &HeaderMap) -> Result<(Scheme, &str), Refusal> {
     let wrong = |text: &'static str| Refusal::from(Issue::new(Code::Token, text));
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let (one, more) = (all.next(), all.next());
@@ -224,10 +296,23 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     }
     let text = one.to_str().map_err(|_| wrong("Authorization is no text"))?;
     let (scheme, token) = text.split_once(' ').ok_or_else(|| wrong("Authorization has no token"))?;
-    if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() || token.len() > LENGTH {
-        return Err(wrong("Authorization is not: Bearer and a token"));
+    let schemes = [(Scheme::Bearer, "Bearer"), (Scheme::Proof, "DPoP")];
+    let scheme = schemes.into_iter().find(|(_, name)| scheme.eq_ignore_ascii_case(name)).map(|(scheme, _)| scheme);
+    match scheme {
+        Some(scheme) if !token.is_empty() && token.len() <= LENGTH => Ok((scheme, token)),
+        _ => Err(wrong("Authorization is not: Bearer, or DPoP, and a token")),
     }
-    Ok(token)
+}
+
+fn unproved(why: Unproved) -> Refusal {
+    match why {
+        Unproved::Away(error) => {
+            tracing::error!(%error, "whether a proof came before cannot be told");
+            Issue::new(Code::StoreAway, "whether the proof came before cannot be told now").into()
+        }
+        why if why.wants_nonce() => Issue::new(Code::ProofNonce, why.to_string()).into(),
+        why => Issue::new(Code::Proof, why.to_string()).into(),
+    }
 }
 
 fn is_bound_to(grant: &Grant, shown: [u8; 32]) -> bool {

@@ -10,8 +10,9 @@ mod right;
 mod sight;
 mod testimonies;
 
+pub(crate) use caller::Naming;
 pub use caller::{Binding, Caller, Grant, Holder, Who};
-pub use gate::Gate;
+pub use gate::{Gate, Shown};
 pub use right::{Reach, Right, Verb, Verbs};
 pub use sight::Sight;
 pub(crate) use sight::names_its_device;

@@ -51,6 +51,10 @@ impl Verb {
 pub struct Verbs(u8);
 
 impl Verbs {
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) const EVERY: Self = Self(0b1_1111);
+
     /// Those of `verbs`.
     #[must_use]
     pub fn of(verbs: impl IntoIterator<Item = Verb>) -> Self {
@@ -73,6 +77,11 @@ impl Verbs {
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// The set as bits.
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
     }
 
     /// The members.

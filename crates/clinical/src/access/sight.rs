@@ -1,13 +1,18 @@
 //! Rights as the condition of a statement.
 
 use super::right::{Reach, Right};
+use crate::consent::Ruling;
 use crate::definitions::{Definitions, Place};
 use crate::kind::{Kind, Row};
 use crate::store::Statement;
 
 /// Which rows may be seen or made, for one verb.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sight(Vec<(Kind, Reach)>);
+pub struct Sight {
+    reaches: Vec<(Kind, Reach)>,
+    /// Whose word is asked besides: that of each row's patient. `None`: nobody's.
+    ruling: Option<Ruling>,
+}
 
 impl Sight {
     pub(crate) fn new(rights: impl Iterator<Item = Right>) -> Self {
@@ -21,24 +26,40 @@ impl Sight {
                 _ => reaches.push((right.kind, right.reach)),
             }
         }
-        Self(reaches)
+        Self { reaches, ruling: None }
+    }
+
+    /// The same, of that what the patients whose rows they are let be seen.
+    pub(crate) fn ruled(self, ruling: Ruling) -> Self {
+        Self { ruling: Some(ruling), ..self }
+    }
+
+    /// The same whatever patients say.
+    pub(crate) fn unruled(self) -> Self {
+        Self { ruling: None, ..self }
     }
 
     /// The resources that stand for devices and people, for the authorization server: it has to know which one somebody is.
     pub(crate) fn of_register() -> Self {
-        Self([Kind::DEVICE, Kind::PATIENT, Kind::PRACTITIONER].map(|kind| (kind, Reach::All)).to_vec())
+        let reaches = [Kind::DEVICE, Kind::PATIENT, Kind::PRACTITIONER].map(|kind| (kind, Reach::All)).to_vec();
+        Self { reaches, ruling: None }
+    }
+
+    /// All of a kind: for what a resource has named before, when it is written again.
+    pub(crate) fn of_what_was_named(kind: Kind) -> Self {
+        Self { reaches: vec![(kind, Reach::All)], ruling: None }
     }
 
     /// Whether there is any row of this kind that may be seen.
     #[must_use]
     pub fn may(&self, kind: Kind) -> bool {
-        self.0.iter().any(|(of, _)| *of == kind)
+        self.reaches.iter().any(|(of, _)| *of == kind)
     }
 
     /// The one reach beyond which nothing of this kind is seen, if it ends at a patient: a search begins there, so that it
     /// costs what the caller's own rows cost.
     pub(crate) fn only_of(&self, kind: Kind) -> Option<Reach> {
-        let mut reaches = self.0.iter().filter(|(of, _)| *of == kind);
+        let mut reaches = self.reaches.iter().filter(|(of, _)| *of == kind);
         match (reaches.next(), reaches.next()) {
             (Some((_, reach @ (Reach::Device(_) | Reach::Patient(_)))), None) => Some(*reach),
             _ => None,
@@ -47,12 +68,43 @@ impl Sight {
 
     /// How far it reaches among what is of this kind, where that is in no row.
     pub(crate) fn reaches(&self, kind: Kind) -> impl Iterator<Item = Reach> {
-        self.0.iter().filter(move |(of, _)| *of == kind).map(|(_, reach)| *reach)
+        self.reaches.iter().filter(move |(of, _)| *of == kind).map(|(_, reach)| *reach)
     }
 
     /// Appends the condition on the row `alias`, which is of this kind, in brackets.
     pub(crate) fn write(&self, kind: Kind, alias: &'static str, out: &mut Statement) {
-        let mut reaches = self.0.iter().filter(|(of, _)| *of == kind).peekable();
+        match &self.ruling {
+            None => self.write_reaches(kind, alias, out),
+            Some(ruling) => {
+                out.text("(");
+                self.write_reaches(kind, alias, out);
+                out.text(" AND ");
+                ruling.write(kind, alias, out);
+                out.text(")");
+            }
+        }
+    }
+
+    /// Appends that a row may be seen whose codes and dates are not known: that of a version that is past.
+    pub(crate) fn write_past(&self, kind: Kind, alias: &'static str, out: &mut Statement) {
+        match &self.ruling {
+            None => _ = out.text("1 = 1"),
+            Some(ruling) => ruling.write_past(kind, alias, out),
+        }
+    }
+
+    /// A question for the consents by which a resource `r` of this kind, which the rights reach, is not in sight. More
+    /// conditions may follow, each with `AND`. `None`: nobody is asked.
+    pub(crate) fn denying(&self, kind: Kind) -> Option<Statement> {
+        let mut out = Statement::default();
+        self.ruling.as_ref()?.write_denying(kind, &mut out);
+        out.text(" AND r.kind = ").value(kind.number()).text(" AND ");
+        self.write_reaches(kind, "r", &mut out);
+        Some(out)
+    }
+
+    fn write_reaches(&self, kind: Kind, alias: &'static str, out: &mut Statement) {
+        let mut reaches = self.reaches.iter().filter(|(of, _)| *of == kind).peekable();
         if reaches.peek().is_none() {
             out.text("(0 = 1)");
             return;

@@ -33,6 +33,10 @@ pub struct Entry {
     pub(crate) query: Option<String>,
     pub(crate) mark: Option<String>,
     pub(crate) origin: String,
+    /// The Consents that decided.
+    pub(crate) consents: Vec<Row>,
+    /// Why the glass was broken.
+    pub(crate) reason: Option<String>,
     /// When; entries of the first hours do not say it.
     pub(crate) at: Option<Millis>,
 }
@@ -101,6 +105,8 @@ struct Reading {
     query: Option<String>,
     mark: Option<String>,
     origin: Option<String>,
+    consents: Vec<Row>,
+    reason: Option<String>,
     at: Option<Millis>,
 }
 
@@ -127,6 +133,12 @@ impl Reading {
             9 => self.query = reader.decode()?,
             10 => self.mark = reader.decode()?,
             11 => self.origin = Some(reader.str()?.to_owned()),
+            12 => {
+                for row in reader.array_iter::<i64>()? {
+                    self.consents.push(Row(row?));
+                }
+            }
+            13 => self.reason = Some(reader.str()?.to_owned()),
             20 => self.at = Some(Millis(reader.i64()?)),
             _ => reader.skip()?,
         }
@@ -146,6 +158,8 @@ impl Reading {
             query: self.query,
             mark: self.mark,
             origin: self.origin?,
+            consents: self.consents,
+            reason: self.reason,
             at: self.at,
         })
     }

@@ -17,6 +17,8 @@ const PARTICIPATION: &str = "http://terminology.hl7.org/CodeSystem/v3-Participat
 const ENTITY: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
 const ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
 const SOURCE: &str = "http://terminology.hl7.org/CodeSystem/security-source-type";
+/// Breaking the glass is a reason of this system.
+const REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 /// The system of the identifiers of software.
 const CLIENT_SYSTEM: &str = "urn:medlock:fhir:client";
 /// The system of marks and codes of refusals.
@@ -31,6 +33,8 @@ pub(crate) struct Event<'e> {
     /// What it was about, as it is here.
     pub(crate) what: Option<(Kind, Id)>,
     pub(crate) patient: Option<Id>,
+    /// The Consents that decided.
+    pub(crate) consents: Vec<Id>,
     /// The person who asked.
     pub(crate) person: Option<&'e Person>,
     /// Whether its reader may see what was searched for: it may name others.
@@ -68,6 +72,9 @@ impl Event<'_> {
         let entities = self.entities();
         if !entities.is_empty() {
             event["entity"] = entities.into();
+        }
+        if let Some(reason) = &entry.reason {
+            event["purposeOfEvent"] = json!([{ "coding": [{ "system": REASON, "code": "BTG" }], "text": reason }]);
         }
         match &entry.refused {
             Some(code) => event["outcomeDesc"] = code.as_str().into(),
@@ -157,6 +164,12 @@ impl Event<'_> {
             }
             entities.push(data);
         }
+        entities.extend(self.consents.iter().map(|consent| {
+            json!({
+                "what": { "reference": format!("Consent/{consent}") },
+                "type": coding(ENTITY, "2"), "role": coding(ROLE, "14"), "name": "Consent",
+            })
+        }));
         entities
     }
 }

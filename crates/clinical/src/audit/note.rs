@@ -36,6 +36,10 @@ pub struct Note {
     query: Option<String>,
     mark: Option<&'static str>,
     origin: String,
+    /// The consents that decided it.
+    consents: Vec<Row>,
+    /// Why the glass was broken.
+    reason: Option<String>,
 }
 
 impl Note {
@@ -55,6 +59,8 @@ impl Note {
             query: None,
             mark,
             origin,
+            consents: Vec::new(),
+            reason: None,
         }
     }
 
@@ -82,6 +88,18 @@ impl Note {
         Self { outcome: Outcome::Refused(code), ..self }
     }
 
+    /// The same, decided by these consents.
+    #[must_use]
+    pub(crate) fn decided_by(self, consents: Vec<Row>) -> Self {
+        Self { consents, ..self }
+    }
+
+    /// The same, for which the glass is broken.
+    #[must_use]
+    pub(crate) fn breaking_glass(self, reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..self }
+    }
+
     /// The patients whose data it is, each once.
     pub(super) fn patients(&self) -> Vec<Row> {
         let mut patients = self.patients.clone();
@@ -99,8 +117,9 @@ impl Note {
         out.into_writer()
     }
 
+    /// What is there seldom, has no entry where it is not.
     fn write(&self, at: Millis, out: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
-        out.map(13)?.u8(0)?.u8(FORM)?;
+        out.map(13 + u64::from(!self.consents.is_empty()) + u64::from(self.reason.is_some()))?.u8(0)?.u8(FORM)?;
         match &self.who {
             Who::Device { name, credential } => {
                 out.u8(1)?.array(2)?.str(name.as_str())?.bytes(credential.as_bytes())?;
@@ -129,6 +148,15 @@ impl Note {
         out.u8(9)?.encode(self.query.as_deref())?;
         out.u8(10)?.encode(self.mark)?;
         out.u8(11)?.str(&self.origin)?;
+        if !self.consents.is_empty() {
+            out.u8(12)?.array(self.consents.len() as u64)?;
+            for consent in &self.consents {
+                out.i64(consent.0)?;
+            }
+        }
+        if let Some(reason) = &self.reason {
+            out.u8(13)?.str(reason)?;
+        }
         // The time is in the chain too.
         out.u8(20)?.i64(at.0)?;
         Ok(())

@@ -1,5 +1,7 @@
 //! Answers of the token address (RFC 6749, section 5).
 
+use super::launch::OpenResource;
+use crate::access::Binding;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -29,6 +31,10 @@ pub(super) enum Refused {
     LoginRequired,
     /// A person would have to agree, and nobody may be asked.
     ConsentRequired,
+    /// The proof of possession is for something else, or came before (RFC 9449 section 5).
+    InvalidDpopProof,
+    /// The proof needs a nonce (RFC 9449 section 8).
+    UseDpopNonce,
     /// Not now.
     TemporarilyUnavailable,
 }
@@ -46,6 +52,8 @@ impl Refused {
             Self::AccessDenied => "access_denied",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
     }
@@ -111,6 +119,18 @@ pub(super) struct TokenBody {
     pub(super) patient: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) need_patient_banner: Option<bool>,
+    #[serde(rename = "fhirContext", skip_serializing_if = "Vec::is_empty")]
+    pub(super) fhir_context: Vec<OpenResource>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) intent: Option<String>,
+}
+
+/// How a token is shown (RFC 6749 section 7.1).
+pub(super) const fn token_type(binding: Binding) -> &'static str {
+    match binding {
+        Binding::Bearer | Binding::Certificate { .. } => "Bearer",
+        Binding::Key(_) => "DPoP",
+    }
 }
 
 impl IntoResponse for TokenBody {

@@ -3,9 +3,13 @@
 use super::answer::{OAuthError, Refused, away};
 use super::clients::{Account, Client};
 use super::form::Form;
+use super::launch;
 use super::pkce::Challenge;
 use super::scope::{Scopes, Whose, Word};
 use crate::Clinical;
+use crate::kind::Row;
+use crate::store::Launch;
+use data_encoding::BASE64URL_NOPAD;
 
 /// Characters of a state, and of a nonce, at most; of a state at least.
 const LONGEST: usize = 1_024;
@@ -21,6 +25,10 @@ pub(super) struct Wish {
     pub(super) state: String,
     pub(super) challenge: Challenge,
     pub(super) scopes: Scopes,
+    /// The thumbprint of the key that its tokens are to be bound to.
+    pub(super) key: Option<[u8; 32]>,
+    /// With what the app was opened.
+    pub(super) launch: Option<Launch>,
     pub(super) nonce: Option<String>,
     /// How old a sign-in may be, in seconds.
     pub(super) oldest: Option<i64>,
@@ -93,9 +101,25 @@ fn check(clinical: &Clinical, form: &Form, client: &Client) -> Result<Wish, OAut
     if nonce.as_ref().is_some_and(|nonce| nonce.len() > LONGEST) {
         return Err(wrong("nonce has more than 1024 characters"));
     }
+    let key = form.get("dpop_jkt").map(|text| BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok());
+    if key == Some(None) {
+        return Err(wrong("dpop_jkt is not the thumbprint of a key by SHA-256 (RFC 7638)"));
+    }
     let asked = Scopes::read_known(form.get("scope").unwrap_or_default());
     let asked = asked.map_err(|error| OAuthError::new(Refused::InvalidScope, error.to_string()))?;
-    let scopes = asked.within(&client.scopes, &clinical.settings().kinds);
+    let mut scopes = asked.within(&client.scopes, &clinical.settings().kinds);
+    let launch = match form.get("launch") {
+        Some(_) if !scopes.has(Word::Launch) => {
+            let text = "launch is given, and the scope launch is not asked for, or the client is not registered for it";
+            return Err(OAuthError::new(Refused::InvalidScope, text));
+        }
+        Some(text) => Some(launch::find(clinical, text, &client.id)?),
+        // Nobody has opened it: the scope means nothing.
+        None => {
+            scopes = scopes.without(Word::Launch);
+            None
+        }
+    };
     if scopes.is_nothing() || scopes.any_of(Whose::System) {
         let text =
             "of the scopes that were asked none is left: the client is registered for others, or they are not served";
@@ -106,7 +130,8 @@ fn check(clinical: &Clinical, form: &Form, client: &Client) -> Result<Wish, OAut
     let oldest = oldest.map_err(|_| wrong("max_age is no number of seconds"))?;
     let oldest = if prompt.split(' ').any(|one| one == "login") { Some(0) } else { oldest };
     let silent = prompt.split(' ').any(|one| one == "none");
-    Ok(Wish { client: client.clone(), redirect: String::new(), state, challenge, scopes, nonce, oldest, silent })
+    let (client, redirect, key) = (client.clone(), String::new(), key.flatten());
+    Ok(Wish { client, redirect, state, challenge, scopes, key, launch, nonce, oldest, silent })
 }
 
 impl Wish {
@@ -117,12 +142,22 @@ impl Wish {
 
     /// Whether a patient has to be chosen.
     pub(super) fn needs_patient(&self) -> bool {
-        self.scopes.any_of(Whose::Patient) || self.scopes.has(Word::LaunchPatient)
+        self.scopes.any_of(Whose::Patient) || self.scopes.has(Word::LaunchPatient) || self.opened_for().is_some()
     }
 
-    /// Whether the person has to choose one: who is a patient is the one.
+    /// Whether the person has to choose one: who is a patient is the one, and who opened the app may have said it.
     pub(super) fn needs_choice(&self, account: &Account) -> bool {
-        self.needs_patient() && account.only().is_none()
+        self.needs_patient() && account.only().is_none() && self.opened_for().is_none()
+    }
+
+    /// The patient with whom the app was opened.
+    pub(super) fn opened_for(&self) -> Option<Row> {
+        self.launch.as_ref().and_then(|launch| launch.patient)
+    }
+
+    /// Whether the app was opened by this person, or by whoever it is.
+    pub(super) fn is_opened_by(&self, account: &Account) -> bool {
+        self.launch.as_ref().and_then(|launch| launch.account).is_none_or(|opener| opener == account.number)
     }
 
     /// What is sent to the software instead of a code.

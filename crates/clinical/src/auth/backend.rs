@@ -1,13 +1,14 @@
 //! Assertions of software that has keys (RFC 7523; SMART App Launch 2.2, sections 5.2 and 8).
 
-use super::answer::{OAuthError, Refused, TokenBody, away};
+use super::answer::{OAuthError, Refused, TokenBody, away, token_type};
 use super::clients::{Client, Proof};
 use super::form::{Form, wrong};
+use super::key_sets::NoKey;
 use super::scope::Scopes;
 use super::secret::Secret;
 use crate::Clinical;
 use crate::access::{Binding, Holder, Verb};
-use crate::jose::{Algorithm, Claims, Compact, KeySet};
+use crate::jose::{Algorithm, Claims, Compact, Header, KeySet};
 use crate::store::{NewLeave, NewToken};
 use medlock_node::provider::sha256;
 
@@ -60,28 +61,32 @@ pub(super) fn assertion(clinical: &Clinical, form: &Form, address: &str) -> Resu
     }
     let client = clinical.records().client(&issuer).map_err(|error| away(&error))?;
     let client = client.ok_or_else(|| refused("the client is not registered, or not for assertions"))?;
-    let set = keys(clinical, &client, &header.key_set_url, header.key_id.as_deref())?;
+    let set = keys(clinical, &client, &header)?;
     let key = set.find(header.key_id.as_deref(), header.algorithm);
-    let key = key.ok_or_else(|| refused("no registered key has the assertion's kid and alg"))?;
+    let key = key.ok_or_else(|| refused(NoKey::Unknown.to_string()))?;
     let claims = read.verify(key).map_err(|error| refused(error.to_string()))?;
     let now = clinical.clock().now().unix();
     Ok((client, check(&claims, &issuer, address, now)?))
 }
 
 /// The keys of a client.
-fn keys(clinical: &Clinical, client: &Client, said: &Option<String>, name: Option<&str>) -> Result<KeySet, OAuthError> {
+fn keys(clinical: &Clinical, client: &Client, header: &Header) -> Result<KeySet, OAuthError> {
     let Proof::Keys { inline, url } = &client.proof else {
         return Err(refused("the client is not registered, or not for assertions"));
     };
     // `jku` chooses nothing: it may only say what is known (RFC 8725 section 3.10).
-    if said.is_some() && said != url {
+    if header.key_set_url.is_some() && header.key_set_url != *url {
         return Err(refused("the assertion's jku is not the registered address of keys"));
     }
-    if let Some(inline) = inline {
-        return KeySet::from_json(inline.as_bytes()).map_err(|error| refused(error.to_string()));
+    match (inline, url) {
+        (Some(inline), _) => KeySet::from_json(inline.as_bytes()).map_err(|error| refused(error.to_string())),
+        (None, Some(url)) => {
+            let now = clinical.clock().now().unix();
+            let found = clinical.key_sets().find(url, header.key_id.as_deref(), header.algorithm, now);
+            found.map_err(|error| refused(error.to_string()))
+        }
+        (None, None) => Err(refused("the client is registered without keys")),
     }
-    let _ = (clinical, name);
-    Err(refused("the client's keys cannot be fetched here"))
 }
 
 /// What an assertion claims (SMART App Launch 2.2, section 8.1.3).
@@ -113,12 +118,16 @@ fn check(claims: &Claims, issuer: &str, address: &str, now: i64) -> Result<Asser
     Ok(Assertion { number: sha256(number.as_bytes()), until: until.saturating_add(KEPT) })
 }
 
-/// A token for software in its own name. Blocks.
+/// A token for software in its own name, whose assertion was believed. Blocks.
 ///
 /// # Errors
 /// The first check that fails answers.
-pub(super) fn token(clinical: &Clinical, form: &Form, address: &str) -> Result<TokenBody, OAuthError> {
-    let (client, assertion) = assertion(clinical, form, address)?;
+pub(super) fn token(
+    clinical: &Clinical,
+    form: &Form,
+    (client, assertion): (Client, Assertion),
+    binding: Binding,
+) -> Result<TokenBody, OAuthError> {
     let asked = Scopes::read_known(form.need("scope")?)
         .map_err(|error| OAuthError::new(Refused::InvalidScope, error.to_string()))?;
     let kinds = &clinical.settings().kinds;
@@ -130,10 +139,11 @@ pub(super) fn token(clinical: &Clinical, form: &Form, address: &str) -> Result<T
     let until = made.saturating_add(seconds);
     let (token, scope) = (Secret::new(), scopes.to_string());
     let leave = NewLeave { holder: Holder::Software { client: client.id }, scopes: scopes.clone(), made, until };
-    let kept = NewToken { hash: token.hash, scopes, binding: Binding::Bearer, until };
+    let kept = NewToken { hash: token.hash, scopes, binding, until };
     let new = clinical.records().keep_token_once((leave, kept), (assertion.number, assertion.until));
     if !new.map_err(|error| away(&error))? {
         return Err(replayed());
     }
-    Ok(TokenBody { access_token: token.text, token_type: "Bearer", expires_in: seconds, scope, ..TokenBody::default() })
+    let token_type = token_type(binding);
+    Ok(TokenBody { access_token: token.text, token_type, expires_in: seconds, scope, ..TokenBody::default() })
 }

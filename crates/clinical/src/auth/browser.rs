@@ -1,6 +1,6 @@
 //! A person with a browser: signs in, is asked, agrees or does not.
 //!
-//! No page needs a script. What a form sends is believed because of its ticket, which was sealed for this browser and this
+//! No page needs a script; passkeys have one. What a form sends is believed because of its ticket, which was sealed for this browser and this
 //! step, and because the browser says that the page is ours (`Origin`).
 
 use super::answer::{OAuthError, Refused, away};
@@ -8,8 +8,9 @@ use super::authorize::{self, Problem, Wish, answer_address};
 use super::clients::Account;
 use super::form::Form;
 use super::scope::Word;
-use super::screen;
+use super::screen::{self, Wrong};
 use super::secret::Secret;
+use super::sign_in;
 use crate::Clinical;
 use crate::access::Holder;
 use crate::json::{Document, Limits, Node};
@@ -25,7 +26,7 @@ use medlock_node::provider::sha256;
 use std::sync::Arc;
 
 /// How long one stays signed in, and may look at a page, in seconds.
-const SIGNED_IN: i64 = 12 * 3_600;
+pub(super) const SIGNED_IN: i64 = 12 * 3_600;
 const PATIENCE: i64 = 15 * 60;
 /// How long a code is good, in seconds.
 const CODE: i64 = 60;
@@ -33,7 +34,7 @@ const CODE: i64 = 60;
 const MOST_PATIENTS: u16 = 100;
 
 /// A browser, by its cookie.
-struct Browser {
+pub(super) struct Browser {
     /// SHA-256 of the cookie's value: the session, if it is one.
     session: [u8; 32],
     /// The cookie to set, if there was none.
@@ -50,14 +51,14 @@ pub(crate) async fn authorize(
 ) -> Response {
     blocking(clinical, move |clinical| {
         let query = if method == Method::POST { body.to_vec() } else { query.unwrap_or_default().into_bytes() };
-        ask(clinical, &headers, &query, false)
+        ask(clinical, &headers, &query, None)
     })
     .await
 }
 
 /// `POST /auth/login`
 pub(crate) async fn login(State(clinical): State<Arc<Clinical>>, headers: HeaderMap, body: Bytes) -> Response {
-    blocking(clinical, move |clinical| sign_in(clinical, &headers, &body)).await
+    blocking(clinical, move |clinical| sign_in_by_code(clinical, &headers, &body)).await
 }
 
 /// `POST /auth/consent`
@@ -66,9 +67,12 @@ pub(crate) async fn consent(State(clinical): State<Arc<Clinical>>, headers: Head
 }
 
 /// What happened beyond the wish: the person is told.
-type Answered = Result<Response, Problem>;
+pub(super) type Answered = Result<Response, Problem>;
 
-async fn blocking(clinical: Arc<Clinical>, work: impl FnOnce(&Clinical) -> Answered + Send + 'static) -> Response {
+pub(super) async fn blocking(
+    clinical: Arc<Clinical>,
+    work: impl FnOnce(&Clinical) -> Answered + Send + 'static,
+) -> Response {
     let answered = tokio::task::spawn_blocking(move || work(&clinical)).await;
     match answered {
         Ok(Ok(response)) => response,
@@ -82,29 +86,41 @@ async fn blocking(clinical: Arc<Clinical>, work: impl FnOnce(&Clinical) -> Answe
     }
 }
 
-/// Looks who is there, and shows what there is to decide.
-fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong: bool) -> Answered {
+/// Looks who is there, and shows what there is to decide; after a sign-in that failed, the page for that again.
+pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong: Option<Wrong>) -> Answered {
     let wish = authorize::read(clinical, query)?;
     let browser = Browser::of(clinical, headers);
     let now = clinical.clock().now().unix();
     let signed_in = session(clinical, &browser, now)?.filter(|(_, since)| wish.takes(*since, now));
+    let signed_in = signed_in.filter(|(account, _)| wish.is_opened_by(account));
     let ticket = |step| browser.ticket(clinical, step, query, now);
     let (account, _) = match signed_in {
-        Some(signed_in) if !wrong => signed_in,
+        Some(signed_in) if wrong.is_none() => signed_in,
         _ if wish.silent => {
             return Err(wish.problem(OAuthError::new(Refused::LoginRequired, "nobody is signed in")));
         }
-        _ => return Ok(browser.keep(clinical, screen::login(&wish.client.name, &ticket("login"), wrong))),
+        _ => {
+            let ticket = ticket("login");
+            let passkey = sign_in::form(clinical, &ticket);
+            return Ok(browser.keep(clinical, screen::login(&wish.client.name, &ticket, &passkey, wrong)));
+        }
     };
     if wish.silent {
         return Err(wish.problem(OAuthError::new(Refused::ConsentRequired, "each agreement is asked for")));
     }
-    let patients = if wish.needs_choice(&account) { Some(choice(clinical)?) } else { None };
+    let patients = if wish.needs_choice(&account) { Some(choice(clinical, &account)?) } else { None };
+    let about = wish.opened_for().map(|row| patient_named(clinical, row)).transpose()?;
+    let passkey = match offered(clinical, &browser, now)? {
+        Some((account, _)) => sign_in::new_form(clinical, &account, &ticket(sign_in::MAKE)),
+        None => String::new(),
+    };
     let page = screen::consent(&screen::Asked {
         app: &wish.client.name,
         person: &account.name,
         scopes: &wish.scopes,
         patients: patients.as_deref(),
+        about: about.as_deref(),
+        passkey: &passkey,
         days: clinical.settings().refresh_seconds / 86_400,
         ticket: &ticket("consent"),
         origin: origin_of(&wish.redirect),
@@ -112,7 +128,7 @@ fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong: bool) -> A
     Ok(browser.keep(clinical, page))
 }
 
-fn sign_in(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
+fn sign_in_by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
     let (form, browser, query) = returned(clinical, headers, body, "login")?;
     let now = clinical.clock().now().unix();
     let code: String = form.get("code").unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
@@ -130,7 +146,7 @@ fn sign_in(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
     if !right {
         tracing::info!(name, "a sign-in was refused");
         drop(browser);
-        return ask(clinical, headers, &query, true);
+        return ask(clinical, headers, &query, Some(Wrong::Code));
     }
     // A new name for the session: who knew the one before knows nothing of this.
     let query = String::from_utf8_lossy(&query).into_owned();
@@ -147,7 +163,7 @@ fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
     let wish = authorize::read(clinical, &query)?;
     let signed_in =
         session(clinical, &browser, now)?.filter(|(_, since)| wish.takes(since.saturating_add(PATIENCE), now));
-    let Some((account, since)) = signed_in else {
+    let Some((account, since)) = signed_in.filter(|(account, _)| wish.is_opened_by(account)) else {
         return Err(Problem::Told("You are no longer signed in.".to_owned()));
     };
     let denied = |text: &'static str| wish.problem(OAuthError::new(Refused::AccessDenied, text));
@@ -169,11 +185,15 @@ fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
         hash: code.hash,
         redirect: wish.redirect.clone(),
         challenge: *wish.challenge.as_bytes(),
+        key: wish.key,
+        launch: wish.launch.clone(),
         nonce: wish.nonce.clone(),
         signed_in: since,
         until: now.saturating_add(CODE),
     };
-    clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept).map_err(told)?;
+    if !clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept).map_err(told)? {
+        return Err(denied("the app was opened with this launch before"));
+    }
     let issuer = clinical.settings().public_url.as_str();
     let parameters = [("code", code.text.as_str()), ("state", wish.state.as_str()), ("iss", issuer)];
     Ok(go_to(&answer_address(&wish.redirect, &parameters)))
@@ -185,17 +205,32 @@ fn patient(clinical: &Clinical, wish: &Wish, account: &Account, chosen: Option<&
         return Ok(None);
     }
     if let Some(own) = account.only() {
+        if wish.opened_for().is_some_and(|other| other != own) {
+            let text = "the app was opened for another patient than the person is";
+            return Err(wish.problem(OAuthError::new(Refused::AccessDenied, text)));
+        }
         return Ok(Some(own));
+    }
+    if let Some(patient) = wish.opened_for() {
+        return Ok(Some(patient));
     }
     let id = chosen.and_then(Id::read).ok_or_else(|| Problem::Told("Choose whose data it is about.".to_owned()))?;
     let row = clinical.records().row_of(Kind::PATIENT, &id).map_err(told)?;
     row.map(Some).ok_or_else(|| Problem::Told("This patient is not here.".to_owned()))
 }
 
-/// Patients with their names, newest first.
-fn choice(clinical: &Clinical) -> Result<Vec<(String, String)>, Problem> {
-    let patients = clinical.records().some_patients(MOST_PATIENTS).map_err(told)?;
+/// Patients with their names, newest first: those whom the person may see. Others are named by the software that opens the app.
+fn choice(clinical: &Clinical, account: &Account) -> Result<Vec<(String, String)>, Problem> {
+    let sight = clinical.sight_of_staff(account.row);
+    let patients = clinical.records().some_patients(&sight, MOST_PATIENTS).map_err(told)?;
     Ok(patients.into_iter().map(|stored| (stored.id.to_string(), name_of(&stored.body, &stored.id))).collect())
+}
+
+/// The patient with this row, as it is said.
+fn patient_named(clinical: &Clinical, row: Row) -> Result<String, Problem> {
+    let gone = || Problem::Told("The patient for whom the app was opened is not here.".to_owned());
+    let stored = clinical.records().patient_at(row).map_err(told)?.ok_or_else(gone)?;
+    Ok(name_of(&stored.body, &stored.id))
 }
 
 /// A person's name as it is said, and the birth date.
@@ -213,7 +248,7 @@ fn name_of(body: &[u8], id: &Id) -> String {
 }
 
 /// What a form of ours brings back: its values, the browser, and the wish it is about.
-fn returned(
+pub(super) fn returned(
     clinical: &Clinical,
     headers: &HeaderMap,
     body: &[u8],
@@ -233,6 +268,13 @@ fn returned(
 
 fn session(clinical: &Clinical, browser: &Browser, now: i64) -> Result<Option<(Account, i64)>, Problem> {
     clinical.records().session(browser.session, now).map_err(told)
+}
+
+/// Who may make a passkey now: who has signed in with a code just now.
+pub(super) fn offered(clinical: &Clinical, browser: &Browser, now: i64) -> Result<Option<(Account, i64)>, Problem> {
+    let signed_in = session(clinical, browser, now)?.filter(|(_, since)| now.saturating_sub(*since) < PATIENCE);
+    let may = signed_in.is_some() && clinical.records().may_get_passkey(browser.session).map_err(told)?;
+    Ok(signed_in.filter(|_| may))
 }
 
 fn told(error: medlock_store::Error) -> Problem {
@@ -289,7 +331,7 @@ fn cookie_name(clinical: &Clinical) -> &'static str {
     if is_secret(clinical) { "__Host-medlock" } else { "medlock" }
 }
 
-fn with_cookie(clinical: &Clinical, value: &str, mut response: Response) -> Response {
+pub(super) fn with_cookie(clinical: &Clinical, value: &str, mut response: Response) -> Response {
     let secure = if is_secret(clinical) { "; Secure" } else { "" };
     let cookie =
         format!("{}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={SIGNED_IN}{secure}", cookie_name(clinical));
@@ -300,7 +342,7 @@ fn with_cookie(clinical: &Clinical, value: &str, mut response: Response) -> Resp
 }
 
 /// Sends the browser on, with a request of its own (RFC 9110 section 15.4.4).
-fn go_to(address: &str) -> Response {
+pub(super) fn go_to(address: &str) -> Response {
     let Ok(address) = HeaderValue::from_str(address) else {
         return screen::told("The app's address cannot be used.");
     };

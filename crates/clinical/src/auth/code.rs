@@ -1,9 +1,10 @@
 //! Tokens for software that a person uses: for a code, and for a refresh token.
 
-use super::answer::{OAuthError, Refused, TokenBody, away};
+use super::answer::{OAuthError, Refused, TokenBody, away, token_type};
 use super::clients::{Account, Client};
 use super::form::Form;
 use super::idtoken;
+use super::launch::Context;
 use super::pkce::Challenge;
 use super::scope::{Scopes, Word};
 use super::secret::Secret;
@@ -11,7 +12,7 @@ use crate::Clinical;
 use crate::access::Binding;
 use crate::kind::{Kind, Row};
 use crate::store::{NewRefresh, NewToken};
-use medlock_node::provider::sha256;
+use medlock_node::provider::{same_secret, sha256};
 
 fn invalid(text: &'static str) -> OAuthError {
     OAuthError::new(Refused::InvalidGrant, text)
@@ -24,6 +25,8 @@ struct Granted<'a> {
     patient: Option<Row>,
     /// All of it.
     scopes: Scopes,
+    /// What else is told with it.
+    context: Context,
     /// For an ID token.
     nonce: Option<String>,
     signed_in: Option<i64>,
@@ -35,8 +38,13 @@ struct Issued {
     refresh: Option<(Secret, NewRefresh)>,
 }
 
-/// Tokens for a code (RFC 6749 section 4.1.3). The first check that fails answers. Blocks.
-pub(super) fn redeem(clinical: &Clinical, client: &Client, form: &Form) -> Result<TokenBody, OAuthError> {
+/// Tokens for a code (RFC 6749 section 4.1.3), bound to what the request proves. The first check that fails answers. Blocks.
+pub(super) fn redeem(
+    clinical: &Clinical,
+    client: &Client,
+    form: &Form,
+    binding: Binding,
+) -> Result<TokenBody, OAuthError> {
     let hash = sha256(form.need("code")?.as_bytes());
     let now = clinical.clock().now().unix();
     let records = clinical.records();
@@ -59,10 +67,14 @@ pub(super) fn redeem(clinical: &Clinical, client: &Client, form: &Form) -> Resul
     if code.until <= now {
         return Err(invalid("the code has expired: ask for another one"));
     }
+    if !is_by(code.key, binding) {
+        return Err(invalid("the code was asked for with a key (dpop_jkt), and this request does not prove it"));
+    }
     let account = account(clinical, code.account)?;
     let (patient, scopes, nonce) = (code.patient, code.scopes, code.nonce);
-    let granted = Granted { client, account, patient, scopes, nonce, signed_in: Some(code.signed_in) };
-    let issued = issue(clinical, &granted.scopes, &granted.scopes, now);
+    let context = code.context.as_deref().map(Context::read).unwrap_or_default();
+    let granted = Granted { client, account, patient, scopes, context, nonce, signed_in: Some(code.signed_in) };
+    let issued = issue(clinical, &granted.scopes, &granted.scopes, binding, now);
     // The person's ID token is made before anything is spent.
     let body = body(clinical, &granted, &issued, &granted.scopes, now)?;
     let tokens = (issued.token.1, issued.refresh.map(|(_, kept)| kept));
@@ -74,7 +86,12 @@ pub(super) fn redeem(clinical: &Clinical, client: &Client, form: &Form) -> Resul
 }
 
 /// Tokens for a refresh token (RFC 6749 section 6), which serves no more. The first check that fails answers. Blocks.
-pub(super) fn refresh(clinical: &Clinical, client: &Client, form: &Form) -> Result<TokenBody, OAuthError> {
+pub(super) fn refresh(
+    clinical: &Clinical,
+    client: &Client,
+    form: &Form,
+    binding: Binding,
+) -> Result<TokenBody, OAuthError> {
     let hash = sha256(form.need("refresh_token")?.as_bytes());
     let now = clinical.clock().now().unix();
     let records = clinical.records();
@@ -87,6 +104,9 @@ pub(super) fn refresh(clinical: &Clinical, client: &Client, form: &Form) -> Resu
     }
     if kept.until <= now {
         return Err(invalid("the refresh token has expired"));
+    }
+    if !is_by(kept.key, binding) {
+        return Err(invalid("the refresh token is bound to a key, and this request does not prove it"));
     }
     let account = account(clinical, kept.account)?;
     let kinds = &clinical.settings().kinds;
@@ -103,8 +123,10 @@ pub(super) fn refresh(clinical: &Clinical, client: &Client, form: &Form) -> Resu
     };
     // What the client is registered for may have become less.
     let scopes = scopes.within(&client.scopes, kinds);
-    let granted = Granted { client, account, patient: kept.patient, scopes: kept.scopes, nonce: None, signed_in: None };
-    let issued = issue(clinical, &scopes, &granted.scopes, now);
+    let context = kept.context.as_deref().map(Context::read).unwrap_or_default();
+    let (patient, granted) = (kept.patient, kept.scopes);
+    let granted = Granted { client, account, patient, scopes: granted, context, nonce: None, signed_in: None };
+    let issued = issue(clinical, &scopes, &granted.scopes, binding, now);
     let Issued { token, refresh: Some(next) } = issued else { return Err(invalid("nothing is refreshed here")) };
     let rotated = records.rotate(hash, token.1.clone(), next.1, now).map_err(|error| away(&error))?;
     if !rotated {
@@ -114,16 +136,21 @@ pub(super) fn refresh(clinical: &Clinical, client: &Client, form: &Form) -> Resu
     body(clinical, &granted, &Issued { token, refresh: Some(next) }, &scopes, now)
 }
 
+/// Whether the request proves the key that something is bound to, if it is bound to one.
+fn is_by(key: Option<[u8; 32]>, binding: Binding) -> bool {
+    key.is_none_or(|key| matches!(binding, Binding::Key(shown) if same_secret(&shown, &key)))
+}
+
 fn account(clinical: &Clinical, number: i64) -> Result<Account, OAuthError> {
     let account = clinical.records().account(number).map_err(|error| away(&error))?;
     account.ok_or_else(|| invalid("the person's account has ended"))
 }
 
-fn issue(clinical: &Clinical, scopes: &Scopes, granted: &Scopes, now: i64) -> Issued {
+fn issue(clinical: &Clinical, scopes: &Scopes, granted: &Scopes, binding: Binding, now: i64) -> Issued {
     let settings = clinical.settings();
     let (token, refresh) = (Secret::new(), Secret::new());
     let until = now.saturating_add(settings.access_seconds);
-    let kept = NewToken { hash: token.hash, scopes: scopes.clone(), binding: Binding::Bearer, until };
+    let kept = NewToken { hash: token.hash, scopes: scopes.clone(), binding, until };
     // Without the person it lives for long, else as long as one is signed in.
     let lives = if granted.has(Word::Offline) { settings.refresh_seconds } else { 12 * 3_600 };
     let next = NewRefresh { hash: refresh.hash, until: now.saturating_add(lives) };
@@ -138,7 +165,7 @@ fn body(
     scopes: &Scopes,
     now: i64,
 ) -> Result<TokenBody, OAuthError> {
-    let Granted { client, account, patient, nonce, signed_in, .. } = granted;
+    let Granted { client, account, patient, context, nonce, signed_in, .. } = granted;
     let patient = match patient {
         None => None,
         Some(row) if *row == account.row && account.kind == Kind::PATIENT => Some(account.id),
@@ -153,12 +180,14 @@ fn body(
     };
     Ok(TokenBody {
         access_token: issued.token.0.text.clone(),
-        token_type: "Bearer",
+        token_type: token_type(issued.token.1.binding),
         expires_in: clinical.settings().access_seconds,
         scope: scopes.to_string(),
         refresh_token: issued.refresh.as_ref().map(|(refresh, _)| refresh.text.clone()),
         id_token,
-        need_patient_banner: patient.is_some().then_some(true),
+        need_patient_banner: patient.is_some().then_some(context.need_patient_banner.unwrap_or(true)),
+        fhir_context: context.fhir_context.clone(),
+        intent: context.intent.clone(),
         patient: patient.map(|id| id.to_string()),
     })
 }

@@ -72,7 +72,9 @@ fn permitted(clinical: &Clinical, who: &Identified, asked: &Scopes, is_gateway: 
         // A device neither makes nor changes devices and patients.
         let reads = matches!(verb, Verb::Read | Verb::Search);
         let own = names_its_device(kind) && (reads || !matches!(kind, Kind::DEVICE | Kind::PATIENT));
-        let reaches = is_gateway || own;
+        // Nor does it state consents.
+        let states = kind == Kind::CONSENT && !reads;
+        let reaches = (is_gateway || own) && !states;
         let verdict = verb.operation(kind).and_then(|operation| verdicts.iter().find(|(of, _)| *of == operation));
         reaches && verdict.is_some_and(|(_, verdict)| verdict.is_allowed())
     };
@@ -95,19 +97,12 @@ fn permitted(clinical: &Clinical, who: &Identified, asked: &Scopes, is_gateway: 
 
 /// The resource that a device is.
 fn own_row(clinical: &Clinical, who: &Identified) -> Result<Row, OAuthError> {
-    let rows = clinical.records().rows_of_device(DEVICE_SYSTEM, who.device_name()).map_err(|error| away(&error))?;
-    match rows.as_slice() {
-        [row] => Ok(*row),
-        [] => Err(OAuthError::new(
-            Refused::AccessDenied,
-            format!(
-                "no Device here has the identifier {DEVICE_SYSTEM}|{}: have a gateway of the site write it",
-                who.device_name()
-            ),
-        )),
-        _ => Err(OAuthError::new(
-            Refused::AccessDenied,
-            format!("several Devices have the identifier {DEVICE_SYSTEM}|{}: leave it to one", who.device_name()),
-        )),
-    }
+    let row = clinical.records().row_of_device(who.device_name()).map_err(|error| away(&error))?;
+    row.ok_or_else(|| {
+        let identifier = format!("{DEVICE_SYSTEM}|{}", who.device_name());
+        let text = format!(
+            "no Device here is {identifier}: have a gateway of the site write it, or the administrator say which one it is"
+        );
+        OAuthError::new(Refused::AccessDenied, text)
+    })
 }

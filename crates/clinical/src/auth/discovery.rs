@@ -1,6 +1,7 @@
 //! What a client has to know before it asks (SMART App Launch 2.2, section 7; OpenID Connect Discovery 1.0; RFC 8705,
 //! section 5).
 
+use super::proof::ALGORITHMS;
 use super::scope::Word;
 use crate::kind::Kind;
 use crate::rest::Door;
@@ -11,8 +12,8 @@ pub(crate) fn smart_configuration(door: &Door) -> Vec<u8> {
     let mut told = server(door);
     let more = json!({
         "capabilities": [
-            "launch-standalone", "client-public", "client-confidential-symmetric", "client-confidential-asymmetric",
-            "sso-openid-connect", "context-standalone-patient", "context-banner", "permission-offline", "permission-online",
+            "launch-ehr", "launch-standalone", "client-public", "client-confidential-symmetric", "client-confidential-asymmetric",
+            "sso-openid-connect", "context-ehr-patient", "context-standalone-patient", "context-banner", "permission-offline", "permission-online",
             "permission-patient", "permission-user", "permission-v1", "permission-v2", "authorize-post",
         ],
     });
@@ -51,6 +52,7 @@ fn server(door: &Door) -> Value {
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": methods(door),
         "token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384"],
+        "dpop_signing_alg_values_supported": ALGORITHMS,
         "authorization_response_iss_parameter_supported": true,
         "scopes_supported": scopes(&settings.kinds),
     });
@@ -72,7 +74,7 @@ fn methods(door: &Door) -> Vec<&'static str> {
 }
 
 fn scopes(kinds: &[Kind]) -> Vec<String> {
-    let words = Word::ALL.into_iter().filter(|word| *word != Word::Launch).map(|word| word.name().to_owned());
+    let words = Word::ALL.into_iter().map(|word| word.name().to_owned());
     let each = kinds.iter().flat_map(|kind| ["patient", "user", "system"].map(|whose| format!("{whose}/{kind}.crs")));
     words.chain(["patient/*.crs".to_owned(), "user/*.crs".to_owned(), "system/*.crs".to_owned()]).chain(each).collect()
 }

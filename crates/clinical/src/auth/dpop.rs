@@ -26,8 +26,11 @@ pub enum Refused {
     #[error("the proof is for another request: its {0} is not that of this one")]
     Request(&'static str),
     /// It was made too long ago, or will be made.
-    #[error("the proof's iat is more than {SKEW_SECONDS} seconds from now")]
+    #[error("the proof's iat is more than {SKEW_SECONDS} seconds from now: sign it with the nonce of DPoP-Nonce")]
     Time,
+    /// Its nonce is none of ours, or an old one.
+    #[error("the proof's nonce is not one of this server, or too old: sign it with the nonce of DPoP-Nonce")]
+    Nonce,
     /// It is for another token, or for none.
     #[error("the proof's ath is not the hash of the access token")]
     OtherToken,
@@ -58,11 +61,12 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Checks a proof (RFC 9449 section 4.3), all but whether its number came before.
+    /// Checks a proof (RFC 9449 section 4.3), all but whether its number came before. `nonces` says until when a nonce of
+    /// this server is good.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn check(proof: &str, asked: &Asked<'_>) -> Result<Self, Refused> {
+    pub fn check(proof: &str, asked: &Asked<'_>, nonces: impl Fn(&str) -> Option<Time>) -> Result<Self, Refused> {
         let read = Compact::read(proof)?;
         let header = read.header();
         let key = header.key.clone().filter(|_| header.typ.as_deref() == Some("dpop+jwt")).ok_or(Refused::Header)?;
@@ -84,9 +88,12 @@ impl Proof {
             return Err(Refused::Request("htu"));
         }
         let made = claims.time("iat").map_err(crate::jose::Refused::from)?;
-        if made.unix().abs_diff(asked.now.unix()) > SKEW_SECONDS.unsigned_abs() {
-            return Err(Refused::Time);
-        }
+        let until = match claims.optional_text("nonce").map_err(crate::jose::Refused::from)? {
+            // It was asked for at a moment of ours: the clock of who signs it says nothing more.
+            Some(nonce) => nonces(&nonce).filter(|until| *until > asked.now).ok_or(Refused::Nonce)?,
+            None if made.unix().abs_diff(asked.now.unix()) > SKEW_SECONDS.unsigned_abs() => return Err(Refused::Time),
+            None => made.plus_seconds(2 * SKEW_SECONDS),
+        };
         if let Some(token) = asked.token {
             let hash = BASE64URL_NOPAD.encode(&sha256(token.as_bytes()));
             let said = claims.optional_text("ath").map_err(crate::jose::Refused::from)?;
@@ -95,21 +102,18 @@ impl Proof {
             }
         }
         let thumbprint = *key.thumbprint();
-        Ok(Self {
-            thumbprint,
-            number: sha256(&[&thumbprint, number.as_bytes()].concat()),
-            until: made.plus_seconds(2 * SKEW_SECONDS),
-        })
+        Ok(Self { thumbprint, number: sha256(&[&thumbprint, number.as_bytes()].concat()), until })
     }
 }
 
-/// Scheme and host are the same in capital letters (RFC 3986 section 6.2.2.1); all else is compared as it stands.
+/// Scheme and host are the same in capital letters (RFC 3986 section 6.2.2.1), and a slash at the end changes nothing here; all
+/// else is compared as it stands.
 fn same_address(one: &str, other: &str) -> bool {
     let split = |address: &str| {
         let start = address.find("://").map_or(0, |at| at + 3);
         let end = address.get(start..).and_then(|rest| rest.find('/')).map_or(address.len(), |at| start + at);
         let (origin, path) = address.split_at_checked(end).unwrap_or((address, ""));
-        (origin.to_ascii_lowercase(), if path.is_empty() { "/".to_owned() } else { path.to_owned() })
+        (origin.to_ascii_lowercase(), path.strip_suffix('/').unwrap_or(path).to_owned())
     };
     split(one) == split(other)
 }
@@ -142,7 +146,7 @@ mod tests {
         let header = format!(r#"{{"typ":"dpop+jwt","alg":"ES256","jwk":{}}}"#, jwk(&key));
         let hash = BASE64URL_NOPAD.encode(&sha256(b"token"));
         let claims = format!(r#"{{"jti":"n1","htm":"POST","htu":"{URL}","iat":{NOW},"ath":"{hash}"}}"#);
-        let check = |header: &str, claims: &str, asked| Proof::check(&proof(&key, header, claims), &asked);
+        let check = |header: &str, claims: &str, asked| Proof::check(&proof(&key, header, claims), &asked, |_| None);
         let fine = check(&header, &claims, ASKED).unwrap();
         let with_token = Asked { token: Some("token"), ..ASKED };
         assert_eq!(check(&header, &claims, with_token), Ok(fine.clone()));
@@ -165,10 +169,19 @@ mod tests {
             assert_eq!(check(&header, &changed, ASKED), Err(why), "{changed}");
         }
         for (from, to) in
-            [("hub.example", "HUB.example"), ("Observation", "Observation?x=1#y"), ("1800000000", "1799999940")]
+            [("hub.example", "HUB.example"), ("Observation", "Observation/?x=1#y"), ("1800000000", "1799999940")]
         {
             assert!(check(&header, &claims.replace(from, to), ASKED).is_ok(), "{to}");
         }
+        // With a nonce of ours it is as young as that, whatever its own time is.
+        let until = Time::from_unix(NOW + 7);
+        let with_nonce = claims.replace("1800000000", r#"1500000000,"nonce":"ours""#);
+        let nonced = |known: &str, asked: Asked<'_>| {
+            Proof::check(&proof(&key, &header, &with_nonce), &asked, |nonce| (nonce == known).then_some(until))
+        };
+        assert_eq!(nonced("ours", ASKED).map(|proof| proof.until), Ok(until));
+        assert_eq!(nonced("other", ASKED), Err(Refused::Nonce));
+        assert_eq!(nonced("ours", Asked { now: until, ..ASKED }), Err(Refused::Nonce));
         for missing in ["jti", "htm", "htu", "iat"] {
             let refused = check(&header, &claims.replace(missing, "other"), ASKED);
             assert!(matches!(refused, Err(Refused::Token(crate::jose::Refused::Claims(_)))), "{missing}: {refused:?}");

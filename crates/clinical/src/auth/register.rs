@@ -7,6 +7,7 @@
 //! ```
 
 use super::clients::{Account, Client, Proof};
+use super::launch::{Context, Opening};
 use super::scope::Scopes;
 use super::secret::Secret;
 use crate::Clinical;
@@ -91,9 +92,40 @@ pub enum Asked {
         #[serde(default)]
         known: Option<(u64, String)>,
     },
+    /// Remove all passkeys of an account, and end its sessions: they are lost. Answer: [`Told::Done`].
+    RemovePasskeys {
+        /// Its name.
+        name: String,
+    },
     /// Remove an account, and end all that it has granted. Answer: [`Told::Done`].
     RemoveAccount {
         /// Its name.
+        name: String,
+    },
+    /// Open an app with a patient and a place. Answer: [`Told::Launch`].
+    Launch {
+        /// The app's identifier.
+        client: String,
+        /// Whose data is meant: `Patient/ID`.
+        #[serde(default)]
+        patient: Option<String>,
+        /// The name of the account of who opens it; anybody's if absent.
+        #[serde(default)]
+        account: Option<String>,
+        /// What else its token tells.
+        #[serde(default)]
+        context: Context,
+    },
+    /// Say which Device a device of the register is. Answer: [`Told::Done`].
+    BindDevice {
+        /// The device's name in the register.
+        name: String,
+        /// The resource: `Device/ID`.
+        device: String,
+    },
+    /// Say that no Device is this device of the register, and end its tokens. Answer: [`Told::Done`].
+    ReleaseDevice {
+        /// The device's name in the register.
         name: String,
     },
 }
@@ -131,6 +163,13 @@ pub enum Told {
     Clients {
         /// By name.
         clients: Vec<ClientView>,
+    },
+    /// How an app is opened.
+    Launch {
+        /// What it asks with: good once, for five minutes.
+        launch: String,
+        /// The address of the records.
+        iss: String,
     },
     /// One account.
     Account {
@@ -187,14 +226,14 @@ pub struct AccountView {
 
 /// Why it is not done.
 #[derive(Debug)]
-struct Refused(StatusCode, String);
+pub(super) struct Refused(pub(super) StatusCode, pub(super) String);
 
 impl Refused {
-    fn wrong(text: impl Into<String>) -> Self {
+    pub(super) fn wrong(text: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, text.into())
     }
 
-    fn absent(what: impl std::fmt::Display) -> Self {
+    pub(super) fn absent(what: impl std::fmt::Display) -> Self {
         Self(StatusCode::NOT_FOUND, format!("there is no {what}"))
     }
 }
@@ -275,6 +314,14 @@ impl Clinical {
                     records.account_named(&name)?.ok_or_else(|| Refused::absent(format!("account {name:?}")))?;
                 self.code(&account, now)
             }
+            Asked::RemovePasskeys { name } => {
+                let account =
+                    records.account_named(&name)?.ok_or_else(|| Refused::absent(format!("account {name:?}")))?;
+                let removed = records.remove_passkeys(account.number)?;
+                Ok(Told::Done {
+                    text: format!("{removed} passkeys of {name} are removed, and its sessions have ended"),
+                })
+            }
             Asked::RemoveAccount { name } => {
                 let account =
                     records.account_named(&name)?.ok_or_else(|| Refused::absent(format!("account {name:?}")))?;
@@ -282,6 +329,11 @@ impl Clinical {
                 self.forget_ended(now);
                 Ok(Told::Done { text: format!("{name} is removed, and all that was granted by it has ended") })
             }
+            Asked::Launch { client, patient, account, context } => {
+                self.open_app(Opening { client, patient, account, context }, now)
+            }
+            Asked::BindDevice { name, device } => self.bind_device(&name, &device),
+            Asked::ReleaseDevice { name } => self.release_device(&name, now),
         }
     }
 
@@ -315,8 +367,10 @@ impl Clinical {
                 }
                 Proof::Keys { inline: Some(inline), url: None }
             }
-            (ClientSort::Keys, None, Some(_)) => {
-                return Err(Refused::wrong("keys are not fetched from elsewhere yet: give the set itself"));
+            (ClientSort::Keys, None, Some(url)) => {
+                let allowed = self.key_sets().outbound().allows(&url);
+                allowed.map_err(|error| Refused::wrong(format!("{url:?}: {error}")))?;
+                Proof::Keys { inline: None, url: Some(url) }
             }
             (ClientSort::Keys, ..) => {
                 return Err(Refused::wrong("a client with keys has either its set of keys or their address"));

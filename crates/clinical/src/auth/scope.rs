@@ -220,6 +220,13 @@ impl Scopes {
         left
     }
 
+    /// All but this word.
+    #[must_use]
+    pub fn without(mut self, word: Word) -> Self {
+        self.words.retain(|one| *one != word);
+        self
+    }
+
     /// Those whose text is among `chosen`.
     #[must_use]
     pub fn chosen(&self, chosen: &[String]) -> Self {

@@ -24,18 +24,28 @@ button{font:inherit;font-weight:600;padding:.75rem 1.4rem;border-radius:.5rem;bo
 button.quiet{background:transparent;color:var(--deep)}.row{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}\
 :focus-visible{outline:3px solid var(--deep);outline-offset:2px}.alarm{color:var(--alarm);font-weight:600}code{font-size:.95em}";
 
+/// What stands in each form of passkeys, which need the script, and in no other place: text of others is escaped.
+const PASSKEY: &str = "action=\"/auth/passkey";
+
 /// A page. `sends_to` is where its forms may lead besides this server.
 pub(super) fn page(status: StatusCode, title: &str, body: &str, sends_to: Option<&str>) -> Response {
     let nonce = BASE64.encode(&provider::random::<16>());
+    // A page has the one script of ours, or none.
+    let scripted = body.contains(PASSKEY);
+    let script = if scripted { format!("'nonce-{nonce}'") } else { "'none'".to_owned() };
+    let head = match scripted {
+        true => format!("<script nonce=\"{nonce}\" src=\"/auth/passkey.js\" defer></script>"),
+        false => String::new(),
+    };
     let policy = format!(
-        "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'{}{}; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'nonce-{nonce}'; script-src {script}; form-action 'self'{}{}; base-uri 'none'; frame-ancestors 'none'",
         if sends_to.is_some() { " " } else { "" },
         sends_to.unwrap_or_default()
     );
     let title = escaped(title);
     let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width,initial-scale=1\"><title>{title}</title><style nonce=\"{nonce}\">{STYLE}</style></head>\
+         content=\"width=device-width,initial-scale=1\"><title>{title}</title><style nonce=\"{nonce}\">{STYLE}</style>{head}</head>\
          <body><main><h1>{title}</h1>{body}</main></body></html>"
     );
     let fixed = HeaderValue::from_static;
@@ -57,13 +67,29 @@ pub(super) fn told(text: &str) -> Response {
     page(StatusCode::BAD_REQUEST, "This does not work", &body, None)
 }
 
-/// The page on which one signs in.
-pub(super) fn login(app: &str, ticket: &str, wrong: bool) -> Response {
-    let wrong = if wrong {
-        "<p class=\"alarm\" role=\"alert\">Name and code do not fit. A code works once, for a day, and after five wrong ones no \
-         more: ask who gave it to you for another one.</p>"
-    } else {
-        ""
+/// How one has tried to sign in, in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// With a code.
+    Code,
+    /// With a passkey.
+    Passkey,
+}
+
+/// The page on which one signs in. `passkey` is the form for that.
+pub(super) fn login(app: &str, ticket: &str, passkey: &str, wrong: Option<Wrong>) -> Response {
+    let (status, wrong) = match wrong {
+        None => (StatusCode::OK, ""),
+        Some(Wrong::Code) => (
+            StatusCode::FORBIDDEN,
+            "<p class=\"alarm\" role=\"alert\">Name and code do not fit. A code works once, for a day, and after five wrong ones no \
+             more: ask who gave it to you for another one.</p>",
+        ),
+        Some(Wrong::Passkey) => (
+            StatusCode::FORBIDDEN,
+            "<p class=\"alarm\" role=\"alert\">This passkey is not known here, or does not count any more. Try again, or sign in \
+             with a code.</p>",
+        ),
     };
     let app = escaped(app);
     let body = format!(
@@ -74,9 +100,9 @@ pub(super) fn login(app: &str, ticket: &str, wrong: bool) -> Response {
          <label for=\"code\">Your code</label><input type=\"text\" id=\"code\" name=\"code\" autocomplete=\"one-time-code\" \
          autocapitalize=\"characters\" spellcheck=\"false\" aria-describedby=\"how\" required>\
          <p class=\"soft\" id=\"how\">Twelve letters and digits that the hospital gave you. Dashes do not matter.</p>\
-         <div class=\"row\"><button>Sign in</button></div></form>"
+         <div class=\"row\"><button>Sign in</button></div></form>{passkey}"
     );
-    page(if wrong.is_empty() { StatusCode::OK } else { StatusCode::FORBIDDEN }, "Sign in", &body, None)
+    page(status, "Sign in", &body, None)
 }
 
 /// What a person is asked.
@@ -89,6 +115,10 @@ pub(super) struct Asked<'a> {
     pub(super) scopes: &'a Scopes,
     /// Among whom the person chooses: identifier and name.
     pub(super) patients: Option<&'a [(String, String)]>,
+    /// Whom it was opened for.
+    pub(super) about: Option<&'a str>,
+    /// The form with which the person makes a passkey, if that may be.
+    pub(super) passkey: &'a str,
     /// For how long it may stay, in days.
     pub(super) days: i64,
     /// What comes back with the form.
@@ -105,6 +135,9 @@ pub(super) fn consent(asked: &Asked<'_>) -> Response {
         escaped(asked.person),
         asked.ticket
     );
+    if let Some(name) = asked.about {
+        let _ = write!(body, "<p>It was opened for <strong>{}</strong>.</p>", escaped(name));
+    }
     if let Some(patients) = asked.patients {
         body.push_str("<fieldset><legend>Whose data</legend>");
         for (place, (id, name)) in patients.iter().enumerate() {
@@ -135,6 +168,7 @@ pub(super) fn consent(asked: &Asked<'_>) -> Response {
          <button class=\"quiet\" name=\"decision\" value=\"refuse\" formnovalidate>Do not allow</button></div></form>",
         escaped(asked.origin)
     );
+    body.push_str(asked.passkey);
     page(StatusCode::OK, &format!("{} asks for your agreement", asked.app), &body, Some(asked.origin))
 }
 
@@ -214,7 +248,7 @@ mod tests {
     /// Shows REQ-SMART-55.
     #[test]
     fn the_forms_of_a_page_say_where_they_come_from() {
-        let page = login("an app", "ticket", false);
+        let page = login("an app", "ticket", "", None);
         assert_eq!(page.headers()[REFERRER_POLICY], "same-origin", "with `no-referrer` browsers send `Origin: null`");
     }
 

@@ -1,9 +1,11 @@
 //! `POST /auth/token`, `/auth/introspect`, `/auth/revoke`.
 
-use super::answer::{OAuthError, Refused, TokenBody, answer};
+use super::answer::{OAuthError, Refused, TokenBody, answer, away};
 use super::form::{Form, wrong};
-use super::{backend, clients, code, device, idtoken};
+use super::proof::{self, Unproved};
+use super::{backend, clients, code, device, dpop, idtoken};
 use crate::Clinical;
+use crate::access::Binding;
 use crate::rest::Door;
 use axum::Extension;
 use axum::body::Bytes;
@@ -34,6 +36,14 @@ pub(crate) async fn token(
         if let Err(error) = &given {
             let device = asking.peer.identified.as_ref().map(|who| who.device_name().to_string());
             tracing::info!(device, origin = %asking.peer.origin, why = %error.description, "no token");
+            if error.refused == Refused::UseDpopNonce {
+                let clinical = &asking.door.clinical;
+                let nonce = proof::nonce(clinical.records(), clinical.clock().now());
+                let nonce = HeaderValue::from_str(&nonce).map_err(|error| away(&error))?;
+                let mut response = error.clone().into_response();
+                response.headers_mut().insert(proof::NONCE, nonce);
+                return Ok(response);
+            }
         }
         given.map(TokenBody::into_response)
     })
@@ -103,13 +113,20 @@ impl Asking {
         let clinical: &Clinical = &self.door.clinical;
         let proves = form.get("client_assertion").is_some();
         match form.grant_type()? {
-            "authorization_code" => code::redeem(clinical, &self.authenticated(&form)?, &form),
-            "refresh_token" => code::refresh(clinical, &self.authenticated(&form)?, &form),
+            "authorization_code" => {
+                let client = self.authenticated(&form)?;
+                code::redeem(clinical, &client, &form, self.binding()?)
+            }
+            "refresh_token" => {
+                let client = self.authenticated(&form)?;
+                code::refresh(clinical, &client, &form, self.binding()?)
+            }
             "client_credentials" if proves => {
                 if self.headers.contains_key(AUTHORIZATION) || form.get("client_secret").is_some() {
                     return Err(wrong("the client is authenticated in two ways: choose one"));
                 }
-                backend::token(clinical, &form, &self.address())
+                let assertion = backend::assertion(clinical, &form, &self.address())?;
+                backend::token(clinical, &form, assertion, self.binding()?)
             }
             "client_credentials" if !self.door.of_devices => {
                 let text = "software asks in its own name with client_assertion; a device at the devices' door";
@@ -119,6 +136,9 @@ impl Asking {
                 if self.headers.contains_key(AUTHORIZATION) || form.get("client_secret").is_some() {
                     return Err(wrong("a device is authenticated by its certificate alone: leave out secrets"));
                 }
+                if !matches!(proof::shown(&self.headers), Ok(None)) {
+                    return Err(wrong("a device's token is bound to its certificate: leave out the header DPoP"));
+                }
                 device::token(clinical, &self.peer, &form)
             }
             _ => {
@@ -126,6 +146,17 @@ impl Asking {
                 Err(OAuthError::new(Refused::UnsupportedGrantType, text))
             }
         }
+    }
+
+    /// What tokens are bound to: the key that the request proves, if it proves one (RFC 9449 section 5).
+    fn binding(&self) -> Result<Binding, OAuthError> {
+        let Some(shown) = proof::shown(&self.headers).map_err(unproved)? else { return Ok(Binding::Bearer) };
+        let (records, now) = (self.door.clinical.records(), self.door.clinical.clock().now());
+        let url = self.address();
+        let asked = dpop::Asked { method: "POST", url: &url, token: None, now };
+        let proof = proof::check(records, shown, &asked).map_err(unproved)?;
+        proof::count(records, &proof).map_err(unproved)?;
+        Ok(Binding::Key(proof.thumbprint))
     }
 
     fn client(&self) -> Result<(Form, clients::Client), OAuthError> {
@@ -141,5 +172,13 @@ impl Asking {
     /// For whom assertions are: the token address of this door, whatever is asked with them.
     fn address(&self) -> String {
         format!("{}/auth/token", self.door.address())
+    }
+}
+
+fn unproved(why: Unproved) -> OAuthError {
+    match why {
+        Unproved::Away(error) => away(&error),
+        why if why.wants_nonce() => OAuthError::new(Refused::UseDpopNonce, why.to_string()),
+        why => OAuthError::new(Refused::InvalidDpopProof, why.to_string()),
     }
 }

@@ -23,7 +23,7 @@ use crate::access::{Caller, Verb};
 use crate::audit::Note;
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits};
-use crate::kind::{Id, Kind, Row};
+use crate::kind::{Id, Kind};
 use crate::outcome::{Code, Issue};
 use crate::query::Plan;
 use crate::seam::{Delivery, Handed, Intake, Kept, NotKept, Numbered, StoredStudy};
@@ -189,19 +189,19 @@ impl Clinical {
             Ok(_) => Ok(true),
             Err(Unapplied::Changed) => Ok(false),
             // What it refers to is gone since it was looked for, or the Device was made by somebody else.
-            Err(Unapplied::Refused { why, .. }) if [Code::Reference, Code::Version].contains(&why.code()) => Ok(false),
+            Err(Unapplied::Refused { why, .. })
+                if [Code::Reference, Code::Version, Code::DeviceName].contains(&why.code()) =>
+            {
+                Ok(false)
+            }
             Err(Unapplied::Refused { act, why }) => Err(NotKept::Unfit { number: act, issues: why.issues }),
             Err(Unapplied::Store(error)) => Err(error.into()),
         }
     }
 
     fn device_of(&self, name: &DeviceName) -> Result<Found, NotKept> {
-        let rows: Vec<Row> = self.records().rows_of_device(DEVICE_SYSTEM, name)?;
-        let found = match rows.as_slice() {
-            [] => None,
-            [row] => self.records().worn(*row)?,
-            _ => return Err(NotKept::SeveralDevices(*name)),
-        };
+        let row = self.records().row_of_device(name)?;
+        let found = row.map(|row| self.records().worn(row)).transpose()?.flatten();
         Ok(found.map_or_else(|| Found::New(self.records().fresh_id()), Found::Here))
     }
 

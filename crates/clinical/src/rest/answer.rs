@@ -43,6 +43,8 @@ impl IntoResponse for Refusal {
             // Who shows nothing is told nothing of what was wrong (RFC 6750 section 3.1).
             let challenge = match self.code() {
                 Code::NoToken => "Bearer realm=\"fhir\"",
+                Code::Proof => "DPoP realm=\"fhir\", error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA RS256\"",
+                Code::ProofNonce => "DPoP realm=\"fhir\", error=\"use_dpop_nonce\", algs=\"ES256 EdDSA RS256\"",
                 _ => "Bearer realm=\"fhir\", error=\"invalid_token\"",
             };
             let challenge = HeaderValue::from_static(challenge);

@@ -1,8 +1,9 @@
 //! A request, taken from HTTP; who asks, and what is noted of it.
 
 use super::{Door, answer};
-use crate::access::{Caller, Sight, Verb};
+use crate::access::{Caller, Shown, Sight, Verb};
 use crate::audit::Note;
+use crate::auth::proof::{NONCE, nonce};
 use crate::kind::Kind;
 use crate::outcome::{Code, Issue, Refusal};
 use crate::provenance;
@@ -10,12 +11,13 @@ use crate::query;
 use crate::store::{Cursor, Stored};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, NestedPath, RawPathParams};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use medlock_node::accept::PeerInfo;
 use std::convert::Infallible;
+use std::sync::OnceLock;
 
 /// A request, but for its body.
 pub(super) struct Asking {
@@ -24,6 +26,10 @@ pub(super) struct Asking {
     head: Parts,
     /// What stands in the address, if it is text.
     names: Option<Vec<String>>,
+    /// Where the door's paths begin within it.
+    nested: String,
+    /// The number of its proof, once that has counted.
+    counted: OnceLock<[u8; 32]>,
 }
 
 impl FromRequestParts<Door> for Asking {
@@ -32,8 +38,10 @@ impl FromRequestParts<Door> for Asking {
     async fn from_request_parts(head: &mut Parts, door: &Door) -> Result<Self, Infallible> {
         let names = RawPathParams::from_request_parts(head, door).await.ok();
         let names = names.map(|names| names.iter().map(|(_, name)| name.to_owned()).collect());
+        let nested = NestedPath::from_request_parts(head, door).await;
+        let nested = nested.map_or_else(|_| String::new(), |nested| nested.as_str().to_owned());
         let peer = head.extensions.get::<PeerInfo>().cloned();
-        Ok(Self { door: door.clone(), peer, head: head.clone(), names })
+        Ok(Self { door: door.clone(), peer, head: head.clone(), names, nested, counted: OnceLock::new() })
     }
 }
 
@@ -43,8 +51,19 @@ impl Asking {
         self,
         work: impl FnOnce(&Self) -> Result<Response, Refusal> + Send + 'static,
     ) -> Response {
-        let answered = tokio::task::spawn_blocking(move || work(&self).unwrap_or_else(Refusal::into_response));
+        let answered = tokio::task::spawn_blocking(move || work(&self).unwrap_or_else(|why| self.refusal(why)));
         answered.await.unwrap_or_else(|_| failed("the request was not finished").into_response())
+    }
+
+    /// A refusal as it is answered; with a nonce where one is needed (RFC 9449 section 9).
+    fn refusal(&self, why: Refusal) -> Response {
+        let wants_nonce = why.code() == Code::ProofNonce;
+        let mut response = why.into_response();
+        if wants_nonce {
+            let clinical = &self.door.clinical;
+            insert(response.headers_mut(), NONCE, &nonce(clinical.records(), clinical.clock().now()));
+        }
+        response
     }
 
     /// A part of the address.
@@ -77,7 +96,13 @@ impl Asking {
     }
 
     pub(super) fn caller(&self) -> Result<Caller, Refusal> {
-        self.door.clinical.gate().admit(&self.head.headers, self.peer()?)
+        self.door.clinical.gate().admit(&Shown {
+            headers: &self.head.headers,
+            peer: self.peer()?,
+            method: self.head.method.as_str(),
+            url: [self.door.address(), &self.nested, self.head.uri.path()].concat(),
+            counted: &self.counted,
+        })
     }
 
     pub(super) fn kind(&self, name: &str) -> Result<Kind, Refusal> {

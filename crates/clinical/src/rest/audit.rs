@@ -102,6 +102,7 @@ fn body(door: &Door, page: &Events, noted: &Noted) -> Vec<u8> {
         entry: &noted.entry,
         what: noted.entry.row.and_then(resource),
         patient: noted.patient.and_then(resource).map(|(_, id)| id),
+        consents: noted.entry.consents.iter().filter_map(|row| Some(resource(*row)?.1)).collect(),
         person: noted.entry.by.account().and_then(|account| page.people.get(&account)),
         with_query: page.of_all,
         server: &door.base,

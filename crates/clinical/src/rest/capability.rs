@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 const DATE: &str = "2026-11-22";
 const DOCUMENTATION: &str = "A resource has one patient and is seen within the rights of the token alone. Identifiers are given by the server. \
     Profiles, bindings that are not required, and units are not checked, nor are contained resources of other kinds. If-Match is obeyed where it is sent. A condition is by \
-    identifier or _id, or by patient with code or date. What refers to a resource does not keep it from being deleted.";
+    identifier or _id, or by patient with code or date. What refers to a resource does not keep it from being deleted. \
+    Active Consents are enforced in every statement; what cannot be enforced is refused.";
 
 pub(super) fn statement(door: &Door) -> Vec<u8> {
     let settings = door.clinical.settings();
@@ -85,6 +86,8 @@ fn resource(kind: Kind, kinds: &[Kind]) -> Value {
     let mut operations = vec![operation("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")];
     if kind == Kind::PATIENT {
         operations.push(operation("everything", "http://hl7.org/fhir/OperationDefinition/Patient-everything"));
+        operations.push(operation("break-glass", "urn:medlock:fhir:break-glass"));
+        operations.push(operation("broken-glass", "urn:medlock:fhir:broken-glass"));
     }
     json!({
         "operation": operations,

@@ -173,7 +173,8 @@ impl Asking {
         }
         let clinical = &self.door.clinical;
         let limit = clinical.settings().search_limit;
-        let found = clinical.records().matching(&caller.sight(Verb::Search), &plan, limit).map_err(too_late)?;
+        let found =
+            clinical.records().matching(&caller.sight_to_write(Verb::Search), &plan, limit).map_err(too_late)?;
         match found.as_slice() {
             [] => Ok(Condition { plan, is: None }),
             [one] => Ok(Condition { plan, is: Some(one.id) }),
@@ -191,12 +192,21 @@ impl Asking {
     ) -> Result<Vec<Done>, Refusal> {
         for _ in 0..TRIES {
             let acts = read().map_err(|why| self.refused(note, why))?;
+            let about: Vec<_> = acts.iter().map(|act| (act.verb(), act.kind(), act.id())).collect();
             match self.door.clinical.records().apply(caller, acts, note) {
                 Ok(done) => return Ok(done),
                 Err(Unapplied::Changed) => {}
                 Err(Unapplied::Refused { act, why }) => {
+                    let consents = match about.get(act) {
+                        Some((verb, kind, id)) => {
+                            let sight = caller.sight_to_write(*verb);
+                            let found = self.door.clinical.records().denying(&sight, *kind, id);
+                            found.map_err(|error| store_failed(&error))?
+                        }
+                        None => Vec::new(),
+                    };
                     let why = place(act).map_or(why.clone(), |number| why.of_entry(number));
-                    return Err(self.refused(note, why));
+                    return Err(self.refused(&note.clone().decided_by(consents), why));
                 }
                 Err(Unapplied::Store(error)) => return Err(store_failed(&error)),
             }

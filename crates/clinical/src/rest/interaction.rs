@@ -2,7 +2,8 @@
 
 use super::asking::{Asking, absent, denied, insert, read_whole, store_failed, too_late};
 use super::{answer, audit, bundle};
-use crate::access::Verb;
+use crate::access::{Sight, Verb};
+use crate::audit::Note;
 use crate::definitions::Definitions;
 use crate::kind::{Id, Kind, Version};
 use crate::moment;
@@ -74,7 +75,7 @@ impl Asking {
             _ => Ok(None),
         };
         let Some(mut stored) = found.map_err(|error| store_failed(&error))? else {
-            return Err(self.refused(&note, absent(kind)));
+            return Err(self.unseen(note, &sight, kind, id));
         };
         self.complete(&sight, [&mut stored])?;
         let patients = stored.patient.into_iter().collect();
@@ -85,6 +86,18 @@ impl Asking {
         }
         self.noted(note)?;
         Ok(self.given(stored))
+    }
+
+    /// That there is none in sight, noted with the consents by which it is so. What is not there is looked for in the same way.
+    pub(super) fn unseen(&self, note: Note, sight: &Sight, kind: Kind, id: &str) -> Refusal {
+        let consents = match Id::read(id) {
+            Some(id) => self.door.clinical.records().denying(sight, kind, &id),
+            None => Ok(Vec::new()),
+        };
+        match consents {
+            Ok(consents) => self.refused(&note.decided_by(consents), absent(kind)),
+            Err(error) => store_failed(&error),
+        }
     }
 
     fn given(&self, stored: Stored) -> Response {

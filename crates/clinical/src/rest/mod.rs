@@ -7,9 +7,11 @@ mod bundle;
 mod capability;
 mod change;
 mod entry;
+mod glass;
 mod history;
 mod interaction;
 mod operations;
+mod origins;
 mod places;
 mod transaction;
 
@@ -18,6 +20,7 @@ pub(crate) use places::Places;
 use crate::{Clinical, auth};
 use axum::Router;
 use axum::extract::State;
+use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, post};
 use medlock_node::stop::Stop;
@@ -61,6 +64,8 @@ fn fhir(door: Door) -> Router {
         .route("/$submit-cgm-bundle", post(transaction::submit_cgm_bundle))
         .route("/{kind}/$validate", post(operations::validate))
         .route("/{kind}/{id}/$validate", post(operations::validate))
+        .route("/{kind}/{id}/$break-glass", post(glass::break_glass))
+        .route("/{kind}/{id}/$broken-glass", get(glass::broken_glass))
         .route("/{kind}/{id}/$everything", get(operations::everything))
         .route("/_history", get(history::of_all))
         .route(
@@ -87,8 +92,12 @@ pub(crate) fn people(clinical: Arc<Clinical>) -> Router {
         .route("/auth/authorize", get(auth::authorize).post(auth::authorize))
         .route("/auth/login", post(auth::login))
         .route("/auth/consent", post(auth::consent))
+        .route("/auth/passkey", post(auth::passkey))
+        .route("/auth/passkey/new", post(auth::new_passkey))
+        .route("/auth/passkey.js", get(auth::script))
         .with_state(Arc::clone(&clinical));
-    both(Door { clinical, base, of_devices: false }).merge(pages)
+    // The pages themselves are read by nobody but who sees them.
+    both(Door { clinical, base, of_devices: false }).layer(middleware::from_fn(origins::any)).merge(pages)
 }
 
 /// The paths of the devices' door, which is reached at `address`.

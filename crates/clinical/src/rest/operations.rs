@@ -1,6 +1,6 @@
 //! `$validate` and `$everything`.
 
-use super::asking::{Asking, absent, read_whole, store_failed, too_late};
+use super::asking::{Asking, read_whole, store_failed, too_late};
 use super::change::read_json;
 use super::{answer, bundle};
 use crate::access::Verb;
@@ -62,7 +62,7 @@ impl Asking {
             Some(id) => clinical.records().read(&sight, kind, &id).map_err(|error| store_failed(&error))?,
             None => None,
         };
-        let Some(patient) = patient else { return Err(self.refused(&note, absent(kind))) };
+        let Some(patient) = patient else { return Err(self.unseen(note, &sight, kind, id)) };
         if patient.gone {
             return Err(self.refused(&note, Issue::new(Code::Gone, "this Patient was deleted").into()));
         }

@@ -301,8 +301,11 @@ fn patients(sql: &mut dyn Sql, ids: &[Id]) -> Result<BTreeSet<i64>, Fault> {
 
 /// The page with what its events name.
 fn named_in(sql: &mut dyn Sql, mut page: Events) -> Result<Events, Fault> {
-    let rows: BTreeSet<i64> =
-        page.all.iter().flat_map(|noted| [noted.patient, noted.entry.row]).flatten().map(|row| row.0).collect();
+    let rows = page.all.iter().flat_map(|noted| {
+        let own = [noted.patient, noted.entry.row].into_iter().flatten();
+        own.chain(noted.entry.consents.iter().copied())
+    });
+    let rows: BTreeSet<i64> = rows.map(|row| row.0).collect();
     let accounts: BTreeSet<i64> = page.all.iter().filter_map(|noted| noted.entry.by.account()).collect();
     let rows: Vec<i64> = rows.into_iter().collect();
     for some in rows.chunks(256) {

@@ -1,7 +1,7 @@
 //! Who may ask for tokens, and whose accounts there are.
 
 use super::token::{NewLeave, NewRefresh, NewToken, end};
-use super::{Records, Statement};
+use super::{Launch, Records, Statement, launch};
 use crate::access::{Holder, Sight};
 use crate::auth::{Account, Client, Proof, Scopes};
 use crate::kind::{Id, Kind, Row};
@@ -10,6 +10,9 @@ use medlock_store::{Error, Fault, Row as Found, Sql, all, first, values};
 
 /// How often a setup code may be guessed.
 const TRIES: i64 = 5;
+
+/// Whose the numbers of proofs are: no client is called so, and each number has its key in it.
+const PROOF: &str = "dpop";
 
 /// A code that is to be kept.
 #[derive(Clone, Debug)]
@@ -20,6 +23,10 @@ pub(crate) struct NewCode {
     pub(crate) redirect: String,
     /// What its owner will prove (RFC 7636).
     pub(crate) challenge: [u8; 32],
+    /// The thumbprint of the key that its tokens have to be bound to (RFC 9449 section 10).
+    pub(crate) key: Option<[u8; 32]>,
+    /// With which launch it was asked for.
+    pub(crate) launch: Option<Launch>,
     /// For the ID token.
     pub(crate) nonce: Option<String>,
     /// When the person signed in, and until when the code is good, in seconds since 1970.
@@ -37,6 +44,8 @@ pub(crate) struct Code {
     pub(crate) scopes: Scopes,
     pub(crate) redirect: String,
     pub(crate) challenge: [u8; 32],
+    pub(crate) key: Option<[u8; 32]>,
+    pub(crate) context: Option<String>,
     pub(crate) nonce: Option<String>,
     pub(crate) signed_in: i64,
     pub(crate) until: i64,
@@ -199,6 +208,7 @@ impl Records {
                 sql.execute("UPDATE account SET ended = ?1 WHERE id = ?2 AND ended = 0", values![now, number])? > 0;
             sql.execute("DELETE FROM setup_code WHERE account = ?1", values![number])?;
             sql.execute("DELETE FROM login WHERE account = ?1", values![number])?;
+            sql.execute("DELETE FROM passkey WHERE account = ?1", values![number])?;
             end(sql, "account", number, now)?;
             Ok(found)
         })
@@ -262,21 +272,28 @@ impl Records {
         })
     }
 
-    /// Grants something by a code.
+    /// Grants something by a code; `false`: something was granted with its launch before.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn keep_code(&self, leave: NewLeave, code: NewCode) -> Result<(), Error> {
+    pub(crate) fn keep_code(&self, leave: NewLeave, code: NewCode) -> Result<bool, Error> {
         self.database().write("keep a code", move |sql| {
+            if let Some(launch) = &code.launch
+                && !launch::spend(sql, launch.hash, leave.made)?
+            {
+                return Ok(false);
+            }
             let leave = leave.keep(sql)?;
-            let insert = "INSERT INTO code (hash, leave, redirect, challenge, nonce, signed_in, until) \
-                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            let nonce = code.nonce.as_deref();
-            sql.execute(
-                insert,
-                values![code.hash, leave, code.redirect.as_str(), code.challenge, nonce, code.signed_in, code.until],
-            )?;
-            Ok(())
+            if let Some(launch) = &code.launch {
+                let update = "UPDATE leave SET context = ?1 WHERE id = ?2";
+                sql.execute(update, values![launch.context.as_str(), leave])?;
+            }
+            let insert = "INSERT INTO code (hash, leave, redirect, challenge, bound, nonce, signed_in, until) \
+                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+            let (redirect, nonce) = (code.redirect.as_str(), code.nonce.as_deref());
+            let own = values![code.hash, leave, redirect, code.challenge, code.key, nonce, code.signed_in, code.until];
+            sql.execute(insert, own)?;
+            Ok(true)
         })
     }
 
@@ -285,8 +302,8 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn code(&self, hash: [u8; 32]) -> Result<Option<Code>, Error> {
-        let question = "SELECT c.leave, l.client, l.account, l.patient, l.scopes, c.redirect, c.challenge, c.nonce, c.signed_in, \
-                        c.until, c.used, l.ended FROM code c JOIN leave l ON l.id = c.leave WHERE c.hash = ?1";
+        let question = "SELECT c.leave, l.client, l.account, l.patient, l.scopes, c.redirect, c.challenge, c.bound, l.context, c.nonce, \
+                        c.signed_in, c.until, c.used, l.ended FROM code c JOIN leave l ON l.id = c.leave WHERE c.hash = ?1";
         self.database().read("look for a code", |sql| {
             first(sql, "code", question, values![hash], |row| {
                 Ok(Code {
@@ -297,6 +314,8 @@ impl Records {
                     scopes: Scopes::read(row.text("scopes")?).map_err(|_| row.damaged("scopes"))?,
                     redirect: row.text("redirect")?.to_owned(),
                     challenge: row.bytes("challenge")?,
+                    key: row.optional_bytes("bound")?,
+                    context: row.optional_text("context")?.map(str::to_owned),
                     nonce: row.optional_text("nonce")?.map(str::to_owned),
                     signed_in: row.number("signed_in")?,
                     until: row.number("until")?,
@@ -365,13 +384,21 @@ impl Records {
         self.database().write("spend an assertion", move |sql| is_new(sql, &client, number, until))
     }
 
-    /// Forgets sessions, codes, setup codes and assertions that were late at `before`.
+    /// Whether a proof of possession with this number did not come before; it counts as come until `until`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn spend_proof(&self, number: [u8; 32], until: i64) -> Result<bool, Error> {
+        self.database().write("spend a proof", move |sql| is_new(sql, PROOF, number, until))
+    }
+
+    /// Forgets sessions, codes, setup codes, launches, assertions and proofs that were late at `before`.
     ///
     /// # Errors
     /// [`Error`].
     pub(crate) fn forget_late(&self, before: i64) -> Result<(), Error> {
         self.database().write("forget what is late", move |sql| {
-            for table in ["login", "code", "jti", "setup_code"] {
+            for table in ["login", "code", "jti", "setup_code", "launch"] {
                 sql.execute(&format!("DELETE FROM {table} WHERE until < ?1"), values![before])?;
             }
             Ok(())
@@ -395,7 +422,19 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn id_of(&self, row: Row) -> Result<Option<Id>, Error> {
-        let mut statement = Statement::seen_by_row("r.id", &Sight::of_register(), Kind::PATIENT);
+        self.id_at(Kind::PATIENT, row)
+    }
+
+    /// The identifier of the Device with this row, for the administrator.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn device_at(&self, row: Row) -> Result<Option<Id>, Error> {
+        self.id_at(Kind::DEVICE, row)
+    }
+
+    fn id_at(&self, kind: Kind, row: Row) -> Result<Option<Id>, Error> {
+        let mut statement = Statement::seen_by_row("r.id", &Sight::of_register(), kind);
         statement.text(" AND r.rid = ").value(row.0);
         self.database().read("look for a person", |sql| {
             first(sql, "resource", statement.sql(), statement.values(), |row| {
@@ -404,19 +443,31 @@ impl Records {
         })
     }
 
-    /// Patients among whom a person chooses, newest first.
+    /// The patient with this row, for the authorization server.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn some_patients(&self, most: u16) -> Result<Vec<super::Stored>, Error> {
-        let mut statement = Statement::seen(super::read::COLUMNS, &Sight::of_register(), Kind::PATIENT);
+    pub(crate) fn patient_at(&self, row: Row) -> Result<Option<super::Stored>, Error> {
+        let mut statement = Statement::seen_by_row(super::read::COLUMNS, &Sight::of_register(), Kind::PATIENT);
+        statement.text(" AND r.rid = ").value(row.0);
+        self.database().read("look for a patient", |sql| {
+            first(sql, "resource", statement.sql(), statement.values(), super::Stored::of)
+        })
+    }
+
+    /// Patients in sight, among whom a person chooses, newest first.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn some_patients(&self, sight: &Sight, most: u16) -> Result<Vec<super::Stored>, Error> {
+        let mut statement = Statement::seen(super::read::COLUMNS, sight, Kind::PATIENT);
         statement.text(" ORDER BY r.updated DESC, r.rid DESC LIMIT ").value(most);
         self.database()
             .read("list patients", |sql| all(sql, "resource", statement.sql(), statement.values(), super::Stored::of))
     }
 }
 
-fn is_new(sql: &mut dyn Sql, client: &str, number: [u8; 32], until: i64) -> Result<bool, Fault> {
+pub(super) fn is_new(sql: &mut dyn Sql, client: &str, number: [u8; 32], until: i64) -> Result<bool, Fault> {
     let insert = "INSERT INTO jti (client, hash, until) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     Ok(sql.execute(insert, values![client, number, until])? > 0)
 }

@@ -36,10 +36,16 @@ impl Numbers {
 }
 
 impl Dictionary {
-    /// The numbers of all codes of these rows; those that are new are written first, in a verb of their own.
-    pub(super) fn numbers(&self, database: &Database, rows: &[&IndexRows]) -> Result<Numbers, Error> {
+    /// The numbers of all codes of these rows, and of these codes; those that are new are written first, in a verb of their own.
+    pub(super) fn numbers<'c>(
+        &self,
+        database: &Database,
+        rows: &[&IndexRows],
+        codings: impl Iterator<Item = &'c Coding>,
+    ) -> Result<Numbers, Error> {
         let mut wanted = Wanted::default();
         rows.iter().for_each(|rows| wanted.add(rows));
+        wanted.terms.extend(codings.cloned());
         let known = {
             let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             wanted.known(&held)

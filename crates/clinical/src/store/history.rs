@@ -133,7 +133,7 @@ fn changes(
         question.text(if place > 0 { " OR " } else { "" });
         question.text("(c.kind = ").value(kind.number()).text(" AND ");
         sight.write(*kind, "r", &mut question);
-        question.text(" AND ").with_patient("c.patient", sight, *kind).text(")");
+        question.text(" AND ").with_patient("c.patient", "c.version = r.version", sight, *kind).text(")");
     }
     question.text(if kinds.is_empty() { "0 = 1)" } else { ")" });
     if let Some(since) = since {

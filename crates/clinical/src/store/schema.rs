@@ -15,6 +15,13 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(PAST),
         Step::Sql { sqlite: SQLITE_PAST_APPEND, postgres: POSTGRES_PAST_APPEND },
         Step::Both(CLIENTS),
+        Step::Both(DEVICE_NAMES),
+        Step::Code(super::names::gather),
+        Step::Both(CODE_KEY),
+        Step::Both(LAUNCHES),
+        Step::Both(PASSKEYS),
+        Step::Both(CONSENTS),
+        Step::Sql { sqlite: SQLITE_GLASS_APPEND, postgres: POSTGRES_GLASS_APPEND },
         Step::Both(STATEMENTS),
     ],
 };
@@ -127,6 +134,63 @@ CREATE TABLE jti (client TEXT NOT NULL, hash BLOB NOT NULL, until INTEGER NOT NU
 CREATE INDEX jti_until ON jti (until);
 ";
 
+/// Which Device each device of the register is.
+const DEVICE_NAMES: &str = "
+CREATE TABLE device_name (name TEXT PRIMARY KEY, rid INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX device_name_row ON device_name (rid);
+";
+
+/// The key that the tokens of a code have to be bound to.
+const CODE_KEY: &str = "ALTER TABLE code ADD COLUMN bound BLOB;";
+
+/// What is said of patient and place when an app is opened, and what is told of it with each token.
+const LAUNCHES: &str = "
+CREATE TABLE launch (
+    hash BLOB PRIMARY KEY, client TEXT NOT NULL, account INTEGER, patient INTEGER, context TEXT NOT NULL, until INTEGER NOT NULL, used INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX launch_until ON launch (until);
+ALTER TABLE leave ADD COLUMN context TEXT;
+";
+
+/// Passkeys of accounts, and by which one a session was begun; by a code if by none.
+const PASSKEYS: &str = "
+CREATE TABLE passkey (
+    id BLOB PRIMARY KEY, account INTEGER NOT NULL, key BLOB NOT NULL, counter INTEGER NOT NULL, made INTEGER NOT NULL, used INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX passkey_account ON passkey (account);
+ALTER TABLE login ADD COLUMN passkey BLOB;
+";
+/// What active Consents say (`sort` and `meaning` are those of `consent::Condition` and `consent::Meaning`), and whose glass was
+/// broken: that is kept, as the patient's notice of it.
+const CONSENTS: &str = "
+CREATE TABLE provision (
+    id INTEGER PRIMARY KEY, consent INTEGER NOT NULL, patient INTEGER NOT NULL, parent INTEGER, deny INTEGER NOT NULL,
+    named INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, verbs INTEGER NOT NULL, purposes INTEGER NOT NULL,
+    kinds INTEGER NOT NULL
+) STRICT;
+CREATE INDEX provision_patient ON provision (patient, deny);
+CREATE INDEX provision_parent ON provision (parent);
+CREATE INDEX provision_consent ON provision (consent);
+CREATE TABLE provision_condition (
+    provision INTEGER NOT NULL, number INTEGER NOT NULL, sort INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL,
+    PRIMARY KEY (provision, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE provision_value (
+    provision INTEGER NOT NULL, number INTEGER NOT NULL, value INTEGER NOT NULL, meaning INTEGER NOT NULL,
+    PRIMARY KEY (provision, number, value, meaning)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE glass (
+    id INTEGER PRIMARY KEY, leave INTEGER NOT NULL, patient INTEGER NOT NULL, person INTEGER NOT NULL, client TEXT NOT NULL,
+    reason TEXT NOT NULL, made INTEGER NOT NULL, until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX glass_leave ON glass (leave, patient, until);
+CREATE INDEX glass_patient ON glass (patient, made);
+";
+const SQLITE_GLASS_APPEND: &str = "
+CREATE TRIGGER glass_update BEFORE UPDATE ON glass BEGIN SELECT RAISE(ABORT, 'notices are only added'); END;
+CREATE TRIGGER glass_delete BEFORE DELETE ON glass BEGIN SELECT RAISE(ABORT, 'notices are only added'); END;
+";
+const POSTGRES_GLASS_APPEND: &str = "CREATE TRIGGER only_added BEFORE UPDATE OR DELETE OR TRUNCATE ON glass FOR EACH STATEMENT EXECUTE FUNCTION only_added();";
 /// The rows of each Provenance.
 const STATEMENTS: &str = "
 CREATE INDEX resource_statement ON resource (statement) WHERE statement IS NOT NULL;

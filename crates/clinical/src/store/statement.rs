@@ -14,12 +14,12 @@ pub(crate) struct Statement {
 impl Statement {
     /// A question for `columns` of resources `r` of a kind that are there and in sight. More conditions may follow, each with
     /// `AND`.
-    pub(super) fn seen(columns: &str, sight: &Sight, kind: Kind) -> Self {
+    pub(crate) fn seen(columns: &str, sight: &Sight, kind: Kind) -> Self {
         Self::of_kind("r.kind", columns, sight, kind)
     }
 
     /// The same, where the rows are given by something else than their kind.
-    pub(super) fn seen_by_row(columns: &str, sight: &Sight, kind: Kind) -> Self {
+    pub(crate) fn seen_by_row(columns: &str, sight: &Sight, kind: Kind) -> Self {
         Self::of_kind("+r.kind", columns, sight, kind)
     }
 
@@ -53,15 +53,18 @@ impl Statement {
         statement
     }
 
-    /// Appends the condition that a resource `r` with the patient `patient` were in sight: that of a former version.
-    pub(super) fn with_patient(&mut self, patient: &str, sight: &Sight, kind: Kind) -> &mut Self {
+    /// Appends the condition that a resource `r` with the patient `patient` were in sight: that of a version, which `present`
+    /// says to be the one that `r` has.
+    pub(super) fn with_patient(&mut self, patient: &str, present: &str, sight: &Sight, kind: Kind) -> &mut Self {
         self.text("EXISTS (SELECT 1 FROM (SELECT r.rid AS rid, r.kind AS kind, r.id AS id, ").text(patient);
         self.text(
             " AS patient, r.at AS at, r.until AS until, r.updated AS updated, r.c0 AS c0, r.c1 AS c1, r.c2 AS c2, ",
         );
         self.text("r.c3 AS c3, r.gone AS gone) s WHERE ");
         sight.write(kind, "s", self);
-        self.text(")")
+        self.text(" AND (").text(present).text(" OR ");
+        sight.write_past(kind, "s", self);
+        self.text("))")
     }
 
     /// Appends text.
@@ -100,12 +103,12 @@ impl Statement {
     }
 
     /// The text.
-    pub(super) fn sql(&self) -> &str {
+    pub(crate) fn sql(&self) -> &str {
         &self.text
     }
 
     /// The values.
-    pub(super) fn values(&self) -> &[Value] {
+    pub(crate) fn values(&self) -> &[Value] {
         &self.values
     }
 }

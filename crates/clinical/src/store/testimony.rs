@@ -138,7 +138,7 @@ impl Records {
                     kind,
                 );
                 former.text(" AND v.gone = 0 AND v.statement = ").value(provenance.0).text(" AND ");
-                former.with_patient("v.patient", sight, kind);
+                former.with_patient("v.patient", "0 = 1", sight, kind);
                 for question in [present, former] {
                     found.extend(all(sql, "resource", question.sql(), question.values(), |row| {
                         let id = Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))?;

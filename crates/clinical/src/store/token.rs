@@ -1,11 +1,9 @@
 //! Tokens: kept as their hashes, with what they stand for.
 
-use super::{Records, Statement};
-use crate::access::{Binding, Grant, Holder, Sight};
+use super::Records;
+use crate::access::{Binding, Grant, Holder};
 use crate::auth::Scopes;
-use crate::definitions::Definitions;
 use crate::kind::{Kind, Row};
-use crate::validate::ident_of;
 use medlock_store::{Error, Fault, Row as Found, Sql, Value, all, first, values};
 use medlock_trust::{CredentialId, DeviceName};
 use std::collections::HashSet;
@@ -68,6 +66,8 @@ pub(crate) struct Refresh {
     pub(crate) used: bool,
     /// The thumbprint of the key it is bound to.
     pub(crate) key: Option<[u8; 32]>,
+    /// What else is told with its tokens: JSON.
+    pub(crate) context: Option<String>,
 }
 
 impl NewLeave {
@@ -141,8 +141,8 @@ fn scopes_of(row: &Found, column: &str) -> Result<Scopes, Fault> {
 /// Columns of what was granted, with the person who granted it.
 const LEAVE: &str = "l.id, l.device, l.own, l.client, l.account, l.patient, l.made, a.person, a.person_kind";
 
-/// Whose it is, and the one patient whom a person may see, if there is only one.
-fn holder_of(row: &Found) -> Result<(Holder, Option<Row>), Fault> {
+/// Whose it is, and the resource of the person, if it is a person's.
+fn holder_of(row: &Found) -> Result<(Holder, Option<(Kind, Row)>), Fault> {
     if let Some(name) = row.optional_text("device")? {
         let name = DeviceName::new(name).ok_or_else(|| row.damaged("device"))?;
         return Ok((Holder::Device { name, own: row.optional_number("own")?.map(Row) }, None));
@@ -152,9 +152,8 @@ fn holder_of(row: &Found) -> Result<(Holder, Option<Row>), Fault> {
         return Ok((Holder::Software { client }, None));
     };
     let patient = row.optional_number("patient")?.map(Row);
-    let is_patient = row.number::<u8>("person_kind")? == Kind::PATIENT.number();
-    let person = if is_patient { Some(Row(row.number("person")?)) } else { None };
-    Ok((Holder::Person { account, client, patient }, person))
+    let kind = Kind::numbered(row.number("person_kind")?).ok_or_else(|| row.damaged("person_kind"))?;
+    Ok((Holder::Person { account, client, patient }, Some((kind, Row(row.number("person")?)))))
 }
 
 impl Records {
@@ -182,13 +181,15 @@ impl Records {
             first(sql, "token", &question, values![hash, ACCESS], |row| {
                 let scopes = scopes_of(row, "scopes")?;
                 let (holder, person) = holder_of(row)?;
+                // Who is a patient sees that one alone.
+                let only = person.filter(|(kind, _)| *kind == Kind::PATIENT).map(|(_, row)| row);
                 let rights = match &holder {
                     Holder::Device { own, .. } => scopes.rights_of_device(*own),
                     Holder::Software { .. } => scopes.rights_of_software(),
-                    Holder::Person { patient, .. } => scopes.rights_of_person(*patient, person),
+                    Holder::Person { patient, .. } => scopes.rights_of_person(*patient, only),
                 };
                 let (leave, until, binding) = (row.number("id")?, row.number("until")?, binding_of(row)?);
-                Ok(Grant { leave, holder, binding, until, scopes, rights: Arc::from(rights) })
+                Ok(Grant { leave, holder, person, binding, until, scopes, rights: Arc::from(rights) })
             })
         })
     }
@@ -215,7 +216,7 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn refresh_token(&self, hash: [u8; 32]) -> Result<Option<Refresh>, Error> {
-        let question = "SELECT l.id, l.client, l.account, l.patient, l.scopes, t.until, t.used, t.binding, t.bound, t.credential \
+        let question = "SELECT l.id, l.client, l.account, l.patient, l.scopes, l.context, t.until, t.used, t.binding, t.bound, t.credential \
                         FROM token t JOIN leave l ON l.id = t.leave WHERE t.hash = ?1 AND t.sort = ?2 AND l.ended IS NULL";
         self.database().read("look for a refresh token", |sql| {
             first(sql, "token", question, values![hash, REFRESH], |row| {
@@ -232,6 +233,7 @@ impl Records {
                     until: row.number("until")?,
                     used: row.optional_number::<i64>("used")?.is_some(),
                     key,
+                    context: row.optional_text("context")?.map(str::to_owned),
                 })
             })
         })
@@ -287,22 +289,6 @@ impl Records {
             let delete =
                 "DELETE FROM token WHERE hash IN (SELECT hash FROM token WHERE until < ?1 ORDER BY until LIMIT 1000)";
             sql.execute(delete, values![before])
-        })
-    }
-
-    /// The rows of kind Device that are said to be this device of the register: one, if all is well.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub(crate) fn rows_of_device(&self, system: &str, device: &DeviceName) -> Result<Vec<Row>, Error> {
-        let Some(identifier) = Definitions::r4().parameters.named(Kind::DEVICE, "identifier") else {
-            return Ok(Vec::new());
-        };
-        let mut statement = Statement::seen("r.rid", &Sight::of_register(), Kind::DEVICE);
-        statement.text(" AND r.rid IN (SELECT i.rid FROM ident i WHERE i.param = ").value(identifier.id.number());
-        statement.text(" AND i.value = ").value(ident_of(device.as_str(), system)).text(") LIMIT 2");
-        self.database().read("look for the resource of a device", |sql| {
-            all(sql, "resource", statement.sql(), statement.values(), |row| Ok(Row(row.number("rid")?)))
         })
     }
 }

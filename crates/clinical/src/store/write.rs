@@ -4,9 +4,10 @@
 use super::act::{Act, Done, How, Unapplied};
 use super::dictionary::Numbers;
 use super::read::Stored;
-use super::{Records, Statement, index, search, testimony};
-use crate::access::{Caller, Sight, Verb};
+use super::{Records, Statement, consent, index, names, search, testimony};
+use crate::access::{Caller, Naming, Sight, Verb};
 use crate::audit::{self, Note};
+use crate::consent::Compiled;
 use crate::definitions::{Definitions, Owner};
 use crate::kind::{Id, Kind, Millis, Row, Version};
 use crate::outcome::{Code, Issue, Refusal};
@@ -26,6 +27,7 @@ struct Work {
     notes: Vec<Note>,
     numbers: Numbers,
     sights: Sights,
+    naming: Naming,
     /// What is said of the device that writes, of each act.
     statements: Vec<Option<provenance::Statement>>,
     /// The Provenances that rows may name.
@@ -50,7 +52,7 @@ enum Ended {
 }
 
 /// Why a verb went no further.
-enum Stopped {
+pub(super) enum Stopped {
     Fault(Fault),
     Refused(Refusal),
     Changed,
@@ -62,7 +64,7 @@ impl From<Fault> for Stopped {
     }
 }
 
-fn refused(issue: Issue) -> Stopped {
+pub(super) fn refused(issue: Issue) -> Stopped {
     Stopped::Refused(issue.into())
 }
 
@@ -84,18 +86,19 @@ impl Records {
         said.dedup_by_key(|statement| statement.same());
         let codes: Vec<_> = said.iter().map(testimony::codes).collect();
         let rows = acts.iter().filter_map(Act::prepared).map(Prepared::rows).chain(&codes).collect::<Vec<_>>();
-        let numbers = self.dictionary.numbers(self.database(), &rows)?;
+        let codings = acts.iter().filter_map(Act::prepared).filter_map(Prepared::consent).flat_map(Compiled::codings);
+        let numbers = self.dictionary.numbers(self.database(), &rows, codings)?;
         let notes = acts.iter().map(|act| note.doing(caller, act.verb(), act.kind())).collect();
         let sights = Sights {
             references: caller.references(),
-            read: caller.sight(Verb::Read),
-            search: caller.sight(Verb::Search),
+            read: caller.sight_to_write(Verb::Read),
+            search: caller.sight_to_write(Verb::Search),
             create: caller.sight(Verb::Create),
             update: caller.sight(Verb::Update),
             delete: caller.sight(Verb::Delete),
         };
-        let open = Arc::clone(&self.statements);
-        let work = Work { acts, notes, numbers, sights, statements, open, at };
+        let (naming, open) = (caller.naming(), Arc::clone(&self.statements));
+        let work = Work { acts, notes, numbers, sights, naming, statements, open, at };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let done = self.database().write("write resources", move |sql| {
@@ -218,7 +221,7 @@ impl Running<'_> {
         for (number, act) in new {
             self.act = number;
             let Act::Create { id, to, .. } = act else { continue };
-            let patient = self.patient(to)?;
+            let patient = self.patient(to, None)?;
             let insert = "INSERT INTO resource (kind, id, version, gone, patient, statement, at, until, updated, c0, c1, c2, c3, body) \
                           VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) RETURNING rid";
             let statement = self.statement(number, patient)?;
@@ -264,8 +267,8 @@ impl Running<'_> {
         .to_vec())
     }
 
-    /// Whose a resource will be.
-    fn patient(&mut self, to: &Prepared) -> Result<Option<Row>, Stopped> {
+    /// Whose a resource will be, that was `before`.
+    fn patient(&mut self, to: &Prepared, before: Option<&Stored>) -> Result<Option<Row>, Stopped> {
         for needed in to.references() {
             let made =
                 self.known.contains_key(&(needed.kind, needed.id))
@@ -273,7 +276,7 @@ impl Running<'_> {
                         |act| matches!(act, Act::Create { id, .. } if (act.kind(), *id) == (needed.kind, needed.id)),
                     );
             if !made {
-                self.look_for(needed)?;
+                self.look_for(needed, before)?;
             }
         }
         Ok(match to.patient() {
@@ -284,13 +287,16 @@ impl Running<'_> {
     }
 
     /// What a resource refers to here is there, and the caller may read it. What is not there and what may not be read are
-    /// told the same.
-    fn look_for(&mut self, needed: &validate::Needed) -> Result<(), Stopped> {
-        let mut question = Statement::seen("r.rid, r.patient", &self.work.sights.references, needed.kind);
-        question.text(" AND r.id = ").value(needed.id.as_str());
-        let found = first(self.sql, "resource", question.sql(), question.values(), |row| {
-            Ok((Row(row.number("rid")?), row.optional_number("patient")?.map(Row)))
-        })?;
+    /// told the same. What a Consent has named before, it may name still: who takes it back need not see whom it names.
+    fn look_for(&mut self, needed: &validate::Needed, before: Option<&Stored>) -> Result<(), Stopped> {
+        const COLUMNS: &str = "r.rid, r.patient";
+        let mut found = self.row_of(Statement::seen(COLUMNS, &self.work.sights.references, needed.kind), needed)?;
+        let named = format!("{}/{}", needed.kind, needed.id);
+        let is_named = |before: &Stored| String::from_utf8_lossy(&before.body).contains(&named);
+        if found.is_none() && before.is_some_and(|before| before.kind == Kind::CONSENT && is_named(before)) {
+            let sight = Sight::of_what_was_named(needed.kind);
+            found = self.row_of(Statement::kept(COLUMNS, &sight, needed.kind), needed)?;
+        }
         let Some(found) = found else {
             let text = format!("there is no such {}", needed.kind);
             return Err(refused(Issue::new(Code::Reference, text).at(&*needed.expression)));
@@ -299,12 +305,26 @@ impl Running<'_> {
         Ok(())
     }
 
+    /// The row of what is referred to, and whose it is.
+    fn row_of(
+        &mut self,
+        mut question: Statement,
+        needed: &validate::Needed,
+    ) -> Result<Option<(Row, Option<Row>)>, Fault> {
+        question.text(" AND r.id = ").value(needed.id.as_str());
+        first(self.sql, "resource", question.sql(), question.values(), |row| {
+            Ok((Row(row.number("rid")?), row.optional_number("patient")?.map(Row)))
+        })
+    }
+
     fn act(&mut self, act: &Act, before: Option<Stored>) -> Result<Done, Stopped> {
         let (kind, id) = (act.kind(), act.id());
         match (act, before) {
             (Act::Create { to, .. }, _) => {
                 let (row, patient) = self.known.get(&(kind, id)).copied().ok_or(Fault::Missing("new row"))?;
                 self.index(row, to)?;
+                self.name(row, to)?;
+                self.provide(row, patient, to)?;
                 self.finish(How::Created, (kind, id), (row, patient), Version::FIRST, to.tail())
             }
             (Act::Update { to, bases, .. }, Some(before)) => self.update(id, to, &before, bases),
@@ -339,11 +359,28 @@ impl Running<'_> {
         index::write(self.sql, row, to.rows(), &self.work.numbers, target)
     }
 
+    /// What a Device says of itself is so, or the caller may say it.
+    fn name(&mut self, row: Row, to: &Prepared) -> Result<(), Stopped> {
+        if to.kind() != Kind::DEVICE {
+            return Ok(());
+        }
+        names::keep(self.sql, row, to.rows(), self.work.naming, self.work.at.0 / 1_000)
+    }
+
+    /// What a Consent says is in force with it.
+    fn provide(&mut self, row: Row, patient: Option<Row>, to: &Prepared) -> Result<(), Fault> {
+        let Some(compiled) = to.consent() else { return Ok(()) };
+        let known = &self.known;
+        let target = |kind: Kind, id: Id| known.get(&(kind, id)).map(|(row, _)| *row);
+        let patient = patient.ok_or(Fault::Missing("patient of a consent"))?;
+        consent::write(self.sql, (row, patient), compiled, &self.work.numbers, target)
+    }
+
     fn update(&mut self, id: Id, to: &Prepared, before: &Stored, bases: &[String]) -> Result<Done, Stopped> {
         let (kind, row) = (to.kind(), before.row);
         let patient = match to.patient() {
             PatientOf::Itself => Some(row),
-            _ => self.patient(to)?,
+            _ => self.patient(to, Some(before))?,
         };
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 0, version = ?2, patient = ?3, statement = ?4, at = ?5, until = ?6, updated = ?7, \
@@ -359,6 +396,8 @@ impl Running<'_> {
         index::remove(self.sql, row, &rows)?;
         self.known.insert((kind, id), (row, patient));
         self.index(row, to)?;
+        self.name(row, to)?;
+        self.provide(row, patient, to)?;
         if kind == Kind::DEVICE && patient != before.patient {
             self.move_metrics(row, patient)?;
         }
@@ -377,6 +416,9 @@ impl Running<'_> {
 
     /// A resource that is gone keeps its row and what it is found by: only who could see it learns that it was there.
     fn delete(&mut self, before: &Stored) -> Result<Done, Stopped> {
+        if before.kind == Kind::DEVICE {
+            names::stays(self.sql, before.row)?;
+        }
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 1, statement = NULL, version = ?2, updated = ?3 WHERE rid = ?1 AND version = ?4";
         let parameters = values![before.row.0, version.number(), self.work.at.0, before.version.number()];
@@ -384,6 +426,9 @@ impl Running<'_> {
             return Err(Stopped::Changed);
         }
         self.known.remove(&(before.kind, before.id));
+        if before.kind == Kind::CONSENT {
+            consent::remove(self.sql, before.row)?;
+        }
         self.finish(How::Deleted, (before.kind, before.id), (before.row, before.patient), version, &[])
     }
 
@@ -428,7 +473,9 @@ impl Running<'_> {
         for ((kind, created), rows) in groups {
             let sight = if created { &self.work.sights.create } else { &self.work.sights.update };
             let all: Vec<i64> = rows.iter().map(|(_, row)| *row).collect();
-            let mut question = Statement::seen_by_row("r.rid", sight, kind);
+            // Who records that a patient denies everybody is one of them.
+            let unruled = (kind == Kind::CONSENT).then(|| sight.clone().unruled());
+            let mut question = Statement::seen_by_row("r.rid", unruled.as_ref().unwrap_or(sight), kind);
             question.text(" AND r.rid IN ").list(&all);
             let mut allowed = Vec::new();
             self.sql.each("resource", question.sql(), question.values(), &mut |row| {

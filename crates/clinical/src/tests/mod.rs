@@ -6,6 +6,7 @@ mod fixture;
 
 mod audit;
 mod change;
+mod consent;
 mod transaction;
 
 use crate::access::{Binding, Holder};

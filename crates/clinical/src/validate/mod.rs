@@ -16,6 +16,7 @@ pub(crate) use index::{SEPARATOR, ident_of, word, word_of};
 pub use invariant::CHECKED;
 pub use patient::PatientOf;
 
+use crate::consent::{self, Compiled};
 use crate::definitions::Definitions;
 use crate::json::{self, Document, Limits, Node, Sort};
 use crate::kind::{Id, Kind};
@@ -43,6 +44,7 @@ pub struct Prepared {
     rows: IndexRows,
     references: Vec<Needed>,
     patient: PatientOf,
+    consent: Option<Compiled>,
 }
 
 /// A resource that has to be here, and that whoever writes may read.
@@ -86,6 +88,12 @@ impl Prepared {
     pub const fn patient(&self) -> PatientOf {
         self.patient
     }
+
+    /// What it allows and forbids, if it is a Consent.
+    #[must_use]
+    pub const fn consent(&self) -> Option<&Compiled> {
+        self.consent.as_ref()
+    }
 }
 
 /// Checks a resource and takes from it what is kept.
@@ -104,7 +112,9 @@ pub fn prepare(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'
     let references = walk::check(resource, definitions, asked)?;
     let patient = patient::of(resource, definitions, asked)?;
     let rows = index::rows(resource, definitions, asked);
-    Ok(Prepared { kind: asked.kind, tail: tail(resource, asked.mark), rows, references, patient })
+    let is_consent = asked.kind == Kind::CONSENT;
+    let consent = if is_consent { Some(consent::compile(resource, asked.bases)?) } else { None };
+    Ok(Prepared { kind: asked.kind, tail: tail(resource, asked.mark), rows, references, patient, consent })
 }
 
 /// What a resource as it is kept is found by; `None` if it cannot be read.

@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Software with a key on P-384.
-struct Backend<'h> {
+pub(crate) struct Backend<'h> {
     house: &'h House,
     key: SigningKey,
     id: String,
 }
 
-fn jwk(key: &SigningKey, name: &str) -> Value {
+pub(crate) fn jwk(key: &SigningKey, name: &str) -> Value {
     let (x, y) = key.public_key().bits[1..].split_at(48);
     let encoded = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
     json!({ "kty": "EC", "crv": "P-384", "x": encoded(x), "y": encoded(y), "kid": name, "alg": "ES384" })
@@ -32,10 +32,15 @@ fn signed(key: &SigningKey, header: &Value, claims: &Value) -> String {
 }
 
 impl<'h> Backend<'h> {
-    async fn new(house: &'h House, scopes: &str) -> Self {
+    pub(crate) async fn new(house: &'h House, scopes: &str) -> Self {
         let key = SigningKey::generate_with(SigningAlgorithm::P384);
         let keys = json!({ "keys": [jwk(&key, "k1")] }).to_string();
-        let app = house.app("keys", json!({ "keys": keys, "scopes": scopes, "redirects": [CALLBACK] })).await;
+        Self::registered(house, key, json!({ "keys": keys, "scopes": scopes, "redirects": [CALLBACK] })).await
+    }
+
+    /// With this key, registered so.
+    pub(crate) async fn registered(house: &'h House, key: SigningKey, registration: Value) -> Self {
+        let app = house.app("keys", registration).await;
         Self { house, key, id: app.id }
     }
 
@@ -57,6 +62,36 @@ impl<'h> Backend<'h> {
             ("client_assertion", assertion),
         ];
         self.house.post_form("/auth/token", &form).await
+    }
+
+    /// What is answered to an assertion whose header names this key.
+    pub(crate) async fn ask_by(&self, key: &SigningKey, name: &str, number: &str) -> Answer {
+        self.ask(&signed(key, &changed(&self.header(), "kid", json!(name)), &self.claims(number))).await
+    }
+
+    /// A token for these scopes.
+    pub(crate) async fn token(&self, scope: &str) -> String {
+        let assertion = signed(&self.key, &self.header(), &self.claims(scope));
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("scope", scope),
+            ("client_assertion_type", TYPE),
+            ("client_assertion", &assertion),
+        ];
+        token(&self.house.post_form("/auth/token", &form).await, "access_token")
+    }
+
+    /// What is answered where a key is proved too.
+    pub(crate) async fn ask_proving(&self, proof: &str) -> Answer {
+        let assertion = signed(&self.key, &self.header(), &self.claims("proving"));
+        let request = Request::post("/auth/token").header("content-type", "application/x-www-form-urlencoded");
+        let pairs = [
+            ("grant_type", "client_credentials"),
+            ("scope", "system/Patient.rs"),
+            ("client_assertion_type", TYPE),
+            ("client_assertion", &*assertion),
+        ];
+        self.house.people_json(request.header("dpop", proof), form(&pairs)).await
     }
 
     async fn ask_with(&self, header: &Value, claims: &Value) -> Answer {

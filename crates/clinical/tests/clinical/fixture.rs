@@ -10,6 +10,7 @@ use medlock_clinical::{Clinical, ClinicalConfig, Needs};
 use medlock_node::accept::{Origin, PeerInfo};
 use medlock_node::identity::Identity;
 use medlock_node::knowledge::{Kind, KnowledgeBase};
+use medlock_node::outbound::OutboundConfig;
 use medlock_node::provider::{WebAlgorithm, WebKey};
 use medlock_store::postgres::Server;
 use medlock_testkit::{PostgresServer, Site, Status};
@@ -131,12 +132,24 @@ impl House {
 
     /// On a server, if it is named.
     pub(crate) fn at(place: Option<Place>) -> Self {
+        Self::with(place, |_| {})
+    }
+
+    /// The same, which calls these servers.
+    pub(crate) fn calling(place: Option<Place>, outbound: OutboundConfig) -> Self {
+        Self::with(place, |config| config.outbound = outbound)
+    }
+
+    /// With settings of its own.
+    pub(crate) fn with(place: Option<Place>, change: impl FnOnce(&mut ClinicalConfig)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let place = place.unwrap_or_else(|| Place::File(folder.path().join("clinical.db")));
         let site = Site::new("S");
         let knowledge = site.knowledge();
         let register = Arc::new(Register::default());
-        let config = ClinicalConfig { enabled: true, public_url: Some(PUBLIC.to_owned()), ..ClinicalConfig::default() };
+        let mut config =
+            ClinicalConfig { enabled: true, public_url: Some(PUBLIC.to_owned()), ..ClinicalConfig::default() };
+        change(&mut config);
         let needs = Needs {
             clock: site.clock.clone(),
             knowledge: Arc::clone(&knowledge),

@@ -2,14 +2,20 @@
 
 mod audit;
 mod backend;
+mod consent;
 mod contract;
 mod device;
+mod dpop;
 mod examples;
 mod fixture;
 mod intake;
+mod key_sets;
+mod launch;
+mod naming;
 mod negative;
 mod oracle;
 mod parameters;
+mod passkey;
 mod people;
 mod provenance;
 mod rest;

@@ -108,6 +108,10 @@ impl<'h> Browser<'h> {
         page
     }
 
+    pub(crate) async fn ask(&mut self, request: http::request::Builder) -> Page {
+        self.send(request, String::new()).await
+    }
+
     pub(crate) async fn get(&mut self, path: &str) -> Page {
         self.send(Request::get(path), String::new()).await
     }

@@ -29,7 +29,7 @@ impl Ward {
         Self::at(House::new()).await
     }
 
-    async fn at(house: House) -> Self {
+    pub(crate) async fn at(house: House) -> Self {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
         let mut made = Vec::new();
         for name in ["Anna", "Bert"] {
@@ -72,7 +72,8 @@ async fn a_patient_lets_an_app_read_her_data_and_no_other() {
     let policy = page.header("content-security-policy");
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
     assert!(policy.contains("form-action 'self' http://127.0.0.1:4567;"), "{policy}");
-    assert!(!page.text.contains("<script"));
+    assert_eq!(page.text.matches("<script").count(), 1, "that of passkeys alone");
+    assert!(policy.contains("script-src 'nonce-"), "{policy}");
     let sent = browser.allow(&page, &[]).await;
     assert_eq!(sent.status, StatusCode::SEE_OTHER);
     assert_eq!((sent.parameter("state"), sent.parameter("iss")), (STATE.to_owned(), PUBLIC.to_owned()));
@@ -278,7 +279,11 @@ async fn discovery_says_what_is_there() {
     }
     let smart = house.people_json(Request::get("/fhir/.well-known/smart-configuration"), String::new()).await;
     let capabilities: Vec<&Value> = smart.body["capabilities"].as_array().expect("a list").iter().collect();
-    assert!(capabilities.contains(&&json!("launch-standalone")) && !capabilities.contains(&&json!("launch-ehr")));
+    assert!(
+        ["launch-standalone", "launch-ehr", "context-ehr-patient"]
+            .iter()
+            .all(|name| capabilities.contains(&&json!(name)))
+    );
     assert_eq!(challenge().len(), 43);
 }
 
@@ -343,4 +348,43 @@ async fn what_one_hub_ends_is_dead_at_another_within_a_second() {
     }
     stopper.stop();
     keeping.await.expect("it ended");
+}
+
+/// Shows REQ-SMART-73: software in pages of other origins asks and reads; it never reads the pages on which people sign in.
+#[tokio::test(flavor = "multi_thread")]
+async fn software_in_other_pages_asks_and_reads() {
+    let ward = Ward::new().await;
+    let house = &ward.house;
+    let app = house.app("public", json!({})).await;
+    let access = token(&ward.launched(&app, &[]).await, "access_token");
+    let origin = "https://app.example";
+    for path in ["/fhir/Observation", "/fhir/", "/auth/token", "/auth/revoke", "/fhir/metadata", "/auth/keys"] {
+        let request = Request::options(path).header("origin", origin);
+        let request = request.header("access-control-request-method", "POST");
+        let answer = house
+            .people_json(request.header("access-control-request-headers", "authorization,dpop"), String::new())
+            .await;
+        assert_eq!(
+            (answer.status, answer.header("access-control-allow-origin")),
+            (StatusCode::NO_CONTENT, "*"),
+            "{path}"
+        );
+        let headers = answer.header("access-control-allow-headers").to_ascii_lowercase();
+        assert!(["authorization", "dpop", "content-type"].iter().all(|name| headers.contains(name)), "{headers}");
+        assert_eq!(answer.header("access-control-allow-credentials"), "");
+    }
+    let read = Request::get("/fhir/Observation").header("origin", origin);
+    let read = house.people_json(read.header("authorization", format!("Bearer {access}")), String::new()).await;
+    assert_eq!((read.found().len(), read.header("access-control-allow-origin")), (1, "*"));
+    let none = house.people_json(Request::get("/fhir/Observation").header("origin", origin), String::new()).await;
+    assert_eq!((none.status, none.header("access-control-allow-origin")), (StatusCode::UNAUTHORIZED, "*"));
+    assert!(none.header("access-control-expose-headers").contains("WWW-Authenticate"));
+    for path in ["/auth/authorize", "/auth/login", "/auth/consent", "/auth/passkey"] {
+        for method in ["GET", "POST", "OPTIONS"] {
+            let request = Request::builder().method(method).uri(path).header("origin", origin);
+            let request = request.header("access-control-request-method", "POST");
+            let page = Browser::new(house).ask(request).await;
+            assert_eq!(page.header("access-control-allow-origin"), "", "{method} {path}");
+        }
+    }
 }

@@ -5,8 +5,8 @@ use core::ptr::{null, null_mut};
 use medlock_device_c::Handle;
 use medlock_device_c::calls::{
     medlock_answer, medlock_call, medlock_cancel, medlock_close, medlock_connect, medlock_counters_read,
-    medlock_device_alignment, medlock_device_size, medlock_enrol, medlock_handle_datagram, medlock_handle_timeout,
-    medlock_journal_format, medlock_notify, medlock_poll, medlock_start, medlock_stop,
+    medlock_device_alignment, medlock_device_size, medlock_enrol, medlock_follow_site, medlock_handle_datagram,
+    medlock_handle_timeout, medlock_journal_format, medlock_notify, medlock_poll, medlock_start, medlock_stop,
 };
 use medlock_device_c::commander::{
     medlock_commander_again, medlock_commander_ask_challenge, medlock_commander_ask_receipt, medlock_commander_command,
@@ -423,6 +423,48 @@ fn numbers_that_are_none_are_refused() {
         assert_eq!(medlock_poll(device, 0, room.as_mut_ptr(), 640, output.as_mut_ptr()), numbers::OK);
         let output = output.assume_init();
         assert_eq!((output.kind, output.wait_until_ms), (numbers::OUTPUT_WAIT, u64::MAX));
+    }
+}
+
+/// Shows REQ-DEV-138: the site's list is asked for behind the version that is held, and what comes of it is told.
+#[test]
+fn the_list_of_the_site_is_followed() {
+    use medlock_proto::coap::{Code, Message, Type, Writer, option};
+    let answers = [
+        (Code::NOT_FOUND, &b""[..], numbers::OUTPUT_FOLLOWED, 0),
+        (Code::CONTENT, b"no list", numbers::OUTPUT_NOT_FOLLOWED, numbers::ERROR_NO_OBJECT),
+        (Code::SERVICE_UNAVAILABLE, b"later", numbers::OUTPUT_CARRIED, 0),
+    ];
+    for (code, payload, kind, why) in answers {
+        let (_ground, device) = started();
+        let hub = Address { length: 3, bytes: *b"hub\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" };
+        let (mut room, mut call) = ([0_u8; 700], 0);
+        let mut output = core::mem::MaybeUninit::<Output>::uninit();
+        // SAFETY: the device and all that is pointed to is there.
+        let (asked, told) = unsafe {
+            let mut poll = || {
+                assert_eq!(medlock_poll(device, 0, room.as_mut_ptr(), 700, output.as_mut_ptr()), numbers::OK);
+                output.assume_init_read()
+            };
+            assert_eq!(medlock_follow_site(device, 0, &raw const hub, &raw mut call), numbers::OK);
+            let sent = poll();
+            assert_eq!(sent.kind, numbers::OUTPUT_TRANSMIT);
+            let asked = core::slice::from_raw_parts(sent.bytes, sent.length).to_vec();
+            let request = Message::read(&asked).unwrap();
+            let mut answer = [0; 64];
+            let head = (Type::Acknowledgement, code, request.id(), request.token());
+            let length =
+                Writer::new(&mut answer, head.0, head.1, head.2, head.3).payload(payload).finish().unwrap().len();
+            let taken = medlock_handle_datagram(device, 0, &raw const hub, answer.as_mut_ptr(), length);
+            assert_eq!(taken, numbers::OK);
+            (request.option(option::URI_QUERY).map(<[u8]>::to_vec), poll())
+        };
+        assert_eq!(asked.as_deref(), Some(&b"a=0"[..]));
+        assert_eq!((told.kind, told.call, told.why), (kind, call, why), "{code:?}");
+        // SAFETY: as above.
+        unsafe {
+            assert_eq!(medlock_follow_site(device, 0, null(), &raw mut call), numbers::ERROR_NULL);
+        }
     }
 }
 

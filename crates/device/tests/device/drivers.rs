@@ -18,19 +18,19 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// A socket and a clock, for either driver.
-struct Udp {
+pub(crate) struct Udp {
     socket: UdpSocket,
     since: Instant,
 }
 
 impl Udp {
-    fn bind() -> Self {
+    pub(crate) fn bind() -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
         Self { socket, since: Instant::now() }
     }
 
-    fn address(&self) -> Address {
+    pub(crate) fn address(&self) -> Address {
         written(self.socket.local_addr().unwrap()).unwrap()
     }
 
@@ -39,14 +39,14 @@ impl Udp {
         Ticks::from_millis(100_000 + u64::try_from(self.since.elapsed().as_millis()).unwrap())
     }
 
-    fn put(&self, to: Address, datagram: &[u8]) -> Result<(), Error> {
+    pub(crate) fn put(&self, to: Address, datagram: &[u8]) -> Result<(), Error> {
         let [a, b, c, d, high, low] = *to.as_bytes() else { panic!("an address of this transport") };
         let to = SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low]));
         self.socket.send_to(datagram, to).map(drop)
     }
 
     /// What came; `None` if nothing is there.
-    fn take(&self, buffer: &mut [u8]) -> Result<Option<(Address, usize)>, Error> {
+    pub(crate) fn take(&self, buffer: &mut [u8]) -> Result<Option<(Address, usize)>, Error> {
         match self.socket.recv_from(buffer) {
             Ok((length, from)) => Ok(written(from).map(|from| (from, length))),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
@@ -104,7 +104,7 @@ impl asynch::Transport for Udp {
 }
 
 /// An executor of one task, which looks every millisecond.
-fn block_on<T>(task: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(task: impl Future<Output = T>) -> T {
     let mut task = pin!(task);
     loop {
         if let Poll::Ready(done) = task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -115,10 +115,10 @@ fn block_on<T>(task: impl Future<Output = T>) -> T {
 }
 
 /// A device, its socket, and how it is driven.
-struct Driven {
-    sdk: Sdk,
-    udp: Udp,
-    by_executor: bool,
+pub(crate) struct Driven {
+    pub(crate) sdk: Sdk,
+    pub(crate) udp: Udp,
+    pub(crate) by_executor: bool,
 }
 
 impl Driven {
@@ -133,7 +133,7 @@ impl Driven {
         }
     }
 
-    fn now(&self) -> Ticks {
+    pub(crate) fn now(&self) -> Ticks {
         self.udp.ticks()
     }
 
@@ -142,7 +142,7 @@ impl Driven {
     }
 
     /// Waits for what `wanted` makes something of.
-    async fn wait<T>(&mut self, mut wanted: impl FnMut(Event<'_>) -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(&mut self, mut wanted: impl FnMut(Event<'_>) -> Option<T>) -> T {
         let (end, mut buffer) = (self.soon(20_000), [0; 1280]);
         while self.now() < end {
             if let Some(found) = self.next(end, &mut buffer).await.and_then(&mut wanted) {

@@ -8,7 +8,7 @@ use medlock_proto::sealed::Memory;
 use medlock_trust::cose::{self, Algorithm, ContentType};
 use medlock_trust::decide::Code;
 use medlock_trust::list::{
-    Authority, Content, Heading, ListKind, Member, Pinned, SuspensionContent, SuspensionRefused,
+    Authority, AuthorityState, Content, Heading, ListKind, Member, Pinned, SuspensionContent, SuspensionRefused,
 };
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::role::Role;
@@ -35,6 +35,17 @@ impl Alliance {
 
     /// The list of members `first..first + 3`, of whom two must sign and one may suspend, with the site's root on it.
     fn list(&self, version: u64, first: usize, issued: Time, root: &Signer, signers: &[usize]) -> Vec<u8> {
+        self.list_in_which(AuthorityState::Listed, (version, first, issued), root, signers)
+    }
+
+    /// The same, in which the site's root stands so.
+    fn list_in_which(
+        &self,
+        state: AuthorityState,
+        (version, first, issued): (u64, usize, Time),
+        root: &Signer,
+        signers: &[usize],
+    ) -> Vec<u8> {
         let next = issued.plus_seconds(YEAR);
         let heading = Heading {
             version,
@@ -47,6 +58,7 @@ impl Alliance {
             .map(|one| Member { key: one.id, spki: &one.spki, name: "member" })
             .collect();
         let site = Authority::for_everything(root.id, AuthorityKind::Site, "site", &root.name, &root.spki);
+        let site = Authority { state, since: issued, ..site };
         let content = Content { heading, members: &members, recovery: &[], authorities: &[site], services: &[] };
         let mut payload = Vec::new();
         content.encode(&mut payload).unwrap();
@@ -140,4 +152,33 @@ fn an_emergency_suspension_on_a_device_ends_commands_until_it_has_lapsed() {
     let fresh = pair.world.site.status(START.plus_seconds(14 * DAY), &[]);
     pair.world.sdk(pump).take_object(now, &fresh).unwrap();
     assert_eq!(pair.command_with(&mut commander, peer, BOLUS), STARTED);
+}
+
+/// Shows REQ-LIST-43: on a device a suspension that enough members confirm in a list does not lapse.
+#[test]
+fn an_emergency_suspension_that_a_list_confirms_does_not_lapse_on_a_device() {
+    let alliance = Alliance::new();
+    let mut pair = Loop::new(4, FAIR);
+    let pump = pair.pump;
+    let (now, root) = (pair.world.ticks(), &pair.world.site.root);
+    let list = alliance.list(1, 0, START.plus_seconds(-DAY), root, &[0, 1]);
+    let suspension = alliance.suspension(root, START, &[2]);
+    let confirms =
+        |issued, signers: &[usize]| alliance.list_in_which(AuthorityState::Suspended, (2, 0, issued), root, signers);
+    let (few, confirmed) = (confirms(START.plus_seconds(60), &[2]), confirms(START.plus_seconds(60), &[0, 2]));
+    pair.world.alliance = Some(alliance.pinned());
+    pair.world.reboot(pump);
+    let sdk = pair.world.sdk(pump);
+    sdk.set_time(now, Interval::exactly(START));
+    sdk.take_object(now, &list).unwrap();
+    let peer = pair.world.connect(pair.controller, pump);
+    let mut commander = pair.sdk().commander(peer, 1, Memory::default()).unwrap();
+    let sdk = pair.world.sdk(pump);
+    sdk.take_object(now, &suspension).unwrap();
+    assert!(sdk.take_object(now, &few).is_err(), "who may suspend may not confirm");
+    sdk.take_object(now, &confirmed).unwrap();
+    sdk.set_time(now, Interval::exactly(START.plus_seconds(14 * DAY + 1)));
+    let fresh = pair.world.site.status(START.plus_seconds(14 * DAY), &[]);
+    pair.world.sdk(pump).take_object(now, &fresh).unwrap();
+    assert_eq!(pair.command_with(&mut commander, peer, BOLUS), denied(Code::IssuerSuspended));
 }

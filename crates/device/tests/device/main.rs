@@ -7,6 +7,7 @@ mod command;
 mod drivers;
 mod enrolment;
 mod flash;
+mod follow;
 mod hardened;
 mod judged;
 mod link;

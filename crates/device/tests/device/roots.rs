@@ -10,7 +10,7 @@ use medlock_trust::role::Role;
 use medlock_trust::status::{self, Reason, Record, State, StatusContent, Subject};
 
 /// The site's list in which these roots are members, who all sign it, and these are retired.
-fn list(world: &World, version: u64, members: &[&Signer], retired: &[&Signer]) -> Vec<u8> {
+pub(crate) fn list(world: &World, version: u64, members: &[&Signer], retired: &[&Signer]) -> Vec<u8> {
     let service = &world.site.service;
     let services = [Service {
         key: service.id,

@@ -40,6 +40,8 @@ pub(crate) enum Happened {
     Enrolled(DeviceId),
     NotEnrolled,
     News,
+    Followed,
+    NotFollowed,
 }
 
 pub(crate) struct Node {
@@ -413,6 +415,8 @@ impl World {
                 Output::Event(Event::NotEnrolled { .. }) => Happened::NotEnrolled,
                 Output::Event(Event::LeaseEnded) => Happened::LeaseEnded,
                 Output::Event(Event::News(_)) => Happened::News,
+                Output::Event(Event::Followed { .. }) => Happened::Followed,
+                Output::Event(Event::NotFollowed { .. }) => Happened::NotFollowed,
             };
             node.happened.push(happened);
         }

@@ -1,11 +1,12 @@
-//! `medlock clinical …`: which software may ask for tokens, and who signs in.
+//! `medlock clinical …`: which software may ask for tokens, who signs in, how apps are opened, and which Device a
+//! device is.
 
 use super::HubArgs;
 use crate::admin::ask_clinical;
 use crate::output::{self, Table, say};
 use crate::{Failure, Outcome};
 use clap::{Subcommand, ValueEnum};
-use medlock_clinical::auth::{AccountView, Asked, ClientSort, ClientView, Told};
+use medlock_clinical::auth::{AccountView, Asked, ClientSort, ClientView, Context, OpenResource, Told};
 use std::path::PathBuf;
 
 /// `medlock clinical …`.
@@ -20,6 +21,29 @@ pub(crate) enum ClinicalCommand {
     /// Make, list and remove accounts of people who sign in, and give them setup codes.
     #[command(subcommand)]
     User(UserCommand),
+    /// Open an app with a patient and a place, as other software of the hospital does; prints what the app asks with, once,
+    /// within five minutes.
+    Launch {
+        /// The app's identifier.
+        client: String,
+        /// Whose data is meant: `Patient/ID`.
+        #[arg(long, value_name = "RESOURCE")]
+        patient: Option<String>,
+        /// The name of the account of who opens it; anybody's if absent.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// What is open beside it: `ImagingStudy/ID`. Can be given several times.
+        #[arg(long = "open", value_name = "RESOURCE")]
+        open: Vec<String>,
+        /// Whose data it is stands beside the app already.
+        #[arg(long)]
+        no_banner: bool,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Say which Device resource a device of the register is, and take it back.
+    #[command(subcommand)]
+    Device(DeviceCommand),
 }
 
 /// `medlock clinical client …`.
@@ -45,6 +69,9 @@ pub(crate) enum ClientCommand {
         /// The file with its public keys (a JSON Web Key Set), for --sort keys.
         #[arg(long, value_name = "FILE")]
         keys: Option<PathBuf>,
+        /// Where its public keys are found, for --sort keys: an https address at one of the hosts of [clinical.outbound].
+        #[arg(long, value_name = "URL", conflicts_with = "keys")]
+        keys_url: Option<String>,
         /// How its ID tokens are signed.
         #[arg(long, value_name = "RS256|ES256")]
         id_token: Option<String>,
@@ -114,9 +141,38 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
+    /// Remove all passkeys of an account and end its sessions, as when a phone is lost.
+    LostPasskeys {
+        /// The account's name.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
     /// Remove an account: all that was granted by it ends at once.
     Remove {
         /// The account's name.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+}
+
+/// `medlock clinical device …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// This Device is that device: what it measures is of the Device's patient.
+    Bind {
+        /// The device's name in the register.
+        name: String,
+        /// The resource: `Device/ID`.
+        #[arg(value_name = "RESOURCE")]
+        device: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// No Device is it any more; its tokens end at once.
+    Release {
+        /// The device's name in the register.
         name: String,
         #[command(flatten)]
         hub: HubArgs,
@@ -146,6 +202,13 @@ pub(crate) fn run(command: ClinicalCommand) -> Result<Outcome, Failure> {
             let known = known.map(|text| known_state(&text)).transpose()?;
             (hub, Asked::VerifyAudit { known })
         }
+        ClinicalCommand::Device(command) => device(command),
+        ClinicalCommand::Launch { client, patient, user, open, no_banner, hub } => {
+            let fhir_context = open.into_iter().map(|reference| OpenResource { reference, role: None }).collect();
+            let need_patient_banner = no_banner.then_some(false);
+            let context = Context { fhir_context, need_patient_banner, intent: None };
+            (hub, Asked::Launch { client, patient, account: user, context })
+        }
     };
     let told = ask_clinical(&hub.dir, &asked)?;
     let outcome = match &told {
@@ -168,7 +231,7 @@ fn known_state(text: &str) -> Result<(u64, String), Failure> {
 
 fn client(command: ClientCommand) -> Result<(HubArgs, Asked), Failure> {
     Ok(match command {
-        ClientCommand::Add { name, sort, redirects, scope, keys, id_token, introspects, hub } => {
+        ClientCommand::Add { name, sort, redirects, scope, keys, keys_url, id_token, introspects, hub } => {
             let read =
                 |file: PathBuf| std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()));
             let keys = keys.map(read).transpose()?;
@@ -177,8 +240,7 @@ fn client(command: ClientCommand) -> Result<(HubArgs, Asked), Failure> {
                 Sort::Secret => ClientSort::Secret,
                 Sort::Keys => ClientSort::Keys,
             };
-            let (scopes, keys_url) = (scope, None);
-            (hub, Asked::AddClient { name, sort, redirects, scopes, keys, keys_url, id_token, introspects })
+            (hub, Asked::AddClient { name, sort, redirects, scopes: scope, keys, keys_url, id_token, introspects })
         }
         ClientCommand::List { hub } => (hub, Asked::Clients),
         ClientCommand::Show { client, hub } => (hub, Asked::Client { id: client }),
@@ -191,7 +253,15 @@ fn user(command: UserCommand) -> (HubArgs, Asked) {
         UserCommand::Add { name, person, hub } => (hub, Asked::AddAccount { name, person }),
         UserCommand::List { hub } => (hub, Asked::Accounts),
         UserCommand::Code { name, hub } => (hub, Asked::Code { name }),
+        UserCommand::LostPasskeys { name, hub } => (hub, Asked::RemovePasskeys { name }),
         UserCommand::Remove { name, hub } => (hub, Asked::RemoveAccount { name }),
+    }
+}
+
+fn device(command: DeviceCommand) -> (HubArgs, Asked) {
+    match command {
+        DeviceCommand::Bind { name, device, hub } => (hub, Asked::BindDevice { name, device }),
+        DeviceCommand::Release { name, hub } => (hub, Asked::ReleaseDevice { name }),
     }
 }
 
@@ -206,6 +276,9 @@ fn print(told: Told) {
             say!("name            {}", client.name);
             say!("authentication  {}", client.authentication);
             say!("scopes          {}", client.scopes);
+            if let Some(keys_url) = client.keys_url {
+                say!("keys            {keys_url}");
+            }
             for redirect in client.redirects {
                 say!("redirect        {redirect}");
             }
@@ -223,6 +296,10 @@ fn print(told: Told) {
             say!("known state: {entries}:{hash}");
         }
         Told::Audit { broken: Some(broken), .. } => say!("The audit is broken: {broken}."),
+        Told::Launch { launch, iss } => {
+            say!("launch  {launch}   (once, within five minutes)");
+            say!("iss     {iss}");
+        }
         Told::Account { account, code } => {
             say!("name  {}", account.name);
             say!("code  {code}   (signs in once, within a day)");

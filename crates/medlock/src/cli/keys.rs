@@ -179,10 +179,10 @@ fn show(hub: &HubArgs, answer: Response) -> Result<Outcome, Failure> {
     match answer {
         Response::Keys { keys } if hub.json => output::json(&keys)?,
         Response::Keys { keys } => {
-            let mut table = Table::new(&["key", "state", "issues until", "algorithm", "identifier"]);
+            let mut table = Table::new(&["key", "state", "issues from", "issues until", "algorithm", "identifier"]);
             for key in keys {
-                let until = key.until.unwrap_or_else(|| "-".into());
-                table.row([key.label, key.state, until, key.algorithm, key.key]);
+                let time = |time: Option<String>| time.unwrap_or_else(|| "-".into());
+                table.row([key.label, key.state, time(key.since), time(key.until), key.algorithm, key.key]);
             }
             table.print("There is no issuing key.");
         }

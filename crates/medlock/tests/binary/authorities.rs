@@ -207,6 +207,10 @@ fn two_persons_make_a_root_by_the_ceremony_and_it_never_comes_to_the_hub() {
     }
     let (said, good) = ceremony(&sign, &["Anna", "Ben", "yes", "yes", anna, ben]);
     assert!(good, "{said}");
+    // Each step says who does what, and what is to be seen.
+    for told in ["step 4 of 4", "Anna first, then Ben", "the one that the hub has shown", "Take 1.answer alone"] {
+        assert!(said.contains(told), "{told} is missing in {said}");
+    }
     let (said, good) = ceremony(&sign, &["Anna", "Ben", "yes", "yes", anna, ben]);
     assert!(!good && said.contains("nothing is overwritten"), "{said}");
     let (said, good) = run(&["authority", "accept", &answer, "--dir", &at("hub")]);

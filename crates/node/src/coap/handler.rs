@@ -82,6 +82,9 @@ where
     }
 }
 
+/// What a client is told that asks without a session for what needs one.
+const NO_SESSION: &str = "no session: shake hands by EDHOC (POST /.well-known/edhoc), then ask again over OSCORE";
+
 /// The resources of a listener, by path.
 #[derive(Clone, Default)]
 pub struct Resources(BTreeMap<String, Resource>);
@@ -123,7 +126,7 @@ impl Resources {
         match (self.0.get(&request.path()), caller.peer.clone()) {
             (None, Some(_)) => Response::new(Code::NOT_FOUND).into(),
             // Who has not shown itself learns only which resources are open.
-            (None | Some(Resource::Protected(_)), None) => Response::new(Code::UNAUTHORIZED).into(),
+            (None | Some(Resource::Protected(_)), None) => Response::refused(Code::UNAUTHORIZED, NO_SESSION).into(),
             (Some(Resource::Protected(handler)), Some(peer)) => handler.serve(peer, request).await,
             (Some(Resource::Open(handler)), _) => handler.serve(caller, request).await,
         }

@@ -1,7 +1,8 @@
 //! The resource `/m/objects`: the trust objects this process holds, for who asks, and newer ones from any carrier.
 //!
-//! GET names what is held ([`Held`]); GET with the query `o=<number>` gives the bytes of one; POST offers one. No session
-//! is asked: each object is verified by its own signatures, and none of them is secret.
+//! GET names what is held ([`Held`]); GET with the query `o=<number>` gives the bytes of one, with `a=<version>` the site list
+//! that whoever holds this version takes next; POST offers one. No session is asked: each object is verified by its own
+//! signatures, and none of them is secret.
 
 use super::handler::{Answer, Caller, Handler, Reply};
 use super::message::{Request, Response};
@@ -13,6 +14,7 @@ use medlock_trust::cose::Sign1;
 use medlock_trust::list::{List, Suspension};
 use medlock_trust::policy::Policy;
 use medlock_trust::status::StatusList;
+use std::fmt;
 use std::sync::Arc;
 
 /// The path of the resource.
@@ -20,15 +22,28 @@ pub const PATH: &str = "/m/objects";
 /// application/cose; cose-type="cose-sign" (RFC 9052): lists, which several sign.
 const COSE_SIGN: u16 = 98;
 
+/// Site lists that are kept beside the newest: the first behind a version, if there is one.
+type Missed = dyn Fn(u64) -> Option<Vec<u8>> + Send + Sync;
+
 /// Serves what `knowledge` holds.
-#[derive(Clone, Debug)]
-pub struct Objects(Arc<KnowledgeBase>);
+#[derive(Clone)]
+pub struct Objects {
+    knowledge: Arc<KnowledgeBase>,
+    missed: Arc<Missed>,
+}
 
 impl Objects {
     /// The objects in `knowledge`.
     #[must_use]
-    pub const fn new(knowledge: Arc<KnowledgeBase>) -> Self {
-        Self(knowledge)
+    pub fn new(knowledge: Arc<KnowledgeBase>) -> Self {
+        Self { knowledge, missed: Arc::new(|_| None) }
+    }
+
+    /// The same, with the site lists that are kept for those who were off while a root was replaced: `missed` gives the first
+    /// behind a version.
+    #[must_use]
+    pub fn with_missed(self, missed: impl Fn(u64) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self { missed: Arc::new(missed), ..self }
     }
 
     /// What is held, in the order of the kinds.
@@ -38,7 +53,7 @@ impl Objects {
     }
 
     fn of_kind(&self, kind: Kind, ours: knowledge::Kind) -> Option<Vec<(Held, Bytes)>> {
-        let (version, bytes) = (self.0.version(ours)?, self.0.object(ours)?);
+        let (version, bytes) = (self.knowledge.version(ours)?, self.knowledge.object(ours)?);
         if kind != Kind::Suspension {
             return named(kind, version, bytes).map(|one| vec![one]);
         }
@@ -51,7 +66,22 @@ impl Objects {
         Some(each.collect())
     }
 
+    /// The site list that whoever holds this version takes next: one that was missed, or the newest.
+    fn site_list_after(&self, version: u64) -> Option<Bytes> {
+        if let Some(missed) = (self.missed)(version) {
+            return Some(missed.into());
+        }
+        let (list, newest) = (knowledge::Kind::SiteList, self.knowledge.version(knowledge::Kind::SiteList)?);
+        if newest > version { self.knowledge.object(list) } else { None }
+    }
+
     fn get(&self, request: &Request) -> Response {
+        if let Some(after) = request.query().next().and_then(|query| query.strip_prefix("a=")?.parse::<u64>().ok()) {
+            return match self.site_list_after(after) {
+                None => Response::new(Code::NOT_FOUND),
+                Some(list) => Response::content(COSE_SIGN, list),
+            };
+        }
         let held = self.held();
         let Some(query) = request.query().next() else {
             let mut list = Vec::new();
@@ -72,7 +102,7 @@ impl Objects {
         let Some(kind) = Kind::of(&object).and_then(ours) else {
             return Response::refused(Code::BAD_REQUEST, "this is no trust object that is kept here");
         };
-        let knowledge = self.0.clone();
+        let knowledge = self.knowledge.clone();
         // It is written to disk.
         let taken = tokio::task::spawn_blocking(move || knowledge.accept(kind, &object)).await;
         match taken {
@@ -87,6 +117,12 @@ impl Objects {
                 Response::new(Code::INTERNAL_SERVER_ERROR)
             }
         }
+    }
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").field("knowledge", &self.knowledge).finish_non_exhaustive()
     }
 }
 

@@ -199,8 +199,8 @@ impl Enrolment {
     }
 
     /// Meets the hub for the first time: checks that it is the one the code names, takes the site's root and list, and
-    /// unless these or what was known before say that it is a thief, sends a request and waits until the engineer has confirmed it. Repeats the same request with the same key, so
-    /// it may be called again after any failure or crash.
+    /// unless these or what was known before say that it is a thief, sends a request and waits until the engineer has
+    /// confirmed it. Repeats the same request with the same key, so it may be called again after any failure or crash.
     ///
     /// # Errors
     /// Any of [`Error`]; nothing is half-done.

@@ -68,6 +68,8 @@ pub(crate) struct Hub {
     pub(crate) code: Code,
     /// How many requests are still answered with 202.
     pub(crate) undecided: AtomicU64,
+    /// How many have asked for a first credential, whatever the code.
+    pub(crate) asked: AtomicU64,
     /// The keys for which certificates were issued.
     pub(crate) issued: Mutex<Vec<Vec<u8>>>,
     /// The key (PKCS#8) and the certificate by which it issues instead of the site's.
@@ -81,8 +83,9 @@ impl Hub {
         let knowledge = site.knowledge();
         let identity = site.store("hub", &[Role::Hub]);
         let code = Code::new(&site.fingerprint());
-        let (undecided, issued, stolen) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
-        Arc::new(Self { site, knowledge, identity, code, undecided, issued, stolen, forgotten: Mutex::default() })
+        let (undecided, asked) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (issued, stolen, forgotten) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { site, knowledge, identity, code, undecided, asked, issued, stolen, forgotten })
     }
 
     pub(crate) async fn start(self: &Arc<Self>) -> Running {
@@ -140,6 +143,7 @@ async fn cacerts(State(hub): State<Arc<Hub>>) -> Response {
 }
 
 async fn enroll(State(hub): State<Arc<Hub>>, headers: HeaderMap, body: Bytes) -> Response {
+    hub.asked.fetch_add(1, Ordering::SeqCst);
     let wanted = STANDARD.encode(format!("{}:{}", hub.code.user(), hub.code.password().as_str()));
     if headers.get(header::AUTHORIZATION).is_none_or(|value| value != &format!("Basic {wanted}")) {
         return (StatusCode::UNAUTHORIZED, "the enrolment code is not known").into_response();

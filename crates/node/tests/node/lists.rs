@@ -6,7 +6,9 @@ use medlock_node::lists::fork::Fork;
 use medlock_node::lists::{CatchUp, Entry, INDEX, Index, Source, catch_up, delta};
 use medlock_node::provider::{SigningKey, sha256};
 use medlock_trust::cose::{self, Algorithm, ContentType};
-use medlock_trust::list::{Authority, Content, Heading, List, ListKind, Member, SuspensionContent, SuspensionRefused};
+use medlock_trust::list::{
+    Authority, AuthorityState, Content, Heading, List, ListKind, Member, SuspensionContent, SuspensionRefused,
+};
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::policy::Setting;
 use medlock_trust::status::Reason;
@@ -47,6 +49,19 @@ impl Alliance {
         issued: Time,
         makers: &[usize],
     ) -> Vec<u8> {
+        self.list_in_which(version, first, before, issued, makers, |_| AuthorityState::Listed)
+    }
+
+    /// The same, in which makers stand so.
+    fn list_in_which(
+        &self,
+        version: u64,
+        first: usize,
+        before: Option<(&[u8], usize)>,
+        issued: Time,
+        makers: &[usize],
+        state: impl Fn(usize) -> AuthorityState,
+    ) -> Vec<u8> {
         let previous = before.map(|(bytes, _)| sha256(List::danger_open(bytes).unwrap().payload()));
         let next = issued.plus_seconds(YEAR);
         let heading = Heading {
@@ -61,7 +76,10 @@ impl Alliance {
         let members: Vec<_> = members.iter().map(|(key, spki)| Member { key: *key, spki, name: "member" }).collect();
         let maker = |at: &usize| {
             let (key, name) = (&self.makers[*at], ["a", "b", "c", "d", "e", "f"][*at]);
-            Authority::for_everything(key.key_id(), AuthorityKind::Maker, name, SUBJECT, key.spki())
+            let listed = Authority::for_everything(key.key_id(), AuthorityKind::Maker, name, SUBJECT, key.spki());
+            let state = state(*at);
+            let since = if state == AuthorityState::Listed { listed.since } else { issued };
+            Authority { state, since, ..listed }
         };
         let authorities: Vec<_> = makers.iter().map(maker).collect();
         let content = Content { heading, members: &members, recovery: &[], authorities: &authorities, services: &[] };
@@ -312,6 +330,46 @@ fn suspensions_are_kept_beside_one_another_and_not_repeated() {
     let list = alliance.list(2, 0, Some((&held, 0)), knowledge.clock().now().plus_seconds(1), &[0, 1]);
     knowledge.accept(Kind::TrustList, &list).unwrap();
     assert_eq!(counted(&knowledge), 0);
+}
+
+/// Shows REQ-LIST-43: at a node a suspension that a list confirms does not lapse, and another one that no list confirms does.
+#[test]
+fn a_suspension_that_a_list_confirms_does_not_lapse() {
+    let (alliance, folder) = (Alliance::new(), tempfile::tempdir().unwrap());
+    let now = begin().plus_seconds(10 * DAY);
+    let knowledge = holder(folder.path(), &alliance, now);
+    knowledge.accept(Kind::TrustList, &alliance.list(1, 0, None, begin(), &[0, 1, 2])).unwrap();
+    for maker in [0, 1] {
+        knowledge.accept(Kind::Suspensions, &alliance.suspension(maker, now, &[maker])).unwrap();
+    }
+    // What is said of each maker: by a suspension, or by the list.
+    let suspended = |knowledge: &KnowledgeBase| {
+        knowledge.with_knowledge(|known, _| {
+            [0, 1, 2].map(|maker| {
+                let key = alliance.makers[maker].key_id();
+                let listed = known.lists[0].authority(key).unwrap().state == AuthorityState::Suspended;
+                listed || known.suspensions.iter().any(|one| one.counts(key, &known.lists[0], known.time))
+            })
+        })
+    };
+    assert_eq!(suspended(&knowledge), [true, true, false]);
+    // Two members confirm the first, and say nothing of the second: their list decides, so it is suspended no more.
+    knowledge.clock().advance(DAY);
+    let held = knowledge.object(Kind::TrustList).unwrap();
+    let state = |maker| if maker == 0 { AuthorityState::Suspended } else { AuthorityState::Listed };
+    let list = alliance.list_in_which(2, 0, Some((&held, 0)), knowledge.clock().now(), &[0, 1, 2], state);
+    knowledge.accept(Kind::TrustList, &list).unwrap();
+    assert_eq!(suspended(&knowledge), [true, false, false]);
+    // A third one is suspended behind that list, and nobody confirms it.
+    let third = alliance.suspension(2, knowledge.clock().now(), &[1]);
+    knowledge.accept(Kind::Suspensions, &third).unwrap();
+    knowledge.clock().advance(14 * DAY);
+    assert_eq!(suspended(&knowledge), [true, false, true]);
+    knowledge.clock().advance(1);
+    assert_eq!(suspended(&knowledge), [true, false, false], "one is confirmed, one has lapsed");
+    drop(knowledge);
+    let knowledge = holder(folder.path(), &alliance, now.plus_seconds(100 * DAY));
+    assert_eq!(suspended(&knowledge), [true, false, false], "after a start too");
 }
 
 proptest! {

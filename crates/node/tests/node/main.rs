@@ -11,6 +11,7 @@ mod knowledge;
 mod lists;
 mod news;
 mod ordinary;
+mod outbound;
 mod sessions;
 mod standing;
 mod tls;

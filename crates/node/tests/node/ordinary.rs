@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-fn openssl(folder: &Path, line: &str) {
+pub(crate) fn openssl(folder: &Path, line: &str) {
     let status =
         Command::new("openssl").args(line.split_whitespace()).current_dir(folder).stderr(Stdio::null()).status();
     assert!(status.expect("openssl is missing; `cargo xtask peers` installs it").success(), "openssl {line}");

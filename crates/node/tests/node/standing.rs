@@ -17,6 +17,7 @@ use medlock_trust::status::{State, Subject};
 use medlock_trust::x509::Certificate;
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -86,6 +87,20 @@ async fn a_hub_below_a_stolen_key_is_refused_for_renewal_and_news() {
     feed.poll().await.expect("polled");
     enrolment.renew().await.expect("renewed");
     assert_ne!(own.current().expect("identity").credential(), before);
+}
+
+/// Shows REQ-NODE-82: a node that was told of the theft before shows the thief no code, and goes on by it where the site is.
+#[tokio::test]
+async fn a_code_is_not_shown_to_a_hub_below_a_stolen_key() {
+    let (hub, running, stolen, knowledge) = false_hub().await;
+    knowledge.accept(Kind::Status, &stolen.declared(&hub.site)).expect("declared");
+    let enrolment = Enrolment::new(running.address.to_string(), IdentityStore::in_memory(None), knowledge);
+    let error = enrolment.first_contact(&hub.code).await.expect_err("a thief");
+    assert!(says(&error, "issuer-compromised since"), "{error}");
+    assert_eq!(hub.asked.load(Ordering::SeqCst), 0, "it saw the code");
+    hub.identity.replace(hub.site.identity("hub", &[Role::Hub], hub.site.present())).expect("replaced");
+    enrolment.first_contact(&hub.code).await.expect("enrolled");
+    assert_eq!(hub.asked.load(Ordering::SeqCst), 1);
 }
 
 /// Shows REQ-NODE-65: each thing for which a hub is refused, and those for which it is not.

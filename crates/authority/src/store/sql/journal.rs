@@ -106,13 +106,19 @@ impl Journal for SqlStore {
                  WHERE kind = ?2 AND device IS NOT DISTINCT FROM ?3 AND acknowledged = 0",
                 values![alarm.at.unix(), &alarm.kind, device],
             )?;
-            if counted == 0 {
-                database.execute(
-                    "INSERT INTO alarm (at, last, kind, device, text) VALUES (?1, ?1, ?2, ?3, ?4)",
-                    values![alarm.at.unix(), &alarm.kind, device, &alarm.text],
-                )?;
-            }
-            Ok(())
+            if counted == 0 { insert(database, &alarm) } else { Ok(()) }
+        })
+    }
+
+    fn raise_each(&self, alarm: Alarm) -> Result<(), StoreError> {
+        self.database.write("raise an alarm", move |database| {
+            let device = alarm.device.as_ref().map(DeviceName::as_str);
+            let counted = database.execute(
+                "UPDATE alarm SET count = count + 1, last = ?1
+                 WHERE kind = ?2 AND device IS NOT DISTINCT FROM ?3 AND text = ?4 AND acknowledged = 0",
+                values![alarm.at.unix(), &alarm.kind, device, &alarm.text],
+            )?;
+            if counted == 0 { insert(database, &alarm) } else { Ok(()) }
         })
     }
 
@@ -212,6 +218,15 @@ pub(super) fn next_number(database: &mut dyn Sql, series: &str, least: u64) -> R
                RETURNING last";
     let next = first(database, "number", sql, values![series, least], |row| row.number("last"))?;
     next.ok_or(Fault::Missing("series of numbers"))
+}
+
+fn insert(database: &mut dyn Sql, alarm: &Alarm) -> Result<(), Fault> {
+    let device = alarm.device.as_ref().map(DeviceName::as_str);
+    database.execute(
+        "INSERT INTO alarm (at, last, kind, device, text) VALUES (?1, ?1, ?2, ?3, ?4)",
+        values![alarm.at.unix(), &alarm.kind, device, &alarm.text],
+    )?;
+    Ok(())
 }
 
 fn alarm(row: &Row) -> Result<Alarm, Fault> {

@@ -26,9 +26,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
-/// Connections that are kept open.
-const CONNECTIONS: usize = 64;
-
 /// A device that waits for its credential, as the engineer has confirmed it.
 struct Confirmed {
     authorization: String,
@@ -52,7 +49,7 @@ pub(super) fn rate(args: &IssueArgs, folder: &Path) -> Result<Rate, Failure> {
     let mut rounds = Vec::new();
     for round in 0..args.rounds {
         let devices = confirmed(args, round, &hub.authority)?;
-        let connections = runtime.block_on(connections(&hub))?;
+        let connections = runtime.block_on(connections(&hub, args.askers))?;
         rounds.push(took(|| runtime.block_on(fetch_all(connections, devices)))?.1);
     }
     runtime.block_on(hub.stop())?;
@@ -88,12 +85,12 @@ fn confirmed(args: &IssueArgs, round: u16, authority: &Authority) -> Result<Vec<
     Ok(devices.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Connections that have shaken hands, as they are kept open.
-async fn connections(hub: &Hub) -> Result<Vec<Connection>, Failure> {
+/// Connections that have shaken hands, as they are kept open: one for each who asks.
+async fn connections(hub: &Hub, askers: u16) -> Result<Vec<Connection>, Failure> {
     let believed = Believed::Root(hub.authority.root_fingerprint());
     let client = Client::tls(hub.devices.to_string(), Connector::new(None, believed, Some(Role::Hub))?);
     let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..askers {
         connections.push(client.connection().await?);
     }
     Ok(connections)

@@ -193,7 +193,9 @@ fn processor_seconds() -> f64 {
         times.iter().map(|time| time.parse::<u64>().ok()).sum()
     };
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let stats = processes.filter_map(|one| std::fs::read_to_string(one.path().join("stat")).ok());
+    // Others that stand there (`self`, `thread-self`) are a process once more.
+    let numbered = processes.filter(|one| one.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));
+    let stats = numbered.filter_map(|one| std::fs::read_to_string(one.path().join("stat")).ok());
     stats.filter_map(ticks).sum::<u64>() as f64 / 100.0
 }
 

@@ -1,0 +1,173 @@
+//! Makers that one member of an alliance suspends, at a hub, in virtual time: what lapses, what a list confirms, and what
+//! people are told.
+
+use crate::enrolment::Maker;
+use crate::fixture::{Site, noon};
+use medlock_authority::admin::{AlarmView, Request, Response};
+use medlock_node::provider::SigningKey;
+use medlock_trust::cose::{self, Algorithm, ContentType};
+use medlock_trust::decide::Code;
+use medlock_trust::list::{Authority as Listed, AuthorityState, Content, Heading, ListKind, Member, SuspensionContent};
+use medlock_trust::path::AuthorityKind;
+use medlock_trust::status::Reason;
+use medlock_trust::{KeyId, Time};
+
+const DAY: i64 = 86_400;
+
+/// Three members, of whom two sign a list and one suspends, and two makers.
+struct Alliance {
+    members: [SigningKey; 3],
+    makers: [Maker; 2],
+}
+
+impl Alliance {
+    fn new() -> Self {
+        let makers = ["Tomograph AG", "Pumpen GmbH"].map(|name| Maker::at(name, noon()));
+        Self { members: [0; 3].map(|_| SigningKey::generate()), makers }
+    }
+
+    fn key(&self, maker: usize) -> KeyId {
+        self.makers[maker].authority.root().key
+    }
+
+    fn signed(&self, payload: &[u8], kind: ContentType, signers: &[usize]) -> Vec<u8> {
+        let ids: Vec<_> = signers.iter().map(|at| (self.members[*at].key_id(), Algorithm::Es256)).collect();
+        let mut out = Vec::new();
+        cose::sign(payload, kind, &ids, &mut out, |id, parts| {
+            let member = self.members.iter().find(|member| member.key_id() == id).unwrap();
+            Ok::<_, std::convert::Infallible>(member.sign_cose(&parts))
+        })
+        .unwrap();
+        out
+    }
+
+    /// The list with both makers, who stand so since it was issued.
+    fn list(&self, version: u64, issued: Time, states: [AuthorityState; 2]) -> Vec<u8> {
+        let next = issued.plus_seconds(400 * DAY);
+        let heading = Heading {
+            version,
+            threshold: 2,
+            emergency: 1,
+            ..Heading::first(ListKind::Alliance, "Alliance", issued, next)
+        };
+        let roots = [0, 1].map(|at| self.makers[at].authority.root());
+        let entries: Vec<_> = roots
+            .iter()
+            .zip(&self.makers)
+            .zip(states)
+            .map(|((root, maker), state)| Listed {
+                state,
+                since: issued,
+                ..Listed::for_everything(
+                    root.key,
+                    AuthorityKind::Maker,
+                    maker.authority.name(),
+                    &root.subject,
+                    &root.spki,
+                )
+            })
+            .collect();
+        let members: Vec<_> =
+            self.members.iter().map(|key| Member { key: key.key_id(), spki: key.spki(), name: "member" }).collect();
+        let content = Content { heading, members: &members, recovery: &[], authorities: &entries, services: &[] };
+        let mut payload = Vec::new();
+        content.encode(&mut payload).unwrap();
+        self.signed(&payload, ContentType::LIST, &[0, 1])
+    }
+
+    /// One member suspends a maker for as long as it may.
+    fn suspension(&self, maker: usize, issued: Time) -> Vec<u8> {
+        let (key, expires) = (self.key(maker), issued.plus_seconds(14 * DAY));
+        let content =
+            SuspensionContent::new("Alliance", 0, issued, expires, Reason::KEY_COMPROMISE, key.as_bytes()).unwrap();
+        let mut payload = Vec::new();
+        content.encode(&mut payload).unwrap();
+        self.signed(&payload, ContentType::SUSPENSION, &[2])
+    }
+}
+
+/// A hub that believes the alliance, and one device of each maker.
+struct Scene {
+    site: Site,
+    alliance: Alliance,
+    devices: [Vec<Vec<u8>>; 2],
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (site, alliance) = (Site::new(), Alliance::new());
+        let members = alliance.members.each_ref().map(SigningKey::key_id);
+        let list = alliance.list(1, noon(), [AuthorityState::Listed; 2]);
+        site.authority.import_trust_list(&list, &members, 2).unwrap();
+        let devices = [0, 1].map(|maker| alliance.makers[maker].birth(&format!("SN-{maker}"), &SigningKey::generate()));
+        site.clock.advance(60);
+        Self { site, alliance, devices }
+    }
+
+    /// Why a device of this maker is not given a credential, if that is so.
+    fn denied(&self, maker: usize) -> Option<Code> {
+        let shown: Vec<_> = self.devices[maker].iter().cloned().map(Into::into).collect();
+        let who = self.site.authority.knowledge().identify(&shown).unwrap();
+        self.site.authority.knowledge().judge_enrolment(&who).err().map(|denied| denied.code)
+    }
+
+    /// The alarms of this kind.
+    fn alarms(&self, kind: &str) -> Vec<AlarmView> {
+        let Response::Alarms { alarms } = self.site.ask(Request::Alarms) else { panic!("no alarms") };
+        alarms.into_iter().filter(|alarm| alarm.kind == kind).collect()
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.site.clock.advance(seconds);
+        self.site.authority.tick().unwrap();
+    }
+}
+
+/// Shows REQ-LIST-43: at a hub a suspension by few members lapses after fourteen days, and one that a list confirms does not.
+#[test]
+fn at_a_hub_a_suspension_lapses_after_fourteen_days_unless_a_list_confirms_it() {
+    for confirmed in [false, true] {
+        let scene = Scene::new();
+        let Scene { site, alliance, .. } = &scene;
+        assert_eq!([0, 1].map(|maker| scene.denied(maker)), [None, None]);
+        let suspended = site.clock.now();
+        site.authority.import_suspension(&alliance.suspension(0, suspended)).unwrap();
+        assert_eq!([0, 1].map(|maker| scene.denied(maker)), [Some(Code::IssuerSuspended), None]);
+        if confirmed {
+            scene.pass(DAY);
+            let list = alliance.list(2, site.clock.now(), [AuthorityState::Suspended, AuthorityState::Listed]);
+            site.authority.import_trust_list(&list, &[], 0).unwrap();
+        }
+        scene.pass(suspended.plus_seconds(14 * DAY).seconds_since(site.clock.now()));
+        assert_eq!(scene.denied(0), Some(Code::IssuerSuspended), "to the last second of the fourteenth day");
+        scene.pass(1);
+        assert_eq!(scene.denied(0), confirmed.then_some(Code::IssuerSuspended), "confirmed: {confirmed}");
+        let ended = scene.alarms("issuer-suspension-ended");
+        let how = if confirmed { "a newer list has decided" } else { "it has lapsed, and no list has decided" };
+        assert!(ended.len() == 1 && ended[0].text.contains(how), "{ended:?}");
+        scene.pass(300 * DAY);
+        assert_eq!(scene.denied(0), confirmed.then_some(Code::IssuerSuspended), "confirmed: {confirmed}");
+    }
+}
+
+/// Shows REQ-LIST-44: a second maker that is suspended while nobody has dealt with the alarm of the first is an alarm of its own.
+#[test]
+fn each_suspended_maker_is_an_alarm_of_its_own() {
+    let scene = Scene::new();
+    let Scene { site, alliance, .. } = &scene;
+    for maker in [0, 1] {
+        site.authority.import_suspension(&alliance.suspension(maker, site.clock.now())).unwrap();
+        scene.pass(60);
+    }
+    for kind in ["issuer-suspended", "issuer-suspension-ended"] {
+        let alarms = scene.alarms(kind);
+        for (maker, name) in ["Tomograph AG", "Pumpen GmbH"].into_iter().enumerate() {
+            let key = alliance.key(maker).to_string();
+            let about: Vec<_> =
+                alarms.iter().filter(|alarm| alarm.text.contains(name) && alarm.text.contains(&key)).collect();
+            assert!(about.len() == 1 && about[0].count == 1, "{kind} of {name}: {alarms:?}");
+        }
+        assert_eq!(alarms.len(), 2);
+        scene.pass(15 * DAY);
+    }
+}

@@ -1,0 +1,127 @@
+//! Opening an app from other software, with patient and place (SMART App Launch 2.2, sections 2.0.4 and 3).
+//!
+//! Who opens it gets a text for this app, good once and for some minutes; the app asks with it, and its token tells the rest.
+
+use super::answer::{OAuthError, Refused, away};
+use super::register::{self, Told};
+use super::secret::Secret;
+use crate::Clinical;
+use crate::kind::{Id, Kind};
+use crate::store::Launch;
+use medlock_node::provider::sha256;
+use serde::{Deserialize, Serialize};
+
+/// How long it is good, in seconds.
+const GOOD: i64 = 300;
+/// What it may name, at most; characters of an intent and of a role.
+const MOST: usize = 16;
+const LONGEST: usize = 256;
+
+/// A resource that is open beside the app (section 3.1.1.2, `fhirContext`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenResource {
+    /// `ImagingStudy/ID`.
+    pub reference: String,
+    /// What it is there for: an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+}
+
+/// What is told with a token beside the patient.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Context {
+    /// What is open.
+    #[serde(rename = "fhirContext", skip_serializing_if = "Vec::is_empty")]
+    pub fhir_context: Vec<OpenResource>,
+    /// Whether the app shows whose data it shows: where nobody else does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub need_patient_banner: Option<bool>,
+    /// What the person wants to do in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intent: Option<String>,
+}
+
+impl Context {
+    /// What was kept; nothing, where it cannot be read.
+    pub(super) fn read(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.fhir_context.len() > MOST {
+            return Err(format!("at most {MOST} resources are open beside an app"));
+        }
+        for open in &self.fhir_context {
+            let read = open.reference.split_once('/').and_then(|(kind, id)| Some((Kind::named(kind)?, Id::read(id)?)));
+            // The patient has a place of its own (section 3.1.1.2).
+            if read.is_none_or(|(kind, _)| kind == Kind::PATIENT) {
+                return Err(format!(
+                    "{:?} is not KIND/ID of a resource that is kept here, other than a Patient",
+                    open.reference
+                ));
+            }
+            let role = open.role.as_deref().unwrap_or("x:");
+            if role.len() > LONGEST || !role.contains(':') || !role.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(format!("{role:?} is no address of a role"));
+            }
+        }
+        if self.intent.as_ref().is_some_and(|intent| intent.chars().count() > LONGEST) {
+            return Err(format!("an intent has at most {LONGEST} characters"));
+        }
+        Ok(())
+    }
+}
+
+/// What opens an app, as it is asked for.
+pub(super) struct Opening {
+    pub(super) client: String,
+    pub(super) patient: Option<String>,
+    pub(super) account: Option<String>,
+    pub(super) context: Context,
+}
+
+impl Clinical {
+    /// A text with which the app asks.
+    pub(super) fn open_app(&self, opening: Opening, now: i64) -> Result<Told, register::Refused> {
+        let Opening { client, patient, account, context } = opening;
+        let records = self.records();
+        let known = records.client(&client)?.ok_or_else(|| register::Refused::absent(format!("client {client:?}")))?;
+        if !known.scopes.has(super::Word::Launch) {
+            return Err(register::Refused::wrong("the client is not registered for the scope launch"));
+        }
+        context.check().map_err(register::Refused::wrong)?;
+        let patient = match &patient {
+            None => None,
+            Some(reference) => {
+                let id = reference.strip_prefix("Patient/").and_then(Id::read);
+                let id = id.ok_or_else(|| register::Refused::wrong(format!("{reference:?} is not Patient/ID")))?;
+                let row = records.row_of(Kind::PATIENT, &id)?;
+                Some(row.ok_or_else(|| register::Refused::absent(reference))?)
+            }
+        };
+        let account = match &account {
+            None => None,
+            Some(name) => {
+                let account = records.account_named(name)?;
+                Some(account.ok_or_else(|| register::Refused::absent(format!("account {name:?}")))?.number)
+            }
+        };
+        let launch = Secret::new();
+        let context = serde_json::to_string(&context).map_err(|error| register::Refused::wrong(error.to_string()))?;
+        let until = now.saturating_add(GOOD);
+        records.keep_launch(Launch { hash: launch.hash, client, account, patient, context, until })?;
+        Ok(Told::Launch { launch: launch.text, iss: format!("{}/fhir", self.settings().public_url) })
+    }
+}
+
+/// The launch with which a client asks.
+pub(super) fn find(clinical: &Clinical, text: &str, client: &str) -> Result<Launch, OAuthError> {
+    let found = clinical.records().launch(sha256(text.as_bytes())).map_err(|error| away(&error))?;
+    let now = clinical.clock().now().unix();
+    found.filter(|launch| launch.client == client && launch.until > now).ok_or_else(|| {
+        let text = "launch is not known, too old, of another client, or came before: open the app again";
+        OAuthError::new(Refused::InvalidRequest, text)
+    })
+}

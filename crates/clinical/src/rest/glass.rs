@@ -1,0 +1,115 @@
+//! `$break-glass` and `$broken-glass`: a patient's data in an emergency, and what the patient is told of it.
+
+use super::answer;
+use super::asking::{Asking, absent, read_whole, store_failed};
+use super::change::read_json;
+use crate::access::Verb;
+use crate::consent::{Broken, Reason};
+use crate::json::{Limits, Node};
+use crate::kind::{Id, Kind, Millis};
+use crate::moment;
+use crate::outcome::{Code, Issue, Refusal};
+use crate::store::NewGlass;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+/// `POST /fhir/Patient/{id}/$break-glass`
+pub(super) async fn break_glass(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
+    asking.blocking(move |asking| asking.break_glass(asking.name(0)?, asking.name(1)?, &read_whole(body)?)).await
+}
+
+/// `GET /fhir/Patient/{id}/$broken-glass`
+pub(super) async fn broken_glass(asking: Asking) -> Response {
+    asking.blocking(|asking| asking.broken_glass(asking.name(0)?, asking.name(1)?)).await
+}
+
+impl Asking {
+    /// Somebody of the staff says why; then what the token's rights reach of this patient is in sight for a while, whatever
+    /// consents say. It is told by the patient's id: whom a consent hides is found by no search.
+    fn break_glass(&self, name: &str, id: &str, body: &[u8]) -> Result<Response, Refusal> {
+        let (caller, kind, note) = self.permitted(name, Verb::Read)?;
+        self.of_patient(kind)?;
+        let Some((person, client)) = caller.staff() else {
+            let text = "the glass is broken by a person of the staff, and by nobody else";
+            return Err(self.refused(&note, Issue::new(Code::Forbidden, text).into()));
+        };
+        answer::is_json(self.headers())?;
+        let document = read_json(body, &Limits::RESOURCE)?;
+        let list = document.root().member("parameter");
+        let mut said = list.iter().flat_map(|list| list.items());
+        let said = said.find(|one| one.member("name").and_then(Node::text).as_deref() == Some("reason"));
+        let said = said.and_then(|one| one.member("valueString")).and_then(Node::text);
+        let reason = said.as_deref().and_then(Reason::read).ok_or_else(|| {
+            let text = "say why in the parameter reason: 8 to 500 characters, which the patient will read";
+            Issue::new(Code::ParameterValue, text).at("Parameters.parameter.where(name = 'reason')")
+        })?;
+        let (clinical, unruled) = (&self.door.clinical, caller.sight(Verb::Read).unruled());
+        let found = match Id::read(id) {
+            Some(id) => clinical.records().read(&unruled, kind, &id).map_err(|error| store_failed(&error))?,
+            None => None,
+        };
+        let Some(patient) = found.filter(|found| !found.gone) else {
+            return Err(self.refused(&note, absent(kind)));
+        };
+        let made = caller.at();
+        let until = Millis(made.0.saturating_add(clinical.settings().glass_seconds.saturating_mul(1_000)));
+        let note = note.about(kind, Some(patient.row), Some(patient.version), vec![patient.row]);
+        let note = note.breaking_glass(reason.as_str());
+        tracing::warn!(patient = %patient.id, client, reason = reason.as_str(), "the glass is broken");
+        let glass = NewGlass {
+            leave: caller.leave(),
+            client: client.to_owned(),
+            person,
+            patient: patient.row,
+            reason,
+            made,
+            until,
+        };
+        clinical.records().break_glass(glass, note).map_err(|error| store_failed(&error))?;
+        Ok(parameters(&json!([{ "name": "until", "valueInstant": moment::written(until) }])))
+    }
+
+    /// Who, when, and why: for the patient, and for who reads the patient.
+    fn broken_glass(&self, name: &str, id: &str) -> Result<Response, Refusal> {
+        let (caller, kind, note) = self.permitted(name, Verb::Read)?;
+        self.of_patient(kind)?;
+        let (sight, records) = (caller.sight(Verb::Read), self.door.clinical.records());
+        let found = match Id::read(id) {
+            Some(id) => records.read(&sight, kind, &id).map_err(|error| store_failed(&error))?,
+            None => None,
+        };
+        let Some(patient) = found else { return Err(self.unseen(note, &sight, kind, id)) };
+        let broken = records.broken_glass(patient.row).map_err(|error| store_failed(&error))?;
+        self.noted(note.about(kind, Some(patient.row), None, vec![patient.row]))?;
+        Ok(parameters(&Value::Array(broken.iter().map(notice).collect())))
+    }
+
+    fn of_patient(&self, kind: Kind) -> Result<(), Refusal> {
+        if kind == Kind::PATIENT {
+            return Ok(());
+        }
+        Err(Issue::new(Code::NotSupported, format!("{} is not served", self.shown())).into())
+    }
+}
+
+fn notice(broken: &Broken) -> Value {
+    let (kind, id) = broken.by;
+    json!({ "name": "broken", "part": [
+        { "name": "at", "valueInstant": moment::written(broken.made) },
+        { "name": "until", "valueInstant": moment::written(broken.until) },
+        { "name": "by", "valueReference": { "reference": format!("{kind}/{id}") } },
+        { "name": "client", "valueString": broken.client },
+        { "name": "reason", "valueString": broken.reason },
+    ] })
+}
+
+fn parameters(list: &Value) -> Response {
+    let mut whole = json!({ "resourceType": "Parameters" });
+    if list.as_array().is_some_and(|list| !list.is_empty()) {
+        whole["parameter"] = list.clone();
+    }
+    answer::resource(StatusCode::OK, whole.to_string().into_bytes())
+}

@@ -1,0 +1,53 @@
+//! Breaking the glass.
+
+use super::{Ward, anna, doctor};
+use crate::fixture::House;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+fn because(reason: &str) -> Value {
+    json!({ "resourceType": "Parameters", "parameter": [{ "name": "reason", "valueString": reason }] })
+}
+
+/// Shows REQ-CONS-13: with a reason, for this patient, for this grant and for a while; the patient sees who, when and why.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_breaks_the_glass_sees_and_is_seen() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let (anna, first, other) = (anna(&house).await, doctor(&house).await, doctor(&house).await);
+        let consent = anna.create(&ward.consent(json!([{ "type": "deny" }]))).await.made();
+        let path = format!("Patient/{}/$break-glass", ward.anna);
+        for (reason, code) in [("", "fhir-parameter-value"), ("urgent", "fhir-parameter-value")] {
+            assert_eq!(first.send("POST", &path, &[], &because(reason)).await.code(), code);
+        }
+        let hers = anna.send("POST", &path, &[], &because("I want to see it")).await;
+        assert_eq!((hers.status, hers.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"));
+        assert_eq!(first.sees(&ward).await, ["other"]);
+        let broken = first.send("POST", &path, &[], &because("found unconscious at home")).await;
+        assert_eq!(broken.status, StatusCode::OK, "{broken:?}");
+        assert_eq!(broken.body["parameter"][0]["name"], "until");
+        assert_eq!(first.sees(&ward).await.len(), 4);
+        assert_eq!(first.get(&format!("Patient/{}", ward.anna)).await.status, StatusCode::OK);
+        assert_eq!(other.sees(&ward).await, ["other"], "another grant");
+        // Nobody changes by it what the patient has said.
+        let mut ended = ward.consent(json!([{ "type": "deny" }]));
+        (ended["id"], ended["status"]) = (json!(consent), json!("inactive"));
+        let changed = first.send("PUT", &format!("Consent/{consent}"), &[], &ended).await;
+        assert_eq!(changed.status, StatusCode::FORBIDDEN, "{changed:?}");
+        let told = anna.get(&format!("Patient/{}/$broken-glass", ward.anna)).await;
+        assert_eq!(told.body["parameter"].as_array().map(Vec::len), Some(1), "{told:?}");
+        let parts = told.body["parameter"][0]["part"].as_array().expect("parts").clone();
+        let part = |name: &str| parts.iter().find(|part| part["name"] == name).cloned().unwrap_or_default();
+        assert_eq!(part("by")["valueReference"]["reference"], format!("Practitioner/{}", ward.doctor));
+        assert_eq!(part("reason")["valueString"], "found unconscious at home");
+        house.site.clock.advance(899);
+        assert_eq!(first.sees(&ward).await.len(), 4);
+        house.site.clock.advance(1);
+        assert_eq!(first.sees(&ward).await, ["other"]);
+        assert_eq!(other.get(&format!("Patient/{}/$broken-glass", ward.anna)).await.status, StatusCode::NOT_FOUND);
+        assert_eq!(
+            first.send("POST", &path.replace(&ward.anna, "x"), &[], &because("found unconscious")).await.code(),
+            "fhir-not-found"
+        );
+    }
+}

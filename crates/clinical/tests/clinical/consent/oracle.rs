@@ -1,0 +1,206 @@
+//! A row that a consent hides is as one that is not there, whatever is asked; and what a withdrawal does.
+
+use super::{Ward, anna, doctor, secret};
+use crate::fixture::{Answer, House, PUBLIC};
+use crate::people::{Browser, query};
+use http::StatusCode;
+use medlock_clinical::store::Place;
+use medlock_store::postgres::Server;
+use medlock_testkit::PostgresServer;
+use medlock_trust::Role;
+use serde_json::{Value, json};
+
+/// Nobody has this one.
+const NOBODY: &str = "00000000000000000000000000";
+
+fn ids(answer: &Answer) -> Vec<String> {
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let entries = answer.body["entry"].as_array().cloned().unwrap_or_default();
+    entries.iter().filter_map(|entry| entry["resource"]["id"].as_str()).map(str::to_owned).collect()
+}
+
+/// Shows REQ-CONS-01: read, vread, history, search, chains, `_has`, includes, totals, order, pages, `$everything`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_row_is_as_one_that_is_not_there() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let (anna, doctor) = (anna(&house).await, doctor(&house).await);
+        assert_eq!(doctor.sees(&ward).await, ["sugar", "secret", "panel", "other"]);
+        let denial = ward.consent(json!([{ "type": "deny", "code": secret() }]));
+        let consent = anna.create(&denial).await.made();
+        let hidden = ward.reading("secret");
+        for path in ["", "/_history", "/_history/1"] {
+            let (there, nowhere) = (
+                doctor.get(&format!("Observation/{hidden}{path}")).await,
+                doctor.get(&format!("Observation/{NOBODY}{path}")).await,
+            );
+            assert_eq!((there.status, &there.body), (StatusCode::NOT_FOUND, &nowhere.body), "{path}");
+        }
+        for query in [
+            format!("Observation?_id={hidden}"),
+            "Observation?code=secret".to_owned(),
+            "Observation?identifier=urn:s|secret".to_owned(),
+            "Observation?value-string=zzz".to_owned(),
+            "Observation?date=2024-03".to_owned(),
+            "Observation?has-member.code=secret".to_owned(),
+            "Patient?_has:Observation:patient:code=secret".to_owned(),
+            format!("Observation?_id={}&_has:Observation:has-member:code=secret", ward.reading("sugar")),
+        ] {
+            assert_eq!(doctor.get(&query).await.found(), [] as [&str; 0], "{query}");
+        }
+        let seen = ["sugar", "panel", "other"];
+        for query in ["", "?_sort=date", "?_sort=-_lastUpdated", "?_sort=_id", "?code:not=x", "?status=final"] {
+            let found = doctor.get(&format!("Observation{query}")).await.found();
+            assert_eq!(ward.names(&found), seen, "{query}");
+        }
+        for query in ["_total=accurate", "_summary=count"] {
+            assert_eq!(doctor.get(&format!("Observation?{query}")).await.body["total"], 3, "{query}");
+        }
+        let include = format!("Observation?_id={}&_include=Observation:has-member", ward.reading("panel"));
+        assert_eq!(ids(&doctor.get(&include).await), [ward.reading("panel")]);
+        let reverse = ids(&doctor.get(&format!("Patient?_id={}&_revinclude=Observation:patient", ward.anna)).await);
+        assert_eq!(ward.names(&reverse), ["sugar", "panel"]);
+        let mut address = "Observation?_count=1&_sort=date".to_owned();
+        let mut pages = Vec::new();
+        while !address.is_empty() {
+            let page = doctor.get(&address).await;
+            pages.push(page.found());
+            let links = page.body["link"].as_array().cloned().unwrap_or_default();
+            let next = links.iter().find(|link| link["relation"] == "next").and_then(|link| link["url"].as_str());
+            address =
+                next.and_then(|next| next.strip_prefix(&format!("{PUBLIC}/fhir/"))).unwrap_or_default().to_owned();
+        }
+        assert!(pages.len() == 3 && pages.iter().all(|page| page.len() == 1), "{pages:?}");
+        for path in ["Observation/_history", "_history"] {
+            assert_eq!(ward.names(&ids(&doctor.get(path).await)), seen, "{path}");
+        }
+        assert_eq!(
+            ward.names(&ids(&doctor.get(&format!("Patient/{}/$everything", ward.anna)).await)),
+            ["sugar", "panel"]
+        );
+        // Whoever is not named by it, is: it names nobody. It is taken back, and has ended with the answer.
+        assert_eq!(anna.sees(&ward).await, ["sugar", "panel"]);
+        let mut ended = denial.clone();
+        (ended["id"], ended["status"]) = (json!(consent), json!("inactive"));
+        assert_eq!(anna.send("PUT", &format!("Consent/{consent}"), &[], &ended).await.status, StatusCode::OK);
+        assert_eq!(doctor.sees(&ward).await.len(), 4);
+        // A new version is in force, and one that is deleted is not.
+        (ended["id"], ended["status"]) = (json!(consent), json!("active"));
+        anna.send("PUT", &format!("Consent/{consent}"), &[], &ended).await;
+        assert_eq!(doctor.sees(&ward).await, seen);
+        assert_eq!(
+            anna.send("DELETE", &format!("Consent/{consent}"), &[], &Value::Null).await.status,
+            StatusCode::NO_CONTENT
+        );
+        assert_eq!(doctor.sees(&ward).await.len(), 4);
+    }
+}
+
+/// The page on which somebody of the staff chooses a patient.
+async fn choice(house: &House, scopes: &str) -> String {
+    let told = house.administer(json!({ "verb": "code", "name": "doe" })).await;
+    let code = told.body["code"].as_str().expect("a code").to_owned();
+    let app = house.app("public", json!({ "scopes": scopes })).await;
+    Browser::new(house).sign_in(&query(&app.id, &[("scope", scopes)]), ("doe", &code)).await.text
+}
+
+/// Shows REQ-CONS-17: whom a consent hides is not among the patients whose data an app may be opened for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_who_is_hidden_is_not_chosen() {
+    let house = House::new();
+    let ward = Ward::new(&house).await;
+    let scopes = "launch/patient patient/*.rs";
+    let before = choice(&house, scopes).await;
+    assert!(before.contains("Anna") && before.contains("Bert"));
+    anna(&house).await.create(&ward.consent(json!([{ "type": "deny" }]))).await.made();
+    let after = choice(&house, scopes).await;
+    assert!(!after.contains("Anna") && after.contains("Bert"));
+}
+
+/// Shows REQ-CONS-02: references, conditions, updates and deletes find nothing of it, alone and in a transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_writes_tells_of_a_denied_row() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let (anna, doctor) = (anna(&house).await, doctor(&house).await);
+        anna.create(&ward.consent(json!([{ "type": "deny", "code": secret() }]))).await.made();
+        let hidden = ward.reading("secret");
+        let naming = |id: &str| {
+            json!({
+                "resourceType": "Observation", "status": "final", "code": { "text": "x" },
+                "subject": { "reference": format!("Patient/{}", ward.anna) },
+                "derivedFrom": [{ "reference": format!("Observation/{id}") }],
+            })
+        };
+        let bundle = |resource: Value| {
+            json!({ "resourceType": "Bundle", "type": "transaction",
+                "entry": [{ "resource": resource, "request": { "method": "POST", "url": "Observation" } }] })
+        };
+        let (there, nowhere) = (doctor.create(&naming(hidden)).await, doctor.create(&naming(NOBODY)).await);
+        assert_eq!((there.status, &there.body), (StatusCode::UNPROCESSABLE_ENTITY, &nowhere.body));
+        let (there, nowhere) = (
+            doctor.send("POST", "", &[], &bundle(naming(hidden))).await,
+            doctor.send("POST", "", &[], &bundle(naming(NOBODY))).await,
+        );
+        assert_eq!((there.status, &there.body), (StatusCode::UNPROCESSABLE_ENTITY, &nowhere.body));
+        let mut change = naming(ward.reading("sugar"));
+        change["id"] = json!(hidden);
+        let there = doctor.send("PUT", &format!("Observation/{hidden}"), &[], &change).await;
+        change["id"] = json!(NOBODY);
+        let nowhere = doctor.send("PUT", &format!("Observation/{NOBODY}"), &[], &change).await;
+        assert_eq!((there.status, &there.body), (StatusCode::NOT_FOUND, &nowhere.body));
+        let deleted = doctor.send("DELETE", &format!("Observation/{hidden}"), &[], &Value::Null).await;
+        assert_eq!(deleted.status, StatusCode::NO_CONTENT, "what is not there need not be deleted");
+        let mut new = naming(ward.reading("sugar"));
+        new["identifier"] = json!([{ "system": "urn:s", "value": "secret" }]);
+        let header = [("if-none-exist", "identifier=urn:s|secret")];
+        assert_eq!(doctor.send("POST", "Observation", &header, &new).await.status, StatusCode::CREATED);
+        let gateway = house.device("gw", Role::Gateway).with("system/*.rs").await;
+        assert_eq!(gateway.get(&format!("Observation/{hidden}")).await.status, StatusCode::OK, "it is there");
+        // What is denied is not made by who is denied it.
+        new["code"] = secret()[0].clone();
+        let made = doctor.create(&new).await;
+        assert_eq!((made.status, made.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"));
+    }
+}
+
+/// Shows REQ-CONS-03: a version that is past is hidden wherever one of today's codes could be: what it said is not known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_past_version_tells_nothing_that_is_denied() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let (anna, doctor) = (anna(&house).await, doctor(&house).await);
+        let hidden = ward.reading("secret");
+        let path = format!("Observation/{hidden}");
+        let mut harmless = doctor.get(&path).await.body;
+        harmless["code"] = json!({ "coding": [{ "system": "urn:t", "code": "harmless" }] });
+        assert_eq!(doctor.send("PUT", &path, &[], &harmless).await.status, StatusCode::OK);
+        assert_eq!(doctor.get(&format!("{path}/_history/1")).await.status, StatusCode::OK);
+        anna.create(&ward.consent(json!([{ "type": "deny", "code": secret() }]))).await.made();
+        assert_eq!(doctor.get(&path).await.status, StatusCode::OK);
+        assert_eq!(doctor.get(&format!("{path}/_history/2")).await.status, StatusCode::OK);
+        assert_eq!(doctor.get(&format!("{path}/_history/1")).await.status, StatusCode::NOT_FOUND);
+        for path in [format!("{path}/_history"), "Observation/_history".to_owned()] {
+            let told = doctor.get(&path).await.body.to_string();
+            assert!(told.contains("harmless") && !told.contains("\"secret\"}]}"), "{told}");
+        }
+    }
+}
+
+/// Shows REQ-CONS-04: what is denied or taken back at one hub of a store is so at another one, for tokens that are live there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_is_felt_at_all_hubs_at_once() {
+    let server = PostgresServer::shared();
+    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
+    let place = Place::Server(Box::new(server));
+    let (here, there) = (House::at(Some(place.clone())), House::at(Some(place)));
+    let ward = Ward::new(&here).await;
+    let (anna, doctor) = (anna(&here).await, doctor(&there).await);
+    assert_eq!(doctor.sees(&ward).await.len(), 4);
+    let mut denial = ward.consent(json!([{ "type": "deny" }]));
+    let consent = anna.create(&denial).await.made();
+    assert_eq!(doctor.sees(&ward).await, ["other"]);
+    (denial["id"], denial["status"]) = (json!(consent), json!("inactive"));
+    anna.send("PUT", &format!("Consent/{consent}"), &[], &denial).await;
+    assert_eq!(doctor.sees(&ward).await.len(), 4);
+}

@@ -1,0 +1,131 @@
+//! The base policy, and who is never asked.
+
+use super::{Person, Ward, actor, anna, doctor};
+use crate::fixture::{House, device, glucose};
+use http::StatusCode;
+use medlock_clinical::consent::Base;
+use medlock_trust::Role;
+use serde_json::{Value, json};
+
+/// Shows REQ-CONS-09: whom the base policy does not name sees what a Consent permits, and nothing else of any patient.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_the_base_policy_does_not_name_needs_a_permit() {
+    let house = House::with(None, |config| config.base = vec![Base::OwnApps]);
+    let ward = Ward::new(&house).await;
+    let (anna, doctor) = (anna(&house).await, doctor(&house).await);
+    assert_eq!(doctor.sees(&ward).await, [] as [&str; 0]);
+    assert_eq!(doctor.get(&format!("Patient/{}", ward.anna)).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(doctor.get("Organization").await.found(), [ward.clinic.as_str()], "that is no patient's");
+    assert_eq!(doctor.get("Device").await.found(), [ward.gateway.as_str()], "nor is this one");
+    assert_eq!(anna.sees(&ward).await.len(), 3);
+    // Nobody opens the door to themselves.
+    let who = actor(format!("Practitioner/{}", ward.doctor));
+    let permit = ward.consent(json!([{ "type": "permit", "actor": who }]));
+    let own = doctor.create(&permit).await;
+    assert_eq!((own.status, own.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"));
+    anna.create(&permit).await.made();
+    assert_eq!(doctor.sees(&ward).await, ["sugar", "secret", "panel"]);
+    assert_eq!(doctor.create(&permit).await.status, StatusCode::FORBIDDEN, "nor when it is ajar");
+}
+
+/// Shows REQ-CONS-10: a patient who denies everybody, all apps of her own too, sees her consents and takes them back.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_denies_everybody_can_take_it_back() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let (anna, doctor) = (anna(&house).await, doctor(&house).await);
+        let mut denial = ward.consent(json!([{ "type": "deny" }]));
+        // Also when somebody of the staff writes it down for her: then it is out of sight for them.
+        let consent = doctor.create(&denial).await.made();
+        assert_eq!(doctor.get(&format!("Consent/{consent}")).await.status, StatusCode::NOT_FOUND);
+        assert_eq!(doctor.sees(&ward).await, ["other"]);
+        assert_eq!(anna.sees(&ward).await, [] as [&str; 0]);
+        assert_eq!(anna.get("Consent").await.found(), [consent.as_str()]);
+        (denial["id"], denial["status"]) = (json!(consent), json!("inactive"));
+        let path = format!("Consent/{consent}");
+        assert_eq!(doctor.send("PUT", &path, &[], &denial).await.status, StatusCode::NOT_FOUND);
+        assert_eq!(anna.send("PUT", &path, &[], &denial).await.status, StatusCode::OK);
+        assert_eq!(anna.sees(&ward).await.len(), 3);
+    }
+}
+
+/// Shows REQ-CONS-11: consent gates neither what devices write, nor what one reads that works for itself; a gateway reads what
+/// no provision takes from it by name.
+#[tokio::test(flavor = "multi_thread")]
+async fn consent_never_gates_what_devices_do() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let anna = anna(&house).await;
+        let consent = anna.create(&ward.consent(json!([{ "type": "deny" }]))).await.made();
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+        let sensor = house.device("a", Role::Sensor).with("system/*.crs").await;
+        let own = gateway.get("Device?identifier=a").await.found().remove(0);
+        assert_eq!(ward.names(&gateway.get("Observation").await.found()).len(), 4);
+        for device in [&gateway, &sensor] {
+            device.create(&glucose(&ward.anna, &own, "2024-01-02")).await.made();
+        }
+        assert_eq!(sensor.get("Observation").await.found().len(), 3);
+        // By name: it reads nothing of hers, and writes as before.
+        let who = actor(format!("Device/{}", ward.gateway));
+        anna.send("DELETE", &format!("Consent/{consent}"), &[], &Value::Null).await;
+        let doctor = doctor(&house).await;
+        doctor.create(&ward.consent(json!([{ "type": "deny", "actor": who }]))).await.made();
+        let who = actor(format!("Device/{own}"));
+        doctor.create(&ward.consent(json!([{ "type": "deny", "actor": who }]))).await.made();
+        assert_eq!(sensor.get("Observation").await.found().len(), 3, "what works for itself reads its own");
+        assert_eq!(ward.names(&gateway.get("Observation").await.found()), ["other"]);
+        gateway.create(&glucose(&ward.anna, &own, "2024-01-03")).await.made();
+        let reading = glucose(&ward.anna, &own, "2024-01-04");
+        let mut once = reading.clone();
+        once["identifier"] = json!([{ "system": "urn:r", "value": "4" }]);
+        let headers = [("content-type", "application/fhir+json"), ("if-none-exist", "identifier=urn:r|4")];
+        for status in [StatusCode::CREATED, StatusCode::OK] {
+            assert_eq!(gateway.send("POST", "Observation", &headers, &once.to_string()).await.status, status);
+        }
+        assert_eq!(gateway.create(&device("new", &ward.anna)).await.status, StatusCode::CREATED);
+        // She sees no gateway, and takes it back all the same.
+        let all = anna.get("Consent").await.body["entry"].as_array().cloned().unwrap_or_default();
+        let named = all.iter().find(|entry| entry.to_string().contains(&ward.gateway)).expect("the one that names it");
+        let mut ended = named["resource"].clone();
+        ended["status"] = json!("inactive");
+        let path = format!("Consent/{}", ended["id"].as_str().expect("an id"));
+        assert_eq!(anna.send("PUT", &path, &[], &ended).await.status, StatusCode::OK);
+        assert_eq!(ward.names(&gateway.get("Observation").await.found()).len(), 4);
+        // No device states what a patient wants.
+        let stated = gateway.create(&ward.consent(json!([{ "type": "permit" }]))).await;
+        assert_eq!((stated.status, stated.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"));
+        assert!(gateway.ask_token("system/Consent.cud").await.body["error"] == "invalid_scope");
+    }
+}
+
+/// Shows REQ-CONS-12: software in its own name is ruled by provisions that name nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_ruled_by_name_and_all_by_what_names_nobody() {
+    let house = House::new();
+    let ward = Ward::new(&house).await;
+    let anna = anna(&house).await;
+    let person: Person<'_> = doctor(&house).await;
+    let who = actor(format!("Practitioner/{}", ward.doctor));
+    let consent = anna.create(&ward.consent(json!([{ "type": "deny", "actor": who }]))).await.made();
+    assert_eq!((person.sees(&ward).await.len(), anna.sees(&ward).await.len()), (1, 3));
+    // A role that has ended is none.
+    let named = actor(format!("Organization/{}", ward.clinic));
+    let mut next = ward.consent(json!([{ "type": "deny", "actor": named }]));
+    next["id"] = json!(consent);
+    anna.send("PUT", &format!("Consent/{consent}"), &[], &next).await;
+    assert_eq!(person.sees(&ward).await.len(), 1);
+    let role = format!("PractitionerRole/{}", ward.role);
+    let mut changed = person.get(&role).await.body;
+    for (member, value, seen) in [
+        ("active", json!(false), 4),
+        ("active", json!(true), 1),
+        ("period", json!({ "end": "2000-01-01" }), 4),
+        ("period", json!({ "start": "2000-01-01" }), 1),
+    ] {
+        changed[member] = value.clone();
+        assert_eq!(person.send("PUT", &role, &[], &changed).await.status, StatusCode::OK);
+        assert_eq!(person.sees(&ward).await.len(), seen, "{member} {value}");
+    }
+    person.send("DELETE", &role, &[], &Value::Null).await;
+    assert_eq!(person.sees(&ward).await.len(), 4);
+}

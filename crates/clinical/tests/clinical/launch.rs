@@ -1,0 +1,147 @@
+//! Apps that other software opens, with patient and place.
+
+use crate::fixture::{House, PUBLIC};
+use crate::people::{App, Browser, Page, query, token};
+use crate::smart::Ward;
+use http::StatusCode;
+use medlock_trust::Role;
+use serde_json::{Value, json};
+
+const SCOPES: &str = "launch openid fhirUser patient/*.rs offline_access";
+
+struct Ehr {
+    ward: Ward,
+    app: App,
+    code: String,
+}
+
+impl Ehr {
+    async fn new() -> Self {
+        let ward = Ward::new().await;
+        let gateway = ward.house.device("gw2", Role::Gateway).with("system/*.crs").await;
+        let doctor = json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] });
+        let doctor = gateway.create(&doctor).await.made();
+        let code = ward.house.account("doe", &format!("Practitioner/{doctor}")).await;
+        let app = ward.house.app("public", json!({ "scopes": SCOPES })).await;
+        Self { ward, app, code }
+    }
+
+    const fn house(&self) -> &House {
+        &self.ward.house
+    }
+
+    /// Opens the app, with some of this changed.
+    async fn open(&self, change: Value) -> String {
+        let context = json!({
+            "fhirContext": [{ "reference": format!("Observation/{}", self.ward.other), "role": "https://ehr.example/open" }],
+            "need_patient_banner": false,
+            "intent": "reconcile",
+        });
+        let mut asked = json!({
+            "verb": "launch", "client": self.app.id, "patient": format!("Patient/{}", self.ward.bert), "context": context,
+        });
+        asked.as_object_mut().expect("an object").extend(change.as_object().cloned().unwrap_or_default());
+        let told = self.house().administer(asked).await;
+        assert_eq!((told.status, told.body["iss"].as_str()), (StatusCode::OK, Some(&*format!("{PUBLIC}/fhir"))));
+        told.body["launch"].as_str().expect("a launch").to_owned()
+    }
+
+    fn query(&self, launch: &str) -> String {
+        query(&self.app.id, &[("scope", SCOPES), ("launch", launch)])
+    }
+
+    async fn asked(&self, browser: &mut Browser<'_>, launch: &str) -> Page {
+        browser.authorize(&self.query(launch)).await
+    }
+}
+
+/// Shows REQ-SMART-66: an app that was opened with a patient gets this one without a choice, and is told what is open beside it, at
+/// each refresh too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_is_opened_with_patient_and_place() {
+    let ehr = Ehr::new().await;
+    let launch = ehr.open(json!({ "account": "doe" })).await;
+    let mut browser = Browser::new(ehr.house());
+    let page = browser.sign_in(&ehr.query(&launch), ("doe", &ehr.code)).await;
+    assert!(page.text.contains("opened for <strong>Bert</strong>") && !page.text.contains("Whose data"), "{page:?}");
+    let code = browser.allow(&page, &[]).await.parameter("code");
+    let given = ehr.app.exchange(ehr.house(), &code, &[]).await;
+    let told = |given: &Value| {
+        let told = (given["patient"].as_str(), given["need_patient_banner"].as_bool(), given["intent"].as_str());
+        assert_eq!(told, (Some(&*ehr.ward.bert), Some(false), Some("reconcile")), "{given}");
+        let open = format!("Observation/{}", ehr.ward.other);
+        assert_eq!(given["fhirContext"], json!([{ "reference": open, "role": "https://ehr.example/open" }]));
+    };
+    told(&given.body);
+    let found = ehr.house().read(&token(&given, "access_token"), "Observation").await.found();
+    assert_eq!(found, [ehr.ward.other.as_str()]);
+    told(&ehr.app.refresh(ehr.house(), &token(&given, "refresh_token"), &[]).await.body);
+    // The patient's own app, opened without saying for whom.
+    let launch = ehr.open(json!({ "patient": null, "context": {} })).await;
+    let mut anna = Browser::new(ehr.house());
+    let page = anna.sign_in(&ehr.query(&launch), ("anna", &ehr.ward.code)).await;
+    let code = anna.allow(&page, &[]).await.parameter("code");
+    let given = ehr.app.exchange(ehr.house(), &code, &[]).await.body;
+    assert_eq!(
+        (given["patient"].as_str(), given["need_patient_banner"].as_bool()),
+        (Some(&*ehr.ward.anna), Some(true))
+    );
+    assert!(given.get("fhirContext").is_none() && given.get("intent").is_none(), "{given}");
+}
+
+/// Shows REQ-SMART-67: a launch is for one app, one person where one is named, one patient, five minutes, and once.
+#[tokio::test(flavor = "multi_thread")]
+async fn launch_reused_stolen_late_and_of_another_patient() {
+    let ehr = Ehr::new().await;
+    let house = ehr.house();
+    let mut doctor = Browser::new(house);
+    let launch = ehr.open(json!({})).await;
+    let page = doctor.sign_in(&ehr.query(&launch), ("doe", &ehr.code)).await;
+    // `launch_of_another_client`
+    let other = house.app("public", json!({ "scopes": SCOPES })).await;
+    let none = doctor.authorize(&query(&other.id, &[("scope", SCOPES), ("launch", &launch)])).await;
+    assert_eq!(none.parameter("error"), "invalid_request");
+    // `launch_without_scope`, `launch_unknown`
+    let none = doctor.authorize(&query(&ehr.app.id, &[("scope", "patient/*.rs"), ("launch", &launch)])).await;
+    assert_eq!(none.parameter("error"), "invalid_scope");
+    assert_eq!(ehr.asked(&mut doctor, "nonsense").await.parameter("error"), "invalid_request");
+    // `launch_reused`: on two pages that were open, and afterwards.
+    let twin = ehr.asked(&mut doctor, &launch).await;
+    assert!(!doctor.allow(&page, &[]).await.parameter("code").is_empty());
+    assert!(doctor.allow(&twin, &[]).await.sent().iter().all(|(name, _)| name != "code"));
+    assert_eq!(ehr.asked(&mut doctor, &launch).await.parameter("error"), "invalid_request");
+    // `launch_late`
+    let launch = ehr.open(json!({})).await;
+    house.site.clock.advance(300);
+    assert_eq!(ehr.asked(&mut doctor, &launch).await.parameter("error"), "invalid_request");
+    // `launch_of_another_person`: whoever else is signed in is asked to sign in as that one.
+    house.account("roe", &format!("Patient/{}", ehr.ward.bert)).await;
+    let launch = ehr.open(json!({ "account": "roe" })).await;
+    assert!(ehr.asked(&mut doctor, &launch).await.text.contains("Sign in"));
+    // `launch_of_another_patient`: a patient is given nobody else's data.
+    let mut anna = Browser::new(house);
+    let launch = ehr.open(json!({})).await;
+    let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
+    let page = anna.sign_in(&ehr.query(&launch), ("anna", told.body["code"].as_str().expect("a code"))).await;
+    assert_eq!(anna.allow(&page, &[]).await.parameter("error"), "access_denied");
+    // Nothing is opened with what is not there, nor for an app that did not ask for it.
+    let plain = house.app("public", json!({})).await;
+    for (name, value) in [
+        ("client", json!("nobody")),
+        ("client", json!(plain.id)),
+        ("patient", json!("Patient/00000000000000000000000000")),
+        ("patient", json!("Device/x")),
+        ("account", json!("nobody")),
+        ("context", json!({ "fhirContext": [{ "reference": format!("Patient/{}", ehr.ward.anna) }] })),
+        ("context", json!({ "fhirContext": [{ "reference": "https://evil.example/x" }] })),
+        (
+            "context",
+            json!({ "fhirContext": [{ "reference": format!("Observation/{}", ehr.ward.other), "role": "x y" }] }),
+        ),
+    ] {
+        let mut asked = json!({ "verb": "launch", "client": ehr.app.id });
+        asked[name] = value;
+        let told = house.administer(asked.clone()).await;
+        assert!(told.status.is_client_error() && told.body["error"].is_string(), "{asked}: {told:?}");
+    }
+}
