@@ -68,7 +68,7 @@ async fn the_audit_is_served_as_audit_events() {
         assert!(his.iter().all(|event| event["entity"][0]["what"]["reference"] == format!("Patient/{bert}")));
         assert!(!his.is_empty());
         // What was refused says why, and follows no pattern of what was done.
-        let refused = search("outcome=4").await;
+        let refused = until(1, async || search("outcome=4").await).await;
         assert_eq!((refused.len(), &refused[0]["outcomeDesc"]), (1, &json!("fhir-not-found")));
         assert!(refused[0]["meta"].is_null());
         refused.iter().for_each(assert_valid);
