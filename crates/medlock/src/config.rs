@@ -442,6 +442,7 @@ impl Config {
             ("clinical.store_schema", clinical.store_schema.is_none()),
             ("clinical.store_password_file", clinical.store_password_file.is_none()),
             ("clinical.store_ca", clinical.store_ca.is_none()),
+            ("clinical.outbound.ca", clinical.outbound.ca.is_none()),
             ("sidecar.birth", sidecar.birth.is_none()),
             ("sidecar.machine", sidecar.machine.is_none()),
             ("sidecar.audit_collector", sidecar.audit_collector.is_none()),

@@ -3,7 +3,7 @@
 use super::right::{Reach, Right, Verb, Verbs};
 use super::sight::Sight;
 use crate::DEVICE_SYSTEM;
-use crate::auth::Scopes;
+use crate::auth::{Scopes, Word};
 use crate::consent::{Actor, Base, Ruling};
 use crate::kind::{Kind, Millis, Row};
 use crate::provenance::{Statement, TESTIFIED, Testimony};
@@ -150,6 +150,11 @@ impl Caller {
             (Holder::Device { own: None, .. }, Who::Device { .. }) => Naming::Unclaimed,
             _ => Naming::Never,
         }
+    }
+
+    /// Whether it may open apps with a patient and a place.
+    pub(crate) fn opens_apps(&self) -> bool {
+        matches!(self.grant.holder, Holder::Software { .. }) && self.grant.scopes.has(Word::Opens)
     }
 
     /// What may be seen for this verb.

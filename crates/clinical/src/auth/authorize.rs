@@ -107,7 +107,8 @@ fn check(clinical: &Clinical, form: &Form, client: &Client) -> Result<Wish, OAut
     }
     let asked = Scopes::read_known(form.get("scope").unwrap_or_default());
     let asked = asked.map_err(|error| OAuthError::new(Refused::InvalidScope, error.to_string()))?;
-    let mut scopes = asked.within(&client.scopes, &clinical.settings().kinds);
+    // Apps are opened by software in its own name alone.
+    let mut scopes = asked.within(&client.scopes, &clinical.settings().kinds).without(Word::Opens);
     let launch = match form.get("launch") {
         Some(_) if !scopes.has(Word::Launch) => {
             let text = "launch is given, and the scope launch is not asked for, or the client is not registered for it";

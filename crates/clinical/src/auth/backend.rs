@@ -4,7 +4,7 @@ use super::answer::{OAuthError, Refused, TokenBody, away, token_type};
 use super::clients::{Client, Proof};
 use super::form::{Form, wrong};
 use super::key_sets::NoKey;
-use super::scope::Scopes;
+use super::scope::{Scopes, Word};
 use super::secret::Secret;
 use crate::Clinical;
 use crate::access::{Binding, Holder, Verb};
@@ -131,8 +131,10 @@ pub(super) fn token(
     let asked = Scopes::read_known(form.need("scope")?)
         .map_err(|error| OAuthError::new(Refused::InvalidScope, error.to_string()))?;
     let kinds = &clinical.settings().kinds;
-    let scopes = asked.within(&client.scopes, kinds).narrowed(kinds, |_: Verb, _| true);
-    if scopes.is_empty() {
+    let within = asked.within(&client.scopes, kinds);
+    let scopes = within.narrowed(kinds, |_: Verb, _| true);
+    let scopes = if within.has(Word::Opens) { scopes.with(Word::Opens) } else { scopes };
+    if scopes.is_nothing() {
         return Err(OAuthError::new(Refused::InvalidScope, "no scope is left: the client is registered for others"));
     }
     let (made, seconds) = (clinical.clock().now().unix(), clinical.settings().backend_seconds);

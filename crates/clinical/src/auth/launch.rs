@@ -2,17 +2,24 @@
 //!
 //! Who opens it gets a text for this app, good once and for some minutes; the app asks with it, and its token tells the rest.
 
-use super::answer::{OAuthError, Refused, away};
+use super::answer::{OAuthError, Refused, answer, away};
 use super::register::{self, Told};
 use super::secret::Secret;
 use crate::Clinical;
+use crate::access::Caller;
 use crate::kind::{Id, Kind};
+use crate::outcome::{Code, Issue, Refusal};
 use crate::store::Launch;
+use axum::response::Response;
+use http::StatusCode;
 use medlock_node::provider::sha256;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// How long it is good, in seconds.
 const GOOD: i64 = 300;
+/// Bytes of what it is asked for with, at most.
+const LONGEST_BODY: usize = 16 << 10;
 /// What it may name, at most; characters of an intent and of a role.
 const MOST: usize = 16;
 const LONGEST: usize = 256;
@@ -75,10 +82,15 @@ impl Context {
 }
 
 /// What opens an app, as it is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Opening {
     pub(super) client: String,
+    #[serde(default)]
     pub(super) patient: Option<String>,
+    #[serde(default)]
     pub(super) account: Option<String>,
+    #[serde(default)]
     pub(super) context: Context,
 }
 
@@ -113,6 +125,33 @@ impl Clinical {
         let until = now.saturating_add(GOOD);
         records.keep_launch(Launch { hash: launch.hash, client, account, patient, context, until })?;
         Ok(Told::Launch { launch: launch.text, iss: format!("{}/fhir", self.settings().public_url) })
+    }
+}
+
+/// `POST /auth/launch`: the same by software in its own name, such as the ward's system. Blocks.
+///
+/// # Errors
+/// When its token is not for that, or with what is wrong.
+pub(crate) fn by_software(clinical: &Clinical, caller: &Caller, body: &[u8]) -> Result<Response, Refusal> {
+    if !caller.opens_apps() {
+        let text = format!("the token is not good for opening apps: ask for the scope {}", super::Word::Opens.name());
+        return Err(Issue::new(Code::Forbidden, text).into());
+    }
+    if body.len() > LONGEST_BODY {
+        return Err(Issue::new(Code::TooMuch, format!("a launch has at most {LONGEST_BODY} bytes")).into());
+    }
+    let opening: Opening = serde_json::from_slice(body).map_err(|error| {
+        Issue::new(Code::Json, format!("client, patient, account and context are asked for: {error}"))
+    })?;
+    tracing::info!(who = ?caller.who(), ?opening, "an app is opened");
+    match clinical.open_app(opening, clinical.clock().now().unix()) {
+        Ok(Told::Launch { launch, iss }) => {
+            Ok(answer(StatusCode::OK, &json!({ "launch": launch, "iss": iss, "expires_in": GOOD })))
+        }
+        Ok(_) => Err(Issue::new(Code::Failed, "the app was not opened").into()),
+        Err(register::Refused(status, text)) => {
+            Err(Refusal { status, ..Refusal::from(Issue::new(Code::ParameterValue, text)) })
+        }
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) use browser::{authorize, consent, login};
 pub use clients::{Account, Client, Proof};
 pub(crate) use discovery::{openid_configuration, smart_configuration};
 pub(crate) use key_sets::KeySets;
+pub(crate) use launch::by_software;
 pub use launch::{Context, OpenResource};
 pub(crate) use register::administer;
 pub use register::{AccountView, Asked, ClientSort, ClientView, Told};

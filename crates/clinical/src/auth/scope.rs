@@ -58,12 +58,14 @@ pub enum Word {
     Offline,
     /// A refresh token for as long as the person is signed in.
     Online,
+    /// Software in its own name opens apps, with a patient and a place.
+    Opens,
 }
 
 impl Word {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::OpenId, Self::FhirUser, Self::Launch, Self::LaunchPatient, Self::Offline, Self::Online];
+    pub const ALL: [Self; 7] =
+        [Self::OpenId, Self::FhirUser, Self::Launch, Self::LaunchPatient, Self::Offline, Self::Online, Self::Opens];
 
     /// As it is written.
     #[must_use]
@@ -75,6 +77,7 @@ impl Word {
             Self::LaunchPatient => "launch/patient",
             Self::Offline => "offline_access",
             Self::Online => "online_access",
+            Self::Opens => "medlock/launch",
         }
     }
 }
@@ -218,6 +221,15 @@ impl Scopes {
         }
         left.words = self.words.iter().copied().filter(|word| limit.has(*word)).collect();
         left
+    }
+
+    /// These and this word.
+    #[must_use]
+    pub fn with(mut self, word: Word) -> Self {
+        if !self.has(word) {
+            self.words.push(word);
+        }
+        self
     }
 
     /// All but this word.

@@ -50,6 +50,7 @@ fn both(door: Door) -> Router {
         .route("/auth/token", post(auth::token))
         .route("/auth/introspect", post(auth::introspect))
         .route("/auth/revoke", post(auth::revoke))
+        .route("/auth/launch", post(operations::launch))
         .route("/auth/keys", get(auth::keys))
         .route("/.well-known/openid-configuration", get(openid_configuration))
         .with_state(door.clone());

@@ -1,9 +1,10 @@
-//! `$validate` and `$everything`.
+//! `$validate` and `$everything`; and apps that software opens.
 
 use super::asking::{Asking, read_whole, store_failed, too_late};
 use super::change::read_json;
 use super::{answer, bundle};
 use crate::access::Verb;
+use crate::auth;
 use crate::definitions::Definitions;
 use crate::json::{Limits, Node};
 use crate::kind::{Id, Kind};
@@ -21,6 +22,16 @@ const VALID: &[u8] = br#"{"resourceType":"OperationOutcome","issue":[{"severity"
 /// `POST /fhir/{kind}/$validate`
 pub(super) async fn validate(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
     asking.blocking(move |asking| asking.validate(asking.name(0)?, &read_whole(body)?)).await
+}
+
+/// `POST /auth/launch`
+pub(super) async fn launch(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
+    let work = move |asking: &Asking| {
+        let caller = asking.caller()?;
+        answer::is_json(asking.headers())?;
+        auth::by_software(&asking.door.clinical, &caller, &read_whole(body)?)
+    };
+    asking.blocking(work).await
 }
 
 /// `GET /fhir/Patient/{id}/$everything`

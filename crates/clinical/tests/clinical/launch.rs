@@ -1,9 +1,10 @@
 //! Apps that other software opens, with patient and place.
 
-use crate::fixture::{House, PUBLIC};
+use crate::backend::Backend;
+use crate::fixture::{Answer, House, PUBLIC};
 use crate::people::{App, Browser, Page, query, token};
 use crate::smart::Ward;
-use http::StatusCode;
+use http::{Request, StatusCode};
 use medlock_trust::Role;
 use serde_json::{Value, json};
 
@@ -46,6 +47,12 @@ impl Ehr {
         told.body["launch"].as_str().expect("a launch").to_owned()
     }
 
+    /// Opens an app by software.
+    async fn open_by(&self, token: &str, asked: &Value) -> Answer {
+        let request = Request::post("/auth/launch").header("authorization", format!("Bearer {token}"));
+        self.house().people_json(request.header("content-type", "application/json"), asked.to_string()).await
+    }
+
     fn query(&self, launch: &str) -> String {
         query(&self.app.id, &[("scope", SCOPES), ("launch", launch)])
     }
@@ -76,6 +83,21 @@ async fn an_app_is_opened_with_patient_and_place() {
     let found = ehr.house().read(&token(&given, "access_token"), "Observation").await.found();
     assert_eq!(found, [ehr.ward.other.as_str()]);
     told(&ehr.app.refresh(ehr.house(), &token(&given, "refresh_token"), &[]).await.body);
+    // Opened by the ward's system with a token of its own.
+    let ward_system = Backend::new(ehr.house(), "medlock/launch system/Patient.rs").await;
+    let opens = ward_system.token("medlock/launch").await;
+    let asked = json!({ "client": ehr.app.id, "patient": format!("Patient/{}", ehr.ward.anna) });
+    let told = ehr.open_by(&opens, &asked).await;
+    assert_eq!((told.status, told.body["expires_in"].as_i64()), (StatusCode::OK, Some(300)), "{told:?}");
+    let page = ehr.asked(&mut browser, told.body["launch"].as_str().expect("a launch")).await;
+    let code = browser.allow(&page, &[]).await.parameter("code");
+    let given = ehr.app.exchange(ehr.house(), &code, &[]).await;
+    assert_eq!(given.body["patient"].as_str(), Some(&*ehr.ward.anna));
+    assert_eq!(
+        ehr.house().read(&opens, "Patient").await.status,
+        StatusCode::FORBIDDEN,
+        "it opens apps and nothing else"
+    );
     // The patient's own app, opened without saying for whom.
     let launch = ehr.open(json!({ "patient": null, "context": {} })).await;
     let mut anna = Browser::new(ehr.house());
@@ -110,6 +132,17 @@ async fn launch_reused_stolen_late_and_of_another_patient() {
     assert!(!doctor.allow(&page, &[]).await.parameter("code").is_empty());
     assert!(doctor.allow(&twin, &[]).await.sent().iter().all(|(name, _)| name != "code"));
     assert_eq!(ehr.asked(&mut doctor, &launch).await.parameter("error"), "invalid_request");
+    // Neither on many that are sent at the same moment.
+    let launch = ehr.open(json!({})).await;
+    let page = ehr.asked(&mut doctor, &launch).await;
+    let cookie = doctor.cookie.clone();
+    let at_once = (0..8).map(|_| async {
+        let mut twin = Browser::new(house);
+        twin.cookie.clone_from(&cookie);
+        twin.allow(&page, &[]).await.sent().into_iter().any(|(name, _)| name == "code")
+    });
+    let given = futures_util::future::join_all(at_once).await;
+    assert_eq!(given.iter().filter(|given| **given).count(), 1, "{given:?}");
     // `launch_late`
     let launch = ehr.open(json!({})).await;
     house.site.clock.advance(300);
@@ -124,6 +157,21 @@ async fn launch_reused_stolen_late_and_of_another_patient() {
     let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
     let page = anna.sign_in(&ehr.query(&launch), ("anna", told.body["code"].as_str().expect("a code"))).await;
     assert_eq!(anna.allow(&page, &[]).await.parameter("error"), "access_denied");
+    // `launch_without_right`: only software in its own name with that scope opens apps.
+    let asked = json!({ "client": ehr.app.id });
+    let reads = Backend::new(house, "system/Patient.rs").await.token("system/Patient.rs").await;
+    let greedy = house.app("public", json!({ "scopes": "medlock/launch openid patient/*.rs" })).await;
+    let given = ehr.ward.launched(&greedy, &[("scope", "medlock/launch openid patient/*.rs")]).await;
+    assert_eq!(given.body["scope"], "openid patient/*.rs");
+    for access in [&reads, &token(&given, "access_token")] {
+        let none = ehr.open_by(access, &asked).await;
+        assert_eq!((none.status, none.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"));
+    }
+    assert_eq!(ehr.open_by("nonsense", &asked).await.code(), "smart-token");
+    let opens = Backend::new(house, "medlock/launch").await.token("medlock/launch").await;
+    for wrong in [json!({}), json!({ "client": "nobody" }), json!({ "client": ehr.app.id, "more": 1 }), json!([])] {
+        assert!(ehr.open_by(&opens, &wrong).await.status.is_client_error(), "{wrong}");
+    }
     // Nothing is opened with what is not there, nor for an app that did not ask for it.
     let plain = house.app("public", json!({})).await;
     for (name, value) in [

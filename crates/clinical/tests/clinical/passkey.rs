@@ -203,6 +203,17 @@ async fn passkey_answers_that_do_not_count() {
     assert_ne!(browser.cookie, before, "session_fixation: another name for the session");
     browser.cookie = before;
     refused("passkey_answer_replayed", &send(&mut browser, &fine).await);
+    // One that does not count is as safe: the question alone is answered once.
+    let uncounted = Authenticator::new();
+    let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
+    with_passkey(house, told.body["code"].as_str().expect("a code"), &app, &uncounted).await;
+    let mut twin = Browser::new(house);
+    let answer = uncounted.answer(&Form::of(&twin.authorize(&question).await, "passkey"), PUBLIC);
+    let before = twin.cookie.clone();
+    assert_eq!(send(&mut twin, &answer).await.status, StatusCode::SEE_OTHER);
+    twin.cookie = before;
+    refused("passkey_answer_replayed", &send(&mut twin, &answer).await);
+    assert_eq!(uncounted.sign_in(&mut Browser::new(house), &question).await.status, StatusCode::SEE_OTHER);
     for counter in [5, 4, 0] {
         key.counter = counter;
         refused("passkey_copied", &key.sign_in(&mut Browser::new(house), &question).await);
