@@ -12,10 +12,12 @@ use super::screen::{self, Wrong};
 use super::secret::Secret;
 use super::sign_in;
 use crate::Clinical;
-use crate::access::Holder;
+use crate::access::{Holder, Sight};
+use crate::definitions::Definitions;
 use crate::json::{Document, Limits, Node};
 use crate::kind::{Id, Kind, Row};
-use crate::store::{NewCode, NewLeave};
+use crate::query::{self, Handling, Plan, Terms};
+use crate::store::{NewCode, NewLeave, Page, Stored};
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
@@ -23,6 +25,7 @@ use data_encoding::BASE64URL_NOPAD;
 use http::header::{CACHE_CONTROL, COOKIE, LOCATION, ORIGIN, REFERRER_POLICY, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use medlock_node::provider::sha256;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How long one stays signed in, and may look at a page, in seconds.
@@ -108,7 +111,7 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong:
     if wish.silent {
         return Err(wish.problem(OAuthError::new(Refused::ConsentRequired, "each agreement is asked for")));
     }
-    let patients = if wish.needs_choice(&account) { Some(choice(clinical, &account)?) } else { None };
+    let choice = if wish.needs_choice(&account) { Some(Choice::read(clinical, &account, query)?) } else { None };
     let about = wish.opened_for().map(|row| patient_named(clinical, row)).transpose()?;
     let passkey = match offered(clinical, &browser, now)? {
         Some((account, _)) => sign_in::new_form(clinical, &account, &ticket(sign_in::MAKE)),
@@ -118,7 +121,7 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong:
         app: &wish.client.name,
         person: &account.name,
         scopes: &wish.scopes,
-        patients: patients.as_deref(),
+        choice: choice.as_ref(),
         about: about.as_deref(),
         passkey: &passkey,
         days: clinical.settings().refresh_seconds / 86_400,
@@ -219,11 +222,66 @@ fn patient(clinical: &Clinical, wish: &Wish, account: &Account, chosen: Option<&
     row.map(Some).ok_or_else(|| Problem::Told("This patient is not here.".to_owned()))
 }
 
-/// Patients with their names, newest first: those whom the person may see. Others are named by the software that opens the app.
-fn choice(clinical: &Clinical, account: &Account) -> Result<Vec<(String, String)>, Problem> {
-    let sight = clinical.sight_of_staff(account.row);
-    let patients = clinical.records().some_patients(&sight, MOST_PATIENTS).map_err(told)?;
-    Ok(patients.into_iter().map(|stored| (stored.id.to_string(), name_of(&stored.body, &stored.id))).collect())
+/// Among whom a person chooses.
+pub(super) struct Choice {
+    /// Identifier and name.
+    pub(super) patients: Vec<(String, String)>,
+    /// What the page was asked with, to ask again with a name.
+    pub(super) asked: Vec<(String, String)>,
+    /// The name that was looked for.
+    pub(super) find: String,
+    /// Whether there may be more than are shown.
+    pub(super) more: bool,
+}
+
+/// The parameter that names whom to look for: ours, beside those of the software.
+pub(super) const FIND: &str = "find";
+
+impl Choice {
+    /// The newest patients, or those with a name, whom the person may see.
+    fn read(clinical: &Clinical, account: &Account, query: &[u8]) -> Result<Self, Problem> {
+        let sight = clinical.sight_of_staff(account.row);
+        let mut asked: Vec<(String, String)> = form_urlencoded::parse(query).into_owned().collect();
+        let find = asked.iter().find(|(name, _)| name == FIND).map(|(_, value)| value.trim().to_owned());
+        let find = find.unwrap_or_default();
+        asked.retain(|(name, _)| name != FIND);
+        let records = clinical.records();
+        let found = if find.is_empty() {
+            records.some_patients(&sight, MOST_PATIENTS).map_err(told)?
+        } else {
+            // What a name cannot be, nobody has.
+            match named(&find, &clinical.bases()) {
+                None => Vec::new(),
+                Some(plan) => {
+                    let page = Page { count: MOST_PATIENTS, after: None };
+                    let limit = clinical.settings().search_limit;
+                    records.search(&sight, &plan, &page, limit).map_err(told)?.resources
+                }
+            }
+        };
+        let more = found.len() >= usize::from(MOST_PATIENTS);
+        let shown = |stored: Stored| (stored.id.to_string(), name_of(&stored.body, &stored.id));
+        Ok(Self { patients: found.into_iter().map(shown).collect(), asked, find, more })
+    }
+}
+
+/// A search for patients with a name that begins so.
+fn named(name: &str, bases: &[String]) -> Option<Plan> {
+    let escaped: String = name
+        .chars()
+        .flat_map(|letter| match letter {
+            '\\' | ',' | '$' | '|' => vec!['\\', letter],
+            letter => vec![letter],
+        })
+        .collect();
+    let pairs = [(Cow::Borrowed("name"), Cow::Owned(escaped))];
+    query::plan(
+        Kind::PATIENT,
+        &pairs,
+        Terms { handling: Handling::Strict, most: MOST_PATIENTS, bases },
+        Definitions::r4(),
+    )
+    .ok()
 }
 
 /// The patient with this row, as it is said.

@@ -1,5 +1,6 @@
 //! The pages people see: plain HTML that works without a script, in any browser, read aloud, and in large letters.
 
+use super::browser::{Choice, FIND};
 use super::scope::{Scope, Scopes, Whose, Word};
 use crate::access::Verb;
 use axum::response::{IntoResponse, Response};
@@ -113,8 +114,8 @@ pub(super) struct Asked<'a> {
     pub(super) person: &'a str,
     /// What it wants.
     pub(super) scopes: &'a Scopes,
-    /// Among whom the person chooses: identifier and name.
-    pub(super) patients: Option<&'a [(String, String)]>,
+    /// Among whom the person chooses.
+    pub(super) choice: Option<&'a Choice>,
     /// Whom it was opened for.
     pub(super) about: Option<&'a str>,
     /// The form with which the person makes a passkey, if that may be.
@@ -130,15 +131,21 @@ pub(super) struct Asked<'a> {
 /// The page on which a person agrees, to all or a part of it, or does not.
 pub(super) fn consent(asked: &Asked<'_>) -> Response {
     let mut body = format!(
-        "<p>You are signed in as <strong>{}</strong>. Untick what you do not want; the app works with what is left.</p>\
-         <form method=\"post\" action=\"/auth/consent\"><input type=\"hidden\" name=\"ticket\" value=\"{}\">",
-        escaped(asked.person),
+        "<p>You are signed in as <strong>{}</strong>. Untick what you do not want; the app works with what is left.</p>",
+        escaped(asked.person)
+    );
+    if let Some(choice) = asked.choice.filter(|choice| choice.more || !choice.find.is_empty()) {
+        search(choice, &mut body);
+    }
+    let _ = write!(
+        body,
+        "<form method=\"post\" action=\"/auth/consent\"><input type=\"hidden\" name=\"ticket\" value=\"{}\">",
         asked.ticket
     );
     if let Some(name) = asked.about {
         let _ = write!(body, "<p>It was opened for <strong>{}</strong>.</p>", escaped(name));
     }
-    if let Some(patients) = asked.patients {
+    if let Some(Choice { patients, .. }) = asked.choice {
         body.push_str("<fieldset><legend>Whose data</legend>");
         for (place, (id, name)) in patients.iter().enumerate() {
             let first = if place == 0 { " required" } else { "" };
@@ -149,7 +156,7 @@ pub(super) fn consent(asked: &Asked<'_>) -> Response {
             );
         }
         if patients.is_empty() {
-            body.push_str("<p>There is no patient here yet.</p>");
+            body.push_str("<p>There is no such patient here.</p>");
         }
         body.push_str("</fieldset>");
     }
@@ -170,6 +177,21 @@ pub(super) fn consent(asked: &Asked<'_>) -> Response {
     );
     body.push_str(asked.passkey);
     page(StatusCode::OK, &format!("{} asks for your agreement", asked.app), &body, Some(asked.origin))
+}
+
+/// The form with which one looks for a patient by name: the same page again, with the name.
+fn search(choice: &Choice, body: &mut String) {
+    body.push_str("<form method=\"get\" action=\"/auth/authorize\" role=\"search\">");
+    for (name, value) in &choice.asked {
+        let (name, value) = (escaped(name), escaped(value));
+        let _ = write!(body, "<input type=\"hidden\" name=\"{name}\" value=\"{value}\">");
+    }
+    let find = escaped(&choice.find);
+    let _ = write!(
+        body,
+        "<label for=\"find\">Find a patient by name</label><input type=\"text\" id=\"find\" name=\"{FIND}\" value=\"{find}\" \
+         autocomplete=\"off\" spellcheck=\"false\"><div class=\"row\"><button class=\"quiet\">Find</button></div></form>"
+    );
 }
 
 /// One line for each scope that can be unticked: its text as a scope, and in plain words.

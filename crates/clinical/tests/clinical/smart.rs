@@ -181,6 +181,17 @@ async fn a_practitioner_chooses_whose_data_it_is() {
     let given = app.exchange(house, &sent.parameter("code"), &[]).await;
     assert_eq!(given.body["patient"].as_str(), Some(&*ward.bert));
     assert_eq!(house.read(&token(&given, "access_token"), "Observation").await.found(), [ward.other.as_str()]);
+    // Whom the page does not show is found by name; nothing that is written there is anything but a name.
+    for (find, found) in [("ber", true), ("BERT", true), ("bert,anna", false), ("\"><script>", false), ("|", false)] {
+        let change = [("scope", "launch/patient patient/*.rs"), ("find", find)];
+        let page = browser.authorize(&query(&app.id, &change)).await;
+        assert_eq!((page.status, page.text.contains(&ward.bert)), (StatusCode::OK, found), "{find}: {page:?}");
+        assert!(!page.text.contains(&ward.anna) && !page.text.contains("<script>"), "{find}");
+        assert!(page.text.contains("role=\"search\"") && page.text.contains("name=\"state\""), "{find}");
+    }
+    let page = browser.authorize(&query(&app.id, &[("scope", "launch/patient patient/*.rs"), ("find", "bert")])).await;
+    let sent = browser.allow(&page, &[("patient", &ward.bert)]).await;
+    assert_eq!(app.exchange(house, &sent.parameter("code"), &[]).await.body["patient"].as_str(), Some(&*ward.bert));
     let page = browser.authorize(&query(&app.id, &[("scope", "user/Observation.rs")])).await;
     let given = app.exchange(house, &browser.allow(&page, &[]).await.parameter("code"), &[]).await;
     assert!(given.body.get("patient").is_none());
