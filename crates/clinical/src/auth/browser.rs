@@ -5,6 +5,7 @@
 
 use super::answer::{OAuthError, Refused, away};
 use super::authorize::{self, Problem, Wish, answer_address};
+use super::choice::{Choice, name_of};
 use super::clients::Account;
 use super::form::Form;
 use super::scope::Word;
@@ -12,12 +13,9 @@ use super::screen::{self, Wrong};
 use super::secret::Secret;
 use super::sign_in;
 use crate::Clinical;
-use crate::access::{Holder, Sight};
-use crate::definitions::Definitions;
-use crate::json::{Document, Limits, Node};
+use crate::access::Holder;
 use crate::kind::{Id, Kind, Row};
-use crate::query::{self, Handling, Plan, Terms};
-use crate::store::{NewCode, NewLeave, Page, Stored};
+use crate::store::{NewCode, NewLeave};
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
@@ -25,7 +23,6 @@ use data_encoding::BASE64URL_NOPAD;
 use http::header::{CACHE_CONTROL, COOKIE, LOCATION, ORIGIN, REFERRER_POLICY, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use medlock_node::provider::sha256;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How long one stays signed in, and may look at a page, in seconds.
@@ -33,8 +30,6 @@ pub(super) const SIGNED_IN: i64 = 12 * 3_600;
 const PATIENCE: i64 = 15 * 60;
 /// How long a code is good, in seconds.
 const CODE: i64 = 60;
-/// Patients among whom one chooses, at most.
-const MOST_PATIENTS: u16 = 100;
 
 /// A browser, by its cookie.
 pub(super) struct Browser {
@@ -222,87 +217,11 @@ fn patient(clinical: &Clinical, wish: &Wish, account: &Account, chosen: Option<&
     row.map(Some).ok_or_else(|| Problem::Told("This patient is not here.".to_owned()))
 }
 
-/// Among whom a person chooses.
-pub(super) struct Choice {
-    /// Identifier and name.
-    pub(super) patients: Vec<(String, String)>,
-    /// What the page was asked with, to ask again with a name.
-    pub(super) asked: Vec<(String, String)>,
-    /// The name that was looked for.
-    pub(super) find: String,
-    /// Whether there may be more than are shown.
-    pub(super) more: bool,
-}
-
-/// The parameter that names whom to look for: ours, beside those of the software.
-pub(super) const FIND: &str = "find";
-
-impl Choice {
-    /// The newest patients, or those with a name, whom the person may see.
-    fn read(clinical: &Clinical, account: &Account, query: &[u8]) -> Result<Self, Problem> {
-        let sight = clinical.sight_of_staff(account.row);
-        let mut asked: Vec<(String, String)> = form_urlencoded::parse(query).into_owned().collect();
-        let find = asked.iter().find(|(name, _)| name == FIND).map(|(_, value)| value.trim().to_owned());
-        let find = find.unwrap_or_default();
-        asked.retain(|(name, _)| name != FIND);
-        let records = clinical.records();
-        let found = if find.is_empty() {
-            records.some_patients(&sight, MOST_PATIENTS).map_err(told)?
-        } else {
-            // What a name cannot be, nobody has.
-            match named(&find, &clinical.bases()) {
-                None => Vec::new(),
-                Some(plan) => {
-                    let page = Page { count: MOST_PATIENTS, after: None };
-                    let limit = clinical.settings().search_limit;
-                    records.search(&sight, &plan, &page, limit).map_err(told)?.resources
-                }
-            }
-        };
-        let more = found.len() >= usize::from(MOST_PATIENTS);
-        let shown = |stored: Stored| (stored.id.to_string(), name_of(&stored.body, &stored.id));
-        Ok(Self { patients: found.into_iter().map(shown).collect(), asked, find, more })
-    }
-}
-
-/// A search for patients with a name that begins so.
-fn named(name: &str, bases: &[String]) -> Option<Plan> {
-    let escaped: String = name
-        .chars()
-        .flat_map(|letter| match letter {
-            '\\' | ',' | '$' | '|' => vec!['\\', letter],
-            letter => vec![letter],
-        })
-        .collect();
-    let pairs = [(Cow::Borrowed("name"), Cow::Owned(escaped))];
-    query::plan(
-        Kind::PATIENT,
-        &pairs,
-        Terms { handling: Handling::Strict, most: MOST_PATIENTS, bases },
-        Definitions::r4(),
-    )
-    .ok()
-}
-
 /// The patient with this row, as it is said.
 fn patient_named(clinical: &Clinical, row: Row) -> Result<String, Problem> {
     let gone = || Problem::Told("The patient for whom the app was opened is not here.".to_owned());
     let stored = clinical.records().patient_at(row).map_err(told)?.ok_or_else(gone)?;
     Ok(name_of(&stored.body, &stored.id))
-}
-
-/// A person's name as it is said, and the birth date.
-fn name_of(body: &[u8], id: &Id) -> String {
-    let Ok(document) = Document::read(body, &Limits::RESOURCE) else { return id.to_string() };
-    let text = |node: Option<Node<'_, '_>>| node.and_then(Node::text).map(|text| text.into_owned());
-    let root = document.root();
-    let name = root.member("name").and_then(|names| names.items().next());
-    let given = name.and_then(|name| name.member("given")).and_then(|given| text(given.items().next()));
-    let family = text(name.and_then(|name| name.member("family")));
-    let whole = text(name.and_then(|name| name.member("text")));
-    let name = whole.unwrap_or_else(|| [given, family].into_iter().flatten().collect::<Vec<_>>().join(" "));
-    let born = text(root.member("birthDate")).map(|date| format!(", born {date}")).unwrap_or_default();
-    if name.is_empty() { format!("{id}{born}") } else { format!("{name}{born}") }
 }
 
 /// What a form of ours brings back: its values, the browser, and the wish it is about.
@@ -335,7 +254,7 @@ pub(super) fn offered(clinical: &Clinical, browser: &Browser, now: i64) -> Resul
     Ok(signed_in.filter(|_| may))
 }
 
-fn told(error: medlock_store::Error) -> Problem {
+pub(super) fn told(error: medlock_store::Error) -> Problem {
     Problem::Told(away(&error).description.into_owned())
 }
 

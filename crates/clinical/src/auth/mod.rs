@@ -12,6 +12,7 @@ mod answer;
 mod authorize;
 mod backend;
 mod browser;
+mod choice;
 mod clients;
 mod code;
 mod device;

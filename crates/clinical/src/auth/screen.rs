@@ -1,6 +1,6 @@
 //! The pages people see: plain HTML that works without a script, in any browser, read aloud, and in large letters.
 
-use super::browser::{Choice, FIND};
+use super::choice::{Choice, FIND};
 use super::scope::{Scope, Scopes, Whose, Word};
 use crate::access::Verb;
 use axum::response::{IntoResponse, Response};

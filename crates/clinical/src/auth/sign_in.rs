@@ -4,9 +4,8 @@
 //! The question that a passkey answers is made of the page's ticket: it is for this browser, this step and some minutes, and
 //! is answered once.
 
-use super::answer::away;
 use super::authorize::Problem;
-use super::browser::{self, Answered, SIGNED_IN, blocking, go_to, returned, with_cookie};
+use super::browser::{self, Answered, SIGNED_IN, blocking, go_to, returned, told, with_cookie};
 use super::clients::Account;
 use super::form::Form;
 use super::passkey::{Asked, CHALLENGE, Passkey, Refused};
@@ -102,10 +101,6 @@ pub(super) fn new_form(clinical: &Clinical, account: &Account, ticket: &str) -> 
 fn binary(form: &Form, name: &'static str) -> Result<Vec<u8>, Refused> {
     let text = form.get(name).ok_or(Refused::Form(name))?;
     BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| Refused::Form(name))
-}
-
-fn told(error: medlock_store::Error) -> Problem {
-    Problem::Told(away(&error).description.into_owned())
 }
 
 fn sign_in(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {

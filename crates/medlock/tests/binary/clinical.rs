@@ -147,7 +147,7 @@ fn behind(text: &str, before: &str) -> String {
     rest.split(['"', '&', ';']).next().unwrap_or_default().to_owned()
 }
 
-/// Shows REQ-CLI-33, REQ-KEYS-101: software and people are registered by commands; a person signs in and allows it, and the
+/// Shows REQ-CLI-33, REQ-KEYS-101, REQ-SMART-74: software and people are registered by commands; a person signs in and allows it, and the
 /// signer process signs the ID token.
 #[tokio::test(flavor = "multi_thread")]
 async fn software_that_is_registered_by_a_command_is_let_in_by_a_person() {
@@ -197,6 +197,22 @@ async fn software_that_is_registered_by_a_command_is_let_in_by_a_person() {
     let path = format!("/fhir/Patient/{anna}");
     assert_eq!(own.get(&path).await.status(), StatusCode::OK);
     assert_eq!(hub.ask(&["clinical", "user", "list"])["accounts"][0]["name"], "anna");
+    // Apps are opened, devices get their resources, and lost passkeys go, by commands too.
+    let chart =
+        hub.ask(&["clinical", "client", "add", "Chart", "--redirect", callback, "--scope", "launch patient/*.rs"]);
+    let chart = chart["client"]["id"].as_str().expect("an identifier");
+    let patient = format!("Patient/{anna}");
+    let opened = hub.ask(&["clinical", "launch", chart, "--patient", &patient, "--user", "anna", "--no-banner"]);
+    assert_eq!(opened["launch"].as_str().map(str::len), Some(43), "{opened}");
+    assert_eq!(opened["iss"], "http://localhost:8080/fhir");
+    let device = site.create(&json!({ "resourceType": "Device", "patient": { "reference": patient } })).await;
+    let bound = hub.ask(&["clinical", "device", "bind", "gw1", &format!("Device/{device}")]);
+    assert_eq!(bound["answer"], "done", "{bound}");
+    let read = body(&site.get(&format!("/fhir/Device/{device}")).await);
+    assert_eq!(read["identifier"], json!([{ "system": "urn:medlock:fhir:device", "value": "gw1" }]));
+    assert_eq!(hub.ask(&["clinical", "device", "release", "gw1"])["answer"], "done");
+    assert_eq!(hub.ask(&["clinical", "user", "lost-passkeys", "anna"])["answer"], "done");
+    hub.ask(&["clinical", "client", "remove", chart]);
     hub.ask(&["clinical", "client", "remove", &client]);
     assert_eq!(own.get(&path).await.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(hub.ask(&["clinical", "client", "list"])["clients"], json!([]));
@@ -215,6 +231,10 @@ fn plain_http_beyond_this_machine_is_refused() {
             "clinical.kinds",
         ),
         ("\n[clinical]\nenabled = true\nport = 1\n", "port"),
+        (
+            "\n[clinical]\nenabled = true\npublic_url = \"https://fhir.example\"\n[clinical.outbound]\nhosts = [\"https://x\"]\n",
+            "[clinical.outbound]",
+        ),
     ] {
         let error = hub.refused(more);
         assert!(error.contains(said), "{error}");

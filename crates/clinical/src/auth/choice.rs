@@ -1,0 +1,92 @@
+//! Whose data it is about: a person who may see several patients chooses one.
+
+use super::authorize::Problem;
+use super::browser::told;
+use crate::Clinical;
+use crate::access::Sight;
+use crate::definitions::Definitions;
+use crate::json::{Document, Limits, Node};
+use crate::kind::{Id, Kind};
+use crate::query::{self, Handling, Plan, Terms};
+use crate::store::{Page, Stored};
+use std::borrow::Cow;
+
+/// Patients on the page, at most.
+const MOST_PATIENTS: u16 = 100;
+
+/// Among whom a person chooses.
+pub(super) struct Choice {
+    /// Identifier and name.
+    pub(super) patients: Vec<(String, String)>,
+    /// What the page was asked with, to ask again with a name.
+    pub(super) asked: Vec<(String, String)>,
+    /// The name that was looked for.
+    pub(super) find: String,
+    /// Whether there may be more than are shown.
+    pub(super) more: bool,
+}
+
+/// The parameter that names whom to look for: ours, beside those of the software.
+pub(super) const FIND: &str = "find";
+
+impl Choice {
+    /// The newest patients, or those with a name, whom the person may see.
+    pub(super) fn read(clinical: &Clinical, account: &Account, query: &[u8]) -> Result<Self, Problem> {
+        let sight = clinical.sight_of_staff(account.row);
+        let mut asked: Vec<(String, String)> = form_urlencoded::parse(query).into_owned().collect();
+        let find = asked.iter().find(|(name, _)| name == FIND).map(|(_, value)| value.trim().to_owned());
+        let find = find.unwrap_or_default();
+        asked.retain(|(name, _)| name != FIND);
+        // Who is no patient may see all of them.
+        let (records, sight) = (clinical.records(), Sight::of_register());
+        let found = if find.is_empty() {
+            records.some_patients(&sight, MOST_PATIENTS).map_err(told)?
+        } else {
+            // What a name cannot be, nobody has.
+            match named(&find, &clinical.bases()) {
+                None => Vec::new(),
+                Some(plan) => {
+                    let page = Page { count: MOST_PATIENTS, after: None };
+                    let limit = clinical.settings().search_limit;
+                    records.search(&sight, &plan, &page, limit).map_err(told)?.resources
+                }
+            }
+        };
+        let more = found.len() >= usize::from(MOST_PATIENTS);
+        let shown = |stored: Stored| (stored.id.to_string(), name_of(&stored.body, &stored.id));
+        Ok(Self { patients: found.into_iter().map(shown).collect(), asked, find, more })
+    }
+}
+
+/// A search for patients with a name that begins so.
+fn named(name: &str, bases: &[String]) -> Option<Plan> {
+    let escaped: String = name
+        .chars()
+        .flat_map(|letter| match letter {
+            '\\' | ',' | '$' | '|' => vec!['\\', letter],
+            letter => vec![letter],
+        })
+        .collect();
+    let pairs = [(Cow::Borrowed("name"), Cow::Owned(escaped))];
+    query::plan(
+        Kind::PATIENT,
+        &pairs,
+        Terms { handling: Handling::Strict, most: MOST_PATIENTS, bases },
+        Definitions::r4(),
+    )
+    .ok()
+}
+
+/// A person's name as it is said, and the birth date.
+pub(super) fn name_of(body: &[u8], id: &Id) -> String {
+    let Ok(document) = Document::read(body, &Limits::RESOURCE) else { return id.to_string() };
+    let text = |node: Option<Node<'_, '_>>| node.and_then(Node::text).map(|text| text.into_owned());
+    let root = document.root();
+    let name = root.member("name").and_then(|names| names.items().next());
+    let given = name.and_then(|name| name.member("given")).and_then(|given| text(given.items().next()));
+    let family = text(name.and_then(|name| name.member("family")));
+    let whole = text(name.and_then(|name| name.member("text")));
+    let name = whole.unwrap_or_else(|| [given, family].into_iter().flatten().collect::<Vec<_>>().join(" "));
+    let born = text(root.member("birthDate")).map(|date| format!(", born {date}")).unwrap_or_default();
+    if name.is_empty() { format!("{id}{born}") } else { format!("{name}{born}") }
+}
