@@ -12,9 +12,11 @@ pub(crate) fn smart_configuration(door: &Door) -> Vec<u8> {
     let mut told = server(door);
     let more = json!({
         "capabilities": [
-            "launch-ehr", "launch-standalone", "client-public", "client-confidential-symmetric", "client-confidential-asymmetric",
-            "sso-openid-connect", "context-ehr-patient", "context-standalone-patient", "context-banner", "permission-offline", "permission-online",
-            "permission-patient", "permission-user", "permission-v1", "permission-v2", "authorize-post",
+            "launch-ehr", "launch-standalone", "authorize-post",
+            "client-public", "client-confidential-symmetric", "client-confidential-asymmetric", "sso-openid-connect",
+            "context-banner", "context-ehr-patient", "context-standalone-patient",
+            "permission-offline", "permission-online", "permission-patient", "permission-user", "permission-v1",
+            "permission-v2",
         ],
     });
     merge(&mut told, more);
