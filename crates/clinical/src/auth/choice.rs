@@ -2,8 +2,8 @@
 
 use super::authorize::Problem;
 use super::browser::told;
+use super::clients::Account;
 use crate::Clinical;
-use crate::access::Sight;
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits, Node};
 use crate::kind::{Id, Kind};
@@ -37,8 +37,7 @@ impl Choice {
         let find = asked.iter().find(|(name, _)| name == FIND).map(|(_, value)| value.trim().to_owned());
         let find = find.unwrap_or_default();
         asked.retain(|(name, _)| name != FIND);
-        // Who is no patient may see all of them.
-        let (records, sight) = (clinical.records(), Sight::of_register());
+        let records = clinical.records();
         let found = if find.is_empty() {
             records.some_patients(&sight, MOST_PATIENTS).map_err(told)?
         } else {
