@@ -1,6 +1,6 @@
 //! A Consent, compiled. What cannot be understood is refused: a consent that is kept is a consent that is enforced.
 
-use super::{Purposes, terms};
+use super::{Compiled, Condition, Meaning, Provision, Purposes, terms};
 use crate::access::{Verb, Verbs};
 use crate::definitions::Definitions;
 use crate::json::Node;
@@ -17,125 +17,6 @@ pub const POLICY: &str = "urn:medlock:fhir:base-policy";
 const MOST: usize = 256;
 const DEEPEST: usize = 8;
 const VALUES: usize = 4_096;
-
-/// A Consent that can be enforced.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Compiled {
-    /// Its provisions, each behind the one that it is an exception of; none while it is not active.
-    pub provisions: Vec<Provision>,
-}
-
-/// A provision with all that those around it ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Provision {
-    /// The place of the one that it is an exception of.
-    pub parent: Option<usize>,
-    /// Whether it denies.
-    pub deny: bool,
-    /// Whether it, or one around it, names an actor.
-    pub named: bool,
-    /// When it is in force.
-    pub period: Span,
-    /// What it is about that is done.
-    pub verbs: Verbs,
-    /// For what.
-    pub purposes: Purposes,
-    /// Kinds, as bits by their numbers.
-    pub kinds: i64,
-    /// All of which have to hold.
-    pub conditions: Vec<Condition>,
-}
-
-/// A condition on the caller or on the row; of a list, one value has to fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// The caller is one of these.
-    Actor(Vec<(Kind, Id)>),
-    /// The row is labelled so.
-    Label(Vec<Coding>),
-    /// One of these codes is found in the row.
-    Coded(Vec<Coding>),
-    /// The row's date is, or may be, within this.
-    Overlaps(Span),
-    /// The row's date is within this wholly.
-    Within(Span),
-    /// The row is one of these, or stands so to one of them.
-    Data(Vec<(Meaning, Kind, Id)>),
-}
-
-impl Condition {
-    pub(crate) const ACTOR: i64 = 0;
-    pub(crate) const LABEL: i64 = 1;
-    pub(crate) const CODED: i64 = 2;
-    pub(crate) const OVERLAPS: i64 = 3;
-    pub(crate) const WITHIN: i64 = 4;
-    pub(crate) const DATA: i64 = 5;
-
-    /// How many values it names.
-    fn values(&self) -> usize {
-        match self {
-            Self::Actor(actors) => actors.len(),
-            Self::Label(codings) | Self::Coded(codings) => codings.len(),
-            Self::Data(data) => data.len(),
-            Self::Overlaps(_) | Self::Within(_) => 1,
-        }
-    }
-
-    /// Its sort in the store.
-    pub(crate) const fn sort(&self) -> i64 {
-        match self {
-            Self::Actor(_) => Self::ACTOR,
-            Self::Label(_) => Self::LABEL,
-            Self::Coded(_) => Self::CODED,
-            Self::Overlaps(_) => Self::OVERLAPS,
-            Self::Within(_) => Self::WITHIN,
-            Self::Data(_) => Self::DATA,
-        }
-    }
-}
-
-/// How data is meant (FHIR R4, `consent-data-meaning`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
-    /// The resource itself.
-    Instance,
-    /// It, and what it refers to.
-    Related,
-    /// It, and what refers to it.
-    Dependents,
-    /// What was authored by it.
-    AuthoredBy,
-}
-
-impl Meaning {
-    const NAMES: [(Self, &'static str); 4] = [
-        (Self::Instance, "instance"),
-        (Self::Related, "related"),
-        (Self::Dependents, "dependents"),
-        (Self::AuthoredBy, "authoredby"),
-    ];
-
-    /// Its number in the store.
-    pub(crate) const fn number(self) -> i64 {
-        match self {
-            Self::Instance => 0,
-            Self::Related => 1,
-            Self::Dependents => 2,
-            Self::AuthoredBy => 3,
-        }
-    }
-}
-
-impl Compiled {
-    /// The codes that its conditions name.
-    pub(crate) fn codings(&self) -> impl Iterator<Item = &Coding> {
-        let conditions = self.provisions.iter().flat_map(|provision| &provision.conditions);
-        conditions.flat_map(|condition| match condition {
-            Condition::Label(codings) | Condition::Coded(codings) => codings.as_slice(),
-            Condition::Actor(_) | Condition::Overlaps(_) | Condition::Within(_) | Condition::Data(_) => &[],
-        })
-    }
-}
 
 /// Compiles a Consent that is as R4 says.
 ///
@@ -526,4 +407,56 @@ fn both(a: Span, b: Span) -> Span {
 
 fn common(a: Verbs, b: Verbs) -> Verbs {
     Verbs::of(Verb::ALL.into_iter().filter(|verb| a.has(*verb) && b.has(*verb)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{Document, Limits};
+    use proptest::prelude::{any, prop, proptest};
+
+    /// Those with which the fuzzer begins, too.
+    const WRITTEN: [&str; 3] = [
+        include_str!("../../../../fuzz/corpus/fhir_consent/elements"),
+        include_str!("../../../../fuzz/corpus/fhir_consent/optout"),
+        include_str!("../../../../fuzz/corpus/fhir_consent/root_type"),
+    ];
+
+    fn compiled(text: &str) -> Option<Compiled> {
+        let document = Document::read(text.as_bytes(), &Limits::RESOURCE).ok()?;
+        compile(document.root(), &[]).ok()
+    }
+
+    #[test]
+    fn what_stands_around_a_provision_stands_in_it() {
+        let [elements, optout, root] = WRITTEN.map(|text| compiled(text).expect("it is understood").provisions);
+        let told: Vec<_> = elements.iter().map(|provision| (provision.parent, provision.deny)).collect();
+        assert_eq!(told, [(None, true), (Some(0), false), (Some(1), true)]);
+        assert_eq!(elements[0].conditions.len(), 5);
+        assert!(elements.iter().all(|provision| provision.named && provision.conditions == elements[0].conditions));
+        assert_eq!(
+            (elements[1].kinds, elements[2].kinds),
+            (terms::bit(Kind::OBSERVATION), 0),
+            "no Observation is a Device"
+        );
+        assert_eq!(elements[2].period.low, moment::date("2024").expect("a year").low);
+        assert!(matches!(optout.as_slice(), [Provision { parent: None, deny: true, .. }]));
+        let [all, emergency] = root.as_slice() else { panic!("two: {root:?}") };
+        assert!(all.deny && !emergency.deny && emergency.purposes == Purposes::default(), "nobody asks so here");
+    }
+
+    proptest! {
+        /// Shows REQ-CONS-18: any text is compiled within bounds or refused; each exception has its place and asks for less.
+        #[test]
+        fn compiling_is_total(which in 0..3_usize, cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6)) {
+            let mut text = WRITTEN[which].as_bytes().to_vec();
+            for (place, byte) in cuts {
+                let place = place.index(text.len());
+                text[place] = byte;
+            }
+            for (place, provision) in compiled(&String::from_utf8_lossy(&text)).into_iter().flat_map(|all| all.provisions).enumerate() {
+                proptest::prop_assert!(place <= MOST && provision.parent.is_none_or(|parent| parent < place));
+            }
+        }
+    }
 }

@@ -3,7 +3,8 @@
 //! | file | what is there |
 //! | --- | --- |
 //! | `base` | the base policy: who sees a patient's data without any Consent |
-//! | `compile`, `terms` | a Consent as [`Provision`]s, or why it cannot be enforced |
+//! | `provision` | a Consent as it is kept: [`Provision`]s with all that those around them ask |
+//! | `compile`, `terms` | how a Consent becomes that, or why it cannot be enforced |
 //! | `ruling` | the provisions of a patient as a condition of the statement that reads or writes |
 //! | `glass` | what a person in an emergency says, and for how long it is good |
 //!
@@ -19,11 +20,13 @@
 mod base;
 mod compile;
 mod glass;
+mod provision;
 mod ruling;
 mod terms;
 
 pub use base::Base;
-pub use compile::{Compiled, Condition, Meaning, POLICY, Provision, compile};
+pub use compile::{POLICY, compile};
 pub use glass::{Broken, Reason};
+pub use provision::{Compiled, Condition, Meaning, Provision};
 pub(crate) use ruling::Ruling;
 pub use ruling::{Actor, Purpose, Purposes};
