@@ -1,15 +1,16 @@
 //! `$break-glass` and `$broken-glass`: a patient's data in an emergency, and what the patient is told of it.
 
 use super::answer;
-use super::asking::{Asking, absent, read_whole, store_failed};
+use super::asking::{Asking, absent, read_whole, store_failed, too_late};
 use super::change::read_json;
-use crate::access::Verb;
+use crate::access::{Sight, Verb};
 use crate::consent::{Broken, Reason};
 use crate::json::{Limits, Node};
 use crate::kind::{Id, Kind, Millis};
 use crate::moment;
 use crate::outcome::{Code, Issue, Refusal};
-use crate::store::NewGlass;
+use crate::query::Handling;
+use crate::store::{NewGlass, Stored};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
@@ -18,7 +19,12 @@ use serde_json::{Value, json};
 
 /// `POST /fhir/Patient/{id}/$break-glass`
 pub(super) async fn break_glass(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
-    asking.blocking(move |asking| asking.break_glass(asking.name(0)?, asking.name(1)?, &read_whole(body)?)).await
+    asking.blocking(move |asking| asking.break_glass(asking.name(0)?, Some(asking.name(1)?), &read_whole(body)?)).await
+}
+
+/// `POST /fhir/Patient/$break-glass`: of the patient with an identifier, since whom a consent hides no search finds.
+pub(super) async fn break_glass_of_identified(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
+    asking.blocking(move |asking| asking.break_glass(asking.name(0)?, None, &read_whole(body)?)).await
 }
 
 /// `GET /fhir/Patient/{id}/$broken-glass`
@@ -28,8 +34,8 @@ pub(super) async fn broken_glass(asking: Asking) -> Response {
 
 impl Asking {
     /// Somebody of the staff says why; then what the token's rights reach of this patient is in sight for a while, whatever
-    /// consents say. It is told by the patient's id: whom a consent hides is found by no search.
-    fn break_glass(&self, name: &str, id: &str, body: &[u8]) -> Result<Response, Refusal> {
+    /// consents say.
+    fn break_glass(&self, name: &str, id: Option<&str>, body: &[u8]) -> Result<Response, Refusal> {
         let (caller, kind, note) = self.permitted(name, Verb::Read)?;
         self.of_patient(kind)?;
         let Some((person, client)) = caller.staff() else {
@@ -38,22 +44,21 @@ impl Asking {
         };
         answer::is_json(self.headers())?;
         let document = read_json(body, &Limits::RESOURCE)?;
-        let list = document.root().member("parameter");
-        let mut said = list.iter().flat_map(|list| list.items());
-        let said = said.find(|one| one.member("name").and_then(Node::text).as_deref() == Some("reason"));
-        let said = said.and_then(|one| one.member("valueString")).and_then(Node::text);
+        let said = parameter(document.root(), "reason", "valueString").and_then(Node::text);
         let reason = said.as_deref().and_then(Reason::read).ok_or_else(|| {
             let text = "say why in the parameter reason: 8 to 500 characters, which the patient will read";
             Issue::new(Code::ParameterValue, text).at("Parameters.parameter.where(name = 'reason')")
         })?;
         let (clinical, unruled) = (&self.door.clinical, caller.sight(Verb::Read).unruled());
-        let found = match Id::read(id) {
-            Some(id) => clinical.records().read(&unruled, kind, &id).map_err(|error| store_failed(&error))?,
-            None => None,
+        let found = match (id, id.and_then(Id::read)) {
+            (None, _) => self.identified(&unruled, document.root()).map_err(|why| self.refused(&note, why))?,
+            (_, Some(id)) => clinical.records().read(&unruled, kind, &id).map_err(|error| store_failed(&error))?,
+            (_, None) => None,
         };
         let Some(patient) = found.filter(|found| !found.gone) else {
             return Err(self.refused(&note, absent(kind)));
         };
+        let reference = format!("Patient/{}", patient.id);
         let made = caller.at();
         let until = Millis(made.0.saturating_add(clinical.settings().glass_seconds.saturating_mul(1_000)));
         let note = note.about(kind, Some(patient.row), Some(patient.version), vec![patient.row]);
@@ -69,7 +74,30 @@ impl Asking {
             until,
         };
         clinical.records().break_glass(glass, note).map_err(|error| store_failed(&error))?;
-        Ok(parameters(&json!([{ "name": "until", "valueInstant": moment::written(until) }])))
+        Ok(parameters(&json!([
+            { "name": "until", "valueInstant": moment::written(until) },
+            { "name": "patient", "valueReference": { "reference": reference } },
+        ])))
+    }
+
+    /// The one patient with the identifier that the parameter of that name gives.
+    fn identified(&self, sight: &Sight, root: Node<'_, '_>) -> Result<Option<Stored>, Refusal> {
+        let identifier = parameter(root, "identifier", "valueIdentifier");
+        let text = |name: &str| identifier.and_then(|node| node.member(name)).and_then(Node::text);
+        let (Some(system), Some(value)) = (text("system"), text("value")) else {
+            let text = "say whose: an identifier with its system and value, or use Patient/ID/$break-glass";
+            let at = "Parameters.parameter.where(name = 'identifier')";
+            return Err(Issue::new(Code::ParameterValue, text).at(at).into());
+        };
+        let token = format!("{}|{}", escaped(&system), escaped(&value));
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("identifier", &token).finish();
+        let plan = self.plan(Kind::PATIENT, &query, Handling::Strict)?;
+        let clinical = &self.door.clinical;
+        let found = clinical.records().matching(sight, &plan, clinical.settings().search_limit).map_err(too_late)?;
+        match found.len() {
+            0 | 1 => Ok(found.into_iter().next()),
+            _ => Err(Issue::new(Code::ManyMatches, "there is more than one such Patient").into()),
+        }
     }
 
     /// Who, when, and why: for the patient, and for who reads the patient.
@@ -93,6 +121,17 @@ impl Asking {
         }
         Err(Issue::new(Code::NotSupported, format!("{} is not served", self.shown())).into())
     }
+}
+
+/// The value of a parameter of Parameters.
+fn parameter<'d, 'a>(root: Node<'d, 'a>, name: &str, value: &str) -> Option<Node<'d, 'a>> {
+    let mut all = root.member("parameter")?.items();
+    all.find(|one| one.member("name").and_then(Node::text).as_deref() == Some(name))?.member(value)
+}
+
+/// A value as a search writes it (FHIR R4, section 3.1.1.4.0.1).
+fn escaped(text: &str) -> String {
+    text.chars().flat_map(|c| ['\\'].into_iter().filter(move |_| "\\,|$".contains(c)).chain([c])).collect()
 }
 
 fn notice(broken: &Broken) -> Value {

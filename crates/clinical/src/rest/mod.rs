@@ -65,6 +65,7 @@ fn fhir(door: Door) -> Router {
         .route("/$submit-cgm-bundle", post(transaction::submit_cgm_bundle))
         .route("/{kind}/$validate", post(operations::validate))
         .route("/{kind}/{id}/$validate", post(operations::validate))
+        .route("/{kind}/$break-glass", post(glass::break_glass_of_identified))
         .route("/{kind}/{id}/$break-glass", post(glass::break_glass))
         .route("/{kind}/{id}/$broken-glass", get(glass::broken_glass))
         .route("/{kind}/{id}/$everything", get(operations::everything))

@@ -23,6 +23,26 @@ async fn who_breaks_the_glass_sees_and_is_seen() {
         let hers = anna.send("POST", &path, &[], &because("I want to see it")).await;
         assert_eq!((hers.status, hers.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"));
         assert_eq!(first.sees(&ward).await, ["other"]);
+        // By the number on the wrist: it finds one, of whom no search tells.
+        let mut identified = anna.get(&format!("Patient/{}", ward.anna)).await.body;
+        identified["identifier"] = json!([{ "system": "urn:mrn", "value": "1,2|3" }]);
+        anna.send("PUT", &format!("Patient/{}", ward.anna), &[], &identified).await;
+        let third = doctor(&house).await;
+        for (value, code) in [("1", "fhir-not-found"), ("", "fhir-parameter-value")] {
+            let mut asked = because("found unconscious at home");
+            let whose = json!({ "name": "identifier", "valueIdentifier": { "system": "urn:mrn", "value": value } });
+            asked["parameter"].as_array_mut().expect("a list").push(whose);
+            let answer = third.send("POST", "Patient/$break-glass", &[], &asked).await;
+            assert_eq!(answer.code(), code, "{answer:?}");
+        }
+        let mut asked = because("found unconscious in the street");
+        let whose = json!({ "name": "identifier", "valueIdentifier": { "system": "urn:mrn", "value": "1,2|3" } });
+        asked["parameter"].as_array_mut().expect("a list").push(whose);
+        assert_eq!(third.get("Patient?identifier=urn:mrn|1\\,2\\|3").await.found().len(), 0);
+        let answer = third.send("POST", "Patient/$break-glass", &[], &asked).await;
+        let reference = format!("Patient/{}", ward.anna);
+        assert_eq!(answer.body["parameter"][1]["valueReference"]["reference"], reference, "{answer:?}");
+        assert_eq!(third.sees(&ward).await.len(), 4);
         let broken = first.send("POST", &path, &[], &because("found unconscious at home")).await;
         assert_eq!(broken.status, StatusCode::OK, "{broken:?}");
         assert_eq!(broken.body["parameter"][0]["name"], "until");
@@ -35,7 +55,7 @@ async fn who_breaks_the_glass_sees_and_is_seen() {
         let changed = first.send("PUT", &format!("Consent/{consent}"), &[], &ended).await;
         assert_eq!(changed.status, StatusCode::FORBIDDEN, "{changed:?}");
         let told = anna.get(&format!("Patient/{}/$broken-glass", ward.anna)).await;
-        assert_eq!(told.body["parameter"].as_array().map(Vec::len), Some(1), "{told:?}");
+        assert_eq!(told.body["parameter"].as_array().map(Vec::len), Some(2), "{told:?}");
         let parts = told.body["parameter"][0]["part"].as_array().expect("parts").clone();
         let part = |name: &str| parts.iter().find(|part| part["name"] == name).cloned().unwrap_or_default();
         assert_eq!(part("by")["valueReference"]["reference"], format!("Practitioner/{}", ward.doctor));
