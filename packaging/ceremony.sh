@@ -39,9 +39,9 @@ explain() {
     printf '   %s\n' "$@"
 }
 
-# Shows a file's SHA-256.
+# Shows a file's SHA-256, by its name or another.
 hash_of() {
-    say "SHA-256 of $(basename "$1"): $(sha256sum <"$1" | cut -d ' ' -f 1)"
+    say "SHA-256 of ${2:-$(basename "$1")}: $(sha256sum <"$1" | cut -d ' ' -f 1)"
 }
 
 # Asks without showing what is typed.
@@ -123,11 +123,15 @@ sign() {
     [ ! -e "$answer" ] || fail "$answer is there already; nothing is overwritten"
     transcript=$dir/transcript.txt
     begin "sign $(basename "$request")"
+    # A medium may say something else when it is read again: one copy is shown, agreed to, and signed.
+    seen=$(mktemp "$dir/seen.XXXXXXXXXX")
+    trap 'rm -f "$seen"' EXIT
+    cat <"$request" >"$seen"
     say "step 1 of 4: what is asked"
     explain "Read each line aloud. \`change\` is what you were told would be asked; the organisation is yours; each key and" \
         "date is as you expect it. The last line is the SHA-256 of the request: it is the one that the hub has shown when" \
         "the request was written, or somebody has exchanged the file: answer no, and find out who."
-    "$medlock" authority sign-request "$request" --show --root "$dir" 2>&1 | tee -a "$transcript" ||
+    "$medlock" authority sign-request "$seen" --show --root "$dir" 2>&1 | tee -a "$transcript" ||
         fail "this root does not sign that; nothing was signed. The lines above say why: go back to the hub, and ask anew"
     for person in first second; do
         if [ "$person" = first ]; then name=$one; else name=$two; fi
@@ -144,13 +148,12 @@ sign() {
         "beginning."
     halves known
     say "step 3 of 4: the root signs"
-    explain "Nobody types. You will see what was made, and then the SHA-256 of the request, of the answer, and of" \
-        "standing.txt, which notes what this root has signed."
+    explain "Nobody types. You will see the request once more, as it was in step 1, then what was made, and then the" \
+        "SHA-256 of the request, of the answer, and of standing.txt, which notes what this root has signed."
     printf '%s\n%s\n' "$first" "$second" |
-        "$medlock" authority sign-request "$request" --root "$dir" --out "$answer" |
-        sed '1,/^SHA-256 /d' | tee -a "$transcript"
+        "$medlock" authority sign-request "$seen" --root "$dir" --out "$answer" | tee -a "$transcript"
     unset first second
-    hash_of "$request"
+    hash_of "$seen" "$(basename "$request")"
     hash_of "$answer"
     hash_of "$dir/standing.txt"
     say "step 4 of 4: what both persons do now"

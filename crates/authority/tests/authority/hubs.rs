@@ -258,6 +258,12 @@ fn a_rotation_at_one_hub_is_in_force_at_the_other() {
     let begun = Instant::now();
     for hub in [&one, &other] {
         let hears = || {
+            // It goes on hearing; what is not newer is not taken.
+            for (from, kind) in
+                [&one, &other].into_iter().flat_map(|from| [Kind::SiteList, Kind::Status].map(|kind| (from, kind)))
+            {
+                let _ = node.accept(kind, &from.news().current(kind).unwrap().bytes);
+            }
             let who = node.identify(hub.hub_identity().current().unwrap().chain()).unwrap();
             node.judge_standing(&who).is_ok()
         };

@@ -93,6 +93,18 @@ impl Sight {
         }
     }
 
+    /// A question for the patients of whom consents speak: whether it is for those whose data of this kind is hidden (`true`), and
+    /// all others are in sight; or for those who are in sight, and all others are hidden. `None`: nobody is asked.
+    pub(crate) fn spoken_of(&self, kind: Kind) -> Option<(bool, Statement)> {
+        let ruling = self.ruling.as_ref()?;
+        let mut out = Statement::default();
+        out.text("SELECT p.rid FROM resource p WHERE p.rid IN (SELECT v.patient FROM provision v UNION SELECT g.patient FROM glass g");
+        out.text(" WHERE g.leave = ").value(ruling.leave).text(") AND ").text(if ruling.base { "NOT (" } else { "(" });
+        ruling.write_past(kind, "p", &mut out);
+        out.text(")");
+        Some((ruling.base, out))
+    }
+
     /// A question for the consents by which a resource `r` of this kind, which the rights reach, is not in sight. More
     /// conditions may follow, each with `AND`. `None`: nobody is asked.
     pub(crate) fn denying(&self, kind: Kind) -> Option<Statement> {

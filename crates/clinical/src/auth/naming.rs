@@ -111,6 +111,7 @@ fn names_a_device(identifier: Node<'_, '_>) -> bool {
 mod tests {
     use super::*;
 
+    /// Shows REQ-SMART-61.
     #[test]
     fn only_the_name_changes() {
         let name = DeviceName::new("cgm1").expect("a name");

@@ -14,7 +14,7 @@
 //!
 //! **Consent never gates therapy or the care team's alarms.** What a device writes is not asked; what a device that works for
 //! itself reads is not asked; what a gateway reads is only asked of provisions that name it. A patient always sees their own
-//! name and consents: who has denied everybody can take it back. Software and devices that are not of the base policy state no
+//! name, consents and audit: who has denied everybody can take it back. Software and devices that are not of the base policy state no
 //! consents.
 
 mod base;

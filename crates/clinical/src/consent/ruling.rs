@@ -89,7 +89,8 @@ enum Known {
 impl Ruling {
     /// Whether rows of this kind are ruled for this caller at all.
     fn rules(&self, kind: Kind) -> bool {
-        let own = matches!(self.actor, Actor::Patient(_)) && matches!(kind, Kind::PATIENT | Kind::CONSENT);
+        let own = matches!(self.actor, Actor::Patient(_))
+            && matches!(kind, Kind::PATIENT | Kind::CONSENT | Kind::AUDIT_EVENT);
         !matches!(Definitions::r4().owner(kind), Owner::Nobody) && !own
     }
 

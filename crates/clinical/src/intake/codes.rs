@@ -91,6 +91,7 @@ pub(super) fn ucum(unit: Mdc) -> Option<&'static str> {
 mod tests {
     use super::*;
 
+    /// Shows REQ-INTAKE-01.
     #[test]
     fn a_code_in_a_unit_of_another_code_of_loinc_has_none() {
         let loinc = |code, unit| measurement(code, unit).and_then(|found| found.loinc);

@@ -138,6 +138,7 @@ mod tests {
     use proptest::option;
     use proptest::prelude::{any, prop_assert, proptest};
 
+    /// Shows REQ-INTAKE-01.
     #[test]
     fn a_number_keeps_the_precision_of_its_sensor() {
         let written = |mantissa, exponent| decimal(Decimal::new(mantissa, exponent).expect("a number"));

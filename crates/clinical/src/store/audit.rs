@@ -78,6 +78,7 @@ pub(crate) struct Events {
 /// Whose entries may be seen: of all, or of these patients.
 enum Whose {
     All,
+    Except(BTreeSet<i64>),
     These(BTreeSet<i64>),
 }
 
@@ -95,11 +96,25 @@ impl Whose {
         Self::These(patients)
     }
 
+    /// Without those whom consents hide.
+    fn ruled(self, sql: &mut dyn Sql, sight: &Sight) -> Result<Self, Fault> {
+        let Some((hidden, question)) = sight.spoken_of(Kind::AUDIT_EVENT) else { return Ok(self) };
+        let found = all(sql, "resource", question.sql(), question.values(), |row| row.number::<i64>("rid"))?;
+        let found: BTreeSet<i64> = found.into_iter().collect();
+        Ok(match (self, hidden) {
+            (Self::All | Self::Except(_), true) => Self::Except(found),
+            (Self::All | Self::Except(_), false) => Self::These(found),
+            (Self::These(own), true) => Self::These(own.difference(&found).copied().collect()),
+            (Self::These(own), false) => Self::These(own.intersection(&found).copied().collect()),
+        })
+    }
+
     /// Those of `wanted` that may be seen.
     fn and(self, wanted: Option<BTreeSet<i64>>) -> Self {
         match (self, wanted) {
             (own, None) => own,
             (Self::All, Some(wanted)) => Self::These(wanted),
+            (Self::Except(hidden), Some(wanted)) => Self::These(wanted.difference(&hidden).copied().collect()),
             (Self::These(own), Some(wanted)) => Self::These(own.intersection(&wanted).copied().collect()),
         }
     }
@@ -107,6 +122,7 @@ impl Whose {
     fn has(&self, patient: Row) -> bool {
         match self {
             Self::All => true,
+            Self::Except(hidden) => !hidden.contains(&patient.0),
             Self::These(these) => these.contains(&patient.0),
         }
     }
@@ -119,14 +135,15 @@ impl Records {
     /// [`Error`].
     pub(crate) fn event(&self, sight: &Sight, id: &str) -> Result<Events, Error> {
         let Some((seq, place)) = named(id) else { return Ok(Events::default()) };
-        let whose = Whose::of(sight);
         self.database().read_snapshot("read an entry of the audit", |sql| {
+            let whose = Whose::of(sight).ruled(sql, sight)?;
             let mut question = Statement::default();
             question.text("SELECT a.seq, a.at, a.entry FROM audit a WHERE a.seq = ").value(seq);
             let found = first(sql, "audit", question.sql(), question.values(), |row| Ok(read(row, &whose)))?;
             let mut all = found.transpose()?.unwrap_or_default();
             all.retain(|noted| noted.patient.map(|_| noted.place) == place);
-            named_in(sql, Events { all, of_all: matches!(whose, Whose::All), ..Events::default() })
+            let of_all = matches!(whose, Whose::All | Whose::Except(_));
+            named_in(sql, Events { all, of_all, ..Events::default() })
         })
     }
 
@@ -142,8 +159,8 @@ impl Records {
         limit: Duration,
     ) -> Result<Events, Error> {
         self.database().read_within("search the audit", limit, |sql| {
-            let whose = Whose::of(sight);
-            let of_all = matches!(whose, Whose::All);
+            let whose = Whose::of(sight).ruled(sql, sight)?;
+            let of_all = matches!(whose, Whose::All | Whose::Except(_));
             let patients = wanted.patients.as_ref().map(|ids| patients(sql, ids)).transpose()?;
             let whose = whose.and(patients);
             let agents = wanted.agents.as_ref().map(|agents| Agents::of(sql, agents)).transpose()?;
@@ -179,7 +196,7 @@ impl Records {
 fn question(whose: &Whose, wanted: &Wanted, after: Option<&Cursor>) -> Statement {
     let mut out = Statement::default();
     let these: Vec<i64> = match whose {
-        Whose::All => Vec::new(),
+        Whose::All | Whose::Except(_) => Vec::new(),
         Whose::These(these) => these.iter().copied().collect(),
     };
     // The entries of one patient are read in their order, as far as the page goes.
@@ -196,7 +213,7 @@ fn question(whose: &Whose, wanted: &Wanted, after: Option<&Cursor>) -> Statement
             out.text("(SELECT p.seq FROM audit_patient p WHERE p.patient IN ").list(these).text(")");
             "a.seq"
         }
-        (Whose::All, _) => {
+        (Whose::All | Whose::Except(_), _) => {
             out.text("SELECT a.seq, a.at, a.entry FROM audit a WHERE 1 = 1");
             "a.seq"
         }
@@ -231,7 +248,7 @@ fn read(row: &medlock_store::Row, whose: &Whose) -> Result<Vec<Noted>, Fault> {
     let entry = Entry::read(row.blob("entry")?).map_err(|_| row.damaged("entry"))?;
     let one = |patient, place| Noted { at, entry: entry.clone(), patient, seq, place };
     if entry.patients.is_empty() {
-        return Ok(if matches!(whose, Whose::All) { vec![one(None, 0)] } else { Vec::new() });
+        return Ok(if matches!(whose, Whose::All | Whose::Except(_)) { vec![one(None, 0)] } else { Vec::new() });
     }
     let patients = entry.patients.iter().enumerate().filter(|(_, patient)| whose.has(**patient));
     Ok(patients.map(|(place, patient)| one(Some(*patient), place)).collect())

@@ -92,6 +92,7 @@ impl Records {
 mod tests {
     use super::*;
 
+    /// Shows REQ-INTAKE-05.
     #[test]
     fn a_device_was_whose_its_version_of_that_time_says() {
         let (anna, bert) = (Id::fresh(Millis(1)), Id::fresh(Millis(2)));

@@ -131,7 +131,7 @@ async fn expired_device_reports_marked() {
     assert_eq!(found.found().len(), 1);
 }
 
-/// Shows REQ-SMART-06.
+/// Shows REQ-SMART-06, REQ-SMART-60.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_writes_its_own_alone() {
     let house = House::new();

@@ -56,7 +56,7 @@ fn the_state_of_a_pump_has_a_bound() {
     let parts = size_of::<medlock_device::platform::Parts<crate::platform::Sim>>();
     let core = size_of::<Pump>() - parts;
     let memory = size_of::<medlock_device::Memory<1, 2, 256>>();
-    // On a 64-bit computer. On a Cortex-M4 2,560 and 3,208; the target, 4 kB for both, is not met yet.
+    // On a 64-bit computer. On a Cortex-M4 2,560 and 3,208 before lists were followed; the target, 4 kB for both, is not met yet.
     assert!(core <= 2_800, "{core} bytes");
-    assert!(memory <= 3_300, "{memory} bytes");
+    assert!(memory <= 3_400, "{memory} bytes");
 }

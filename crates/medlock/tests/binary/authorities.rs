@@ -6,6 +6,7 @@ use medlock_node::provider::SigningKey;
 use medlock_testkit::SoftHsm;
 use serde_json::Value;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -148,9 +149,14 @@ fn sidecars_follow_a_rotation_and_come_back_after_a_theft_by_themselves() {
 
 /// Runs the ceremony with these lines typed; gives what it said.
 fn ceremony(arguments: &[&str], typed: &[&str]) -> (String, bool) {
+    ceremony_by(env!("CARGO_BIN_EXE_medlock"), arguments, typed)
+}
+
+/// The same, by this program.
+fn ceremony_by(program: &str, arguments: &[&str], typed: &[&str]) -> (String, bool) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/ceremony.sh");
     let mut command = Command::new("bash");
-    command.arg(script).args(arguments).env("MEDLOCK", env!("CARGO_BIN_EXE_medlock"));
+    command.arg(script).args(arguments).env("MEDLOCK", program);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("bash starts");
     let input = child.stdin.take().expect("standard input is a pipe");
@@ -161,7 +167,7 @@ fn ceremony(arguments: &[&str], typed: &[&str]) -> (String, bool) {
     (String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(), output.status.success())
 }
 
-/// Shows REQ-KEYS-19, REQ-KEYS-20, REQ-KEYS-39, REQ-KEYS-82, REQ-KEYS-83.
+/// Shows REQ-KEYS-19, REQ-KEYS-20, REQ-KEYS-39, REQ-KEYS-82, REQ-KEYS-83, REQ-KEYS-110.
 #[test]
 fn two_persons_make_a_root_by_the_ceremony_and_it_never_comes_to_the_hub() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -205,8 +211,28 @@ fn two_persons_make_a_root_by_the_ceremony_and_it_never_comes_to_the_hub() {
         let (said, good) = ceremony(&sign, typed);
         assert!(!good && !Path::new(&answer).exists(), "{said}");
     }
-    let (said, good) = ceremony(&sign, &["Anna", "Ben", "yes", "yes", anna, ben]);
+    // The medium has another request on it as soon as the first was shown: what both have seen is signed all the same.
+    let (other, asked) = (at("other.toml"), std::fs::read(&request).expect("a request"));
+    std::fs::write(&other, text.replace(&at("hub"), &at("other"))).expect("written");
+    let theirs =
+        ["authority", "request", "issuing", "--root", &root, "--config", &other, "--out", &at("other.request")];
+    let (said, good) = run(&theirs);
     assert!(good, "{said}");
+    let faithless = at("faithless.sh");
+    let script = format!(
+        "#!/bin/bash\n{:?} \"$@\"\nstatus=$?\ncase \" $* \" in *' --show '*) cp {:?} {request:?};; esac\nexit $status\n",
+        env!("CARGO_BIN_EXE_medlock"),
+        at("other.request")
+    );
+    std::fs::write(&faithless, script).expect("written");
+    std::fs::set_permissions(&faithless, PermissionsExt::from_mode(0o700)).expect("it can be run");
+    let (said, good) = ceremony_by(&faithless, &sign, &["Anna", "Ben", "yes", "yes", anna, ben]);
+    assert!(good, "{said}");
+    assert_ne!(std::fs::read(&request).expect("a request"), asked, "the medium did not change");
+    let digest = data_encoding::HEXLOWER.encode(&medlock_node::provider::sha256(&asked));
+    assert_eq!(said.matches(&digest).count(), 3, "shown, shown again, and noted: {said}");
+    let left = std::fs::read_dir(at("safe")).expect("the safe").filter_map(Result::ok);
+    assert!(!left.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("seen.")));
     // Each step says who does what, and what is to be seen.
     for told in ["step 4 of 4", "Anna first, then Ben", "the one that the hub has shown", "Take 1.answer alone"] {
         assert!(said.contains(told), "{told} is missing in {said}");

@@ -39,8 +39,10 @@ struct Pg {
 
 impl Pg {
     fn new(server: Server, settings: &str, begin: String) -> Self {
-        let settings =
-            format!("SET search_path TO \"{}\"; SET client_min_messages TO warning; {settings}", server.schema);
+        let settings = format!(
+            "SET search_path TO \"{}\"; SET client_min_messages TO warning; SET jit TO off; {settings}",
+            server.schema
+        );
         Self { server, client: None, statements: HashMap::new(), settings, begin, broken: false, limit: None }
     }
 

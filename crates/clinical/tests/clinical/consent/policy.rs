@@ -49,6 +49,29 @@ async fn who_denies_everybody_can_take_it_back() {
     }
 }
 
+/// Shows REQ-CONS-19: what was done with the data of a patient whom a consent hides is hidden too, but never from the patient.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_of_a_hidden_patient_is_hidden() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let (anna, doctor) = (anna(&house).await, doctor(&house).await);
+        let query = format!("AuditEvent?patient={}", ward.anna);
+        let events = async |person: &Person<'_>, query: &str| {
+            let answer = person.get(query).await;
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            answer.body["entry"].as_array().map_or(0, Vec::len)
+        };
+        assert!(events(&doctor, &query).await > 0);
+        let of_all = doctor.get("AuditEvent?_count=1000").await.body.to_string();
+        assert!(of_all.contains(&ward.anna));
+        anna.create(&ward.consent(json!([{ "type": "deny" }]))).await.made();
+        assert_eq!(events(&doctor, &query).await, 0);
+        let of_all = doctor.get("AuditEvent?_count=1000").await.body.to_string();
+        assert!(!of_all.contains(&ward.anna) && of_all.contains("AuditEvent"));
+        assert!(events(&anna, &query).await > 0);
+    }
+}
+
 /// Shows REQ-CONS-11: consent gates neither what devices write, nor what one reads that works for itself; a gateway reads what
 /// no provision takes from it by name.
 #[tokio::test(flavor = "multi_thread")]
