@@ -526,12 +526,13 @@ impl Authority {
         if changed || self.hub.current().is_none() { self.issue_hub() } else { self.renew_hub() }
     }
 
-    /// Renews the hub's credential when two thirds of its life are over.
+    /// Renews the hub's credential when two thirds of its life are over, or when it is by a former key: one that was asked for
+    /// before the keys changed may have come after.
     fn renew_hub(&self) -> Result<(), Error> {
         let Some(current) = self.hub.current() else { return self.issue_hub() };
         let (from, until) = current.validity();
         let due = from.plus_seconds(until.seconds_since(from) / 3 * 2);
-        if self.clock.now() >= due { self.issue_hub() } else { Ok(()) }
+        if self.clock.now() >= due || self.hub_is_behind() { self.issue_hub() } else { Ok(()) }
     }
 
     pub(crate) fn issue_hub(&self) -> Result<(), Error> {

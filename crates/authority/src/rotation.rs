@@ -23,7 +23,6 @@ use crate::store::{Issued, Published, Purpose, Standing, StandingChange, Standin
 use crate::trust_list::{self, SiteList, SiteRoots};
 use crate::{Authority, Error, status};
 use medlock_node::files;
-use medlock_node::identity::Identity;
 use medlock_trust::cose::Sign1;
 use medlock_trust::list::List;
 use medlock_trust::status::{RevokedSet, StatusList};
@@ -508,11 +507,7 @@ impl Authority {
             }
             self.publish_status()?;
         }
-        let by_former = |own: &[u8]| self.certificate_above(own).is_some_and(|key| key.label != self.issuing().label);
-        // What it shows above its own certificate changes with the roots.
-        let shown = |own: &Identity| own.chain().iter().map(|der| der.to_vec()).collect::<Vec<_>>();
-        let is_other = |own: &Identity| by_former(own.own()) || shown(own) != self.chain(own.own().to_vec());
-        if self.hub_identity().current().is_some_and(|own| is_other(&own)) {
+        if self.hub_is_behind() {
             self.issue_hub()?;
         }
         if !site {
@@ -526,6 +521,15 @@ impl Authority {
             self.make_routes(true)?;
         }
         Ok(())
+    }
+
+    /// Whether the hub's own credential is by another key than the one that issues, or what it shows above it has changed with
+    /// the roots.
+    pub(crate) fn hub_is_behind(&self) -> bool {
+        let Some(own) = self.hub_identity().current() else { return false };
+        let by_former = self.certificate_above(own.own()).is_some_and(|key| key.label != self.issuing().label);
+        let shown: Vec<Vec<u8>> = own.chain().iter().map(|der| der.to_vec()).collect();
+        by_former || shown != self.chain(own.own().to_vec())
     }
 
     /// Whether the object of this kind that is published was signed by the key that issues, or there is none.
