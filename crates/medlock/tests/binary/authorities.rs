@@ -191,7 +191,7 @@ fn two_persons_make_a_root_by_the_ceremony_and_it_never_comes_to_the_hub() {
         "[hub]\nsite = \"Fault Hospital\"\nroot = \"offline\"\ndir = {:?}\ndevices = \"127.0.0.1:0\"\npeople = \"127.0.0.1:0\"\n",
         at("hub")
     );
-    std::fs::write(&config, text).expect("written");
+    std::fs::write(&config, &text).expect("written");
     let run = |arguments: &[&str]| {
         let output = medlock().args(arguments).output().expect("it starts");
         (String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(), output.status.success())
