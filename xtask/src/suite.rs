@@ -52,7 +52,7 @@ pub(crate) fn tests(house: &House) -> Result<Report> {
     let slowest: Vec<String> = slowest.iter().take(5).map(|(time, name)| format!("{name} {}", clock(*time))).collect();
     report.notes.push(format!("built in {built}; longest: {}", slowest.join(", ")));
     let mut counter = Counter::default();
-    let program = Program::new("cargo").args(["test", "--release", "--workspace", "--doc", "--quiet"]);
+    let program = Program::new("cargo").args(["test", "--workspace", "--doc", "--quiet"]);
     let success = environment(house, program).watch(true, |line| counter.line(line))?;
     counter.close(success, "examples in the documentation", &mut report);
     other_features(house, &mut report)?;
@@ -69,7 +69,7 @@ fn other_features(house: &House, report: &mut Report) -> Result<()> {
     for (package, features, arguments) in RUNS {
         let name = format!("{package} {features}");
         let mut counter = Counter::default();
-        let program = Program::new("cargo").args(["test", "--release", "-p", package, features]).args(arguments);
+        let program = Program::new("cargo").args(["test", "-p", package, features]).args(arguments);
         let success = environment(house, program).watch(true, |line| counter.line(line))?;
         if success && counter.counts.passed == 0 {
             report.findings.push(format!("{name}: no test ran"));
@@ -141,7 +141,7 @@ fn environment(house: &House, program: Program) -> Program {
 }
 
 fn build() -> Result<Vec<Binary>> {
-    let arguments = ["test", "--release", "--workspace", "--tests", "--no-run", "--message-format"];
+    let arguments = ["test", "--workspace", "--tests", "--no-run", "--message-format"];
     let mut lines = Vec::new();
     let program = Program::new("cargo").args(arguments).args(["json-render-diagnostics"]);
     let success = program.watch(false, |line| lines.push(line.to_string()))?;

@@ -9,23 +9,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The kinds that are kept and whose rules are all enforced.
-const SERVED: [&str; 14] = [
-    "Patient",
-    "Device",
-    "DeviceMetric",
-    "Observation",
-    "Practitioner",
-    "PractitionerRole",
-    "Organization",
-    "Consent",
-    "MedicationAdministration",
-    "ServiceRequest",
-    "DiagnosticReport",
-    "ImagingStudy",
-    "Provenance",
-    "AuditEvent",
-];
+/// The kinds that are kept and whose rules are all enforced: Subscriptions have a number, and are not served yet.
+fn served() -> impl Iterator<Item = Kind> {
+    Kind::all().filter(|kind| *kind != Kind::SUBSCRIPTION)
+}
 
 /// `[clinical]`: the FHIR store and its authorization server, at `/fhir` and `/auth` of the hub's listeners.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -79,7 +66,7 @@ impl Default for ClinicalConfig {
             store_schema: None,
             store_password_file: None,
             store_ca: None,
-            kinds: SERVED.map(str::to_owned).to_vec(),
+            kinds: served().map(|kind| kind.name().to_owned()).collect(),
             base: Base::ALL.to_vec(),
             glass_seconds: 900,
             patient_system: None,
@@ -137,8 +124,10 @@ impl Settings {
             return Err(wrong("public_url", what));
         }
         let kind = |name: &String| {
-            let served = SERVED.contains(&name.as_str()).then(|| Kind::named(name)).flatten();
-            served.ok_or_else(|| wrong("kinds", format!("has {name:?}, which is none of {}", SERVED.join(", "))))
+            served().find(|kind| kind.name() == name).ok_or_else(|| {
+                let all: Vec<&str> = served().map(Kind::name).collect();
+                wrong("kinds", format!("has {name:?}, which is none of {}", all.join(", ")))
+            })
         };
         let mut kinds: Vec<Kind> = config.kinds.iter().map(kind).collect::<Result<_, _>>()?;
         kinds.sort_unstable();
@@ -202,7 +191,7 @@ mod tests {
             ClinicalConfig { public_url: Some("https://fhir.example:8443/".into()), ..ClinicalConfig::default() };
         let settings = Settings::of(&config).expect("settings");
         assert_eq!(settings.public_url, "https://fhir.example:8443");
-        assert_eq!(settings.kinds.len(), SERVED.len());
+        assert_eq!(settings.kinds, served().collect::<Vec<_>>());
         for url in ["http://localhost:8080", "http://127.0.0.1:1", "http://[::1]:1", "https://10.0.0.1"] {
             assert!(is_address(url), "{url}");
         }

@@ -47,6 +47,8 @@ impl Kind {
     pub const PROVENANCE: Self = Self(8);
     /// Who did what.
     pub const AUDIT_EVENT: Self = Self(9);
+    /// What somebody wants to be told.
+    pub const SUBSCRIPTION: Self = Self(10);
     /// What was given to a patient.
     pub const MEDICATION_ADMINISTRATION: Self = Self(11);
     /// The findings of an examination.

@@ -72,6 +72,21 @@ impl Alliance {
         self.done(&format!("assemble {name}.proposal {} {current} --out {out} --json", files.join(" ")));
     }
 
+    /// The version behind the one before, signed by two members, in the folder `web`.
+    fn published(&self, version: u32) {
+        let current = format!("--current {}.list", version - 1);
+        self.done(&format!("draft {current} --out {version}.toml --json"));
+        self.signed(&format!("{version}.toml"), &version.to_string(), &current, &["ben", "carla"]);
+        self.done(&format!("publish {version}.list web --json"));
+    }
+
+    /// A hub takes the first list, by what two of its members gave it.
+    fn imported_by(&self, hub: &Hub) {
+        let file = |name: &str| self.file(name).to_str().expect("UTF-8").to_owned();
+        let (list, anna, carla) = (file("1.list"), file("anna.pub"), file("carla.pub"));
+        hub.ask(&["trust-list", "import", &list, "--member", &anna, "--member", &carla, "--threshold", "2"]);
+    }
+
     fn first(&self) {
         self.done(
             "draft --name Alliance --member Anna=anna.pub --member Ben=ben.pub --member Carla=carla.pub \
@@ -276,16 +291,8 @@ fn a_hub_follows_a_published_folder_by_itself_and_keeps_what_it_has_when_that_is
     let web = all.file("web");
     let server = Web::serve(&web);
     let mut hub = Hub::start(folder.path());
-    let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
-    let (list, anna, carla) = (text(all.file("1.list")), text(all.file("anna.pub")), text(all.file("carla.pub")));
-    hub.ask(&["trust-list", "import", &list, "--member", &anna, "--member", &carla, "--threshold", "2"]);
-    let publish = |version: u32| {
-        let current = format!("--current {}.list", version - 1);
-        all.done(&format!("draft {current} --out {version}.toml --json"));
-        all.signed(&format!("{version}.toml"), &version.to_string(), &current, &["ben", "carla"]);
-        all.done(&format!("publish {version}.list web --json"));
-    };
-    publish(2);
+    all.imported_by(&hub);
+    all.published(2);
     // One member suspends the maker.
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     all.done("suspend --current 2.list --authority Maker --out s.proposal --json");
@@ -353,7 +360,7 @@ fn a_hub_follows_a_published_folder_by_itself_and_keeps_what_it_has_when_that_is
     }
 
     // A list that somebody changed on the web server is not taken: what is held stays, and a person is told.
-    publish(3);
+    all.published(3);
     let place = all.file("web/3.cbor");
     let whole = std::fs::read(&place).expect("a list");
     let (mut bad, last) = (whole.clone(), whole.len() - 1);
@@ -368,7 +375,7 @@ fn a_hub_follows_a_published_folder_by_itself_and_keeps_what_it_has_when_that_is
         let sent = Command::new("kill").args(["-HUP", &hub.id().to_string()]).status().expect("kill starts");
         assert!(sent.success());
     };
-    reload(&format!("{:?}", text(web.clone())));
+    reload(&format!("{:?}", web.to_str().expect("UTF-8")));
     let alarms = || hub.ask(&["authority", "alarms"]).to_string();
     until("there is an alarm", || alarms().contains("trust-list-refused"));
     assert!(alarms().contains("3.cbor") && alarms().contains("stays in force"), "{}", alarms());
@@ -392,26 +399,18 @@ fn a_hub_looks_into_its_folder_when_the_first_list_is_imported_and_when_it_reloa
     let all = Alliance::new(folder.path());
     all.first();
     all.done("publish 1.list web --json");
-    let publish = |version: u32| {
-        let current = format!("--current {}.list", version - 1);
-        all.done(&format!("draft {current} --out {version}.toml --json"));
-        all.signed(&format!("{version}.toml"), &version.to_string(), &current, &["ben", "carla"]);
-        all.done(&format!("publish {version}.list web --json"));
-    };
-    publish(2);
+    all.published(2);
     let mut hub = Hub::start(folder.path());
     hub.kill();
     hub.run_with(&format!("trust_list = [{:?}]\n", all.file("web")));
-    let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
-    let (list, anna, carla) = (text(all.file("1.list")), text(all.file("anna.pub")), text(all.file("carla.pub")));
-    hub.ask(&["trust-list", "import", &list, "--member", &anna, "--member", &carla, "--threshold", "2"]);
+    all.imported_by(&hub);
     let holds = |version: &str| {
         let shown = hub.ask(&["trust-list", "show", "--alliance"]);
         let fields = shown[0]["fields"].as_array().cloned().unwrap_or_default();
         fields.iter().any(|field| field["name"] == "version" && field["value"] == version)
     };
     until("version 2 is in force", || holds("2"));
-    publish(3);
+    all.published(3);
     let sent = Command::new("kill").args(["-HUP", &hub.id().to_string()]).status().expect("kill starts");
     assert!(sent.success());
     until("version 3 is in force", || holds("3"));

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -25,6 +26,11 @@ fn node(hub: &Hub, directory: &Path) -> Node {
     let identity = IdentityStore::open(&directory.join("identity")).expect("opened");
     let knowledge = KnowledgeBase::open(&directory.join("knowledge"), hub.site.clock.clone(), Setting::Hospital);
     Node { identity, knowledge: knowledge.expect("opened") }
+}
+
+/// Waits until the enrolment is so far.
+async fn until(progress: &mut watch::Receiver<Progress>, wanted: impl FnMut(&Progress) -> bool) -> Progress {
+    timeout(LIMIT, progress.wait_for(wanted)).await.expect("in time").expect("open").clone()
 }
 
 impl Node {
@@ -45,13 +51,9 @@ async fn machine_enrols_by_code_waits_for_approval_and_then_knows_its_site() {
     let mut progress = enrolment.progress();
     let (_stopper, stop) = stop::channel();
     tokio::spawn(enrolment.run(Some(hub.code.clone()), stop));
-    let waiting = timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::AwaitingApproval { .. }))).await;
-    let waiting = waiting.expect("in time").expect("open").clone();
+    let waiting = until(&mut progress, |now| matches!(now, Progress::AwaitingApproval { .. })).await;
     let Progress::AwaitingApproval { key } = waiting else { panic!("just awaited") };
-    timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::Enrolled { .. })))
-        .await
-        .expect("in time")
-        .expect("open");
+    until(&mut progress, |now| matches!(now, Progress::Enrolled { .. })).await;
     let identity = node.identity.current().expect("identity");
     let hash = medlock_node::provider::sha256(identity.key().spki());
     assert_eq!(key, data_encoding::HEXLOWER.encode(&hash[..16]), "what the engineer compared");
@@ -74,10 +76,7 @@ async fn enrolment_goes_on_with_the_same_key_after_a_kill() {
     let mut progress = enrolment.progress();
     let (_stopper, stop) = stop::channel();
     let task = tokio::spawn(enrolment.run(Some(hub.code.clone()), stop.clone()));
-    timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::AwaitingApproval { .. })))
-        .await
-        .expect("in time")
-        .expect("open");
+    until(&mut progress, |now| matches!(now, Progress::AwaitingApproval { .. })).await;
     let key = first.identity.next_key().expect("key").spki().to_vec();
     task.abort();
     drop((first, task.await));
@@ -87,10 +86,7 @@ async fn enrolment_goes_on_with_the_same_key_after_a_kill() {
     let enrolment = second.enrolment(running.address);
     let mut progress = enrolment.progress();
     tokio::spawn(enrolment.run(None, stop));
-    timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::Enrolled { .. })))
-        .await
-        .expect("in time")
-        .expect("open");
+    until(&mut progress, |now| matches!(now, Progress::Enrolled { .. })).await;
     assert_eq!(second.identity.current().expect("identity").key().spki(), key);
     assert_eq!(*hub.issued.lock().expect("lock"), vec![key]);
 }
@@ -153,10 +149,7 @@ async fn renewal_happens_by_itself_before_expiry_and_retries_while_the_hub_is_aw
     let mut progress = enrolment.progress();
     let (_stopper, stop) = stop::channel();
     let task = tokio::spawn(enrolment.run(Some(hub.code.clone()), stop));
-    timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::Enrolled { .. })))
-        .await
-        .expect("in time")
-        .expect("open");
+    until(&mut progress, |now| matches!(now, Progress::Enrolled { .. })).await;
     let first = node.identity.current().expect("identity");
     let (from, to) = first.validity();
     let mut changes = node.identity.changes();
@@ -170,10 +163,7 @@ async fn renewal_happens_by_itself_before_expiry_and_retries_while_the_hub_is_aw
     running.stopper.stop();
     let _ = running.task.await;
     hub.site.clock.advance(200 * 86_400);
-    timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::Failed { .. })))
-        .await
-        .expect("in time")
-        .expect("open");
+    until(&mut progress, |now| matches!(now, Progress::Failed { .. })).await;
     assert_eq!(node.identity.current().expect("kept").credential(), second.credential());
     let listener = tokio::net::TcpListener::bind(running.address).await.expect("the same address");
     let _running = hub.start_on(listener);
@@ -209,10 +199,7 @@ async fn a_code_gives_another_credential_where_the_hub_does_not_know_the_present
     let mut progress = enrolment.progress();
     let (_stopper, stop) = stop::channel();
     let task = tokio::spawn(enrolment.run(Some(hub.code.clone()), stop.clone()));
-    timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::AwaitingApproval { .. })))
-        .await
-        .expect("in time")
-        .expect("open");
+    until(&mut progress, |now| matches!(now, Progress::AwaitingApproval { .. })).await;
     assert_eq!(second.identity.current().expect("kept").credential(), lost, "until there is another");
     // Cut off meanwhile, it goes on by the code it kept.
     task.abort();
@@ -221,10 +208,7 @@ async fn a_code_gives_another_credential_where_the_hub_does_not_know_the_present
     let enrolment = third.enrolment(running.address);
     let mut progress = enrolment.progress();
     tokio::spawn(enrolment.run(None, stop));
-    timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::Enrolled { .. })))
-        .await
-        .expect("in time")
-        .expect("open");
+    until(&mut progress, |now| matches!(now, Progress::Enrolled { .. })).await;
     assert_ne!(third.identity.current().expect("identity").credential(), lost);
     assert_eq!(third.identity.kept_code().expect("read"), None);
     third.enrolment(running.address).renew().await.expect("renewed");
@@ -247,10 +231,7 @@ async fn a_code_is_not_used_for_any_other_refusal_or_by_anybody_else() {
         let mut progress = enrolment.progress();
         let (_stopper, stop) = stop::channel();
         let task = tokio::spawn(enrolment.run(Some(hub.code.clone()), stop));
-        timeout(LIMIT, progress.wait_for(|now| matches!(now, Progress::Failed { .. })))
-            .await
-            .expect("in time")
-            .expect("open");
+        until(&mut progress, |now| matches!(now, Progress::Failed { .. })).await;
         task.abort();
         assert_eq!(node.identity.current().expect("kept").credential(), present.credential());
         assert_eq!(node.identity.kept_code().expect("read"), None, "it was not used");
