@@ -14,8 +14,7 @@ const COMMANDS: [&str; 2] = ["cargo run --release -- up --demo", "cargo xtask te
 
 pub(crate) fn check(house: &House) -> Result<Report> {
     let mut report = Report::default();
-    // In the release profile, because the stages before it have checked the dependencies in that one.
-    let arguments = ["doc", "--release", "--workspace", "--no-deps", "--quiet"];
+    let arguments = ["doc", "--workspace", "--no-deps", "--quiet"];
     if let Err(error) = Program::new("cargo").args(arguments).env("RUSTDOCFLAGS", "-D warnings").run() {
         report.findings.push(error.to_string());
     }

@@ -189,7 +189,7 @@ fn format(house: &House) -> Result<Report> {
 
 fn clippy() -> Result<Report> {
     Program::new("cargo")
-        .args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])
+        .args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
         .run()?;
     Ok(Report::default())
 }

@@ -147,8 +147,13 @@ impl House {
         let site = Site::new("S");
         let knowledge = site.knowledge();
         let register = Arc::new(Register::default());
-        let mut config =
-            ClinicalConfig { enabled: true, public_url: Some(PUBLIC.to_owned()), ..ClinicalConfig::default() };
+        // A busy machine searches slowly, and that is no fault.
+        let mut config = ClinicalConfig {
+            enabled: true,
+            public_url: Some(PUBLIC.to_owned()),
+            search_seconds: 60,
+            ..ClinicalConfig::default()
+        };
         change(&mut config);
         let needs = Needs {
             clock: site.clock.clone(),
