@@ -188,9 +188,7 @@ fn format(house: &House) -> Result<Report> {
 }
 
 fn clippy() -> Result<Report> {
-    Program::new("cargo")
-        .args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
-        .run()?;
+    Program::new("cargo").args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
     Ok(Report::default())
 }
 

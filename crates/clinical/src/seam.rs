@@ -3,8 +3,7 @@
 
 use crate::outcome::Issues;
 use medlock_node::provider::WebAlgorithm;
-use medlock_proto::reading::{Moment, Reading};
-use medlock_proto::sealed::{Concentration, MilliUnits};
+pub use medlock_proto::record::{Delivered, Delivery, Numbered};
 use medlock_trust::{CredentialId, DeviceName, Identified, Operation, Permit, Roles, Time};
 
 /// Why somebody else could not say something now.
@@ -41,6 +40,9 @@ pub trait Devices: Send + Sync {
     /// # Errors
     /// [`NeedError`].
     fn log_proof(&self, credential: CredentialId) -> Result<Option<Vec<u8>>, NeedError>;
+
+    /// The certificates of the keys that issue and have issued (DER): small devices show their own alone.
+    fn issuing_certificates(&self) -> Vec<Vec<u8>>;
 }
 
 /// The keys that sign ID tokens: a signer process has them. All block.
@@ -69,41 +71,6 @@ pub struct Handed<'a> {
     pub permit: Permit,
     /// When it came.
     pub at: Time,
-}
-
-/// A reading with the number that its device gave it: no other reading of the device has it, also after a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbered {
-    /// The number.
-    pub number: u64,
-    /// The reading.
-    pub reading: Reading,
-}
-
-/// A command that a pump carried out: the final receipt of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// The epoch of the bond under which it was commanded.
-    pub bond_epoch: u64,
-    /// The counter of the command under that bond.
-    pub counter: u64,
-    /// When.
-    pub moment: Moment,
-    /// How much.
-    pub delivered: Delivered,
-    /// Of which insulin.
-    pub concentration: Concentration,
-    /// Who commanded it.
-    pub commander: Option<DeviceName>,
-}
-
-/// How much was delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivered {
-    /// So much.
-    Amount(MilliUnits),
-    /// Nobody knows: power went. Not more than this.
-    AtMost(MilliUnits),
 }
 
 /// Images of one study that were stored; nothing of what is on them.

@@ -233,7 +233,8 @@ enum {
     MEDLOCK_RESOURCE_RECEIPT = 6,
     MEDLOCK_RESOURCE_AUTHORITY_CERTIFICATES = 7, /* at a hub, as all that follow */
     MEDLOCK_RESOURCE_ENROL = 8,
-    MEDLOCK_RESOURCE_RENEW = 9
+    MEDLOCK_RESOURCE_RENEW = 9,
+    MEDLOCK_RESOURCE_RECORDS = 10 /* what was measured and delivered, in CBOR: docs/sealed-command.md, Records */
 };
 
 enum {

@@ -45,6 +45,7 @@ pub(crate) const fn resource_number(resource: Resource) -> i32 {
         Resource::AuthorityCertificates => numbers::RESOURCE_AUTHORITY_CERTIFICATES,
         Resource::Enrol => numbers::RESOURCE_ENROL,
         Resource::Renew => numbers::RESOURCE_RENEW,
+        Resource::Records => numbers::RESOURCE_RECORDS,
     }
 }
 

@@ -336,6 +336,8 @@ numbers! {
     RESOURCE_ENROL = 8;
     /// `/.well-known/est/sren`.
     RESOURCE_RENEW = 9;
+    /// `/m/records`.
+    RESOURCE_RECORDS = 10;
 
     /// Give what is there.
     METHOD_GET = 0;

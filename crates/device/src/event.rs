@@ -258,11 +258,13 @@ pub enum Resource {
     Enrol,
     /// `/.well-known/est/sren`: a renewed credential, at a hub.
     Renew,
+    /// `/m/records`: what this device measured and delivered (`medlock_proto::record`), at a hub that keeps records.
+    Records,
 }
 
 impl Resource {
     /// All resources.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Objects,
         Self::Readings,
         Self::State,
@@ -273,6 +275,7 @@ impl Resource {
         Self::AuthorityCertificates,
         Self::Enrol,
         Self::Renew,
+        Self::Records,
     ];
 
     /// The segments of its path.
@@ -289,6 +292,7 @@ impl Resource {
             Self::AuthorityCertificates => &[".well-known", "est", "crts"],
             Self::Enrol => &[".well-known", "est", "sen"],
             Self::Renew => &[".well-known", "est", "sren"],
+            Self::Records => &["m", "records"],
         }
     }
 }

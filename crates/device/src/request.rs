@@ -105,7 +105,7 @@ impl Asks {
     pub(crate) fn first_block(&self, bytes: usize) -> Option<Block> {
         let size = block_size(bytes);
         let short = match self.resource {
-            Resource::Lease | Resource::Challenge | Resource::Command | Resource::Receipt => true,
+            Resource::Lease | Resource::Challenge | Resource::Command | Resource::Receipt | Resource::Records => true,
             Resource::Objects => self.method == Method::Post,
             Resource::Readings
             | Resource::State

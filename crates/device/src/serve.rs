@@ -186,7 +186,7 @@ impl<P: Platform, const SESSIONS: usize, const EXCHANGES: usize, const BYTES: us
             Resource::Objects | Resource::Lease | Resource::Challenge | Resource::Command | Resource::Receipt => {
                 return self.respond(now, place, asked, &Response::empty(Code::METHOD_NOT_ALLOWED));
             }
-            Resource::AuthorityCertificates | Resource::Enrol | Resource::Renew => {
+            Resource::AuthorityCertificates | Resource::Enrol | Resource::Renew | Resource::Records => {
                 return self.respond(now, place, asked, &Response::empty(Code::NOT_FOUND));
             }
         };

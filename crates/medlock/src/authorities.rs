@@ -278,8 +278,10 @@ impl Served {
         let devices = async |address| {
             Door::devices(address, &format!("authority.{name}.devices"), house, (authority, None)).await
         };
-        let coap = async |address| Door::coap(address, &format!("authority.{name}.coap"), house, authority).await;
-        let coaps = async |address| Door::coaps(address, &format!("authority.{name}.coaps"), house, authority).await;
+        let coap =
+            async |address| Door::coap(address, &format!("authority.{name}.coap"), house, (authority, None)).await;
+        let coaps =
+            async |address| Door::coaps(address, &format!("authority.{name}.coaps"), house, (authority, None)).await;
         let moved = doors::move_to(&mut doors.devices, section.devices, devices).await?;
         let moved = doors::move_to(&mut doors.coap, section.coap, coap).await? || moved;
         let moved = doors::move_to(&mut doors.coaps, section.coaps, coaps).await? || moved;

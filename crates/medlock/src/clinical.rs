@@ -9,6 +9,7 @@ use medlock_clinical::seam::{Devices, NeedError, RegisteredDevice, WebKeys};
 use medlock_clinical::store::Place;
 use medlock_clinical::{Clinical, ClinicalConfig, Needs};
 use medlock_node::clock::Clock;
+use medlock_node::coap::Resources;
 use medlock_node::provider::WebAlgorithm;
 use medlock_node::stop::Stop;
 use medlock_trust::{CredentialId, DeviceName};
@@ -63,6 +64,11 @@ impl Face {
     /// Its paths of the devices' door, which is open at `address`.
     pub(crate) fn devices_router(&self, address: SocketAddr) -> Router {
         self.clinical.devices_router(&format!("https://{}:{}", self.host, address.port()))
+    }
+
+    /// Its paths of the doors for small devices.
+    pub(crate) fn coap_resources(&self) -> Resources {
+        self.clinical.coap_resources()
     }
 
     /// Its paths of the people's door.
@@ -130,6 +136,10 @@ impl Devices for Register {
 
     fn log_proof(&self, credential: CredentialId) -> Result<Option<Vec<u8>>, NeedError> {
         self.0.log_proof(credential).map_err(|error| NeedError(error.to_string()))
+    }
+
+    fn issuing_certificates(&self) -> Vec<Vec<u8>> {
+        self.0.issuing_certificates()
     }
 
     fn follows(&self, old: CredentialId, new: CredentialId) -> Result<bool, NeedError> {

@@ -146,13 +146,13 @@ impl Door {
         wanted: SocketAddr,
         key: &str,
         house: &House,
-        authority: &Arc<Authority>,
+        (authority, face): (&Arc<Authority>, Option<&Face>),
     ) -> Result<Self, Failure> {
         let sessions = LiveSessions::new(Arc::clone(authority.knowledge()));
         // In C509: a chain then fits the datagrams and buffers of small devices.
         let own = Own::of(authority.hub_identity()).in_c509();
         let peers = Arc::new(Peers::new(Arc::clone(authority.knowledge())));
-        let resources = medlock_authority::coap_resources(Arc::clone(authority));
+        let resources = small_devices(authority, face);
         let listener =
             coap::Listener::bind(wanted, own, peers, Arc::clone(&sessions), resources, coap::Limits::default()).await;
         let listener = listener.map_err(|error| format!("{key} = \"{wanted}\" cannot be opened: {error}"))?;
@@ -167,7 +167,7 @@ impl Door {
         wanted: SocketAddr,
         key: &str,
         house: &House,
-        authority: &Arc<Authority>,
+        (authority, face): (&Arc<Authority>, Option<&Face>),
     ) -> Result<Self, Failure> {
         let sessions = LiveSessions::new(Arc::clone(authority.knowledge()));
         let (site, issuers) = (Arc::clone(authority), house.issuers.clone());
@@ -175,7 +175,7 @@ impl Door {
             let own = site.issuing_certificates().into_iter().map(Bytes::from);
             own.chain(issuers.all()).collect()
         });
-        let resources = medlock_authority::coap_resources(Arc::clone(authority));
+        let resources = small_devices(authority, face);
         let limits = coap::Limits { context_idle_ms: COAPS_IDLE_MS, ..coap::Limits::default() };
         let (own, known) = (authority.hub_identity(), Arc::clone(&sessions));
         let listener = coap::Listener::bind_dtls(wanted, own, Arc::new(peers), known, resources, limits).await;
@@ -249,6 +249,12 @@ pub(crate) async fn move_to(
         old.close().await;
     }
     Ok(true)
+}
+
+/// What small devices reach.
+fn small_devices(authority: &Arc<Authority>, face: Option<&Face>) -> coap::Resources {
+    let clinical = face.map(Face::coap_resources).unwrap_or_default();
+    medlock_authority::coap_resources(Arc::clone(authority)).and(clinical)
 }
 
 async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {

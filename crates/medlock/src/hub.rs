@@ -144,8 +144,8 @@ impl Hub {
             Door::plain(address, "hub.monitoring", (house, "monitoring"), monitoring::router(watched)).await
         };
         let devices = async |address| Door::devices(address, "hub.devices", house, (authority, face)).await;
-        let coap = async |address| Door::coap(address, "hub.coap", house, authority).await;
-        let coaps = async |address| Door::coaps(address, "hub.coaps", house, authority).await;
+        let coap = async |address| Door::coap(address, "hub.coap", house, (authority, face)).await;
+        let coaps = async |address| Door::coaps(address, "hub.coaps", house, (authority, face)).await;
         let doors = &mut self.doors;
         let moved = [
             ("hub.devices", doors::move_to(&mut doors.devices, Some(config.devices), devices).await?),

@@ -12,6 +12,7 @@
 //! | [`sealed`] | commands and receipts that cross any carrier |
 //! | [`objects`] | what `/m/objects` says |
 //! | [`reading`] | the one shape in which readings travel |
+//! | [`record`] | what a device reports to its hub |
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -35,4 +36,5 @@ pub mod edhoc;
 pub mod objects;
 pub mod oscore;
 pub mod reading;
+pub mod record;
 pub mod sealed;

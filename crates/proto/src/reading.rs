@@ -135,6 +135,35 @@ pub struct Moment {
     pub utc: Option<Interval>,
 }
 
+impl Moment {
+    /// Writes it: three items of the array it is in.
+    pub(crate) fn encode<W: Write>(self, out: &mut Writer<W>) -> Result<(), W::Error> {
+        out.uint(self.ticks)?;
+        match self.utc {
+            Some(utc) => out.time(utc.earliest())?,
+            None => out.null()?,
+        };
+        match self.utc.and_then(Interval::latest) {
+            Some(latest) => out.time(latest)?,
+            None => out.null()?,
+        };
+        Ok(())
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, cbor::Error> {
+        let ticks = reader.uint()?;
+        let error = reader.error(ErrorKind::OutOfRange);
+        let earliest = if reader.null()? { None } else { Some(reader.time()?) };
+        let latest = if reader.null()? { None } else { Some(reader.time()?) };
+        let utc = match (earliest, latest) {
+            (Some(earliest), latest) => Some(Interval::new(earliest, latest).ok_or(error)?),
+            (None, None) => None,
+            (None, Some(_)) => return Err(error),
+        };
+        Ok(Self { ticks, utc })
+    }
+}
+
 /// One measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
@@ -166,15 +195,7 @@ impl Reading {
             }
             Value::Special(special) => out.uint(special.number())?,
         };
-        out.uint(self.moment.ticks)?;
-        match self.moment.utc {
-            Some(utc) => out.time(utc.earliest())?,
-            None => out.null()?,
-        };
-        match self.moment.utc.and_then(Interval::latest) {
-            Some(latest) => out.time(latest)?,
-            None => out.null()?,
-        };
+        self.moment.encode(out)?;
         match self.mark {
             Some(mark) => out.uint(u64::from(code::number(mark)))?,
             None => out.null()?,
@@ -199,18 +220,10 @@ impl Reading {
         reader.array_of(7)?;
         let (code, unit) = (mdc(reader)?, mdc(reader)?);
         let value = value(reader)?;
-        let ticks = reader.uint()?;
-        let error = reader.error(ErrorKind::OutOfRange);
-        let earliest = if reader.null()? { None } else { Some(reader.time()?) };
-        let latest = if reader.null()? { None } else { Some(reader.time()?) };
-        let utc = match (earliest, latest) {
-            (Some(earliest), latest) => Some(Interval::new(earliest, latest).ok_or(error)?),
-            (None, None) => None,
-            (None, Some(_)) => return Err(error),
-        };
+        let moment = Moment::decode(reader)?;
         let error = reader.error(ErrorKind::OutOfRange);
         let mark = if reader.null()? { None } else { Some(code::from_number(reader.byte()?).ok_or(error)?) };
-        Ok(Self { code, unit, value, moment: Moment { ticks, utc }, mark })
+        Ok(Self { code, unit, value, moment, mark })
     }
 }
 

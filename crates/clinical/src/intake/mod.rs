@@ -10,6 +10,7 @@
 //!
 //! Consent is not asked here: it never gates what devices report ([`crate::seam::Intake`] has no caller who could be refused).
 
+mod coap;
 mod codes;
 mod delivery;
 mod observation;

@@ -18,6 +18,7 @@ mod parameters;
 mod passkey;
 mod people;
 mod provenance;
+mod reports;
 mod rest;
 mod search;
 mod smart;

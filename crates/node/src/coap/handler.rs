@@ -116,6 +116,13 @@ impl Resources {
         self
     }
 
+    /// These and the others.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// The path of the resource that a request is for, if there is one.
     pub(crate) fn route(&self, request: &Request) -> Option<&str> {
         self.0.get_key_value(&request.path()).map(|(path, _)| path.as_str())

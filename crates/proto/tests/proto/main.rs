@@ -10,5 +10,6 @@ mod oscore;
 mod oscore_reboot;
 mod oscore_vectors;
 mod reading;
+mod record;
 mod sealed;
 mod sealed_vectors;

@@ -120,6 +120,21 @@ impl Machine {
         Ok(())
     }
 
+    /// Lets it report to the hub behind `hub` what it measured and delivered; how much that was.
+    ///
+    /// # Errors
+    /// When the hub does not take it.
+    pub(crate) async fn report(&mut self, hub: SocketAddr) -> Result<usize, Failure> {
+        let from = self.said.len();
+        self.act(Do::Report { hub }).await?;
+        let outcome = self.until(from, |said| match said {
+            Said::Reported { records } => Some(Ok(*records)),
+            Said::NotReported { why } => Some(Err(why.clone())),
+            _ => None,
+        });
+        outcome.await?.map_err(|why| format!("what {} reports is not taken: {why}", self.name).into())
+    }
+
     /// Sets its clock by that of the site.
     ///
     /// # Errors

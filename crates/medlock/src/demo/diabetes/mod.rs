@@ -4,6 +4,7 @@
 mod bedside;
 mod carrier;
 mod link;
+mod records;
 mod site;
 mod story;
 

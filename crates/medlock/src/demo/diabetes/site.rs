@@ -2,7 +2,7 @@
 //! the demonstration moves.
 
 use crate::Failure;
-use crate::config::HubConfig;
+use crate::config::{Config, HubConfig};
 use crate::demo::stage;
 use crate::hub::Hub;
 use data_encoding::BASE64;
@@ -11,6 +11,7 @@ use medlock_authority::provision::{BirthProfileConfig, Row};
 use medlock_authority::registry::DeviceConfig;
 use medlock_authority::signer::InProcess;
 use medlock_authority::{Authority, AuthorityConfig};
+use medlock_clinical::ClinicalConfig;
 use medlock_node::clock::Clock;
 use medlock_node::provider::SigningKey;
 use medlock_trust::cose::{self, Algorithm, ContentType};
@@ -29,6 +30,9 @@ use std::sync::Arc;
 const HUB_CREDENTIAL_SECONDS: u64 = 365 * 86_400;
 /// How long the members give themselves for the next list, in seconds.
 const NEXT_LIST_SECONDS: i64 = 400 * 86_400;
+
+/// Where people's software would reach the records; here nobody does.
+const PUBLIC: &str = "http://localhost";
 
 /// What kind of machine it is: each comes from another maker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -96,7 +100,7 @@ impl Kind {
 pub(crate) struct Site {
     /// The hub, while it is on.
     hub: Option<Hub>,
-    config: HubConfig,
+    config: Config,
     /// Where it takes CoAP, while it is on.
     pub(crate) address: SocketAddr,
     /// The key of its root.
@@ -139,9 +143,12 @@ impl Site {
             status_seconds: 86_400,
             ..HubConfig::default()
         };
-        let hub = Hub::start(&config, config.authority(), clock.clone()).await?;
+        let clinical =
+            ClinicalConfig { enabled: true, public_url: Some(PUBLIC.to_owned()), ..ClinicalConfig::default() };
+        let mut config = Config { hub: config, clinical, ..Config::default() };
+        let hub = Hub::start_with(&config, config.hub.authority(), clock.clone()).await?;
         let address = hub.coap().ok_or("the hub has no door for small devices")?;
-        let config = HubConfig { coap: Some(address), ..config };
+        config.hub.coap = Some(address);
         let keys: Vec<SigningKey> = makers.iter().map(|_| SigningKey::generate()).collect();
         let members: Vec<KeyId> = keys.iter().map(SigningKey::key_id).collect();
         let (root, began) = (hub.authority.root().key, clock.now());
@@ -193,13 +200,17 @@ impl Site {
     /// When the port was taken meanwhile.
     pub(crate) async fn switch_on(&mut self) -> Result<(), Failure> {
         if self.hub.is_none() {
-            let authority = self.config.authority();
-            self.hub = Some(Hub::start(&self.config, authority, self.clock.clone()).await?);
+            let authority = self.config.hub.authority();
+            self.hub = Some(Hub::start_with(&self.config, authority, self.clock.clone()).await?);
         }
         Ok(())
     }
 
-    fn hub(&self) -> Result<&Hub, Failure> {
+    /// The hub.
+    ///
+    /// # Errors
+    /// When it is off.
+    pub(super) fn hub(&self) -> Result<&Hub, Failure> {
         self.hub.as_ref().ok_or_else(|| "the hub is off".into())
     }
 

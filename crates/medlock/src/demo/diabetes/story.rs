@@ -3,6 +3,7 @@
 
 mod carriers;
 mod power;
+mod report;
 mod sensors;
 mod strangers;
 mod theft;
@@ -12,6 +13,7 @@ mod time;
 use super::bedside::Machine;
 use super::carrier;
 use super::link::Link;
+use super::records::Gateway;
 use super::site::{Kind, Site};
 use crate::Failure;
 use crate::demo::report::Teller;
@@ -65,6 +67,10 @@ pub(crate) struct Ward {
     to_pump: Link,
     to_other_pump: Link,
     patient: Patient,
+    /// The software that has to do with the records.
+    gateway: Gateway,
+    /// The patient of bed 7 in the records.
+    admitted: String,
     /// How much insulin the patient has got so far.
     got: Insulin,
     started: Instant,
@@ -117,6 +123,8 @@ pub(crate) async fn tell(teller: &mut Teller, replay: Option<&Path>) {
     teller.step("controller-expired-marked", step, ward.expire()).await;
     let step = "the controller renews at the hub with the expired certificate";
     teller.step("controller-renewed", step, ward.renew()).await;
+    let step = "sensor and pump report what they measured and delivered while the hub was off";
+    teller.step("records-caught-up", step, ward.catch_up()).await;
     teller.step("sensor-expired", "a sensor's certificate has expired", ward.expired_sensor()).await;
     let step = "a sensor whose certificate expired 98 days ago comes out of a drawer";
     teller.step("sensor-beyond-grace", step, ward.sensor_from_the_drawer()).await;
@@ -137,6 +145,8 @@ impl Ward {
         let to_hub = Link::start(site.address, 6).await?;
         let drawer = into_the_drawer(&site, folder.path(), &to_hub).await?;
         site.begin_after(DRAWER).await?;
+        let gateway = Gateway::enrol(&site).await?;
+        let admitted = gateway.open(&site).await?.admit("Bed Seven", &["cgm7", "cgm8", "pump7"]).await?;
         let started = Instant::now();
         let build = async |kinds, name, life: Option<u64>, replay| {
             let mut machine = Machine::build_as(&site, folder.path(), kinds, name, replay).await?;
@@ -175,6 +185,8 @@ impl Ward {
             to_pump: Link::start(pump.address, 3).await?,
             to_other_pump: Link::start(other_pump.address, 4).await?,
             patient: Patient::new(SEED),
+            gateway,
+            admitted,
             got: Insulin::NONE,
             passed_seconds: 0,
             minute: 0,

@@ -4,7 +4,9 @@
 
 mod controller;
 mod fetch;
+mod outbox;
 mod pump;
+mod report;
 mod rig;
 mod sensor;
 mod visit;

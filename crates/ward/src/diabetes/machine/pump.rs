@@ -11,9 +11,11 @@ use medlock_device::command::{Act, Limits, Reception, Running};
 use medlock_device::log::Area;
 use medlock_device::platform::{Flash as _, MappedFlash as _, Ticks};
 use medlock_device::{Closing, Event, PhysicalAct, ReceiptTo, Resource, Status};
+use medlock_proto::reading::Moment;
+use medlock_proto::record::{Delivered, Delivery};
 use medlock_proto::sealed::{self, Action, Concentration, MilliUnits, Minutes};
 use medlock_trust::decide::Code;
-use medlock_trust::{DeviceId, Operation};
+use medlock_trust::{DeviceId, DeviceName, Operation};
 
 /// What the mechanics do at most, whoever asks.
 const OWN_LIMITS: OwnLimits = OwnLimits {
@@ -57,9 +59,17 @@ pub(super) fn therapy(flash: &mut FileFlash) -> Result<(Area, Limits), Error> {
 
 struct Firm {
     pump: Pump,
-    bolus: Option<Running>,
-    basal: Option<(Running, Insulin)>,
+    bolus: Option<Dose>,
+    basal: Option<(Dose, Insulin)>,
     halt: Option<Running>,
+}
+
+/// Insulin that is being delivered by a command, and what the records are told of it.
+struct Dose {
+    running: Running,
+    epoch: u64,
+    concentration: Concentration,
+    commander: Option<DeviceName>,
 }
 
 pub(super) fn firmware(options: &Options) -> Box<dyn Firmware> {
@@ -87,6 +97,10 @@ impl Firmware for Firm {
             Event::Uncertain(intent) => {
                 let at_most = amount(intent.action.most());
                 self.pump.count_as_delivered(at_most, Because::Uncertain);
+                if let Some(concentration) = concentration(&intent.action) {
+                    let delivered = Delivered::AtMost(intent.action.most());
+                    keep(rig, (intent.epoch, intent.counter), delivered, concentration, None);
+                }
                 say(&Said::Uncertain { counter: intent.counter, at_most });
             }
             Event::Asked { ask, resource: Resource::State, .. } => {
@@ -139,20 +153,22 @@ impl Firm {
         let obligations = act.obligations();
         let mark = obligations.mark.map(|mark| mark.as_str().to_owned());
         say(&Said::Began { counter: act.counter(), action: format!("{action:?}"), mark, alert: obligations.alert });
+        let (epoch, commander) = (act.command().epoch, rig.name_of(act.controller()));
         let running = rig.core.started(now, receipt, act);
+        let dose = |running, concentration| Dose { running, epoch, concentration, commander };
         match action {
-            Action::Bolus { .. } => self.bolus = running,
-            Action::TemporaryBasal { .. } => {
-                let next = running.map(|running| (running, Insulin::NONE));
+            Action::Bolus { concentration, .. } => self.bolus = running.map(|running| dose(running, concentration)),
+            Action::TemporaryBasal { concentration, .. } => {
+                let next = running.map(|running| (dose(running, concentration), Insulin::NONE));
                 let last = std::mem::replace(&mut self.basal, next);
-                conclude(rig, last);
+                end_dose(rig, last);
             }
             Action::Suspend { .. } | Action::Reduce { .. } => {
                 let last = self.basal.take();
-                conclude(rig, last);
+                end_dose(rig, last);
                 self.halt = running;
             }
-            Action::Resume | Action::Set { .. } => conclude(rig, running.map(|running| (running, Insulin::NONE))),
+            Action::Resume | Action::Set { .. } => conclude(rig, running, Insulin::NONE),
         }
         self.settle(rig, events);
     }
@@ -173,14 +189,14 @@ impl Firm {
                     }
                 }
                 Happened::BolusDone { delivered } | Happened::BolusCut { delivered } => {
-                    let running = self.bolus.take().map(|running| (running, delivered));
-                    conclude(rig, running);
+                    let dose = self.bolus.take().map(|dose| (dose, delivered));
+                    end_dose(rig, dose);
                 }
                 Happened::BackToProgramme { .. } => {
                     let basal = self.basal.take();
-                    conclude(rig, basal);
-                    let halt = self.halt.take().map(|running| (running, Insulin::NONE));
-                    conclude(rig, halt);
+                    end_dose(rig, basal);
+                    let halt = self.halt.take();
+                    conclude(rig, halt, Insulin::NONE);
                 }
                 Happened::Empty => {}
             }
@@ -198,11 +214,43 @@ impl Firm {
     }
 }
 
+/// A dose has ended: the core is told, and it is kept for the records.
+fn end_dose(rig: &mut Rig<'_>, ended: Option<(Dose, Insulin)>) {
+    let Some((dose, delivered)) = ended else { return };
+    let command = (dose.epoch, dose.running.counter());
+    keep(rig, command, Delivered::Amount(MilliUnits(delivered.milliunits())), dose.concentration, dose.commander);
+    conclude(rig, Some(dose.running), delivered);
+}
+
 /// Tells the core what a command delivered.
-fn conclude(rig: &mut Rig<'_>, ended: Option<(Running, Insulin)>) {
-    if let Some((running, delivered)) = ended {
+fn conclude(rig: &mut Rig<'_>, ended: Option<Running>, delivered: Insulin) {
+    if let Some(running) = ended {
         // The receipt waits in the core until the controller asks for it.
         let _ = rig.core.done(rig.clock.now(), running, MilliUnits(delivered.milliunits()));
+    }
+}
+
+/// Keeps what a command delivered, for the records.
+fn keep(
+    rig: &mut Rig<'_>,
+    (bond_epoch, counter): (u64, u64),
+    delivered: Delivered,
+    concentration: Concentration,
+    commander: Option<DeviceName>,
+) {
+    let now = rig.clock.now();
+    let moment = Moment { ticks: now.as_millis(), utc: Some(rig.core.time(now)) };
+    let delivery = Delivery { bond_epoch, counter, moment, delivered, concentration, commander };
+    if let Err(why) = rig.outbox.delivery(delivery) {
+        say(&Said::NotReported { why });
+    }
+}
+
+/// Of which insulin this command gives; `None` if it gives none.
+const fn concentration(action: &Action) -> Option<Concentration> {
+    match action {
+        Action::Bolus { concentration, .. } | Action::TemporaryBasal { concentration, .. } => Some(*concentration),
+        Action::Suspend { .. } | Action::Reduce { .. } | Action::Resume | Action::Set { .. } => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The body around a firmware: a socket, ticks, the core of the SDK, and a line to the world.
 
 use super::fetch::Fetch;
+use super::outbox::Outbox;
+use super::report::Report;
 use super::visit::Visit;
 use super::words::{Do, Said};
 use super::{Error, Kind, Options, pump};
@@ -17,7 +19,7 @@ use medlock_rustcrypto::RustCrypto;
 use medlock_trust::bond::PatientContext;
 use medlock_trust::list::Pinned;
 use medlock_trust::policy::Setting;
-use medlock_trust::{DeviceId, Interval, KeyId, Operation, Operations, Time};
+use medlock_trust::{DeviceId, DeviceName, Interval, KeyId, Operation, Operations, Time};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -49,6 +51,10 @@ pub(super) struct Rig<'s> {
     pub(super) hub: Option<Address>,
     /// A credential that is asked for.
     pub(super) visit: Option<Visit>,
+    /// What is to be reported.
+    pub(super) outbox: Outbox,
+    /// A report to the hub.
+    pub(super) report: Option<Report>,
     /// Trust objects that are asked for.
     pub(super) fetch: Option<Fetch>,
     /// What was fetched from the hub since the start.
@@ -104,8 +110,9 @@ pub(super) fn run(options: &Options, firmware: &mut dyn Firmware) -> Result<(), 
     let core =
         Device::start(parts, settings, &mut memory, clock.now()).map_err(|error| Error::Start(error.to_string()))?;
     let inputs = listen(&socket)?;
-    let mut rig =
-        Rig { core, clock, hub: None, visit: None, fetch: None, known: Vec::new(), socket, names: BTreeMap::new() };
+    let outbox = Outbox::open(folder)?;
+    let (known, names) = (Vec::new(), BTreeMap::new());
+    let mut rig = Rig { core, clock, hub: None, visit: None, outbox, report: None, fetch: None, known, socket, names };
     let device = rig.core.own().map(hex).unwrap_or_default();
     say(&Said::Listening { address: rig.socket.local_addr()?, device, notice: NOT_FOR_THERAPY.to_owned() });
     rig.live(firmware, &inputs)
@@ -148,12 +155,13 @@ impl Rig<'_> {
             let now = self.clock.now();
             self.core.handle_timeout(now);
             self.visit_again();
+            self.report_again();
             self.fetch_again();
             let wish = firmware.on_time(self);
             let now = self.clock.now();
             match self.core.poll(now, buffer) {
                 Output::Transmit { to, datagram } => self.transmit(to, datagram),
-                Output::Event(event) if self.visited(&event) || self.fetched(&event) => {}
+                Output::Event(event) if self.visited(&event) || self.told_hub(&event) || self.fetched(&event) => {}
                 Output::Event(event) => {
                     self.tell(&event);
                     firmware.on_event(self, event);
@@ -197,6 +205,12 @@ impl Rig<'_> {
         }
     }
 
+    /// The name of a device with which a session stands.
+    pub(super) fn name_of(&self, device: DeviceId) -> Option<DeviceName> {
+        let peer = self.names.get(device.as_bytes())?;
+        self.core.identified(*peer).map(|who| *who.device_name())
+    }
+
     /// Those with whom a session stands.
     pub(super) fn peers(&self) -> Vec<Peer> {
         self.names.values().copied().collect()
@@ -228,6 +242,7 @@ impl Rig<'_> {
                 self.core.pin_site(root, None).map_err(|error| error.to_string())?;
             }
             Do::Fetch { hub } => self.fetch(address(hub).ok_or("no such address")?)?,
+            Do::Report { hub } => self.report(address(hub).ok_or("no such address")?)?,
             Do::Enrol { hub } => self.visit(address(hub).ok_or("no such address")?)?,
             Do::Bring { object } => {
                 let kind = self.core.take_object(now, &bytes(&object)?).map_err(|error| error.to_string())?;

@@ -61,7 +61,9 @@ impl Firmware for Sensor {
         if self.readings.len() == KEPT {
             self.readings.pop_front();
         }
-        self.readings.push_back(Reading { code, unit, value: value(measured), moment, mark: None });
+        let reading = Reading { code, unit, value: value(measured), moment, mark: None };
+        self.readings.push_back(reading);
+        rig.outbox.reading(reading)?;
         rig.core.notify(now, Resource::Readings, &self.newest());
         Ok(format!("{measured:?}"))
     }

@@ -93,7 +93,7 @@ impl Rig<'_> {
         true
     }
 
-    fn is_hub(&self, peer: Peer) -> bool {
+    pub(super) fn is_hub(&self, peer: Peer) -> bool {
         self.core.identified(peer).is_some_and(|who| who.roles().contains(Role::Hub))
     }
 

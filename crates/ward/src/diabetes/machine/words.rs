@@ -38,6 +38,11 @@ pub enum Do {
         /// Where the hub takes CoAP.
         hub: SocketAddr,
     },
+    /// Lets it report to a hub what it measured and delivered. [`Said::Reported`] or [`Said::NotReported`] follows.
+    Report {
+        /// Where the hub takes CoAP.
+        hub: SocketAddr,
+    },
     /// Brings it a trust object.
     Bring {
         /// The object in base64.
@@ -179,6 +184,16 @@ pub enum Said {
     Enrolled {
         /// Which device it is there, in hexadecimal.
         device: String,
+    },
+    /// The hub has in its records what it measured and delivered.
+    Reported {
+        /// How many readings and deliveries.
+        records: usize,
+    },
+    /// The hub has not taken all: the rest is kept.
+    NotReported {
+        /// What the hub says, or what happened.
+        why: String,
     },
     /// The hub was not reached, or lets it wait: it asks again.
     Waits {
