@@ -25,7 +25,7 @@ const IMAGING: [&str; 11] = [
     "stolen-cut-off",
 ];
 
-const DIABETES: [&str; 24] = [
+const DIABETES: [&str; 25] = [
     "diabetes-enrolled",
     "makers-authenticated-hub-off",
     "loop-closed",
@@ -44,6 +44,7 @@ const DIABETES: [&str; 24] = [
     "attended-bolus-once",
     "controller-expired-marked",
     "controller-renewed",
+    "records-caught-up",
     "sensor-expired",
     "sensor-beyond-grace",
     "sensor-suspended",

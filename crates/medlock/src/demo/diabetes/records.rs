@@ -4,8 +4,8 @@ use super::site::Site;
 use crate::Failure;
 use crate::demo::stage;
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
-use http::{Method, StatusCode};
+use http::header::{AUTHORIZATION, LOCATION};
+use http::{Method, Response, StatusCode};
 use medlock_node::enrol::{Code, Enrolment, Progress};
 use medlock_node::http::Client;
 use medlock_node::identity::IdentityStore;
@@ -98,23 +98,29 @@ impl Records {
     /// When the search is refused.
     pub(crate) async fn count(&self, search: &str) -> Result<u64, Failure> {
         let found = self.ask(Method::GET, &format!("/fhir/{search}&_summary=count"), Bytes::new()).await?;
+        let found: Value = serde_json::from_slice(found.body())?;
         found["total"].as_u64().ok_or_else(|| format!("no total: {found}").into())
     }
 
     async fn create(&self, resource: &Value) -> Result<String, Failure> {
         let kind = resource["resourceType"].as_str().unwrap_or_default();
         let made = self.ask(Method::POST, &format!("/fhir/{kind}"), resource.to_string().into()).await?;
-        made["id"].as_str().map(str::to_owned).ok_or_else(|| format!("nothing was made: {made}").into())
+        // …/Patient/ID/_history/1
+        let location = made.headers().get(LOCATION).and_then(|location| location.to_str().ok()).unwrap_or_default();
+        let id = location.rsplit('/').nth(2).filter(|id| !id.is_empty());
+        id.map(str::to_owned).ok_or_else(|| format!("no {kind} was made: {location:?}").into())
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Value, Failure> {
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Bytes>, Failure> {
         let mut request = self.client.request(method, path, Some(FHIR_JSON), body)?;
         request.headers_mut().insert(AUTHORIZATION, format!("Bearer {}", self.token).parse()?);
         let answer = self.client.send(request).await?;
-        let told: Value = serde_json::from_slice(answer.body())?;
         match answer.status() {
-            StatusCode::OK | StatusCode::CREATED => Ok(told),
-            refused => Err(format!("{path} is answered {refused}: {told}").into()),
+            StatusCode::OK | StatusCode::CREATED => Ok(answer),
+            refused => {
+                let told = String::from_utf8_lossy(answer.body());
+                Err(format!("{path} is answered {refused}: {told}").into())
+            }
         }
     }
 }
