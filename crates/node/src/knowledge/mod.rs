@@ -24,7 +24,7 @@ use crate::routes::RoutingTable;
 use crate::{Error, files};
 use bytes::Bytes;
 use medlock_trust::decide::{EnrolmentPermit, decide_enrolment};
-use medlock_trust::list::{List, Pinned};
+use medlock_trust::list::{List, MAX_SKEW_SECONDS, Pinned};
 use medlock_trust::log::Logged;
 use medlock_trust::policy::Setting;
 use medlock_trust::status::StatusList;
@@ -47,8 +47,12 @@ pub use objects::Refused;
 const ROOT: &str = "root.der";
 const ALLIANCE: &str = "alliance.txt";
 const FLOOR: &str = "floor.txt";
-/// How far one object may move the time floor beyond what is known: a poisoned one costs a year, not all years.
+/// How far the floor may move beyond what is known, or what the root has signed, where our own clock is wrong: a poisoned
+/// object costs a year, and a thousand of them no more.
 const FLOOR_STEP_SECONDS: i64 = 366 * 86_400;
+/// How far objects may move the floor beyond our own clock, as long as nothing shows that it is wrong: more than clocks differ,
+/// and what a signer whose clock was ahead has done is over in that time.
+const FLOOR_AHEAD_SECONDS: i64 = 600;
 /// The most proofs for cut-offs that are remembered: 48 bytes each, for the peers of today.
 const MAX_LOGGED: usize = 4_096;
 
@@ -316,7 +320,7 @@ impl KnowledgeBase {
         let mut snapshot = Snapshot::clone(&held);
         let (version, proves, bytes) = (new.version, new.proves, new.bytes.clone());
         snapshot.objects.set(kind, new);
-        let floor = proves.and_then(|proven| self.raised(snapshot.floor, proven));
+        let floor = proves.and_then(|proven| self.raised(&held, kind, proven));
         snapshot.floor = floor.or(snapshot.floor);
         self.publish(snapshot);
         let write = |name: &str, content: &[u8]| {
@@ -491,10 +495,23 @@ impl KnowledgeBase {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// The floor after an object that proves `proven` to be over; `None` if that is nothing new.
-    fn raised(&self, floor: Option<Time>, proven: Time) -> Option<Time> {
-        let known = floor.map_or(self.clock.now(), |floor| floor.max(self.clock.now()));
-        let raised = proven.min(known.plus_seconds(FLOOR_STEP_SECONDS));
+    /// The floor after an object of this kind that proves `proven` to be over; `None` if that is nothing new.
+    ///
+    /// Our own clock bounds what one may prove. It is wrong if it is more than a day behind the floor, or behind a list that is
+    /// held: then each list may move the floor by a step, and all other objects together by a step beyond the newest list,
+    /// because whoever has stolen a key that signs them has not the root's.
+    fn raised(&self, held: &Snapshot, kind: Kind, proven: Time) -> Option<Time> {
+        let (floor, now) = (held.floor, self.clock.now());
+        let listed = held.objects.lists().iter().map(|list| list.heading().issued).max();
+        let wrong = floor.max(listed).is_some_and(|proven| proven.seconds_since(now) > MAX_SKEW_SECONDS);
+        let most = match kind {
+            _ if !wrong => now.plus_seconds(FLOOR_AHEAD_SECONDS),
+            Kind::SiteList | Kind::TrustList => {
+                floor.map_or(now, |floor| floor.max(now)).plus_seconds(FLOOR_STEP_SECONDS)
+            }
+            _ => listed?.plus_seconds(FLOOR_STEP_SECONDS),
+        };
+        let raised = proven.min(most);
         floor.is_none_or(|floor| raised > floor).then_some(raised)
     }
 

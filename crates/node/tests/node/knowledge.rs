@@ -174,16 +174,37 @@ fn clock_that_falls_behind_does_not_bring_old_times_back() {
     assert_eq!(knowledge.time().earliest(), then.plus_seconds(1_000));
 }
 
+/// Shows REQ-RUN-50: a hub whose clock is ahead, or a thief of its key, moves nobody who has a clock.
 #[test]
-fn poisoned_time_moves_the_floor_by_a_year_at_most() {
+fn objects_of_the_future_move_the_floor_no_further_than_clocks_differ() {
+    let (site, directory) = (Site::new("S"), tempfile::tempdir().expect("directory"));
+    let knowledge = site.knowledge_in(directory.path());
+    let now = site.clock.now();
+    poison(&site, &knowledge);
+    let floor = knowledge.time().earliest();
+    assert!(floor > now && floor <= now.plus_seconds(600), "{floor}");
+    site.clock.advance(600);
+    assert_eq!(knowledge.time().latest(), Some(site.clock.now()), "the time is known again");
+    assert_eq!(reopen(&site, directory.path()).expect("opened").time().latest(), Some(site.clock.now()));
+}
+
+/// Shows REQ-RUN-51: where the clock is wrong, all objects that are not lists move the floor by one step together.
+#[test]
+fn objects_move_the_floor_of_a_wrong_clock_by_a_year_in_sum() {
     let site = Site::new("S");
     let knowledge = site.knowledge();
     let now = site.clock.now();
-    let mut table = RoutingTable::new(1, Time::NEVER, Vec::new()).expect("table");
-    knowledge.accept(Kind::Routes, &site.routes(&table)).expect("believed: the key is right");
-    assert!(knowledge.time().earliest() <= now.plus_seconds(366 * 86_400));
-    table.version = 2;
-    assert!(knowledge.time().earliest() > now);
+    site.clock.advance(-500_000_000);
+    poison(&site, &knowledge);
+    assert_eq!(knowledge.time().earliest(), now.plus_seconds(366 * 86_400));
+}
+
+/// Twenty objects, all of the last day there is.
+fn poison(site: &Site, knowledge: &KnowledgeBase) {
+    for version in 1..=20 {
+        let table = RoutingTable::new(version, Time::NEVER, Vec::new()).expect("table");
+        knowledge.accept(Kind::Routes, &site.routes(&table)).expect("believed: the key is right");
+    }
 }
 
 #[test]
