@@ -22,7 +22,8 @@ use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::provider::{self, AwsLc};
 use medlock_trust::path::MAX_CHAIN;
 use medlock_trust::policy::Setting;
-use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId};
+use medlock_trust::x509::Certificate;
+use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -86,6 +87,8 @@ pub(crate) struct Locks {
     pub(crate) root_crl_kept: AtomicU64,
     /// People were told that the log goes on under another name.
     pub(crate) log_told: AtomicBool,
+    /// When people were told that a clock was ahead.
+    pub(crate) clock_told: Mutex<Option<Time>>,
 }
 
 impl std::fmt::Debug for Authority {
@@ -473,6 +476,42 @@ impl Authority {
         turn: Turn,
     ) -> Result<(CredentialId, Vec<u8>), Error> {
         let now = self.clock.now();
+        self.with_operational(device, spki, form, parent, |template| {
+            issue::issue_in_turn(template, &self.issuing().issuer(), now, turn, &self.line())
+        })
+    }
+
+    /// Prepares what would be issued to the hub itself, and issues nothing: whatever is wrong with time, names or the issuing
+    /// certificate shows before somebody needs a credential.
+    pub(crate) fn rehearse(&self) -> Result<(), Error> {
+        let Some(current) = self.hub.current() else { return Ok(()) };
+        let name = self.settings.hub_name;
+        let device = self.store.device(name)?.ok_or(Error::Unknown { what: "device", name: name.to_string() })?;
+        let own = Certificate::read(current.own()).map_err(|error| Error::Lint(error.to_string()))?;
+        let (now, issuing) = (self.clock.now(), self.issuing());
+        let refused = |why: &str| Err(Error::Conflict(format!("{why}: look at the clock, it is {now}")));
+        let above = Certificate::read(&issuing.der).map_err(|error| Error::Lint(error.to_string()))?;
+        if now < above.not_before() {
+            return refused("the issuing certificate begins in the future");
+        }
+        self.with_operational(&device, own.spki(), Form::X509, None, |template| {
+            if template.not_before > now {
+                return refused("what is issued would begin in the future");
+            }
+            issue::prepare(template, &issuing.issuer(), now).map(drop)
+        })
+    }
+
+    /// Calls `then` with what an operational credential for a device of the register says, made now.
+    fn with_operational<T>(
+        &self,
+        device: &Device,
+        spki: &[u8],
+        form: Form,
+        parent: Option<CredentialId>,
+        then: impl FnOnce(&Template<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let now = self.clock.now();
         let rules = self.rules();
         let profile = &rules.profile;
         let limit = device.validity_seconds.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(i64::MAX);
@@ -494,7 +533,7 @@ impl Authority {
             addresses: rules.addresses.as_ref(),
             masa: None,
         };
-        issue::issue_in_turn(&template, &self.issuing().issuer(), now, turn, &self.line())
+        then(&template)
     }
 
     /// A maker's has one where sites ask it for vouchers.
@@ -526,13 +565,14 @@ impl Authority {
         if changed || self.hub.current().is_none() { self.issue_hub() } else { self.renew_hub() }
     }
 
-    /// Renews the hub's credential when two thirds of its life are over, or when it is by a former key: one that was asked for
-    /// before the keys changed may have come after.
+    /// Renews the hub's credential when two thirds of its life are over, when it is by a former key (one that was asked for
+    /// before the keys changed may have come after), or when it begins in the future, because the clock was ahead.
     fn renew_hub(&self) -> Result<(), Error> {
         let Some(current) = self.hub.current() else { return self.issue_hub() };
         let (from, until) = current.validity();
         let due = from.plus_seconds(until.seconds_since(from) / 3 * 2);
-        if self.clock.now() >= due || self.hub_is_behind() { self.issue_hub() } else { Ok(()) }
+        let now = self.clock.now();
+        if now >= due || from > now || self.hub_is_behind() { self.issue_hub() } else { Ok(()) }
     }
 
     pub(crate) fn issue_hub(&self) -> Result<(), Error> {

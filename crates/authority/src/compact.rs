@@ -2,6 +2,7 @@
 //! what has changed since once a day. Whoever holds the set fetches the changes alone; who comes late, or was away
 //! longer, fetches both.
 
+use crate::ahead::is_ahead;
 use crate::objects::Kind;
 use crate::status::set::{ShardWriter, Shards};
 use crate::store::{Published, StandingState};
@@ -36,7 +37,7 @@ pub(crate) struct Made {
     last: Option<(Instant, Duration)>,
 }
 
-/// Until when the last set covers credentials: those that are issued later begin later.
+/// Until when the sets in force cover credentials: those that are issued later begin later.
 #[derive(Debug)]
 pub(crate) struct Covered(AtomicI64);
 
@@ -47,11 +48,23 @@ impl Default for Covered {
 }
 
 impl Authority {
-    /// The begin of a validity that no set covers yet, also when the clock was set back: a set answers for all
+    /// The begin of a validity that no set covers yet, also when the clock was set back a little: a set answers for all
     /// credentials that begin before its time, and would say something untrue of one that was made later.
+    ///
+    /// A set that covers what is still to come was made by a clock that was ahead. It is made anew as soon as that is seen, and
+    /// until then nobody is kept without a credential for it: no judge believes it when it calls one good.
     pub(crate) fn uncovered(&self, not_before: Time) -> Time {
         let covered = Time::from_unix(self.covered.0.load(Ordering::Acquire));
-        if not_before > covered { not_before } else { covered.plus_seconds(1) }
+        if not_before > covered || covered >= self.clock.now() { not_before } else { covered.plus_seconds(1) }
+    }
+
+    /// From here on nothing is issued that a set with this heading would cover. What one that was made by a clock ahead covers
+    /// counts no longer.
+    fn cover(&self, heading: &SetHeading) {
+        let (now, covers) = (self.clock.now().unix(), heading.covers.unix());
+        let next = |held: i64| Some(if held >= now { covers } else { held.max(covers) });
+        // The last call decides where a set takes the place of another, and each of them is made of those before.
+        let _ = self.covered.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
     }
 
     /// Makes the compact set if one is due; [`Authority::keep`] calls it every second. What fails is tried again.
@@ -120,8 +133,7 @@ impl Authority {
         let base = base.map(|base| RevokedSet::danger_open(&base.bytes)).transpose();
         let base = base.map_err(|refused| failed(refused.to_string()))?;
         let heading = self.set_heading(base.as_ref())?;
-        // From here on nothing is issued that the set would cover.
-        self.covered.0.fetch_max(heading.covers.unix(), Ordering::AcqRel);
+        self.cover(&heading);
         let made = self.shards(&heading, base.as_ref())?;
         let heading = SetHeading { credentials: made.credentials, ..heading };
         let mut payload = Vec::new();
@@ -149,12 +161,18 @@ impl Authority {
         if last >= Some(epoch) {
             epoch = self.store.next_epoch(now)?;
         }
+        if let Some(held) = held.iter().max_by_key(|held| held.at) {
+            self.tell_of_clock(held.at);
+        }
         let headings = held.iter().filter_map(|held| RevokedSet::danger_open(&held.bytes).ok());
         let before: Vec<SetHeading> = headings.map(|set| *set.heading()).collect();
-        // A clock that was set back must not make a set that looks older, or covers less, than the one before.
-        let issued = before.iter().map(|before| before.issued).fold(now, Time::max);
+        // A clock that was set back a little must not make a set that looks older, or covers less, than the one before. One
+        // that was far ahead is not followed: what it covered would never be covered truly.
+        let issued =
+            before.iter().map(|before| before.issued).filter(|before| !is_ahead(*before, now)).fold(now, Time::max);
         let covers = now.plus_seconds(-self.rules().profile.backdate_seconds() - IN_FLIGHT_SECONDS);
-        let covers = before.iter().map(|before| before.covers).fold(covers.max(Time::from_unix(0)), Time::max);
+        let past = before.iter().map(|before| before.covers).filter(|before| *before < now);
+        let covers = past.fold(covers.max(Time::from_unix(0)), Time::max);
         Ok(SetHeading {
             authority: self.root().key,
             recovery_epoch: 0,
@@ -194,7 +212,11 @@ impl Authority {
         match kind {
             Kind::RevokedSet | Kind::RevokedDelta => {
                 let Ok(set) = RevokedSet::danger_open(bytes) else { return Ok(false) };
-                self.covered.0.fetch_max(set.heading().covers.unix(), Ordering::AcqRel);
+                // One that a clock ahead has made is made anew, and not given out again.
+                if set.heading().covers >= self.clock.now() {
+                    return Ok(false);
+                }
+                self.cover(set.heading());
                 let base = self.store.published(Kind::RevokedSet.name())?;
                 let base = base.as_ref().and_then(|base| RevokedSet::danger_open(&base.bytes).ok());
                 Ok(kind == Kind::RevokedSet || base.is_some_and(|base| set.changes(&base)))

@@ -21,6 +21,7 @@
 
 mod acts;
 pub mod admin;
+mod ahead;
 pub mod alliance;
 pub mod authority;
 mod bonds;

@@ -136,7 +136,7 @@ impl Authority {
         }
     }
 
-    /// Whether the database answers and the signer is there with the issuing key.
+    /// Whether the database answers, the signer is there with the issuing key, and a credential can be prepared.
     ///
     /// # Errors
     /// What is not well.
@@ -147,7 +147,7 @@ impl Authority {
         }
         let issuing = self.issuing();
         match self.signer.public_key(issuing.label)? {
-            Some(spki) if spki == issuing.spki => Ok(()),
+            Some(spki) if spki == issuing.spki => self.rehearse(),
             Some(_) => Err(Error::Conflict("the signer has another issuing key than the certificate".to_owned())),
             None => Err(crate::signer::SignerError::NoKey(issuing.label).into()),
         }

@@ -1,5 +1,6 @@
 //! What the authority publishes: made, stored, believed by its own hub, and then announced.
 
+use crate::ahead::is_ahead;
 use crate::objects::{Kind as ObjectKind, Object};
 use crate::rotation::Asking;
 use crate::status::{SUPERSEDED_KEPT_SECONDS, Selector};
@@ -36,9 +37,14 @@ impl Authority {
             return self.tell(kind, before.version, before.bytes.clone());
         }
         let now = self.clock.now();
-        // A clock that was set back must not make a list that looks older than the one before.
+        if let Some(before) = &before {
+            self.tell_of_clock(before.at);
+        }
+        // A clock that was set back a little must not make a list that looks older than the one before. A list that goes on with
+        // the time of a clock that was far ahead would look fresh for as long.
         let before = before.as_ref().and_then(|before| StatusList::danger_open(&before.bytes).ok());
-        let issued = before.map_or(now, |before| before.heading().issued.max(now));
+        let before = before.map(|before| before.heading().issued).filter(|before| !is_ahead(*before, now));
+        let issued = before.map_or(now, |before| before.max(now));
         let told = [self.told(), self.told_of_the_unnamed()?].concat();
         let selector = || Selector::new(told.iter().copied(), now, MAX_RECORDS);
         let mut chosen = selector();
@@ -90,7 +96,7 @@ impl Authority {
     }
 
     /// Raises an alarm where the act itself must go on.
-    fn try_alarm(&self, kind: &str, text: String) {
+    pub(crate) fn try_alarm(&self, kind: &str, text: String) {
         if let Err(error) = self.alarm(kind, None, text) {
             tracing::error!(%error, kind, "an alarm could not be raised");
         }

@@ -285,7 +285,7 @@ pub(crate) fn held(store: &dyn Store) -> Result<Option<Published>, StoreError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
     Not,
-    /// A root at hand makes the next one.
+    /// A root at hand makes the next one; also where a clock that was ahead has made this one.
     Half,
     /// People must be told where the root is offline: two months before the end.
     Soon,
@@ -373,7 +373,7 @@ impl Authority {
         let (life, left) = (read.next_update.seconds_since(read.this_update), read.next_update.seconds_since(now));
         Ok(match left {
             left if left < life / 6 => Due::Soon,
-            left if left < life / 2 => Due::Half,
+            left if left < life / 2 || read.this_update > now => Due::Half,
             _ => Due::Not,
         })
     }

@@ -316,8 +316,9 @@ impl<'a> StatusList<'a> {
         Record::from_bytes(records.get(at)?)
     }
 
-    /// Whether this list may take the place of the one held (invariant I4): of the same authority, of a later epoch, not
-    /// issued earlier, and everything compromised still is ([`StatusList::remembers`]).
+    /// Whether this list may take the place of the one held (invariant I4): of the same authority, of a later epoch, and
+    /// everything compromised still is ([`StatusList::remembers`]). Epochs alone say which is later: one that says it was
+    /// issued earlier is of a hub whose clock was ahead before, and makes what it says older, which grants nothing.
     ///
     /// After a recovery only the order of recovery epochs counts: the list held may have been made by a thief.
     ///
@@ -333,9 +334,6 @@ impl<'a> StatusList<'a> {
         }
         if new.recovery_epoch < old.recovery_epoch || new.epoch <= old.epoch {
             return Err(Refused::NotNewer { held: old.epoch, given: new.epoch });
-        }
-        if new.issued < old.issued {
-            return Err(Refused::IssuedEarlier { held: old.issued, given: new.issued });
         }
         self.remembers(held)
     }
@@ -481,13 +479,6 @@ pub enum Refused {
         /// Epoch of the one given.
         given: u64,
     },
-    /// It was issued before the one held.
-    IssuedEarlier {
-        /// When the one held was issued.
-        held: Time,
-        /// When the one given was issued.
-        given: Time,
-    },
     /// What the list held calls compromised is missing or in a better state.
     CompromiseForgotten(Subject),
     /// The nonce is shorter or longer than a nonce may be.
@@ -529,7 +520,6 @@ impl fmt::Display for Refused {
                 f.write_str("its recovery epoch is later than that of the list held; fetch that first")
             }
             Self::NotNewer { held, given } => write!(f, "epoch {given} is not newer than epoch {held}, which is held"),
-            Self::IssuedEarlier { held, given } => write!(f, "issued {given}, before the one held ({held})"),
             Self::CompromiseForgotten(subject) => {
                 let (kind, id): (_, &dyn fmt::Display) = match subject {
                     Subject::Credential(id) => ("credential", id),

@@ -4,6 +4,7 @@ use crate::fixture::{Site, credential};
 use medlock_authority::admin::{Reason, Request};
 use medlock_authority::objects::Kind;
 use medlock_authority::status::set::{ShardError, ShardWriter};
+use medlock_node::clock::Clock;
 use medlock_node::knowledge::{Accepted, KnowledgeBase, Refused};
 use medlock_node::provider::SigningKey;
 use medlock_trust::cose::{Algorithm, ContentType, Place, sign1};
@@ -234,24 +235,71 @@ fn the_status_list_tells_what_a_set_does_not_know_yet() {
     assert_eq!([&one, &two].map(|one| code(&site, &node, one)), [None, Some(Code::Suspended)]);
 }
 
-/// Shows REQ-STAT-05: a clock that goes back makes no credential that a set answers for without knowing it.
+/// Shows REQ-STAT-05: a clock that goes back a little makes no credential that a set answers for without knowing it.
 #[test]
 fn nothing_is_issued_that_a_set_covers_already() {
     let site = Site::new();
     let first = site.enrol("ct-1", &SigningKey::generate());
     site.clock.advance(DAY);
     site.authority.publish_set().unwrap();
-    site.clock.advance(-20 * DAY);
+    site.clock.advance(-700);
     let second = site.enrol("ct-2", &SigningKey::generate());
-    let begin = |der: &[u8]| Certificate::read(der).unwrap().not_before();
     let object = site.authority.news().current(Kind::RevokedSet).unwrap();
     let set = RevokedSet::danger_open(&object.bytes).unwrap();
     assert_eq!(set.word(credential(&first), begin(&first)), Some(Word::Good));
     assert_eq!(set.word(credential(&second), begin(&second)), None);
+    assert!(begin(&second) <= site.clock.now());
     // The set after it, made while the clock is wrong, is not taken for an older one.
     site.authority.publish_set().unwrap();
     let kinds = [Kind::RevokedSet, Kind::RevokedDelta].map(|kind| site.authority.news().current(kind));
-    assert!(kinds.into_iter().flatten().any(|later| later.version > object.version));
+    let later: Vec<_> = kinds.into_iter().flatten().collect();
+    assert!(later.iter().any(|later| later.version > object.version));
+    let heading = |bytes: &[u8]| *RevokedSet::danger_open(bytes).unwrap().heading();
+    let before = heading(&object.bytes);
+    assert!(later.iter().all(|later| heading(&later.bytes).covers >= before.covers));
+}
+
+/// Shows REQ-RUN-45: a set that a clock ahead has made covers what is issued later and would answer for it. Nobody takes it
+/// whose clock is right; who took it with a clock ahead calls nobody good by it afterwards, and takes the next one.
+#[test]
+fn a_set_of_a_clock_that_was_ahead_answers_for_nobody_it_does_not_know() {
+    let site = Site::new();
+    let one = site.enrol("ct-1", &SigningKey::generate());
+    let right = KnowledgeBase::in_memory(Clock::manual(site.clock.now()), Setting::Hospital);
+    right.pin_root(&site.authority.root().der).unwrap();
+    site.clock.advance(40 * DAY);
+    site.authority.publish_set().unwrap();
+    for kind in [Kind::SiteList, Kind::Policy] {
+        carry(&site, &right, kind).unwrap();
+    }
+    assert!(matches!(carry(&site, &right, Kind::RevokedSet), Err(Refused::SetAhead(_))));
+    let wrong = gateway(&site);
+    carry(&site, &wrong, Kind::RevokedSet).unwrap();
+    site.clock.advance(-40 * DAY);
+    let two = site.enrol("ct-2", &SigningKey::generate());
+    assert!(begin(&two) <= site.clock.now());
+    let stale = Some(Code::StatusStale);
+    assert_eq!([&one, &two].map(|certificate| code(&site, &wrong, certificate)), [stale; 2]);
+    // The next one covers what it knows, and is taken though it says an earlier time.
+    site.authority.publish_set().unwrap();
+    for node in [&right, &wrong] {
+        carry(&site, node, Kind::RevokedSet).unwrap();
+        assert_eq!([&one, &two].map(|certificate| code(&site, node, certificate)), [stale; 2], "not covered yet");
+    }
+    for clock in [&site.clock, right.clock()] {
+        clock.advance(DAY);
+    }
+    suspend(&site, "ct-2");
+    site.authority.publish_set().unwrap();
+    for node in [&right, &wrong] {
+        carry(&site, node, Kind::RevokedDelta).unwrap();
+        assert_eq!(code(&site, node, &two), Some(Code::Suspended));
+    }
+    assert_eq!(code(&site, &right, &one), None);
+}
+
+fn begin(der: &[u8]) -> Time {
+    Certificate::read(der).unwrap().not_before()
 }
 
 /// Shows REQ-STAT-02: what was given out is given out again after a restart, and changes of a set that is gone are not.

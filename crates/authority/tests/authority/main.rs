@@ -1,5 +1,6 @@
 //! The authority as a whole: its store's contract, its flows, its faults, and ordinary software as its clients.
 
+mod ahead;
 mod bonds;
 mod bound;
 mod coap;

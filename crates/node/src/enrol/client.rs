@@ -135,16 +135,17 @@ impl Enrolment {
         }
         let mut changes = self.identity.changes();
         let mut news = self.knowledge.changes();
+        let mut asked = None;
         loop {
             let Some(identity) = self.identity.current() else { return Ok(()) };
-            let (not_before, not_after) = identity.validity();
-            self.progress.send_replace(Progress::Enrolled { not_after });
+            let validity = identity.validity();
+            self.progress.send_replace(Progress::Enrolled { not_after: validity.1 });
             news.mark_unchanged();
             if self.lost_its_issuer(&identity) {
                 tracing::warn!("the key that issued our credential was stolen: a new credential is asked for");
                 tokio::time::sleep(Duration::from_secs(1).mul_f64(jitter())).await;
             } else {
-                let due = schedule.renew_at(not_before, not_after);
+                let due = schedule.due(validity, self.knowledge.clock().now(), asked);
                 tokio::select! {
                     () = self.knowledge.clock().wait_until(due) => {}
                     // Somebody else put in an identity: look again when it is due.
@@ -153,6 +154,7 @@ impl Enrolment {
                 }
             }
             self.renew_until_done(&mut None, &mut schedule).await?;
+            asked = Some(self.knowledge.clock().now());
             changes.mark_unchanged();
         }
     }

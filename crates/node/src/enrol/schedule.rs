@@ -6,6 +6,10 @@ use std::time::Duration;
 
 /// The first wait after a failed renewal.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
+/// A credential may begin by so much later than now, in seconds: hub and machine need not have the same second.
+const AHEAD_SECONDS: i64 = 600;
+/// How long until another credential is asked for in the place of one that begins later, in seconds.
+const AGAIN_SECONDS: i64 = 3_600;
 /// The longest wait between renewals that fail: a hub that was down for days is used again within this time.
 const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
 
@@ -42,6 +46,17 @@ impl Schedule {
         not_before.plus_seconds(life / 3 * 2 - early)
     }
 
+    /// When a credential with this validity is to be renewed, if it was asked for at `asked`: one that begins in the future
+    /// was given by a hub whose clock was ahead, and another is asked for at once and then each hour, since that hub may go on so.
+    #[must_use]
+    pub fn due(&self, (not_before, not_after): (Time, Time), now: Time, asked: Option<Time>) -> Time {
+        let due = self.renew_at(not_before, not_after);
+        if not_before.seconds_since(now) <= AHEAD_SECONDS {
+            return due;
+        }
+        due.min(asked.map_or(now, |asked| asked.plus_seconds(AGAIN_SECONDS)))
+    }
+
     /// How long to wait after one more failure: doubled each time up to an hour, or to a twentieth of the credential's
     /// `life` if that is shorter; less up to a half by chance.
     #[must_use]
@@ -76,6 +91,19 @@ mod tests {
         assert_eq!(Schedule::with_jitter(1.0).renew_at(from, to), Time::from_unix(1_051_000));
         assert_eq!(Schedule::new().renew_at(from, Time::NEVER), Time::NEVER);
         assert_eq!(Schedule::new().renew_at(to, from), to, "a life below zero is due at once");
+    }
+
+    /// Shows REQ-RUN-44.
+    #[test]
+    fn a_credential_of_the_future_is_renewed_at_once_and_then_each_hour() {
+        let (schedule, now) = (Schedule::with_jitter(0.0), Time::from_unix(1_000_000));
+        let (from, to) = (now.plus_seconds(86_400), now.plus_seconds(4 * 86_400));
+        assert_eq!(schedule.due((from, to), now, None), now);
+        assert_eq!(schedule.due((from, to), now, Some(now)), now.plus_seconds(3_600), "the hub's clock is still ahead");
+        let usual = schedule.renew_at(from, to);
+        assert_eq!(schedule.due((from, to), from.plus_seconds(-600), None), usual, "that is no later");
+        let never = schedule.due((from, Time::NEVER), from, None);
+        assert_eq!(never, Time::NEVER);
     }
 
     #[test]

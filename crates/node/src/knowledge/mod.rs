@@ -480,7 +480,7 @@ impl KnowledgeBase {
             suspensions: &suspensions,
             logged: &logged,
             status: status.as_slice(),
-            compact: who.and_then(|who| snapshot.objects.compact(who)),
+            compact: who.and_then(|who| snapshot.objects.compact(who, self.clock.now())),
             ..Knowledge::nothing(self.time_with(snapshot.floor), self.setting)
         };
         judge(&knowledge, &snapshot.objects.policy())

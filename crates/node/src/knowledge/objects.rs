@@ -42,6 +42,11 @@ pub enum Refused {
     /// A set that says changes where one that stands for itself is due, or the reverse.
     #[error("the compact set is not taken: it is of the other kind")]
     SetKind,
+    /// It covers credentials of a time that has not come: it would answer for some of which it knows nothing.
+    #[error(
+        "the compact set is not taken: it covers credentials up to {0}, which has not come; the clock here or the hub's is wrong"
+    )]
+    SetAhead(Time),
     /// The changes are of another set than the one held.
     #[error("the changes are not taken: they are since another compact set than the one held; fetch that first")]
     OtherBase,
@@ -186,10 +191,13 @@ impl Objects {
         RevokedSet::danger_open(&self.get(kind)?.bytes).ok()
     }
 
-    /// What the compact set, with its changes, says of a peer, if it covers it.
-    pub(super) fn compact(&self, who: &Identified) -> Option<SetAnswer> {
+    /// What the compact set, with its changes, says of a peer, if it covers it. A set that covers what is still to come was made
+    /// and taken by clocks ahead: what it calls good may have been issued since. What it says against somebody stands.
+    pub(super) fn compact(&self, who: &Identified, now: Time) -> Option<SetAnswer> {
         let (base, changes) = (self.set_held(Kind::RevokedSet)?, self.set_held(Kind::RevokedDelta));
-        set::answer(&base, changes.as_ref(), who.credential(), who.validity().0)
+        let ahead = [Some(base), changes].into_iter().flatten().any(|set| set.heading().covers > now);
+        let answer = set::answer(&base, changes.as_ref(), who.credential(), who.validity().0);
+        answer.filter(|answer| answer.state.is_some() || !ahead)
     }
 
     pub(super) fn policy(&self) -> Policy {
@@ -253,6 +261,9 @@ impl Objects {
             Kind::RevokedSet | Kind::RevokedDelta => {
                 let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
                 let new = RevokedSet::verify(&bytes, &list, &AwsLc).map_err(Refused::Set)?;
+                if new.heading().covers > time.earliest() {
+                    return Err(Refused::SetAhead(new.heading().covers));
+                }
                 self.check_set(kind, &new)?;
                 let (version, proves) = (new.heading().epoch, self.proof(&bytes, new.heading().issued));
                 Ok(Object { bytes, version, proves, parsed: Parsed::View })

@@ -152,8 +152,8 @@ impl<'a> RevokedSet<'a> {
         &self.heading
     }
 
-    /// Whether this set may be used after the one held (invariant I4): of the same authority, of a later epoch, and not
-    /// read earlier; after a later recovery epoch, unconditionally. What a set calls compromised cannot be listed, so
+    /// Whether this set may be used after the one held (invariant I4): of the same authority and of a later epoch; after a
+    /// later recovery epoch, unconditionally. It may cover less than a set that a clock ahead has made. What a set calls compromised cannot be listed, so
     /// whether it is forgotten cannot be seen: status lists, which are held beside it, keep that.
     ///
     /// # Errors
@@ -168,9 +168,6 @@ impl<'a> RevokedSet<'a> {
         }
         if new.recovery_epoch < old.recovery_epoch || new.epoch <= old.epoch {
             return Err(Refused::NotNewer { held: old.epoch, given: new.epoch });
-        }
-        if new.issued < old.issued {
-            return Err(Refused::IssuedEarlier { held: old.issued, given: new.issued });
         }
         Ok(())
     }
