@@ -92,15 +92,15 @@ impl Authority {
                 Ok(Response::Provisioned { outcomes: self.provision(profile, &rows)? })
             }
             Request::ImportVoucher { voucher } => self.import_voucher(&voucher),
-            Request::Keys => Ok(keys_view(&self.keys())),
-            Request::ChangeKeys { change, anyway } => Ok(keys_view(&*self.change_keys(change, anyway)?)),
+            Request::Keys => self.keys_view(&self.keys()),
+            Request::ChangeKeys { change, anyway } => self.keys_view(&*self.change_keys(change, anyway)?),
             Request::RequestRoot { change, anyway } => {
                 Ok(Response::RootRequest { bytes: BASE64.encode(&self.request_root(change, anyway)?) })
             }
             Request::AcceptRoot { answer } => {
                 let answer = BASE64.decode(answer.as_bytes());
                 let answer = answer.map_err(|error| Error::invalid("answer", error.to_string()))?;
-                Ok(keys_view(&*self.accept_root(&answer)?))
+                self.keys_view(&*self.accept_root(&answer)?)
             }
             Request::IssueVoucher { order } => {
                 Ok(Response::Voucher { bytes: BASE64.encode(&self.issue_voucher(&order)?) })
@@ -130,6 +130,15 @@ impl Authority {
             kind: self.settings.kind.name().to_owned(),
             root_fingerprint: HEXLOWER.encode(&provider::sha256(&self.root().der)),
             root_key: self.root().key.to_string(),
+    fn keys_view(&self, keys: &KeyList) -> Result<Response, Error> {
+        let others = || -> Result<Vec<String>, Error> {
+            let own = self.settings.hub_name;
+            Ok(self.store.hubs_at_work()?.into_iter().filter(|hub| hub != own.as_str()).collect())
+        };
+        let hubs = self.store.is_shared().then(others).transpose()?;
+        Ok(Response::Keys { keys: key_views(keys), hubs })
+    }
+
             issuing_key: self.issuing().key.to_string(),
             root_pem: encode::pem("CERTIFICATE", &self.root().der),
             issuing_pem: self.issuing_and_links(),
@@ -509,7 +518,7 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
     })
 }
 
-fn keys_view(keys: &KeyList) -> Response {
+fn key_views(keys: &KeyList) -> Vec<KeyView> {
     let view = |certificate: &AuthorityCertificate, state: KeyState, [since, until]: [Option<Time>; 2]| KeyView {
         label: certificate.label.to_string(),
         state: state.name().to_owned(),
@@ -522,7 +531,7 @@ fn keys_view(keys: &KeyList) -> Response {
     let issuing = keys.iter().map(|key| view(&key.certificate, key.state, [keys.since(key), key.until]));
     let roots = keys.roots().iter();
     let roots = roots.map(|root| view(&root.certificate, root.state, [root.certificate.begins(), root.until]));
-    Response::Keys { keys: issuing.chain(roots).collect() }
+    issuing.chain(roots).collect()
 }
 
 fn pending_view(pending: &PendingRequest) -> PendingView {

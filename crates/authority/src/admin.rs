@@ -391,6 +391,9 @@ pub enum Response {
     Keys {
         /// Ascending by label.
         keys: Vec<KeyView>,
+        /// The other hubs that work on the store, where several may; each of them needs a copy of a key that was made here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hubs: Option<Vec<String>>,
     },
     /// What a root is to sign.
     RootRequest {

@@ -87,6 +87,7 @@ pub(crate) struct Locks {
     pub(crate) root_crl_kept: AtomicU64,
     /// People were told that the log goes on under another name.
     pub(crate) log_told: AtomicBool,
+    pub(crate) at_hand: Mutex<crate::at_hand::AtHand>,
     /// When people were told that a clock was ahead.
     pub(crate) clock_told: Mutex<Option<Time>>,
 }
@@ -346,6 +347,11 @@ impl Authority {
             self.tell_of_other_log()?;
             issue::recover(&*self.store)?;
         }
+        if !self.has_issuing_key()? {
+            self.tell_of_missing_key()?;
+            self.tell_suspensions()?;
+            return self.keep_root_crl();
+        }
         if self.settings.kind == Kind::Maker {
             if self.locks.keys_behind.load(Ordering::Relaxed) {
                 self.follow_keys()?;
@@ -476,8 +482,10 @@ impl Authority {
         turn: Turn,
     ) -> Result<(CredentialId, Vec<u8>), Error> {
         let now = self.clock.now();
+        self.ask_for_issuing_key()?;
         self.with_operational(device, spki, form, parent, |template| {
-            issue::issue_in_turn(template, &self.issuing().issuer(), now, turn, &self.line())
+            let issued = issue::issue_in_turn(template, &self.issuing().issuer(), now, turn, &self.line());
+            issued.inspect_err(|error| self.missed_key(error))
         })
     }
 

@@ -23,6 +23,7 @@ mod acts;
 pub mod admin;
 mod ahead;
 pub mod alliance;
+mod at_hand;
 pub mod authority;
 mod bonds;
 mod brski;

@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::authority::Held;
-use crate::store::{Log as _, SqlStore, Store};
+use crate::store::{Journal as _, Log as _, SqlStore, Store};
 use medlock_node::provider;
 use medlock_trust::DeviceName;
 use std::sync::Arc;

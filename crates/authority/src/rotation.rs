@@ -476,12 +476,16 @@ impl Authority {
     /// [`Error`].
     pub(crate) fn follow_keys(&self) -> Result<(), Error> {
         let followed = self.try_follow_keys();
-        self.set_keys_behind(followed.is_err());
+        self.set_keys_behind(followed.is_err() || !self.has_issuing_key().unwrap_or(false));
         followed
     }
 
     fn try_follow_keys(&self) -> Result<(), Error> {
         // What is signed anew does not wait for a signer that cannot forget, and the reverse.
+        // Without its successor no signer forgets a key either: all of it is done when that is here.
+        if !self.has_issuing_key()? {
+            return self.tell_of_missing_key();
+        }
         let signed = self.sign_anew();
         for key in self.keys().iter().filter(|key| !key.state.signs()) {
             self.signer.retire(key.certificate.label)?;

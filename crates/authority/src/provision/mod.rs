@@ -259,6 +259,7 @@ impl Authority {
         if let Some(unfit) = another_of(&of_key, name) {
             return Ok(RowOutcome::refused(Some(name.as_str()), &unfit));
         }
+        self.ask_for_issuing_key()?;
         let (now, rules) = (self.clock.now(), self.rules());
         let template = Template {
             form: accepted.form,
@@ -274,8 +275,8 @@ impl Authority {
             addresses: None,
             masa: rules.masa.as_deref(),
         };
-        let (credential, certificate) =
-            issue::issue_in_turn(&template, &self.issuing().issuer(), now, turn, &self.line())?;
+        let issued = issue::issue_in_turn(&template, &self.issuing().issuer(), now, turn, &self.line());
+        let (credential, certificate) = issued.inspect_err(|error| self.missed_key(error))?;
         Ok(RowOutcome::Issued(Birth {
             serial: name.to_string(),
             credential: credential.to_string(),

@@ -325,7 +325,8 @@ pub enum SignerError {
     Refused(String),
     /// The key is not there.
     #[error(
-        "the {0} key is not here: it is kept offline, or its file was moved; bring {0}.key back to the signer's directory"
+        "the {0} key is not here: it is kept offline, its file was moved, or another hub has made it; bring {0}.key to the \
+         signer's directory"
     )]
     NoKey(KeyLabel),
     /// The signer process could not be reached.

@@ -318,6 +318,12 @@ pub trait Journal: Send + Sync {
     /// [`StoreError`].
     fn hold(&self, what: &str, holder: [u8; 16], seconds: u32) -> Result<bool, StoreError>;
 
+    /// The names of the hubs that have said of late that they work on this store; none where it is of one process.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn hubs_at_work(&self) -> Result<Vec<String>, StoreError>;
+
     /// Gives it back.
     ///
     /// # Errors

@@ -180,6 +180,7 @@ impl Journal for Faulty {
         write: fn publish_all(objects: Vec<(&'static str, Published, Option<u64>)>) -> ();
         read: fn versions() -> Vec<(String, u64)>;
         read: fn hold(what: &str, holder: [u8; 16], seconds: u32) -> bool;
+        read: fn hubs_at_work() -> Vec<String>;
         read: fn let_go(what: &str, holder: [u8; 16]) -> ();
         read: fn published(kind: &'static str) -> Option<Published>;
         write: fn next_number(series: &'static str, least: u64) -> u64;

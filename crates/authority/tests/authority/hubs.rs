@@ -276,6 +276,62 @@ fn a_rotation_at_one_hub_is_in_force_at_the_other() {
     runtime.shutdown_timeout(Duration::from_secs(5));
 }
 
+/// Shows REQ-RUN-48: a hub that was not given the key that another has made writes nothing into the log, says so once and with
+/// what to do, and goes on by itself when it has the key.
+#[test]
+fn a_hub_without_the_new_key_writes_nothing_and_says_so_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, dir) = (postgres(), dir.path());
+    let open = |name: &str| {
+        let config = AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..config(&dir.join(name)) };
+        let signer = Arc::new(InProcess::open(&dir.join(name).join("keys")).unwrap());
+        Arc::new(Authority::open(&config, Clock::system(), signer).unwrap())
+    };
+    let one = open("hub-1");
+    let copy_keys = || {
+        std::fs::create_dir_all(dir.join("hub-2/keys")).unwrap();
+        for file in std::fs::read_dir(dir.join("hub-1/keys")).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), dir.join("hub-2/keys").join(file.file_name())).unwrap();
+        }
+    };
+    copy_keys();
+    let other = open("hub-2");
+    let store = SqlStore::postgres(server.address().unwrap()).unwrap();
+    register(&one, "ct-1");
+    let (code, key) = (code(&one, "ct-1"), SigningKey::generate());
+    let enrol =
+        |hub: &Authority| hub.enrol_by_code(&code.user(), &code.password(), &certificate_request(&key, None), FROM);
+    enrol(&one).unwrap();
+    approve_all(&one);
+    let Response::Keys { hubs, .. } =
+        ask(&one, Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: true })
+    else {
+        panic!()
+    };
+    assert_eq!(hubs, Some(vec!["hub-2".to_owned()]), "who needs a copy");
+    let before = store.log_size().unwrap();
+    for _ in 0..5 {
+        other.hear().unwrap();
+        other.tick().unwrap();
+    }
+    assert_eq!(other.issuing(), one.issuing(), "it knows the new key");
+    let refused = enrol(&other).unwrap_err().to_string();
+    assert!(refused.contains("issuing-2.key"), "{refused}");
+    assert!(other.health().unwrap_err().to_string().contains("issuing-2.key"));
+    assert_eq!(store.log_size().unwrap(), before, "what could not be signed was recorded");
+    assert!(store.waiting_entries(1).unwrap().is_empty());
+    let Response::Alarms { alarms } = ask(&one, Request::Alarms) else { panic!() };
+    let told: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == "issuing-key-missing").collect();
+    assert!(told.len() == 1 && told[0].count == 1, "{told:?}");
+    assert!(told[0].text.contains("hub-2") && told[0].text.contains("keys/issuing-2.key"), "{told:?}");
+    copy_keys();
+    let own = other.hub_identity().current().unwrap().credential();
+    other.tick().unwrap();
+    assert_ne!(other.hub_identity().current().unwrap().credential(), own, "it renews by itself");
+    issued(enrol(&other).unwrap());
+    other.health().unwrap();
+}
+
 /// Shows REQ-KEYS-80: no root retires while a hub shows a credential below it, because no device would believe that hub.
 #[test]
 fn a_root_waits_for_every_hub() {

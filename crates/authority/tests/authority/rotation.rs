@@ -123,7 +123,7 @@ fn a_rotation_asks_nothing_of_anybody() {
 fn the_listing_of_keys_says_from_when_to_when_each_issued() {
     let site = Site::new();
     let listed = |site: &Site| -> Vec<_> {
-        let Response::Keys { keys } = site.ask(Request::Keys) else { panic!("no keys") };
+        let Response::Keys { keys, .. } = site.ask(Request::Keys) else { panic!("no keys") };
         keys.into_iter().map(|key| (key.label, key.since.unwrap(), key.until)).collect()
     };
     let begun = |der: &[u8]| medlock_trust::x509::Certificate::from_der(der).unwrap().not_before().to_string();

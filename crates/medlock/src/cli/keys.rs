@@ -110,13 +110,45 @@ pub(crate) fn run(command: KeysCommand) -> Result<Outcome, Failure> {
                 return show(&hub, ask(&hub.dir, Request::Keys)?);
             }
             let answer = BASE64.encode(&answer);
-            show(&hub, ask(&hub.dir, Request::AcceptRoot { answer })?)
+            changed(&hub, Request::AcceptRoot { answer })
         }
     }
 }
 
 fn change(hub: &HubArgs, change: KeyChange, anyway: bool) -> Result<Outcome, Failure> {
-    show(hub, ask(&hub.dir, Request::ChangeKeys { change, anyway })?)
+    changed(hub, Request::ChangeKeys { change, anyway })
+}
+
+/// Shows the keys after a change, and which hubs need a copy of what was made here.
+fn changed(hub: &HubArgs, change: Request) -> Result<Outcome, Failure> {
+    let known = |answer: &Response| match answer {
+        Response::Keys { keys, .. } => keys.iter().map(|key| key.label.clone()).collect::<Vec<_>>(),
+        _ => Vec::new(),
+    };
+    let before = known(&ask(&hub.dir, Request::Keys)?);
+    let answer = ask(&hub.dir, change)?;
+    let made: Vec<String> = known(&answer).into_iter().filter(|label| !before.contains(label)).collect();
+    let next = match &answer {
+        Response::Keys { hubs: Some(hubs), .. } => copies(hub, &made, hubs),
+        _ => None,
+    };
+    let outcome = show(hub, answer)?;
+    if let Some(next) = next.filter(|_| !hub.json) {
+        say!("{next}");
+    }
+    Ok(outcome)
+}
+
+/// Which files to copy to the other hubs of the store. A key in a token or with a signer of its own is no file here.
+fn copies(hub: &HubArgs, made: &[String], others: &[String]) -> Option<String> {
+    let files = made.iter().map(|label| hub.dir.join("keys").join(format!("{label}.key"))).filter(|file| file.exists());
+    let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
+    let at_work = if others.is_empty() { String::new() } else { format!(" ({} at work)", others.join(", ")) };
+    let next = format!(
+        "Next: copy {} to the keys folder of every other hub of this store{at_work}: until then they issue nothing.",
+        files.join(" and ")
+    );
+    (!files.is_empty()).then_some(next)
 }
 
 fn request(args: &RequestArgs) -> Result<Outcome, Failure> {
@@ -177,8 +209,8 @@ fn written(file: &[u8], to: &Path, json: bool) -> Result<Outcome, Failure> {
 
 fn show(hub: &HubArgs, answer: Response) -> Result<Outcome, Failure> {
     match answer {
-        Response::Keys { keys } if hub.json => output::json(&keys)?,
-        Response::Keys { keys } => {
+        Response::Keys { keys, .. } if hub.json => output::json(&keys)?,
+        Response::Keys { keys, .. } => {
             let mut table = Table::new(&["key", "state", "issues from", "issues until", "algorithm", "identifier"]);
             for key in keys {
                 let time = |time: Option<String>| time.unwrap_or_else(|| "-".into());

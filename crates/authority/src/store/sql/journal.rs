@@ -58,6 +58,20 @@ impl Journal for SqlStore {
         })
     }
 
+    fn hubs_at_work(&self) -> Result<Vec<String>, StoreError> {
+        if !self.is_shared() {
+            return Ok(Vec::new());
+        }
+        let now = super::seconds_now(self.engine());
+        let sql = format!(
+            "SELECT name FROM hold WHERE name LIKE ?1 AND until BETWEEN {now} + 1 AND {now} + 86400 ORDER BY name"
+        );
+        let names = self.database.read("look which hubs work", move |database| {
+            all(database, "hold", &sql, values![format!("{}%", Self::HUB)], |row| Ok(row.text("name")?.to_owned()))
+        })?;
+        Ok(names.iter().filter_map(|name| name.strip_prefix(Self::HUB)).map(str::to_owned).collect())
+    }
+
     fn let_go(&self, what: &str, holder: [u8; 16]) -> Result<(), StoreError> {
         let what = what.to_owned();
         self.database.write_single("let another hub go on", move |database| {

@@ -14,7 +14,7 @@ mod standing;
 
 use super::StoreError;
 pub use medlock_store::postgres::Server;
-use medlock_store::{Database, Engine, Schema, all, first, values};
+use medlock_store::{Database, Engine, Schema, first};
 use std::path::Path;
 
 const SCHEMA: Schema = Schema {
@@ -52,21 +52,6 @@ impl SqlStore {
     /// What the hold of a hub that works on a store begins with; its name stands behind it.
     pub(crate) const HUB: &str = "hub ";
 
-    /// The names of the hubs that work on a store on a server.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn hubs_at_work(&self) -> Result<Vec<String>, StoreError> {
-        let now = seconds_now(self.engine());
-        let sql = format!(
-            "SELECT name FROM hold WHERE name LIKE ?1 AND until BETWEEN {now} + 1 AND {now} + 86400 ORDER BY name"
-        );
-        let names = self.database.read("look which hubs work", move |database| {
-            all(database, "hold", &sql, values![format!("{}%", Self::HUB)], |row| Ok(row.text("name")?.to_owned()))
-        })?;
-        Ok(names.iter().filter_map(|name| name.strip_prefix(Self::HUB)).map(str::to_owned).collect())
-    }
-
     /// Which tables of a server these are: others after they were brought back from a dump. `None` for a file.
     ///
     /// # Errors
@@ -103,6 +88,7 @@ fn seconds_now(engine: Engine) -> &'static str {
 mod tests {
     use super::*;
     use crate::store::Purpose;
+    use medlock_store::{all, values};
 
     /// What SQLite says of how it finds what a question asks for.
     fn plan(store: &SqlStore, sql: &str) -> String {
