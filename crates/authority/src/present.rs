@@ -4,8 +4,10 @@
 use crate::Error;
 use crate::authority::Held;
 use crate::store::{Journal as _, Log as _, SqlStore, Store};
-use medlock_node::provider;
+use medlock_node::{files, provider};
 use medlock_trust::DeviceName;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -13,6 +15,8 @@ use std::time::Duration;
 
 /// So long a hub that died counts as working, in seconds.
 const LAPSES: u32 = 15;
+/// The file with what makes this hub another than one of the same name.
+const HOLDER: &str = "holder";
 /// How often a hub says that it works.
 const EVERY: Duration = Duration::from_secs(3);
 /// For so many seconds who brings a store back has hubs wait that start.
@@ -28,20 +32,34 @@ pub(crate) struct Present {
 
 impl Present {
     /// Says that this hub works on the store. One of a single process is not told.
-    pub(crate) fn announce(store: Arc<dyn Store>, hub: &DeviceName) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when another hub of this name works on it.
+    pub(crate) fn announce(store: Arc<dyn Store>, hub: &DeviceName, dir: &Path) -> Result<Self, Error> {
         if !store.is_shared() {
             return Ok(Self { ending: None, thread: None });
         }
         let what = format!("{}{hub}", SqlStore::HUB);
-        // Of the name: a hub that died and was started again goes on with what it held.
-        let mut holder = [0; 16];
-        holder.copy_from_slice(&provider::sha256(what.as_bytes())[..16]);
-        store.hold(&what, holder, LAPSES)?;
+        // A hub that died and was started again goes on with what it held.
+        let holder = holder(dir)?;
+        if !store.hold(&what, holder, LAPSES)? {
+            return Err(Error::Conflict(format!(
+                "another hub called {hub:?} works on this store: give each a name of its own (hub_name in its configuration). If it \
+                 is this hub, which was killed and has another folder or machine now, start it again in {LAPSES} seconds",
+                hub = hub.as_str()
+            )));
+        }
         let (ending, ended) = channel();
         let thread = std::thread::Builder::new().name("authority-present".to_owned()).spawn(move || {
             while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                if let Err(error) = store.hold(&what, holder, LAPSES) {
-                    tracing::debug!(%error, "the store was not told that this hub works on it; it is told again");
+                match store.hold(&what, holder, LAPSES) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        tracing::error!(what, "another hub of the same name works on the store: stop one of them")
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "the store was not told that this hub works on it; it is told again");
+                    }
                 }
             }
             // What is not given back lapses.
@@ -50,6 +68,26 @@ impl Present {
         let thread = thread.map_err(|error| Error::Conflict(format!("a thread cannot be started: {error}")))?;
         Ok(Self { ending: Some(ending), thread: Some(thread) })
     }
+}
+
+/// Who this hub is, in this folder on this machine: a copy of the folder elsewhere is another.
+fn holder(dir: &Path) -> Result<[u8; 16], Error> {
+    let file = dir.join(HOLDER);
+    let failed = |error: medlock_node::Error| Error::Conflict(error.to_string());
+    let drawn = match files::read(&file).map_err(failed)? {
+        Some(drawn) => drawn,
+        None => {
+            let drawn = provider::random::<16>().to_vec();
+            files::replace(&file, &drawn).map_err(failed)?;
+            drawn
+        }
+    };
+    let place = dir.canonicalize().map_err(|error| Error::file(dir, error))?;
+    // Not every system has one.
+    let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
+    let mut holder = [0; 16];
+    holder.copy_from_slice(&provider::sha256(&[&drawn, place.as_os_str().as_bytes(), &machine].concat())[..16]);
+    Ok(holder)
 }
 
 impl Drop for Present {

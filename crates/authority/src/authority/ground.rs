@@ -41,7 +41,7 @@ impl Ground {
         let lock = lock_directory(&settings.dir)?;
         let starting = Held::wait(store.clone(), Held::STARTING, STARTING_SECONDS)?;
         // Before it waits for nobody any more: who looks for hubs at work has those wait that start.
-        let present = Present::announce(store.clone(), &settings.hub_name)?;
+        let present = Present::announce(store.clone(), &settings.hub_name, &settings.dir)?;
         fix_for_good(&*store, &settings, &rules)?;
         issue::recover(&*store)?;
         let log = Sequencer::open(store.clone(), signer.clone(), settings.log_origin.as_deref())?;

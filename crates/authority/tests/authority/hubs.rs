@@ -332,6 +332,41 @@ fn a_hub_without_the_new_key_writes_nothing_and_says_so_once() {
     other.health().unwrap();
 }
 
+/// Shows REQ-STORE-80: two hubs of one name would take each other's place, so the second one is refused; one that was killed
+/// is started again in its folder at once, and a copy of the folder is another hub.
+#[test]
+fn a_second_hub_of_the_same_name_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, dir) = (postgres(), dir.path());
+    let open = |folder: &str| {
+        let config = AuthorityConfig { store: Some(server.clone()), ..config(&dir.join(folder)) };
+        let signer = Arc::new(InProcess::open(&dir.join("keys")).unwrap());
+        Authority::open(&config, Clock::system(), signer)
+    };
+    let one = open("one").unwrap();
+    let refused = open("other").unwrap_err().to_string();
+    assert!(refused.contains("hub_name") && refused.contains("\"hub\""), "{refused}");
+    let copied = dir.join("copied");
+    std::fs::create_dir(&copied).unwrap();
+    std::fs::copy(dir.join("one/holder"), copied.join("holder")).unwrap();
+    open("copied").unwrap_err();
+    // One that did not end as it should leaves its hold behind.
+    let sql = format!("SELECT encode(holder, 'hex') AS holder FROM {}.hold WHERE name = 'hub hub'", server.schema);
+    let left = PostgresServer::shared().query(&sql).unwrap();
+    drop(one);
+    let holder: String = left.chars().filter(char::is_ascii_hexdigit).collect();
+    let sql = format!(
+        "INSERT INTO {}.hold (name, holder, until) VALUES ('hub hub', '\\x{holder}', \
+         CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) + 15)",
+        server.schema
+    );
+    PostgresServer::shared().query(&sql).unwrap();
+    open("other").unwrap_err();
+    let one = open("one").unwrap();
+    drop(one);
+    open("other").unwrap();
+}
+
 /// Shows REQ-KEYS-80: no root retires while a hub shows a credential below it, because no device would believe that hub.
 #[test]
 fn a_root_waits_for_every_hub() {
