@@ -34,20 +34,26 @@ impl Authority {
     /// [`Error`]; a request that failed is in the audit trail too.
     pub fn administer(&self, asker: &Asker, request: Request) -> Result<Response, Error> {
         let noted = audited(&request);
-        let outcome = self.act(request);
+        let did = self.act(request);
         if let Some((verb, subject)) = noted {
-            let outcome = outcome.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
+            let outcome = did.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
             let at = self.clock.now();
             tracing::info!(who = asker.as_str(), verb, subject, outcome, "admin");
-            self.store.note(AuditEntry {
-                at,
-                who: asker.as_str().to_owned(),
-                verb: verb.to_owned(),
-                subject,
-                outcome,
-            })?;
+            let who = asker.as_str().to_owned();
+            let noted = self.store.note(AuditEntry { at, who, verb: verb.to_owned(), subject, outcome });
+            return match (did, noted) {
+                (did, Ok(())) => did,
+                // What became of the act itself comes first.
+                (Err(error), Err(unnoted)) => {
+                    tracing::error!(error = %unnoted, "the audit trail could not be written");
+                    Err(error)
+                }
+                (Ok(_), Err(unnoted)) => {
+                    Err(Error::Conflict(format!("it is done, and the audit trail does not say so: {unnoted}")))
+                }
+            };
         }
-        outcome
+        did
     }
 
     fn act(&self, request: Request) -> Result<Response, Error> {
@@ -65,9 +71,9 @@ impl Authority {
             Request::Pledges => self.pledges(),
             Request::Approve { id, device } => self.approve(&id, device.as_deref()),
             Request::Reject { id } => self.reject(&id),
-            Request::Suspend { device, why } => self.suspend(&device, &why),
+            Request::Suspend { device, why } => self.protect(|| self.suspend(&device, &why)),
             Request::Restore { device, why } => self.restore(&device, &why),
-            Request::Revoke { device, reason, why } => self.revoke(&device, reason, &why),
+            Request::Revoke { device, reason, why } => self.protect(|| self.revoke(&device, reason, &why)),
             Request::Bond { device, controller, patient, operations } => {
                 let (device, controller) = (self.device(&device)?, self.device(&controller)?);
                 self.bond(&device, &controller, patient.as_deref(), &operations)
@@ -124,12 +130,6 @@ impl Authority {
         [&self.issuing().der].into_iter().chain(links).map(pem).collect()
     }
 
-    fn view(&self) -> Result<Response, Error> {
-        Ok(Response::Authority(AuthorityView {
-            name: self.settings.name.clone(),
-            kind: self.settings.kind.name().to_owned(),
-            root_fingerprint: HEXLOWER.encode(&provider::sha256(&self.root().der)),
-            root_key: self.root().key.to_string(),
     fn keys_view(&self, keys: &KeyList) -> Result<Response, Error> {
         let others = || -> Result<Vec<String>, Error> {
             let own = self.settings.hub_name;
@@ -139,6 +139,12 @@ impl Authority {
         Ok(Response::Keys { keys: key_views(keys), hubs })
     }
 
+    fn view(&self) -> Result<Response, Error> {
+        Ok(Response::Authority(AuthorityView {
+            name: self.settings.name.clone(),
+            kind: self.settings.kind.name().to_owned(),
+            root_fingerprint: HEXLOWER.encode(&provider::sha256(&self.root().der)),
+            root_key: self.root().key.to_string(),
             issuing_key: self.issuing().key.to_string(),
             root_pem: encode::pem("CERTIFICATE", &self.root().der),
             issuing_pem: self.issuing_and_links(),

@@ -13,6 +13,7 @@ use crate::log::Sequencer;
 use crate::objects::{Kind as ObjectKind, News};
 use crate::present::Present;
 use crate::registry::{Device, DeviceConfig};
+use crate::reserve;
 use crate::settings::{AuthorityConfig, Kind, Rules, Settings};
 use crate::signer::Signer;
 use crate::store::{Purpose, Store, Turn};
@@ -88,6 +89,9 @@ pub(crate) struct Locks {
     /// People were told that the log goes on under another name.
     pub(crate) log_told: AtomicBool,
     pub(crate) at_hand: Mutex<crate::at_hand::AtHand>,
+    pub(crate) room: Mutex<reserve::Room>,
+    /// The hub is being stopped: nobody else is to be sent here.
+    pub(crate) stopping: AtomicBool,
     /// When people were told that a clock was ahead.
     pub(crate) clock_told: Mutex<Option<Time>>,
 }
@@ -106,7 +110,24 @@ impl Authority {
     /// [`Error`]: a setting that cannot be used, a directory in use, a damaged database, a signer that is away.
     pub fn open(config: &AuthorityConfig, clock: Clock, signer: Arc<dyn Signer>) -> Result<Self, Error> {
         own_directory(&config.dir)?;
-        Self::open_with(config, clock, signer, Arc::new(open_store(config)?))
+        let open = || Self::open_with(config, clock.clone(), signer.clone(), Arc::new(open_store(config)?));
+        let opened = match open() {
+            // Also where the disk is full it is there for whoever reports a theft.
+            Err(Error::Store(error)) if reserve::let_go(&config.dir) => {
+                tracing::error!(%error, "the room on the disk that is kept for the worst day is used to start: make more room");
+                open()
+            }
+            other => other,
+        }?;
+        if let Err(error) = reserve::keep(&config.dir) {
+            tracing::error!(%error, "nothing is kept for the worst day");
+        }
+        Ok(opened)
+    }
+
+    /// From now on it says that it is not ready: the hub is about to stop, and nobody else is to be sent here.
+    pub fn begin_to_stop(&self) {
+        self.locks.stopping.store(true, Ordering::Relaxed);
     }
 
     /// As [`Authority::open`], with another store.
@@ -343,6 +364,8 @@ impl Authority {
     /// # Errors
     /// The first thing that failed; the next call tries again.
     pub fn tick(&self) -> Result<(), Error> {
+        // Whether there is room again; who asks how the hub is hears that there is none.
+        let _ = self.keep_reserve();
         if self.store.is_shared() {
             self.tell_of_other_log()?;
             issue::recover(&*self.store)?;

@@ -59,6 +59,12 @@ pub(crate) struct Crls {
     made: BTreeMap<Which, Bytes>,
 }
 
+/// What was signed last is better than nothing, as long as it is good.
+fn not_newest(held: Crls, error: &Error) -> Crls {
+    tracing::warn!(%error, "a revocation list is given out that may not be the newest");
+    held
+}
+
 impl Authority {
     /// The complete CRL of all certificates of the key that issues, DER.
     ///
@@ -96,12 +102,8 @@ impl Authority {
         let crls = match held.take() {
             Some(held) if !self.is_over(&held.now) => match self.store.epoch() {
                 Ok(epoch) if epoch == held.epoch => held,
-                Ok(_) => self.read_crls(Some(held.base))?,
-                // What was signed last is better than nothing, as long as it is good.
-                Err(error) => {
-                    tracing::warn!(%error, "a revocation list is given out that may not be the newest");
-                    held
-                }
+                Ok(_) => self.read_crls(Some(held.base.clone())).unwrap_or_else(|error| not_newest(held, &error)),
+                Err(error) => not_newest(held, &error.into()),
             },
             old => self.read_crls(old.map(|old| old.base))?,
         };

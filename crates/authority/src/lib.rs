@@ -53,6 +53,7 @@ pub mod profile;
 pub mod provision;
 mod publish;
 pub mod registry;
+mod reserve;
 mod restored;
 mod root_crl;
 pub mod root_request;

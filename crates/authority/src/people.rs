@@ -15,6 +15,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use medlock_node::provider;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long store and signer may take to say that all is well.
@@ -136,12 +137,15 @@ impl Authority {
         }
     }
 
-    /// Whether the database answers, the signer is there with the issuing key, and a credential can be prepared.
+    /// Whether the database writes and has room for a theft, the signer is there with the issuing key, and a credential can be prepared.
     ///
     /// # Errors
     /// What is not well.
     pub fn health(&self) -> Result<(), Error> {
-        self.store.epoch()?;
+        if self.locks.stopping.load(Ordering::Relaxed) {
+            return Err(Error::Conflict("the hub is being stopped".to_owned()));
+        }
+        self.writes()?;
         if let Some(why) = self.log().left_behind()? {
             return Err(Error::Conflict(why));
         }

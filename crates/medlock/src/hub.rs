@@ -229,6 +229,9 @@ impl Hub {
     /// # Errors
     /// When a part of the hub had failed.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        // Whoever sends others here is told at once, while answers under way are still given.
+        self.authority.begin_to_stop();
+        self.authorities.all().iter().for_each(|(_, authority)| authority.begin_to_stop());
         let doors = std::mem::take(&mut self.doors);
         for door in [doors.devices, doors.people, doors.coap, doors.coaps, doors.monitoring].into_iter().flatten() {
             door.close().await;

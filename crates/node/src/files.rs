@@ -1,6 +1,7 @@
 //! Files that are either wholly there or not at all, whenever the power fails.
 
 use crate::Error;
+use rustix::fs::FallocateFlags;
 use std::fs::{self, DirBuilder, File};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -56,6 +57,27 @@ fn write(path: &Path, content: &[u8], durably: bool) -> Result<(), Error> {
         if durably { File::open(directory)?.sync_all() } else { Ok(()) }
     };
     write().map_err(Error::file("write", path))
+}
+
+/// Makes a file at `path` that takes `length` bytes of the disk and holds nothing: who removes it has so much room.
+///
+/// # Errors
+/// [`Error::File`] when there is no such room; then there is no file.
+pub fn reserve(path: &Path, length: u64) -> Result<(), Error> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let reserve = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(directory)?;
+        match rustix::fs::fallocate(file.as_file(), FallocateFlags::empty(), 0, length) {
+            // Not every file system gives room in advance.
+            Err(rustix::io::Errno::OPNOTSUPP) => {
+                std::io::copy(&mut std::io::repeat(b'x').take(length), &mut file)?;
+                file.as_file().sync_all()?;
+            }
+            other => other?,
+        }
+        file.persist(path).map(drop).map_err(|error| error.error)
+    };
+    reserve().map_err(Error::file("reserve", path))
 }
 
 /// Removes what a kill in the middle of [`replace`] left in `directory`. To be called before others write there.

@@ -3,9 +3,9 @@
 //! who asks is told, and work goes on without hands.
 
 use crate::crash::check;
-use crate::fixture::{Site, credential, noon};
+use crate::fixture::{Site, credential, ct, noon};
 use data_encoding::BASE64;
-use medlock_authority::admin::{Reason, Request};
+use medlock_authority::admin::{Asker, Reason, Request};
 use medlock_authority::objects::Kind;
 use medlock_authority::provision::{BirthProfileConfig, Row, RowOutcome};
 use medlock_authority::signer::InProcess;
@@ -14,12 +14,16 @@ use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::log::Checkpoint;
-use medlock_node::provider::SigningKey;
+use medlock_node::provider::{AwsLc, SigningKey};
 use medlock_testkit::{Disk, PostgresServer};
 use medlock_trust::policy::Setting;
+use medlock_trust::status::{StatusList, Subject};
 use medlock_trust::x509::Certificate;
+use medlock_trust::{DeviceId, DeviceName};
 use std::collections::HashSet;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
@@ -232,7 +236,7 @@ fn a_failover_to_a_standby_while_two_hubs_issue_loses_none() {
     });
     let first = maker(&configs[0], &Clock::system());
     let (from, to) = (folders[0].path().join("signer"), folders[1].path().join("signer"));
-    assert!(std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
     let hubs = [first, maker(&configs[1], &Clock::system())];
     let together = &Barrier::new(3);
     let [(one, given), (_, others)] = std::thread::scope(|scope| {
@@ -315,4 +319,94 @@ fn a_site_whose_clock_jumps_by_years_goes_on_enrolling_and_revoking() {
     let path = site.dir.path().to_owned();
     drop(site.authority);
     check(&crate::fixture::config(&path), &given);
+}
+
+/// A disk of some megabytes, in memory.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=20m", "tmpfs"]).arg(place.path()).status();
+        assert!(mounted.unwrap().success(), "only root may mount a small disk");
+        Self(place)
+    }
+
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.0.path().join("ballast")).unwrap();
+        for size in [1 << 20, 1 << 12, 1] {
+            while file.write_all(&vec![b'x'; size]).is_ok() {}
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// Shows REQ-RUN-46, REQ-STORE-78: on a full disk a hub is not ready, and a theft is recorded and told all the same; when there
+/// is room it goes on by itself.
+#[test]
+fn on_a_full_disk_a_theft_is_recorded_and_the_hub_is_not_ready() {
+    let disk = SmallDisk::new();
+    let (clock, at) = (Clock::manual(noon()), disk.0.path().join("hub"));
+    let authority = Arc::new(crate::fixture::open(&at, &clock));
+    let site = Site { authority, clock, dir: tempfile::tempdir().unwrap() };
+    for name in ["ct-1", "ct-2"] {
+        site.enrol(name, &SigningKey::generate());
+    }
+    site.authority.health().unwrap();
+    site.authority.crl().unwrap();
+    disk.fill();
+    // Who asks within some seconds hears the same.
+    std::thread::sleep(Duration::from_secs(5));
+    let why = site.authority.health().unwrap_err().to_string();
+    assert!(why.contains("full"), "{why}");
+    site.authority.crl().unwrap();
+    assert!(site.authority.administer(&Asker::uid(0), Request::Register { device: ct("ct-3") }).is_err());
+    let stolen = |name: &str| Request::Revoke { device: name.into(), reason: Reason::Stolen, why: "van".into() };
+    site.ask(stolen("ct-1"));
+    assert_eq!(site.state("ct-1").0, "revoked");
+    let news = site.authority.news().current(Kind::Status).unwrap();
+    let list = StatusList::danger_open(&news.bytes).unwrap();
+    let told = |name| list.record(Subject::Device(DeviceId::of(&DeviceName::new(name).unwrap(), &AwsLc))).is_some();
+    assert_eq!([told("ct-1"), told("ct-2")], [true, false]);
+    assert!(site.authority.health().is_err(), "that the room was used does not make it ready");
+    std::fs::remove_file(disk.0.path().join("ballast")).unwrap();
+    // Started on a full disk, it is there for whoever reports the next one.
+    let Site { authority, clock, dir } = site;
+    drop(authority);
+    drop(crate::fixture::open(&at, &clock));
+    disk.fill();
+    let site = Site { authority: Arc::new(crate::fixture::open(&at, &clock)), clock, dir };
+    site.ask(stolen("ct-2"));
+    assert_eq!(["ct-1", "ct-2"].map(|name| site.state(name).0), ["revoked", "revoked"]);
+    std::fs::remove_file(disk.0.path().join("ballast")).unwrap();
+    site.authority.tick().unwrap();
+    site.authority.health().unwrap();
+    site.enrol("ct-4", &SigningKey::generate());
+}
+
+/// Shows REQ-STORE-79: what became of the act itself is said first, not that the audit trail could not be written.
+#[test]
+fn on_a_full_disk_the_act_says_first_what_became_of_it() {
+    let disk = SmallDisk::new();
+    let (clock, at) = (Clock::manual(noon()), disk.0.path().join("hub"));
+    let authority = crate::fixture::open(&at, &clock);
+    let register = |name: &str| authority.administer(&Asker::uid(0), Request::Register { device: ct(name) });
+    register("ct-1").unwrap();
+    disk.fill();
+    let said = register("ct-1").unwrap_err().to_string();
+    assert!(said.contains("already registered") && !said.contains("audit"), "{said}");
+}
+
+/// Shows REQ-RUN-47: whoever sends others to this hub is told at once that it is about to stop.
+#[test]
+fn a_hub_that_is_being_stopped_is_not_ready() {
+    let site = Site::new();
+    site.authority.health().unwrap();
+    site.authority.begin_to_stop();
+    assert!(site.authority.health().unwrap_err().to_string().contains("being stopped"));
 }
