@@ -63,7 +63,7 @@ impl Authority {
     fn cover(&self, heading: &SetHeading) {
         let (now, covers) = (self.clock.now().unix(), heading.covers.unix());
         let next = |held: i64| Some(if held >= now { covers } else { held.max(covers) });
-        // The last call decides where a set takes the place of another, and each of them is made of those before.
+        // It always has a next value.
         let _ = self.covered.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
     }
 

@@ -55,7 +55,7 @@ impl Present {
                 match store.hold(&what, holder, LAPSES) {
                     Ok(true) => {}
                     Ok(false) => {
-                        tracing::error!(what, "another hub of the same name works on the store: stop one of them")
+                        tracing::error!(what, "another hub of the same name works on the store: stop one of them");
                     }
                     Err(error) => {
                         tracing::debug!(%error, "the store was not told that this hub works on it; it is told again");
