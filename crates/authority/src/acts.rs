@@ -115,6 +115,7 @@ impl Authority {
                 self.release_by(&serial, transfer.as_deref(), owner.as_deref(), &why)
             }
             Request::Owners { serial } => self.owners_view(&serial),
+            Request::ConfirmRestore => self.confirm_restore(),
             Request::TransferDevice { serial, to } => {
                 Ok(Response::Voucher { bytes: BASE64.encode(&self.transfer(&serial, to.as_deref())?) })
             }
@@ -512,6 +513,7 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         Request::AcknowledgeAlarm { id } => ("acknowledge-alarm", id.to_string()),
         Request::ChangeKeys { change, .. } => ("change-keys", change.to_string()),
         Request::RequestRoot { change, .. } => ("request-root", change.to_string()),
+        Request::ConfirmRestore => ("confirm-restore", String::new()),
         Request::AcceptRoot { .. } => ("accept-root", String::new()),
         Request::IssueVoucher { order } => ("issue-voucher", order.serial.clone()),
         Request::ImportVoucher { .. } => ("import-voucher", String::new()),

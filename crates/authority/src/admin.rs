@@ -216,6 +216,9 @@ pub enum Request {
         /// What it says.
         order: VoucherOrder,
     },
+    /// A maker only, behind a restore: all that was sold, released, passed on and revoked since the backup is entered again.
+    /// Answer: [`Response::Done`].
+    ConfirmRestore,
     /// A maker only: let a device go, so that its next owner gets a voucher. Answer: [`Response::Done`].
     ReleaseDevice {
         /// Its serial.

@@ -2,17 +2,15 @@
 //! the authority is not open.
 
 use crate::log::ORIGIN;
-use crate::present::alone;
 use crate::settings::AuthorityConfig;
 use crate::signer::CHECKPOINTS;
-use crate::store::{Issuances as _, Journal as _, Published, Purpose, SqlStore, Standings as _, StoreError};
+use crate::store::{Journal as _, Published, SqlStore, StoreError};
 use crate::{Authority, Error};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use std::fs::{File, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 /// The file of the database in the authority's directory, unless it is on a server.
@@ -39,96 +37,10 @@ impl Authority {
         }
         Ok(SqlStore::move_to(&file, server)?)
     }
-
-    /// Brings the copy of a database back into the directory of an authority that is not open. What was there is kept
-    /// beside it, with the time in its name. Where `fits` refuses, nothing changes.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when it is open; [`Error::Store`] when the copy cannot be used; [`Error::File`]; those of `fits`.
-    pub fn restore_store<E: From<Error>>(
-        dir: &Path,
-        copy: &Path,
-        fits: impl FnOnce(&SqlStore) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let _lock = lock_directory(dir)?;
-        let file = dir.join(DATABASE);
-        // What a restore that was cut off has left: a journal beside another file would be taken for its own.
-        let being = BeingRestored::begin(dir);
-        let new = being.file();
-        SqlStore::copy(copy, &new).map_err(Error::from)?;
-        let store = SqlStore::sqlite(&new).map_err(Error::from)?;
-        fits(&store)?;
-        // Status lists that were given out since have later epochs than the copy knows of.
-        store.next_epoch(Clock::system().now()).map_err(Error::from)?;
-        drop(store);
-        // On the disk before it takes the other's place, and its place before anybody is told.
-        let durable = |path: &Path| File::open(path).and_then(|open| open.sync_all());
-        durable(&new).map_err(|error| Error::file(&new, error))?;
-        let before = format!("{DATABASE}.before-{}", Clock::system().now().unix());
-        for suffix in ["", "-wal", "-shm"] {
-            let beside = |name: &str| dir.join(format!("{name}{suffix}"));
-            match std::fs::rename(beside(DATABASE), beside(&before)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::file(&file, error).into());
-                }
-                _ => {}
-            }
-        }
-        std::fs::rename(&new, &file).and_then(|()| durable(dir)).map_err(|error| Error::file(&file, error).into())
-    }
-
-    /// Goes on with a store on a server that was brought back there from a copy, for an authority that no hub has open. Where
-    /// `fits` refuses, nothing changes.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when a hub works on it, or the server has none; [`Error::Store`]; those of `fits`.
-    pub fn restore_server<E: From<Error>>(
-        config: &AuthorityConfig,
-        fits: impl FnOnce(&SqlStore) -> Result<(), E>,
-    ) -> Result<(), E> {
-        own_directory(&config.dir)?;
-        let _lock = lock_directory(&config.dir)?;
-        let store = Arc::new(connect(config)?);
-        if store.newest(Purpose::Root).map_err(Error::from)?.is_none() {
-            let why = "the store on the server is empty: bring it back there first, with pg_restore";
-            return Err(Error::Conflict(why.to_owned()).into());
-        }
-        let _alone = alone(&store)?;
-        fits(&store)?;
-        store.next_epoch(Clock::system().now()).map_err(Error::from)?;
-        Ok(note_place(&store)?)
-    }
-}
-
-/// A copy that is looked at before it takes the place of the database; gone when this is dropped.
-struct BeingRestored<'a>(&'a Path);
-
-impl<'a> BeingRestored<'a> {
-    fn begin(dir: &'a Path) -> Self {
-        let being = Self(dir);
-        being.remove();
-        being
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join(format!("{DATABASE}.restored"))
-    }
-
-    fn remove(&self) {
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = std::fs::remove_file(self.0.join(format!("{DATABASE}.restored{suffix}")));
-        }
-    }
-}
-
-impl Drop for BeingRestored<'_> {
-    fn drop(&mut self) {
-        self.remove();
-    }
 }
 
 /// Notes that whatever was heard behind a copy is known where the tables are now.
-fn note_place(store: &SqlStore) -> Result<(), Error> {
+pub(crate) fn note_place(store: &SqlStore) -> Result<(), Error> {
     let Some(place) = store.place()? else { return Ok(()) };
     let before = store.published(PLACE)?.map(|held| held.version);
     let (version, at) = (before.unwrap_or(0).saturating_add(1), Clock::system().now());
@@ -181,7 +93,7 @@ pub(crate) fn open_store(config: &AuthorityConfig) -> Result<SqlStore, Error> {
     Ok(store)
 }
 
-fn connect(config: &AuthorityConfig) -> Result<SqlStore, Error> {
+pub(crate) fn connect(config: &AuthorityConfig) -> Result<SqlStore, Error> {
     let file = config.dir.join(DATABASE);
     let Some(server) = &config.store else {
         if !file.exists() && was_opened(&config.dir) {

@@ -9,9 +9,8 @@ use crate::keys::{AuthorityCertificate, KeyList};
 use crate::objects::Kind as ObjectKind;
 use crate::restored::{ACCEPTED, kept_answers, knowledge_of};
 use crate::root_crl;
-use crate::settings::Kind;
 use crate::store::{Journal as _, Published, SqlStore, StoreError};
-use crate::{Authority, Error};
+use crate::{Error, doubt};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use medlock_node::knowledge::KnowledgeBase;
@@ -218,70 +217,73 @@ impl fmt::Display for Heard {
 }
 
 /// What a restored authority knows of what came behind its backup.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Hearing {
+    /// Whether it is a maker.
+    pub is_maker: bool,
     /// What was looked at: of each kind the newest that counts, and what does not count.
     pub heard: Vec<Heard>,
-    /// Whether it knows how its keys stand: by what nodes go by (site list and status list), or, for a maker, by what ordinary
-    /// software does (the root's revocation list).
-    pub enough: bool,
-    /// The files that would do.
-    pub wanted: Vec<String>,
+    /// The files that would say how its keys stand, as far as they are missing: a site list, by which nodes go; for a maker the
+    /// root's revocation list, by which ordinary software does.
+    pub keys_wanted: Vec<String>,
+    /// The files that would say which of a site's devices were revoked, as far as they are missing.
+    pub devices_wanted: Vec<String>,
 }
 
 /// An authority that is not open, and hears.
 struct Ear<'a> {
     dir: &'a Path,
+    /// The copy of what it has heard itself, into which what counts is put.
+    folder: &'a Path,
     store: &'a SqlStore,
     roots: Roots,
     knowledge: std::sync::Arc<KnowledgeBase>,
 }
 
-impl Authority {
-    /// Lets an authority that is not open hear what others have kept, before it starts behind a backup; of `sources` those
-    /// that are of other authorities stay.
-    ///
-    /// # Errors
-    /// [`Error::Object`] when something says that it is signed by this authority's root and is not; [`Error::Store`];
-    /// [`Error::File`].
-    pub fn hear_from(dir: &Path, store: &SqlStore, sources: &mut Vec<Source>) -> Result<Hearing, Error> {
-        let Some(roots) = Roots::of(dir, store)? else {
-            // It waits for its root: it has published nothing.
-            return Ok(Hearing { heard: Vec::new(), enough: true, wanted: Vec::new() });
-        };
-        let failed = |error: medlock_node::Error| Error::Conflict(error.to_string());
-        let knowledge = KnowledgeBase::open(&knowledge_of(dir), Clock::system(), Setting::Hospital).map_err(failed)?;
-        if knowledge.root().is_none() {
-            knowledge.pin_root(&roots.newest.der).map_err(failed)?;
-        }
-        let ear = Ear { dir, store, roots, knowledge };
-        let mut heard = Vec::new();
-        for what in What::ALL {
-            ear.hear(what, sources, &mut heard)?;
-        }
-        sources.retain(|source| What::ALL.iter().all(|what| what.version(&source.bytes, &ear.roots).is_none()));
-        let kinds: &[What] = match store.setting("kind")?.as_deref() {
-            Some(kind) if kind == Kind::Maker.name() && ear.roots.former.is_some() => &[What::RootCrl, What::FormerCrl],
-            Some(kind) if kind == Kind::Maker.name() => &[What::RootCrl],
-            _ => &[What::SiteList, What::Status],
-        };
-        let known = |what: &What| heard.iter().any(|heard: &Heard| heard.what == *what && heard.counts());
-        let enough = kinds.iter().all(known);
-        Ok(Hearing { enough, wanted: kinds.iter().map(|what| what.file()).collect(), heard })
+/// Lets an authority that is not open hear what others have kept, before it starts behind a backup: what counts is put into
+/// `folder`, a copy of what it has heard itself. Of `sources` those that are of other authorities stay.
+pub(crate) fn hear_from(
+    dir: &Path,
+    folder: &Path,
+    store: &SqlStore,
+    sources: &mut Vec<Source>,
+) -> Result<Hearing, Error> {
+    let Some(roots) = Roots::of(dir, store)? else {
+        // It waits for its root: it has published nothing.
+        return Ok(Hearing::default());
+    };
+    let failed = |error: medlock_node::Error| Error::Conflict(error.to_string());
+    let knowledge = KnowledgeBase::open(folder, Clock::system(), Setting::Hospital).map_err(failed)?;
+    if knowledge.root().is_none() {
+        knowledge.pin_root(&roots.newest.der).map_err(failed)?;
     }
+    let ear = Ear { dir, folder, store, roots, knowledge };
+    let mut heard = Vec::new();
+    for what in What::ALL {
+        ear.hear(what, sources, &mut heard)?;
+    }
+    sources.retain(|source| What::ALL.iter().all(|what| what.version(&source.bytes, &ear.roots).is_none()));
+    let is_maker = doubt::is_of_maker(store)?;
+    let (keys, devices): (&[What], &[What]) = match is_maker {
+        true if ear.roots.former.is_some() => (&[What::RootCrl, What::FormerCrl], &[]),
+        true => (&[What::RootCrl], &[]),
+        false => (&[What::SiteList], &[What::Status]),
+    };
+    let missing = |kinds: &[What]| -> Vec<String> {
+        let known = |what: &What| heard.iter().any(|heard: &Heard| heard.what == *what && heard.counts());
+        kinds.iter().filter(|what| !known(what)).map(|what| what.file()).collect()
+    };
+    Ok(Hearing { is_maker, keys_wanted: missing(keys), devices_wanted: missing(devices), heard })
+}
 
-    /// Notes that issuing keys which the newest site list heard names, and which are not here, are lost for good.
-    ///
-    /// # Errors
-    /// [`Error::Store`]; [`Error::Conflict`] when the folder of knowledge is damaged.
-    pub fn accept_lost_keys(dir: &Path, store: &SqlStore) -> Result<(), Error> {
-        let knowledge = KnowledgeBase::open(&knowledge_of(dir), Clock::system(), Setting::Hospital);
-        let knowledge = knowledge.map_err(|error| Error::Conflict(error.to_string()))?;
-        let Some(version) = knowledge.version(ObjectKind::SiteList) else { return Ok(()) };
-        match store.publish(ACCEPTED, Published { version, at: Clock::system().now(), bytes: Vec::new() }) {
-            Err(StoreError::Taken { .. }) => Ok(()),
-            other => Ok(other?),
-        }
+/// Notes that issuing keys which the newest site list in the folder `heard` names, and which are not here, are lost for good.
+pub(crate) fn accept_lost_keys(heard: &Path, store: &SqlStore) -> Result<(), Error> {
+    let knowledge = KnowledgeBase::open(heard, Clock::system(), Setting::Hospital);
+    let knowledge = knowledge.map_err(|error| Error::Conflict(error.to_string()))?;
+    let Some(version) = knowledge.version(ObjectKind::SiteList) else { return Ok(()) };
+    match store.publish(ACCEPTED, Published { version, at: Clock::system().now(), bytes: Vec::new() }) {
+        Err(StoreError::Taken { .. }) => Ok(()),
+        other => Ok(other?),
     }
 }
 
@@ -326,7 +328,7 @@ impl Ear<'_> {
 
     /// What the folder has.
     fn held(&self, what: What) -> Result<Vec<u8>, Error> {
-        let path = knowledge_of(self.dir).join(what.file());
+        let path = self.folder.join(what.file());
         Ok(files::read(&path).map_err(|error| Error::Conflict(error.to_string()))?.unwrap_or_default())
     }
 
@@ -352,7 +354,7 @@ impl Ear<'_> {
                     return Err(not_ours("it is not signed by this authority's root".to_owned()));
                 }
                 if !own {
-                    let path = knowledge_of(self.dir).join(what.file());
+                    let path = self.folder.join(what.file());
                     files::replace(&path, &source.bytes).map_err(|error| Error::Conflict(error.to_string()))?;
                 }
                 Ok(None)

@@ -74,8 +74,10 @@ impl IssuerHashes {
 impl Authority {
     fn ocsp(&self, request: &[u8]) -> Vec<u8> {
         let Ok(request) = ocsp::read_request(request) else { return ocsp::failure(Failure::Malformed) };
-        match self.ocsp_answer(&request) {
-            Ok(response) => response,
+        match self.is_in_doubt().and_then(|doubt| if doubt { Ok(None) } else { self.ocsp_answer(&request).map(Some) }) {
+            Ok(Some(response)) => response,
+            // A maker that was brought back does not know who was revoked since.
+            Ok(None) => ocsp::failure(Failure::TryLater),
             Err(error @ (Error::Signer(_) | Error::Store(_))) => {
                 tracing::warn!(%error, "an OCSP request was not answered");
                 ocsp::failure(Failure::TryLater)

@@ -176,6 +176,10 @@ impl Authority {
             let read =
                 |(kind, root): (_, Option<Arc<AuthorityCertificate>>)| Some((kind, root_crl::read(&bytes, &*root?)?));
             let Some((kind, read)) = roots.into_iter().find_map(read) else {
+                // That of a root which was retired since stays where this hub has put it, and says nothing any more.
+                if self.roots().iter().any(|root| root_crl::read(&bytes, root).is_some()) {
+                    continue;
+                }
                 tracing::warn!(file = %path.display(), "this is no revocation list of our root, and is passed over");
                 continue;
             };

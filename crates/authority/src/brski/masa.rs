@@ -88,6 +88,11 @@ impl Authority {
             Ok(order) => order,
             Err(rejected) => return Ok(Err(rejected)),
         };
+        if self.is_in_doubt()? {
+            let reason =
+                "this maker was brought back from a backup and does not know yet whose the device is: ask again later";
+            return Ok(Err(Rejected::new(StatusCode::SERVICE_UNAVAILABLE, reason)));
+        }
         // Of two that ask the same at once, the second finds the answer of the first.
         let _one = DeviceName::new(&order.serial).and_then(|name| self.device_lock(name));
         match self.answered(&order)? {
@@ -236,7 +241,8 @@ impl Authority {
         let days = request.nonce.is_none().then_some(DAYS);
         let nonce = request.nonce.as_ref().map(|nonce| HEXLOWER.encode(nonce));
         let domain = BASE64.encode(&root);
-        Ok(Ok(VoucherOrder { serial: request.serial_number, domain, nonce, days, form: VoucherForm::Cms }))
+        let (serial, form) = (request.serial_number, VoucherForm::Cms);
+        Ok(Ok(VoucherOrder { serial, domain, nonce, days, form, owner_known: false }))
     }
 }
 
@@ -380,7 +386,7 @@ mod tests {
             let birth = Identity::new(key, chain.into_iter().map(Into::into).collect()).unwrap();
             let domain = BASE64.encode(&site.root().der);
             let form = VoucherForm::Cms;
-            let sold = VoucherOrder { serial: "P-1".into(), domain, nonce: None, days: Some(30), form };
+            let sold = VoucherOrder { serial: "P-1".into(), domain, days: Some(30), form, ..VoucherOrder::default() };
             maker.issue_voucher(&sold).unwrap();
             Self { clock, maker, site, birth, _folder: folder }
         }

@@ -116,7 +116,8 @@ pub(crate) fn behind(signed: &Checkpoint, size: u64) -> String {
     format!(
         "{} entries of the log {:?} were signed, and {found} ({size}): it was restored from a backup, or a server took over \
          that had not got everything. Bring the newer store back. If it is lost for good, so are the certificates and \
-         revocations since: `medlock log start-anew --accept-loss` begins a new log, with a new name, with what there is",
+         revocations since: `medlock authority restore BACKUP --accept-loss` goes on with what there is, and a new log of a new \
+         name (`medlock log start-anew --accept-loss` for a store that was brought back by hand)",
         signed.head.size, signed.origin
     )
 }

@@ -206,6 +206,13 @@ pub trait Register: Send + Sync {
     /// [`StoreError::Missing`] when there is no such code.
     fn set_code_state(&self, id: [u8; 5], state: CodeState) -> Result<(), StoreError>;
 
+    /// Voids every code that nobody has come with or that waits for a person, and rejects what waits by a code: a store that was
+    /// brought back does not know which of them were used up. Returns how many codes there were.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn void_open_codes(&self) -> Result<u64, StoreError>;
+
     /// Voids every code of a device, and rejects its waiting and approved requests.
     ///
     /// # Errors

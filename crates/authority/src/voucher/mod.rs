@@ -57,6 +57,9 @@ pub struct VoucherOrder {
     /// How it is written.
     #[serde(default)]
     pub form: VoucherForm,
+    /// A person knows that the device is this owner's, also where a maker was brought back and does not.
+    #[serde(default)]
+    pub owner_known: bool,
 }
 
 /// One line of what was said of a device's owners.
@@ -105,8 +108,13 @@ impl Authority {
     ///
     /// # Errors
     /// [`Error::Unknown`] for a serial without a birth credential; [`Error::Conflict`] when the device is another
-    /// owner's; [`Error::Invalid`]; store and signer.
+    /// owner's, or nobody knows whose since a restore; [`Error::Invalid`]; store and signer.
     pub fn issue_voucher(&self, order: &VoucherOrder) -> Result<Vec<u8>, Error> {
+        if !order.owner_known {
+            self.not_in_doubt(
+                "does not know whose the device is by now, so that it gives no voucher (`--owner-known`, if you do)",
+            )?;
+        }
         let domain = Domain::read(&order.domain)?;
         let nonce = order.nonce.as_deref().map(nonce).transpose()?;
         let now = self.clock.now();

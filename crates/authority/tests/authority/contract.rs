@@ -501,7 +501,11 @@ fn enrolments(store: &impl Store) {
     store.change_standings(vec![against("ct-1", StandingState::Suspended)], noon()).unwrap();
     same(Some(StandingState::Suspended));
     store.replace_device(Device { owner: "other".into(), ..device("ct-1") }).unwrap();
+    assert_eq!(store.void_open_codes().unwrap(), 1);
+    assert_eq!(store.void_open_codes().unwrap(), 0);
+    assert_eq!(store.code([1; 5]).unwrap().unwrap().state, CodeState::Void);
     store.set_code_state([1; 5], CodeState::Confirmed).unwrap();
+    assert_eq!(store.void_open_codes().unwrap(), 0, "a person has confirmed it");
     // Of this device and another key, of this key and another device, and of neither.
     let others = [
         Record { key: KeyId::from_bytes([9; 16]), ..record(1) },

@@ -130,6 +130,7 @@ impl Register for Faulty {
         read: fn enrolment(code: [u8; 5], key: KeyId) -> Option<Enrolment>;
         write: fn count_wrong_try(id: [u8; 5], most: u32) -> u32;
         write: fn set_code_state(id: [u8; 5], state: CodeState) -> ();
+        write: fn void_open_codes() -> u64;
         write: fn void_claims_of(device: DeviceName) -> ();
         write: fn add_pending(pending: PendingRequest, most: u32) -> ();
         read: fn pending(id: [u8; 8]) -> Option<PendingRequest>;

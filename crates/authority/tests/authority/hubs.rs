@@ -5,6 +5,7 @@ use medlock_authority::admin::{Asker, Reason, Request, Response};
 use medlock_authority::enrolment::Answer;
 use medlock_authority::objects::Kind;
 use medlock_authority::provision::{BirthProfileConfig, Row};
+use medlock_authority::restoring::Since;
 use medlock_authority::signer::InProcess;
 use medlock_authority::store::{Issuances as _, Journal as _, Log as _, ServerConfig, SqlStore};
 use medlock_authority::voucher::{VoucherForm, VoucherOrder};
@@ -401,7 +402,7 @@ fn nothing_is_restored_under_hubs_that_work() {
     let drill = AuthorityConfig { store: Some(server.clone()), ..config(&dir.path().join("drill")) };
     std::fs::create_dir_all(&drill.dir).unwrap();
     let (restore, anew) = (
-        || Authority::restore_server::<medlock_authority::Error>(&drill, |_| panic!("it was looked at")),
+        || Authority::begin_restore_on_server(&drill).map(drop),
         || Authority::start_log_anew(&drill, &Clock::system()).map(drop),
     );
     // Longer than the lease of the log, which one that does nothing does not take again.
@@ -424,7 +425,7 @@ fn nothing_is_restored_under_hubs_that_work() {
     assert!(anew().unwrap_err().to_string().contains("(ghost)"));
     assert_eq!(store.setting("log-origin").unwrap(), origin, "it was begun anew");
     std::thread::sleep(Duration::from_secs(6));
-    Authority::restore_server::<medlock_authority::Error>(&drill, |_| Ok(())).unwrap();
+    Authority::begin_restore_on_server(&drill).unwrap().finish(Since::default()).unwrap();
     anew().unwrap();
     assert_ne!(store.setting("log-origin").unwrap(), origin);
 }

@@ -3,11 +3,14 @@
 
 use crate::fixture::noon;
 use data_encoding::{BASE64, HEXLOWER};
-use medlock_authority::admin::{Asker, Request, Response};
+use medlock_authority::admin::{Asker, Reason, Request, Response};
+use medlock_authority::directory::DATABASE;
 use medlock_authority::provision::{BirthProfileConfig, Row};
+use medlock_authority::restoring::Since;
 use medlock_authority::signer::InProcess;
+use medlock_authority::store::SqlStore;
 use medlock_authority::voucher::{VoucherForm, VoucherOrder};
-use medlock_authority::{Authority, AuthorityConfig};
+use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::brski::cms::SignedJson;
 use medlock_node::brski::{self, VOUCHER_PURPOSE, believe, is_for};
 use medlock_node::clock::Clock;
@@ -56,7 +59,7 @@ impl World {
 
     fn order(&self, site: usize, form: VoucherForm) -> VoucherOrder {
         let domain = BASE64.encode(&self.sites[site].root().der);
-        VoucherOrder { serial: "P-1".into(), domain, nonce: None, days: Some(30), form }
+        VoucherOrder { serial: "P-1".into(), domain, days: Some(30), form, ..VoucherOrder::default() }
     }
 
     fn domain(&self, site: usize) -> [u8; 32] {
@@ -240,7 +243,7 @@ fn a_device_with_papers_lets_no_former_owner_back_by_a_nonce() {
             domain: domain(site),
             nonce: nonce.map(|byte| HEXLOWER.encode(&[byte; 16])),
             days: nonce.is_none().then_some(3_000),
-            form: VoucherForm::Cms,
+            ..VoucherOrder::default()
         };
         world.maker.issue_voucher(&order).unwrap()
     };
@@ -368,4 +371,58 @@ fn only_a_key_for_vouchers_signs_them_and_its_purpose_is_critical() {
         let believed = SignedJson::read(&changed).and_then(|read| believe(&read, &[maker]));
         assert!(believed.is_err() || believed == Ok((voucher.clone(), by)), "byte {place}");
     }
+}
+
+/// Shows REQ-STORE-92, REQ-STORE-93: a maker that was brought back does not know what it sold, passed on and revoked since. It gives no
+/// voucher, and says of no device that it is in good standing, before a person has entered that and said so.
+#[test]
+fn a_maker_that_was_brought_back_says_nothing_of_its_devices_before_a_person_has() {
+    let world = World::new();
+    world.build("P-2");
+    let backup = world.folder.path().join("backup.sqlite");
+    SqlStore::copy(&world.folder.path().join("maker").join(DATABASE), &backup).unwrap();
+    let [own, other] = [0, 1].map(|site| world.order(site, VoucherForm::Cms));
+    world.maker.issue_voucher(&own).unwrap();
+    let ask = |maker: &Authority, request| maker.administer(&Asker::uid(1000), request);
+    let revoke = || Request::Revoke { device: "P-2".into(), reason: Reason::Stolen, why: String::new() };
+    ask(&world.maker, revoke()).unwrap();
+    let revoked = world.maker.crl().unwrap();
+    let World { folder, clock, maker, .. } = world;
+    let (dir, name) = (folder.path().join("maker"), "Pump Works");
+    drop(maker);
+    for since in [Since { owners_unchanged: true, ..Since::default() }, Since { nothing: true, ..Since::default() }] {
+        Authority::begin_restore(&dir, &backup).unwrap().finish(since).unwrap();
+        Authority::start_log_anew(&AuthorityConfig::maker(&dir, name), &clock).unwrap();
+        let maker = open(&dir, &AuthorityConfig::maker(&dir, name), &clock);
+        assert!(maker.crl().is_ok(), "{since:?}");
+        assert!(matches!(ask(&maker, Request::ConfirmRestore), Err(Error::Conflict(_))), "{since:?}");
+    }
+    Authority::begin_restore(&dir, &backup).unwrap().finish(Since::default()).unwrap();
+    Authority::start_log_anew(&AuthorityConfig::maker(&dir, name), &clock).unwrap();
+    let maker = open(&dir, &AuthorityConfig::maker(&dir, name), &clock);
+    let Response::Alarms { alarms } = ask(&maker, Request::Alarms).unwrap() else { panic!("no alarms") };
+    assert!(alarms.iter().any(|alarm| alarm.kind == "maker-restored" && alarm.text.contains("confirm-restore")));
+    for refused in [maker.issue_voucher(&other).map(drop), maker.issue_voucher(&own).map(drop), maker.crl().map(drop)] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("confirm-restore"), "{refused}");
+    }
+    // Who knows whose it is says so, of one device at a time.
+    maker.issue_voucher(&VoucherOrder { owner_known: true, ..own }).unwrap();
+    ask(&maker, revoke()).unwrap();
+    ask(&maker, Request::ConfirmRestore).unwrap();
+    let refused = maker.issue_voucher(&other).unwrap_err().to_string();
+    assert!(refused.contains("belongs to another owner"), "{refused}");
+    assert_eq!(entries(&maker.crl().unwrap()), entries(&revoked));
+}
+
+/// The serial numbers that a revocation list has, as openssl reads them.
+fn entries(crl: &[u8]) -> Vec<String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), crl).unwrap();
+    let read =
+        Command::new("openssl").args(["crl", "-inform", "DER", "-noout", "-text", "-in"]).arg(file.path()).output();
+    let text = String::from_utf8(read.unwrap().stdout).unwrap();
+    let serials: Vec<_> = text.lines().filter(|line| line.contains("Serial Number:")).map(str::to_owned).collect();
+    assert_eq!(serials.len(), 1, "{text}");
+    serials
 }

@@ -50,6 +50,12 @@ pub(crate) enum AuthorityCommand {
     Backup(store::BackupArgs),
     /// Bring a backup back into the folder of a stopped hub. What was there before is kept beside it.
     Restore(store::RestoreArgs),
+    /// A maker's authority only, behind a restore: all that was sold, released, passed on and revoked since the backup is entered
+    /// again, so that it may give vouchers and sign revocation lists.
+    ConfirmRestore {
+        #[command(flatten)]
+        hub: HubArgs,
+    },
     /// List the authorities of a hub.
     List {
         #[command(flatten)]
@@ -125,6 +131,7 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
         AuthorityCommand::MoveStore(args) => store::move_store(args),
         AuthorityCommand::Backup(args) => store::backup(&args),
         AuthorityCommand::Restore(args) => store::restore(&args),
+        AuthorityCommand::ConfirmRestore { hub } => super::device::done(&hub, Request::ConfirmRestore),
         AuthorityCommand::List { hub } => list(&hub),
         AuthorityCommand::MakeRoot(args) => super::ceremony::make_root(&args),
         AuthorityCommand::SignRequest(args) => super::ceremony::sign_request(&args),

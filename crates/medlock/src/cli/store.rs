@@ -7,6 +7,7 @@ use crate::{Failure, Outcome, authorities, folder};
 use clap::Args;
 use medlock_authority::directory::DATABASE;
 use medlock_authority::heard::{Hearing, Source};
+use medlock_authority::restoring::{Restoring, Since};
 use medlock_authority::signer::{CHECKPOINTS, merge_retired};
 use medlock_authority::store::{ServerConfig, SqlStore};
 use medlock_authority::{Authority, AuthorityConfig};
@@ -53,15 +54,22 @@ pub(crate) struct RestoreArgs {
     /// own folder is gone.
     #[arg(long, value_name = "FOLDER")]
     knowledge: Vec<PathBuf>,
-    /// No issuing key was rotated, retired or withdrawn since the backup: there is nothing to hear of.
+    /// No issuing key was rotated, retired or withdrawn since the backup.
     #[arg(long)]
     keys_unchanged: bool,
+    /// No device of a site was suspended, revoked or reported stolen since the backup.
+    #[arg(long)]
+    revocations_unchanged: bool,
+    /// Of makers: no device was sold, released, passed on or revoked since the backup. Without it a maker that was brought back
+    /// gives no vouchers and signs no revocation lists before `medlock authority confirm-restore`.
+    #[arg(long)]
+    owners_unchanged: bool,
     /// What was issued and revoked since the backup, and the keys made since, are lost for good: begin the transparency logs
     /// anew, and start without those keys.
     #[arg(long, conflicts_with = "nothing_since")]
     accept_loss: bool,
-    /// Nothing was issued since the backup: the hub was stopped before it was made. Needed where nothing here remembers how
-    /// long the logs were, as on a new disk.
+    /// Nothing at all was issued, sold, suspended or revoked since the backup: the hub was stopped before it was made. Where
+    /// nothing here remembers how long the logs were, as on a new disk, it is this or --accept-loss.
     #[arg(long)]
     nothing_since: bool,
     /// The configuration that the hub starts with: where a store is on a server, it is the one that is named there, not the
@@ -168,9 +176,9 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
         0 => "no keys, which are not in its folders".to_owned(),
         count => format!("{count} encrypted keys"),
     };
-    say!("{}: {keys}, and the stores and settings of {here} of {} authorities.", args.to.display(), copied.len());
+    say!("{} has {keys}, the settings of {} authorities, and {here} of their stores.", args.to.display(), copied.len());
     for (_, section, server) in elsewhere {
-        say!("The store of {} is on a server. Save it now, behind the keys:", section.organization);
+        say!("The store of {} is on a server, and so not in this folder. Save it now:", section.organization);
         say!("  pg_dump --format=custom --schema={} --file=FILE {:?}", server.schema, server.url);
     }
     say!(
@@ -182,18 +190,22 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
 /// What became of one authority.
 struct Restored {
     name: String,
+    dir: PathBuf,
     /// The server with its store, where people have brought it back.
     server: Option<ServerConfig>,
     /// The name of its log, if that began anew.
     log: Option<String>,
     hearing: Hearing,
+    /// Whether it is a maker that waits for a person's word before it gives vouchers.
+    doubted: bool,
 }
 
 /// Brings a backup back into the folder of a hub that is stopped, or of one that is new; of a store on a server, where it was
 /// brought back before, what was heard behind it.
 ///
 /// # Errors
-/// When the hub runs, or the backup is damaged; when nobody says what became of its keys since.
+/// When the hub runs, or the backup is damaged; when nobody says what became of its keys and devices since. Then nothing is
+/// changed, of none of its authorities.
 pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
     let dir = &args.hub.dir;
     if !folder::was_made(&args.from) {
@@ -203,15 +215,23 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
     for path in &args.knowledge {
         sources.extend(Source::read(path)?);
     }
-    let (mut restored, parts) = (Vec::new(), parts(dir, &args.from, &args.from)?);
+    let parts = parts(dir, &args.from, &args.from)?;
     let servers = servers(args, &parts)?;
+    let mut begun = Vec::new();
     for (part, server) in parts.into_iter().zip(servers) {
-        restored.push(restore_part(args, part, server, &mut sources)?);
+        let name = part.name.clone();
+        let one = Begun::of(args, part, server, &mut sources);
+        begun.push(one.map_err(|error| format!("{name}: {error}\nNothing was changed."))?);
     }
     if let Some(source) = sources.first() {
         return Err(
             format!("{}: nothing that an authority restored here has published", source.path().display()).into()
         );
+    }
+    let mut restored = Vec::new();
+    for one in begun {
+        let name = one.part.name.clone();
+        restored.push(one.finish(args).map_err(|error| format!("{name}: {error}"))?);
     }
     if args.hub.json {
         let heard = |one: &Restored| one.hearing.heard.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -228,7 +248,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
         output::json(&serde_json::json!({ "folder": dir, "restored": all }))?;
         return Ok(Outcome::Done);
     }
-    for Restored { name, server, log, hearing } in restored {
+    for Restored { name, dir, server, log, hearing, doubted } in restored {
         let what = if server.is_some() {
             "keys are back, and its store is the one on the server"
         } else {
@@ -240,6 +260,15 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
         }
         for heard in hearing.heard {
             say!("  heard: {heard}");
+        }
+        if doubted {
+            say!(
+                "  It gives no vouchers and signs no revocation lists before you have entered again what was sold, released,"
+            );
+            say!(
+                "  passed on and revoked since the backup, and said so: medlock authority confirm-restore --dir {}",
+                dir.display()
+            );
         }
     }
     say!("Bring the passphrase (or the token) and the configuration too, and start the hub.");
@@ -292,84 +321,124 @@ fn servers(args: &RestoreArgs, parts: &[Part]) -> Result<Vec<Option<ServerConfig
     Ok(servers)
 }
 
-fn restore_part(
-    args: &RestoreArgs,
+/// One authority that was looked at, with all that its restore needs. Dropped, it leaves all as it was.
+struct Begun {
     part: Part,
     server: Option<ServerConfig>,
-    sources: &mut Vec<Source>,
-) -> Result<Restored, Failure> {
-    let settings = newest_settings(&part).to_owned();
-    let config =
-        AuthorityConfig { dir: part.hub.clone(), store: server.clone(), ..folder::authority_in_force(&settings)? };
-    let remembered = part.hub.join("keys").join(CHECKPOINTS);
-    let remembered = std::fs::metadata(remembered).is_ok_and(|file| file.len() > 0);
-    if !remembered && !args.accept_loss && !args.nothing_since {
-        return Err(format!(
-            "nothing in {} remembers how long the log was, so the restored one could fork it: bring back the newest \
-             keys/{CHECKPOINTS}; or say --nothing-since if the hub was stopped before the backup; or --accept-loss",
-            part.hub.display()
-        )
-        .into());
-    }
-    let made = Made::before(&part.hub);
-    files::private_directory(&part.hub)?;
-    let mut hearing = None;
-    let hear = |store: &SqlStore| {
-        if !args.accept_loss {
-            Authority::check_log(&part.hub, store)?;
-        }
-        hearing = Some(hear(args, &part, store, sources)?);
-        if args.accept_loss {
-            Authority::accept_lost_keys(&part.hub, store)?;
-        }
-        // Before anybody could start it: a key that was retired signs nothing.
-        copy_keys(&part.backup, &part.hub).map(drop)
-    };
-    match server.is_some() {
-        true => Authority::restore_server(&config, hear),
-        false => Authority::restore_store(&part.hub, &part.backup.join(DATABASE), hear),
-    }
-    .inspect_err(|_| made.undo())?;
-    folder::settings_on(&settings, &part.hub, server.clone())?;
-    let log = match args.accept_loss {
-        true => Some(Authority::start_log_anew(&config, &Clock::system())?.1),
-        false => None,
-    };
-    let hearing = hearing.ok_or("the store was not looked at")?;
-    Ok(Restored { name: part.name, server, log, hearing })
+    /// Whose settings it goes on with.
+    settings: PathBuf,
+    config: AuthorityConfig,
+    hearing: Hearing,
+    restoring: Restoring,
+    made: Made,
 }
 
-/// What a restore makes before it knows whether it can: the folder, or what the hub has heard in it.
+impl Begun {
+    /// Looks whether it can be brought back.
+    fn of(
+        args: &RestoreArgs,
+        part: Part,
+        server: Option<ServerConfig>,
+        sources: &mut Vec<Source>,
+    ) -> Result<Self, Failure> {
+        let settings = newest_settings(&part).to_owned();
+        let config =
+            AuthorityConfig { dir: part.hub.clone(), store: server.clone(), ..folder::authority_in_force(&settings)? };
+        let remembered = part.hub.join("keys").join(CHECKPOINTS);
+        let remembered = std::fs::metadata(remembered).is_ok_and(|file| file.len() > 0);
+        if !remembered && !args.accept_loss && !args.nothing_since {
+            return Err(format!(
+                "nothing in {} remembers how long the log was, so the restored one could fork it: bring back the newest \
+                 keys/{CHECKPOINTS}; or say --nothing-since if the hub was stopped before the backup; or --accept-loss",
+                part.hub.display()
+            )
+            .into());
+        }
+        let made = Made::before(&part.hub);
+        files::private_directory(&part.hub)?;
+        let restoring = match server {
+            Some(_) => Authority::begin_restore_on_server(&config),
+            None => Authority::begin_restore(&part.hub, &part.backup.join(DATABASE)),
+        }?;
+        if !args.accept_loss {
+            Authority::check_log(&part.hub, restoring.store())?;
+        }
+        let hearing = restoring.hear(sources)?;
+        check_heard(args, &part, &hearing)?;
+        Ok(Self { part, server, settings, config, hearing, restoring, made })
+    }
+
+    /// Brings it back.
+    fn finish(self, args: &RestoreArgs) -> Result<Restored, Failure> {
+        let Self { part, server, settings, config, hearing, restoring, made } = self;
+        made.keep();
+        // Before anybody could start it: a key that was retired signs nothing.
+        copy_keys(&part.backup, &part.hub)?;
+        let doubted = hearing.is_maker && !args.owners_unchanged && !args.nothing_since;
+        restoring.finish(Since {
+            nothing: args.nothing_since,
+            owners_unchanged: args.owners_unchanged,
+            lost_keys: args.accept_loss,
+        })?;
+        folder::settings_on(&settings, &part.hub, server.clone())?;
+        let log = match args.accept_loss {
+            true => Some(Authority::start_log_anew(&config, &Clock::system())?.1),
+            false => None,
+        };
+        Ok(Restored { name: part.name, dir: part.hub, server, log, hearing, doubted })
+    }
+}
+
+/// A folder that a restore makes before it knows whether it can; removed when this is dropped, unless it is kept.
 struct Made(Option<PathBuf>);
 
 impl Made {
     fn before(hub: &Path) -> Self {
-        let folders = [hub.to_owned(), hub.join("knowledge")];
-        Self(folders.into_iter().find(|folder| !folder.exists()))
+        Self((!hub.exists()).then(|| hub.to_owned()))
     }
 
-    /// Removes what was not there before.
-    fn undo(&self) {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
         if let Some(folder) = &self.0 {
             let _ = std::fs::remove_dir_all(folder);
         }
     }
 }
 
-/// Takes what is of this authority, and refuses where nobody can say whether its keys were changed.
-fn hear(args: &RestoreArgs, part: &Part, store: &SqlStore, sources: &mut Vec<Source>) -> Result<Hearing, Failure> {
-    let hearing = Authority::hear_from(&part.hub, store, sources)?;
-    if hearing.enough || args.keys_unchanged || args.nothing_since {
-        return Ok(hearing);
+/// Refuses where nobody can say whether its keys were changed, or its devices revoked.
+fn check_heard(args: &RestoreArgs, part: &Part, hearing: &Hearing) -> Result<(), Failure> {
+    if args.nothing_since {
+        return Ok(());
+    }
+    let mut unknown = Vec::new();
+    if !hearing.keys_wanted.is_empty() && !args.keys_unchanged {
+        let files = hearing.keys_wanted.join(" and ");
+        unknown.push(format!(
+            "whether an issuing key was withdrawn since the backup, and a stolen one must not issue again ({files}; or say \
+             --keys-unchanged)"
+        ));
+    }
+    if !hearing.devices_wanted.is_empty() && !args.revocations_unchanged {
+        let files = hearing.devices_wanted.join(" and ");
+        unknown.push(format!(
+            "which devices were revoked since, and a stolen one must stay so ({files}; or say --revocations-unchanged)"
+        ));
+    }
+    if unknown.is_empty() {
+        return Ok(());
     }
     let mut text = format!(
-        "nothing in {} says whether an issuing key was withdrawn since the backup, and a stolen one must not issue again: give \
-         what somebody has heard since with --knowledge (the folder of a sidecar or another hub with {}, or these files), or \
-         say --keys-unchanged",
+        "nothing in {} says {}. Give what somebody has heard since with --knowledge: the folder of a sidecar or another hub, \
+         or these files",
         part.hub.display(),
-        hearing.wanted.join(" and ")
+        unknown.join("; nor ")
     );
-    for heard in hearing.heard {
+    for heard in &hearing.heard {
         text.push_str(&format!("\n  {heard}"));
     }
     Err(text.into())

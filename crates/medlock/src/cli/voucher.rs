@@ -87,6 +87,10 @@ pub(crate) struct IssueArgs {
     /// How it is written.
     #[arg(long, value_enum, default_value_t = FormArg::Cms)]
     form: FormArg,
+    /// You know that the device is this owner's now. Needed at a maker that was brought back from a backup, which does not know
+    /// what was sold since, before `medlock authority confirm-restore`.
+    #[arg(long)]
+    owner_known: bool,
     /// Where to write it.
     #[arg(long, value_name = "FILE")]
     save: PathBuf,
@@ -115,7 +119,8 @@ pub(crate) fn run(command: VoucherCommand) -> Result<Outcome, Failure> {
                 FormArg::Cose => VoucherForm::Cose,
             };
             let (domain, nonce, days) = (domain(&args.domain)?, args.nonce, args.days);
-            let order = VoucherOrder { serial: args.serial, domain, nonce, days, form };
+            let (serial, owner_known) = (args.serial, args.owner_known);
+            let order = VoucherOrder { serial, domain, nonce, days, form, owner_known };
             save(&args.hub, Request::IssueVoucher { order }, &args.save)
         }
         VoucherCommand::Release { serial, transfer, owner, why, hub } => {

@@ -253,7 +253,7 @@ fn a_restored_backup_signs_no_smaller_log_and_goes_on_when_the_loss_is_accepted(
     assert!(!hub.credentials("a").is_empty());
 }
 
-/// Shows REQ-STORE-19, REQ-STORE-40: the backup of a hub on a server, as the operator's guide has it, is restored after the
+/// Shows REQ-STORE-19, REQ-STORE-40, REQ-STORE-95: the backup of a hub on a server, as the operator's guide has it, is restored after the
 /// database was lost; and a store that was brought back is not used before people say what was heard since.
 #[test]
 fn a_lost_server_is_restored_with_pg_restore() {
@@ -308,7 +308,10 @@ fn a_lost_server_is_restored_with_pg_restore() {
     };
     wait_until("it says that nobody knows of the keys", knows_nothing);
     assert!(hub.refused(&lines).contains("--knowledge"), "a restore that was refused counts");
-    let restored = run(&[&restore_hub[..], &["--keys-unchanged"]].concat());
+    let half = run(&[&restore_hub[..], &["--keys-unchanged"]].concat());
+    let said_half = String::from_utf8_lossy(&half.stderr).into_owned();
+    assert!(!half.status.success() && said_half.contains("--revocations-unchanged"), "{said_half}");
+    let restored = run(&[&restore_hub[..], &["--keys-unchanged", "--revocations-unchanged"]].concat());
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
     hub.run_with(&lines);
     assert_eq!(hub.credentials("b").len(), 2);
@@ -340,7 +343,11 @@ fn a_backup_is_restored_on_the_server_that_is_named_and_under_no_running_hub() {
     let restore = |more: &[&str]| {
         let mut command = medlock();
         command.args(["authority", "restore"]).arg(&backup).arg("--dir").arg(&drill);
-        let done = command.args(["--accept-loss", "--keys-unchanged"]).args(more).output().expect("it starts");
+        let done = command
+            .args(["--accept-loss", "--keys-unchanged", "--revocations-unchanged"])
+            .args(more)
+            .output()
+            .expect("it starts");
         (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
     };
     let before = hub.ask(&["log", "show"]);
@@ -386,7 +393,7 @@ fn a_backup_is_restored_on_the_server_that_is_named_and_under_no_running_hub() {
     let again = || {
         let mut command = medlock();
         command.args(["authority", "restore"]).arg(&backup).arg("--config").arg(&config).arg("--dir").arg(&hub.dir);
-        command.args(["--accept-loss", "--keys-unchanged"]).output().expect("it starts")
+        command.args(["--accept-loss", "--keys-unchanged", "--revocations-unchanged"]).output().expect("it starts")
     };
     wait_until("it is not restored", || again().status.success());
     hub.run_with(&lines);
@@ -395,7 +402,7 @@ fn a_backup_is_restored_on_the_server_that_is_named_and_under_no_running_hub() {
     assert!(third.contains("/3-"), "{third}");
 }
 
-/// Shows REQ-STORE-72, REQ-STORE-73, REQ-STORE-74: a folder whose database is gone makes no other; the second restore of one
+/// Shows REQ-STORE-72, REQ-STORE-73, REQ-STORE-74, REQ-STORE-95: a folder whose database is gone makes no other; the second restore of one
 /// backup does not roll the first one's log back; one that is refused leaves nothing behind.
 #[test]
 fn a_backup_that_is_restored_twice_rolls_no_log_back() {
@@ -460,9 +467,51 @@ fn a_backup_that_is_restored_twice_rolls_no_log_back() {
     // On a new disk, what the backup's store knows of the former log is remembered.
     let new = folder.path().join("new");
     assert!(!run(&new, &anew).0 && !new.exists(), "a restore that was refused leaves something");
-    assert!(run(&new, &[&anew[..], &["--keys-unchanged"]].concat()).0);
+    let (done, why) = run(&new, &[&anew[..], &["--keys-unchanged"]].concat());
+    assert!(!done && why.contains("status.cose") && !why.contains("site-list.cose") && !new.exists(), "{why}");
+    assert!(run(&new, &[&anew[..], &["--keys-unchanged", "--revocations-unchanged"]].concat()).0);
     let signed = std::fs::read_to_string(new.join("keys/log.checkpoints")).expect("checkpoints");
     assert!(signed.starts_with(&format!("{first}\n")), "{signed}");
+}
+
+/// Shows REQ-STORE-90, REQ-STORE-94: of a hub with several authorities all are restored or none, the refusal names the one that is
+/// not, and a maker says what it waits for.
+#[test]
+fn all_authorities_of_a_hub_are_restored_or_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hub = Hub::start(folder.path());
+    hub.kill();
+    hub.run_with("\n[authority.pumps]\norganization = \"Pump Works\"\nkind = \"maker\"\n");
+    let backup = folder.path().join("backup");
+    let backup = backup.to_str().expect("UTF-8");
+    hub.ask(&["authority", "backup", backup]);
+    hub.ask(&["device", "register", "later"]);
+    let pumps = hub.dir.join("authorities/pumps");
+    let run = |what: &[&str], dir: &Path| {
+        let done = medlock().args(what).arg("--dir").arg(dir).output().expect("it starts");
+        let said = [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        (done.status.success(), said)
+    };
+    let (done, said) = run(&["authority", "rotate", "issuing"], &pumps);
+    assert!(done, "{said}");
+    hub.kill();
+    let (done, said) = run(&["authority", "restore", backup], &hub.dir);
+    assert!(!done && said.contains("pumps: ") && said.contains("Nothing was changed"), "{said}");
+    assert!(said.contains("restore BACKUP --accept-loss"), "{said}");
+    let (_, listed) = run(&["device", "list"], &hub.dir);
+    assert!(listed.contains("later"), "the site was rolled back: {listed}");
+    for dir in [&hub.dir, &pumps] {
+        for entry in std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").file_name()) {
+            let name = entry.to_string_lossy().into_owned();
+            assert!(!name.contains(".before-") && !name.contains(".restored"), "it left {name}");
+        }
+    }
+    let (done, said) = run(&["authority", "restore", backup, "--accept-loss"], &hub.dir);
+    assert!(done && said.contains("It gives no vouchers") && said.contains("confirm-restore --dir"), "{said}");
+    let (_, listed) = run(&["device", "list"], &hub.dir);
+    assert!(!listed.contains("later"), "{listed}");
+    let (done, said) = run(&["authority", "confirm-restore"], &pumps);
+    assert!(done && said.contains("gives vouchers and signs revocation lists again"), "{said}");
 }
 
 /// The keys of a hub, each with how it stands.

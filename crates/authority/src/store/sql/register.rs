@@ -178,6 +178,17 @@ impl Register for SqlStore {
         })
     }
 
+    fn void_open_codes(&self) -> Result<u64, StoreError> {
+        self.database.write("void all open enrolment codes", |database| {
+            database.execute(
+                "UPDATE pending SET state = 'rejected' WHERE code IS NOT NULL AND state <> 'rejected'
+                 AND code IN (SELECT id FROM code WHERE state IN ('open', 'waiting'))",
+                &[],
+            )?;
+            database.execute("UPDATE code SET state = 'void' WHERE state IN ('open', 'waiting')", &[])
+        })
+    }
+
     fn void_claims_of(&self, device: DeviceName) -> Result<(), StoreError> {
         self.database.write("void a device's codes", move |database| void_codes(database, &device))
     }
