@@ -232,7 +232,8 @@ impl Authority {
     pub fn import_suspension(&self, bytes: &[u8]) -> Result<(), Error> {
         let _one_at_a_time = self.publishing_lock();
         let kind = ObjectKind::Suspensions;
-        // Our own knowledge judges it, beside those it holds; what it then holds is given out.
+        // Our own knowledge judges it, beside those it holds and those that the store has kept; what it then holds is given out.
+        self.remember_suspensions()?;
         let refused =
             |error: medlock_node::knowledge::Refused| Error::Object { what: "suspension", why: error.to_string() };
         self.knowledge().accept(kind, bytes).map_err(refused)?;
@@ -244,6 +245,16 @@ impl Authority {
         }
         self.tell(kind, version, all.to_vec())?;
         self.tell_suspensions()
+    }
+
+    /// Suspensions that are over are told to nobody, and few members cannot repeat them for a while: a hub with another folder,
+    /// or with that of a store that was brought back, has them from the store.
+    fn remember_suspensions(&self) -> Result<(), Error> {
+        let kind = ObjectKind::Suspensions;
+        let Some(held) = self.store.published(kind.name())? else { return Ok(()) };
+        self.knowledge()
+            .remember_suspensions(&held.bytes)
+            .map_err(|error| Error::Object { what: kind.name(), why: error.to_string() })
     }
 
     fn pin_alliance(&self, members: &[KeyId], threshold: usize) -> Result<(), Error> {
@@ -305,6 +316,7 @@ impl Authority {
     fn hear_of(&self, kind: ObjectKind) -> Result<(), Error> {
         match kind {
             ObjectKind::TrustList => self.pin_remembered_alliance()?,
+            ObjectKind::Suspensions => self.remember_suspensions()?,
             ObjectKind::RevokedSet => self.news.withdraw(ObjectKind::RevokedDelta),
             _ => {}
         }
@@ -315,9 +327,10 @@ impl Authority {
     }
 
     pub(crate) fn tell(&self, kind: ObjectKind, version: u64, bytes: Vec<u8>) -> Result<(), Error> {
-        self.knowledge()
-            .accept(kind, &bytes)
-            .map_err(|error| Error::Object { what: kind.name(), why: format!("we do not believe our own: {error}") })?;
+        self.knowledge().accept(kind, &bytes).map_err(|error| Error::Object {
+            what: kind.name(),
+            why: format!("the store has one that this hub does not believe: {error}"),
+        })?;
         self.news.announce(kind, Object { version, bytes: bytes.into() });
         Ok(())
     }
@@ -327,6 +340,11 @@ impl Authority {
         self.ensure_site_list()?;
         self.pin_remembered_alliance()?;
         for kind in ObjectKind::ALL {
+            if kind == ObjectKind::Suspensions
+                && let Err(error) = self.remember_suspensions()
+            {
+                self.not_published(kind.name(), &error);
+            }
             if let Some(held) = self.store.published(kind.name())?
                 && self.knowledge().version(kind).is_none_or(|heard| heard <= held.version)
                 && !self.is_of_stolen_key(&held.bytes)

@@ -2,8 +2,10 @@
 //! people are told.
 
 use crate::enrolment::Maker;
-use crate::fixture::{Site, noon};
+use crate::fixture::{Site, config, noon, open_as};
+use crate::restored::{back_up, restore_unheard};
 use medlock_authority::admin::{AlarmView, Request, Response};
+use medlock_authority::restoring::Since;
 use medlock_node::provider::SigningKey;
 use medlock_trust::cose::{self, Algorithm, ContentType};
 use medlock_trust::decide::Code;
@@ -11,6 +13,7 @@ use medlock_trust::list::{Authority as Listed, AuthorityState, Content, Heading,
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::status::Reason;
 use medlock_trust::{KeyId, Time};
+use std::sync::Arc;
 
 const DAY: i64 = 86_400;
 
@@ -169,5 +172,35 @@ fn each_suspended_maker_is_an_alarm_of_its_own() {
         }
         assert_eq!(alarms.len(), 2);
         scene.pass(15 * DAY);
+    }
+}
+
+/// Shows REQ-LIST-46: who was suspended by few, and may not be so soon again, is in the store: a hub with another folder, and one
+/// that was brought back from a backup, refuse what the first one refuses.
+#[test]
+fn few_members_repeat_no_suspension_at_another_hub_or_behind_a_restore() {
+    let scene = Scene::new();
+    let Scene { site, alliance, .. } = &scene;
+    let again = |site: &Site| alliance.suspension(0, site.clock.now());
+    site.authority.import_suspension(&alliance.suspension(0, site.clock.now())).unwrap();
+    scene.pass(DAY);
+    for (version, state) in [(2, AuthorityState::Suspended), (3, AuthorityState::Listed)] {
+        let list = alliance.list(version, site.clock.now(), [state, AuthorityState::Listed]);
+        site.authority.import_trust_list(&list, &[], 0).unwrap();
+        scene.pass(DAY);
+    }
+    let refused = site.authority.import_suspension(&again(site)).unwrap_err().to_string();
+    assert!(refused.contains("not long ago"), "{refused}");
+    let backup = back_up(site.dir.path());
+    for elapsed in [0, 60] {
+        site.clock.advance(elapsed * DAY);
+        let dir = tempfile::tempdir().unwrap();
+        restore_unheard(backup.path(), dir.path(), Since::default());
+        let authority = Arc::new(open_as(&config(dir.path()), &site.clock));
+        let other = Site { authority, clock: site.clock.clone(), dir };
+        let refused = other.authority.import_suspension(&again(&other)).unwrap_err().to_string();
+        assert!(refused.contains("not long ago"), "{elapsed} days later: {refused}");
+        let alarms = other.alarms();
+        assert!(!alarms.iter().any(|kind| kind == "not-published"), "{alarms:?}");
     }
 }

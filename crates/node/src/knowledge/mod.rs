@@ -333,6 +333,23 @@ impl KnowledgeBase {
         Ok(Accepted::New { version })
     }
 
+    /// Takes from what one's own store has kept the emergency suspensions that are over, so that few members cannot repeat them
+    /// at a process which has not heard them itself. Those that count come like all objects, by [`KnowledgeBase::accept`].
+    ///
+    /// # Errors
+    /// [`Refused::Suspension`] when there is no room; [`Refused::NotStored`].
+    pub fn remember_suspensions(&self, kept: &[u8]) -> Result<(), Refused> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let (kind, held) = (Kind::Suspensions, self.snapshot());
+        let before = held.objects.get(kind).map_or(&[][..], |held| &held.bytes);
+        let all = suspensions::with_remembered(before, kept, &held.objects.lists(), self.time_with(held.floor))?;
+        let Some(all) = all else { return Ok(()) };
+        let mut snapshot = Snapshot::clone(&held);
+        snapshot.objects.set(kind, held.objects.reopen(kind, Bytes::from(all.clone()))?);
+        self.publish(snapshot);
+        self.write(&kind.file(), &all).map_err(|error| Refused::NotStored(error.to_string()))
+    }
+
     /// Takes the proof (C2SP tlog-proof) that a credential was in its authority's log at the cut-off of the list held.
     /// Whose signature the proof carries does not matter: the members of the list signed the log's state themselves.
     ///

@@ -37,6 +37,43 @@ fn version(sequence: &[u8]) -> u64 {
     (u64::try_from(newest).unwrap_or(0) << 4) | u64::try_from(count).unwrap_or(0)
 }
 
+/// What is held, and of what one's own store has kept that which is over: it suspends nobody, and says until when few members
+/// cannot suspend the same authorities again. `None` if that is nothing new.
+///
+/// # Errors
+/// [`Refused::Suspension`] when there is no room.
+pub(super) fn with_remembered(
+    held: &[u8],
+    kept: &[u8],
+    lists: &[List<'_>],
+    time: Interval,
+) -> Result<Option<Vec<u8>>, Refused> {
+    let mut all: Vec<&[u8]> = each(held).collect();
+    for one in each(kept) {
+        let Ok(claimed) = Suspension::danger_open(one) else { continue };
+        let is_over = |list: &List<'_>| Suspension::verify(one, list, time, &AwsLc) == Err(SuspensionRefused::Over);
+        let known = opened(held).any(|old| old.payload() == claimed.payload());
+        if known || claimed.is_forgotten(time) || !lists.iter().any(is_over) {
+            continue;
+        }
+        make_room(&mut all, time)?;
+        all.push(one);
+    }
+    let all = all.concat();
+    Ok((all != held).then_some(all))
+}
+
+/// Where all places are taken, forgets one that nobody needs any more.
+fn make_room(all: &mut Vec<&[u8]>, time: Interval) -> Result<(), Refused> {
+    if all.len() < MOST {
+        return Ok(());
+    }
+    let forgotten = |bytes: &&[u8]| Suspension::danger_open(bytes).is_ok_and(|old| old.is_forgotten(time));
+    let place = all.iter().position(forgotten);
+    all.remove(place.ok_or(Refused::Suspension(SuspensionRefused::Full))?);
+    Ok(())
+}
+
 /// What is held and what is given, as far as it is believed; and its version. One that is refused refuses all, unless it
 /// is only over.
 ///
@@ -78,11 +115,7 @@ pub(super) fn merged(held: &[u8], given: &[u8], lists: &[List<'_>], time: Interv
             }
             refused => return Err(refused),
         }
-        if kept.len() == MOST {
-            let forgotten = |bytes: &&[u8]| Suspension::danger_open(bytes).is_ok_and(|old| old.is_forgotten(time));
-            let place = kept.iter().position(forgotten);
-            kept.remove(place.ok_or(Refused::Suspension(SuspensionRefused::Full))?);
-        }
+        make_room(&mut kept, time)?;
         kept.push(one);
         added += 1;
     }
