@@ -384,6 +384,7 @@ impl Authority {
             }
             return self.keep_root_crl();
         }
+        self.take_back_unforgotten()?;
         let epoch = self.store.epoch()?;
         let held = self.store.published(ObjectKind::Status.name())?;
         let now = self.clock.now();

@@ -14,6 +14,7 @@ use axum::{Extension, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use medlock_node::accept::PeerInfo;
+use medlock_trust::status::MAX_LENGTH as MAX_STATUS;
 use medlock_trust::{CredentialId, DeviceId, Identified};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ pub fn devices_router(authority: Arc<Authority>) -> Router {
     }
     let known = Router::new()
         .route("/v1/objects/{kind}", get(object))
+        .route("/v1/objects/status", get(status).post(remind).layer(DefaultBodyLimit::max(MAX_STATUS)))
         .route("/v1/ticket", get(ticket))
         .route("/v1/tickets", post(tickets).layer(DefaultBodyLimit::max(MAX_REQUEST)))
         .route("/v1/news", get(news))
@@ -91,6 +93,30 @@ async fn object(State(authority): State<Arc<Authority>>, Path(kind): Path<String
     }
     let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/cose")), (ETAG, etag)];
     (StatusCode::OK, headers, object.bytes).into_response()
+}
+
+async fn status(state: State<Arc<Authority>>, headers: HeaderMap) -> Response {
+    object(state, Path(Kind::Status.name().to_owned()), headers).await
+}
+
+/// A node has kept a status list of ours that tells a compromise which the newest one does not.
+async fn remind(
+    State(authority): State<Arc<Authority>>,
+    Extension(Known(who)): Extension<Known>,
+    list: Bytes,
+) -> Response {
+    match tokio::task::spawn_blocking(move || authority.remind(&list)).await {
+        Ok(Ok(new)) => {
+            tracing::info!(device = %who.device(), new, "a device has kept a status list of ours");
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Ok(Err(error @ Error::Object { .. })) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "what a device has kept could not be taken over");
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "not now; the hub's log says why")
+        }
+        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "it was not finished"),
+    }
 }
 
 /// The next of the site lists that are kept, for who has missed it: the root that signs today is not known without it.

@@ -54,6 +54,7 @@ pub mod profile;
 pub mod provision;
 mod publish;
 pub mod registry;
+mod reminded;
 mod reserve;
 mod restored;
 pub mod restoring;

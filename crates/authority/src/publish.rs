@@ -381,7 +381,7 @@ impl Authority {
 
     /// The epoch of the newest status list of ours that this hub has heard: its folder may know more than a store that was
     /// brought back.
-    fn heard_epoch(&self) -> u64 {
+    pub(crate) fn heard_epoch(&self) -> u64 {
         let keys = self.keys();
         self.knowledge().with_knowledge(|knowledge, _| {
             let ours = knowledge.status.iter().filter(|list| keys.root_with(list.heading().authority).is_some());
@@ -391,7 +391,7 @@ impl Authority {
 
     /// The present, in seconds as numbers of what is published; or one more than `heard`, where there were more than one a
     /// second of late. What a thief of keys has numbered highest is not heard.
-    fn behind(&self, heard: u64) -> Time {
+    pub(crate) fn behind(&self, heard: u64) -> Time {
         let now = self.clock.now();
         let next = i64::try_from(heard).map_or(now, |heard| Time::from_unix(heard.saturating_add(1)));
         if next.seconds_since(now) < MOST_AHEAD_SECONDS { next.max(now) } else { now }

@@ -206,7 +206,7 @@ impl Authority {
         Ok(records.flatten().unwrap_or_default())
     }
 
-    fn with_heard_list<T>(&self, read: impl FnOnce(&List<'_>) -> T) -> Option<T> {
+    pub(crate) fn with_heard_list<T>(&self, read: impl FnOnce(&List<'_>) -> T) -> Option<T> {
         let bytes = self.knowledge().object(ObjectKind::SiteList)?;
         List::danger_open(&bytes).ok().map(|list| read(&list))
     }
@@ -226,7 +226,7 @@ impl Authority {
 
     /// Takes over what was heard against anybody, and keeps apart what is about those whom the store cannot name. Returns of
     /// how many the store did not know it.
-    fn take_back_standings(&self, records: &[Record]) -> Result<usize, Error> {
+    pub(crate) fn take_back_standings(&self, records: &[Record]) -> Result<usize, Error> {
         let (names, mut changes, mut unnamed) = (self.names_of(records)?, Vec::new(), Vec::new());
         let stolen = self.stolen(records, &[]).keys;
         for record in records {
@@ -252,11 +252,11 @@ impl Authority {
                 changes.push(StandingChange { subject, state, reason, at });
             }
         }
-        let taken = changes.len() + unnamed.len();
+        let before = self.unnamed()?;
+        let taken = changes.len() + unnamed.iter().filter(|record| !before.contains(record)).count();
         if !changes.is_empty() {
             self.store.change_standings(changes, self.clock.now())?;
         }
-        let before = self.unnamed()?;
         unnamed.extend(before.iter().filter(|old| records.iter().all(|record| record.subject != old.subject)));
         if unnamed != before {
             self.keep_unnamed(&unnamed)?;

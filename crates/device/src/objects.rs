@@ -3,6 +3,8 @@
 //! Any carrier may bring one. It is believed for its own signatures, kept if it is newer than what is held, and refused
 //! otherwise; nothing is written before. What is known at the moment of judging ([`Knowledge`]) is a view of the flash.
 
+mod statuses;
+
 pub use crate::bonds::{BondRefused, Bonds};
 pub use crate::not_taken::NotTaken;
 pub use crate::store::StoreError;
@@ -204,70 +206,6 @@ impl Objects {
         files.filter_map(|(slot, _, bytes)| Some((slot, Suspension::danger_open(bytes).ok()?)))
     }
 
-    fn take_status<F: MappedFlash, C: Crypto>(
-        &mut self,
-        bytes: &[u8],
-        scene: &mut Scene<'_, F, C>,
-    ) -> Result<(), NotTaken> {
-        let flash = &*scene.flash;
-        // What came before costs no signature.
-        let heading = *StatusList::danger_open(bytes)?.heading();
-        let label = Label {
-            name: first(heading.authority.as_bytes()),
-            recovery_epoch: heading.recovery_epoch,
-            authority: heading.authority,
-            ..Label::own(Kind::Status.number(), heading.epoch)
-        };
-        let held = self.status_of(heading.authority, self.site_list(flash).as_ref(), flash);
-        let in_order = held.filter(|(.., held)| self.names_signer(Purpose::Status, held, flash));
-        // Epochs are of one name: under a new root they are not compared.
-        let same_name = |held: &Label| held.is_version_of(&label);
-        if in_order.is_some_and(|(_, held, _)| same_name(&held) && label.order() <= held.order()) {
-            return Err(NotTaken::NotNewer);
-        }
-        let status = self.verified(flash, |list| StatusList::verify(bytes, list, scene.crypto))?;
-        if let Some((_, held, bytes)) = in_order
-            && let Ok(told) = StatusList::danger_open(bytes)
-        {
-            if same_name(&held) { status.succeeds(&told) } else { status.remembers(&told) }?;
-        }
-        if held.is_none() {
-            self.leave_reserve(flash)?;
-        }
-        // The room of what was told in the name of the root before is needed.
-        let before = held.filter(|(_, held, _)| !same_name(held)).map(|(slot, ..)| slot);
-        let states_time = self.states_time(bytes, heading.issued, flash);
-        let recovers =
-            held.is_some_and(|(_, held, _)| held.recovery_epoch < label.recovery_epoch || in_order.is_none());
-        self.store.put(&label, bytes, scene.flash, scene.crypto)?;
-        if let Some(before) = before {
-            self.store.remove(before, scene.flash)?;
-        }
-        if recovers {
-            // It says how things are with everybody; tickets from before may have been a thief's.
-            self.forget_tickets(scene.flash, |held, _| held.authority == label.authority)?;
-        }
-        if states_time {
-            self.hear_time(heading.issued, scene);
-        }
-        Ok(())
-    }
-
-    /// The status list held of an authority, or of a root that took its place or whose place it took: the last that was told,
-    /// with its slot.
-    fn status_of<'f, F: MappedFlash>(
-        &self,
-        authority: KeyId,
-        site: Option<&List<'_>>,
-        flash: &'f F,
-    ) -> Option<(usize, Label, &'f [u8])> {
-        let tells = |(_, Label { kind, authority: name, .. }, _): &(usize, Label, &[u8])| {
-            *kind == Kind::Status.number()
-                && (*name == authority || site.is_some_and(|list| list.are_one(*name, authority)))
-        };
-        self.store.files(flash).filter(tells).max_by_key(|(_, label, _)| label.order())
-    }
-
     fn take_ticket<F: MappedFlash, C: Crypto>(
         &mut self,
         bytes: &[u8],
@@ -333,12 +271,6 @@ impl Objects {
             }
         }
         Ok(())
-    }
-
-    /// The epoch of the status list held of an authority.
-    fn status_epoch<F: MappedFlash>(&self, authority: KeyId, flash: &F) -> u64 {
-        let held = self.store.file(Kind::Status.number(), &first(authority.as_bytes()), flash);
-        held.map_or(0, |(label, _)| label.version)
     }
 
     /// Makes room for a ticket about somebody of whom none is held. Forgotten is only what says no less when it is gone:
@@ -495,8 +427,11 @@ impl Objects {
     /// What others may be told of: every trust object, with the number by which it is asked for.
     pub(crate) fn held<'f, F: MappedFlash>(&self, flash: &'f F) -> impl Iterator<Item = (Held, &'f [u8])> {
         self.store.files(flash).filter_map(|(_, label, bytes)| {
-            let Label { kind, name, recovery_epoch, version, .. } = label;
-            Some((Held { kind: Kind::from_number(kind)?, name, recovery_epoch, version }, bytes))
+            let Label { kind, name, recovery_epoch, version, authority } = label;
+            let kind = Kind::from_number(kind)?;
+            // Of two status lists of one authority the second lies under another name.
+            let name = if kind == Kind::Status { first(authority.as_bytes()) } else { name };
+            Some((Held { kind, name, recovery_epoch, version }, bytes))
         })
     }
 
@@ -515,8 +450,13 @@ impl Objects {
             (None, None) => &[],
         };
         // The site's list is the first there is.
-        let status = peer.authority().and_then(|authority| self.status_of(authority, lists.first(), flash));
-        let status = status.and_then(|(.., bytes)| StatusList::danger_open(bytes).ok());
+        let [newest, beside] = peer.authority().map_or([None; 2], |key| self.statuses_of(key, lists.first(), flash));
+        let [newest, beside] = [newest, beside].map(|held| StatusList::danger_open(held?.2).ok());
+        let status: &[StatusList<'_>] = match (newest, beside) {
+            (Some(newest), Some(beside)) => &[newest, beside],
+            (Some(only), None) | (None, Some(only)) => &[only],
+            (None, None) => &[],
+        };
         let ticket = self.store.file(Kind::Ticket.number(), &first(peer.credential().as_bytes()), flash);
         let ticket = ticket.filter(|(_, bytes)| self.counts(bytes, flash)).and_then(|(label, bytes)| {
             Ticket::danger_read(bytes).ok().map(|content| Ticket::danger_believe(label.authority, content))
@@ -530,7 +470,7 @@ impl Objects {
         let knowledge = Knowledge {
             lists,
             suspensions: suspension.as_slice(),
-            status: status.as_slice(),
+            status,
             ticket,
             asked: asked.map(|asked| Asked {
                 nonce: &asked.number,

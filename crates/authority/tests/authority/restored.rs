@@ -498,6 +498,60 @@ fn nobody_is_shown_as_revoked_whom_nobody_revoked() {
     assert_eq!(states, ["needs-code", "must-renew", "revoked"]);
 }
 
+/// Shows REQ-STORE-87, REQ-STORE-88: a store is brought back from before a theft, with nothing heard since. The sidecar that heard
+/// of it hears of the next one too; the hub believes the list that it has signed itself, and nobody else's.
+#[test]
+fn a_theft_that_the_restored_store_forgot_comes_back_from_a_sidecar() {
+    let site = Site::with_clock(Clock::system());
+    let issuer = site.authority.issuing().der.clone();
+    let [stolen, next] = ["ct-1", "ct-2"].map(|name| site.enrol(name, &SigningKey::generate()));
+    site.ask(Request::Suspend { device: "ct-2".into(), why: String::new() });
+    let backup = back_up(site.dir.path());
+    site.enrol("ct-3", &SigningKey::generate());
+    let steal = |site: &Site, name: &str| {
+        site.ask(Request::Revoke { device: name.into(), reason: Reason::Stolen, why: "test".into() });
+    };
+    for name in ["ct-1", "ct-3"] {
+        steal(&site, name);
+    }
+    let sidecar = Sidecar::of(&site);
+    let Site { authority, clock, dir } = site;
+    drop((authority, dir));
+    // What is published is numbered by seconds, and of what was published here within one second the last is some ahead.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let dir = tempfile::tempdir().unwrap();
+    restore_unheard(backup.path(), dir.path(), Since::default());
+    let site = Site { authority: Arc::new(open_as(&config(dir.path()), &clock)), clock, dir };
+    let hears = || {
+        let status = site.authority.news().current(Kind::Status).unwrap();
+        sidecar.knowledge.accept(Kind::Status, &status.bytes).unwrap();
+    };
+    site.ask(Request::Restore { device: "ct-2".into(), why: String::new() });
+    steal(&site, "ct-2");
+    hears();
+    for certificate in [&stolen, &next] {
+        assert_eq!(sidecar.denies(certificate, &issuer, Operation::Store), Some(Code::Compromised));
+    }
+    let kept = sidecar.knowledge.unforgotten();
+    assert_eq!(kept.len(), 1);
+    assert!(site.alarms().is_empty(), "the hub does not know yet");
+    let mut changed = kept[0].to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    site.authority.remind(&changed).unwrap_err();
+    let other = Site::with_clock(Clock::system());
+    other.authority.remind(&kept[0]).unwrap_err();
+    assert!(site.authority.remind(&kept[0]).unwrap());
+    assert!(!site.authority.remind(&kept[0]).unwrap(), "whoever says it again says nothing new");
+    assert_eq!(site.alarms(), ["store-was-behind"]);
+    hears();
+    assert!(sidecar.knowledge.unforgotten().is_empty());
+    for name in ["ct-1", "ct-2", "ct-3"] {
+        assert_eq!(sidecar.state(device(name)), Some(State::Compromised), "{name}");
+    }
+    assert_eq!(site.state("ct-1").0, "revoked");
+    assert!(site.refuses(Request::Register { device: ct("ct-3") }).contains("was revoked"));
+}
+
 /// Shows REQ-STORE-90: a restore that is not finished, whatever it has heard, leaves the folder as it was.
 #[test]
 fn a_restore_that_is_not_finished_has_changed_nothing() {

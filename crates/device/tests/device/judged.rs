@@ -2,14 +2,14 @@
 
 use crate::site::{DAY, START, credential_id, device_id};
 use crate::world::{BAD, FAIR, Happened, Node, Sdk, World};
-use medlock_device::{Closing, Method, Peer, PhysicalAct, Resource, Status};
+use medlock_device::{Closing, Method, NotTaken, Peer, PhysicalAct, Resource, Status};
 use medlock_proto::sealed::{
     Action, Commander, Concentration, Memory, MilliUnits, Order, Outcome, Receipt, Refusal, Told,
 };
 use medlock_trust::decide::Code;
 use medlock_trust::role::Role;
 use medlock_trust::status::{State, Subject};
-use medlock_trust::{Interval, Operation, Operations};
+use medlock_trust::{Interval, Operation, Operations, Verdict};
 
 pub(crate) const COMMANDS: Operations = Operations::of(&[Operation::Treat, Operation::Halt]);
 pub(crate) const BOLUS: Action =
@@ -234,6 +234,53 @@ fn news_need_no_session_and_older_ones_are_refused() {
     let mut forged = news;
     forged[60] ^= 1;
     assert!(pair.world.post_open(pump, &["m", "objects"], &forged) >= 0x80);
+}
+
+/// Shows REQ-STORE-89: the site's store was brought back from before a theft. What its list tells now is heard, what the list before
+/// told stays, also behind a loss of power, and a list that has both takes the place of both.
+#[test]
+fn a_list_that_forgets_a_theft_adds_and_lifts_nothing() {
+    let mut world = World::new(1, FAIR);
+    let pump = world.pump("pump-1");
+    let [stolen, held, next, good] =
+        ["cgm-1", "cgm-2", "cgm-3", "cgm-4"].map(|name| world.device(name, &[Role::Sensor]));
+    let is = |name: &str, state| (Subject::Device(device_id(name)), state);
+    let told = world.site.status(START, &[is("cgm-1", State::Compromised), is("cgm-2", State::Suspended)]);
+    let forgetful = world.site.status(START, &[is("cgm-3", State::Compromised)]);
+    let third = world.site.status(START, &[is("cgm-4", State::Compromised)]);
+    let forgetful_still = world.site.status(START, &[is("cgm-3", State::Compromised)]);
+    let all = world.site.status(START, &[is("cgm-1", State::Compromised), is("cgm-3", State::Compromised)]);
+    // Who gets no session, and what a reading is marked with that is taken from the others.
+    let meets = |world: &mut World| {
+        [stolen, held, next, good].map(|one| {
+            world.try_connect(one, pump)?;
+            let (now, peer) = (world.ticks(), world.peer_at(pump));
+            match world.sdk(pump).judge(now, peer, Operation::Report)? {
+                Verdict::Allow(permit) => Some(permit.mark()),
+                Verdict::Deny(denied) => Some(Some(denied.code)),
+            }
+        })
+    };
+    let suspended = Some(Some(Code::Suspended));
+    let now = world.ticks();
+    world.sdk(pump).take_object(now, &told).unwrap();
+    world.sdk(pump).take_object(now, &forgetful).unwrap();
+    assert_eq!(meets(&mut world), [None, suspended, None, Some(None)]);
+    world.reboot(pump);
+    let now = world.ticks();
+    world.sdk(pump).set_time(now, Interval::exactly(START));
+    assert_eq!(meets(&mut world), [None, suspended, None, Some(None)], "behind a loss of power");
+    let refused = world.sdk(pump).take_object(now, &third).unwrap_err();
+    assert!(
+        matches!(refused, NotTaken::Status(medlock_trust::status::Refused::CompromiseForgotten(_))),
+        "two are held that tell what it does not: {refused:?}"
+    );
+    world.sdk(pump).take_object(now, &forgetful_still).unwrap();
+    assert!(world.sdk(pump).take_object(now, &forgetful).is_err_and(|why| why.is_old()));
+    assert_eq!(meets(&mut world), [None, suspended, None, Some(None)], "the hub was not told yet");
+    world.sdk(pump).take_object(now, &all).unwrap();
+    assert_eq!(meets(&mut world), [None, Some(None), None, Some(None)], "lifted by who knows what it lifts");
+    assert!(world.sdk(pump).take_object(now, &told).is_err());
 }
 
 /// Shows REQ-DEV-17.

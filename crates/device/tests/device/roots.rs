@@ -60,27 +60,32 @@ fn status(world: &World, epoch: u64, root: &Signer, compromised: &[&str]) -> Vec
 #[test]
 fn a_device_goes_through_a_rotation_and_a_retirement_and_forgets_no_compromise() {
     let mut world = World::new(3, FAIR);
-    let pump = world.device("pump-1", &[Role::Actuator]);
+    let (pump, thief) = (world.device("pump-1", &[Role::Actuator]), world.device("stolen-1", &[Role::Sensor]));
     let (now, second) = (world.ticks(), Signer::new("site", &mut world.dice));
     let first = &world.site.root;
     let stolen = status(&world, 2, first, &["stolen-1"]);
     let (rotated, retired) = (list(&world, 2, &[first, &second], &[]), list(&world, 3, &[&second], &[first]));
-    let (forgets, keeps) = (status(&world, 3, &second, &[]), status(&world, 3, &second, &["stolen-1"]));
-    let far = status(&world, u64::MAX, &second, &["another-1"]);
+    let (forgets, keeps) = (status(&world, 1, &second, &["another-1"]), status(&world, 3, &second, &["stolen-1"]));
+    let third = status(&world, 2, &second, &["other-1"]);
+    let both = status(&world, 4, &second, &["another-1", "stolen-1"]);
     let old = status(&world, 9, first, &["stolen-1"]);
     let sdk = world.sdk(pump);
     for object in [&rotated, &stolen, &retired] {
         sdk.take_object(now, object).unwrap();
     }
-    for object in [&forgets, &far] {
-        let refused = sdk.take_object(now, object).unwrap_err();
-        assert!(matches!(refused, NotTaken::Status(status::Refused::CompromiseForgotten(_))), "{refused:?}");
-    }
+    sdk.take_object(now, &forgets).unwrap();
+    let refused = sdk.take_object(now, &third).unwrap_err();
+    assert!(matches!(refused, NotTaken::Status(status::Refused::CompromiseForgotten(_))), "{refused:?}");
     assert!(sdk.take_object(now, &old).is_err(), "in the name of a root that is retired");
+    assert_eq!(world.try_connect(thief, pump), None, "told in the old name, and not forgotten under the new one");
+    let sdk = world.sdk(pump);
     sdk.take_object(now, &keeps).unwrap();
+    sdk.take_object(now, &both).unwrap();
     assert!(sdk.take_object(now, &forgets).is_err());
+    assert_eq!(world.try_connect(thief, pump), None);
     world.reboot(pump);
-    assert!(world.sdk(pump).take_object(now, &keeps).is_err_and(|why| why.is_old()));
+    assert!(world.sdk(pump).take_object(now, &keeps).is_err());
+    assert!(world.sdk(pump).take_object(now, &both).is_err_and(|why| why.is_old()));
 }
 
 /// Shows REQ-DEV-135: a device that missed two rotations takes one list for each, from any carrier, and the newest then.

@@ -7,6 +7,7 @@
 //! | `root.der` | the site's root certificate, which everything else is believed by |
 //! | `site-list.cose`, `trust-list.cose`, `status.cose`, `policy.cose`, `routes.cose`, `revoked-set.cose`, `revoked-delta.cose` | the newest of each signed object |
 //! | `suspensions.cose` | emergency suspensions, one after the other |
+//! | `status-before.cose` | status lists from before the newest that tell a compromise which that has forgotten |
 //! | `alliance.txt` | whose trust list it is: the threshold, then a member's key identifier on each line |
 //! | `floor.txt` | seconds since 1970 that are certainly over |
 //!
@@ -15,6 +16,7 @@
 
 mod objects;
 pub mod suspensions;
+mod unforgotten;
 
 use crate::clock::Clock;
 use crate::log::note::NoteError;
@@ -320,13 +322,22 @@ impl KnowledgeBase {
         let mut snapshot = Snapshot::clone(&held);
         let (version, proves, bytes) = (new.version, new.proves, new.bytes.clone());
         snapshot.objects.set(kind, new);
+        let [before, after] = [&held, &snapshot].map(|of| of.objects.unforgotten().to_bytes());
         let floor = proves.and_then(|proven| self.raised(&held, kind, proven));
         snapshot.floor = floor.or(snapshot.floor);
         self.publish(snapshot);
         let write = |name: &str, content: &[u8]| {
             self.write(name, content).map_err(|error| Refused::NotStored(error.to_string()))
         };
+        // Wherever this is cut off, what was told is in one of the files.
+        let both = [before.as_slice(), after.as_slice()].concat();
+        if before != after && !after.is_empty() {
+            write(unforgotten::FILE, &both)?;
+        }
         write(&kind.file(), &bytes)?;
+        if before != after && both != after {
+            write(unforgotten::FILE, &after)?;
+        }
         if let Some(floor) = floor {
             write(FLOOR, format!("{}\n", floor.unix()).as_bytes())?;
         }
@@ -384,6 +395,13 @@ impl KnowledgeBase {
     #[must_use]
     pub fn version(&self, kind: Kind) -> Option<u64> {
         self.snapshot().objects.get(kind).map(|object| object.version)
+    }
+
+    /// The status lists, as they came, that were held before the newest and tell a compromise which that has forgotten: their
+    /// records are in force beside its own. Whoever signs the newest does not know them, and is to be told.
+    #[must_use]
+    pub fn unforgotten(&self) -> Vec<Bytes> {
+        self.snapshot().objects.unforgotten().objects().cloned().collect()
     }
 
     /// The routing table; without machines until there is one.
@@ -488,7 +506,8 @@ impl KnowledgeBase {
     fn with<T>(&self, who: Option<&Identified>, judge: impl FnOnce(&Knowledge<'_>, &Policy) -> T) -> T {
         let snapshot = self.snapshot();
         let lists = snapshot.objects.lists();
-        let status = snapshot.objects.get(Kind::Status).and_then(|object| StatusList::danger_open(&object.bytes).ok());
+        let newest = snapshot.objects.get(Kind::Status).and_then(|object| StatusList::danger_open(&object.bytes).ok());
+        let status: Vec<StatusList<'_>> = newest.into_iter().chain(snapshot.objects.unforgotten().lists()).collect();
         let suspensions = snapshot.objects.suspensions();
         let logged = self.logged.read().unwrap_or_else(PoisonError::into_inner);
         let logged: Vec<Logged> = logged.iter().copied().collect();
@@ -496,7 +515,7 @@ impl KnowledgeBase {
             lists: &lists,
             suspensions: &suspensions,
             logged: &logged,
-            status: status.as_slice(),
+            status: &status,
             compact: who.and_then(|who| snapshot.objects.compact(who, self.clock.now())),
             ..Knowledge::nothing(self.time_with(snapshot.floor), self.setting)
         };
@@ -606,6 +625,20 @@ impl Snapshot {
                 let object: Object = object.map_err(|refused| damaged(&kind.file(), refused.to_string()))?;
                 snapshot.objects.set(kind, object);
             }
+        }
+        if let Some(file) = read(unforgotten::FILE)? {
+            let (all, whole) = unforgotten::each(&file);
+            let all: Result<Vec<Object>, _> =
+                all.into_iter().map(|bytes| snapshot.objects.reopen(Kind::Status, bytes)).collect();
+            let damaged = |what: String| Error::Damaged {
+                path: directory.join(unforgotten::FILE),
+                what,
+                remedy: "move it away when the hub's status list has the devices that were stolen",
+            };
+            if !whole {
+                return Err(damaged("it is no sequence of signed objects".to_owned()));
+            }
+            snapshot.objects.keep_unforgotten(all.map_err(|refused| damaged(refused.to_string()))?);
         }
         Ok(snapshot)
     }

@@ -1,5 +1,6 @@
 //! The signed objects of one moment, and when a further one is believed.
 
+use super::unforgotten::Unforgotten;
 use super::{Kind, suspensions};
 use crate::provider::AwsLc;
 use crate::routes::{RoutesError, RoutingTable};
@@ -117,17 +118,42 @@ enum Parsed {
     Routes(Arc<RoutingTable>),
 }
 
-/// The newest object of each kind.
+/// The newest object of each kind, and the status lists before that tell what the newest one has forgotten.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Objects([Option<Object>; Kind::ALL.len()]);
+pub(super) struct Objects {
+    newest: [Option<Object>; Kind::ALL.len()],
+    unforgotten: Unforgotten,
+}
 
 impl Objects {
     pub(super) const fn get(&self, kind: Kind) -> Option<&Object> {
-        self.0[kind as usize].as_ref()
+        self.newest[kind as usize].as_ref()
     }
 
     pub(super) fn set(&mut self, kind: Kind, object: Object) {
-        self.0[kind as usize] = Some(object);
+        let before = self.newest[kind as usize].replace(object);
+        if kind == Kind::Status {
+            self.keep_unforgotten(before);
+        }
+    }
+
+    /// The status lists before the newest, each with a compromise which that does not tell.
+    pub(super) const fn unforgotten(&self) -> &Unforgotten {
+        &self.unforgotten
+    }
+
+    /// Adds status lists that were held before the newest, as far as that does not tell what they do.
+    pub(super) fn keep_unforgotten(&mut self, before: impl IntoIterator<Item = Object>) {
+        let mut all = std::mem::take(&mut self.unforgotten);
+        let newest = self.get(Kind::Status).and_then(status_of).zip(self.list(Kind::SiteList));
+        if let Some((newest, list)) = newest {
+            let counts = |held: &Object| {
+                let told = status_of(held).filter(|_| list.service(Purpose::Status, signer(held)).is_some());
+                told.is_some_and(|told| list.are_one(told.heading().authority, newest.heading().authority))
+            };
+            all.add(before, &newest, counts);
+        }
+        self.unforgotten = all;
     }
 
     pub(super) fn list(&self, kind: Kind) -> Option<List<'_>> {
@@ -172,18 +198,19 @@ impl Objects {
         self.list(Kind::SiteList)?.service(purpose, signed.key()).map(|_| held)
     }
 
-    /// Whether a status list may take the place of the one held: it is newer where that is asked, and forgets no compromise
-    /// that was told in the name of its authority, or of a root whose place that has taken.
+    /// Whether a status list may take the place of the one held: it is newer where that is asked, and there is room beside it
+    /// for those that tell a compromise which it forgets, in the name of its authority or of a root whose place that has taken.
     fn check_status(&self, new: &StatusList<'_>, list: &List<'_>) -> Result<(), status::Refused> {
-        fn open(held: &Object) -> Option<StatusList<'_>> {
-            StatusList::danger_open(&held.bytes).ok()
-        }
-        if let Some(held) = self.in_order(Kind::Status).and_then(open) {
-            return new.succeeds(&held);
-        }
-        match self.by_listed(Kind::Status).and_then(open) {
-            Some(held) if list.are_one(held.heading().authority, new.heading().authority) => new.remembers(&held),
-            Some(_) | None => Ok(()),
+        let checked = match self.in_order(Kind::Status).and_then(status_of) {
+            Some(held) => new.succeeds(&held),
+            None => match self.by_listed(Kind::Status).and_then(status_of) {
+                Some(held) if list.are_one(held.heading().authority, new.heading().authority) => new.remembers(&held),
+                Some(_) | None => Ok(()),
+            },
+        };
+        match checked {
+            Err(status::Refused::CompromiseForgotten(_)) if self.unforgotten.has_room(new) => Ok(()),
+            other => other,
         }
     }
 
@@ -391,6 +418,16 @@ impl Objects {
         let Ok(signed) = Sign1::read(object) else { return false };
         self.list(Kind::SiteList).is_some_and(|list| list.service(Purpose::Routes, signed.key()).is_some())
     }
+}
+
+/// The status list that an object is.
+pub(super) fn status_of(object: &Object) -> Option<StatusList<'_>> {
+    StatusList::danger_open(&object.bytes).ok()
+}
+
+/// What an object says of its signer.
+fn signer(object: &Object) -> &[u8] {
+    Sign1::read(&object.bytes).map_or(&[], |signed| signed.key())
 }
 
 fn public_key<'a>(service: &Service<'a>) -> Option<PublicKey<'a>> {

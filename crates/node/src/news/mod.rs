@@ -20,6 +20,7 @@ use bytes::Bytes;
 use http::{StatusCode, header::CONTENT_TYPE};
 use medlock_trust::Role;
 use medlock_trust::list::{self, List, Signers};
+use medlock_trust::status;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -31,6 +32,8 @@ const SILENCE: Duration = Duration::from_secs(45);
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// The most lists that are caught up with at once: roots are replaced every few years.
 const MAX_MISSED_LISTS: usize = 16;
+/// Within what time a hub is told what it has forgotten.
+const REMINDED_WITHIN: Duration = Duration::from_secs(2);
 /// The longest wait: how late news of a hub that comes back may be.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
@@ -44,6 +47,8 @@ pub struct Hub {
     connected: watch::Sender<bool>,
     /// Orders the fetches of what is large.
     fetching: Arc<Mutex<()>>,
+    /// Orders what the hub is told.
+    reminding: Arc<Mutex<()>>,
 }
 
 impl Hub {
@@ -62,7 +67,8 @@ impl Hub {
             Ok::<_, Error>(Client::tls(address.as_str(), connector).with_limits(limits))
         };
         let (client, carrier) = (client(Some(Role::Hub))?, client(None)?);
-        Ok(Self { client, carrier, knowledge, connected: watch::channel(false).0, fetching: Arc::default() })
+        let (connected, fetching, reminding) = (watch::channel(false).0, Arc::default(), Arc::default());
+        Ok(Self { client, carrier, knowledge, connected, fetching, reminding })
     }
 
     /// The client, for other requests to the hub.
@@ -102,15 +108,44 @@ impl Hub {
         Ok(())
     }
 
-    /// Takes an object; before a site list by roots that are not known here, those that say whose roots they are.
+    /// Takes an object; before a site list by roots that are not known here, those that say whose roots they are. A hub that
+    /// gives a status list without what it once told is told.
     async fn take_in_order(&self, client: &Client, kind: Kind, object: Bytes) {
         let refused = self.take(kind, object.clone()).await;
+        if kind == Kind::Status {
+            let (hub, behind) = (self.clone(), refused.as_ref().is_some_and(is_behind));
+            // Beside the stream, on which the answer comes.
+            tokio::spawn(async move { hub.remind(behind).await });
+        }
         if kind != Kind::SiteList || !refused.is_some_and(|refused| leads_to_missed(&refused)) {
             return;
         }
         match take_missed_lists(client, &self.knowledge).await {
             Ok(()) => drop(self.take(kind, object).await),
             Err(error) => tracing::warn!(%error, "the site lists between could not be had"),
+        }
+    }
+
+    /// Gives a hub the status lists that it has told and does not know any more, as after it was brought back from a backup:
+    /// those that tell a compromise which its newest one has forgotten; and, where it is `behind`, the one held. It believes
+    /// them by their signatures.
+    async fn remind(&self, behind: bool) {
+        let held = behind.then(|| self.knowledge.object(Kind::Status)).flatten();
+        if held.is_none() && self.knowledge.unforgotten().is_empty() {
+            return;
+        }
+        let _one_at_a_time = self.reminding.lock().await;
+        // All nodes of a site hear it at one moment, and one of them is enough.
+        tokio::time::sleep(REMINDED_WITHIN.mul_f64(jitter())).await;
+        let held = held.filter(|held| self.knowledge.object(Kind::Status).as_ref() == Some(held));
+        let path = "/v1/objects/status";
+        for list in self.knowledge.unforgotten().into_iter().chain(held) {
+            let answer = match self.client.post(path, "application/cose", list).await {
+                Ok(answer) if answer.status().is_success() => continue,
+                Ok(answer) => status(&self.client, &format!("POST {path}"), answer.status(), answer.body()),
+                Err(error) => error,
+            };
+            tracing::warn!(error = %answer, "the hub's status list has forgotten a compromise, and the hub was not told");
         }
     }
 
@@ -301,6 +336,11 @@ pub(crate) async fn take_missed_lists(client: &Client, knowledge: &Arc<Knowledge
         };
     }
     Ok(())
+}
+
+/// Whether a status list was refused because a later one is held.
+const fn is_behind(refused: &Refused) -> bool {
+    matches!(refused, Refused::Status(status::Refused::NotNewer { held, given }) if *given < *held)
 }
 
 /// Whether a list was refused because the root that was pinned has not signed it.

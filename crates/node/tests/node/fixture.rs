@@ -76,6 +76,8 @@ pub(crate) struct Hub {
     pub(crate) stolen: Mutex<Option<(Vec<u8>, CertificateDer<'static>)>>,
     /// The credentials that its store has lost.
     pub(crate) forgotten: Mutex<Vec<CredentialId>>,
+    /// The status lists that nodes have reminded it of.
+    pub(crate) reminded: Mutex<Vec<Bytes>>,
 }
 
 impl Hub {
@@ -85,7 +87,8 @@ impl Hub {
         let code = Code::new(&site.fingerprint());
         let (undecided, asked) = (AtomicU64::new(0), AtomicU64::new(0));
         let (issued, stolen, forgotten) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(Self { site, knowledge, identity, code, undecided, asked, issued, stolen, forgotten })
+        let reminded = Mutex::default();
+        Arc::new(Self { site, knowledge, identity, code, undecided, asked, issued, stolen, forgotten, reminded })
     }
 
     pub(crate) async fn start(self: &Arc<Self>) -> Running {
@@ -97,7 +100,7 @@ impl Hub {
             .route("/.well-known/est/cacerts", get(cacerts))
             .route("/.well-known/est/simpleenroll", post(enroll))
             .route("/.well-known/est/simplereenroll", post(reenroll))
-            .route("/v1/objects/{kind}", get(object))
+            .route("/v1/objects/{kind}", get(object).post(remind))
             .route("/v1/news", get(news))
             .with_state(self.clone());
         let tls = acceptor(&self.identity, &self.knowledge, ClientAuth::Optional);
@@ -174,6 +177,11 @@ async fn reenroll(
 async fn object(State(hub): State<Arc<Hub>>, Path(kind): Path<String>) -> Response {
     let object = Kind::from_name(&kind).and_then(|kind| hub.knowledge.object(kind));
     object.map_or_else(|| StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response)
+}
+
+async fn remind(State(hub): State<Arc<Hub>>, body: Bytes) -> StatusCode {
+    hub.reminded.lock().expect("lock").push(body);
+    StatusCode::NO_CONTENT
 }
 
 async fn news(State(hub): State<Arc<Hub>>, axum::Extension(peer): axum::Extension<PeerInfo>) -> Response {

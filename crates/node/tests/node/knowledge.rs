@@ -65,7 +65,7 @@ fn nothing_rolls_back() {
     let news = site.status(5, &[compromised(&who)]);
     assert_eq!(knowledge.accept(Kind::Status, &news), Ok(Accepted::New { version: 5 }));
     assert_eq!(knowledge.accept(Kind::Status, &news), Ok(Accepted::Known { version: 5 }));
-    // The objects of before, those of a lower version, and a list that forgets a compromise.
+    // The objects of before, those of a lower version, and those of a lower epoch.
     for knowledge in [knowledge, reopen(&site, directory.path()).expect("opened")] {
         for (kind, old) in Kind::ALL.into_iter().zip(&old) {
             assert!(old.as_ref().is_none_or(|old| knowledge.accept(kind, old).is_err()), "{kind}");
@@ -74,8 +74,78 @@ fn nothing_rolls_back() {
             knowledge.accept(Kind::Routes, &site.routes(&table(4))),
             Err(Refused::RoutesNotNewer { held: 5, given: 4 })
         ));
-        assert!(matches!(knowledge.accept(Kind::Status, &site.status(6, &[])), Err(Refused::Status(_))));
+        assert!(matches!(knowledge.accept(Kind::Status, &site.status(4, &[])), Err(Refused::Status(_))));
         assert_eq!(code(&knowledge.judge(&who, Operation::Renew)), Some(Code::Compromised));
+    }
+}
+
+/// Shows REQ-STORE-85, REQ-STORE-86: a site's store was brought back from before a theft. What its list tells now is heard, what
+/// the list before told stays, and a list that has both takes the place of both.
+#[test]
+fn a_list_that_forgets_a_compromise_adds_and_lifts_nothing() {
+    let (site, directory) = (Site::new("S"), tempfile::tempdir().expect("directory"));
+    let knowledge = site.knowledge_in(directory.path());
+    let peer = |name| {
+        let identity = site.identity(name, &[Role::Modality], site.present());
+        knowledge.identify(identity.chain()).expect("identified")
+    };
+    let (stolen, held, next, good) = (peer("ct-1"), peer("ct-2"), peer("ct-3"), peer("ct-4"));
+    let told = site.status(5, &[compromised(&stolen), suspended(&held)]);
+    knowledge.accept(Kind::Status, &told).expect("news");
+    let forgetful = site.status(6, &[compromised(&next)]);
+    assert_eq!(knowledge.accept(Kind::Status, &forgetful), Ok(Accepted::New { version: 6 }));
+    drop(knowledge);
+    for restart in 0..2 {
+        let knowledge = reopen(&site, directory.path()).expect("opened");
+        for (who, wanted) in [
+            (&stolen, Some(Code::Compromised)),
+            (&held, Some(Code::Suspended)),
+            (&next, Some(Code::Compromised)),
+            (&good, None),
+        ] {
+            assert_eq!(code(&knowledge.judge(who, Operation::Store)), wanted, "restart {restart}");
+        }
+        assert_eq!(knowledge.unforgotten(), [told.clone()], "whoever signs for the site is to be told this");
+    }
+    let knowledge = reopen(&site, directory.path()).expect("opened");
+    // A second one is a second restore; the list between told more than the first alone.
+    let again = site.status(7, &[compromised(&good)]);
+    knowledge.accept(Kind::Status, &again).expect("a list");
+    assert_eq!(knowledge.unforgotten(), [told, forgetful]);
+    let all = site.status(8, &[compromised(&stolen), compromised(&next), compromised(&good)]);
+    knowledge.accept(Kind::Status, &all).expect("a list that has all");
+    assert!(knowledge.unforgotten().is_empty());
+    assert_eq!(code(&knowledge.judge(&held, Operation::Store)), None, "lifted by who knows what it lifts");
+    for knowledge in [knowledge, reopen(&site, directory.path()).expect("opened")] {
+        assert_eq!(code(&knowledge.judge(&stolen, Operation::Renew)), Some(Code::Compromised));
+        assert!(knowledge.unforgotten().is_empty());
+    }
+}
+
+/// Shows REQ-STORE-86: as many lists are kept as a hub may be brought back before it is told; then a forgetful one is refused.
+#[test]
+fn lists_that_forget_are_taken_a_bounded_number_of_times() {
+    let (site, directory) = (Site::new("S"), tempfile::tempdir().expect("directory"));
+    let knowledge = site.knowledge_in(directory.path());
+    let peers: Vec<Identified> = (0..6)
+        .map(|number| {
+            let identity = site.identity(&format!("ct-{number}"), &[Role::Modality], site.present());
+            knowledge.identify(identity.chain()).expect("identified")
+        })
+        .collect();
+    let forgetful = |at: usize| site.status(2 + at as u64, &[compromised(&peers[at])]);
+    for at in 0..5 {
+        knowledge.accept(Kind::Status, &forgetful(at)).expect("there is room");
+    }
+    assert!(matches!(
+        knowledge.accept(Kind::Status, &forgetful(5)),
+        Err(Refused::Status(medlock_trust::status::Refused::CompromiseForgotten(_)))
+    ));
+    for knowledge in [knowledge, reopen(&site, directory.path()).expect("opened")] {
+        for (at, peer) in peers.iter().enumerate() {
+            let wanted = (at < 5).then_some(Code::Compromised);
+            assert_eq!(code(&knowledge.judge(peer, Operation::Store)), wanted, "{at}");
+        }
     }
 }
 

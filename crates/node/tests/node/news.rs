@@ -57,6 +57,37 @@ async fn stolen_key_is_cut_off_within_a_second_of_the_hub_saying_so() {
     assert_eq!(denied.code, Code::Compromised);
 }
 
+/// Shows REQ-STORE-87: a hub that gives a list without a theft it once told, or one that is older than what it told, is told.
+#[tokio::test]
+async fn a_hub_that_has_forgotten_a_compromise_is_reminded() {
+    let hub = Hub::new(Site::new("S"));
+    let running = hub.start().await;
+    let peer = hub.site.identity("ct-1", &[Role::Modality], hub.site.present());
+    let stolen = |knowledge: &KnowledgeBase| {
+        let device = knowledge.identify(peer.chain()).expect("identified").device();
+        Status { subject: Subject::Device(device), state: State::Compromised }
+    };
+    for (name, epoch) in [("pacs-1", 5), ("pacs-2", 9)] {
+        let knowledge = node(&hub);
+        let told = hub.site.status(epoch, &[stolen(&knowledge)]);
+        knowledge.accept(Kind::Status, &told).expect("told before the hub's disk was lost");
+        let identity = hub.site.store(name, &[Role::Archive]);
+        let (_stopper, stop) = stop::channel();
+        let feed = news::Hub::new(running.address.to_string(), &identity, knowledge.clone()).expect("settings");
+        tokio::spawn(follow(feed, stop));
+        if epoch == 5 {
+            hub.knowledge.accept(Kind::Status, &hub.site.status(6, &[])).expect("a list of the restored hub");
+            until(&knowledge, Kind::Status, 6).await;
+        }
+        let reminded = async {
+            while hub.reminded.lock().expect("lock").last() != Some(&told.clone().into()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), reminded).await.expect("the hub is told");
+    }
+}
+
 /// Shows REQ-NODE-43.
 #[tokio::test]
 async fn feed_comes_back_when_the_hub_does() {

@@ -407,10 +407,11 @@ impl Said {
         let about_peer = |set: &SetAnswer| speaks(set.authority) && set.credential == peer.credential();
         let set = knowledge.compact().filter(about_peer);
         for list in knowledge.status.iter().filter(fits) {
-            let lifted = current_ticket.is_some()
+            let later = current_ticket.is_some()
                 || newest.is_some_and(|newest| order(&newest) > order(&list))
                 || set.is_some_and(|set| (set.recovery_epoch, set.epoch) > order(&list));
-            said.hear_list(list, peer, lifted);
+            // Who forgets a compromise, as after a restore, lifts nothing: it does not know what it leaves out.
+            said.hear_list(list, peer, || later && newest.is_none_or(|newest| newest.remembers(list).is_ok()));
         }
         if let Some(ticket) = ticket {
             said.hear_ticket(ticket, current_ticket.is_none() || set.is_some_and(|set| set.epoch > ticket.epoch));
@@ -426,11 +427,13 @@ impl Said {
         said
     }
 
-    fn hear_list(&mut self, list: &StatusList<'_>, peer: &Identified, only_compromise: bool) {
+    /// Hears what a list says of the peer; `lifted` says whether anything but a compromise is over by what came later, and is
+    /// asked only if there is such a thing.
+    fn hear_list(&mut self, list: &StatusList<'_>, peer: &Identified, lifted: impl Fn() -> bool) {
         if list.is_empty() {
             return;
         }
-        let counts = |record: &Record| !only_compromise || record.state == State::Compromised;
+        let counts = |record: &Record| record.state == State::Compromised || !lifted();
         let own = [Subject::Credential(peer.credential()), Subject::Device(peer.device())];
         for record in own.into_iter().filter_map(|subject| list.record(subject)).filter(counts) {
             self.hear(record.state, Some(record.since), record.reason);
