@@ -8,6 +8,7 @@ mod faults;
 mod log;
 mod process;
 mod provision;
+mod restores;
 mod running;
 mod small_devices;
 mod stores;

@@ -474,46 +474,6 @@ fn a_backup_that_is_restored_twice_rolls_no_log_back() {
     assert!(signed.starts_with(&format!("{first}\n")), "{signed}");
 }
 
-/// Shows REQ-STORE-90, REQ-STORE-94: of a hub with several authorities all are restored or none, the refusal names the one that is
-/// not, and a maker says what it waits for.
-#[test]
-fn all_authorities_of_a_hub_are_restored_or_none() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut hub = Hub::start(folder.path());
-    hub.kill();
-    hub.run_with("\n[authority.pumps]\norganization = \"Pump Works\"\nkind = \"maker\"\n");
-    let backup = folder.path().join("backup");
-    let backup = backup.to_str().expect("UTF-8");
-    hub.ask(&["authority", "backup", backup]);
-    hub.ask(&["device", "register", "later"]);
-    let pumps = hub.dir.join("authorities/pumps");
-    let run = |what: &[&str], dir: &Path| {
-        let done = medlock().args(what).arg("--dir").arg(dir).output().expect("it starts");
-        let said = [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-        (done.status.success(), said)
-    };
-    let (done, said) = run(&["authority", "rotate", "issuing"], &pumps);
-    assert!(done, "{said}");
-    hub.kill();
-    let (done, said) = run(&["authority", "restore", backup], &hub.dir);
-    assert!(!done && said.contains("pumps: ") && said.contains("Nothing was changed"), "{said}");
-    assert!(said.contains("restore BACKUP --accept-loss"), "{said}");
-    let (_, listed) = run(&["device", "list"], &hub.dir);
-    assert!(listed.contains("later"), "the site was rolled back: {listed}");
-    for dir in [&hub.dir, &pumps] {
-        for entry in std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").file_name()) {
-            let name = entry.to_string_lossy().into_owned();
-            assert!(!name.contains(".before-") && !name.contains(".restored"), "it left {name}");
-        }
-    }
-    let (done, said) = run(&["authority", "restore", backup, "--accept-loss"], &hub.dir);
-    assert!(done && said.contains("It gives no vouchers") && said.contains("confirm-restore --dir"), "{said}");
-    let (_, listed) = run(&["device", "list"], &hub.dir);
-    assert!(!listed.contains("later"), "{listed}");
-    let (done, said) = run(&["authority", "confirm-restore"], &pumps);
-    assert!(done && said.contains("gives vouchers and signs revocation lists again"), "{said}");
-}
-
 /// The keys of a hub, each with how it stands.
 fn key_states(hub: &Hub) -> Vec<String> {
     let keys = hub.ask(&["authority", "keys"]);
@@ -530,7 +490,7 @@ fn site_list(folder: &Path) -> (u64, Vec<u8>) {
 }
 
 /// Waits until this holds.
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !holds() {
         assert!(began.elapsed().as_secs() < 60, "{what}");

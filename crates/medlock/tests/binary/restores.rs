@@ -1,0 +1,87 @@
+//! A hub that was brought back from a backup, as processes: what of it, and what it is told by those who went on.
+
+use crate::process::{Hub, Sidecar, medlock};
+use crate::stores::wait_until;
+use medlock_trust::status::{State, StatusList};
+use std::path::Path;
+
+/// Shows REQ-STORE-90, REQ-STORE-94: of a hub with several authorities all are restored or none, the refusal names the one that is
+/// not, and a maker says what it waits for.
+#[test]
+fn all_authorities_of_a_hub_are_restored_or_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hub = Hub::start(folder.path());
+    hub.kill();
+    hub.run_with("\n[authority.pumps]\norganization = \"Pump Works\"\nkind = \"maker\"\n");
+    let backup = folder.path().join("backup");
+    let backup = backup.to_str().expect("UTF-8");
+    hub.ask(&["authority", "backup", backup]);
+    hub.ask(&["device", "register", "later", "--role", "modality"]);
+    let pumps = hub.dir.join("authorities/pumps");
+    let run = |what: &[&str], dir: &Path| {
+        let done = medlock().args(what).arg("--dir").arg(dir).output().expect("it starts");
+        let said = [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        (done.status.success(), said)
+    };
+    let (done, said) = run(&["authority", "rotate", "issuing"], &pumps);
+    assert!(done, "{said}");
+    hub.kill();
+    let (done, said) = run(&["authority", "restore", backup], &hub.dir);
+    assert!(!done && said.contains("pumps: ") && said.contains("Nothing was changed"), "{said}");
+    assert!(said.contains("restore BACKUP --accept-loss"), "{said}");
+    let (_, listed) = run(&["device", "list"], &hub.dir);
+    assert!(listed.contains("later"), "the site was rolled back: {listed}");
+    for dir in [&hub.dir, &pumps] {
+        for entry in std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").file_name()) {
+            let name = entry.to_string_lossy().into_owned();
+            assert!(!name.contains(".before-") && !name.contains(".restored"), "it left {name}");
+        }
+    }
+    let (done, said) = run(&["authority", "restore", backup, "--accept-loss"], &hub.dir);
+    assert!(done && said.contains("It gives no vouchers") && said.contains("confirm-restore --dir"), "{said}");
+    let (_, listed) = run(&["device", "list"], &hub.dir);
+    assert!(!listed.contains("later"), "{listed}");
+    let (done, said) = run(&["authority", "confirm-restore"], &pumps);
+    assert!(done && said.contains("gives vouchers and signs revocation lists again"), "{said}");
+}
+
+/// How many compromises the status list in a folder of knowledge tells.
+fn compromises(folder: &Path) -> usize {
+    let Ok(bytes) = std::fs::read(folder.join("knowledge/status.cose")) else { return 0 };
+    let list = StatusList::danger_open(&bytes).expect("a status list");
+    list.records().filter(|record| record.state == State::Compromised).count()
+}
+
+/// Shows REQ-STORE-96: the disk of a hub is gone, and its backup is from before a theft. A sidecar that heard of it hears of the next
+/// one too, and tells the hub; nobody does anything.
+#[test]
+fn a_sidecar_tells_a_restored_hub_of_the_theft_that_it_forgot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hub = Hub::start(folder.path());
+    let sidecar = Sidecar::enrol(&hub, folder.path(), "ct1", "modality", None);
+    for name in ["stolen", "next"] {
+        hub.ask(&["device", "register", name, "--role", "modality"]);
+    }
+    let backup = folder.path().join("backup");
+    hub.ask(&["authority", "backup", backup.to_str().expect("UTF-8")]);
+    hub.ask(&["device", "revoke", "stolen", "--reason", "stolen", "--why", "test"]);
+    wait_until("the sidecar did not hear of the theft", || compromises(&folder.path().join("ct1")) == 1);
+    let passphrase = std::fs::read(hub.dir.join("keys/passphrase")).expect("a passphrase");
+    hub.kill();
+    std::fs::remove_dir_all(&hub.dir).expect("the disk is gone");
+    let mut command = medlock();
+    command.args(["authority", "restore", "--accept-loss", "--keys-unchanged", "--revocations-unchanged", "--dir"]);
+    let done = command.arg(&hub.dir).arg(&backup).output().expect("it starts");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    std::fs::write(hub.dir.join("keys/passphrase"), passphrase).expect("written");
+    hub.run();
+    let alarms = || hub.ask(&["authority", "alarms"]).to_string();
+    hub.ask(&["device", "revoke", "next", "--reason", "stolen", "--why", "test"]);
+    wait_until("the hub was not told", || alarms().contains("store-was-behind"));
+    wait_until("the sidecar has not heard of both", || compromises(&folder.path().join("ct1")) == 2);
+    assert_eq!(hub.ask(&["device", "show", "stolen"])["state"], "revoked");
+    wait_until("the list before is kept on", || {
+        std::fs::read(folder.path().join("ct1/knowledge/status-before.cose")).is_ok_and(|file| file.is_empty())
+    });
+    drop(sidecar);
+}
