@@ -232,8 +232,11 @@ impl Authority {
     pub fn import_suspension(&self, bytes: &[u8]) -> Result<(), Error> {
         let _one_at_a_time = self.publishing_lock();
         let kind = ObjectKind::Suspensions;
-        // Our own knowledge judges it, beside those it holds and those that the store has kept; what it then holds is given out.
-        self.remember_suspensions()?;
+        // Our own knowledge judges it, beside those it holds and those that the store has kept, maybe of another hub; what it then
+        // holds is given out.
+        if let Err(error) = self.hear_of(kind) {
+            tracing::warn!(%error, "what the store has kept of suspensions was not heard");
+        }
         let refused =
             |error: medlock_node::knowledge::Refused| Error::Object { what: "suspension", why: error.to_string() };
         self.knowledge().accept(kind, bytes).map_err(refused)?;

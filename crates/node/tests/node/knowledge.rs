@@ -105,7 +105,11 @@ fn a_list_that_forgets_a_compromise_adds_and_lifts_nothing() {
         ] {
             assert_eq!(code(&knowledge.judge(who, Operation::Store)), wanted, "restart {restart}");
         }
-        assert_eq!(knowledge.unforgotten(), [told.clone()], "whoever signs for the site is to be told this");
+        assert_eq!(
+            knowledge.unforgotten(),
+            std::slice::from_ref(&told),
+            "whoever signs for the site is to be told this"
+        );
     }
     let knowledge = reopen(&site, directory.path()).expect("opened");
     // A second one is a second restore; the list between told more than the first alone.
