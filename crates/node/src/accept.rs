@@ -51,7 +51,8 @@ pub struct Limits {
     pub drain: Duration,
     /// The most connections at once. Further ones are closed at once.
     pub connections: usize,
-    /// The most connections from one address at once. Does not apply to a Unix socket.
+    /// The most connections from one address at once; an IPv6 network of 64 bits, in which anybody has as many addresses as
+    /// they like, counts as one. Does not apply to a Unix socket.
     pub connections_per_address: usize,
     /// The most bytes of a request's body; beyond, 413.
     pub body_bytes: usize,
@@ -345,7 +346,7 @@ impl fmt::Display for Causes<'_> {
     }
 }
 
-/// Counts callers, in total and for each address.
+/// Counts callers, in total and for each address, or network of addresses.
 struct Room {
     places: Arc<Semaphore>,
     per_address: usize,
@@ -376,7 +377,7 @@ impl Room {
         let address = match origin {
             Origin::Local { .. } => None,
             Origin::Address(address) => {
-                let ip = address.ip().to_canonical();
+                let ip = network(address.ip());
                 let mut addresses = self.addresses.lock();
                 let count = addresses.get(&ip).copied().unwrap_or(0);
                 if count >= self.per_address {
@@ -405,5 +406,32 @@ impl Drop for Place {
                 addresses.remove(ip);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    /// Shows REQ-NODE-97: whoever has a network of 64 bits has no more room than whoever has one address.
+    #[test]
+    fn one_ipv6_network_does_not_fill_a_door() {
+        let room = Room::new(Limits { connections: 40, connections_per_address: 8, ..Limits::default() });
+        let at = |ip: IpAddr| Origin::Address(SocketAddr::new(ip, 4_000));
+        let six = |network: u16, host: u16| IpAddr::V6(Ipv6Addr::new(0xfd77, 5, 5, network, 0, 0, 0, host));
+        let mut places: Vec<_> = (0..100).filter_map(|host| room.enter(at(six(1, host))).ok()).collect();
+        assert_eq!(places.len(), 8);
+        places.extend((0..100).filter_map(|host| room.enter(at(six(2, host))).ok()));
+        assert_eq!(places.len(), 16, "another network has its own");
+        // An IPv4 address is one, however it is written.
+        let four = Ipv4Addr::new(192, 0, 2, 7);
+        let written = [IpAddr::V4(four), IpAddr::V6(four.to_ipv6_mapped())];
+        places.extend((0..20).filter_map(|turn| room.enter(at(written[turn % 2])).ok()));
+        assert_eq!(places.len(), 24);
+        places.truncate(1);
+        assert!(room.enter(at(six(1, 500))).is_ok() && room.enter(at(IpAddr::V4(four))).is_ok());
+        drop(places);
+        assert!(room.addresses.lock().is_empty(), "what nobody has any more is not remembered");
     }
 }
