@@ -113,7 +113,7 @@ impl Authority {
     }
 
     /// Whether this was asked and answered: with the same nonce, or, without one, by a voucher that is good for at least half of
-    /// its time yet.
+    /// its time yet. What stands below a key that was stolen since is no answer.
     fn answered(&self, order: &VoucherOrder) -> Result<Answered, Error> {
         let now = self.clock.now();
         let given = self.store.owners(&order.serial, A_DAY)?;
@@ -124,9 +124,11 @@ impl Authority {
         let own = given.into_iter().take_while(|event| event.voucher.is_some() && Some(event.domain) == domain);
         for event in own {
             let Some(bytes) = event.voucher else { continue };
-            let Ok(voucher) = SignedJson::read(&bytes).and_then(|signed| VoucherData::read(signed.json)) else {
+            let Ok(signed) = SignedJson::read(&bytes) else { continue };
+            let Ok(voucher) = VoucherData::read(signed.json) else { continue };
+            if signed.chain.first().is_none_or(|signer| self.is_below_stolen_key(signer)) {
                 continue;
-            };
+            }
             let lasts = i64::from(DAYS) * 86_400 / 2;
             let same = match voucher.nonce {
                 Some(nonce) => order.nonce.as_ref() == Some(&HEXLOWER.encode(&nonce)),
@@ -353,6 +355,7 @@ fn pledge(prior: &[u8], request: &VoucherRequest, registrar: &SignedJson<'_>) ->
 mod tests {
     use super::*;
     use crate::AuthorityConfig;
+    use crate::admin::{Asker, Request};
     use crate::provision::{BirthProfileConfig, Row};
     use crate::signer::InProcess;
     use medlock_node::brski::sign;
@@ -434,6 +437,22 @@ mod tests {
         assert_eq!((world.ask(None, 0).unwrap(), world.recorded()), (long.clone(), 4));
         world.clock.advance(200 * 86_400);
         assert_ne!(world.ask(None, 0).unwrap(), long, "it is good for less than half of its time");
+    }
+
+    /// Shows REQ-PROV-63: what was answered below a key that was stolen since is no answer.
+    #[test]
+    fn nobody_gets_a_voucher_again_that_stands_below_a_stolen_key() {
+        let world = World::new();
+        let (fresh, long) = (world.ask(Some(1), 0).unwrap(), world.ask(None, 0).unwrap());
+        let change = Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false };
+        world.maker.administer(&Asker::uid(1000), change).unwrap();
+        for (nonce, before) in [(Some(1), fresh), (None, long)] {
+            let again = world.ask(nonce, 0).unwrap();
+            assert_ne!(again, before);
+            assert_eq!(world.ask(nonce, 0).unwrap(), again, "that one is the answer from now on");
+            let signed = SignedJson::read(&again).unwrap();
+            assert!(!world.maker.is_below_stolen_key(signed.chain[0]));
+        }
     }
 
     /// Shows REQ-PROV-32.

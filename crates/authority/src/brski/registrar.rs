@@ -244,11 +244,12 @@ impl Authority {
                         format!("the maker's voucher does not count: {why}"),
                     )))
                 };
-                let (voucher, maker) = match self.own_voucher(&bytes) {
+                let (voucher, makers) = match self.own_voucher(&bytes) {
                     Ok(read) => read,
                     Err(why) => return bad(why.to_string()),
                 };
-                if maker != passed.maker || voucher.serial_number != *serial || voucher.nonce != request.nonce {
+                if !makers.contains(&passed.maker) || voucher.serial_number != *serial || voucher.nonce != request.nonce
+                {
                     return bad("it is about another device or another request".to_owned());
                 }
                 // The first one says whose the device is; a device that asks again and again does not fill the record.

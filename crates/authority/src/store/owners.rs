@@ -53,6 +53,12 @@ pub trait Owners: Send + Sync {
     /// [`StoreError::Missing`] when it is not.
     fn forget_promise(&self, serial: &str, event: OwnerEvent) -> Result<(), StoreError>;
 
+    /// Since when a device is its owner's: the first voucher behind the last release. `None` if nobody has it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn owned_since(&self, serial: &str) -> Result<Option<Time>, StoreError>;
+
     /// What was said of a device's owners, newest first; so many at most.
     ///
     /// # Errors

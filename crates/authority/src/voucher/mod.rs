@@ -8,6 +8,7 @@ mod import;
 
 use crate::admin::Response;
 use crate::issue::{self, Form, Template};
+use crate::keys::KeyState;
 use crate::signer::{KeyLabel, Kind};
 use crate::store::{Owner, OwnerEvent, Purpose, StoreError};
 use crate::{Authority, Error, authority, bytes, est, settings, status};
@@ -197,11 +198,11 @@ impl Authority {
                 if (transfer.serial_number, *transfer.from) != (serial, owner) {
                     return Err(Error::Conflict("the transfer is of another device or another owner".to_owned()));
                 }
-                // One from before this owner got it back was for another time.
-                let voucher = self.store.owners(serial, 1)?.into_iter().find(|event| event.voucher.is_some());
-                if voucher.is_some_and(|voucher| transfer.created_on < voucher.at) {
+                // One from before this owner got it back was for another time. Vouchers that the owner was given since, as at
+                // each reset, change nothing.
+                if self.store.owned_since(serial)?.is_some_and(|since| transfer.created_on < since) {
                     return Err(Error::Conflict(
-                        "the transfer is older than what made this owner the device's: sign a new one".to_owned(),
+                        "the transfer is older than what made the device this owner's: sign a new one".to_owned(),
                     ));
                 }
                 promised = transfer.to.copied();
@@ -349,14 +350,24 @@ impl Authority {
         [certificate, issuer.der.clone()]
     }
 
-    /// The certificate of the voucher key, if there is one that is good for long.
+    /// The certificate of the voucher key, if there is one that is good for long, by a key that nothing is said against.
     fn voucher_certificate(&self) -> Result<Option<Vec<u8>>, Error> {
         let Some(spki) = self.signer.public_key(KeyLabel::VOUCHER)? else { return Ok(None) };
         let key = SubjectPublicKeyInfo::from_der(&spki).map_err(|error| Error::Lint(error.to_string()))?;
         let held = self.store.credentials_for(KeyId::of(&[key.encoding()], &AwsLc))?;
         let good = |end: Time| end.seconds_since(self.clock.now()) > CERTIFICATE_SECONDS / 2;
-        let held = held.into_iter().find(|one| one.record.purpose == Purpose::Voucher && good(one.record.not_after));
+        let keys = self.keys();
+        let signs = |certificate: &[u8]| keys.issuer_of(certificate).is_some_and(|issuer| issuer.state.signs());
+        let held = held.into_iter().find(|one| {
+            one.record.purpose == Purpose::Voucher && good(one.record.not_after) && signs(&one.certificate)
+        });
         Ok(held.map(|held| held.certificate))
+    }
+
+    /// Whether a key that was stolen since has issued the certificate of whoever signed this: such a voucher is given to nobody
+    /// any more.
+    pub(crate) fn is_below_stolen_key(&self, signer: &[u8]) -> bool {
+        self.keys().issuer_of(signer).is_some_and(|issuer| issuer.state == KeyState::Compromised)
     }
 }
 

@@ -215,11 +215,14 @@ fn owners(store: &impl Owners) {
     assert!(missing(store.free_owner("P-1", event(1, None, 0), None)), "what is nobody's was released");
     store.give_owner("P-1", event(1, Some(1), 1)).unwrap();
     store.give_owner("P-1", event(1, Some(2), 2)).unwrap();
+    assert_eq!(store.owned_since("P-1").unwrap(), Some(noon().plus_seconds(1)), "the newest voucher counts");
     assert!(taken(store.give_owner("P-1", event(2, Some(3), 3))), "a device has two owners");
     assert!(missing(store.free_owner("P-1", event(2, None, 4), None)), "somebody else released it");
     store.free_owner("P-1", event(1, None, 5), None).unwrap();
     assert!(missing(store.free_owner("P-1", event(1, None, 6), None)), "it was released twice");
+    assert_eq!(store.owned_since("P-1").unwrap(), None);
     store.give_owner("P-1", event(2, Some(4), 7)).unwrap();
+    assert_eq!(store.owned_since("P-1").unwrap(), Some(noon().plus_seconds(7)));
     store.give_owner("P-2", event(1, Some(5), 8)).unwrap();
     let expected = [event(2, Some(4), 7), event(1, None, 5), event(1, Some(2), 2), event(1, Some(1), 1)];
     assert_eq!(store.owners("P-1", 9).unwrap(), expected);

@@ -159,6 +159,7 @@ impl Owners for Faulty {
         write: fn free_owner(serial: &str, event: OwnerEvent, promised: Option<[u8; 32]>) -> ();
         write: fn forget_promise(serial: &str, event: OwnerEvent) -> ();
         read: fn owner_now(serial: &str) -> Owner;
+        read: fn owned_since(serial: &str) -> Option<Time>;
         read: fn owners(serial: &str, most: u16) -> Vec<OwnerEvent>;
     }
 }

@@ -17,10 +17,11 @@ use medlock_node::clock::Clock;
 use medlock_node::identity::Identity;
 use medlock_node::provider::{AwsLc, SigningKey, sha256};
 use medlock_trust::path::AuthorityKind;
+use medlock_trust::policy::Setting;
 use medlock_trust::time::Interval;
 use medlock_trust::voucher::{Expected, Refused, Signed, Transfer, Voucher};
 use medlock_trust::x509::{Certificate, ids};
-use medlock_trust::{Anchor, Time};
+use medlock_trust::{Anchor, Knowledge, Time};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -250,9 +251,9 @@ fn a_device_with_papers_lets_no_former_owner_back_by_a_nonce() {
     let believes = |site: usize, voucher: &[u8], nonce: Option<u8>| {
         let registrar = world.sites[site].hub_identity().current().unwrap();
         let nonce = nonce.map(|byte| [byte; 16]);
-        let time = Interval::since(noon());
+        let known = Knowledge::nothing(Interval::since(noon()), Setting::Hospital);
         birth
-            .believe(voucher, nonce.as_ref().map(<[u8; 16]>::as_slice), registrar.chain(), time)
+            .believe(voucher, nonce.as_ref().map(<[u8; 16]>::as_slice), registrar.chain(), &known)
             .map_err(|why| why.to_string())
     };
     // Two papers and an answer for the first owner, then, in the same second, an answer for the second one.
@@ -305,6 +306,65 @@ fn only_the_site_a_transfer_names_gets_the_next_voucher_unless_the_maker_says_wh
     voucher(1).unwrap();
 }
 
+/// Shows REQ-PROV-65: a voucher that the owner asks for meanwhile, as at a reset, takes nothing from its transfer; the owner
+/// having let the device go and got it back does.
+#[test]
+fn a_transfer_counts_for_as_long_as_its_owner_has_the_device() {
+    let world = World::new();
+    let voucher = |site| world.maker.issue_voucher(&world.order(site, VoucherForm::Cose)).map(drop);
+    let release =
+        |transfer: &[u8], site: usize| world.maker.release("P-1", Some((transfer, &world.sites[site].root().der)), "");
+    let to = |site: usize| Some(HEXLOWER.encode(&world.domain(site)));
+    voucher(0).unwrap();
+    world.clock.advance(60);
+    let old = world.sites[0].transfer("P-1", to(1).as_deref()).unwrap();
+    world.clock.advance(60);
+    voucher(0).unwrap();
+    world.clock.advance(60);
+    release(&old, 0).unwrap();
+    voucher(1).unwrap();
+    world.clock.advance(60);
+    release(&world.sites[1].transfer("P-1", to(0).as_deref()).unwrap(), 1).unwrap();
+    voucher(0).unwrap();
+    world.clock.advance(60);
+    let error = release(&old, 0).unwrap_err().to_string();
+    assert!(error.contains("older than what made the device this owner's"), "{error}");
+    voucher(0).unwrap();
+    assert!(release(&old, 0).is_err());
+    release(&world.sites[0].transfer("P-1", to(1).as_deref()).unwrap(), 0).unwrap();
+}
+
+/// Shows REQ-PROV-63: what a thief of the issuing key can sign a voucher below, the maker itself uses no more.
+#[test]
+fn behind_a_stolen_issuing_key_vouchers_are_signed_below_the_new_one() {
+    let world = World::new();
+    let order = |site, nonce: &str| VoucherOrder {
+        nonce: Some(nonce.repeat(16)),
+        days: None,
+        ..world.order(site, VoucherForm::Cms)
+    };
+    let above = |voucher: &[u8]| {
+        let signed = SignedJson::read(voucher).unwrap();
+        let [own, above, ..] = &signed.chain[..] else { panic!("a short chain") };
+        let issuer = Certificate::from_der(above).unwrap();
+        Certificate::from_der(own).unwrap().verify_with(issuer.public_key().unwrap(), &AwsLc).unwrap();
+        above.to_vec()
+    };
+    let stolen = world.maker.issuing();
+    assert_eq!(above(&world.maker.issue_voucher(&order(0, "aa")).unwrap()), stolen.der);
+    let change = Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false };
+    world.maker.administer(&Asker::uid(1000), change).unwrap();
+    let fresh = world.maker.issue_voucher(&order(0, "bb")).unwrap();
+    assert_eq!(above(&fresh), world.maker.issuing().der);
+    assert_ne!(above(&fresh), stolen.der);
+    world.voucher_key(&world.maker.issue_voucher(&world.order(0, VoucherForm::Cose)).unwrap());
+    // A former key is none of a thief: what it made goes on.
+    let change = Request::ChangeKeys { change: "issuing".parse().unwrap(), anyway: false };
+    let former = world.maker.issuing();
+    world.maker.administer(&Asker::uid(1000), change).unwrap();
+    assert_eq!(above(&world.maker.issue_voucher(&order(0, "cc")).unwrap()), former.der);
+}
+
 /// Shows REQ-PROV-09.
 #[test]
 fn where_the_maker_is_gone_a_transfer_by_the_owner_makes_the_device_the_next_owners() {
@@ -352,9 +412,10 @@ fn only_a_key_for_vouchers_signs_them_and_its_purpose_is_critical() {
     };
     let kept = |authority: &Authority| -> &'static [u8] { Box::leak(authority.root().der.clone().into_boxed_slice()) };
     let (maker, stranger) = (anchor_of(kept(&world.maker)), anchor_of(kept(&world.sites[1])));
-    let (voucher, by) = believe(&signed, &[maker]).unwrap();
+    let known = Knowledge::nothing(Interval::exactly(noon()), Setting::Hospital);
+    let (voucher, by) = believe(&signed, &[maker], &known).unwrap();
     assert_eq!((voucher.serial_number.as_str(), by), ("P-1", world.maker.root().key));
-    assert!(matches!(believe(&signed, &[stranger]), Err(brski::Refused::Signer(_))));
+    assert!(matches!(believe(&signed, &[stranger], &known), Err(brski::Refused::Signer(_))));
     // A device signs the same words with its birth credential, whose chain is right.
     let key = Arc::new(SigningKey::generate());
     let profile = BirthProfileConfig { roles: vec!["actuator".into()], ..BirthProfileConfig::default() };
@@ -363,12 +424,12 @@ fn only_a_key_for_vouchers_signs_them_and_its_purpose_is_critical() {
     let device = Identity::new(key, chain.into_iter().map(Into::into).collect()).unwrap();
     let forged = brski::sign(&device, signed.json, noon()).unwrap();
     let read = SignedJson::read(&forged).unwrap();
-    assert_eq!(believe(&read, &[maker]), Err(brski::Refused::Purpose));
+    assert_eq!(believe(&read, &[maker], &known), Err(brski::Refused::Purpose));
     // No changed byte says something else: most are refused, and what nobody signs of the envelope changes nothing.
     for place in (0..cms.len()).step_by(11) {
         let mut changed = cms.clone();
         changed[place] ^= 1;
-        let believed = SignedJson::read(&changed).and_then(|read| believe(&read, &[maker]));
+        let believed = SignedJson::read(&changed).and_then(|read| believe(&read, &[maker], &known));
         assert!(believed.is_err() || believed == Ok((voucher.clone(), by)), "byte {place}");
     }
 }

@@ -8,6 +8,7 @@ mod audit_log;
 pub mod cms;
 mod message;
 mod pledge;
+mod standing;
 
 pub use audit_log::{AuditEvent, AuditLog, REQUEST_AUDIT_LOG, Truncation, domain_id};
 pub use message::{Telemetry, VoucherData, VoucherRequest, write_voucher};
@@ -17,7 +18,7 @@ use crate::provider::AwsLc;
 use cms::SignedJson;
 use medlock_trust::der::{Oid, Reader, tag};
 use medlock_trust::x509::Certificate;
-use medlock_trust::{Anchor, Budget, KeyId, path, voucher};
+use medlock_trust::{Anchor, Budget, KeyId, Knowledge, path, voucher};
 
 /// Where a pledge asks its registrar for a voucher, and a registrar a MASA (RFC 8995 section 5).
 pub const REQUEST_VOUCHER: &str = "/.well-known/brski/requestvoucher";
@@ -57,6 +58,14 @@ pub enum Refused {
     /// The signer is believed, and may not sign this.
     #[error("its signer's certificate is not for signing vouchers (extKeyUsage)")]
     Purpose,
+    /// A key above the signer vouches for it no more.
+    #[error("its signer is not believed: the key {key} above it {why}. Ask the maker for a new voucher")]
+    Withdrawn {
+        /// The key.
+        key: KeyId,
+        /// What is known.
+        why: &'static str,
+    },
     /// The voucher does not make the device this site's.
     #[error(transparent)]
     Voucher(#[from] voucher::Refused),
@@ -75,15 +84,21 @@ pub fn is_for(certificate: &Certificate<'_>, purpose: &[u8]) -> bool {
     listed.any(|listed| listed.as_bytes() == purpose)
 }
 
-/// What a voucher says that a maker below one of these anchors signed with its voucher key, and which anchor that is.
+/// What a voucher says that a maker below one of these anchors signed with its voucher key, and which anchor that is. Nothing
+/// that is known may speak against a key above the signer.
 ///
 /// # Errors
 /// [`Refused`].
-pub fn believe(signed: &SignedJson<'_>, anchors: &[Anchor<'_>]) -> Result<(VoucherData, KeyId), Refused> {
+pub fn believe(
+    signed: &SignedJson<'_>,
+    anchors: &[Anchor<'_>],
+    knowledge: &Knowledge<'_>,
+) -> Result<(VoucherData, KeyId), Refused> {
     let path = path::validate(&signed.chain, anchors, &mut Budget::default(), &AwsLc).map_err(Refused::Signer)?;
     if !is_for(path.leaf(), VOUCHER_PURPOSE) {
         return Err(Refused::Purpose);
     }
+    standing::check(&path, knowledge)?;
     Ok((VoucherData::read(signed.json)?, path.anchor().key_id))
 }
 

@@ -10,7 +10,7 @@ use data_encoding::HEXLOWER;
 use medlock_trust::path::AuthorityKind;
 use medlock_trust::voucher::{self, Expected};
 use medlock_trust::x509::{Certificate, ids};
-use medlock_trust::{Anchor, Budget, Interval, Time, authenticate};
+use medlock_trust::{Anchor, Budget, Knowledge, Time, authenticate};
 use rustls::pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
 
@@ -87,11 +87,11 @@ impl Birth {
         answer: &[u8],
         nonce: Option<&[u8]>,
         registrar: &[CertificateDer<'_>],
-        time: Interval,
+        knowledge: &Knowledge<'_>,
     ) -> Result<CertificateDer<'static>, Error> {
         let newest = self.newest()?;
         let (pinned, word) = self
-            .judge(answer, nonce, registrar, time, newest)
+            .judge(answer, nonce, registrar, knowledge, newest)
             .map_err(|why| Error::Certificate(format!("the site's voucher does not count: {why}")))?;
         // An older word of the same owner takes back nothing of what is known.
         let created_on = newest.map_or(word.created_on, |newest| newest.created_on.max(word.created_on));
@@ -107,13 +107,13 @@ impl Birth {
         answer: &[u8],
         nonce: Option<&[u8]>,
         registrar: &[CertificateDer<'_>],
-        time: Interval,
+        knowledge: &Knowledge<'_>,
         newest: Option<Word>,
     ) -> Result<(CertificateDer<'static>, Word), Refused> {
         let signed = SignedJson::read(answer)?;
         let maker = Certificate::from_der(&self.maker).ok();
         let maker = maker.and_then(|maker| Anchor::for_everything(&maker, AuthorityKind::Maker, &AwsLc));
-        let (voucher, _) = believe(&signed, maker.as_slice())?;
+        let (voucher, _) = believe(&signed, maker.as_slice(), knowledge)?;
         let other = || Refused::Voucher(voucher::Refused::OtherDomain);
         // The registrar's own chain has to lead to what is pinned. A root that took the place of that one was certified by it.
         let pinned = Certificate::from_der(&voucher.pinned).map_err(|error| Refused::form(error.to_string()))?;
@@ -129,7 +129,7 @@ impl Birth {
             idevid_issuer: self.issuer.as_deref(),
             nonce,
             domain: &domain,
-            time,
+            time: knowledge.time,
             floor,
         };
         voucher.voucher().judge(&expected, &AwsLc)?;

@@ -77,7 +77,7 @@ impl Enrolment {
         if answer.body().len() > MAX_MESSAGE {
             return Err(self.wrong("its voucher is too long"));
         }
-        birth.believe(answer.body(), Some(&nonce), chain, self.knowledge.time())
+        self.knowledge.with_knowledge(|knowledge, _| birth.believe(answer.body(), Some(&nonce), chain, knowledge))
     }
 
     async fn enrol_at_known(

@@ -3,7 +3,7 @@
 use super::SqlStore;
 use super::row::Columns as _;
 use crate::store::{Owner, OwnerEvent, Owners, StoreError};
-use medlock_store::{Fault, Row, Sql, all, values};
+use medlock_store::{Fault, Row, Sql, all, first, values};
 use medlock_trust::Time;
 
 impl Owners for SqlStore {
@@ -48,6 +48,15 @@ impl Owners for SqlStore {
             let sql = "UPDATE owner SET promised = NULL WHERE serial = ?1 AND domain IS NULL AND promised IS NOT NULL";
             Fault::unless_one(database.execute(sql, values![&serial])?, "owner")?;
             add(database, &serial, &event)
+        })
+    }
+
+    fn owned_since(&self, serial: &str) -> Result<Option<Time>, StoreError> {
+        let sql = "SELECT at FROM owner_event WHERE serial = ?1
+                   AND id > COALESCE((SELECT max(id) FROM owner_event WHERE serial = ?1 AND voucher IS NULL), 0)
+                   ORDER BY id LIMIT 1";
+        self.database.read("read since when a device is its owner's", |database| {
+            first(database, "owner_event", sql, values![serial], |row| row.time("at"))
         })
     }
 
