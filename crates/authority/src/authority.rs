@@ -412,7 +412,9 @@ impl Authority {
     fn tell_of_other_log(&self) -> Result<(), Error> {
         let Some(why) = self.log.left_behind()? else { return Ok(()) };
         if !self.locks.log_told.swap(true, Ordering::Relaxed) {
-            self.alarm("log-left-behind", None, format!("{}: {why}", self.settings.hub_name))?;
+            let hub = self.settings.hub_name.to_string();
+            let text = format!("{hub}: {why}");
+            self.alarm_about("log-left-behind", None, hub, text)?;
         }
         Ok(())
     }

@@ -397,11 +397,23 @@ impl Authority {
         Ok(false)
     }
 
+    /// Raises an alarm of which there is one at a time for each kind and device.
     pub(crate) fn alarm(&self, kind: &str, device: Option<DeviceName>, text: String) -> Result<(), Error> {
+        self.alarm_about(kind, device, String::new(), text)
+    }
+
+    /// Raises an alarm that stands apart from others of its kind, by whom or what it is about and what it says.
+    pub(crate) fn alarm_about(
+        &self,
+        kind: &str,
+        device: Option<DeviceName>,
+        subject: String,
+        text: String,
+    ) -> Result<(), Error> {
         tracing::error!(kind, device = device.map(|name| name.to_string()), text, "alarm");
         let at = self.clock.now();
         let kind = kind.to_owned();
-        self.store.raise(Alarm { id: 0, at, last: at, count: 1, kind, device, text, acknowledged: false })?;
+        self.store.raise(Alarm { id: 0, at, last: at, count: 1, kind, device, subject, text, acknowledged: false })?;
         Ok(())
     }
 }

@@ -88,8 +88,8 @@ impl Authority {
             Trouble::Own(error) => return tracing::warn!(folder, %error, "a trust list could not be taken"),
             Trouble::Refused(why) => format!("{folder}: {why}. What is held stays in force"),
         };
-        let site = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || site.alarm(ALARM, None, told)).await {
+        let (site, subject) = (Arc::clone(self), folder.to_owned());
+        match tokio::task::spawn_blocking(move || site.alarm_about(ALARM, None, subject, told)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "an alarm could not be raised"),
             Err(error) => tracing::error!(%error, "an alarm could not be raised"),

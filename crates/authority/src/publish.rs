@@ -205,7 +205,7 @@ impl Authority {
     fn watch_for_a_fork(&self, held: Option<&[u8]>, given: &[u8]) -> Result<(), Error> {
         let fork = held.and_then(|held| Fork::of(held, given)).filter(|fork| !fork.signed_both.is_empty());
         let Some(fork) = fork else { return Ok(()) };
-        self.alarm("trust-list-fork", None, fork.sentence())?;
+        self.alarm_about("trust-list-fork", None, version_of(given), fork.sentence())?;
         Err(Error::Object { what: "trust list", why: fork.sentence() })
     }
 
@@ -220,7 +220,7 @@ impl Authority {
                 "version {} of the trust list names another list than version {}, which is held, as the one before it:                  somebody may have been given another one; compare them with `medlock trust-list diff`",
                 after.version, before.version
             );
-            return self.alarm("trust-list-fork", None, text);
+            return self.alarm_about("trust-list-fork", None, version_of(given), text);
         }
         Ok(())
     }
@@ -460,4 +460,10 @@ impl Authority {
         let bytes = status::sign1(&*self.signer, &self.issuing(), &payload, place, what)?;
         self.publish(ObjectKind::Policy, Published { version, at: self.clock.now(), bytes })
     }
+}
+
+/// Of which list an alarm tells: two alarms about one version are about one fork.
+fn version_of(list: &[u8]) -> String {
+    let version = |list: List<'_>| format!("{} {}", list.heading().recovery_epoch, list.heading().version);
+    List::danger_open(list).map(version).unwrap_or_default()
 }

@@ -120,7 +120,7 @@ impl Authority {
             let text = format!(
                 "the store did not know {new} roots that took the place of others since, and goes on with them"
             );
-            self.alarm("store-was-behind", None, text)?;
+            self.alarm_about("store-was-behind", None, "keys".to_owned(), text)?;
         }
         Ok(())
     }
@@ -395,7 +395,7 @@ impl Authority {
         } else {
             self.store.publish_all(objects)?;
         }
-        self.alarm("store-was-behind", None, text)
+        self.alarm_about("store-was-behind", None, "keys".to_owned(), text)
     }
 
     /// Keys that were made since the backup and are not here may only have been left behind.

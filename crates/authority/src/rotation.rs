@@ -447,7 +447,7 @@ impl Authority {
                      with a cut-off at the log's size of now keeps the birth credentials that the log has"
                 ),
             };
-            self.alarm("issuing-key-compromised", None, text)?;
+            self.alarm_about("issuing-key-compromised", None, label.to_string(), text)?;
         }
         self.follow_keys()?;
         Ok(self.keys())

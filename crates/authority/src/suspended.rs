@@ -1,6 +1,6 @@
 //! The makers and sites that members of an alliance suspend for some days, and what people are told of it.
 
-use crate::store::{Alarm, AuditEntry, Published, StoreError};
+use crate::store::{AuditEntry, Published, StoreError};
 use crate::{Authority, Error, registry};
 use medlock_trust::list::Suspension;
 use medlock_trust::{KeyId, Time};
@@ -87,6 +87,7 @@ impl Authority {
             let Suspended { key, name, until } = begun;
             self.tell_one(
                 BEGUN,
+                *key,
                 format!("{name} ({key}), by members of the alliance, until {until}"),
                 "its devices are refused",
             )?;
@@ -94,13 +95,12 @@ impl Authority {
         for over in told.iter().filter(|one| all.iter().all(|other| other.key != one.key)) {
             let Suspended { key, name, until } = over;
             let how = if *until <= now { "it has lapsed, and no list has decided" } else { "a newer list has decided" };
-            self.tell_one(ENDED, format!("{name} ({key})"), how)?;
+            self.tell_one(ENDED, *key, format!("{name} ({key})"), how)?;
         }
         Ok(())
     }
 
-    fn tell_one(&self, what: &str, subject: String, outcome: &str) -> Result<(), Error> {
-        tracing::error!(kind = what, subject, outcome, "alarm");
+    fn tell_one(&self, what: &str, key: KeyId, subject: String, outcome: &str) -> Result<(), Error> {
         let text = format!(
             "{subject}: {outcome}. `medlock authority audit` has each, `medlock trust-list show --alliance` who is"
         );
@@ -112,18 +112,6 @@ impl Authority {
             outcome: outcome.to_owned(),
         };
         self.store.note(entry)?;
-        // Of each a person is told: the next one is not counted into the one before.
-        let (at, kind) = (self.clock.now(), what.to_owned());
-        self.store.raise_each(Alarm {
-            id: 0,
-            at,
-            last: at,
-            count: 1,
-            kind,
-            device: None,
-            text,
-            acknowledged: false,
-        })?;
-        Ok(())
+        self.alarm_about(what, None, key.to_string(), text)
     }
 }

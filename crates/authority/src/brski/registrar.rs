@@ -327,7 +327,7 @@ impl Authority {
             CredentialKind::Birth => self.registered(who, name.as_str())?.map(|device| device.name),
             CredentialKind::Operational => Some(*name),
         };
-        self.alarm(kind, device, format!("the device {name} says: {reason}"))
+        self.alarm_about(kind, device, name.to_string(), format!("the device {name} says: {reason}"))
     }
 }
 

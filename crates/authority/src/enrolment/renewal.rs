@@ -191,12 +191,11 @@ impl Authority {
         let known = "and is not in the store: it was given behind the backup that the store is from, or by whoever has stolen \
                      the key. It never renews. If the device is in the right hands,";
         if self.store.device(name)?.is_none() {
-            // Whoever has stolen a key can make up any number of names: they are one alarm.
             let text = format!(
-                "a credential of {name:?}, which is not registered, is signed by a key of this site {known} register it, make a \
+                "a credential of {name}, which is not registered, is signed by a key of this site {known} register it, make a \
                  new code and start its sidecar again with it"
             );
-            return self.alarm(UNKNOWN_CREDENTIAL, None, text);
+            return self.alarm_about(UNKNOWN_CREDENTIAL, None, name.to_string(), text);
         }
         let told = self.store.last_alarm(UNKNOWN_CREDENTIAL, name)?;
         if told.as_ref().is_some_and(|told| now.seconds_since(told.last) < UNKNOWN_PAUSE_SECONDS) {

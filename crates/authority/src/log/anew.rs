@@ -43,6 +43,7 @@ impl Authority {
             count: 1,
             kind: "log-started-anew".to_owned(),
             device: None,
+            subject: new.clone(),
             text: format!(
                 "entries of the log {old} were lost, and it goes on as {new}: give its key (`medlock log show`) to monitors and \
                  witnesses, revoke again what was revoked since the backup, and have devices enrol again whose credentials \

@@ -244,6 +244,11 @@ pub struct Published {
     pub bytes: Vec<u8>,
 }
 
+/// How many alarms of one kind about one subject are open at most, each with its own text.
+pub const ALARM_TEXTS: u64 = 4;
+/// How many alarms of one kind about one device, or about none, are open at most.
+pub const ALARM_SUBJECTS: u64 = 32;
+
 /// Something a person must look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
@@ -259,6 +264,8 @@ pub struct Alarm {
     pub kind: String,
     /// Which device, if it is about one.
     pub device: Option<DeviceName>,
+    /// Whom or what it is about, where its kind and device do not say that; else empty.
+    pub subject: String,
     /// What happened and what to do.
     pub text: String,
     /// Whether somebody has dealt with it.
@@ -354,18 +361,15 @@ pub trait Journal: Send + Sync {
     /// [`StoreError`].
     fn last_number(&self, series: &'static str) -> Result<u64, StoreError>;
 
-    /// Raises an alarm. One of the same kind about the same device that nobody has dealt with is counted up instead,
-    /// and keeps its text: what comes first tells most, and a flood must not drown it.
+    /// Raises an alarm, or counts one up that nobody has dealt with.
+    ///
+    /// Without a subject that is the one of its kind about its device, which keeps its text: what comes first tells most.
+    /// With one it is the one of the same subject and text. Lest a flood drown others, [`ALARM_TEXTS`] are kept of one subject
+    /// and [`ALARM_SUBJECTS`] of one kind and device; behind that the newest of them takes what is new.
     ///
     /// # Errors
     /// [`StoreError`].
     fn raise(&self, alarm: Alarm) -> Result<(), StoreError>;
-
-    /// As [`Journal::raise`], where the text says whom it is about: only one with the same text is counted up instead.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn raise_each(&self, alarm: Alarm) -> Result<(), StoreError>;
 
     /// A thousand alarms: those first that nobody has dealt with, and among them the newest.
     ///

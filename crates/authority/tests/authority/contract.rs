@@ -730,23 +730,11 @@ fn journal(store: &impl Journal) {
     assert_eq!((after("crl", 0, 11).unwrap(), after("crl", 20, 12).unwrap(), after("new", 0, 0).unwrap()), (12, 20, 1));
     assert_eq!(store.last_number("crl").unwrap(), 20);
     let (at, kind, text) = (noon(), "k".to_owned(), "t".to_owned());
-    let alarm = Alarm { id: 0, at, last: at, count: 1, kind, device: None, text, acknowledged: false };
+    let alarm =
+        Alarm { id: 0, at, last: at, count: 1, kind, device: None, subject: String::new(), text, acknowledged: false };
     store.raise(alarm.clone()).unwrap();
     store.raise(Alarm { device: DeviceName::new("d"), ..alarm.clone() }).unwrap();
-    // Where the text says whom it is about, only the same is counted.
-    let about = |text: &str| Alarm { kind: "each".to_owned(), text: text.to_owned(), ..alarm.clone() };
-    for text in ["one", "another", "one"] {
-        store.raise_each(about(text)).unwrap();
-    }
-    let each: Vec<_> = store.alarms().unwrap().into_iter().filter(|alarm| alarm.kind == "each").collect();
-    let mut counted: Vec<_> = each.iter().map(|alarm| (alarm.text.as_str(), alarm.count)).collect();
-    counted.sort_unstable();
-    assert_eq!(counted, [("another", 1), ("one", 2)]);
-    each.iter().for_each(|alarm| store.acknowledge(alarm.id).unwrap());
-    store.raise_each(about("one")).unwrap();
-    let again = store.alarms().unwrap().into_iter().find(|alarm| alarm.kind == "each").unwrap();
-    assert_eq!((again.count, again.acknowledged), (1, false), "one that was dealt with is raised anew");
-    store.acknowledge(again.id).unwrap();
+    alarms_with_subjects(store, &alarm);
     let alarms = store.alarms().unwrap();
     assert_eq!(alarms[0].device, DeviceName::new("d"));
     let about = alarms[0].device.unwrap();
@@ -767,6 +755,45 @@ fn journal(store: &impl Journal) {
     store.set_once("name", "x").unwrap();
     assert!(matches!(store.set_once("name", "y"), Err(StoreError::Taken { .. })));
     assert_eq!(store.setting("name").unwrap().as_deref(), Some("x"));
+}
+
+/// Shows REQ-NODE-98: what one alarm says hides no other of its kind, and a flood of one subject none of another.
+fn alarms_with_subjects(store: &impl Journal, alarm: &Alarm) {
+    let raise = |kind: &str, device: Option<&str>, subject: &str, text: &str| {
+        let (kind, subject, text) = (kind.to_owned(), subject.to_owned(), text.to_owned());
+        store.raise(Alarm { kind, device: device.and_then(DeviceName::new), subject, text, ..alarm.clone() }).unwrap();
+    };
+    let told = |kind: &str| {
+        let open = store.alarms().unwrap().into_iter().filter(|alarm| alarm.kind == kind && !alarm.acknowledged);
+        let mut told: Vec<_> = open.map(|alarm| (alarm.subject, alarm.text, alarm.count)).collect();
+        told.sort();
+        told
+    };
+    let row = |subject: &str, text: &str, count: u64| (subject.to_owned(), text.to_owned(), count);
+    for (subject, text) in [("one", "a"), ("another", "a"), ("one", "b"), ("one", "a"), ("", "c"), ("", "d")] {
+        raise("each", None, subject, text);
+    }
+    let all = [row("", "c", 2), row("another", "a", 1), row("one", "a", 2), row("one", "b", 1)];
+    assert_eq!(told("each"), all);
+    // One that says something else each time has four, of which the last is the newest.
+    (0..50).for_each(|turn| raise("each", None, "one", &format!("turn {turn}")));
+    let kept = told("each");
+    assert_eq!(&kept[..3], &[row("", "c", 2), row("another", "a", 1), row("one", "a", 2)]);
+    assert_eq!(&kept[3..], &[row("one", "b", 1), row("one", "turn 0", 1), row("one", "turn 49", 49)]);
+    // Nor do made-up names fill the list; devices of the register have their own.
+    (0..100).for_each(|turn| raise("flood", None, &format!("subject {turn}"), "x"));
+    raise("flood", Some("ct-1"), "ct-1", "it is an impostor");
+    let flood = told("flood");
+    assert_eq!(flood.len(), 33);
+    assert!(flood.contains(&row("ct-1", "it is an impostor", 1)) && flood.contains(&row("subject 99", "x", 69)));
+    for kind in ["each", "flood"] {
+        let open = store.alarms().unwrap().into_iter().filter(|alarm| alarm.kind == kind);
+        open.for_each(|alarm| store.acknowledge(alarm.id).unwrap());
+    }
+    raise("each", None, "one", "a");
+    assert_eq!(told("each"), [row("one", "a", 1)], "one that was dealt with is raised anew");
+    let again = store.alarms().unwrap().into_iter().find(|alarm| !alarm.acknowledged && alarm.kind == "each").unwrap();
+    store.acknowledge(again.id).unwrap();
 }
 
 /// Verbs that fail in the same commit as others do not disturb them, and each sees its own outcome.

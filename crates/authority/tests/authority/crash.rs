@@ -189,7 +189,6 @@ impl Journal for Faulty {
         write: fn next_number_after(series: &'static str, least: u64, before: u64) -> u64;
         read: fn last_number(series: &'static str) -> u64;
         write: fn raise(alarm: Alarm) -> ();
-        write: fn raise_each(alarm: Alarm) -> ();
         read: fn alarms() -> Vec<Alarm>;
         read: fn last_alarm(kind: &str, device: DeviceName) -> Option<Alarm>;
         read: fn last_alarms(kind: &str, devices: &[DeviceName]) -> HashMap<DeviceName, Alarm>;

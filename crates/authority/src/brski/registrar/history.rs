@@ -97,9 +97,10 @@ impl Authority {
         let entry = AuditEntry { at: self.clock.now(), who, verb, subject: device.to_string(), outcome };
         self.store.note(entry)?;
         match domains.first() {
-            Some(newest) if !newest.own => self.alarm(
+            Some(newest) if !newest.own => self.alarm_about(
                 "voucher-elsewhere",
                 Some(*device),
+                newest.domain.clone(),
                 format!(
                     "the newest voucher that the maker of {device} gave for {serial} is for {newest}: ask the maker whose the \
                      device is"

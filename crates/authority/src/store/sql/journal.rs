@@ -2,7 +2,7 @@
 
 use super::SqlStore;
 use super::row::Columns as _;
-use crate::store::{Alarm, AuditEntry, Journal, Published, StoreError};
+use crate::store::{ALARM_SUBJECTS, ALARM_TEXTS, Alarm, AuditEntry, Journal, Published, StoreError};
 use medlock_store::{Engine, Fault, Row, Sql, all, first, values};
 use medlock_trust::DeviceName;
 use std::collections::{HashMap, HashSet};
@@ -113,37 +113,27 @@ impl Journal for SqlStore {
     }
 
     fn raise(&self, alarm: Alarm) -> Result<(), StoreError> {
-        self.database.write("raise an alarm", move |database| {
-            let device = alarm.device.as_ref().map(DeviceName::as_str);
-            let counted = database.execute(
-                "UPDATE alarm SET count = count + 1, last = ?1
-                 WHERE kind = ?2 AND device IS NOT DISTINCT FROM ?3 AND acknowledged = 0",
-                values![alarm.at.unix(), &alarm.kind, device],
-            )?;
-            if counted == 0 { insert(database, &alarm) } else { Ok(()) }
-        })
-    }
-
-    fn raise_each(&self, alarm: Alarm) -> Result<(), StoreError> {
-        self.database.write("raise an alarm", move |database| {
-            let device = alarm.device.as_ref().map(DeviceName::as_str);
-            let counted = database.execute(
-                "UPDATE alarm SET count = count + 1, last = ?1
-                 WHERE kind = ?2 AND device IS NOT DISTINCT FROM ?3 AND text = ?4 AND acknowledged = 0",
-                values![alarm.at.unix(), &alarm.kind, device, &alarm.text],
-            )?;
-            if counted == 0 { insert(database, &alarm) } else { Ok(()) }
+        self.database.write("raise an alarm", move |database| match counts_up(database, &alarm)? {
+            Some(id) if alarm.subject.is_empty() => {
+                let sql = "UPDATE alarm SET count = count + 1, last = ?1 WHERE id = ?2";
+                database.execute(sql, values![alarm.at.unix(), id]).map(drop)
+            }
+            Some(id) => {
+                let sql = "UPDATE alarm SET count = count + 1, last = ?1, subject = ?2, text = ?3 WHERE id = ?4";
+                database.execute(sql, values![alarm.at.unix(), &alarm.subject, &alarm.text, id]).map(drop)
+            }
+            None => insert(database, &alarm),
         })
     }
 
     fn alarms(&self) -> Result<Vec<Alarm>, StoreError> {
-        let sql = "SELECT id, at, last, count, kind, device, text, acknowledged FROM alarm
+        let sql = "SELECT id, at, last, count, kind, device, subject, text, acknowledged FROM alarm
                    ORDER BY acknowledged, last DESC, id DESC LIMIT 1000";
         self.database.read("list the alarms", |database| all(database, "alarm", sql, &[], alarm))
     }
 
     fn last_alarm(&self, kind: &str, device: DeviceName) -> Result<Option<Alarm>, StoreError> {
-        let sql = "SELECT id, at, last, count, kind, device, text, acknowledged FROM alarm
+        let sql = "SELECT id, at, last, count, kind, device, subject, text, acknowledged FROM alarm
                    WHERE kind = ?1 AND device = ?2 ORDER BY last DESC, id DESC LIMIT 1";
         self.database.read("read the last alarm", |database| {
             first(database, "alarm", sql, values![kind, device.as_str()], alarm)
@@ -151,7 +141,7 @@ impl Journal for SqlStore {
     }
 
     fn last_alarms(&self, kind: &str, devices: &[DeviceName]) -> Result<HashMap<DeviceName, Alarm>, StoreError> {
-        let sql = "SELECT id, at, last, count, kind, device, text, acknowledged FROM alarm
+        let sql = "SELECT id, at, last, count, kind, device, subject, text, acknowledged FROM alarm
                    WHERE kind = ?1 AND device IS NOT NULL ORDER BY last, id";
         let found = self
             .database
@@ -234,11 +224,37 @@ pub(super) fn next_number(database: &mut dyn Sql, series: &str, least: u64) -> R
     next.ok_or(Fault::Missing("series of numbers"))
 }
 
+/// Which open alarm is counted up instead of another one like this, if there is no room for that.
+fn counts_up(database: &mut dyn Sql, alarm: &Alarm) -> Result<Option<i64>, Fault> {
+    let device = alarm.device.as_ref().map(DeviceName::as_str);
+    let open = "FROM alarm WHERE kind = ?1 AND device IS NOT DISTINCT FROM ?2 AND acknowledged = 0";
+    let newest = "ORDER BY last DESC, id DESC LIMIT 1";
+    let id = |row: &Row| row.number("id");
+    let same = if alarm.subject.is_empty() {
+        let sql = format!("SELECT id {open} AND subject = '' {newest}");
+        first(database, "alarm", &sql, values![&alarm.kind, device], id)?
+    } else {
+        let sql = format!("SELECT id {open} AND subject = ?3 AND text = ?4 {newest}");
+        first(database, "alarm", &sql, values![&alarm.kind, device, &alarm.subject, &alarm.text], id)?
+    };
+    if same.is_some() || alarm.subject.is_empty() {
+        return Ok(same);
+    }
+    let sql = format!("SELECT id {open} AND subject = ?3 ORDER BY last DESC, id DESC");
+    let of_subject = all(database, "alarm", &sql, values![&alarm.kind, device, &alarm.subject], id)?;
+    if of_subject.len() as u64 >= ALARM_TEXTS {
+        return Ok(of_subject.first().copied());
+    }
+    let sql = format!("SELECT id {open} AND subject <> '' ORDER BY last DESC, id DESC");
+    let of_kind = all(database, "alarm", &sql, values![&alarm.kind, device], id)?;
+    Ok(of_kind.first().copied().filter(|_| of_kind.len() as u64 >= ALARM_SUBJECTS))
+}
+
 fn insert(database: &mut dyn Sql, alarm: &Alarm) -> Result<(), Fault> {
     let device = alarm.device.as_ref().map(DeviceName::as_str);
     database.execute(
-        "INSERT INTO alarm (at, last, kind, device, text) VALUES (?1, ?1, ?2, ?3, ?4)",
-        values![alarm.at.unix(), &alarm.kind, device, &alarm.text],
+        "INSERT INTO alarm (at, last, kind, device, subject, text) VALUES (?1, ?1, ?2, ?3, ?4, ?5)",
+        values![alarm.at.unix(), &alarm.kind, device, &alarm.subject, &alarm.text],
     )?;
     Ok(())
 }
@@ -251,6 +267,7 @@ fn alarm(row: &Row) -> Result<Alarm, Fault> {
         count: row.number("count")?,
         kind: row.text("kind")?.to_owned(),
         device: row.optional_device("device")?,
+        subject: row.text("subject")?.to_owned(),
         text: row.text("text")?.to_owned(),
         acknowledged: row.flag("acknowledged")?,
     })

@@ -24,7 +24,11 @@ pub(super) const STEPS: &[Step] = &[
     Step::Both(FOUND),
     Step::Sql { sqlite: PLEDGES, postgres: POSTGRES_PLEDGES },
     Step::Sql { sqlite: MADE_AS, postgres: POSTGRES_MADE_AS },
+    Step::Both(SUBJECT),
 ];
+
+/// What an alarm is about that is about no device of the register, or says more than one thing about a device.
+const SUBJECT: &str = "ALTER TABLE alarm ADD COLUMN subject TEXT NOT NULL DEFAULT ''";
 
 /// What birth credentials say that devices were made for.
 const MADE_AS: &str = "ALTER TABLE pledge ADD COLUMN made_roles INTEGER;
