@@ -7,7 +7,7 @@ use crate::routes::{RoutesError, RoutingTable};
 use bytes::Bytes;
 use medlock_trust::cose::{self, Sign1};
 use medlock_trust::crypto::PublicKey;
-use medlock_trust::list::{self, List, Pinned, Purpose, Service, Suspension};
+use medlock_trust::list::{self, List, Pinned, Purpose, Service, Suspension, SuspensionRefused};
 use medlock_trust::status::{self, RevokedSet, SetAnswer, StatusList, set};
 use medlock_trust::{Identified, Interval, KeyId, Policy, Time, policy};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub enum Refused {
     NoSiteList,
     /// An emergency suspension that is not believed.
     #[error("the suspension is not taken: {0}")]
-    Suspension(list::SuspensionRefused),
+    Suspension(SuspensionRefused),
     /// A list of the wrong kind, or not believed.
     #[error("the list is not taken: {0}")]
     List(list::Refused),
@@ -76,8 +76,8 @@ impl From<list::Refused> for Refused {
     }
 }
 
-impl From<list::SuspensionRefused> for Refused {
-    fn from(refused: list::SuspensionRefused) -> Self {
+impl From<SuspensionRefused> for Refused {
+    fn from(refused: SuspensionRefused) -> Self {
         Self::Suspension(refused)
     }
 }
@@ -256,7 +256,16 @@ impl Objects {
             Kind::TrustList => self.verify_list(kind, bytes, alliance, time),
             Kind::Suspensions => {
                 let held = self.get(kind).map_or(&[][..], |held| &held.bytes);
-                let (bytes, version) = suspensions::merged(held, &bytes, &self.lists(), time)?;
+                let merged = suspensions::merged(held, &bytes, &self.lists(), time);
+                let (bytes, version) = merged.map_err(|refused| match refused {
+                    // The site's own list is no alliance's.
+                    Refused::Suspension(SuspensionRefused::Signed(list::Refused::OtherList))
+                        if self.get(Kind::TrustList).is_none() =>
+                    {
+                        Refused::NoAlliance
+                    }
+                    refused => refused,
+                })?;
                 Ok(Object { bytes: bytes.into(), version, proves: None, parsed: Parsed::View })
             }
             Kind::Status => {

@@ -281,6 +281,19 @@ fn who_signed_two_lists_with_one_version_is_named() {
     assert_eq!(Fork::of(&one, &forged).unwrap().signed_both.len(), 1);
 }
 
+/// Shows REQ-NODE-99: to a node that believes no alliance a suspension is none of its business, and no attack.
+#[test]
+fn a_node_of_a_site_alone_passes_over_suspensions() {
+    let (alliance, now) = (Alliance::new(), begin().plus_seconds(10 * DAY));
+    let clock = Clock::manual(now);
+    let site = medlock_testkit::Site::with_clock("site", clock.clone());
+    let knowledge = KnowledgeBase::in_memory(clock, Setting::Home);
+    knowledge.pin_root(&site.root).unwrap();
+    knowledge.accept(Kind::SiteList, &site.list(1)).unwrap();
+    let suspension = alliance.suspension(0, now, &[0]);
+    assert_eq!(knowledge.accept(Kind::Suspensions, &suspension), Err(Refused::NoAlliance));
+}
+
 /// Shows REQ-LIST-04.
 #[test]
 fn suspensions_are_kept_beside_one_another_and_not_repeated() {
