@@ -72,12 +72,12 @@ pub(crate) struct Believed {
 #[derive(Debug, Args)]
 pub(crate) struct VerifyLogArgs {
     /// Where the log is: a folder, or http://HOST:PORT/PATH. Without --proof: every entry and every tile is read.
-    #[arg(required_unless_present = "proof")]
+    #[arg(id = "place", value_name = "LOG", required_unless_present = "proof")]
     log: Option<String>,
     #[command(flatten)]
     believed: Believed,
     /// Verify this proof instead, offline.
-    #[arg(long, value_name = "FILE", requires = "credential", conflicts_with = "log")]
+    #[arg(long, value_name = "FILE", requires = "credential", conflicts_with = "place")]
     proof: Option<PathBuf>,
     /// The certificate the proof is about: X.509 or C509, PEM or not.
     #[arg(long, value_name = "FILE", requires = "proof")]
@@ -91,6 +91,7 @@ pub(crate) struct VerifyLogArgs {
 #[derive(Debug, Args)]
 pub(crate) struct MonitorArgs {
     /// Where the log is: a folder, or http://HOST:PORT/PATH.
+    #[arg(id = "place", value_name = "LOG")]
     log: String,
     #[command(flatten)]
     believed: Believed,
@@ -284,7 +285,7 @@ fn verify_log(args: &VerifyLogArgs, log: &str) -> Result<Outcome, Failure> {
     } else {
         say!("{}: all {} entries and all tiles are what was signed", cosigned.checkpoint.origin, head.size);
         say!("  root        {}", hex(head.root.as_bytes()));
-        say!("  authorities {authorities} of the entries");
+        say!("  authorities {authorities} of the entries are certificates of authorities");
         tell_witnesses(&cosigned);
     }
     Ok(Outcome::Done)
@@ -301,6 +302,9 @@ fn monitor(args: &MonitorArgs) -> Result<Outcome, Failure> {
             // Who watches goes on: a log that is away is not dishonest.
             Err(FollowError::Unreachable { path, why }) if args.every.is_some() => {
                 tracing::warn!(path, why, "the log cannot be read; it is tried again");
+            }
+            Err(error @ FollowError::Older { .. }) if args.every.is_some() => {
+                tracing::warn!(log = args.log, %error, "the log is looked at again");
             }
             Err(error) => return Err(format!("{}: {error}", args.log).into()),
         }

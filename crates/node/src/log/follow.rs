@@ -35,7 +35,19 @@ pub enum FollowError {
     /// The checkpoint is not believed.
     #[error("checkpoint: {0}")]
     Checkpoint(#[from] NoteError),
-    /// The log signed fewer entries than before, or others: it shows different people different logs.
+    /// The log shows fewer entries than were seen before, and nothing says that they were others: a copy of it that lags
+    /// behind, or one that was brought back.
+    #[error(
+        "it shows {new} entries, and {old} were seen before: this is an older state of it, or the log was rolled back. If it \
+         stays so, ask who runs the log"
+    )]
+    Older {
+        /// How many entries were seen.
+        old: u64,
+        /// How many the checkpoint is about.
+        new: u64,
+    },
+    /// The log signed other entries than before: it shows different people different logs.
     #[error(
         "the log has signed two states of which none continues the other: {old} entries were seen before, and the checkpoint \
          over {new} does not have them. Keep both checkpoints: together they prove it"
@@ -192,7 +204,12 @@ impl Follower {
         let head = signed.checkpoint.head;
         let old = self.edge.size();
         let forked = FollowError::Forked { old, new: head.size };
-        if head.size < old || (head.size == old && head != self.edge.head()) {
+        if head.size < old {
+            let before = Edge::open(head.size, &Within(&self.edge)).map(|edge| edge.head());
+            let continued = before.map_or(true, |before| before == head);
+            return Err(if continued { FollowError::Older { old, new: head.size } } else { forked });
+        }
+        if head.size == old && head != self.edge.head() {
             return Err(forked);
         }
         let mut edge = self.edge.clone();
@@ -257,6 +274,20 @@ impl Tiles for KeptTiles<'_> {
         let text = number.and_then(|number| self.tiles.get(number));
         let bytes = text.and_then(|text| BASE64.decode(text).ok());
         bytes.and_then(|bytes| tile.hashes(&bytes)).ok_or(FollowError::State("hashes are missing"))
+    }
+}
+
+/// The tiles of a smaller state of a tree, as far as the edge of the tree has them.
+struct Within<'a>(&'a Edge);
+
+impl Tiles for Within<'_> {
+    type Error = ();
+
+    fn tile(&self, tile: Tile) -> Result<Vec<Hash>, ()> {
+        let mut held = self.0.partial();
+        let held = held.find(|(held, _)| (held.level, held.index) == (tile.level, tile.index));
+        let hashes = held.and_then(|(_, hashes)| hashes.get(..usize::from(tile.width)));
+        hashes.map(<[Hash]>::to_vec).ok_or(())
     }
 }
 
@@ -334,6 +365,7 @@ mod tests {
         }
     }
 
+    /// Shows REQ-CLI-35: an older state is no fork, and a fork is one also where it shows fewer entries.
     #[tokio::test]
     async fn a_log_that_shrinks_or_forks_or_lies_is_found() {
         let dir = tempfile::tempdir().unwrap();
@@ -342,9 +374,20 @@ mod tests {
         write(dir.path(), &entries[..280]);
         advance(&mut follower, dir.path()).await.unwrap();
         let kept = follower.keep();
-        // Fewer than before.
-        write(dir.path(), &entries[..279]);
-        assert!(matches!(advance(&mut follower, dir.path()).await, Err(FollowError::Forked { old: 280, new: 279 })));
+        // Fewer than before, which those seen continue: nobody is accused, also where that is too long ago to tell.
+        for size in [279, 257, 256, 255, 3] {
+            write(dir.path(), &entries[..size]);
+            let found = advance(&mut follower, dir.path()).await.unwrap_err();
+            assert!(matches!(found, FollowError::Older { old: 280, new } if new == size as u64), "{size}: {found}");
+        }
+        // Fewer, and others.
+        for size in [279, 256] {
+            let mut others = entries[..size].to_vec();
+            others[7] = entry(8);
+            write(dir.path(), &others);
+            let found = advance(&mut follower, dir.path()).await.unwrap_err();
+            assert!(matches!(found, FollowError::Forked { old: 280, new } if new == size as u64), "{size}: {found}");
+        }
         // As many, or more, with another one among those seen.
         for size in [280, 300] {
             let mut others = entries[..size].to_vec();
