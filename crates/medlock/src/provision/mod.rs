@@ -244,7 +244,7 @@ fn bar(input: &Input, quiet: bool) -> ProgressBar {
 }
 
 fn write_chain(out: &Path, authority: &AuthorityView) -> Result<(), Failure> {
-    let file = out.join("chain.pem");
+    let file = out.join(format!("{}.pem", outcomes::CHAIN));
     std::fs::write(&file, format!("{}{}", authority.issuing_pem, authority.root_pem))
         .map_err(|error| format!("{}: {error}", file.display()).into())
 }

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// Its name in the folder of a run.
 pub(crate) const FILE: &str = "outcomes.jsonl";
+/// Of the file with the authority's certificates, without its ending: no device's file has this name.
+pub(crate) const CHAIN: &str = "chain";
 
 /// What all outcomes of a file have in common.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,11 +169,14 @@ fn whole_lines(file: &File) -> Result<u64, Failure> {
     }
 }
 
-/// A serial as the name of a file: what is neither letter, digit, `-`, `_` nor a dot within stands as `%` and two digits.
+/// A serial as the name of a file: what is neither letter, digit, `-`, `_` nor a dot within stands as `%` and two digits, and
+/// so does the first letter of the serial that is called as the chain's file.
 fn file_name(serial: &str) -> String {
     let mut name = String::with_capacity(serial.len());
     for (place, byte) in serial.bytes().enumerate() {
-        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && place > 0) {
+        // Also on a disk to which small and large letters are one.
+        let chain = place == 0 && serial.eq_ignore_ascii_case(CHAIN);
+        if !chain && (byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && place > 0)) {
             name.push(char::from(byte));
         } else {
             name.push_str(&format!("%{byte:02X}"));
@@ -210,5 +215,9 @@ mod tests {
         assert_eq!(file_name("P-0007.a_B"), "P-0007.a_B");
         assert_eq!(file_name("../etc/%"), "%2E.%2Fetc%2F%25");
         assert_eq!(file_name(".x y"), "%2Ex%20y");
+        for chain in ["chain", "Chain", "CHAIN"] {
+            assert!(file_name(chain).starts_with('%') && file_name(chain).ends_with(&chain[1..]), "{chain}");
+        }
+        assert_eq!(file_name("chain-7"), "chain-7");
     }
 }
