@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
@@ -117,6 +118,8 @@ struct Served {
     in_force: Mutex<(AuthorityConfig, Keys)>,
     doors: tokio::sync::Mutex<Doors>,
     reached: Mutex<Reached>,
+    /// Whether the configuration had a section of its own for it.
+    named: AtomicBool,
     stopper: Stopper,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -169,7 +172,19 @@ impl Authorities {
             let failed = |error: Failure| format!("authority {name}: {error}");
             let open = self.held().get(&name).cloned();
             let is_new = match open {
-                Some(served) => served.reconfigure(config, &name, &section, &self.house).await.map_err(failed)?,
+                Some(served) => {
+                    let changed = served.reconfigure(config, &name, &section, &self.house).await.map_err(failed)?;
+                    let named = config.authorities.contains_key(&name);
+                    let removed = served.named.swap(named, Ordering::Relaxed) && !named;
+                    if removed {
+                        tracing::warn!(
+                            authority = name,
+                            "its section is no longer in the configuration, and it goes on as it was: what it has issued still has \
+                             to be answered for. To end it, stop the hub and move authorities/{name} out of the hub's folder"
+                        );
+                    }
+                    changed || removed
+                }
                 None => {
                     let served = Served::open(config, &name, &section, clock.clone(), &self.house).await;
                     self.held().insert(name.clone(), Arc::new(served.map_err(failed)?));
@@ -264,6 +279,7 @@ impl Served {
             in_force: Mutex::new((settings, keys)),
             doors: tokio::sync::Mutex::default(),
             reached: Mutex::new(reached),
+            named: AtomicBool::new(config.authorities.contains_key(name)),
             stopper,
             tasks: Mutex::new(tasks),
         };

@@ -5,7 +5,7 @@ use medlock_node::enrol::{Code, certificate_request};
 use medlock_node::provider::SigningKey;
 use medlock_testkit::SoftHsm;
 use serde_json::Value;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,6 +20,37 @@ fn ask(dir: &str, what: &[&str]) -> Value {
     let output = medlock().args(what).args(["--json", "--dir", dir]).output().expect("it starts");
     assert!(output.status.success(), "{what:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// Shows REQ-CLI-40: nothing ends by a section that is taken out of the configuration, and people are told.
+#[test]
+fn an_authority_whose_section_was_taken_out_goes_on_and_the_log_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hub = Hub::start(folder.path());
+    hub.kill();
+    hub.configure("\n[authority.pumps]\norganization = \"Pump Works\"\nkind = \"maker\"\n");
+    let log = folder.path().join("log");
+    let mut command = hub.command();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(std::fs::File::create(&log).expect("made"));
+    let mut running = command.spawn().expect("it starts");
+    let mut first = String::new();
+    BufReader::new(running.stdout.take().expect("a pipe")).read_line(&mut first).expect("it is up");
+    let key = curl(&format!("http://{}/a/pumps/log/key", hub.people));
+    hub.configure("");
+    let signal = Command::new("kill").args(["-HUP", &running.id().to_string()]).status().expect("kill starts");
+    assert!(signal.success());
+    let said = || std::fs::read_to_string(&log).expect("text");
+    let began = std::time::Instant::now();
+    while !said().contains("the configuration was read again") {
+        assert!(began.elapsed().as_secs() < 60, "it is not read again: {}", said());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let said = said();
+    assert!(said.contains("its section is no longer in the configuration, and it goes on as it was"), "{said}");
+    assert!(!said.contains("nothing in it has changed"), "{said}");
+    assert_eq!(curl(&format!("http://{}/a/pumps/log/key", hub.people)), key);
+    drop(running.stdin.take());
+    assert!(running.wait().expect("it ends").success());
 }
 
 /// Shows REQ-RUN-01.
