@@ -25,7 +25,7 @@ use medlock_node::provider::{self, AwsLc};
 use medlock_trust::path::{self, AuthorityKind, VerifiedPath};
 use medlock_trust::voucher::{Pinned, Signed};
 use medlock_trust::x509::Certificate;
-use medlock_trust::{Anchor, Budget, DeviceName, Role};
+use medlock_trust::{Anchor, Budget, DeviceName, Role, Time};
 use std::sync::Arc;
 
 /// How far the time of a registrar's request may be from ours, in seconds: what it signed is good for no longer.
@@ -40,6 +40,10 @@ const TOLD: usize = 256;
 
 /// What is said of a registrar whose chain has no root.
 const ROOTLESS: &str = "the chain of its signer does not lead to the root of a site";
+
+/// For how long behind its end the certificate of a registrar counts, in seconds: as long as a device's does. A hub that was
+/// away renews its own; one that was stolen years ago asks in vain.
+const GRACE_SECONDS: i64 = 90 * 86_400;
 
 /// For how many days a voucher without a nonce is good that was asked for over the network.
 const DAYS: u32 = 365;
@@ -113,7 +117,7 @@ impl Authority {
     }
 
     /// Whether this was asked and answered: with the same nonce, or, without one, by a voucher that is good for at least half of
-    /// its time yet. What stands below a key that was stolen since is no answer.
+    /// its time yet, and no longer than one that is asked for here. What stands below a key that was stolen since is no answer.
     fn answered(&self, order: &VoucherOrder) -> Result<Answered, Error> {
         let now = self.clock.now();
         let given = self.store.owners(&order.serial, A_DAY)?;
@@ -129,10 +133,11 @@ impl Authority {
             if signed.chain.first().is_none_or(|signer| self.is_below_stolen_key(signer)) {
                 continue;
             }
-            let lasts = i64::from(DAYS) * 86_400 / 2;
+            let longest = i64::from(DAYS) * 86_400;
+            let lasts = |end: Time| (longest / 2 + 1..=longest).contains(&end.seconds_since(now));
             let same = match voucher.nonce {
                 Some(nonce) => order.nonce.as_ref() == Some(&HEXLOWER.encode(&nonce)),
-                None => order.nonce.is_none() && event.expires.is_some_and(|end| end.seconds_since(now) > lasts),
+                None => order.nonce.is_none() && event.expires.is_some_and(lasts),
             };
             if same {
                 return Ok(Answered::Before(bytes));
@@ -176,7 +181,7 @@ impl Authority {
             Ok(read) => read,
             Err(why) => return Ok(Err(Rejected::malformed(why))),
         };
-        let domain = match domain(signed.chain.clone()) {
+        let domain = match domain(signed.chain.clone(), self.clock.now()) {
             Ok(domain) => domain,
             Err(rejected) => return Ok(Err(rejected)),
         };
@@ -317,7 +322,7 @@ fn pinned(voucher: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-fn domain(chain: Vec<&[u8]>) -> Result<Domain<'_>, Rejected> {
+fn domain(chain: Vec<&[u8]>, now: Time) -> Result<Domain<'_>, Rejected> {
     // The last that signs itself: what a former root has certified is self-issued as well.
     let signs_itself = |der: &&&[u8]| {
         let read = Certificate::from_der(der).ok();
@@ -325,6 +330,12 @@ fn domain(chain: Vec<&[u8]>) -> Result<Domain<'_>, Rejected> {
     };
     let root = chain.iter().rev().find(signs_itself).copied().ok_or_else(|| Rejected::malformed(ROOTLESS))?;
     let path = below(&chain, root)?;
+    let end = path.validity().not_after;
+    if now.seconds_since(end) > GRACE_SECONDS {
+        return Err(Rejected::forbidden(format!(
+            "the certificate of the registrar that signed it ended on {end}: renew it"
+        )));
+    }
     let roles = path.leaf().extensions().role().map(|role| role.roles);
     if !is_for(path.leaf(), REGISTRAR_PURPOSE) && !roles.is_some_and(|roles| roles.contains(Role::Hub)) {
         return Err(Rejected::forbidden("who signed it is no registrar (id-kp-cmcRA) of its site"));
@@ -362,7 +373,6 @@ mod tests {
     use medlock_node::clock::Clock;
     use medlock_node::identity::Identity;
     use medlock_node::provider::SigningKey;
-    use medlock_trust::Time;
 
     struct World {
         clock: Clock,
@@ -436,7 +446,37 @@ mod tests {
         let long = world.ask(None, 0).unwrap();
         assert_eq!((world.ask(None, 0).unwrap(), world.recorded()), (long.clone(), 4));
         world.clock.advance(200 * 86_400);
+        world.site.tick().unwrap();
         assert_ne!(world.ask(None, 0).unwrap(), long, "it is good for less than half of its time");
+    }
+
+    /// Shows REQ-PROV-66.
+    #[test]
+    fn a_registrar_whose_certificate_ended_long_ago_gets_nothing() {
+        let world = World::new();
+        let own = world.site.hub_identity().current().unwrap();
+        let (_, end) = own.validity();
+        world.clock.advance(end.seconds_since(world.clock.now()) + GRACE_SECONDS);
+        world.ask(Some(1), 0).unwrap();
+        world.clock.advance(1);
+        assert_eq!(world.ask(Some(2), 0), Err(StatusCode::FORBIDDEN));
+        assert_eq!(world.ask(None, 0), Err(StatusCode::FORBIDDEN));
+        assert_eq!(world.ask(Some(1), 0), Err(StatusCode::FORBIDDEN), "also what was answered before");
+    }
+
+    /// Shows REQ-PROV-67: a paper for the life of the device is handed to its owner, and to nobody who asks over the network.
+    #[test]
+    fn what_is_asked_for_over_the_network_is_good_for_a_year_at_most() {
+        let world = World::new();
+        let (domain, form) = (BASE64.encode(&world.site.root().der), VoucherForm::Cms);
+        let paper = VoucherOrder { serial: "P-1".into(), domain, nonce: None, days: Some(36_500), form };
+        let paper = world.maker.issue_voucher(&paper).unwrap();
+        let given = world.ask(None, 0).unwrap();
+        assert_ne!(given, paper);
+        let read = SignedJson::read(&given).and_then(|signed| VoucherData::read(signed.json)).unwrap();
+        let end = read.expires_on.unwrap();
+        assert_eq!(end.seconds_since(world.clock.now()), i64::from(DAYS) * 86_400);
+        assert_eq!(world.ask(None, 0).unwrap(), given, "one is enough");
     }
 
     /// Shows REQ-PROV-63: what was answered below a key that was stolen since is no answer.
