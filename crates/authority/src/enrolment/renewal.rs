@@ -6,7 +6,7 @@ use crate::admin::Reason;
 use crate::keys::KeyState;
 use crate::registry::Device;
 use crate::store::{AuditEntry, Issued, StandingChange, StandingState, Subject};
-use crate::{Authority, Error};
+use crate::{Authority, Error, status};
 use medlock_node::enrol::NEEDS_CODE;
 use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::decide::Code;
@@ -60,7 +60,13 @@ impl Authority {
             None => false,
             Some(standing) if standing.state == StandingState::Superseded => true,
             // First of all: a credential that is known to be in wrong hands must not be able to suspend its successors.
-            Some(standing) => return forbidden(not_renewed(name, standing.state, &standing.reason)),
+            Some(standing) => {
+                let reason = not_renewed(name, standing.state, &standing.reason);
+                // Where the device itself may come back, a code is what it needs, and software on it has to know that.
+                let comes_back =
+                    standing.state == StandingState::Compromised && status::of_device(&*self.store, name)?.is_none();
+                return if comes_back { needs_code(reason) } else { forbidden(reason) };
+            }
         };
         let children = self.store.children(current.credential)?;
         let all = self.store.credentials_of(name)?;

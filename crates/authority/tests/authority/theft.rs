@@ -63,6 +63,80 @@ async fn nodes_come_back_by_the_hub_whose_key_was_stolen() {
     assert_eq!(node.judge_standing(&hub), Ok(()));
 }
 
+/// Shows REQ-NODE-100, REQ-NODE-101: a machine that was off while it was revoked uses the code that it is given, and keeps
+/// its folder, also where the root that it knows has been retired.
+#[tokio::test]
+async fn a_revoked_node_that_missed_the_news_comes_back_by_a_code() {
+    for changes_of_roots in [&[][..], &["root"], &["root", "retire root"]] {
+        let site = Arc::new(Site::with_clock(Clock::system()));
+        let key = Arc::new(SigningKey::generate());
+        let own = site.enrol("ct-1", &key);
+        let chain = vec![own.clone().into(), site.authority.issuing().der.clone().into()];
+        let identity = IdentityStore::in_memory(Some(Identity::new(key, chain).unwrap()));
+        let node = KnowledgeBase::in_memory(site.clock.clone(), Setting::Hospital);
+        node.pin_root(&site.authority.root().der).unwrap();
+        node.accept(Kind::SiteList, &site.authority.news().current(Kind::SiteList).unwrap().bytes).unwrap();
+        let off = Arc::clone(&site);
+        let code = tokio::task::spawn_blocking(move || {
+            for change in changes_of_roots {
+                off.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+            }
+            off.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::KeyCompromise, why: "test".into() });
+            off.code("ct-1")
+        });
+        let code = code.await.unwrap();
+        let known = site.authority.knowledge().clone();
+        let tls = server_config(site.authority.hub_identity(), &known, ClientAuth::Optional).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (_stopper, stop) = stop::channel();
+        let router = devices_router(site.authority.clone());
+        let acceptor = Acceptor::new(tls, known);
+        tokio::spawn(accept::serve(listener, Some(acceptor), Limits::default(), router, stop.clone()));
+        let mut changes = identity.changes();
+        let enrolment = Enrolment::new(address, identity.clone(), node.clone());
+        let running = tokio::spawn(enrolment.run(Some(code), stop));
+        let back = async {
+            while tokio::time::timeout(Duration::from_millis(300), changes.changed()).await.is_err() {
+                assert!(!running.is_finished(), "it gave up");
+                let person = Arc::clone(&site);
+                tokio::task::spawn_blocking(move || person.approve_all()).await.unwrap();
+            }
+        };
+        let came = tokio::time::timeout(Duration::from_secs(60), back).await;
+        assert!(came.is_ok(), "{changes_of_roots:?}: it does not come back");
+        let present = identity.current().unwrap();
+        assert_ne!(present.own().as_ref(), &own[..]);
+        let who = node.identify(present.chain()).unwrap();
+        assert_eq!(node.judge_standing(&who), Ok(()));
+    }
+}
+
+/// Shows REQ-NODE-101: who is led to another site's hub by its code stays where it is.
+#[test]
+fn no_root_but_the_sites_own_is_taken_for_one_of_the_site() {
+    let (site, other) = (Site::new(), Site::new());
+    let node = KnowledgeBase::in_memory(site.clock.clone(), Setting::Hospital);
+    let first = site.authority.root().der.clone();
+    assert!(!node.is_root_of_site(&first));
+    node.pin_root(&first).unwrap();
+    let list = || site.authority.news().current(Kind::SiteList).unwrap().bytes.clone();
+    node.accept(Kind::SiteList, &list()).unwrap();
+    let after = ["root", "retire root"].map(|change| {
+        site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+        list()
+    });
+    let second = site.authority.root().der.clone();
+    assert!(node.is_root_of_site(&first) && !node.is_root_of_site(&second), "nobody told it yet");
+    for list in &after {
+        node.accept(Kind::SiteList, list).unwrap();
+        assert!(node.is_root_of_site(&first) && node.is_root_of_site(&second));
+    }
+    for der in [&other.authority.root().der, &site.authority.issuing().der, &Vec::new()] {
+        assert!(!node.is_root_of_site(der));
+    }
+}
+
 /// Shows REQ-TRUST-50: what a stolen key signs in the name of a new root takes back no compromise that was told in the name of
 /// the old one.
 #[test]

@@ -217,8 +217,14 @@ impl Enrolment {
             .iter()
             .find(|certificate| sha256(certificate)[..16] == code.root())
             .ok_or_else(|| self.wrong("its cacerts do not have the root certificate the enrolment code names"))?;
-        self.knowledge.pin_root(root)?;
+        if self.knowledge.root().is_none() {
+            self.knowledge.pin_root(root)?;
+        }
         self.take_site_list(&mut hub).await?;
+        // A root that took the place of the one that is pinned is the site's too: the list says so, which that one leads to.
+        if !self.knowledge.is_root_of_site(root) {
+            self.knowledge.pin_root(root)?;
+        }
         let mut hub = self.heard(None)?;
         let key = self.identity.next_key()?;
         let request = certificate_request(&key, None);

@@ -26,11 +26,12 @@ use crate::routes::RoutingTable;
 use crate::{Error, files};
 use bytes::Bytes;
 use medlock_trust::decide::{EnrolmentPermit, decide_enrolment};
-use medlock_trust::list::{List, MAX_SKEW_SECONDS, Pinned};
+use medlock_trust::list::{AuthorityState, List, MAX_SKEW_SECONDS, Pinned};
 use medlock_trust::log::Logged;
+use medlock_trust::path::AuthorityKind;
 use medlock_trust::policy::Setting;
 use medlock_trust::status::StatusList;
-use medlock_trust::x509::Certificate;
+use medlock_trust::x509::{Certificate, Name};
 use medlock_trust::{
     Anchor, Bond, Budget, Denied, Identified, Interval, KeyId, Knowledge, Operation, Policy, Time, Unidentified,
     Verdict, authenticate, decide, decide_standing,
@@ -251,6 +252,28 @@ impl KnowledgeBase {
         self.write(ROOT, der)?;
         self.publish(snapshot);
         Ok(())
+    }
+
+    /// Whether this certificate (DER) is of a root of the site that is believed here: the pinned one, or one that took its
+    /// place, as the site list says that is held.
+    #[must_use]
+    pub fn is_root_of_site(&self, der: &[u8]) -> bool {
+        let snapshot = self.snapshot();
+        let Some(pinned) = &snapshot.root else { return false };
+        if pinned.der == der {
+            return true;
+        }
+        let Ok(root) = Certificate::from_der(der) else { return false };
+        let (key, list) = (root.key_id(&AwsLc), snapshot.objects.list(Kind::SiteList));
+        list.is_some_and(|list| {
+            let listed = list.authority(key).filter(|_| list.member(key).is_some());
+            listed.is_some_and(|listed| {
+                listed.kind == AuthorityKind::Site
+                    && listed.state == AuthorityState::Listed
+                    && listed.spki == root.spki()
+                    && Name::from_der(listed.subject).is_ok_and(|name| name.matches(&root.subject()))
+            })
+        })
     }
 
     /// Pins whose trust list is believed at first: the keys of an alliance's members, and how many of them must sign.
