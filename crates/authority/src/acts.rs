@@ -192,6 +192,10 @@ impl Authority {
         let warning = self.warning_of_entry(&device)?;
         match self.store.add_device(device.clone(), self.clock.now()) {
             Err(StoreError::Taken { .. }) => {
+                let standing = status::of_device(&*self.store, device.name)?;
+                if let Some(standing) = standing.filter(|standing| standing.state != StandingState::Suspended) {
+                    return Err(Error::Conflict(no_code(device.name.as_str(), &standing)));
+                }
                 return Err(Error::Conflict(format!(
                     "a device called {:?}, or one with its maker's serial or AE title, is already registered: choose another name, or \
                      change the entry that is there with --update",
@@ -343,7 +347,7 @@ impl Authority {
     fn change(&self, changes: Vec<StandingChange>) -> Result<(), Error> {
         self.store.change_standings(changes, self.clock.now())?;
         match self.settings.kind {
-            Kind::Site => self.publish_status(),
+            Kind::Site => self.publish_status().map_err(|error| Error::NotSigned(Box::new(error))),
             // Its lists are made when they are asked for.
             Kind::Maker => Ok(()),
         }
@@ -437,19 +441,41 @@ impl Authority {
             .collect::<Result<Vec<_>, _>>()?;
         if Suspension::danger_open(&bytes).is_ok() {
             self.import_suspension(&bytes)?;
-            let suspended = self.suspended_authorities();
+            let named = |key| Suspension::danger_open(&bytes).is_ok_and(|one| one.content().names(key));
+            let mut suspended = self.suspended_authorities();
+            suspended.retain(|one| named(one.key));
+            if suspended.is_empty() {
+                let version = self.news.current(crate::objects::Kind::TrustList).map_or(0, |list| list.version);
+                return Err(Error::Conflict(format!(
+                    "nothing new: it suspends nobody any more. It is over, or version {version} of the trust list has decided since"
+                )));
+            }
             let each = suspended.iter().map(|one| format!("{} until {}", one.name, one.until));
             let each = each.collect::<Vec<_>>().join(", ");
             return done(format!("suspended: {each}, or until a newer list of the alliance decides"));
         }
-        let before = self.suspended_authorities();
+        let before = self.suspended_by_list();
+        let told = self.suspended_authorities();
         let version = self.import_trust_list(&bytes, &members, threshold)?;
         self.look_at_lists();
-        let after = self.suspended_authorities();
-        let lifted = before.iter().filter(|one| !after.contains(one)).map(|one| one.name.as_str());
-        let lifted = lifted.collect::<Vec<_>>().join(", ");
-        let lifted = if lifted.is_empty() { lifted } else { format!("; it ends the suspension of {lifted}") };
-        done(format!("the trust list, version {version}, is in force{lifted}"))
+        let after = self.suspended_by_list();
+        let still: Vec<KeyId> = self.suspended_authorities().iter().map(|one| one.key).collect();
+        let names =
+            |all: Vec<&(KeyId, String)>| all.into_iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let told: Vec<(KeyId, String)> = told.into_iter().map(|one| (one.key, one.name)).collect();
+        let confirmed = names(told.iter().filter(|one| after.contains(one)).collect());
+        let over = |one: &&(KeyId, String)| !after.contains(one) && !still.contains(&one.0);
+        let mut lifted: Vec<_> = before.iter().chain(&told).filter(over).collect();
+        lifted.dedup();
+        let lifted = names(lifted);
+        let mut text = format!("the trust list, version {version}, is in force");
+        if !confirmed.is_empty() {
+            text += &format!("; it confirms the suspension of {confirmed}");
+        }
+        if !lifted.is_empty() {
+            text += &format!("; it lifts the suspension of {lifted}");
+        }
+        done(text)
     }
 
     fn object(&self, kind: crate::objects::Kind) -> Result<Response, Error> {
@@ -560,7 +586,7 @@ fn pending_view(pending: &PendingRequest) -> PendingView {
 fn alarm_view(alarm: &crate::store::Alarm) -> AlarmView {
     let text = match alarm.count {
         0 | 1 => alarm.text.clone(),
-        count => format!("{} ({count} times, the last time at {})", alarm.text, alarm.last),
+        count => format!("{} ({count} times, the first time at {})", alarm.text, alarm.at),
     };
     AlarmView {
         id: alarm.id,

@@ -46,6 +46,11 @@ pub enum Error {
     /// A certificate is stored, and not given out, because no signed checkpoint of the log covers it.
     #[error("the certificate is stored and waits for the log: {0}; ask again for the same key, it is given out then")]
     Log(String),
+    /// What was asked is recorded, and the object that tells it could not be signed.
+    #[error(
+        "recorded; not signed yet: {0}. The hub tries again by itself, and nobody hears of it before: see that its signer works"
+    )]
+    NotSigned(Box<Error>),
     /// A signed object could not be made, read or accepted.
     #[error("{what}: {why}")]
     Object {

@@ -1,14 +1,17 @@
 //! The makers and sites that members of an alliance suspend for some days, and what people are told of it.
 
+use crate::objects::Kind as ObjectKind;
 use crate::store::{AuditEntry, Published, StoreError};
 use crate::{Authority, Error, registry};
-use medlock_trust::list::Suspension;
+use medlock_trust::list::{AuthorityState, Suspension};
 use medlock_trust::{KeyId, Time};
 
 /// The alarm, and the line of the audit trail, that one is suspended.
 const BEGUN: &str = "issuer-suspended";
 /// The alarm, and the line of the audit trail, that it is over.
 const ENDED: &str = "issuer-suspension-ended";
+/// The alarm, and the line of the audit trail, that a list has confirmed it: it has no end any more.
+const CONFIRMED: &str = "issuer-suspension-confirmed";
 /// What people were told last.
 const TOLD: &str = "told-suspensions";
 
@@ -60,6 +63,18 @@ impl Authority {
         all
     }
 
+    /// The authorities that a list itself calls suspended, or worse, each once: key and name.
+    pub(crate) fn suspended_by_list(&self) -> Vec<(KeyId, String)> {
+        self.knowledge().with_knowledge(|knowledge, _| {
+            let listed = knowledge.lists.iter().flat_map(|list| list.authorities());
+            let suspended = listed.filter(|listed| listed.state >= AuthorityState::Suspended);
+            let mut all: Vec<_> = suspended.map(|listed| (listed.key, listed.name.to_owned())).collect();
+            all.sort();
+            all.dedup_by_key(|(key, _)| *key);
+            all
+        })
+    }
+
     /// Tells people who was suspended since they were told last, and for whom it is over: an alarm and a line of the audit
     /// trail each, by one of the hubs on a store.
     ///
@@ -92,9 +107,19 @@ impl Authority {
                 "its devices are refused",
             )?;
         }
+        let by_list = self.suspended_by_list();
+        let version = self.news.current(ObjectKind::TrustList).map_or(0, |list| list.version);
         for over in told.iter().filter(|one| all.iter().all(|other| other.key != one.key)) {
             let Suspended { key, name, until } = over;
-            let how = if *until <= now { "it has lapsed, and no list has decided" } else { "a newer list has decided" };
+            if by_list.iter().any(|(listed, _)| listed == key) {
+                let how = format!(
+                    "version {version} of the trust list confirms it: it stays suspended until a later one lifts it"
+                );
+                self.tell_one(CONFIRMED, *key, format!("{name} ({key})"), &how)?;
+                continue;
+            }
+            let how =
+                if *until <= now { "it has lapsed, and no list has decided" } else { "a newer list has lifted it" };
             self.tell_one(ENDED, *key, format!("{name} ({key})"), how)?;
         }
         Ok(())

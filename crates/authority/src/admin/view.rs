@@ -137,7 +137,7 @@ pub struct AlarmView {
     /// How often.
     pub count: u64,
     /// `code-reused`, `code-guessed`, `credential-cloned`, `superseded-used`, `unknown-credential`, `made-for-something-else`,
-    /// `no-voucher`, `issuer-suspended`, `issuer-suspension-ended`, `status-list-half-full`, `status-list-full`,
+    /// `no-voucher`, `issuer-suspended`, `issuer-suspension-confirmed`, `issuer-suspension-ended`, `status-list-half-full`, `status-list-full`,
     /// `not-published`, `log-started-anew`, `log-left-behind`.
     pub kind: String,
     /// Which device, if it is about one.

@@ -1,16 +1,21 @@
 //! Suspend, restore, revoke; what the status list, tickets, routes and the audit trail say.
 
 use crate::fixture::{Site, credential, ct, issued, open, refused};
+use medlock_authority::Authority;
 use medlock_authority::admin::{Asker, Reason, Request, Response};
 use medlock_authority::enrolment::{Answer, RefusalKind};
 use medlock_authority::objects::Kind;
 use medlock_authority::registry::DeviceConfig;
-use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_authority::signer::{InProcess, KeyLabel, Kind as Signed, Signer, SignerError};
+use medlock_node::log::Checkpoint;
+use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
 use medlock_trust::c509;
 use medlock_trust::crypto::Crypto as _;
 use medlock_trust::list::List;
 use medlock_trust::status::{State, StatusList, Subject, Ticket};
 use medlock_trust::{CredentialId, DeviceId, DeviceName, Operation, Verdict};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn suspend(site: &Site, name: &str) {
     site.ask(Request::Suspend { device: name.into(), why: "strange".into() });
@@ -174,7 +179,8 @@ fn a_stolen_or_retired_device_never_comes_back_under_its_name() {
         assert_eq!(refused(site.renew(&certificate, &key)).0, RefusalKind::Forbidden);
         let code = Request::Code { device: "ct-1".into(), lifetime_seconds: None };
         assert!(site.refuses(code).contains("another name"));
-        assert!(site.refuses(Request::Register { device: ct("ct-1") }).contains("already"));
+        let again = site.refuses(Request::Register { device: ct("ct-1") });
+        assert!(again.contains("ct-1 is revoked for good"), "{again}");
     }
 }
 
@@ -337,18 +343,17 @@ fn an_authority_reopens_as_it_was_and_its_name_is_for_good() {
     suspend(&site, "ct-1");
     let root = site.authority.root().der.clone();
     let Site { authority, clock, dir } = site;
-    let signer =
-        || std::sync::Arc::new(medlock_authority::signer::InProcess::open(&dir.path().join("signer")).unwrap());
+    let signer = || Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
     let config = crate::fixture::config(dir.path());
-    let twice = medlock_authority::Authority::open(&config, clock.clone(), signer());
+    let twice = Authority::open(&config, clock.clone(), signer());
     assert!(twice.unwrap_err().to_string().contains("in use by a running hub"));
     drop(authority);
     let renamed = medlock_authority::AuthorityConfig { name: "Sankt Berta".into(), ..config };
-    let error = medlock_authority::Authority::open(&renamed, clock.clone(), signer()).unwrap_err().to_string();
+    let error = Authority::open(&renamed, clock.clone(), signer()).unwrap_err().to_string();
     assert!(error.contains("Sankt Anna"), "{error}");
     // The root key is moved offline: everything goes on.
     std::fs::remove_file(dir.path().join("signer/root.key")).unwrap();
-    let authority = std::sync::Arc::new(open(dir.path(), &clock));
+    let authority = Arc::new(open(dir.path(), &clock));
     assert_eq!(authority.root().der, root);
     let site = Site { authority, clock, dir };
     assert_eq!(site.state("ct-1").0, "suspended");
@@ -388,4 +393,57 @@ fn settings_change_while_the_authority_is_open() {
     let error = site.authority.reconfigure(&damaged).unwrap_err().to_string();
     assert!(error.contains("status_seconds"), "{error}");
     assert!(names(&site).contains("hub2.example"), "nothing of a configuration that cannot be used is in force");
+}
+
+/// Shows REQ-CLI-38: a theft that could not be signed is recorded, is said to be, and is told as soon as it can be.
+#[test]
+fn a_revocation_that_cannot_be_signed_yet_is_recorded_and_says_so() {
+    let site = Site::new();
+    let certificate = site.enrol("ct-1", &SigningKey::generate());
+    let Site { authority, clock, dir } = site;
+    drop(authority);
+    let signer = Arc::new(Hung { inner: InProcess::open(&dir.path().join("signer")).unwrap(), hangs: false.into() });
+    let authority = Authority::open(&crate::fixture::config(dir.path()), clock.clone(), signer.clone()).unwrap();
+    let site = Site { authority: Arc::new(authority), clock, dir };
+    signer.hangs.store(true, Ordering::Relaxed);
+    let theft = Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "van".into() };
+    let said = site.refuses(theft.clone());
+    assert!(said.starts_with("recorded; not signed yet: ") && said.contains("it does not answer"), "{said}");
+    assert_eq!(site.state("ct-1").0, "revoked");
+    signer.hangs.store(false, Ordering::Relaxed);
+    assert_eq!(told(&site, device("ct-1")).1, None);
+    site.authority.tick().unwrap();
+    assert_eq!(told(&site, device("ct-1")).1, Some(State::Compromised));
+    assert!(!allows(&site, &certificate, Operation::Read));
+}
+
+/// A signer that does not answer for a while.
+struct Hung {
+    inner: InProcess,
+    hangs: AtomicBool,
+}
+
+impl Signer for Hung {
+    fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
+        self.inner.generate(key, algorithm)
+    }
+
+    fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
+        self.inner.public_key(key)
+    }
+
+    fn sign(&self, key: KeyLabel, kind: Signed, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        if self.hangs.load(Ordering::Relaxed) {
+            return Err(SignerError::Away("it does not answer".to_owned()));
+        }
+        self.inner.sign(key, kind, message)
+    }
+
+    fn retire(&self, key: KeyLabel) -> Result<(), SignerError> {
+        self.inner.retire(key)
+    }
+
+    fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
+        self.inner.signed_checkpoint(origin)
+    }
 }

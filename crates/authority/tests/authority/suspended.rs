@@ -145,9 +145,14 @@ fn at_a_hub_a_suspension_lapses_after_fourteen_days_unless_a_list_confirms_it() 
         assert_eq!(scene.denied(0), Some(Code::IssuerSuspended), "to the last second of the fourteenth day");
         scene.pass(1);
         assert_eq!(scene.denied(0), confirmed.then_some(Code::IssuerSuspended), "confirmed: {confirmed}");
-        let ended = scene.alarms("issuer-suspension-ended");
-        let how = if confirmed { "a newer list has decided" } else { "it has lapsed, and no list has decided" };
-        assert!(ended.len() == 1 && ended[0].text.contains(how), "{ended:?}");
+        let [ended, stays] = ["issuer-suspension-ended", "issuer-suspension-confirmed"].map(|kind| scene.alarms(kind));
+        let (told, other) = if confirmed { (stays, ended) } else { (ended, stays) };
+        let how = if confirmed {
+            "version 2 of the trust list confirms it"
+        } else {
+            "it has lapsed, and no list has decided"
+        };
+        assert!(told.len() == 1 && told[0].text.contains(how) && other.is_empty(), "{told:?} {other:?}");
         scene.pass(300 * DAY);
         assert_eq!(scene.denied(0), confirmed.then_some(Code::IssuerSuspended), "confirmed: {confirmed}");
     }
@@ -203,4 +208,40 @@ fn few_members_repeat_no_suspension_at_another_hub_or_behind_a_restore() {
         let alarms = other.alarms();
         assert!(!alarms.iter().any(|kind| kind == "not-published"), "{alarms:?}");
     }
+}
+
+/// Shows REQ-CLI-36, REQ-CLI-37: what a list does to a suspension is said as it is, and a suspension that is over is nothing
+/// new.
+#[test]
+fn an_import_says_whether_a_suspension_is_confirmed_lifted_or_over() {
+    let scene = Scene::new();
+    let Scene { site, alliance, .. } = &scene;
+    let import = |object: &[u8]| {
+        let (members, object) = (Vec::new(), data_encoding::BASE64.encode(object));
+        let import = Request::ImportTrustList { object, members, threshold: 0 };
+        match site.authority.administer(&medlock_authority::admin::Asker::uid(1000), import) {
+            Ok(Response::Done { text }) => Ok(text),
+            other => Err(other.unwrap_err().to_string()),
+        }
+    };
+    let suspension = alliance.suspension(0, site.clock.now());
+    let said = import(&suspension).unwrap();
+    assert!(said.starts_with("suspended: Tomograph AG until ") && !said.contains("Pumpen"), "{said}");
+    assert_eq!(import(&suspension).unwrap(), said, "the same again says the same");
+    let list = |version, state| {
+        scene.pass(60);
+        import(&alliance.list(version, site.clock.now(), [state, AuthorityState::Listed])).unwrap()
+    };
+    let said = list(2, AuthorityState::Suspended);
+    assert!(said.ends_with("in force; it confirms the suspension of Tomograph AG"), "{said}");
+    assert!(import(&suspension).unwrap_err().contains("version 2 of the trust list has decided since"));
+    assert_eq!(scene.denied(0), Some(Code::IssuerSuspended));
+    assert!(scene.alarms("issuer-suspension-ended").is_empty());
+    assert_eq!(scene.alarms("issuer-suspension-confirmed").len(), 1);
+    let said = list(3, AuthorityState::Listed);
+    assert!(said.ends_with("in force; it lifts the suspension of Tomograph AG"), "{said}");
+    assert_eq!(scene.denied(0), None);
+    let said = list(4, AuthorityState::Listed);
+    assert!(said.ends_with("version 4, is in force"), "{said}");
+    assert!(import(&suspension).unwrap_err().starts_with("nothing new: it suspends nobody any more"));
 }
