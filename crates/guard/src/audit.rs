@@ -61,6 +61,19 @@ pub struct Party {
     pub address: Option<IpAddr>,
 }
 
+impl fmt::Display for Party {
+    /// Its device, or that nobody vouched for it, and behind that title and address, if they are known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.device.as_deref().unwrap_or("unknown"))?;
+        match (&self.title, &self.address) {
+            (Some(title), Some(address)) => write!(f, " ({title} at {address})"),
+            (Some(title), None) => write!(f, " ({title})"),
+            (None, Some(address)) => write!(f, " (at {address})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
@@ -475,6 +488,18 @@ pub(crate) mod tests {
         let mut study = Study::of(&instance(0));
         (0..count).for_each(|number| study.count(&instance(number)));
         study
+    }
+
+    /// Shows REQ-CLI-39.
+    #[test]
+    fn a_party_is_told_in_words() {
+        let (device, title) = (Some("ct-1".to_owned()), AeTitle::from_field(b"CT1"));
+        let address = "10.0.0.7".parse().ok();
+        let all = Party { device, title, address };
+        assert_eq!(all.to_string(), "ct-1 (CT1 at 10.0.0.7)");
+        assert_eq!(Party { address: None, ..all.clone() }.to_string(), "ct-1 (CT1)");
+        assert_eq!(Party { title: None, ..all }.to_string(), "ct-1 (at 10.0.0.7)");
+        assert_eq!(Party::default().to_string(), "unknown");
     }
 
     /// Shows REQ-GUARD-14: each message has the parts the standard asks for, in the order of its schema.

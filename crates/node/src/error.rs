@@ -1,5 +1,6 @@
 //! What can go wrong in this crate.
 
+use crate::tls;
 use std::{io, path::PathBuf, time::Duration};
 
 /// What went wrong, where, and what to do about it. A denial is not an error.
@@ -33,7 +34,7 @@ pub enum Error {
     #[error("the certificate cannot be used: {0}")]
     Certificate(String),
     /// A TLS configuration or handshake failed.
-    #[error("TLS with {with}: {source}")]
+    #[error("TLS with {with}: {}", tls::said(source))]
     Tls {
         /// The other side's address, or what was being set up.
         with: String,
@@ -52,7 +53,7 @@ pub enum Error {
         why: String,
     },
     /// The other side could not be reached, or the connection broke.
-    #[error("connection with {with}: {source}")]
+    #[error("connection with {with}: {}", tls::said_in(source))]
     Connection {
         /// The other side's address.
         with: String,

@@ -130,6 +130,20 @@ impl fmt::Debug for Unheard {
 
 impl std::error::Error for Unheard {}
 
+/// What went wrong in TLS, for people: what is ours in it speaks for itself, without what rustls wraps around it.
+pub(crate) fn said(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(ours))) => ours.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// As [`said`], of a connection that may have failed in TLS.
+pub(crate) fn said_in(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    inner.map_or_else(|| error.to_string(), said)
+}
+
 /// Whether a connection failed because the server, though it is who it must be, is not listened to.
 pub(crate) fn is_unheard(error: &Error) -> bool {
     let why = match error {

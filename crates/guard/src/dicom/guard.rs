@@ -513,7 +513,7 @@ impl Shared {
 
     fn alert(&self, opening: &Opening, code: &'static str, text: String) {
         let Opening { correlation, requestor, acceptor, .. } = opening;
-        tracing::warn!(%correlation, code, ?requestor, ?acceptor, "{text}");
+        tracing::warn!(%correlation, code, %requestor, %acceptor, "{text}");
         self.tell(opening, &[], Happening::Alert { code, text });
     }
 

@@ -232,7 +232,7 @@ impl Engine {
         for (id, context) in self.contexts.sweep(now) {
             if let Some(denied) = context.session.end_reason() {
                 let who = context.peer.identified.device_name();
-                tracing::info!(device = %who, code = ?denied.code, "CoAP context ended");
+                tracing::info!(device = %who, code = %denied.code, "CoAP context ended");
             }
             self.orphan(id, out);
         }

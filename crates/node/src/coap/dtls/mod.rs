@@ -339,7 +339,7 @@ impl Associations {
         }
         if let Some(denied) = denied_everything(self.peers.knowledge(), &who) {
             let device = who.device_name();
-            tracing::info!(%from, %device, code = ?denied.code, "no DTLS association: the peer may do nothing");
+            tracing::info!(%from, %device, code = %denied.code, "no DTLS association: the peer may do nothing");
             return Err(Alert::CertificateRevoked);
         }
         Ok(who)

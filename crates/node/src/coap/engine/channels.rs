@@ -43,7 +43,7 @@ impl Engine {
         for (from, denied) in over.collect::<Vec<_>>() {
             if let Some(channel) = self.channels.get(&from) {
                 let who = channel.peer.identified.device_name();
-                tracing::info!(device = %who, code = ?denied.code, "DTLS association ended");
+                tracing::info!(device = %who, code = %denied.code, "DTLS association ended");
             }
             self.disconnected(from, out);
             out.push(Output::Close(from));

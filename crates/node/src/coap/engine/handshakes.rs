@@ -209,7 +209,7 @@ impl Engine {
         let verified = message_3.verify(credential, &AwsLc).map_err(fault)?;
         if let Some(denied) = denied_everything(self.peers.knowledge(), verified.peer()) {
             let device = verified.peer().device_name();
-            tracing::info!(%from, %device, code = ?denied.code, "no EDHOC session: the peer may do nothing");
+            tracing::info!(%from, %device, code = %denied.code, "no EDHOC session: the peer may do nothing");
             return Err(fault(edhoc::Error::KeyKind));
         }
         found.remember(&self.peers);
