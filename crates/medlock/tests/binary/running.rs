@@ -284,25 +284,56 @@ fn systemd_takes_the_units_and_is_told() {
     until_told("STOPPING=1");
 }
 
-/// Shows REQ-RUN-09: what docs/operating.md tells an operator to paste does what it says, from an alliance to a proof that
-/// openssl checks.
-#[test]
-fn the_script_of_the_operators_guide_works_as_it_stands() {
+/// The script of the operator's guide. Nothing but the ports is another.
+fn script_of_the_guide() -> String {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating.md");
     let guide = std::fs::read_to_string(guide).expect("it is there");
     let (_, section) = guide.split_once("\n## 9. All of it in one go\n").expect("the section is there");
     let (_, script) = section.split_once("```sh\n").expect("it has a script");
     let (script, _) = script.split_once("\n```").expect("the script ends");
-    // Nothing but the ports is another.
-    let script = ["8443", "8080", "9090", "9443", "2762", "11112"].iter().fold(script.to_owned(), |script, port| {
+    ["8443", "8080", "9090", "9443", "2762", "11112"].iter().fold(script.to_owned(), |script, port| {
         script.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{}", free()))
-    });
-    let folder = tempfile::tempdir().expect("a folder");
+    })
+}
+
+fn pasted(script: &str, folder: &Path, devices: &str) -> std::process::Output {
     let programs = Path::new(env!("CARGO_BIN_EXE_medlock")).parent().expect("a folder");
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a path"));
     let mut bash = Command::new("bash");
-    bash.args(["-c", &script]).current_dir(folder.path()).env("PATH", path).env("DEVICES", "20");
-    let output = bash.output().expect("bash starts");
+    bash.args(["-c", script]).current_dir(folder).env("PATH", path).env("DEVICES", devices);
+    bash.output().expect("bash starts")
+}
+
+/// Shows REQ-CLI-34: pasted a second time, or where the hub cannot start, it ends, writes nothing beside its folder and closes
+/// nobody's terminal.
+#[test]
+fn the_script_of_the_operators_guide_ends_where_it_cannot_go_on() {
+    let (script, folder) = (script_of_the_guide(), tempfile::tempdir().expect("a folder"));
+    std::fs::create_dir(folder.path().join("medlock-show")).expect("a folder");
+    let terminal = format!("{script}\nfalse\necho the terminal is open");
+    let output = pasted(&terminal, folder.path(), "20");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("the terminal is open") && !said.contains("done:"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    assert_eq!(std::fs::read_dir(folder.path().join("medlock-show")).expect("a folder").count(), 0);
+    // Somebody else has the port, and nobody answers where the hub is watched.
+    let (other, taken) = (tempfile::tempdir().expect("a folder"), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let devices = script.lines().find(|line| line.starts_with("devices = ")).expect("the hub has a door");
+    let taken = script.replacen(devices, &format!("devices = \"{}\"", taken.local_addr().unwrap()), 1);
+    let output = pasted(&taken, other.path(), "20");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && errors.contains("cannot be opened"), "{errors}");
+    assert!(String::from_utf8_lossy(&pasted(&script, other.path(), "2").stderr).contains("File exists"));
+    std::fs::remove_dir_all(other.path().join("medlock-show")).expect("removed");
+    assert_eq!(pasted(&script, other.path(), "2").status.code(), Some(2));
+}
+
+/// Shows REQ-RUN-09: what docs/operating.md tells an operator to paste does what it says, from an alliance to a proof that
+/// openssl checks.
+#[test]
+fn the_script_of_the_operators_guide_works_as_it_stands() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = pasted(&script_of_the_guide(), folder.path(), "20");
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{errors}");
     assert!(said.contains("done: 20 devices of each maker"), "{said}");
