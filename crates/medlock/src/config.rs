@@ -11,7 +11,7 @@ use medlock_clinical::ClinicalConfig;
 use medlock_node::outbound::Outbound;
 use medlock_node::provider::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -161,6 +161,18 @@ impl Default for HubConfig {
 }
 
 impl HubConfig {
+    /// Which settings another configuration has otherwise, as `hub.NAME`.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let read = |config: &Self| match serde_json::to_value(config) {
+            Ok(serde_json::Value::Object(settings)) => settings,
+            _ => serde_json::Map::new(),
+        };
+        let (old, new) = (read(self), read(other));
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        let differ = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+        differ.map(|name| format!("hub.{name}")).collect()
+    }
+
     /// The server that keeps what the hub's own site does, if it is not in a file.
     pub(crate) fn server(&self) -> Option<ServerConfig> {
         let server = ServerConfig {
@@ -484,6 +496,19 @@ mod tests {
     fn what_check_config_prints_is_a_configuration() {
         let printed = toml::to_string(&Config::default()).unwrap();
         assert_eq!(toml::to_string(&load(&printed).unwrap()).unwrap(), printed);
+    }
+
+    /// Shows REQ-CLI-43: people are told which settings have changed.
+    #[test]
+    fn what_differs_between_two_configurations_is_named() {
+        let [old, new] = [
+            "[hub]\nsite = \"A\"\nnames = [\"a.example\"]\n",
+            "[hub]\nsite = \"A\"\nnames = [\"b.example\"]\nrequests_per_second = 7\ntrust_list = [\"/lists\"]\n",
+        ]
+        .map(|text| load(text).unwrap().hub);
+        assert_eq!(old.differences(&new), ["hub.names", "hub.requests_per_second", "hub.trust_list"]);
+        assert_eq!(new.differences(&old), old.differences(&new));
+        assert!(new.differences(&new).is_empty());
     }
 
     /// Shows REQ-STORE-09.

@@ -189,11 +189,14 @@ impl Hub {
             })
             .await??;
             folder::keep_in_force(&new, &Keys::of(&config.hub))?;
-            changed.push("hub".to_owned());
         }
         if config.hub.requests_per_second != self.config.requests_per_second {
             self.house.rates.change(NonZeroU32::new(config.hub.requests_per_second));
-            changed.push("hub.requests_per_second".to_owned());
+        }
+        for name in self.config.differences(&config.hub) {
+            if !changed.contains(&name) {
+                changed.push(name);
+            }
         }
         // What is compared with at the next time is what is in force.
         self.config = config.hub.clone();

@@ -109,7 +109,9 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
         }
     }
     if config.passphrase_file.is_none() && config.pkcs11.is_none() && config.signer.is_none() {
-        say!("  passphrase           {dir}/keys/passphrase: keep it elsewhere (passphrase_file), or a backup has both");
+        say!(
+            "  passphrase           {dir}/keys/passphrase: keep it elsewhere (passphrase_file), or the same disk has both"
+        );
     }
     say!("Next: medlock device register NAME --dir {dir} --role modality --ae TITLE --address HOST:PORT");
     Ok(())

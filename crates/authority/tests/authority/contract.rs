@@ -757,7 +757,7 @@ fn journal(store: &impl Journal) {
     assert_eq!(store.setting("name").unwrap().as_deref(), Some("x"));
 }
 
-/// Shows REQ-NODE-98: what one alarm says hides no other of its kind, and a flood of one subject none of another.
+/// What one alarm says hides no other of its kind, and a flood of one subject none of another.
 fn alarms_with_subjects(store: &impl Journal, alarm: &Alarm) {
     let raise = |kind: &str, device: Option<&str>, subject: &str, text: &str| {
         let (kind, subject, text) = (kind.to_owned(), subject.to_owned(), text.to_owned());
@@ -818,7 +818,7 @@ fn many_at_once(store: Arc<impl Store + 'static>) {
     assert_eq!(store.unfinished().unwrap().len(), 19);
 }
 
-/// Shows REQ-AUTH-15, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51.
+/// Shows REQ-AUTH-15, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-NODE-98, REQ-PROV-65.
 #[test]
 fn sqlite_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
@@ -829,7 +829,7 @@ fn sqlite_keeps_the_contract() {
     });
 }
 
-/// Shows REQ-STORE-01, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51.
+/// Shows REQ-STORE-01, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-NODE-98.
 #[test]
 fn postgresql_keeps_the_contract() {
     check(|| SqlStore::postgres(crate::fixture::postgres().address().unwrap()).unwrap());

@@ -407,7 +407,7 @@ fn a_revocation_that_cannot_be_signed_yet_is_recorded_and_says_so() {
     let site = Site { authority: Arc::new(authority), clock, dir };
     signer.hangs.store(true, Ordering::Relaxed);
     let theft = Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "van".into() };
-    let said = site.refuses(theft.clone());
+    let said = site.refuses(theft);
     assert!(said.starts_with("recorded; not signed yet: ") && said.contains("it does not answer"), "{said}");
     assert_eq!(site.state("ct-1").0, "revoked");
     signer.hangs.store(false, Ordering::Relaxed);

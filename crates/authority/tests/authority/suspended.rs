@@ -126,7 +126,7 @@ impl Scene {
     }
 }
 
-/// Shows REQ-LIST-43: at a hub a suspension by few members lapses after fourteen days, and one that a list confirms does not.
+/// Shows REQ-LIST-43, REQ-CLI-36: at a hub a suspension by few members lapses after fourteen days, and one that a list confirms does not.
 #[test]
 fn at_a_hub_a_suspension_lapses_after_fourteen_days_unless_a_list_confirms_it() {
     for confirmed in [false, true] {

@@ -120,7 +120,7 @@ fn no_root_but_the_sites_own_is_taken_for_one_of_the_site() {
     let first = site.authority.root().der.clone();
     assert!(!node.is_root_of_site(&first));
     node.pin_root(&first).unwrap();
-    let list = || site.authority.news().current(Kind::SiteList).unwrap().bytes.clone();
+    let list = || site.authority.news().current(Kind::SiteList).unwrap().bytes;
     node.accept(Kind::SiteList, &list()).unwrap();
     let after = ["root", "retire root"].map(|change| {
         site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });

@@ -23,9 +23,9 @@ pub(crate) enum AuthorityCommand {
     },
     /// List what a person must look at: reused codes, cloned credentials.
     Alarms {
-        /// Mark this alarm as dealt with.
-        #[arg(long, value_name = "NUMBER")]
-        acknowledge: Option<i64>,
+        /// Mark these alarms as dealt with: their numbers, with commas between.
+        #[arg(long, value_name = "NUMBER", value_delimiter = ',')]
+        acknowledge: Vec<i64>,
         #[command(flatten)]
         hub: HubArgs,
     },
@@ -117,15 +117,30 @@ pub(crate) struct CreateMakerArgs {
 pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
     match command {
         AuthorityCommand::Show { hub } => show(&hub),
-        AuthorityCommand::Alarms { acknowledge: Some(id), hub } => {
-            super::device::done(&hub, Request::AcknowledgeAlarm { id })
+        AuthorityCommand::Alarms { acknowledge, hub } if acknowledge.is_empty() => alarms(&hub),
+        AuthorityCommand::Alarms { acknowledge, hub } => {
+            for id in acknowledge {
+                super::device::done(&hub, Request::AcknowledgeAlarm { id })?;
+            }
+            Ok(Outcome::Done)
         }
-        AuthorityCommand::Alarms { acknowledge: None, hub } => alarms(&hub),
         AuthorityCommand::Audit { limit, hub } => audit(limit, &hub),
         AuthorityCommand::Keys(command) => super::keys::run(command),
         AuthorityCommand::CreateMaker(args) => {
             folder::create(&AuthorityConfig::maker(&args.hub.dir, &args.name), &Keys::default())?;
-            show(&args.hub)
+            show(&args.hub)?;
+            if !args.hub.json {
+                let dir = args.hub.dir.display();
+                say!(
+                    "The passphrase of its keys lies beside them, in {dir}/keys/passphrase: whoever has this folder has the key"
+                );
+                say!(
+                    "that vouches for all its devices. Take the passphrase elsewhere, and keep the root offline where it matters"
+                );
+                say!("(a PKCS#11 token or `medlock authority make-root`: section 2 of the operator's guide).");
+                say!("Next: medlock device provision --dir {dir} --profile FILE --input FILE --out FOLDER");
+            }
+            Ok(Outcome::Done)
         }
         AuthorityCommand::Create(args) => create(args),
         AuthorityCommand::MoveStore(args) => store::move_store(args),
@@ -225,7 +240,7 @@ fn alarms(hub: &HubArgs) -> Result<Outcome, Failure> {
             for alarm in alarms {
                 table.row([
                     alarm.id.to_string(),
-                    alarm.at,
+                    alarm.last,
                     alarm.kind,
                     alarm.device.unwrap_or_else(|| "-".into()),
                     if alarm.acknowledged { "yes" } else { "no" }.into(),

@@ -380,6 +380,10 @@ fn report(
     if !found.is_empty() {
         table.print("");
     }
+    // Who looks again and again hears of what is new, and once that the log is right.
+    if args.every.is_some() && size == old && size > 0 {
+        return Ok(());
+    }
     say!(
         "{}: {size} entries, {} new, {} of them watched; it continues what was seen before",
         cosigned.checkpoint.origin,
@@ -395,7 +399,12 @@ fn resume(state: &Path, key: VerifierKey) -> Result<Follower, Failure> {
     let kept: follow::Kept = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
     let follower = Follower::resume(&kept).map_err(|error| failed(error.to_string()))?;
     if *follower.key() != key {
-        return Err(failed("it is of another log than --key".to_owned()).into());
+        return Err(format!(
+            "{}: it is of another log than --key; a monitor must not forget: bring the file back. If the log was begun anew, as \
+             whoever runs the hub must be able to say, keep this file and name another one for the new log",
+            state.display()
+        )
+        .into());
     }
     Ok(follower)
 }

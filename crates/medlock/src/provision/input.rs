@@ -78,6 +78,9 @@ impl Column {
             "type" | "device_type" => Ok(Self::Type),
             "d" => Err(Wrong::Run(Box::new(Unfit::PrivateKey))),
             other if other.contains("priv") || other.contains("secret") => Err(Wrong::Run(Box::new(Unfit::PrivateKey))),
+            other if other.contains([';', '\t']) => {
+                Err(Wrong::Row(format!("{other:?}: write commas between the columns serial, key, request, type")))
+            }
             other => Err(Wrong::Row(format!("{other:?} is none of serial, key, request, type"))),
         }
     }
@@ -321,6 +324,15 @@ mod tests {
         let json = "{\"serial\":\"A-1\",\"key\":\"3059\",\"type\":21}\n\n\
                     {\"request\":\"-----BEGIN X-----\\nAA==\\n-----END X-----\",\"serial\":\"A-2\",\"type\":null}\n";
         assert_eq!(rows(json), Ok(expected));
+    }
+
+    /// Shows REQ-CLI-44: as a German or French table program writes it.
+    #[test]
+    fn a_table_with_semicolons_is_told_what_to_write() {
+        for table in ["serial;key;type\nA-1;3059;21\n", "serial\tkey\nA-1\t3059\n"] {
+            let error = rows(table).unwrap_err();
+            assert!(error.contains("write commas between the columns serial, key, request, type"), "{error}");
+        }
     }
 
     /// Shows REQ-PROV-02.

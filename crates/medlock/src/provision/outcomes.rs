@@ -210,6 +210,7 @@ pub(crate) fn to_csv(folder: &Path) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
+    /// Shows REQ-PROV-68.
     #[test]
     fn serials_make_safe_file_names_that_differ() {
         assert_eq!(file_name("P-0007.a_B"), "P-0007.a_B");

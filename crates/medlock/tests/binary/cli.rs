@@ -176,6 +176,27 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_right() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("medlock up"), "{output:?}");
 }
 
+/// Shows REQ-CLI-41: what every command takes, those take too that name a log.
+#[test]
+fn what_is_logged_can_be_chosen_where_a_log_is_named() {
+    for verb in [&["log", "verify"][..], &["log", "monitor", "--state", "/nonexistent/state"]] {
+        let output = medlock(&[verb, &["--log", "info", "/nonexistent", "--key", "k"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("there is no such file"), "{verb:?}: {said}");
+    }
+}
+
+/// Shows REQ-CLI-42.
+#[test]
+fn a_new_maker_is_told_where_its_passphrase_lies_and_what_is_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().join("maker");
+    let output = medlock(&["authority", "create-maker", "Pump Works", "--dir", dir.to_str().expect("UTF-8")]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && dir.join("keys/passphrase").exists(), "{output:?}");
+    assert!(said.contains("maker/keys/passphrase") && said.contains("Next: medlock device provision --dir "), "{said}");
+}
+
 /// Shows REQ-CLI-05.
 #[test]
 fn completions_and_manual_pages_are_made() {

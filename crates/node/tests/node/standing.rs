@@ -68,7 +68,7 @@ fn says(error: &Error, code: &str) -> bool {
     said.contains(&format!("hub is not listened to as hub: {code}"))
 }
 
-/// Shows REQ-NODE-65.
+/// Shows REQ-NODE-65, REQ-CLI-39.
 #[tokio::test]
 async fn a_hub_below_a_stolen_key_is_refused_for_renewal_and_news() {
     let (hub, running, stolen, knowledge) = false_hub().await;
