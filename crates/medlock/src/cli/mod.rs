@@ -225,6 +225,8 @@ pub(crate) enum BenchCommand {
     Device(bench::DeviceArgs),
     /// Certificates, status tickets and inclusion proofs per second.
     Issue(bench::IssueArgs),
+    /// Observations, tokens and searches per second of a hub's clinical face.
+    Fhir(bench::FhirArgs),
 }
 
 /// How the running hub is found by the commands that talk to it.
@@ -270,6 +272,7 @@ pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Bench(BenchCommand::Dicom(args)) => bench::dicom(&args),
         Command::Bench(BenchCommand::Device(args)) => bench::device(&args),
         Command::Bench(BenchCommand::Issue(args)) => bench::issue(&args),
+        Command::Bench(BenchCommand::Fhir(args)) => bench::fhir(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "medlock", &mut std::io::stdout());
             Ok(Outcome::Done)

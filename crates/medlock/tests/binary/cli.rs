@@ -323,6 +323,30 @@ fn the_device_bench_says_what_it_measured() {
     assert!(measured["left_out"][0].as_str().is_some_and(|reason| reason.starts_with("lakers: /none")));
 }
 
+/// Shows REQ-BENCH-20: against a hub of its own, over TLS, and beside a server that only keeps the bytes.
+#[test]
+fn the_clinical_bench_says_what_it_measured() {
+    let small = ["--observations", "1000", "--creates", "100", "--tokens", "100", "--searches", "100", "--rounds", "1"];
+    let output = medlock(&[&["bench", "fhir", "--json"], &small[..]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let measured: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for (part, target) in [
+        ("floor", None),
+        ("creates", Some(5_000)),
+        ("resources", Some(15_000)),
+        ("tokens", Some(1_500)),
+        ("backend_tokens", Some(1_500)),
+        ("creates_beside", None),
+    ] {
+        assert!(measured[part]["per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{part}: {measured}");
+        assert_eq!(measured[part]["target"].as_u64(), target, "{part}");
+    }
+    assert_eq!((&measured["store"], &measured["observations"]), (&"SQLite".into(), &1_000.into()));
+    assert!(measured["search"]["p99_ms"].as_f64() >= measured["search"]["median_ms"].as_f64(), "{measured}");
+    assert!(measured["memory_mb"].as_f64().is_some_and(|memory| memory > 1.0), "{measured}");
+    assert_eq!(medlock(&["bench", "fhir", "--askers", "0"]).status.code(), Some(2));
+}
+
 /// Shows REQ-BENCH-11.
 #[test]
 fn the_device_bench_measures_the_parts_that_were_asked() {

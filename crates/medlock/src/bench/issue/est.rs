@@ -1,8 +1,9 @@
 //! Issuing over EST: devices with confirmed codes, on connections that stay open.
 
+use super::IssueArgs;
 use super::library::at_once;
-use super::{IssueArgs, Rate, took};
 use crate::Failure;
+use crate::bench::rate::{Rate, took};
 use crate::config::HubConfig;
 use crate::hub::Hub;
 use base64::Engine as _;

@@ -1,7 +1,8 @@
 //! Issuing through the library: from the template to the certificate that is released.
 
-use super::{Bulk, IssueArgs, Rate, took};
+use super::{Bulk, IssueArgs};
 use crate::Failure;
+use crate::bench::rate::{Rate, took};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use medlock_authority::issue::{self, Form, Issuer, Template, issue};

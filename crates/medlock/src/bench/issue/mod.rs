@@ -4,12 +4,11 @@ mod est;
 mod library;
 mod rest;
 
-use crate::output::say;
-use crate::output::{self, Table};
+use super::rate::{Rate, Rates};
+use crate::output::{self, say};
 use crate::{Failure, Outcome};
 use clap::Args;
 use serde::Serialize;
-use std::time::{Duration, Instant};
 
 /// `medlock bench issue`.
 #[derive(Debug, Args)]
@@ -65,18 +64,6 @@ struct Measured {
     left_out: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Rate {
-    per_second: f64,
-    /// The rate of the best round.
-    best: f64,
-    /// Processor time of one, in all processes that this one has started, in microseconds: the least of all rounds.
-    processor_microseconds: f64,
-    /// What is asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<u32>,
-}
-
 #[derive(Debug, Serialize)]
 struct Bulk {
     devices: u32,
@@ -97,35 +84,6 @@ struct Proof {
     /// Checking its hashes alone.
     path_microseconds: f64,
     target_microseconds: f64,
-}
-
-/// How long something took.
-#[derive(Clone, Copy, Debug)]
-struct Took {
-    seconds: f64,
-    /// Processor time of this process and of those it has started.
-    processor_seconds: f64,
-}
-
-impl Took {
-    fn processor_microseconds(&self, count: u32) -> f64 {
-        self.processor_seconds * 1e6 / f64::from(count.max(1))
-    }
-}
-
-impl Rate {
-    /// From what `count` took, round by round.
-    fn new(count: u32, mut rounds: Vec<Took>, target: Option<u32>) -> Self {
-        rounds.sort_by(|one, other| one.seconds.total_cmp(&other.seconds));
-        let of = |took: Option<&Took>| f64::from(count) / took.map_or(f64::INFINITY, |took| took.seconds).max(1e-9);
-        let processor = rounds.iter().map(|took| took.processor_microseconds(count)).fold(f64::INFINITY, f64::min);
-        Self {
-            per_second: of(rounds.get(rounds.len() / 2)),
-            best: of(rounds.first()),
-            processor_microseconds: processor,
-            target,
-        }
-    }
 }
 
 /// Measures and prints.
@@ -173,53 +131,14 @@ fn measure(args: &IssueArgs) -> Result<Measured, Failure> {
     Ok(measured)
 }
 
-/// How long something takes.
-fn took<T>(act: impl FnOnce() -> Result<T, Failure>) -> Result<(T, Took), Failure> {
-    let (began, processor) = (Instant::now(), processor_seconds());
-    let done = act()?;
-    let seconds = began.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
-    Ok((done, Took { seconds, processor_seconds: processor_seconds() - processor }))
-}
-
-/// Processor time of this process and of those it has started and not yet ended (the signer), as `/proc` tells it: in
-/// hundredths of a second.
-fn processor_seconds() -> f64 {
-    let own = std::process::id().to_string();
-    let ticks = |stat: String| -> Option<u64> {
-        // proc_pid_stat(5): behind the name in parentheses come the state, the parent, and as 12th and 13th the times.
-        let (id, rest) = (stat.split(' ').next()?, stat.rsplit_once(") ")?.1);
-        let fields: Vec<&str> = rest.split(' ').collect();
-        let times = fields.get(11..13).filter(|_| id == own || fields.get(1) == Some(&own.as_str()))?;
-        times.iter().map(|time| time.parse::<u64>().ok()).sum()
-    };
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    // Others that stand there (`self`, `thread-self`) are a process once more.
-    let numbered = processes.filter(|one| one.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));
-    let stats = numbered.filter_map(|one| std::fs::read_to_string(one.path().join("stat")).ok());
-    stats.filter_map(ticks).sum::<u64>() as f64 / 100.0
-}
-
 fn print(measured: &Measured) {
-    let mut table = Table::new(&["what", "a second", "best round", "target", "µs of processors"]);
-    let mut rate = |what: &str, rate: &Option<Rate>| {
-        let Some(rate) = rate else { return };
-        let target = rate
-            .target
-            .map(|target| format!("{target}: {}", if rate.per_second >= f64::from(target) { "met" } else { "missed" }));
-        table.row([
-            what.to_owned(),
-            format!("{:.0}", rate.per_second),
-            format!("{:.0}", rate.best),
-            target.unwrap_or_default(),
-            format!("{:.0}", rate.processor_microseconds),
-        ]);
-    };
-    rate("certificates, SQLite, recorded and in the log", &measured.sqlite);
-    rate("certificates, PostgreSQL, recorded and in the log", &measured.postgres);
-    rate("certificates over EST, TLS kept open", &measured.est);
-    rate("status tickets", &measured.tickets);
-    rate("certificates by openssl ca", &measured.openssl);
-    table.print("Nothing was measured.");
+    let mut rates = Rates::new();
+    rates.add("certificates, SQLite, recorded and in the log", measured.sqlite.as_ref());
+    rates.add("certificates, PostgreSQL, recorded and in the log", measured.postgres.as_ref());
+    rates.add("certificates over EST, TLS kept open", measured.est.as_ref());
+    rates.add("status tickets", measured.tickets.as_ref());
+    rates.add("certificates by openssl ca", measured.openssl.as_ref());
+    rates.print();
     if let Some(bulk) = &measured.bulk {
         say!(
             "\n{} birth credentials in bulk: {:.1} s (target {} s), {:.0} µs of processors each",

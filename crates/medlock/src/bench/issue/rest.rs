@@ -1,9 +1,10 @@
 //! Tickets, proofs, and openssl's own authority.
 
 use super::library::{Line, NAME, at_once};
-use super::{IssueArgs, Proof, Rate, Took, took};
+use super::{IssueArgs, Proof};
 use crate::Failure;
 use crate::bench::peers;
+use crate::bench::rate::{Rate, Took, took};
 use medlock_authority::signer::InProcess;
 use medlock_authority::{Authority, AuthorityConfig, status};
 use medlock_node::clock::Clock;
