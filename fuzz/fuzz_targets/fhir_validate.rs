@@ -5,6 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use medlock_clinical::definitions::Definitions;
 use medlock_clinical::json::{Document, Limits, Node};
 use medlock_clinical::kind::{Id, Kind, Millis};
+use medlock_clinical::subscription::Wanted;
 use medlock_clinical::validate::{Asked, body, prepare};
 
 fuzz_target!(|data: &[u8]| {
@@ -13,6 +14,9 @@ fuzz_target!(|data: &[u8]| {
     let Some(kind) = named.and_then(|name| Kind::named(&name)) else { return };
     let bases = ["https://hub.example/fhir".to_owned()];
     let asked = Asked { kind, bases: &bases, mark: Some("suspended") };
+    if let Ok(wanted) = Wanted::read(document.root()) {
+        assert!(!wanted.whole || !wanted.endpoint.contains('?'));
+    }
     match prepare(document.root(), Definitions::r4(), asked) {
         Err(issues) => assert!((1..=50).contains(&issues.all().len())),
         Ok(prepared) => {

@@ -9,11 +9,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The kinds that are kept and whose rules are all enforced: Subscriptions have a number, and are not served yet.
-fn served() -> impl Iterator<Item = Kind> {
-    Kind::all().filter(|kind| *kind != Kind::SUBSCRIPTION)
-}
-
 /// `[clinical]`: the FHIR store and its authorization server, at `/fhir` and `/auth` of the hub's listeners.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,7 +61,7 @@ impl Default for ClinicalConfig {
             store_schema: None,
             store_password_file: None,
             store_ca: None,
-            kinds: served().map(|kind| kind.name().to_owned()).collect(),
+            kinds: Kind::all().map(|kind| kind.name().to_owned()).collect(),
             base: Base::ALL.to_vec(),
             glass_seconds: 900,
             patient_system: None,
@@ -124,8 +119,8 @@ impl Settings {
             return Err(wrong("public_url", what));
         }
         let kind = |name: &String| {
-            served().find(|kind| kind.name() == name).ok_or_else(|| {
-                let all: Vec<&str> = served().map(Kind::name).collect();
+            Kind::named(name).ok_or_else(|| {
+                let all: Vec<&str> = Kind::all().map(Kind::name).collect();
                 wrong("kinds", format!("has {name:?}, which is none of {}", all.join(", ")))
             })
         };
@@ -191,7 +186,7 @@ mod tests {
             ClinicalConfig { public_url: Some("https://fhir.example:8443/".into()), ..ClinicalConfig::default() };
         let settings = Settings::of(&config).expect("settings");
         assert_eq!(settings.public_url, "https://fhir.example:8443");
-        assert_eq!(settings.kinds, served().collect::<Vec<_>>());
+        assert_eq!(settings.kinds, Kind::all().collect::<Vec<_>>());
         for url in ["http://localhost:8080", "http://127.0.0.1:1", "http://[::1]:1", "https://10.0.0.1"] {
             assert!(is_address(url), "{url}");
         }
@@ -213,9 +208,7 @@ mod tests {
             Settings::of(&config).map(drop).map_err(|error| error.to_string())
         };
         assert!(but(|config| config.public_url = None).is_err_and(|text| text.contains("clinical.public_url")));
-        assert!(
-            but(|config| config.kinds.push("Subscription".into())).is_err_and(|text| text.contains("Subscription"))
-        );
+        assert!(but(|config| config.kinds.push("Encounter".into())).is_err_and(|text| text.contains("Encounter")));
         assert!(but(|config| config.kinds.clear()).is_err() && but(|config| config.page_most = 0).is_err());
         assert!(but(|config| config.glass_seconds = 59).is_err() && but(|config| config.base.clear()).is_ok());
         assert!(but(|config| config.access_seconds = 59).is_err() && but(|config| config.access_seconds = 60).is_ok());

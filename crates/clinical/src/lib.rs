@@ -13,6 +13,7 @@
 //! | [`intake`] | what devices say, on its way into the records |
 //! | [`provenance`] | where it came from: credential, verdict and proof |
 //! | `rest` | `/fhir` over HTTP |
+//! | [`subscription`] | what somebody wants to be told, and telling it |
 //! | [`outcome`] | what is wrong with a request, as its author is told it |
 //! | [`seam`] | what others give |
 
@@ -37,6 +38,7 @@ pub mod query;
 mod rest;
 pub mod seam;
 pub mod store;
+pub mod subscription;
 #[cfg(test)]
 mod tests;
 pub mod validate;
@@ -90,6 +92,7 @@ pub struct Clinical {
     audit: audit::Queue,
     places: rest::Places,
     key_sets: auth::KeySets,
+    notices: subscription::Notices,
     /// Where devices reach it, without `/fhir`; empty until their door is open.
     devices_address: RwLock<Arc<str>>,
 }
@@ -119,6 +122,7 @@ impl Clinical {
             audit,
             places: rest::Places::default(),
             key_sets,
+            notices: subscription::Notices::new(),
             devices_address,
         }))
     }
@@ -167,6 +171,10 @@ impl Clinical {
 
     pub(crate) const fn key_sets(&self) -> &auth::KeySets {
         &self.key_sets
+    }
+
+    pub(crate) const fn notices(&self) -> &subscription::Notices {
+        &self.notices
     }
 
     /// The patients whom somebody of the staff, by their row, may choose: what consents hide is not among them.

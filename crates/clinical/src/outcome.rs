@@ -38,6 +38,8 @@ pub enum Code {
     PatientElsewhere,
     /// What a Consent says cannot be enforced.
     Consent,
+    /// What a Subscription wants cannot be told.
+    Subscription,
     /// A reference leads to nothing that the caller may read.
     Reference,
     /// More issues than are told.
@@ -138,6 +140,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
             "not-supported",
             UNFIT,
             "say it as docs/operating.md says, or leave it out: a consent that is kept is enforced",
+        ),
+    ),
+    (
+        Code::Subscription,
+        (
+            "fhir-subscription",
+            "not-supported",
+            UNFIT,
+            "say it as docs/operating.md says: rest-hook, an address that is called, a search that stands for itself",
         ),
     ),
     (Code::Reference, ("fhir-reference", "not-found", UNFIT, "refer to resources that are here and that you may read")),
@@ -286,7 +297,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -300,6 +311,7 @@ impl Code {
         Self::PatientNotSubject,
         Self::PatientElsewhere,
         Self::Consent,
+        Self::Subscription,
         Self::Reference,
         Self::More,
         Self::UnknownKind,

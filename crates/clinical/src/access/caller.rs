@@ -7,6 +7,8 @@ use crate::auth::{Scopes, Word};
 use crate::consent::{Actor, Base, Ruling};
 use crate::kind::{Kind, Millis, Row};
 use crate::provenance::{Statement, TESTIFIED, Testimony};
+use crate::store::NewLeave;
+use crate::subscription::Subscriber;
 use crate::validate::ident_of;
 use medlock_trust::decide::Code;
 use medlock_trust::{CredentialId, Denied, DeviceName, Operation};
@@ -152,6 +154,18 @@ impl Caller {
         }
     }
 
+    /// In whose name it is told what it wants to be told, until then (seconds since 1970); `None`: a device is told nothing.
+    pub(crate) fn subscriber(&self, until: i64) -> Option<Subscriber> {
+        match &self.grant.holder {
+            Holder::Device { .. } => None,
+            Holder::Person { .. } => Some(Subscriber::Leave(self.grant.leave)),
+            Holder::Software { client } => {
+                let (holder, scopes) = (Holder::Software { client: client.clone() }, self.grant.scopes.clone());
+                Some(Subscriber::Own(NewLeave { holder, scopes, made: self.at.0.div_euclid(1_000), until }))
+            }
+        }
+    }
+
     /// Whether it may open apps with a patient and a place.
     pub(crate) fn opens_apps(&self) -> bool {
         matches!(self.grant.holder, Holder::Software { .. }) && self.grant.scopes.has(Word::Opens)
@@ -288,7 +302,7 @@ impl Caller {
 impl Caller {
     /// The administrator, who asks over the hub's socket: what is written so is noted as that software's.
     pub(crate) fn administrator() -> Self {
-        let scopes = Scopes::read("system/*.rs system/Device.u").unwrap_or_default();
+        let scopes = Scopes::read("system/*.rs system/Device.u system/Subscription.u").unwrap_or_default();
         let rights = Arc::from(scopes.rights_of_software());
         let client = ADMINISTRATOR.to_owned();
         let holder = Holder::Software { client: client.clone() };

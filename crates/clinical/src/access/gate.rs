@@ -156,6 +156,20 @@ impl Gate {
         }
     }
 
+    /// Who is told something in the name of what was granted, with what is allowed at this moment; `None` when that has ended.
+    /// Blocks.
+    pub(crate) fn subscriber(&self, leave: i64) -> Result<Option<Caller>, medlock_store::Error> {
+        let grant = self.records.leave(leave)?.filter(|grant| grant.until > self.clock.now().unix());
+        let Some(grant) = grant else { return Ok(None) };
+        let who = match &grant.holder {
+            Holder::Device { .. } => return Ok(None),
+            Holder::Software { client } => Who::Software { client: client.clone() },
+            Holder::Person { account, client, .. } => Who::Person { account: *account, client: client.clone() },
+        };
+        let (base, at) = (Arc::clone(&self.base), Millis(self.clock.unix_millis()));
+        Ok(Some(Caller { who, grant: Arc::new(grant), standings: Vec::new(), base, at, testimony: None }))
+    }
+
     fn testimony<C: AsRef<[u8]>>(&self, who: &Identified, chain: &[C]) -> Arc<Testimony> {
         self.testimonies.of(who, chain, &self.knowledge, (&*self.devices, &self.clock))
     }

@@ -11,6 +11,7 @@ use crate::moment;
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::Handling;
 use crate::store::{Act, Condition, Done, How, Unapplied};
+use crate::subscription::{Wanted, with_status};
 use crate::validate::{self, Asked, Prepared};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -18,6 +19,8 @@ use axum::response::Response;
 use http::header::{ETAG, IF_MATCH, LAST_MODIFIED, LOCATION};
 use http::{HeaderName, StatusCode};
 
+/// How long a subscription of software is told that says no end, in seconds.
+const YEAR: i64 = 31_536_000;
 /// How often a request is read again because what its condition finds has changed meanwhile.
 const TRIES: usize = 8;
 const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
@@ -157,8 +160,46 @@ impl Asking {
         kind: Kind,
         resource: Node<'_, '_>,
     ) -> Result<Prepared, Refusal> {
+        if kind == Kind::SUBSCRIPTION {
+            return self.subscription(caller, resource);
+        }
         let mark = caller.mark(verb, kind).map(|code| code.as_str());
         Ok(validate::prepare(resource, Definitions::r4(), Asked { kind, bases: &self.door.bases(), mark })?)
+    }
+
+    /// A Subscription, whose status is ours to say, in the name of who writes it.
+    fn subscription(&self, caller: &Caller, resource: Node<'_, '_>) -> Result<Prepared, Refusal> {
+        let (clinical, bases) = (&self.door.clinical, self.door.bases());
+        let asked = Asked { kind: Kind::SUBSCRIPTION, bases: &bases, mark: None };
+        validate::prepare(resource, Definitions::r4(), asked)?;
+        let wanted = Wanted::read(resource)?;
+        let kind = self.kind(wanted.kind.name())?;
+        if let Some(why) = denied(caller, Verb::Search, kind).or_else(|| denied(caller, Verb::Read, kind)) {
+            return Err(why);
+        }
+        let plan = self.plan(kind, &wanted.query, Handling::Strict)?;
+        for other in plan.others() {
+            if let Some(why) = denied(caller, Verb::Search, *other) {
+                return Err(why);
+            }
+        }
+        let wrong = |text: String, at: &'static str| Refusal::from(Issue::new(Code::Subscription, text).at(at));
+        if let Err(why) = clinical.key_sets().outbound().allows(&wanted.endpoint) {
+            return Err(wrong(why.to_string(), "Subscription.channel.endpoint"));
+        }
+        let now = clinical.clock().now().unix();
+        let until = wanted.until.map_or(i64::MAX, |until| until.div_euclid(1_000)).min(now.saturating_add(YEAR));
+        if until <= now {
+            return Err(wrong("it has ended already".to_owned(), "Subscription.end"));
+        }
+        let subscriber = caller.subscriber(until);
+        if subscriber.is_none() {
+            return Err(Issue::new(Code::Forbidden, "a device is told nothing: software is").into());
+        }
+        let text = with_status(resource, if wanted.active { "active" } else { "off" }, None);
+        let document = read_json(&text, &Limits::BUNDLE)?;
+        let prepared = validate::prepare(document.root(), Definitions::r4(), asked)?;
+        Ok(prepared.subscribed(subscriber.filter(|_| wanted.active)))
     }
 
     /// A condition with what it finds now: none, or one. It is looked for among what the caller may search.

@@ -20,6 +20,7 @@ mod read;
 mod schema;
 mod search;
 mod statement;
+mod subscription;
 mod testimony;
 mod token;
 mod write;
@@ -37,6 +38,7 @@ pub(crate) use passkeys::SignedIn;
 pub use read::Stored;
 pub use search::Found;
 pub(crate) use statement::Statement;
+pub(crate) use subscription::Due;
 pub(crate) use token::{NewLeave, NewRefresh, NewToken};
 
 use crate::kind::Seq;

@@ -23,6 +23,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(CONSENTS),
         Step::Sql { sqlite: SQLITE_GLASS_APPEND, postgres: POSTGRES_GLASS_APPEND },
         Step::Both(STATEMENTS),
+        Step::Both(SUBSCRIPTIONS),
     ],
 };
 
@@ -195,4 +196,13 @@ const POSTGRES_GLASS_APPEND: &str = "CREATE TRIGGER only_added BEFORE UPDATE OR 
 const STATEMENTS: &str = "
 CREATE INDEX resource_statement ON resource (statement) WHERE statement IS NOT NULL;
 CREATE INDEX past_statement ON past (statement) WHERE statement IS NOT NULL;
+";
+/// Subscriptions that are told, each in the name of what was granted to who wrote it: up to which change, how often in a row that
+/// failed, and when it is tried again; and which hub tells, until when. Times are milliseconds.
+const SUBSCRIPTIONS: &str = "
+CREATE TABLE subscription (
+    rid INTEGER PRIMARY KEY, leave INTEGER NOT NULL, told INTEGER NOT NULL, failures INTEGER NOT NULL, next INTEGER NOT NULL
+) STRICT;
+CREATE INDEX subscription_told ON subscription (told);
+CREATE TABLE telling (id INTEGER PRIMARY KEY, hub BLOB NOT NULL, until INTEGER NOT NULL) STRICT;
 ";

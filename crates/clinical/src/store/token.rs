@@ -156,6 +156,21 @@ fn holder_of(row: &Found) -> Result<(Holder, Option<(Kind, Row)>), Fault> {
     Ok((Holder::Person { account, client, patient }, Some((kind, Row(row.number("person")?)))))
 }
 
+/// What was granted, with its scopes and until when.
+fn grant_of(row: &Found, binding: Binding) -> Result<Grant, Fault> {
+    let scopes = scopes_of(row, "scopes")?;
+    let (holder, person) = holder_of(row)?;
+    // Who is a patient sees that one alone.
+    let only = person.filter(|(kind, _)| *kind == Kind::PATIENT).map(|(_, row)| row);
+    let rights = match &holder {
+        Holder::Device { own, .. } => scopes.rights_of_device(*own),
+        Holder::Software { .. } => scopes.rights_of_software(),
+        Holder::Person { patient, .. } => scopes.rights_of_person(*patient, only),
+    };
+    let (leave, until) = (row.number("id")?, row.number("until")?);
+    Ok(Grant { leave, holder, person, binding, until, scopes, rights: Arc::from(rights) })
+}
+
 impl Records {
     /// Grants something, with a token for it.
     ///
@@ -179,18 +194,22 @@ impl Records {
         );
         self.database().read("look for a token", |sql| {
             first(sql, "token", &question, values![hash, ACCESS], |row| {
-                let scopes = scopes_of(row, "scopes")?;
-                let (holder, person) = holder_of(row)?;
-                // Who is a patient sees that one alone.
-                let only = person.filter(|(kind, _)| *kind == Kind::PATIENT).map(|(_, row)| row);
-                let rights = match &holder {
-                    Holder::Device { own, .. } => scopes.rights_of_device(*own),
-                    Holder::Software { .. } => scopes.rights_of_software(),
-                    Holder::Person { patient, .. } => scopes.rights_of_person(*patient, only),
-                };
-                let (leave, until, binding) = (row.number("id")?, row.number("until")?, binding_of(row)?);
-                Ok(Grant { leave, holder, person, binding, until, scopes, rights: Arc::from(rights) })
+                let binding = binding_of(row)?;
+                grant_of(row, binding)
             })
+        })
+    }
+
+    /// What was granted, if it has not ended. That it is late is for who asks to see.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn leave(&self, leave: i64) -> Result<Option<Grant>, Error> {
+        let question = format!(
+            "SELECT {LEAVE}, l.scopes, l.until FROM leave l LEFT JOIN account a ON a.id = l.account WHERE l.id = ?1 AND l.ended IS NULL"
+        );
+        self.database().read("look for what was granted", |sql| {
+            first(sql, "leave", &question, values![leave], |row| grant_of(row, Binding::Bearer))
         })
     }
 

@@ -4,7 +4,7 @@
 use super::act::{Act, Done, How, Unapplied};
 use super::dictionary::Numbers;
 use super::read::Stored;
-use super::{Records, Statement, consent, index, names, search, testimony};
+use super::{Records, Statement, consent, index, names, search, subscription, testimony};
 use crate::access::{Caller, Naming, Sight, Verb};
 use crate::audit::{self, Note};
 use crate::consent::Compiled;
@@ -325,6 +325,7 @@ impl Running<'_> {
                 self.index(row, to)?;
                 self.name(row, to)?;
                 self.provide(row, patient, to)?;
+                self.subscribe(row, to)?;
                 self.finish(How::Created, (kind, id), (row, patient), Version::FIRST, to.tail())
             }
             (Act::Update { to, bases, .. }, Some(before)) => self.update(id, to, &before, bases),
@@ -376,6 +377,14 @@ impl Running<'_> {
         consent::write(self.sql, (row, patient), compiled, &self.work.numbers, target)
     }
 
+    /// Who wants to be told by a Subscription, is from now on.
+    fn subscribe(&mut self, row: Row, to: &Prepared) -> Result<(), Stopped> {
+        if to.kind() != Kind::SUBSCRIPTION {
+            return Ok(());
+        }
+        subscription::write(self.sql, row, to.subscriber())
+    }
+
     fn update(&mut self, id: Id, to: &Prepared, before: &Stored, bases: &[String]) -> Result<Done, Stopped> {
         let (kind, row) = (to.kind(), before.row);
         let patient = match to.patient() {
@@ -398,6 +407,7 @@ impl Running<'_> {
         self.index(row, to)?;
         self.name(row, to)?;
         self.provide(row, patient, to)?;
+        self.subscribe(row, to)?;
         if kind == Kind::DEVICE && patient != before.patient {
             self.move_metrics(row, patient)?;
         }
@@ -426,6 +436,9 @@ impl Running<'_> {
             return Err(Stopped::Changed);
         }
         self.known.remove(&(before.kind, before.id));
+        if before.kind == Kind::SUBSCRIPTION {
+            subscription::remove(self.sql, before.row)?;
+        }
         if before.kind == Kind::CONSENT {
             consent::remove(self.sql, before.row)?;
         }

@@ -21,6 +21,7 @@ use crate::definitions::Definitions;
 use crate::json::{self, Document, Limits, Node, Sort};
 use crate::kind::{Id, Kind};
 use crate::outcome::{Code, Issue, Issues};
+use crate::subscription::Subscriber;
 
 /// The system of the tags that say how its device stood when a resource was written. Only we write them.
 pub const MARK_SYSTEM: &str = "urn:medlock:fhir:mark";
@@ -45,6 +46,7 @@ pub struct Prepared {
     references: Vec<Needed>,
     patient: PatientOf,
     consent: Option<Compiled>,
+    subscriber: Option<Subscriber>,
 }
 
 /// A resource that has to be here, and that whoever writes may read.
@@ -94,6 +96,16 @@ impl Prepared {
     pub const fn consent(&self) -> Option<&Compiled> {
         self.consent.as_ref()
     }
+
+    /// In whose name is told what it wants, if it is a Subscription that is active.
+    pub(crate) const fn subscriber(&self) -> Option<&Subscriber> {
+        self.subscriber.as_ref()
+    }
+
+    /// The same, told in the name of `subscriber`.
+    pub(crate) fn subscribed(self, subscriber: Option<Subscriber>) -> Self {
+        Self { subscriber, ..self }
+    }
 }
 
 /// Checks a resource and takes from it what is kept.
@@ -114,7 +126,8 @@ pub fn prepare(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'
     let rows = index::rows(resource, definitions, asked);
     let is_consent = asked.kind == Kind::CONSENT;
     let consent = if is_consent { Some(consent::compile(resource, asked.bases)?) } else { None };
-    Ok(Prepared { kind: asked.kind, tail: tail(resource, asked.mark), rows, references, patient, consent })
+    let tail = tail(resource, asked.mark);
+    Ok(Prepared { kind: asked.kind, tail, rows, references, patient, consent, subscriber: None })
 }
 
 /// What a resource as it is kept is found by; `None` if it cannot be read.

@@ -44,6 +44,11 @@ impl<'h> Backend<'h> {
         Self { house, key, id: app.id }
     }
 
+    /// Its identifier.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
     fn header(&self) -> Value {
         json!({ "alg": "ES384", "typ": "JWT", "kid": "k1" })
     }

@@ -12,10 +12,27 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-fn openssl(folder: &Path, line: &str) {
+pub(crate) fn openssl(folder: &Path, line: &str) {
     let status =
         Command::new("openssl").args(line.split_whitespace()).current_dir(folder).stderr(Stdio::null()).status();
     assert!(status.expect("openssl is missing; `cargo xtask peers` installs it").success(), "openssl {line}");
+}
+
+/// A folder with an authority, and a key and certificate for `localhost`.
+pub(crate) fn certified() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    std::fs::write(at.join("ext"), "subjectAltName=DNS:localhost\n").expect("written");
+    openssl(at, "ecparam -name prime256v1 -genkey -noout -out ca.key");
+    let authority =
+        "req -x509 -new -key ca.key -subj /CN=ca -days 30 -out ca.pem -addext basicConstraints=critical,CA:TRUE";
+    openssl(at, authority);
+    openssl(at, "ecparam -name prime256v1 -genkey -noout -out server.key");
+    openssl(at, "req -new -key server.key -subj /CN=keys -out server.csr");
+    let certificate =
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -set_serial 1 -days 30 -extfile ext -out server.pem";
+    openssl(at, certificate);
+    folder
 }
 
 /// A web server of the system's, which gives the files of its folder as whole answers.
@@ -27,18 +44,7 @@ struct Web {
 
 impl Web {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let at = folder.path();
-        std::fs::write(at.join("ext"), "subjectAltName=DNS:localhost\n").expect("written");
-        openssl(at, "ecparam -name prime256v1 -genkey -noout -out ca.key");
-        let authority =
-            "req -x509 -new -key ca.key -subj /CN=ca -days 30 -out ca.pem -addext basicConstraints=critical,CA:TRUE";
-        openssl(at, authority);
-        openssl(at, "ecparam -name prime256v1 -genkey -noout -out server.key");
-        openssl(at, "req -new -key server.key -subj /CN=keys -out server.csr");
-        let certificate =
-            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -set_serial 1 -days 30 -extfile ext -out server.pem";
-        openssl(at, certificate);
+        let folder = certified();
         let mut web = Self { folder, port: free_port(), server: None };
         web.start();
         web

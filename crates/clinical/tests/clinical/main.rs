@@ -22,3 +22,4 @@ mod reports;
 mod rest;
 mod search;
 mod smart;
+mod subscription;

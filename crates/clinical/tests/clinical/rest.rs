@@ -46,7 +46,6 @@ async fn wrong_requests_are_told_what_is_wrong() {
         ("POST", "Observation", ("content-type", "application/json; charset=latin1"), &good, 415, "fhir-media-type"),
         ("GET", "Observation", ("accept", "application/fhir+xml"), "", 406, "fhir-media-type"),
         ("GET", "Encounter", json, "", 404, "fhir-unknown-kind"),
-        ("GET", "Subscription", json, "", 404, "fhir-unknown-kind"),
         ("GET", "Observation/x", json, "", 404, "fhir-not-found"),
         ("GET", "Observation/00000000000000000000000000", json, "", 404, "fhir-not-found"),
         ("GET", "Patient", json, "", 403, "fhir-forbidden"),

@@ -227,7 +227,7 @@ fn plain_http_beyond_this_machine_is_refused() {
         ("\n[clinical]\nenabled = true\n", "clinical.public_url"),
         ("\n[clinical]\nenabled = true\npublic_url = \"http://fhir.example\"\n", "clinical.public_url"),
         (
-            "\n[clinical]\nenabled = true\npublic_url = \"https://fhir.example\"\nkinds = [\"Subscription\"]\n",
+            "\n[clinical]\nenabled = true\npublic_url = \"https://fhir.example\"\nkinds = [\"Encounter\"]\n",
             "clinical.kinds",
         ),
         ("\n[clinical]\nenabled = true\nport = 1\n", "port"),

@@ -229,9 +229,28 @@ impl Outbound {
         headers: &[(http::HeaderName, HeaderValue)],
         body: Bytes,
     ) -> Result<Response<Bytes>, Refused> {
+        self.with_body(Method::POST, address, content_type, headers, body).await
+    }
+
+    /// Puts something at an address.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn put(&self, address: &str, content_type: &str, body: Bytes) -> Result<Response<Bytes>, Refused> {
+        self.with_body(Method::PUT, address, content_type, &[], body).await
+    }
+
+    async fn with_body(
+        &self,
+        method: Method,
+        address: &str,
+        content_type: &str,
+        headers: &[(http::HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> Result<Response<Bytes>, Refused> {
         let address = self.allows(address)?;
         let client = self.client(&address).await?;
-        let mut request = client.request(Method::POST, address.path(), Some(content_type), body)?;
+        let mut request = client.request(method, address.path(), Some(content_type), body)?;
         request.headers_mut().extend(headers.iter().cloned());
         request.headers_mut().insert(USER_AGENT, OURSELVES);
         self.sent(&client, &address, request).await

@@ -1,0 +1,169 @@
+//! What somebody wants to be told (FHIR R4 Subscription): read when it is written, and told by [`notices`].
+//!
+//! A Subscription that is kept is one that is served: by `rest-hook`, for a search that stands for itself, at an address that the
+//! settings let us call. It is good for as long as what was granted to who wrote it.
+
+mod notices;
+
+pub(crate) use notices::Notices;
+
+use crate::json::{self, Document, Limits, Node, Sort};
+use crate::kind::Kind;
+use crate::moment;
+use crate::outcome::{Code, Issue, Issues};
+use crate::store::NewLeave;
+
+/// Characters of what is said of a failure, at most.
+const ERROR: usize = 256;
+
+/// In whose name one is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Subscriber {
+    /// What was granted to a person's software: it ends with that.
+    Leave(i64),
+    /// Software in its own name: it ends with its registration.
+    Own(NewLeave),
+}
+
+/// A subscription that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whether anything is told at all.
+    pub active: bool,
+    /// What kind of resource.
+    pub kind: Kind,
+    /// Which of them, as a search.
+    pub query: String,
+    /// Where: an address, or the base of one.
+    pub endpoint: String,
+    /// Whether the resources themselves are sent.
+    pub whole: bool,
+    /// Until when, in milliseconds since 1970, if it ends.
+    pub until: Option<i64>,
+}
+
+impl Wanted {
+    /// Reads a Subscription that R4 allows.
+    ///
+    /// # Errors
+    /// What cannot be served.
+    pub fn read(resource: Node<'_, '_>) -> Result<Self, Issues> {
+        let wrong = |text: String, at: &'static str| Issues::from(Issue::new(Code::Subscription, text).at(at));
+        let text = |node: Option<Node<'_, '_>>, name: &str| {
+            node.and_then(|node| node.member(name)).and_then(Node::text).map(std::borrow::Cow::into_owned)
+        };
+        let (own, channel) = (Some(resource), resource.member("channel"));
+        let active = match text(own, "status").as_deref() {
+            Some("requested" | "active") => true,
+            Some("off") => false,
+            _ => return Err(wrong("a status that is asked for is requested or off".into(), "Subscription.status")),
+        };
+        let criteria = text(own, "criteria").unwrap_or_default();
+        let (name, query) = criteria.split_once('?').unwrap_or((&criteria, ""));
+        let kind = Kind::named(name).filter(|kind| !UNTOLD.contains(kind));
+        let kind = kind.ok_or_else(|| wrong(format!("{name:?} is no kind that is told"), "Subscription.criteria"))?;
+        if text(channel, "type").as_deref() != Some("rest-hook") {
+            return Err(wrong("the type is rest-hook".into(), "Subscription.channel.type"));
+        }
+        if channel.is_some_and(|channel| channel.member("header").is_some()) {
+            let told = "headers are not sent: who reads Subscriptions would read them; have a secret in the address's path, or none";
+            return Err(wrong(told.into(), "Subscription.channel.header"));
+        }
+        let whole = match text(channel, "payload").as_deref() {
+            None | Some("") => false,
+            Some("application/fhir+json") => true,
+            Some(other) => {
+                let told = format!("{other:?} is not sent: application/fhir+json is, or nothing");
+                return Err(wrong(told, "Subscription.channel.payload"));
+            }
+        };
+        let endpoint = text(channel, "endpoint").unwrap_or_default();
+        if whole && endpoint.contains('?') {
+            let told = "resources are put below it, so it has no query";
+            return Err(wrong(told.into(), "Subscription.channel.endpoint"));
+        }
+        let until = match text(own, "end") {
+            None => None,
+            Some(end) => {
+                let end = moment::instant(&end).ok_or_else(|| wrong("it is no instant".into(), "Subscription.end"))?;
+                Some(end.low.0)
+            }
+        };
+        Ok(Self { active, kind, query: query.to_owned(), endpoint, whole, until })
+    }
+
+    /// Reads one as it is kept; `None` if it is none that is served.
+    pub(crate) fn of_kept(body: &[u8]) -> Option<Self> {
+        let document = Document::read(body, &Limits::BUNDLE).ok()?;
+        Self::read(document.root()).ok()
+    }
+}
+
+/// What nobody is told: audit and subscriptions themselves, and Provenances, which are asked for by what they stand for.
+const UNTOLD: [Kind; 3] = [Kind::AUDIT_EVENT, Kind::PROVENANCE, Kind::SUBSCRIPTION];
+
+/// The same resource with what we say of it: its status, and what went wrong.
+pub(crate) fn with_status(resource: Node<'_, '_>, status: &str, error: Option<&str>) -> Vec<u8> {
+    let mut out = b"{\"status\":".to_vec();
+    json::text(status, &mut out);
+    if let Some(error) = error {
+        let error: String = error.chars().take(ERROR).collect();
+        out.extend_from_slice(b",\"error\":");
+        json::text(&error, &mut out);
+    }
+    let ours = ["status", "_status", "error", "_error"];
+    if resource.sort() == Sort::Object {
+        for (name, value) in resource.members().filter(|(name, _)| !ours.contains(&name.as_ref())) {
+            out.push(b',');
+            json::member(&name, &mut out);
+            json::minified(value, &mut out);
+        }
+    }
+    out.push(b'}');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Wanted, String> {
+        let document = Document::read(text.as_bytes(), &Limits::RESOURCE).expect("JSON");
+        let told = |issues: Issues| issues.all().first().map(|issue| issue.text.to_string()).unwrap_or_default();
+        Wanted::read(document.root()).map_err(told)
+    }
+
+    /// Shows REQ-SUB-01: what cannot be served is refused with its place; what is kept is read again as it was.
+    #[test]
+    fn what_cannot_be_served_is_refused() {
+        let fine = r#"{"resourceType":"Subscription","status":"requested","reason":"r","criteria":"Observation?code=x","channel":{"type":"rest-hook","endpoint":"https://a.example/x","payload":"application/fhir+json"}}"#;
+        let wanted = read(fine).expect("fine");
+        assert_eq!(
+            (wanted.kind, wanted.query.as_str(), wanted.active, wanted.whole),
+            (Kind::OBSERVATION, "code=x", true, true)
+        );
+        for (from, to, why) in [
+            ("\"requested\"", "\"error\"", "status"),
+            ("Observation?", "AuditEvent?", "no kind"),
+            ("Observation?", "Encounter?", "no kind"),
+            ("rest-hook", "websocket", "rest-hook"),
+            ("fhir+json", "fhir+xml", "is not sent"),
+            ("\"payload\"", "\"header\":[\"Authorization: x\"],\"payload\"", "headers"),
+            ("\"reason\"", "\"end\":\"tomorrow\",\"reason\"", "instant"),
+        ] {
+            let changed = fine.replace(from, to);
+            assert_ne!(changed, fine);
+            assert!(read(&changed).is_err_and(|told| told.contains(why)), "{changed}");
+        }
+        let off = read(&fine.replace("requested", "off")).expect("off");
+        assert!(!off.active);
+        let document = Document::read(fine.as_bytes(), &Limits::RESOURCE).expect("JSON");
+        let told = with_status(document.root(), "active", Some(&"e".repeat(ERROR + 1)));
+        assert_eq!(Wanted::of_kept(&told), Some(wanted));
+        let told = String::from_utf8(told).expect("text");
+        assert!(
+            told.contains(&format!("\"error\":\"{}\"", "e".repeat(ERROR))) && !told.contains("requested"),
+            "{told}"
+        );
+    }
+}

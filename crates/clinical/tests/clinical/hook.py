@@ -1,0 +1,30 @@
+"""A server that is told something: it notes each request as a line of JSON, and answers with what stands in `status`."""
+
+import http.server
+import json
+import ssl
+import sys
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    def told(self):
+        body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
+        with open("told", "a") as file:
+            file.write(json.dumps({"method": self.command, "path": self.path, "body": body}) + "\n")
+        with open("status") as file:
+            self.send_response(int(file.read()))
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    do_POST = told
+    do_PUT = told
+
+    def log_message(self, *_):
+        pass
+
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("server.pem", "server.key")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Hook)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
