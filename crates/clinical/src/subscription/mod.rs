@@ -1,4 +1,4 @@
-//! What somebody wants to be told (FHIR R4 Subscription): read when it is written, and told by [`notices`].
+//! What somebody wants to be told (FHIR R4 Subscription): read when it is written, and told by `notices`.
 //!
 //! A Subscription that is kept is one that is served: by `rest-hook`, for a search that stands for itself, at an address that the
 //! settings let us call. It is good for as long as what was granted to who wrote it.
