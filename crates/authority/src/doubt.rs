@@ -19,7 +19,8 @@ pub(crate) fn begin(store: &SqlStore, now: Time) -> Result<(), Error> {
                 somebody has entered again what was sold, released, passed on and revoked since, and said so: `medlock authority \
                 confirm-restore`";
     let (kind, text) = ("maker-restored".to_owned(), text.to_owned());
-    store.raise(Alarm { id: 0, at: now, last: now, count: 1, kind, device: None, text, acknowledged: false })?;
+    let (device, subject) = (None, String::new());
+    store.raise(Alarm { id: 0, at: now, last: now, count: 1, kind, device, subject, text, acknowledged: false })?;
     Ok(())
 }
 

@@ -469,7 +469,8 @@ mod tests {
     fn what_is_asked_for_over_the_network_is_good_for_a_year_at_most() {
         let world = World::new();
         let (domain, form) = (BASE64.encode(&world.site.root().der), VoucherForm::Cms);
-        let paper = VoucherOrder { serial: "P-1".into(), domain, nonce: None, days: Some(36_500), form };
+        let paper =
+            VoucherOrder { serial: "P-1".into(), domain, nonce: None, days: Some(36_500), form, owner_known: false };
         let paper = world.maker.issue_voucher(&paper).unwrap();
         let given = world.ask(None, 0).unwrap();
         assert_ne!(given, paper);

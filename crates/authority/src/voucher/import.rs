@@ -156,7 +156,9 @@ mod tests {
         fn voucher(&self, serial: &str) -> Vec<u8> {
             let domain = BASE64.encode(&self.site.root().der);
             let (serial, form) = (serial.to_owned(), VoucherForm::Cms);
-            self.maker.issue_voucher(&VoucherOrder { serial, domain, nonce: None, days: Some(300), form }).unwrap()
+            self.maker
+                .issue_voucher(&VoucherOrder { serial, domain, nonce: None, days: Some(300), form, owner_known: false })
+                .unwrap()
         }
 
         /// The site hears a list with the maker's root, which stands so, and maybe with a key that took over.
