@@ -27,7 +27,7 @@ const INTERRUPTS: &str = "__INTERRUPTS";
 const APPLICATION: [&str; 5] = ["src/board.rs", "src/flash.rs", "src/main.rs", "src/provision.rs", "src/pump.rs"];
 
 /// What the image for size has reached, and some hundred bytes: more does not go unseen.
-const FLASH_CEILING: u64 = 78_400;
+const FLASH_CEILING: u64 = 76_900;
 
 /// One of the two images.
 struct Image {

@@ -55,7 +55,7 @@ fn status(world: &World, epoch: u64, root: &Signer, compromised: &[&str]) -> Vec
     world.site.service.sign_as(&payload, ContentType::STATUS)
 }
 
-/// Shows REQ-DEV-134, REQ-TRUST-50: through a rotation and a retirement of the root a device needs the list of each, and what
+/// Shows REQ-DEV-134, REQ-TRUST-50, REQ-STORE-89: through a rotation and a retirement of the root a device needs the list of each, and what
 /// it was told in the old name it does not forget under the new one.
 #[test]
 fn a_device_goes_through_a_rotation_and_a_retirement_and_forgets_no_compromise() {
