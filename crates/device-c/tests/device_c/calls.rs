@@ -402,7 +402,7 @@ fn numbers_that_are_none_are_refused() {
     unsafe {
         let call = |method, resource, number| medlock_call(device, 0, 1, method, resource, null(), 0, number);
         assert_eq!(call(3, 0, &raw mut number), numbers::ERROR_VALUE);
-        assert_eq!(call(0, 10, &raw mut number), numbers::ERROR_VALUE);
+        assert_eq!(call(0, 11, &raw mut number), numbers::ERROR_VALUE);
         assert_eq!(call(0, -1, &raw mut number), numbers::ERROR_VALUE);
         assert_eq!(call(0, 1, &raw mut number), numbers::ERROR_CLOSED);
         assert_eq!(number, 0);
