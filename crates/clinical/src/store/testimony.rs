@@ -49,11 +49,11 @@ impl Statements {
             all.clear();
         }
         for (key, open) in used {
-            // Another verb may have named it as well, or opened another one at the same time: the newest counts, and of two of
-            // one instant the first, so that no count begins anew.
+            // Another verb may have named it as well, or opened another one at the same time: the newest row counts, so that
+            // the count of none begins anew.
             match all.get_mut(&key) {
                 Some(kept) if kept.row == open.row => kept.rows = kept.rows.saturating_add(open.rows),
-                Some(kept) if kept.since >= open.since => {}
+                Some(kept) if kept.row > open.row => {}
                 _ => _ = all.insert(key, open),
             }
         }
