@@ -49,7 +49,9 @@ impl Address {
         if literal.is_none() && !is_name(&host) {
             return Err(NoAddress::Host);
         }
-        Ok(Self { host: host.trim_matches(['[', ']']).to_owned(), literal, port, path })
+        // An IP address has many forms, and one that is compared.
+        let host = literal.map_or(host, |literal| literal.to_string());
+        Ok(Self { host, literal, port, path })
     }
 
     /// Its host, in small letters and without brackets.
@@ -125,6 +127,7 @@ mod tests {
             ("https://keys.example:443/%2e%2e/", "keys.example", 443, "/%2e%2e/", "keys.example"),
             ("https://10.0.0.1/x", "10.0.0.1", 443, "/x", "10.0.0.1"),
             ("https://[::FFFF:127.0.0.1]:1/", "::ffff:127.0.0.1", 1, "/", "[::ffff:127.0.0.1]:1"),
+            ("https://[::fff2:127.0.0.1]/", "::fff2:7f00:1", 443, "/", "[::fff2:7f00:1]"),
             ("https://localhost/", "localhost", 443, "/", "localhost"),
         ] {
             let read = Address::read(text).expect(text);
