@@ -3,17 +3,19 @@
 use medlock_authority::admin::{Asker, Request, Response};
 use medlock_authority::enrolment::{Answer, RefusalKind};
 use medlock_authority::registry::DeviceConfig;
-use medlock_authority::signer::InProcess;
+use medlock_authority::signer::{InProcess, KeyLabel, Kind as Signed, Signer, SignerError};
 use medlock_authority::store::ServerConfig;
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
-use medlock_node::provider::{AwsLc, SigningKey};
+use medlock_node::log::Checkpoint;
+use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
 use medlock_testkit::PostgresServer;
 use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, Identified, Time};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) const FROM: &str = "10.1.2.3:40000";
 
@@ -174,5 +176,36 @@ pub(crate) fn refused(answer: Answer) -> (RefusalKind, String) {
     match answer {
         Answer::Refused(refusal) => (refusal.kind, refusal.reason),
         other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// A signer that is away at times: it makes keys and signs nothing then.
+pub(crate) struct Sleepy {
+    pub(crate) inner: InProcess,
+    pub(crate) away: Arc<AtomicBool>,
+}
+
+impl Signer for Sleepy {
+    fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
+        self.inner.generate(key, algorithm)
+    }
+
+    fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
+        self.inner.public_key(key)
+    }
+
+    fn sign(&self, key: KeyLabel, kind: Signed, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(SignerError::Away("test".into()));
+        }
+        self.inner.sign(key, kind, message)
+    }
+
+    fn retire(&self, key: KeyLabel) -> Result<(), SignerError> {
+        self.inner.retire(key)
+    }
+
+    fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
+        self.inner.signed_checkpoint(origin)
     }
 }

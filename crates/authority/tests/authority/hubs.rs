@@ -9,7 +9,7 @@ use medlock_authority::restoring::Since;
 use medlock_authority::signer::InProcess;
 use medlock_authority::store::{Issuances as _, Journal as _, Log as _, ServerConfig, SqlStore};
 use medlock_authority::voucher::{VoucherForm, VoucherOrder};
-use medlock_authority::{Authority, AuthorityConfig};
+use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, certificate_request};
 use medlock_node::provider::SigningKey;
@@ -54,6 +54,12 @@ fn code(hub: &Authority, name: &str) -> Code {
     }
 }
 
+/// A device that has a code of `hub` and a key: how it asks at any hub for a certificate.
+fn claim(hub: &Authority, name: &str) -> impl Fn(&Authority) -> Result<Answer, Error> + Sync {
+    let (code, key) = (code(hub, name), SigningKey::generate());
+    move |at| at.enrol_by_code(&code.user(), &code.password(), &certificate_request(&key, None), FROM)
+}
+
 fn approve_all(hub: &Authority) {
     let Response::Pending { pending } = ask(hub, Request::Pending) else { panic!() };
     for one in pending {
@@ -86,9 +92,7 @@ fn two_hubs_give_one_certificate_for_one_claim() {
     for number in 0..DEVICES {
         let name = format!("ct-{number}");
         register(&one, &name);
-        let (code, key) = (code(&other, &name), SigningKey::generate());
-        let enrol =
-            |hub: &Authority| hub.enrol_by_code(&code.user(), &code.password(), &certificate_request(&key, None), FROM);
+        let enrol = claim(&other, &name);
         assert!(matches!(enrol(&one).unwrap(), Answer::Waits { .. }));
         approve_all(&other);
         let answers = std::thread::scope(|scope| {
@@ -299,9 +303,7 @@ fn a_hub_without_the_new_key_writes_nothing_and_says_so_once() {
     let other = open("hub-2");
     let store = SqlStore::postgres(server.address().unwrap()).unwrap();
     register(&one, "ct-1");
-    let (code, key) = (code(&one, "ct-1"), SigningKey::generate());
-    let enrol =
-        |hub: &Authority| hub.enrol_by_code(&code.user(), &code.password(), &certificate_request(&key, None), FROM);
+    let enrol = claim(&one, "ct-1");
     enrol(&one).unwrap();
     approve_all(&one);
     let Response::Keys { hubs, .. } =
@@ -450,9 +452,7 @@ fn a_hub_whose_log_was_begun_anew_under_it_is_not_ready() {
     let told: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == "log-left-behind").collect();
     assert!(told.len() == 1 && told[0].count == 1 && told[0].text.contains("hub-1"), "{told:?}");
     register(&one, "ct-1");
-    let (code, key) = (code(&one, "ct-1"), SigningKey::generate());
-    let enrol =
-        |hub: &Authority| hub.enrol_by_code(&code.user(), &code.password(), &certificate_request(&key, None), FROM);
+    let enrol = claim(&one, "ct-1");
     enrol(&one).unwrap();
     approve_all(&one);
     let begun = Instant::now();

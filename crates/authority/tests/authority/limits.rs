@@ -1,18 +1,17 @@
 //! What holds when somebody asks without end, when what is known outgrows its place, and when a backup is put back.
 
-use crate::fixture::{FROM, Site, config, credential, ct, issued, noon, open, refused};
+use crate::fixture::{FROM, Site, Sleepy, config, credential, ct, issued, noon, open, refused};
 use medlock_authority::admin::{AlarmView, Asker, Reason, Request, Response};
 use medlock_authority::enrolment::{Answer, MAX_EARLY_RENEWALS, RefusalKind};
 use medlock_authority::objects::Kind;
 use medlock_authority::registry::DeviceConfig;
-use medlock_authority::signer::{InProcess, KeyLabel, Kind as Signed, Signer, SignerError};
+use medlock_authority::signer::InProcess;
 use medlock_authority::status::SUPERSEDED_PER_DEVICE;
 use medlock_authority::store::{SqlStore, StandingChange, StandingState, Standings, Subject};
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
-use medlock_node::log::Checkpoint;
-use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
+use medlock_node::provider::{AwsLc, SigningKey};
 use medlock_trust::policy::Setting;
 use medlock_trust::status::{MAX_RECORDS, State, StatusList, Subject as Told};
 use medlock_trust::{CredentialId, DeviceId, DeviceName};
@@ -117,37 +116,6 @@ fn a_device_that_renews_without_end_waits_until_renewal_is_due() {
     site.clock.advance(i64::from(wait) + 1);
     issued(site.renew(&held, &key));
     assert!(site.alarms().is_empty());
-}
-
-/// A signer that is away for signed objects at times.
-struct Sleepy {
-    inner: InProcess,
-    away: Arc<AtomicBool>,
-}
-
-impl Signer for Sleepy {
-    fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
-        self.inner.generate(key, algorithm)
-    }
-
-    fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
-        self.inner.public_key(key)
-    }
-
-    fn sign(&self, key: KeyLabel, kind: Signed, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        if self.away.load(Ordering::SeqCst) {
-            return Err(SignerError::Away("test".into()));
-        }
-        self.inner.sign(key, kind, message)
-    }
-
-    fn retire(&self, key: KeyLabel) -> Result<(), SignerError> {
-        self.inner.retire(key)
-    }
-
-    fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
-        self.inner.signed_checkpoint(origin)
-    }
 }
 
 /// Shows REQ-AUTH-25: the hub starts although it cannot publish, and makes up for it.

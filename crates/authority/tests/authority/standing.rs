@@ -1,21 +1,20 @@
 //! Suspend, restore, revoke; what the status list, tickets, routes and the audit trail say.
 
-use crate::fixture::{Site, credential, ct, issued, open, refused};
+use crate::fixture::{Site, Sleepy, credential, ct, issued, open, refused};
 use medlock_authority::Authority;
 use medlock_authority::admin::{Asker, Reason, Request, Response};
 use medlock_authority::enrolment::{Answer, RefusalKind};
 use medlock_authority::objects::Kind;
 use medlock_authority::registry::DeviceConfig;
-use medlock_authority::signer::{InProcess, KeyLabel, Kind as Signed, Signer, SignerError};
-use medlock_node::log::Checkpoint;
-use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
+use medlock_authority::signer::InProcess;
+use medlock_node::provider::{AwsLc, SigningKey};
 use medlock_trust::c509;
 use medlock_trust::crypto::Crypto as _;
 use medlock_trust::list::List;
 use medlock_trust::status::{State, StatusList, Subject, Ticket};
 use medlock_trust::{CredentialId, DeviceId, DeviceName, Operation, Verdict};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 fn suspend(site: &Site, name: &str) {
     site.ask(Request::Suspend { device: name.into(), why: "strange".into() });
@@ -402,48 +401,17 @@ fn a_revocation_that_cannot_be_signed_yet_is_recorded_and_says_so() {
     let certificate = site.enrol("ct-1", &SigningKey::generate());
     let Site { authority, clock, dir } = site;
     drop(authority);
-    let signer = Arc::new(Hung { inner: InProcess::open(&dir.path().join("signer")).unwrap(), hangs: false.into() });
+    let signer = Arc::new(Sleepy { inner: InProcess::open(&dir.path().join("signer")).unwrap(), away: Arc::default() });
     let authority = Authority::open(&crate::fixture::config(dir.path()), clock.clone(), signer.clone()).unwrap();
     let site = Site { authority: Arc::new(authority), clock, dir };
-    signer.hangs.store(true, Ordering::Relaxed);
+    signer.away.store(true, Ordering::Relaxed);
     let theft = Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "van".into() };
     let said = site.refuses(theft);
     assert!(said.starts_with("recorded; not signed yet: ") && said.contains("it does not answer"), "{said}");
     assert_eq!(site.state("ct-1").0, "revoked");
-    signer.hangs.store(false, Ordering::Relaxed);
+    signer.away.store(false, Ordering::Relaxed);
     assert_eq!(told(&site, device("ct-1")).1, None);
     site.authority.tick().unwrap();
     assert_eq!(told(&site, device("ct-1")).1, Some(State::Compromised));
     assert!(!allows(&site, &certificate, Operation::Read));
-}
-
-/// A signer that does not answer for a while.
-struct Hung {
-    inner: InProcess,
-    hangs: AtomicBool,
-}
-
-impl Signer for Hung {
-    fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
-        self.inner.generate(key, algorithm)
-    }
-
-    fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
-        self.inner.public_key(key)
-    }
-
-    fn sign(&self, key: KeyLabel, kind: Signed, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        if self.hangs.load(Ordering::Relaxed) {
-            return Err(SignerError::Away("it does not answer".to_owned()));
-        }
-        self.inner.sign(key, kind, message)
-    }
-
-    fn retire(&self, key: KeyLabel) -> Result<(), SignerError> {
-        self.inner.retire(key)
-    }
-
-    fn signed_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, SignerError> {
-        self.inner.signed_checkpoint(origin)
-    }
 }

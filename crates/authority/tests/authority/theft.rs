@@ -12,7 +12,7 @@ use medlock_node::identity::{Identity, IdentityStore};
 use medlock_node::knowledge::{Kind, KnowledgeBase};
 use medlock_node::news::{self, follow};
 use medlock_node::provider::SigningKey;
-use medlock_node::stop;
+use medlock_node::stop::{self, Stop};
 use medlock_node::tls::{Acceptor, ClientAuth, server_config};
 use medlock_trust::decide::Code;
 use medlock_trust::policy::Setting;
@@ -20,19 +20,25 @@ use medlock_trust::status::Heading;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Opens the site's door for devices until asked to stop; where it is.
+async fn serve(site: &Site, stop: Stop) -> String {
+    let known = site.authority.knowledge().clone();
+    let tls = server_config(site.authority.hub_identity(), &known, ClientAuth::Optional).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let router = devices_router(site.authority.clone());
+    tokio::spawn(accept::serve(listener, Some(Acceptor::new(tls, known)), Limits::default(), router, stop));
+    address
+}
+
 /// Shows REQ-NODE-69: the site's own hub is listened to behind the theft, and its nodes come back by it.
 #[tokio::test]
 async fn nodes_come_back_by_the_hub_whose_key_was_stolen() {
     let site = Site::with_clock(Clock::system());
     let key = Arc::new(SigningKey::generate());
     let own = site.enrol("ct-1", &key);
-    let known = site.authority.knowledge().clone();
-    let tls = server_config(site.authority.hub_identity(), &known, ClientAuth::Optional).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
     let (_stopper, stop) = stop::channel();
-    let router = devices_router(site.authority.clone());
-    tokio::spawn(accept::serve(listener, Some(Acceptor::new(tls, known)), Limits::default(), router, stop.clone()));
+    let address = serve(&site, stop.clone()).await;
 
     let stolen = site.authority.issuing();
     let chain = vec![own.into(), stolen.der.clone().into()];
@@ -85,14 +91,8 @@ async fn a_revoked_node_that_missed_the_news_comes_back_by_a_code() {
             off.code("ct-1")
         });
         let code = code.await.unwrap();
-        let known = site.authority.knowledge().clone();
-        let tls = server_config(site.authority.hub_identity(), &known, ClientAuth::Optional).unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
         let (_stopper, stop) = stop::channel();
-        let router = devices_router(site.authority.clone());
-        let acceptor = Acceptor::new(tls, known);
-        tokio::spawn(accept::serve(listener, Some(acceptor), Limits::default(), router, stop.clone()));
+        let address = serve(&site, stop.clone()).await;
         let mut changes = identity.changes();
         let enrolment = Enrolment::new(address, identity.clone(), node.clone());
         let running = tokio::spawn(enrolment.run(Some(code), stop));
