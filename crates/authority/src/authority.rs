@@ -391,15 +391,17 @@ impl Authority {
         let behind = self.news.current(ObjectKind::Status).is_none_or(|told| told.version < epoch);
         let half = self.rules().status_seconds / 2;
         let old = held.is_some_and(|held| !(0..half).contains(&now.seconds_since(held.at)));
-        if old && !behind {
+        if behind {
+            // Something is recorded that nobody has heard.
+            self.protect(|| self.publish_status())?;
+        } else if old {
             self.store.next_epoch(now)?;
-        }
-        if old || behind {
             self.publish_status()?;
         }
         if self.locks.routes_behind.load(Ordering::Relaxed) {
             self.publish_routes()?;
         }
+        self.sign_anew_what_is_ahead()?;
         if self.locks.keys_behind.load(Ordering::Relaxed) {
             self.follow_keys()?;
         }

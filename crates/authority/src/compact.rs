@@ -2,7 +2,7 @@
 //! what has changed since once a day. Whoever holds the set fetches the changes alone; who comes late, or was away
 //! longer, fetches both.
 
-use crate::ahead::is_ahead;
+use crate::ahead::issued_behind;
 use crate::objects::Kind;
 use crate::status::set::{ShardWriter, Shards};
 use crate::store::{Published, StandingState};
@@ -166,10 +166,8 @@ impl Authority {
         }
         let headings = held.iter().filter_map(|held| RevokedSet::danger_open(&held.bytes).ok());
         let before: Vec<SetHeading> = headings.map(|set| *set.heading()).collect();
-        // A clock that was set back a little must not make a set that looks older, or covers less, than the one before. One
-        // that was far ahead is not followed: what it covered would never be covered truly.
-        let issued =
-            before.iter().map(|before| before.issued).filter(|before| !is_ahead(*before, now)).fold(now, Time::max);
+        let issued = issued_behind(before.iter().map(|before| before.issued), now);
+        // It covers no less than the one before; what a clock that was ahead has covered would never be covered truly.
         let covers = now.plus_seconds(-self.rules().profile.backdate_seconds() - IN_FLIGHT_SECONDS);
         let past = before.iter().map(|before| before.covers).filter(|before| *before < now);
         let covers = past.fold(covers.max(Time::from_unix(0)), Time::max);

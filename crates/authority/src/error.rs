@@ -48,7 +48,8 @@ pub enum Error {
     Log(String),
     /// What was asked is recorded, and the object that tells it could not be signed.
     #[error(
-        "recorded; not signed yet: {0}. The hub tries again by itself, and nobody hears of it before: see that its signer works"
+        "recorded; not signed yet: {0}. The hub tries again by itself, and nobody hears of it before: see that its signer works and its disk \
+         has room"
     )]
     NotSigned(Box<Error>),
     /// A signed object could not be made, read or accepted.

@@ -1,6 +1,6 @@
 //! What the authority publishes: made, stored, believed by its own hub, and then announced.
 
-use crate::ahead::is_ahead;
+use crate::ahead::issued_behind;
 use crate::objects::{Kind as ObjectKind, Object};
 use crate::rotation::Asking;
 use crate::status::{SUPERSEDED_KEPT_SECONDS, Selector};
@@ -40,11 +40,8 @@ impl Authority {
         if let Some(before) = &before {
             self.tell_of_clock(before.at);
         }
-        // A clock that was set back a little must not make a list that looks older than the one before. A list that goes on with
-        // the time of a clock that was far ahead would look fresh for as long.
         let before = before.as_ref().and_then(|before| StatusList::danger_open(&before.bytes).ok());
-        let before = before.map(|before| before.heading().issued).filter(|before| !is_ahead(*before, now));
-        let issued = before.map_or(now, |before| before.max(now));
+        let issued = issued_behind(before.map(|before| before.heading().issued), now);
         let told = [self.told(), self.told_of_the_unnamed()?].concat();
         let selector = || Selector::new(told.iter().copied(), now, MAX_RECORDS);
         let mut chosen = selector();
@@ -448,7 +445,7 @@ impl Authority {
     fn publish_policy(&self, mut draft: Draft) -> Result<(), Error> {
         let what = "policy";
         let failed = |why: String| Error::Object { what, why };
-        draft.issued = draft.issued.max(self.clock.now());
+        draft.issued = issued_behind([draft.issued], self.clock.now());
         let version = draft.version;
         let policy = Policy::new(draft).map_err(|error| failed(error.to_string()))?;
         let mut payload = Vec::new();

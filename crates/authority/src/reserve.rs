@@ -85,9 +85,15 @@ impl Authority {
     /// Those of the second try, or of the first where nothing was kept.
     pub(crate) fn protect<T>(&self, act: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         let outcome = act();
-        let Err(error @ (Error::Store(_) | Error::File { .. } | Error::Object { .. })) = &outcome else {
-            return outcome;
+        let error = match &outcome {
+            // What was recorded and could not be told needs the room as well.
+            Err(Error::NotSigned(error)) => &**error,
+            Err(error) => error,
+            Ok(_) => return outcome,
         };
+        if !matches!(error, Error::Store(_) | Error::File { .. } | Error::Object { .. }) {
+            return outcome;
+        }
         {
             let mut room = held(&self.locks.room);
             if !let_go(&self.settings.dir) {

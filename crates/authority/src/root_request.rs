@@ -332,6 +332,13 @@ impl fmt::Display for RootRequest {
         }
         if let Some(list) = self.list.as_deref().and_then(|payload| List::danger_open_payload(payload).ok()) {
             writeln!(f, "site list     version {}, {}", list.heading().version, list.heading().issued)?;
+            if list.heading().recovery_epoch > 0 {
+                writeln!(
+                    f,
+                    "  recovery    {}: takes back lists that a clock ahead has signed",
+                    list.heading().recovery_epoch
+                )?;
+            }
             for member in list.members() {
                 writeln!(f, "  member      {}, which may sign the next list", member.key)?;
             }
@@ -523,7 +530,9 @@ mod tests {
         let (root, issuing, issued) = (site.root(), site.issuing(), site.clock.now());
         let keys = site.keys();
         let roots = SiteRoots::of(&keys).unwrap();
-        let plain = SiteList { name: "Sankt Anna", version: 2, issued, roots, keys: &keys }.encode().unwrap();
+        let plain = SiteList { name: "Sankt Anna", recovery_epoch: 0, version: 2, issued, roots, keys: &keys }
+            .encode()
+            .unwrap();
         let asked = |list: Option<Vec<u8>>, certificate: Option<Vec<u8>>| {
             let request = RootRequest {
                 name: "Sankt Anna".to_owned(),
@@ -589,7 +598,9 @@ mod tests {
         let site = Authority::open(&config, Clock::system(), signer.clone()).unwrap();
         let asked = |change: &str, roots: SiteRoots<'_>, issued| {
             let keys = site.keys();
-            let list = SiteList { name: "Sankt Anna", version: 9, issued, roots, keys: &keys }.encode().unwrap();
+            let list = SiteList { name: "Sankt Anna", recovery_epoch: 0, version: 9, issued, roots, keys: &keys }
+                .encode()
+                .unwrap();
             let complete = trust_list::is_complete(&List::danger_open_payload(&list).unwrap(), &keys);
             let (name, issuing, change) = ("Sankt Anna".to_owned(), site.issuing(), change.parse().unwrap());
             let (base, root, key, spki) = (keys.version, site.newest_root().key, issuing.label, issuing.spki.clone());

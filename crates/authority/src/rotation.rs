@@ -11,6 +11,7 @@
 //! 5. what the old key had signed for the site is signed anew, and the signer refuses a key that signs no more
 //!    ([`Authority::follow_keys`]).
 
+use crate::ahead::is_ahead;
 use crate::issue::{self, Line};
 use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::objects::Kind as ObjectKind;
@@ -106,11 +107,16 @@ impl Asking<'_> {
     /// The payload of the site list behind the one that is held.
     pub(crate) fn site_list(&self, keys: &KeyList) -> Result<Vec<u8>, Error> {
         let held = self.held.and_then(|held| List::danger_open(&held.bytes).ok());
-        let issued = held.map_or(self.now, |held| held.heading().issued.max(self.now));
+        // A list that a clock far ahead has signed is believed by nobody whose clock is right: this one takes its place.
+        let (recovery_epoch, issued) = match held.as_ref().map(List::heading) {
+            Some(before) if is_ahead(before.issued, self.now) => (before.recovery_epoch.saturating_add(1), self.now),
+            Some(before) => (before.recovery_epoch, before.issued.max(self.now)),
+            None => (0, self.now),
+        };
         let version = self.held.map_or(0, |held| held.version).saturating_add(1);
         let roots = SiteRoots::of(keys);
         let roots = roots.ok_or_else(|| Error::Conflict("the authority has no root".to_owned()))?;
-        SiteList { name: &self.settings.name, version, issued, roots, keys }.encode()
+        SiteList { name: &self.settings.name, recovery_epoch, version, issued, roots, keys }.encode()
     }
 }
 

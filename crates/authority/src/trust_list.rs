@@ -87,6 +87,8 @@ pub(crate) fn retirement(list: &List<'_>, root: KeyId) -> Option<(Time, Option<T
 pub(crate) struct SiteList<'a> {
     /// The site's name.
     pub(crate) name: &'a str,
+    /// How often a list was taken back that a clock far ahead had signed.
+    pub(crate) recovery_epoch: u64,
     /// Which version.
     pub(crate) version: u64,
     /// When.
@@ -103,21 +105,34 @@ impl SiteList<'_> {
     /// # Errors
     /// [`Error::Object`].
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
-        payload(self.name, self.version, self.issued, &self.roots, &services(self.keys, self.roots.anchor.key))
+        payload(
+            self.name,
+            (self.recovery_epoch, self.version),
+            self.issued,
+            &self.roots,
+            &services(self.keys, self.roots.anchor.key),
+        )
     }
+}
+
+const fn order(heading: &Heading<'_>) -> (u64, u64) {
+    (heading.recovery_epoch, heading.version)
 }
 
 /// What a site's list says, whatever keys it lets sign: its own roots and nobody else. Of two members each may sign the next
 /// list alone, so that losing one of them loses nothing.
 fn payload(
     name: &str,
-    version: u64,
+    (recovery_epoch, version): (u64, u64),
     issued: Time,
     roots: &SiteRoots<'_>,
     services: &[Service<'_>],
 ) -> Result<Vec<u8>, Error> {
-    let heading =
-        Heading { version, ..Heading::first(ListKind::Site, name, issued, issued.plus_seconds(NEXT_SECONDS)) };
+    let heading = Heading {
+        recovery_epoch,
+        version,
+        ..Heading::first(ListKind::Site, name, issued, issued.plus_seconds(NEXT_SECONDS))
+    };
     fn entry<'a>(root: &'a AuthorityCertificate, name: &'a str) -> Authority<'a> {
         Authority::for_everything(root.key, AuthorityKind::Site, name, &root.subject, &root.spki)
     }
@@ -177,7 +192,7 @@ pub(crate) fn check_follows(bytes: &[u8], roots: &[RootKey], change: KeyChange) 
     }
     let services: Vec<Service<'_>> = list.services().collect();
     let bounded = services.iter().all(|service| service.authority == follow.anchor.key);
-    if bounded && payload(heading.name, heading.version, heading.issued, &follow, &services)? == bytes {
+    if bounded && payload(heading.name, order(heading), heading.issued, &follow, &services)? == bytes {
         return Ok(());
     }
     wrong("it says more than which keys of roots that are here may sign".to_owned())
@@ -198,7 +213,7 @@ pub(crate) fn introducing(
     let unknown = || Error::Object { what: WHAT, why: "it names roots that are not known here".to_owned() };
     let roots = SiteRoots { coming: Some(coming), ..roots.ok_or_else(unknown)? };
     let heading = list.heading();
-    payload(heading.name, heading.version, heading.issued, &roots, &services)
+    payload(heading.name, order(heading), heading.issued, &roots, &services)
 }
 
 fn opened(payload: &[u8]) -> Result<List<'_>, Error> {
@@ -260,8 +275,9 @@ pub(crate) fn sign_site_list(
 #[must_use]
 pub fn is_complete(site_list: &List<'_>, keys: &KeyList) -> bool {
     let (heading, roots) = (site_list.heading(), SiteRoots::of(keys));
-    let (name, version, issued) = (heading.name, heading.version, heading.issued);
-    let list = roots.map(|roots| SiteList { name, version, issued, roots, keys }.encode());
+    let (name, recovery_epoch, version, issued) =
+        (heading.name, heading.recovery_epoch, heading.version, heading.issued);
+    let list = roots.map(|roots| SiteList { name, recovery_epoch, version, issued, roots, keys }.encode());
     list.is_some_and(|list| list.is_ok_and(|list| site_list.payload() == list))
 }
 

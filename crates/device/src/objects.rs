@@ -395,6 +395,12 @@ impl Objects {
         self.lists(flash).any(|list| list.service(purpose, key).is_some())
     }
 
+    /// Whether the key that signed this status list speaks for somebody, or spoke for him then.
+    fn spoke<F: MappedFlash>(&self, status: &[u8], flash: &F) -> bool {
+        let (Ok(told), Ok(signed)) = (StatusList::danger_open(status), Sign1::read(status)) else { return false };
+        self.lists(flash).any(|list| list.spoke(signed.key(), told.heading().issued))
+    }
+
     /// Whether a ticket that is held counts: bad news always, good news of those who may still tell them.
     fn counts<F: MappedFlash>(&self, ticket: &[u8], flash: &F) -> bool {
         is_bad_news(ticket) || self.names_signer(Purpose::Status, ticket, flash)

@@ -268,6 +268,14 @@ impl<'a> List<'a> {
         if fitting.next().is_some() { None } else { first }
     }
 
+    /// Whether the key whose identifier begins with `key` speaks for an authority, or spoke for it at this time: one that was
+    /// retired since has told the truth; one in wrong hands is not named any more.
+    #[must_use]
+    pub fn spoke(&self, key: &[u8], at: Time) -> bool {
+        let is_it = |service: &Service<'_>| !key.is_empty() && service.key.as_bytes().starts_with(key);
+        self.services().any(|service| is_it(&service) && service.signs_at(at))
+    }
+
     /// What the members signed.
     #[must_use]
     pub const fn payload(&self) -> &'a [u8] {

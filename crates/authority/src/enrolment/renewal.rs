@@ -127,14 +127,14 @@ impl Authority {
 
     /// Somebody renews a credential with one key after it was renewed with another: one of them is a copy.
     fn two_children(&self, name: DeviceName, parent: &Issued, other: &Issued, address: &str) -> Decided {
-        self.suspend_suspect(name, "two-children")?;
+        self.protect(|| self.suspend_suspect(name, "two-children"))?;
         let text = format!(
             "its credential {} was renewed with one key ({}) and then again with another, from {address}: a copy may exist. \
              Both are suspended. If the device is in the right hands, revoke it for key-compromise and enrol it anew",
             parent.credential, other.record.key
         );
         self.alarm("credential-cloned", Some(name), text)?;
-        self.publish_status()?;
+        self.protect(|| self.publish_status())?;
         forbidden(format!(
             "{name} was renewed with another key before: it is suspended until the site's engineer has looked at it"
         ))

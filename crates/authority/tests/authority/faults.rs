@@ -9,7 +9,9 @@ use medlock_authority::admin::{Asker, Reason, Request};
 use medlock_authority::objects::Kind;
 use medlock_authority::provision::{BirthProfileConfig, Row, RowOutcome};
 use medlock_authority::signer::InProcess;
-use medlock_authority::store::{Log as _, ServerConfig, SqlStore};
+use medlock_authority::store::{
+    Log as _, ServerConfig, SqlStore, StandingChange, StandingState, Standings as _, Subject as Standing,
+};
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
@@ -19,7 +21,7 @@ use medlock_testkit::{Disk, PostgresServer};
 use medlock_trust::policy::Setting;
 use medlock_trust::status::{StatusList, Subject};
 use medlock_trust::x509::Certificate;
-use medlock_trust::{DeviceId, DeviceName};
+use medlock_trust::{CredentialId, DeviceId, DeviceName};
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::Path;
@@ -387,6 +389,36 @@ fn on_a_full_disk_a_theft_is_recorded_and_the_hub_is_not_ready() {
     site.authority.tick().unwrap();
     site.authority.health().unwrap();
     site.enrol("ct-4", &SigningKey::generate());
+}
+
+/// Shows REQ-STORE-120: the room is used as well where a theft could be recorded, and the list that tells it is too long for what
+/// the disk has left.
+#[test]
+fn on_a_disk_that_is_nearly_full_a_theft_is_told() {
+    let disk = SmallDisk::new();
+    let (clock, at) = (Clock::manual(noon()), disk.0.path().join("hub"));
+    drop(crate::fixture::open(&at, &clock));
+    let store = SqlStore::sqlite(&at.join("authority.sqlite")).unwrap();
+    let superseded = |number: u128| StandingChange {
+        subject: Standing::Credential(CredentialId::from_bytes(number.to_be_bytes())),
+        state: Some(StandingState::Superseded),
+        reason: "superseded".into(),
+        at: noon(),
+    };
+    store.change_standings((0..20_000).map(superseded).collect(), noon()).unwrap();
+    drop(store);
+    let authority = Arc::new(crate::fixture::open(&at, &clock));
+    let site = Site { authority, clock, dir: tempfile::tempdir().unwrap() };
+    site.enrol("ct-1", &SigningKey::generate());
+    let little = disk.0.path().join("little");
+    std::fs::write(&little, vec![b'x'; 400 << 10]).unwrap();
+    disk.fill();
+    std::fs::remove_file(little).unwrap();
+    site.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "van".into() });
+    assert!(!at.join("reserve").exists(), "it was needed");
+    let news = site.authority.news().current(Kind::Status).unwrap();
+    let list = StatusList::danger_open(&news.bytes).unwrap();
+    assert!(list.record(Subject::Device(DeviceId::of(&DeviceName::new("ct-1").unwrap(), &AwsLc))).is_some());
 }
 
 /// Shows REQ-STORE-79: what became of the act itself is said first, not that the audit trail could not be written.

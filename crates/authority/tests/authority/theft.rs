@@ -172,3 +172,38 @@ fn a_compromise_outlasts_the_name_it_was_told_in() {
     take(Kind::Status).unwrap();
     assert_eq!((denied(), node.unforgotten().len()), (Code::Compromised, 0));
 }
+
+/// Shows REQ-STORE-98: what a key has told before it was retired counts on beside a list that has forgotten it.
+#[test]
+fn a_compromise_outlasts_the_key_that_told_it() {
+    let site = Site::new();
+    let stolen = site.enrol("ct-1", &SigningKey::generate());
+    let issuer = site.authority.issuing().der.clone();
+    site.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::KeyCompromise, why: "test".into() });
+    let dir = tempfile::tempdir().unwrap();
+    let open = || KnowledgeBase::open(dir.path(), site.clock.clone(), Setting::Hospital).unwrap();
+    let node = open();
+    node.pin_root(&site.authority.root().der).unwrap();
+    let take = |node: &KnowledgeBase, kind| node.accept(kind, &site.authority.news().current(kind).unwrap().bytes);
+    take(&node, Kind::SiteList).unwrap();
+    take(&node, Kind::Status).unwrap();
+    for change in ["rotate", "retire issuing-1"] {
+        site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+    }
+    take(&node, Kind::SiteList).unwrap();
+    let signer = InProcess::open(&site.dir.path().join("signer")).unwrap();
+    let (authority, now) = (site.authority.root().key, site.clock.now());
+    let heading = Heading { authority, recovery_epoch: 0, epoch: 1, issued: now, next: now.plus_seconds(60) };
+    let forgets = status_list(&signer, &site.authority.issuing(), heading, &[]).unwrap();
+    node.accept(Kind::Status, &forgets).unwrap();
+    let denied = |node: &KnowledgeBase| {
+        let who = node.identify(&[stolen.clone().into(), issuer.clone().into()]).unwrap();
+        node.judge_standing(&who).unwrap_err().code
+    };
+    assert_eq!((denied(&node), node.unforgotten().len()), (Code::Compromised, 1));
+    drop(node);
+    let node = open();
+    assert_eq!((denied(&node), node.unforgotten().len()), (Code::Compromised, 1), "also behind a start");
+    take(&node, Kind::Status).unwrap();
+    assert_eq!((denied(&node), node.unforgotten().len()), (Code::Compromised, 0));
+}

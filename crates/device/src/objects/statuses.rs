@@ -39,9 +39,10 @@ impl Objects {
             return Err(NotTaken::NotNewer);
         }
         let status = self.verified(flash, |list| StatusList::verify(bytes, list, scene.crypto))?;
-        let forgotten = match in_order.and_then(|held| Some((same_name(&held), open(&held)?))) {
-            Some((true, told)) => status.succeeds(&told),
-            Some((false, told)) => status.remembers(&told),
+        let spoke = |held: &InFlash<'_>| self.spoke(held.2, flash);
+        let forgotten = match newest.filter(spoke).as_ref().and_then(open) {
+            Some(told) if in_order.is_some_and(|held| same_name(&held)) => status.succeeds(&told),
+            Some(told) => status.remembers(&told),
             None => Ok(()),
         };
         let forgotten = match forgotten {
@@ -49,8 +50,7 @@ impl Objects {
             Err(forgotten @ Refused::CompromiseForgotten(_)) => Some(forgotten),
             Err(refused) => return Err(refused.into()),
         };
-        let stays =
-            beside.filter(listed).filter(|held| open(held).is_some_and(|told| status.remembers(&told).is_err()));
+        let stays = beside.filter(spoke).filter(|held| open(held).is_some_and(|told| status.remembers(&told).is_err()));
         let place = self.place_for(heading.authority, (newest, beside), (forgotten, stays.is_some()), flash)?;
         let states_time = self.states_time(bytes, heading.issued, flash);
         let recovers =

@@ -11,14 +11,21 @@ use medlock_trust::status::{self, Reason, Record, State, StatusContent, Subject}
 
 /// The site's list in which these roots are members, who all sign it, and these are retired.
 pub(crate) fn list(world: &World, version: u64, members: &[&Signer], retired: &[&Signer]) -> Vec<u8> {
-    let service = &world.site.service;
-    let services = [Service {
-        key: service.id,
-        spki: &service.spki,
-        purposes: Purposes::of(&Purpose::ALL),
-        authority: members[0].id,
+    list_of(version, members, retired, &[(&world.site.service, &Purpose::ALL)])
+}
+
+/// Such a list, by which these keys sign for these purposes.
+fn list_of<'a>(version: u64, members: &[&Signer], retired: &[&Signer], keys: &[(&'a Signer, &[Purpose])]) -> Vec<u8> {
+    let authority = members[0].id;
+    let named = |(signer, purposes): &(&'a Signer, &[Purpose])| Service {
+        key: signer.id,
+        spki: &signer.spki,
+        purposes: Purposes::of(purposes),
+        authority,
         until: None,
-    }];
+    };
+    let mut services: Vec<_> = keys.iter().map(named).collect();
+    services.sort_by_key(|service| service.key);
     fn entry(root: &Signer, state: AuthorityState) -> Authority<'_> {
         let entry = Authority::for_everything(root.id, AuthorityKind::Site, "site", &root.name, &root.spki);
         Authority { state, since: START, ..entry }
@@ -40,6 +47,11 @@ pub(crate) fn list(world: &World, version: u64, members: &[&Signer], retired: &[
 
 /// The status list with this epoch, told in the name of `root`, in which these devices are compromised.
 fn status(world: &World, epoch: u64, root: &Signer, compromised: &[&str]) -> Vec<u8> {
+    status_by(&world.site.service, epoch, root, compromised)
+}
+
+/// Such a list, signed with this key.
+fn status_by(signer: &Signer, epoch: u64, root: &Signer, compromised: &[&str]) -> Vec<u8> {
     let heading =
         status::Heading { authority: root.id, recovery_epoch: 0, epoch, issued: START, next: START.plus_seconds(DAY) };
     let record = |name: &&str| Record {
@@ -52,7 +64,7 @@ fn status(world: &World, epoch: u64, root: &Signer, compromised: &[&str]) -> Vec
     let records: Vec<_> = compromised.iter().map(record).collect();
     let mut payload = Vec::new();
     StatusContent { heading, records: &records }.encode(&mut payload).unwrap();
-    world.site.service.sign_as(&payload, ContentType::STATUS)
+    signer.sign_as(&payload, ContentType::STATUS)
 }
 
 /// Shows REQ-DEV-134, REQ-TRUST-50, REQ-STORE-89: through a rotation and a retirement of the root a device needs the list of each, and what
@@ -86,6 +98,27 @@ fn a_device_goes_through_a_rotation_and_a_retirement_and_forgets_no_compromise()
     world.reboot(pump);
     assert!(world.sdk(pump).take_object(now, &keeps).is_err());
     assert!(world.sdk(pump).take_object(now, &both).is_err_and(|why| why.is_old()));
+}
+
+/// Shows REQ-STORE-98: what a key told before it was retired counts on beside a list that has forgotten it; what one told that is
+/// in wrong hands does not.
+#[test]
+fn a_compromise_outlasts_the_key_that_told_it() {
+    for retired in [true, false] {
+        let mut world = World::new(4, FAIR);
+        let (pump, thief) = (world.device("pump-1", &[Role::Actuator]), world.device("stolen-1", &[Role::Sensor]));
+        let (now, next) = (world.ticks(), Signer::new("site", &mut world.dice));
+        let (root, former) = (&world.site.root, &world.site.service);
+        let stolen = status(&world, 2, root, &["stolen-1"]);
+        let kept: &[(&Signer, &[Purpose])] = &[(former, &[Purpose::Bonds]), (&next, &Purpose::ALL)];
+        let list = list_of(2, &[root], &[], if retired { kept } else { &kept[1..] });
+        let forgets = status_by(&next, 3, root, &["another-1"]);
+        let sdk = world.sdk(pump);
+        for object in [&stolen, &list, &forgets] {
+            sdk.take_object(now, object).unwrap();
+        }
+        assert_eq!(world.try_connect(thief, pump).is_none(), retired, "retired: {retired}");
+    }
 }
 
 /// Shows REQ-DEV-135: a device that missed two rotations takes one list for each, from any carrier, and the newest then.

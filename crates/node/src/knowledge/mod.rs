@@ -193,6 +193,8 @@ struct Snapshot {
     alliance: Option<Alliance>,
     objects: Objects,
     floor: Option<Time>,
+    /// The latest time that an object held says is over, whatever our clock bounds the floor by.
+    said: Option<Time>,
 }
 
 #[derive(Clone)]
@@ -335,18 +337,17 @@ impl KnowledgeBase {
         }
         let root = held.root.as_ref().map(|root| root.key);
         let pinned = held.alliance.as_ref().map(Alliance::pinned);
-        let new =
-            held.objects.verify(kind, Bytes::copy_from_slice(object), root, pinned, self.time_with(held.floor))?;
+        let new = held.objects.verify(kind, Bytes::copy_from_slice(object), root, pinned, self.time_at(&held))?;
         if let Some(held) = held.objects.get(kind)
             && held.bytes == new.bytes
         {
             return Ok(Accepted::Known { version: held.version });
         }
         let mut snapshot = Snapshot::clone(&held);
-        let (version, proves, bytes) = (new.version, new.proves, new.bytes.clone());
+        let (version, bytes) = (new.version, new.bytes.clone());
         snapshot.objects.set(kind, new);
         let [before, after] = [&held, &snapshot].map(|of| of.objects.unforgotten().to_bytes());
-        let floor = proves.and_then(|proven| self.raised(&held, kind, proven));
+        let floor = snapshot.objects.proves(kind).and_then(|proven| self.raised(&held, kind, proven));
         snapshot.floor = floor.or(snapshot.floor);
         self.publish(snapshot);
         let write = |name: &str, content: &[u8]| {
@@ -376,7 +377,7 @@ impl KnowledgeBase {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let (kind, held) = (Kind::Suspensions, self.snapshot());
         let before = held.objects.get(kind).map_or(&[][..], |held| &held.bytes);
-        let all = suspensions::with_remembered(before, kept, &held.objects.lists(), self.time_with(held.floor))?;
+        let all = suspensions::with_remembered(before, kept, &held.objects.lists(), self.time_at(&held))?;
         let Some(all) = all else { return Ok(()) };
         let mut snapshot = Snapshot::clone(&held);
         snapshot.objects.set(kind, held.objects.reopen(kind, Bytes::from(all.clone()))?);
@@ -452,15 +453,18 @@ impl KnowledgeBase {
     }
 
     /// The bounds of the present: what the clock says; only a lower bound if the clock is behind what signed objects
-    /// prove.
+    /// prove, or by more than a day behind what one of those held says: its signer's clock was ahead, or ours is late.
     #[must_use]
     pub fn time(&self) -> Interval {
-        self.time_with(self.snapshot().floor)
+        self.time_at(&self.snapshot())
     }
 
-    fn time_with(&self, floor: Option<Time>) -> Interval {
-        match floor {
-            Some(floor) if floor > self.clock.now() => Interval::since(floor),
+    fn time_at(&self, snapshot: &Snapshot) -> Interval {
+        let now = self.clock.now();
+        match snapshot.floor {
+            Some(floor) if floor > now => Interval::since(floor),
+            // Our clock is late, or a signer's was ahead: nobody knows how late it may be.
+            _ if snapshot.said.is_some_and(|said| said.seconds_since(now) > MAX_SKEW_SECONDS) => Interval::since(now),
             _ => self.clock.interval(),
         }
     }
@@ -540,7 +544,7 @@ impl KnowledgeBase {
             logged: &logged,
             status: &status,
             compact: who.and_then(|who| snapshot.objects.compact(who, self.clock.now())),
-            ..Knowledge::nothing(self.time_with(snapshot.floor), self.setting)
+            ..Knowledge::nothing(self.time_at(&snapshot), self.setting)
         };
         judge(&knowledge, &snapshot.objects.policy())
     }
@@ -549,7 +553,8 @@ impl KnowledgeBase {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn publish(&self, snapshot: Snapshot) {
+    fn publish(&self, mut snapshot: Snapshot) {
+        snapshot.said = snapshot.objects.said();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         self.changes.send_modify(|count| *count += 1);
     }
@@ -663,6 +668,7 @@ impl Snapshot {
             }
             snapshot.objects.keep_unforgotten(all.map_err(|refused| damaged(refused.to_string()))?);
         }
+        snapshot.said = snapshot.objects.said();
         Ok(snapshot)
     }
 }

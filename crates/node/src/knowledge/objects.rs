@@ -105,8 +105,8 @@ impl From<RoutesError> for Refused {
 pub(super) struct Object {
     pub(super) bytes: Bytes,
     pub(super) version: u64,
-    /// The time that is certainly over because of it: its signer may state the time.
-    pub(super) proves: Option<Time>,
+    /// When it was signed, as it says.
+    issued: Option<Time>,
     parsed: Parsed,
 }
 
@@ -148,7 +148,7 @@ impl Objects {
         let newest = self.get(Kind::Status).and_then(status_of).zip(self.list(Kind::SiteList));
         if let Some((newest, list)) = newest {
             let counts = |held: &Object| {
-                let told = status_of(held).filter(|_| list.service(Purpose::Status, signer(held)).is_some());
+                let told = spoken_for(&list, held);
                 told.is_some_and(|told| list.are_one(told.heading().authority, newest.heading().authority))
             };
             all.add(before, &newest, counts);
@@ -203,7 +203,7 @@ impl Objects {
     fn check_status(&self, new: &StatusList<'_>, list: &List<'_>) -> Result<(), status::Refused> {
         let checked = match self.in_order(Kind::Status).and_then(status_of) {
             Some(held) => new.succeeds(&held),
-            None => match self.by_listed(Kind::Status).and_then(status_of) {
+            None => match self.get(Kind::Status).and_then(|held| spoken_for(list, held)) {
                 Some(held) if list.are_one(held.heading().authority, new.heading().authority) => new.remembers(&held),
                 Some(_) | None => Ok(()),
             },
@@ -266,14 +266,14 @@ impl Objects {
                     }
                     refused => refused,
                 })?;
-                Ok(Object { bytes: bytes.into(), version, proves: None, parsed: Parsed::View })
+                Ok(Object { bytes: bytes.into(), version, issued: None, parsed: Parsed::View })
             }
             Kind::Status => {
                 let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
                 let new = StatusList::verify(&bytes, &list, &AwsLc)?;
                 self.check_status(&new, &list)?;
-                let (version, proves) = (new.heading().epoch, self.proof(&bytes, new.heading().issued));
-                Ok(Object { bytes, version, proves, parsed: Parsed::View })
+                let (version, issued) = (new.heading().epoch, Some(new.heading().issued));
+                Ok(Object { bytes, version, issued, parsed: Parsed::View })
             }
             Kind::Policy => {
                 let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
@@ -281,8 +281,8 @@ impl Objects {
                 if self.in_order(kind).is_some() {
                     new.succeeds(&self.policy())?;
                 }
-                let proves = self.proof(&bytes, new.draft().issued);
-                Ok(Object { bytes, version: new.version(), proves, parsed: Parsed::Policy(new) })
+                let issued = Some(new.draft().issued);
+                Ok(Object { bytes, version: new.version(), issued, parsed: Parsed::Policy(new) })
             }
             Kind::Routes => {
                 let new = self.verify_routes(&bytes)?;
@@ -291,8 +291,8 @@ impl Objects {
                 {
                     return Err(Refused::RoutesNotNewer { held, given: new.version });
                 }
-                let (version, proves) = (new.version, self.proof(&bytes, new.issued));
-                Ok(Object { bytes, version, proves, parsed: Parsed::Routes(Arc::new(new)) })
+                let (version, issued) = (new.version, Some(new.issued));
+                Ok(Object { bytes, version, issued, parsed: Parsed::Routes(Arc::new(new)) })
             }
             Kind::RevokedSet | Kind::RevokedDelta => {
                 let list = self.list(Kind::SiteList).ok_or(Refused::NoSiteList)?;
@@ -301,8 +301,8 @@ impl Objects {
                     return Err(Refused::SetAhead(new.heading().covers));
                 }
                 self.check_set(kind, &new)?;
-                let (version, proves) = (new.heading().epoch, self.proof(&bytes, new.heading().issued));
-                Ok(Object { bytes, version, proves, parsed: Parsed::View })
+                let (version, issued) = (new.heading().epoch, Some(new.heading().issued));
+                Ok(Object { bytes, version, issued, parsed: Parsed::View })
             }
         }
     }
@@ -337,8 +337,8 @@ impl Objects {
         };
         Self::check_kind(kind, &list)?;
         let heading = list.heading();
-        let (version, proves) = (heading.version, Some(heading.issued));
-        Ok(Object { bytes, version, proves, parsed: Parsed::View })
+        let (version, issued) = (heading.version, Some(heading.issued));
+        Ok(Object { bytes, version, issued, parsed: Parsed::View })
     }
 
     fn check_kind(kind: Kind, list: &List<'_>) -> Result<(), Refused> {
@@ -359,11 +359,21 @@ impl Objects {
         }
     }
 
-    /// `issued`, if the key that signed `object` may state the time.
-    fn proof(&self, object: &[u8], issued: Time) -> Option<Time> {
-        let list = self.list(Kind::SiteList)?;
-        let service = list.service(Purpose::Time, Sign1::read(object).ok()?.key())?;
+    /// The time that is certainly over because of the object held, as far as its signer is to be believed: the key that signed
+    /// it may state the time. What a key has said that was withdrawn since counts no more.
+    pub(super) fn proves(&self, kind: Kind) -> Option<Time> {
+        let held = self.get(kind)?;
+        let issued = held.issued?;
+        if matches!(kind, Kind::SiteList | Kind::TrustList) {
+            return Some(issued);
+        }
+        let service = self.list(Kind::SiteList)?.service(Purpose::Time, Sign1::read(&held.bytes).ok()?.key())?;
         service.signs_at(issued).then_some(issued)
+    }
+
+    /// The latest time that an object held proves to be over.
+    pub(super) fn said(&self) -> Option<Time> {
+        Kind::ALL.into_iter().filter_map(|kind| self.proves(kind)).max()
     }
 
     /// Checks an object that this process stored itself: that it is whole. Its signer may have left the site list
@@ -371,16 +381,16 @@ impl Objects {
     /// forgotten.
     pub(super) fn reopen(&self, kind: Kind, bytes: Bytes) -> Result<Object, Refused> {
         let site_list = || self.list(Kind::SiteList).ok_or(Refused::NoSiteList);
-        let (version, parsed) = match kind {
+        let (version, issued, parsed) = match kind {
             Kind::SiteList | Kind::TrustList => {
                 let list = List::danger_open(&bytes).map_err(list::Refused::Malformed)?;
                 let members: Vec<KeyId> = list.members().map(|member| member.key).collect();
                 let pinned = Pinned::Members { keys: &members, threshold: list.heading().threshold };
                 let list = List::verify_pinned(&bytes, &pinned, Interval::UNKNOWN, &AwsLc)?;
                 Self::check_kind(kind, &list)?;
-                (list.heading().version, Parsed::View)
+                (list.heading().version, Some(list.heading().issued), Parsed::View)
             }
-            Kind::Suspensions => (suspensions::reopen(&bytes)?, Parsed::View),
+            Kind::Suspensions => (suspensions::reopen(&bytes)?, None, Parsed::View),
             Kind::Status => {
                 let list = site_list()?;
                 let status = match StatusList::verify(&bytes, &list, &AwsLc) {
@@ -391,7 +401,7 @@ impl Objects {
                         .ok_or(refused)?,
                     other => other?,
                 };
-                (status.heading().epoch, Parsed::View)
+                (status.heading().epoch, Some(status.heading().issued), Parsed::View)
             }
             Kind::RevokedSet | Kind::RevokedDelta => {
                 let list = site_list()?;
@@ -403,12 +413,12 @@ impl Objects {
                         .ok_or(Refused::Set(refused))?,
                     other => other.map_err(Refused::Set)?,
                 };
-                (set.heading().epoch, Parsed::View)
+                (set.heading().epoch, Some(set.heading().issued), Parsed::View)
             }
             Kind::Policy => match Policy::from_signed(&bytes, &site_list()?, &AwsLc) {
                 // Its signer left: the built-in policy is in force until the site signs a new one.
-                Err(policy::Refused::UnknownSigner) => (0, Parsed::Policy(Policy::default())),
-                other => other.map(|policy| (policy.version(), Parsed::Policy(policy)))?,
+                Err(policy::Refused::UnknownSigner) => (0, None, Parsed::Policy(Policy::default())),
+                other => other.map(|one| (one.version(), Some(one.draft().issued), Parsed::Policy(one)))?,
             },
             Kind::Routes => {
                 let table = match self.verify_routes(&bytes) {
@@ -417,10 +427,10 @@ impl Objects {
                     }
                     other => other?,
                 };
-                (table.version, Parsed::Routes(Arc::new(table)))
+                (table.version, Some(table.issued), Parsed::Routes(Arc::new(table)))
             }
         };
-        Ok(Object { bytes, version, proves: None, parsed })
+        Ok(Object { bytes, version, issued, parsed })
     }
 
     fn names_signer(&self, object: &[u8]) -> bool {
@@ -435,6 +445,11 @@ pub(super) fn status_of(object: &Object) -> Option<StatusList<'_>> {
 }
 
 /// What an object says of its signer.
+/// The status list held, if its signer speaks for the site by this list, or spoke for it then.
+fn spoken_for<'a>(list: &List<'_>, held: &'a Object) -> Option<StatusList<'a>> {
+    status_of(held).filter(|told| list.spoke(signer(held), told.heading().issued))
+}
+
 fn signer(object: &Object) -> &[u8] {
     Sign1::read(&object.bytes).map_or(&[], |signed| signed.key())
 }

@@ -258,8 +258,34 @@ fn objects_of_the_future_move_the_floor_no_further_than_clocks_differ() {
     let floor = knowledge.time().earliest();
     assert!(floor > now && floor <= now.plus_seconds(600), "{floor}");
     site.clock.advance(600);
+    assert_eq!(knowledge.time().earliest(), site.clock.now(), "it has come");
+    assert_eq!(reopen(&site, directory.path()).expect("opened").time().latest(), None, "our clock may be the late one");
+    let table = RoutingTable::new(21, site.clock.now(), Vec::new()).expect("table");
+    knowledge.accept(Kind::Routes, &site.routes(&table)).expect("newer");
     assert_eq!(knowledge.time().latest(), Some(site.clock.now()), "the time is known again");
     assert_eq!(reopen(&site, directory.path()).expect("opened").time().latest(), Some(site.clock.now()));
+}
+
+/// Shows REQ-RUN-52: a clock that is late by some hours more each night is no upper bound of time from a day on, until it is
+/// right.
+#[test]
+fn a_clock_that_is_late_by_more_than_a_day_is_no_upper_bound() {
+    let (site, directory) = (Site::new("S"), tempfile::tempdir().expect("directory"));
+    let knowledge = site.knowledge_in(directory.path());
+    let mut late = 0;
+    for night in 2..=8 {
+        site.clock.advance(86_400 - 600 + late);
+        let status = site.status(night, &[]);
+        late += 5 * 3_600;
+        site.clock.advance(-late);
+        knowledge.accept(Kind::Status, &status).expect("news");
+        site.clock.advance(600);
+        let latest = (late < 86_400).then(|| site.clock.now());
+        assert_eq!(knowledge.time().latest(), latest, "{late} s late");
+        assert_eq!(reopen(&site, directory.path()).expect("opened").time().latest(), latest, "also behind a start");
+    }
+    site.clock.advance(late);
+    assert_eq!(knowledge.time().latest(), Some(site.clock.now()), "it is right again");
 }
 
 /// Shows REQ-RUN-51: where the clock is wrong, all objects that are not lists move the floor by one step together.
