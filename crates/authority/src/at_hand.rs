@@ -34,8 +34,9 @@ impl Authority {
         Ok(here)
     }
 
-    /// Refuses where the key that issues is not at hand, before anything is recorded.
+    /// Refuses where the key that issues is not at hand, or another hub has this one's name, before anything is recorded.
     pub(crate) fn ask_for_issuing_key(&self) -> Result<(), Error> {
+        self.present.check()?;
         if self.has_issuing_key()? { Ok(()) } else { Err(SignerError::NoKey(self.issuing().label).into()) }
     }
 

@@ -61,7 +61,7 @@ pub struct Authority {
     pub(crate) covered: crate::compact::Covered,
     pub(crate) crls: Mutex<Option<crate::crls::Crls>>,
     /// As long as it is open, hubs on the same store see it.
-    _present: Present,
+    pub(crate) present: Present,
     /// Held while the authority is open: two processes must not serve one directory.
     _lock: File,
 }
@@ -88,6 +88,8 @@ pub(crate) struct Locks {
     pub(crate) root_crl_kept: AtomicU64,
     /// People were told that the log goes on under another name.
     pub(crate) log_told: AtomicBool,
+    /// People were told that another hub has this one's name.
+    namesake_told: AtomicBool,
     pub(crate) at_hand: Mutex<crate::at_hand::AtHand>,
     pub(crate) room: Mutex<reserve::Room>,
     /// The hub is being stopped: nobody else is to be sent here.
@@ -184,7 +186,7 @@ impl Authority {
             locks,
             covered: crate::compact::Covered::default(),
             crls: Mutex::default(),
-            _present: present,
+            present,
             _lock: lock,
         };
         authority.take_back_heard()?;
@@ -368,6 +370,10 @@ impl Authority {
         let _ = self.keep_reserve();
         if self.store.is_shared() {
             self.tell_of_other_log()?;
+            if let Err(error) = self.present.check() {
+                return self.tell_of_namesake(&error);
+            }
+            self.locks.namesake_told.store(false, Ordering::Relaxed);
             issue::recover(&*self.store)?;
         }
         if !self.has_issuing_key()? {
@@ -419,6 +425,14 @@ impl Authority {
             self.alarm_about("log-left-behind", None, hub, text)?;
         }
         Ok(())
+    }
+
+    /// Tells people once that another hub has this one's name.
+    fn tell_of_namesake(&self, error: &Error) -> Result<(), Error> {
+        if self.locks.namesake_told.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.alarm_about("hub-name-taken", None, self.settings.hub_name.to_string(), error.to_string())
     }
 
     pub(crate) fn set_keys_behind(&self, behind: bool) {

@@ -148,6 +148,7 @@ impl Authority {
             return Err(Error::Conflict("the hub is being stopped".to_owned()));
         }
         self.writes()?;
+        self.present.check()?;
         if let Some(why) = self.log().left_behind()? {
             return Err(Error::Conflict(why));
         }

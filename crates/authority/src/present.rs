@@ -9,6 +9,7 @@ use medlock_trust::DeviceName;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,6 +26,9 @@ const ALONE_SECONDS: u32 = 30;
 /// A hub that works on a shared store, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Present {
+    hub: String,
+    /// Another hub has this one's name.
+    displaced: Arc<AtomicBool>,
     /// Dropped, it ends the thread.
     ending: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -36,8 +40,9 @@ impl Present {
     /// # Errors
     /// [`Error::Conflict`] when another hub of this name works on it.
     pub(crate) fn announce(store: Arc<dyn Store>, hub: &DeviceName, dir: &Path) -> Result<Self, Error> {
+        let (hub, displaced) = (hub.to_string(), Arc::new(AtomicBool::new(false)));
         if !store.is_shared() {
-            return Ok(Self { ending: None, thread: None });
+            return Ok(Self { hub, displaced, ending: None, thread: None });
         }
         let what = format!("{}{hub}", SqlStore::HUB);
         // A hub that died and was started again goes on with what it held.
@@ -45,18 +50,15 @@ impl Present {
         if !store.hold(&what, holder, LAPSES)? {
             return Err(Error::Conflict(format!(
                 "another hub called {hub:?} works on this store: give each a name of its own (hub_name in its configuration). If it \
-                 is this hub, which was killed and has another folder or machine now, start it again in {LAPSES} seconds",
-                hub = hub.as_str()
+                 is this hub, which was killed and has another folder or machine now, start it again in {LAPSES} seconds"
             )));
         }
         let (ending, ended) = channel();
+        let by_another = displaced.clone();
         let thread = std::thread::Builder::new().name("authority-present".to_owned()).spawn(move || {
             while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 match store.hold(&what, holder, LAPSES) {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        tracing::error!(what, "another hub of the same name works on the store: stop one of them");
-                    }
+                    Ok(ours) => by_another.store(!ours, Ordering::Relaxed),
                     Err(error) => {
                         tracing::debug!(%error, "the store was not told that this hub works on it; it is told again");
                     }
@@ -66,7 +68,23 @@ impl Present {
             let _ = store.let_go(&what, holder);
         });
         let thread = thread.map_err(|error| Error::Conflict(format!("a thread cannot be started: {error}")))?;
-        Ok(Self { ending: Some(ending), thread: Some(thread) })
+        Ok(Self { hub, displaced, ending: Some(ending), thread: Some(thread) })
+    }
+
+    /// Refuses where another hub has taken this one's name meanwhile, because the store did not hear from this one for a while:
+    /// two of one name would withdraw each other's credential.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`].
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if !self.displaced.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(Error::Conflict(format!(
+            "another hub called {:?} works on this store since this one could not reach it for a while: this one issues and \
+             publishes nothing; stop one of them",
+            self.hub
+        )))
     }
 }
 

@@ -370,6 +370,47 @@ fn a_second_hub_of_the_same_name_is_refused() {
     open("other").unwrap();
 }
 
+/// Shows REQ-STORE-121: a hub that was out of reach while another took its name is not ready, issues nothing and says so; it goes
+/// on when the other is stopped.
+#[test]
+fn a_hub_whose_name_was_taken_meanwhile_stands_still() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = postgres();
+    let open = |folder: &str| {
+        let config = AuthorityConfig { store: Some(server.clone()), ..config(&dir.path().join(folder)) };
+        let signer = Arc::new(InProcess::open(&dir.path().join("keys")).unwrap());
+        Authority::open(&config, Clock::system(), signer).unwrap()
+    };
+    let one = open("one");
+    register(&one, "ct-1");
+    let enrol = claim(&one, "ct-1");
+    enrol(&one).unwrap();
+    approve_all(&one);
+    let until = |reached: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !reached() {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    // As if it had not been heard of for a while.
+    let forget = format!("DELETE FROM {}.hold WHERE name = 'hub hub'", server.schema);
+    PostgresServer::shared().query(&forget).unwrap();
+    let other = open("other");
+    until(&|| one.health().is_err());
+    let said = one.health().unwrap_err().to_string();
+    assert!(said.contains("\"hub\"") && said.contains("stop one of them"), "{said}");
+    assert!(enrol(&one).unwrap_err().to_string().contains("stop one of them"));
+    for _ in 0..3 {
+        one.tick().unwrap();
+    }
+    let Response::Alarms { alarms } = ask(&other, Request::Alarms) else { panic!() };
+    assert_eq!(alarms.iter().filter(|alarm| alarm.kind == "hub-name-taken").map(|alarm| alarm.count).sum::<u64>(), 1);
+    drop(other);
+    until(&|| one.health().is_ok());
+    issued(enrol(&one).unwrap());
+}
+
 /// Shows REQ-KEYS-80: no root retires while a hub shows a credential below it, because no device would believe that hub.
 #[test]
 fn a_root_waits_for_every_hub() {

@@ -228,10 +228,18 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
             format!("{}: nothing that an authority restored here has published", source.path().display()).into()
         );
     }
-    let mut restored = Vec::new();
-    for one in begun {
+    let (mut restored, mut begun) = (Vec::new(), begun.into_iter());
+    while let Some(one) = begun.next() {
         let name = one.part.name.clone();
-        restored.push(one.finish(args).map_err(|error| format!("{name}: {error}"))?);
+        match one.finish(args) {
+            Ok(one) => restored.push(one),
+            Err(error) => {
+                let mut left = vec![name.clone()];
+                left.extend(begun.map(|one| one.part.name.clone()));
+                tell(&restored);
+                return Err(half_way(&name, &error, &left).into());
+            }
+        }
     }
     if args.hub.json {
         let heard = |one: &Restored| one.hearing.heard.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -248,6 +256,22 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
         output::json(&serde_json::json!({ "folder": dir, "restored": all }))?;
         return Ok(Outcome::Done);
     }
+    tell(&restored);
+    say!("Bring the passphrase (or the token) and the configuration too, and start the hub.");
+    Ok(Outcome::Done)
+}
+
+/// What to do where not all of a hub is back: one whose authorities are of different times must not start.
+fn half_way(name: &str, error: &Failure, left: &[String]) -> String {
+    format!(
+        "{name}: {error}\nNot brought back: {}. Start no hub here yet: mend this and give the same command again. What is back \
+         already is brought back once more",
+        left.join(", ")
+    )
+}
+
+/// Tells what became of those that are back.
+fn tell(restored: &[Restored]) {
     for Restored { name, dir, server, log, hearing, doubted } in restored {
         let what = if server.is_some() {
             "keys are back, and its store is the one on the server"
@@ -258,10 +282,10 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
             None => say!("{name}: {what}"),
             Some(log) => say!("{name}: {what}; its log goes on as {log}"),
         }
-        for heard in hearing.heard {
+        for heard in &hearing.heard {
             say!("  heard: {heard}");
         }
-        if doubted {
+        if *doubted {
             say!(
                 "  It gives no vouchers and signs no revocation lists before you have entered again what was sold, released,"
             );
@@ -271,8 +295,6 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
             );
         }
     }
-    say!("Bring the passphrase (or the token) and the configuration too, and start the hub.");
-    Ok(Outcome::Done)
 }
 
 /// The settings of this part that are newest: what was in force at the hub is newer than what the backup has of it.

@@ -5,8 +5,8 @@ use crate::stores::wait_until;
 use medlock_trust::status::{State, StatusList};
 use std::path::Path;
 
-/// Shows REQ-STORE-90, REQ-STORE-94: of a hub with several authorities all are restored or none, the refusal names the one that is
-/// not, and a maker says what it waits for.
+/// Shows REQ-STORE-90, REQ-STORE-94, REQ-STORE-122: of a hub with several authorities all are restored or none, the refusal names the
+/// one that is not, and a maker says what it waits for; where one fails at its very end, what is back and what is not is said.
 #[test]
 fn all_authorities_of_a_hub_are_restored_or_none() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -37,6 +37,14 @@ fn all_authorities_of_a_hub_are_restored_or_none() {
             assert!(!name.contains(".before-") && !name.contains(".restored"), "it left {name}");
         }
     }
+    let (keys, aside) = (pumps.join("keys"), pumps.join("keys-aside"));
+    std::fs::rename(&keys, &aside).expect("a folder");
+    std::fs::write(&keys, "not a folder").expect("a file");
+    let (done, said) = run(&["authority", "restore", backup, "--accept-loss"], &hub.dir);
+    assert!(!done && said.contains("-: store and keys are back; its log goes on as"), "{said}");
+    assert!(said.contains("Not brought back: pumps. Start no hub here yet"), "{said}");
+    std::fs::remove_file(&keys).expect("removed");
+    std::fs::rename(&aside, &keys).expect("a folder");
     let (done, said) = run(&["authority", "restore", backup, "--accept-loss"], &hub.dir);
     assert!(done && said.contains("It gives no vouchers") && said.contains("confirm-restore --dir"), "{said}");
     let (_, listed) = run(&["device", "list"], &hub.dir);
