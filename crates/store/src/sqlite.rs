@@ -3,7 +3,7 @@
 use crate::readers::{Pool, Reading};
 use crate::schema::{Schema, too_new};
 use crate::value::{Row, Sql, Value};
-use crate::writer::Session;
+use crate::writer::{Care, Session};
 use crate::{Engine, Error, Fault};
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
@@ -175,6 +175,10 @@ impl Session for Lite {
 
     fn is_lost(&self) -> bool {
         false
+    }
+
+    fn care(&self) -> Care {
+        Care::Hope
     }
 
     fn sql(&mut self) -> &mut dyn Sql {

@@ -1,10 +1,14 @@
 //! The writer thread: all verbs that wait go into one transaction and are acknowledged together.
 //!
 //! A verb that fails has changed nothing and does not disturb the others: it runs in a savepoint, or is a single statement.
+//! SQLite writes each page that changes behind a savepoint twice more, and that a verb fails is rare: so there the group is first
+//! run without, and if a verb fails that has changed something, all is rolled back and the group runs again with savepoints. On a
+//! server a savepoint is also where a lost connection is seen before the commit.
+//!
 //! When the transaction itself breaks (the disk is full, a statement fails outside a savepoint, the connection goes), it is
-//! rolled back and each verb of the group runs again alone; so a verb may run more than once before it is acknowledged.
+//! rolled back and each verb of the group runs again alone. So a verb may run more than once before it is acknowledged.
 
-use crate::{Fault, Sql};
+use crate::{Engine, Fault, Row, Sql, Value};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -24,12 +28,24 @@ pub(crate) trait Session: Send {
     fn usable(&self) -> bool;
     /// Whether the connection is gone.
     fn is_lost(&self) -> bool;
+    /// How verbs are kept from one another at first.
+    fn care(&self) -> Care;
     fn sql(&mut self) -> &mut dyn Sql;
+}
+
+/// How verbs of a group are kept from one another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// By beginning anew when one fails.
+    Hope,
+    /// By savepoints.
+    Savepoints,
 }
 
 /// One verb with the one who waits for it.
 trait Job: Send {
-    fn run(&mut self, session: &mut dyn Session);
+    /// Runs it; whether the transaction is as if it had not failed.
+    fn run(&mut self, session: &mut dyn Session, care: Care) -> bool;
     fn answer(self: Box<Self>, end: Result<(), Fault>);
 }
 
@@ -41,9 +57,19 @@ struct Asked<T, V> {
 }
 
 impl<T: Send, V: FnMut(&mut dyn Sql) -> Result<T, Fault> + Send> Job for Asked<T, V> {
-    fn run(&mut self, session: &mut dyn Session) {
+    fn run(&mut self, session: &mut dyn Session, care: Care) -> bool {
         let sql = session.sql();
-        self.outcome = Some(if self.single { (self.verb)(sql) } else { in_savepoint(sql, &mut self.verb) });
+        if self.single {
+            self.outcome = Some((self.verb)(sql));
+            return true;
+        }
+        if care == Care::Savepoints {
+            self.outcome = Some(in_savepoint(sql, &mut self.verb));
+            return true;
+        }
+        let mut sql = Watched { sql, changed: false };
+        let outcome = self.outcome.insert((self.verb)(&mut sql));
+        outcome.is_ok() || !sql.changed
     }
 
     fn answer(self: Box<Self>, end: Result<(), Fault>) {
@@ -52,6 +78,40 @@ impl<T: Send, V: FnMut(&mut dyn Sql) -> Result<T, Fault> + Send> Job for Asked<T
         let outcome = end.and_then(|()| outcome.unwrap_or_else(|| Err(Fault::Failed("it was not run".to_owned()))));
         // The asker may have been stopped meanwhile: then nobody needs the answer.
         let _ = reply.send(outcome);
+    }
+}
+
+/// Sees whether a verb may have changed something.
+struct Watched<'s> {
+    sql: &'s mut dyn Sql,
+    changed: bool,
+}
+
+impl Sql for Watched<'_> {
+    fn engine(&self) -> Engine {
+        self.sql.engine()
+    }
+
+    fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, Fault> {
+        self.changed = true;
+        self.sql.execute(sql, parameters)
+    }
+
+    fn each(
+        &mut self,
+        table: &'static str,
+        sql: &str,
+        parameters: &[Value],
+        take: &mut dyn FnMut(&Row) -> Result<bool, Fault>,
+    ) -> Result<(), Fault> {
+        // What gives rows may also be a change that tells of them.
+        self.changed |= !sql.trim_start().starts_with("SELECT ");
+        self.sql.each(table, sql, parameters, take)
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<(), Fault> {
+        self.changed = true;
+        self.sql.batch(sql)
     }
 }
 
@@ -113,10 +173,11 @@ impl Drop for Writer {
 fn write_groups(session: &mut dyn Session, queue: &Receiver<Box<dyn Job>>) {
     while let Ok(first) = queue.recv() {
         let mut group = vec![first];
-        let mut end = together(session, &mut group, queue);
-        if matches!(end, End::Lost) {
-            // Nothing of it was committed, and the server may be back.
-            end = together(session, &mut group, queue);
+        let care = session.care();
+        let mut end = together(session, &mut group, queue, care);
+        if matches!(end, End::Lost | End::Undone) {
+            // Nothing of it was committed, and a server that was lost may be back.
+            end = together(session, &mut group, queue, Care::Savepoints);
         }
         match end {
             End::Committed => group.into_iter().for_each(|job| job.answer(Ok(()))),
@@ -126,7 +187,7 @@ fn write_groups(session: &mut dyn Session, queue: &Receiver<Box<dyn Job>>) {
                 group.into_iter().for_each(|job| job.answer(Err(fault.clone())));
             }
             // Whoever broke it breaks only himself now.
-            End::Broken => {
+            End::Broken | End::Undone => {
                 for mut job in group {
                     let end = alone(session, &mut *job);
                     job.answer(end);
@@ -142,12 +203,19 @@ enum End {
     Failed(Fault),
     /// It was rolled back because of one of its verbs.
     Broken,
+    /// It was rolled back because a verb failed that had changed something.
+    Undone,
     /// The connection went before the commit.
     Lost,
 }
 
 /// Runs the group and what comes meanwhile in one transaction.
-fn together(session: &mut dyn Session, group: &mut Vec<Box<dyn Job>>, queue: &Receiver<Box<dyn Job>>) -> End {
+fn together(
+    session: &mut dyn Session,
+    group: &mut Vec<Box<dyn Job>>,
+    queue: &Receiver<Box<dyn Job>>,
+    care: Care,
+) -> End {
     if let Err(fault) = session.begin() {
         // All that waits gets the same answer now, not each after a try of its own.
         group.extend(queue.try_iter().take(LARGEST_GROUP));
@@ -155,8 +223,12 @@ fn together(session: &mut dyn Session, group: &mut Vec<Box<dyn Job>>, queue: &Re
     }
     let mut next = 0;
     while let Some(job) = group.get_mut(next) {
-        job.run(session);
+        let is_clean = job.run(session, care);
         next += 1;
+        if !is_clean {
+            session.rollback();
+            return if session.is_lost() { End::Lost } else { End::Undone };
+        }
         if !session.usable() {
             session.rollback();
             return if session.is_lost() { End::Lost } else { End::Broken };
@@ -174,7 +246,7 @@ fn together(session: &mut dyn Session, group: &mut Vec<Box<dyn Job>>, queue: &Re
 /// Runs a verb in a transaction of its own. `Ok` when it has its own outcome.
 fn alone(session: &mut dyn Session, job: &mut dyn Job) -> Result<(), Fault> {
     session.begin()?;
-    job.run(session);
+    job.run(session, Care::Savepoints);
     if session.usable() {
         return session.commit();
     }

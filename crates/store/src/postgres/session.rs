@@ -7,7 +7,7 @@ use super::server::{Server, chain};
 use crate::readers::{Pool, Reading};
 use crate::schema::{Schema, too_new};
 use crate::value::{Row, Sql, Value};
-use crate::writer::Session;
+use crate::writer::{Care, Session};
 use crate::{Engine, Fault};
 use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator as _;
@@ -233,6 +233,10 @@ impl Session for Pg {
 
     fn is_lost(&self) -> bool {
         self.client.is_none()
+    }
+
+    fn care(&self) -> Care {
+        Care::Savepoints
     }
 
     fn sql(&mut self) -> &mut dyn Sql {

@@ -3,10 +3,11 @@
 mod faults;
 
 use medlock_store::postgres::Server;
-use medlock_store::{Database, Error, Fault, Schema, Sql, Step, all, first, values};
+use medlock_store::{Database, Engine, Error, Fault, Schema, Sql, Step, all, first, values};
 use medlock_testkit::PostgresServer;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) const SCHEMA: Schema = Schema {
     application: "test",
@@ -98,6 +99,38 @@ fn a_verb_that_fails_breaks_only_itself() {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         let names = names(&database);
         assert_eq!(names.len(), 41, "{names:?}");
+    });
+}
+
+/// Shows REQ-STORE-97: a verb that fails has changed nothing, whatever it did before, and costs others nothing where it changed
+/// nothing.
+#[test]
+fn a_verb_that_fails_is_undone() {
+    each(|database| {
+        let database = Arc::new(database);
+        let runs = Arc::new(AtomicUsize::new(0));
+        let fail = |change: bool| {
+            let counted = runs.clone();
+            let outcome = database.write("fail", move |sql| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                let question = "SELECT number FROM thing WHERE name = ?1";
+                let found = first(sql, "thing", question, values!["first"], |row| row.number::<i64>("number"))?;
+                if change {
+                    add(sql, "half")?;
+                    first(sql, "thing", "UPDATE thing SET bytes = NULL RETURNING number", &[], |_| Ok(()))?;
+                }
+                assert_eq!(found, Some(1));
+                Err::<(), _>(Fault::Missing("end"))
+            });
+            assert!(matches!(outcome, Err(Error::Missing { .. })), "{outcome:?}");
+            runs.swap(0, Ordering::Relaxed)
+        };
+        // A server has its savepoint from the beginning.
+        let again = if database.engine() == Engine::Sqlite { 2 } else { 1 };
+        assert_eq!((fail(false), fail(true)), (1, again));
+        assert_eq!(names(&database), ["first"]);
+        database.write("add", |sql| add(sql, "second")).unwrap();
+        assert_eq!(names(&database), ["first", "second"]);
     });
 }
 
