@@ -235,7 +235,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
             Ok(one) => restored.push(one),
             Err(error) => {
                 let mut left = vec![name.clone()];
-                left.extend(begun.map(|one| one.part.name.clone()));
+                left.extend(begun.map(|one| one.part.name));
                 tell(&restored);
                 return Err(half_way(&name, &error, &left).into());
             }
