@@ -1,7 +1,7 @@
 //! What a pump delivered as a MedicationAdministration.
 
 use super::codes::UCUM;
-use super::observation::{effective, instant};
+use super::observation::{effective, note};
 use super::write::{Object, coding};
 use crate::DEVICE_SYSTEM;
 use crate::kind::Id;
@@ -44,10 +44,8 @@ pub(super) fn administration(identifier: &str, delivery: &Delivery, subject: Id,
             out.raw("dosage", &format!("{{\"dose\":{}}}", dose.text_of()));
         }
         Delivered::AtMost(amount) => {
-            let mut note = Object::new();
-            note.text("time", &instant(at));
-            note.text("text", &format!("power went while it was delivered: at most {} IU", units(amount)));
-            out.raw("note", &format!("[{}]", note.text_of()));
+            let text = format!("power went while it was delivered: at most {} IU", units(amount));
+            out.raw("note", &note(at, &text));
         }
     }
     out.finish()

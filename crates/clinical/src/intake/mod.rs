@@ -1,9 +1,9 @@
 //! What devices say, on its way into the records: readings become Observations, what a pump delivered becomes a
 //! MedicationAdministration, images that were stored become an ImagingStudy. Device and DeviceMetric are found or made.
 //!
-//! *Whose is it?* The patient whose the device was when it measured, as the versions of its Device say: what comes late goes to
-//! whom it was measured of. A reading of a device that had no patient then is kept without one, for those who may see everything:
-//! nothing is lost, and nothing is guessed. What R4 does not keep without a patient (a delivery, images) is refused until there is
+//! *Whose is it?* The patient whose the device was in all the time within which it measured, as the versions of its Device say: what
+//! comes late goes to whom it was measured of. A reading of a device that had no patient then, or not one alone, is kept without
+//! one, for those who may see everything: nothing is lost, and nothing is guessed. What R4 does not keep without a patient (a delivery, images) is refused until there is
 //! one; who hands it over keeps it.
 //!
 //! *Once.* The identifier of each is made of the device and the number that the device gave: what comes twice is kept once.
@@ -28,13 +28,13 @@ use crate::kind::{Id, Kind};
 use crate::outcome::{Code, Issue};
 use crate::query::Plan;
 use crate::seam::{Delivery, Handed, Intake, Kept, NotKept, Numbered, StoredStudy};
-use crate::store::{Act, Condition, Unapplied, Worn};
+use crate::store::{Act, Condition, Unapplied, Whose, Worn};
 use crate::validate::{self, Asked, Prepared};
 use crate::{Clinical, DEVICE_SYSTEM};
 use codes::MDC;
-use medlock_proto::reading::Mdc;
+use medlock_proto::reading::{Mdc, Moment};
 use medlock_trust::authenticate::CredentialKind;
-use medlock_trust::{DeviceName, Operation};
+use medlock_trust::{DeviceName, Operation, Time};
 use std::collections::{BTreeSet, HashSet};
 use write::{Object, coding};
 
@@ -75,6 +75,15 @@ impl Found {
             Self::New(id) => *id,
         }
     }
+
+    /// Whose it was when it measured or delivered something.
+    fn whose(&self, moment: Moment, at: Time) -> Whose {
+        let (low, high) = observation::within(moment, at);
+        match self {
+            Self::Here(worn) => worn.during(low, high),
+            Self::New(_) => Whose::Nobody,
+        }
+    }
 }
 
 impl Intake for Clinical {
@@ -85,12 +94,9 @@ impl Intake for Clinical {
             let metrics: BTreeSet<Mdc> = readings.iter().map(|numbered| numbered.reading.code).collect();
             let metrics = metrics.into_iter().map(|code| metric(name, code, device.id())).collect();
             let things = readings.iter().map(|Numbered { number, reading }| {
-                let subject = match device {
-                    Found::Here(worn) => worn.patient(observation::measured(reading.moment, at)),
-                    Found::New(_) => None,
-                };
                 let identifier = format!("{name}/{number}");
-                let body = observation::observation(&identifier, reading, subject, device.id(), at);
+                let whose = device.whose(reading.moment, at);
+                let body = observation::observation(&identifier, reading, whose, device.id(), at);
                 let mark = reading.mark.map(|mark| mark.as_str());
                 Ok((Thing { kind: Kind::OBSERVATION, system: READING_SYSTEM, identifier, body }, mark))
             });
@@ -103,11 +109,9 @@ impl Intake for Clinical {
         let (name, at) = (from.who.device_name(), from.at);
         self.take(&caller, name, |device| {
             let things = deliveries.iter().map(|delivery| {
-                let subject = match device {
-                    Found::Here(worn) => worn.patient(observation::measured(delivery.moment, at)),
-                    Found::New(_) => None,
+                let Whose::Of(subject) = device.whose(delivery.moment, at) else {
+                    return Err(NotKept::NoPatient(format!("the device {name}")));
                 };
-                let subject = subject.ok_or_else(|| NotKept::NoPatient(format!("the device {name}")))?;
                 let identifier = format!("{name}/{}/{}", delivery.bond_epoch, delivery.counter);
                 let body = delivery::administration(&identifier, delivery, subject, device.id(), at);
                 let kind = Kind::MEDICATION_ADMINISTRATION;

@@ -5,6 +5,7 @@ use super::write::{Object, coding};
 use crate::json;
 use crate::kind::{Id, Millis};
 use crate::moment;
+use crate::store::Whose;
 use medlock_proto::reading::{Decimal, Moment, Reading, Special, Value};
 use medlock_trust::Time;
 
@@ -12,11 +13,16 @@ use medlock_trust::Time;
 pub const READING_SYSTEM: &str = "urn:medlock:fhir:reading";
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
 const ABSENT: &str = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
+/// What is said of a reading that names nobody because it may be of several.
+const UNCLEAR: &str =
+    "the device was not one patient's in all the time within which it measured this: a person has to say whose it is";
+/// Before all that was ever measured: the first year that FHIR writes.
+const BEGINNING: Time = Time::from_unix(-62_135_596_800);
 /// Bounds of an instant that are so near to one another, in seconds, are one instant.
 const INSTANT: i64 = 60;
 
-/// The Observation of a reading.
-pub(super) fn observation(identifier: &str, reading: &Reading, subject: Option<Id>, device: Id, at: Time) -> Vec<u8> {
+/// The Observation of a reading. Where it is not known of whom it is, it says so in words.
+pub(super) fn observation(identifier: &str, reading: &Reading, whose: Whose, device: Id, at: Time) -> Vec<u8> {
     let known = measurement(reading.code, reading.unit);
     let mut out = Object::resource("Observation");
     out.raw("identifier", &format!("[{}]", Object::identifier(READING_SYSTEM, identifier)));
@@ -29,8 +35,10 @@ pub(super) fn observation(identifier: &str, reading: &Reading, subject: Option<I
         codes = format!("{codes},{}", coding(LOINC, loinc, ""));
     }
     out.raw("code", &format!("{{\"coding\":[{codes}]}}"));
-    if let Some(subject) = subject {
-        out.raw("subject", &Object::reference("Patient", subject));
+    match whose {
+        Whose::Of(patient) => out.raw("subject", &Object::reference("Patient", patient)),
+        Whose::Nobody => {}
+        Whose::Unclear => out.raw("note", &note(at, UNCLEAR)),
     }
     effective(reading.moment, at, &mut out);
     out.text("issued", &instant(at));
@@ -42,6 +50,14 @@ pub(super) fn observation(identifier: &str, reading: &Reading, subject: Option<I
     }
     out.raw("device", &Object::reference("Device", device));
     out.finish()
+}
+
+/// Words beside a resource.
+pub(super) fn note(at: Time, text: &str) -> String {
+    let mut note = Object::new();
+    note.text("time", &instant(at));
+    note.text("text", text);
+    format!("[{}]", note.text_of())
 }
 
 fn absent(reason: &str, out: &mut Object) {
@@ -68,14 +84,17 @@ pub(super) fn effective(moment: Moment, at: Time, out: &mut Object) {
     }
 }
 
-/// When it was at the earliest, for whose it is: what no clock says was when it came.
-pub(super) fn measured(moment: Moment, at: Time) -> Millis {
-    millis(moment.utc.map_or(at, |utc| utc.earliest()))
+/// Within which it was for certain, for whose it is: what no clock says may have been at any time before it came.
+pub(super) fn within(moment: Moment, at: Time) -> (Millis, Millis) {
+    let latest = moment.utc.and_then(|utc| utc.latest()).unwrap_or(at).min(at);
+    let earliest = moment.utc.map_or(BEGINNING, |utc| utc.earliest()).min(latest);
+    // Clocks of devices count seconds, versions are of a millisecond.
+    (millis(earliest), Millis(millis(latest).0.saturating_add(999)))
 }
 
 /// Within the years that FHIR writes, 1 to 9999.
 pub(super) fn millis(at: Time) -> Millis {
-    Millis(at.unix().clamp(-62_135_596_800, 253_402_300_799).saturating_mul(1_000))
+    Millis(at.unix().clamp(BEGINNING.unix(), 253_402_300_799).saturating_mul(1_000))
 }
 
 pub(super) fn instant(at: Time) -> String {
@@ -170,7 +189,7 @@ mod tests {
             });
             let reading = Reading { code: Mdc(code), unit: Mdc(unit), value, moment: Moment { ticks, utc }, mark: None };
             let (patient, device) = (Id::fresh(Millis(1)), Id::fresh(Millis(2)));
-            let body = observation("cgm/1", &reading, Some(patient), device, Time::from_unix(at));
+            let body = observation("cgm/1", &reading, Whose::Of(patient), device, Time::from_unix(at));
             let document = Document::read(&body, &Limits::RESOURCE).expect("JSON");
             let asked = Asked { kind: Kind::OBSERVATION, bases: &[], mark: None };
             let prepared = prepare(document.root(), Definitions::r4(), asked);

@@ -15,11 +15,32 @@ pub(crate) struct Worn {
     patients: Vec<(Millis, Option<Id>)>,
 }
 
+/// Whose a device was in a span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// This patient's, in all of it.
+    Of(Id),
+    /// Nobody's, in all of it.
+    Nobody,
+    /// Not one patient's alone: it changed hands, or got its patient, within it.
+    Unclear,
+}
+
 impl Worn {
-    /// Whose the device was then, as its versions say: before the first of them, whoever the first names.
-    pub(crate) fn patient(&self, at: Millis) -> Option<Id> {
-        let then = self.patients.iter().rev().find(|(from, _)| *from <= at);
-        then.or(self.patients.first()).and_then(|(_, patient)| *patient)
+    /// Whose the device was from `low` to `high`, as its versions say: before the first of them, whoever the first names.
+    pub(crate) fn during(&self, low: Millis, high: Millis) -> Whose {
+        let until = self.patients.iter().skip(1).map(|(from, _)| Some(*from)).chain([None]);
+        let versions = self.patients.iter().enumerate().zip(until);
+        let then = versions.filter(|((number, (from, _)), until)| {
+            (*number == 0 || *from <= high) && until.is_none_or(|until| until > low)
+        });
+        let mut then = then.map(|((_, (_, patient)), _)| *patient);
+        let Some(first) = then.next() else { return Whose::Nobody };
+        match first {
+            _ if then.any(|other| other != first) => Whose::Unclear,
+            Some(patient) => Whose::Of(patient),
+            None => Whose::Nobody,
+        }
     }
 }
 
@@ -92,16 +113,27 @@ impl Records {
 mod tests {
     use super::*;
 
-    /// Shows REQ-INTAKE-05.
+    /// Shows REQ-INTAKE-05, REQ-INTAKE-24.
     #[test]
-    fn a_device_was_whose_its_version_of_that_time_says() {
+    fn a_device_was_whose_its_versions_of_that_time_say() {
         let (anna, bert) = (Id::fresh(Millis(1)), Id::fresh(Millis(2)));
-        let patients = vec![(Millis(10), Some(anna)), (Millis(20), None), (Millis(30), Some(bert))];
+        let patients = vec![(10, anna), (15, anna), (20, bert), (30, bert)];
+        let mut patients: Vec<_> = patients.into_iter().map(|(from, of)| (Millis(from), Some(of))).collect();
+        patients[3].1 = None;
         let worn = Worn { id: Id::fresh(Millis(3)), patients };
-        for (at, patient) in
-            [(0, Some(anna)), (10, Some(anna)), (19, Some(anna)), (20, None), (29, None), (30, Some(bert))]
-        {
-            assert_eq!(worn.patient(Millis(at)), patient, "{at}");
+        for (low, high, whose) in [
+            (0, 0, Whose::Of(anna)),
+            (0, 19, Whose::Of(anna)),
+            (15, 15, Whose::Of(anna)),
+            (19, 20, Whose::Unclear),
+            (20, 29, Whose::Of(bert)),
+            (0, 29, Whose::Unclear),
+            (29, 30, Whose::Unclear),
+            (30, 90, Whose::Nobody),
+        ] {
+            assert_eq!(worn.during(Millis(low), Millis(high)), whose, "{low} to {high}");
         }
+        let none = Worn { id: worn.id, patients: Vec::new() };
+        assert_eq!(none.during(Millis(0), Millis(1)), Whose::Nobody);
     }
 }

@@ -30,7 +30,7 @@ pub(crate) use audit::{Events, Noted, Wanted};
 pub(crate) use clients::NewCode;
 pub(crate) use consent::NewGlass;
 pub use history::HistoryOf;
-pub(crate) use intake::Worn;
+pub(crate) use intake::{Whose, Worn};
 pub(crate) use launch::Launch;
 use page::Order;
 pub use page::{Cursor, Page};

@@ -142,7 +142,8 @@ async fn what_is_handed_over_is_marked() {
     assert_eq!(readings(&house, &cgm, &many).expect_err("refused").code(), "intake-too-many");
 }
 
-/// Shows REQ-INTAKE-05: a reading is whose its device was when it measured; without a patient it is kept without.
+/// Shows REQ-INTAKE-05, REQ-INTAKE-24: a reading is whose its device was in all the time within which it measured; otherwise it is
+/// kept without a patient.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reading_is_whose_its_device_was() {
     for house in House::both() {
@@ -156,10 +157,10 @@ async fn a_reading_is_whose_its_device_was() {
             times.push(at(&house));
             *times.last().expect("a time")
         };
-        let give = |number: u64, when: Time| {
-            let all = [reading(number, Measured::Special(Special::NaN), Some(Interval::exactly(when)))];
-            readings(&house, &cgm, &all).expect("kept")
+        let within = |number: u64, utc: Option<Interval>| {
+            readings(&house, &cgm, &[reading(number, Measured::Special(Special::NaN), utc)]).expect("kept")
         };
+        let give = |number: u64, when: Time| within(number, Some(Interval::exactly(when)));
         let first = tick();
         give(1, first);
         let own = resources(&gateway.get("Device").await)[0]["id"].as_str().expect("an id").to_owned();
@@ -186,11 +187,20 @@ async fn a_reading_is_whose_its_device_was() {
             let names = found.iter().map(|one| one["identifier"][0]["value"].as_str().expect("a value").to_owned());
             names.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
         };
-        assert_eq!(of(&anna).await, ["cgm/2", "cgm/4"]);
-        assert_eq!(of(&bert).await, ["cgm/3"]);
+        // It only knows that it was not before: within its own time, or before the device changed hands, or no clock at all.
+        within(6, Some(Interval::since(his)));
+        within(7, Some(Interval::since(hers)));
+        within(8, None);
+        within(9, Interval::new(hers, Some(hers.plus_seconds(30))));
+        assert_eq!(of(&anna).await, ["cgm/2", "cgm/4", "cgm/9"]);
+        assert_eq!(of(&bert).await, ["cgm/3", "cgm/6"]);
         let nobodys = resources(&gateway.get("Observation?patient:missing=true").await);
-        assert_eq!(nobodys.len(), 2, "{nobodys:#?}");
+        assert_eq!(nobodys.len(), 4, "{nobodys:#?}");
         assert!(nobodys.iter().all(|one| one["subject"].is_null()));
+        let unclear = nobodys.iter().filter(|one| one["note"][0]["text"].is_string());
+        let mut unclear: Vec<_> = unclear.map(|one| one["identifier"][0]["value"].as_str().expect("a value")).collect();
+        unclear.sort_unstable();
+        assert_eq!(unclear, ["cgm/7", "cgm/8"], "it says why it is nobody's");
     }
 }
 
