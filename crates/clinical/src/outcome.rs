@@ -82,6 +82,8 @@ pub enum Code {
     Forbidden,
     /// Which device of the register a Device is, is not for the caller to say, or said of another one.
     DeviceName,
+    /// An identifier is one that only what devices report has.
+    ReservedIdentifier,
     /// There is no token.
     NoToken,
     /// The token is not live.
@@ -237,6 +239,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
         ),
     ),
     (
+        Code::ReservedIdentifier,
+        (
+            "fhir-reserved-identifier",
+            "forbidden",
+            StatusCode::FORBIDDEN,
+            "leave the identifier out of what is new, and as it is of what is there",
+        ),
+    ),
+    (
         Code::Token,
         (
             "smart-token",
@@ -297,7 +308,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -333,6 +344,7 @@ impl Code {
         Self::Busy,
         Self::Forbidden,
         Self::DeviceName,
+        Self::ReservedIdentifier,
         Self::NoToken,
         Self::Token,
         Self::TokenBinding,

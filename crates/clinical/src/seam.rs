@@ -3,7 +3,7 @@
 
 use crate::outcome::Issues;
 use medlock_node::provider::WebAlgorithm;
-pub use medlock_proto::record::{Delivered, Delivery, Numbered};
+pub use medlock_proto::record::{Delivered, Delivery, Incarnation, Numbered, Refusal, Sort};
 use medlock_trust::{CredentialId, DeviceName, Identified, Operation, Permit, Roles, Time};
 
 /// Why somebody else could not say something now.
@@ -104,6 +104,10 @@ pub enum Kept {
     New,
     /// It was here already.
     Known,
+    /// A delivery for which no patient can be named: it is kept until a person says whose it is.
+    Waits,
+    /// It is not kept, and never will be: this says why. The others of its call are.
+    Refused(Refusal),
 }
 
 /// Why nothing was kept of what was handed over.
@@ -124,12 +128,22 @@ pub enum NotKept {
         /// So many are taken.
         most: usize,
     },
-    /// It is of a patient, and nobody knows of whom.
+    /// Images are of a patient, and nobody knows of whom.
     #[error(
-        "nobody here is the patient of {0}: say in its Device, or in the images, whose it is, and hand it over again"
+        "nobody here, or more than one, has the Patient ID {0:?} of the images: say in the Patient which it has, and hand them over again"
     )]
     NoPatient(String),
-    /// One of them does not become a resource.
+    /// Images say that they are of another patient than their study.
+    #[error(
+        "the images have the Patient ID {patient:?}, and their study {uid} is another patient's: see which of the two is wrong"
+    )]
+    OtherPatient {
+        /// The Study Instance UID.
+        uid: String,
+        /// The images' Patient ID.
+        patient: String,
+    },
+    /// What they need does not become a resource.
     #[error("number {number} does not become a resource: {text}", text = first_text(issues))]
     Unfit {
         /// Which of them, from 0.
@@ -153,6 +167,7 @@ impl NotKept {
             Self::Permit { .. } => "intake-permit",
             Self::TooMany { .. } => "intake-too-many",
             Self::NoPatient(_) => "intake-no-patient",
+            Self::OtherPatient { .. } => "intake-other-patient",
             Self::Unfit { .. } => "intake-unfit",
             Self::Busy => "intake-busy",
             Self::Store(_) => "intake-store",
@@ -160,28 +175,37 @@ impl NotKept {
     }
 }
 
-fn first_text(issues: &Issues) -> String {
+pub(crate) fn first_text(issues: &Issues) -> String {
     issues.all().first().map(|issue| issue.text.to_string()).unwrap_or_default()
 }
 
-/// Takes what devices say, from guards and gateways of the same process. The same thing handed over twice is kept once. All
-/// block, and keep all of a call or nothing.
+/// Takes what devices say, from guards and gateways of the same process. The same thing handed over twice is kept once; another
+/// one under its number is refused, and holds up no others. All block; what a call says of each is durable, and a call that fails
+/// is made again.
 pub trait Intake: Send + Sync {
-    /// Takes readings, as Observations; what became of each.
+    /// Takes readings, as Observations; what became of each. `incarnation`: of which life of the device their numbers are.
     ///
     /// # Errors
     /// [`NotKept`].
-    fn readings(&self, from: Handed<'_>, readings: &[Numbered]) -> Result<Vec<Kept>, NotKept>;
+    fn readings(&self, from: Handed<'_>, incarnation: Incarnation, readings: &[Numbered])
+    -> Result<Vec<Kept>, NotKept>;
 
-    /// Takes what a pump delivered, as MedicationAdministrations; what became of each.
+    /// Takes what a pump delivered, as MedicationAdministrations; what became of each. One for which no patient can be named
+    /// waits here until a person says whose it is.
     ///
     /// # Errors
-    /// [`NotKept`]; [`NotKept::NoPatient`] while the pump's Device has no patient.
-    fn deliveries(&self, from: Handed<'_>, deliveries: &[Delivery]) -> Result<Vec<Kept>, NotKept>;
+    /// [`NotKept`].
+    fn deliveries(
+        &self,
+        from: Handed<'_>,
+        incarnation: Incarnation,
+        deliveries: &[Delivery],
+    ) -> Result<Vec<Kept>, NotKept>;
 
     /// Takes word of images that were stored, as an ImagingStudy; what was said before of the same study stays.
     ///
     /// # Errors
-    /// [`NotKept`]; [`NotKept::NoPatient`] while no Patient has the images' Patient ID.
+    /// [`NotKept`]; [`NotKept::NoPatient`] while no Patient has the images' Patient ID; [`NotKept::OtherPatient`] if the study is
+    /// another one's.
     fn images(&self, from: Handed<'_>, study: &StoredStudy) -> Result<Kept, NotKept>;
 }

@@ -314,6 +314,19 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// The administrator, who says whose it was that this device delivered: noted as theirs, and written as the device's own, for
+    /// which no patient is asked.
+    pub(crate) fn assigning(name: DeviceName) -> Self {
+        let scopes = Scopes::read("system/Device.rs system/Patient.rs system/MedicationAdministration.c");
+        let scopes = scopes.unwrap_or_default();
+        let rights = Arc::from(scopes.rights_of_software());
+        let holder = Holder::Device { name, own: None };
+        let grant = Grant { leave: 0, holder, person: None, binding: Binding::Bearer, until: 0, scopes, rights };
+        Self { grant: Arc::new(grant), ..Self::administrator() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -41,7 +41,7 @@ pub(crate) use key_sets::KeySets;
 pub(crate) use launch::by_software;
 pub use launch::{Context, OpenResource};
 pub(crate) use register::administer;
-pub use register::{AccountView, Asked, ClientSort, ClientView, Told};
+pub use register::{AccountView, Asked, ClientSort, ClientView, DeliveryView, Told};
 pub use scope::{Scope, ScopeError, Scopes, Whose, Word};
 pub(crate) use sign_in::{new_passkey, passkey, script};
 pub(crate) use token::{introspect, keys, revoke, token};

@@ -12,8 +12,10 @@ use super::scope::Scopes;
 use super::secret::Secret;
 use crate::Clinical;
 use crate::audit::{self, Head};
+use crate::intake::{Listed, NotAssigned};
 use crate::jose::KeySet;
 use crate::kind::{Id, Kind};
+use crate::seam::first_text;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -128,6 +130,15 @@ pub enum Asked {
         /// The device's name in the register.
         name: String,
     },
+    /// Deliveries for which no patient could be named. Answer: [`Told::Deliveries`].
+    WaitingDeliveries,
+    /// Say whose they were: all of them, or none. Answer: [`Told::Done`].
+    AssignDeliveries {
+        /// Their numbers.
+        numbers: Vec<i64>,
+        /// Whose: `Patient/ID`.
+        patient: String,
+    },
 }
 
 /// How software proves that it is itself.
@@ -193,6 +204,11 @@ pub enum Told {
         /// By name.
         accounts: Vec<AccountView>,
     },
+    /// Deliveries that wait.
+    Deliveries {
+        /// Oldest first; a thousand at most.
+        deliveries: Vec<DeliveryView>,
+    },
 }
 
 /// Registered software, as it is shown.
@@ -224,6 +240,19 @@ pub struct AccountView {
     pub person: String,
 }
 
+/// A delivery for which no patient could be named, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryView {
+    /// Its number.
+    pub number: i64,
+    /// The pump, by its name in the register.
+    pub device: String,
+    /// Within which it was delivered.
+    pub when: String,
+    /// How, and how much.
+    pub what: String,
+}
+
 /// Why it is not done.
 #[derive(Debug)]
 pub(super) struct Refused(pub(super) StatusCode, pub(super) String);
@@ -243,6 +272,20 @@ impl From<medlock_store::Error> for Refused {
         match error {
             medlock_store::Error::Taken { .. } => Self(StatusCode::CONFLICT, error.to_string()),
             _ => Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        }
+    }
+}
+
+impl From<NotAssigned> for Refused {
+    fn from(why: NotAssigned) -> Self {
+        match why {
+            NotAssigned::Absent(number) => Self::absent(format!("delivery {number} that waits")),
+            NotAssigned::Damaged(number) => {
+                Self(StatusCode::INTERNAL_SERVER_ERROR, format!("the delivery {number} cannot be read"))
+            }
+            NotAssigned::Refused(why) => Self(why.status, first_text(&why.issues)),
+            NotAssigned::Changed => Self(StatusCode::CONFLICT, "somebody else changes it: try again".to_owned()),
+            NotAssigned::Store(error) => error.into(),
         }
     }
 }
@@ -334,6 +377,16 @@ impl Clinical {
             }
             Asked::BindDevice { name, device } => self.bind_device(&name, &device),
             Asked::ReleaseDevice { name } => self.release_device(&name, now),
+            Asked::WaitingDeliveries => {
+                let view = |Listed { number, device, when, what }| DeliveryView { number, device, when, what };
+                Ok(Told::Deliveries { deliveries: self.waiting()?.into_iter().map(view).collect() })
+            }
+            Asked::AssignDeliveries { numbers, patient } => {
+                let id = patient.strip_prefix("Patient/").and_then(Id::read);
+                let id = id.ok_or_else(|| Refused::wrong(format!("{patient:?} is not Patient/ID")))?;
+                self.assign(&numbers, id)?;
+                Ok(Told::Done { text: format!("{} deliveries are {patient}'s now", numbers.len()) })
+            }
         }
     }
 

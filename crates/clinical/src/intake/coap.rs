@@ -1,11 +1,12 @@
 //! `/m/records`: small devices report what they measured and delivered, over OSCORE or DTLS (docs/sealed-command.md).
 
 use crate::Clinical;
-use crate::seam::{Delivery, Handed, Intake, Kept, NotKept, Numbered};
-use medlock_node::coap::{Code, Peer, Reply, Request, Resources, Response, option};
+use crate::seam::{Delivery, Handed, Intake, Kept, NotKept, Numbered, Refusal};
+use medlock_node::coap::{Code, Peer, Reply, Request, Resources, Response, content_format, option};
 use medlock_node::provider::AwsLc;
-use medlock_proto::record::{Record, Records};
+use medlock_proto::record::{Answer, Lost, Record, Report};
 use medlock_trust::Operation;
+use medlock_trust::cbor::Writer;
 use medlock_trust::decide::Denied;
 use medlock_trust::x509::Certificate;
 use std::sync::Arc;
@@ -28,13 +29,21 @@ async fn serve(clinical: Arc<Clinical>, peer: Arc<Peer>, request: Request) -> Re
         return Response::new(Code::METHOD_NOT_ALLOWED).into();
     }
     let response = tokio::task::spawn_blocking(move || match report(&clinical, &peer, &request.payload) {
-        Ok(()) => Response::new(Code::CHANGED),
+        Ok(refused) => Response::new(Code::CHANGED).with_payload(content_format::CBOR, answer(&refused)),
         Err(why) => why.response(&peer),
     });
     response.await.unwrap_or_else(|_| Response::new(Code::INTERNAL_SERVER_ERROR)).into()
 }
 
-/// Why a report was not taken whole.
+/// What is told of those that are refused.
+fn answer(refused: &[(u16, Refusal)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // Writing to memory does not fail.
+    let _ = Answer::encode(refused, &mut Writer::new(&mut bytes));
+    bytes
+}
+
+/// Why a report was not taken.
 enum NotTaken {
     /// It is none.
     Form(medlock_trust::cbor::Error),
@@ -54,8 +63,10 @@ impl NotTaken {
                 tracing::warn!(%device, code = why.code(), %why, "a report is not kept");
                 let code = match why {
                     NotKept::Permit { .. } => Code::FORBIDDEN,
-                    NotKept::NoPatient(_) => Code::CONFLICT,
-                    NotKept::TooMany { .. } | NotKept::Unfit { .. } => Code::UNPROCESSABLE_ENTITY,
+                    NotKept::TooMany { .. }
+                    | NotKept::NoPatient(_)
+                    | NotKept::OtherPatient { .. }
+                    | NotKept::Unfit { .. } => Code::UNPROCESSABLE_ENTITY,
                     NotKept::Busy | NotKept::Store(_) => {
                         return Response::new(Code::SERVICE_UNAVAILABLE).with_uint(option::MAX_AGE, AGAIN_SECONDS);
                     }
@@ -67,30 +78,40 @@ impl NotTaken {
     }
 }
 
-/// Keeps what `payload` reports: all readings or none, then all deliveries or none. What was reported before is kept once.
-fn report(clinical: &Clinical, peer: &Peer, payload: &[u8]) -> Result<(), NotTaken> {
-    let (mut readings, mut deliveries): (Vec<Numbered>, Vec<Delivery>) = (Vec::new(), Vec::new());
-    for record in Records::read(payload).map_err(NotTaken::Form)? {
+/// Keeps what `payload` reports; those that are refused, by their places. What was reported before is kept once.
+fn report(clinical: &Clinical, peer: &Peer, payload: &[u8]) -> Result<Vec<(u16, Refusal)>, NotTaken> {
+    let Report { incarnation, lost, records } = Report::read(payload).map_err(NotTaken::Form)?;
+    let mut readings: Vec<(u16, Numbered)> = Vec::new();
+    let mut deliveries: Vec<(u16, Delivery)> = Vec::new();
+    for (place, record) in (0..).zip(records) {
         match record {
-            Record::Reading(reading) => readings.push(reading),
-            Record::Delivery(delivery) => deliveries.push(delivery),
+            Record::Reading(reading) => readings.push((place, reading)),
+            Record::Delivery(delivery) => deliveries.push((place, delivery)),
         }
     }
     let chain = chain(clinical, peer);
     let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     let who = &peer.identified;
-    let hand = |give: &dyn Fn(Handed<'_>) -> Result<Vec<Kept>, NotKept>| {
-        let permit = clinical.knowledge().judge(who, Operation::Report).permit().map_err(NotTaken::Denied)?;
-        let handed = Handed { who, chain: &chain, permit, at: clinical.clock().now() };
-        give(handed).map(drop).map_err(NotTaken::NotKept)
-    };
-    if !readings.is_empty() {
-        hand(&|from| clinical.readings(from, &readings))?;
+    let permit = || clinical.knowledge().judge(who, Operation::Report).permit().map_err(NotTaken::Denied);
+    let from = |permit| Handed { who, chain: &chain, permit, at: clinical.clock().now() };
+    let permitted = permit()?;
+    if lost != Lost::default() {
+        let (device, Lost { readings, deliveries }) = (who.device_name(), lost);
+        tracing::warn!(%device, readings, deliveries, "a device lost what it could not report before its room was full");
     }
-    if !deliveries.is_empty() {
-        hand(&|from| clinical.deliveries(from, &deliveries))?;
-    }
-    Ok(())
+    // Doses first: a hub that is stopped between the two has those.
+    let (places, deliveries): (Vec<u16>, Vec<Delivery>) = deliveries.into_iter().unzip();
+    let kept = clinical.deliveries(from(permitted), incarnation, &deliveries).map_err(NotTaken::NotKept)?;
+    let mut all: Vec<(u16, Kept)> = places.into_iter().zip(kept).collect();
+    let (places, readings): (Vec<u16>, Vec<Numbered>) = readings.into_iter().unzip();
+    let kept = clinical.readings(from(permit()?), incarnation, &readings).map_err(NotTaken::NotKept)?;
+    all.extend(places.into_iter().zip(kept));
+    all.sort_unstable_by_key(|(place, _)| *place);
+    let refused = all.into_iter().filter_map(|(place, kept)| match kept {
+        Kept::Refused(why) => Some((place, why)),
+        Kept::New | Kept::Known | Kept::Waits => None,
+    });
+    Ok(refused.collect())
 }
 
 /// What the device showed, and the certificates of the site that stand above it: it shows its own alone.

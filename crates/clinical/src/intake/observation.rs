@@ -9,7 +9,7 @@ use crate::store::Whose;
 use medlock_proto::reading::{Decimal, Moment, Reading, Special, Value};
 use medlock_trust::Time;
 
-/// The system of the identifiers of readings: the device's name and the number that it gave.
+/// The system of the identifiers of readings: the device's name and incarnation, and the number that it gave.
 pub const READING_SYSTEM: &str = "urn:medlock:fhir:reading";
 const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
 const ABSENT: &str = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
@@ -40,7 +40,7 @@ pub(super) fn observation(identifier: &str, reading: &Reading, whose: Whose, dev
         Whose::Nobody => {}
         Whose::Unclear => out.raw("note", &note(at, UNCLEAR)),
     }
-    effective(reading.moment, at, &mut out);
+    effective(reading.moment, 0, at, &mut out);
     out.text("issued", &instant(at));
     match reading.value {
         Value::Number(number) if is_measured(number) => out.raw("valueQuantity", &quantity(number, reading)),
@@ -69,9 +69,10 @@ fn is_measured(number: Decimal) -> bool {
     json::Decimal::read(&decimal(number)).is_some()
 }
 
-/// When it was: an instant where the device knew it, else the time within which it must have been.
-pub(super) fn effective(moment: Moment, at: Time, out: &mut Object) {
-    let bounds = moment.utc.map(|utc| (utc.earliest(), utc.latest().unwrap_or(at).max(utc.earliest())));
+/// When it was: an instant where the device knew it, else the time within which it must have been. `length`: for how many
+/// milliseconds it went on, until its moment.
+pub(super) fn effective(moment: Moment, length: u64, at: Time, out: &mut Object) {
+    let bounds = moment.utc.map(|utc| (before(utc.earliest(), length), utc.latest().unwrap_or(at).max(utc.earliest())));
     match bounds {
         Some((from, to)) if to.unix().saturating_sub(from.unix()) <= INSTANT => {
             out.text("effectiveDateTime", &instant(from));
@@ -85,11 +86,16 @@ pub(super) fn effective(moment: Moment, at: Time, out: &mut Object) {
 }
 
 /// Within which it was for certain, for whose it is: what no clock says may have been at any time before it came.
-pub(super) fn within(moment: Moment, at: Time) -> (Millis, Millis) {
+pub(super) fn within(moment: Moment, length: u64, at: Time) -> (Millis, Millis) {
     let latest = moment.utc.and_then(|utc| utc.latest()).unwrap_or(at).min(at);
-    let earliest = moment.utc.map_or(BEGINNING, |utc| utc.earliest()).min(latest);
+    let earliest = moment.utc.map_or(BEGINNING, |utc| before(utc.earliest().min(latest), length));
     // Clocks of devices count seconds, versions are of a millisecond.
     (millis(earliest), Millis(millis(latest).0.saturating_add(999)))
+}
+
+/// So many milliseconds before, in whole seconds.
+fn before(at: Time, millis: u64) -> Time {
+    at.plus_seconds(i64::try_from(millis.div_ceil(1_000)).map_or(i64::MIN, |seconds| -seconds))
 }
 
 /// Within the years that FHIR writes, 1 to 9999.

@@ -1,11 +1,11 @@
 //! Images that were stored as an ImagingStudy: identifiers, modality, start; nothing of what is on them.
 
+use super::take::{TRIES, Thing};
 use super::write::{Object, coding};
-use super::{TRIES, Thing};
 use crate::Clinical;
 use crate::access::{Caller, Verb};
 use crate::json::{self, Document, Limits, Node};
-use crate::kind::{Id, Kind};
+use crate::kind::{Id, Kind, Reference};
 use crate::outcome::{Code, Issue, Issues};
 use crate::query::Plan;
 use crate::seam::{Kept, NotKept, StoredSeries, StoredStudy};
@@ -91,10 +91,11 @@ impl Clinical {
             let limit = self.settings().search_limit;
             let held = self.records().matching(&caller.sight_to_write(Verb::Search), &plan, limit)?.into_iter().next();
             let mut series = Series::default();
-            // What else was said of the study stays. So does whose it is: a later Patient ID moves no images.
+            // What else was said of the study stays. So does whose it is: another Patient ID neither moves it nor adds to it.
             let mut out = match &held {
                 Some(held) => {
                     let document = Document::read(&held.body, &Limits::BUNDLE).map_err(|_| unreadable())?;
+                    self.same_patient(document.root(), study)?;
                     series = Series::of(document.root());
                     others(document.root())
                 }
@@ -105,13 +106,17 @@ impl Clinical {
             }
             series.write(&mut out);
             let body = out.finish();
-            let thing = Thing { kind: Kind::IMAGING_STUDY, system: DICOM_UID, identifier: identifier.clone(), body };
+            let kind = Kind::IMAGING_STUDY;
             let act = match &held {
-                None => self.create(caller, &thing, None).map_err(unfit)?,
+                None => {
+                    let (system, identifier) = (DICOM_UID, identifier.clone());
+                    let thing = Thing { kind, system, identifier, body, once: None, mark: None };
+                    self.create(caller, thing).map_err(unfit)?
+                }
                 Some(held) => Act::Update {
                     id: held.id,
                     to: self
-                        .prepared(&thing, caller.mark(Verb::Update, thing.kind).map(|code| code.as_str()))
+                        .prepared(kind, &body, caller.mark(Verb::Update, kind).map(|code| code.as_str()))
                         .map_err(unfit)?,
                     if_match: Some(held.version),
                     condition: Some(Condition { plan, is: Some(held.id) }),
@@ -127,11 +132,29 @@ impl Clinical {
 
     /// The one Patient with the images' Patient ID.
     fn patient_of_images(&self, study: &StoredStudy) -> Result<Id, NotKept> {
-        let system = self.settings().patient_system.as_deref();
-        match self.records().patients_named(system, &study.patient)?.as_slice() {
+        match self.patients_of_images(study)?.as_slice() {
             [one] => Ok(*one),
-            _ => Err(NotKept::NoPatient(format!("images with the Patient ID {:?}", study.patient))),
+            _ => Err(NotKept::NoPatient(study.patient.clone())),
         }
+    }
+
+    /// Looks whether a study that is kept, whoever made it, is of a patient with the images' Patient ID.
+    fn same_patient(&self, kept: Node<'_, '_>, study: &StoredStudy) -> Result<(), NotKept> {
+        let subject = kept.member("subject").and_then(|subject| subject.member("reference")).and_then(Node::text);
+        let subject = subject.and_then(|subject| match Reference::read(&subject, &self.bases()) {
+            Some(Reference::Local(Kind::PATIENT, id, _)) => Some(id),
+            _ => None,
+        });
+        let named = self.patients_of_images(study)?;
+        if subject.is_some_and(|subject| named.contains(&subject)) {
+            return Ok(());
+        }
+        Err(NotKept::OtherPatient { uid: study.uid.clone(), patient: study.patient.clone() })
+    }
+
+    fn patients_of_images(&self, study: &StoredStudy) -> Result<Vec<Id>, NotKept> {
+        let system = self.settings().patient_system.as_deref();
+        Ok(self.records().patients_named(system, &study.patient)?)
     }
 }
 

@@ -1,9 +1,8 @@
 //! What has to be known before something of a device is kept.
 
-use super::{Records, Statement, search};
+use super::{Records, Statement};
 use crate::access::Sight;
 use crate::kind::{Id, Kind, Millis, Row};
-use crate::query::Plan;
 use crate::validate::ident_of;
 use medlock_store::{Error, all, first, values};
 
@@ -70,16 +69,6 @@ impl Records {
                 Ok((Millis(row.number("updated")?), patient))
             })?;
             Ok(Some(Worn { id, patients }))
-        })
-    }
-
-    /// Which of these identifiers resources in sight have.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub(crate) fn known(&self, sight: &Sight, plans: &[Plan]) -> Result<Vec<Option<Id>>, Error> {
-        self.database().read_snapshot("look for what is handed over", |sql| {
-            plans.iter().map(|plan| Ok(search::matches(sql, sight, plan)?.first().map(|found| found.id))).collect()
         })
     }
 

@@ -24,6 +24,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Sql { sqlite: SQLITE_GLASS_APPEND, postgres: POSTGRES_GLASS_APPEND },
         Step::Both(STATEMENTS),
         Step::Both(SUBSCRIPTIONS),
+        Step::Both(HANDED),
     ],
 };
 
@@ -205,4 +206,13 @@ CREATE TABLE subscription (
 ) STRICT;
 CREATE INDEX subscription_told ON subscription (told);
 CREATE TABLE telling (id INTEGER PRIMARY KEY, hub BLOB NOT NULL, until INTEGER NOT NULL) STRICT;
+";
+/// What devices handed over, by the numbers that they gave, with SHA-256 of it; and deliveries that wait until a person says whose
+/// they are.
+const HANDED: &str = "
+CREATE TABLE handed (device TEXT NOT NULL, key BLOB NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (device, key)) STRICT, WITHOUT ROWID;
+CREATE TABLE waiting (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL, came INTEGER NOT NULL, identifier TEXT NOT NULL, record BLOB NOT NULL,
+    provenance BLOB NOT NULL, mark TEXT
+) STRICT;
 ";

@@ -95,18 +95,23 @@ pub(super) fn row(
     let mark = statement.mark.map(|mark| mark.as_str());
     let (tail, rows) =
         validate::unchecked(Kind::PROVENANCE, &source, mark).ok_or(Fault::Missing("readable Provenance"))?;
-    let insert = "INSERT INTO resource (kind, id, version, gone, patient, at, updated, body) \
-                  VALUES (?1, ?2, 1, 0, ?3, ?4, ?4, ?5) RETURNING rid";
-    let kind = i64::from(Kind::PROVENANCE.number());
-    let of = patient.map(|row| row.0);
-    let id = Id::fresh(at);
-    let made = first(sql, "resource", insert, values![kind, id.as_str(), of, at.0, tail], |row| row.number("rid"))?;
-    let row = Row(made.ok_or(Fault::Missing("row that was written"))?);
+    let row = write(sql, &tail, patient, at)?;
     index::write(sql, row, &rows, numbers, |_, _| device.map(|(row, _)| row))?;
-    let change = "INSERT INTO change (rid, version, kind, patient, updated, gone) VALUES (?1, ?2, ?3, ?4, ?5, 0)";
-    sql.execute(change, values![row.0, Version::FIRST.number(), kind, of, at.0])?;
     named.insert(key, Open { row, since: at, rows: 1 });
     Ok(row.0)
+}
+
+/// Makes the row of a Provenance; what it is found by is written beside it.
+pub(super) fn write(sql: &mut dyn Sql, tail: &[u8], patient: Option<Row>, at: Millis) -> Result<Row, Fault> {
+    let insert = "INSERT INTO resource (kind, id, version, gone, patient, at, updated, body) \
+                  VALUES (?1, ?2, 1, 0, ?3, ?4, ?4, ?5) RETURNING rid";
+    let (kind, id) = (i64::from(Kind::PROVENANCE.number()), Id::fresh(at));
+    let of = patient.map(|row| row.0);
+    let made = first(sql, "resource", insert, values![kind, id.as_str(), of, at.0, tail], |row| row.number("rid"))?;
+    let row = Row(made.ok_or(Fault::Missing("row that was written"))?);
+    let change = "INSERT INTO change (rid, version, kind, patient, updated, gone) VALUES (?1, ?2, ?3, ?4, ?5, 0)";
+    sql.execute(change, values![row.0, Version::FIRST.number(), kind, of, at.0])?;
+    Ok(row)
 }
 
 /// The Device that the device is here, if there is one.

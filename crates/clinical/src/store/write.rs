@@ -4,7 +4,7 @@
 use super::act::{Act, Done, How, Unapplied};
 use super::dictionary::Numbers;
 use super::read::Stored;
-use super::{Records, Statement, consent, index, names, search, subscription, testimony};
+use super::{Origin, Records, Statement, consent, handed, index, names, search, subscription, testimony};
 use crate::access::{Caller, Naming, Sight, Verb};
 use crate::audit::{self, Note};
 use crate::consent::Compiled;
@@ -19,20 +19,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows here by their names, and whose those are.
-type Rows = HashMap<(Kind, Id), (Row, Option<Row>)>;
+pub(super) type Rows = HashMap<(Kind, Id), (Row, Option<Row>)>;
 
 /// All that a verb needs: it may run more than once.
-struct Work {
+pub(super) struct Work {
     acts: Vec<Act>,
     notes: Vec<Note>,
-    numbers: Numbers,
+    pub(super) numbers: Numbers,
     sights: Sights,
     naming: Naming,
     /// What is said of the device that writes, of each act.
     statements: Vec<Option<provenance::Statement>>,
     /// The Provenances that rows may name.
     open: Arc<testimony::Statements>,
-    at: Millis,
+    pub(super) at: Millis,
 }
 
 /// What the caller may do at this moment.
@@ -85,7 +85,9 @@ impl Records {
         let mut said: Vec<provenance::Statement> = statements.iter().flatten().cloned().collect();
         said.dedup_by_key(|statement| statement.same());
         let codes: Vec<_> = said.iter().map(testimony::codes).collect();
-        let rows = acts.iter().filter_map(Act::prepared).map(Prepared::rows).chain(&codes).collect::<Vec<_>>();
+        let waited = acts.iter().filter_map(Act::prepared).filter_map(Prepared::origin).filter_map(Origin::rows);
+        let rows =
+            acts.iter().filter_map(Act::prepared).map(Prepared::rows).chain(&codes).chain(waited).collect::<Vec<_>>();
         let codings = acts.iter().filter_map(Act::prepared).filter_map(Prepared::consent).flat_map(Compiled::codings);
         let numbers = self.dictionary.numbers(self.database(), &rows, codings)?;
         let notes = acts.iter().map(|act| note.doing(caller, act.verb(), act.kind())).collect();
@@ -130,11 +132,11 @@ impl Records {
 }
 
 /// A verb as it runs.
-struct Running<'w> {
-    work: &'w Work,
-    sql: &'w mut dyn Sql,
+pub(super) struct Running<'w> {
+    pub(super) work: &'w Work,
+    pub(super) sql: &'w mut dyn Sql,
     /// What was looked for, and what was made.
-    known: Rows,
+    pub(super) known: Rows,
     /// The Provenances that rows name.
     named: testimony::Named,
     /// The act that is being done.
@@ -323,6 +325,7 @@ impl Running<'_> {
             (Act::Create { to, .. }, _) => {
                 let (row, patient) = self.known.get(&(kind, id)).copied().ok_or(Fault::Missing("new row"))?;
                 self.index(row, to)?;
+                self.originate((row, patient), (kind, to.rows(), to.origin()))?;
                 self.name(row, to)?;
                 self.provide(row, patient, to)?;
                 self.subscribe(row, to)?;
@@ -402,6 +405,7 @@ impl Running<'_> {
             return Err(Stopped::Changed);
         }
         let rows = validate::rows_of(kind, &before.body, bases).ok_or(Fault::Missing("readable resource"))?;
+        handed::unreserved(kind, &rows, to.rows())?;
         index::remove(self.sql, row, &rows)?;
         self.known.insert((kind, id), (row, patient));
         self.index(row, to)?;

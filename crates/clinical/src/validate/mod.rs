@@ -21,6 +21,7 @@ use crate::definitions::Definitions;
 use crate::json::{self, Document, Limits, Node, Sort};
 use crate::kind::{Id, Kind};
 use crate::outcome::{Code, Issue, Issues};
+use crate::store::Origin;
 use crate::subscription::Subscriber;
 
 /// The system of the tags that say how its device stood when a resource was written. Only we write them.
@@ -47,6 +48,7 @@ pub struct Prepared {
     patient: PatientOf,
     consent: Option<Compiled>,
     subscriber: Option<Subscriber>,
+    origin: Option<Origin>,
 }
 
 /// A resource that has to be here, and that whoever writes may read.
@@ -106,6 +108,16 @@ impl Prepared {
     pub(crate) fn subscribed(self, subscriber: Option<Subscriber>) -> Self {
         Self { subscriber, ..self }
     }
+
+    /// Where it comes from, if the intake makes it.
+    pub(crate) const fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// The same, which the intake makes.
+    pub(crate) fn from(self, origin: Option<Origin>) -> Self {
+        Self { origin, ..self }
+    }
 }
 
 /// Checks a resource and takes from it what is kept.
@@ -127,7 +139,7 @@ pub fn prepare(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'
     let is_consent = asked.kind == Kind::CONSENT;
     let consent = if is_consent { Some(consent::compile(resource, asked.bases)?) } else { None };
     let tail = tail(resource, asked.mark);
-    Ok(Prepared { kind: asked.kind, tail, rows, references, patient, consent, subscriber: None })
+    Ok(Prepared { kind: asked.kind, tail, rows, references, patient, consent, subscriber: None, origin: None })
 }
 
 /// What a resource as it is kept is found by; `None` if it cannot be read.

@@ -3,13 +3,17 @@
 use crate::fixture::{Device, House, device, patient};
 use http::StatusCode;
 use medlock_clinical::seam::{
-    Delivered, Delivery, Handed, Intake as _, Kept, NotKept, Numbered, StoredSeries, StoredStudy,
+    Delivered, Delivery, Handed, Incarnation, Intake as _, Kept, NotKept, Numbered, Refusal, Sort, StoredSeries,
+    StoredStudy,
 };
 use medlock_proto::reading::{Decimal, Mdc, Moment, Reading, Special, Value as Measured};
 use medlock_proto::sealed::{Concentration, MilliUnits};
 use medlock_trust::status::State;
 use medlock_trust::{DeviceName, Interval, Operation, Role, Time};
 use serde_json::{Value, json};
+
+/// The life of the devices here.
+const LIFE: Incarnation = Incarnation(0xa1);
 
 fn at(house: &House) -> Time {
     house.site.clock.now()
@@ -39,13 +43,24 @@ fn hand<T>(
 }
 
 fn readings(house: &House, device: &Device<'_>, all: &[Numbered]) -> Result<Vec<Kept>, NotKept> {
-    hand(house, device, Operation::Report, |from| house.clinical.readings(from, all))
+    hand(house, device, Operation::Report, |from| house.clinical.readings(from, LIFE, all))
+}
+
+/// The identifier of a reading.
+fn named(device: &str, number: u64) -> String {
+    format!("{device}/00000000000000a1/{number}")
 }
 
 fn resources(found: &crate::fixture::Answer) -> Vec<Value> {
     assert_eq!(found.status, StatusCode::OK, "{found:?}");
     let entries = found.body["entry"].as_array().cloned().unwrap_or_default();
     entries.into_iter().map(|entry| entry["resource"].clone()).collect()
+}
+
+/// The number that its device gave what became this.
+fn number_of(resource: &Value) -> u64 {
+    let identifier = resource["identifier"][0]["value"].as_str().expect("a value");
+    identifier.rsplit('/').next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
 /// Shows REQ-INTAKE-01, REQ-INTAKE-02, REQ-INTAKE-03.
@@ -74,7 +89,7 @@ async fn readings_become_observations_once() {
         let found = resources(&gateway.get(&format!("Observation?patient={anna}&_sort=_id")).await);
         assert_eq!(found.len(), 5, "{found:#?}");
         let one = |number: u64| {
-            let identifier = json!([{ "system": "urn:medlock:fhir:reading", "value": format!("cgm, 1|a/{number}") }]);
+            let identifier = json!([{ "system": "urn:medlock:fhir:reading", "value": named("cgm, 1|a", number) }]);
             found.iter().find(|one| one["identifier"] == identifier).expect("the reading")
         };
         let first = one(1);
@@ -127,7 +142,7 @@ async fn what_is_handed_over_is_marked() {
     for (mark, number) in [("expired-within-grace", 1), ("suspended", 2)] {
         let found = resources(&gateway.get(&format!("Observation?_tag=urn:medlock:fhir:mark|{mark}")).await);
         assert_eq!(found.len(), 1, "{mark}");
-        assert_eq!(found[0]["identifier"][0]["value"], format!("cgm/{number}"));
+        assert_eq!(found[0]["identifier"][0]["value"], named("cgm", number));
     }
     // A permit is for its own device and operation.
     let other = house.device("other", Role::Sensor);
@@ -135,7 +150,7 @@ async fn what_is_handed_over_is_marked() {
     for (device, operation) in [(&other, Operation::Report), (&other, Operation::Read)] {
         let permit = house.knowledge.judge(&device.peer().identified.expect("identified"), operation).permit();
         let from = Handed { who: &who, chain: &[], permit: permit.expect("permitted"), at: at(&house) };
-        let refused = house.clinical.readings(from, &[reading(3, number(1, 0), None)]).expect_err("refused");
+        let refused = house.clinical.readings(from, LIFE, &[reading(3, number(1, 0), None)]).expect_err("refused");
         assert_eq!(refused.code(), "intake-permit");
     }
     let many: Vec<Numbered> = (0..1_001).map(|number| reading(number, Measured::Special(Special::NaN), None)).collect();
@@ -184,61 +199,243 @@ async fn a_reading_is_whose_its_device_was() {
         give(5, first);
         let of = async |patient: &str| {
             let found = resources(&gateway.get(&format!("Observation?patient={patient}")).await);
-            let names = found.iter().map(|one| one["identifier"][0]["value"].as_str().expect("a value").to_owned());
-            names.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+            found.iter().map(number_of).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
         };
         // It only knows that it was not before: within its own time, or before the device changed hands, or no clock at all.
         within(6, Some(Interval::since(his)));
         within(7, Some(Interval::since(hers)));
         within(8, None);
         within(9, Interval::new(hers, Some(hers.plus_seconds(30))));
-        assert_eq!(of(&anna).await, ["cgm/2", "cgm/4", "cgm/9"]);
-        assert_eq!(of(&bert).await, ["cgm/3", "cgm/6"]);
+        assert_eq!(of(&anna).await, [2, 4, 9]);
+        assert_eq!(of(&bert).await, [3, 6]);
         let nobodys = resources(&gateway.get("Observation?patient:missing=true").await);
         assert_eq!(nobodys.len(), 4, "{nobodys:#?}");
         assert!(nobodys.iter().all(|one| one["subject"].is_null()));
         let unclear = nobodys.iter().filter(|one| one["note"][0]["text"].is_string());
-        let mut unclear: Vec<_> = unclear.map(|one| one["identifier"][0]["value"].as_str().expect("a value")).collect();
+        let mut unclear: Vec<_> = unclear.map(number_of).collect();
         unclear.sort_unstable();
-        assert_eq!(unclear, ["cgm/7", "cgm/8"], "it says why it is nobody's");
+        assert_eq!(unclear, [7, 8], "it says why it is nobody's");
     }
 }
 
-/// Shows REQ-INTAKE-06: a delivery whose amount is known has a dose; another one says so.
+/// A delivery of two minutes that ended at `ended`.
+fn delivery(counter: u64, sort: Sort, ended: Time, delivered: Delivered) -> Delivery {
+    Delivery {
+        bond_epoch: 3,
+        counter,
+        sort,
+        began: Some(counter),
+        moment: Moment { ticks: counter + 120_000, utc: Some(Interval::exactly(ended)) },
+        delivered,
+        concentration: Concentration::U100,
+        commander: DeviceName::new("controller"),
+    }
+}
+
+fn bolus(counter: u64, ended: Time) -> Delivery {
+    delivery(counter, Sort::Bolus, ended, Delivered::Amount(MilliUnits(1_250)))
+}
+
+fn deliveries(house: &House, device: &Device<'_>, all: &[Delivery]) -> Vec<Kept> {
+    hand(house, device, Operation::Report, |from| house.clinical.deliveries(from, LIFE, all)).expect("kept")
+}
+
+async fn administrations(gateway: &Device<'_>, patient: &str) -> Vec<Value> {
+    let mut found = resources(&gateway.get(&format!("MedicationAdministration?patient={patient}")).await);
+    found.sort_by_key(number_of);
+    found
+}
+
+/// Shows REQ-INTAKE-06, REQ-INTAKE-30: a delivery whose amount is known has a dose, and a basal the rate; another one says so. It is
+/// as long as it took, and says what was commanded.
 #[tokio::test(flavor = "multi_thread")]
 async fn deliveries_become_administrations() {
     for house in House::both() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
         let pump = house.device("pump", Role::Actuator);
-        let moment = Moment { ticks: 1, utc: Some(Interval::exactly(at(&house))) };
-        let delivery = |counter: u64, delivered: Delivered| Delivery {
-            bond_epoch: 3,
-            counter,
-            moment,
-            delivered,
-            concentration: Concentration::U100,
-            commander: DeviceName::new("controller"),
-        };
-        let all = [delivery(1, Delivered::Amount(MilliUnits(1_250))), delivery(2, Delivered::AtMost(MilliUnits(300)))];
-        let give = || hand(&house, &pump, Operation::Report, |from| house.clinical.deliveries(from, &all));
-        assert_eq!(give().expect_err("nobody's").code(), "intake-no-patient");
         let anna = gateway.create(&patient("Anna")).await.made();
         gateway.create(&device("pump", &anna)).await.made();
-        assert_eq!(give().expect("kept"), [Kept::New; 2]);
-        assert_eq!(give().expect("kept"), [Kept::Known; 2]);
-        let mut found = resources(&gateway.get(&format!("MedicationAdministration?patient={anna}")).await);
-        found.sort_by_key(|one| one["identifier"][0]["value"].to_string());
-        assert_eq!(found.len(), 2, "{found:#?}");
-        assert_eq!(found[0]["dosage"]["dose"]["value"].to_string(), "1.25");
-        assert_eq!((&found[0]["status"], &found[0]["dosage"]["dose"]["code"]), (&json!("completed"), &json!("[iU]")));
-        assert_eq!(found[0]["identifier"][0]["value"], "pump/3/1");
-        assert_eq!(found[0]["performer"][0]["actor"]["identifier"]["value"], "controller");
-        assert_eq!((&found[1]["status"], found[1]["dosage"].is_null()), (&json!("unknown"), true));
-        assert!(found[1]["note"][0]["text"].as_str().is_some_and(|text| text.contains("at most 0.300 IU")));
+        let now = at(&house);
+        let mut basal = delivery(3, Sort::TemporaryBasal, now, Delivered::Amount(MilliUnits(2_000)));
+        basal.moment.ticks = 3 + 2 * 3_600_000;
+        let mut cut = delivery(2, Sort::Bolus, now, Delivered::AtMost(MilliUnits(300)));
+        (cut.began, cut.moment.utc) = (None, None);
+        let mut short = bolus(4, now);
+        short.began = Some(short.moment.ticks - 20_000);
+        let all = [bolus(1, now), cut, basal, short];
+        assert_eq!(deliveries(&house, &pump, &all), [Kept::New; 4]);
+        assert_eq!(deliveries(&house, &pump, &all), [Kept::Known; 4]);
+        let found = administrations(&gateway, &anna).await;
+        let [first, cut, basal, short] = &found[..] else { panic!("{found:#?}") };
+        assert_eq!(first["dosage"]["dose"]["value"].to_string(), "1.25");
+        assert_eq!((&first["status"], &first["dosage"]["dose"]["code"]), (&json!("completed"), &json!("[iU]")));
+        assert_eq!(first["identifier"][0]["value"], "pump/00000000000000a1/3/1");
+        assert_eq!(first["performer"][0]["actor"]["identifier"]["value"], "controller");
+        assert_eq!((&cut["status"], cut["dosage"].is_null()), (&json!("unknown"), true));
+        assert!(cut["note"][0]["text"].as_str().is_some_and(|text| text.contains("a bolus: at most 0.300 IU")));
+        assert!(cut["effectivePeriod"]["start"].is_null() && cut["effectivePeriod"]["end"].is_string());
+        // From when to when, what, and how fast.
+        let code = |one: &Value| one["dosage"]["method"]["coding"][0]["code"].clone();
+        assert_eq!((code(first), code(basal)), (json!("bolus"), json!("temporary-basal")));
+        let period = |one: &Value| (one["effectivePeriod"]["start"].clone(), one["effectivePeriod"]["end"].clone());
+        let written = |time: Time| json!(time.to_string().replace('Z', ".000Z"));
+        assert_eq!(period(first), (written(now.plus_seconds(-120)), written(now)));
+        assert_eq!(period(basal), (written(now.plus_seconds(-7_200)), written(now)));
+        assert_eq!(short["effectiveDateTime"], written(now.plus_seconds(-20)));
+        let rate = &basal["dosage"]["rateQuantity"];
+        assert_eq!((rate["value"].as_f64(), &rate["code"]), (Some(1.0), &json!("[iU]/h")));
+        assert!(first["dosage"]["rateQuantity"].is_null(), "a bolus has none");
     }
 }
 
-/// Shows REQ-INTAKE-07: a study grows, is whose its images say, and has nothing that is on them.
+/// Shows REQ-INTAKE-29: a delivery that may be of several, or of nobody, waits and holds up no others, until the administrator says
+/// whose it was; then it has a Provenance of both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_of_nobody_waits_until_a_person_says_whose_it_was() {
+    for house in House::both() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+        let pump = house.device("pump", Role::Actuator);
+        let (anna, bert) =
+            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let before = at(&house);
+        assert_eq!(deliveries(&house, &pump, &[bolus(1, before)]), [Kept::Waits], "there is no Device yet");
+        let own = gateway.create(&device("pump", &anna)).await.made();
+        house.site.clock.advance(600);
+        let mut own_device = device("pump", &bert);
+        own_device["id"] = own.as_str().into();
+        let headers = [("content-type", "application/fhir+json")];
+        let changed = gateway.send("PUT", &format!("Device/{own}"), &headers, &own_device.to_string()).await;
+        assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+        let moved = at(&house);
+        house.site.clock.advance(600);
+        // It began while Anna wore the pump, and ended when Bert did.
+        let mut unsure = bolus(4, at(&house));
+        unsure.moment.utc = Some(Interval::since(before));
+        let all = [bolus(1, before), bolus(2, moved.plus_seconds(60)), bolus(3, at(&house)), unsure];
+        let kept = [Kept::Known, Kept::Waits, Kept::New, Kept::Waits];
+        assert_eq!(deliveries(&house, &pump, &all), kept);
+        assert_eq!(deliveries(&house, &pump, &all), [Kept::Known; 4], "it is kept, though it waits");
+        assert_eq!(deliveries(&house, &pump, &[bolus(2, moved)]), [Kept::Refused(Refusal::OtherContents)]);
+
+        let told = house.administer(json!({ "verb": "waiting-deliveries" })).await;
+        let waiting = told.body["deliveries"].as_array().cloned().expect("a list");
+        let told: Vec<_> = waiting.iter().map(|one| (one["device"].as_str(), one["what"].as_str())).collect();
+        assert_eq!(told, [(Some("pump"), Some("bolus, 1.250 IU")); 3], "{waiting:#?}");
+        let number = |place: usize| waiting[place]["number"].clone();
+        let assign = |numbers: Value, patient: String| {
+            house.administer(json!({ "verb": "assign-deliveries", "numbers": numbers, "patient": patient }))
+        };
+        let nobody = medlock_clinical::kind::Id::fresh(medlock_clinical::kind::Millis(1));
+        for (numbers, patient) in [
+            (json!([number(0)]), format!("Patient/{nobody}")),
+            (json!([number(0)]), anna.clone()),
+            (json!([number(0), 4_711]), format!("Patient/{anna}")),
+        ] {
+            let refused = assign(numbers, patient).await;
+            assert!(refused.status.is_client_error(), "{refused:?}");
+        }
+        assert_eq!(administrations(&gateway, &anna).await.len(), 0);
+        let done = assign(json!([number(0), number(2)]), format!("Patient/{anna}")).await;
+        assert_eq!(done.status, StatusCode::OK, "{done:?}");
+        assert_eq!(assign(json!([number(0)]), format!("Patient/{bert}")).await.status, StatusCode::NOT_FOUND, "once");
+        let left = house.administer(json!({ "verb": "waiting-deliveries" })).await;
+        assert_eq!(left.body["deliveries"].as_array().map(Vec::len), Some(1));
+
+        let found = administrations(&gateway, &anna).await;
+        assert_eq!(found.iter().map(number_of).collect::<Vec<_>>(), [1, 4]);
+        assert_eq!(found[1]["device"][0]["reference"], format!("Device/{own}"));
+        assert_eq!(administrations(&gateway, &bert).await.iter().map(number_of).collect::<Vec<_>>(), [3]);
+        // What comes again is not kept again.
+        assert_eq!(deliveries(&house, &pump, &all), [Kept::Known; 4]);
+        for one in &found {
+            let target = format!("Provenance?target=MedicationAdministration/{}", one["id"].as_str().expect("an id"));
+            let said = resources(&gateway.get(&format!("{target}&patient={anna}")).await);
+            assert_eq!(said.len(), 1, "{said:#?}");
+            let roles: Vec<_> = (0..2).map(|agent| &said[0]["agent"][agent]["type"]["coding"][0]["code"]).collect();
+            assert_eq!(roles, ["author", "informant"]);
+            assert_eq!(said[0]["agent"][0]["who"]["identifier"]["value"], "pump");
+        }
+        let audit = house.administer(json!({ "verb": "verify-audit" })).await;
+        assert!(audit.body["broken"].is_null() && audit.status == StatusCode::OK, "{audit:?}");
+    }
+}
+
+/// Shows REQ-INTAKE-25: what is kept once is known by the device's own numbers and by its contents, and not by what others wrote; a
+/// device that was wiped has numbers of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_is_known_by_its_contents() {
+    for house in House::both() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+        let anna = gateway.create(&patient("Anna")).await.made();
+        gateway.create(&device("cgm", &anna)).await.made();
+        let cgm = house.device("cgm", Role::Sensor);
+        let exactly = Some(Interval::exactly(at(&house)));
+        let first = reading(0, number(100, 0), exactly);
+        assert_eq!(readings(&house, &cgm, &[first]).expect("kept"), [Kept::New]);
+        // Another value under the same number; it holds up nothing behind it.
+        let all = [first, reading(0, number(40, 0), exactly), reading(1, number(40, 0), exactly)];
+        let refused = Kept::Refused(Refusal::OtherContents);
+        assert_eq!(readings(&house, &cgm, &all).expect("kept"), [Kept::Known, refused, Kept::New]);
+        let twice = [reading(2, number(1, 0), exactly), reading(2, number(2, 0), exactly)];
+        assert_eq!(readings(&house, &cgm, &twice).expect("kept"), [Kept::New, refused]);
+        // The same numbers of another device, and of the same one after it was wiped.
+        let other = house.device("other", Role::Sensor);
+        assert_eq!(readings(&house, &other, &[first]).expect("kept"), [Kept::New]);
+        let wiped = hand(&house, &cgm, Operation::Report, |from| {
+            house.clinical.readings(from, Incarnation(0xa2), &[first, reading(1, number(55, 0), exactly)])
+        });
+        assert_eq!(wiped.expect("kept"), [Kept::New; 2]);
+        assert_eq!(resources(&gateway.get(&format!("Observation?patient={anna}")).await).len(), 5);
+        let noted = resources(&gateway.get("AuditEvent?outcome=4&_count=50").await);
+        assert!(noted.iter().any(|one| one.to_string().contains("intake-number")), "{noted:#?}");
+    }
+}
+
+/// Shows REQ-INTAKE-26: nobody but the intake gives what devices report its identifiers, so that nobody has a reading taken for known;
+/// who corrects one leaves them as they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn identifiers_of_what_devices_report_are_reserved() {
+    for house in House::both() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+        let (anna, bert) =
+            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let own = gateway.create(&device("cgm", &anna)).await.made();
+        let cgm = house.device("cgm", Role::Sensor);
+        let headers = [("content-type", "application/fhir+json")];
+        let mut planted = crate::fixture::glucose(&bert, &own, "2026-01-01T00:00:00Z");
+        for (kind, system) in [("reading", "cgm/00000000000000a1/0"), ("delivery", "x"), ("metric", "cgm/160212")] {
+            planted["identifier"] =
+                json!([{ "value": "ours" }, { "system": format!("urn:medlock:fhir:{kind}"), "value": system }]);
+            let refused = gateway.create(&planted).await;
+            assert_eq!(
+                (refused.status, refused.code()),
+                (StatusCode::FORBIDDEN, "fhir-reserved-identifier"),
+                "{refused:?}"
+            );
+            let entry = json!({ "resource": planted, "request": { "method": "POST", "url": "Observation" } });
+            let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+            let refused = gateway.send("POST", "", &headers, &bundle.to_string()).await;
+            assert_eq!(refused.code(), "fhir-reserved-identifier", "{refused:?}");
+        }
+        assert_eq!(readings(&house, &cgm, &[reading(0, number(1, 0), None)]).expect("kept"), [Kept::New]);
+        // A person corrects it: with its identifier, and not without, and no other one gets it.
+        let mut kept = resources(&gateway.get(&format!("Observation?patient={anna}")).await).remove(0);
+        let path = format!("Observation/{}", kept["id"].as_str().expect("an id"));
+        kept["note"] = json!([{ "text": "after a meal" }]);
+        assert_eq!(gateway.send("PUT", &path, &headers, &kept.to_string()).await.status, StatusCode::OK);
+        let identifier = kept["identifier"].take();
+        kept.as_object_mut().expect("an object").remove("identifier");
+        assert_eq!(gateway.send("PUT", &path, &headers, &kept.to_string()).await.code(), "fhir-reserved-identifier");
+        planted["identifier"] = json!([{ "value": "ours" }]);
+        let other = gateway.create(&planted).await.made();
+        planted["id"] = other.as_str().into();
+        planted["identifier"] = identifier;
+        let refused = gateway.send("PUT", &format!("Observation/{other}"), &headers, &planted.to_string()).await;
+        assert_eq!(refused.code(), "fhir-reserved-identifier");
+    }
+}
+
+/// Shows REQ-INTAKE-07, REQ-INTAKE-27: a study grows by what is of its patient, is whose its images say, and has nothing that is on them.
 #[tokio::test(flavor = "multi_thread")]
 async fn images_become_a_study() {
     for house in House::both() {
@@ -269,7 +466,14 @@ async fn images_become_a_study() {
         let path = format!("ImagingStudy/{}", found["id"].as_str().expect("an id"));
         let headers = [("content-type", "application/fhir+json")];
         assert_eq!(gateway.send("PUT", &path, &headers, &found.to_string()).await.status, StatusCode::OK);
-        assert_eq!(give(&study("other", &[3])).expect("kept"), Kept::New);
+        // Images of nobody here, and of somebody else: not into this study.
+        let mut other = patient("Carl");
+        other["identifier"] = json!([{ "system": "urn:oid:1.9", "value": "P18" }]);
+        gateway.create(&other).await.made();
+        for wrong in ["other", "P18"] {
+            assert_eq!(give(&study(wrong, &[3])).expect_err("another's").code(), "intake-other-patient");
+        }
+        assert_eq!(give(&study("P17", &[3])).expect("kept"), Kept::New);
         let found = gateway.get(&path).await.body;
         assert_eq!((&found["description"], &found["numberOfInstances"]), (&json!("head"), &json!(3)));
         assert_eq!(found["subject"]["reference"], format!("Patient/{anna}"));
@@ -281,5 +485,6 @@ async fn images_become_a_study() {
         gateway.create(&twin).await.made();
         let other = StoredStudy { uid: "1.2.9".to_owned(), ..study("P17", &[9]) };
         assert_eq!(give(&other).expect_err("nobody's").code(), "intake-no-patient");
+        assert_eq!(give(&study("P17", &[4])).expect("kept"), Kept::New, "one of the two has the study");
     }
 }

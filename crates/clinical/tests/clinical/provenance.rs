@@ -5,7 +5,7 @@ use http::StatusCode;
 use medlock_clinical::definitions::Definitions;
 use medlock_clinical::json::{Document, Limits};
 use medlock_clinical::kind::Kind;
-use medlock_clinical::seam::{Handed, Intake as _, Numbered};
+use medlock_clinical::seam::{Handed, Incarnation, Intake as _, Numbered};
 use medlock_clinical::validate::{Asked, prepare};
 use medlock_proto::reading::{Decimal, Mdc, Moment, Reading, Value as Measured};
 use medlock_trust::status::State;
@@ -30,7 +30,7 @@ fn give(house: &House, device: &Device<'_>, number: u64) {
     let moment = Moment { ticks: number, utc: None };
     let reading = Reading { code: Mdc::CONC_GLU_ISF, unit: Mdc::DIM_MILLI_G_PER_DL, value, moment, mark: None };
     let from = Handed { who: &who, chain: &chain, permit, at: house.site.clock.now() };
-    house.clinical.readings(from, &[Numbered { number, reading }]).expect("kept");
+    house.clinical.readings(from, Incarnation(1), &[Numbered { number, reading }]).expect("kept");
 }
 
 fn evidence<'v>(provenance: &'v Value, name: &str) -> Vec<&'v str> {

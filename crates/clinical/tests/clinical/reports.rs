@@ -6,7 +6,7 @@ use medlock_node::coap::{Client, Code, Handshake, Limits, Listener, Own, Peers, 
 use medlock_node::sessions::LiveSessions;
 use medlock_node::stop::{self, Stopper};
 use medlock_proto::reading::{Decimal, Mdc, Moment, Reading, Value as Measured};
-use medlock_proto::record::{Delivered, Delivery, Numbered, Record, Records};
+use medlock_proto::record::{Answer, Delivered, Delivery, Incarnation, Lost, Numbered, Record, Refusal, Report, Sort};
 use medlock_proto::sealed::{Concentration, MilliUnits};
 use medlock_trust::cbor::Writer;
 use medlock_trust::status::State;
@@ -50,8 +50,15 @@ async fn report(client: &Client, payload: Vec<u8>) -> Response {
 
 fn list(records: &[Record]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Records::encode(records, &mut Writer::new(&mut bytes)).expect("memory takes all");
+    let lost = Lost { readings: 3, deliveries: 1 };
+    Report::encode(Incarnation(7), lost, records, &mut Writer::new(&mut bytes)).expect("memory takes all");
     bytes
+}
+
+/// What is told of those that are refused.
+fn refused(answer: &Response) -> Vec<(u16, Refusal)> {
+    assert_eq!((answer.code, answer.content_format()), (Code::CHANGED, Some(content_format::CBOR)));
+    Answer::read(&answer.payload).expect("an answer").collect()
 }
 
 fn reading(house: &House, number: u64) -> Record {
@@ -65,6 +72,8 @@ fn bolus(house: &House, counter: u64) -> Record {
     Record::Delivery(Delivery {
         bond_epoch: 1,
         counter,
+        sort: Sort::Bolus,
+        began: Some(counter),
         moment: Moment { ticks: counter, utc: Some(Interval::exactly(house.site.clock.now())) },
         delivered: Delivered::Amount(MilliUnits(1_500)),
         concentration: Concentration::U100,
@@ -72,7 +81,8 @@ fn bolus(house: &House, counter: u64) -> Record {
     })
 }
 
-/// Shows REQ-INTAKE-21: readings and deliveries of small devices are in the records, once; a bolus waits for a patient.
+/// Shows REQ-INTAKE-21, REQ-INTAKE-28: readings and deliveries of small devices are in the records, once; what is refused is named, a
+/// bolus of nobody is kept, and neither holds up what is behind it.
 #[tokio::test(flavor = "multi_thread")]
 async fn small_devices_report_over_coap() {
     for house in House::both() {
@@ -83,18 +93,26 @@ async fn small_devices_report_over_coap() {
         // More than a datagram holds goes in blocks; what is reported again, because an answer was lost, is kept once.
         let day: Vec<Record> = (1..=60).map(|number| reading(&house, number)).collect();
         for _ in 0..2 {
-            assert_eq!(report(&sensor, list(&day)).await.code, Code::CHANGED);
+            assert_eq!(refused(&report(&sensor, list(&day)).await), []);
         }
         assert_eq!(gateway.get("Observation?_summary=count").await.body["total"], 60);
-        // Nobody wears the pump: it keeps its bolus.
-        let refused = report(&actuator, list(&[bolus(&house, 1)])).await;
-        assert_eq!((refused.code, &refused.payload[..]), (Code::CONFLICT, &b"intake-no-patient"[..]));
+        // Nobody wears the pump: the hub keeps the bolus.
+        let nobodys = [bolus(&house, 1), reading(&house, 1)];
+        assert_eq!(refused(&report(&actuator, list(&nobodys)).await), []);
         let anna = gateway.create(&patient("Anna")).await.made();
-        gateway.create(&device("pump7", &anna)).await.made();
-        assert_eq!(report(&actuator, list(&[bolus(&house, 1), bolus(&house, 2)])).await.code, Code::CHANGED);
+        let own = gateway.get("Device?identifier=urn:medlock:fhir:device|pump7").await.found().remove(0);
+        let mut worn = device("pump7", &anna);
+        worn["id"] = own.as_str().into();
+        let json = [("content-type", "application/fhir+json")];
+        assert_eq!(gateway.send("PUT", &format!("Device/{own}"), &json, &worn.to_string()).await.status, 200);
+        house.site.clock.advance(60);
+        // The second has contents other than those that were kept under its number.
+        let other = [bolus(&house, 2), bolus(&house, 1), reading(&house, 2), reading(&house, 1), bolus(&house, 3)];
+        let wrong = [(1, Refusal::OtherContents), (3, Refusal::OtherContents)];
+        assert_eq!(refused(&report(&actuator, list(&other)).await), wrong);
         let found = gateway.get(&format!("MedicationAdministration?subject=Patient/{anna}")).await;
         assert_eq!(found.body["entry"].as_array().map(Vec::len), Some(2), "{found:?}");
-        assert_eq!(gateway.get("Provenance?_summary=count").await.body["total"], 2, "one a device");
+        assert_eq!(gateway.get("Observation?_summary=count").await.body["total"], 62);
     }
 }
 
@@ -106,7 +124,7 @@ async fn what_is_no_report_is_refused_over_coap() {
     let gateway = house.device("gw", Role::Gateway).with("system/*.rs").await;
     let cgm = house.device("cgm7", Role::Sensor);
     let client = door.connect(&cgm).await;
-    for wrong in [&b""[..], b"\x80\x00", b"\x81\x83\x02\x00\x00", b"\x19\x01\x21"] {
+    for wrong in [&b""[..], b"\x80", b"\x84\x07\x00\x00\x81\x83\x02\x00\x00", b"\x84\x07\x00\x00\x80\x00"] {
         assert_eq!(report(&client, wrong.to_vec()).await.code, Code::BAD_REQUEST, "{wrong:?}");
     }
     let asked = client.request(Request::get("/m/records")).await.expect("an answer");

@@ -1,12 +1,12 @@
-//! `medlock clinical …`: which software may ask for tokens, who signs in, how apps are opened, and which Device a
-//! device is.
+//! `medlock clinical …`: which software may ask for tokens, who signs in, how apps are opened, which Device a device is, and
+//! whose a delivery was.
 
 use super::HubArgs;
 use crate::admin::ask_clinical;
 use crate::output::{self, Table, say};
 use crate::{Failure, Outcome};
 use clap::{Subcommand, ValueEnum};
-use medlock_clinical::auth::{AccountView, Asked, ClientSort, ClientView, Context, OpenResource, Told};
+use medlock_clinical::auth::{AccountView, Asked, ClientSort, ClientView, Context, DeliveryView, OpenResource, Told};
 use std::path::PathBuf;
 
 /// `medlock clinical …`.
@@ -44,6 +44,9 @@ pub(crate) enum ClinicalCommand {
     /// Say which Device resource a device of the register is, and take it back.
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// List what pumps delivered and no patient could be named for, and say whose it was.
+    #[command(subcommand)]
+    Delivery(DeliveryCommand),
 }
 
 /// `medlock clinical client …`.
@@ -179,6 +182,27 @@ pub(crate) enum DeviceCommand {
     },
 }
 
+/// `medlock clinical delivery …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeliveryCommand {
+    /// List those that wait, oldest first, a thousand at most.
+    List {
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// These deliveries were this patient's: they go into the records. All of them, or none.
+    Assign {
+        /// Whose they were: `Patient/ID`.
+        #[arg(value_name = "RESOURCE")]
+        patient: String,
+        /// Their numbers, as the list has them.
+        #[arg(required = true, value_name = "NUMBER")]
+        numbers: Vec<i64>,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+}
+
 /// How software proves that it is itself.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Sort {
@@ -203,6 +227,10 @@ pub(crate) fn run(command: ClinicalCommand) -> Result<Outcome, Failure> {
             (hub, Asked::VerifyAudit { known })
         }
         ClinicalCommand::Device(command) => device(command),
+        ClinicalCommand::Delivery(DeliveryCommand::List { hub }) => (hub, Asked::WaitingDeliveries),
+        ClinicalCommand::Delivery(DeliveryCommand::Assign { patient, numbers, hub }) => {
+            (hub, Asked::AssignDeliveries { numbers, patient })
+        }
         ClinicalCommand::Launch { client, patient, user, open, no_banner, hub } => {
             let fhir_context = open.into_iter().map(|reference| OpenResource { reference, role: None }).collect();
             let need_patient_banner = no_banner.then_some(false);
@@ -311,6 +339,13 @@ fn print(told: Told) {
                 table.row([name, person]);
             }
             table.print("No accounts. Make one with: medlock clinical user add NAME --person Patient/ID");
+        }
+        Told::Deliveries { deliveries } => {
+            let mut table = Table::new(&["number", "pump", "delivered", "when"]);
+            for DeliveryView { number, device, when, what } in deliveries {
+                table.row([number.to_string(), device, what, when]);
+            }
+            table.print("No delivery waits: each is in the records of whose it was.");
         }
     }
 }

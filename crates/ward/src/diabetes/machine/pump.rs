@@ -12,7 +12,7 @@ use medlock_device::log::Area;
 use medlock_device::platform::{Flash as _, MappedFlash as _, Ticks};
 use medlock_device::{Closing, Event, PhysicalAct, ReceiptTo, Resource, Status};
 use medlock_proto::reading::Moment;
-use medlock_proto::record::{Delivered, Delivery};
+use medlock_proto::record::{Delivered, Delivery, Sort};
 use medlock_proto::sealed::{self, Action, Concentration, MilliUnits, Minutes};
 use medlock_trust::decide::Code;
 use medlock_trust::{DeviceId, DeviceName, Operation};
@@ -68,6 +68,8 @@ struct Firm {
 struct Dose {
     running: Running,
     epoch: u64,
+    sort: Sort,
+    began: Ticks,
     concentration: Concentration,
     commander: Option<DeviceName>,
 }
@@ -97,9 +99,21 @@ impl Firmware for Firm {
             Event::Uncertain(intent) => {
                 let at_most = amount(intent.action.most());
                 self.pump.count_as_delivered(at_most, Because::Uncertain);
-                if let Some(concentration) = concentration(&intent.action) {
-                    let delivered = Delivered::AtMost(intent.action.most());
-                    keep(rig, (intent.epoch, intent.counter), delivered, concentration, None);
+                if let Some((sort, concentration)) = insulin(&intent.action) {
+                    keep(
+                        rig,
+                        Delivery {
+                            bond_epoch: intent.epoch,
+                            counter: intent.counter,
+                            sort,
+                            began: None,
+                            // It was some time before power came back: that is all that is known.
+                            moment: Moment { ticks: rig.clock.now().as_millis(), utc: None },
+                            delivered: Delivered::AtMost(intent.action.most()),
+                            concentration,
+                            commander: None,
+                        },
+                    );
                 }
                 say(&Said::Uncertain { counter: intent.counter, at_most });
             }
@@ -155,11 +169,14 @@ impl Firm {
         say(&Said::Began { counter: act.counter(), action: format!("{action:?}"), mark, alert: obligations.alert });
         let (epoch, commander) = (act.command().epoch, rig.name_of(act.controller()));
         let running = rig.core.started(now, receipt, act);
-        let dose = |running, concentration| Dose { running, epoch, concentration, commander };
+        let dose = |running| {
+            let (sort, concentration) = insulin(&action)?;
+            Some(Dose { running, epoch, sort, began: now, concentration, commander })
+        };
         match action {
-            Action::Bolus { concentration, .. } => self.bolus = running.map(|running| dose(running, concentration)),
-            Action::TemporaryBasal { concentration, .. } => {
-                let next = running.map(|running| (dose(running, concentration), Insulin::NONE));
+            Action::Bolus { .. } => self.bolus = running.and_then(dose),
+            Action::TemporaryBasal { .. } => {
+                let next = running.and_then(dose).map(|dose| (dose, Insulin::NONE));
                 let last = std::mem::replace(&mut self.basal, next);
                 end_dose(rig, last);
             }
@@ -217,8 +234,20 @@ impl Firm {
 /// A dose has ended: the core is told, and it is kept for the records.
 fn end_dose(rig: &mut Rig<'_>, ended: Option<(Dose, Insulin)>) {
     let Some((dose, delivered)) = ended else { return };
-    let command = (dose.epoch, dose.running.counter());
-    keep(rig, command, Delivered::Amount(MilliUnits(delivered.milliunits())), dose.concentration, dose.commander);
+    let now = rig.clock.now();
+    keep(
+        rig,
+        Delivery {
+            bond_epoch: dose.epoch,
+            counter: dose.running.counter(),
+            sort: dose.sort,
+            began: Some(dose.began.as_millis()),
+            moment: Moment { ticks: now.as_millis(), utc: Some(rig.core.time(now)) },
+            delivered: Delivered::Amount(MilliUnits(delivered.milliunits())),
+            concentration: dose.concentration,
+            commander: dose.commander,
+        },
+    );
     conclude(rig, Some(dose.running), delivered);
 }
 
@@ -231,25 +260,17 @@ fn conclude(rig: &mut Rig<'_>, ended: Option<Running>, delivered: Insulin) {
 }
 
 /// Keeps what a command delivered, for the records.
-fn keep(
-    rig: &mut Rig<'_>,
-    (bond_epoch, counter): (u64, u64),
-    delivered: Delivered,
-    concentration: Concentration,
-    commander: Option<DeviceName>,
-) {
-    let now = rig.clock.now();
-    let moment = Moment { ticks: now.as_millis(), utc: Some(rig.core.time(now)) };
-    let delivery = Delivery { bond_epoch, counter, moment, delivered, concentration, commander };
+fn keep(rig: &mut Rig<'_>, delivery: Delivery) {
     if let Err(why) = rig.outbox.delivery(delivery) {
         say(&Said::NotReported { why });
     }
 }
 
-/// Of which insulin this command gives; `None` if it gives none.
-const fn concentration(action: &Action) -> Option<Concentration> {
+/// How this command gives insulin, and which; `None` if it gives none.
+const fn insulin(action: &Action) -> Option<(Sort, Concentration)> {
     match action {
-        Action::Bolus { concentration, .. } | Action::TemporaryBasal { concentration, .. } => Some(*concentration),
+        Action::Bolus { concentration, .. } => Some((Sort::Bolus, *concentration)),
+        Action::TemporaryBasal { concentration, .. } => Some((Sort::TemporaryBasal, *concentration)),
         Action::Suspend { .. } | Action::Reduce { .. } | Action::Resume | Action::Set { .. } => None,
     }
 }

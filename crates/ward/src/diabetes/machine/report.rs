@@ -1,10 +1,12 @@
 //! A report to the hub, as the firmware of a device makes it: what it measured and delivered goes into the records, and what is
 //! lost on the way is reported again.
 
+use super::outbox::Sent;
 use super::rig::{Rig, say};
 use super::words::Said;
 use medlock_device::platform::Ticks;
 use medlock_device::{Address, CallId, Event, Method, Peer, Resource, Status};
+use medlock_proto::record::Answer;
 
 /// How long to wait, in ticks, before the hub is asked again.
 const ASK_AGAIN_MILLIS: u64 = 10_000;
@@ -25,7 +27,7 @@ enum Step {
     /// A handshake is under way.
     Greeting,
     /// The oldest were reported in this session.
-    Reported { peer: Peer, call: CallId, count: usize },
+    Reported { peer: Peer, call: CallId, sent: Sent },
     /// It is tried again then.
     Resting { until: Ticks },
 }
@@ -67,12 +69,12 @@ impl Rig<'_> {
             (Event::Unanswered { call, why }, Step::Reported { call: asked, .. }) if call == asked => {
                 self.rest_report(why.to_string());
             }
-            (Event::Answered { call, status, payload, .. }, Step::Reported { call: asked, count, peer })
+            (Event::Answered { call, status, payload, .. }, Step::Reported { call: asked, sent, peer })
                 if call == asked =>
             {
-                let (count, peer) = (*count, *peer);
+                let (sent, peer) = (*sent, *peer);
                 match status {
-                    Status::Done => self.reported(peer, count),
+                    Status::Done => self.reported(peer, &sent, payload),
                     Status::Refused(_) => self.end_report(Some(String::from_utf8_lossy(payload).into_owned())),
                     Status::Failed(_) => self.rest_report(status.to_string()),
                 }
@@ -82,30 +84,38 @@ impl Rig<'_> {
         true
     }
 
-    /// The hub has them.
-    fn reported(&mut self, peer: Peer, count: usize) {
-        if let Err(why) = self.outbox.reported(count) {
+    /// The hub has them, but for those that it names: it will never take those, so they are told, and hold up no others.
+    fn reported(&mut self, peer: Peer, sent: &Sent, answer: &[u8]) {
+        let refused: Vec<_> = match Answer::read(answer) {
+            Ok(answer) => answer.collect(),
+            Err(error) => return self.end_report(Some(format!("the answer is none: {error}"))),
+        };
+        for (_, why) in &refused {
+            say(&Said::RecordRefused { why: why.code().to_owned() });
+        }
+        if let Err(why) = self.outbox.reported(sent) {
             return self.end_report(Some(why));
         }
         if let Some(report) = &mut self.report {
-            report.reported += count;
+            report.reported += sent.count.saturating_sub(refused.len());
         }
         self.report_oldest(peer);
     }
 
     fn report_oldest(&mut self, peer: Peer) {
-        let Some((count, payload)) = self.outbox.oldest() else {
+        let Some((sent, payload)) = self.outbox.oldest() else {
             self.core.close(peer);
             return self.end_report(None);
         };
         match (self.call(peer, Method::Post, Resource::Records, &payload), &mut self.report) {
-            (Ok(call), Some(report)) => report.step = Step::Reported { peer, call, count },
+            (Ok(call), Some(report)) => report.step = Step::Reported { peer, call, sent },
             (Ok(_), None) => {}
             (Err(why), _) => self.end_report(Some(why)),
         }
     }
 
     fn rest_report(&mut self, why: String) {
+        self.outbox.unanswered();
         let until = self.clock.now().plus_millis(ASK_AGAIN_MILLIS);
         let Some(report) = &mut self.report else { return };
         let step = std::mem::replace(&mut report.step, Step::Resting { until });
@@ -118,6 +128,7 @@ impl Rig<'_> {
     }
 
     fn end_report(&mut self, why: Option<String>) {
+        self.outbox.unanswered();
         let Some(report) = self.report.take() else { return };
         if let Step::Reported { peer, .. } = report.step {
             self.core.close(peer);

@@ -190,6 +190,11 @@ pub enum Said {
         /// How many readings and deliveries.
         records: usize,
     },
+    /// The hub will never take one of them: it is given up.
+    RecordRefused {
+        /// The stable code.
+        why: String,
+    },
     /// The hub has not taken all: the rest is kept.
     NotReported {
         /// What the hub says, or what happened.

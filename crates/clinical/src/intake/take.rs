@@ -1,0 +1,262 @@
+//! Things are kept, each once; what cannot be kept holds up no others.
+
+use super::{ORIGIN, new_device};
+use crate::Clinical;
+use crate::access::{Caller, Verb};
+use crate::audit::Note;
+use crate::definitions::Definitions;
+use crate::json::{Document, Limits};
+use crate::kind::{Id, Kind, Millis};
+use crate::outcome::{Code, Issue, Issues};
+use crate::query::Plan;
+use crate::seam::{Kept, NotKept, Refusal, first_text};
+use crate::store::{Act, Condition, NewWaiting, Once, Origin, Unapplied, Whose, Worn};
+use crate::validate::{self, Asked, Prepared};
+use medlock_trust::DeviceName;
+use std::collections::{BTreeSet, HashMap};
+
+/// How often it is tried again because others changed the same.
+pub(super) const TRIES: usize = 8;
+
+/// One thing that becomes a resource.
+pub(super) struct Thing {
+    pub(super) kind: Kind,
+    pub(super) system: &'static str,
+    pub(super) identifier: String,
+    pub(super) body: Vec<u8>,
+    /// By what it is kept once; `None`: by its identifier.
+    pub(super) once: Option<Once>,
+    /// The mark of who judged it before.
+    pub(super) mark: Option<&'static str>,
+}
+
+/// One thing that is handed over.
+pub(super) enum Item {
+    /// It becomes a resource.
+    Kept(Thing),
+    /// It waits.
+    Waits(NewWaiting),
+}
+
+impl Item {
+    const fn once(&self) -> Option<&Once> {
+        match self {
+            Self::Kept(thing) => thing.once.as_ref(),
+            Self::Waits(waiting) => Some(&waiting.once),
+        }
+    }
+}
+
+/// The Device of who hands over.
+pub(super) enum Found {
+    Here(Worn),
+    /// It is to be made.
+    New(Id),
+}
+
+impl Found {
+    pub(super) const fn id(&self) -> Id {
+        match self {
+            Self::Here(worn) => worn.id,
+            Self::New(id) => *id,
+        }
+    }
+
+    /// Its identifier, if it is here.
+    pub(super) const fn here(&self) -> Option<Id> {
+        match self {
+            Self::Here(worn) => Some(worn.id),
+            Self::New(_) => None,
+        }
+    }
+
+    /// Whose it was in a span of time.
+    pub(super) fn whose(&self, (low, high): (Millis, Millis)) -> Whose {
+        match self {
+            Self::Here(worn) => worn.during(low, high),
+            Self::New(_) => Whose::Nobody,
+        }
+    }
+}
+
+/// What is to be done with the things of a call.
+#[derive(Default)]
+struct Sorted {
+    /// What becomes of each.
+    kept: Vec<Kept>,
+    /// What makes the resources, each with the place of its thing.
+    acts: Vec<(usize, Act)>,
+    waiting: Vec<NewWaiting>,
+    /// What is not in the records, for the audit.
+    notes: Vec<Note>,
+}
+
+impl Clinical {
+    /// Keeps what `items` makes of the device, and what it says is beside them; what became of each.
+    pub(super) fn take(
+        &self,
+        caller: &Caller,
+        name: &DeviceName,
+        items: impl Fn(&Found) -> (Vec<Thing>, Vec<Item>),
+    ) -> Result<Vec<Kept>, NotKept> {
+        let (mut tries, mut unfit) = (0, BTreeSet::new());
+        while tries < TRIES {
+            let device = self.device_of(name)?;
+            let (beside, items) = items(&device);
+            let Sorted { kept, acts, waiting, notes } = self.sorted(caller, name, items, &unfit)?;
+            if !acts.is_empty() {
+                let mut all = self.beside(caller, name, &device, beside)?;
+                let first = all.len();
+                let (places, acts): (Vec<usize>, Vec<Act>) = acts.into_iter().unzip();
+                all.extend(acts);
+                match self.applied(caller, all) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        tries += 1;
+                        continue;
+                    }
+                    Err(NotKept::Unfit { number, issues }) => {
+                        let Some(place) = number.checked_sub(first).and_then(|number| places.get(number)) else {
+                            return Err(NotKept::Unfit { number, issues });
+                        };
+                        no_resource(name, *place, &issues);
+                        unfit.insert(*place);
+                        continue;
+                    }
+                    Err(other) => return Err(other),
+                }
+            }
+            if !waiting.is_empty() || !notes.is_empty() {
+                self.records().set_aside(waiting, notes)?;
+            }
+            return Ok(kept);
+        }
+        Err(NotKept::Busy)
+    }
+
+    /// What is new of them is to be made or waits, what is known is left, what has another's number is refused.
+    fn sorted(
+        &self,
+        caller: &Caller,
+        name: &DeviceName,
+        items: Vec<Item>,
+        unfit: &BTreeSet<usize>,
+    ) -> Result<Sorted, NotKept> {
+        let held = self.records().handed(items.iter().filter_map(Item::once))?;
+        let mut sorted = Sorted::default();
+        // The same number may stand twice in one call.
+        let mut came: HashMap<Vec<u8>, [u8; 32]> = HashMap::new();
+        let note = |kind, code| Note::of(caller, Verb::Create, kind, ORIGIN.to_owned()).refused(code);
+        for (place, (item, held)) in items.into_iter().zip(held).enumerate() {
+            let Some((key, hash)) = item.once().map(|once| (once.key().to_vec(), once.hash())) else { continue };
+            let kept = match (held.or_else(|| came.get(&key).copied()), item) {
+                (Some(other), _) if other == hash => Kept::Known,
+                (Some(_), item) => {
+                    let text = "a device reports something else under a number that it gave before";
+                    tracing::warn!(device = %name, place, "{text}");
+                    let kind = if let Item::Kept(thing) = item { thing.kind } else { Kind::MEDICATION_ADMINISTRATION };
+                    sorted.notes.push(note(kind, Refusal::OtherContents.code()));
+                    Kept::Refused(Refusal::OtherContents)
+                }
+                (None, _) if unfit.contains(&place) => Kept::Refused(Refusal::Unfit),
+                (None, Item::Waits(waiting)) => {
+                    let text = "a delivery waits, since no patient can be named for it: medlock clinical delivery list";
+                    tracing::warn!(device = %name, delivery = waiting.identifier, "{text}");
+                    sorted.notes.push(note(Kind::MEDICATION_ADMINISTRATION, "intake-no-patient"));
+                    sorted.waiting.push(waiting);
+                    Kept::Waits
+                }
+                (None, Item::Kept(thing)) => match self.create(caller, thing) {
+                    Ok(act) => {
+                        sorted.acts.push((place, act));
+                        Kept::New
+                    }
+                    Err(issues) => {
+                        no_resource(name, place, &issues);
+                        Kept::Refused(Refusal::Unfit)
+                    }
+                },
+            };
+            if kept == Kept::New || kept == Kept::Waits {
+                came.insert(key, hash);
+            }
+            sorted.kept.push(kept);
+        }
+        Ok(sorted)
+    }
+
+    /// What makes the Device, and what is beside the things, where it is not here.
+    fn beside(
+        &self,
+        caller: &Caller,
+        name: &DeviceName,
+        device: &Found,
+        beside: Vec<Thing>,
+    ) -> Result<Vec<Act>, NotKept> {
+        let known = self.records().handed(beside.iter().filter_map(|thing| thing.once.as_ref()))?;
+        let mut acts = Vec::new();
+        if let Found::New(id) = device {
+            acts.push(self.create_as(caller, *id, new_device(name)).map_err(unfit_beside)?);
+        }
+        for (thing, _) in beside.into_iter().zip(known).filter(|(_, known)| known.is_none()) {
+            acts.push(self.create(caller, thing).map_err(unfit_beside)?);
+        }
+        Ok(acts)
+    }
+
+    /// Does it; `false`: others changed the same meanwhile.
+    pub(super) fn applied(&self, caller: &Caller, acts: Vec<Act>) -> Result<bool, NotKept> {
+        let kind = acts.first().map_or(Kind::OBSERVATION, Act::kind);
+        let note = Note::of(caller, Verb::Create, kind, ORIGIN.to_owned());
+        match self.records().apply(caller, acts, &note) {
+            Ok(_) => Ok(true),
+            Err(Unapplied::Changed) => Ok(false),
+            // What it refers to is gone since it was looked for, or the Device was made by somebody else.
+            Err(Unapplied::Refused { why, .. })
+                if [Code::Reference, Code::Version, Code::DeviceName].contains(&why.code()) =>
+            {
+                Ok(false)
+            }
+            Err(Unapplied::Refused { act, why }) => Err(NotKept::Unfit { number: act, issues: why.issues }),
+            Err(Unapplied::Store(error)) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn device_of(&self, name: &DeviceName) -> Result<Found, NotKept> {
+        let row = self.records().row_of_device(name)?;
+        let found = row.map(|row| self.records().worn(row)).transpose()?.flatten();
+        Ok(found.map_or_else(|| Found::New(self.records().fresh_id()), Found::Here))
+    }
+
+    pub(super) fn create(&self, caller: &Caller, thing: Thing) -> Result<Act, Issues> {
+        self.create_as(caller, self.records().fresh_id(), thing)
+    }
+
+    /// The act that makes it, with the mark of the verdict, or else that of who judged it before.
+    fn create_as(&self, caller: &Caller, id: Id, thing: Thing) -> Result<Act, Issues> {
+        let mark = caller.mark(Verb::Create, thing.kind).map(|code| code.as_str()).or(thing.mark);
+        let to = self.prepared(thing.kind, &thing.body, mark)?;
+        let condition = match thing.once {
+            Some(_) => None,
+            None => Plan::by_identifier(thing.kind, thing.system, &thing.identifier),
+        };
+        let condition = condition.map(|plan| Condition { plan, is: None });
+        Ok(Act::Create { id, to: to.from(thing.once.map(Origin::Handed)), condition })
+    }
+
+    pub(super) fn prepared(&self, kind: Kind, body: &[u8], mark: Option<&'static str>) -> Result<Prepared, Issues> {
+        let unread = |error: crate::json::Error| Issue::new(Code::Json, error.to_string());
+        let document = Document::read(body, &Limits::RESOURCE).map_err(unread)?;
+        validate::prepare(document.root(), Definitions::r4(), Asked { kind, bases: &self.bases(), mark })
+    }
+}
+
+fn no_resource(name: &DeviceName, place: usize, issues: &Issues) {
+    let why = first_text(issues);
+    tracing::warn!(device = %name, place, why, "what a device reports does not become a resource");
+}
+
+/// What we make ourselves is fit, or we are wrong.
+fn unfit_beside(issues: Issues) -> NotKept {
+    NotKept::Unfit { number: 0, issues }
+}
