@@ -211,6 +211,7 @@ async fn software_that_is_registered_by_a_command_is_let_in_by_a_person() {
     let read = body(&site.get(&format!("/fhir/Device/{device}")).await);
     assert_eq!(read["identifier"], json!([{ "system": "urn:medlock:fhir:device", "value": "gw1" }]));
     assert_eq!(hub.ask(&["clinical", "device", "release", "gw1"])["answer"], "done");
+    assert_eq!(hub.ask(&["clinical", "delivery", "list"])["deliveries"], json!([]));
     assert_eq!(hub.ask(&["clinical", "user", "lost-passkeys", "anna"])["answer"], "done");
     hub.ask(&["clinical", "client", "remove", chart]);
     hub.ask(&["clinical", "client", "remove", &client]);

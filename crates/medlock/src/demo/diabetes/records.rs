@@ -102,6 +102,17 @@ impl Records {
         found["total"].as_u64().ok_or_else(|| format!("no total: {found}").into())
     }
 
+    /// What of a search is on its first page.
+    ///
+    /// # Errors
+    /// When the search is refused.
+    pub(crate) async fn found(&self, search: &str) -> Result<Vec<Value>, Failure> {
+        let found = self.ask(Method::GET, &format!("/fhir/{search}"), Bytes::new()).await?;
+        let found: Value = serde_json::from_slice(found.body())?;
+        let entries = found["entry"].as_array().cloned().unwrap_or_default();
+        Ok(entries.into_iter().map(|entry| entry["resource"].clone()).collect())
+    }
+
     async fn create(&self, resource: &Value) -> Result<String, Failure> {
         let kind = resource["resourceType"].as_str().unwrap_or_default();
         let made = self.ask(Method::POST, &format!("/fhir/{kind}"), resource.to_string().into()).await?;

@@ -1,6 +1,7 @@
 //! What the devices tell the records.
 
 use super::{Seen, Ward};
+use serde_json::Value;
 
 impl Ward {
     /// Sensor and pump report, and each of it is in the records of who wore them.
@@ -22,6 +23,14 @@ impl Ward {
             )
             .into());
         }
+        // Of a dose during which power went nobody knows how much it was, nor when.
+        let mut given = records.found(&format!("MedicationAdministration?{whose}&_count=100")).await?;
+        given.retain(|one| one["status"] == "completed");
+        let (boluses, basals) = (count(&given, "bolus"), count(&given, "temporary-basal"));
+        let rates = given.iter().any(|one| one["dosage"]["rateQuantity"].is_object());
+        if boluses + basals != given.len() || !rates || !given.iter().all(took_its_time) {
+            return Err(format!("of {} doses {boluses} are boluses and {basals} basals", given.len()).into());
+        }
         let statements = records.count(&format!("Provenance?{whose}")).await?;
         if self.sensor.report(hub).await? != 0 {
             return Err("it reports what the hub has".into());
@@ -29,9 +38,22 @@ impl Ward {
         Ok((
             (),
             format!(
-                "{observations} Observations and {administrations} MedicationAdministrations of the patient who wore them, with \
-                 {statements} statements of who said it; nothing was lost while the hub was off"
+                "{observations} Observations and {administrations} MedicationAdministrations of the patient who wore them, {boluses} \
+                 boluses and {basals} temporary basals with the time that they took, and {statements} statements of who said it; \
+                 nothing was lost while the hub was off"
             ),
         ))
     }
+}
+
+/// How many of them were given so.
+fn count(given: &[Value], sort: &str) -> usize {
+    given.iter().filter(|one| one["dosage"]["method"]["coding"][0]["code"] == sort).count()
+}
+
+/// Whether it says when it began; a basal that took any time has a rate, and a bolus has none.
+fn took_its_time(one: &Value) -> bool {
+    let began = one["effectivePeriod"]["start"].is_string() || one["effectiveDateTime"].is_string();
+    let basal = one["dosage"]["method"]["coding"][0]["code"] == "temporary-basal";
+    began && (basal || one["dosage"]["rateQuantity"].is_null())
 }
