@@ -99,13 +99,18 @@ fn report(clinical: &Clinical, peer: &Peer, payload: &[u8]) -> Result<Vec<(u16, 
         let (device, Lost { readings, deliveries }) = (who.device_name(), lost);
         tracing::warn!(%device, readings, deliveries, "a device lost what it could not report before its room was full");
     }
+    let mut all: Vec<(u16, Kept)> = Vec::new();
     // Doses first: a hub that is stopped between the two has those.
-    let (places, deliveries): (Vec<u16>, Vec<Delivery>) = deliveries.into_iter().unzip();
-    let kept = clinical.deliveries(from(permitted), incarnation, &deliveries).map_err(NotTaken::NotKept)?;
-    let mut all: Vec<(u16, Kept)> = places.into_iter().zip(kept).collect();
-    let (places, readings): (Vec<u16>, Vec<Numbered>) = readings.into_iter().unzip();
-    let kept = clinical.readings(from(permit()?), incarnation, &readings).map_err(NotTaken::NotKept)?;
-    all.extend(places.into_iter().zip(kept));
+    if !deliveries.is_empty() {
+        let (places, deliveries): (Vec<u16>, Vec<Delivery>) = deliveries.into_iter().unzip();
+        let kept = clinical.deliveries(from(permit()?), incarnation, &deliveries).map_err(NotTaken::NotKept)?;
+        all.extend(places.into_iter().zip(kept));
+    }
+    if !readings.is_empty() {
+        let (places, readings): (Vec<u16>, Vec<Numbered>) = readings.into_iter().unzip();
+        let kept = clinical.readings(from(permitted), incarnation, &readings).map_err(NotTaken::NotKept)?;
+        all.extend(places.into_iter().zip(kept));
+    }
     all.sort_unstable_by_key(|(place, _)| *place);
     let refused = all.into_iter().filter_map(|(place, kept)| match kept {
         Kept::Refused(why) => Some((place, why)),

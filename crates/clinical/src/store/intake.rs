@@ -104,7 +104,7 @@ mod tests {
 
     /// Shows REQ-INTAKE-05, REQ-INTAKE-24.
     #[test]
-    fn a_device_was_whose_its_versions_of_that_time_say() {
+    fn a_device_was_whose_its_version_of_that_time_says() {
         let (anna, bert) = (Id::fresh(Millis(1)), Id::fresh(Millis(2)));
         let patients = vec![(10, anna), (15, anna), (20, bert), (30, bert)];
         let mut patients: Vec<_> = patients.into_iter().map(|(from, of)| (Millis(from), Some(of))).collect();

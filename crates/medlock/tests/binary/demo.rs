@@ -67,7 +67,7 @@ fn assert_every_step_held(output: &Output, steps_wanted: &[&str]) -> Value {
 }
 
 /// Shows REQ-CLI-10, REQ-WARD-01, REQ-LOOP-20, REQ-LOOP-21, REQ-LOOP-22, REQ-LOOP-23, REQ-LOOP-24, REQ-LOOP-25,
-/// REQ-LOOP-26, REQ-LOOP-27, REQ-LOOP-54, REQ-LOOP-55, REQ-LOOP-56 and REQ-LOOP-57.
+/// REQ-LOOP-26, REQ-LOOP-27, REQ-LOOP-54, REQ-LOOP-55, REQ-LOOP-56, REQ-LOOP-57 and REQ-LOOP-58.
 #[test]
 fn the_demonstration_holds_in_every_step() {
     let report = assert_every_step_held(&demo(&[]), &[&IMAGING[..], &DIABETES].concat());
