@@ -92,7 +92,8 @@ pub(crate) struct Waiting {
     pub(crate) mark: Option<String>,
 }
 
-const WAITING: &str = "SELECT id, device, came, identifier, record, provenance, mark FROM waiting";
+const WAITING: &str =
+    "SELECT id, device, came, identifier, record, provenance, mark FROM waiting WHERE resource IS NULL";
 
 impl Waiting {
     fn of(row: &medlock_store::Row) -> Result<Self, Fault> {
@@ -153,7 +154,7 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn waits(&self, number: i64) -> Result<Option<Waiting>, Error> {
-        let question = format!("{WAITING} WHERE id = ?1");
+        let question = format!("{WAITING} AND id = ?1");
         let read = |sql: &mut dyn Sql| first(sql, "waiting", &question, values![number], Waiting::of);
         self.database().read("look for a delivery that waits", read)
     }
@@ -187,7 +188,8 @@ impl Running<'_> {
                 }
             }
             Some(Origin::Waited(number, tail, rows)) => {
-                if self.sql.execute("DELETE FROM waiting WHERE id = ?1", values![*number])? != 1 {
+                const UPDATE: &str = "UPDATE waiting SET resource = ?2 WHERE id = ?1 AND resource IS NULL";
+                if self.sql.execute(UPDATE, values![*number, row.0])? != 1 {
                     return Err(Stopped::Changed);
                 }
                 let statement = testimony::write(self.sql, tail, patient, self.work.at)?;

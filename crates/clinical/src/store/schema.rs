@@ -208,11 +208,12 @@ CREATE INDEX subscription_told ON subscription (told);
 CREATE TABLE telling (id INTEGER PRIMARY KEY, hub BLOB NOT NULL, until INTEGER NOT NULL) STRICT;
 ";
 /// What devices handed over, by the numbers that they gave, with SHA-256 of it; and deliveries that wait until a person says whose
-/// they are.
+/// they are, and then name the row of their resource: they stay, so that no number is given to another.
 const HANDED: &str = "
 CREATE TABLE handed (device TEXT NOT NULL, key BLOB NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (device, key)) STRICT, WITHOUT ROWID;
 CREATE TABLE waiting (
     id INTEGER PRIMARY KEY, device TEXT NOT NULL, came INTEGER NOT NULL, identifier TEXT NOT NULL, record BLOB NOT NULL,
-    provenance BLOB NOT NULL, mark TEXT
+    provenance BLOB NOT NULL, mark TEXT, resource INTEGER
 ) STRICT;
+CREATE INDEX waiting_still ON waiting (id) WHERE resource IS NULL;
 ";

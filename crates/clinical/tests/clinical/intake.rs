@@ -340,6 +340,13 @@ async fn a_delivery_of_nobody_waits_until_a_person_says_whose_it_was() {
         assert_eq!(assign(json!([number(0)]), format!("Patient/{bert}")).await.status, StatusCode::NOT_FOUND, "once");
         let left = house.administer(json!({ "verb": "waiting-deliveries" })).await;
         assert_eq!(left.body["deliveries"].as_array().map(Vec::len), Some(1));
+        // No number means another one later: who has an old list does not assign what is not on it.
+        let mut later = bolus(5, before);
+        later.moment.utc = None;
+        assert_eq!(deliveries(&house, &pump, &[later]), [Kept::Waits]);
+        let now =
+            house.administer(json!({ "verb": "waiting-deliveries" })).await.body["deliveries"][1]["number"].clone();
+        assert!(now.is_number() && (0..3).all(|place| number(place) != now), "{now}");
 
         let found = administrations(&gateway, &anna).await;
         assert_eq!(found.iter().map(number_of).collect::<Vec<_>>(), [1, 4]);
