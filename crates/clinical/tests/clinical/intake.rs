@@ -1,5 +1,6 @@
 //! What guards and gateways of the same process hand over.
 
+use crate::backend::Backend;
 use crate::fixture::{Device, House, device, patient};
 use http::StatusCode;
 use medlock_clinical::seam::{
@@ -347,6 +348,24 @@ async fn a_delivery_of_nobody_waits_until_a_person_says_whose_it_was() {
         let now =
             house.administer(json!({ "verb": "waiting-deliveries" })).await.body["deliveries"][1]["number"].clone();
         assert!(now.is_number() && (0..3).all(|place| number(place) != now), "{now}");
+
+        // Who denies everybody everything, is given what was delivered all the same.
+        let carl = gateway.create(&patient("Carl")).await.made();
+        let software = Backend::new(&house, "system/Consent.c system/Patient.r").await;
+        let token = software.token("system/Consent.c system/Patient.r").await;
+        let coding = |system: &str, code: &str| json!({ "coding": [{ "system": system, "code": code }] });
+        let denies = json!({
+            "resourceType": "Consent", "status": "active", "patient": { "reference": format!("Patient/{carl}") },
+            "scope": coding("http://terminology.hl7.org/CodeSystem/consentscope", "patient-privacy"),
+            "category": [coding("http://loinc.org", "59284-0")],
+            "policy": [{ "uri": "urn:medlock:fhir:base-policy" }],
+            "provision": { "provision": [{ "type": "deny" }] },
+        });
+        let request = http::Request::post("/fhir/Consent").header("authorization", format!("Bearer {token}"));
+        let request = request.header("content-type", "application/fhir+json");
+        house.people_json(request, denies.to_string()).await.made();
+        let done = assign(json!([now]), format!("Patient/{carl}")).await;
+        assert_eq!(done.status, StatusCode::OK, "{done:?}");
 
         let found = administrations(&gateway, &anna).await;
         assert_eq!(found.iter().map(number_of).collect::<Vec<_>>(), [1, 4]);
