@@ -3,7 +3,7 @@
 use crate::readers::{Pool, Reading};
 use crate::schema::{Schema, too_new};
 use crate::value::{Row, Sql, Value};
-use crate::writer::{Care, Session};
+use crate::writer::Session;
 use crate::{Engine, Error, Fault};
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
@@ -153,6 +153,10 @@ impl Session for Lite {
         Ok(self.say("BEGIN IMMEDIATE")?)
     }
 
+    fn probe(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     fn commit(&mut self) -> Result<(), Fault> {
         let Err(error) = self.say("COMMIT") else { return Ok(()) };
         let lost_in_it = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
@@ -175,10 +179,6 @@ impl Session for Lite {
 
     fn is_lost(&self) -> bool {
         false
-    }
-
-    fn care(&self) -> Care {
-        Care::Hope
     }
 
     fn sql(&mut self) -> &mut dyn Sql {

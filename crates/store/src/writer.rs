@@ -1,9 +1,9 @@
 //! The writer thread: all verbs that wait go into one transaction and are acknowledged together.
 //!
 //! A verb that fails has changed nothing and does not disturb the others: it runs in a savepoint, or is a single statement.
-//! SQLite writes each page that changes behind a savepoint twice more, and that a verb fails is rare: so there the group is first
-//! run without, and if a verb fails that has changed something, all is rolled back and the group runs again with savepoints. On a
-//! server a savepoint is also where a lost connection is seen before the commit.
+//! Savepoints cost: SQLite writes each page that changes behind one twice more, a server answers twice more for each verb. That a
+//! verb fails is rare, so the group is first run without, and if a verb fails that has changed something, all is rolled back and
+//! the group runs again with savepoints.
 //!
 //! When the transaction itself breaks (the disk is full, a statement fails outside a savepoint, the connection goes), it is
 //! rolled back and each verb of the group runs again alone. So a verb may run more than once before it is acknowledged.
@@ -21,6 +21,8 @@ const QUEUE: usize = 4_096;
 pub(crate) trait Session: Send {
     /// Begins a transaction, on a new connection if the old one is gone.
     fn begin(&mut self) -> Result<(), Fault>;
+    /// Sees whether the connection is there, before the commit of which nobody would know what became of it.
+    fn probe(&mut self) -> Result<(), Fault>;
     /// Commits; when that fails nothing is left open. [`Fault::Unknown`] if it may have happened all the same.
     fn commit(&mut self) -> Result<(), Fault>;
     fn rollback(&mut self);
@@ -28,8 +30,6 @@ pub(crate) trait Session: Send {
     fn usable(&self) -> bool;
     /// Whether the connection is gone.
     fn is_lost(&self) -> bool;
-    /// How verbs are kept from one another at first.
-    fn care(&self) -> Care;
     fn sql(&mut self) -> &mut dyn Sql;
 }
 
@@ -173,8 +173,7 @@ impl Drop for Writer {
 fn write_groups(session: &mut dyn Session, queue: &Receiver<Box<dyn Job>>) {
     while let Ok(first) = queue.recv() {
         let mut group = vec![first];
-        let care = session.care();
-        let mut end = together(session, &mut group, queue, care);
+        let mut end = together(session, &mut group, queue, Care::Hope);
         if matches!(end, End::Lost | End::Undone) {
             // Nothing of it was committed, and a server that was lost may be back.
             end = together(session, &mut group, queue, Care::Savepoints);
@@ -239,6 +238,10 @@ fn together(
         {
             group.push(job);
         }
+    }
+    if session.probe().is_err() {
+        session.rollback();
+        return if session.is_lost() { End::Lost } else { End::Broken };
     }
     session.commit().map_or_else(End::Failed, |()| End::Committed)
 }

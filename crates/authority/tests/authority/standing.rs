@@ -407,7 +407,10 @@ fn a_revocation_that_cannot_be_signed_yet_is_recorded_and_says_so() {
     signer.away.store(true, Ordering::Relaxed);
     let theft = Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "van".into() };
     let said = site.refuses(theft);
-    assert!(said.starts_with("recorded; not signed yet: ") && said.contains("the signer process cannot be reached"), "{said}");
+    assert!(
+        said.starts_with("recorded; not signed yet: ") && said.contains("the signer process cannot be reached"),
+        "{said}"
+    );
     assert_eq!(site.state("ct-1").0, "revoked");
     signer.away.store(false, Ordering::Relaxed);
     assert_eq!(told(&site, device("ct-1")).1, None);

@@ -7,7 +7,7 @@ use super::server::{Server, chain};
 use crate::readers::{Pool, Reading};
 use crate::schema::{Schema, too_new};
 use crate::value::{Row, Sql, Value};
-use crate::writer::{Care, Session};
+use crate::writer::Session;
 use crate::{Engine, Fault};
 use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator as _;
@@ -213,6 +213,10 @@ impl Session for Pg {
         Ok(())
     }
 
+    fn probe(&mut self) -> Result<(), Fault> {
+        self.batch("")
+    }
+
     fn commit(&mut self) -> Result<(), Fault> {
         match self.batch("COMMIT") {
             Err(Fault::Lost(why)) => Err(Fault::Unknown(why)),
@@ -233,10 +237,6 @@ impl Session for Pg {
 
     fn is_lost(&self) -> bool {
         self.client.is_none()
-    }
-
-    fn care(&self) -> Care {
-        Care::Savepoints
     }
 
     fn sql(&mut self) -> &mut dyn Sql {
