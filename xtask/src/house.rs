@@ -57,7 +57,13 @@ impl House {
     /// What every test process is told by its environment.
     pub(crate) fn test_environment(&self) -> Vec<(&'static str, PathBuf)> {
         let venv = Some(self.venv()).filter(|path| path.is_dir());
-        let all = [("MEDLOCK_VENV", venv), ("MEDLOCK_PKITS", self.pkits()), ("MEDLOCK_VECTORS", self.vectors())];
+        let npm = Some(crate::npm::folder(self)).filter(|path| path.is_dir());
+        let all = [
+            ("MEDLOCK_VENV", venv),
+            ("MEDLOCK_PKITS", self.pkits()),
+            ("MEDLOCK_NPM", npm),
+            ("MEDLOCK_VECTORS", self.vectors()),
+        ];
         all.into_iter().filter_map(|(name, path)| Some((name, path?))).collect()
     }
 

@@ -27,6 +27,7 @@ mod house;
 mod lines;
 mod locks;
 mod miri;
+mod npm;
 mod peers;
 mod requirements;
 mod stage;

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::command::{Program, find_program};
 use crate::house::{self, House};
 use crate::stage::Report;
-use crate::{Error, Result};
+use crate::{Error, Result, npm};
 
 /// The cargo-deny this project is checked with.
 pub(crate) const CARGO_DENY: &str = "0.20.2";
@@ -44,10 +44,12 @@ pub(crate) enum Peer {
     Cryptography,
     /// SoftHSM: a PKCS#11 token in files; pkcs11-tool looks into it from outside.
     Softhsm,
+    /// oidc-provider for Node: people sign in there.
+    Oidc,
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Pynetdicom,
@@ -58,6 +60,7 @@ impl Peer {
         Self::Sumdb,
         Self::Cryptography,
         Self::Softhsm,
+        Self::Oidc,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -72,6 +75,7 @@ impl Peer {
             Self::Sumdb => "sumdb",
             Self::Cryptography => "cryptography",
             Self::Softhsm => "softhsm",
+            Self::Oidc => "oidc",
         }
     }
 
@@ -89,6 +93,7 @@ impl Peer {
             Self::Sumdb => &[Need::Go, Need::GoMod],
             Self::Pkits | Self::Cryptography => &[Need::PythonPackages],
             Self::Softhsm => &[Need::Softhsm, Need::Opensc],
+            Self::Oidc => &[Need::Npm, Need::NpmPackages, Need::Curl, Need::Openssl],
         }
     }
 }
@@ -109,6 +114,8 @@ pub(crate) enum Need {
     CxxCompiler,
     PythonVenv,
     PythonPackages,
+    Npm,
+    NpmPackages,
     Go,
     GoMod,
     Qemu,
@@ -121,13 +128,14 @@ pub(crate) enum Need {
 enum Source {
     Debian(&'static str),
     Python,
+    Npm,
     Rustup,
     Nightly,
     Cargo,
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Stunnel,
@@ -141,6 +149,8 @@ impl Need {
         Self::CxxCompiler,
         Self::PythonVenv,
         Self::PythonPackages,
+        Self::Npm,
+        Self::NpmPackages,
         Self::Go,
         Self::GoMod,
         Self::Qemu,
@@ -164,6 +174,8 @@ impl Need {
             Self::CxxCompiler => "a C++ compiler",
             Self::PythonVenv => "Python 3 with venv",
             Self::PythonPackages => "Python packages",
+            Self::Npm => "npm",
+            Self::NpmPackages => "packages of npm",
             Self::Go => "Go",
             Self::GoMod => "golang.org/x/mod",
             Self::Qemu => "qemu-system-arm",
@@ -188,6 +200,8 @@ impl Need {
             Self::CxxCompiler => Source::Debian("g++"),
             Self::PythonVenv => Source::Debian("python3-venv"),
             Self::PythonPackages => Source::Python,
+            Self::Npm => Source::Debian("npm"),
+            Self::NpmPackages => Source::Npm,
             Self::Go => Source::Debian("golang-go"),
             Self::GoMod => Source::Debian("golang-golang-x-mod-dev"),
             Self::Qemu => Source::Debian("qemu-system-arm"),
@@ -217,6 +231,8 @@ impl Need {
                 let wanted = house::read(&requirements(house));
                 wanted.is_ok_and(|wanted| house::read(&stamp(house)).is_ok_and(|have| have == wanted))
             }
+            Self::Npm => find_program("node").is_some() && find_program("npm").is_some(),
+            Self::NpmPackages => npm::is_there(house),
             Self::Go => find_program("go").is_some(),
             Self::GoMod => Path::new("/usr/share/gocode/src/golang.org/x/mod/sumdb").is_dir(),
             Self::Qemu => find_program("qemu-system-arm").is_some(),
@@ -265,6 +281,7 @@ fn sysroot() -> Result<String> {
 struct Plan {
     debian: Vec<&'static str>,
     python: bool,
+    npm: bool,
     rustup: bool,
     nightly: bool,
     cargo: bool,
@@ -272,11 +289,13 @@ struct Plan {
 
 impl Plan {
     fn make(house: &House, needs: &[Need]) -> Self {
-        let mut plan = Self { debian: Vec::new(), python: false, rustup: false, nightly: false, cargo: false };
+        let mut plan =
+            Self { debian: Vec::new(), python: false, npm: false, rustup: false, nightly: false, cargo: false };
         for need in needs.iter().copied().filter(|need| !need.is_there(house)) {
             match need.source() {
                 Source::Debian(package) => plan.debian.push(package),
                 Source::Python => plan.python = true,
+                Source::Npm => plan.npm = true,
                 Source::Rustup => plan.rustup = true,
                 Source::Nightly => plan.nightly = true,
                 Source::Cargo => plan.cargo = true,
@@ -290,7 +309,7 @@ impl Plan {
     }
 
     fn is_empty(&self) -> bool {
-        self.debian.is_empty() && !self.python && !self.rustup && !self.nightly && !self.cargo
+        self.debian.is_empty() && !self.python && !self.npm && !self.rustup && !self.nightly && !self.cargo
     }
 
     /// What would be installed, one thing a line.
@@ -306,6 +325,9 @@ impl Plan {
         }
         if self.python {
             lines.push(format!("Python packages of xtask/requirements.txt, into {}", house.venv().display()));
+        }
+        if self.npm {
+            lines.push(format!("packages of xtask/npm/package-lock.json, into {}", npm::folder(house).display()));
         }
         if self.rustup {
             lines.push(format!("Rust's standard library for {BARE_TARGET}, by rustup"));
@@ -328,6 +350,9 @@ impl Plan {
         }
         if self.python {
             attempt(install_python(house));
+        }
+        if self.npm {
+            attempt(npm::install(house));
         }
         if self.rustup {
             attempt(Program::new("rustup").args(["target", "add", BARE_TARGET]).run());
@@ -392,6 +417,7 @@ pub(crate) fn check(house: &House, needs: &[Need]) -> Report {
             let source = match need.source() {
                 Source::Debian(package) => format!("Debian package {package}: sudo apt-get install {package}"),
                 Source::Python => "see pip's message above".to_string(),
+                Source::Npm => "see npm's message above".to_string(),
                 Source::Rustup => format!("rustup target add {BARE_TARGET}"),
                 Source::Nightly => format!("rustup {}", INSTALL_MIRI.join(" ")),
                 Source::Cargo => format!("cargo install --locked cargo-deny --version {CARGO_DENY}"),
@@ -491,9 +517,11 @@ mod tests {
     #[test]
     fn the_plan_says_what_it_would_do() {
         let house = House { root: "/house".into(), target: "/elsewhere".into(), metadata: serde_json::Value::Null };
-        let plan = Plan { debian: vec!["dcmtk", "orthanc"], python: true, rustup: true, nightly: true, cargo: true };
+        let debian = vec!["dcmtk", "orthanc"];
+        let plan = Plan { debian, python: true, npm: true, rustup: true, nightly: true, cargo: true };
         let text = plan.lines(&house).join("\n");
-        for part in ["dcmtk orthanc", "/elsewhere/venv", BARE_TARGET, CARGO_DENY, "/elsewhere/tools"] {
+        for part in ["dcmtk orthanc", "/elsewhere/venv", "/elsewhere/npm", BARE_TARGET, CARGO_DENY, "/elsewhere/tools"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!plan.is_empty());

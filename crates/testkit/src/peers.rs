@@ -37,3 +37,15 @@ pub fn python_package(folder: &str) -> PathBuf {
 pub fn pydicom_files() -> PathBuf {
     python_package("pydicom/data/test_files")
 }
+
+/// The folder in which npm has put what it installs (`node_modules` inside): `MEDLOCK_NPM`, else `target/npm`.
+///
+/// # Panics
+/// If it is not there.
+#[must_use]
+pub fn npm() -> PathBuf {
+    let folder = std::env::var_os("MEDLOCK_NPM")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/npm"), PathBuf::from);
+    assert!(folder.join("node_modules").exists(), "{} is not there; `cargo xtask peers` installs it", folder.display());
+    folder
+}

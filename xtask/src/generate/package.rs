@@ -4,13 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::command::Program;
 use crate::house::{self, House};
-use crate::{Error, Result};
+use crate::{Error, Result, npm};
 
 const NAME: &str = "hl7.fhir.r4.examples";
-/// What says which package, and its hash.
-const FILES: [&str; 2] = ["package.json", "package-lock.json"];
 
 /// The package, unpacked.
 pub(crate) struct Package {
@@ -21,21 +18,10 @@ pub(crate) struct Package {
 impl Package {
     /// The package in the build folder; installed there first if it is not the one that the lock file names.
     pub(crate) fn install(house: &House) -> Result<Self> {
-        let (from, to) = (house.root.join("xtask/npm"), house.target.join("npm"));
-        let lock = house::read(&from.join("package-lock.json"))?;
-        let stamp = to.join("installed");
-        if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
-            return Self::open(to);
+        if !npm::is_there(house) {
+            npm::install(house)?;
         }
-        house::make_folder(&to)?;
-        for file in FILES {
-            std::fs::copy(from.join(file), to.join(file))
-                .map_err(|error| Error::new(format!("cannot copy {file} to {}: {error}", to.display())))?;
-        }
-        Program::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).folder(&to).run()?;
-        std::fs::write(&stamp, lock)
-            .map_err(|error| Error::new(format!("cannot write {}: {error}", stamp.display())))?;
-        Self::open(to)
+        Self::open(npm::folder(house))
     }
 
     fn open(npm: PathBuf) -> Result<Self> {
