@@ -23,3 +23,4 @@ mod rest;
 mod search;
 mod smart;
 mod subscription;
+mod validators;
