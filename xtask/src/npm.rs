@@ -27,7 +27,9 @@ pub(crate) fn install(house: &House) -> Result<()> {
     for file in FILES {
         copy(&from.join(file), &to.join(file))?;
     }
-    Program::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).folder(&to).run()?;
+    // What a package only wishes beside it (React Native for one) is not wanted here.
+    let quiet = ["--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund"];
+    Program::new("npm").args(["ci"]).args(quiet).folder(&to).run()?;
     copy(&from.join("package-lock.json"), &stamp(house))
 }
 

@@ -46,10 +46,14 @@ pub(crate) enum Peer {
     Softhsm,
     /// oidc-provider for Node: people sign in there.
     Oidc,
+    /// The SMART JavaScript client, in Chromium.
+    Fhirclient,
+    /// npm fhir and fhir.resources: what is answered is FHIR.
+    Validators,
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Pynetdicom,
@@ -61,6 +65,8 @@ impl Peer {
         Self::Cryptography,
         Self::Softhsm,
         Self::Oidc,
+        Self::Fhirclient,
+        Self::Validators,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -76,6 +82,8 @@ impl Peer {
             Self::Cryptography => "cryptography",
             Self::Softhsm => "softhsm",
             Self::Oidc => "oidc",
+            Self::Fhirclient => "fhirclient",
+            Self::Validators => "validators",
         }
     }
 
@@ -94,6 +102,8 @@ impl Peer {
             Self::Pkits | Self::Cryptography => &[Need::PythonPackages],
             Self::Softhsm => &[Need::Softhsm, Need::Opensc],
             Self::Oidc => &[Need::Npm, Need::NpmPackages, Need::Curl, Need::Openssl],
+            Self::Fhirclient => &[Need::Npm, Need::NpmPackages, Need::Chromium],
+            Self::Validators => &[Need::Npm, Need::NpmPackages, Need::PythonPackages],
         }
     }
 }
@@ -116,6 +126,7 @@ pub(crate) enum Need {
     PythonPackages,
     Npm,
     NpmPackages,
+    Chromium,
     Go,
     GoMod,
     Qemu,
@@ -135,7 +146,7 @@ enum Source {
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Stunnel,
@@ -151,6 +162,7 @@ impl Need {
         Self::PythonPackages,
         Self::Npm,
         Self::NpmPackages,
+        Self::Chromium,
         Self::Go,
         Self::GoMod,
         Self::Qemu,
@@ -176,6 +188,7 @@ impl Need {
             Self::PythonPackages => "Python packages",
             Self::Npm => "npm",
             Self::NpmPackages => "packages of npm",
+            Self::Chromium => "Chromium",
             Self::Go => "Go",
             Self::GoMod => "golang.org/x/mod",
             Self::Qemu => "qemu-system-arm",
@@ -202,6 +215,7 @@ impl Need {
             Self::PythonPackages => Source::Python,
             Self::Npm => Source::Debian("npm"),
             Self::NpmPackages => Source::Npm,
+            Self::Chromium => Source::Debian("chromium"),
             Self::Go => Source::Debian("golang-go"),
             Self::GoMod => Source::Debian("golang-golang-x-mod-dev"),
             Self::Qemu => Source::Debian("qemu-system-arm"),
@@ -233,6 +247,7 @@ impl Need {
             }
             Self::Npm => find_program("node").is_some() && find_program("npm").is_some(),
             Self::NpmPackages => npm::is_there(house),
+            Self::Chromium => find_program("chromium").is_some(),
             Self::Go => find_program("go").is_some(),
             Self::GoMod => Path::new("/usr/share/gocode/src/golang.org/x/mod/sumdb").is_dir(),
             Self::Qemu => find_program("qemu-system-arm").is_some(),

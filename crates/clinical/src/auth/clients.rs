@@ -105,12 +105,12 @@ pub(super) fn authenticate(
     }
     let (id, secret) = match &basic {
         Some((id, secret)) if form.get("client_id").is_none_or(|said| said == id) => {
-            (id.as_str(), Some(secret.as_str()))
+            (id.clone(), Some(secret.as_str()))
         }
         Some(_) => return Err(wrong("client_id is another than that of Authorization")),
-        None => (form.need("client_id")?, secret),
+        None => (client_named(clinical, form)?, secret),
     };
-    let client = clinical.records().client(id).map_err(|error| away(&error))?;
+    let client = clinical.records().client(&id).map_err(|error| away(&error))?;
     let right = match (client.as_ref().map(|client| &client.proof), secret) {
         (Some(Proof::None), None) => true,
         (Some(Proof::Secret(expected)), Some(secret)) => same_secret(&sha256(secret.as_bytes()), expected),
@@ -122,6 +122,18 @@ pub(super) fn authenticate(
             "the client is unknown, or does not prove what it is registered to prove",
         )
     })
+}
+
+/// The client that a request names. Who refreshes need not say who it is: the refresh token does (RFC 6749 section 6).
+fn client_named(clinical: &Clinical, form: &Form) -> Result<String, OAuthError> {
+    let refreshes = form.get("grant_type") == Some("refresh_token") && form.get("client_id").is_none();
+    if let Some(token) = form.get("refresh_token").filter(|_| refreshes) {
+        let kept = clinical.records().refresh_token(sha256(token.as_bytes())).map_err(|error| away(&error))?;
+        if let Some(kept) = kept {
+            return Ok(kept.client);
+        }
+    }
+    form.need("client_id").map(str::to_owned)
 }
 
 /// Identifier and secret of HTTP Basic, each encoded as in a form (RFC 6749 section 2.3.1).

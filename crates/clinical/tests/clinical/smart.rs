@@ -221,6 +221,25 @@ async fn a_refresh_token_works_once() {
     assert_eq!((late.status, &late.body["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_grant")));
 }
 
+/// Shows REQ-SMART-112: who proves nothing need not say who it is to refresh, as the refresh token does; who has a secret has to
+/// show it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_says_whose_it_is() {
+    let ward = Ward::new().await;
+    let house = &ward.house;
+    for (sort, refused) in [("public", None), ("secret", Some("invalid_client"))] {
+        let given = ward.launched(&house.app(sort, json!({})).await, &[]).await;
+        let refresh = token(&given, "refresh_token");
+        let form = [("grant_type", "refresh_token"), ("refresh_token", &*refresh)];
+        let answer = house.post_form("/auth/token", &form).await;
+        assert_eq!(answer.body["error"].as_str(), refused, "{sort}: {answer:?}");
+        let again = house.post_form("/auth/token", &form).await;
+        assert_eq!(again.body["error"].as_str(), Some(refused.unwrap_or("invalid_grant")), "{sort}: {again:?}");
+    }
+    let unknown = house.post_form("/auth/token", &[("grant_type", "refresh_token"), ("refresh_token", "x")]).await;
+    assert_eq!(unknown.body["error"], "invalid_request", "{unknown:?}");
+}
+
 /// Shows REQ-SMART-40: software learns what its own tokens are, and nothing of others; a marked resource server of all.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_told_to_its_owner_alone() {

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 const CLINICAL: &str = "\n[clinical]\nenabled = true\npublic_url = \"http://localhost:8080\"\n";
 
 /// A device with its client and token.
-struct Caller {
+pub(crate) struct Caller {
     client: Client,
     token: String,
 }
 
 impl Caller {
-    async fn new(device: &Device, hub: &Hub, scope: &str) -> Self {
+    pub(crate) async fn new(device: &Device, hub: &Hub, scope: &str) -> Self {
         let client = device.client(hub);
         let answer = token(&client, scope).await;
         let body = body(&answer);
@@ -36,7 +36,7 @@ impl Caller {
     }
 
     /// Creates a resource; its identifier.
-    async fn create(&self, resource: &Value) -> String {
+    pub(crate) async fn create(&self, resource: &Value) -> String {
         let kind = resource["resourceType"].as_str().expect("a kind");
         let request = self.request(Method::POST, &format!("/fhir/{kind}"), resource);
         let answer = self.client.send(request).await.expect("an answer");
@@ -59,7 +59,7 @@ fn body(answer: &Response<Bytes>) -> Value {
     serde_json::from_slice(answer.body()).unwrap_or(Value::Null)
 }
 
-fn glucose(patient: &str, device: &str, value: u32) -> Value {
+pub(crate) fn glucose(patient: &str, device: &str, value: u32) -> Value {
     json!({
         "resourceType": "Observation",
         "status": "final",

@@ -11,6 +11,7 @@ mod provision;
 mod restores;
 mod running;
 mod small_devices;
+mod smart_app;
 mod stores;
 mod trust_list;
 mod zero_touch;

@@ -98,14 +98,28 @@ impl Hub {
         Self::start_in(Vec::new(), folder, more)
     }
 
+    /// As [`Hub::start_with`], where ordinary software reaches it at this address.
+    pub(crate) fn start_at(people: SocketAddr, folder: &Path, more: &str) -> Self {
+        let mut hub = Self::in_folder(Vec::new(), folder);
+        hub.people = people;
+        hub.begin(more)
+    }
+
     /// As [`Hub::start_with`], with these variables in its environment.
     pub(crate) fn start_in(environment: Vec<(&'static str, PathBuf)>, folder: &Path, more: &str) -> Self {
+        Self::in_folder(environment, folder).begin(more)
+    }
+
+    fn in_folder(environment: Vec<(&'static str, PathBuf)>, folder: &Path) -> Self {
         let dir = folder.join("hub");
         let config = folder.join("medlock.toml");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut hub = Self { dir, devices: any, coap: any, people: any, config, environment, process: None };
-        hub.run_with(more);
-        hub
+        Self { dir, devices: any, coap: any, people: any, config, environment, process: None }
+    }
+
+    fn begin(mut self, more: &str) -> Self {
+        self.run_with(more);
+        self
     }
 
     /// Starts the hub, again if it was killed.
