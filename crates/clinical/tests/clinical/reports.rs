@@ -1,6 +1,7 @@
 //! What small devices report, over CoAP with EDHOC and OSCORE.
 
 use crate::fixture::{Device, House, device, patient};
+use crate::validators::found_wrong;
 use axum::body::Bytes;
 use medlock_node::coap::{Client, Code, Handshake, Limits, Listener, Own, Peers, Request, Response, content_format};
 use medlock_node::sessions::LiveSessions;
@@ -81,7 +82,7 @@ fn bolus(house: &House, counter: u64) -> Record {
     })
 }
 
-/// Shows REQ-INTAKE-21, REQ-INTAKE-28: readings and deliveries of small devices are in the records, once; what is refused is named, a
+/// Shows REQ-INTAKE-21, REQ-INTAKE-28, REQ-FHIR-22: readings and deliveries of small devices are in the records, once; what is refused is named, a
 /// bolus of nobody is kept, and neither holds up what is behind it.
 #[tokio::test(flavor = "multi_thread")]
 async fn small_devices_report_over_coap() {
@@ -113,6 +114,12 @@ async fn small_devices_report_over_coap() {
         let found = gateway.get(&format!("MedicationAdministration?subject=Patient/{anna}")).await;
         assert_eq!(found.body["entry"].as_array().map(Vec::len), Some(2), "{found:?}");
         assert_eq!(gateway.get("Observation?_summary=count").await.body["total"], 62);
+        let mut made = Vec::new();
+        for kind in ["Observation?_count=3", "MedicationAdministration", "Device", "DeviceMetric", "Provenance"] {
+            made.push(gateway.get(kind).await.body);
+            assert!(made.iter().all(|page| page["entry"][0].is_object()), "{kind}: {made:#?}");
+        }
+        assert_eq!(found_wrong(&made), Vec::<String>::new());
     }
 }
 
