@@ -86,8 +86,16 @@ impl Selection {
             .iter()
             .flat_map(|stage| match stage {
                 Stage::Format | Stage::Clippy | Stage::Docs => Vec::new(),
-                // Keys and requests are made and read with openssl here and there; the header for C is one for C++ too.
-                Stage::Tests => vec![Need::Openssl, Need::Postgres, Need::CxxCompiler],
+                // Keys and requests are made and read with openssl here and there; the header for C is one for C++ too; what
+                // devices report is validated by software of others.
+                Stage::Tests => vec![
+                    Need::Openssl,
+                    Need::Postgres,
+                    Need::CxxCompiler,
+                    Need::PythonPackages,
+                    Need::Npm,
+                    Need::NpmPackages,
+                ],
                 Stage::Peers => Need::ALL.to_vec(),
                 Stage::Bare => vec![Need::BareTarget],
                 Stage::Firmware => firmware::NEEDS.to_vec(),

@@ -9,7 +9,7 @@ use std::process::Command;
 /// Shows REQ-SMART-111: npm `fhirclient` in Chromium does a standalone launch: it discovers, a person signs in and allows it, it has the
 /// patient, reads pages, refreshes, and reads nobody else's record.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_smart_client_of_others_launches_in_a_browser() {
+async fn fhirclient_launches_in_a_browser() {
     let folder = tempfile::tempdir().expect("a folder");
     let people = free_port();
     let public = format!("http://localhost:{people}");
