@@ -131,6 +131,21 @@ pub trait Standings: Send + Sync {
     /// [`StoreError::Missing`] when a suspension should be lifted that is not there: then nothing is changed.
     fn change_standings(&self, changes: Vec<StandingChange>, now: Time) -> Result<u64, StoreError>;
 
+    /// Takes over what a status list says that was heard and that the key `by` has signed, as far as it is worse than what is
+    /// known, in one new epoch; without one if nothing is. Returns how much that was. It stands like what people have said, who
+    /// make it theirs by saying the same; until then [`Standings::forget_heard`] takes it back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn hear_standings(&self, heard: Vec<StandingChange>, by: KeyId, now: Time) -> Result<usize, StoreError>;
+
+    /// Takes back, in one new epoch, whatever was heard by this key alone: all stands as people have said it. Returns what was
+    /// taken back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn forget_heard(&self, by: KeyId, now: Time) -> Result<Vec<Subject>, StoreError>;
+
     /// Walks through everything known against anybody, as it is at one instant, in memory that does not grow with it; but
     /// for superseded credentials that were good until `ended` at most. The other superseded ones come last, that which is
     /// good longest first, and only until `take` gives `false`. Returns the epoch of that instant.

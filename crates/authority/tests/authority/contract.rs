@@ -82,6 +82,7 @@ fn check<S: Store + 'static>(make: impl Fn() -> S) {
     enrolments(&make());
     requests(&make());
     standings(&make());
+    heard_standings(&make());
     holdings(&make());
     states(&make());
     journal(&make());
@@ -584,6 +585,48 @@ fn standings(store: &impl Standings) {
     let later = noon().plus_seconds(1_000);
     assert_eq!(store.next_epoch(later).unwrap(), u64::try_from(later.unix()).unwrap(), "behind the clock");
     assert_eq!(store.next_epoch(noon()).unwrap(), u64::try_from(later.unix()).unwrap() + 1, "a clock that went back");
+}
+
+/// Shows REQ-STORE-104: what was heard by one key is taken back alone, to what people have said, and what they have made
+/// theirs stays.
+fn heard_standings(store: &impl Standings) {
+    use StandingState::{Ceased, Compromised, Superseded, Suspended};
+    let [first, second] = [1, 2].map(|key| KeyId::from_bytes([key; 16]));
+    let ct = |number: u8| Subject::Device(DeviceName::new(&format!("ct-{number}")).unwrap());
+    let hear = |by, changes: &[(u8, StandingState)]| {
+        let heard = changes.iter().map(|(number, state)| change(ct(*number), Some(*state))).collect();
+        store.hear_standings(heard, by, noon()).unwrap()
+    };
+    let say = |number, state| store.change_standings(vec![change(ct(number), state)], noon());
+    let state = |number| store.standing(ct(number)).unwrap().map(|standing| standing.state);
+    say(1, Some(Suspended)).unwrap();
+    say(2, Some(Compromised)).unwrap();
+    let epoch = store.epoch().unwrap();
+    assert_eq!(hear(first, &[(2, Compromised), (1, Suspended)]), 0);
+    assert_eq!(store.epoch().unwrap(), epoch, "nothing new is no new epoch");
+    let all = [1, 2, 3, 4, 5, 6].map(|number| (number, Compromised));
+    assert_eq!(hear(first, &all), 5);
+    assert!(store.epoch().unwrap() > epoch);
+    assert_eq!(hear(second, &[(3, Compromised), (7, Suspended), (8, Suspended)]), 2);
+    assert_eq!(hear(first, &[(8, Compromised)]), 1, "and this key is the one that counts for it");
+    // People say it too, or something milder; and lift what was heard.
+    say(4, Some(Compromised)).unwrap();
+    say(5, Some(Ceased)).unwrap();
+    say(5, Some(Superseded)).unwrap();
+    say(1, None).unwrap_err();
+    say(7, None).unwrap();
+    assert_eq!([1, 2, 3, 4, 5, 6, 8].map(state), [Some(Compromised); 7]);
+    let epoch = store.epoch().unwrap();
+    assert_eq!(store.forget_heard(first, noon()).unwrap(), [1, 3, 5, 6, 8].map(ct));
+    assert!(store.epoch().unwrap() > epoch);
+    assert_eq!([1, 2, 3, 4].map(state), [Some(Suspended), Some(Compromised), None, Some(Compromised)]);
+    assert_eq!([5, 6, 7, 8].map(state), [Some(Ceased), None, None, None]);
+    let epoch = store.epoch().unwrap();
+    for key in [first, second] {
+        assert_eq!(store.forget_heard(key, noon()).unwrap(), []);
+    }
+    assert_eq!(store.epoch().unwrap(), epoch);
+    say(1, None).unwrap();
 }
 
 fn states(store: &impl Store) {

@@ -143,6 +143,8 @@ impl Register for Faulty {
 impl Standings for Faulty {
     through! {
         write: fn change_standings(changes: Vec<StandingChange>, now: Time) -> u64;
+        write: fn hear_standings(heard: Vec<StandingChange>, by: KeyId, now: Time) -> usize;
+        write: fn forget_heard(by: KeyId, now: Time) -> Vec<Subject>;
         read: fn each_standing(ended: Time, take: &mut (dyn FnMut(Met) -> bool + Send)) -> u64;
         read: fn each_revoked(now: Time, take: &mut (dyn FnMut(MetCertificate) + Send)) -> u64;
         read: fn epoch() -> u64;

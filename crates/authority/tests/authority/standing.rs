@@ -144,7 +144,7 @@ fn a_store_that_named_credentials_by_all_their_bytes_names_them_anew() {
     change("UPDATE issuance SET credential = ?1 WHERE credential = ?2");
     change("UPDATE standing SET subject = ?1 WHERE subject = ?2");
     // What came later.
-    let later = "DROP TABLE log; DROP TABLE log_tile; DROP TABLE owner; DROP TABLE owner_event; DROP TABLE ae_title; DROP TABLE hold; DROP TABLE pledge; DROP INDEX device_owner;
+    let later = "DROP TABLE log; DROP TABLE log_tile; DROP TABLE owner; DROP TABLE owner_event; DROP TABLE ae_title; DROP TABLE hold; DROP TABLE pledge; DROP TABLE standing_heard; DROP INDEX device_owner;
                  DROP INDEX device_routed; DROP INDEX standing_firm; DROP INDEX standing_until; DROP INDEX pending_device; ALTER TABLE alarm DROP COLUMN subject; ALTER TABLE pending DROP COLUMN made_roles; ALTER TABLE pending DROP COLUMN made_type; ALTER TABLE standing DROP COLUMN until; ALTER TABLE device DROP COLUMN turn; DELETE FROM number WHERE series = 'devices'";
     database.execute_batch(later).unwrap();
     let alarm = "INSERT INTO alarm (at, last, kind, device, text) VALUES (1, 1, 'old', NULL, 'of an earlier build')";

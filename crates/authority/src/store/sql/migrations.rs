@@ -25,7 +25,34 @@ pub(super) const STEPS: &[Step] = &[
     Step::Sql { sqlite: PLEDGES, postgres: POSTGRES_PLEDGES },
     Step::Sql { sqlite: MADE_AS, postgres: POSTGRES_MADE_AS },
     Step::Both(SUBJECT),
+    Step::Sql { sqlite: HEARD, postgres: POSTGRES_HEARD },
 ];
+
+/// Standings that were taken over from a status list that was heard: the key that signed it, and what the store said before.
+const HEARD: &str = "
+CREATE TABLE standing_heard (
+    kind    TEXT NOT NULL,
+    subject BLOB NOT NULL,
+    key     BLOB NOT NULL CHECK (length(key) = 16),
+    state   TEXT,
+    reason  TEXT,
+    since   INTEGER,
+    PRIMARY KEY (kind, subject)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX standing_heard_key ON standing_heard (key);
+";
+const POSTGRES_HEARD: &str = r#"
+CREATE TABLE standing_heard (
+    kind    TEXT   COLLATE "C" NOT NULL,
+    subject BYTEA  NOT NULL,
+    key     BYTEA  NOT NULL CHECK (length(key) = 16),
+    state   TEXT,
+    reason  TEXT,
+    since   BIGINT,
+    PRIMARY KEY (kind, subject)
+);
+CREATE INDEX standing_heard_key ON standing_heard (key);
+"#;
 
 /// What an alarm is about that is about no device of the register, or says more than one thing about a device.
 const SUBJECT: &str = "ALTER TABLE alarm ADD COLUMN subject TEXT NOT NULL DEFAULT ''";

@@ -32,6 +32,60 @@ impl Standings for SqlStore {
         })
     }
 
+    fn hear_standings(&self, heard: Vec<StandingChange>, by: KeyId, now: Time) -> Result<usize, StoreError> {
+        self.database.write("take over what was heard", move |database| {
+            let mut worse = Vec::new();
+            for change in &heard {
+                let before = current(database, &change.subject)?;
+                if change.state > before.as_ref().map(|before| before.state) {
+                    worse.push((change, before));
+                }
+            }
+            if worse.is_empty() {
+                return Ok(0);
+            }
+            let epoch = super::journal::next_number(database, EPOCH, u64::try_from(now.unix()).unwrap_or(0))?;
+            for (change, before) in &worse {
+                stand(database, change, epoch)?;
+                let (kind, subject) = columns(&change.subject);
+                let [state, reason] = match before {
+                    Some(before) => [Some(word(&before.state, STATES)), Some(before.reason.as_str())],
+                    None => [None; 2],
+                };
+                let since = before.as_ref().map(|before| before.since.unix());
+                // What stood before anything was heard is what comes back, whoever was heard last.
+                database.execute(
+                    "INSERT INTO standing_heard (kind, subject, key, state, reason, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (kind, subject) DO UPDATE SET key = excluded.key",
+                    values![kind, &subject, by.as_bytes(), state, reason, since],
+                )?;
+            }
+            Ok(worse.len())
+        })
+    }
+
+    fn forget_heard(&self, by: KeyId, now: Time) -> Result<Vec<Subject>, StoreError> {
+        self.database.write("take back what was heard", move |database| {
+            let sql =
+                "SELECT kind, subject, state, reason, since FROM standing_heard WHERE key = ?1 ORDER BY kind, subject";
+            let heard = all(database, "standing_heard", sql, values![by.as_bytes()], |row| {
+                let state = row.optional_text("state")?.map(|_| row.word("state", STATES)).transpose()?;
+                let reason = row.optional_text("reason")?.unwrap_or("unheard").to_owned();
+                let at = row.optional_number("since")?.map_or(now, Time::from_unix);
+                Ok(StandingChange { subject: subject(row)?, state, reason, at })
+            })?;
+            if heard.is_empty() {
+                return Ok(Vec::new());
+            }
+            let epoch = super::journal::next_number(database, EPOCH, u64::try_from(now.unix()).unwrap_or(0))?;
+            for before in &heard {
+                stand(database, before, epoch)?;
+            }
+            database.execute("DELETE FROM standing_heard WHERE key = ?1", values![by.as_bytes()])?;
+            Ok(heard.into_iter().map(|before| before.subject).collect())
+        })
+    }
+
     fn each_standing(&self, ended: Time, take: &mut (dyn FnMut(Met) -> bool + Send)) -> Result<u64, StoreError> {
         // A page at a time: a server would send all rows at once.
         let of_credentials = format!(
@@ -354,14 +408,42 @@ pub(super) fn current(database: &mut dyn Sql, subject: &Subject) -> Result<Optio
 }
 
 fn change_one(database: &mut dyn Sql, change: &StandingChange, epoch: u64) -> Result<(), Fault> {
-    let (kind, subject) = columns(&change.subject);
     let before = current(database, &change.subject)?.map(|standing| standing.state);
+    let (kind, subject) = columns(&change.subject);
     match change.state {
-        None if before == Some(StandingState::Suspended) => {
+        None if before != Some(StandingState::Suspended) => return Err(Fault::Missing("suspension")),
+        Some(state) if before > Some(state) => return beneath(database, change, state),
+        // Whatever was heard, it is said by the authority itself now.
+        None | Some(_) => {
+            database.execute("DELETE FROM standing_heard WHERE kind = ?1 AND subject = ?2", values![kind, &subject])?;
+        }
+    }
+    if before.is_some() && before == change.state { Ok(()) } else { stand(database, change, epoch) }
+}
+
+/// Something worse is known. Where that was only heard and is taken back, this comes in its place.
+fn beneath(database: &mut dyn Sql, change: &StandingChange, state: StandingState) -> Result<(), Fault> {
+    let (kind, subject) = columns(&change.subject);
+    let sql = "SELECT state FROM standing_heard WHERE kind = ?1 AND subject = ?2";
+    let beneath = first(database, "standing_heard", sql, values![kind, &subject], |row| {
+        row.optional_text("state")?.map(|_| row.word("state", STATES)).transpose()
+    })?;
+    if beneath.is_some_and(|beneath| beneath < Some(state)) {
+        database.execute(
+            "UPDATE standing_heard SET state = ?3, reason = ?4, since = ?5 WHERE kind = ?1 AND subject = ?2",
+            values![kind, &subject, word(&state, STATES), &change.reason, change.at.unix()],
+        )?;
+    }
+    Ok(())
+}
+
+/// From now on it stands so, however it stood.
+fn stand(database: &mut dyn Sql, change: &StandingChange, epoch: u64) -> Result<(), Fault> {
+    let (kind, subject) = columns(&change.subject);
+    match change.state {
+        None => {
             database.execute("DELETE FROM standing WHERE kind = ?1 AND subject = ?2", values![kind, &subject])?;
         }
-        None => return Err(Fault::Missing("suspension")),
-        Some(state) if before.is_some_and(|before| before >= state) => return Ok(()),
         Some(state) => {
             let superseded = (state == StandingState::Superseded && kind == "credential").then_some(&subject);
             database.execute(
@@ -391,7 +473,17 @@ fn columns(subject: &Subject) -> (&'static str, Vec<u8>) {
 }
 
 fn standing(row: &Row) -> Result<Standing, Fault> {
-    let subject = match row.text("kind")? {
+    Ok(Standing {
+        subject: subject(row)?,
+        state: row.word("state", STATES)?,
+        reason: row.text("reason")?.to_owned(),
+        epoch: row.number("epoch")?,
+        since: row.time("since")?,
+    })
+}
+
+fn subject(row: &Row) -> Result<Subject, Fault> {
+    Ok(match row.text("kind")? {
         "credential" => Subject::Credential(CredentialId::from_bytes(row.bytes("subject")?)),
         "issuer" => Subject::Issuer(KeyId::from_bytes(row.bytes("subject")?)),
         "device" => {
@@ -399,12 +491,5 @@ fn standing(row: &Row) -> Result<Standing, Fault> {
             Subject::Device(name.ok_or_else(|| row.damaged("subject"))?)
         }
         _ => return Err(row.damaged("kind")),
-    };
-    Ok(Standing {
-        subject,
-        state: row.word("state", STATES)?,
-        reason: row.text("reason")?.to_owned(),
-        epoch: row.number("epoch")?,
-        since: row.time("since")?,
     })
 }
