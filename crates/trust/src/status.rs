@@ -243,6 +243,30 @@ impl<'a> StatusList<'a> {
     /// # Errors
     /// [`Refused`]; whether it succeeds another list is for [`StatusList::succeeds`].
     pub fn verify(bytes: &'a [u8], list: &List<'_>, crypto: &impl Crypto) -> Result<Self, Refused> {
+        let signer = |key: &[u8; ID_LENGTH]| list.service(Purpose::Status, key);
+        Self::verify_by(bytes, list, crypto, signer, |speaks_for, told| speaks_for == told)
+    }
+
+    /// Believes a status list that was told before, as whoever kept it gives it back: as [`StatusList::verify`]; or of a key that
+    /// has been retired since, if it was issued before; or in the name of a root whose place another has taken
+    /// ([`List::are_one`]).
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn verify_told(bytes: &'a [u8], list: &List<'_>, crypto: &impl Crypto) -> Result<Self, Refused> {
+        let has_told = |service: &Service<'_>| service.purposes.contains(Purpose::Status) || service.until.is_some();
+        let signer =
+            |key: &[u8; ID_LENGTH]| list.services().find(|service| service.key.as_bytes() == key && has_told(service));
+        Self::verify_by(bytes, list, crypto, signer, |speaks_for, told| list.are_one(speaks_for, told))
+    }
+
+    fn verify_by<'l>(
+        bytes: &'a [u8],
+        list: &List<'l>,
+        crypto: &impl Crypto,
+        signer: impl FnOnce(&[u8; ID_LENGTH]) -> Option<Service<'l>>,
+        may_tell: impl FnOnce(KeyId, KeyId) -> bool,
+    ) -> Result<Self, Refused> {
         if bytes.len() > MAX_LENGTH {
             return Err(Refused::TooLong(bytes.len()));
         }
@@ -250,8 +274,11 @@ impl<'a> StatusList<'a> {
         let status = Self::read_payload(signed.payload())?;
         status.check_records()?;
         let key = <&[u8; ID_LENGTH]>::try_from(signed.key()).map_err(|_| Refused::UnknownSigner)?;
-        let service = list.service(Purpose::Status, key).ok_or(Refused::UnknownSigner)?;
-        check_signer(&service, status.heading.authority, status.heading.issued)?;
+        let service = signer(key).ok_or(Refused::UnknownSigner)?;
+        if !may_tell(service.authority, status.heading.authority) {
+            return Err(Refused::OtherAuthority);
+        }
+        check_signer(&service, service.authority, status.heading.issued)?;
         if status.heading.recovery_epoch > list.heading().recovery_epoch {
             return Err(Refused::RecoveryEpoch);
         }
