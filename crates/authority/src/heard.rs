@@ -16,6 +16,7 @@ use medlock_node::files;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::provider::AwsLc;
 use medlock_trust::Time;
+use medlock_trust::cbor::Reader;
 use medlock_trust::list::List;
 use medlock_trust::policy::Setting;
 use medlock_trust::status::StatusList;
@@ -41,19 +42,21 @@ impl Source {
                 return Err(Error::invalid(path.display().to_string(), "it is neither a file nor a folder"));
             }
             let bytes = files::read(path).map_err(|error| Error::Conflict(error.to_string()))?.unwrap_or_default();
-            return Ok(vec![Self { path: path.to_owned(), bytes: from_pem(bytes) }]);
+            return Ok(Self::each(path.to_owned(), from_pem(bytes)));
         }
         let names = What::ALL.map(What::file);
+        let beside = std::iter::once(BESIDE.to_owned());
         let mut found = Vec::new();
-        for path in
-            [path.to_owned(), knowledge_of(path)].iter().flat_map(|folder| names.iter().map(|name| folder.join(name)))
+        for path in [path.to_owned(), knowledge_of(path)]
+            .iter()
+            .flat_map(|folder| names.iter().cloned().chain(beside.clone()).map(|name| folder.join(name)))
         {
             // What is no file is none of those.
             if path.exists() && !path.is_file() {
                 continue;
             }
             if let Some(bytes) = files::read(&path).map_err(|error| Error::Conflict(error.to_string()))? {
-                found.push(Self { path, bytes });
+                found.extend(Self::each(path, bytes));
             }
         }
         if found.is_empty() {
@@ -63,11 +66,25 @@ impl Source {
         Ok(found)
     }
 
+    /// What is in a file: one object, or the status lists that a node keeps beside the newest.
+    fn each(path: PathBuf, bytes: Vec<u8>) -> Vec<Self> {
+        if path.file_name().is_none_or(|name| name != BESIDE) {
+            return vec![Self { path, bytes }];
+        }
+        split(&bytes).map(|bytes| Self { path: path.clone(), bytes: bytes.to_vec() }).collect()
+    }
+
     /// Where it lies.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The objects of a sequence (RFC 8742), as far as it is one, and not more than a node keeps.
+fn split(sequence: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut reader = Reader::new(sequence);
+    std::iter::from_fn(move || reader.skip().ok()).take(MOST_BESIDE)
 }
 
 /// A revocation list as many programs keep it (RFC 7468 section 6) is taken too.
@@ -81,6 +98,11 @@ fn from_pem(bytes: Vec<u8>) -> Vec<u8> {
     };
     within().unwrap_or(bytes)
 }
+
+/// In a folder of knowledge, the status lists that tell what the newest has forgotten, one behind the other.
+const BESIDE: &str = "status-before.cose";
+/// The most of them that a node keeps.
+const MOST_BESIDE: usize = 8;
 
 /// What is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -323,7 +345,50 @@ impl Ear<'_> {
                 break;
             }
         }
-        Ok(())
+        if what == What::Status { self.keep_beside(sources, backup, heard) } else { Ok(()) }
+    }
+
+    /// Puts the status lists beside the newest that tell compromises which that has forgotten, and no other that is there: its
+    /// number says which one is later, not which knows more.
+    fn keep_beside(
+        &self,
+        sources: &[Source],
+        backup: Option<(u64, Time)>,
+        heard: &mut Vec<Heard>,
+    ) -> Result<(), Error> {
+        let path = self.folder.join(BESIDE);
+        let held = files::read(&path).map_err(|error| Error::Conflict(error.to_string()))?.unwrap_or_default();
+        let (Some(list), newest) = (self.knowledge.object(ObjectKind::SiteList), self.held(What::Status)?) else {
+            return Ok(());
+        };
+        let Ok(list) = List::danger_open(&list) else { return Ok(()) };
+        let mut told: Vec<Vec<u8>> = split(&held).map(<[u8]>::to_vec).chain([newest]).collect();
+        for source in sources {
+            let Ok(given) = StatusList::verify_told(&source.bytes, &list, &AwsLc) else { continue };
+            let Some((version, issued)) = What::Status.version(&source.bytes, &self.roots) else { continue };
+            let mut lists = told.iter().filter_map(|told| StatusList::danger_open(told).ok());
+            if lists.any(|told| told.remembers(&given).is_ok()) {
+                continue;
+            }
+            let from = source.path.clone();
+            let mut one = Heard { what: What::Status, version, issued, from, backup, refused: None };
+            if told.len() > MOST_BESIDE {
+                one.refused = Some(format!(
+                    "there are {MOST_BESIDE} others beside it: give it to the hub when these are taken over"
+                ));
+            } else {
+                told.insert(0, source.bytes.clone());
+            }
+            heard.push(one);
+        }
+        // The newest has a file of its own.
+        told.pop();
+        let all = told.concat();
+        if all == held {
+            Ok(())
+        } else {
+            files::replace(&path, &all).map_err(|error| Error::Conflict(error.to_string()))
+        }
     }
 
     /// What the folder has.
