@@ -1,6 +1,7 @@
 //! One organisation's authority: a site, or a maker.
 
 mod ground;
+mod upkeep;
 
 pub(crate) use ground::{Ground, algorithm_of, authority_template, ensure_root};
 
@@ -10,7 +11,7 @@ use crate::issue::{self, Form, Line, Template};
 use crate::keys::{AuthorityCertificate, KeyList};
 use crate::known_keys::KnownKeys;
 use crate::log::Sequencer;
-use crate::objects::{Kind as ObjectKind, News};
+use crate::objects::News;
 use crate::present::Present;
 use crate::registry::{Device, DeviceConfig};
 use crate::reserve;
@@ -96,6 +97,19 @@ pub(crate) struct Locks {
     pub(crate) stopping: AtomicBool,
     /// When people were told that a clock was ahead.
     pub(crate) clock_told: Mutex<Option<Time>>,
+    reminders: Mutex<crate::reminded::Known>,
+}
+
+impl Locks {
+    /// What is known to be nothing new.
+    pub(crate) fn reminders(&self) -> MutexGuard<'_, crate::reminded::Known> {
+        held(&self.reminders)
+    }
+
+    /// What was told is heard anew.
+    pub(crate) fn forget_reminders(&self) {
+        *self.reminders() = crate::reminded::Known::default();
+    }
 }
 
 impl std::fmt::Debug for Authority {
@@ -191,8 +205,9 @@ impl Authority {
         };
         authority.take_back_heard()?;
         if authority.settings.kind == Kind::Site {
-            // Before anything is made of keys that stand otherwise by now.
+            // Before anything is made of keys that stand otherwise by now, and of what they told.
             authority.go_on_with_answer();
+            authority.unhear_stolen_keys()?;
             authority.ensure_objects()?;
         } else {
             authority.go_on_with_answer();
@@ -261,6 +276,7 @@ impl Authority {
     }
 
     pub(crate) fn set_keys(&self, keys: KeyList) {
+        self.locks.forget_reminders();
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
@@ -360,81 +376,6 @@ impl Authority {
         short
     }
 
-    /// Does what is due: a status list or routing table that was to be published and is not, a status list that has
-    /// reached half of its time or is from the future, and the hub's own credential. Call it every second or so; [`Authority::keep`] does.
-    ///
-    /// # Errors
-    /// The first thing that failed; the next call tries again.
-    pub fn tick(&self) -> Result<(), Error> {
-        // Whether there is room again; who asks how the hub is hears that there is none.
-        let _ = self.keep_reserve();
-        if self.store.is_shared() {
-            self.tell_of_other_log()?;
-            if let Err(error) = self.present.check() {
-                return self.tell_of_namesake(&error);
-            }
-            self.locks.namesake_told.store(false, Ordering::Relaxed);
-            issue::recover(&*self.store)?;
-        }
-        if !self.has_issuing_key()? {
-            self.tell_of_missing_key()?;
-            self.tell_suspensions()?;
-            return self.keep_root_crl();
-        }
-        if self.settings.kind == Kind::Maker {
-            if self.locks.keys_behind.load(Ordering::Relaxed) {
-                self.follow_keys()?;
-            }
-            if self.has_hub() {
-                self.renew_hub()?;
-            }
-            return self.keep_root_crl();
-        }
-        self.take_back_unforgotten()?;
-        let epoch = self.store.epoch()?;
-        let held = self.store.published(ObjectKind::Status.name())?;
-        let now = self.clock.now();
-        let behind = self.news.current(ObjectKind::Status).is_none_or(|told| told.version < epoch);
-        let half = self.rules().status_seconds / 2;
-        let old = held.is_some_and(|held| !(0..half).contains(&now.seconds_since(held.at)));
-        if behind {
-            // Something is recorded that nobody has heard.
-            self.protect(|| self.publish_status())?;
-        } else if old {
-            self.store.next_epoch(now)?;
-            self.publish_status()?;
-        }
-        if self.locks.routes_behind.load(Ordering::Relaxed) {
-            self.publish_routes()?;
-        }
-        self.sign_anew_what_is_ahead()?;
-        if self.locks.keys_behind.load(Ordering::Relaxed) {
-            self.follow_keys()?;
-        }
-        self.tell_suspensions()?;
-        self.renew_hub()?;
-        self.keep_root_crl()
-    }
-
-    /// Whoever began the log anew did it under this hub: it works for the former one, and is of no use.
-    fn tell_of_other_log(&self) -> Result<(), Error> {
-        let Some(why) = self.log.left_behind()? else { return Ok(()) };
-        if !self.locks.log_told.swap(true, Ordering::Relaxed) {
-            let hub = self.settings.hub_name.to_string();
-            let text = format!("{hub}: {why}");
-            self.alarm_about("log-left-behind", None, hub, text)?;
-        }
-        Ok(())
-    }
-
-    /// Tells people once that another hub has this one's name.
-    fn tell_of_namesake(&self, error: &Error) -> Result<(), Error> {
-        if self.locks.namesake_told.swap(true, Ordering::Relaxed) {
-            return Ok(());
-        }
-        self.alarm_about("hub-name-taken", None, self.settings.hub_name.to_string(), error.to_string())
-    }
-
     pub(crate) fn set_keys_behind(&self, behind: bool) {
         self.locks.keys_behind.store(behind, Ordering::Relaxed);
     }
@@ -447,43 +388,6 @@ impl Authority {
 
     pub(crate) fn set_routes_behind(&self, behind: bool) {
         self.locks.routes_behind.store(behind, Ordering::Relaxed);
-    }
-
-    /// Calls [`Authority::tick`] every second until asked to stop, and, where several hubs share the store,
-    /// [`Authority::hear`] four times a second.
-    pub async fn keep(self: Arc<Self>, mut stop: medlock_node::stop::Stop) {
-        const ROUNDS: u32 = 4;
-        let shared = self.store.is_shared();
-        let mut round: u32 = 0;
-        let mut every = tokio::time::interval(Duration::from_secs(1) / if shared { ROUNDS } else { 1 });
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut set: Option<tokio::task::JoinHandle<()>> = None;
-        loop {
-            tokio::select! {
-                () = stop.asked() => return,
-                _ = every.tick() => {}
-            }
-            if let Err(error) = self.ask_witnesses().await {
-                tracing::warn!(%error, "the log's witnesses could not be asked; they are asked again");
-            }
-            let authority = self.clone();
-            // Of a large authority this takes seconds, for which nothing else waits.
-            if set.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
-                let authority = self.clone();
-                set = Some(tokio::task::spawn_blocking(move || authority.tick_set()));
-            }
-            let whole = !shared || round.is_multiple_of(ROUNDS);
-            round = round.wrapping_add(1);
-            let work = move || {
-                authority.hear()?;
-                if whole { authority.tick() } else { Ok(()) }
-            };
-            match tokio::task::spawn_blocking(work).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "what is due could not be done; it is tried again"),
-                Err(error) => tracing::error!(%error, "upkeep ended unexpectedly; it is tried again"),
-            }
-        }
     }
 
     pub(crate) fn publishing_lock(&self) -> MutexGuard<'_, ()> {

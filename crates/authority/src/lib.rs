@@ -66,6 +66,7 @@ pub mod signer;
 pub mod status;
 pub mod store;
 mod suspended;
+mod taken_over;
 pub mod tickets;
 pub mod trust_list;
 pub mod voucher;

@@ -1,97 +1,30 @@
 //! What the authority publishes: made, stored, believed by its own hub, and then announced.
 
+mod status;
+
 use crate::ahead::issued_behind;
 use crate::objects::{Kind as ObjectKind, Object};
 use crate::rotation::Asking;
-use crate::status::{SUPERSEDED_KEPT_SECONDS, Selector};
-use crate::store::{Met, Published, StoreError};
+use crate::status::sign1;
+use crate::store::{Published, StoreError};
+use crate::taken_over::signer_of;
 use crate::trust_list;
-use crate::{Authority, Error, registry, status};
+use crate::{Authority, Error, registry};
 use medlock_node::lists::fork::Fork;
 use medlock_node::provider::sha256;
 use medlock_node::routes::{Machine, RoutingTable};
 use medlock_trust::cose::{ContentType, Place, Sign1};
 use medlock_trust::list::List;
 use medlock_trust::policy::{Draft, Policy};
-use medlock_trust::status::{Heading, MAX_RECORDS, Record, State, StatusList};
 use medlock_trust::{KeyId, Time};
 
 /// The setting that keeps whose trust list is believed: the threshold, and the members' keys.
 const ALLIANCE: &str = "alliance";
-/// How far the numbers of what was published may be ahead of the seconds by which they are counted.
-const MOST_AHEAD_SECONDS: i64 = 30 * 86_400;
+/// Numbers count seconds, so that none as high as this is of any clock: who has a key that signs has made it, and whoever goes on
+/// behind it comes to an end of numbers.
+const HIGHEST: u64 = 1 << 62;
 
 impl Authority {
-    /// Signs and gives out the status list of the current epoch.
-    ///
-    /// # Errors
-    /// [`Error`]; the change itself is already stored, and [`Authority::tick`] publishes it later.
-    pub fn publish_status(&self) -> Result<(), Error> {
-        let _one_at_a_time = self.publishing_lock();
-        let kind = ObjectKind::Status;
-        let before = self.store.published(kind.name())?;
-        if let Some(before) = &before
-            && before.version >= self.store.epoch()?
-        {
-            // Stored is not told: the step behind may have failed the last time.
-            return self.tell(kind, before.version, before.bytes.clone());
-        }
-        let now = self.clock.now();
-        if let Some(before) = &before {
-            self.tell_of_clock(before.at);
-        }
-        let before = before.as_ref().and_then(|before| StatusList::danger_open(&before.bytes).ok());
-        let issued = issued_behind(before.map(|before| before.heading().issued), now);
-        let told = [self.told(), self.told_of_the_unnamed()?].concat();
-        let selector = || Selector::new(told.iter().copied(), now, MAX_RECORDS);
-        let mut chosen = selector();
-        let ended = now.plus_seconds(-SUPERSEDED_KEPT_SECONDS);
-        let epoch = self.store.each_standing(ended, &mut |met| match met {
-            Met::Begin => {
-                chosen = selector();
-                true
-            }
-            Met::Standing(standing, life) => chosen.take(&standing, life.as_ref()),
-        })?;
-        let selection = chosen.finish();
-        let heading = Heading {
-            authority: self.root().key,
-            recovery_epoch: 0,
-            epoch,
-            issued,
-            next: issued.plus_seconds(self.rules().status_seconds),
-        };
-        self.watch_length(selection.records.len(), selection.left_out);
-        let bytes = status::status_list(&*self.signer, &self.issuing(), heading, &selection.records)?;
-        self.publish(kind, Published { version: epoch, at: now, bytes })
-    }
-
-    /// The compromises in the list that our own hub believes: nodes refuse a list that forgets one.
-    fn told(&self) -> Vec<Record> {
-        let keys = self.keys();
-        self.knowledge().with_knowledge(|knowledge, _| {
-            let ours = knowledge.status.iter().filter(|list| keys.root_with(list.heading().authority).is_some());
-            ours.flat_map(StatusList::records).filter(|record| record.state == State::Compromised).collect()
-        })
-    }
-
-    /// Tells a person that the status list fills up, long before anything has to be left out.
-    fn watch_length(&self, records: usize, left_out: usize) {
-        if left_out > 0 {
-            let text = format!(
-                "the status list is full ({MAX_RECORDS} entries): the credentials that are superseded longest look good to \
-                 peers again. Find out which devices renew without end"
-            );
-            self.try_alarm("status-list-full", text);
-        } else if records >= MAX_RECORDS / 2 {
-            let text = format!(
-                "the status list has {records} of at most {MAX_RECORDS} entries; above that, superseded credentials are \
-                 left out. Find out which devices renew without end"
-            );
-            self.try_alarm("status-list-half-full", text);
-        }
-    }
-
     /// Raises an alarm where the act itself must go on.
     pub(crate) fn try_alarm(&self, kind: &str, text: String) {
         if let Err(error) = self.alarm(kind, None, text) {
@@ -143,13 +76,14 @@ impl Authority {
         }
         let now = self.clock.now();
         // At least the seconds of now: a hub that was restored from a backup is ahead of what it had given out.
+        // Where status lists were numbered by a clock that was ahead, so were tables, of which nobody reminds it.
         let before = before.map(|before| before.version);
-        let heard = self.knowledge().routes().version;
-        let version = (before.unwrap_or(0) + 1).max(self.behind(heard).unix().try_into().unwrap_or(0));
+        let told = self.store.epoch()?.max(self.heard_routes());
+        let version = (before.unwrap_or(0) + 1).max(self.behind(told).unix().try_into().unwrap_or(0));
         let table = RoutingTable::new(version, now, machines).map_err(|error| failed(error.to_string()))?;
         let payload = table.encode().map_err(|error| failed(error.to_string()))?;
         let place = Place::Header(ContentType::ROUTES);
-        let bytes = status::sign1(&*self.signer, &self.issuing(), &payload, place, what)?;
+        let bytes = sign1(&*self.signer, &self.issuing(), &payload, place, what)?;
         self.store.publish_after(kind.name(), Published { version, at: now, bytes: bytes.clone() }, before)?;
         self.tell(kind, version, bytes)
     }
@@ -301,16 +235,21 @@ impl Authority {
             return Ok(());
         }
         let version = |kind: ObjectKind| versions.iter().find(|(name, _)| name == kind.name()).map(|(_, it)| *it);
-        // In the order in which they can be believed.
+        // In the order in which they can be believed; what is not believed keeps back nothing else.
+        let mut heard = Ok(());
         for kind in ObjectKind::ALL {
             let told = self.news.current(kind).map(|object| object.version);
             let overtaken = kind == ObjectKind::RevokedDelta && version(kind) < version(ObjectKind::RevokedSet);
-            if told < version(kind) && !overtaken {
-                self.hear_of(kind)?;
+            if told < version(kind)
+                && !overtaken
+                && let Err(error) = self.hear_of(kind)
+            {
+                tracing::warn!(%error, kind = kind.name(), "what another hub has published is not heard; it is tried again");
+                heard = heard.and(Err(error));
             }
         }
         // This hub has a credential of its own that the former key has issued.
-        if changed { self.follow_keys() } else { Ok(()) }
+        heard.and(if changed { self.follow_keys() } else { Ok(()) })
     }
 
     fn hear_of(&self, kind: ObjectKind) -> Result<(), Error> {
@@ -379,22 +318,29 @@ impl Authority {
         Ok(())
     }
 
-    /// The epoch of the newest status list of ours that this hub has heard: its folder may know more than a store that was
-    /// brought back.
-    pub(crate) fn heard_epoch(&self) -> u64 {
-        let keys = self.keys();
-        self.knowledge().with_knowledge(|knowledge, _| {
-            let ours = knowledge.status.iter().filter(|list| keys.root_with(list.heading().authority).is_some());
-            ours.map(|list| list.heading().epoch).max().unwrap_or(0)
-        })
+    /// The version of the routing table that this hub has heard, if the key that signed it still signs.
+    fn heard_routes(&self) -> u64 {
+        let (held, routes) = (self.knowledge().object(ObjectKind::Routes), self.knowledge().routes());
+        let signed = held.and_then(|held| signer_of(&held)).is_some_and(|key| self.spoke(key, routes.issued));
+        if signed { routes.version } else { 0 }
     }
 
-    /// The present, in seconds as numbers of what is published; or one more than `heard`, where there were more than one a
-    /// second of late. What a thief of keys has numbered highest is not heard.
+    /// The present, in seconds as numbers of what is published; or one more than `heard`, which a key of ours has signed. That
+    /// may be far ahead, where a clock was: who has heard it takes nothing before it. Only what is higher than any clock is not
+    /// followed, and people are told.
     pub(crate) fn behind(&self, heard: u64) -> Time {
         let now = self.clock.now();
-        let next = i64::try_from(heard).map_or(now, |heard| Time::from_unix(heard.saturating_add(1)));
-        if next.seconds_since(now) < MOST_AHEAD_SECONDS { next.max(now) } else { now }
+        let next =
+            i64::try_from(heard).ok().filter(|_| heard < HIGHEST).map(|heard| Time::from_unix(heard.saturating_add(1)));
+        if next.is_none() {
+            let text = format!(
+                "a key that signs for this site has signed a status list or routing table with the number {heard}, which no clock \
+                 gives: it is in wrong hands. Whoever holds that takes nothing newer from this site, until the key is withdrawn: \
+                 `medlock authority keys` has the keys, `medlock authority compromised KEY` withdraws one"
+            );
+            self.try_alarm("number-too-high", text);
+        }
+        next.map_or(now, |next| next.max(now))
     }
 
     /// Signs the site list if there is none, or if the one there does not say what the authority's keys may sign; that
@@ -454,7 +400,7 @@ impl Authority {
             Err(never) => match never {},
         }
         let place = Place::Header(ContentType::POLICY);
-        let bytes = status::sign1(&*self.signer, &self.issuing(), &payload, place, what)?;
+        let bytes = sign1(&*self.signer, &self.issuing(), &payload, place, what)?;
         self.publish(ObjectKind::Policy, Published { version, at: self.clock.now(), bytes })
     }
 }

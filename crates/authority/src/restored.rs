@@ -9,31 +9,24 @@ use crate::objects::Kind as ObjectKind;
 use crate::root_crl::{self, RootCrl};
 use crate::root_request::RootAnswer;
 use crate::signer::{KeyLabel, KeyRole, LABELS, Signer, SignerError};
-use crate::status::SUPERSEDED_KEPT_SECONDS;
-use crate::store::{
-    DeviceSearch, Published, Purpose, Serial, StandingChange, StandingState, Store, StoreError, Subject,
-};
+use crate::store::{Published, Purpose, Serial, StandingState, Store, StoreError, Subject};
 use crate::{Authority, Error, trust_list};
 use medlock_node::files;
 use medlock_node::provider::AwsLc;
+use medlock_trust::KeyId;
 use medlock_trust::cose::Sign1;
 use medlock_trust::list::List;
-use medlock_trust::status::{RECORD_LENGTH, Record, State, StatusList, Subject as Told};
+use medlock_trust::status::{Record, State, Subject as Told};
 use medlock_trust::x509::Certificate;
-use medlock_trust::{DeviceId, DeviceName, KeyId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const WHAT: &str = "site list";
 /// The loss of keys that people have accepted: up to this version of the site list.
 pub(crate) const ACCEPTED: &str = "accepted-loss";
-/// What was heard against whom the store cannot name: the records of a status list.
-const UNNAMED: &str = "heard-status";
 /// The highest number of an issuing key that was given, also of keys that the store does not know.
 const LABELS_GIVEN: &str = "issuing-labels";
-/// Devices that are read at once.
-const PAGE: u32 = 1_000;
 
 /// What became of the keys that a site list names and the store does not know.
 #[derive(Default)]
@@ -46,9 +39,9 @@ struct Found {
 
 /// The issuing keys in wrong hands, by what was heard.
 #[derive(Default)]
-struct Stolen {
+pub(super) struct Stolen {
     /// By the status list.
-    keys: BTreeSet<KeyId>,
+    pub(super) keys: BTreeSet<KeyId>,
     /// Their certificates, by the root's revocation list.
     serials: BTreeSet<Serial>,
 }
@@ -78,8 +71,13 @@ impl Authority {
         self.take_back_roots()?;
         let (list, crls, records) =
             (self.heard_beyond(ObjectKind::SiteList)?, self.heard_root_crls()?, self.heard_status()?);
+        let (by, records) = records.unzip();
+        let records = records.unwrap_or_default();
         if list.is_some() || !crls.is_empty() || !records.is_empty() {
-            let taken = self.take_back_standings(&records)?;
+            let taken = match by {
+                Some(by) => self.take_over(self.weigh(by, &records)?)?,
+                None => 0,
+            };
             self.take_back_keys(list, crls, &records, taken)?;
         }
         // A first one was imported with the alliance's members, whom the store does not know.
@@ -194,16 +192,15 @@ impl Authority {
 
     /// What the status list says that the hub has heard, if it is later than that of the store, and the key that signed it still
     /// speaks for us by the newest site list.
-    fn heard_status(&self) -> Result<Vec<Record>, Error> {
-        let Some(heard) = self.heard_beyond(ObjectKind::Status)? else { return Ok(Vec::new()) };
-        let keys = self.keys();
-        let records = self.with_heard_list(|list| {
-            let status = StatusList::verify(&heard.bytes, list, &AwsLc).ok();
-            status
-                .filter(|status| keys.root_with(status.heading().authority).is_some())
-                .map(|status| status.records().collect())
-        });
-        Ok(records.flatten().unwrap_or_default())
+    fn heard_status(&self) -> Result<Option<(KeyId, Vec<Record>)>, Error> {
+        let Some(heard) = self.heard_beyond(ObjectKind::Status)? else { return Ok(None) };
+        match self.believed_status(&heard.bytes) {
+            Ok((by, status)) => Ok(Some((by, status.records().collect()))),
+            Err(error) => {
+                tracing::warn!(%error, "the status list that was heard is not taken over");
+                Ok(None)
+            }
+        }
     }
 
     pub(crate) fn with_heard_list<T>(&self, read: impl FnOnce(&List<'_>) -> T) -> Option<T> {
@@ -213,7 +210,7 @@ impl Authority {
 
     /// Who is stolen, by what was heard. Whoever has a key that is still believed signs a status list too, so that a key counts
     /// as stolen by it only if the root has left it out of the site list; what the root itself revokes is revoked.
-    fn stolen(&self, records: &[Record], crls: &[(&'static str, Published, RootCrl)]) -> Stolen {
+    pub(super) fn stolen(&self, records: &[Record], crls: &[(&'static str, Published, RootCrl)]) -> Stolen {
         let issuers = records.iter().filter_map(|record| match record.subject {
             Told::Issuer(key) if record.state == State::Compromised => Some(key),
             Told::Issuer(_) | Told::Device(_) | Told::Credential(_) => None,
@@ -222,115 +219,6 @@ impl Authority {
         let named = self.with_heard_list(named).unwrap_or_default();
         let serials = crls.iter().flat_map(|(.., crl)| crl.serials()).collect();
         Stolen { keys: issuers.filter(|key| !named.contains(key)).collect(), serials }
-    }
-
-    /// Takes over what was heard against anybody, and keeps apart what is about those whom the store cannot name. Returns of
-    /// how many the store did not know it.
-    pub(crate) fn take_back_standings(&self, records: &[Record]) -> Result<usize, Error> {
-        let (names, mut changes, mut unnamed) = (self.names_of(records)?, Vec::new(), Vec::new());
-        let stolen = self.stolen(records, &[]).keys;
-        for record in records {
-            let subject = match record.subject {
-                Told::Issuer(key) if stolen.contains(&key) => Subject::Issuer(key),
-                Told::Issuer(_) => continue,
-                // Until when it is good only its certificate says.
-                Told::Credential(id) if record.state != State::Superseded || self.store.issued(id)?.is_some() => {
-                    Subject::Credential(id)
-                }
-                Told::Device(id) if names.contains_key(&id) => match names.get(&id) {
-                    Some(name) => Subject::Device(*name),
-                    None => continue,
-                },
-                Told::Credential(_) | Told::Device(_) => {
-                    unnamed.push(*record);
-                    continue;
-                }
-            };
-            let state = state_of(record.state);
-            if self.store.standing(subject)?.is_none_or(|known| known.state < state) {
-                let (state, reason, at) = (Some(state), record.reason.name().to_owned(), record.since);
-                changes.push(StandingChange { subject, state, reason, at });
-            }
-        }
-        let before = self.unnamed()?;
-        let taken = changes.len() + unnamed.iter().filter(|record| !before.contains(record)).count();
-        if !changes.is_empty() {
-            self.store.change_standings(changes, self.clock.now())?;
-        }
-        unnamed.extend(before.iter().filter(|old| records.iter().all(|record| record.subject != old.subject)));
-        if unnamed != before {
-            self.keep_unnamed(&unnamed)?;
-        }
-        Ok(taken)
-    }
-
-    /// The names of the devices that these records are about, as far as they are registered.
-    fn names_of(&self, records: &[Record]) -> Result<BTreeMap<DeviceId, DeviceName>, Error> {
-        let wanted: BTreeSet<DeviceId> = records
-            .iter()
-            .filter_map(|record| match record.subject {
-                Told::Device(id) => Some(id),
-                Told::Credential(_) | Told::Issuer(_) => None,
-            })
-            .collect();
-        let (mut names, mut after) = (BTreeMap::new(), None::<String>);
-        while names.len() < wanted.len() {
-            let page = self.store.devices_page(&DeviceSearch::Name(String::new()), after.as_deref(), PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.name.to_string());
-            let ids = page.iter().map(|device| (DeviceId::of(&device.name, &AwsLc), device.name));
-            names.extend(ids.filter(|(id, _)| wanted.contains(id)));
-        }
-        Ok(names)
-    }
-
-    /// What was heard against whom the store cannot name: the status list tells it on. What is superseded is told until nobody
-    /// could use it any more, whatever life it had.
-    pub(crate) fn told_of_the_unnamed(&self) -> Result<Vec<Record>, Error> {
-        let longest = self.rules().profile.validity_seconds().saturating_add(SUPERSEDED_KEPT_SECONDS);
-        let ended = self.clock.now().plus_seconds(longest.saturating_neg());
-        let mut all = self.unnamed()?;
-        all.retain(|record| record.state != State::Superseded || record.since > ended);
-        Ok(all)
-    }
-
-    fn unnamed(&self) -> Result<Vec<Record>, Error> {
-        let Some(held) = self.store.published(UNNAMED)? else { return Ok(Vec::new()) };
-        let (records, _) = held.bytes.as_chunks::<RECORD_LENGTH>();
-        Ok(records.iter().filter_map(Record::from_bytes).collect())
-    }
-
-    fn keep_unnamed(&self, records: &[Record]) -> Result<(), Error> {
-        let before = self.store.published(UNNAMED)?.map(|held| held.version);
-        let bytes = records.iter().flat_map(Record::to_bytes).collect();
-        let object = Published { version: before.unwrap_or(0).saturating_add(1), at: self.clock.now(), bytes };
-        Ok(self.store.publish_after(UNNAMED, object, before)?)
-    }
-
-    /// What was heard against a device that is to be registered.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when it was revoked: its name is not used again.
-    pub(crate) fn heard_of_device(&self, name: DeviceName) -> Result<Option<Record>, Error> {
-        let subject = Told::Device(DeviceId::of(&name, &AwsLc));
-        let record = self.unnamed()?.into_iter().find(|record| record.subject == subject);
-        match record {
-            Some(record) if record.state >= State::Ceased => Err(Error::Conflict(format!(
-                "{name} was revoked ({}) behind the backup that this store is from: choose another name",
-                record.reason.name()
-            ))),
-            other => Ok(other),
-        }
-    }
-
-    /// A device has its name back: what was heard against it is a standing like others, which people can lift.
-    pub(crate) fn name_heard(&self, name: DeviceName, record: &Record) -> Result<(), Error> {
-        let (subject, reason) = (Subject::Device(name), record.reason.name().to_owned());
-        let change = StandingChange { subject, state: Some(state_of(record.state)), reason, at: record.since };
-        self.store.change_standings(vec![change], self.clock.now())?;
-        let mut rest = self.unnamed()?;
-        rest.retain(|other| other.subject != record.subject);
-        self.keep_unnamed(&rest)
     }
 
     fn take_back_keys(
@@ -555,18 +443,9 @@ pub(crate) fn free_label(store: &dyn Store, signer: &dyn Signer, keys: Option<&K
     Err(too_many())
 }
 
-fn is_stolen(store: &dyn Store, key: KeyId) -> Result<bool, StoreError> {
+pub(crate) fn is_stolen(store: &dyn Store, key: KeyId) -> Result<bool, StoreError> {
     let known = store.standing(Subject::Issuer(key))?;
     Ok(known.is_some_and(|known| known.state == StandingState::Compromised))
-}
-
-const fn state_of(state: State) -> StandingState {
-    match state {
-        State::Suspended => StandingState::Suspended,
-        State::Superseded => StandingState::Superseded,
-        State::Ceased => StandingState::Ceased,
-        State::Compromised => StandingState::Compromised,
-    }
 }
 
 /// What people are told.

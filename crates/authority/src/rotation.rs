@@ -350,6 +350,7 @@ impl Authority {
         let (state, reason) = (Some(StandingState::Compromised), "key-compromise".to_owned());
         self.store.change_standings(vec![StandingChange { subject, state, reason, at: now }], now)?;
         tracing::warn!(%key, "a key that the store does not know was withdrawn");
+        self.unhear(key)?;
         self.publish_status()?;
         Ok(keys)
     }
@@ -509,6 +510,7 @@ impl Authority {
                 self.store.change_standings(vec![StandingChange { subject, state, reason, at: now }], now)?;
             }
         }
+        self.unhear_stolen_keys()?;
         let site = self.settings.kind == Kind::Site;
         if site {
             // The status first: it brings the bad news.

@@ -254,9 +254,8 @@ impl<'a> StatusList<'a> {
     /// # Errors
     /// [`Refused`].
     pub fn verify_told(bytes: &'a [u8], list: &List<'_>, crypto: &impl Crypto) -> Result<Self, Refused> {
-        let has_told = |service: &Service<'_>| service.purposes.contains(Purpose::Status) || service.until.is_some();
-        let signer =
-            |key: &[u8; ID_LENGTH]| list.services().find(|service| service.key.as_bytes() == key && has_told(service));
+        // As `List::spoke`: what it has signed after its end is refused below.
+        let signer = |key: &[u8; ID_LENGTH]| list.services().find(|service| service.key.as_bytes() == key);
         Self::verify_by(bytes, list, crypto, signer, |speaks_for, told| list.are_one(speaks_for, told))
     }
 

@@ -7,7 +7,7 @@ mod selection;
 pub mod set;
 mod signed;
 
-pub(crate) use selection::Selector;
+pub(crate) use selection::{Selection, Selector};
 pub(crate) use signed::{not_signed, sign1, state_of, ticket_state};
 pub use signed::{reason_of, status_list, ticket};
 

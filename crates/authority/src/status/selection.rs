@@ -5,8 +5,9 @@
 //!    [`SUPERSEDED_PER_DEVICE`].
 //! 2. A credential whose device is out of service or compromised needs no record of its own: the device's covers it. A
 //!    compromise that was told before the device's stays all the same, because nodes refuse a list that forgets one.
-//! 3. If the list is still too long, superseded credentials are left out, those first that have been expired longest.
-//!    Compromised, suspended and ceased ones never are, as long as they fit by themselves.
+//! 3. If the list is still too long, superseded credentials are left out, those first that have been expired longest; then
+//!    what was only heard against whom the store cannot name; then credentials, and devices and keys last. What was
+//!    compromised stays longer than what is suspended or ceased.
 //!
 //! There may be millions of standings, and they are met one after the other: what is kept of them is no more than the list
 //! has room for.
@@ -14,7 +15,7 @@
 use super::signed::record;
 use super::{SUPERSEDED_KEPT_SECONDS, SUPERSEDED_PER_DEVICE};
 use crate::store::{Life, Standing, StandingState, Subject};
-use medlock_trust::status::{Record, Subject as Told};
+use medlock_trust::status::{Record, State, Subject as Told};
 use medlock_trust::{DeviceName, Time};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,6 +27,8 @@ pub(crate) struct Selection {
     pub(crate) records: Vec<Record>,
     /// How many had no room.
     pub(crate) left_out: usize,
+    /// How many of these are not superseded ones.
+    pub(crate) firm_left_out: usize,
 }
 
 /// In which order superseded credentials are left out: the least first. One whose certificate the store does not have goes
@@ -37,53 +40,72 @@ type Worth = (Option<(Time, u64)>, u64, Told);
 pub(crate) struct Selector {
     now: Time,
     most: usize,
-    records: BTreeMap<Told, Record>,
+    /// What was told, and whether the store has said the same.
+    told: BTreeMap<Told, (Record, bool)>,
+    /// What was heard against whom the store cannot name.
+    unnamed: BTreeMap<Told, Record>,
     /// What is told first is first.
     firm: BTreeMap<(u8, u64, Told), Record>,
     superseded: BTreeMap<Worth, (Option<DeviceName>, Record)>,
     of_device: HashMap<DeviceName, BTreeSet<Worth>>,
     left_out: usize,
+    firm_left_out: usize,
 }
 
 impl Selector {
-    /// For a list of at most `most` records at `now`. What is `told` stays so, also when the store, restored from a backup,
-    /// does not know it: what comes first of one subject counts, unless the store says worse.
-    pub(crate) fn new(told: impl DoubleEndedIterator<Item = Record>, now: Time, most: usize) -> Self {
-        let mut records: BTreeMap<Told, Record> = told.rev().map(|record| (record.subject, record)).collect();
-        while records.len() > most {
-            records.pop_last();
-        }
+    /// For a list of at most `most` records at `now`. The compromises that were `told` stay so, also when the store, restored
+    /// from a backup, does not know them; and what is known of the `unnamed`, unless the store says worse.
+    pub(crate) fn new(
+        told: impl Iterator<Item = Record>,
+        unnamed: impl Iterator<Item = Record>,
+        now: Time,
+        most: usize,
+    ) -> Self {
         Self {
             now,
             most,
-            records,
+            told: told.map(|record| (record.subject, (record, false))).collect(),
+            unnamed: unnamed.map(|record| (record.subject, record)).collect(),
             firm: BTreeMap::new(),
             superseded: BTreeMap::new(),
             of_device: HashMap::new(),
             left_out: 0,
+            firm_left_out: 0,
         }
+    }
+
+    /// Whose compromise was told and is unknown so far.
+    pub(crate) fn unknown(&self) -> Vec<Told> {
+        let unnamed =
+            |record: &Record| self.unnamed.get(&record.subject).is_some_and(|held| held.state >= record.state);
+        let unknown = self.told.values().filter(|(record, met)| !met && !unnamed(record));
+        unknown.map(|(record, _)| record.subject).collect()
+    }
+
+    /// Tells nothing of these that only lists have told.
+    pub(crate) fn forget(&mut self, subjects: &BTreeSet<Told>) {
+        self.told.retain(|subject, _| !subjects.contains(subject));
+        self.unnamed.retain(|subject, _| !subjects.contains(subject));
     }
 
     /// Looks at one standing; of a credential, with its life, if that is known. `false` where no superseded one that is good
     /// no longer than this has room any more.
     pub(crate) fn take(&mut self, standing: &Standing, life: Option<&Life>) -> bool {
+        let new = record(standing);
+        if let Some((held, met)) = self.told.get_mut(&new.subject) {
+            *met |= held.state <= new.state;
+        }
         let device = life.and_then(|life| life.device_state);
         if device.is_some_and(|device| covers(device, standing)) {
             return true;
         }
-        let new = record(standing);
-        if let Some(held) = self.records.get_mut(&new.subject) {
-            if held.state <= new.state {
-                *held = new;
-            }
-        } else if is_superseded(standing) {
+        if is_superseded(standing) {
             return self.take_superseded(standing, life, new);
-        } else {
-            self.firm.insert((rank(standing), standing.epoch, new.subject), new);
-            if self.firm.len() > self.most {
-                self.firm.pop_last();
-                self.left_out += 1;
-            }
+        }
+        self.firm.insert((rank(standing), standing.epoch, new.subject), new);
+        if self.firm.len() > self.most {
+            self.firm.pop_last();
+            self.firm_left_out += 1;
         }
         true
     }
@@ -131,16 +153,28 @@ impl Selector {
 
     /// What the list tells.
     pub(crate) fn finish(self) -> Selection {
-        let Self { most, mut records, mut left_out, .. } = self;
+        let Self { most, mut left_out, mut firm_left_out, .. } = self;
+        let mut heard: Vec<Record> =
+            self.told.into_values().map(|(record, _)| record).chain(self.unnamed.into_values()).collect();
+        // The worst first, and keys and devices before credentials.
+        heard.sort_by_key(|record| std::cmp::Reverse((record.state, record.subject)));
+        let gives_way = |record: &Record| record.state == State::Superseded;
+        let heard_firm = heard.iter().copied().filter(|record| !gives_way(record));
+        let heard_superseded = heard.iter().copied().filter(gives_way);
         let superseded = self.superseded.into_values().rev().map(|(_, record)| record);
-        for new in self.firm.into_values().chain(superseded) {
+        let mut records: BTreeMap<Told, Record> = BTreeMap::new();
+        for new in self.firm.into_values().chain(heard_firm).chain(superseded).chain(heard_superseded) {
             let full = records.len() >= most;
             match records.entry(new.subject) {
                 Entry::Vacant(place) if !full => drop(place.insert(new)),
-                _ => left_out += 1,
+                Entry::Vacant(_) if gives_way(&new) => left_out += 1,
+                Entry::Vacant(_) => firm_left_out += 1,
+                Entry::Occupied(mut held) if held.get().state < new.state => drop(held.insert(new)),
+                Entry::Occupied(_) => {}
             }
         }
-        Selection { records: records.into_values().collect(), left_out }
+        left_out += firm_left_out;
+        Selection { records: records.into_values().collect(), left_out, firm_left_out }
     }
 }
 
@@ -159,9 +193,10 @@ fn is_superseded(standing: &Standing) -> bool {
 /// What is told first when there is too much: what nodes would miss, then what covers most.
 fn rank(standing: &Standing) -> u8 {
     match (standing.state, standing.subject) {
-        (StandingState::Compromised, _) => 0,
-        (_, Subject::Device(_) | Subject::Issuer(_)) => 1,
-        (_, Subject::Credential(_)) => 2,
+        (StandingState::Compromised, Subject::Device(_) | Subject::Issuer(_)) => 0,
+        (StandingState::Compromised, Subject::Credential(_)) => 1,
+        (_, Subject::Device(_) | Subject::Issuer(_)) => 2,
+        (_, Subject::Credential(_)) => 3,
     }
 }
 
@@ -185,11 +220,11 @@ mod tests {
 
     fn select(
         standings: &[(Standing, Option<Life>)],
-        told: impl DoubleEndedIterator<Item = Record>,
+        told: impl Iterator<Item = Record>,
         now: Time,
         most: usize,
     ) -> Selection {
-        let mut selector = Selector::new(told, now, most);
+        let mut selector = Selector::new(told, std::iter::empty(), now, most);
         for (standing, life) in standings {
             selector.take(standing, life.as_ref());
         }
@@ -217,6 +252,55 @@ mod tests {
         assert_eq!(room(4), (1, ids(&[1, 2, 4, 5])), "the one that expired first goes first");
         assert_eq!(room(3), (2, ids(&[2, 4, 5])));
         assert_eq!(room(1), (4, ids(&[2])), "and if nothing else helps, compromises stay");
+    }
+
+    /// Shows REQ-STORE-108.
+    #[test]
+    fn what_the_site_knows_comes_before_what_it_heard() {
+        use StandingState::{Ceased, Compromised, Superseded};
+        let device = |name: &str| Subject::Device(DeviceName::new(name).unwrap());
+        let standings = [
+            (standing(Subject::Credential(id(1)), Compromised, 1), Some(life(1, "ct-1", 2_000))),
+            (standing(Subject::Credential(id(2)), Superseded, 2), Some(life(2, "ct-1", 2_000))),
+            (standing(device("ct-3"), Ceased, 3), None),
+            (standing(device("ct-4"), Compromised, 4), None),
+        ];
+        let heard = |number, state| record(&standing(Subject::Credential(id(number)), state, 1));
+        let of_device = record(&standing(device("ct-9"), Compromised, 1));
+        let room = |most| {
+            let told = [heard(8, Compromised), heard(1, Compromised)].into_iter();
+            let unnamed = [heard(7, Superseded), heard(6, Ceased), of_device].into_iter();
+            let mut selector = Selector::new(told, unnamed, Time::from_unix(1_000), most);
+            assert_eq!(selector.unknown().len(), 2);
+            for (standing, life) in &standings {
+                assert!(selector.take(standing, life.as_ref()));
+            }
+            assert_eq!(selector.unknown(), [Told::Credential(id(8))]);
+            let Selection { records, left_out, firm_left_out } = selector.finish();
+            (records.iter().map(|record| record.subject).collect::<BTreeSet<_>>(), left_out, firm_left_out)
+        };
+        let named = |name| record(&standing(device(name), Compromised, 1)).subject;
+        let credential = |number| Told::Credential(id(number));
+        // In the order in which they have room.
+        let order = [
+            named("ct-4"),
+            credential(1),
+            named("ct-3"),
+            named("ct-9"),
+            credential(8),
+            credential(6),
+            credential(2),
+            credential(7),
+        ];
+        for most in 1..=order.len() {
+            let (told, left_out, firm_left_out) = room(most);
+            assert_eq!(told, order[..most].iter().copied().collect(), "{most}");
+            assert_eq!((left_out > 0, firm_left_out > 0), (most < 8, most < 6), "{most}");
+        }
+        let mut selector =
+            Selector::new([heard(8, Compromised)].into_iter(), std::iter::empty(), Time::from_unix(1), 9);
+        selector.forget(&BTreeSet::from([credential(8)]));
+        assert!(selector.unknown().is_empty() && selector.finish().records.is_empty());
     }
 
     #[test]

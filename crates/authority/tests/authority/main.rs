@@ -19,6 +19,7 @@ mod log;
 mod peers;
 mod provision;
 mod refusals;
+mod reminded;
 mod restored;
 mod roots;
 mod rotation;
