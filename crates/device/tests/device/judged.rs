@@ -1,6 +1,7 @@
 //! Each row of the table that matters, from one device to another.
 
-use crate::site::{DAY, START, credential_id, device_id};
+use crate::platform::Dice;
+use crate::site::{DAY, START, Signer, credential_id, device_id};
 use crate::world::{BAD, FAIR, Happened, Node, Sdk, World};
 use medlock_device::{Closing, Method, NotTaken, Peer, PhysicalAct, Resource, Status};
 use medlock_proto::sealed::{
@@ -281,6 +282,36 @@ fn a_list_that_forgets_a_theft_adds_and_lifts_nothing() {
     world.sdk(pump).take_object(now, &all).unwrap();
     assert_eq!(meets(&mut world), [None, Some(None), None, Some(None)], "lifted by who knows what it lifts");
     assert!(world.sdk(pump).take_object(now, &told).is_err());
+}
+
+/// Shows REQ-STORE-105: what a stolen key has told ends with it, also what is kept beside the newest list.
+#[test]
+fn what_a_stolen_key_told_of_thefts_ends_with_the_key() {
+    let mut world = World::new(1, FAIR);
+    let pump = world.pump("pump-1");
+    let sensors = ["cgm-1", "cgm-2"].map(|name| world.device(name, &[Role::Sensor]));
+    let is = |name: &str| (Subject::Device(device_id(name)), State::Compromised);
+    let told = ["cgm-1", "cgm-2"].map(|name| world.site.status(START, &[is(name)]));
+    let now = world.ticks();
+    for list in &told {
+        world.sdk(pump).take_object(now, list).unwrap();
+    }
+    let meets = |world: &mut World| sensors.map(|sensor| world.try_connect(sensor, pump).is_some());
+    assert_eq!(meets(&mut world), [false; 2]);
+    world.site.service = Signer::new("service-2", &mut Dice(99));
+    let after = [world.site.list(START.plus_seconds(3)), world.site.status(START.plus_seconds(3), &[])];
+    let now = world.ticks();
+    for object in &after {
+        world.sdk(pump).take_object(now, object).unwrap();
+    }
+    assert_eq!(meets(&mut world), [true; 2]);
+    world.reboot(pump);
+    let now = world.ticks();
+    world.sdk(pump).set_time(now, Interval::exactly(START.plus_seconds(10)));
+    assert_eq!(meets(&mut world), [true; 2], "behind a loss of power");
+    for list in &told {
+        world.sdk(pump).take_object(now, list).unwrap_err();
+    }
 }
 
 /// Shows REQ-DEV-17.
