@@ -10,14 +10,14 @@ use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Router};
+use axum::{Extension, RequestExt as _, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use medlock_node::accept::PeerInfo;
+use medlock_node::accept::{Limits, PeerInfo};
 use medlock_trust::status::MAX_LENGTH as MAX_STATUS;
 use medlock_trust::{CredentialId, DeviceId, Identified};
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,8 +25,17 @@ use tokio::sync::watch;
 
 /// How often a comment keeps the news alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The most devices that remind the hub at once: each holds a list of megabytes.
+const MAX_REMINDERS: usize = 16;
 /// The most streams of news to one device: one is enough, and some may be dying.
 const MAX_STREAMS: usize = 4;
+
+/// What a caller of the `devices` listener may cost: a node that reminds the hub gives it a whole status list. Requests to all
+/// other paths stay as small as they are elsewhere.
+#[must_use]
+pub fn devices_limits() -> Limits {
+    Limits { body_bytes: MAX_STATUS, ..Limits::default() }
+}
 
 /// The paths of the `devices` listener. A maker's serves sites that ask for vouchers.
 pub fn devices_router(authority: Arc<Authority>) -> Router {
@@ -40,13 +49,39 @@ pub fn devices_router(authority: Arc<Authority>) -> Router {
         .route("/v1/tickets", post(tickets).layer(DefaultBodyLimit::max(MAX_REQUEST)))
         .route("/v1/news", get(news))
         .layer(Extension(Arc::new(Streams::default())))
+        .layer(Extension(Arc::new(Reminders::default())))
         .layer(middleware::from_fn_with_state(authority.clone(), known_only));
     // Who may vouch for whom is no secret, and a device that has nothing yet must learn it to get its first credential.
     let lists = Router::new()
         .route("/v1/objects/site-list", get(|state, headers| object(state, Path("site-list".to_owned()), headers)))
         .route("/v1/objects/site-list/after/{version}", get(missed_list))
         .route("/v1/objects/trust-list", get(|state, headers| object(state, Path("trust-list".to_owned()), headers)));
-    est::router().merge(brski::registrar::router()).merge(known).merge(lists).with_state(authority)
+    let small = DefaultBodyLimit::max(Limits::default().body_bytes);
+    est::router().merge(brski::registrar::router()).merge(known).merge(lists).layer(small).with_state(authority)
+}
+
+/// Who reminds the hub at present, each once; and whose list is read, one after the other: it may be of megabytes, and is verified.
+#[derive(Debug, Default)]
+struct Reminders {
+    devices: Mutex<HashSet<DeviceId>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A device's place among them, until it is dropped.
+struct Reminding(Arc<Reminders>, DeviceId);
+
+impl Reminders {
+    fn enter(reminders: &Arc<Self>, device: DeviceId) -> Option<Reminding> {
+        let mut devices = reminders.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_room = devices.len() < MAX_REMINDERS && devices.insert(device);
+        has_room.then(|| Reminding(reminders.clone(), device))
+    }
+}
+
+impl Drop for Reminding {
+    fn drop(&mut self) {
+        self.0.devices.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
 }
 
 /// Lets only callers through who may renew: that is the operation under which trust objects are fetched.
@@ -103,9 +138,26 @@ async fn status(state: State<Arc<Authority>>, headers: HeaderMap) -> Response {
 async fn remind(
     State(authority): State<Arc<Authority>>,
     Extension(Known(who)): Extension<Known>,
-    list: Bytes,
+    Extension(reminders): Extension<Arc<Reminders>>,
+    request: Request,
 ) -> Response {
-    match tokio::task::spawn_blocking(move || authority.remind(&list)).await {
+    // Of many nodes that say the same at one moment, some are heard; whoever has something else to say hears the next list, and
+    // says it then. Nothing is read of the others.
+    let Some(place) = Reminders::enter(&reminders, who.device()) else {
+        let mut busy = refuse(StatusCode::SERVICE_UNAVAILABLE, "other devices are being heard");
+        busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("15"));
+        return busy;
+    };
+    let list = match request.extract::<Bytes, _>().await {
+        Ok(list) => list,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let turn = reminders.turn.clone().lock_owned().await;
+    let reminded = tokio::task::spawn_blocking(move || {
+        let (_place, _turn) = (place, turn);
+        authority.remind(&list)
+    });
+    match reminded.await {
         Ok(Ok(new)) => {
             tracing::info!(device = %who.device(), new, "a device has kept a status list of ours");
             StatusCode::NO_CONTENT.into_response()
@@ -278,6 +330,23 @@ fn refuse(status: StatusCode, reason: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Shows REQ-STORE-110.
+    #[test]
+    fn a_device_reminds_the_hub_once_at_a_time_and_few_do() {
+        let reminders = Arc::new(Reminders::default());
+        let enter = |number| Reminders::enter(&reminders, DeviceId::from_bytes([number; 16]));
+        let mut places: Vec<_> = (0..20).filter_map(enter).collect();
+        assert_eq!(places.len(), MAX_REMINDERS);
+        assert!(enter(3).is_none());
+        places.swap_remove(3);
+        let again = enter(3).unwrap();
+        assert!(enter(3).is_none(), "one device has one place");
+        places.pop();
+        assert!(enter(3).is_none() && enter(100).is_some());
+        drop((places, again));
+        assert!(reminders.devices.lock().unwrap().is_empty());
+    }
 
     #[test]
     fn a_device_follows_the_news_four_times_and_no_more() {

@@ -74,7 +74,7 @@ mod waiting;
 
 pub use admin::router as admin_router;
 pub use authority::Authority;
-pub use devices::devices_router;
+pub use devices::{devices_limits, devices_router};
 pub use encode::pem;
 pub use error::Error;
 pub use est::coap::coap_resources;

@@ -3,6 +3,7 @@
 use crate::clinical::Face;
 use crate::{Failure, decide};
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use bytes::Bytes;
 use medlock_authority::Authority;
 use medlock_authority::settings::Kind;
@@ -132,9 +133,11 @@ impl Door {
         let config = tls::server_config(authority.hub_identity(), authority.knowledge(), clients)?;
         let acceptor = Acceptor::new(config, Arc::clone(authority.knowledge()));
         let clinical = face.map(|face| face.devices_router(address)).unwrap_or_default();
+        let clinical = clinical.layer(DefaultBodyLimit::max(Limits::default().body_bytes));
+        let terms = Terms { limits: medlock_authority::devices_limits(), ..house.terms("devices") };
         let router = medlock_authority::devices_router(Arc::clone(authority)).merge(clinical);
         let (stopper, stop) = stop::channel();
-        let task = tokio::spawn(accept::serve(listener, Some(acceptor), house.terms("devices"), router, stop));
+        let task = tokio::spawn(accept::serve(listener, Some(acceptor), terms, router, stop));
         Ok(Self { wanted, address, stopper, tasks: vec![task] })
     }
 

@@ -1,11 +1,12 @@
 //! A stolen issuing key, as nodes of the site live through it over their real connections.
 
 use crate::fixture::Site;
+use crate::reminded;
 use medlock_authority::admin::{Reason, Request};
-use medlock_authority::devices_router;
 use medlock_authority::signer::InProcess;
 use medlock_authority::status::status_list;
-use medlock_node::accept::{self, Limits};
+use medlock_authority::{devices_limits, devices_router};
+use medlock_node::accept;
 use medlock_node::clock::Clock;
 use medlock_node::enrol::Enrolment;
 use medlock_node::identity::{Identity, IdentityStore};
@@ -14,9 +15,10 @@ use medlock_node::news::{self, follow};
 use medlock_node::provider::SigningKey;
 use medlock_node::stop::{self, Stop};
 use medlock_node::tls::{Acceptor, ClientAuth, server_config};
+use medlock_trust::CredentialId;
 use medlock_trust::decide::Code;
 use medlock_trust::policy::Setting;
-use medlock_trust::status::Heading;
+use medlock_trust::status::{Heading, StatusList, Subject};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ async fn serve(site: &Site, stop: Stop) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let router = devices_router(site.authority.clone());
-    tokio::spawn(accept::serve(listener, Some(Acceptor::new(tls, known)), Limits::default(), router, stop));
+    tokio::spawn(accept::serve(listener, Some(Acceptor::new(tls, known)), devices_limits(), router, stop));
     address
 }
 
@@ -67,6 +69,37 @@ async fn nodes_come_back_by_the_hub_whose_key_was_stolen() {
     tokio::time::timeout(Duration::from_secs(60), connected.wait_for(|open| *open)).await.expect("news").unwrap();
     let hub = node.identify(site.authority.hub_identity().current().unwrap().chain()).unwrap();
     assert_eq!(node.judge_standing(&hub), Ok(()));
+}
+
+/// Shows REQ-STORE-110: a node gives the hub a list of 40,000 records, over the same door as all it asks.
+#[tokio::test]
+async fn a_node_reminds_the_hub_of_a_long_list() {
+    let site = Arc::new(Site::with_clock(Clock::system()));
+    let key = Arc::new(SigningKey::generate());
+    let own = site.enrol("ct-1", &key);
+    let chain = vec![own.into(), site.authority.issuing().der.clone().into()];
+    let identity = IdentityStore::in_memory(Some(Identity::new(key, chain).unwrap()));
+    let node = KnowledgeBase::in_memory(site.clock.clone(), Setting::Hospital);
+    node.pin_root(&site.authority.root().der).unwrap();
+    node.accept(Kind::SiteList, &site.authority.news().current(Kind::SiteList).unwrap().bytes).unwrap();
+    let many = (0..40_000_u128).map(|id| Subject::Credential(CredentialId::from_bytes(id.to_be_bytes())));
+    let all: Vec<Subject> = many.chain([reminded::device("ct-2")]).collect();
+    let list = reminded::signed(&site, &site.authority.issuing(), reminded::epoch(&site) + 10, &all);
+    assert!(list.len() > 1_200_000);
+    node.accept(Kind::Status, &list).unwrap();
+    let (_stopper, stop) = stop::channel();
+    let address = serve(&site, stop.clone()).await;
+    tokio::spawn(follow(news::Hub::new(address.as_str(), &identity, node.clone()).unwrap(), stop));
+    let told = async {
+        loop {
+            let status = site.authority.news().current(Kind::Status).unwrap();
+            if StatusList::danger_open(&status.bytes).unwrap().record(reminded::device("ct-2")).is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), told).await.expect("the hub hears it");
 }
 
 /// Shows REQ-NODE-100, REQ-NODE-101: a machine that was off while it was revoked uses the code that it is given, and keeps
