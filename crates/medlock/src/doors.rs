@@ -267,6 +267,41 @@ async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use medlock_authority::AuthorityConfig;
+    use medlock_authority::signer::InProcess;
+    use medlock_node::clock::Clock;
+    use medlock_trust::status::MAX_LENGTH;
+
+    /// Shows REQ-STORE-110: what a node reminds the hub with goes through the door as it is opened, and nothing else so long.
+    #[tokio::test]
+    async fn a_whole_status_list_goes_through_the_door_for_devices() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let config =
+            AuthorityConfig { hub_dns: vec!["localhost".into()], ..AuthorityConfig::site(&at("site"), "Sankt Anna") };
+        let signer = Arc::new(InProcess::open(&at("keys")).expect("a signer"));
+        let site = Arc::new(Authority::open(&config, Clock::system(), signer).expect("a site"));
+        let (rates, meter, issuers) = (Arc::new(Rates::per_second(None)), Meter::default(), Issuers::default());
+        let house = House { rates, meter, issuers };
+        let wanted = SocketAddr::from(([127, 0, 0, 1], 0));
+        let door = Door::devices(wanted, "hub.devices", &house, (&site, None)).await.expect("opened");
+        let ask = async |path: &str, bytes: usize| {
+            std::fs::write(at("body"), vec![0; bytes]).expect("written");
+            let answer = tokio::process::Command::new("curl")
+                .args(["--silent", "--insecure", "--max-time", "20", "-o"])
+                .arg(at("answer"))
+                .args(["-w", "%{http_code}", "--data-binary"])
+                .arg(format!("@{}", at("body").display()))
+                .arg(format!("https://{}{path}", door.address()))
+                .output();
+            String::from_utf8(answer.await.expect("curl").stdout).expect("text")
+        };
+        // Nobody showed who it is; but it is read, and not too long.
+        let status = "/v1/objects/status";
+        assert_eq!(ask(status, MAX_LENGTH).await, "401");
+        assert_eq!(ask(status, MAX_LENGTH + 1).await, "413");
+        assert_eq!(ask("/.well-known/est/simpleenroll", (1 << 20) + 1).await, "413");
+    }
 
     /// Shows REQ-PROV-28.
     #[test]

@@ -40,10 +40,16 @@ impl Authority {
         let (mut epoch, mut chosen) = self.choose(now)?;
         let unknown = chosen.unknown();
         if !self.locks.reminders().has_all(&unknown) {
-            if self.take_back_told(&unknown) {
-                (epoch, chosen) = self.choose(now)?;
+            match self.take_back_told(&unknown) {
+                Ok(taken) => {
+                    if taken > 0 {
+                        (epoch, chosen) = self.choose(now)?;
+                    }
+                    self.locks.reminders().not_taken(chosen.unknown());
+                }
+                // It is told on all the same, and the next list tries again.
+                Err(error) => tracing::error!(%error, "what this hub was told could not be written into the store"),
             }
-            self.locks.reminders().not_taken(chosen.unknown());
         }
         let selection = chosen.finish();
         let heading = Heading {
@@ -87,21 +93,19 @@ impl Authority {
         Ok((epoch, chosen))
     }
 
-    /// The store does not know compromises that this hub was told: takes over what the lists say that tell them. Returns whether
-    /// that was anything; where it fails they are told on all the same.
-    fn take_back_told(&self, unknown: &[Subject]) -> bool {
+    /// The store does not know compromises that this hub was told: takes over what the lists say that tell them. Returns of how
+    /// many the store did not know it.
+    fn take_back_told(&self, unknown: &[Subject]) -> Result<usize, Error> {
         let mut taken = 0;
         for (by, list) in self.heard_lists() {
-            let Ok(told) = StatusList::danger_open(&list) else { continue };
-            if unknown.iter().any(|subject| told.record(*subject).is_some_and(|told| told.state == State::Compromised))
-            {
-                match self.take_over_list(by, &told) {
-                    Ok(new) => taken += new,
-                    Err(error) => tracing::error!(%error, "what this hub was told could not be written into the store"),
-                }
+            let told = StatusList::danger_open(&list);
+            let told = told.map_err(|error| Error::Object { what: "status list", why: error.to_string() })?;
+            let tells = |subject: &Subject| told.record(*subject).is_some_and(|told| told.state == State::Compromised);
+            if unknown.iter().any(tells) && !self.is_in_wrong_hands(by)? {
+                taken += self.take_over_list(by, &told)?;
             }
         }
-        taken > 0
+        Ok(taken)
     }
 
     /// Tells a person that the status list fills up, long before anything has to be left out.
