@@ -278,7 +278,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         let config =
-            AuthorityConfig { hub_dns: vec!["localhost".into()], ..AuthorityConfig::site(&at("site"), "Sankt Anna") };
+            AuthorityConfig { hub_dns: vec!["localhost".into()], ..AuthorityConfig::site(at("site"), "Sankt Anna") };
         let signer = Arc::new(InProcess::open(&at("keys")).expect("a signer"));
         let site = Arc::new(Authority::open(&config, Clock::system(), signer).expect("a site"));
         let (rates, meter, issuers) = (Arc::new(Rates::per_second(None)), Meter::default(), Issuers::default());

@@ -207,7 +207,7 @@ fn what_a_stolen_key_told_the_hub_is_withdrawn_with_it() {
             assert!(node.unforgotten().is_empty(), "{after}");
             let held = node.object(Kind::Status).unwrap();
             assert_eq!(Some(held), site.authority.news().current(Kind::Status).map(|list| list.bytes), "{after}");
-            judged(node, &site.authority.hub_identity().current().unwrap().chain()).unwrap();
+            judged(node, site.authority.hub_identity().current().unwrap().chain()).unwrap();
         }
     };
     expect(&site, "withdrawn");
