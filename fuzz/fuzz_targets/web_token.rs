@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use medlock_clinical::auth::Scopes;
 use medlock_clinical::auth::dpop::{Asked, Proof};
 use medlock_clinical::auth::passkey::{self, Passkey};
+use medlock_clinical::auth::{ProviderMetadata, Scopes};
 use medlock_clinical::jose::{Compact, Key, KeySet};
 use medlock_node::outbound::{Address, Network};
 use medlock_trust::Time;
@@ -23,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
         }
         1 => {
             let _ = (Key::from_json(rest), KeySet::from_json(rest));
+            let _ = ProviderMetadata::read(rest, "https://login.example");
         }
         2 => {
             let asked =

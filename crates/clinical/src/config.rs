@@ -1,6 +1,7 @@
 //! The settings: raw as they are written, and checked.
 
 use crate::Error;
+use crate::auth::SignInConfig;
 use crate::consent::Base;
 use crate::kind::Kind;
 use medlock_node::outbound::OutboundConfig;
@@ -50,6 +51,8 @@ pub struct ClinicalConfig {
     pub page_most: u16,
     /// Which servers are called at addresses that others have registered.
     pub outbound: OutboundConfig,
+    /// The OpenID provider at which people sign in; if absent, they do so here alone.
+    pub sign_in: Option<SignInConfig>,
 }
 
 impl Default for ClinicalConfig {
@@ -71,6 +74,7 @@ impl Default for ClinicalConfig {
             search_seconds: 2,
             page_most: 1_000,
             outbound: OutboundConfig::default(),
+            sign_in: None,
         }
     }
 }
@@ -147,6 +151,9 @@ impl Settings {
         }
         if !(1..=60).contains(&config.search_seconds) {
             return Err(wrong("search_seconds", "is not from 1 to 60".into()));
+        }
+        if let Some(sign_in) = &config.sign_in {
+            sign_in.check()?;
         }
         Ok(Self {
             public_url: url.to_owned(),

@@ -43,6 +43,7 @@ pub mod subscription;
 mod tests;
 pub mod validate;
 
+pub use auth::SignInConfig;
 pub use config::{ClinicalConfig, Settings};
 pub use error::Error;
 
@@ -93,6 +94,8 @@ pub struct Clinical {
     places: rest::Places,
     key_sets: auth::KeySets,
     notices: subscription::Notices,
+    /// Where people sign in, if it is elsewhere.
+    upstream: Option<auth::Upstream>,
     /// Where devices reach it, without `/fhir`; empty until their door is open.
     devices_address: RwLock<Arc<str>>,
 }
@@ -105,6 +108,8 @@ impl Clinical {
     pub fn open(config: &ClinicalConfig, needs: Needs) -> Result<Arc<Self>, Error> {
         let settings = Settings::of(config)?;
         let key_sets = auth::KeySets::new(Outbound::new(&config.outbound)?);
+        let upstream =
+            config.sign_in.as_ref().map(|sign_in| auth::Upstream::open(sign_in, &config.outbound)).transpose()?;
         let Needs { clock, knowledge, devices, web_keys, place } = needs;
         let records = Arc::new(Records::open(&place, clock.clone())?);
         let gate = Gate::new(Arc::clone(&records), Arc::clone(&knowledge), clock.clone(), Arc::clone(&devices));
@@ -123,6 +128,7 @@ impl Clinical {
             places: rest::Places::default(),
             key_sets,
             notices: subscription::Notices::new(),
+            upstream,
             devices_address,
         }))
     }
@@ -218,6 +224,10 @@ impl Clinical {
 
     pub(crate) fn devices(&self) -> &dyn Devices {
         &*self.devices
+    }
+
+    pub(crate) const fn upstream(&self) -> Option<&auth::Upstream> {
+        self.upstream.as_ref()
     }
 
     pub(crate) const fn audit(&self) -> &audit::Queue {

@@ -455,6 +455,7 @@ impl Config {
             ("clinical.store_password_file", clinical.store_password_file.is_none()),
             ("clinical.store_ca", clinical.store_ca.is_none()),
             ("clinical.outbound.ca", clinical.outbound.ca.is_none()),
+            ("clinical.sign_in", clinical.sign_in.is_none()),
             ("sidecar.birth", sidecar.birth.is_none()),
             ("sidecar.machine", sidecar.machine.is_none()),
             ("sidecar.audit_collector", sidecar.audit_collector.is_none()),

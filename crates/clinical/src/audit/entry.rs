@@ -37,6 +37,8 @@ pub struct Entry {
     pub(crate) consents: Vec<Row>,
     /// Why the glass was broken.
     pub(crate) reason: Option<String>,
+    /// Of a sign-in: the OpenID provider, and who the person is there.
+    pub(crate) provider: Option<(String, String)>,
     /// When; entries of the first hours do not say it.
     pub(crate) at: Option<Millis>,
 }
@@ -107,6 +109,7 @@ struct Reading {
     origin: Option<String>,
     consents: Vec<Row>,
     reason: Option<String>,
+    provider: Option<(String, String)>,
     at: Option<Millis>,
 }
 
@@ -139,6 +142,7 @@ impl Reading {
                 }
             }
             13 => self.reason = Some(reader.str()?.to_owned()),
+            14 => self.provider = Some(reader.decode()?),
             20 => self.at = Some(Millis(reader.i64()?)),
             _ => reader.skip()?,
         }
@@ -160,6 +164,7 @@ impl Reading {
             origin: self.origin?,
             consents: self.consents,
             reason: self.reason,
+            provider: self.provider,
             at: self.at,
         })
     }

@@ -73,12 +73,17 @@ impl Event<'_> {
         if !entities.is_empty() {
             event["entity"] = entities.into();
         }
+        if entry.provider.is_some() {
+            event["type"] = json!({ "system": DCM, "code": "110114", "display": "User Authentication" });
+            event["subtype"] = json!([{ "system": DCM, "code": "110122", "display": "Login" }]);
+        }
         if let Some(reason) = &entry.reason {
             event["purposeOfEvent"] = json!([{ "coding": [{ "system": REASON, "code": "BTG" }], "text": reason }]);
         }
         match &entry.refused {
             Some(code) => event["outcomeDesc"] = code.as_str().into(),
-            // The patterns are of what was done.
+            // The patterns are of what was done with resources.
+            None if entry.provider.is_some() => {}
             None => {
                 let of_patient = if self.patient.is_some() { "Patient" } else { "" };
                 event["meta"] = json!({ "profile": [format!("{PROFILE}{of_patient}{}", pattern.name)] });
@@ -128,12 +133,15 @@ impl Event<'_> {
         });
         let mut agents = vec![client, server];
         if let By::Person { account, .. } = &entry.by {
-            let who = match self.person {
+            let mut who = match self.person {
                 Some(person) => {
                     json!({ "reference": format!("{}/{}", person.kind, person.id), "display": person.name })
                 }
                 None => json!({ "display": format!("account {account}, which was removed") }),
             };
+            if let Some((issuer, subject)) = &entry.provider {
+                who["identifier"] = json!({ "system": issuer, "value": subject });
+            }
             agents.push(json!({ "type": coded((PARTICIPATION, pattern.person)), "who": who, "requestor": true }));
         }
         agents
@@ -149,6 +157,9 @@ impl Event<'_> {
             }));
         }
         let entry = self.entry;
+        if entry.provider.is_some() {
+            return entities;
+        }
         if entry.verb == Verb::Search || entry.query.is_some() {
             let mut query =
                 json!({ "type": coding(ENTITY, "2"), "role": coding(ROLE, "24"), "name": entry.kind.name() });

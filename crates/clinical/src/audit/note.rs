@@ -1,6 +1,7 @@
 //! One entry.
 
 use crate::access::{Caller, Verb, Who};
+use crate::auth::Account;
 use crate::kind::{Kind, Millis, Row, Version};
 use minicbor::Encoder;
 use minicbor::encode::Error;
@@ -40,6 +41,8 @@ pub struct Note {
     consents: Vec<Row>,
     /// Why the glass was broken.
     reason: Option<String>,
+    /// The OpenID provider that signed the person in, and who it is there.
+    provider: Option<(String, String)>,
 }
 
 impl Note {
@@ -61,6 +64,29 @@ impl Note {
             origin,
             consents: Vec::new(),
             reason: None,
+            provider: None,
+        }
+    }
+
+    /// An entry of the sign-in of a person who is `subject` at the OpenID provider `issuer`, on the way to the software `client`.
+    #[must_use]
+    pub(crate) fn signing_in(account: &Account, client: &str, (issuer, subject): (&str, &str), origin: String) -> Self {
+        Self {
+            who: Who::Person { account: account.number, client: client.to_owned() },
+            leave: 0,
+            // An act of its own; there is nothing of a resource in it.
+            verb: Verb::Search,
+            kind: account.kind,
+            row: Some(account.row),
+            version: None,
+            patients: account.only().into_iter().collect(),
+            outcome: Outcome::Done,
+            query: None,
+            mark: None,
+            origin,
+            consents: Vec::new(),
+            reason: None,
+            provider: Some((issuer.to_owned(), subject.to_owned())),
         }
     }
 
@@ -119,7 +145,8 @@ impl Note {
 
     /// What is there seldom, has no entry where it is not.
     fn write(&self, at: Millis, out: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
-        out.map(13 + u64::from(!self.consents.is_empty()) + u64::from(self.reason.is_some()))?.u8(0)?.u8(FORM)?;
+        let seldom = [!self.consents.is_empty(), self.reason.is_some(), self.provider.is_some()];
+        out.map(13 + seldom.into_iter().map(u64::from).sum::<u64>())?.u8(0)?.u8(FORM)?;
         match &self.who {
             Who::Device { name, credential } => {
                 out.u8(1)?.array(2)?.str(name.as_str())?.bytes(credential.as_bytes())?;
@@ -156,6 +183,9 @@ impl Note {
         }
         if let Some(reason) = &self.reason {
             out.u8(13)?.str(reason)?;
+        }
+        if let Some((issuer, subject)) = &self.provider {
+            out.u8(14)?.array(2)?.str(issuer)?.str(subject)?;
         }
         // The time is in the chain too.
         out.u8(20)?.i64(at.0)?;

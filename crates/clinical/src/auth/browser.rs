@@ -11,7 +11,7 @@ use super::form::Form;
 use super::scope::Word;
 use super::screen::{self, Wrong};
 use super::secret::Secret;
-use super::sign_in;
+use super::{sign_in, upstream};
 use crate::Clinical;
 use crate::access::Holder;
 use crate::kind::{Id, Kind, Row};
@@ -91,16 +91,18 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong:
     let now = clinical.clock().now().unix();
     let signed_in = session(clinical, &browser, now)?.filter(|(_, since)| wish.takes(*since, now));
     let signed_in = signed_in.filter(|(account, _)| wish.is_opened_by(account));
-    let ticket = |step| browser.ticket(clinical, step, query, now);
+    let ticket = |step: &str| browser.ticket(clinical, step, query, now);
     let (account, _) = match signed_in {
         Some(signed_in) if wrong.is_none() => signed_in,
         _ if wish.silent => {
             return Err(wish.problem(OAuthError::new(Refused::LoginRequired, "nobody is signed in")));
         }
         _ => {
+            let upstream = upstream::offer(clinical, ticket);
             let ticket = ticket("login");
             let passkey = sign_in::form(clinical, &ticket);
-            return Ok(browser.keep(clinical, screen::login(&wish.client.name, &ticket, &passkey, wrong)));
+            let page = screen::Login { app: &wish.client.name, ticket: &ticket, passkey: &passkey, upstream, wrong };
+            return Ok(browser.keep(clinical, screen::login(&page)));
         }
     };
     if wish.silent {
@@ -129,16 +131,15 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong:
 fn sign_in_by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
     let (form, browser, query) = returned(clinical, headers, body, "login")?;
     let now = clinical.clock().now().unix();
-    let code: String = form.get("code").unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
     let session = Secret::new();
     let name = form.get("name").unwrap_or_default().trim();
     let account = clinical.records().account_named(name).map_err(told)?;
     let right = match account {
         None => false,
         Some(account) => {
-            let hash = sha256(code.to_ascii_uppercase().as_bytes());
+            let code = setup_code(form.get("code").unwrap_or_default());
             let session = (session.hash, now, now.saturating_add(SIGNED_IN));
-            clinical.records().spend_setup_code(account.number, hash, session).map_err(told)?
+            clinical.records().spend_setup_code(account.number, code, session).map_err(told)?
         }
     };
     if !right {
@@ -153,6 +154,12 @@ fn sign_in_by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Ans
         &session.text,
         go_to(&format!("{}/auth/authorize?{query}", clinical.settings().public_url)),
     ))
+}
+
+/// A setup code as it is kept, however it was typed.
+pub(super) fn setup_code(typed: &str) -> [u8; 32] {
+    let code: String = typed.chars().filter(char::is_ascii_alphanumeric).collect();
+    sha256(code.to_ascii_uppercase().as_bytes())
 }
 
 fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
@@ -259,7 +266,7 @@ pub(super) fn told(error: medlock_store::Error) -> Problem {
 }
 
 impl Browser {
-    fn of(clinical: &Clinical, headers: &HeaderMap) -> Self {
+    pub(super) fn of(clinical: &Clinical, headers: &HeaderMap) -> Self {
         let name = cookie_name(clinical);
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut values = cookies.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('='));
@@ -281,13 +288,13 @@ impl Browser {
     }
 
     /// What a form brings back: sealed for this browser and this step, for a while.
-    fn ticket(&self, clinical: &Clinical, step: &str, query: &[u8], now: i64) -> String {
+    pub(super) fn ticket(&self, clinical: &Clinical, step: &str, query: &[u8], now: i64) -> String {
         let until = now.saturating_add(PATIENCE).to_be_bytes();
         let sealed = clinical.records().seal_for(&[until.as_slice(), query].concat(), &self.context(step));
         BASE64URL_NOPAD.encode(&sealed)
     }
 
-    fn open(&self, clinical: &Clinical, step: &str, ticket: &str) -> Option<Vec<u8>> {
+    pub(super) fn open(&self, clinical: &Clinical, step: &str, ticket: &str) -> Option<Vec<u8>> {
         let sealed = BASE64URL_NOPAD.decode(ticket.as_bytes()).ok()?;
         let plain = clinical.records().unseal_for(&sealed, &self.context(step))?;
         let (until, query) = plain.split_first_chunk()?;

@@ -62,7 +62,11 @@ pub(super) fn of(clinical: &Clinical, person: &Person<'_>, now: i64) -> Result<S
 
 fn key(clinical: &Clinical, algorithm: WebAlgorithm) -> Result<Key, String> {
     let spki = clinical.web_keys().public_key(algorithm).map_err(|error| error.to_string())?;
-    Key::from_spki(&spki).ok_or_else(|| "the signer's key is none for tokens".to_owned())
+    key_in(&spki)
+}
+
+fn key_in(spki: &[u8]) -> Result<Key, String> {
+    Key::from_spki(spki).ok_or_else(|| "the key is none for tokens".to_owned())
 }
 
 /// A key is called by its thumbprint.
@@ -72,9 +76,15 @@ fn name_of(key: &Key) -> String {
 
 /// `/auth/keys`: what ID tokens are checked with (RFC 7517 section 5). Blocks.
 pub(super) fn key_set(clinical: &Clinical) -> Result<Vec<u8>, OAuthError> {
+    let spki = |algorithm| Ok((clinical.web_keys().public_key(algorithm).map_err(|error| away(&error))?, algorithm));
+    set_of(&WebAlgorithm::ALL.into_iter().map(spki).collect::<Result<Vec<_>, OAuthError>>()?)
+}
+
+/// Keys (`SubjectPublicKeyInfo`, DER) with their algorithms, as a set.
+pub(super) fn set_of(all: &[(Vec<u8>, WebAlgorithm)]) -> Result<Vec<u8>, OAuthError> {
     let mut keys = Vec::new();
-    for algorithm in WebAlgorithm::ALL {
-        let key = key(clinical, algorithm).map_err(|error| away(&error))?;
+    for (spki, algorithm) in all {
+        let key = key_in(spki).map_err(|error| away(&error))?;
         let mut members = serde_json::from_str::<Value>(key.to_json()).map_err(|error| away(&error))?;
         if let Value::Object(members) = &mut members {
             let more = [("kid", name_of(&key)), ("use", "sig".to_owned()), ("alg", algorithm.name().to_owned())];

@@ -126,7 +126,7 @@ impl KeySets {
             Ok(Fetched { set, at: now, fresh_until: now.saturating_add(freshness(answer.headers())) })
         });
         if let Err(why) = &got {
-            tracing::warn!(why, "the keys of a client were not fetched");
+            tracing::warn!(why, "keys were not fetched");
         }
         got
     }

@@ -17,6 +17,12 @@ impl Challenge {
         bytes.try_into().ok().map(Self)
     }
 
+    /// The challenge of a verifier, as it is sent.
+    #[must_use]
+    pub fn of(verifier: &str) -> String {
+        BASE64URL_NOPAD.encode(&sha256(verifier.as_bytes()))
+    }
+
     /// A challenge that was kept.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
@@ -50,6 +56,7 @@ mod tests {
             ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
         let read = Challenge::read(Some("S256"), challenge).unwrap();
         assert!(read.is_met_by(verifier));
+        assert_eq!(Challenge::of(verifier), challenge);
         assert_eq!(Challenge::from_bytes(*read.as_bytes()), read);
         for wrong in ["", &verifier[1..], &format!("{verifier}A"), &verifier.replace('d', "e"), challenge] {
             assert!(!read.is_met_by(wrong), "{wrong:?}");

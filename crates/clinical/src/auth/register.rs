@@ -125,6 +125,18 @@ pub enum Asked {
         /// The resource: `Device/ID`.
         device: String,
     },
+    /// Say who an account is at the OpenID provider. Answer: [`Told::Done`].
+    LinkAccount {
+        /// The account's name.
+        name: String,
+        /// What the provider's claim says of the person.
+        subject: String,
+    },
+    /// Say that an account is nobody at the OpenID provider, and end the sessions that were begun there. Answer: [`Told::Done`].
+    UnlinkAccount {
+        /// The account's name.
+        name: String,
+    },
     /// Say that no Device is this device of the register, and end its tokens. Answer: [`Told::Done`].
     ReleaseDevice {
         /// The device's name in the register.
@@ -238,6 +250,9 @@ pub struct AccountView {
     pub name: String,
     /// The person's resource.
     pub person: String,
+    /// Who it is at the OpenID provider, if it is somebody there; in lists of accounts alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signs_in_as: Option<String>,
 }
 
 /// A delivery for which no patient could be named, as it is shown.
@@ -350,7 +365,12 @@ impl Clinical {
                 self.code(&account, now)
             }
             Asked::Accounts => {
-                Ok(Told::Accounts { accounts: records.accounts()?.iter().map(AccountView::of).collect() })
+                let (accounts, mut linked) = (records.accounts()?, records.linked()?);
+                let mut view = |account: &Account| AccountView {
+                    signs_in_as: linked.remove(&account.number),
+                    ..AccountView::of(account)
+                };
+                Ok(Told::Accounts { accounts: accounts.iter().map(&mut view).collect() })
             }
             Asked::Code { name } => {
                 let account =
@@ -372,6 +392,8 @@ impl Clinical {
                 self.forget_ended(now);
                 Ok(Told::Done { text: format!("{name} is removed, and all that was granted by it has ended") })
             }
+            Asked::LinkAccount { name, subject } => self.link_account(&name, &subject, now),
+            Asked::UnlinkAccount { name } => self.unlink_account(&name),
             Asked::Launch { client, patient, account, context } => {
                 self.open_app(Opening { client, patient, account, context }, now)
             }
@@ -468,7 +490,7 @@ impl ClientView {
 
 impl AccountView {
     fn of(account: &Account) -> Self {
-        Self { name: account.name.clone(), person: format!("{}/{}", account.kind, account.id) }
+        Self { name: account.name.clone(), person: format!("{}/{}", account.kind, account.id), signs_in_as: None }
     }
 }
 

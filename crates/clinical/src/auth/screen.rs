@@ -21,7 +21,7 @@ label{display:block;margin:1rem 0 .25rem;font-weight:600}fieldset{border:0;margi
 input[type=text],input[type=password]{width:100%;padding:.7rem;font:inherit;color:inherit;background:var(--paper);border:1px solid var(--soft);border-radius:.5rem}\
 .line{display:flex;gap:.75rem;margin:0;padding:.7rem 0;border-bottom:1px solid var(--edge);font-weight:400}\
 .line input{width:1.25rem;height:1.25rem;margin:.15rem 0 0;flex:none;accent-color:var(--deep)}\
-button{font:inherit;font-weight:600;padding:.75rem 1.4rem;border-radius:.5rem;border:2px solid var(--deep);background:var(--deep);color:var(--on-deep);cursor:pointer}\
+button,a.button{font:inherit;font-weight:600;text-decoration:none;padding:.75rem 1.4rem;border-radius:.5rem;border:2px solid var(--deep);background:var(--deep);color:var(--on-deep);cursor:pointer}\
 button.quiet{background:transparent;color:var(--deep)}.row{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}\
 :focus-visible{outline:3px solid var(--deep);outline-offset:2px}.alarm{color:var(--alarm);font-weight:600}code{font-size:.95em}";
 
@@ -68,6 +68,14 @@ pub(super) fn told(text: &str) -> Response {
     page(StatusCode::BAD_REQUEST, "This does not work", &body, None)
 }
 
+/// The fields for an account's name and its code.
+const NAME_AND_CODE: &str = "\
+<label for=\"name\">Your name here</label><input type=\"text\" id=\"name\" name=\"name\" autocomplete=\"username\" \
+autocapitalize=\"none\" spellcheck=\"false\" required autofocus>\
+<label for=\"code\">Your code</label><input type=\"text\" id=\"code\" name=\"code\" autocomplete=\"one-time-code\" \
+autocapitalize=\"characters\" spellcheck=\"false\" aria-describedby=\"how\" required>\
+<p class=\"soft\" id=\"how\">Twelve letters and digits that the hospital gave you. Dashes do not matter.</p>";
+
 /// How one has tried to sign in, in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
@@ -75,11 +83,29 @@ pub(super) enum Wrong {
     Code,
     /// With a passkey.
     Passkey,
+    /// At the provider, which does not answer.
+    Away,
+    /// At the provider, whose word was not taken.
+    Upstream,
 }
 
-/// The page on which one signs in. `passkey` is the form for that.
-pub(super) fn login(app: &str, ticket: &str, passkey: &str, wrong: Option<Wrong>) -> Response {
-    let (status, wrong) = match wrong {
+/// The page on which one signs in.
+pub(super) struct Login<'a> {
+    /// The software.
+    pub(super) app: &'a str,
+    /// What comes back with the form.
+    pub(super) ticket: &'a str,
+    /// The form for a passkey.
+    pub(super) passkey: &'a str,
+    /// The name of the provider at which people sign in, and where that begins.
+    pub(super) upstream: Option<(&'a str, String)>,
+    /// What was tried in vain.
+    pub(super) wrong: Option<Wrong>,
+}
+
+/// The page on which one signs in: first where most do.
+pub(super) fn login(page: &Login<'_>) -> Response {
+    let (status, wrong) = match page.wrong {
         None => (StatusCode::OK, ""),
         Some(Wrong::Code) => (
             StatusCode::FORBIDDEN,
@@ -91,19 +117,57 @@ pub(super) fn login(app: &str, ticket: &str, passkey: &str, wrong: Option<Wrong>
             "<p class=\"alarm\" role=\"alert\">This passkey is not known here, or does not count any more. Try again, or sign in \
              with a code.</p>",
         ),
+        Some(Wrong::Away) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "<p class=\"alarm\" role=\"alert\">Where you sign in does not answer now. Try again in a minute, or sign in here with a \
+             passkey or a code.</p>",
+        ),
+        Some(Wrong::Upstream) => (
+            StatusCode::FORBIDDEN,
+            "<p class=\"alarm\" role=\"alert\">You were not signed in. Try again; if it happens again, tell the hospital when it was.</p>",
+        ),
     };
-    let app = escaped(app);
+    let upstream = match &page.upstream {
+        Some((name, address)) => format!(
+            "<div class=\"row\"><a class=\"button\" href=\"{}\">Sign in with {}</a></div><p class=\"soft\">Or here:</p>",
+            escaped(address),
+            escaped(name)
+        ),
+        None => String::new(),
+    };
+    let (app, ticket, passkey) = (escaped(page.app), page.ticket, page.passkey);
     let body = format!(
-        "<p><strong>{app}</strong> wants to use your health data. Sign in to see what it asks.</p>{wrong}\
-         <form method=\"post\" action=\"/auth/login\"><input type=\"hidden\" name=\"ticket\" value=\"{ticket}\">\
-         <label for=\"name\">Your name here</label><input type=\"text\" id=\"name\" name=\"name\" autocomplete=\"username\" \
-         autocapitalize=\"none\" spellcheck=\"false\" required autofocus>\
-         <label for=\"code\">Your code</label><input type=\"text\" id=\"code\" name=\"code\" autocomplete=\"one-time-code\" \
-         autocapitalize=\"characters\" spellcheck=\"false\" aria-describedby=\"how\" required>\
-         <p class=\"soft\" id=\"how\">Twelve letters and digits that the hospital gave you. Dashes do not matter.</p>\
+        "<p><strong>{app}</strong> wants to use your health data. Sign in to see what it asks.</p>{wrong}{upstream}\
+         <form method=\"post\" action=\"/auth/login\"><input type=\"hidden\" name=\"ticket\" value=\"{ticket}\">{NAME_AND_CODE}\
          <div class=\"row\"><button>Sign in</button></div></form>{passkey}"
     );
-    page(status, "Sign in", &body, None)
+    self::page(status, "Sign in", &body, None)
+}
+
+/// Whom the provider signed in, and nobody here knows.
+pub(super) fn unknown(provider: &str, subject: &str) -> Response {
+    let body = format!(
+        "<p>{} has signed you in, and nobody here has said who you are. Ask the hospital to connect your account, and tell it \
+         this: <code>{}</code></p><p class=\"soft\">Close this page, and start again in the app when it is done.</p>",
+        escaped(provider),
+        escaped(subject)
+    );
+    page(StatusCode::FORBIDDEN, "You are not known here yet", &body, None)
+}
+
+/// The same where they may say it themselves.
+pub(super) fn link(provider: &str, ticket: &str, wrong: bool) -> Response {
+    let (status, alarm) = match wrong {
+        false => (StatusCode::OK, ""),
+        true => (StatusCode::FORBIDDEN, "<p class=\"alarm\" role=\"alert\">Name and code do not fit.</p>"),
+    };
+    let provider = escaped(provider);
+    let body = format!(
+        "<p>{provider} has signed you in. Say once who you are here; from then on {provider} is enough.</p>{alarm}\
+         <form method=\"post\" action=\"/auth/upstream/link\"><input type=\"hidden\" name=\"ticket\" value=\"{ticket}\">{NAME_AND_CODE}\
+         <div class=\"row\"><button>Connect</button></div></form>"
+    );
+    page(status, "Connect your account", &body, None)
 }
 
 /// What a person is asked.
@@ -270,7 +334,7 @@ mod tests {
     /// Shows REQ-SMART-55.
     #[test]
     fn the_forms_of_a_page_say_where_they_come_from() {
-        let page = login("an app", "ticket", "", None);
+        let page = login(&Login { app: "an app", ticket: "ticket", passkey: "", upstream: None, wrong: None });
         assert_eq!(page.headers()[REFERRER_POLICY], "same-origin", "with `no-referrer` browsers send `Origin: null`");
     }
 

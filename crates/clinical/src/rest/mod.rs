@@ -99,6 +99,10 @@ pub(crate) fn people(clinical: Arc<Clinical>) -> Router {
         .route("/auth/passkey", post(auth::passkey))
         .route("/auth/passkey/new", post(auth::new_passkey))
         .route("/auth/passkey.js", get(auth::script))
+        .route("/auth/upstream", get(auth::begin))
+        .route("/auth/upstream/answer", get(auth::answer))
+        .route("/auth/upstream/link", post(auth::link))
+        .route("/auth/upstream/keys", get(auth::own_keys))
         .with_state(Arc::clone(&clinical));
     // The pages themselves are read by nobody but who sees them.
     both(Door { clinical, base, of_devices: false }).layer(middleware::from_fn(origins::any)).merge(pages)

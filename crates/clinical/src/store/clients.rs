@@ -1,7 +1,7 @@
 //! Who may ask for tokens, and whose accounts there are.
 
 use super::token::{NewLeave, NewRefresh, NewToken, end};
-use super::{Launch, Records, Statement, launch};
+use super::{Launch, Records, Statement, launch, upstream};
 use crate::access::{Holder, Sight};
 use crate::auth::{Account, Client, Proof, Scopes};
 use crate::kind::{Id, Kind, Row};
@@ -74,9 +74,9 @@ fn client_of(row: &Found) -> Result<Client, Fault> {
     })
 }
 
-const ACCOUNT: &str = "a.id, a.name, a.subject, a.person, a.person_kind, a.person_id";
+pub(super) const ACCOUNT: &str = "a.id, a.name, a.subject, a.person, a.person_kind, a.person_id";
 
-fn account_of(row: &Found) -> Result<Account, Fault> {
+pub(super) fn account_of(row: &Found) -> Result<Account, Fault> {
     Ok(Account {
         number: row.number("id")?,
         name: row.text("name")?.to_owned(),
@@ -209,6 +209,7 @@ impl Records {
             sql.execute("DELETE FROM setup_code WHERE account = ?1", values![number])?;
             sql.execute("DELETE FROM login WHERE account = ?1", values![number])?;
             sql.execute("DELETE FROM passkey WHERE account = ?1", values![number])?;
+            upstream::unlink(sql, number)?;
             end(sql, "account", number, now)?;
             Ok(found)
         })
@@ -239,17 +240,7 @@ impl Records {
         (session, now, until): ([u8; 32], i64, i64),
     ) -> Result<bool, Error> {
         self.database().write("spend a setup code", move |sql| {
-            let question = "SELECT hash, until, tries FROM setup_code WHERE account = ?1";
-            let kept = first(sql, "setup_code", question, values![account], |row| {
-                Ok((row.bytes::<32>("hash")?, row.number::<i64>("until")?, row.number::<i64>("tries")?))
-            })?;
-            let Some((expected, good_until, tries)) = kept else { return Ok(false) };
-            let right = good_until > now && same_secret(&expected, &hash);
-            if right || good_until <= now || tries + 1 >= TRIES {
-                sql.execute("DELETE FROM setup_code WHERE account = ?1", values![account])?;
-            } else {
-                sql.execute("UPDATE setup_code SET tries = tries + 1 WHERE account = ?1", values![account])?;
-            }
+            let right = spend(sql, account, hash, now)?;
             if right {
                 let insert = "INSERT INTO login (hash, account, made, until) VALUES (?1, ?2, ?3, ?4)";
                 sql.execute(insert, values![session, account, now, until])?;
@@ -465,6 +456,22 @@ impl Records {
         self.database()
             .read("list patients", |sql| all(sql, "resource", statement.sql(), statement.values(), super::Stored::of))
     }
+}
+
+/// Whether this is the account's setup code, which is spent then. Each wrong one counts.
+pub(super) fn spend(sql: &mut dyn Sql, account: i64, hash: [u8; 32], now: i64) -> Result<bool, Fault> {
+    let question = "SELECT hash, until, tries FROM setup_code WHERE account = ?1";
+    let kept = first(sql, "setup_code", question, values![account], |row| {
+        Ok((row.bytes::<32>("hash")?, row.number::<i64>("until")?, row.number::<i64>("tries")?))
+    })?;
+    let Some((expected, good_until, tries)) = kept else { return Ok(false) };
+    let right = good_until > now && same_secret(&expected, &hash);
+    if right || good_until <= now || tries + 1 >= TRIES {
+        sql.execute("DELETE FROM setup_code WHERE account = ?1", values![account])?;
+    } else {
+        sql.execute("UPDATE setup_code SET tries = tries + 1 WHERE account = ?1", values![account])?;
+    }
+    Ok(right)
 }
 
 pub(super) fn is_new(sql: &mut dyn Sql, client: &str, number: [u8; 32], until: i64) -> Result<bool, Fault> {

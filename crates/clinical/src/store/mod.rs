@@ -24,6 +24,7 @@ mod statement;
 mod subscription;
 mod testimony;
 mod token;
+mod upstream;
 mod write;
 
 pub use act::{Act, Condition, Done, How, Unapplied};
@@ -42,6 +43,7 @@ pub use search::Found;
 pub(crate) use statement::Statement;
 pub(crate) use subscription::Due;
 pub(crate) use token::{NewLeave, NewRefresh, NewToken};
+pub(crate) use upstream::Sworn;
 
 use crate::kind::Seq;
 use dictionary::Dictionary;

@@ -40,7 +40,7 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn may_get_passkey(&self, session: [u8; 32]) -> Result<bool, Error> {
-        let question = "SELECT account FROM login s WHERE s.hash = ?1 AND s.passkey IS NULL \
+        let question = "SELECT account FROM login s WHERE s.hash = ?1 AND s.passkey IS NULL AND s.upstream IS NULL \
                         AND (SELECT count(*) FROM passkey p WHERE p.account = s.account) < ?2";
         self.database().read("look for a session", |sql| {
             let found = first(sql, "login", question, values![session, MOST], |row| row.number::<i64>("account"))?;

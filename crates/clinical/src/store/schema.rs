@@ -25,6 +25,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(STATEMENTS),
         Step::Both(SUBSCRIPTIONS),
         Step::Both(HANDED),
+        Step::Both(UPSTREAM),
     ],
 };
 
@@ -216,4 +217,12 @@ CREATE TABLE waiting (
     provenance BLOB NOT NULL, mark TEXT, resource INTEGER
 ) STRICT;
 CREATE INDEX waiting_still ON waiting (id) WHERE resource IS NULL;
+";
+/// Which account somebody has whom an OpenID provider signs in, and which provider began a session.
+const UPSTREAM: &str = "
+CREATE TABLE upstream (
+    issuer TEXT NOT NULL, claim TEXT NOT NULL, subject TEXT NOT NULL, account INTEGER NOT NULL UNIQUE, made INTEGER NOT NULL,
+    PRIMARY KEY (issuer, claim, subject)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE login ADD COLUMN upstream TEXT;
 ";

@@ -23,4 +23,5 @@ mod rest;
 mod search;
 mod smart;
 mod subscription;
+mod upstream;
 mod validators;

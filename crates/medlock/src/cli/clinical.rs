@@ -151,6 +151,23 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
+    /// Say who an account is at the OpenID provider of [clinical.sign_in]; who it was there before, is it no more.
+    Link {
+        /// The account's name.
+        name: String,
+        /// Who it is there, as the provider says it (`sub`): the page that refuses somebody shows it.
+        #[arg(long)]
+        subject: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Say that an account is nobody at the OpenID provider; what was begun by it there, ends at once.
+    Unlink {
+        /// The account's name.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
     /// Remove an account: all that was granted by it ends at once.
     Remove {
         /// The account's name.
@@ -282,6 +299,8 @@ fn user(command: UserCommand) -> (HubArgs, Asked) {
         UserCommand::List { hub } => (hub, Asked::Accounts),
         UserCommand::Code { name, hub } => (hub, Asked::Code { name }),
         UserCommand::LostPasskeys { name, hub } => (hub, Asked::RemovePasskeys { name }),
+        UserCommand::Link { name, subject, hub } => (hub, Asked::LinkAccount { name, subject }),
+        UserCommand::Unlink { name, hub } => (hub, Asked::UnlinkAccount { name }),
         UserCommand::Remove { name, hub } => (hub, Asked::RemoveAccount { name }),
     }
 }
@@ -334,9 +353,9 @@ fn print(told: Told) {
             say!("for   {}", account.person);
         }
         Told::Accounts { accounts } => {
-            let mut table = Table::new(&["name", "person"]);
-            for AccountView { name, person } in accounts {
-                table.row([name, person]);
+            let mut table = Table::new(&["name", "person", "signs in as"]);
+            for AccountView { name, person, signs_in_as } in accounts {
+                table.row([name, person, signs_in_as.unwrap_or_else(|| "-".to_owned())]);
             }
             table.print("No accounts. Make one with: medlock clinical user add NAME --person Patient/ID");
         }

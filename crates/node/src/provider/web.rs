@@ -6,6 +6,8 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{self as lc, EcdsaKeyPair, KeyPair as _};
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -84,6 +86,17 @@ impl WebKey {
         pair.and_then(Self::of).ok_or(wrong)
     }
 
+    /// The private key (`PRIVATE KEY`, PKCS#8) in a text in PEM; what it is, says how it signs.
+    ///
+    /// # Errors
+    /// [`Error::Key`] if there is none, or none for an algorithm of these.
+    pub fn from_pem(text: &[u8]) -> Result<Self, Error> {
+        let wrong = || Error::Key("there is no private key on P-256 or for RSA in it (PEM, PKCS#8)");
+        let document = PrivatePkcs8KeyDer::from_pem_slice(text).map_err(|_| wrong())?;
+        let document = Zeroizing::new(document.secret_pkcs8_der().to_vec());
+        WebAlgorithm::ALL.into_iter().find_map(|one| Self::from_pkcs8(one, &document).ok()).ok_or_else(wrong)
+    }
+
     fn of(pair: Pair) -> Option<Self> {
         let key = match &pair {
             Pair::Es256(pair) => PublicKey { algorithm: KeyAlgorithm::P256, bits: pair.public_key().as_ref() },
@@ -144,6 +157,7 @@ impl fmt::Debug for WebKey {
 mod tests {
     use super::*;
     use crate::provider::AwsLc;
+    use der::pem::{LineEnding, encode_string};
     use medlock_trust::crypto::{Crypto as _, Signature, SignatureAlgorithm};
     use medlock_trust::x509::SubjectPublicKeyInfo;
 
@@ -168,6 +182,9 @@ mod tests {
                 assert_eq!(WebKey::from_pkcs8(other, &key.to_pkcs8()).is_ok(), other == algorithm);
             }
             assert_eq!(WebAlgorithm::named(algorithm.name()), Some(algorithm));
+            let text = encode_string("PRIVATE KEY", LineEnding::LF, &key.to_pkcs8()).unwrap();
+            assert_eq!(WebKey::from_pem(text.as_bytes()).unwrap().spki(), key.spki());
+            assert!(WebKey::from_pem(text.replace("PRIVATE", "PUBLIC").as_bytes()).is_err());
         }
         assert_eq!(WebAlgorithm::named("none"), None);
     }

@@ -1,0 +1,199 @@
+//! A browser's way to the provider and back.
+
+use super::config::Unknown;
+use super::link;
+use super::provider::{NotSignedIn, Upstream, Visit};
+use crate::Clinical;
+use crate::auth::authorize::{self, Problem, answer_address};
+use crate::auth::browser::{Answered, Browser, SIGNED_IN, ask, blocking, go_to, told, with_cookie};
+use crate::auth::form::Form;
+use crate::auth::idtoken;
+use crate::auth::pkce::Challenge;
+use crate::auth::screen::{self, Wrong};
+use crate::auth::secret::Secret;
+use crate::store::{SignedIn, Sworn};
+use axum::Extension;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use medlock_node::accept::PeerInfo;
+use medlock_node::provider::{random, sha256};
+use std::sync::Arc;
+
+/// The steps for which tickets are sealed.
+const BEGIN: &str = "upstream";
+const ANSWER: &str = "upstream-answer";
+/// How long a sign-in counts as done, in seconds: longer than its ticket.
+pub(super) const KEPT: i64 = 3_600;
+
+/// What the page on which one signs in offers of it: the provider's name, and where it leads.
+pub(in crate::auth) fn offer(clinical: &Clinical, ticket: impl FnOnce(&str) -> String) -> Option<(&str, String)> {
+    let upstream = clinical.upstream()?;
+    Some((&upstream.config.name, format!("/auth/upstream?ticket={}", ticket(BEGIN))))
+}
+
+/// `GET /auth/upstream`
+pub(crate) async fn begin(
+    State(clinical): State<Arc<Clinical>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    blocking(clinical, move |clinical| send(clinical, &headers, &query.unwrap_or_default())).await
+}
+
+/// `GET /auth/upstream/answer`
+pub(crate) async fn answer(
+    State(clinical): State<Arc<Clinical>>,
+    Extension(peer): Extension<PeerInfo>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let origin = peer.origin.to_string();
+    blocking(clinical, move |clinical| come_back(clinical, &headers, &query.unwrap_or_default(), origin)).await
+}
+
+/// `GET /auth/upstream/keys`: what the hub proves itself with to the provider (RFC 7517 section 5).
+pub(crate) async fn keys(State(clinical): State<Arc<Clinical>>) -> Response {
+    let Some(key) = clinical.upstream().and_then(Upstream::key) else { return StatusCode::NOT_FOUND.into_response() };
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CACHE_CONTROL, HeaderValue::from_static("max-age=300")),
+    ];
+    match idtoken::set_of(&[(key.spki().to_vec(), key.algorithm())]) {
+        Ok(set) => (headers, set).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+pub(super) fn upstream(clinical: &Clinical) -> Result<&Upstream, Problem> {
+    clinical.upstream().ok_or_else(|| Problem::Told("People sign in here, and nowhere else.".to_owned()))
+}
+
+fn redirect(clinical: &Clinical) -> String {
+    format!("{}/auth/upstream/answer", clinical.settings().public_url)
+}
+
+fn again() -> Problem {
+    Problem::Told("This sign-in was begun in another browser, too long ago, or is done already.".to_owned())
+}
+
+fn send(clinical: &Clinical, headers: &HeaderMap, query: &str) -> Answered {
+    let upstream = upstream(clinical)?;
+    let form = Form::read(query.as_bytes(), &[]).map_err(|error| Problem::Told(error.description.into_owned()))?;
+    let browser = Browser::of(clinical, headers);
+    let asked = form.get("ticket").and_then(|ticket| browser.open(clinical, BEGIN, ticket)).ok_or_else(again)?;
+    let wish = authorize::read(clinical, &asked)?;
+    let now = clinical.clock().now().unix();
+    let metadata = match upstream.metadata(now) {
+        Ok(metadata) => metadata,
+        Err(why) => return in_vain(clinical, headers, &asked, why),
+    };
+    let seed = random::<32>();
+    let state = [seed.as_slice(), &now.to_be_bytes(), &asked].concat();
+    let state = browser.ticket(clinical, ANSWER, &state, now);
+    let redirect = redirect(clinical);
+    let visit = Visit { seed: &seed, begun: now, oldest: wish.oldest, redirect: &redirect };
+    let (nonce, challenge) = (visit.nonce(), Challenge::of(&visit.verifier()));
+    // `sub` needs nothing more; other claims come with the profile.
+    let scope = if upstream.config.claim == "sub" { "openid" } else { "openid profile" };
+    let oldest = wish.oldest.map(|seconds| seconds.to_string());
+    let mut parameters = vec![
+        ("response_type", "code"),
+        ("client_id", upstream.config.client_id.as_str()),
+        ("redirect_uri", &redirect),
+        ("scope", scope),
+        ("state", &state),
+        ("nonce", &nonce),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+    ];
+    parameters.extend(oldest.as_deref().map(|oldest| ("max_age", oldest)));
+    if wish.oldest == Some(0) {
+        parameters.push(("prompt", "login"));
+    }
+    Ok(go_to(&answer_address(&metadata.authorization, &parameters)))
+}
+
+fn come_back(clinical: &Clinical, headers: &HeaderMap, query: &str, origin: String) -> Answered {
+    let upstream = upstream(clinical)?;
+    let form = Form::read(query.as_bytes(), &[]).map_err(|error| Problem::Told(error.description.into_owned()))?;
+    let browser = Browser::of(clinical, headers);
+    let state = form.get("state").ok_or_else(again)?;
+    let sealed = browser.open(clinical, ANSWER, state).ok_or_else(again)?;
+    let (seed, rest) = sealed.split_first_chunk::<32>().ok_or_else(again)?;
+    let (begun, asked) = rest.split_first_chunk().ok_or_else(again)?;
+    let wish = authorize::read(clinical, asked)?;
+    let redirect = redirect(clinical);
+    let visit = Visit { seed, begun: i64::from_be_bytes(*begun), oldest: wish.oldest, redirect: &redirect };
+    let now = clinical.clock().now().unix();
+    let person = match redeemed(upstream, &form, &visit, now) {
+        Ok(person) => person,
+        Err(why) => return in_vain(clinical, headers, asked, why),
+    };
+    let sworn = Sworn {
+        issuer: upstream.config.issuer.clone(),
+        claim: upstream.config.claim.clone(),
+        subject: person.subject,
+        question: (sha256(state.as_bytes()), now.saturating_add(KEPT)),
+        client: wish.client.id,
+        origin,
+    };
+    let session = Secret::new();
+    let signed_in = SignedIn { session: session.hash, made: person.since, until: now.saturating_add(SIGNED_IN) };
+    let records = clinical.records();
+    if let Some(account) = records.account_of(&sworn).map_err(told)? {
+        if !records.sign_in_upstream(account, sworn, signed_in).map_err(told)? {
+            return Err(again());
+        }
+        return Ok(signed_in_by(clinical, &session, asked));
+    }
+    tracing::info!(issuer = sworn.issuer, subject = sworn.subject, "who signed in at the provider has no account here");
+    match upstream.config.unknown {
+        Unknown::Refuse => Ok(screen::unknown(&upstream.config.name, &sworn.subject)),
+        Unknown::Code => {
+            let page = link::Pending { sworn, since: person.since, asked: String::from_utf8_lossy(asked).into_owned() };
+            Ok(link::page(clinical, &browser, &upstream.config.name, &page, false))
+        }
+    }
+}
+
+/// Who signed in, by what the browser brought from the provider.
+fn redeemed(upstream: &Upstream, form: &Form, visit: &Visit<'_>, now: i64) -> Result<super::told::Told, NotSignedIn> {
+    let metadata = upstream.metadata(now)?;
+    // RFC 9207 section 2.4: before anything of the answer is used.
+    let issuer = form.get("iss");
+    if metadata.names_itself && issuer.is_none() || issuer.is_some_and(|said| said != upstream.config.issuer) {
+        return Err(NotSignedIn::Refused("the answer is not this provider's (iss)".to_owned()));
+    }
+    if let Some(error) = form.get("error") {
+        let error: String = error.escape_debug().take(100).collect();
+        return Err(match error.as_str() {
+            "server_error" | "temporarily_unavailable" => NotSignedIn::Away(error),
+            _ => NotSignedIn::Refused(format!("the provider signs nobody in: {error}")),
+        });
+    }
+    let code = form.get("code").ok_or_else(|| NotSignedIn::Refused("the answer has no code".to_owned()))?;
+    upstream.redeem(&metadata, code, visit, now)
+}
+
+/// The page on which one signs in, again.
+fn in_vain(clinical: &Clinical, headers: &HeaderMap, asked: &[u8], why: NotSignedIn) -> Answered {
+    let wrong = match why {
+        NotSignedIn::Away(why) => {
+            tracing::warn!(why, "the provider of sign-ins is away");
+            Wrong::Away
+        }
+        NotSignedIn::Refused(why) => {
+            tracing::warn!(why, "a sign-in at the provider was refused");
+            Wrong::Upstream
+        }
+    };
+    ask(clinical, headers, asked, Some(wrong))
+}
+
+/// A new name for the session: who knew the one before knows nothing of this.
+pub(super) fn signed_in_by(clinical: &Clinical, session: &Secret, asked: &[u8]) -> Response {
+    let on = format!("{}/auth/authorize?{}", clinical.settings().public_url, String::from_utf8_lossy(asked));
+    with_cookie(clinical, &session.text, go_to(&on))
+}
