@@ -1,7 +1,7 @@
 //! The settings: raw as they are written, and checked.
 
 use crate::Error;
-use crate::auth::SignInConfig;
+use crate::auth::{CommunityConfig, SignInConfig};
 use crate::consent::Base;
 use crate::kind::Kind;
 use medlock_node::outbound::OutboundConfig;
@@ -53,6 +53,8 @@ pub struct ClinicalConfig {
     pub outbound: OutboundConfig,
     /// The OpenID provider at which people sign in; if absent, they do so here alone.
     pub sign_in: Option<SignInConfig>,
+    /// Communities whose software registers by itself (UDAP).
+    pub udap: Vec<CommunityConfig>,
 }
 
 impl Default for ClinicalConfig {
@@ -75,6 +77,7 @@ impl Default for ClinicalConfig {
             page_most: 1_000,
             outbound: OutboundConfig::default(),
             sign_in: None,
+            udap: Vec::new(),
         }
     }
 }
@@ -154,6 +157,9 @@ impl Settings {
         }
         if let Some(sign_in) = &config.sign_in {
             sign_in.check()?;
+        }
+        for community in &config.udap {
+            community.check()?;
         }
         Ok(Self {
             public_url: url.to_owned(),

@@ -43,7 +43,7 @@ pub mod subscription;
 mod tests;
 pub mod validate;
 
-pub use auth::SignInConfig;
+pub use auth::{CommunityConfig, SignInConfig};
 pub use config::{ClinicalConfig, Settings};
 pub use error::Error;
 
@@ -94,6 +94,8 @@ pub struct Clinical {
     places: rest::Places,
     key_sets: auth::KeySets,
     notices: subscription::Notices,
+    /// Whose software registers by itself.
+    communities: auth::Communities,
     /// Where people sign in, if it is elsewhere.
     upstream: Option<auth::Upstream>,
     /// Where devices reach it, without `/fhir`; empty until their door is open.
@@ -111,6 +113,8 @@ impl Clinical {
         let upstream =
             config.sign_in.as_ref().map(|sign_in| auth::Upstream::open(sign_in, &config.outbound)).transpose()?;
         let Needs { clock, knowledge, devices, web_keys, place } = needs;
+        let base = format!("{}/fhir", settings.public_url);
+        let communities = auth::Communities::open(&config.udap, &base, clock.now())?;
         let records = Arc::new(Records::open(&place, clock.clone())?);
         let gate = Gate::new(Arc::clone(&records), Arc::clone(&knowledge), clock.clone(), Arc::clone(&devices));
         let gate = gate.with_base(settings.base.clone());
@@ -128,6 +132,7 @@ impl Clinical {
             places: rest::Places::default(),
             key_sets,
             notices: subscription::Notices::new(),
+            communities,
             upstream,
             devices_address,
         }))
@@ -224,6 +229,10 @@ impl Clinical {
 
     pub(crate) fn devices(&self) -> &dyn Devices {
         &*self.devices
+    }
+
+    pub(crate) const fn communities(&self) -> &auth::Communities {
+        &self.communities
     }
 
     pub(crate) const fn upstream(&self) -> Option<&auth::Upstream> {

@@ -112,8 +112,7 @@ impl Identity {
     /// What is wrong with them.
     pub fn from_pem(text: &[u8]) -> Result<Self, String> {
         let key = key_from_pem(text)?;
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-        let chain = chain.map_err(|error| format!("a certificate in it cannot be read ({error})"))?;
+        let chain = chain_from_pem(text)?;
         Self::new(Arc::new(key), chain).map_err(|error| error.to_string())
     }
 }
@@ -122,6 +121,19 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("credential", &self.credential()).field("validity", &self.validity).finish()
     }
+}
+
+fn chain_from_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+    chain.map_err(|error| format!("a certificate in it cannot be read ({error})"))
+}
+
+/// The certificates (DER) in a text in PEM, in their order.
+///
+/// # Errors
+/// What is wrong with one.
+pub fn certificates_from_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    Ok(chain_from_pem(text)?.into_iter().map(|certificate| certificate.to_vec()).collect())
 }
 
 fn pem(label: &str, content: &[u8]) -> String {

@@ -1,7 +1,7 @@
 //! `/auth/authorize`: what software asks of a person (RFC 6749, section 4.1; SMART App Launch 2.2, section 2.0.9).
 
 use super::answer::{OAuthError, Refused, away};
-use super::clients::{Account, Client};
+use super::clients::{Account, Client, Proof};
 use super::form::Form;
 use super::launch;
 use super::pkce::Challenge;
@@ -89,8 +89,13 @@ fn check(clinical: &Clinical, form: &Form, client: &Client) -> Result<Wish, OAut
     let challenge =
         challenge.ok_or_else(|| wrong("code_challenge is not 43 characters with code_challenge_method=S256"))?;
     let audience = form.get("aud").or_else(|| form.get("resource"));
-    let audience = audience.ok_or_else(|| wrong("aud is missing: say whose data is asked for, …/fhir"))?;
-    if !clinical.bases().iter().any(|base| base == audience.trim_end_matches('/')) {
+    let named = audience.is_some() || matches!(client.proof, Proof::Community { .. });
+    if !named {
+        return Err(wrong("aud is missing: say whose data is asked for, …/fhir"));
+    }
+    // UDAP does not know it: its software has registered for this server alone.
+    let is_here = |audience: &str| clinical.bases().iter().any(|base| base == audience.trim_end_matches('/'));
+    if !audience.is_none_or(is_here) {
         return Err(wrong("aud is not the address of this FHIR server"));
     }
     let state = form.need("state")?.to_owned();

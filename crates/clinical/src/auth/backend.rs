@@ -6,6 +6,7 @@ use super::form::{Form, wrong};
 use super::key_sets::NoKey;
 use super::scope::{Scopes, Word};
 use super::secret::Secret;
+use super::udap;
 use crate::Clinical;
 use crate::access::{Binding, Holder, Verb};
 use crate::jose::{Algorithm, Claims, Compact, Header, KeySet};
@@ -28,9 +29,11 @@ pub(super) struct Assertion {
     pub(super) number: [u8; 32],
     /// Until when the number counts as come.
     pub(super) until: i64,
+    /// Of software of a community: for whom it asks, and what for, or why it does not say so.
+    pub(super) on_behalf: Option<Result<udap::OnBehalf, OAuthError>>,
 }
 
-fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> OAuthError {
+pub(super) fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> OAuthError {
     OAuthError::new(Refused::InvalidClient, text)
 }
 
@@ -49,9 +52,6 @@ pub(super) fn assertion(clinical: &Clinical, form: &Form, address: &str) -> Resu
     }
     let read = Compact::read(form.need("client_assertion")?).map_err(|error| refused(error.to_string()))?;
     let header = read.header().clone();
-    if !matches!(header.algorithm, Algorithm::Rs384 | Algorithm::Es384) {
-        return Err(refused("an assertion is signed with RS384 or ES384"));
-    }
     if header.typ.as_deref().is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
         return Err(refused("the assertion's typ is not JWT"));
     }
@@ -61,12 +61,30 @@ pub(super) fn assertion(clinical: &Clinical, form: &Form, address: &str) -> Resu
     }
     let client = clinical.records().client(&issuer).map_err(|error| away(&error))?;
     let client = client.ok_or_else(|| refused("the client is not registered, or not for assertions"))?;
-    let set = keys(clinical, &client, &header)?;
-    let key = set.find(header.key_id.as_deref(), header.algorithm);
-    let key = key.ok_or_else(|| refused(NoKey::Unknown.to_string()))?;
-    let claims = read.verify(key).map_err(|error| refused(error.to_string()))?;
+    let key = match &client.proof {
+        Proof::Community { community, uri } => {
+            if form.get("udap") != Some("1") {
+                return Err(wrong("udap is not 1"));
+            }
+            udap::key(clinical, (community, uri), &header)?
+        }
+        Proof::None | Proof::Secret(_) | Proof::Keys { .. } => {
+            if !matches!(header.algorithm, Algorithm::Rs384 | Algorithm::Es384) {
+                return Err(refused("an assertion is signed with RS384 or ES384"));
+            }
+            let set = keys(clinical, &client, &header)?;
+            let key = set.find(header.key_id.as_deref(), header.algorithm);
+            key.ok_or_else(|| refused(NoKey::Unknown.to_string()))?.clone()
+        }
+    };
+    let claims = read.verify(&key).map_err(|error| refused(error.to_string()))?;
     let now = clinical.clock().now().unix();
-    Ok((client, check(&claims, &issuer, address, now)?))
+    let mut assertion = check(&claims, &issuer, address, now)?;
+    if matches!(client.proof, Proof::Community { .. }) {
+        udap::check_age(&claims)?;
+        assertion.on_behalf = Some(udap::on_behalf(&claims));
+    }
+    Ok((client, assertion))
 }
 
 /// The keys of a client.
@@ -115,7 +133,7 @@ fn check(claims: &Claims, issuer: &str, address: &str, now: i64) -> Result<Asser
     if number.is_empty() || number.len() > MOST_JTI {
         return Err(refused(format!("the assertion's jti has no character, or more than {MOST_JTI}")));
     }
-    Ok(Assertion { number: sha256(number.as_bytes()), until: until.saturating_add(KEPT) })
+    Ok(Assertion { number: sha256(number.as_bytes()), until: until.saturating_add(KEPT), on_behalf: None })
 }
 
 /// A token for software in its own name, whose assertion was believed. Blocks.
@@ -128,6 +146,10 @@ pub(super) fn token(
     (client, assertion): (Client, Assertion),
     binding: Binding,
 ) -> Result<TokenBody, OAuthError> {
+    if let Some(on_behalf) = assertion.on_behalf {
+        let udap::OnBehalf { organization, purposes } = on_behalf?;
+        tracing::info!(client = client.id, organization, purposes, "software of a community asks for a token");
+    }
     let asked = Scopes::read_known(form.need("scope")?)
         .map_err(|error| OAuthError::new(Refused::InvalidScope, error.to_string()))?;
     let kinds = &clinical.settings().kinds;

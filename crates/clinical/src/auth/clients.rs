@@ -25,6 +25,13 @@ pub enum Proof {
         /// Its address.
         url: Option<String>,
     },
+    /// It has registered by itself, and shows a chain of certificates each time (UDAP).
+    Community {
+        /// The community that vouches for it.
+        community: String,
+        /// The address that its certificates name.
+        uri: String,
+    },
 }
 
 impl Proof {
@@ -35,6 +42,7 @@ impl Proof {
             Self::None => "none",
             Self::Secret(_) => "client_secret_basic",
             Self::Keys { .. } => "private_key_jwt",
+            Self::Community { .. } => "udap",
         }
     }
 }

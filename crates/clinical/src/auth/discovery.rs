@@ -75,7 +75,7 @@ fn methods(door: &Door) -> Vec<&'static str> {
     methods
 }
 
-fn scopes(kinds: &[Kind]) -> Vec<String> {
+pub(super) fn scopes(kinds: &[Kind]) -> Vec<String> {
     let words = Word::ALL.into_iter().map(|word| word.name().to_owned());
     let each = kinds.iter().flat_map(|kind| ["patient", "user", "system"].map(|whose| format!("{whose}/{kind}.crs")));
     words.chain(["patient/*.crs".to_owned(), "user/*.crs".to_owned(), "system/*.crs".to_owned()]).chain(each).collect()

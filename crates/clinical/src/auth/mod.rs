@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | a device | its operational credential authenticates it (RFC 8705), the verdict on it decides what it is given, and its token is bound to the certificate it showed |
 //! | a person, by software | signs in here or at the site's OpenID provider, sees in plain words what is asked, and agrees; the software proves that it asked (PKCE) and gets tokens (SMART App Launch 2.2) |
-//! | software in its own name | signs an assertion with a registered key (SMART Backend Services) |
+//! | software in its own name | signs an assertion with a registered key (SMART Backend Services), or with one that a community vouches for (UDAP) |
 //!
 //! Tokens are random texts, kept as their hashes: whatever ends what was granted ends them at once.
 
@@ -33,6 +33,7 @@ mod screen;
 mod secret;
 mod sign_in;
 mod token;
+mod udap;
 mod upstream;
 
 pub(crate) use browser::{authorize, consent, login};
@@ -46,5 +47,7 @@ pub use register::{AccountView, Asked, ClientSort, ClientView, DeliveryView, Tol
 pub use scope::{Scope, ScopeError, Scopes, Whose, Word};
 pub(crate) use sign_in::{new_passkey, passkey, script};
 pub(crate) use token::{introspect, keys, revoke, token};
+pub use udap::CommunityConfig;
+pub(crate) use udap::{Communities, metadata as udap_metadata, register as register_by_itself};
 pub use upstream::{Metadata as ProviderMetadata, SignInConfig, Unknown};
 pub(crate) use upstream::{Upstream, answer, begin, keys as own_keys, link};

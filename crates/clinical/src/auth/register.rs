@@ -32,7 +32,7 @@ const SETUP: i64 = 24 * 3_600;
 /// Characters of a name, and of an address, at most; addresses of one client, at most.
 const LONGEST_NAME: usize = 100;
 const LONGEST_ADDRESS: usize = 512;
-const MOST_ADDRESSES: usize = 16;
+pub(super) const MOST_ADDRESSES: usize = 16;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,6 +239,9 @@ pub struct ClientView {
     /// Where its keys are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys_url: Option<String>,
+    /// The address that its certificate names, where it has registered by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_as: Option<String>,
     /// Whether it may ask what the tokens of others are.
     pub introspects: bool,
 }
@@ -474,7 +477,11 @@ impl ClientView {
     fn of(client: &Client) -> Self {
         let keys_url = match &client.proof {
             Proof::Keys { url, .. } => url.clone(),
-            Proof::None | Proof::Secret(_) => None,
+            Proof::None | Proof::Secret(_) | Proof::Community { .. } => None,
+        };
+        let registered_as = match &client.proof {
+            Proof::Community { uri, .. } => Some(uri.clone()),
+            Proof::None | Proof::Secret(_) | Proof::Keys { .. } => None,
         };
         Self {
             id: client.id.clone(),
@@ -483,6 +490,7 @@ impl ClientView {
             redirects: client.redirects.clone(),
             scopes: client.scopes.to_string(),
             keys_url,
+            registered_as,
             introspects: client.introspects,
         }
     }
@@ -494,7 +502,7 @@ impl AccountView {
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.chars().count()) && name.trim() == name && !name.chars().any(char::is_control)
 }
 
@@ -505,7 +513,7 @@ fn reference(text: &str) -> Option<(Kind, Id)> {
 }
 
 /// Whether a code may be sent to this address: over TLS, or to software on the same machine (RFC 8252 section 7.3).
-fn is_redirect(address: &str) -> bool {
+pub(super) fn is_redirect(address: &str) -> bool {
     let Some((scheme, rest)) = address.split_once("://") else { return false };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let host = match authority.rsplit_once(':') {

@@ -239,6 +239,21 @@ impl Scopes {
         self
     }
 
+    /// What of these software may have in its own name.
+    #[must_use]
+    pub fn of_software(&self) -> Self {
+        let own = self.resources.iter().copied().filter(|scope| scope.whose == Whose::System);
+        let words = self.words.iter().copied().filter(|word| *word == Word::Opens);
+        Self { resources: own.collect(), words: words.collect() }
+    }
+
+    /// What of these a person may let software have.
+    #[must_use]
+    pub fn of_people(&self) -> Self {
+        let theirs = self.resources.iter().copied().filter(|scope| scope.whose != Whose::System);
+        Self { resources: theirs.collect(), words: self.words.clone() }.without(Word::Opens)
+    }
+
     /// Those whose text is among `chosen`.
     #[must_use]
     pub fn chosen(&self, chosen: &[String]) -> Self {

@@ -123,6 +123,10 @@ impl Key {
                 let (x, y) = point.split_at_checked(32)?;
                 of_point("P-256", x, y)
             }
+            (KeyAlgorithm::P384, [4, point @ ..]) if point.len() == 96 => {
+                let (x, y) = point.split_at_checked(48)?;
+                of_point("P-384", x, y)
+            }
             (KeyAlgorithm::Rsa, bits) => {
                 let mut reader = Reader::new(bits);
                 let mut inside = reader.nested(tag::SEQUENCE).ok()?;

@@ -53,7 +53,8 @@ pub(crate) struct Code {
     pub(crate) ended: bool,
 }
 
-const CLIENT: &str = "id, name, proof, secret, keys, keys_url, redirects, scopes, token_algorithm, introspects";
+const CLIENT: &str =
+    "id, name, proof, secret, keys, keys_url, redirects, scopes, token_algorithm, introspects, community, uri";
 
 fn client_of(row: &Found) -> Result<Client, Fault> {
     let optional = |column| row.optional_text(column).map(|text| text.map(str::to_owned));
@@ -61,6 +62,7 @@ fn client_of(row: &Found) -> Result<Client, Fault> {
         0 => Proof::None,
         1 => Proof::Secret(row.bytes("secret")?),
         2 => Proof::Keys { inline: optional("keys")?, url: optional("keys_url")? },
+        3 => Proof::Community { community: row.text("community")?.to_owned(), uri: row.text("uri")?.to_owned() },
         _ => return Err(row.damaged("proof")),
     };
     Ok(Client {
@@ -93,20 +95,7 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn add_client(&self, client: Client, now: i64) -> Result<(), Error> {
-        self.database().write("register a client", move |sql| {
-            let (proof, secret, keys, url) = match &client.proof {
-                Proof::None => (0_i64, None, None, None),
-                Proof::Secret(hash) => (1, Some(*hash), None, None),
-                Proof::Keys { inline, url } => (2, None, inline.as_deref(), url.as_deref()),
-            };
-            let insert =
-                format!("INSERT INTO client ({CLIENT}, made) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
-            let (redirects, scopes) = (client.redirects.join("\n"), client.scopes.to_string());
-            let (id, name) = (client.id.as_str(), client.name.as_str());
-            let last = (client.algorithm.name(), client.introspects);
-            sql.execute(&insert, values![id, name, proof, secret, keys, url, redirects, scopes, last.0, last.1, now])?;
-            Ok(())
-        })
+        self.database().write("register a client", move |sql| insert(sql, &client, now))
     }
 
     /// The client with this identifier, if it has not been removed.
@@ -456,6 +445,28 @@ impl Records {
         self.database()
             .read("list patients", |sql| all(sql, "resource", statement.sql(), statement.values(), super::Stored::of))
     }
+}
+
+/// Writes a client.
+pub(super) fn insert(sql: &mut dyn Sql, client: &Client, now: i64) -> Result<(), Fault> {
+    let (proof, secret, keys, url) = match &client.proof {
+        Proof::None => (0_i64, None, None, None),
+        Proof::Secret(hash) => (1, Some(*hash), None, None),
+        Proof::Keys { inline, url } => (2, None, inline.as_deref(), url.as_deref()),
+        Proof::Community { .. } => (3, None, None, None),
+    };
+    let (community, uri) = match &client.proof {
+        Proof::Community { community, uri } => (Some(community.as_str()), Some(uri.as_str())),
+        Proof::None | Proof::Secret(_) | Proof::Keys { .. } => (None, None),
+    };
+    let insert =
+        format!("INSERT INTO client ({CLIENT}, made) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
+    let (redirects, scopes) = (client.redirects.join("\n"), client.scopes.to_string());
+    let (id, name) = (client.id.as_str(), client.name.as_str());
+    let last = (client.algorithm.name(), client.introspects);
+    let own = values![id, name, proof, secret, keys, url, redirects, scopes, last.0, last.1, community, uri, now];
+    sql.execute(&insert, own)?;
+    Ok(())
 }
 
 /// Whether this is the account's setup code, which is spent then. Each wrong one counts.

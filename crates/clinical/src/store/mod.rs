@@ -5,6 +5,7 @@
 mod act;
 mod audit;
 mod clients;
+mod community;
 mod condition;
 mod consent;
 mod dictionary;
@@ -30,6 +31,7 @@ mod write;
 pub use act::{Act, Condition, Done, How, Unapplied};
 pub(crate) use audit::{Events, Noted, Wanted};
 pub(crate) use clients::NewCode;
+pub(crate) use community::Registered;
 pub(crate) use consent::NewGlass;
 pub(crate) use handed::{NewWaiting, Once, Origin, Waiting};
 pub use history::HistoryOf;

@@ -26,6 +26,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(SUBSCRIPTIONS),
         Step::Both(HANDED),
         Step::Both(UPSTREAM),
+        Step::Both(COMMUNITIES),
     ],
 };
 
@@ -225,4 +226,11 @@ CREATE TABLE upstream (
     PRIMARY KEY (issuer, claim, subject)
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE login ADD COLUMN upstream TEXT;
+";
+/// Software that registered by itself: the community that vouches for it, and the address that its certificates name. An ended one that
+/// has its address was removed by an administrator.
+const COMMUNITIES: &str = "
+ALTER TABLE client ADD COLUMN community TEXT;
+ALTER TABLE client ADD COLUMN uri TEXT;
+CREATE UNIQUE INDEX client_uri ON client (community, uri);
 ";

@@ -6,7 +6,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use medlock_clinical::seam::{Devices, NeedError, RegisteredDevice, WebKeys};
 use medlock_clinical::store::Place;
-use medlock_clinical::{Clinical, ClinicalConfig, Needs};
+use medlock_clinical::{Clinical, ClinicalConfig, Error, Needs};
 use medlock_node::accept::{Origin, PeerInfo};
 use medlock_node::identity::Identity;
 use medlock_node::knowledge::{Kind, KnowledgeBase};
@@ -147,6 +147,11 @@ impl House {
 
     /// With settings of its own.
     pub(crate) fn with(place: Option<Place>, change: impl FnOnce(&mut ClinicalConfig)) -> Self {
+        Self::opened(place, change).expect("opened")
+    }
+
+    /// The same, if the settings can be used.
+    pub(crate) fn opened(place: Option<Place>, change: impl FnOnce(&mut ClinicalConfig)) -> Result<Self, Error> {
         let folder = tempfile::tempdir().expect("a folder");
         let place = place.unwrap_or_else(|| Place::File(folder.path().join("clinical.db")));
         let site = Site::new("S");
@@ -167,10 +172,10 @@ impl House {
             web_keys: Arc::new(Signer),
             place,
         };
-        let clinical = Clinical::open(&config, needs).expect("opened");
+        let clinical = Clinical::open(&config, needs)?;
         let router = clinical.devices_router(DEVICES);
         let people = clinical.people_router().merge(clinical.admin_router());
-        Self { site, knowledge, clinical, register, router, people, epoch: Mutex::new(1), _folder: folder }
+        Ok(Self { site, knowledge, clinical, register, router, people, epoch: Mutex::new(1), _folder: folder })
     }
 
     /// On an SQLite file and on a PostgreSQL server.

@@ -23,5 +23,6 @@ mod rest;
 mod search;
 mod smart;
 mod subscription;
+mod udap;
 mod upstream;
 mod validators;

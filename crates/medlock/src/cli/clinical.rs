@@ -326,6 +326,9 @@ fn print(told: Told) {
             if let Some(keys_url) = client.keys_url {
                 say!("keys            {keys_url}");
             }
+            if let Some(uri) = client.registered_as {
+                say!("registered as   {uri}");
+            }
             for redirect in client.redirects {
                 say!("redirect        {redirect}");
             }
