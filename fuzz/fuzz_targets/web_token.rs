@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use medlock_clinical::auth::dpop::{Asked, Proof};
 use medlock_clinical::auth::passkey::{self, Passkey};
-use medlock_clinical::auth::{ProviderMetadata, Scopes};
+use medlock_clinical::auth::{ProviderMetadata, RevocationList, Scopes};
 use medlock_clinical::jose::{Compact, Key, KeySet};
 use medlock_node::outbound::{Address, Network};
 use medlock_trust::Time;
@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
         }
         1 => {
             let _ = (Key::from_json(rest), KeySet::from_json(rest));
-            let _ = ProviderMetadata::read(rest, "https://login.example");
+            let _ = (ProviderMetadata::read(rest, "https://login.example"), RevocationList::read(rest));
         }
         2 => {
             let asked =

@@ -47,7 +47,7 @@ pub use register::{AccountView, Asked, ClientSort, ClientView, DeliveryView, Tol
 pub use scope::{Scope, ScopeError, Scopes, Whose, Word};
 pub(crate) use sign_in::{new_passkey, passkey, script};
 pub(crate) use token::{introspect, keys, revoke, token};
-pub use udap::CommunityConfig;
 pub(crate) use udap::{Communities, metadata as udap_metadata, register as register_by_itself};
+pub use udap::{CommunityConfig, RevocationList};
 pub use upstream::{Metadata as ProviderMetadata, SignInConfig, Unknown};
 pub(crate) use upstream::{Upstream, answer, begin, keys as own_keys, link};

@@ -56,6 +56,25 @@ impl Authority {
         Software::at(self.at(), name)
     }
 
+    /// Writes `NAME.crl`, with this certificate on it if one is named, good for so many days.
+    fn revoke(&self, name: &str, revoked: Option<&str>, days: u32) {
+        let config = "[ca]\ndefault_ca=own\n[own]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\ncrl_extensions=more\n\
+                      [more]\nauthorityKeyIdentifier=keyid\n";
+        std::fs::write(self.at().join("config"), config).expect("written");
+        if !self.at().join("index").exists() {
+            std::fs::write(self.at().join("index"), "").expect("written");
+            std::fs::write(self.at().join("number"), "01\n").expect("written");
+        }
+        let ca = "ca -config config -keyfile ca.key -cert ca.pem";
+        if let Some(revoked) = revoked {
+            openssl(self.at(), &format!("{ca} -revoke {revoked}.pem"));
+        }
+        openssl(self.at(), &format!("{ca} -gencrl -crldays {days} -out list.pem"));
+        // A file that is written while it is read is never half there.
+        openssl(self.at(), "crl -in list.pem -outform DER -out list.new");
+        std::fs::rename(self.at().join("list.new"), self.at().join(format!("{name}.crl"))).expect("there");
+    }
+
     fn community(&self, name: &str) -> CommunityConfig {
         if !self.at().join("hub.pem").exists() {
             self.vouch("hub", RSA, "https://fhir.example/fhir", 30);
@@ -65,6 +84,7 @@ impl Authority {
             anchors: self.at().join("ca.pem"),
             certificate: self.at().join("hub.pem"),
             key_file: self.at().join("hub.key"),
+            revocation_lists: Vec::new(),
             scopes: SCOPES.to_owned(),
         }
     }
@@ -395,6 +415,40 @@ async fn udap_assertions_that_do_not_count() {
     assert_eq!(newer.asks(&house, &id, "i").await.status, StatusCode::OK, "a new certificate is enough");
 }
 
+/// Shows REQ-SMART-98: whom a community has revoked is refused from then on, and so is everybody while its list is too old, another's
+/// or unreadable.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_community_has_revoked_gets_nothing_more() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    authority.revoke("own", None, 7);
+    other.revoke("own", None, 7);
+    let list = authority.at().join("own.crl");
+    let house = house(vec![CommunityConfig { revocation_lists: vec![list.clone()], ..authority.community(COMMUNITY) }]);
+    let software = authority.software("app", EC, APP, 30);
+    let id = id_of(&software.registers(&house, &statement(&house, "1")).await, StatusCode::CREATED);
+    assert_eq!(software.asks(&house, &id, "1").await.status, StatusCode::OK);
+    let refused = async |software: &Software, number: &str, why: &str| {
+        let answer = software.asks(&house, &id, number).await;
+        let text = answer.body["error_description"].as_str().unwrap_or_default();
+        assert!(answer.body["error"] == "invalid_client" && text.contains(why), "{why}: {answer:?}");
+        let answer = software.registers(&house, &statement(&house, number)).await;
+        assert_eq!(answer.body["error"], "unapproved_software_statement", "{answer:?}");
+    };
+    authority.revoke("own", Some("app"), 7);
+    refused(&software, "2", "revoked").await;
+    let newer = authority.software("newer", EC, APP, 30);
+    assert_eq!(newer.asks(&house, &id, "3").await.status, StatusCode::OK);
+    // A list of another authority with the same name is none of this one.
+    std::fs::copy(other.at().join("own.crl"), &list).expect("copied");
+    refused(&newer, "4", "no list").await;
+    std::fs::write(&list, "no list").expect("written");
+    refused(&newer, "5", "own.crl").await;
+    authority.revoke("own", None, 7);
+    assert_eq!(newer.asks(&house, &id, "6").await.status, StatusCode::OK);
+    house.site.clock.advance(8 * 86_400);
+    refused(&newer, "7", "newer list").await;
+}
+
 /// Shows REQ-SMART-95: an app that has registered by itself is let in by a person, as every app, and has no rights of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_of_a_community_is_let_in_by_a_person() {
@@ -502,7 +556,8 @@ fn a_hub_has_a_certificate_that_its_community_believes() {
         ("signature", CommunityConfig { anchors: other.at().join("ca.pem"), ..fine.clone() }),
         ("authority", CommunityConfig { anchors: at("hub.pem"), ..fine.clone() }),
         ("certificate", CommunityConfig { anchors: at("hub.key"), ..fine.clone() }),
-        ("scopes", CommunityConfig { scopes: String::new(), ..fine }),
+        ("scopes", CommunityConfig { scopes: String::new(), ..fine.clone() }),
+        ("revocation_lists", CommunityConfig { revocation_lists: vec![at("hub.key")], ..fine }),
     ] {
         let refused = opens(config).expect_err(what);
         assert!(refused.contains(what), "{what}: {refused}");

@@ -21,6 +21,17 @@ pub struct AlgorithmIdentifier<'a> {
 }
 
 impl<'a> AlgorithmIdentifier<'a> {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// Where and why it is none.
+    pub fn from_der(der: &'a [u8]) -> Result<Self, der::Error> {
+        let mut reader = Reader::new(der);
+        let read = Self::read(&mut reader)?;
+        reader.finish()?;
+        Ok(read)
+    }
+
     pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, der::Error> {
         let element = reader.expect_element(tag::SEQUENCE)?;
         let mut inner = Reader::new(element.content);

@@ -1,6 +1,7 @@
 //! Whom a community vouches for.
 
 use super::config::CommunityConfig;
+use super::revocation::Lists;
 use crate::Error;
 use crate::auth::scope::Scopes;
 use crate::jose::{Algorithm, Key};
@@ -8,7 +9,7 @@ use medlock_node::identity::certificates_from_pem;
 use medlock_node::provider::{AwsLc, WebAlgorithm, WebKey};
 use medlock_trust::Time;
 use medlock_trust::path::{self, Anchor, AuthorityKind, Budget};
-use medlock_trust::x509::{Certificate, GeneralName};
+use medlock_trust::x509::{Certificate, GeneralName, SubjectPublicKeyInfo};
 use std::path::Path;
 use std::sync::Mutex;
 use zeroize::Zeroizing;
@@ -23,6 +24,8 @@ pub(crate) struct Community {
     pub(super) scopes: Scopes,
     /// Its authorities (DER).
     anchors: Vec<Vec<u8>>,
+    /// What they have revoked.
+    lists: Lists,
     /// The hub's own certificate and what is above it (DER), and its key.
     pub(super) chain: Vec<Vec<u8>>,
     pub(super) key: WebKey,
@@ -111,7 +114,11 @@ impl Community {
             return Err(wrong("udap.key_file", &config.key_file, "the guide wants an RSA key (RS256)"));
         }
         let name = config.name.clone();
-        let community = Self { name, scopes, anchors, chain, key, signed: Mutex::default() };
+        let lists = Lists::new(&config.revocation_lists);
+        if let Some((path, why)) = lists.unreadable() {
+            return Err(wrong("udap.revocation_lists", path, &why));
+        }
+        let community = Self { name, scopes, anchors, lists, chain, key, signed: Mutex::default() };
         // Whoever reads it has to believe it; that it has expired by now is for them to see, and devices go on.
         match community.path(&community.chain, None) {
             Ok(own) if !own.is(base) => Err(wrong(
@@ -156,6 +163,13 @@ impl Community {
             path::validate(&chain, &anchors, &mut Budget::default(), &AwsLc).map_err(|error| error.to_string())?;
         if let Some(now) = now {
             path.check_validity(now).map_err(|error| error.to_string())?;
+            // Each is on the list of the one above it, the last on the anchor's.
+            let above = path.certificates().skip(1).map(|issuer| issuer.spki()).chain([path.anchor().spki]);
+            for (certificate, issuer) in path.certificates().zip(above) {
+                let issuer = SubjectPublicKeyInfo::from_der(issuer).map_err(|error| format!("{error:?}"))?;
+                let key = issuer.public_key().ok_or("the issuer's key is of a kind that is not used here")?;
+                self.lists.check(&certificate, key, now)?;
+            }
         }
         let leaf = path.leaf();
         if !leaf.key_may_sign() {

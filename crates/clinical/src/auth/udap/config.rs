@@ -17,6 +17,10 @@ pub struct CommunityConfig {
     pub certificate: PathBuf,
     /// A file with the certificate's private key (PEM, PKCS#8, RSA).
     pub key_file: PathBuf,
+    /// Files with the lists of what its authorities have revoked (DER), each read again when it has changed. With one there has to be
+    /// one of each authority; with none nothing is revoked.
+    #[serde(default)]
+    pub revocation_lists: Vec<PathBuf>,
     /// What its software may ask, at most.
     pub scopes: String,
 }

@@ -14,6 +14,7 @@ mod assertion;
 mod community;
 mod config;
 mod register;
+mod revocation;
 mod statement;
 mod told;
 
@@ -21,4 +22,5 @@ pub(super) use assertion::{OnBehalf, check_age, key, on_behalf};
 pub(crate) use community::Communities;
 pub use config::CommunityConfig;
 pub(crate) use register::register;
+pub use revocation::List as RevocationList;
 pub(crate) use told::metadata;
