@@ -180,9 +180,7 @@ impl House {
 
     /// On an SQLite file and on a PostgreSQL server.
     pub(crate) fn both() -> [Self; 2] {
-        let server = PostgresServer::shared();
-        let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
-        [Self::new(), Self::at(Some(Place::Server(Box::new(server))))]
+        [Self::new(), Self::at(Some(on_server()))]
     }
 
     /// A device of the register, with a credential.
@@ -236,6 +234,13 @@ impl House {
         let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };
         Answer { status: head.status, headers: head.headers, body }
     }
+}
+
+/// A place of its own on a PostgreSQL server.
+pub(crate) fn on_server() -> Place {
+    let server = PostgresServer::shared();
+    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
+    Place::Server(Box::new(server))
 }
 
 /// Who shows no certificate.

@@ -1,6 +1,6 @@
 //! Software of a community, which registers by itself (UDAP).
 
-use crate::fixture::{Answer, House, PUBLIC, patient};
+use crate::fixture::{Answer, House, PUBLIC, on_server, patient};
 use crate::key_sets::openssl;
 use crate::people::{Browser, form, query, token};
 use crate::smart::Ward;
@@ -8,6 +8,7 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 use http::{Request, StatusCode};
 use medlock_clinical::CommunityConfig;
 use medlock_clinical::jose::signing_input;
+use medlock_clinical::store::Place;
 use medlock_node::identity::certificates_from_pem;
 use medlock_node::provider::WebKey;
 use medlock_testkit::peers::npm;
@@ -96,7 +97,11 @@ impl Authority {
 
 /// A house whose clock is ahead: certificates are made while it stands.
 fn house(communities: Vec<CommunityConfig>) -> House {
-    let house = House::with(None, |config| config.udap = communities);
+    house_at(None, communities)
+}
+
+fn house_at(place: Option<Place>, communities: Vec<CommunityConfig>) -> House {
+    let house = House::with(place, |config| config.udap = communities);
     house.site.clock.advance(300);
     house
 }
@@ -208,7 +213,7 @@ fn id_of(answer: &Answer, status: StatusCode) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn software_of_a_community_registers_by_itself() {
     let authority = Authority::new();
-    let house = authority.house();
+    let house = house_at(Some(on_server()), vec![authority.community(COMMUNITY)]);
     let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
     gateway.create(&patient("Anna")).await.made();
     let software = authority.software("app", EC, APP, 30);

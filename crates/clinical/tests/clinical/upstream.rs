@@ -1,6 +1,6 @@
 //! People who sign in at an OpenID provider: oidc-provider, and one that says what a test wants it to.
 
-use crate::fixture::{House, PUBLIC};
+use crate::fixture::{House, PUBLIC, on_server};
 use crate::key_sets::{certified, openssl};
 use crate::people::{App, Browser, Page, SCOPES, query, token};
 use crate::smart::Ward;
@@ -9,6 +9,7 @@ use http::StatusCode;
 use medlock_clinical::SignInConfig;
 use medlock_clinical::auth::Unknown;
 use medlock_clinical::jose::{Key, signing_input};
+use medlock_clinical::store::Place;
 use medlock_node::clock::Clock;
 use medlock_node::outbound::OutboundConfig;
 use medlock_node::provider::{WebAlgorithm, WebKey};
@@ -78,6 +79,10 @@ impl Provider {
 
     /// A house whose people sign in there.
     fn house(&self, change: impl FnOnce(&mut SignInConfig)) -> House {
+        self.house_at(None, change)
+    }
+
+    fn house_at(&self, place: Option<Place>, change: impl FnOnce(&mut SignInConfig)) -> House {
         std::fs::write(self.folder.path().join("secret"), format!("{SECRET}\n")).expect("written");
         let mut sign_in = SignInConfig {
             issuer: self.issuer(),
@@ -90,7 +95,7 @@ impl Provider {
             hosts: Vec::new(),
         };
         change(&mut sign_in);
-        House::with(None, |config| {
+        House::with(place, |config| {
             let networks = ["127.0.0.0/8", "::1"].map(str::to_owned).to_vec();
             let ca = Some(self.folder.path().join("ca.pem"));
             config.outbound = OutboundConfig { networks, ca, ..OutboundConfig::default() };
@@ -283,7 +288,7 @@ async fn who_is_new_at_an_oidc_provider_says_it_by_a_code() {
     let mut provider = Provider::new();
     let key = provider.folder.path().join("hub.key");
     openssl(provider.folder.path(), "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out hub.key");
-    let house = provider.house(|config| {
+    let house = provider.house_at(Some(on_server()), |config| {
         (config.secret_file, config.key_file, config.unknown) = (None, Some(key), Unknown::Code);
     });
     let keys = house.people_json(http::Request::get("/auth/upstream/keys"), String::new()).await;
