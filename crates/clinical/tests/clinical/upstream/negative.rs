@@ -1,0 +1,219 @@
+//! Answers that sign nobody in: of a provider that says what a test wants it to.
+
+use super::*;
+
+/// A provider that says what it is told to.
+struct Liar {
+    provider: Provider,
+    key: WebKey,
+}
+
+impl Liar {
+    fn new() -> Self {
+        let mut provider = Provider::new();
+        provider.start(&mut Self::command());
+        let liar = Self { key: WebKey::generate(WebAlgorithm::Es256), provider };
+        liar.metadata(&[]);
+        liar.say("keys", &json!({ "keys": [jwk(&liar.key)] }).to_string());
+        liar
+    }
+
+    fn command() -> Command {
+        let mut command = Command::new(venv().join("bin/python3"));
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clinical/upstream/issuer.py"));
+        command
+    }
+
+    fn say(&self, file: &str, text: &str) {
+        std::fs::write(self.provider.folder.path().join(file), text).expect("written");
+    }
+
+    fn metadata(&self, change: &[(&str, Value)]) {
+        let issuer = self.provider.issuer();
+        let mut told = json!({
+            "issuer": issuer, "authorization_endpoint": format!("{issuer}/authorize"), "token_endpoint": format!("{issuer}/token"),
+            "jwks_uri": format!("{issuer}/keys"), "response_types_supported": ["code"],
+            "id_token_signing_alg_values_supported": ["ES256", "RS256"], "authorization_response_iss_parameter_supported": true,
+        });
+        change.iter().for_each(|(name, value)| told[*name] = value.clone());
+        self.say(".well-known_openid-configuration", &told.to_string());
+    }
+
+    /// What a good provider would say.
+    fn claims(&self, house: &House, sent: &Page) -> Value {
+        let now = house.site.clock.now().unix();
+        json!({
+            "iss": self.provider.issuer(), "aud": "medlock", "sub": "a-17", "nonce": parameter(sent, "nonce"), "iat": now,
+            "exp": now + 60,
+        })
+    }
+
+    fn give(&self, token: &str) {
+        let answer = json!({ "access_token": "x", "token_type": "Bearer", "id_token": token });
+        self.say("token", &answer.to_string());
+    }
+
+    fn answer(&self, sent: &Page, change: &[(&str, &str)]) -> String {
+        let (state, issuer) = (parameter(sent, "state"), self.provider.issuer());
+        let mut pairs = vec![("code", "code"), ("state", &state), ("iss", &issuer)];
+        for (name, value) in change {
+            pairs.retain(|(one, _)| one != name);
+            if !value.is_empty() {
+                pairs.push((name, value));
+            }
+        }
+        format!("/auth/upstream/answer?{}", crate::people::form(&pairs))
+    }
+}
+
+fn jwk(key: &WebKey) -> Value {
+    let mut jwk: Value = serde_json::from_str(Key::from_spki(key.spki()).expect("a key").to_json()).expect("JSON");
+    jwk["kid"] = json!("k");
+    jwk
+}
+
+fn signed(key: &WebKey, claims: &Value) -> String {
+    let header = json!({ "alg": key.algorithm().name(), "kid": "k" });
+    let input = signing_input(header.to_string().as_bytes(), claims.to_string().as_bytes());
+    format!("{input}.{}", BASE64URL_NOPAD.encode(&key.sign(input.as_bytes())))
+}
+
+/// Nobody is signed in by this answer.
+async fn refused(browser: &mut Browser<'_>, app: &App, what: &str, answer: &str) {
+    let page = browser.get(answer).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN, "{what}: {page:?}");
+    assert!(page.text.contains("You were not signed in"), "{what}: {page:?}");
+    assert!(browser.authorize(&query(&app.id, &[])).await.text.contains("Sign in with"), "{what}");
+}
+
+/// Shows REQ-SMART-88, REQ-SMART-89: no answer signs anybody in but the provider's own, to this browser's question, now.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_answer_signs_anybody_in() {
+    let liar = Liar::new();
+    let ward = Ward::at(liar.provider.house(|_| {})).await;
+    let house = &ward.house;
+    link(house, "a-17").await;
+    let app = house.app("public", json!({ "scopes": SCOPES })).await;
+    let mut browser = Browser::new(house);
+    let fresh = async |browser: &mut Browser<'_>| begin(browser, &query(&app.id, &[])).await;
+    // What it says in its token.
+    let other = WebKey::generate(WebAlgorithm::Es256);
+    let rsa = WebKey::generate(WebAlgorithm::Rs256);
+    let now = house.site.clock.now().unix();
+    for (name, value) in [
+        ("nonce", json!("another")),
+        ("nonce", Value::Null),
+        ("aud", json!("another")),
+        ("aud", json!(["medlock", "another"])),
+        ("azp", json!("another")),
+        ("iss", json!("https://evil.example")),
+        ("exp", json!(now - 60)),
+        ("iat", json!(now - 600)),
+        ("iat", json!(now + 600)),
+        ("sub", Value::Null),
+    ] {
+        let sent = fresh(&mut browser).await;
+        let mut claims = liar.claims(house, &sent);
+        claims[name] = value.clone();
+        liar.give(&signed(&liar.key, &claims));
+        refused(&mut browser, &app, &format!("{name} {value}"), &liar.answer(&sent, &[])).await;
+    }
+    // How it is signed.
+    let unsigned = |algorithm: &str, claims: &Value| {
+        let header = json!({ "alg": algorithm, "kid": "k" }).to_string();
+        format!("{}.", signing_input(header.as_bytes(), claims.to_string().as_bytes()))
+    };
+    let sent = fresh(&mut browser).await;
+    let claims = liar.claims(house, &sent);
+    let good = signed(&liar.key, &claims);
+    let swapped = good.replacen(good.split('.').nth(1).expect("claims"), &BASE64URL_NOPAD.encode(b"{}"), 1);
+    for (what, token) in [
+        ("alg_none", unsigned("none", &claims)),
+        ("alg_none", unsigned("ES256", &claims)),
+        ("key_confusion", format!("{}AAAA", unsigned("HS256", &claims))),
+        ("other_key", signed(&other, &claims)),
+        ("other_algorithm", signed(&rsa, &claims)),
+        ("other_claims", swapped),
+        ("no_token", String::new()),
+        ("no_token", "a.b.c".to_owned()),
+    ] {
+        liar.give(&token);
+        refused(&mut browser, &app, what, &liar.answer(&sent, &[])).await;
+    }
+    liar.say("token", "{\"error\":\"invalid_grant\"}");
+    refused(&mut browser, &app, "no_token", &liar.answer(&sent, &[])).await;
+    // Whose answer it is (RFC 9207), before the code goes anywhere.
+    liar.give(&good);
+    for (what, change) in [
+        ("mix_up", vec![("iss", "https://evil.example")]),
+        ("mix_up", vec![("iss", "")]),
+        ("mix_up", vec![("iss", ""), ("code", ""), ("error", "access_denied")]),
+        ("denied", vec![("code", ""), ("error", "access_denied")]),
+        ("no_code", vec![("code", "")]),
+    ] {
+        refused(&mut browser, &app, what, &liar.answer(&sent, &change)).await;
+    }
+    // Whose question it answers.
+    let another = Browser::new(house).authorize(&query(&app.id, &[])).await;
+    let ticket = another.hidden("ticket");
+    for (what, state) in [("no_state", ""), ("state_of_nobody", "AAAA"), ("state_of_another_step", &ticket)] {
+        let page = browser.get(&liar.answer(&sent, &[("state", state)])).await;
+        assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("another browser"), "{what}: {page:?}");
+    }
+    let mut elsewhere = Browser::new(house);
+    let theirs = fresh(&mut elsewhere).await;
+    liar.give(&signed(&liar.key, &liar.claims(house, &theirs)));
+    let page = browser.get(&liar.answer(&theirs, &[])).await;
+    assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("another browser"), "{page:?}");
+    refused(&mut browser, &app, "nonce_of_another", &liar.answer(&sent, &[])).await;
+    // And so it does, once.
+    liar.give(&good);
+    let (before, answered) = (browser.cookie.clone(), browser.get(&liar.answer(&sent, &[])).await);
+    asked(&mut browser, &answered).await;
+    browser.cookie = before.clone();
+    let page = browser.get(&liar.answer(&sent, &[])).await;
+    assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("done already"), "replay: {page:?}");
+    // A page lies around for a quarter of an hour.
+    let sent = fresh(&mut browser).await;
+    house.site.clock.advance(15 * 60);
+    liar.give(&signed(&liar.key, &liar.claims(house, &sent)));
+    let page = browser.get(&liar.answer(&sent, &[])).await;
+    assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("too long ago"), "{page:?}");
+}
+
+/// Shows REQ-SMART-81, REQ-SMART-90: nobody is sent to a provider that says it is another one, and the hub calls nobody for it but whom the
+/// settings name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_leads_nowhere_else() {
+    let liar = Liar::new();
+    let ward = Ward::at(liar.provider.house(|_| {})).await;
+    let house = &ward.house;
+    let app = house.app("public", json!({})).await;
+    let mut browser = Browser::new(house);
+    liar.metadata(&[("issuer", json!("https://evil.example"))]);
+    assert_eq!(begin(&mut browser, &query(&app.id, &[])).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    // There would be the same answers, at another port.
+    let port = free_port();
+    let _elsewhere = liar.provider.at(&mut Liar::command(), port);
+    for (name, value) in [("token_endpoint", "token"), ("jwks_uri", "keys")] {
+        let value = format!("https://localhost:{port}/{value}");
+        liar.metadata(&[(name, json!(value))]);
+        house.site.clock.advance(3_600);
+        let sent = begin(&mut browser, &query(&app.id, &[])).await;
+        liar.give(&signed(&liar.key, &liar.claims(house, &sent)));
+        let page = browser.get(&liar.answer(&sent, &[])).await;
+        assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE, "{name} {value}: {page:?}");
+    }
+    // What it does not say that it signs by, it has not signed.
+    liar.metadata(&[("id_token_signing_alg_values_supported", json!(["RS256"]))]);
+    house.site.clock.advance(3_600);
+    let sent = begin(&mut browser, &query(&app.id, &[])).await;
+    liar.give(&signed(&liar.key, &liar.claims(house, &sent)));
+    refused(&mut browser, &app, "other_algorithm", &liar.answer(&sent, &[])).await;
+    // The provider's host is not one that others may have called.
+    let told = house.administer(json!({
+        "verb": "add-client", "name": "x", "sort": "keys", "scopes": "system/Patient.rs",
+        "keys_url": format!("{}/keys", liar.provider.issuer()),
+    }));
+    assert_eq!(told.await.status, StatusCode::BAD_REQUEST);
+}
