@@ -397,8 +397,11 @@ impl Authority {
         Ok(false)
     }
 
-    /// Raises an alarm of which there is one at a time for each kind and device.
-    pub(crate) fn alarm(&self, kind: &str, device: Option<DeviceName>, text: String) -> Result<(), Error> {
+    /// Raises an alarm of which there is one at a time for each kind and device. Blocks.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn alarm(&self, kind: &str, device: Option<DeviceName>, text: String) -> Result<(), Error> {
         self.alarm_about(kind, device, String::new(), text)
     }
 

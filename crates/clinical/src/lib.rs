@@ -55,7 +55,7 @@ use kind::{Millis, Row};
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::outbound::Outbound;
-use seam::{Devices, WebKeys};
+use seam::{Alarms, Devices, WebKeys};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -75,8 +75,10 @@ pub struct Needs {
     pub knowledge: Arc<KnowledgeBase>,
     /// The register of the site.
     pub devices: Arc<dyn Devices>,
-    /// The keys that sign ID tokens.
+    /// The keys that sign ID tokens and notices.
     pub web_keys: Arc<dyn WebKeys>,
+    /// Where alarms are raised.
+    pub alarms: Arc<dyn Alarms>,
     /// Where it keeps what it keeps.
     pub place: Place,
 }
@@ -88,12 +90,14 @@ pub struct Clinical {
     knowledge: Arc<KnowledgeBase>,
     devices: Arc<dyn Devices>,
     web_keys: Arc<dyn WebKeys>,
+    alarms: Arc<dyn Alarms>,
     records: Arc<Records>,
     gate: Gate,
     audit: audit::Queue,
     places: rest::Places,
     key_sets: auth::KeySets,
-    notices: subscription::Notices,
+    turn: subscription::Turn,
+    places_looked: subscription::Places,
     /// Whose software registers by itself.
     communities: auth::Communities,
     /// Where people sign in, if it is elsewhere.
@@ -112,7 +116,7 @@ impl Clinical {
         let key_sets = auth::KeySets::new(Outbound::new(&config.outbound)?);
         let upstream =
             config.sign_in.as_ref().map(|sign_in| auth::Upstream::open(sign_in, &config.outbound)).transpose()?;
-        let Needs { clock, knowledge, devices, web_keys, place } = needs;
+        let Needs { clock, knowledge, devices, web_keys, alarms, place } = needs;
         let base = format!("{}/fhir", settings.public_url);
         let communities = auth::Communities::open(&config.udap, &base, clock.now())?;
         let records = Arc::new(Records::open(&place, clock.clone())?);
@@ -126,12 +130,14 @@ impl Clinical {
             knowledge,
             devices,
             web_keys,
+            alarms,
             records,
             gate,
             audit,
             places: rest::Places::default(),
             key_sets,
-            notices: subscription::Notices::new(),
+            turn: subscription::Turn::new(),
+            places_looked: subscription::Places::default(),
             communities,
             upstream,
             devices_address,
@@ -184,8 +190,12 @@ impl Clinical {
         &self.key_sets
     }
 
-    pub(crate) const fn notices(&self) -> &subscription::Notices {
-        &self.notices
+    pub(crate) const fn turn(&self) -> &subscription::Turn {
+        &self.turn
+    }
+
+    pub(crate) const fn places_looked(&self) -> &subscription::Places {
+        &self.places_looked
     }
 
     /// The patients whom somebody of the staff, by their row, may choose: what consents hide is not among them.
@@ -197,6 +207,10 @@ impl Clinical {
 
     pub(crate) fn web_keys(&self) -> &dyn WebKeys {
         &*self.web_keys
+    }
+
+    pub(crate) fn alarms(&self) -> &dyn Alarms {
+        &*self.alarms
     }
 
     pub(crate) fn devices_address(&self) -> Arc<str> {

@@ -45,7 +45,16 @@ pub trait Devices: Send + Sync {
     fn issuing_certificates(&self) -> Vec<Vec<u8>>;
 }
 
-/// The keys that sign ID tokens: a signer process has them. All block.
+/// Where those who run the site are told that something is wrong. All block.
+pub trait Alarms: Send + Sync {
+    /// Raises an alarm; of a kind there is one at a time, which counts up.
+    ///
+    /// # Errors
+    /// [`NeedError`].
+    fn raise(&self, kind: &'static str, text: String) -> Result<(), NeedError>;
+}
+
+/// The keys that sign ID tokens and notices to subscribers: a signer process has them. All block.
 pub trait WebKeys: Send + Sync {
     /// The public half (`SubjectPublicKeyInfo`, DER) of the key for this algorithm, which is made at first use.
     ///
@@ -53,7 +62,7 @@ pub trait WebKeys: Send + Sync {
     /// [`NeedError`].
     fn public_key(&self, algorithm: WebAlgorithm) -> Result<Vec<u8>, NeedError>;
 
-    /// Signs an ID token.
+    /// Signs an ID token, given as its signing input (RFC 7515), or a notice, given as its signature base (RFC 9421).
     ///
     /// # Errors
     /// [`NeedError`].

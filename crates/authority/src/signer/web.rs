@@ -1,11 +1,12 @@
-//! Keys that sign ID tokens (OpenID Connect Core, section 2), and nothing else: a signature of theirs says to one piece of
-//! software who has signed in at one hub, for an hour at most.
+//! Keys of the web, which sign two things and nothing else. An ID token (OpenID Connect Core, section 2) says to one piece of software
+//! who has signed in at one hub, for an hour at most. A notice (HTTP Message Signatures, RFC 9421) is a request to a subscriber's
+//! server: its signature says that it is this hub's. Neither can be taken for the other: one is base64url, one begins with a quote.
 
 use super::protocol::MAX_TOKEN;
 use super::{Signer as _, SignerError};
 use crate::Authority;
 use crate::keys::KeyDirectory;
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use medlock_node::files;
 use medlock_node::provider::{WebAlgorithm, WebKey};
 use serde::Deserialize;
@@ -54,16 +55,20 @@ impl Web {
         Ok(self.key(folder, algorithm)?.spki().to_vec())
     }
 
-    /// Signs an ID token. The first one decides for whom this signer speaks.
+    /// Signs an ID token, the first of which decides for whom this signer speaks; or a notice.
     pub(super) fn sign(
         &self,
         folder: &KeyDirectory,
         algorithm: WebAlgorithm,
         input: &str,
     ) -> Result<Vec<u8>, SignerError> {
-        let issuer =
-            check(algorithm, input).map_err(|why| SignerError::Refused(format!("this is no ID token: {why}")))?;
-        self.speak_for(folder, issuer)?;
+        let refused = |what: &str, why: &str| SignerError::Refused(format!("this is no {what}: {why}"));
+        if input.starts_with('"') {
+            check_notice(algorithm, input).map_err(|why| refused("notice", why))?;
+        } else {
+            let issuer = check(algorithm, input).map_err(|why| refused("ID token", &why))?;
+            self.speak_for(folder, issuer)?;
+        }
         Ok(self.key(folder, algorithm)?.sign(input.as_bytes()))
     }
 
@@ -108,7 +113,7 @@ impl Web {
 }
 
 impl Authority {
-    /// The public half (`SubjectPublicKeyInfo`, DER) of the key that signs ID tokens by this algorithm. Blocks.
+    /// The public half (`SubjectPublicKeyInfo`, DER) of the key that signs ID tokens, and notices, by this algorithm. Blocks.
     ///
     /// # Errors
     /// [`SignerError`].
@@ -116,7 +121,7 @@ impl Authority {
         self.signer.web_key(algorithm)
     }
 
-    /// Has an ID token signed. Blocks.
+    /// Has an ID token signed, or a notice. Blocks.
     ///
     /// # Errors
     /// [`SignerError`].
@@ -143,6 +148,35 @@ fn check(algorithm: WebAlgorithm, input: &str) -> Result<String, String> {
         return Err(format!("it is good for longer than {LONGEST} seconds, or for none"));
     }
     Ok(claims.iss)
+}
+
+/// Whether this is the signature base of a notice (RFC 9421 section 2.5), in the one form that a hub writes.
+fn check_notice(algorithm: WebAlgorithm, base: &str) -> Result<(), &'static str> {
+    if algorithm != WebAlgorithm::Es256 || base.len() > MAX_TOKEN {
+        return Err("it is signed by ES256, and is not so long");
+    }
+    let mut lines = base.split('\n');
+    let mut line = |name: &str| lines.next().and_then(|line| line.strip_prefix(name));
+    if !line("\"@method\": ").is_some_and(|method| matches!(method, "PUT" | "POST")) {
+        return Err("it neither puts nor posts");
+    }
+    let address = line("\"@target-uri\": ").filter(|address| address.bytes().all(|byte| byte.is_ascii_graphic()));
+    if !address.is_some_and(|address| address.starts_with("https://")) {
+        return Err("its address is not https://…");
+    }
+    let digest = line("\"content-digest\": ").and_then(|digest| digest.strip_prefix("sha-256=:")?.strip_suffix(':'));
+    if digest.and_then(|digest| BASE64.decode(digest.as_bytes()).ok()).is_none_or(|digest| digest.len() != 32) {
+        return Err("it has no digest of its body");
+    }
+    let covered = line("\"@signature-params\": (\"@method\" \"@target-uri\" \"content-digest\");created=");
+    let named = covered.and_then(|covered| covered.split_once(";keyid=\""));
+    let Some((created, name)) = named else { return Err("it covers something else") };
+    let name = name.strip_suffix("\";alg=\"ecdsa-p256-sha256\";tag=\"medlock-notice\"");
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if created.is_empty() || !created.bytes().all(|byte| byte.is_ascii_digit()) || !name.is_some_and(is_name) {
+        return Err("it does not say when, by which key, and that it is a notice");
+    }
+    if lines.next().is_some() { Err("there is more behind it") } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -214,5 +248,40 @@ mod tests {
         assert_eq!(again.web_key(WebAlgorithm::Es256).unwrap(), spki);
         assert!(again.sign_token(WebAlgorithm::Es256, &input(HEADER, &CLAIMS.replace("https://hub", "x"))).is_err());
         assert!(again.sign_token(WebAlgorithm::Rs256, &input(&HEADER.replace("ES256", "RS256"), CLAIMS)).is_ok());
+    }
+
+    /// Shows REQ-SUB-16: the signer signs notices in their one form, and nothing that is like one.
+    #[test]
+    fn notices_are_signed_and_nothing_that_is_like_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = InProcess::open(folder.path()).unwrap();
+        let digest = BASE64.encode(&[7; 32]);
+        let fine = format!(
+            "\"@method\": PUT\n\"@target-uri\": https://a.example/x\n\"content-digest\": sha-256=:{digest}:\n\
+             \"@signature-params\": (\"@method\" \"@target-uri\" \"content-digest\");created=100;keyid=\"k-1\";\
+             alg=\"ecdsa-p256-sha256\";tag=\"medlock-notice\""
+        );
+        assert!(keys.sign_token(WebAlgorithm::Es256, &fine).is_ok());
+        assert!(keys.sign_token(WebAlgorithm::Rs256, &fine).is_err());
+        for (from, to) in [
+            ("PUT", "GET"),
+            ("PUT\n", "PUT\n\n"),
+            ("https://", "http://"),
+            ("/x", "/x y"),
+            (digest.as_str(), "AAAA"),
+            ("sha-256", "sha-512"),
+            (" \"content-digest\")", ")"),
+            ("=100", "="),
+            ("=100", "=100;expires=200"),
+            ("k-1", "k\"1"),
+            ("medlock-notice", "other"),
+            ("-notice\"", "-notice\"\n\"x\": y"),
+            (fine.as_str(), &format!("\"{}", "x".repeat(9_000))),
+            (fine.as_str(), "\""),
+        ] {
+            let changed = fine.replacen(from, to, 1);
+            assert_ne!(changed, fine);
+            assert!(keys.sign_token(WebAlgorithm::Es256, &changed).is_err(), "{changed}");
+        }
     }
 }

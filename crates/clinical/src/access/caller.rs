@@ -7,7 +7,6 @@ use crate::auth::{Scopes, Word};
 use crate::consent::{Actor, Base, Ruling};
 use crate::kind::{Kind, Millis, Row};
 use crate::provenance::{Statement, TESTIFIED, Testimony};
-use crate::store::NewLeave;
 use crate::subscription::Subscriber;
 use crate::validate::ident_of;
 use medlock_trust::decide::Code;
@@ -113,6 +112,20 @@ pub struct Grant {
     pub rights: Arc<[Right]>,
 }
 
+impl Grant {
+    /// The same, good for these scopes alone.
+    pub(crate) fn good_for(self, scopes: Scopes) -> Self {
+        // Who is a patient sees that one alone.
+        let only = self.person.filter(|(kind, _)| *kind == Kind::PATIENT).map(|(_, row)| row);
+        let rights = match &self.holder {
+            Holder::Device { own, .. } => scopes.rights_of_device(*own),
+            Holder::Software { .. } => scopes.rights_of_software(),
+            Holder::Person { patient, .. } => scopes.rights_of_person(*patient, only),
+        };
+        Self { scopes, rights: rights.into(), ..self }
+    }
+}
+
 /// How the holder of a token stands at this moment, for one operation.
 pub(super) type Standing = Result<Option<Code>, Denied>;
 
@@ -154,16 +167,15 @@ impl Caller {
         }
     }
 
-    /// In whose name it is told what it wants to be told, until then (seconds since 1970); `None`: a device is told nothing.
+    /// In whose name it is told what it wants to be told, until then (seconds since 1970) at most, and no more than its token is good
+    /// for; `None`: a device is told nothing.
     pub(crate) fn subscriber(&self, until: i64) -> Option<Subscriber> {
-        match &self.grant.holder {
-            Holder::Device { .. } => None,
-            Holder::Person { .. } => Some(Subscriber::Leave(self.grant.leave)),
-            Holder::Software { client } => {
-                let (holder, scopes) = (Holder::Software { client: client.clone() }, self.grant.scopes.clone());
-                Some(Subscriber::Own(NewLeave { holder, scopes, made: self.at.0.div_euclid(1_000), until }))
-            }
-        }
+        let (client, person) = match &self.grant.holder {
+            Holder::Device { .. } => return None,
+            Holder::Software { client } => (client, None),
+            Holder::Person { client, account, .. } => (client, Some((self.grant.leave, *account))),
+        };
+        Some(Subscriber { client: client.clone(), person, scopes: self.grant.scopes.clone(), until })
     }
 
     /// Whether it may open apps with a patient and a place.

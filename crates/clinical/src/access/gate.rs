@@ -12,6 +12,7 @@ use crate::outcome::{Code, Issue, Refusal};
 use crate::provenance::Testimony;
 use crate::seam::{Devices, Handed};
 use crate::store::Records;
+use crate::subscription::Subscriber;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use medlock_node::accept::PeerInfo;
@@ -156,16 +157,29 @@ impl Gate {
         }
     }
 
-    /// Who is told something in the name of what was granted, with what is allowed at this moment; `None` when that has ended.
-    /// Blocks.
-    pub(crate) fn subscriber(&self, leave: i64) -> Result<Option<Caller>, medlock_store::Error> {
-        let grant = self.records.leave(leave)?.filter(|grant| grant.until > self.clock.now().unix());
-        let Some(grant) = grant else { return Ok(None) };
-        let who = match &grant.holder {
-            Holder::Device { .. } => return Ok(None),
-            Holder::Software { client } => Who::Software { client: client.clone() },
-            Holder::Person { account, client, .. } => Who::Person { account: *account, client: client.clone() },
+    /// Who is told something, with what is allowed at this moment: no more than the token was good for that asked for it, than was
+    /// granted, and than the software is registered for. `None` when that has ended. Blocks.
+    pub(crate) fn subscriber(&self, subscriber: &Subscriber) -> Result<Option<Caller>, medlock_store::Error> {
+        let (client, until) = (subscriber.client.clone(), subscriber.until);
+        let (who, grant) = match subscriber.person {
+            Some((leave, account)) => {
+                (Who::Person { account, client }, self.records.leave_within(leave, &subscriber.scopes)?)
+            }
+            None => {
+                let kinds: Vec<Kind> = Kind::all().collect();
+                let registered = self.records.client(&client)?;
+                let grant = registered.map(|registered| {
+                    let holder = Holder::Software { client: client.clone() };
+                    let (scopes, rights) = (Scopes::default(), Arc::from([]));
+                    let none =
+                        Grant { leave: 0, holder, person: None, binding: Binding::Bearer, until, scopes, rights };
+                    none.good_for(subscriber.scopes.within(&registered.scopes, &kinds))
+                });
+                (Who::Software { client }, grant)
+            }
         };
+        let now = self.clock.now().unix();
+        let Some(grant) = grant.filter(|grant| grant.until.min(until) > now) else { return Ok(None) };
         let (base, at) = (Arc::clone(&self.base), Millis(self.clock.unix_millis()));
         Ok(Some(Caller { who, grant: Arc::new(grant), standings: Vec::new(), base, at, testimony: None }))
     }

@@ -31,8 +31,6 @@ use std::time::Duration;
 const SWEEP: Duration = Duration::from_secs(60);
 /// How long what is late is kept, in seconds: a code that comes again is known by it.
 const KEPT: i64 = 3_600;
-/// How long is waited before subscribers are told what has changed meanwhile.
-const TELL: Duration = Duration::from_millis(500);
 /// How often it is looked for what has ended at other hubs of the store.
 const NEWS: Duration = Duration::from_millis(250);
 
@@ -145,14 +143,17 @@ async fn openid_configuration(State(door): State<Door>) -> Response {
 
 impl Clinical {
     /// Ends tokens that other hubs have ended, and tidies up, until asked to stop. To be spawned once.
-    pub async fn keep(self: Arc<Self>, mut stop: Stop) {
+    pub async fn keep(self: Arc<Self>, stop: Stop) {
+        tokio::join!(Arc::clone(&self).tell_until(stop.clone()), self.tidy_until(stop));
+    }
+
+    async fn tidy_until(self: Arc<Self>, mut stop: Stop) {
         let every = |period| {
             let mut clock = tokio::time::interval(period);
             clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             clock
         };
         let (mut sweep, mut news) = (every(SWEEP), every(NEWS));
-        let telling = tokio::spawn(Arc::clone(&self).tell_until(stop.clone()));
         loop {
             let sweeps = tokio::select! {
                 () = stop.asked() => break,
@@ -163,23 +164,6 @@ impl Clinical {
             let kept = tokio::task::spawn_blocking(move || if sweeps { clinical.sweep() } else { clinical.hear() });
             if kept.await.is_err() {
                 tracing::error!("late tokens were not looked for");
-            }
-        }
-        if telling.await.is_err() {
-            tracing::error!("subscribers were told no more");
-        }
-    }
-
-    /// Tells subscribers what has changed, until asked to stop.
-    async fn tell_until(self: Arc<Self>, mut stop: Stop) {
-        loop {
-            tokio::select! {
-                () = stop.asked() => return,
-                () = tokio::time::sleep(TELL) => {}
-            }
-            tokio::select! {
-                () = stop.asked() => return,
-                () = self.tell_all() => {}
             }
         }
     }

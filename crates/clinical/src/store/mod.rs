@@ -43,7 +43,7 @@ pub(crate) use passkeys::SignedIn;
 pub use read::Stored;
 pub use search::Found;
 pub(crate) use statement::Statement;
-pub(crate) use subscription::Due;
+pub(crate) use subscription::{Behind, Due, Sights, Subscribed, Telling};
 pub(crate) use token::{NewLeave, NewRefresh, NewToken};
 pub(crate) use upstream::Sworn;
 

@@ -24,6 +24,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Sql { sqlite: SQLITE_GLASS_APPEND, postgres: POSTGRES_GLASS_APPEND },
         Step::Both(STATEMENTS),
         Step::Both(SUBSCRIPTIONS),
+        Step::Both(SUBSCRIBERS),
         Step::Both(HANDED),
         Step::Both(UPSTREAM),
         Step::Both(COMMUNITIES),
@@ -208,6 +209,19 @@ CREATE TABLE subscription (
 ) STRICT;
 CREATE INDEX subscription_told ON subscription (told);
 CREATE TABLE telling (id INTEGER PRIMARY KEY, hub BLOB NOT NULL, until INTEGER NOT NULL) STRICT;
+";
+/// In whose name each is told, what the token was good for that wrote it, and until when (seconds); software's has no grant (`leave` is
+/// 0). How often the hub that tells has said so; and changes by their kinds.
+const SUBSCRIBERS: &str = "
+ALTER TABLE subscription ADD COLUMN client TEXT NOT NULL DEFAULT '';
+ALTER TABLE subscription ADD COLUMN account INTEGER;
+ALTER TABLE subscription ADD COLUMN scopes TEXT NOT NULL DEFAULT '';
+ALTER TABLE subscription ADD COLUMN until INTEGER NOT NULL DEFAULT 0;
+UPDATE subscription SET client = l.client, account = l.account, scopes = l.scopes, until = l.until FROM leave l WHERE l.id = subscription.leave;
+UPDATE leave SET ended = made WHERE account IS NULL AND id IN (SELECT leave FROM subscription);
+UPDATE subscription SET leave = 0 WHERE account IS NULL;
+ALTER TABLE telling RENAME COLUMN until TO beat;
+CREATE INDEX change_kind ON change (kind, seq);
 ";
 /// What devices handed over, by the numbers that they gave, with SHA-256 of it; and deliveries that wait until a person says whose
 /// they are, and then name the row of their resource: they stay, so that no number is given to another.

@@ -82,11 +82,11 @@ impl Statement {
         self
     }
 
-    /// Appends a list of parameters in brackets. It is as long as 1, 4, 16 or 64 values, or that of which `values` is
+    /// Appends a list of parameters in brackets. It is as long as 1, 4, 16, 64 or 256 values, or that of which `values` is
     /// longer: then a server knows few texts, not one for each length.
     pub(crate) fn list(&mut self, values: &[i64]) -> &mut Self {
         let Some(last) = values.last() else { return self.text("(NULL)") };
-        let padded = [1, 4, 16, 64].into_iter().find(|length| *length >= values.len()).unwrap_or(values.len());
+        let padded = [1, 4, 16, 64, 256].into_iter().find(|length| *length >= values.len()).unwrap_or(values.len());
         self.text("(");
         for place in 0..padded {
             if place > 0 {

@@ -3,6 +3,7 @@
 use super::condition::{Conditions, Of};
 use super::read::{COLUMNS, Stored};
 use super::search::Driver;
+use super::token::scopes_of;
 use super::write::{Stopped, refused};
 use super::{Records, Statement};
 use crate::access::{Caller, Sight, Verb};
@@ -10,53 +11,99 @@ use crate::kind::{Kind, Millis, Row, Seq};
 use crate::outcome::{Code, Issue};
 use crate::query::{Order, Plan};
 use crate::subscription::Subscriber;
-use medlock_store::{Error, Fault, Sql, all, first, values};
-use std::collections::BTreeMap;
+use medlock_store::{Error, Fault, Row as Found, Sql, Value, all, first, values};
+use std::collections::HashMap;
 
 /// Subscriptions that are told, at most: each looks at each change.
 const MOST: i64 = 1_000;
-/// Subscriptions that are looked at together.
-const TOGETHER: i64 = 256;
-/// Changes that one subscription is told of together.
-const CHANGES: usize = 64;
+/// Those of software in its own name, or of one account; and those of all accounts with one piece of software.
+const OF_ONE: i64 = 32;
+const OF_APP: i64 = 256;
+/// Changes that are looked at in one question, and questions that are asked one after another.
+const CHANGES: usize = 256;
+const QUESTIONS: usize = 16;
+/// Resources that one subscriber is told of together.
+const TOGETHER: usize = 64;
 
-/// A subscription that is to be told.
+/// A subscription that may be due.
 #[derive(Clone, Debug)]
 pub(crate) struct Due {
+    pub(crate) row: Row,
+    pub(crate) client: String,
+    /// The last change that was told.
+    pub(crate) told: Seq,
+}
+
+/// A subscription as it is at this moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscribed {
     pub(crate) stored: Stored,
-    pub(crate) leave: i64,
+    pub(crate) subscriber: Subscriber,
     /// The last change that was told.
     pub(crate) told: Seq,
     /// How often in a row it could not be told.
     pub(crate) failures: u32,
 }
 
+/// What a subscriber may look for, and what it may read: it is told what is in both.
+#[derive(Debug)]
+pub(crate) struct Sights {
+    pub(crate) search: Sight,
+    pub(crate) read: Sight,
+}
+
 /// What has changed since something was told.
 #[derive(Debug)]
 pub(crate) struct Changed {
     /// What is wanted of it and in sight, each with the number of its last change, in their order.
-    pub(crate) found: Vec<(Seq, Stored)>,
+    pub(crate) found: Vec<(Seq, Row)>,
     /// So far it was looked.
     pub(crate) upto: Seq,
+}
+
+/// Who has waited longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Behind {
+    /// The Subscription.
+    pub(crate) row: Row,
+    /// When the first change was written that it was not told of.
+    pub(crate) since: Millis,
+}
+
+/// Which hub tells, and how often it has said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Telling {
+    pub(crate) hub: [u8; 16],
+    pub(crate) beat: i64,
 }
 
 /// Puts one in the place of what was there for this row; none: nothing is told any more.
 pub(super) fn write(sql: &mut dyn Sql, row: Row, subscriber: Option<&Subscriber>) -> Result<(), Stopped> {
     remove(sql, row)?;
-    let count =
-        first(sql, "subscription", "SELECT count(*) AS n FROM subscription", &[], |row| row.number::<i64>("n"))?;
-    if subscriber.is_some() && count.unwrap_or(0) >= MOST {
-        let text = format!("{MOST} are told already: delete one, or have one address tell several");
-        return Err(refused(Issue::new(Code::TooMuch, text)));
-    }
-    let leave = match subscriber {
-        None => return Ok(()),
-        Some(Subscriber::Leave(leave)) => *leave,
-        Some(Subscriber::Own(leave)) => leave.keep(sql)?,
+    let Some(subscriber) = subscriber else { return Ok(()) };
+    let client = subscriber.client.as_str();
+    let (leave, account) = subscriber.person.map_or((0, None), |(leave, account)| (leave, Some(account)));
+    let mut has_room = |of: &str, values: &[Value], most: i64| {
+        let question = format!("SELECT count(*) AS n FROM subscription {of}");
+        let count = first(sql, "subscription", &question, values, |row| row.number::<i64>("n"))?;
+        if count.unwrap_or(0) < most {
+            return Ok(());
+        }
+        let text = format!("{most} are told already: delete one, or have one address tell several");
+        Err(refused(Issue::new(Code::TooMuch, text)))
     };
-    let insert = "INSERT INTO subscription (rid, leave, told, failures, next) \
-                  VALUES (?1, ?2, (SELECT COALESCE(max(seq), 0) FROM change), 0, 0)";
-    sql.execute(insert, values![row.0, leave])?;
+    match account {
+        None => has_room("WHERE client = ?1 AND account IS NULL", values![client], OF_ONE)?,
+        Some(account) => {
+            has_room("WHERE account = ?1", values![account], OF_ONE)?;
+            has_room("WHERE client = ?1 AND account IS NOT NULL", values![client], OF_APP)?;
+        }
+    }
+    has_room("", &[], MOST)?;
+    let insert = "INSERT INTO subscription (rid, leave, client, account, scopes, until, told, failures, next) \
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT COALESCE(max(seq), 0) FROM change), 0, 0)";
+    let scopes = subscriber.scopes.to_string();
+    sql.execute(insert, values![row.0, leave, client, account, scopes, subscriber.until])?;
     Ok(())
 }
 
@@ -66,35 +113,79 @@ pub(super) fn remove(sql: &mut dyn Sql, row: Row) -> Result<(), Fault> {
 }
 
 impl Records {
-    /// Whether this hub is the one that tells, of all of the store: for so long, in milliseconds.
+    /// Which hub tells, of all of the store.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn tells(&self, hub: [u8; 16], now: Millis, milliseconds: i64) -> Result<bool, Error> {
-        let until = now.0.saturating_add(milliseconds);
-        self.database().write_single("take the turn to tell", move |sql| {
-            let take = "INSERT INTO telling (id, hub, until) VALUES (1, ?1, ?2) ON CONFLICT (id) DO UPDATE \
-                        SET hub = excluded.hub, until = excluded.until WHERE telling.hub = excluded.hub OR telling.until < ?3";
-            Ok(sql.execute(take, values![hub, until, now.0])? == 1)
+    pub(crate) fn telling(&self) -> Result<Option<Telling>, Error> {
+        self.database().read("ask who tells", |sql| {
+            first(sql, "telling", "SELECT hub, beat FROM telling WHERE id = 1", &[], |row| {
+                Ok(Telling { hub: row.bytes("hub")?, beat: row.number("beat")? })
+            })
         })
     }
 
-    /// Subscriptions that are due, those that wait longest first.
+    /// Says that `hub` tells, if nobody has said so since `seen`; whether it does.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn tells(&self, hub: [u8; 16], seen: Option<Telling>) -> Result<bool, Error> {
+        self.database().write_single("take the turn to tell", move |sql| {
+            let said = match seen {
+                None => {
+                    let take = "INSERT INTO telling (id, hub, beat) VALUES (1, ?1, 0) ON CONFLICT (id) DO NOTHING";
+                    sql.execute(take, values![hub])?
+                }
+                Some(seen) => {
+                    let take = "UPDATE telling SET hub = ?1, beat = beat + 1 WHERE id = 1 AND hub = ?2 AND beat = ?3";
+                    sql.execute(take, values![hub, seen.hub, seen.beat])?
+                }
+            };
+            Ok(said == 1)
+        })
+    }
+
+    /// `hub` tells no more, and another one may at once.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn tells_no_more(&self, hub: [u8; 16]) -> Result<(), Error> {
+        self.database().write_single("give the turn to tell back", move |sql| {
+            sql.execute("DELETE FROM telling WHERE hub = ?1", values![hub]).map(drop)
+        })
+    }
+
+    /// Subscriptions whose time has come and behind whose place something has changed.
     ///
     /// # Errors
     /// [`Error`].
     pub(crate) fn due(&self, now: Millis, newest: Seq) -> Result<Vec<Due>, Error> {
+        let question = "SELECT rid, client, told FROM subscription WHERE next <= ?1 AND told < ?2 ORDER BY told, rid";
+        self.database().read("look for subscriptions", |sql| {
+            all(sql, "subscription", question, values![now.0, newest.0], |row| {
+                let client = row.text("client")?.to_owned();
+                Ok(Due { row: Row(row.number("rid")?), client, told: Seq(row.number("told")?) })
+            })
+        })
+    }
+
+    /// The subscription as it is now, if it is served.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn subscribed(&self, row: Row) -> Result<Option<Subscribed>, Error> {
         let sight = Caller::administrator().sight(Verb::Read);
-        let columns = format!("{COLUMNS}, s.leave, s.told, s.failures");
+        let columns = format!(
+            "{COLUMNS}, s.leave, s.client, s.account, s.scopes, s.until, s.told AS told, s.failures AS failures"
+        );
         let from = "subscription s JOIN resource r ON r.rid = s.rid";
         let mut question = Statement::kept_by_row(&columns, from, &sight, Kind::SUBSCRIPTION);
-        question.text(" AND r.gone = 0 AND s.next <= ").value(now.0).text(" AND s.told < ").value(newest.0);
-        question.text(" ORDER BY s.told LIMIT ").value(TOGETHER);
-        self.database().read("look for subscriptions", |sql| {
-            all(sql, "subscription", question.sql(), question.values(), |row| {
-                Ok(Due {
+        question.text(" AND r.gone = 0 AND s.rid = ").value(row.0);
+        self.database().read("look for a subscription", |sql| {
+            first(sql, "subscription", question.sql(), question.values(), |row| {
+                Ok(Subscribed {
                     stored: Stored::of(row)?,
-                    leave: row.number("leave")?,
+                    subscriber: subscriber(row)?,
                     told: Seq(row.number("told")?),
                     failures: row.number("failures")?,
                 })
@@ -102,50 +193,89 @@ impl Records {
         })
     }
 
-    /// What of the changes behind `told` is wanted and in sight at this moment.
+    /// What of the changes behind `told` is wanted and in sight at this moment. It is looked through thousands, until there is enough
+    /// to tell.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn changed(&self, sight: &Sight, plan: &Plan, told: Seq, newest: Seq) -> Result<Changed, Error> {
+    pub(crate) fn changed(&self, sights: &Sights, plan: &Plan, told: Seq, newest: Seq) -> Result<Changed, Error> {
         self.database().read_snapshot("look for what has changed", |sql| {
-            let question =
-                "SELECT seq, rid FROM change WHERE seq > ?1 AND seq <= ?2 AND kind = ?3 ORDER BY seq LIMIT ?4";
-            let of = values![told.0, newest.0, i64::from(plan.kind().number()), CHANGES as i64];
-            let changes: Vec<(i64, i64)> =
-                all(sql, "change", question, of, |row| Ok((row.number("seq")?, row.number("rid")?)))?;
-            let upto = match changes.last() {
-                Some((seq, _)) if changes.len() == CHANGES => Seq(*seq),
-                _ => newest,
-            };
-            // Of what has changed twice, the last change counts.
-            let last: BTreeMap<i64, i64> = changes.into_iter().map(|(seq, rid)| (rid, seq)).collect();
-            let mut found = Vec::new();
-            if !last.is_empty() {
-                let mut question = Statement::seen_by_row(COLUMNS, sight, plan.kind());
-                question.text(" AND r.rid IN ").list(&last.keys().copied().collect::<Vec<_>>());
-                for filter in plan.filters() {
-                    question.text(" AND ");
-                    let of = Of { alias: "r", driver: Driver::Link, order: Order::Date };
-                    Conditions { sql: &mut *sql, out: &mut question, sight }.write(of, filter)?;
+            let (mut found, mut upto) = (HashMap::new(), told);
+            for _ in 0..QUESTIONS {
+                let question =
+                    "SELECT seq, rid FROM change WHERE seq > ?1 AND seq <= ?2 AND kind = ?3 ORDER BY seq LIMIT ?4";
+                let of = values![upto.0, newest.0, i64::from(plan.kind().number()), CHANGES as i64];
+                let changes: Vec<(i64, i64)> =
+                    all(sql, "change", question, of, |row| Ok((row.number("seq")?, row.number("rid")?)))?;
+                let is_last = changes.len() < CHANGES;
+                upto = match changes.last() {
+                    Some((seq, _)) if !is_last => Seq(*seq),
+                    _ => newest,
+                };
+                // Of what has changed twice, the last change counts.
+                let last: HashMap<i64, i64> = changes.into_iter().map(|(seq, rid)| (rid, seq)).collect();
+                if !last.is_empty() {
+                    let rows: Vec<i64> = last.keys().copied().collect();
+                    let question = wanted(sql, "r.rid", sights, plan, &rows)?;
+                    let rows = all(sql, "resource", question.sql(), question.values(), |row| row.number("rid"))?;
+                    found.extend(rows.into_iter().filter_map(|rid: i64| Some((rid, *last.get(&rid)?))));
                 }
-                found = all(sql, "resource", question.sql(), question.values(), Stored::of)?;
+                if is_last || found.len() >= TOGETHER {
+                    break;
+                }
             }
-            let seq = |stored: &Stored| Seq(last.get(&stored.row.0).copied().unwrap_or(told.0));
-            let mut found: Vec<(Seq, Stored)> = found.into_iter().map(|stored| (seq(&stored), stored)).collect();
-            found.sort_unstable_by_key(|(seq, _)| *seq);
+            let mut found: Vec<(Seq, Row)> = found.into_iter().map(|(rid, seq)| (Seq(seq), Row(rid))).collect();
+            found.sort_unstable();
+            if found.len() > TOGETHER {
+                found.truncate(TOGETHER);
+                upto = found.last().map_or(upto, |(seq, _)| *seq);
+            }
             Ok(Changed { found, upto })
         })
     }
 
-    /// Notes how far a subscription was told; how often it could not be, and when it is tried again.
+    /// The resource with this row, if it is wanted and in sight at this moment.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn keep_told(&self, row: Row, told: Seq, failures: u32, next: Millis) -> Result<(), Error> {
-        self.database().write_single("note what was told", move |sql| {
-            let update = "UPDATE subscription SET told = ?2, failures = ?3, next = ?4 WHERE rid = ?1";
-            sql.execute(update, values![row.0, told.0, failures, next.0]).map(drop)
+    pub(crate) fn wanted(&self, sights: &Sights, plan: &Plan, row: Row) -> Result<Option<Stored>, Error> {
+        self.database().read_snapshot("read what is told", |sql| {
+            let question = wanted(sql, COLUMNS, sights, plan, &[row.0])?;
+            first(sql, "resource", question.sql(), question.values(), Stored::of)
         })
+    }
+
+    /// Notes how far a subscription was told, if it stands at `from` still; how often it could not be, and when it is tried again.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn keep_told(
+        &self,
+        row: Row,
+        (from, told): (Seq, Seq),
+        failures: u32,
+        next: Millis,
+    ) -> Result<bool, Error> {
+        self.database().write_single("note what was told", move |sql| {
+            let update = "UPDATE subscription SET told = ?3, failures = ?4, next = ?5 WHERE rid = ?1 AND told = ?2";
+            Ok(sql.execute(update, values![row.0, from.0, told.0, failures, next.0])? == 1)
+        })
+    }
+
+    /// Notes how far subscriptions were looked for, each if it stands where that began still.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn keep_places(&self, places: &[(Row, Seq, Seq)]) -> Result<(), Error> {
+        let mut update = Statement::default();
+        update.text("UPDATE subscription SET told = p.column3 FROM (VALUES ");
+        for (number, (row, from, to)) in places.iter().enumerate() {
+            update.text(if number > 0 { ", (CAST(" } else { "(CAST(" }).value(row.0).text(" AS BIGINT), CAST(");
+            update.value(from.0).text(" AS BIGINT), CAST(").value(to.0).text(" AS BIGINT))");
+        }
+        update.text(") AS p WHERE subscription.rid = p.column1 AND subscription.told = p.column2");
+        self.database()
+            .write_single("note how far it was looked", move |sql| sql.execute(update.sql(), update.values()).map(drop))
     }
 
     /// Nothing is told any more.
@@ -156,14 +286,52 @@ impl Records {
         self.database().write_single("end a subscription", move |sql| remove(sql, row))
     }
 
-    /// Whether anybody wants to be told anything.
+    /// How many are told.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn has_subscriptions(&self) -> Result<bool, Error> {
-        self.database().read("look for subscriptions", |sql| {
-            Ok(first(sql, "subscription", "SELECT rid FROM subscription LIMIT 1", &[], |row| row.number::<i64>("rid"))?
-                .is_some())
+    pub(crate) fn subscriptions(&self) -> Result<u64, Error> {
+        self.database().read("count subscriptions", |sql| {
+            let question = "SELECT count(*) AS n FROM subscription";
+            Ok(first(sql, "subscription", question, &[], |row| row.number("n"))?.unwrap_or(0))
         })
     }
+
+    /// Who has waited longest to be told; `None`: all were told everything.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn behind(&self) -> Result<Option<Behind>, Error> {
+        self.database().read_snapshot("look who was not told", |sql| {
+            let last = "SELECT rid, told FROM subscription ORDER BY told, rid LIMIT 1";
+            let last = first(sql, "subscription", last, &[], |row| Ok((Row(row.number("rid")?), row.number("told")?)))?;
+            let Some((row, told)): Option<(Row, i64)> = last else { return Ok(None) };
+            let next = "SELECT updated FROM change WHERE seq > ?1 ORDER BY seq LIMIT 1";
+            let since = first(sql, "change", next, values![told], |row| Ok(Millis(row.number("updated")?)))?;
+            Ok(since.map(|since| Behind { row, since }))
+        })
+    }
+}
+
+fn subscriber(row: &Found) -> Result<Subscriber, Fault> {
+    let person = match row.optional_number("account")? {
+        None => None,
+        Some(account) => Some((row.number("leave")?, account)),
+    };
+    let client = row.text("client")?.to_owned();
+    Ok(Subscriber { client, person, scopes: scopes_of(row, "scopes")?, until: row.number("until")? })
+}
+
+/// Asks for those of these rows that a search wants and its subscriber may both look for and read.
+fn wanted(sql: &mut dyn Sql, columns: &str, sights: &Sights, plan: &Plan, rows: &[i64]) -> Result<Statement, Fault> {
+    let mut question = Statement::seen_by_row(columns, &sights.search, plan.kind());
+    question.text(" AND ");
+    sights.read.write(plan.kind(), "r", &mut question);
+    question.text(" AND r.rid IN ").list(rows);
+    for filter in plan.filters() {
+        question.text(" AND ");
+        let of = Of { alias: "r", driver: Driver::Link, order: Order::Date };
+        Conditions { sql: &mut *sql, out: &mut question, sight: &sights.search }.write(of, filter)?;
+    }
+    Ok(question)
 }

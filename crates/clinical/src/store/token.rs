@@ -134,7 +134,7 @@ fn binding_of(row: &Found) -> Result<Binding, Fault> {
     })
 }
 
-fn scopes_of(row: &Found, column: &str) -> Result<Scopes, Fault> {
+pub(super) fn scopes_of(row: &Found, column: &str) -> Result<Scopes, Fault> {
     Scopes::read(row.text(column)?).map_err(|_| row.damaged(column))
 }
 
@@ -158,17 +158,10 @@ fn holder_of(row: &Found) -> Result<(Holder, Option<(Kind, Row)>), Fault> {
 
 /// What was granted, with its scopes and until when.
 fn grant_of(row: &Found, binding: Binding) -> Result<Grant, Fault> {
-    let scopes = scopes_of(row, "scopes")?;
     let (holder, person) = holder_of(row)?;
-    // Who is a patient sees that one alone.
-    let only = person.filter(|(kind, _)| *kind == Kind::PATIENT).map(|(_, row)| row);
-    let rights = match &holder {
-        Holder::Device { own, .. } => scopes.rights_of_device(*own),
-        Holder::Software { .. } => scopes.rights_of_software(),
-        Holder::Person { patient, .. } => scopes.rights_of_person(*patient, only),
-    };
     let (leave, until) = (row.number("id")?, row.number("until")?);
-    Ok(Grant { leave, holder, person, binding, until, scopes, rights: Arc::from(rights) })
+    let none = Grant { leave, holder, person, binding, until, scopes: Scopes::default(), rights: Arc::from([]) };
+    Ok(none.good_for(scopes_of(row, "scopes")?))
 }
 
 impl Records {
@@ -200,16 +193,23 @@ impl Records {
         })
     }
 
-    /// What was granted, if it has not ended. That it is late is for who asks to see.
+    /// What is left of `scopes` of what was granted to a person's software, if it has not ended: what that is registered for now
+    /// counts too. That it is late is for who asks to see.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn leave(&self, leave: i64) -> Result<Option<Grant>, Error> {
+    pub(crate) fn leave_within(&self, leave: i64, scopes: &Scopes) -> Result<Option<Grant>, Error> {
         let question = format!(
-            "SELECT {LEAVE}, l.scopes, l.until FROM leave l LEFT JOIN account a ON a.id = l.account WHERE l.id = ?1 AND l.ended IS NULL"
+            "SELECT {LEAVE}, l.scopes, l.until, c.scopes AS registered FROM leave l JOIN client c ON c.id = l.client \
+             JOIN account a ON a.id = l.account WHERE l.id = ?1 AND l.ended IS NULL AND c.ended IS NULL AND a.ended = 0"
         );
+        let kinds: Vec<Kind> = Kind::all().collect();
         self.database().read("look for what was granted", |sql| {
-            first(sql, "leave", &question, values![leave], |row| grant_of(row, Binding::Bearer))
+            first(sql, "leave", &question, values![leave], |row| {
+                let grant = grant_of(row, Binding::Bearer)?;
+                let left = scopes.within(&grant.scopes, &kinds).within(&scopes_of(row, "registered")?, &kinds);
+                Ok(grant.good_for(left))
+            })
         })
     }
 

@@ -1,28 +1,48 @@
-//! What somebody wants to be told (FHIR R4 Subscription): read when it is written, and told by `notices`.
+//! What somebody wants to be told (FHIR R4 Subscription).
 //!
 //! A Subscription that is kept is one that is served: by `rest-hook`, for a search that stands for itself, at an address that the
 //! settings let us call. It is good for as long as what was granted to who wrote it.
+//!
+//! | module | what is there |
+//! | --- | --- |
+//! | `turn` | which hub of a store tells |
+//! | `round` | who is told next, and how many at once |
+//! | `notices` | telling one subscriber |
+//! | `signature` | by which a receiver knows the hub |
+//! | `watch` | how far behind they are |
+//! | `places` | how far each was looked, between two writes |
 
 mod notices;
+mod places;
+mod round;
+mod signature;
+mod turn;
+mod watch;
 
-pub(crate) use notices::Notices;
+pub(crate) use places::Places;
+pub(crate) use turn::Turn;
+pub use watch::Figures;
 
+use crate::auth::Scopes;
 use crate::json::{self, Document, Limits, Node, Sort};
 use crate::kind::Kind;
 use crate::moment;
 use crate::outcome::{Code, Issue, Issues};
-use crate::store::NewLeave;
 
 /// Characters of what is said of a failure, at most.
 const ERROR: usize = 256;
 
-/// In whose name one is told.
+/// In whose name one is told, and of what at most.
 #[derive(Clone, Debug)]
-pub(crate) enum Subscriber {
-    /// What was granted to a person's software: it ends with that.
-    Leave(i64),
-    /// Software in its own name: it ends with its registration.
-    Own(NewLeave),
+pub(crate) struct Subscriber {
+    /// The software.
+    pub(crate) client: String,
+    /// What a person granted it, and the person's account: it ends with that. `None`: software in its own name, while it is registered.
+    pub(crate) person: Option<(i64, i64)>,
+    /// What the token was good for that wrote the Subscription.
+    pub(crate) scopes: Scopes,
+    /// Until when at most, in seconds since 1970.
+    pub(crate) until: i64,
 }
 
 /// A subscription that was read.
@@ -66,7 +86,7 @@ impl Wanted {
             return Err(wrong("the type is rest-hook".into(), "Subscription.channel.type"));
         }
         if channel.is_some_and(|channel| channel.member("header").is_some()) {
-            let told = "headers are not sent: who reads Subscriptions would read them; have a secret in the address's path, or none";
+            let told = "headers are not sent, since who reads Subscriptions would read them: know the hub by its signature (RFC 9421)";
             return Err(wrong(told.into(), "Subscription.channel.header"));
         }
         let whole = match text(channel, "payload").as_deref() {

@@ -1,33 +1,37 @@
-//! Telling: what has changed is looked for under what each subscriber may see at that moment, noted in the audit, and sent.
+//! Telling one subscriber: what has changed is looked for under what it may see, looked at again just before each call, noted in the
+//! audit, and sent.
 //!
 //! | what happens | what is done |
 //! | --- | --- |
 //! | it is told | the next change is waited for |
-//! | its server is away, refuses, or leads elsewhere | the same is told again after a second, two, four …, an hour at most |
+//! | its server is away, is slow, refuses, or leads elsewhere | the same is told again after a second, two, four …, an hour at most |
 //! | it could not be told so often that half a day has gone | the Subscription is off, and says why |
 //! | what was granted has ended, the registration is gone, `end` has come | the Subscription is off, and says why |
+//! | it is changed or deleted, or another hub has the turn | nothing more is sent of what was found before |
 
-use super::{Wanted, with_status};
+use super::{Wanted, signature, with_status};
 use crate::Clinical;
 use crate::access::{Caller, Verb};
 use crate::audit::Note;
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits};
-use crate::kind::{Kind, Millis, Seq};
+use crate::kind::{Id, Kind, Millis, Row, Seq, Version};
 use crate::query::{self, Handling, Plan, Terms};
-use crate::store::{Act, Due, Stored};
+use crate::store::{Act, Sights, Stored, Subscribed};
 use crate::validate::{self, Asked};
 use axum::body::Bytes;
-use medlock_node::provider;
+use http::Method;
+use medlock_node::outbound::Address;
 use medlock_store::Error;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::task::{JoinSet, spawn_blocking};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-/// How long a hub has the turn to tell, in milliseconds: another one takes it when this one is gone for so long.
-const TURN: i64 = 10_000;
-/// Subscribers that are told at once.
-const AT_ONCE: usize = 16;
+/// A turn of one subscriber sends nothing more after so long,
+const SENDS: Duration = Duration::from_secs(5);
+/// and its server answers within so long.
+const ANSWERS: Duration = Duration::from_secs(5);
 /// How often in a row one cannot be told before it is left: some twelve hours.
 const FAILURES: u32 = 22;
 /// The longest pause between two tries, in milliseconds.
@@ -35,118 +39,106 @@ const PAUSE: i64 = 3_600_000;
 /// The media type of what is sent.
 const TYPE: &str = "application/fhir+json";
 
-/// The turn of this hub, of all that share the store.
-#[derive(Debug)]
-pub(crate) struct Notices {
-    hub: [u8; 16],
-    /// Until when it has the turn.
-    until: AtomicI64,
-}
-
-impl Notices {
-    pub(crate) fn new() -> Self {
-        Self { hub: provider::random(), until: AtomicI64::new(0) }
-    }
-
-    /// Whether this hub tells. Blocks.
-    fn have_turn(&self, clinical: &Clinical, now: Millis) -> Result<bool, Error> {
-        if now.0.saturating_add(TURN / 2) < self.until.load(Ordering::Relaxed) {
-            return Ok(true);
-        }
-        let mine = clinical.records().tells(self.hub, now, TURN)?;
-        self.until.store(if mine { now.0.saturating_add(TURN) } else { 0 }, Ordering::Relaxed);
-        Ok(mine)
-    }
-}
-
-/// What one subscriber is to be told.
+/// What one subscriber is to be told: numbers of rows alone.
 struct Telling {
-    due: Due,
+    row: Row,
+    id: Id,
+    version: Version,
     wanted: Wanted,
-    caller: Caller,
-    /// What has changed, each with the number of its change: one that is told as a whole with its text.
-    found: Vec<(Seq, Stored)>,
+    plan: Plan,
+    address: Address,
+    /// Where it stands in the store, and up to where nothing was found since.
+    kept: Seq,
+    from: Seq,
+    failures: u32,
+    found: Vec<(Seq, Row)>,
     upto: Seq,
+    newest: Seq,
+}
+
+/// What looking for changes brings.
+enum Looked {
+    /// Nothing up to now.
+    Nothing,
+    /// Nothing so far, and there is more to look at.
+    More,
+    Found(Box<Telling>),
+}
+
+/// How one of those that were found is just before it is sent.
+enum Again {
+    /// The Subscription is another one, or another hub tells.
+    Ended,
+    /// It may not be seen any more, or is no more what is wanted.
+    Unseen,
+    Seen(Box<(Caller, Stored)>),
+}
+
+/// How far it came, and why no further, where the other side is the reason.
+struct Sent {
+    told: Seq,
+    trouble: Option<String>,
 }
 
 impl Clinical {
-    /// Tells everybody who is due. Trouble is logged, and tried again.
-    pub(crate) async fn tell_all(self: &Arc<Self>) {
-        let clinical = Arc::clone(self);
-        let due = match spawn_blocking(move || clinical.who_is_due()).await {
-            Ok(Ok(due)) => Arc::new(Mutex::new(due.0.into_iter().map(|one| (one, due.1)).collect::<Vec<_>>())),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "subscribers cannot be told now");
-                return;
-            }
-            Err(_) => return,
+    /// The turn of one subscriber: it is told as much as fits into some seconds. Trouble is logged, and tried again.
+    pub(super) async fn tell(self: Arc<Self>, row: Row) {
+        let until = Instant::now() + SENDS;
+        while self.tell_some(row, until).await == Some(true) && Instant::now() < until {}
+    }
+
+    /// Whether there is more to tell at once.
+    async fn tell_some(self: &Arc<Self>, row: Row, until: Instant) -> Option<bool> {
+        let telling = match self.ask(move |clinical| clinical.look(row)).await? {
+            Looked::Nothing => return Some(false),
+            Looked::More => return Some(true),
+            Looked::Found(telling) => Arc::from(telling),
         };
-        let mut tasks = JoinSet::new();
-        for _ in 0..AT_ONCE {
-            let (clinical, due) = (Arc::clone(self), Arc::clone(&due));
-            tasks.spawn(async move {
-                loop {
-                    let next = due.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                    let Some((one, newest)) = next else { return };
-                    if let Err(error) = clinical.tell(one, newest).await {
-                        tracing::warn!(%error, "a subscriber cannot be told now");
-                    }
-                }
-            });
-        }
-        while tasks.join_next().await.is_some() {}
+        let sent = self.send(&telling, until).await?;
+        let more = sent.trouble.is_none() && sent.told > telling.from && sent.told < telling.newest;
+        self.ask(move |clinical| clinical.note_told(&telling, sent)).await?;
+        Some(more)
     }
 
-    fn who_is_due(&self) -> Result<(Vec<Due>, Seq), Error> {
+    /// Asks the store; `None` where it does not answer now.
+    async fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
+    ) -> Option<T> {
+        let clinical = Arc::clone(self);
+        let told = spawn_blocking(move || ask(&clinical)).await.ok()?;
+        told.inspect_err(|error| tracing::warn!(%error, "a subscriber cannot be told now")).ok()
+    }
+
+    /// What one subscriber is to be told, if anything. Blocks.
+    fn look(&self, row: Row) -> Result<Looked, Error> {
         let (records, now) = (self.records(), Millis(self.clock().unix_millis()));
-        if !records.has_subscriptions()? || !self.notices().have_turn(self, now)? {
-            return Ok((Vec::new(), Seq(0)));
-        }
+        // This first: a Subscription that is written anew meanwhile begins behind it, and is not moved by what is looked at here.
         let newest = records.newest()?;
-        Ok((records.due(now, newest)?, newest))
-    }
-
-    /// Tells one subscriber.
-    async fn tell(self: &Arc<Self>, due: Due, newest: Seq) -> Result<(), Error> {
-        let clinical = Arc::clone(self);
-        let looked = spawn_blocking(move || clinical.look(due, newest)).await;
-        let Ok(telling) = looked else { return Ok(()) };
-        let Some(telling) = telling? else { return Ok(()) };
-        let sent = self.send(&telling).await;
-        let clinical = Arc::clone(self);
-        let kept = spawn_blocking(move || match sent {
-            Ok(()) => clinical.records().keep_told(telling.due.stored.row, telling.upto, 0, Millis(0)),
-            Err((told, why)) => clinical.later(&telling.due, told, &why),
-        });
-        kept.await.unwrap_or(Ok(()))
-    }
-
-    /// What one subscriber is to be told at this moment, if anything. Blocks.
-    fn look(&self, due: Due, newest: Seq) -> Result<Option<Telling>, Error> {
-        let now = Millis(self.clock().unix_millis());
-        let ended = |why: &str| self.end_subscription(&due, why).map(|()| None);
-        let Some(caller) = self.gate().subscriber(due.leave)? else {
+        let Some(subscribed) = records.subscribed(row)? else { return Ok(Looked::Nothing) };
+        let ended = |why: &str| self.end_subscription(&subscribed.stored, why).map(|()| Looked::Nothing);
+        let Some(caller) = self.gate().subscriber(&subscribed.subscriber)? else {
             return ended("what was granted has ended");
         };
-        let Some(wanted) = Wanted::of_kept(&due.stored.body) else { return ended("it is none that is served") };
+        let Some(wanted) = Wanted::of_kept(&subscribed.stored.body) else { return ended("it is none that is served") };
         if wanted.until.is_some_and(|until| until <= now.0) {
             return ended("its end has come");
         }
-        let Some(plan) = self.plan_of(&wanted).filter(|_| caller.sight(Verb::Search).may(wanted.kind)) else {
+        let (sights, plan) = (sights(&caller), self.plan_of(&wanted));
+        let may = sights.search.may(wanted.kind) && sights.read.may(wanted.kind);
+        let (Some(plan), Ok(address), true) = (plan, Address::read(&wanted.endpoint), may) else {
             return ended("what it asks for is not served, or not granted");
         };
-        let changed = self.records().changed(&caller.sight(Verb::Search), &plan, due.told, newest)?;
-        let mut found = Vec::new();
-        for (seq, stored) in changed.found {
-            // Who may look for it may not always read it.
-            let read = self.records().read(&caller.sight(Verb::Read), stored.kind, &stored.id)?;
-            found.extend(read.filter(|read| !wanted.whole || !read.gone).map(|read| (seq, read)));
-        }
+        let (kept, from) = (subscribed.told, self.places_looked().reached(row, subscribed.told));
+        let changed = records.changed(&sights, &plan, from, newest)?;
+        let (found, upto) = (changed.found, changed.upto);
         if found.is_empty() {
-            self.records().keep_told(due.stored.row, changed.upto, 0, Millis(0))?;
-            return Ok(None);
+            self.places_looked().reach(row, kept, upto);
+            return Ok(if upto < newest { Looked::More } else { Looked::Nothing });
         }
-        Ok(Some(Telling { due, wanted, caller, found, upto: changed.upto }))
+        let Subscribed { stored: Stored { id, version, .. }, failures, .. } = subscribed;
+        let telling = Telling { row, id, version, wanted, plan, address, kept, from, failures, found, upto, newest };
+        Ok(Looked::Found(Box::new(telling)))
     }
 
     fn plan_of(&self, wanted: &Wanted) -> Option<Plan> {
@@ -155,71 +147,130 @@ impl Clinical {
         query::plan(wanted.kind, &pairs, terms, Definitions::r4()).ok()
     }
 
-    /// Sends all of it, each noted before. How far it came, and why no further.
-    async fn send(&self, telling: &Telling) -> Result<(), (Seq, String)> {
-        let Telling { due, wanted, found, .. } = telling;
-        let outbound = self.key_sets().outbound();
-        let mut told = due.told;
-        for (seq, stored) in found {
-            // What was told before is told again neither in part nor whole.
-            let failed = |why: String| (told, why);
-            let note = Note::of(&telling.caller, Verb::Read, stored.kind, wanted.endpoint.clone());
-            let patients = stored.patient.into_iter().collect();
-            if !self.audit().take(note.about(stored.kind, Some(stored.row), Some(stored.version), patients)) {
-                return Err(failed("nothing is told that cannot be audited".to_owned()));
+    /// Sends what was found, each as it is and as far as it may be seen at that moment.
+    async fn send(self: &Arc<Self>, telling: &Arc<Telling>, until: Instant) -> Option<Sent> {
+        let Telling { wanted, address, from, .. } = &**telling;
+        let (mut told, mut signs) = (*from, false);
+        // A mere sign is sent at the end, for all.
+        let so_far = |told: Seq| if wanted.whole { told } else { *from };
+        let failed = |told: Seq, why: String| Some(Sent { told: so_far(told), trouble: Some(why) });
+        for (number, (seq, row)) in telling.found.iter().copied().enumerate() {
+            if number > 0 && Instant::now() >= until {
+                break;
             }
-            if wanted.whole {
-                let address = format!("{}/{}/{}", wanted.endpoint.trim_end_matches('/'), stored.kind, stored.id);
-                let sent = outbound.put(&address, TYPE, Bytes::from(stored.body.clone())).await;
-                let answer = sent.map_err(|refused| failed(refused.to_string()))?;
-                if !answer.status().is_success() {
-                    return Err(failed(format!("its server answers {}", answer.status())));
+            let same = Arc::clone(telling);
+            match self.ask(move |clinical| clinical.look_again(&same, row)).await? {
+                Again::Ended => return Some(Sent { told: so_far(told), trouble: None }),
+                Again::Unseen => {}
+                Again::Seen(seen) => {
+                    let (caller, stored) = *seen;
+                    let note = Note::of(&caller, Verb::Read, stored.kind, address.authority());
+                    let patients = stored.patient.into_iter().collect();
+                    if !self.audit().take(note.about(stored.kind, Some(stored.row), Some(stored.version), patients)) {
+                        return failed(told, "nothing is told that cannot be audited".to_owned());
+                    }
+                    signs = true;
+                    if wanted.whole {
+                        let address =
+                            format!("{}/{}/{}", wanted.endpoint.trim_end_matches('/'), stored.kind, stored.id);
+                        if let Err(why) = self.call(Method::PUT, address, stored.body.into()).await {
+                            return failed(told, why);
+                        }
+                    }
                 }
-                told = Seq(seq.0);
             }
+            told = if telling.found.len() > number.saturating_add(1) { seq } else { telling.upto };
         }
-        if !wanted.whole {
-            let sent = outbound.post(&wanted.endpoint, TYPE, &[], Bytes::new()).await;
-            let answer = sent.map_err(|refused| (due.told, refused.to_string()))?;
-            if !answer.status().is_success() {
-                return Err((due.told, format!("its server answers {}", answer.status())));
-            }
+        if signs
+            && !wanted.whole
+            && let Err(why) = self.call(Method::POST, wanted.endpoint.clone(), Bytes::new()).await
+        {
+            return failed(*from, why);
         }
-        Ok(())
+        Some(Sent { told, trouble: None })
     }
 
-    /// It is tried again, or left.
-    fn later(&self, due: &Due, told: Seq, why: &str) -> Result<(), Error> {
-        let failures = if told > due.told { 1 } else { due.failures.saturating_add(1) };
-        tracing::info!(subscription = %due.stored.id, failures, why, "a subscriber could not be told");
+    /// How one that was found is at this moment, under what its subscriber may see now. Blocks.
+    fn look_again(&self, telling: &Telling, row: Row) -> Result<Again, Error> {
+        let records = self.records();
+        let subscribed = records.subscribed(telling.row)?;
+        let same = |now: &Subscribed| now.stored.version == telling.version && now.told == telling.kept;
+        let Some(subscribed) = subscribed.filter(same) else { return Ok(Again::Ended) };
+        let Some(caller) = self.gate().subscriber(&subscribed.subscriber)? else { return Ok(Again::Ended) };
+        let seen = records.wanted(&sights(&caller), &telling.plan, row)?;
+        // What is sent now is answered before another hub can have the turn.
+        if !self.turn().lasts(ANSWERS) {
+            return Ok(Again::Ended);
+        }
+        Ok(seen.map_or(Again::Unseen, |stored| Again::Seen(Box::new((caller, stored)))))
+    }
+
+    /// Calls the subscriber's server, signed.
+    async fn call(self: &Arc<Self>, method: Method, address: String, body: Bytes) -> Result<(), String> {
+        let outbound = self.key_sets().outbound();
+        let to = outbound.allows(&address).map_err(|refused| refused.to_string())?;
+        let (clinical, signed) = (Arc::clone(self), (method.clone(), body.clone()));
+        let headers = spawn_blocking(move || signature::headers(&clinical, &signed.0, &to, &signed.1));
+        let headers = headers.await.unwrap_or_else(|_| Err("it was not signed".to_owned()))?;
+        let sent = async {
+            match method {
+                Method::PUT => outbound.put(&address, TYPE, &headers, body).await,
+                _ => outbound.post(&address, TYPE, &headers, body).await,
+            }
+        };
+        let answer = timeout(ANSWERS, sent).await;
+        let answer = answer.map_err(|_| format!("its server does not answer within {} seconds", ANSWERS.as_secs()))?;
+        let status = answer.map_err(|refused| refused.to_string())?.status();
+        if status.is_success() { Ok(()) } else { Err(format!("its server answers {status}")) }
+    }
+
+    /// Notes how far it was told, or that it is tried again, or left. Blocks.
+    fn note_told(&self, telling: &Telling, sent: Sent) -> Result<(), Error> {
+        let (records, Telling { row, kept, from, .. }) = (self.records(), telling);
+        self.places_looked().forget(std::iter::once(*row));
+        let Sent { told, trouble } = sent;
+        let Some(why) = trouble else {
+            if told > *from {
+                records.keep_told(*row, (*kept, told), 0, Millis(0))?;
+            }
+            return Ok(());
+        };
+        let failures = if told > *from { 1 } else { telling.failures.saturating_add(1) };
+        tracing::info!(subscription = %telling.id, failures, why, "a subscriber could not be told");
         if failures >= FAILURES {
-            return self.end_subscription(due, &format!("it could not be told {failures} times: {why}"));
+            let Some(subscribed) = records.subscribed(*row)? else { return Ok(()) };
+            let why = format!("it could not be told {failures} times: {why}");
+            return self.end_subscription(&Stored { version: telling.version, ..subscribed.stored }, &why);
         }
         let pause = 1_000_i64.checked_shl(failures.saturating_sub(1)).map_or(PAUSE, |pause| pause.clamp(1_000, PAUSE));
         let next = Millis(self.clock().unix_millis().saturating_add(pause));
-        self.records().keep_told(due.stored.row, told, failures, next)
+        records.keep_told(*row, (*kept, told), failures, next).map(drop)
     }
 
     /// Nothing is told any more, and the Subscription says so.
-    fn end_subscription(&self, due: &Due, why: &str) -> Result<(), Error> {
+    fn end_subscription(&self, stored: &Stored, why: &str) -> Result<(), Error> {
         let (caller, kind) = (Caller::administrator(), Kind::SUBSCRIPTION);
-        let prepared = Document::read(&due.stored.body, &Limits::BUNDLE).ok().and_then(|document| {
+        let prepared = Document::read(&stored.body, &Limits::BUNDLE).ok().and_then(|document| {
             let text = with_status(document.root(), "off", Some(why));
             let document = Document::read(&text, &Limits::BUNDLE).ok()?;
             let asked = Asked { kind, bases: &self.bases(), mark: None };
             validate::prepare(document.root(), Definitions::r4(), asked).ok()
         });
-        let Some(to) = prepared else { return self.records().end_subscription(due.stored.row) };
-        let (id, if_match) = (due.stored.id, Some(due.stored.version));
+        let Some(to) = prepared else { return self.records().end_subscription(stored.row) };
+        let (id, if_match) = (stored.id, Some(stored.version));
         let act = Act::Update { id, to, if_match, condition: None, bases: self.bases() };
         let note = Note::of(&caller, Verb::Update, kind, "this hub".to_owned());
         match self.records().apply(&caller, vec![act], &note) {
             Ok(_) => Ok(()),
             // Who wrote it has changed or deleted it meanwhile: that counts.
             Err(why) => {
-                tracing::info!(subscription = %due.stored.id, ?why, "a subscription was not ended");
+                tracing::info!(subscription = %stored.id, ?why, "a subscription was not ended");
                 Ok(())
             }
         }
     }
+}
+
+fn sights(caller: &Caller) -> Sights {
+    Sights { search: caller.sight(Verb::Search), read: caller.sight(Verb::Read) }
 }

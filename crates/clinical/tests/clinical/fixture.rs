@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use medlock_clinical::seam::{Devices, NeedError, RegisteredDevice, WebKeys};
+use medlock_clinical::seam::{Alarms, Devices, NeedError, RegisteredDevice, WebKeys};
 use medlock_clinical::store::Place;
 use medlock_clinical::{Clinical, ClinicalConfig, Error, Needs};
 use medlock_node::accept::{Origin, PeerInfo};
@@ -78,11 +78,23 @@ impl WebKeys for Signer {
     }
 }
 
+/// The alarms that were raised.
+#[derive(Default)]
+pub(crate) struct Raised(pub(crate) Mutex<Vec<(&'static str, String)>>);
+
+impl Alarms for Raised {
+    fn raise(&self, kind: &'static str, text: String) -> Result<(), NeedError> {
+        self.0.lock().expect("the alarms").push((kind, text));
+        Ok(())
+    }
+}
+
 /// A clinical face at a site.
 pub(crate) struct House {
     pub(crate) site: Site,
     pub(crate) knowledge: Arc<KnowledgeBase>,
     pub(crate) clinical: Arc<Clinical>,
+    pub(crate) raised: Arc<Raised>,
     register: Arc<Register>,
     router: Router,
     pub(crate) people: Router,
@@ -165,17 +177,19 @@ impl House {
             ..ClinicalConfig::default()
         };
         change(&mut config);
+        let raised = Arc::new(Raised::default());
         let needs = Needs {
             clock: site.clock.clone(),
             knowledge: Arc::clone(&knowledge),
             devices: Arc::clone(&register) as Arc<dyn Devices>,
             web_keys: Arc::new(Signer),
+            alarms: Arc::clone(&raised) as Arc<dyn Alarms>,
             place,
         };
         let clinical = Clinical::open(&config, needs)?;
         let router = clinical.devices_router(DEVICES);
         let people = clinical.people_router().merge(clinical.admin_router());
-        Ok(Self { site, knowledge, clinical, register, router, people, epoch: Mutex::new(1), _folder: folder })
+        Ok(Self { site, knowledge, clinical, raised, register, router, people, epoch: Mutex::new(1), _folder: folder })
     }
 
     /// On an SQLite file and on a PostgreSQL server.

@@ -1,16 +1,22 @@
-"""A server that is told something: it notes each request as a line of JSON, and answers with what stands in `status`."""
+"""A server that is told something: it notes each request as a line of JSON, and answers with what stands in `status`; where `slow` is in
+the path, after as many seconds as stand in `slow`."""
 
 import http.server
 import json
 import ssl
 import sys
+import time
 
 
 class Hook(http.server.BaseHTTPRequestHandler):
     def told(self):
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
         with open("told", "a") as file:
-            file.write(json.dumps({"method": self.command, "path": self.path, "body": body}) + "\n")
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            file.write(json.dumps({"method": self.command, "path": self.path, "body": body, "headers": headers}) + "\n")
+        if "slow" in self.path:
+            with open("slow") as file:
+                time.sleep(float(file.read()))
         with open("status") as file:
             self.send_response(int(file.read()))
         self.send_header("content-length", "0")

@@ -23,6 +23,7 @@ mod rest;
 mod search;
 mod smart;
 mod subscription;
+mod telling;
 mod udap;
 mod upstream;
 mod validators;

@@ -232,12 +232,18 @@ impl Outbound {
         self.with_body(Method::POST, address, content_type, headers, body).await
     }
 
-    /// Puts something at an address.
+    /// Puts something at an address, with further headers.
     ///
     /// # Errors
     /// [`Refused`].
-    pub async fn put(&self, address: &str, content_type: &str, body: Bytes) -> Result<Response<Bytes>, Refused> {
-        self.with_body(Method::PUT, address, content_type, &[], body).await
+    pub async fn put(
+        &self,
+        address: &str,
+        content_type: &str,
+        headers: &[(http::HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> Result<Response<Bytes>, Refused> {
+        self.with_body(Method::PUT, address, content_type, headers, body).await
     }
 
     async fn with_body(

@@ -1,0 +1,304 @@
+//! Subscriptions that are told while others are slow, while rights end, and by several hubs.
+
+use crate::backend::Backend;
+use crate::fixture::{House, glucose};
+use crate::people::{Browser, query, token};
+use crate::subscription::{Hook, Ward, houses, subscription};
+use http::{Request, StatusCode};
+use medlock_clinical::store::Place;
+use medlock_node::stop;
+use medlock_store::postgres::Server;
+use medlock_testkit::PostgresServer;
+use medlock_testkit::peers::venv;
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The identifiers of what was told at this path, in their order.
+fn ids(hook: &Hook, path: &str) -> Vec<String> {
+    let paths = hook.told().into_iter().filter_map(|one| one["path"].as_str().map(str::to_owned));
+    let paths = paths.filter(|told| told.starts_with(path));
+    paths.filter_map(|told| told.rsplit('/').next().map(str::to_owned)).collect()
+}
+
+/// Shows REQ-SUB-07: while servers are slow, others are told as soon as ever, on both databases.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_server_holds_up_nobody_else() {
+    let hook = Hook::new();
+    hook.takes(3.0);
+    for (number, house) in houses(&hook).iter().enumerate() {
+        let ward = Ward::new(house).await;
+        let (slow, fast) = (format!("{number}/slow"), format!("{number}/fast"));
+        for place in [&slow, &slow, &fast] {
+            ward.subscribe(&subscription("Observation", &hook.address(place), true)).await;
+        }
+        for minute in 0..3 {
+            ward.reading(0, minute).await;
+        }
+        hook.until(&format!("/{slow}"), 2).await;
+        hook.until(&format!("/{fast}"), 3).await;
+        let began = Instant::now();
+        ward.reading(0, 10).await;
+        hook.until(&format!("/{fast}"), 4).await;
+        assert!(began.elapsed() < Duration::from_secs(3), "it waited {:?} for others", began.elapsed());
+    }
+}
+
+/// Shows REQ-SUB-08: what a patient takes back, and what is deleted or asked otherwise, is not sent any more, though it was found before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_while_it_is_told_is_told_no_more() {
+    let hook = Hook::new();
+    for (number, house) in houses(&hook).iter().enumerate() {
+        let ward = Ward::new(house).await;
+        let places = ["slow/kept", "slow/deleted", "slow/moved"].map(|place| format!("{number}/{place}"));
+        let mut subscriptions = Vec::new();
+        for place in &places {
+            subscriptions.push(ward.subscribe(&subscription("Observation", &hook.address(place), true)).await);
+        }
+        // All is found at once: after the pause of a server that was away.
+        hook.answers(503);
+        hook.takes(0.0);
+        ward.reading(0, 0).await;
+        for place in &places {
+            hook.until(&format!("/{place}"), 1).await;
+        }
+        for minute in 1..4 {
+            ward.reading(0, minute).await;
+        }
+        let seen = ward.reading(1, 9).await;
+        hook.answers(200);
+        hook.takes(1.5);
+        house.site.clock.advance(2);
+        for place in &places {
+            hook.until(&format!("/{place}"), 2).await;
+        }
+        ward.deny(0).await;
+        ward.send("DELETE", &format!("Subscription/{}", subscriptions[1]), &Value::Null).await;
+        let mut moved = subscription("Observation", &hook.address(&format!("{number}/elsewhere")), true);
+        moved["id"] = subscriptions[2].as_str().into();
+        let changed = ward.send("PUT", &format!("Subscription/{}", subscriptions[2]), &moved).await;
+        assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+        hook.until(&format!("/{}", places[0]), 3).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let told = ids(&hook, &format!("/{}", places[0]));
+        assert_eq!((told.len(), told.last()), (3, Some(&seen)), "one was on its way: {told:?}");
+        for place in &places[1..] {
+            assert_eq!(ids(&hook, &format!("/{place}")).len(), 2, "{place}");
+        }
+        assert_eq!(ids(&hook, &format!("/{number}/elsewhere")), [] as [String; 0], "it begins with what comes");
+    }
+}
+
+/// Shows REQ-SUB-09: of two hubs of a store one tells, also while that takes longer than its turn lasts; the other goes on when it stops, and
+/// when it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_hubs_one_tells_and_the_other_goes_on() {
+    let hook = Hook::new();
+    let server = PostgresServer::shared();
+    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
+    let [first, second] =
+        [(); 2].map(|()| House::calling(Some(Place::Server(Box::new(server.clone()))), hook.outbound()));
+    let ward = Ward::new(&first).await;
+    ward.subscribe(&subscription("Observation", &hook.address("slow"), true)).await;
+    hook.takes(2.0);
+    let mut made = Vec::new();
+    for minute in 0..8 {
+        made.push(ward.reading(0, minute).await);
+    }
+    hook.until("/slow", 1).await;
+    let (_stopper, stop) = stop::channel();
+    let other = tokio::spawn(Arc::clone(&second.clinical).keep(stop));
+    let told = hook.until("/slow", 8).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!((ids(&hook, "/slow"), told.len()), (made.clone(), 8), "each once, in their order");
+
+    // The first one stops.
+    hook.takes(0.0);
+    let Ward { gateway, patients, stopper, .. } = ward;
+    drop(stopper);
+    let reading = async |minute: u32| {
+        let at = format!("2024-01-01T09:{minute:02}:00Z");
+        gateway.create(&glucose(&patients[0].0, &patients[0].1, &at)).await.made()
+    };
+    made.push(reading(1).await);
+    hook.until("/slow", 9).await;
+    // The second one is gone without a word, and a third one comes.
+    let third = House::calling(Some(Place::Server(Box::new(server))), hook.outbound());
+    let (_stopper, stop) = stop::channel();
+    tokio::spawn(Arc::clone(&third.clinical).keep(stop));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    other.abort();
+    made.push(reading(2).await);
+    let told = hook.until("/slow", 10).await;
+    assert_eq!((ids(&hook, "/slow"), told.len()), (made, 10));
+}
+
+/// Shows REQ-SUB-10: what matches little is not held back by what does not match, on both databases.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_matches_is_told_behind_thousands_that_do_not() {
+    let hook = Hook::new();
+    for (number, house) in houses(&hook).iter().enumerate() {
+        let ward = Ward::new(house).await;
+        let place = format!("{number}/few");
+        ward.subscribe(&subscription("Observation?code=http://loinc.org|99504-3", &hook.address(&place), true)).await;
+        hook.answers(503);
+        ward.reading(0, 0).await;
+        hook.until(&format!("/{place}"), 1).await;
+        let (patient, device) = &ward.patients[0];
+        let mut other = glucose(patient, device, "2024-01-01T10:00:00Z");
+        other["code"] = json!({ "coding": [{ "system": "http://loinc.org", "code": "8867-4" }] });
+        let entry = json!({ "resource": other, "request": { "method": "POST", "url": "Observation" } });
+        let bundle =
+            json!({ "resourceType": "Bundle", "type": "transaction", "entry": vec![entry; 1_000] }).to_string();
+        for _ in 0..3 {
+            let kept = ward.gateway.send("POST", "", &[("content-type", "application/fhir+json")], &bundle);
+            assert_eq!(kept.await.status, StatusCode::OK);
+        }
+        let last = ward.reading(0, 1).await;
+        hook.answers(200);
+        house.site.clock.advance(2);
+        let began = Instant::now();
+        let told = hook.until(&format!("/{place}"), 3).await;
+        assert!(began.elapsed() < Duration::from_secs(8), "it took {:?}", began.elapsed());
+        assert!(told[2]["path"].as_str().is_some_and(|path| path.ends_with(&last)), "{told:?}");
+    }
+}
+
+/// Shows REQ-SUB-11: a token that was narrowed asks for no more than it could see itself, whatever was granted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrowed_token_is_told_no_more_than_it_may_see() {
+    let hook = Hook::new();
+    for (number, house) in houses(&hook).iter().enumerate() {
+        let ward = Ward::new(house).await;
+        let doctor = json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] });
+        let doctor = ward.gateway.create(&doctor).await.made();
+        let code = house.account("doe", &format!("Practitioner/{doctor}")).await;
+        let scopes = "launch/patient offline_access user/Subscription.crus user/Observation.rs patient/Observation.rs";
+        let app = house.app("public", json!({ "scopes": scopes })).await;
+        let mut browser = Browser::new(house);
+        let page = browser.sign_in(&query(&app.id, &[("scope", scopes)]), ("doe", &code)).await;
+        let sent = browser.allow(&page, &[("patient", &ward.patients[1].0)]).await;
+        let given = app.exchange(house, &sent.parameter("code"), &[]).await;
+        let narrow = [("scope", "user/Subscription.crus patient/Observation.rs")];
+        let narrow = app.refresh(house, &token(&given, "refresh_token"), &narrow).await;
+        let places = [("wide", &given), ("narrow", &narrow)];
+        for (place, of) in places {
+            let request = Request::post("/fhir/Subscription").header("content-type", "application/fhir+json");
+            let request = request.header("authorization", format!("Bearer {}", token(of, "access_token")));
+            let wanted = subscription("Observation", &hook.address(&format!("{number}/{place}")), true);
+            house.people_json(request, wanted.to_string()).await.made();
+        }
+        let (hidden, seen) = (ward.reading(0, 1).await, ward.reading(1, 2).await);
+        hook.until(&format!("/{number}/wide"), 2).await;
+        hook.until(&format!("/{number}/narrow"), 1).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(ids(&hook, &format!("/{number}/wide")), [hidden, seen.clone()]);
+        assert_eq!(ids(&hook, &format!("/{number}/narrow")), [seen], "of the one patient alone");
+        house.administer(json!({ "verb": "remove-client", "id": app.id })).await;
+    }
+}
+
+/// Shows REQ-SUB-12: who is told something knows the hub by its published keys (RFC 9421): the method, the address and the body are
+/// signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_are_signed_with_the_published_key() {
+    let hook = Hook::new();
+    let house = House::calling(None, hook.outbound());
+    let ward = Ward::new(&house).await;
+    ward.subscribe(&subscription("Observation", &hook.address("whole"), true)).await;
+    ward.subscribe(&subscription("Observation", &hook.address("sign?for=me"), false)).await;
+    ward.reading(0, 1).await;
+    let keys = house.people_json(Request::get("/auth/keys"), String::new()).await;
+    for path in ["/whole", "/sign"] {
+        let told = hook.until(path, 1).await.remove(0);
+        let asked = json!({ "keys": keys.body, "told": told, "base": hook.address("").trim_end_matches('/') });
+        assert_eq!(received(&asked), Ok(house.site.clock.now().unix().to_string()));
+        let replaced = |name: &str, to: &str| {
+            let mut changed = asked.clone();
+            changed["told"][name] = to.into();
+            changed
+        };
+        for (name, to) in [("method", "DELETE"), ("path", "/whole/Observation/other"), ("body", "{}")] {
+            assert!(received(&replaced(name, to)).is_err(), "{name} is another one");
+        }
+    }
+}
+
+/// What a receiver that is not ours says of a notice: when it was signed.
+fn received(asked: &Value) -> Result<String, String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clinical/receiver.py");
+    let mut receiver = Command::new(venv().join("bin/python3"));
+    receiver.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut receiver = receiver.spawn().expect("python starts");
+    receiver.stdin.take().expect("a pipe").write_all(asked.to_string().as_bytes()).expect("written");
+    let told = receiver.wait_with_output().expect("it ends");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if told.status.success() { Ok(text(&told.stdout)) } else { Err(text(&told.stderr)) }
+}
+
+/// Shows REQ-SUB-14: one piece of software has 32 Subscriptions at most, and keeps nobody else from theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_takes_no_place_of_others() {
+    let hook = Hook::new();
+    for house in houses(&hook) {
+        let ward = Ward::new(&house).await;
+        let wanted = subscription("Observation?code=none", &hook.address("x"), false);
+        let mut last = String::new();
+        for _ in 0..32 {
+            last = ward.subscribe(&wanted).await;
+        }
+        let more = ward.send("POST", "Subscription", &wanted).await;
+        assert_eq!(more.code(), "fhir-too-much", "{more:?}");
+        let mut again = wanted.clone();
+        again["id"] = last.as_str().into();
+        assert_eq!(ward.send("PUT", &format!("Subscription/{last}"), &again).await.status, StatusCode::OK);
+        let scopes = "system/Subscription.cruds system/Observation.rs";
+        let other = Backend::new(&house, scopes).await.token(scopes).await;
+        let request = Request::post("/fhir/Subscription").header("content-type", "application/fhir+json");
+        let request = request.header("authorization", format!("Bearer {other}"));
+        house.people_json(request, wanted.to_string()).await.made();
+        ward.send("DELETE", &format!("Subscription/{last}"), &Value::Null).await;
+        ward.subscribe(&wanted).await;
+    }
+}
+
+/// Shows REQ-SUB-15: how far the last subscriber is behind is a figure, and an alarm when that is minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_behind_for_minutes_raises_an_alarm() {
+    let hook = Hook::new();
+    for (number, house) in houses(&hook).iter().enumerate() {
+        let ward = Ward::new(house).await;
+        let place = format!("{number}/behind");
+        let id = ward.subscribe(&subscription("Observation", &hook.address(&place), true)).await;
+        hook.answers(503);
+        ward.reading(0, 1).await;
+        hook.until(&format!("/{place}"), 1).await;
+        house.site.clock.advance(299);
+        let figures = house.clinical.figures().expect("figures");
+        assert_eq!((figures.subscriptions, (299..305).contains(&figures.behind_seconds)), (1, true), "{figures:?}");
+        house.site.clock.advance(10);
+        let began = Instant::now();
+        let raised = loop {
+            let raised = house.raised.0.lock().expect("the alarms").clone();
+            if !raised.is_empty() {
+                break raised;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "nobody was told");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        assert!(
+            raised[0].0 == "subscriber-behind" && raised[0].1.contains(&format!("Subscription/{id} ")),
+            "{raised:?}"
+        );
+        hook.answers(200);
+        house.site.clock.advance(3_600);
+        hook.until(&format!("/{place}"), 3).await;
+        let began = Instant::now();
+        while house.clinical.figures().expect("figures").behind_seconds > 0 {
+            assert!(began.elapsed() < Duration::from_secs(20), "it is told, and stays behind");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
