@@ -5,7 +5,7 @@ use crate::config::HubConfig;
 use axum::Router;
 use medlock_authority::Authority;
 use medlock_authority::store::ServerConfig;
-use medlock_clinical::seam::{Devices, NeedError, RegisteredDevice, WebKeys};
+use medlock_clinical::seam::{Alarms, Devices, NeedError, RegisteredDevice, WebKeys};
 use medlock_clinical::store::Place;
 use medlock_clinical::{Clinical, ClinicalConfig, Needs};
 use medlock_node::clock::Clock;
@@ -50,6 +50,7 @@ impl Face {
             knowledge: Arc::clone(authority.knowledge()),
             devices: Arc::new(Register(Arc::clone(authority))),
             web_keys: Arc::new(Signer(Arc::clone(authority))),
+            alarms: Arc::new(Bell(Arc::clone(authority))),
             place: place(hub, config)?,
         };
         let config = config.clone();
@@ -59,6 +60,11 @@ impl Face {
             Some(name) => name.parse::<IpAddr>().map_or_else(|_| name.clone(), |address| bracketed(&address)),
         };
         Ok(Some(Self { clinical, host }))
+    }
+
+    /// It itself, for who watches it.
+    pub(crate) fn clinical(&self) -> Arc<Clinical> {
+        Arc::clone(&self.clinical)
     }
 
     /// Its paths of the devices' door, which is open at `address`.
@@ -157,6 +163,15 @@ impl WebKeys for Signer {
 
     fn sign(&self, algorithm: WebAlgorithm, input: &str) -> Result<Vec<u8>, NeedError> {
         self.0.sign_token(algorithm, input).map_err(|error| NeedError(error.to_string()))
+    }
+}
+
+/// The alarms of the site.
+struct Bell(Arc<Authority>);
+
+impl Alarms for Bell {
+    fn raise(&self, kind: &'static str, text: String) -> Result<(), NeedError> {
+        self.0.alarm(kind, None, text).map_err(|error| NeedError(error.to_string()))
     }
 }
 

@@ -137,6 +137,7 @@ impl Hub {
         };
         let watched = async |address| {
             let watched = Watched {
+                clinical: face.map(Face::clinical),
                 site: Arc::clone(authority),
                 authorities: Arc::clone(authorities),
                 meter: house.meter.clone(),

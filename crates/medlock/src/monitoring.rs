@@ -8,6 +8,7 @@ use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use medlock_authority::{Authority, Figures};
+use medlock_clinical::Clinical;
 use medlock_node::accept::Meter;
 use medlock_trust::Time;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -26,6 +27,7 @@ const SITE: &str = "-";
 pub(crate) struct Watched {
     pub(crate) site: Arc<Authority>,
     pub(crate) authorities: Arc<Authorities>,
+    pub(crate) clinical: Option<Arc<Clinical>>,
     pub(crate) meter: Meter,
 }
 
@@ -75,7 +77,7 @@ async fn ready(State(watched): State<Arc<Watched>>) -> Response {
 async fn metrics(State(watched): State<Arc<Watched>>) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let authorities = watched.all().await;
-    match tokio::task::spawn_blocking(move || written(&watched.meter, &authorities)).await {
+    match tokio::task::spawn_blocking(move || written(&watched, &authorities)).await {
         Ok(Ok(text)) => (StatusCode::OK, [(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
@@ -83,11 +85,14 @@ async fn metrics(State(watched): State<Arc<Watched>>) -> Response {
 }
 
 /// Everything as OpenMetrics text. What has a state of its own, the listeners' counters, is kept; the rest is asked now.
-fn written(meter: &Meter, authorities: &[(String, Arc<Authority>, Result<(), String>)]) -> Result<String, fmt::Error> {
+fn written(
+    watched: &Watched,
+    authorities: &[(String, Arc<Authority>, Result<(), String>)],
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("medlock");
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     registry.register("build", "This program", Info::new(version.to_vec()));
-    meter.register(&mut registry);
+    watched.meter.register(&mut registry);
     let gauges = Gauges::register(&mut registry);
     for (name, authority, ready) in authorities {
         let of = Of { authority: name.clone() };
@@ -96,6 +101,9 @@ fn written(meter: &Meter, authorities: &[(String, Arc<Authority>, Result<(), Str
             Ok(figures) => gauges.set(&of, &figures),
             Err(error) => tracing::warn!(authority = name, %error, "there are no figures of an authority"),
         }
+    }
+    if let Some(clinical) = &watched.clinical {
+        subscribers(&mut registry, clinical);
     }
     process(&mut registry);
     let mut out = String::new();
@@ -160,6 +168,20 @@ impl Gauges {
         time(&self.hub_until, figures.hub_until);
         time(&self.issuing_until, figures.issuing_until);
     }
+}
+
+/// How those are who are told of new readings.
+fn subscribers(registry: &mut Registry, clinical: &Clinical) {
+    let figures = match clinical.figures() {
+        Ok(figures) => figures,
+        Err(error) => return tracing::warn!(%error, "there are no figures of subscribers"),
+    };
+    let (all, behind) = (Gauge::<i64>::default(), Gauge::<i64>::default());
+    all.set(figures.subscriptions.try_into().unwrap_or(i64::MAX));
+    behind.set(figures.behind_seconds);
+    registry.register("subscriptions", "Subscriptions that are told of new readings", all);
+    let help = "How long the subscriber that has waited longest has waited to be told";
+    registry.register_with_unit("subscriber_behind", help, Unit::Seconds, behind);
 }
 
 /// What the system says of this process: its memory and its open files.

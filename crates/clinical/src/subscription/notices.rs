@@ -210,17 +210,17 @@ impl Clinical {
         let outbound = self.key_sets().outbound();
         let to = outbound.allows(&address).map_err(|refused| refused.to_string())?;
         let (clinical, signed) = (Arc::clone(self), (method.clone(), body.clone()));
-        let headers = spawn_blocking(move || signature::headers(&clinical, &signed.0, &to, &signed.1));
-        let headers = headers.await.unwrap_or_else(|_| Err("it was not signed".to_owned()))?;
         let sent = async {
-            match method {
+            let headers = spawn_blocking(move || signature::headers(&clinical, &signed.0, &to, &signed.1));
+            let headers = headers.await.unwrap_or_else(|_| Err("it was not signed".to_owned()))?;
+            let sent = match method {
                 Method::PUT => outbound.put(&address, TYPE, &headers, body).await,
                 _ => outbound.post(&address, TYPE, &headers, body).await,
-            }
+            };
+            sent.map_err(|refused| refused.to_string())
         };
-        let answer = timeout(ANSWERS, sent).await;
-        let answer = answer.map_err(|_| format!("its server does not answer within {} seconds", ANSWERS.as_secs()))?;
-        let status = answer.map_err(|refused| refused.to_string())?.status();
+        let late = |_| format!("its server does not answer within {} seconds", ANSWERS.as_secs());
+        let status = timeout(ANSWERS, sent).await.map_err(late)??.status();
         if status.is_success() { Ok(()) } else { Err(format!("its server answers {status}")) }
     }
 
