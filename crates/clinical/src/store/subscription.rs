@@ -335,3 +335,87 @@ fn wanted(sql: &mut dyn Sql, columns: &str, sights: &Sights, plan: &Plan, rows: 
     }
     Ok(question)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Place;
+    use super::super::schema::SCHEMA;
+    use super::*;
+    use medlock_node::clock::Clock;
+    use medlock_store::postgres::Server;
+    use medlock_store::{Database, Schema};
+    use medlock_testkit::PostgresServer;
+
+    /// The steps of a store before Subscriptions had scopes of their own.
+    const BEFORE: usize = 14;
+
+    fn places(folder: &std::path::Path) -> [Place; 2] {
+        let server = PostgresServer::shared();
+        let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
+        [Place::File(folder.join("clinical.db")), Place::Server(Box::new(server))]
+    }
+
+    /// Shows REQ-SUB-17: how far one was told or looked for is noted for all together, and for nobody who stands elsewhere by now.
+    #[test]
+    fn a_place_is_moved_only_from_where_it_was_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for place in places(folder.path()) {
+            let records = Records::open(&place, Clock::system()).expect("opened");
+            let filled = records.database().write("fill it", |sql| {
+                let insert = "INSERT INTO subscription (rid, leave, client, scopes, until, told, failures, next) \
+                              VALUES (?1, 0, 'c', '', 9, ?2, 0, 0)";
+                (1..=3_i64).try_for_each(|row| sql.execute(insert, values![row, row * 10]).map(drop))
+            });
+            filled.expect("filled");
+            let told = || {
+                let due = records.due(Millis(0), Seq(100)).expect("all");
+                due.into_iter().map(|due| (due.row.0, due.told.0)).collect::<Vec<_>>()
+            };
+            let looked = [(1, 10, 40), (2, 19, 40), (4, 40, 50)].map(|(row, from, to)| (Row(row), Seq(from), Seq(to)));
+            records.keep_places(&looked).expect("noted");
+            assert_eq!(told(), [(2, 20), (3, 30), (1, 40)], "the second was told meanwhile, or written anew");
+            let noted = |from, to| records.keep_told(Row(3), (Seq(from), Seq(to)), 0, Millis(0)).expect("noted");
+            assert!(!noted(29, 50) && noted(30, 35));
+            assert_eq!(told(), [(2, 20), (3, 35), (1, 40)]);
+        }
+    }
+
+    /// Shows REQ-SUB-11: a store of before is told as before, each Subscription with the scopes of its grant; software needs none any more.
+    #[test]
+    fn subscriptions_of_before_keep_what_was_granted_to_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let old = Schema { steps: SCHEMA.steps.get(..BEFORE).expect("steps"), ..SCHEMA };
+        for place in places(folder.path()) {
+            let before = match &place {
+                Place::File(file) => Database::sqlite(file, &old),
+                Place::Server(server) => Database::postgres(Server::clone(server), &old),
+            };
+            let filled = before.expect("a store of before").write("fill it", |sql| {
+                let leave =
+                    "INSERT INTO leave (id, client, account, scopes, made, until) VALUES (?1, ?2, ?3, ?4, 5, 99)";
+                sql.execute(leave, values![7_i64, "own", None::<i64>, "system/Observation.rs"])?;
+                sql.execute(leave, values![8_i64, "app", Some(3_i64), "user/Observation.rs"])?;
+                let insert = "INSERT INTO subscription (rid, leave, told, failures, next) VALUES (?1, ?2, 11, 0, 0)";
+                sql.execute(insert, values![1_i64, 7_i64])?;
+                sql.execute(insert, values![2_i64, 8_i64]).map(drop)
+            });
+            filled.expect("filled");
+            let records = Records::open(&place, Clock::system()).expect("brought up to date");
+            let read = records.database().read("read", |sql| {
+                let question = "SELECT leave, client, account, scopes, until, told FROM subscription ORDER BY rid";
+                let all =
+                    all(sql, "subscription", question, &[], |row| Ok((subscriber(row)?, row.number::<i64>("told")?)))?;
+                let live = "SELECT id FROM leave WHERE ended IS NULL";
+                Ok((all, super::all(sql, "leave", live, &[], |row| row.number::<i64>("id"))?))
+            });
+            let (found, live) = read.expect("read");
+            let told: Vec<_> = found
+                .iter()
+                .map(|(one, told)| (&*one.client, one.person, one.scopes.to_string(), one.until, *told))
+                .collect();
+            let own = ("own", None, "system/Observation.rs".to_owned(), 99, 11);
+            assert_eq!(told, [own, ("app", Some((8, 3)), "user/Observation.rs".to_owned(), 99, 11)]);
+            assert_eq!(live, [8], "what was granted to software for this alone has ended");
+        }
+    }
+}

@@ -272,12 +272,14 @@ async fn who_is_behind_for_minutes_raises_an_alarm() {
         let ward = Ward::new(house).await;
         let place = format!("{number}/behind");
         let id = ward.subscribe(&subscription("Observation", &hook.address(&place), true)).await;
+        // One for whom there is nothing is not behind.
+        ward.subscribe(&subscription("Observation?code=none", &hook.address("none"), true)).await;
         hook.answers(503);
         ward.reading(0, 1).await;
         hook.until(&format!("/{place}"), 1).await;
         house.site.clock.advance(299);
         let figures = house.clinical.figures().expect("figures");
-        assert_eq!((figures.subscriptions, (299..305).contains(&figures.behind_seconds)), (1, true), "{figures:?}");
+        assert_eq!((figures.subscriptions, (299..305).contains(&figures.behind_seconds)), (2, true), "{figures:?}");
         house.site.clock.advance(10);
         let began = Instant::now();
         let raised = loop {

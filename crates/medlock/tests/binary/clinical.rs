@@ -1,5 +1,7 @@
 //! The clinical face of a hub, as devices meet it.
 
+mod notices;
+
 use crate::process::{Device, Hub, medlock};
 use bytes::Bytes;
 use data_encoding::BASE64;
