@@ -15,7 +15,7 @@ use medlock_store::{Error, Fault, Row as Found, Sql, Value, all, first, values};
 use std::collections::HashMap;
 
 /// Subscriptions that are told, at most: each looks at each change.
-const MOST: i64 = 1_000;
+const MOST: u16 = 1_000;
 /// Those of software in its own name, or of one account; and those of all accounts with one piece of software.
 const OF_ONE: i64 = 32;
 const OF_APP: i64 = 256;
@@ -99,7 +99,7 @@ pub(super) fn write(sql: &mut dyn Sql, row: Row, subscriber: Option<&Subscriber>
             has_room("WHERE client = ?1 AND account IS NOT NULL", values![client], OF_APP)?;
         }
     }
-    has_room("", &[], MOST)?;
+    has_room("", &[], MOST.into())?;
     let insert = "INSERT INTO subscription (rid, leave, client, account, scopes, until, told, failures, next) \
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT COALESCE(max(seq), 0) FROM change), 0, 0)";
     let scopes = subscriber.scopes.to_string();
@@ -267,9 +267,13 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn keep_places(&self, places: &[(Row, Seq, Seq)]) -> Result<(), Error> {
+        let Some(last) = places.last() else { return Ok(()) };
         let mut update = Statement::default();
         update.text("UPDATE subscription SET told = p.column3 FROM (VALUES ");
-        for (number, (row, from, to)) in places.iter().enumerate() {
+        // Few texts, not one for each length, as in [`Statement::list`].
+        let padded = [1, 4, 16, 64, 256].into_iter().find(|length| *length >= places.len()).unwrap_or(MOST.into());
+        let all = places.iter().chain(std::iter::repeat(last)).take(padded.max(places.len()));
+        for (number, (row, from, to)) in all.enumerate() {
             update.text(if number > 0 { ", (CAST(" } else { "(CAST(" }).value(row.0).text(" AS BIGINT), CAST(");
             update.value(from.0).text(" AS BIGINT), CAST(").value(to.0).text(" AS BIGINT))");
         }
@@ -341,6 +345,7 @@ mod tests {
     use super::super::Place;
     use super::super::schema::SCHEMA;
     use super::*;
+    use crate::auth::Scopes;
     use medlock_node::clock::Clock;
     use medlock_store::postgres::Server;
     use medlock_store::{Database, Schema};
@@ -378,6 +383,29 @@ mod tests {
             assert!(!noted(29, 50) && noted(30, 35));
             assert_eq!(told(), [(2, 20), (3, 35), (1, 40)]);
         }
+    }
+
+    /// Shows REQ-SUB-14: an account has 32 Subscriptions at most with all its apps, and an app 256 with all its people.
+    #[test]
+    fn people_and_their_apps_have_so_many() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [place, _] = places(folder.path());
+        let records = Records::open(&place, Clock::system()).expect("opened");
+        let subscribes = |row: i64, client: &'static str, account: i64| {
+            let subscriber = Subscriber {
+                client: client.to_owned(),
+                person: Some((1, account)),
+                scopes: Scopes::default(),
+                until: 9,
+            };
+            let written =
+                records.database().write("subscribe", move |sql| Ok(write(sql, Row(row), Some(&subscriber)).is_ok()));
+            written.expect("answered")
+        };
+        assert!((1..=16).all(|row| subscribes(row, "one", 0)) && (17..=32).all(|row| subscribes(row, "two", 0)));
+        assert!(!subscribes(33, "three", 0) && subscribes(32, "two", 0), "the last one written anew");
+        assert!((33..=272).all(|row| subscribes(row, "one", row)), "these and the first sixteen are 256");
+        assert!(!subscribes(273, "one", 999) && subscribes(273, "three", 999));
     }
 
     /// Shows REQ-SUB-11: a store of before is told as before, each Subscription with the scopes of its grant; software needs none any more.
