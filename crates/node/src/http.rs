@@ -216,8 +216,11 @@ impl Client {
         };
         let host = host.map_err(|_| self.wrong("the address cannot be a Host header".to_owned()))?;
         request.headers_mut().insert(HOST, host);
-        let answer =
-            async { sender.send_request(request.map(Full::new)).await.map_err(|error| self.wrong(error.to_string())) };
+        let answer = async {
+            // On a connection that stays open, the request before may just have ended.
+            sender.ready().await.map_err(|error| self.wrong(error.to_string()))?;
+            sender.send_request(request.map(Full::new)).await.map_err(|error| self.wrong(error.to_string()))
+        };
         self.within(self.limits.request, "an answer", answer).await
     }
 

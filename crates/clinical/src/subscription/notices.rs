@@ -21,7 +21,7 @@ use crate::store::{Act, Sights, Stored, Subscribed};
 use crate::validate::{self, Asked};
 use axum::body::Bytes;
 use http::Method;
-use medlock_node::outbound::Address;
+use medlock_node::outbound::{Address, Line};
 use medlock_store::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -83,18 +83,18 @@ struct Sent {
 impl Clinical {
     /// The turn of one subscriber: it is told as much as fits into some seconds. Trouble is logged, and tried again.
     pub(super) async fn tell(self: Arc<Self>, row: Row) {
-        let until = Instant::now() + SENDS;
-        while self.tell_some(row, until).await == Some(true) && Instant::now() < until {}
+        let (until, mut line) = (Instant::now() + SENDS, self.key_sets().outbound().line());
+        while self.tell_some(row, until, &mut line).await == Some(true) && Instant::now() < until {}
     }
 
     /// Whether there is more to tell at once.
-    async fn tell_some(self: &Arc<Self>, row: Row, until: Instant) -> Option<bool> {
+    async fn tell_some(self: &Arc<Self>, row: Row, until: Instant, line: &mut Line) -> Option<bool> {
         let telling = match self.ask(move |clinical| clinical.look(row)).await? {
             Looked::Nothing => return Some(false),
             Looked::More => return Some(true),
             Looked::Found(telling) => Arc::from(telling),
         };
-        let sent = self.send(&telling, until).await?;
+        let sent = self.send(&telling, until, line).await?;
         let more = sent.trouble.is_none() && sent.told > telling.from && sent.told < telling.newest;
         self.ask(move |clinical| clinical.note_told(&telling, sent)).await?;
         Some(more)
@@ -148,7 +148,7 @@ impl Clinical {
     }
 
     /// Sends what was found, each as it is and as far as it may be seen at that moment.
-    async fn send(self: &Arc<Self>, telling: &Arc<Telling>, until: Instant) -> Option<Sent> {
+    async fn send(self: &Arc<Self>, telling: &Arc<Telling>, until: Instant, line: &mut Line) -> Option<Sent> {
         let Telling { wanted, address, from, .. } = &**telling;
         let (mut told, mut signs) = (*from, false);
         // A mere sign is sent at the end, for all.
@@ -173,7 +173,7 @@ impl Clinical {
                     if wanted.whole {
                         let address =
                             format!("{}/{}/{}", wanted.endpoint.trim_end_matches('/'), stored.kind, stored.id);
-                        if let Err(why) = self.call(Method::PUT, address, stored.body.into()).await {
+                        if let Err(why) = self.call(line, Method::PUT, address, stored.body.into()).await {
                             return failed(told, why);
                         }
                     }
@@ -183,7 +183,7 @@ impl Clinical {
         }
         if signs
             && !wanted.whole
-            && let Err(why) = self.call(Method::POST, wanted.endpoint.clone(), Bytes::new()).await
+            && let Err(why) = self.call(line, Method::POST, wanted.endpoint.clone(), Bytes::new()).await
         {
             return failed(*from, why);
         }
@@ -206,17 +206,19 @@ impl Clinical {
     }
 
     /// Calls the subscriber's server, signed.
-    async fn call(self: &Arc<Self>, method: Method, address: String, body: Bytes) -> Result<(), String> {
-        let outbound = self.key_sets().outbound();
-        let to = outbound.allows(&address).map_err(|refused| refused.to_string())?;
+    async fn call(
+        self: &Arc<Self>,
+        line: &mut Line,
+        method: Method,
+        address: String,
+        body: Bytes,
+    ) -> Result<(), String> {
+        let to = self.key_sets().outbound().allows(&address).map_err(|refused| refused.to_string())?;
         let (clinical, signed) = (Arc::clone(self), (method.clone(), body.clone()));
         let sent = async {
             let headers = spawn_blocking(move || signature::headers(&clinical, &signed.0, &to, &signed.1));
             let headers = headers.await.unwrap_or_else(|_| Err("it was not signed".to_owned()))?;
-            let sent = match method {
-                Method::PUT => outbound.put(&address, TYPE, &headers, body).await,
-                _ => outbound.post(&address, TYPE, &headers, body).await,
-            };
+            let sent = line.send(method, &address, TYPE, &headers, body).await;
             sent.map_err(|refused| refused.to_string())
         };
         let late = |_| format!("its server does not answer within {} seconds", ANSWERS.as_secs());

@@ -11,7 +11,7 @@ pub use address::{Address, NoAddress};
 pub use place::{Network, NoNetwork, is_public};
 
 use crate::Error;
-use crate::http::{Client, Limits};
+use crate::http::{Client, Connection, Limits};
 use crate::ordinary::Ordinary;
 use bytes::Bytes;
 use http::header::{ACCEPT, USER_AGENT};
@@ -218,48 +218,10 @@ impl Outbound {
         self.sent(&client, &address, request).await
     }
 
-    /// Sends something to an address, with further headers.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub async fn post(
-        &self,
-        address: &str,
-        content_type: &str,
-        headers: &[(http::HeaderName, HeaderValue)],
-        body: Bytes,
-    ) -> Result<Response<Bytes>, Refused> {
-        self.with_body(Method::POST, address, content_type, headers, body).await
-    }
-
-    /// Puts something at an address, with further headers.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub async fn put(
-        &self,
-        address: &str,
-        content_type: &str,
-        headers: &[(http::HeaderName, HeaderValue)],
-        body: Bytes,
-    ) -> Result<Response<Bytes>, Refused> {
-        self.with_body(Method::PUT, address, content_type, headers, body).await
-    }
-
-    async fn with_body(
-        &self,
-        method: Method,
-        address: &str,
-        content_type: &str,
-        headers: &[(http::HeaderName, HeaderValue)],
-        body: Bytes,
-    ) -> Result<Response<Bytes>, Refused> {
-        let address = self.allows(address)?;
-        let client = self.client(&address).await?;
-        let mut request = client.request(method, address.path(), Some(content_type), body)?;
-        request.headers_mut().extend(headers.iter().cloned());
-        request.headers_mut().insert(USER_AGENT, OURSELVES);
-        self.sent(&client, &address, request).await
+    /// For several calls, one after another.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        Line { outbound: self.clone(), open: None }
     }
 
     async fn sent(
@@ -268,11 +230,7 @@ impl Outbound {
         address: &Address,
         request: http::Request<Bytes>,
     ) -> Result<Response<Bytes>, Refused> {
-        let answer = client.send(request).await?;
-        if answer.status().is_redirection() {
-            return Err(Refused::Elsewhere { host: address.authority(), status: answer.status().as_u16() });
-        }
-        Ok(answer)
+        not_elsewhere(address, client.send(request).await?)
     }
 
     /// A client that connects to places which were judged, and looks up no name again.
@@ -306,5 +264,58 @@ impl Outbound {
     fn may_go(&self, place: IpAddr) -> bool {
         let place = place.to_canonical();
         is_public(place) || self.networks.iter().any(|network| network.has(place))
+    }
+}
+
+/// Nobody follows where a server leads on to.
+fn not_elsewhere(address: &Address, answer: Response<Bytes>) -> Result<Response<Bytes>, Refused> {
+    if answer.status().is_redirection() {
+        return Err(Refused::Elsewhere { host: address.authority(), status: answer.status().as_u16() });
+    }
+    Ok(answer)
+}
+
+/// Calls one after another. While they are to the same server they share a connection, to a place that was judged; where that was closed
+/// meanwhile, the place is judged anew.
+#[derive(Debug)]
+pub struct Line {
+    outbound: Outbound,
+    /// The server, and the connection to it.
+    open: Option<(String, Client, Connection)>,
+}
+
+impl Line {
+    /// Sends something to an address, with further headers.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn send(
+        &mut self,
+        method: Method,
+        address: &str,
+        content_type: &str,
+        headers: &[(http::HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> Result<Response<Bytes>, Refused> {
+        let address = self.outbound.allows(address)?;
+        let request = |client: &Client| {
+            let mut request = client.request(method.clone(), address.path(), Some(content_type), body.clone())?;
+            request.headers_mut().extend(headers.iter().cloned());
+            request.headers_mut().insert(USER_AGENT, OURSELVES);
+            Ok::<_, Error>(request)
+        };
+        let server = address.authority();
+        // A server closes a connection when it likes: then the call is made again over another one.
+        if let Some((to, client, mut connection)) = self.open.take().filter(|(to, ..)| *to == server)
+            && let Ok(answer) = connection.send(request(&client)?).await
+        {
+            self.open = Some((to, client, connection));
+            return not_elsewhere(&address, answer);
+        }
+        let client = self.outbound.client(&address).await?;
+        let mut connection = client.connection().await?;
+        let answer = connection.send(request(&client)?).await?;
+        self.open = Some((server, client, connection));
+        not_elsewhere(&address, answer)
     }
 }
