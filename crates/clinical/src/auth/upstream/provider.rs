@@ -7,8 +7,8 @@ use crate::Error;
 use crate::auth::key_sets::{KeySets, NoKey};
 use crate::jose::{Compact, Key, signing_input};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
-use http::HeaderValue;
 use http::header::{ACCEPT, AUTHORIZATION};
+use http::{HeaderValue, Method};
 use medlock_node::outbound::{Outbound, OutboundConfig, Refused};
 use medlock_node::provider::{WebKey, random};
 use serde_json::json;
@@ -192,7 +192,8 @@ impl Upstream {
         }
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let sort = "application/x-www-form-urlencoded";
-        let sent = self.outbound.post(&metadata.token, sort, &headers, form.into());
+        let mut line = self.outbound.line();
+        let sent = line.send(Method::POST, &metadata.token, sort, &headers, form.into());
         let answer = Handle::current().block_on(sent).map_err(|error| NotSignedIn::Away(in_words(&error)))?;
         let status = answer.status().as_u16();
         match metadata::id_token(answer.body()) {
