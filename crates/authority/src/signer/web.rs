@@ -250,7 +250,7 @@ mod tests {
         assert!(again.sign_token(WebAlgorithm::Rs256, &input(&HEADER.replace("ES256", "RS256"), CLAIMS)).is_ok());
     }
 
-    /// Shows REQ-SUB-16: the signer signs notices in their one form, and nothing that is like one.
+    /// Shows REQ-SUB-16, REQ-KEYS-100: the signer signs notices in their one form, and nothing that is like one.
     #[test]
     fn notices_are_signed_and_nothing_that_is_like_one() {
         let folder = tempfile::tempdir().unwrap();

@@ -587,7 +587,7 @@ fn standings(store: &impl Standings) {
     assert_eq!(store.next_epoch(noon()).unwrap(), u64::try_from(later.unix()).unwrap() + 1, "a clock that went back");
 }
 
-/// Shows REQ-STORE-104: what was heard by one key is taken back alone, to what people have said, and what they have made
+/// What was heard by one key is taken back alone, to what people have said, and what they have made
 /// theirs stays.
 fn heard_standings(store: &impl Standings) {
     use StandingState::{Ceased, Compromised, Superseded, Suspended};
@@ -861,7 +861,7 @@ fn many_at_once(store: Arc<impl Store + 'static>) {
     assert_eq!(store.unfinished().unwrap().len(), 19);
 }
 
-/// Shows REQ-AUTH-15, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-NODE-98, REQ-PROV-65.
+/// Shows REQ-AUTH-15, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-STORE-104, REQ-NODE-98, REQ-PROV-65.
 #[test]
 fn sqlite_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
@@ -872,7 +872,7 @@ fn sqlite_keeps_the_contract() {
     });
 }
 
-/// Shows REQ-STORE-01, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-NODE-98.
+/// Shows REQ-STORE-01, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-STORE-104, REQ-NODE-98.
 #[test]
 fn postgresql_keeps_the_contract() {
     check(|| SqlStore::postgres(crate::fixture::postgres().address().unwrap()).unwrap());
