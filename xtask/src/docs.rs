@@ -1,11 +1,11 @@
-//! Stage `docs`: the code's documentation builds, and the documents agree with the code.
+//! Stage `docs`: the code's documentation builds, the documents agree with the code, and tables with what they were made of.
 
 use std::path::Path;
 
 use crate::command::Program;
 use crate::house::{self, House};
 use crate::stage::Report;
-use crate::{Error, Result, architecture, requirements};
+use crate::{Error, Result, architecture, generate, requirements};
 
 /// ARCHITECTURE.md is read in one sitting, or not at all.
 const ARCHITECTURE_LINES: usize = 150;
@@ -24,6 +24,7 @@ pub(crate) fn check(house: &House) -> Result<Report> {
     report.notes.append(&mut notes);
     collect(&mut report, readme(house));
     collect(&mut report, links(house));
+    collect(&mut report, generate::check(house));
     Ok(report)
 }
 

@@ -8,7 +8,7 @@ mod parameters;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::house::{self, House};
 use crate::{Error, Result};
@@ -48,13 +48,39 @@ pub(crate) enum Mode {
 
 /// Makes the tables; `true` if they are as they should be in the end.
 pub(crate) fn run(house: &House, mode: Mode) -> Result<bool> {
-    let package = Package::install(house)?;
-    let folder = house.root.join(FOLDER);
-    let mut same = true;
-    for (name, content) in tables(&package)? {
-        same &= settle(&folder.join(name), &content, mode)?;
+    let different = different(house)?;
+    for (file, content) in &different {
+        match mode {
+            Mode::Write => write(file, content)?,
+            Mode::Check => println!("{}", said(file)),
+        }
     }
-    Ok(same)
+    Ok(different.is_empty() || mode == Mode::Write)
+}
+
+/// What is to be said of the tables that are not as the definitions say.
+pub(crate) fn check(house: &House) -> Result<Vec<String>> {
+    Ok(different(house)?.iter().map(|(file, _)| said(file)).collect())
+}
+
+/// The tables that differ, with what should be in them.
+fn different(house: &House) -> Result<Vec<(PathBuf, String)>> {
+    let (tables, folder) = (tables(&Package::install(house)?)?, house.root.join(FOLDER));
+    let tables = tables.into_iter().map(|(name, content)| (folder.join(name), content));
+    Ok(tables.filter(|(file, content)| !std::fs::read_to_string(file).is_ok_and(|held| held == *content)).collect())
+}
+
+fn said(file: &Path) -> String {
+    format!("{} is not what the definitions say: run `cargo xtask generate` and look at what changed", file.display())
+}
+
+fn write(file: &Path, content: &str) -> Result<()> {
+    if let Some(folder) = file.parent() {
+        house::make_folder(folder)?;
+    }
+    std::fs::write(file, content).map_err(|error| Error::new(format!("cannot write {}: {error}", file.display())))?;
+    println!("wrote {}", file.display());
+    Ok(())
 }
 
 fn tables(package: &Package) -> Result<Vec<(&'static str, String)>> {
@@ -79,25 +105,6 @@ fn titled(package: &Package, lines: &[String]) -> String {
         let _ = writeln!(text, "{line}");
     }
     text
-}
-
-fn settle(file: &Path, content: &str, mode: Mode) -> Result<bool> {
-    if std::fs::read_to_string(file).is_ok_and(|held| held == content) {
-        return Ok(true);
-    }
-    if mode == Mode::Check {
-        println!(
-            "{} is not what the definitions say: run `cargo xtask generate` and look at what changed",
-            file.display()
-        );
-        return Ok(false);
-    }
-    if let Some(folder) = file.parent() {
-        house::make_folder(folder)?;
-    }
-    std::fs::write(file, content).map_err(|error| Error::new(format!("cannot write {}: {error}", file.display())))?;
-    println!("wrote {}", file.display());
-    Ok(true)
 }
 
 /// The last part of a canonical address.
