@@ -97,6 +97,8 @@ pub struct Clinical {
     places: rest::Places,
     key_sets: auth::KeySets,
     turn: subscription::Turn,
+    /// How many records devices have reported.
+    quota: intake::Quota,
     places_looked: subscription::Places,
     /// Whose software registers by itself.
     communities: auth::Communities,
@@ -137,6 +139,7 @@ impl Clinical {
             places: rest::Places::default(),
             key_sets,
             turn: subscription::Turn::new(),
+            quota: intake::Quota::default(),
             places_looked: subscription::Places::default(),
             communities,
             upstream,
@@ -184,6 +187,10 @@ impl Clinical {
             Ok(ended) => self.gate.forget(&ended),
             Err(error) => tracing::warn!(%error, "whether tokens have ended cannot be told now"),
         }
+    }
+
+    pub(crate) const fn quota(&self) -> &intake::Quota {
+        &self.quota
     }
 
     pub(crate) const fn key_sets(&self) -> &auth::KeySets {

@@ -10,6 +10,7 @@ use medlock_trust::cbor::Writer;
 use medlock_trust::decide::Denied;
 use medlock_trust::x509::Certificate;
 use std::sync::Arc;
+use std::time::Duration;
 
 const PATH: &str = "/m/records";
 /// What a device is told that shall come again, in seconds.
@@ -49,6 +50,8 @@ enum NotTaken {
     Form(medlock_trust::cbor::Error),
     /// The device may not report.
     Denied(Denied),
+    /// It has reported too much of late, and waits so long.
+    TooMuch(Duration),
     /// It is not kept.
     NotKept(NotKept),
 }
@@ -58,6 +61,12 @@ impl NotTaken {
         let (code, text) = match self {
             Self::Form(error) => (Code::BAD_REQUEST, format!("this is no list of records: {error}")),
             Self::Denied(denied) => (Code::FORBIDDEN, denied.code.as_str().to_owned()),
+            Self::TooMuch(wait) => {
+                tracing::warn!(device = %peer.identified.device_name(), ?wait, "a device reports more than is taken of one");
+                let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+                return Response::refused(Code::TOO_MANY_REQUESTS, "intake-too-much")
+                    .with_uint(option::MAX_AGE, seconds);
+            }
             Self::NotKept(why) => {
                 let device = peer.identified.device_name();
                 tracing::warn!(%device, code = why.code(), %why, "a report is not kept");
@@ -81,6 +90,7 @@ impl NotTaken {
 /// Keeps what `payload` reports; those that are refused, by their places. What was reported before is kept once.
 fn report(clinical: &Clinical, peer: &Peer, payload: &[u8]) -> Result<Vec<(u16, Refusal)>, NotTaken> {
     let Report { incarnation, lost, records } = Report::read(payload).map_err(NotTaken::Form)?;
+    clinical.quota().count(peer.identified.device(), records.clone().count()).map_err(NotTaken::TooMuch)?;
     let mut readings: Vec<(u16, Numbered)> = Vec::new();
     let mut deliveries: Vec<(u16, Delivery)> = Vec::new();
     for (place, record) in (0..).zip(records) {

@@ -16,10 +16,13 @@ mod coap;
 mod codes;
 mod delivery;
 mod observation;
+mod quota;
 mod study;
 mod take;
 mod waiting;
 mod write;
+
+pub(crate) use quota::Records as Quota;
 
 pub use delivery::{DELIVERY_SYSTEM, SORT_SYSTEM};
 pub use observation::READING_SYSTEM;

@@ -3,7 +3,9 @@
 use crate::fixture::{Device, House, device, patient};
 use crate::validators::found_wrong;
 use axum::body::Bytes;
-use medlock_node::coap::{Client, Code, Handshake, Limits, Listener, Own, Peers, Request, Response, content_format};
+use medlock_node::coap::{
+    Client, Code, Handshake, Limits, Listener, Own, Peers, Request, Response, content_format, option,
+};
 use medlock_node::sessions::LiveSessions;
 use medlock_node::stop::{self, Stopper};
 use medlock_proto::reading::{Decimal, Mdc, Moment, Reading, Value as Measured};
@@ -143,4 +145,23 @@ async fn what_is_no_report_is_refused_over_coap() {
     let answer = report(&client, list(&[reading(&house, 1)])).await;
     assert_eq!((answer.code, &answer.payload[..]), (Code::FORBIDDEN, &b"compromised"[..]));
     assert_eq!(gateway.get("Observation?_summary=count").await.body["total"], 0);
+}
+
+/// Shows REQ-INTAKE-33: records are counted and not reports; who reports too many is told how long to wait, and others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_device_does_not_fill_the_records() {
+    let house = House::new();
+    let door = Door::open(&house).await;
+    let (broken, other) = (house.device("cgm7", Role::Sensor), house.device("cgm8", Role::Sensor));
+    let client = door.connect(&broken).await;
+    // What is kept already counts as well.
+    let most: Vec<Record> = (1..=288).map(|number| reading(&house, number)).collect();
+    for _ in 0..34 {
+        assert_eq!(refused(&report(&client, list(&most)).await), []);
+    }
+    let answer = report(&client, list(&most)).await;
+    assert_eq!((answer.code, &answer.payload[..]), (Code::TOO_MANY_REQUESTS, &b"intake-too-much"[..]));
+    assert!(answer.values(option::MAX_AGE).next().is_some(), "{answer:?}");
+    let other = door.connect(&other).await;
+    assert_eq!(refused(&report(&other, list(&most)).await), []);
 }
