@@ -157,7 +157,8 @@ async fn a_provenance_ends_after_a_while() {
         };
         let counts = all().await;
         assert_eq!(counts.iter().sum::<usize>(), 300, "{counts:?}");
-        assert!((2..=6).contains(&counts.len()) && counts.iter().all(|count| *count <= 256 + 4), "{counts:?}");
+        // Each of the four may open one, at the beginning and when the first is full.
+        assert!((2..=8).contains(&counts.len()) && counts.iter().all(|count| *count <= 256 + 4), "{counts:?}");
         house.site.clock.advance(3_600);
         give(&house, &cgm, 1_000);
         assert_eq!(all().await.len(), counts.len() + 1);
