@@ -366,12 +366,20 @@ impl Authority {
 
     fn restore(&self, name: &str, why: &str) -> Result<Response, Error> {
         let device = self.device(name)?;
-        match self.change(vec![self.standing_change(device.name, None, "restored")]) {
-            Err(Error::Store(StoreError::Missing { .. })) => {
-                return Err(Error::Conflict(format!("{name} is not suspended; what is revoked cannot be restored")));
+        // Its credentials are suspended where a stolen key has called them revoked.
+        let own =
+            self.store.credentials_of(device.name)?.into_iter().map(|issued| Subject::Credential(issued.credential));
+        let mut changes = Vec::new();
+        for subject in own.chain([Subject::Device(device.name)]) {
+            if self.store.standing(subject)?.is_some_and(|known| known.state == StandingState::Suspended) {
+                let (reason, at) = ("restored".to_owned(), self.clock.now());
+                changes.push(StandingChange { subject, state: None, reason, at });
             }
-            other => other?,
         }
+        if changes.is_empty() {
+            return Err(Error::Conflict(format!("{name} is not suspended; what is revoked cannot be restored")));
+        }
+        self.change(changes)?;
         tracing::warn!(device = name, why, "restored");
         done(format!("{name} is restored"))
     }

@@ -6,8 +6,18 @@ use crate::taken_over::signer_of;
 use crate::{Authority, Error};
 use medlock_node::provider::{AwsLc, sha256};
 use medlock_trust::KeyId;
+use medlock_trust::list::Purpose;
 use medlock_trust::status::{StatusList, Subject};
 use std::collections::{BTreeSet, VecDeque};
+
+/// Who gives a list that this site has signed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    /// A device, which may have it from anybody.
+    Node,
+    /// This hub, which believed it when it came.
+    Own,
+}
 
 const WHAT: &str = "status list";
 /// Of so many lists it is remembered that they tell nothing new: as many as nodes may go on with at once, and some.
@@ -54,6 +64,10 @@ impl Authority {
     /// # Errors
     /// [`Error::Object`] if no key that signs for this site has signed it; [`Error::Store`], [`Error::Signer`].
     pub fn remind(&self, object: &[u8]) -> Result<bool, Error> {
+        self.remind_by(object, Teller::Node)
+    }
+
+    fn remind_by(&self, object: &[u8], teller: Teller) -> Result<bool, Error> {
         let newest = self.news.current(Kind::Status);
         let digest = sha256(object);
         let is_known = || self.locks.reminders().lists.contains(&digest);
@@ -61,6 +75,13 @@ impl Authority {
             return Ok(false);
         }
         let (by, told) = self.believed_status(object)?;
+        if teller == Teller::Node && !self.signs_status(by) {
+            self.tell_of_retired(by, &told)?;
+            self.locks.reminders().add(digest);
+            return Err(refused(format!(
+                "the key {by} is retired, and nobody can tell when it has signed: people are told"
+            )));
+        }
         let newest = newest.as_ref().and_then(|newest| StatusList::danger_open(&newest.bytes).ok());
         let lacks = newest.is_none_or(|newest| newest.remembers(&told).is_err());
         let heading = told.heading();
@@ -131,11 +152,33 @@ impl Authority {
         Ok((by, told))
     }
 
+    /// Whether this key signs status lists of this site today.
+    fn signs_status(&self, by: KeyId) -> bool {
+        self.with_heard_list(|list| list.service(Purpose::Status, by.as_bytes()).is_some()).unwrap_or(false)
+    }
+
+    /// Tells people of the thefts that a list of a retired key tells and the store does not know.
+    fn tell_of_retired(&self, by: KeyId, told: &StatusList<'_>) -> Result<(), Error> {
+        let unknown = self.unknown_of(by, told)?;
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "a device has kept the status list {} of {}, which the key {by} has signed that is retired since, and the store does not \
+             know that by it these are revoked: {}. It is not taken over, as nobody can tell when a retired key has signed: \
+             revoke those who are stolen",
+            told.heading().epoch,
+            told.heading().issued,
+            unknown.join(", ")
+        );
+        self.alarm_about("told-by-retired-key", None, by.to_string(), text)
+    }
+
     /// Takes over what this hub itself was told, where the store that it shares with others was brought back.
     pub(crate) fn take_back_unforgotten(&self) -> Result<(), Error> {
         let mut first = Ok(());
         for list in self.knowledge().unforgotten() {
-            first = first.and(self.remind(&list).map(drop));
+            first = first.and(self.remind_by(&list, Teller::Own).map(drop));
         }
         first
     }

@@ -27,6 +27,7 @@ use medlock_node::files;
 use medlock_trust::cose::Sign1;
 use medlock_trust::list::List;
 use medlock_trust::status::{RevokedSet, StatusList};
+use medlock_trust::x509::Certificate;
 use medlock_trust::{KeyId, Time};
 use std::sync::Arc;
 
@@ -108,8 +109,12 @@ impl Asking<'_> {
     pub(crate) fn site_list(&self, keys: &KeyList) -> Result<Vec<u8>, Error> {
         let held = self.held.and_then(|held| List::danger_open(&held.bytes).ok());
         // A list that a clock far ahead has signed is believed by nobody whose clock is right: this one takes its place.
+        // But a clock at which the root was not there yet is late itself.
+        let began = Certificate::from_der(&self.root.der).map_or(self.now, |root| root.not_before());
         let (recovery_epoch, issued) = match held.as_ref().map(List::heading) {
-            Some(before) if is_ahead(before.issued, self.now) => (before.recovery_epoch.saturating_add(1), self.now),
+            Some(before) if is_ahead(before.issued, self.now) && began <= self.now => {
+                (before.recovery_epoch.saturating_add(1), self.now)
+            }
             Some(before) => (before.recovery_epoch, before.issued.max(self.now)),
             None => (0, self.now),
         };

@@ -10,7 +10,7 @@ use data_encoding::HEXLOWER;
 use medlock_node::provider::AwsLc;
 use medlock_trust::cose::Sign1;
 use medlock_trust::status::{MAX_RECORDS, RECORD_LENGTH, Record, State, StatusList, Subject as Told};
-use medlock_trust::{DeviceId, DeviceName, KeyId};
+use medlock_trust::{DeviceId, DeviceName, KeyId, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was heard against whom the store cannot name: records of a status list, each with the key that signed it.
@@ -41,11 +41,12 @@ pub(crate) struct Heard {
 impl Authority {
     /// Reads what a status list says that the key `by` has signed. Needs no lock, and may take a while.
     pub(crate) fn weigh(&self, by: KeyId, records: &[Record]) -> Result<Heard, Error> {
-        let (names, stolen, hub) = (self.names_of(records)?, self.stolen(records, &[]).keys, self.hub_itself()?);
+        let told: Vec<Told> = records.iter().map(|record| record.subject).collect();
+        let (names, stolen, hubs) = (self.names_of(&told)?, self.stolen(records, &[]).keys, self.hubs_among(&told)?);
         let mut heard = Heard { by, changes: Vec::new(), unnamed: Vec::new(), of_hub: 0 };
         for record in records {
-            // A hub replaces its credentials, and says nothing else of itself.
-            if record.state != State::Superseded && hub.contains(&record.subject) {
+            // A hub replaces its credentials, and no list says anything else of one.
+            if record.state != State::Superseded && hubs.contains(&record.subject) {
                 heard.of_hub += 1;
                 continue;
             }
@@ -72,9 +73,9 @@ impl Authority {
         let Heard { by, changes, unnamed, of_hub } = heard;
         if of_hub > 0 {
             let text = format!(
-                "a status list that the key {by} has signed calls this hub revoked, and no hub says that of itself: somebody else \
-                 has that key, or another hub on this store has revoked this one. It is not taken over; devices believe it, \
-                 and refuse this hub, until the key is withdrawn: `medlock authority keys` has its name, `medlock authority \
+                "a status list that the key {by} has signed calls a hub of this store revoked, and no hub says that of itself: somebody \
+                 else has that key, or people have revoked a hub and went back behind it. It is not taken over; devices believe it, \
+                 and refuse that hub, until the key is withdrawn: `medlock authority keys` has its name, `medlock authority \
                  compromised NAME` withdraws it, and what was taken over from its lists with it"
             );
             self.alarm_about("hub-called-revoked", None, by.to_string(), text)?;
@@ -83,21 +84,52 @@ impl Authority {
         Ok(named + self.add_unnamed(by, unnamed)?)
     }
 
-    /// As what status lists name this very hub and its credentials.
-    pub(crate) fn hub_itself(&self) -> Result<BTreeSet<Told>, Error> {
+    /// Names of devices, at most some, that a list calls revoked and the store does not.
+    pub(crate) fn unknown_of(&self, by: KeyId, told: &StatusList<'_>) -> Result<Vec<String>, Error> {
+        let mut unknown = Vec::new();
+        let heard = self.weigh(by, &compromises(told).collect::<Vec<_>>())?;
+        for StandingChange { subject, state, .. } in heard.changes {
+            if unknown.len() < NAMES && self.store.standing(subject)?.map(|known| known.state) < state {
+                unknown.push(named(&subject));
+            }
+        }
+        if !heard.unnamed.is_empty() {
+            unknown.push(format!("{} that the store does not know", heard.unnamed.len()));
+        }
+        Ok(unknown)
+    }
+
+    /// This hub and its credentials, as status lists name them, and those among these that are other hubs of the store, or theirs.
+    pub(crate) fn hubs_among(&self, told: &[Told]) -> Result<BTreeSet<Told>, Error> {
         let name = self.settings.hub_name;
-        let issued = self.store.credentials_of(name)?.into_iter().map(|issued| issued.credential);
-        let current = self.hub_identity().current().map(|own| own.credential());
-        let credentials = issued.chain(current).map(Told::Credential);
-        Ok(credentials.chain([Told::Device(DeviceId::of(&name, &AwsLc))]).collect())
+        let current = self.hub_identity().current().map(|own| Told::Credential(own.credential()));
+        let mut hubs: BTreeSet<Told> = current.into_iter().chain([Told::Device(DeviceId::of(&name, &AwsLc))]).collect();
+        let (names, mut known) = (self.names_of(told)?, BTreeMap::from([(name, true)]));
+        for subject in told {
+            let device = match subject {
+                Told::Device(id) => names.get(id).copied(),
+                Told::Credential(id) => self.store.issued(*id)?.and_then(|issued| issued.record.device),
+                Told::Issuer(_) => None,
+            };
+            let Some(device) = device else { continue };
+            let is_hub = match known.get(&device) {
+                Some(is_hub) => *is_hub,
+                None => self.store.device(device)?.is_some_and(|device| device.roles.contains(Role::Hub)),
+            };
+            known.insert(device, is_hub);
+            if is_hub {
+                hubs.insert(*subject);
+            }
+        }
+        Ok(hubs)
     }
 
     /// The names of the devices that these records are about, as far as they are registered.
-    fn names_of(&self, records: &[Record]) -> Result<BTreeMap<DeviceId, DeviceName>, Error> {
-        let wanted: BTreeSet<DeviceId> = records
+    fn names_of(&self, told: &[Told]) -> Result<BTreeMap<DeviceId, DeviceName>, Error> {
+        let wanted: BTreeSet<DeviceId> = told
             .iter()
-            .filter_map(|record| match record.subject {
-                Told::Device(id) => Some(id),
+            .filter_map(|subject| match subject {
+                Told::Device(id) => Some(*id),
                 Told::Credential(_) | Told::Issuer(_) => None,
             })
             .collect();
@@ -128,30 +160,26 @@ impl Authority {
         let kept: Unnamed =
             unnamed.iter().filter(|(_, (_, by))| *by != key).map(|(told, noted)| (*told, *noted)).collect();
         let dropped = unnamed.len() - kept.len();
-        if dropped > 0 {
-            self.keep_unnamed(&kept)?;
-        }
         if undone.is_empty() && dropped == 0 {
             return Ok(());
         }
         self.locks.forget_reminders();
-        let named = |subject: &Subject| match subject {
-            Subject::Device(name) => name.to_string(),
-            Subject::Credential(id) => format!("credential {}", HEXLOWER.encode(id.as_bytes())),
-            Subject::Issuer(key) => format!("key {key}"),
-        };
         for subject in &undone {
             tracing::warn!(%key, subject = named(subject), "what was heard of it by a stolen key alone is taken back");
+        }
+        if dropped > 0 {
+            self.keep_unnamed(&kept)?;
         }
         // Devices say more than their credentials.
         let mut first: Vec<&Subject> = undone.iter().collect();
         first.sort_by_key(|subject| !matches!(subject, Subject::Device(_)));
-        let names: Vec<String> = first.iter().take(NAMES).map(|subject| named(subject)).collect();
+        let names: Vec<String> = first.iter().take(NAMES).copied().map(named).collect();
         let more = if undone.len() > NAMES { ", … (the log names all)" } else { "" };
         let text = format!(
             "the key {key} is in wrong hands, and that {} devices, credentials or keys were revoked or suspended, and {dropped} that \
-             the store does not know, was heard by status lists of it alone. It is taken back: {}{more}. Whoever you know to be \
-             stolen, revoke again: `medlock device revoke NAME --reason stolen`",
+             the store does not know, was heard by status lists of it alone: {}{more}. Whom it called revoked is suspended now, as it may \
+             have been true: revoke again who is stolen (`medlock device revoke NAME --reason stolen`), and restore the others \
+             (`medlock device restore NAME`). What the site's next key has told on since stays until that is withdrawn too",
             undone.len(),
             names.join(", "),
         );
@@ -255,6 +283,14 @@ impl Authority {
         let withdrawn =
             |known: &crate::keys::IssuingKey| known.certificate.key == key && known.state == KeyState::Compromised;
         Ok(self.keys().iter().any(withdrawn) || is_stolen(&*self.store, key)?)
+    }
+}
+
+fn named(subject: &Subject) -> String {
+    match subject {
+        Subject::Device(name) => name.to_string(),
+        Subject::Credential(id) => format!("credential {}", HEXLOWER.encode(id.as_bytes())),
+        Subject::Issuer(key) => format!("key {key}"),
     }
 }
 

@@ -18,6 +18,8 @@ impl Authority {
     /// [`Error`]; the change itself is already stored, and [`Authority::tick`] publishes it later.
     pub fn publish_status(&self) -> Result<(), Error> {
         let _one_at_a_time = self.publishing_lock();
+        // Under the lock: what a list has told once is told for good.
+        self.unhear_stolen_keys()?;
         let kind = ObjectKind::Status;
         let before = self.store.published(kind.name())?;
         let (epoch, heard) = (self.store.epoch()?, self.heard_epoch());
@@ -88,7 +90,7 @@ impl Authority {
             Met::Standing(standing, life) => chosen.take(&standing, life.as_ref()),
         })?;
         if !chosen.unknown().is_empty() {
-            chosen.forget(&self.hub_itself()?);
+            chosen.forget(&self.hubs_among(&chosen.unknown())?);
         }
         Ok((epoch, chosen))
     }

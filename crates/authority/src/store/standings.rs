@@ -132,15 +132,15 @@ pub trait Standings: Send + Sync {
     fn change_standings(&self, changes: Vec<StandingChange>, now: Time) -> Result<u64, StoreError>;
 
     /// Takes over what a status list says that was heard and that the key `by` has signed, as far as it is worse than what is
-    /// known, in one new epoch; without one if nothing is. Returns how much that was. It stands like what people have said, who
+    /// known, in one new epoch; without one if nothing is, or if `by` is in wrong hands. Returns how much that was. It stands like what people have said, who
     /// make it theirs by saying the same; until then [`Standings::forget_heard`] takes it back.
     ///
     /// # Errors
     /// [`StoreError`].
     fn hear_standings(&self, heard: Vec<StandingChange>, by: KeyId, now: Time) -> Result<usize, StoreError>;
 
-    /// Takes back, in one new epoch, whatever was heard by this key alone: all stands as people have said it. Returns what was
-    /// taken back.
+    /// Takes back, in one new epoch, whatever was heard by this key alone: all stands as people have said it, but whoever was
+    /// called revoked, which may have been true, is suspended. What was heard of issuing keys stays. Returns what was taken back.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -619,8 +619,17 @@ fn heard_standings(store: &impl Standings) {
     let epoch = store.epoch().unwrap();
     assert_eq!(store.forget_heard(first, noon()).unwrap(), [1, 3, 5, 6, 8].map(ct));
     assert!(store.epoch().unwrap() > epoch);
-    assert_eq!([1, 2, 3, 4].map(state), [Some(Suspended), Some(Compromised), None, Some(Compromised)]);
-    assert_eq!([5, 6, 7, 8].map(state), [Some(Ceased), None, None, None]);
+    // Whoever was called revoked may be: people decide.
+    assert_eq!([1, 2, 3, 4].map(state), [Some(Suspended), Some(Compromised), Some(Suspended), Some(Compromised)]);
+    assert_eq!([5, 6, 7, 8].map(state), [Some(Ceased), Some(Suspended), None, Some(Suspended)]);
+    say(6, None).unwrap();
+    // A key that is in wrong hands is not heard, and what was heard of keys is not taken back.
+    let issuer = |key: KeyId| change(Subject::Issuer(key), Some(Compromised));
+    assert_eq!(store.hear_standings(vec![issuer(first)], second, noon()).unwrap(), 1);
+    assert_eq!(hear(first, &[(9, Compromised)]), 0);
+    assert_eq!(hear(second, &[(9, Compromised)]), 1);
+    assert_eq!(store.forget_heard(second, noon()).unwrap(), [ct(9)]);
+    assert!(store.standing(Subject::Issuer(first)).unwrap().is_some());
     let epoch = store.epoch().unwrap();
     for key in [first, second] {
         assert_eq!(store.forget_heard(key, noon()).unwrap(), []);

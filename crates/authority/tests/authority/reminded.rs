@@ -1,11 +1,12 @@
 //! A hub whose store went back behind what others were told, and what status lists tell it that it does not know.
 
-use crate::fixture::{Site, config, open, open_as};
+use crate::fixture::{Site, config, ct, open, open_as};
 use crate::restored::{back_up, copy_keys, restore_unheard};
 use medlock_authority::admin::{Reason, Request, Response};
 use medlock_authority::directory::DATABASE;
 use medlock_authority::heard::Source;
 use medlock_authority::objects::Kind;
+use medlock_authority::registry::DeviceConfig;
 use medlock_authority::restoring::Since;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind as Signed, Signer, SignerError};
 use medlock_authority::status::status_list;
@@ -199,8 +200,9 @@ fn what_a_stolen_key_told_the_hub_is_withdrawn_with_it() {
     let expect = |site: &Site, after: &str| {
         let said = all.map(|subject| told(site, subject));
         let (stolen, suspended) = (Some(State::Compromised), Some(State::Suspended));
-        assert_eq!(said, [None, None, None, stolen, suspended, None, None], "{after}");
-        assert_eq!(site.state("ct-2").0, "revoked", "{after}");
+        // Of whom it told alone, people decide.
+        assert_eq!(said, [None, None, suspended, stolen, suspended, None, None], "{after}");
+        assert_eq!(["ct-1", "ct-2"].map(|name| site.state(name).0), ["suspended", "revoked"], "{after}");
         assert_eq!(site.state("ct-3").0, "suspended", "{after}");
         for node in [&of_thief, &of_hub] {
             assert_eq!(hear(node, site), [] as [&str; 0], "{after}");
@@ -243,10 +245,12 @@ fn what_a_former_key_told_ends_with_the_keys_that_told_it_on() {
     assert_eq!(hear(&node, &site), [] as [&str; 0]);
     assert!(node.unforgotten().is_empty());
     change(&site, "compromised issuing-2");
-    assert_eq!(both(&site), [None; 2]);
+    assert_eq!(both(&site), [Some(State::Suspended), None]);
     assert_eq!(hear(&node, &site), [] as [&str; 0]);
     assert!(node.unforgotten().is_empty());
-    assert_eq!(site.state("ct-1").0, "must-renew");
+    assert_eq!(site.state("ct-1").0, "suspended");
+    site.ask(Request::Restore { device: "ct-1".into(), why: "it is here".into() });
+    assert_eq!((both(&site), site.state("ct-1").0.as_str()), ([None; 2], "must-renew"));
 }
 
 /// Shows REQ-STORE-106: a hub that heard of a theft, and starts on a store that another has brought back and told lists from
@@ -354,7 +358,10 @@ fn records_of_nobody_do_not_take_the_room_of_thefts() {
     change(&site, "compromised issuing");
     let list = site.authority.news().current(Kind::Status).unwrap();
     assert!(StatusList::danger_open(&list.bytes).unwrap().len() < 10);
-    assert_eq!(["ct-1", "ct-2"].map(|name| told(&site, device(name))), [Some(State::Compromised), None]);
+    assert_eq!(
+        ["ct-1", "ct-2"].map(|name| told(&site, device(name))),
+        [Some(State::Compromised), Some(State::Suspended)]
+    );
 }
 
 /// A signer that signs no object as long as the gate is held.
@@ -422,9 +429,10 @@ fn reminders_of_nothing_new_wait_for_nobody() {
     theft.join().unwrap();
 }
 
-/// Shows REQ-STORE-109: what was told by a key that is retired since is heard; but not what it says it has told later.
+/// Shows REQ-STORE-112: what a device brings that a key has told which is retired since is not taken over, because nobody can tell
+/// when it has signed; people are told.
 #[test]
-fn a_list_of_a_retired_key_is_heard() {
+fn a_list_of_a_retired_key_is_told_to_people() {
     let site = Site::new();
     site.enrol("ct-1", &SigningKey::generate());
     let first = site.authority.issuing();
@@ -436,8 +444,26 @@ fn a_list_of_a_retired_key_is_heard() {
     change(&site, "retire issuing");
     site.clock.advance(2 * DAY);
     site.authority.remind(&late).unwrap_err();
+    assert!(alarm(&site, "told-by-retired-key").is_none());
+    assert!(site.authority.remind(&list).unwrap_err().to_string().contains("is retired"));
+    assert!(!site.authority.remind(&list).unwrap(), "it is not read again");
+    assert!(alarm(&site, "told-by-retired-key").unwrap().contains("ct-1"));
+    assert_eq!(["ct-1", "ct-2"].map(|name| told(&site, device(name)).is_some()), [false, false]);
+}
+
+/// Shows REQ-STORE-114: no list makes a hub of this store revoked, nor a credential of one; people are told.
+#[test]
+fn a_list_that_calls_another_hub_revoked_is_not_taken_over() {
+    let site = Site::new();
+    let other = DeviceConfig { roles: vec!["hub".into()], ae_titles: Vec::new(), ..ct("hub-2") };
+    site.ask(Request::Register { device: other });
+    site.register("ct-1");
+    let by = site.authority.issuing();
+    let list = signed(&site, &by, epoch(&site) + 1, &[device("hub-2"), device("ct-1")]);
     assert!(site.authority.remind(&list).unwrap());
-    assert_eq!(["ct-1", "ct-2"].map(|name| told(&site, device(name)).is_some()), [true, false]);
+    assert!(alarm(&site, "hub-called-revoked").unwrap().contains(&by.key.to_string()));
+    assert_eq!([told(&site, device("hub-2")), told(&site, device("ct-1"))], [None, Some(State::Compromised)]);
+    assert_eq!(site.state("ct-1").0, "revoked");
 }
 
 /// Shows REQ-STORE-109: what was told in the name of a root whose place another has taken is heard.

@@ -337,7 +337,9 @@ impl KnowledgeBase {
         }
         let root = held.root.as_ref().map(|root| root.key);
         let pinned = held.alliance.as_ref().map(Alliance::pinned);
-        let new = held.objects.verify(kind, Bytes::copy_from_slice(object), root, pinned, self.time_at(&held))?;
+        // What issuing keys say takes no bound from what roots and members sign.
+        let time = if self.is_clock_wrong(&held) { self.time_with(held.floor) } else { self.clock.interval() };
+        let new = held.objects.verify(kind, Bytes::copy_from_slice(object), root, pinned, time)?;
         if let Some(held) = held.objects.get(kind)
             && held.bytes == new.bytes
         {
@@ -461,10 +463,15 @@ impl KnowledgeBase {
 
     fn time_at(&self, snapshot: &Snapshot) -> Interval {
         let now = self.clock.now();
-        match snapshot.floor {
-            Some(floor) if floor > now => Interval::since(floor),
-            // Our clock is late, or a signer's was ahead: nobody knows how late it may be.
-            _ if snapshot.said.is_some_and(|said| said.seconds_since(now) > MAX_SKEW_SECONDS) => Interval::since(now),
+        // Our clock is late, or a signer's was ahead: nobody knows how late it may be.
+        let is_late = snapshot.said.is_some_and(|said| said.seconds_since(now) > MAX_SKEW_SECONDS);
+        let time = self.time_with(snapshot.floor);
+        if is_late { Interval::since(time.earliest()) } else { time }
+    }
+
+    fn time_with(&self, floor: Option<Time>) -> Interval {
+        match floor {
+            Some(floor) if floor > self.clock.now() => Interval::since(floor),
             _ => self.clock.interval(),
         }
     }
@@ -566,10 +573,9 @@ impl KnowledgeBase {
     /// because whoever has stolen a key that signs them has not the root's.
     fn raised(&self, held: &Snapshot, kind: Kind, proven: Time) -> Option<Time> {
         let (floor, now) = (held.floor, self.clock.now());
-        let listed = held.objects.lists().iter().map(|list| list.heading().issued).max();
-        let wrong = floor.max(listed).is_some_and(|proven| proven.seconds_since(now) > MAX_SKEW_SECONDS);
+        let listed = listed(held);
         let most = match kind {
-            _ if !wrong => now.plus_seconds(FLOOR_AHEAD_SECONDS),
+            _ if !self.is_clock_wrong(held) => now.plus_seconds(FLOOR_AHEAD_SECONDS),
             Kind::SiteList | Kind::TrustList => {
                 floor.map_or(now, |floor| floor.max(now)).plus_seconds(FLOOR_STEP_SECONDS)
             }
@@ -579,9 +585,20 @@ impl KnowledgeBase {
         floor.is_none_or(|floor| raised > floor).then_some(raised)
     }
 
+    /// Whether our clock is far behind what roots and members have signed, or a floor that came of it.
+    fn is_clock_wrong(&self, held: &Snapshot) -> bool {
+        let proven = held.floor.max(listed(held));
+        proven.is_some_and(|proven| proven.seconds_since(self.clock.now()) > MAX_SKEW_SECONDS)
+    }
+
     fn write(&self, name: &str, content: &[u8]) -> Result<(), Error> {
         self.directory.as_ref().map_or(Ok(()), |directory| files::replace(&directory.join(name), content))
     }
+}
+
+/// When the newest list was issued.
+fn listed(held: &Snapshot) -> Option<Time> {
+    held.objects.lists().iter().map(|list| list.heading().issued).max()
 }
 
 impl fmt::Debug for KnowledgeBase {
@@ -666,7 +683,14 @@ impl Snapshot {
             if !whole {
                 return Err(damaged("it is no sequence of signed objects".to_owned()));
             }
-            snapshot.objects.keep_unforgotten(all.map_err(|refused| damaged(refused.to_string()))?);
+            let mut all = all.map_err(|refused| damaged(refused.to_string()))?;
+            // Those that were given at a restore may be all that there is.
+            if snapshot.objects.get(Kind::Status).is_none()
+                && let Some(last) = all.pop()
+            {
+                snapshot.objects.set(Kind::Status, last);
+            }
+            snapshot.objects.keep_unforgotten(all);
         }
         snapshot.said = snapshot.objects.said();
         Ok(snapshot)

@@ -1,3 +1,4 @@
+use medlock_node::clock::Clock;
 use medlock_node::knowledge::{Accepted, Kind, KnowledgeBase, Refused};
 use medlock_node::provider::SigningKey;
 use medlock_node::routes::{Machine, RoutingTable};
@@ -286,6 +287,46 @@ fn a_clock_that_is_late_by_more_than_a_day_is_no_upper_bound() {
     }
     site.clock.advance(late);
     assert_eq!(knowledge.time().latest(), Some(site.clock.now()), "it is right again");
+}
+
+/// Shows REQ-RUN-53: a hub whose clock is far ahead for a moment takes from nobody what bounds the lists of roots: none of the
+/// future is believed, and the floor stays where clocks differ.
+#[test]
+fn a_list_of_the_future_is_refused_behind_a_status_list_of_the_future() {
+    let site = Site::new("S");
+    let now = Clock::manual(site.clock.now());
+    let node = KnowledgeBase::in_memory(now.clone(), Setting::Hospital);
+    node.pin_root(&site.root).expect("pinned");
+    node.accept(Kind::SiteList, &site.list(1)).expect("the first");
+    site.clock.advance(40 * 86_400);
+    node.accept(Kind::Status, &site.status(2, &[])).expect("status lists say no latest time");
+    assert_eq!(node.time().latest(), None);
+    assert!(matches!(node.accept(Kind::SiteList, &site.list(2)), Err(Refused::List(_))));
+    node.accept(Kind::Status, &site.status(3, &[])).expect("newer");
+    assert!(node.time().earliest() <= now.now().plus_seconds(600));
+}
+
+/// Shows REQ-STORE-115: of a folder that has only lists that were held before the newest, the last one is the newest.
+#[test]
+fn lists_before_the_newest_are_heard_without_it() {
+    let (site, directory) = (Site::new("S"), tempfile::tempdir().expect("directory"));
+    let knowledge = site.knowledge_in(directory.path());
+    let stolen = ["ct-1", "ct-2"].map(|name| {
+        let identity = site.identity(name, &[Role::Modality], site.present());
+        knowledge.identify(identity.chain()).expect("identified")
+    });
+    for (epoch, who) in (5..).zip(&stolen) {
+        knowledge.accept(Kind::Status, &site.status(epoch, &[compromised(who)])).expect("news");
+    }
+    knowledge.accept(Kind::Status, &site.status(7, &[])).expect("a list that forgets both");
+    assert_eq!(knowledge.unforgotten().len(), 2);
+    drop(knowledge);
+    std::fs::remove_file(directory.path().join(Kind::Status.file())).expect("removed");
+    let knowledge = reopen(&site, directory.path()).expect("opened");
+    assert_eq!((knowledge.version(Kind::Status), knowledge.unforgotten().len()), (Some(6), 1));
+    for who in &stolen {
+        assert_eq!(code(&knowledge.judge(who, Operation::Renew)), Some(Code::Compromised));
+    }
 }
 
 /// Shows REQ-RUN-51: where the clock is wrong, all objects that are not lists move the floor by one step together.

@@ -22,6 +22,8 @@ const EPOCH: &str = "status-epoch";
 const PAGE: u32 = 1_024;
 /// Devices that are asked for at once.
 const TOGETHER: usize = 64;
+/// Why somebody is suspended of whom a stolen key alone has told that he is revoked.
+const HEARD_BY_STOLEN: &str = "heard-by-stolen-key";
 
 impl Standings for SqlStore {
     fn change_standings(&self, changes: Vec<StandingChange>, now: Time) -> Result<u64, StoreError> {
@@ -34,6 +36,10 @@ impl Standings for SqlStore {
 
     fn hear_standings(&self, heard: Vec<StandingChange>, by: KeyId, now: Time) -> Result<usize, StoreError> {
         self.database.write("take over what was heard", move |database| {
+            // It was withdrawn while what it told was weighed.
+            if current(database, &Subject::Issuer(by))?.is_some_and(|by| by.state == StandingState::Compromised) {
+                return Ok(0);
+            }
             let mut worse = Vec::new();
             for change in &heard {
                 let before = current(database, &change.subject)?;
@@ -48,6 +54,10 @@ impl Standings for SqlStore {
             for (change, before) in &worse {
                 stand(database, change, epoch)?;
                 let (kind, subject) = columns(&change.subject);
+                // The root has withdrawn it, whoever told: that is never taken back.
+                if matches!(change.subject, Subject::Issuer(_)) {
+                    continue;
+                }
                 let [state, reason] = match before {
                     Some(before) => [Some(word(&before.state, STATES)), Some(before.reason.as_str())],
                     None => [None; 2],
@@ -65,6 +75,13 @@ impl Standings for SqlStore {
     }
 
     fn forget_heard(&self, by: KeyId, now: Time) -> Result<Vec<Subject>, StoreError> {
+        let any = "SELECT 1 AS one FROM standing_heard WHERE key = ?1 LIMIT 1";
+        let any = self.database.read("look for what was heard", |database| {
+            first(database, "standing_heard", any, values![by.as_bytes()], |row| row.number::<i64>("one"))
+        })?;
+        if any.is_none() {
+            return Ok(Vec::new());
+        }
         self.database.write("take back what was heard", move |database| {
             let sql =
                 "SELECT kind, subject, state, reason, since FROM standing_heard WHERE key = ?1 ORDER BY kind, subject";
@@ -79,7 +96,16 @@ impl Standings for SqlStore {
             }
             let epoch = super::journal::next_number(database, EPOCH, u64::try_from(now.unix()).unwrap_or(0))?;
             for before in &heard {
-                stand(database, before, epoch)?;
+                // It may have been true: whoever was called revoked stays out until people have decided.
+                let revoked = current(database, &before.subject)?.is_some_and(|now| now.state >= StandingState::Ceased);
+                match before.state {
+                    None | Some(StandingState::Superseded) if revoked => {
+                        let state = Some(StandingState::Suspended);
+                        let reason = HEARD_BY_STOLEN.to_owned();
+                        stand(database, &StandingChange { subject: before.subject, state, reason, at: now }, epoch)?;
+                    }
+                    _ => stand(database, before, epoch)?,
+                }
             }
             database.execute("DELETE FROM standing_heard WHERE key = ?1", values![by.as_bytes()])?;
             Ok(heard.into_iter().map(|before| before.subject).collect())
