@@ -24,8 +24,8 @@ pub(crate) enum DeviceCommand {
     Code {
         /// The device.
         name: String,
-        /// How many minutes the code is good.
-        #[arg(long, default_value_t = 60)]
+        /// How many minutes the code is good, a week at most.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_080))]
         minutes: u64,
         #[command(flatten)]
         hub: HubArgs,
@@ -294,7 +294,7 @@ fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
 }
 
 fn code(name: String, minutes: u64, hub: &HubArgs) -> Result<Outcome, Failure> {
-    let lifetime_seconds = minutes.checked_mul(60).ok_or("so many minutes cannot be counted")?;
+    let lifetime_seconds = minutes.saturating_mul(60);
     match ask(&hub.dir, Request::Code { device: name, lifetime_seconds: Some(lifetime_seconds) })? {
         answer @ Response::Code { .. } if hub.json => output::json(&answer)?,
         Response::Code { code, device, expires } => {

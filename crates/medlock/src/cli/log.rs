@@ -421,13 +421,14 @@ impl Believed {
 /// When it is neither.
 pub(crate) fn verifier_key(text: &str) -> Result<VerifierKey, Failure> {
     let failed = |error: String| format!("{text:?}: {error}");
+    let neither = |error| format!("{text:?} is no verifier key ({error}), and there is no such file");
     match text.parse() {
         Ok(key) => Ok(key),
         Err(error) => match std::fs::read_to_string(text) {
             Ok(content) => {
                 Ok(content.parse().map_err(|error: medlock_node::log::NoteError| failed(error.to_string()))?)
             }
-            Err(_) => Err(failed(format!("{error}, and there is no such file")).into()),
+            Err(_) => Err(neither(error).into()),
         },
     }
 }

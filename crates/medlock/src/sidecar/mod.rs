@@ -104,6 +104,14 @@ fn override_by(args: SidecarDicomArgs, config: &mut SidecarConfig) {
 
 async fn serve(config: SidecarConfig, code: Option<Code>, json: bool, with_parent: bool) -> Result<Outcome, Failure> {
     let teller = Teller::new(json);
+    let port = config.hub.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    if !port.is_some_and(|(host, port)| !host.is_empty() && port > 0) {
+        return Err(format!(
+            "the hub's address {:?} is not HOST:PORT, as `medlock up` shows it for devices",
+            config.hub
+        )
+        .into());
+    }
     for (address, option) in [(config.listen, "--listen"), (config.plain, "--plain")] {
         // A port that is taken is said now, not after somebody has approved this sidecar.
         drop(

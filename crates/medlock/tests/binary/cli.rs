@@ -174,6 +174,16 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_right() {
     let output = medlock(&["device", "list", "--dir", "no-such-folder"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("medlock up"), "{output:?}");
+    let output = medlock(&["device", "code", "ct1", "--minutes", "0"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("--minutes") && said.contains("1..=10080"), "{said}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path().to_str().expect("UTF-8");
+    for hub in ["hub.example", "hub.example:", ":8443", "hub.example:https"] {
+        let output = medlock(&["sidecar", "dicom", "--hub", hub, "--dir", folder]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("is not HOST:PORT"), "{hub}: {said}");
+    }
 }
 
 /// Shows REQ-CLI-41: what every command takes, those take too that name a log.
