@@ -112,6 +112,14 @@ impl Authority {
     /// # Errors
     /// [`Error`] when store or signer failed; a refusal is an [`Answer`].
     pub fn enrol_by_code(&self, user: &str, password: &str, request: &[u8], address: &str) -> Decided {
+        let decided = self.decide_by_code(user, password, request, address);
+        if let Ok(Answer::Refused(Refusal { reason, .. })) = &decided {
+            tracing::info!(address, %reason, "an enrolment by a code was refused");
+        }
+        decided
+    }
+
+    fn decide_by_code(&self, user: &str, password: &str, request: &[u8], address: &str) -> Decided {
         let checked = match self.check_itself(request)? {
             Ok(checked) => checked,
             Err(unfit) => return Ok(unfit.into()),
