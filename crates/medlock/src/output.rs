@@ -73,6 +73,16 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
+/// A word of a command that somebody is to paste into a shell.
+pub(crate) fn word(text: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-/:@,=".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// Prints `value` as JSON on one line of standard output.
 ///
 /// # Errors
@@ -137,6 +147,14 @@ pub(crate) fn grouped(hex: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_one_in_a_shell() {
+        assert_eq!(
+            ["ct-1", "/var/lib/x", "CT 1", "it's", "$(x)", ""].map(word),
+            ["ct-1", "/var/lib/x", "'CT 1'", r"'it'\''s'", "'$(x)'", "''"]
+        );
+    }
 
     #[test]
     fn fingerprints_are_grouped() {

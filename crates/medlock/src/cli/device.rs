@@ -265,7 +265,8 @@ fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
     match ask(&args.hub.dir, request)? {
         Response::Device(view) if args.hub.json => output::json(&view)?,
         Response::Device(view) => {
-            let (name, dir) = (&view.entry.name, args.hub.dir.display());
+            let (name, dir) = (&view.entry.name, output::word(&args.hub.dir.to_string_lossy()));
+            let typed = output::word(name.as_str());
             if let Some(warning) = &view.warning {
                 say!("WARNING: {warning}.");
             }
@@ -277,12 +278,12 @@ fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
                     "{name} is in the register. It enrols by itself with its birth credential; a person has to confirm it if the \
                      trust list has more than one maker, as no maker's key is given."
                 ),
-                (None, _) => say!("{name} is in the register. Next: medlock device code {name} --dir {dir}"),
+                (None, _) => say!("{name} is in the register. Next: medlock device code {typed} --dir {dir}"),
             }
             // It may have come before it was registered.
             for one in pending(&args.hub.dir)?.iter().filter(|one| one.device.is_none()) {
                 say!(
-                    "A request waits ({}). If it is {name}'s, compare the key and then: medlock device approve {} --device {name}",
+                    "A request waits ({}). If it is {name}'s, compare the key and then: medlock device approve {} --device {typed}",
                     one.claims,
                     one.id
                 );
@@ -303,7 +304,8 @@ fn code(name: String, minutes: u64, hub: &HubArgs) -> Result<Outcome, Failure> {
             say!("{code}\n");
             say!("Good once, for {device}, until {expires}. It is not shown again.");
             say!(
-                "Next, beside the machine: medlock sidecar dicom, which asks for it; then here: medlock device approve {device}"
+                "Next, beside the machine: medlock sidecar dicom, which asks for it; then here: medlock device approve {}",
+                output::word(device.as_str())
             );
         }
         other => return Err(admin::unexpected(&other)),
