@@ -11,7 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use medlock_authority::AuthorityConfig;
 use medlock_authority::admin::{Request, Response};
 use medlock_authority::settings::Kind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `medlock authority …`.
 #[derive(Debug, Subcommand)]
@@ -130,14 +130,8 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
             folder::create(&AuthorityConfig::maker(&args.hub.dir, &args.name), &Keys::default())?;
             show(&args.hub)?;
             if !args.hub.json {
-                let dir = args.hub.dir.display();
-                say!(
-                    "The passphrase of its keys lies beside them, in {dir}/keys/passphrase: whoever has this folder has the key"
-                );
-                say!(
-                    "that vouches for all its devices. Take the passphrase elsewhere, and keep the root offline where it matters"
-                );
-                say!("(a PKCS#11 token or `medlock authority make-root`: section 2 of the operator's guide).");
+                tell_of_passphrase(&args.hub.dir);
+                let dir = output::word(&args.hub.dir.to_string_lossy());
                 say!("Next: medlock device provision --dir {dir} --profile FILE --input FILE --out FOLDER");
             }
             Ok(Outcome::Done)
@@ -176,7 +170,23 @@ fn create(args: CreateArgs) -> Result<Outcome, Failure> {
         return super::keys::begin(&settings, &keys, root, out, args.hub.json);
     }
     folder::create(&settings, &keys)?;
-    show(&HubArgs { dir: settings.dir, json: args.hub.json })
+    let made = HubArgs { dir: settings.dir, json: args.hub.json };
+    let outcome = show(&made)?;
+    if !made.json {
+        tell_of_passphrase(&made.dir);
+    }
+    Ok(outcome)
+}
+
+/// Says where the passphrase lies, if it is beside the keys.
+fn tell_of_passphrase(dir: &Path) {
+    let file = dir.join("keys/passphrase");
+    if !file.exists() {
+        return;
+    }
+    say!("The passphrase of its keys lies beside them, in {}: whoever has this folder has the key", file.display());
+    say!("that vouches for all its devices. Take the passphrase elsewhere, and keep the root offline where it matters");
+    say!("(a PKCS#11 token or `medlock authority make-root`: section 2 of the operator's guide).");
 }
 
 fn list(hub: &HubArgs) -> Result<Outcome, Failure> {
