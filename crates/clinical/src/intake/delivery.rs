@@ -2,8 +2,7 @@
 
 use super::codes::UCUM;
 use super::observation::{effective, note};
-use super::write::{Object, coding};
-use crate::DEVICE_SYSTEM;
+use super::write::{self, Object, coding};
 use crate::kind::Id;
 use crate::seam::{Delivered, Delivery, Sort};
 use medlock_proto::sealed::MilliUnits;
@@ -41,13 +40,9 @@ pub(super) fn administration(
     out.raw("subject", &Object::reference("Patient", subject));
     effective(delivery.moment, length(delivery), at, &mut out);
     if let Some(commander) = &delivery.commander {
-        out.raw("performer", &format!("[{{\"actor\":{}}}]", named(commander)));
+        out.raw("performer", &format!("[{{\"actor\":{}}}]", write::device((commander, None))));
     }
-    let device = match device {
-        (_, Some(device)) => Object::reference("Device", device),
-        (name, None) => named(name),
-    };
-    out.raw("device", &format!("[{device}]"));
+    out.raw("device", &format!("[{}]", write::device(device)));
     match delivery.delivered {
         Delivered::Amount(amount) => out.raw("dosage", &dosage(delivery, amount)),
         Delivered::AtMost(amount) => {
@@ -97,14 +92,6 @@ fn quantity(value: &str, unit: &str, code: &str) -> String {
     out.text("unit", unit);
     out.text("system", UCUM);
     out.text("code", code);
-    out.text_of()
-}
-
-/// A device by its name in the register.
-fn named(device: &DeviceName) -> String {
-    let mut out = Object::new();
-    out.text("type", "Device");
-    out.raw("identifier", &Object::identifier(DEVICE_SYSTEM, device.as_str()));
     out.text_of()
 }
 

@@ -3,7 +3,8 @@
 //!
 //! *Whose is it?* The patient whose the device was in all the time within which it measured, as the versions of its Device say: what
 //! comes late goes to whom it was measured of. A reading of a device that had no patient then, or not one alone, is kept without
-//! one, for those who may see everything. A delivery, which R4 does not keep without a patient, waits here until a person says whose
+//! one, for those who may see everything. So is what a device measured before the administrator said that it is another Device than
+//! before, and what it reports while it is none. A delivery, which R4 does not keep without a patient, waits here until a person says whose
 //! it is. Nothing is lost, and nothing is guessed. Images are refused until their Patient ID is one patient's; who hands them over
 //! keeps them.
 //!
@@ -65,11 +66,12 @@ impl Intake for Clinical {
         let (name, at) = (from.who.device_name(), from.at);
         self.take(&caller, name, |device| {
             let metrics: BTreeSet<Mdc> = readings.iter().map(|numbered| numbered.reading.code).collect();
-            let metrics = metrics.into_iter().map(|code| metric(name, code, device.id())).collect();
+            let metrics = device.id().map(|id| metrics.into_iter().map(|code| metric(name, code, id)).collect());
             let things = readings.iter().map(|Numbered { number, reading }| {
                 let identifier = format!("{name}/{:016x}/{number}", incarnation.0);
-                let whose = device.whose(observation::within(reading.moment, 0, at));
-                let body = observation::observation(&identifier, reading, whose, device.id(), at);
+                let span = observation::within(reading.moment, 0, at);
+                let of = (name, device.then(span));
+                let body = observation::observation(&identifier, reading, device.whose(span), of, at);
                 let mark = reading.mark.map(|mark| mark.as_str());
                 // How whoever judged it before stood is no part of what was measured.
                 let mut measured = Numbered { number: *number, reading: *reading };
@@ -78,7 +80,7 @@ impl Intake for Clinical {
                 let once = Some(Once::new(*name, READING, &[incarnation.0, *number], &contents));
                 Item::Kept(Thing { kind: Kind::OBSERVATION, system: READING_SYSTEM, identifier, body, once, mark })
             });
-            (metrics, things.collect())
+            (metrics.unwrap_or_default(), things.collect())
         })
     }
 
@@ -96,12 +98,12 @@ impl Intake for Clinical {
                 let identifier = format!("{name}/{:016x}/{bond_epoch}/{counter}", incarnation.0);
                 let record = bytes(&Record::Delivery(*delivery));
                 let once = Once::new(*name, DELIVERY, &[incarnation.0, bond_epoch, counter], &record);
-                let whose = device.whose(observation::within(delivery.moment, delivery::length(delivery), at));
-                let Whose::Of(subject) = whose else {
+                let span = observation::within(delivery.moment, delivery::length(delivery), at);
+                let Whose::Of(subject) = device.whose(span) else {
                     return Item::Waits(waits(&caller, device, once, (identifier, record)));
                 };
                 let said = (identifier.as_str(), delivery);
-                let body = delivery::administration(said, subject, (name, Some(device.id())), at);
+                let body = delivery::administration(said, subject, (name, device.then(span)), at);
                 let kind = Kind::MEDICATION_ADMINISTRATION;
                 Item::Kept(Thing { kind, system: DELIVERY_SYSTEM, identifier, body, once: Some(once), mark: None })
             });

@@ -1,13 +1,13 @@
 //! A reading as an Observation: what HL7's guides for glucose monitors and personal health devices say, as far as R4 goes.
 
 use super::codes::{LOINC, MDC, UCUM, measurement, ucum};
-use super::write::{Object, coding};
+use super::write::{self, Object, coding};
 use crate::json;
 use crate::kind::{Id, Millis};
 use crate::moment;
 use crate::store::Whose;
 use medlock_proto::reading::{Decimal, Moment, Reading, Special, Value};
-use medlock_trust::Time;
+use medlock_trust::{DeviceName, Time};
 
 /// The system of the identifiers of readings: the device's name and incarnation, and the number that it gave.
 pub const READING_SYSTEM: &str = "urn:medlock:fhir:reading";
@@ -21,8 +21,15 @@ const BEGINNING: Time = Time::from_unix(-62_135_596_800);
 /// Bounds of an instant that are so near to one another, in seconds, are one instant.
 const INSTANT: i64 = 60;
 
-/// The Observation of a reading. Where it is not known of whom it is, it says so in words.
-pub(super) fn observation(identifier: &str, reading: &Reading, whose: Whose, device: Id, at: Time) -> Vec<u8> {
+/// The Observation of a reading. Where it is not known of whom it is, it says so in words. `device`: its name, and its resource if that
+/// is known.
+pub(super) fn observation(
+    identifier: &str,
+    reading: &Reading,
+    whose: Whose,
+    device: (&DeviceName, Option<Id>),
+    at: Time,
+) -> Vec<u8> {
     let known = measurement(reading.code, reading.unit);
     let mut out = Object::resource("Observation");
     out.raw("identifier", &format!("[{}]", Object::identifier(READING_SYSTEM, identifier)));
@@ -48,7 +55,7 @@ pub(super) fn observation(identifier: &str, reading: &Reading, whose: Whose, dev
         Value::Number(_) => absent("error", &mut out),
         Value::Special(special) => absent(reason(special), &mut out),
     }
-    out.raw("device", &Object::reference("Device", device));
+    out.raw("device", &write::device(device));
     out.finish()
 }
 
@@ -195,7 +202,9 @@ mod tests {
             });
             let reading = Reading { code: Mdc(code), unit: Mdc(unit), value, moment: Moment { ticks, utc }, mark: None };
             let (patient, device) = (Id::fresh(Millis(1)), Id::fresh(Millis(2)));
-            let body = observation("cgm/1", &reading, Whose::Of(patient), device, Time::from_unix(at));
+            let cgm = DeviceName::new("cgm").expect("a name");
+            let of = (&cgm, (at % 2 == 0).then_some(device));
+            let body = observation("cgm/1", &reading, Whose::Of(patient), of, Time::from_unix(at));
             let document = Document::read(&body, &Limits::RESOURCE).expect("JSON");
             let asked = Asked { kind: Kind::OBSERVATION, bases: &[], mark: None };
             let prepared = prepare(document.root(), Definitions::r4(), asked);

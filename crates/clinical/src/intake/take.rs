@@ -10,7 +10,7 @@ use crate::kind::{Id, Kind, Millis};
 use crate::outcome::{Code, Issue, Issues};
 use crate::query::Plan;
 use crate::seam::{Kept, NotKept, Refusal, first_text};
-use crate::store::{Act, Condition, NewWaiting, Once, Origin, Unapplied, Whose, Worn};
+use crate::store::{Act, Bound, Condition, NewWaiting, Once, Origin, Unapplied, Whose, Worn};
 use crate::validate::{self, Asked, Prepared};
 use medlock_trust::DeviceName;
 use std::collections::{BTreeSet, HashMap};
@@ -52,13 +52,25 @@ pub(super) enum Found {
     Here(Worn),
     /// It is to be made.
     New(Id),
+    /// There is none: the administrator has released it, and says which one it is next.
+    Released,
 }
 
 impl Found {
-    pub(super) const fn id(&self) -> Id {
+    /// Its identifier, also if it is to be made.
+    pub(super) const fn id(&self) -> Option<Id> {
         match self {
-            Self::Here(worn) => worn.id,
-            Self::New(id) => *id,
+            Self::Here(worn) => Some(worn.id),
+            Self::New(id) => Some(*id),
+            Self::Released => None,
+        }
+    }
+
+    /// The one that measured in this span of time, as far as is known.
+    pub(super) fn then(&self, (low, _): (Millis, Millis)) -> Option<Id> {
+        match self {
+            Self::Here(worn) if !worn.was_it(low) => None,
+            Self::Here(_) | Self::New(_) | Self::Released => self.id(),
         }
     }
 
@@ -66,7 +78,7 @@ impl Found {
     pub(super) const fn here(&self) -> Option<Id> {
         match self {
             Self::Here(worn) => Some(worn.id),
-            Self::New(_) => None,
+            Self::New(_) | Self::Released => None,
         }
     }
 
@@ -75,6 +87,7 @@ impl Found {
         match self {
             Self::Here(worn) => worn.during(low, high),
             Self::New(_) => Whose::Nobody,
+            Self::Released => Whose::Unclear,
         }
     }
 }
@@ -223,9 +236,11 @@ impl Clinical {
     }
 
     pub(super) fn device_of(&self, name: &DeviceName) -> Result<Found, NotKept> {
-        let row = self.records().row_of_device(name)?;
-        let found = row.map(|row| self.records().worn(row)).transpose()?.flatten();
-        Ok(found.map_or_else(|| Found::New(self.records().fresh_id()), Found::Here))
+        Ok(match self.records().worn(name)? {
+            (_, Some(worn)) => Found::Here(worn),
+            (Bound::Released, None) => Found::Released,
+            (Bound::Never | Bound::To { .. }, None) => Found::New(self.records().fresh_id()),
+        })
     }
 
     pub(super) fn create(&self, caller: &Caller, thing: Thing) -> Result<Act, Issues> {

@@ -93,7 +93,9 @@ impl Clinical {
             NotKept::Store(error) => NotAssigned::Store(error),
             _ => NotAssigned::Changed,
         })?;
-        let of = (&waiting.device, device.here());
+        let span = observation::within(delivery.moment, delivery::length(&delivery), came);
+        let device = device.here().and_then(|_| device.then(span));
+        let of = (&waiting.device, device);
         let body = delivery::administration((&waiting.identifier, &delivery), patient, of, came);
         let mark = waiting.mark.as_deref();
         let mark = Code::ALL.iter().map(|code| code.as_str()).find(|code| Some(*code) == mark);
@@ -102,8 +104,8 @@ impl Clinical {
         let source = informed(&waiting.provenance).ok_or(NotAssigned::Damaged(waiting.number))?;
         let said = validate::unchecked(Kind::PROVENANCE, &source, mark);
         let (tail, mut rows) = said.ok_or(NotAssigned::Damaged(waiting.number))?;
-        // The Device may be another one since.
-        rows.links.retain(|(_, kind, id)| *kind == Kind::DEVICE && Some(*id) == device.here());
+        // The Device may be another one since, and may not be the one that delivered.
+        rows.links.retain(|(_, kind, id)| *kind == Kind::DEVICE && Some(*id) == device);
         let origin = Some(Origin::Waited(waiting.number, tail, rows));
         Ok(Act::Create { id: self.records().fresh_id(), to: to.from(origin), condition: None })
     }

@@ -1,7 +1,9 @@
 //! JSON as it is put together: numbers stay as they are written.
 
+use crate::DEVICE_SYSTEM;
 use crate::json;
 use crate::kind::Id;
+use medlock_trust::DeviceName;
 
 /// An object that grows.
 #[derive(Debug)]
@@ -56,6 +58,17 @@ impl Object {
     pub(super) fn reference(kind: &str, id: Id) -> String {
         format!("{{\"reference\":\"{kind}/{id}\"}}")
     }
+}
+
+/// A device by its resource if that is known, else by its name in the register.
+pub(super) fn device((name, resource): (&DeviceName, Option<Id>)) -> String {
+    if let Some(resource) = resource {
+        return Object::reference("Device", resource);
+    }
+    let mut out = Object::new();
+    out.text("type", "Device");
+    out.raw("identifier", &Object::identifier(DEVICE_SYSTEM, name.as_str()));
+    out.text_of()
 }
 
 /// A Coding; without display if that is empty.

@@ -1,15 +1,19 @@
 //! What has to be known before something of a device is kept.
 
+use super::names::{self, Bound};
 use super::{Records, Statement};
 use crate::access::Sight;
-use crate::kind::{Id, Kind, Millis, Row};
+use crate::kind::{Id, Kind, Millis};
 use crate::validate::ident_of;
 use medlock_store::{Error, all, first, values};
+use medlock_trust::DeviceName;
 
 /// A Device, and whose it was when.
 #[derive(Debug)]
 pub(crate) struct Worn {
     pub(crate) id: Id,
+    /// Since when it is this device of the register; `None`: from the first.
+    since: Option<Millis>,
     /// From when on whose it was, oldest first; a patient who is gone is nobody.
     patients: Vec<(Millis, Option<Id>)>,
 }
@@ -26,8 +30,17 @@ pub(crate) enum Whose {
 }
 
 impl Worn {
-    /// Whose the device was from `low` to `high`, as its versions say: before the first of them, whoever the first names.
+    /// Whether it was this device of the register already then.
+    pub(crate) fn was_it(&self, at: Millis) -> bool {
+        self.since.is_none_or(|since| since <= at)
+    }
+
+    /// Whose the device was from `low` to `high`, as its versions say: before the first of them, whoever the first names. What it
+    /// measured as another Device, the versions of this one do not tell.
     pub(crate) fn during(&self, low: Millis, high: Millis) -> Whose {
+        if !self.was_it(low) {
+            return Whose::Unclear;
+        }
         let until = self.patients.iter().skip(1).map(|(from, _)| Some(*from)).chain([None]);
         let versions = self.patients.iter().enumerate().zip(until);
         let then = versions.filter(|((number, (from, _)), until)| {
@@ -49,18 +62,20 @@ const PATIENTS: &str = "SELECT w.updated AS updated, p.id AS id FROM \
     LEFT JOIN resource p ON p.rid = w.patient AND p.gone = 0 ORDER BY w.version";
 
 impl Records {
-    /// The Device with this row, and whose it was when.
+    /// Which Device this device of the register is, and whose it was when.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn worn(&self, device: Row) -> Result<Option<Worn>, Error> {
-        let mut question = Statement::seen_by_row("r.id", &Sight::of_register(), Kind::DEVICE);
-        question.text(" AND r.rid = ").value(device.0);
+    pub(crate) fn worn(&self, device: &DeviceName) -> Result<(Bound, Option<Worn>), Error> {
         self.database().read_snapshot("ask whose a device was", |sql| {
+            let bound = names::bound(sql, device)?;
+            let Bound::To { row: device, since, .. } = bound else { return Ok((bound, None)) };
+            let mut question = Statement::seen_by_row("r.id", &Sight::of_register(), Kind::DEVICE);
+            question.text(" AND r.rid = ").value(device.0);
             let id = first(sql, "resource", question.sql(), question.values(), |row| {
                 Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))
             })?;
-            let Some(id) = id else { return Ok(None) };
+            let Some(id) = id else { return Ok((bound, None)) };
             let patients = all(sql, "resource", PATIENTS, values![device.0], |row| {
                 let patient = match row.optional_text("id")? {
                     Some(text) => Some(Id::read(text).ok_or_else(|| row.damaged("id"))?),
@@ -68,7 +83,7 @@ impl Records {
                 };
                 Ok((Millis(row.number("updated")?), patient))
             })?;
-            Ok(Some(Worn { id, patients }))
+            Ok((bound, Some(Worn { id, since, patients })))
         })
     }
 
@@ -102,14 +117,14 @@ impl Records {
 mod tests {
     use super::*;
 
-    /// Shows REQ-INTAKE-05, REQ-INTAKE-24.
+    /// Shows REQ-INTAKE-05, REQ-INTAKE-24, REQ-INTAKE-40.
     #[test]
     fn a_device_was_whose_its_version_of_that_time_says() {
         let (anna, bert) = (Id::fresh(Millis(1)), Id::fresh(Millis(2)));
         let patients = vec![(10, anna), (15, anna), (20, bert), (30, bert)];
         let mut patients: Vec<_> = patients.into_iter().map(|(from, of)| (Millis(from), Some(of))).collect();
         patients[3].1 = None;
-        let worn = Worn { id: Id::fresh(Millis(3)), patients };
+        let mut worn = Worn { id: Id::fresh(Millis(3)), since: None, patients };
         for (low, high, whose) in [
             (0, 0, Whose::Of(anna)),
             (0, 19, Whose::Of(anna)),
@@ -122,7 +137,13 @@ mod tests {
         ] {
             assert_eq!(worn.during(Millis(low), Millis(high)), whose, "{low} to {high}");
         }
-        let none = Worn { id: worn.id, patients: Vec::new() };
+        worn.since = Some(Millis(12));
+        for (low, high, whose) in
+            [(0, 0, Whose::Unclear), (11, 14, Whose::Unclear), (12, 19, Whose::Of(anna)), (30, 90, Whose::Nobody)]
+        {
+            assert_eq!(worn.during(Millis(low), Millis(high)), whose, "{low} to {high}, bound at 12");
+        }
+        let none = Worn { id: worn.id, since: None, patients: Vec::new() };
         assert_eq!(none.during(Millis(0), Millis(1)), Whose::Nobody);
     }
 }

@@ -2,17 +2,37 @@
 //!
 //! The table holds it, so that two hubs cannot give one name twice; the identifier in the resource says the same.
 
+use super::read::{COLUMNS, Stored};
 use super::write::{Stopped, refused};
-use super::{Records, Statement};
+use super::{Act, Records, Statement};
 use crate::DEVICE_SYSTEM;
-use crate::access::{Naming, Sight};
+use crate::access::{Caller, Naming, Sight};
 use crate::definitions::Definitions;
-use crate::kind::{Kind, Row};
+use crate::json::{self, Document, Limits, Node};
+use crate::kind::{Kind, Millis, Row, Version};
 use crate::outcome::{Code, Issue};
-use crate::validate::{IndexRows, SEPARATOR};
+use crate::validate::{self, Asked, IndexRows, Prepared, SEPARATOR};
 use medlock_store::{Error, Fault, Sql, all, first, values};
 use medlock_trust::DeviceName;
 use std::collections::BTreeMap;
+
+/// Which Device a device of the register is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// None, and none ever was.
+    Never,
+    /// None any more: the administrator took it back.
+    Released,
+    /// This one, as it is in this version.
+    To {
+        /// Its row.
+        row: Row,
+        /// Its version.
+        version: Version,
+        /// Since when; `None`: it is the first that this device ever was.
+        since: Option<Millis>,
+    },
+}
 
 /// The element that says it.
 const WHERE: &str = "Device.identifier";
@@ -35,13 +55,7 @@ fn forbidden(text: String) -> Stopped {
 }
 
 /// Looks whether a Device keeps its name in the register, and gives it one where the caller may.
-pub(super) fn keep(
-    sql: &mut dyn Sql,
-    row: Row,
-    rows: &IndexRows,
-    naming: Naming,
-    now_seconds: i64,
-) -> Result<(), Stopped> {
+pub(super) fn keep(sql: &mut dyn Sql, row: Row, rows: &IndexRows, naming: Naming, at: Millis) -> Result<(), Stopped> {
     let (said, held) = (said(rows), held(sql, row)?);
     if said == held {
         return Ok(());
@@ -59,16 +73,41 @@ pub(super) fn keep(
     }
     for name in &held {
         sql.execute("DELETE FROM device_name WHERE name = ?1", values![name.as_str()])?;
+        let was = "INSERT INTO device_name_was (name) VALUES (?1) ON CONFLICT DO NOTHING";
+        sql.execute(was, values![name.as_str()])?;
         // What the device was given reaches the row that it was.
-        super::token::end(sql, "device", name.as_str(), now_seconds)?;
+        super::token::end(sql, "device", name.as_str(), at.0 / 1_000)?;
     }
     for name in said {
-        let insert = "INSERT INTO device_name (name, rid) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        if sql.execute(insert, values![name, row.0])? == 0 {
+        // What the device measured before, it measured as another one.
+        let since = was(sql, name)?.then_some(at.0);
+        let insert = "INSERT INTO device_name (name, rid, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        if sql.execute(insert, values![name, row.0, since])? == 0 {
             return Err(forbidden(format!("another Device is {DEVICE_SYSTEM}|{name} already")));
         }
     }
     Ok(())
+}
+
+/// Whether a Device had this name that has it no more.
+fn was(sql: &mut dyn Sql, name: &str) -> Result<bool, Fault> {
+    let question = "SELECT name FROM device_name_was WHERE name = ?1";
+    Ok(first(sql, "device_name_was", question, values![name], |_| Ok(()))?.is_some())
+}
+
+/// Which Device a device of the register is at this moment.
+pub(super) fn bound(sql: &mut dyn Sql, device: &DeviceName) -> Result<Bound, Fault> {
+    let question = "SELECT n.rid AS rid, n.since AS since, r.version AS version FROM device_name n \
+                    JOIN resource r ON r.rid = n.rid WHERE n.name = ?1";
+    let found = first(sql, "device_name", question, values![device.as_str()], |row| {
+        let version = Version::numbered(row.number("version")?);
+        Ok(Bound::To { row: Row(row.number("rid")?), version, since: row.optional_number("since")?.map(Millis) })
+    })?;
+    Ok(match found {
+        Some(bound) => bound,
+        None if was(sql, device.as_str())? => Bound::Released,
+        None => Bound::Never,
+    })
 }
 
 /// A Device that is one of the register is not deleted: its name would be free for another.
@@ -103,7 +142,67 @@ pub(super) fn gather(sql: &mut dyn Sql) -> Result<(), Fault> {
     Ok(())
 }
 
+/// A Device as it is kept, without its name in the register; `None` if it cannot be read.
+fn unnamed(body: &[u8], bases: &[String]) -> Option<Prepared> {
+    let document = Document::read(body, &Limits::BUNDLE).ok()?;
+    let text = without_name(document.root());
+    let document = Document::read(&text, &Limits::BUNDLE).ok()?;
+    validate::prepare(document.root(), Definitions::r4(), Asked { kind: Kind::DEVICE, bases, mark: None }).ok()
+}
+
+fn without_name(device: Node<'_, '_>) -> Vec<u8> {
+    let names = |identifier: &Node<'_, '_>| {
+        let system = identifier.member("system").and_then(Node::text).unwrap_or_default();
+        system.replace(SEPARATOR, "") == DEVICE_SYSTEM
+    };
+    let mut out = Vec::new();
+    for (member, value) in device.members() {
+        let others: Option<Vec<_>> =
+            (member == "identifier").then(|| value.items().filter(|one| !names(one)).collect());
+        if others.as_ref().is_some_and(Vec::is_empty) {
+            continue;
+        }
+        out.push(if out.is_empty() { b'{' } else { b',' });
+        json::member(&member, &mut out);
+        let Some(others) = others else {
+            json::minified(value, &mut out);
+            continue;
+        };
+        for (place, other) in others.into_iter().enumerate() {
+            out.push(if place == 0 { b'[' } else { b',' });
+            json::minified(other, &mut out);
+        }
+        out.push(b']');
+    }
+    out.push(b'}');
+    out
+}
+
 impl Records {
+    /// Where the administrator gives a Device the name that another one has, that one loses it first, in the same verb.
+    pub(super) fn moving(&self, caller: &Caller, mut acts: Vec<Act>) -> Result<Vec<Act>, Error> {
+        let (Naming::Any, [Act::Update { id, to, bases, .. }]) = (caller.naming(), acts.as_slice()) else {
+            return Ok(acts);
+        };
+        let said = said(to.rows());
+        let (Kind::DEVICE, [name]) = (to.kind(), said.as_slice()) else { return Ok(acts) };
+        let from = "device_name n JOIN resource r ON r.rid = n.rid";
+        let mut question = Statement::kept_by_row(COLUMNS, from, &Sight::of_register(), Kind::DEVICE);
+        question.text(" AND n.name = ").value(*name);
+        let former = self.database().read("look which Device has the name", |sql| {
+            first(sql, "resource", question.sql(), question.values(), Stored::of)
+        })?;
+        let former = former.filter(|former| former.id != *id);
+        // One that cannot be read keeps its name: then the other one is refused.
+        let first = former.and_then(|former| {
+            let to = unnamed(&former.body, bases)?;
+            let (if_match, bases) = (Some(former.version), bases.clone());
+            Some(Act::Update { id: former.id, to, if_match, condition: None, bases })
+        });
+        acts.splice(..0, first);
+        Ok(acts)
+    }
+
     /// The row of the Device that this device of the register is.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(HANDED),
         Step::Both(UPSTREAM),
         Step::Both(COMMUNITIES),
+        Step::Both(BINDINGS),
     ],
 };
 
@@ -247,4 +248,10 @@ const COMMUNITIES: &str = "
 ALTER TABLE client ADD COLUMN community TEXT;
 ALTER TABLE client ADD COLUMN uri TEXT;
 CREATE UNIQUE INDEX client_uri ON client (community, uri);
+";
+/// Since when a Device is a device of the register, in milliseconds; NULL for the first that its name ever was. And the names that some
+/// Device had, and lost.
+const BINDINGS: &str = "
+ALTER TABLE device_name ADD COLUMN since INTEGER;
+CREATE TABLE device_name_was (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";

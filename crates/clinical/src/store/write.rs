@@ -80,6 +80,7 @@ impl Records {
     /// # Errors
     /// [`Unapplied`].
     pub fn apply(&self, caller: &Caller, acts: Vec<Act>, note: &Note) -> Result<Vec<Done>, Unapplied> {
+        let acts = self.moving(caller, acts)?;
         let at = Millis(self.clock.unix_millis());
         let statements: Vec<_> = acts.iter().map(|act| caller.statement(act.verb(), act.kind())).collect();
         let mut said: Vec<provenance::Statement> = statements.iter().flatten().cloned().collect();
@@ -368,7 +369,7 @@ impl Running<'_> {
         if to.kind() != Kind::DEVICE {
             return Ok(());
         }
-        names::keep(self.sql, row, to.rows(), self.work.naming, self.work.at.0 / 1_000)
+        names::keep(self.sql, row, to.rows(), self.work.naming, self.work.at)
     }
 
     /// What a Consent says is in force with it.

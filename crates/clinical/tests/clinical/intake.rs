@@ -16,17 +16,17 @@ use serde_json::{Value, json};
 /// The life of the devices here.
 const LIFE: Incarnation = Incarnation(0xa1);
 
-fn at(house: &House) -> Time {
+pub(crate) fn at(house: &House) -> Time {
     house.site.clock.now()
 }
 
-fn reading(number: u64, value: Measured, utc: Option<Interval>) -> Numbered {
+pub(crate) fn reading(number: u64, value: Measured, utc: Option<Interval>) -> Numbered {
     let moment = Moment { ticks: number * 300_000, utc };
     let (code, unit) = (Mdc::CONC_GLU_ISF, Mdc::DIM_MILLI_G_PER_DL);
     Numbered { number, reading: Reading { code, unit, value, moment, mark: None } }
 }
 
-fn number(mantissa: i32, exponent: i8) -> Measured {
+pub(crate) fn number(mantissa: i32, exponent: i8) -> Measured {
     Measured::Number(Decimal::new(mantissa, exponent).expect("a number"))
 }
 
@@ -43,7 +43,7 @@ fn hand<T>(
     give(Handed { who: &who, chain: &chain, permit, at: at(house) })
 }
 
-fn readings(house: &House, device: &Device<'_>, all: &[Numbered]) -> Result<Vec<Kept>, NotKept> {
+pub(crate) fn readings(house: &House, device: &Device<'_>, all: &[Numbered]) -> Result<Vec<Kept>, NotKept> {
     hand(house, device, Operation::Report, |from| house.clinical.readings(from, LIFE, all))
 }
 
@@ -52,14 +52,14 @@ fn named(device: &str, number: u64) -> String {
     format!("{device}/00000000000000a1/{number}")
 }
 
-fn resources(found: &crate::fixture::Answer) -> Vec<Value> {
+pub(crate) fn resources(found: &crate::fixture::Answer) -> Vec<Value> {
     assert_eq!(found.status, StatusCode::OK, "{found:?}");
     let entries = found.body["entry"].as_array().cloned().unwrap_or_default();
     entries.into_iter().map(|entry| entry["resource"].clone()).collect()
 }
 
 /// The number that its device gave what became this.
-fn number_of(resource: &Value) -> u64 {
+pub(crate) fn number_of(resource: &Value) -> u64 {
     let identifier = resource["identifier"][0]["value"].as_str().expect("a value");
     identifier.rsplit('/').next().and_then(|number| number.parse().ok()).expect("a number")
 }
@@ -233,15 +233,15 @@ fn delivery(counter: u64, sort: Sort, ended: Time, delivered: Delivered) -> Deli
     }
 }
 
-fn bolus(counter: u64, ended: Time) -> Delivery {
+pub(crate) fn bolus(counter: u64, ended: Time) -> Delivery {
     delivery(counter, Sort::Bolus, ended, Delivered::Amount(MilliUnits(1_250)))
 }
 
-fn deliveries(house: &House, device: &Device<'_>, all: &[Delivery]) -> Vec<Kept> {
+pub(crate) fn deliveries(house: &House, device: &Device<'_>, all: &[Delivery]) -> Vec<Kept> {
     hand(house, device, Operation::Report, |from| house.clinical.deliveries(from, LIFE, all)).expect("kept")
 }
 
-async fn administrations(gateway: &Device<'_>, patient: &str) -> Vec<Value> {
+pub(crate) async fn administrations(gateway: &Device<'_>, patient: &str) -> Vec<Value> {
     let mut found = resources(&gateway.get(&format!("MedicationAdministration?patient={patient}")).await);
     found.sort_by_key(number_of);
     found

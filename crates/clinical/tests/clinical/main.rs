@@ -2,6 +2,7 @@
 
 mod audit;
 mod backend;
+mod bindings;
 mod consent;
 mod contract;
 mod device;
