@@ -29,6 +29,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(UPSTREAM),
         Step::Both(COMMUNITIES),
         Step::Both(BINDINGS),
+        Step::Both(SWITCHED_OFF),
     ],
 };
 
@@ -255,3 +256,5 @@ const BINDINGS: &str = "
 ALTER TABLE device_name ADD COLUMN since INTEGER;
 CREATE TABLE device_name_was (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
+/// How far Subscriptions were told that the hub switched off.
+const SWITCHED_OFF: &str = "CREATE TABLE subscription_was (rid INTEGER PRIMARY KEY, told INTEGER NOT NULL) STRICT;";

@@ -77,10 +77,38 @@ pub(crate) struct Telling {
     pub(crate) beat: i64,
 }
 
-/// Puts one in the place of what was there for this row; none: nothing is told any more.
-pub(super) fn write(sql: &mut dyn Sql, row: Row, subscriber: Option<&Subscriber>) -> Result<(), Stopped> {
+/// Where a Subscription that is written begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Start {
+    /// Behind this change; `None`: with what comes.
+    told: Option<i64>,
+    failures: i64,
+    next: i64,
+}
+
+impl Start {
+    /// Where the one of this row stands, or stood when the hub switched it off. How often its server was away counts for that
+    /// server alone.
+    pub(super) fn of(sql: &mut dyn Sql, row: Row, same_server: bool) -> Result<Self, Fault> {
+        let question = "SELECT told, failures, next FROM subscription WHERE rid = ?1 \
+                        UNION ALL SELECT told, 0, 0 FROM subscription_was WHERE rid = ?1";
+        let found = first(sql, "subscription", question, values![row.0], |row| {
+            Ok(Self { told: Some(row.number("told")?), failures: row.number("failures")?, next: row.number("next")? })
+        })?;
+        let found = found.unwrap_or_default();
+        Ok(if same_server { found } else { Self { told: found.told, ..Self::default() } })
+    }
+}
+
+/// Puts one in the place of what was there for this row; none: nothing is told any more, and `start` is kept for when it is again.
+pub(super) fn write(sql: &mut dyn Sql, row: Row, subscriber: Option<&Subscriber>, start: Start) -> Result<(), Stopped> {
     remove(sql, row)?;
-    let Some(subscriber) = subscriber else { return Ok(()) };
+    let Some(subscriber) = subscriber else {
+        if let Some(told) = start.told {
+            sql.execute("INSERT INTO subscription_was (rid, told) VALUES (?1, ?2)", values![row.0, told])?;
+        }
+        return Ok(());
+    };
     let client = subscriber.client.as_str();
     let (leave, account) = subscriber.person.map_or((0, None), |(leave, account)| (leave, Some(account)));
     let mut has_room = |of: &str, values: &[Value], most: i64| {
@@ -101,14 +129,23 @@ pub(super) fn write(sql: &mut dyn Sql, row: Row, subscriber: Option<&Subscriber>
     }
     has_room("", &[], MOST.into())?;
     let insert = "INSERT INTO subscription (rid, leave, client, account, scopes, until, told, failures, next) \
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT COALESCE(max(seq), 0) FROM change), 0, 0)";
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let scopes = subscriber.scopes.to_string();
-    sql.execute(insert, values![row.0, leave, client, account, scopes, subscriber.until])?;
+    let told = match start.told {
+        Some(told) => told,
+        None => {
+            let newest = "SELECT COALESCE(max(seq), 0) AS newest FROM change";
+            first(sql, "change", newest, &[], |row| row.number("newest"))?.unwrap_or(0)
+        }
+    };
+    let (failures, next) = (start.failures, start.next);
+    sql.execute(insert, values![row.0, leave, client, account, scopes, subscriber.until, told, failures, next])?;
     Ok(())
 }
 
 /// Nothing is told any more.
 pub(super) fn remove(sql: &mut dyn Sql, row: Row) -> Result<(), Fault> {
+    sql.execute("DELETE FROM subscription_was WHERE rid = ?1", values![row.0])?;
     sql.execute("DELETE FROM subscription WHERE rid = ?1", values![row.0]).map(drop)
 }
 
@@ -398,8 +435,9 @@ mod tests {
                 scopes: Scopes::default(),
                 until: 9,
             };
-            let written =
-                records.database().write("subscribe", move |sql| Ok(write(sql, Row(row), Some(&subscriber)).is_ok()));
+            let written = records
+                .database()
+                .write("subscribe", move |sql| Ok(write(sql, Row(row), Some(&subscriber), Start::default()).is_ok()));
             written.expect("answered")
         };
         assert!((1..=16).all(|row| subscribes(row, "one", 0)) && (17..=32).all(|row| subscribes(row, "two", 0)));

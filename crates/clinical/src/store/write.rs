@@ -4,6 +4,7 @@
 use super::act::{Act, Done, How, Unapplied};
 use super::dictionary::Numbers;
 use super::read::Stored;
+use super::subscription::Start;
 use super::{Origin, Records, Statement, consent, handed, index, names, search, subscription, testimony};
 use crate::access::{Caller, Naming, Sight, Verb};
 use crate::audit::{self, Note};
@@ -12,6 +13,7 @@ use crate::definitions::{Definitions, Owner};
 use crate::kind::{Id, Kind, Millis, Row, Version};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::provenance;
+use crate::subscription::Wanted;
 use crate::validate::{PatientOf, Prepared};
 use crate::{moment, validate};
 use medlock_store::{Error, Fault, Sql, first, values};
@@ -329,7 +331,7 @@ impl Running<'_> {
                 self.originate((row, patient), (kind, to.rows(), to.origin()))?;
                 self.name(row, to)?;
                 self.provide(row, patient, to)?;
-                self.subscribe(row, to)?;
+                self.subscribe(row, to, None)?;
                 self.finish(How::Created, (kind, id), (row, patient), Version::FIRST, to.tail())
             }
             (Act::Update { to, bases, .. }, Some(before)) => self.update(id, to, &before, bases),
@@ -381,12 +383,24 @@ impl Running<'_> {
         consent::write(self.sql, (row, patient), compiled, &self.work.numbers, target)
     }
 
-    /// Who wants to be told by a Subscription, is from now on.
-    fn subscribe(&mut self, row: Row, to: &Prepared) -> Result<(), Stopped> {
+    /// Who wants to be told by a Subscription, is from now on; who wants the same as before, goes on where that stands. One that its
+    /// writer switches off begins anew.
+    fn subscribe(&mut self, row: Row, to: &Prepared, before: Option<&Stored>) -> Result<(), Stopped> {
         if to.kind() != Kind::SUBSCRIPTION {
             return Ok(());
         }
-        subscription::write(self.sql, row, to.subscriber())
+        let goes_on = to.subscriber().is_some() || self.work.naming == Naming::Any;
+        let before = before.filter(|_| goes_on).and_then(|before| {
+            let body = validate::body(before.kind, &before.id, Version::FIRST.number(), "", to.tail());
+            Some((Wanted::of_kept(&before.body)?, Wanted::of_kept(&body)?))
+        });
+        let start = match before {
+            Some((before, now)) if (before.kind, &before.query) == (now.kind, &now.query) => {
+                Start::of(self.sql, row, before.endpoint == now.endpoint)?
+            }
+            _ => Start::default(),
+        };
+        subscription::write(self.sql, row, to.subscriber(), start)
     }
 
     fn update(&mut self, id: Id, to: &Prepared, before: &Stored, bases: &[String]) -> Result<Done, Stopped> {
@@ -412,7 +426,7 @@ impl Running<'_> {
         self.index(row, to)?;
         self.name(row, to)?;
         self.provide(row, patient, to)?;
-        self.subscribe(row, to)?;
+        self.subscribe(row, to, Some(before))?;
         if kind == Kind::DEVICE && patient != before.patient {
             self.move_metrics(row, patient)?;
         }

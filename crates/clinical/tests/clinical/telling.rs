@@ -98,7 +98,76 @@ async fn what_ends_while_it_is_told_is_told_no_more() {
         for place in &places[1..] {
             assert_eq!(ids(&hook, &format!("/{place}")).len(), 2, "{place}");
         }
-        assert_eq!(ids(&hook, &format!("/{number}/elsewhere")), [] as [String; 0], "it begins with what comes");
+        let moved = ids(&hook, &format!("/{number}/elsewhere"));
+        assert_eq!(moved, std::slice::from_ref(&seen), "it goes on there, with what may be seen still");
+    }
+}
+
+/// Shows REQ-SUB-20: a Subscription that is written anew and wants the same goes on where it stood, also at another address; with other
+/// criteria it begins with what comes. REQ-SUB-21: so does one that the hub switched off go on, and one that its writer switched off begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_anew_goes_on_where_it_stood() {
+    let hook = Hook::new();
+    for (number, house) in houses(&hook).iter().enumerate() {
+        let ward = Ward::new(house).await;
+        let places = ["same", "moved", "other", "ended", "silent"].map(|place| format!("{number}/{place}"));
+        let ends = house.site.clock.now().plus_seconds(90).to_string();
+        let mut subscriptions = Vec::new();
+        for (of, place) in places.iter().enumerate() {
+            let mut wanted = subscription("Observation", &hook.address(place), true);
+            if of == 3 {
+                wanted["end"] = ends.as_str().into();
+            }
+            wanted["id"] = ward.subscribe(&wanted).await.into();
+            subscriptions.push(wanted);
+        }
+        hook.answers(503);
+        let first = ward.reading(0, 1).await;
+        for place in &places {
+            hook.until(&format!("/{place}"), 1).await;
+        }
+        let ended = format!("Subscription/{}", subscriptions[3]["id"].as_str().expect("an id"));
+        house.site.clock.advance(100);
+        // How often its server was away may be noted only now.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        house.site.clock.advance(5);
+        ward.until(&ended, |now| now["status"] == "off").await;
+        let second = ward.reading(0, 2).await;
+        let anew = async |of: usize, (member, value): (&str, Value)| {
+            let mut wanted = subscriptions[of].clone();
+            wanted[member] = value;
+            let path = format!("Subscription/{}", wanted["id"].as_str().expect("an id"));
+            let changed = ward.send("PUT", &path, &wanted).await;
+            assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+        };
+        let later = json!(house.site.clock.now().plus_seconds(86_400).to_string());
+        let mut elsewhere = subscriptions[1]["channel"].clone();
+        elsewhere["endpoint"] = hook.address(&format!("{number}/elsewhere")).into();
+        anew(0, ("end", later.clone())).await;
+        anew(1, ("channel", elsewhere)).await;
+        anew(2, ("criteria", "Observation?status=final".into())).await;
+        anew(3, ("end", later.clone())).await;
+        anew(4, ("status", "off".into())).await;
+        anew(4, ("end", later)).await;
+        hook.answers(200);
+        let third = ward.reading(0, 3).await;
+        let all = [first, second.clone(), third.clone()];
+        for (place, heard) in
+            [("same", &all[..]), ("ended", &all), ("elsewhere", &all), ("other", &all[2..]), ("silent", &all[2..])]
+        {
+            let path = format!("/{number}/{place}");
+            let began = Instant::now();
+            while !ids(&hook, &path).ends_with(heard) {
+                assert!(began.elapsed() < Duration::from_secs(20), "{place}: {:?}", ids(&hook, &path));
+                house.site.clock.advance(2);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            assert_eq!(
+                ids(&hook, &path).contains(&second),
+                heard.len() > 1,
+                "{place} begins with what comes, or does not"
+            );
+        }
     }
 }
 
