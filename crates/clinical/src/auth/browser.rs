@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 /// How long one stays signed in, and may look at a page, in seconds.
 pub(super) const SIGNED_IN: i64 = 12 * 3_600;
-const PATIENCE: i64 = 15 * 60;
+pub(super) const PATIENCE: i64 = 15 * 60;
 /// How long a code is good, in seconds.
 const CODE: i64 = 60;
 

@@ -144,30 +144,55 @@ pub(super) fn login(page: &Login<'_>) -> Response {
     self::page(status, "Sign in", &body, None)
 }
 
+/// Whom the provider means: how it calls them, if it says so, and who they are to it. Text of others stays in its own direction.
+fn whom((shown, subject): (&str, &str)) -> String {
+    let subject = format!("<code><bdi>{}</bdi></code>", escaped(subject));
+    match shown {
+        "" => subject,
+        shown => format!("<strong><bdi>{}</bdi></strong> ({subject})", escaped(shown)),
+    }
+}
+
 /// Whom the provider signed in, and nobody here knows.
-pub(super) fn unknown(provider: &str, subject: &str) -> Response {
+pub(super) fn unknown(provider: &str, who: (&str, &str)) -> Response {
+    let (provider, subject, who) = (escaped(provider), escaped(who.1), whom(who));
     let body = format!(
-        "<p>{} has signed you in, and nobody here has said who you are. Ask the hospital to connect your account, and tell it \
-         this: <code>{}</code></p><p class=\"soft\">Close this page, and start again in the app when it is done.</p>",
-        escaped(provider),
-        escaped(subject)
+        "<p>{provider} has signed in {who}, and nobody here has said who that is. If it is you, ask the hospital to connect your \
+         account, and tell it this: <code>{subject}</code></p><p>If it is not you, do not pass it on: sign out of {provider}.</p>\
+         <p class=\"soft\">Close this page, and start again in the app when it is done.</p>"
     );
     page(StatusCode::FORBIDDEN, "You are not known here yet", &body, None)
 }
 
 /// The same where they may say it themselves.
-pub(super) fn link(provider: &str, ticket: &str, wrong: bool) -> Response {
+pub(super) fn link(provider: &str, who: (&str, &str), ticket: &str, wrong: bool) -> Response {
     let (status, alarm) = match wrong {
         false => (StatusCode::OK, ""),
-        true => (StatusCode::FORBIDDEN, "<p class=\"alarm\" role=\"alert\">Name and code do not fit.</p>"),
+        true => (
+            StatusCode::FORBIDDEN,
+            "<p class=\"alarm\" role=\"alert\">Name and code do not fit, or your account is connected \
+             to somebody already. Ask who gave you the code.</p>",
+        ),
     };
-    let provider = escaped(provider);
+    let (provider, who) = (escaped(provider), whom(who));
     let body = format!(
-        "<p>{provider} has signed you in. Say once who you are here; from then on {provider} is enough.</p>{alarm}\
+        "<p>{provider} has signed in {who}. If that is you, say once who you are here; from then on whoever {provider} signs in so \
+         is you.</p>{alarm}\
          <form method=\"post\" action=\"/auth/upstream/link\"><input type=\"hidden\" name=\"ticket\" value=\"{ticket}\">{NAME_AND_CODE}\
-         <div class=\"row\"><button>Connect</button></div></form>"
+         <div class=\"row\"><button>Connect</button>\
+         <button class=\"quiet\" name=\"decision\" value=\"not-me\" formnovalidate>This is not me</button></div></form>"
     );
     page(status, "Connect your account", &body, None)
+}
+
+/// Somebody else was signed in at the provider.
+pub(super) fn not_me(provider: &str) -> Response {
+    let provider = escaped(provider);
+    let body = format!(
+        "<p>No account was connected. Sign out of {provider} on this computer, and sign in there as yourself.</p>\
+         <p class=\"soft\">Close this page, and start again in the app.</p>"
+    );
+    page(StatusCode::OK, "Nothing was connected", &body, None)
 }
 
 /// What a person is asked.

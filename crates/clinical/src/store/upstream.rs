@@ -57,7 +57,16 @@ impl Records {
         })
     }
 
-    /// The same of whom nobody knows yet, and who has the setup code of an account: it is theirs from now on. Each wrong code counts.
+    /// A sign-in counts no more: who was there was somebody else.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn drop_sign_in(&self, (number, until): ([u8; 32], i64)) -> Result<(), Error> {
+        self.database().write("drop a sign-in", move |sql| is_new(sql, QUESTION, number, until).map(drop))
+    }
+
+    /// The same of whom nobody knows yet, and who has the setup code of an account that is nobody's there yet: it is theirs from now on.
+    /// Each wrong code counts.
     ///
     /// # Errors
     /// [`Error`].
@@ -71,7 +80,9 @@ impl Records {
     ) -> Result<bool, Error> {
         let at = Millis(self.clock.unix_millis());
         self.database().write("link an account", move |sql| {
-            if !spend(sql, account.number, code, now)?
+            let linked = "SELECT account FROM upstream WHERE account = ?1";
+            if first(sql, "upstream", linked, values![account.number], |row| row.number::<i64>("account"))?.is_some()
+                || !spend(sql, account.number, code, now)?
                 || !is_new(sql, QUESTION, sworn.question.0, sworn.question.1)?
                 || !link(sql, account.number, (&sworn.issuer, &sworn.claim, &sworn.subject), now)?
             {

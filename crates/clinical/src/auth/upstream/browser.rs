@@ -1,4 +1,4 @@
-//! A browser's way to the provider and back.
+//! A browser's way to the provider and back; of whom nobody knows here, twice, since an account is linked to who signs in just then.
 
 use super::config::Unknown;
 use super::link;
@@ -24,6 +24,8 @@ use std::sync::Arc;
 /// The steps for which tickets are sealed.
 const BEGIN: &str = "upstream";
 const ANSWER: &str = "upstream-answer";
+/// Where it does not matter how old a sign-in is.
+const ANY_AGE: i64 = -1;
 /// How long a sign-in counts as done, in seconds: longer than its ticket.
 pub(super) const KEPT: i64 = 3_600;
 
@@ -83,21 +85,36 @@ fn send(clinical: &Clinical, headers: &HeaderMap, query: &str) -> Answered {
     let form = Form::read(query.as_bytes(), &[]).map_err(|error| Problem::Told(error.description.into_owned()))?;
     let browser = Browser::of(clinical, headers);
     let asked = form.get("ticket").and_then(|ticket| browser.open(clinical, BEGIN, ticket)).ok_or_else(again)?;
-    let wish = authorize::read(clinical, &asked)?;
+    let oldest = authorize::read(clinical, &asked)?.oldest;
+    go_there(clinical, upstream, (headers, &browser), &asked, oldest)
+}
+
+/// Sends the browser to the provider, for a sign-in that is not older, in seconds; with 0 the provider asks anew who sits there.
+fn go_there(
+    clinical: &Clinical,
+    upstream: &Upstream,
+    (headers, browser): (&HeaderMap, &Browser),
+    asked: &[u8],
+    oldest: Option<i64>,
+) -> Answered {
     let now = clinical.clock().now().unix();
     let metadata = match upstream.metadata(now) {
         Ok(metadata) => metadata,
-        Err(why) => return in_vain(clinical, headers, &asked, why),
+        Err(why) => return in_vain(clinical, headers, asked, why),
     };
     let seed = random::<32>();
-    let state = [seed.as_slice(), &now.to_be_bytes(), &asked].concat();
+    let state = [seed.as_slice(), &now.to_be_bytes(), &oldest.unwrap_or(ANY_AGE).to_be_bytes(), asked].concat();
     let state = browser.ticket(clinical, ANSWER, &state, now);
     let redirect = redirect(clinical);
-    let visit = Visit { seed: &seed, begun: now, oldest: wish.oldest, redirect: &redirect };
+    let visit = Visit { seed: &seed, begun: now, oldest, redirect: &redirect };
     let (nonce, challenge) = (visit.nonce(), Challenge::of(&visit.verifier()));
-    // `sub` needs nothing more; other claims come with the profile.
-    let scope = if upstream.config.claim == "sub" { "openid" } else { "openid profile" };
-    let oldest = wish.oldest.map(|seconds| seconds.to_string());
+    // `sub` needs nothing more; other claims come with the profile, and so does what a person is shown before an account is linked.
+    let scope = match oldest {
+        Some(0) => "openid profile email",
+        _ if upstream.config.claim == "sub" => "openid",
+        _ => "openid profile",
+    };
+    let max_age = oldest.map(|seconds| seconds.to_string());
     let mut parameters = vec![
         ("response_type", "code"),
         ("client_id", upstream.config.client_id.as_str()),
@@ -108,8 +125,8 @@ fn send(clinical: &Clinical, headers: &HeaderMap, query: &str) -> Answered {
         ("code_challenge", &challenge),
         ("code_challenge_method", "S256"),
     ];
-    parameters.extend(oldest.as_deref().map(|oldest| ("max_age", oldest)));
-    if wish.oldest == Some(0) {
+    parameters.extend(max_age.as_deref().map(|seconds| ("max_age", seconds)));
+    if oldest == Some(0) {
         parameters.push(("prompt", "login"));
     }
     Ok(go_to(&answer_address(&metadata.authorization, &parameters)))
@@ -122,10 +139,12 @@ fn come_back(clinical: &Clinical, headers: &HeaderMap, query: &str, origin: Stri
     let state = form.get("state").ok_or_else(again)?;
     let sealed = browser.open(clinical, ANSWER, state).ok_or_else(again)?;
     let (seed, rest) = sealed.split_first_chunk::<32>().ok_or_else(again)?;
-    let (begun, asked) = rest.split_first_chunk().ok_or_else(again)?;
+    let (begun, rest) = rest.split_first_chunk().ok_or_else(again)?;
+    let (oldest, asked) = rest.split_first_chunk().ok_or_else(again)?;
+    let oldest = Some(i64::from_be_bytes(*oldest)).filter(|seconds| *seconds != ANY_AGE);
     let wish = authorize::read(clinical, asked)?;
     let redirect = redirect(clinical);
-    let visit = Visit { seed, begun: i64::from_be_bytes(*begun), oldest: wish.oldest, redirect: &redirect };
+    let visit = Visit { seed, begun: i64::from_be_bytes(*begun), oldest, redirect: &redirect };
     let now = clinical.clock().now().unix();
     let person = match redeemed(upstream, &form, &visit, now) {
         Ok(person) => person,
@@ -148,11 +167,16 @@ fn come_back(clinical: &Clinical, headers: &HeaderMap, query: &str, origin: Stri
         }
         return Ok(signed_in_by(clinical, &session, asked));
     }
+    // Who signed in there may be whoever sat here before: an account is only linked to who signs in now.
+    if oldest != Some(0) {
+        return go_there(clinical, upstream, (headers, &browser), asked, Some(0));
+    }
     tracing::info!(issuer = sworn.issuer, subject = sworn.subject, "who signed in at the provider has no account here");
     match upstream.config.unknown {
-        Unknown::Refuse => Ok(screen::unknown(&upstream.config.name, &sworn.subject)),
+        Unknown::Refuse => Ok(screen::unknown(&upstream.config.name, (&person.shown, &sworn.subject))),
         Unknown::Code => {
-            let page = link::Pending { sworn, since: person.since, asked: String::from_utf8_lossy(asked).into_owned() };
+            let asked = String::from_utf8_lossy(asked).into_owned();
+            let page = link::Pending { sworn, shown: person.shown, since: person.since, asked };
             Ok(link::page(clinical, &browser, &upstream.config.name, &page, false))
         }
     }

@@ -5,7 +5,7 @@ use super::config::{SignInConfig, Unknown};
 use super::told::{LONGEST, is_subject};
 use crate::Clinical;
 use crate::auth::authorize::Problem;
-use crate::auth::browser::{Answered, Browser, SIGNED_IN, blocking, returned, setup_code, told};
+use crate::auth::browser::{Answered, Browser, PATIENCE, SIGNED_IN, blocking, returned, setup_code, told};
 use crate::auth::clients::Account;
 use crate::auth::register::{Refused, Told};
 use crate::auth::screen;
@@ -25,6 +25,8 @@ const LINK: &str = "upstream-link";
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Pending {
     pub(super) sworn: Sworn,
+    /// How the provider calls them.
+    pub(super) shown: String,
     /// When they signed in, in seconds since 1970.
     pub(super) since: i64,
     pub(super) asked: String,
@@ -35,7 +37,8 @@ pub(super) fn page(clinical: &Clinical, browser: &Browser, name: &str, pending: 
     let now = clinical.clock().now().unix();
     // Texts and numbers are always written.
     let sealed = serde_json::to_vec(pending).unwrap_or_default();
-    screen::link(name, &browser.ticket(clinical, LINK, &sealed, now), wrong)
+    let who = (pending.shown.as_str(), pending.sworn.subject.as_str());
+    screen::link(name, who, &browser.ticket(clinical, LINK, &sealed, now), wrong)
 }
 
 /// `POST /auth/upstream/link`
@@ -52,6 +55,16 @@ fn by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
         return Err(again());
     }
     let now = clinical.clock().now().unix();
+    // Each wrong code brings the page again, and that makes the sign-in no younger.
+    if now.saturating_sub(pending.since) >= PATIENCE {
+        return Err(again());
+    }
+    pending.sworn.question.1 = now.saturating_add(KEPT);
+    if form.get("decision") == Some("not-me") {
+        clinical.records().drop_sign_in(pending.sworn.question).map_err(told)?;
+        tracing::info!(subject = pending.sworn.subject, "who was signed in at the provider was somebody else");
+        return Ok(screen::not_me(&upstream.config.name));
+    }
     let session = Secret::new();
     let signed_in = SignedIn { session: session.hash, made: pending.since, until: now.saturating_add(SIGNED_IN) };
     let name = form.get("name").unwrap_or_default().trim();
@@ -60,7 +73,6 @@ fn by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
         None => false,
         Some(account) => {
             let code = setup_code(form.get("code").unwrap_or_default());
-            pending.sworn.question.1 = now.saturating_add(KEPT);
             let sworn = pending.sworn.clone();
             clinical.records().link_by_code(account, code, sworn, signed_in, now).map_err(told)?
         }

@@ -25,10 +25,17 @@ pub(super) struct Asked<'a> {
     pub(super) oldest: Option<i64>,
 }
 
+/// Claims by which a person sees whom the provider means: it, or its people, choose them, so nobody is known by them.
+const SHOWN: [&str; 3] = ["name", "preferred_username", "email"];
+/// Characters of each, at most.
+const MOST_SHOWN: usize = 80;
+
 /// Who has signed in, and when, in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) subject: String,
+    /// How they are called there, for people to read alone; perhaps nothing.
+    pub(super) shown: String,
     pub(super) since: i64,
 }
 
@@ -67,7 +74,20 @@ pub(super) fn check(claims: &Claims, asked: &Asked<'_>, now: i64) -> Result<Told
     let subject = claims.with(asked.claim, |node| node.text().map(std::borrow::Cow::into_owned));
     let subject = subject.filter(|text| is_subject(text));
     let subject = subject.ok_or_else(|| format!("its {} is missing or no such value", asked.claim))?;
-    Ok(Told { subject, since })
+    Ok(Told { subject, shown: shown(claims), since })
+}
+
+/// How the provider calls somebody, in one line.
+fn shown(claims: &Claims) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for claim in SHOWN {
+        let text = claims.with(claim, |node| node.text().map(std::borrow::Cow::into_owned)).unwrap_or_default();
+        let text: String = text.trim().chars().filter(|letter| !letter.is_control()).take(MOST_SHOWN).collect();
+        if !text.is_empty() && !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    all.join(", ")
 }
 
 /// Whether somebody can be called so.
@@ -107,7 +127,7 @@ mod tests {
             "iss": "https://login.example", "aud": "medlock", "sub": "anna", "nonce": "n",
             "exp": NOW + 100, "iat": NOW, "auth_time": NOW - 50,
         });
-        let told = Told { subject: "anna".to_owned(), since: NOW - 50 };
+        let told = Told { subject: "anna".to_owned(), shown: String::new(), since: NOW - 50 };
         assert_eq!(check(&claims(&fine), &asked(None), NOW), Ok(told.clone()));
         let but = |changes: &[(&str, Value)]| {
             let mut changed = fine.clone();
@@ -168,5 +188,12 @@ mod tests {
         assert!(check(&but(&[]), &named, NOW).is_err());
         let told = check(&but(&[("oid", json!("4711"))]), &named, NOW).map(|told| told.subject);
         assert_eq!(told.as_deref(), Ok("4711"));
+        // What people are shown is short, and in one line.
+        let long =
+            but(&[("name", json!(format!("\u{7}Anna\n{}", "a".repeat(100)))), ("email", json!("anna@ward.example"))]);
+        let told = check(&long, &asked(None), NOW).map(|told| told.shown);
+        assert_eq!(told, Ok(format!("Anna{}, anna@ward.example", "a".repeat(76))));
+        let same = but(&[("name", json!("anna")), ("preferred_username", json!("anna")), ("email", json!(7))]);
+        assert_eq!(check(&same, &asked(None), NOW).map(|told| told.shown).as_deref(), Ok("anna"));
     }
 }

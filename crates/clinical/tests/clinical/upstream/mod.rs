@@ -1,6 +1,7 @@
 //! People who sign in at an OpenID provider.
 
 mod negative;
+mod shared;
 
 use crate::fixture::{House, PUBLIC, on_server};
 use crate::key_sets::{certified, openssl};
@@ -158,7 +159,10 @@ impl<'p> Visitor<'p> {
             if next.is_empty() {
                 let (_, rest) = page.split_once("action=\"").unwrap_or_else(|| panic!("{address}: {page}"));
                 address = rest.split('"').next().expect("an address").to_owned();
-                form = Some(if page.contains("value=\"login\"") {
+                form = Some(if let Some((_, rest)) = page.split_once("name=\"xsrf\" value=\"") {
+                    // Another than before: who was signed in is signed out.
+                    format!("logout=yes&xsrf={}", rest.split('"').next().expect("a value"))
+                } else if page.contains("value=\"login\"") {
                     self.asked += 1;
                     format!("prompt=login&login={name}&password=any")
                 } else {
@@ -182,6 +186,31 @@ async fn begin(browser: &mut Browser<'_>, query: &str) -> Page {
 async fn begin_at(browser: &mut Browser<'_>, page: &Page) -> Page {
     let (_, rest) = page.text.split_once("href=\"/auth/upstream?").expect("a link");
     browser.get(&format!("/auth/upstream?{}", rest.split('"').next().expect("an address"))).await
+}
+
+/// Whom nobody knows here, the provider asks anew who they are.
+async fn come_afresh(
+    house: &House,
+    browser: &mut Browser<'_>,
+    visitor: &mut Visitor<'_>,
+    answer: &str,
+    name: &str,
+) -> Page {
+    catch_up(house);
+    let sent = browser.get(answer).await;
+    assert_eq!((parameter(&sent, "prompt"), parameter(&sent, "max_age")), ("login".to_owned(), "0".to_owned()));
+    let before = visitor.asked;
+    let answer = visitor.sign_in(sent.header("location"), name);
+    assert_eq!(visitor.asked, before + 1, "the provider asks anew");
+    catch_up(house);
+    browser.get(&answer).await
+}
+
+/// What the page on which an account is linked brings back.
+async fn say(browser: &mut Browser<'_>, page: &Page, code: &str, more: &[(&str, &str)]) -> Page {
+    let ticket = page.hidden("ticket");
+    let pairs = [&[("ticket", &*ticket), ("name", "anna"), ("code", code)], more].concat();
+    browser.post("/auth/upstream/link", &pairs).await
 }
 
 /// What it is sent there with.
@@ -280,8 +309,10 @@ async fn people_sign_in_at_an_oidc_provider() {
     // Who is nobody here is told so, and what to say.
     let (mut stranger, mut visitor) = (Browser::new(house), Visitor::new(&provider));
     let sent = begin(&mut stranger, &query(&app.id, &[])).await;
-    let page = stranger.get(&visitor.sign_in(sent.header("location"), "b-9")).await;
+    let answer = visitor.sign_in(sent.header("location"), "b-9");
+    let page = come_afresh(house, &mut stranger, &mut visitor, &answer, "b-9").await;
     assert!(page.status == StatusCode::FORBIDDEN && page.text.contains("<code>b-9</code>"), "{page:?}");
+    assert!(page.text.contains("&lt;b&gt;b-9&lt;/b&gt;, b-9@ward.example"), "{page:?}");
     assert!(stranger.authorize(&query(&app.id, &[])).await.text.contains("Sign in with"));
     // An administrator sees who is who, and takes it back: what began by it has ended.
     let told = house.administer(json!({ "verb": "accounts" })).await;
@@ -314,21 +345,14 @@ async fn who_is_new_at_an_oidc_provider_says_it_by_a_code() {
     let (mut browser, mut visitor) = (Browser::new(house), Visitor::new(&provider));
     let sent = begin(&mut browser, &query(&app.id, &[])).await;
     let answer = visitor.sign_in(sent.header("location"), "a-17");
-    catch_up(house);
-    let page = browser.get(&answer).await;
+    let page = come_afresh(house, &mut browser, &mut visitor, &answer, "a-17").await;
     assert!(page.status == StatusCode::OK && page.text.contains("Connect your account"), "{page:?}");
-    let say = |page: &Page, code: &str| {
-        [("ticket", page.hidden("ticket")), ("name", "anna".to_owned()), ("code", code.to_owned())]
-    };
-    let pairs = say(&page, "AAAA-AAAA-AAAA");
-    let pairs: Vec<_> = pairs.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let wrong = browser.post("/auth/upstream/link", &pairs).await;
+    let wrong = say(&mut browser, &page, "AAAA-AAAA-AAAA", &[]).await;
     assert!(wrong.status == StatusCode::FORBIDDEN && wrong.text.contains("do not fit"), "{wrong:?}");
-    let pairs = say(&wrong, &ward.code);
-    let pairs: Vec<_> = pairs.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let pairs = [("ticket", &*wrong.hidden("ticket")), ("name", "anna"), ("code", &ward.code)];
     let elsewhere = browser.post_from("/auth/upstream/link", &pairs, Some("https://evil.example")).await;
     assert_eq!(elsewhere.status, StatusCode::BAD_REQUEST);
-    let answered = browser.post("/auth/upstream/link", &pairs).await;
+    let answered = say(&mut browser, &wrong, &ward.code, &[]).await;
     asked(&mut browser, &answered).await;
     // From now on without a code, also when the provider has other keys; its new key is looked for once a minute.
     provider.start_real(&client, &[("two", "ES256"), ("rsa", "RS256")]);

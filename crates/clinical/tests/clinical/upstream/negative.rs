@@ -181,6 +181,31 @@ async fn no_other_answer_signs_anybody_in() {
     assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("too long ago"), "{page:?}");
 }
 
+/// Shows REQ-SMART-120: where a provider asks nobody anew, or does not say when it has, nobody's account is linked.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_signed_in_before_links_no_account() {
+    let liar = Liar::new();
+    let ward = Ward::at(liar.provider.house(|config| config.unknown = Unknown::Code)).await;
+    let house = &ward.house;
+    let app = house.app("public", json!({ "scopes": SCOPES })).await;
+    let mut browser = Browser::new(house);
+    let now = house.site.clock.now().unix();
+    for (auth_time, linked) in [(json!(now - 90), false), (Value::Null, false), (json!(now), true)] {
+        let sent = begin(&mut browser, &query(&app.id, &[])).await;
+        liar.give(&signed(&liar.key, &liar.claims(house, &sent)));
+        let sent = browser.get(&liar.answer(&sent, &[])).await;
+        let mut claims = liar.claims(house, &sent);
+        claims["auth_time"] = auth_time.clone();
+        liar.give(&signed(&liar.key, &claims));
+        if linked {
+            let page = browser.get(&liar.answer(&sent, &[])).await;
+            assert!(page.text.contains("Connect your account"), "{page:?}");
+        } else {
+            refused(&mut browser, &app, &format!("auth_time {auth_time}"), &liar.answer(&sent, &[])).await;
+        }
+    }
+}
+
 /// Shows REQ-SMART-81, REQ-SMART-90: nobody is sent to a provider that says it is another one, and the hub calls nobody for it but whom the
 /// settings name.
 #[tokio::test(flavor = "multi_thread")]

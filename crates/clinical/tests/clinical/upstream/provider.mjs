@@ -23,7 +23,10 @@ const provider = new Provider(`https://localhost:${port}`, {
   clients: [client],
   jwks: { keys: keys.map(jwk) },
   cookies: { keys: ['for these tests alone'] },
-  findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, name: `<b>${id}</b>`, email: `${id}@ward.example` }) }),
+  claims: { openid: ['sub'], profile: ['name'], email: ['email'] },
+  // As most providers, it says them in the ID token.
+  conformIdTokenClaims: false,
   enabledJWA: { idTokenSigningAlgValues: ['RS256', 'ES256'] },
 });
 
