@@ -101,7 +101,7 @@ pub struct Clinical {
     quota: intake::Quota,
     places_looked: subscription::Places,
     /// Whose software registers by itself.
-    communities: auth::Communities,
+    communities: Arc<auth::Communities>,
     /// Where people sign in, if it is elsewhere.
     upstream: Option<auth::Upstream>,
     /// Where devices reach it, without `/fhir`; empty until their door is open.
@@ -120,10 +120,10 @@ impl Clinical {
             config.sign_in.as_ref().map(|sign_in| auth::Upstream::open(sign_in, &config.outbound)).transpose()?;
         let Needs { clock, knowledge, devices, web_keys, alarms, place } = needs;
         let base = format!("{}/fhir", settings.public_url);
-        let communities = auth::Communities::open(&config.udap, &base, clock.now())?;
+        let communities = Arc::new(auth::Communities::open(&config.udap, &base, clock.now())?);
         let records = Arc::new(Records::open(&place, clock.clone())?);
         let gate = Gate::new(Arc::clone(&records), Arc::clone(&knowledge), clock.clone(), Arc::clone(&devices));
-        let gate = gate.with_base(settings.base.clone());
+        let gate = gate.with_base(settings.base.clone()).with_communities(Arc::clone(&communities));
         let audit = audit::Queue::start(Arc::clone(&records), clock.clone()).map_err(Error::Thread)?;
         let devices_address = RwLock::new("".into());
         Ok(Arc::new(Self {
@@ -252,8 +252,18 @@ impl Clinical {
         &*self.devices
     }
 
-    pub(crate) const fn communities(&self) -> &auth::Communities {
+    pub(crate) fn communities(&self) -> &auth::Communities {
         &self.communities
+    }
+
+    /// The client with this identifier, if it has not been removed, with what the site gives its community now. Blocks.
+    pub(crate) fn client(&self, id: &str) -> Result<Option<auth::Client>, medlock_store::Error> {
+        Ok(self.records.client(id)?.map(|mut client| {
+            if let auth::Proof::Community(member) = &client.proof {
+                client.scopes = self.communities.left(member, &client.scopes);
+            }
+            client
+        }))
     }
 
     pub(crate) const fn upstream(&self) -> Option<&auth::Upstream> {

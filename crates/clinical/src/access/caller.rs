@@ -3,7 +3,7 @@
 use super::right::{Reach, Right, Verb, Verbs};
 use super::sight::Sight;
 use crate::DEVICE_SYSTEM;
-use crate::auth::{Scopes, Word};
+use crate::auth::{Member, Scopes, Word};
 use crate::consent::{Actor, Base, Ruling};
 use crate::kind::{Kind, Millis, Row};
 use crate::provenance::{Statement, TESTIFIED, Testimony};
@@ -110,6 +110,8 @@ pub struct Grant {
     pub scopes: Scopes,
     /// What that allows.
     pub rights: Arc<[Right]>,
+    /// Of software of a community: as what that has to vouch for it.
+    pub member: Option<Arc<Member>>,
 }
 
 impl Grant {
@@ -318,7 +320,8 @@ impl Caller {
         let rights = Arc::from(scopes.rights_of_software());
         let client = ADMINISTRATOR.to_owned();
         let holder = Holder::Software { client: client.clone() };
-        let grant = Grant { leave: 0, holder, person: None, binding: Binding::Bearer, until: 0, scopes, rights };
+        let binding = Binding::Bearer;
+        let grant = Grant { leave: 0, holder, person: None, binding, until: 0, scopes, rights, member: None };
         // What the site itself puts in order, no patient is asked for.
         let base = Base::ALL.as_slice().into();
         let (who, grant, at) = (Who::Software { client }, Arc::new(grant), Millis(0));
@@ -334,7 +337,8 @@ impl Caller {
         let scopes = scopes.unwrap_or_default();
         let rights = Arc::from(scopes.rights_of_software());
         let holder = Holder::Device { name, own: None };
-        let grant = Grant { leave: 0, holder, person: None, binding: Binding::Bearer, until: 0, scopes, rights };
+        let binding = Binding::Bearer;
+        let grant = Grant { leave: 0, holder, person: None, binding, until: 0, scopes, rights, member: None };
         Self { grant: Arc::new(grant), ..Self::administrator() }
     }
 }
@@ -366,6 +370,7 @@ mod tests {
             until: 0,
             scopes: Scopes::default(),
             rights,
+            member: None,
         };
         let standings = vec![
             (Operation::Read, Err(denied(Operation::Read))),

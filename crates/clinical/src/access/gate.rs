@@ -3,9 +3,9 @@
 use super::caller::{Binding, Caller, Grant, Holder, Standing, Who};
 use super::right::{Reach, Right, Verb, Verbs};
 use super::testimonies::Testimonies;
-use crate::auth::Scopes;
 use crate::auth::dpop::Asked;
 use crate::auth::proof::{self, Unproved};
+use crate::auth::{Communities, Member, Proof, Scopes};
 use crate::consent::Base;
 use crate::kind::{Kind, Millis};
 use crate::outcome::{Code, Issue, Refusal};
@@ -56,6 +56,16 @@ pub struct Gate {
     /// Whom the base policy lets see what no Consent speaks of.
     base: Arc<[Base]>,
     testimonies: Testimonies,
+    communities: Arc<Communities>,
+}
+
+/// Why a subscriber is told nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotTold {
+    /// What was granted, or the registration, has ended.
+    Ended,
+    /// Its community does not vouch for it now, and why.
+    Unvouched(String),
 }
 
 impl fmt::Debug for Gate {
@@ -79,12 +89,18 @@ impl Gate {
             live: Mutex::default(),
             testimonies: Testimonies::default(),
             base: Arc::new([]),
+            communities: Arc::default(),
         }
     }
 
     /// The same, under this base policy.
     pub(crate) fn with_base(self, base: Vec<Base>) -> Self {
         Self { base: base.into(), ..self }
+    }
+
+    /// The same, where the software of these communities has registered by itself.
+    pub(crate) fn with_communities(self, communities: Arc<Communities>) -> Self {
+        Self { communities, ..self }
     }
 
     /// Who asks: the holder of a live token, who shows what it is bound to; of a device, one that may do something at this moment.
@@ -96,6 +112,8 @@ impl Gate {
         let (scheme, token) = credentials(shown.headers)?;
         let (peer, hash) = (shown.peer, sha256(token.as_bytes()));
         let grant = self.grant(hash)?;
+        self.vouched(&grant)
+            .map_err(|why| Refusal::from(Issue::new(Code::Token, format!("the token is not live: {why}"))))?;
         let grant = match (grant.binding, scheme) {
             (Binding::Bearer, Scheme::Bearer) => grant,
             (Binding::Certificate { certificate, credential }, Scheme::Bearer) => {
@@ -146,6 +164,7 @@ impl Gate {
             until: i64::MAX,
             scopes: Scopes::default(),
             rights: rights.into(),
+            member: None,
         };
         Caller {
             who: Who::Device { name, credential },
@@ -158,8 +177,8 @@ impl Gate {
     }
 
     /// Who is told something, with what is allowed at this moment: no more than the token was good for that asked for it, than was
-    /// granted, and than the software is registered for. `None` when that has ended. Blocks.
-    pub(crate) fn subscriber(&self, subscriber: &Subscriber) -> Result<Option<Caller>, medlock_store::Error> {
+    /// granted, and than the software is registered for, and its community may have. Blocks.
+    pub(crate) fn subscriber(&self, subscriber: &Subscriber) -> Result<Result<Caller, NotTold>, medlock_store::Error> {
         let (client, until) = (subscriber.client.clone(), subscriber.until);
         let (who, grant) = match subscriber.person {
             Some((leave, account)) => {
@@ -170,18 +189,48 @@ impl Gate {
                 let registered = self.records.client(&client)?;
                 let grant = registered.map(|registered| {
                     let holder = Holder::Software { client: client.clone() };
-                    let (scopes, rights) = (Scopes::default(), Arc::from([]));
-                    let none =
-                        Grant { leave: 0, holder, person: None, binding: Binding::Bearer, until, scopes, rights };
+                    let (binding, scopes, rights) = (Binding::Bearer, Scopes::default(), Arc::from([]));
+                    let member = match registered.proof {
+                        Proof::Community(member) => Some(Arc::new(member)),
+                        Proof::None | Proof::Secret(_) | Proof::Keys { .. } => None,
+                    };
+                    let none = Grant { leave: 0, holder, person: None, binding, until, scopes, rights, member };
                     none.good_for(subscriber.scopes.within(&registered.scopes, &kinds))
                 });
                 (Who::Software { client }, grant)
             }
         };
         let now = self.clock.now().unix();
-        let Some(grant) = grant.filter(|grant| grant.until.min(until) > now) else { return Ok(None) };
+        let Some(grant) = grant.filter(|grant| grant.until.min(until) > now) else {
+            return Ok(Err(NotTold::Ended));
+        };
+        if let Err(why) = self.vouched(&grant) {
+            return Ok(Err(NotTold::Unvouched(why)));
+        }
+        let grant = self.bounded(grant);
         let (base, at) = (Arc::clone(&self.base), Millis(self.clock.unix_millis()));
-        Ok(Some(Caller { who, grant: Arc::new(grant), standings: Vec::new(), base, at, testimony: None }))
+        Ok(Ok(Caller { who, grant: Arc::new(grant), standings: Vec::new(), base, at, testimony: None }))
+    }
+
+    /// What is left of a grant under what the site gives to the software's community.
+    pub(crate) fn bounded(&self, grant: Grant) -> Grant {
+        match &grant.member {
+            None => grant,
+            Some(member) => {
+                let scopes = self.communities.left(member, &grant.scopes);
+                grant.good_for(scopes)
+            }
+        }
+    }
+
+    /// Whether the community of the software vouches for it at this moment, if it is of one.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn vouched(&self, grant: &Grant) -> Result<(), String> {
+        let vouch = |member: &Arc<Member>| self.communities.vouch(member, self.clock.now());
+        let vouched = grant.member.as_ref().map_or(Ok(()), vouch);
+        vouched.map_err(|why| format!("its community does not vouch for the software: {why}"))
     }
 
     fn testimony<C: AsRef<[u8]>>(&self, who: &Identified, chain: &[C]) -> Arc<Testimony> {
@@ -276,7 +325,7 @@ impl Gate {
                     tracing::error!(%error, "a token could not be looked for");
                     Refusal::from(Issue::new(Code::StoreAway, "whether the token is live cannot be told now"))
                 })?;
-                let grant = Arc::new(found.ok_or_else(unknown)?);
+                let grant = Arc::new(self.bounded(found.ok_or_else(unknown)?));
                 self.remember(hash, &grant, now);
                 grant
             }

@@ -12,6 +12,7 @@ mod testimonies;
 
 pub(crate) use caller::Naming;
 pub use caller::{Binding, Caller, Grant, Holder, Who};
+pub(crate) use gate::NotTold;
 pub use gate::{Gate, Shown};
 pub use right::{Reach, Right, Verb, Verbs};
 pub use sight::Sight;

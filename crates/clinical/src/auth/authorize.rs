@@ -57,7 +57,7 @@ pub(super) fn read(clinical: &Clinical, query: &[u8]) -> Result<Wish, Problem> {
     let Some(id) = form.get("client_id") else {
         return Err(Problem::told("The app does not say which one it is (client_id)."));
     };
-    let client = clinical.records().client(id).map_err(|error| Problem::told(away(&error).description))?;
+    let client = clinical.client(id).map_err(|error| Problem::told(away(&error).description))?;
     let Some(client) = client else {
         return Err(Problem::told("This app is not known here. Its maker has to register it with the hospital."));
     };
@@ -89,7 +89,7 @@ fn check(clinical: &Clinical, form: &Form, client: &Client) -> Result<Wish, OAut
     let challenge =
         challenge.ok_or_else(|| wrong("code_challenge is not 43 characters with code_challenge_method=S256"))?;
     let audience = form.get("aud").or_else(|| form.get("resource"));
-    let named = audience.is_some() || matches!(client.proof, Proof::Community { .. });
+    let named = audience.is_some() || matches!(client.proof, Proof::Community(_));
     if !named {
         return Err(wrong("aud is missing: say whose data is asked for, …/fhir"));
     }

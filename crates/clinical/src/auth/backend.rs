@@ -59,14 +59,14 @@ pub(super) fn assertion(clinical: &Clinical, form: &Form, address: &str) -> Resu
     if form.get("client_id").is_some_and(|said| said != issuer) {
         return Err(refused("client_id is another than the assertion's iss"));
     }
-    let client = clinical.records().client(&issuer).map_err(|error| away(&error))?;
+    let client = clinical.client(&issuer).map_err(|error| away(&error))?;
     let client = client.ok_or_else(|| refused("the client is not registered, or not for assertions"))?;
     let key = match &client.proof {
-        Proof::Community { community, uri } => {
+        Proof::Community(member) => {
             if form.get("udap") != Some("1") {
                 return Err(wrong("udap is not 1"));
             }
-            udap::key(clinical, (community, uri), &header)?
+            udap::key(clinical, member, &header)?
         }
         Proof::None | Proof::Secret(_) | Proof::Keys { .. } => {
             if !matches!(header.algorithm, Algorithm::Rs384 | Algorithm::Es384) {
@@ -80,9 +80,12 @@ pub(super) fn assertion(clinical: &Clinical, form: &Form, address: &str) -> Resu
     let claims = read.verify(&key).map_err(|error| refused(error.to_string()))?;
     let now = clinical.clock().now().unix();
     let mut assertion = check(&claims, &issuer, address, now)?;
-    if matches!(client.proof, Proof::Community { .. }) {
+    if let Proof::Community(member) = &client.proof {
         udap::check_age(&claims)?;
         assertion.on_behalf = Some(udap::on_behalf(&claims));
+        if member.chain != header.certificates {
+            clinical.records().keep_chain(&client.id, header.certificates).map_err(|error| away(&error))?;
+        }
     }
     Ok((client, assertion))
 }

@@ -26,12 +26,18 @@ pub enum Proof {
         url: Option<String>,
     },
     /// It has registered by itself, and shows a chain of certificates each time (UDAP).
-    Community {
-        /// The community that vouches for it.
-        community: String,
-        /// The address that its certificates name.
-        uri: String,
-    },
+    Community(Member),
+}
+
+/// Software of a community, as it showed itself last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The community that vouches for it.
+    pub community: String,
+    /// The address that its certificates name.
+    pub uri: String,
+    /// The chain (DER) that it showed last, its own certificate first. It proves nothing: what was granted lives while it is valid.
+    pub chain: Vec<Vec<u8>>,
 }
 
 impl Proof {
@@ -42,7 +48,7 @@ impl Proof {
             Self::None => "none",
             Self::Secret(_) => "client_secret_basic",
             Self::Keys { .. } => "private_key_jwt",
-            Self::Community { .. } => "udap",
+            Self::Community(_) => "udap",
         }
     }
 }
@@ -118,7 +124,7 @@ pub(super) fn authenticate(
         Some(_) => return Err(wrong("client_id is another than that of Authorization")),
         None => (client_named(clinical, form)?, secret),
     };
-    let client = clinical.records().client(&id).map_err(|error| away(&error))?;
+    let client = clinical.client(&id).map_err(|error| away(&error))?;
     let right = match (client.as_ref().map(|client| &client.proof), secret) {
         (Some(Proof::None), None) => true,
         (Some(Proof::Secret(expected)), Some(secret)) => same_secret(&sha256(secret.as_bytes()), expected),

@@ -28,7 +28,8 @@ pub(super) fn introspect(clinical: &Clinical, client: &Client, form: &Form) -> R
     let now = clinical.clock().now().unix();
     let told =
         |grant: &Grant| grant.until > now && (client.introspects || client_of(&grant.holder) == Some(&client.id));
-    match grant.filter(told) {
+    let grant = grant.filter(told).filter(|grant| clinical.gate().vouched(grant).is_ok());
+    match grant.map(|grant| clinical.gate().bounded(grant)) {
         None => Ok(json!({ "active": false })),
         Some(grant) => active(clinical, &grant),
     }

@@ -99,7 +99,7 @@ impl Clinical {
     pub(super) fn open_app(&self, opening: Opening, now: i64) -> Result<Told, register::Refused> {
         let Opening { client, patient, account, context } = opening;
         let records = self.records();
-        let known = records.client(&client)?.ok_or_else(|| register::Refused::absent(format!("client {client:?}")))?;
+        let known = self.client(&client)?.ok_or_else(|| register::Refused::absent(format!("client {client:?}")))?;
         if !known.scopes.has(super::Word::Launch) {
             return Err(register::Refused::wrong("the client is not registered for the scope launch"));
         }

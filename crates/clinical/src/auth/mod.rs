@@ -37,7 +37,7 @@ mod udap;
 mod upstream;
 
 pub(crate) use browser::{authorize, consent, login};
-pub use clients::{Account, Client, Proof};
+pub use clients::{Account, Client, Member, Proof};
 pub(crate) use discovery::{openid_configuration, smart_configuration};
 pub(crate) use key_sets::KeySets;
 pub(crate) use launch::by_software;

@@ -477,10 +477,10 @@ impl ClientView {
     fn of(client: &Client) -> Self {
         let keys_url = match &client.proof {
             Proof::Keys { url, .. } => url.clone(),
-            Proof::None | Proof::Secret(_) | Proof::Community { .. } => None,
+            Proof::None | Proof::Secret(_) | Proof::Community(_) => None,
         };
         let registered_as = match &client.proof {
-            Proof::Community { uri, .. } => Some(uri.clone()),
+            Proof::Community(member) => Some(member.uri.clone()),
             Proof::None | Proof::Secret(_) | Proof::Keys { .. } => None,
         };
         Self {

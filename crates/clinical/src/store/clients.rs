@@ -3,8 +3,9 @@
 use super::token::{NewLeave, NewRefresh, NewToken, end};
 use super::{Launch, Records, Statement, launch, upstream};
 use crate::access::{Holder, Sight};
-use crate::auth::{Account, Client, Proof, Scopes};
+use crate::auth::{Account, Client, Member, Proof, Scopes};
 use crate::kind::{Id, Kind, Row};
+use data_encoding::BASE64;
 use medlock_node::provider::{WebAlgorithm, same_secret};
 use medlock_store::{Error, Fault, Row as Found, Sql, all, first, values};
 
@@ -54,7 +55,7 @@ pub(crate) struct Code {
 }
 
 const CLIENT: &str =
-    "id, name, proof, secret, keys, keys_url, redirects, scopes, token_algorithm, introspects, community, uri";
+    "id, name, proof, secret, keys, keys_url, redirects, scopes, token_algorithm, introspects, community, uri, chain";
 
 fn client_of(row: &Found) -> Result<Client, Fault> {
     let optional = |column| row.optional_text(column).map(|text| text.map(str::to_owned));
@@ -62,7 +63,7 @@ fn client_of(row: &Found) -> Result<Client, Fault> {
         0 => Proof::None,
         1 => Proof::Secret(row.bytes("secret")?),
         2 => Proof::Keys { inline: optional("keys")?, url: optional("keys_url")? },
-        3 => Proof::Community { community: row.text("community")?.to_owned(), uri: row.text("uri")?.to_owned() },
+        3 => Proof::Community(member_of(row)?.ok_or_else(|| row.damaged("community"))?),
         _ => return Err(row.damaged("proof")),
     };
     Ok(Client {
@@ -74,6 +75,21 @@ fn client_of(row: &Found) -> Result<Client, Fault> {
         algorithm: WebAlgorithm::named(row.text("token_algorithm")?).ok_or_else(|| row.damaged("token_algorithm"))?,
         introspects: row.flag("introspects")?,
     })
+}
+
+/// The community's software of which a row is, if it is one's.
+pub(super) fn member_of(row: &Found) -> Result<Option<Member>, Fault> {
+    let (Some(community), Some(uri)) = (row.optional_text("community")?, row.optional_text("uri")?) else {
+        return Ok(None);
+    };
+    let chain = row.optional_text("chain")?.unwrap_or_default().lines().map(|line| BASE64.decode(line.as_bytes()));
+    let chain = chain.collect::<Result<_, _>>().map_err(|_| row.damaged("chain"))?;
+    Ok(Some(Member { community: community.to_owned(), uri: uri.to_owned(), chain }))
+}
+
+/// A chain as it is kept.
+pub(super) fn text_of(chain: &[Vec<u8>]) -> String {
+    chain.iter().map(|certificate| BASE64.encode(certificate)).collect::<Vec<_>>().join("\n")
 }
 
 pub(super) const ACCOUNT: &str = "a.id, a.name, a.subject, a.person, a.person_kind, a.person_id";
@@ -453,18 +469,22 @@ pub(super) fn insert(sql: &mut dyn Sql, client: &Client, now: i64) -> Result<(),
         Proof::None => (0_i64, None, None, None),
         Proof::Secret(hash) => (1, Some(*hash), None, None),
         Proof::Keys { inline, url } => (2, None, inline.as_deref(), url.as_deref()),
-        Proof::Community { .. } => (3, None, None, None),
+        Proof::Community(_) => (3, None, None, None),
     };
-    let (community, uri) = match &client.proof {
-        Proof::Community { community, uri } => (Some(community.as_str()), Some(uri.as_str())),
-        Proof::None | Proof::Secret(_) | Proof::Keys { .. } => (None, None),
+    let member = match &client.proof {
+        Proof::Community(member) => Some(member),
+        Proof::None | Proof::Secret(_) | Proof::Keys { .. } => None,
     };
-    let insert =
-        format!("INSERT INTO client ({CLIENT}, made) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
+    let (community, uri) = (member.map(|member| member.community.as_str()), member.map(|member| member.uri.as_str()));
+    let chain = member.map(|member| text_of(&member.chain));
+    let insert = format!(
+        "INSERT INTO client ({CLIENT}, made) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+    );
     let (redirects, scopes) = (client.redirects.join("\n"), client.scopes.to_string());
     let (id, name) = (client.id.as_str(), client.name.as_str());
     let last = (client.algorithm.name(), client.introspects);
-    let own = values![id, name, proof, secret, keys, url, redirects, scopes, last.0, last.1, community, uri, now];
+    let own =
+        values![id, name, proof, secret, keys, url, redirects, scopes, last.0, last.1, community, uri, chain, now];
     sql.execute(&insert, own)?;
     Ok(())
 }

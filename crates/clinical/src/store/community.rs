@@ -1,9 +1,9 @@
 //! Software that registered by itself: one registration for each address that a community's certificate names.
 
 use super::Records;
-use super::clients::{insert, is_new};
+use super::clients::{insert, is_new, text_of};
 use super::token::end;
-use crate::auth::{Client, Proof};
+use crate::auth::{Client, Member, Proof};
 use medlock_store::{Error, Fault, Sql, first, values};
 
 /// Whose the numbers of statements are: no client is called so.
@@ -38,13 +38,23 @@ impl Records {
                     Ok(Registered::New(client.id.clone()))
                 }
                 Registered::Changed(id) => {
-                    let update = "UPDATE client SET name = ?1, redirects = ?2, scopes = ?3 WHERE id = ?4";
-                    let (redirects, scopes) = (client.redirects.join("\n"), client.scopes.to_string());
-                    sql.execute(update, values![client.name.as_str(), redirects, scopes, id.as_str()])?;
+                    change(sql, id, &client)?;
                     Ok(registered)
                 }
                 _ => Ok(registered),
             }
+        })
+    }
+
+    /// Keeps the chain that software of a community showed last.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn keep_chain(&self, client: &str, chain: Vec<Vec<u8>>) -> Result<(), Error> {
+        let client = client.to_owned();
+        self.database().write("keep a chain", move |sql| {
+            let update = "UPDATE client SET chain = ?1 WHERE id = ?2";
+            sql.execute(update, values![text_of(&chain), client.as_str()]).map(drop)
         })
     }
 
@@ -64,9 +74,18 @@ impl Records {
     }
 }
 
+/// Writes what software wants to be from now on.
+fn change(sql: &mut dyn Sql, id: &str, client: &Client) -> Result<(), Fault> {
+    let Proof::Community(member) = &client.proof else { return Err(Fault::Missing("community")) };
+    let update = "UPDATE client SET name = ?1, redirects = ?2, scopes = ?3, chain = ?4 WHERE id = ?5";
+    let (redirects, scopes, chain) = (client.redirects.join("\n"), client.scopes.to_string(), text_of(&member.chain));
+    sql.execute(update, values![client.name.as_str(), redirects, scopes, chain, id])?;
+    Ok(())
+}
+
 /// What is registered already.
 fn find(sql: &mut dyn Sql, proof: &Proof, (number, until): ([u8; 32], i64)) -> Result<Registered, Fault> {
-    let Proof::Community { community, uri } = proof else { return Err(Fault::Missing("community")) };
+    let Proof::Community(Member { community, uri, .. }) = proof else { return Err(Fault::Missing("community")) };
     if !is_new(sql, STATEMENT, number, until)? {
         return Ok(Registered::Replayed);
     }

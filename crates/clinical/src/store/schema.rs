@@ -30,6 +30,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(COMMUNITIES),
         Step::Both(BINDINGS),
         Step::Both(SWITCHED_OFF),
+        Step::Both(MEMBERS),
     ],
 };
 
@@ -258,3 +259,7 @@ CREATE TABLE device_name_was (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 /// How far Subscriptions were told that the hub switched off.
 const SWITCHED_OFF: &str = "CREATE TABLE subscription_was (rid INTEGER PRIMARY KEY, told INTEGER NOT NULL) STRICT;";
+/// The chain that software of a community showed last (base64, a line each).
+const MEMBERS: &str = "
+ALTER TABLE client ADD COLUMN chain TEXT;
+";

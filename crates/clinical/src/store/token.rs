@@ -1,6 +1,7 @@
 //! Tokens: kept as their hashes, with what they stand for.
 
 use super::Records;
+use super::clients::member_of;
 use crate::access::{Binding, Grant, Holder};
 use crate::auth::Scopes;
 use crate::kind::{Kind, Row};
@@ -138,8 +139,8 @@ pub(super) fn scopes_of(row: &Found, column: &str) -> Result<Scopes, Fault> {
     Scopes::read(row.text(column)?).map_err(|_| row.damaged(column))
 }
 
-/// Columns of what was granted, with the person who granted it.
-const LEAVE: &str = "l.id, l.device, l.own, l.client, l.account, l.patient, l.made, a.person, a.person_kind";
+/// Columns of what was granted, with the person who granted it, and the community of the software.
+const LEAVE: &str = "l.id, l.device, l.own, l.client, l.account, l.patient, l.made, a.person, a.person_kind, c.community, c.uri, c.chain";
 
 /// Whose it is, and the resource of the person, if it is a person's.
 fn holder_of(row: &Found) -> Result<(Holder, Option<(Kind, Row)>), Fault> {
@@ -160,7 +161,8 @@ fn holder_of(row: &Found) -> Result<(Holder, Option<(Kind, Row)>), Fault> {
 fn grant_of(row: &Found, binding: Binding) -> Result<Grant, Fault> {
     let (holder, person) = holder_of(row)?;
     let (leave, until) = (row.number("id")?, row.number("until")?);
-    let none = Grant { leave, holder, person, binding, until, scopes: Scopes::default(), rights: Arc::from([]) };
+    let (scopes, rights, member) = (Scopes::default(), Arc::from([]), member_of(row)?.map(Arc::new));
+    let none = Grant { leave, holder, person, binding, until, scopes, rights, member };
     Ok(none.good_for(scopes_of(row, "scopes")?))
 }
 
@@ -183,7 +185,7 @@ impl Records {
     pub(crate) fn token(&self, hash: [u8; 32]) -> Result<Option<Grant>, Error> {
         let question = format!(
             "SELECT {LEAVE}, t.scopes, t.until, t.binding, t.bound, t.credential FROM token t JOIN leave l ON l.id = t.leave \
-             LEFT JOIN account a ON a.id = l.account WHERE t.hash = ?1 AND t.sort = ?2 AND l.ended IS NULL"
+             LEFT JOIN account a ON a.id = l.account LEFT JOIN client c ON c.id = l.client WHERE t.hash = ?1 AND t.sort = ?2 AND l.ended IS NULL"
         );
         self.database().read("look for a token", |sql| {
             first(sql, "token", &question, values![hash, ACCESS], |row| {

@@ -6,12 +6,13 @@
 //! | it is told | the next change is waited for |
 //! | its server is away, is slow, refuses, or leads elsewhere | the same is told again after a second, two, four …, an hour at most |
 //! | it could not be told so often that half a day has gone | the Subscription is off, and says why |
+//! | its community does not vouch for it now (UDAP) | the same |
 //! | what was granted has ended, the registration is gone, `end` has come | the Subscription is off, and says why |
 //! | it is changed or deleted, or another hub has the turn | nothing more is sent of what was found before |
 
 use super::{Wanted, signature, with_status};
 use crate::Clinical;
-use crate::access::{Caller, Verb};
+use crate::access::{Caller, NotTold, Verb};
 use crate::audit::Note;
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits};
@@ -117,8 +118,16 @@ impl Clinical {
         let newest = records.newest()?;
         let Some(subscribed) = records.subscribed(row)? else { return Ok(Looked::Nothing) };
         let ended = |why: &str| self.end_subscription(&subscribed.stored, why).map(|()| Looked::Nothing);
-        let Some(caller) = self.gate().subscriber(&subscribed.subscriber)? else {
-            return ended("what was granted has ended");
+        let caller = match self.gate().subscriber(&subscribed.subscriber)? {
+            Ok(caller) => caller,
+            Err(NotTold::Ended) => return ended("what was granted has ended"),
+            // A newer certificate or a fresh list may come: nothing is told until then.
+            Err(NotTold::Unvouched(why)) => {
+                let Subscribed { stored, told, failures, .. } = &subscribed;
+                let subscription = (row, &stored.id, stored.version);
+                self.try_later(subscription, (*told, *told), failures.saturating_add(1), &why)?;
+                return Ok(Looked::Nothing);
+            }
         };
         let Some(wanted) = Wanted::of_kept(&subscribed.stored.body) else { return ended("it is none that is served") };
         if wanted.until.is_some_and(|until| until <= now.0) {
@@ -196,7 +205,7 @@ impl Clinical {
         let subscribed = records.subscribed(telling.row)?;
         let same = |now: &Subscribed| now.stored.version == telling.version && now.told == telling.kept;
         let Some(subscribed) = subscribed.filter(same) else { return Ok(Again::Ended) };
-        let Some(caller) = self.gate().subscriber(&subscribed.subscriber)? else { return Ok(Again::Ended) };
+        let Ok(caller) = self.gate().subscriber(&subscribed.subscriber)? else { return Ok(Again::Ended) };
         let seen = records.wanted(&sights(&caller), &telling.plan, row)?;
         // What is sent now is answered before another hub can have the turn.
         if !self.turn().lasts(ANSWERS) {
@@ -238,15 +247,27 @@ impl Clinical {
             return Ok(());
         };
         let failures = if told > *from { 1 } else { telling.failures.saturating_add(1) };
-        tracing::info!(subscription = %telling.id, failures, why, "a subscriber could not be told");
+        self.try_later((*row, &telling.id, telling.version), (*kept, told), failures, &why)
+    }
+
+    /// Notes that one could not be told so often, from `kept` up to where it was told: it is tried again, or left. Blocks.
+    fn try_later(
+        &self,
+        (row, id, version): (Row, &Id, Version),
+        (kept, told): (Seq, Seq),
+        failures: u32,
+        why: &str,
+    ) -> Result<(), Error> {
+        let records = self.records();
+        tracing::info!(subscription = %id, failures, why, "a subscriber could not be told");
         if failures >= FAILURES {
-            let Some(subscribed) = records.subscribed(*row)? else { return Ok(()) };
+            let Some(subscribed) = records.subscribed(row)? else { return Ok(()) };
             let why = format!("it could not be told {failures} times: {why}");
-            return self.end_subscription(&Stored { version: telling.version, ..subscribed.stored }, &why);
+            return self.end_subscription(&Stored { version, ..subscribed.stored }, &why);
         }
         let pause = 1_000_i64.checked_shl(failures.saturating_sub(1)).map_or(PAUSE, |pause| pause.clamp(1_000, PAUSE));
         let next = Millis(self.clock().unix_millis().saturating_add(pause));
-        records.keep_told(*row, (*kept, told), failures, next).map(drop)
+        records.keep_told(row, (kept, told), failures, next).map(drop)
     }
 
     /// Nothing is told any more, and the Subscription says so.

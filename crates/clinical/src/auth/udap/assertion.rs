@@ -4,6 +4,7 @@ use super::community::ALGORITHMS;
 use crate::Clinical;
 use crate::auth::answer::{OAuthError, Refused};
 use crate::auth::backend::refused;
+use crate::auth::clients::Member;
 use crate::jose::{Claims, Header, Key};
 use crate::json::Node;
 use std::borrow::Cow;
@@ -24,19 +25,19 @@ pub(in crate::auth) struct OnBehalf {
 ///
 /// # Errors
 /// Why it does not count.
-pub(in crate::auth) fn key(
-    clinical: &Clinical,
-    (community, uri): (&str, &str),
-    header: &Header,
-) -> Result<Key, OAuthError> {
+pub(in crate::auth) fn key(clinical: &Clinical, member: &Member, header: &Header) -> Result<Key, OAuthError> {
     if !ALGORITHMS.contains(&header.algorithm) {
         return Err(refused("an assertion is signed with RS256, ES256, RS384 or ES384"));
     }
-    let community = clinical.communities().named(community);
+    let community = clinical.communities().named(&member.community);
     let community = community.ok_or_else(|| refused("the client's community is not believed here any more"))?;
     let vouched = community.vouches(&header.certificates, clinical.clock().now());
     let vouched = vouched.map_err(|why| refused(format!("the assertion's chain (x5c) does not count: {why}")))?;
-    if vouched.is(uri) { Ok(vouched.key) } else { Err(refused("the assertion's certificate names another client")) }
+    if vouched.is(&member.uri) {
+        Ok(vouched.key)
+    } else {
+        Err(refused("the assertion's certificate names another client"))
+    }
 }
 
 /// Whether an assertion says when it was made, and is good for five minutes at most.

@@ -3,8 +3,10 @@
 use super::config::CommunityConfig;
 use super::revocation::Lists;
 use crate::Error;
+use crate::auth::clients::Member;
 use crate::auth::scope::Scopes;
 use crate::jose::{Algorithm, Key};
+use crate::kind::Kind;
 use medlock_node::identity::certificates_from_pem;
 use medlock_node::provider::{AwsLc, WebAlgorithm, WebKey};
 use medlock_trust::Time;
@@ -72,6 +74,22 @@ impl Communities {
     /// The one that is meant where none is named.
     pub(super) fn first(&self) -> Option<&Community> {
         self.0.first()
+    }
+
+    /// What of these scopes the site gives to software of its community now, which may be less than when it registered.
+    pub(crate) fn left(&self, member: &Member, scopes: &Scopes) -> Scopes {
+        let kinds: Vec<Kind> = Kind::all().collect();
+        self.named(&member.community).map(|community| scopes.within(&community.scopes, &kinds)).unwrap_or_default()
+    }
+
+    /// Whether its community vouches for software now, by the chain that it showed last. Blocks where a list has changed.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(crate) fn vouch(&self, member: &Member, now: Time) -> Result<(), String> {
+        let community = self.named(&member.community).ok_or("its community is not believed here any more")?;
+        let vouched = community.vouches(&member.chain, now)?;
+        if vouched.is(&member.uri) { Ok(()) } else { Err("its certificate names another".to_owned()) }
     }
 
     /// The first that vouches for a chain.

@@ -4,7 +4,7 @@ use super::community::ALGORITHMS;
 use super::statement::{self, Statement, Unfit, Wanted};
 use crate::Clinical;
 use crate::auth::answer::answer;
-use crate::auth::clients::{Client, Proof};
+use crate::auth::clients::{Client, Member, Proof};
 use crate::jose::Compact;
 use crate::json::{Document, Limits, Node};
 use crate::store::Registered;
@@ -85,7 +85,7 @@ fn take(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Result<(Status
             Unfit::Metadata(text) => ("invalid_client_metadata", text),
             Unfit::Redirect(text) => ("invalid_redirect_uri", text),
         })?;
-    let proof = Proof::Community { community: community.name.clone(), uri };
+    let proof = Proof::Community(Member { community: community.name.clone(), uri, chain: header.certificates });
     let Some(mut wanted) = wanted else { return end(clinical, proof, number, &token) };
     wanted.scopes = wanted.scopes.within(&community.scopes, &clinical.settings().kinds);
     if wanted.scopes.is_nothing() {

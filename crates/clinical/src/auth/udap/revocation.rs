@@ -2,12 +2,12 @@
 
 use medlock_node::provider::AwsLc;
 use medlock_trust::Time;
-use medlock_trust::crypto::{Crypto as _, PublicKey, Signature};
+use medlock_trust::crypto::{Crypto as _, KeyAlgorithm, PublicKey, Signature};
 use medlock_trust::der::{Error, Reader, tag};
 use medlock_trust::x509::{AlgorithmIdentifier, Certificate, Name};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 /// Bytes of a file, at most: some hundred thousand certificates.
@@ -20,6 +20,8 @@ pub struct List {
     algorithm: Vec<u8>,
     signature: Vec<u8>,
     fields: Fields,
+    /// The key that has confirmed it: that takes a while, where a list is long.
+    confirmed: OnceLock<(KeyAlgorithm, Vec<u8>)>,
 }
 
 /// What is signed of it.
@@ -49,7 +51,13 @@ impl List {
         list.finish().map_err(unreadable)?;
         let fields = Fields::read(signed.content, algorithm.encoding).map_err(unreadable)?;
         let fields = fields.ok_or("it has critical extensions that are not known here, or no nextUpdate")?;
-        Ok(Self { signed: signed.encoding.to_vec(), algorithm: algorithm.encoding.to_vec(), signature, fields })
+        Ok(Self {
+            signed: signed.encoding.to_vec(),
+            algorithm: algorithm.encoding.to_vec(),
+            signature,
+            fields,
+            confirmed: OnceLock::new(),
+        })
     }
 
     fn is_of(&self, issuer: &Name<'_>) -> bool {
@@ -58,12 +66,24 @@ impl List {
 
     /// Whether the key has signed it.
     fn is_by(&self, key: PublicKey<'_>) -> bool {
+        if self
+            .confirmed
+            .get()
+            .is_some_and(|(algorithm, bits)| (*algorithm, bits.as_slice()) == (key.algorithm, key.bits))
+        {
+            return true;
+        }
         let Some(algorithm) =
             AlgorithmIdentifier::from_der(&self.algorithm).ok().and_then(|one| one.signature_algorithm())
         else {
             return false;
         };
-        AwsLc.verify(algorithm, key, &[self.signed.as_slice()], Signature::X509(&self.signature)).is_ok()
+        let is_by = AwsLc.verify(algorithm, key, &[self.signed.as_slice()], Signature::X509(&self.signature)).is_ok();
+        if is_by {
+            // Another thread that has set it has seen the same key, or one that is asked anew.
+            let _ = self.confirmed.set((key.algorithm, key.bits.to_vec()));
+        }
+        is_by
     }
 }
 

@@ -1,6 +1,7 @@
 //! Software of a community, which registers by itself (UDAP).
 
 mod negative;
+mod standing;
 
 use crate::fixture::{Answer, House, PUBLIC, on_server, patient};
 use crate::key_sets::openssl;
@@ -136,6 +137,19 @@ impl Software {
     /// What the token address answers to the client `id`, with this number.
     async fn asks(&self, house: &House, id: &str, number: &str) -> Answer {
         ask(house, &self.signed(&assertion(house, id, number)), &[("udap", "1")]).await
+    }
+
+    /// What it answers where these scopes are asked.
+    async fn asks_for(&self, house: &House, id: &str, number: &str, scope: &str) -> Answer {
+        let assertion = self.signed(&assertion(house, id, number));
+        let pairs = [
+            ("grant_type", "client_credentials"),
+            ("scope", scope),
+            ("client_assertion_type", TYPE),
+            ("client_assertion", &assertion),
+            ("udap", "1"),
+        ];
+        house.post_form("/auth/token", &pairs).await
     }
 }
 
