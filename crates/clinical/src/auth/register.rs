@@ -71,7 +71,7 @@ pub enum Asked {
     },
     /// Remove one, and end all that was granted to it. Answer: [`Told::Done`].
     RemoveClient {
-        /// Its identifier.
+        /// Its identifier, or the address as which it registered by itself.
         id: String,
     },
     /// Make an account for a person who has a resource here. Answer: [`Told::Account`] with a setup code.
@@ -350,11 +350,13 @@ impl Clinical {
             }
             Asked::VerifyAudit { known } => self.verify_audit(known),
             Asked::RemoveClient { id } => {
-                if !records.remove_client(&id, now)? {
+                let removed = records.remove_client(&id, now)?;
+                if removed.is_empty() {
                     return Err(Refused::absent(format!("client {id:?}")));
                 }
                 self.forget_ended(now);
-                Ok(Told::Done { text: format!("{id} is removed, and all that was granted to it has ended") })
+                let text = format!("{} is removed, and all that was granted to it has ended", removed.join(", "));
+                Ok(Told::Done { text })
             }
             Asked::AddAccount { name, person } => {
                 if !is_name(&name) {

@@ -132,17 +132,21 @@ impl Records {
         self.database().read("list clients", |sql| all(sql, "client", &question, &[], client_of))
     }
 
-    /// Removes a client, and ends all that was granted to it; `false`: there is none.
+    /// Removes a client by its identifier, or those that registered by themselves as this address, also where they have ended: they do
+    /// not come back. All that was granted to them ends. Answers which; none: there are none.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn remove_client(&self, id: &str, now: i64) -> Result<bool, Error> {
-        let id = id.to_owned();
+    pub(crate) fn remove_client(&self, named: &str, now: i64) -> Result<Vec<String>, Error> {
+        let named = named.to_owned();
         self.database().write("remove a client", move |sql| {
-            let removed = "UPDATE client SET ended = ?1 WHERE id = ?2 AND ended IS NULL";
-            let found = sql.execute(removed, values![now, id.as_str()])? > 0;
-            end(sql, "client", id.as_str(), now)?;
-            Ok(found)
+            let removed = "UPDATE client SET ended = ?1, returns = 0 WHERE (id = ?2 OR uri = ?2) AND (ended IS NULL OR returns = 1) \
+                           RETURNING id";
+            let ids = all(sql, "client", removed, values![now, named.as_str()], |row| Ok(row.text("id")?.to_owned()))?;
+            for id in &ids {
+                end(sql, "client", id.as_str(), now)?;
+            }
+            Ok(ids)
         })
     }
 

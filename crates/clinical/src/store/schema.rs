@@ -259,7 +259,9 @@ CREATE TABLE device_name_was (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 /// How far Subscriptions were told that the hub switched off.
 const SWITCHED_OFF: &str = "CREATE TABLE subscription_was (rid INTEGER PRIMARY KEY, told INTEGER NOT NULL) STRICT;";
-/// The chain that software of a community showed last (base64, a line each).
+/// The chain that software of a community showed last (base64, a line each), and whether software that has ended may come back: it has
+/// ended by itself.
 const MEMBERS: &str = "
 ALTER TABLE client ADD COLUMN chain TEXT;
+ALTER TABLE client ADD COLUMN returns INTEGER NOT NULL DEFAULT 0;
 ";

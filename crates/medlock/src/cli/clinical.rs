@@ -96,9 +96,9 @@ pub(crate) enum ClientCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
-    /// Remove one: all that was granted to it ends at once.
+    /// Remove one: all that was granted to it ends at once, and what registered by itself does not come back.
     Remove {
-        /// Its identifier.
+        /// Its identifier, or the address as which it registered by itself.
         client: String,
         #[command(flatten)]
         hub: HubArgs,

@@ -145,6 +145,7 @@ fn not(why: &Registered) -> NotRegistered {
     match why {
         Registered::Replayed => ("invalid_software_statement", "its jti came before: make one for each request".into()),
         Registered::Removed => (UNAPPROVED, "the site has removed this software".into()),
+        Registered::Full => (UNAPPROVED, "the site has as much software of this community as it takes".into()),
         Registered::Unknown | Registered::New(_) | Registered::Changed(_) => {
             ("invalid_client_metadata", "grant_types is empty, and nothing is registered that could end".into())
         }

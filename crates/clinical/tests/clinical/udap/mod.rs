@@ -225,7 +225,7 @@ fn id_of(answer: &Answer, status: StatusCode) -> String {
 }
 
 /// Shows REQ-SMART-91, REQ-SMART-92: software for which a community vouches registers by itself, within what the site gives to that
-/// community, changes its registration and ends it; it asks by its chain, also by a newer one.
+/// community, changes its registration, ends it and begins it again; it asks by its chain, also by a newer one.
 #[tokio::test(flavor = "multi_thread")]
 async fn software_of_a_community_registers_by_itself() {
     let authority = Authority::new();
@@ -262,14 +262,41 @@ async fn software_of_a_community_registers_by_itself() {
     assert_eq!(software.asks(&house, &id, "3").await.body["error"], "invalid_client");
     assert_eq!(software.registers(&house, &changed(&end, [("jti", json!("4"))])).await.status, StatusCode::BAD_REQUEST);
     let again = id_of(&software.registers(&house, &statement(&house, "5")).await, StatusCode::CREATED);
-    assert_ne!(again, id);
-    // What an administrator has removed does not come back by itself.
-    let removed = house.administer(json!({ "verb": "remove-client", "id": again })).await;
-    assert_eq!(removed.status, StatusCode::OK);
-    for claims in [statement(&house, "6"), changed(&end, [("jti", json!("7"))])] {
-        let refused = software.registers(&house, &claims).await;
-        assert_eq!(refused.body["error"], "unapproved_software_statement", "{refused:?}");
-    }
+    assert_eq!(again, id, "it is the same");
+    assert_eq!(house.read(&access, "Patient").await.status, StatusCode::UNAUTHORIZED, "what has ended stays so");
+    assert_eq!(software.asks(&house, &id, "4").await.status, StatusCode::OK);
+}
+
+/// Shows REQ-SMART-126: software that an administrator has removed, by its identifier or by its address, does not come back by itself, also
+/// where it had ended its registration before.
+#[tokio::test(flavor = "multi_thread")]
+async fn removed_software_does_not_come_back() {
+    let (authority, second) = (Authority::new(), Authority::new());
+    let house = house(vec![authority.community(COMMUNITY), second.community("https://second.example")]);
+    let software = authority.software("app", EC, APP, 30);
+    let remove = async |what: &str| house.administer(json!({ "verb": "remove-client", "id": what })).await.status;
+    let refused = async |software: &Software, number: &str| {
+        let end = changed(&statement(&house, &format!("{number}e")), [("grant_types", json!([]))]);
+        for claims in [statement(&house, number), end] {
+            let refused = software.registers(&house, &claims).await;
+            assert_eq!(refused.body["error"], "unapproved_software_statement", "{refused:?}");
+        }
+    };
+    let id = id_of(&software.registers(&house, &statement(&house, "1")).await, StatusCode::CREATED);
+    let end = changed(&statement(&house, "2"), [("grant_types", json!([]))]);
+    assert_eq!(software.registers(&house, &end).await.status, StatusCode::OK);
+    assert_eq!(remove(&id).await, StatusCode::OK, "it had ended by itself");
+    refused(&software, "3").await;
+    assert_eq!(remove(&id).await, StatusCode::NOT_FOUND);
+    // The address counts, whichever community has given a certificate for it.
+    let other = second.software("app", EC, APP, 30);
+    let id = id_of(&other.registers(&house, &statement(&house, "4")).await, StatusCode::CREATED);
+    let access = token(&other.asks(&house, &id, "1").await, "access_token");
+    assert_eq!(house.read(&access, "Patient").await.status, StatusCode::OK);
+    assert_eq!(remove(APP).await, StatusCode::OK);
+    assert_eq!(house.read(&access, "Patient").await.status, StatusCode::UNAUTHORIZED);
+    refused(&other, "5").await;
+    refused(&software, "6").await;
 }
 
 /// Shows REQ-SMART-98: whom a community has revoked is refused from then on, and so is everybody while its list is too old, another's
