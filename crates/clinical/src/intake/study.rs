@@ -123,7 +123,7 @@ impl Clinical {
                     bases: self.bases(),
                 },
             };
-            if self.applied(caller, vec![act])? {
+            if self.applied(caller, vec![act], None)? {
                 return Ok(Kept::New);
             }
         }

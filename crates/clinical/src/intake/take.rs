@@ -114,7 +114,7 @@ impl Clinical {
     ) -> Result<Vec<Kept>, NotKept> {
         let (mut tries, mut unfit) = (0, BTreeSet::new());
         while tries < TRIES {
-            let device = self.device_of(name)?;
+            let (bound, device) = self.device_of(name)?;
             let (beside, items) = items(&device);
             let Sorted { kept, acts, waiting, notes } = self.sorted(caller, name, items, &unfit)?;
             if !acts.is_empty() {
@@ -122,7 +122,7 @@ impl Clinical {
                 let first = all.len();
                 let (places, acts): (Vec<usize>, Vec<Act>) = acts.into_iter().unzip();
                 all.extend(acts);
-                match self.applied(caller, all) {
+                match self.applied(caller, all, Some((*name, bound))) {
                     Ok(true) => {}
                     Ok(false) => {
                         tries += 1;
@@ -217,11 +217,16 @@ impl Clinical {
         Ok(acts)
     }
 
-    /// Does it; `false`: others changed the same meanwhile.
-    pub(super) fn applied(&self, caller: &Caller, acts: Vec<Act>) -> Result<bool, NotKept> {
+    /// Does it; `false`: others changed the same meanwhile, or the Device whose versions said whose it is.
+    pub(super) fn applied(
+        &self,
+        caller: &Caller,
+        acts: Vec<Act>,
+        device: Option<(DeviceName, Bound)>,
+    ) -> Result<bool, NotKept> {
         let kind = acts.first().map_or(Kind::OBSERVATION, Act::kind);
         let note = Note::of(caller, Verb::Create, kind, ORIGIN.to_owned());
-        match self.records().apply(caller, acts, &note) {
+        match self.records().apply_while(device, caller, acts, &note) {
             Ok(_) => Ok(true),
             Err(Unapplied::Changed) => Ok(false),
             // What it refers to is gone since it was looked for, or the Device was made by somebody else.
@@ -235,12 +240,14 @@ impl Clinical {
         }
     }
 
-    pub(super) fn device_of(&self, name: &DeviceName) -> Result<Found, NotKept> {
-        Ok(match self.records().worn(name)? {
+    pub(super) fn device_of(&self, name: &DeviceName) -> Result<(Bound, Found), NotKept> {
+        let (bound, worn) = self.records().worn(name)?;
+        let found = match (bound, worn) {
             (_, Some(worn)) => Found::Here(worn),
             (Bound::Released, None) => Found::Released,
             (Bound::Never | Bound::To { .. }, None) => Found::New(self.records().fresh_id()),
-        })
+        };
+        Ok((bound, found))
     }
 
     pub(super) fn create(&self, caller: &Caller, thing: Thing) -> Result<Act, Issues> {
@@ -274,4 +281,60 @@ fn no_resource(name: &DeviceName, place: usize, issues: &Issues) {
 /// What we make ourselves is fit, or we are wrong.
 fn unfit_beside(issues: Issues) -> NotKept {
     NotKept::Unfit { number: 0, issues }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::observation::{self, READING_SYSTEM};
+    use super::*;
+    use crate::seam::Handed;
+    use crate::tests::fixture::{House, device, patient};
+    use medlock_proto::reading::{Mdc, Moment, Reading, Special, Value};
+    use medlock_trust::{Interval, Operation, Role};
+    use std::cell::Cell;
+    use tokio::runtime::Handle;
+    use tokio::task::block_in_place;
+
+    /// Shows REQ-INTAKE-43: a Device that changes hands after it was asked whose it is, is asked again before anything is written.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whose_it_is_is_still_so_when_it_is_written() {
+        for house in House::both() {
+            let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+            let [anna, bert] = [gateway.create(&patient("Anna")).await, gateway.create(&patient("Bert")).await]
+                .map(|made| made.made());
+            let own = gateway.create(&device("cgm", &anna)).await.made();
+            house.site.clock.advance(60);
+            let mut his = device("cgm", &bert);
+            his["id"] = own.as_str().into();
+
+            let cgm = house.device("cgm", Role::Sensor).peer();
+            let who = cgm.identified.expect("identified");
+            let at = house.site.clock.now();
+            let permit = house.knowledge.judge(&who, Operation::Report).permit().expect("permitted");
+            let from = Handed { who: &who, chain: &[], permit, at };
+            let caller = house.clinical.handed(&from, Operation::Report, 1).expect("its own");
+            let moment = Moment { ticks: 1, utc: Some(Interval::exactly(at)) };
+            let (code, unit, value) = (Mdc::CONC_GLU_ISF, Mdc::DIM_MILLI_G_PER_DL, Value::Special(Special::NaN));
+            let reading = Reading { code, unit, value, moment, mark: None };
+            let (name, asked) = (who.device_name(), Cell::new(0));
+            let kept = house.clinical.take(&caller, name, |found| {
+                asked.set(asked.get() + 1);
+                let span = observation::within(moment, 0, at);
+                let whose = found.whose(span);
+                if asked.get() == 1 {
+                    // Somebody moves the Device between the question and the write.
+                    let path = format!("Device/{own}");
+                    let changed = block_in_place(|| Handle::current().block_on(gateway.put(&path, &his)));
+                    assert!(changed.status.is_success(), "{changed:?}");
+                }
+                let body = observation::observation("cgm/1", &reading, whose, (name, found.then(span)), at);
+                let once = Some(Once::new(*name, 0, &[1], b"1"));
+                let (kind, system, identifier) = (Kind::OBSERVATION, READING_SYSTEM, "cgm/1".to_owned());
+                (Vec::new(), vec![Item::Kept(Thing { kind, system, identifier, body, once, mark: None })])
+            });
+            assert_eq!((kept.expect("kept"), asked.get()), (vec![Kept::New], 2));
+            let of = async |patient: &str| gateway.get(&format!("Observation?patient={patient}")).await.found().len();
+            assert_eq!((of(&anna).await, of(&bert).await), (0, 1));
+        }
+    }
 }

@@ -89,7 +89,7 @@ impl Clinical {
     /// The act that makes its MedicationAdministration, as it would have been made when it came.
     fn assigned(&self, waiting: &Waiting, patient: Id) -> Result<Act, NotAssigned> {
         let (delivery, came) = read(waiting)?;
-        let device = self.device_of(&waiting.device).map_err(|why| match why {
+        let (_, device) = self.device_of(&waiting.device).map_err(|why| match why {
             NotKept::Store(error) => NotAssigned::Store(error),
             _ => NotAssigned::Changed,
         })?;

@@ -3,6 +3,7 @@
 
 use super::act::{Act, Done, How, Unapplied};
 use super::dictionary::Numbers;
+use super::names::Bound;
 use super::read::Stored;
 use super::subscription::Start;
 use super::{Origin, Records, Statement, consent, handed, index, names, search, subscription, testimony};
@@ -17,6 +18,7 @@ use crate::subscription::Wanted;
 use crate::validate::{PatientOf, Prepared};
 use crate::{moment, validate};
 use medlock_store::{Error, Fault, Sql, first, values};
+use medlock_trust::DeviceName;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +27,8 @@ pub(super) type Rows = HashMap<(Kind, Id), (Row, Option<Row>)>;
 
 /// All that a verb needs: it may run more than once.
 pub(super) struct Work {
+    /// Which Device a device has to be still.
+    device: Option<(DeviceName, Bound)>,
     acts: Vec<Act>,
     notes: Vec<Note>,
     pub(super) numbers: Numbers,
@@ -83,6 +87,20 @@ impl Records {
     /// [`Unapplied`].
     pub fn apply(&self, caller: &Caller, acts: Vec<Act>, note: &Note) -> Result<Vec<Done>, Unapplied> {
         let acts = self.moving(caller, acts)?;
+        self.apply_while(None, caller, acts, note)
+    }
+
+    /// The same, if the device is still the Device that it was when it was asked whose it is: otherwise nothing is done.
+    ///
+    /// # Errors
+    /// [`Unapplied`].
+    pub(crate) fn apply_while(
+        &self,
+        device: Option<(DeviceName, Bound)>,
+        caller: &Caller,
+        acts: Vec<Act>,
+        note: &Note,
+    ) -> Result<Vec<Done>, Unapplied> {
         let at = Millis(self.clock.unix_millis());
         let statements: Vec<_> = acts.iter().map(|act| caller.statement(act.verb(), act.kind())).collect();
         let mut said: Vec<provenance::Statement> = statements.iter().flatten().cloned().collect();
@@ -103,7 +121,7 @@ impl Records {
             delete: caller.sight(Verb::Delete),
         };
         let (naming, open) = (caller.naming(), Arc::clone(&self.statements));
-        let work = Work { acts, notes, numbers, sights, naming, statements, open, at };
+        let work = Work { device, acts, notes, numbers, sights, naming, statements, open, at };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let done = self.database().write("write resources", move |sql| {
@@ -151,6 +169,11 @@ impl Running<'_> {
     /// another; then all is filled in, and judged as it stands at the end.
     fn all(&mut self) -> Result<Vec<Done>, Stopped> {
         let work = self.work;
+        if let Some((name, bound)) = &work.device
+            && names::bound(self.sql, name)? != *bound
+        {
+            return Err(Stopped::Changed);
+        }
         for act in &work.acts {
             self.holds(act)?;
         }

@@ -2,7 +2,7 @@
 
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../../tests/clinical/fixture.rs"]
-mod fixture;
+pub(crate) mod fixture;
 
 mod audit;
 mod change;
