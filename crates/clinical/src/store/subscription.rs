@@ -422,6 +422,32 @@ mod tests {
         }
     }
 
+    /// Shows REQ-SUB-22: who is written anew with the same criteria keeps its pauses for the server that was away, and for no other one.
+    #[test]
+    fn pauses_are_those_of_a_server() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for place in places(folder.path()) {
+            let records = Records::open(&place, Clock::system()).expect("opened");
+            let written = records.database().write("write it anew, twice", |sql| {
+                let insert = "INSERT INTO subscription (rid, leave, client, scopes, until, told, failures, next) \
+                              VALUES (1, 0, 'c', '', 9, 7, 5, 60)";
+                sql.execute(insert, &[])?;
+                let (client, scopes) = ("c".to_owned(), Scopes::default());
+                let subscriber = Subscriber { client, person: None, scopes, until: 9 };
+                let mut anew = |same_server| {
+                    let start = Start::of(sql, Row(1), same_server)?;
+                    assert!(write(sql, Row(1), Some(&subscriber), start).is_ok());
+                    let question = "SELECT told, failures, next FROM subscription WHERE rid = 1";
+                    let numbers =
+                        |row: &Found| Ok([row.number::<i64>("told")?, row.number("failures")?, row.number("next")?]);
+                    first(sql, "subscription", question, &[], numbers)
+                };
+                Ok([anew(true)?, anew(false)?])
+            });
+            assert_eq!(written.expect("written"), [Some([7, 5, 60]), Some([7, 0, 0])]);
+        }
+    }
+
     /// Shows REQ-SUB-14: an account has 32 Subscriptions at most with all its apps, and an app 256 with all its people.
     #[test]
     fn people_and_their_apps_have_so_many() {
