@@ -5,7 +5,7 @@ use super::link;
 use super::provider::{NotSignedIn, Upstream, Visit};
 use crate::Clinical;
 use crate::auth::authorize::{self, Problem, answer_address};
-use crate::auth::browser::{Answered, Browser, SIGNED_IN, ask, blocking, go_to, told, with_cookie};
+use crate::auth::browser::{Answered, Browser, PATIENCE, SIGNED_IN, ask, blocking, go_to, told, with_cookie};
 use crate::auth::form::Form;
 use crate::auth::idtoken;
 use crate::auth::pkce::Challenge;
@@ -18,6 +18,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use medlock_node::accept::PeerInfo;
+use medlock_node::clock::Clock;
 use medlock_node::provider::{random, sha256};
 use std::sync::Arc;
 
@@ -98,7 +99,7 @@ fn go_there(
     oldest: Option<i64>,
 ) -> Answered {
     let now = clinical.clock().now().unix();
-    let metadata = match upstream.metadata(now) {
+    let metadata = match upstream.metadata(clinical.clock()) {
         Ok(metadata) => metadata,
         Err(why) => return in_vain(clinical, headers, asked, why),
     };
@@ -146,7 +147,12 @@ fn come_back(clinical: &Clinical, headers: &HeaderMap, query: &str, origin: Stri
     let redirect = redirect(clinical);
     let visit = Visit { seed, begun: i64::from_be_bytes(*begun), oldest, redirect: &redirect };
     let now = clinical.clock().now().unix();
-    let person = match redeemed(upstream, &form, &visit, now) {
+    let question = sha256(state.as_bytes());
+    // Each answer costs a call of the provider in the hub's name: also one that signs nobody in comes once.
+    if !upstream.spend(question, visit.begun.saturating_add(PATIENCE), now) {
+        return Err(again());
+    }
+    let person = match redeemed(upstream, &form, &visit, clinical.clock()) {
         Ok(person) => person,
         Err(why) => return in_vain(clinical, headers, asked, why),
     };
@@ -154,7 +160,7 @@ fn come_back(clinical: &Clinical, headers: &HeaderMap, query: &str, origin: Stri
         issuer: upstream.config.issuer.clone(),
         claim: upstream.config.claim.clone(),
         subject: person.subject,
-        question: (sha256(state.as_bytes()), now.saturating_add(KEPT)),
+        question: (question, now.saturating_add(KEPT)),
         client: wish.client.id,
         origin,
     };
@@ -183,8 +189,13 @@ fn come_back(clinical: &Clinical, headers: &HeaderMap, query: &str, origin: Stri
 }
 
 /// Who signed in, by what the browser brought from the provider.
-fn redeemed(upstream: &Upstream, form: &Form, visit: &Visit<'_>, now: i64) -> Result<super::told::Told, NotSignedIn> {
-    let metadata = upstream.metadata(now)?;
+fn redeemed(
+    upstream: &Upstream,
+    form: &Form,
+    visit: &Visit<'_>,
+    clock: &Clock,
+) -> Result<super::told::Told, NotSignedIn> {
+    let metadata = upstream.metadata(clock)?;
     // RFC 9207 section 2.4: before anything of the answer is used.
     let issuer = form.get("iss");
     if metadata.names_itself && issuer.is_none() || issuer.is_some_and(|said| said != upstream.config.issuer) {
@@ -198,7 +209,7 @@ fn redeemed(upstream: &Upstream, form: &Form, visit: &Visit<'_>, now: i64) -> Re
         });
     }
     let code = form.get("code").ok_or_else(|| NotSignedIn::Refused("the answer has no code".to_owned()))?;
-    upstream.redeem(&metadata, code, visit, now)
+    upstream.redeem(&metadata, code, visit, clock.now().unix())
 }
 
 /// The page on which one signs in, again.

@@ -9,11 +9,14 @@ use crate::jose::{Compact, Key, signing_input};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderValue, Method};
+use medlock_node::clock::Clock;
 use medlock_node::outbound::{Outbound, OutboundConfig, Refused};
 use medlock_node::provider::{WebKey, random};
 use serde_json::json;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
 /// How long what it says of itself is used, and how long where it cannot be asked again, in seconds.
@@ -33,10 +36,16 @@ pub(super) enum NotSignedIn {
     Refused(String),
 }
 
-/// What it said of itself, and when; when it was asked last in vain, and why that was.
+/// How many wait for the provider at once: each holds a thread, and those serve all else too.
+const AT_ONCE: usize = 16;
+/// Answers that are remembered, at most: a quarter of an hour's, at more than a hundred a second.
+const REMEMBERED: usize = 1 << 17;
+
+/// What it said of itself, and when; whether somebody asks it anew; when it was asked last in vain, and why that was.
 #[derive(Debug, Default)]
 struct Known {
     said: Option<(Arc<Metadata>, i64)>,
+    asked: bool,
     failed: Option<(i64, String)>,
 }
 
@@ -48,6 +57,9 @@ pub(crate) struct Upstream {
     outbound: Outbound,
     key_sets: KeySets,
     known: Mutex<Known>,
+    calls: Semaphore,
+    /// Answers that came, hashed, each until when it would count.
+    came: Mutex<HashMap<[u8; 32], i64>>,
 }
 
 /// One sign-in: what only this browser brings back, and what only the hub knows of it.
@@ -81,7 +93,8 @@ impl Upstream {
         config.check()?;
         let outbound = config.outbound(outbound)?;
         let key_sets = KeySets::new(outbound.clone());
-        Ok(Self { proof: config.proof()?, config: config.clone(), outbound, key_sets, known: Mutex::default() })
+        let (known, calls, came) = (Mutex::default(), Semaphore::new(AT_ONCE), Mutex::default());
+        Ok(Self { proof: config.proof()?, config: config.clone(), outbound, key_sets, known, calls, came })
     }
 
     /// The key with which the hub proves itself, if it does so with one.
@@ -92,40 +105,67 @@ impl Upstream {
         }
     }
 
-    /// What it says of itself. Blocks, within the runtime.
+    /// Whether an answer to this question did not come before, which may be redeemed until then: it is spent now, whatever comes of it.
+    pub(super) fn spend(&self, question: [u8; 32], until: i64, now: i64) -> bool {
+        let mut came = locked(&self.came);
+        if came.len() >= REMEMBERED {
+            came.retain(|_, until| *until > now);
+        }
+        // Then it is the store alone that counts sign-ins once.
+        if came.len() >= REMEMBERED {
+            came.clear();
+        }
+        came.insert(question, until).is_none()
+    }
+
+    /// What it says of itself. What is older than an hour is used while one asks anew. Blocks, within the runtime.
     ///
     /// # Errors
     /// [`NotSignedIn::Away`].
-    pub(super) fn metadata(&self, now: i64) -> Result<Arc<Metadata>, NotSignedIn> {
-        // Who comes while it is asked waits, and asks nobody.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn metadata(&self, clock: &Clock) -> Result<Arc<Metadata>, NotSignedIn> {
+        let now = clock.now().unix();
         let within = |known: &Known, seconds: i64| match &known.said {
             Some((said, at)) if now.abs_diff(*at) < seconds.unsigned_abs() => Some(Arc::clone(said)),
             _ => None,
         };
-        if let Some(said) = within(&known, FRESH) {
-            return Ok(said);
+        {
+            let mut known = locked(&self.known);
+            if let Some(said) = within(&known, FRESH) {
+                return Ok(said);
+            }
+            let stale = within(&known, STALE);
+            let failed = known.failed.as_ref().filter(|(at, _)| now.abs_diff(*at) < PAUSE.unsigned_abs());
+            match (stale, failed) {
+                (Some(said), failed) if known.asked || failed.is_some() => return Ok(said),
+                (None, Some((_, why))) => return Err(NotSignedIn::Away(why.clone())),
+                (Some(_) | None, _) => known.asked = true,
+            }
         }
-        let failed = known.failed.as_ref().filter(|(at, _)| now.abs_diff(*at) < PAUSE.unsigned_abs());
-        let failed = match failed {
-            Some((_, why)) => why.clone(),
-            None => match self.ask() {
-                Ok(said) => {
-                    let said = Arc::new(said);
-                    *known = Known { said: Some((Arc::clone(&said), now)), failed: None };
-                    return Ok(said);
-                }
-                Err(why) => {
-                    tracing::warn!(issuer = self.config.issuer, why, "the provider does not say what it is");
-                    known.failed = Some((now, why.clone()));
-                    why
-                }
-            },
-        };
-        within(&known, STALE).ok_or(NotSignedIn::Away(failed))
+        // Nobody waits for this but who asks.
+        let asked = self.ask();
+        let mut known = locked(&self.known);
+        known.asked = false;
+        match asked {
+            Ok(said) => {
+                let said = Arc::new(said);
+                *known = Known { said: Some((Arc::clone(&said), now)), ..Known::default() };
+                Ok(said)
+            }
+            Err(why) => {
+                tracing::warn!(issuer = self.config.issuer, why, "the provider does not say what it is");
+                known.failed = Some((clock.now().unix(), why.clone()));
+                within(&known, STALE).ok_or(NotSignedIn::Away(why))
+            }
+        }
+    }
+
+    /// A place among those who wait for it.
+    fn call(&self) -> Result<SemaphorePermit<'_>, String> {
+        self.calls.try_acquire().map_err(|_| format!("{AT_ONCE} wait for it already"))
     }
 
     fn ask(&self) -> Result<Metadata, String> {
+        let _call = self.call()?;
         let issuer = self.config.issuer.as_str();
         let address = format!("{}{PATH}", issuer.trim_end_matches('/'));
         let answer = Handle::current().block_on(self.outbound.get(&address, "application/json"));
@@ -147,6 +187,7 @@ impl Upstream {
         visit: &Visit<'_>,
         now: i64,
     ) -> Result<Told, NotSignedIn> {
+        let _call = self.call().map_err(NotSignedIn::Away)?;
         let token = self.id_token(metadata, code, visit, now)?;
         let refused = |why: String| NotSignedIn::Refused(format!("the ID token is not believed: {why}"));
         let read = Compact::read(&token).map_err(|error| refused(error.to_string()))?;
@@ -225,6 +266,10 @@ fn basic(id: &str, secret: &str) -> HeaderValue {
     let mut value = HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Basic"));
     value.set_sensitive(true);
     value
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An assertion of the hub's (RFC 7523 section 3; OpenID Connect Core 1.0, section 9).

@@ -1,14 +1,21 @@
 """An OpenID provider that says what stands in its files: `/a/b` is in `a_b`. It checks nothing; how a real one answers is tested
-elsewhere."""
+elsewhere. What it is asked it writes into `calls`; where there is `slow`, it answers after so many seconds."""
 
 import http.server
+import os
 import ssl
 import sys
+import time
 
 
 class Issuer(http.server.BaseHTTPRequestHandler):
     def told(self):
         self.rfile.read(int(self.headers.get("content-length") or 0))
+        with open("calls", "a") as calls:
+            calls.write(self.path + "\n")
+        if os.path.exists("slow"):
+            with open("slow") as slow:
+                time.sleep(float(slow.read()))
         try:
             with open(self.path.strip("/").replace("/", "_"), "rb") as file:
                 body = file.read()

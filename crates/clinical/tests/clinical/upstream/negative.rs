@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Makes a token of claims.
+type Maker<'a> = &'a dyn Fn(&Value) -> String;
+
 /// A provider that says what it is told to.
 struct Liar {
     provider: Provider,
@@ -26,6 +29,12 @@ impl Liar {
 
     fn say(&self, file: &str, text: &str) {
         std::fs::write(self.provider.folder.path().join(file), text).expect("written");
+    }
+
+    /// How often it was asked this.
+    fn calls(&self, path: &str) -> usize {
+        let calls = std::fs::read_to_string(self.provider.folder.path().join("calls")).unwrap_or_default();
+        calls.lines().filter(|line| *line == path).count()
     }
 
     fn metadata(&self, change: &[(&str, Value)]) {
@@ -123,27 +132,29 @@ async fn no_other_answer_signs_anybody_in() {
         let header = json!({ "alg": algorithm, "kid": "k" }).to_string();
         format!("{}.", signing_input(header.as_bytes(), claims.to_string().as_bytes()))
     };
-    let sent = fresh(&mut browser).await;
-    let claims = liar.claims(house, &sent);
-    let good = signed(&liar.key, &claims);
-    let swapped = good.replacen(good.split('.').nth(1).expect("claims"), &BASE64URL_NOPAD.encode(b"{}"), 1);
-    for (what, token) in [
-        ("alg_none", unsigned("none", &claims)),
-        ("alg_none", unsigned("ES256", &claims)),
-        ("key_confusion", format!("{}AAAA", unsigned("HS256", &claims))),
-        ("other_key", signed(&other, &claims)),
-        ("other_algorithm", signed(&rsa, &claims)),
-        ("other_claims", swapped),
-        ("no_token", String::new()),
-        ("no_token", "a.b.c".to_owned()),
-    ] {
-        liar.give(&token);
+    let swapped = |claims: &Value| {
+        let good = signed(&liar.key, claims);
+        good.replacen(good.split('.').nth(1).expect("claims"), &BASE64URL_NOPAD.encode(b"{}"), 1)
+    };
+    let made: [(&str, Maker<'_>); 8] = [
+        ("alg_none", &|claims| unsigned("none", claims)),
+        ("alg_none", &|claims| unsigned("ES256", claims)),
+        ("key_confusion", &|claims| format!("{}AAAA", unsigned("HS256", claims))),
+        ("other_key", &|claims| signed(&other, claims)),
+        ("other_algorithm", &|claims| signed(&rsa, claims)),
+        ("other_claims", &swapped),
+        ("no_token", &|_| String::new()),
+        ("no_token", &|_| "a.b.c".to_owned()),
+    ];
+    for (what, token) in made {
+        let sent = fresh(&mut browser).await;
+        liar.give(&token(&liar.claims(house, &sent)));
         refused(&mut browser, &app, what, &liar.answer(&sent, &[])).await;
     }
+    let sent = fresh(&mut browser).await;
     liar.say("token", "{\"error\":\"invalid_grant\"}");
     refused(&mut browser, &app, "no_token", &liar.answer(&sent, &[])).await;
     // Whose answer it is (RFC 9207), before the code goes anywhere.
-    liar.give(&good);
     for (what, change) in [
         ("mix_up", vec![("iss", "https://evil.example")]),
         ("mix_up", vec![("iss", "")]),
@@ -151,9 +162,12 @@ async fn no_other_answer_signs_anybody_in() {
         ("denied", vec![("code", ""), ("error", "access_denied")]),
         ("no_code", vec![("code", "")]),
     ] {
+        let sent = fresh(&mut browser).await;
+        liar.give(&signed(&liar.key, &liar.claims(house, &sent)));
         refused(&mut browser, &app, what, &liar.answer(&sent, &change)).await;
     }
     // Whose question it answers.
+    let sent = fresh(&mut browser).await;
     let another = Browser::new(house).authorize(&query(&app.id, &[])).await;
     let ticket = another.hidden("ticket");
     for (what, state) in [("no_state", ""), ("state_of_nobody", "AAAA"), ("state_of_another_step", &ticket)] {
@@ -167,7 +181,8 @@ async fn no_other_answer_signs_anybody_in() {
     assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("another browser"), "{page:?}");
     refused(&mut browser, &app, "nonce_of_another", &liar.answer(&sent, &[])).await;
     // And so it does, once.
-    liar.give(&good);
+    let sent = fresh(&mut browser).await;
+    liar.give(&signed(&liar.key, &liar.claims(house, &sent)));
     let (before, answered) = (browser.cookie.clone(), browser.get(&liar.answer(&sent, &[])).await);
     asked(&mut browser, &answered).await;
     browser.cookie = before.clone();
@@ -179,6 +194,70 @@ async fn no_other_answer_signs_anybody_in() {
     liar.give(&signed(&liar.key, &liar.claims(house, &sent)));
     let page = browser.get(&liar.answer(&sent, &[])).await;
     assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("too long ago"), "{page:?}");
+}
+
+/// Shows REQ-SMART-128: what a browser brings back from the provider is redeemed once, also where that signs nobody in.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_redeemed_once_whatever_comes_of_it() {
+    let liar = Liar::new();
+    let ward = Ward::at(liar.provider.house(|_| {})).await;
+    let house = &ward.house;
+    link(house, "a-17").await;
+    let app = house.app("public", json!({ "scopes": SCOPES })).await;
+    let mut browser = Browser::new(house);
+    let sent = begin(&mut browser, &query(&app.id, &[])).await;
+    liar.say("token", "{\"error\":\"invalid_grant\"}");
+    refused(&mut browser, &app, "invalid_grant", &liar.answer(&sent, &[])).await;
+    liar.give(&signed(&liar.key, &liar.claims(house, &sent)));
+    for code in ["code", "another"] {
+        let page = browser.get(&liar.answer(&sent, &[("code", code)])).await;
+        assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("done already"), "{page:?}");
+    }
+    assert_eq!(liar.calls("/token"), 1);
+    // Nor is the provider asked where the answer is not its own, now or later.
+    let sent = begin(&mut browser, &query(&app.id, &[])).await;
+    refused(&mut browser, &app, "iss", &liar.answer(&sent, &[("iss", "https://evil.example")])).await;
+    liar.give(&signed(&liar.key, &liar.claims(house, &sent)));
+    assert_eq!(browser.get(&liar.answer(&sent, &[])).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(liar.calls("/token"), 1);
+}
+
+/// Shows REQ-SMART-129: of those who wait for a provider that is slow, sixteen do; others are told at once that it is away, and whoever
+/// begins meanwhile waits for nobody who asks it what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_provider_keeps_few_waiting() {
+    let liar = Liar::new();
+    let ward = Ward::at(liar.provider.house(|_| {})).await;
+    let house = &ward.house;
+    let app = house.app("public", json!({ "scopes": SCOPES })).await;
+    let mut visits = Vec::new();
+    for _ in 0..20 {
+        let mut browser = Browser::new(house);
+        let sent = begin(&mut browser, &query(&app.id, &[])).await;
+        visits.push((browser, liar.answer(&sent, &[])));
+    }
+    assert_eq!(liar.calls("/.well-known/openid-configuration"), 1);
+    liar.say("slow", "4");
+    let answers = visits.iter_mut().map(|(browser, answer)| async move {
+        let began = Instant::now();
+        (browser.get(answer).await.status, began.elapsed())
+    });
+    let answers = futures_util::future::join_all(answers).await;
+    let away = answers.iter().filter(|(status, _)| *status == StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!((away.clone().count(), liar.calls("/token")), (4, 16), "{answers:?}");
+    assert!(away.clone().all(|(_, took)| *took < Duration::from_secs(2)), "{answers:?}");
+    // What it said of itself is old, and good while one asks anew.
+    house.site.clock.advance(3_600);
+    let mut browsers: Vec<_> = (0..4).map(|_| Browser::new(house)).collect();
+    let begun = browsers.iter_mut().map(|browser| async {
+        let began = Instant::now();
+        let sent = begin(browser, &query(&app.id, &[])).await;
+        assert_eq!(sent.status, StatusCode::SEE_OTHER, "{sent:?}");
+        began.elapsed()
+    });
+    let took = futures_util::future::join_all(begun).await;
+    assert_eq!(took.iter().filter(|took| **took < Duration::from_secs(2)).count(), 3, "{took:?}");
+    assert_eq!(liar.calls("/.well-known/openid-configuration"), 2);
 }
 
 /// Shows REQ-SMART-120: where a provider asks nobody anew, or does not say when it has, nobody's account is linked.
