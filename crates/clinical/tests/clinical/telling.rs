@@ -58,7 +58,7 @@ async fn a_slow_server_holds_up_nobody_else() {
     }
 }
 
-/// Shows REQ-SUB-08: what a patient takes back, and what is deleted or asked otherwise, is not sent any more, though it was found before.
+/// Shows REQ-SUB-08, REQ-SUB-20: what a patient takes back, and what is deleted or asked otherwise, is not sent any more, though it was found before.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ends_while_it_is_told_is_told_no_more() {
     let hook = Hook::new();

@@ -112,7 +112,7 @@ mod tests {
         Compact::read(&token).unwrap().verify(&Key::from_spki(key.spki()).unwrap()).unwrap()
     }
 
-    /// Shows REQ-SMART-82.
+    /// Shows REQ-SMART-82, REQ-SMART-121.
     #[test]
     fn an_id_token_is_for_this_sign_in_of_this_browser() {
         let asked = |oldest| Asked {

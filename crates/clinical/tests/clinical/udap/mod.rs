@@ -224,7 +224,7 @@ fn id_of(answer: &Answer, status: StatusCode) -> String {
     answer.body["client_id"].as_str().expect("an identifier").to_owned()
 }
 
-/// Shows REQ-SMART-91, REQ-SMART-92: software for which a community vouches registers by itself, within what the site gives to that
+/// Shows REQ-SMART-91, REQ-SMART-92, REQ-SMART-127: software for which a community vouches registers by itself, within what the site gives to that
 /// community, changes its registration, ends it and begins it again; it asks by its chain, also by a newer one.
 #[tokio::test(flavor = "multi_thread")]
 async fn software_of_a_community_registers_by_itself() {
