@@ -218,6 +218,12 @@ impl Heard {
         self.backup.is_some_and(|(version, _)| self.version < version)
     }
 
+    /// Whether it is later than what the backup has: the hub has worked since.
+    #[must_use]
+    pub fn is_since(&self) -> bool {
+        self.refused.is_none() && self.backup.is_some_and(|(version, _)| self.version > version)
+    }
+
     /// Whether what it says is known now.
     #[must_use]
     pub fn counts(&self) -> bool {

@@ -537,7 +537,8 @@ fn compare(request: &PendingView, key: Option<&str>, without_comparing: bool) ->
             std::io::stdout().flush()?;
             let mut answer = String::new();
             std::io::stdin().read_line(&mut answer)?;
-            if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { Err("nothing was approved".into()) }
+            let yes = ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes));
+            if yes { Ok(()) } else { Err("nothing was approved".into()) }
         }
         None => Err("give --key with the beginning of the fingerprint the device shows".into()),
     }

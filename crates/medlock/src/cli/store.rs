@@ -151,6 +151,18 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
     if args.to.exists() {
         return Err(format!("{} is there already: name a new folder", args.to.display()).into());
     }
+    // A disk that is not mounted must not look like a backup.
+    let above = std::path::absolute(&args.to)?.parent().map(Path::to_owned).unwrap_or_default();
+    let Ok(above) = above.canonicalize() else {
+        let (above, to) = (above.display(), args.to.display());
+        return Err(format!(
+            "{above}, in which {to} should be, is not there: is its disk mounted? Otherwise make it first"
+        )
+        .into());
+    };
+    if above.starts_with(dir.canonicalize()?) {
+        return Err(format!("{} lies in the hub's own folder, and would be lost with it", args.to.display()).into());
+    }
     let (mut copied, mut elsewhere, mut keys) = (Vec::new(), Vec::new(), 0_usize);
     for part in parts(dir, &args.to, dir)? {
         files::private_directory(&part.backup)?;
@@ -435,7 +447,14 @@ impl Drop for Made {
 /// Refuses where nobody can say whether its keys were changed, or its devices revoked.
 fn check_heard(args: &RestoreArgs, part: &Part, hearing: &Hearing) -> Result<(), Failure> {
     if args.nothing_since {
-        return Ok(());
+        let since = hearing.heard.iter().find(|heard| heard.is_since());
+        return since.map_or(Ok(()), |heard| {
+            Err(format!(
+                "--nothing-since is not true, as this was published behind the backup: {heard}. Say --accept-loss, or bring back what \
+                 is newer"
+            )
+            .into())
+        });
     }
     let mut unknown = Vec::new();
     if !hearing.keys_wanted.is_empty() && !args.keys_unchanged {

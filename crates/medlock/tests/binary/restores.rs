@@ -5,7 +5,7 @@ use crate::stores::wait_until;
 use medlock_trust::status::{State, StatusList};
 use std::path::Path;
 
-/// Shows REQ-STORE-90, REQ-STORE-94, REQ-STORE-122: of a hub with several authorities all are restored or none, the refusal names the
+/// Shows REQ-STORE-90, REQ-STORE-94, REQ-STORE-117, REQ-STORE-122: of a hub with several authorities all are restored or none, the refusal names the
 /// one that is not, and a maker says what it waits for; where one fails at its very end, what is back and what is not is said.
 #[test]
 fn all_authorities_of_a_hub_are_restored_or_none() {
@@ -15,6 +15,14 @@ fn all_authorities_of_a_hub_are_restored_or_none() {
     hub.run_with("\n[authority.pumps]\norganization = \"Pump Works\"\nkind = \"maker\"\n");
     let backup = folder.path().join("backup");
     let backup = backup.to_str().expect("UTF-8");
+    for (place, why) in
+        [(folder.path().join("unmounted/b"), "is not there"), (hub.dir.join("b"), "the hub's own folder")]
+    {
+        let asked =
+            medlock().args(["authority", "backup", "--dir"]).arg(&hub.dir).arg(&place).output().expect("it starts");
+        let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+        assert!(!asked.status.success() && said.contains(why) && !place.exists(), "{said}");
+    }
     hub.ask(&["authority", "backup", backup]);
     hub.ask(&["device", "register", "later", "--role", "modality"]);
     let pumps = hub.dir.join("authorities/pumps");
@@ -60,7 +68,7 @@ fn compromises(folder: &Path) -> usize {
     list.records().filter(|record| record.state == State::Compromised).count()
 }
 
-/// Shows REQ-STORE-96: the disk of a hub is gone, and its backup is from before a theft. A sidecar that heard of it hears of the next
+/// Shows REQ-STORE-96, REQ-STORE-116: the disk of a hub is gone, and its backup is from before a theft. A sidecar that heard of it hears of the next
 /// one too, and tells the hub; nobody does anything.
 #[test]
 fn a_sidecar_tells_a_restored_hub_of_the_theft_that_it_forgot() {
@@ -77,6 +85,11 @@ fn a_sidecar_tells_a_restored_hub_of_the_theft_that_it_forgot() {
     let passphrase = std::fs::read(hub.dir.join("keys/passphrase")).expect("a passphrase");
     hub.kill();
     std::fs::remove_dir_all(&hub.dir).expect("the disk is gone");
+    let mut command = medlock();
+    command.args(["authority", "restore", "--nothing-since", "--dir"]).arg(&hub.dir).arg(&backup);
+    let refused = command.arg("--knowledge").arg(folder.path().join("ct1")).output().expect("it starts");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("--nothing-since is not true"), "{said}");
     let mut command = medlock();
     command.args(["authority", "restore", "--accept-loss", "--keys-unchanged", "--revocations-unchanged", "--dir"]);
     let done = command.arg(&hub.dir).arg(&backup).output().expect("it starts");
