@@ -402,7 +402,7 @@ impl Clinical {
             Asked::Launch { client, patient, account, context } => {
                 self.open_app(Opening { client, patient, account, context }, now)
             }
-            Asked::BindDevice { name, device } => self.bind_device(&name, &device),
+            Asked::BindDevice { name, device } => self.bind_device(&name, &device, now),
             Asked::ReleaseDevice { name } => self.release_device(&name, now),
             Asked::WaitingDeliveries => {
                 let view = |Listed { number, device, when, what }| DeliveryView { number, device, when, what };

@@ -37,7 +37,7 @@ pub(crate) use handed::{NewWaiting, Once, Origin, Waiting};
 pub use history::HistoryOf;
 pub(crate) use intake::{Whose, Worn};
 pub(crate) use launch::Launch;
-pub(crate) use names::Bound;
+pub(crate) use names::{Bound, named};
 use page::Order;
 pub use page::{Cursor, Page};
 pub(crate) use passkeys::SignedIn;

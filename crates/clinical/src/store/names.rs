@@ -11,7 +11,7 @@ use crate::definitions::Definitions;
 use crate::json::{self, Document, Limits, Node};
 use crate::kind::{Kind, Millis, Row, Version};
 use crate::outcome::{Code, Issue};
-use crate::validate::{self, Asked, IndexRows, Prepared, SEPARATOR};
+use crate::validate::{self, Asked, IndexRows, SEPARATOR};
 use medlock_store::{Error, Fault, Sql, all, first, values};
 use medlock_trust::DeviceName;
 use std::collections::BTreeMap;
@@ -142,40 +142,42 @@ pub(super) fn gather(sql: &mut dyn Sql) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A Device as it is kept, without its name in the register; `None` if it cannot be read.
-fn unnamed(body: &[u8], bases: &[String]) -> Option<Prepared> {
+/// The same Device with this name in the register, or with none.
+pub(crate) fn named(body: &[u8], name: Option<&DeviceName>) -> Option<Vec<u8>> {
     let document = Document::read(body, &Limits::BUNDLE).ok()?;
-    let text = without_name(document.root());
-    let document = Document::read(&text, &Limits::BUNDLE).ok()?;
-    validate::prepare(document.root(), Definitions::r4(), Asked { kind: Kind::DEVICE, bases, mark: None }).ok()
+    let root = document.root();
+    let mut out = b"{".to_vec();
+    for (place, (member, value)) in root.members().filter(|(member, _)| member != "identifier").enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        json::member(&member, &mut out);
+        json::minified(value, &mut out);
+    }
+    let mut separator: &[u8] = b",\"identifier\":[";
+    let listed = root.member("identifier");
+    for other in listed.iter().flat_map(|listed| listed.items()).filter(|one| !names_a_device(*one)) {
+        out.extend_from_slice(separator);
+        json::minified(other, &mut out);
+        separator = b",";
+    }
+    if let Some(name) = name {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(b"{\"system\":");
+        json::text(DEVICE_SYSTEM, &mut out);
+        out.extend_from_slice(b",\"value\":");
+        json::text(name.as_str(), &mut out);
+        out.push(b'}');
+        separator = b",";
+    }
+    out.extend_from_slice(if separator == b"," { b"]}" } else { b"}" });
+    Some(out)
 }
 
-fn without_name(device: Node<'_, '_>) -> Vec<u8> {
-    let names = |identifier: &Node<'_, '_>| {
-        let system = identifier.member("system").and_then(Node::text).unwrap_or_default();
-        system.replace(SEPARATOR, "") == DEVICE_SYSTEM
-    };
-    let mut out = Vec::new();
-    for (member, value) in device.members() {
-        let others: Option<Vec<_>> =
-            (member == "identifier").then(|| value.items().filter(|one| !names(one)).collect());
-        if others.as_ref().is_some_and(Vec::is_empty) {
-            continue;
-        }
-        out.push(if out.is_empty() { b'{' } else { b',' });
-        json::member(&member, &mut out);
-        let Some(others) = others else {
-            json::minified(value, &mut out);
-            continue;
-        };
-        for (place, other) in others.into_iter().enumerate() {
-            out.push(if place == 0 { b'[' } else { b',' });
-            json::minified(other, &mut out);
-        }
-        out.push(b']');
-    }
-    out.push(b'}');
-    out
+/// Whether an identifier counts as a name in the register: as the index reads it.
+fn names_a_device(identifier: Node<'_, '_>) -> bool {
+    let system = identifier.member("system").and_then(Node::text).unwrap_or_default();
+    system.replace(SEPARATOR, "") == DEVICE_SYSTEM
 }
 
 impl Records {
@@ -195,7 +197,10 @@ impl Records {
         let former = former.filter(|former| former.id != *id);
         // One that cannot be read keeps its name: then the other one is refused.
         let first = former.and_then(|former| {
-            let to = unnamed(&former.body, bases)?;
+            let text = named(&former.body, None)?;
+            let document = Document::read(&text, &Limits::BUNDLE).ok()?;
+            let asked = Asked { kind: Kind::DEVICE, bases, mark: None };
+            let to = validate::prepare(document.root(), Definitions::r4(), asked).ok()?;
             let (if_match, bases) = (Some(former.version), bases.clone());
             Some(Act::Update { id: former.id, to, if_match, condition: None, bases })
         });
@@ -214,5 +219,28 @@ impl Records {
         self.database().read("look for the resource of a device", |sql| {
             first(sql, "resource", statement.sql(), statement.values(), |row| Ok(Row(row.number("rid")?)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-SMART-61.
+    #[test]
+    fn only_the_name_changes() {
+        let name = DeviceName::new("cgm1").expect("a name");
+        let plain = r#"{"resourceType":"Device","identifier":[{"value":"1.50"}],"version":[{"value":"2"}]}"#;
+        let with = named(plain.as_bytes(), Some(&name)).expect("a Device");
+        let text = String::from_utf8(with.clone()).expect("text");
+        assert!(
+            text.ends_with(r#""identifier":[{"value":"1.50"},{"system":"urn:medlock:fhir:device","value":"cgm1"}]}"#)
+        );
+        assert_eq!(named(&with, Some(&name)), Some(with.clone()), "once");
+        let without = named(&with, None).expect("a Device");
+        assert!(String::from_utf8(without).expect("text").ends_with(r#""identifier":[{"value":"1.50"}]}"#));
+        let none = named(br#"{"resourceType":"Device","identifier":[{"system":"urn:medlock:fhir:device"}]}"#, None);
+        assert_eq!(none.as_deref(), Some(&br#"{"resourceType":"Device"}"#[..]));
+        assert_eq!(named(b"[", None), None);
     }
 }

@@ -1,6 +1,6 @@
 //! What the audit tells, and to whom.
 
-use crate::fixture::{Answer, House, glucose, patient};
+use crate::fixture::{Answer, House, glucose, patient, patients};
 use crate::people::token;
 use crate::provenance::assert_valid;
 use crate::smart::Ward;
@@ -32,8 +32,7 @@ async fn until(count: usize, search: impl AsyncFn() -> Vec<Value>) -> Vec<Value>
 async fn the_audit_is_served_as_audit_events() {
     for house in House::both() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
-        let (anna, bert) =
-            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
         let own = gateway.create(&crate::fixture::device("gw", &anna)).await.made();
         let reading = gateway.create(&glucose(&anna, &own, "2024-01-01")).await.made();
         gateway.get(&format!("Observation/{reading}")).await;

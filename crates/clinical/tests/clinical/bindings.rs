@@ -1,6 +1,6 @@
 //! What a device measured goes to nobody by what it is now: it was another Device before, or is none.
 
-use crate::fixture::{Device, House, device, patient};
+use crate::fixture::{Device, House, device, patients};
 use crate::intake::{administrations, at, bolus, deliveries, number, number_of, reading, readings, resources};
 use http::StatusCode;
 use medlock_clinical::DEVICE_SYSTEM;
@@ -43,8 +43,7 @@ fn plain(patient: &str) -> Value {
 async fn what_a_device_measured_as_another_one_is_nobodys() {
     for house in House::both() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
-        let (anna, bert) =
-            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
         let (cgm, pump) = (house.device("cgm", Role::Sensor), house.device("pump", Role::Actuator));
         // The other ones are Bert's for long.
         let his = [gateway.create(&plain(&bert)).await.made(), gateway.create(&plain(&bert)).await.made()];
@@ -111,8 +110,7 @@ async fn what_a_device_measured_as_another_one_is_nobodys() {
 async fn a_name_is_moved_at_once() {
     for house in House::both() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
-        let (anna, bert) =
-            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
         let mut hers = device("cgm", &anna);
         let serial = json!({ "system": "urn:serials", "value": "1.50" });
         hers["identifier"].as_array_mut().expect("identifiers").push(serial.clone());

@@ -1,6 +1,6 @@
 //! What the store keeps to, on both databases.
 
-use crate::fixture::{House, device, glucose, patient};
+use crate::fixture::{House, device, glucose, patients};
 use http::StatusCode;
 use medlock_clinical::audit;
 use medlock_trust::Role;
@@ -16,7 +16,7 @@ async fn both_databases_keep_the_contract() {
 
 async fn keeps(house: &House) {
     let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
-    let (anna, bert) = (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+    let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
     let sensor = gateway.create(&device("cgm", &anna)).await.made();
     let mut readings = Vec::new();
     for day in 1..=5 {

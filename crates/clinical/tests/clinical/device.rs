@@ -1,6 +1,6 @@
 //! Devices as clients: certificate, verdict, and what a token is bound to.
 
-use crate::fixture::{House, device, glucose, patient};
+use crate::fixture::{House, device, glucose, patient, patients};
 use axum::body::Body;
 use http::{Request, StatusCode};
 use medlock_trust::Role;
@@ -136,7 +136,7 @@ async fn expired_device_reports_marked() {
 async fn a_device_writes_its_own_alone() {
     let house = House::new();
     let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
-    let (anna, bert) = (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+    let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
     let unknown = house.device("cgm", Role::Sensor).ask_token("system/Observation.c").await;
     assert_eq!(unknown.body["error"], "access_denied", "no resource is this device yet");
     let own = gateway.create(&device("cgm", &anna)).await.made();

@@ -332,6 +332,15 @@ impl Device<'_> {
     }
 }
 
+/// Patients of these names, whom `gateway` makes.
+pub(crate) async fn patients<const N: usize>(gateway: &Device<'_>, names: [&str; N]) -> [String; N] {
+    let mut made = names.map(str::to_owned);
+    for name in &mut made {
+        *name = gateway.create(&patient(name)).await.made();
+    }
+    made
+}
+
 pub(crate) fn patient(name: &str) -> Value {
     json!({ "resourceType": "Patient", "name": [{ "family": name }] })
 }

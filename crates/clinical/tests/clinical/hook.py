@@ -1,14 +1,13 @@
 """A server that is told something: it notes each request as a line of JSON, and answers with what stands in `status`; where `slow` is in
 the path, after as many seconds as stand in `slow`. Connections stay open, but where `closes` is in the path."""
 
-import http.server
 import json
-import ssl
-import sys
 import time
 
+from tls_server import Handler, serve
 
-class Hook(http.server.BaseHTTPRequestHandler):
+
+class Hook(Handler):
     protocol_version = "HTTP/1.1"
 
     def told(self):
@@ -28,12 +27,5 @@ class Hook(http.server.BaseHTTPRequestHandler):
     do_POST = told
     do_PUT = told
 
-    def log_message(self, *_):
-        pass
 
-
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain("server.pem", "server.key")
-server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Hook)
-server.socket = context.wrap_socket(server.socket, server_side=True)
-server.serve_forever()
+serve(Hook)

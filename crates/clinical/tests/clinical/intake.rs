@@ -1,7 +1,7 @@
 //! What guards and gateways of the same process hand over.
 
 use crate::backend::Backend;
-use crate::fixture::{Device, House, device, patient};
+use crate::fixture::{Device, House, device, patient, patients};
 use http::StatusCode;
 use medlock_clinical::seam::{
     Delivered, Delivery, Handed, Incarnation, Intake as _, Kept, NotKept, Numbered, Refusal, Sort, StoredSeries,
@@ -164,8 +164,7 @@ async fn what_is_handed_over_is_marked() {
 async fn a_reading_is_whose_its_device_was() {
     for house in House::both() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
-        let (anna, bert) =
-            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
         let cgm = house.device("cgm", Role::Sensor);
         let mut times = Vec::new();
         let mut tick = || {
@@ -296,8 +295,7 @@ async fn a_delivery_of_nobody_waits_until_a_person_says_whose_it_was() {
     for house in House::both() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
         let pump = house.device("pump", Role::Actuator);
-        let (anna, bert) =
-            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
         let before = at(&house);
         assert_eq!(deliveries(&house, &pump, &[bolus(1, before)]), [Kept::Waits], "there is no Device yet");
         let own = gateway.create(&device("pump", &anna)).await.made();
@@ -423,8 +421,7 @@ async fn what_is_known_is_known_by_its_contents() {
 async fn identifiers_of_what_devices_report_are_reserved() {
     for house in House::both() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
-        let (anna, bert) =
-            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
         let own = gateway.create(&device("cgm", &anna)).await.made();
         let cgm = house.device("cgm", Role::Sensor);
         let headers = [("content-type", "application/fhir+json")];

@@ -1,7 +1,7 @@
 //! Which Device a device of the register is: software cannot say it, so that no reading comes to another patient.
 
 use crate::backend::Backend;
-use crate::fixture::{Answer, Device, House, device, glucose, patient};
+use crate::fixture::{Answer, Device, House, device, glucose, patient, patients};
 use http::{Method, Request, StatusCode};
 use medlock_clinical::DEVICE_SYSTEM;
 use medlock_trust::Role;
@@ -34,8 +34,7 @@ fn with(mut resource: Value, id: &str, identifiers: Value) -> Value {
 async fn device_identity_claimed_by_software() {
     for house in House::both() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
-        let (anna, bert) =
-            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
         let cgm = gateway.create(&device("cgm", &anna)).await.made();
         let software = Backend::new(&house, "system/*.cruds").await.token("system/*.cruds").await;
         let ask = async |to: (Method, &str), body: &Value| send(&house, &software, to, body).await;

@@ -1,6 +1,6 @@
 //! What a caller with one patient learns of others: nothing, whatever it searches by.
 
-use crate::fixture::{Answer, Device, House, device, glucose, patient};
+use crate::fixture::{Answer, Device, House, device, glucose, patients};
 use http::StatusCode;
 use medlock_trust::Role;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ struct Ward {
 
 async fn ward(house: &House) -> Ward {
     let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
-    let (anna, bert) = (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+    let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
     let (hers, his) =
         (gateway.create(&device("a", &anna)).await.made(), gateway.create(&device("b", &bert)).await.made());
     let own = gateway.create(&glucose(&anna, &hers, "2024-01-01")).await.made();

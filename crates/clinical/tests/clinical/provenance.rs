@@ -1,6 +1,6 @@
 //! Where what devices write came from.
 
-use crate::fixture::{Device, House, device, glucose, patient};
+use crate::fixture::{Device, House, device, glucose, patient, patients};
 use http::StatusCode;
 use medlock_clinical::definitions::Definitions;
 use medlock_clinical::json::{Document, Limits};
@@ -62,8 +62,7 @@ async fn of(who: &Device<'_>, observation: &str) -> Vec<Value> {
 async fn what_a_device_writes_says_where_it_came_from() {
     for house in House::both() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
-        let (anna, bert) =
-            (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+        let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
         let own = gateway.create(&device("cgm", &anna)).await.made();
         let cgm = house.device("cgm", Role::Sensor);
         house.prove(&cgm, b"a proof of the log");

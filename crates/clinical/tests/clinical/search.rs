@@ -1,6 +1,6 @@
 //! What a search does not tell.
 
-use crate::fixture::{House, device, glucose, patient};
+use crate::fixture::{House, device, glucose, patient, patients};
 use http::StatusCode;
 use medlock_trust::Role;
 
@@ -33,7 +33,7 @@ async fn cursor_of_another_caller() {
 async fn a_search_is_no_oracle() {
     let house = House::new();
     let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
-    let (anna, bert) = (gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made());
+    let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
     let (hers, his) =
         (gateway.create(&device("a", &anna)).await.made(), gateway.create(&device("b", &bert)).await.made());
     let own = gateway.create(&glucose(&anna, &hers, "2024-01-01")).await.made();

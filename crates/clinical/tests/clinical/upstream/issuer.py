@@ -1,14 +1,16 @@
 """An OpenID provider that says what stands in its files: `/a/b` is in `a_b`. It checks nothing; how a real one answers is tested
 elsewhere. What it is asked it writes into `calls`; where there is `slow`, it answers after so many seconds."""
 
-import http.server
 import os
-import ssl
 import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tls_server import Handler, serve
 
 
-class Issuer(http.server.BaseHTTPRequestHandler):
+class Issuer(Handler):
     def told(self):
         self.rfile.read(int(self.headers.get("content-length") or 0))
         with open("calls", "a") as calls:
@@ -31,12 +33,5 @@ class Issuer(http.server.BaseHTTPRequestHandler):
     do_GET = told
     do_POST = told
 
-    def log_message(self, *_):
-        pass
 
-
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain("server.pem", "server.key")
-server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Issuer)
-server.socket = context.wrap_socket(server.socket, server_side=True)
-server.serve_forever()
+serve(Issuer)

@@ -12,6 +12,14 @@ struct Liar {
 }
 
 impl Liar {
+    /// A ward whose people sign in there, one who is linked, and software.
+    async fn ward(&self) -> (Ward, App) {
+        let ward = Ward::at(self.provider.house(|_| {})).await;
+        link(&ward.house, "a-17").await;
+        let app = ward.house.app("public", json!({ "scopes": SCOPES })).await;
+        (ward, app)
+    }
+
     fn new() -> Self {
         let mut provider = Provider::new();
         provider.start(&mut Self::command());
@@ -99,10 +107,8 @@ async fn refused(browser: &mut Browser<'_>, app: &App, what: &str, answer: &str)
 #[tokio::test(flavor = "multi_thread")]
 async fn no_other_answer_signs_anybody_in() {
     let liar = Liar::new();
-    let ward = Ward::at(liar.provider.house(|_| {})).await;
+    let (ward, app) = liar.ward().await;
     let house = &ward.house;
-    link(house, "a-17").await;
-    let app = house.app("public", json!({ "scopes": SCOPES })).await;
     let mut browser = Browser::new(house);
     let fresh = async |browser: &mut Browser<'_>| begin(browser, &query(&app.id, &[])).await;
     // What it says in its token.
@@ -200,10 +206,8 @@ async fn no_other_answer_signs_anybody_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_redeemed_once_whatever_comes_of_it() {
     let liar = Liar::new();
-    let ward = Ward::at(liar.provider.house(|_| {})).await;
+    let (ward, app) = liar.ward().await;
     let house = &ward.house;
-    link(house, "a-17").await;
-    let app = house.app("public", json!({ "scopes": SCOPES })).await;
     let mut browser = Browser::new(house);
     let sent = begin(&mut browser, &query(&app.id, &[])).await;
     liar.say("token", "{\"error\":\"invalid_grant\"}");
