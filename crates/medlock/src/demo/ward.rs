@@ -38,8 +38,6 @@ pub(crate) struct DeviceArgs {
     kind: super::diabetes::Kind,
     #[arg(long)]
     folder: PathBuf,
-    #[arg(long, default_value_t = 0)]
-    port: u16,
     #[arg(long)]
     speed: u32,
     #[arg(long = "member")]
@@ -114,7 +112,6 @@ fn run_device(args: &DeviceArgs) -> Result<(), Failure> {
     let options = machine::Options {
         kind: args.kind.machine(),
         folder: args.folder.clone(),
-        port: args.port,
         speed: args.speed,
         members: args.members.iter().map(member).collect::<Result<_, _>>()?,
         threshold: args.threshold,

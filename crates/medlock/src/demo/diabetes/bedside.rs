@@ -71,7 +71,7 @@ impl Machine {
         let members = site.members.iter().map(ToString::to_string).collect::<Vec<_>>();
         let replay = replay.map(Path::to_owned);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let process = start(kind, name, &folder, &members, replay.as_deref(), 0)?;
+        let process = start(kind, name, &folder, &members, replay.as_deref())?;
         let name = name.to_owned();
         let (device, said) = (String::new(), Vec::new());
         let mut machine = Self { name, address, device, said, kind, members, folder, replay, process };
@@ -269,13 +269,12 @@ impl Machine {
         Ok(())
     }
 
-    /// Switches it on again after its power was cut.
+    /// Switches it on again after its power was cut, behind another port: a link has to be led to it.
     ///
     /// # Errors
     /// When it does not start.
     pub(crate) async fn power_on(&mut self) -> Result<(), Failure> {
-        let port = self.address.port();
-        self.process = start(self.kind, &self.name, &self.folder, &self.members, self.replay.as_deref(), port)?;
+        self.process = start(self.kind, &self.name, &self.folder, &self.members, self.replay.as_deref())?;
         self.until_listening().await
     }
 
@@ -301,17 +300,9 @@ impl Machine {
     }
 }
 
-fn start(
-    kind: Kind,
-    name: &str,
-    folder: &Path,
-    members: &[String],
-    replay: Option<&Path>,
-    port: u16,
-) -> Result<Process, Failure> {
+fn start(kind: Kind, name: &str, folder: &Path, members: &[String], replay: Option<&Path>) -> Result<Process, Failure> {
     let mut command = supervise::command(["ward", "device", "--kind", kind.name(), "--folder"])?;
     command.arg(folder).args(["--speed", &SPEED.to_string(), "--threshold", &THRESHOLD.to_string(), "--seed", "7"]);
-    command.args(["--port", &port.to_string()]);
     for member in members {
         command.args(["--member", member]);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Of a hundred datagrams, how many are lost.
@@ -42,6 +43,8 @@ pub(crate) struct Link {
     pub(crate) address: SocketAddr,
     /// What happened on it.
     pub(crate) seen: Arc<Seen>,
+    /// Where the machine is.
+    target: watch::Sender<SocketAddr>,
     task: JoinHandle<()>,
 }
 
@@ -55,11 +58,17 @@ impl Link {
         let address = front.local_addr()?;
         let seen = Arc::new(Seen::default());
         let wire = Wire { seen: Arc::clone(&seen), chance: Arc::new(AtomicU64::new(seed)) };
+        let (target, machine) = watch::channel(target);
         let task = tokio::spawn(async move {
             // A socket that fails ends the link; whoever waits behind it says so.
-            let _ = carry(front, target, wire).await;
+            let _ = carry(front, machine, wire).await;
         });
-        Ok(Self { address, seen, task })
+        Ok(Self { address, seen, target, task })
+    }
+
+    /// The machine was switched on again and is at `target` now: nobody keeps a port for who is off.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        self.target.send_replace(target);
     }
 }
 
@@ -118,7 +127,7 @@ impl Wire {
     }
 }
 
-async fn carry(front: Arc<UdpSocket>, target: SocketAddr, wire: Wire) -> std::io::Result<()> {
+async fn carry(front: Arc<UdpSocket>, target: watch::Receiver<SocketAddr>, wire: Wire) -> std::io::Result<()> {
     // One socket towards the machine for each sender, so that answers find their way.
     let mut backs: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut answers = JoinSet::new();
@@ -135,7 +144,8 @@ async fn carry(front: Arc<UdpSocket>, target: SocketAddr, wire: Wire) -> std::io
                 back
             }
         };
-        wire.pass(&buffer[..length], &back, target, &mut tasks);
+        let to = *target.borrow();
+        wire.pass(&buffer[..length], &back, to, &mut tasks);
     }
 }
 

@@ -145,10 +145,9 @@ impl Site {
         };
         let clinical =
             ClinicalConfig { enabled: true, public_url: Some(PUBLIC.to_owned()), ..ClinicalConfig::default() };
-        let mut config = Config { hub: config, clinical, ..Config::default() };
+        let config = Config { hub: config, clinical, ..Config::default() };
         let hub = Hub::start_with(&config, config.hub.authority(), clock.clone()).await?;
-        let address = hub.coap().ok_or("the hub has no door for small devices")?;
-        config.hub.coap = Some(address);
+        let address = door(&hub)?;
         let keys: Vec<SigningKey> = makers.iter().map(|_| SigningKey::generate()).collect();
         let members: Vec<KeyId> = keys.iter().map(SigningKey::key_id).collect();
         let (root, began) = (hub.authority.root().key, clock.now());
@@ -194,14 +193,15 @@ impl Site {
         }
     }
 
-    /// Switches the hub on again, behind the same door.
+    /// Switches the hub on again, behind another port: a link has to be led to it.
     ///
     /// # Errors
-    /// When the port was taken meanwhile.
+    /// When it does not start.
     pub(crate) async fn switch_on(&mut self) -> Result<(), Failure> {
         if self.hub.is_none() {
-            let authority = self.config.hub.authority();
-            self.hub = Some(Hub::start_with(&self.config, authority, self.clock.clone()).await?);
+            let hub = Hub::start_with(&self.config, self.config.hub.authority(), self.clock.clone()).await?;
+            self.address = door(&hub)?;
+            self.hub = Some(hub);
         }
         Ok(())
     }
@@ -305,6 +305,11 @@ impl Site {
         let maker = self.makers.iter().find(|(kind, _)| *kind == wanted);
         maker.map(|(_, maker)| maker).ok_or_else(|| "there is no such maker".into())
     }
+}
+
+/// Where a hub takes CoAP.
+fn door(hub: &Hub) -> Result<SocketAddr, Failure> {
+    hub.coap().ok_or_else(|| "the hub has no door for small devices".into())
 }
 
 /// A maker's authority, in a building of its own.

@@ -276,6 +276,7 @@ impl Ward {
     async fn meet_the_hub(&mut self) -> Result<(), Failure> {
         self.synchronize();
         self.site.switch_on().await?;
+        self.to_hub.lead_to(self.site.address);
         self.site.tick().await?;
         self.status = carrier::status(self.site.address).await?;
         for machine in [&mut self.pump, &mut self.sensor, &mut self.spare, &mut self.controller, &mut self.other_pump] {

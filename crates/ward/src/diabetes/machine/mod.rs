@@ -36,8 +36,6 @@ pub struct Options {
     pub kind: Kind,
     /// What it keeps: flash, keys, and `birth-0.der` and so on, the chain of its birth credential.
     pub folder: PathBuf,
-    /// The port it takes datagrams at; 0 for any.
-    pub port: u16,
     /// How many times faster than real ones its ticks go.
     pub speed: u32,
     /// The members of the makers' alliance, whose list it believes.

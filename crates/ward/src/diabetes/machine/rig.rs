@@ -87,7 +87,7 @@ enum Input {
 /// Runs a machine until the world ends.
 pub(super) fn run(options: &Options, firmware: &mut dyn Firmware) -> Result<(), Error> {
     let folder = &options.folder;
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, options.port))?;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let birth = birth_chain(folder)?;
     let birth: Vec<&[u8]> = birth.iter().map(Vec::as_slice).collect();
     let (mut staging, mut body, mut met) = (vec![0; STAGING], vec![0; STAGING], vec![0; MET]);

@@ -24,6 +24,7 @@ impl Ward {
         self.pump.cut_power().await?;
         let restarted = self.pump.said.len();
         self.pump.power_on().await?;
+        self.to_pump.lead_to(self.pump.address);
         let uncertain = self.pump.until(restarted, |said| match said {
             Said::Uncertain { counter, at_most } => Some((*counter, *at_most)),
             _ => None,
