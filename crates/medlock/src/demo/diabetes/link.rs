@@ -190,4 +190,23 @@ mod tests {
         assert!((10..=60).contains(&twice) && late > 20, "{twice} {late}");
         assert!(!answers.is_sorted(), "nothing was reordered");
     }
+
+    #[tokio::test]
+    async fn it_follows_a_machine_to_another_port() {
+        let [before, after] =
+            [UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap()];
+        let link = Link::start(before.local_addr().unwrap(), 1).await.unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut buffer = [0; 16];
+        for machine in [before, after] {
+            link.lead_to(machine.local_addr().unwrap());
+            // Some are lost.
+            for _ in 0..50 {
+                sender.send_to(b"here", link.address).await.unwrap();
+            }
+            let received = tokio::time::timeout(Duration::from_secs(5), machine.recv_from(&mut buffer)).await;
+            let (length, _) = received.expect("it comes").unwrap();
+            assert_eq!(&buffer[..length], b"here");
+        }
+    }
 }
