@@ -27,6 +27,7 @@ mod config;
 pub mod consent;
 pub mod definitions;
 mod error;
+mod figures;
 pub mod intake;
 pub mod jose;
 pub mod json;
@@ -46,6 +47,7 @@ pub mod validate;
 pub use auth::{CommunityConfig, SignInConfig};
 pub use config::{ClinicalConfig, Settings};
 pub use error::Error;
+pub use figures::Figures;
 
 use access::{Gate, Sight, Verb};
 use axum::Router;
@@ -100,6 +102,8 @@ pub struct Clinical {
     /// How many records devices have reported.
     quota: intake::Quota,
     places_looked: subscription::Places,
+    /// How many readers of the store subscribers have at once.
+    looks: tokio::sync::Semaphore,
     /// Whose software registers by itself.
     communities: Arc<auth::Communities>,
     /// Where people sign in, if it is elsewhere.
@@ -126,7 +130,7 @@ impl Clinical {
         let gate = gate.with_base(settings.base.clone()).with_communities(Arc::clone(&communities));
         let audit = audit::Queue::start(Arc::clone(&records), clock.clone()).map_err(Error::Thread)?;
         let devices_address = RwLock::new("".into());
-        Ok(Arc::new(Self {
+        let clinical = Self {
             settings,
             clock,
             knowledge,
@@ -141,10 +145,13 @@ impl Clinical {
             turn: subscription::Turn::new(),
             quota: intake::Quota::default(),
             places_looked: subscription::Places::default(),
+            looks: tokio::sync::Semaphore::new(subscription::LOOKS_AT_ONCE),
             communities,
             upstream,
             devices_address,
-        }))
+        };
+        clinical.publish_web_keys();
+        Ok(Arc::new(clinical))
     }
 
     /// The paths of the people's door.
@@ -199,6 +206,10 @@ impl Clinical {
 
     pub(crate) const fn turn(&self) -> &subscription::Turn {
         &self.turn
+    }
+
+    pub(crate) const fn looks(&self) -> &tokio::sync::Semaphore {
+        &self.looks
     }
 
     pub(crate) const fn places_looked(&self) -> &subscription::Places {

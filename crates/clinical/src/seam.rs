@@ -152,6 +152,9 @@ pub enum NotKept {
         /// The images' Patient ID.
         patient: String,
     },
+    /// Of the device's deliveries so many wait that there is no room for more.
+    #[error("so many of its deliveries wait that there is no room: say whose those were, and it reports again")]
+    TooManyWait,
     /// What they need does not become a resource.
     #[error("number {number} does not become a resource: {text}", text = first_text(issues))]
     Unfit {
@@ -177,6 +180,7 @@ impl NotKept {
             Self::TooMany { .. } => "intake-too-many",
             Self::NoPatient(_) => "intake-no-patient",
             Self::OtherPatient { .. } => "intake-other-patient",
+            Self::TooManyWait => "intake-too-many-wait",
             Self::Unfit { .. } => "intake-unfit",
             Self::Busy => "intake-busy",
             Self::Store(_) => "intake-store",

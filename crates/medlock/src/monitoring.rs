@@ -103,7 +103,7 @@ fn written(
         }
     }
     if let Some(clinical) = &watched.clinical {
-        subscribers(&mut registry, clinical);
+        records(&mut registry, clinical);
     }
     process(&mut registry);
     let mut out = String::new();
@@ -170,15 +170,17 @@ impl Gauges {
     }
 }
 
-/// How those are who are told of new readings.
-fn subscribers(registry: &mut Registry, clinical: &Clinical) {
+/// How the records are: who is told of them, and what is not in them yet.
+fn records(registry: &mut Registry, clinical: &Clinical) {
     let figures = match clinical.figures() {
         Ok(figures) => figures,
-        Err(error) => return tracing::warn!(%error, "there are no figures of subscribers"),
+        Err(error) => return tracing::warn!(%error, "there are no figures of the records"),
     };
-    let (all, behind) = (Gauge::<i64>::default(), Gauge::<i64>::default());
+    let (all, behind, waiting) = (Gauge::<i64>::default(), Gauge::<i64>::default(), Gauge::<i64>::default());
     all.set(figures.subscriptions.try_into().unwrap_or(i64::MAX));
     behind.set(figures.behind_seconds);
+    waiting.set(figures.deliveries_waiting.try_into().unwrap_or(i64::MAX));
+    registry.register("deliveries_waiting", "Deliveries that wait until a person says whose they were", waiting);
     registry.register("subscriptions", "Subscriptions that are told of new readings", all);
     let help = "How long the subscriber that has waited longest has waited to be told";
     registry.register_with_unit("subscriber_behind", help, Unit::Seconds, behind);

@@ -6,7 +6,7 @@
 use super::answer::{OAuthError, Refused, away};
 use super::authorize::{self, Problem, Wish, answer_address};
 use super::choice::{Choice, name_of};
-use super::clients::Account;
+use super::clients::{Account, Proof};
 use super::form::Form;
 use super::scope::Word;
 use super::screen::{self, Wrong};
@@ -121,6 +121,10 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong:
         choice: choice.as_ref(),
         about: about.as_deref(),
         passkey: &passkey,
+        community: match &wish.client.proof {
+            Proof::Community(member) => Some((&*member.community, &*member.uri)),
+            Proof::None | Proof::Secret(_) | Proof::Keys { .. } => None,
+        },
         days: clinical.settings().refresh_seconds / 86_400,
         ticket: &ticket("consent"),
         origin: origin_of(&wish.redirect),

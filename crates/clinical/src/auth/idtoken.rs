@@ -4,6 +4,8 @@ use super::answer::{OAuthError, away};
 use super::clients::{Account, Client};
 use crate::Clinical;
 use crate::jose::{Key, signing_input};
+use crate::seam::NeedError;
+use crate::store::PublicKey;
 use data_encoding::BASE64URL_NOPAD;
 use medlock_node::provider::WebAlgorithm;
 use serde::Serialize;
@@ -11,6 +13,8 @@ use serde_json::{Value, json};
 
 /// How long an ID token is good, in seconds.
 const SECONDS: i64 = 300;
+/// How long the keys of a hub are shown that is not seen any more, in seconds.
+const SEEN: i64 = 7 * 86_400;
 
 /// Who has signed in, and to whom it is said.
 pub(super) struct Person<'a> {
@@ -74,10 +78,32 @@ fn name_of(key: &Key) -> String {
     BASE64URL_NOPAD.encode(key.thumbprint())
 }
 
-/// `/auth/keys`: what ID tokens are checked with (RFC 7517 section 5). Blocks.
+/// `/auth/keys`: what ID tokens and notices are checked with (RFC 7517 section 5), of this hub and of all others of its store. Blocks.
 pub(super) fn key_set(clinical: &Clinical) -> Result<Vec<u8>, OAuthError> {
-    let spki = |algorithm| Ok((clinical.web_keys().public_key(algorithm).map_err(|error| away(&error))?, algorithm));
-    set_of(&WebAlgorithm::ALL.into_iter().map(spki).collect::<Result<Vec<_>, OAuthError>>()?)
+    let mut keys = clinical.own_web_keys().map_err(|error| away(&error))?;
+    let since = clinical.clock().now().unix().saturating_sub(SEEN);
+    let others = clinical.records().web_keys(since).map_err(|error| away(&error))?;
+    let others: Vec<_> = others.into_iter().filter(|other| !keys.contains(other)).collect();
+    keys.extend(others);
+    set_of(&keys)
+}
+
+impl Clinical {
+    /// Lets the other hubs of the store show the keys of this one: who is told by it, or signs in at it, may ask any of them. Makes
+    /// the keys where there are none yet. Blocks.
+    pub(crate) fn publish_web_keys(&self) {
+        let kept = self.own_web_keys().map_err(|error| error.to_string()).and_then(|keys| {
+            self.records().keep_web_keys(keys, self.clock().now().unix()).map_err(|error| error.to_string())
+        });
+        if let Err(error) = kept {
+            tracing::warn!(error, "other hubs do not know the keys of this one for ID tokens and notices");
+        }
+    }
+
+    fn own_web_keys(&self) -> Result<Vec<PublicKey>, NeedError> {
+        let spki = |algorithm| Ok((self.web_keys().public_key(algorithm)?, algorithm));
+        WebAlgorithm::ALL.into_iter().map(spki).collect()
+    }
 }
 
 /// Keys (`SubjectPublicKeyInfo`, DER) with their algorithms, as a set.
@@ -93,4 +119,34 @@ pub(super) fn set_of(all: &[(Vec<u8>, WebAlgorithm)]) -> Result<Vec<u8>, OAuthEr
         keys.push(members);
     }
     serde_json::to_vec(&json!({ "keys": keys })).map_err(|error| away(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::fixture::House;
+    use medlock_node::provider::WebKey;
+
+    /// Shows REQ-SMART-130: a hub shows the keys of all hubs of its store, and no more those of one that has been gone for a week.
+    #[test]
+    fn each_hub_shows_the_keys_of_all() {
+        for house in House::both() {
+            let shown = || {
+                let told: Value = serde_json::from_slice(&key_set(&house.clinical).expect("a set")).expect("JSON");
+                let keys = told["keys"].as_array().expect("keys").iter();
+                keys.map(|key| (key["kid"].clone(), key["alg"].clone())).collect::<Vec<_>>()
+            };
+            let own = shown();
+            let other = WebKey::generate(WebAlgorithm::Es256);
+            let kid = BASE64URL_NOPAD.encode(Key::from_spki(other.spki()).expect("a key").thumbprint());
+            let now = house.site.clock.now().unix();
+            let keys = vec![(other.spki().to_vec(), WebAlgorithm::Es256)];
+            house.clinical.records().keep_web_keys(keys, now).expect("kept");
+            let all = shown();
+            assert_eq!((all.len(), &all[..own.len()]), (own.len() + 1, &own[..]), "its own come first, and once");
+            assert_eq!(all[own.len()], (kid.into(), "ES256".into()));
+            house.site.clock.advance(8 * 86_400);
+            assert_eq!(shown(), own, "its own are shown whenever");
+        }
+    }
 }

@@ -22,6 +22,7 @@ use axum::response::{IntoResponse as _, Response};
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::StatusCode;
 use medlock_node::provider::{self, WebAlgorithm, sha256};
+use medlock_trust::DeviceName;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::net::IpAddr;
@@ -32,6 +33,8 @@ const SETUP: i64 = 24 * 3_600;
 /// Characters of a name, and of an address, at most; addresses of one client, at most.
 const LONGEST_NAME: usize = 100;
 const LONGEST_ADDRESS: usize = 512;
+/// Characters of why deliveries were nobody's.
+const WHY: usize = 500;
 pub(super) const MOST_ADDRESSES: usize = 16;
 
 /// What is asked.
@@ -143,7 +146,21 @@ pub enum Asked {
         name: String,
     },
     /// Deliveries for which no patient could be named. Answer: [`Told::Deliveries`].
-    WaitingDeliveries,
+    WaitingDeliveries {
+        /// Those of this device of the register alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
+        /// Those behind this number.
+        #[serde(default)]
+        after: i64,
+    },
+    /// Say that they were nobody's: all of them, or none. Answer: [`Told::Done`].
+    DismissDeliveries {
+        /// Their numbers.
+        numbers: Vec<i64>,
+        /// Why.
+        why: String,
+    },
     /// Say whose they were: all of them, or none. Answer: [`Told::Done`].
     AssignDeliveries {
         /// Their numbers.
@@ -220,6 +237,9 @@ pub enum Told {
     Deliveries {
         /// Oldest first; a thousand at most.
         deliveries: Vec<DeliveryView>,
+        /// Whether there are more behind the last one.
+        #[serde(default)]
+        more: bool,
     },
 }
 
@@ -404,9 +424,20 @@ impl Clinical {
             }
             Asked::BindDevice { name, device } => self.bind_device(&name, &device, now),
             Asked::ReleaseDevice { name } => self.release_device(&name, now),
-            Asked::WaitingDeliveries => {
+            Asked::WaitingDeliveries { device, after } => {
                 let view = |Listed { number, device, when, what }| DeliveryView { number, device, when, what };
-                Ok(Told::Deliveries { deliveries: self.waiting()?.into_iter().map(view).collect() })
+                let device = device.map(|name| {
+                    DeviceName::new(&name).ok_or_else(|| Refused::wrong(format!("{name:?} is no name of a device")))
+                });
+                let (deliveries, more) = self.waiting(device.transpose()?, after)?;
+                Ok(Told::Deliveries { deliveries: deliveries.into_iter().map(view).collect(), more })
+            }
+            Asked::DismissDeliveries { numbers, why } => {
+                if why.trim().is_empty() || why.chars().count() > WHY {
+                    return Err(Refused::wrong(format!("say why they were nobody's, in {WHY} characters at most")));
+                }
+                self.dismiss(&numbers, &why)?;
+                Ok(Told::Done { text: format!("{} deliveries were nobody's, and wait no more", numbers.len()) })
             }
             Asked::AssignDeliveries { numbers, patient } => {
                 let id = patient.strip_prefix("Patient/").and_then(Id::read);

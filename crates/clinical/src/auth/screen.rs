@@ -209,6 +209,8 @@ pub(super) struct Asked<'a> {
     pub(super) about: Option<&'a str>,
     /// The form with which the person makes a passkey, if that may be.
     pub(super) passkey: &'a str,
+    /// The community that vouches for it, and the address that it proved, if it registered by itself: it chose its name.
+    pub(super) community: Option<(&'a str, &'a str)>,
     /// For how long it may stay, in days.
     pub(super) days: i64,
     /// What comes back with the form.
@@ -223,6 +225,16 @@ pub(super) fn consent(asked: &Asked<'_>) -> Response {
         "<p>You are signed in as <strong>{}</strong>. Untick what you do not want; the app works with what is left.</p>",
         escaped(asked.person)
     );
+    if let Some((community, uri)) = asked.community {
+        let _ = write!(
+            body,
+            "<p>Nobody of this hospital knows this app. It calls itself <strong>{}</strong>; what {} vouches for is that it is \
+             <code>{}</code>.</p>",
+            escaped(asked.app),
+            escaped(community),
+            escaped(uri)
+        );
+    }
     if let Some(choice) = asked.choice.filter(|choice| choice.more || !choice.find.is_empty()) {
         search(choice, &mut body);
     }

@@ -15,6 +15,8 @@ use crate::validate::{self, Asked, Prepared};
 use medlock_trust::DeviceName;
 use std::collections::{BTreeSet, HashMap};
 
+/// The kind of the alarm that deliveries wait.
+const ALARM: &str = "delivery-waits";
 /// How often it is tried again because others changed the same.
 pub(super) const TRIES: usize = 8;
 
@@ -139,12 +141,32 @@ impl Clinical {
                     Err(other) => return Err(other),
                 }
             }
-            if !waiting.is_empty() || !notes.is_empty() {
-                self.records().set_aside(waiting, notes)?;
+            let wait = waiting.len();
+            if wait > 0 || !notes.is_empty() {
+                let has_room = self.records().set_aside(*name, waiting, notes)?;
+                self.say_who_waits(name, wait, has_room);
+                if !has_room {
+                    return Err(NotKept::TooManyWait);
+                }
             }
             return Ok(kept);
         }
         Err(NotKept::Busy)
+    }
+
+    /// Deliveries are not in the records, and people are to say whose they were.
+    fn say_who_waits(&self, name: &DeviceName, wait: usize, has_room: bool) {
+        let next = format!("medlock clinical delivery list --device {name}");
+        let text = match (wait, has_room) {
+            (0, _) => return,
+            (_, true) => {
+                format!("{wait} more of what {name} delivered wait until somebody says whose they were: {next}")
+            }
+            (_, false) => format!("so much of what {name} delivered waits that no more is taken of it: {next}"),
+        };
+        if let Err(error) = self.alarms().raise(ALARM, text) {
+            tracing::error!(%error, "an alarm could not be raised");
+        }
     }
 
     /// What is new of them is to be made or waits, what is known is left, what has another's number is refused.

@@ -9,13 +9,13 @@ use crate::moment;
 use crate::outcome::Refusal;
 use crate::provenance::PARTICIPANT;
 use crate::seam::{Delivery, NotKept};
-use crate::store::{Act, Origin, Unapplied, Waiting};
+use crate::store::{Act, LISTED, Origin, Unapplied, Waiting};
 use crate::validate;
 use medlock_proto::record::Record;
 use medlock_store::Error;
-use medlock_trust::Time;
 use medlock_trust::cbor::Reader;
 use medlock_trust::decide::Code;
+use medlock_trust::{DeviceName, Time};
 use serde_json::{Value, json};
 
 /// Where it is asked, for the audit.
@@ -53,19 +53,26 @@ impl From<Error> for NotAssigned {
 }
 
 impl Clinical {
-    /// Deliveries that wait, oldest first.
-    pub(crate) fn waiting(&self) -> Result<Vec<Listed>, NotAssigned> {
-        let listed = |waiting: Waiting| {
-            let (delivery, came) = read(&waiting)?;
-            let (low, high) = observation::within(delivery.moment, delivery::length(&delivery), came);
-            let when = match delivery.moment.utc {
-                Some(_) => format!("{} to {}", moment::written(low), moment::written(high)),
-                None => format!("before {}", moment::written(high)),
-            };
-            let (number, device) = (waiting.number, waiting.device.to_string());
-            Ok(Listed { number, device, when, what: delivery::summary(&delivery) })
-        };
-        self.records().waiting()?.into_iter().map(listed).collect()
+    /// Deliveries that wait behind this number, oldest first, of one device if it is named; and whether there are more.
+    pub(crate) fn waiting(&self, device: Option<DeviceName>, after: i64) -> Result<(Vec<Listed>, bool), NotAssigned> {
+        let waiting = self.records().waiting(device, after)?;
+        let more = waiting.len() == LISTED;
+        Ok((waiting.iter().map(listed).collect(), more))
+    }
+
+    /// Says that these deliveries were nobody's, and why: all of them, or none.
+    pub(crate) fn dismiss(&self, numbers: &[i64], why: &str) -> Result<(), NotAssigned> {
+        let mut notes = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let waiting = self.records().waits(*number)?.ok_or(NotAssigned::Absent(*number))?;
+            let caller = Caller::assigning(waiting.device);
+            let note = Note::of(&caller, Verb::Create, Kind::MEDICATION_ADMINISTRATION, ORIGIN.to_owned());
+            notes.push(note.refused("intake-dismissed"));
+        }
+        match self.records().dismiss(numbers.to_vec(), why.to_owned(), notes)? {
+            Some(number) => Err(NotAssigned::Absent(number)),
+            None => Ok(()),
+        }
     }
 
     /// Says that these deliveries were this patient's: all of them, or none.
@@ -111,6 +118,22 @@ impl Clinical {
     }
 }
 
+/// As people see it. One that cannot be read is there too, and can be dismissed.
+fn listed(waiting: &Waiting) -> Listed {
+    let (when, what) = match read(waiting) {
+        Ok((delivery, came)) => {
+            let (low, high) = observation::within(delivery.moment, delivery::length(&delivery), came);
+            let when = match delivery.moment.utc {
+                Some(_) => format!("{} to {}", moment::written(low), moment::written(high)),
+                None => format!("before {}", moment::written(high)),
+            };
+            (when, delivery::summary(&delivery))
+        }
+        Err(_) => (format!("before {}", moment::written(waiting.came)), "damaged: it cannot be read".to_owned()),
+    };
+    Listed { number: waiting.number, device: waiting.device.to_string(), when, what }
+}
+
 /// What was reported, and when.
 fn read(waiting: &Waiting) -> Result<(Delivery, Time), NotAssigned> {
     match Record::decode(&mut Reader::new(&waiting.record)) {
@@ -127,4 +150,27 @@ fn informed(provenance: &[u8]) -> Option<Vec<u8>> {
         "who": { "display": "the administrator of the hub, who said whose it was" },
     }));
     serde_json::to_vec(&resource).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Millis;
+
+    /// Shows REQ-INTAKE-55: one that cannot be read is listed with the others, so that it can be dismissed.
+    #[test]
+    fn a_damaged_one_hides_no_others() {
+        let waiting = Waiting {
+            number: 3,
+            device: DeviceName::new("pump7").expect("a name"),
+            came: Millis(60_000),
+            identifier: "pump7/1".to_owned(),
+            record: vec![0xff],
+            provenance: Vec::new(),
+            mark: None,
+        };
+        let listed = listed(&waiting);
+        assert_eq!((listed.number, &*listed.device, &*listed.when), (3, "pump7", "before 1970-01-01T00:01:00.000Z"));
+        assert!(listed.what.contains("damaged"), "{}", listed.what);
+    }
 }

@@ -33,6 +33,8 @@ const SWEEP: Duration = Duration::from_secs(60);
 const KEPT: i64 = 3_600;
 /// How often it is looked for what has ended at other hubs of the store.
 const NEWS: Duration = Duration::from_millis(250);
+/// How often it is said which keys this hub has.
+const KEYS: Duration = Duration::from_secs(3_600);
 
 /// One door with its address: links are of the door that was used.
 #[derive(Clone, Debug)]
@@ -153,17 +155,17 @@ impl Clinical {
             clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             clock
         };
-        let (mut sweep, mut news) = (every(SWEEP), every(NEWS));
+        let (mut sweep, mut news, mut keys) = (every(SWEEP), every(NEWS), every(KEYS));
         loop {
-            let sweeps = tokio::select! {
+            let work: fn(&Self) = tokio::select! {
                 () = stop.asked() => break,
-                _ = sweep.tick() => true,
-                _ = news.tick() => false,
+                _ = sweep.tick() => Self::sweep,
+                _ = news.tick() => Self::hear,
+                _ = keys.tick() => Self::publish_web_keys,
             };
             let clinical = Arc::clone(&self);
-            let kept = tokio::task::spawn_blocking(move || if sweeps { clinical.sweep() } else { clinical.hear() });
-            if kept.await.is_err() {
-                tracing::error!("late tokens were not looked for");
+            if tokio::task::spawn_blocking(move || work(&clinical)).await.is_err() {
+                tracing::error!("what is done again and again was not");
             }
         }
     }

@@ -182,7 +182,11 @@ impl Conditions<'_> {
     }
 
     fn words(&mut self, of: Of, parameter: ParameterId, words: &[Word]) {
-        self.out.text(&of.row(Driver::Word)).text(" IN (SELECT i.rid FROM word i WHERE i.param = ");
+        if of.driver == Driver::Named {
+            self.out.text(&format!("EXISTS (SELECT 1 FROM word i WHERE i.rid = {}.rid AND i.param = ", of.alias));
+        } else {
+            self.out.text(&of.row(Driver::Word)).text(" IN (SELECT i.rid FROM word i WHERE i.param = ");
+        }
         self.out.value(parameter.number()).text(" AND (");
         for (place, word) in words.iter().enumerate() {
             self.out.text(if place > 0 { " OR " } else { "" });
@@ -270,6 +274,12 @@ impl Conditions<'_> {
     /// Refers to a resource in sight for which it holds.
     fn chain(&mut self, of: Of, by: By, kind: Kind, inner: &Filter) -> Result<(), Fault> {
         match by {
+            By::Patient if of.driver == Driver::Named => {
+                self.out.text(&format!("EXISTS (SELECT 1 FROM resource s WHERE s.rid = {}.patient AND ", of.alias));
+                self.seen(kind, Driver::Named, inner)?;
+                self.out.text(")");
+                return Ok(());
+            }
             By::Patient => {
                 let plain = if of.driver == Driver::Patient { "" } else { "+" };
                 self.out.text(plain).text(of.alias).text(".patient IN (");

@@ -19,7 +19,9 @@ use medlock_trust::DeviceName;
 /// The identifiers that only the intake gives.
 const RESERVED: [&str; 3] = [READING_SYSTEM, DELIVERY_SYSTEM, METRIC_SYSTEM];
 /// Deliveries that are listed at once, oldest first.
-const LISTED: i64 = 1_000;
+pub(crate) const LISTED: usize = 1_000;
+/// Deliveries of one device that wait, at most: a week of one in five minutes.
+pub(crate) const MOST_WAITING: usize = 2_000;
 
 /// By what a thing that a device hands over is kept once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,8 +94,8 @@ pub(crate) struct Waiting {
     pub(crate) mark: Option<String>,
 }
 
-const WAITING: &str =
-    "SELECT id, device, came, identifier, record, provenance, mark FROM waiting WHERE resource IS NULL";
+const STILL: &str = "resource IS NULL AND dismissed IS NULL";
+const COLUMNS: &str = "SELECT id, device, came, identifier, record, provenance, mark FROM waiting WHERE";
 
 impl Waiting {
     fn of(row: &medlock_store::Row) -> Result<Self, Fault> {
@@ -121,32 +123,79 @@ impl Records {
     }
 
     /// Keeps deliveries that no patient can be named for until a person says whose they are, and the audit of it. What another
-    /// call kept meanwhile, stays as it is.
+    /// call kept meanwhile, stays as it is. `false`: so many of `device` wait that there is no room, and nothing is kept.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn set_aside(&self, waiting: Vec<NewWaiting>, notes: Vec<Note>) -> Result<(), Error> {
+    pub(crate) fn set_aside(
+        &self,
+        device: DeviceName,
+        waiting: Vec<NewWaiting>,
+        notes: Vec<Note>,
+    ) -> Result<bool, Error> {
         let came = Millis(self.clock.unix_millis());
         self.database().write("keep deliveries that wait", move |sql| {
             const INSERT: &str = "INSERT INTO waiting (device, came, identifier, record, provenance, mark) \
                                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let question = format!("SELECT count(*) AS n FROM waiting WHERE {STILL} AND device = ?1");
+            let wait = first(sql, "waiting", &question, values![device.as_str()], |row| row.number::<usize>("n"))?;
+            if !waiting.is_empty() && wait.unwrap_or(0).saturating_add(waiting.len()) > MOST_WAITING {
+                return Ok(false);
+            }
             for NewWaiting { once, identifier, record, provenance, mark } in &waiting {
                 if keep(sql, once)? {
                     let device = once.device.as_str();
                     sql.execute(INSERT, values![device, came.0, identifier, record, provenance, *mark])?;
                 }
             }
-            audit::append(sql, came, &notes)
+            audit::append(sql, came, &notes)?;
+            Ok(true)
         })
     }
 
-    /// Those that wait, oldest first.
+    /// Those that wait behind this number, oldest first, [`LISTED`] at most; of one device, if it is named.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn waiting(&self) -> Result<Vec<Waiting>, Error> {
-        let question = format!("{WAITING} ORDER BY id LIMIT {LISTED}");
-        self.database().read("list deliveries that wait", |sql| all(sql, "waiting", &question, &[], Waiting::of))
+    pub(crate) fn waiting(&self, device: Option<DeviceName>, after: i64) -> Result<Vec<Waiting>, Error> {
+        let of = if device.is_some() { " AND device = ?2" } else { "" };
+        let question = format!("{COLUMNS} {STILL} AND id > ?1{of} ORDER BY id LIMIT {LISTED}");
+        let mut values = values![after].to_vec();
+        values.extend(device.map(|device| device.as_str().into()));
+        self.database().read("list deliveries that wait", |sql| all(sql, "waiting", &question, &values, Waiting::of))
+    }
+
+    /// How many wait.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn count_waiting(&self) -> Result<u64, Error> {
+        let question = format!("SELECT count(*) AS n FROM waiting WHERE {STILL}");
+        self.database().read("count deliveries that wait", |sql| {
+            Ok(first(sql, "waiting", &question, &[], |row| row.number("n"))?.unwrap_or(0))
+        })
+    }
+
+    /// These were nobody's, and wait no more: all of them, or none; and the audit of it. The number of one that does not wait.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn dismiss(&self, numbers: Vec<i64>, why: String, notes: Vec<Note>) -> Result<Option<i64>, Error> {
+        let at = Millis(self.clock.unix_millis());
+        let question = format!("SELECT id FROM waiting WHERE {STILL} AND id = ?1");
+        self.database().write("dismiss deliveries", move |sql| {
+            for number in &numbers {
+                if first(sql, "waiting", &question, values![*number], |row| row.number::<i64>("id"))?.is_none() {
+                    return Ok(Some(*number));
+                }
+            }
+            for number in &numbers {
+                const UPDATE: &str = "UPDATE waiting SET dismissed = ?2, why = ?3 WHERE id = ?1";
+                sql.execute(UPDATE, values![*number, at.0, why.as_str()])?;
+            }
+            audit::append(sql, at, &notes)?;
+            Ok(None)
+        })
     }
 
     /// The one that waits under this number.
@@ -154,7 +203,7 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn waits(&self, number: i64) -> Result<Option<Waiting>, Error> {
-        let question = format!("{WAITING} AND id = ?1");
+        let question = format!("{COLUMNS} {STILL} AND id = ?1");
         let read = |sql: &mut dyn Sql| first(sql, "waiting", &question, values![number], Waiting::of);
         self.database().read("look for a delivery that waits", read)
     }
@@ -188,7 +237,8 @@ impl Running<'_> {
                 }
             }
             Some(Origin::Waited(number, tail, rows)) => {
-                const UPDATE: &str = "UPDATE waiting SET resource = ?2 WHERE id = ?1 AND resource IS NULL";
+                const UPDATE: &str = "UPDATE waiting SET resource = ?2 \
+                                      WHERE id = ?1 AND resource IS NULL AND dismissed IS NULL";
                 if self.sql.execute(UPDATE, values![*number, row.0])? != 1 {
                     return Err(Stopped::Changed);
                 }

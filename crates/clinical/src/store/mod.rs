@@ -26,6 +26,7 @@ mod subscription;
 mod testimony;
 mod token;
 mod upstream;
+mod web_keys;
 mod write;
 
 pub use act::{Act, Condition, Done, How, Unapplied};
@@ -33,7 +34,7 @@ pub(crate) use audit::{Events, Noted, Wanted};
 pub(crate) use clients::NewCode;
 pub(crate) use community::Registered;
 pub(crate) use consent::NewGlass;
-pub(crate) use handed::{NewWaiting, Once, Origin, Waiting};
+pub(crate) use handed::{LISTED, NewWaiting, Once, Origin, Waiting};
 pub use history::HistoryOf;
 pub(crate) use intake::{Whose, Worn};
 pub(crate) use launch::Launch;
@@ -47,6 +48,7 @@ pub(crate) use statement::Statement;
 pub(crate) use subscription::{Behind, Due, Sights, Subscribed, Telling};
 pub(crate) use token::{NewLeave, NewRefresh, NewToken};
 pub(crate) use upstream::Sworn;
+pub(crate) use web_keys::PublicKey;
 
 use crate::kind::Seq;
 use dictionary::Dictionary;

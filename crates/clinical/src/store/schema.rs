@@ -31,6 +31,8 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(BINDINGS),
         Step::Both(SWITCHED_OFF),
         Step::Both(MEMBERS),
+        Step::Both(DISMISSED),
+        Step::Both(WEB_KEYS),
     ],
 };
 
@@ -265,3 +267,13 @@ const MEMBERS: &str = "
 ALTER TABLE client ADD COLUMN chain TEXT;
 ALTER TABLE client ADD COLUMN returns INTEGER NOT NULL DEFAULT 0;
 ";
+/// Deliveries that waited and were nobody's: when that was said, in milliseconds, and why.
+const DISMISSED: &str = "
+ALTER TABLE waiting ADD COLUMN dismissed INTEGER;
+ALTER TABLE waiting ADD COLUMN why TEXT;
+DROP INDEX waiting_still;
+CREATE INDEX waiting_still ON waiting (id) WHERE resource IS NULL AND dismissed IS NULL;
+CREATE INDEX waiting_of ON waiting (device, id) WHERE resource IS NULL AND dismissed IS NULL;
+";
+/// The public keys of the hubs of this store, and when they had them last, in seconds.
+const WEB_KEYS: &str = "CREATE TABLE web_key (spki BLOB PRIMARY KEY, algorithm TEXT NOT NULL, seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;";

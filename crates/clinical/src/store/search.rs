@@ -95,6 +95,8 @@ pub(super) enum Driver {
     Word,
     /// The leading code, or all of the kind.
     Kind,
+    /// Nothing that is asked: the statement names the rows, and each is looked at by itself.
+    Named,
 }
 
 impl Driver {
@@ -115,7 +117,7 @@ impl Driver {
 
     /// Whether rows are given by their numbers.
     pub(super) fn is_rows(self) -> bool {
-        matches!(self, Self::Ident | Self::Link | Self::Word)
+        matches!(self, Self::Ident | Self::Link | Self::Word | Self::Named)
     }
 }
 

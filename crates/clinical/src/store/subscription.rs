@@ -13,6 +13,7 @@ use crate::query::{Order, Plan};
 use crate::subscription::Subscriber;
 use medlock_store::{Error, Fault, Row as Found, Sql, Value, all, first, values};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// Subscriptions that are told, at most: each looks at each change.
 const MOST: u16 = 1_000;
@@ -231,12 +232,18 @@ impl Records {
     }
 
     /// What of the changes behind `told` is wanted and in sight at this moment. It is looked through thousands, until there is enough
-    /// to tell.
+    /// to tell, and no longer than `limit`.
     ///
     /// # Errors
-    /// [`Error`].
-    pub(crate) fn changed(&self, sights: &Sights, plan: &Plan, told: Seq, newest: Seq) -> Result<Changed, Error> {
-        self.database().read_snapshot("look for what has changed", |sql| {
+    /// [`Error`]; [`Error::Late`].
+    pub(crate) fn changed(
+        &self,
+        sights: &Sights,
+        plan: &Plan,
+        (told, newest): (Seq, Seq),
+        limit: Duration,
+    ) -> Result<Changed, Error> {
+        self.database().read_within("look for what has changed", limit, |sql| {
             let (mut found, mut upto) = (HashMap::new(), told);
             for _ in 0..QUESTIONS {
                 let question =
@@ -271,12 +278,18 @@ impl Records {
         })
     }
 
-    /// The resource with this row, if it is wanted and in sight at this moment.
+    /// The resource with this row, if it is wanted and in sight at this moment, looked for no longer than `limit`.
     ///
     /// # Errors
-    /// [`Error`].
-    pub(crate) fn wanted(&self, sights: &Sights, plan: &Plan, row: Row) -> Result<Option<Stored>, Error> {
-        self.database().read_snapshot("read what is told", |sql| {
+    /// [`Error`]; [`Error::Late`].
+    pub(crate) fn wanted(
+        &self,
+        sights: &Sights,
+        plan: &Plan,
+        row: Row,
+        limit: Duration,
+    ) -> Result<Option<Stored>, Error> {
+        self.database().read_within("read what is told", limit, |sql| {
             let question = wanted(sql, COLUMNS, sights, plan, &[row.0])?;
             first(sql, "resource", question.sql(), question.values(), Stored::of)
         })
@@ -371,7 +384,7 @@ fn wanted(sql: &mut dyn Sql, columns: &str, sights: &Sights, plan: &Plan, rows: 
     question.text(" AND r.rid IN ").list(rows);
     for filter in plan.filters() {
         question.text(" AND ");
-        let of = Of { alias: "r", driver: Driver::Link, order: Order::Date };
+        let of = Of { alias: "r", driver: Driver::Named, order: Order::Date };
         Conditions { sql: &mut *sql, out: &mut question, sight: &sights.search }.write(of, filter)?;
     }
     Ok(question)
@@ -382,7 +395,11 @@ mod tests {
     use super::super::Place;
     use super::super::schema::SCHEMA;
     use super::*;
+    use crate::access::{Reach, Right, Verbs};
     use crate::auth::Scopes;
+    use crate::definitions::Definitions;
+    use crate::kind::Id;
+    use crate::query::{self, Handling, Terms};
     use medlock_node::clock::Clock;
     use medlock_store::postgres::Server;
     use medlock_store::{Database, Schema};
@@ -395,6 +412,40 @@ mod tests {
         let server = PostgresServer::shared();
         let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
         [Place::File(folder.join("clinical.db")), Place::Server(Box::new(server))]
+    }
+
+    /// Shows REQ-SUB-40: what one subscriber wants costs by what has changed, not by all that there is.
+    #[test]
+    fn only_what_has_changed_is_looked_at() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = Records::open(&Place::File(folder.path().join("x.db")), Clock::system()).expect("opened");
+        let reads = Right { kind: Kind::OBSERVATION, verbs: Verbs::of([Verb::Search, Verb::Read]), reach: Reach::All };
+        let patients = Right { kind: Kind::PATIENT, ..reads };
+        let sight = || Sight::new([reads, patients].into_iter());
+        let sights = Sights { search: sight(), read: sight() };
+        let id = Id::fresh(Millis(1));
+        for query in [
+            format!("device=Device/{id}"),
+            "patient.gender=female".to_owned(),
+            "patient:Patient.name=a".to_owned(),
+            "value-string=a".to_owned(),
+            format!("patient={id}&code=x"),
+        ] {
+            let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+            let terms = Terms { handling: Handling::Strict, most: 50, bases: &[] };
+            let plan = query::plan(Kind::OBSERVATION, &pairs, terms, Definitions::r4()).expect(&query);
+            let told = records.database().read("explain", |sql| {
+                let question = wanted(sql, "r.rid", &sights, &plan, &[5, 6, 7])?;
+                let explain = format!("EXPLAIN QUERY PLAN {}", question.sql());
+                all(sql, "plan", &explain, question.values(), |row| Ok(row.text("detail")?.to_owned()))
+            });
+            let told = told.expect(&query);
+            let by_row = "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)";
+            assert!(told.iter().any(|line| line == by_row), "{query}: {told:#?}");
+            let all_of = ["SCAN", "_patient", "_code", "_updated", "(param=? AND target=?)", "(param=? AND value"];
+            let wide = |line: &String| all_of.iter().any(|all_of| line.contains(all_of));
+            assert!(!told.iter().any(wide), "{query}: {told:#?}");
+        }
     }
 
     /// Shows REQ-SUB-17: how far one was told or looked for is noted for all together, and for nobody who stands elsewhere by now.

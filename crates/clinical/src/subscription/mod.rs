@@ -21,7 +21,6 @@ mod watch;
 
 pub(crate) use places::Places;
 pub(crate) use turn::Turn;
-pub use watch::Figures;
 
 use crate::auth::Scopes;
 use crate::json::{self, Document, Limits, Node, Sort};
@@ -29,6 +28,8 @@ use crate::kind::Kind;
 use crate::moment;
 use crate::outcome::{Code, Issue, Issues};
 
+/// Readers of the store that subscribers have at once, a part of those that there are: what they look for, they decide.
+pub(crate) const LOOKS_AT_ONCE: usize = 3;
 /// Characters of what is said of a failure, at most.
 const ERROR: usize = 256;
 

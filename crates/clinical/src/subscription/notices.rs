@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | it is told | the next change is waited for |
 //! | its server is away, is slow, refuses, or leads elsewhere | the same is told again after a second, two, four …, an hour at most |
+//! | to look for what it asks for takes too long | the same |
 //! | it could not be told so often that half a day has gone | the Subscription is off, and says why |
 //! | its community does not vouch for it now (UDAP) | the same |
 //! | what was granted has ended, the registration is gone, `end` has come | the Subscription is off, and says why |
@@ -37,6 +38,8 @@ const ANSWERS: Duration = Duration::from_secs(5);
 const FAILURES: u32 = 22;
 /// The longest pause between two tries, in milliseconds.
 const PAUSE: i64 = 3_600_000;
+/// Why one is told later whose criteria cost too much.
+const TOO_LONG: &str = "to look for what it asks for takes too long: narrow its criteria";
 /// The media type of what is sent.
 const TYPE: &str = "application/fhir+json";
 
@@ -72,6 +75,8 @@ enum Again {
     Ended,
     /// It may not be seen any more, or is no more what is wanted.
     Unseen,
+    /// To look whether it is wanted takes too long.
+    TooLong,
     Seen(Box<(Caller, Stored)>),
 }
 
@@ -106,6 +111,7 @@ impl Clinical {
         self: &Arc<Self>,
         ask: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
     ) -> Option<T> {
+        let _reader = self.looks().acquire().await.ok()?;
         let clinical = Arc::clone(self);
         let told = spawn_blocking(move || ask(&clinical)).await.ok()?;
         told.inspect_err(|error| tracing::warn!(%error, "a subscriber cannot be told now")).ok()
@@ -139,7 +145,15 @@ impl Clinical {
             return ended("what it asks for is not served, or not granted");
         };
         let (kept, from) = (subscribed.told, self.places_looked().reached(row, subscribed.told));
-        let changed = records.changed(&sights, &plan, from, newest)?;
+        let changed = match records.changed(&sights, &plan, (from, newest), self.settings().search_limit) {
+            Err(Error::Late { .. }) => {
+                let Subscribed { stored, told, failures, .. } = &subscribed;
+                let subscription = (row, &stored.id, stored.version);
+                self.try_later(subscription, (*told, *told), failures.saturating_add(1), TOO_LONG)?;
+                return Ok(Looked::Nothing);
+            }
+            changed => changed?,
+        };
         let (found, upto) = (changed.found, changed.upto);
         if found.is_empty() {
             self.places_looked().reach(row, kept, upto);
@@ -171,6 +185,7 @@ impl Clinical {
             match self.ask(move |clinical| clinical.look_again(&same, row)).await? {
                 Again::Ended => return Some(Sent { told: so_far(told), trouble: None }),
                 Again::Unseen => {}
+                Again::TooLong => return failed(told, TOO_LONG.to_owned()),
                 Again::Seen(seen) => {
                     let (caller, stored) = *seen;
                     let note = Note::of(&caller, Verb::Read, stored.kind, address.authority());
@@ -206,7 +221,10 @@ impl Clinical {
         let same = |now: &Subscribed| now.stored.version == telling.version && now.told == telling.kept;
         let Some(subscribed) = subscribed.filter(same) else { return Ok(Again::Ended) };
         let Ok(caller) = self.gate().subscriber(&subscribed.subscriber)? else { return Ok(Again::Ended) };
-        let seen = records.wanted(&sights(&caller), &telling.plan, row)?;
+        let seen = match records.wanted(&sights(&caller), &telling.plan, row, self.settings().search_limit) {
+            Err(Error::Late { .. }) => return Ok(Again::TooLong),
+            seen => seen?,
+        };
         // What is sent now is answered before another hub can have the turn.
         if !self.turn().lasts(ANSWERS) {
             return Ok(Again::Ended);

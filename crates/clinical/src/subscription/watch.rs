@@ -1,4 +1,4 @@
-//! How far behind subscribers are: a figure, and an alarm when one has waited for minutes.
+//! How far behind subscribers are, and an alarm when one has waited for minutes.
 
 use crate::Clinical;
 use crate::store::Behind;
@@ -16,15 +16,6 @@ const SAY: Duration = Duration::from_secs(3_600);
 /// The kind of the alarm.
 const ALARM: &str = "subscriber-behind";
 
-/// How subscribers are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Subscriptions that are told.
-    pub subscriptions: u64,
-    /// How long the one that has waited longest has waited to be told, in seconds.
-    pub behind_seconds: i64,
-}
-
 /// Looks how far behind they are, again and again.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
@@ -33,14 +24,9 @@ pub(super) struct Watch {
 }
 
 impl Clinical {
-    /// How subscribers are, in numbers. Blocks.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub fn figures(&self) -> Result<Figures, Error> {
-        let behind = self.records().behind()?;
-        let behind_seconds = behind.map_or(0, |behind| self.waited(behind));
-        Ok(Figures { subscriptions: self.records().subscriptions()?, behind_seconds })
+    /// How long the subscriber that has waited longest has waited to be told, in seconds. Blocks.
+    pub(crate) fn behind_seconds(&self) -> Result<i64, Error> {
+        Ok(self.records().behind()?.map_or(0, |behind| self.waited(behind)))
     }
 
     fn waited(&self, behind: Behind) -> i64 {

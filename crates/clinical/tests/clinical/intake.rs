@@ -240,6 +240,10 @@ pub(crate) fn deliveries(house: &House, device: &Device<'_>, all: &[Delivery]) -
     hand(house, device, Operation::Report, |from| house.clinical.deliveries(from, LIFE, all)).expect("kept")
 }
 
+fn try_deliveries(house: &House, device: &Device<'_>, all: &[Delivery]) -> Result<Vec<Kept>, NotKept> {
+    hand(house, device, Operation::Report, |from| house.clinical.deliveries(from, LIFE, all))
+}
+
 pub(crate) async fn administrations(gateway: &Device<'_>, patient: &str) -> Vec<Value> {
     let mut found = resources(&gateway.get(&format!("MedicationAdministration?patient={patient}")).await);
     found.sort_by_key(number_of);
@@ -285,6 +289,57 @@ async fn deliveries_become_administrations() {
         let rate = &basal["dosage"]["rateQuantity"];
         assert_eq!((rate["value"].as_f64(), &rate["code"]), (Some(1.0), &json!("[iU]/h")));
         assert!(first["dosage"]["rateQuantity"].is_null(), "a bolus has none");
+    }
+}
+
+/// Shows REQ-INTAKE-55, REQ-INTAKE-56, REQ-INTAKE-57: what waits is listed device by device and page by
+/// page; people hear of it by an alarm and a figure; what was nobody's is dismissed, with why, and its number stays spent; and one
+/// device fills no more than its room.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_found_dismissed_and_bounded() {
+    for house in House::both() {
+        let pump = house.device("pump", Role::Actuator);
+        let other = house.device("other", Role::Actuator);
+        let now = at(&house);
+        let list = async |more: Value| {
+            let mut asked = json!({ "verb": "waiting-deliveries" });
+            asked.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+            house.administer(asked).await.body
+        };
+        for from in (0..2_000).step_by(500) {
+            let some: Vec<_> = (from..from + 500).map(|number| bolus(number, now)).collect();
+            assert_eq!(deliveries(&house, &pump, &some), [Kept::Waits; 500]);
+        }
+        assert_eq!(house.raised.0.lock().expect("the alarms").first().map(|(kind, _)| *kind), Some("delivery-waits"));
+        let full = try_deliveries(&house, &pump, &[bolus(2_000, now)]);
+        assert!(matches!(&full, Err(NotKept::TooManyWait)), "{full:?}");
+        assert_eq!(deliveries(&house, &pump, &[bolus(7, now)]), [Kept::Known], "it is here, and no room is needed");
+        assert_eq!(deliveries(&house, &other, &[bolus(1, now)]), [Kept::Waits], "others have theirs");
+        assert_eq!(house.clinical.figures().expect("figures").deliveries_waiting, 2_001);
+
+        let first = list(json!({})).await;
+        let numbers = |page: &Value| -> Vec<i64> {
+            page["deliveries"].as_array().expect("a list").iter().filter_map(|one| one["number"].as_i64()).collect()
+        };
+        assert_eq!((numbers(&first).len(), &first["more"]), (1_000, &json!(true)));
+        let second = list(json!({ "after": numbers(&first).last() })).await;
+        assert_eq!((numbers(&second).len(), numbers(&second)[0]), (1_000, numbers(&first)[999] + 1));
+        let others = list(json!({ "device": "other" })).await;
+        assert_eq!((numbers(&others).len(), &others["more"]), (1, &json!(false)));
+
+        let dismiss = |numbers: &[i64], why: &str| {
+            house.administer(json!({ "verb": "dismiss-deliveries", "numbers": numbers, "why": why }))
+        };
+        let some = &numbers(&first)[..3];
+        assert_eq!(dismiss(some, " ").await.status, StatusCode::BAD_REQUEST, "it says why");
+        assert_eq!(dismiss(&[some[0], 99_999], "tried out").await.status, StatusCode::NOT_FOUND, "all or none");
+        assert_eq!(dismiss(some, "tried out in the workshop").await.status, StatusCode::OK);
+        assert_eq!(dismiss(some, "tried out in the workshop").await.status, StatusCode::NOT_FOUND, "once");
+        assert_eq!(numbers(&list(json!({})).await)[0], some[2] + 1);
+        assert_eq!(deliveries(&house, &pump, &[bolus(0, now)]), [Kept::Known], "it does not come back");
+        assert_eq!(deliveries(&house, &pump, &[bolus(2_000, now)]), [Kept::Waits], "there is room again");
+        let audit = house.administer(json!({ "verb": "verify-audit" })).await;
+        assert!(audit.body["broken"].is_null() && audit.status == StatusCode::OK, "{audit:?}");
     }
 }
 

@@ -412,3 +412,43 @@ async fn who_is_behind_for_minutes_raises_an_alarm() {
         }
     }
 }
+
+/// Shows REQ-SUB-41: what takes too long to look for is tried again later, and holds up nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn criteria_that_cost_too_much_wait() {
+    let hook = Hook::new();
+    let server = PostgresServer::shared();
+    let schema = server.schema();
+    let place = Server::new(&server.url(), &schema, None, None).expect("an address");
+    let house = House::with(Some(Place::Server(Box::new(place))), |config| {
+        config.outbound = hook.outbound();
+        config.search_seconds = 1;
+    });
+    let ward = Ward::new(&house).await;
+    ward.subscribe(&subscription("Observation?value-string:missing=true", &hook.address("slow"), false)).await;
+    ward.subscribe(&subscription("Observation", &hook.address("plain"), false)).await;
+
+    // Who looks into this table waits, as behind a long search.
+    let lock = format!("BEGIN; LOCK TABLE {schema}.word IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60); COMMIT");
+    let holder = std::thread::spawn(move || server.query(&lock));
+    let held = format!(
+        "FROM pg_locks WHERE relation = '{schema}.word'::regclass AND mode = 'AccessExclusiveLock' AND granted"
+    );
+    let until = async |question: String, answer: &str| {
+        let began = Instant::now();
+        while server.query(&question).as_deref() != Some(answer) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{question}: not {answer}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    until(format!("SELECT count(*) {held}"), "1").await;
+    ward.reading(0, 1).await;
+    hook.until("/plain", 1).await;
+    until(format!("SELECT count(*) FROM {schema}.subscription WHERE failures > 0 AND next > 0"), "1").await;
+    assert!(hook.told().iter().all(|one| one["path"] != "/slow"));
+    server.query(&format!("SELECT pg_terminate_backend(pid) {held}")).expect("ended");
+    assert_eq!(holder.join().expect("it ends"), None);
+    house.site.clock.advance(60);
+    hook.until("/slow", 1).await;
+    until(format!("SELECT count(*) FROM {schema}.subscription WHERE failures > 0"), "0").await;
+}

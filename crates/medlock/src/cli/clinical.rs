@@ -202,8 +202,14 @@ pub(crate) enum DeviceCommand {
 /// `medlock clinical delivery …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeliveryCommand {
-    /// List those that wait, oldest first, a thousand at most.
+    /// List those that wait, oldest first, a thousand at a time.
     List {
+        /// Those of this device alone, by its name in the register.
+        #[arg(long, value_name = "NAME")]
+        device: Option<String>,
+        /// Those behind this number.
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        after: i64,
         #[command(flatten)]
         hub: HubArgs,
     },
@@ -215,6 +221,17 @@ pub(crate) enum DeliveryCommand {
         /// Their numbers, as the list has them.
         #[arg(required = true, value_name = "NUMBER")]
         numbers: Vec<i64>,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// These deliveries were nobody's, for instance of a pump that was tried out: they wait no more. All of them, or none.
+    Dismiss {
+        /// Their numbers, as the list has them.
+        #[arg(required = true, value_name = "NUMBER")]
+        numbers: Vec<i64>,
+        /// Why, for the audit.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
         #[command(flatten)]
         hub: HubArgs,
     },
@@ -244,7 +261,12 @@ pub(crate) fn run(command: ClinicalCommand) -> Result<Outcome, Failure> {
             (hub, Asked::VerifyAudit { known })
         }
         ClinicalCommand::Device(command) => device(command),
-        ClinicalCommand::Delivery(DeliveryCommand::List { hub }) => (hub, Asked::WaitingDeliveries),
+        ClinicalCommand::Delivery(DeliveryCommand::List { device, after, hub }) => {
+            (hub, Asked::WaitingDeliveries { device, after })
+        }
+        ClinicalCommand::Delivery(DeliveryCommand::Dismiss { numbers, why, hub }) => {
+            (hub, Asked::DismissDeliveries { numbers, why })
+        }
         ClinicalCommand::Delivery(DeliveryCommand::Assign { patient, numbers, hub }) => {
             (hub, Asked::AssignDeliveries { numbers, patient })
         }
@@ -362,12 +384,16 @@ fn print(told: Told) {
             }
             table.print("No accounts. Make one with: medlock clinical user add NAME --person Patient/ID");
         }
-        Told::Deliveries { deliveries } => {
+        Told::Deliveries { deliveries, more } => {
+            let last = deliveries.last().map(|last| last.number).filter(|_| more);
             let mut table = Table::new(&["number", "pump", "delivered", "when"]);
             for DeliveryView { number, device, when, what } in deliveries {
                 table.row([number.to_string(), device, what, when]);
             }
             table.print("No delivery waits: each is in the records of whose it was.");
+            if let Some(last) = last {
+                say!("There are more: --after {last}");
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A software statement: what software wants to be registered as (section 3.1 of the guide).
 
 use crate::auth::register::{MOST_ADDRESSES, is_name, is_redirect};
-use crate::auth::scope::Scopes;
+use crate::auth::scope::{Scopes, Word};
 use crate::jose::{Claims, Wrong};
 use medlock_node::provider::sha256;
 use std::borrow::Cow;
@@ -125,7 +125,7 @@ fn wanted(claims: &Claims) -> Result<Option<Wanted>, Unfit> {
             }
             (Vec::new(), scopes.of_software())
         }
-        Way::Code { .. } => {
+        Way::Code { refreshes } => {
             let redirects = redirects.filter(|all| (1..=MOST_ADDRESSES).contains(&all.len()));
             let redirects = redirects.ok_or_else(|| unfit("redirect_uris is missing"))?;
             if let Some(no) = redirects.iter().find(|one| !one.starts_with("https://") || !is_redirect(one)) {
@@ -137,7 +137,9 @@ fn wanted(claims: &Claims) -> Result<Option<Wanted>, Unfit> {
             if !logo.as_ref().is_some_and(|logo| logo.starts_with("https://")) {
                 return Err(unfit("logo_uri is missing, or no https address"));
             }
-            (redirects, scopes.of_people())
+            let scopes = scopes.of_people();
+            // What does not refresh does not stay connected.
+            (redirects, if refreshes { scopes } else { scopes.without(Word::Offline).without(Word::Online) })
         }
     };
     Ok(Some(Wanted { name, way, redirects, scopes, contacts, logo }))

@@ -333,7 +333,8 @@ async fn whom_a_community_has_revoked_gets_nothing_more() {
     refused(&newer, "7", "newer list").await;
 }
 
-/// Shows REQ-SMART-95: an app that has registered by itself is let in by a person, as every app, and has no rights of its own.
+/// Shows REQ-SMART-95, REQ-SMART-131: an app that has registered by itself is let in by a person, as every app, and has no rights of
+/// its own; the person reads who vouches for it, and for what; and what did not register to refresh does not stay connected.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_of_a_community_is_let_in_by_a_person() {
     let authority = Authority::new();
@@ -348,6 +349,7 @@ async fn an_app_of_a_community_is_let_in_by_a_person() {
     let query = query(&id, &[("redirect_uri", callback), ("aud", "")]);
     let mut browser = Browser::new(house);
     let page = browser.sign_in(&query, ("anna", &ward.code)).await;
+    assert!(page.text.contains("Nobody of this hospital knows this app") && page.text.contains(APP), "{}", page.text);
     let sent = browser.allow(&page, &[]).await;
     let (address, answered) = sent.header("location").split_once('?').expect("parameters");
     assert_eq!(address, callback);
@@ -380,6 +382,12 @@ async fn an_app_of_a_community_is_let_in_by_a_person() {
     assert_eq!(house.read(&access, &format!("Observation/{}", ward.other)).await.status, StatusCode::NOT_FOUND);
     let own = software.asks(house, &id, "2").await;
     assert_eq!(own.body["error"], "invalid_scope", "{own:?}");
+
+    assert!(answer.body["scope"].as_str().expect("scopes").contains("offline_access"), "{answer:?}");
+    let once = changed(&app(house, "3"), [("grant_types", json!(["authorization_code"]))]);
+    let answer = software.registers(house, &once).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert!(!answer.body["scope"].as_str().expect("scopes").contains("offline_access"), "{answer:?}");
 }
 
 /// Shows REQ-SMART-96: what the hub says of itself is signed by its certificate of the community that is asked for, and read by other

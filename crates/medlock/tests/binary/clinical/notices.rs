@@ -118,4 +118,5 @@ async fn a_subscriber_knows_the_hub_by_the_signature_of_its_signer() {
     let figures = String::from_utf8_lossy(figures.body()).into_owned();
     let has = |line: &str| figures.lines().any(|one| one == line);
     assert!(has("medlock_subscriptions 1") && has("medlock_subscriber_behind_seconds 0"), "{figures}");
+    assert!(has("medlock_deliveries_waiting 0"), "{figures}");
 }
