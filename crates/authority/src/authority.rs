@@ -520,13 +520,15 @@ impl Authority {
     }
 
     /// Renews the hub's credential when two thirds of its life are over, when it is by a former key (one that was asked for
-    /// before the keys changed may have come after), or when it begins in the future, because the clock was ahead.
+    /// before the keys changed may have come after), when it begins in the future, because the clock was ahead, or when the
+    /// store does not know it, because it was brought back from before: no log that is served has such a one.
     fn renew_hub(&self) -> Result<(), Error> {
         let Some(current) = self.hub.current() else { return self.issue_hub() };
         let (from, until) = current.validity();
         let due = from.plus_seconds(until.seconds_since(from) / 3 * 2);
         let now = self.clock.now();
-        if now >= due || from > now || self.hub_is_behind() { self.issue_hub() } else { Ok(()) }
+        let unknown = || Ok::<_, Error>(self.store.issued(current.credential())?.is_none());
+        if now >= due || from > now || self.hub_is_behind() || unknown()? { self.issue_hub() } else { Ok(()) }
     }
 
     pub(crate) fn issue_hub(&self) -> Result<(), Error> {

@@ -476,6 +476,43 @@ fn a_device_with_a_credential_from_behind_the_backup_needs_a_code() {
     assert_eq!(site.state("ct-1").0, "enrolled");
 }
 
+/// Shows REQ-STORE-123: behind a restore, with the hub's folder kept, the hub has asked itself for a credential that its store
+/// knows and its log has, also where the key that issues has not changed; and the key before may retire.
+#[test]
+fn a_hub_goes_on_with_a_credential_that_its_store_knows() {
+    for rotated in [true, false] {
+        let site = Site::with_clock(Clock::system());
+        let backup = back_up(site.dir.path());
+        if rotated {
+            change(&site, KeyChange::Rotate);
+        } else {
+            site.authority.reconfigure(&named_otherwise(site.dir.path())).unwrap();
+        }
+        let own = |authority: &Authority| authority.hub_identity().current().unwrap();
+        let lost = own(&site.authority).credential();
+        let Site { authority, clock, dir } = site;
+        drop(authority);
+        restore(backup.path(), dir.path(), &[], false).unwrap();
+        Authority::start_log_anew(&named_otherwise(dir.path()), &clock).unwrap();
+        let first = open_as(&config(dir.path()), &clock);
+        let shown = own(&first).credential();
+        assert_ne!(shown, lost);
+        assert!(first.log_proof(lost).unwrap().is_none() && first.log_proof(shown).unwrap().is_some());
+        let site = Site { authority: Arc::new(first), clock, dir };
+        assert_eq!(site.state("hub").0, "enrolled");
+        if rotated {
+            assert_eq!(states(&site.authority), ["issuing former", "issuing-2 current"]);
+            site.authority.change_keys(KeyChange::Retire(KeyLabel::ISSUING), false).unwrap();
+        }
+        site.authority.tick().unwrap();
+        assert_eq!(own(&site.authority).credential(), shown, "once is enough");
+    }
+}
+
+fn named_otherwise(dir: &Path) -> AuthorityConfig {
+    AuthorityConfig { hub_dns: vec!["hub.example".into()], ..config(dir) }
+}
+
 /// Shows REQ-AUTH-38: whom nobody has revoked is not shown as revoked behind a stolen key and a restore.
 #[test]
 fn nobody_is_shown_as_revoked_whom_nobody_revoked() {
