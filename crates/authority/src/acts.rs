@@ -18,7 +18,7 @@ use medlock_node::enrol::Code;
 use medlock_node::provider;
 use medlock_trust::list::Suspension;
 use medlock_trust::path::MAX_CHAIN;
-use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
+use medlock_trust::{CredentialId, DeviceName, KeyId, Role, Time};
 
 /// How long an enrolment code is good if nobody says otherwise, in seconds.
 const CODE_SECONDS: u64 = 86_400;
@@ -61,9 +61,10 @@ impl Authority {
             Request::Authority => self.view(),
             Request::Register { device } => self.register(device),
             Request::Update { device } => self.update(device),
+            Request::Remove { device } => self.remove(&device),
             Request::List => self.list(&DeviceSearch::Name(String::new()), None, u32::MAX),
             Request::Find { search, after, limit } => self.find(search, after.as_deref(), limit.min(MAX_PAGE)),
-            Request::Show { device } => self.show(&self.device(&device)?),
+            Request::Show { device } => self.show(&self.shown(&device)?),
             Request::Code { device, lifetime_seconds } => self.code(&device, lifetime_seconds.unwrap_or(CODE_SECONDS)),
             Request::Pending => {
                 Ok(Response::Pending { pending: self.store.waiting()?.iter().map(pending_view).collect() })
@@ -99,7 +100,7 @@ impl Authority {
             }
             Request::ImportVoucher { voucher } => self.import_voucher(&voucher),
             Request::Keys => self.keys_view(&self.keys()),
-            Request::ChangeKeys { change, anyway } => self.keys_view(&*self.change_keys(change, anyway)?),
+            Request::ChangeKeys { change, anyway, why: _ } => self.keys_view(&*self.change_keys(change, anyway)?),
             Request::RequestRoot { change, anyway } => {
                 Ok(Response::RootRequest { bytes: BASE64.encode(&self.request_root(change, anyway)?) })
             }
@@ -173,6 +174,14 @@ impl Authority {
         self.store.device(DeviceName::new(name).ok_or_else(unknown)?)?.ok_or_else(unknown)
     }
 
+    /// A device of the register; of a maker, which has none, the name of one that has credentials of its.
+    fn shown(&self, name: &str) -> Result<Device, Error> {
+        match self.settings.kind {
+            Kind::Maker if self.settings.hub_name.as_str() != name => self.known(name).map(Device::named),
+            Kind::Maker | Kind::Site => self.device(name),
+        }
+    }
+
     /// A device of the register; at a maker, one that has credentials of its.
     fn known(&self, name: &str) -> Result<DeviceName, Error> {
         if self.settings.kind == Kind::Site {
@@ -186,8 +195,17 @@ impl Authority {
     fn register(&self, raw: DeviceConfig) -> Result<Response, Error> {
         self.site_only()?;
         let device = Device::try_from(raw)?;
+        no_hub(&device)?;
         let _lock = self.register_lock();
         self.check_titles(&device)?;
+        // People tell them apart by their names.
+        if let Some(other) = self.store.device_written_like(device.name)? {
+            return Err(Error::Conflict(format!(
+                "{other:?} is registered, which differs from {:?} in capital letters alone: choose another name",
+                device.name.as_str(),
+                other = other.as_str()
+            )));
+        }
         let heard = self.heard_of_device(device.name)?;
         let warning = self.warning_of_entry(&device)?;
         match self.store.add_device(device.clone(), self.clock.now()) {
@@ -225,9 +243,32 @@ impl Authority {
 
     fn update(&self, raw: DeviceConfig) -> Result<Response, Error> {
         let device = Device::try_from(raw)?;
+        no_hub(&device)?;
         let warning = self.warning_of_entry(&device)?;
         self.put(device.clone())?;
         self.show_with(&device, warning)
+    }
+
+    fn remove(&self, name: &str) -> Result<Response, Error> {
+        let device = self.device(name)?.name;
+        if device == self.settings.hub_name {
+            return Err(Error::Conflict("the hub's entry is made from its configuration".to_owned()));
+        }
+        let _lock = self.register_lock();
+        if let Some(standing) = self.store.standing(Subject::Device(device))? {
+            return Err(Error::Conflict(no_code(name, &standing)));
+        }
+        match self.store.remove_device(device) {
+            Err(StoreError::Taken { .. }) => {
+                return Err(Error::Conflict(format!(
+                    "{name} has a credential, or a request of it waits or was approved: what was let in is never forgotten. `medlock \
+                     device revoke` ends it, `medlock device reject` turns its request down"
+                )));
+            }
+            other => other?,
+        }
+        self.publish_routes()?;
+        done(format!("{name} is no longer in the register"))
     }
 
     fn put(&self, device: Device) -> Result<(), Error> {
@@ -359,6 +400,14 @@ impl Authority {
             return Err(Error::Conflict("the hub cannot suspend itself: no device would hear it lifted".to_owned()));
         }
         let _lock = self.device_lock(device.name);
+        // What is revoked stays so; who believes it suspended would believe that it can be restored.
+        let held = self.store.standing(Subject::Device(device.name))?;
+        if let Some(worse) = held.filter(|held| held.state > StandingState::Suspended) {
+            return Err(Error::Conflict(format!(
+                "{name} is revoked for good ({}, since {}): there is nothing to suspend",
+                worse.reason, worse.since
+            )));
+        }
         self.change(vec![self.standing_change(device.name, Some(StandingState::Suspended), "suspended")])?;
         tracing::warn!(device = name, why, "suspended");
         done(format!("{name} is suspended"))
@@ -462,6 +511,14 @@ impl Authority {
             let each = each.collect::<Vec<_>>().join(", ");
             return done(format!("suspended: {each}, or until a newer list of the alliance decides"));
         }
+        let held = self.news.current(crate::objects::Kind::TrustList);
+        if let Some(held) = held.filter(|held| held.bytes == bytes) {
+            return done(format!(
+                "this trust list, version {}, is in force already; whom the site believes is decided by the first import, and by \
+                 newer lists since",
+                held.version
+            ));
+        }
         let before = self.suspended_by_list();
         let told = self.suspended_authorities();
         let version = self.import_trust_list(&bytes, &members, threshold)?;
@@ -504,6 +561,19 @@ fn done(text: String) -> Result<Response, Error> {
     Ok(Response::Done { text })
 }
 
+/// Every device of the site takes news and orders to renew from whoever has this role: hubs enter themselves, and nobody else is
+/// entered as one.
+fn no_hub(device: &Device) -> Result<(), Error> {
+    if device.roles.contains(Role::Hub) {
+        return Err(Error::invalid(
+            "role",
+            "a hub is not registered: `medlock up` enters it by itself, and to whoever else had this role every device of the site would \
+             listen",
+        ));
+    }
+    Ok(())
+}
+
 fn no_code(name: &str, standing: &Standing) -> String {
     match standing.state {
         StandingState::Suspended => format!("{name} is suspended: restore it first"),
@@ -532,6 +602,7 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         | Request::Owners { .. } => return None,
         Request::Register { device } => ("register", device.name.clone()),
         Request::Update { device } => ("update", device.name.clone()),
+        Request::Remove { device } => ("remove", device.clone()),
         Request::Code { device, .. } => ("code", device.clone()),
         Request::Approve { id, .. } => ("approve", id.clone()),
         Request::Reject { id } => ("reject", id.clone()),
@@ -545,7 +616,8 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         Request::RemoveRoute { device } => ("remove-route", device.clone()),
         Request::ImportTrustList { .. } => ("import-trust-list", String::new()),
         Request::AcknowledgeAlarm { id } => ("acknowledge-alarm", id.to_string()),
-        Request::ChangeKeys { change, .. } => ("change-keys", change.to_string()),
+        Request::ChangeKeys { change, why, .. } if why.is_empty() => ("change-keys", change.to_string()),
+        Request::ChangeKeys { change, why, .. } => ("change-keys", format!("{change}: {why}")),
         Request::RequestRoot { change, .. } => ("request-root", change.to_string()),
         Request::ConfirmRestore => ("confirm-restore", String::new()),
         Request::AcceptRoot { .. } => ("accept-root", String::new()),

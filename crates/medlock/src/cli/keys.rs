@@ -116,7 +116,7 @@ pub(crate) fn run(command: KeysCommand) -> Result<Outcome, Failure> {
 }
 
 fn change(hub: &HubArgs, change: KeyChange, anyway: bool) -> Result<Outcome, Failure> {
-    changed(hub, Request::ChangeKeys { change, anyway })
+    changed(hub, Request::ChangeKeys { change, anyway, why: String::new() })
 }
 
 /// Shows the keys after a change, and which hubs need a copy of what was made here.
