@@ -2,16 +2,18 @@
 
 use super::HubArgs;
 use crate::admin::{self, ask};
+use crate::output::say;
 use crate::output::{self, Table};
-use crate::output::{say, say_raw};
 use crate::provision::{self, ProvisionArgs};
 use crate::{Failure, Outcome, probe};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use medlock_authority::admin::{DeviceView, PendingView, PledgeView, Reason, Request, Response, Search};
 use medlock_authority::registry::DeviceConfig;
-use std::io::{IsTerminal as _, Write as _};
+use medlock_authority::settings::Kind;
+use std::io::IsTerminal as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,13 @@ use std::path::{Path, PathBuf};
 pub(crate) enum DeviceCommand {
     /// Write a device into the site register: its name, what it is for, and the names it may use.
     Register(RegisterArgs),
+    /// Take a device out of the register that was entered by mistake: only one that never had a credential.
+    Remove {
+        /// The device.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
     /// Make a one-time enrolment code for a registered device, to paste or to scan.
     Code {
         /// The device.
@@ -68,7 +77,7 @@ pub(crate) enum DeviceCommand {
         /// The device.
         name: String,
         /// Why, for the record.
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         why: String,
         #[command(flatten)]
         hub: HubArgs,
@@ -78,7 +87,7 @@ pub(crate) enum DeviceCommand {
         /// The device.
         name: String,
         /// Why, for the record.
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         why: String,
         #[command(flatten)]
         hub: HubArgs,
@@ -91,7 +100,7 @@ pub(crate) enum DeviceCommand {
         #[arg(long)]
         reason: ReasonArg,
         /// In your words, for the record.
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         why: String,
         #[command(flatten)]
         hub: HubArgs,
@@ -100,7 +109,8 @@ pub(crate) enum DeviceCommand {
     Bond(BondArgs),
     /// Give devices their birth credentials, at a maker's authority: from the keys and requests their own chips made.
     Provision(ProvisionArgs),
-    /// Look from here whether a protected machine's own port can be reached past its sidecar; exit code 1 if it can.
+    /// Look from here whether a protected machine's own port can be reached past its sidecar; exit code 1 if it can, or if its name
+    /// is unknown.
     Probe(ProbeArgs),
 }
 
@@ -143,7 +153,7 @@ pub(crate) struct RegisterArgs {
     /// The device's name at this site; it stands in its credential.
     name: String,
     /// What it is for: modality, archive, sensor, controller, actuator, monitor, gateway. Can be given several times.
-    #[arg(long = "role", value_name = "ROLE", required = true)]
+    #[arg(long = "role", value_name = "ROLE", required_unless_present = "update")]
     roles: Vec<String>,
     /// A DICOM application entity title it may use. Can be given several times.
     #[arg(long = "ae", value_name = "TITLE")]
@@ -164,19 +174,82 @@ pub(crate) struct RegisterArgs {
     #[arg(long, value_name = "SERIAL")]
     maker_serial: Option<String>,
     /// The key of the maker that may vouch for the serial, 32 hexadecimal digits of the trust list.
-    #[arg(long, value_name = "HEX", requires = "maker_serial")]
+    #[arg(long, value_name = "HEX")]
     maker_key: Option<String>,
     /// Who answers for it.
-    #[arg(long, default_value = "")]
-    owner: String,
+    #[arg(long)]
+    owner: Option<String>,
     /// A limit on the life of its credentials, in seconds.
     #[arg(long, value_name = "SECONDS")]
     validity_seconds: Option<u64>,
-    /// Change the entry of a device that is registered already.
+    /// Change the entry of a device that is registered already: what is given takes the place of what was there, all else stays.
     #[arg(long)]
     update: bool,
+    /// With --update: take this out of the entry. Can be given several times.
+    #[arg(long, value_name = "WHAT", requires = "update")]
+    without: Vec<Without>,
     #[command(flatten)]
     hub: HubArgs,
+}
+
+/// What `--without` takes out of a device's entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Without {
+    /// Its application entity titles.
+    Ae,
+    /// Where its sidecar is reached.
+    Address,
+    /// Its DNS names.
+    Dns,
+    /// Its IP addresses.
+    Ip,
+    /// Its type.
+    Type,
+    /// Its maker's serial, and the maker's key with it.
+    MakerSerial,
+    /// The key of its maker.
+    MakerKey,
+    /// Who answers for it.
+    Owner,
+    /// The limit on the life of its credentials.
+    ValiditySeconds,
+}
+
+impl RegisterArgs {
+    /// The entry that is meant: of one that is held, what is given is changed, what is named by `--without` is gone, and all else
+    /// stays.
+    fn entry(self, held: DeviceConfig) -> DeviceConfig {
+        let mut entry = held;
+        for what in self.without {
+            match what {
+                Without::Ae => entry.ae_titles.clear(),
+                Without::Address => entry.sidecar = None,
+                Without::Dns => entry.dns.clear(),
+                Without::Ip => entry.ips.clear(),
+                Without::Type => entry.device_type = None,
+                Without::MakerSerial => (entry.maker_serial, entry.maker_key) = (None, None),
+                Without::MakerKey => entry.maker_key = None,
+                Without::Owner => entry.owner.clear(),
+                Without::ValiditySeconds => entry.validity_seconds = None,
+            }
+        }
+        fn given<T>(given: Vec<T>, held: Vec<T>) -> Vec<T> {
+            if given.is_empty() { held } else { given }
+        }
+        DeviceConfig {
+            name: self.name,
+            owner: self.owner.unwrap_or(entry.owner),
+            maker_serial: self.maker_serial.or(entry.maker_serial),
+            maker_key: self.maker_key.or(entry.maker_key),
+            roles: given(self.roles, entry.roles),
+            device_type: self.device_type.or(entry.device_type),
+            dns: given(self.dns, entry.dns),
+            ips: given(self.ips, entry.ips),
+            ae_titles: given(self.ae_titles, entry.ae_titles),
+            sidecar: self.address.or(entry.sidecar),
+            validity_seconds: self.validity_seconds.or(entry.validity_seconds),
+        }
+    }
 }
 
 /// Why a device is revoked.
@@ -210,6 +283,7 @@ impl From<ReasonArg> for Reason {
 pub(crate) fn run(command: DeviceCommand) -> Result<Outcome, Failure> {
     match command {
         DeviceCommand::Register(args) => register(args),
+        DeviceCommand::Remove { name, hub } => done(&hub, Request::Remove { device: name }),
         DeviceCommand::Code { name, minutes, hub } => code(name, minutes, &hub),
         DeviceCommand::List(args) => list(args),
         DeviceCommand::Show { name, hub } => show(name, &hub),
@@ -248,24 +322,20 @@ pub(crate) fn done(hub: &HubArgs, request: Request) -> Result<Outcome, Failure> 
 }
 
 fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
-    let device = DeviceConfig {
-        name: args.name,
-        owner: args.owner,
-        maker_serial: args.maker_serial,
-        maker_key: args.maker_key,
-        roles: args.roles,
-        device_type: args.device_type,
-        dns: args.dns,
-        ips: args.ips,
-        ae_titles: args.ae_titles,
-        sidecar: args.address,
-        validity_seconds: args.validity_seconds,
+    let hub = HubArgs { dir: args.hub.dir.clone(), json: args.hub.json };
+    let request = if args.update {
+        let held = view(args.name.clone(), &hub)?.entry;
+        Request::Update { device: args.entry(held) }
+    } else {
+        if args.maker_key.is_some() && args.maker_serial.is_none() {
+            return Err("--maker-key says whose serial it is: give --maker-serial too".into());
+        }
+        Request::Register { device: args.entry(DeviceConfig::default()) }
     };
-    let request = if args.update { Request::Update { device } } else { Request::Register { device } };
-    match ask(&args.hub.dir, request)? {
-        Response::Device(view) if args.hub.json => output::json(&view)?,
+    match ask(&hub.dir, request)? {
+        Response::Device(view) if hub.json => output::json(&view)?,
         Response::Device(view) => {
-            let (name, dir) = (&view.entry.name, output::word(&args.hub.dir.to_string_lossy()));
+            let (name, dir) = (&view.entry.name, output::word(&hub.dir.to_string_lossy()));
             let typed = output::word(name.as_str());
             if let Some(warning) = &view.warning {
                 say!("WARNING: {warning}.");
@@ -281,7 +351,7 @@ fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
                 (None, _) => say!("{name} is in the register. Next: medlock device code {typed} --dir {dir}"),
             }
             // It may have come before it was registered.
-            for one in pending(&args.hub.dir)?.iter().filter(|one| one.device.is_none()) {
+            for one in pending(&hub.dir)?.iter().filter(|one| one.device.is_none()) {
                 say!(
                     "A request waits ({}). If it is {name}'s, compare the key and then: medlock device approve {} --device {typed}",
                     one.claims,
@@ -393,7 +463,11 @@ fn list(args: ListArgs) -> Result<Outcome, Failure> {
             device.credentials.first().map(|credential| credential.not_after.clone()).unwrap_or_default(),
         ]);
     }
-    table.print("No device is registered. Start with: medlock device register NAME --role modality --ae TITLE");
+    table.print(if devices.is_empty() && is_maker(&hub.dir)? {
+        "A maker has no register of devices. What one of its devices has: medlock device show SERIAL"
+    } else {
+        "No device is registered. Start with: medlock device register NAME --role modality --ae TITLE"
+    });
     if let Some(next) = next {
         say!("\nThere may be more: --after {next:?}");
     }
@@ -417,6 +491,13 @@ fn list(args: ListArgs) -> Result<Outcome, Failure> {
         print_pledges(&pledges);
     }
     Ok(Outcome::Done)
+}
+
+fn is_maker(dir: &Path) -> Result<bool, Failure> {
+    match ask(dir, Request::Authority)? {
+        Response::Authority(view) => Ok(view.kind == Kind::Maker.name()),
+        other => Err(admin::unexpected(&other)),
+    }
 }
 
 /// The roles and the type in the command that registers them, where all of them were made for the same.
@@ -468,11 +549,15 @@ fn print_pledges(pledges: &[PledgeView]) {
     table.print("");
 }
 
+fn view(name: String, hub: &HubArgs) -> Result<DeviceView, Failure> {
+    match ask(&hub.dir, Request::Show { device: name })? {
+        Response::Device(view) => Ok(view),
+        other => Err(admin::unexpected(&other)),
+    }
+}
+
 fn show(name: String, hub: &HubArgs) -> Result<Outcome, Failure> {
-    let view = match ask(&hub.dir, Request::Show { device: name })? {
-        Response::Device(view) => view,
-        other => return Err(admin::unexpected(&other)),
-    };
+    let view = view(name, hub)?;
     if hub.json {
         output::json(&view)?;
     } else {
@@ -488,11 +573,23 @@ fn print_device(view: &DeviceView) {
         Some(reason) => say!("{} is {} ({reason})", entry.name, view.state),
         None => say!("{} is {}", entry.name, view.state),
     }
-    say!("  roles         {}", entry.roles.join(", "));
-    say!("  AE titles     {}", or_none(&entry.ae_titles.join(", ")));
-    say!("  sidecar at    {}", or_none(entry.sidecar.as_deref().unwrap_or_default()));
-    say!("  maker serial  {}", or_none(entry.maker_serial.as_deref().unwrap_or_default()));
-    say!("  owner         {}\n", or_none(&entry.owner));
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let ips: Vec<String> = entry.ips.iter().map(ToString::to_string).collect();
+    for (name, held) in [
+        ("roles", entry.roles.join(", ")),
+        ("type", number(entry.device_type.map(u64::from))),
+        ("AE titles", entry.ae_titles.join(", ")),
+        ("sidecar at", entry.sidecar.clone().unwrap_or_default()),
+        ("DNS names", entry.dns.join(", ")),
+        ("IP addresses", ips.join(", ")),
+        ("maker serial", entry.maker_serial.clone().unwrap_or_default()),
+        ("maker's key", entry.maker_key.clone().unwrap_or_default()),
+        ("limit in s", number(entry.validity_seconds)),
+        ("owner", entry.owner.clone()),
+    ] {
+        say!("  {name:<13} {}", or_none(&held));
+    }
+    say!("");
     let mut table = Table::new(&["credential", "state", "from", "until", "key", "serial"]);
     for credential in &view.credentials {
         table.row([
@@ -532,12 +629,12 @@ fn compare(request: &PendingView, key: Option<&str>, without_comparing: bool) ->
         }
         None if without_comparing => Ok(()),
         None if std::io::stdin().is_terminal() => {
-            say!("key   {}\nfrom  {}\nsays  {}", output::grouped(&fingerprint), request.address, request.claims);
-            say_raw!("Does the device show a key that begins like this? [y/N] ");
-            std::io::stdout().flush()?;
-            let mut answer = String::new();
-            std::io::stdin().read_line(&mut answer)?;
-            let yes = ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes));
+            let device = request.device.as_deref().unwrap_or("the device");
+            say!("{device} asks to be let in\n  key   {}\n  from  {}", output::grouped(&fingerprint), request.address);
+            if !request.claims.is_empty() {
+                say!("  says  {}", request.claims);
+            }
+            let yes = output::ask_person(&format!("Does {device} show a key that begins like this?"))?;
             if yes { Ok(()) } else { Err("nothing was approved".into()) }
         }
         None => Err("give --key with the beginning of the fingerprint the device shows".into()),
@@ -569,5 +666,42 @@ fn waiting(dir: &Path, name: &str) -> Result<PendingView, Failure> {
             Err(format!("several requests wait for {name}; take one by its number from `medlock device list`").into())
         }
         (None, _) => Err(format!("nothing waits for {name}; `medlock device list` shows what does").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RegisterArgs,
+    }
+
+    fn typed(line: &str) -> RegisterArgs {
+        Line::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}")).args
+    }
+
+    /// Shows REQ-CLI-48: what is not given stays as it was, and what is taken out goes.
+    #[test]
+    fn an_update_keeps_what_is_not_given() {
+        let all = "register ct1 --role modality --role archive --ae CT1 --address ct1:2762 --dns ct1.example --ip 10.0.0.1 --type 7 \
+                   --maker-serial S-1 --maker-key 00112233445566778899aabbccddeeff --owner radiology --validity-seconds 900";
+        let held = typed(all).entry(DeviceConfig::default());
+        let owned = typed("register ct1 --update --owner surgery").entry(held.clone());
+        assert_eq!(owned, DeviceConfig { owner: "surgery".into(), ..held.clone() });
+        let moved = typed("register ct1 --update --role modality --ae CT9 --without dns").entry(held.clone());
+        let (roles, ae_titles) = (vec!["modality".into()], vec!["CT9".into()]);
+        assert_eq!(moved, DeviceConfig { roles, ae_titles, dns: Vec::new(), ..held.clone() });
+        let mut bare = "register ct1 --update".to_owned();
+        for what in Without::value_variants() {
+            bare += &format!(" --without {}", what.to_possible_value().unwrap().get_name());
+        }
+        let left = DeviceConfig { name: "ct1".into(), roles: held.roles.clone(), ..DeviceConfig::default() };
+        assert_eq!(typed(&bare).entry(held), left);
+        assert!(Line::try_parse_from(["register", "ct1"]).is_err(), "a new one needs a role");
+        assert!(Line::try_parse_from(["register", "ct1", "--role", "x", "--without", "ae"]).is_err());
     }
 }
