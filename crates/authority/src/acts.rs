@@ -33,7 +33,8 @@ impl Authority {
     /// # Errors
     /// [`Error`]; a request that failed is in the audit trail too.
     pub fn administer(&self, asker: &Asker, request: Request) -> Result<Response, Error> {
-        let noted = audited(&request);
+        let noted = audited(&request)
+            .map(|(verb, subject)| (verb, self.whose_request(&request).unwrap_or_default() + &subject));
         let did = self.act(request);
         if let Some((verb, subject)) = noted {
             let outcome = did.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
@@ -54,6 +55,17 @@ impl Authority {
             };
         }
         did
+    }
+
+    /// The device of a waiting request that is decided on, whose number says nothing to anybody afterwards.
+    fn whose_request(&self, request: &Request) -> Option<String> {
+        let (id, named) = match request {
+            Request::Approve { id, device } => (id, device.clone()),
+            Request::Reject { id } => (id, None),
+            _ => return None,
+        };
+        let device = named.or_else(|| Some(self.waiting(id).ok()?.device?.to_string()))?;
+        Some(format!("{device}, request "))
     }
 
     fn act(&self, request: Request) -> Result<Response, Error> {

@@ -370,6 +370,9 @@ fn acts_are_in_the_audit_trail_with_their_asker_also_those_that_failed() {
     assert_eq!(lines[0].1, "suspend");
     assert!(lines[0].2.contains("nobody"));
     assert_eq!(&lines[1..], [("uid 1000", "suspend", "done"), ("uid 1000", "register", "done")]);
+    site.enrol("ct-2", &SigningKey::generate());
+    let Response::Audit { entries } = site.ask(Request::Audit { limit: Some(1) }) else { panic!("no audit") };
+    assert!(entries[0].verb == "approve" && entries[0].subject.starts_with("ct-2, request "), "{entries:?}");
     // The trail cannot be rewritten, not even by somebody with the file.
     let database = rusqlite::Connection::open(site.dir.path().join("authority.sqlite")).unwrap();
     assert!(database.execute("DELETE FROM audit", []).is_err());

@@ -225,6 +225,10 @@ fn what_is_typed_wrong_does_nothing_and_says_what_there_is() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && said.contains("no-such-host.invalid:104"), "{output:?}");
     assert!(!String::from_utf8_lossy(&output.stdout).contains("Not reachable"), "{output:?}");
+    let mut key = hub.ask(&["log", "show"])["key"].as_str().expect("a key").to_owned();
+    key.replace_range(0..1, "x");
+    let output = medlock(&["log", "verify", dir, "--key", &key]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a character is mistyped"), "{output:?}");
     let output = medlock(&["log", "proof", "ct2.pem", "--dir", dir]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("ct2.pem: there is no such file"), "{output:?}");
     assert_eq!(medlock(&["device", "suspend", "ct1", "--why", "", "--dir", dir]).status.code(), Some(2));
