@@ -1,8 +1,9 @@
 //! What an administrator's requests do.
 
+mod register;
+
 use crate::admin::{
-    AlarmView, Asker, AuditView, AuthorityView, DeviceView, KeyView, LogView, PendingView, Reason, Request, Response,
-    RouteView,
+    AlarmView, Asker, AuditView, AuthorityView, KeyView, LogView, PendingView, Reason, Request, Response, RouteView,
 };
 use crate::keys::{AuthorityCertificate, KeyList, KeyState};
 use crate::provision::Row;
@@ -10,7 +11,7 @@ use crate::registry::{self, Device, DeviceConfig};
 use crate::settings::Kind;
 use crate::store::{
     AuditEntry, Claim, CodeRecord, CodeState, DeviceSearch, PendingRequest, PendingState, Standing, StandingChange,
-    StandingState, StoreError, Subject,
+    StandingState, Subject,
 };
 use crate::{Authority, Error, encode, status};
 use data_encoding::{BASE64, HEXLOWER};
@@ -33,7 +34,8 @@ impl Authority {
     /// # Errors
     /// [`Error`]; a request that failed is in the audit trail too.
     pub fn administer(&self, asker: &Asker, request: Request) -> Result<Response, Error> {
-        let noted = audited(&request);
+        let noted = audited(&request)
+            .map(|(verb, subject)| (verb, self.whose_request(&request).unwrap_or_default() + &subject));
         let did = self.act(request);
         if let Some((verb, subject)) = noted {
             let outcome = did.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
@@ -56,14 +58,26 @@ impl Authority {
         did
     }
 
+    /// The device of a waiting request that is decided on, whose number says nothing to anybody afterwards.
+    fn whose_request(&self, request: &Request) -> Option<String> {
+        let (id, named) = match request {
+            Request::Approve { id, device } => (id, device.clone()),
+            Request::Reject { id } => (id, None),
+            _ => return None,
+        };
+        let device = named.or_else(|| Some(self.waiting(id).ok()?.device?.to_string()))?;
+        Some(format!("{device}, request "))
+    }
+
     fn act(&self, request: Request) -> Result<Response, Error> {
         match request {
             Request::Authority => self.view(),
             Request::Register { device } => self.register(device),
             Request::Update { device } => self.update(device),
+            Request::Remove { device } => self.remove(&device),
             Request::List => self.list(&DeviceSearch::Name(String::new()), None, u32::MAX),
             Request::Find { search, after, limit } => self.find(search, after.as_deref(), limit.min(MAX_PAGE)),
-            Request::Show { device } => self.show(&self.device(&device)?),
+            Request::Show { device } => self.show(&self.shown(&device)?),
             Request::Code { device, lifetime_seconds } => self.code(&device, lifetime_seconds.unwrap_or(CODE_SECONDS)),
             Request::Pending => {
                 Ok(Response::Pending { pending: self.store.waiting()?.iter().map(pending_view).collect() })
@@ -99,7 +113,7 @@ impl Authority {
             }
             Request::ImportVoucher { voucher } => self.import_voucher(&voucher),
             Request::Keys => self.keys_view(&self.keys()),
-            Request::ChangeKeys { change, anyway } => self.keys_view(&*self.change_keys(change, anyway)?),
+            Request::ChangeKeys { change, anyway, why: _ } => self.keys_view(&*self.change_keys(change, anyway)?),
             Request::RequestRoot { change, anyway } => {
                 Ok(Response::RootRequest { bytes: BASE64.encode(&self.request_root(change, anyway)?) })
             }
@@ -173,6 +187,14 @@ impl Authority {
         self.store.device(DeviceName::new(name).ok_or_else(unknown)?)?.ok_or_else(unknown)
     }
 
+    /// A device of the register; of a maker, which has none, the name of one that has credentials of its.
+    fn shown(&self, name: &str) -> Result<Device, Error> {
+        match self.settings.kind {
+            Kind::Maker if self.settings.hub_name.as_str() != name => self.known(name).map(Device::named),
+            Kind::Maker | Kind::Site => self.device(name),
+        }
+    }
+
     /// A device of the register; at a maker, one that has credentials of its.
     fn known(&self, name: &str) -> Result<DeviceName, Error> {
         if self.settings.kind == Kind::Site {
@@ -181,84 +203,6 @@ impl Authority {
         let unknown = || Error::Unknown { what: "device with a birth credential of this maker", name: name.to_owned() };
         let known = DeviceName::new(name).ok_or_else(unknown)?;
         if self.store.credentials_of(known)?.is_empty() { Err(unknown()) } else { Ok(known) }
-    }
-
-    fn register(&self, raw: DeviceConfig) -> Result<Response, Error> {
-        self.site_only()?;
-        let device = Device::try_from(raw)?;
-        let _lock = self.register_lock();
-        self.check_titles(&device)?;
-        let heard = self.heard_of_device(device.name)?;
-        let warning = self.warning_of_entry(&device)?;
-        match self.store.add_device(device.clone(), self.clock.now()) {
-            Err(StoreError::Taken { .. }) => {
-                let standing = status::of_device(&*self.store, device.name)?;
-                if let Some(standing) = standing.filter(|standing| standing.state != StandingState::Suspended) {
-                    return Err(Error::Conflict(no_code(device.name.as_str(), &standing)));
-                }
-                return Err(Error::Conflict(format!(
-                    "a device called {:?}, or one with its maker's serial or AE title, is already registered: choose another name, or \
-                     change the entry that is there with --update",
-                    device.name.as_str()
-                )));
-            }
-            other => other?,
-        }
-        if let Some(record) = heard {
-            self.name_heard(device.name, &record)?;
-        }
-        self.publish_routes()?;
-        self.show_with(&device, warning)
-    }
-
-    /// A device that was registered, and what people must know of that.
-    fn show_with(&self, device: &Device, warning: Option<String>) -> Result<Response, Error> {
-        let shown = self.show(device)?;
-        if let Some(warning) = &warning {
-            tracing::warn!(device = %device.name, warning, "registered");
-        }
-        Ok(match shown {
-            Response::Device(view) => Response::Device(DeviceView { warning, ..view }),
-            other => other,
-        })
-    }
-
-    fn update(&self, raw: DeviceConfig) -> Result<Response, Error> {
-        let device = Device::try_from(raw)?;
-        let warning = self.warning_of_entry(&device)?;
-        self.put(device.clone())?;
-        self.show_with(&device, warning)
-    }
-
-    fn put(&self, device: Device) -> Result<(), Error> {
-        let _lock = self.register_lock();
-        self.device(device.name.as_str())?;
-        if device.name == self.settings.hub_name {
-            return Err(Error::Conflict("the hub's entry is made from its configuration: change it there".to_owned()));
-        }
-        self.check_titles(&device)?;
-        match self.store.replace_device(device) {
-            Err(StoreError::Taken { .. }) => {
-                return Err(Error::Conflict("another device has this maker's serial or AE title".to_owned()));
-            }
-            other => other?,
-        }
-        self.publish_routes()
-    }
-
-    /// An application entity title belongs to one device.
-    fn check_titles(&self, device: &Device) -> Result<(), Error> {
-        for title in &device.ae_titles {
-            if let Some(other) = self.store.device_with_title(title)?.filter(|other| *other != device.name) {
-                return Err(Error::Conflict(format!(
-                    "the AE title {title:?} already belongs to {:?}: a title belongs to one device; `medlock route remove {}` takes \
-                     it away",
-                    other.as_str(),
-                    other.as_str()
-                )));
-            }
-        }
-        Ok(())
     }
 
     fn code(&self, name: &str, seconds: u64) -> Result<Response, Error> {
@@ -359,6 +303,14 @@ impl Authority {
             return Err(Error::Conflict("the hub cannot suspend itself: no device would hear it lifted".to_owned()));
         }
         let _lock = self.device_lock(device.name);
+        // What is revoked stays so; who believes it suspended would believe that it can be restored.
+        let held = self.store.standing(Subject::Device(device.name))?;
+        if let Some(worse) = held.filter(|held| held.state > StandingState::Suspended) {
+            return Err(Error::Conflict(format!(
+                "{name} is revoked for good ({}, since {}): there is nothing to suspend",
+                worse.reason, worse.since
+            )));
+        }
         self.change(vec![self.standing_change(device.name, Some(StandingState::Suspended), "suspended")])?;
         tracing::warn!(device = name, why, "suspended");
         done(format!("{name} is suspended"))
@@ -462,6 +414,14 @@ impl Authority {
             let each = each.collect::<Vec<_>>().join(", ");
             return done(format!("suspended: {each}, or until a newer list of the alliance decides"));
         }
+        let held = self.news.current(crate::objects::Kind::TrustList);
+        if let Some(held) = held.filter(|held| held.bytes == bytes) {
+            return done(format!(
+                "this trust list, version {}, is in force already; whom the site believes is decided by the first import, and by \
+                 newer lists since",
+                held.version
+            ));
+        }
         let before = self.suspended_by_list();
         let told = self.suspended_authorities();
         let version = self.import_trust_list(&bytes, &members, threshold)?;
@@ -532,6 +492,7 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         | Request::Owners { .. } => return None,
         Request::Register { device } => ("register", device.name.clone()),
         Request::Update { device } => ("update", device.name.clone()),
+        Request::Remove { device } => ("remove", device.clone()),
         Request::Code { device, .. } => ("code", device.clone()),
         Request::Approve { id, .. } => ("approve", id.clone()),
         Request::Reject { id } => ("reject", id.clone()),
@@ -545,7 +506,8 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         Request::RemoveRoute { device } => ("remove-route", device.clone()),
         Request::ImportTrustList { .. } => ("import-trust-list", String::new()),
         Request::AcknowledgeAlarm { id } => ("acknowledge-alarm", id.to_string()),
-        Request::ChangeKeys { change, .. } => ("change-keys", change.to_string()),
+        Request::ChangeKeys { change, why, .. } if why.is_empty() => ("change-keys", change.to_string()),
+        Request::ChangeKeys { change, why, .. } => ("change-keys", format!("{change}: {why}")),
         Request::RequestRoot { change, .. } => ("request-root", change.to_string()),
         Request::ConfirmRestore => ("confirm-restore", String::new()),
         Request::AcceptRoot { .. } => ("accept-root", String::new()),

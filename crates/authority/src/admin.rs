@@ -52,6 +52,11 @@ pub enum Request {
         /// The device as it shall be.
         device: DeviceConfig,
     },
+    /// Take a device out of the register that was entered by mistake: it never had a credential. Answer: [`Response::Done`].
+    Remove {
+        /// Its name.
+        device: String,
+    },
     /// All devices: for sites of some hundreds. Answer: [`Response::Devices`].
     List,
     /// Some devices, a page at a time. Answer: [`Response::Devices`].
@@ -187,9 +192,12 @@ pub enum Request {
     ChangeKeys {
         /// `rotate`, `retire KEY` or `compromised KEY`.
         change: KeyChange,
-        /// Retire a key though credentials hang on it.
+        /// Retire a key though credentials hang on it; withdraw one of which the authority has never heard.
         #[serde(default)]
         anyway: bool,
+        /// Why, for the record.
+        #[serde(default)]
+        why: String,
     },
     /// Write what an offline root is to sign for a change of the keys. Answer: [`Response::RootRequest`].
     RequestRoot {
@@ -216,7 +224,7 @@ pub enum Request {
         /// What it says.
         order: VoucherOrder,
     },
-    /// A maker only, behind a restore: all that was sold, released, passed on and revoked since the backup is entered again.
+    /// A maker only, after a restore: all that was sold, released, passed on and revoked since the backup is entered again.
     /// Answer: [`Response::Done`].
     ConfirmRestore,
     /// A maker only: let a device go, so that its next owner gets a voucher. Answer: [`Response::Done`].

@@ -17,7 +17,7 @@ use crate::registry::{Device, DeviceConfig};
 use crate::reserve;
 use crate::settings::{AuthorityConfig, Kind, Rules, Settings};
 use crate::signer::Signer;
-use crate::store::{Purpose, Store, Turn};
+use crate::store::{Purpose, Store, StoreError, Turn};
 use medlock_node::clock::Clock;
 use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::KnowledgeBase;
@@ -63,6 +63,7 @@ pub struct Authority {
     pub(crate) crls: Mutex<Option<crate::crls::Crls>>,
     /// As long as it is open, hubs on the same store see it.
     pub(crate) present: Present,
+    made_now: bool,
     /// Held while the authority is open: two processes must not serve one directory.
     _lock: File,
 }
@@ -72,6 +73,7 @@ pub(crate) struct Locks {
     register: Mutex<()>,
     publishing: Mutex<()>,
     changing_keys: Mutex<()>,
+    issuing_hub: Mutex<()>,
     pub(crate) set: Mutex<crate::compact::Made>,
     devices: Vec<Mutex<()>>,
     keys: Vec<Mutex<()>>,
@@ -129,7 +131,9 @@ impl Authority {
         let open = || Self::open_with(config, clock.clone(), signer.clone(), Arc::new(open_store(config)?));
         let opened = match open() {
             // Also where the disk is full it is there for whoever reports a theft.
-            Err(Error::Store(error)) if reserve::let_go(&config.dir) => {
+            Err(Error::Store(error))
+                if !matches!(error, StoreError::Damaged { .. }) && reserve::let_go(&config.dir) =>
+            {
                 tracing::error!(%error, "the room on the disk that is kept for the worst day is used to start: make more room");
                 open()
             }
@@ -160,6 +164,7 @@ impl Authority {
             Ground::lay(config, &signer, store)?;
         let line = Line { store: &*store, signer: &*signer, log: &log, room: &room };
         let held = KeyList::held(&*store)?;
+        let made_now = held.is_none() && store.newest(Purpose::Root)?.is_none();
         let root = match held.as_ref().and_then(KeyList::anchor) {
             Some(anchor) => AuthorityCertificate::clone(anchor),
             None => ensure_root(&settings, &rules, &line, clock.now())?,
@@ -201,6 +206,7 @@ impl Authority {
             covered: crate::compact::Covered::default(),
             crls: Mutex::default(),
             present,
+            made_now,
             _lock: lock,
         };
         authority.take_back_heard()?;
@@ -362,6 +368,12 @@ impl Authority {
         self.store.is_shared()
     }
 
+    /// Whether there was none before it was opened: root and keys were made now.
+    #[must_use]
+    pub fn was_made_now(&self) -> bool {
+        self.made_now
+    }
+
     /// The organisation's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -520,17 +532,21 @@ impl Authority {
     }
 
     /// Renews the hub's credential when two thirds of its life are over, when it is by a former key (one that was asked for
-    /// before the keys changed may have come after), or when it begins in the future, because the clock was ahead.
+    /// before the keys changed may have come after), when it begins in the future, because the clock was ahead, or when the
+    /// store does not know it, because it was brought back from before: no log that is served has such a one.
     fn renew_hub(&self) -> Result<(), Error> {
         let Some(current) = self.hub.current() else { return self.issue_hub() };
         let (from, until) = current.validity();
         let due = from.plus_seconds(until.seconds_since(from) / 3 * 2);
         let now = self.clock.now();
-        if now >= due || from > now || self.hub_is_behind() { self.issue_hub() } else { Ok(()) }
+        let unknown = || Ok::<_, Error>(self.store.issued(current.credential())?.is_none());
+        if now >= due || from > now || self.hub_is_behind() || unknown()? { self.issue_hub() } else { Ok(()) }
     }
 
     pub(crate) fn issue_hub(&self) -> Result<(), Error> {
         let node = |error: medlock_node::Error| Error::Conflict(error.to_string());
+        // Who changes the keys and the tick that sees them changed both want one.
+        let _one_at_a_time = held(&self.locks.issuing_hub);
         let name = self.settings.hub_name;
         let device = self.store.device(name)?.ok_or(Error::Unknown { what: "device", name: name.to_string() })?;
         let key = self.hub.next_key().map_err(node)?;

@@ -24,7 +24,7 @@ pub struct DeviceConfig {
     /// lets the device in only if the trust list has exactly one maker; else a person decides.
     #[serde(default)]
     pub maker_key: Option<String>,
-    /// What the device is for: `hub`, `modality`, `archive`, `sensor`, `controller`, `actuator`, `monitor`, `gateway`.
+    /// What the device is for: `modality`, `archive`, `sensor`, `controller`, `actuator`, `monitor`, `gateway`.
     pub roles: Vec<String>,
     /// What kind of device it is, as a number of `docs/device-types.md`.
     #[serde(default)]
@@ -183,7 +183,11 @@ const STEPS: u8 = 64;
 /// # Errors
 /// [`Error::Invalid`] when the list is empty or a name is not a role's.
 pub fn roles(names: &[String]) -> Result<Roles, Error> {
-    let known = || Role::ALL.map(Role::name).join(", ");
+    // A hub is not entered by anybody: whoever mistypes another role is not offered this one.
+    let known = || {
+        let offered = Role::ALL.into_iter().filter(|role| *role != Role::Hub);
+        offered.map(Role::name).collect::<Vec<_>>().join(", ")
+    };
     let members = names
         .iter()
         .map(|name| {

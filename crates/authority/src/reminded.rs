@@ -121,16 +121,17 @@ impl Authority {
     /// not know it.
     pub(crate) fn take_over_list(&self, by: KeyId, told: &StatusList<'_>) -> Result<usize, Error> {
         let taken = self.take_over(self.weigh(by, &told.records().collect::<Vec<_>>())?)?;
-        if taken > 0 {
+        if taken.count > 0 {
             let (epoch, issued) = (told.heading().epoch, told.heading().issued);
             let text = format!(
                 "somebody has kept the status list {epoch} of {issued}, which the key {by} has signed and the store does not know: it \
-                 was brought back from before. It did not know what that list says of {taken} devices, credentials or keys, and \
-                 goes on with it. Look at `medlock device list`, and do again what was done since besides revocations"
+                 was brought back from before. It did not know what that list says of {}. It goes on with that. Look at \
+                 `medlock device list`, and do again what was done since besides revocations",
+                taken.who
             );
             self.alarm("store-was-behind", None, text)?;
         }
-        Ok(taken)
+        Ok(taken.count)
     }
 
     /// A status list that a key has signed which speaks for this site by the newest site list that was heard; also one that was

@@ -10,6 +10,7 @@ use crate::root_crl::{self, RootCrl};
 use crate::root_request::RootAnswer;
 use crate::signer::{KeyLabel, KeyRole, LABELS, Signer, SignerError};
 use crate::store::{Published, Purpose, Serial, StandingState, Store, StoreError, Subject};
+use crate::taken_over::Taken;
 use crate::{Authority, Error, trust_list};
 use medlock_node::files;
 use medlock_node::provider::AwsLc;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 const WHAT: &str = "site list";
 /// The loss of keys that people have accepted: up to this version of the site list.
 pub(crate) const ACCEPTED: &str = "accepted-loss";
+/// The identifiers of issuing keys that were lost, which no later site list names.
+const LOST: &str = "lost-keys";
 /// The highest number of an issuing key that was given, also of keys that the store does not know.
 const LABELS_GIVEN: &str = "issuing-labels";
 
@@ -76,9 +79,9 @@ impl Authority {
         if list.is_some() || !crls.is_empty() || !records.is_empty() {
             let taken = match by {
                 Some(by) => self.take_over(self.weigh(by, &records)?)?,
-                None => 0,
+                None => Taken::default(),
             };
-            self.take_back_keys(list, crls, &records, taken)?;
+            self.take_back_keys(list, crls, &records, &taken)?;
         }
         // A first one was imported with the alliance's members, whom the store does not know.
         if self.store.published(ObjectKind::TrustList.name())?.is_some() {
@@ -226,7 +229,7 @@ impl Authority {
         heard: Option<Published>,
         crls: Vec<(&'static str, Published, RootCrl)>,
         records: &[Record],
-        taken: usize,
+        taken: &Taken,
     ) -> Result<(), Error> {
         let list = heard.as_ref().map(|heard| List::danger_open(&heard.bytes)).transpose();
         let list = list.map_err(|error| Error::Object { what: WHAT, why: error.to_string() })?;
@@ -263,10 +266,8 @@ impl Authority {
         for key in stolen.keys.iter().filter(|key| !before.has(**key)) {
             text.push_str(&format!("; the key {key}, which the store never knew, is in wrong hands and stays so"));
         }
-        if taken > 0 {
-            text.push_str(&format!(
-                "; it did not know what the status list says of {taken} devices, credentials or keys"
-            ));
+        if taken.count > 0 {
+            text.push_str(&format!("; it did not know what the status list says of {}", taken.who));
         }
         let mut objects = Vec::new();
         for (kind, object) in heard
@@ -283,7 +284,31 @@ impl Authority {
         } else {
             self.store.publish_all(objects)?;
         }
+        self.note_lost(&lost)?;
         self.alarm_about("store-was-behind", None, "keys".to_owned(), text)
+    }
+
+    /// Whether this is a key of ours that was lost, by what was heard.
+    pub(crate) fn was_lost(&self, key: KeyId) -> Result<bool, Error> {
+        let named = self.with_heard_list(|list| list.services().any(|service| service.key == key));
+        let noted = self.store.published(LOST)?.map(|noted| noted.bytes).unwrap_or_default();
+        Ok(named.unwrap_or(false) || noted.chunks_exact(16).any(|noted| noted == key.as_bytes()))
+    }
+
+    fn note_lost(&self, lost: &[KeyId]) -> Result<(), Error> {
+        let held = self.store.published(LOST)?;
+        let version = held.as_ref().map_or(0, |held| held.version).saturating_add(1);
+        let mut bytes = held.map(|held| held.bytes).unwrap_or_default();
+        let before = bytes.len();
+        for key in lost {
+            if !bytes.chunks_exact(16).any(|noted| noted == key.as_bytes()) {
+                bytes.extend(key.as_bytes());
+            }
+        }
+        match bytes.len() > before {
+            true => Ok(self.store.publish(LOST, Published { version, at: self.clock.now(), bytes })?),
+            false => Ok(()),
+        }
     }
 
     /// Keys that were made since the backup and are not here may only have been left behind.
@@ -355,8 +380,7 @@ impl Authority {
         let current = before.current().map_or(KeyLabel::ISSUING, |current| current.label);
         if self.signer.public_key(self.newest_root().label)?.is_none() {
             return Err(Error::Conflict(format!(
-                "the key {current}, which issues by the store from the backup, was withdrawn since; no key behind it is here, or \
-                 its certificate is not, and the root is offline: bring back the newest folders `keys` and `hub` of this \
+                "the key {current}, which issues by the store from the backup, was withdrawn since; no later key is here, or its certificate is not, and the root is offline: bring back the newest folders `keys` and `hub` of this \
                  authority, and start again"
             )));
         }
@@ -451,15 +475,16 @@ pub(crate) fn is_stolen(store: &dyn Store, key: KeyId) -> Result<bool, StoreErro
 /// What people are told.
 fn told(before: &KeyList, after: &KeyList, lost: &[KeyId], version: Option<u64>) -> String {
     let mut text = match version {
-        Some(version) => format!("the store is older than version {version} of the site list, and goes on behind it"),
-        None => "the store is older than what was heard of it, and goes on behind that".to_owned(),
+        Some(version) => format!("the store is older than version {version} of the site list; it goes on from there"),
+        None => "the store is older than what was heard of it; it goes on from there".to_owned(),
     };
     for key in after.iter() {
         let label = key.certificate.label;
         let stood = before.key(label).map(|key| key.state);
         if stood != Some(key.state) {
-            let was = stood.map_or("the store did not know it", KeyState::name);
-            text.push_str(&format!("; {label} is {} ({was})", key.state.name()));
+            let was = stood
+                .map_or("which the store did not know".to_owned(), |was| format!("the store had it as {}", was.name()));
+            text.push_str(&format!("; {label} is {}, {was}", key.state.name()));
         }
     }
     for key in lost {

@@ -171,8 +171,9 @@ impl Authority {
     /// Makes a change of the issuing keys with a root that is at hand.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the keys do not stand so that it can be made, or credentials hang on a key that is to
-    /// retire and `anyway` is not given; [`Error::Signer`], which says so when the root is offline.
+    /// [`Error::Conflict`] when the keys do not stand so that it can be made; or, without `anyway`, when credentials hang on a
+    /// key that is to retire, or the authority has never heard of one that is to be withdrawn; [`Error::Signer`], which
+    /// says so when the root is offline.
     pub fn change_keys(&self, change: KeyChange, anyway: bool) -> Result<Arc<KeyList>, Error> {
         let _one_at_a_time = self.keys_lock()?;
         if let KeyChange::Compromised(label) = change
@@ -181,7 +182,7 @@ impl Authority {
             return Err(Error::Conflict(self.stolen_root(label)));
         }
         if let KeyChange::Lost(key) = change {
-            return self.withdraw_lost(key);
+            return self.withdraw_lost(key, anyway);
         }
         if !self.asks_the_root(change) {
             self.may_change(change, anyway)?;
@@ -335,8 +336,9 @@ impl Authority {
         }
     }
 
-    /// Withdraws a key that went with a lost store: the status list names it, whoever holds it.
-    fn withdraw_lost(&self, key: KeyId) -> Result<Arc<KeyList>, Error> {
+    /// Withdraws a key that went with a lost store: the status list names it, whoever holds it. That cannot be taken back, so
+    /// that one of which nobody has heard is withdrawn only where people mean it.
+    fn withdraw_lost(&self, key: KeyId, anyway: bool) -> Result<Arc<KeyList>, Error> {
         self.read_keys()?;
         let (keys, now, subject) = (self.keys(), self.clock.now(), Subject::Issuer(key));
         if let Some(known) = keys.iter().find(|known| known.certificate.key == key) {
@@ -351,6 +353,15 @@ impl Authority {
         }
         if self.store.standing(subject)?.is_some_and(|known| known.state == StandingState::Compromised) {
             return Err(Error::Conflict(format!("the key {key} is compromised already")));
+        }
+        if !anyway && !self.was_lost(key)? {
+            let known: Vec<String> =
+                keys.iter().map(|key| format!("{} ({})", key.certificate.label, key.certificate.key)).collect();
+            return Err(Error::Conflict(format!(
+                "this authority has never heard of the key {key}; there are {}. Nothing was withdrawn. If it is one that was lost, give \
+                 --anyway: that cannot be taken back",
+                known.join(", ")
+            )));
         }
         let (state, reason) = (Some(StandingState::Compromised), "key-compromise".to_owned());
         self.store.change_standings(vec![StandingChange { subject, state, reason, at: now }], now)?;

@@ -38,6 +38,15 @@ pub(crate) struct Heard {
     of_hub: usize,
 }
 
+/// What the store did not know and knows now.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// How much.
+    pub(crate) count: usize,
+    /// Of whom, for people.
+    pub(crate) who: String,
+}
+
 impl Authority {
     /// Reads what a status list says that the key `by` has signed. Needs no lock, and may take a while.
     pub(crate) fn weigh(&self, by: KeyId, records: &[Record]) -> Result<Heard, Error> {
@@ -68,33 +77,47 @@ impl Authority {
     }
 
     /// Takes over what was heard against anybody, and keeps apart what is about those whom the store cannot name. Returns of
-    /// how many the store did not know it.
-    pub(crate) fn take_over(&self, heard: Heard) -> Result<usize, Error> {
+    /// whom the store did not know it.
+    pub(crate) fn take_over(&self, heard: Heard) -> Result<Taken, Error> {
+        let mut who = self.unknown_in(&heard)?;
         let Heard { by, changes, unnamed, of_hub } = heard;
         if of_hub > 0 {
             let text = format!(
                 "a status list that the key {by} has signed calls a hub of this store revoked, and no hub says that of itself: somebody \
-                 else has that key, or people have revoked a hub and went back behind it. It is not taken over; devices believe it, \
+                 else has that key, or people have revoked a hub after the backup that this store is from. It is not taken over; devices believe it, \
                  and refuse that hub, until the key is withdrawn: `medlock authority keys` has its name, `medlock authority \
                  compromised NAME` withdraws it, and what was taken over from its lists with it"
             );
             self.alarm_about("hub-called-revoked", None, by.to_string(), text)?;
         }
         let named = self.store.hear_standings(changes, by, self.clock.now())?;
-        Ok(named + self.add_unnamed(by, unnamed)?)
+        let unnamed = self.add_unnamed(by, unnamed)?;
+        if named > who.len() {
+            who.push("…".to_owned());
+        }
+        if unnamed > 0 {
+            who.push(format!("{unnamed} that it cannot name"));
+        }
+        Ok(Taken { count: named + unnamed, who: who.join(", ") })
     }
 
     /// Names of devices, at most some, that a list calls revoked and the store does not.
     pub(crate) fn unknown_of(&self, by: KeyId, told: &StatusList<'_>) -> Result<Vec<String>, Error> {
-        let mut unknown = Vec::new();
         let heard = self.weigh(by, &compromises(told).collect::<Vec<_>>())?;
-        for StandingChange { subject, state, .. } in heard.changes {
-            if unknown.len() < NAMES && self.store.standing(subject)?.map(|known| known.state) < state {
-                unknown.push(named(&subject));
-            }
-        }
+        let mut unknown = self.unknown_in(&heard)?;
         if !heard.unnamed.is_empty() {
             unknown.push(format!("{} that the store does not know", heard.unnamed.len()));
+        }
+        Ok(unknown)
+    }
+
+    /// At most some of whom something is said that the store does not know.
+    fn unknown_in(&self, heard: &Heard) -> Result<Vec<String>, Error> {
+        let mut unknown = Vec::new();
+        for StandingChange { subject, state, .. } in &heard.changes {
+            if unknown.len() < NAMES && self.store.standing(*subject)?.map(|known| known.state) < *state {
+                unknown.push(named(subject));
+            }
         }
         Ok(unknown)
     }
@@ -261,7 +284,7 @@ impl Authority {
     pub(crate) fn heard_of_device(&self, name: DeviceName) -> Result<Option<(Record, KeyId)>, Error> {
         match self.unnamed_by_all()?.remove(&Told::Device(DeviceId::of(&name, &AwsLc))) {
             Some((record, _)) if record.state >= State::Ceased => Err(Error::Conflict(format!(
-                "{name} was revoked ({}) behind the backup that this store is from: choose another name",
+                "{name} was revoked ({}) after the backup that this store is from: choose another name",
                 record.reason.name()
             ))),
             other => Ok(other),

@@ -303,7 +303,10 @@ pub fn verify_alliance(
         None => {
             let fits = (1..=members.len()).contains(&threshold);
             let threshold = u8::try_from(threshold).ok().filter(|_| fits).ok_or_else(|| {
-                Error::invalid("members", "name the members' keys and how many of them must have signed (at least 1)")
+                Error::invalid(
+                    "members",
+                    "name the members' keys (--member) and how many of them must have signed (--threshold, at least 1)",
+                )
             })?;
             List::verify_pinned(bytes, &Pinned::Members { keys: members, threshold }, time, &AwsLc)
         }

@@ -108,7 +108,13 @@ pub(crate) fn ask_clinical(dir: &Path, request: &Asked) -> Result<Told, Failure>
 }
 
 async fn ask_at<T: DeserializeOwned>(socket: &Path, path: &str, request: &impl Serialize) -> Result<T, Failure> {
-    let answer = Client::unix(socket).post(path, "application/json", serde_json::to_vec(request)?).await?;
+    let answer = Client::unix(socket).post(path, "application/json", serde_json::to_vec(request)?).await;
+    let answer = answer.map_err(|error| {
+        format!(
+            "the hub has ended while it was asked, and may have done it or not: start it, look what it says, and repeat the command \
+             if it was not done ({error})"
+        )
+    })?;
     if answer.status().is_success() {
         Ok(serde_json::from_slice(answer.body())?)
     } else {

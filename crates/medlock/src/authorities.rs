@@ -12,7 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use http::{StatusCode, Uri};
 use medlock_authority::settings::Kind;
-use medlock_authority::{Authority, AuthorityConfig, admin};
+use medlock_authority::signer::SignerError;
+use medlock_authority::{Authority, AuthorityConfig, Error, admin};
 use medlock_node::accept::PeerInfo;
 use medlock_node::clock::Clock;
 use medlock_node::stop::{self, Stopper};
@@ -107,6 +108,8 @@ pub(crate) fn authority_config(
 pub(crate) struct Authorities {
     house: House,
     open: Mutex<BTreeMap<String, Arc<Served>>>,
+    /// Those that cannot be opened, each with the reason.
+    off: Mutex<BTreeMap<String, String>>,
 }
 
 /// One that is open.
@@ -146,20 +149,28 @@ pub(crate) struct Reached {
     pub(crate) coap: Option<SocketAddr>,
     /// The same over DTLS.
     pub(crate) coaps: Option<SocketAddr>,
+    /// Whether it was made now.
+    pub(crate) new: bool,
 }
 
 impl Authorities {
     /// None yet.
     pub(crate) fn new(house: House) -> Arc<Self> {
-        Arc::new(Self { house, open: Mutex::default() })
+        Arc::new(Self { house, open: Mutex::default(), off: Mutex::default() })
     }
 
     /// Opens those that the configuration names or that were made by command, and are not open yet; those that are open go
-    /// on with what has changed. Returns the names of both.
+    /// on with what has changed. Returns the names of both. One that was made before and whose keys cannot be used is off: `site`
+    /// and the others go on, and its people are told.
     ///
     /// # Errors
-    /// When one cannot be opened or changed; those before it are as the configuration says.
-    pub(crate) async fn open(&self, config: &Config, clock: &Clock) -> Result<Vec<String>, Failure> {
+    /// When one cannot be opened or changed otherwise; those before it are as the configuration says.
+    pub(crate) async fn open(
+        &self,
+        config: &Config,
+        clock: &Clock,
+        site: &Arc<Authority>,
+    ) -> Result<Vec<String>, Failure> {
         let mut wanted = config.authorities.clone();
         for name in made(&config.hub.dir)? {
             let dir = folder(&config.hub.dir, &name)?;
@@ -186,9 +197,19 @@ impl Authorities {
                     changed || removed
                 }
                 None => {
+                    let made = folder::was_made(&folder(&config.hub.dir, &name)?);
                     let served = Served::open(config, &name, &section, clock.clone(), &self.house).await;
-                    self.held().insert(name.clone(), Arc::new(served.map_err(failed)?));
-                    true
+                    match served {
+                        Ok(served) => {
+                            lock(&self.off).remove(&name);
+                            self.held().insert(name.clone(), Arc::new(served));
+                            true
+                        }
+                        Err(error) => match without_keys(&error).filter(|_| made) {
+                            Some(why) => self.leave_off(&name, why, site).await?,
+                            None => return Err(failed(error).into()),
+                        },
+                    }
                 }
             };
             if is_new {
@@ -198,7 +219,20 @@ impl Authorities {
         Ok(changed)
     }
 
-    /// All of them, by their short names.
+    /// Notes that one is off, and tells people. Says whether it was not before.
+    async fn leave_off(&self, name: &str, why: String, site: &Arc<Authority>) -> Result<bool, Failure> {
+        let (site, name) = (Arc::clone(site), name.to_owned());
+        let before = lock(&self.off).insert(name.clone(), why.clone());
+        tokio::task::spawn_blocking(move || site.tell_of_one_off(&name, &why)).await??;
+        Ok(before.is_none())
+    }
+
+    /// Those that are off, by their short names, each with the reason.
+    pub(crate) fn off(&self) -> BTreeMap<String, String> {
+        lock(&self.off).clone()
+    }
+
+    /// All of them that are open, by their short names.
     pub(crate) fn all(&self) -> Vec<(String, Arc<Authority>)> {
         self.held().iter().map(|(name, served)| (name.clone(), Arc::clone(&served.authority))).collect()
     }
@@ -253,6 +287,7 @@ impl Served {
         house: &House,
     ) -> Result<Self, Failure> {
         let (settings, keys) = (authority_config(config, name, section)?, keys(section));
+        folder::expects_none(&settings, &keys, &format!("make it by `medlock authority create {name}`"))?;
         let authority = tokio::task::spawn_blocking({
             let (settings, keys) = (settings.clone(), keys.clone());
             move || folder::open(&settings.dir, &keys, &settings, clock)
@@ -272,6 +307,7 @@ impl Served {
             devices: None,
             coap: None,
             coaps: None,
+            new: authority.was_made_now(),
         };
         let served = Self {
             people: medlock_authority::people_router(Arc::clone(&authority)),
@@ -332,6 +368,15 @@ impl Served {
     }
 }
 
+/// Why an authority cannot be opened, if it is that its keys, their passphrase or their token are not here.
+fn without_keys(error: &Failure) -> Option<String> {
+    match error.downcast_ref()? {
+        Error::Signer(SignerError::Away(why)) => Some(why.clone()),
+        Error::Signer(other) => Some(other.to_string()),
+        _ => None,
+    }
+}
+
 /// Where the keys of an authority beside the site are.
 pub(crate) fn keys(section: &AuthoritySection) -> Keys {
     Keys {
@@ -352,7 +397,14 @@ async fn dispatch(
     mut request: Request,
 ) -> Response {
     let people = authorities.held().get(&name).map(|served| served.people.clone());
-    let Some(people) = people else { return (StatusCode::NOT_FOUND, "there is no such authority\n").into_response() };
+    let Some(people) = people else {
+        return match lock(&authorities.off).contains_key(&name) {
+            true => {
+                (StatusCode::SERVICE_UNAVAILABLE, "this authority is off; the hub's log says why\n").into_response()
+            }
+            false => (StatusCode::NOT_FOUND, "there is no such authority\n").into_response(),
+        };
+    };
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     match format!("/{rest}{query}").parse::<Uri>() {
         Ok(uri) => *request.uri_mut() = uri,

@@ -385,9 +385,16 @@ impl Config {
             .map_err(|error| format!("configuration {} cannot be read: {error}", file.display()))?;
         let config: Self = toml::from_str(&text).map_err(|error| {
             let (line, column) = error.span().map_or((1, 1), |span| position(&text, span.start));
+            // What it says of a value says nothing of its key.
+            let key = text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map_or("", |(key, _)| key.trim());
+            let example = match error.message().contains("socket address") {
+                true => " (ADDRESS:PORT, such as \"0.0.0.0:8443\")",
+                false => "",
+            };
             format!(
-                "configuration {}:{line}:{column}: {}; `medlock check-config` prints every key with its default",
+                "configuration {}:{line}:{column}: {key}{}{}{example}; `medlock check-config` prints every key with its default",
                 file.display(),
+                if key.is_empty() { "" } else { ": " },
                 error.message().trim_end()
             )
         })?;
@@ -428,10 +435,24 @@ pub(crate) fn check(file: Option<&Path>) -> Result<Outcome, Failure> {
     if !unset.is_empty() {
         say!("\n# not set: {}", unset.join(", "));
     }
+    for (key, path) in config.without_folder() {
+        say!("# {key}: {} is not there, nor the folder that it should be in: is its disk mounted?", path.display());
+    }
     Ok(Outcome::Done)
 }
 
 impl Config {
+    /// The folders and passphrase files that are named and whose own folder is not there.
+    fn without_folder(&self) -> Vec<(String, &Path)> {
+        let of_hub = [("dir", Some(&self.hub.dir)), ("passphrase_file", self.hub.passphrase_file.as_ref())];
+        let of_hub = of_hub.into_iter().filter_map(|(key, path)| Some((format!("hub.{key}"), path?)));
+        let of_others = self.authorities.iter().filter_map(|(name, section)| {
+            Some((format!("authority.{name}.passphrase_file"), section.passphrase_file.as_ref()?))
+        });
+        let missing = |path: &Path| !path.exists() && path.parent().is_some_and(|above| !is_folder(above));
+        of_hub.chain(of_others).map(|(key, path)| (key, path.as_path())).filter(|(_, path)| missing(path)).collect()
+    }
+
     /// The keys that have no value.
     fn unset(&self) -> Vec<&'static str> {
         let (hub, sidecar, clinical) = (&self.hub, &self.sidecar, &self.clinical);
@@ -466,6 +487,11 @@ impl Config {
         .filter_map(|(key, unset)| unset.then_some(key))
         .collect()
     }
+}
+
+/// Whether there is a folder; where only a name is given, it is meant in the one where we are.
+fn is_folder(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.is_dir()
 }
 
 fn position(text: &str, offset: usize) -> (usize, usize) {

@@ -260,7 +260,11 @@ fn small_devices(authority: &Arc<Authority>, face: Option<&Face>) -> coap::Resou
     medlock_authority::coap_resources(Arc::clone(authority)).and(clinical)
 }
 
-async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
+/// Opens a port.
+///
+/// # Errors
+/// When it is taken, with the setting that names it.
+pub(crate) async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| format!("{key} = \"{address}\" cannot be opened: {error}").into())
 }
 

@@ -35,6 +35,7 @@ pub(crate) fn create(authority: &AuthorityConfig, keys: &Keys) -> Result<(), Fai
     open(dir, keys, authority, Clock::system())?;
     Ok(())
 }
+
 /// What was in force when the authority was last opened, for commands while the hub is down.
 #[derive(Debug, Deserialize, Serialize)]
 struct InForce {
@@ -86,6 +87,15 @@ pub(crate) fn server_in_force(dir: &Path) -> Result<Option<ServerConfig>, Failur
 /// When they cannot be read.
 pub(crate) fn authority_in_force(dir: &Path) -> Result<AuthorityConfig, Failure> {
     Ok(AuthorityConfig { dir: dir.to_owned(), ..in_force(dir)?.authority })
+}
+
+/// The file with the passphrase of the keys of the authority in `dir`, whether or not it is there; `None` where no hub has it,
+/// because a token or another's signer has the keys.
+///
+/// # Errors
+/// When what was in force cannot be read.
+pub(crate) fn passphrase_in_force(dir: &Path) -> Result<Option<PathBuf>, Failure> {
+    Ok(in_force(dir)?.keys.passphrase(dir))
 }
 
 /// Copies what was in force.
@@ -145,6 +155,48 @@ impl Keys {
             signer: config.signer.clone(),
         }
     }
+
+    /// The file with their passphrase, of the authority in `dir`, if its hub has one.
+    fn passphrase(&self, dir: &Path) -> Option<PathBuf> {
+        let beside = || dir.join("keys").join("passphrase");
+        let own = self.pkcs11.is_none() && self.signer.is_none();
+        own.then(|| self.passphrase_file.clone().unwrap_or_else(beside))
+    }
+}
+
+/// Refuses to make an authority by the way where the passphrase of one is there already: its disk may not be. `or` is how people
+/// make one that they mean.
+///
+/// # Errors
+/// When nobody has made it, and the file with its passphrase is there.
+pub(crate) fn expects_none(authority: &AuthorityConfig, keys: &Keys, or: &str) -> Result<(), Failure> {
+    let (dir, name) = (&authority.dir, &authority.name);
+    // What is kept on a server is not made anew by a folder that is empty, and a start that was cut off has left something.
+    let begun = was_made(dir) || authority.store.is_some() || dir.join(DATABASE).exists() || dir.join("keys").exists();
+    match keys.passphrase(dir).filter(|file| !begun && file.exists()) {
+        None => Ok(()),
+        Some(file) => Err(format!(
+            "there is nothing of {name} in {0}, and the passphrase of its keys is there, in {1}: is the disk of {0} mounted? If it is \
+             lost, `medlock authority restore BACKUP --dir {2}` brings it back. To make a new one all the same, take that file away, or \
+             {or}",
+            dir.display(),
+            file.display(),
+            output::word(&dir.to_string_lossy())
+        )
+        .into()),
+    }
+}
+
+/// Refuses the folder of a sidecar before anything is written to it.
+fn is_no_sidecars(dir: &Path) -> Result<(), Failure> {
+    if was_made(dir) || !dir.join("identity").exists() {
+        return Ok(());
+    }
+    Err(format!(
+        "{} is the folder of a sidecar, and its machine's identity is in it: name the folder of a hub, or a new one",
+        dir.display()
+    )
+    .into())
 }
 
 /// Opens the authority in `dir`, with a signer process of its own.
@@ -157,6 +209,7 @@ pub(crate) fn open(
     authority: &AuthorityConfig,
     clock: Clock,
 ) -> Result<Arc<Authority>, Failure> {
+    is_no_sidecars(dir)?;
     files::private_directory(dir)?;
     let (owner, us) = (std::fs::metadata(dir)?.uid(), rustix::process::geteuid().as_raw());
     if owner != us {
@@ -190,6 +243,7 @@ pub(crate) fn open(
 /// When it has its issuing key already, or is in use or damaged.
 pub(crate) fn begin(authority: &AuthorityConfig, keys: &Keys, root: &[u8]) -> Result<Vec<u8>, Failure> {
     let dir = &authority.dir;
+    is_no_sidecars(dir)?;
     let authority = AuthorityConfig { root: RootPlace::Offline, ..authority.clone() };
     let request = Authority::begin(&authority, &Clock::system(), &signer_of(dir, keys, &authority)?, root)?;
     keep_in_force(&authority, keys)?;

@@ -201,7 +201,7 @@ impl Hub {
         }
         // What is compared with at the next time is what is in force.
         self.config = config.hub.clone();
-        changed.extend(self.authorities.open(config, clock).await?);
+        changed.extend(self.authorities.open(config, clock, &self.authority).await?);
         // Whoever reads the configuration again may have put something into the folders that it names.
         self.authority.look_at_lists();
         self.authorities.all().iter().for_each(|(_, authority)| authority.look_at_lists());

@@ -66,7 +66,8 @@ impl Watched {
 async fn ready(State(watched): State<Arc<Watched>>) -> Response {
     let fault =
         |(name, _, ready): (String, _, Result<(), String>)| ready.err().map(|why| format!("authority {name}: {why}\n"));
-    let faults: String = watched.all().await.into_iter().filter_map(fault).collect();
+    let off = watched.authorities.off().into_iter().map(|(name, why)| format!("authority {name}: it is off: {why}\n"));
+    let faults: String = watched.all().await.into_iter().filter_map(fault).chain(off).collect();
     if faults.is_empty() {
         (StatusCode::OK, "ready\n").into_response()
     } else {
@@ -101,6 +102,9 @@ fn written(
             Ok(figures) => gauges.set(&of, &figures),
             Err(error) => tracing::warn!(authority = name, %error, "there are no figures of an authority"),
         }
+    }
+    for name in watched.authorities.off().into_keys() {
+        gauges.ready.get_or_create(&Of { authority: name }).set(0);
     }
     if let Some(clinical) = &watched.clinical {
         records(&mut registry, clinical);

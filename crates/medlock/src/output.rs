@@ -83,6 +83,18 @@ pub(crate) fn word(text: &str) -> String {
     }
 }
 
+/// Asks a person who sits there; only `y` or `yes` is yes.
+///
+/// # Errors
+/// When the terminal cannot be read.
+pub(crate) fn ask_person(question: &str) -> std::io::Result<bool> {
+    say_raw!("{question} [yes/no] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes)))
+}
+
 /// Prints `value` as JSON on one line of standard output.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ struct Probed {
     state: &'static str,
 }
 
-/// Tries every address; refused if one of them takes a connection.
+/// Tries every address; refused if one of them takes a connection, or cannot be found.
 ///
 /// # Errors
 /// When the device is unknown or has no address.
@@ -35,6 +35,8 @@ pub(crate) fn run(args: &ProbeArgs) -> Result<Outcome, Failure> {
     };
     let probed: Vec<Probed> = addresses.into_iter().map(|address| Probed { state: probe(&address), address }).collect();
     let reachable = probed.iter().any(|one| one.state == "open");
+    let unknown: Vec<&str> =
+        probed.iter().filter(|one| one.state == "unknown").map(|one| one.address.as_str()).collect();
     if args.hub.json {
         output::json(&serde_json::json!({ "reachable": reachable, "probed": probed }))?;
     } else {
@@ -43,6 +45,9 @@ pub(crate) fn run(args: &ProbeArgs) -> Result<Outcome, Failure> {
             table.row([one.address.clone(), one.state.to_owned()]);
         }
         table.print("Nothing to probe.");
+        if !unknown.is_empty() && !reachable {
+            return Err(format!("nothing is known of {}: no address has this name", unknown.join(", ")).into());
+        }
         if probed.iter().any(|one| one.address.starts_with("127.") || one.address.starts_with("localhost:")) {
             say!("This machine asked itself, which says nothing about others: probe from another host.");
             return Ok(Outcome::Done);
@@ -56,7 +61,7 @@ pub(crate) fn run(args: &ProbeArgs) -> Result<Outcome, Failure> {
             }
         );
     }
-    Ok(if reachable { Outcome::Refused } else { Outcome::Done })
+    Ok(if reachable || !unknown.is_empty() { Outcome::Refused } else { Outcome::Done })
 }
 
 fn sidecar_host(args: &ProbeArgs) -> Result<String, Failure> {

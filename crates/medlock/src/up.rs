@@ -2,9 +2,10 @@
 
 use crate::cli::UpArgs;
 use crate::config::{Config, HubConfig};
+use crate::folder::Keys;
 use crate::hub::Hub;
 use crate::output::say;
-use crate::{Failure, Outcome, monitoring, output, supervise};
+use crate::{Failure, Outcome, doors, folder, monitoring, output, supervise};
 use medlock_node::clock::Clock;
 use sd_notify::NotifyState;
 use std::path::Path;
@@ -34,8 +35,13 @@ async fn until_stopped(args: UpArgs, config: Config, written: &Path) -> Result<(
     let clock = Clock::system();
     // Who watches is told of all authorities or of none: that door opens when they have.
     let unwatched = Config { hub: HubConfig { monitoring: None, ..config.hub.clone() }, ..config.clone() };
+    if !args.new_site {
+        let or = "say --new-site, where you have made the passphrase yourself";
+        folder::expects_none(&config.hub.authority(), &Keys::of(&config.hub), or)?;
+    }
+    free(&config.hub).await?;
     let mut hub = Hub::start_with(&unwatched, config.hub.authority(), clock.clone()).await?;
-    hub.authorities.open(&config, &clock).await?;
+    hub.authorities.open(&config, &clock, &hub.authority).await?;
     hub.open_monitoring(&config.hub).await?;
     announce(&hub, &config.hub, args.json)?;
     monitoring::tell(&[NotifyState::Ready]);
@@ -51,6 +57,18 @@ async fn until_stopped(args: UpArgs, config: Config, written: &Path) -> Result<(
     watchdog.abort();
     monitoring::tell(&[NotifyState::Stopping]);
     hub.stop().await
+}
+
+/// Looks whether the ports are free before a site is made that could not open them.
+async fn free(config: &HubConfig) -> Result<(), Failure> {
+    if folder::was_made(&config.dir) {
+        return Ok(());
+    }
+    let ports = [("devices", Some(config.devices)), ("people", Some(config.people)), ("monitoring", config.monitoring)];
+    for (name, address) in ports.into_iter().filter_map(|(name, address)| Some((name, address?))) {
+        drop(doors::listen(address, &format!("hub.{name}")).await?);
+    }
+    Ok(())
 }
 
 /// Reads the configuration again and goes on with it. What cannot be used is said.
@@ -86,6 +104,7 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
         output::json(&serde_json::json!({
             "event": "up", "site": config.site, "dir": config.dir, "devices": hub.devices, "people": hub.people, "coap": hub.coap(),
             "coaps": hub.coaps(), "monitoring": hub.monitoring(), "authorities": hub.authorities.reached(),
+            "off": hub.authorities.off(), "new": hub.authority.was_made_now(), "root_key": hub.authority.root().key.to_string(),
         }))?;
         return Ok(());
     }
@@ -113,6 +132,23 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
             "  passphrase           {dir}/keys/passphrase: keep it elsewhere (passphrase_file), or the same disk has both"
         );
     }
+    for (name, why) in hub.authorities.off() {
+        say!("  {name:<20} OFF: {why}");
+    }
+    if hub.authority.was_made_now() {
+        tell_of_new_site(hub, config);
+    }
     say!("Next: medlock device register NAME --dir {dir} --role modality --ae TITLE --address HOST:PORT");
     Ok(())
+}
+
+/// Whoever thought that there was a site hears that there was none.
+fn tell_of_new_site(hub: &Hub, config: &HubConfig) {
+    let (dir, word) = (config.dir.display(), output::word(&config.dir.to_string_lossy()));
+    say!("A NEW SITE WAS MADE: there was none in {dir}. Its root key is {}.", hub.authority.root().key);
+    let root = config.dir.join("keys").join("root.key");
+    if root.exists() {
+        say!("  Take {} offline: whoever has it and its passphrase is this site.", root.display());
+    }
+    say!("  Then make a backup, on another disk: medlock authority backup FOLDER --dir {word}");
 }

@@ -22,8 +22,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig};
 use rustls::sign::{CertifiedKey, Signer, SigningKey as TlsSigningKey};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, PeerIncompatible, SignatureAlgorithm,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, InvalidMessage, OtherError, PeerIncompatible,
+    SignatureAlgorithm, SignatureScheme,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -134,6 +134,9 @@ impl std::error::Error for Unheard {}
 pub(crate) fn said(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(ours))) => ours.to_string(),
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "what answers there speaks no TLS: a hub shows at its start where devices reach it".to_owned()
+        }
         other => other.to_string(),
     }
 }

@@ -146,6 +146,18 @@ impl Authority {
         Ok(())
     }
 
+    /// Tells people that an authority beside this one, in the same hub, cannot be opened: it is off, and this one goes on.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn tell_of_one_off(&self, name: &str, why: &str) -> Result<(), Error> {
+        let text = format!(
+            "the authority {name} is off, and the others go on without it: {why}. When that is mended, start the hub again, or send it \
+             SIGHUP"
+        );
+        self.alarm_about("authority-off", None, name.to_owned(), text)
+    }
+
     /// Tells people once that another hub has this one's name.
     fn tell_of_namesake(&self, error: &Error) -> Result<(), Error> {
         if self.locks.namesake_told.swap(true, Ordering::Relaxed) {

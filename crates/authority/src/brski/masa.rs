@@ -485,7 +485,8 @@ mod tests {
     fn nobody_gets_a_voucher_again_that_stands_below_a_stolen_key() {
         let world = World::new();
         let (fresh, long) = (world.ask(Some(1), 0).unwrap(), world.ask(None, 0).unwrap());
-        let change = Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false };
+        let change =
+            Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false, why: String::new() };
         world.maker.administer(&Asker::uid(1000), change).unwrap();
         for (nonce, before) in [(Some(1), fresh), (None, long)] {
             let again = world.ask(nonce, 0).unwrap();

@@ -194,7 +194,7 @@ impl Authority {
     /// the store is from, or whoever has stolen a key has made it.
     fn note_unknown(&self, who: &Identified, address: Option<&str>) -> Result<(), Error> {
         let (name, now) = (*who.device_name(), self.clock.now());
-        let known = "and is not in the store: it was given behind the backup that the store is from, or by whoever has stolen \
+        let known = "and is not in the store: it was given after the backup that the store is from, or by whoever has stolen \
                      the key. It never renews. If the device is in the right hands,";
         if self.store.device(name)?.is_none() {
             let text = format!(

@@ -337,8 +337,15 @@ pub(crate) fn take_in(purpose: Purpose, certificate: &[u8], now: Time, line: &Li
 /// [`StoreError`].
 pub fn recover(store: &(impl Issuances + ?Sized)) -> Result<usize, StoreError> {
     let orphans = store.orphans()?;
+    if !orphans.is_empty() {
+        let count = orphans.len();
+        tracing::warn!(
+            count,
+            "certificates were recorded and never finished: they are given up, and who asked asks again"
+        );
+    }
     for serial in &orphans {
-        tracing::warn!(%serial, "a certificate was recorded and never finished: it is given up");
+        tracing::debug!(%serial, "a certificate was recorded and never finished: it is given up");
         match store.abandon(*serial, "the process stopped before the certificate was stored") {
             // Another hub has done the same, or it was finished after all.
             Ok(()) | Err(StoreError::Missing { .. }) => {}

@@ -60,7 +60,8 @@ impl KeyDirectory {
         if files::read(&passphrase_file).map_err(failed)?.is_none() {
             if let Some(key) = labels(directory)?.into_iter().next() {
                 return Err(SignerError::KeyFile(format!(
-                    "{} is missing, and {} cannot be read without it: bring it back from your backup",
+                    "{} is missing, and {} cannot be read without it: bring it back from where you keep it; what `medlock authority \
+                     backup` copies has no passphrase",
                     passphrase_file.display(),
                     file(directory, key).display()
                 )));
@@ -168,7 +169,7 @@ impl KeyDirectory {
 fn passphrase(file: &Path) -> Result<Zeroizing<Vec<u8>>, SignerError> {
     let missing = || {
         SignerError::KeyFile(format!(
-            "{} is missing or shorter than {SHORTEST_PASSPHRASE} characters: bring it back from your backup",
+            "{} is missing or shorter than {SHORTEST_PASSPHRASE} characters: bring it back from where you keep it",
             file.display()
         ))
     };

@@ -5,7 +5,7 @@
 
 use super::tiles::{Kept, Stored};
 use crate::Error;
-use crate::signer::{KeyLabel, Kind, Signer, behind};
+use crate::signer::{CHECKPOINTS, KeyLabel, Kind, Signer, SignerError, behind};
 use crate::store::{LogEntry, LogTile, Serial, SignedCheckpoint, Store, StoreError};
 use medlock_node::log::note::KeyKind;
 use medlock_node::log::{Checkpoint, Edge, Tile, VerifierKey};
@@ -84,11 +84,11 @@ impl Sequencer {
     pub fn open(store: Arc<dyn Store>, signer: Arc<dyn Signer>, origin: Option<&str>) -> Result<Self, Error> {
         let origin_held = store.setting(ORIGIN)?;
         if origin_held.is_some() && signer.public_key(KeyLabel::LOG)?.is_none() {
-            return Err(Error::Conflict(
+            return Err(Error::Signer(SignerError::KeyFile(
                 "the store has an authority whose keys are not here: bring the folder of its keys from another hub or a \
                  backup, or name the token that has them"
                     .to_owned(),
-            ));
+            )));
         }
         let spki = signer.generate(KeyLabel::LOG, SigningAlgorithm::Ed25519)?;
         let Some(key) = spki.last_chunk::<32>() else {
@@ -107,8 +107,15 @@ impl Sequencer {
             Error::invalid("log_origin", format!("{name:?} cannot name a log: no spaces, no +, 1 to 255"))
         })?;
         let size = store.log_size()?;
-        if let Some(signed) = signer.signed_checkpoint(&name)?.filter(|signed| size < signed.head.size) {
-            return Err(Error::Conflict(behind(&signed, size)));
+        match signer.signed_checkpoint(&name)? {
+            Some(signed) if size < signed.head.size => return Err(Error::Conflict(behind(&signed, size))),
+            Some(_) => {}
+            None if size > 0 => tracing::warn!(
+                size,
+                "nothing beside the keys tells how long the log was ({CHECKPOINTS} is new or gone): until it is signed again, a store from \
+                 before would not be noticed"
+            ),
+            None => {}
         }
         let state = Mutex::new(State { asked: true, ..State::default() });
         let shared = Arc::new(Shared {

@@ -131,6 +131,19 @@ pub trait Register: Send + Sync {
     /// serial or one of its application entity titles.
     fn replace_device(&self, device: Device) -> Result<(), StoreError>;
 
+    /// Removes a device that never had anything, with its codes.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is none with this name; [`StoreError::Taken`] when a certificate was recorded for it, or
+    /// somebody has come for it and was not turned down.
+    fn remove_device(&self, name: DeviceName) -> Result<(), StoreError>;
+
+    /// A device whose name is this one but for capital letters.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn device_written_like(&self, name: DeviceName) -> Result<Option<DeviceName>, StoreError>;
+
     /// The device with this name.
     ///
     /// # Errors

@@ -214,7 +214,8 @@ mod tests {
         assert!(world.is_given("P-1"));
         // As a thief's: made below the stolen key, whenever it says.
         let forged = world.voucher("P-2");
-        let change = Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false };
+        let change =
+            Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false, why: String::new() };
         world.maker.administer(&Asker::uid(1000), change).unwrap();
         let log = TreeHead { size: 1, root: Hash::from_bytes([7; 32]) };
         world.hear(2, AuthorityState::Listed, Some(log), Some(world.maker.issuing().key));

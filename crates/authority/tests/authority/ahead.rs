@@ -118,7 +118,8 @@ fn keys_that_were_made_ahead_are_replaced_when_the_clock_is_right() {
         node.pin_root(&site.authority.root().der).unwrap();
         let hear = |kind| node.accept(kind, &site.authority.news().current(kind).unwrap().bytes);
         hear(Kind::SiteList).unwrap();
-        let rotate = || site.ask(Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false });
+        let rotate =
+            || site.ask(Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false, why: String::new() });
         site.clock.advance(days * DAY);
         rotate();
         hear(Kind::SiteList).unwrap_err();

@@ -123,7 +123,7 @@ async fn a_forged_or_revoked_credential_has_no_session_after_a_theft() {
         [hub.site.enrol("good", &keys[0]), hub.site.enrol("revoked", &keys[1]), thief.enrol("forged", &keys[2])];
     let issuing = hub.site.authority.issuing().der.clone();
     hub.site.ask(Ask::Revoke { device: "revoked".into(), reason: Reason::Stolen, why: "test".into() });
-    hub.site.ask(Ask::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false });
+    hub.site.ask(Ask::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false, why: String::new() });
     let mut opened = Vec::new();
     for (key, certificate) in keys.iter().zip(&shown) {
         let chain = vec![Bytes::copy_from_slice(certificate), Bytes::copy_from_slice(&issuing)];

@@ -421,6 +421,35 @@ fn devices_and_codes(store: &impl Store) {
     assert_eq!(store.count_wrong_try([2; 5], 2).unwrap(), 2);
     assert_eq!(store.code([2; 5]).unwrap().unwrap().state, CodeState::Void);
     assert!(matches!(store.count_wrong_try([9; 5], 2), Err(StoreError::Missing { .. })));
+    removal(store);
+}
+
+/// A device goes with its codes and titles, unless something was recorded for it or somebody has come for it.
+fn removal(store: &impl Store) {
+    let (ct, mr) = (DeviceName::new("CT-1").unwrap(), DeviceName::new("mr-1").unwrap());
+    assert_eq!(store.device_written_like(ct).unwrap(), DeviceName::new("ct-1"));
+    assert_eq!(store.device_written_like(DeviceName::new("ct-1").unwrap()).unwrap(), None, "it is itself");
+    let titled = Device { ae_titles: vec!["MR".into()], ..device("mr-1") };
+    let before = store.device_count().unwrap();
+    for round in 0..2 {
+        store.add_device(titled.clone(), noon()).unwrap();
+        store.add_code(code(10 + round, "mr-1")).unwrap();
+        assert_eq!(store.device_count().unwrap(), before + 1);
+        if round == 0 {
+            let request = PendingRequest { device: Some(mr), ..pending(1, Claim::Code([10; 5]), 1) };
+            store.add_pending(request, 9).unwrap();
+            assert!(matches!(store.remove_device(mr), Err(StoreError::Taken { .. })), "somebody waits for it");
+            store.settle([1; 8], PendingState::Rejected, None).unwrap();
+        }
+        store.remove_device(mr).unwrap();
+        assert_eq!((store.device(mr).unwrap(), store.device_with_title("MR").unwrap()), (None, None));
+        assert_eq!((store.code([10; 5]).unwrap(), store.device_count().unwrap()), (None, before));
+        assert!(matches!(store.remove_device(mr), Err(StoreError::Missing { .. })));
+    }
+    store.add_device(titled.clone(), noon()).unwrap();
+    store.record(Record { device: Some(mr), ..record(200) }).unwrap();
+    assert!(matches!(store.remove_device(mr), Err(StoreError::Taken { .. })), "something was recorded for it");
+    assert_eq!(store.device(mr).unwrap(), Some(titled));
 }
 
 /// A page of devices at once is what the single verbs say of each.

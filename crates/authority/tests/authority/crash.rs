@@ -119,6 +119,8 @@ impl Register for Faulty {
     through! {
         write: fn add_device(device: Device, at: Time) -> ();
         write: fn replace_device(device: Device) -> ();
+        write: fn remove_device(name: DeviceName) -> ();
+        read: fn device_written_like(name: DeviceName) -> Option<DeviceName>;
         read: fn device(name: DeviceName) -> Option<Device>;
         read: fn device_with_maker_serial(serial: &str) -> Option<Device>;
         read: fn device_with_title(title: &str) -> Option<DeviceName>;

@@ -302,7 +302,7 @@ async fn a_device_five_roots_behind_catches_up_at_the_hub_by_itself() {
         let first = hub.site.authority.root().key;
         for root in ["root", "root-2", "root-3", "root-4", "root-5"] {
             for change in ["root".to_owned(), format!("retire {root}")] {
-                hub.site.ask(Ask::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+                hub.site.ask(Ask::ChangeKeys { change: change.parse().unwrap(), anyway: true, why: String::new() });
             }
             hub.site.clock.advance(3_600);
         }
@@ -332,7 +332,7 @@ async fn a_device_five_roots_behind_catches_up_at_the_hub_by_itself() {
 async fn the_hub_gives_missed_site_lists_over_coap() {
     let hub = Running::of(Site::new()).await;
     for change in ["root", "retire root", "root", "retire root-2"] {
-        hub.site.ask(Ask::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+        hub.site.ask(Ask::ChangeKeys { change: change.parse().unwrap(), anyway: true, why: String::new() });
     }
     let newest = hub.site.authority.news().current(ObjectKind::SiteList).unwrap();
     let client = Client::plain(hub.address).await.unwrap();

@@ -385,7 +385,7 @@ fn by_birth(site: &Site, chain: &[Vec<u8>], key: &SigningKey) -> Answer {
     site.authority.enrol_by_birth(&who, &chain[0], &certificate_request(key, None), FROM).unwrap()
 }
 
-/// Shows REQ-AUTH-07.
+/// Shows REQ-AUTH-07, REQ-STORE-131.
 #[test]
 fn a_birth_credential_enrols_at_once_if_its_serial_is_registered_and_waits_if_not() {
     let site = Site::new();
@@ -398,7 +398,11 @@ fn a_birth_credential_enrols_at_once_if_its_serial_is_registered_and_waits_if_no
     assert!(import(&site, &list, &[]).is_err(), "the first list needs members one was told of");
     assert!(import(&site, &list, &[SigningKey::generate().key_id()]).is_err());
     import(&site, &list, &[member.key_id()]).unwrap();
-    assert!(import(&site, &list, &[]).is_err(), "the same version is no successor");
+    // Who gives it again hears that it is in force.
+    let Response::Done { text } = import(&site, &list, &[member.key_id()]).unwrap() else { panic!() };
+    assert!(text.contains("is in force already"), "{text}");
+    let same = maker.list(&member, 1, AuthorityState::Suspended);
+    assert!(import(&site, &same, &[]).is_err(), "the same version is no successor");
 
     let registered = DeviceConfig { maker_serial: Some("SN-0815".into()), ..ct("ct-1") };
     site.ask(Request::Register { device: registered });

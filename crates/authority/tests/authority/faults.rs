@@ -421,6 +421,21 @@ fn on_a_disk_that_is_nearly_full_a_theft_is_told() {
     assert!(list.record(Subject::Device(DeviceId::of(&DeviceName::new("ct-1").unwrap(), &AwsLc))).is_some());
 }
 
+/// Shows REQ-STORE-132: the room that is kept for a full disk is not spent on a damaged file.
+#[test]
+fn a_damaged_store_says_so_and_the_reserve_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(noon());
+    drop(crate::fixture::open(dir.path(), &clock));
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::write(dir.path().join(format!("authority.sqlite{suffix}")), vec![b'x'; 8_192]);
+    }
+    let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
+    let error = Authority::open(&crate::fixture::config(dir.path()), clock, signer).unwrap_err().to_string();
+    assert!(error.contains("not an SQLite database"), "{error}");
+    assert!(dir.path().join("reserve").exists(), "the room was given away for nothing");
+}
+
 /// Shows REQ-STORE-79: what became of the act itself is said first, not that the audit trail could not be written.
 #[test]
 fn on_a_full_disk_the_act_says_first_what_became_of_it() {

@@ -218,7 +218,7 @@ fn a_rotation_at_one_hub_is_in_force_at_the_other() {
     }
     let own = other.hub_identity().current().unwrap().credential();
     let begun = Instant::now();
-    ask(&one, Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false });
+    ask(&one, Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false, why: String::new() });
     while other.issuing() != one.issuing() || other.hub_identity().current().unwrap().credential() == own {
         assert!(begun.elapsed() < Duration::from_secs(60), "the other hub issues with the former key");
         std::thread::sleep(Duration::from_millis(10));
@@ -240,7 +240,8 @@ fn a_rotation_at_one_hub_is_in_force_at_the_other() {
             .map(|hub| {
                 scope.spawn(|| {
                     let change = "rotate".parse().unwrap();
-                    hub.administer(&Asker::program(), Request::ChangeKeys { change, anyway: false }).is_ok()
+                    hub.administer(&Asker::program(), Request::ChangeKeys { change, anyway: false, why: String::new() })
+                        .is_ok()
                 })
             })
             .map(|asked| asked.join().unwrap())
@@ -253,7 +254,11 @@ fn a_rotation_at_one_hub_is_in_force_at_the_other() {
     // A node that heard at one of a theft listens to the other again as soon as that has its new credential.
     ask(
         &one,
-        Request::ChangeKeys { change: format!("compromised {}", one.issuing().label).parse().unwrap(), anyway: true },
+        Request::ChangeKeys {
+            change: format!("compromised {}", one.issuing().label).parse().unwrap(),
+            anyway: true,
+            why: String::new(),
+        },
     );
     let node = medlock_node::knowledge::KnowledgeBase::in_memory(Clock::system(), Setting::Hospital);
     node.pin_root(&one.root().der).unwrap();
@@ -306,9 +311,10 @@ fn a_hub_without_the_new_key_writes_nothing_and_says_so_once() {
     let enrol = claim(&one, "ct-1");
     enrol(&one).unwrap();
     approve_all(&one);
-    let Response::Keys { hubs, .. } =
-        ask(&one, Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: true })
-    else {
+    let Response::Keys { hubs, .. } = ask(
+        &one,
+        Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: true, why: String::new() },
+    ) else {
         panic!()
     };
     assert_eq!(hubs, Some(vec!["hub-2".to_owned()]), "who needs a copy");

@@ -403,7 +403,7 @@ fn openssl_verifies_old_and_new_credentials_after_a_rotation() {
     let hub = Hub::public();
     hub.enrolled();
     hub.openssl("x509 -in ct.pem -out old.pem");
-    hub.site.ask(Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false });
+    hub.site.ask(Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false, why: String::new() });
     hub.write("second.pem", pem(&hub.site.authority.issuing().der));
     hub.write("chain.pem", [hub.read("root.pem"), hub.read("issuing.pem"), hub.read("second.pem")].concat());
     let (head, _) = hub.curl("/.well-known/est/cacerts", &[]);
@@ -451,7 +451,7 @@ fn openssl_verifies_old_and_new_credentials_after_a_rotation() {
         hub.openssl("crl -inform DER -in crl.der -noout -text").matches("Serial Number:").count()
     };
     assert_eq!((entries("issuing"), entries("issuing-2")), (1, 1));
-    hub.site.ask(Request::ChangeKeys { change: "retire issuing".parse().unwrap(), anyway: true });
+    hub.site.ask(Request::ChangeKeys { change: "retire issuing".parse().unwrap(), anyway: true, why: String::new() });
     let url = format!("http://127.0.0.1:{}/crl/issuing.crl", hub.people);
     assert!(!hub.run("curl", &["--silent", "--fail", &url]).1, "a retired key signs a revocation list");
 }
@@ -481,7 +481,11 @@ fn openssl_refuses_a_chain_whose_issuing_key_is_compromised() {
     let point = hub.openssl("x509 -in issuing.pem -noout -ext crlDistributionPoints");
     assert!(point.contains("URI:http://pki.example.org/crl/root.crl"), "{point}");
 
-    hub.site.ask(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false });
+    hub.site.ask(Request::ChangeKeys {
+        change: "compromised issuing".parse().unwrap(),
+        anyway: false,
+        why: String::new(),
+    });
     let told = fetch("root");
     assert!(told.contains("Key Compromise") && told.matches("Serial Number:").count() == 1, "{told}");
     let (text, good) = verify("ct.pem", "issuing.pem", ["root", "issuing"]);
@@ -532,7 +536,7 @@ fn curl_with_a_revoked_or_forged_credential_is_not_let_in_after_a_theft() {
     site.ask(Request::Suspend { device: "suspended".into(), why: "test".into() });
     // Until the theft is known, the forged ones are let in like others, but get no credential.
     assert_eq!(ask("forged").0, "200");
-    site.ask(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false });
+    site.ask(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false, why: String::new() });
     site.ask(Request::Revoke { device: "later".into(), reason: Reason::KeyCompromise, why: "test".into() });
     for name in ["revoked", "suspended", "later", "forged", "twin"] {
         let (objects, renewed, why) = ask(name);
@@ -625,7 +629,7 @@ fn ordinary_software_goes_from_one_root_to_the_next() {
     let hub = Hub::public();
     hub.enrolled();
     let change = |change: &str| {
-        hub.site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+        hub.site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true, why: String::new() });
     };
     change("root");
     // curl knows the old root alone: the hub shows how the new one came.

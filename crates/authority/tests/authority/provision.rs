@@ -2,7 +2,7 @@
 
 use crate::fixture::{FROM, Site, issued, noon, refused};
 use data_encoding::{BASE64, HEXLOWER};
-use medlock_authority::admin::{Asker, Reason, Request};
+use medlock_authority::admin::{Asker, Reason, Request, Response};
 use medlock_authority::enrolment::RefusalKind;
 use medlock_authority::issue::Form;
 use medlock_authority::provision::{Birth, BirthProfileConfig, MAX_ROWS, Row, RowOutcome};
@@ -57,7 +57,7 @@ fn why(outcome: &RowOutcome) -> (&str, &str) {
     }
 }
 
-/// Shows REQ-PROV-01.
+/// Shows REQ-PROV-01, REQ-STORE-130.
 #[test]
 fn keys_and_requests_become_birth_credentials_in_both_forms_and_nothing_is_issued_twice() {
     let dir = tempfile::tempdir().unwrap();
@@ -95,6 +95,14 @@ fn keys_and_requests_become_birth_credentials_in_both_forms_and_nothing_is_issue
     // All outcomes were lost: the same rows get the same credentials, whatever the form is now.
     let again: Vec<RowOutcome> = given.into_iter().map(RowOutcome::IssuedBefore).collect();
     assert_eq!(maker.provision(pumps(), &rows).unwrap(), again);
+    // Its register has no device, and who asks for one is shown what it has all the same.
+    let shown = |device: &str| maker.administer(&Asker::program(), Request::Show { device: device.into() });
+    let Response::Device(view) = shown("P-0001").unwrap() else { panic!() };
+    assert_eq!(
+        (view.state.as_str(), view.credentials.len(), view.credentials[0].state.as_str()),
+        ("enrolled", 1, "good")
+    );
+    shown("P-0099").unwrap_err();
     // And so after a restart.
     drop(maker);
     assert_eq!(self::maker(dir.path()).provision(pumps(), &rows).unwrap(), again);

@@ -1,17 +1,16 @@
 //! A hub whose store went back behind what others were told, and what status lists tell it that it does not know.
 
-use crate::fixture::{Site, config, ct, open, open_as};
+use crate::fixture::{Site, config, open, open_as};
 use crate::restored::{back_up, copy_keys, restore_unheard};
 use medlock_authority::admin::{Reason, Request, Response};
 use medlock_authority::directory::DATABASE;
 use medlock_authority::heard::Source;
 use medlock_authority::objects::Kind;
-use medlock_authority::registry::DeviceConfig;
 use medlock_authority::restoring::Since;
 use medlock_authority::signer::{InProcess, KeyLabel, Kind as Signed, Signer, SignerError};
 use medlock_authority::status::status_list;
 use medlock_authority::store::SqlStore;
-use medlock_authority::{Authority, keys::AuthorityCertificate};
+use medlock_authority::{Authority, AuthorityConfig, keys::AuthorityCertificate};
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::log::Checkpoint;
@@ -52,7 +51,7 @@ fn steal(site: &Site, name: &str) {
 }
 
 fn change(site: &Site, change: &str) {
-    site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+    site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true, why: String::new() });
 }
 
 fn again(site: Site) -> Site {
@@ -454,9 +453,11 @@ fn a_list_of_a_retired_key_is_told_to_people() {
 /// Shows REQ-STORE-114: no list makes a hub of this store revoked, nor a credential of one; people are told.
 #[test]
 fn a_list_that_calls_another_hub_revoked_is_not_taken_over() {
-    let site = Site::new();
-    let other = DeviceConfig { roles: vec!["hub".into()], ae_titles: Vec::new(), ..ct("hub-2") };
-    site.ask(Request::Register { device: other });
+    let Site { authority, clock, dir } = Site::new();
+    drop(authority);
+    // Another hub has worked on this store.
+    drop(open_as(&AuthorityConfig { hub_name: "hub-2".into(), ..config(dir.path()) }, &clock));
+    let site = Site { authority: Arc::new(open_as(&config(dir.path()), &clock)), clock, dir };
     site.register("ct-1");
     let by = site.authority.issuing();
     let list = signed(&site, &by, epoch(&site) + 1, &[device("hub-2"), device("ct-1")]);

@@ -29,7 +29,7 @@ fn label(number: u16) -> KeyLabel {
 }
 
 fn change(site: &Site, change: KeyChange) {
-    site.ask(Request::ChangeKeys { change, anyway: true });
+    site.ask(Request::ChangeKeys { change, anyway: true, why: String::new() });
 }
 
 fn states(authority: &Authority) -> Vec<String> {
@@ -176,7 +176,11 @@ fn a_key_that_was_made_and_stolen_behind_the_backup_stays_stolen() {
         assert_eq!(sidecar.state(device("ct-1")), Some(State::Suspended));
     }
     let site = Site { authority: Arc::new(open().unwrap()), clock, dir };
-    assert_eq!(site.alarms().iter().filter(|kind| *kind == "store-was-behind").count(), 1);
+    let Response::Alarms { alarms } = site.ask(Request::Alarms) else { panic!() };
+    let told: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == "store-was-behind").collect();
+    assert!(
+        matches!(told[..], [told] if told.text.contains("says of ct-1, ") && told.text.contains("that it cannot name"))
+    );
     // Whoever was suspended is let go as ever; the name of who was revoked is not given again.
     site.ask(Request::Restore { device: "ct-1".into(), why: String::new() });
     assert!(site.refuses(Request::Register { device: ct("ct-3") }).contains("another name"));
@@ -194,7 +198,7 @@ fn a_key_that_was_made_and_stolen_behind_the_backup_stays_stolen() {
     sidecar.hears(&site.authority);
 }
 
-/// Shows REQ-STORE-77: what a key has issued that was lost is believed, also behind the next site list, until people withdraw
+/// Shows REQ-STORE-77, REQ-STORE-126: what a key has issued that was lost is believed, also behind the next site list, until people withdraw
 /// it by its identifier, which the alarm gives.
 #[test]
 fn what_a_lost_key_has_issued_is_believed_until_it_is_withdrawn() {
@@ -220,7 +224,15 @@ fn what_a_lost_key_has_issued_is_believed_until_it_is_withdrawn() {
     sidecar.hears(&site.authority);
     let denies = |operation| sidecar.denies(&certificate, &lost.der, operation);
     assert_eq!(denies(Operation::Read), None);
-    change(&site, format!("compromised {}", lost.key).parse().unwrap());
+    // A slip of the pen withdraws nothing: not even the site list has heard of such a key.
+    let mistyped = KeyChange::Lost(KeyId::from_bytes([0; 16]));
+    let said = site.authority.change_keys(mistyped, false).unwrap_err().to_string();
+    assert!(said.contains("has never heard of the key 0000") && said.contains("there are issuing ("), "{said}");
+    assert_eq!(sidecar.state(Subject::Issuer(KeyId::from_bytes([0; 16]))), None);
+    let withdrawn = format!("compromised {}", lost.key).parse().unwrap();
+    site.ask(Request::ChangeKeys { change: withdrawn, anyway: false, why: "a copy is out".into() });
+    let Response::Audit { entries } = site.ask(Request::Audit { limit: Some(1) }) else { panic!() };
+    assert!(entries[0].subject.ends_with(": a copy is out"), "{entries:?}");
     sidecar.hears(&site.authority);
     for operation in Operation::ALL {
         assert_eq!(denies(operation), Some(Code::IssuerCompromised), "{operation:?}");
@@ -474,6 +486,43 @@ fn a_device_with_a_credential_from_behind_the_backup_needs_a_code() {
     let anew = site.enrol_again("ct-1", &again);
     site.seen(&anew);
     assert_eq!(site.state("ct-1").0, "enrolled");
+}
+
+/// Shows REQ-STORE-123: behind a restore, with the hub's folder kept, the hub has asked itself for a credential that its store
+/// knows and its log has, also where the key that issues has not changed; and the key before may retire.
+#[test]
+fn a_hub_goes_on_with_a_credential_that_its_store_knows() {
+    for rotated in [true, false] {
+        let site = Site::with_clock(Clock::system());
+        let backup = back_up(site.dir.path());
+        if rotated {
+            change(&site, KeyChange::Rotate);
+        } else {
+            site.authority.reconfigure(&named_otherwise(site.dir.path())).unwrap();
+        }
+        let own = |authority: &Authority| authority.hub_identity().current().unwrap();
+        let lost = own(&site.authority).credential();
+        let Site { authority, clock, dir } = site;
+        drop(authority);
+        restore(backup.path(), dir.path(), &[], false).unwrap();
+        Authority::start_log_anew(&named_otherwise(dir.path()), &clock).unwrap();
+        let first = open_as(&config(dir.path()), &clock);
+        let shown = own(&first).credential();
+        assert_ne!(shown, lost);
+        assert!(first.log_proof(lost).unwrap().is_none() && first.log_proof(shown).unwrap().is_some());
+        let site = Site { authority: Arc::new(first), clock, dir };
+        assert_eq!(site.state("hub").0, "enrolled");
+        if rotated {
+            assert_eq!(states(&site.authority), ["issuing former", "issuing-2 current"]);
+            site.authority.change_keys(KeyChange::Retire(KeyLabel::ISSUING), false).unwrap();
+        }
+        site.authority.tick().unwrap();
+        assert_eq!(own(&site.authority).credential(), shown, "once is enough");
+    }
+}
+
+fn named_otherwise(dir: &Path) -> AuthorityConfig {
+    AuthorityConfig { hub_dns: vec!["hub.example".into()], ..config(dir) }
 }
 
 /// Shows REQ-AUTH-38: whom nobody has revoked is not shown as revoked behind a stolen key and a restore.

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn change(site: &Site, change: &str, anyway: bool) {
-    site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway });
+    site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway, why: String::new() });
 }
 
 fn node(site: &Site) -> Arc<KnowledgeBase> {
@@ -94,7 +94,8 @@ fn a_root_takes_the_place_of_another_and_nobody_is_lost() {
     assert_eq!(roots(&site.authority), [KeyState::Former, KeyState::Current]);
     assert_eq!(site.authority.root().key, first.key, "the site speaks in the name of the old one until it is retired");
     assert!(
-        site.refuses(Request::ChangeKeys { change: "root".parse().unwrap(), anyway: false }).contains("retire root")
+        site.refuses(Request::ChangeKeys { change: "root".parse().unwrap(), anyway: false, why: String::new() })
+            .contains("retire root")
     );
     let new = site.enrol("ct-3", &SigningKey::generate());
     catches_up(&held, &site.authority);
@@ -109,7 +110,7 @@ fn a_root_takes_the_place_of_another_and_nobody_is_lost() {
         node.identify(site.authority.hub_identity().current().unwrap().chain()).unwrap();
     }
     // It cannot go while somebody hangs on it.
-    let retire = |anyway| Request::ChangeKeys { change: "retire root".parse().unwrap(), anyway };
+    let retire = |anyway| Request::ChangeKeys { change: "retire root".parse().unwrap(), anyway, why: String::new() };
     let said = site.refuses(retire(false));
     assert!(said.contains("ct-1") && said.contains("--anyway"), "{said}");
     let renewed = issued(site.renew(&old, &SigningKey::generate()));
@@ -298,11 +299,19 @@ fn who_has_an_issuing_key_introduces_no_root() {
 #[test]
 fn a_stolen_root_is_answered_with_what_to_do() {
     let site = Site::new();
-    let said = site.refuses(Request::ChangeKeys { change: "compromised root".parse().unwrap(), anyway: false });
+    let said = site.refuses(Request::ChangeKeys {
+        change: "compromised root".parse().unwrap(),
+        anyway: false,
+        why: String::new(),
+    });
     assert!(said.contains("no root can withdraw itself") && said.contains("new site"), "{said}");
     assert!(
-        site.refuses(Request::ChangeKeys { change: "retire root-1".parse().unwrap(), anyway: true })
-            .contains("rotate root")
+        site.refuses(Request::ChangeKeys {
+            change: "retire root-1".parse().unwrap(),
+            anyway: true,
+            why: String::new()
+        })
+        .contains("rotate root")
     );
     assert_eq!(roots(&site.authority), [KeyState::Current]);
 }

@@ -27,7 +27,7 @@ fn label(number: u16) -> KeyLabel {
 }
 
 fn rotate(site: &Site) {
-    site.ask(Request::ChangeKeys { change: KeyChange::Rotate, anyway: false });
+    site.ask(Request::ChangeKeys { change: KeyChange::Rotate, anyway: false, why: String::new() });
 }
 
 fn states(site: &Site) -> Vec<KeyState> {
@@ -133,7 +133,7 @@ fn the_listing_of_keys_says_from_when_to_when_each_issued() {
     rotate(&site);
     site.clock.advance(3_600);
     let twice = site.clock.now().to_string();
-    site.ask(Request::ChangeKeys { change: KeyChange::Root, anyway: false });
+    site.ask(Request::ChangeKeys { change: KeyChange::Root, anyway: false, why: String::new() });
     let expected = [
         ("issuing", first, Some(once.clone())),
         ("issuing-2", once, Some(twice.clone())),
@@ -145,7 +145,7 @@ fn the_listing_of_keys_says_from_when_to_when_each_issued() {
     assert_eq!(listed(&site), expected);
     for change in ["retire issuing", "compromised issuing-2"] {
         site.clock.advance(3_600);
-        site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+        site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true, why: String::new() });
     }
     assert_eq!(listed(&site)[..3], expected[..3], "what came later changes nothing of it");
 }
@@ -160,7 +160,8 @@ fn a_key_retires_when_nothing_hangs_on_it() {
     let site = Site::new();
     let old = site.enrol("ct-1", &SigningKey::generate());
     let bond = bond(&site);
-    let retire = |anyway| Request::ChangeKeys { change: "retire issuing-1".parse().unwrap(), anyway };
+    let retire =
+        |anyway| Request::ChangeKeys { change: "retire issuing-1".parse().unwrap(), anyway, why: String::new() };
     assert!(site.refuses(retire(false)).contains("rotate"), "the only key was retired");
     rotate(&site);
     let refused = site.refuses(retire(false));
@@ -193,7 +194,8 @@ fn where_the_roots_key_was_taken_to_a_safe_people_are_told_how_to_ask_it() {
     drop(authority);
     std::fs::remove_file(dir.path().join("signer/root.key")).unwrap();
     let site = Site { authority: Arc::new(open(dir.path(), &clock)), clock, dir };
-    let refused = site.refuses(Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false });
+    let refused =
+        site.refuses(Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false, why: String::new() });
     assert!(refused.contains("medlock authority request issuing --out"), "{refused}");
     assert_eq!(states(&site), [KeyState::Current]);
 }
@@ -222,7 +224,8 @@ fn a_signer_that_was_away_when_a_key_was_retired_hears_of_it_at_the_next_start()
         let keys = site.dir.path().join("signer");
         // A signer that cannot note it does not set the key aside either: that is where it stops.
         std::fs::create_dir(keys.join("retired.keys")).unwrap();
-        let said = site.refuses(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+        let said =
+            site.refuses(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true, why: String::new() });
         assert!(said.contains("retired.keys"), "{said}");
         assert!(!site.authority.keys().key(label(1)).unwrap().state.signs(), "the change itself is made");
         assert!(keys.join("issuing.key").exists());
@@ -279,7 +282,7 @@ fn a_stolen_key_is_withdrawn_and_devices_come_back_with_what_they_have() {
     poisoned.accept(Kind::Status, &poison).unwrap();
 
     let before = node.version(Kind::Status);
-    site.ask(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false });
+    site.ask(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false, why: String::new() });
     // Also to that node the site is heard again, as soon as the stolen key has left its list.
     hears(&poisoned, &site);
     let taken = peer(&poisoned, &site, &olds[0]);
@@ -319,9 +322,17 @@ fn a_stolen_key_is_withdrawn_and_devices_come_back_with_what_they_have() {
     let (_, reason) = refused(site.renew(&olds[0], &SigningKey::generate()));
     assert!(reason.contains("another key"), "{reason}");
     // A second theft, of the key that took over, is dealt with in the same way.
-    site.ask(Request::ChangeKeys { change: "compromised issuing-2".parse().unwrap(), anyway: false });
+    site.ask(Request::ChangeKeys {
+        change: "compromised issuing-2".parse().unwrap(),
+        anyway: false,
+        why: String::new(),
+    });
     assert_eq!(states(&site), [KeyState::Compromised, KeyState::Compromised, KeyState::Current]);
-    let again = site.refuses(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false });
+    let again = site.refuses(Request::ChangeKeys {
+        change: "compromised issuing".parse().unwrap(),
+        anyway: false,
+        why: String::new(),
+    });
     assert!(again.contains("already"), "{again}");
     hears(&node, &site);
     assert_eq!(verdict(&renewed, Operation::Store), Some(Code::IssuerCompromised));
@@ -376,7 +387,7 @@ fn a_root_that_is_offline_signs_files_and_never_comes_to_the_hub() {
     assert_eq!(signer.public_key(KeyLabel::ROOT).unwrap(), None, "a root was made at the hub");
 
     // Later changes travel in the same way.
-    let refused = site.refuses(Request::ChangeKeys { change: KeyChange::Rotate, anyway: false });
+    let refused = site.refuses(Request::ChangeKeys { change: KeyChange::Rotate, anyway: false, why: String::new() });
     assert!(refused.contains("offline") && refused.contains("medlock authority request"), "{refused}");
     let ask = || match site.ask(Request::RequestRoot { change: KeyChange::Rotate, anyway: false }) {
         Response::RootRequest { bytes } => data_encoding::BASE64.decode(bytes.as_bytes()).unwrap(),
@@ -430,7 +441,7 @@ fn a_root_at_hand_renews_its_revocation_list_in_time() {
         assert_eq!(list() != before, anew, "after {days} more days");
     }
     // It is there in a store that knows nothing of it, as one of an earlier version, and says what it must.
-    site.ask(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false });
+    site.ask(Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false, why: String::new() });
     assert!(list().len() > first.len());
     let signer = InProcess::open(&site.dir.path().join("signer")).unwrap();
     // The root signs nothing that only an issuing key's list has: another state than the compromise of a key.
@@ -523,10 +534,10 @@ fn a_maker_changes_its_keys_as_well() {
     let site = Site { authority: Arc::new(Authority::open(&config, clock.clone(), signer).unwrap()), clock, dir };
     rotate(&site);
     std::fs::rename(site.dir.path().join("signer/root.key"), site.dir.path().join("root.key")).unwrap();
-    let retire = |anyway| Request::ChangeKeys { change: KeyChange::Retire(label(1)), anyway };
+    let retire = |anyway| Request::ChangeKeys { change: KeyChange::Retire(label(1)), anyway, why: String::new() };
     assert!(site.refuses(retire(false)).contains("never expire"));
     site.ask(retire(true));
     assert_eq!(states(&site), [KeyState::Retired, KeyState::Current]);
-    site.ask(Request::ChangeKeys { change: KeyChange::Compromised(label(1)), anyway: false });
+    site.ask(Request::ChangeKeys { change: KeyChange::Compromised(label(1)), anyway: false, why: String::new() });
     assert_eq!(states(&site), [KeyState::Compromised, KeyState::Current]);
 }

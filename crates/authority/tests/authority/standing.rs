@@ -41,6 +41,46 @@ fn allows(site: &Site, certificate: &[u8], operation: Operation) -> bool {
     matches!(site.authority.knowledge().judge(&site.identify(certificate), operation), Verdict::Allow(_))
 }
 
+/// Shows REQ-STORE-125: nobody enters another hub, to which every device would listen, nor makes one of a device.
+#[test]
+fn nobody_is_registered_as_a_hub() {
+    let site = Site::new();
+    site.register("ct-1");
+    let hub = |name: &str| DeviceConfig { roles: vec!["modality".into(), "hub".into()], ..ct(name) };
+    assert!(site.refuses(Request::Register { device: hub("x3") }).contains("a hub is not registered"));
+    assert!(site.refuses(Request::Update { device: hub("ct-1") }).contains("a hub is not registered"));
+    let mistyped = DeviceConfig { roles: vec!["archiv".into()], ..ct("x4") };
+    let said = site.refuses(Request::Register { device: mistyped });
+    assert!(said.contains("none of modality, archive") && !said.contains("hub"), "{said}");
+    assert_eq!(site.state("ct-1").0, "registered");
+    site.refuses(Request::Show { device: "x3".into() });
+}
+
+/// Shows REQ-STORE-128, REQ-STORE-129: what was mistyped and never had anything is taken out of the register; a name that differs from
+/// another in capital letters alone is refused.
+#[test]
+fn a_mistyped_device_leaves_the_register_and_one_with_a_credential_does_not() {
+    let site = Site::new();
+    let named = |name: &str| DeviceConfig { name: name.into(), ..ct("ct-1") };
+    site.ask(Request::Register { device: named("CT 1") });
+    let _code = site.code("CT 1");
+    let said = site.refuses(Request::Register { device: DeviceConfig { ae_titles: Vec::new(), ..named("ct 1") } });
+    assert!(said.contains("\"CT 1\" is registered") && said.contains("capital letters"), "{said}");
+    let machines = |site: &Site| match site.ask(Request::Routes) {
+        Response::Routes { machines, .. } => machines.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(machines(&site), 1);
+    site.ask(Request::Remove { device: "CT 1".into() });
+    assert_eq!(machines(&site), 0, "sidecars would still send to it");
+    site.enrol("ct-1", &SigningKey::generate());
+    assert!(site.refuses(Request::Remove { device: "ct-1".into() }).contains("has a credential"));
+    site.register("ct-2");
+    suspend(&site, "ct-2");
+    assert!(site.refuses(Request::Remove { device: "ct-2".into() }).contains("restore it first"));
+    assert!(site.refuses(Request::Remove { device: "hub".into() }).contains("configuration"));
+}
+
 #[test]
 fn the_hub_does_not_suspend_itself() {
     let site = Site::new();
@@ -145,7 +185,7 @@ fn a_store_that_named_credentials_by_all_their_bytes_names_them_anew() {
     change("UPDATE standing SET subject = ?1 WHERE subject = ?2");
     // What came later.
     let later = "DROP TABLE log; DROP TABLE log_tile; DROP TABLE owner; DROP TABLE owner_event; DROP TABLE ae_title; DROP TABLE hold; DROP TABLE pledge; DROP TABLE standing_heard; DROP INDEX device_owner;
-                 DROP INDEX device_routed; DROP INDEX standing_firm; DROP INDEX standing_until; DROP INDEX pending_device; ALTER TABLE alarm DROP COLUMN subject; ALTER TABLE pending DROP COLUMN made_roles; ALTER TABLE pending DROP COLUMN made_type; ALTER TABLE standing DROP COLUMN until; ALTER TABLE device DROP COLUMN turn; DELETE FROM number WHERE series = 'devices'";
+                 DROP INDEX device_routed; DROP INDEX standing_firm; DROP INDEX standing_until; DROP INDEX pending_device; ALTER TABLE alarm DROP COLUMN subject; ALTER TABLE pending DROP COLUMN made_roles; ALTER TABLE pending DROP COLUMN made_type; ALTER TABLE standing DROP COLUMN until; ALTER TABLE device DROP COLUMN turn; DROP INDEX device_written_like; DELETE FROM number WHERE series = 'devices'";
     database.execute_batch(later).unwrap();
     let alarm = "INSERT INTO alarm (at, last, kind, device, text) VALUES (1, 1, 'old', NULL, 'of an earlier build')";
     database.execute(alarm, []).unwrap();
@@ -198,12 +238,15 @@ fn no_credential_slips_through_while_its_device_is_revoked() {
     }
 }
 
+/// Shows REQ-STORE-127: who suspends what is revoked hears that it is.
 #[test]
 fn a_worse_standing_is_never_made_better() {
     let site = Site::new();
     site.enrol("ct-1", &SigningKey::generate());
     revoke(&site, "ct-1", Reason::Stolen);
-    suspend(&site, "ct-1");
+    let suspended = Request::Suspend { device: "ct-1".into(), why: "strange".into() };
+    assert!(site.refuses(suspended).contains("is revoked for good (stolen"), "it looks as if it could be restored");
+    assert_eq!(told(&site, device("ct-1")).1, Some(State::Compromised));
     revoke(&site, "ct-1", Reason::Retired);
     assert_eq!(told(&site, device("ct-1")).1, Some(State::Compromised));
 }
@@ -327,6 +370,9 @@ fn acts_are_in_the_audit_trail_with_their_asker_also_those_that_failed() {
     assert_eq!(lines[0].1, "suspend");
     assert!(lines[0].2.contains("nobody"));
     assert_eq!(&lines[1..], [("uid 1000", "suspend", "done"), ("uid 1000", "register", "done")]);
+    site.enrol("ct-2", &SigningKey::generate());
+    let Response::Audit { entries } = site.ask(Request::Audit { limit: Some(1) }) else { panic!("no audit") };
+    assert!(entries[0].verb == "approve" && entries[0].subject.starts_with("ct-2, request "), "{entries:?}");
     // The trail cannot be rewritten, not even by somebody with the file.
     let database = rusqlite::Connection::open(site.dir.path().join("authority.sqlite")).unwrap();
     assert!(database.execute("DELETE FROM audit", []).is_err());

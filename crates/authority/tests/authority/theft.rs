@@ -56,7 +56,8 @@ async fn nodes_come_back_by_the_hub_whose_key_was_stolen() {
 
     let mut changes = identity.changes();
     let authority = site.authority.clone();
-    let change = Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false };
+    let change =
+        Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false, why: String::new() };
     tokio::task::spawn_blocking(move || {
         authority.administer(&medlock_authority::admin::Asker::program(), change).unwrap();
     })
@@ -118,7 +119,7 @@ async fn a_revoked_node_that_missed_the_news_comes_back_by_a_code() {
         let off = Arc::clone(&site);
         let code = tokio::task::spawn_blocking(move || {
             for change in changes_of_roots {
-                off.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+                off.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true, why: String::new() });
             }
             off.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::KeyCompromise, why: "test".into() });
             off.code("ct-1")
@@ -156,7 +157,7 @@ fn no_root_but_the_sites_own_is_taken_for_one_of_the_site() {
     let list = || site.authority.news().current(Kind::SiteList).unwrap().bytes;
     node.accept(Kind::SiteList, &list()).unwrap();
     let after = ["root", "retire root"].map(|change| {
-        site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+        site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true, why: String::new() });
         list()
     });
     let second = site.authority.root().der.clone();
@@ -181,10 +182,10 @@ fn a_compromise_outlasts_the_name_it_was_told_in() {
     let node = KnowledgeBase::in_memory(site.clock.clone(), Setting::Hospital);
     node.pin_root(&site.authority.root().der).unwrap();
     let take = |kind| node.accept(kind, &site.authority.news().current(kind).unwrap().bytes);
-    site.ask(Request::ChangeKeys { change: "root".parse().unwrap(), anyway: false });
+    site.ask(Request::ChangeKeys { change: "root".parse().unwrap(), anyway: false, why: String::new() });
     take(Kind::SiteList).unwrap();
     take(Kind::Status).unwrap();
-    site.ask(Request::ChangeKeys { change: "retire root".parse().unwrap(), anyway: true });
+    site.ask(Request::ChangeKeys { change: "retire root".parse().unwrap(), anyway: true, why: String::new() });
     take(Kind::SiteList).unwrap();
     let signer = InProcess::open(&site.dir.path().join("signer")).unwrap();
     let now = site.clock.now();
@@ -221,7 +222,7 @@ fn a_compromise_outlasts_the_key_that_told_it() {
     take(&node, Kind::SiteList).unwrap();
     take(&node, Kind::Status).unwrap();
     for change in ["rotate", "retire issuing-1"] {
-        site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true });
+        site.ask(Request::ChangeKeys { change: change.parse().unwrap(), anyway: true, why: String::new() });
     }
     take(&node, Kind::SiteList).unwrap();
     let signer = InProcess::open(&site.dir.path().join("signer")).unwrap();

@@ -352,14 +352,15 @@ fn behind_a_stolen_issuing_key_vouchers_are_signed_below_the_new_one() {
     };
     let stolen = world.maker.issuing();
     assert_eq!(above(&world.maker.issue_voucher(&order(0, "aa")).unwrap()), stolen.der);
-    let change = Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false };
+    let change =
+        Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false, why: String::new() };
     world.maker.administer(&Asker::uid(1000), change).unwrap();
     let fresh = world.maker.issue_voucher(&order(0, "bb")).unwrap();
     assert_eq!(above(&fresh), world.maker.issuing().der);
     assert_ne!(above(&fresh), stolen.der);
     world.voucher_key(&world.maker.issue_voucher(&world.order(0, VoucherForm::Cose)).unwrap());
     // A former key is none of a thief: what it made goes on.
-    let change = Request::ChangeKeys { change: "issuing".parse().unwrap(), anyway: false };
+    let change = Request::ChangeKeys { change: "issuing".parse().unwrap(), anyway: false, why: String::new() };
     let former = world.maker.issuing();
     world.maker.administer(&Asker::uid(1000), change).unwrap();
     assert_eq!(above(&world.maker.issue_voucher(&order(0, "cc")).unwrap()), former.der);

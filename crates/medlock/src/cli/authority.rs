@@ -13,6 +13,9 @@ use medlock_authority::admin::{Request, Response};
 use medlock_authority::settings::Kind;
 use std::path::{Path, PathBuf};
 
+/// What the hub's own site is called among its authorities.
+pub(super) const OWN: &str = "-";
+
 /// `medlock authority …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthorityCommand {
@@ -50,7 +53,7 @@ pub(crate) enum AuthorityCommand {
     Backup(store::BackupArgs),
     /// Bring a backup back into the folder of a stopped hub. What was there before is kept beside it.
     Restore(store::RestoreArgs),
-    /// A maker's authority only, behind a restore: all that was sold, released, passed on and revoked since the backup is entered
+    /// A maker's authority only, after a restore: all that was sold, released, passed on and revoked since the backup is entered
     /// again, so that it may give vouchers and sign revocation lists.
     ConfirmRestore {
         #[command(flatten)]
@@ -130,7 +133,7 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
             folder::create(&AuthorityConfig::maker(&args.hub.dir, &args.name), &Keys::default())?;
             show(&args.hub)?;
             if !args.hub.json {
-                tell_of_passphrase(&args.hub.dir);
+                tell_of_passphrase(&args.hub.dir)?;
                 let dir = output::word(&args.hub.dir.to_string_lossy());
                 say!("Next: medlock device provision --dir {dir} --profile FILE --input FILE --out FOLDER");
             }
@@ -173,47 +176,60 @@ fn create(args: CreateArgs) -> Result<Outcome, Failure> {
     let made = HubArgs { dir: settings.dir, json: args.hub.json };
     let outcome = show(&made)?;
     if !made.json {
-        tell_of_passphrase(&made.dir);
+        tell_of_passphrase(&made.dir)?;
     }
     Ok(outcome)
 }
 
-/// Says where the passphrase lies, if it is beside the keys.
-fn tell_of_passphrase(dir: &Path) {
-    let file = dir.join("keys/passphrase");
-    if !file.exists() {
-        return;
+/// Says where the passphrase lies: no backup has it.
+fn tell_of_passphrase(dir: &Path) -> Result<(), Failure> {
+    let Some(file) = folder::passphrase_in_force(dir)? else { return Ok(()) };
+    if !file.starts_with(dir) {
+        say!("The passphrase of its keys is in {}. No backup has it: keep a copy elsewhere.", file.display());
+        return Ok(());
     }
     say!("The passphrase of its keys lies beside them, in {}: whoever has this folder has the key", file.display());
-    say!("that vouches for all its devices. Take the passphrase elsewhere, and keep the root offline where it matters");
+    say!("that vouches for all its devices, and who loses this disk has neither, as no backup has the passphrase.");
+    say!("Take it elsewhere (`passphrase_file`), and keep the root offline where it matters");
     say!("(a PKCS#11 token or `medlock authority make-root`: section 2 of the operator's guide).");
+    Ok(())
 }
 
 fn list(hub: &HubArgs) -> Result<Outcome, Failure> {
     let mut rows = Vec::new();
-    let own = std::iter::once(("-".to_owned(), hub.dir.clone()));
+    let own = std::iter::once((OWN.to_owned(), hub.dir.clone()));
     let others = authorities::made(&hub.dir)?.into_iter().map(|name| {
         let dir = authorities::folder(&hub.dir, &name)?;
         Ok((name, dir))
     });
     for named in own.map(Ok::<_, Failure>).chain(others) {
         let (name, dir) = named?;
-        match ask(&dir, Request::Authority)? {
-            Response::Authority(view) => rows.push((name, dir, view)),
-            other => return Err(admin::unexpected(&other)),
+        match ask(&dir, Request::Authority) {
+            Ok(Response::Authority(view)) => rows.push((name, dir, Ok(view))),
+            Ok(other) => return Err(admin::unexpected(&other)),
+            // One that is off hides no other.
+            Err(error) if name != OWN => rows.push((name, dir, Err(output::chain(&*error)))),
+            Err(error) => return Err(error),
         }
     }
     if hub.json {
         let all: Vec<_> = rows
             .iter()
-            .map(|(name, dir, view)| serde_json::json!({ "name": name, "dir": dir, "authority": view }))
+            .map(|(name, dir, view)| match view {
+                Ok(view) => serde_json::json!({ "name": name, "dir": dir, "authority": view }),
+                Err(why) => serde_json::json!({ "name": name, "dir": dir, "off": why }),
+            })
             .collect();
         output::json(&all)?;
         return Ok(Outcome::Done);
     }
     let mut table = Table::new(&["name", "kind", "organization", "devices", "root key", "folder (--dir)"]);
     for (name, dir, view) in rows {
-        table.row([name, view.kind, view.name, view.devices.to_string(), view.root_key, dir.display().to_string()]);
+        let dir = dir.display().to_string();
+        match view {
+            Ok(view) => table.row([name, view.kind, view.name, view.devices.to_string(), view.root_key, dir]),
+            Err(why) => table.row([name, "off".into(), "-".into(), "-".into(), "-".into(), format!("{dir}: {why}")]),
+        }
     }
     table.print("There is no authority.");
     Ok(Outcome::Done)

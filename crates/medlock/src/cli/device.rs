@@ -1,25 +1,34 @@
 //! `medlock device …`: the site register, approvals and revocations.
 
+mod register;
+
 use super::HubArgs;
 use crate::admin::{self, ask};
+use crate::output::say;
 use crate::output::{self, Table};
-use crate::output::{say, say_raw};
 use crate::provision::{self, ProvisionArgs};
 use crate::{Failure, Outcome, probe};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use medlock_authority::admin::{DeviceView, PendingView, PledgeView, Reason, Request, Response, Search};
-use medlock_authority::registry::DeviceConfig;
-use std::io::{IsTerminal as _, Write as _};
-use std::net::IpAddr;
+use medlock_authority::settings::Kind;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 /// `medlock device …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeviceCommand {
     /// Write a device into the site register: its name, what it is for, and the names it may use.
-    Register(RegisterArgs),
+    Register(register::RegisterArgs),
+    /// Take a device out of the register that was entered by mistake: only one that never had a credential.
+    Remove {
+        /// The device.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
     /// Make a one-time enrolment code for a registered device, to paste or to scan.
     Code {
         /// The device.
@@ -68,7 +77,7 @@ pub(crate) enum DeviceCommand {
         /// The device.
         name: String,
         /// Why, for the record.
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         why: String,
         #[command(flatten)]
         hub: HubArgs,
@@ -78,7 +87,7 @@ pub(crate) enum DeviceCommand {
         /// The device.
         name: String,
         /// Why, for the record.
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         why: String,
         #[command(flatten)]
         hub: HubArgs,
@@ -91,7 +100,7 @@ pub(crate) enum DeviceCommand {
         #[arg(long)]
         reason: ReasonArg,
         /// In your words, for the record.
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         why: String,
         #[command(flatten)]
         hub: HubArgs,
@@ -100,7 +109,8 @@ pub(crate) enum DeviceCommand {
     Bond(BondArgs),
     /// Give devices their birth credentials, at a maker's authority: from the keys and requests their own chips made.
     Provision(ProvisionArgs),
-    /// Look from here whether a protected machine's own port can be reached past its sidecar; exit code 1 if it can.
+    /// Look from here whether a protected machine's own port can be reached past its sidecar; exit code 1 if it can, or if its name
+    /// is unknown.
     Probe(ProbeArgs),
 }
 
@@ -137,48 +147,6 @@ pub(crate) struct ProbeArgs {
     pub(crate) hub: HubArgs,
 }
 
-/// `medlock device register`.
-#[derive(Debug, Args)]
-pub(crate) struct RegisterArgs {
-    /// The device's name at this site; it stands in its credential.
-    name: String,
-    /// What it is for: modality, archive, sensor, controller, actuator, monitor, gateway. Can be given several times.
-    #[arg(long = "role", value_name = "ROLE", required = true)]
-    roles: Vec<String>,
-    /// A DICOM application entity title it may use. Can be given several times.
-    #[arg(long = "ae", value_name = "TITLE")]
-    ae_titles: Vec<String>,
-    /// Where other sidecars reach its sidecar.
-    #[arg(long, value_name = "HOST:PORT")]
-    address: Option<String>,
-    /// A DNS name for its credential.
-    #[arg(long, value_name = "NAME")]
-    dns: Vec<String>,
-    /// An IP address for its credential.
-    #[arg(long = "ip", value_name = "ADDRESS")]
-    ips: Vec<IpAddr>,
-    /// What kind of device it is, a number of docs/device-types.md.
-    #[arg(long = "type", value_name = "NUMBER")]
-    device_type: Option<u16>,
-    /// The serial its maker gave it, by which its birth credential is recognised.
-    #[arg(long, value_name = "SERIAL")]
-    maker_serial: Option<String>,
-    /// The key of the maker that may vouch for the serial, 32 hexadecimal digits of the trust list.
-    #[arg(long, value_name = "HEX", requires = "maker_serial")]
-    maker_key: Option<String>,
-    /// Who answers for it.
-    #[arg(long, default_value = "")]
-    owner: String,
-    /// A limit on the life of its credentials, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    validity_seconds: Option<u64>,
-    /// Change the entry of a device that is registered already.
-    #[arg(long)]
-    update: bool,
-    #[command(flatten)]
-    hub: HubArgs,
-}
-
 /// Why a device is revoked.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ReasonArg {
@@ -209,7 +177,8 @@ impl From<ReasonArg> for Reason {
 /// When the hub cannot be reached or refuses.
 pub(crate) fn run(command: DeviceCommand) -> Result<Outcome, Failure> {
     match command {
-        DeviceCommand::Register(args) => register(args),
+        DeviceCommand::Register(args) => register::run(args),
+        DeviceCommand::Remove { name, hub } => done(&hub, Request::Remove { device: name }),
         DeviceCommand::Code { name, minutes, hub } => code(name, minutes, &hub),
         DeviceCommand::List(args) => list(args),
         DeviceCommand::Show { name, hub } => show(name, &hub),
@@ -243,53 +212,6 @@ pub(crate) fn done(hub: &HubArgs, request: Request) -> Result<Outcome, Failure> 
         Response::Done { .. } if hub.json => output::json(&answer)?,
         Response::Done { text } => say!("{text}"),
         other => return Err(admin::unexpected(other)),
-    }
-    Ok(Outcome::Done)
-}
-
-fn register(args: RegisterArgs) -> Result<Outcome, Failure> {
-    let device = DeviceConfig {
-        name: args.name,
-        owner: args.owner,
-        maker_serial: args.maker_serial,
-        maker_key: args.maker_key,
-        roles: args.roles,
-        device_type: args.device_type,
-        dns: args.dns,
-        ips: args.ips,
-        ae_titles: args.ae_titles,
-        sidecar: args.address,
-        validity_seconds: args.validity_seconds,
-    };
-    let request = if args.update { Request::Update { device } } else { Request::Register { device } };
-    match ask(&args.hub.dir, request)? {
-        Response::Device(view) if args.hub.json => output::json(&view)?,
-        Response::Device(view) => {
-            let (name, dir) = (&view.entry.name, output::word(&args.hub.dir.to_string_lossy()));
-            let typed = output::word(name.as_str());
-            if let Some(warning) = &view.warning {
-                say!("WARNING: {warning}.");
-            }
-            match (&view.entry.maker_serial, &view.entry.maker_key) {
-                (Some(_), Some(_)) => {
-                    say!("{name} is in the register. It enrols by itself, with its birth credential.");
-                }
-                (Some(_), None) => say!(
-                    "{name} is in the register. It enrols by itself with its birth credential; a person has to confirm it if the \
-                     trust list has more than one maker, as no maker's key is given."
-                ),
-                (None, _) => say!("{name} is in the register. Next: medlock device code {typed} --dir {dir}"),
-            }
-            // It may have come before it was registered.
-            for one in pending(&args.hub.dir)?.iter().filter(|one| one.device.is_none()) {
-                say!(
-                    "A request waits ({}). If it is {name}'s, compare the key and then: medlock device approve {} --device {typed}",
-                    one.claims,
-                    one.id
-                );
-            }
-        }
-        other => return Err(admin::unexpected(&other)),
     }
     Ok(Outcome::Done)
 }
@@ -393,7 +315,11 @@ fn list(args: ListArgs) -> Result<Outcome, Failure> {
             device.credentials.first().map(|credential| credential.not_after.clone()).unwrap_or_default(),
         ]);
     }
-    table.print("No device is registered. Start with: medlock device register NAME --role modality --ae TITLE");
+    table.print(if devices.is_empty() && is_maker(&hub.dir)? {
+        "A maker has no register of devices. What one of its devices has: medlock device show SERIAL"
+    } else {
+        "No device is registered. Start with: medlock device register NAME --role modality --ae TITLE"
+    });
     if let Some(next) = next {
         say!("\nThere may be more: --after {next:?}");
     }
@@ -417,6 +343,13 @@ fn list(args: ListArgs) -> Result<Outcome, Failure> {
         print_pledges(&pledges);
     }
     Ok(Outcome::Done)
+}
+
+fn is_maker(dir: &Path) -> Result<bool, Failure> {
+    match ask(dir, Request::Authority)? {
+        Response::Authority(view) => Ok(view.kind == Kind::Maker.name()),
+        other => Err(admin::unexpected(&other)),
+    }
 }
 
 /// The roles and the type in the command that registers them, where all of them were made for the same.
@@ -468,11 +401,15 @@ fn print_pledges(pledges: &[PledgeView]) {
     table.print("");
 }
 
+fn view(name: String, hub: &HubArgs) -> Result<DeviceView, Failure> {
+    match ask(&hub.dir, Request::Show { device: name })? {
+        Response::Device(view) => Ok(view),
+        other => Err(admin::unexpected(&other)),
+    }
+}
+
 fn show(name: String, hub: &HubArgs) -> Result<Outcome, Failure> {
-    let view = match ask(&hub.dir, Request::Show { device: name })? {
-        Response::Device(view) => view,
-        other => return Err(admin::unexpected(&other)),
-    };
+    let view = view(name, hub)?;
     if hub.json {
         output::json(&view)?;
     } else {
@@ -488,11 +425,23 @@ fn print_device(view: &DeviceView) {
         Some(reason) => say!("{} is {} ({reason})", entry.name, view.state),
         None => say!("{} is {}", entry.name, view.state),
     }
-    say!("  roles         {}", entry.roles.join(", "));
-    say!("  AE titles     {}", or_none(&entry.ae_titles.join(", ")));
-    say!("  sidecar at    {}", or_none(entry.sidecar.as_deref().unwrap_or_default()));
-    say!("  maker serial  {}", or_none(entry.maker_serial.as_deref().unwrap_or_default()));
-    say!("  owner         {}\n", or_none(&entry.owner));
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let ips: Vec<String> = entry.ips.iter().map(ToString::to_string).collect();
+    for (name, held) in [
+        ("roles", entry.roles.join(", ")),
+        ("type", number(entry.device_type.map(u64::from))),
+        ("AE titles", entry.ae_titles.join(", ")),
+        ("sidecar at", entry.sidecar.clone().unwrap_or_default()),
+        ("DNS names", entry.dns.join(", ")),
+        ("IP addresses", ips.join(", ")),
+        ("maker serial", entry.maker_serial.clone().unwrap_or_default()),
+        ("maker's key", entry.maker_key.clone().unwrap_or_default()),
+        ("limit in s", number(entry.validity_seconds)),
+        ("owner", entry.owner.clone()),
+    ] {
+        say!("  {name:<13} {}", or_none(&held));
+    }
+    say!("");
     let mut table = Table::new(&["credential", "state", "from", "until", "key", "serial"]);
     for credential in &view.credentials {
         table.row([
@@ -532,12 +481,12 @@ fn compare(request: &PendingView, key: Option<&str>, without_comparing: bool) ->
         }
         None if without_comparing => Ok(()),
         None if std::io::stdin().is_terminal() => {
-            say!("key   {}\nfrom  {}\nsays  {}", output::grouped(&fingerprint), request.address, request.claims);
-            say_raw!("Does the device show a key that begins like this? [y/N] ");
-            std::io::stdout().flush()?;
-            let mut answer = String::new();
-            std::io::stdin().read_line(&mut answer)?;
-            let yes = ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes));
+            let device = request.device.as_deref().unwrap_or("the device");
+            say!("{device} asks to be let in\n  key   {}\n  from  {}", output::grouped(&fingerprint), request.address);
+            if !request.claims.is_empty() {
+                say!("  says  {}", request.claims);
+            }
+            let yes = output::ask_person(&format!("Does {device} show a key that begins like this?"))?;
             if yes { Ok(()) } else { Err("nothing was approved".into()) }
         }
         None => Err("give --key with the beginning of the fingerprint the device shows".into()),

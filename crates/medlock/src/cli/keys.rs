@@ -12,6 +12,7 @@ use medlock_authority::admin::{Request, Response};
 use medlock_authority::root_request::{KeyChange, RootRequest};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 /// What is done with the keys that issue.
@@ -46,6 +47,15 @@ pub(crate) enum KeysCommand {
     Compromised {
         /// Its label: issuing (the first), issuing-2, …; or, of one that was lost with the store, its identifier.
         key: String,
+        /// Also one of which this authority has never heard: that cannot be taken back.
+        #[arg(long)]
+        anyway: bool,
+        /// Why, for the record.
+        #[arg(long, default_value = "")]
+        why: String,
+        /// Do not ask again at a terminal.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         hub: HubArgs,
     },
@@ -98,10 +108,23 @@ pub(crate) enum RotatedKey {
 pub(crate) fn run(command: KeysCommand) -> Result<Outcome, Failure> {
     match command {
         KeysCommand::Keys { hub } => show(&hub, ask(&hub.dir, Request::Keys)?),
-        KeysCommand::Rotate { key: RotatedKey::Issuing, hub } => change(&hub, KeyChange::Rotate, false),
-        KeysCommand::Rotate { key: RotatedKey::Root, hub } => change(&hub, KeyChange::Root, false),
-        KeysCommand::Retire { key, anyway, hub } => change(&hub, format!("retire {key}").parse()?, anyway),
-        KeysCommand::Compromised { key, hub } => change(&hub, format!("compromised {key}").parse()?, false),
+        KeysCommand::Rotate { key: RotatedKey::Issuing, hub } => change(&hub, KeyChange::Rotate, false, String::new()),
+        KeysCommand::Rotate { key: RotatedKey::Root, hub } => change(&hub, KeyChange::Root, false, String::new()),
+        KeysCommand::Retire { key, anyway, hub } => change(&hub, named("retire", &key, &hub)?, anyway, String::new()),
+        KeysCommand::Compromised { key, anyway, why, yes, hub } => {
+            let withdrawal = named("compromised", &key, &hub)?;
+            let question = format!(
+                "Withdraw the key {key}? Nothing that it has signed is believed from then on, by nobody, and that cannot be taken back."
+            );
+            if !yes && std::io::stdin().is_terminal() && !output::ask_person(&question)? {
+                return Err("nothing was withdrawn".into());
+            }
+            let outcome = change(&hub, withdrawal, anyway, why)?;
+            if !hub.json {
+                say!("Withdrawn. Who has not come back yet: `medlock device list` (must-renew, needs-code).");
+            }
+            Ok(outcome)
+        }
         KeysCommand::Request(args) => request(&args),
         KeysCommand::Accept { answer, hub } => {
             let answer = read(&answer)?;
@@ -115,8 +138,20 @@ pub(crate) fn run(command: KeysCommand) -> Result<Outcome, Failure> {
     }
 }
 
-fn change(hub: &HubArgs, change: KeyChange, anyway: bool) -> Result<Outcome, Failure> {
-    changed(hub, Request::ChangeKeys { change, anyway })
+fn change(hub: &HubArgs, change: KeyChange, anyway: bool, why: String) -> Result<Outcome, Failure> {
+    changed(hub, Request::ChangeKeys { change, anyway, why })
+}
+
+/// The change of the key that somebody has typed; of one that is none, which there are.
+fn named(change: &str, key: &str, hub: &HubArgs) -> Result<KeyChange, Failure> {
+    if let Ok(change) = format!("{change} {key}").parse() {
+        return Ok(change);
+    }
+    let there = match ask(&hub.dir, Request::Keys)? {
+        Response::Keys { keys, .. } => keys.into_iter().map(|key| key.label).collect::<Vec<_>>().join(", "),
+        other => return Err(admin::unexpected(&other)),
+    };
+    Err(format!("there is no key {key:?}; there are {there}. Nothing was changed").into())
 }
 
 /// Shows the keys after a change, and which hubs need a copy of what was made here.
@@ -135,6 +170,9 @@ fn changed(hub: &HubArgs, change: Request) -> Result<Outcome, Failure> {
     let outcome = show(hub, answer)?;
     if let Some(next) = next.filter(|_| !hub.json) {
         say!("{next}");
+    }
+    if !hub.json {
+        say!("Make a new backup (`medlock authority backup`): one from before does not know of this change.");
     }
     Ok(outcome)
 }

@@ -222,8 +222,12 @@ fn proof(credential: &str, out: Option<&Path>, hub: &HubArgs) -> Result<Outcome,
     let file = Path::new(credential);
     let credential = if file.exists() {
         hex(Certificate::read(&inspect::first_certificate(file)?)?.credential_id(&AwsLc).as_bytes())
-    } else {
+    } else if credential.len() == 32 && credential.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         credential.to_owned()
+    } else {
+        return Err(
+            format!("{credential}: there is no such file, and it is no credential's identifier (32 digits)").into()
+        );
     };
     match ask(&hub.dir, Request::Proof { credential })? {
         answer @ Response::Proof { .. } if hub.json => output::json(&answer)?,
@@ -305,6 +309,13 @@ fn monitor(args: &MonitorArgs) -> Result<Outcome, Failure> {
             }
             Err(error @ FollowError::Older { .. }) if args.every.is_some() => {
                 tracing::warn!(log = args.log, %error, "the log is looked at again");
+            }
+            Err(error @ FollowError::Forked { .. }) => {
+                let (log, state) = (&args.log, args.state.display());
+                return Err(format!(
+                    "{log}: {error}. The one before is in {state}, the other is {log}/checkpoint: copy both"
+                )
+                .into());
             }
             Err(error) => return Err(format!("{}: {error}", args.log).into()),
         }

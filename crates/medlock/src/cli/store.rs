@@ -1,6 +1,7 @@
 //! Where an authority keeps what it does: moved to a server, backed up, restored.
 
 use super::HubArgs;
+use super::authority::OWN;
 use crate::config::Config;
 use crate::output::{self, say};
 use crate::{Failure, Outcome, authorities, folder};
@@ -131,7 +132,7 @@ struct Part {
 
 /// The authorities in the folder that `made` is asked about.
 fn parts(hub: &Path, backup: &Path, made: &Path) -> Result<Vec<Part>, Failure> {
-    let mut parts = vec![Part { name: "-".to_owned(), hub: hub.to_owned(), backup: backup.to_owned() }];
+    let mut parts = vec![Part { name: OWN.to_owned(), hub: hub.to_owned(), backup: backup.to_owned() }];
     for name in authorities::made(made)? {
         let (hub, backup) = (authorities::folder(hub, &name)?, authorities::folder(backup, &name)?);
         parts.push(Part { name, hub, backup });
@@ -163,7 +164,7 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
     if above.starts_with(dir.canonicalize()?) {
         return Err(format!("{} lies in the hub's own folder, and would be lost with it", args.to.display()).into());
     }
-    let (mut copied, mut elsewhere, mut keys) = (Vec::new(), Vec::new(), 0_usize);
+    let (mut copied, mut elsewhere, mut passphrases, mut keys) = (Vec::new(), Vec::new(), Vec::new(), 0_usize);
     for part in parts(dir, &args.to, dir)? {
         files::private_directory(&part.backup)?;
         match folder::server_in_force(&part.hub)? {
@@ -173,6 +174,7 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
         // Behind the store: a key that it knows of is there.
         folder::copy_settings(&part.hub, &part.backup)?;
         keys += copy_keys(&part.hub, &part.backup)?;
+        passphrases.extend(Passphrase::of(&part.name, &part.hub)?);
         copied.push(part.name);
     }
     if args.hub.json {
@@ -180,7 +182,9 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
             .iter()
             .map(|(name, _, server)| serde_json::json!({ "authority": name, "schema": server.schema }))
             .collect();
-        output::json(&serde_json::json!({ "folder": args.to, "authorities": copied, "on_servers": servers }))?;
+        output::json(
+            &serde_json::json!({ "folder": args.to, "authorities": copied, "on_servers": servers, "passphrases": passphrases }),
+        )?;
         return Ok(Outcome::Done);
     }
     let here = copied.len() - elsewhere.len();
@@ -194,9 +198,52 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
         say!("  pg_dump --format=custom --schema={} --file=FILE {:?}", server.schema, server.url);
     }
     say!(
-        "Not in it, and needed: the keys of signers that run on their own, the passphrases of the keys (or the token with its PIN), and the configuration."
+        "Not in it, and needed: the configuration, tokens with their PINs, the keys of signers that run on their own, and"
     );
+    for passphrase in passphrases {
+        say!("  {passphrase}");
+    }
     Ok(Outcome::Done)
+}
+
+/// The file that has the passphrase of an authority's keys, which no backup has.
+#[derive(Debug, serde::Serialize)]
+struct Passphrase {
+    authority: String,
+    file: PathBuf,
+    /// Whether it is there now.
+    is_there: bool,
+    /// Whether it lies in the authority's own folder, and is lost with it.
+    beside_the_keys: bool,
+}
+
+impl Passphrase {
+    /// That of the authority in this folder, if its hub has one.
+    fn of(name: &str, dir: &Path) -> Result<Option<Self>, Failure> {
+        let passphrase = |file: PathBuf| Self {
+            authority: name.to_owned(),
+            is_there: file.exists(),
+            beside_the_keys: file.starts_with(dir),
+            file,
+        };
+        Ok(folder::passphrase_in_force(dir)?.map(passphrase))
+    }
+}
+
+impl std::fmt::Display for Passphrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let how = match (self.is_there, self.beside_the_keys) {
+            (false, _) => ": IT IS NOT THERE",
+            (true, true) => ": it lies beside the keys and is lost with them; copy it to another place now",
+            (true, false) => "",
+        };
+        write!(f, "the passphrase of {}, {}{how}", called(&self.authority), self.file.display())
+    }
+}
+
+/// What people call an authority.
+fn called(name: &str) -> &str {
+    if name == OWN { "the site" } else { name }
 }
 
 /// What became of one authority.
@@ -213,7 +260,7 @@ struct Restored {
 }
 
 /// Brings a backup back into the folder of a hub that is stopped, or of one that is new; of a store on a server, where it was
-/// brought back before, what was heard behind it.
+/// brought back before, what was heard since.
 ///
 /// # Errors
 /// When the hub runs, or the backup is damaged; when nobody says what became of its keys and devices since. Then nothing is
@@ -233,12 +280,20 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
     for (part, server) in parts.into_iter().zip(servers) {
         let name = part.name.clone();
         let one = Begun::of(args, part, server, &mut sources);
-        begun.push(one.map_err(|error| format!("{name}: {error}\nNothing was changed."))?);
+        begun.push(one.map_err(|error| format!("{}: {error}\nNothing was changed.", called(&name)))?);
     }
+    // Before what is missing is named: who gave the wrong file gave one.
     if let Some(source) = sources.first() {
-        return Err(
-            format!("{}: nothing that an authority restored here has published", source.path().display()).into()
-        );
+        return Err(format!(
+            "--knowledge {}: nothing that an authority restored here has published: neither {}. Nothing was changed.",
+            source.path().display(),
+            "a site list, a status list nor a root's revocation list of it"
+        )
+        .into());
+    }
+    for one in &begun {
+        let checked = check_heard(args, &one.part, &one.hearing);
+        checked.map_err(|error| format!("{}: {error}\nNothing was changed.", called(&one.part.name)))?;
     }
     let (mut restored, mut begun) = (Vec::new(), begun.into_iter());
     while let Some(one) = begun.next() {
@@ -253,6 +308,10 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
             }
         }
     }
+    let mut passphrases = Vec::new();
+    for one in &restored {
+        passphrases.extend(Passphrase::of(&one.name, &one.dir)?);
+    }
     if args.hub.json {
         let heard = |one: &Restored| one.hearing.heard.iter().map(ToString::to_string).collect::<Vec<_>>();
         let all: Vec<_> = restored
@@ -265,20 +324,24 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
                 })
             })
             .collect();
-        output::json(&serde_json::json!({ "folder": dir, "restored": all }))?;
+        output::json(&serde_json::json!({ "folder": dir, "restored": all, "passphrases": passphrases }))?;
         return Ok(Outcome::Done);
     }
     tell(&restored);
-    say!("Bring the passphrase (or the token) and the configuration too, and start the hub.");
+    say!("Bring the configuration and tokens too, and start the hub. It needs");
+    for passphrase in passphrases {
+        say!("  {passphrase}");
+    }
     Ok(Outcome::Done)
 }
 
 /// What to do where not all of a hub is back: one whose authorities are of different times must not start.
 fn half_way(name: &str, error: &Failure, left: &[String]) -> String {
     format!(
-        "{name}: {error}\nNot brought back: {}. Start no hub here yet: mend this and give the same command again. What is back \
+        "{}: {error}\nNot brought back: {}. Start no hub here yet: mend this and give the same command again. What is back \
          already is brought back once more",
-        left.join(", ")
+        called(name),
+        left.iter().map(|name| called(name)).collect::<Vec<_>>().join(", ")
     )
 }
 
@@ -291,8 +354,8 @@ fn tell(restored: &[Restored]) {
             "store and keys are back"
         };
         match log {
-            None => say!("{name}: {what}"),
-            Some(log) => say!("{name}: {what}; its log goes on as {log}"),
+            None => say!("{}: {what}", called(name)),
+            Some(log) => say!("{}: {what}; its log goes on as {log}", called(name)),
         }
         for heard in &hearing.heard {
             say!("  heard: {heard}");
@@ -398,7 +461,6 @@ impl Begun {
             Authority::check_log(&part.hub, restoring.store())?;
         }
         let hearing = restoring.hear(sources)?;
-        check_heard(args, &part, &hearing)?;
         Ok(Self { part, server, settings, config, hearing, restoring, made })
     }
 
@@ -450,7 +512,7 @@ fn check_heard(args: &RestoreArgs, part: &Part, hearing: &Hearing) -> Result<(),
         let since = hearing.heard.iter().find(|heard| heard.is_since());
         return since.map_or(Ok(()), |heard| {
             Err(format!(
-                "--nothing-since is not true, as this was published behind the backup: {heard}. Say --accept-loss, or bring back what \
+                "--nothing-since is not true, as this was published after the backup: {heard}. Say --accept-loss, or bring back what \
                  is newer"
             )
             .into())

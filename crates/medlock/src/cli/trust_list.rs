@@ -147,7 +147,7 @@ pub(crate) struct DraftArgs {
     #[arg(long = "maker", value_name = "NAME=FILE")]
     pub(crate) makers: Vec<String>,
     /// How many members must sign.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) threshold: Option<u8>,
     /// How many members may suspend for 14 days.
     #[arg(long)]

@@ -115,7 +115,7 @@ pub(crate) fn fetch(args: FetchArgs) -> Result<Outcome, Failure> {
     } else {
         suspended.iter().for_each(|text| say!("{text}"));
         versions.iter().for_each(|version| say!("version {version} is in force"));
-        say!("{}", if finished { "nothing newer is published" } else { "there is more: fetch again" });
+        say!("{}", if finished { "no newer list is published" } else { "there is more: fetch again" });
     }
     Ok(Outcome::Done)
 }

@@ -84,7 +84,13 @@ pub(crate) fn draft(args: &DraftArgs) -> Result<Outcome, Failure> {
         .iter()
         .map(|one| format!("{}: this list will end that, unless its entry says state = \"suspended\"", one.note));
     let notes: Vec<String> = notes.collect();
-    drafted(&draft, &notes, &args.out)
+    let outcome = drafted(&draft, &notes, &args.out)?;
+    if !args.out.json && !args.makers.is_empty() {
+        say!(
+            "each new maker may vouch for every role, type and name, unless you say `roles`, `device_types`, `names` in its entry"
+        );
+    }
+    Ok(outcome)
 }
 
 /// An authority that members suspend at present.

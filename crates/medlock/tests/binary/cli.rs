@@ -196,6 +196,68 @@ fn what_is_logged_can_be_chosen_where_a_log_is_named() {
     }
 }
 
+/// Shows REQ-CLI-49, REQ-CLI-50: a label that is none says which there are; an update keeps what is not given, and `show` shows all of
+/// it; a host that nobody knows is not called protected.
+#[test]
+fn what_is_typed_wrong_does_nothing_and_says_what_there_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = Hub::start(folder.path());
+    let dir = hub.dir.to_str().expect("UTF-8");
+    for verb in ["compromised", "retire"] {
+        let output = medlock(&["authority", verb, "isuing", "--dir", dir]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("there are issuing, root"), "{said}");
+    }
+    let unknown = ["authority", "compromised", "00000000000000000000000000000000", "--dir", dir];
+    let output = medlock(&unknown);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("Nothing was withdrawn"), "{said}");
+    assert!(medlock(&[&unknown[..], &["--anyway", "--why", "a test"]].concat()).status.success());
+
+    hub.ask(&["device", "register", "ct1", "--role", "modality", "--ae", "CT1", "--type", "7", "--dns", "ct1.example"]);
+    hub.ask(&["device", "register", "ct1", "--update", "--owner", "surgery"]);
+    let output = medlock(&["device", "show", "ct1", "--dir", dir]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    for line in ["type          7", "AE titles     CT1", "DNS names     ct1.example", "owner         surgery"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let output = medlock(&["device", "probe", "no-such-host.invalid:104", "--dir", dir]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("no-such-host.invalid:104"), "{output:?}");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("Not reachable"), "{output:?}");
+    let mut key = hub.ask(&["log", "show"])["key"].as_str().expect("a key").to_owned();
+    key.replace_range(0..1, "x");
+    let output = medlock(&["log", "verify", dir, "--key", &key]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a character is mistyped"), "{output:?}");
+    let output = medlock(&["log", "proof", "ct2.pem", "--dir", dir]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ct2.pem: there is no such file"), "{output:?}");
+    assert_eq!(medlock(&["device", "suspend", "ct1", "--why", "", "--dir", dir]).status.code(), Some(2));
+    hub.ask(&["device", "register", "CT 2", "--role", "modality"]);
+    hub.ask(&["device", "remove", "CT 2"]);
+    assert!(!medlock(&["device", "show", "CT 2", "--dir", dir]).status.success());
+}
+
+/// Shows REQ-CLI-51: a wrong value is named with its key, and folders that cannot be are told.
+#[test]
+fn a_configuration_is_checked_with_its_places() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("medlock.toml");
+    let check = |text: &str| {
+        std::fs::write(&file, text).expect("written");
+        let output = medlock(&["check-config", file.to_str().expect("UTF-8")]);
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
+    };
+    let said = check("[hub]\ndevices = \"0.0.0.0\"\n");
+    assert!(said.contains(":2:11: devices: ") && said.contains("0.0.0.0:8443"), "{said}");
+    let missing = folder.path().join("unmounted");
+    let said = check(&format!(
+        "[hub]\ndir = {:?}\npassphrase_file = {:?}\n",
+        missing.join("hub"),
+        folder.path().join("passphrase")
+    ));
+    assert!(said.contains("# hub.dir: ") && !said.contains("# hub.passphrase_file"), "{said}");
+}
+
 /// Shows REQ-CLI-42.
 #[test]
 fn a_new_maker_is_told_where_its_passphrase_lies_and_what_is_next() {

@@ -12,6 +12,7 @@ mod restores;
 mod running;
 mod small_devices;
 mod smart_app;
+mod starts;
 mod stores;
 mod trust_list;
 mod zero_touch;

@@ -5,7 +5,7 @@ use crate::stores::wait_until;
 use medlock_trust::status::{State, StatusList};
 use std::path::Path;
 
-/// Shows REQ-STORE-90, REQ-STORE-94, REQ-STORE-117, REQ-STORE-122: of a hub with several authorities all are restored or none, the refusal names the
+/// Shows REQ-STORE-90, REQ-STORE-94, REQ-STORE-117, REQ-STORE-122, REQ-STORE-124: of a hub with several authorities all are restored or none, the refusal names the
 /// one that is not, and a maker says what it waits for; where one fails at its very end, what is back and what is not is said.
 #[test]
 fn all_authorities_of_a_hub_are_restored_or_none() {
@@ -23,7 +23,14 @@ fn all_authorities_of_a_hub_are_restored_or_none() {
         let said = String::from_utf8_lossy(&asked.stderr).into_owned();
         assert!(!asked.status.success() && said.contains(why) && !place.exists(), "{said}");
     }
-    hub.ask(&["authority", "backup", backup]);
+    let made = hub.ask(&["authority", "backup", backup]);
+    let named = |authority: &str, dir: &Path| {
+        serde_json::json!({
+            "authority": authority, "file": dir.join("keys/passphrase"), "is_there": true, "beside_the_keys": true,
+        })
+    };
+    let passphrases = serde_json::json!([named("-", &hub.dir), named("pumps", &hub.dir.join("authorities/pumps"))]);
+    assert_eq!(made["passphrases"], passphrases, "{made}");
     hub.ask(&["device", "register", "later", "--role", "modality"]);
     let pumps = hub.dir.join("authorities/pumps");
     let run = |what: &[&str], dir: &Path| {
@@ -49,12 +56,13 @@ fn all_authorities_of_a_hub_are_restored_or_none() {
     std::fs::rename(&keys, &aside).expect("a folder");
     std::fs::write(&keys, "not a folder").expect("a file");
     let (done, said) = run(&["authority", "restore", backup, "--accept-loss"], &hub.dir);
-    assert!(!done && said.contains("-: store and keys are back; its log goes on as"), "{said}");
+    assert!(!done && said.contains("the site: store and keys are back; its log goes on as"), "{said}");
     assert!(said.contains("Not brought back: pumps. Start no hub here yet"), "{said}");
     std::fs::remove_file(&keys).expect("removed");
     std::fs::rename(&aside, &keys).expect("a folder");
     let (done, said) = run(&["authority", "restore", backup, "--accept-loss"], &hub.dir);
     assert!(done && said.contains("It gives no vouchers") && said.contains("confirm-restore --dir"), "{said}");
+    assert!(said.contains("the passphrase of the site, ") && said.contains("the passphrase of pumps, "), "{said}");
     let (_, listed) = run(&["device", "list"], &hub.dir);
     assert!(!listed.contains("later"), "{listed}");
     let (done, said) = run(&["authority", "confirm-restore"], &pumps);
@@ -68,7 +76,7 @@ fn compromises(folder: &Path) -> usize {
     list.records().filter(|record| record.state == State::Compromised).count()
 }
 
-/// Shows REQ-STORE-96, REQ-STORE-116: the disk of a hub is gone, and its backup is from before a theft. A sidecar that heard of it hears of the next
+/// Shows REQ-STORE-96, REQ-STORE-116, REQ-STORE-133: the disk of a hub is gone, and its backup is from before a theft. A sidecar that heard of it hears of the next
 /// one too, and tells the hub; nobody does anything.
 #[test]
 fn a_sidecar_tells_a_restored_hub_of_the_theft_that_it_forgot() {
@@ -90,10 +98,24 @@ fn a_sidecar_tells_a_restored_hub_of_the_theft_that_it_forgot() {
     let refused = command.arg("--knowledge").arg(folder.path().join("ct1")).output().expect("it starts");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("--nothing-since is not true"), "{said}");
+    // What is none of it, or of another site, is said before what is missing.
+    std::fs::create_dir(folder.path().join("other")).expect("made");
+    let other = Hub::start(&folder.path().join("other"));
+    let stranger = other.dir.join("knowledge");
+    for wrong in [folder.path().join("medlock.toml"), stranger] {
+        let mut command = medlock();
+        command.args(["authority", "restore", "--accept-loss", "--dir"]).arg(&hub.dir).arg(&backup);
+        let refused = command.arg("--knowledge").arg(&wrong).output().expect("it starts");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        let named = format!("--knowledge {}", wrong.display());
+        assert!(!refused.status.success() && said.contains(&named) && said.contains("Nothing was changed"), "{said}");
+        assert!(!hub.dir.exists(), "a folder was left");
+    }
     let mut command = medlock();
     command.args(["authority", "restore", "--accept-loss", "--keys-unchanged", "--revocations-unchanged", "--dir"]);
     let done = command.arg(&hub.dir).arg(&backup).output().expect("it starts");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(String::from_utf8_lossy(&done.stdout).contains("keys/passphrase: IT IS NOT THERE"), "{done:?}");
     std::fs::write(hub.dir.join("keys/passphrase"), passphrase).expect("written");
     hub.run();
     let alarms = || hub.ask(&["authority", "alarms"]).to_string();

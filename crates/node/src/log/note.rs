@@ -234,7 +234,7 @@ impl FromStr for VerifierKey {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        let malformed = NoteError::Malformed("a key is written NAME+8 hexadecimal digits+base64");
+        let malformed = NoteError::NoKey("it is written NAME+8 hexadecimal digits+base64");
         let mut parts = text.trim().splitn(3, '+');
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(malformed);
@@ -242,19 +242,23 @@ impl FromStr for VerifierKey {
         let key = BASE64.decode(key).map_err(|_| malformed.clone())?;
         let (number, key) = key.split_first().ok_or(malformed.clone())?;
         let kind = KeyKind::ALL.into_iter().find(|kind| kind.number() == *number);
-        let kind =
-            kind.ok_or(NoteError::Malformed("a key of this kind is not known: Ed25519, or ML-DSA-44 of a witness"))?;
-        let read = Self::new(name, kind, key).ok_or(malformed.clone())?;
-        if data_encoding::HEXLOWER.encode(&read.id()) == id { Ok(read) } else { Err(malformed) }
+        let kind = kind.ok_or(NoteError::NoKey("its kind is not known: Ed25519, or ML-DSA-44 of a witness"))?;
+        let read = Self::new(name, kind, key).ok_or(malformed)?;
+        let fits = data_encoding::HEXLOWER.encode(&read.id()) == id;
+        let mistyped = NoteError::NoKey("name, digits and key do not fit together: a character is mistyped or missing");
+        if fits { Ok(read) } else { Err(mistyped) }
     }
 }
 
 /// Why a note is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
-    /// It is not a note, or a key, or what should be in the note is not.
+    /// It is not a note, or what should be in the note is not.
     #[error("this is not a signed note of the expected form: {0}")]
     Malformed(&'static str),
+    /// It is no verifier key.
+    #[error("this is no key of a log or witness: {0}")]
+    NoKey(&'static str),
     /// The hashes of a proof do not lead from this entry to the root that was signed.
     #[error("the proof is not of this certificate: another one is at its place in the log, or the proof was altered")]
     OtherEntry,

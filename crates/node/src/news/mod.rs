@@ -272,7 +272,12 @@ async fn follow_for_ever(hub: &Hub) {
         if events > 0 {
             wait = FIRST_WAIT;
         }
-        tracing::info!(%error, again_in = ?wait, "no news from the hub for now; what is known stays in force");
+        // Why is said once for each time that the hub is away.
+        if wait == FIRST_WAIT {
+            tracing::warn!(%error, "no news from the hub for now; what is known stays in force");
+        } else {
+            tracing::info!(%error, again_in = ?wait, "no news from the hub for now; what is known stays in force");
+        }
         // A hub that answers but has no stream for us may still have the objects. One that is not listened to has them too:
         // should a thief's status have spoken against it, the list that ends the thief's word is among them.
         let polled = match &error {

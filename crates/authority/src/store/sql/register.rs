@@ -24,7 +24,7 @@ const DEVICE_COLUMNS: &str =
 const PENDING_COLUMNS: &str = "id, device, code, birth, birth_serial, birth_maker, key, key_fingerprint, claims, address, since, state, \
      made_roles, made_type";
 
-/// The series of numbers that counts the devices: none is ever removed.
+/// The series of numbers that counts the devices.
 pub(super) const COUNT: &str = "devices";
 
 impl Register for SqlStore {
@@ -54,6 +54,35 @@ impl Register for SqlStore {
                 .map_err(Fault::taken("device with this maker serial"))?;
             Fault::unless_one(changed, "device")?;
             set_titles(database, &device)
+        })
+    }
+
+    fn remove_device(&self, name: DeviceName) -> Result<(), StoreError> {
+        self.database.write("remove a device", move |database| {
+            let name = values![name.as_str()];
+            let kept = "SELECT 1 AS one FROM issuance WHERE device = ?1
+                        UNION ALL SELECT 1 AS one FROM pending WHERE device = ?1 AND state <> 'rejected' LIMIT 1";
+            if first(database, "device", kept, name, |row| row.number::<i64>("one"))?.is_some() {
+                return Err(Fault::Taken("credential or request of this device"));
+            }
+            for sql in [
+                "DELETE FROM pending WHERE device = ?1 OR code IN (SELECT id FROM code WHERE device = ?1)",
+                "DELETE FROM code WHERE device = ?1",
+                "DELETE FROM ae_title WHERE device = ?1",
+            ] {
+                database.execute(sql, name)?;
+            }
+            Fault::unless_one(database.execute("DELETE FROM device WHERE name = ?1", name)?, "device")?;
+            database.execute("UPDATE number SET last = last - 1 WHERE series = ?1", values![COUNT])?;
+            Ok(())
+        })
+    }
+
+    fn device_written_like(&self, name: DeviceName) -> Result<Option<DeviceName>, StoreError> {
+        let sql = "SELECT name FROM device WHERE lower(name) = ?1 AND name <> ?2 LIMIT 1";
+        let parameters = values![name.as_str().to_ascii_lowercase(), name.as_str()];
+        self.database.read("find a device by its name", |database| {
+            first(database, "device", sql, parameters, |row| row.device("name"))
         })
     }
 
