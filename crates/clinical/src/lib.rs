@@ -95,6 +95,7 @@ pub struct Clinical {
     gate: Gate,
     audit: audit::Queue,
     places: rest::Places,
+    exports: rest::Turns,
     key_sets: auth::KeySets,
     turn: subscription::Turn,
     /// How many records devices have reported.
@@ -137,6 +138,7 @@ impl Clinical {
             gate,
             audit,
             places: rest::Places::default(),
+            exports: rest::Turns::default(),
             key_sets,
             turn: subscription::Turn::new(),
             quota: intake::Quota::default(),
@@ -272,6 +274,10 @@ impl Clinical {
 
     pub(crate) const fn audit(&self) -> &audit::Queue {
         &self.audit
+    }
+
+    pub(crate) const fn exports(&self) -> &rest::Turns {
+        &self.exports
     }
 
     pub(crate) const fn places(&self) -> &rest::Places {

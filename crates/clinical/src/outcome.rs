@@ -78,6 +78,8 @@ pub enum Code {
     TooCostly,
     /// Too many searches of this kind are made now.
     Busy,
+    /// There are as many exports as there may be.
+    Exports,
     /// The caller's rights do not reach this.
     Forbidden,
     /// Which device of the register a Device is, is not for the caller to say, or said of another one.
@@ -220,6 +222,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
         ),
     ),
     (
+        Code::Exports,
+        (
+            "fhir-exports",
+            "throttled",
+            StatusCode::TOO_MANY_REQUESTS,
+            "end one with DELETE at the address of its status, or wait: each ends a day after it was asked for",
+        ),
+    ),
+    (
         Code::NoToken,
         (
             "smart-no-token",
@@ -308,7 +319,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -342,6 +353,7 @@ impl Code {
         Self::Cursor,
         Self::TooCostly,
         Self::Busy,
+        Self::Exports,
         Self::Forbidden,
         Self::DeviceName,
         Self::ReservedIdentifier,

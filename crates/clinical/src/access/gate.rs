@@ -138,7 +138,21 @@ impl Gate {
             }
         };
         let at = Millis(self.clock.unix_millis());
-        Ok(Caller { who, grant, standings, base: Arc::clone(&self.base), at, testimony })
+        Ok(Caller { who, grant, standings, base: Arc::clone(&self.base), at, testimony, token: Some(hash) })
+    }
+
+    /// The same software or person a while later, within one request: with what is allowed at that moment. What it has shown beside its
+    /// token counts for the request. May use the store: blocks.
+    ///
+    /// # Errors
+    /// Its token is not live any more.
+    pub(crate) fn again(&self, caller: &Caller) -> Result<Caller, Refusal> {
+        let ended = || Refusal::from(Issue::new(Code::Token, "the token is not live"));
+        let of_device = matches!(caller.grant.holder, Holder::Device { .. });
+        let hash = caller.token.filter(|_| !of_device).ok_or_else(ended)?;
+        let grant = self.grant(hash)?;
+        self.vouched(&grant).map_err(|_| ended())?;
+        Ok(Caller { grant, at: Millis(self.clock.unix_millis()), ..caller.clone() })
     }
 
     /// Who hands over what a device says, in this process: it makes what the intake makes, and sees what it needs for that.
@@ -173,6 +187,7 @@ impl Gate {
             base: Arc::clone(&self.base),
             at: Millis(self.clock.unix_millis()),
             testimony: Some(self.testimony(from.who, from.chain)),
+            token: None,
         }
     }
 
@@ -209,7 +224,7 @@ impl Gate {
         }
         let grant = self.bounded(grant);
         let (base, at) = (Arc::clone(&self.base), Millis(self.clock.unix_millis()));
-        Ok(Ok(Caller { who, grant: Arc::new(grant), standings: Vec::new(), base, at, testimony: None }))
+        Ok(Ok(Caller { who, grant: Arc::new(grant), standings: Vec::new(), base, at, testimony: None, token: None }))
     }
 
     /// What is left of a grant under what the site gives to the software's community.

@@ -7,6 +7,7 @@ mod bundle;
 mod capability;
 mod change;
 mod entry;
+mod export;
 mod glass;
 mod history;
 mod interaction;
@@ -15,6 +16,7 @@ mod origins;
 mod places;
 mod transaction;
 
+pub(crate) use export::Turns;
 pub(crate) use places::Places;
 
 use crate::{Clinical, auth};
@@ -64,6 +66,10 @@ fn fhir(door: Door) -> Router {
         .route("/.well-known/udap", get(auth::udap_metadata))
         .route("/", post(transaction::bundle))
         .route("/$submit-cgm-bundle", post(transaction::submit_cgm_bundle))
+        .route("/$export", get(export::of_all).post(export::of_all_by_post))
+        .route("/$export-status/{id}", get(export::status).delete(export::end))
+        .route("/$export-file/{id}/{number}", get(export::file))
+        .route("/{kind}/$export", get(export::of_patients).post(export::of_patients_by_post))
         .route("/{kind}/$validate", post(operations::validate))
         .route("/{kind}/{id}/$validate", post(operations::validate))
         .route("/{kind}/$break-glass", post(glass::break_glass_of_identified))

@@ -398,7 +398,7 @@ impl Records {
     /// [`Error`].
     pub(crate) fn forget_late(&self, before: i64) -> Result<(), Error> {
         self.database().write("forget what is late", move |sql| {
-            for table in ["login", "code", "jti", "setup_code", "launch"] {
+            for table in ["login", "code", "jti", "setup_code", "launch", "export"] {
                 sql.execute(&format!("DELETE FROM {table} WHERE until < ?1"), values![before])?;
             }
             Ok(())

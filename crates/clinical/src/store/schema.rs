@@ -31,6 +31,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(BINDINGS),
         Step::Both(SWITCHED_OFF),
         Step::Both(MEMBERS),
+        Step::Both(EXPORTS),
     ],
 };
 
@@ -264,4 +265,13 @@ const SWITCHED_OFF: &str = "CREATE TABLE subscription_was (rid INTEGER PRIMARY K
 const MEMBERS: &str = "
 ALTER TABLE client ADD COLUMN chain TEXT;
 ALTER TABLE client ADD COLUMN returns INTEGER NOT NULL DEFAULT 0;
+";
+/// Exports: what was asked (`wish`) when `newest` was the newest change, at `made` (milliseconds), until then (seconds); and how it is
+/// divided into files. No rows are kept.
+const EXPORTS: &str = "
+CREATE TABLE export (
+    id BLOB PRIMARY KEY, client TEXT NOT NULL, request TEXT NOT NULL, wish TEXT NOT NULL, newest INTEGER NOT NULL, made INTEGER NOT NULL,
+    until INTEGER NOT NULL, step INTEGER NOT NULL, division TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX export_until ON export (until);
 ";

@@ -8,6 +8,7 @@ mod contract;
 mod device;
 mod dpop;
 mod examples;
+mod export;
 mod fixture;
 mod intake;
 mod key_sets;
