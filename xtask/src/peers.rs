@@ -50,10 +50,12 @@ pub(crate) enum Peer {
     Fhirclient,
     /// npm fhir and fhir.resources: what is answered is FHIR.
     Validators,
+    /// smart-fetch: a client of Bulk Data.
+    Smartfetch,
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Pynetdicom,
@@ -67,6 +69,7 @@ impl Peer {
         Self::Oidc,
         Self::Fhirclient,
         Self::Validators,
+        Self::Smartfetch,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -84,6 +87,7 @@ impl Peer {
             Self::Oidc => "oidc",
             Self::Fhirclient => "fhirclient",
             Self::Validators => "validators",
+            Self::Smartfetch => "smartfetch",
         }
     }
 
@@ -99,7 +103,7 @@ impl Peer {
             Self::Est => &[Need::Curl, Need::Openssl],
             Self::Libcoap => &[Need::Libcoap, Need::Openssl],
             Self::Sumdb => &[Need::Go, Need::GoMod],
-            Self::Pkits | Self::Cryptography => &[Need::PythonPackages],
+            Self::Pkits | Self::Cryptography | Self::Smartfetch => &[Need::PythonPackages],
             Self::Softhsm => &[Need::Softhsm, Need::Opensc],
             Self::Oidc => &[Need::Npm, Need::NpmPackages, Need::Curl, Need::Openssl],
             Self::Fhirclient => &[Need::Npm, Need::NpmPackages, Need::Chromium],

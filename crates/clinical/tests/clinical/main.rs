@@ -24,6 +24,7 @@ mod reports;
 mod rest;
 mod search;
 mod smart;
+mod smartfetch;
 mod subscription;
 mod telling;
 mod udap;
