@@ -52,10 +52,12 @@ pub(crate) enum Peer {
     Validators,
     /// smart-fetch: a client of Bulk Data.
     Smartfetch,
+    /// websockets for Python: a client of web sockets.
+    Websockets,
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Pynetdicom,
@@ -70,6 +72,7 @@ impl Peer {
         Self::Fhirclient,
         Self::Validators,
         Self::Smartfetch,
+        Self::Websockets,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -88,6 +91,7 @@ impl Peer {
             Self::Fhirclient => "fhirclient",
             Self::Validators => "validators",
             Self::Smartfetch => "smartfetch",
+            Self::Websockets => "websockets",
         }
     }
 
@@ -103,7 +107,7 @@ impl Peer {
             Self::Est => &[Need::Curl, Need::Openssl],
             Self::Libcoap => &[Need::Libcoap, Need::Openssl],
             Self::Sumdb => &[Need::Go, Need::GoMod],
-            Self::Pkits | Self::Cryptography | Self::Smartfetch => &[Need::PythonPackages],
+            Self::Pkits | Self::Cryptography | Self::Smartfetch | Self::Websockets => &[Need::PythonPackages],
             Self::Softhsm => &[Need::Softhsm, Need::Opensc],
             Self::Oidc => &[Need::Npm, Need::NpmPackages, Need::Curl, Need::Openssl],
             Self::Fhirclient => &[Need::Npm, Need::NpmPackages, Need::Chromium],

@@ -96,6 +96,7 @@ pub struct Clinical {
     audit: audit::Queue,
     places: rest::Places,
     exports: rest::Turns,
+    sockets: subscription::Sockets,
     key_sets: auth::KeySets,
     turn: subscription::Turn,
     /// How many records devices have reported.
@@ -139,6 +140,7 @@ impl Clinical {
             audit,
             places: rest::Places::default(),
             exports: rest::Turns::default(),
+            sockets: subscription::Sockets::new(),
             key_sets,
             turn: subscription::Turn::new(),
             quota: intake::Quota::default(),
@@ -278,6 +280,10 @@ impl Clinical {
 
     pub(crate) const fn exports(&self) -> &rest::Turns {
         &self.exports
+    }
+
+    pub(crate) const fn sockets(&self) -> &subscription::Sockets {
+        &self.sockets
     }
 
     pub(crate) const fn places(&self) -> &rest::Places {

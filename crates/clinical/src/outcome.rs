@@ -80,6 +80,8 @@ pub enum Code {
     Busy,
     /// There are as many exports as there may be.
     Exports,
+    /// There are as many web sockets as there may be.
+    Sockets,
     /// The caller's rights do not reach this.
     Forbidden,
     /// Which device of the register a Device is, is not for the caller to say, or said of another one.
@@ -152,7 +154,7 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
             "fhir-subscription",
             "not-supported",
             UNFIT,
-            "say it as docs/operating.md says: rest-hook, an address that is called, a search that stands for itself",
+            "say it as docs/operating.md says: rest-hook with an address that is called, or websocket; a search that stands for itself",
         ),
     ),
     (Code::Reference, ("fhir-reference", "not-found", UNFIT, "refer to resources that are here and that you may read")),
@@ -228,6 +230,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
             "throttled",
             StatusCode::TOO_MANY_REQUESTS,
             "end one with DELETE at the address of its status, or wait: each ends a day after it was asked for",
+        ),
+    ),
+    (
+        Code::Sockets,
+        (
+            "fhir-sockets",
+            "throttled",
+            StatusCode::TOO_MANY_REQUESTS,
+            "bind several Subscriptions over one web socket, or close one",
         ),
     ),
     (
@@ -319,7 +330,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -354,6 +365,7 @@ impl Code {
         Self::TooCostly,
         Self::Busy,
         Self::Exports,
+        Self::Sockets,
         Self::Forbidden,
         Self::DeviceName,
         Self::ReservedIdentifier,

@@ -182,6 +182,11 @@ impl Caller {
         Some(Subscriber { client: client.clone(), person, scopes: self.grant.scopes.clone(), until })
     }
 
+    /// SHA-256 of the token that was shown.
+    pub(crate) const fn token(&self) -> Option<[u8; 32]> {
+        self.token
+    }
+
     /// The software that asks in its own name; `None`: a person asks, or a device.
     pub(crate) fn software(&self) -> Option<&str> {
         match &self.grant.holder {

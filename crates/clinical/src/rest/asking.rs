@@ -96,6 +96,11 @@ impl Asking {
         format!("{} {path}", self.head.method)
     }
 
+    /// Where the caller is.
+    pub(super) fn origin(&self) -> Result<String, Refusal> {
+        Ok(self.peer()?.origin.to_string())
+    }
+
     fn peer(&self) -> Result<&PeerInfo, Refusal> {
         self.peer.as_ref().ok_or_else(|| failed("the request came through no door"))
     }
@@ -129,7 +134,7 @@ impl Asking {
     }
 
     pub(super) fn note(&self, caller: &Caller, verb: Verb, kind: Kind) -> Result<Note, Refusal> {
-        Ok(Note::of(caller, verb, kind, self.peer()?.origin.to_string()))
+        Ok(Note::of(caller, verb, kind, self.origin()?))
     }
 
     /// The refusal, noted.

@@ -28,6 +28,10 @@ pub(super) fn statement(door: &Door) -> Vec<u8> {
         "format": ["application/fhir+json", "json"],
         "rest": [{
             "mode": "server",
+            "extension": [{
+                "url": "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket",
+                "valueUri": door.websocket(),
+            }],
             "documentation": format!("{DOCUMENTATION} Rules that are checked: {}.", CHECKED.join(", ")),
             "security": security(door),
             "interaction": [{ "code": "transaction" }, { "code": "batch" }, { "code": "history-system" }],
@@ -94,6 +98,9 @@ fn resource(kind: Kind, kinds: &[Kind]) -> Value {
             .push(operation("patient-export", "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export"));
         operations.push(operation("break-glass", "urn:medlock:fhir:break-glass"));
         operations.push(operation("broken-glass", "urn:medlock:fhir:broken-glass"));
+    }
+    if kind == Kind::SUBSCRIPTION {
+        operations.push(operation("get-ws-binding-token", "urn:medlock:fhir:get-ws-binding-token"));
     }
     json!({
         "operation": operations,

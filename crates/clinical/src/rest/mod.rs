@@ -15,6 +15,7 @@ mod operations;
 mod origins;
 mod places;
 mod transaction;
+mod websocket;
 
 pub(crate) use export::Turns;
 pub(crate) use places::Places;
@@ -74,6 +75,8 @@ fn fhir(door: Door) -> Router {
         .route("/{kind}/{id}/$validate", post(operations::validate))
         .route("/{kind}/$break-glass", post(glass::break_glass_of_identified))
         .route("/{kind}/{id}/$break-glass", post(glass::break_glass))
+        .route("/websocket", get(websocket::connect))
+        .route("/{kind}/{id}/$get-ws-binding-token", get(websocket::ticket).post(websocket::ticket))
         .route("/{kind}/{id}/$broken-glass", get(glass::broken_glass))
         .route("/{kind}/{id}/$everything", get(operations::everything))
         .route("/_history", get(history::of_all))
@@ -129,6 +132,11 @@ impl Door {
         self.clinical.bases()
     }
 
+    /// Where web sockets are reached.
+    pub(crate) fn websocket(&self) -> String {
+        format!("{}/websocket", self.base.replacen("http", "ws", 1))
+    }
+
     /// Its address without `/fhir`.
     pub(crate) fn address(&self) -> &str {
         self.base.strip_suffix("/fhir").unwrap_or(&self.base)
@@ -150,7 +158,8 @@ async fn openid_configuration(State(door): State<Door>) -> Response {
 impl Clinical {
     /// Ends tokens that other hubs have ended, and tidies up, until asked to stop. To be spawned once.
     pub async fn keep(self: Arc<Self>, stop: Stop) {
-        tokio::join!(Arc::clone(&self).tell_until(stop.clone()), self.tidy_until(stop));
+        let (tells, beats) = (Arc::clone(&self).tell_until(stop.clone()), Arc::clone(&self).beat_until(stop.clone()));
+        tokio::join!(tells, beats, self.tidy_until(stop));
     }
 
     async fn tidy_until(self: Arc<Self>, mut stop: Stop) {

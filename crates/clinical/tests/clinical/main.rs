@@ -30,3 +30,4 @@ mod telling;
 mod udap;
 mod upstream;
 mod validators;
+mod websockets;
