@@ -2,10 +2,12 @@
 
 use crate::backend::Backend;
 use crate::fixture::{House, on_server};
-use crate::subscription::{SCOPES, Ward};
+use crate::people::{Browser, query, token};
+use crate::subscription::{SCOPES, Ward, subscription};
 use http::{Request, StatusCode};
 use medlock_clinical::store::Place;
 use medlock_node::accept::{Limits, serve};
+use medlock_node::outbound::OutboundConfig;
 use medlock_node::stop::{self, Stopper};
 use medlock_testkit::Child;
 use medlock_testkit::free_port;
@@ -26,7 +28,9 @@ struct Reached {
 impl Reached {
     async fn new(place: Option<Place>) -> Self {
         let port = free_port();
-        let house = House::at(place);
+        let networks = vec!["127.0.0.0/8".to_owned()];
+        let outbound = OutboundConfig { hosts: vec!["localhost:1".to_owned()], networks, ca: None };
+        let house = House::calling(place, outbound);
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
         let (stopper, stop) = stop::channel();
         tokio::spawn(serve(listener, None, Limits::default(), house.people.clone(), stop));
@@ -138,9 +142,8 @@ async fn who_is_connected_hears_what_it_wants_and_may_see() {
         assert_eq!(heard.iter().filter(|line| line.starts_with("ping")).count(), 3, "{heard:?}");
 
         let asked = format!("AuditEvent?patient=Patient/{}", ward.patients[1].0);
-        let origin = |audit: &Value| audit.to_string().contains("127.0.0.1");
-        let audit = ward.until(&asked, |audit| origin(audit) && audit.to_string().contains("\"E\"")).await;
-        assert!(audit["entry"].as_array().is_some_and(|all| !all.is_empty()), "{audit}");
+        let ping = data_encoding::BASE64.encode(format!("ping Subscription/{id}").as_bytes());
+        ward.until(&asked, |audit| audit.to_string().contains(&ping)).await;
     }
 }
 
@@ -205,6 +208,12 @@ async fn nobody_binds_what_is_not_theirs() {
     let id = ward.subscribe(&wanted("Observation")).await;
     let other = Backend::new(&reached.house, SCOPES).await.token(SCOPES).await;
     let narrow = ward.backend.token("system/Patient.rs").await;
+    let hooked = ward.subscribe(&subscription("Observation", "https://localhost:1/x", false)).await;
+    let off = ward.subscribe(&wanted("Observation?status=final")).await;
+    let mut silent = wanted("Observation?status=final");
+    (silent["id"], silent["status"]) = (json!(off), json!("off"));
+    assert_eq!(ward.send("PUT", &format!("Subscription/{off}"), &silent).await.status, StatusCode::OK);
+    let [hooked, off] = [hooked, off].map(|id| format!("bind {id}"));
     let (own, none) = (format!("bind {id}"), "bind 01k83s99mg5c9ice2af2o4emtt");
     let not_own = format!("{POLICY}there is no such Subscription of yours");
     let (long, many) = (format!("bind {}", "x".repeat(2_000)), vec![own.as_str(); 200]);
@@ -214,11 +223,12 @@ async fn nobody_binds_what_is_not_theirs() {
         (&other, &[none], &not_own),
         (&other, &["bind ../x"], &not_own),
         (&narrow, &[&own], &not_own),
+        (ward.token(), &[&hooked], &not_own),
+        (ward.token(), &[&off], &not_own),
         (ward.token(), &["hello"], &unsaid),
         (ward.token(), &["unbind x"], &unsaid),
         (ward.token(), &["bind-with-token x"], &unsaid),
         (ward.token(), &["binary"], &unsaid),
-        (ward.token(), &[&long], "closed"),
         (ward.token(), &many, "closed 1008 too many"),
         ("", &[&own], &format!("{POLICY}show a token")),
         ("nothing", &[], "refused 401"),
@@ -228,11 +238,51 @@ async fn nobody_binds_what_is_not_theirs() {
     }
     let gateway = ward.gateway.token().to_owned();
     reached.client(&gateway, &[]).until("refused 401").await;
+    let cut = reached.client(ward.token(), &[&long]).until("closed").await;
+    assert_eq!(cut.last().map(String::as_str), Some("closed"), "it is not even read");
     // Who says nothing has ten seconds.
     let silent = reached.client("", &[]);
     silent.until(&format!("{POLICY}show a token")).await;
     let plain = reached.house.read(ward.token(), "websocket").await;
     assert_eq!((plain.status, plain.header("upgrade")), (StatusCode::UPGRADE_REQUIRED, "websocket"));
+}
+
+/// Shows REQ-SUB-24: a connection hears no more than its own token may see, also where the Subscription was written with a wider one; and
+/// each person hears of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_hears_what_its_token_may_see() {
+    let reached = Reached::new(None).await;
+    let house = &reached.house;
+    let ward = Ward::new(house).await;
+    let doctor = json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] });
+    let doctor = ward.gateway.create(&doctor).await.made();
+    let scopes = "launch/patient offline_access user/Subscription.crus user/Observation.rs patient/Observation.rs";
+    let app = house.app("public", json!({ "scopes": scopes })).await;
+    let signed_in = async |name: &str| {
+        let code = house.account(name, &format!("Practitioner/{doctor}")).await;
+        let mut browser = Browser::new(house);
+        let page = browser.sign_in(&query(&app.id, &[("scope", scopes)]), (name, &code)).await;
+        let sent = browser.allow(&page, &[("patient", &ward.patients[1].0)]).await;
+        app.exchange(house, &sent.parameter("code"), &[]).await
+    };
+    let (given, other) = (signed_in("doe").await, signed_in("roe").await);
+    let request = Request::post("/fhir/Subscription").header("content-type", "application/fhir+json");
+    let request = request.header("authorization", format!("Bearer {}", token(&given, "access_token")));
+    let id = house.people_json(request, wanted("Observation").to_string()).await.made();
+    let bind = format!("bind {id}");
+    reached.client(&token(&other, "access_token"), &[&bind]).until(&format!("{POLICY}there is no such")).await;
+    let wide = reached.client(&token(&given, "access_token"), &[&bind]);
+    let narrow = [("scope", "patient/Observation.rs")];
+    let narrow = app.refresh(house, &token(&given, "refresh_token"), &narrow).await;
+    let narrow = reached.client(&token(&narrow, "access_token"), &[&bind]);
+    wide.until("bound").await;
+    narrow.until("bound").await;
+    ward.reading(0, 1).await;
+    wide.soon("ping").await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(narrow.heard().last(), Some(&format!("bound {id}")), "it is not its patient's");
+    ward.reading(1, 2).await;
+    narrow.soon("ping").await;
 }
 
 /// Shows REQ-SUB-27: software that can send no header connects with a ticket, which is good once, for a minute, for one Subscription of its
