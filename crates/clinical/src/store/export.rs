@@ -276,3 +276,35 @@ fn brought(
     out.text(if part.plans.is_empty() { "" } else { ")" });
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Place, Records};
+    use super::*;
+    use crate::access::{Reach, Right, Sight, Verb, Verbs};
+    use medlock_node::clock::Clock;
+    use medlock_store::all;
+
+    /// Shows REQ-EXPORT-12: a step reads the changes of its kind within its bounds, and the rows that they name, whatever else is kept.
+    #[test]
+    fn a_step_is_driven_by_the_list_of_changes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = Records::open(&Place::File(folder.path().join("x.db")), Clock::system()).expect("opened");
+        let right = Right { kind: Kind::OBSERVATION, verbs: Verbs::of([Verb::Search]), reach: Reach::All };
+        let sight = || Sight::new([right].into_iter());
+        let sights = Sights { search: sight(), read: sight() };
+        for (of_patients, since) in [(false, None), (true, Some(5))] {
+            let part = Part { kind: Kind::OBSERVATION, deleted: false, of_patients, since, plans: &[] };
+            let told = records.database().read("explain", |sql| {
+                let statement = brought(sql, COLUMNS, &sights, &part, (Seq(3), Seq(9)))?;
+                let question = format!("EXPLAIN QUERY PLAN {} ORDER BY c.seq", statement.sql());
+                all(sql, "plan", &question, statement.values(), |row| Ok(row.text("detail")?.to_owned()))
+            });
+            let told = told.expect("explained");
+            let has = |line: &str| told.iter().any(|told| told == line);
+            assert!(has("SEARCH c USING INDEX change_kind (kind=? AND seq>? AND seq<?)"), "{told:?}");
+            assert!(has("SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"), "{told:?}");
+            assert!(!told.iter().any(|line| line.contains("TEMP B-TREE") || line.starts_with("SCAN")), "{told:?}");
+        }
+    }
+}

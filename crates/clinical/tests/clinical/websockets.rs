@@ -136,9 +136,15 @@ async fn who_is_connected_hears_what_it_wants_and_may_see() {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         assert_eq!(client.heard(), before, "a patient who allows nothing is not spoken of");
         ward.reading(1, 4).await;
-        client.until(&format!("ping {id}")).await;
+        let began = Instant::now();
+        while client.heard().len() == before.len() {
+            assert!(began.elapsed() < Duration::from_secs(20), "of another patient it hears");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         ward.gateway.create(&crate::fixture::patient("Carla")).await.made();
-        let heard = client.until(&format!("ping {patients}")).await;
+        client.until(&format!("ping {patients}")).await;
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        let heard = client.heard();
         assert_eq!(heard.iter().filter(|line| line.starts_with("ping")).count(), 3, "{heard:?}");
 
         let asked = format!("AuditEvent?patient=Patient/{}", ward.patients[1].0);

@@ -96,12 +96,14 @@ impl Reading {
             turn = asking.door.clinical.exports().take(&reading.client).await;
         }
         let same = Arc::clone(&asking);
+        let reads = asking.door.clinical.exports().read().await;
         let read = spawn_blocking(move || same.lines(&mut reading, after).map(|lines| (lines, reading)));
         let (lines, reading) = read.await?.map_err(|why| {
             let why = why.code().as_str();
             tracing::info!(why, "a file of an export was broken off");
             io::Error::other(why)
         })?;
+        drop(reads);
         Ok(Some((Bytes::from(lines), (reading, asking, turn))))
     }
 }

@@ -37,7 +37,10 @@ impl Asking {
         answer::accepts(self.headers())?;
         let (caller, client) = self.exporter()?;
         let mut export = self.own_export(&client)?;
-        if export.division.open.is_some() {
+        // It takes its turn among the searches that may look at everything of a kind; without one it is asked for again.
+        if export.division.open.is_some()
+            && let Some(_turn) = self.door.clinical.places().take(caller.leave())
+        {
             self.divide(&caller, &mut export)?;
         }
         if let Some((file, _)) = export.division.open {
@@ -56,14 +59,12 @@ impl Asking {
 
     /// Divides it further. Rows are counted under what the caller may see, so that the number of files tells of no others.
     fn divide(&self, caller: &Caller, export: &mut Export) -> Result<(), Refusal> {
-        // A token that is good for less than was asked would leave out files, and nobody would know.
-        let kinds = export.wish.kinds.iter().filter_map(|kind| Kind::numbered(*kind));
-        kinds.into_iter().try_for_each(|kind| self.may_export(caller, kind))?;
         let (sights, began, clinical) = (sights(caller), Instant::now(), &self.door.clinical);
         let (records, limit) = (clinical.records(), clinical.settings().search_limit);
         while let Some((file, rows)) = export.division.open
             && began.elapsed() < WORKS
         {
+            // A token that is good for less than was asked goes no further: it would leave out files, and nobody would know.
             let wanted = self.wanted_of(caller, export, file)?;
             let (_, upto) = place(file);
             let within = (upto, export.newest);

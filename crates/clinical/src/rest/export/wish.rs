@@ -183,6 +183,7 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::{prop_assert, proptest};
 
     /// Shows REQ-EXPORT-04: searches are told apart also where a value has commas; what is not served is refused, or left out where
     /// that gives no more rows than were asked for.
@@ -213,5 +214,15 @@ mod tests {
         let wrong =
             [("_outputFormat", "csv"), ("_since", "2024"), ("patient", "Patient/x"), ("_outputFormat", "ndjson")];
         assert_eq!(read(true, &wrong).3, "_outputFormat,_since,patient", "not even where it is lenient");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_fail(name in "_type|_typeFilter|_since|_outputFormat|.*", value in ".*") {
+            let served: Vec<Kind> = Kind::all().collect();
+            let mut reading = Reading::default();
+            reading.parameter(&name, &value, &served);
+            prop_assert!(reading.filters.len() <= FILTERS && reading.kinds.len() < served.len());
+        }
     }
 }
