@@ -52,7 +52,7 @@ pub(crate) enum Peer {
     Validators,
     /// smart-fetch: a client of Bulk Data.
     Smartfetch,
-    /// websockets for Python: a client of web sockets.
+    /// websockets for Python, and Chromium: clients of web sockets.
     Websockets,
 }
 
@@ -107,10 +107,11 @@ impl Peer {
             Self::Est => &[Need::Curl, Need::Openssl],
             Self::Libcoap => &[Need::Libcoap, Need::Openssl],
             Self::Sumdb => &[Need::Go, Need::GoMod],
-            Self::Pkits | Self::Cryptography | Self::Smartfetch | Self::Websockets => &[Need::PythonPackages],
+            Self::Pkits | Self::Cryptography | Self::Smartfetch => &[Need::PythonPackages],
             Self::Softhsm => &[Need::Softhsm, Need::Opensc],
             Self::Oidc => &[Need::Npm, Need::NpmPackages, Need::Curl, Need::Openssl],
             Self::Fhirclient => &[Need::Npm, Need::NpmPackages, Need::Chromium],
+            Self::Websockets => &[Need::PythonPackages, Need::Npm, Need::NpmPackages, Need::Chromium],
             Self::Validators => &[Need::Npm, Need::NpmPackages, Need::PythonPackages],
         }
     }

@@ -11,9 +11,10 @@ use medlock_node::outbound::OutboundConfig;
 use medlock_node::stop::{self, Stopper};
 use medlock_testkit::Child;
 use medlock_testkit::free_port;
-use medlock_testkit::peers::venv;
+use medlock_testkit::peers::{npm, venv};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -43,13 +44,19 @@ impl Reached {
 
     /// A client that connects and says this.
     fn client(&self, token: &str, says: &[&str]) -> Client {
-        let folder = tempfile::tempdir().expect("a folder");
-        let heard = std::fs::File::create(folder.path().join("heard")).expect("a file");
         let mut python = Command::new(venv().join("bin/python3"));
         python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clinical/socket_peer.py"));
         python.arg(format!("ws://127.0.0.1:{}/fhir/websocket", self.port)).arg(token).args(says);
-        python.stdin(Stdio::null()).stdout(heard);
-        Client { folder, _process: Child::start(&mut python).expect("python starts") }
+        Client::start(python)
+    }
+
+    /// A page in a browser, which comes with a ticket.
+    fn page(&self, token: &str, subscription: &str) -> Client {
+        let mut node = Command::new("node");
+        node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clinical/socket_browser.js"));
+        node.arg(format!("http://127.0.0.1:{}", self.port)).arg(token).arg(subscription);
+        node.env("NODE_PATH", npm().join("node_modules"));
+        Client::start(node)
     }
 }
 
@@ -59,6 +66,13 @@ struct Client {
 }
 
 impl Client {
+    fn start(mut program: Command) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let heard = std::fs::File::create(folder.path().join("heard")).expect("a file");
+        program.stdin(Stdio::null()).stdout(heard);
+        Self { folder, _process: Child::start(&mut program).expect("it starts") }
+    }
+
     fn heard(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.folder.path().join("heard")).expect("text");
         text.lines().map(str::to_owned).collect()
@@ -325,6 +339,48 @@ async fn a_ticket_is_good_once() {
         assert_eq!(removed.status, StatusCode::OK);
         client.soon("closed 1008 the token has ended").await;
         reached.client("", &[&ended]).until("closed 1008 the token has ended").await;
+    }
+}
+
+/// Shows REQ-SUB-27: a page in a browser (Chromium) asks for a ticket, connects, and hears.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_a_browser_connects_with_a_ticket() {
+    let reached = Reached::new(None).await;
+    let ward = Ward::new(&reached.house).await;
+    let id = ward.subscribe(&wanted("Observation")).await;
+    let page = reached.page(ward.token(), &id);
+    page.until(&format!("bound {id}")).await;
+    ward.reading(0, 1).await;
+    page.soon(&format!("ping {id}")).await;
+    reached.house.site.clock.advance(300);
+    page.soon("closed 1008 the token has ended").await;
+}
+
+/// Shows REQ-SUB-30: at whichever hub of a store one is connected, it hears what comes by another one, and its connection ends with what
+/// ends there; a ticket of one hub is good once at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_hub_of_a_store_tells_who_is_connected_to_it() {
+    let Place::Server(server) = on_server() else { panic!("a server") };
+    let place = || Some(Place::Server(server.clone()));
+    let (first, second) = (Reached::new(place()).await, Reached::new(place()).await);
+    let ward = Ward::new(&first.house).await;
+    let (_stopper, stop) = stop::channel();
+    tokio::spawn(Arc::clone(&second.house.clinical).keep(stop));
+    let id = ward.subscribe(&wanted("Observation")).await;
+    let ticket = format!("bind-with-token {}", ward.ticket(&id).await);
+    let clients = [second.client("", &[&ticket]), first.client(ward.token(), &[&format!("bind {id}")])];
+    for client in &clients {
+        client.until(&format!("bound {id}")).await;
+    }
+    first.client("", &[&ticket]).until(POLICY).await;
+    ward.reading(0, 1).await;
+    for client in &clients {
+        client.soon(&format!("ping {id}")).await;
+    }
+    let removed = first.house.administer(json!({ "verb": "remove-client", "id": ward.backend.id() })).await;
+    assert_eq!(removed.status, StatusCode::OK);
+    for client in &clients {
+        client.soon("closed 1008 the token has ended").await;
     }
 }
 
