@@ -492,6 +492,32 @@ async fn a_large_export_has_several_files() {
     assert!((5_000..7_000).contains(&counts[0]), "{counts:?}");
 }
 
+/// Shows REQ-EXPORT-13: an export that takes longer is divided by those who ask how it stands: 202 with how far it is and when to ask
+/// again, then the manifest; on both databases.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_is_divided_while_it_is_asked_for() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let reading = ward.reading(0, 1).await;
+        let backend = Backend::new(&house, "system/*.rs").await;
+        let all = backend.token("system/*.rs").await;
+        // Fourteen kinds, and what of each was deleted.
+        let status = begun(&kick_off(&house, &all, "$export?_since=2000-01-01T00:00:00Z").await);
+        let first = house.read(&all, &status).await;
+        assert_eq!((first.status, first.header("retry-after")), (StatusCode::ACCEPTED, "1"), "{first:?}");
+        let progress = first.header("x-progress");
+        assert!(progress.contains("files so far, ") && progress.len() <= 100, "{progress}");
+        let narrow = backend.token("system/Observation.rs").await;
+        assert_eq!(house.read(&narrow, &status).await.code(), "fhir-forbidden");
+        let manifest = manifest(&house, &all, &status).await;
+        let files = manifest["output"].as_array().expect("files");
+        assert!(files.len() >= 4 && manifest["deleted"] == json!([]), "{manifest}");
+        let of = |kind: &str| files.iter().find(|file| file["type"] == kind).expect(kind)["url"].clone();
+        let lines = fetch(&house, &all, &path_of(&of("Observation"))).await.lines.expect("whole");
+        assert_eq!(lines[0]["id"].as_str(), Some(&*reading));
+    }
+}
+
 /// Shows REQ-EXPORT-06: a file that is being fetched is broken off when what its reader may do ends: nobody takes a part for the whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_broken_off_when_its_export_ends() {

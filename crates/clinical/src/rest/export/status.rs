@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Resources of one file, at least, where there are more. It is fetched while a token lasts.
 const ROWS: u32 = 5_000;
-/// How long it is divided for one question.
+/// How long it is divided for one question, and in how many steps at most.
 const WORKS: Duration = Duration::from_secs(1);
+const STEPS: u32 = 24;
 const PROGRESS: HeaderName = HeaderName::from_static("x-progress");
 
 /// `GET /fhir/$export-status/{id}`
@@ -61,9 +62,12 @@ impl Asking {
     fn divide(&self, caller: &Caller, export: &mut Export) -> Result<(), Refusal> {
         let (sights, began, clinical) = (sights(caller), Instant::now(), &self.door.clinical);
         let (records, limit) = (clinical.records(), clinical.settings().search_limit);
+        let mut steps = 0;
         while let Some((file, rows)) = export.division.open
             && began.elapsed() < WORKS
+            && steps < STEPS
         {
+            steps += 1;
             // A token that is good for less than was asked goes no further: it would leave out files, and nobody would know.
             let wanted = self.wanted_of(caller, export, file)?;
             let (_, upto) = place(file);
