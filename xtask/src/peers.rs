@@ -50,10 +50,14 @@ pub(crate) enum Peer {
     Fhirclient,
     /// npm fhir and fhir.resources: what is answered is FHIR.
     Validators,
+    /// smart-fetch: a client of Bulk Data.
+    Smartfetch,
+    /// websockets for Python, and Chromium: clients of web sockets.
+    Websockets,
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Dcmtk,
         Self::Orthanc,
         Self::Pynetdicom,
@@ -67,6 +71,8 @@ impl Peer {
         Self::Oidc,
         Self::Fhirclient,
         Self::Validators,
+        Self::Smartfetch,
+        Self::Websockets,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -84,6 +90,8 @@ impl Peer {
             Self::Oidc => "oidc",
             Self::Fhirclient => "fhirclient",
             Self::Validators => "validators",
+            Self::Smartfetch => "smartfetch",
+            Self::Websockets => "websockets",
         }
     }
 
@@ -99,10 +107,11 @@ impl Peer {
             Self::Est => &[Need::Curl, Need::Openssl],
             Self::Libcoap => &[Need::Libcoap, Need::Openssl],
             Self::Sumdb => &[Need::Go, Need::GoMod],
-            Self::Pkits | Self::Cryptography => &[Need::PythonPackages],
+            Self::Pkits | Self::Cryptography | Self::Smartfetch => &[Need::PythonPackages],
             Self::Softhsm => &[Need::Softhsm, Need::Opensc],
             Self::Oidc => &[Need::Npm, Need::NpmPackages, Need::Curl, Need::Openssl],
             Self::Fhirclient => &[Need::Npm, Need::NpmPackages, Need::Chromium],
+            Self::Websockets => &[Need::PythonPackages, Need::Npm, Need::NpmPackages, Need::Chromium],
             Self::Validators => &[Need::Npm, Need::NpmPackages, Need::PythonPackages],
         }
     }

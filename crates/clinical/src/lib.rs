@@ -97,6 +97,8 @@ pub struct Clinical {
     gate: Gate,
     audit: audit::Queue,
     places: rest::Places,
+    exports: rest::Turns,
+    sockets: subscription::Sockets,
     key_sets: auth::KeySets,
     turn: subscription::Turn,
     /// How many records devices have reported.
@@ -141,6 +143,8 @@ impl Clinical {
             gate,
             audit,
             places: rest::Places::default(),
+            exports: rest::Turns::default(),
+            sockets: subscription::Sockets::new(),
             key_sets,
             turn: subscription::Turn::new(),
             quota: intake::Quota::default(),
@@ -283,6 +287,14 @@ impl Clinical {
 
     pub(crate) const fn audit(&self) -> &audit::Queue {
         &self.audit
+    }
+
+    pub(crate) const fn exports(&self) -> &rest::Turns {
+        &self.exports
+    }
+
+    pub(crate) const fn sockets(&self) -> &subscription::Sockets {
+        &self.sockets
     }
 
     pub(crate) const fn places(&self) -> &rest::Places {

@@ -78,6 +78,10 @@ pub enum Code {
     TooCostly,
     /// Too many searches of this kind are made now.
     Busy,
+    /// There are as many exports as there may be.
+    Exports,
+    /// There are as many web sockets as there may be.
+    Sockets,
     /// The caller's rights do not reach this.
     Forbidden,
     /// Which device of the register a Device is, is not for the caller to say, or said of another one.
@@ -150,7 +154,7 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
             "fhir-subscription",
             "not-supported",
             UNFIT,
-            "say it as docs/operating.md says: rest-hook, an address that is called, a search that stands for itself",
+            "say it as docs/operating.md says: rest-hook with an address that is called, or websocket; a search that stands for itself",
         ),
     ),
     (Code::Reference, ("fhir-reference", "not-found", UNFIT, "refer to resources that are here and that you may read")),
@@ -217,6 +221,24 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
             "throttled",
             StatusCode::SERVICE_UNAVAILABLE,
             "ask again in a second, or add patient= or identifier=",
+        ),
+    ),
+    (
+        Code::Exports,
+        (
+            "fhir-exports",
+            "throttled",
+            StatusCode::TOO_MANY_REQUESTS,
+            "end one with DELETE at the address of its status, or wait: each ends a day after it was asked for",
+        ),
+    ),
+    (
+        Code::Sockets,
+        (
+            "fhir-sockets",
+            "throttled",
+            StatusCode::TOO_MANY_REQUESTS,
+            "bind several Subscriptions over one web socket, or close one",
         ),
     ),
     (
@@ -308,7 +330,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -342,6 +364,8 @@ impl Code {
         Self::Cursor,
         Self::TooCostly,
         Self::Busy,
+        Self::Exports,
+        Self::Sockets,
         Self::Forbidden,
         Self::DeviceName,
         Self::ReservedIdentifier,

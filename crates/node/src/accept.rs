@@ -271,12 +271,13 @@ impl Server {
         }
     }
 
-    async fn http(&self, io: impl AsyncRead + AsyncWrite + Unpin, peer: PeerInfo) {
+    async fn http(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: PeerInfo) {
         let origin = peer.origin;
         let service = hyper::service::service_fn(|request| self.answer(request, &peer));
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.terms.limits.header).max_buf_size(MAX_HEAD);
-        let connection = http.serve_connection(TokioIo::new(io), service);
+        // A connection that becomes a web socket leaves this loop: whoever takes it over bounds how many there are, and ends them.
+        let connection = http.serve_connection(TokioIo::new(io), service).with_upgrades();
         tokio::pin!(connection);
         let mut stop = self.stop.clone();
         let result = tokio::select! {

@@ -144,6 +144,8 @@ pub struct Caller {
     pub(super) at: Millis,
     /// Of a device, what is said of it beside what it writes.
     pub(super) testimony: Option<Arc<Testimony>>,
+    /// SHA-256 of the token that was shown, if one was.
+    pub(super) token: Option<[u8; 32]>,
 }
 
 impl Caller {
@@ -178,6 +180,19 @@ impl Caller {
             Holder::Person { client, account, .. } => (client, Some((self.grant.leave, *account))),
         };
         Some(Subscriber { client: client.clone(), person, scopes: self.grant.scopes.clone(), until })
+    }
+
+    /// SHA-256 of the token that was shown.
+    pub(crate) const fn token(&self) -> Option<[u8; 32]> {
+        self.token
+    }
+
+    /// The software that asks in its own name; `None`: a person asks, or a device.
+    pub(crate) fn software(&self) -> Option<&str> {
+        match &self.grant.holder {
+            Holder::Software { client } => Some(client),
+            Holder::Person { .. } | Holder::Device { .. } => None,
+        }
     }
 
     /// Whether it may open apps with a patient and a place.
@@ -325,7 +340,7 @@ impl Caller {
         // What the site itself puts in order, no patient is asked for.
         let base = Base::ALL.as_slice().into();
         let (who, grant, at) = (Who::Software { client }, Arc::new(grant), Millis(0));
-        Self { who, grant, standings: Vec::new(), base, at, testimony: None }
+        Self { who, grant, standings: Vec::new(), base, at, testimony: None, token: None }
     }
 }
 
@@ -385,6 +400,7 @@ mod tests {
             base,
             at: Millis(0),
             testimony: None,
+            token: None,
         }
     }
 

@@ -138,7 +138,32 @@ impl Gate {
             }
         };
         let at = Millis(self.clock.unix_millis());
-        Ok(Caller { who, grant, standings, base: Arc::clone(&self.base), at, testimony })
+        Ok(Caller { who, grant, standings, base: Arc::clone(&self.base), at, testimony, token: Some(hash) })
+    }
+
+    /// The same software or person a while later: with what is allowed at that moment. What it has shown beside its token counts for
+    /// the whole request. May use the store: blocks.
+    ///
+    /// # Errors
+    /// Its token is not live any more.
+    pub(crate) fn again(&self, caller: &Caller) -> Result<Caller, Refusal> {
+        self.held(caller.token().ok_or_else(not_live)?)
+    }
+
+    /// The software or person whose token, by its SHA-256, was shown before, with what it is bound to. May use the store: blocks.
+    ///
+    /// # Errors
+    /// The token is not live any more, or a device's: that shows its certificate each time.
+    pub(crate) fn held(&self, token: [u8; 32]) -> Result<Caller, Refusal> {
+        let grant = self.grant(token)?;
+        self.vouched(&grant).map_err(|_| not_live())?;
+        let who = match &grant.holder {
+            Holder::Device { .. } => return Err(not_live()),
+            Holder::Software { client } => Who::Software { client: client.clone() },
+            Holder::Person { account, client, .. } => Who::Person { account: *account, client: client.clone() },
+        };
+        let (base, at) = (Arc::clone(&self.base), Millis(self.clock.unix_millis()));
+        Ok(Caller { who, grant, standings: Vec::new(), base, at, testimony: None, token: Some(token) })
     }
 
     /// Who hands over what a device says, in this process: it makes what the intake makes, and sees what it needs for that.
@@ -173,6 +198,7 @@ impl Gate {
             base: Arc::clone(&self.base),
             at: Millis(self.clock.unix_millis()),
             testimony: Some(self.testimony(from.who, from.chain)),
+            token: None,
         }
     }
 
@@ -209,7 +235,7 @@ impl Gate {
         }
         let grant = self.bounded(grant);
         let (base, at) = (Arc::clone(&self.base), Millis(self.clock.unix_millis()));
-        Ok(Ok(Caller { who, grant: Arc::new(grant), standings: Vec::new(), base, at, testimony: None }))
+        Ok(Ok(Caller { who, grant: Arc::new(grant), standings: Vec::new(), base, at, testimony: None, token: None }))
     }
 
     /// What is left of a grant under what the site gives to the software's community.
@@ -315,7 +341,6 @@ impl Gate {
     }
 
     fn grant(&self, hash: [u8; 32]) -> Result<Arc<Grant>, Refusal> {
-        let unknown = || Refusal::from(Issue::new(Code::Token, "the token is not live"));
         let now = self.clock.now().unix();
         let known = self.live().get(&hash).cloned();
         let grant = match known {
@@ -325,12 +350,12 @@ impl Gate {
                     tracing::error!(%error, "a token could not be looked for");
                     Refusal::from(Issue::new(Code::StoreAway, "whether the token is live cannot be told now"))
                 })?;
-                let grant = Arc::new(self.bounded(found.ok_or_else(unknown)?));
+                let grant = Arc::new(self.bounded(found.ok_or_else(not_live)?));
                 self.remember(hash, &grant, now);
                 grant
             }
         };
-        if grant.until <= now { Err(unknown()) } else { Ok(grant) }
+        if grant.until <= now { Err(not_live()) } else { Ok(grant) }
     }
 
     fn remember(&self, hash: [u8; 32], grant: &Arc<Grant>, now: i64) {
@@ -394,6 +419,10 @@ fn unproved(why: Unproved) -> Refusal {
 
 fn is_bound_to(grant: &Grant, shown: [u8; 32]) -> bool {
     matches!(grant.binding, Binding::Certificate { certificate, .. } if certificate == shown)
+}
+
+fn not_live() -> Refusal {
+    Issue::new(Code::Token, "the token is not live").into()
 }
 
 fn not_bound(text: &'static str) -> Refusal {

@@ -1,12 +1,15 @@
 //! Answers.
 
 use crate::outcome::{Code, Issue, Refusal};
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 /// The media type of resources.
 const FHIR: HeaderValue = HeaderValue::from_static("application/fhir+json; charset=utf-8");
+/// That of resources, one a line.
+const LINES: HeaderValue = HeaderValue::from_static("application/fhir+ndjson");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Nothing of patients lies in a cache.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -19,6 +22,16 @@ pub(super) fn resource(status: StatusCode, body: Vec<u8>) -> Response {
 /// No body.
 pub(super) fn empty(status: StatusCode) -> Response {
     (status, [(CACHE_CONTROL, NO_STORE)]).into_response()
+}
+
+/// What is no resource, for its reader.
+pub(super) fn told(what: &serde_json::Value) -> Response {
+    (StatusCode::OK, [(CONTENT_TYPE, JSON), (CACHE_CONTROL, NO_STORE)], what.to_string()).into_response()
+}
+
+/// Resources, one a line, as they come.
+pub(super) fn lines(body: Body) -> Response {
+    (StatusCode::OK, [(CONTENT_TYPE, LINES), (CACHE_CONTROL, NO_STORE)], body).into_response()
 }
 
 /// A resource for everybody, pages of other origins included.
@@ -50,8 +63,13 @@ impl IntoResponse for Refusal {
             let challenge = HeaderValue::from_static(challenge);
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let later = match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => Some("1"),
+            StatusCode::TOO_MANY_REQUESTS => Some("60"),
+            _ => None,
+        };
+        if let Some(seconds) = later {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         response
     }
@@ -59,18 +77,28 @@ impl IntoResponse for Refusal {
 
 /// Whether the caller takes JSON.
 pub(super) fn accepts(headers: &HeaderMap) -> Result<(), Refusal> {
+    let taken = ["*/*", "application/*", "application/fhir+json", "application/json", "text/json"];
+    takes(headers, &taken, "resources are given as application/fhir+json alone")
+}
+
+/// Whether the caller takes resources, one a line.
+pub(super) fn accepts_lines(headers: &HeaderMap) -> Result<(), Refusal> {
+    let taken = ["*/*", "application/*", "application/fhir+ndjson", "application/ndjson"];
+    takes(headers, &taken, "files are given as application/fhir+ndjson alone")
+}
+
+fn takes(headers: &HeaderMap, taken: &[&str], but: &'static str) -> Result<(), Refusal> {
     let mut all = headers
         .get_all(ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .peekable();
-    let taken = ["*/*", "application/*", "application/fhir+json", "application/json", "text/json"];
     let takes = |one: &str| taken.contains(&one.split(';').next().unwrap_or_default().trim());
     if all.peek().is_none() || all.any(takes) {
         return Ok(());
     }
-    let refusal = Refusal::from(Issue::new(Code::MediaType, "resources are given as application/fhir+json alone"));
+    let refusal = Refusal::from(Issue::new(Code::MediaType, but));
     Err(Refusal { status: StatusCode::NOT_ACCEPTABLE, ..refusal })
 }
 

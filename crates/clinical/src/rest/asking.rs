@@ -56,7 +56,7 @@ impl Asking {
     }
 
     /// A refusal as it is answered; with a nonce where one is needed (RFC 9449 section 9).
-    fn refusal(&self, why: Refusal) -> Response {
+    pub(super) fn refusal(&self, why: Refusal) -> Response {
         let wants_nonce = why.code() == Code::ProofNonce;
         let mut response = why.into_response();
         if wants_nonce {
@@ -85,10 +85,20 @@ impl Asking {
         self.head.uri.query().unwrap_or_default()
     }
 
+    /// The address as the caller knows it, without its query.
+    pub(super) fn url(&self) -> String {
+        [self.door.address(), &self.nested, self.head.uri.path()].concat()
+    }
+
     /// Method and path, as they may be told.
     pub(super) fn shown(&self) -> String {
         let path: String = self.head.uri.path().chars().take(256).collect();
         format!("{} {path}", self.head.method)
+    }
+
+    /// Where the caller is.
+    pub(super) fn origin(&self) -> Result<String, Refusal> {
+        Ok(self.peer()?.origin.to_string())
     }
 
     fn peer(&self) -> Result<&PeerInfo, Refusal> {
@@ -100,7 +110,7 @@ impl Asking {
             headers: &self.head.headers,
             peer: self.peer()?,
             method: self.head.method.as_str(),
-            url: [self.door.address(), &self.nested, self.head.uri.path()].concat(),
+            url: self.url(),
             counted: &self.counted,
         })
     }
@@ -124,7 +134,7 @@ impl Asking {
     }
 
     pub(super) fn note(&self, caller: &Caller, verb: Verb, kind: Kind) -> Result<Note, Refusal> {
-        Ok(Note::of(caller, verb, kind, self.peer()?.origin.to_string()))
+        Ok(Note::of(caller, verb, kind, self.origin()?))
     }
 
     /// The refusal, noted.

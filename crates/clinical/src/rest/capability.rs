@@ -8,7 +8,7 @@ use crate::validate::CHECKED;
 use serde_json::{Value, json};
 
 /// When what is served last changed.
-const DATE: &str = "2026-11-22";
+const DATE: &str = "2026-11-23";
 const DOCUMENTATION: &str = "A resource has one patient and is seen within the rights of the token alone. Identifiers are given by the server. \
     Profiles, bindings that are not required, and units are not checked, nor are contained resources of other kinds. If-Match is obeyed where it is sent. A condition is by \
     identifier or _id, or by patient with code or date. What refers to a resource does not keep it from being deleted. \
@@ -21,23 +21,32 @@ pub(super) fn statement(door: &Door) -> Vec<u8> {
         "status": "active",
         "date": DATE,
         "kind": "instance",
+        "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"],
         "software": { "name": "Medlock", "version": env!("CARGO_PKG_VERSION") },
         "implementation": { "description": "Medlock", "url": &*door.base },
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
         "rest": [{
             "mode": "server",
+            "extension": [{
+                "url": "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket",
+                "valueUri": door.websocket(),
+            }],
             "documentation": format!("{DOCUMENTATION} Rules that are checked: {}.", CHECKED.join(", ")),
             "security": security(door),
             "interaction": [{ "code": "transaction" }, { "code": "batch" }, { "code": "history-system" }],
-            "operation": [{
-                "name": "submit-cgm-bundle",
-                "definition": "http://hl7.org/fhir/uv/cgm/OperationDefinition/submit-cgm-bundle",
-            }],
+            "operation": [
+                operation("submit-cgm-bundle", "http://hl7.org/fhir/uv/cgm/OperationDefinition/submit-cgm-bundle"),
+                operation("export", "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export"),
+            ],
             "resource": settings.kinds.iter().map(|kind| resource(*kind, &settings.kinds)).collect::<Vec<_>>(),
         }],
     });
     serde_json::to_vec(&statement).unwrap_or_default()
+}
+
+fn operation(name: &str, definition: &str) -> Value {
+    json!({ "name": name, "definition": definition })
 }
 
 fn security(door: &Door) -> Value {
@@ -82,12 +91,16 @@ fn resource(kind: Kind, kinds: &[Kind]) -> Value {
     };
     let interactions: Vec<Value> = all.iter().map(|code| json!({ "code": code })).collect();
     let (written, kept) = (!is_ours(kind), kind != Kind::AUDIT_EVENT);
-    let operation = |name: &str, definition: &str| json!({ "name": name, "definition": definition });
     let mut operations = vec![operation("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")];
     if kind == Kind::PATIENT {
         operations.push(operation("everything", "http://hl7.org/fhir/OperationDefinition/Patient-everything"));
+        operations
+            .push(operation("patient-export", "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export"));
         operations.push(operation("break-glass", "urn:medlock:fhir:break-glass"));
         operations.push(operation("broken-glass", "urn:medlock:fhir:broken-glass"));
+    }
+    if kind == Kind::SUBSCRIPTION {
+        operations.push(operation("get-ws-binding-token", "urn:medlock:fhir:get-ws-binding-token"));
     }
     json!({
         "operation": operations,

@@ -7,6 +7,7 @@ mod bundle;
 mod capability;
 mod change;
 mod entry;
+mod export;
 mod glass;
 mod history;
 mod interaction;
@@ -14,7 +15,9 @@ mod operations;
 mod origins;
 mod places;
 mod transaction;
+mod websocket;
 
+pub(crate) use export::Turns;
 pub(crate) use places::Places;
 
 use crate::{Clinical, auth};
@@ -66,10 +69,16 @@ fn fhir(door: Door) -> Router {
         .route("/.well-known/udap", get(auth::udap_metadata))
         .route("/", post(transaction::bundle))
         .route("/$submit-cgm-bundle", post(transaction::submit_cgm_bundle))
+        .route("/$export", get(export::of_all).post(export::of_all_by_post))
+        .route("/$export-status/{id}", get(export::status).delete(export::end))
+        .route("/$export-file/{id}/{number}", get(export::file))
+        .route("/{kind}/$export", get(export::of_patients).post(export::of_patients_by_post))
         .route("/{kind}/$validate", post(operations::validate))
         .route("/{kind}/{id}/$validate", post(operations::validate))
         .route("/{kind}/$break-glass", post(glass::break_glass_of_identified))
         .route("/{kind}/{id}/$break-glass", post(glass::break_glass))
+        .route("/websocket", get(websocket::connect))
+        .route("/{kind}/{id}/$get-ws-binding-token", get(websocket::ticket).post(websocket::ticket))
         .route("/{kind}/{id}/$broken-glass", get(glass::broken_glass))
         .route("/{kind}/{id}/$everything", get(operations::everything))
         .route("/_history", get(history::of_all))
@@ -125,6 +134,11 @@ impl Door {
         self.clinical.bases()
     }
 
+    /// Where web sockets are reached.
+    pub(crate) fn websocket(&self) -> String {
+        format!("{}/websocket", self.base.replacen("http", "ws", 1))
+    }
+
     /// Its address without `/fhir`.
     pub(crate) fn address(&self) -> &str {
         self.base.strip_suffix("/fhir").unwrap_or(&self.base)
@@ -146,7 +160,8 @@ async fn openid_configuration(State(door): State<Door>) -> Response {
 impl Clinical {
     /// Ends tokens that other hubs have ended, and tidies up, until asked to stop. To be spawned once.
     pub async fn keep(self: Arc<Self>, stop: Stop) {
-        tokio::join!(Arc::clone(&self).tell_until(stop.clone()), self.tidy_until(stop));
+        let (tells, beats) = (Arc::clone(&self).tell_until(stop.clone()), Arc::clone(&self).beat_until(stop.clone()));
+        tokio::join!(tells, beats, self.tidy_until(stop));
     }
 
     async fn tidy_until(self: Arc<Self>, mut stop: Stop) {

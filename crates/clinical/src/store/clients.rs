@@ -14,6 +14,8 @@ const TRIES: i64 = 5;
 
 /// Whose the numbers of proofs are: no client is called so, and each number has its key in it.
 const PROOF: &str = "dpop";
+/// The same of tickets for web sockets.
+const TICKET: &str = "websocket";
 
 /// A code that is to be kept.
 #[derive(Clone, Debug)]
@@ -398,11 +400,19 @@ impl Records {
     /// [`Error`].
     pub(crate) fn forget_late(&self, before: i64) -> Result<(), Error> {
         self.database().write("forget what is late", move |sql| {
-            for table in ["login", "code", "jti", "setup_code", "launch"] {
+            for table in ["login", "code", "jti", "setup_code", "launch", "export"] {
                 sql.execute(&format!("DELETE FROM {table} WHERE until < ?1"), values![before])?;
             }
             Ok(())
         })
+    }
+
+    /// Whether a ticket with this SHA-256, good until then, was not spent before; now it is.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn spend_ticket(&self, ticket: [u8; 32], until: i64) -> Result<bool, Error> {
+        self.database().write("spend a ticket", move |sql| is_new(sql, TICKET, ticket, until))
     }
 
     /// The row of a patient or practitioner, for the authorization server.

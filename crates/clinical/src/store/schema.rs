@@ -33,6 +33,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(MEMBERS),
         Step::Both(DISMISSED),
         Step::Both(WEB_KEYS),
+        Step::Both(EXPORTS),
     ],
 };
 
@@ -277,3 +278,12 @@ CREATE INDEX waiting_of ON waiting (device, id) WHERE resource IS NULL AND dismi
 ";
 /// The public keys of the hubs of this store, and when they had them last, in seconds.
 const WEB_KEYS: &str = "CREATE TABLE web_key (spki BLOB PRIMARY KEY, algorithm TEXT NOT NULL, seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
+/// Exports: what was asked (`wish`) when `newest` was the newest change, at `made` (milliseconds), until then (seconds); and how it is
+/// divided into files. No rows are kept.
+const EXPORTS: &str = "
+CREATE TABLE export (
+    id BLOB PRIMARY KEY, client TEXT NOT NULL, request TEXT NOT NULL, wish TEXT NOT NULL, newest INTEGER NOT NULL, made INTEGER NOT NULL,
+    until INTEGER NOT NULL, step INTEGER NOT NULL, division TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX export_until ON export (until);
+";

@@ -1,7 +1,7 @@
 //! What somebody wants to be told (FHIR R4 Subscription).
 //!
-//! A Subscription that is kept is one that is served: by `rest-hook`, for a search that stands for itself, at an address that the
-//! settings let us call. It is good for as long as what was granted to who wrote it.
+//! A Subscription that is kept is one that is served, for a search that stands for itself: by `rest-hook`, at an address that the
+//! settings let us call, or by `websocket`, over a connection of the software that wrote it. It is good for as long as what was granted to who wrote it.
 //!
 //! | module | what is there |
 //! | --- | --- |
@@ -11,15 +11,18 @@
 //! | `signature` | by which a receiver knows the hub |
 //! | `watch` | how far behind they are |
 //! | `places` | how far each was looked, between two writes |
+//! | `socket` | who is connected, and what they are told |
 
 mod notices;
 mod places;
 mod round;
 mod signature;
+mod socket;
 mod turn;
 mod watch;
 
 pub(crate) use places::Places;
+pub(crate) use socket::{Connection, Place, Sockets, TICKET_LASTS};
 pub(crate) use turn::Turn;
 
 use crate::auth::Scopes;
@@ -46,6 +49,15 @@ pub(crate) struct Subscriber {
     pub(crate) until: i64,
 }
 
+/// How one is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Its server is called.
+    RestHook,
+    /// Over a connection of its own.
+    WebSocket,
+}
+
 /// A subscription that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -55,7 +67,9 @@ pub struct Wanted {
     pub kind: Kind,
     /// Which of them, as a search.
     pub query: String,
-    /// Where: an address, or the base of one.
+    /// How it is told.
+    pub channel: Channel,
+    /// Where: an address, or the base of one; over a web socket nowhere.
     pub endpoint: String,
     /// Whether the resources themselves are sent.
     pub whole: bool,
@@ -83,9 +97,11 @@ impl Wanted {
         let (name, query) = criteria.split_once('?').unwrap_or((&criteria, ""));
         let kind = Kind::named(name).filter(|kind| !UNTOLD.contains(kind));
         let kind = kind.ok_or_else(|| wrong(format!("{name:?} is no kind that is told"), "Subscription.criteria"))?;
-        if text(channel, "type").as_deref() != Some("rest-hook") {
-            return Err(wrong("the type is rest-hook".into(), "Subscription.channel.type"));
-        }
+        let by = match text(channel, "type").as_deref() {
+            Some("rest-hook") => Channel::RestHook,
+            Some("websocket") => Channel::WebSocket,
+            _ => return Err(wrong("the type is rest-hook or websocket".into(), "Subscription.channel.type")),
+        };
         if channel.is_some_and(|channel| channel.member("header").is_some()) {
             let told = "headers are not sent, since who reads Subscriptions would read them: know the hub by its signature (RFC 9421)";
             return Err(wrong(told.into(), "Subscription.channel.header"));
@@ -99,6 +115,10 @@ impl Wanted {
             }
         };
         let endpoint = text(channel, "endpoint").unwrap_or_default();
+        if by == Channel::WebSocket && (whole || !endpoint.is_empty()) {
+            let told = "over a web socket it is told that there is something: it has neither endpoint nor payload";
+            return Err(wrong(told.into(), "Subscription.channel"));
+        }
         if whole && endpoint.contains('?') {
             let told = "resources are put below it, so it has no query";
             return Err(wrong(told.into(), "Subscription.channel.endpoint"));
@@ -110,7 +130,7 @@ impl Wanted {
                 Some(end.low.0)
             }
         };
-        Ok(Self { active, kind, query: query.to_owned(), endpoint, whole, until })
+        Ok(Self { active, kind, query: query.to_owned(), channel: by, endpoint, whole, until })
     }
 
     /// Reads one as it is kept; `None` if it is none that is served.
@@ -167,7 +187,8 @@ mod tests {
             ("\"requested\"", "\"error\"", "status"),
             ("Observation?", "AuditEvent?", "no kind"),
             ("Observation?", "Encounter?", "no kind"),
-            ("rest-hook", "websocket", "rest-hook"),
+            ("rest-hook", "email", "rest-hook"),
+            ("rest-hook", "websocket", "neither endpoint"),
             ("fhir+json", "fhir+xml", "is not sent"),
             ("\"payload\"", "\"header\":[\"Authorization: x\"],\"payload\"", "headers"),
             ("\"reason\"", "\"end\":\"tomorrow\",\"reason\"", "instant"),

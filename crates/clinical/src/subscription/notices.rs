@@ -11,7 +11,7 @@
 //! | what was granted has ended, the registration is gone, `end` has come | the Subscription is off, and says why |
 //! | it is changed or deleted, or another hub has the turn | nothing more is sent of what was found before |
 
-use super::{Wanted, signature, with_status};
+use super::{Channel, Wanted, signature, with_status};
 use crate::Clinical;
 use crate::access::{Caller, NotTold, Verb};
 use crate::audit::Note;
@@ -40,6 +40,8 @@ const FAILURES: u32 = 22;
 const PAUSE: i64 = 3_600_000;
 /// Why one is told later whose criteria cost too much.
 const TOO_LONG: &str = "to look for what it asks for takes too long: narrow its criteria";
+/// How often it is looked whether one that is told over web sockets has ended, in milliseconds.
+const ENDS: i64 = 10_000;
 /// The media type of what is sent.
 const TYPE: &str = "application/fhir+json";
 
@@ -139,9 +141,18 @@ impl Clinical {
         if wanted.until.is_some_and(|until| until <= now.0) {
             return ended("its end has come");
         }
-        let (sights, plan) = (sights(&caller), self.plan_of(&wanted));
+        let (sights, plan, hooked) = (sights(&caller), self.plan_of(&wanted), wanted.channel == Channel::RestHook);
         let may = sights.search.may(wanted.kind) && sights.read.may(wanted.kind);
-        let (Some(plan), Ok(address), true) = (plan, Address::read(&wanted.endpoint), may) else {
+        let (Some(plan), true) = (plan, may) else {
+            return ended("what it asks for is not served, or not granted");
+        };
+        if !hooked {
+            // The hubs to which it is connected tell it.
+            let next = Millis(now.0.saturating_add(ENDS));
+            records.keep_told(row, (subscribed.told, newest), 0, next)?;
+            return Ok(Looked::Nothing);
+        }
+        let Ok(address) = Address::read(&wanted.endpoint) else {
             return ended("what it asks for is not served, or not granted");
         };
         let (kept, from) = (subscribed.told, self.places_looked().reached(row, subscribed.told));
@@ -164,7 +175,7 @@ impl Clinical {
         Ok(Looked::Found(Box::new(telling)))
     }
 
-    fn plan_of(&self, wanted: &Wanted) -> Option<Plan> {
+    pub(super) fn plan_of(&self, wanted: &Wanted) -> Option<Plan> {
         let pairs: Vec<_> = form_urlencoded::parse(wanted.query.as_bytes()).collect();
         let terms = Terms { handling: Handling::Strict, most: self.settings().page_most, bases: &self.bases() };
         query::plan(wanted.kind, &pairs, terms, Definitions::r4()).ok()
@@ -312,6 +323,6 @@ impl Clinical {
     }
 }
 
-fn sights(caller: &Caller) -> Sights {
+pub(super) fn sights(caller: &Caller) -> Sights {
     Sights { search: caller.sight(Verb::Search), read: caller.sight(Verb::Read) }
 }

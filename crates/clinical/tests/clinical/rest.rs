@@ -80,7 +80,19 @@ async fn only_discovery_is_open() {
     assert_eq!((metadata.status, metadata.body["fhirVersion"].as_str()), (StatusCode::OK, Some("4.0.1")));
     let smart = get("/fhir/.well-known/smart-configuration").await;
     assert_eq!(smart.body["token_endpoint"], "https://hub.example:8443/auth/token");
-    for path in ["/fhir/Patient", "/fhir/Patient/x", "/fhir/Nothing", "/fhir/a/b/c", "/fhir/Patient?name=x"] {
+    for path in [
+        "/fhir/Patient",
+        "/fhir/Patient/x",
+        "/fhir/Nothing",
+        "/fhir/a/b/c",
+        "/fhir/Patient?name=x",
+        "/fhir/$export",
+        "/fhir/Patient/$export",
+        "/fhir/Observation/$export",
+        "/fhir/$export-status/x",
+        "/fhir/$export-file/x/0",
+        "/fhir/Subscription/x/$get-ws-binding-token",
+    ] {
         let answer = get(path).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::UNAUTHORIZED, "smart-no-token"), "{path}");
         assert!(answer.header("www-authenticate").starts_with("Bearer"), "{path}");

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const SCOPES: &str = "system/Subscription.cruds system/Observation.rs system/Patient.rs system/Consent.cruds";
+pub(crate) const SCOPES: &str =
+    "system/Subscription.cruds system/Observation.rs system/Patient.rs system/Consent.cruds";
 
 /// A server that is told something.
 pub(crate) struct Hook {
@@ -92,7 +93,7 @@ pub(crate) struct Ward<'h> {
     pub(crate) house: &'h House,
     pub(crate) gateway: Device<'h>,
     pub(crate) backend: Backend<'h>,
-    token: String,
+    pub(crate) token: String,
     /// Anna and Bert, each with a sensor.
     pub(crate) patients: [(String, String); 2],
     /// It tells while this is there.
@@ -114,6 +115,10 @@ impl<'h> Ward<'h> {
         let token = backend.token(SCOPES).await;
         let patients = patients.try_into().expect("two");
         Self { house, gateway, backend, token, patients, stopper }
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
