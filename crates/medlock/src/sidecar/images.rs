@@ -1,0 +1,189 @@
+//! The images that the machine has sent, told to a hub that keeps records: gathered by study, kept in the sidecar's folder until the
+//! hub has them.
+//!
+//! The guard never waits for this. What was stored within a second goes to the disk together; a loss of power takes no more.
+
+mod telling;
+mod waiting;
+
+use crate::Failure;
+use medlock_clinical::intake::{MOST_IMAGES, SeriesReport, StudyReport};
+use medlock_guard::dicom::images::Images;
+use medlock_guard::dicom::tap::Instance;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub(super) use telling::tell;
+pub(super) use waiting::Waiting;
+
+/// Images that wait for the writer: this is for a disk that stalls.
+const UNWRITTEN: usize = 4_096;
+/// How long images are gathered.
+const GATHERED: Duration = Duration::from_secs(1);
+/// The most bytes of reports that wait for the hub.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// Takes images from the guard.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    images: Mutex<Option<SyncSender<Instance>>>,
+    lost: Arc<AtomicU64>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Gathering {
+    /// Begins; what waits in `directory` from before goes on waiting.
+    ///
+    /// # Errors
+    /// When the directory cannot be used.
+    pub(super) fn start(directory: &Path) -> Result<(Arc<Self>, Arc<Waiting>), Failure> {
+        let waiting = Arc::new(Waiting::open(directory, MOST_BYTES)?);
+        let (sender, receiver) = mpsc::sync_channel(UNWRITTEN);
+        let lost = Arc::new(AtomicU64::new(0));
+        let writer = std::thread::Builder::new().name("images".to_owned()).spawn({
+            let (waiting, lost) = (Arc::clone(&waiting), Arc::clone(&lost));
+            move || write(&receiver, &waiting, &lost)
+        })?;
+        let gathering = Self { images: Mutex::new(Some(sender)), lost, writer: Mutex::new(Some(writer)) };
+        Ok((Arc::new(gathering), waiting))
+    }
+
+    /// Writes what was gathered, and ends. Blocks until the disk has it.
+    pub(super) fn close(&self) {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer of images ended badly");
+        }
+    }
+}
+
+impl Images for Gathering {
+    fn stored(&self, instance: Instance) {
+        let images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        if images.as_ref().is_none_or(|images| images.try_send(instance).is_err()) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn write(images: &Receiver<Instance>, waiting: &Waiting, lost: &AtomicU64) {
+    while let Ok(first) = images.recv() {
+        let (mut gathered, until) = (Gathered::default(), Instant::now() + GATHERED);
+        gathered.add(&first, waiting);
+        // Until the time is over, or nobody sends any more.
+        while let Ok(image) = images.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            gathered.add(&image, waiting);
+        }
+        gathered.keep(waiting);
+        let lost = lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            tracing::error!(
+                lost,
+                "images were sent faster than the disk takes word of them: the hub is not told of these"
+            );
+        }
+    }
+}
+
+/// What was stored of late, by study and Patient ID: a study whose images name two patients is told as two.
+#[derive(Debug, Default)]
+struct Gathered(BTreeMap<(String, String), StudyReport>);
+
+impl Gathered {
+    fn add(&mut self, image: &Instance, waiting: &Waiting) {
+        let text = |uid: Option<medlock_guard::dicom::text::Uid>| uid.map(|uid| uid.as_str().to_owned());
+        let patient = image.patient.filter(|patient| !patient.is_empty()).map(|patient| patient.to_string());
+        let named = (text(image.study), text(image.series), text(image.sop_class), text(image.sop_instance), patient);
+        let (Some(study), Some(series), Some(class), Some(instance), Some(patient)) = named else {
+            tracing::warn!(?image, "an image does not say whose it is, or of which study: the hub is not told of it");
+            return;
+        };
+        let [date, time, zone] = image.began.map(|text| text.map(|text| text.to_string()));
+        let key = (study.clone(), patient.clone());
+        let report = self.0.entry(key.clone()).or_insert_with(|| StudyReport {
+            study,
+            patient,
+            date,
+            time,
+            zone,
+            series: Vec::new(),
+        });
+        let place = report.series.iter().position(|one| one.uid == series).unwrap_or_else(|| {
+            let modality = image.modality.map(|code| code.to_string());
+            report.series.push(SeriesReport { uid: series, modality, instances: Vec::new() });
+            report.series.len() - 1
+        });
+        let instances = &mut report.series[place].instances;
+        let image = (class, instance);
+        // The same image twice in a row is one; the hub knows the others.
+        if instances.last() != Some(&image) {
+            instances.push(image);
+        }
+        if report.series.iter().map(|one| one.instances.len()).sum::<usize>() >= MOST_IMAGES
+            && let Some(full) = self.0.remove(&key)
+        {
+            keep(&full, waiting);
+        }
+    }
+
+    fn keep(self, waiting: &Waiting) {
+        self.0.values().for_each(|report| keep(report, waiting));
+    }
+}
+
+fn keep(report: &StudyReport, waiting: &Waiting) {
+    if let Err(error) = waiting.keep(&report.to_json()) {
+        tracing::error!(%error, study = report.study, "the hub is not told of images: the disk does not take word of them");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use medlock_guard::dicom::text::Uid;
+
+    fn image(study: &str, number: usize) -> Instance {
+        let uid = |text: &str| Uid::from_field(text.as_bytes());
+        Instance {
+            sop_class: uid("1.2.840.10008.5.1.4.1.1.2"),
+            sop_instance: uid(&format!("1.{number}")),
+            study: uid(study),
+            series: uid("1.5"),
+            patient: Some(medlock_guard::dicom::text::patient_id(b"P17")),
+            ..Instance::default()
+        }
+    }
+
+    /// Shows REQ-INTAKE-45: what was stored is on the disk by study, within the bound of a report, when it ends.
+    #[test]
+    fn images_are_gathered_by_study() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (gathering, waiting) = Gathering::start(folder.path()).expect("started");
+        for number in 0..=MOST_IMAGES {
+            // As full as the channel may be: the writer takes them.
+            while gathering.images.lock().expect("open").as_ref().expect("open").try_send(image("1.2", number)).is_err()
+            {
+            }
+        }
+        gathering.stored(image("1.3", 1));
+        gathering.stored(image("1.3", 1));
+        gathering.stored(Instance { patient: None, ..image("1.4", 1) });
+        gathering.close();
+        gathering.stored(image("1.5", 1));
+        let reports = waiting.numbers().into_iter().map(|number| {
+            let report = waiting.read(number).expect("readable").expect("there");
+            let report = StudyReport::read(&report).expect("as the hub takes it");
+            (report.study.clone(), report.series[0].instances.len())
+        });
+        let wanted = [("1.2", MOST_IMAGES), ("1.2", 1), ("1.3", 1)].map(|(study, count)| (study.to_owned(), count));
+        assert_eq!(reports.collect::<Vec<_>>(), wanted);
+    }
+}
