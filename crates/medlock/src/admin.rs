@@ -107,7 +107,15 @@ pub(crate) fn ask_clinical(dir: &Path, request: &Asked) -> Result<Told, Failure>
     })
 }
 
-async fn ask_at<T: DeserializeOwned>(socket: &Path, path: &str, request: &impl Serialize) -> Result<T, Failure> {
+/// Asks at a path of a running hub's socket.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) async fn ask_at<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    request: &impl Serialize,
+) -> Result<T, Failure> {
     let answer = Client::unix(socket).post(path, "application/json", serde_json::to_vec(request)?).await?;
     if answer.status().is_success() {
         Ok(serde_json::from_slice(answer.body())?)

@@ -13,9 +13,9 @@ mod time;
 use super::bedside::Machine;
 use super::carrier;
 use super::link::Link;
-use super::records::Gateway;
 use super::site::{Kind, Site};
 use crate::Failure;
+use crate::demo::gateway::Gateway;
 use crate::demo::report::Teller;
 use medlock_trust::status::StatusList;
 use medlock_ward::diabetes::machine::words::{Command, Do, PumpState, Said};
@@ -145,8 +145,8 @@ impl Ward {
         let to_hub = Link::start(site.address, 6).await?;
         let drawer = into_the_drawer(&site, folder.path(), &to_hub).await?;
         site.begin_after(DRAWER).await?;
-        let gateway = Gateway::enrol(&site).await?;
-        let admitted = gateway.open(&site).await?.admit("Bed Seven", &["cgm7", "cgm8", "pump7"]).await?;
+        let gateway = Gateway::enrol(site.hub()?, &site.clock, "gateway7").await?;
+        let admitted = gateway.open(site.hub()?).await?.admit("Bed Seven", &["cgm7", "cgm8", "pump7"]).await?;
         let started = Instant::now();
         let build = async |kinds, name, life: Option<u64>, replay| {
             let mut machine = Machine::build_as(&site, folder.path(), kinds, name, replay).await?;

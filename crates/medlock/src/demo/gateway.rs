@@ -1,13 +1,14 @@
-//! The ward's records: a gateway that shows its credential gets a token, says who wears what, and reads what devices reported.
+//! A gateway of a ward: it shows its credential, gets a token, and reads and writes the records.
 
-use super::site::Site;
+use super::stage;
 use crate::Failure;
-use crate::demo::stage;
+use crate::hub::Hub;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION};
-use http::{Method, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
+use medlock_node::clock::Clock;
 use medlock_node::enrol::{Code, Enrolment, Progress};
-use medlock_node::http::Client;
+use medlock_node::http::{Client, Connection};
 use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::tls::{Believed, Connector};
@@ -16,26 +17,24 @@ use medlock_trust::role::Role;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Its name in the register.
-const NAME: &str = "gateway7";
-const FHIR_JSON: &str = "application/fhir+json";
+pub(crate) const FHIR_JSON: &str = "application/fhir+json";
 
-/// Software of the ward that reads and writes records.
+/// Software of a ward that reads and writes records.
+#[derive(Debug)]
 pub(crate) struct Gateway {
     identity: IdentityStore,
     knowledge: Arc<KnowledgeBase>,
 }
 
 impl Gateway {
-    /// Enrols it at the ward's hub, by a code that a person confirms.
+    /// Enrols the device `name` at a hub, whose clock this is, by a code that a person confirms.
     ///
     /// # Errors
     /// When the hub refuses.
-    pub(crate) async fn enrol(site: &Site) -> Result<Self, Failure> {
-        let hub = site.hub()?;
-        let code: Code = stage::register(hub, NAME, Role::Gateway.name(), None).await?.parse()?;
+    pub(crate) async fn enrol(hub: &Hub, clock: &Clock, name: &str) -> Result<Self, Failure> {
+        let code: Code = stage::register(hub, name, Role::Gateway.name(), None).await?.parse()?;
         let identity = IdentityStore::in_memory(None);
-        let knowledge = KnowledgeBase::in_memory(site.clock.clone(), Setting::Hospital);
+        let knowledge = KnowledgeBase::in_memory(clock.clone(), Setting::Hospital);
         let enrolment = Enrolment::new(hub.devices.to_string(), identity.clone(), Arc::clone(&knowledge));
         let mut progress = enrolment.progress();
         let confirmed = async {
@@ -43,7 +42,7 @@ impl Gateway {
             let Progress::AwaitingApproval { key } = progress.wait_for(waits).await?.clone() else {
                 return Err("the gateway does not wait".into());
             };
-            stage::approve(hub, NAME, &key).await
+            stage::approve(hub, name, &key).await
         };
         tokio::select! {
             enrolled = enrolment.first_contact(&code) => drop(enrolled?),
@@ -56,22 +55,25 @@ impl Gateway {
     ///
     /// # Errors
     /// When there is no hub, or it refuses.
-    pub(crate) async fn open(&self, site: &Site) -> Result<Records, Failure> {
+    pub(crate) async fn open(&self, hub: &Hub) -> Result<Records, Failure> {
         let believed = Believed::Knowledge(Arc::clone(&self.knowledge));
         let connector = Connector::new(Some(&self.identity), believed, Some(Role::Hub))?;
-        let client = Client::tls(site.hub()?.devices.to_string(), connector);
+        let client = Client::tls(hub.devices.to_string(), connector);
         let asked = "grant_type=client_credentials&scope=system/*.crus";
         let answer = client.post("/auth/token", "application/x-www-form-urlencoded", asked).await?;
         let told: Value = serde_json::from_slice(answer.body())?;
         let token = told["access_token"].as_str().ok_or_else(|| format!("no token: {told}"))?.to_owned();
-        Ok(Records { client, token })
+        Ok(Records { client, token, seconds: told["expires_in"].as_u64().unwrap_or_default() })
     }
 }
 
-/// The ward's records, with a token that is good for this gateway alone.
+/// The records, with a token that is good for this gateway alone.
+#[derive(Debug)]
 pub(crate) struct Records {
     client: Client,
     token: String,
+    /// How long it is good.
+    pub(crate) seconds: u64,
 }
 
 impl Records {
@@ -113,7 +115,11 @@ impl Records {
         Ok(entries.into_iter().map(|entry| entry["resource"].clone()).collect())
     }
 
-    async fn create(&self, resource: &Value) -> Result<String, Failure> {
+    /// Makes a resource; its identifier.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub(crate) async fn create(&self, resource: &Value) -> Result<String, Failure> {
         let kind = resource["resourceType"].as_str().unwrap_or_default();
         let made = self.ask(Method::POST, &format!("/fhir/{kind}"), resource.to_string().into()).await?;
         // …/Patient/ID/_history/1
@@ -122,10 +128,44 @@ impl Records {
         id.map(str::to_owned).ok_or_else(|| format!("no {kind} was made: {location:?}").into())
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Bytes>, Failure> {
+    /// With a token.
+    pub(crate) const fn of(client: Client, token: String, seconds: u64) -> Self {
+        Self { client, token, seconds }
+    }
+
+    /// The token at another door, or without the certificate.
+    pub(crate) fn token_by(&self, client: Client) -> Self {
+        Self { client, token: self.token.clone(), seconds: self.seconds }
+    }
+
+    /// A connection that stays open.
+    ///
+    /// # Errors
+    /// When there is no hub.
+    pub(crate) async fn connection(&self) -> Result<Connection, Failure> {
+        Ok(self.client.connection().await?)
+    }
+
+    /// A request with the token.
+    ///
+    /// # Errors
+    /// When `path` cannot be asked for.
+    pub(crate) fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Bytes>, Failure> {
         let mut request = self.client.request(method, path, Some(FHIR_JSON), body)?;
         request.headers_mut().insert(AUTHORIZATION, format!("Bearer {}", self.token).parse()?);
-        let answer = self.client.send(request).await?;
+        Ok(request)
+    }
+
+    /// What the hub answers, whatever it is.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(crate) async fn answer(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Bytes>, Failure> {
+        Ok(self.client.send(self.request(method, path, body)?).await?)
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Bytes>, Failure> {
+        let answer = self.answer(method, path, body).await?;
         match answer.status() {
             StatusCode::OK | StatusCode::CREATED => Ok(answer),
             refused => {
