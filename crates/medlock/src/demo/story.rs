@@ -50,7 +50,7 @@ pub(crate) async fn tell(teller: &mut Teller, args: &UpArgs) -> Option<(Stage, O
 pub(crate) fn invite(teller: &Teller, stage: &Stage) {
     let dir = stage.folder.path().join("hub");
     if let Some(ready) = &teller.report.ready {
-        teller.say(&format!("\n{}", ready.invitation()));
+        teller.say(&format!("\n{}", ready.invitation(&dir)));
     }
     teller.say(&format!(
         "\nThe ward goes on until you press Ctrl-C. Look around:\n  medlock device list --dir {0}\n  medlock authority audit --dir {0}\n  less {1}",

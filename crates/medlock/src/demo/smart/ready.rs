@@ -59,14 +59,15 @@ impl Ready {
         Ok(Self { app, fhir, client, scope: SCOPES, user: USER, code, door: Some(door) })
     }
 
-    /// In words.
-    pub(crate) fn invitation(&self) -> String {
+    /// In words; `folder` is that of the hub.
+    pub(crate) fn invitation(&self, folder: &Path) -> String {
         let Self { app, fhir, client, scope, user, code, .. } = self;
+        let folder = folder.display();
         format!(
-            "See the readings and images as an app does: open\n  {app}\nin a browser, sign in as \"{user}\" with the code {code} (it works once), and \
-             agree.\n\nOr with an app of your own: {fhir} is the address of the records (iss, aud), {client} is a public\nclient with the \
-             redirect URI {app} and the scopes \"{scope}\".\n  medlock clinical client add NAME --redirect URL   registers another, \
-             medlock clinical user code {user}   gives another code."
+            "See the readings and the images as an app does. Open in a browser\n  {app}\nsign in as \"{user}\" with the code {code}, which works \
+             once, and agree.\n\nOr with an app of your own (docs/smart-apps.md):\n  iss, aud      {fhir}\n  client_id     {client}\n  \
+             redirect_uri  {app}\n  scope         {scope}\n  medlock clinical client add NAME --redirect URL --dir {folder}\n  \
+             medlock clinical user code {user} --dir {folder}"
         )
     }
 
