@@ -1,7 +1,7 @@
 //! `medlock up --demo`: the whole story on one machine, with real processes and real sockets.
 
+mod device;
 mod diabetes;
-mod gateway;
 mod impostor;
 mod relay;
 mod report;

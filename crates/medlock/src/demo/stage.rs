@@ -13,7 +13,7 @@ use medlock_authority::registry::DeviceConfig;
 use medlock_clinical::ClinicalConfig;
 use medlock_node::clock::Clock;
 use medlock_ward::ct::{self, CtOptions};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ const CT_CREDENTIAL_SECONDS: u64 = 15;
 /// How long anything on the stage may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// How many ports are tried for the records.
 const PORTS: u32 = 4;
 
@@ -63,7 +64,7 @@ pub(crate) struct Sidecar {
 /// # Errors
 /// When it cannot be started.
 pub(crate) async fn start_hub() -> Result<(Hub, TempDir), Failure> {
-    start(ClinicalConfig::default(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
+    start(ClinicalConfig::default(), ANY_PORT).await
 }
 
 /// The same with records, at a port of this machine: their address is a part of what they say.
@@ -90,8 +91,10 @@ async fn start(clinical: ClinicalConfig, people: SocketAddr) -> Result<(Hub, Tem
     let hub = HubConfig {
         site: "Demonstration Hospital".into(),
         dir: folder.path().join("hub"),
-        devices: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        devices: ANY_PORT,
         people,
+        // Readings come by the door for small devices.
+        coap: clinical.enabled.then_some(ANY_PORT),
         ..HubConfig::default()
     };
     let config = Config { hub, clinical, ..Config::default() };

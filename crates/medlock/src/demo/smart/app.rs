@@ -3,7 +3,7 @@
 use super::administer;
 use super::person::Browser;
 use crate::Failure;
-use crate::demo::gateway::Records;
+use crate::demo::device::Records;
 use crate::hub::Hub;
 use data_encoding::BASE64URL_NOPAD;
 use http::{Method, StatusCode};

@@ -7,7 +7,7 @@ mod app;
 mod person;
 mod ready;
 
-use super::gateway::{Gateway, Records};
+use super::device::{Device, Records};
 use super::report::Teller;
 use super::stage::{Stage, ask, within};
 use super::ward;
@@ -22,8 +22,12 @@ use medlock_authority::admin::{Reason, Request};
 use medlock_clinical::auth::{Asked, Told};
 use medlock_node::clock::Clock;
 use medlock_node::http::Client;
+use medlock_proto::reading::{Decimal, Mdc, Moment, Reading, Special, Value};
+use medlock_proto::record::{Numbered, Record};
+use medlock_trust::role::Role;
+use medlock_trust::{Interval, Time};
 use medlock_ward::diabetes::patient::Patient;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -35,7 +39,9 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(10);
 /// The name with which the patient signs in.
 const USER: &str = "patient";
-/// Readings that the gateway writes, five minutes apart.
+/// The patient's sensor, by its name in the register.
+const SENSOR: &str = "cgm1";
+/// Readings that the sensor reports, five minutes apart.
 const READINGS: u16 = 36;
 /// Decides who the virtual patient is, and when they eat.
 const SEED: u64 = 11;
@@ -56,12 +62,12 @@ impl Clinic {
     }
 }
 
-/// A gateway gets a token and writes.
+/// A gateway gets a token and writes, and a sensor reports.
 pub(crate) async fn begin(teller: &mut Teller, stage: &Stage, args: &UpArgs) -> Option<Clinic> {
     let step = "a gateway gets a token for the records, by its certificate alone";
     let records = teller.step("device-token", step, by_certificate(&stage.hub)).await?;
-    let step = "it writes a patient and what a glucose sensor measured";
-    let written = write(&records, args.images.as_deref());
+    let step = "it writes a patient who wears a glucose sensor, which reports what it measured";
+    let written = write(&stage.hub, &records, args.images.as_deref());
     let patients = teller.step("record-written", step, written).await?;
     Some(Clinic { records, patients })
 }
@@ -107,7 +113,7 @@ async fn administer(folder: &Path, asked: &Asked) -> Result<Told, Failure> {
 }
 
 async fn by_certificate(hub: &Hub) -> Result<(Records, String), Failure> {
-    let gateway = Gateway::enrol(hub, &Clock::system(), "gateway1").await?;
+    let gateway = Device::enrol(hub, &Clock::system(), "gateway1", Role::Gateway).await?;
     let records = gateway.open(hub).await?;
     let alone = records.token_by(Client::plain(hub.people.to_string()));
     let refused = alone.answer(Method::GET, "/fhir/Patient", Bytes::new()).await?.status();
@@ -121,78 +127,62 @@ async fn by_certificate(hub: &Hub) -> Result<(Records, String), Failure> {
     Ok((records, seen))
 }
 
-async fn write(records: &Records, images: Option<&Path>) -> Result<(Vec<(String, String)>, String), Failure> {
-    let named = ward::patients(images)?;
+async fn write(
+    hub: &Hub,
+    records: &Records,
+    images: Option<&Path>,
+) -> Result<(Vec<(String, String)>, String), Failure> {
+    let sensor = Device::enrol(hub, &Clock::system(), SENSOR, Role::Sensor).await?;
     let mut patients = Vec::new();
-    for (id, family) in named {
+    for (id, family) in ward::patients(images)? {
         let identifier = json!([{ "system": "urn:medlock:demonstration:patient", "value": id }]);
         let patient = json!({ "resourceType": "Patient", "identifier": identifier, "name": [{ "family": family }] });
         patients.push((id, records.create(&patient).await?));
     }
     let (_, patient) = patients.first().ok_or("there is no patient")?;
-    let subject = json!({ "reference": format!("Patient/{patient}") });
-    let name = json!([{ "name": "glucose sensor", "type": "user-friendly-name" }]);
-    let device = json!({ "resourceType": "Device", "status": "active", "deviceName": name, "patient": subject });
-    let device = json!({ "reference": format!("Device/{}", records.create(&device).await?) });
-    let entries: Vec<Value> = readings()?
-        .into_iter()
-        .map(|(at, mg_dl)| {
-            let resource = glucose(&subject, &device, &at, mg_dl);
-            json!({ "resource": resource, "request": { "method": "POST", "url": "Observation" } })
-        })
-        .collect();
-    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+    let identifier = json!([{ "system": medlock_clinical::DEVICE_SYSTEM, "value": SENSOR }]);
+    let wearer = json!({ "reference": format!("Patient/{patient}") });
+    records.create(&json!({ "resourceType": "Device", "identifier": identifier, "patient": wearer })).await?;
+    let measured = measured(Clock::system().now());
     let began = Instant::now();
-    let answer = records.answer(Method::POST, "/fhir", bundle.to_string().into()).await?;
+    sensor.report(hub, &measured).await?;
     let milliseconds = began.elapsed().as_millis();
-    if answer.status() != StatusCode::OK {
-        return Err(format!("answered {}: {}", answer.status(), String::from_utf8_lossy(answer.body())).into());
-    }
-    let (kept, said) = (
-        records.count(&format!("Observation?patient=Patient/{patient}")).await?,
-        records.found(&format!("Provenance?patient=Patient/{patient}")).await?,
-    );
-    let names_it = |one: &Value| one["agent"][0]["who"]["identifier"]["value"] == "gateway1";
-    if kept != u64::from(READINGS) || !said.iter().any(names_it) {
+    let kept = records.count(&format!("Observation?patient=Patient/{patient}")).await?;
+    let said = records.found(&format!("Provenance?patient=Patient/{patient}")).await?;
+    let names_it = said.iter().any(|one| one["agent"][0]["who"]["identifier"]["value"] == SENSOR);
+    if kept != u64::from(READINGS) || !names_it {
         return Err(
-            format!("{READINGS} readings were written, {kept} are there, with {} statements", said.len()).into()
+            format!("{READINGS} readings were reported; {kept} are there, with {} statements", said.len()).into()
         );
     }
     let seen = format!(
-        "{kept} Observations in one transaction, on the disk after {milliseconds} ms; a Provenance says which credential wrote them"
+        "{kept} readings of {SENSOR} came by CoAP, EDHOC and OSCORE and are Observations of the patient after {milliseconds} ms; a \
+         Provenance says which credential reported them"
     );
     Ok((patients, seen))
 }
 
-/// The last three hours of somebody who had breakfast: when, and mg/dL.
-fn readings() -> Result<Vec<(String, f64)>, Failure> {
+/// What a sensor measured in the three hours before `now` of somebody who had breakfast.
+fn measured(now: Time) -> Vec<Record> {
     let mut person = Patient::new(SEED);
-    let now = jiff::Timestamp::now().as_second();
-    (0..READINGS * 5)
-        .filter_map(|minute| {
-            if minute == BREAKFAST_MINUTE {
-                person.eat(BREAKFAST_GRAMS);
-            }
-            person.live_a_minute(person.basal().over_millis(60_000));
-            let at = now - i64::from(READINGS * 5 - minute) * 60;
-            let mg_dl = person.glucose().mg_dl().round();
-            minute.is_multiple_of(5).then(|| Ok((jiff::Timestamp::from_second(at)?.to_string(), mg_dl)))
-        })
-        .collect()
-}
-
-fn glucose(subject: &Value, device: &Value, at: &str, mg_dl: f64) -> Value {
-    let category = json!([{ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory" }] }]);
-    json!({
-        "resourceType": "Observation",
-        "status": "final",
-        "category": category,
-        "code": { "coding": [{ "system": "http://loinc.org", "code": "99504-3" }], "text": "glucose" },
-        "subject": subject,
-        "device": device,
-        "effectiveDateTime": at,
-        "valueQuantity": { "value": mg_dl, "unit": "mg/dL", "system": "http://unitsofmeasure.org", "code": "mg/dL" },
-    })
+    let mut all = Vec::new();
+    for minute in 0..READINGS * 5 {
+        if minute == BREAKFAST_MINUTE {
+            person.eat(BREAKFAST_GRAMS);
+        }
+        person.live_a_minute(person.basal().over_millis(60_000));
+        if minute % 5 > 0 {
+            continue;
+        }
+        let at = now.plus_seconds(i64::from(minute) * 60 - i64::from(READINGS) * 300);
+        let moment = Moment { ticks: u64::from(minute) * 60_000, utc: Some(Interval::exactly(at)) };
+        let tenths = (person.glucose().mg_dl() * 10.0).round() as i32;
+        let value = Decimal::new(tenths, -1).map_or(Value::Special(Special::NRes), Value::Number);
+        let (code, unit) = (Mdc::CONC_GLU_ISF, Mdc::DIM_MILLI_G_PER_DL);
+        let reading = Reading { code, unit, value, moment, mark: None };
+        all.push(Record::Reading(Numbered { number: u64::from(minute / 5), reading }));
+    }
+    all
 }
 
 /// Waits until the images that were sent are in the records: all of them if we made them, any if they are the user's own, which may
@@ -286,7 +276,7 @@ async fn withdrawn(app: &App, clinic: &Clinic) -> Result<((), String), Failure> 
 }
 
 async fn stolen(hub: &Hub) -> Result<((), String), Failure> {
-    let gateway = Gateway::enrol(hub, &Clock::system(), "gateway2").await?;
+    let gateway = Device::enrol(hub, &Clock::system(), "gateway2", Role::Gateway).await?;
     let records = gateway.open(hub).await?;
     let mut open = records.connection().await?;
     let request = || records.request(Method::GET, "/fhir/Patient", Bytes::new());

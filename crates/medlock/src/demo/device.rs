@@ -1,4 +1,5 @@
-//! A gateway of a ward: it shows its credential, gets a token, and reads and writes the records.
+//! A device in this process that was enrolled by a code: a gateway, which gets a token by its credential and reads and writes the
+//! records; a sensor, which reports what it measured.
 
 use super::stage;
 use crate::Failure;
@@ -7,32 +8,37 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION};
 use http::{Method, Request, Response, StatusCode};
 use medlock_node::clock::Clock;
+use medlock_node::coap::{self, Handshake, Own, Peers, content_format};
 use medlock_node::enrol::{Code, Enrolment, Progress};
 use medlock_node::http::{Client, Connection};
 use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::tls::{Believed, Connector};
+use medlock_proto::record::{Answer, Incarnation, Lost, Record, Report};
+use medlock_trust::cbor::Writer;
 use medlock_trust::policy::Setting;
 use medlock_trust::role::Role;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-pub(crate) const FHIR_JSON: &str = "application/fhir+json";
+const FHIR_JSON: &str = "application/fhir+json";
+/// Of which life of a sensor its numbers are: it has one.
+const INCARNATION: Incarnation = Incarnation(1);
 
-/// Software of a ward that reads and writes records.
+/// A device.
 #[derive(Debug)]
-pub(crate) struct Gateway {
+pub(crate) struct Device {
     identity: IdentityStore,
     knowledge: Arc<KnowledgeBase>,
 }
 
-impl Gateway {
-    /// Enrols the device `name` at a hub, whose clock this is, by a code that a person confirms.
+impl Device {
+    /// Enrols the device `name` in this role at a hub, whose clock this is, by a code that a person confirms.
     ///
     /// # Errors
     /// When the hub refuses.
-    pub(crate) async fn enrol(hub: &Hub, clock: &Clock, name: &str) -> Result<Self, Failure> {
-        let code: Code = stage::register(hub, name, Role::Gateway.name(), None).await?.parse()?;
+    pub(crate) async fn enrol(hub: &Hub, clock: &Clock, name: &str, role: Role) -> Result<Self, Failure> {
+        let code: Code = stage::register(hub, name, role.name(), None).await?.parse()?;
         let identity = IdentityStore::in_memory(None);
         let knowledge = KnowledgeBase::in_memory(clock.clone(), Setting::Hospital);
         let enrolment = Enrolment::new(hub.devices.to_string(), identity.clone(), Arc::clone(&knowledge));
@@ -40,7 +46,7 @@ impl Gateway {
         let confirmed = async {
             let waits = |now: &Progress| matches!(now, Progress::AwaitingApproval { .. });
             let Progress::AwaitingApproval { key } = progress.wait_for(waits).await?.clone() else {
-                return Err("the gateway does not wait".into());
+                return Err(format!("{name} does not wait").into());
             };
             stage::approve(hub, name, &key).await
         };
@@ -49,6 +55,24 @@ impl Gateway {
             Err(error) = confirmed => return Err(error),
         }
         Ok(Self { identity, knowledge })
+    }
+
+    /// Reports what it measured as small devices do, over EDHOC and OSCORE.
+    ///
+    /// # Errors
+    /// When the hub does not take all of it.
+    pub(crate) async fn report(&self, hub: &Hub, records: &[Record]) -> Result<(), Failure> {
+        let door = hub.coap().ok_or("the hub has no door for small devices")?;
+        let peers = Arc::new(Peers::new(Arc::clone(&self.knowledge)));
+        let client = coap::Client::connect(door, &Own::of(&self.identity), &peers, &Handshake::default()).await?;
+        let mut payload = Vec::new();
+        Report::encode(INCARNATION, Lost::default(), records, &mut Writer::new(&mut payload))?;
+        let answer = client.request(coap::Request::post("/m/records", content_format::CBOR, payload)).await?;
+        let refused = Answer::read(&answer.payload).map(Iterator::count);
+        match (answer.code, refused) {
+            (coap::Code::CHANGED, Ok(0)) => Ok(()),
+            (code, refused) => Err(format!("what was measured is answered {code}; refused of it: {refused:?}").into()),
+        }
     }
 
     /// A session with the hub, and a token for the records: by the certificate alone.
@@ -67,7 +91,7 @@ impl Gateway {
     }
 }
 
-/// The records, with a token that is good for this gateway alone.
+/// The records, with a token that is good for this device alone.
 #[derive(Debug)]
 pub(crate) struct Records {
     client: Client,
