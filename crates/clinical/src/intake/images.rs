@@ -225,7 +225,14 @@ pub(crate) async fn studies(
     let kept = tokio::task::spawn_blocking(move || {
         let kept = keep(&clinical, &peer, &body);
         if let (Err(NotTaken::NotKept(why)), Some(who)) = (&kept, &peer.identified) {
-            tracing::warn!(device = %who.device_name(), code = why.code(), %why, "a study is not kept");
+            let (device, code) = (who.device_name(), why.code());
+            match why {
+                // Their words name the patient: who tells it has them.
+                NotKept::NoPatient(_) | NotKept::OtherPatient { .. } => {
+                    tracing::warn!(%device, code, "a study is not kept");
+                }
+                why => tracing::warn!(%device, code, %why, "a study is not kept"),
+            }
         }
         kept
     });

@@ -178,8 +178,7 @@ mod tests {
         gathering.stored(Instance { patient: None, ..image("1.4", 1) });
         gathering.close();
         gathering.stored(image("1.5", 1));
-        let reports = waiting.numbers().into_iter().map(|number| {
-            let report = waiting.read(number).expect("readable").expect("there");
+        let reports = waiting::tests::all(&waiting).into_iter().map(|report| {
             let report = StudyReport::read(&report).expect("as the hub takes it");
             (report.study.clone(), report.series[0].instances.len())
         });

@@ -18,6 +18,10 @@ const AWAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 /// How long a report that the hub refuses rests at first, and at most: a person may say whose the images are.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(900));
 
+/// How long it is at least from one refusal to the next report that had been refused: a hub that knows none of its patients has peace
+/// from a sidecar with thousands of studies.
+const ONE_BY_ONE: Duration = Duration::from_secs(1);
+
 /// What the hub says of a report.
 #[derive(Debug)]
 enum Answer {
@@ -25,7 +29,7 @@ enum Answer {
     Kept,
     /// It keeps no records.
     NoRecords,
-    /// It does not take it: a code, and words.
+    /// It does not take it.
     Refused(Told),
     /// It is away, or busy.
     Away(Failure),
@@ -35,7 +39,6 @@ enum Answer {
 #[derive(Debug, Deserialize)]
 struct Told {
     code: String,
-    text: String,
 }
 
 /// How long something rests: each time twice as long.
@@ -62,64 +65,49 @@ pub(in crate::sidecar) async fn tell(waiting: Arc<Waiting>, client: Client, mut 
     let mut added = waiting.added();
     let mut hub = Rest::new(AWAY);
     let mut refused: HashMap<u64, Rest> = HashMap::new();
+    let mut one_by_one = Instant::now();
     loop {
         added.borrow_and_update();
-        let round = async {
-            for number in waiting.numbers() {
-                if refused.get(&number).is_some_and(|rest| rest.until > Instant::now()) {
-                    continue;
+        // First what it has not heard; then what has rested for longest.
+        let fresh = waiting.find(|number| !refused.contains_key(&number)).map(|number| (number, hub.until));
+        let rested = refused.iter().min_by_key(|(_, rest)| rest.until);
+        let rested = rested.map(|(number, rest)| (*number, rest.until.max(one_by_one).max(hub.until)));
+        let answered = async {
+            match fresh.or(rested) {
+                Some((number, at)) => {
+                    sleep_until(at).await;
+                    (number, told(&waiting, number, &client).await)
                 }
-                match told(&waiting, number, &client).await {
-                    Answer::Kept => drop(refused.remove(&number)),
-                    Answer::NoRecords => tracing::debug!(report = number, "the hub keeps no records"),
-                    Answer::Refused(why) => {
-                        let Told { code, text } = why;
-                        tracing::warn!(
-                            report = number,
-                            code,
-                            text,
-                            "the hub does not take word of images: it is told again"
-                        );
-                        refused.entry(number).or_insert_with(|| Rest::new(REFUSED)).again();
-                        continue;
-                    }
-                    Answer::Away(why) => {
-                        tracing::debug!(%why, "the hub is not told of images now");
-                        hub.again();
-                        return;
-                    }
-                }
-                if let Err(error) = waiting.remove(number) {
-                    tracing::error!(%error, report = number, "the hub is told of images once more");
-                    refused.entry(number).or_insert_with(|| Rest::new(REFUSED)).again();
-                }
-            }
-            hub = Rest::new(AWAY);
-        };
-        tokio::select! {
-            () = round => {}
-            () = stop.asked() => return,
-        }
-        let there = waiting.numbers();
-        refused.retain(|number, _| there.contains(number));
-        // Nothing to tell: until something comes. A hub that is away is left alone also then.
-        let next = refused.values().map(|rest| rest.until).min().filter(|_| hub.until <= Instant::now());
-        let next = next.or((hub.until > Instant::now()).then_some(hub.until));
-        let rested = async {
-            match next {
-                Some(until) => sleep_until(until).await,
                 None => std::future::pending().await,
             }
         };
-        let comes = async {
-            sleep_until(hub.until).await;
-            // The sender is held here, so this cannot fail.
-            let _ = added.changed().await;
-        };
-        tokio::select! {
-            () = rested => {}
-            () = comes => {}
+        let (number, answer) = tokio::select! {
+            answered = answered => answered,
+            _ = added.changed(), if fresh.is_none() => continue,
             () = stop.asked() => return,
+        };
+        let removed = match answer {
+            Answer::Kept => waiting.remove(number),
+            Answer::NoRecords => {
+                tracing::debug!(report = number, "the hub keeps no records");
+                waiting.remove(number)
+            }
+            // The text may name the patient, as the file does.
+            Answer::Refused(Told { code }) => Err(code.into()),
+            Answer::Away(why) => {
+                tracing::debug!(%why, "the hub is not told of images now");
+                hub.again();
+                continue;
+            }
+        };
+        hub = Rest::new(AWAY);
+        match removed {
+            Ok(()) => drop(refused.remove(&number)),
+            Err(why) => {
+                tracing::warn!(report = number, %why, "the hub does not take word of images, which `studies` has: it is told again");
+                refused.entry(number).or_insert_with(|| Rest::new(REFUSED)).again();
+                one_by_one = Instant::now() + ONE_BY_ONE;
+            }
         }
     }
 }
@@ -132,7 +120,8 @@ async fn told(waiting: &Waiting, number: u64, client: &Client) -> Answer {
         },
         // It made room for others.
         Ok(None) => Answer::Kept,
-        Err(error) => Answer::Away(error),
+        // Others are told.
+        Err(error) => Answer::Refused(Told { code: error.to_string() }),
     }
 }
 
@@ -145,7 +134,7 @@ fn understood(answer: &Response<Bytes>) -> Answer {
         }
         status => {
             let told = serde_json::from_slice(answer.body());
-            Answer::Refused(told.unwrap_or_else(|_| Told { code: status.to_string(), text: String::new() }))
+            Answer::Refused(told.unwrap_or_else(|_| Told { code: status.to_string() }))
         }
     }
 }

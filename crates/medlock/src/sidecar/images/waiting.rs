@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
+/// What a file takes of a disk at least, in bytes.
+const BLOCK: u64 = 4_096;
+
 /// The reports in a directory. One process has it open at a time.
 #[derive(Debug)]
 pub(in crate::sidecar) struct Waiting {
@@ -18,7 +21,7 @@ pub(in crate::sidecar) struct Waiting {
 
 #[derive(Debug)]
 struct State {
-    /// How many bytes each has, by its number.
+    /// How many bytes each takes, by its number.
     reports: BTreeMap<u64, u64>,
     bytes: u64,
     next: u64,
@@ -38,7 +41,7 @@ impl Waiting {
             let name = entry.file_name();
             let number = name.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|name| name.parse().ok());
             if let Some(number) = number {
-                reports.insert(number, entry.metadata()?.len());
+                reports.insert(number, taken(entry.metadata()?.len()));
             }
         }
         let next = reports.last_key_value().map_or(0, |(last, _)| last + 1);
@@ -53,7 +56,7 @@ impl Waiting {
     /// When the disk does not take it.
     pub(super) fn keep(&self, report: &[u8]) -> Result<(), Failure> {
         let mut state = self.state();
-        let length = report.len() as u64;
+        let length = taken(report.len() as u64);
         while state.bytes + length > self.most_bytes
             && let Some((oldest, bytes)) = state.reports.pop_first()
         {
@@ -70,9 +73,9 @@ impl Waiting {
         Ok(())
     }
 
-    /// Those that wait, oldest first.
-    pub(super) fn numbers(&self) -> Vec<u64> {
-        self.state().reports.keys().copied().collect()
+    /// The oldest that is wanted.
+    pub(super) fn find(&self, wanted: impl Fn(u64) -> bool) -> Option<u64> {
+        self.state().reports.keys().copied().find(|number| wanted(*number))
     }
 
     /// A report; `None` if it waits no longer.
@@ -109,15 +112,30 @@ impl Waiting {
     }
 }
 
+/// What a file of this length takes of a disk.
+const fn taken(length: u64) -> u64 {
+    length.next_multiple_of(BLOCK)
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// All that wait, oldest first.
+    pub(in crate::sidecar) fn all(waiting: &Waiting) -> Vec<Vec<u8>> {
+        let (mut all, mut from) = (Vec::new(), 0);
+        while let Some(number) = waiting.find(|number| number >= from) {
+            all.push(waiting.read(number).expect("readable").expect("there"));
+            from = number + 1;
+        }
+        all
+    }
 
     /// Shows REQ-INTAKE-45: what waits outlives a restart, in order, and the oldest make room.
     #[test]
     fn reports_wait_in_order_and_within_bounds() {
         let folder = tempfile::tempdir().expect("a folder");
-        let open = || Waiting::open(folder.path(), 10).expect("open");
+        let open = || Waiting::open(folder.path(), 3 * BLOCK).expect("open");
         let waiting = open();
         for report in [&b"one"[..], b"two", b"six"] {
             waiting.keep(report).expect("kept");
@@ -125,13 +143,10 @@ mod tests {
         waiting.remove(1).expect("removed");
         drop(waiting);
         let waiting = open();
-        let all = |waiting: &Waiting| -> Vec<Vec<u8>> {
-            let numbers = waiting.numbers().into_iter();
-            numbers.map(|number| waiting.read(number).expect("readable").expect("there")).collect()
-        };
         assert_eq!(all(&waiting), [b"one", b"six"]);
-        waiting.keep(b"eight").expect("kept");
-        assert_eq!(all(&waiting), [&b"six"[..], b"eight"], "the oldest made room");
-        assert_eq!((waiting.read(0).expect("readable"), waiting.numbers()), (None, vec![2, 3]));
+        let long = vec![b'x'; 5_000];
+        waiting.keep(&long).expect("kept");
+        assert_eq!(all(&waiting), [&b"six"[..], &long], "the oldest made room");
+        assert_eq!(waiting.read(0).expect("readable"), None);
     }
 }
