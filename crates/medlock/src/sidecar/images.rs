@@ -1,7 +1,8 @@
 //! The images that the machine has sent, told to a hub that keeps records: gathered by study, kept in the sidecar's folder until the
 //! hub has them.
 //!
-//! The guard never waits for this. What was stored within a second goes to the disk together; a loss of power takes no more.
+//! The guard never waits for this. What was stored within a second goes to the disk together; a loss of power takes no more. The hub is told
+//! of a study when nothing has come of it for a moment, or much, or for long: each report is another version of the ImagingStudy.
 
 mod telling;
 mod waiting;
@@ -10,10 +11,11 @@ use crate::Failure;
 use medlock_clinical::intake::{MOST_IMAGES, SeriesReport, StudyReport};
 use medlock_guard::dicom::images::Images;
 use medlock_guard::dicom::tap::Instance;
+use medlock_guard::dicom::text::Uid;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -23,8 +25,11 @@ pub(super) use waiting::Waiting;
 
 /// Images that wait for the writer: this is for a disk that stalls.
 const UNWRITTEN: usize = 4_096;
-/// How long images are gathered.
+/// How long images are gathered before they go to the disk.
 const GATHERED: Duration = Duration::from_secs(1);
+/// How long nothing more has come of a study, or at most something, when the hub is told of it.
+const QUIET: Duration = Duration::from_secs(3);
+const LONGEST: Duration = Duration::from_secs(60);
 /// The most bytes of reports that wait for the hub.
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -75,80 +80,124 @@ impl Images for Gathering {
 }
 
 fn write(images: &Receiver<Instance>, waiting: &Waiting, lost: &AtomicU64) {
-    while let Ok(first) = images.recv() {
-        let (mut gathered, until) = (Gathered::default(), Instant::now() + GATHERED);
-        gathered.add(&first, waiting);
-        // Until the time is over, or nobody sends any more.
-        while let Ok(image) = images.recv_timeout(until.saturating_duration_since(Instant::now())) {
+    let (mut gathered, mut next) = (Gathered::default(), Instant::now());
+    loop {
+        let image = if gathered.0.is_empty() {
+            next = Instant::now() + GATHERED;
+            images.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            images.recv_timeout(next.saturating_duration_since(Instant::now()))
+        };
+        let ends = matches!(image, Err(RecvTimeoutError::Disconnected));
+        if let Ok(image) = image {
             gathered.add(&image, waiting);
         }
-        gathered.keep(waiting);
-        let lost = lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            tracing::error!(
-                lost,
-                "images were sent faster than the disk takes word of them: the hub is not told of these"
-            );
+        if ends || Instant::now() >= next {
+            gathered.keep(waiting, ends);
+            next = Instant::now() + GATHERED;
+            let lost = lost.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                tracing::error!(
+                    lost,
+                    "images were sent faster than the disk takes word of them: the hub is not told of these"
+                );
+            }
+        }
+        if ends {
+            return;
         }
     }
 }
 
 /// What was stored of late, by study and Patient ID: a study whose images name two patients is told as two.
 #[derive(Debug, Default)]
-struct Gathered(BTreeMap<(String, String), StudyReport>);
+struct Gathered(BTreeMap<(String, String), Growing>);
+
+/// A report that grows.
+#[derive(Debug)]
+struct Growing {
+    report: StudyReport,
+    /// Where it waits, if the disk has it.
+    number: Option<u64>,
+    /// Whether the disk has all of it.
+    kept: bool,
+    began: Instant,
+    last: Instant,
+}
 
 impl Gathered {
     fn add(&mut self, image: &Instance, waiting: &Waiting) {
-        let text = |uid: Option<medlock_guard::dicom::text::Uid>| uid.map(|uid| uid.as_str().to_owned());
+        let text = |uid: Option<Uid>| uid.map(|uid| uid.as_str().to_owned());
         let patient = image.patient.filter(|patient| !patient.is_empty()).map(|patient| patient.to_string());
         let named = (text(image.study), text(image.series), text(image.sop_class), text(image.sop_instance), patient);
         let (Some(study), Some(series), Some(class), Some(instance), Some(patient)) = named else {
-            tracing::warn!(?image, "an image does not say whose it is, or of which study: the hub is not told of it");
+            tracing::warn!("an image does not say whose it is, or of which study: the hub is not told of it");
             return;
         };
-        let [date, time, zone] = image.began.map(|text| text.map(|text| text.to_string()));
+        let now = Instant::now();
         let key = (study.clone(), patient.clone());
-        let report = self.0.entry(key.clone()).or_insert_with(|| StudyReport {
-            study,
-            patient,
-            date,
-            time,
-            zone,
-            series: Vec::new(),
+        let growing = self.0.entry(key.clone()).or_insert_with(|| {
+            let [date, time, zone] = image.began.map(|text| text.map(|text| text.to_string()));
+            let report = StudyReport { study, patient, date, time, zone, series: Vec::new() };
+            Growing { report, number: None, kept: false, began: now, last: now }
         });
-        let place = report.series.iter().position(|one| one.uid == series).unwrap_or_else(|| {
+        (growing.kept, growing.last) = (false, now);
+        let all = &mut growing.report.series;
+        let place = all.iter().position(|one| one.uid == series).unwrap_or_else(|| {
             let modality = image.modality.map(|code| code.to_string());
-            report.series.push(SeriesReport { uid: series, modality, instances: Vec::new() });
-            report.series.len() - 1
+            all.push(SeriesReport { uid: series, modality, instances: Vec::new() });
+            all.len() - 1
         });
-        let instances = &mut report.series[place].instances;
         let image = (class, instance);
         // The same image twice in a row is one; the hub knows the others.
-        if instances.last() != Some(&image) {
-            instances.push(image);
+        if all[place].instances.last() != Some(&image) {
+            all[place].instances.push(image);
         }
-        if report.series.iter().map(|one| one.instances.len()).sum::<usize>() >= MOST_IMAGES
-            && let Some(full) = self.0.remove(&key)
+        if all.iter().map(|one| one.instances.len()).sum::<usize>() >= MOST_IMAGES
+            && let Some(mut full) = self.0.remove(&key)
         {
-            keep(&full, waiting);
+            full.keep(waiting);
+            full.release(waiting);
         }
     }
 
-    fn keep(self, waiting: &Waiting) {
-        self.0.values().for_each(|report| keep(report, waiting));
+    /// Has the disk keep all, and the hub be told of what grows no more: of all, if it `ends`.
+    fn keep(&mut self, waiting: &Waiting, ends: bool) {
+        self.0.retain(|_, growing| {
+            growing.keep(waiting);
+            let whole = ends || growing.last.elapsed() >= QUIET || growing.began.elapsed() >= LONGEST;
+            if whole {
+                growing.release(waiting);
+            }
+            !whole
+        });
     }
 }
 
-fn keep(report: &StudyReport, waiting: &Waiting) {
-    if let Err(error) = waiting.keep(&report.to_json()) {
-        tracing::error!(%error, study = report.study, "the hub is not told of images: the disk does not take word of them");
+impl Growing {
+    fn keep(&mut self, waiting: &Waiting) {
+        if self.kept {
+            return;
+        }
+        match waiting.keep(self.number, &self.report.to_json()) {
+            Ok(number) => (self.number, self.kept) = (Some(number), true),
+            Err(error) => {
+                let study = &self.report.study;
+                tracing::error!(%error, study, "the disk does not take word of images: the hub is not told of them");
+            }
+        }
+    }
+
+    fn release(&self, waiting: &Waiting) {
+        if let Some(number) = self.number {
+            waiting.release(number);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use medlock_guard::dicom::text::Uid;
 
     fn image(study: &str, number: usize) -> Instance {
         let uid = |text: &str| Uid::from_field(text.as_bytes());

@@ -62,12 +62,12 @@ impl Rest {
 
 /// Tells the hub behind `client` of what waits, until asked to stop.
 pub(in crate::sidecar) async fn tell(waiting: Arc<Waiting>, client: Client, mut stop: Stop) {
-    let mut added = waiting.added();
+    let mut released = waiting.released();
     let mut hub = Rest::new(AWAY);
     let mut refused: HashMap<u64, Rest> = HashMap::new();
     let mut one_by_one = Instant::now();
     loop {
-        added.borrow_and_update();
+        released.borrow_and_update();
         // First what it has not heard; then what has rested for longest.
         let fresh = waiting.find(|number| !refused.contains_key(&number)).map(|number| (number, hub.until));
         let rested = refused.iter().min_by_key(|(_, rest)| rest.until);
@@ -83,7 +83,7 @@ pub(in crate::sidecar) async fn tell(waiting: Arc<Waiting>, client: Client, mut 
         };
         let (number, answer) = tokio::select! {
             answered = answered => answered,
-            _ = added.changed(), if fresh.is_none() => continue,
+            _ = released.changed(), if fresh.is_none() => continue,
             () = stop.asked() => return,
         };
         let removed = match answer {

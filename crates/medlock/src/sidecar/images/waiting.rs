@@ -1,8 +1,9 @@
-//! Reports that wait for the hub: a file each, in order, bounded. One that the hub refuses holds up no others.
+//! Reports that wait for the hub: a file each, in order, bounded. One may still grow, and is not told before it is released; at a start
+//! all are.
 
 use crate::Failure;
 use medlock_node::files;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ pub(in crate::sidecar) struct Waiting {
     directory: PathBuf,
     most_bytes: u64,
     state: Mutex<State>,
-    added: watch::Sender<u64>,
+    released: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -25,6 +26,8 @@ struct State {
     reports: BTreeMap<u64, u64>,
     bytes: u64,
     next: u64,
+    /// Those that may still grow.
+    growing: BTreeSet<u64>,
 }
 
 impl Waiting {
@@ -45,37 +48,46 @@ impl Waiting {
             }
         }
         let next = reports.last_key_value().map_or(0, |(last, _)| last + 1);
-        let state = State { bytes: reports.values().sum(), reports, next };
-        let added = watch::channel(next).0;
-        Ok(Self { directory: directory.to_owned(), most_bytes, state: Mutex::new(state), added })
+        let state = State { bytes: reports.values().sum(), reports, next, growing: BTreeSet::new() };
+        let released = watch::channel(0).0;
+        Ok(Self { directory: directory.to_owned(), most_bytes, state: Mutex::new(state), released })
     }
 
-    /// Keeps a report, durably. Where there is no room, the oldest go.
+    /// Keeps a report, durably, in the place of the one with this number, or as a new one; its number. It may still grow. Where there is
+    /// no room, the oldest go.
     ///
     /// # Errors
     /// When the disk does not take it.
-    pub(super) fn keep(&self, report: &[u8]) -> Result<(), Failure> {
+    pub(super) fn keep(&self, number: Option<u64>, report: &[u8]) -> Result<u64, Failure> {
         let mut state = self.state();
         let length = taken(report.len() as u64);
+        let number = number.unwrap_or(state.next);
+        state.forget(number);
         while state.bytes + length > self.most_bytes
-            && let Some((oldest, bytes)) = state.reports.pop_first()
+            && let Some((&oldest, _)) = state.reports.first_key_value()
         {
             tracing::error!(report = oldest, "too much waits for the hub: it is not told of the oldest images");
-            state.bytes -= bytes;
+            state.forget(oldest);
             files::remove(&self.file(oldest))?;
         }
-        let number = state.next;
         files::replace(&self.file(number), report)?;
         state.reports.insert(number, length);
+        state.growing.insert(number);
         state.bytes += length;
-        state.next += 1;
-        self.added.send_replace(state.next);
-        Ok(())
+        state.next = state.next.max(number + 1);
+        Ok(number)
     }
 
-    /// The oldest that is wanted.
+    /// A report grows no more: the hub is told of it.
+    pub(super) fn release(&self, number: u64) {
+        self.state().growing.remove(&number);
+        self.released.send_modify(|count| *count += 1);
+    }
+
+    /// The oldest that is wanted and grows no more.
     pub(super) fn find(&self, wanted: impl Fn(u64) -> bool) -> Option<u64> {
-        self.state().reports.keys().copied().find(|number| wanted(*number))
+        let state = self.state();
+        state.reports.keys().copied().find(|number| !state.growing.contains(number) && wanted(*number))
     }
 
     /// A report; `None` if it waits no longer.
@@ -91,16 +103,13 @@ impl Waiting {
     /// # Errors
     /// When it cannot be removed: then the hub is told once more.
     pub(super) fn remove(&self, number: u64) -> Result<(), Failure> {
-        let mut state = self.state();
-        if let Some(bytes) = state.reports.remove(&number) {
-            state.bytes -= bytes;
-        }
+        self.state().forget(number);
         Ok(files::remove(&self.file(number))?)
     }
 
-    /// Changes with each report that comes.
-    pub(super) fn added(&self) -> watch::Receiver<u64> {
-        self.added.subscribe()
+    /// Changes with each report that is released.
+    pub(super) fn released(&self) -> watch::Receiver<u64> {
+        self.released.subscribe()
     }
 
     fn file(&self, number: u64) -> PathBuf {
@@ -109,6 +118,15 @@ impl Waiting {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn forget(&mut self, number: u64) {
+        self.growing.remove(&number);
+        if let Some(bytes) = self.reports.remove(&number) {
+            self.bytes -= bytes;
+        }
     }
 }
 
@@ -137,16 +155,27 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let open = || Waiting::open(folder.path(), 3 * BLOCK).expect("open");
         let waiting = open();
+        let put = |waiting: &Waiting, report: &[u8]| waiting.release(waiting.keep(None, report).expect("kept"));
         for report in [&b"one"[..], b"two", b"six"] {
-            waiting.keep(report).expect("kept");
+            put(&waiting, report);
         }
         waiting.remove(1).expect("removed");
         drop(waiting);
         let waiting = open();
         assert_eq!(all(&waiting), [b"one", b"six"]);
         let long = vec![b'x'; 5_000];
-        waiting.keep(&long).expect("kept");
+        put(&waiting, &long);
         assert_eq!(all(&waiting), [&b"six"[..], &long], "the oldest made room");
         assert_eq!(waiting.read(0).expect("readable"), None);
+        waiting.remove(2).expect("removed");
+        // One that grows is on the disk, and told when it is whole, or after the next start.
+        let number = waiting.keep(None, b"gro").expect("kept");
+        assert_eq!(waiting.keep(Some(number), b"grown").expect("kept"), number);
+        assert_eq!(all(&waiting), [&long[..]]);
+        waiting.release(number);
+        assert_eq!(all(&waiting), [&long[..], b"grown"]);
+        waiting.keep(Some(number), b"more").expect("kept");
+        drop(waiting);
+        assert_eq!(all(&open()), [&long[..], b"more"]);
     }
 }
