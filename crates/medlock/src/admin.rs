@@ -91,6 +91,14 @@ pub(crate) async fn ask_running(socket: &Path, request: &Request) -> Result<Resp
     ask_at(socket, "/v1/admin", request).await
 }
 
+/// Asks the clinical face of a running hub.
+///
+/// # Errors
+/// As [`ask_clinical`].
+pub(crate) async fn ask_running_clinical(socket: &Path, request: &Asked) -> Result<Told, Failure> {
+    ask_at(socket, "/v1/clinical", request).await
+}
+
 /// Asks the clinical face of the hub whose state is in `dir`: it runs, or nothing is done.
 ///
 /// # Errors
@@ -107,15 +115,7 @@ pub(crate) fn ask_clinical(dir: &Path, request: &Asked) -> Result<Told, Failure>
     })
 }
 
-/// Asks at a path of a running hub's socket.
-///
-/// # Errors
-/// As [`ask`].
-pub(crate) async fn ask_at<T: DeserializeOwned>(
-    socket: &Path,
-    path: &str,
-    request: &impl Serialize,
-) -> Result<T, Failure> {
+async fn ask_at<T: DeserializeOwned>(socket: &Path, path: &str, request: &impl Serialize) -> Result<T, Failure> {
     let answer = Client::unix(socket).post(path, "application/json", serde_json::to_vec(request)?).await?;
     if answer.status().is_success() {
         Ok(serde_json::from_slice(answer.body())?)

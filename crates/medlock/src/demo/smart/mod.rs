@@ -109,7 +109,7 @@ fn hub_folder(stage: &Stage) -> std::path::PathBuf {
 
 /// Asks as the administrator does, at the admin socket.
 async fn administer(folder: &Path, asked: &Asked) -> Result<Told, Failure> {
-    admin::ask_at(&folder.join(SOCKET), "/v1/clinical", asked).await
+    admin::ask_running_clinical(&folder.join(SOCKET), asked).await
 }
 
 async fn by_certificate(hub: &Hub) -> Result<(Records, String), Failure> {
