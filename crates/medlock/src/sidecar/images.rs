@@ -82,7 +82,7 @@ impl Images for Gathering {
 fn write(images: &Receiver<Instance>, waiting: &Waiting, lost: &AtomicU64) {
     let (mut gathered, mut next) = (Gathered::default(), Instant::now());
     loop {
-        let image = if gathered.0.is_empty() {
+        let image = if gathered.is_empty() {
             next = Instant::now() + GATHERED;
             images.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
@@ -111,7 +111,11 @@ fn write(images: &Receiver<Instance>, waiting: &Waiting, lost: &AtomicU64) {
 
 /// What was stored of late, by study and Patient ID: a study whose images name two patients is told as two.
 #[derive(Debug, Default)]
-struct Gathered(BTreeMap<(String, String), Growing>);
+struct Gathered {
+    growing: BTreeMap<(String, String), Growing>,
+    /// Images that do not say whose they are, or of which study.
+    nameless: u64,
+}
 
 /// A report that grows.
 #[derive(Debug)]
@@ -126,17 +130,21 @@ struct Growing {
 }
 
 impl Gathered {
+    fn is_empty(&self) -> bool {
+        self.growing.is_empty() && self.nameless == 0
+    }
+
     fn add(&mut self, image: &Instance, waiting: &Waiting) {
         let text = |uid: Option<Uid>| uid.map(|uid| uid.as_str().to_owned());
         let patient = image.patient.filter(|patient| !patient.is_empty()).map(|patient| patient.to_string());
         let named = (text(image.study), text(image.series), text(image.sop_class), text(image.sop_instance), patient);
         let (Some(study), Some(series), Some(class), Some(instance), Some(patient)) = named else {
-            tracing::warn!("an image does not say whose it is, or of which study: the hub is not told of it");
+            self.nameless += 1;
             return;
         };
         let now = Instant::now();
         let key = (study.clone(), patient.clone());
-        let growing = self.0.entry(key.clone()).or_insert_with(|| {
+        let growing = self.growing.entry(key.clone()).or_insert_with(|| {
             let [date, time, zone] = image.began.map(|text| text.map(|text| text.to_string()));
             let report = StudyReport { study, patient, date, time, zone, series: Vec::new() };
             Growing { report, number: None, kept: false, began: now, last: now }
@@ -154,7 +162,7 @@ impl Gathered {
             all[place].instances.push(image);
         }
         if all.iter().map(|one| one.instances.len()).sum::<usize>() >= MOST_IMAGES
-            && let Some(mut full) = self.0.remove(&key)
+            && let Some(mut full) = self.growing.remove(&key)
         {
             full.keep(waiting);
             full.release(waiting);
@@ -163,7 +171,14 @@ impl Gathered {
 
     /// Has the disk keep all, and the hub be told of what grows no more: of all, if it `ends`.
     fn keep(&mut self, waiting: &Waiting, ends: bool) {
-        self.0.retain(|_, growing| {
+        let nameless = std::mem::take(&mut self.nameless);
+        if nameless > 0 {
+            tracing::warn!(
+                nameless,
+                "images do not say whose they are, or of which study: the hub is not told of them"
+            );
+        }
+        self.growing.retain(|_, growing| {
             growing.keep(waiting);
             let whole = ends || growing.last.elapsed() >= QUIET || growing.began.elapsed() >= LONGEST;
             if whole {
