@@ -442,6 +442,7 @@ pub(crate) mod tests {
             sop_instance: Uid::from_field(format!("1.2.3.{number}").as_bytes()),
             patient: Some(crate::dicom::text::patient_id(b"P<17>\n")),
             study: Uid::from_field(b"1.2.9"),
+            ..Instance::default()
         }
     }
 

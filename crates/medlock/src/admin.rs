@@ -91,6 +91,14 @@ pub(crate) async fn ask_running(socket: &Path, request: &Request) -> Result<Resp
     ask_at(socket, "/v1/admin", request).await
 }
 
+/// Asks the clinical face of a running hub.
+///
+/// # Errors
+/// As [`ask_clinical`].
+pub(crate) async fn ask_running_clinical(socket: &Path, request: &Asked) -> Result<Told, Failure> {
+    ask_at(socket, "/v1/clinical", request).await
+}
+
 /// Asks the clinical face of the hub whose state is in `dir`: it runs, or nothing is done.
 ///
 /// # Errors

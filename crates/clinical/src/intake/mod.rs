@@ -16,6 +16,7 @@
 mod coap;
 mod codes;
 mod delivery;
+mod images;
 mod observation;
 mod quota;
 mod study;
@@ -26,6 +27,8 @@ mod write;
 pub(crate) use quota::Records as Quota;
 
 pub use delivery::{DELIVERY_SYSTEM, SORT_SYSTEM};
+pub(crate) use images::studies;
+pub use images::{MOST_IMAGES, PATH as STUDIES, SeriesReport, StudyReport, WrongReport};
 pub use observation::READING_SYSTEM;
 pub(crate) use waiting::{Listed, NotAssigned};
 
@@ -113,7 +116,7 @@ impl Intake for Clinical {
 
     fn images(&self, from: Handed<'_>, study: &StoredStudy) -> Result<Kept, NotKept> {
         let caller = self.handed(&from, Operation::Store, study.series.iter().map(|one| one.instances.len()).sum())?;
-        self.study(&caller, study)
+        self.study(&caller, from.who.device_name(), study)
     }
 }
 

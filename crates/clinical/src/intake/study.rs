@@ -1,7 +1,7 @@
-//! Images that were stored as an ImagingStudy: identifiers, modality, start; nothing of what is on them.
+//! Images that were stored as an ImagingStudy: identifiers, modality, start, which device made them; nothing of what is on them.
 
 use super::take::{TRIES, Thing};
-use super::write::{Object, coding};
+use super::write::{self, Object, coding};
 use crate::Clinical;
 use crate::access::{Caller, Verb};
 use crate::json::{self, Document, Limits, Node};
@@ -10,6 +10,7 @@ use crate::outcome::{Code, Issue, Issues};
 use crate::query::Plan;
 use crate::seam::{Kept, NotKept, StoredSeries, StoredStudy};
 use crate::store::{Act, Condition};
+use medlock_trust::DeviceName;
 use std::collections::BTreeMap;
 
 /// The system of DICOM's unique identifiers (FHIR R4, ImagingStudy).
@@ -17,73 +18,103 @@ const DICOM_UID: &str = "urn:dicom:uid";
 const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
 const URI: &str = "urn:ietf:rfc:3986";
 
-/// The series of a study by their identifiers: modality, and the class of each instance.
+/// The series of a study by their identifiers.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Series(BTreeMap<String, (String, BTreeMap<String, String>)>);
+struct Series(BTreeMap<String, One>);
+
+/// A series.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct One {
+    modality: String,
+    /// What else is said of it, as it is written.
+    others: Vec<(String, String)>,
+    /// Its instances, each as it is written.
+    instances: BTreeMap<String, String>,
+}
 
 impl Series {
     /// Those of an ImagingStudy as it is kept.
     fn of(study: Node<'_, '_>) -> Self {
+        const WRITTEN: [&str; 4] = ["uid", "modality", "numberOfInstances", "instance"];
         let mut all = Self::default();
         let text =
             |node: Node<'_, '_>, name: &str| node.member(name).and_then(Node::text).unwrap_or_default().into_owned();
-        let code =
-            |node: Node<'_, '_>, name: &str| node.member(name).map(|coding| text(coding, "code")).unwrap_or_default();
         let list = study.member("series");
         for series in list.iter().flat_map(|list| list.items()) {
             let instances = series.member("instance");
             let instances = instances.iter().flat_map(|list| list.items());
-            let instances = instances.map(|instance| {
-                let class = code(instance, "sopClass");
-                (text(instance, "uid"), class.strip_prefix("urn:oid:").unwrap_or(&class).to_owned())
-            });
-            all.0.insert(text(series, "uid"), (code(series, "modality"), instances.collect()));
+            let others = series.members().filter(|(name, _)| !WRITTEN.contains(&name.as_ref()));
+            let one = One {
+                modality: series.member("modality").map(|coding| text(coding, "code")).unwrap_or_default(),
+                others: others.map(|(name, value)| (name.into_owned(), source(value))).collect(),
+                instances: instances.map(|instance| (text(instance, "uid"), source(instance))).collect(),
+            };
+            all.0.insert(text(series, "uid"), one);
         }
         all
     }
 
-    /// Adds what came; whether anything of it is new.
-    fn add(&mut self, came: &[StoredSeries]) -> bool {
+    /// Adds what `performer` made; whether anything of it is new.
+    fn add(&mut self, came: &[StoredSeries], performer: &str) -> bool {
         let mut new = false;
         for series in came {
-            let known = self.0.entry(series.uid.clone()).or_insert_with(|| (series.modality.clone(), BTreeMap::new()));
+            let known = self.0.entry(series.uid.clone()).or_insert_with(|| One {
+                modality: series.modality.clone(),
+                others: vec![("performer".to_owned(), format!("[{{\"actor\":{performer}}}]"))],
+                instances: BTreeMap::new(),
+            });
             for (class, uid) in &series.instances {
-                new |= known.1.insert(uid.clone(), class.clone()).is_none();
+                known.instances.entry(uid.clone()).or_insert_with(|| {
+                    new = true;
+                    instance(class, uid)
+                });
             }
         }
         new
     }
 
     fn write(&self, out: &mut Object) {
-        let mut modalities: Vec<&str> = self.0.values().map(|(modality, _)| modality.as_str()).collect();
+        let mut modalities: Vec<&str> = self.0.values().map(|one| one.modality.as_str()).collect();
         modalities.sort_unstable();
         modalities.dedup();
         let modalities: Vec<String> = modalities.into_iter().map(|modality| coding(DCM, modality, "")).collect();
-        let instances: usize = self.0.values().map(|(_, instances)| instances.len()).sum();
+        let instances: usize = self.0.values().map(|one| one.instances.len()).sum();
         out.raw("modality", &format!("[{}]", modalities.join(",")));
         out.raw("numberOfSeries", &self.0.len().to_string());
         out.raw("numberOfInstances", &instances.to_string());
-        let series = self.0.iter().map(|(uid, (modality, instances))| {
+        let series = self.0.iter().map(|(uid, series)| {
             let mut one = Object::new();
             one.text("uid", uid);
-            one.raw("modality", &coding(DCM, modality, ""));
-            one.raw("numberOfInstances", &instances.len().to_string());
-            let instances = instances.iter().map(|(uid, class)| {
-                let mut one = Object::new();
-                one.text("uid", uid);
-                one.raw("sopClass", &coding(URI, &format!("urn:oid:{class}"), ""));
-                one.text_of()
-            });
-            one.raw("instance", &format!("[{}]", instances.collect::<Vec<_>>().join(",")));
+            one.raw("modality", &coding(DCM, &series.modality, ""));
+            for (name, value) in &series.others {
+                one.raw(name, value);
+            }
+            one.raw("numberOfInstances", &series.instances.len().to_string());
+            let instances: Vec<&str> = series.instances.values().map(String::as_str).collect();
+            one.raw("instance", &format!("[{}]", instances.join(",")));
             one.text_of()
         });
         out.raw("series", &format!("[{}]", series.collect::<Vec<_>>().join(",")));
     }
 }
 
+fn instance(class: &str, uid: &str) -> String {
+    let mut one = Object::new();
+    one.text("uid", uid);
+    one.raw("sopClass", &coding(URI, &format!("urn:oid:{class}"), ""));
+    one.text_of()
+}
+
+/// As it is written.
+fn source(node: Node<'_, '_>) -> String {
+    let mut text = Vec::new();
+    json::minified(node, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 impl Clinical {
     /// Keeps the study, or adds to it what is new.
-    pub(super) fn study(&self, caller: &Caller, study: &StoredStudy) -> Result<Kept, NotKept> {
+    pub(super) fn study(&self, caller: &Caller, name: &DeviceName, study: &StoredStudy) -> Result<Kept, NotKept> {
         let identifier = format!("urn:oid:{}", study.uid);
         let unfit = |issues: Issues| NotKept::Unfit { number: 0, issues };
         for _ in 0..TRIES {
@@ -91,6 +122,7 @@ impl Clinical {
             let limit = self.settings().search_limit;
             let held = self.records().matching(&caller.sight_to_write(Verb::Search), &plan, limit)?.into_iter().next();
             let mut series = Series::default();
+            let (bound, device) = self.device_of(name)?;
             // What else was said of the study stays. So does whose it is: another Patient ID neither moves it nor adds to it.
             let mut out = match &held {
                 Some(held) => {
@@ -101,7 +133,7 @@ impl Clinical {
                 }
                 None => beginning(&identifier, study, self.patient_of_images(study)?),
             };
-            if !series.add(&study.series) && held.is_some() {
+            if !series.add(&study.series, &write::device((name, device.id()))) && held.is_some() {
                 return Ok(Kept::Known);
             }
             series.write(&mut out);
@@ -123,7 +155,9 @@ impl Clinical {
                     bases: self.bases(),
                 },
             };
-            if self.applied(caller, vec![act], None)? {
+            let mut acts = self.beside(caller, name, &device, Vec::new())?;
+            acts.push(act);
+            if self.applied(caller, acts, Some((*name, bound)))? {
                 return Ok(Kept::New);
             }
         }
@@ -180,9 +214,7 @@ fn others(study: Node<'_, '_>) -> Object {
     const WRITTEN: [&str; 6] = ["resourceType", "id", "modality", "numberOfSeries", "numberOfInstances", "series"];
     let mut out = Object::resource("ImagingStudy");
     for (name, value) in study.members().filter(|(name, _)| !WRITTEN.contains(&name.as_ref())) {
-        let mut text = Vec::new();
-        json::minified(value, &mut text);
-        out.raw(&name, &String::from_utf8_lossy(&text));
+        out.raw(&name, &source(value));
     }
     out
 }

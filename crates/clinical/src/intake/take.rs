@@ -221,7 +221,7 @@ impl Clinical {
     }
 
     /// What makes the Device, and what is beside the things, where it is not here.
-    fn beside(
+    pub(super) fn beside(
         &self,
         caller: &Caller,
         name: &DeviceName,

@@ -20,6 +20,7 @@ mod websocket;
 pub(crate) use export::Turns;
 pub(crate) use places::Places;
 
+use crate::intake::{self, STUDIES};
 use crate::{Clinical, auth};
 use axum::Router;
 use axum::extract::State;
@@ -121,7 +122,8 @@ pub(crate) fn people(clinical: Arc<Clinical>) -> Router {
 
 /// The paths of the devices' door, which is reached at `address`.
 pub(crate) fn devices(clinical: Arc<Clinical>, address: &str) -> Router {
-    both(Door { clinical, base: base(address).into(), of_devices: true })
+    let images = Router::new().route(STUDIES, post(intake::studies)).with_state(Arc::clone(&clinical));
+    both(Door { clinical, base: base(address).into(), of_devices: true }).merge(images)
 }
 
 fn base(address: &str) -> String {

@@ -2,7 +2,7 @@
 
 use crate::backend::Backend;
 use crate::fixture::{Device, House, device, patient, patients};
-use http::StatusCode;
+use http::{Request, StatusCode};
 use medlock_clinical::seam::{
     Delivered, Delivery, Handed, Incarnation, Intake as _, Kept, NotKept, Numbered, Refusal, Sort, StoredSeries,
     StoredStudy,
@@ -414,7 +414,7 @@ async fn a_delivery_of_nobody_waits_until_a_person_says_whose_it_was() {
             "policy": [{ "uri": "urn:medlock:fhir:base-policy" }],
             "provision": { "provision": [{ "type": "deny" }] },
         });
-        let request = http::Request::post("/fhir/Consent").header("authorization", format!("Bearer {token}"));
+        let request = Request::post("/fhir/Consent").header("authorization", format!("Bearer {token}"));
         let request = request.header("content-type", "application/fhir+json");
         house.people_json(request, denies.to_string()).await.made();
         let done = assign(json!([now]), format!("Patient/{carl}")).await;
@@ -513,7 +513,7 @@ async fn identifiers_of_what_devices_report_are_reserved() {
     }
 }
 
-/// Shows REQ-INTAKE-07, REQ-INTAKE-27: a study grows by what is of its patient, is whose its images say, and has nothing that is on them.
+/// Shows REQ-INTAKE-07, REQ-INTAKE-27, REQ-INTAKE-47: a study grows by what is of its patient, is whose its images say, and has nothing that is on them.
 #[tokio::test(flavor = "multi_thread")]
 async fn images_become_a_study() {
     for house in House::both() {
@@ -540,7 +540,13 @@ async fn images_become_a_study() {
         // What people add stays, and so does whose it is.
         let mut found = resources(&gateway.get("ImagingStudy?identifier=urn:dicom:uid|urn:oid:1.2.3").await).remove(0);
         assert_eq!(found["subject"]["reference"], format!("Patient/{anna}"));
+        // Who made them is a Device of the records.
+        let performer = &found["series"][0]["performer"][0]["actor"]["reference"];
+        let own = gateway.get("Device?identifier=urn:medlock:fhir:device|ct").await.found();
+        assert_eq!(performer, &json!(format!("Device/{}", own[0])), "{found}");
         found["description"] = json!("head");
+        found["series"][0]["description"] = json!("axial");
+        found["series"][0]["instance"][0]["title"] = json!("scout");
         let path = format!("ImagingStudy/{}", found["id"].as_str().expect("an id"));
         let headers = [("content-type", "application/fhir+json")];
         assert_eq!(gateway.send("PUT", &path, &headers, &found.to_string()).await.status, StatusCode::OK);
@@ -556,6 +562,9 @@ async fn images_become_a_study() {
         assert_eq!((&found["description"], &found["numberOfInstances"]), (&json!("head"), &json!(3)));
         assert_eq!(found["subject"]["reference"], format!("Patient/{anna}"));
         assert_eq!(found["series"][0]["instance"].as_array().map(Vec::len), Some(3));
+        let series = &found["series"][0];
+        assert_eq!((&series["description"], &series["instance"][0]["title"]), (&json!("axial"), &json!("scout")));
+        assert_eq!(series["performer"][0]["actor"]["reference"], json!(format!("Device/{}", own[0])));
         assert_eq!(resources(&gateway.get(&format!("ImagingStudy?patient={anna}&modality=CT")).await).len(), 1);
         // Two patients of that number: nobody can tell whose it is.
         let mut twin = patient("Bert");
@@ -564,5 +573,49 @@ async fn images_become_a_study() {
         let other = StoredStudy { uid: "1.2.9".to_owned(), ..study("P17", &[9]) };
         assert_eq!(give(&other).expect_err("nobody's").code(), "intake-no-patient");
         assert_eq!(give(&study("P17", &[4])).expect("kept"), Kept::New, "one of the two has the study");
+    }
+}
+
+/// Shows REQ-INTAKE-46: a sidecar tells of images by its machine's credential; what is refused says whether it is worth another try.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_tells_of_images_at_the_devices_door() {
+    for house in House::both() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+        let mut anna = patient("Anna");
+        anna["identifier"] = json!([{ "value": "P17" }]);
+        let anna = gateway.create(&anna).await.made();
+        let (ct, sensor) = (house.device("ct", Role::Modality), house.device("cgm", Role::Sensor));
+        let report = json!({
+            "study": "1.2.3", "patient": "P17", "date": "20260102", "time": "030405", "zone": "+0100",
+            "series": [{ "uid": "1.2.3.4", "modality": "CT", "instances": [["1.2.840.10008.5.1.4.1.1.2", "1.2.3.4.1"]] }],
+        });
+        let tell = async |peer, report: &Value| {
+            let request = Request::post("/v1/studies").header("content-type", "application/json");
+            let answer = house.ask(peer, request, report.to_string().into()).await;
+            (answer.status.as_u16(), answer.body["code"].as_str().unwrap_or_default().to_owned())
+        };
+        let code = |status: u16, code: &str| (status, code.to_owned());
+        assert_eq!(tell(ct.peer(), &report).await, code(204, ""));
+        assert_eq!(tell(ct.peer(), &report).await, code(204, ""), "it is known");
+        let found = resources(&gateway.get(&format!("ImagingStudy?patient={anna}")).await).remove(0);
+        assert_eq!((&found["started"], &found["numberOfInstances"]), (&json!("2026-01-02T03:04:05+01:00"), &json!(1)));
+        // Beside it: which credential said so, and what the judge thought of it.
+        let path = format!("Provenance?target=ImagingStudy/{}", found["id"].as_str().expect("an id"));
+        let provenance = resources(&gateway.get(&path).await).remove(0);
+        assert_eq!(provenance["agent"][0]["who"]["identifier"]["value"], "ct", "{provenance}");
+        // At the people's door there is no such thing.
+        let request = Request::post("/v1/studies").header("content-type", "application/json");
+        let answer = house.people_json(request, report.to_string()).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        let mut other = report.clone();
+        other["patient"] = json!("P18");
+        other["study"] = json!("1.2.4");
+        assert_eq!(tell(ct.peer(), &other).await, code(422, "intake-no-patient"));
+        other["study"] = json!("1.2.x");
+        assert_eq!(tell(ct.peer(), &other).await, code(400, "study-report-wrong"));
+        assert_eq!(tell(crate::fixture::nobody(), &report).await, code(403, "operational-credential-needed"));
+        assert_eq!(tell(sensor.peer(), &report).await.0, 403, "who measures stores no images");
+        house.news(&ct, State::Compromised);
+        assert_eq!(tell(ct.peer(), &report).await, code(403, "compromised"));
     }
 }

@@ -20,6 +20,8 @@ const VALUE: usize = 64;
 const AFFECTED_SOP_CLASS: Tag = 0x0000_0002;
 const REQUESTED_SOP_CLASS: Tag = 0x0000_0003;
 const COMMAND_FIELD: Tag = 0x0000_0100;
+const MESSAGE: Tag = 0x0000_0110;
+const MESSAGE_ANSWERED: Tag = 0x0000_0120;
 const DATA_SET_TYPE: Tag = 0x0000_0800;
 const STATUS: Tag = 0x0000_0900;
 const AFFECTED_SOP_INSTANCE: Tag = 0x0000_1000;
@@ -55,6 +57,7 @@ struct Parts {
     data_set_type: Option<u16>,
     status: Option<u16>,
     instance: Option<Uid>,
+    message: Option<u16>,
 }
 
 /// A whole command.
@@ -66,6 +69,8 @@ pub(crate) struct Command {
     pub(crate) instance: Option<Uid>,
     pub(crate) status: Option<u16>,
     pub(crate) has_data: bool,
+    /// Its number, or that of the command it answers.
+    pub(crate) message: Option<u16>,
 }
 
 impl CommandSet {
@@ -141,6 +146,7 @@ impl CommandSet {
             requested_class: parts.requested_class,
             instance: parts.instance,
             status: parts.status,
+            message: parts.message,
             // 0101: no data set (PS3.7 section 9.1).
             has_data: parts.data_set_type.ok_or(Violation::CommandSet("has no data set type"))? != 0x0101,
         })
@@ -151,7 +157,14 @@ impl Parts {
     const fn wants(tag: Tag) -> bool {
         matches!(
             tag,
-            AFFECTED_SOP_CLASS | REQUESTED_SOP_CLASS | COMMAND_FIELD | DATA_SET_TYPE | STATUS | AFFECTED_SOP_INSTANCE
+            AFFECTED_SOP_CLASS
+                | REQUESTED_SOP_CLASS
+                | COMMAND_FIELD
+                | MESSAGE
+                | MESSAGE_ANSWERED
+                | DATA_SET_TYPE
+                | STATUS
+                | AFFECTED_SOP_INSTANCE
         )
     }
 
@@ -169,6 +182,7 @@ impl Parts {
             AFFECTED_SOP_CLASS => self.affected_class = class()?,
             REQUESTED_SOP_CLASS => self.requested_class = class()?,
             COMMAND_FIELD => self.field = number()?,
+            MESSAGE | MESSAGE_ANSWERED => self.message = number().ok().flatten(),
             DATA_SET_TYPE => self.data_set_type = number()?,
             STATUS => self.status = number()?,
             AFFECTED_SOP_INSTANCE => self.instance = Uid::from_field(value),
@@ -325,6 +339,7 @@ mod tests {
             instance: None,
             status: None,
             has_data: true,
+            message: None,
         };
         command.judge(from, &Proposed { id: 1, abstract_syntax: uid(context), reversed }).is_ok()
     }

@@ -7,6 +7,7 @@ use crate::{
     dicom::{
         associate::{Proposed, Request},
         close::Close,
+        images::{Images, Unanswered},
         pump::{Cause, Plain, pump},
         refuse::Refusal,
         tap::{End, Tap},
@@ -113,6 +114,8 @@ pub struct Services {
     pub sessions: Arc<LiveSessions>,
     /// Where events are recorded.
     pub audit: AuditLog,
+    /// Who is told of the images that the machine sends.
+    pub images: Arc<dyn Images>,
 }
 
 /// A guard with its listeners open.
@@ -446,8 +449,12 @@ impl Shared {
             }
         };
         let mut report = |from: End, happening| self.tell_from(&opening, &marks, from, happening);
+        let mut unanswered = Unanswered::of(far.other());
         let event = |from, event| {
             close.see(event);
+            if let Some(instance) = unanswered.see(from, event) {
+                self.services.images.stored(instance);
+            }
             transfers.see(from, event, &mut report);
         };
         let ended =

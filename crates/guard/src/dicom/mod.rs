@@ -11,6 +11,7 @@ mod close;
 mod command;
 pub mod elements;
 mod guard;
+pub mod images;
 pub mod pump;
 pub mod refuse;
 pub mod tap;

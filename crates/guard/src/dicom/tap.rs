@@ -10,13 +10,18 @@ use crate::dicom::{
     command::{Command, CommandSet},
     elements::{Elements, Encoding, Tag},
     refuse::Reject,
-    text::{PatientId, Uid, patient_id},
+    text::{PatientId, Short, Uid, patient_id, short},
 };
 
 const HEADER: usize = 6;
+const SOP_INSTANCE: Tag = 0x0008_0018;
+const STUDY_DATE: Tag = 0x0008_0020;
+const STUDY_TIME: Tag = 0x0008_0030;
+const MODALITY: Tag = 0x0008_0060;
+const ZONE: Tag = 0x0008_0201;
 const PATIENT_ID: Tag = 0x0010_0020;
 const STUDY: Tag = 0x0020_000d;
-const SOP_INSTANCE: Tag = 0x0008_0018;
+const SERIES: Tag = 0x0020_000e;
 
 /// One of the two ends of an association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +54,14 @@ pub struct Instance {
     pub patient: Option<PatientId>,
     /// Of which study.
     pub study: Option<Uid>,
+    /// Of which series.
+    pub series: Option<Uid>,
+    /// Made by what kind of machine (0008,0060).
+    pub modality: Option<Short>,
+    /// When the study began: date (0008,0020), time (0008,0030), and the offset of both from UTC (0008,0201).
+    pub began: [Option<Short>; 3],
+    /// The number of the message that sends it.
+    pub message: Option<u16>,
 }
 
 /// What is asked for by a query or retrieve.
@@ -73,8 +86,13 @@ pub enum Event {
     Storing(Instance),
     /// An end sent an instance to its last byte.
     Stored(Instance),
-    /// An end answered a store with this status: 0000 success, Bxxx warning, else failure (PS3.7 annex C).
-    Answered(u16),
+    /// An end answered a store.
+    Answered {
+        /// 0000 success, Bxxx warning, else failure (PS3.7 annex C).
+        status: u16,
+        /// The number of the message that sent the instance.
+        message: Option<u16>,
+    },
     /// An end asked.
     Asked(Query, Option<Uid>),
     /// An end asked for the release.
@@ -404,8 +422,13 @@ enum Message {
 fn take(instance: &mut Instance, tag: Tag, value: &[u8]) {
     match tag {
         SOP_INSTANCE if instance.sop_instance.is_none() => instance.sop_instance = Uid::from_field(value),
+        STUDY_DATE => instance.began[0] = short(value),
+        STUDY_TIME => instance.began[1] = short(value),
+        ZONE => instance.began[2] = short(value),
+        MODALITY => instance.modality = short(value),
         PATIENT_ID => instance.patient = Some(patient_id(value)),
         STUDY => instance.study = Uid::from_field(value),
+        SERIES => instance.series = Uid::from_field(value),
         _ => {}
     }
 }
@@ -429,9 +452,15 @@ impl Message {
         match self {
             Self::Command { set, .. } => set.feed(bytes)?,
             Self::Data { elements, instance, told, .. } if !elements.is_done() => {
-                let wanted = |tag: Tag| matches!(tag, SOP_INSTANCE | PATIENT_ID | STUDY);
+                let wanted = |tag: Tag| {
+                    matches!(
+                        tag,
+                        SOP_INSTANCE | STUDY_DATE | STUDY_TIME | MODALITY | ZONE | PATIENT_ID | STUDY | SERIES
+                    )
+                };
                 elements.feed(bytes, wanted, &mut |tag, value| take(instance, tag, value));
-                if !*told && instance.study.is_some() {
+                // Not before all that is wanted has passed: however the bytes are cut, the same is told.
+                if !*told && elements.is_done() {
                     *told = true;
                     event(Event::Storing(*instance));
                 }
@@ -466,12 +495,14 @@ impl Command {
     fn ended(&self, context: u8, encoding: Encoding, event: &mut impl FnMut(Event)) -> Message {
         match self.field {
             0x0001 if self.has_data => {
-                let instance =
-                    Instance { sop_class: self.affected_class, sop_instance: self.instance, ..Instance::default() };
-                let elements = Elements::new(encoding, STUDY);
+                let (sop_class, sop_instance, message) = (self.affected_class, self.instance, self.message);
+                let instance = Instance { sop_class, sop_instance, message, ..Instance::default() };
+                let elements = Elements::new(encoding, SERIES);
                 return Message::Data { context, elements, instance, told: false };
             }
-            0x8001 => event(Event::Answered(self.status.unwrap_or(0xffff))),
+            0x8001 => {
+                event(Event::Answered { status: self.status.unwrap_or(0xffff), message: self.message });
+            }
             0x0020 => event(Event::Asked(Query::Find, self.affected_class)),
             0x0021 => event(Event::Asked(Query::Move, self.affected_class)),
             0x0010 => event(Event::Asked(Query::Get, self.affected_class)),

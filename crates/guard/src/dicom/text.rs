@@ -78,8 +78,17 @@ impl fmt::Debug for Uid {
 /// A patient's identifier as the images say it (0010,0020): the first 64 bytes.
 pub type PatientId = Text<64>;
 
+/// A code, date or time as the images say it (PS3.5 section 6.2: CS, DA, TM, SH): the first 16 bytes.
+pub type Short = Text<16>;
+
+/// A short text from a data element; `None` if it is empty.
+pub(crate) fn short(field: &[u8]) -> Option<Short> {
+    let text: Short = Text::cut(trim(field, |byte| byte == 0 || byte == b' '));
+    (!text.is_empty()).then_some(text)
+}
+
 /// A patient identifier from a data element.
-pub(crate) fn patient_id(field: &[u8]) -> PatientId {
+pub fn patient_id(field: &[u8]) -> PatientId {
     Text::cut(trim(field, |byte| byte == 0 || byte == b' '))
 }
 

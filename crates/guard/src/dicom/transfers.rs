@@ -22,14 +22,14 @@ impl Transfers {
                 self.study(from, &instance, report);
             }
             Event::Stored(instance) => self.study(from, &instance, report).count(&instance),
-            Event::Answered(status) if !is_stored(status) => {
+            Event::Answered { status, .. } if !is_stored(status) => {
                 // Answers come in the order of the stores but for rare peers; the youngest study of the other end it is.
                 if let Some((_, study)) = self.studies.iter_mut().rfind(|(sender, _)| *sender != from) {
                     study.failures += 1;
                 }
             }
             Event::Asked(_, class) => report(from, Happening::Queried(class)),
-            Event::Answered(_)
+            Event::Answered { .. }
             | Event::Accepted(_)
             | Event::Rejected(_)
             | Event::ReleaseRequested
@@ -62,7 +62,7 @@ impl Transfers {
 }
 
 /// Success, or stored with a warning (PS3.7 annex C.1 to C.4).
-const fn is_stored(status: u16) -> bool {
+pub(super) const fn is_stored(status: u16) -> bool {
     matches!(status, 0x0000 | 0x0001 | 0x0107 | 0x0116 | 0xb000..=0xbfff)
 }
 
@@ -83,11 +83,11 @@ mod tests {
             for _ in 0..3 {
                 transfers.see(End::Requestor, Event::Storing(instance(study)), &mut report);
                 transfers.see(End::Requestor, Event::Stored(instance(study)), &mut report);
-                transfers.see(End::Acceptor, Event::Answered(0xa700), &mut report);
+                transfers.see(End::Acceptor, Event::Answered { status: 0xa700, message: None }, &mut report);
             }
             assert!(transfers.studies.len() <= MAX_STUDIES);
         }
-        transfers.see(End::Acceptor, Event::Answered(0xb007), &mut report);
+        transfers.see(End::Acceptor, Event::Answered { status: 0xb007, message: None }, &mut report);
         transfers.end(&mut report);
         let begun = reports.iter().filter(|(_, happening)| matches!(happening, Happening::Transferring(_))).count();
         let ended: Vec<_> = reports

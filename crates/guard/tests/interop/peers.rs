@@ -1,6 +1,7 @@
 //! dcmtk, Orthanc and pynetdicom through a pair of guards.
 
 use crate::world::{Server, World, data_sets, program, python, real_file, run};
+use medlock_guard::dicom::tap::Instance;
 use std::{fs, path::Path, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -19,7 +20,7 @@ fn storescu(port: u16, files: &[&Path]) -> tokio::process::Command {
     command
 }
 
-/// Shows REQ-GUARD-01: dcmtk's images arrive as they would without guards.
+/// Shows REQ-GUARD-01, REQ-INTAKE-44: dcmtk's images arrive as they would without guards, and the sender's guard tells of each.
 #[tokio::test(flavor = "multi_thread")]
 async fn dcmtk_stores_through_the_guards_as_without_them() {
     let world = World::new().await;
@@ -44,6 +45,21 @@ async fn dcmtk_stores_through_the_guards_as_without_them() {
         assert!(line.contains(r#"UserID="ct-1" AlternativeUserID="AETITLES=CT1""#), "{line}");
         assert!(line.contains(r#"EventOutcomeIndicator="0""#) && line.contains(r#"NumberOfInstances="1""#), "{line}");
     }
+    let told = world.ct.told.all();
+    let shown = |text: Option<String>| text.unwrap_or_default();
+    let said = |one: &Instance| {
+        (shown(one.modality.map(|text| text.to_string())), shown(one.patient.map(|id| id.to_string())))
+    };
+    assert_eq!(
+        told.iter().map(said).collect::<Vec<_>>(),
+        [("CT", "1CT1"), ("MR", "4MR1")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+    );
+    assert!(
+        told.iter().all(|one| one.series.is_some() && one.study.is_some() && one.sop_instance.is_some()),
+        "{told:?}"
+    );
+    assert!(told[0].began[0].is_some_and(|date| date.to_string() == "20040119"), "{told:?}");
+    assert_eq!(world.pacs.told.all(), [], "it has sent nothing");
     let line = world.ct.audit_line(&["opened", "for read"]).await;
     let correlation = line.split("correlation=").nth(1).unwrap().split(' ').next().unwrap();
     world.pacs.audit_line(&["opened", &format!("correlation={correlation}")]).await;

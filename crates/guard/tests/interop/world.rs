@@ -2,7 +2,7 @@
 
 use medlock_guard::{
     audit::AuditSource,
-    dicom::{DicomConfig, DicomGuard, Limits, Services},
+    dicom::{DicomConfig, DicomGuard, Limits, Services, images::Images, tap::Instance},
     sink::{AuditConfig, AuditLog},
 };
 use medlock_node::{
@@ -19,7 +19,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Output, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use tokio::{net::TcpStream, process::Command, task::JoinHandle, time::timeout};
@@ -34,6 +34,8 @@ pub(crate) struct Side {
     pub(crate) port: u16,
     pub(crate) knowledge: Arc<KnowledgeBase>,
     pub(crate) audit: PathBuf,
+    /// What its machine has sent, and the peer took.
+    pub(crate) told: Arc<Told>,
     _stop: Stopper,
     _tasks: [JoinHandle<()>; 2],
 }
@@ -45,11 +47,13 @@ impl Side {
         let config = AuditConfig { file: Some(audit.clone()), ..AuditConfig::default() };
         let source = AuditSource { site: site.name.clone(), device: device.to_owned(), process: std::process::id() };
         let sessions = LiveSessions::new(knowledge.clone());
+        let told = Arc::new(Told::default());
         let services = Services {
             identity: IdentityStore::in_memory(Some(identity)),
             knowledge: knowledge.clone(),
             sessions: sessions.clone(),
             audit: AuditLog::open(&config, source).unwrap(),
+            images: told.clone(),
         };
         let port = free_port();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -63,9 +67,9 @@ impl Side {
         };
         let guard = DicomGuard::bind(config, services).await.unwrap();
         let (plain, secure) = (guard.plain_address().unwrap(), guard.secure_address().unwrap());
-        let (stopper, told) = stop::channel();
-        let tasks = [tokio::spawn(sessions.watch(told.clone())), tokio::spawn(guard.run(told))];
-        Self { plain, secure, port, knowledge, audit, _stop: stopper, _tasks: tasks }
+        let (stopper, stop) = stop::channel();
+        let tasks = [tokio::spawn(sessions.watch(stop.clone())), tokio::spawn(guard.run(stop))];
+        Self { plain, secure, port, knowledge, audit, told, _stop: stopper, _tasks: tasks }
     }
 
     /// Waits until the audit has a line with all these parts, and returns it.
@@ -79,6 +83,22 @@ impl Side {
             assert!(start.elapsed() < Duration::from_secs(10), "no line has {parts:?} in\n{text}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// Keeps what it is told.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Mutex<Vec<Instance>>);
+
+impl Images for Told {
+    fn stored(&self, instance: Instance) {
+        self.0.lock().unwrap().push(instance);
+    }
+}
+
+impl Told {
+    pub(crate) fn all(&self) -> Vec<Instance> {
+        self.0.lock().unwrap().clone()
     }
 }
 

@@ -1,9 +1,11 @@
 //! `medlock up --demo`: the whole story on one machine, with real processes and real sockets.
 
+mod device;
 mod diabetes;
 mod impostor;
 mod relay;
 mod report;
+mod smart;
 pub(crate) mod stage;
 mod story;
 mod ward;
@@ -51,7 +53,7 @@ pub(crate) fn run_ward(command: WardCommand) -> Result<Outcome, Failure> {
 
 async fn tell(args: UpArgs) -> Result<Outcome, Failure> {
     let mut teller = Teller::new(args.json);
-    let stage = if args.ward == Some(Ward::Diabetes) {
+    let told = if args.ward == Some(Ward::Diabetes) {
         None
     } else {
         teller.say("Medlock demonstration: a hub, a CT and a PACS on this machine, and those who should be refused.\n");
@@ -60,6 +62,11 @@ async fn tell(args: UpArgs) -> Result<Outcome, Failure> {
     if args.ward != Some(Ward::Imaging) {
         diabetes::tell(&mut teller, args.cgm.as_deref()).await;
     }
+    let ready = match &told {
+        Some((stage, Some(_))) if !args.once => Some(smart::ready(stage).await?),
+        _ => None,
+    };
+    teller.report.ready = ready;
     let report = &teller.report;
     let held = report.steps.iter().filter(|step| step.held).count();
     teller.say(&format!("\n{held} of {} steps held.", report.steps.len()));
@@ -71,10 +78,13 @@ async fn tell(args: UpArgs) -> Result<Outcome, Failure> {
         output::json(report)?;
     }
     let held = report.all_held();
-    if let Some(mut stage) = stage {
+    if let Some((mut stage, _)) = told {
         if !args.once {
-            story::invite(&teller, &stage).await?;
+            story::invite(&teller, &stage);
             supervise::asked_to_stop_or_gone(args.with_parent).await?;
+        }
+        if let Some(ready) = teller.report.ready.take() {
+            ready.close().await;
         }
         stage.hub.close_devices().await;
         stage.hub.stop().await?;

@@ -1,5 +1,6 @@
 //! What the demonstration shows, while it runs and at its end.
 
+use super::smart::Ready;
 use crate::Failure;
 use crate::output::say;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,6 +16,9 @@ pub(crate) struct Report {
     pub(crate) images_sent: usize,
     /// Images that arrived with exactly the bytes that were sent.
     pub(crate) images_received_identical: usize,
+    /// A client for a person with a browser, while the ward goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ready: Option<Ready>,
 }
 
 /// One step.

@@ -4,24 +4,30 @@ use super::relay::Relay;
 use super::ward::{self, Ct, Pacs};
 use crate::Failure;
 use crate::cli::UpArgs;
-use crate::config::HubConfig;
+use crate::config::{Config, HubConfig};
 use crate::hub::Hub;
 use crate::sidecar::Event;
 use crate::supervise::{self, Process};
 use medlock_authority::admin::{Asker, DeviceView, Request, Response};
 use medlock_authority::registry::DeviceConfig;
+use medlock_clinical::ClinicalConfig;
 use medlock_node::clock::Clock;
 use medlock_ward::ct::{self, CtOptions};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 /// How long the CT's credential lives: short enough to be seen expiring.
 const CT_CREDENTIAL_SECONDS: u64 = 15;
 /// How long anything on the stage may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// How many ports are tried for the records.
+const PORTS: u32 = 4;
 
 /// Everything that plays.
 #[derive(Debug)]
@@ -58,20 +64,45 @@ pub(crate) struct Sidecar {
 /// # Errors
 /// When it cannot be started.
 pub(crate) async fn start_hub() -> Result<(Hub, TempDir), Failure> {
+    start(ClinicalConfig::default(), ANY_PORT).await
+}
+
+/// The same with records, at a port of this machine: their address is a part of what they say.
+///
+/// # Errors
+/// When it cannot be started.
+pub(crate) async fn start_hub_with_records() -> Result<(Hub, TempDir), Failure> {
+    let mut tries = 0;
+    loop {
+        // Somebody else may take the port meanwhile.
+        let people = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?;
+        let public_url = Some(format!("http://localhost:{}", people.port()));
+        let clinical = ClinicalConfig { enabled: true, public_url, ..ClinicalConfig::default() };
+        tries += 1;
+        match start(clinical, people).await {
+            Err(_) if tries < PORTS => {}
+            started => return started,
+        }
+    }
+}
+
+async fn start(clinical: ClinicalConfig, people: SocketAddr) -> Result<(Hub, TempDir), Failure> {
     let folder = tempfile::Builder::new().prefix("medlock-demo-").tempdir()?;
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = HubConfig {
+    let hub = HubConfig {
         site: "Demonstration Hospital".into(),
         dir: folder.path().join("hub"),
-        devices: any_port,
-        people: any_port,
+        devices: ANY_PORT,
+        people,
+        // Readings come by the door for small devices.
+        coap: clinical.enabled.then_some(ANY_PORT),
         ..HubConfig::default()
     };
-    let mut authority = config.authority();
+    let config = Config { hub, clinical, ..Config::default() };
+    let mut authority = config.hub.authority();
     // Validity that began before the moment of issue would count as life already used, and fifteen seconds have none
     // to spare. All clocks here are one clock.
     authority.profile.backdate_seconds = 0;
-    Ok((Hub::start(&config, authority, Clock::system()).await?, folder))
+    Ok((Hub::start_with(&config, authority, Clock::system()).await?, folder))
 }
 
 impl Stage {

@@ -2,6 +2,7 @@
 
 use super::impostor::{self, Impostor};
 use super::report::Teller;
+use super::smart::{self, Clinic};
 use super::stage::{self, Stage, ask, within};
 use super::ward::CtResult;
 use crate::Failure;
@@ -16,8 +17,8 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// How often something is looked at again.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Tells the story; the stage as it is at the end, if it could be set.
-pub(crate) async fn tell(teller: &mut Teller, args: &UpArgs) -> Option<Stage> {
+/// Tells the story; the stage as it is at the end, if it could be set, and the records, if there are any.
+pub(crate) async fn tell(teller: &mut Teller, args: &UpArgs) -> Option<(Stage, Option<Clinic>)> {
     let (hub, folder) = teller.step("hub-started", "a hub starts and makes a site", start()).await?;
     let set = Stage::set(hub, folder, args);
     let mut stage = teller
@@ -29,30 +30,37 @@ pub(crate) async fn tell(teller: &mut Teller, args: &UpArgs) -> Option<Stage> {
             ))
         })
         .await?;
+    // Before there are images: they are of a patient who is known.
+    let clinic = smart::begin(teller, &stage, args).await;
     images_encrypted(teller, &stage).await;
     refusals(teller, &stage).await;
     expiry(teller, &mut stage).await;
     suspension(teller, &stage).await;
+    if let Some(clinic) = &clinic {
+        smart::images_recorded(teller, clinic, args).await;
+    }
     teller.step("stolen-cut-off", "the CT's key is declared stolen while it sends", stolen(&stage)).await;
-    Some(stage)
+    if let Some(clinic) = &clinic {
+        smart::tell(teller, &stage, clinic).await;
+    }
+    Some((stage, clinic))
 }
 
 /// What one can do while the ward goes on.
-///
-/// # Errors
-/// When the hub does not answer.
-pub(crate) async fn invite(teller: &Teller, stage: &Stage) -> Result<(), Failure> {
+pub(crate) fn invite(teller: &Teller, stage: &Stage) {
     let dir = stage.folder.path().join("hub");
+    if let Some(ready) = &teller.report.ready {
+        teller.say(&format!("\n{}", ready.invitation(&dir)));
+    }
     teller.say(&format!(
         "\nThe ward goes on until you press Ctrl-C. Look around:\n  medlock device list --dir {0}\n  medlock authority audit --dir {0}\n  less {1}",
         dir.display(),
         stage.folder.path().join("pacs1/audit.log").display()
     ));
-    Ok(())
 }
 
 async fn start() -> Result<((Hub, TempDir), String), Failure> {
-    let (hub, folder) = stage::start_hub().await?;
+    let (hub, folder) = stage::start_hub_with_records().await?;
     let seen = format!("root and issuing key are made; devices reach it on {}", hub.devices);
     Ok(((hub, folder), seen))
 }

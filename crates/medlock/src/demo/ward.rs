@@ -3,13 +3,15 @@
 use crate::supervise::{self, Process};
 use crate::{Failure, Outcome, output};
 use clap::{Args, Subcommand};
+use medlock_guard::dicom::elements::{Elements, Encoding};
+use medlock_guard::dicom::text::{self, Uid};
 use medlock_trust::KeyId;
 use medlock_ward::ct::{self, CtOptions, Sent};
 use medlock_ward::diabetes::machine;
 use medlock_ward::object::{Object, Series};
 use medlock_ward::pacs::{self, Event, PacsOptions};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,8 @@ use tokio::task::JoinHandle;
 
 /// The patient of made images. Nobody of this name exists.
 const PATIENT: (&str, &str) = ("WARD-0001", "PHANTOM^DISC");
+/// Patients of the user's images that are written into the records, at most.
+const MOST_PATIENTS: usize = 100;
 /// How many small objects keep an association going for a while.
 const HOLDING: usize = 60_000;
 
@@ -173,6 +177,31 @@ pub(crate) fn images(folder: Option<&Path>, make: u16) -> Result<Vec<Object>, Fa
             Ok((1..=make).map(|number| series.image(number)).collect::<Result<_, _>>()?)
         }
     }
+}
+
+/// Patients of the images, by Patient ID, with the name that the records give them: those whom the user's own images name, a
+/// hundred at most, or the one of the made images; nobody whom they name but by no Patient ID.
+///
+/// # Errors
+/// As [`images`].
+pub(crate) fn patients(folder: Option<&Path>) -> Result<Vec<(String, String)>, Failure> {
+    let known = |(id, name): (&str, &str)| (id.to_owned(), name.split('^').next().unwrap_or_default().to_owned());
+    if folder.is_none() {
+        return Ok(vec![known(PATIENT)]);
+    }
+    let ids: BTreeSet<String> = images(folder, 1)?.iter().filter_map(patient_id).take(MOST_PATIENTS).collect();
+    // Their names are not read: what the ward's people call them is not in the images alone.
+    let own: Vec<_> = ids.into_iter().map(|id| (id.clone(), id)).collect();
+    Ok(if own.is_empty() { vec![known(PATIENT)] } else { own })
+}
+
+/// The Patient ID of an image, as the sidecar reads it.
+fn patient_id(object: &Object) -> Option<String> {
+    const PATIENT_ID: u32 = 0x0010_0020;
+    let encoding = Encoding::of(&Uid::from_field(object.transfer_syntax.as_bytes())?);
+    let (mut elements, mut found) = (Elements::new(encoding, PATIENT_ID), None);
+    elements.feed(&object.data_set, |tag| tag == PATIENT_ID, &mut |_, value| found = Some(text::patient_id(value)));
+    found.filter(|id| !id.is_empty()).map(|id| id.to_string())
 }
 
 /// What nobody on the wire may be able to read.

@@ -1,12 +1,14 @@
 //! `medlock sidecar dicom`: a guard on its own beside one machine.
 
 mod audit;
+mod images;
 mod tell;
 
 use crate::cli::SidecarDicomArgs;
 use crate::config::{Config, SidecarConfig};
 use crate::output::say_raw;
 use crate::{Failure, Outcome, supervise};
+use images::Gathering;
 use medlock_guard::dicom::{DicomConfig, DicomGuard, Limits, Services};
 use medlock_node::brski::Birth;
 use medlock_node::clock::Clock;
@@ -182,6 +184,7 @@ async fn run(
     }
     let hub = news::Hub::new(config.hub.as_str(), &identity, Arc::clone(&knowledge))?;
     tasks.spawn(teller.clone().follow_news(hub.connected(), identity.clone(), Arc::clone(&knowledge)));
+    let client = hub.client().clone();
     tasks.spawn(news::follow(hub, stop.clone()));
     let sessions = LiveSessions::new(Arc::clone(&knowledge));
     tasks.spawn(Arc::clone(&sessions).watch(stop.clone()));
@@ -192,7 +195,9 @@ async fn run(
     let device = identity.current().and_then(|identity| identity.device_name());
     let device = device.ok_or("the credential in the sidecar's folder names no device")?;
     let audit = audit::open(config, device.as_str(), knowledge.site_name().unwrap_or_default())?;
-    let services = Services { identity, knowledge, sessions, audit: audit.clone() };
+    let (images, waiting) = Gathering::start(&config.dir.join("studies"))?;
+    tasks.spawn(images::tell(waiting, client, stop.clone()));
+    let services = Services { identity, knowledge, sessions, audit: audit.clone(), images: images.clone() };
     let forwarding = audit::forward(config, &services)?;
     let guard = DicomGuard::bind(guard_config(config, device).await?, services).await?;
     teller.tell(Event::Listening { listen: guard.secure_address()?, plain: guard.plain_address()? });
@@ -201,7 +206,11 @@ async fn run(
     if let Some(forwarding) = forwarding {
         forwarding.abort();
     }
-    tokio::task::spawn_blocking(move || audit.close()).await?;
+    let closed = move || {
+        images.close();
+        audit.close();
+    };
+    tokio::task::spawn_blocking(closed).await?;
     Ok(())
 }
 

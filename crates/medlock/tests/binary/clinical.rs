@@ -1,5 +1,6 @@
 //! The clinical face of a hub, as devices meet it.
 
+mod images;
 mod notices;
 
 use crate::process::{Device, Hub, medlock};

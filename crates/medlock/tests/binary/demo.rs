@@ -11,9 +11,11 @@ fn demo(arguments: &[&str]) -> Output {
         .expect("the medlock binary starts")
 }
 
-const IMAGING: [&str; 11] = [
+const IMAGING: [&str; 17] = [
     "hub-started",
     "sidecars-enrolled",
+    "device-token",
+    "record-written",
     "images-encrypted",
     "stranger-refused",
     "ae-title-thief-refused",
@@ -22,7 +24,11 @@ const IMAGING: [&str; 11] = [
     "renewed",
     "suspended",
     "restored",
+    "images-recorded",
     "stolen-cut-off",
+    "app-launched",
+    "consent-withdrawn",
+    "stolen-device-token-dead",
 ];
 
 const DIABETES: [&str; 25] = [
@@ -67,7 +73,8 @@ fn assert_every_step_held(output: &Output, steps_wanted: &[&str]) -> Value {
 }
 
 /// Shows REQ-CLI-10, REQ-WARD-01, REQ-LOOP-20, REQ-LOOP-21, REQ-LOOP-22, REQ-LOOP-23, REQ-LOOP-24, REQ-LOOP-25,
-/// REQ-LOOP-26, REQ-LOOP-27, REQ-LOOP-54, REQ-LOOP-55, REQ-LOOP-56, REQ-LOOP-57 and REQ-LOOP-58.
+/// REQ-LOOP-26, REQ-LOOP-27, REQ-LOOP-54, REQ-LOOP-55, REQ-LOOP-56, REQ-LOOP-57, REQ-LOOP-58, REQ-INTAKE-48, REQ-DEMO-01,
+/// REQ-DEMO-02, REQ-DEMO-03, REQ-DEMO-04, REQ-DEMO-05 and REQ-DEMO-06.
 #[test]
 fn the_demonstration_holds_in_every_step() {
     let report = assert_every_step_held(&demo(&[]), &[&IMAGING[..], &DIABETES].concat());
@@ -105,7 +112,7 @@ fn a_file_that_is_no_export_is_refused_with_words() {
     assert!(errors.contains("line 2") && errors.contains("much"), "{errors}");
 }
 
-/// Shows REQ-CLI-11: real files of many kinds, transfer syntaxes and sizes, in a folder with files that are not images.
+/// Shows REQ-CLI-11, REQ-DEMO-08: real files of many kinds, transfer syntaxes and sizes, in a folder with files that are not images.
 #[test]
 fn interop_pynetdicom_the_demonstration_sends_pydicoms_own_files() {
     let folder = medlock_testkit::peers::pydicom_files();

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::time::Duration;
 
 /// CT and PACS with their sidecars.
-struct Ward {
-    ct: Sidecar,
+pub(crate) struct Ward {
+    pub(crate) ct: Sidecar,
     pacs: Sidecar,
     _archive: Process,
 }
 
 impl Ward {
-    fn start(hub: &Hub, folder: &Path) -> Self {
+    pub(crate) fn start(hub: &Hub, folder: &Path) -> Self {
         let mut archive = Process::start(medlock().args(["ward", "pacs", "--title", "PACS1", "--with-parent"]));
         let machine: SocketAddr =
             archive.event("listening")["address"].as_str().expect("an address").parse().expect("an address");
@@ -28,7 +28,7 @@ impl Ward {
     }
 
     /// The CT sends one image; why it could not.
-    fn send(&self) -> Option<String> {
+    pub(crate) fn send(&self) -> Option<String> {
         let address = self.ct.plain.to_string();
         let arguments = ["ward", "ct", "--calling", "CT1", "--called", "PACS1", "--make", "1", "--address", &address];
         let result = Process::start(medlock().args(arguments).arg("--with-parent")).next();
@@ -36,7 +36,7 @@ impl Ward {
     }
 
     /// The CT sends until it can: routes and status arrive in their own time.
-    fn sends_soon(&self) {
+    pub(crate) fn sends_soon(&self) {
         let mut last = None;
         for _ in 0..100 {
             last = self.send();

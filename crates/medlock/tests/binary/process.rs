@@ -59,6 +59,12 @@ impl Process {
         self.child.id()
     }
 
+    /// Ends its standard input, and waits until it has tidied up.
+    pub(crate) fn end(mut self) {
+        drop(self.child.stdin.take());
+        self.child.wait().expect("it ends");
+    }
+
     /// SIGKILL: nothing is tidied up.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it can be killed");

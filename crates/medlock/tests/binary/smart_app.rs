@@ -1,7 +1,7 @@
 //! An app that its developers wrote with the SMART JavaScript client, which knows nothing of us, in a browser.
 
 use crate::clinical::{Caller, glucose};
-use crate::process::{Device, Hub, Process};
+use crate::process::{Device, Hub, Process, medlock};
 use medlock_testkit::{free_port, peers};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -47,4 +47,29 @@ async fn fhirclient_launches_in_a_browser() {
     assert_eq!((values, &seen["total"]), (vec![101, 102, 103, 104, 105], &json!(5)), "{seen}");
     assert_eq!((&seen["refreshed"], &seen["other"]), (&json!(true), &json!(404)), "{seen}");
     assert!(seen["consent"].as_str().is_some_and(|text| text.contains("Sugar")), "{seen}");
+}
+
+/// Shows REQ-DEMO-07: what the demonstration prints is all that a person with a browser needs: its client shows the readings and the
+/// images, finds nothing while consent is withdrawn, and all of it when that is taken back.
+#[test]
+fn the_demonstrations_own_client_is_used_in_a_browser() {
+    let mut demo = Process::start(medlock().args(["up", "--demo", "--ward", "imaging", "--json", "--with-parent"]));
+    let report = demo.next();
+    let steps = report["steps"].as_array().expect("steps");
+    assert!(steps.iter().all(|step| step["held"] == true), "{report:#}");
+    let ready = &report["ready"];
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/binary/viewer.js");
+    let modules = peers::npm().join("node_modules");
+    let mut person = Process::start(Command::new("node").arg(script).env("NODE_PATH", modules));
+    person.give(&json!({ "app": ready["app"], "user": ready["user"], "code": ready["code"] }));
+    let seen = person.next();
+    assert_eq!(seen.get("failed"), None, "{seen}");
+    assert_eq!((&seen["who"], &seen["points"], &seen["wrong"]), (&json!("PHANTOM"), &json!(36), &json!([])), "{seen}");
+    assert!(seen["asked"].as_str().is_some_and(|text| text.contains("Ward Viewer")), "{seen}");
+    assert_eq!(seen["address"], ready["app"], "the code does not stay in the address: {seen}");
+    let images: Vec<u64> = seen["images"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+    let sent = report["images_sent"].as_u64().expect("a number");
+    // Beside them, what the CT had begun to send when it was cut off.
+    assert!(images.iter().sum::<u64>() >= sent && sent > 0, "{seen}");
+    demo.end();
 }

@@ -10,6 +10,8 @@ const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 const FIND: &str = "1.2.840.10008.5.1.4.1.2.2.1";
 const AFFECTED_SOP_CLASS: Tag = 0x0000_0002;
 const COMMAND_FIELD: Tag = 0x0000_0100;
+const MESSAGE: Tag = 0x0000_0110;
+const MESSAGE_ANSWERED: Tag = 0x0000_0120;
 const DATA_SET_TYPE: Tag = 0x0000_0800;
 const STATUS: Tag = 0x0000_0900;
 const AFFECTED_SOP_INSTANCE: Tag = 0x0000_1000;
@@ -70,6 +72,8 @@ fn command(field: u16, has_data: bool, status: Option<u16>) -> Vec<u8> {
 fn command_of(class: &str, field: u16, has_data: bool, status: Option<u16>) -> Vec<u8> {
     let mut set = implicit(AFFECTED_SOP_CLASS, class.as_bytes());
     set.extend(implicit(COMMAND_FIELD, &field.to_le_bytes()));
+    let number = if field & 0x8000 == 0 { MESSAGE } else { MESSAGE_ANSWERED };
+    set.extend(implicit(number, &17_u16.to_le_bytes()));
     set.extend(implicit(DATA_SET_TYPE, &if has_data { 1_u16 } else { 0x0101 }.to_le_bytes()));
     if let Some(status) = status {
         set.extend(implicit(STATUS, &status.to_le_bytes()));
@@ -87,10 +91,15 @@ fn command_in(context: u8, set: &[u8]) -> Vec<u8> {
 
 fn data_set() -> Vec<u8> {
     let mut set = implicit(0x0008_0018, b"1.2.3.4\0");
+    set.extend(implicit(STUDY_DATE, b"20260102"));
+    set.extend(implicit(STUDY_TIME, b"030405.6"));
+    set.extend(implicit(MODALITY, b"CT"));
+    set.extend(implicit(ZONE, b"+0100 "));
     set.extend(implicit(0x0008_1140, &[0; 300]));
     set.extend(implicit(0x0010_0010, b"Nobody^Here "));
     set.extend(implicit(PATIENT_ID, b"P-17"));
     set.extend(implicit(STUDY, b"1.2.3\0"));
+    set.extend(implicit(SERIES, b"1.2.3.5\0"));
     set.extend(implicit(0x7fe0_0010, &[7; 5000]));
     set
 }
@@ -147,6 +156,10 @@ fn expected_instance() -> Instance {
         sop_instance: Uid::from_field(b"1.2.3.4"),
         patient: Some(patient_id(b"P-17")),
         study: Uid::from_field(b"1.2.3"),
+        series: Uid::from_field(b"1.2.3.5"),
+        modality: short(b"CT"),
+        began: [&b"20260102"[..], b"030405.6", b"+0100"].map(short),
+        message: Some(17),
     }
 }
 
@@ -160,12 +173,12 @@ fn whole() -> Vec<Event> {
         Event::Stored(instance),
         Event::Asked(Query::Find, Uid::from_field(FIND.as_bytes())),
         Event::ReleaseRequested,
-        Event::Answered(0xa700),
+        Event::Answered { status: 0xa700, message: Some(17) },
         Event::Released,
     ]
 }
 
-/// Shows REQ-GUARD-07: however the bytes are cut, the same is seen.
+/// Shows REQ-GUARD-07, REQ-INTAKE-44: however the bytes are cut, the same is seen.
 #[test]
 fn the_same_is_seen_however_the_bytes_are_cut() {
     let accept = accepting("1.2.840.10008.1.2");

@@ -4,7 +4,6 @@
 mod bedside;
 mod carrier;
 mod link;
-mod records;
 mod site;
 mod story;
 

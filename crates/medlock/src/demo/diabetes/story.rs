@@ -13,10 +13,11 @@ mod time;
 use super::bedside::Machine;
 use super::carrier;
 use super::link::Link;
-use super::records::Gateway;
 use super::site::{Kind, Site};
 use crate::Failure;
+use crate::demo::device::Device;
 use crate::demo::report::Teller;
+use medlock_trust::role::Role;
 use medlock_trust::status::StatusList;
 use medlock_ward::diabetes::machine::words::{Command, Do, PumpState, Said};
 use medlock_ward::diabetes::patient::Patient;
@@ -68,7 +69,7 @@ pub(crate) struct Ward {
     to_other_pump: Link,
     patient: Patient,
     /// The software that has to do with the records.
-    gateway: Gateway,
+    gateway: Device,
     /// The patient of bed 7 in the records.
     admitted: String,
     /// How much insulin the patient has got so far.
@@ -145,8 +146,8 @@ impl Ward {
         let to_hub = Link::start(site.address, 6).await?;
         let drawer = into_the_drawer(&site, folder.path(), &to_hub).await?;
         site.begin_after(DRAWER).await?;
-        let gateway = Gateway::enrol(&site).await?;
-        let admitted = gateway.open(&site).await?.admit("Bed Seven", &["cgm7", "cgm8", "pump7"]).await?;
+        let gateway = Device::enrol(site.hub()?, &site.clock, "gateway7", Role::Gateway).await?;
+        let admitted = gateway.open(site.hub()?).await?.admit("Bed Seven", &["cgm7", "cgm8", "pump7"]).await?;
         let started = Instant::now();
         let build = async |kinds, name, life: Option<u64>, replay| {
             let mut machine = Machine::build_as(&site, folder.path(), kinds, name, replay).await?;

@@ -11,7 +11,7 @@ impl Ward {
         if readings == 0 || doses == 0 {
             return Err(format!("there was nothing to report: {readings} readings, {doses} doses").into());
         }
-        let records = self.gateway.open(&self.site).await?;
+        let records = self.gateway.open(self.site.hub()?).await?;
         let whose = format!("patient=Patient/{}", self.admitted);
         let (observations, administrations) = (
             records.count(&format!("Observation?{whose}")).await?,
