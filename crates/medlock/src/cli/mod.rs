@@ -13,7 +13,7 @@ pub(crate) mod trust_list;
 mod voucher;
 
 use crate::output::{LogFormat, say};
-use crate::{Failure, Outcome, bench, config, decide, demo, inspect, sidecar, signer, up};
+use crate::{Failure, Outcome, bench, config, conformance, decide, demo, inspect, sidecar, signer, up};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -86,6 +86,9 @@ pub(crate) enum Command {
     /// Measure, side by side with peers where they are installed.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Ask a FHIR server, this one or any other, whether it keeps to its standards.
+    #[command(subcommand)]
+    Conformance(ConformanceCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -229,6 +232,13 @@ pub(crate) enum BenchCommand {
     Fhir(bench::FhirArgs),
 }
 
+/// `medlock conformance …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConformanceCommand {
+    /// SMART App Launch, Backend Services, mutual TLS and UDAP, with what must not work and must not be learned.
+    Smart(Box<conformance::SmartArgs>),
+}
+
 /// How the running hub is found by the commands that talk to it.
 #[derive(Debug, Args)]
 pub(crate) struct HubArgs {
@@ -273,6 +283,7 @@ pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Bench(BenchCommand::Device(args)) => bench::device(&args),
         Command::Bench(BenchCommand::Issue(args)) => bench::issue(&args),
         Command::Bench(BenchCommand::Fhir(args)) => bench::fhir(&args),
+        Command::Conformance(ConformanceCommand::Smart(args)) => conformance::smart(*args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "medlock", &mut std::io::stdout());
             Ok(Outcome::Done)
