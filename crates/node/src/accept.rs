@@ -298,12 +298,15 @@ impl Server {
         }
         let announced =
             request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > self.terms.limits.body_bytes as u64) {
+        let most = self.terms.limits.body_bytes;
+        let beyond = announced.is_some_and(|length| length > most as u64);
+        if beyond {
             tracing::info!(origin = %peer.origin, length = announced, "refused a body that is too large");
-            return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large\n"));
         }
+        // Nothing is read of it then. Whom it was for refuses it, with 413 and in its own words.
+        let most = if beyond { 0 } else { most };
         request.extensions_mut().insert(peer.clone());
-        let request = request.map(|body| Body::new(http_body_util::Limited::new(body, self.terms.limits.body_bytes)));
+        let request = request.map(|body| Body::new(http_body_util::Limited::new(body, most)));
         match tokio::time::timeout(self.terms.limits.request, self.router.clone().oneshot(request)).await {
             Ok(response) => response,
             Err(_) => {

@@ -237,6 +237,8 @@ pub(crate) enum BenchCommand {
 pub(crate) enum ConformanceCommand {
     /// SMART App Launch, Backend Services, mutual TLS and UDAP, with what must not work and must not be learned.
     Smart(Box<conformance::SmartArgs>),
+    /// All that the CapabilityStatement lists, and requests by chance: nothing fails within, each refusal says why.
+    FhirFuzz(conformance::FuzzArgs),
 }
 
 /// How the running hub is found by the commands that talk to it.
@@ -284,6 +286,7 @@ pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Bench(BenchCommand::Issue(args)) => bench::issue(&args),
         Command::Bench(BenchCommand::Fhir(args)) => bench::fhir(&args),
         Command::Conformance(ConformanceCommand::Smart(args)) => conformance::smart(*args),
+        Command::Conformance(ConformanceCommand::FhirFuzz(args)) => conformance::fhir_fuzz(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "medlock", &mut std::io::stdout());
             Ok(Outcome::Done)

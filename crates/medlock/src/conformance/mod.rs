@@ -8,11 +8,13 @@
 //! | `web`, `keys`, `launch` | requests; keys and what they sign; a person's sign-in |
 //! | `discovery`, `backend`, `standalone`, `device`, `negative`, `ssrf`, `oracle`, `udap` | the cases |
 //! | `settings` | what the command line gives |
+//! | `fuzz` | `medlock conformance fhir-fuzz` |
 
 mod backend;
 mod case;
 mod device;
 mod discovery;
+mod fuzz;
 mod keys;
 mod launch;
 mod negative;
@@ -24,6 +26,7 @@ mod subject;
 mod udap;
 mod web;
 
+pub(crate) use fuzz::{FuzzArgs, run as fhir_fuzz};
 pub(crate) use settings::SmartArgs;
 
 use crate::output::{self, Table, say};
@@ -121,7 +124,7 @@ async fn ask_all(
             say!("{}", line(result, case, why.as_deref()).trim_end());
         }
     }
-    let left = subject.tidy().await;
+    let left = subject.tidy(None).await;
     let Count { passed, failed, skipped } = count;
     if json {
         let end = json!({ "event": "end", "passed": passed, "failed": failed, "skipped": skipped, "left": left });

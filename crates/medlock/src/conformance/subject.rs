@@ -165,13 +165,19 @@ impl Subject {
         self.shared.written.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
-    /// Removes what was written, newest first; what stays.
-    pub(super) async fn tidy(&self) -> Vec<String> {
+    /// Removes what was written, newest first, with this token or one of software in its own name; what stays.
+    pub(super) async fn tidy(&self, token: Option<&str>) -> Vec<String> {
         let written = std::mem::take(&mut *self.shared.written.lock().unwrap_or_else(PoisonError::into_inner));
         if written.is_empty() {
             return written;
         }
-        let Ok(token) = self.backend_token().await else { return written };
+        let token = match token {
+            Some(token) => token.to_owned(),
+            None => match self.backend_token().await {
+                Ok(token) => token,
+                Err(_) => return written,
+            },
+        };
         let mut left = Vec::new();
         for one in written.into_iter().rev() {
             match self.ask(Method::DELETE, &one, &token).send().await {

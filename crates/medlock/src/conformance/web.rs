@@ -156,6 +156,12 @@ impl Ask<'_> {
         self.header(CONTENT_TYPE.as_str(), content_type)
     }
 
+    /// With a body, of whatever type its header says.
+    pub(super) fn body(mut self, body: Bytes) -> Self {
+        self.body = body;
+        self
+    }
+
     /// With a resource.
     pub(super) fn resource(self, resource: &Value) -> Self {
         self.of("application/fhir+json", resource.to_string())

@@ -136,6 +136,13 @@ impl House {
         own.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
     }
 
+    /// Arguments of software in its own name alone.
+    pub(crate) fn software(&self) -> Vec<String> {
+        let key = self.file("software.key").to_str().expect("text").to_owned();
+        let own = [("--base", &self.base), ("--client-id", &self.software), ("--key", &key)];
+        own.into_iter().flat_map(|(name, value)| [name.to_owned(), value.clone()]).collect()
+    }
+
     pub(crate) fn person(&self) -> Browser {
         Browser { public: self.public.clone(), name: "anna".into(), code: self.code.clone(), cookie: "x=1".into() }
     }

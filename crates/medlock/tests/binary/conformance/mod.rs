@@ -4,12 +4,13 @@ mod browser;
 mod house;
 mod wrong;
 
-use crate::process::{Process, medlock};
+use crate::process::{Hub, Process, medlock};
 use browser::Browser;
 use house::House;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Command;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// What a run has told.
 pub(crate) struct Report {
@@ -111,4 +112,54 @@ async fn what_is_not_given_is_skipped_and_said() {
         text.contains("skipped: needs --client-id and --key") && text.contains("0 passed, 0 failed, 1 skipped"),
         "{text}"
     );
+}
+
+/// Shows REQ-FUZZ-22: all that the CapabilityStatement lists works, what it does not list is refused, and of what is asked by chance nothing
+/// fails within, each refusal says why, and each answer comes in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_capability_statement_is_true_and_nothing_fails() {
+    let house = House::start().await;
+    let mut command = medlock();
+    command.args(["conformance", "fhir-fuzz", "--json", "--rounds", "1500", "--seed", "22"]).args(house.software());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("it starts");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!(told["wrong"], serde_json::json!([]), "{told:#}");
+    assert_eq!((output.status.code(), &told["left"]), (Some(0), &serde_json::json!(0)));
+    let count = |name: &str| told[name].as_u64().unwrap_or_default();
+    assert!(count("asked") > 2_000 && count("given") > 700 && count("refused") > 700, "{told}");
+}
+
+/// Shows REQ-FHIR-25: what is too large is refused in FHIR's words, whether it was announced or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_refused_with_an_outcome() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = Hub::start_with(folder.path(), "[clinical]\nenabled = true\npublic_url = \"http://localhost:8080\"\n");
+    let large = "x".repeat(2 << 20);
+    let chunk = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    for (header, body) in
+        [(format!("content-length: {}", large.len()), &large), ("transfer-encoding: chunked".into(), &chunk)]
+    {
+        let mut stream = tokio::net::TcpStream::connect(hub.people).await.expect("connected");
+        let head = format!(
+            "POST /fhir/Patient HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/fhir+json\r\n{header}\r\n\r\n"
+        );
+        let (mut from, mut to) = stream.split();
+        let mut answer = Vec::new();
+        let sent = async {
+            // It may be refused before all of it has come.
+            let _ = to.write_all(format!("{head}{body}").as_bytes()).await;
+        };
+        let read = async {
+            let mut buffer = [0; 4_096];
+            while !String::from_utf8_lossy(&answer).contains("}]}") {
+                let count = from.read(&mut buffer).await.expect("an answer");
+                assert_ne!(count, 0, "{}", String::from_utf8_lossy(&answer));
+                answer.extend_from_slice(&buffer[..count]);
+            }
+        };
+        tokio::join!(sent, read);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("OperationOutcome"), "{header}: {answer}");
+        assert!(answer.contains("fhir-too-much"), "{header}: {answer}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::house::key;
 use super::{Report, smart};
+use crate::process::medlock;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -11,6 +12,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use medlock_testkit::free_port;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 /// All that was written, whoever wrote it.
@@ -29,10 +31,7 @@ impl Wrong {
         let wrong = Self { base, kept: Arc::new(Mutex::new(vec![patient, other])) };
         let router = Router::new()
             .route("/fhir/.well-known/smart-configuration", get(configuration))
-            .route(
-                "/fhir/metadata",
-                get(async || Json(json!({ "resourceType": "CapabilityStatement", "fhirVersion": "3.0.2" }))),
-            )
+            .route("/fhir/metadata", get(async || Json(statement())))
             .route("/keys", get(async || Json(json!({ "keys": [{ "kty": "EC", "d": "private" }] }))))
             .route("/authorize", get(authorize))
             .route("/token", post(token))
@@ -41,6 +40,19 @@ impl Wrong {
         tokio::spawn(async move { axum::serve(listener, router).await });
         wrong
     }
+}
+
+/// It lists what it does not do.
+fn statement() -> Value {
+    let all = ["create", "read", "vread", "update", "delete", "history-instance", "history-type", "search-type"];
+    let interactions: Vec<Value> = all.iter().map(|code| json!({ "code": code })).collect();
+    json!({
+        "resourceType": "CapabilityStatement", "fhirVersion": "3.0.2",
+        "rest": [{ "mode": "server", "resource": [{
+            "type": "Patient", "interaction": interactions, "operation": [{ "name": "everything" }],
+            "searchParam": [{ "name": "name", "type": "string" }, { "name": "broken", "type": "token" }],
+        }] }],
+    })
 }
 
 async fn configuration(State(wrong): State<Wrong>) -> Json<Value> {
@@ -87,6 +99,15 @@ async fn resources(State(wrong): State<Wrong>, method: Method, uri: Uri, headers
     if let Some(endpoint) = resource["channel"]["endpoint"].as_str() {
         let place = endpoint.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
         let _ = TcpStream::connect(place).await;
+    }
+    if uri.query().is_some_and(|query| query.contains("broken")) {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    if method == Method::PATCH {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    if uri.path().ends_with("/Patient/_history") {
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
     }
     let mut kept = wrong.kept.lock().expect("nobody panics");
     let bundle = |of: &str, all: Vec<Value>| {
@@ -242,4 +263,30 @@ async fn a_server_that_does_wrong_fails() {
     }
     assert_eq!(report.result("well_known_endpoint"), "pass");
     assert_eq!(report.result("smart_token_exchange_stu2_2"), "pass", "{}", report.why("smart_token_exchange_stu2_2"));
+}
+
+/// Shows REQ-FUZZ-24: a server that does not do what its CapabilityStatement lists, does what it does not list, fails, says nothing of why,
+/// or takes its time, is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_not_true_is_told() {
+    let wrong = Wrong::start().await;
+    let mut command = medlock();
+    command.args(["conformance", "fhir-fuzz", "--json", "--rounds", "20", "--within", "1", "--token", "always"]);
+    command.args(["--base", &format!("{}/fhir", wrong.base)]);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("it starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let told: Vec<&str> = told["wrong"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (request, why) in [
+        ("GET /Patient?broken=", "it should be Given"),
+        ("GET /Patient?broken=", "a refusal is no JSON"),
+        ("GET /Account ", "it should be Refused"),
+        ("PATCH /Patient/", "it failed within"),
+        ("GET /Patient/_history", "the answer took 1"),
+        ("GET /Patient?_count=1", "its content-type is not application/fhir+json"),
+        ("POST  [", "it should be Refused"),
+    ] {
+        let is_told = told.iter().any(|one| one.contains(request) && one.contains(why));
+        assert!(is_told, "{request}: {why}: {told:#?}");
+    }
 }
