@@ -9,6 +9,7 @@ mod device;
 mod dpop;
 mod examples;
 mod fixture;
+mod guides;
 mod intake;
 mod key_sets;
 mod launch;
