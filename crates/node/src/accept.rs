@@ -15,6 +15,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use medlock_trust::Identified;
@@ -303,10 +304,16 @@ impl Server {
         if beyond {
             tracing::info!(origin = %peer.origin, length = announced, "refused a body that is too large");
         }
-        // Nothing is read of it then. Whom it was for refuses it, with 413 and in its own words.
-        let most = if beyond { 0 } else { most };
         request.extensions_mut().insert(peer.clone());
-        let request = request.map(|body| Body::new(http_body_util::Limited::new(body, most)));
+        let request = request.map(|body| {
+            if beyond {
+                // Whom it was for refuses it, with 413 and in its own words. Nothing is read of it, and nobody is told to send it:
+                // what is read in its place is too long for it.
+                Body::new(Limited::new(Full::from("x"), 0))
+            } else {
+                Body::new(Limited::new(body, most))
+            }
+        });
         match tokio::time::timeout(self.terms.limits.request, self.router.clone().oneshot(request)).await {
             Ok(response) => response,
             Err(_) => {

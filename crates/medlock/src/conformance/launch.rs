@@ -24,6 +24,8 @@ pub(super) struct Person {
     pub(super) secret: Option<String>,
     pub(super) redirect: String,
     pub(super) scope: String,
+    /// With what other software has opened the app.
+    pub(super) launch: Option<String>,
     /// What opens an address; without one, it is printed.
     open: Option<String>,
     json: bool,
@@ -113,7 +115,7 @@ impl Person {
         let (arrive, arrivals) = mpsc::unbounded_channel();
         let router = Router::new().fallback(arrived).with_state(arrive);
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Self { app, secret, redirect, scope, open, json, patience, arrivals: Mutex::new(arrivals) })
+        Ok(Self { app, secret, redirect, scope, launch: None, open, json, patience, arrivals: Mutex::new(arrivals) })
     }
 
     /// Has an address opened by a person, and waits for who comes with this state; where to, and with what.
@@ -245,6 +247,13 @@ impl Subject {
     /// The sign-in that cases share.
     pub(super) async fn launched(&self) -> Given<&Launched> {
         self.shared.launched.get_or_init(|| self.launch(&[])).await.as_ref().map_err(Clone::clone)
+    }
+
+    /// The sign-in of an app that was opened by other software.
+    pub(super) async fn opened(&self) -> Given<&Launched> {
+        let launch = self.person()?.launch.as_deref().ok_or_else(|| skipped("needs --launch"))?;
+        let change = [("launch", launch), ("scope", "launch openid fhirUser patient/*.rs")];
+        self.shared.opened.get_or_init(|| self.launch(&change)).await.as_ref().map_err(Clone::clone)
     }
 
     pub(super) async fn refresh(&self, token: &str, more: &[(&str, &str)]) -> Given<Answer> {

@@ -33,6 +33,7 @@ pub(super) const CASES: &[Case] = &[
         s,
         &[("launch", "no-such-launch"), ("scope", "launch patient/Patient.rs")]
     )),
+    case!(launch_replayed, "what an app was opened with counts once", launch_replayed),
     case!(redirect_unregistered, "nobody is sent to another server", |s| elsewhere(s, |_| {
         "https://evil.example/callback".to_owned()
     })),
@@ -86,6 +87,12 @@ async fn good(subject: &Subject) -> Given<()> {
 async fn wish(subject: &Subject, change: &[(&str, &str)]) -> Told {
     good(subject).await?;
     subject.wish_refused(change).await
+}
+
+async fn launch_replayed(subject: &Subject) -> Told {
+    after("smart_ehr_launch_stu2_2", subject.opened().await)?;
+    let launch = subject.person()?.launch.clone().unwrap_or_default();
+    subject.wish_refused(&[("launch", &launch), ("scope", "launch openid fhirUser patient/*.rs")]).await
 }
 
 async fn elsewhere(subject: &Subject, to: impl Fn(&str) -> String) -> Told {

@@ -78,6 +78,9 @@ pub(super) struct PersonArgs {
         default_value = "openid fhirUser offline_access launch/patient patient/*.cruds"
     )]
     app_scope: String,
+    /// EHR launch: with what the app was opened by the other software, for a patient; good once.
+    #[arg(long, value_name = "LAUNCH", requires = "app")]
+    launch: Option<String>,
     /// What opens an address in a browser, or signs in by itself: it is called with the address. Without it the address is
     /// printed, and a person opens it.
     #[arg(long, value_name = "COMMAND")]
@@ -188,7 +191,9 @@ impl PersonArgs {
     async fn read(self, json: bool, patience: Duration) -> Result<Option<Person>, Failure> {
         let (Some(app), Some(redirect)) = (self.app, self.redirect) else { return Ok(None) };
         let manner = Manner { open: self.open, json, patience };
-        Ok(Some(Person::new((app, self.app_secret), redirect, self.app_scope, manner).await?))
+        let mut person = Person::new((app, self.app_secret), redirect, self.app_scope, manner).await?;
+        person.launch = self.launch;
+        Ok(Some(person))
     }
 }
 

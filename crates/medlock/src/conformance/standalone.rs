@@ -41,6 +41,8 @@ pub(super) const CASES: &[Case] = &[
     case!(smart_token_refresh_stu2, "a refresh token gets another token", refresh),
     case!(smart_token_refresh_body, "of no more scope, which reads the same", refresh_body),
     case!(g10_token_revocation, "what is revoked is dead, and what came of it", revocation),
+    case!(smart_ehr_launch_stu2_2, "an app that was opened for a patient gets that patient", opened),
+    case!(g10_smart_need_patient_banner, "and whether it has to show whose data it is", banner),
 ];
 
 /// The sign-in that cases share, where it came about.
@@ -111,6 +113,18 @@ async fn patient(subject: &Subject) -> Told {
     let launched = launched(subject).await?;
     let answer = subject.get(&format!("Patient/{}", launched.text("patient")?), launched.token()?).await?;
     ensure(answer.status == StatusCode::OK && answer.json()["resourceType"] == "Patient", answer.to_string())
+}
+
+async fn opened(subject: &Subject) -> Told {
+    let opened = subject.opened().await?;
+    let answer = subject.get(&format!("Patient/{}", opened.text("patient")?), opened.token()?).await?;
+    ensure(answer.status == StatusCode::OK && answer.json()["resourceType"] == "Patient", answer.to_string())
+}
+
+async fn banner(subject: &Subject) -> Told {
+    let opened = after("smart_ehr_launch_stu2_2", subject.opened().await)?;
+    let told = &opened.given["need_patient_banner"];
+    ensure(told.is_boolean(), format!("need_patient_banner is {told}"))
 }
 
 /// The resources of a searchset.

@@ -36,6 +36,7 @@ pub(super) struct Shared {
     smart: OnceCell<Given<Value>>,
     pub(super) udap: OnceCell<Given<Value>>,
     pub(super) launched: OnceCell<Given<Launched>>,
+    pub(super) opened: OnceCell<Given<Launched>>,
     pub(super) planted: OnceCell<Given<Planted>>,
     pub(super) registered: OnceCell<Given<String>>,
     /// What was written, to be removed: `KIND/ID`.

@@ -27,6 +27,7 @@ pub(crate) struct House {
     app: String,
     redirect: String,
     code: String,
+    anna: String,
 }
 
 fn openssl(folder: &Path, line: &str) {
@@ -103,7 +104,7 @@ impl House {
         let code = user["code"].as_str().expect("a code").to_owned();
         let root = hub.ask(&["authority", "show"])["root_pem"].as_str().expect("PEM").to_owned();
         std::fs::write(at.join("root.pem"), root).expect("written");
-        Self { hub, site, base, public, software, app, redirect, code, folder }
+        Self { hub, site, base, public, software, app, redirect, code, anna, folder }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -114,6 +115,8 @@ impl House {
     pub(crate) fn everything(&self) -> Vec<String> {
         let file = |name: &str| self.file(name).to_str().expect("text").to_owned();
         let devices = format!("https://localhost:{}/fhir", self.hub.devices.port());
+        let patient = format!("Patient/{}", self.anna);
+        let opened = self.hub.ask(&["clinical", "launch", &self.app, "--patient", &patient]);
         // Key and chain lie in one file.
         let (sensor, gateway) = (file("cgm1/identity.pem"), file("gw1/identity.pem"));
         let own = [
@@ -123,6 +126,7 @@ impl House {
             ("--key", file("software.key")),
             ("--app", self.app.clone()),
             ("--redirect", self.redirect.clone()),
+            ("--launch", opened["launch"].as_str().expect("a launch").to_owned()),
             ("--patience", "20".to_owned()),
             ("--certificate", sensor.clone()),
             ("--certificate-key", sensor),

@@ -175,7 +175,18 @@ async fn a_server_that_does_wrong_fails() {
     let runs = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o700);
     std::fs::set_permissions(&browser, runs).expect("it can be run");
     let mut command = smart();
-    command.args(["--base", &format!("{}/fhir", wrong.base), "--client-id", "any", "--app", "any", "--patience", "2"]);
+    command.args([
+        "--base",
+        &format!("{}/fhir", wrong.base),
+        "--client-id",
+        "any",
+        "--app",
+        "any",
+        "--patience",
+        "2",
+        "--launch",
+        "x",
+    ]);
     command.args(["--redirect", &format!("http://127.0.0.1:{}/callback", free_port()), "--key"]);
     command.arg(folder.path().join("software.key")).arg("--open").arg(&browser);
     let report = tokio::task::spawn_blocking(move || Report::of(&mut command, None)).await.expect("it ends");
@@ -258,6 +269,9 @@ async fn a_server_that_does_wrong_fails() {
         "transaction_across_patients",
         "update_across_patients",
         "conditional_delete_is_no_oracle",
+        "launch_unknown",
+        "launch_replayed",
+        "g10_smart_need_patient_banner",
     ] {
         assert_eq!(report.result(id), "fail", "{id}: {:?}", report.why(id));
     }
