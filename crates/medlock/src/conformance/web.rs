@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode};
 use medlock_node::http::{Client, Limits};
 use medlock_node::identity::Identity;
@@ -10,11 +10,14 @@ use medlock_node::ordinary::Ordinary;
 use serde_json::Value;
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer may take.
 const LIMITS: Limits =
     Limits { connect: Duration::from_secs(10), request: Duration::from_secs(30), body_bytes: 16 << 20 };
+
+/// How often a request is made that is put off.
+const PATIENCE: u32 = 8;
 
 /// `http[s]://HOST[:PORT][/PATH]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +170,7 @@ impl Ask<'_> {
         self.of("application/fhir+json", resource.to_string())
     }
 
-    /// Sends it. Nobody follows where an answer leads.
+    /// Sends it. Nobody follows where an answer leads. Who is told to come later (429) does so.
     ///
     /// # Errors
     /// When there is no answer, or the request cannot be sent.
@@ -182,6 +185,23 @@ impl Ask<'_> {
             }
             (None, true) => return Err("which authorities are believed is not known: name them with --ca FILE".into()),
         };
+        let client = client.with_limits(LIMITS);
+        let mut tries = 0;
+        loop {
+            let began = Instant::now();
+            let (head, body) = client.send(self.request(&url)?).await?.into_parts();
+            let to = format!("{} {}", self.method, self.url.chars().take(200).collect::<String>());
+            let answer = Answer { to, status: head.status, headers: head.headers, body, took: began.elapsed() };
+            tries += 1;
+            if answer.status != StatusCode::TOO_MANY_REQUESTS || tries > PATIENCE {
+                return Ok(answer);
+            }
+            let seconds = answer.header(RETRY_AFTER.as_str()).parse().unwrap_or(1);
+            tokio::time::sleep(Duration::from_secs(u64::clamp(seconds, 1, 30))).await;
+        }
+    }
+
+    fn request(&self, url: &Url) -> Result<Request<Bytes>, Failure> {
         let mut request = Request::builder().method(self.method.clone()).uri(url.path.as_str());
         if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(ACCEPT.as_str())) {
             request = request.header(ACCEPT, "application/fhir+json, application/json;q=0.9, */*;q=0.1");
@@ -189,9 +209,7 @@ impl Ask<'_> {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let shown = format!("{} {}", self.method, self.url.chars().take(200).collect::<String>());
-        let (head, body) = client.with_limits(LIMITS).send(request.body(self.body)?).await?.into_parts();
-        Ok(Answer { to: shown, status: head.status, headers: head.headers, body })
+        Ok(request.body(self.body.clone())?)
     }
 }
 
@@ -203,6 +221,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// How long it took.
+    pub(super) took: Duration,
 }
 
 impl Answer {

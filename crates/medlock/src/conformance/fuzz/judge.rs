@@ -84,7 +84,7 @@ mod tests {
         let mut headers = http::HeaderMap::new();
         headers.insert("content-type", of.parse().expect("a header"));
         let status = StatusCode::from_u16(status).expect("a status");
-        Answer { to: "GET /".into(), status, headers, body: body.to_string().into() }
+        Answer { to: "GET /".into(), status, headers, body: body.to_string().into(), took: std::time::Duration::ZERO }
     }
 
     /// Shows REQ-FUZZ-23: an answer that fails, says nothing or cannot be read is told from one that is right.

@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use medlock_testkit::free_port;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 struct Wrong {
     base: String,
     kept: Arc<Mutex<Vec<Value>>>,
+    /// Whether somebody was put off already.
+    put_off: Arc<AtomicBool>,
 }
 
 impl Wrong {
@@ -28,10 +31,10 @@ impl Wrong {
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let patient = json!({ "resourceType": "Patient", "id": "anna", "name": [{ "family": "Anna" }] });
         let other = json!({ "resourceType": "Patient", "id": "bert", "name": [{ "family": "Bert" }] });
-        let wrong = Self { base, kept: Arc::new(Mutex::new(vec![patient, other])) };
+        let wrong = Self { base, kept: Arc::new(Mutex::new(vec![patient, other])), put_off: Arc::default() };
         let router = Router::new()
             .route("/fhir/.well-known/smart-configuration", get(configuration))
-            .route("/fhir/metadata", get(async || Json(statement())))
+            .route("/fhir/metadata", get(metadata))
             .route("/keys", get(async || Json(json!({ "keys": [{ "kty": "EC", "d": "private" }] }))))
             .route("/authorize", get(authorize))
             .route("/token", post(token))
@@ -53,6 +56,14 @@ fn statement() -> Value {
             "searchParam": [{ "name": "name", "type": "string" }, { "name": "broken", "type": "token" }],
         }] }],
     })
+}
+
+/// The first who asks has to come again.
+async fn metadata(State(wrong): State<Wrong>) -> Response {
+    if wrong.put_off.swap(true, Ordering::Relaxed) {
+        return Json(statement()).into_response();
+    }
+    (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], "later").into_response()
 }
 
 async fn configuration(State(wrong): State<Wrong>) -> Json<Value> {
