@@ -167,22 +167,10 @@ impl Fuzzer {
 
     async fn operations(&mut self, kind: &Kind) -> Result<(), Failure> {
         let (name, id) = (&kind.name, self.first(&kind.name));
+        let body = samples::any(name, &self.first("Patient"));
         for operation in &kind.operations {
-            let mut served = false;
-            let mut last = None;
-            for (method, path) in [
-                (Method::POST, format!("/{name}/${operation}")),
-                (Method::GET, format!("/{name}/{id}/${operation}")),
-                (Method::POST, format!("/{name}/{id}/${operation}")),
-            ] {
-                let asked = Asked::new(method, path).resource(&samples::any(name, &self.first("Patient")));
-                let answer = self.ask("listed", asked.clone()).await?;
-                served |= answer.as_ref().is_some_and(|answer| Right::Served.is(answer.status));
-                last = answer.map(|answer| (asked, answer));
-            }
-            if let Some((asked, answer)) = last.filter(|_| !served) {
-                self.tell("listed", &asked, &format!("${operation} should be served: {answer}"));
-            }
+            let places = [format!("/{name}/${operation}"), format!("/{name}/{id}/${operation}")];
+            self.served(&places, &body).await?;
         }
         for path in [format!("/{name}/$no-such-operation"), format!("/{name}/{id}/$no-such-operation")] {
             self.expect(
@@ -191,6 +179,27 @@ impl Fuzzer {
             )
             .await?;
             self.expect(Right::Refused, Asked::new(Method::GET, path)).await?;
+        }
+        Ok(())
+    }
+
+    /// An operation is served at one of these places, by GET or by POST.
+    async fn served(&mut self, places: &[String], body: &Value) -> Result<(), Failure> {
+        let mut last = None;
+        for place in places {
+            let mut get = Asked::new(Method::GET, place.clone());
+            // What takes long is begun.
+            get.headers.push(("prefer", "respond-async".to_owned()));
+            for asked in [Asked::new(Method::POST, place.clone()).resource(body), get] {
+                let Some(answer) = self.ask("listed", asked.clone()).await? else { continue };
+                if Right::Served.is(answer.status) {
+                    return Ok(());
+                }
+                last = Some((asked, answer));
+            }
+        }
+        if let Some((asked, answer)) = last {
+            self.tell("listed", &asked, &format!("the operation should be served: {answer}"));
         }
         Ok(())
     }
@@ -218,9 +227,8 @@ impl Fuzzer {
         let right = Right::if_listed(listed("search-system", &self.statement.interactions));
         self.expect(right, Asked::new(Method::GET, "?_id=1")).await?;
         for operation in self.statement.operations.clone() {
-            let asked =
-                Asked::new(Method::POST, format!("/${operation}")).resource(&json!({ "resourceType": "Parameters" }));
-            self.expect(Right::Served, asked).await?;
+            let parameters = json!({ "resourceType": "Parameters" });
+            self.served(&[format!("/${operation}")], &parameters).await?;
         }
         self.expect(
             Right::Refused,

@@ -52,7 +52,7 @@ fn statement() -> Value {
     json!({
         "resourceType": "CapabilityStatement", "fhirVersion": "3.0.2",
         "rest": [{ "mode": "server", "resource": [{
-            "type": "Patient", "interaction": interactions, "operation": [{ "name": "everything" }],
+            "type": "Patient", "interaction": interactions, "operation": [{ "name": "broken" }],
             "searchParam": [{ "name": "name", "type": "string" }, { "name": "broken", "type": "token" }],
         }] }],
     })
@@ -113,6 +113,9 @@ async fn resources(State(wrong): State<Wrong>, method: Method, uri: Uri, headers
     }
     if uri.query().is_some_and(|query| query.contains("broken")) {
         return StatusCode::BAD_REQUEST.into_response();
+    }
+    if uri.path().ends_with("$broken") {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
     if method == Method::PATCH {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -309,6 +312,7 @@ async fn a_statement_that_is_not_true_is_told() {
         ("PATCH /Patient/", "it failed within"),
         ("GET /Patient/_history", "the answer took 1"),
         ("GET /Patient?_count=1", "its content-type is not application/fhir+json"),
+        ("/$broken", "the operation should be served"),
         ("POST  [", "it should be Refused"),
     ] {
         let is_told = told.iter().any(|one| one.contains(request) && one.contains(why));
