@@ -197,7 +197,7 @@ async fn a_server_that_does_wrong_fails() {
         "--app",
         "any",
         "--patience",
-        "2",
+        "20",
         "--launch",
         "x",
     ]);
