@@ -300,10 +300,11 @@ mod tests {
                 .output();
             String::from_utf8(answer.await.expect("curl").stdout).expect("text")
         };
-        // Nobody showed who it is; but it is read, and not too long.
+        // Nobody showed who it is, and is told so; of what is too long nothing is read.
         let status = "/v1/objects/status";
         assert_eq!(ask(status, MAX_LENGTH).await, "401");
-        assert_eq!(ask(status, MAX_LENGTH + 1).await, "413");
+        assert_eq!(ask(status, MAX_LENGTH + 1).await, "401");
+        assert_eq!(ask("/.well-known/est/simpleenroll", MAX_LENGTH + 1).await, "413");
         assert_eq!(ask("/.well-known/est/simpleenroll", (1 << 20) + 1).await, "413");
     }
 

@@ -9,6 +9,7 @@ mod bench;
 mod cli;
 mod clinical;
 mod config;
+mod conformance;
 mod decide;
 mod demo;
 mod doors;

@@ -15,6 +15,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use medlock_trust::Identified;
@@ -299,12 +300,21 @@ impl Server {
         }
         let announced =
             request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > self.terms.limits.body_bytes as u64) {
+        let most = self.terms.limits.body_bytes;
+        let beyond = announced.is_some_and(|length| length > most as u64);
+        if beyond {
             tracing::info!(origin = %peer.origin, length = announced, "refused a body that is too large");
-            return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large\n"));
         }
         request.extensions_mut().insert(peer.clone());
-        let request = request.map(|body| Body::new(http_body_util::Limited::new(body, self.terms.limits.body_bytes)));
+        let request = request.map(|body| {
+            if beyond {
+                // Whom it was for refuses it, with 413 and in its own words. Nothing is read of it, and nobody is told to send it:
+                // what is read in its place is too long for it.
+                Body::new(Limited::new(Full::from("x"), 0))
+            } else {
+                Body::new(Limited::new(body, most))
+            }
+        });
         match tokio::time::timeout(self.terms.limits.request, self.router.clone().oneshot(request)).await {
             Ok(response) => response,
             Err(_) => {

@@ -2,10 +2,12 @@
 //! as browsers judge them, by chain, name and date. Devices are never judged here: see [`crate::tls`].
 
 use crate::Error;
+use crate::identity::Identity;
 use crate::provider;
 use crate::tls::ToServer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::path::Path;
@@ -26,7 +28,10 @@ const SYSTEM: [&str; 4] = [
 
 /// Makes connections to ordinary servers secret, and believes those whose certificates come from some authorities.
 #[derive(Clone)]
-pub struct Ordinary(TlsConnector);
+pub struct Ordinary {
+    roots: Arc<RootCertStore>,
+    connector: TlsConnector,
+}
 
 impl Ordinary {
     /// Believes certificates from one of `authorities`.
@@ -38,16 +43,29 @@ impl Ordinary {
         for authority in authorities {
             roots.add(authority.clone()).map_err(|error| Error::Certificate(error.to_string()))?;
         }
-        Self::of(roots)
+        Self::of(Arc::new(roots), None)
     }
 
-    fn of(roots: RootCertStore) -> Result<Self, Error> {
+    fn of(roots: Arc<RootCertStore>, shown: Option<&Identity>) -> Result<Self, Error> {
         let config = ClientConfig::builder_with_provider(provider::rustls())
             .with_safe_default_protocol_versions()
             .map_err(|source| Error::Tls { with: "ordinary servers".to_owned(), source })?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+            .with_root_certificates(Arc::clone(&roots));
+        let config = match shown {
+            None => config.with_no_client_auth(),
+            Some(identity) => {
+                config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity.certified()))))
+            }
+        };
+        Ok(Self { roots, connector: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// The same, which shows the certificate of this identity to servers that ask for one.
+    ///
+    /// # Errors
+    /// As [`Ordinary::new`].
+    pub fn showing(&self, identity: &Identity) -> Result<Self, Error> {
+        Self::of(Arc::clone(&self.roots), Some(identity))
     }
 
     /// As [`Ordinary::new`], with the authorities in a file (PEM).
@@ -79,7 +97,7 @@ impl Ordinary {
         let mut roots = RootCertStore::empty();
         // Some systems have authorities of forms that nobody uses: they are passed over.
         let (taken, _) = roots.add_parsable_certificates(read.map_err(|error| wrong(error.to_string()))?);
-        if taken == 0 { Err(wrong("it has no authority".to_owned())) } else { Self::of(roots) }
+        if taken == 0 { Err(wrong("it has no authority".to_owned())) } else { Self::of(Arc::new(roots), None) }
     }
 
     /// Shakes hands over `stream`, and checks that it ends at the server of this name or address.
@@ -87,7 +105,7 @@ impl Ordinary {
     /// # Errors
     /// When it does not, or the connection fails.
     pub async fn secure<S: AsyncRead + AsyncWrite + Unpin>(&self, host: &str, stream: S) -> io::Result<ToServer<S>> {
-        self.0.connect(name(host).map_err(io::Error::other)?, stream).await
+        self.connector.connect(name(host).map_err(io::Error::other)?, stream).await
     }
 }
 

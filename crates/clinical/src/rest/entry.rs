@@ -55,6 +55,13 @@ impl<'d, 'a> Entry<'d, 'a> {
         Ok(Self { full, resource, method, kind, id, query, if_match: text("ifMatch"), if_none_exist })
     }
 
+    /// The address below which others of the Bundle are named as this one is, `https://sender.example` of
+    /// `https://sender.example/Observation/1`: what it refers to without one, is found there first (FHIR R4, section 2.36.4.1).
+    pub(super) fn root(&self) -> Option<&str> {
+        let (rest, _) = self.full.as_deref()?.rsplit_once('/')?;
+        rest.strip_suffix(&self.kind)?.strip_suffix('/').filter(|root| root.contains("://"))
+    }
+
     /// Which right it needs.
     pub(super) fn verb(&self) -> Verb {
         match self.method {
@@ -88,14 +95,20 @@ impl Renamed {
         self.0.contains_key(text)
     }
 
-    /// Each text that may name another entry. The depth of a document is bounded.
-    pub(super) fn each_reference(node: Node<'_, '_>, take: &mut dyn FnMut(&str)) {
+    /// What a text stands for that stands in an entry below `root`.
+    fn here(&self, member: &str, text: &str, root: Option<&str>) -> Option<&String> {
+        let below = || self.0.get(&format!("{}/{text}", root.filter(|_| member == "reference")?));
+        self.0.get(text).or_else(below)
+    }
+
+    /// Each text that may name another entry, behind its member. The depth of a document is bounded.
+    pub(super) fn each_reference(node: Node<'_, '_>, take: &mut dyn FnMut(&str, &str)) {
         let mut open = vec![node];
         while let Some(node) = open.pop() {
             for (name, value) in node.members() {
                 if value.sort() == Sort::Text {
                     if NAMES.contains(&name.as_ref()) {
-                        value.text().iter().for_each(|text| take(text));
+                        value.text().iter().for_each(|text| take(&name, text));
                     }
                 } else {
                     open.push(value);
@@ -105,19 +118,19 @@ impl Renamed {
         }
     }
 
-    /// The resource with the names it has here; `None` if it names no entry.
-    pub(super) fn rewritten(&self, resource: Node<'_, '_>) -> Option<Vec<u8>> {
+    /// The resource with the names it has here; `None` if it names no entry. `root` is that of its own entry.
+    pub(super) fn rewritten(&self, resource: Node<'_, '_>, root: Option<&str>) -> Option<Vec<u8>> {
         let mut any = false;
-        Self::each_reference(resource, &mut |text| any |= self.knows(text));
+        Self::each_reference(resource, &mut |member, text| any |= self.here(member, text, root).is_some());
         if !any {
             return None;
         }
         let mut out = Vec::with_capacity(resource.source().len());
-        self.write(resource, &mut out);
+        self.write(resource, root, &mut out);
         Some(out)
     }
 
-    fn write(&self, node: Node<'_, '_>, out: &mut Vec<u8>) {
+    fn write(&self, node: Node<'_, '_>, root: Option<&str>, out: &mut Vec<u8>) {
         match node.sort() {
             Sort::Object => {
                 out.push(b'{');
@@ -127,9 +140,9 @@ impl Renamed {
                     }
                     json::member(&name, out);
                     let text = value.text().filter(|_| NAMES.contains(&name.as_ref()));
-                    match text.and_then(|text| self.0.get(text.as_ref())) {
+                    match text.and_then(|text| self.here(&name, &text, root)) {
                         Some(here) => json::text(here, out),
-                        None => self.write(value, out),
+                        None => self.write(value, root, out),
                     }
                 }
                 out.push(b'}');
@@ -140,7 +153,7 @@ impl Renamed {
                     if place > 0 {
                         out.push(b',');
                     }
-                    self.write(item, out);
+                    self.write(item, root, out);
                 }
                 out.push(b']');
             }

@@ -44,6 +44,10 @@ impl Asking {
         let (caller, kinds, note) = match name {
             Some(name) => {
                 let (caller, kind, note) = self.permitted(name, verb)?;
+                if kind == Kind::AUDIT_EVENT {
+                    let none = Issue::new(Code::NotSupported, "an AuditEvent has no versions").into();
+                    return Err(self.refused(&note, none));
+                }
                 (caller, vec![kind], note)
             }
             None => {

@@ -202,7 +202,7 @@ impl Asking {
     ) -> Result<(), Refusal> {
         let Some(resource) = entry.resource else { return Ok(()) };
         let mut wanted = Vec::new();
-        Renamed::each_reference(resource, &mut |text| {
+        Renamed::each_reference(resource, &mut |_, text| {
             if text.contains('?') && Reference::read(text, &[]).is_none() && !renamed.knows(text) {
                 wanted.push(text.to_owned());
             }
@@ -243,7 +243,7 @@ impl Asking {
         if entry.method == Method::PUT && condition.is_none() {
             same_id(resource, id.as_str())?;
         }
-        let to = match renamed.rewritten(resource) {
+        let to = match renamed.rewritten(resource, entry.root()) {
             None => self.prepared(caller, verb, kind, resource)?,
             Some(text) => self.prepared(caller, verb, kind, read_json(&text, &Limits::BUNDLE)?.root())?,
         };

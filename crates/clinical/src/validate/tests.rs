@@ -29,7 +29,7 @@ fn what_r4_does_not_have_is_named_with_its_place() {
         (r#","colour":"red""#, "fhir-unknown-element", "Observation.colour"),
         (r#","status2":1"#, "fhir-unknown-element", "Observation.status2"),
         (r#","subject":{"reference":"Encounter/1"}"#, "fhir-reference-target", "Observation.subject"),
-        (r#","subject":{"reference":"Patient/example"}"#, "fhir-reference", "Observation.subject"),
+        (r#","subject":{"reference":"Patient/example"}"#, "fhir-reference", "Observation.subject.reference"),
         (r#","subject":[{"display":"x"}]"#, "fhir-cardinality", "Observation.subject"),
         (r#","note":{"text":"x"}"#, "fhir-cardinality", "Observation.note"),
         (r#","note":[]"#, "fhir-cardinality", "Observation.note"),

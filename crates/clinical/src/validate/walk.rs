@@ -222,7 +222,12 @@ impl Walk<'_> {
             Reference::Local(kind, id, _) => {
                 self.needed.push(Needed { kind, id, expression: self.expression("reference") });
             }
-            Reference::Nowhere(kind) => self.issue(Code::Reference, format!("there is no such {kind}")),
+            Reference::Nowhere(kind) => {
+                // Told as what is looked for and not seen, letter by letter.
+                let text = format!("there is no such {kind}");
+                let place = self.expression("reference");
+                self.issues.add(Issue::new(Code::Reference, text).at(place));
+            }
             Reference::Unserved(..) | Reference::Contained(_) | Reference::Absolute(_) => {}
         }
     }

@@ -27,7 +27,7 @@ async fn until(count: usize, search: impl AsyncFn() -> Vec<Value>) -> Vec<Value>
     }
 }
 
-/// Shows REQ-AUDIT-10, REQ-AUDIT-11.
+/// Shows REQ-AUDIT-10, REQ-AUDIT-11, REQ-FHIR-24.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_is_served_as_audit_events() {
     for house in House::both() {
@@ -97,6 +97,7 @@ async fn the_audit_is_served_as_audit_events() {
         for no in ["type=rest", "_total=accurate", "_sort=date", "address=x", "patient=x&patient=y"] {
             assert_eq!(gateway.get(&format!("AuditEvent?{no}")).await.code(), "fhir-unknown-parameter", "{no}");
         }
+        assert_eq!(gateway.get("AuditEvent/_history").await.code(), "fhir-not-supported");
         assert_eq!(gateway.get("AuditEvent/0").await.code(), "fhir-not-found");
         assert_eq!(gateway.get("AuditEvent/x").await.code(), "fhir-not-found");
         let event = json!({ "resourceType": "AuditEvent" });

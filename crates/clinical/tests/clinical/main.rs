@@ -10,6 +10,7 @@ mod dpop;
 mod examples;
 mod export;
 mod fixture;
+mod guides;
 mod intake;
 mod key_sets;
 mod launch;

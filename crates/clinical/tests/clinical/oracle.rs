@@ -159,3 +159,23 @@ async fn no_filter_is_an_oracle() {
         assert_eq!(sensor.get(&format!("Observation?_id={},{}", ward.foreign, ward.own)).await.found(), [ward.own]);
     }
 }
+
+/// Shows REQ-FHIR-23: who refers to what is not seen is answered, letter by letter, as who refers to what is not there, and to what never
+/// could be.
+#[tokio::test(flavor = "multi_thread")]
+async fn reference_is_no_oracle() {
+    for house in House::both() {
+        let ward = ward(&house).await;
+        let sensor = sensor(&house).await;
+        let mut told = Vec::new();
+        for id in [&*ward.foreign, "00000000000000000000000000", "never"] {
+            let mut reading = glucose(&ward.anna, &ward.anna, "2024-01-03");
+            reading.as_object_mut().expect("an object").remove("device");
+            reading["hasMember"] = json!([{ "reference": format!("Observation/{id}") }]);
+            let answer = sensor.create(&reading).await;
+            assert_eq!(answer.code(), "fhir-reference", "{answer:?}");
+            told.push((answer.status, answer.body));
+        }
+        assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
+    }
+}

@@ -13,7 +13,7 @@ pub(crate) mod trust_list;
 mod voucher;
 
 use crate::output::{LogFormat, say};
-use crate::{Failure, Outcome, bench, config, decide, demo, inspect, sidecar, signer, up};
+use crate::{Failure, Outcome, bench, config, conformance, decide, demo, inspect, sidecar, signer, up};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -86,6 +86,9 @@ pub(crate) enum Command {
     /// Measure, side by side with peers where they are installed.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Ask a FHIR server, this one or any other, whether it keeps to its standards.
+    #[command(subcommand)]
+    Conformance(ConformanceCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -232,6 +235,15 @@ pub(crate) enum BenchCommand {
     Fhir(bench::FhirArgs),
 }
 
+/// `medlock conformance …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConformanceCommand {
+    /// SMART App Launch, Backend Services, mutual TLS and UDAP, with what must not work and must not be learned.
+    Smart(Box<conformance::SmartArgs>),
+    /// All that the CapabilityStatement lists, and requests by chance: nothing fails within, each refusal says why.
+    FhirFuzz(conformance::FuzzArgs),
+}
+
 /// How the running hub is found by the commands that talk to it.
 #[derive(Debug, Args)]
 pub(crate) struct HubArgs {
@@ -276,6 +288,8 @@ pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Bench(BenchCommand::Device(args)) => bench::device(&args),
         Command::Bench(BenchCommand::Issue(args)) => bench::issue(&args),
         Command::Bench(BenchCommand::Fhir(args)) => bench::fhir(&args),
+        Command::Conformance(ConformanceCommand::Smart(args)) => conformance::smart(*args),
+        Command::Conformance(ConformanceCommand::FhirFuzz(args)) => conformance::fhir_fuzz(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "medlock", &mut std::io::stdout());
             Ok(Outcome::Done)

@@ -48,7 +48,7 @@ impl Caller {
         location.rsplit('/').nth(2).expect("an identifier").to_owned()
     }
 
-    async fn get(&self, path: &str) -> Response<Bytes> {
+    pub(crate) async fn get(&self, path: &str) -> Response<Bytes> {
         self.client.send(self.request(Method::GET, path, &Value::Null)).await.expect("an answer")
     }
 }

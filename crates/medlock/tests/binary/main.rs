@@ -3,6 +3,7 @@
 mod authorities;
 mod cli;
 mod clinical;
+mod conformance;
 mod demo;
 mod faults;
 mod log;
