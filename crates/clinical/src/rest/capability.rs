@@ -94,8 +94,7 @@ fn resource(kind: Kind, kinds: &[Kind]) -> Value {
     let mut operations = vec![operation("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")];
     if kind == Kind::PATIENT {
         operations.push(operation("everything", "http://hl7.org/fhir/OperationDefinition/Patient-everything"));
-        operations
-            .push(operation("patient-export", "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export"));
+        operations.push(operation("export", "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export"));
         operations.push(operation("break-glass", "urn:medlock:fhir:break-glass"));
         operations.push(operation("broken-glass", "urn:medlock:fhir:broken-glass"));
     }

@@ -165,12 +165,27 @@ impl Fuzzer {
         Ok(told["entry"][0]["resource"]["id"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// One that is there, or that can be made.
+    async fn some(&mut self, kind: &str) -> Result<String, Failure> {
+        let known = self.first(kind);
+        let found = if known.is_empty() { self.found(kind).await? } else { known };
+        if found.is_empty() && kind == "Subscription" {
+            // Which channels there are, is not in the statement: this may be refused.
+            self.ask("listed", Asked::new(Method::POST, "/Subscription").resource(&samples::subscription())).await?;
+            return Ok(self.first(kind));
+        }
+        Ok(found)
+    }
+
     async fn operations(&mut self, kind: &Kind) -> Result<(), Failure> {
-        let (name, id) = (&kind.name, self.first(&kind.name));
+        let (name, id) = (&kind.name, self.some(&kind.name).await?);
         let body = samples::any(name, &self.first("Patient"));
         for operation in &kind.operations {
             let places = [format!("/{name}/${operation}"), format!("/{name}/{id}/${operation}")];
-            self.served(&places, &body).await?;
+            // Where there is none, one that is asked of each alone cannot be asked.
+            if !id.is_empty() {
+                self.served(&places, &body).await?;
+            }
         }
         for path in [format!("/{name}/$no-such-operation"), format!("/{name}/{id}/$no-such-operation")] {
             self.expect(

@@ -34,6 +34,14 @@ pub(super) fn of(kind: &str, patient: &str, device: &str) -> Option<Value> {
     Some(made)
 }
 
+/// A Subscription that calls nobody.
+pub(super) fn subscription() -> Value {
+    json!({
+        "resourceType": "Subscription", "status": "requested", "reason": "a test", "criteria": "Observation?code=99504-3",
+        "channel": { "type": "websocket" },
+    })
+}
+
 /// One that is about nobody, to be broken.
 pub(super) fn any(kind: &str, patient: &str) -> Value {
     of(kind, patient, "1").unwrap_or_else(|| json!({ "resourceType": kind, "status": "active" }))
