@@ -345,6 +345,10 @@ impl Authority {
             let label = known.certificate.label;
             return Err(Error::Conflict(format!("the key {key} is {label}: `medlock authority compromised {label}`")));
         }
+        // By its identifier as by its label: withdrawn, it would take all that it ever vouched for with it, for good.
+        if let Some(root) = self.roots().iter().find(|root| root.key == key) {
+            return Err(Error::Conflict(self.stolen_root(root.label)));
+        }
         if self.settings.kind == Kind::Maker {
             return Err(Error::Conflict(format!(
                 "the store does not know the key {key}, and a maker publishes no status list: have the members of every \

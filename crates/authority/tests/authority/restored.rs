@@ -237,9 +237,12 @@ fn what_a_lost_key_has_issued_is_believed_until_it_is_withdrawn() {
     for operation in Operation::ALL {
         assert_eq!(denies(operation), Some(Code::IssuerCompromised), "{operation:?}");
     }
-    // Neither twice, nor one that has a label; and no root is asked.
-    for (key, why) in [(lost.key, "already"), (site.authority.issuing().key, "compromised issuing-")] {
-        let wrong = site.authority.change_keys(KeyChange::Lost(key), false).unwrap_err().to_string();
+    // Neither twice, nor one that has a label, and never the root: all that it vouched for would go with it. No root is asked.
+    let root = site.authority.root().key;
+    for (key, why) in
+        [(lost.key, "already"), (site.authority.issuing().key, "compromised issuing-"), (root, "is a root")]
+    {
+        let wrong = site.authority.change_keys(KeyChange::Lost(key), true).unwrap_err().to_string();
         assert!(wrong.contains(why), "{wrong}");
         assert!(site.authority.request_root(KeyChange::Lost(key), false).is_err());
     }

@@ -174,7 +174,7 @@ mod tests {
         Wanted::read(document.root()).map_err(told)
     }
 
-    /// Shows REQ-SUB-01: what cannot be served is refused with its place; what is kept is read again as it was.
+    /// Shows REQ-SUB-01, REQ-SUB-28: what cannot be served is refused with its place; what is kept is read again as it was.
     #[test]
     fn what_cannot_be_served_is_refused() {
         let fine = r#"{"resourceType":"Subscription","status":"requested","reason":"r","criteria":"Observation?code=x","channel":{"type":"rest-hook","endpoint":"https://a.example/x","payload":"application/fhir+json"}}"#;

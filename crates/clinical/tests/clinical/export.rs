@@ -188,10 +188,12 @@ async fn an_export_has_what_was_asked_each_once() {
         assert_eq!(found, &named("Observation", &expected) | &named("Patient", &[anna, bert]));
 
         // What comes while it is divided and fetched is of the next one; what is changed is in it once, as it is now.
-        house.site.clock.advance(1);
+        house.site.clock.advance(120);
         let status = ward.begun("$export?_type=Observation").await;
         let manifest = ward.manifest(&status).await;
         let since = manifest["transactionTime"].as_str().expect("an instant").to_owned();
+        // What was under way when it was asked for has an earlier time, and is of the next one.
+        assert_eq!(since, house.site.clock.now().plus_seconds(-60).to_string().replace('Z', ".000Z"));
         assert_eq!(manifest["request"], format!("{}/fhir/$export?_type=Observation", crate::fixture::PUBLIC));
         assert_eq!((&manifest["requiresAccessToken"], &manifest["error"]), (&json!(true), &json!([])));
         house.site.clock.advance(1);

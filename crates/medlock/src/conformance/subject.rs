@@ -162,7 +162,15 @@ impl Subject {
         Ok(id)
     }
 
+    /// Notes what was written, `Kind/ID`, to be removed at the end. A server that did not say the identifier is asked to remove nothing:
+    /// an address without one means more than that.
     pub(super) fn remember(&self, what: String) {
+        let is_id = |id: &str| {
+            (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+        };
+        if !what.split_once('/').is_some_and(|(_, id)| is_id(id)) {
+            return;
+        }
         self.shared.written.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
