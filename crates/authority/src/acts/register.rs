@@ -70,7 +70,8 @@ impl Authority {
         if device == self.settings.hub_name {
             return Err(Error::Conflict("the hub's entry is made from its configuration".to_owned()));
         }
-        let _lock = self.register_lock();
+        // In this order, as where a device enrols: it does so before this, and is found, or behind it, and is unknown.
+        let (_device, _lock) = (self.device_lock(device), self.register_lock());
         if let Some(standing) = self.store.standing(Subject::Device(device))? {
             return Err(Error::Conflict(no_code(name, &standing)));
         }
@@ -89,8 +90,8 @@ impl Authority {
 
     pub(super) fn put(&self, device: Device) -> Result<(), Error> {
         let _lock = self.register_lock();
-        self.device(device.name.as_str())?;
-        if device.name == self.settings.hub_name {
+        let held = self.device(device.name.as_str())?;
+        if device.name == self.settings.hub_name || held.roles.contains(Role::Hub) {
             return Err(Error::Conflict("the hub's entry is made from its configuration: change it there".to_owned()));
         }
         self.check_titles(&device)?;

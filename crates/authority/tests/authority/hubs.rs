@@ -206,7 +206,7 @@ fn certificate_in(cose: &[u8]) -> Vec<u8> {
     reader.bytes().unwrap().to_vec()
 }
 
-/// Shows REQ-KEYS-23, REQ-NODE-69: a rotation at one hub is in force at the other, which asks four times a second.
+/// Shows REQ-KEYS-23, REQ-NODE-69, REQ-STORE-134: a rotation at one hub is in force at the other, which asks four times a second.
 #[test]
 fn a_rotation_at_one_hub_is_in_force_at_the_other() {
     let dir = tempfile::tempdir().unwrap();
@@ -217,6 +217,10 @@ fn a_rotation_at_one_hub_is_in_force_at_the_other() {
         runtime.spawn(hub.clone().keep(stop.clone()));
     }
     let own = other.hub_identity().current().unwrap().credential();
+    // Nor does one hub change the entry of the other: that one is made from its own configuration.
+    let changed = Request::Update { device: ct("hub-2") };
+    let refused = one.administer(&Asker::program(), changed).unwrap_err().to_string();
+    assert!(refused.contains("is made from its configuration"), "{refused}");
     let begun = Instant::now();
     ask(&one, Request::ChangeKeys { change: "rotate".parse().unwrap(), anyway: false, why: String::new() });
     while other.issuing() != one.issuing() || other.hub_identity().current().unwrap().credential() == own {
