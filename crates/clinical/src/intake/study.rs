@@ -120,7 +120,12 @@ impl Clinical {
         for _ in 0..TRIES {
             let Some(plan) = Plan::by_identifier(Kind::IMAGING_STUDY, DICOM_UID, &identifier) else { break };
             let limit = self.settings().search_limit;
-            let held = self.records().matching(&caller.sight_to_write(Verb::Search), &plan, limit)?.into_iter().next();
+            let mut held = self.records().matching(&caller.sight_to_write(Verb::Search), &plan, limit)?;
+            if held.len() > 1 {
+                let text = format!("several ImagingStudy have the identifier {identifier}: remove all but one");
+                return Err(unfit(Issue::new(Code::ManyMatches, text).into()));
+            }
+            let held = held.pop();
             let mut series = Series::default();
             let (bound, device) = self.device_of(name)?;
             // What else was said of the study stays. So does whose it is: another Patient ID neither moves it nor adds to it.

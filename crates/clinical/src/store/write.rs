@@ -22,6 +22,8 @@ use medlock_trust::DeviceName;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Kinds whose resources may name what they have named before, whoever changes them.
+const KEEP_WHAT_THEY_NAME: [Kind; 2] = [Kind::CONSENT, Kind::IMAGING_STUDY];
 /// Rows here by their names, and whose those are.
 pub(super) type Rows = HashMap<(Kind, Id), (Row, Option<Row>)>;
 
@@ -315,13 +317,16 @@ impl Running<'_> {
     }
 
     /// What a resource refers to here is there, and the caller may read it. What is not there and what may not be read are
-    /// told the same. What a Consent has named before, it may name still: who takes it back need not see whom it names.
+    /// told the same. What a Consent has named before, it may name still: who takes it back need not see whom it names. So may an
+    /// ImagingStudy: who tells of more images need not see, and may have lost, what people have added to it.
     fn look_for(&mut self, needed: &validate::Needed, before: Option<&Stored>) -> Result<(), Stopped> {
         const COLUMNS: &str = "r.rid, r.patient";
         let mut found = self.row_of(Statement::seen(COLUMNS, &self.work.sights.references, needed.kind), needed)?;
         let named = format!("{}/{}", needed.kind, needed.id);
         let is_named = |before: &Stored| String::from_utf8_lossy(&before.body).contains(&named);
-        if found.is_none() && before.is_some_and(|before| before.kind == Kind::CONSENT && is_named(before)) {
+        if found.is_none()
+            && before.is_some_and(|before| KEEP_WHAT_THEY_NAME.contains(&before.kind) && is_named(before))
+        {
             let sight = Sight::of_what_was_named(needed.kind);
             found = self.row_of(Statement::kept(COLUMNS, &sight, needed.kind), needed)?;
         }

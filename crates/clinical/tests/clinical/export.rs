@@ -200,16 +200,12 @@ async fn an_export_has_what_was_asked_each_once() {
         let later = ward.reading(0, 30).await;
         let mut changed = ward.gateway.get(&format!("Observation/{}", readings[0])).await.body;
         changed["status"] = "amended".into();
-        let sent = ward
-            .gateway
-            .send(
-                "PUT",
-                &format!("Observation/{}", readings[0]),
-                &[("content-type", "application/fhir+json")],
-                &changed.to_string(),
-            )
-            .await;
-        assert_eq!(sent.status, StatusCode::OK, "{sent:?}");
+        let (path, headers) = (format!("Observation/{}", readings[0]), [("content-type", "application/fhir+json")]);
+        let amend = async || {
+            let sent = ward.gateway.send("PUT", &path, &headers, &changed.to_string()).await;
+            assert_eq!(sent.status, StatusCode::OK, "{sent:?}");
+        };
+        amend().await;
         let file = fetch(&house, &ward.token, &path_of(&manifest["output"][0]["url"])).await;
         assert_eq!(file.headers["content-type"], "application/fhir+ndjson");
         let lines = file.lines.expect("whole");
@@ -220,16 +216,8 @@ async fn an_export_has_what_was_asked_each_once() {
 
         // Since then: what is new, what was changed, and what was deleted.
         for _ in 0..2 {
-            let amended = ward
-                .gateway
-                .send(
-                    "PUT",
-                    &format!("Observation/{}", readings[0]),
-                    &[("content-type", "application/fhir+json")],
-                    &changed.to_string(),
-                )
-                .await;
-            assert_eq!(amended.status, StatusCode::OK, "changed again, and told once");
+            // Changed again, and told once.
+            amend().await;
         }
         let gone = ward.backend_deletes(&readings[4]).await;
         let since = form_urlencoded::Serializer::new(String::new()).append_pair("_since", &since).finish();

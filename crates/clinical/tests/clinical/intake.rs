@@ -513,7 +513,8 @@ async fn identifiers_of_what_devices_report_are_reserved() {
     }
 }
 
-/// Shows REQ-INTAKE-07, REQ-INTAKE-27, REQ-INTAKE-47: a study grows by what is of its patient, is whose its images say, and has nothing that is on them.
+/// Shows REQ-INTAKE-07, REQ-INTAKE-27, REQ-INTAKE-47, REQ-INTAKE-58: a study grows by what is of its patient, is whose its images say, and
+/// has nothing that is on them; what people add to it holds up no image, and neither does a second study with its identifier.
 #[tokio::test(flavor = "multi_thread")]
 async fn images_become_a_study() {
     for house in House::both() {
@@ -544,12 +545,23 @@ async fn images_become_a_study() {
         let performer = &found["series"][0]["performer"][0]["actor"]["reference"];
         let own = gateway.get("Device?identifier=urn:medlock:fhir:device|ct").await.found();
         assert_eq!(performer, &json!(format!("Device/{}", own[0])), "{found}");
+        // A machine may read no Practitioner, and this one is deleted besides.
+        let doctor =
+            gateway.create(&json!({ "resourceType": "Practitioner", "name": [{ "family": "Roth" }] })).await.made();
+        let gone =
+            gateway.create(&json!({ "resourceType": "Practitioner", "name": [{ "family": "Weiss" }] })).await.made();
+        found["referrer"] = json!({ "reference": format!("Practitioner/{doctor}") });
+        found["interpreter"] = json!([{ "reference": format!("Practitioner/{gone}") }]);
         found["description"] = json!("head");
         found["series"][0]["description"] = json!("axial");
         found["series"][0]["instance"][0]["title"] = json!("scout");
         let path = format!("ImagingStudy/{}", found["id"].as_str().expect("an id"));
         let headers = [("content-type", "application/fhir+json")];
         assert_eq!(gateway.send("PUT", &path, &headers, &found.to_string()).await.status, StatusCode::OK);
+        let software = Backend::new(&house, "system/Practitioner.d").await.token("system/Practitioner.d").await;
+        let request = Request::delete(format!("/fhir/Practitioner/{gone}"));
+        let request = request.header("authorization", format!("Bearer {software}"));
+        assert_eq!(house.people_json(request, String::new()).await.status, StatusCode::NO_CONTENT);
         // Images of nobody here, and of somebody else: not into this study.
         let mut other = patient("Carl");
         other["identifier"] = json!([{ "system": "urn:oid:1.9", "value": "P18" }]);
@@ -565,6 +577,8 @@ async fn images_become_a_study() {
         let series = &found["series"][0];
         assert_eq!((&series["description"], &series["instance"][0]["title"]), (&json!("axial"), &json!("scout")));
         assert_eq!(series["performer"][0]["actor"]["reference"], json!(format!("Device/{}", own[0])));
+        assert_eq!(found["referrer"]["reference"], format!("Practitioner/{doctor}"));
+        assert_eq!(found["interpreter"][0]["reference"], format!("Practitioner/{gone}"));
         assert_eq!(resources(&gateway.get(&format!("ImagingStudy?patient={anna}&modality=CT")).await).len(), 1);
         // Two patients of that number: nobody can tell whose it is.
         let mut twin = patient("Bert");
@@ -573,6 +587,11 @@ async fn images_become_a_study() {
         let other = StoredStudy { uid: "1.2.9".to_owned(), ..study("P17", &[9]) };
         assert_eq!(give(&other).expect_err("nobody's").code(), "intake-no-patient");
         assert_eq!(give(&study("P17", &[4])).expect("kept"), Kept::New, "one of the two has the study");
+        let mut second = gateway.get(&path).await.body;
+        second.as_object_mut().expect("an object").retain(|name, _| name != "id" && name != "interpreter");
+        gateway.create(&second).await.made();
+        let doubled = give(&study("P17", &[5])).expect_err("which one is not known");
+        assert!(doubled.code() == "intake-unfit" && doubled.to_string().contains("remove all but one"), "{doubled}");
     }
 }
 

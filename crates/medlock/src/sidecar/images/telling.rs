@@ -22,6 +22,9 @@ const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 /// from a sidecar with thousands of studies.
 const ONE_BY_ONE: Duration = Duration::from_secs(1);
 
+/// What the hub says of a study that others change all the time (docs/codes.md).
+const BUSY: &str = "intake-busy";
+
 /// What the hub says of a report.
 #[derive(Debug)]
 enum Answer {
@@ -129,12 +132,33 @@ fn understood(answer: &Response<Bytes>) -> Answer {
     match answer.status() {
         status if status.is_success() => Answer::Kept,
         StatusCode::NOT_FOUND => Answer::NoRecords,
-        status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
-            Answer::Away(format!("the hub answers {status}").into())
-        }
         status => {
-            let told = serde_json::from_slice(answer.body());
-            Answer::Refused(told.unwrap_or_else(|_| Told { code: status.to_string() }))
+            let told: Option<Told> = serde_json::from_slice(answer.body()).ok();
+            let is_away = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
+            // That others change this one study all the time is no reason to tell of no other.
+            if is_away && told.as_ref().is_none_or(|told| told.code != BUSY) {
+                return Answer::Away(format!("the hub answers {status}").into());
+            }
+            Answer::Refused(told.unwrap_or_else(|| Told { code: status.to_string() }))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-INTAKE-58.
+    #[test]
+    fn one_study_that_is_always_changed_holds_up_no_other() {
+        let answer = |status: u16, code: &str| {
+            let body = Bytes::from(format!("{{\"code\":\"{code}\",\"text\":\"-\"}}"));
+            understood(&Response::builder().status(status).body(body).expect("an answer"))
+        };
+        assert!(matches!(answer(503, "intake-busy"), Answer::Refused(_)));
+        assert!(matches!(answer(503, "intake-store"), Answer::Away(_)));
+        assert!(matches!(answer(429, "intake-too-much"), Answer::Away(_)));
+        assert!(matches!(answer(422, "intake-no-patient"), Answer::Refused(_)));
+        assert!(matches!(answer(204, ""), Answer::Kept));
     }
 }
