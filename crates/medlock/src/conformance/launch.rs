@@ -121,6 +121,8 @@ impl Person {
     /// Has an address opened by a person, and waits for who comes with this state; where to, and with what.
     async fn opened(&self, url: &str, state: &str) -> Given<(String, Vec<(String, String)>)> {
         let mut arrivals = self.arrivals.lock().await;
+        // The server chose it: what is no address might be an option of the command.
+        Url::read(url).map_err(|error| failed(format!("authorization_endpoint: {error}")))?;
         match &self.open {
             Some(command) => {
                 let child = Command::new(command).arg(url).stdin(std::process::Stdio::null()).spawn();

@@ -51,11 +51,8 @@ async fn launched(subject: &Subject) -> Given<&Launched> {
 }
 
 async fn redirect(subject: &Subject) -> Told {
-    match subject.launched().await {
-        // Who came with another state was not heard.
-        Ok(_) => Ok(()),
-        Err(unfit) => Err(unfit),
-    }
+    // Who came with another state was not heard.
+    subject.launched().await.map(drop)
 }
 
 async fn code(subject: &Subject) -> Told {

@@ -51,7 +51,7 @@ impl Url {
             _ => (authority, if secure { 443 } else { 80 }),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        if host.is_empty() || host.contains(['@', ' ', '\\']) {
+        if host.is_empty() || host.contains(['@', ' ', '\\']) || text.contains(char::is_control) {
             return Err(wrong().into());
         }
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
@@ -252,6 +252,8 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body: String = String::from_utf8_lossy(&self.body).chars().take(160).collect();
         let body = body.split_whitespace().collect::<Vec<_>>().join(" ");
+        // A server moves no cursor of who asks it.
+        let body = body.replace(char::is_control, "\u{fffd}");
         write!(f, "{} was answered {} {body}", self.to, self.status.as_u16())
     }
 }
@@ -267,6 +269,10 @@ mod tests {
         assert_eq!(read("http://[::1]:8080?x=1"), Some((false, "[::1]:8080".into(), "/?x=1".into())));
         for wrong in ["", "a.example", "https://", "https://u@a.example/", "http://a.example:x/", "ftp://a.example/"] {
             assert_eq!(read(wrong), None, "{wrong}");
+        }
+        // What would be opened by a program, and is no address.
+        for wrong in ["--gpu-launcher=/bin/sh", "file:///etc/passwd", "https://a.example/\u{1b}[2J"] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
         }
     }
 }
