@@ -73,6 +73,10 @@ impl Sql for Lite {
         Ok(changed.try_into().unwrap_or(u64::MAX))
     }
 
+    fn insert(&mut self, _: &'static str, sql: &str, parameters: &[Value]) -> Result<i64, Fault> {
+        Ok(self.connection.prepare_cached(sql)?.insert(rusqlite::params_from_iter(parameters))?)
+    }
+
     fn each(
         &mut self,
         table: &'static str,

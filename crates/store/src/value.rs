@@ -253,6 +253,12 @@ pub trait Sql {
     /// [`Fault`].
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, Fault>;
 
+    /// Adds one row; its number, that of the column `key`. With `RETURNING` SQLite would keep each page that the row changes twice.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    fn insert(&mut self, key: &'static str, sql: &str, parameters: &[Value]) -> Result<i64, Fault>;
+
     /// Asks; `take` gets each row as it comes, and says whether it wants another. `table` is named when a row is damaged.
     ///
     /// # Errors

@@ -97,6 +97,11 @@ impl Sql for Watched<'_> {
         self.sql.execute(sql, parameters)
     }
 
+    fn insert(&mut self, key: &'static str, sql: &str, parameters: &[Value]) -> Result<i64, Fault> {
+        self.changed = true;
+        self.sql.insert(key, sql, parameters)
+    }
+
     fn each(
         &mut self,
         table: &'static str,

@@ -21,8 +21,8 @@ pub(crate) fn append(sql: &mut dyn Sql, at: Millis, notes: &[Note]) -> Result<()
     for note in notes {
         let entry = note.to_cbor(at);
         chain = link(&chain, &entry);
-        let insert = "INSERT INTO audit (at, entry, chain) VALUES (?1, ?2, ?3) RETURNING seq";
-        let seq: Option<i64> = first(sql, "audit", insert, values![at.0, entry, chain], |row| row.number("seq"))?;
+        let insert = "INSERT INTO audit (at, entry, chain) VALUES (?1, ?2, ?3)";
+        let seq = sql.insert("seq", insert, values![at.0, entry, chain])?;
         for patient in note.patients() {
             sql.execute("INSERT INTO audit_patient (patient, seq) VALUES (?1, ?2)", values![patient.0, seq])?;
         }

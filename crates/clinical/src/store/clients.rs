@@ -173,11 +173,10 @@ impl Records {
                 return Err(Fault::Taken("account"));
             }
             let insert = "INSERT INTO account (name, subject, person, person_kind, person_id, made, ended) \
-                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0) RETURNING id";
+                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)";
             let (name, subject) = (name.clone(), subject.clone());
             let values = values![name.as_str(), subject.as_str(), row.0, i64::from(kind.number()), id.as_str(), now];
-            let number = first(sql, "account", insert, values, |row| row.number("id"))?;
-            let number = number.ok_or(Fault::Missing("number of an account"))?;
+            let number = sql.insert("id", insert, values)?;
             Ok(Some(Account { number, name, subject, row, kind, id }))
         })
     }

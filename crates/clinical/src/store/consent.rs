@@ -7,7 +7,7 @@ use crate::audit::{self, Note};
 use crate::consent::{Broken, Compiled, Condition, Reason};
 use crate::kind::{Id, Kind, Millis, Row};
 use crate::moment::Span;
-use medlock_store::{Error, Fault, Sql, all, first, values};
+use medlock_store::{Error, Fault, Sql, all, values};
 
 /// Notices that are given, the newest first.
 const NOTICES: i64 = 100;
@@ -39,14 +39,13 @@ pub(super) fn write(
     let mut ids: Vec<i64> = Vec::with_capacity(compiled.provisions.len());
     for provision in &compiled.provisions {
         let insert = "INSERT INTO provision (consent, patient, parent, deny, named, since, until, verbs, purposes, kinds) \
-                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id";
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let parent = provision.parent.and_then(|place| ids.get(place)).copied();
         let Span { low, high } = provision.period;
         let (verbs, purposes) = (i64::from(provision.verbs.bits()), i64::from(provision.purposes.bits()));
         let (deny, named) = (i64::from(provision.deny), i64::from(provision.named));
         let of = values![consent.0, patient.0, parent, deny, named, low.0, high.0, verbs, purposes, provision.kinds];
-        let id: Option<i64> = first(sql, "provision", insert, of, |row| row.number("id"))?;
-        let id = id.ok_or(Fault::Missing("number of a provision"))?;
+        let id = sql.insert("id", insert, of)?;
         ids.push(id);
         for (number, condition) in (0_i64..).zip(&provision.conditions) {
             let Span { low, high } = match condition {

@@ -104,11 +104,10 @@ pub(super) fn row(
 /// Makes the row of a Provenance; what it is found by is written beside it.
 pub(super) fn write(sql: &mut dyn Sql, tail: &[u8], patient: Option<Row>, at: Millis) -> Result<Row, Fault> {
     let insert = "INSERT INTO resource (kind, id, version, gone, patient, at, updated, body) \
-                  VALUES (?1, ?2, 1, 0, ?3, ?4, ?4, ?5) RETURNING rid";
+                  VALUES (?1, ?2, 1, 0, ?3, ?4, ?4, ?5)";
     let (kind, id) = (i64::from(Kind::PROVENANCE.number()), Id::fresh(at));
     let of = patient.map(|row| row.0);
-    let made = first(sql, "resource", insert, values![kind, id.as_str(), of, at.0, tail], |row| row.number("rid"))?;
-    let row = Row(made.ok_or(Fault::Missing("row that was written"))?);
+    let row = Row(sql.insert("rid", insert, values![kind, id.as_str(), of, at.0, tail])?);
     let change = "INSERT INTO change (rid, version, kind, patient, updated, gone) VALUES (?1, ?2, ?3, ?4, ?5, 0)";
     sql.execute(change, values![row.0, Version::FIRST.number(), kind, of, at.0])?;
     Ok(row)

@@ -253,12 +253,11 @@ impl Running<'_> {
             let Act::Create { id, to, .. } = act else { continue };
             let patient = self.patient(to, None)?;
             let insert = "INSERT INTO resource (kind, id, version, gone, patient, statement, at, until, updated, c0, c1, c2, c3, body) \
-                          VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) RETURNING rid";
+                          VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
             let statement = self.statement(number, patient)?;
             let own = values![i64::from(to.kind().number()), id.as_str(), patient.map(|row| row.0), statement];
             let parameters = [&own[..], &self.columns(to)?].concat();
-            let row = first(self.sql, "resource", insert, &parameters, |row| Ok(Row(row.number("rid")?)))?;
-            let row = row.ok_or(Fault::Missing("row that was written"))?;
+            let row = Row(self.sql.insert("rid", insert, &parameters)?);
             let patient = if to.patient() == PatientOf::Itself {
                 self.sql.execute("UPDATE resource SET patient = rid WHERE rid = ?1", values![row.0])?;
                 Some(row)

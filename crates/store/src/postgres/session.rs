@@ -6,7 +6,7 @@
 use super::server::{Server, chain};
 use crate::readers::{Pool, Reading};
 use crate::schema::{Schema, too_new};
-use crate::value::{Row, Sql, Value};
+use crate::value::{Row, Sql, Value, first};
 use crate::writer::Session;
 use crate::{Engine, Fault};
 use postgres::error::SqlState;
@@ -149,6 +149,12 @@ impl Sql for Pg {
         self.open()?.execute(&statement, &parameters).map_err(|error| self.fault(&error))
     }
 
+    fn insert(&mut self, key: &'static str, sql: &str, parameters: &[Value]) -> Result<i64, Fault> {
+        let sql = format!("{sql} RETURNING {key}");
+        let number = first(self, "row", &sql, parameters, |row| row.number(key))?;
+        number.ok_or(Fault::Missing("row that was written"))
+    }
+
     fn each(
         &mut self,
         table: &'static str,
@@ -286,7 +292,7 @@ fn migrate(server: &Server, schema: &Schema) -> Result<(), Fault> {
     ))?;
     session.batch("CREATE TABLE IF NOT EXISTS tables_version (application TEXT NOT NULL, version BIGINT NOT NULL)")?;
     let question = "SELECT application, version FROM tables_version";
-    let found = crate::first(&mut session, "tables_version", question, &[], |row| {
+    let found = first(&mut session, "tables_version", question, &[], |row| {
         Ok((row.text("application")?.to_owned(), row.number::<i64>("version")?))
     })?;
     let version = match found {
