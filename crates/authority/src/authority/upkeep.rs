@@ -113,10 +113,11 @@ impl Authority {
         let epoch = self.store.epoch()?;
         let held = self.store.published(ObjectKind::Status.name())?;
         let now = self.clock.now();
-        let behind = self.news.current(ObjectKind::Status).is_none_or(|told| told.version < epoch);
+        // One that is before what was told is of a backup that was brought back meanwhile.
+        let differs = self.news.current(ObjectKind::Status).is_none_or(|told| told.version != epoch);
         let half = self.rules().status_seconds / 2;
         let old = held.is_some_and(|held| !(0..half).contains(&now.seconds_since(held.at)));
-        if behind {
+        if differs {
             // Something is recorded that nobody has heard.
             self.protect(|| self.publish_status())
         } else if old {
@@ -135,7 +136,7 @@ impl Authority {
         if self.locks.keys_behind.load(Ordering::Relaxed) { self.follow_keys() } else { Ok(()) }
     }
 
-    /// Whoever began the log anew did it under this hub: it works for the former one, and is of no use.
+    /// Whoever began the log anew, or brought a backup back, did it under this hub: it works for the former one, and is of no use.
     fn tell_of_other_log(&self) -> Result<(), Error> {
         let Some(why) = self.log.left_behind()? else { return Ok(()) };
         if !self.locks.log_told.swap(true, Ordering::Relaxed) {

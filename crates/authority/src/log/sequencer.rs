@@ -50,6 +50,8 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     kept: Kept,
+    /// The newest checkpoint that was seen in the store: whatever is there later continues it.
+    seen: Mutex<Option<Checkpoint>>,
 }
 
 /// A record that has its place, or why it has none.
@@ -64,7 +66,7 @@ struct State {
     expected: HashMap<Serial, SyncSender<Placed>>,
     /// Rounds that failed since one succeeded.
     failures: u32,
-    /// It was found that the store's log has another name by now.
+    /// It was found that the store's log has another name by now, or is not the one that was there.
     left_behind: bool,
 }
 
@@ -126,6 +128,7 @@ impl Sequencer {
             state,
             changed: Condvar::default(),
             kept: Kept::default(),
+            seen: Mutex::default(),
         });
         let thread = std::thread::Builder::new().name("authority-log".to_owned()).spawn({
             let shared = shared.clone();
@@ -149,7 +152,7 @@ impl Sequencer {
         self.shared.tiles()
     }
 
-    /// Why this sequencer does nothing any more, if the log was begun anew under it.
+    /// Why this sequencer does nothing, if the log was begun anew under it, or went back.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -310,9 +313,31 @@ impl Shared {
 
     fn left_behind(&self) -> Result<Option<String>, Error> {
         let now = self.store.setting(ORIGIN)?.unwrap_or_default();
-        Ok((now != self.key.name()).then(|| {
-            format!("the log {} was begun anew as {now:?} while this hub ran: restart this hub", self.key.name())
-        }))
+        if now != self.key.name() {
+            let name = self.key.name();
+            return Ok(Some(format!("the log {name} was begun anew as {now:?} while this hub ran: restart this hub")));
+        }
+        self.gone_back()
+    }
+
+    /// Why the log in the store is not the one that was seen there: a backup was brought back while this hub ran, or a server took
+    /// over that has not got everything. When that one is there again, all is well.
+    fn gone_back(&self) -> Result<Option<String>, Error> {
+        // Before the store is read: who reads later, has seen as much.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.store.checkpoint()?;
+        let found = found.map(|found| Checkpoint::verify(&found.note, &self.key, &[]).map(|read| read.checkpoint));
+        let found = found.transpose().map_err(|error| damaged(format!("its checkpoint cannot be used: {error}")))?;
+        if let Some(before) = seen.as_ref().filter(|before| found.as_ref() != Some(before)) {
+            let size = found.as_ref().map_or(0, |found| found.head.size);
+            // Not from what is kept in memory, which may be of the store before.
+            let tiles = Stored { store: &*self.store, kept: &Kept::default() };
+            if size <= before.head.size || Edge::open(before.head.size, &tiles)?.head().root != before.head.root {
+                return Ok(Some(behind(before, size)));
+            }
+        }
+        *seen = found;
+        Ok(None)
     }
 
     fn check_not_left_behind(&self) -> Result<(), Error> {

@@ -515,3 +515,57 @@ fn a_hub_whose_log_was_begun_anew_under_it_is_not_ready() {
     let third = Authority::open(&config, Clock::system(), signer).unwrap();
     issued(enrol(&third).unwrap());
 }
+
+/// Shows REQ-STORE-166: a backup that is brought back under a hub makes it give nothing out until the newer store is there again, and
+/// what was revoked since stays revoked.
+#[test]
+fn a_store_that_went_back_under_a_hub_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = postgres();
+    let ([one, other], _) = two_on(&server, dir.path());
+    let shell = |command: String| {
+        let done = std::process::Command::new("sh").args(["-c", &command]).current_dir("/").output().unwrap();
+        assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    let url = PostgresServer::shared().url();
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let save = |name| shell(format!("pg_dump --format=custom --schema={} --file={} {url:?}", server.schema, file(name)));
+    let bring_back = |name| {
+        shell(format!("pg_restore --clean --if-exists --single-transaction --dbname={url:?} {}", file(name)));
+    };
+    let enrol_at = |hub: &Authority, name: &str| {
+        register(hub, name);
+        let enrol = claim(hub, name);
+        enrol(hub).unwrap();
+        approve_all(hub);
+        enrol(hub)
+    };
+    issued(enrol_at(&one, "ct-1").unwrap());
+    save("before");
+    issued(enrol_at(&one, "ct-2").unwrap());
+    ask(&one, Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "test".into() });
+    drop(one);
+    other.health().unwrap();
+    other.hear().unwrap();
+    save("after");
+
+    bring_back("before");
+    let said = other.health().unwrap_err().to_string();
+    assert!(said.contains("the store has fewer") && said.contains("Bring the newer store back"), "{said}");
+    for _ in 0..3 {
+        // The log does not go on, all else does.
+        let _ = other.tick();
+    }
+    let refused = enrol_at(&other, "ct-3").unwrap_err().to_string();
+    assert!(refused.contains("the store has"), "{refused}");
+    let Response::Alarms { alarms } = ask(&other, Request::Alarms) else { panic!() };
+    let told: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == "log-left-behind").collect();
+    assert!(told.len() == 1 && told[0].count == 1 && told[0].text.contains("hub-2"), "{alarms:?}");
+    let Response::Device(view) = ask(&other, Request::Show { device: "ct-1".into() }) else { panic!() };
+    assert_eq!(view.state, "revoked", "what was told is remembered");
+
+    bring_back("after");
+    other.health().unwrap();
+    other.tick().unwrap();
+    issued(enrol_at(&other, "ct-3").unwrap());
+}
