@@ -6,7 +6,7 @@ mod upkeep;
 pub(crate) use ground::{Ground, algorithm_of, authority_template, ensure_root};
 
 use crate::Error;
-use crate::directory::{open_store, own_directory};
+use crate::directory::{DATABASE, expect_no_keys, open_store, own_directory, was_opened};
 use crate::issue::{self, Form, Line, Template};
 use crate::keys::{AuthorityCertificate, KeyList};
 use crate::known_keys::KnownKeys;
@@ -129,6 +129,10 @@ impl Authority {
     pub fn open(config: &AuthorityConfig, clock: Clock, signer: Arc<dyn Signer>) -> Result<Self, Error> {
         own_directory(&config.dir)?;
         let open = || Self::open_with(config, clock.clone(), signer.clone(), Arc::new(open_store(config)?));
+        if config.store.is_none() && !config.dir.join(DATABASE).exists() && !was_opened(&config.dir) {
+            // Also looked for where the ground is laid; here nothing is written yet.
+            expect_no_keys(config, &*signer)?;
+        }
         let opened = match open() {
             // Also where the disk is full it is there for whoever reports a theft.
             Err(Error::Store(error))

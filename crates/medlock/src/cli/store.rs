@@ -2,9 +2,10 @@
 
 use super::HubArgs;
 use super::authority::OWN;
+use crate::authorities::{self, expected};
 use crate::config::Config;
 use crate::output::{self, say};
-use crate::{Failure, Outcome, authorities, folder};
+use crate::{Failure, Outcome, folder};
 use clap::Args;
 use medlock_authority::directory::DATABASE;
 use medlock_authority::heard::{Hearing, Source};
@@ -173,6 +174,10 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
         }
         // Behind the store: a key that it knows of is there.
         folder::copy_settings(&part.hub, &part.backup)?;
+    let mut missing = Vec::new();
+    for name in expected::names(dir)? {
+        missing.extend(expected::missing(dir, &name)?);
+    }
         keys += copy_keys(&part.hub, &part.backup)?;
         passphrases.extend(Passphrase::of(&part.name, &part.hub)?);
         copied.push(part.name);
@@ -183,7 +188,8 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
             .map(|(name, _, server)| serde_json::json!({ "authority": name, "schema": server.schema }))
             .collect();
         output::json(
-            &serde_json::json!({ "folder": args.to, "authorities": copied, "on_servers": servers, "passphrases": passphrases }),
+            &serde_json::json!({ "folder": args.to, "authorities": copied, "on_servers": servers, "passphrases": passphrases,
+                "missing": missing }),
         )?;
         return Ok(Outcome::Done);
     }
@@ -202,6 +208,9 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
     );
     for passphrase in passphrases {
         say!("  {passphrase}");
+    for why in missing {
+        say!("NOT IN IT: {why}.");
+    }
     }
     Ok(Outcome::Done)
 }
