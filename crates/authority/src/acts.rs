@@ -73,7 +73,7 @@ impl Authority {
         match request {
             Request::Authority => self.view(),
             Request::Register { device } => self.register(device),
-            Request::Update { device } => self.update(device),
+            Request::Update { device, read } => self.update(device, read),
             Request::Remove { device } => self.remove(&device),
             Request::List => self.list(&DeviceSearch::Name(String::new()), None, u32::MAX),
             Request::Find { search, after, limit } => self.find(search, after.as_deref(), limit.min(MAX_PAGE)),
@@ -279,7 +279,7 @@ impl Authority {
         }
         let maker_key = device.maker_key.or(maker);
         let known = Device { maker_serial: Some(serial.to_owned()), maker_key, ..device.clone() };
-        if known == *device { Ok(()) } else { self.put(known) }
+        if known == *device { Ok(()) } else { self.put(device, known) }
     }
 
     fn reject(&self, id: &str) -> Result<Response, Error> {
@@ -385,8 +385,9 @@ impl Authority {
 
     fn set_route(&self, name: &str, ae_titles: Vec<String>, sidecar: Option<String>) -> Result<Response, Error> {
         let removed = ae_titles.is_empty() && sidecar.is_none();
-        let raw = DeviceConfig { ae_titles, sidecar, ..DeviceConfig::from(&self.device(name)?) };
-        self.put(Device::try_from(raw)?)?;
+        let read = self.device(name)?;
+        let raw = DeviceConfig { ae_titles, sidecar, ..DeviceConfig::from(&read) };
+        self.put(&read, Device::try_from(raw)?)?;
         done(format!("the route of {name} is {}", if removed { "removed" } else { "set" }))
     }
 
@@ -491,7 +492,7 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         | Request::Audit { .. }
         | Request::Owners { .. } => return None,
         Request::Register { device } => ("register", device.name.clone()),
-        Request::Update { device } => ("update", device.name.clone()),
+        Request::Update { device, .. } => ("update", device.name.clone()),
         Request::Remove { device } => ("remove", device.clone()),
         Request::Code { device, .. } => ("code", device.clone()),
         Request::Approve { id, .. } => ("approve", id.clone()),

@@ -51,6 +51,9 @@ pub enum Request {
     Update {
         /// The device as it shall be.
         device: DeviceConfig,
+        /// The entry that was read and changed: where another one is held by now, nothing is done.
+        #[serde(default)]
+        read: Option<DeviceConfig>,
     },
     /// Take a device out of the register that was entered by mistake: it never had a credential. Answer: [`Response::Done`].
     Remove {
