@@ -110,6 +110,13 @@ impl Authority {
         first
     }
 
+    /// Whether something is recorded that the status list does not tell yet.
+    pub(crate) fn has_untold_status(&self) -> bool {
+        let told = self.news.current(ObjectKind::Status).map(|told| told.version);
+        // A store that is away tells nothing either.
+        self.settings.kind == Kind::Site && self.store.epoch().is_ok_and(|epoch| told.is_none_or(|told| told < epoch))
+    }
+
     fn keep_status(&self) -> Result<(), Error> {
         let epoch = self.store.epoch()?;
         let held = self.store.published(ObjectKind::Status.name())?;
@@ -159,13 +166,6 @@ impl Authority {
         self.alarm_about("authority-off", None, name.to_owned(), text)
     }
 
-    /// Tells people once that another hub has this one's name.
-    fn tell_of_namesake(&self, error: &Error) -> Result<(), Error> {
-        if self.locks.namesake_told.swap(true, Ordering::Relaxed) {
-            return Ok(());
-        }
-        self.alarm_about("hub-name-taken", None, self.settings.hub_name.to_string(), error.to_string())
-    }
     /// Tells people of entries with the role of a hub that no hub has made: an earlier version let people enter them, and every device
     /// of the site would listen to whoever has such a credential.
     pub(super) fn tell_of_strange_hubs(&self) -> Result<(), Error> {
@@ -186,4 +186,11 @@ impl Authority {
         Ok(())
     }
 
+    /// Tells people once that another hub has this one's name.
+    fn tell_of_namesake(&self, error: &Error) -> Result<(), Error> {
+        if self.locks.namesake_told.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.alarm_about("hub-name-taken", None, self.settings.hub_name.to_string(), error.to_string())
+    }
 }
