@@ -151,7 +151,7 @@ impl Authority {
             Ok(self.store.hubs_at_work()?.into_iter().filter(|hub| hub != own.as_str()).collect())
         };
         let hubs = self.store.is_shared().then(others).transpose()?;
-        Ok(Response::Keys { keys: key_views(keys), hubs })
+        Ok(Response::Keys { keys: key_views(keys, self.rules().profile.backdate_seconds()), hubs })
     }
 
     fn view(&self) -> Result<Response, Error> {
@@ -523,7 +523,10 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
     })
 }
 
-fn key_views(keys: &KeyList) -> Vec<KeyView> {
+/// The keys as people list them. A key is made when its certificate begins, less what that is dated back: behind a restore the store
+/// knows of some only since then.
+fn key_views(keys: &KeyList, backdate_seconds: i64) -> Vec<KeyView> {
+    let made = |certificate: &AuthorityCertificate| certificate.begins().map(|at| at.plus_seconds(backdate_seconds));
     let view = |certificate: &AuthorityCertificate, state: KeyState, [since, until]: [Option<Time>; 2]| KeyView {
         label: certificate.label.to_string(),
         state: state.name().to_owned(),
@@ -533,9 +536,20 @@ fn key_views(keys: &KeyList) -> Vec<KeyView> {
         algorithm: certificate.algorithm.to_string(),
         pem: encode::pem("CERTIFICATE", &certificate.der),
     };
-    let issuing = keys.iter().map(|key| view(&key.certificate, key.state, [keys.since(key), key.until]));
-    let roots = keys.roots().iter();
-    let roots = roots.map(|root| view(&root.certificate, root.state, [root.certificate.begins(), root.until]));
+    // No key issues on when the next one is there.
+    let ended = |until: Option<Time>, next: Option<&AuthorityCertificate>| {
+        until.map(|until| next.and_then(made).map_or(until, |next| next.min(until)))
+    };
+    let issuing = keys.iter().zip(keys.iter().skip(1).map(Some).chain([None]));
+    let issuing = issuing.map(|(key, next)| {
+        let until = ended(key.until, next.map(|next| &*next.certificate));
+        view(&key.certificate, key.state, [made(&key.certificate), until])
+    });
+    let roots = keys.roots().iter().zip(keys.roots().iter().skip(1).map(Some).chain([None]));
+    let roots = roots.map(|(root, next)| {
+        let until = ended(root.until, next.map(|next| &*next.certificate));
+        view(&root.certificate, root.state, [made(&root.certificate), until])
+    });
     issuing.chain(roots).collect()
 }
 
