@@ -73,7 +73,7 @@ impl Authority {
         match request {
             Request::Authority => self.view(),
             Request::Register { device } => self.register(device),
-            Request::Update { device } => self.update(device),
+            Request::Update { device, read } => self.update(device, read),
             Request::Remove { device } => self.remove(&device),
             Request::List => self.list(&DeviceSearch::Name(String::new()), None, u32::MAX),
             Request::Find { search, after, limit } => self.find(search, after.as_deref(), limit.min(MAX_PAGE)),
@@ -151,7 +151,7 @@ impl Authority {
             Ok(self.store.hubs_at_work()?.into_iter().filter(|hub| hub != own.as_str()).collect())
         };
         let hubs = self.store.is_shared().then(others).transpose()?;
-        Ok(Response::Keys { keys: key_views(keys), hubs })
+        Ok(Response::Keys { keys: key_views(keys, self.rules().profile.backdate_seconds()), hubs })
     }
 
     fn view(&self) -> Result<Response, Error> {
@@ -279,7 +279,7 @@ impl Authority {
         }
         let maker_key = device.maker_key.or(maker);
         let known = Device { maker_serial: Some(serial.to_owned()), maker_key, ..device.clone() };
-        if known == *device { Ok(()) } else { self.put(known) }
+        if known == *device { Ok(()) } else { self.put(device, known) }
     }
 
     fn reject(&self, id: &str) -> Result<Response, Error> {
@@ -385,8 +385,9 @@ impl Authority {
 
     fn set_route(&self, name: &str, ae_titles: Vec<String>, sidecar: Option<String>) -> Result<Response, Error> {
         let removed = ae_titles.is_empty() && sidecar.is_none();
-        let raw = DeviceConfig { ae_titles, sidecar, ..DeviceConfig::from(&self.device(name)?) };
-        self.put(Device::try_from(raw)?)?;
+        let read = self.device(name)?;
+        let raw = DeviceConfig { ae_titles, sidecar, ..DeviceConfig::from(&read) };
+        self.put(&read, Device::try_from(raw)?)?;
         done(format!("the route of {name} is {}", if removed { "removed" } else { "set" }))
     }
 
@@ -491,7 +492,7 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
         | Request::Audit { .. }
         | Request::Owners { .. } => return None,
         Request::Register { device } => ("register", device.name.clone()),
-        Request::Update { device } => ("update", device.name.clone()),
+        Request::Update { device, .. } => ("update", device.name.clone()),
         Request::Remove { device } => ("remove", device.clone()),
         Request::Code { device, .. } => ("code", device.clone()),
         Request::Approve { id, .. } => ("approve", id.clone()),
@@ -522,7 +523,10 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
     })
 }
 
-fn key_views(keys: &KeyList) -> Vec<KeyView> {
+/// The keys as people list them. A key is made when its certificate begins, less what that is dated back: behind a restore the store
+/// knows of some only since then.
+fn key_views(keys: &KeyList, backdate_seconds: i64) -> Vec<KeyView> {
+    let made = |certificate: &AuthorityCertificate| certificate.begins().map(|at| at.plus_seconds(backdate_seconds));
     let view = |certificate: &AuthorityCertificate, state: KeyState, [since, until]: [Option<Time>; 2]| KeyView {
         label: certificate.label.to_string(),
         state: state.name().to_owned(),
@@ -532,9 +536,20 @@ fn key_views(keys: &KeyList) -> Vec<KeyView> {
         algorithm: certificate.algorithm.to_string(),
         pem: encode::pem("CERTIFICATE", &certificate.der),
     };
-    let issuing = keys.iter().map(|key| view(&key.certificate, key.state, [keys.since(key), key.until]));
-    let roots = keys.roots().iter();
-    let roots = roots.map(|root| view(&root.certificate, root.state, [root.certificate.begins(), root.until]));
+    // No key issues on when the next one is there.
+    let ended = |until: Option<Time>, next: Option<&AuthorityCertificate>| {
+        until.map(|until| next.and_then(made).map_or(until, |next| next.min(until)))
+    };
+    let issuing = keys.iter().zip(keys.iter().skip(1).map(Some).chain([None]));
+    let issuing = issuing.map(|(key, next)| {
+        let until = ended(key.until, next.map(|next| &*next.certificate));
+        view(&key.certificate, key.state, [made(&key.certificate), until])
+    });
+    let roots = keys.roots().iter().zip(keys.roots().iter().skip(1).map(Some).chain([None]));
+    let roots = roots.map(|(root, next)| {
+        let until = ended(root.until, next.map(|next| &*next.certificate));
+        view(&root.certificate, root.state, [made(&root.certificate), until])
+    });
     issuing.chain(roots).collect()
 }
 

@@ -51,6 +51,9 @@ pub enum Request {
     Update {
         /// The device as it shall be.
         device: DeviceConfig,
+        /// The entry that was read and changed: where another one is held by now, nothing is done.
+        #[serde(default)]
+        read: Option<DeviceConfig>,
     },
     /// Take a device out of the register that was entered by mistake: it never had a credential. Answer: [`Response::Done`].
     Remove {
@@ -533,7 +536,7 @@ fn status(error: &Error) -> StatusCode {
     match error {
         Error::Invalid { .. } | Error::Object { .. } => StatusCode::BAD_REQUEST,
         Error::Unknown { .. } => StatusCode::NOT_FOUND,
-        Error::Conflict(_) => StatusCode::CONFLICT,
+        Error::Conflict(_) | Error::NotHere(_) => StatusCode::CONFLICT,
         Error::Signer(_) | Error::Log(_) | Error::NotSigned(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Store(_) | Error::File { .. } | Error::Lint(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -6,7 +6,7 @@ mod upkeep;
 pub(crate) use ground::{Ground, algorithm_of, authority_template, ensure_root};
 
 use crate::Error;
-use crate::directory::{open_store, own_directory};
+use crate::directory::{DATABASE, expect_no_keys, open_store, own_directory, was_opened};
 use crate::issue::{self, Form, Line, Template};
 use crate::keys::{AuthorityCertificate, KeyList};
 use crate::known_keys::KnownKeys;
@@ -27,6 +27,7 @@ use medlock_trust::policy::Setting;
 use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
 use std::fs::File;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -128,6 +129,10 @@ impl Authority {
     /// [`Error`]: a setting that cannot be used, a directory in use, a damaged database, a signer that is away.
     pub fn open(config: &AuthorityConfig, clock: Clock, signer: Arc<dyn Signer>) -> Result<Self, Error> {
         own_directory(&config.dir)?;
+        if config.store.is_none() && !config.dir.join(DATABASE).exists() && !was_opened(&config.dir) {
+            // Also looked for where the ground is laid; here nothing is written yet.
+            expect_no_keys(config, &*signer)?;
+        }
         let open = || Self::open_with(config, clock.clone(), signer.clone(), Arc::new(open_store(config)?));
         let opened = match open() {
             // Also where the disk is full it is there for whoever reports a theft.
@@ -220,6 +225,9 @@ impl Authority {
         }
         if authority.has_hub() {
             authority.ensure_hub(config)?;
+        }
+        if let Err(error) = authority.tell_of_strange_hubs() {
+            tracing::warn!(%error, "whether every hub of the register is one could not be looked at");
         }
         // A change of keys may have been cut off; what is not signed anew now is by the next tick.
         if let Err(error) = authority.follow_keys() {
@@ -509,14 +517,7 @@ impl Authority {
 
     /// The hub is a device like the others: its names come from the register, which has them from the configuration.
     fn ensure_hub(&self, config: &AuthorityConfig) -> Result<(), Error> {
-        let wanted = Device::try_from(DeviceConfig {
-            name: self.settings.hub_name.to_string(),
-            owner: "medlock".to_owned(),
-            roles: vec!["hub".to_owned()],
-            dns: config.hub_dns.clone(),
-            ips: config.hub_ips.clone(),
-            ..DeviceConfig::default()
-        })?;
+        let wanted = entry_of_hub(self.settings.hub_name, config.hub_dns.clone(), config.hub_ips.clone())?;
         let changed = match self.store.device(wanted.name)? {
             None => {
                 self.store.add_device(wanted, self.clock.now())?;
@@ -567,6 +568,12 @@ impl Authority {
         let (issuing, way) = above.unwrap_or_default();
         [vec![certificate, issuing], way].concat()
     }
+}
+
+/// The entry that a hub of this name makes of itself.
+fn entry_of_hub(name: DeviceName, dns: Vec<String>, ips: Vec<IpAddr>) -> Result<Device, Error> {
+    let (owner, roles) = ("medlock".to_owned(), vec!["hub".to_owned()]);
+    Device::try_from(DeviceConfig { name: name.to_string(), owner, roles, dns, ips, ..DeviceConfig::default() })
 }
 
 fn stripe<'a>(stripes: &'a [Mutex<()>], of: &[u8; 16]) -> Option<MutexGuard<'a, ()>> {

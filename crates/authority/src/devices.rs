@@ -301,10 +301,20 @@ impl Feed {
         }
         self.first = false;
         self.changes.mark_unchanged();
-        let text = self.untold();
-        // A caller that may no longer renew is told why, and then left.
+        // A caller that may no longer renew is told why, and then left: asked before it is looked up what there is to tell.
         self.ended = self.authority.may_renew(&self.who).is_err();
+        if self.ended {
+            self.until_status_is_told().await;
+        }
+        let text = self.untold();
         Some((Ok(Bytes::from(text)), self))
+    }
+
+    /// Waits until the status list says all that is recorded, as it is signed a moment later: else who was revoked right behind another
+    /// change would never hear it. Not for ever, where it cannot be signed.
+    async fn until_status_is_told(&mut self) {
+        let told = async { while self.authority.has_untold_status() && self.changes.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(KEEP_ALIVE, told).await;
     }
 
     fn untold(&mut self) -> String {

@@ -3,7 +3,7 @@
 
 use crate::log::ORIGIN;
 use crate::settings::AuthorityConfig;
-use crate::signer::CHECKPOINTS;
+use crate::signer::{CHECKPOINTS, KeyLabel, Signer};
 use crate::store::{Journal as _, Published, SqlStore, StoreError};
 use crate::{Authority, Error};
 use medlock_node::clock::Clock;
@@ -73,7 +73,7 @@ pub(crate) fn own_directory(dir: &Path) -> Result<(), Error> {
 pub(crate) fn open_store(config: &AuthorityConfig) -> Result<SqlStore, Error> {
     let store = connect(config)?;
     if config.store.is_some() && config.dir.join(IN_FORCE).exists() && store.setting(ORIGIN)?.is_none() {
-        return Err(Error::Conflict(format!(
+        return Err(Error::NotHere(format!(
             "there was an authority in {}, and its store on the server is empty: bring it back there with pg_restore, then \
              `medlock authority restore BACKUP`",
             config.dir.display()
@@ -97,7 +97,7 @@ pub(crate) fn connect(config: &AuthorityConfig) -> Result<SqlStore, Error> {
     let file = config.dir.join(DATABASE);
     let Some(server) = &config.store else {
         if !file.exists() && was_opened(&config.dir) {
-            return Err(Error::Conflict(format!(
+            return Err(Error::NotHere(format!(
                 "there was an authority in {}, and its store is missing: bring {} back if it was moved, or `medlock authority \
                  restore BACKUP`; keep the folder, it has the keys",
                 config.dir.display(),
@@ -116,8 +116,34 @@ pub(crate) fn connect(config: &AuthorityConfig) -> Result<SqlStore, Error> {
     Ok(SqlStore::postgres(server.address()?)?)
 }
 
+/// Refuses to make a store where there is none, and to go on with one in which nothing was begun, while the signer has the keys of an
+/// authority of this name: its store is elsewhere. With another one its log would have two histories under one name and key, and what
+/// was withdrawn would be good again. A creation that was cut off has begun something before it made the first key.
+///
+/// # Errors
+/// [`Error::NotHere`]; [`Error::Signer`].
+pub(crate) fn expect_no_keys(config: &AuthorityConfig, signer: &dyn Signer) -> Result<(), Error> {
+    for key in [KeyLabel::LOG, KeyLabel::ROOT, KeyLabel::ISSUING] {
+        if signer.public_key(key)?.is_none() {
+            continue;
+        }
+        let (name, dir) = (&config.name, config.dir.display());
+        let place = match &config.store {
+            None => format!("in {dir}: is its disk mounted, and is it the right folder?"),
+            Some(server) => format!("at {}, schema {}: is it the right server?", server.url, server.schema),
+        };
+        return Err(Error::NotHere(format!(
+            "the signer has keys of {name} already (the {key} key is there), and there is nothing of {name} {place} If it is lost, \
+             `medlock authority restore BACKUP --dir {dir}` goes on with those keys. A new authority has keys of its own: name another \
+             token, another signer, or another organisation; or, if nothing that those keys have signed is believed any more, take the \
+             objects called `medlock {name} …` out of the token"
+        )));
+    }
+    Ok(())
+}
+
 /// Whether an authority was opened in this directory before: its database was made first, so it is lost if it is not there.
-fn was_opened(dir: &Path) -> bool {
+pub(crate) fn was_opened(dir: &Path) -> bool {
     let of_signer = |path: &Path| path.extension().is_some_and(|extension| extension == "key");
     let keys = std::fs::read_dir(dir.join("keys")).into_iter().flatten().filter_map(Result::ok);
     dir.join(IN_FORCE).exists()

@@ -32,6 +32,9 @@ pub enum Error {
     /// The act does not fit the state of things.
     #[error("{0}")]
     Conflict(String),
+    /// What an authority has kept is not where it should be: nothing is begun in its place.
+    #[error("{0}")]
+    NotHere(String),
     /// A file could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     File {

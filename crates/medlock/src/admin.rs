@@ -5,6 +5,7 @@ use http::StatusCode;
 use medlock_authority::Authority;
 use medlock_authority::admin::{Asker, ErrorView, Request, Response};
 use medlock_clinical::auth::{Asked, Told};
+use medlock_node::Error;
 use medlock_node::http::Client;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -117,12 +118,7 @@ pub(crate) fn ask_clinical(dir: &Path, request: &Asked) -> Result<Told, Failure>
 
 async fn ask_at<T: DeserializeOwned>(socket: &Path, path: &str, request: &impl Serialize) -> Result<T, Failure> {
     let answer = Client::unix(socket).post(path, "application/json", serde_json::to_vec(request)?).await;
-    let answer = answer.map_err(|error| {
-        format!(
-            "the hub has ended while it was asked, and may have done it or not: start it, look what it says, and repeat the command \
-             if it was not done ({error})"
-        )
-    })?;
+    let answer = answer.map_err(unanswered)?;
     if answer.status().is_success() {
         Ok(serde_json::from_slice(answer.body())?)
     } else {
@@ -137,7 +133,61 @@ async fn ask_at<T: DeserializeOwned>(socket: &Path, path: &str, request: &impl S
     }
 }
 
+/// Why there is no answer, and whether what was asked may be done all the same.
+fn unanswered(error: Error) -> Failure {
+    match error {
+        Error::Closed { .. } | Error::Connection { .. } => format!(
+            "the hub has ended while it was asked, and may have done it or not: start it, look what it says, and repeat the command \
+             if it was not done ({error})"
+        )
+        .into(),
+        Error::Timeout { limit, .. } => format!(
+            "the hub has not answered within {} seconds, and may do it yet: look what it says (`medlock authority audit`) before you \
+             repeat the command",
+            limit.as_secs()
+        )
+        .into(),
+        other => other.into(),
+    }
+}
+
 /// An answer that does not fit the question.
 pub(crate) fn unexpected(answer: &Response) -> Failure {
     format!("the hub answered something else than was asked; is it of another version? ({answer:?})").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use medlock_node::http::Limits;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
+
+    /// Shows REQ-CLI-53: a hub that ends, one that is slow and one that says nonsense are told apart.
+    #[tokio::test]
+    async fn who_closes_is_not_who_is_slow() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join(SOCKET);
+        let listener = UnixListener::bind(&socket).unwrap();
+        tokio::spawn(async move {
+            for answer in [None, Some(""), Some("HTTP/1.1 200"), Some("SSH-2.0-hub\r\n\r\n")] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.read_exact(&mut [0; 16]).await.unwrap();
+                match answer {
+                    None => {
+                        drop(tokio::spawn(async move { (tokio::time::sleep(Duration::from_secs(60)).await, stream) }))
+                    }
+                    Some(text) => stream.write_all(text.as_bytes()).await.unwrap(),
+                }
+            }
+        });
+        let limits = Limits { request: Duration::from_secs(1), ..Limits::default() };
+        let client = Client::unix(&socket).with_limits(limits);
+        for words in ["within 1 seconds, and may do it yet", "has ended", "has ended", "HTTP with"] {
+            let error = client.post("/v1/admin", "application/json", "{}").await.unwrap_err();
+            let said = unanswered(error).to_string();
+            assert!(said.contains(words) && said.contains("has ended") == (words == "has ended"), "{words}: {said}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! The authorities of a hub beside its own site: other sites, and makers. Each has a folder of its own with keys, store, log
 //! and admin socket, a signer process of its own, and its place below `/a/NAME/` on the hub's listener for people.
 
+pub(crate) mod expected;
+
 use crate::Failure;
 use crate::admin::SOCKET;
 use crate::config::{AuthoritySection, Config};
@@ -36,6 +38,11 @@ const MAX_NAME: usize = 32;
 /// # Errors
 /// When it cannot be a short name.
 pub(crate) fn folder(hub: &Path, name: &str) -> Result<PathBuf, Failure> {
+    check_name(name)?;
+    Ok(hub.join(FOLDER).join(name))
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
     let letters = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if !letters || name.is_empty() || name.len() > MAX_NAME || name.starts_with('-') {
         return Err(format!(
@@ -43,7 +50,7 @@ pub(crate) fn folder(hub: &Path, name: &str) -> Result<PathBuf, Failure> {
         )
         .into());
     }
-    Ok(hub.join(FOLDER).join(name))
+    Ok(())
 }
 
 /// The short names of the authorities that were made in a hub's folder.
@@ -149,6 +156,8 @@ pub(crate) struct Reached {
     pub(crate) coap: Option<SocketAddr>,
     /// The same over DTLS.
     pub(crate) coaps: Option<SocketAddr>,
+    /// Its root's key, by which lists name it.
+    pub(crate) root_key: String,
     /// Whether it was made now.
     pub(crate) new: bool,
 }
@@ -160,8 +169,8 @@ impl Authorities {
     }
 
     /// Opens those that the configuration names or that were made by command, and are not open yet; those that are open go
-    /// on with what has changed. Returns the names of both. One that was made before and whose keys cannot be used is off: `site`
-    /// and the others go on, and its people are told.
+    /// on with what has changed. Returns the names of both. One whose folder or keys are not here is off: `site` and the others
+    /// go on, and its people are told.
     ///
     /// # Errors
     /// When one cannot be opened or changed otherwise; those before it are as the configuration says.
@@ -178,7 +187,18 @@ impl Authorities {
                 vacant.insert(folder::section_in_force(&dir)?);
             }
         }
+        // Its section is not known, nor asked for: its folder had it.
+        let mut missing = expected::names(&config.hub.dir)?;
+        missing.retain(|name| !wanted.contains_key(name) && !self.held().contains_key(name));
+        lock(&self.off).retain(|name, _| wanted.contains_key(name) || missing.contains(name));
         let mut changed = Vec::new();
+        for name in missing {
+            if let Some(why) = expected::missing(&config.hub.dir, &name)?
+                && self.leave_off(&name, why, site).await?
+            {
+                changed.push(name);
+            }
+        }
         for (name, section) in wanted {
             let failed = |error: Failure| format!("authority {name}: {error}");
             let open = self.held().get(&name).cloned();
@@ -191,21 +211,22 @@ impl Authorities {
                         tracing::warn!(
                             authority = name,
                             "its section is no longer in the configuration, and it goes on as it was: what it has issued still has \
-                             to be answered for. To end it, stop the hub and move authorities/{name} out of the hub's folder"
+                             to be answered for. To end it, stop the hub, move authorities/{name} out of the hub's folder, and `medlock authority remove \
+                             {name}`"
                         );
                     }
                     changed || removed
                 }
                 None => {
-                    let made = folder::was_made(&folder(&config.hub.dir, &name)?);
                     let served = Served::open(config, &name, &section, clock.clone(), &self.house).await;
                     match served {
                         Ok(served) => {
                             lock(&self.off).remove(&name);
+                            expected::add(&config.hub.dir, &name)?;
                             self.held().insert(name.clone(), Arc::new(served));
                             true
                         }
-                        Err(error) => match without_keys(&error).filter(|_| made) {
+                        Err(error) => match not_here(&error) {
                             Some(why) => self.leave_off(&name, why, site).await?,
                             None => return Err(failed(error).into()),
                         },
@@ -286,6 +307,9 @@ impl Served {
         clock: Clock,
         house: &House,
     ) -> Result<Self, Failure> {
+        if let Some(why) = expected::missing(&config.hub.dir, name)? {
+            return Err(Error::NotHere(why).into());
+        }
         let (settings, keys) = (authority_config(config, name, section)?, keys(section));
         folder::expects_none(&settings, &keys, &format!("make it by `medlock authority create {name}`"))?;
         let authority = tokio::task::spawn_blocking({
@@ -307,6 +331,7 @@ impl Served {
             devices: None,
             coap: None,
             coaps: None,
+            root_key: authority.root().key.to_string(),
             new: authority.was_made_now(),
         };
         let served = Self {
@@ -368,9 +393,10 @@ impl Served {
     }
 }
 
-/// Why an authority cannot be opened, if it is that its keys, their passphrase or their token are not here.
-fn without_keys(error: &Failure) -> Option<String> {
+/// Why an authority cannot be opened, if it is that its folder or store, its keys, their passphrase or their token are not here.
+fn not_here(error: &Failure) -> Option<String> {
     match error.downcast_ref()? {
+        Error::NotHere(why) => Some(why.clone()),
         Error::Signer(SignerError::Away(why)) => Some(why.clone()),
         Error::Signer(other) => Some(other.to_string()),
         _ => None,

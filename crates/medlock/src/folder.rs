@@ -7,7 +7,7 @@ use medlock_authority::keys::TokenConfig;
 use medlock_authority::settings::RootPlace;
 use medlock_authority::signer::{ProcessSigner, Signer, Supervisor};
 use medlock_authority::store::ServerConfig;
-use medlock_authority::{Authority, AuthorityConfig};
+use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use serde::{Deserialize, Serialize};
@@ -23,13 +23,13 @@ pub(crate) fn open_for_command(dir: &Path) -> Result<Arc<Authority>, Failure> {
     open(dir, &in_force(dir)?.keys, &authority_in_force(dir)?, Clock::system())
 }
 
-/// Makes an authority in `dir`.
+/// Makes an authority in `dir`, or goes on where that was cut off.
 ///
 /// # Errors
 /// When there is one already, or the folder cannot be used.
 pub(crate) fn create(authority: &AuthorityConfig, keys: &Keys) -> Result<(), Failure> {
     let dir = &authority.dir;
-    if was_made(dir) || dir.join(DATABASE).exists() {
+    if was_made(dir) {
         return Err(format!("{} has an authority already", dir.display()).into());
     }
     open(dir, keys, authority, Clock::system())?;
@@ -175,14 +175,14 @@ pub(crate) fn expects_none(authority: &AuthorityConfig, keys: &Keys, or: &str) -
     let begun = was_made(dir) || authority.store.is_some() || dir.join(DATABASE).exists() || dir.join("keys").exists();
     match keys.passphrase(dir).filter(|file| !begun && file.exists()) {
         None => Ok(()),
-        Some(file) => Err(format!(
+        Some(file) => Err(Error::NotHere(format!(
             "there is nothing of {name} in {0}, and the passphrase of its keys is there, in {1}: is the disk of {0} mounted? If it is \
              lost, `medlock authority restore BACKUP --dir {2}` brings it back. To make a new one all the same, take that file away, or \
              {or}",
             dir.display(),
             file.display(),
             output::word(&dir.to_string_lossy())
-        )
+        ))
         .into()),
     }
 }

@@ -135,6 +135,9 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     for (name, why) in hub.authorities.off() {
         say!("  {name:<20} OFF: {why}");
     }
+    for other in hub.authorities.reached().iter().filter(|other| other.new) {
+        say!("A NEW AUTHORITY WAS MADE: there was no {}. Its root key is {}.", other.name, other.root_key);
+    }
     if hub.authority.was_made_now() {
         tell_of_new_site(hub, config);
     }

@@ -70,6 +70,12 @@ pub enum Error {
         /// How long it was waited.
         limit: Duration,
     },
+    /// The other side closed the connection before its answer was there: it may have done what was asked.
+    #[error("HTTP with {with}: it closed the connection before its answer was there")]
+    Closed {
+        /// The other side's address.
+        with: String,
+    },
     /// The other side's HTTP is wrong or beyond our limits.
     #[error("HTTP with {with}: {what}")]
     Http {

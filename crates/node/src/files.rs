@@ -80,6 +80,16 @@ pub fn reserve(path: &Path, length: u64) -> Result<(), Error> {
     reserve().map_err(Error::file("reserve", path))
 }
 
+/// How many bytes this user may still write to the disk of `directory`.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn free(directory: &Path) -> Result<u64, Error> {
+    let disk = rustix::fs::statvfs(directory).map_err(std::io::Error::from);
+    let disk = disk.map_err(Error::file("look for room in", directory))?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 /// Removes what a kill in the middle of [`replace`] left in `directory`. To be called before others write there.
 ///
 /// # Errors

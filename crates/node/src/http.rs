@@ -219,7 +219,7 @@ impl Client {
         let answer = async {
             // On a connection that stays open, the request before may just have ended.
             sender.ready().await.map_err(|error| self.wrong(error.to_string()))?;
-            sender.send_request(request.map(Full::new)).await.map_err(|error| self.wrong(error.to_string()))
+            sender.send_request(request.map(Full::new)).await.map_err(|error| self.unanswered(&error))
         };
         self.within(self.limits.request, "an answer", answer).await
     }
@@ -259,6 +259,20 @@ impl Client {
     ) -> Result<T, Error> {
         let late = |_| Error::Timeout { with: self.server(), doing, limit };
         timeout(limit, work).await.map_err(late)?
+    }
+
+    fn unanswered(&self, error: &hyper::Error) -> Error {
+        let of_system = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+        let broken = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+            )
+        };
+        if of_system.is_some_and(broken) || error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+            return Error::Closed { with: self.server() };
+        }
+        self.wrong(error.to_string())
     }
 
     fn wrong(&self, what: String) -> Error {

@@ -57,11 +57,15 @@ impl Authority {
         })
     }
 
-    pub(super) fn update(&self, raw: DeviceConfig) -> Result<Response, Error> {
+    pub(super) fn update(&self, raw: DeviceConfig, read: Option<DeviceConfig>) -> Result<Response, Error> {
         let device = Device::try_from(raw)?;
         no_hub(&device)?;
+        let read = match read {
+            Some(read) => Device::try_from(read)?,
+            None => self.device(device.name.as_str())?,
+        };
         let warning = self.warning_of_entry(&device)?;
-        self.put(device.clone())?;
+        self.put(&read, device.clone())?;
         self.show_with(&device, warning)
     }
 
@@ -88,11 +92,18 @@ impl Authority {
         done(format!("{name} is no longer in the register"))
     }
 
-    pub(super) fn put(&self, device: Device) -> Result<(), Error> {
+    /// Puts an entry in the place of the one that was read.
+    pub(super) fn put(&self, read: &Device, device: Device) -> Result<(), Error> {
         let _lock = self.register_lock();
         let held = self.device(device.name.as_str())?;
         if device.name == self.settings.hub_name || held.roles.contains(Role::Hub) {
             return Err(Error::Conflict("the hub's entry is made from its configuration: change it there".to_owned()));
+        }
+        if held != *read {
+            let name = device.name;
+            return Err(Error::Conflict(format!(
+                "the entry of {name} was changed by somebody else meanwhile: look at it (`medlock device show {name}`) and repeat the command"
+            )));
         }
         self.check_titles(&device)?;
         match self.store.replace_device(device) {

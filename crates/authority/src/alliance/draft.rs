@@ -1,6 +1,6 @@
 //! A trust list as a person writes it: TOML.
 
-use super::{refused, time};
+use super::{fit, refused, time};
 use crate::Error;
 use crate::bytes::Sink;
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
@@ -269,6 +269,7 @@ impl Draft {
             .collect::<Result<_, Error>>()?;
         let content =
             Content { heading, members: &members, recovery: &recovery, authorities: &authorities, services: &services };
+        fit::check(&content)?;
         let mut payload = Vec::new();
         content.encode(Sink(&mut payload)).map_err(|error| refused("draft", error))?;
         Ok(payload)

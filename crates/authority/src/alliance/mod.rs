@@ -10,6 +10,7 @@
 //! | [`folder`] | the list | files that any web server serves |
 
 pub mod draft;
+mod fit;
 pub mod folder;
 pub mod proposal;
 pub mod signing;

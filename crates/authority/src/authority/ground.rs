@@ -2,7 +2,7 @@
 
 use super::{Held, ISSUING_SECONDS, ROOT_SECONDS, STARTING_SECONDS};
 use crate::Error;
-use crate::directory::{lock_directory, own_directory};
+use crate::directory::{expect_no_keys, lock_directory, own_directory};
 use crate::issue::{self, Form, Issuer, Line, Template};
 use crate::keys::AuthorityCertificate;
 use crate::log::Sequencer;
@@ -15,6 +15,9 @@ use medlock_trust::Time;
 use medlock_trust::x509::SubjectPublicKeyInfo;
 use std::fs::File;
 use std::sync::Arc;
+
+/// The setting with the authority's name.
+const NAME: &str = "name";
 
 /// What there is before an authority has its keys.
 pub(crate) struct Ground {
@@ -42,6 +45,10 @@ impl Ground {
         let starting = Held::wait(store.clone(), Held::STARTING, STARTING_SECONDS)?;
         // Before it waits for nobody any more: who looks for hubs at work has those wait that start.
         let present = Present::announce(store.clone(), &settings.hub_name, &settings.dir)?;
+        // The name is the first thing that a creation writes.
+        if store.setting(NAME)?.is_none() {
+            expect_no_keys(config, &**signer)?;
+        }
         fix_for_good(&*store, &settings, &rules)?;
         issue::recover(&*store)?;
         let log = Sequencer::open(store.clone(), signer.clone(), settings.log_origin.as_deref())?;
@@ -58,7 +65,7 @@ impl Ground {
 pub(super) fn fix_for_good(store: &dyn Store, settings: &Settings, rules: &Rules) -> Result<(), Error> {
     let partitions = rules.profile.crl_partitions().to_string();
     let fixed =
-        [("name", settings.name.as_str()), ("kind", settings.kind.name()), ("crl_partitions", partitions.as_str())];
+        [(NAME, settings.name.as_str()), ("kind", settings.kind.name()), ("crl_partitions", partitions.as_str())];
     for (setting, wanted) in fixed {
         match store.setting(setting)? {
             None => store.set_once(setting, wanted)?,

@@ -3,6 +3,7 @@
 use crate::issue;
 use crate::objects::Kind as ObjectKind;
 use crate::settings::Kind;
+use crate::store::{StandingState, Subject};
 use crate::{Authority, Error};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -109,6 +110,13 @@ impl Authority {
         first
     }
 
+    /// Whether something is recorded that the status list does not tell yet.
+    pub(crate) fn has_untold_status(&self) -> bool {
+        let told = self.news.current(ObjectKind::Status).map(|told| told.version);
+        // A store that is away tells nothing either.
+        self.settings.kind == Kind::Site && self.store.epoch().is_ok_and(|epoch| told.is_none_or(|told| told < epoch))
+    }
+
     fn keep_status(&self) -> Result<(), Error> {
         let epoch = self.store.epoch()?;
         let held = self.store.published(ObjectKind::Status.name())?;
@@ -157,6 +165,26 @@ impl Authority {
              SIGHUP"
         );
         self.alarm_about("authority-off", None, name.to_owned(), text)
+    }
+
+    /// Tells people of entries with the role of a hub that no hub has made: an earlier version let people enter them, and every device
+    /// of the site would listen to whoever has such a credential.
+    pub(super) fn tell_of_strange_hubs(&self) -> Result<(), Error> {
+        for entry in self.store.hubs()? {
+            let name = entry.name;
+            let standing = self.store.standing(Subject::Device(name))?;
+            let ended = standing.is_some_and(|standing| standing.state != StandingState::Suspended);
+            if ended || entry == super::entry_of_hub(name, entry.dns.clone(), entry.ips.clone())? {
+                continue;
+            }
+            let text = format!(
+                "{name} is in the register with the role hub, and no hub has entered itself so: every device of the site listens to whoever \
+                 has its credential. Unless you know better, `medlock device revoke {name} --reason retired`, and register the machine \
+                 under another name for what it is"
+            );
+            self.alarm_about("no-hub-s-entry", Some(name), String::new(), text)?;
+        }
+        Ok(())
     }
 
     /// Tells people once that another hub has this one's name.

@@ -220,12 +220,6 @@ impl KeyList {
         self.keys.iter()
     }
 
-    /// Since when a key issues: since the one before it issued no more, or, of the first, since its certificate begins.
-    pub(crate) fn since(&self, key: &IssuingKey) -> Option<Time> {
-        let before = self.keys.iter().rev().find(|before| before.certificate.label < key.certificate.label);
-        before.and_then(|before| before.until).or_else(|| key.certificate.begins())
-    }
-
     /// The key that issues, and how it stands.
     pub(crate) fn current_key(&self) -> Option<&IssuingKey> {
         self.keys.iter().find(|key| key.state == KeyState::Current)

@@ -93,7 +93,7 @@ impl InProcess {
         match &self.place {
             Place::Files(files) => Ok(&files.keys),
             Place::Token(_) => Err(SignerError::Refused(
-                "keys for tokens of the web are kept in files, and this signer has a PKCS#11 token: people sign in at a hub                  whose keys are in files"
+                "keys for tokens of the web are kept in files, and this signer has a PKCS#11 token: people sign in at a hub whose keys are in files"
                     .to_owned(),
             )),
         }

@@ -138,7 +138,7 @@ pub trait Issuances: Send + Sync {
     /// records: what the others have looked up is no longer so.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] when the turn is over; else as [`Issuances::record`].
+    /// [`StoreError::Missing`] when the turn is over, or an operational credential's device is not in the register; else as [`Issuances::record`].
     fn record_in_turn(&self, record: Record, turn: Turn) -> Result<(), StoreError>;
 
     /// Records what is about to be signed together, each with its turn if it has one, as [`Issuances::record_in_turn`] and

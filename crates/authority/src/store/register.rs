@@ -181,6 +181,12 @@ pub trait Register: Send + Sync {
     /// [`StoreError`].
     fn devices_with_routes(&self) -> Result<Vec<Device>, StoreError>;
 
+    /// The entries that have the role of a hub, by name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn hubs(&self) -> Result<Vec<Device>, StoreError>;
+
     /// All devices, by name. For tests: there may be more than fit into memory.
     ///
     /// # Errors

@@ -294,10 +294,13 @@ fn pledges(store: &impl Store) {
     assert_eq!(held(), named(&[(5, "E"), (4, "A")]), "the others are forgotten");
 }
 
-/// Of several hubs that answer for one device or key at once, one records.
+/// Shows REQ-STORE-138: of several hubs that answer for one device or key at once, one records, and none for a device that another
+/// has taken out of the register.
 fn turns(store: &impl Store) {
     let missing = |result| matches!(result, Err(StoreError::Missing { .. }));
-    store.add_device(device("ct-1"), noon()).unwrap();
+    for name in ["ct-1", "ct-2", "ct-3", "ct-4"] {
+        store.add_device(device(name), noon()).unwrap();
+    }
     let name = DeviceName::new("ct-1").unwrap();
     let now = |number| store.turn_of(name, record(number).key).unwrap();
     let turn = now(1);
@@ -316,6 +319,10 @@ fn turns(store: &impl Store) {
     store.record_in_turn(other, now(1)).unwrap();
     let elsewhere = Record { device: DeviceName::new("ct-3"), ..record(4) };
     store.record_in_turn(elsewhere, turn).unwrap();
+    let gone = Record { device: DeviceName::new("ct-4"), ..record(7) };
+    let seen = store.turn_of(DeviceName::new("ct-4").unwrap(), gone.key).unwrap();
+    store.remove_device(DeviceName::new("ct-4").unwrap()).unwrap();
+    assert!(missing(store.record_in_turn(gone, seen)), "it was taken out of the register meanwhile");
 
     store.record(record(6)).unwrap();
     let turn = now(5);
@@ -386,6 +393,7 @@ fn pages(store: &impl Store) {
     assert_eq!(names(&DeviceSearch::Owner("nobody".into()), None, 9), [""; 0]);
     assert_eq!(store.device_count().unwrap(), 30);
     assert_eq!(store.devices_with_routes().unwrap().len(), 1);
+    assert_eq!(store.hubs().unwrap(), []);
     assert_eq!(store.device_with_title("SEVEN").unwrap(), DeviceName::new("ct-07"));
     let thief =
         Device { ae_titles: vec!["SEVEN".into()], ..store.device(DeviceName::new("ct-08").unwrap()).unwrap().unwrap() };

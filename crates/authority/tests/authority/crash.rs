@@ -127,6 +127,7 @@ impl Register for Faulty {
         read: fn devices_page(search: &DeviceSearch, after: Option<&str>, limit: u32) -> Vec<Device>;
         read: fn device_count() -> u64;
         read: fn devices_with_routes() -> Vec<Device>;
+        read: fn hubs() -> Vec<Device>;
         write: fn add_code(code: CodeRecord) -> ();
         read: fn code(id: [u8; 5]) -> Option<CodeRecord>;
         read: fn enrolment(code: [u8; 5], key: KeyId) -> Option<Enrolment>;

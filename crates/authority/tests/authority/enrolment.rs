@@ -477,7 +477,7 @@ fn another_maker_cannot_vouch_for_a_registered_serial() {
     site.ask(Request::Reject { id: site.pending()[0].id.clone() });
 
     // The site pinned the maker: its word counts at once, another's does not even for a person's approval.
-    site.ask(Request::Update { device: by("SN-1", Some(root(&maker))) });
+    site.ask(Request::Update { device: by("SN-1", Some(root(&maker))), read: None });
     issued(by_birth(&site, &own, &SigningKey::generate()));
     assert!(matches!(by_birth(&site, &foreign, &SigningKey::generate()), Answer::Waits { .. }));
     let waiting = site.pending()[0].clone();

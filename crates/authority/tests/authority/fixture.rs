@@ -180,12 +180,12 @@ pub(crate) fn refused(answer: Answer) -> (RefusalKind, String) {
 }
 
 /// A signer that is away at times: it makes keys and signs nothing then.
-pub(crate) struct Sleepy {
-    pub(crate) inner: InProcess,
+pub(crate) struct Sleepy<S = InProcess> {
+    pub(crate) inner: S,
     pub(crate) away: Arc<AtomicBool>,
 }
 
-impl Signer for Sleepy {
+impl<S: Signer> Signer for Sleepy<S> {
     fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
         self.inner.generate(key, algorithm)
     }

@@ -218,7 +218,7 @@ fn a_rotation_at_one_hub_is_in_force_at_the_other() {
     }
     let own = other.hub_identity().current().unwrap().credential();
     // Nor does one hub change the entry of the other: that one is made from its own configuration.
-    let changed = Request::Update { device: ct("hub-2") };
+    let changed = Request::Update { device: ct("hub-2"), read: None };
     let refused = one.administer(&Asker::program(), changed).unwrap_err().to_string();
     assert!(refused.contains("is made from its configuration"), "{refused}");
     let begun = Instant::now();

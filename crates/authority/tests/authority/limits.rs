@@ -110,7 +110,10 @@ fn a_device_that_renews_without_end_waits_until_renewal_is_due() {
     let wait = refusal.retry_seconds.unwrap();
     assert!(wait > 9 * 86_400 && refusal.reason.contains("is due at"), "{wait} s: {}", refusal.reason);
     // Another register entry is a reason to renew at once; so is the time that has passed.
-    site.ask(Request::Update { device: DeviceConfig { dns: vec!["other.example.org".into()], ..ct("ct-1") } });
+    site.ask(Request::Update {
+        device: DeviceConfig { dns: vec!["other.example.org".into()], ..ct("ct-1") },
+        read: None,
+    });
     held = issued(site.renew(&held, &key));
     assert!(matches!(site.renew(&held, &key), Answer::Refused(_)));
     site.clock.advance(i64::from(wait) + 1);

@@ -2,6 +2,7 @@
 
 use crate::fixture::{Site, config, credential, ct, issued, noon, open, refused};
 use medlock_authority::admin::{Request, Response};
+use medlock_authority::directory::DATABASE;
 use medlock_authority::enrolment::RefusalKind;
 use medlock_authority::keys::{AuthorityCertificate, KeyState, RootKey};
 use medlock_authority::objects::Kind;
@@ -126,7 +127,11 @@ fn the_listing_of_keys_says_from_when_to_when_each_issued() {
         let Response::Keys { keys, .. } = site.ask(Request::Keys) else { panic!("no keys") };
         keys.into_iter().map(|key| (key.label, key.since.unwrap(), key.until)).collect()
     };
-    let begun = |der: &[u8]| medlock_trust::x509::Certificate::from_der(der).unwrap().not_before().to_string();
+    // Certificates are dated back by five minutes.
+    let begun = |der: &[u8]| {
+        let certificate = medlock_trust::x509::Certificate::from_der(der).unwrap();
+        certificate.not_before().plus_seconds(300).to_string()
+    };
     let (first, root) = (begun(&site.authority.issuing().der), begun(&site.authority.root().der));
     site.clock.advance(3_600);
     let once = site.clock.now().to_string();
@@ -249,6 +254,8 @@ pub(crate) fn thief(site: &Site) -> Site {
         let (from, to) = (site.dir.path().join("signer").join(file), dir.path().join("signer").join(file));
         std::fs::copy(from, to).unwrap();
     }
+    // Ours begins nothing with keys that are there; who has stolen one does not ask.
+    SqlStore::sqlite(&dir.path().join(DATABASE)).unwrap().set_once("name", site.authority.name()).unwrap();
     Site { authority: Arc::new(open(dir.path(), &site.clock)), clock: site.clock.clone(), dir }
 }
 

@@ -1,8 +1,8 @@
 //! The signer process: what it refuses, and what happens when it is killed.
 
-use crate::fixture::{FROM, Site, config, ct, issued, noon};
-use medlock_authority::Authority;
+use crate::fixture::{FROM, Site, Sleepy, config, ct, issued, noon, postgres};
 use medlock_authority::admin::{Asker, Request};
+use medlock_authority::directory::DATABASE;
 use medlock_authority::enrolment::Answer;
 use medlock_authority::issue::{Form, Issuer, Template, prepare};
 use medlock_authority::keys::{Token, TokenConfig};
@@ -11,7 +11,8 @@ use medlock_authority::signer::{
     self, InProcess, KeyLabel, KeyRole, Kind, MAX_MESSAGE, ProcessSigner, Signer, SignerError, Supervisor,
 };
 use medlock_authority::status::crl;
-use medlock_authority::store::{Purpose, Serial};
+use medlock_authority::store::{Purpose, Serial, SqlStore};
+use medlock_authority::{Authority, AuthorityConfig, Error};
 use medlock_node::clock::Clock;
 use medlock_node::enrol::certificate_request;
 use medlock_node::provider::{AwsLc, SigningAlgorithm, SigningKey};
@@ -411,6 +412,53 @@ fn softhsm_s_retired_key_is_refused_and_destroyed_by_people_alone() {
     let text = hsm.token.run("pkcs11-tool", &listed);
     let labels: Vec<&str> = text.lines().filter(|line| line.contains("label:")).map(str::trim).collect();
     assert_eq!(labels.len(), 4, "{text}");
+}
+
+/// Shows REQ-STORE-135: where the keys of an authority are in a token and what it kept is not there, nothing is begun under its name,
+/// neither in an empty folder nor in an empty store; a creation that was cut off behind its first keys goes on.
+#[test]
+fn softhsm_s_keys_are_of_one_authority_and_begin_no_other() {
+    let (hsm, dir) = (Hsm::new(), tempfile::tempdir().unwrap());
+    let clock = Clock::manual(noon());
+    let config = config(dir.path());
+    let open = |config: &AuthorityConfig| Authority::open(config, clock.clone(), Arc::new(hsm.signer()));
+    let cut_off = Sleepy { inner: hsm.signer(), away: Arc::new(true.into()) };
+    let cut = Authority::open(&config, clock.clone(), Arc::new(cut_off)).unwrap_err();
+    assert!(matches!(cut, Error::Signer(SignerError::Away(_)) | Error::Log(_)), "{cut}");
+    let made = hsm.signer().public_key(KeyLabel::ROOT).unwrap().expect("it was cut off before there was a key");
+    let authority = Arc::new(open(&config).unwrap());
+    assert_eq!(authority.root().spki, made, "it was begun anew");
+    let site = Site { authority, clock: clock.clone(), dir };
+    site.enrol("ct-1", &SigningKey::generate());
+    let log = site.authority.log().key().name().to_owned();
+    let Site { authority, dir, .. } = site;
+    drop(authority);
+
+    // What the signer of a hub remembers lies in the folder that is not there.
+    let remembered = hsm.dir.path().join(signer::CHECKPOINTS);
+    let kept = std::fs::read(&remembered).unwrap();
+    std::fs::remove_file(&remembered).unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    let in_file = AuthorityConfig { dir: empty.path().join("hub"), ..config.clone() };
+    let on_server = AuthorityConfig { dir: empty.path().join("other"), store: Some(postgres()), ..config.clone() };
+    let refused = |config: &AuthorityConfig| {
+        let error = open(config).unwrap_err();
+        assert!(
+            matches!(&error, Error::NotHere(why) if why.contains("the log key") && why.contains("restore")),
+            "{error}"
+        );
+    };
+    for config in [&in_file, &in_file, &on_server, &on_server] {
+        refused(config);
+    }
+    assert!(!in_file.dir.join(DATABASE).exists(), "a store was begun");
+    drop(SqlStore::sqlite(&in_file.dir.join(DATABASE)).unwrap());
+    refused(&in_file);
+    assert!(!remembered.exists(), "a log was begun");
+
+    std::fs::write(&remembered, kept).unwrap();
+    let authority = open(&AuthorityConfig { dir: dir.path().to_owned(), ..config }).unwrap();
+    assert_eq!((authority.log().key().name(), authority.root().spki.clone()), (log.as_str(), made));
 }
 
 /// Shows REQ-KEYS-10.

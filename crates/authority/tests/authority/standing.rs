@@ -1,12 +1,14 @@
 //! Suspend, restore, revoke; what the status list, tickets, routes and the audit trail say.
 
-use crate::fixture::{Site, Sleepy, credential, ct, issued, open, refused};
+use crate::fixture::{Site, Sleepy, credential, ct, issued, noon, open, refused};
 use medlock_authority::Authority;
 use medlock_authority::admin::{Asker, Reason, Request, Response};
+use medlock_authority::directory::DATABASE;
 use medlock_authority::enrolment::{Answer, RefusalKind};
 use medlock_authority::objects::Kind;
-use medlock_authority::registry::DeviceConfig;
+use medlock_authority::registry::{Device, DeviceConfig};
 use medlock_authority::signer::InProcess;
+use medlock_authority::store::{Register as _, SqlStore};
 use medlock_node::provider::{AwsLc, SigningKey};
 use medlock_trust::c509;
 use medlock_trust::crypto::Crypto as _;
@@ -48,12 +50,65 @@ fn nobody_is_registered_as_a_hub() {
     site.register("ct-1");
     let hub = |name: &str| DeviceConfig { roles: vec!["modality".into(), "hub".into()], ..ct(name) };
     assert!(site.refuses(Request::Register { device: hub("x3") }).contains("a hub is not registered"));
-    assert!(site.refuses(Request::Update { device: hub("ct-1") }).contains("a hub is not registered"));
+    assert!(site.refuses(Request::Update { device: hub("ct-1"), read: None }).contains("a hub is not registered"));
     let mistyped = DeviceConfig { roles: vec!["archiv".into()], ..ct("x4") };
     let said = site.refuses(Request::Register { device: mistyped });
     assert!(said.contains("none of modality, archive") && !said.contains("hub"), "{said}");
     assert_eq!(site.state("ct-1").0, "registered");
     site.refuses(Request::Show { device: "x3".into() });
+}
+
+/// Shows REQ-STORE-139: an entry with the role of a hub that no hub has made of itself is told at each start, until it is revoked.
+#[test]
+fn an_entry_that_no_hub_has_made_is_told_at_a_start() {
+    let Site { authority, clock, dir } = Site::new();
+    drop(authority);
+    let entry = |name: &str, owner: &str| DeviceConfig {
+        name: name.into(),
+        owner: owner.into(),
+        roles: vec!["hub".into()],
+        ..DeviceConfig::default()
+    };
+    let store = SqlStore::sqlite(&dir.path().join(DATABASE)).unwrap();
+    for entry in [entry("hub-2", "medlock"), entry("x3", "radiology")] {
+        store.add_device(Device::try_from(entry).unwrap(), noon()).unwrap();
+    }
+    drop(store);
+    let told = |site: &Site| {
+        let Response::Alarms { alarms } = site.ask(Request::Alarms) else { panic!("no alarms") };
+        let of_hubs = alarms.into_iter().filter(|alarm| alarm.kind == "no-hub-s-entry");
+        of_hubs.map(|alarm| (alarm.device.unwrap(), alarm.acknowledged)).collect::<Vec<_>>()
+    };
+    let start = |dir: tempfile::TempDir| {
+        let site = Site { authority: Arc::new(open(dir.path(), &clock)), clock: clock.clone(), dir };
+        (told(&site), site)
+    };
+    let (alarms, site) = start(dir);
+    assert_eq!(alarms, [("x3".to_owned(), false)]);
+    let Response::Alarms { alarms } = site.ask(Request::Alarms) else { panic!("no alarms") };
+    site.ask(Request::AcknowledgeAlarm { id: alarms[0].id });
+    site.ask(Request::Revoke { device: "x3".into(), reason: Reason::Retired, why: "no hub".into() });
+    let Site { authority, dir, .. } = site;
+    drop(authority);
+    assert_eq!(start(dir).0, [("x3".to_owned(), true)], "it is told again though it is revoked");
+}
+
+/// Shows REQ-STORE-140: who changes an entry that was changed since he has read it is told so, and takes nothing back.
+#[test]
+fn an_entry_that_was_changed_meanwhile_is_not_changed_back() {
+    let site = Site::new();
+    site.register("ct-1");
+    let Response::Device(view) = site.ask(Request::Show { device: "ct-1".into() }) else { panic!("no device") };
+    let read = view.entry;
+    let first = DeviceConfig { maker_serial: Some("SN-1".into()), ..read.clone() };
+    site.ask(Request::Update { device: first.clone(), read: Some(read.clone()) });
+    let second = DeviceConfig { owner: "surgery".into(), ..read.clone() };
+    let refused = site.refuses(Request::Update { device: second.clone(), read: Some(read) });
+    assert!(refused.contains("changed by somebody else meanwhile"), "{refused}");
+    let both = DeviceConfig { owner: "surgery".into(), ..first.clone() };
+    site.ask(Request::Update { device: both.clone(), read: Some(first) });
+    let Response::Device(view) = site.ask(Request::Show { device: "ct-1".into() }) else { panic!("no device") };
+    assert_eq!(view.entry, both);
 }
 
 /// Shows REQ-STORE-128, REQ-STORE-129: what was mistyped and never had anything is taken out of the register; a name that differs from
@@ -185,7 +240,7 @@ fn a_store_that_named_credentials_by_all_their_bytes_names_them_anew() {
     change("UPDATE standing SET subject = ?1 WHERE subject = ?2");
     // What came later.
     let later = "DROP TABLE log; DROP TABLE log_tile; DROP TABLE owner; DROP TABLE owner_event; DROP TABLE ae_title; DROP TABLE hold; DROP TABLE pledge; DROP TABLE standing_heard; DROP INDEX device_owner;
-                 DROP INDEX device_routed; DROP INDEX standing_firm; DROP INDEX standing_until; DROP INDEX pending_device; ALTER TABLE alarm DROP COLUMN subject; ALTER TABLE pending DROP COLUMN made_roles; ALTER TABLE pending DROP COLUMN made_type; ALTER TABLE standing DROP COLUMN until; ALTER TABLE device DROP COLUMN turn; DROP INDEX device_written_like; DELETE FROM number WHERE series = 'devices'";
+                 DROP INDEX device_routed; DROP INDEX standing_firm; DROP INDEX standing_until; DROP INDEX pending_device; ALTER TABLE alarm DROP COLUMN subject; ALTER TABLE pending DROP COLUMN made_roles; ALTER TABLE pending DROP COLUMN made_type; ALTER TABLE standing DROP COLUMN until; ALTER TABLE device DROP COLUMN turn; DROP INDEX device_written_like; DROP INDEX device_hubs; DELETE FROM number WHERE series = 'devices'";
     database.execute_batch(later).unwrap();
     let alarm = "INSERT INTO alarm (at, last, kind, device, text) VALUES (1, 1, 'old', NULL, 'of an earlier build')";
     database.execute(alarm, []).unwrap();

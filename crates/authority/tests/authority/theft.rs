@@ -1,25 +1,28 @@
 //! A stolen issuing key, as nodes of the site live through it over their real connections.
 
-use crate::fixture::Site;
+use crate::fixture::{Site, Sleepy};
 use crate::reminded;
-use medlock_authority::admin::{Reason, Request};
+use medlock_authority::admin::{Asker, Reason, Request};
+use medlock_authority::objects::Object;
 use medlock_authority::signer::InProcess;
 use medlock_authority::status::status_list;
-use medlock_authority::{devices_limits, devices_router};
+use medlock_authority::{Authority, devices_limits, devices_router};
 use medlock_node::accept;
 use medlock_node::clock::Clock;
 use medlock_node::enrol::Enrolment;
+use medlock_node::http::Client;
 use medlock_node::identity::{Identity, IdentityStore};
 use medlock_node::knowledge::{Kind, KnowledgeBase};
 use medlock_node::news::{self, follow};
 use medlock_node::provider::SigningKey;
 use medlock_node::stop::{self, Stop};
-use medlock_node::tls::{Acceptor, ClientAuth, server_config};
+use medlock_node::tls::{Acceptor, Believed, ClientAuth, Connector, server_config};
 use medlock_trust::CredentialId;
 use medlock_trust::decide::Code;
 use medlock_trust::policy::Setting;
 use medlock_trust::status::{Heading, StatusList, Subject};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Opens the site's door for devices until asked to stop; where it is.
@@ -59,7 +62,7 @@ async fn nodes_come_back_by_the_hub_whose_key_was_stolen() {
     let change =
         Request::ChangeKeys { change: "compromised issuing".parse().unwrap(), anyway: false, why: String::new() };
     tokio::task::spawn_blocking(move || {
-        authority.administer(&medlock_authority::admin::Asker::program(), change).unwrap();
+        authority.administer(&Asker::program(), change).unwrap();
     })
     .await
     .unwrap();
@@ -70,6 +73,50 @@ async fn nodes_come_back_by_the_hub_whose_key_was_stolen() {
     tokio::time::timeout(Duration::from_secs(60), connected.wait_for(|open| *open)).await.expect("news").unwrap();
     let hub = node.identify(site.authority.hub_identity().current().unwrap().chain()).unwrap();
     assert_eq!(node.judge_standing(&hub), Ok(()));
+}
+
+/// Shows REQ-STORE-141: who is revoked hears so by the news that it follows, also where the list that says it is signed only behind other
+/// news that came meanwhile.
+#[tokio::test]
+async fn who_is_revoked_hears_it_before_it_is_left() {
+    let site = Site::with_clock(Clock::system());
+    let key = Arc::new(SigningKey::generate());
+    let own = site.enrol("ct-1", &key);
+    let Site { authority, clock, dir } = site;
+    drop(authority);
+    let inner = InProcess::open(&dir.path().join("signer")).unwrap();
+    let signer = Arc::new(Sleepy { inner, away: Arc::default() });
+    let authority = Authority::open(&crate::fixture::config(dir.path()), clock.clone(), signer.clone()).unwrap();
+    let site = Site { authority: Arc::new(authority), clock, dir };
+    let (_stopper, stop) = stop::channel();
+    let address = serve(&site, stop).await;
+    let chain = vec![own.into(), site.authority.issuing().der.clone().into()];
+    let identity = IdentityStore::in_memory(Some(Identity::new(key, chain).unwrap()));
+    let believed = Believed::Root(site.authority.root_fingerprint());
+    let client = Client::tls(address, Connector::new(Some(&identity), believed, None).unwrap());
+    let request = http::Request::get("/v1/news").body(axum::body::Bytes::new()).unwrap();
+    let (head, mut news) = client.open(request).await.unwrap();
+    assert_eq!(head.status, 200);
+    news.chunk().await.unwrap().expect("what there is");
+
+    signer.away.store(true, Ordering::SeqCst);
+    let authority = site.authority.clone();
+    let theft = Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "van".into() };
+    let revoked = tokio::task::spawn_blocking(move || authority.administer(&Asker::program(), theft)).await.unwrap();
+    revoked.unwrap_err();
+    let routes = site.authority.news().current(Kind::Routes).unwrap();
+    site.authority.news().announce(Kind::Routes, Object { version: routes.version + 1, ..routes });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    signer.away.store(false, Ordering::SeqCst);
+    let authority = site.authority.clone();
+    tokio::task::spawn_blocking(move || authority.tick()).await.unwrap().unwrap();
+    let mut heard = Vec::new();
+    while let Some(chunk) = news.chunk().await.unwrap() {
+        heard.extend_from_slice(&chunk);
+    }
+    let told = site.authority.news().current(Kind::Status).unwrap();
+    let heard = String::from_utf8(heard).unwrap();
+    assert!(heard.contains(&format!("event: {}\nid: {}\n", Kind::Status, told.version)), "{heard}");
 }
 
 /// Shows REQ-STORE-110: a node gives the hub a list of 40,000 records, over the same door as all it asks.

@@ -2,11 +2,12 @@
 
 use super::{HubArgs, store};
 use crate::admin::{self, ask};
+use crate::authorities::{self, expected};
 use crate::config::{AuthoritySection, Config};
 use crate::folder::Keys;
 use crate::output::{self, Table};
 use crate::output::{say, say_raw};
-use crate::{Failure, Outcome, authorities, folder};
+use crate::{Failure, Outcome, folder};
 use clap::{Args, Subcommand, ValueEnum};
 use medlock_authority::AuthorityConfig;
 use medlock_authority::admin::{Request, Response};
@@ -47,6 +48,13 @@ pub(crate) enum AuthorityCommand {
     CreateMaker(CreateMakerArgs),
     /// Make a further authority in a hub: another site, or a maker. A running hub serves it after SIGHUP.
     Create(CreateArgs),
+    /// Give up a further authority of a hub whose folder was moved away or is lost: the hub misses it no more.
+    Remove {
+        /// Its short name.
+        name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
     /// Move what a stopped authority keeps from its file to a PostgreSQL server; the hub goes on there after one restart.
     MoveStore(store::MoveStoreArgs),
     /// Copy the stores and keys of a hub into a new folder, while it runs. Passphrases are not in it.
@@ -140,6 +148,7 @@ pub(crate) fn run(command: AuthorityCommand) -> Result<Outcome, Failure> {
             Ok(Outcome::Done)
         }
         AuthorityCommand::Create(args) => create(args),
+        AuthorityCommand::Remove { name, hub } => remove(&name, &hub),
         AuthorityCommand::MoveStore(args) => store::move_store(args),
         AuthorityCommand::Backup(args) => store::backup(&args),
         AuthorityCommand::Restore(args) => store::restore(&args),
@@ -168,17 +177,34 @@ fn create(args: CreateArgs) -> Result<Outcome, Failure> {
             return Err(format!("[authority.{name}] of the configuration has another organization or kind").into());
         }
     };
+    if let Some(why) = expected::missing(&config.hub.dir, &args.name)? {
+        return Err(format!("{why}; another one is made after that").into());
+    }
     let (settings, keys) = (authorities::authority_config(&config, &args.name, &section)?, authorities::keys(&section));
     if let (Some(root), Some(out)) = (&args.offline_root, &args.out) {
         return super::keys::begin(&settings, &keys, root, out, args.hub.json);
     }
     folder::create(&settings, &keys)?;
+    expected::add(&config.hub.dir, &args.name)?;
     let made = HubArgs { dir: settings.dir, json: args.hub.json };
     let outcome = show(&made)?;
     if !made.json {
         tell_of_passphrase(&made.dir)?;
     }
     Ok(outcome)
+}
+
+fn remove(name: &str, hub: &HubArgs) -> Result<Outcome, Failure> {
+    expected::remove(&hub.dir, name)?;
+    if hub.json {
+        output::json(&serde_json::json!({ "removed": name }))?;
+        return Ok(Outcome::Done);
+    }
+    say!(
+        "This hub misses {name} no more. Where the configuration has [authority.{name}], take that section out too: at its next"
+    );
+    say!("start, or at SIGHUP, the hub makes a new authority of it otherwise, with a new root.");
+    Ok(Outcome::Done)
 }
 
 /// Says where the passphrase lies: no backup has it.
@@ -198,12 +224,18 @@ fn tell_of_passphrase(dir: &Path) -> Result<(), Failure> {
 fn list(hub: &HubArgs) -> Result<Outcome, Failure> {
     let mut rows = Vec::new();
     let own = std::iter::once((OWN.to_owned(), hub.dir.clone()));
-    let others = authorities::made(&hub.dir)?.into_iter().map(|name| {
+    let others = expected::with_made(&hub.dir)?.into_iter().map(|name| {
         let dir = authorities::folder(&hub.dir, &name)?;
         Ok((name, dir))
     });
     for named in own.map(Ok::<_, Failure>).chain(others) {
         let (name, dir) = named?;
+        if name != OWN
+            && let Some(why) = expected::missing(&hub.dir, &name)?
+        {
+            rows.push((name, dir, Err(why)));
+            continue;
+        }
         match ask(&dir, Request::Authority) {
             Ok(Response::Authority(view)) => rows.push((name, dir, Ok(view))),
             Ok(other) => return Err(admin::unexpected(&other)),

@@ -123,7 +123,8 @@ pub(crate) struct UpArgs {
     /// Where the hub keeps its state (overrides the configuration).
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// Make a new site though the passphrase of its keys is there already, as where a service manager hands it over.
+    /// Make a new site though the passphrase of its keys is there already, as where a service manager hands it over. Never with keys
+    /// that a token has already: those are another site's.
     #[arg(long)]
     pub(crate) new_site: bool,
     /// Show everything on one machine: a hub, a CT, a PACS, a glucose sensor, a dosing controller, an insulin pump (not for

@@ -2,9 +2,10 @@
 
 use super::HubArgs;
 use super::authority::OWN;
+use crate::authorities::{self, expected};
 use crate::config::Config;
 use crate::output::{self, say};
-use crate::{Failure, Outcome, authorities, folder};
+use crate::{Failure, Outcome, folder};
 use clap::Args;
 use medlock_authority::directory::DATABASE;
 use medlock_authority::heard::{Hearing, Source};
@@ -44,6 +45,14 @@ pub(crate) struct BackupArgs {
     hub: HubArgs,
 }
 
+/// What people mean who say of no authority in particular that something is unchanged.
+const ALL: &str = "";
+
+/// Whether people have said it of this authority.
+fn is_said(of: &[String], name: &str) -> bool {
+    of.iter().any(|said| said == ALL || said == name)
+}
+
 /// `medlock authority restore`.
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
@@ -55,16 +64,17 @@ pub(crate) struct RestoreArgs {
     /// own folder is gone.
     #[arg(long, value_name = "FOLDER")]
     knowledge: Vec<PathBuf>,
-    /// No issuing key was rotated, retired or withdrawn since the backup.
-    #[arg(long)]
-    keys_unchanged: bool,
-    /// No device of a site was suspended, revoked or reported stolen since the backup.
-    #[arg(long)]
-    revocations_unchanged: bool,
-    /// Of makers: no device was sold, released, passed on or revoked since the backup. Without it a maker that was brought back
-    /// gives no vouchers and signs no revocation lists before `medlock authority confirm-restore`.
-    #[arg(long)]
-    owners_unchanged: bool,
+    /// No issuing key was rotated, retired or withdrawn since the backup: of any authority, or of these alone, `-` for the site
+    /// (`--keys-unchanged=pumps,clinic`).
+    #[arg(long, value_name = "NAMES", num_args = 0..=1, require_equals = true, default_missing_value = ALL, value_delimiter = ',')]
+    keys_unchanged: Vec<String>,
+    /// No device of a site was suspended, revoked or reported stolen since the backup: of any site, or of these alone.
+    #[arg(long, value_name = "NAMES", num_args = 0..=1, require_equals = true, default_missing_value = ALL, value_delimiter = ',')]
+    revocations_unchanged: Vec<String>,
+    /// Of makers: no device was sold, released, passed on or revoked since the backup: of any maker, or of these alone. Without it a
+    /// maker that was brought back gives no vouchers and signs no revocation lists before `medlock authority confirm-restore`.
+    #[arg(long, value_name = "NAMES", num_args = 0..=1, require_equals = true, default_missing_value = ALL, value_delimiter = ',')]
+    owners_unchanged: Vec<String>,
     /// What was issued and revoked since the backup, and the keys made since, are lost for good: begin the transparency logs
     /// anew, and start without those keys.
     #[arg(long, conflicts_with = "nothing_since")]
@@ -164,6 +174,10 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
     if above.starts_with(dir.canonicalize()?) {
         return Err(format!("{} lies in the hub's own folder, and would be lost with it", args.to.display()).into());
     }
+    let mut missing = Vec::new();
+    for name in expected::names(dir)? {
+        missing.extend(expected::missing(dir, &name)?);
+    }
     let (mut copied, mut elsewhere, mut passphrases, mut keys) = (Vec::new(), Vec::new(), Vec::new(), 0_usize);
     for part in parts(dir, &args.to, dir)? {
         files::private_directory(&part.backup)?;
@@ -183,7 +197,8 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
             .map(|(name, _, server)| serde_json::json!({ "authority": name, "schema": server.schema }))
             .collect();
         output::json(
-            &serde_json::json!({ "folder": args.to, "authorities": copied, "on_servers": servers, "passphrases": passphrases }),
+            &serde_json::json!({ "folder": args.to, "authorities": copied, "on_servers": servers, "passphrases": passphrases,
+                "missing": missing }),
         )?;
         return Ok(Outcome::Done);
     }
@@ -193,6 +208,9 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
         count => format!("{count} encrypted keys"),
     };
     say!("{} has {keys}, the settings of {} authorities, and {here} of their stores.", args.to.display(), copied.len());
+    for why in missing {
+        say!("NOT IN IT: {why}.");
+    }
     for (_, section, server) in elsewhere {
         say!("The store of {} is on a server, and so not in this folder. Save it now:", section.organization);
         say!("  pg_dump --format=custom --schema={} --file=FILE {:?}", server.schema, server.url);
@@ -275,6 +293,11 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
         sources.extend(Source::read(path)?);
     }
     let parts = parts(dir, &args.from, &args.from)?;
+    let said = [&args.keys_unchanged, &args.revocations_unchanged, &args.owners_unchanged].into_iter().flatten();
+    if let Some(name) = said.into_iter().find(|said| *said != ALL && parts.iter().all(|part| part.name != **said)) {
+        let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        return Err(format!("this backup has no authority {name:?}: it has {}", names.join(", ")).into());
+    }
     let servers = servers(args, &parts)?;
     let mut begun = Vec::new();
     for (part, server) in parts.into_iter().zip(servers) {
@@ -470,12 +493,9 @@ impl Begun {
         made.keep();
         // Before anybody could start it: a key that was retired signs nothing.
         copy_keys(&part.backup, &part.hub)?;
-        let doubted = hearing.is_maker && !args.owners_unchanged && !args.nothing_since;
-        restoring.finish(Since {
-            nothing: args.nothing_since,
-            owners_unchanged: args.owners_unchanged,
-            lost_keys: args.accept_loss,
-        })?;
+        let owners_unchanged = is_said(&args.owners_unchanged, &part.name);
+        let doubted = hearing.is_maker && !owners_unchanged && !args.nothing_since;
+        restoring.finish(Since { nothing: args.nothing_since, owners_unchanged, lost_keys: args.accept_loss })?;
         folder::settings_on(&settings, &part.hub, server.clone())?;
         let log = match args.accept_loss {
             true => Some(Authority::start_log_anew(&config, &Clock::system())?.1),
@@ -519,14 +539,14 @@ fn check_heard(args: &RestoreArgs, part: &Part, hearing: &Hearing) -> Result<(),
         });
     }
     let mut unknown = Vec::new();
-    if !hearing.keys_wanted.is_empty() && !args.keys_unchanged {
+    if !hearing.keys_wanted.is_empty() && !is_said(&args.keys_unchanged, &part.name) {
         let files = hearing.keys_wanted.join(" and ");
         unknown.push(format!(
             "whether an issuing key was withdrawn since the backup, and a stolen one must not issue again ({files}; or say \
              --keys-unchanged)"
         ));
     }
-    if !hearing.devices_wanted.is_empty() && !args.revocations_unchanged {
+    if !hearing.devices_wanted.is_empty() && !is_said(&args.revocations_unchanged, &part.name) {
         let files = hearing.devices_wanted.join(" and ");
         unknown.push(format!(
             "which devices were revoked since, and a stolen one must stay so ({files}; or say --revocations-unchanged)"
@@ -571,4 +591,30 @@ fn copy_keys(from: &Path, to: &Path) -> Result<usize, Failure> {
     }
     merge_retired(&from, &to)?;
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RestoreArgs,
+    }
+
+    /// Shows REQ-CLI-56: what is unchanged is said of all, or of those that are named, and of no other.
+    #[test]
+    fn what_is_unchanged_is_said_of_those_that_are_named() {
+        let said = |line: &str| {
+            let args = Line::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}")).args;
+            assert_eq!(args.from, Path::new("b"), "a name is taken for the backup");
+            ["-", "pumps", "clinic"].map(|name| is_said(&args.keys_unchanged, name))
+        };
+        assert_eq!(said("restore b"), [false; 3]);
+        assert_eq!(said("restore --keys-unchanged b"), [true; 3]);
+        assert_eq!(said("restore b --keys-unchanged=pumps --revocations-unchanged"), [false, true, false]);
+        assert_eq!(said("restore b --keys-unchanged=pumps,- --owners-unchanged=clinic"), [true, true, false]);
+    }
 }

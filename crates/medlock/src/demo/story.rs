@@ -26,7 +26,9 @@ pub(crate) async fn tell(teller: &mut Teller, args: &UpArgs) -> Option<(Stage, O
             let stage = set.await?;
             Ok((
                 stage,
-                "both have a credential; an engineer compared two fingerprints, nobody installed a certificate".into(),
+                "both have a credential; here the demonstration compares the fingerprint that each shows with the hub's, as an engineer \
+                 would; nobody installed a certificate"
+                    .into(),
             ))
         })
         .await?;

@@ -264,7 +264,14 @@ pub(crate) fn assemble(args: &AssembleArgs) -> Result<Outcome, Failure> {
     let by = held.as_ref().map_or(Believed::Itself, Believed::After);
     let made = signing::assemble(&payload, &signatures, by, now())?;
     write(&args.out.out, &made)?;
-    proposed(&payload, held.as_ref(), &args.current, &args.out, "signed object")
+    if args.out.json {
+        return proposed(&payload, held.as_ref(), &args.current, &args.out, "signed object");
+    }
+    // Whoever has signed has seen what changes.
+    let sha256 = data_encoding::HEXLOWER.encode(&medlock_node::provider::sha256(&payload));
+    say!("SHA-256 of what is signed: {sha256}");
+    say!("signed object written to {}; medlock trust-list diff shows what it changes", args.out.out.display());
+    Ok(Outcome::Done)
 }
 
 /// `medlock trust-list publish`.

@@ -155,7 +155,9 @@ impl Hub {
     /// What it says when it does not start with these lines more in `[hub]`.
     pub(crate) fn refused(&self, more: &str) -> String {
         self.configure(more);
-        let output = medlock().args(["up", "--config"]).arg(&self.config).output().expect("it starts");
+        let mut command = medlock();
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let output = command.args(["up", "--config"]).arg(&self.config).output().expect("it starts");
         assert_eq!(output.status.code(), Some(1), "it started");
         String::from_utf8_lossy(&output.stderr).into_owned()
     }

@@ -2,6 +2,7 @@
 
 use crate::process::{Hub, Process, Sidecar, medlock};
 use crate::stores::wait_until;
+use medlock_testkit::SoftHsm;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -54,8 +55,7 @@ fn a_maker_whose_passphrase_is_lost_does_not_stop_the_site() {
     assert!(all[0]["authority"].is_object() && all[1]["off"].as_str().expect("why").contains(&why), "{all}");
 
     std::fs::rename(&away, &passphrase).expect("moved");
-    let hangup = Command::new("kill").args(["-HUP", &hub.id().to_string()]).status().expect("kill starts");
-    assert!(hangup.success());
+    hang_up(&hub);
     wait_until("the maker is not served again", || status(&crl).ends_with(" 200"));
     assert!(status(&format!("http://{monitoring}/health/ready")).ends_with(" 200"));
 }
@@ -157,4 +157,156 @@ fn a_sidecar_says_that_what_answers_is_no_hub() {
     let mut sidecar = Process::start(command.env("MEDLOCK_CODE", code));
     let trouble = sidecar.event("trouble");
     assert!(trouble["error"].as_str().expect("text").contains("speaks no TLS"), "{trouble}");
+}
+
+/// Shows REQ-STORE-135, REQ-RUN-56: in an empty folder, unmounted or mistyped, no second site begins with the keys that a token has, whatever
+/// is said; nor does a maker beside the site, which is off. With their folders back both go on as they were.
+#[test]
+fn an_empty_folder_begins_nothing_with_the_keys_of_a_token() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let token = folder.path().join("token");
+    std::fs::create_dir(&token).expect("a folder");
+    let hsm = SoftHsm::new(&token);
+    let (module, pin) = (hsm.module(), hsm.pin_file());
+    let pkcs11 = format!("pkcs11 = {{ module = {module:?}, token = {:?}, pin_file = {pin:?} }}\n", SoftHsm::TOKEN);
+    let lines = format!("{pkcs11}\n[authority.pumps]\norganization = \"Pump Works\"\nkind = \"maker\"\n{pkcs11}");
+    let mut hub = Hub::start_in(vec![("SOFTHSM2_CONF", hsm.conf())], folder.path(), &lines);
+    let roots = |hub: &Hub| {
+        let all = hub.ask(&["authority", "list"]);
+        [0, 1].map(|number| all[number]["authority"]["root_key"].as_str().expect("a key").to_owned())
+    };
+    let (before, log) = (roots(&hub), status(&format!("http://{}/log/key", hub.people)));
+    hub.kill();
+
+    let unmounted = folder.path().join("hub-on-its-disk");
+    std::fs::rename(&hub.dir, &unmounted).expect("moved");
+    let new_site = |hub: &Hub| {
+        let output = hub.command().arg("--new-site").output().expect("it starts");
+        assert_eq!(output.status.code(), Some(1), "it started");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for refused in [hub.refused(&lines), new_site(&hub), hub.refused(&lines)] {
+        assert!(refused.contains("the signer has keys of Fault Hospital already"), "{refused}");
+        assert!(refused.contains("is its disk mounted") && refused.contains("authority restore"), "{refused}");
+    }
+    assert!(!hub.dir.join("authority.sqlite").exists() && !hub.dir.join("keys/log.checkpoints").exists());
+    std::fs::remove_dir_all(&hub.dir).expect("removed");
+    std::fs::rename(&unmounted, &hub.dir).expect("moved");
+
+    // A hub of an earlier version kept no list of its authorities; the token knows better all the same.
+    let pumps = hub.dir.join("authorities/pumps");
+    std::fs::rename(&pumps, &unmounted).expect("moved");
+    std::fs::remove_file(hub.dir.join("authorities.expected")).expect("removed");
+    hub.run_with(&lines);
+    let all = hub.ask(&["authority", "list"]);
+    assert!(all[0]["authority"].is_object() && all.as_array().expect("a list").len() == 1, "{all}");
+    let crl = format!("http://{}/a/pumps/crl/root.crl", hub.people);
+    assert!(status(&crl).ends_with(" 503"));
+    let alarms = hub.ask(&["authority", "alarms"])["alarms"].to_string();
+    assert!(alarms.contains("authority-off") && alarms.contains("keys of Pump Works already"), "{alarms}");
+    std::fs::remove_dir_all(&pumps).expect("removed");
+    std::fs::rename(&unmounted, &pumps).expect("moved");
+    hang_up(&hub);
+    wait_until("the maker is not served again", || status(&crl).ends_with(" 200"));
+    assert_eq!((roots(&hub), status(&format!("http://{}/log/key", hub.people))), (before, log));
+}
+
+fn hang_up(hub: &Hub) {
+    let done = Command::new("kill").args(["-HUP", &hub.id().to_string()]).status().expect("kill starts");
+    assert!(done.success());
+}
+
+/// Shows REQ-RUN-57, REQ-RUN-58, REQ-CLI-54: where the folder of an authority beside the site is not there, it is off and told of, made
+/// by command, by the configuration, or with its passphrase elsewhere; it is made anew only when it was given up by command.
+#[test]
+fn an_authority_whose_folder_is_gone_is_missed_and_not_made_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let monitoring = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("an address");
+    let passphrase = folder.path().join("secrets/scanners");
+    let section = |name: &str, more: &str| {
+        format!("\n[authority.{name}]\norganization = \"{name} works\"\nkind = \"maker\"\n{more}\n")
+    };
+    let elsewhere = section("scanners", &format!("passphrase_file = {passphrase:?}"));
+    let lines = format!("monitoring = \"{monitoring}\"\n{}{elsewhere}", section("probes", ""));
+    let mut hub = Hub::start_with(folder.path(), &lines);
+    let made = ["authority", "create", "pumps", "--organization", "Pump Works", "--kind", "maker"];
+    assert!(run(&made, &hub.dir).0);
+    let backup = folder.path().join("backup");
+    assert!(run(&["authority", "backup", backup.to_str().expect("UTF-8")], &hub.dir).0);
+    let expected = hub.dir.join("authorities.expected");
+    assert_eq!(std::fs::read_to_string(&expected).expect("a list"), "probes\npumps\nscanners\n");
+    let root = hub.ask(&["authority", "list"])[1]["authority"]["root_key"].clone();
+    hub.kill();
+    let (authorities, unmounted) = (hub.dir.join("authorities"), folder.path().join("their-disk"));
+    std::fs::rename(&authorities, &unmounted).expect("moved");
+    hub.run_with(&lines);
+    assert_eq!(std::fs::read_dir(&authorities).map_or(0, Iterator::count), 0, "one was begun");
+    let ready = status(&format!("http://{monitoring}/health/ready"));
+    let alarms = hub.ask(&["authority", "alarms"])["alarms"].to_string();
+    let all = hub.ask(&["authority", "list"]);
+    for (number, name) in ["probes", "pumps", "scanners"].into_iter().enumerate() {
+        let why = format!("there is nothing of {name} in");
+        assert!(status(&format!("http://{}/a/{name}/crl/root.crl", hub.people)).ends_with(" 503"), "{name}");
+        assert!(ready.contains(&format!("authority {name}: it is off")) && alarms.contains(&why), "{ready}: {alarms}");
+        assert!(all[number + 1]["off"].as_str().expect("why").contains(&why), "{all}");
+    }
+    let (done, said) = run(&made, &hub.dir);
+    assert!(!done && said.contains("authority remove pumps"), "{said}");
+    let (done, said) = run(&["authority", "backup", folder.path().join("late").to_str().expect("UTF-8")], &hub.dir);
+    assert!(done && said.contains("NOT IN IT: there is nothing of pumps"), "{said}");
+
+    // One comes back from the backup, one with its disk; one is given up.
+    let (from, to) = (backup.join("authorities/pumps"), authorities.join("pumps"));
+    let restore = [
+        "authority",
+        "restore",
+        from.to_str().expect("UTF-8"),
+        "--nothing-since",
+        "--keys-unchanged",
+        "--owners-unchanged",
+    ];
+    let (done, said) = run(&restore, &to);
+    assert!(done, "{said}");
+    std::fs::copy(unmounted.join("pumps/keys/passphrase"), to.join("keys/passphrase")).expect("copied");
+    std::fs::rename(unmounted.join("scanners"), authorities.join("scanners")).expect("moved");
+    let (done, said) = run(&["authority", "remove", "scanners"], &hub.dir);
+    assert!(!done && said.contains("scanners is there, in"), "{said}");
+    let (done, said) = run(&["authority", "remove", "probes"], &hub.dir);
+    assert!(done && said.contains("with a new root"), "{said}");
+    hang_up(&hub);
+    for name in ["probes", "pumps", "scanners"] {
+        let crl = format!("http://{}/a/{name}/crl/root.crl", hub.people);
+        wait_until("it is not served again", || status(&crl).ends_with(" 200"));
+    }
+    wait_until("the site is not ready", || status(&format!("http://{monitoring}/health/ready")).ends_with(" 200"));
+    assert_ne!(hub.ask(&["authority", "list"])[1]["authority"]["root_key"], root);
+
+    // A hub of an earlier version has no list, and begins it.
+    hub.kill();
+    std::fs::remove_file(&expected).expect("removed");
+    hub.run_with(&lines);
+    assert_eq!(std::fs::read_to_string(&expected).expect("a list"), "probes\npumps\nscanners\n");
+    // Who was neither there nor in the configuration is not missed.
+    hub.kill();
+    std::fs::rename(to, unmounted.join("given-up")).expect("moved");
+    assert!(run(&["authority", "remove", "pumps"], &hub.dir).0);
+    hub.run_with(&lines);
+    assert!(status(&format!("http://{}/a/pumps/crl/root.crl", hub.people)).ends_with(" 404"));
+    assert!(status(&format!("http://{monitoring}/health/ready")).ends_with(" 200"));
+}
+
+/// Shows REQ-CLI-57: an authority that was being made by command when the machine went off is made to the end by the same command; one
+/// that is there is not made again.
+#[test]
+fn a_creation_by_command_that_was_cut_off_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let make = ["authority", "create-maker", "Pump Works", "--json"];
+    let root = |said: &str| serde_json::from_str::<Value>(said).expect("JSON")["root_key"].clone();
+    let (done, first) = run(&make, folder.path());
+    assert!(done, "{first}");
+    assert!(!run(&make, folder.path()).0, "it was made twice");
+    // What is written last.
+    std::fs::remove_file(folder.path().join("in-force.json")).expect("removed");
+    let (done, again) = run(&make, folder.path());
+    assert!(done && root(&again) == root(&first), "{again}");
 }

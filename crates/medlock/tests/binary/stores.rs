@@ -308,7 +308,9 @@ fn a_lost_server_is_restored_with_pg_restore() {
     };
     wait_until("it says that nobody knows of the keys", knows_nothing);
     assert!(hub.refused(&lines).contains("--knowledge"), "a restore that was refused counts");
-    let half = run(&[&restore_hub[..], &["--keys-unchanged"]].concat());
+    let of_nobody = said(&[&restore_hub[..], &["--keys-unchanged=pumps", "--revocations-unchanged"]].concat());
+    assert!(of_nobody.contains("no authority \"pumps\": it has -"), "{of_nobody}");
+    let half = run(&[&restore_hub[..], &["--keys-unchanged=-"]].concat());
     let said_half = String::from_utf8_lossy(&half.stderr).into_owned();
     assert!(!half.status.success() && said_half.contains("--revocations-unchanged"), "{said_half}");
     let restored = run(&[&restore_hub[..], &["--keys-unchanged", "--revocations-unchanged"]].concat());

@@ -417,7 +417,11 @@ fn names_needs_code(answer: &Response<Bytes>) -> bool {
 fn is_final(error: &Error) -> bool {
     match error {
         Error::Status { status, .. } => (400..500).contains(status) && ![408, 425, 429].contains(status),
-        Error::Connection { .. } | Error::Timeout { .. } | Error::Http { .. } | Error::Tls { .. } => false,
+        Error::Connection { .. }
+        | Error::Timeout { .. }
+        | Error::Closed { .. }
+        | Error::Http { .. }
+        | Error::Tls { .. } => false,
         _ => true,
     }
 }

@@ -281,7 +281,7 @@ async fn follow_for_ever(hub: &Hub) {
         // A hub that answers but has no stream for us may still have the objects. One that is not listened to has them too:
         // should a thief's status have spoken against it, the list that ends the thief's word is among them.
         let polled = match &error {
-            Error::Status { .. } | Error::Http { .. } => hub.poll().await,
+            Error::Status { .. } | Error::Closed { .. } | Error::Http { .. } => hub.poll().await,
             error if is_unheard(error) => hub.poll_by(&hub.carrier).await,
             _ => Ok(()),
         };

@@ -93,10 +93,17 @@ fn add(database: &mut dyn Sql, record: &Record, turn: Option<Turn>) -> Result<()
         let added = database.execute(&format!("{INSERT} WHERE 1 = 1 ON CONFLICT (serial) DO NOTHING"), &parameters)?;
         return if added == 1 { Ok(()) } else { Err(Fault::Taken("certificate serial")) };
     };
+    // An operational credential is given to a device of the register, and to none that another hub has taken out of it meanwhile.
+    let in_turn = match record.purpose {
+        Purpose::Operational => "(SELECT turn FROM device WHERE name = ?3)",
+        Purpose::Root | Purpose::Issuing | Purpose::Birth | Purpose::Voucher => {
+            "coalesce((SELECT turn FROM device WHERE name = ?3), 0)"
+        }
+    };
     let sql = format!(
         "{INSERT} WHERE NOT EXISTS (SELECT 1 FROM issuance WHERE device = ?3 AND number > ?10)
              AND NOT EXISTS (SELECT 1 FROM issuance WHERE key = ?4 AND number > ?10)
-             AND coalesce((SELECT turn FROM device WHERE name = ?3), 0) = ?11
+             AND {in_turn} = ?11
          ON CONFLICT (serial) DO NOTHING"
     );
     parameters.extend([turn.records.into(), turn.ended.into()]);

@@ -142,6 +142,12 @@ impl Register for SqlStore {
         self.database.read("list the devices with routes", |database| all(database, "device", &sql, &[], device))
     }
 
+    fn hubs(&self) -> Result<Vec<Device>, StoreError> {
+        // As the index has it.
+        let sql = format!("SELECT {DEVICE_COLUMNS} FROM device WHERE (roles & 1) <> 0 ORDER BY name");
+        self.database.read("list the hubs of the register", |database| all(database, "device", &sql, &[], device))
+    }
+
     fn add_code(&self, code: CodeRecord) -> Result<(), StoreError> {
         self.database.write("add an enrolment code", move |database| {
             void_codes(database, &code.device)?;

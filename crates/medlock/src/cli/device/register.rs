@@ -79,6 +79,15 @@ pub(crate) enum Without {
 }
 
 impl RegisterArgs {
+    /// Whether nothing is given but the name.
+    fn says_nothing(&self) -> bool {
+        let Self { name: _, update: _, hub: _, roles, ae_titles, address, dns, ips, device_type, .. } = self;
+        let Self { maker_serial, maker_key, owner, validity_seconds, without, .. } = self;
+        [roles, ae_titles, dns].iter().all(|given| given.is_empty())
+            && [address, maker_serial, maker_key, owner].iter().all(|given| given.is_none())
+            && (ips.is_empty() && device_type.is_none() && validity_seconds.is_none() && without.is_empty())
+    }
+
     /// The entry that is meant: of one that is held, what is given is changed, what is named by `--without` is gone, and all else
     /// stays.
     fn entry(self, held: DeviceConfig) -> DeviceConfig {
@@ -122,8 +131,11 @@ impl RegisterArgs {
 pub(super) fn run(args: RegisterArgs) -> Result<Outcome, Failure> {
     let hub = HubArgs { dir: args.hub.dir.clone(), json: args.hub.json };
     let request = if args.update {
+        if args.says_nothing() {
+            return Err("say what is to be changed, or taken out by --without: all else stays as it is".into());
+        }
         let held = view(args.name.clone(), &hub)?.entry;
-        Request::Update { device: args.entry(held) }
+        Request::Update { device: args.entry(held.clone()), read: Some(held) }
     } else {
         if args.maker_key.is_some() && args.maker_serial.is_none() {
             return Err("--maker-key says whose serial it is: give --maker-serial too".into());
@@ -194,6 +206,11 @@ mod tests {
         }
         let left = DeviceConfig { name: "ct1".into(), roles: held.roles.clone(), ..DeviceConfig::default() };
         assert_eq!(typed(&bare).entry(held), left);
+        assert!(typed("register ct1 --update").says_nothing());
+        let one_each = all.split(" --").skip(1).map(|given| format!("register ct1 --update --{given}"));
+        for line in one_each.chain(["register ct1 --update --without ae".into()]) {
+            assert!(!typed(&line).says_nothing(), "{line}");
+        }
         assert!(Line::try_parse_from(["register", "ct1"]).is_err(), "a new one needs a role");
         assert!(Line::try_parse_from(["register", "ct1", "--role", "x", "--without", "ae"]).is_err());
     }
