@@ -4,7 +4,7 @@
 use crate::log::ORIGIN;
 use crate::settings::AuthorityConfig;
 use crate::signer::{CHECKPOINTS, KeyLabel, Signer};
-use crate::store::{Journal as _, Published, SqlStore, StoreError};
+use crate::store::{Journal as _, Published, ServerConfig, SqlStore, StoreError};
 use crate::{Authority, Error};
 use medlock_node::clock::Clock;
 use medlock_node::files;
@@ -72,11 +72,14 @@ pub(crate) fn own_directory(dir: &Path) -> Result<(), Error> {
 /// was heard since.
 pub(crate) fn open_store(config: &AuthorityConfig) -> Result<SqlStore, Error> {
     let store = connect(config)?;
-    if config.store.is_some() && config.dir.join(IN_FORCE).exists() && store.setting(ORIGIN)?.is_none() {
+    if let Some(server) = &config.store
+        && config.dir.join(IN_FORCE).exists()
+        && store.setting(ORIGIN)?.is_none()
+    {
         return Err(Error::NotHere(format!(
-            "there was an authority in {}, and its store on the server is empty: bring it back there with pg_restore, then \
-             `medlock authority restore BACKUP`",
-            config.dir.display()
+            "there was an authority in {}, and {}",
+            config.dir.display(),
+            empty(server)
         )));
     }
     match (store.place()?, store.published(PLACE)?) {
@@ -91,6 +94,15 @@ pub(crate) fn open_store(config: &AuthorityConfig) -> Result<SqlStore, Error> {
         _ => {}
     }
     Ok(store)
+}
+
+/// Says that nothing is where a store should be on a server, and what to do.
+pub(crate) fn empty(server: &ServerConfig) -> String {
+    format!(
+        "its store on the server is empty: {}, schema {}. If that is another database than the one it had, correct the \
+         configuration; if it is the one, bring the newest dump back there with pg_restore, then `medlock authority restore BACKUP`",
+        server.url, server.schema
+    )
 }
 
 pub(crate) fn connect(config: &AuthorityConfig) -> Result<SqlStore, Error> {

@@ -2,7 +2,7 @@
 //! nothing is changed; then it takes its place. A hub has several authorities, and all are looked at before the first is brought
 //! back.
 
-use crate::directory::{DATABASE, connect, lock_directory, note_place, own_directory};
+use crate::directory::{DATABASE, connect, empty, lock_directory, note_place, own_directory};
 use crate::heard::{Hearing, Source, accept_lost_keys, hear_from};
 use crate::present::alone;
 use crate::restored::knowledge_of;
@@ -59,9 +59,8 @@ impl Authority {
         own_directory(&config.dir)?;
         let lock = lock_directory(&config.dir)?;
         let store = Arc::new(connect(config)?);
-        if store.newest(Purpose::Root)?.is_none() {
-            let why = "the store on the server is empty: bring it back there first, with pg_restore";
-            return Err(Error::Conflict(why.to_owned()));
+        if let (None, Some(server)) = (store.newest(Purpose::Root)?, &config.store) {
+            return Err(Error::Conflict(empty(server)));
         }
         drop(alone(&store)?);
         Restoring::of(&config.dir, store, None, lock)

@@ -171,13 +171,20 @@ impl Keys {
 /// When nobody has made it, and the file with its passphrase is there.
 pub(crate) fn expects_none(authority: &AuthorityConfig, keys: &Keys, or: &str) -> Result<(), Failure> {
     let (dir, name) = (&authority.dir, &authority.name);
-    // What is kept on a server is not made anew by a folder that is empty, and a start that was cut off has left something.
-    let begun = was_made(dir) || authority.store.is_some() || dir.join(DATABASE).exists() || dir.join("keys").exists();
+    // A start that was cut off has left something. That a store on a server is empty says nothing: its name may be mistyped.
+    let begun = was_made(dir) || dir.join(DATABASE).exists() || dir.join("keys").exists();
+    let another = match &authority.store {
+        Some(server) => format!(
+            " Another hub of the store {}, schema {}, takes the files of `keys` from the first.",
+            server.url, server.schema
+        ),
+        None => String::new(),
+    };
     match keys.passphrase(dir).filter(|file| !begun && file.exists()) {
         None => Ok(()),
         Some(file) => Err(Error::NotHere(format!(
             "there is nothing of {name} in {0}, and the passphrase of its keys is there, in {1}: is the disk of {0} mounted? If it is \
-             lost, `medlock authority restore BACKUP --dir {2}` brings it back. To make a new one all the same, take that file away, or \
+             lost, `medlock authority restore BACKUP --dir {2}` brings it back.{another} To make a new one all the same, take that file away, or \
              {or}",
             dir.display(),
             file.display(),

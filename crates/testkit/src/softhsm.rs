@@ -22,16 +22,25 @@ impl SoftHsm {
     /// If SoftHSM is not there, or the folder cannot be used.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
-        let folders = ["/usr/lib/softhsm", "/usr/lib/x86_64-linux-gnu/softhsm", "/usr/lib/aarch64-linux-gnu/softhsm"];
-        let module = folders.iter().map(|folder| Path::new(folder).join("libsofthsm2.so")).find(|path| path.exists());
         std::fs::create_dir(dir.join("tokens")).expect("a folder for tokens");
         let text = format!("directories.tokendir = {}\nlog.level = ERROR\n", dir.join("tokens").display());
         std::fs::write(dir.join("softhsm2.conf"), text).expect("written");
         std::fs::write(dir.join("pin"), format!("{}\n", Self::PIN)).expect("written");
-        let softhsm = Self { dir: dir.to_owned(), module: module.expect("SoftHSM; `cargo xtask peers` installs it") };
+        let softhsm = Self { dir: dir.to_owned(), module: Self::library() };
         let token = ["--init-token", "--free", "--label", Self::TOKEN, "--so-pin", "7355608", "--pin", Self::PIN];
         softhsm.run("softhsm2-util", &token);
         softhsm
+    }
+
+    /// Where the library is.
+    ///
+    /// # Panics
+    /// If SoftHSM is not there.
+    #[must_use]
+    pub fn library() -> PathBuf {
+        let folders = ["/usr/lib/softhsm", "/usr/lib/x86_64-linux-gnu/softhsm", "/usr/lib/aarch64-linux-gnu/softhsm"];
+        let module = folders.iter().map(|folder| Path::new(folder).join("libsofthsm2.so")).find(|path| path.exists());
+        module.expect("SoftHSM; `cargo xtask peers` installs it")
     }
 
     /// Its library.

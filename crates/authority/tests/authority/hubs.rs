@@ -529,7 +529,8 @@ fn a_store_that_went_back_under_a_hub_is_noticed() {
     };
     let url = PostgresServer::shared().url();
     let file = |name: &str| dir.path().join(name).display().to_string();
-    let save = |name| shell(format!("pg_dump --format=custom --schema={} --file={} {url:?}", server.schema, file(name)));
+    let save =
+        |name| shell(format!("pg_dump --format=custom --schema={} --file={} {url:?}", server.schema, file(name)));
     let bring_back = |name| {
         shell(format!("pg_restore --clean --if-exists --single-transaction --dbname={url:?} {}", file(name)));
     };

@@ -140,6 +140,30 @@ struct Part {
     backup: PathBuf,
 }
 
+impl Part {
+    /// Refuses to bring one authority back over another.
+    fn is_of_who_is_there(&self) -> Result<(), Failure> {
+        let Self { hub, backup, .. } = self;
+        if !folder::was_made(hub) {
+            return Ok(());
+        }
+        let (is, was) = (folder::authority_in_force(hub)?, folder::authority_in_force(backup)?);
+        let why = if hub.canonicalize()? == backup.canonicalize()? {
+            "it is that folder itself, and no backup of it".to_owned()
+        } else if (&is.name, is.kind) != (&was.name, was.kind) {
+            format!(
+                "it is the backup of {}, and {} has {}: name another folder by --dir",
+                was.name,
+                hub.display(),
+                is.name
+            )
+        } else {
+            return Ok(());
+        };
+        Err(format!("{}: {why}. Nothing was changed.", backup.display()).into())
+    }
+}
+
 /// The authorities in the folder that `made` is asked about.
 fn parts(hub: &Path, backup: &Path, made: &Path) -> Result<Vec<Part>, Failure> {
     let mut parts = vec![Part { name: OWN.to_owned(), hub: hub.to_owned(), backup: backup.to_owned() }];
@@ -213,15 +237,25 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
     }
     for (_, section, server) in elsewhere {
         say!("The store of {} is on a server, and so not in this folder. Save it now:", section.organization);
-        say!("  pg_dump --format=custom --schema={} --file=FILE {:?}", server.schema, server.url);
+        // Who works on the store now does not work on what is brought back.
+        let schema = &server.schema;
+        say!(
+            "  pg_dump --format=custom --schema={schema} --exclude-table-data={schema}.hold --file=FILE {:?}",
+            server.url
+        );
     }
     say!(
-        "Not in it, and needed: the configuration, tokens with their PINs, the keys of signers that run on their own, and"
+        "Not in it, and needed: the configuration, tokens with their PINs, the keys of signers that run on their own."
     );
-    for passphrase in passphrases {
-        say!("  {passphrase}");
-    }
+    tell_of_passphrases(&passphrases);
     Ok(Outcome::Done)
+}
+
+/// What else has to be there for the hub to start.
+fn tell_of_passphrases(passphrases: &[Passphrase]) {
+    for passphrase in passphrases {
+        say!("Needed, and in no backup: {passphrase}");
+    }
 }
 
 /// The file that has the passphrase of an authority's keys, which no backup has.
@@ -293,6 +327,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
         sources.extend(Source::read(path)?);
     }
     let parts = parts(dir, &args.from, &args.from)?;
+    parts.iter().try_for_each(Part::is_of_who_is_there)?;
     let said = [&args.keys_unchanged, &args.revocations_unchanged, &args.owners_unchanged].into_iter().flatten();
     if let Some(name) = said.into_iter().find(|said| *said != ALL && parts.iter().all(|part| part.name != **said)) {
         let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
@@ -351,10 +386,8 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     tell(&restored);
-    say!("Bring the configuration and tokens too, and start the hub. It needs");
-    for passphrase in passphrases {
-        say!("  {passphrase}");
-    }
+    say!("Bring the configuration and tokens too, and start the hub.");
+    tell_of_passphrases(&passphrases);
     Ok(Outcome::Done)
 }
 

@@ -128,3 +128,25 @@ fn a_sidecar_tells_a_restored_hub_of_the_theft_that_it_forgot() {
     });
     drop(sidecar);
 }
+
+/// Shows REQ-STORE-167: a backup is not brought back over another authority, nor a folder over itself.
+#[test]
+fn a_backup_is_not_brought_back_over_another_authority() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hub = Hub::start(folder.path());
+    let (backup, maker) = (folder.path().join("backup"), folder.path().join("maker"));
+    hub.ask(&["authority", "backup", backup.to_str().expect("UTF-8")]);
+    hub.kill();
+    let made = medlock().args(["authority", "create-maker", "Pump Works", "--dir"]).arg(&maker).output();
+    assert!(made.expect("it starts").status.success());
+    let store = || std::fs::read(maker.join("authority.sqlite")).expect("a store");
+    let before = store();
+    for (from, to, why) in [(&backup, &maker, "has Pump Works: name another folder"), (&hub.dir, &hub.dir, "itself")] {
+        let mut command = medlock();
+        command.args(["authority", "restore", "--accept-loss", "--keys-unchanged", "--revocations-unchanged", "--dir"]);
+        let refused = command.arg(to).arg(from).output().expect("it starts");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains(why) && said.contains("Nothing was changed"), "{said}");
+    }
+    assert_eq!(store(), before);
+}

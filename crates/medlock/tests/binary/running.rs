@@ -2,6 +2,7 @@
 
 use crate::process::{Hub, Process, medlock};
 use medlock_testkit::peers::venv;
+use medlock_testkit::{PostgresServer, SoftHsm};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -284,24 +285,34 @@ fn systemd_takes_the_units_and_is_told() {
     until_told("STOPPING=1");
 }
 
-/// The script of the operator's guide. Nothing but the ports is another.
-fn script_of_the_guide() -> String {
+/// A script of the operator's guide. Nothing but the ports is another.
+fn script_of(heading: &str) -> String {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating.md");
     let guide = std::fs::read_to_string(guide).expect("it is there");
-    let (_, section) = guide.split_once("\n## 9. All of it in one go\n").expect("the section is there");
+    let (_, section) = guide.split_once(&format!("\n{heading}\n")).expect("the section is there");
     let (_, script) = section.split_once("```sh\n").expect("it has a script");
     let (script, _) = script.split_once("\n```").expect("the script ends");
-    ["8443", "8080", "9090", "9443", "2762", "11112"].iter().fold(script.to_owned(), |script, port| {
+    let hubs = ["8443", "8444", "8080", "8081", "9090", "9091", "9443"];
+    let machines = ["2762", "2763", "2764", "11112", "11113", "11114"];
+    hubs.iter().chain(&machines).fold(script.to_owned(), |script, port| {
         script.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{}", free()))
     })
 }
 
+fn script_of_the_guide() -> String {
+    script_of("## 9. All of it in one go")
+}
+
 fn pasted(script: &str, folder: &Path, devices: &str) -> std::process::Output {
+    bash(script, folder).env("DEVICES", devices).output().expect("bash starts")
+}
+
+fn bash(script: &str, folder: &Path) -> Command {
     let programs = Path::new(env!("CARGO_BIN_EXE_medlock")).parent().expect("a folder");
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a path"));
     let mut bash = Command::new("bash");
-    bash.args(["-c", script]).current_dir(folder).env("PATH", path).env("DEVICES", devices);
-    bash.output().expect("bash starts")
+    bash.args(["-c", script]).current_dir(folder).env("PATH", path);
+    bash
 }
 
 /// Shows REQ-CLI-34: pasted a second time, or where the hub cannot start, it ends, writes nothing beside its folder and closes
@@ -341,6 +352,21 @@ fn the_script_of_the_operators_guide_works_as_it_stands() {
     let credentials = std::fs::read_dir(folder.path().join("medlock-show/lot-sensors")).expect("a folder");
     let credentials = credentials.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with("0.pem"));
     assert_eq!(credentials.count(), 2);
+}
+
+/// Shows REQ-RUN-76: what docs/operating.md tells an operator to paste makes a site of two hubs on a server and a token, and takes it
+/// through its bad days.
+#[test]
+fn the_script_of_two_hubs_works_as_it_stands() {
+    let (folder, server) = (tempfile::tempdir().expect("a folder"), PostgresServer::start());
+    let mut script = bash(&script_of("### Two hubs, a server and a token, in one go"), folder.path());
+    script.env("STORE", server.url()).env("MODULE", SoftHsm::library());
+    let output = script.output().expect("bash starts");
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("done: two hubs"), "{said}\n{errors}");
+    assert!(said.contains("heard: status list") && said.contains("compromised"), "{said}\n{errors}");
+    let enrolled = |name: &str| said.lines().rev().any(|line| line.starts_with(name) && line.contains(" enrolled "));
+    assert!(enrolled("ct1 ") && enrolled("ct2 ") && said.lines().any(|line| line == "revoked"), "{said}");
 }
 
 /// Shows REQ-RUN-40, REQ-RUN-42: without the passphrase of its keys a hub does not start, and says what is missing; one that

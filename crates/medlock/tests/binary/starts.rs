@@ -1,8 +1,8 @@
 //! How a hub starts where something is missing that should be there, or there that should not.
 
 use crate::process::{Hub, Process, Sidecar, medlock};
-use crate::stores::wait_until;
-use medlock_testkit::SoftHsm;
+use crate::stores::{on, wait_until};
+use medlock_testkit::{PostgresServer, SoftHsm};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -85,13 +85,19 @@ fn a_site_is_made_anew_only_where_there_was_none_and_is_told_once() {
 
     let config = folder.path().join("medlock.toml");
     let unmounted = folder.path().join("hub-on-its-disk");
+    let mistyped = on(PostgresServer::shared(), "mistyped", "hub-a");
     std::fs::rename(&hub.dir, &unmounted).expect("moved");
     for mount_point in [false, true] {
         if mount_point {
             std::fs::create_dir(&hub.dir).expect("made");
         }
-        let refused = hub.refused(&lines);
-        assert!(refused.contains("is the disk of") && refused.contains("secrets/passphrase"), "{refused}");
+        for (store, another) in
+            [("", "brings it back. To make"), (&mistyped, "schema mistyped, takes the files of `keys`")]
+        {
+            let refused = hub.refused(&format!("{lines}{store}"));
+            assert!(refused.contains("is the disk of") && refused.contains("secrets/passphrase"), "{refused}");
+            assert!(refused.contains(another), "{refused}");
+        }
         let written = std::fs::read_dir(&hub.dir).map_or(0, Iterator::count);
         assert_eq!((hub.dir.exists(), written), (mount_point, 0), "it was begun");
     }

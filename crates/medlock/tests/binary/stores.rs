@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What a hub is to know of a server, as lines of `[hub]`.
-fn on(server: &PostgresServer, schema: &str, hub: &str) -> String {
+pub(crate) fn on(server: &PostgresServer, schema: &str, hub: &str) -> String {
     format!("store = {:?}\nstore_schema = \"{schema}\"\nhub_name = \"{hub}\"\n", server.url())
 }
 
