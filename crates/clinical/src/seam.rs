@@ -89,6 +89,10 @@ pub struct StoredStudy {
     pub uid: String,
     /// Patient ID (0010,0020).
     pub patient: String,
+    /// Issuer of Patient ID (0010,0021), if the images say it.
+    pub issuer: Option<String>,
+    /// When the first of them was stored, if who tells of them says it.
+    pub at: Option<Time>,
     /// Study Date and Time (0008,0020), (0008,0030) as FHIR writes a `dateTime`.
     pub started: Option<String>,
     /// Its series.
@@ -152,6 +156,21 @@ pub enum NotKept {
         /// The images' Patient ID.
         patient: String,
     },
+    /// Images have a Patient ID of another site.
+    #[error(
+        "the images say that {0:?} gave their Patient ID: if that is this site, name it in clinical.patient_issuers"
+    )]
+    OtherIssuer(String),
+    /// Images could not be kept for so long that they never will be.
+    #[error(
+        "it is longer ago than clinical.images_days that the images of study {uid} were stored, and they could not be kept ({why}): they are not told again"
+    )]
+    TooLate {
+        /// The Study Instance UID.
+        uid: String,
+        /// The code of what was in the way to the end.
+        why: &'static str,
+    },
     /// Of the device's deliveries so many wait that there is no room for more.
     #[error("so many of its deliveries wait that there is no room: say whose those were, and it reports again")]
     TooManyWait,
@@ -180,6 +199,8 @@ impl NotKept {
             Self::TooMany { .. } => "intake-too-many",
             Self::NoPatient(_) => "intake-no-patient",
             Self::OtherPatient { .. } => "intake-other-patient",
+            Self::OtherIssuer(_) => "intake-other-issuer",
+            Self::TooLate { .. } => crate::intake::TOO_LATE,
             Self::TooManyWait => "intake-too-many-wait",
             Self::Unfit { .. } => "intake-unfit",
             Self::Busy => "intake-busy",
@@ -219,6 +240,6 @@ pub trait Intake: Send + Sync {
     ///
     /// # Errors
     /// [`NotKept`]; [`NotKept::NoPatient`] while no Patient has the images' Patient ID; [`NotKept::OtherPatient`] if the study is
-    /// another one's.
+    /// another one's; [`NotKept::TooLate`] if nothing of this was mended in time: they are never kept.
     fn images(&self, from: Handed<'_>, study: &StoredStudy) -> Result<Kept, NotKept>;
 }

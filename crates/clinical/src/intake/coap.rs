@@ -77,6 +77,8 @@ impl NotTaken {
                     NotKept::TooMany { .. }
                     | NotKept::NoPatient(_)
                     | NotKept::OtherPatient { .. }
+                    | NotKept::OtherIssuer(_)
+                    | NotKept::TooLate { .. }
                     | NotKept::Unfit { .. } => Code::UNPROCESSABLE_ENTITY,
                     NotKept::TooManyWait => {
                         return Response::refused(Code::TOO_MANY_REQUESTS, why.code())

@@ -31,7 +31,7 @@ pub(crate) fn number(mantissa: i32, exponent: i8) -> Measured {
 }
 
 /// Hands over what `device` says with its own permit for `operation`.
-fn hand<T>(
+pub(crate) fn hand<T>(
     house: &House,
     device: &Device<'_>,
     operation: Operation,
@@ -524,6 +524,8 @@ async fn images_become_a_study() {
         let study = |patient: &str, instances: &[u32]| StoredStudy {
             uid: "1.2.3".to_owned(),
             patient: patient.to_owned(),
+            issuer: None,
+            at: None,
             started: Some("2024-01-01".to_owned()),
             series: vec![StoredSeries {
                 uid: "1.2.3.4".to_owned(),
