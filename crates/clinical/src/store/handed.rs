@@ -242,7 +242,7 @@ impl Running<'_> {
                 if self.sql.execute(UPDATE, values![*number, row.0])? != 1 {
                     return Err(Stopped::Changed);
                 }
-                let statement = testimony::write(self.sql, tail, patient, self.work.at)?;
+                let statement = testimony::write(self.sql, tail, patient, self.at)?;
                 index::write(self.sql, statement, rows, &self.work.numbers, |kind, id| {
                     self.known.get(&(kind, id)).map(|(row, _)| *row)
                 })?;

@@ -34,6 +34,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(DISMISSED),
         Step::Both(WEB_KEYS),
         Step::Both(EXPORTS),
+        Step::Both(EXPORTS_MADE),
     ],
 };
 
@@ -287,3 +288,5 @@ CREATE TABLE export (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX export_until ON export (until);
 ";
+/// Each change asks when the last export was made.
+const EXPORTS_MADE: &str = "CREATE INDEX export_made ON export (made);";
