@@ -8,16 +8,13 @@
 //! | `wish` | what is asked |
 //! | `status` | how it is divided into files, and the manifest that names them |
 //! | `file` | one file |
-//! | `turns` | how many are fetched at once |
 
 mod file;
 mod status;
-mod turns;
 mod wish;
 
 pub(super) use file::file;
 pub(super) use status::{end, status};
-pub(crate) use turns::Turns;
 
 use super::answer;
 use super::asking::{Asking, absent, denied, insert, read_whole, store_failed};
@@ -34,6 +31,8 @@ use http::StatusCode;
 use http::header::CONTENT_LOCATION;
 use medlock_node::provider;
 
+/// Steps of files that are read at once, so that all others find readers, and those of one client among them.
+pub(crate) const READS: (usize, usize) = (3, 2);
 /// How long an export is there, in seconds.
 const LASTS: i64 = 86_400;
 

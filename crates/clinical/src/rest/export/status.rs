@@ -40,7 +40,7 @@ impl Asking {
         let mut export = self.own_export(&client)?;
         // It takes its turn among the searches that may look at everything of a kind; without one it is asked for again.
         if export.division.open.is_some()
-            && let Some(_turn) = self.door.clinical.places().take(caller.leave())
+            && let Some(_turn) = self.door.clinical.places().take(caller.taker())
         {
             self.divide(&caller, &mut export)?;
         }
