@@ -41,6 +41,12 @@ pub trait Devices: Send + Sync {
     /// [`NeedError`].
     fn log_proof(&self, credential: CredentialId) -> Result<Option<Vec<u8>>, NeedError>;
 
+    /// Whether a hub of the site has left it: it is not in the register, or it or this credential of it is revoked.
+    ///
+    /// # Errors
+    /// [`NeedError`].
+    fn has_left(&self, hub: &DeviceName, credential: CredentialId) -> Result<bool, NeedError>;
+
     /// The certificates of the keys that issue and have issued (DER): small devices show their own alone.
     fn issuing_certificates(&self) -> Vec<Vec<u8>>;
 }
@@ -56,6 +62,9 @@ pub trait Alarms: Send + Sync {
 
 /// The keys that sign ID tokens and notices to subscribers: a signer process has them. All block.
 pub trait WebKeys: Send + Sync {
+    /// Which hub has them, with its credential of today; `None` while it has none.
+    fn hub(&self) -> Option<(DeviceName, CredentialId)>;
+
     /// The public half (`SubjectPublicKeyInfo`, DER) of the key for this algorithm, which is made at first use.
     ///
     /// # Errors

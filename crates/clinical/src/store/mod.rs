@@ -50,7 +50,7 @@ pub(crate) use statement::Statement;
 pub(crate) use subscription::{Behind, Due, Sights, Subscribed, Telling};
 pub(crate) use token::{NewLeave, NewRefresh, NewToken};
 pub(crate) use upstream::Sworn;
-pub(crate) use web_keys::PublicKey;
+pub(crate) use web_keys::{PublicKey, Shown};
 
 use crate::kind::Seq;
 use dictionary::Dictionary;

@@ -35,6 +35,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(WEB_KEYS),
         Step::Both(EXPORTS),
         Step::Both(EXPORTS_MADE),
+        Step::Both(WEB_KEYS_OF),
     ],
 };
 
@@ -290,3 +291,9 @@ CREATE INDEX export_until ON export (until);
 ";
 /// Each change asks when the last export was made.
 const EXPORTS_MADE: &str = "CREATE INDEX export_made ON export (made);";
+/// Which hub has a key, with its credential; and those that nobody is to believe.
+const WEB_KEYS_OF: &str = "
+ALTER TABLE web_key ADD COLUMN hub TEXT;
+ALTER TABLE web_key ADD COLUMN credential BLOB;
+ALTER TABLE web_key ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
+";
