@@ -128,7 +128,7 @@ pub enum Kept {
     Known,
     /// A delivery for which no patient can be named: it is kept until a person says whose it is.
     Waits,
-    /// It is not kept, and never will be: this says why. The others of its call are.
+    /// It is not kept, and never will be, or, of a delivery for which nobody has made room, not now: this says why. The others of its call are.
     Refused(Refusal),
 }
 
@@ -180,9 +180,6 @@ pub enum NotKept {
         /// The code of what was in the way to the end.
         why: &'static str,
     },
-    /// Of the device's deliveries so many wait that there is no room for more.
-    #[error("so many of its deliveries wait that there is no room: say whose those were, and it reports again")]
-    TooManyWait,
     /// What they need does not become a resource.
     #[error("number {number} does not become a resource: {text}", text = first_text(issues))]
     Unfit {
@@ -210,7 +207,6 @@ impl NotKept {
             Self::OtherPatient { .. } => "intake-other-patient",
             Self::OtherIssuer(_) => "intake-other-issuer",
             Self::TooLate { .. } => crate::intake::TOO_LATE,
-            Self::TooManyWait => "intake-too-many-wait",
             Self::Unfit { .. } => "intake-unfit",
             Self::Busy => "intake-busy",
             Self::Store(_) => "intake-store",
@@ -234,7 +230,7 @@ pub trait Intake: Send + Sync {
     -> Result<Vec<Kept>, NotKept>;
 
     /// Takes what a pump delivered, as MedicationAdministrations; what became of each. One for which no patient can be named
-    /// waits here until a person says whose it is.
+    /// waits here until a person says whose it is, while there is room.
     ///
     /// # Errors
     /// [`NotKept`].

@@ -213,7 +213,6 @@ impl IntoResponse for NotTaken {
                 let status = match why {
                     NotKept::Permit { .. } => StatusCode::FORBIDDEN,
                     NotKept::Busy | NotKept::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-                    NotKept::TooManyWait => StatusCode::TOO_MANY_REQUESTS,
                     NotKept::TooMany { .. }
                     | NotKept::NoPatient(_)
                     | NotKept::OtherPatient { .. }
