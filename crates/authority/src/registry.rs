@@ -1,5 +1,6 @@
 //! The register: the site's list of its devices. Names and roles in a credential come from here, never from a request.
 
+use crate::store::{StandingState, Subject};
 use crate::{Authority, Error};
 use medlock_trust::{CredentialId, DeviceName, DeviceType, Role, Roles};
 use serde::{Deserialize, Serialize};
@@ -156,6 +157,23 @@ impl Authority {
     /// [`Error`].
     pub fn registered_device(&self, name: &DeviceName) -> Result<Option<Device>, Error> {
         Ok(self.store.device(*name)?)
+    }
+
+    /// Whether a device has left: it is not in the register, or it or this credential of it is revoked. Reads the store: blocks.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn has_left(&self, name: &DeviceName, credential: CredentialId) -> Result<bool, Error> {
+        if self.store.device(*name)?.is_none() {
+            return Ok(true);
+        }
+        for subject in [Subject::Device(*name), Subject::Credential(credential)] {
+            let standing = self.store.standing(subject)?.map(|standing| standing.state);
+            if matches!(standing, Some(StandingState::Ceased | StandingState::Compromised)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether one credential was issued as a renewal of another, or of one that was, over at most 64 steps.

@@ -39,6 +39,11 @@ pub struct ClinicalConfig {
     /// The system of the identifiers of Patients that images name in Patient ID (0010,0020): `urn:oid:1.2.3.4`. If absent, a
     /// Patient ID is that of the one Patient who has it in any system.
     pub patient_system: Option<String>,
+    /// The names by which images call this site in Issuer of Patient ID (0010,0021). Images that name another are refused, as are
+    /// those that name any where there are none here; most name nobody.
+    pub patient_issuers: Vec<String>,
+    /// How many days after images were stored a Patient may still get their Patient ID: whoever gets it later is somebody else.
+    pub images_days: u16,
     /// How long a token is good, in seconds.
     pub access_seconds: u32,
     /// How long a token of software in its own name is good, in seconds.
@@ -70,6 +75,8 @@ impl Default for ClinicalConfig {
             base: Base::ALL.to_vec(),
             glass_seconds: 900,
             patient_system: None,
+            patient_issuers: Vec::new(),
+            images_days: 7,
             access_seconds: 3_600,
             backend_seconds: 300,
             refresh_seconds: 7_776_000,
@@ -95,6 +102,10 @@ pub struct Settings {
     pub glass_seconds: i64,
     /// The system of the identifiers that images name their patients by.
     pub patient_system: Option<String>,
+    /// By which names images call this site as who gave a Patient ID.
+    pub patient_issuers: Vec<String>,
+    /// How long after images were stored a Patient may still get their Patient ID, in seconds.
+    pub images_seconds: i64,
     /// How long a token is good.
     pub access_seconds: i64,
     /// How long a token of software in its own name is good.
@@ -155,6 +166,9 @@ impl Settings {
         if !(1..=60).contains(&config.search_seconds) {
             return Err(wrong("search_seconds", "is not from 1 to 60".into()));
         }
+        if config.images_days > 366 {
+            return Err(wrong("images_days", "is not from 0 to 366".into()));
+        }
         if let Some(sign_in) = &config.sign_in {
             sign_in.check()?;
         }
@@ -167,6 +181,8 @@ impl Settings {
             base: config.base.clone(),
             glass_seconds: config.glass_seconds.into(),
             patient_system: config.patient_system.clone(),
+            patient_issuers: config.patient_issuers.clone(),
+            images_seconds: i64::from(config.images_days).saturating_mul(86_400),
             access_seconds: config.access_seconds.into(),
             backend_seconds: config.backend_seconds.into(),
             refresh_seconds: config.refresh_seconds.into(),
@@ -224,6 +240,7 @@ mod tests {
         assert!(but(|config| config.kinds.push("Encounter".into())).is_err_and(|text| text.contains("Encounter")));
         assert!(but(|config| config.kinds.clear()).is_err() && but(|config| config.page_most = 0).is_err());
         assert!(but(|config| config.glass_seconds = 59).is_err() && but(|config| config.base.clear()).is_ok());
+        assert!(but(|config| config.images_days = 367).is_err() && but(|config| config.images_days = 0).is_ok());
         assert!(but(|config| config.access_seconds = 59).is_err() && but(|config| config.access_seconds = 60).is_ok());
     }
 }

@@ -42,6 +42,7 @@ pub mod store;
 pub mod subscription;
 #[cfg(test)]
 mod tests;
+mod turns;
 pub mod validate;
 
 pub use auth::{CommunityConfig, SignInConfig};
@@ -62,6 +63,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use store::{Place, Records};
+use turns::Turns;
 
 /// The system of the identifiers by which a Device is one of the site's register.
 pub const DEVICE_SYSTEM: &str = "urn:medlock:fhir:device";
@@ -97,15 +99,16 @@ pub struct Clinical {
     gate: Gate,
     audit: audit::Queue,
     places: rest::Places,
-    exports: rest::Turns,
+    /// Who reads files of exports.
+    exports: Turns,
     sockets: subscription::Sockets,
     key_sets: auth::KeySets,
     turn: subscription::Turn,
     /// How many records devices have reported.
     quota: intake::Quota,
     places_looked: subscription::Places,
-    /// How many readers of the store subscribers have at once.
-    looks: tokio::sync::Semaphore,
+    /// Which subscribers look into the store.
+    looks: Turns,
     /// Whose software registers by itself.
     communities: Arc<auth::Communities>,
     /// Where people sign in, if it is elsewhere.
@@ -143,13 +146,13 @@ impl Clinical {
             gate,
             audit,
             places: rest::Places::default(),
-            exports: rest::Turns::default(),
+            exports: Turns::new(rest::READS.0, rest::READS.1),
             sockets: subscription::Sockets::new(),
             key_sets,
             turn: subscription::Turn::new(),
             quota: intake::Quota::default(),
             places_looked: subscription::Places::default(),
-            looks: tokio::sync::Semaphore::new(subscription::LOOKS_AT_ONCE),
+            looks: Turns::new(subscription::LOOKS.0, subscription::LOOKS.1),
             communities,
             upstream,
             devices_address,
@@ -212,7 +215,7 @@ impl Clinical {
         &self.turn
     }
 
-    pub(crate) const fn looks(&self) -> &tokio::sync::Semaphore {
+    pub(crate) const fn looks(&self) -> &Turns {
         &self.looks
     }
 
@@ -289,7 +292,7 @@ impl Clinical {
         &self.audit
     }
 
-    pub(crate) const fn exports(&self) -> &rest::Turns {
+    pub(crate) const fn exports(&self) -> &Turns {
         &self.exports
     }
 

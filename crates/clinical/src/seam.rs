@@ -41,6 +41,12 @@ pub trait Devices: Send + Sync {
     /// [`NeedError`].
     fn log_proof(&self, credential: CredentialId) -> Result<Option<Vec<u8>>, NeedError>;
 
+    /// Whether a hub of the site has left it: it is not in the register, or it or this credential of it is revoked.
+    ///
+    /// # Errors
+    /// [`NeedError`].
+    fn has_left(&self, hub: &DeviceName, credential: CredentialId) -> Result<bool, NeedError>;
+
     /// The certificates of the keys that issue and have issued (DER): small devices show their own alone.
     fn issuing_certificates(&self) -> Vec<Vec<u8>>;
 }
@@ -56,6 +62,9 @@ pub trait Alarms: Send + Sync {
 
 /// The keys that sign ID tokens and notices to subscribers: a signer process has them. All block.
 pub trait WebKeys: Send + Sync {
+    /// Which hub has them, with its credential of today; `None` while it has none.
+    fn hub(&self) -> Option<(DeviceName, CredentialId)>;
+
     /// The public half (`SubjectPublicKeyInfo`, DER) of the key for this algorithm, which is made at first use.
     ///
     /// # Errors
@@ -89,6 +98,10 @@ pub struct StoredStudy {
     pub uid: String,
     /// Patient ID (0010,0020).
     pub patient: String,
+    /// Issuer of Patient ID (0010,0021), if the images say it.
+    pub issuer: Option<String>,
+    /// When the first of them was stored, if who tells of them says it.
+    pub at: Option<Time>,
     /// Study Date and Time (0008,0020), (0008,0030) as FHIR writes a `dateTime`.
     pub started: Option<String>,
     /// Its series.
@@ -115,7 +128,7 @@ pub enum Kept {
     Known,
     /// A delivery for which no patient can be named: it is kept until a person says whose it is.
     Waits,
-    /// It is not kept, and never will be: this says why. The others of its call are.
+    /// It is not kept, and never will be, or, of a delivery for which nobody has made room, not now: this says why. The others of its call are.
     Refused(Refusal),
 }
 
@@ -152,9 +165,21 @@ pub enum NotKept {
         /// The images' Patient ID.
         patient: String,
     },
-    /// Of the device's deliveries so many wait that there is no room for more.
-    #[error("so many of its deliveries wait that there is no room: say whose those were, and it reports again")]
-    TooManyWait,
+    /// Images have a Patient ID of another site.
+    #[error(
+        "the images say that {0:?} gave their Patient ID: if that is this site, name it in clinical.patient_issuers"
+    )]
+    OtherIssuer(String),
+    /// Images could not be kept for so long that they never will be.
+    #[error(
+        "it is longer ago than clinical.images_days that the images of study {uid} were stored, and they could not be kept ({why}): they are not told again"
+    )]
+    TooLate {
+        /// The Study Instance UID.
+        uid: String,
+        /// The code of what was in the way to the end.
+        why: &'static str,
+    },
     /// What they need does not become a resource.
     #[error("number {number} does not become a resource: {text}", text = first_text(issues))]
     Unfit {
@@ -180,7 +205,8 @@ impl NotKept {
             Self::TooMany { .. } => "intake-too-many",
             Self::NoPatient(_) => "intake-no-patient",
             Self::OtherPatient { .. } => "intake-other-patient",
-            Self::TooManyWait => "intake-too-many-wait",
+            Self::OtherIssuer(_) => "intake-other-issuer",
+            Self::TooLate { .. } => crate::intake::TOO_LATE,
             Self::Unfit { .. } => "intake-unfit",
             Self::Busy => "intake-busy",
             Self::Store(_) => "intake-store",
@@ -204,7 +230,7 @@ pub trait Intake: Send + Sync {
     -> Result<Vec<Kept>, NotKept>;
 
     /// Takes what a pump delivered, as MedicationAdministrations; what became of each. One for which no patient can be named
-    /// waits here until a person says whose it is.
+    /// waits here until a person says whose it is, while there is room.
     ///
     /// # Errors
     /// [`NotKept`].
@@ -219,6 +245,6 @@ pub trait Intake: Send + Sync {
     ///
     /// # Errors
     /// [`NotKept`]; [`NotKept::NoPatient`] while no Patient has the images' Patient ID; [`NotKept::OtherPatient`] if the study is
-    /// another one's.
+    /// another one's; [`NotKept::TooLate`] if nothing of this was mended in time: they are never kept.
     fn images(&self, from: Handed<'_>, study: &StoredStudy) -> Result<Kept, NotKept>;
 }

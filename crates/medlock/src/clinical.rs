@@ -148,6 +148,10 @@ impl Devices for Register {
         self.0.issuing_certificates()
     }
 
+    fn has_left(&self, hub: &DeviceName, credential: CredentialId) -> Result<bool, NeedError> {
+        self.0.has_left(hub, credential).map_err(|error| NeedError(error.to_string()))
+    }
+
     fn follows(&self, old: CredentialId, new: CredentialId) -> Result<bool, NeedError> {
         self.0.follows(old, new).map_err(|error| NeedError(error.to_string()))
     }
@@ -157,6 +161,11 @@ impl Devices for Register {
 struct Signer(Arc<Authority>);
 
 impl WebKeys for Signer {
+    fn hub(&self) -> Option<(DeviceName, CredentialId)> {
+        let own = self.0.hub_identity().current()?;
+        own.device_name().map(|name| (name, own.credential()))
+    }
+
     fn public_key(&self, algorithm: WebAlgorithm) -> Result<Vec<u8>, NeedError> {
         self.0.web_key(algorithm).map_err(|error| NeedError(error.to_string()))
     }

@@ -132,7 +132,7 @@ impl Door {
         };
         let config = tls::server_config(authority.hub_identity(), authority.knowledge(), clients)?;
         let acceptor = Acceptor::new(config, Arc::clone(authority.knowledge()));
-        let clinical = face.map(|face| face.devices_router(address)).unwrap_or_default();
+        let clinical = face.map_or_else(medlock_clinical::intake::no_records, |face| face.devices_router(address));
         let clinical = clinical.layer(DefaultBodyLimit::max(Limits::default().body_bytes));
         let terms = Terms { limits: medlock_authority::devices_limits(), ..house.terms("devices") };
         let router = medlock_authority::devices_router(Arc::clone(authority)).merge(clinical);

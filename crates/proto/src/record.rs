@@ -272,6 +272,9 @@ pub enum Refusal {
     OtherContents,
     /// It does not become a resource.
     Unfit,
+    /// It would wait until a person says whose it was, and as many of the device wait as may. Not for good: it is kept, and reported
+    /// again later, behind the others.
+    NoRoom,
 }
 
 impl Refusal {
@@ -279,6 +282,7 @@ impl Refusal {
         match self {
             Self::OtherContents => 1,
             Self::Unfit => 2,
+            Self::NoRoom => 3,
         }
     }
 
@@ -288,6 +292,7 @@ impl Refusal {
         match self {
             Self::OtherContents => "intake-number",
             Self::Unfit => "intake-unfit",
+            Self::NoRoom => "intake-too-many-wait",
         }
     }
 }
@@ -343,6 +348,7 @@ fn refused(reader: &mut Reader<'_>) -> Result<(u16, Refusal), cbor::Error> {
     let why = match reader.uint()? {
         1 => Refusal::OtherContents,
         2 => Refusal::Unfit,
+        3 => Refusal::NoRoom,
         _ => return Err(error),
     };
     Ok((place, why))

@@ -182,6 +182,15 @@ impl Caller {
         Some(Subscriber { client: client.clone(), person, scopes: self.grant.scopes.clone(), until })
     }
 
+    /// Who takes turns: the device, the software, or the person with it, whatever token is shown.
+    pub(crate) fn taker(&self) -> String {
+        match &self.who {
+            Who::Device { name, .. } => format!("device {name}"),
+            Who::Software { client } => format!("software {client}"),
+            Who::Person { account, client } => format!("person {account} {client}"),
+        }
+    }
+
     /// SHA-256 of the token that was shown.
     pub(crate) const fn token(&self) -> Option<[u8; 32]> {
         self.token

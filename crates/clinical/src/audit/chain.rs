@@ -10,14 +10,28 @@ use std::collections::BTreeMap;
 /// What stands before the first entry.
 const BEGINNING: [u8; 32] = [0; 32];
 
+/// Gives the hash of the newest entry, within another question.
+pub(crate) const NEWEST: &str = "(SELECT chain FROM audit ORDER BY seq DESC LIMIT 1)";
+
 fn link(before: &[u8; 32], entry: &[u8]) -> [u8; 32] {
     sha256(&[before.as_slice(), entry].concat())
 }
 
 /// Adds entries, in the verb of what they are about.
 pub(crate) fn append(sql: &mut dyn Sql, at: Millis, notes: &[Note]) -> Result<(), Fault> {
-    let newest = "SELECT chain FROM audit ORDER BY seq DESC LIMIT 1";
-    let mut chain = first(sql, "audit", newest, &[], |row| row.bytes("chain"))?.unwrap_or(BEGINNING);
+    let question = format!("SELECT {NEWEST} AS chain");
+    let newest = first(sql, "audit", &question, &[], |row| row.optional_bytes("chain"))?.flatten();
+    append_behind(sql, newest, at, notes)
+}
+
+/// The same, behind the entry with this hash, the newest.
+pub(crate) fn append_behind(
+    sql: &mut dyn Sql,
+    newest: Option<[u8; 32]>,
+    at: Millis,
+    notes: &[Note],
+) -> Result<(), Fault> {
+    let mut chain = newest.unwrap_or(BEGINNING);
     for note in notes {
         let entry = note.to_cbor(at);
         chain = link(&chain, &entry);

@@ -9,8 +9,8 @@ mod event;
 mod note;
 mod queue;
 
-pub(crate) use chain::append;
 pub use chain::{Broken, Head, Verified, verify};
+pub(crate) use chain::{NEWEST, append, append_behind};
 pub(crate) use entry::By;
 pub use entry::Entry;
 pub(crate) use event::{Event, Person};

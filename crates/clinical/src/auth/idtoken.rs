@@ -5,7 +5,7 @@ use super::clients::{Account, Client};
 use crate::Clinical;
 use crate::jose::{Key, signing_input};
 use crate::seam::NeedError;
-use crate::store::PublicKey;
+use crate::store::{PublicKey, Shown};
 use data_encoding::BASE64URL_NOPAD;
 use medlock_node::provider::WebAlgorithm;
 use serde::Serialize;
@@ -78,13 +78,22 @@ fn name_of(key: &Key) -> String {
     BASE64URL_NOPAD.encode(key.thumbprint())
 }
 
-/// `/auth/keys`: what ID tokens and notices are checked with (RFC 7517 section 5), of this hub and of all others of its store. Blocks.
+/// `/auth/keys`: what ID tokens and notices are checked with (RFC 7517 section 5), of this hub and of all others of its store, but for
+/// those of hubs that have left the site and those that were dropped. While the store is away they are this hub's own. Blocks.
 pub(super) fn key_set(clinical: &Clinical) -> Result<Vec<u8>, OAuthError> {
     let mut keys = clinical.own_web_keys().map_err(|error| away(&error))?;
-    let since = clinical.clock().now().unix().saturating_sub(SEEN);
-    let others = clinical.records().web_keys(since).map_err(|error| away(&error))?;
-    let others: Vec<_> = others.into_iter().filter(|other| !keys.contains(other)).collect();
-    keys.extend(others);
+    let noted = clinical.web_keys_seen().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the keys of other hubs are not shown now");
+        Vec::new()
+    });
+    for (name, noted) in noted {
+        let Some(key) = &noted.key else { continue };
+        let shown = !noted.dropped && (keys.contains(key) || clinical.is_there(&name, &noted));
+        keys.retain(|other| shown || other != key);
+        if shown && !keys.contains(key) {
+            keys.push(key.clone());
+        }
+    }
     set_of(&keys)
 }
 
@@ -93,10 +102,37 @@ impl Clinical {
     /// the keys where there are none yet. Blocks.
     pub(crate) fn publish_web_keys(&self) {
         let kept = self.own_web_keys().map_err(|error| error.to_string()).and_then(|keys| {
-            self.records().keep_web_keys(keys, self.clock().now().unix()).map_err(|error| error.to_string())
+            let (hub, now) = (self.web_keys().hub(), self.clock().now().unix());
+            self.records().keep_web_keys(keys, hub, now).map_err(|error| error.to_string())
         });
         if let Err(error) = kept {
             tracing::warn!(error, "other hubs do not know the keys of this one for ID tokens and notices");
+        }
+    }
+
+    /// The keys that hubs of the store have had of late, by their names; what is no key is passed over. Blocks.
+    pub(super) fn web_keys_seen(&self) -> Result<Vec<(String, Shown)>, medlock_store::Error> {
+        let since = self.clock().now().unix().saturating_sub(SEEN);
+        let named = |noted: Shown| {
+            let key = noted.key.as_ref().and_then(|(spki, _)| Key::from_spki(spki));
+            if key.is_none() {
+                tracing::warn!("what is noted as a key of a hub is none, and is not shown");
+            }
+            Some((name_of(&key?), noted))
+        };
+        Ok(self.records().web_keys(since)?.into_iter().filter_map(named).collect())
+    }
+
+    /// Whether the hub that has this key is one of the site still. Where nobody can say so, it is not. Blocks.
+    pub(super) fn is_there(&self, key: &str, noted: &Shown) -> bool {
+        // Noted before hubs were: for a week at most.
+        let Some((hub, credential)) = &noted.hub else { return true };
+        match self.devices().has_left(hub, *credential) {
+            Ok(left) => !left,
+            Err(error) => {
+                tracing::warn!(%error, key, %hub, "a hub's key is not shown now");
+                false
+            }
         }
     }
 
@@ -124,8 +160,10 @@ pub(super) fn set_of(all: &[(Vec<u8>, WebAlgorithm)]) -> Result<Vec<u8>, OAuthEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Told;
     use crate::tests::fixture::House;
     use medlock_node::provider::WebKey;
+    use medlock_trust::{DeviceName, Role};
 
     /// Shows REQ-SMART-130: a hub shows the keys of all hubs of its store, and no more those of one that has been gone for a week.
     #[test]
@@ -141,12 +179,68 @@ mod tests {
             let kid = BASE64URL_NOPAD.encode(Key::from_spki(other.spki()).expect("a key").thumbprint());
             let now = house.site.clock.now().unix();
             let keys = vec![(other.spki().to_vec(), WebAlgorithm::Es256)];
-            house.clinical.records().keep_web_keys(keys, now).expect("kept");
+            house.clinical.records().keep_web_keys(keys, None, now).expect("kept");
             let all = shown();
             assert_eq!((all.len(), &all[..own.len()]), (own.len() + 1, &own[..]), "its own come first, and once");
             assert_eq!(all[own.len()], (kid.into(), "ES256".into()));
             house.site.clock.advance(8 * 86_400);
             assert_eq!(shown(), own, "its own are shown whenever");
         }
+    }
+
+    /// Shows REQ-SUB-45, REQ-SUB-46: no key is shown of a hub that has left the site, nor one that was dropped, whoever has it; what
+    /// is no key takes no other away.
+    #[test]
+    fn a_hub_that_has_left_and_a_key_that_was_dropped_are_not_shown() {
+        for house in House::both() {
+            let shown = || {
+                let told: Value = serde_json::from_slice(&key_set(&house.clinical).expect("a set")).expect("JSON");
+                let keys = told["keys"].as_array().expect("keys").iter();
+                keys.map(|key| key["kid"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+            };
+            let state = |key: &str| {
+                let Ok(Told::WebKeys { keys }) = house.clinical.list_web_keys() else { panic!("no list") };
+                keys.into_iter().find(|one| one.key == key).expect("listed").state
+            };
+            let own = shown();
+            let hub = house.device("hub-b", Role::Hub);
+            let credential = hub.peer().identified.expect("identified").credential();
+            let (records, now) = (house.clinical.records(), house.site.clock.now().unix());
+            let kept = |spki: &[u8]| {
+                let keys = vec![(spki.to_vec(), WebAlgorithm::Es256)];
+                records.keep_web_keys(keys, Some((name("hub-b"), credential)), now).expect("kept");
+            };
+            let other = WebKey::generate(WebAlgorithm::Es256);
+            kept(other.spki());
+            let kid = name_of(&Key::from_spki(other.spki()).expect("a key"));
+            kept(b"no key");
+            assert!(shown().contains(&kid) && shown().len() == own.len() + 1);
+            assert_eq!(state(&kid), "shown");
+            house.remove("hub-b");
+            assert_eq!(shown(), own);
+            assert_eq!(state(&kid), "its hub has left");
+
+            // One of a hub that is there, and one of this hub.
+            let third = WebKey::generate(WebAlgorithm::Es256);
+            let keys = vec![(third.spki().to_vec(), WebAlgorithm::Es256)];
+            records.keep_web_keys(keys, None, now).expect("kept");
+            let third = name_of(&Key::from_spki(third.spki()).expect("a key"));
+            assert!(shown().contains(&third));
+            for dropped in [&third, &own[0]] {
+                house.clinical.drop_web_key(dropped).expect("dropped");
+                house.clinical.publish_web_keys();
+                assert!(!shown().contains(dropped), "also when its hub has said again that it has it");
+                assert_eq!(state(dropped), "dropped");
+            }
+            assert_eq!(shown(), own[1..]);
+            assert!(house.clinical.drop_web_key("nothing").is_err());
+            let gone = records.database().write_single("break the store", |sql| sql.batch("DROP TABLE web_key"));
+            gone.expect("broken");
+            assert_eq!(shown(), own, "what this hub signs is checked, whatever became of the store");
+        }
+    }
+
+    fn name(text: &str) -> DeviceName {
+        DeviceName::new(text).expect("a name")
     }
 }

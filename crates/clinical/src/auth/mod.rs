@@ -35,6 +35,7 @@ mod sign_in;
 mod token;
 mod udap;
 mod upstream;
+mod web_keys;
 
 pub(crate) use browser::{authorize, consent, login};
 pub use clients::{Account, Client, Member, Proof};
@@ -51,3 +52,4 @@ pub(crate) use udap::{Communities, metadata as udap_metadata, register as regist
 pub use udap::{CommunityConfig, RevocationList};
 pub use upstream::{Metadata as ProviderMetadata, SignInConfig, Unknown};
 pub(crate) use upstream::{Upstream, answer, begin, keys as own_keys, link};
+pub use web_keys::WebKeyView;

@@ -10,6 +10,7 @@ use super::clients::{Account, Client, Proof};
 use super::launch::{Context, Opening};
 use super::scope::Scopes;
 use super::secret::Secret;
+use super::web_keys::WebKeyView;
 use crate::Clinical;
 use crate::audit::{self, Head};
 use crate::intake::{Listed, NotAssigned};
@@ -161,6 +162,13 @@ pub enum Asked {
         /// Why.
         why: String,
     },
+    /// The keys with which hubs sign ID tokens and notices. Answer: [`Told::WebKeys`].
+    WebKeys,
+    /// Nobody is to believe this key any more: no hub shows it. Answer: [`Told::Done`].
+    DropWebKey {
+        /// Its name (`kid`).
+        key: String,
+    },
     /// Say whose they were: all of them, or none. Answer: [`Told::Done`].
     AssignDeliveries {
         /// Their numbers.
@@ -203,6 +211,11 @@ pub enum Told {
     Clients {
         /// By name.
         clients: Vec<ClientView>,
+    },
+    /// Keys of hubs.
+    WebKeys {
+        /// By name.
+        keys: Vec<WebKeyView>,
     },
     /// How an app is opened.
     Launch {
@@ -432,6 +445,8 @@ impl Clinical {
                 let (deliveries, more) = self.waiting(device.transpose()?, after)?;
                 Ok(Told::Deliveries { deliveries: deliveries.into_iter().map(view).collect(), more })
             }
+            Asked::WebKeys => self.list_web_keys(),
+            Asked::DropWebKey { key } => self.drop_web_key(&key),
             Asked::DismissDeliveries { numbers, why } => {
                 if why.trim().is_empty() || why.chars().count() > WHY {
                     return Err(Refused::wrong(format!("say why they were nobody's, in {WHY} characters at most")));

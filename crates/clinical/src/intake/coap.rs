@@ -15,8 +15,6 @@ use std::time::Duration;
 const PATH: &str = "/m/records";
 /// What a device is told that shall come again, in seconds.
 const AGAIN_SECONDS: u32 = 5;
-/// What a device is told for whose deliveries people have to make room, in seconds.
-const ROOM_SECONDS: u32 = 300;
 
 impl Clinical {
     /// What small devices reach of it.
@@ -77,11 +75,9 @@ impl NotTaken {
                     NotKept::TooMany { .. }
                     | NotKept::NoPatient(_)
                     | NotKept::OtherPatient { .. }
+                    | NotKept::OtherIssuer(_)
+                    | NotKept::TooLate { .. }
                     | NotKept::Unfit { .. } => Code::UNPROCESSABLE_ENTITY,
-                    NotKept::TooManyWait => {
-                        return Response::refused(Code::TOO_MANY_REQUESTS, why.code())
-                            .with_uint(option::MAX_AGE, ROOM_SECONDS);
-                    }
                     NotKept::Busy | NotKept::Store(_) => {
                         return Response::new(Code::SERVICE_UNAVAILABLE).with_uint(option::MAX_AGE, AGAIN_SECONDS);
                     }

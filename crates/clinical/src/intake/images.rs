@@ -7,13 +7,14 @@ use crate::seam::{Handed, Intake, NotKept, StoredSeries, StoredStudy};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
+use axum::routing::post;
+use axum::{Extension, Json, Router};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use medlock_node::accept::PeerInfo;
-use medlock_trust::Operation;
 use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::decide::Denied;
+use medlock_trust::{Operation, Time};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,10 @@ use std::time::Duration;
 pub const PATH: &str = "/v1/studies";
 /// Images in one report, at most.
 pub const MOST_IMAGES: usize = MOST;
+/// What a sidecar is told by a hub that keeps no records.
+pub const NO_RECORDS: &str = "no-records";
+/// What a sidecar is told of images that are never kept.
+pub const TOO_LATE: &str = "intake-too-late";
 /// What a sidecar is told that shall come again, in seconds.
 const AGAIN_SECONDS: u64 = 5;
 
@@ -33,6 +38,12 @@ pub struct StudyReport {
     pub study: String,
     /// Patient ID (0010,0020).
     pub patient: String,
+    /// Issuer of Patient ID (0010,0021).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// When the first of these images was stored, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<i64>,
     /// Study Date (0008,0020).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
@@ -68,8 +79,8 @@ pub enum WrongReport {
     /// An identifier is none.
     #[error("{0:?} is no unique identifier of DICOM: at most 64 digits and full stops")]
     Uid(String),
-    /// There is no Patient ID, or it is none.
-    #[error("the Patient ID has no characters, more than 64, or one that is not printed")]
+    /// There is no Patient ID, or it or its issuer is none.
+    #[error("the Patient ID or its issuer has no characters, more than 64, or one that is not printed")]
     Patient,
     /// There are none, or too many.
     #[error("a report has from 1 to {MOST_IMAGES} images, and this one {0}")]
@@ -87,7 +98,8 @@ impl StudyReport {
         if !(1..=MOST_IMAGES).contains(&count) || report.series.iter().any(|series| series.instances.is_empty()) {
             return Err(WrongReport::Images(count));
         }
-        if !(1..=64).contains(&report.patient.chars().count()) || report.patient.chars().any(char::is_control) {
+        let is_text = |text: &String| (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        if !is_text(&report.patient) || !report.issuer.iter().all(is_text) {
             return Err(WrongReport::Patient);
         }
         let of_series = |series: &'_ SeriesReport| {
@@ -117,7 +129,8 @@ impl StudyReport {
             modality: series.modality.filter(|code| is_code(code)).unwrap_or_else(|| "OT".to_owned()),
             instances: series.instances,
         });
-        StoredStudy { uid: self.study, patient: self.patient, started, series: series.collect() }
+        let (uid, patient, issuer, at) = (self.study, self.patient, self.issuer, self.at.map(Time::from_unix));
+        StoredStudy { uid, patient, issuer, at, started, series: series.collect() }
     }
 }
 
@@ -200,10 +213,11 @@ impl IntoResponse for NotTaken {
                 let status = match why {
                     NotKept::Permit { .. } => StatusCode::FORBIDDEN,
                     NotKept::Busy | NotKept::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-                    NotKept::TooManyWait => StatusCode::TOO_MANY_REQUESTS,
                     NotKept::TooMany { .. }
                     | NotKept::NoPatient(_)
                     | NotKept::OtherPatient { .. }
+                    | NotKept::OtherIssuer(_)
+                    | NotKept::TooLate { .. }
                     | NotKept::Unfit { .. } => StatusCode::UNPROCESSABLE_ENTITY,
                 };
                 (status, why.code(), why.to_string())
@@ -242,6 +256,13 @@ pub(crate) async fn studies(
         Ok(Err(why)) => why.into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// What a hub that keeps no records says to who tells of images: nothing needs to wait for it. Whatever else there is nothing of that
+/// name, another sort of server or a hub of before, says nothing like it.
+pub fn no_records() -> Router {
+    let text = "this hub keeps no records".to_owned();
+    Router::new().route(PATH, post(async || (StatusCode::NOT_FOUND, Json(Told { code: NO_RECORDS, text }))))
 }
 
 fn keep(clinical: &Clinical, peer: &PeerInfo, body: &[u8]) -> Result<(), NotTaken> {
@@ -286,6 +307,8 @@ mod tests {
         let report = StudyReport {
             study: "1.2.3".into(),
             patient: "P17".into(),
+            issuer: None,
+            at: None,
             date: None,
             time: None,
             zone: None,
@@ -306,6 +329,8 @@ mod tests {
         }
         for patient in ["", "a\nb", &"x".repeat(65)] {
             assert!(matches!(but(&|report| report.patient = patient.into()), Err(WrongReport::Patient)), "{patient:?}");
+            let issuer = || Some(patient.to_owned());
+            assert!(matches!(but(&|report| report.issuer = issuer()), Err(WrongReport::Patient)), "{patient:?}");
         }
         assert!(matches!(but(&|report| report.study = "1.x".into()), Err(WrongReport::Uid(_))));
         assert!(matches!(but(&|report| report.series[0].uid = "1".repeat(65)), Err(WrongReport::Uid(_))));

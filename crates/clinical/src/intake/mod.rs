@@ -6,7 +6,7 @@
 //! one, for those who may see everything. So is what a device measured before the administrator said that it is another Device than
 //! before, and what it reports while it is none. A delivery, which R4 does not keep without a patient, waits here until a person says whose
 //! it is. Nothing is lost, and nothing is guessed. Images are refused until their Patient ID is one patient's; who hands them over
-//! keeps them.
+//! keeps them. Some days after they were stored that ends: whoever gets the Patient ID later is somebody else.
 //!
 //! *Once.* What was handed over is noted by its device, the device's incarnation and the number that it gave: what comes twice is
 //! kept once, and other contents under the same number are refused. None of them holds up the others.
@@ -28,7 +28,9 @@ pub(crate) use quota::Records as Quota;
 
 pub use delivery::{DELIVERY_SYSTEM, SORT_SYSTEM};
 pub(crate) use images::studies;
-pub use images::{MOST_IMAGES, PATH as STUDIES, SeriesReport, StudyReport, WrongReport};
+pub use images::{
+    MOST_IMAGES, NO_RECORDS, PATH as STUDIES, SeriesReport, StudyReport, TOO_LATE, WrongReport, no_records,
+};
 pub use observation::READING_SYSTEM;
 pub(crate) use waiting::{Listed, NotAssigned};
 
@@ -116,7 +118,7 @@ impl Intake for Clinical {
 
     fn images(&self, from: Handed<'_>, study: &StoredStudy) -> Result<Kept, NotKept> {
         let caller = self.handed(&from, Operation::Store, study.series.iter().map(|one| one.instances.len()).sum())?;
-        self.study(&caller, from.who.device_name(), study)
+        self.study_in_time(&caller, from.who.device_name(), study, from.at)
     }
 }
 

@@ -5,17 +5,19 @@ use super::write::{self, Object, coding};
 use crate::Clinical;
 use crate::access::{Caller, Verb};
 use crate::json::{self, Document, Limits, Node};
-use crate::kind::{Id, Kind, Reference};
+use crate::kind::{Id, Kind, Millis, Reference};
 use crate::outcome::{Code, Issue, Issues};
 use crate::query::Plan;
 use crate::seam::{Kept, NotKept, StoredSeries, StoredStudy};
 use crate::store::{Act, Condition};
-use medlock_trust::DeviceName;
+use medlock_trust::{DeviceName, Time};
 use std::collections::BTreeMap;
 
 /// The system of DICOM's unique identifiers (FHIR R4, ImagingStudy).
 const DICOM_UID: &str = "urn:dicom:uid";
 const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
+/// The kind of the alarm that images are not in the records.
+const ALARM: &str = "images-too-late";
 const URI: &str = "urn:ietf:rfc:3986";
 
 /// The series of a study by their identifiers.
@@ -112,9 +114,49 @@ fn source(node: Node<'_, '_>) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
+/// Until when a Patient may get the Patient ID of images.
+struct Until {
+    at: Time,
+    /// Whether it has passed.
+    passed: bool,
+}
+
 impl Clinical {
-    /// Keeps the study, or adds to it what is new.
-    pub(super) fn study(&self, caller: &Caller, name: &DeviceName, study: &StoredStudy) -> Result<Kept, NotKept> {
+    /// Keeps the study, or adds to it what is new. What could not be kept until its time had passed never is, and nobody tells it again.
+    pub(super) fn study_in_time(
+        &self,
+        caller: &Caller,
+        name: &DeviceName,
+        study: &StoredStudy,
+        now: Time,
+    ) -> Result<Kept, NotKept> {
+        // What is said to be stored in the future was stored by now.
+        let at = study.at.unwrap_or(now).min(now).plus_seconds(self.settings().images_seconds);
+        let until = Until { at, passed: at < now };
+        let kept = self.study(caller, name, study, &until);
+        match kept {
+            Err(
+                why @ (NotKept::NoPatient(_)
+                | NotKept::OtherPatient { .. }
+                | NotKept::OtherIssuer(_)
+                | NotKept::Unfit { .. }),
+            ) if until.passed => {
+                let text = format!(
+                    "images that {name} stored are not in the records, and its sidecar tells of them no more: the hub's log says which"
+                );
+                if let Err(error) = self.alarms().raise(ALARM, text) {
+                    tracing::error!(%error, "an alarm could not be raised");
+                }
+                Err(NotKept::TooLate { uid: study.uid.clone(), why: why.code() })
+            }
+            kept => kept,
+        }
+    }
+
+    fn study(&self, caller: &Caller, name: &DeviceName, study: &StoredStudy, until: &Until) -> Result<Kept, NotKept> {
+        if let Some(issuer) = study.issuer.as_ref().filter(|issuer| !self.settings().patient_issuers.contains(issuer)) {
+            return Err(NotKept::OtherIssuer(issuer.clone()));
+        }
         let identifier = format!("urn:oid:{}", study.uid);
         let unfit = |issues: Issues| NotKept::Unfit { number: 0, issues };
         for _ in 0..TRIES {
@@ -136,7 +178,7 @@ impl Clinical {
                     series = Series::of(document.root());
                     others(document.root())
                 }
-                None => beginning(&identifier, study, self.patient_of_images(study)?),
+                None => beginning(&identifier, study, self.patient_of_images(study, until)?),
             };
             if !series.add(&study.series, &write::device((name, device.id()))) && held.is_some() {
                 return Ok(Kept::Known);
@@ -169,10 +211,15 @@ impl Clinical {
         Err(NotKept::Busy)
     }
 
-    /// The one Patient with the images' Patient ID.
-    fn patient_of_images(&self, study: &StoredStudy) -> Result<Id, NotKept> {
+    /// The one Patient with the images' Patient ID, who had it in time: it may have been given to somebody else since.
+    fn patient_of_images(&self, study: &StoredStudy, until: &Until) -> Result<Id, NotKept> {
+        let system = self.settings().patient_system.as_deref();
+        let had = |one| {
+            let at = Millis(until.at.unix().saturating_mul(1_000));
+            self.records().patient_was_named(one, at, system, &study.patient)
+        };
         match self.patients_of_images(study)?.as_slice() {
-            [one] => Ok(*one),
+            [one] if !until.passed || had(*one)? => Ok(*one),
             _ => Err(NotKept::NoPatient(study.patient.clone())),
         }
     }

@@ -101,8 +101,9 @@ struct Sorted {
     kept: Vec<Kept>,
     /// What makes the resources, each with the place of its thing.
     acts: Vec<(usize, Act)>,
-    waiting: Vec<NewWaiting>,
-    /// What is not in the records, for the audit.
+    /// What waits, each with what the audit says of it.
+    waiting: Vec<(NewWaiting, Note)>,
+    /// What is refused, for the audit.
     notes: Vec<Note>,
 }
 
@@ -118,7 +119,7 @@ impl Clinical {
         while tries < TRIES {
             let (bound, device) = self.device_of(name)?;
             let (beside, items) = items(&device);
-            let Sorted { kept, acts, waiting, notes } = self.sorted(caller, name, items, &unfit)?;
+            let Sorted { mut kept, acts, waiting, notes } = self.sorted(caller, name, items, &unfit)?;
             if !acts.is_empty() {
                 let mut all = self.beside(caller, name, &device, beside)?;
                 let first = all.len();
@@ -143,11 +144,10 @@ impl Clinical {
             }
             let wait = waiting.len();
             if wait > 0 || !notes.is_empty() {
-                let has_room = self.records().set_aside(*name, waiting, notes)?;
-                self.say_who_waits(name, wait, has_room);
-                if !has_room {
-                    return Err(NotKept::TooManyWait);
-                }
+                let taken = self.records().set_aside(*name, waiting, notes)?;
+                self.say_who_waits(name, wait, taken);
+                let waits = kept.iter_mut().filter(|kept| **kept == Kept::Waits);
+                waits.skip(taken).for_each(|kept| *kept = Kept::Refused(Refusal::NoRoom));
             }
             return Ok(kept);
         }
@@ -155,14 +155,16 @@ impl Clinical {
     }
 
     /// Deliveries are not in the records, and people are to say whose they were.
-    fn say_who_waits(&self, name: &DeviceName, wait: usize, has_room: bool) {
+    fn say_who_waits(&self, name: &DeviceName, wait: usize, taken: usize) {
         let next = format!("medlock clinical delivery list --device {name}");
-        let text = match (wait, has_room) {
-            (0, _) => return,
-            (_, true) => {
+        let text = match wait {
+            0 => return,
+            _ if wait == taken => {
                 format!("{wait} more of what {name} delivered wait until somebody says whose they were: {next}")
             }
-            (_, false) => format!("so much of what {name} delivered waits that no more is taken of it: {next}"),
+            _ => {
+                format!("so much of what {name} delivered waits that there is no room for more that is unclear: {next}")
+            }
         };
         if let Err(error) = self.alarms().raise(ALARM, text) {
             tracing::error!(%error, "an alarm could not be raised");
@@ -197,8 +199,7 @@ impl Clinical {
                 (None, Item::Waits(waiting)) => {
                     let text = "a delivery waits, since no patient can be named for it: medlock clinical delivery list";
                     tracing::warn!(device = %name, delivery = waiting.identifier, "{text}");
-                    sorted.notes.push(note(Kind::MEDICATION_ADMINISTRATION, "intake-no-patient"));
-                    sorted.waiting.push(waiting);
+                    sorted.waiting.push((waiting, note(Kind::MEDICATION_ADMINISTRATION, "intake-no-patient")));
                     Kept::Waits
                 }
                 (None, Item::Kept(thing)) => match self.create(caller, thing) {

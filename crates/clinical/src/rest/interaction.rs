@@ -136,7 +136,7 @@ impl Asking {
         let sight = caller.sight(Verb::Search);
         let _turn = if plan.is_wide() && sight.only_of(kind).is_none() {
             let busy = || Issue::new(Code::Busy, "other searches of this kind are made now");
-            Some(clinical.places().take(caller.leave()).ok_or_else(busy)?)
+            Some(clinical.places().take(caller.taker()).ok_or_else(busy)?)
         } else {
             None
         };

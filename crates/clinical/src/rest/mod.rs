@@ -17,7 +17,7 @@ mod places;
 mod transaction;
 mod websocket;
 
-pub(crate) use export::Turns;
+pub(crate) use export::READS;
 pub(crate) use places::Places;
 
 use crate::intake::{self, STUDIES};

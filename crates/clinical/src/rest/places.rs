@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Such searches at once.
 const ALL: usize = 4;
-/// Those of one grant.
+/// Those of one client, however many tokens it has.
 const OF_ONE: usize = 2;
 /// How long one waits for its turn.
 const WAIT: Duration = Duration::from_secs(1);
@@ -13,36 +13,37 @@ const WAIT: Duration = Duration::from_secs(1);
 /// Who is searching so.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    taken: Mutex<Vec<i64>>,
+    taken: Mutex<Vec<String>>,
     left: Condvar,
 }
 
 /// A turn.
 pub(super) struct Place<'p> {
     places: &'p Places,
-    leave: i64,
+    client: String,
 }
 
 impl Places {
-    /// Takes a turn for a grant; `None` if there is none in time.
-    pub(super) fn take(&self, leave: i64) -> Option<Place<'_>> {
+    /// Takes a turn for a client; `None` if there is none in time.
+    pub(super) fn take(&self, client: String) -> Option<Place<'_>> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let full =
-            |taken: &mut Vec<i64>| taken.len() >= ALL || taken.iter().filter(|own| **own == leave).count() >= OF_ONE;
+        let full = |taken: &mut Vec<String>| {
+            taken.len() >= ALL || taken.iter().filter(|own| **own == client).count() >= OF_ONE
+        };
         let (mut taken, waited) =
             self.left.wait_timeout_while(taken, WAIT, full).unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             return None;
         }
-        taken.push(leave);
-        Some(Place { places: self, leave })
+        taken.push(client.clone());
+        Some(Place { places: self, client })
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = taken.iter().position(|own| *own == self.leave) {
+        if let Some(place) = taken.iter().position(|own| *own == self.client) {
             taken.swap_remove(place);
         }
         self.places.left.notify_all();
@@ -57,11 +58,12 @@ mod tests {
     #[test]
     fn one_grant_does_not_take_all_turns() {
         let places = Places::default();
-        let first = [places.take(1), places.take(1)];
-        assert!(first.iter().all(Option::is_some) && places.take(1).is_none());
-        let others = [places.take(2), places.take(3)];
-        assert!(others.iter().all(Option::is_some) && places.take(4).is_none());
+        let take = |client: &str| places.take(client.to_owned());
+        let first = [take("a"), take("a")];
+        assert!(first.iter().all(Option::is_some) && take("a").is_none());
+        let others = [take("b"), take("c")];
+        assert!(others.iter().all(Option::is_some) && take("d").is_none());
         drop(first);
-        assert!(places.take(4).is_some() && places.take(1).is_some());
+        assert!(take("d").is_some() && take("a").is_some());
     }
 }

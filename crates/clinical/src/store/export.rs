@@ -2,11 +2,13 @@
 //! changes, and what is in it is read when it is fetched.
 //!
 //! A resource is in an export at the one change by which it came into it: its first, or the first since a moment. That line never moves,
-//! whatever becomes of the resource meanwhile, so none is lost between two files, and none is given twice.
+//! whatever becomes of the resource meanwhile, so none is lost between two files, and none is given twice. A Provenance of devices comes
+//! again with what it has come to be about since.
 
 use super::condition::{Conditions, Of};
 use super::read::{COLUMNS, Stored};
 use super::search::Driver;
+use super::write::beginning;
 use super::{Records, Sights, Statement};
 use crate::kind::{Kind, Millis, Seq};
 use crate::query::{Order, Plan};
@@ -27,7 +29,7 @@ const TOGETHER: usize = 256 << 10;
 pub(crate) struct Wish {
     /// Whether only what is some patient's.
     pub(crate) of_patients: bool,
-    /// Only what has changed since, in milliseconds since 1970.
+    /// Only what has changed after this, in milliseconds since 1970.
     pub(crate) since: Option<i64>,
     /// The numbers of the kinds.
     pub(crate) kinds: Vec<u8>,
@@ -68,11 +70,24 @@ pub(crate) struct Export {
     pub(crate) wish: Wish,
     /// The newest change of that moment.
     pub(crate) newest: Seq,
+    /// No change up to that one is later, and each one behind it is.
     pub(crate) made: Millis,
     /// When it ends, in seconds since 1970.
     pub(crate) until: i64,
     /// How often it was divided further.
     pub(crate) step: i64,
+    pub(crate) division: Division,
+}
+
+/// An export that is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct NewExport {
+    pub(crate) id: [u8; 16],
+    pub(crate) client: String,
+    pub(crate) request: String,
+    pub(crate) wish: Wish,
+    /// How long it is there, in seconds.
+    pub(crate) lasts: i64,
     pub(crate) division: Division,
 }
 
@@ -96,19 +111,24 @@ pub(crate) struct Brought<T> {
 }
 
 impl Records {
-    /// Keeps an export; `false`: there are as many as there may be.
+    /// Keeps an export of what has changed until this very verb; `false`: there are as many as there may be. What was under way comes
+    /// behind it, with a later time.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn keep_export(&self, export: Export) -> Result<bool, Error> {
-        let now = export.made.0.div_euclid(1_000);
+    pub(crate) fn keep_export(&self, export: NewExport) -> Result<bool, Error> {
+        let clock = self.clock.clone();
         self.database().write("keep an export", move |sql| {
+            let (made, _) = beginning(sql, &clock)?;
+            let newest = super::newest(sql)?;
+            let now = made.0.div_euclid(1_000);
+            let until = now.saturating_add(export.lasts);
             let mut are_less = |of: &str, values: &[medlock_store::Value], most: i64| {
                 let question = format!("SELECT count(*) AS n FROM export WHERE until > ?1{of}");
                 let count = first(sql, "export", &question, values, |row| row.number::<i64>("n"))?;
                 Ok::<bool, Fault>(count.unwrap_or(0) < most)
             };
-            let Export { id, client, request, wish, newest, made, until, division, .. } = &export;
+            let NewExport { id, client, request, wish, division, .. } = &export;
             if !are_less(" AND client = ?2", values![now, client.as_str()], OF_ONE)?
                 || !are_less("", values![now], MOST)?
             {
@@ -117,7 +137,7 @@ impl Records {
             let insert = "INSERT INTO export (id, client, request, wish, newest, made, until, step, division) \
                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)";
             let (wish, division) = (text(wish), text(division));
-            let values = values![*id, client.as_str(), request.as_str(), wish, newest.0, made.0, *until, division];
+            let values = values![*id, client.as_str(), request.as_str(), wish, newest.0, made.0, until, division];
             sql.execute(insert, values)?;
             Ok(true)
         })
@@ -254,11 +274,18 @@ fn brought(
     match part.since {
         None => _ = out.text(" AND c.version = 1"),
         Some(since) => {
-            out.text(" AND c.updated >= ").value(since);
+            out.text(" AND (c.updated > ").value(since);
             out.text(
                 " AND (c.version = 1 OR EXISTS (SELECT 1 FROM past e WHERE e.rid = c.rid AND e.version = c.version - 1",
             );
-            out.text(" AND e.updated < ").value(since).text("))");
+            out.text(" AND e.updated <= ").value(since).text("))");
+            if part.kind == Kind::PROVENANCE {
+                // What is said of a device is said of more as it comes, by the same version.
+                out.text(" OR c.version = 1 AND r.updated <= ").value(since);
+                out.text(" AND EXISTS (SELECT 1 FROM resource s WHERE s.statement = r.rid AND s.updated > ");
+                out.value(since).text(")");
+            }
+            out.text(")");
         }
     }
     if part.of_patients {

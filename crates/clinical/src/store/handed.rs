@@ -123,33 +123,33 @@ impl Records {
     }
 
     /// Keeps deliveries that no patient can be named for until a person says whose they are, and the audit of it. What another
-    /// call kept meanwhile, stays as it is. `false`: so many of `device` wait that there is no room, and nothing is kept.
+    /// call kept meanwhile, stays as it is. How many, the first ones, there was room for: of `device` [`MOST_WAITING`] wait.
     ///
     /// # Errors
     /// [`Error`].
     pub(crate) fn set_aside(
         &self,
         device: DeviceName,
-        waiting: Vec<NewWaiting>,
+        waiting: Vec<(NewWaiting, Note)>,
         notes: Vec<Note>,
-    ) -> Result<bool, Error> {
+    ) -> Result<usize, Error> {
         let came = Millis(self.clock.unix_millis());
         self.database().write("keep deliveries that wait", move |sql| {
             const INSERT: &str = "INSERT INTO waiting (device, came, identifier, record, provenance, mark) \
                                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             let question = format!("SELECT count(*) AS n FROM waiting WHERE {STILL} AND device = ?1");
             let wait = first(sql, "waiting", &question, values![device.as_str()], |row| row.number::<usize>("n"))?;
-            if !waiting.is_empty() && wait.unwrap_or(0).saturating_add(waiting.len()) > MOST_WAITING {
-                return Ok(false);
-            }
-            for NewWaiting { once, identifier, record, provenance, mark } in &waiting {
+            let room = MOST_WAITING.saturating_sub(wait.unwrap_or(0)).min(waiting.len());
+            let mut all = notes.clone();
+            for (NewWaiting { once, identifier, record, provenance, mark }, note) in waiting.iter().take(room) {
+                all.push(note.clone());
                 if keep(sql, once)? {
                     let device = once.device.as_str();
                     sql.execute(INSERT, values![device, came.0, identifier, record, provenance, *mark])?;
                 }
             }
-            audit::append(sql, came, &notes)?;
-            Ok(true)
+            audit::append(sql, came, &all)?;
+            Ok(room)
         })
     }
 
@@ -242,7 +242,7 @@ impl Running<'_> {
                 if self.sql.execute(UPDATE, values![*number, row.0])? != 1 {
                     return Err(Stopped::Changed);
                 }
-                let statement = testimony::write(self.sql, tail, patient, self.work.at)?;
+                let statement = testimony::write(self.sql, tail, patient, self.at)?;
                 index::write(self.sql, statement, rows, &self.work.numbers, |kind, id| {
                     self.known.get(&(kind, id)).map(|(row, _)| *row)
                 })?;

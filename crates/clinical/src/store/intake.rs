@@ -3,8 +3,8 @@
 use super::names::{self, Bound};
 use super::{Records, Statement};
 use crate::access::Sight;
-use crate::kind::{Id, Kind, Millis};
-use crate::validate::ident_of;
+use crate::kind::{Id, Kind, Millis, Version};
+use crate::validate::{self, ident_of};
 use medlock_store::{Error, all, first, values};
 use medlock_trust::DeviceName;
 
@@ -61,6 +61,12 @@ const PATIENTS: &str = "SELECT w.updated AS updated, p.id AS id FROM \
      UNION ALL SELECT r.version, r.updated, r.patient FROM resource r WHERE r.rid = ?1) w \
     LEFT JOIN resource p ON p.rid = w.patient AND p.gone = 0 ORDER BY w.version";
 
+/// The version of a moment.
+const THEN: &str = "SELECT w.body AS body FROM \
+    (SELECT v.version AS version, v.updated AS updated, v.gone AS gone, v.body AS body FROM past v WHERE v.rid = ?1 \
+     UNION ALL SELECT r.version, r.updated, r.gone, r.body FROM resource r WHERE r.rid = ?1) w \
+    WHERE w.gone = 0 AND w.updated <= ?2 ORDER BY w.version DESC LIMIT 1";
+
 impl Records {
     /// Which Device this device of the register is, and whose it was when.
     ///
@@ -95,22 +101,53 @@ impl Records {
         let parameters = &crate::definitions::Definitions::r4().parameters;
         let Some(identifier) = parameters.named(Kind::PATIENT, "identifier") else { return Ok(Vec::new()) };
         let mut question = Statement::seen_by_row("r.id", &Sight::of_register(), Kind::PATIENT);
+        let (from, to) = named(system, value);
         question.text(" AND r.rid IN (SELECT i.rid FROM ident i WHERE i.param = ").value(identifier.id.number());
-        match system {
-            Some(system) => question.text(" AND i.value = ").value(ident_of(value, system)),
-            None => {
-                let from = ident_of(value, "");
-                let to = format!("{}\u{20}", from.trim_end_matches(crate::validate::SEPARATOR));
-                question.text(" AND i.value >= ").value(from).text(" AND i.value < ").value(to)
-            }
-        };
-        question.text(") LIMIT 2");
+        question.text(" AND i.value >= ").value(from).text(" AND i.value < ").value(to).text(") LIMIT 2");
         self.database().read("look for the patient of images", |sql| {
             all(sql, "resource", question.sql(), question.values(), |row| {
                 Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))
             })
         })
     }
+
+    /// Whether a Patient had this identifier at a moment, of whatever system.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn patient_was_named(
+        &self,
+        patient: Id,
+        at: Millis,
+        system: Option<&str>,
+        value: &str,
+    ) -> Result<bool, Error> {
+        let parameters = &crate::definitions::Definitions::r4().parameters;
+        let Some(identifier) = parameters.named(Kind::PATIENT, "identifier") else { return Ok(false) };
+        let mut question = Statement::seen("r.rid", &Sight::of_register(), Kind::PATIENT);
+        question.text(" AND r.id = ").value(patient.as_str());
+        let tail = self.database().read_snapshot("ask who had a Patient ID", |sql| {
+            let row = first(sql, "resource", question.sql(), question.values(), |row| row.number::<i64>("rid"))?;
+            let Some(row) = row else { return Ok(None) };
+            first(sql, "resource", THEN, values![row, at.0], |row| Ok(row.blob("body")?.to_vec()))
+        })?;
+        let body = tail.map(|tail| validate::body(Kind::PATIENT, &patient, Version::FIRST.number(), "", &tail));
+        let rows = body.and_then(|body| validate::rows_of(Kind::PATIENT, &body, &[]));
+        let (from, to) = named(system, value);
+        Ok(rows.is_some_and(|rows| {
+            rows.idents.iter().any(|(of, ident)| *of == identifier.id && (&from..&to).contains(&ident))
+        }))
+    }
+}
+
+/// Between which the identifiers are that have this value, in this system or any.
+fn named(system: Option<&str>, value: &str) -> (String, String) {
+    let from = ident_of(value, system.unwrap_or_default());
+    let to = match system {
+        Some(_) => format!("{from}\u{1}"),
+        None => format!("{}\u{20}", from.trim_end_matches(validate::SEPARATOR)),
+    };
+    (from, to)
 }
 
 #[cfg(test)]

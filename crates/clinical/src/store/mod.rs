@@ -35,7 +35,7 @@ pub(crate) use audit::{Events, Noted, Wanted};
 pub(crate) use clients::NewCode;
 pub(crate) use community::Registered;
 pub(crate) use consent::NewGlass;
-pub(crate) use export::{Division, Export, File, OF_ONE as EXPORTS_OF_ONE, Part, Wish};
+pub(crate) use export::{Division, Export, File, NewExport, OF_ONE as EXPORTS_OF_ONE, Part, Wish};
 pub(crate) use handed::{LISTED, NewWaiting, Once, Origin, Waiting};
 pub use history::HistoryOf;
 pub(crate) use intake::{Whose, Worn};
@@ -50,14 +50,14 @@ pub(crate) use statement::Statement;
 pub(crate) use subscription::{Behind, Due, Sights, Subscribed, Telling};
 pub(crate) use token::{NewLeave, NewRefresh, NewToken};
 pub(crate) use upstream::Sworn;
-pub(crate) use web_keys::PublicKey;
+pub(crate) use web_keys::{PublicKey, Shown};
 
 use crate::kind::Seq;
 use dictionary::Dictionary;
 use medlock_node::clock::Clock;
 use medlock_node::provider;
 use medlock_store::postgres::Server;
-use medlock_store::{Database, Error, first, values};
+use medlock_store::{Database, Error, Fault, Sql, first, values};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,7 +101,7 @@ impl Records {
             let held = first(sql, "meta", "SELECT value FROM meta WHERE name = 'cursor-key'", &[], |row| {
                 row.bytes::<32>("value")
             })?;
-            held.ok_or(medlock_store::Fault::Missing("key of pages"))
+            held.ok_or(Fault::Missing("key of pages"))
         })?;
         Ok(Self {
             database,
@@ -117,14 +117,15 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub fn newest(&self) -> Result<Seq, Error> {
-        self.database.read("ask for the newest change", |sql| {
-            let newest =
-                first(sql, "change", "SELECT max(seq) AS seq FROM change", &[], |row| row.optional_number("seq"))?;
-            Ok(Seq(newest.flatten().unwrap_or(0)))
-        })
+        self.database.read("ask for the newest change", newest)
     }
 
     pub(crate) const fn database(&self) -> &Database {
         &self.database
     }
+}
+
+fn newest(sql: &mut dyn Sql) -> Result<Seq, Fault> {
+    let newest = first(sql, "change", "SELECT max(seq) AS seq FROM change", &[], |row| row.optional_number("seq"))?;
+    Ok(Seq(newest.flatten().unwrap_or(0)))
 }

@@ -34,6 +34,8 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(DISMISSED),
         Step::Both(WEB_KEYS),
         Step::Both(EXPORTS),
+        Step::Both(EXPORTS_MADE),
+        Step::Both(WEB_KEYS_OF),
     ],
 };
 
@@ -286,4 +288,12 @@ CREATE TABLE export (
     until INTEGER NOT NULL, step INTEGER NOT NULL, division TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX export_until ON export (until);
+";
+/// Each change asks when the last export was made.
+const EXPORTS_MADE: &str = "CREATE INDEX export_made ON export (made);";
+/// Which hub has a key, with its credential; and those that nobody is to believe.
+const WEB_KEYS_OF: &str = "
+ALTER TABLE web_key ADD COLUMN hub TEXT;
+ALTER TABLE web_key ADD COLUMN credential BLOB;
+ALTER TABLE web_key ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
 ";

@@ -295,6 +295,27 @@ impl Records {
         })
     }
 
+    /// Whose those of these rows are that are wanted and in sight at this moment, looked for no longer than `limit`.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Late`].
+    pub(crate) fn patients_of_wanted(
+        &self,
+        sights: &Sights,
+        plan: &Plan,
+        rows: &[Row],
+        limit: Duration,
+    ) -> Result<Vec<Option<Row>>, Error> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<i64> = rows.iter().map(|row| row.0).collect();
+        self.database().read_within("look whose it is that is told", limit, |sql| {
+            let question = wanted(sql, "r.patient", sights, plan, &rows)?;
+            all(sql, "resource", question.sql(), question.values(), |row| Ok(row.optional_number("patient")?.map(Row)))
+        })
+    }
+
     /// Notes how far a subscription was told, if it stands at `from` still; how often it could not be, and when it is tried again.
     ///
     /// # Errors

@@ -3,38 +3,79 @@
 use super::Records;
 use medlock_node::provider::WebAlgorithm;
 use medlock_store::{Error, all, values};
+use medlock_trust::{CredentialId, DeviceName};
 
 /// A public key (`SubjectPublicKeyInfo`, DER), and what it signs with.
 pub(crate) type PublicKey = (Vec<u8>, WebAlgorithm);
+
+/// A key of some hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// `None`: nothing that signs here.
+    pub(crate) key: Option<PublicKey>,
+    /// Which hub has it, with its credential of then, if it had one.
+    pub(crate) hub: Option<(DeviceName, CredentialId)>,
+    /// When it had it last, in seconds since 1970.
+    pub(crate) seen: i64,
+    /// Whether an administrator has said that nobody is to believe it.
+    pub(crate) dropped: bool,
+}
 
 impl Records {
     /// A hub has these keys at `now`, in seconds since 1970.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn keep_web_keys(&self, keys: Vec<PublicKey>, now: i64) -> Result<(), Error> {
+    pub(crate) fn keep_web_keys(
+        &self,
+        keys: Vec<PublicKey>,
+        hub: Option<(DeviceName, CredentialId)>,
+        now: i64,
+    ) -> Result<(), Error> {
         self.database().write("note which keys a hub has", move |sql| {
-            const UPSERT: &str = "INSERT INTO web_key (spki, algorithm, seen) VALUES (?1, ?2, ?3) \
-                                  ON CONFLICT (spki) DO UPDATE SET seen = ?3";
+            // One that was dropped stays so.
+            const UPSERT: &str = "INSERT INTO web_key (spki, algorithm, seen, hub, credential) VALUES (?1, ?2, ?3, ?4, ?5) \
+                                  ON CONFLICT (spki) DO UPDATE SET seen = ?3, hub = ?4, credential = ?5";
+            let (name, credential) = (hub.map(|hub| hub.0.to_string()), hub.map(|hub| *hub.1.as_bytes()));
             let mut all = keys.iter();
             all.try_for_each(|(spki, algorithm)| {
-                sql.execute(UPSERT, values![spki.as_slice(), algorithm.name(), now]).map(drop)
+                let own = values![spki.as_slice(), algorithm.name(), now, name.as_deref(), credential];
+                sql.execute(UPSERT, own).map(drop)
             })
         })
     }
 
-    /// The keys that some hub has had since then.
+    /// The keys that some hub has had since then, and those that were dropped.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn web_keys(&self, since: i64) -> Result<Vec<PublicKey>, Error> {
-        const QUESTION: &str = "SELECT spki, algorithm FROM web_key WHERE seen >= ?1 ORDER BY spki";
+    pub(crate) fn web_keys(&self, since: i64) -> Result<Vec<Shown>, Error> {
+        const QUESTION: &str = "SELECT spki, algorithm, seen, hub, credential, dropped FROM web_key \
+                                WHERE seen >= ?1 OR dropped = 1 ORDER BY spki";
         self.database().read("ask which keys the hubs have", |sql| {
             all(sql, "web_key", QUESTION, values![since], |row| {
-                let algorithm = row.text("algorithm")?;
-                let algorithm = WebAlgorithm::named(algorithm).ok_or_else(|| row.damaged("algorithm"))?;
-                Ok((row.blob("spki")?.to_vec(), algorithm))
+                let algorithm = WebAlgorithm::named(row.text("algorithm")?);
+                let name = row.optional_text("hub")?.and_then(DeviceName::new);
+                let credential = row.optional_bytes("credential")?.map(CredentialId::from_bytes);
+                let spki = row.blob("spki")?.to_vec();
+                Ok(Shown {
+                    key: algorithm.map(|algorithm| (spki, algorithm)),
+                    hub: name.zip(credential),
+                    seen: row.number("seen")?,
+                    dropped: row.flag("dropped")?,
+                })
             })
+        })
+    }
+
+    /// Nobody shows this key any more, whoever has it.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn drop_web_key(&self, spki: &[u8]) -> Result<(), Error> {
+        let spki = spki.to_vec();
+        self.database().write_single("drop a key of a hub", move |sql| {
+            sql.execute("UPDATE web_key SET dropped = 1 WHERE spki = ?1", values![spki.as_slice()]).map(drop)
         })
     }
 }

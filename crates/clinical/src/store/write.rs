@@ -17,6 +17,7 @@ use crate::provenance;
 use crate::subscription::Wanted;
 use crate::validate::{PatientOf, Prepared};
 use crate::{moment, validate};
+use medlock_node::clock::Clock;
 use medlock_store::{Error, Fault, Sql, first, values};
 use medlock_trust::DeviceName;
 use std::collections::{BTreeMap, HashMap};
@@ -40,7 +41,6 @@ pub(super) struct Work {
     statements: Vec<Option<provenance::Statement>>,
     /// The Provenances that rows may name.
     open: Arc<testimony::Statements>,
-    pub(super) at: Millis,
 }
 
 /// What the caller may do at this moment.
@@ -103,7 +103,7 @@ impl Records {
         acts: Vec<Act>,
         note: &Note,
     ) -> Result<Vec<Done>, Unapplied> {
-        let at = Millis(self.clock.unix_millis());
+        let clock = self.clock.clone();
         let statements: Vec<_> = acts.iter().map(|act| caller.statement(act.verb(), act.kind())).collect();
         let mut said: Vec<provenance::Statement> = statements.iter().flatten().cloned().collect();
         said.dedup_by_key(|statement| statement.same());
@@ -123,11 +123,13 @@ impl Records {
             delete: caller.sight(Verb::Delete),
         };
         let (naming, open) = (caller.naming(), Arc::clone(&self.statements));
-        let work = Work { device, acts, notes, numbers, sights, naming, statements, open, at };
+        let work = Work { device, acts, notes, numbers, sights, naming, statements, open };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let done = self.database().write("write resources", move |sql| {
-            let mut running = Running { work: &work, sql, known: Rows::new(), named: testimony::Named::new(), act: 0 };
+            let (at, audited) = beginning(sql, &clock)?;
+            let (known, named) = (Rows::new(), testimony::Named::new());
+            let mut running = Running { work: &work, sql, at, audited, known, named, act: 0 };
             let done = running.all();
             let Running { act, named, .. } = running;
             done.map(|done| (done, named)).map_err(|stopped| {
@@ -154,10 +156,33 @@ impl Records {
     }
 }
 
+/// How far the clock may be behind what has been written and is believed all the same: those of the hubs of one store differ a
+/// little, and one that was wrong by more is not followed for ever.
+const BEHIND: i64 = 60_000;
+
+/// When a verb that runs now is done, by the clock: no earlier than any that changed something before it, and later than each export
+/// that does not have what it changes. Verbs wait for one another, so this is found in the verb itself; with it, in one journey, the hash
+/// of the newest entry of the audit.
+pub(super) fn beginning(sql: &mut dyn Sql, clock: &Clock) -> Result<(Millis, Option<[u8; 32]>), Fault> {
+    const LATEST: &str = "SELECT max(m.at) AS at FROM (SELECT c.updated AS at FROM \
+        (SELECT updated FROM change ORDER BY seq DESC LIMIT 1) c UNION ALL SELECT max(made) + 1 FROM export) m";
+    let question = format!("SELECT ({LATEST}) AS at, {} AS chain", audit::NEWEST);
+    let found = first(sql, "change", &question, &[], |row| {
+        Ok((row.optional_number::<i64>("at")?, row.optional_bytes("chain")?))
+    })?;
+    let ((latest, chain), now) = (found.unwrap_or_default(), clock.unix_millis());
+    let at = latest.filter(|latest| (now..now.saturating_add(BEHIND)).contains(latest)).unwrap_or(now);
+    Ok((Millis(at), chain))
+}
+
 /// A verb as it runs.
 pub(super) struct Running<'w> {
     pub(super) work: &'w Work,
     pub(super) sql: &'w mut dyn Sql,
+    /// When it is done.
+    pub(super) at: Millis,
+    /// The hash of the newest entry of the audit.
+    audited: Option<[u8; 32]>,
     /// What was looked for, and what was made.
     pub(super) known: Rows,
     /// The Provenances that rows name.
@@ -192,7 +217,7 @@ impl Running<'_> {
         }
         self.judge(&done)?;
         let notes: Vec<Note> = work.notes.iter().zip(&done).map(|(note, done)| noted(note, done)).collect();
-        audit::append(self.sql, work.at, &notes)?;
+        audit::append_behind(self.sql, self.audited, self.at, &notes)?;
         Ok(done)
     }
 
@@ -274,7 +299,7 @@ impl Running<'_> {
         let work = self.work;
         let Some(statement) = work.statements.get(act).and_then(Option::as_ref) else { return Ok(None) };
         let named = (&*work.open, &mut self.named);
-        testimony::row(self.sql, named, statement, patient, (&work.numbers, work.at)).map(Some)
+        testimony::row(self.sql, named, statement, patient, (&work.numbers, self.at)).map(Some)
     }
 
     /// What the columns of a row hold, from `at` to `body`.
@@ -282,7 +307,7 @@ impl Running<'_> {
         let rows = to.rows();
         let column =
             |place: usize| rows.columns.get(place).map_or(Ok(None), |codings| self.work.numbers.concept(codings));
-        let at = self.work.at;
+        let at = self.at;
         Ok(values![
             rows.at.map_or(at, |span| span.low).0,
             rows.at.map(|span| span.high.0),
@@ -379,7 +404,7 @@ impl Running<'_> {
                 kind,
                 id,
                 version: before.as_ref().map_or(Version::FIRST, |before| before.version),
-                updated: before.as_ref().map_or(self.work.at, |before| before.updated),
+                updated: before.as_ref().map_or(self.at, |before| before.updated),
                 row: before.as_ref().map_or(Row(0), |before| before.row),
                 patient: before.and_then(|before| before.patient),
                 body: Vec::new(),
@@ -398,7 +423,7 @@ impl Running<'_> {
         if to.kind() != Kind::DEVICE {
             return Ok(());
         }
-        names::keep(self.sql, row, to.rows(), self.work.naming, self.work.at)
+        names::keep(self.sql, row, to.rows(), self.work.naming, self.at)
     }
 
     /// What a Consent says is in force with it.
@@ -477,7 +502,7 @@ impl Running<'_> {
         }
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 1, statement = NULL, version = ?2, updated = ?3 WHERE rid = ?1 AND version = ?4";
-        let parameters = values![before.row.0, version.number(), self.work.at.0, before.version.number()];
+        let parameters = values![before.row.0, version.number(), self.at.0, before.version.number()];
         if self.sql.execute(update, parameters)? != 1 {
             return Err(Stopped::Changed);
         }
@@ -512,12 +537,12 @@ impl Running<'_> {
         let change = "INSERT INTO change (rid, version, kind, patient, updated, gone) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let (number, of) = (i64::from(kind.number()), patient.map(|row| row.0));
         let gone = i64::from(how == How::Deleted);
-        self.sql.execute(change, values![row.0, version.number(), number, of, self.work.at.0, gone])?;
+        self.sql.execute(change, values![row.0, version.number(), number, of, self.at.0, gone])?;
         let body = match how {
             How::Deleted => Vec::new(),
-            _ => validate::body(kind, &id, version.number(), &moment::written(self.work.at), tail),
+            _ => validate::body(kind, &id, version.number(), &moment::written(self.at), tail),
         };
-        Ok(Done { how, kind, id, version, updated: self.work.at, body, row, patient })
+        Ok(Done { how, kind, id, version, updated: self.at, body, row, patient })
     }
 
     /// Each row as it is now is one that the caller may make, or may change.

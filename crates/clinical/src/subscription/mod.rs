@@ -31,8 +31,9 @@ use crate::kind::Kind;
 use crate::moment;
 use crate::outcome::{Code, Issue, Issues};
 
-/// Readers of the store that subscribers have at once, a part of those that there are: what they look for, they decide.
-pub(crate) const LOOKS_AT_ONCE: usize = 3;
+/// Readers of the store that subscribers have at once, those who are called and those who are connected, a part of those that there are:
+/// what they look for, they decide. And those of one client among them.
+pub(crate) const LOOKS: (usize, usize) = (3, 1);
 /// Characters of what is said of a failure, at most.
 const ERROR: usize = 256;
 

@@ -90,30 +90,31 @@ struct Sent {
 
 impl Clinical {
     /// The turn of one subscriber: it is told as much as fits into some seconds. Trouble is logged, and tried again.
-    pub(super) async fn tell(self: Arc<Self>, row: Row) {
+    pub(super) async fn tell(self: Arc<Self>, row: Row, client: String) {
         let (until, mut line) = (Instant::now() + SENDS, self.key_sets().outbound().line());
-        while self.tell_some(row, until, &mut line).await == Some(true) && Instant::now() < until {}
+        while self.tell_some((row, &client), until, &mut line).await == Some(true) && Instant::now() < until {}
     }
 
     /// Whether there is more to tell at once.
-    async fn tell_some(self: &Arc<Self>, row: Row, until: Instant, line: &mut Line) -> Option<bool> {
-        let telling = match self.ask(move |clinical| clinical.look(row)).await? {
+    async fn tell_some(self: &Arc<Self>, (row, client): (Row, &str), until: Instant, line: &mut Line) -> Option<bool> {
+        let telling = match self.ask(client, move |clinical| clinical.look(row)).await? {
             Looked::Nothing => return Some(false),
             Looked::More => return Some(true),
             Looked::Found(telling) => Arc::from(telling),
         };
-        let sent = self.send(&telling, until, line).await?;
+        let sent = self.send((&telling, client), until, line).await?;
         let more = sent.trouble.is_none() && sent.told > telling.from && sent.told < telling.newest;
-        self.ask(move |clinical| clinical.note_told(&telling, sent)).await?;
+        self.ask(client, move |clinical| clinical.note_told(&telling, sent)).await?;
         Some(more)
     }
 
-    /// Asks the store; `None` where it does not answer now.
+    /// Asks the store, when it is the client's turn; `None` where it does not answer now.
     async fn ask<T: Send + 'static>(
         self: &Arc<Self>,
+        client: &str,
         ask: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
     ) -> Option<T> {
-        let _reader = self.looks().acquire().await.ok()?;
+        let _turn = self.looks().take(client).await?;
         let clinical = Arc::clone(self);
         let told = spawn_blocking(move || ask(&clinical)).await.ok()?;
         told.inspect_err(|error| tracing::warn!(%error, "a subscriber cannot be told now")).ok()
@@ -182,7 +183,12 @@ impl Clinical {
     }
 
     /// Sends what was found, each as it is and as far as it may be seen at that moment.
-    async fn send(self: &Arc<Self>, telling: &Arc<Telling>, until: Instant, line: &mut Line) -> Option<Sent> {
+    async fn send(
+        self: &Arc<Self>,
+        (telling, client): (&Arc<Telling>, &str),
+        until: Instant,
+        line: &mut Line,
+    ) -> Option<Sent> {
         let Telling { wanted, address, from, .. } = &**telling;
         let (mut told, mut signs) = (*from, false);
         // A mere sign is sent at the end, for all.
@@ -193,7 +199,7 @@ impl Clinical {
                 break;
             }
             let same = Arc::clone(telling);
-            match self.ask(move |clinical| clinical.look_again(&same, row)).await? {
+            match self.ask(client, move |clinical| clinical.look_again(&same, row)).await? {
                 Again::Ended => return Some(Sent { told: so_far(told), trouble: None }),
                 Again::Unseen => {}
                 Again::TooLong => return failed(told, TOO_LONG.to_owned()),

@@ -127,7 +127,7 @@ impl Round {
             };
             self.turn = self.turn.saturating_add(1);
             self.turns.insert(due.row, self.turn);
-            let task = self.tasks.spawn(Arc::clone(clinical).tell(due.row));
+            let task = self.tasks.spawn(Arc::clone(clinical).tell(due.row, due.client.clone()));
             self.told.insert(task.id(), due);
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod fixture;
 mod audit;
 mod change;
 mod consent;
+mod export;
 mod transaction;
 
 use crate::access::{Binding, Holder};

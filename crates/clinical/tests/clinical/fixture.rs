@@ -47,6 +47,10 @@ impl Devices for Register {
         Ok(self.proofs.lock().expect("the proofs").get(&credential).cloned())
     }
 
+    fn has_left(&self, hub: &DeviceName, _: CredentialId) -> Result<bool, NeedError> {
+        Ok(!self.roles.lock().expect("the register").contains_key(hub.as_str()))
+    }
+
     fn issuing_certificates(&self) -> Vec<Vec<u8>> {
         // The site's root issues by itself, and who checks has it.
         Vec::new()
@@ -69,6 +73,10 @@ impl Signer {
 }
 
 impl WebKeys for Signer {
+    fn hub(&self) -> Option<(DeviceName, CredentialId)> {
+        None
+    }
+
     fn public_key(&self, algorithm: WebAlgorithm) -> Result<Vec<u8>, NeedError> {
         Ok(Self::key(algorithm).spki().to_vec())
     }

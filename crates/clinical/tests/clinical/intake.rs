@@ -31,7 +31,7 @@ pub(crate) fn number(mantissa: i32, exponent: i8) -> Measured {
 }
 
 /// Hands over what `device` says with its own permit for `operation`.
-fn hand<T>(
+pub(crate) fn hand<T>(
     house: &House,
     device: &Device<'_>,
     operation: Operation,
@@ -240,10 +240,6 @@ pub(crate) fn deliveries(house: &House, device: &Device<'_>, all: &[Delivery]) -
     hand(house, device, Operation::Report, |from| house.clinical.deliveries(from, LIFE, all)).expect("kept")
 }
 
-fn try_deliveries(house: &House, device: &Device<'_>, all: &[Delivery]) -> Result<Vec<Kept>, NotKept> {
-    hand(house, device, Operation::Report, |from| house.clinical.deliveries(from, LIFE, all))
-}
-
 pub(crate) async fn administrations(gateway: &Device<'_>, patient: &str) -> Vec<Value> {
     let mut found = resources(&gateway.get(&format!("MedicationAdministration?patient={patient}")).await);
     found.sort_by_key(number_of);
@@ -292,9 +288,9 @@ async fn deliveries_become_administrations() {
     }
 }
 
-/// Shows REQ-INTAKE-55, REQ-INTAKE-56, REQ-INTAKE-57: what waits is listed device by device and page by
+/// Shows REQ-INTAKE-55, REQ-INTAKE-56, REQ-INTAKE-57, REQ-INTAKE-63: what waits is listed device by device and page by
 /// page; people hear of it by an alarm and a figure; what was nobody's is dismissed, with why, and its number stays spent; and one
-/// device fills no more than its room.
+/// device fills no more than its room, and what is clear is in the records all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_found_dismissed_and_bounded() {
     for house in House::both() {
@@ -311,8 +307,8 @@ async fn what_waits_is_found_dismissed_and_bounded() {
             assert_eq!(deliveries(&house, &pump, &some), [Kept::Waits; 500]);
         }
         assert_eq!(house.raised.0.lock().expect("the alarms").first().map(|(kind, _)| *kind), Some("delivery-waits"));
-        let full = try_deliveries(&house, &pump, &[bolus(2_000, now)]);
-        assert!(matches!(&full, Err(NotKept::TooManyWait)), "{full:?}");
+        let no_room = Kept::Refused(Refusal::NoRoom);
+        assert_eq!(deliveries(&house, &pump, &[bolus(2_000, now)]), [no_room]);
         assert_eq!(deliveries(&house, &pump, &[bolus(7, now)]), [Kept::Known], "it is here, and no room is needed");
         assert_eq!(deliveries(&house, &other, &[bolus(1, now)]), [Kept::Waits], "others have theirs");
         assert_eq!(house.clinical.figures().expect("figures").deliveries_waiting, 2_001);
@@ -337,7 +333,27 @@ async fn what_waits_is_found_dismissed_and_bounded() {
         assert_eq!(dismiss(some, "tried out in the workshop").await.status, StatusCode::NOT_FOUND, "once");
         assert_eq!(numbers(&list(json!({})).await)[0], some[2] + 1);
         assert_eq!(deliveries(&house, &pump, &[bolus(0, now)]), [Kept::Known], "it does not come back");
-        assert_eq!(deliveries(&house, &pump, &[bolus(2_000, now)]), [Kept::Waits], "there is room again");
+        let again = [2_000, 7, 2_001, 2_002, 2_003, 2_004].map(|number| bolus(number, now));
+        let (waits, known) = (Kept::Waits, Kept::Known);
+        let kept = deliveries(&house, &pump, &again);
+        assert_eq!(kept, [waits, known, waits, waits, no_room, no_room], "there is room again, and it is filled");
+        // The next patient's doses are in the records all the same.
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+        let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
+        let own = gateway.create(&device("pump", &anna)).await.made();
+        house.site.clock.advance(60);
+        let mut his = device("pump", &bert);
+        his["id"] = json!(own);
+        let headers = [("content-type", "application/fhir+json")];
+        let sent = gateway.send("PUT", &format!("Device/{own}"), &headers, &his.to_string()).await;
+        assert_eq!(sent.status, StatusCode::OK, "{sent:?}");
+        let changed = at(&house);
+        house.site.clock.advance(600);
+        let mut either = bolus(3_000, changed);
+        either.moment.utc = Interval::new(changed.plus_seconds(-30), Some(changed.plus_seconds(30)));
+        let all = [either, bolus(3_001, changed.plus_seconds(300))];
+        assert_eq!(deliveries(&house, &pump, &all), [no_room, Kept::New]);
+        assert_eq!(administrations(&gateway, &bert).await.len(), 1);
         let audit = house.administer(json!({ "verb": "verify-audit" })).await;
         assert!(audit.body["broken"].is_null() && audit.status == StatusCode::OK, "{audit:?}");
     }
@@ -524,6 +540,8 @@ async fn images_become_a_study() {
         let study = |patient: &str, instances: &[u32]| StoredStudy {
             uid: "1.2.3".to_owned(),
             patient: patient.to_owned(),
+            issuer: None,
+            at: None,
             started: Some("2024-01-01".to_owned()),
             series: vec![StoredSeries {
                 uid: "1.2.3.4".to_owned(),

@@ -26,6 +26,7 @@ mod rest;
 mod search;
 mod smart;
 mod smartfetch;
+mod studies;
 mod subscription;
 mod telling;
 mod udap;

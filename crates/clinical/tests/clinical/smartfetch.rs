@@ -78,6 +78,8 @@ async fn a_client_of_bulk_data_fetches_what_is_kept() {
 
     house.site.clock.advance(5);
     let since = house.site.clock.now().to_string();
+    // What has changed after it, not then.
+    house.site.clock.advance(1);
     let later = ward.reading(1, 30).await;
     let said = fetch("later", &["--since", &since, "--since-mode", "updated"]).await;
     assert!(

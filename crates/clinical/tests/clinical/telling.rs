@@ -15,6 +15,7 @@ use std::collections::HashSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The identifiers of what was told at this path, in their order.
@@ -413,42 +414,71 @@ async fn who_is_behind_for_minutes_raises_an_alarm() {
     }
 }
 
+/// A store on a server whose words can be held: who looks for one waits, as behind a long search.
+pub(crate) struct Words {
+    server: &'static PostgresServer,
+    schema: String,
+}
+
+impl Words {
+    pub(crate) fn new() -> Self {
+        let server = PostgresServer::shared();
+        Self { server, schema: server.schema() }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        let place = Server::new(&self.server.url(), &self.schema, None, None).expect("an address");
+        Place::Server(Box::new(place))
+    }
+
+    /// Holds them for a minute.
+    pub(crate) async fn held(&self) -> JoinHandle<Option<String>> {
+        let (server, schema) = (self.server, &self.schema);
+        let lock = format!("BEGIN; LOCK TABLE {schema}.word IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60); COMMIT");
+        let holder = std::thread::spawn(move || server.query(&lock));
+        self.until(format!("SELECT count(*) {}", self.holding()), "1").await;
+        holder
+    }
+
+    pub(crate) fn release(&self, holder: JoinHandle<Option<String>>) {
+        self.server.query(&format!("SELECT pg_terminate_backend(pid) {}", self.holding())).expect("ended");
+        assert_eq!(holder.join().expect("it ends"), None);
+    }
+
+    fn holding(&self) -> String {
+        let table = format!("'{}.word'::regclass", self.schema);
+        format!("FROM pg_locks WHERE relation = {table} AND mode = 'AccessExclusiveLock' AND granted")
+    }
+
+    async fn until(&self, question: String, answer: &str) {
+        let began = Instant::now();
+        while self.server.query(&question).as_deref() != Some(answer) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{question}: not {answer}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
 /// Shows REQ-SUB-41: what takes too long to look for is tried again later, and holds up nobody else.
 #[tokio::test(flavor = "multi_thread")]
 async fn criteria_that_cost_too_much_wait() {
     let hook = Hook::new();
-    let server = PostgresServer::shared();
-    let schema = server.schema();
-    let place = Server::new(&server.url(), &schema, None, None).expect("an address");
-    let house = House::with(Some(Place::Server(Box::new(place))), |config| {
+    let words = Words::new();
+    let house = House::with(Some(words.place()), |config| {
         config.outbound = hook.outbound();
         config.search_seconds = 1;
     });
     let ward = Ward::new(&house).await;
     ward.subscribe(&subscription("Observation?value-string:missing=true", &hook.address("slow"), false)).await;
     ward.subscribe(&subscription("Observation", &hook.address("plain"), false)).await;
-
-    // Who looks into this table waits, as behind a long search.
-    let lock = format!("BEGIN; LOCK TABLE {schema}.word IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60); COMMIT");
-    let holder = std::thread::spawn(move || server.query(&lock));
-    let held = format!(
-        "FROM pg_locks WHERE relation = '{schema}.word'::regclass AND mode = 'AccessExclusiveLock' AND granted"
-    );
-    let until = async |question: String, answer: &str| {
-        let began = Instant::now();
-        while server.query(&question).as_deref() != Some(answer) {
-            assert!(began.elapsed() < Duration::from_secs(20), "{question}: not {answer}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    until(format!("SELECT count(*) {held}"), "1").await;
+    let schema = words.schema.clone();
+    let holder = words.held().await;
     ward.reading(0, 1).await;
     hook.until("/plain", 1).await;
-    until(format!("SELECT count(*) FROM {schema}.subscription WHERE failures > 0 AND next > 0"), "1").await;
+    words.until(format!("SELECT count(*) FROM {schema}.subscription WHERE failures > 0 AND next > 0"), "1").await;
     assert!(hook.told().iter().all(|one| one["path"] != "/slow"));
-    server.query(&format!("SELECT pg_terminate_backend(pid) {held}")).expect("ended");
-    assert_eq!(holder.join().expect("it ends"), None);
+    words.release(holder);
     house.site.clock.advance(60);
     hook.until("/slow", 1).await;
-    until(format!("SELECT count(*) FROM {schema}.subscription WHERE failures > 0"), "0").await;
+    words.until(format!("SELECT count(*) FROM {schema}.subscription WHERE failures > 0"), "0").await;
 }

@@ -4,6 +4,7 @@ use crate::backend::Backend;
 use crate::fixture::{House, on_server};
 use crate::people::{Browser, query, token};
 use crate::subscription::{SCOPES, Ward, subscription};
+use crate::telling::Words;
 use http::{Request, StatusCode};
 use medlock_clinical::store::Place;
 use medlock_node::accept::{Limits, serve};
@@ -31,7 +32,10 @@ impl Reached {
         let port = free_port();
         let networks = vec!["127.0.0.0/8".to_owned()];
         let outbound = OutboundConfig { hosts: vec!["localhost:1".to_owned()], networks, ca: None };
-        let house = House::calling(place, outbound);
+        Self::of(House::calling(place, outbound), port).await
+    }
+
+    async fn of(house: House, port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
         let (stopper, stop) = stop::channel();
         tokio::spawn(serve(listener, None, Limits::default(), house.people.clone(), stop));
@@ -217,6 +221,40 @@ async fn a_connection_ends_with_what_it_stands_on() {
     tokio::time::sleep(Duration::from_millis(700)).await;
     drop(stopper);
     client.soon("closed 1001").await;
+}
+
+/// Shows REQ-SUB-43, REQ-SUB-44: what takes too long to look for rests, also for who connects again, and holds up neither what else is
+/// bound nor the end of the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_too_long_to_look_for_rests_alone() {
+    let words = Words::new();
+    let house = House::with(Some(words.place()), |config| config.search_seconds = 1);
+    let reached = Reached::of(house, free_port()).await;
+    let ward = Ward::new(&reached.house).await;
+    let slow = ward.subscribe(&wanted("Observation?value-string:missing=true")).await;
+    let plain = ward.subscribe(&wanted("Observation")).await;
+    let binds = [&slow, &plain].map(|id| format!("bind {id}"));
+    let binds = binds.each_ref().map(String::as_str);
+    let client = reached.client(ward.token(), &binds);
+    client.until(&format!("bound {plain}")).await;
+    let holder = words.held().await;
+    ward.reading(0, 1).await;
+    client.until(&format!("ping {plain}")).await;
+    // Who comes again gains nothing.
+    let again = reached.client(ward.token(), &binds);
+    again.until(&format!("bound {plain}")).await;
+    ward.reading(0, 2).await;
+    again.until(&format!("ping {plain}")).await;
+    let slow = format!("ping {slow}");
+    assert!(!client.heard().contains(&slow) && !again.heard().contains(&slow));
+    words.release(holder);
+    client.until(&slow).await;
+    again.until(&slow).await;
+    let holder = words.held().await;
+    ward.reading(0, 3).await;
+    reached.house.site.clock.advance(300);
+    client.soon("closed 1008 the token has ended").await;
+    words.release(holder);
 }
 
 /// Shows REQ-SUB-26: nobody hears of a Subscription of another one, nor learns that there is one; what is no word of ours ends the

@@ -10,7 +10,7 @@ use crate::dicom::{
     command::{Command, CommandSet},
     elements::{Elements, Encoding, Tag},
     refuse::Reject,
-    text::{PatientId, Short, Uid, patient_id, short},
+    text::{Issuer, PatientId, Short, Uid, issuer, patient_id, short},
 };
 
 const HEADER: usize = 6;
@@ -20,6 +20,7 @@ const STUDY_TIME: Tag = 0x0008_0030;
 const MODALITY: Tag = 0x0008_0060;
 const ZONE: Tag = 0x0008_0201;
 const PATIENT_ID: Tag = 0x0010_0020;
+const ISSUER: Tag = 0x0010_0021;
 const STUDY: Tag = 0x0020_000d;
 const SERIES: Tag = 0x0020_000e;
 
@@ -52,6 +53,8 @@ pub struct Instance {
     pub sop_instance: Option<Uid>,
     /// Whose.
     pub patient: Option<PatientId>,
+    /// Who gave that identifier (0010,0021).
+    pub issuer: Option<Issuer>,
     /// Of which study.
     pub study: Option<Uid>,
     /// Of which series.
@@ -427,6 +430,7 @@ fn take(instance: &mut Instance, tag: Tag, value: &[u8]) {
         ZONE => instance.began[2] = short(value),
         MODALITY => instance.modality = short(value),
         PATIENT_ID => instance.patient = Some(patient_id(value)),
+        ISSUER => instance.issuer = issuer(value),
         STUDY => instance.study = Uid::from_field(value),
         SERIES => instance.series = Uid::from_field(value),
         _ => {}
@@ -455,7 +459,7 @@ impl Message {
                 let wanted = |tag: Tag| {
                     matches!(
                         tag,
-                        SOP_INSTANCE | STUDY_DATE | STUDY_TIME | MODALITY | ZONE | PATIENT_ID | STUDY | SERIES
+                        SOP_INSTANCE | STUDY_DATE | STUDY_TIME | MODALITY | ZONE | PATIENT_ID | ISSUER | STUDY | SERIES
                     )
                 };
                 elements.feed(bytes, wanted, &mut |tag, value| take(instance, tag, value));

@@ -78,6 +78,9 @@ impl fmt::Debug for Uid {
 /// A patient's identifier as the images say it (0010,0020): the first 64 bytes.
 pub type PatientId = Text<64>;
 
+/// Who gave a patient's identifier, as the images say it (0010,0021): the first 64 bytes.
+pub type Issuer = Text<64>;
+
 /// A code, date or time as the images say it (PS3.5 section 6.2: CS, DA, TM, SH): the first 16 bytes.
 pub type Short = Text<16>;
 
@@ -90,6 +93,12 @@ pub(crate) fn short(field: &[u8]) -> Option<Short> {
 /// A patient identifier from a data element.
 pub fn patient_id(field: &[u8]) -> PatientId {
     Text::cut(trim(field, |byte| byte == 0 || byte == b' '))
+}
+
+/// Who gave a patient's identifier, from a data element; `None` if it is empty.
+pub(crate) fn issuer(field: &[u8]) -> Option<Issuer> {
+    let text: Issuer = Text::cut(trim(field, |byte| byte == 0 || byte == b' '));
+    (!text.is_empty()).then_some(text)
 }
 
 /// An application entity title (PS3.5 section 6.2, value representation AE): 1 to 16 printable ASCII characters, no

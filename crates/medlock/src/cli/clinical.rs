@@ -6,7 +6,9 @@ use crate::admin::ask_clinical;
 use crate::output::{self, Table, say};
 use crate::{Failure, Outcome};
 use clap::{Subcommand, ValueEnum};
-use medlock_clinical::auth::{AccountView, Asked, ClientSort, ClientView, Context, DeliveryView, OpenResource, Told};
+use medlock_clinical::auth::{
+    AccountView, Asked, ClientSort, ClientView, Context, DeliveryView, OpenResource, Told, WebKeyView,
+};
 use std::path::PathBuf;
 
 /// `medlock clinical …`.
@@ -47,6 +49,9 @@ pub(crate) enum ClinicalCommand {
     /// List what pumps delivered and no patient could be named for, and say whose it was.
     #[command(subcommand)]
     Delivery(DeliveryCommand),
+    /// List the keys with which hubs sign ID tokens and notices, and drop one that is in wrong hands.
+    #[command(subcommand)]
+    Key(KeyCommand),
 }
 
 /// `medlock clinical client …`.
@@ -237,6 +242,24 @@ pub(crate) enum DeliveryCommand {
     },
 }
 
+/// `medlock clinical key …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// List those that hubs of this store have had in the last week, and those that were dropped.
+    List {
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// No hub shows this key any more, and nobody is to believe it. It does not come back.
+    Drop {
+        /// Its name (`kid`), as the list has it.
+        #[arg(value_name = "KID", allow_hyphen_values = true)]
+        key: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+}
+
 /// How software proves that it is itself.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Sort {
@@ -261,6 +284,8 @@ pub(crate) fn run(command: ClinicalCommand) -> Result<Outcome, Failure> {
             (hub, Asked::VerifyAudit { known })
         }
         ClinicalCommand::Device(command) => device(command),
+        ClinicalCommand::Key(KeyCommand::List { hub }) => (hub, Asked::WebKeys),
+        ClinicalCommand::Key(KeyCommand::Drop { key, hub }) => (hub, Asked::DropWebKey { key }),
         ClinicalCommand::Delivery(DeliveryCommand::List { device, after, hub }) => {
             (hub, Asked::WaitingDeliveries { device, after })
         }
@@ -383,6 +408,13 @@ fn print(told: Told) {
                 table.row([name, person, signs_in_as.unwrap_or_else(|| "-".to_owned())]);
             }
             table.print("No accounts. Make one with: medlock clinical user add NAME --person Patient/ID");
+        }
+        Told::WebKeys { keys } => {
+            let mut table = Table::new(&["key", "algorithm", "hub", "seen", "state"]);
+            for WebKeyView { key, algorithm, hub, seen, state } in keys {
+                table.row([key, algorithm, hub, seen, state]);
+            }
+            table.print("No hub of this store has keys for ID tokens and notices.");
         }
         Told::Deliveries { deliveries, more } => {
             let last = deliveries.last().map(|last| last.number).filter(|_| more);

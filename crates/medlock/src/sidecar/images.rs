@@ -12,6 +12,7 @@ use medlock_clinical::intake::{MOST_IMAGES, SeriesReport, StudyReport};
 use medlock_guard::dicom::images::Images;
 use medlock_guard::dicom::tap::Instance;
 use medlock_guard::dicom::text::Uid;
+use medlock_node::clock::Clock;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -109,10 +110,10 @@ fn write(images: &Receiver<Instance>, waiting: &Waiting, lost: &AtomicU64) {
     }
 }
 
-/// What was stored of late, by study and Patient ID: a study whose images name two patients is told as two.
+/// What was stored of late, by study, Patient ID and who gave that: a study whose images name two patients is told as two.
 #[derive(Debug, Default)]
 struct Gathered {
-    growing: BTreeMap<(String, String), Growing>,
+    growing: BTreeMap<(String, String, Option<String>), Growing>,
     /// Images that do not say whose they are, or of which study.
     nameless: u64,
 }
@@ -143,10 +144,12 @@ impl Gathered {
             return;
         };
         let now = Instant::now();
-        let key = (study.clone(), patient.clone());
+        let issuer = image.issuer.map(|issuer| issuer.to_string());
+        let key = (study.clone(), patient.clone(), issuer.clone());
         let growing = self.growing.entry(key.clone()).or_insert_with(|| {
             let [date, time, zone] = image.began.map(|text| text.map(|text| text.to_string()));
-            let report = StudyReport { study, patient, date, time, zone, series: Vec::new() };
+            let at = Some(Clock::system().now().unix());
+            let report = StudyReport { study, patient, issuer, at, date, time, zone, series: Vec::new() };
             Growing { report, number: None, kept: false, began: now, last: now }
         });
         (growing.kept, growing.last) = (false, now);

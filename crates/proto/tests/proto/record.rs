@@ -144,8 +144,11 @@ fn an_answer_has_the_documented_form() {
     let bytes = [0x82, 0x82, 0, 2, 0x82, 0x19, 1, 31, 1];
     assert_eq!(answer(&refused), bytes);
     assert_eq!(Answer::read(&bytes).expect("read").collect::<Vec<_>>(), refused);
+    let later = [0x81, 0x82, 4, 3];
+    assert_eq!(answer(&[(4, Refusal::NoRoom)]), later);
+    assert_eq!(Answer::read(&later).expect("read").collect::<Vec<_>>(), [(4, Refusal::NoRoom)]);
     assert_eq!(Answer::read(&[0x80]).expect("read").count(), 0);
-    for (at, wrong) in [(0, 0x83), (1, 0x81), (3, 0), (3, 3), (7, 32)] {
+    for (at, wrong) in [(0, 0x83), (1, 0x81), (3, 0), (3, 4), (7, 32)] {
         let mut bytes = bytes;
         bytes[at] = wrong;
         assert!(Answer::read(&bytes).is_err(), "{at}");

@@ -17,8 +17,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Connections that read, for each database.
-const READERS: usize = 8;
+/// Connections that read, for each database: some more than those that long questions may have at once.
+const READERS: usize = 12;
 /// Statements that a session keeps prepared; there are far fewer different ones.
 const KEPT_STATEMENTS: usize = 512;
 

@@ -2,7 +2,6 @@
 
 use super::super::answer;
 use super::super::asking::{Asking, failed, too_late};
-use super::turns::Turn;
 use super::{place, sights};
 use crate::access::{Caller, Verb};
 use crate::audit::Note;
@@ -80,31 +79,28 @@ impl Asking {
     }
 }
 
-/// A file with the request for it, and its turn once it has one.
-type Fetched = (Reading, Arc<Asking>, Option<Turn>);
+/// A file with the request for it.
+type Fetched = (Reading, Arc<Asking>);
 
 impl Reading {
     /// What fails on the way breaks the answer off: nobody takes a part for the whole.
     fn response(self, asking: Arc<Asking>) -> Response {
-        let none: Option<Turn> = None;
-        answer::lines(Body::from_stream(try_unfold((self, asking, none), Self::next)))
+        answer::lines(Body::from_stream(try_unfold((self, asking), Self::next)))
     }
 
-    async fn next((mut reading, asking, mut turn): Fetched) -> io::Result<Option<(Bytes, Fetched)>> {
+    /// The next step. Between two steps it holds nothing of the store, however slowly its reader takes what was given.
+    async fn next((mut reading, asking): Fetched) -> io::Result<Option<(Bytes, Fetched)>> {
         let Some(after) = reading.after else { return Ok(None) };
-        if turn.is_none() {
-            turn = asking.door.clinical.exports().take(&reading.client).await;
-        }
         let same = Arc::clone(&asking);
-        let reads = asking.door.clinical.exports().read().await;
+        let turn = asking.door.clinical.exports().take(&reading.client).await;
         let read = spawn_blocking(move || same.lines(&mut reading, after).map(|lines| (lines, reading)));
         let (lines, reading) = read.await?.map_err(|why| {
             let why = why.code().as_str();
             tracing::info!(why, "a file of an export was broken off");
             io::Error::other(why)
         })?;
-        drop(reads);
-        Ok(Some((Bytes::from(lines), (reading, asking, turn))))
+        drop(turn);
+        Ok(Some((Bytes::from(lines), (reading, asking))))
     }
 }
 

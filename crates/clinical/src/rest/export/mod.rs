@@ -8,24 +8,21 @@
 //! | `wish` | what is asked |
 //! | `status` | how it is divided into files, and the manifest that names them |
 //! | `file` | one file |
-//! | `turns` | how many are fetched at once |
 
 mod file;
 mod status;
-mod turns;
 mod wish;
 
 pub(super) use file::file;
 pub(super) use status::{end, status};
-pub(crate) use turns::Turns;
 
 use super::answer;
 use super::asking::{Asking, absent, denied, insert, read_whole, store_failed};
 use crate::access::{Caller, Verb};
-use crate::kind::{Kind, Millis, Seq};
+use crate::kind::{Kind, Seq};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::{Handling, Plan};
-use crate::store::{Division, Export, File, Part, Sights, Wish};
+use crate::store::{Division, Export, File, NewExport, Part, Sights, Wish};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
@@ -34,6 +31,8 @@ use http::StatusCode;
 use http::header::CONTENT_LOCATION;
 use medlock_node::provider;
 
+/// Steps of files that are read at once, so that all others find readers, and those of one client among them.
+pub(crate) const READS: (usize, usize) = (3, 2);
 /// How long an export is there, in seconds.
 const LASTS: i64 = 86_400;
 
@@ -105,14 +104,12 @@ impl Asking {
         }
         let wish = self.wish(&caller, of_patients, asked).map_err(|why| self.refused(&note, why))?;
         let clinical = &self.door.clinical;
-        let (id, made) = (provider::random(), Millis(clinical.clock().unix_millis()));
-        let newest = clinical.records().newest().map_err(|error| store_failed(&error))?;
+        let id = provider::random();
         for kind in wish.kinds.iter().filter_map(|kind| Kind::numbered(*kind)) {
             self.noted(note.about(kind, None, None, Vec::new()))?;
         }
-        let (request, until) = (self.request(), made.0.div_euclid(1_000).saturating_add(LASTS));
         let division = Division { files: Vec::new(), open: first_file(&wish).map(|file| (file, 0)) };
-        let export = Export { id, client, request, wish, newest, made, until, step: 0, division };
+        let export = NewExport { id, client, request: self.request(), wish, lasts: LASTS, division };
         if !clinical.records().keep_export(export).map_err(|error| store_failed(&error))? {
             let text =
                 format!("there are as many exports as there may be: {} of one client", crate::store::EXPORTS_OF_ONE);

@@ -18,9 +18,6 @@ use std::time::{Duration, Instant};
 
 /// Resources of one file, at least, where there are more. It is fetched while a token lasts.
 const ROWS: u32 = 5_000;
-/// What was being written when an export was asked for has an earlier time and may be in none of its files, in milliseconds: a write
-/// waits no longer. The time that is told is earlier by so much, so that the next export has it.
-const UNDER_WAY: i64 = 60_000;
 /// How long it is divided for one question, and in how many steps at most.
 const WORKS: Duration = Duration::from_secs(1);
 const STEPS: u32 = 24;
@@ -43,7 +40,7 @@ impl Asking {
         let mut export = self.own_export(&client)?;
         // It takes its turn among the searches that may look at everything of a kind; without one it is asked for again.
         if export.division.open.is_some()
-            && let Some(_turn) = self.door.clinical.places().take(caller.leave())
+            && let Some(_turn) = self.door.clinical.places().take(caller.taker())
         {
             self.divide(&caller, &mut export)?;
         }
@@ -107,7 +104,7 @@ impl Asking {
             named.collect::<Vec<_>>()
         };
         json!({
-            "transactionTime": moment::written(Millis(export.made.0.saturating_sub(UNDER_WAY))),
+            "transactionTime": moment::written(export.made),
             "request": export.request,
             "requiresAccessToken": true,
             "output": files(false),

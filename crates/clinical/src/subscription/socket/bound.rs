@@ -8,12 +8,17 @@ use crate::access::{Caller, Verb};
 use crate::audit::Note;
 use crate::kind::{Id, Kind, Row, Seq};
 use medlock_store::Error;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// What is left at least of the time of a look for its second question.
+const LEAST: Duration = Duration::from_millis(50);
 
 /// A Subscription that a connection has bound.
 #[derive(Clone, Debug)]
 pub(super) struct Bound {
     pub(super) id: Id,
-    row: Row,
+    pub(super) row: Row,
     /// The last change that was looked at.
     pub(super) place: Seq,
 }
@@ -26,6 +31,10 @@ pub(super) enum Looked {
     Ping,
     /// It is told nothing any more.
     Ended,
+    /// It takes too long: it is looked for later.
+    Late,
+    /// The token of the connection has ended.
+    NoToken,
 }
 
 impl Clinical {
@@ -65,7 +74,7 @@ impl Clinical {
         Ok(told.ok().map(|told| (wanted, told)))
     }
 
-    /// Looks for what has changed and is wanted, up to `newest`, and moves on. Blocks.
+    /// Looks for what has changed and is wanted, up to `newest`, and moves on: as long as one search may take. Blocks.
     pub(super) fn look_for(
         &self,
         caller: &Caller,
@@ -73,22 +82,34 @@ impl Clinical {
         newest: Seq,
         origin: &str,
     ) -> Result<Looked, Error> {
-        let (records, limit) = (self.records(), self.settings().search_limit);
+        // It may have waited for its turn.
+        let Ok(caller) = self.gate().again(caller) else { return Ok(Looked::NoToken) };
+        let looked = self.look_in_time(&caller, bound, newest, origin);
+        let pauses = &self.sockets().pauses;
+        if let Err(Error::Late { .. }) = looked {
+            tracing::info!(subscription = %bound.id, "to look for what a subscriber asks for takes too long");
+            pauses.late(bound.row, Instant::now());
+            return Ok(Looked::Late);
+        }
+        pauses.in_time(bound.row);
+        looked
+    }
+
+    fn look_in_time(&self, caller: &Caller, bound: &mut Bound, newest: Seq, origin: &str) -> Result<Looked, Error> {
+        let (records, limit, began) = (self.records(), self.settings().search_limit, Instant::now());
         let Some((wanted, told)) = self.subscribed_by(caller, bound)? else { return Ok(Looked::Ended) };
         let Some(plan) = self.plan_of(&wanted) else { return Ok(Looked::Ended) };
         let changed = records.changed(&sights(&told), &plan, (bound.place, newest), limit)?;
-        let (mut patients, mut any, own) = (Vec::new(), false, sights(caller));
-        for (_, row) in &changed.found {
-            // The token of the connection may be good for less than the one that wrote the Subscription.
-            if let Some(stored) = records.wanted(&own, &plan, *row, limit)? {
-                patients.extend(stored.patient);
-                any = true;
-            }
-        }
+        // The token of the connection may be good for less than the one that wrote the Subscription.
+        let rows: Vec<Row> = changed.found.iter().map(|(_, row)| *row).collect();
+        let left = limit.saturating_sub(began.elapsed()).max(LEAST);
+        let found = records.patients_of_wanted(&sights(caller), &plan, &rows, left)?;
+        let any = !found.is_empty();
         if any {
+            let patients: BTreeSet<Row> = found.into_iter().flatten().collect();
             let note = Note::of(&told, Verb::Search, wanted.kind, origin.to_owned());
             let note = note.searching(&format!("ping Subscription/{}", bound.id));
-            if !self.audit().take(note.about(wanted.kind, None, None, patients)) {
+            if !self.audit().take(note.about(wanted.kind, None, None, patients.into_iter().collect())) {
                 // Nothing is told that cannot be audited: it is looked for again.
                 return Ok(Looked::Nothing);
             }

@@ -5,7 +5,7 @@ use super::bound::{Bound, Looked};
 use super::rooms::Place;
 use crate::Clinical;
 use crate::access::Caller;
-use crate::kind::{Id, Seq};
+use crate::kind::Id;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use medlock_store::Error;
 use std::sync::Arc;
@@ -103,15 +103,12 @@ impl Connection {
                     }
                 }
                 Event::Beat => {
-                    let beat = *beats.borrow_and_update();
-                    match self.beat(beat, opened).await {
-                        Ok(pings) => {
-                            for id in pings {
-                                say(socket, format!("ping {id}")).await?;
-                            }
-                        }
-                        Err(ended) => return Some(ended),
+                    let (beat, began) = (*beats.borrow_and_update(), Instant::now());
+                    if let Err(ended) = self.beat(beat, opened, socket).await {
+                        return ended;
                     }
+                    // What it said meanwhile was not heard yet.
+                    heard += began.elapsed();
                 }
                 Event::Quiet => {
                     if heard.elapsed() > QUIET * 2 {
@@ -154,27 +151,47 @@ impl Connection {
         Ok(ticket.subscription)
     }
 
-    /// Whose pings are due.
-    async fn beat(&mut self, beat: Beat, opened: Instant) -> Result<Vec<Id>, Ended> {
+    /// Tells what has changed. `Err`: why the connection is closed, or that the other side has left.
+    async fn beat(&mut self, beat: Beat, opened: Instant, socket: &mut WebSocket) -> Result<(), Option<Ended>> {
         if beat.ends {
-            return Err(STOPS);
+            return Err(Some(STOPS));
         }
         let Some(caller) = self.caller.clone() else {
-            return if opened.elapsed() > SHOWS { Err(NO_TICKET) } else { Ok(Vec::new()) };
+            return if opened.elapsed() > SHOWS { Err(Some(NO_TICKET)) } else { Ok(()) };
         };
         let again = self.ask(move |clinical| Ok(clinical.gate().again(&caller).ok())).await?;
         let caller = again.ok_or(NO_TOKEN)?;
+        let client = caller.subscriber(0).ok_or(NOT_OWN)?.client;
         self.caller = Some(caller.clone());
-        if self.bound.iter().all(|bound| bound.place >= beat.newest) {
-            return Ok(Vec::new());
+        let (mut place, had) = (0, !self.bound.is_empty());
+        while let Some(bound) = self.bound.get(place).cloned() {
+            place += 1;
+            if bound.place >= beat.newest || self.clinical.sockets().pauses.rests(bound.row, Instant::now()) {
+                continue;
+            }
+            let clinical = Arc::clone(&self.clinical);
+            let turn = clinical.looks().take(&client).await.ok_or(STOPS)?;
+            let (caller, origin, mut bound) = (caller.clone(), self.origin.clone(), bound);
+            let look = move |clinical: &Clinical| {
+                clinical.look_for(&caller, &mut bound, beat.newest, &origin).map(|looked| (looked, bound))
+            };
+            let (looked, bound) = self.ask(look).await?;
+            drop(turn);
+            match looked {
+                Looked::NoToken => return Err(Some(NO_TOKEN)),
+                Looked::Nothing | Looked::Late => {}
+                Looked::Ping => say(socket, format!("ping {}", bound.id)).await.ok_or(None)?,
+                Looked::Ended => {
+                    place -= 1;
+                    self.bound.remove(place);
+                    continue;
+                }
+            }
+            if let Some(own) = self.bound.get_mut(place - 1) {
+                *own = bound;
+            }
         }
-        let clinical = Arc::clone(&self.clinical);
-        let _turn = clinical.sockets().looks.acquire().await.map_err(|_| STOPS)?;
-        let (bound, origin) = (std::mem::take(&mut self.bound), self.origin.clone());
-        let looked = self.ask(move |clinical| clinical.look_for_all(&caller, bound, beat.newest, &origin)).await?;
-        let pings;
-        (self.bound, pings) = looked;
-        if self.bound.is_empty() { Err(UNBOUND) } else { Ok(pings) }
+        if had && self.bound.is_empty() { Err(Some(UNBOUND)) } else { Ok(()) }
     }
 
     async fn ask<T: Send + 'static>(
@@ -187,30 +204,6 @@ impl Connection {
             tracing::warn!(%error, "who is connected cannot be told now");
             AWAY
         })
-    }
-}
-
-impl Clinical {
-    /// Looks for what has changed for each; those that are still told, and whom a ping is due. Blocks.
-    fn look_for_all(
-        &self,
-        caller: &Caller,
-        all: Vec<Bound>,
-        newest: Seq,
-        origin: &str,
-    ) -> Result<(Vec<Bound>, Vec<Id>), Error> {
-        let (mut left, mut pings) = (Vec::new(), Vec::new());
-        for mut bound in all {
-            if bound.place < newest {
-                match self.look_for(caller, &mut bound, newest, origin)? {
-                    Looked::Nothing => {}
-                    Looked::Ping => pings.push(bound.id),
-                    Looked::Ended => continue,
-                }
-            }
-            left.push(bound);
-        }
-        Ok((left, pings))
     }
 }
 

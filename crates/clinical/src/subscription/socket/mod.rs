@@ -8,11 +8,13 @@
 //! | --- | --- |
 //! | `connection` | one client, from its first word to the last |
 //! | `bound` | what it is told |
+//! | `pauses` | whose criteria cost too much |
 //! | `rooms` | how many are connected |
 //! | `ticket` | by which software in a browser connects |
 
 mod bound;
 mod connection;
+mod pauses;
 mod rooms;
 mod ticket;
 
@@ -23,15 +25,14 @@ pub(crate) use ticket::LASTS as TICKET_LASTS;
 use crate::Clinical;
 use crate::kind::Seq;
 use medlock_node::stop::Stop;
+use pauses::Pauses;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 /// How often who is connected is looked at.
 const BEAT: Duration = Duration::from_millis(500);
-/// Connections that look for what has changed at once: the others find readers.
-const LOOKS: usize = 4;
 
 /// What those who are connected follow.
 #[derive(Clone, Copy, Debug)]
@@ -46,13 +47,13 @@ struct Beat {
 pub(crate) struct Sockets {
     beats: watch::Sender<Beat>,
     rooms: Arc<Rooms>,
-    looks: Semaphore,
+    pauses: Pauses,
 }
 
 impl Sockets {
     pub(crate) fn new() -> Self {
         let (beats, _) = watch::channel(Beat { newest: Seq(0), ends: false });
-        Self { beats, rooms: Arc::default(), looks: Semaphore::new(LOOKS) }
+        Self { beats, rooms: Arc::default(), pauses: Pauses::default() }
     }
 
     /// Room for a client, or for who is none yet; `None`: there is none.

@@ -98,6 +98,7 @@ fn data_set() -> Vec<u8> {
     set.extend(implicit(0x0008_1140, &[0; 300]));
     set.extend(implicit(0x0010_0010, b"Nobody^Here "));
     set.extend(implicit(PATIENT_ID, b"P-17"));
+    set.extend(implicit(ISSUER, b"Clinic "));
     set.extend(implicit(STUDY, b"1.2.3\0"));
     set.extend(implicit(SERIES, b"1.2.3.5\0"));
     set.extend(implicit(0x7fe0_0010, &[7; 5000]));
@@ -155,6 +156,7 @@ fn expected_instance() -> Instance {
         sop_class: Uid::from_field(CT.as_bytes()),
         sop_instance: Uid::from_field(b"1.2.3.4"),
         patient: Some(patient_id(b"P-17")),
+        issuer: issuer(b"Clinic"),
         study: Uid::from_field(b"1.2.3"),
         series: Uid::from_field(b"1.2.3.5"),
         modality: short(b"CT"),

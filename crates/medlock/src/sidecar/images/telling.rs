@@ -4,7 +4,7 @@ use super::Waiting;
 use crate::Failure;
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use medlock_clinical::intake::STUDIES;
+use medlock_clinical::intake::{NO_RECORDS, STUDIES, TOO_LATE};
 use medlock_node::http::Client;
 use medlock_node::stop::Stop;
 use serde::Deserialize;
@@ -34,6 +34,8 @@ enum Answer {
     NoRecords,
     /// It does not take it.
     Refused(Told),
+    /// It never will.
+    Never,
     /// It is away, or busy.
     Away(Failure),
 }
@@ -95,6 +97,10 @@ pub(in crate::sidecar) async fn tell(waiting: Arc<Waiting>, client: Client, mut 
                 tracing::debug!(report = number, "the hub keeps no records");
                 waiting.remove(number)
             }
+            Answer::Never => {
+                tracing::error!(report = number, "the hub never takes word of these images: it is not told again");
+                waiting.remove(number)
+            }
             // The text may name the patient, as the file does.
             Answer::Refused(Told { code }) => Err(code.into()),
             Answer::Away(why) => {
@@ -131,13 +137,20 @@ async fn told(waiting: &Waiting, number: u64, client: &Client) -> Answer {
 fn understood(answer: &Response<Bytes>) -> Answer {
     match answer.status() {
         status if status.is_success() => Answer::Kept,
-        StatusCode::NOT_FOUND => Answer::NoRecords,
         status => {
             let told: Option<Told> = serde_json::from_slice(answer.body()).ok();
+            let says = |code: &str| told.as_ref().is_some_and(|told| told.code == code);
             let is_away = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
             // That others change this one study all the time is no reason to tell of no other.
-            if is_away && told.as_ref().is_none_or(|told| told.code != BUSY) {
+            if is_away && !says(BUSY) {
                 return Answer::Away(format!("the hub answers {status}").into());
+            }
+            // Anything else may answer that there is no such address: a hub of before, or what stands in front of it.
+            if status == StatusCode::NOT_FOUND && says(NO_RECORDS) {
+                return Answer::NoRecords;
+            }
+            if says(TOO_LATE) {
+                return Answer::Never;
             }
             Answer::Refused(told.unwrap_or_else(|| Told { code: status.to_string() }))
         }
@@ -148,17 +161,28 @@ fn understood(answer: &Response<Bytes>) -> Answer {
 mod tests {
     use super::*;
 
+    fn answer(status: u16, code: &str) -> Answer {
+        let body = Bytes::from(format!("{{\"code\":\"{code}\",\"text\":\"-\"}}"));
+        understood(&Response::builder().status(status).body(body).expect("an answer"))
+    }
+
     /// Shows REQ-INTAKE-58.
     #[test]
     fn one_study_that_is_always_changed_holds_up_no_other() {
-        let answer = |status: u16, code: &str| {
-            let body = Bytes::from(format!("{{\"code\":\"{code}\",\"text\":\"-\"}}"));
-            understood(&Response::builder().status(status).body(body).expect("an answer"))
-        };
         assert!(matches!(answer(503, "intake-busy"), Answer::Refused(_)));
         assert!(matches!(answer(503, "intake-store"), Answer::Away(_)));
         assert!(matches!(answer(429, "intake-too-much"), Answer::Away(_)));
         assert!(matches!(answer(422, "intake-no-patient"), Answer::Refused(_)));
         assert!(matches!(answer(204, ""), Answer::Kept));
+    }
+
+    /// Shows REQ-INTAKE-61, REQ-INTAKE-62.
+    #[test]
+    fn only_what_the_hub_says_it_never_takes_is_forgotten() {
+        assert!(matches!(answer(422, "intake-too-late"), Answer::Never));
+        assert!(matches!(answer(404, "no-records"), Answer::NoRecords));
+        assert!(matches!(answer(404, ""), Answer::Refused(_)), "a proxy's, or an older hub's");
+        assert!(matches!(answer(422, "no-records"), Answer::Refused(_)));
+        assert!(matches!(answer(503, "intake-store"), Answer::Away(_)));
     }
 }

@@ -130,10 +130,17 @@ impl Outbox {
         self.under_way = None;
     }
 
-    /// The hub has answered these: they go, and nothing that came meanwhile.
-    pub(super) fn reported(&mut self, sent: &Sent) -> Result<(), String> {
+    /// The hub has answered these: they go, and nothing that came meanwhile; but those at these places among them, for which it has no room
+    /// yet, come again behind all others.
+    pub(super) fn reported(&mut self, sent: &Sent, again: &[u16]) -> Result<(), String> {
         self.under_way = None;
-        self.waiting.retain(|(place, _)| *place > sent.upto);
+        for place in 0..=u16::MAX {
+            let Some((_, record)) = self.waiting.pop_front_if(|(place, _)| *place <= sent.upto) else { break };
+            if again.contains(&place) {
+                self.waiting.push_back((self.place, record));
+                self.place += 1;
+            }
+        }
         self.lost.readings -= sent.lost.readings;
         self.lost.deliveries -= sent.lost.deliveries;
         self.write()
@@ -209,7 +216,7 @@ mod tests {
         let mut outbox = Outbox::open(folder.path()).unwrap();
         assert_eq!((numbers(&mut outbox), outbox.incarnation), ((vec![0, 1, 2], vec![]), life));
         let (sent, _) = outbox.oldest().unwrap();
-        outbox.reported(&sent).unwrap();
+        outbox.reported(&sent, &[]).unwrap();
         let mut outbox = Outbox::open(folder.path()).unwrap();
         assert_eq!(outbox.oldest(), None);
         outbox.reading(reading(3)).unwrap();
@@ -232,7 +239,7 @@ mod tests {
         assert_eq!(sent.count, 100);
         (288..298).for_each(|ticks| outbox.reading(reading(ticks)).unwrap());
         outbox.delivery(dose(1)).unwrap();
-        outbox.reported(&sent).unwrap();
+        outbox.reported(&sent, &[]).unwrap();
         // What is on its way stays; of the others the oldest went, and the next report says how many.
         assert_eq!(numbers(&mut outbox).0, (111..211).collect::<Vec<_>>());
         assert_eq!((outbox.waiting.len(), lost(&mut outbox)), (188, (11, 0)));
@@ -240,8 +247,25 @@ mod tests {
         let (sent, _) = outbox.oldest().unwrap();
         outbox.unanswered();
         assert_eq!(outbox.oldest().unwrap().0, sent);
-        outbox.reported(&sent).unwrap();
+        outbox.reported(&sent, &[]).unwrap();
         assert_eq!((outbox.waiting.len(), lost(&mut outbox)), (88, (0, 0)), "it is told once it was answered");
+    }
+
+    /// Shows REQ-INTAKE-64: what the hub has no room for yet holds up nothing: it comes again behind all that came meanwhile.
+    #[test]
+    fn what_has_no_room_at_the_hub_comes_again_behind_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::open(folder.path()).unwrap();
+        (0..3).for_each(|counter| outbox.delivery(dose(counter)).unwrap());
+        let (sent, _) = outbox.oldest().unwrap();
+        outbox.delivery(dose(3)).unwrap();
+        outbox.reported(&sent, &[0, 2]).unwrap();
+        assert_eq!(numbers(&mut outbox).1, [3, 0, 2]);
+        let mut outbox = Outbox::open(folder.path()).unwrap();
+        assert_eq!(numbers(&mut outbox).1, [3, 0, 2]);
+        let (sent, _) = outbox.oldest().unwrap();
+        outbox.reported(&sent, &[]).unwrap();
+        assert_eq!(outbox.oldest(), None);
     }
 
     /// Shows REQ-INTAKE-32: no dose goes for a reading, what goes is counted, and the count survives a restart.

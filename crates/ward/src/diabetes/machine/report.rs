@@ -6,7 +6,7 @@ use super::rig::{Rig, say};
 use super::words::Said;
 use medlock_device::platform::Ticks;
 use medlock_device::{Address, CallId, Event, Method, Peer, Resource, Status};
-use medlock_proto::record::Answer;
+use medlock_proto::record::{Answer, Refusal};
 
 /// How long to wait, in ticks, before the hub is asked again.
 const ASK_AGAIN_MILLIS: u64 = 10_000;
@@ -84,7 +84,8 @@ impl Rig<'_> {
         true
     }
 
-    /// The hub has them, but for those that it names: it will never take those, so they are told, and hold up no others.
+    /// The hub has them, but for those that it names: it will never take those, so they are told, and hold up no others. For some it has no
+    /// room until somebody says whose they were: they come again behind the others.
     fn reported(&mut self, peer: Peer, sent: &Sent, answer: &[u8]) {
         let refused: Vec<_> = match Answer::read(answer) {
             Ok(answer) => answer.collect(),
@@ -93,11 +94,16 @@ impl Rig<'_> {
         for (_, why) in &refused {
             say(&Said::RecordRefused { why: why.code().to_owned() });
         }
-        if let Err(why) = self.outbox.reported(sent) {
+        let later = refused.iter().filter(|(_, why)| *why == Refusal::NoRoom);
+        let later: Vec<u16> = later.map(|(place, _)| *place).collect();
+        if let Err(why) = self.outbox.reported(sent, &later) {
             return self.end_report(Some(why));
         }
         if let Some(report) = &mut self.report {
             report.reported += sent.count.saturating_sub(refused.len());
+        }
+        if later.len() == sent.count {
+            return self.rest_report(Refusal::NoRoom.code().to_owned());
         }
         self.report_oldest(peer);
     }
