@@ -1,8 +1,9 @@
-//! SMART scopes, version 2: `system/Observation.crs`, `patient/*.rs`, `openid`.
+//! SMART scopes, version 2: `system/Observation.crs`, `patient/*.rs`, `patient/Observation.rs?category=laboratory`, `openid`.
 
-use crate::access::{Reach, Right, Verb, Verbs, names_its_device};
+use crate::access::{Constraint, Reach, Right, Verb, Verbs, names_its_device};
 use crate::kind::{Kind, Row};
 use std::fmt;
+use std::sync::Arc;
 
 /// Scopes of one request, at most.
 const MOST: usize = 64;
@@ -32,8 +33,8 @@ impl Whose {
     }
 }
 
-/// What a scope asks: verbs on a kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a scope asks: verbs on a kind, or on those of it alone of which something holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// In whose name.
     pub whose: Whose,
@@ -41,6 +42,8 @@ pub struct Scope {
     pub kind: Option<Kind>,
     /// What may be done.
     pub verbs: Verbs,
+    /// What has to hold of a resource of the kind; none has to of all kinds.
+    pub only: Option<Arc<Constraint>>,
 }
 
 /// A scope that names no kind of resource.
@@ -135,9 +138,9 @@ impl Scopes {
             }
             return true;
         }
-        let scope = Scope::read(text);
-        self.resources.extend(scope);
-        scope.is_some()
+        let Some(scope) = Scope::read(text) else { return false };
+        self.resources.push(scope);
+        true
     }
 
     /// Whether nothing is left that names resources.
@@ -177,18 +180,18 @@ impl Scopes {
         let own = self.resources.iter().filter(|scope| scope.whose == Whose::System);
         let each = own.flat_map(|scope| {
             let of = kinds.iter().copied().filter(move |kind| scope.kind.is_none_or(|of| of == *kind));
-            of.map(move |kind| (kind, scope.verbs))
+            of.map(move |kind| (kind, scope))
         });
         let mut left: Vec<Scope> = Vec::new();
-        for (kind, verbs) in each {
-            let before = left.iter().position(|scope| scope.kind == Some(kind));
-            let held = before.and_then(|place| left.get(place)).map_or(Verbs::default(), |scope| scope.verbs);
+        for (kind, scope) in each {
+            let before = left.iter().position(|left| left.kind == Some(kind) && left.only == scope.only);
+            let held = before.and_then(|place| left.get(place)).map_or(Verbs::default(), |left| left.verbs);
             let verbs = Verbs::of(
-                Verb::ALL.into_iter().filter(|verb| held.has(*verb) || verbs.has(*verb) && allowed(*verb, kind)),
+                Verb::ALL.into_iter().filter(|verb| held.has(*verb) || scope.verbs.has(*verb) && allowed(*verb, kind)),
             );
             match before.and_then(|place| left.get_mut(place)) {
-                Some(scope) => scope.verbs = verbs,
-                None if !verbs.is_empty() => left.push(Scope { whose: Whose::System, kind: Some(kind), verbs }),
+                Some(left) => left.verbs = verbs,
+                None if !verbs.is_empty() => left.push(Scope { kind: Some(kind), verbs, ..scope.clone() }),
                 None => {}
             }
         }
@@ -196,24 +199,26 @@ impl Scopes {
     }
 
     /// What of these is within `limit`, each as it was asked, with the verbs that are left of it. One for all kinds becomes one
-    /// for each kind of `kinds` that the limit names.
+    /// for each kind of `kinds` that the limit names. What the limit gives of some resources alone, it gives to who asks for no
+    /// others.
     #[must_use]
     pub fn within(&self, limit: &Self, kinds: &[Kind]) -> Self {
-        let verbs_of = |whose: Whose, kind: Option<Kind>| {
-            let wide = limit.resources.iter().filter(move |of| of.whose == whose);
+        let verbs_of = |asked: &Scope, kind: Option<Kind>| {
+            let wide = limit.resources.iter().filter(move |of| of.whose == asked.whose);
             let wide = wide.filter(move |of| of.kind.is_none() || kind.is_some() && of.kind == kind);
+            let wide = wide.filter(|of| asked.asks_no_more_than(of));
             Verbs::of(Verb::ALL.into_iter().filter(|verb| wide.clone().any(|of| of.verbs.has(*verb))))
         };
         let mut left = Self { resources: Vec::new(), words: Vec::new() };
         for scope in &self.resources {
-            let every = verbs_of(scope.whose, None);
+            let every = verbs_of(scope, None);
             let whole = scope.kind.is_some() || scope.verbs.iter().all(|verb| every.has(verb));
             let of: Vec<Option<Kind>> =
                 if whole { vec![scope.kind] } else { kinds.iter().copied().map(Some).collect() };
             for kind in of.into_iter().filter(|kind| kind.is_none_or(|kind| kinds.contains(&kind))) {
-                let allowed = verbs_of(scope.whose, kind);
+                let allowed = verbs_of(scope, kind);
                 let verbs = Verbs::of(scope.verbs.iter().filter(|verb| allowed.has(*verb)));
-                let one = Scope { kind, verbs, ..*scope };
+                let one = Scope { kind, verbs, ..scope.clone() };
                 if !verbs.is_empty() && !left.resources.contains(&one) {
                     left.resources.push(one);
                 }
@@ -242,7 +247,7 @@ impl Scopes {
     /// What of these software may have in its own name.
     #[must_use]
     pub fn of_software(&self) -> Self {
-        let own = self.resources.iter().copied().filter(|scope| scope.whose == Whose::System);
+        let own = self.resources.iter().filter(|scope| scope.whose == Whose::System).cloned();
         let words = self.words.iter().copied().filter(|word| *word == Word::Opens);
         Self { resources: own.collect(), words: words.collect() }
     }
@@ -250,7 +255,7 @@ impl Scopes {
     /// What of these a person may let software have.
     #[must_use]
     pub fn of_people(&self) -> Self {
-        let theirs = self.resources.iter().copied().filter(|scope| scope.whose != Whose::System);
+        let theirs = self.resources.iter().filter(|scope| scope.whose != Whose::System).cloned();
         Self { resources: theirs.collect(), words: self.words.clone() }.without(Word::Opens)
     }
 
@@ -259,7 +264,7 @@ impl Scopes {
     pub fn chosen(&self, chosen: &[String]) -> Self {
         let is_chosen = |text: String| chosen.contains(&text);
         Self {
-            resources: self.resources.iter().copied().filter(|scope| is_chosen(scope.to_string())).collect(),
+            resources: self.resources.iter().filter(|scope| is_chosen(scope.to_string())).cloned().collect(),
             words: self.words.iter().copied().filter(|word| is_chosen(word.name().to_owned())).collect(),
         }
     }
@@ -300,7 +305,7 @@ impl Scopes {
         let rights = each.filter_map(|(scope, kind)| {
             let (reach, most) = reach(scope.whose, kind)?;
             let verbs = Verbs::of(scope.verbs.iter().filter(|verb| most.has(*verb)));
-            Some(Right { kind, verbs, reach })
+            Some(Right { kind, verbs, reach, only: scope.only.clone() })
         });
         rights.filter(|right| !right.verbs.is_empty()).collect()
     }
@@ -321,8 +326,15 @@ impl Scope {
     fn read(text: &str) -> Option<Self> {
         let (whose, rest) = text.split_once('/')?;
         let whose = Whose::ALL.into_iter().find(|one| one.name() == whose)?;
+        let (rest, only) = rest.split_once('?').map_or((rest, None), |(rest, only)| (rest, Some(only)));
         let (kind, verbs) = rest.split_once('.')?;
         let kind = if kind == "*" { None } else { Some(Kind::named(kind)?) };
+        // What all kinds have in common says little of any of them.
+        let only = only.map(|only| Constraint::read(kind?, only).map(Arc::new));
+        let only = match only {
+            Some(only) => Some(only?),
+            None => None,
+        };
         let verbs = match verbs {
             "read" => "rs",
             "write" => "cud",
@@ -333,14 +345,24 @@ impl Scope {
         let mut left = Verb::ALL.into_iter();
         let verbs: Option<Vec<Verb>> = verbs.chars().map(|letter| left.find(|verb| verb.letter() == letter)).collect();
         let verbs = Verbs::of(verbs?);
-        (!verbs.is_empty()).then_some(Self { whose, kind, verbs })
+        (!verbs.is_empty()).then_some(Self { whose, kind, verbs, only })
+    }
+
+    /// Whether what it asks of a resource besides its kind leaves no more than what `wide` asks.
+    fn asks_no_more_than(&self, wide: &Self) -> bool {
+        match (&self.only, &wide.only) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(own), Some(wide)) => own.is_within(wide),
+        }
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let letters: String = self.verbs.iter().map(Verb::letter).collect();
-        write!(f, "{}/{}.{letters}", self.whose.name(), self.kind.map_or("*", Kind::name))
+        write!(f, "{}/{}.{letters}", self.whose.name(), self.kind.map_or("*", Kind::name))?;
+        self.only.as_ref().map_or(Ok(()), |only| write!(f, "?{only}"))
     }
 }
 
@@ -372,6 +394,7 @@ mod tests {
             ("system/Patient.*", "system/Patient.cruds"),
             ("patient/Observation.rs openid user/*.r openid", "openid patient/Observation.rs user/*.r"),
             ("launch/patient offline_access fhirUser", "launch/patient offline_access fhirUser"),
+            ("patient/Observation.read?code=b,a&category=s%7Cx", "patient/Observation.rs?category=s|x&code=a,b"),
             ("", ""),
         ] {
             assert_eq!(Scopes::read(text).map(|scopes| scopes.to_string()), Ok(written.to_owned()), "{text}");
@@ -384,7 +407,12 @@ mod tests {
             "system/Observation.sr",
             "system/Observation.rr",
             "system/Encounter.r",
-            "system/Observation.rs?category=x",
+            "system/Observation.rs?",
+            "system/Observation.rs?colour=x",
+            "system/Observation.rs?category:not=x",
+            "system/*.rs?_tag=x",
+            "system/Patient.rs?category=x",
+            "system/Observation?category=x",
             "system/observation.r",
             "System/Observation.r",
             "system/Observation.x",
@@ -405,6 +433,11 @@ mod tests {
         });
         assert_eq!(left.to_string(), "system/Patient.r system/Observation.crus");
         assert!(asked.narrowed(&[Kind::PATIENT], |_, _| false).is_empty());
+        let asked = read("system/Observation.r?code=a system/Observation.s?code=a system/Observation.c system/*.s");
+        assert_eq!(
+            asked.narrowed(&[Kind::OBSERVATION], |_, _| true).to_string(),
+            "system/Observation.rs?code=a system/Observation.cs"
+        );
     }
 
     /// Shows REQ-SMART-31: nothing is given beyond what the client is registered for.
@@ -419,6 +452,25 @@ mod tests {
             ("user/Observation.rs", "patient/*.rs", ""),
             ("system/Device.rs", "system/*.rs", ""),
             ("offline_access", "openid", ""),
+            // What is constrained is within what is not, and within what asks less of a resource; what is not is within neither.
+            (
+                "patient/Observation.rs?category=a",
+                "patient/*.r patient/Observation.s",
+                "patient/Observation.rs?category=a",
+            ),
+            ("patient/Observation.rs", "patient/Observation.rs?category=a", ""),
+            ("patient/*.rs", "patient/Observation.rs?category=a patient/Patient.r", "patient/Patient.r"),
+            (
+                "patient/Observation.crs?category=a&code=b",
+                "patient/Observation.rs?category=a,c",
+                "patient/Observation.rs?category=a&code=b",
+            ),
+            ("patient/Observation.rs?category=a,b", "patient/Observation.rs?category=a", ""),
+            (
+                "patient/Observation.rs?category=a",
+                "patient/Observation.r?category=a patient/Observation.s?category=b",
+                "patient/Observation.r?category=a",
+            ),
         ] {
             assert_eq!(read(asked).within(&read(registered), &kinds).to_string(), given, "{asked} of {registered}");
         }
@@ -429,7 +481,8 @@ mod tests {
     fn rights_of_a_person_end_at_the_patient() {
         let (patient, all) = (Some(Row(7)), None);
         let rights = |text: &str, patient, person| read(text).rights_of_person(patient, person);
-        let one = |kind, verbs: &[Verb], reach| Right { kind, verbs: Verbs::of(verbs.iter().copied()), reach };
+        let one =
+            |kind, verbs: &[Verb], reach| Right { kind, verbs: Verbs::of(verbs.iter().copied()), reach, only: None };
         assert_eq!(
             rights("patient/Observation.r", patient, patient),
             [one(Kind::OBSERVATION, &[Verb::Read], Reach::Patient(Row(7)))]

@@ -211,7 +211,7 @@ mod tests {
 
     /// How SQLite would look for what `query` asks.
     fn way(records: &Records, reach: Reach, query: &str) -> Vec<String> {
-        let right = Right { kind: Kind::OBSERVATION, verbs: Verbs::of([Verb::Search]), reach };
+        let right = Right { kind: Kind::OBSERVATION, verbs: Verbs::of([Verb::Search]), reach, only: None };
         let sight = Sight::new([right].into_iter());
         let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         let terms = Terms { handling: Handling::Strict, most: 50, bases: &[] };
