@@ -39,7 +39,9 @@ impl Constraint {
             values.dedup();
             // An escape of which nothing follows would take the comma behind it.
             let is_whole = query::values_of(&values.join(",")) == values;
-            if parameters.len() >= PARAMETERS || values.len() > VALUES || !is_whole {
+            // A person is asked with these words: they are told as they are, and are no sentences.
+            let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+            if parameters.len() >= PARAMETERS || values.len() > VALUES || !is_whole || !is_plain {
                 return None;
             }
             parameters.push((name.into_owned(), values));
@@ -135,7 +137,7 @@ mod tests {
             ("category=http%3A%2F%2Fx%7Claboratory", "category=http://x|laboratory"),
             ("code=b,a,b&category=x&code=a,b", "category=x&code=a,b"),
             ("code=a&code=b", "code=a&code=b"),
-            ("code=a+b%26c%25%22%5C,d", "code=a%20b%26c%25%22%5C,d"),
+            ("code=a%26c%25%22%5C,d%2B", "code=a%26c%25%22%5C,d%2B"),
             ("&status=final&", "status=final"),
             ("_security=R", "_security=R"),
             ("identifier=s%7Cv", "identifier=s|v"),
@@ -161,6 +163,10 @@ mod tests {
             "category=a,",
             "category=a|b|c",
             "category=b,a\\",
+            "category=a+and+nothing+else",
+            "category=%C3%A4",
+            "category=%FF",
+            "category=%00",
             "colour=red",
             "category:not=laboratory",
             "category:missing=true",

@@ -3,7 +3,7 @@
 
 use crate::backend::Backend;
 use crate::fixture::{Answer, Device, House, device, patient};
-use crate::people::token;
+use crate::people::{Browser, query, token};
 use http::{Request, StatusCode};
 use medlock_trust::Role;
 use serde_json::{Value, json};
@@ -415,4 +415,91 @@ async fn software_in_its_own_name_gets_what_it_is_registered_for() {
         let given = device.ask_token("system/Observation.rs?code=b,a&category=x").await;
         assert_eq!(given.body["scope"], "system/Observation.rs?category=x&code=a,b");
     }
+}
+
+/// Shows REQ-SMART-141, REQ-SMART-142: a person is asked in plain words and may leave a part; the token's answer, its introspection and each
+/// refreshed one say what is left, and a refresh widens nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_lets_an_app_have_a_part() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let code = house.account("anna", &format!("Patient/{}", ward.patient)).await;
+        let app = house.app("secret", json!({ "scopes": "launch/patient offline_access patient/*.cruds" })).await;
+        let signs = format!("patient/Observation.rs?category={CATEGORY}|vital-signs");
+        let results = format!("patient/Observation.rs?category={CATEGORY}|laboratory&status=final");
+        let asked = format!("launch/patient offline_access {signs} {results}");
+        let mut browser = Browser::new(&house);
+        let page = browser.sign_in(&query(&app.id, &[("scope", &asked)]), ("anna", &code)).await;
+        for words in [
+            "read observations of category vital-signs of this patient",
+            "of category laboratory and of status final of this patient",
+        ] {
+            assert!(page.text.contains(words), "{words}: {page:?}");
+        }
+        let ticket = page.hidden("ticket");
+        let some = [
+            ("ticket", &*ticket),
+            ("decision", "allow"),
+            ("scope", &signs),
+            ("scope", "offline_access"),
+            ("scope", "patient/Observation.rs"),
+        ];
+        let sent = browser.post("/auth/consent", &some).await;
+        let given = app.exchange(&house, &sent.parameter("code"), &[]).await;
+        assert_eq!(given.body["scope"], format!("launch/patient offline_access {signs}"), "{given:?}");
+        let access = token(&given, "access_token");
+        let told = app.ask(&house, "/auth/introspect", &[("token", &access)]).await;
+        assert_eq!(told.body["scope"], given.body["scope"], "{told:?}");
+        assert_eq!(house.read(&access, "Observation").await.found(), std::slice::from_ref(&ward.vital));
+        let hidden = house.read(&access, &format!("Observation/{}", ward.result)).await;
+        assert_eq!((hidden.status, hidden.code()), (StatusCode::NOT_FOUND, "fhir-not-found"));
+        let everything = house.read(&access, &format!("Patient/{}/$everything", ward.patient)).await.body.to_string();
+        assert!(!everything.contains(&ward.result), "{everything}");
+
+        let mut refresh = token(&given, "refresh_token");
+        for wider in [
+            "patient/Observation.rs",
+            "patient/Observation.rs?category=vital-signs,laboratory",
+            &results,
+            "patient/*.r",
+        ] {
+            let refused = app.refresh(&house, &refresh, &[("scope", wider)]).await;
+            assert_eq!(
+                (refused.status, &refused.body["error"]),
+                (StatusCode::BAD_REQUEST, &json!("invalid_scope")),
+                "{wider}"
+            );
+        }
+        for narrower in
+            [format!("{signs}&status=final"), format!("patient/Observation.r?category={CATEGORY}|vital-signs")]
+        {
+            let refreshed = app.refresh(&house, &refresh, &[("scope", &narrower)]).await;
+            assert_eq!(refreshed.body["scope"], narrower.as_str(), "{refreshed:?}");
+            refresh = token(&refreshed, "refresh_token");
+        }
+        let refreshed = app.refresh(&house, &refresh, &[]).await;
+        assert_eq!(refreshed.body["scope"], given.body["scope"], "{refreshed:?}");
+        let found = house.read(&token(&refreshed, "access_token"), "Observation").await.found();
+        assert_eq!(found, std::slice::from_ref(&ward.vital));
+    }
+}
+
+/// Shows REQ-SMART-143: discovery and the CapabilityStatement say that there are such scopes; each that is told can be asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_asked_is_told() {
+    let house = House::new();
+    let told = house.read("", ".well-known/smart-configuration").await.body;
+    assert!(told["capabilities"].as_array().expect("capabilities").contains(&json!("permission-v2")));
+    let scopes = told["scopes_supported"].as_array().expect("scopes");
+    for category in ["social-history", "laboratory", "survey", "vital-signs"] {
+        for whose in ["patient", "user", "system"] {
+            let scope = format!("{whose}/Observation.rs?category={CATEGORY}|{category}");
+            assert!(scopes.contains(&json!(scope)), "{scope}");
+        }
+    }
+    let all: Vec<&str> = scopes.iter().filter_map(Value::as_str).filter(|scope| scope.contains('?')).collect();
+    let app = house.app("secret", json!({ "scopes": all.join(" ") })).await;
+    assert!(app.secret.is_some());
+    let statement = house.read("", "metadata").await.body["rest"][0]["documentation"].to_string();
+    assert!(statement.contains("patient/Observation.rs?category=laboratory"), "{statement}");
 }
