@@ -109,13 +109,7 @@ impl Scopes {
     /// # Errors
     /// [`ScopeError`].
     pub fn read(text: &str) -> Result<Self, ScopeError> {
-        let mut scopes = Self::default();
-        for word in words(text)? {
-            if !scopes.take(word) {
-                return Err(ScopeError::Unknown(word.to_owned()));
-            }
-        }
-        Ok(scopes)
+        Self::all_of(words(text)?)
     }
 
     /// The same, without those that are not served: software asks everywhere for all it could use, and is told what it got
@@ -127,6 +121,24 @@ impl Scopes {
         let mut scopes = Self::default();
         for word in words(text)? {
             scopes.take(word);
+        }
+        Ok(scopes)
+    }
+
+    /// Reads what was kept: in its own form it may be longer than what was asked.
+    ///
+    /// # Errors
+    /// [`ScopeError::Unknown`].
+    pub fn of_kept(text: &str) -> Result<Self, ScopeError> {
+        Self::all_of(text.split(' ').filter(|word| !word.is_empty()))
+    }
+
+    fn all_of<'t>(words: impl Iterator<Item = &'t str>) -> Result<Self, ScopeError> {
+        let mut scopes = Self::default();
+        for word in words {
+            if !scopes.take(word) {
+                return Err(ScopeError::Unknown(word.to_owned()));
+            }
         }
         Ok(scopes)
     }
@@ -199,33 +211,39 @@ impl Scopes {
     }
 
     /// What of these is within `limit`, each as it was asked, with the verbs that are left of it. One for all kinds becomes one
-    /// for each kind of `kinds` that the limit names. What the limit gives of some resources alone, it gives to who asks for no
-    /// others.
+    /// for each kind of `kinds` that the limit names; of one for more resources than the limit gives, its part is left.
     #[must_use]
     pub fn within(&self, limit: &Self, kinds: &[Kind]) -> Self {
-        let verbs_of = |asked: &Scope, kind: Option<Kind>| {
-            let wide = limit.resources.iter().filter(move |of| of.whose == asked.whose);
-            let wide = wide.filter(move |of| of.kind.is_none() || kind.is_some() && of.kind == kind);
-            let wide = wide.filter(|of| asked.asks_no_more_than(of));
-            Verbs::of(Verb::ALL.into_iter().filter(|verb| wide.clone().any(|of| of.verbs.has(*verb))))
-        };
         let mut left = Self { resources: Vec::new(), words: Vec::new() };
         for scope in &self.resources {
-            let every = verbs_of(scope, None);
-            let whole = scope.kind.is_some() || scope.verbs.iter().all(|verb| every.has(verb));
-            let of: Vec<Option<Kind>> =
+            let of = |kind: Option<Kind>| {
+                let wide = limit.resources.iter().filter(|wide| wide.whose == scope.whose);
+                wide.filter(move |wide| wide.kind.is_none() || kind.is_some() && wide.kind == kind)
+            };
+            let verbs_of = |kind: Option<Kind>| {
+                let wide = of(kind).filter(|wide| scope.asks_no_more_than(wide));
+                Verbs::of(scope.verbs.iter().filter(|verb| wide.clone().any(|wide| wide.verbs.has(*verb))))
+            };
+            let whole = scope.kind.is_some() || verbs_of(None) == scope.verbs;
+            let each: Vec<Option<Kind>> =
                 if whole { vec![scope.kind] } else { kinds.iter().copied().map(Some).collect() };
-            for kind in of.into_iter().filter(|kind| kind.is_none_or(|kind| kinds.contains(&kind))) {
-                let allowed = verbs_of(scope, kind);
-                let verbs = Verbs::of(scope.verbs.iter().filter(|verb| allowed.has(*verb)));
-                let one = Scope { kind, verbs, ..scope.clone() };
-                if !verbs.is_empty() && !left.resources.contains(&one) {
-                    left.resources.push(one);
+            for kind in each.into_iter().filter(|kind| kind.is_none_or(|kind| kinds.contains(&kind))) {
+                let verbs = verbs_of(kind);
+                left.add(Scope { kind, verbs, ..scope.clone() });
+                for part in of(kind).filter(|part| part.asks_no_more_than(scope)) {
+                    let rest = scope.verbs.iter().filter(|verb| part.verbs.has(*verb) && !verbs.has(*verb));
+                    left.add(Scope { kind, verbs: Verbs::of(rest), ..part.clone() });
                 }
             }
         }
         left.words = self.words.iter().copied().filter(|word| limit.has(*word)).collect();
         left
+    }
+
+    fn add(&mut self, scope: Scope) {
+        if !scope.verbs.is_empty() && !self.resources.contains(&scope) {
+            self.resources.push(scope);
+        }
     }
 
     /// These and this word.
@@ -423,6 +441,10 @@ mod tests {
         }
         assert_eq!(Scopes::read(&"system/Device.r ".repeat(65)), Err(ScopeError::TooMany));
         assert_eq!(Scopes::read_known(&"system/Device.r ".repeat(65)), Err(ScopeError::TooMany));
+        // What was asked is longer where it is kept.
+        let asked = read(&format!("system/Observation.r?code={}", "'".repeat(4_000)));
+        assert!(Scopes::read(&asked.to_string()).is_err());
+        assert_eq!(Scopes::of_kept(&asked.to_string()), Ok(asked));
     }
 
     #[test]
@@ -440,7 +462,7 @@ mod tests {
         );
     }
 
-    /// Shows REQ-SMART-31: nothing is given beyond what the client is registered for.
+    /// Shows REQ-SMART-31, REQ-SMART-134: nothing is given beyond what the client is registered for.
     #[test]
     fn what_is_given_is_within_the_registration() {
         let kinds = [Kind::PATIENT, Kind::OBSERVATION];
@@ -452,20 +474,35 @@ mod tests {
             ("user/Observation.rs", "patient/*.rs", ""),
             ("system/Device.rs", "system/*.rs", ""),
             ("offline_access", "openid", ""),
-            // What is constrained is within what is not, and within what asks less of a resource; what is not is within neither.
+            // What is constrained is within what is not, and within what asks less of a resource; of what is not, a part is left.
             (
                 "patient/Observation.rs?category=a",
                 "patient/*.r patient/Observation.s",
                 "patient/Observation.rs?category=a",
             ),
-            ("patient/Observation.rs", "patient/Observation.rs?category=a", ""),
-            ("patient/*.rs", "patient/Observation.rs?category=a patient/Patient.r", "patient/Patient.r"),
+            ("patient/Observation.rs", "patient/Observation.rs?category=a", "patient/Observation.rs?category=a"),
+            (
+                "patient/*.rs",
+                "patient/Observation.rs?category=a patient/Patient.r",
+                "patient/Patient.r patient/Observation.rs?category=a",
+            ),
+            (
+                "patient/Observation.cruds",
+                "patient/Observation.rs?category=a patient/Observation.crs?category=b patient/*.r",
+                "patient/Observation.r patient/Observation.s?category=a patient/Observation.cs?category=b",
+            ),
             (
                 "patient/Observation.crs?category=a&code=b",
                 "patient/Observation.rs?category=a,c",
                 "patient/Observation.rs?category=a&code=b",
             ),
-            ("patient/Observation.rs?category=a,b", "patient/Observation.rs?category=a", ""),
+            (
+                "patient/Observation.rs?category=a,b",
+                "patient/Observation.rs?category=a",
+                "patient/Observation.rs?category=a",
+            ),
+            ("patient/Observation.rs?category=a,b", "patient/Observation.rs?category=b,c", ""),
+            ("patient/Observation.rs?code=a", "patient/Observation.rs?category=a", ""),
             (
                 "patient/Observation.rs?category=a",
                 "patient/Observation.r?category=a patient/Observation.s?category=b",
