@@ -7,6 +7,7 @@ use medlock_clinical::auth::dpop::{Asked, Proof};
 use medlock_clinical::auth::passkey::{self, Passkey};
 use medlock_clinical::auth::{ProviderMetadata, RevocationList, Scopes};
 use medlock_clinical::jose::{Compact, Key, KeySet};
+use medlock_clinical::kind::Kind;
 use medlock_node::outbound::{Address, Network};
 use medlock_trust::Time;
 
@@ -53,7 +54,18 @@ fuzz_target!(|data: &[u8]| {
         }
         _ => {
             let Ok(scopes) = Scopes::read(text) else { return };
-            assert_eq!(Scopes::read(&scopes.to_string()).as_ref(), Ok(&scopes));
+            // What is written reads the same, and nothing is wider than itself.
+            let told = scopes.to_string();
+            assert!(
+                told.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic() && !b"\"\\".contains(&byte)),
+                "{told}"
+            );
+            assert_eq!(Scopes::of_kept(&told).as_ref(), Ok(&scopes));
+            let kinds: Vec<_> = Kind::all().collect();
+            assert!(
+                scopes.resources().iter().all(|one| scopes.within(&scopes, &kinds).resources().contains(one)),
+                "{told}"
+            );
         }
     }
 });

@@ -233,7 +233,7 @@ impl Caller {
         let writes = !matches!(verb, Verb::Read | Verb::Search);
         let allowed = self.grant.rights.iter().filter(|right| right.verbs.has(verb));
         let allowed = allowed.filter(|right| !writes || right.kind != Kind::CONSENT || self.states_consents());
-        Sight::new(allowed.filter(|right| self.denial(verb, right.kind).is_none()).copied())
+        Sight::new(allowed.filter(|right| self.denial(verb, right.kind).is_none()).cloned())
     }
 
     /// Whether a Consent may come from here: whom the base policy does not name would open the door to themselves.
@@ -297,9 +297,10 @@ impl Caller {
         };
         let own = own.into_iter();
         let verbs = Verbs::of([Verb::Read]);
-        let own = own.flat_map(|reach| [Kind::DEVICE, Kind::PATIENT].map(|kind| Right { kind, verbs, reach }));
+        let own =
+            own.flat_map(|reach| [Kind::DEVICE, Kind::PATIENT].map(|kind| Right { kind, verbs, reach, only: None }));
         let known = own.filter(|right| right.kind == Kind::PATIENT || matches!(right.reach, Reach::Device(_)));
-        let read = self.grant.rights.iter().filter(|right| right.verbs.has(Verb::Read)).copied();
+        let read = self.grant.rights.iter().filter(|right| right.verbs.has(Verb::Read)).cloned();
         let read = read.filter(|right| self.denial(Verb::Read, right.kind).is_none());
         let sight = Sight::new(read.chain(known));
         let ruling = match self.grant.holder {
@@ -384,7 +385,8 @@ mod tests {
             reason: None,
         };
         let kinds = [Kind::PATIENT, Kind::IMAGING_STUDY].into_iter();
-        let rights = kinds.map(|kind| Right { kind, verbs: Verbs::of(Verb::ALL), reach: Reach::All }).collect();
+        let rights =
+            kinds.map(|kind| Right { kind, verbs: Verbs::of(Verb::ALL), reach: Reach::All, only: None }).collect();
         let holder = Holder::Device { name, own: None };
         let grant = Grant {
             leave: 1,

@@ -177,7 +177,12 @@ impl Gate {
             Kind::MEDICATION_ADMINISTRATION,
             Kind::IMAGING_STUDY,
         ];
-        let right = |kind, verbs: &[Verb]| Right { kind, verbs: Verbs::of(verbs.iter().copied()), reach: Reach::All };
+        let right = |kind, verbs: &[Verb]| Right {
+            kind,
+            verbs: Verbs::of(verbs.iter().copied()),
+            reach: Reach::All,
+            only: None,
+        };
         let mut rights: Vec<Right> = made.map(|kind| right(kind, &[Verb::Create, Verb::Read, Verb::Search])).to_vec();
         rights.push(right(Kind::IMAGING_STUDY, &[Verb::Update]));
         rights.push(right(Kind::PATIENT, &[Verb::Read]));

@@ -5,6 +5,7 @@
 //! afterwards, so what may not be seen and what is not there are the same.
 
 mod caller;
+mod constraint;
 mod gate;
 mod right;
 mod sight;
@@ -12,6 +13,7 @@ mod testimonies;
 
 pub(crate) use caller::Naming;
 pub use caller::{Binding, Caller, Grant, Holder, Who};
+pub use constraint::Constraint;
 pub(crate) use gate::NotTold;
 pub use gate::{Gate, Shown};
 pub use right::{Reach, Right, Verb, Verbs};

@@ -1,7 +1,9 @@
 //! What a grant allows.
 
+use super::constraint::Constraint;
 use crate::kind::{Kind, Row};
 use medlock_trust::Operation;
+use std::sync::Arc;
 
 /// What is done with a resource: the letters of a SMART scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +105,7 @@ pub enum Reach {
 }
 
 /// A right: these verbs on these rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Right {
     /// Of which kind.
     pub kind: Kind,
@@ -111,4 +113,6 @@ pub struct Right {
     pub verbs: Verbs,
     /// With which rows.
     pub reach: Reach,
+    /// Of those, with the ones alone of which this holds.
+    pub only: Option<Arc<Constraint>>,
 }

@@ -1,29 +1,50 @@
 //! Rights as the condition of a statement.
 
+use super::constraint::Constraint;
 use super::right::{Reach, Right};
 use crate::consent::Ruling;
 use crate::definitions::{Definitions, Place};
 use crate::kind::{Kind, Row};
 use crate::store::Statement;
+use std::sync::Arc;
 
 /// Which rows may be seen or made, for one verb.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sight {
-    reaches: Vec<(Kind, Reach)>,
+    reaches: Vec<Reached>,
     /// Whose word is asked besides: that of each row's patient. `None`: nobody's.
     ruling: Option<Ruling>,
 }
 
+/// Rows of a kind, all or those alone of which something holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reached {
+    kind: Kind,
+    reach: Reach,
+    only: Option<Arc<Constraint>>,
+}
+
+impl Reached {
+    const fn all(kind: Kind) -> Self {
+        Self { kind, reach: Reach::All, only: None }
+    }
+
+    /// Whether it has every row that `other` has.
+    fn covers(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && (self.reach == Reach::All || self.reach == other.reach)
+            && (self.only.is_none() || self.only == other.only)
+    }
+}
+
 impl Sight {
     pub(crate) fn new(rights: impl Iterator<Item = Right>) -> Self {
-        let mut reaches: Vec<(Kind, Reach)> = Vec::new();
-        for right in rights {
-            // All of a kind has every row that a narrower right of the same kind has.
-            let known = reaches.iter_mut().find(|(kind, _)| *kind == right.kind);
-            match known {
-                Some((_, reach)) if right.reach == Reach::All => *reach = Reach::All,
-                Some((_, reach)) if *reach == right.reach || *reach == Reach::All => {}
-                _ => reaches.push((right.kind, right.reach)),
+        let mut reaches: Vec<Reached> = Vec::new();
+        for Right { kind, reach, only, .. } in rights {
+            let new = Reached { kind, reach, only };
+            if !reaches.iter().any(|known| known.covers(&new)) {
+                reaches.retain(|known| !new.covers(known));
+                reaches.push(new);
             }
         }
         Self { reaches, ruling: None }
@@ -41,43 +62,50 @@ impl Sight {
 
     /// The resources that stand for devices and people, for the authorization server: it has to know which one somebody is.
     pub(crate) fn of_register() -> Self {
-        let reaches = [Kind::DEVICE, Kind::PATIENT, Kind::PRACTITIONER].map(|kind| (kind, Reach::All)).to_vec();
+        let reaches = [Kind::DEVICE, Kind::PATIENT, Kind::PRACTITIONER].map(Reached::all).to_vec();
         Self { reaches, ruling: None }
     }
 
     /// All of a kind: for what a resource has named before, when it is written again.
     pub(crate) fn of_what_was_named(kind: Kind) -> Self {
-        Self { reaches: vec![(kind, Reach::All)], ruling: None }
+        Self { reaches: vec![Reached::all(kind)], ruling: None }
     }
 
     /// Whether there is any row of this kind that may be seen.
     #[must_use]
     pub fn may(&self, kind: Kind) -> bool {
-        self.reaches.iter().any(|(of, _)| *of == kind)
+        self.of(kind).next().is_some()
+    }
+
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &Reached> {
+        self.reaches.iter().filter(move |reached| reached.kind == kind)
     }
 
     /// The one reach beyond which nothing of this kind is seen, if it ends at a patient: a search begins there, so that it
     /// costs what the caller's own rows cost.
     pub(crate) fn only_of(&self, kind: Kind) -> Option<Reach> {
-        let mut reaches = self.reaches.iter().filter(|(of, _)| *of == kind);
-        match (reaches.next(), reaches.next()) {
-            (Some((_, reach @ (Reach::Device(_) | Reach::Patient(_)))), None) => Some(*reach),
-            _ => None,
-        }
+        let mut reaches = self.reaches(kind);
+        let one = reaches.next().filter(|reach| *reach != Reach::All)?;
+        reaches.all(|reach| reach == one).then_some(one)
     }
 
     /// How far it reaches among what is of this kind, where that is in no row.
     pub(crate) fn reaches(&self, kind: Kind) -> impl Iterator<Item = Reach> {
-        self.reaches.iter().filter(move |(of, _)| *of == kind).map(|(_, reach)| *reach)
+        self.of(kind).map(|reached| reached.reach)
+    }
+
+    /// What has to hold of what is of this kind, one of them; none: nothing has to.
+    pub(crate) fn constraints(&self, kind: Kind) -> Vec<&Constraint> {
+        self.of(kind).map(|reached| reached.only.as_deref()).collect::<Option<_>>().unwrap_or_default()
     }
 
     /// Appends the condition on the row `alias`, which is of this kind, in brackets.
     pub(crate) fn write(&self, kind: Kind, alias: &'static str, out: &mut Statement) {
         match &self.ruling {
-            None => self.write_reaches(kind, alias, out),
+            None => write_reaches(self.of(kind), alias, out),
             Some(ruling) => {
                 out.text("(");
-                self.write_reaches(kind, alias, out);
+                write_reaches(self.of(kind), alias, out);
                 out.text(" AND ");
                 ruling.write(kind, alias, out);
                 out.text(")");
@@ -85,12 +113,19 @@ impl Sight {
         }
     }
 
-    /// Appends that a row may be seen whose codes and dates are not known: that of a version that is past.
+    /// Appends that a row may be seen whose codes and dates are not known: that of a version that is past. What a scope asks of
+    /// its codes does not hold of it then.
     pub(crate) fn write_past(&self, kind: Kind, alias: &'static str, out: &mut Statement) {
-        match &self.ruling {
-            None => _ = out.text("1 = 1"),
-            Some(ruling) => ruling.write_past(kind, alias, out),
+        out.text("(");
+        match self.of(kind).any(|reached| reached.only.is_some()) {
+            true => write_reaches(self.of(kind).filter(|reached| reached.only.is_none()), alias, out),
+            false => _ = out.text("1 = 1"),
         }
+        if let Some(ruling) = &self.ruling {
+            out.text(" AND ");
+            ruling.write_past(kind, alias, out);
+        }
+        out.text(")");
     }
 
     /// A question for the patients of whom consents speak: whether it is for those whose data of this kind is hidden (`true`), and
@@ -111,32 +146,37 @@ impl Sight {
         let mut out = Statement::default();
         self.ruling.as_ref()?.write_denying(kind, &mut out);
         out.text(" AND r.kind = ").value(kind.number()).text(" AND ");
-        self.write_reaches(kind, "r", &mut out);
+        write_reaches(self.of(kind), "r", &mut out);
         Some(out)
     }
+}
 
-    fn write_reaches(&self, kind: Kind, alias: &'static str, out: &mut Statement) {
-        let mut reaches = self.reaches.iter().filter(|(of, _)| *of == kind).peekable();
-        if reaches.peek().is_none() {
-            out.text("(0 = 1)");
-            return;
-        }
-        out.text("(");
-        for (place, (_, reach)) in reaches.enumerate() {
-            if place > 0 {
-                out.text(" OR ");
-            }
-            match reach {
-                Reach::All => out.text("1 = 1"),
-                Reach::Patient(row) => {
-                    let column = if kind == Kind::PATIENT { ".rid = " } else { ".patient = " };
-                    out.text("+").text(alias).text(column).value(row.0)
-                }
-                Reach::Device(row) => write_device(kind, *row, alias, out),
-            };
-        }
-        out.text(")");
+/// Rows that are in one of these, in brackets.
+fn write_reaches<'s>(reaches: impl Iterator<Item = &'s Reached>, alias: &'static str, out: &mut Statement) {
+    let mut reaches = reaches.peekable();
+    if reaches.peek().is_none() {
+        out.text("(0 = 1)");
+        return;
     }
+    out.text("(");
+    for (place, Reached { kind, reach, only }) in reaches.enumerate() {
+        if place > 0 {
+            out.text(" OR ");
+        }
+        match reach {
+            Reach::All => out.text("1 = 1"),
+            Reach::Patient(row) => {
+                let column = if *kind == Kind::PATIENT { ".rid = " } else { ".patient = " };
+                out.text("+").text(alias).text(column).value(row.0)
+            }
+            Reach::Device(row) => write_device(*kind, *row, alias, out),
+        };
+        if let Some(only) = only {
+            out.text(" AND ");
+            only.write(alias, out);
+        }
+    }
+    out.text(")");
 }
 
 /// The rows of a device: itself, the patient whose it is now, and what names both.

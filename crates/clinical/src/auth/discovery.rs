@@ -7,6 +7,10 @@ use crate::kind::Kind;
 use crate::rest::Door;
 use serde_json::{Value, json};
 
+const WHOSE: [&str; 3] = ["patient", "user", "system"];
+/// Parts of all Observations that are told as examples of what may be asked: those of US Core.
+const CATEGORIES: [&str; 4] = ["social-history", "laboratory", "survey", "vital-signs"];
+
 /// `/.well-known/smart-configuration`
 pub(crate) fn smart_configuration(door: &Door) -> Vec<u8> {
     let mut told = server(door);
@@ -77,8 +81,16 @@ fn methods(door: &Door) -> Vec<&'static str> {
 
 pub(super) fn scopes(kinds: &[Kind]) -> Vec<String> {
     let words = Word::ALL.into_iter().map(|word| word.name().to_owned());
-    let each = kinds.iter().flat_map(|kind| ["patient", "user", "system"].map(|whose| format!("{whose}/{kind}.crs")));
-    words.chain(["patient/*.crs".to_owned(), "user/*.crs".to_owned(), "system/*.crs".to_owned()]).chain(each).collect()
+    let all = WHOSE.map(|whose| format!("{whose}/*.crs"));
+    let each = kinds.iter().flat_map(|kind| WHOSE.map(|whose| format!("{whose}/{kind}.crs")));
+    let parts = CATEGORIES.into_iter().filter(|_| kinds.contains(&Kind::OBSERVATION)).flat_map(|category| {
+        WHOSE.map(|whose| {
+            format!(
+                "{whose}/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|{category}"
+            )
+        })
+    });
+    words.chain(all).chain(each).chain(parts).collect()
 }
 
 fn merge(into: &mut Value, more: Value) {

@@ -1,8 +1,9 @@
-//! SMART scopes, version 2: `system/Observation.crs`, `patient/*.rs`, `openid`.
+//! SMART scopes, version 2: `system/Observation.crs`, `patient/*.rs`, `patient/Observation.rs?category=laboratory`, `openid`.
 
-use crate::access::{Reach, Right, Verb, Verbs, names_its_device};
+use crate::access::{Constraint, Reach, Right, Verb, Verbs, names_its_device};
 use crate::kind::{Kind, Row};
 use std::fmt;
+use std::sync::Arc;
 
 /// Scopes of one request, at most.
 const MOST: usize = 64;
@@ -32,8 +33,8 @@ impl Whose {
     }
 }
 
-/// What a scope asks: verbs on a kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a scope asks: verbs on a kind, or on those of it alone of which something holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// In whose name.
     pub whose: Whose,
@@ -41,6 +42,8 @@ pub struct Scope {
     pub kind: Option<Kind>,
     /// What may be done.
     pub verbs: Verbs,
+    /// What has to hold of a resource of the kind; none has to of all kinds.
+    pub only: Option<Arc<Constraint>>,
 }
 
 /// A scope that names no kind of resource.
@@ -106,13 +109,7 @@ impl Scopes {
     /// # Errors
     /// [`ScopeError`].
     pub fn read(text: &str) -> Result<Self, ScopeError> {
-        let mut scopes = Self::default();
-        for word in words(text)? {
-            if !scopes.take(word) {
-                return Err(ScopeError::Unknown(word.to_owned()));
-            }
-        }
-        Ok(scopes)
+        Self::all_of(words(text)?)
     }
 
     /// The same, without those that are not served: software asks everywhere for all it could use, and is told what it got
@@ -128,6 +125,24 @@ impl Scopes {
         Ok(scopes)
     }
 
+    /// Reads what was kept: in its own form it may be longer than what was asked.
+    ///
+    /// # Errors
+    /// [`ScopeError::Unknown`].
+    pub fn of_kept(text: &str) -> Result<Self, ScopeError> {
+        Self::all_of(text.split(' ').filter(|word| !word.is_empty()))
+    }
+
+    fn all_of<'t>(words: impl Iterator<Item = &'t str>) -> Result<Self, ScopeError> {
+        let mut scopes = Self::default();
+        for word in words {
+            if !scopes.take(word) {
+                return Err(ScopeError::Unknown(word.to_owned()));
+            }
+        }
+        Ok(scopes)
+    }
+
     fn take(&mut self, text: &str) -> bool {
         if let Some(word) = Word::ALL.into_iter().find(|word| word.name() == text) {
             if !self.has(word) {
@@ -135,9 +150,9 @@ impl Scopes {
             }
             return true;
         }
-        let scope = Scope::read(text);
-        self.resources.extend(scope);
-        scope.is_some()
+        let Some(scope) = Scope::read(text) else { return false };
+        self.resources.push(scope);
+        true
     }
 
     /// Whether nothing is left that names resources.
@@ -177,18 +192,18 @@ impl Scopes {
         let own = self.resources.iter().filter(|scope| scope.whose == Whose::System);
         let each = own.flat_map(|scope| {
             let of = kinds.iter().copied().filter(move |kind| scope.kind.is_none_or(|of| of == *kind));
-            of.map(move |kind| (kind, scope.verbs))
+            of.map(move |kind| (kind, scope))
         });
         let mut left: Vec<Scope> = Vec::new();
-        for (kind, verbs) in each {
-            let before = left.iter().position(|scope| scope.kind == Some(kind));
-            let held = before.and_then(|place| left.get(place)).map_or(Verbs::default(), |scope| scope.verbs);
+        for (kind, scope) in each {
+            let before = left.iter().position(|left| left.kind == Some(kind) && left.only == scope.only);
+            let held = before.and_then(|place| left.get(place)).map_or(Verbs::default(), |left| left.verbs);
             let verbs = Verbs::of(
-                Verb::ALL.into_iter().filter(|verb| held.has(*verb) || verbs.has(*verb) && allowed(*verb, kind)),
+                Verb::ALL.into_iter().filter(|verb| held.has(*verb) || scope.verbs.has(*verb) && allowed(*verb, kind)),
             );
             match before.and_then(|place| left.get_mut(place)) {
-                Some(scope) => scope.verbs = verbs,
-                None if !verbs.is_empty() => left.push(Scope { whose: Whose::System, kind: Some(kind), verbs }),
+                Some(left) => left.verbs = verbs,
+                None if !verbs.is_empty() => left.push(Scope { kind: Some(kind), verbs, ..scope.clone() }),
                 None => {}
             }
         }
@@ -196,31 +211,39 @@ impl Scopes {
     }
 
     /// What of these is within `limit`, each as it was asked, with the verbs that are left of it. One for all kinds becomes one
-    /// for each kind of `kinds` that the limit names.
+    /// for each kind of `kinds` that the limit names; of one for more resources than the limit gives, its part is left.
     #[must_use]
     pub fn within(&self, limit: &Self, kinds: &[Kind]) -> Self {
-        let verbs_of = |whose: Whose, kind: Option<Kind>| {
-            let wide = limit.resources.iter().filter(move |of| of.whose == whose);
-            let wide = wide.filter(move |of| of.kind.is_none() || kind.is_some() && of.kind == kind);
-            Verbs::of(Verb::ALL.into_iter().filter(|verb| wide.clone().any(|of| of.verbs.has(*verb))))
-        };
         let mut left = Self { resources: Vec::new(), words: Vec::new() };
         for scope in &self.resources {
-            let every = verbs_of(scope.whose, None);
-            let whole = scope.kind.is_some() || scope.verbs.iter().all(|verb| every.has(verb));
-            let of: Vec<Option<Kind>> =
+            let of = |kind: Option<Kind>| {
+                let wide = limit.resources.iter().filter(|wide| wide.whose == scope.whose);
+                wide.filter(move |wide| wide.kind.is_none() || kind.is_some() && wide.kind == kind)
+            };
+            let verbs_of = |kind: Option<Kind>| {
+                let wide = of(kind).filter(|wide| scope.asks_no_more_than(wide));
+                Verbs::of(scope.verbs.iter().filter(|verb| wide.clone().any(|wide| wide.verbs.has(*verb))))
+            };
+            let whole = scope.kind.is_some() || verbs_of(None) == scope.verbs;
+            let each: Vec<Option<Kind>> =
                 if whole { vec![scope.kind] } else { kinds.iter().copied().map(Some).collect() };
-            for kind in of.into_iter().filter(|kind| kind.is_none_or(|kind| kinds.contains(&kind))) {
-                let allowed = verbs_of(scope.whose, kind);
-                let verbs = Verbs::of(scope.verbs.iter().filter(|verb| allowed.has(*verb)));
-                let one = Scope { kind, verbs, ..*scope };
-                if !verbs.is_empty() && !left.resources.contains(&one) {
-                    left.resources.push(one);
+            for kind in each.into_iter().filter(|kind| kind.is_none_or(|kind| kinds.contains(&kind))) {
+                let verbs = verbs_of(kind);
+                left.add(Scope { kind, verbs, ..scope.clone() });
+                for part in of(kind).filter(|part| part.asks_no_more_than(scope)) {
+                    let rest = scope.verbs.iter().filter(|verb| part.verbs.has(*verb) && !verbs.has(*verb));
+                    left.add(Scope { kind, verbs: Verbs::of(rest), ..part.clone() });
                 }
             }
         }
         left.words = self.words.iter().copied().filter(|word| limit.has(*word)).collect();
         left
+    }
+
+    fn add(&mut self, scope: Scope) {
+        if !scope.verbs.is_empty() && !self.resources.contains(&scope) {
+            self.resources.push(scope);
+        }
     }
 
     /// These and this word.
@@ -242,7 +265,7 @@ impl Scopes {
     /// What of these software may have in its own name.
     #[must_use]
     pub fn of_software(&self) -> Self {
-        let own = self.resources.iter().copied().filter(|scope| scope.whose == Whose::System);
+        let own = self.resources.iter().filter(|scope| scope.whose == Whose::System).cloned();
         let words = self.words.iter().copied().filter(|word| *word == Word::Opens);
         Self { resources: own.collect(), words: words.collect() }
     }
@@ -250,7 +273,7 @@ impl Scopes {
     /// What of these a person may let software have.
     #[must_use]
     pub fn of_people(&self) -> Self {
-        let theirs = self.resources.iter().copied().filter(|scope| scope.whose != Whose::System);
+        let theirs = self.resources.iter().filter(|scope| scope.whose != Whose::System).cloned();
         Self { resources: theirs.collect(), words: self.words.clone() }.without(Word::Opens)
     }
 
@@ -259,7 +282,7 @@ impl Scopes {
     pub fn chosen(&self, chosen: &[String]) -> Self {
         let is_chosen = |text: String| chosen.contains(&text);
         Self {
-            resources: self.resources.iter().copied().filter(|scope| is_chosen(scope.to_string())).collect(),
+            resources: self.resources.iter().filter(|scope| is_chosen(scope.to_string())).cloned().collect(),
             words: self.words.iter().copied().filter(|word| is_chosen(word.name().to_owned())).collect(),
         }
     }
@@ -300,7 +323,7 @@ impl Scopes {
         let rights = each.filter_map(|(scope, kind)| {
             let (reach, most) = reach(scope.whose, kind)?;
             let verbs = Verbs::of(scope.verbs.iter().filter(|verb| most.has(*verb)));
-            Some(Right { kind, verbs, reach })
+            Some(Right { kind, verbs, reach, only: scope.only.clone() })
         });
         rights.filter(|right| !right.verbs.is_empty()).collect()
     }
@@ -321,8 +344,15 @@ impl Scope {
     fn read(text: &str) -> Option<Self> {
         let (whose, rest) = text.split_once('/')?;
         let whose = Whose::ALL.into_iter().find(|one| one.name() == whose)?;
+        let (rest, only) = rest.split_once('?').map_or((rest, None), |(rest, only)| (rest, Some(only)));
         let (kind, verbs) = rest.split_once('.')?;
         let kind = if kind == "*" { None } else { Some(Kind::named(kind)?) };
+        // What all kinds have in common says little of any of them.
+        let only = only.map(|only| Constraint::read(kind?, only).map(Arc::new));
+        let only = match only {
+            Some(only) => Some(only?),
+            None => None,
+        };
         let verbs = match verbs {
             "read" => "rs",
             "write" => "cud",
@@ -333,14 +363,24 @@ impl Scope {
         let mut left = Verb::ALL.into_iter();
         let verbs: Option<Vec<Verb>> = verbs.chars().map(|letter| left.find(|verb| verb.letter() == letter)).collect();
         let verbs = Verbs::of(verbs?);
-        (!verbs.is_empty()).then_some(Self { whose, kind, verbs })
+        (!verbs.is_empty()).then_some(Self { whose, kind, verbs, only })
+    }
+
+    /// Whether what it asks of a resource besides its kind leaves no more than what `wide` asks.
+    fn asks_no_more_than(&self, wide: &Self) -> bool {
+        match (&self.only, &wide.only) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(own), Some(wide)) => own.is_within(wide),
+        }
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let letters: String = self.verbs.iter().map(Verb::letter).collect();
-        write!(f, "{}/{}.{letters}", self.whose.name(), self.kind.map_or("*", Kind::name))
+        write!(f, "{}/{}.{letters}", self.whose.name(), self.kind.map_or("*", Kind::name))?;
+        self.only.as_ref().map_or(Ok(()), |only| write!(f, "?{only}"))
     }
 }
 
@@ -372,6 +412,7 @@ mod tests {
             ("system/Patient.*", "system/Patient.cruds"),
             ("patient/Observation.rs openid user/*.r openid", "openid patient/Observation.rs user/*.r"),
             ("launch/patient offline_access fhirUser", "launch/patient offline_access fhirUser"),
+            ("patient/Observation.read?code=b,a&category=s%7Cx", "patient/Observation.rs?category=s|x&code=a,b"),
             ("", ""),
         ] {
             assert_eq!(Scopes::read(text).map(|scopes| scopes.to_string()), Ok(written.to_owned()), "{text}");
@@ -384,7 +425,12 @@ mod tests {
             "system/Observation.sr",
             "system/Observation.rr",
             "system/Encounter.r",
-            "system/Observation.rs?category=x",
+            "system/Observation.rs?",
+            "system/Observation.rs?colour=x",
+            "system/Observation.rs?category:not=x",
+            "system/*.rs?_tag=x",
+            "system/Patient.rs?category=x",
+            "system/Observation?category=x",
             "system/observation.r",
             "System/Observation.r",
             "system/Observation.x",
@@ -395,6 +441,10 @@ mod tests {
         }
         assert_eq!(Scopes::read(&"system/Device.r ".repeat(65)), Err(ScopeError::TooMany));
         assert_eq!(Scopes::read_known(&"system/Device.r ".repeat(65)), Err(ScopeError::TooMany));
+        // What was asked is longer where it is kept.
+        let asked = read(&format!("system/Observation.r?code={}", "'".repeat(4_000)));
+        assert!(Scopes::read(&asked.to_string()).is_err());
+        assert_eq!(Scopes::of_kept(&asked.to_string()), Ok(asked));
     }
 
     #[test]
@@ -405,9 +455,14 @@ mod tests {
         });
         assert_eq!(left.to_string(), "system/Patient.r system/Observation.crus");
         assert!(asked.narrowed(&[Kind::PATIENT], |_, _| false).is_empty());
+        let asked = read("system/Observation.r?code=a system/Observation.s?code=a system/Observation.c system/*.s");
+        assert_eq!(
+            asked.narrowed(&[Kind::OBSERVATION], |_, _| true).to_string(),
+            "system/Observation.rs?code=a system/Observation.cs"
+        );
     }
 
-    /// Shows REQ-SMART-31: nothing is given beyond what the client is registered for.
+    /// Shows REQ-SMART-31, REQ-SMART-134: nothing is given beyond what the client is registered for.
     #[test]
     fn what_is_given_is_within_the_registration() {
         let kinds = [Kind::PATIENT, Kind::OBSERVATION];
@@ -419,6 +474,40 @@ mod tests {
             ("user/Observation.rs", "patient/*.rs", ""),
             ("system/Device.rs", "system/*.rs", ""),
             ("offline_access", "openid", ""),
+            // What is constrained is within what is not, and within what asks less of a resource; of what is not, a part is left.
+            (
+                "patient/Observation.rs?category=a",
+                "patient/*.r patient/Observation.s",
+                "patient/Observation.rs?category=a",
+            ),
+            ("patient/Observation.rs", "patient/Observation.rs?category=a", "patient/Observation.rs?category=a"),
+            (
+                "patient/*.rs",
+                "patient/Observation.rs?category=a patient/Patient.r",
+                "patient/Patient.r patient/Observation.rs?category=a",
+            ),
+            (
+                "patient/Observation.cruds",
+                "patient/Observation.rs?category=a patient/Observation.crs?category=b patient/*.r",
+                "patient/Observation.r patient/Observation.s?category=a patient/Observation.cs?category=b",
+            ),
+            (
+                "patient/Observation.crs?category=a&code=b",
+                "patient/Observation.rs?category=a,c",
+                "patient/Observation.rs?category=a&code=b",
+            ),
+            (
+                "patient/Observation.rs?category=a,b",
+                "patient/Observation.rs?category=a",
+                "patient/Observation.rs?category=a",
+            ),
+            ("patient/Observation.rs?category=a,b", "patient/Observation.rs?category=b,c", ""),
+            ("patient/Observation.rs?code=a", "patient/Observation.rs?category=a", ""),
+            (
+                "patient/Observation.rs?category=a",
+                "patient/Observation.r?category=a patient/Observation.s?category=b",
+                "patient/Observation.r?category=a",
+            ),
         ] {
             assert_eq!(read(asked).within(&read(registered), &kinds).to_string(), given, "{asked} of {registered}");
         }
@@ -429,7 +518,8 @@ mod tests {
     fn rights_of_a_person_end_at_the_patient() {
         let (patient, all) = (Some(Row(7)), None);
         let rights = |text: &str, patient, person| read(text).rights_of_person(patient, person);
-        let one = |kind, verbs: &[Verb], reach| Right { kind, verbs: Verbs::of(verbs.iter().copied()), reach };
+        let one =
+            |kind, verbs: &[Verb], reach| Right { kind, verbs: Verbs::of(verbs.iter().copied()), reach, only: None };
         assert_eq!(
             rights("patient/Observation.r", patient, patient),
             [one(Kind::OBSERVATION, &[Verb::Read], Reach::Patient(Row(7)))]

@@ -2,12 +2,13 @@
 
 use super::choice::{Choice, FIND};
 use super::scope::{Scope, Scopes, Whose, Word};
-use crate::access::Verb;
+use crate::access::{Constraint, Verb};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use medlock_node::provider;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Light and dark as the person likes it; what is chosen is seen without colours too.
@@ -328,6 +329,8 @@ fn in_words(scope: &Scope) -> String {
     };
     let what = match scope.kind.map(crate::kind::Kind::name) {
         None => "all data",
+        // A part of them may be what these words do not say.
+        Some("Observation") if scope.only.is_some() => "observations",
         Some("Patient") => "name, birth date and contact details",
         Some("Device") => "the medical devices in use",
         Some("DeviceMetric") => "what the devices can measure",
@@ -345,7 +348,27 @@ fn in_words(scope: &Scope) -> String {
         Some("Practitioner" | "PractitionerRole" | "Organization") => "",
         _ => whose,
     };
-    format!("{verbs} {what} {whose}").trim_end().to_owned()
+    let only = scope.only.as_deref().map(only_in_words).unwrap_or_default();
+    format!("{} {whose}", format!("{verbs} {what} {only}").trim_end()).trim_end().to_owned()
+}
+
+/// What has to hold of a resource, in plain words: `of category laboratory or survey`.
+fn only_in_words(only: &Constraint) -> String {
+    let one = |(name, values): (&str, &[String])| {
+        let values: Vec<Cow<'_, str>> = values.iter().map(|value| value_in_words(value)).collect();
+        format!("of {} {}", name.trim_start_matches('_').replace('-', " "), values.join(" or "))
+    };
+    only.parameters().map(one).collect::<Vec<_>>().join(" and ")
+}
+
+/// A code is told without its system where that is HL7's own; all else as it stands there.
+fn value_in_words(value: &str) -> Cow<'_, str> {
+    match value.rsplit_once('|') {
+        Some((system, code)) if system.starts_with("http://terminology.hl7.org/CodeSystem/") => code.into(),
+        Some((system, code)) if !system.is_empty() => format!("{code} ({system})").into(),
+        Some((_, code)) => code.into(),
+        None => value.into(),
+    }
 }
 
 /// Text within HTML.
@@ -375,14 +398,14 @@ mod tests {
         assert_eq!(page.headers()[REFERRER_POLICY], "same-origin", "with `no-referrer` browsers send `Origin: null`");
     }
 
-    /// Shows REQ-SMART-33: what is asked stands there in plain words, a line each.
+    /// Shows REQ-SMART-33: what is asked stands there in plain words, a line each. REQ-SMART-141: so does of which resources alone.
     #[test]
     fn scopes_are_said_in_plain_words() {
         let scopes =
             Scopes::read("openid launch/patient patient/Observation.rs patient/Patient.r offline_access user/*.cud");
-        let lines: Vec<String> = lines(&scopes.expect("scopes"), 90).into_iter().map(|(_, text)| text).collect();
+        let told: Vec<String> = lines(&scopes.expect("scopes"), 90).into_iter().map(|(_, text)| text).collect();
         assert_eq!(
-            lines,
+            told,
             [
                 "read glucose readings and other measurements of this patient",
                 "read name, birth date and contact details of this patient",
@@ -391,6 +414,32 @@ mod tests {
                 "stay connected for 90 days, also when you do not use it",
             ]
         );
+        let category = "http://terminology.hl7.org/CodeSystem/observation-category";
+        for (scope, words) in [
+            (
+                format!("patient/Observation.rs?category={category}|laboratory"),
+                "read observations of category laboratory of this patient",
+            ),
+            (
+                "user/Observation.cu?category=survey,vital-signs&code=http://loinc.org|8867-4".to_owned(),
+                "add and change observations of category survey or vital-signs and of code 8867-4 (http://loinc.org) that you may see",
+            ),
+            (
+                "patient/Observation.r?value-concept=|x".to_owned(),
+                "read observations of value concept x of this patient",
+            ),
+            (
+                "user/Practitioner.r?identifier=urn:staff|7".to_owned(),
+                "read who works at the hospital of identifier 7 (urn:staff)",
+            ),
+            (
+                "patient/DiagnosticReport.r?_tag=%3Cb%3E".to_owned(),
+                "read findings and reports of tag <b> of this patient",
+            ),
+        ] {
+            let read = Scopes::read(&scope).expect("a scope");
+            assert_eq!(lines(&read, 90), [(scope, words.to_owned())]);
+        }
         assert_eq!(escaped("<a href='x'>&\"</a>"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;&lt;/a&gt;");
     }
 }

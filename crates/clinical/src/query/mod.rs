@@ -251,6 +251,11 @@ pub fn plan(
     Ok(plan)
 }
 
+/// The values of a parameter, one of which has to hold, as they are written.
+pub(crate) fn values_of(text: &str) -> Vec<String> {
+    token::split(text, ',')
+}
+
 /// Whether resources of this kind are ordered by this parameter.
 #[must_use]
 pub fn is_sorted(kind: Kind, parameter: &Parameter) -> bool {

@@ -12,7 +12,8 @@ const DATE: &str = "2026-11-23";
 const DOCUMENTATION: &str = "A resource has one patient and is seen within the rights of the token alone. Identifiers are given by the server. \
     Profiles, bindings that are not required, and units are not checked, nor are contained resources of other kinds. If-Match is obeyed where it is sent. A condition is by \
     identifier or _id, or by patient with code or date. What refers to a resource does not keep it from being deleted. \
-    Active Consents are enforced in every statement; what cannot be enforced is refused.";
+    Active Consents are enforced in every statement; what cannot be enforced is refused. A scope of one kind may have search parameters of \
+    codes and references, by their plain names: patient/Observation.rs?category=laboratory.";
 
 pub(super) fn statement(door: &Door) -> Vec<u8> {
     let settings = door.clinical.settings();

@@ -73,7 +73,7 @@ fn client_of(row: &Found) -> Result<Client, Fault> {
         name: row.text("name")?.to_owned(),
         proof,
         redirects: row.text("redirects")?.split('\n').filter(|one| !one.is_empty()).map(str::to_owned).collect(),
-        scopes: Scopes::read(row.text("scopes")?).map_err(|_| row.damaged("scopes"))?,
+        scopes: Scopes::of_kept(row.text("scopes")?).map_err(|_| row.damaged("scopes"))?,
         algorithm: WebAlgorithm::named(row.text("token_algorithm")?).ok_or_else(|| row.damaged("token_algorithm"))?,
         introspects: row.flag("introspects")?,
     })
@@ -312,7 +312,7 @@ impl Records {
                     client: row.text("client")?.to_owned(),
                     account: row.number("account")?,
                     patient: row.optional_number("patient")?.map(Row),
-                    scopes: Scopes::read(row.text("scopes")?).map_err(|_| row.damaged("scopes"))?,
+                    scopes: Scopes::of_kept(row.text("scopes")?).map_err(|_| row.damaged("scopes"))?,
                     redirect: row.text("redirect")?.to_owned(),
                     challenge: row.bytes("challenge")?,
                     key: row.optional_bytes("bound")?,

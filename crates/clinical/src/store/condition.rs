@@ -2,9 +2,9 @@
 
 use super::Statement;
 use super::search::Driver;
-use super::testimony::links;
+use super::testimony::{is_target, links};
 use crate::access::Sight;
-use crate::definitions::ParameterId;
+use crate::definitions::{Column, ParameterId};
 use crate::kind::{Id, Kind};
 use crate::query::{Absent, Bound, By, Comparison, End, Filter, Measure, Order, Ranges, Token, Word};
 use crate::validate::SEPARATOR;
@@ -43,33 +43,28 @@ impl Conditions<'_> {
             Filter::Id(ids) => any_of(self.out, &format!("{alias}.id"), ids, |out, id| {
                 out.value(id.as_str());
             }),
-            Filter::Patient(ids) => self.patient(of, ids),
+            Filter::Patient(ids) => patient(self.out, of, ids),
             Filter::Column(column, tokens) => {
                 // The leading code is in the index, alone and behind a patient; any other column only filters.
                 let plain = if column.number() == 0 && !of.driver.is_rows() { "" } else { "+" };
                 self.out.text(plain).text(alias).text(".").text(column.name()).text(" IN ");
                 self.concepts(tokens)?;
             }
-            Filter::Mark(parameter, tokens) => {
-                self.beside("mark", alias, *parameter);
-                self.out.text(" AND ");
-                self.terms("x.term", tokens);
-                self.out.text(")");
-            }
+            Filter::Mark(parameter, tokens) => mark(self.out, alias, *parameter, tokens),
             Filter::Span(parameter, ranges) => {
-                self.beside("span", alias, *parameter);
+                beside(self.out, "span", alias, *parameter);
                 self.out.text(" AND ");
                 dates(self.out, ranges, ["x.low", "x.high"]);
                 self.out.text(")");
             }
             Filter::Quantity(parameter, measures) => {
-                self.beside("quantity", alias, *parameter);
+                beside(self.out, "quantity", alias, *parameter);
                 self.out.text(" AND ");
                 self.measures(measures);
                 self.out.text(")");
             }
-            Filter::Link(parameter, targets) => self.link(of, *parameter, targets),
-            Filter::Ident(parameter, tokens) => self.idents(of, *parameter, tokens),
+            Filter::Link(parameter, targets) => link(self.out, of, (*parameter, targets), Some(self.sight)),
+            Filter::Ident(parameter, tokens) => idents(self.out, of, *parameter, tokens),
             Filter::Word(parameter, words) => self.words(of, *parameter, words),
             Filter::Date(ranges) => {
                 // Without a date, the end is empty.
@@ -107,27 +102,6 @@ impl Conditions<'_> {
         Ok(())
     }
 
-    fn patient(&mut self, of: Of, ids: &[Id]) {
-        let column = format!("{}{}.patient", if of.driver == Driver::Patient { "" } else { "+" }, of.alias);
-        any_of(self.out, &column, ids, |out, id| {
-            out.text("(SELECT p.rid FROM resource p WHERE p.kind = ").value(Kind::PATIENT.number());
-            out.text(" AND p.id = ").value(id.as_str()).text(")");
-        });
-    }
-
-    /// Begins a question for what is kept beside the row.
-    fn beside(&mut self, table: &str, alias: &str, parameter: ParameterId) {
-        self.out.text(&format!("EXISTS (SELECT 1 FROM {table} x WHERE x.rid = {alias}.rid AND x.param = "));
-        self.out.value(parameter.number());
-    }
-
-    /// A code is one of these.
-    fn terms(&mut self, column: &str, tokens: &[Token]) {
-        self.out.text(column).text(" IN (SELECT e.id FROM term e WHERE ");
-        codes(self.out, tokens);
-        self.out.text(")");
-    }
-
     /// The sets of codes that have any of these: by their numbers, while there are not too many to name.
     fn concepts(&mut self, tokens: &[Token]) -> Result<(), Fault> {
         let mut question = Statement::default();
@@ -139,46 +113,9 @@ impl Conditions<'_> {
         if found.len() as i64 <= NAMED {
             self.out.list(&found);
         } else {
-            self.out.text("(SELECT c.concept FROM term e JOIN concept_term c ON c.term = e.id WHERE ");
-            codes(self.out, tokens);
-            self.out.text(")");
+            concepts(self.out, tokens);
         }
         Ok(())
-    }
-
-    fn link(&mut self, of: Of, parameter: ParameterId, targets: &[(Kind, Id)]) {
-        let (alias, links) = (of.alias, links(parameter));
-        if of.driver == Driver::Link {
-            self.out.text(&format!("{alias}.rid IN (SELECT l.rid FROM {links} l WHERE l.param = "));
-        } else {
-            self.out.text(&format!("EXISTS (SELECT 1 FROM {links} l WHERE l.rid = {alias}.rid AND l.param = "));
-        }
-        self.out.value(parameter.number()).text(" AND ");
-        any_of(self.out, "l.target", targets, |out, (kind, id)| {
-            out.text("(SELECT t.rid FROM resource t WHERE t.kind = ").value(kind.number());
-            out.text(" AND t.id = ").value(id.as_str()).text(")");
-        });
-        self.out.text(")");
-    }
-
-    /// An identifier is kept as its value, a separator and its system: without a system, all that begin so.
-    fn idents(&mut self, of: Of, parameter: ParameterId, tokens: &[Token]) {
-        self.out.text(&of.row(Driver::Ident)).text(" IN (SELECT i.rid FROM ident i WHERE i.param = ");
-        self.out.value(parameter.number()).text(" AND (");
-        for (place, token) in tokens.iter().enumerate() {
-            self.out.text(if place > 0 { " OR " } else { "" });
-            match &token.system {
-                Some(system) => {
-                    self.out.text("i.value = ").value(format!("{}{SEPARATOR}{system}", token.value));
-                }
-                None => {
-                    let from = format!("{}{SEPARATOR}", token.value);
-                    let to = format!("{}\u{20}", token.value);
-                    self.out.text("(i.value >= ").value(from).text(" AND i.value < ").value(to).text(")");
-                }
-            }
-        }
-        self.out.text("))");
     }
 
     fn words(&mut self, of: Of, parameter: ParameterId, words: &[Word]) {
@@ -206,7 +143,7 @@ impl Conditions<'_> {
         for (place, measure) in measures.iter().enumerate() {
             self.out.text(if place > 0 { " OR (" } else { "(" });
             if let Some(unit) = &measure.unit {
-                self.terms("x.unit", std::slice::from_ref(unit));
+                terms(self.out, "x.unit", std::slice::from_ref(unit));
                 self.out.text(" AND ");
             }
             self.out.text("(");
@@ -235,10 +172,10 @@ impl Conditions<'_> {
             "EXISTS (SELECT 1 FROM mark y JOIN {table} x ON x.rid = y.rid AND x.part = y.part WHERE y.rid = {alias}.rid AND y.param = "
         ));
         self.out.value(parameter.number()).text(" AND ");
-        self.terms("y.term", tokens);
+        terms(self.out, "y.term", tokens);
         self.out.text(" AND x.param = ").value(of.number()).text(" AND ");
         match value {
-            Filter::Mark(_, tokens) => self.terms("x.term", tokens),
+            Filter::Mark(_, tokens) => terms(self.out, "x.term", tokens),
             Filter::Span(_, ranges) => dates(self.out, ranges, ["x.low", "x.high"]),
             Filter::Quantity(_, measures) => self.measures(measures),
             _ => {}
@@ -267,7 +204,7 @@ impl Conditions<'_> {
             Absent::Word(parameter) => ("word", parameter),
         };
         self.out.text("NOT ");
-        self.beside(table, alias, parameter);
+        beside(self.out, table, alias, parameter);
         self.out.text(")");
     }
 
@@ -328,6 +265,108 @@ impl Conditions<'_> {
         self.out.text(" AND ");
         self.write(Of { alias: "s", driver, order: Order::Date }, inner)
     }
+}
+
+/// Appends the condition of a scope on the row `alias`: a filter of codes or references, that asks nothing of another row.
+pub(crate) fn constrain(out: &mut Statement, alias: &'static str, filter: &Filter) {
+    let of = Of { alias, driver: Driver::Named, order: Order::Date };
+    match filter {
+        Filter::Column(column, tokens) => of_column(out, alias, *column, tokens),
+        Filter::Mark(parameter, tokens) => mark(out, alias, *parameter, tokens),
+        Filter::Ident(parameter, tokens) => idents(out, of, *parameter, tokens),
+        Filter::Patient(ids) => patient(out, of, ids),
+        Filter::Link(parameter, targets) => link(out, of, (*parameter, targets), None),
+        // No scope has another one: what would be, holds of nothing.
+        _ => _ = out.text("0 = 1"),
+    }
+}
+
+/// A code in a column is one of these.
+fn of_column(out: &mut Statement, alias: &str, column: Column, tokens: &[Token]) {
+    out.text("+").text(alias).text(".").text(column.name()).text(" IN ");
+    concepts(out, tokens);
+}
+
+/// The sets of codes that have any of these, in brackets.
+fn concepts(out: &mut Statement, tokens: &[Token]) {
+    out.text("(SELECT c.concept FROM term e JOIN concept_term c ON c.term = e.id WHERE ");
+    codes(out, tokens);
+    out.text(")");
+}
+
+fn patient(out: &mut Statement, of: Of, ids: &[Id]) {
+    let column = format!("{}{}.patient", if of.driver == Driver::Patient { "" } else { "+" }, of.alias);
+    any_of(out, &column, ids, |out, id| {
+        out.text("(SELECT p.rid FROM resource p WHERE p.kind = ").value(Kind::PATIENT.number());
+        out.text(" AND p.id = ").value(id.as_str()).text(")");
+    });
+}
+
+/// Begins a question for what is kept beside the row.
+fn beside(out: &mut Statement, table: &str, alias: &str, parameter: ParameterId) {
+    out.text(&format!("EXISTS (SELECT 1 FROM {table} x WHERE x.rid = {alias}.rid AND x.param = "));
+    out.value(parameter.number());
+}
+
+/// A code beside the row is one of these.
+fn mark(out: &mut Statement, alias: &str, parameter: ParameterId, tokens: &[Token]) {
+    beside(out, "mark", alias, parameter);
+    out.text(" AND ");
+    terms(out, "x.term", tokens);
+    out.text(")");
+}
+
+/// A code is one of these.
+fn terms(out: &mut Statement, column: &str, tokens: &[Token]) {
+    out.text(column).text(" IN (SELECT e.id FROM term e WHERE ");
+    codes(out, tokens);
+    out.text(")");
+}
+
+/// Refers to one of these. The references of a Provenance to its targets are told to who sees those alone.
+fn link(out: &mut Statement, of: Of, (parameter, targets): (ParameterId, &[(Kind, Id)]), sight: Option<&Sight>) {
+    let (alias, links) = (of.alias, links(parameter));
+    let sight = sight.filter(|_| is_target(parameter));
+    if of.driver == Driver::Link {
+        out.text(&format!("{alias}.rid IN (SELECT l.rid FROM {links} l WHERE l.param = "));
+    } else {
+        out.text(&format!("EXISTS (SELECT 1 FROM {links} l WHERE l.rid = {alias}.rid AND l.param = "));
+    }
+    out.value(parameter.number()).text(" AND ");
+    any_of(out, "l.target", targets, |out, (kind, id)| {
+        out.text("(SELECT t.rid FROM resource t WHERE t.kind = ").value(kind.number());
+        out.text(" AND t.id = ").value(id.as_str());
+        if let Some(sight) = sight {
+            out.text(" AND ");
+            sight.write(*kind, "t", out);
+        }
+        out.text(")");
+    });
+    out.text(")");
+}
+
+/// An identifier is kept as its value, a separator and its system: without a system, all that begin so.
+fn idents(out: &mut Statement, of: Of, parameter: ParameterId, tokens: &[Token]) {
+    if of.driver == Driver::Named {
+        out.text(&format!("EXISTS (SELECT 1 FROM ident i WHERE i.rid = {}.rid AND i.param = ", of.alias));
+    } else {
+        out.text(&of.row(Driver::Ident)).text(" IN (SELECT i.rid FROM ident i WHERE i.param = ");
+    }
+    out.value(parameter.number()).text(" AND (");
+    for (place, token) in tokens.iter().enumerate() {
+        out.text(if place > 0 { " OR " } else { "" });
+        match &token.system {
+            Some(system) => {
+                out.text("i.value = ").value(format!("{}{SEPARATOR}{system}", token.value));
+            }
+            None => {
+                let from = format!("{}{SEPARATOR}", token.value);
+                let to = format!("{}\u{20}", token.value);
+                out.text("(i.value >= ").value(from).text(" AND i.value < ").value(to).text(")");
+            }
+        }
+    }
+    out.text("))");
 }
 
 /// A column is one of these. One is compared plainly: an index then gives the rows in order.

@@ -317,8 +317,9 @@ mod tests {
     fn a_step_is_driven_by_the_list_of_changes() {
         let folder = tempfile::tempdir().expect("a folder");
         let records = Records::open(&Place::File(folder.path().join("x.db")), Clock::system()).expect("opened");
-        let right = Right { kind: Kind::OBSERVATION, verbs: Verbs::of([Verb::Search]), reach: Reach::All };
-        let sight = || Sight::new([right].into_iter());
+        let verbs = Verbs::of([Verb::Search]);
+        let right = Right { kind: Kind::OBSERVATION, verbs, reach: Reach::All, only: None };
+        let sight = || Sight::new([right.clone()].into_iter());
         let sights = Sights { search: sight(), read: sight() };
         for (of_patients, since) in [(false, None), (true, Some(5))] {
             let part = Part { kind: Kind::OBSERVATION, deleted: false, of_patients, since, plans: &[] };

@@ -34,6 +34,7 @@ pub use act::{Act, Condition, Done, How, Unapplied};
 pub(crate) use audit::{Events, Noted, Wanted};
 pub(crate) use clients::NewCode;
 pub(crate) use community::Registered;
+pub(crate) use condition::constrain;
 pub(crate) use consent::NewGlass;
 pub(crate) use export::{Division, Export, File, NewExport, OF_ONE as EXPORTS_OF_ONE, Part, Wish};
 pub(crate) use handed::{LISTED, NewWaiting, Once, Origin, Waiting};

@@ -202,16 +202,18 @@ fn drive_by_device(sql: &mut dyn Sql, device: Row, out: &mut Statement) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Reach, Right, Verb, Verbs};
+    use crate::access::{Constraint, Reach, Right, Verb, Verbs};
     use crate::definitions::Definitions;
     use crate::kind::{Id, Kind, Millis};
     use crate::query::{Handling, Terms, plan};
     use crate::store::Place;
     use medlock_node::clock::Clock;
+    use std::sync::Arc;
 
     /// How SQLite would look for what `query` asks.
-    fn way(records: &Records, reach: Reach, query: &str) -> Vec<String> {
-        let right = Right { kind: Kind::OBSERVATION, verbs: Verbs::of([Verb::Search]), reach };
+    fn way(records: &Records, reach: Reach, query: &str, only: Option<&str>) -> Vec<String> {
+        let only = only.and_then(|only| Constraint::read(Kind::OBSERVATION, only)).map(Arc::new);
+        let right = Right { kind: Kind::OBSERVATION, verbs: Verbs::of([Verb::Search]), reach, only };
         let sight = Sight::new([right].into_iter());
         let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         let terms = Terms { handling: Handling::Strict, most: 50, bases: &[] };
@@ -224,6 +226,7 @@ mod tests {
         told.expect(query)
     }
 
+    /// Shows REQ-SMART-149: also where scopes ask something of the resources besides their kind.
     #[test]
     fn each_search_is_driven_by_its_index() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -270,8 +273,17 @@ mod tests {
             (all, "_has:Observation:has-member:code=x".to_owned(), "SEARCH l USING PRIMARY KEY (param=? AND target=?)"),
             (own, format!("patient={id}"), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
         ] {
-            let told = way(&records, reach, &query);
+            let told = way(&records, reach, &query, None);
             assert!(told.iter().any(|line| line == driver), "{query}: {told:#?}");
+            // What a scope asks besides only filters.
+            let only =
+                format!("code=http://loinc.org|x&category=y&identifier=z&patient={id}&device=Device/{id}&method=m");
+            let told = way(&records, reach, &query, Some(&only));
+            assert!(told.iter().any(|line| line == driver), "{query} where {only}: {told:#?}");
+            assert!(
+                !told.iter().any(|line| line.starts_with("SCAN") && !line.contains("CONSTANT")),
+                "{query}: {told:#?}"
+            );
         }
     }
 }

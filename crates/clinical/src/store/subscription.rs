@@ -440,9 +440,9 @@ mod tests {
     fn only_what_has_changed_is_looked_at() {
         let folder = tempfile::tempdir().expect("a folder");
         let records = Records::open(&Place::File(folder.path().join("x.db")), Clock::system()).expect("opened");
-        let reads = Right { kind: Kind::OBSERVATION, verbs: Verbs::of([Verb::Search, Verb::Read]), reach: Reach::All };
-        let patients = Right { kind: Kind::PATIENT, ..reads };
-        let sight = || Sight::new([reads, patients].into_iter());
+        let verbs = Verbs::of([Verb::Search, Verb::Read]);
+        let reads = |kind| Right { kind, verbs, reach: Reach::All, only: None };
+        let sight = || Sight::new([Kind::OBSERVATION, Kind::PATIENT].into_iter().map(reads));
         let sights = Sights { search: sight(), read: sight() };
         let id = Id::fresh(Millis(1));
         for query in [

@@ -135,7 +135,7 @@ fn binding_of(row: &Found) -> Result<Binding, Fault> {
 }
 
 pub(super) fn scopes_of(row: &Found, column: &str) -> Result<Scopes, Fault> {
-    Scopes::read(row.text(column)?).map_err(|_| row.damaged(column))
+    Scopes::of_kept(row.text(column)?).map_err(|_| row.damaged(column))
 }
 
 /// Columns of what was granted, with the person who granted it, and the community of the software.

@@ -246,7 +246,7 @@ impl Running<'_> {
         let Some(before) = self.find(sight, kind, &id)? else {
             let seen = self.find(&sights.read, kind, &id)?.is_some();
             return match act {
-                _ if seen => Err(forbidden()),
+                _ if seen => Err(forbidden(sight, kind)),
                 // What is not there need not be deleted.
                 Act::Delete { .. } => Ok(None),
                 _ => Err(refused(Issue::new(Code::NotFound, format!("there is no such {kind}")))),
@@ -568,15 +568,22 @@ impl Running<'_> {
             })?;
             if let Some((act, _)) = rows.iter().find(|(_, row)| !allowed.contains(row)) {
                 self.act = *act;
-                return Err(forbidden());
+                return Err(forbidden(sight, kind));
             }
         }
         Ok(())
     }
 }
 
-fn forbidden() -> Stopped {
-    refused(Issue::new(Code::Forbidden, "the rights of the token do not reach this resource"))
+/// That a resource is not one of those that may be made or changed; and of which the scopes of the token let that be.
+fn forbidden(sight: &Sight, kind: Kind) -> Stopped {
+    let mut text = "the rights of the token do not reach this resource".to_owned();
+    let constraints = sight.constraints(kind).into_iter().map(|only| format!("{kind}?{only}"));
+    let constraints: Vec<String> = constraints.collect();
+    if !constraints.is_empty() {
+        text = format!("{text}: its scopes are for {} alone", constraints.join(" and "));
+    }
+    refused(Issue::new(Code::Forbidden, text))
 }
 
 fn noted(note: &Note, done: &Done) -> Note {

@@ -179,7 +179,7 @@ impl Ward {
 }
 
 const fn right() -> Right {
-    Right { kind: Kind::OBSERVATION, verbs: Verbs::EVERY, reach: Reach::All }
+    Right { kind: Kind::OBSERVATION, verbs: Verbs::EVERY, reach: Reach::All, only: None }
 }
 
 /// Shows REQ-CONS-14: the statement sees what a reader of the provisions would; a deny that is added never shows more, nor does

@@ -76,6 +76,11 @@ impl<'h> Backend<'h> {
 
     /// A token for these scopes.
     pub(crate) async fn token(&self, scope: &str) -> String {
+        token(&self.given(scope).await, "access_token")
+    }
+
+    /// What is answered to who asks for these scopes, once.
+    pub(crate) async fn given(&self, scope: &str) -> Answer {
         let assertion = signed(&self.key, &self.header(), &self.claims(scope));
         let form = [
             ("grant_type", "client_credentials"),
@@ -83,7 +88,7 @@ impl<'h> Backend<'h> {
             ("client_assertion_type", TYPE),
             ("client_assertion", &assertion),
         ];
-        token(&self.house.post_form("/auth/token", &form).await, "access_token")
+        self.house.post_form("/auth/token", &form).await
     }
 
     /// What is answered where a key is proved too.

@@ -572,3 +572,51 @@ async fn a_person_exports_nothing() {
     let answer = kick_off(&ward.house, &token(&given, "access_token"), "Patient/$export").await;
     assert_eq!(answer.code(), "fhir-forbidden", "{answer:?}");
 }
+
+/// Shows REQ-SMART-146: an export has what the scopes let through, also of what was deleted, and its filters find nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_scope_hides_is_in_no_file() {
+    for house in House::both() {
+        let wide = Ward::new(&house).await;
+        let of = async |category: &str, minute: u32| {
+            let (patient, device) = &wide.patients[0];
+            let mut reading = glucose(patient, device, &format!("2024-01-01T08:{minute:02}:00Z"));
+            reading["category"] = json!([{ "coding": [{ "system": "urn:t", "code": category }] }]);
+            wide.gateway.create(&reading).await.made()
+        };
+        let (seen, hidden) = (of("vital-signs", 1).await, of("laboratory", 2).await);
+        assert_eq!(wide.exported("$export?_type=Observation").await.len(), 2);
+        let token = wide.backend().token("system/Patient.rs system/Observation.rs?category=vital-signs").await;
+        let narrow = Ward { token, ..wide };
+        let only = BTreeSet::from([format!("Observation/{seen}")]);
+        assert_eq!(narrow.exported("$export?_type=Observation").await, only);
+        for (filter, expected) in [
+            ("Observation?category=laboratory".to_owned(), BTreeSet::new()),
+            (format!("Observation?_id={hidden},{seen}"), only.clone()),
+            ("Observation?category=laboratory,Observation?status=final".to_owned(), only.clone()),
+        ] {
+            let asked = form_urlencoded::Serializer::new(String::new()).append_pair("_typeFilter", &filter).finish();
+            assert_eq!(narrow.exported(&format!("$export?_type=Observation&{asked}")).await, expected, "{filter}");
+        }
+
+        house.site.clock.advance(120);
+        let since = house.site.clock.now().to_string();
+        house.site.clock.advance(1);
+        let deleting = Backend::new(&house, "system/Observation.d").await.token("system/Observation.d").await;
+        for id in [&seen, &hidden] {
+            let request = Request::delete(format!("/fhir/Observation/{id}"));
+            let request = request.header("authorization", format!("Bearer {deleting}"));
+            let deleted = house.people_json(request, String::new()).await;
+            assert_eq!(deleted.status, StatusCode::NO_CONTENT, "{deleted:?}");
+        }
+        let manifest = narrow.manifest(&narrow.begun(&format!("$export?_type=Observation&_since={since}")).await).await;
+        let files = manifest["deleted"].as_array().expect("files");
+        let mut told = Vec::new();
+        for file in files {
+            let lines = fetch(&house, &narrow.token, &path_of(&file["url"])).await.lines.expect("a whole file");
+            told.extend(lines.iter().map(Value::to_string));
+        }
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(&seen) && !told[0].contains(&hidden), "{told:?}");
+    }
+}

@@ -4,6 +4,7 @@ mod audit;
 mod backend;
 mod bindings;
 mod consent;
+mod constraints;
 mod contract;
 mod device;
 mod dpop;

@@ -254,6 +254,48 @@ async fn what_is_not_allowed_is_not_told() {
     }
 }
 
+/// Shows REQ-SMART-144: a subscriber is told of what its scopes let through at that moment, also where more is subscribed to, and where what it
+/// was told of becomes something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_scope_hides_is_not_told() {
+    let hook = Hook::new();
+    for (number, house) in houses(&hook).iter().enumerate() {
+        let mut ward = Ward::new(house).await;
+        let path = format!("/{number}/hook");
+        ward.token = ward.backend.token("system/Subscription.cruds system/Observation.rs?category=vital-signs").await;
+        ward.subscribe(&subscription("Observation", &hook.address(&path[1..]), true)).await;
+        let category = |code: &str| json!([{ "coding": [{ "system": "urn:t", "code": code }] }]);
+        let of = async |code: &str, minute: u32| {
+            let (patient, device) = &ward.patients[0];
+            let mut reading = glucose(patient, device, &format!("2024-01-01T08:{minute:02}:00Z"));
+            reading["category"] = category(code);
+            ward.gateway.create(&reading).await.made()
+        };
+        let hidden = of("laboratory", 1).await;
+        let seen = of("vital-signs", 2).await;
+        hook.until(&path, 1).await;
+        let last = of("vital-signs", 3).await;
+        hook.until(&path, 2).await;
+        let changed = async |id: &str, to: &str| {
+            let gateway = house.device("gw", Role::Gateway).with("system/*.rus").await;
+            let mut body = gateway.get(&format!("Observation/{id}")).await.body;
+            body["category"] = category(to);
+            let headers = [("content-type", "application/fhir+json")];
+            let put = gateway.send("PUT", &format!("Observation/{id}"), &headers, &body.to_string()).await;
+            assert_eq!(put.status, StatusCode::OK, "{put:?}");
+        };
+        changed(&seen, "laboratory").await;
+        changed(&hidden, "vital-signs").await;
+        hook.until(&path, 3).await;
+        changed(&hidden, "laboratory").await;
+        of("laboratory", 4).await;
+        let end = of("vital-signs", 5).await;
+        let told = hook.until(&path, 4).await;
+        let told: Vec<&str> = told.iter().filter_map(|one| one["path"].as_str()?.rsplit('/').next()).collect();
+        assert_eq!(told, [seen.as_str(), &last, &hidden, &end]);
+    }
+}
+
 /// Shows REQ-SUB-06: what cannot or may not be told is refused when it is asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_told_is_refused() {

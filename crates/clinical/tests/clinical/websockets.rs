@@ -171,6 +171,28 @@ async fn who_is_connected_hears_what_it_wants_and_may_see() {
     }
 }
 
+/// Shows REQ-SMART-145: who is connected hears of what its scopes let through, and not that there is anything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_connected_hears_of_what_its_scopes_let_through() {
+    for reached in Reached::both().await {
+        let house = &reached.house;
+        let mut ward = Ward::new(house).await;
+        ward.token = ward.backend.token("system/Subscription.cruds system/Observation.rs?category=vital-signs").await;
+        let id = ward.subscribe(&wanted("Observation")).await;
+        let client = reached.client(ward.token(), &[&format!("bind {id}")]);
+        client.until("bound").await;
+        // What has no such category.
+        ward.reading(0, 1).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(client.heard().last(), Some(&format!("bound {id}")));
+        let (patient, device) = &ward.patients[0];
+        let mut sign = crate::fixture::glucose(patient, device, "2024-01-01T08:02:00Z");
+        sign["category"] = json!([{ "coding": [{ "system": "urn:t", "code": "vital-signs" }] }]);
+        ward.gateway.create(&sign).await.made();
+        client.until(&format!("ping {id}")).await;
+    }
+}
+
 /// Shows REQ-SUB-25: a connection ends within a second with its token, with the software's registration, with the Subscriptions that it has
 /// bound, and with the hub; each time it is told why.
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
 //! Software in its own name (SMART Backend Services): what counts, and each assertion that does not.
 
-use super::case::{Case, Given, Told, after, case, ensure, failed};
+use super::case::{Case, Given, Told, after, case, ensure, failed, skipped};
 use super::keys::by_secret;
+use super::parts;
 use super::ssrf::Trap;
 use super::subject::{Backend, Subject, now, number, refused, unsigned};
 use http::StatusCode;
@@ -15,6 +16,7 @@ pub(super) const CASES: &[Case] = &[
     case!(smart_backend_services_auth_request_success, "an assertion that is as it should be gets a token", success),
     case!(smart_backend_services_auth_response_body, "token, type, scope and lifetime are told", body),
     case!(backend_token_reads, "the token reads what its scope says", reads),
+    case!(backend_fine_grained_scopes, "a scope with a search gives what the search finds, and no more", fine_grained),
 ];
 
 /// Assertions that do not count.
@@ -105,6 +107,27 @@ async fn reads(subject: &Subject) -> Told {
     let kind = kind.filter(|kind| *kind != "*").unwrap_or("Patient");
     let answer = subject.get(&format!("{kind}?_count=1"), &token).await?;
     ensure(answer.status == StatusCode::OK && answer.json()["resourceType"] == "Bundle", answer.to_string())
+}
+
+async fn fine_grained(subject: &Subject) -> Told {
+    let token = after("smart_backend_services_auth_request_success", subject.backend_token().await)?;
+    let patient = json!({ "resourceType": "Patient", "name": [{ "family": "Conformance" }] });
+    let planted = match subject.write(&token, &patient).await {
+        Ok(patient) => parts::plant(subject, &token, &patient).await.ok(),
+        Err(_) => None,
+    };
+    let backend = subject.backend()?;
+    let (header, claims) = subject.assertion(backend).await?;
+    let assertion = backend.signer.sign(&header, &claims.to_string());
+    let scope = format!("system/Observation.rs?{}", parts::CONSTRAINT);
+    let answer = subject.assert_with(&[("scope", &scope), ("client_assertion", &assertion)]).await?;
+    let given = answer.text("scope").unwrap_or_default();
+    let Some(given) = given.split_whitespace().find(|scope| scope.starts_with("system/Observation")) else {
+        let reason = "needs a server that gives scopes with a search, and --client-id that may read Observation";
+        return Err(skipped(reason));
+    };
+    let token = answer.text("access_token").ok_or_else(|| failed(answer.to_string()))?;
+    parts::are_all_it_sees(subject, given, &token, planted.as_ref()).await
 }
 
 /// A client whose good assertions count; an assertion of it.

@@ -7,6 +7,7 @@
 //! | `subject` | the server, and what cases share |
 //! | `web`, `keys`, `launch` | requests; keys and what they sign; a person's sign-in |
 //! | `discovery`, `backend`, `standalone`, `device`, `negative`, `ssrf`, `oracle`, `udap` | the cases |
+//! | `parts` | what a scope with a search gives |
 //! | `settings` | what the command line gives |
 //! | `fuzz` | `medlock conformance fhir-fuzz` |
 
@@ -19,6 +20,7 @@ mod keys;
 mod launch;
 mod negative;
 mod oracle;
+mod parts;
 mod settings;
 mod ssrf;
 mod standalone;

@@ -156,7 +156,7 @@ async fn all_find_nothing(subject: &Subject, queries: &[String]) -> Told {
 }
 
 /// An identifier of the same form that nothing has.
-fn like(id: &str) -> String {
+pub(super) fn like(id: &str) -> String {
     let next = |letter: char| match letter {
         '9' => '0',
         'f' => 'a',

@@ -97,7 +97,7 @@ async fn whom_a_community_does_not_vouch_for_is_told_nothing() {
 }
 
 /// Shows REQ-SMART-125: what the site gives to a community bounds what its software has, also where that has registered, and has tokens,
-/// from when it was more.
+/// from when it was more. REQ-SMART-147: also where it is a part of a kind.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_community_is_given_less_and_so_is_its_software() {
     let (authority, place) = (Authority::new(), places());
@@ -125,4 +125,14 @@ async fn a_community_is_given_less_and_so_is_its_software() {
     // More is given again: what it is registered for was kept.
     let house = with(both);
     assert_eq!(house.read(&access, "Patient").await.status, StatusCode::OK);
+    // A part of a kind is what is left of all of it.
+    let part = "system/Device.rs?status=active";
+    let house = with(&format!("system/Patient.rs {part}"));
+    let found = house.read(&access, "Device").await;
+    assert_eq!((found.status, found.found().len()), (StatusCode::OK, 0), "it says no status: {found:?}");
+    for (number, asked) in [("4", "system/Device.rs"), ("5", part)] {
+        let given = software.asks_for(&house, &id, number, asked).await;
+        assert_eq!(given.body["scope"], part, "{given:?}");
+        assert_eq!(house.read(&token(&given, "access_token"), "Device").await.found(), [""; 0]);
+    }
 }
