@@ -145,6 +145,7 @@ fn each<T>(
         }
         Err(
             StoreError::Damaged { .. }
+            | StoreError::Newer { .. }
             | StoreError::Taken { .. }
             | StoreError::Missing { .. }
             | StoreError::Failed { .. },
