@@ -36,7 +36,7 @@ impl Database {
     /// Opens an SQLite file, or makes it; checks it (see [`sqlite::CHECKED_AT_START`]) and brings its tables up to date.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is not our database, or is damaged, or was written by a later version;
+    /// [`Error::Damaged`] when it is not our database, or is damaged; [`Error::Newer`] when a newer program has written it;
     /// [`Error::Failed`] when it cannot be opened.
     pub fn sqlite(path: &Path, schema: &Schema) -> Result<Self, Error> {
         let name = path.display().to_string();
@@ -48,11 +48,12 @@ impl Database {
         Ok(Self { name, writer, readers: Readers::Sqlite(sqlite::Readers::new(path)) })
     }
 
-    /// Connects to a PostgreSQL server and brings the tables up to date; programs that start at once wait for one another.
+    /// Connects to a PostgreSQL server and brings the tables up to date, beside the work of other programs; programs that start at
+    /// once wait for one another. A newer program may have brought them further, as long as what it did only adds.
     ///
     /// # Errors
-    /// [`Error::Away`] when it cannot be reached; [`Error::Damaged`] when the schema is another program's, or was written
-    /// by a later version; [`Error::Failed`].
+    /// [`Error::Away`] when it cannot be reached; [`Error::Damaged`] when the schema is another program's; [`Error::Newer`] when a newer
+    /// program has made what this one does not understand; [`Error::Failed`], also when a step needs the tables for itself.
     pub fn postgres(server: Server, schema: &Schema) -> Result<Self, Error> {
         let name = server.to_string();
         let readers = postgres::Readers::new(server.clone());

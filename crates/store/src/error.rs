@@ -17,6 +17,19 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// A newer program has made of its tables what this one cannot work on; nothing was changed.
+    #[error(
+        "{database}: its tables are of version {version}, and this program knows {known}: start the newer program. To go back with a file, \
+         restore the backup that was made before the newer one was started"
+    )]
+    Newer {
+        /// Which database.
+        database: String,
+        /// How many steps its tables have taken.
+        version: usize,
+        /// How many this program knows.
+        known: usize,
+    },
     /// What should be added is there already.
     #[error("there is already a {what} like this")]
     Taken {
@@ -93,6 +106,13 @@ pub enum Fault {
     Failed(String),
     /// The database as a whole is damaged.
     Corrupt(String),
+    /// A newer program has made the tables.
+    Newer {
+        /// How many steps they have taken.
+        version: usize,
+        /// How many this program knows.
+        known: usize,
+    },
     /// The connection is gone; nothing was committed.
     Lost(String),
     /// The connection was lost in the commit.
@@ -125,6 +145,7 @@ impl Fault {
             Self::Missing(what) => Error::Missing { what },
             Self::Damaged { table, what } => Error::Damaged { database, place: format!("table {table}"), what },
             Self::Corrupt(what) => Error::Damaged { database, place: "the whole of it".to_owned(), what },
+            Self::Newer { version, known } => Error::Newer { database, version, known },
             Self::Duplicate(why) | Self::Failed(why) => Error::Failed { database, doing, why },
             Self::Lost(why) => Error::Away { database, doing, why },
             Self::Unknown(why) => Error::Unknown { database, doing, why },

@@ -1,7 +1,7 @@
 //! SQLite: one file, one writer, readers beside it (WAL, `synchronous=FULL`).
 
 use crate::readers::{Pool, Reading};
-use crate::schema::{Schema, too_new};
+use crate::schema::Schema;
 use crate::value::{Row, Sql, Value};
 use crate::writer::Session;
 use crate::{Engine, Error, Fault};
@@ -277,12 +277,12 @@ fn migrate(connection: &mut Lite, schema: &Schema) -> Result<(), Fault> {
     }
     let version = version as usize;
     if version > schema.steps.len() {
-        return Err(too_new(version, schema.steps.len()));
+        return Err(Fault::Newer { version, known: schema.steps.len() });
     }
-    for (number, step) in schema.steps.iter().enumerate().skip(version) {
+    for (number, step) in schema.behind(version)? {
         connection.batch("BEGIN IMMEDIATE")?;
         step.take(connection)?;
-        connection.batch(&format!("PRAGMA user_version = {}; COMMIT", number + 1))?;
+        connection.batch(&format!("PRAGMA user_version = {number}; COMMIT"))?;
     }
     Ok(())
 }

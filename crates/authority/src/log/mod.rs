@@ -8,6 +8,8 @@
 mod anew;
 mod cosign;
 mod entry;
+#[cfg(test)]
+mod rounds;
 mod sequencer;
 mod serve;
 mod tiles;

@@ -1,7 +1,8 @@
 //! The sequencer: gives records their places in the log, signs its checkpoints, and tells who waits.
 //!
 //! One thread. While it writes and signs, new records gather, and the next round takes them all: the busier the authority,
-//! the larger its rounds. An idle one waits for nothing.
+//! the larger its rounds. No round is held open for more to come: it begins at once, or when the one before it ends, and for
+//! another hub's records within [`LOOK`].
 
 use super::tiles::{Kept, Stored};
 use crate::Error;
@@ -21,7 +22,9 @@ use std::time::{Duration, Instant};
 const ROUND: u32 = 4_096;
 /// How long the lease of a sequencer lasts without being taken again, in seconds: so long a hub that died holds others up.
 const LEASE_SECONDS: u32 = 3;
-/// How often another hub's records are looked for.
+/// How often another hub's records are looked for, which wait for their round no longer.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often where there is no other hub.
 const IDLE: Duration = Duration::from_secs(1);
 /// How often somebody waits for another hub's sequencer looks whether it has come.
 const POLL: Duration = Duration::from_millis(20);
@@ -265,7 +268,11 @@ impl Shared {
             pause = match self.round(&mut tree) {
                 Ok(held) => {
                     self.state().failures = 0;
-                    if held { IDLE } else { POLL }
+                    match (held, self.store.is_shared()) {
+                        (false, _) => POLL,
+                        (true, true) => LOOK,
+                        (true, false) => IDLE,
+                    }
                 }
                 Err(error) => {
                     tree = None;

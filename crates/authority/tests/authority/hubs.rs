@@ -26,7 +26,7 @@ fn two(dir: &Path) -> ([Arc<Authority>; 2], SqlStore) {
     two_on(&postgres(), dir)
 }
 
-fn two_on(server: &ServerConfig, dir: &Path) -> ([Arc<Authority>; 2], SqlStore) {
+pub(crate) fn two_on(server: &ServerConfig, dir: &Path) -> ([Arc<Authority>; 2], SqlStore) {
     let store = SqlStore::postgres(server.address().unwrap()).unwrap();
     let hubs = ["hub-1", "hub-2"].map(|name| {
         let config = AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..config(&dir.join(name)) };
@@ -43,7 +43,7 @@ fn ask(hub: &Authority, request: Request) -> Response {
     hub.administer(&Asker::program(), request).unwrap()
 }
 
-fn register(hub: &Authority, name: &str) {
+pub(crate) fn register(hub: &Authority, name: &str) {
     ask(hub, Request::Register { device: ct(name) });
 }
 
@@ -55,12 +55,12 @@ fn code(hub: &Authority, name: &str) -> Code {
 }
 
 /// A device that has a code of `hub` and a key: how it asks at any hub for a certificate.
-fn claim(hub: &Authority, name: &str) -> impl Fn(&Authority) -> Result<Answer, Error> + Sync {
+pub(crate) fn claim(hub: &Authority, name: &str) -> impl Fn(&Authority) -> Result<Answer, Error> + Sync {
     let (code, key) = (code(hub, name), SigningKey::generate());
     move |at| at.enrol_by_code(&code.user(), &code.password(), &certificate_request(&key, None), FROM)
 }
 
-fn approve_all(hub: &Authority) {
+pub(crate) fn approve_all(hub: &Authority) {
     let Response::Pending { pending } = ask(hub, Request::Pending) else { panic!() };
     for one in pending {
         ask(hub, Request::Approve { id: one.id, device: None });

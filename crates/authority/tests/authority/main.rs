@@ -29,4 +29,5 @@ mod store_tls;
 mod suspended;
 mod theft;
 mod tickets;
+mod versions;
 mod vouchers;

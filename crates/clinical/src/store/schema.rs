@@ -9,6 +9,7 @@ pub(super) const SCHEMA: Schema = Schema {
     application: "medlock-clinical",
     // "MDLC"
     id: 0x4d44_4c43,
+    oldest: 24,
     steps: &[
         Step::Both(TABLES),
         Step::Sql { sqlite: SQLITE_APPEND, postgres: POSTGRES_APPEND },

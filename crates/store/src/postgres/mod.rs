@@ -1,5 +1,6 @@
 //! PostgreSQL 13 or later: which server, how its connections are made secret, one session that writes, several that read.
 
+mod migrate;
 mod server;
 mod session;
 mod tls;

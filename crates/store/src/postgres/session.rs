@@ -3,9 +3,10 @@
 //! A session that is lost is made anew by the next verb: so a restart or a failover of the server costs the verbs that were
 //! under way, and each of those says so.
 
+use super::migrate;
 use super::server::{Server, chain};
 use crate::readers::{Pool, Reading};
-use crate::schema::{Schema, too_new};
+use crate::schema::Schema;
 use crate::value::{Row, Sql, Value, first};
 use crate::writer::Session;
 use crate::{Engine, Fault};
@@ -23,7 +24,7 @@ const READERS: usize = 12;
 const KEPT_STATEMENTS: usize = 512;
 
 /// A session with the words of [`Sql`].
-struct Pg {
+pub(super) struct Pg {
     server: Server,
     /// `None` before the first use, and after it was lost.
     client: Option<Client>,
@@ -34,11 +35,11 @@ struct Pg {
     /// Whether a statement has failed since the transaction, or the last savepoint, began.
     broken: bool,
     /// How long its asker waits, while there is one who said so.
-    limit: Option<Duration>,
+    pub(super) limit: Option<Duration>,
 }
 
 impl Pg {
-    fn new(server: Server, settings: &str, begin: String) -> Self {
+    pub(super) fn new(server: Server, settings: &str, begin: String) -> Self {
         let settings = format!(
             "SET search_path TO \"{}\"; SET client_min_messages TO warning; SET jit TO off; {settings}",
             server.schema
@@ -46,7 +47,7 @@ impl Pg {
         Self { server, client: None, statements: HashMap::new(), settings, begin, broken: false, limit: None }
     }
 
-    fn client(&mut self) -> Result<&mut Client, Fault> {
+    pub(super) fn client(&mut self) -> Result<&mut Client, Fault> {
         if self.client.as_ref().is_none_or(Client::is_closed) {
             self.client = None;
             self.statements.clear();
@@ -85,7 +86,9 @@ impl Pg {
             return Fault::Lost(text);
         }
         match error.code() {
-            Some(code) if *code == SqlState::QUERY_CANCELED => self.limit.map_or(Fault::Failed(text), Fault::Late),
+            Some(code) if [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE].contains(code) => {
+                self.limit.map_or(Fault::Failed(text), Fault::Late)
+            }
             Some(code) if *code == SqlState::UNIQUE_VIOLATION => Fault::Duplicate(text),
             Some(code) if [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code) => Fault::Corrupt(text),
             _ => Fault::Failed(text),
@@ -250,8 +253,9 @@ impl Session for Pg {
     }
 }
 
-/// FNV-1a: the number of an advisory lock, the same in every version of this program.
-fn lock_number(text: &str) -> i64 {
+/// The number of an advisory lock, the same in every version of this program: FNV-1a of what it is for.
+pub(super) fn lock(server: &Server, schema: &Schema, of: &str) -> i64 {
+    let text = format!("{} {} {of}", schema.application, server.schema);
     let hash = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
@@ -271,51 +275,12 @@ pub(crate) fn open(server: Server, schema: &Schema) -> Result<Box<dyn Session>, 
 }
 
 fn connect(server: Server, schema: &Schema) -> Result<Box<dyn Session>, Fault> {
-    migrate(&server, schema)?;
-    let turn = lock_number(&format!("{} {} writes", schema.application, server.schema));
-    let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({turn})");
-    let mut session = Pg::new(server, WRITING, begin);
+    migrate::bring_up_to_date(&server, schema)?;
+    let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({})", lock(&server, schema, "writes"));
+    let settings = format!("{WRITING}; {}", migrate::working(&server, schema));
+    let mut session = Pg::new(server, &settings, begin);
     session.client()?;
     Ok(Box::new(session))
-}
-
-fn migrate(server: &Server, schema: &Schema) -> Result<(), Fault> {
-    let mut session = Pg::new(server.clone(), "SET lock_timeout TO '60s'", "BEGIN".to_owned());
-    session.client()?;
-    // Held until the connection ends; who comes second finds the work done.
-    let turn = lock_number(&format!("{} {} tables", schema.application, server.schema));
-    session.batch(&format!("SELECT pg_advisory_lock({turn})"))?;
-    // Whoever may not make schemas may still use one that was made for him.
-    session.batch(&format!(
-        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '{0}') THEN CREATE SCHEMA \"{0}\"; END IF; END $$",
-        server.schema
-    ))?;
-    session.batch("CREATE TABLE IF NOT EXISTS tables_version (application TEXT NOT NULL, version BIGINT NOT NULL)")?;
-    let question = "SELECT application, version FROM tables_version";
-    let found = first(&mut session, "tables_version", question, &[], |row| {
-        Ok((row.text("application")?.to_owned(), row.number::<i64>("version")?))
-    })?;
-    let version = match found {
-        None => {
-            let sql = "INSERT INTO tables_version (application, version) VALUES (?1, 0)";
-            session.execute(sql, &[schema.application.into()])?;
-            0
-        }
-        Some((application, _)) if application != schema.application => {
-            return Err(Fault::Corrupt(format!("the schema is of another program ({application})")));
-        }
-        Some((_, version)) => usize::try_from(version).unwrap_or(usize::MAX),
-    };
-    if version > schema.steps.len() {
-        return Err(too_new(version, schema.steps.len()));
-    }
-    for (number, step) in schema.steps.iter().enumerate().skip(version) {
-        session.begin()?;
-        step.take(&mut session)?;
-        session.batch(&format!("UPDATE tables_version SET version = {}", number + 1))?;
-        session.commit()?;
-    }
-    Ok(())
 }
 
 /// Sessions that read.

@@ -1,6 +1,7 @@
 //! What both databases must do, and what faults may do to them.
 
 mod faults;
+mod versions;
 
 use medlock_store::postgres::Server;
 use medlock_store::{Database, Error, Fault, Schema, Sql, Step, all, first, values};
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) const SCHEMA: Schema = Schema {
     application: "test",
     id: 0x7465_7374,
+    oldest: 2,
     steps: &[
         Step::Both("CREATE TABLE thing (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, bytes BLOB) STRICT"),
         Step::Code(|sql| sql.execute("INSERT INTO thing (name) VALUES (?1)", values!["first"]).map(drop)),

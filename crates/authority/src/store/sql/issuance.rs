@@ -152,6 +152,7 @@ fn each<T>(
         }
         Err(
             StoreError::Damaged { .. }
+            | StoreError::Newer { .. }
             | StoreError::Taken { .. }
             | StoreError::Missing { .. }
             | StoreError::Failed { .. },

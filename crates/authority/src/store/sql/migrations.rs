@@ -26,15 +26,11 @@ pub(super) const STEPS: &[Step] = &[
     Step::Sql { sqlite: MADE_AS, postgres: POSTGRES_MADE_AS },
     Step::Both(SUBJECT),
     Step::Sql { sqlite: HEARD, postgres: POSTGRES_HEARD },
-    Step::Both(WRITTEN_LIKE),
-    Step::Both(HUBS),
+    // Devices by their names without regard to capital letters.
+    Step::Index { name: "device_written_like", on: "device (lower(name))" },
+    // The few entries with the role of a hub, among millions.
+    Step::Index { name: "device_hubs", on: "device (name) WHERE (roles & 1) <> 0" },
 ];
-
-/// The few entries with the role of a hub, among millions.
-const HUBS: &str = "CREATE INDEX device_hubs ON device (name) WHERE (roles & 1) <> 0";
-
-/// Devices by their names without regard to capital letters.
-const WRITTEN_LIKE: &str = "CREATE INDEX device_written_like ON device (lower(name))";
 
 /// Standings that were taken over from a status list that was heard: the key that signed it, and what the store said before.
 const HEARD: &str = "

@@ -21,6 +21,7 @@ const SCHEMA: Schema = Schema {
     application: "medlock-authority",
     // "MDLA"
     id: 0x4d44_4c41,
+    oldest: 17,
     steps: migrations::STEPS,
 };
 

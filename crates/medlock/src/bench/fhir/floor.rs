@@ -24,6 +24,7 @@ const SCHEMA: Schema = Schema {
     application: "medlock-bench",
     // "MDLB"
     id: 0x4d44_4c42,
+    oldest: 1,
     steps: &[Step::Both("CREATE TABLE kept (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;")],
 };
 

@@ -1,0 +1,96 @@
+//! Stores that programs of several versions work on.
+
+use crate::fixture::{config, issued, postgres};
+use crate::hubs::{approve_all, claim, register, two_on};
+use medlock_authority::signer::InProcess;
+use medlock_authority::store::{Issuances as _, Log as _, ServerConfig};
+use medlock_authority::{Authority, AuthorityConfig};
+use medlock_node::clock::Clock;
+use medlock_store::{Database, Schema, Step};
+use medlock_testkit::PostgresServer;
+use medlock_trust::DeviceName;
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// What a newer program adds to the authority's tables.
+const ADDED: [Step; 4] = [
+    Step::Both("ALTER TABLE issuance ADD COLUMN region INTEGER NOT NULL DEFAULT 0"),
+    Step::Index { name: "issuance_region", on: "issuance (region, number)" },
+    Step::Both("CREATE TABLE region (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"),
+    Step::Code(|sql| sql.execute("UPDATE device SET turn = turn", &[]).map(drop)),
+];
+
+/// Brings the tables up to date as a newer program does: behind the steps that today's takes.
+fn update(server: &ServerConfig) -> Database {
+    let taken = format!("SELECT version FROM {}.tables_version", server.schema);
+    let taken: usize = PostgresServer::shared().query(&taken).unwrap().parse().unwrap();
+    let steps: Vec<Step> = std::iter::repeat_n(Step::Both(""), taken).chain(ADDED).collect();
+    let schema = Schema { application: "medlock-authority", id: 0, oldest: taken, steps: Vec::leak(steps) };
+    Database::postgres(server.address().unwrap(), &schema).unwrap()
+}
+
+fn hub(server: &ServerConfig, dir: &Path, name: &str) -> Authority {
+    let config = AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..config(&dir.join(name)) };
+    let signer = Arc::new(InProcess::open(&dir.join("keys")).unwrap());
+    Authority::open(&config, Clock::system(), signer).unwrap()
+}
+
+/// Shows REQ-STORE-154: two hubs of one version issue; a newer one changes the tables meanwhile, which somebody holds for seconds.
+/// Nobody waits longer than for a moment, also a hub of the version before starts behind it, and the log has no gap.
+#[test]
+fn hubs_go_on_issuing_while_a_newer_one_changes_their_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = postgres();
+    let ([one, other], store) = two_on(&server, dir.path());
+    let before = store.log_size().unwrap();
+    let (count, over) = (AtomicU32::new(0), AtomicBool::new(false));
+    let enrol = |at: &Authority| {
+        let name = format!("ct-{}", count.fetch_add(1, Ordering::Relaxed));
+        register(at, &name);
+        let enrol = claim(at, &name);
+        enrol(at).unwrap();
+        approve_all(at);
+        issued(enrol(at).unwrap());
+        assert_eq!(store.credentials_of(DeviceName::new(&name).unwrap()).unwrap().len(), 1);
+    };
+    std::thread::scope(|scope| {
+        let dump = scope.spawn(|| {
+            let sql = format!("SELECT count(*) FROM {}.issuance, pg_sleep(5)", server.schema);
+            PostgresServer::shared().query(&sql).unwrap();
+            Instant::now()
+        });
+        let holds =
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%issuance, pg_sleep(5)' AND state = 'active'";
+        while PostgresServer::shared().query(holds).unwrap() == "0" {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let working = scope.spawn(|| {
+            let mut longest = Duration::ZERO;
+            while !over.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                enrol(&other);
+                longest = longest.max(begun.elapsed());
+            }
+            longest
+        });
+        drop(update(&server));
+        let updated = Instant::now();
+        assert!(updated > dump.join().unwrap(), "a column came into a table that somebody held");
+        over.store(true, Ordering::Relaxed);
+        let longest = working.join().unwrap();
+        assert!(longest < Duration::from_secs(3), "somebody waited for {longest:?}");
+    });
+    drop(one);
+    let again = hub(&server, dir.path(), "hub-1");
+    enrol(&again);
+    enrol(&other);
+    let devices = u64::from(count.into_inner());
+    assert_eq!(store.log_size().unwrap(), before + devices);
+    assert!(store.waiting_entries(1).unwrap().is_empty(), "something was given out that the log does not have");
+    let entries = store.log_entries(0, 10_000).unwrap();
+    assert_eq!(entries.len() as u64, before + devices, "the log has a gap");
+    assert_eq!(entries.iter().map(|entry| entry.serial).collect::<HashSet<_>>().len(), entries.len());
+}
