@@ -28,6 +28,7 @@ pub mod authority;
 mod bonds;
 mod brski;
 mod bytes;
+mod clocks;
 mod compact;
 mod crls;
 mod devices;

@@ -421,6 +421,93 @@ fn a_hub_whose_name_was_taken_meanwhile_stands_still() {
     issued(enrol(&one).unwrap());
 }
 
+/// Sets a manual clock so many seconds ahead of the machine's, on which the database server is too.
+fn set_ahead(clock: &Clock, seconds: i64) {
+    clock.advance(Clock::system().now().plus_seconds(seconds).seconds_since(clock.now()));
+}
+
+fn alarms_of(hub: &Authority, kind: &str) -> Vec<(u64, String)> {
+    let Response::Alarms { alarms } = ask(hub, Request::Alarms) else { panic!() };
+    alarms.into_iter().filter(|alarm| alarm.kind == kind).map(|alarm| (alarm.count, alarm.text)).collect()
+}
+
+/// Shows REQ-STORE-170, REQ-STORE-171: a hub whose clock is more than a minute from the database server's is not ready; beyond five
+/// minutes it issues and publishes nothing, says so once, blames no other clock, tells a theft all the same, and goes on by
+/// itself when the clocks agree.
+#[test]
+fn a_hub_with_another_clock_than_the_server_stands_still() {
+    const DAY: i64 = 86_400;
+    for (ahead, how) in [(2 * DAY, "ahead of"), (-400 * DAY, "behind")] {
+        let dir = tempfile::tempdir().unwrap();
+        let (server, dir, clock) = (postgres(), dir.path(), Clock::manual(Clock::system().now()));
+        let open = |name: &str, clock: &Clock| {
+            let config =
+                AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..config(&dir.join(name)) };
+            let signer = Arc::new(InProcess::open(&dir.join("keys")).unwrap());
+            Authority::open(&config, clock.clone(), signer)
+        };
+        set_ahead(&clock, ahead);
+        let refused = open("hub-2", &clock).unwrap_err().to_string();
+        assert!(refused.contains(how) && refused.contains("look at both clocks"), "nothing is made: {refused}");
+        let one = open("hub-1", &Clock::system()).unwrap();
+        set_ahead(&clock, 0);
+        let other = open("hub-2", &clock).unwrap();
+        let store = SqlStore::postgres(server.address().unwrap()).unwrap();
+        for name in ["ct-1", "ct-2"] {
+            register(&one, name);
+        }
+        let [enrol, later] = ["ct-1", "ct-2"].map(|name| claim(&one, name));
+        for enrol in [&enrol as &dyn Fn(&Authority) -> _, &later] {
+            enrol(&one).unwrap();
+        }
+        approve_all(&one);
+        other.health().unwrap();
+        set_ahead(&clock, 120 * ahead.signum());
+        let said = other.health().unwrap_err().to_string();
+        assert!(said.contains(&format!("s {how} the clock of the database server: look at both")), "{said}");
+        other.tick().unwrap();
+        issued(enrol(&other).unwrap());
+
+        let before = store.versions().unwrap();
+        set_ahead(&clock, ahead);
+        for _ in 0..3 {
+            other.hear().unwrap();
+            other.tick().unwrap();
+            other.tick_set();
+        }
+        assert_eq!(store.versions().unwrap(), before, "it publishes");
+        assert!(later(&other).unwrap_err().to_string().contains("look at both clocks"));
+        assert!(other.crl().unwrap_err().to_string().contains("look at both clocks"));
+        assert!(other.change_keys("rotate".parse().unwrap(), true).unwrap_err().to_string().contains("both clocks"));
+        let told = alarms_of(&one, "clock-differs");
+        assert!(told.len() == 1 && told[0].0 == 1, "{told:?}");
+        assert!(told[0].1.contains("hub-2") && told[0].1.contains(how) && told[0].1.contains("goes on"), "{told:?}");
+        // Started again it stands still as well.
+        drop(other);
+        let other = open("hub-2", &clock).unwrap();
+        let settings = |all: Vec<(String, u64)>| all.into_iter().filter(|(kind, _)| kind != "hub-settings").collect();
+        let (now, before): (Vec<_>, Vec<_>) = (settings(store.versions().unwrap()), settings(before));
+        assert_eq!(now, before, "it publishes when it starts");
+        // A theft does not wait for a clock.
+        ask(&other, Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "test".into() });
+        assert!(store.published("status").unwrap().unwrap().version > 0);
+        one.hear().unwrap();
+        one.tick().unwrap();
+        let list = one.news().current(Kind::Status).unwrap();
+        let list = medlock_trust::status::StatusList::danger_open(&list.bytes).unwrap();
+        assert!(list.heading().issued.seconds_since(Clock::system().now()).abs() < 60, "the other hub dates it anew");
+        assert!(list.records().any(|record| record.state == medlock_trust::status::State::Compromised));
+        if ahead < 0 {
+            assert!(alarms_of(&one, "clock-was-ahead").is_empty(), "it blames the others");
+        }
+        set_ahead(&clock, 0);
+        other.hear().unwrap();
+        other.tick().unwrap();
+        other.health().unwrap();
+        issued(later(&other).unwrap());
+    }
+}
+
 /// Shows REQ-KEYS-80: no root retires while a hub shows a credential below it, because no device would believe that hub.
 #[test]
 fn a_root_waits_for_every_hub() {
