@@ -243,6 +243,7 @@ impl Authority {
             tracing::warn!(%error, "the root's revocation list could not be made; it is tried again");
         }
         authority.keep_beside()?;
+        authority.announce_settings(config)?;
         Ok(authority)
     }
 
@@ -361,6 +362,9 @@ impl Authority {
         }
         // What is made of the settings is made anew.
         *held(&self.crls) = None;
+        if let Err(error) = self.announce_settings(config) {
+            tracing::warn!(%error, "whether other hubs are configured alike could not be found out");
+        }
         Ok(())
     }
 

@@ -22,6 +22,7 @@
 mod acts;
 pub mod admin;
 mod ahead;
+mod alike;
 pub mod alliance;
 mod at_hand;
 pub mod authority;

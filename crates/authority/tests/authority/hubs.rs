@@ -508,6 +508,61 @@ fn a_hub_with_another_clock_than_the_server_stands_still() {
     }
 }
 
+/// Shows REQ-STORE-172: hubs of one store that are configured differently are told of once, by setting and hub; also when one of
+/// them changes while it runs.
+#[test]
+fn hubs_that_are_configured_differently_are_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, dir) = (postgres(), dir.path());
+    let config = |name: &str| AuthorityConfig {
+        store: Some(server.clone()),
+        hub_name: name.into(),
+        public_url: Some("http://hub.example".into()),
+        ..config(&dir.join(name))
+    };
+    let open = |config: &AuthorityConfig| {
+        let signer = Arc::new(InProcess::open(&dir.join("keys")).unwrap());
+        Authority::open(config, Clock::system(), signer).unwrap()
+    };
+    let one = open(&config("hub-1"));
+    let other = open(&config("hub-2"));
+    assert_eq!(alarms_of(&one, "settings-differ"), [], "they are alike");
+    let mut changed = config("hub-2");
+    changed.profile.key_types = vec!["p384".into()];
+    changed.status_seconds = 7_200;
+    drop(other);
+    let other = open(&changed);
+    let told = alarms_of(&one, "settings-differ");
+    assert!(told.len() == 1 && told[0].0 == 1, "{told:?}");
+    let text = &told[0].1;
+    for said in [
+        "hub-1 and hub-2",
+        "key_types (p256 p384 at hub-1, p384 at hub-2)",
+        "status_seconds (86400 at hub-1, 7200 at hub-2)",
+    ] {
+        assert!(text.contains(said), "{text}");
+    }
+    assert!(!text.contains("public_url") && !text.contains("root"), "{text}");
+    // A device is told which keys this hub takes.
+    register(&other, "ct-1");
+    let refused = claim(&other, "ct-1")(&other).unwrap();
+    let Answer::Refused(refused) = refused else { panic!("{refused:?}") };
+    assert!(
+        refused.reason.contains("keys of type p256 get no credential here: make a key of type p384"),
+        "{refused:?}"
+    );
+    // One that does not work any more is compared with nobody.
+    drop(one);
+    let third = open(&config("hub-3"));
+    let told = alarms_of(&third, "settings-differ");
+    assert!(told.len() == 2 && told.iter().all(|(_, text)| !text.contains("hub-1 and hub-3")), "{told:?}");
+    // Made alike while it runs, it says nothing new.
+    other.reconfigure(&config("hub-2")).unwrap();
+    let fourth = open(&config("hub-4"));
+    assert_eq!(alarms_of(&fourth, "settings-differ").len(), 2);
+    drop(third);
+}
+
 /// Shows REQ-KEYS-80: no root retires while a hub shows a credential below it, because no device would believe that hub.
 #[test]
 fn a_root_waits_for_every_hub() {
