@@ -1,6 +1,6 @@
 //! Several hubs on one PostgreSQL server.
 
-use crate::fixture::{FROM, config, ct, issued, postgres};
+use crate::fixture::{FROM, Sleepy, config, ct, issued, postgres};
 use medlock_authority::admin::{Asker, Reason, Request, Response};
 use medlock_authority::enrolment::Answer;
 use medlock_authority::objects::Kind;
@@ -19,6 +19,7 @@ use medlock_trust::policy::Setting;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Two hubs that start at once, with the same keys.
@@ -561,6 +562,35 @@ fn hubs_that_are_configured_differently_are_told_of() {
     let fourth = open(&config("hub-4"));
     assert_eq!(alarms_of(&fourth, "settings-differ").len(), 2);
     drop(third);
+}
+
+/// Shows REQ-STORE-174: what a hub records whose signer is away another hub tells, and the answer says that it may.
+#[test]
+fn a_suspension_at_a_hub_without_its_signer_is_told_by_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, away) = (postgres(), Arc::new(AtomicBool::new(false)));
+    let open = |name: &str, away: &Arc<AtomicBool>| {
+        let config =
+            AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..config(&dir.path().join(name)) };
+        let inner = InProcess::open(&dir.path().join("keys")).unwrap();
+        Authority::open(&config, Clock::system(), Arc::new(Sleepy { inner, away: away.clone() })).unwrap()
+    };
+    let (one, other) = (open("hub-1", &Arc::default()), open("hub-2", &away));
+    register(&one, "ct-1");
+    other.hear().unwrap();
+    let before = one.news().current(Kind::Status).unwrap().version;
+    away.store(true, Ordering::SeqCst);
+    let suspend = || {
+        let request = Request::Suspend { device: "ct-1".into(), why: "test".into() };
+        other.administer(&Asker::program(), request).unwrap_err().to_string()
+    };
+    let said = suspend();
+    assert!(said.contains("not signed yet") && said.contains("hub-1 on the same store may have told it"), "{said}");
+    one.tick().unwrap();
+    assert!(one.news().current(Kind::Status).unwrap().version > before);
+    drop(one);
+    let said = suspend();
+    assert!(said.contains("nobody hears of it before"), "{said}");
 }
 
 /// Shows REQ-KEYS-80: no root retires while a hub shows a credential below it, because no device would believe that hub.
