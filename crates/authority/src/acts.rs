@@ -146,12 +146,14 @@ impl Authority {
     }
 
     fn keys_view(&self, keys: &KeyList) -> Result<Response, Error> {
-        let others = || -> Result<Vec<String>, Error> {
-            let own = self.settings.hub_name;
-            Ok(self.store.hubs_at_work()?.into_iter().filter(|hub| hub != own.as_str()).collect())
-        };
-        let hubs = self.store.is_shared().then(others).transpose()?;
+        let hubs = self.store.is_shared().then(|| self.other_hubs()).transpose()?;
         Ok(Response::Keys { keys: key_views(keys, self.rules().profile.backdate_seconds()), hubs })
+    }
+
+    /// The other hubs at work on the same store.
+    fn other_hubs(&self) -> Result<Vec<String>, Error> {
+        let own = self.settings.hub_name;
+        Ok(self.store.hubs_at_work()?.into_iter().filter(|hub| hub != own.as_str()).collect())
     }
 
     fn view(&self) -> Result<Response, Error> {
@@ -291,7 +293,10 @@ impl Authority {
     fn change(&self, changes: Vec<StandingChange>) -> Result<(), Error> {
         self.store.change_standings(changes, self.clock.now())?;
         match self.settings.kind {
-            Kind::Site => self.publish_status().map_err(|error| Error::NotSigned(Box::new(error))),
+            Kind::Site => self.publish_status().map_err(|why| {
+                // Where the store does not say who else works, nobody is promised.
+                Error::NotSigned { why: Box::new(why), others: self.other_hubs().unwrap_or_default() }
+            }),
             // Its lists are made when they are asked for.
             Kind::Maker => Ok(()),
         }

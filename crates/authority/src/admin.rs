@@ -537,7 +537,7 @@ fn status(error: &Error) -> StatusCode {
         Error::Invalid { .. } | Error::Object { .. } => StatusCode::BAD_REQUEST,
         Error::Unknown { .. } => StatusCode::NOT_FOUND,
         Error::Conflict(_) | Error::NotHere(_) => StatusCode::CONFLICT,
-        Error::Signer(_) | Error::Log(_) | Error::NotSigned(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Signer(_) | Error::Log(_) | Error::NotSigned { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Store(_) | Error::File { .. } | Error::Lint(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -43,7 +43,8 @@ impl Authority {
     pub(crate) fn tell_of_clock(&self, signed: Time) {
         let now = self.clock.now();
         let seconds = signed.seconds_since(now);
-        if seconds <= TOLD_FROM_SECONDS {
+        // Where this hub's own clock is in doubt it blames no other.
+        if seconds <= TOLD_FROM_SECONDS || self.is_clock_in_doubt() {
             return;
         }
         let mut told = self.locks.clock_told.lock().unwrap_or_else(PoisonError::into_inner);

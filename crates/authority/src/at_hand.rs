@@ -34,9 +34,10 @@ impl Authority {
         Ok(here)
     }
 
-    /// Refuses where the key that issues is not at hand, or another hub has this one's name, before anything is recorded.
+    /// Refuses where the key that issues is not at hand, another hub has this one's name, or the clock is not the database server's, before anything is recorded.
     pub(crate) fn ask_for_issuing_key(&self) -> Result<(), Error> {
         self.present.check()?;
+        self.clocks_agree()?;
         if self.has_issuing_key()? { Ok(()) } else { Err(SignerError::NoKey(self.issuing().label).into()) }
     }
 

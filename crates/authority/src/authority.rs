@@ -5,7 +5,6 @@ mod upkeep;
 
 pub(crate) use ground::{Ground, algorithm_of, authority_template, ensure_root};
 
-use crate::Error;
 use crate::directory::{DATABASE, expect_no_keys, open_store, own_directory, was_opened};
 use crate::issue::{self, Form, Line, Template};
 use crate::keys::{AuthorityCertificate, KeyList};
@@ -18,6 +17,7 @@ use crate::reserve;
 use crate::settings::{AuthorityConfig, Kind, Rules, Settings};
 use crate::signer::Signer;
 use crate::store::{Purpose, Store, StoreError, Turn};
+use crate::{Error, clocks};
 use medlock_node::clock::Clock;
 use medlock_node::identity::IdentityStore;
 use medlock_node::knowledge::KnowledgeBase;
@@ -28,7 +28,7 @@ use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
 use std::fs::File;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -96,6 +96,10 @@ pub(crate) struct Locks {
     namesake_told: AtomicBool,
     pub(crate) at_hand: Mutex<crate::at_hand::AtHand>,
     pub(crate) room: Mutex<reserve::Room>,
+    /// By how many seconds this hub's clock was ahead of the database server's when they were compared last.
+    pub(crate) clock_ahead: AtomicI64,
+    /// People were told that the clocks differ.
+    pub(crate) clocks_told: AtomicBool,
     /// The hub is being stopped: nobody else is to be sent here.
     pub(crate) stopping: AtomicBool,
     /// When people were told that a clock was ahead.
@@ -168,7 +172,11 @@ impl Authority {
         let Ground { settings, rules, lock, _starting, present, store, signer, log, room } =
             Ground::lay(config, &signer, store)?;
         let line = Line { store: &*store, signer: &*signer, log: &log, room: &room };
-        let held = KeyList::held(&*store)?;
+        let (held, clock_ahead) = (KeyList::held(&*store)?, clocks::ahead(&*store, &clock)?);
+        if held.is_none() {
+            // What is made now is for decades.
+            clocks::agree(&settings, clock_ahead)?;
+        }
         let made_now = held.is_none() && store.newest(Purpose::Root)?.is_none();
         let root = match held.as_ref().and_then(KeyList::anchor) {
             Some(anchor) => AuthorityCertificate::clone(anchor),
@@ -191,7 +199,8 @@ impl Authority {
         }
         let hub = IdentityStore::open(&settings.dir.join("hub")).map_err(node)?;
         let stripes = || (0..STRIPES).map(|_| Mutex::default()).collect();
-        let locks = Locks { devices: stripes(), keys: stripes(), ..Locks::default() };
+        let clock_ahead = AtomicI64::new(clock_ahead);
+        let locks = Locks { devices: stripes(), keys: stripes(), clock_ahead, ..Locks::default() };
         let known_keys = KnownKeys::open(&settings.dir)?;
         let authority = Self {
             settings,
@@ -215,6 +224,10 @@ impl Authority {
             _lock: lock,
         };
         authority.take_back_heard()?;
+        let stands_still = authority.clocks_agree();
+        if let Err(why) = &stands_still {
+            authority.tell_of_clocks(why)?;
+        }
         if authority.settings.kind == Kind::Site {
             // Before anything is made of keys that stand otherwise by now, and of what they told.
             authority.go_on_with_answer();
@@ -223,20 +236,22 @@ impl Authority {
         } else {
             authority.go_on_with_answer();
         }
-        if authority.has_hub() {
+        // A hub that stands still shows what it has.
+        if authority.has_hub() && (stands_still.is_ok() || authority.hub.current().is_none()) {
             authority.ensure_hub(config)?;
         }
         if let Err(error) = authority.tell_of_strange_hubs() {
             tracing::warn!(%error, "whether every hub of the register is one could not be looked at");
         }
         // A change of keys may have been cut off; what is not signed anew now is by the next tick.
-        if let Err(error) = authority.follow_keys() {
+        if let Err(error) = authority.clocks_agree().and_then(|()| authority.follow_keys()) {
             tracing::warn!(%error, "the objects of a former key could not be signed anew; it is tried again");
         }
-        if let Err(error) = authority.keep_root_crl() {
+        if let Err(error) = authority.clocks_agree().and_then(|()| authority.keep_root_crl()) {
             tracing::warn!(%error, "the root's revocation list could not be made; it is tried again");
         }
         authority.keep_beside()?;
+        authority.announce_settings(config)?;
         Ok(authority)
     }
 
@@ -355,6 +370,9 @@ impl Authority {
         }
         // What is made of the settings is made anew.
         *held(&self.crls) = None;
+        if let Err(error) = self.announce_settings(config) {
+            tracing::warn!(%error, "whether other hubs are configured alike could not be found out");
+        }
         Ok(())
     }
 

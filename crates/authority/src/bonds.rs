@@ -48,6 +48,7 @@ impl Authority {
                 Error::invalid("patient", "give 32 hexadecimal digits that say nothing about the person, or none")
             })?),
         };
+        self.clocks_agree()?;
         let issued = self.clock.now();
         let epoch = self.store.next_number("bond", u64::try_from(issued.unix()).unwrap_or(0))?;
         let (device, controller) = (DeviceId::of(&device.name, &AwsLc), DeviceId::of(&controller.name, &AwsLc));

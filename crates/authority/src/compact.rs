@@ -81,7 +81,8 @@ impl Authority {
     }
 
     fn set_is_due(&self) -> Result<bool, Error> {
-        if self.settings.kind == crate::settings::Kind::Maker || !self.has_issuing_key()? {
+        let stands_still = self.settings.kind == crate::settings::Kind::Maker || self.clocks_agree().is_err();
+        if stands_still || !self.has_issuing_key()? {
             return Ok(false);
         }
         let last = self.locks.set.lock().unwrap_or_else(PoisonError::into_inner).last;

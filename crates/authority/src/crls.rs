@@ -123,6 +123,7 @@ impl Authority {
 
     fn read_crls(&self, base: Option<Reading>) -> Result<Crls, Error> {
         self.not_in_doubt("does not know who was revoked since, so that it signs no revocation list")?;
+        self.clocks_agree()?;
         let at = self.clock.now();
         let keys = self.keys();
         let key = |certificate: &[u8]| keys.issuer_of(certificate).map(|key| key.certificate.label);

@@ -51,10 +51,15 @@ pub enum Error {
     Log(String),
     /// What was asked is recorded, and the object that tells it could not be signed.
     #[error(
-        "recorded; not signed yet: {0}. The hub tries again by itself, and nobody hears of it before: see that its signer works and its disk \
-         has room"
+        "recorded; not signed yet: {why}. The hub tries again by itself, and {}: see that its signer works and its disk has room",
+        heard_before(others)
     )]
-    NotSigned(Box<Error>),
+    NotSigned {
+        /// Why this hub could not.
+        why: Box<Error>,
+        /// The other hubs at work on the same store.
+        others: Vec<String>,
+    },
     /// A signed object could not be made, read or accepted.
     #[error("{what}: {why}")]
     Object {
@@ -74,5 +79,13 @@ impl Error {
     /// A file that could not be read or written.
     pub(crate) fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::File { path: path.into(), source }
+    }
+}
+
+/// Who may tell what this hub could not sign.
+fn heard_before(others: &[String]) -> String {
+    match others {
+        [] => "nobody hears of it before".to_owned(),
+        others => format!("{} on the same store may have told it already", others.join(", ")),
     }
 }

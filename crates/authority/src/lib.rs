@@ -22,12 +22,14 @@
 mod acts;
 pub mod admin;
 mod ahead;
+mod alike;
 pub mod alliance;
 mod at_hand;
 pub mod authority;
 mod bonds;
 mod brski;
 mod bytes;
+mod clocks;
 mod compact;
 mod crls;
 mod devices;

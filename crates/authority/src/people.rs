@@ -74,9 +74,10 @@ impl IssuerHashes {
 impl Authority {
     fn ocsp(&self, request: &[u8]) -> Vec<u8> {
         let Ok(request) = ocsp::read_request(request) else { return ocsp::failure(Failure::Malformed) };
-        match self.is_in_doubt().and_then(|doubt| if doubt { Ok(None) } else { self.ocsp_answer(&request).map(Some) }) {
+        let silent = self.is_in_doubt().map(|doubt| doubt || self.clocks_agree().is_err());
+        match silent.and_then(|silent| if silent { Ok(None) } else { self.ocsp_answer(&request).map(Some) }) {
             Ok(Some(response)) => response,
-            // A maker that was brought back does not know who was revoked since.
+            // A maker that was brought back does not know who was revoked since; a hub with another clock dates it wrongly.
             Ok(None) => ocsp::failure(Failure::TryLater),
             Err(error @ (Error::Signer(_) | Error::Store(_))) => {
                 tracing::warn!(%error, "an OCSP request was not answered");
@@ -139,7 +140,7 @@ impl Authority {
         }
     }
 
-    /// Whether the database writes and has room for a theft, the signer is there with the issuing key, and a credential can be prepared.
+    /// Whether the database writes and has room for a theft, its server's clock is this hub's too, the signer is there with the issuing key, and a credential can be prepared.
     ///
     /// # Errors
     /// What is not well.
@@ -149,6 +150,7 @@ impl Authority {
         }
         self.writes()?;
         self.present.check()?;
+        self.clocks_are_ready()?;
         if let Some(why) = self.log().left_behind()? {
             return Err(Error::Conflict(why));
         }

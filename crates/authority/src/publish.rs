@@ -274,9 +274,12 @@ impl Authority {
         Ok(())
     }
 
-    /// Makes what is not there yet, and gives out what is.
+    /// Makes what is not there yet, unless this hub stands still because of its clock, and gives out what is.
     pub(crate) fn ensure_objects(&self) -> Result<(), Error> {
-        self.ensure_site_list()?;
+        let stands_still = self.clocks_agree().is_err();
+        if !stands_still {
+            self.ensure_site_list()?;
+        }
         self.pin_remembered_alliance()?;
         for kind in ObjectKind::ALL {
             if kind == ObjectKind::Suspensions
@@ -300,6 +303,9 @@ impl Authority {
                     Ok(()) => {}
                 }
             }
+        }
+        if stands_still {
+            return Ok(());
         }
         if self.store.published(ObjectKind::Policy.name())?.is_none() {
             self.publish_default_policy()?;

@@ -89,7 +89,7 @@ impl Authority {
         let outcome = act();
         let error = match &outcome {
             // What was recorded and could not be told needs the room as well.
-            Err(Error::NotSigned(error)) => &**error,
+            Err(Error::NotSigned { why, .. }) => &**why,
             Err(error) => error,
             Ok(_) => return outcome,
         };

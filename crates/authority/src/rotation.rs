@@ -295,6 +295,8 @@ impl Authority {
     /// Whether the keys stand so that a change can be made. If it is that a root retires, says until when what is below that
     /// root counts.
     fn may_change(&self, change: KeyChange, anyway: bool) -> Result<Option<Time>, Error> {
+        // Also of a stolen key: the next one, and this hub's credential by it, would be of another time.
+        self.clocks_agree()?;
         self.read_keys()?;
         let keys = self.keys();
         let state = |label: KeyLabel| {

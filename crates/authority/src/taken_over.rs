@@ -193,20 +193,50 @@ impl Authority {
         if dropped > 0 {
             self.keep_unnamed(&kept)?;
         }
-        // Devices say more than their credentials.
-        let mut first: Vec<&Subject> = undone.iter().collect();
-        first.sort_by_key(|subject| !matches!(subject, Subject::Device(_)));
-        let names: Vec<String> = first.iter().take(NAMES).copied().map(named).collect();
-        let more = if undone.len() > NAMES { ", … (the log names all)" } else { "" };
+        // What other keys of the site have told on counts still, and people are told how it stands behind that.
+        if let Err(error) = self.take_back_told(&undone.iter().map(told_as).collect::<Vec<_>>()) {
+            tracing::error!(%error, "what other keys have told of them could not be written into the store");
+        }
         let text = format!(
             "the key {key} is in wrong hands, and that {} devices, credentials or keys were revoked or suspended, and {dropped} that \
-             the store does not know, was heard by status lists of it alone: {}{more}. Whom it called revoked is suspended now, as it may \
-             have been true: revoke again who is stolen (`medlock device revoke NAME --reason stolen`), and restore the others \
-             (`medlock device restore NAME`). What the site's next key has told on since stays until that is withdrawn too",
+             the store does not know, was heard by status lists of it alone. {}",
             undone.len(),
-            names.join(", "),
+            self.how_they_stand(undone)?,
         );
         self.alarm_about("heard-by-stolen-key", None, key.to_string(), text)
+    }
+
+    /// How those stand now of whom it was taken back what was heard, for people.
+    fn how_they_stand(&self, mut undone: Vec<Subject>) -> Result<String, Error> {
+        // Devices say more than their credentials.
+        undone.sort_by_key(|subject| !matches!(subject, Subject::Device(_)));
+        let more = if undone.len() > NAMES { " (and others, which the log names)" } else { "" };
+        let (mut revoked, mut suspended, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for subject in undone.iter().take(NAMES) {
+            let of_state = match self.store.standing(*subject)?.map(|standing| standing.state) {
+                Some(StandingState::Compromised | StandingState::Ceased) => &mut revoked,
+                Some(StandingState::Suspended) => &mut suspended,
+                Some(StandingState::Superseded) | None => &mut others,
+            };
+            of_state.push(named(subject));
+        }
+        let said = [
+            (
+                revoked,
+                "Revoked all the same",
+                ": another key of this site has told it on, which counts until that is withdrawn too",
+            ),
+            (
+                suspended,
+                "Suspended, as it may have been true",
+                ": revoke again who is stolen (`medlock device revoke NAME --reason stolen`), and restore the others (`medlock device \
+                 restore NAME`)",
+            ),
+            (others, "As they were before", ""),
+        ];
+        let said = said.into_iter().filter(|(who, ..)| !who.is_empty());
+        let said: Vec<String> = said.map(|(who, how, what)| format!("{how}: {}{what}", who.join(", "))).collect();
+        Ok(format!("{}{more}", said.join(". ")))
     }
 
     /// What was heard against whom the store cannot name: the status list tells it on. What is superseded is told until nobody
@@ -314,6 +344,15 @@ fn named(subject: &Subject) -> String {
         Subject::Device(name) => name.to_string(),
         Subject::Credential(id) => format!("credential {}", HEXLOWER.encode(id.as_bytes())),
         Subject::Issuer(key) => format!("key {key}"),
+    }
+}
+
+/// As status lists name it.
+fn told_as(subject: &Subject) -> Told {
+    match subject {
+        Subject::Device(name) => Told::Device(DeviceId::of(name, &AwsLc)),
+        Subject::Credential(id) => Told::Credential(*id),
+        Subject::Issuer(key) => Told::Issuer(*key),
     }
 }
 

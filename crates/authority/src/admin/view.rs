@@ -138,7 +138,7 @@ pub struct AlarmView {
     pub count: u64,
     /// `code-reused`, `code-guessed`, `credential-cloned`, `superseded-used`, `unknown-credential`, `made-for-something-else`,
     /// `no-voucher`, `issuer-suspended`, `issuer-suspension-confirmed`, `issuer-suspension-ended`, `status-list-half-full`, `status-list-full`,
-    /// `not-published`, `log-started-anew`, `log-left-behind`, `hub-name-taken`,
+    /// `not-published`, `log-started-anew`, `log-left-behind`, `hub-name-taken`, `clock-differs`, `settings-differ`,
     /// `store-was-behind`, `number-too-high`, `hub-called-revoked`, `heard-too-many`, `heard-by-stolen-key`, `told-by-retired-key`,
     /// `status-list-overfull`.
     pub kind: String,

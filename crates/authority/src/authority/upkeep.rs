@@ -56,7 +56,8 @@ impl Authority {
 
     /// Does what is due: a status list or routing table that was to be published and is not, a status list that has
     /// reached half of its time or is from the future, and the hub's own credential. Each step is tried, whatever became of
-    /// those before. Call it every second or so; [`Authority::keep`] does.
+    /// those before. A hub whose clock is far from the database server's does nothing of it, and people are told once. Call it
+    /// every second or so; [`Authority::keep`] does.
     ///
     /// # Errors
     /// The first thing that failed; the next call tries again.
@@ -69,6 +70,11 @@ impl Authority {
                 return self.tell_of_namesake(&error);
             }
             self.locks.namesake_told.store(false, Ordering::Relaxed);
+            self.compare_clocks()?;
+            if let Err(error) = self.clocks_agree() {
+                return self.tell_of_clocks(&error);
+            }
+            self.locks.clocks_told.store(false, Ordering::Relaxed);
             &[("certificates that were begun", |own| Ok(issue::recover(&*own.store).map(drop)?))]
         } else {
             &[]

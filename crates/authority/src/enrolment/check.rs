@@ -7,7 +7,7 @@ use crate::registry::Device;
 use crate::store::{Issued, StandingState, Subject};
 use crate::{Authority, Error};
 use medlock_node::asn1;
-use medlock_node::provider::{self, AwsLc};
+use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::crypto::PublicKey;
 use medlock_trust::x509::{GeneralName, Request, SignedForm, ids};
 use medlock_trust::{DeviceName, KeyId};
@@ -44,8 +44,7 @@ impl Authority {
             }
         };
         let Some(public) = request.public_key() else {
-            let what = "the request's key is of a kind this site does not use".to_owned();
-            return Ok(Err(Unfit::KeyType(what)));
+            return Ok(Err(self.wrong_type("the request's key is of a kind this site does not use")));
         };
         let (spki, key) = match self.check_key_itself(public)? {
             Ok(checked) => checked,
@@ -80,12 +79,20 @@ impl Authority {
         Ok(())
     }
 
+    /// What is wrong with a key, and of which types the profile takes keys.
+    pub(crate) fn wrong_type(&self, what: &str) -> Unfit {
+        let rules = self.rules();
+        let taken: Vec<&str> = rules.profile.key_types().map(SigningAlgorithm::name).collect();
+        Unfit::KeyType(format!("{what}: make a key of type {}", taken.join(" or ")))
+    }
+
     /// Checks a key without looking at who has it: its kind, that it is a point of its curve, and that nobody else is
     /// known to know its private half. Gives its `SubjectPublicKeyInfo`, the point in full, and its identifier. Whether a
     /// certificate for it is compromised ([`Authority::compromised`]) is to be asked as well.
     pub(crate) fn check_key_itself(&self, public: PublicKey<'_>) -> Result<Result<(Vec<u8>, KeyId), Unfit>, Error> {
         if !self.rules().profile.accepts(public.algorithm) {
-            return Ok(Err(Unfit::key_type(public.algorithm)));
+            let name = SigningAlgorithm::of(public.algorithm).map_or("rsa", SigningAlgorithm::name);
+            return Ok(Err(self.wrong_type(&format!("keys of type {name} get no credential here"))));
         }
         let Some(spki) = asn1::spki(public) else {
             return Ok(Err(Unfit::WeakKey("the key is no point of its curve")));

@@ -1,7 +1,6 @@
 //! Why a request or a key gets no credential, in words that whoever asked can act on.
 
 use super::{Answer, RefusalKind, refused};
-use medlock_trust::crypto::KeyAlgorithm;
 
 /// Why a request or a key gets no credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +18,7 @@ pub enum Unfit {
     #[error("the request's signature is wrong: it must be signed with the key it names")]
     BadSignature,
     /// Keys of this kind get no credential.
-    #[error("{0}: make a P-256 key")]
+    #[error("{0}")]
     KeyType(String),
     /// The key is no point of its curve, or its private half can be guessed.
     #[error("{0}: the device must make a new key, from a generator of good random numbers")]
@@ -61,11 +60,6 @@ impl Unfit {
             Self::WrongName(_) => "wrong-name",
             Self::WrongProfile(_) => "wrong-profile",
         }
-    }
-
-    /// Keys of this kind get no credential.
-    pub(crate) fn key_type(algorithm: KeyAlgorithm) -> Self {
-        Self::KeyType(format!("keys of type {algorithm:?} get no credential here"))
     }
 }
 

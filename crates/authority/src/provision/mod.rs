@@ -332,7 +332,7 @@ impl Authority {
         let (spki, key, form, named) = match &material {
             Material::Key(_) => {
                 let Some(public) = material.key() else {
-                    return Ok(Err(Unfit::KeyType("the key is of a kind this authority does not use".to_owned())));
+                    return Ok(Err(self.wrong_type("the key is of a kind this authority does not use")));
                 };
                 match self.check_key_itself(public)? {
                     Ok((spki, key)) => (spki, key, Form::X509, None),

@@ -97,7 +97,7 @@ impl Authority {
 
     /// The store does not know compromises that this hub was told: takes over what the lists say that tell them. Returns of how
     /// many the store did not know it.
-    fn take_back_told(&self, unknown: &[Subject]) -> Result<usize, Error> {
+    pub(crate) fn take_back_told(&self, unknown: &[Subject]) -> Result<usize, Error> {
         let mut taken = 0;
         for (by, list) in self.heard_lists() {
             let told = StatusList::danger_open(&list);

@@ -318,6 +318,12 @@ pub trait Journal: Send + Sync {
     /// Whether several hubs may work on this store at once.
     fn is_shared(&self) -> bool;
 
+    /// The server's clock, which all hubs on the store see; `None` where the store is of one process.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn server_time(&self) -> Result<Option<Time>, StoreError>;
+
     /// Takes what one hub at a time may have, for some seconds of the server's clock, or keeps it. `false` while another
     /// has it. A store of one process gives it to whoever asks.
     ///

@@ -116,6 +116,7 @@ impl Authority {
                 "does not know whose the device is by now, so that it gives no voucher (`--owner-known`, if you do)",
             )?;
         }
+        self.clocks_agree()?;
         let domain = Domain::read(&order.domain)?;
         let nonce = order.nonce.as_deref().map(nonce).transpose()?;
         let now = self.clock.now();

@@ -801,6 +801,9 @@ fn journal(store: &impl Journal) {
     let mut versions = store.versions().unwrap();
     versions.sort();
     assert_eq!(versions, [("policy".to_owned(), 2), ("routes".to_owned(), 4), ("status".to_owned(), 19)]);
+    let ours = medlock_node::clock::Clock::system().now();
+    let apart = store.server_time().unwrap().map(|server| server.seconds_since(ours).abs() < 60);
+    assert_eq!(apart, store.is_shared().then_some(true), "the time of the server, which runs on this machine");
     assert!(store.hold("x", [1; 16], 60).unwrap() && store.hold("x", [1; 16], 60).unwrap());
     assert_eq!(store.hold("x", [2; 16], 60).unwrap(), !store.is_shared(), "two hold the same");
     store.let_go("x", [2; 16]).unwrap();

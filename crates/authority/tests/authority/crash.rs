@@ -1,7 +1,7 @@
 //! Whatever fails or is killed at whatever moment: no acknowledged certificate is lost, no serial is used twice, no
 //! certificate exists without its record.
 
-use crate::fixture::{FROM, config, credential, ct, noon, open_as, postgres};
+use crate::fixture::{FROM, config, credential, ct, open_as, postgres};
 use medlock_authority::admin::{Asker, Request, Response};
 use medlock_authority::enrolment::Answer;
 use medlock_authority::registry::Device;
@@ -186,6 +186,7 @@ impl Journal for Faulty {
         write: fn publish(kind: &'static str, object: Published) -> ();
         write: fn publish_all(objects: Vec<(&'static str, Published, Option<u64>)>) -> ();
         read: fn versions() -> Vec<(String, u64)>;
+        read: fn server_time() -> Option<Time>;
         read: fn hold(what: &str, holder: [u8; 16], seconds: u32) -> bool;
         read: fn hubs_at_work() -> Vec<String>;
         read: fn let_go(what: &str, holder: [u8; 16]) -> ();
@@ -257,9 +258,14 @@ struct Acknowledged {
     compromised: bool,
 }
 
+/// Hubs on a server are to have its time.
+fn begin() -> Time {
+    Clock::system().now()
+}
+
 /// Creates a site, enrols two devices, renews one, revokes the other; stops at the first error.
 fn story(config: &AuthorityConfig, fuse: &Arc<Fuse>, done: &mut Acknowledged) -> Result<(), Error> {
-    let (clock, dir) = (Clock::manual(noon()), &config.dir);
+    let (clock, dir) = (Clock::manual(begin()), &config.dir);
     let inner = match &config.store {
         None => SqlStore::sqlite(&dir.join("authority.sqlite"))?,
         Some(server) => SqlStore::postgres(server.address()?)?,
@@ -409,7 +415,7 @@ fn fails_and_is_mended(config: AuthorityConfig, after: bool, steps: i64) -> bool
     let mut done = Acknowledged::default();
     let finished = story(&config, &fuse, &mut done).is_ok();
     a_minute_later(&config);
-    let authority = open_as(&config, &Clock::manual(noon().plus_seconds(1)));
+    let authority = open_as(&config, &Clock::manual(begin().plus_seconds(1)));
     check(&config, &done.certificates);
     authority.tick().unwrap();
     if done.compromised {

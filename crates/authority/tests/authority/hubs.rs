@@ -1,6 +1,6 @@
 //! Several hubs on one PostgreSQL server.
 
-use crate::fixture::{FROM, config, ct, issued, postgres};
+use crate::fixture::{FROM, Sleepy, config, ct, issued, postgres};
 use medlock_authority::admin::{Asker, Reason, Request, Response};
 use medlock_authority::enrolment::Answer;
 use medlock_authority::objects::Kind;
@@ -19,6 +19,7 @@ use medlock_trust::policy::Setting;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Two hubs that start at once, with the same keys.
@@ -419,6 +420,177 @@ fn a_hub_whose_name_was_taken_meanwhile_stands_still() {
     drop(other);
     until(&|| one.health().is_ok());
     issued(enrol(&one).unwrap());
+}
+
+/// Sets a manual clock so many seconds ahead of the machine's, on which the database server is too.
+fn set_ahead(clock: &Clock, seconds: i64) {
+    clock.advance(Clock::system().now().plus_seconds(seconds).seconds_since(clock.now()));
+}
+
+fn alarms_of(hub: &Authority, kind: &str) -> Vec<(u64, String)> {
+    let Response::Alarms { alarms } = ask(hub, Request::Alarms) else { panic!() };
+    alarms.into_iter().filter(|alarm| alarm.kind == kind).map(|alarm| (alarm.count, alarm.text)).collect()
+}
+
+/// Shows REQ-STORE-170, REQ-STORE-171: a hub whose clock is more than a minute from the database server's is not ready; beyond five
+/// minutes it issues and publishes nothing, says so once, blames no other clock, tells a theft all the same, and goes on by
+/// itself when the clocks agree.
+#[test]
+fn a_hub_with_another_clock_than_the_server_stands_still() {
+    const DAY: i64 = 86_400;
+    for (ahead, how) in [(2 * DAY, "ahead of"), (-400 * DAY, "behind")] {
+        let dir = tempfile::tempdir().unwrap();
+        let (server, dir, clock) = (postgres(), dir.path(), Clock::manual(Clock::system().now()));
+        let open = |name: &str, clock: &Clock| {
+            let config =
+                AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..config(&dir.join(name)) };
+            let signer = Arc::new(InProcess::open(&dir.join("keys")).unwrap());
+            Authority::open(&config, clock.clone(), signer)
+        };
+        set_ahead(&clock, ahead);
+        let refused = open("hub-2", &clock).unwrap_err().to_string();
+        assert!(refused.contains(how) && refused.contains("look at both clocks"), "nothing is made: {refused}");
+        let one = open("hub-1", &Clock::system()).unwrap();
+        set_ahead(&clock, 0);
+        let other = open("hub-2", &clock).unwrap();
+        let store = SqlStore::postgres(server.address().unwrap()).unwrap();
+        for name in ["ct-1", "ct-2"] {
+            register(&one, name);
+        }
+        let [enrol, later] = ["ct-1", "ct-2"].map(|name| claim(&one, name));
+        for enrol in [&enrol as &dyn Fn(&Authority) -> _, &later] {
+            enrol(&one).unwrap();
+        }
+        approve_all(&one);
+        other.health().unwrap();
+        set_ahead(&clock, 120 * ahead.signum());
+        let said = other.health().unwrap_err().to_string();
+        assert!(said.contains(&format!("s {how} the clock of the database server: look at both")), "{said}");
+        other.tick().unwrap();
+        issued(enrol(&other).unwrap());
+
+        let before = store.versions().unwrap();
+        set_ahead(&clock, ahead);
+        for _ in 0..3 {
+            other.hear().unwrap();
+            other.tick().unwrap();
+            other.tick_set();
+        }
+        assert_eq!(store.versions().unwrap(), before, "it publishes");
+        assert!(later(&other).unwrap_err().to_string().contains("look at both clocks"));
+        assert!(other.crl().unwrap_err().to_string().contains("look at both clocks"));
+        assert!(other.change_keys("rotate".parse().unwrap(), true).unwrap_err().to_string().contains("both clocks"));
+        let told = alarms_of(&one, "clock-differs");
+        assert!(told.len() == 1 && told[0].0 == 1, "{told:?}");
+        assert!(told[0].1.contains("hub-2") && told[0].1.contains(how) && told[0].1.contains("goes on"), "{told:?}");
+        // Started again it stands still as well.
+        drop(other);
+        let other = open("hub-2", &clock).unwrap();
+        let settings = |all: Vec<(String, u64)>| all.into_iter().filter(|(kind, _)| kind != "hub-settings").collect();
+        let (now, before): (Vec<_>, Vec<_>) = (settings(store.versions().unwrap()), settings(before));
+        assert_eq!(now, before, "it publishes when it starts");
+        // A theft does not wait for a clock.
+        ask(&other, Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "test".into() });
+        assert!(store.published("status").unwrap().unwrap().version > 0);
+        one.hear().unwrap();
+        one.tick().unwrap();
+        let list = one.news().current(Kind::Status).unwrap();
+        let list = medlock_trust::status::StatusList::danger_open(&list.bytes).unwrap();
+        assert!(list.heading().issued.seconds_since(Clock::system().now()).abs() < 60, "the other hub dates it anew");
+        assert!(list.records().any(|record| record.state == medlock_trust::status::State::Compromised));
+        if ahead < 0 {
+            assert!(alarms_of(&one, "clock-was-ahead").is_empty(), "it blames the others");
+        }
+        set_ahead(&clock, 0);
+        other.hear().unwrap();
+        other.tick().unwrap();
+        other.health().unwrap();
+        issued(later(&other).unwrap());
+    }
+}
+
+/// Shows REQ-STORE-172: hubs of one store that are configured differently are told of once, by setting and hub; also when one of
+/// them changes while it runs.
+#[test]
+fn hubs_that_are_configured_differently_are_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, dir) = (postgres(), dir.path());
+    let config = |name: &str| AuthorityConfig {
+        store: Some(server.clone()),
+        hub_name: name.into(),
+        public_url: Some("http://hub.example".into()),
+        ..config(&dir.join(name))
+    };
+    let open = |config: &AuthorityConfig| {
+        let signer = Arc::new(InProcess::open(&dir.join("keys")).unwrap());
+        Authority::open(config, Clock::system(), signer).unwrap()
+    };
+    let one = open(&config("hub-1"));
+    let other = open(&config("hub-2"));
+    assert_eq!(alarms_of(&one, "settings-differ"), [], "they are alike");
+    let mut changed = config("hub-2");
+    changed.profile.key_types = vec!["p384".into()];
+    changed.status_seconds = 7_200;
+    drop(other);
+    let other = open(&changed);
+    let told = alarms_of(&one, "settings-differ");
+    assert!(told.len() == 1 && told[0].0 == 1, "{told:?}");
+    let text = &told[0].1;
+    for said in [
+        "hub-1 and hub-2",
+        "key_types (p256 p384 at hub-1, p384 at hub-2)",
+        "status_seconds (86400 at hub-1, 7200 at hub-2)",
+    ] {
+        assert!(text.contains(said), "{text}");
+    }
+    assert!(!text.contains("public_url") && !text.contains("root"), "{text}");
+    // A device is told which keys this hub takes.
+    register(&other, "ct-1");
+    let refused = claim(&other, "ct-1")(&other).unwrap();
+    let Answer::Refused(refused) = refused else { panic!("{refused:?}") };
+    assert!(
+        refused.reason.contains("keys of type p256 get no credential here: make a key of type p384"),
+        "{refused:?}"
+    );
+    // One that does not work any more is compared with nobody.
+    drop(one);
+    let third = open(&config("hub-3"));
+    let told = alarms_of(&third, "settings-differ");
+    assert!(told.len() == 2 && told.iter().all(|(_, text)| !text.contains("hub-1 and hub-3")), "{told:?}");
+    // Made alike while it runs, it says nothing new.
+    other.reconfigure(&config("hub-2")).unwrap();
+    let fourth = open(&config("hub-4"));
+    assert_eq!(alarms_of(&fourth, "settings-differ").len(), 2);
+    drop(third);
+}
+
+/// Shows REQ-STORE-174: what a hub records whose signer is away another hub tells, and the answer says that it may.
+#[test]
+fn a_suspension_at_a_hub_without_its_signer_is_told_by_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, away) = (postgres(), Arc::new(AtomicBool::new(false)));
+    let open = |name: &str, away: &Arc<AtomicBool>| {
+        let config =
+            AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..config(&dir.path().join(name)) };
+        let inner = InProcess::open(&dir.path().join("keys")).unwrap();
+        Authority::open(&config, Clock::system(), Arc::new(Sleepy { inner, away: away.clone() })).unwrap()
+    };
+    let (one, other) = (open("hub-1", &Arc::default()), open("hub-2", &away));
+    register(&one, "ct-1");
+    other.hear().unwrap();
+    let before = one.news().current(Kind::Status).unwrap().version;
+    away.store(true, Ordering::SeqCst);
+    let suspend = || {
+        let request = Request::Suspend { device: "ct-1".into(), why: "test".into() };
+        other.administer(&Asker::program(), request).unwrap_err().to_string()
+    };
+    let said = suspend();
+    assert!(said.contains("not signed yet") && said.contains("hub-1 on the same store may have told it"), "{said}");
+    one.tick().unwrap();
+    assert!(one.news().current(Kind::Status).unwrap().version > before);
+    drop(one);
+    let said = suspend();
+    assert!(said.contains("nobody hears of it before"), "{said}");
 }
 
 /// Shows REQ-KEYS-80: no root retires while a hub shows a credential below it, because no device would believe that hub.

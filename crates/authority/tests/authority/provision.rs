@@ -153,7 +153,7 @@ fn each_bad_row_is_refused_with_its_reason_and_the_others_get_theirs() {
         (hex("P-1", ONE), "weak-key", "make a new key"),
         (row("P-2", &off_curve), "weak-key", "no point of its curve"),
         (hex("P-3", RFC_9500), "known-key", "RFC 9500"),
-        (hex("P-4", rsa), "key-type", "make a P-256 key"),
+        (hex("P-4", rsa), "key-type", "make a key of type p256 or p384"),
         (row("P-5", &forged), "bad-signature", "signed with the key it names"),
         (row("P-6", &named), "wrong-name", "\"P-99\""),
         (Row { serial: None, ..row("", key.spki()) }, "wrong-name", "no serial"),

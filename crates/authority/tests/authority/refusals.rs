@@ -86,7 +86,12 @@ async fn each_bad_request_gets_its_reason_over_est_and_over_coap() {
         ("off its curve", request(&off_curve, &nobody, &[], &new), 400, "no point of its curve"),
         ("known-bad", of_hex(RFC_9500), 400, "known to others (published in RFC 9500"),
         ("blocked", request(blocked.spki(), &nobody, &[], &blocked), 400, "in an image"),
-        ("of a wrong kind", request(edwards.spki(), &nobody, &[], &new), 400, "make a P-256 key"),
+        (
+            "of a wrong kind",
+            request(edwards.spki(), &nobody, &[], &new),
+            400,
+            "keys of type ed25519 get no credential here: make a key of type p256 or p384",
+        ),
         ("broken", request(new.spki(), &nobody, &[], &other), 400, "signed with the key it names"),
         ("for another", request(new.spki(), &named("ct-2"), &[], &new), 400, "a renewal keeps its subject"),
         ("for an authority", request(new.spki(), &nobody, &as_authority(), &new), 400, "asks to be an authority"),

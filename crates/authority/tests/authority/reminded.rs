@@ -227,7 +227,8 @@ fn what_a_stolen_key_told_the_hub_is_withdrawn_with_it() {
     expect(&site, "brought back");
 }
 
-/// Shows REQ-STORE-104: what the hub has told on by another key of its own counts until that is withdrawn too.
+/// Shows REQ-STORE-104, REQ-STORE-173: what the hub has told on by another key of its own counts until that is withdrawn too, and
+/// people are told how those devices stand behind each.
 #[test]
 fn what_a_former_key_told_ends_with_the_keys_that_told_it_on() {
     let site = Site::new();
@@ -241,10 +242,15 @@ fn what_a_former_key_told_ends_with_the_keys_that_told_it_on() {
     assert_eq!(hear(&node, &site), [] as [&str; 0]);
     change(&site, "compromised issuing");
     assert_eq!(both(&site), [Some(State::Compromised); 2], "nodes hold a list of a key that is believed");
+    assert_eq!(site.state("ct-1").0, "revoked");
+    let text = alarm(&site, "heard-by-stolen-key").unwrap();
+    assert!(text.contains("Revoked all the same: ct-1") && !text.contains("Suspended"), "{text}");
     assert_eq!(hear(&node, &site), [] as [&str; 0]);
     assert!(node.unforgotten().is_empty());
     change(&site, "compromised issuing-2");
     assert_eq!(both(&site), [Some(State::Suspended), None]);
+    let text = alarm(&site, "heard-by-stolen-key").unwrap();
+    assert!(text.contains("Suspended, as it may have been true: ct-1") && !text.contains("all the same"), "{text}");
     assert_eq!(hear(&node, &site), [] as [&str; 0]);
     assert!(node.unforgotten().is_empty());
     assert_eq!(site.state("ct-1").0, "suspended");

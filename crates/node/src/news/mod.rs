@@ -139,13 +139,14 @@ impl Hub {
         tokio::time::sleep(REMINDED_WITHIN.mul_f64(jitter())).await;
         let held = held.filter(|held| self.knowledge.object(Kind::Status).as_ref() == Some(held));
         let path = "/v1/objects/status";
-        for list in self.knowledge.unforgotten().into_iter().chain(held) {
+        let forgotten = self.knowledge.unforgotten().into_iter().map(|list| (list, "has forgotten a compromise"));
+        for (list, how) in forgotten.chain(held.map(|held| (held, "is older than the one held here"))) {
             let answer = match self.client.post(path, "application/cose", list).await {
                 Ok(answer) if answer.status().is_success() => continue,
                 Ok(answer) => status(&self.client, &format!("POST {path}"), answer.status(), answer.body()),
                 Err(error) => error,
             };
-            tracing::warn!(error = %answer, "the hub's status list has forgotten a compromise, and the hub was not told");
+            tracing::warn!(error = %answer, "the hub's status list {how}, and the hub was not told");
         }
     }
 

@@ -4,7 +4,7 @@ use super::SqlStore;
 use super::row::Columns as _;
 use crate::store::{ALARM_SUBJECTS, ALARM_TEXTS, Alarm, AuditEntry, Journal, Published, StoreError};
 use medlock_store::{Engine, Fault, Row, Sql, all, first, values};
-use medlock_trust::DeviceName;
+use medlock_trust::{DeviceName, Time};
 use std::collections::{HashMap, HashSet};
 
 /// How many objects of a kind are kept: the newest, and some for whoever looks into what went wrong.
@@ -41,6 +41,15 @@ impl Journal for SqlStore {
 
     fn is_shared(&self) -> bool {
         self.engine() == Engine::Postgres
+    }
+
+    fn server_time(&self) -> Result<Option<Time>, StoreError> {
+        if !self.is_shared() {
+            return Ok(None);
+        }
+        let sql = format!("SELECT {} AS now", super::seconds_now(self.engine()));
+        self.database
+            .read("ask for the server's clock", |database| first(database, "clock", &sql, &[], |row| row.time("now")))
     }
 
     fn hold(&self, what: &str, holder: [u8; 16], seconds: u32) -> Result<bool, StoreError> {

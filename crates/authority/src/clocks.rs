@@ -1,0 +1,93 @@
+//! The clock of this hub beside that of the server which keeps the store. All hubs of a site see that one, so a hub whose own
+//! is another does not publish in turn with the others what each calls out of date, nor gives credentials that begin at another
+//! time: it stands still until both agree. What people ask of it is told all the same, because a theft does not wait for a clock.
+
+use crate::settings::Settings;
+use crate::store::{Store, StoreError};
+use crate::{Authority, Error};
+use medlock_node::clock::Clock;
+use std::sync::atomic::Ordering;
+
+/// Above so many seconds a hub is not ready.
+const READY_SECONDS: u64 = 60;
+/// Above so many seconds a hub issues and publishes nothing: by so much certificates are dated back where nobody says otherwise.
+const WORKING_SECONDS: u64 = 300;
+
+/// By how many seconds this hub's clock is ahead of the server's, negative where it is behind. A store of one process has no
+/// clock but the machine's.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) fn ahead(store: &dyn Store, clock: &Clock) -> Result<i64, StoreError> {
+    let before = clock.now();
+    let Some(server) = store.server_time()? else { return Ok(0) };
+    // The server may have answered late, but not before it was asked.
+    let (most, least) = (clock.now().seconds_since(server), before.seconds_since(server));
+    Ok(if least > 0 { least } else { most.min(0) })
+}
+
+/// Refuses where the clocks are too far apart for anything to be issued or published.
+///
+/// # Errors
+/// [`Error::Conflict`].
+pub(crate) fn agree(settings: &Settings, ahead: i64) -> Result<(), Error> {
+    within(settings, ahead, WORKING_SECONDS)
+}
+
+fn within(settings: &Settings, ahead: i64, seconds: u64) -> Result<(), Error> {
+    if ahead.unsigned_abs() <= seconds {
+        return Ok(());
+    }
+    let how = if ahead > 0 { "ahead of" } else { "behind" };
+    Err(Error::Conflict(format!(
+        "the clock of the hub {} is {} s {how} the clock of the database server: look at both clocks",
+        settings.hub_name,
+        ahead.unsigned_abs()
+    )))
+}
+
+impl Authority {
+    /// Compares the clocks.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) fn compare_clocks(&self) -> Result<(), Error> {
+        self.locks.clock_ahead.store(ahead(&*self.store, &self.clock)?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// As [`agree`], when they were compared last.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`].
+    pub(crate) fn clocks_agree(&self) -> Result<(), Error> {
+        agree(&self.settings, self.locks.clock_ahead.load(Ordering::Relaxed))
+    }
+
+    /// Compares the clocks, and refuses where they are so far apart that others are to be asked rather than this hub.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`]; [`Error::Store`].
+    pub(crate) fn clocks_are_ready(&self) -> Result<(), Error> {
+        self.compare_clocks()?;
+        within(&self.settings, self.locks.clock_ahead.load(Ordering::Relaxed), READY_SECONDS)
+    }
+
+    /// Whether this hub's own clock may be the wrong one.
+    pub(crate) fn is_clock_in_doubt(&self) -> bool {
+        self.locks.clock_ahead.load(Ordering::Relaxed).unsigned_abs() > READY_SECONDS
+    }
+
+    /// Tells people once that this hub stands still because of its clock.
+    pub(crate) fn tell_of_clocks(&self, why: &Error) -> Result<(), Error> {
+        if self.locks.clocks_told.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let hub = self.settings.hub_name.to_string();
+        let text = format!(
+            "{why}. Until they agree, this hub issues nothing, and publishes nothing but what people ask of it, such as a \
+             revocation; then it goes on by itself. Where all hubs say this, the server's clock is the wrong one"
+        );
+        self.alarm_about("clock-differs", None, hub, text)
+    }
+}
