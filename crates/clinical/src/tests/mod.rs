@@ -8,6 +8,7 @@ mod audit;
 mod change;
 mod consent;
 mod transaction;
+mod versions;
 
 use crate::access::{Binding, Holder};
 use crate::auth::Scopes;
