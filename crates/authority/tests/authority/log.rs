@@ -17,13 +17,13 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 /// The site's log, served, as long as this lives.
-struct Served {
-    place: Place,
+pub(crate) struct Served {
+    pub(crate) place: Place,
     url: String,
     _stopper: stop::Stopper,
 }
 
-async fn serve(site: &Site) -> Served {
+pub(crate) async fn serve(site: &Site) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/log", listener.local_addr().unwrap());
     let (stopper, stop) = stop::channel();
@@ -31,18 +31,18 @@ async fn serve(site: &Site) -> Served {
     Served { place: Place::parse(&url).unwrap(), url, _stopper: stopper }
 }
 
-fn key(site: &Site) -> VerifierKey {
+pub(crate) fn key(site: &Site) -> VerifierKey {
     match site.ask(Request::Log) {
         Response::Log(log) => log.key.parse().unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
-fn entry_of(certificate: &[u8]) -> Hash {
+pub(crate) fn entry_of(certificate: &[u8]) -> Hash {
     Hash::of_entry(&[Certificate::read(certificate).unwrap().tbs()], &AwsLc)
 }
 
-fn proof(site: &Site, certificate: &[u8]) -> Vec<u8> {
+pub(crate) fn proof(site: &Site, certificate: &[u8]) -> Vec<u8> {
     match site.ask(Request::Proof { credential: credential(certificate).to_string() }) {
         Response::Proof { proof } => proof.into_bytes(),
         other => panic!("{other:?}"),

@@ -9,6 +9,7 @@ mod change;
 mod consent;
 mod export;
 mod transaction;
+mod versions;
 
 use crate::access::{Binding, Holder};
 use crate::auth::Scopes;

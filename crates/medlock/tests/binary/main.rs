@@ -4,6 +4,7 @@ mod authorities;
 mod cli;
 mod clinical;
 mod conformance;
+mod container;
 mod demo;
 mod faults;
 mod log;
