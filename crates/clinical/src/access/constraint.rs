@@ -120,6 +120,7 @@ fn escape(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     const CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
 
@@ -207,5 +208,18 @@ mod tests {
         assert!(within("category=a&code=b", "category=a") && within("code=a&code=b", "code=b"));
         assert!(!within("category=a,b", "category=a") && !within("category=a", "category=a&code=b"));
         assert!(!within("code=a", "category=a") && !within("code=a,b", "code=a&code=b"));
+    }
+
+    proptest! {
+        /// Shows REQ-SMART-132.
+        #[test]
+        fn whatever_is_read_reads_the_same_again(query in "((code|category|identifier|_tag)=[!-~]{1,12}&?){1,4}") {
+            if let Some(told) = read(&query) {
+                let written = told.to_string();
+                prop_assert!(written.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\ ?#".contains(&byte)), "{}", written);
+                prop_assert!(told.is_within(&told));
+                prop_assert_eq!(read(&written), Some(told));
+            }
+        }
     }
 }

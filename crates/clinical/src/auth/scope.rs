@@ -403,6 +403,7 @@ mod tests {
         Scopes::read(text).expect("scopes")
     }
 
+    /// Shows REQ-SMART-132, REQ-SMART-133.
     #[test]
     fn scopes_are_read_and_written() {
         for (text, written) in [

@@ -286,6 +286,12 @@ async fn a_constraint_holds_of_what_is_made_and_changed() {
         body["id"] = ward.result.as_str().into();
         refused(&reads.send("PUT", &format!("Observation/{}", ward.result), &TYPE, &body.to_string()).await);
         assert_eq!(reads.create(&body).await.status, StatusCode::FORBIDDEN);
+        // Each verb asks for itself.
+        let makes = with(&house, "system/*.rs system/Observation.c?category=vital-signs").await;
+        refused(&makes.create(&ward.of("laboratory")).await);
+        makes.create(&ward.of("vital-signs")).await.made();
+        let sees = with(&house, "system/Observation.s?category=vital-signs system/Observation.c system/*.r").await;
+        sees.create(&ward.of("laboratory")).await.made();
         let now = ward.gateway.get(&format!("Observation/{}", ward.result)).await.body;
         assert_eq!((&now["meta"]["versionId"], &now["valueString"]), (&json!("1"), &json!("laboratory")));
 

@@ -178,7 +178,7 @@ fn refers(resource: &Value, kept: &[Value]) -> bool {
     kept.iter().any(|one| one["id"] == to)
 }
 
-/// Shows REQ-CONF-03: a server that gives everything to everybody fails each test by which it could be known; a command signs in.
+/// Shows REQ-CONF-03, REQ-SMART-148: a server that gives everything to everybody fails each test by which it could be known; a command signs in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_wrong_fails() {
     let wrong = Wrong::start().await;
