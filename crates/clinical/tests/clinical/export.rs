@@ -352,6 +352,7 @@ async fn an_export_is_for_who_asked() {
         assert_eq!(house.read(&ward.token, "$export-status/00").await.code(), "fhir-not-found");
         let undivided = ward.begun("$export?_type=Patient,Observation").await;
         assert_eq!(house.read(&narrow, &undivided).await.code(), "fhir-forbidden", "or files would be missing");
+        assert_eq!(house.read(&narrow, &status).await.code(), "fhir-forbidden", "the list of its files neither");
 
         let end = async |token: &str| {
             let request = Request::delete(format!("/fhir/{status}")).header("authorization", format!("Bearer {token}"));

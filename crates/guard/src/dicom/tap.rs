@@ -403,6 +403,7 @@ fn item(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 /// A message in the making: command set, then perhaps a data set, all in one presentation context (PS3.7 section 6.3).
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a direction has one, and most of the time it is the largest")]
 enum Message {
     Idle,
     Command {

@@ -38,6 +38,9 @@ impl Asking {
         answer::accepts(self.headers())?;
         let (caller, client) = self.exporter()?;
         let mut export = self.own_export(&client)?;
+        for kind in export.wish.kinds.iter().filter_map(|kind| Kind::numbered(*kind)) {
+            self.may_export(&caller, kind)?;
+        }
         // It takes its turn among the searches that may look at everything of a kind; without one it is asked for again.
         if export.division.open.is_some()
             && let Some(_turn) = self.door.clinical.places().take(caller.taker())
@@ -58,8 +61,16 @@ impl Asking {
         Ok(response)
     }
 
-    /// Divides it further. Rows are counted under what the caller may see, so that the number of files tells of no others.
+    /// Divides it further, and notes how far, also where a step fails.
     fn divide(&self, caller: &Caller, export: &mut Export) -> Result<(), Refusal> {
+        let divided = self.divide_some(caller, export);
+        // Where another one has divided it meanwhile, both have done the same.
+        let kept = self.door.clinical.records().keep_division(export).map_err(|error| store_failed(&error));
+        divided.and(kept)
+    }
+
+    /// Divides it further. Rows are counted under what the caller may see, so that the number of files tells of no others.
+    fn divide_some(&self, caller: &Caller, export: &mut Export) -> Result<(), Refusal> {
         let (sights, began, clinical) = (sights(caller), Instant::now(), &self.door.clinical);
         let (records, limit) = (clinical.records(), clinical.settings().search_limit);
         let mut steps = 0;
@@ -86,8 +97,7 @@ impl Asking {
                 Some((file, rows))
             };
         }
-        // Where another one has divided it meanwhile, both have done the same.
-        records.keep_division(export).map_err(|error| store_failed(&error))
+        Ok(())
     }
 
     fn manifest(&self, export: &Export) -> Value {
