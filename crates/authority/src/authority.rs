@@ -139,9 +139,11 @@ impl Authority {
         }
         let open = || Self::open_with(config, clock.clone(), signer.clone(), Arc::new(open_store(config)?));
         let opened = match open() {
-            // Also where the disk is full it is there for whoever reports a theft.
+            // Also where the disk is full it is there for whoever reports a theft. A server has no use for room here.
             Err(Error::Store(error))
-                if !matches!(error, StoreError::Damaged { .. }) && reserve::let_go(&config.dir) =>
+                if config.store.is_none()
+                    && !matches!(error, StoreError::Damaged { .. })
+                    && reserve::let_go(&config.dir) =>
             {
                 tracing::error!(%error, "the room on the disk that is kept for the worst day is used to start: make more room");
                 open()

@@ -195,7 +195,7 @@ impl Authority {
 
     /// What the status list says that the hub has heard, if it is later than that of the store, and the key that signed it still
     /// speaks for us by the newest site list.
-    fn heard_status(&self) -> Result<Option<(KeyId, Vec<Record>)>, Error> {
+    pub(crate) fn heard_status(&self) -> Result<Option<(KeyId, Vec<Record>)>, Error> {
         let Some(heard) = self.heard_beyond(ObjectKind::Status)? else { return Ok(None) };
         match self.believed_status(&heard.bytes) {
             Ok((by, status)) => Ok(Some((by, status.records().collect()))),

@@ -127,11 +127,11 @@ impl Authority {
         let epoch = self.store.epoch()?;
         let held = self.store.published(ObjectKind::Status.name())?;
         let now = self.clock.now();
-        // One that is before what was told is of a backup that was brought back meanwhile.
-        let differs = self.news.current(ObjectKind::Status).is_none_or(|told| told.version != epoch);
+        let told = self.news.current(ObjectKind::Status);
+        let behind = told.as_ref().is_none_or(|told| told.version < epoch || self.went_back(held.as_ref()));
         let half = self.rules().status_seconds / 2;
         let old = held.is_some_and(|held| !(0..half).contains(&now.seconds_since(held.at)));
-        if differs {
+        if behind {
             // Something is recorded that nobody has heard.
             self.protect(|| self.publish_status())
         } else if old {

@@ -5,7 +5,7 @@ use crate::ahead::issued_behind;
 use crate::objects::Kind as ObjectKind;
 use crate::status::{SUPERSEDED_KEPT_SECONDS, Selection, Selector};
 use crate::store::{Met, Published};
-use crate::taken_over::{compromises, signer_of};
+use crate::taken_over::{Taken, compromises, signer_of};
 use crate::{Authority, Error, status};
 use bytes::Bytes;
 use medlock_trust::status::{Heading, MAX_RECORDS, Record, State, StatusList, Subject};
@@ -22,6 +22,9 @@ impl Authority {
         self.unhear_stolen_keys()?;
         let kind = ObjectKind::Status;
         let before = self.store.published(kind.name())?;
+        if self.went_back(before.as_ref()) {
+            self.go_on_from_told()?;
+        }
         let (epoch, heard) = (self.store.epoch()?, self.heard_epoch());
         let is_told = |before: &Published| {
             before.version > heard || self.knowledge().object(kind).is_some_and(|held| held == before.bytes)
@@ -64,6 +67,27 @@ impl Authority {
         self.watch_length(&selection);
         let bytes = status::status_list(&*self.signer, &self.issuing(), heading, &selection.records)?;
         self.publish(kind, Published { version: epoch, at: now, bytes })
+    }
+
+    /// Whether the list in the store is before the one that was told last: a backup was brought back under this hub.
+    pub(crate) fn went_back(&self, held: Option<&Published>) -> bool {
+        let told = self.news.current(ObjectKind::Status);
+        told.is_some_and(|told| held.is_none_or(|held| held.version < told.version))
+    }
+
+    /// Takes over all that was told last, as at a start: a list without it would be taken by everybody, and forgotten here too.
+    fn go_on_from_told(&self) -> Result<(), Error> {
+        let taken = match self.heard_status()? {
+            Some((by, records)) => self.take_over(self.weigh(by, &records)?)?,
+            None => Taken::default(),
+        };
+        let mut text =
+            "a store from before the last status list was brought back while this hub ran; it goes on from there"
+                .to_owned();
+        if taken.count > 0 {
+            text.push_str(&format!("; it did not know what that list says of {}", taken.who));
+        }
+        self.alarm_about("store-was-behind", None, "status".to_owned(), text)
     }
 
     /// Chooses what the list of the epoch tells that the store has now: what it knows itself, whatever was heard against whom it

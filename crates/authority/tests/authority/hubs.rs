@@ -713,10 +713,14 @@ fn a_store_that_went_back_under_a_hub_is_noticed() {
         approve_all(hub);
         enrol(hub)
     };
-    issued(enrol_at(&one, "ct-1").unwrap());
+    for name in ["ct-0", "ct-1", "ct-2", "ct-4"] {
+        issued(enrol_at(&one, name).unwrap());
+    }
     save("before");
-    issued(enrol_at(&one, "ct-2").unwrap());
+    issued(enrol_at(&one, "ct-5").unwrap());
     ask(&one, Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "test".into() });
+    ask(&one, Request::Suspend { device: "ct-2".into(), why: "test".into() });
+    ask(&one, Request::Revoke { device: "ct-4".into(), reason: Reason::Retired, why: "test".into() });
     drop(one);
     other.health().unwrap();
     other.hear().unwrap();
@@ -725,6 +729,8 @@ fn a_store_that_went_back_under_a_hub_is_noticed() {
     bring_back("before");
     let said = other.health().unwrap_err().to_string();
     assert!(said.contains("the store has fewer") && said.contains("Bring the newer store back"), "{said}");
+    // Before anything else: what is said now would be told in a list without what was told before.
+    ask(&other, Request::Suspend { device: "ct-0".into(), why: "test".into() });
     for _ in 0..3 {
         // The log does not go on, all else does.
         let _ = other.tick();
@@ -734,11 +740,28 @@ fn a_store_that_went_back_under_a_hub_is_noticed() {
     let Response::Alarms { alarms } = ask(&other, Request::Alarms) else { panic!() };
     let told: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == "log-left-behind").collect();
     assert!(told.len() == 1 && told[0].count == 1 && told[0].text.contains("hub-2"), "{alarms:?}");
-    let Response::Device(view) = ask(&other, Request::Show { device: "ct-1".into() }) else { panic!() };
-    assert_eq!(view.state, "revoked", "what was told is remembered");
+    assert!(alarms.iter().any(|alarm| alarm.kind == "store-was-behind" && alarm.text.contains("ct-2")), "{alarms:?}");
+    for (device, state) in [("ct-0", "suspended"), ("ct-1", "revoked"), ("ct-2", "suspended"), ("ct-4", "retired")] {
+        let Response::Device(view) = ask(&other, Request::Show { device: device.into() }) else { panic!() };
+        assert_eq!(view.state, state, "what was told of {device} is remembered");
+    }
 
     bring_back("after");
     other.health().unwrap();
     other.tick().unwrap();
     issued(enrol_at(&other, "ct-3").unwrap());
+}
+
+/// Shows REQ-STORE-168: a start that the server does not answer takes nothing of the room that is kept on this disk.
+#[test]
+fn a_server_that_is_away_uses_no_room_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let away = ServerConfig { url: "postgresql://medlock@127.0.0.1:1/medlock".into(), ..postgres() };
+    let config = AuthorityConfig { store: Some(away), ..config(&dir.path().join("hub")) };
+    std::fs::create_dir_all(&config.dir).unwrap();
+    let reserve = config.dir.join("reserve");
+    std::fs::write(&reserve, [0; 4096]).unwrap();
+    let signer = Arc::new(InProcess::open(&dir.path().join("keys")).unwrap());
+    let refused = Authority::open(&config, Clock::system(), signer).unwrap_err().to_string();
+    assert!(refused.contains("127.0.0.1") && reserve.exists(), "{refused}");
 }

@@ -35,7 +35,8 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(DISMISSED),
         Step::Both(WEB_KEYS),
         Step::Both(EXPORTS),
-        Step::Both(EXPORTS_MADE),
+        // Each change asks when the last export was made.
+        Step::Index { name: "export_made", on: "export (made)" },
         Step::Both(WEB_KEYS_OF),
     ],
 };
@@ -290,8 +291,6 @@ CREATE TABLE export (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX export_until ON export (until);
 ";
-/// Each change asks when the last export was made.
-const EXPORTS_MADE: &str = "CREATE INDEX export_made ON export (made);";
 /// Which hub has a key, with its credential; and those that nobody is to believe.
 const WEB_KEYS_OF: &str = "
 ALTER TABLE web_key ADD COLUMN hub TEXT;

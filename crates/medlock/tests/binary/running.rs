@@ -244,7 +244,7 @@ fn systemd_takes_the_units_and_is_told() {
     let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd");
     let folder = tempfile::tempdir().expect("a folder");
     let mut units = Vec::new();
-    for unit in ["medlock-hub.service", "medlock-signer@.service"] {
+    for unit in ["medlock-hub.service", "medlock-signer@.service", "medlock-sidecar@.service"] {
         let text = std::fs::read_to_string(packaging.join(unit)).expect("it is there");
         assert!(text.contains("ExecStart=/usr/bin/medlock "), "{unit}");
         let here = folder.path().join(unit);
