@@ -98,6 +98,10 @@ pub(crate) struct Locks {
     pub(crate) room: Mutex<reserve::Room>,
     /// By how many seconds this hub's clock was ahead of the database server's when they were compared last.
     pub(crate) clock_ahead: AtomicI64,
+    /// Another hub's clock is the server's, and this one's is not.
+    pub(crate) is_outvoted: AtomicBool,
+    /// When this hub said last that its clock is the server's.
+    pub(crate) clock_said: Mutex<Option<std::time::Instant>>,
     /// People were told that the clocks differ.
     pub(crate) clocks_told: AtomicBool,
     /// The hub is being stopped: nobody else is to be sent here.
@@ -226,10 +230,9 @@ impl Authority {
             _lock: lock,
         };
         authority.take_back_heard()?;
+        authority.compare_clocks()?;
+        authority.tell_of_clocks()?;
         let stands_still = authority.clocks_agree();
-        if let Err(why) = &stands_still {
-            authority.tell_of_clocks(why)?;
-        }
         if authority.settings.kind == Kind::Site {
             // Before anything is made of keys that stand otherwise by now, and of what they told.
             authority.go_on_with_answer();

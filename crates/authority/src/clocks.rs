@@ -1,17 +1,23 @@
 //! The clock of this hub beside that of the server which keeps the store. All hubs of a site see that one, so a hub whose own
 //! is another does not publish in turn with the others what each calls out of date, nor gives credentials that begin at another
 //! time: it stands still until both agree. What people ask of it is told all the same, because a theft does not wait for a clock.
+//! Where no other hub's clock is the server's, nobody here can say which one is wrong: people are told, and it goes on.
 
+use crate::authority::held;
 use crate::settings::Settings;
-use crate::store::{Store, StoreError};
+use crate::store::{SqlStore, Store, StoreError};
 use crate::{Authority, Error};
 use medlock_node::clock::Clock;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// Above so many seconds a hub is not ready.
 const READY_SECONDS: u64 = 60;
 /// Above so many seconds a hub issues and publishes nothing: by so much certificates are dated back where nobody says otherwise.
 const WORKING_SECONDS: u64 = 300;
+
+/// So long a hub counts as one whose clock is the server's, in seconds, and how often it says so.
+const SAYS: (u32, Duration) = (15, Duration::from_secs(5));
 
 /// By how many seconds this hub's clock is ahead of the server's, negative where it is behind. A store of one process has no
 /// clock but the machine's.
@@ -47,21 +53,35 @@ fn within(settings: &Settings, ahead: i64, seconds: u64) -> Result<(), Error> {
 }
 
 impl Authority {
-    /// Compares the clocks.
+    /// Compares the clocks. A hub whose clock is the server's says so to the others.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub(crate) fn compare_clocks(&self) -> Result<(), Error> {
-        self.locks.clock_ahead.store(ahead(&*self.store, &self.clock)?, Ordering::Relaxed);
+        let ahead = ahead(&*self.store, &self.clock)?;
+        let own = self.settings.hub_name;
+        let mut is_outvoted = false;
+        if ahead.unsigned_abs() > READY_SECONDS {
+            is_outvoted = self.store.clocks_of_the_server()?.iter().any(|hub| hub != own.as_str());
+        } else if self.store.is_shared() {
+            let mut said = held(&self.locks.clock_said);
+            if said.is_none_or(|said| said.elapsed() >= SAYS.1) {
+                // Whichever process has the name: it is one hub.
+                self.store.hold(&format!("{}{own}", SqlStore::CLOCK), [0; 16], SAYS.0)?;
+                *said = Some(Instant::now());
+            }
+        }
+        self.locks.clock_ahead.store(ahead, Ordering::Relaxed);
+        self.locks.is_outvoted.store(is_outvoted, Ordering::Relaxed);
         Ok(())
     }
 
-    /// As [`agree`], when they were compared last.
+    /// As [`agree`], when they were compared last, where another hub's clock is the server's.
     ///
     /// # Errors
     /// [`Error::Conflict`].
     pub(crate) fn clocks_agree(&self) -> Result<(), Error> {
-        agree(&self.settings, self.locks.clock_ahead.load(Ordering::Relaxed))
+        self.within(WORKING_SECONDS)
     }
 
     /// Compares the clocks, and refuses where they are so far apart that others are to be asked rather than this hub.
@@ -70,7 +90,14 @@ impl Authority {
     /// [`Error::Conflict`]; [`Error::Store`].
     pub(crate) fn clocks_are_ready(&self) -> Result<(), Error> {
         self.compare_clocks()?;
-        within(&self.settings, self.locks.clock_ahead.load(Ordering::Relaxed), READY_SECONDS)
+        self.within(READY_SECONDS)
+    }
+
+    fn within(&self, seconds: u64) -> Result<(), Error> {
+        if !self.locks.is_outvoted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        within(&self.settings, self.locks.clock_ahead.load(Ordering::Relaxed), seconds)
     }
 
     /// Whether this hub's own clock may be the wrong one.
@@ -78,16 +105,26 @@ impl Authority {
         self.locks.clock_ahead.load(Ordering::Relaxed).unsigned_abs() > READY_SECONDS
     }
 
-    /// Tells people once that this hub stands still because of its clock.
-    pub(crate) fn tell_of_clocks(&self, why: &Error) -> Result<(), Error> {
-        if self.locks.clocks_told.swap(true, Ordering::Relaxed) {
+    /// Tells people once that the clocks differ, and whether this hub stands still because of it.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) fn tell_of_clocks(&self) -> Result<(), Error> {
+        let Err(why) = agree(&self.settings, self.locks.clock_ahead.load(Ordering::Relaxed)) else {
+            self.locks.clocks_told.store(false, Ordering::Relaxed);
             return Ok(());
+        };
+        if !self.locks.clocks_told.swap(true, Ordering::Relaxed) {
+            let what = match self.clocks_agree() {
+                Err(_) => {
+                    "Until they agree, this hub issues nothing, and publishes nothing but what people ask of it, such as a \
+                           revocation; then it goes on by itself"
+                }
+                Ok(()) => "No other hub can say which of the two is wrong, and this one goes on by its own",
+            };
+            let hub = self.settings.hub_name.to_string();
+            self.alarm_about("clock-differs", None, hub, format!("{why}. {what}"))?;
         }
-        let hub = self.settings.hub_name.to_string();
-        let text = format!(
-            "{why}. Until they agree, this hub issues nothing, and publishes nothing but what people ask of it, such as a \
-             revocation; then it goes on by itself. Where all hubs say this, the server's clock is the wrong one"
-        );
-        self.alarm_about("clock-differs", None, hub, text)
+        self.clocks_agree()
     }
 }

@@ -188,7 +188,7 @@ impl Authorities {
             }
         }
         // Its section is not known, nor asked for: its folder had it.
-        let mut missing = expected::names(&config.hub.dir)?;
+        let mut missing = expected::names_if_any(&config.hub.dir);
         missing.retain(|name| !wanted.contains_key(name) && !self.held().contains_key(name));
         lock(&self.off).retain(|name, _| wanted.contains_key(name) || missing.contains(name));
         let mut changed = Vec::new();
@@ -222,7 +222,9 @@ impl Authorities {
                     match served {
                         Ok(served) => {
                             lock(&self.off).remove(&name);
-                            expected::add(&config.hub.dir, &name)?;
+                            if let Err(error) = expected::add(&config.hub.dir, [name.as_str()]) {
+                                tracing::error!(%error, authority = name, "it is served, and would not be missed if its folder were gone");
+                            }
                             self.held().insert(name.clone(), Arc::new(served));
                             true
                         }

@@ -206,6 +206,23 @@ fn is_no_sidecars(dir: &Path) -> Result<(), Failure> {
     .into())
 }
 
+/// Refuses a folder of somebody else's before anything is written to it.
+///
+/// # Errors
+/// When it belongs to another user, or is not there.
+pub(crate) fn is_ours(dir: &Path) -> Result<(), Failure> {
+    let (owner, us) = (std::fs::metadata(dir)?.uid(), rustix::process::geteuid().as_raw());
+    if owner == us {
+        return Ok(());
+    }
+    Err(format!(
+        "{} belongs to the user with the number {owner}, and what another one writes there it could not read: run this as that user \
+         (sudo -u '#{owner}' medlock …)",
+        dir.display()
+    )
+    .into())
+}
+
 /// Opens the authority in `dir`, with a signer process of its own.
 ///
 /// # Errors
@@ -218,15 +235,7 @@ pub(crate) fn open(
 ) -> Result<Arc<Authority>, Failure> {
     is_no_sidecars(dir)?;
     files::private_directory(dir)?;
-    let (owner, us) = (std::fs::metadata(dir)?.uid(), rustix::process::geteuid().as_raw());
-    if owner != us {
-        return Err(format!(
-            "{} belongs to the user with the number {owner}, and what another one writes there it could not read: run this as \
-             that user (sudo -u '#{owner}' medlock …)",
-            dir.display()
-        )
-        .into());
-    }
+    is_ours(dir)?;
     if authority.store.is_none()
         && was_made(dir)
         && let Some(server) = in_force(dir)?.authority.store

@@ -71,10 +71,10 @@ impl Authority {
             }
             self.locks.namesake_told.store(false, Ordering::Relaxed);
             self.compare_clocks()?;
-            if let Err(error) = self.clocks_agree() {
-                return self.tell_of_clocks(&error);
+            self.tell_of_clocks()?;
+            if self.clocks_agree().is_err() {
+                return Ok(());
             }
-            self.locks.clocks_told.store(false, Ordering::Relaxed);
             &[("certificates that were begun", |own| Ok(issue::recover(&*own.store).map(drop)?))]
         } else {
             &[]
@@ -152,7 +152,10 @@ impl Authority {
 
     /// Whoever began the log anew, or brought a backup back, did it under this hub: it works for the former one, and is of no use.
     fn tell_of_other_log(&self) -> Result<(), Error> {
-        let Some(why) = self.log.left_behind()? else { return Ok(()) };
+        let Some(why) = self.log.left_behind()? else {
+            self.locks.log_told.store(false, Ordering::Relaxed);
+            return Ok(());
+        };
         if !self.locks.log_told.swap(true, Ordering::Relaxed) {
             let hub = self.settings.hub_name.to_string();
             let text = format!("{hub}: {why}");

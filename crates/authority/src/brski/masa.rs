@@ -97,6 +97,12 @@ impl Authority {
                 "this maker was brought back from a backup and does not know yet whose the device is: ask again later";
             return Ok(Err(Rejected::new(StatusCode::SERVICE_UNAVAILABLE, reason)));
         }
+        if self.clocks_agree().is_err() {
+            return Ok(Err(Rejected::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this maker's clock is being looked at: ask again later",
+            )));
+        }
         // Of two that ask the same at once, the second finds the answer of the first.
         let _one = DeviceName::new(&order.serial).and_then(|name| self.device_lock(name));
         match self.answered(&order)? {

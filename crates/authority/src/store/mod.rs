@@ -337,6 +337,12 @@ pub trait Journal: Send + Sync {
     /// [`StoreError`].
     fn hubs_at_work(&self) -> Result<Vec<String>, StoreError>;
 
+    /// The hubs that have said that their clock is the server's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn clocks_of_the_server(&self) -> Result<Vec<String>, StoreError>;
+
     /// Gives it back.
     ///
     /// # Errors

@@ -463,6 +463,7 @@ fn a_hub_with_another_clock_than_the_server_stands_still() {
         }
         approve_all(&one);
         other.health().unwrap();
+        one.tick().unwrap();
         set_ahead(&clock, 120 * ahead.signum());
         let said = other.health().unwrap_err().to_string();
         assert!(said.contains(&format!("s {how} the clock of the database server: look at both")), "{said}");
@@ -471,6 +472,11 @@ fn a_hub_with_another_clock_than_the_server_stands_still() {
 
         let before = store.versions().unwrap();
         set_ahead(&clock, ahead);
+        let agrees = || {
+            PostgresServer::shared()
+                .query(&format!("UPDATE {}.hold SET until = until + 60 WHERE name = 'clock hub-1'", server.schema))
+        };
+        agrees().unwrap();
         for _ in 0..3 {
             other.hear().unwrap();
             other.tick().unwrap();
@@ -506,6 +512,15 @@ fn a_hub_with_another_clock_than_the_server_stands_still() {
         other.tick().unwrap();
         other.health().unwrap();
         issued(later(&other).unwrap());
+        // Where no other hub says that the server's clock is right, it may be that one: people are told, and it goes on.
+        PostgresServer::shared()
+            .query(&format!("DELETE FROM {}.hold WHERE name = 'clock hub-1'", server.schema))
+            .unwrap();
+        set_ahead(&clock, 400 * ahead.signum());
+        other.tick().unwrap();
+        other.health().unwrap();
+        let told = alarms_of(&other, "clock-differs");
+        assert!(told.iter().any(|(_, text)| text.contains("goes on by its own")), "{told:?}");
     }
 }
 

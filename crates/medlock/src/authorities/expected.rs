@@ -26,13 +26,23 @@ pub(crate) fn names(hub: &Path) -> Result<BTreeSet<String>, Failure> {
     Ok(names.into_iter().map(str::to_owned).collect())
 }
 
-/// Expects this one from now on.
+/// As [`names`], for a hub that starts or reads its configuration: it does not stand still because it cannot be read.
+pub(crate) fn names_if_any(hub: &Path) -> BTreeSet<String> {
+    names(hub).unwrap_or_else(|error| {
+        tracing::error!(%error, "which authorities were here cannot be read: one whose folder is gone is not missed");
+        BTreeSet::new()
+    })
+}
+
+/// Expects these from now on.
 ///
 /// # Errors
 /// When the file cannot be read or written.
-pub(crate) fn add(hub: &Path, name: &str) -> Result<(), Failure> {
+pub(crate) fn add<'n>(hub: &Path, new: impl IntoIterator<Item = &'n str>) -> Result<(), Failure> {
     let mut names = names(hub)?;
-    if names.insert(name.to_owned()) { write(hub, &names) } else { Ok(()) }
+    let before = names.len();
+    names.extend(new.into_iter().map(str::to_owned));
+    if names.len() > before { write(hub, &names) } else { Ok(()) }
 }
 
 /// Expects this one no more.
@@ -58,10 +68,10 @@ pub(crate) fn remove(hub: &Path, name: &str) -> Result<(), Failure> {
 /// Why one that is expected cannot be opened, if its folder is not there.
 ///
 /// # Errors
-/// When what is expected cannot be read.
+/// When the name is none.
 pub(crate) fn missing(hub: &Path, name: &str) -> Result<Option<String>, Failure> {
     let dir = folder(hub, name)?;
-    if of_one::was_made(&dir) || !names(hub)?.contains(name) {
+    if of_one::was_made(&dir) || !names_if_any(hub).contains(name) {
         return Ok(None);
     }
     Ok(Some(format!(
@@ -82,6 +92,7 @@ pub(crate) fn with_made(hub: &Path) -> Result<BTreeSet<String>, Failure> {
 }
 
 fn write(hub: &Path, names: &BTreeSet<String>) -> Result<(), Failure> {
+    of_one::is_ours(hub)?;
     let text: String = names.iter().map(|name| format!("{name}\n")).collect();
     Ok(files::replace(&hub.join(FILE), text.as_bytes())?)
 }
@@ -98,7 +109,7 @@ mod tests {
         assert!(names(dir).unwrap().is_empty());
         assert!(remove(dir, "pumps").is_err() && missing(dir, "pumps").unwrap().is_none());
         for name in ["pumps", "clinic", "pumps"] {
-            add(dir, name).unwrap();
+            add(dir, [name]).unwrap();
         }
         let file = dir.join(FILE);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "clinic\npumps\n");

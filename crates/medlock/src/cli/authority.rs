@@ -185,7 +185,7 @@ fn create(args: CreateArgs) -> Result<Outcome, Failure> {
         return super::keys::begin(&settings, &keys, root, out, args.hub.json);
     }
     folder::create(&settings, &keys)?;
-    expected::add(&config.hub.dir, &args.name)?;
+    expected::add(&config.hub.dir, [args.name.as_str()])?;
     let made = HubArgs { dir: settings.dir, json: args.hub.json };
     let outcome = show(&made)?;
     if !made.json {

@@ -215,6 +215,7 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
         passphrases.extend(Passphrase::of(&part.name, &part.hub)?);
         copied.push(part.name);
     }
+    expected::add(&args.to, expected::with_made(dir)?.iter().map(String::as_str))?;
     if args.hub.json {
         let servers: Vec<_> = elsewhere
             .iter()
@@ -366,6 +367,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome, Failure> {
             }
         }
     }
+    expected::add(dir, expected::with_made(&args.from)?.iter().map(String::as_str))?;
     let mut passphrases = Vec::new();
     for one in &restored {
         passphrases.extend(Passphrase::of(&one.name, &one.dir)?);

@@ -260,6 +260,8 @@ fn an_authority_whose_folder_is_gone_is_missed_and_not_made_anew() {
     assert!(!done && said.contains("authority remove pumps"), "{said}");
     let (done, said) = run(&["authority", "backup", folder.path().join("late").to_str().expect("UTF-8")], &hub.dir);
     assert!(done && said.contains("NOT IN IT: there is nothing of pumps"), "{said}");
+    let kept = std::fs::read_to_string(folder.path().join("late/authorities.expected")).expect("a list");
+    assert_eq!(kept, "probes\npumps\nscanners\n", "who is missing is missed behind a restore too");
 
     // One comes back from the backup, one with its disk; one is given up.
     let (from, to) = (backup.join("authorities/pumps"), authorities.join("pumps"));

@@ -68,17 +68,11 @@ impl Journal for SqlStore {
     }
 
     fn hubs_at_work(&self) -> Result<Vec<String>, StoreError> {
-        if !self.is_shared() {
-            return Ok(Vec::new());
-        }
-        let now = super::seconds_now(self.engine());
-        let sql = format!(
-            "SELECT name FROM hold WHERE name LIKE ?1 AND until BETWEEN {now} + 1 AND {now} + 86400 ORDER BY name"
-        );
-        let names = self.database.read("look which hubs work", move |database| {
-            all(database, "hold", &sql, values![format!("{}%", Self::HUB)], |row| Ok(row.text("name")?.to_owned()))
-        })?;
-        Ok(names.iter().filter_map(|name| name.strip_prefix(Self::HUB)).map(str::to_owned).collect())
+        self.holding(Self::HUB)
+    }
+
+    fn clocks_of_the_server(&self) -> Result<Vec<String>, StoreError> {
+        self.holding(Self::CLOCK)
     }
 
     fn let_go(&self, what: &str, holder: [u8; 16]) -> Result<(), StoreError> {
@@ -291,4 +285,21 @@ fn audit_entry(row: &Row) -> Result<AuditEntry, Fault> {
         subject: text("subject")?,
         outcome: text("outcome")?,
     })
+}
+
+impl SqlStore {
+    /// The names behind `what` of all that is held now.
+    fn holding(&self, what: &'static str) -> Result<Vec<String>, StoreError> {
+        if !self.is_shared() {
+            return Ok(Vec::new());
+        }
+        let now = super::seconds_now(self.engine());
+        let sql = format!(
+            "SELECT name FROM hold WHERE name LIKE ?1 AND until BETWEEN {now} + 1 AND {now} + 86400 ORDER BY name"
+        );
+        let names = self.database.read("look what hubs hold", move |database| {
+            all(database, "hold", &sql, values![format!("{what}%")], |row| Ok(row.text("name")?.to_owned()))
+        })?;
+        Ok(names.iter().filter_map(|name| name.strip_prefix(what)).map(str::to_owned).collect())
+    }
 }

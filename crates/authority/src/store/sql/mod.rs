@@ -52,6 +52,8 @@ impl SqlStore {
 
     /// What the hold of a hub that works on a store begins with; its name stands behind it.
     pub(crate) const HUB: &str = "hub ";
+    /// The same of a hub whose clock is the server's.
+    pub(crate) const CLOCK: &str = "clock ";
 
     /// Which tables of a server these are: others after they were brought back from a dump. `None` for a file.
     ///
