@@ -41,7 +41,9 @@ impl Authority {
             let outcome = did.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
             let at = self.clock.now();
             tracing::info!(who = asker.as_str(), verb, subject, outcome, "admin");
-            let who = asker.as_str().to_owned();
+            // A number of a user is one of a machine.
+            let at_hub = if self.is_shared() { format!(" at {}", self.settings.hub_name) } else { String::new() };
+            let who = format!("{}{at_hub}", asker.as_str());
             let noted = self.store.note(AuditEntry { at, who, verb: verb.to_owned(), subject, outcome });
             return match (did, noted) {
                 (did, Ok(())) => did,

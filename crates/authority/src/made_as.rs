@@ -62,15 +62,30 @@ impl fmt::Display for MadeAs {
 }
 
 impl Authority {
-    /// What people must know of a device that is registered: it came before, and was made for something else.
+    /// What people must know of a device that is registered: no list has its maker, or it came before, and was made for something
+    /// else.
     pub(crate) fn warning_of_entry(&self, device: &Device) -> Result<Option<String>, Error> {
         let Some(serial) = &device.maker_serial else { return Ok(None) };
+        if let Some(maker) = device.maker_key.map(KeyId::from_bytes)
+            && !self.knows_maker(maker)
+        {
+            return Ok(Some(format!(
+                "no trust list that this site holds has a maker with the key {maker}, and until one has it nobody can vouch for the \
+                 serial: compare it with `medlock trust-list show`"
+            )));
+        }
         let came: Vec<Pledge> = match device.maker_key {
             Some(maker) => self.store.pledge(KeyId::from_bytes(maker), serial)?.into_iter().collect(),
             None => self.held_pledges()?.into_iter().filter(|pledge| pledge.serial == *serial).collect(),
         };
         let made = came.iter().filter_map(|pledge| pledge.made_as).find(|made| made.differs_from(device));
         Ok(made.map(|made| made.warning(device)))
+    }
+
+    fn knows_maker(&self, maker: KeyId) -> bool {
+        self.knowledge().with_knowledge(|knowledge, _| {
+            knowledge.lists.iter().flat_map(|list| list.authorities()).any(|listed| listed.key == maker)
+        })
     }
 
     /// What people must know when they approve a device that was made for something else.

@@ -12,6 +12,10 @@ impl Authority {
         self.site_only()?;
         let device = Device::try_from(raw)?;
         no_hub(&device)?;
+        if device.name.as_str().contains(' ') {
+            let why = format!("{:?} has a space, and is typed in commands: write a hyphen", device.name.as_str());
+            return Err(Error::invalid("device name", why));
+        }
         let _lock = self.register_lock();
         self.check_titles(&device)?;
         // People tell them apart by their names.

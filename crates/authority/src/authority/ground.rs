@@ -71,10 +71,15 @@ pub(super) fn fix_for_good(store: &dyn Store, settings: &Settings, rules: &Rules
             None => store.set_once(setting, wanted)?,
             Some(found) if found == wanted => {}
             Some(found) => {
+                let (place, other) = match &settings.store {
+                    None => (settings.dir.display().to_string(), "directory"),
+                    Some(server) => {
+                        (format!("the store {}, schema {},", server.url, server.schema), "database or schema")
+                    }
+                };
                 return Err(Error::Conflict(format!(
-                    "{} holds an authority whose {setting} is {found:?}, and the configuration says {wanted:?}; the \
-                     {setting} of an authority cannot change: correct the configuration or use another directory",
-                    settings.dir.display()
+                    "{place} holds an authority whose {setting} is {found:?}, and the configuration says {wanted:?}; the \
+                     {setting} of an authority cannot change: correct the configuration or use another {other}"
                 )));
             }
         }

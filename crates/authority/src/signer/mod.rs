@@ -337,7 +337,7 @@ pub enum SignerError {
     KeyFile(String),
     /// The token with the keys did not do it.
     #[error(
-        "the PKCS#11 token {token:?} of {module} cannot be used: {why}; put it back or start it, the next request tries again",
+        "the PKCS#11 token {token:?} of {module} cannot be used: {why}; put it back or start it: a hub that runs tries again at the next request",
         module = module.display()
     )]
     Token {

@@ -44,7 +44,10 @@ impl ServerConfig {
     pub fn address(&self) -> Result<Server, Error> {
         let password = match &self.password_file {
             None => None,
-            Some(path) => Some(std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?),
+            Some(path) => Some(
+                std::fs::read_to_string(path)
+                    .map_err(|error| Error::invalid("store_password_file", format!("{}: {error}", path.display())))?,
+            ),
         };
         let tls = match &self.ca {
             None => None,

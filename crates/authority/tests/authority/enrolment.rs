@@ -548,3 +548,21 @@ fn the_alliance_is_remembered_when_the_hubs_knowledge_is_lost() {
     assert!(list::List::danger_open(&anchors.bytes).unwrap().authority(maker.authority.root().key).is_some());
     assert_eq!(KeyId::of(&[again.root().spki.as_slice()], &AwsLc), again.root().key);
 }
+
+/// Shows REQ-CLI-60: who registers is told at once of a maker that no list has, and of a name that cannot be typed.
+#[test]
+fn who_registers_a_device_of_an_unknown_maker_is_told() {
+    let site = Site::new();
+    let register = |name: &str, maker: String| {
+        let (maker_serial, maker_key) = (Some(format!("S-{name}")), Some(maker));
+        let titles = Vec::new();
+        site.ask(Request::Register { device: DeviceConfig { maker_serial, maker_key, ae_titles: titles, ..ct(name) } })
+    };
+    let Response::Device(view) = register("ct-1", "ab".repeat(16)) else { panic!() };
+    let warning = view.warning.unwrap();
+    assert!(warning.contains(&"ab".repeat(16)) && warning.contains("no trust list"), "{warning}");
+    let Response::Device(view) = register("ct-2", site.authority.root().key.to_string()) else { panic!() };
+    assert_eq!(view.warning, None, "a list has this one");
+    let refused = site.refuses(Request::Register { device: DeviceConfig { dns: Vec::new(), ..ct("ct 7") } });
+    assert!(refused.contains("\"ct 7\" has a space"), "{refused}");
+}

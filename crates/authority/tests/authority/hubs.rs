@@ -541,6 +541,10 @@ fn hubs_that_are_configured_differently_are_told_of() {
         Authority::open(config, Clock::system(), signer).unwrap()
     };
     let one = open(&config("hub-1"));
+    let named = AuthorityConfig { name: "Sankt Berta".into(), ..config("hub-2") };
+    let signer = Arc::new(InProcess::open(&dir.join("keys")).unwrap());
+    let refused = Authority::open(&named, Clock::system(), signer).unwrap_err().to_string();
+    assert!(refused.contains(&format!("schema {}, holds an authority whose name", server.schema)), "{refused}");
     let other = open(&config("hub-2"));
     assert_eq!(alarms_of(&one, "settings-differ"), [], "they are alike");
     let mut changed = config("hub-2");
@@ -579,7 +583,7 @@ fn hubs_that_are_configured_differently_are_told_of() {
     drop(third);
 }
 
-/// Shows REQ-STORE-174: what a hub records whose signer is away another hub tells, and the answer says that it may.
+/// Shows REQ-STORE-174, REQ-STORE-176: what a hub records whose signer is away another hub tells, and the answer says that it may.
 #[test]
 fn a_suspension_at_a_hub_without_its_signer_is_told_by_another() {
     let dir = tempfile::tempdir().unwrap();
@@ -603,6 +607,9 @@ fn a_suspension_at_a_hub_without_its_signer_is_told_by_another() {
     assert!(said.contains("not signed yet") && said.contains("hub-1 on the same store may have told it"), "{said}");
     one.tick().unwrap();
     assert!(one.news().current(Kind::Status).unwrap().version > before);
+    // Who asked is a user of that machine.
+    let Response::Audit { entries } = ask(&one, Request::Audit { limit: Some(1) }) else { panic!() };
+    assert!(entries[0].who.ends_with(" at hub-2") && entries[0].outcome.contains("not signed yet"), "{entries:?}");
     drop(one);
     let said = suspend();
     assert!(said.contains("nobody hears of it before"), "{said}");

@@ -117,16 +117,16 @@ fn an_entry_that_was_changed_meanwhile_is_not_changed_back() {
 fn a_mistyped_device_leaves_the_register_and_one_with_a_credential_does_not() {
     let site = Site::new();
     let named = |name: &str| DeviceConfig { name: name.into(), ..ct("ct-1") };
-    site.ask(Request::Register { device: named("CT 1") });
-    let _code = site.code("CT 1");
-    let said = site.refuses(Request::Register { device: DeviceConfig { ae_titles: Vec::new(), ..named("ct 1") } });
-    assert!(said.contains("\"CT 1\" is registered") && said.contains("capital letters"), "{said}");
+    site.ask(Request::Register { device: named("CT_1") });
+    let _code = site.code("CT_1");
+    let said = site.refuses(Request::Register { device: DeviceConfig { ae_titles: Vec::new(), ..named("ct_1") } });
+    assert!(said.contains("\"CT_1\" is registered") && said.contains("capital letters"), "{said}");
     let machines = |site: &Site| match site.ask(Request::Routes) {
         Response::Routes { machines, .. } => machines.len(),
         other => panic!("{other:?}"),
     };
     assert_eq!(machines(&site), 1);
-    site.ask(Request::Remove { device: "CT 1".into() });
+    site.ask(Request::Remove { device: "CT_1".into() });
     assert_eq!(machines(&site), 0, "sidecars would still send to it");
     site.enrol("ct-1", &SigningKey::generate());
     assert!(site.refuses(Request::Remove { device: "ct-1".into() }).contains("has a credential"));

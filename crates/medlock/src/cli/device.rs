@@ -290,6 +290,7 @@ fn list(args: ListArgs) -> Result<Outcome, Failure> {
         (_, _, Some(serial)) => Search::Serial(serial),
         _ => Search::Name(args.search.unwrap_or_default()),
     };
+    let everything = matches!(&search, Search::Name(start) if start.is_empty()) && args.after.is_none();
     let hub = args.hub;
     let devices = match ask(&hub.dir, Request::Find { search, after: args.after, limit: args.most })? {
         Response::Devices { devices } => devices,
@@ -317,6 +318,8 @@ fn list(args: ListArgs) -> Result<Outcome, Failure> {
     }
     table.print(if devices.is_empty() && is_maker(&hub.dir)? {
         "A maker has no register of devices. What one of its devices has: medlock device show SERIAL"
+    } else if !everything {
+        "None of the register fits. All of it: medlock device list"
     } else {
         "No device is registered. Start with: medlock device register NAME --role modality --ae TITLE"
     });

@@ -232,9 +232,9 @@ fn what_is_typed_wrong_does_nothing_and_says_what_there_is() {
     let output = medlock(&["log", "proof", "ct2.pem", "--dir", dir]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("ct2.pem: there is no such file"), "{output:?}");
     assert_eq!(medlock(&["device", "suspend", "ct1", "--why", "", "--dir", dir]).status.code(), Some(2));
-    hub.ask(&["device", "register", "CT 2", "--role", "modality"]);
-    hub.ask(&["device", "remove", "CT 2"]);
-    assert!(!medlock(&["device", "show", "CT 2", "--dir", dir]).status.success());
+    hub.ask(&["device", "register", "CT_2", "--role", "modality"]);
+    hub.ask(&["device", "remove", "CT_2"]);
+    assert!(!medlock(&["device", "show", "CT_2", "--dir", dir]).status.success());
 }
 
 /// Shows REQ-CLI-51: a wrong value is named with its key, and folders that cannot be are told.

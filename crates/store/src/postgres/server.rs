@@ -1,5 +1,6 @@
 //! Which server, which schema, by which right.
 
+use super::session::told;
 use super::tls::{Connector, Secure};
 use postgres::config::{Host, SslMode, TargetSessionAttrs};
 use postgres::{Client, Config, NoTls};
@@ -36,7 +37,8 @@ pub enum ServerError {
     Password,
     /// It leaves the machine, and nothing makes it secret.
     #[error(
-        "{0} is another machine: give the certificate of the authority that its own is from, so that nobody reads along"
+        "{0} is another machine: give the certificate of the authority that its own is from (store_ca in the configuration, --ca or \
+         --store-ca of a command), so that nobody reads along"
     )]
     NotSecret(String),
 }
@@ -91,6 +93,20 @@ impl Server {
         Ok(Self { config, secure, schema: schema.to_owned() })
     }
 
+    /// Why it could not be connected to. What neither the server nor the system has said is of the settings, and who has no
+    /// password may need one.
+    pub(super) fn refused(&self, error: &postgres::Error) -> String {
+        let by_system = std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>());
+        let hint = match error.code() {
+            None if !by_system && self.config.get_password().is_none() => {
+                "; if the server asks for a password, name a file with it: store_password_file in the configuration, \
+                 --password-file or --store-password-file of a command"
+            }
+            _ => "",
+        };
+        format!("{}{hint}", told(error))
+    }
+
     pub(super) fn connect(&self) -> Result<Client, postgres::Error> {
         match &self.secure {
             Some(secure) => self.config.connect(Connector(secure.clone())),
@@ -102,15 +118,15 @@ impl Server {
 /// Never the password.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<String> = self
-            .config
-            .get_hosts()
-            .iter()
-            .map(|host| match host {
-                Host::Tcp(name) => name.clone(),
-                Host::Unix(path) => path.display().to_string(),
-            })
-            .collect();
+        // None, or one for all, or one for each.
+        let ports = self.config.get_ports();
+        let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5_432);
+        let named = |(at, host): (usize, &Host)| match host {
+            Host::Tcp(name) if name.contains(':') => format!("[{name}]:{}", port(at)),
+            Host::Tcp(name) => format!("{name}:{}", port(at)),
+            Host::Unix(path) => format!("{}/.s.PGSQL.{}", path.display(), port(at)),
+        };
+        let hosts: Vec<String> = self.config.get_hosts().iter().enumerate().map(named).collect();
         let database = self.config.get_dbname().unwrap_or_default();
         write!(f, "PostgreSQL at {}, database {database}, schema {}", hosts.join(","), self.schema)
     }
@@ -141,6 +157,7 @@ pub(super) fn chain(error: &postgres::Error) -> String {
 mod tests {
     use super::*;
 
+    /// Shows REQ-STORE-175: it is named with its port as well.
     #[test]
     fn what_leaves_the_machine_is_secret_and_a_password_is_never_shown() {
         let new = |url| Server::new(url, "site", None, None);
@@ -156,6 +173,10 @@ mod tests {
         }
         let secret = Server::new("postgresql://u@localhost/d", "site", Some("geheim"), None).unwrap();
         assert!(!format!("{secret} {secret:?}").contains("geheim"));
+        let several = Server::new("postgresql://u@localhost:5433,[::1]:5434/d", "site", None, None).unwrap();
+        assert_eq!(several.to_string(), "PostgreSQL at localhost:5433,[::1]:5434, database d, schema site");
+        let socket = Server::new("postgresql:///d?host=/run/postgresql&user=u", "site", None, None).unwrap();
+        assert!(socket.to_string().contains("/run/postgresql/.s.PGSQL.5432,"), "{socket}");
         for schema in ["", "Site", "a-b", "1a", "a\"b"] {
             assert!(Server::new("postgresql:///d", schema, None, None).is_err(), "{schema:?}");
         }

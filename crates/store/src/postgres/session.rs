@@ -51,7 +51,7 @@ impl Pg {
         if self.client.as_ref().is_none_or(Client::is_closed) {
             self.client = None;
             self.statements.clear();
-            let mut client = self.server.connect().map_err(|error| Fault::Lost(told(&error)))?;
+            let mut client = self.server.connect().map_err(|error| Fault::Lost(self.server.refused(&error)))?;
             client.batch_execute(&self.settings).map_err(|error| Fault::Lost(told(&error)))?;
             self.client = Some(client);
         }
@@ -108,7 +108,7 @@ fn is_end(error: &postgres::Error) -> bool {
 }
 
 /// What went wrong, and for what an operator does about it, what that is.
-fn told(error: &postgres::Error) -> String {
+pub(super) fn told(error: &postgres::Error) -> String {
     let remedy = match error.code().map(SqlState::code) {
         Some("28P01") => "; the server does not take the password: look at the password file that the settings name",
         Some("28000") => "; the server does not let this user in: look at its pg_hba.conf",

@@ -151,6 +151,8 @@ pub(super) fn run(args: RegisterArgs) -> Result<Outcome, Failure> {
                 say!("WARNING: {warning}.");
             }
             match (&view.entry.maker_serial, &view.entry.maker_key) {
+                // What is warned of comes first.
+                (Some(_), Some(_)) if view.warning.is_some() => say!("{name} is in the register."),
                 (Some(_), Some(_)) => {
                     say!("{name} is in the register. It enrols by itself, with its birth credential.");
                 }
