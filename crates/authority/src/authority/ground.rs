@@ -51,7 +51,8 @@ impl Ground {
         }
         fix_for_good(&*store, &settings, &rules)?;
         issue::recover(&*store)?;
-        let log = Sequencer::open(store.clone(), signer.clone(), settings.log_origin.as_deref())?;
+        let log =
+            Sequencer::open_in(Some(&settings.dir), store.clone(), signer.clone(), settings.log_origin.as_deref())?;
         let (signer, room) = (signer.clone(), issue::Room::default());
         Ok(Self { settings, rules, lock, _starting: starting, present, store, signer, log, room })
     }

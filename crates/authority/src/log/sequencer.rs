@@ -8,11 +8,13 @@ use super::tiles::{Kept, Stored};
 use crate::Error;
 use crate::signer::{CHECKPOINTS, KeyLabel, Kind, Signer, SignerError, behind};
 use crate::store::{LogEntry, LogTile, Serial, SignedCheckpoint, Store, StoreError};
+use medlock_node::files;
 use medlock_node::log::note::KeyKind;
 use medlock_node::log::{Checkpoint, Edge, Tile, VerifierKey};
 use medlock_node::provider::{self, AwsLc, SigningAlgorithm};
 use medlock_trust::log::Hash;
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -34,6 +36,8 @@ const AFTER_FAILURE: Duration = Duration::from_millis(200);
 const FAILURES: u32 = 3;
 /// How long who asked for a certificate waits for the log: as long as for the signer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The file in a hub's folder with the newest checkpoint that it has seen.
+const SEEN: &str = "log.seen";
 /// The setting with the log's name.
 pub(crate) const ORIGIN: &str = "log-origin";
 
@@ -53,8 +57,39 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     kept: Kept,
-    /// The newest checkpoint that was seen in the store: whatever is there later continues it.
-    seen: Mutex<Option<Checkpoint>>,
+    seen: Mutex<Seen>,
+}
+
+/// The newest checkpoint that was seen in the store: whatever is there later continues it.
+#[derive(Default)]
+struct Seen {
+    newest: Option<Checkpoint>,
+    /// Where it is kept, for a hub that is started again.
+    file: Option<PathBuf>,
+}
+
+impl Seen {
+    /// What was seen of the log `origin` by the hub in this folder.
+    fn within(folder: &Path, origin: &str) -> Result<Self, Error> {
+        let file = folder.join(SEEN);
+        let bytes = files::read(&file).map_err(|error| Error::Conflict(error.to_string()))?;
+        let newest = bytes.as_deref().and_then(|bytes| Checkpoint::read(std::str::from_utf8(bytes).ok()?).ok());
+        if bytes.is_some() && newest.is_none() {
+            tracing::warn!(file = %file.display(), "it cannot be read, and is begun anew: how far the log was seen is not known");
+        }
+        // A log that was begun anew has another name.
+        Ok(Self { newest: newest.filter(|newest| newest.origin == origin), file: Some(file) })
+    }
+
+    fn note(&mut self, found: Option<Checkpoint>) {
+        if let (Some(file), Some(found)) =
+            (&self.file, found.as_ref().filter(|found| self.newest.as_ref() != Some(*found)))
+            && let Err(error) = files::replace_lazily(file, found.to_string().as_bytes())
+        {
+            tracing::warn!(%error, "how far the log was seen is not kept over a restart");
+        }
+        self.newest = found;
+    }
 }
 
 /// A record that has its place, or why it has none.
@@ -87,6 +122,19 @@ impl Sequencer {
     /// # Errors
     /// [`Error`]: store or signer failed, or `origin` cannot be the name of a log.
     pub fn open(store: Arc<dyn Store>, signer: Arc<dyn Signer>, origin: Option<&str>) -> Result<Self, Error> {
+        Self::open_in(None, store, signer, origin)
+    }
+
+    /// The same, for a hub that keeps in its folder how far it has seen a log that several give places in.
+    ///
+    /// # Errors
+    /// As [`Sequencer::open`]; [`Error::Conflict`] where the store's log does not go on from what was seen.
+    pub(crate) fn open_in(
+        folder: Option<&Path>,
+        store: Arc<dyn Store>,
+        signer: Arc<dyn Signer>,
+        origin: Option<&str>,
+    ) -> Result<Self, Error> {
         let origin_held = store.setting(ORIGIN)?;
         if origin_held.is_some() && signer.public_key(KeyLabel::LOG)?.is_none() {
             return Err(Error::Signer(SignerError::KeyFile(
@@ -122,6 +170,8 @@ impl Sequencer {
             ),
             None => {}
         }
+        let folder = folder.filter(|_| store.is_shared());
+        let seen = folder.map(|folder| Seen::within(folder, key.name())).transpose()?.unwrap_or_default();
         let state = Mutex::new(State { asked: true, ..State::default() });
         let shared = Arc::new(Shared {
             store,
@@ -131,8 +181,11 @@ impl Sequencer {
             state,
             changed: Condvar::default(),
             kept: Kept::default(),
-            seen: Mutex::default(),
+            seen: Mutex::new(seen),
         });
+        if let Some(why) = shared.gone_back()? {
+            return Err(Error::Conflict(why));
+        }
         let thread = std::thread::Builder::new().name("authority-log".to_owned()).spawn({
             let shared = shared.clone();
             move || shared.run()
@@ -335,7 +388,7 @@ impl Shared {
         let found = self.store.checkpoint()?;
         let found = found.map(|found| Checkpoint::verify(&found.note, &self.key, &[]).map(|read| read.checkpoint));
         let found = found.transpose().map_err(|error| damaged(format!("its checkpoint cannot be used: {error}")))?;
-        if let Some(before) = seen.as_ref().filter(|before| found.as_ref() != Some(before)) {
+        if let Some(before) = seen.newest.as_ref().filter(|before| found.as_ref() != Some(before)) {
             let size = found.as_ref().map_or(0, |found| found.head.size);
             // Not from what is kept in memory, which may be of the store before.
             let tiles = Stored { store: &*self.store, kept: &Kept::default() };
@@ -343,7 +396,7 @@ impl Shared {
                 return Ok(Some(behind(before, size)));
             }
         }
-        *seen = found;
+        seen.note(found);
         Ok(None)
     }
 

@@ -189,6 +189,7 @@ impl Journal for Faulty {
         read: fn server_time() -> Option<Time>;
         read: fn hold(what: &str, holder: [u8; 16], seconds: u32) -> bool;
         read: fn hubs_at_work() -> Vec<String>;
+        read: fn clocks_of_the_server() -> Vec<String>;
         read: fn let_go(what: &str, holder: [u8; 16]) -> ();
         read: fn published(kind: &'static str) -> Option<Published>;
         write: fn next_number(series: &'static str, least: u64) -> u64;
