@@ -75,7 +75,7 @@ impl Authority {
         match request {
             Request::Authority => self.view(),
             Request::Register { device } => self.register(device),
-            Request::Update { device, read } => self.update(device, read),
+            Request::Update { device, read } => self.update(device, read.map(|read| *read)),
             Request::Remove { device } => self.remove(&device),
             Request::List => self.list(&DeviceSearch::Name(String::new()), None, u32::MAX),
             Request::Find { search, after, limit } => self.find(search, after.as_deref(), limit.min(MAX_PAGE)),

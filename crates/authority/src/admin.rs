@@ -53,7 +53,7 @@ pub enum Request {
         device: DeviceConfig,
         /// The entry that was read and changed: where another one is held by now, nothing is done.
         #[serde(default)]
-        read: Option<DeviceConfig>,
+        read: Option<Box<DeviceConfig>>,
     },
     /// Take a device out of the register that was entered by mistake: it never had a credential. Answer: [`Response::Done`].
     Remove {

@@ -176,7 +176,10 @@ mod tests {
                 stream.read_exact(&mut [0; 16]).await.unwrap();
                 match answer {
                     None => {
-                        drop(tokio::spawn(async move { (tokio::time::sleep(Duration::from_secs(60)).await, stream) }))
+                        tokio::spawn(async move {
+                            tokio::time::sleep(Duration::from_secs(60)).await;
+                            drop(stream);
+                        });
                     }
                     Some(text) => stream.write_all(text.as_bytes()).await.unwrap(),
                 }

@@ -101,12 +101,12 @@ fn an_entry_that_was_changed_meanwhile_is_not_changed_back() {
     let Response::Device(view) = site.ask(Request::Show { device: "ct-1".into() }) else { panic!("no device") };
     let read = view.entry;
     let first = DeviceConfig { maker_serial: Some("SN-1".into()), ..read.clone() };
-    site.ask(Request::Update { device: first.clone(), read: Some(read.clone()) });
+    site.ask(Request::Update { device: first.clone(), read: Some(read.clone().into()) });
     let second = DeviceConfig { owner: "surgery".into(), ..read.clone() };
-    let refused = site.refuses(Request::Update { device: second.clone(), read: Some(read) });
+    let refused = site.refuses(Request::Update { device: second, read: Some(read.into()) });
     assert!(refused.contains("changed by somebody else meanwhile"), "{refused}");
     let both = DeviceConfig { owner: "surgery".into(), ..first.clone() };
-    site.ask(Request::Update { device: both.clone(), read: Some(first) });
+    site.ask(Request::Update { device: both.clone(), read: Some(first.into()) });
     let Response::Device(view) = site.ask(Request::Show { device: "ct-1".into() }) else { panic!("no device") };
     assert_eq!(view.entry, both);
 }

@@ -14,13 +14,13 @@ use medlock_node::http::Client;
 use medlock_node::identity::{Identity, IdentityStore};
 use medlock_node::knowledge::{Kind, KnowledgeBase};
 use medlock_node::news::{self, follow};
-use medlock_node::provider::SigningKey;
+use medlock_node::provider::{AwsLc, SigningKey};
 use medlock_node::stop::{self, Stop};
 use medlock_node::tls::{Acceptor, Believed, ClientAuth, Connector, server_config};
-use medlock_trust::CredentialId;
 use medlock_trust::decide::Code;
 use medlock_trust::policy::Setting;
 use medlock_trust::status::{Heading, StatusList, Subject};
+use medlock_trust::{CredentialId, DeviceId, DeviceName};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -104,6 +104,10 @@ async fn who_is_revoked_hears_it_before_it_is_left() {
     let theft = Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "van".into() };
     let revoked = tokio::task::spawn_blocking(move || authority.administer(&Asker::program(), theft)).await.unwrap();
     revoked.unwrap_err();
+    // The hub goes by the list already, and has not announced it.
+    let device = Subject::Device(DeviceId::of(&DeviceName::new("ct-1").unwrap(), &AwsLc));
+    let list = reminded::signed(&site, &site.authority.issuing(), reminded::epoch(&site) + 1, &[device]);
+    site.authority.knowledge().accept(Kind::Status, &list).unwrap();
     let routes = site.authority.news().current(Kind::Routes).unwrap();
     site.authority.news().announce(Kind::Routes, Object { version: routes.version + 1, ..routes });
     tokio::time::sleep(Duration::from_millis(200)).await;

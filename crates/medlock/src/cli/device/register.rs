@@ -135,7 +135,7 @@ pub(super) fn run(args: RegisterArgs) -> Result<Outcome, Failure> {
             return Err("say what is to be changed, or taken out by --without: all else stays as it is".into());
         }
         let held = view(args.name.clone(), &hub)?.entry;
-        Request::Update { device: args.entry(held.clone()), read: Some(held) }
+        Request::Update { device: args.entry(held.clone()), read: Some(Box::new(held)) }
     } else {
         if args.maker_key.is_some() && args.maker_serial.is_none() {
             return Err("--maker-key says whose serial it is: give --maker-serial too".into());
