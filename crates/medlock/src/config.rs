@@ -398,8 +398,25 @@ impl Config {
                 error.message().trim_end()
             )
         })?;
-        config.check_stores().map_err(|error| format!("configuration {}: {error}", file.display()))?;
+        let checked = config.check_stores().and_then(|()| config.check_keys());
+        checked.map_err(|error| format!("configuration {}: {error}", file.display()))?;
         Ok(config)
+    }
+
+    /// Keys are in one place: a signer that somebody else runs has its own token.
+    fn check_keys(&self) -> Result<(), Failure> {
+        let hub = [("[hub]".to_owned(), self.hub.signer.is_some() && self.hub.pkcs11.is_some())];
+        let others = self.authorities.iter().map(|(name, section)| {
+            (format!("[authority.{name}]"), section.signer.is_some() && section.pkcs11.is_some())
+        });
+        match hub.into_iter().chain(others).find(|(_, both)| *both) {
+            None => Ok(()),
+            Some((section, _)) => Err(format!(
+                "{section} names `signer` and `pkcs11`: take one of them out. A signer that runs on its own is told its token itself (`medlock \
+                 signer --pkcs11-module …`)"
+            )
+            .into()),
+        }
     }
 
     /// Looks whether the addresses of servers can be used, without reading any other file. So no password gets further.

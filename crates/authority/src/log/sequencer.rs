@@ -320,7 +320,9 @@ impl Shared {
         while self.rest(pause) {
             pause = match self.round(&mut tree) {
                 Ok(held) => {
-                    self.state().failures = 0;
+                    let mut state = self.state();
+                    (state.failures, state.left_behind) = (0, false);
+                    drop(state);
                     match (held, self.store.is_shared()) {
                         (false, _) => POLL,
                         (true, true) => LOOK,

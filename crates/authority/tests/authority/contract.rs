@@ -294,7 +294,7 @@ fn pledges(store: &impl Store) {
     assert_eq!(held(), named(&[(5, "E"), (4, "A")]), "the others are forgotten");
 }
 
-/// Shows REQ-STORE-138: of several hubs that answer for one device or key at once, one records, and none for a device that another
+/// Of several hubs that answer for one device or key at once, one records, and none for a device that another
 /// has taken out of the register.
 fn turns(store: &impl Store) {
     let missing = |result| matches!(result, Err(StoreError::Missing { .. }));
@@ -910,7 +910,7 @@ fn many_at_once(store: Arc<impl Store + 'static>) {
     assert_eq!(store.unfinished().unwrap().len(), 19);
 }
 
-/// Shows REQ-AUTH-15, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-STORE-104, REQ-STORE-128, REQ-NODE-98, REQ-PROV-65.
+/// Shows REQ-STORE-170, REQ-STORE-138, REQ-AUTH-15, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-STORE-104, REQ-STORE-128, REQ-NODE-98, REQ-PROV-65.
 #[test]
 fn sqlite_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
@@ -921,7 +921,7 @@ fn sqlite_keeps_the_contract() {
     });
 }
 
-/// Shows REQ-STORE-01, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-STORE-104, REQ-STORE-128, REQ-NODE-98.
+/// Shows REQ-STORE-170, REQ-STORE-138, REQ-STORE-01, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-STORE-104, REQ-STORE-128, REQ-NODE-98.
 #[test]
 fn postgresql_keeps_the_contract() {
     check(|| SqlStore::postgres(crate::fixture::postgres().address().unwrap()).unwrap());

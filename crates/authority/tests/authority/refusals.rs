@@ -50,7 +50,7 @@ fn as_authority() -> Vec<u8> {
     sequence(&[&kind, &element(tag::SET, &[&sequence(&[&extension])])])
 }
 
-/// Shows REQ-PROV-18.
+/// Shows REQ-STORE-172, REQ-PROV-18.
 #[tokio::test]
 async fn each_bad_request_gets_its_reason_over_est_and_over_coap() {
     let coap = Running::of(Site::with_clock(Clock::system())).await;

@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// Shows REQ-INTAKE-46: each bound of a report.
+    /// Shows REQ-INTAKE-60, REQ-INTAKE-46: each bound of a report.
     #[test]
     fn a_report_is_read_within_its_bounds() {
         let instances = |count: usize| (0..count).map(|number| ("1.2".to_owned(), format!("1.{number}"))).collect();

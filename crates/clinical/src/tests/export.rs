@@ -31,7 +31,7 @@ async fn export(house: &House, number: u8) -> Export {
 /// Which patients an export has.
 fn patients(house: &House, export: &Export, since: Option<&Export>) -> BTreeSet<String> {
     let right = Right { kind: Kind::PATIENT, verbs: Verbs::of([Verb::Search]), reach: Reach::All, only: None };
-    let sight = || Sight::new([right].into_iter());
+    let sight = || Sight::new([right.clone()].into_iter());
     let sights = Sights { search: sight(), read: sight() };
     let since = since.map(|before| before.made.0);
     let part = Part { kind: Kind::PATIENT, deleted: false, of_patients: false, since, plans: &[] };

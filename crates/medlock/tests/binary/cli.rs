@@ -249,6 +249,8 @@ fn a_configuration_is_checked_with_its_places() {
     };
     let said = check("[hub]\ndevices = \"0.0.0.0\"\n");
     assert!(said.contains(":2:11: devices: ") && said.contains("0.0.0.0:8443"), "{said}");
+    let said = check("[hub]\nsigner = \"s\"\npkcs11 = { module = \"m\", token = \"t\", pin_file = \"p\" }\n");
+    assert!(said.contains("[hub] names `signer` and `pkcs11`: take one of them out"), "{said}");
     let missing = folder.path().join("unmounted");
     let said = check(&format!(
         "[hub]\ndir = {:?}\npassphrase_file = {:?}\n",

@@ -222,7 +222,7 @@ fn hang_up(hub: &Hub) {
     assert!(done.success());
 }
 
-/// Shows REQ-RUN-57, REQ-RUN-58, REQ-CLI-54: where the folder of an authority beside the site is not there, it is off and told of, made
+/// Shows REQ-STORE-136, REQ-RUN-57, REQ-RUN-58, REQ-CLI-54: where the folder of an authority beside the site is not there, it is off and told of, made
 /// by command, by the configuration, or with its passphrase elsewhere; it is made anew only when it was given up by command.
 #[test]
 fn an_authority_whose_folder_is_gone_is_missed_and_not_made_anew() {

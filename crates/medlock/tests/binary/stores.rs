@@ -253,7 +253,7 @@ fn a_restored_backup_signs_no_smaller_log_and_goes_on_when_the_loss_is_accepted(
     assert!(!hub.credentials("a").is_empty());
 }
 
-/// Shows REQ-STORE-19, REQ-STORE-40, REQ-STORE-95: the backup of a hub on a server, as the operator's guide has it, is restored after the
+/// Shows REQ-CLI-56, REQ-STORE-19, REQ-STORE-40, REQ-STORE-95: the backup of a hub on a server, as the operator's guide has it, is restored after the
 /// database was lost; and a store that was brought back is not used before people say what was heard since.
 #[test]
 fn a_lost_server_is_restored_with_pg_restore() {

@@ -137,7 +137,7 @@ fn a_delivery_has_the_documented_form() {
     assert!(Reader::new(&[0x19, 1, 0x21]).array(Records::MAX).is_err());
 }
 
-/// Shows REQ-INTAKE-28: an answer names what is refused, each once, in its order.
+/// Shows REQ-INTAKE-64, REQ-INTAKE-28: an answer names what is refused, each once, in its order.
 #[test]
 fn an_answer_has_the_documented_form() {
     let refused = [(0, Refusal::Unfit), (287, Refusal::OtherContents)];

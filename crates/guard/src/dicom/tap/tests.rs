@@ -180,7 +180,7 @@ fn whole() -> Vec<Event> {
     ]
 }
 
-/// Shows REQ-GUARD-07, REQ-INTAKE-44: however the bytes are cut, the same is seen.
+/// Shows REQ-INTAKE-60, REQ-GUARD-07, REQ-INTAKE-44: however the bytes are cut, the same is seen.
 #[test]
 fn the_same_is_seen_however_the_bytes_are_cut() {
     let accept = accepting("1.2.840.10008.1.2");

@@ -21,7 +21,7 @@ async fn until(folder: &Path, count: usize) {
     }
 }
 
-/// Shows REQ-INTAKE-48: what a machine has sent is told to the hub until the hub has it: nobody knows the patient, the hub is away, the
+/// Shows REQ-INTAKE-62, REQ-INTAKE-48: what a machine has sent is told to the hub until the hub has it: nobody knows the patient, the hub is away, the
 /// sidecar is killed; and a hub without records is told nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_tells_of_images_until_the_hub_has_them() {
