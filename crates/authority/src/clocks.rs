@@ -4,6 +4,7 @@
 //! Where no other hub's clock is the server's, nobody here can say which one is wrong: people are told, and it goes on.
 
 use crate::authority::held;
+use crate::present::LAPSES;
 use crate::settings::Settings;
 use crate::store::{SqlStore, Store, StoreError};
 use crate::{Authority, Error};
@@ -17,7 +18,7 @@ const READY_SECONDS: u64 = 60;
 const WORKING_SECONDS: u64 = 300;
 
 /// So long a hub counts as one whose clock is the server's, in seconds, and how often it says so.
-const SAYS: (u32, Duration) = (15, Duration::from_secs(5));
+const SAYS: (u32, Duration) = (LAPSES, Duration::from_secs(5));
 
 /// By how many seconds this hub's clock is ahead of the server's, negative where it is behind. A store of one process has no
 /// clock but the machine's.

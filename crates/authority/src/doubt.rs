@@ -7,6 +7,7 @@ use crate::settings::Kind;
 use crate::store::{Alarm, Journal as _, Published, SqlStore, Store};
 use crate::{Authority, Error};
 use medlock_trust::Time;
+use std::sync::atomic::Ordering;
 
 /// Whether the maker is in doubt: one byte, [`IN_DOUBT`] or another.
 const DOUBT: &str = "restored-maker";
@@ -40,7 +41,9 @@ impl Authority {
         if self.settings.kind != Kind::Maker {
             return Ok(false);
         }
-        Ok(self.store.published(DOUBT)?.is_some_and(|held| held.bytes == [IN_DOUBT]))
+        // A store that went back under it does not know either; when the newer one is there again, it does.
+        let went_back = self.locks.log_told.load(Ordering::Relaxed);
+        Ok(went_back || self.store.published(DOUBT)?.is_some_and(|held| held.bytes == [IN_DOUBT]))
     }
 
     /// Refuses `what` while the maker is in doubt.
@@ -50,6 +53,11 @@ impl Authority {
     pub(crate) fn not_in_doubt(&self, what: &str) -> Result<(), Error> {
         if !self.is_in_doubt()? {
             return Ok(());
+        }
+        if self.locks.log_told.load(Ordering::Relaxed)
+            && let Some(why) = self.log().left_behind()?
+        {
+            return Err(Error::Conflict(why));
         }
         Err(Error::Conflict(format!(
             "{} was brought back from a backup, and {what}: enter again what was sold, released, passed on and revoked since, then \

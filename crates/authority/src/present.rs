@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// So long a hub that died counts as working, in seconds.
-const LAPSES: u32 = 15;
+pub(crate) const LAPSES: u32 = 15;
 /// The file with what makes this hub another than one of the same name.
 const HOLDER: &str = "holder";
 /// How often a hub says that it works.

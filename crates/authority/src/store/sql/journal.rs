@@ -2,6 +2,7 @@
 
 use super::SqlStore;
 use super::row::Columns as _;
+use crate::present::LAPSES;
 use crate::store::{ALARM_SUBJECTS, ALARM_TEXTS, Alarm, AuditEntry, Journal, Published, StoreError};
 use medlock_store::{Engine, Fault, Row, Sql, all, first, values};
 use medlock_trust::{DeviceName, Time};
@@ -9,6 +10,10 @@ use std::collections::{HashMap, HashSet};
 
 /// How many objects of a kind are kept: the newest, and some for whoever looks into what went wrong.
 const KEPT_OBJECTS: u32 = 4;
+
+/// By so many seconds a server's clock may be set back without anything that is held being lost; what was given for longer was given
+/// before it was set back further, perhaps by who is no more.
+const SET_BACK: u32 = 60;
 
 impl Journal for SqlStore {
     fn publish(&self, kind: &'static str, object: Published) -> Result<(), StoreError> {
@@ -60,7 +65,7 @@ impl Journal for SqlStore {
         let sql = format!(
             "INSERT INTO hold (name, holder, until) VALUES (?1, ?2, {now} + ?3)
              ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-                 WHERE hold.holder = excluded.holder OR hold.until NOT BETWEEN {now} + 1 AND {now} + 86400"
+                 WHERE hold.holder = excluded.holder OR hold.until NOT BETWEEN {now} + 1 AND {now} + ?3 + {SET_BACK}"
         );
         self.database.write_single("wait for another hub", move |database| {
             Ok(database.execute(&sql, values![&what, holder, seconds])? == 1)
@@ -288,14 +293,14 @@ fn audit_entry(row: &Row) -> Result<AuditEntry, Fault> {
 }
 
 impl SqlStore {
-    /// The names behind `what` of all that is held now.
+    /// The names behind `what` of all that say every few seconds that they hold it.
     fn holding(&self, what: &'static str) -> Result<Vec<String>, StoreError> {
         if !self.is_shared() {
             return Ok(Vec::new());
         }
         let now = super::seconds_now(self.engine());
         let sql = format!(
-            "SELECT name FROM hold WHERE name LIKE ?1 AND until BETWEEN {now} + 1 AND {now} + 86400 ORDER BY name"
+            "SELECT name FROM hold WHERE name LIKE ?1 AND until BETWEEN {now} + 1 AND {now} + {LAPSES} + {SET_BACK} ORDER BY name"
         );
         let names = self.database.read("look what hubs hold", move |database| {
             all(database, "hold", &sql, values![format!("{what}%")], |row| Ok(row.text("name")?.to_owned()))

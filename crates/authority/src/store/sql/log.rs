@@ -21,13 +21,13 @@ impl Log for SqlStore {
                 Engine::Sqlite => {
                     "UPDATE log SET term = term + (holder IS NOT ?1), holder = ?1, until = ?2 RETURNING term"
                 }
-                // The server's clock measures for all; a lease that would last a day was given before it was set back.
+                // The server's clock measures for all; a lease that would last much longer was given before it was set back.
                 Engine::Postgres => {
                     "UPDATE log SET term = term + CASE WHEN holder IS NOT DISTINCT FROM ?1 THEN 0 ELSE 1 END, holder = ?1,
                          until = CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) + ?2
                      WHERE holder IS NOT DISTINCT FROM ?1 OR until IS NULL OR until NOT BETWEEN
                          CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) + 1
-                         AND CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) + 86400
+                         AND CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) + ?2 + 60
                      RETURNING term"
                 }
             };
