@@ -155,20 +155,23 @@ impl Authority {
         if all != bytes.len() {
             return Err(Trouble::Refused(format!("{SUSPENSIONS} is no sequence of suspensions")));
         }
+        // One that is refused keeps back none of the others: each is another maker's emergency.
+        let mut first = Ok(());
         for one in suspensions::each(&bytes) {
-            let read =
-                Suspension::danger_open(one).map_err(|error| Trouble::Refused(format!("{SUSPENSIONS}: {error}")))?;
-            if read.content().expires <= now || self.is_settled(&read) {
-                continue;
-            }
-            let (site, one) = (Arc::clone(self), one.to_vec());
-            match blocking(move || site.import_suspension(&one)).await {
-                Ok(()) => {}
-                Err(Error::Object { why, .. }) => return Err(Trouble::Refused(format!("{SUSPENSIONS}: {why}"))),
-                Err(error) => return Err(Trouble::Own(error)),
-            }
+            let taken = match Suspension::danger_open(one) {
+                Err(error) => Err(Trouble::Refused(format!("{SUSPENSIONS}: {error}"))),
+                Ok(read) if read.content().expires <= now || self.is_settled(&read) => Ok(()),
+                Ok(_) => {
+                    let (site, one) = (Arc::clone(self), one.to_vec());
+                    blocking(move || site.import_suspension(&one)).await.map_err(|error| match error {
+                        Error::Object { why, .. } => Trouble::Refused(format!("{SUSPENSIONS}: {why}")),
+                        error => Trouble::Own(error),
+                    })
+                }
+            };
+            first = first.and(taken);
         }
-        Ok(())
+        first
     }
 
     /// Whether a suspension is held already, or the list held was issued after it and has decided.

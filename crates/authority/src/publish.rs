@@ -230,9 +230,13 @@ impl Authority {
         }
         let versions = self.store.versions()?;
         let changed = self.keys().is_behind(&versions) && self.read_keys()?;
+        if changed {
+            // Whatever fails behind this is done by the next tick.
+            self.set_keys_behind(true);
+        }
         self.hear_of_root_crl(&versions)?;
         if self.settings.kind == crate::settings::Kind::Maker {
-            return Ok(());
+            return if changed { self.follow_keys() } else { Ok(()) };
         }
         let version = |kind: ObjectKind| versions.iter().find(|(name, _)| name == kind.name()).map(|(_, it)| *it);
         // In the order in which they can be believed; what is not believed keeps back nothing else.

@@ -246,7 +246,9 @@ impl Authorities {
     async fn leave_off(&self, name: &str, why: String, site: &Arc<Authority>) -> Result<bool, Failure> {
         let (site, name) = (Arc::clone(site), name.to_owned());
         let before = lock(&self.off).insert(name.clone(), why.clone());
-        tokio::task::spawn_blocking(move || site.tell_of_one_off(&name, &why)).await??;
+        if before.as_ref() != Some(&why) {
+            tokio::task::spawn_blocking(move || site.tell_of_one_off(&name, &why)).await??;
+        }
         Ok(before.is_none())
     }
 
@@ -395,12 +397,16 @@ impl Served {
     }
 }
 
-/// Why an authority cannot be opened, if it is that its folder or store, its keys, their passphrase or their token are not here.
+/// Why an authority cannot be opened, unless it is how it is configured: its folder or store, its keys, their passphrase or their token
+/// are not here, or its store cannot be used. The site does not wait for it.
 fn not_here(error: &Failure) -> Option<String> {
     match error.downcast_ref()? {
         Error::NotHere(why) => Some(why.clone()),
         Error::Signer(SignerError::Away(why)) => Some(why.clone()),
         Error::Signer(other) => Some(other.to_string()),
+        error @ (Error::Store(_) | Error::Conflict(_) | Error::File { .. } | Error::Object { .. }) => {
+            Some(error.to_string())
+        }
         _ => None,
     }
 }

@@ -9,7 +9,11 @@ use crate::{Failure, Outcome, doors, folder, monitoring, output, supervise};
 use medlock_node::clock::Clock;
 use sd_notify::NotifyState;
 use std::path::Path;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How often an authority that is off is opened again.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// Runs a hub until asked to stop.
 ///
@@ -29,7 +33,7 @@ pub(crate) fn run(args: UpArgs) -> Result<Outcome, Failure> {
 }
 
 /// `written` is the folder that the configuration names, whatever the arguments say.
-async fn until_stopped(args: UpArgs, config: Config, written: &Path) -> Result<(), Failure> {
+async fn until_stopped(args: UpArgs, mut config: Config, written: &Path) -> Result<(), Failure> {
     // Before there is anything to reload: a signal nobody waits for ends the process.
     let mut asked = signal(SignalKind::hangup())?;
     let clock = Clock::system();
@@ -48,10 +52,23 @@ async fn until_stopped(args: UpArgs, config: Config, written: &Path) -> Result<(
     let watchdog = tokio::spawn(monitoring::watchdog());
     let stopped = supervise::asked_to_stop_or_gone(args.with_parent);
     tokio::pin!(stopped);
+    let mut again = tokio::time::interval(AGAIN);
+    again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             stopped = &mut stopped => break stopped?,
-            Some(()) = asked.recv() => reload(&mut hub, args.config.as_deref(), [written, &config.hub.dir], &clock).await,
+            Some(()) = asked.recv() => {
+                let reloaded = reload(&mut hub, args.config.as_deref(), [written, &config.hub.dir], &clock).await;
+                config = reloaded.unwrap_or(config);
+            }
+            // A database or token may come later than this hub.
+            _ = again.tick(), if !hub.authorities.off().is_empty() => {
+                match hub.authorities.open(&config, &clock, &hub.authority).await {
+                    Ok(changed) if changed.is_empty() => {}
+                    Ok(changed) => tracing::warn!(changed = changed.join(" "), "what was off is served"),
+                    Err(error) => tracing::error!(error = output::chain(&*error), "what is off was tried again"),
+                }
+            }
         }
     }
     watchdog.abort();
@@ -71,8 +88,8 @@ async fn free(config: &HubConfig) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads the configuration again and goes on with it. What cannot be used is said.
-async fn reload(hub: &mut Hub, file: Option<&Path>, [written, dir]: [&Path; 2], clock: &Clock) {
+/// Reads the configuration again and goes on with it, and gives it. What cannot be used is said.
+async fn reload(hub: &mut Hub, file: Option<&Path>, [written, dir]: [&Path; 2], clock: &Clock) -> Option<Config> {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => monitoring::tell(&[NotifyState::Reloading, now]),
         Err(error) => tracing::warn!(%error, "there is no monotonic clock"),
@@ -83,19 +100,28 @@ async fn reload(hub: &mut Hub, file: Option<&Path>, [written, dir]: [&Path; 2], 
             return Err("hub.dir changes only when the hub is started anew".into());
         }
         dir.clone_into(&mut config.hub.dir);
-        hub.reconfigure(&config, clock).await
+        let changed = hub.reconfigure(&config, clock).await?;
+        Ok::<_, Failure>((config, changed))
     };
-    match reloaded.await {
-        Ok(changed) if changed.is_empty() => {
-            tracing::warn!("the configuration was read again, and nothing in it has changed");
+    let config = match reloaded.await {
+        Ok((config, changed)) => {
+            if changed.is_empty() {
+                tracing::warn!("the configuration was read again, and nothing in it has changed");
+            } else {
+                tracing::warn!(changed = changed.join(" "), "the configuration was read again and is in force");
+            }
+            Some(config)
         }
-        Ok(changed) => tracing::warn!(changed = changed.join(" "), "the configuration was read again and is in force"),
-        Err(error) => tracing::error!(
-            error = output::chain(&*error),
-            "the configuration was read again and cannot be used; what it could not change goes on as it was"
-        ),
-    }
+        Err(error) => {
+            tracing::error!(
+                error = output::chain(&*error),
+                "the configuration was read again and cannot be used; what it could not change goes on as it was"
+            );
+            None
+        }
+    };
     monitoring::tell(&[NotifyState::Ready]);
+    config
 }
 
 fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {

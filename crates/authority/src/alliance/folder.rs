@@ -51,6 +51,13 @@ pub fn publish_suspension(folder: &Path, bytes: &[u8], now: Time) -> Result<Publ
         Suspension::danger_open(one).is_ok_and(|one| one.content().expires > now && one.payload() != given.payload())
     };
     let mut all: Vec<&[u8]> = suspensions::each(&held).filter(stays).collect();
+    if all.len() >= suspensions::MOST {
+        let why = format!(
+            "{} are in force there, and nobody reads more: a list that leaves out those makers makes room",
+            all.len()
+        );
+        return Err(refused(what, why));
+    }
     all.push(bytes);
     put(&file, &all.concat())?;
     Ok(Published { version: None, files: vec![file] })

@@ -82,7 +82,17 @@ impl Authority {
         for answer in futures_util::future::join_all(asked).await {
             match answer {
                 Ok(lines) => note.extend_from_slice(lines.as_bytes()),
-                Err(error) => tracing::warn!(%error, "a witness has not cosigned the log"),
+                Err(Uncosigned { error, remembers_another }) => {
+                    tracing::warn!(%error, "a witness has not cosigned the log");
+                    if remembers_another {
+                        let text = format!(
+                            "{error}. The log went back, or was signed in two ways: a backup was brought back, or a server took over that \
+                             lacks some. Stop all hubs and bring the newer store back; if it is lost, `medlock authority restore BACKUP \
+                             --accept-loss`"
+                        );
+                        self.alarm_about("log-left-behind", None, "witness".to_owned(), text)?;
+                    }
+                }
             }
         }
         let object = Published { version: newest.size, at: self.clock.now(), bytes: note };
@@ -94,14 +104,15 @@ impl Authority {
     }
 
     /// The witness's line.
-    async fn cosigned(&self, cosigner: &Cosigner, newest: &SignedCheckpoint) -> Result<String, Error> {
+    async fn cosigned(&self, cosigner: &Cosigner, newest: &SignedCheckpoint) -> Result<String, Uncosigned> {
         let refused =
             |why: String| Error::Object { what: "cosignature", why: format!("{}: {why}", cosigner.key.name()) };
+        let another = |why: String| Uncosigned { error: refused(why), remembers_another: true };
         for _ in 0..TRIES {
             let old = *cosigner.size.lock().unwrap_or_else(PoisonError::into_inner);
             let proof = self.log().consistency(old, newest.size)?;
             let proof =
-                proof.ok_or_else(|| refused(format!("it has cosigned {old} entries, more than this log has")))?;
+                proof.ok_or_else(|| another(format!("it has cosigned {old} entries, more than this log has")))?;
             let body = witness::write_request(old, &proof, &newest.note);
             let answer = cosigner.client.post(&cosigner.path, "text/plain", body).await;
             let answer = answer.map_err(|error| refused(error.to_string()))?;
@@ -113,7 +124,7 @@ impl Authority {
                     let read = Checkpoint::verify(&whole, self.log().key(), keys);
                     let read = read.map_err(|error| refused(error.to_string()))?;
                     if read.witnesses.is_empty() {
-                        return Err(refused("its answer has no cosignature by its key".to_owned()));
+                        return Err(refused("its answer has no cosignature by its key".to_owned()).into());
                     }
                     *cosigner.size.lock().unwrap_or_else(PoisonError::into_inner) = newest.size;
                     return Ok(text);
@@ -122,9 +133,24 @@ impl Authority {
                     let size = text.trim().parse().map_err(|_| refused("its answer is no size".to_owned()))?;
                     *cosigner.size.lock().unwrap_or_else(PoisonError::into_inner) = size;
                 }
-                status => return Err(refused(format!("it answered {status}: {}", text.trim()))),
+                // The proof does not lead from what it has cosigned to this.
+                422 => return Err(another(format!("it answered 422: {}", text.trim()))),
+                status => return Err(refused(format!("it answered {status}: {}", text.trim())).into()),
             }
         }
-        Err(refused("it remembers another size each time: does another program cosign for it?".to_owned()))
+        Err(refused("it remembers another size each time: does another program cosign for it?".to_owned()).into())
+    }
+}
+
+/// Why a witness has not cosigned.
+struct Uncosigned {
+    error: Error,
+    /// It has cosigned what this log does not go on from.
+    remembers_another: bool,
+}
+
+impl From<Error> for Uncosigned {
+    fn from(error: Error) -> Self {
+        Self { error, remembers_another: false }
     }
 }

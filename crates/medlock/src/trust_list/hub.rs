@@ -101,12 +101,14 @@ pub(crate) fn fetch(args: FetchArgs) -> Result<Outcome, Failure> {
     };
     let suspensions = if finished { runtime.block_on(source.file(SUSPENSIONS))? } else { None };
     let list = held(&args.hub, Kind::TrustList).unwrap_or_default();
-    let mut suspended = Vec::new();
+    // One that is refused keeps back none of the others.
+    let (mut suspended, mut refused) = (Vec::new(), None);
     if let (Some(all), Ok(list)) = (&suspensions, List::danger_open(&list)) {
         for (one, _) in suspensions_of(all, &list) {
-            match ask(&args.hub.dir, request(one, &args.believed)?)? {
-                Response::Done { text } => suspended.push(text),
-                other => return Err(admin::unexpected(&other)),
+            match ask(&args.hub.dir, request(one, &args.believed)?) {
+                Ok(Response::Done { text }) => suspended.push(text),
+                Ok(other) => return Err(admin::unexpected(&other)),
+                Err(error) => refused = refused.or(Some(error)),
             }
         }
     }
@@ -117,5 +119,5 @@ pub(crate) fn fetch(args: FetchArgs) -> Result<Outcome, Failure> {
         versions.iter().for_each(|version| say!("version {version} is in force"));
         say!("{}", if finished { "no newer list is published" } else { "there is more: fetch again" });
     }
-    Ok(Outcome::Done)
+    refused.map_or(Ok(Outcome::Done), Err)
 }

@@ -58,6 +58,18 @@ fn a_maker_whose_passphrase_is_lost_does_not_stop_the_site() {
     hang_up(&hub);
     wait_until("the maker is not served again", || status(&crl).ends_with(" 200"));
     assert!(status(&format!("http://{monitoring}/health/ready")).ends_with(" 200"));
+
+    // Nor does a store of its own that cannot be read.
+    hub.kill();
+    let store = pumps.join("authority.sqlite");
+    std::fs::rename(&store, &away).expect("moved");
+    std::fs::write(&store, [7; 8192]).expect("written");
+    hub.run_with(&lines);
+    let all = hub.ask(&["authority", "list"]);
+    assert!(all[0]["authority"].is_object() && all[1]["off"].is_string(), "{all}");
+    std::fs::rename(&away, &store).expect("moved");
+    hang_up(&hub);
+    wait_until("the maker is not served again", || status(&crl).ends_with(" 200"));
 }
 
 /// Shows REQ-CLI-45, REQ-CLI-46: a hub whose disk is not there makes no new site beside the passphrase of the old one; one that makes a

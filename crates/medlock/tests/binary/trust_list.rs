@@ -417,3 +417,53 @@ fn a_hub_looks_into_its_folder_when_the_first_list_is_imported_and_when_it_reloa
     assert!(sent.success());
     until("version 3 is in force", || holds("3"));
 }
+
+/// Shows REQ-LIST-47: a suspension that hubs refuse, because few repeat it, keeps back none of another maker, at who follows the folder
+/// and at who fetches by hand.
+#[test]
+fn a_suspension_that_is_refused_keeps_back_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.done(
+        "draft --name Alliance --member Anna=anna.pub --member Ben=ben.pub --member Carla=carla.pub \
+         --recovery R1=r1.pub --recovery R2=r2.pub --recovery R3=r3.pub --maker Maker=maker.pem --maker Other=other.pem \
+         --threshold 2 --emergency 1 --recovery-threshold 2 --out 1.toml --json",
+    );
+    all.signed("1.toml", "1", "", &["anna", "carla"]);
+    all.done("publish 1.list web --json");
+    let mut hub = Hub::start(folder.path());
+    all.imported_by(&hub);
+    hub.kill();
+    let web = all.file("web");
+    hub.run_with(&format!("trust_list = [{:?}]\n", web.to_str().expect("UTF-8")));
+    let look = || {
+        let sent = Command::new("kill").args(["-HUP", &hub.id().to_string()]).status().expect("kill starts");
+        assert!(sent.success());
+    };
+    // Each of a second of its own: what is as old as a list counts beside it.
+    let later = || std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let suspend = |name: &str, list: u32, maker: &str| {
+        later();
+        all.done(&format!("suspend --current {list}.list --authority {maker} --out {name}.proposal --json"));
+        all.assembled(name, &format!("--current {list}.list"), &["anna"], &format!("{name}.cose"));
+        all.done(&format!("publish {name}.cose web --json"));
+    };
+    let shown = || hub.ask(&["trust-list", "show", "--alliance"]).to_string();
+    suspend("s1", 1, "Maker");
+    look();
+    until("the maker is suspended", || shown().contains("suspension"));
+    later();
+    all.published(2);
+    look();
+    until("the list has ended it", || !shown().contains("suspension"));
+    suspend("s2", 2, "Maker");
+    suspend("s3", 2, "Other");
+    let by_hand =
+        medlock().args(["trust-list", "fetch"]).arg(&web).arg("--dir").arg(&hub.dir).output().expect("it starts");
+    assert!(!by_hand.status.success() && shown().contains("suspension"), "{by_hand:?}");
+    let said = String::from_utf8_lossy(&by_hand.stdout).into_owned();
+    assert!(said.contains("Other") && !said.contains("Maker"), "{said}");
+    look();
+    let alarms = || hub.ask(&["authority", "alarms"]).to_string();
+    until("the refused one is told", || alarms().contains("trust-list-refused"));
+}

@@ -8,7 +8,7 @@ use medlock_trust::cbor::Reader;
 use medlock_trust::list::{self, List, Suspension, SuspensionRefused};
 
 /// The most suspensions held. Each names up to 16 authorities, and each authority at most once in 104 days.
-const MOST: usize = 16;
+pub const MOST: usize = 16;
 
 /// The signed objects of a sequence; ends at what is no item of CBOR.
 pub fn each(sequence: &[u8]) -> impl Iterator<Item = &[u8]> {
