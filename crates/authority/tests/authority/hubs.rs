@@ -56,7 +56,7 @@ fn code(hub: &Authority, name: &str) -> Code {
 }
 
 /// A device that has a code of `hub` and a key: how it asks at any hub for a certificate.
-pub(crate) fn claim(hub: &Authority, name: &str) -> impl Fn(&Authority) -> Result<Answer, Error> + Sync {
+pub(crate) fn claim(hub: &Authority, name: &str) -> impl Fn(&Authority) -> Result<Answer, Error> + Send + Sync + use<> {
     let (code, key) = (code(hub, name), SigningKey::generate());
     move |at| at.enrol_by_code(&code.user(), &code.password(), &certificate_request(&key, None), FROM)
 }
@@ -427,7 +427,7 @@ fn set_ahead(clock: &Clock, seconds: i64) {
     clock.advance(Clock::system().now().plus_seconds(seconds).seconds_since(clock.now()));
 }
 
-fn alarms_of(hub: &Authority, kind: &str) -> Vec<(u64, String)> {
+pub(crate) fn alarms_of(hub: &Authority, kind: &str) -> Vec<(u64, String)> {
     let Response::Alarms { alarms } = ask(hub, Request::Alarms) else { panic!() };
     alarms.into_iter().filter(|alarm| alarm.kind == kind).map(|alarm| (alarm.count, alarm.text)).collect()
 }
@@ -714,7 +714,7 @@ fn a_hub_whose_log_was_begun_anew_under_it_is_not_ready() {
 }
 
 /// What saves the store in a file of this name in a folder, and what brings it back.
-fn dumps<'d>(server: &'d ServerConfig, dir: &'d Path) -> (impl Fn(&str) + 'd, impl Fn(&str) + 'd) {
+pub(crate) fn dumps<'d>(server: &'d ServerConfig, dir: &'d Path) -> (impl Fn(&str) + 'd, impl Fn(&str) + 'd) {
     fn shell(command: &str) {
         let done = std::process::Command::new("sh").args(["-c", command]).current_dir("/").output().unwrap();
         assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));

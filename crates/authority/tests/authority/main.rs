@@ -31,3 +31,4 @@ mod theft;
 mod tickets;
 mod versions;
 mod vouchers;
+mod witnesses;
