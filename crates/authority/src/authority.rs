@@ -143,10 +143,11 @@ impl Authority {
         }
         let open = || Self::open_with(config, clock.clone(), signer.clone(), Arc::new(open_store(config)?));
         let opened = match open() {
-            // Also where the disk is full it is there for whoever reports a theft. A server has no use for room here.
+            // Also where the disk is full it is there for whoever reports a theft. A server has no use for room here, nor a file that
+            // this program cannot use.
             Err(Error::Store(error))
                 if config.store.is_none()
-                    && !matches!(error, StoreError::Damaged { .. })
+                    && !matches!(error, StoreError::Damaged { .. } | StoreError::Newer { .. })
                     && reserve::let_go(&config.dir) =>
             {
                 tracing::error!(%error, "the room on the disk that is kept for the worst day is used to start: make more room");
