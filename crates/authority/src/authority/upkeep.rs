@@ -92,6 +92,7 @@ impl Authority {
             ],
             (true, Kind::Site) => &[
                 ("what the store has forgotten", Self::take_back_unforgotten),
+                ("what the start left out", Self::keep_objects),
                 ("the status list", Self::keep_status),
                 ("the routing table", Self::keep_routes),
                 ("what a clock ahead has signed", Self::sign_anew_what_is_ahead),
@@ -140,6 +141,10 @@ impl Authority {
         } else {
             Ok(())
         }
+    }
+
+    fn keep_objects(&self) -> Result<(), Error> {
+        if self.locks.objects_behind.load(Ordering::Relaxed) { self.ensure_objects() } else { Ok(()) }
     }
 
     fn keep_routes(&self) -> Result<(), Error> {

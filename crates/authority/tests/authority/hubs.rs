@@ -1,6 +1,7 @@
 //! Several hubs on one PostgreSQL server.
 
 use crate::fixture::{FROM, Sleepy, config, ct, issued, postgres};
+use crate::rotation::by_key;
 use medlock_authority::admin::{Asker, Reason, Request, Response};
 use medlock_authority::enrolment::Answer;
 use medlock_authority::objects::Kind;
@@ -16,6 +17,7 @@ use medlock_node::provider::SigningKey;
 use medlock_testkit::PostgresServer;
 use medlock_trust::DeviceName;
 use medlock_trust::policy::Setting;
+use medlock_trust::x509::{Certificate, GeneralName};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -525,6 +527,49 @@ fn a_hub_with_another_clock_than_the_server_stands_still() {
         let told = alarms_of(&other, "clock-differs");
         assert!(told.iter().any(|(_, text)| text.contains("goes on by its own")), "{told:?}");
     }
+}
+
+/// Shows REQ-STORE-178: what a start leaves out because of its clock is made up for when the clocks agree, without another start: a change
+/// of keys that was cut off, the addresses of the configuration, and what was never published.
+#[test]
+fn what_a_start_leaves_out_because_of_its_clock_is_made_up_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, dir, clock) = (postgres(), dir.path(), Clock::manual(Clock::system().now()));
+    let open = |name: &str, dns: &str| {
+        let own = config(&dir.join(name));
+        let own =
+            AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), hub_dns: vec![dns.into()], ..own };
+        let signer = Arc::new(InProcess::open(&dir.join("keys")).unwrap());
+        Authority::open(&own, clock.clone(), signer).unwrap()
+    };
+    let one = open("hub-1", "one.example");
+    drop(open("hub-2", "two.example"));
+    one.change_keys("rotate".parse().unwrap(), false).unwrap();
+    let issuing = one.issuing();
+    drop(one);
+    // As a hub leaves it that died before all was signed anew, and as one before the first routing table.
+    let change =
+        |sql: String| PostgresServer::shared().query(&sql.replace("objects", &format!("{}.object", server.schema)));
+    change("DELETE FROM objects WHERE kind = 'policy' AND version > 1".into()).unwrap();
+    change("DELETE FROM objects WHERE kind = 'routes'".into()).unwrap();
+    set_ahead(&clock, 2 * 86_400);
+    let sql = format!("UPDATE {}.hold SET until = until + 50 WHERE name = 'clock hub-1'", server.schema);
+    PostgresServer::shared().query(&sql).unwrap();
+
+    let other = open("hub-2", "new.example");
+    let policy_is_new = || by_key(&other.news().current(Kind::Policy).unwrap().bytes) == *issuing.key.as_bytes();
+    let shows = |name: &str| {
+        let current = other.hub_identity().current().unwrap();
+        let own = Certificate::read(current.own()).unwrap();
+        own.extensions().subject_alt_names().any(|told| told == GeneralName::Dns(name))
+    };
+    let has_routes = || other.news().current(Kind::Routes).is_some();
+    other.tick().unwrap();
+    assert_eq!((policy_is_new(), shows("new.example"), has_routes()), (false, false, false), "it stands still");
+    set_ahead(&clock, 0);
+    other.tick().unwrap();
+    assert_eq!((policy_is_new(), shows("new.example"), has_routes()), (true, true, true));
+    assert!(!shows("two.example"));
 }
 
 /// Shows REQ-STORE-172: hubs of one store that are configured differently are told of once, by setting and hub; also when one of

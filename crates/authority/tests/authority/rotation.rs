@@ -155,7 +155,7 @@ fn the_listing_of_keys_says_from_when_to_when_each_issued() {
     assert_eq!(listed(&site)[..3], expected[..3], "what came later changes nothing of it");
 }
 
-fn by_key(object: &[u8]) -> [u8; 16] {
+pub(crate) fn by_key(object: &[u8]) -> [u8; 16] {
     medlock_trust::cose::Sign1::read(object).unwrap().key().try_into().unwrap()
 }
 
