@@ -155,6 +155,21 @@ fn the_listing_of_keys_says_from_when_to_when_each_issued() {
     assert_eq!(listed(&site)[..3], expected[..3], "what came later changes nothing of it");
 }
 
+/// Shows REQ-KEYS-98: a key issues until the answer of an offline root is accepted, and the next one since then, however long the root
+/// was asked before.
+#[test]
+fn where_the_root_is_offline_a_key_issues_until_the_answer_is_accepted() {
+    let (site, _kept, root_signer, root) = offline_site();
+    let request = site.authority.request_root(KeyChange::Rotate, false).unwrap();
+    let answer = RootAnswer::make(&request, &alone(&root), &root_signer).unwrap();
+    site.clock.advance(2 * 86_400);
+    site.authority.accept_root(&answer).unwrap();
+    let accepted = site.clock.now().to_string();
+    let Response::Keys { keys, .. } = site.ask(Request::Keys) else { panic!("no keys") };
+    assert_eq!(keys[0].until.as_ref(), Some(&accepted));
+    assert_eq!((keys[1].since.as_ref(), keys[1].until.as_ref()), (Some(&accepted), None));
+}
+
 pub(crate) fn by_key(object: &[u8]) -> [u8; 16] {
     medlock_trust::cose::Sign1::read(object).unwrap().key().try_into().unwrap()
 }
