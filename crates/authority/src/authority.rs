@@ -312,9 +312,11 @@ impl Authority {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// From now on these are the keys. What they are to sign anew is signed by the next tick, whatever fails before.
     pub(crate) fn set_keys(&self, keys: KeyList) {
         self.locks.forget_reminders();
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        self.set_keys_behind(true);
     }
 
     /// What a client needs to build chains: the certificates of the keys that sign, the one that issues first; the anchor's;

@@ -231,10 +231,6 @@ impl Authority {
         }
         let versions = self.store.versions()?;
         let changed = self.keys().is_behind(&versions) && self.read_keys()?;
-        if changed {
-            // Whatever fails behind this is done by the next tick.
-            self.set_keys_behind(true);
-        }
         self.hear_of_root_crl(&versions)?;
         if self.settings.kind == crate::settings::Kind::Maker {
             return if changed { self.follow_keys() } else { Ok(()) };

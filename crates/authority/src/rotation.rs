@@ -465,8 +465,6 @@ impl Authority {
         after.publish(&*self.store, now, Some(before.version))?;
         tracing::warn!(%change, version = after.version, "the authority's keys were changed");
         self.set_keys(after);
-        // Whatever fails behind this is done by the next tick.
-        self.set_keys_behind(true);
         if let KeyChange::Compromised(label) = change {
             let text = match self.settings.kind {
                 Kind::Site => format!(
