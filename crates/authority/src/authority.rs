@@ -92,8 +92,8 @@ pub(crate) struct Locks {
     pub(crate) root_crl_told: AtomicBool,
     /// The number of the root's revocation list in the hub's folder.
     pub(crate) root_crl_kept: AtomicU64,
-    /// People were told that the log goes on under another name.
-    pub(crate) log_told: AtomicBool,
+    /// People were told that the log goes on under another name, or went back.
+    log_told: AtomicBool,
     /// People were told that another hub has this one's name.
     namesake_told: AtomicBool,
     pub(crate) at_hand: Mutex<crate::at_hand::AtHand>,
