@@ -549,7 +549,7 @@ impl Authority {
         let wanted = entry_of_hub(self.settings.hub_name, config.hub_dns.clone(), config.hub_ips.clone())?;
         match self.store.device(wanted.name)? {
             None => self.store.add_device(wanted, self.clock.now())?,
-            Some(held) if held != wanted => self.store.replace_device(wanted)?,
+            Some(held) if held != wanted => self.store.replace_device(held, wanted)?,
             Some(_) => {}
         }
         if self.hub.current().is_none() || self.clocks_agree().is_ok() { self.renew_hub() } else { Ok(()) }
