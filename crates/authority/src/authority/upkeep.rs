@@ -56,8 +56,8 @@ impl Authority {
 
     /// Does what is due: a status list or routing table that was to be published and is not, a status list that has
     /// reached half of its time or is from the future, and the hub's own credential. Each step is tried, whatever became of
-    /// those before. A hub whose clock is far from the database server's does nothing of it, and people are told once. Call it
-    /// every second or so; [`Authority::keep`] does.
+    /// those before. A hub whose clock is far from the database server's, while another hub's is the server's, does nothing of it, and people
+    /// are told once. Call it every second or so; [`Authority::keep`] does.
     ///
     /// # Errors
     /// The first thing that failed; the next call tries again.
@@ -175,14 +175,15 @@ impl Authority {
     /// [`Error::Store`].
     pub fn tell_of_one_off(&self, name: &str, why: &str) -> Result<(), Error> {
         let text = format!(
-            "the authority {name} is off, and the others go on without it: {why}. When that is mended, start the hub again, or send it \
-             SIGHUP"
+            "the authority {name} is off, and the others go on without it: {why}. When that is mended, it is opened again within half a \
+             minute, or at SIGHUP"
         );
         self.alarm_about("authority-off", None, name.to_owned(), text)
     }
 
     /// Tells people of entries with the role of a hub that no hub has made: an earlier version let people enter them, and every device
-    /// of the site would listen to whoever has such a credential.
+    /// of the site would listen to whoever has such a credential. A hub's own is known by its owner alone: one to which a person gave that
+    /// owner is passed over.
     pub(super) fn tell_of_strange_hubs(&self) -> Result<(), Error> {
         for entry in self.store.hubs()? {
             let name = entry.name;
