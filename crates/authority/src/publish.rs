@@ -17,6 +17,7 @@ use medlock_trust::cose::{ContentType, Place, Sign1};
 use medlock_trust::list::List;
 use medlock_trust::policy::{Draft, Policy};
 use medlock_trust::{KeyId, Time};
+use std::sync::atomic::Ordering;
 
 /// The setting that keeps whose trust list is believed: the threshold, and the members' keys.
 const ALLIANCE: &str = "alliance";
@@ -230,10 +231,6 @@ impl Authority {
         }
         let versions = self.store.versions()?;
         let changed = self.keys().is_behind(&versions) && self.read_keys()?;
-        if changed {
-            // Whatever fails behind this is done by the next tick.
-            self.set_keys_behind(true);
-        }
         self.hear_of_root_crl(&versions)?;
         if self.settings.kind == crate::settings::Kind::Maker {
             return if changed { self.follow_keys() } else { Ok(()) };
@@ -329,6 +326,8 @@ impl Authority {
             }
         }
         if stands_still {
+            // The tick calls this again when the clocks agree.
+            self.locks.objects_behind.store(true, Ordering::Relaxed);
             return Ok(());
         }
         if self.store.published(ObjectKind::Policy.name())?.is_none() {
@@ -345,6 +344,7 @@ impl Authority {
         if let Err(error) = routes {
             self.not_published("routing table", &error);
         }
+        self.locks.objects_behind.store(false, Ordering::Relaxed);
         Ok(())
     }
 

@@ -32,3 +32,4 @@ mod theft;
 mod tickets;
 mod versions;
 mod vouchers;
+mod witnesses;

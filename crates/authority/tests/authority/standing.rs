@@ -58,6 +58,27 @@ fn nobody_is_registered_as_a_hub() {
     site.refuses(Request::Show { device: "x3".into() });
 }
 
+/// Shows REQ-STORE-180: a device has left that the register does not have, and one that is revoked, or its credential; a suspended one is
+/// there.
+#[test]
+fn who_is_revoked_or_removed_has_left_and_who_is_suspended_has_not() {
+    let site = Site::new();
+    let has_left = |name: &str, held| site.authority.has_left(&DeviceName::new(name).unwrap(), held).unwrap();
+    let [first, second] = ["ct-1", "ct-2"].map(|name| credential(&site.enrol(name, &SigningKey::generate())));
+    suspend(&site, "ct-1");
+    assert!(!has_left("ct-1", first) && !has_left("ct-2", second));
+    revoke(&site, "ct-1", Reason::Retired);
+    assert!(has_left("ct-1", first) && !has_left("ct-2", second));
+    // Its key is in wrong hands, and the device goes on with another.
+    revoke(&site, "ct-2", Reason::KeyCompromise);
+    let third = credential(&site.enrol_again("ct-2", &SigningKey::generate()));
+    assert!(has_left("ct-2", second) && !has_left("ct-2", third));
+    site.register("ct-3");
+    assert!(!has_left("ct-3", third));
+    site.ask(Request::Remove { device: "ct-3".into() });
+    assert!(has_left("ct-3", third));
+}
+
 /// Shows REQ-STORE-139: an entry with the role of a hub that no hub has made of itself is told at each start, until it is revoked.
 #[test]
 fn an_entry_that_no_hub_has_made_is_told_at_a_start() {
