@@ -4,6 +4,7 @@
 use super::answer;
 use super::asking::{Asking, absent, denied, failed, read_whole};
 use super::change::{read_json, same_id, version_asked};
+use super::condition::Conditions;
 use super::entry::{Entry, Renamed};
 use crate::access::{Caller, Verb};
 use crate::json::{self, Limits, Node};
@@ -145,16 +146,21 @@ impl Asking {
         });
         let numbers: Vec<usize> = order.iter().map(|(number, _)| *number).collect();
         let place = |act: usize| numbers.get(act).copied();
-        let done = self.settle(caller, &note, place, || self.acts(caller, &order))?;
+        let done = self.settle(caller, &note, place, |conditions| self.acts(caller, &order, conditions))?;
         Ok(numbers.iter().copied().zip(done).collect())
     }
 
     /// What the entries ask for, at this moment.
-    fn acts(&self, caller: &Caller, order: &[(usize, &Entry<'_, '_>)]) -> Result<Vec<Act>, Refusal> {
+    fn acts(
+        &self,
+        caller: &Caller,
+        order: &[(usize, &Entry<'_, '_>)],
+        conditions: &mut Conditions<'_>,
+    ) -> Result<Vec<Act>, Refusal> {
         let (mut found, mut asked) = (Vec::with_capacity(order.len()), HashSet::new());
         let mut renamed = Renamed::default();
         for (number, entry) in order {
-            let resolved = self.resolve(caller, entry).map_err(|why| why.of_entry(*number))?;
+            let resolved = self.resolve(entry, conditions).map_err(|why| why.of_entry(*number))?;
             if resolved.1.is_some() && !asked.insert((entry.kind.as_str(), entry.condition())) {
                 let issue = Issue::new(Code::Twice, "another entry has the same condition");
                 return Err(Refusal::from(issue).of_entry(*number));
@@ -167,7 +173,7 @@ impl Asking {
         let mut taken = HashSet::new();
         let mut acts = Vec::with_capacity(order.len());
         for ((number, entry), (id, condition)) in order.iter().zip(found) {
-            self.conditional_references(caller, entry, &mut renamed).map_err(|why| why.of_entry(*number))?;
+            self.conditional_references(entry, conditions, &mut renamed).map_err(|why| why.of_entry(*number))?;
             let act = self.entry_act(caller, entry, id, condition, &renamed).map_err(|why| why.of_entry(*number))?;
             if !matches!(act, Act::Find { .. }) && !taken.insert((act.kind(), act.id())) {
                 let issue = Issue::new(Code::Twice, "another entry is about the same resource");
@@ -179,10 +185,14 @@ impl Asking {
     }
 
     /// The resource that an entry is about, or will be; and its condition.
-    fn resolve(&self, caller: &Caller, entry: &Entry<'_, '_>) -> Result<(Option<Id>, Option<Condition>), Refusal> {
+    fn resolve(
+        &self,
+        entry: &Entry<'_, '_>,
+        conditions: &mut Conditions<'_>,
+    ) -> Result<(Option<Id>, Option<Condition>), Refusal> {
         let kind = self.kind(&entry.kind)?;
         if let Some(query) = entry.condition() {
-            let condition = self.condition(caller, kind, query)?;
+            let condition = conditions.find(kind, query)?;
             let id = condition.is.unwrap_or_else(|| self.door.clinical.records().fresh_id());
             return Ok((Some(id), Some(condition)));
         }
@@ -196,8 +206,8 @@ impl Asking {
     /// References by a search: `Patient?identifier=…` names the one that is found.
     fn conditional_references(
         &self,
-        caller: &Caller,
         entry: &Entry<'_, '_>,
+        conditions: &mut Conditions<'_>,
         renamed: &mut Renamed,
     ) -> Result<(), Refusal> {
         let Some(resource) = entry.resource else { return Ok(()) };
@@ -210,7 +220,7 @@ impl Asking {
         for text in wanted {
             let (name, query) = text.split_once('?').unwrap_or_default();
             let kind = self.kind(name)?;
-            let found = self.condition(caller, kind, query)?.is;
+            let found = conditions.find(kind, query)?.is;
             let id = found.ok_or_else(|| Issue::new(Code::Reference, format!("there is no such {kind}")))?;
             renamed.name(&text, format!("{kind}/{id}"));
         }

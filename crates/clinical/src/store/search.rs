@@ -81,6 +81,24 @@ pub(super) fn matches(sql: &mut dyn Sql, sight: &Sight, plan: &Plan) -> Result<V
     all(sql, "resource", statement.sql(), statement.values(), Stored::of)
 }
 
+/// Asks for those of these rows that a search finds: each is looked at by itself.
+pub(super) fn among(
+    sql: &mut dyn Sql,
+    columns: &str,
+    sight: &Sight,
+    plan: &Plan,
+    rows: &[i64],
+) -> Result<Statement, Fault> {
+    let mut question = Statement::seen_by_row(columns, sight, plan.kind());
+    question.text(" AND r.rid IN ").list(rows);
+    for filter in plan.filters() {
+        question.text(" AND ");
+        let of = Of { alias: "r", driver: Driver::Named, order: Order::Date };
+        Conditions { sql: &mut *sql, out: &mut question, sight }.write(of, filter)?;
+    }
+    Ok(question)
+}
+
 /// What gives the rows of a search, the narrowest that applies; all else only filters. A column that only filters is written
 /// with a plus, or SQLite may begin there.
 #[derive(Clone, Copy, PartialEq, Eq)]

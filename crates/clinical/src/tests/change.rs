@@ -191,6 +191,28 @@ async fn conditions_create_update_and_delete_one() {
     }
 }
 
+/// Shows REQ-SRCH-30: a condition that names no identifier takes a turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn conditions_take_turns() {
+    let house = House::new();
+    let all = everything(&house).await;
+    let anna = all.create(&patient("Anna")).await.made();
+    let hers = all.create(&device("a", &anna)).await.made();
+    let create_if = async |condition: &str| {
+        let reading = numbered(&anna, &hers, "1").to_string();
+        all.send("POST", "Observation", &[json_type(), ("if-none-exist", condition)], &reading).await
+    };
+    let dated = format!("patient={anna}&date=1999");
+    {
+        let take = |client: &str| house.clinical.places().take(client.to_owned());
+        let _turns = [take("a"), take("a"), take("b"), take("b")];
+        let busy = create_if(&dated).await;
+        assert_eq!((busy.status, busy.code()), (StatusCode::SERVICE_UNAVAILABLE, "fhir-busy"));
+        create_if("identifier=urn:n|1").await.made();
+    }
+    create_if(&dated).await.made();
+}
+
 /// Shows REQ-FHIR-15.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_metric_is_whose_its_device_is() {

@@ -136,6 +136,26 @@ async fn a_transaction_is_done_whole_and_its_entries_name_one_another() {
     }
 }
 
+/// Shows REQ-FHIR-42: all conditions of a request have the time of one search, also where each alone would have its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn conditions_of_a_request_have_the_time_of_one_search() {
+    let house = House::with(None, |config| config.search_seconds = 1);
+    let all = everything(&house).await;
+    let anna = all.create(&patient("Anna")).await.made();
+    let hers = all.create(&device("a", &anna)).await.made();
+    let reading = || entry("POST", "Observation", glucose(&anna, &hers, "2024-01-01"));
+    assert_eq!(statuses(&send(&all, "transaction", "", (0..1_000).map(|_| reading()).collect()).await).len(), 1_000);
+    let not: String = (0..25).map(|number| format!("&_tag:not=a{number}")).collect();
+    let once = |number: usize| {
+        let mut once = reading();
+        once["request"]["ifNoneExist"] = format!("patient={anna}&date=gt1900{not}&_tag=never{number}").into();
+        once
+    };
+    let late = send(&all, "transaction", "", (0..500).map(once).collect()).await;
+    assert_eq!((late.status, late.code()), (StatusCode::UNPROCESSABLE_ENTITY, "fhir-too-costly"), "{late:?}");
+    assert_eq!(statuses(&send(&all, "transaction", "", vec![once(0)]).await), ["201"]);
+}
+
 /// Shows REQ-FHIR-18.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_done_entry_by_entry() {
