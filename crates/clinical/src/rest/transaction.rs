@@ -18,10 +18,13 @@ use axum::response::Response;
 use http::header::ETAG;
 use http::{Method, StatusCode};
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// Entries of a Bundle, at most.
 const ENTRIES: usize = 1_000;
+/// How long entries are done that are done one by one: who asks waits for the answer no longer than a minute.
+const TIME: Duration = Duration::from_secs(45);
 
 /// `POST /fhir`
 pub(super) async fn bundle(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
@@ -31,6 +34,26 @@ pub(super) async fn bundle(asking: Asking, body: Result<Bytes, BytesRejection>) 
 /// `POST /fhir/$submit-cgm-bundle` (HL7 CGM 1.0.0): a transaction that only creates.
 pub(super) async fn submit_cgm_bundle(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
     asking.blocking(move |asking| asking.bundle(&read_whole(body)?, true)).await
+}
+
+/// What is left to entries that are done one by one.
+struct Left {
+    until: Instant,
+}
+
+impl Left {
+    fn new(time: Duration) -> Self {
+        Self { until: Instant::now() + time }
+    }
+
+    /// Whether another entry may be done.
+    fn more(&self) -> Result<(), Refusal> {
+        if Instant::now() < self.until {
+            return Ok(());
+        }
+        Err(Issue::new(Code::Busy, "the entries before took too long: ask for this one again, in another Bundle")
+            .into())
+    }
 }
 
 /// What an entry became.
@@ -61,7 +84,7 @@ impl Asking {
         let entries: Vec<_> = entries.map(|(number, node)| (number, Entry::read(node, &bases))).collect();
         match &*text("type") {
             "transaction" => self.transaction(&caller, entries, creates),
-            "batch" if !creates => self.batch(&caller, entries),
+            "batch" if !creates => self.batch(entries),
             other => {
                 let issue = Issue::new(Code::Entry, format!("a Bundle of the type {other:?} is not one to be done"));
                 Err(issue.at("Bundle.type").into())
@@ -88,9 +111,10 @@ impl Asking {
                 *answer = Some(Answered::Done(done));
             }
         }
+        let left = Left::new(TIME);
         for (number, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.method == Method::GET) {
             // What was changed stays so: who cannot read is told so in its place.
-            let given = self.give(entry).unwrap_or_else(Answered::Refused);
+            let given = left.more().and_then(|()| self.give(entry)).unwrap_or_else(Answered::Refused);
             if let Some(answer) = answers.get_mut(number) {
                 *answer = Some(given);
             }
@@ -98,28 +122,26 @@ impl Asking {
         self.answer("transaction-response", answers.into_iter().flatten().collect())
     }
 
-    fn batch(
-        &self,
-        caller: &Caller,
-        entries: Vec<(usize, Result<Entry<'_, '_>, Refusal>)>,
-    ) -> Result<Response, Refusal> {
-        let one = |(number, entry): &(usize, Result<Entry<'_, '_>, Refusal>)| match entry {
-            Err(why) => Answered::Refused(why.clone()),
-            Ok(entry) if entry.method == Method::GET => self.give(entry).unwrap_or_else(Answered::Refused),
-            Ok(entry) => match self.do_all(caller, &[(*number, entry)]) {
-                Ok(done) => done
-                    .into_iter()
-                    .next()
-                    .map_or_else(|| Answered::Refused(failed("nothing was done")), |(_, done)| Answered::Done(done)),
-                Err(why) => Answered::Refused(why),
-            },
+    /// Each entry by itself, as if it were asked alone: whoever may not do it any more, does not.
+    fn batch(&self, entries: Vec<(usize, Result<Entry<'_, '_>, Refusal>)>) -> Result<Response, Refusal> {
+        let left = Left::new(TIME);
+        let one = |number: usize, entry: &Result<Entry<'_, '_>, Refusal>| {
+            let entry = entry.as_ref().map_err(Clone::clone)?;
+            left.more()?;
+            if entry.method == Method::GET {
+                return self.give(entry);
+            }
+            let done = self.do_all(&self.caller()?, &[(number, entry)])?;
+            let done = done.into_iter().next().ok_or_else(|| failed("nothing was done"))?;
+            Ok(Answered::Done(done.1))
         };
         let is_get =
             |entry: &Result<Entry<'_, '_>, Refusal>| entry.as_ref().is_ok_and(|entry| entry.method == Method::GET);
         let mut answers: Vec<(usize, Answered)> = Vec::with_capacity(entries.len());
         for reads in [false, true] {
             let these = entries.iter().filter(|(_, entry)| is_get(entry) == reads);
-            answers.extend(these.map(|entry| (entry.0, one(entry))));
+            let done = |(number, entry): &(usize, _)| (*number, one(*number, entry).unwrap_or_else(Answered::Refused));
+            answers.extend(these.map(done));
         }
         answers.sort_by_key(|(number, _)| *number);
         self.answer("batch-response", answers.into_iter().map(|(_, answer)| answer).collect())
@@ -334,5 +356,17 @@ impl Asking {
             out.extend_from_slice(&outcome);
         }
         out.extend_from_slice(b"}}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-FHIR-44.
+    #[test]
+    fn entries_have_their_time() {
+        assert_eq!(Left::new(Duration::ZERO).more().map_err(|why| why.code()), Err(Code::Busy));
+        assert!(Left::new(TIME).more().is_ok());
     }
 }

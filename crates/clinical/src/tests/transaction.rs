@@ -4,6 +4,7 @@ use super::everything;
 use super::fixture::{Answer, Device, House, device, glucose, patient};
 use http::StatusCode;
 use medlock_trust::Role;
+use medlock_trust::status::State;
 use serde_json::{Value, json};
 
 fn entry(method: &str, url: &str, resource: Value) -> Value {
@@ -179,6 +180,23 @@ async fn a_batch_is_done_entry_by_entry() {
         let outcome = &done.body["entry"][2]["response"]["outcome"]["issue"][0];
         assert_eq!(outcome["details"]["coding"][0]["code"], "fhir-unknown-element");
     }
+}
+
+/// Shows REQ-FHIR-43: a batch of a device that is compromised meanwhile goes no further, neither with what it changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_ends_with_what_its_caller_may_do() {
+    let house = House::new();
+    let all = everything(&house).await;
+    let entries = (0..1_000).map(|_| entry("POST", "Patient", patient("Anna"))).collect();
+    let betray = async {
+        while all.get("Patient").await.found().is_empty() {}
+        house.news(&all, State::Compromised);
+    };
+    let (done, ()) = futures_util::join!(send(&all, "batch", "", entries), betray);
+    let statuses = statuses(&done);
+    let made = statuses.iter().take_while(|status| *status == "201").count();
+    assert!((1..1_000).contains(&made), "{made} were made");
+    assert!(statuses.iter().skip(made).all(|status| status == "401"), "{statuses:?}");
 }
 
 /// Shows REQ-FHIR-19: cross-patient references in a transaction, and entries beyond the rights of a token.
