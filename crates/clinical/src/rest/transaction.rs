@@ -26,6 +26,9 @@ const ENTRIES: usize = 1_000;
 /// How long entries are done that are done one by one: who asks waits for the answer no longer than a minute.
 const TIME: Duration = Duration::from_secs(45);
 
+/// Bytes of what entries read, together: the one that reaches them is the last that is given.
+const BYTES: usize = 16 << 20;
+
 /// `POST /fhir`
 pub(super) async fn bundle(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
     asking.blocking(move |asking| asking.bundle(&read_whole(body)?, false)).await
@@ -39,15 +42,19 @@ pub(super) async fn submit_cgm_bundle(asking: Asking, body: Result<Bytes, BytesR
 /// What is left to entries that are done one by one.
 struct Left {
     until: Instant,
+    bytes: usize,
 }
 
 impl Left {
     fn new(time: Duration) -> Self {
-        Self { until: Instant::now() + time }
+        Self { until: Instant::now() + time, bytes: BYTES }
     }
 
     /// Whether another entry may be done.
     fn more(&self) -> Result<(), Refusal> {
+        if self.bytes == 0 {
+            return Err(Issue::new(Code::TooMuch, "what the entries before gave is all that fits one answer").into());
+        }
         if Instant::now() < self.until {
             return Ok(());
         }
@@ -111,10 +118,10 @@ impl Asking {
                 *answer = Some(Answered::Done(done));
             }
         }
-        let left = Left::new(TIME);
+        let mut left = Left::new(TIME);
         for (number, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.method == Method::GET) {
             // What was changed stays so: who cannot read is told so in its place.
-            let given = left.more().and_then(|()| self.give(entry)).unwrap_or_else(Answered::Refused);
+            let given = self.give(entry, &mut left).unwrap_or_else(Answered::Refused);
             if let Some(answer) = answers.get_mut(number) {
                 *answer = Some(given);
             }
@@ -124,13 +131,13 @@ impl Asking {
 
     /// Each entry by itself, as if it were asked alone: whoever may not do it any more, does not.
     fn batch(&self, entries: Vec<(usize, Result<Entry<'_, '_>, Refusal>)>) -> Result<Response, Refusal> {
-        let left = Left::new(TIME);
-        let one = |number: usize, entry: &Result<Entry<'_, '_>, Refusal>| {
+        let mut left = Left::new(TIME);
+        let mut one = |number: usize, entry: &Result<Entry<'_, '_>, Refusal>| {
             let entry = entry.as_ref().map_err(Clone::clone)?;
-            left.more()?;
             if entry.method == Method::GET {
-                return self.give(entry);
+                return self.give(entry, &mut left);
             }
+            left.more()?;
             let done = self.do_all(&self.caller()?, &[(number, entry)])?;
             let done = done.into_iter().next().ok_or_else(|| failed("nothing was done"))?;
             Ok(Answered::Done(done.1))
@@ -289,7 +296,8 @@ impl Asking {
     }
 
     /// What an entry asks to be read.
-    fn give(&self, entry: &Entry<'_, '_>) -> Result<Answered, Refusal> {
+    fn give(&self, entry: &Entry<'_, '_>, left: &mut Left) -> Result<Answered, Refusal> {
+        left.more()?;
         let response = match &entry.id {
             Some(id) => self.read(&entry.kind, id, None)?,
             None => self.search(&entry.kind, entry.query.as_deref().unwrap_or_default())?,
@@ -297,6 +305,7 @@ impl Asking {
         let (head, body) = response.into_parts();
         let body = Handle::current().block_on(axum::body::to_bytes(body, usize::MAX));
         let body = body.map_err(|_| failed("an entry was not read"))?.to_vec();
+        left.bytes = left.bytes.saturating_sub(body.len());
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         Ok(Answered::Given { status: head.status, tag: header(ETAG), body })
     }

@@ -1,6 +1,7 @@
 //! A search as one statement: what drives it, its filters, the sight, and where the page begins.
 
 use super::condition::{Conditions, Of};
+use super::page::Filling;
 use super::read::{COLUMNS, Stored};
 use super::{Cursor, Order as Place, Page, Records, Statement};
 use crate::access::{Reach, Sight};
@@ -29,26 +30,23 @@ impl Records {
     pub fn search(&self, sight: &Sight, plan: &Plan, page: &Page, limit: Duration) -> Result<Found, Error> {
         self.database().read_within("search resources", limit, |sql| {
             let statement = statement(sql, sight, plan, page)?;
-            let mut resources = Vec::new();
-            let mut last = None;
-            let mut more = false;
+            let (mut filling, mut last) = (Filling::new(page.count), None);
             let by_text = matches!(plan.sorting().by, Order::Id | Order::Word(_));
             sql.each("resource", statement.sql(), statement.values(), &mut |row| {
-                if resources.len() == usize::from(page.count) {
-                    more = true;
-                    return Ok(false);
-                }
                 let stored = Stored::of(row)?;
                 let order = if by_text {
                     Place::Text(row.text("place")?.to_owned())
                 } else {
                     Place::Number(row.number("place")?)
                 };
-                last = Some(Cursor { order, row: stored.row });
-                resources.push(stored);
-                Ok(true)
+                let place = Cursor { order, row: stored.row };
+                let taken = filling.take(stored);
+                if taken {
+                    last = Some(place);
+                }
+                Ok(taken)
             })?;
-            Ok(Found { resources, next: last.filter(|_| more) })
+            Ok(Found { resources: filling.resources, next: last.filter(|_| filling.more) })
         })
     }
 

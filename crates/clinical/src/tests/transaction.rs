@@ -192,11 +192,58 @@ async fn a_batch_ends_with_what_its_caller_may_do() {
         while all.get("Patient").await.found().is_empty() {}
         house.news(&all, State::Compromised);
     };
-    let (done, ()) = futures_util::join!(send(&all, "batch", "", entries), betray);
+    let (done, ()) = tokio::join!(send(&all, "batch", "", entries), betray);
     let statuses = statuses(&done);
     let made = statuses.iter().take_while(|status| *status == "201").count();
     assert!((1..1_000).contains(&made), "{made} were made");
     assert!(statuses.iter().skip(made).all(|status| status == "401"), "{statuses:?}");
+}
+
+/// Shows REQ-FHIR-45, REQ-FHIR-46: neither a page nor what the entries of a batch read is larger than memory should be, and all is
+/// found on the pages that follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_and_batches_of_large_resources_end_early() {
+    for house in House::both() {
+        let all = everything(&house).await;
+        let mut large = patient("Anna");
+        large["photo"] = json!([{ "contentType": "image/png", "data": "QUJD".repeat(200_000) }]);
+        let mut ids = Vec::new();
+        for _ in 0..8 {
+            ids.push(all.create(&large).await.made());
+        }
+        let one = &ids[0];
+        large["id"] = one.as_str().into();
+        for _ in 0..7 {
+            assert_eq!(all.put(&format!("Patient/{one}"), &large).await.status, StatusCode::OK);
+        }
+        for (path, all_of) in [("Patient", 8), ("Patient/_history", 15), (&*format!("Patient/{one}/_history"), 8)] {
+            let (mut sizes, mut address) = (Vec::new(), format!("{path}?_count=100"));
+            while !address.is_empty() {
+                let page = all.get(&address).await;
+                sizes.push(page.body["entry"].as_array().map_or(0, Vec::len));
+                let links = page.body["link"].as_array().cloned().unwrap_or_default();
+                let next = links.iter().find(|link| link["relation"] == "next");
+                let next = next.and_then(|next| next["url"].as_str()?.split_once("/fhir/"));
+                address = next.map(|(_, path)| path.to_owned()).unwrap_or_default();
+            }
+            assert!(sizes.iter().all(|size| (1..=6).contains(size)), "{path}: {sizes:?}");
+            assert_eq!(sizes.iter().sum::<usize>(), all_of, "{path}: {sizes:?}");
+        }
+        let gets = (0..5).map(|_| entry("GET", "Patient?_count=100", Value::Null)).collect();
+        let done = send(&all, "batch", "", gets).await;
+        assert_eq!(statuses(&done), ["200", "200", "200", "200", "400"]);
+        let outcome = &done.body["entry"][4]["response"]["outcome"]["issue"][0];
+        assert_eq!(outcome["details"]["coding"][0]["code"], "fhir-too-much");
+        // More than fits comes with no page.
+        for id in &ids[1..] {
+            let mut reading = glucose(id, "", "2024-01-01");
+            reading.as_object_mut().expect("an object").remove("device");
+            all.create(&reading).await.made();
+        }
+        let many = all.get("Observation?_include=Observation:patient").await;
+        assert_eq!((many.status, many.code()), (StatusCode::BAD_REQUEST, "fhir-too-much"));
+        assert_eq!(all.get("Observation?_include=Observation:patient&_count=3").await.found().len(), 3);
+    }
 }
 
 /// Shows REQ-FHIR-19: cross-patient references in a transaction, and entries beyond the rights of a token.
