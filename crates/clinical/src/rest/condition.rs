@@ -44,8 +44,7 @@ impl<'a> Conditions<'a> {
         }
         let clinical = &self.asking.door.clinical;
         if !plan.names_one() && self.turn.is_none() {
-            let busy = || Issue::new(Code::Busy, "other conditions of this kind are looked for now");
-            self.turn = Some(clinical.places().take(self.caller.taker()).ok_or_else(busy)?);
+            self.turn = Some(self.asking.turn(self.caller)?);
         }
         let newest = match self.newest {
             Some(newest) => newest,

@@ -1,4 +1,5 @@
-//! Searches that may look at everything of a kind, and conditions that name no identifier, take turns, so that all others find readers.
+//! What may look at everything of a kind takes turns, so that all others find readers: searches that name neither a patient nor an
+//! identifier, conditions that name no identifier, histories of more than one resource.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;

@@ -213,6 +213,29 @@ async fn conditions_take_turns() {
     create_if(&dated).await.made();
 }
 
+/// Shows REQ-SRCH-31: so do histories of more than one resource, and searches of the whole audit.
+#[tokio::test(flavor = "multi_thread")]
+async fn histories_and_searches_of_the_audit_take_turns() {
+    let house = House::new();
+    let all = everything(&house).await;
+    let anna = all.create(&patient("Anna")).await.made();
+    let wide = ["_history", "Patient/_history", "AuditEvent"];
+    {
+        let take = |client: &str| house.clinical.places().take(client.to_owned());
+        let _turns = [take("a"), take("a"), take("b"), take("b")];
+        for path in wide {
+            let busy = all.get(path).await;
+            assert_eq!((busy.status, busy.code()), (StatusCode::SERVICE_UNAVAILABLE, "fhir-busy"), "{path}");
+        }
+        for path in [format!("Patient/{anna}/_history"), format!("AuditEvent?patient={anna}")] {
+            assert_eq!(all.get(&path).await.status, StatusCode::OK, "{path}");
+        }
+    }
+    for path in wide {
+        assert_eq!(all.get(path).await.status, StatusCode::OK, "{path}");
+    }
+}
+
 /// Shows REQ-FHIR-15.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_metric_is_whose_its_device_is() {
