@@ -42,9 +42,9 @@ impl<'a> Conditions<'a> {
         if !plan.is_narrow() {
             return Err(Issue::new(Code::Condition, "the condition may find too many").into());
         }
-        let clinical = &self.asking.door.clinical;
+        let (clinical, sight) = (&self.asking.door.clinical, self.caller.sight_to_write(Verb::Search));
         if !plan.names_one() && self.turn.is_none() {
-            self.turn = Some(self.asking.turn(self.caller)?);
+            self.turn = Some(self.asking.turn(self.caller, &sight, &[kind])?);
         }
         let newest = match self.newest {
             Some(newest) => newest,
@@ -55,7 +55,6 @@ impl<'a> Conditions<'a> {
             return Err(self.too_late());
         }
         let began = Instant::now();
-        let sight = self.caller.sight_to_write(Verb::Search);
         let found = clinical.records().matching(&sight, &plan, self.left);
         let took = began.elapsed();
         self.left = self.left.saturating_sub(took);

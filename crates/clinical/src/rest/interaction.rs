@@ -124,7 +124,7 @@ impl Asking {
         let handling = if lenient { Handling::Lenient } else { Handling::Strict };
         let (plan, sight) = (self.plan(kind, query, handling)?, caller.sight(Verb::Search));
         let is_wide = plan.is_wide() && sight.only_of(kind).is_none();
-        let _turn = if is_wide { Some(self.turn(&caller)?) } else { None };
+        let _turn = if is_wide { Some(self.turn(&caller, &sight, &[kind])?) } else { None };
         if kind == Kind::AUDIT_EVENT {
             return self.audit_search(&caller, note, &plan, query);
         }
@@ -155,10 +155,14 @@ impl Asking {
         Ok(answer::resource(StatusCode::OK, bundle::searchset(&self.door, &page)))
     }
 
-    /// A turn for what may look at all of a kind.
-    pub(super) fn turn(&self, caller: &Caller) -> Result<Place<'_>, Refusal> {
+    /// A turn for what may look at all of one of these kinds. Who sees one patient's alone waits for others who do, and nobody else
+    /// waits for them.
+    pub(super) fn turn(&self, caller: &Caller, sight: &Sight, kinds: &[Kind]) -> Result<Place<'_>, Refusal> {
+        let clinical = &self.door.clinical;
+        let is_own = kinds.iter().any(|kind| sight.only_of(*kind).is_some());
+        let places = if is_own { clinical.own_places() } else { clinical.places() };
         let busy = || Issue::new(Code::Busy, "others look through all of a kind now").into();
-        self.door.clinical.places().take(caller.taker()).ok_or_else(busy)
+        places.take(caller.taker()).ok_or_else(busy)
     }
 
     /// A search as it was asked.

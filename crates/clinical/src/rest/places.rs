@@ -1,5 +1,6 @@
 //! What may look at everything of a kind takes turns, so that all others find readers: searches that name neither a patient nor an
-//! identifier, conditions that name no identifier, histories of more than one resource.
+//! identifier, conditions that name no identifier, histories of more than one resource. Conditions and histories of who sees one patient
+//! alone have turns of their own: of those who do there are many, and they may look through as much.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;

@@ -219,6 +219,8 @@ async fn histories_and_searches_of_the_audit_take_turns() {
     let house = House::new();
     let all = everything(&house).await;
     let anna = all.create(&patient("Anna")).await.made();
+    all.create(&device("a", &anna)).await.made();
+    let sensor = house.device("a", Role::Sensor).with("system/*.rs").await;
     let wide = ["_history", "Patient/_history", "AuditEvent"];
     {
         let take = |client: &str| house.clinical.places().take(client.to_owned());
@@ -230,6 +232,16 @@ async fn histories_and_searches_of_the_audit_take_turns() {
         for path in [format!("Patient/{anna}/_history"), format!("AuditEvent?patient={anna}")] {
             assert_eq!(all.get(&path).await.status, StatusCode::OK, "{path}");
         }
+        // Who sees one patient alone takes other turns.
+        for path in ["_history", "Patient/_history"] {
+            assert_eq!(sensor.get(path).await.status, StatusCode::OK, "{path}");
+        }
+    }
+    {
+        let take = |client: &str| house.clinical.own_places().take(client.to_owned());
+        let _turns = [take("a"), take("a"), take("b"), take("b")];
+        assert_eq!(sensor.get("Patient/_history").await.code(), "fhir-busy");
+        assert_eq!(all.get("Patient/_history").await.status, StatusCode::OK);
     }
     for path in wide {
         assert_eq!(all.get(path).await.status, StatusCode::OK, "{path}");
