@@ -219,6 +219,7 @@ fn drive_by_device(sql: &mut dyn Sql, device: Row, out: &mut Statement) -> Resul
 mod tests {
     use super::*;
     use crate::access::{Constraint, Reach, Right, Verb, Verbs};
+    use crate::auth::Scopes;
     use crate::definitions::Definitions;
     use crate::kind::{Id, Kind, Millis};
     use crate::query::{Handling, Terms, plan};
@@ -240,6 +241,28 @@ mod tests {
             all(sql, "plan", &question, statement.values(), |row| Ok(row.text("detail")?.to_owned()))
         });
         told.expect(query)
+    }
+
+    /// Shows REQ-SMART-171: SQLite takes 32,766 parameters for one statement.
+    #[test]
+    fn a_search_under_the_longest_scopes_has_no_more_parameters_than_a_statement_may() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = Records::open(&Place::File(folder.path().join("x.db")), Clock::system()).expect("opened");
+        let scope = |number: u32| {
+            let letters = ('a'..='p').map(|letter| format!("{letter}{number}")).collect::<Vec<_>>().join(",");
+            let names = ["category", "code", "identifier", "method", "status", "value-concept", "_tag", "_security"];
+            format!("system/Observation.s?{}", names.map(|name| format!("{name}={letters}")).join("&"))
+        };
+        let text = |number| (1..=number).map(scope).collect::<Vec<_>>().join(" ");
+        let scopes = (1..).map_while(|number| Scopes::read(&text(number)).ok()).last().expect("scopes");
+        let sight = Sight::new(scopes.rights_of_software().into_iter());
+        let query = ["_has:Observation:has-member:code=a"; 32].join("&");
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+        let terms = Terms { handling: Handling::Strict, most: 50, bases: &[] };
+        let plan = plan(Kind::OBSERVATION, &pairs, terms, Definitions::r4()).expect("a search");
+        let page = Page { count: 50, after: None };
+        let found = records.search(&sight, &plan, &page, Duration::from_secs(60)).expect("searched");
+        assert_eq!(found.resources, []);
     }
 
     /// Shows REQ-SMART-149: also where scopes ask something of the resources besides their kind.
