@@ -1,5 +1,5 @@
-//! Conditions: what has to be so for a change, or which resource a reference means (FHIR R4, sections 3.1.0.4.3, 3.1.0.7.1, 3.1.0.8.1
-//! and 3.1.0.11.3).
+//! Conditions: what has to be so for a change (FHIR R4, sections 3.1.0.4.3, 3.1.0.7.1 and 3.1.0.8.1), or which resource a reference
+//! in a transaction means (section 3.1.0.11).
 
 use super::asking::{Asking, denied, store_failed};
 use super::places::Place;
