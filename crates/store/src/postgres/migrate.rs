@@ -115,13 +115,21 @@ fn version(tables: &mut Pg, server: &Server, schema: &Schema) -> Result<usize, F
 
 /// Waits until no program works on the tables, and keeps them from coming back.
 fn take_alone(tables: &mut Pg, works: i64) -> Result<(), Fault> {
-    let until = Instant::now() + ENDING;
-    while !asked(tables, &format!("SELECT pg_try_advisory_lock({works}) AS yes"))? {
-        if Instant::now() > until {
-            return Err(Fault::Failed(
-                "hubs of an earlier version work on it, and this version changes what they need: stop all of them, then start this one"
-                    .to_owned(),
-            ));
+    if wait_for(tables, works, Some(Instant::now() + ENDING))? {
+        return Ok(());
+    }
+    Err(Fault::Failed(
+        "programs of an earlier version work on it, and this version changes what they need: stop all of them, then start this one"
+            .to_owned(),
+    ))
+}
+
+/// Waits for a lock, until then at most, and holds it. Returns whether it has it.
+fn wait_for(tables: &mut Pg, lock: i64, until: Option<Instant>) -> Result<bool, Fault> {
+    let question = format!("SELECT pg_try_advisory_lock({lock}) AS yes");
+    while !asked(tables, &question)? {
+        if until.is_some_and(|until| Instant::now() > until) {
+            return Ok(false);
         }
         sleep(LOOK);
     }
