@@ -45,9 +45,7 @@ pub(super) fn bring_up_to_date(server: &Server, schema: &Schema) -> Result<(), F
     tables.limit = Some(AT_A_TIME);
     tables.client()?;
     // Held until the connection ends. Who waited for it in the server would be waited for by an index that is made there.
-    while !asked(&mut tables, &format!("SELECT pg_try_advisory_lock({}) AS yes", lock(server, schema, "tables")))? {
-        sleep(LOOK);
-    }
+    wait_for(&mut tables, lock(server, schema, "tables"), None)?;
     let version = version(&mut tables, server, schema)?;
     let steps = schema.behind(version)?;
     let works = lock(server, schema, "works");
@@ -133,7 +131,7 @@ fn wait_for(tables: &mut Pg, lock: i64, until: Option<Instant>) -> Result<bool, 
         }
         sleep(LOOK);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Does something in a transaction that may need a table for itself, once those give it up who hold it.
@@ -169,5 +167,5 @@ fn make_beside(tables: &mut Pg, name: &str, on: &str) -> Result<(), Fault> {
 }
 
 fn asked(tables: &mut Pg, question: &str) -> Result<bool, Fault> {
-    Ok(first(tables, "tables_version", question, &[], |row| row.number::<i64>("yes"))? == Some(1))
+    Ok(first(tables, "tables_version", question, &[], |row| row.flag("yes"))? == Some(true))
 }
