@@ -29,7 +29,7 @@ use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
 use std::fs::File;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
