@@ -6,7 +6,7 @@ use crate::rotation::by_key;
 use medlock_authority::admin::{Reason, Request};
 use medlock_authority::enrolment::Answer;
 use medlock_authority::objects::Kind;
-use medlock_authority::store::{Issuances as _, Journal as _, SqlStore};
+use medlock_authority::store::{Journal as _, SqlStore};
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_testkit::PostgresServer;
