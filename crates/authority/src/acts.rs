@@ -373,7 +373,16 @@ impl Authority {
         self.store.void_claims_of(device)?;
         self.change(changes.collect())?;
         tracing::warn!(device = name, reason = reason.name(), why, "revoked");
-        done(format!("{name} is revoked ({})", reason.name()))
+        let suspended =
+            self.store.standing(Subject::Device(device))?.is_some_and(|held| held.state == StandingState::Suspended);
+        let besides = if suspended {
+            format!(
+                "; it is suspended besides: `medlock device restore {name}` lifts that alone, and no key that is revoked counts again"
+            )
+        } else {
+            String::new()
+        };
+        done(format!("{name} is revoked ({}){besides}", reason.name()))
     }
 
     fn standing_change(&self, name: DeviceName, state: Option<StandingState>, reason: &str) -> StandingChange {

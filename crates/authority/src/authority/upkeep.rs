@@ -175,8 +175,8 @@ impl Authority {
     /// [`Error::Store`].
     pub fn tell_of_one_off(&self, name: &str, why: &str) -> Result<(), Error> {
         let text = format!(
-            "the authority {name} is off, and the others go on without it: {why}. When that is mended, it is opened again within half a \
-             minute, or at SIGHUP"
+            "the authority {name} is off, and the others go on without it: {why}. A database, a token or a signer that was away is found \
+             within half a minute; when something else is mended, send the hub SIGHUP"
         );
         self.alarm_about("authority-off", None, name.to_owned(), text)
     }

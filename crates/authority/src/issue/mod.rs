@@ -136,7 +136,8 @@ impl Approved {
         let ended = |(approved, turn): Ordered, outcome| match (outcome, turn) {
             (Ok(()), _) => Ok(Recorded(approved)),
             (Err(StoreError::Missing { .. }), Some(_)) => Err(Error::Conflict(format!(
-                "{} was changed at the same time, maybe at another hub: ask again",
+                "{} was changed at the same time, maybe at another hub: ask again (where a hub was killed meanwhile, in a minute: then what it \
+                 has not finished is given up)",
                 approved.record.device.map(|name| name.to_string()).unwrap_or_default()
             ))),
             (Err(error), _) => Err(error.into()),

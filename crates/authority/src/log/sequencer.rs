@@ -128,7 +128,7 @@ impl Sequencer {
     /// The same, for a hub that keeps in its folder how far it has seen a log that several give places in.
     ///
     /// # Errors
-    /// As [`Sequencer::open`]; [`Error::Conflict`] where the store's log does not go on from what was seen.
+    /// As [`Sequencer::open`]; [`Error::NotHere`] where the store's log does not go on from what was seen.
     pub(crate) fn open_in(
         folder: Option<&Path>,
         store: Arc<dyn Store>,
@@ -161,7 +161,7 @@ impl Sequencer {
         })?;
         let size = store.log_size()?;
         match signer.signed_checkpoint(&name)? {
-            Some(signed) if size < signed.head.size => return Err(Error::Conflict(behind(&signed, size))),
+            Some(signed) if size < signed.head.size => return Err(Error::NotHere(behind(&signed, size))),
             Some(_) => {}
             None if size > 0 => tracing::warn!(
                 size,
@@ -184,7 +184,7 @@ impl Sequencer {
             seen: Mutex::new(seen),
         });
         if let Some(why) = shared.gone_back()? {
-            return Err(Error::Conflict(why));
+            return Err(Error::NotHere(why));
         }
         let thread = std::thread::Builder::new().name("authority-log".to_owned()).spawn({
             let shared = shared.clone();

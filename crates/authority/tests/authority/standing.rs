@@ -212,6 +212,25 @@ fn a_compromised_key_never_comes_back_and_the_device_may_with_a_new_one() {
     assert_eq!(site.state("ct-1").0, "enrolled");
 }
 
+/// Shows REQ-AUTH-41: where a suspended device turns out to have lost its key, that counts at once, and the answer says that the
+/// suspension is lifted apart from it.
+#[test]
+fn a_suspended_device_whose_key_was_stolen_comes_back_with_another_key() {
+    let site = Site::new();
+    let key = SigningKey::generate();
+    let certificate = site.enrol("ct-1", &key);
+    suspend(&site, "ct-1");
+    let said = site.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::KeyCompromise, why: "lost".into() });
+    let Response::Done { text } = said else { panic!("{said:?}") };
+    assert!(text.contains("suspended besides") && text.contains("device restore ct-1"), "{text}");
+    assert_eq!(told(&site, Subject::Credential(credential(&certificate))).1, Some(State::Compromised));
+    site.ask(Request::Restore { device: "ct-1".into(), why: "it gets another key".into() });
+    assert_eq!(told(&site, Subject::Credential(credential(&certificate))).1, Some(State::Compromised));
+    assert!(!allows(&site, &certificate, Operation::Store));
+    let certificate = site.enrol_again("ct-1", &SigningKey::generate());
+    assert!(allows(&site, &certificate, Operation::Store));
+}
+
 /// Shows REQ-TRUST-38: the thief of a key turns over the signature of its certificate, which takes no key of the site.
 #[test]
 fn revoking_a_compromised_key_covers_its_certificate_under_another_signature() {

@@ -6,6 +6,7 @@ mod fhir;
 mod issue;
 mod peers;
 mod rate;
+mod work;
 
 pub(crate) use device::{DeviceArgs, run as device};
 pub(crate) use dicom::{DicomArgs, run as dicom};

@@ -5,9 +5,9 @@
 mod floor;
 mod resources;
 mod site;
-mod work;
 
 use super::rate::{Rate, Rates};
+use super::work::{Done, send_all};
 use crate::output::{self, say};
 use crate::{Failure, Outcome};
 use bytes::Bytes;
@@ -19,7 +19,6 @@ use serde::Serialize;
 use site::{Caller, Site, Software};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use work::{Done, send_all};
 
 /// Resources in one transaction.
 const TOGETHER: u32 = 100;
@@ -179,7 +178,7 @@ impl Bench<'_> {
         askers: u16,
         requests: impl Iterator<Item = Result<Request<Bytes>, Failure>>,
     ) -> Result<Done, Failure> {
-        self.runtime.block_on(send_all(caller, askers, requests))
+        self.runtime.block_on(send_all(&caller.client, askers, requests))
     }
 
     /// Observations, one by one.

@@ -1,10 +1,10 @@
 //! Many requests at once, on each connection one after another.
 
-use super::site::Caller;
+use super::rate::{Began, Took};
 use crate::Failure;
-use crate::bench::rate::{Began, Took};
 use bytes::Bytes;
 use http::Request;
+use medlock_node::http::Client;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub(super) struct Done {
 /// Sends so many requests over so many connections. Before the time runs the requests are made, by their numbers, and the
 /// connections have shaken hands.
 pub(super) async fn send_all(
-    caller: &Caller,
+    client: &Client,
     connections: u16,
     requests: impl Iterator<Item = Result<Request<Bytes>, Failure>>,
 ) -> Result<Done, Failure> {
@@ -28,7 +28,7 @@ pub(super) async fn send_all(
     let next = Arc::new(AtomicUsize::new(0));
     let mut open = Vec::new();
     for _ in 0..connections {
-        open.push(caller.client.connection().await?);
+        open.push(client.connection().await?);
     }
     let (began, mut tasks) = (Began::now(), JoinSet::new());
     for mut connection in open {
