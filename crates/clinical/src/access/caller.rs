@@ -171,6 +171,11 @@ impl Caller {
         }
     }
 
+    /// Whether a patient asks, by an app: who somebody is, the hospital says.
+    pub(crate) fn is_patient(&self) -> bool {
+        matches!(self.actor(), Actor::Patient(_))
+    }
+
     /// In whose name it is told what it wants to be told, until then (seconds since 1970) at most, and no more than its token is good
     /// for; `None`: a device is told nothing.
     pub(crate) fn subscriber(&self, until: i64) -> Option<Subscriber> {

@@ -37,6 +37,8 @@ pub(super) struct Work {
     pub(super) numbers: Numbers,
     sights: Sights,
     naming: Naming,
+    /// Whether a patient writes.
+    by_patient: bool,
     /// What is said of the device that writes, of each act.
     statements: Vec<Option<provenance::Statement>>,
     /// The Provenances that rows may name.
@@ -122,8 +124,8 @@ impl Records {
             update: caller.sight(Verb::Update),
             delete: caller.sight(Verb::Delete),
         };
-        let (naming, open) = (caller.naming(), Arc::clone(&self.statements));
-        let work = Work { device, acts, notes, numbers, sights, naming, statements, open };
+        let (naming, by_patient, open) = (caller.naming(), caller.is_patient(), Arc::clone(&self.statements));
+        let work = Work { device, acts, notes, numbers, sights, naming, by_patient, statements, open };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let done = self.database().write("write resources", move |sql| {
@@ -473,6 +475,9 @@ impl Running<'_> {
         }
         let rows = validate::rows_of(kind, &before.body, bases).ok_or(Fault::Missing("readable resource"))?;
         handed::unreserved(kind, &rows, to.rows())?;
+        if self.work.by_patient {
+            names::same_person(kind, &rows, to.rows())?;
+        }
         index::remove(self.sql, row, &rows)?;
         self.known.insert((kind, id), (row, patient));
         self.index(row, to)?;
