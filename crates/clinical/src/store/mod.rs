@@ -51,7 +51,7 @@ pub(crate) use statement::Statement;
 pub(crate) use subscription::{Behind, Due, Sights, Subscribed, Telling};
 pub(crate) use token::{NewLeave, NewRefresh, NewToken};
 pub(crate) use upstream::Sworn;
-pub(crate) use web_keys::{PublicKey, Shown};
+pub(crate) use web_keys::{NotedKey, PublicKey};
 
 use crate::kind::Seq;
 use dictionary::Dictionary;
