@@ -49,6 +49,7 @@ pub use read::Stored;
 pub use search::Found;
 pub(crate) use statement::Statement;
 pub(crate) use subscription::{Behind, Due, Sights, Subscribed, Telling};
+pub(crate) use testimony::is_target;
 pub(crate) use token::{NewLeave, NewRefresh, NewToken};
 pub(crate) use upstream::Sworn;
 pub(crate) use web_keys::{NotedKey, PublicKey};
