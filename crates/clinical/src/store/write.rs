@@ -131,7 +131,7 @@ impl Records {
         let done = self.database().write("write resources", move |sql| {
             let (at, audited) = beginning(sql, &clock)?;
             let (known, named) = (Rows::new(), testimony::Named::new());
-            let mut running = Running { work: &work, sql, at, audited, known, named, act: 0 };
+            let mut running = Running { work: &work, sql, at, audited, known, former: Vec::new(), named, act: 0 };
             let done = running.all();
             let Running { act, named, .. } = running;
             done.map(|done| (done, named)).map_err(|stopped| {
@@ -187,6 +187,8 @@ pub(super) struct Running<'w> {
     audited: Option<[u8; 32]>,
     /// What was looked for, and what was made.
     pub(super) known: Rows,
+    /// What the act that is being done may name for the reason alone that it did before.
+    former: Vec<(Kind, Id)>,
     /// The Provenances that rows name.
     named: testimony::Named,
     /// The act that is being done.
@@ -324,7 +326,7 @@ impl Running<'_> {
     }
 
     /// Whose a resource will be, that was `before`.
-    fn patient(&mut self, to: &Prepared, before: Option<&Stored>) -> Result<Option<Row>, Stopped> {
+    fn patient(&mut self, to: &Prepared, before: Option<(&Stored, &[String])>) -> Result<Option<Row>, Stopped> {
         for needed in to.references() {
             let made =
                 self.known.contains_key(&(needed.kind, needed.id))
@@ -345,16 +347,17 @@ impl Running<'_> {
     /// What a resource refers to here is there, and the caller may read it. What is not there and what may not be read are
     /// told the same. What a Consent has named before, it may name still: who takes it back need not see whom it names. So may an
     /// ImagingStudy: who tells of more images need not see, and may have lost, what people have added to it.
-    fn look_for(&mut self, needed: &validate::Needed, before: Option<&Stored>) -> Result<(), Stopped> {
+    fn look_for(&mut self, needed: &validate::Needed, before: Option<(&Stored, &[String])>) -> Result<(), Stopped> {
         const COLUMNS: &str = "r.rid, r.patient";
         let mut found = self.row_of(Statement::seen(COLUMNS, &self.work.sights.references, needed.kind), needed)?;
-        let named = format!("{}/{}", needed.kind, needed.id);
-        let is_named = |before: &Stored| String::from_utf8_lossy(&before.body).contains(&named);
         if found.is_none()
-            && before.is_some_and(|before| KEEP_WHAT_THEY_NAME.contains(&before.kind) && is_named(before))
+            && before.is_some_and(|(before, bases)| {
+                KEEP_WHAT_THEY_NAME.contains(&before.kind) && refers(before, bases, needed)
+            })
         {
             let sight = Sight::of_what_was_named(needed.kind);
             found = self.row_of(Statement::kept(COLUMNS, &sight, needed.kind), needed)?;
+            self.former.push((needed.kind, needed.id));
         }
         let Some(found) = found else {
             let text = format!("there is no such {}", needed.kind);
@@ -461,7 +464,7 @@ impl Running<'_> {
         let (kind, row) = (to.kind(), before.row);
         let patient = match to.patient() {
             PatientOf::Itself => Some(row),
-            _ => self.patient(to, Some(before))?,
+            _ => self.patient(to, Some((before, bases)))?,
         };
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 0, version = ?2, patient = ?3, statement = ?4, at = ?5, until = ?6, updated = ?7, \
@@ -486,6 +489,10 @@ impl Running<'_> {
         self.subscribe(row, to, Some(before))?;
         if kind == Kind::DEVICE && patient != before.patient {
             self.move_metrics(row, patient)?;
+        }
+        // No other act may name it for that.
+        for former in std::mem::take(&mut self.former) {
+            self.known.remove(&former);
         }
         self.finish(How::Updated, (kind, id), (row, patient), version, to.tail())
     }
@@ -589,6 +596,12 @@ fn forbidden(sight: &Sight, kind: Kind) -> Stopped {
         text = format!("{text}: its scopes are for {} alone", constraints.join(" and "));
     }
     refused(Issue::new(Code::Forbidden, text))
+}
+
+/// Whether a resource refers to this, in a reference and not in some text of it.
+fn refers(before: &Stored, bases: &[String], needed: &validate::Needed) -> bool {
+    let references = validate::references_of(before.kind, &before.body, bases);
+    references.iter().any(|one| (one.kind, one.id) == (needed.kind, needed.id))
 }
 
 fn noted(note: &Note, done: &Done) -> Note {

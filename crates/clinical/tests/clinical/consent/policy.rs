@@ -201,6 +201,47 @@ async fn an_app_of_the_patient_leaves_identifiers_as_they_are() {
     }
 }
 
+/// Shows REQ-FHIR-31: what a Consent may name because it did before, it did in a reference and not in some text, and nothing else may
+/// name it for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_consent_named_before_it_alone_names_again() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let (anna, doctor) = (anna(&house).await, doctor(&house).await);
+        let hidden = format!("Observation/{}", ward.reading("other"));
+        let data = json!([{ "meaning": "instance", "reference": { "reference": hidden } }]);
+        let (plain, naming) = (json!([{ "type": "deny" }]), json!([{ "type": "deny", "data": data }]));
+        let mut told = ward.consent(plain);
+        let div = format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{hidden}</div>");
+        told["text"] = json!({ "status": "additional", "div": div });
+        told["identifier"] = json!([{ "value": hidden }]);
+        let own = anna.create(&told).await.made();
+        let mut changed = ward.consent(naming.clone());
+        (changed["id"], changed["identifier"]) = (json!(own), told["identifier"].clone());
+        let answer = anna.send("PUT", &format!("Consent/{own}"), &[], &changed).await;
+        assert_eq!(answer.code(), "fhir-reference", "{answer:?}");
+        assert_eq!(
+            anna.send("DELETE", &format!("Consent/{own}"), &[], &Value::Null).await.status,
+            StatusCode::NO_CONTENT
+        );
+        // The staff, who may see it, names it.
+        let consent = doctor.create(&ward.consent(naming.clone())).await.made();
+        let mut again = ward.consent(naming);
+        (again["id"], again["status"]) = (json!(consent), json!("inactive"));
+        let panel = format!("Observation/{}", ward.reading("panel"));
+        let mut linked = anna.get(&panel).await.body;
+        linked["hasMember"] = json!([{ "reference": hidden }]);
+        let consent = format!("Consent/{consent}");
+        let put =
+            |url: &str, resource: &Value| json!({ "resource": resource, "request": { "method": "PUT", "url": url } });
+        let entries = json!([put(&consent, &again), put(&panel, &linked)]);
+        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+        let answer = anna.send("POST", "", &[], &bundle).await;
+        assert_eq!(answer.code(), "fhir-reference", "{answer:?}");
+        assert_eq!(anna.send("PUT", &consent, &[], &again).await.status, StatusCode::OK);
+    }
+}
+
 /// Shows REQ-CONS-20: whoever a consent names by organization neither comes into it nor leaves it by what they write themselves.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_gives_themselves_a_role() {
