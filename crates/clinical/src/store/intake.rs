@@ -4,9 +4,10 @@ use super::names::{self, Bound};
 use super::{Records, Statement};
 use crate::access::Sight;
 use crate::kind::{Id, Kind, Millis, Version};
-use crate::validate::{self, ident_of};
+use crate::validate::{self, idents_of};
 use medlock_store::{Error, all, first, values};
 use medlock_trust::DeviceName;
+use std::ops::Range;
 
 /// A Device, and whose it was when.
 #[derive(Debug)]
@@ -101,9 +102,9 @@ impl Records {
         let parameters = &crate::definitions::Definitions::r4().parameters;
         let Some(identifier) = parameters.named(Kind::PATIENT, "identifier") else { return Ok(Vec::new()) };
         let mut question = Statement::seen_by_row("r.id", &Sight::of_register(), Kind::PATIENT);
-        let (from, to) = named(system, value);
+        let Range { start, end } = idents_of(value, system);
         question.text(" AND r.rid IN (SELECT i.rid FROM ident i WHERE i.param = ").value(identifier.id.number());
-        question.text(" AND i.value >= ").value(from).text(" AND i.value < ").value(to).text(") LIMIT 2");
+        question.text(" AND i.value >= ").value(start).text(" AND i.value < ").value(end).text(") LIMIT 2");
         self.database().read("look for the patient of images", |sql| {
             all(sql, "resource", question.sql(), question.values(), |row| {
                 Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))
@@ -166,19 +167,9 @@ fn is_named(tail: &[u8], system: Option<&str>, value: &str) -> bool {
     let parameters = &crate::definitions::Definitions::r4().parameters;
     let Some(identifier) = parameters.named(Kind::PATIENT, "identifier") else { return false };
     let body = validate::body(Kind::PATIENT, &Id::fresh(Millis(0)), Version::FIRST.number(), "", tail);
-    let (from, to) = named(system, value);
+    let idents = idents_of(value, system);
     validate::rows_of(Kind::PATIENT, &body, &[])
-        .is_some_and(|rows| rows.idents.iter().any(|(of, ident)| *of == identifier.id && (&from..&to).contains(&ident)))
-}
-
-/// Between which the identifiers are that have this value, in this system or any.
-fn named(system: Option<&str>, value: &str) -> (String, String) {
-    let from = ident_of(value, system.unwrap_or_default());
-    let to = match system {
-        Some(_) => format!("{from}\u{1}"),
-        None => format!("{}\u{20}", from.trim_end_matches(validate::SEPARATOR)),
-    };
-    (from, to)
+        .is_some_and(|rows| rows.idents.iter().any(|(of, ident)| *of == identifier.id && idents.contains(ident)))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod act;
 mod audit;
+mod beginning;
 mod clients;
 mod community;
 mod condition;

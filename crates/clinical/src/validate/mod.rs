@@ -12,7 +12,7 @@ mod primitive;
 mod walk;
 
 pub use index::{Coding, IndexRows};
-pub(crate) use index::{SEPARATOR, ident_of, word, word_of};
+pub(crate) use index::{SEPARATOR, ident_of, idents_of, word, word_of};
 pub use invariant::CHECKED;
 pub use patient::PatientOf;
 
