@@ -354,9 +354,8 @@ impl Scope {
         let (kind, verbs) = rest.split_once('.')?;
         let kind = if kind == "*" { None } else { Some(Kind::named(kind)?) };
         // What all kinds have in common says little of any of them.
-        let only = only.map(|only| Constraint::read(kind?, only).map(Arc::new));
         let only = match only {
-            Some(only) => Some(only?),
+            Some(query) => Some(Arc::new(Constraint::read(kind?, query)?)),
             None => None,
         };
         let verbs = match verbs {
