@@ -13,7 +13,7 @@ use super::screen::{self, Wrong};
 use super::secret::Secret;
 use super::{sign_in, upstream};
 use crate::Clinical;
-use crate::access::Holder;
+use crate::access::{Holder, Sight};
 use crate::kind::{Id, Kind, Row};
 use crate::store::{NewCode, NewLeave};
 use axum::body::Bytes;
@@ -109,7 +109,7 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong:
         return Err(wish.problem(OAuthError::new(Refused::ConsentRequired, "each agreement is asked for")));
     }
     let choice = if wish.needs_choice(&account) { Some(Choice::read(clinical, &account, query)?) } else { None };
-    let about = wish.opened_for().map(|row| patient_named(clinical, row)).transpose()?;
+    let about = wish.opened_for().map(|row| patient_named(clinical, &account, row)).transpose()?;
     let passkey = match offered(clinical, &browser, now)? {
         Some((account, _)) => sign_in::new_form(clinical, &account, &ticket(sign_in::MAKE)),
         None => String::new(),
@@ -224,15 +224,23 @@ fn patient(clinical: &Clinical, wish: &Wish, account: &Account, chosen: Option<&
         return Ok(Some(patient));
     }
     let id = chosen.and_then(Id::read).ok_or_else(|| Problem::Told("Choose whose data it is about.".to_owned()))?;
-    let row = clinical.records().row_of(Kind::PATIENT, &id).map_err(told)?;
-    row.map(Some).ok_or_else(|| Problem::Told("This patient is not here.".to_owned()))
+    let seen = clinical.records().read(&clinical.sight_of_staff(account.row), Kind::PATIENT, &id).map_err(told)?;
+    let seen = seen.filter(|stored| !stored.gone).map(|stored| stored.row);
+    seen.map(Some).ok_or_else(|| Problem::Told("This patient is not here.".to_owned()))
 }
 
-/// The patient with this row, as it is said.
-fn patient_named(clinical: &Clinical, row: Row) -> Result<String, Problem> {
+/// The patient with this row, as it is said to this person: where a consent hides whom the app was opened for, the glass can still be
+/// broken in it.
+fn patient_named(clinical: &Clinical, account: &Account, row: Row) -> Result<String, Problem> {
     let gone = || Problem::Told("The patient for whom the app was opened is not here.".to_owned());
-    let stored = clinical.records().patient_at(row).map_err(told)?.ok_or_else(gone)?;
-    Ok(name_of(&stored.body, &stored.id))
+    let register = Sight::of_register();
+    let stored = clinical.records().patient_at(&register, row).map_err(told)?.ok_or_else(gone)?;
+    let seen = match account.only() {
+        Some(own) => own == row,
+        None => clinical.records().patient_at(&clinical.sight_of_staff(account.row), row).map_err(told)?.is_some(),
+    };
+    let hidden = || "a patient whose name you may not see".to_owned();
+    Ok(if seen { name_of(&stored.body, &stored.id) } else { hidden() })
 }
 
 /// What a form of ours brings back: its values, the browser, and the wish it is about.

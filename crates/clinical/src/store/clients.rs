@@ -456,12 +456,12 @@ impl Records {
         })
     }
 
-    /// The patient with this row, for the authorization server.
+    /// The patient with this row, if they are in sight.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn patient_at(&self, row: Row) -> Result<Option<super::Stored>, Error> {
-        let mut statement = Statement::seen_by_row(super::read::COLUMNS, &Sight::of_register(), Kind::PATIENT);
+    pub(crate) fn patient_at(&self, sight: &Sight, row: Row) -> Result<Option<super::Stored>, Error> {
+        let mut statement = Statement::seen_by_row(super::read::COLUMNS, sight, Kind::PATIENT);
         statement.text(" AND r.rid = ").value(row.0);
         self.database().read("look for a patient", |sql| {
             first(sql, "resource", statement.sql(), statement.values(), super::Stored::of)
