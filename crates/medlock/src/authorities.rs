@@ -226,7 +226,7 @@ impl Authorities {
             };
             match opened {
                 Ok(true) if self.held().contains_key(&name) => {
-                    tracing::warn!(authority = name, "it was off and is served")
+                    tracing::warn!(authority = name, "it was off and is served");
                 }
                 Ok(_) => {}
                 Err(error) => {

@@ -56,8 +56,8 @@ impl Authority {
 
     /// Does what is due: a status list or routing table that was to be published and is not, a status list that has
     /// reached half of its time or is from the future, and the hub's own credential. Each step is tried, whatever became of
-    /// those before. A hub whose clock is far from the database server's does nothing of it, and people are told once. Call it
-    /// every second or so; [`Authority::keep`] does.
+    /// those before. A hub whose clock is far from the database server's, while another hub's is the server's, does nothing of it, and people
+    /// are told once. Call it every second or so; [`Authority::keep`] does.
     ///
     /// # Errors
     /// The first thing that failed; the next call tries again.
@@ -92,6 +92,7 @@ impl Authority {
             ],
             (true, Kind::Site) => &[
                 ("what the store has forgotten", Self::take_back_unforgotten),
+                ("what the start left out", Self::keep_objects),
                 ("the status list", Self::keep_status),
                 ("the routing table", Self::keep_routes),
                 ("what a clock ahead has signed", Self::sign_anew_what_is_ahead),
@@ -142,6 +143,10 @@ impl Authority {
         }
     }
 
+    fn keep_objects(&self) -> Result<(), Error> {
+        if self.locks.objects_behind.load(Ordering::Relaxed) { self.ensure_objects() } else { Ok(()) }
+    }
+
     fn keep_routes(&self) -> Result<(), Error> {
         if self.locks.routes_behind.load(Ordering::Relaxed) { self.publish_routes() } else { Ok(()) }
     }
@@ -177,7 +182,8 @@ impl Authority {
     }
 
     /// Tells people of entries with the role of a hub that no hub has made: an earlier version let people enter them, and every device
-    /// of the site would listen to whoever has such a credential.
+    /// of the site would listen to whoever has such a credential. A hub's own is known by its owner alone: one to which a person gave that
+    /// owner is passed over.
     pub(super) fn tell_of_strange_hubs(&self) -> Result<(), Error> {
         for entry in self.store.hubs()? {
             let name = entry.name;

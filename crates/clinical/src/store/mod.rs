@@ -13,6 +13,7 @@ mod dictionary;
 mod export;
 mod handed;
 mod history;
+mod holds;
 mod include;
 mod index;
 mod intake;
@@ -31,7 +32,7 @@ mod upstream;
 mod web_keys;
 mod write;
 
-pub use act::{Act, Condition, Done, How, Unapplied};
+pub use act::{Act, Asked, Condition, Done, How, Unapplied};
 pub(crate) use audit::{Events, Noted, Wanted};
 pub(crate) use clients::NewCode;
 pub(crate) use community::Registered;
