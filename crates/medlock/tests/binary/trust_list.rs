@@ -148,6 +148,41 @@ fn three_members_who_never_meet_make_a_list_and_each_command_refuses_what_verifi
     assert!(unknown.contains("bad.toml") && unknown.contains("threshhold"), "{unknown}");
 }
 
+/// Shows REQ-LIST-62: characters that hide what stands beside them are refused by whoever drafts, whoever signs, whoever publishes;
+/// and a list of an earlier program that has them is shown with escapes.
+#[test]
+fn a_name_that_deceives_who_reads_it_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.first();
+    for (name, prefix) in
+        [("\u{1b}[8mMaker", "P-"), ("Maker", "P-\u{1b}[8m"), ("Ma\u{202e}ker", "P-"), ("Maker", "\u{85}")]
+    {
+        all.done("draft --current 1.list --out 2.toml --json");
+        all.edit("2.toml", |draft| {
+            let maker = entry(draft, "authority", 0);
+            maker.insert("name".into(), name.into());
+            maker.insert("names".into(), toml::Value::Array(vec![prefix.into()]));
+        });
+        let refused = all.refused("propose 2.toml --current 1.list --out 2.proposal");
+        assert!(
+            refused.contains("deceive") && refused.contains("authority ") && !refused.contains(['\u{1b}', '\u{202e}']),
+            "{refused}"
+        );
+    }
+    // Made by another program: not published, and shown as it is.
+    let proposal = std::fs::read(all.file("1.proposal")).expect("a proposal");
+    let at = proposal.windows(5).position(|five| five == b"Maker").expect("the maker's name");
+    let mut other = proposal.clone();
+    other[at..at + 5].copy_from_slice(b"\x1b[8m.");
+    std::fs::write(all.file("x.proposal"), other).expect("written");
+    let refused = all.refused("sign x.proposal --key anna.key --passphrase-file anna.pass --out x");
+    assert!(refused.contains("deceive"), "{refused}");
+    let shown = all.run("diff 1.list x.proposal");
+    let shown = String::from_utf8(shown.stdout).expect("UTF-8");
+    assert!(shown.contains(r"\u{1b}[8m.") && !shown.contains('\u{1b}'), "{shown}");
+}
+
 /// Shows REQ-LIST-14.
 #[test]
 fn a_rotation_a_fork_an_emergency_and_a_recovery() {
@@ -345,15 +380,15 @@ fn a_hub_follows_a_published_folder_by_itself_and_keeps_what_it_has_when_that_is
         "draft --current web/2.cbor --out d.toml --json",
     ] {
         let drafted = all.done(draft);
-        assert!(drafted["suspended"][0].as_str().is_some_and(|note| note.starts_with("Maker (")), "{drafted}");
+        assert!(drafted["suspended"][0].as_str().is_some_and(|note| note.starts_with("\"Maker\" (")), "{drafted}");
         let text = std::fs::read_to_string(all.file("d.toml")).expect("a draft");
-        assert!(text.starts_with("# NOTE: Maker (") && text.parse::<toml::Table>().is_ok(), "{text}");
+        assert!(text.starts_with("# NOTE: \"Maker\" (") && text.parse::<toml::Table>().is_ok(), "{text}");
     }
     // Those who sign are told too what the list ends.
     for given in ["--current 2.list --suspension s.cose", "--current web/2.cbor"] {
         let proposed = all.done(&format!("propose d.toml {given} --out d.proposal --json"));
         let ends = proposed["ends_suspensions"][0].as_str().unwrap_or_default();
-        assert!(ends.starts_with("Maker (") && ends.ends_with("this list ends that"), "{proposed}");
+        assert!(ends.starts_with("\"Maker\" (") && ends.ends_with("this list ends that"), "{proposed}");
         let key = "--key ben.key --passphrase-file ben.pass";
         let signed = all.done(&format!("sign d.proposal {key} {given} --out d.ben --json"));
         assert_eq!(signed["ends_suspensions"][0].as_str(), Some(ends));
