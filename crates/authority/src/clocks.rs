@@ -1,6 +1,7 @@
 //! The clock of this hub beside that of the server which keeps the store. All hubs of a site see that one, so a hub whose own
 //! is another does not publish in turn with the others what each calls out of date, nor gives credentials that begin at another
-//! time: it stands still until both agree. What people ask of it is told all the same, because a theft does not wait for a clock.
+//! time: it stands still until both agree. What people ask of it is told all the same, because a theft does not wait for a clock, and
+//! so are tickets; they bear the server's time, because devices learn from them what time it is, and never unlearn it.
 //! Where no other hub's clock is the server's, nobody here can say which one is wrong: people are told, and it goes on.
 
 use crate::authority::held;
@@ -9,6 +10,7 @@ use crate::settings::Settings;
 use crate::store::{SqlStore, Store, StoreError};
 use crate::{Authority, Error};
 use medlock_node::clock::Clock;
+use medlock_trust::Time;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -99,6 +101,19 @@ impl Authority {
             return Ok(());
         }
         within(&self.settings, self.locks.clock_ahead.load(Ordering::Relaxed), seconds)
+    }
+
+    /// The time of what is signed now: this hub's own, or, where another hub's clock is the server's and this one's is not, the
+    /// server's, asked anew. Where nobody answers, what has passed since the last answer counts by this hub's clock.
+    pub(crate) fn time_to_state(&self) -> Time {
+        let is_outvoted = || self.locks.is_outvoted.load(Ordering::Relaxed);
+        if is_outvoted()
+            && let Err(error) = self.compare_clocks()
+        {
+            tracing::warn!(%error, "the database server could not be asked what time it is");
+        }
+        let ahead = if is_outvoted() { self.locks.clock_ahead.load(Ordering::Relaxed) } else { 0 };
+        self.clock.now().plus_seconds(-ahead)
     }
 
     /// Whether this hub's own clock may be the wrong one.

@@ -74,7 +74,7 @@ impl Authority {
                 return self.tell(kind, before.version, before.bytes.clone());
             }
         }
-        let now = self.clock.now();
+        let now = self.time_to_state();
         // At least the seconds of now: a hub that was restored from a backup is ahead of what it had given out.
         // Where status lists were numbered by a clock that was ahead, so were tables, of which nobody reminds it.
         let before = before.map(|before| before.version);
@@ -339,7 +339,7 @@ impl Authority {
     /// may be far ahead, where a clock was: who has heard it takes nothing before it. Only what is higher than any clock is not
     /// followed, and people are told.
     pub(crate) fn behind(&self, heard: u64) -> Time {
-        let now = self.clock.now();
+        let now = self.time_to_state();
         let next =
             i64::try_from(heard).ok().filter(|_| heard < HIGHEST).map(|heard| Time::from_unix(heard.saturating_add(1)));
         if next.is_none() {
@@ -401,7 +401,8 @@ impl Authority {
     fn publish_policy(&self, mut draft: Draft) -> Result<(), Error> {
         let what = "policy";
         let failed = |why: String| Error::Object { what, why };
-        draft.issued = issued_behind([draft.issued], self.clock.now());
+        let now = self.time_to_state();
+        draft.issued = issued_behind([draft.issued], now);
         let version = draft.version;
         let policy = Policy::new(draft).map_err(|error| failed(error.to_string()))?;
         let mut payload = Vec::new();
@@ -411,7 +412,7 @@ impl Authority {
         }
         let place = Place::Header(ContentType::POLICY);
         let bytes = sign1(&*self.signer, &self.issuing(), &payload, place, what)?;
-        self.publish(ObjectKind::Policy, Published { version, at: self.clock.now(), bytes })
+        self.publish(ObjectKind::Policy, Published { version, at: now, bytes })
     }
 }
 
