@@ -502,3 +502,47 @@ fn a_suspension_that_is_refused_keeps_back_no_other() {
     let alarms = || hub.ask(&["authority", "alarms"]).to_string();
     until("the refused one is told", || alarms().contains("trust-list-refused"));
 }
+
+/// Shows REQ-LIST-63: a list that is refused keeps back no emergency, at who follows the folder and at who fetches by hand.
+#[test]
+fn a_list_that_is_refused_keeps_back_no_suspension() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.done(
+        "draft --name Alliance --member Anna=anna.pub --member Ben=ben.pub --member Carla=carla.pub \
+         --recovery R1=r1.pub --recovery R2=r2.pub --recovery R3=r3.pub --maker Maker=maker.pem --maker Other=other.pem \
+         --threshold 2 --emergency 1 --recovery-threshold 2 --out 1.toml --json",
+    );
+    all.signed("1.toml", "1", "", &["anna", "carla"]);
+    all.done("publish 1.list web --json");
+    let mut hub = Hub::start(folder.path());
+    all.imported_by(&hub);
+    hub.kill();
+    let web = all.file("web");
+    hub.run_with(&format!("trust_list = [{:?}]\n", web.to_str().expect("UTF-8")));
+    // A list that nobody has signed like this.
+    all.published(2);
+    for name in ["2.cbor", "2.delta-from-1.cbor"] {
+        let mut bytes = std::fs::read(web.join(name)).expect("it is published");
+        *bytes.last_mut().expect("a byte") ^= 1;
+        std::fs::write(web.join(name), bytes).expect("written");
+    }
+    let suspend = |name: &str, maker: &str| {
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        all.done(&format!("suspend --current 2.list --authority {maker} --out {name}.proposal --json"));
+        all.assembled(name, "--current 2.list", &["anna"], &format!("{name}.cose"));
+        all.done(&format!("publish {name}.cose web --json"));
+    };
+    let suspended = |maker: &str| hub.ask(&["authority", "alarms"]).to_string().contains(&format!("{maker} ("));
+    suspend("s1", "Maker");
+    let sent = Command::new("kill").args(["-HUP", &hub.id().to_string()]).status().expect("kill starts");
+    assert!(sent.success());
+    until("the list is refused", || hub.ask(&["authority", "alarms"]).to_string().contains("trust-list-refused"));
+    until("the maker is suspended", || suspended("Maker"));
+    suspend("s2", "Other");
+    let by_hand =
+        medlock().args(["trust-list", "fetch"]).arg(&web).arg("--dir").arg(&hub.dir).output().expect("it starts");
+    assert!(!by_hand.status.success());
+    let said = String::from_utf8_lossy(&by_hand.stdout).into_owned();
+    assert!(said.contains("suspended: Other") && !said.contains("no newer"), "{said}");
+}
