@@ -45,6 +45,7 @@ impl Authority {
             let at_hub = if self.is_shared() { format!(" at {}", self.settings.hub_name) } else { String::new() };
             let who = format!("{}{at_hub}", asker.as_str());
             let noted = self.store.note(AuditEntry { at, who, verb: verb.to_owned(), subject, outcome });
+            self.count_act();
             return match (did, noted) {
                 (did, Ok(())) => did,
                 // What became of the act itself comes first.

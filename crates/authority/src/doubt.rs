@@ -4,7 +4,7 @@
 
 use crate::admin::Response;
 use crate::settings::Kind;
-use crate::store::{Alarm, Journal as _, Published, SqlStore, Store};
+use crate::store::{Alarm, Journal as _, Published, SqlStore, Store, StoreError};
 use crate::{Authority, Error};
 use medlock_trust::Time;
 use std::sync::atomic::Ordering;
@@ -25,6 +25,29 @@ pub(crate) fn begin(store: &SqlStore, now: Time) -> Result<(), Error> {
     Ok(())
 }
 
+/// The same of a store that went back under its hubs. Returns how often it was in doubt, or in doubt no more.
+///
+/// # Errors
+/// [`Error::Store`].
+pub(crate) fn begin_again(own: &Authority) -> Result<u64, Error> {
+    let text = "the store does not know what this hub has seen there: a backup was brought back under it, or a server took over that has \
+                not got everything. Bring the newer store back. If that is gone, enter again what was sold, released, passed on and \
+                revoked since, and say so: `medlock authority confirm-restore`. Before that this maker gives no vouchers and signs no \
+                revocation lists";
+    match set(&*own.store, IN_DOUBT, own.clock.now()) {
+        // Another hub has noticed it as well.
+        Err(Error::Store(StoreError::Taken { .. })) => {}
+        other => other?,
+    }
+    own.alarm_about("maker-restored", None, own.settings.hub_name.to_string(), text.to_owned())?;
+    version(&*own.store)
+}
+
+/// How often a maker was in doubt, or in doubt no more.
+pub(crate) fn version(store: &dyn Store) -> Result<u64, Error> {
+    Ok(store.published(DOUBT)?.map_or(0, |held| held.version))
+}
+
 /// Whether this is a store of a maker.
 pub(crate) fn is_of_maker(store: &SqlStore) -> Result<bool, Error> {
     Ok(store.setting("kind")?.as_deref() == Some(Kind::Maker.name()))
@@ -41,6 +64,7 @@ impl Authority {
         if self.settings.kind != Kind::Maker {
             return Ok(false);
         }
+        self.look_back()?;
         // A store that went back under it does not know either; when the newer one is there again, it does.
         let went_back = self.locks.log_told.load(Ordering::Relaxed);
         Ok(went_back || self.store.published(DOUBT)?.is_some_and(|held| held.bytes == [IN_DOUBT]))

@@ -65,7 +65,10 @@ impl Authority {
         // Whether there is room again; who asks how the hub is hears that there is none.
         let _ = self.keep_reserve();
         let shared: &[Step] = if self.store.is_shared() {
-            self.each(&[("whether the log goes on", Self::tell_of_other_log)])?;
+            self.each(&[
+                ("whether the log goes on", Self::tell_of_other_log),
+                ("whether the store goes on", Self::count_on),
+            ])?;
             if let Err(error) = self.present.check() {
                 return self.tell_of_namesake(&error);
             }
