@@ -156,6 +156,35 @@ impl Authority {
         Ok(())
     }
 
+    /// Stores and gives out what was brought to this hub itself, at the door that is open to whoever carries something: its knowledge
+    /// has believed it, and nobody else has heard of it. The next list is taken as a successor of that one.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Authority::tick`] tries again.
+    pub(crate) fn publish_what_was_brought(&self) -> Result<(), Error> {
+        for kind in [ObjectKind::TrustList, ObjectKind::Suspensions] {
+            let is_told = || self.knowledge().version(kind) <= self.news.current(kind).map(|told| told.version);
+            if is_told() {
+                continue;
+            }
+            // Who imports one just now gives it out himself.
+            let _one_at_a_time = self.publishing_lock();
+            let list = self.store.published(ObjectKind::TrustList.name())?.map(|list| list.bytes);
+            match self.heard_beyond(kind)? {
+                // A first one is imported with the alliance's members, by a person.
+                _ if is_told() || list.is_none() => {}
+                Some(heard) => {
+                    if let (ObjectKind::TrustList, Some(list)) = (kind, &list) {
+                        self.watch_what_it_follows(Some(list), &heard.bytes)?;
+                    }
+                    self.publish(kind, heard)?;
+                }
+                None => self.hear_of(kind)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Takes an emergency suspension of the alliance's members over, and gives it out.
     ///
     /// # Errors
