@@ -183,6 +183,29 @@ fn a_name_that_deceives_who_reads_it_is_refused() {
     assert!(shown.contains(r"\u{1b}[8m.") && !shown.contains('\u{1b}'), "{shown}");
 }
 
+/// Shows REQ-LIST-65: a file in which somebody signs for others, wrongly, spoils nothing; where too few have signed, it is named.
+#[test]
+fn a_file_with_a_wrong_signature_of_another_spoils_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.first();
+    // Carla's file brings a signature in Anna's name: Anna's, of which a byte is another.
+    all.done("assemble 1.proposal 1.anna 1.carla --out both --json");
+    let (both, anna) =
+        (std::fs::read(all.file("both")).expect("a list"), std::fs::read(all.file("1.anna")).expect("a list"));
+    let signature = &anna[anna.len() - 64..];
+    let at = both.windows(64).position(|part| part == signature).expect("Anna's signature");
+    let mut spoilt = both.clone();
+    spoilt[at] ^= 1;
+    std::fs::write(all.file("spoilt"), spoilt).expect("written");
+    for order in ["1.anna spoilt", "spoilt 1.anna"] {
+        all.done(&format!("assemble 1.proposal {order} --out again --json"));
+        assert_eq!(std::fs::read(all.file("again")).expect("a list"), both, "{order}");
+    }
+    let refused = all.refused("assemble 1.proposal spoilt --out again");
+    assert!(refused.contains("file 1 has a wrong signature of") && refused.contains("1 of the"), "{refused}");
+}
+
 /// Shows REQ-LIST-14.
 #[test]
 fn a_rotation_a_fork_an_emergency_and_a_recovery() {
