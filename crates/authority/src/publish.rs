@@ -1,6 +1,7 @@
 //! What the authority publishes: made, stored, believed by its own hub, and then announced.
 
 mod status;
+mod steps;
 
 use crate::ahead::issued_behind;
 use crate::objects::{Kind as ObjectKind, Object};
@@ -116,8 +117,9 @@ impl Authority {
         self.watch_for_a_fork(held, bytes)?;
         let version = trust_list::verify_alliance(bytes, held, members, threshold, self.clock.interval())?;
         self.watch_what_it_follows(held, bytes)?;
-        if held.is_none() {
-            self.pin_alliance(members, threshold)?;
+        match held {
+            Some(held) => self.keep_step(held, bytes)?,
+            None => self.pin_alliance(members, threshold)?,
         }
         self.publish(kind, Published { version, at: self.clock.now(), bytes: bytes.to_vec() })?;
         if held.is_none() {
@@ -176,6 +178,7 @@ impl Authority {
                 Some(heard) => {
                     if let (ObjectKind::TrustList, Some(list)) = (kind, &list) {
                         self.watch_what_it_follows(Some(list), &heard.bytes)?;
+                        self.keep_step(list, &heard.bytes)?;
                     }
                     self.publish(kind, heard)?;
                 }

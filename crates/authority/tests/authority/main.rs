@@ -16,6 +16,7 @@ mod hubs;
 mod keys;
 mod limits;
 mod log;
+mod members;
 mod peers;
 mod provision;
 mod refusals;
