@@ -4,7 +4,7 @@
 
 use crate::admin::Response;
 use crate::settings::Kind;
-use crate::store::{Alarm, Journal as _, Published, SqlStore, Store};
+use crate::store::{Alarm, Journal as _, Published, SqlStore, Store, StoreError};
 use crate::{Authority, Error};
 use medlock_trust::Time;
 
@@ -24,6 +24,29 @@ pub(crate) fn begin(store: &SqlStore, now: Time) -> Result<(), Error> {
     Ok(())
 }
 
+/// The same of a store that went back under its hubs. Returns how often it was in doubt, or in doubt no more.
+///
+/// # Errors
+/// [`Error::Store`].
+pub(crate) fn begin_again(own: &Authority) -> Result<u64, Error> {
+    let text = "the store does not know what this hub has seen there: a backup was brought back under it, or a server took over that has \
+                not got everything. Bring the newer store back. If that is gone, enter again what was sold, released, passed on and \
+                revoked since, and say so: `medlock authority confirm-restore`. Before that this maker gives no vouchers and signs no \
+                revocation lists";
+    match set(&*own.store, IN_DOUBT, own.clock.now()) {
+        // Another hub has noticed it as well.
+        Err(Error::Store(StoreError::Taken { .. })) => {}
+        other => other?,
+    }
+    own.alarm_about("maker-restored", None, own.settings.hub_name.to_string(), text.to_owned())?;
+    version(&*own.store)
+}
+
+/// How often a maker was in doubt, or in doubt no more.
+pub(crate) fn version(store: &dyn Store) -> Result<u64, Error> {
+    Ok(store.published(DOUBT)?.map_or(0, |held| held.version))
+}
+
 /// Whether this is a store of a maker.
 pub(crate) fn is_of_maker(store: &SqlStore) -> Result<bool, Error> {
     Ok(store.setting("kind")?.as_deref() == Some(Kind::Maker.name()))
@@ -41,6 +64,7 @@ impl Authority {
     /// # Errors
     /// [`Error::Store`].
     pub(crate) fn is_in_doubt(&self) -> Result<bool, Error> {
+        self.look_back()?;
         Ok(self.store_went_back()?.is_some() || self.was_brought_back()?)
     }
 
@@ -59,6 +83,7 @@ impl Authority {
     /// # Errors
     /// [`Error::Conflict`] with what a person has to do.
     pub(crate) fn not_in_doubt(&self, what: &str) -> Result<(), Error> {
+        self.look_back()?;
         self.store_went_back()?.map_or(Ok(()), |why| Err(Error::Conflict(why)))?;
         if !self.was_brought_back()? {
             return Ok(());
