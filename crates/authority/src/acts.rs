@@ -373,7 +373,16 @@ impl Authority {
         self.store.void_claims_of(device)?;
         self.change(changes.collect())?;
         tracing::warn!(device = name, reason = reason.name(), why, "revoked");
-        done(format!("{name} is revoked ({})", reason.name()))
+        let suspended =
+            self.store.standing(Subject::Device(device))?.is_some_and(|held| held.state == StandingState::Suspended);
+        let besides = if suspended {
+            format!(
+                "; it is suspended besides: `medlock device restore {name}` lifts that alone, and no key that is revoked counts again"
+            )
+        } else {
+            String::new()
+        };
+        done(format!("{name} is revoked ({}){besides}", reason.name()))
     }
 
     fn standing_change(&self, name: DeviceName, state: Option<StandingState>, reason: &str) -> StandingChange {
@@ -531,10 +540,10 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
     })
 }
 
-/// The keys as people list them. A key is made when its certificate begins, less what that is dated back: behind a restore the store
-/// knows of some only since then.
+/// The keys as people list them. A key that issues is taken up when the one before it ends: one that an offline root has certified, when its
+/// answer is accepted. A root certifies from when it is made until the next one is.
 fn key_views(keys: &KeyList, backdate_seconds: i64) -> Vec<KeyView> {
-    let made = |certificate: &AuthorityCertificate| certificate.begins().map(|at| at.plus_seconds(backdate_seconds));
+    let made = |certificate: &AuthorityCertificate| certificate.made(backdate_seconds);
     let view = |certificate: &AuthorityCertificate, state: KeyState, [since, until]: [Option<Time>; 2]| KeyView {
         label: certificate.label.to_string(),
         state: state.name().to_owned(),
@@ -544,18 +553,15 @@ fn key_views(keys: &KeyList, backdate_seconds: i64) -> Vec<KeyView> {
         algorithm: certificate.algorithm.to_string(),
         pem: encode::pem("CERTIFICATE", &certificate.der),
     };
-    // No key issues on when the next one is there.
-    let ended = |until: Option<Time>, next: Option<&AuthorityCertificate>| {
-        until.map(|until| next.and_then(made).map_or(until, |next| next.min(until)))
-    };
-    let issuing = keys.iter().zip(keys.iter().skip(1).map(Some).chain([None]));
-    let issuing = issuing.map(|(key, next)| {
-        let until = ended(key.until, next.map(|next| &*next.certificate));
-        view(&key.certificate, key.state, [made(&key.certificate), until])
+    let befores = std::iter::once(None).chain(keys.iter().map(Some));
+    let issuing = keys.iter().zip(befores).map(|(key, before)| {
+        let since = before.and_then(|before| before.until).or_else(|| made(&key.certificate));
+        view(&key.certificate, key.state, [since, key.until])
     });
-    let roots = keys.roots().iter().zip(keys.roots().iter().skip(1).map(Some).chain([None]));
-    let roots = roots.map(|(root, next)| {
-        let until = ended(root.until, next.map(|next| &*next.certificate));
+    let nexts = keys.roots().iter().skip(1).map(Some).chain([None]);
+    let roots = keys.roots().iter().zip(nexts).map(|(root, next)| {
+        let until =
+            root.until.map(|until| next.and_then(|next| made(&next.certificate)).map_or(until, |next| next.min(until)));
         view(&root.certificate, root.state, [made(&root.certificate), until])
     });
     issuing.chain(roots).collect()

@@ -34,7 +34,8 @@ impl Authority {
         Ok(here)
     }
 
-    /// Refuses where the key that issues is not at hand, another hub has this one's name, or the clock is not the database server's, before anything is recorded.
+    /// Refuses where the key that issues is not at hand, another hub has this one's name, or the clock is not the database server's while
+    /// another hub's is, before anything is recorded.
     pub(crate) fn ask_for_issuing_key(&self) -> Result<(), Error> {
         self.present.check()?;
         self.clocks_agree()?;

@@ -78,6 +78,8 @@ pub(crate) struct Locks {
     pub(crate) set: Mutex<crate::compact::Made>,
     devices: Vec<Mutex<()>>,
     keys: Vec<Mutex<()>>,
+    /// What a start makes is not made, because the clocks differed.
+    pub(crate) objects_behind: AtomicBool,
     /// The routing table is to be published and is not.
     routes_behind: AtomicBool,
     /// Objects are to be signed by the key that issues and are not.
@@ -90,8 +92,8 @@ pub(crate) struct Locks {
     pub(crate) root_crl_told: AtomicBool,
     /// The number of the root's revocation list in the hub's folder.
     pub(crate) root_crl_kept: AtomicU64,
-    /// People were told that the log goes on under another name.
-    pub(crate) log_told: AtomicBool,
+    /// People were told that the log goes on under another name, or went back.
+    log_told: AtomicBool,
     /// How far this hub has counted in the store, once it has looked.
     pub(crate) counted: Mutex<Option<crate::counted::Counted>>,
     /// People were told that another hub has this one's name.
@@ -145,10 +147,11 @@ impl Authority {
         }
         let open = || Self::open_with(config, clock.clone(), signer.clone(), Arc::new(open_store(config)?));
         let opened = match open() {
-            // Also where the disk is full it is there for whoever reports a theft. A server has no use for room here.
+            // Also where the disk is full it is there for whoever reports a theft. A server has no use for room here, nor a file that
+            // this program cannot use.
             Err(Error::Store(error))
                 if config.store.is_none()
-                    && !matches!(error, StoreError::Damaged { .. })
+                    && !matches!(error, StoreError::Damaged { .. } | StoreError::Newer { .. })
                     && reserve::let_go(&config.dir) =>
             {
                 tracing::error!(%error, "the room on the disk that is kept for the worst day is used to start: make more room");
@@ -208,7 +211,9 @@ impl Authority {
         let hub = IdentityStore::open(&settings.dir.join("hub")).map_err(node)?;
         let stripes = || (0..STRIPES).map(|_| Mutex::default()).collect();
         let clock_ahead = AtomicI64::new(clock_ahead);
-        let locks = Locks { devices: stripes(), keys: stripes(), clock_ahead, ..Locks::default() };
+        // A change of keys may have been cut off, also one that this start does not go on with because of its clock.
+        let keys_behind = AtomicBool::new(true);
+        let locks = Locks { devices: stripes(), keys: stripes(), keys_behind, clock_ahead, ..Locks::default() };
         let known_keys = KnownKeys::open(&settings.dir)?;
         let authority = Self {
             settings,
@@ -234,7 +239,6 @@ impl Authority {
         authority.take_back_heard()?;
         authority.compare_clocks()?;
         authority.tell_of_clocks()?;
-        let stands_still = authority.clocks_agree();
         if authority.settings.kind == Kind::Site {
             // Before anything is made of keys that stand otherwise by now, and of what they told.
             authority.go_on_with_answer();
@@ -243,14 +247,13 @@ impl Authority {
         } else {
             authority.go_on_with_answer();
         }
-        // A hub that stands still shows what it has.
-        if authority.has_hub() && (stands_still.is_ok() || authority.hub.current().is_none()) {
+        if authority.has_hub() {
             authority.ensure_hub(config)?;
         }
         if let Err(error) = authority.tell_of_strange_hubs() {
             tracing::warn!(%error, "whether every hub of the register is one could not be looked at");
         }
-        // A change of keys may have been cut off; what is not signed anew now is by the next tick.
+        // What is not signed anew now is by the next tick.
         if let Err(error) = authority.clocks_agree().and_then(|()| authority.follow_keys()) {
             tracing::warn!(%error, "the objects of a former key could not be signed anew; it is tried again");
         }
@@ -311,9 +314,11 @@ impl Authority {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// From now on these are the keys. What they are to sign anew is signed by the next tick, whatever fails before.
     pub(crate) fn set_keys(&self, keys: KeyList) {
         self.locks.forget_reminders();
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        self.set_keys_behind(true);
     }
 
     /// What a client needs to build chains: the certificates of the keys that sign, the one that issues first; the anchor's;
@@ -540,33 +545,36 @@ impl Authority {
         self.settings.kind == Kind::Site || self.rules().masa.is_some()
     }
 
-    /// The hub is a device like the others: its names come from the register, which has them from the configuration.
+    /// The hub is a device like the others: its names come from the register, which has them from the configuration. One that stands
+    /// still because of its clock shows what it has; what changed is in its credential when the clocks agree.
     fn ensure_hub(&self, config: &AuthorityConfig) -> Result<(), Error> {
         let wanted = entry_of_hub(self.settings.hub_name, config.hub_dns.clone(), config.hub_ips.clone())?;
-        let changed = match self.store.device(wanted.name)? {
-            None => {
-                self.store.add_device(wanted, self.clock.now())?;
-                true
-            }
-            Some(held) if held != wanted => {
-                self.store.replace_device(wanted)?;
-                true
-            }
-            Some(_) => false,
-        };
-        if changed || self.hub.current().is_none() { self.issue_hub() } else { self.renew_hub() }
+        match self.store.device(wanted.name)? {
+            None => self.store.add_device(wanted, self.clock.now())?,
+            Some(held) if held != wanted => self.store.replace_device(held, wanted)?,
+            Some(_) => {}
+        }
+        if self.hub.current().is_none() || self.clocks_agree().is_ok() { self.renew_hub() } else { Ok(()) }
     }
 
     /// Renews the hub's credential when two thirds of its life are over, when it is by a former key (one that was asked for
-    /// before the keys changed may have come after), when it begins in the future, because the clock was ahead, or when the
-    /// store does not know it, because it was brought back from before: no log that is served has such a one.
+    /// before the keys changed may have come after), when it begins in the future, because the clock was ahead, when it has other
+    /// addresses than the register, or when the store does not know it, because it was brought back from before: no log that is served
+    /// has such a one.
     fn renew_hub(&self) -> Result<(), Error> {
         let Some(current) = self.hub.current() else { return self.issue_hub() };
         let (from, until) = current.validity();
         let due = from.plus_seconds(until.seconds_since(from) / 3 * 2);
         let now = self.clock.now();
         let unknown = || Ok::<_, Error>(self.store.issued(current.credential())?.is_none());
-        if now >= due || from > now || self.hub_is_behind() || unknown()? { self.issue_hub() } else { Ok(()) }
+        let moved = || {
+            let own = Certificate::read(current.own()).map_err(|error| Error::Lint(error.to_string()))?;
+            let names: Vec<_> = own.extensions().subject_alt_names().collect();
+            let entry = self.store.device(self.settings.hub_name)?;
+            Ok::<_, Error>(entry.is_some_and(|entry| !issue::has_addresses(&names, &entry.dns, &entry.ips)))
+        };
+        let is_due = now >= due || from > now || self.hub_is_behind() || moved()? || unknown()?;
+        if is_due { self.issue_hub() } else { Ok(()) }
     }
 
     pub(crate) fn issue_hub(&self) -> Result<(), Error> {

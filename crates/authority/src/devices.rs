@@ -330,7 +330,16 @@ impl Feed {
     /// Waits until the status list says all that is recorded, as it is signed a moment later: else who was revoked right behind another
     /// change would never hear it. Not for ever, where it cannot be signed.
     async fn until_status_is_told(&mut self) {
-        let told = async { while self.authority.has_untold_status() && self.changes.changed().await.is_ok() {} };
+        let told = async {
+            loop {
+                let authority = self.authority.clone();
+                // The store is asked, and blocks: what another hub has recorded counts too.
+                let untold = tokio::task::spawn_blocking(move || authority.has_untold_status()).await;
+                if !untold.unwrap_or(false) || self.changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
         let _ = tokio::time::timeout(KEEP_ALIVE, told).await;
     }
 

@@ -100,7 +100,8 @@ pub(crate) fn open_store(config: &AuthorityConfig) -> Result<SqlStore, Error> {
 pub(crate) fn empty(server: &ServerConfig) -> String {
     format!(
         "its store on the server is empty: {}, schema {}. If that is another database than the one it had, correct the \
-         configuration; if it is the one, bring the newest dump back there with pg_restore, then `medlock authority restore BACKUP`",
+         configuration; if it is the one, bring the newest dump back there (`pg_restore --clean --if-exists --dbname=URL FILE`: this hub has \
+         made empty tables), then `medlock authority restore BACKUP`",
         server.url, server.schema
     )
 }

@@ -7,7 +7,6 @@ use crate::settings::Kind;
 use crate::store::{Alarm, Journal as _, Published, SqlStore, Store, StoreError};
 use crate::{Authority, Error};
 use medlock_trust::Time;
-use std::sync::atomic::Ordering;
 
 /// Whether the maker is in doubt: one byte, [`IN_DOUBT`] or another.
 const DOUBT: &str = "restored-maker";
@@ -60,14 +59,25 @@ fn set(store: &dyn Store, doubt: u8, at: Time) -> Result<(), Error> {
 }
 
 impl Authority {
+    /// Whether it is a maker that does not know what was sold and revoked since.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
     pub(crate) fn is_in_doubt(&self) -> Result<bool, Error> {
+        Ok(self.store_went_back()?.is_some() || self.was_brought_back()?)
+    }
+
+    /// Why the store went back under a maker, if it did: when the newer one is there again, that knows all.
+    fn store_went_back(&self) -> Result<Option<String>, Error> {
+        if self.settings.kind == Kind::Maker && self.store.is_shared() { self.log().left_behind() } else { Ok(None) }
+    }
+
+    fn was_brought_back(&self) -> Result<bool, Error> {
         if self.settings.kind != Kind::Maker {
             return Ok(false);
         }
         self.look_back()?;
-        // A store that went back under it does not know either; when the newer one is there again, it does.
-        let went_back = self.locks.log_told.load(Ordering::Relaxed);
-        Ok(went_back || self.store.published(DOUBT)?.is_some_and(|held| held.bytes == [IN_DOUBT]))
+        Ok(self.store.published(DOUBT)?.is_some_and(|held| held.bytes == [IN_DOUBT]))
     }
 
     /// Refuses `what` while the maker is in doubt.
@@ -75,13 +85,9 @@ impl Authority {
     /// # Errors
     /// [`Error::Conflict`] with what a person has to do.
     pub(crate) fn not_in_doubt(&self, what: &str) -> Result<(), Error> {
-        if !self.is_in_doubt()? {
+        self.store_went_back()?.map_or(Ok(()), |why| Err(Error::Conflict(why)))?;
+        if !self.was_brought_back()? {
             return Ok(());
-        }
-        if self.locks.log_told.load(Ordering::Relaxed)
-            && let Some(why) = self.log().left_behind()?
-        {
-            return Err(Error::Conflict(why));
         }
         Err(Error::Conflict(format!(
             "{} was brought back from a backup, and {what}: enter again what was sold, released, passed on and revoked since, then \
@@ -92,7 +98,8 @@ impl Authority {
 
     /// A person has entered all that the store did not know.
     pub(crate) fn confirm_restore(&self) -> Result<Response, Error> {
-        if !self.is_in_doubt()? {
+        self.store_went_back()?.map_or(Ok(()), |why| Err(Error::Conflict(why)))?;
+        if !self.was_brought_back()? {
             return Err(Error::Conflict("there is nothing to confirm".to_owned()));
         }
         set(&*self.store, 0, self.clock.now())?;

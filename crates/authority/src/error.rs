@@ -32,7 +32,7 @@ pub enum Error {
     /// The act does not fit the state of things.
     #[error("{0}")]
     Conflict(String),
-    /// What an authority has kept is not where it should be: nothing is begun in its place.
+    /// What an authority has kept is not where it should be, or is from before: nothing is begun in its place.
     #[error("{0}")]
     NotHere(String),
     /// A file could not be read or written.

@@ -140,7 +140,8 @@ impl Authority {
         }
     }
 
-    /// Whether the database writes and has room for a theft, its server's clock is this hub's too, the signer is there with the issuing key, and a credential can be prepared.
+    /// Whether the database writes and has room for a theft, its server's clock is this hub's too, or no other hub's, the signer is there
+    /// with the issuing key, and a credential can be prepared.
     ///
     /// # Errors
     /// What is not well.

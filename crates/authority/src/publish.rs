@@ -18,6 +18,7 @@ use medlock_trust::cose::{ContentType, Place, Sign1};
 use medlock_trust::list::List;
 use medlock_trust::policy::{Draft, Policy};
 use medlock_trust::{KeyId, Time};
+use std::sync::atomic::Ordering;
 
 /// The setting that keeps whose trust list is believed: the threshold, and the members' keys.
 const ALLIANCE: &str = "alliance";
@@ -262,10 +263,6 @@ impl Authority {
         }
         let versions = self.store.versions()?;
         let changed = self.keys().is_behind(&versions) && self.read_keys()?;
-        if changed {
-            // Whatever fails behind this is done by the next tick.
-            self.set_keys_behind(true);
-        }
         self.hear_of_root_crl(&versions)?;
         if self.settings.kind == crate::settings::Kind::Maker {
             return if changed { self.follow_keys() } else { Ok(()) };
@@ -302,12 +299,32 @@ impl Authority {
     }
 
     pub(crate) fn tell(&self, kind: ObjectKind, version: u64, bytes: Vec<u8>) -> Result<(), Error> {
+        if kind == ObjectKind::SiteList {
+            self.catch_up(version);
+        }
         self.knowledge().accept(kind, &bytes).map_err(|error| Error::Object {
             what: kind.name(),
             why: format!("the store has one that this hub does not believe: {error}"),
         })?;
         self.news.announce(kind, Object { version, bytes: bytes.into() });
         Ok(())
+    }
+
+    /// Believes the site lists at which one root took the place of another, up to this version: a hub whose folder is new knows the
+    /// first root alone, and one that was off may know none of those that sign today.
+    fn catch_up(&self, version: u64) {
+        let mut known = self.knowledge().version(ObjectKind::SiteList).unwrap_or(0);
+        while let Some(list) = self.missed_site_list(known) {
+            let Some(next) = List::danger_open(&list).ok().map(|list| list.heading().version) else { return };
+            if next >= version {
+                return;
+            }
+            if let Err(error) = self.knowledge().accept(ObjectKind::SiteList, &list) {
+                // A later one may name a root that is known.
+                tracing::info!(%error, version = next, "a site list between is not taken");
+            }
+            known = next;
+        }
     }
 
     /// Makes what is not there yet, unless this hub stands still because of its clock, and gives out what is.
@@ -341,6 +358,8 @@ impl Authority {
             }
         }
         if stands_still {
+            // The tick calls this again when the clocks agree.
+            self.locks.objects_behind.store(true, Ordering::Relaxed);
             return Ok(());
         }
         if self.store.published(ObjectKind::Policy.name())?.is_none() {
@@ -357,6 +376,7 @@ impl Authority {
         if let Err(error) = routes {
             self.not_published("routing table", &error);
         }
+        self.locks.objects_behind.store(false, Ordering::Relaxed);
         Ok(())
     }
 
@@ -426,7 +446,8 @@ impl Authority {
         let policy = policy.and_then(|_| Policy::danger_open(&held.bytes).map_err(|error| error.to_string()));
         let policy = policy.map_err(|why| Error::Object { what: "policy", why })?;
         let mut draft = *policy.draft();
-        draft.version = held.version.max(self.heard_policy()).saturating_add(1);
+        // Also later than whatever a store told that was lost since.
+        draft.version = self.behind(held.version.max(self.heard_policy())).unix().unsigned_abs();
         self.publish_policy(draft)
     }
 

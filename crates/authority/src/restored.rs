@@ -261,7 +261,8 @@ impl Authority {
         if back.is_empty() && before.current().is_none_or(|current| withdrawn(current)) {
             back.push(self.replace_withdrawn(&before)?);
         }
-        let after = before.as_heard(list.as_ref(), |key| stolen.has(key), back, now);
+        let dated = (now, self.rules().profile.backdate_seconds());
+        let after = before.as_heard(list.as_ref(), |key| stolen.has(key), back, dated);
         let mut text = told(&before, &after, &lost, heard.as_ref().map(|heard| heard.version));
         for key in stolen.keys.iter().filter(|key| !before.has(**key)) {
             text.push_str(&format!("; the key {key}, which the store never knew, is in wrong hands and stays so"));

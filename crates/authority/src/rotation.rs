@@ -383,12 +383,13 @@ impl Authority {
         let what = match self.settings.kind {
             Kind::Site => {
                 "make a new site (`medlock up` with another `dir`, another database, and another token where the keys are in \
-                 one), and enrol its devices there with codes or vouchers; tell everybody who has pinned this root, and have the members of the alliances that name it call \
-                 it compromised in their lists (`medlock trust-list draft`, then `state = \"compromised\"`)"
+                 one), and enrol its devices there with codes or vouchers; tell everybody who has pinned this root, and have the \
+                 members of the alliances that name it call it compromised in their lists (`medlock trust-list draft`, then `state = \"compromised\"`)"
             }
             Kind::Maker => {
                 "have the members of every alliance that lists this maker call it compromised, with a cut-off at the size \
-                 that the log had before the theft (docs/trust-lists.md); then make a new maker's authority in a new folder, with a token of its own where the keys are in one"
+                 that the log had before the theft (docs/trust-lists.md); then make a new maker's authority in a new \
+                 folder, with a token of its own where the keys are in one"
             }
         };
         format!(
@@ -465,8 +466,6 @@ impl Authority {
         after.publish(&*self.store, now, Some(before.version))?;
         tracing::warn!(%change, version = after.version, "the authority's keys were changed");
         self.set_keys(after);
-        // Whatever fails behind this is done by the next tick.
-        self.set_keys_behind(true);
         if let KeyChange::Compromised(label) = change {
             let text = match self.settings.kind {
                 Kind::Site => format!(

@@ -194,7 +194,7 @@ impl Authority {
             self.keep_unnamed(&kept)?;
         }
         // What other keys of the site have told on counts still, and people are told how it stands behind that.
-        if let Err(error) = self.take_back_told(&undone.iter().map(told_as).collect::<Vec<_>>()) {
+        if let Err(error) = self.take_back_told(&undone.iter().map(crate::status::told).collect::<Vec<_>>()) {
             tracing::error!(%error, "what other keys have told of them could not be written into the store");
         }
         let text = format!(
@@ -344,15 +344,6 @@ fn named(subject: &Subject) -> String {
         Subject::Device(name) => name.to_string(),
         Subject::Credential(id) => format!("credential {}", HEXLOWER.encode(id.as_bytes())),
         Subject::Issuer(key) => format!("key {key}"),
-    }
-}
-
-/// As status lists name it.
-fn told_as(subject: &Subject) -> Told {
-    match subject {
-        Subject::Device(name) => Told::Device(DeviceId::of(name, &AwsLc)),
-        Subject::Credential(id) => Told::Credential(*id),
-        Subject::Issuer(key) => Told::Issuer(*key),
     }
 }
 

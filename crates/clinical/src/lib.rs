@@ -99,6 +99,8 @@ pub struct Clinical {
     gate: Gate,
     audit: audit::Queue,
     places: rest::Places,
+    /// The same of who sees one patient alone.
+    own_places: rest::Places,
     /// Who reads files of exports.
     exports: Turns,
     sockets: subscription::Sockets,
@@ -146,6 +148,7 @@ impl Clinical {
             gate,
             audit,
             places: rest::Places::default(),
+            own_places: rest::Places::default(),
             exports: Turns::new(rest::READS.0, rest::READS.1),
             sockets: subscription::Sockets::new(),
             key_sets,
@@ -298,6 +301,10 @@ impl Clinical {
 
     pub(crate) const fn sockets(&self) -> &subscription::Sockets {
         &self.sockets
+    }
+
+    pub(crate) const fn own_places(&self) -> &rest::Places {
+        &self.own_places
     }
 
     pub(crate) const fn places(&self) -> &rest::Places {

@@ -3,11 +3,11 @@
 
 pub(crate) mod expected;
 
-use crate::Failure;
 use crate::admin::SOCKET;
 use crate::config::{AuthoritySection, Config};
 use crate::doors::{self, Door, House};
 use crate::folder::{self, Keys};
+use crate::{Failure, output};
 use axum::Router;
 use axum::extract::{Path as Segments, Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -15,12 +15,12 @@ use axum::routing::any;
 use http::{StatusCode, Uri};
 use medlock_authority::settings::Kind;
 use medlock_authority::signer::SignerError;
+use medlock_authority::store::StoreError;
 use medlock_authority::{Authority, AuthorityConfig, Error, admin};
 use medlock_node::accept::PeerInfo;
 use medlock_node::clock::Clock;
 use medlock_node::stop::{self, Stopper};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,8 +115,16 @@ pub(crate) fn authority_config(
 pub(crate) struct Authorities {
     house: House,
     open: Mutex<BTreeMap<String, Arc<Served>>>,
-    /// Those that cannot be opened, each with the reason.
-    off: Mutex<BTreeMap<String, String>>,
+    /// Those that cannot be opened.
+    off: Mutex<BTreeMap<String, Off>>,
+}
+
+/// Why one is off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Off {
+    why: String,
+    /// Whether what it needs may come back by itself. Else somebody puts something in its place, and says when that is whole.
+    is_away: bool,
 }
 
 /// One that is open.
@@ -169,92 +177,143 @@ impl Authorities {
     }
 
     /// Opens those that the configuration names or that were made by command, and are not open yet; those that are open go
-    /// on with what has changed. Returns the names of both. One whose folder or keys are not here is off: `site` and the others
-    /// go on, and its people are told.
+    /// on with what has changed. Returns the names of both. One that was there and cannot be opened, for whatever reason, is off:
+    /// `site` and the others go on, and its people are told.
     ///
     /// # Errors
-    /// When one cannot be opened or changed otherwise; those before it are as the configuration says.
+    /// When a new one is configured wrongly, or one that is open cannot go on with what has changed; all others are as the
+    /// configuration says.
     pub(crate) async fn open(
         &self,
         config: &Config,
         clock: &Clock,
         site: &Arc<Authority>,
     ) -> Result<Vec<String>, Failure> {
-        let mut wanted = config.authorities.clone();
-        for name in made(&config.hub.dir)? {
-            let dir = folder(&config.hub.dir, &name)?;
-            if let Entry::Vacant(vacant) = wanted.entry(name) {
-                vacant.insert(folder::section_in_force(&dir)?);
-            }
-        }
-        // Its section is not known, nor asked for: its folder had it.
-        let mut missing = expected::names_if_any(&config.hub.dir);
-        missing.retain(|name| !wanted.contains_key(name) && !self.held().contains_key(name));
-        lock(&self.off).retain(|name, _| wanted.contains_key(name) || missing.contains(name));
-        let mut changed = Vec::new();
-        for name in missing {
-            if let Some(why) = expected::missing(&config.hub.dir, &name)?
-                && self.leave_off(&name, why, site).await?
-            {
-                changed.push(name);
-            }
-        }
-        for (name, section) in wanted {
-            let failed = |error: Failure| format!("authority {name}: {error}");
+        let made = made(&config.hub.dir).unwrap_or_else(|error| {
+            tracing::error!(%error, "which authorities were made by command cannot be read");
+            Vec::new()
+        });
+        let mut names: BTreeSet<String> = config.authorities.keys().cloned().chain(made).collect();
+        names.extend(expected::names_if_any(&config.hub.dir));
+        lock(&self.off).retain(|name, _| names.contains(name));
+        let (mut changed, mut failed) = (Vec::new(), Vec::new());
+        for name in names {
             let open = self.held().get(&name).cloned();
-            let is_new = match open {
-                Some(served) => {
-                    let changed = served.reconfigure(config, &name, &section, &self.house).await.map_err(failed)?;
-                    let named = config.authorities.contains_key(&name);
-                    let removed = served.named.swap(named, Ordering::Relaxed) && !named;
-                    if removed {
-                        tracing::warn!(
-                            authority = name,
-                            "its section is no longer in the configuration, and it goes on as it was: what it has issued still has \
-                             to be answered for. To end it, stop the hub, move authorities/{name} out of the hub's folder, and `medlock authority remove \
-                             {name}`"
-                        );
-                    }
-                    changed || removed
-                }
-                None => {
-                    let served = Served::open(config, &name, &section, clock.clone(), &self.house).await;
-                    match served {
-                        Ok(served) => {
-                            lock(&self.off).remove(&name);
-                            if let Err(error) = expected::add(&config.hub.dir, [name.as_str()]) {
-                                tracing::error!(%error, authority = name, "it is served, and would not be missed if its folder were gone");
-                            }
-                            self.held().insert(name.clone(), Arc::new(served));
-                            true
-                        }
-                        Err(error) => match not_here(&error) {
-                            Some(why) => self.leave_off(&name, why, site).await?,
-                            None => return Err(failed(error).into()),
-                        },
-                    }
-                }
+            let is_new = match (section(config, &name), open) {
+                (Ok(section), Some(served)) => self.change(&served, config, &name, &section).await,
+                (Ok(section), None) => self.open_one(config, &name, &section, clock, site).await,
+                // It goes on as it was, or is told of as one that is off.
+                (Err(error), Some(_)) => Err(error),
+                (Err(error), None) => self.leave_off(config, &name, error, site).await,
             };
-            if is_new {
-                changed.push(name);
+            match is_new {
+                Ok(true) => changed.push(name),
+                Ok(false) => {}
+                Err(error) => failed.push(format!("authority {name}: {}", output::chain(&*error))),
             }
         }
-        Ok(changed)
+        if failed.is_empty() { Ok(changed) } else { Err(failed.join("; ").into()) }
+    }
+
+    /// Opens those whose database, token or signer was away, and tells of each that is served now. What is open is left as it is.
+    pub(crate) async fn open_those_away(&self, config: &Config, clock: &Clock, site: &Arc<Authority>) {
+        let away: Vec<String> =
+            lock(&self.off).iter().filter(|(_, off)| off.is_away).map(|(name, _)| name.clone()).collect();
+        for name in away {
+            let opened = match section(config, &name) {
+                Ok(section) => self.open_one(config, &name, &section, clock, site).await,
+                Err(error) => self.leave_off(config, &name, error, site).await,
+            };
+            match opened {
+                Ok(true) if self.held().contains_key(&name) => {
+                    tracing::warn!(authority = name, "it was off and is served");
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(
+                        authority = name,
+                        error = output::chain(&*error),
+                        "people cannot be told why it is off"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Goes on with one that is open. Says whether something has changed.
+    async fn change(
+        &self,
+        served: &Served,
+        config: &Config,
+        name: &str,
+        section: &AuthoritySection,
+    ) -> Result<bool, Failure> {
+        let changed = served.reconfigure(config, name, section, &self.house).await?;
+        let named = config.authorities.contains_key(name);
+        let removed = served.named.swap(named, Ordering::Relaxed) && !named;
+        if removed {
+            tracing::warn!(
+                authority = name,
+                "its section is no longer in the configuration, and it goes on as it was: what it has issued still has to be \
+                 answered for. To end it, stop the hub, move authorities/{name} out of the hub's folder, and `medlock authority \
+                 remove {name}`"
+            );
+        }
+        Ok(changed || removed)
+    }
+
+    /// Opens one, or notes why it is off. Says whether that is new.
+    async fn open_one(
+        &self,
+        config: &Config,
+        name: &str,
+        section: &AuthoritySection,
+        clock: &Clock,
+        site: &Arc<Authority>,
+    ) -> Result<bool, Failure> {
+        let served = match Served::open(config, name, section, clock.clone(), &self.house).await {
+            Ok(served) => served,
+            Err(error) => return self.leave_off(config, name, error, site).await,
+        };
+        lock(&self.off).remove(name);
+        if let Err(error) = expected::add(&config.hub.dir, [name]) {
+            tracing::error!(%error, authority = name, "it is served, and would not be missed if its folder were gone");
+        }
+        self.held().insert(name.to_owned(), Arc::new(served));
+        Ok(true)
     }
 
     /// Notes that one is off, and tells people. Says whether it was not before.
-    async fn leave_off(&self, name: &str, why: String, site: &Arc<Authority>) -> Result<bool, Failure> {
-        let (site, name) = (Arc::clone(site), name.to_owned());
-        let before = lock(&self.off).insert(name.clone(), why.clone());
-        if before.as_ref() != Some(&why) {
-            tokio::task::spawn_blocking(move || site.tell_of_one_off(&name, &why)).await??;
+    ///
+    /// # Errors
+    /// Why it cannot be opened, where there was none and it is how it is configured; or when people cannot be told.
+    async fn leave_off(
+        &self,
+        config: &Config,
+        name: &str,
+        error: Failure,
+        site: &Arc<Authority>,
+    ) -> Result<bool, Failure> {
+        let was_there = expected::names_if_any(&config.hub.dir).contains(name)
+            || folder(&config.hub.dir, name).is_ok_and(|dir| folder::was_made(&dir));
+        let has_token = section(config, name).is_ok_and(|section| section.pkcs11.is_some());
+        let Some(off) = off(&error, was_there, has_token) else { return Err(error) };
+        let before = lock(&self.off).insert(name.to_owned(), off.clone());
+        if before.as_ref() != Some(&off) {
+            let (site, name) = (Arc::clone(site), name.to_owned());
+            tokio::task::spawn_blocking(move || site.tell_of_one_off(&name, &off.why)).await??;
         }
         Ok(before.is_none())
     }
 
     /// Those that are off, by their short names, each with the reason.
     pub(crate) fn off(&self) -> BTreeMap<String, String> {
-        lock(&self.off).clone()
+        lock(&self.off).iter().map(|(name, off)| (name.clone(), off.why.clone())).collect()
+    }
+
+    /// Whether one is off that may come back by itself.
+    pub(crate) fn is_one_away(&self) -> bool {
+        lock(&self.off).values().any(|off| off.is_away)
     }
 
     /// All of them that are open, by their short names.
@@ -397,18 +456,37 @@ impl Served {
     }
 }
 
-/// Why an authority cannot be opened, unless it is how it is configured: its folder or store, its keys, their passphrase or their token
-/// are not here, or its store cannot be used. The site does not wait for it.
-fn not_here(error: &Failure) -> Option<String> {
-    match error.downcast_ref()? {
-        Error::NotHere(why) => Some(why.clone()),
-        Error::Signer(SignerError::Away(why)) => Some(why.clone()),
-        Error::Signer(other) => Some(other.to_string()),
-        error @ (Error::Store(_) | Error::Conflict(_) | Error::File { .. } | Error::Object { .. }) => {
-            Some(error.to_string())
-        }
-        _ => None,
+/// Why an authority is off. `None` where there was none, and it is how it is configured: whoever wrote that is told.
+fn off(error: &Failure, was_there: bool, has_token: bool) -> Option<Off> {
+    let known = error.downcast_ref();
+    let is_away = match known {
+        Some(Error::Store(StoreError::Away { .. }) | Error::Signer(SignerError::Away(_))) => true,
+        // So the signer's process says what its token does not do.
+        Some(Error::Signer(SignerError::KeyFile(_))) => has_token,
+        _ => false,
+    };
+    let why = match known {
+        Some(Error::Signer(SignerError::Away(why))) => why.clone(),
+        Some(Error::Signer(other)) => other.to_string(),
+        _ => output::chain(&**error),
+    };
+    let is_not_here = is_away
+        || matches!(
+            known,
+            Some(Error::NotHere(_) | Error::Signer(_) | Error::Store(_) | Error::File { .. } | Error::Object { .. })
+        );
+    (was_there || is_not_here).then_some(Off { why, is_away })
+}
+
+/// What the configuration says of one, or said when it was made by command.
+fn section(config: &Config, name: &str) -> Result<AuthoritySection, Failure> {
+    if let Some(section) = config.authorities.get(name) {
+        return Ok(section.clone());
     }
+    if let Some(why) = expected::missing(&config.hub.dir, name)? {
+        return Err(Error::NotHere(why).into());
+    }
+    folder::section_in_force(&folder(&config.hub.dir, name)?)
 }
 
 /// Where the keys of an authority beside the site are.

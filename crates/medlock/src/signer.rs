@@ -2,7 +2,7 @@
 
 use crate::{Failure, Outcome, monitoring};
 use clap::Args;
-use medlock_authority::keys::{Token, TokenConfig};
+use medlock_authority::keys::TokenConfig;
 use medlock_authority::signer::{self, Callers, InProcess};
 use sd_notify::NotifyState;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ pub(crate) fn run(args: SignerArgs) -> Result<Outcome, Failure> {
         (Some(module), Some(token), Some(pin_file), _) => {
             let beside = args.socket.parent().map(Path::to_owned).unwrap_or_default();
             let folder = args.checkpoints.unwrap_or(beside);
-            InProcess::in_token(Token::new(TokenConfig { module, token, pin_file }, &args.authority), &folder)
+            InProcess::in_token(TokenConfig { module, token, pin_file }, &args.authority, &folder)
         }
         (_, _, _, Some(keys)) => match args.passphrase_file {
             Some(file) => InProcess::open_with_passphrase(&keys, &file)?,

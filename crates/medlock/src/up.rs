@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often an authority that is off is opened again.
+/// How often an authority is opened again whose database, token or signer was away.
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// Runs a hub until asked to stop.
@@ -62,13 +62,10 @@ async fn until_stopped(args: UpArgs, mut config: Config, written: &Path) -> Resu
                 config = reloaded.unwrap_or(config);
             }
             // A database or token may come later than this hub.
-            _ = again.tick(), if !hub.authorities.off().is_empty() => {
-                match hub.authorities.open(&config, &clock, &hub.authority).await {
-                    Ok(changed) if changed.is_empty() => {}
-                    Ok(changed) => tracing::warn!(changed = changed.join(" "), "what was off is served"),
-                    Err(error) => tracing::error!(error = output::chain(&*error), "what is off was tried again"),
-                }
-            }
+            _ = again.tick(), if hub.authorities.is_one_away() => tokio::select! {
+                stopped = &mut stopped => break stopped?,
+                () = hub.authorities.open_those_away(&config, &clock, &hub.authority) => {}
+            },
         }
     }
     watchdog.abort();

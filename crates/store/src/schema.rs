@@ -95,11 +95,15 @@ impl Step {
     }
 }
 
-/// The statement that does more than add, if there is one: older programs would fail at what it changes, or wait for it. Of tables
-/// that are `made` by it or beside it they know nothing.
-fn more_than_adds<'t>(text: &'t str, made: &str) -> Option<&'t str> {
+/// The statement that does more than add, if there is one, or that nobody here knows: older programs would fail at what it changes, or
+/// wait for it. Of tables that are `made` by it or beside it they know nothing.
+fn more_than_adds(text: &str, made: &str) -> Option<String> {
+    // Names are written small, as in the steps themselves.
+    let made = made.to_uppercase();
     let made = |table: &str| made.contains(&format!("CREATE TABLE {table} "));
-    text.split(';').map(str::trim).find(|statement| {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n");
+    let more = |statement: &&str| {
+        let statement = statement.to_uppercase();
         let words: Vec<&str> = statement.split([' ', '\n', '(']).filter(|word| !word.is_empty()).collect();
         match words.as_slice() {
             ["CREATE", "TABLE" | "FUNCTION", ..] => false,
@@ -108,11 +112,12 @@ fn more_than_adds<'t>(text: &'t str, made: &str) -> Option<&'t str> {
             ["ALTER", "TABLE", _, "ADD", "COLUMN", column @ ..] => {
                 column.contains(&"NOT") && !column.contains(&"DEFAULT")
             }
-            ["CREATE" | "ALTER" | "DROP" | "UPDATE" | "DELETE", ..] => true,
             // The inside of a trigger or a function, and nothing at all.
-            _ => false,
+            ["SELECT" | "IF" | "RAISE" | "RETURN" | "BEGIN" | "END", ..] | [] => false,
+            [first, ..] => !first.starts_with("$$"),
         }
-    })
+    };
+    lines.split(';').map(str::trim).find(more).map(str::to_owned)
 }
 
 fn in_postgres(sqlite: &str) -> String {
@@ -155,8 +160,13 @@ mod tests {
             "UPDATE thing SET a = 1",
             "DELETE FROM thing",
             "CREATE TRIGGER stays BEFORE DELETE ON thing BEGIN SELECT RAISE(ABORT, 'it stays')",
+            "drop index thing_size",
+            "INSERT INTO thing (a) VALUES (1)",
+            "TRUNCATE thing",
+            "REPLACE INTO thing (a) VALUES (1)",
         ] {
-            assert_eq!(more_than_adds(&format!("{MADE};{more};"), MADE), Some(more));
+            assert_eq!(more_than_adds(&format!("{MADE};{more};"), MADE).as_deref(), Some(more));
+            assert_eq!(more_than_adds(&format!("-- what it is for\n{more};"), MADE).as_deref(), Some(more));
         }
         static STEPS: &[Step] =
             &[Step::Both(MADE), Step::Both("DROP INDEX made_a"), Step::Index { name: "a", on: "made (a)" }];

@@ -103,14 +103,15 @@ impl Authority {
         if device.name == self.settings.hub_name || held.roles.contains(Role::Hub) {
             return Err(Error::Conflict("the hub's entry is made from its configuration: change it there".to_owned()));
         }
-        if held != *read {
-            let name = device.name;
-            return Err(Error::Conflict(format!(
-                "the entry of {name} was changed by somebody else meanwhile: look at it (`medlock device show {name}`) and repeat the command"
-            )));
-        }
         self.check_titles(&device)?;
-        match self.store.replace_device(device) {
+        let name = device.name;
+        match self.store.replace_device(read.clone(), device) {
+            Err(StoreError::Missing { .. }) => {
+                return Err(Error::Conflict(format!(
+                    "the entry of {name} was changed by somebody else meanwhile: look at it (`medlock device show {name}`) and repeat the \
+                     command"
+                )));
+            }
             Err(StoreError::Taken { .. }) => {
                 return Err(Error::Conflict("another device has this maker's serial or AE title".to_owned()));
             }

@@ -31,7 +31,8 @@ pub struct KeyView {
     pub label: String,
     /// `current`, `former`, `retired`, `compromised`.
     pub state: String,
-    /// Since when it issues, or certifies, RFC 3339: when it took the place of the one before, or its certificate begins.
+    /// Since when it issues, or certifies, RFC 3339: when it took the place of the one before. What was first, and a root, since it was made:
+    /// since its certificate begins, less what certificates are dated back by today.
     #[serde(default)]
     pub since: Option<String>,
     /// Since when it issues, or certifies, no more, RFC 3339.
@@ -136,11 +137,7 @@ pub struct AlarmView {
     pub last: String,
     /// How often.
     pub count: u64,
-    /// `code-reused`, `code-guessed`, `credential-cloned`, `superseded-used`, `unknown-credential`, `made-for-something-else`,
-    /// `no-voucher`, `issuer-suspended`, `issuer-suspension-confirmed`, `issuer-suspension-ended`, `status-list-half-full`, `status-list-full`,
-    /// `not-published`, `log-started-anew`, `log-left-behind`, `hub-name-taken`, `clock-differs`, `settings-differ`,
-    /// `store-was-behind`, `number-too-high`, `hub-called-revoked`, `heard-too-many`, `heard-by-stolen-key`, `told-by-retired-key`,
-    /// `status-list-overfull`.
+    /// What it is about; section 5 of docs/operating.md has all of them.
     pub kind: String,
     /// Which device, if it is about one.
     pub device: Option<String>,

@@ -13,36 +13,24 @@ use std::collections::BTreeMap;
 pub(super) fn check(content: &Content<'_>) -> Result<(), Error> {
     let Content { heading, members, recovery, authorities, services } = content;
     check_thresholds(heading, members.len(), recovery.len())?;
-    let member = |kind: &'static str| move |name: &str| format!("{kind} {name:?}");
     let name_of = |key: KeyId| authorities.iter().find(|one| one.key == key).map_or("", |one| one.name);
     let sections = [
-        ("member", MAX_MEMBERS, members.iter().map(|one| (member("member")(one.name), one.key)).collect::<Vec<_>>()),
-        ("recovery", MAX_MEMBERS, recovery.iter().map(|one| (member("recovery")(one.name), one.key)).collect()),
-        (
-            "authority",
-            MAX_AUTHORITIES,
-            authorities.iter().map(|one| (member("authority")(one.name), one.key)).collect(),
-        ),
-        (
-            "service",
-            MAX_SERVICES,
-            services.iter().map(|one| (format!("service of {:?}", name_of(one.authority)), one.key)).collect(),
-        ),
+        ("member", MAX_MEMBERS, members.iter().map(|one| (one.name, one.key)).collect::<Vec<_>>()),
+        ("recovery", MAX_MEMBERS, recovery.iter().map(|one| (one.name, one.key)).collect()),
+        ("authority", MAX_AUTHORITIES, authorities.iter().map(|one| (one.name, one.key)).collect()),
+        ("service", MAX_SERVICES, services.iter().map(|one| (name_of(one.authority), one.key)).collect()),
     ];
     for (section, most, entries) in &sections {
         if entries.len() > *most {
-            return Err(Error::invalid(
-                *section,
-                format!("there are {}, and a list has {most} at most", entries.len()),
-            ));
+            let why = format!("there are {}, and a list has {most} at most", entries.len());
+            return Err(Error::invalid(*section, why));
         }
         let mut seen = BTreeMap::new();
         for (name, key) in entries {
             if let Some(other) = seen.insert(key, name) {
-                return Err(Error::invalid(
-                    name,
-                    format!("it has the key of {other}, {key}: each has a key of its own, and stands once"),
-                ));
+                let why =
+                    format!("it has the key of {section} {other:?}, {key}: each has a key of its own, and stands once");
+                return Err(Error::invalid(format!("{section} {name:?}"), why));
             }
         }
     }

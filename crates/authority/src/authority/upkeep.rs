@@ -56,8 +56,8 @@ impl Authority {
 
     /// Does what is due: a status list or routing table that was to be published and is not, a status list that has
     /// reached half of its time or is from the future, and the hub's own credential. Each step is tried, whatever became of
-    /// those before. A hub whose clock is far from the database server's does nothing of it, and people are told once. Call it
-    /// every second or so; [`Authority::keep`] does.
+    /// those before. A hub whose clock is far from the database server's, while another hub's is the server's, does nothing of it, and people
+    /// are told once. Call it every second or so; [`Authority::keep`] does.
     ///
     /// # Errors
     /// The first thing that failed; the next call tries again.
@@ -96,6 +96,7 @@ impl Authority {
             ],
             (true, Kind::Site) => &[
                 ("what the store has forgotten", Self::take_back_unforgotten),
+                ("what the start left out", Self::keep_objects),
                 ("the status list", Self::keep_status),
                 ("the routing table", Self::keep_routes),
                 ("what a clock ahead has signed", Self::sign_anew_what_is_ahead),
@@ -147,6 +148,10 @@ impl Authority {
         }
     }
 
+    fn keep_objects(&self) -> Result<(), Error> {
+        if self.locks.objects_behind.load(Ordering::Relaxed) { self.ensure_objects() } else { Ok(()) }
+    }
+
     fn keep_routes(&self) -> Result<(), Error> {
         if self.locks.routes_behind.load(Ordering::Relaxed) { self.publish_routes() } else { Ok(()) }
     }
@@ -175,14 +180,15 @@ impl Authority {
     /// [`Error::Store`].
     pub fn tell_of_one_off(&self, name: &str, why: &str) -> Result<(), Error> {
         let text = format!(
-            "the authority {name} is off, and the others go on without it: {why}. When that is mended, start the hub again, or send it \
-             SIGHUP"
+            "the authority {name} is off, and the others go on without it: {why}. A database, a token or a signer that was away is found \
+             within half a minute; when something else is mended, send the hub SIGHUP"
         );
         self.alarm_about("authority-off", None, name.to_owned(), text)
     }
 
     /// Tells people of entries with the role of a hub that no hub has made: an earlier version let people enter them, and every device
-    /// of the site would listen to whoever has such a credential.
+    /// of the site would listen to whoever has such a credential. A hub's own is known by its owner alone: one to which a person gave that
+    /// owner is passed over.
     pub(super) fn tell_of_strange_hubs(&self) -> Result<(), Error> {
         for entry in self.store.hubs()? {
             let name = entry.name;

@@ -136,7 +136,8 @@ impl Approved {
         let ended = |(approved, turn): Ordered, outcome| match (outcome, turn) {
             (Ok(()), _) => Ok(Recorded(approved)),
             (Err(StoreError::Missing { .. }), Some(_)) => Err(Error::Conflict(format!(
-                "{} was changed at the same time, maybe at another hub: ask again",
+                "{} was changed at the same time, maybe at another hub: ask again (where a hub was killed meanwhile, in a minute: then what it \
+                 has not finished is given up)",
                 approved.record.device.map(|name| name.to_string()).unwrap_or_default()
             ))),
             (Err(error), _) => Err(error.into()),
@@ -409,6 +410,18 @@ pub(crate) fn root_crl_address<'a>(certificate: &Certificate<'a>) -> Option<&'a 
     })
 }
 
+/// Whether a certificate's names have these DNS names and IP addresses and no others, in this order.
+pub(crate) fn has_addresses(names: &[GeneralName<'_>], dns: &[String], ips: &[IpAddr]) -> bool {
+    let told_dns = names.iter().filter_map(|name| if let GeneralName::Dns(name) = name { Some(*name) } else { None });
+    let told_ips =
+        names.iter().filter_map(|name| if let GeneralName::Ip(ip) = name { Some(ip.to_vec()) } else { None });
+    let octets = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    told_dns.eq(dns.iter().map(String::as_str)) && told_ips.eq(ips.iter().map(octets))
+}
+
 /// Reads the to-be-signed bytes as everybody will, and compares.
 fn lint(tbs: &[u8], template: &Template<'_>, issuer: &Issuer<'_>, serial: Serial) -> Result<(), Error> {
     let whole = match template.form {
@@ -443,22 +456,13 @@ fn lint_names<'a>(
     template: &Template<'_>,
     same: &impl Fn(&str, bool) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let (mut dns, mut ips, mut modules) = (Vec::new(), Vec::new(), Vec::new());
-    for name in names {
-        match name {
-            GeneralName::Dns(name) => dns.push(name),
-            GeneralName::Ip(bytes) => ips.push(bytes.to_vec()),
-            _ => modules.push(name.hardware_module_name().map(|module| module.serial.to_vec())),
-        }
-    }
+    let names: Vec<_> = names.collect();
     let device = template.device.filter(|_| template.form == Form::X509);
-    let (dns_wanted, ips_wanted) = device.map_or((&[][..], &[][..]), |device| (&device.dns, &device.ips));
-    let octets = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
-    same("a DNS name", dns == dns_wanted)?;
-    same("an IP address", ips == ips_wanted.iter().map(octets).collect::<Vec<_>>())?;
+    let (dns, ips) = device.map_or((&[][..], &[][..]), |device| (&device.dns, &device.ips));
+    same("a DNS name or IP address", has_addresses(&names, dns, ips))?;
+    let others = names.iter().filter(|name| !matches!(name, GeneralName::Dns(_) | GeneralName::Ip(_)));
+    let modules = others.map(|name| name.hardware_module_name().map(|module| module.serial.to_vec()));
+    let modules: Vec<_> = modules.collect();
     let module = template.maker_serial.map(|serial| Some(serial.as_bytes().to_vec()));
     same("another name", modules == module.into_iter().collect::<Vec<_>>())
 }

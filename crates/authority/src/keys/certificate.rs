@@ -45,9 +45,9 @@ impl AuthorityCertificate {
         Issuer { name: &self.subject, spki: &self.spki, key: self.label, algorithm: self.algorithm }
     }
 
-    /// When it begins to be good.
-    pub(crate) fn begins(&self) -> Option<Time> {
-        Some(Certificate::from_der(&self.der).ok()?.not_before())
+    /// When it was made: certificates are dated back by so many seconds.
+    pub(crate) fn made(&self, backdate_seconds: i64) -> Option<Time> {
+        Some(Certificate::from_der(&self.der).ok()?.not_before().plus_seconds(backdate_seconds))
     }
 
     /// Whether this key has signed a certificate.

@@ -11,6 +11,8 @@ use medlock_trust::list::{List, MAX_SERVICES};
 use medlock_trust::x509::{Certificate, Name};
 use medlock_trust::{KeyId, Time};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 /// What it is called among the published objects.
@@ -260,18 +262,23 @@ impl KeyList {
 
     /// The list behind this one, or the same, as what was heard has it. Who is `stolen` is in wrong hands. With a later site
     /// list, so is a key that it does not name, and one that it lets sign bonds alone is retired, as a former root is that it
-    /// calls so. The last of the keys that are `back` issues.
+    /// calls so. The last of the keys that are `back` issues, and each before it until the next one was made, as their certificates
+    /// say that are dated back by so many seconds.
     pub(crate) fn as_heard(
         &self,
         heard: Option<&List<'_>>,
         stolen: impl Fn(&AuthorityCertificate) -> bool,
         back: Vec<AuthorityCertificate>,
-        now: Time,
+        (now, backdate_seconds): (Time, i64),
     ) -> Self {
+        let made: BTreeMap<KeyLabel, Time> =
+            back.iter().filter_map(|key| Some((key.label, key.made(backdate_seconds)?.min(now)))).collect();
+        let next_made =
+            |label: KeyLabel| made.range((Excluded(label), Unbounded)).next().map_or(now, |(_, made)| *made);
         let mut keys = self.keys.clone();
         for key in keys.iter_mut().filter(|key| key.state != KeyState::Compromised) {
             let named = heard.map(|heard| heard.services().find(|named| named.key == key.certificate.key));
-            let ended = Some(key.until.unwrap_or(now));
+            let ended = Some(key.until.unwrap_or_else(|| next_made(key.certificate.label)));
             match named {
                 _ if stolen(&key.certificate) => (key.state, key.until) = (KeyState::Compromised, ended),
                 Some(None) if heard.is_some_and(|heard| self.had_no_room(heard, key.certificate.label)) => {
@@ -280,7 +287,7 @@ impl KeyList {
                 Some(None) => (key.state, key.until) = (KeyState::Compromised, ended),
                 Some(Some(named)) if named.until.is_some() => (key.state, key.until) = (KeyState::Retired, named.until),
                 Some(Some(_)) | None if key.state == KeyState::Current && !back.is_empty() => {
-                    (key.state, key.until) = (KeyState::Former, Some(now));
+                    (key.state, key.until) = (KeyState::Former, ended);
                 }
                 Some(Some(_)) | None => {}
             }
@@ -288,7 +295,8 @@ impl KeyList {
         let newest = back.iter().map(|key| key.label).max();
         keys.extend(back.into_iter().map(|certificate| {
             let issues = Some(certificate.label) == newest;
-            let (state, until) = if issues { (KeyState::Current, None) } else { (KeyState::Former, Some(now)) };
+            let (state, until) =
+                if issues { (KeyState::Current, None) } else { (KeyState::Former, Some(next_made(certificate.label))) };
             IssuingKey { certificate: Arc::new(certificate), state, until }
         }));
         keys.sort_by_key(|key| key.certificate.label);

@@ -9,7 +9,8 @@ mod software;
 
 pub use certificate::AuthorityCertificate;
 pub use list::{IssuingKey, KeyList, KeyState};
-pub use pkcs11::{Token, TokenConfig};
+pub(crate) use pkcs11::Token;
+pub use pkcs11::TokenConfig;
 pub(crate) use roots::Came;
 pub use roots::RootKey;
 pub use software::{KeyDirectory, key_file, make_key_file};

@@ -9,8 +9,8 @@ use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHan
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
-use medlock_node::asn1;
 use medlock_node::provider::{self, SigningAlgorithm};
+use medlock_node::{asn1, files};
 use medlock_trust::crypto::{KeyAlgorithm, PublicKey};
 use medlock_trust::der::{Reader, tag};
 use medlock_trust::x509::SubjectPublicKeyInfo;
@@ -39,18 +39,61 @@ pub struct TokenConfig {
 }
 
 /// The keys of one authority in a token. Used by the signer process only: the library runs in it.
-pub struct Token {
+pub(crate) struct Token {
     config: TokenConfig,
     /// What the names of the keys in the token begin with: tokens have keys of several authorities.
     authority: String,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     open: Option<Open>,
-    /// The SHA-256 of a PIN that the token did not take: it is not tried again, because a token locks itself after a few.
-    refused_pin: Option<[u8; 32]>,
+    refused: RefusedPin,
+}
+
+/// The PIN that the token did not take, over restarts: it is not tried again, because a token locks itself after a few.
+struct RefusedPin {
+    /// Salt, and the SHA-256 of salt and PIN.
+    found: Option<([u8; 16], [u8; 32])>,
+    file: PathBuf,
+}
+
+impl RefusedPin {
+    fn within(folder: &Path) -> Self {
+        let file = folder.join("pin.refused");
+        let read = files::read(&file).unwrap_or_else(|error| {
+            tracing::warn!(%error, "whether the PIN was refused before is not known");
+            None
+        });
+        let halves = read.as_deref().and_then(|bytes| bytes.split_at_checked(16));
+        let found = halves.and_then(|(salt, hash)| Some((salt.try_into().ok()?, hash.try_into().ok()?)));
+        Self { found, file }
+    }
+
+    fn is(&self, pin: &str) -> bool {
+        self.found.is_some_and(|(salt, hash)| hash == salted(&salt, pin))
+    }
+
+    fn set(&mut self, pin: &str) {
+        let salt = provider::random();
+        let hash = salted(&salt, pin);
+        self.found = Some((salt, hash));
+        if let Err(error) = files::replace(&self.file, &[&salt[..], &hash].concat()) {
+            tracing::error!(%error, "a wrong PIN is tried again by the next signer, and the token locks itself after a few");
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.found.take().is_some()
+            && let Err(error) = std::fs::remove_file(&self.file)
+        {
+            tracing::warn!(file = %self.file.display(), %error, "what says that a PIN was refused stays");
+        }
+    }
+}
+
+fn salted(salt: &[u8; 16], pin: &str) -> [u8; 32] {
+    provider::sha256(&Zeroizing::new([salt, pin.as_bytes()].concat()))
 }
 
 impl std::fmt::Debug for Token {
@@ -92,17 +135,19 @@ struct Held {
 }
 
 impl Token {
-    /// The keys of this authority in this token, which need not be there yet: each use opens it if it is not open.
+    /// The keys of this authority in this token, which need not be there yet: each use opens it if it is not open. That a PIN was
+    /// refused is kept in `folder`.
     #[must_use]
-    pub fn new(config: TokenConfig, authority: &str) -> Self {
-        Self { config, authority: authority.to_owned(), state: Mutex::default() }
+    pub(crate) fn new(config: TokenConfig, authority: &str, folder: &Path) -> Self {
+        let state = State { open: None, refused: RefusedPin::within(folder) };
+        Self { config, authority: authority.to_owned(), state: Mutex::new(state) }
     }
 
     /// The public half (`SubjectPublicKeyInfo`, DER) of a key that is there.
     ///
     /// # Errors
     /// [`SignerError::Token`].
-    pub fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
+    pub(crate) fn public_key(&self, key: KeyLabel) -> Result<Option<Vec<u8>>, SignerError> {
         self.with(|open| Ok(open.find(&self.name(key), key)?.map(|held| held.spki)))
     }
 
@@ -110,7 +155,7 @@ impl Token {
     ///
     /// # Errors
     /// [`SignerError::Token`], also when the token makes no such keys.
-    pub fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
+    pub(crate) fn generate(&self, key: KeyLabel, algorithm: SigningAlgorithm) -> Result<Vec<u8>, SignerError> {
         let name = self.name(key);
         self.with(|open| match open.find(&name, key)? {
             Some(held) => Ok(held.spki),
@@ -125,7 +170,7 @@ impl Token {
     ///
     /// # Errors
     /// [`SignerError::Token`].
-    pub fn sign(&self, key: KeyLabel, message: &[u8], as_cose: bool) -> Result<Option<Vec<u8>>, SignerError> {
+    pub(crate) fn sign(&self, key: KeyLabel, message: &[u8], as_cose: bool) -> Result<Option<Vec<u8>>, SignerError> {
         self.with(|open| {
             let Some(held) = open.find(&self.name(key), key)? else { return Ok(None) };
             let plain = open.sign(&held, message)?;
@@ -163,15 +208,17 @@ impl Token {
             Some(open) => open,
             place => {
                 let pin = pin(&self.config.pin_file)?;
-                let hash = provider::sha256(pin.as_bytes());
-                if state.refused_pin == Some(hash) {
-                    return Err(Failure::Unusable(self.wrong_pin()));
+                if state.refused.is(&pin) {
+                    return Err(Failure::Unusable(self.wrong_pin(&state.refused)));
                 }
                 match Open::new(&self.config, &AuthPin::new(pin.as_str().into())) {
-                    Ok(open) => place.insert(open),
+                    Ok(open) => {
+                        state.refused.clear();
+                        place.insert(open)
+                    }
                     Err(Failure::Pin) => {
-                        state.refused_pin = Some(hash);
-                        return Err(Failure::Unusable(self.wrong_pin()));
+                        state.refused.set(&pin);
+                        return Err(Failure::Unusable(self.wrong_pin(&state.refused)));
                     }
                     Err(failure) => return Err(failure),
                 }
@@ -184,10 +231,12 @@ impl Token {
         outcome
     }
 
-    fn wrong_pin(&self) -> String {
-        let file = self.config.pin_file.display();
+    fn wrong_pin(&self, refused: &RefusedPin) -> String {
         format!(
-            "it does not take the PIN in {file}; write the right one there: this one is not tried again, so that the token is not locked"
+            "it does not take the PIN in {}; write the right one there: this one is not tried again, so that the token is not locked (if \
+             it is the token's by now, remove {})",
+            self.config.pin_file.display(),
+            refused.file.display()
         )
     }
 }

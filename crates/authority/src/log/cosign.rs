@@ -110,9 +110,15 @@ impl Authority {
         let another = |why: String| Uncosigned { error: refused(why), remembers_another: true };
         for _ in 0..TRIES {
             let old = *cosigner.size.lock().unwrap_or_else(PoisonError::into_inner);
-            let proof = self.log().consistency(old, newest.size)?;
-            let proof =
-                proof.ok_or_else(|| another(format!("it has cosigned {old} entries, more than this log has")))?;
+            let Some(proof) = self.log().consistency(old, newest.size)? else {
+                let size = self.log().checkpoint()?.map_or(0, |checkpoint| checkpoint.size);
+                // Its next round asks about the newer one.
+                return Err(if old <= size {
+                    refused("another hub was faster".to_owned()).into()
+                } else {
+                    another(format!("it has cosigned {old} entries, and this log has {size}"))
+                });
+            };
             let body = witness::write_request(old, &proof, &newest.note);
             let answer = cosigner.client.post(&cosigner.path, "text/plain", body).await;
             let answer = answer.map_err(|error| refused(error.to_string()))?;

@@ -82,8 +82,8 @@ impl Seen {
     }
 
     fn note(&mut self, found: Option<Checkpoint>) {
-        if let (Some(file), Some(found)) =
-            (&self.file, found.as_ref().filter(|found| self.newest.as_ref() != Some(*found)))
+        if self.newest != found
+            && let (Some(file), Some(found)) = (&self.file, &found)
             && let Err(error) = files::replace_lazily(file, found.to_string().as_bytes())
         {
             tracing::warn!(%error, "how far the log was seen is not kept over a restart");
@@ -128,7 +128,7 @@ impl Sequencer {
     /// The same, for a hub that keeps in its folder how far it has seen a log that several give places in.
     ///
     /// # Errors
-    /// As [`Sequencer::open`]; [`Error::Conflict`] where the store's log does not go on from what was seen.
+    /// As [`Sequencer::open`]; [`Error::NotHere`] where the store's log does not go on from what was seen.
     pub(crate) fn open_in(
         folder: Option<&Path>,
         store: Arc<dyn Store>,
@@ -161,7 +161,7 @@ impl Sequencer {
         })?;
         let size = store.log_size()?;
         match signer.signed_checkpoint(&name)? {
-            Some(signed) if size < signed.head.size => return Err(Error::Conflict(behind(&signed, size))),
+            Some(signed) if size < signed.head.size => return Err(Error::NotHere(behind(&signed, size))),
             Some(_) => {}
             None if size > 0 => tracing::warn!(
                 size,
@@ -184,7 +184,7 @@ impl Sequencer {
             seen: Mutex::new(seen),
         });
         if let Some(why) = shared.gone_back()? {
-            return Err(Error::Conflict(why));
+            return Err(Error::NotHere(why));
         }
         let thread = std::thread::Builder::new().name("authority-log".to_owned()).spawn({
             let shared = shared.clone();
@@ -394,8 +394,8 @@ impl Shared {
             let size = found.as_ref().map_or(0, |found| found.head.size);
             // Not from what is kept in memory, which may be of the store before.
             let tiles = Stored { store: &*self.store, kept: &Kept::default() };
-            if size <= before.head.size || Edge::open(before.head.size, &tiles)?.head().root != before.head.root {
-                return Ok(Some(behind(before, size)));
+            if let Some(why) = lacks(before, size, &tiles)? {
+                return Ok(Some(why));
             }
         }
         seen.note(found);
@@ -496,13 +496,11 @@ impl Shared {
         }
         // A server that took over may lack what the one before it had: then nothing is added, or others would get places
         // that were given already.
-        if let Some(signed) = self.signer.signed_checkpoint(self.key.name())?
-            && (edge.size() < signed.head.size
-                || Edge::open(signed.head.size, &self.tiles())?.head().root != signed.head.root)
-        {
-            return Err(Error::Conflict(behind(&signed, edge.size())));
+        let signed = self.signer.signed_checkpoint(self.key.name())?;
+        match signed.map(|signed| lacks(&signed, edge.size(), &self.tiles())).transpose()?.flatten() {
+            Some(why) => Err(Error::Conflict(why)),
+            None => Ok(edge),
         }
-        Ok(edge)
     }
 
     fn sign(&self, edge: &Edge) -> Result<SignedCheckpoint, Error> {
@@ -537,6 +535,12 @@ impl Shared {
         }
         Ok(self.state().expected.is_empty())
     }
+}
+
+/// Why the log of so many entries in these tiles does not go on from a checkpoint, if it does not.
+fn lacks(before: &Checkpoint, size: u64, tiles: &Stored<'_>) -> Result<Option<String>, Error> {
+    let goes_on = size >= before.head.size && Edge::open(before.head.size, tiles)?.head().root == before.head.root;
+    Ok((!goes_on).then(|| behind(before, size)))
 }
 
 fn log_tile(tile: Tile, hashes: &[Hash]) -> LogTile {

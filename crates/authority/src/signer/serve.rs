@@ -5,7 +5,7 @@ use super::retired::Retired;
 use super::signed::Signed;
 use super::web::Web;
 use super::{KeyLabel, KeyRole, Kind, LABELS, Signer, SignerError, check};
-use crate::keys::{KeyDirectory, Token};
+use crate::keys::{KeyDirectory, Token, TokenConfig};
 use medlock_node::log::Checkpoint;
 use medlock_node::provider::{SigningAlgorithm, SigningKey, WebAlgorithm};
 use std::collections::BTreeMap;
@@ -75,10 +75,11 @@ impl InProcess {
         Ok(Self::with(KeyDirectory::open_with_halves(directory, halves)?))
     }
 
-    /// The keys in this token, which is opened when it is first used. Its library runs in this process. How far logs were
-    /// signed, and which keys were retired, is kept in `folder`.
+    /// The keys of this authority in this token, which is opened when it is first used. Its library runs in this process. How far
+    /// logs were signed, which keys were retired, and that a PIN was refused, is kept in `folder`.
     #[must_use]
-    pub fn in_token(token: Token, folder: &Path) -> Self {
+    pub fn in_token(config: TokenConfig, authority: &str, folder: &Path) -> Self {
+        let token = Token::new(config, authority, folder);
         let (signed, retired) = (Signed::within(folder), Retired::within(folder));
         Self { place: Place::Token(token), signed, retired, web: Web::default() }
     }

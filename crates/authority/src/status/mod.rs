@@ -8,7 +8,7 @@ pub mod set;
 mod signed;
 
 pub(crate) use selection::{Selection, Selector};
-pub(crate) use signed::{not_signed, sign1, state_of, ticket_state};
+pub(crate) use signed::{not_signed, sign1, state_of, ticket_state, told};
 pub use signed::{reason_of, status_list, ticket};
 
 use crate::store::{Issued, Standing, StandingState, Standings, StoreError, Subject};

@@ -106,15 +106,19 @@ pub(crate) fn not_signed(what: &'static str, error: cose::SignError<SignerError,
     }
 }
 
+/// Of whom a standing is, as status lists name it.
+pub(crate) fn told(subject: &Subject) -> Told {
+    match subject {
+        Subject::Credential(id) => Told::Credential(*id),
+        Subject::Device(name) => Told::Device(DeviceId::of(name, &AwsLc)),
+        Subject::Issuer(key) => Told::Issuer(*key),
+    }
+}
+
 /// A standing as the list tells it.
 pub(super) fn record(standing: &Standing) -> Record {
-    let subject = match standing.subject {
-        Subject::Credential(id) => Told::Credential(id),
-        Subject::Device(name) => Told::Device(DeviceId::of(&name, &AwsLc)),
-        Subject::Issuer(key) => Told::Issuer(key),
-    };
     Record {
-        subject,
+        subject: told(&standing.subject),
         state: state_of(standing.state),
         reason: reason_of(standing),
         since: standing.since,

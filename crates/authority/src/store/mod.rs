@@ -134,8 +134,8 @@ pub trait Issuances: Send + Sync {
     fn past(&self, device: DeviceName, key: KeyId) -> Result<Past, StoreError>;
 
     /// As [`Issuances::record`], if nothing was recorded for its device or its key since `turn`, nothing of them
-    /// waited for its certificate at another hub, and [`Issuances::end_turns_of`] was not asked. So of several hubs that answer requests about one device at once, one
-    /// records: what the others have looked up is no longer so.
+    /// waited for its certificate at another hub, and [`Issuances::end_turns_of`] was not asked. So of several hubs that answer requests
+    /// about one device at once, one records: what the others have looked up is no longer so.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when the turn is over, or an operational credential's device is not in the register; else as [`Issuances::record`].

@@ -124,12 +124,12 @@ pub trait Register: Send + Sync {
     /// application entity titles.
     fn add_device(&self, device: Device, at: Time) -> Result<(), StoreError>;
 
-    /// Replaces a device's entry.
+    /// Replaces a device's entry by another one with its name.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] when there is none with this name; [`StoreError::Taken`] when another one has its maker
+    /// [`StoreError::Missing`] when it is not any more as it was `read`, or gone; [`StoreError::Taken`] when another one has its maker
     /// serial or one of its application entity titles.
-    fn replace_device(&self, device: Device) -> Result<(), StoreError>;
+    fn replace_device(&self, read: Device, device: Device) -> Result<(), StoreError>;
 
     /// Removes a device that never had anything, with its codes.
     ///

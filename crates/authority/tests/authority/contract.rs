@@ -395,18 +395,19 @@ fn pages(store: &impl Store) {
     assert_eq!(store.devices_with_routes().unwrap().len(), 1);
     assert_eq!(store.hubs().unwrap(), []);
     assert_eq!(store.device_with_title("SEVEN").unwrap(), DeviceName::new("ct-07"));
-    let thief =
-        Device { ae_titles: vec!["SEVEN".into()], ..store.device(DeviceName::new("ct-08").unwrap()).unwrap().unwrap() };
-    assert!(matches!(store.replace_device(thief), Err(StoreError::Taken { .. })), "a title of two devices");
+    let other = store.device(DeviceName::new("ct-08").unwrap()).unwrap().unwrap();
+    let thief = Device { ae_titles: vec!["SEVEN".into()], ..other.clone() };
+    assert!(matches!(store.replace_device(other, thief), Err(StoreError::Taken { .. })), "a title of two devices");
     let freed = store.device(DeviceName::new("ct-07").unwrap()).unwrap().unwrap();
-    store.replace_device(Device { ae_titles: vec!["OTHER".into(), "OTHER".into()], ..freed }).unwrap();
+    let other = Device { ae_titles: vec!["OTHER".into(), "OTHER".into()], ..freed.clone() };
+    store.replace_device(freed, other).unwrap();
     assert_eq!(store.device_with_title("SEVEN").unwrap(), None);
 }
 
 fn devices_and_codes(store: &impl Store) {
     let name = DeviceName::new("ct-1").unwrap();
     assert_eq!(store.device(name).unwrap(), None);
-    assert!(matches!(store.replace_device(device("ct-1")), Err(StoreError::Missing { .. })));
+    assert!(matches!(store.replace_device(device("ct-1"), device("ct-1")), Err(StoreError::Missing { .. })));
     store.add_device(device("ct-1"), noon()).unwrap();
     assert!(matches!(store.add_device(device("ct-1"), noon()), Err(StoreError::Taken { .. })));
     let same_serial = Device { name: DeviceName::new("ct-2").unwrap(), ..device("ct-1") };
@@ -415,7 +416,10 @@ fn devices_and_codes(store: &impl Store) {
     assert_eq!(store.devices().unwrap(), [device("ct-0"), device("ct-1")]);
     assert_eq!(store.device_with_maker_serial("SN-ct-1").unwrap(), Some(device("ct-1")));
     let changed = Device { owner: "other".into(), maker_serial: None, ..device("ct-1") };
-    store.replace_device(changed.clone()).unwrap();
+    store.replace_device(device("ct-1"), changed.clone()).unwrap();
+    // Who has read the entry before does not take that back.
+    let late = Device { owner: "a third".into(), ..device("ct-1") };
+    assert!(matches!(store.replace_device(device("ct-1"), late), Err(StoreError::Missing { .. })));
     assert_eq!(store.device(name).unwrap(), Some(changed));
 
     store.add_code(code(1, "ct-1")).unwrap();
@@ -541,7 +545,7 @@ fn enrolments(store: &impl Store) {
     same(None);
     store.change_standings(vec![against("ct-1", StandingState::Suspended)], noon()).unwrap();
     same(Some(StandingState::Suspended));
-    store.replace_device(Device { owner: "other".into(), ..device("ct-1") }).unwrap();
+    store.replace_device(device("ct-1"), Device { owner: "other".into(), ..device("ct-1") }).unwrap();
     assert_eq!(store.void_open_codes().unwrap(), 1);
     assert_eq!(store.void_open_codes().unwrap(), 0);
     assert_eq!(store.code([1; 5]).unwrap().unwrap().state, CodeState::Void);

@@ -118,7 +118,7 @@ impl Issuances for Faulty {
 impl Register for Faulty {
     through! {
         write: fn add_device(device: Device, at: Time) -> ();
-        write: fn replace_device(device: Device) -> ();
+        write: fn replace_device(read: Device, device: Device) -> ();
         write: fn remove_device(name: DeviceName) -> ();
         read: fn device_written_like(name: DeviceName) -> Option<DeviceName>;
         read: fn device(name: DeviceName) -> Option<Device>;

@@ -6,6 +6,7 @@ use crate::crash::check;
 use crate::fixture::{Site, credential, ct, noon};
 use data_encoding::BASE64;
 use medlock_authority::admin::{Asker, Reason, Request};
+use medlock_authority::directory::DATABASE;
 use medlock_authority::objects::Kind;
 use medlock_authority::provision::{BirthProfileConfig, Row, RowOutcome};
 use medlock_authority::signer::InProcess;
@@ -429,19 +430,29 @@ fn on_a_disk_that_is_nearly_full_a_theft_is_told() {
     assert!(list.record(Subject::Device(DeviceId::of(&DeviceName::new("ct-1").unwrap(), &AwsLc))).is_some());
 }
 
-/// Shows REQ-STORE-132: the room that is kept for a full disk is not spent on a damaged file.
+/// Shows REQ-STORE-132, REQ-STORE-177: the room that is kept for a full disk is spent neither on a file of a newer program nor on a
+/// damaged one.
 #[test]
 fn a_damaged_store_says_so_and_the_reserve_stays() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::manual(noon());
     drop(crate::fixture::open(dir.path(), &clock));
+    let refused = || {
+        let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
+        let error =
+            Authority::open(&crate::fixture::config(dir.path()), clock.clone(), signer).unwrap_err().to_string();
+        assert!(dir.path().join("reserve").exists(), "the room was given away for nothing: {error}");
+        error
+    };
+    let file = dir.path().join(DATABASE);
+    rusqlite::Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let error = refused();
+    assert!(error.contains("newer program"), "{error}");
     for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::write(dir.path().join(format!("authority.sqlite{suffix}")), vec![b'x'; 8_192]);
+        let _ = std::fs::write(dir.path().join(format!("{DATABASE}{suffix}")), vec![b'x'; 8_192]);
     }
-    let signer = Arc::new(InProcess::open(&dir.path().join("signer")).unwrap());
-    let error = Authority::open(&crate::fixture::config(dir.path()), clock, signer).unwrap_err().to_string();
+    let error = refused();
     assert!(error.contains("not an SQLite database"), "{error}");
-    assert!(dir.path().join("reserve").exists(), "the room was given away for nothing");
 }
 
 /// Shows REQ-STORE-79: what became of the act itself is said first, not that the audit trail could not be written.

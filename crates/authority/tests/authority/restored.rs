@@ -78,6 +78,34 @@ pub(crate) fn restore_unheard(from: &Path, to: &Path, since: Since) {
     copy_keys(from, to);
 }
 
+/// Shows REQ-KEYS-98: behind a restore too, a key has issued until the next one was made, and not until the store was brought back.
+#[test]
+fn behind_a_restore_a_key_has_issued_until_the_next_one_was_made() {
+    let site = Site::new();
+    let backup = back_up(site.dir.path());
+    site.clock.advance(3_600);
+    let rotated = site.clock.now().to_string();
+    change(&site, KeyChange::Rotate);
+    site.clock.advance(2 * 86_400);
+    let Site { authority, clock, dir: former } = site;
+    drop(authority);
+
+    let dir = tempfile::tempdir().unwrap();
+    restore(backup.path(), dir.path(), &[former.path()], false).unwrap();
+    copy_keys(former.path(), dir.path());
+    // Its chain has the certificate of the key.
+    std::fs::create_dir_all(dir.path().join("hub")).unwrap();
+    for file in std::fs::read_dir(former.path().join("hub")).unwrap().map(|file| file.unwrap().path()) {
+        if file.is_file() {
+            std::fs::copy(&file, dir.path().join("hub").join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let site = Site { authority: Arc::new(crate::fixture::open(dir.path(), &clock)), clock, dir };
+    assert_eq!(states(&site.authority), ["issuing former", "issuing-2 current"]);
+    let Response::Keys { keys, .. } = site.ask(Request::Keys) else { panic!("no keys") };
+    assert_eq!((keys[0].until.as_ref(), keys[1].since.as_ref()), (Some(&rotated), Some(&rotated)));
+}
+
 /// A sidecar of a site, with its folder of knowledge.
 struct Sidecar {
     dir: tempfile::TempDir,

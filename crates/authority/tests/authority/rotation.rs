@@ -1,5 +1,6 @@
 //! Issuing keys come and go: rotation, retirement, theft, and a root that is offline.
 
+use crate::crash::stopping;
 use crate::fixture::{Site, config, credential, ct, issued, noon, open, refused};
 use medlock_authority::admin::{Request, Response};
 use medlock_authority::directory::DATABASE;
@@ -155,7 +156,22 @@ fn the_listing_of_keys_says_from_when_to_when_each_issued() {
     assert_eq!(listed(&site)[..3], expected[..3], "what came later changes nothing of it");
 }
 
-fn by_key(object: &[u8]) -> [u8; 16] {
+/// Shows REQ-KEYS-98: a key issues until the answer of an offline root is accepted, and the next one since then, however long the root
+/// was asked before.
+#[test]
+fn where_the_root_is_offline_a_key_issues_until_the_answer_is_accepted() {
+    let (site, _kept, root_signer, root) = offline_site();
+    let request = site.authority.request_root(KeyChange::Rotate, false).unwrap();
+    let answer = RootAnswer::make(&request, &alone(&root), &root_signer).unwrap();
+    site.clock.advance(2 * 86_400);
+    site.authority.accept_root(&answer).unwrap();
+    let accepted = site.clock.now().to_string();
+    let Response::Keys { keys, .. } = site.ask(Request::Keys) else { panic!("no keys") };
+    assert_eq!(keys[0].until.as_ref(), Some(&accepted));
+    assert_eq!((keys[1].since.as_ref(), keys[1].until.as_ref()), (Some(&accepted), None));
+}
+
+pub(crate) fn by_key(object: &[u8]) -> [u8; 16] {
     medlock_trust::cose::Sign1::read(object).unwrap().key().try_into().unwrap()
 }
 
@@ -530,6 +546,30 @@ fn a_change_of_keys_that_was_cut_off_is_finished_by_the_same_answer() {
     let node = node(&site);
     hears(&node, &site);
     assert_eq!(denied(node.judge(&peer(&node, &site, &old), Operation::Read)), None);
+}
+
+/// Shows REQ-KEYS-99: a withdrawal of which nothing but the list of keys was written is finished by the next tick, without another start.
+#[test]
+fn a_withdrawal_that_was_cut_off_is_finished_by_the_next_tick() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(noon());
+    drop(open(dir.path(), &clock));
+    let (site, stopping) = stopping(&config(dir.path()), &clock, false);
+    let compromised = || site.keys().key(label(1)).unwrap().state == KeyState::Compromised;
+    for steps in 0.. {
+        assert!(steps < 100, "the key is not withdrawn");
+        stopping.after_steps(steps);
+        let cut = site.change_keys(KeyChange::Compromised(label(1)), true);
+        stopping.after_steps(i64::MAX);
+        if compromised() {
+            cut.unwrap_err();
+            break;
+        }
+    }
+    let signed_by = || by_key(&site.news().current(Kind::Status).unwrap().bytes);
+    assert_ne!(signed_by(), *site.issuing().key.as_bytes(), "nothing was cut off");
+    site.tick().unwrap();
+    assert_eq!(signed_by(), *site.issuing().key.as_bytes());
 }
 
 /// Shows REQ-KEYS-11, REQ-KEYS-13: a maker's keys change too, and need its root for a new one alone.

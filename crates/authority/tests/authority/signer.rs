@@ -5,7 +5,7 @@ use medlock_authority::admin::{Asker, Request};
 use medlock_authority::directory::DATABASE;
 use medlock_authority::enrolment::Answer;
 use medlock_authority::issue::{Form, Issuer, Template, prepare};
-use medlock_authority::keys::{Token, TokenConfig};
+use medlock_authority::keys::TokenConfig;
 use medlock_authority::registry::Device;
 use medlock_authority::signer::{
     self, InProcess, KeyLabel, KeyRole, Kind, MAX_MESSAGE, ProcessSigner, Signer, SignerError, Supervisor,
@@ -50,7 +50,7 @@ fn the_process_itself() {
     if let Some(directory) = std::env::var_os(DIRECTORY) {
         let directory = Path::new(&directory);
         let keys = match std::env::var_os(MODULE) {
-            Some(module) => InProcess::in_token(Token::new(token(directory, Path::new(&module)), "site"), directory),
+            Some(module) => InProcess::in_token(token(directory, Path::new(&module)), "site", directory),
             None => InProcess::open(directory).unwrap(),
         };
         let listener = signer::listen(&directory.join("signer.sock"), signer::Callers::Owner).unwrap();
@@ -344,7 +344,7 @@ impl Hsm {
     }
 }
 
-/// Shows REQ-KEYS-09.
+/// Shows REQ-KEYS-09, REQ-KEYS-120.
 #[test]
 fn softhsm_makes_keeps_and_uses_the_keys_of_an_authority() {
     let hsm = Hsm::new();
@@ -380,16 +380,22 @@ fn softhsm_makes_keeps_and_uses_the_keys_of_an_authority() {
     let error = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::MlDsa65).unwrap_err().to_string();
     assert!(error.contains("ml-dsa-65") && error.contains("medlock"), "{error}");
     drop(signer);
-    // A wrong PIN is tried once, however often one asks: the right one still opens the token.
+    // A wrong PIN is tried once, however often one asks and whichever process: the right one still opens the token.
     std::fs::write(hsm.token.pin_file(), "000000").unwrap();
-    let signer = hsm.signer();
-    for _ in 0..12 {
-        let error = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap_err().to_string();
-        assert!(error.contains("PIN"), "{error}");
+    let refused = hsm.dir.path().join("pin.refused");
+    for _ in 0..3 {
+        let signer = hsm.signer();
+        for _ in 0..4 {
+            let error = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap_err().to_string();
+            assert!(error.contains("PIN") && error.contains(refused.to_str().unwrap()), "{error}");
+        }
     }
+    let noted = std::fs::read(&refused).unwrap();
+    let signer = hsm.signer();
     std::fs::write(hsm.token.pin_file(), SoftHsm::PIN).unwrap();
     let made = signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P256).unwrap();
     assert_eq!(signer.generate(KeyLabel::ISSUING, SigningAlgorithm::P384).unwrap(), made, "a key is not made twice");
+    assert!(!refused.exists() && noted.len() == 48 && !String::from_utf8_lossy(&noted).contains("000000"));
 }
 
 /// Shows REQ-KEYS-25.

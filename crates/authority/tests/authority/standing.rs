@@ -58,6 +58,27 @@ fn nobody_is_registered_as_a_hub() {
     site.refuses(Request::Show { device: "x3".into() });
 }
 
+/// Shows REQ-STORE-180: a device has left that the register does not have, and one that is revoked, or its credential; a suspended one is
+/// there.
+#[test]
+fn who_is_revoked_or_removed_has_left_and_who_is_suspended_has_not() {
+    let site = Site::new();
+    let has_left = |name: &str, held| site.authority.has_left(&DeviceName::new(name).unwrap(), held).unwrap();
+    let [first, second] = ["ct-1", "ct-2"].map(|name| credential(&site.enrol(name, &SigningKey::generate())));
+    suspend(&site, "ct-1");
+    assert!(!has_left("ct-1", first) && !has_left("ct-2", second));
+    revoke(&site, "ct-1", Reason::Retired);
+    assert!(has_left("ct-1", first) && !has_left("ct-2", second));
+    // Its key is in wrong hands, and the device goes on with another.
+    revoke(&site, "ct-2", Reason::KeyCompromise);
+    let third = credential(&site.enrol_again("ct-2", &SigningKey::generate()));
+    assert!(has_left("ct-2", second) && !has_left("ct-2", third));
+    site.register("ct-3");
+    assert!(!has_left("ct-3", third));
+    site.ask(Request::Remove { device: "ct-3".into() });
+    assert!(has_left("ct-3", third));
+}
+
 /// Shows REQ-STORE-139: an entry with the role of a hub that no hub has made of itself is told at each start, until it is revoked.
 #[test]
 fn an_entry_that_no_hub_has_made_is_told_at_a_start() {
@@ -189,6 +210,25 @@ fn a_compromised_key_never_comes_back_and_the_device_may_with_a_new_one() {
     let certificate = site.enrol_again("ct-1", &fresh);
     assert!(allows(&site, &certificate, Operation::Store));
     assert_eq!(site.state("ct-1").0, "enrolled");
+}
+
+/// Shows REQ-AUTH-41: where a suspended device turns out to have lost its key, that counts at once, and the answer says that the
+/// suspension is lifted apart from it.
+#[test]
+fn a_suspended_device_whose_key_was_stolen_comes_back_with_another_key() {
+    let site = Site::new();
+    let key = SigningKey::generate();
+    let certificate = site.enrol("ct-1", &key);
+    suspend(&site, "ct-1");
+    let said = site.ask(Request::Revoke { device: "ct-1".into(), reason: Reason::KeyCompromise, why: "lost".into() });
+    let Response::Done { text } = said else { panic!("{said:?}") };
+    assert!(text.contains("suspended besides") && text.contains("device restore ct-1"), "{text}");
+    assert_eq!(told(&site, Subject::Credential(credential(&certificate))).1, Some(State::Compromised));
+    site.ask(Request::Restore { device: "ct-1".into(), why: "it gets another key".into() });
+    assert_eq!(told(&site, Subject::Credential(credential(&certificate))).1, Some(State::Compromised));
+    assert!(!allows(&site, &certificate, Operation::Store));
+    let certificate = site.enrol_again("ct-1", &SigningKey::generate());
+    assert!(allows(&site, &certificate, Operation::Store));
 }
 
 /// Shows REQ-TRUST-38: the thief of a key turns over the signature of its certificate, which takes no key of the site.

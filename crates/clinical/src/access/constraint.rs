@@ -66,6 +66,11 @@ impl Constraint {
         self.parameters.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
     }
 
+    /// How many values it asks for.
+    pub(crate) fn values(&self) -> usize {
+        self.parameters.iter().map(|(_, values)| values.len()).sum()
+    }
+
     /// Appends the condition on the row `alias`.
     pub(super) fn write(&self, alias: &'static str, out: &mut Statement) {
         for (place, filter) in self.filters.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! From a request to who asks.
 
 use super::caller::{Binding, Caller, Grant, Holder, Standing, Who};
+use super::live::Live;
 use super::right::{Reach, Right, Verb, Verbs};
 use super::testimonies::Testimonies;
 use crate::auth::dpop::Asked;
@@ -21,12 +22,10 @@ use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::provider::{same_secret, sha256};
 use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::{CredentialId, DeviceName, Identified, Operation, Verdict};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Tokens that are remembered, at most.
-const REMEMBERED: usize = 65_536;
 /// Bytes of a token, at most: ours have 43.
 const LENGTH: usize = 128;
 
@@ -51,8 +50,7 @@ pub struct Gate {
     knowledge: Arc<KnowledgeBase>,
     clock: Clock,
     devices: Arc<dyn Devices>,
-    /// Live tokens by their hashes.
-    live: Mutex<HashMap<[u8; 32], Arc<Grant>>>,
+    live: Mutex<Live>,
     /// Whom the base policy lets see what no Consent speaks of.
     base: Arc<[Base]>,
     testimonies: Testimonies,
@@ -315,7 +313,7 @@ impl Gate {
         let to = (shown, who.credential());
         let rebound = self.records.rebind(hash, certificate, to).map_err(|error| away(&error))?;
         let rebound = Arc::new(rebound.filter(|grant| is_bound_to(grant, shown)).ok_or_else(other)?);
-        self.remember(hash, &rebound, self.clock.now().unix());
+        self.live().remember(hash, &rebound, self.clock.now().unix());
         Ok(rebound)
     }
 
@@ -341,13 +339,13 @@ impl Gate {
     /// Forgets tokens of what has ended.
     pub(crate) fn forget(&self, ended: &HashSet<i64>) {
         if !ended.is_empty() {
-            self.live().retain(|_, grant| !ended.contains(&grant.leave));
+            self.live().forget(ended);
         }
     }
 
     fn grant(&self, hash: [u8; 32]) -> Result<Arc<Grant>, Refusal> {
         let now = self.clock.now().unix();
-        let known = self.live().get(&hash).cloned();
+        let known = self.live().of(hash);
         let grant = match known {
             Some(grant) => grant,
             None => {
@@ -356,25 +354,14 @@ impl Gate {
                     Refusal::from(Issue::new(Code::StoreAway, "whether the token is live cannot be told now"))
                 })?;
                 let grant = Arc::new(self.bounded(found.ok_or_else(not_live)?));
-                self.remember(hash, &grant, now);
+                self.live().remember(hash, &grant, now);
                 grant
             }
         };
         if grant.until <= now { Err(not_live()) } else { Ok(grant) }
     }
 
-    fn remember(&self, hash: [u8; 32], grant: &Arc<Grant>, now: i64) {
-        let mut live = self.live();
-        if live.len() >= REMEMBERED {
-            live.retain(|_, grant| grant.until > now);
-        }
-        if live.len() >= REMEMBERED {
-            live.clear();
-        }
-        live.insert(hash, Arc::clone(grant));
-    }
-
-    fn live(&self) -> MutexGuard<'_, HashMap<[u8; 32], Arc<Grant>>> {
+    fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

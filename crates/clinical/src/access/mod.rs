@@ -7,6 +7,7 @@
 mod caller;
 mod constraint;
 mod gate;
+mod live;
 mod right;
 mod sight;
 mod testimonies;

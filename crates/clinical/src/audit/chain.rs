@@ -32,12 +32,11 @@ pub(crate) fn append_behind(
     notes: &[Note],
 ) -> Result<(), Fault> {
     let mut chain = newest.unwrap_or(BEGINNING);
-    for note in notes {
-        let entry = note.to_cbor(at);
+    for (entry, patients) in notes.iter().flat_map(|note| note.entries(at)) {
         chain = link(&chain, &entry);
         let insert = "INSERT INTO audit (at, entry, chain) VALUES (?1, ?2, ?3)";
         let seq = sql.insert("seq", insert, values![at.0, entry, chain])?;
-        for patient in note.patients() {
+        for patient in patients {
             sql.execute("INSERT INTO audit_patient (patient, seq) VALUES (?1, ?2)", values![patient.0, seq])?;
         }
     }

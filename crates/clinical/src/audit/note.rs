@@ -11,7 +11,7 @@ use std::convert::Infallible;
 pub(super) const FORM: u8 = 1;
 /// Characters of a search that are kept.
 const QUERY: usize = 512;
-/// Patients that one entry names, at most: a page has no more rows.
+/// Patients that one entry names, at most: an act that is about more makes several.
 const PATIENTS: usize = 1_000;
 
 /// How it went.
@@ -126,25 +126,24 @@ impl Note {
         Self { reason: Some(reason.to_owned()), ..self }
     }
 
-    /// The patients whose data it is, each once.
-    pub(super) fn patients(&self) -> Vec<Row> {
+    /// As it is kept, each entry with the patients that it names: deterministic CBOR, a map with small numbers.
+    pub(super) fn entries(&self, at: Millis) -> Vec<(Vec<u8>, Vec<Row>)> {
         let mut patients = self.patients.clone();
         patients.sort_unstable();
         patients.dedup();
-        patients.truncate(PATIENTS);
-        patients
-    }
-
-    /// As it is kept: deterministic CBOR, a map with small numbers.
-    pub(super) fn to_cbor(&self, at: Millis) -> Vec<u8> {
-        let mut out = Encoder::new(Vec::new());
-        // Writing to memory has no way to fail.
-        let _ = self.write(at, &mut out);
-        out.into_writer()
+        let several = patients.chunks(PATIENTS).map(<[Row]>::to_vec);
+        let parts = if patients.is_empty() { vec![Vec::new()] } else { several.collect() };
+        let entry = |patients: Vec<Row>| {
+            let mut out = Encoder::new(Vec::new());
+            // Writing to memory has no way to fail.
+            let _ = self.write(at, &patients, &mut out);
+            (out.into_writer(), patients)
+        };
+        parts.into_iter().map(entry).collect()
     }
 
     /// What is there seldom, has no entry where it is not.
-    fn write(&self, at: Millis, out: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
+    fn write(&self, at: Millis, patients: &[Row], out: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
         let seldom = [!self.consents.is_empty(), self.reason.is_some(), self.provider.is_some()];
         out.map(13 + seldom.into_iter().map(u64::from).sum::<u64>())?.u8(0)?.u8(FORM)?;
         match &self.who {
@@ -163,7 +162,6 @@ impl Note {
         out.u8(4)?.u8(self.kind.number())?;
         out.u8(5)?.encode(self.row.map(|row| row.0))?;
         out.u8(6)?.encode(self.version.map(Version::number))?;
-        let patients = self.patients();
         out.u8(7)?.array(patients.len() as u64)?;
         for patient in patients {
             out.i64(patient.0)?;

@@ -9,7 +9,9 @@ use crate::json::{Document, Limits, Node};
 use crate::kind::{Id, Kind};
 use crate::query::{self, Handling, Plan, Terms};
 use crate::store::{Page, Stored};
+use medlock_store::Error;
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// Patients on the page, at most.
 const MOST_PATIENTS: u16 = 100;
@@ -32,6 +34,11 @@ pub(super) const FIND: &str = "find";
 impl Choice {
     /// The newest patients, or those with a name, whom the person may see.
     pub(super) fn read(clinical: &Clinical, account: &Account, query: &[u8]) -> Result<Self, Problem> {
+        Self::within(clinical, account, query, clinical.settings().search_limit)
+    }
+
+    /// The same. Where it takes longer than `limit`, nobody is shown: a name finds whom it is about.
+    fn within(clinical: &Clinical, account: &Account, query: &[u8], limit: Duration) -> Result<Self, Problem> {
         let sight = clinical.sight_of_staff(account.row);
         let mut asked: Vec<(String, String)> = form_urlencoded::parse(query).into_owned().collect();
         let find = asked.iter().find(|(name, _)| name == FIND).map(|(_, value)| value.trim().to_owned());
@@ -39,19 +46,23 @@ impl Choice {
         asked.retain(|(name, _)| name != FIND);
         let records = clinical.records();
         let found = if find.is_empty() {
-            records.some_patients(&sight, MOST_PATIENTS).map_err(told)?
+            records.some_patients(&sight, MOST_PATIENTS, limit)
         } else {
             // What a name cannot be, nobody has.
             match named(&find, &clinical.bases()) {
-                None => Vec::new(),
+                None => Ok(Vec::new()),
                 Some(plan) => {
                     let page = Page { count: MOST_PATIENTS, after: None };
-                    let limit = clinical.settings().search_limit;
-                    records.search(&sight, &plan, &page, limit).map_err(told)?.resources
+                    records.search(&sight, &plan, &page, limit).map(|found| found.resources)
                 }
             }
         };
-        let more = found.len() >= usize::from(MOST_PATIENTS);
+        let (found, more) = match found {
+            Ok(found) => (found, false),
+            Err(Error::Late { .. }) => (Vec::new(), true),
+            Err(error) => return Err(told(error)),
+        };
+        let more = more || found.len() >= usize::from(MOST_PATIENTS);
         let shown = |stored: Stored| (stored.id.to_string(), name_of(&stored.body, &stored.id));
         Ok(Self { patients: found.into_iter().map(shown).collect(), asked, find, more })
     }
@@ -88,4 +99,36 @@ pub(super) fn name_of(body: &[u8], id: &Id) -> String {
     let name = whole.unwrap_or_else(|| [given, family].into_iter().flatten().collect::<Vec<_>>().join(" "));
     let born = text(root.member("birthDate")).map(|date| format!(", born {date}")).unwrap_or_default();
     if name.is_empty() { format!("{id}{born}") } else { format!("{name}{born}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Row;
+    use crate::tests::fixture::{House, patient};
+    use medlock_trust::Role;
+
+    /// Shows REQ-SMART-172: the page on which a patient is chosen has the time of a search; where that is not enough, it asks for a name.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn patients_to_choose_from_are_looked_for_in_time() {
+        let house = House::new();
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+        for _ in 0..150 {
+            gateway.create(&patient("Anna")).await.made();
+        }
+        let account = Account {
+            number: 1,
+            name: "roe".to_owned(),
+            subject: "s".to_owned(),
+            row: Row(1),
+            kind: Kind::PRACTITIONER,
+            id: house.clinical.records().fresh_id(),
+        };
+        let shown = |limit| {
+            let choice = Choice::within(&house.clinical, &account, b"", limit).unwrap_or_else(|_| panic!("a page"));
+            (choice.patients.len(), choice.more)
+        };
+        assert_eq!(shown(Duration::from_secs(60)), (100, true));
+        assert_eq!(shown(Duration::ZERO), (0, true));
+    }
 }

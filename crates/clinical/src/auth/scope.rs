@@ -9,6 +9,9 @@ use std::sync::Arc;
 const MOST: usize = 64;
 /// Bytes of all scopes, at most.
 const LENGTH: usize = 4 << 10;
+/// Values that all of them ask of resources, at most: each stands in a statement as often as its filters look at other resources,
+/// and SQLite takes 32,766 parameters.
+const VALUES: usize = 128;
 
 /// In whose name a scope lets its holder act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +92,9 @@ impl Word {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
     /// There are more than are read.
-    #[error("there are more than {MOST} scopes, or they are longer than {LENGTH} bytes")]
+    #[error(
+        "there are more than {MOST} scopes, or they are longer than {LENGTH} bytes or ask for more than {VALUES} values"
+    )]
     TooMany,
     /// One is none that is served.
     #[error("{0:?} is no scope that is served: system/Observation.crs")]
@@ -109,7 +114,7 @@ impl Scopes {
     /// # Errors
     /// [`ScopeError`].
     pub fn read(text: &str) -> Result<Self, ScopeError> {
-        Self::all_of(words(text)?)
+        Self::all_of(words(text)?)?.bounded()
     }
 
     /// The same, without those that are not served: software asks everywhere for all it could use, and is told what it got
@@ -122,7 +127,17 @@ impl Scopes {
         for word in words(text)? {
             scopes.take(word);
         }
-        Ok(scopes)
+        scopes.bounded()
+    }
+
+    fn bounded(self) -> Result<Self, ScopeError> {
+        if self.values() > VALUES { Err(ScopeError::TooMany) } else { Ok(self) }
+    }
+
+    /// How many values they ask of resources.
+    #[must_use]
+    pub fn values(&self) -> usize {
+        self.resources.iter().filter_map(|scope| scope.only.as_deref()).map(Constraint::values).sum()
     }
 
     /// Reads what was kept: in its own form it may be longer than what was asked.
@@ -403,7 +418,7 @@ mod tests {
         Scopes::read(text).expect("scopes")
     }
 
-    /// Shows REQ-SMART-132, REQ-SMART-133.
+    /// Shows REQ-SMART-132, REQ-SMART-133, REQ-SMART-170.
     #[test]
     fn scopes_are_read_and_written() {
         for (text, written) in [
@@ -442,6 +457,12 @@ mod tests {
         }
         assert_eq!(Scopes::read(&"system/Device.r ".repeat(65)), Err(ScopeError::TooMany));
         assert_eq!(Scopes::read_known(&"system/Device.r ".repeat(65)), Err(ScopeError::TooMany));
+        let scope = |number| format!("system/Device.r?type=a{number},b&identifier=c,d");
+        let many = |scopes| (0..scopes).map(scope).collect::<Vec<_>>().join(" ");
+        assert!(Scopes::read(&many(32)).is_ok_and(|scopes| scopes.values() == VALUES));
+        for read in [Scopes::read, Scopes::read_known] {
+            assert_eq!(read(&many(33)), Err(ScopeError::TooMany), "more values");
+        }
         // What was asked is longer where it is kept.
         let asked = read(&format!("system/Observation.r?code={}", "'".repeat(4_000)));
         assert!(Scopes::read(&asked.to_string()).is_err());

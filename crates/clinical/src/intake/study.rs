@@ -198,7 +198,7 @@ impl Clinical {
                         .prepared(kind, &body, caller.mark(Verb::Update, kind).map(|code| code.as_str()))
                         .map_err(unfit)?,
                     if_match: Some(held.version),
-                    condition: Some(Condition { plan, is: Some(held.id) }),
+                    condition: Some(Condition { plan, is: Some(held.id), asked: None }),
                     bases: self.bases(),
                 },
             };

@@ -285,7 +285,7 @@ impl Clinical {
             Some(_) => None,
             None => Plan::by_identifier(thing.kind, thing.system, &thing.identifier),
         };
-        let condition = condition.map(|plan| Condition { plan, is: None });
+        let condition = condition.map(|plan| Condition { plan, is: None, asked: None });
         Ok(Act::Create { id, to: to.from(thing.once.map(Origin::Handed)), condition })
     }
 

@@ -159,7 +159,13 @@ impl Plan {
     /// Whether it may look at everything of a kind: no resource, identifier or patient is named.
     #[must_use]
     pub fn is_wide(&self) -> bool {
-        !self.has(|filter| matches!(filter, Filter::Id(_) | Filter::Ident(..) | Filter::Patient(_)))
+        !self.names_one() && !self.has(|filter| matches!(filter, Filter::Patient(_)))
+    }
+
+    /// Whether a resource or its identifier is named.
+    #[must_use]
+    pub fn names_one(&self) -> bool {
+        self.has(|filter| matches!(filter, Filter::Id(_) | Filter::Ident(..)))
     }
 
     /// Whether it finds few, so that it can be the condition of a change: by identifier, or a patient's by code or date.
@@ -171,8 +177,7 @@ impl Plan {
             _ => false,
         };
         self.others.is_empty()
-            && (self.has(|filter| matches!(filter, Filter::Id(_) | Filter::Ident(..)))
-                || self.has(|filter| matches!(filter, Filter::Patient(_))) && self.has(dated))
+            && (self.names_one() || self.has(|filter| matches!(filter, Filter::Patient(_))) && self.has(dated))
     }
 
     /// The search for the one resource with this identifier; `None`: resources of this kind are not found by one.

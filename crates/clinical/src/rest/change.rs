@@ -1,7 +1,8 @@
 //! The interactions that change: create, update, delete, each also under a condition (FHIR R4, sections 3.1.0.4 to 3.1.0.8).
 
 use super::answer;
-use super::asking::{Asking, absent, denied, failed, insert, read_whole, store_failed, too_late};
+use super::asking::{Asking, absent, denied, failed, insert, read_whole, store_failed};
+use super::condition::Conditions;
 use crate::access::{Caller, Verb};
 use crate::audit::Note;
 use crate::definitions::Definitions;
@@ -59,9 +60,9 @@ impl Asking {
             &caller,
             &note,
             |_| None,
-            || {
+            |conditions| {
                 let to = self.prepared(&caller, Verb::Create, kind, document.root())?;
-                let condition = if none.is_empty() { None } else { Some(self.condition(&caller, kind, none)?) };
+                let condition = if none.is_empty() { None } else { Some(conditions.find(kind, none)?) };
                 Ok(vec![self.create_act(to, condition)])
             },
         )?;
@@ -87,7 +88,7 @@ impl Asking {
             &caller,
             &note,
             |_| None,
-            || {
+            |conditions| {
                 let to = self.prepared(&caller, Verb::Update, kind, document.root())?;
                 let act = match id {
                     Some(id) => {
@@ -96,7 +97,7 @@ impl Asking {
                         Act::Update { id, to, if_match, condition: None, bases: self.door.bases() }
                     }
                     None => {
-                        let condition = self.condition(&caller, kind, self.query())?;
+                        let condition = conditions.find(kind, self.query())?;
                         self.update_act(&caller, to, if_match, condition)?
                     }
                 };
@@ -133,11 +134,11 @@ impl Asking {
             &caller,
             &note,
             |_| None,
-            || {
+            |conditions| {
                 let (id, condition) = match id {
                     Some(id) => (Id::read(id), None),
                     None => {
-                        let condition = self.condition(&caller, kind, self.query())?;
+                        let condition = conditions.find(kind, self.query())?;
                         (condition.is, Some(condition))
                     }
                 };
@@ -204,37 +205,18 @@ impl Asking {
         Ok(prepared.subscribed(subscriber.filter(|_| wanted.active)))
     }
 
-    /// A condition with what it finds now: none, or one. It is looked for among what the caller may search.
-    pub(super) fn condition(&self, caller: &Caller, kind: Kind, query: &str) -> Result<Condition, Refusal> {
-        if let Some(why) = denied(caller, Verb::Search, kind) {
-            return Err(why);
-        }
-        let query = query.split_once('?').map_or(query, |(_, query)| query);
-        let plan = self.plan(kind, query, Handling::Strict)?;
-        if !plan.is_narrow() {
-            return Err(Issue::new(Code::Condition, "the condition may find too many").into());
-        }
-        let clinical = &self.door.clinical;
-        let limit = clinical.settings().search_limit;
-        let found =
-            clinical.records().matching(&caller.sight_to_write(Verb::Search), &plan, limit).map_err(too_late)?;
-        match found.as_slice() {
-            [] => Ok(Condition { plan, is: None }),
-            [one] => Ok(Condition { plan, is: Some(one.id) }),
-            _ => Err(Issue::new(Code::ManyMatches, format!("there is more than one such {kind}")).into()),
-        }
-    }
-
     /// Does what a request asks, each act for the entry of a Bundle that `place` gives; reads it again while what its conditions find changes.
     pub(super) fn settle(
         &self,
         caller: &Caller,
         note: &Note,
         place: impl Fn(usize) -> Option<usize>,
-        read: impl Fn() -> Result<Vec<Act>, Refusal>,
+        read: impl Fn(&mut Conditions<'_>) -> Result<Vec<Act>, Refusal>,
     ) -> Result<Vec<Done>, Refusal> {
+        let mut conditions = Conditions::of(self, caller);
         for _ in 0..TRIES {
-            let acts = read().map_err(|why| self.refused(note, why))?;
+            let acts = read(&mut conditions).map_err(|why| self.refused(note, why))?;
+            conditions.read();
             let about: Vec<_> = acts.iter().map(|act| (act.verb(), act.kind(), act.id())).collect();
             match self.door.clinical.records().apply(caller, acts, note) {
                 Ok(done) => return Ok(done),

@@ -70,6 +70,8 @@ impl Asking {
         };
         let binding = format!("{path} {:?} {}", wanted.used, caller.leave());
         let page = Page { count: wanted.count, after: self.unsealed(wanted.cursor.as_deref(), &binding)? };
+        // Nothing leads to those that are in sight, but for one resource.
+        let _turn = if id.is_none() { Some(self.turn(&caller, &caller.sight(verb), &kinds)?) } else { None };
         let clinical = &self.door.clinical;
         let limit = clinical.settings().search_limit;
         let found = clinical.records().history(&caller.sight(verb), &of, wanted.since, &page, limit);

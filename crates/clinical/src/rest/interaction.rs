@@ -1,8 +1,9 @@
 //! The interactions that read: read, version, search.
 
 use super::asking::{Asking, absent, denied, insert, read_whole, store_failed, too_late};
+use super::places::Place;
 use super::{answer, audit, bundle};
-use crate::access::{Sight, Verb};
+use crate::access::{Caller, Sight, Verb};
 use crate::audit::Note;
 use crate::definitions::Definitions;
 use crate::kind::{Id, Kind, Version};
@@ -121,7 +122,9 @@ impl Asking {
         let clinical = &self.door.clinical;
         let lenient = answer::prefers(self.headers(), "handling=lenient");
         let handling = if lenient { Handling::Lenient } else { Handling::Strict };
-        let plan = self.plan(kind, query, handling)?;
+        let (plan, sight) = (self.plan(kind, query, handling)?, caller.sight(Verb::Search));
+        let is_wide = plan.is_wide() && sight.only_of(kind).is_none();
+        let _turn = if is_wide { Some(self.turn(&caller, &sight, &[kind])?) } else { None };
         if kind == Kind::AUDIT_EVENT {
             return self.audit_search(&caller, note, &plan, query);
         }
@@ -133,13 +136,6 @@ impl Asking {
             }
         }
         let (records, limit) = (clinical.records(), clinical.settings().search_limit);
-        let sight = caller.sight(Verb::Search);
-        let _turn = if plan.is_wide() && sight.only_of(kind).is_none() {
-            let busy = || Issue::new(Code::Busy, "other searches of this kind are made now");
-            Some(clinical.places().take(caller.taker()).ok_or_else(busy)?)
-        } else {
-            None
-        };
         let binding = format!("{kind} {:?} {}", plan.used(), caller.leave());
         let page = Page { count: plan.count(), after: self.unsealed(plan.cursor(), &binding)? };
         let total = if plan.total() { Some(records.total(&sight, &plan, limit).map_err(too_late)?) } else { None };
@@ -157,6 +153,16 @@ impl Asking {
         let next = found.next.as_ref().map(|next| records.seal(next, &binding));
         let page = bundle::Searched { plan: &plan, found: &found, included: &included, total, next: next.as_deref() };
         Ok(answer::resource(StatusCode::OK, bundle::searchset(&self.door, &page)))
+    }
+
+    /// A turn for what may look at all of one of these kinds. Who sees one patient's alone waits for others who do, and nobody else
+    /// waits for them.
+    pub(super) fn turn(&self, caller: &Caller, sight: &Sight, kinds: &[Kind]) -> Result<Place<'_>, Refusal> {
+        let clinical = &self.door.clinical;
+        let is_own = kinds.iter().any(|kind| sight.only_of(*kind).is_some());
+        let places = if is_own { clinical.own_places() } else { clinical.places() };
+        let busy = || Issue::new(Code::Busy, "others look through all of a kind now").into();
+        places.take(caller.taker()).ok_or_else(busy)
     }
 
     /// A search as it was asked.

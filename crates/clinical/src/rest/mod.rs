@@ -6,6 +6,7 @@ mod audit;
 mod bundle;
 mod capability;
 mod change;
+mod condition;
 mod entry;
 mod export;
 mod glass;

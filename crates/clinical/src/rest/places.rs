@@ -1,4 +1,6 @@
-//! Searches that may look at everything of a kind take turns, so that all others find readers.
+//! What may look at everything of a kind takes turns, so that all others find readers: searches that name neither a patient nor an
+//! identifier, conditions that name no identifier, histories of more than one resource. Conditions and histories of who sees one patient
+//! alone have turns of their own: of those who do there are many, and they may look through as much.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,14 +20,14 @@ pub(crate) struct Places {
 }
 
 /// A turn.
-pub(super) struct Place<'p> {
+pub(crate) struct Place<'p> {
     places: &'p Places,
     client: String,
 }
 
 impl Places {
     /// Takes a turn for a client; `None` if there is none in time.
-    pub(super) fn take(&self, client: String) -> Option<Place<'_>> {
+    pub(crate) fn take(&self, client: String) -> Option<Place<'_>> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |taken: &mut Vec<String>| {
             taken.len() >= ALL || taken.iter().filter(|own| **own == client).count() >= OF_ONE

@@ -4,6 +4,7 @@
 use super::answer;
 use super::asking::{Asking, absent, denied, failed, read_whole};
 use super::change::{read_json, same_id, version_asked};
+use super::condition::Conditions;
 use super::entry::{Entry, Renamed};
 use crate::access::{Caller, Verb};
 use crate::json::{self, Limits, Node};
@@ -17,10 +18,16 @@ use axum::response::Response;
 use http::header::ETAG;
 use http::{Method, StatusCode};
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// Entries of a Bundle, at most.
 const ENTRIES: usize = 1_000;
+/// How long entries are done that are done one by one: who asks waits for the answer no longer than a minute.
+const TIME: Duration = Duration::from_secs(45);
+
+/// Bytes of what entries read, together: the one that reaches them is the last that is given.
+const BYTES: usize = 16 << 20;
 
 /// `POST /fhir`
 pub(super) async fn bundle(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
@@ -30,6 +37,30 @@ pub(super) async fn bundle(asking: Asking, body: Result<Bytes, BytesRejection>) 
 /// `POST /fhir/$submit-cgm-bundle` (HL7 CGM 1.0.0): a transaction that only creates.
 pub(super) async fn submit_cgm_bundle(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
     asking.blocking(move |asking| asking.bundle(&read_whole(body)?, true)).await
+}
+
+/// What is left to entries that are done one by one.
+struct Left {
+    until: Instant,
+    bytes: usize,
+}
+
+impl Left {
+    fn new(time: Duration) -> Self {
+        Self { until: Instant::now() + time, bytes: BYTES }
+    }
+
+    /// Whether another entry may be done.
+    fn more(&self) -> Result<(), Refusal> {
+        if self.bytes == 0 {
+            return Err(Issue::new(Code::TooMuch, "what the entries before gave is all that fits one answer").into());
+        }
+        if Instant::now() < self.until {
+            return Ok(());
+        }
+        Err(Issue::new(Code::Busy, "the entries before took too long: ask for this one again, in another Bundle")
+            .into())
+    }
 }
 
 /// What an entry became.
@@ -60,7 +91,7 @@ impl Asking {
         let entries: Vec<_> = entries.map(|(number, node)| (number, Entry::read(node, &bases))).collect();
         match &*text("type") {
             "transaction" => self.transaction(&caller, entries, creates),
-            "batch" if !creates => self.batch(&caller, entries),
+            "batch" if !creates => self.batch(entries),
             other => {
                 let issue = Issue::new(Code::Entry, format!("a Bundle of the type {other:?} is not one to be done"));
                 Err(issue.at("Bundle.type").into())
@@ -87,9 +118,10 @@ impl Asking {
                 *answer = Some(Answered::Done(done));
             }
         }
+        let mut left = Left::new(TIME);
         for (number, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.method == Method::GET) {
             // What was changed stays so: who cannot read is told so in its place.
-            let given = self.give(entry).unwrap_or_else(Answered::Refused);
+            let given = self.give(entry, &mut left).unwrap_or_else(Answered::Refused);
             if let Some(answer) = answers.get_mut(number) {
                 *answer = Some(given);
             }
@@ -97,28 +129,26 @@ impl Asking {
         self.answer("transaction-response", answers.into_iter().flatten().collect())
     }
 
-    fn batch(
-        &self,
-        caller: &Caller,
-        entries: Vec<(usize, Result<Entry<'_, '_>, Refusal>)>,
-    ) -> Result<Response, Refusal> {
-        let one = |(number, entry): &(usize, Result<Entry<'_, '_>, Refusal>)| match entry {
-            Err(why) => Answered::Refused(why.clone()),
-            Ok(entry) if entry.method == Method::GET => self.give(entry).unwrap_or_else(Answered::Refused),
-            Ok(entry) => match self.do_all(caller, &[(*number, entry)]) {
-                Ok(done) => done
-                    .into_iter()
-                    .next()
-                    .map_or_else(|| Answered::Refused(failed("nothing was done")), |(_, done)| Answered::Done(done)),
-                Err(why) => Answered::Refused(why),
-            },
+    /// Each entry by itself, as if it were asked alone: whoever may not do it any more, does not.
+    fn batch(&self, entries: Vec<(usize, Result<Entry<'_, '_>, Refusal>)>) -> Result<Response, Refusal> {
+        let mut left = Left::new(TIME);
+        let mut one = |number: usize, entry: &Result<Entry<'_, '_>, Refusal>| {
+            let entry = entry.as_ref().map_err(Clone::clone)?;
+            if entry.method == Method::GET {
+                return self.give(entry, &mut left);
+            }
+            left.more()?;
+            let done = self.do_all(&self.caller()?, &[(number, entry)])?;
+            let done = done.into_iter().next().ok_or_else(|| failed("nothing was done"))?;
+            Ok(Answered::Done(done.1))
         };
         let is_get =
             |entry: &Result<Entry<'_, '_>, Refusal>| entry.as_ref().is_ok_and(|entry| entry.method == Method::GET);
         let mut answers: Vec<(usize, Answered)> = Vec::with_capacity(entries.len());
         for reads in [false, true] {
             let these = entries.iter().filter(|(_, entry)| is_get(entry) == reads);
-            answers.extend(these.map(|entry| (entry.0, one(entry))));
+            let done = |(number, entry): &(usize, _)| (*number, one(*number, entry).unwrap_or_else(Answered::Refused));
+            answers.extend(these.map(done));
         }
         answers.sort_by_key(|(number, _)| *number);
         self.answer("batch-response", answers.into_iter().map(|(_, answer)| answer).collect())
@@ -145,16 +175,21 @@ impl Asking {
         });
         let numbers: Vec<usize> = order.iter().map(|(number, _)| *number).collect();
         let place = |act: usize| numbers.get(act).copied();
-        let done = self.settle(caller, &note, place, || self.acts(caller, &order))?;
+        let done = self.settle(caller, &note, place, |conditions| self.acts(caller, &order, conditions))?;
         Ok(numbers.iter().copied().zip(done).collect())
     }
 
     /// What the entries ask for, at this moment.
-    fn acts(&self, caller: &Caller, order: &[(usize, &Entry<'_, '_>)]) -> Result<Vec<Act>, Refusal> {
+    fn acts(
+        &self,
+        caller: &Caller,
+        order: &[(usize, &Entry<'_, '_>)],
+        conditions: &mut Conditions<'_>,
+    ) -> Result<Vec<Act>, Refusal> {
         let (mut found, mut asked) = (Vec::with_capacity(order.len()), HashSet::new());
         let mut renamed = Renamed::default();
         for (number, entry) in order {
-            let resolved = self.resolve(caller, entry).map_err(|why| why.of_entry(*number))?;
+            let resolved = self.resolve(entry, conditions).map_err(|why| why.of_entry(*number))?;
             if resolved.1.is_some() && !asked.insert((entry.kind.as_str(), entry.condition())) {
                 let issue = Issue::new(Code::Twice, "another entry has the same condition");
                 return Err(Refusal::from(issue).of_entry(*number));
@@ -167,7 +202,7 @@ impl Asking {
         let mut taken = HashSet::new();
         let mut acts = Vec::with_capacity(order.len());
         for ((number, entry), (id, condition)) in order.iter().zip(found) {
-            self.conditional_references(caller, entry, &mut renamed).map_err(|why| why.of_entry(*number))?;
+            self.conditional_references(entry, conditions, &mut renamed).map_err(|why| why.of_entry(*number))?;
             let act = self.entry_act(caller, entry, id, condition, &renamed).map_err(|why| why.of_entry(*number))?;
             if !matches!(act, Act::Find { .. }) && !taken.insert((act.kind(), act.id())) {
                 let issue = Issue::new(Code::Twice, "another entry is about the same resource");
@@ -179,10 +214,14 @@ impl Asking {
     }
 
     /// The resource that an entry is about, or will be; and its condition.
-    fn resolve(&self, caller: &Caller, entry: &Entry<'_, '_>) -> Result<(Option<Id>, Option<Condition>), Refusal> {
+    fn resolve(
+        &self,
+        entry: &Entry<'_, '_>,
+        conditions: &mut Conditions<'_>,
+    ) -> Result<(Option<Id>, Option<Condition>), Refusal> {
         let kind = self.kind(&entry.kind)?;
         if let Some(query) = entry.condition() {
-            let condition = self.condition(caller, kind, query)?;
+            let condition = conditions.find(kind, query)?;
             let id = condition.is.unwrap_or_else(|| self.door.clinical.records().fresh_id());
             return Ok((Some(id), Some(condition)));
         }
@@ -196,8 +235,8 @@ impl Asking {
     /// References by a search: `Patient?identifier=…` names the one that is found.
     fn conditional_references(
         &self,
-        caller: &Caller,
         entry: &Entry<'_, '_>,
+        conditions: &mut Conditions<'_>,
         renamed: &mut Renamed,
     ) -> Result<(), Refusal> {
         let Some(resource) = entry.resource else { return Ok(()) };
@@ -210,7 +249,7 @@ impl Asking {
         for text in wanted {
             let (name, query) = text.split_once('?').unwrap_or_default();
             let kind = self.kind(name)?;
-            let found = self.condition(caller, kind, query)?.is;
+            let found = conditions.find(kind, query)?.is;
             let id = found.ok_or_else(|| Issue::new(Code::Reference, format!("there is no such {kind}")))?;
             renamed.name(&text, format!("{kind}/{id}"));
         }
@@ -257,7 +296,8 @@ impl Asking {
     }
 
     /// What an entry asks to be read.
-    fn give(&self, entry: &Entry<'_, '_>) -> Result<Answered, Refusal> {
+    fn give(&self, entry: &Entry<'_, '_>, left: &mut Left) -> Result<Answered, Refusal> {
+        left.more()?;
         let response = match &entry.id {
             Some(id) => self.read(&entry.kind, id, None)?,
             None => self.search(&entry.kind, entry.query.as_deref().unwrap_or_default())?,
@@ -265,6 +305,7 @@ impl Asking {
         let (head, body) = response.into_parts();
         let body = Handle::current().block_on(axum::body::to_bytes(body, usize::MAX));
         let body = body.map_err(|_| failed("an entry was not read"))?.to_vec();
+        left.bytes = left.bytes.saturating_sub(body.len());
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         Ok(Answered::Given { status: head.status, tag: header(ETAG), body })
     }
@@ -324,5 +365,17 @@ impl Asking {
             out.extend_from_slice(&outcome);
         }
         out.extend_from_slice(b"}}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-FHIR-44.
+    #[test]
+    fn entries_have_their_time() {
+        assert_eq!(Left::new(Duration::ZERO).more().map_err(|why| why.code()), Err(Code::Busy));
+        assert!(Left::new(TIME).more().is_ok());
     }
 }

@@ -1,11 +1,12 @@
 //! What is to be done, and what was done.
 
 use crate::access::Verb;
-use crate::kind::{Id, Kind, Millis, Row, Version};
+use crate::kind::{Id, Kind, Millis, Row, Seq, Version};
 use crate::outcome::Refusal;
 use crate::query;
 use crate::validate::Prepared;
 use medlock_store::Error;
+use std::time::Duration;
 
 /// What has to be so at the moment of a change: this search finds just this resource, or none.
 #[derive(Clone, Debug)]
@@ -14,6 +15,19 @@ pub struct Condition {
     pub plan: query::Plan,
     /// What it found when the request was read.
     pub is: Option<Id>,
+    /// How that was found out; `None`: it was not asked, or by an identifier that we give ourselves.
+    pub asked: Option<Asked>,
+}
+
+/// How a condition was looked for before the change that it is for: then only what has changed since counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The newest change before that.
+    pub newest: Seq,
+    /// The row that was found.
+    pub row: Option<Row>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// What is to be done.

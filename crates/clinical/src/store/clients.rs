@@ -8,6 +8,7 @@ use crate::kind::{Id, Kind, Row};
 use data_encoding::BASE64;
 use medlock_node::provider::{WebAlgorithm, same_secret};
 use medlock_store::{Error, Fault, Row as Found, Sql, all, first, values};
+use std::time::Duration;
 
 /// How often a setup code may be guessed.
 const TRIES: i64 = 5;
@@ -467,12 +468,13 @@ impl Records {
     /// Patients in sight, among whom a person chooses, newest first.
     ///
     /// # Errors
-    /// [`Error`].
-    pub(crate) fn some_patients(&self, sight: &Sight, most: u16) -> Result<Vec<super::Stored>, Error> {
+    /// [`Error`]; [`Error::Late`].
+    pub(crate) fn some_patients(&self, sight: &Sight, most: u16, limit: Duration) -> Result<Vec<super::Stored>, Error> {
         let mut statement = Statement::seen(super::read::COLUMNS, sight, Kind::PATIENT);
         statement.text(" ORDER BY r.updated DESC, r.rid DESC LIMIT ").value(most);
-        self.database()
-            .read("list patients", |sql| all(sql, "resource", statement.sql(), statement.values(), super::Stored::of))
+        self.database().read_within("list patients", limit, |sql| {
+            all(sql, "resource", statement.sql(), statement.values(), super::Stored::of)
+        })
     }
 }
 

@@ -35,6 +35,9 @@ pub(crate) struct Wish {
     pub(crate) kinds: Vec<u8>,
     /// Searches, each for the kind with this number: of such a kind, what one of them finds.
     pub(crate) filters: Vec<(u8, String)>,
+    /// What the scopes of who asked ask of those kinds besides.
+    #[serde(default)]
+    pub(crate) only: Vec<String>,
 }
 
 /// One file: the resources of one kind that came into the export with these changes.

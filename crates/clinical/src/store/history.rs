@@ -1,10 +1,11 @@
 //! What became of resources: of one, of a kind, of all, newest first.
 
+use super::page::Filling;
 use super::read::{COLUMNS, Stored, former, kept};
 use super::{Cursor, Found, Order, Page, Records, Statement};
 use crate::access::Sight;
 use crate::kind::{Id, Kind, Millis, Row};
-use medlock_store::{Error, Fault, Sql, all, first};
+use medlock_store::{Error, Fault, Row as Taken, Sql, first};
 use std::time::Duration;
 
 /// Of what.
@@ -76,11 +77,10 @@ impl Records {
         }
         question.text(" ORDER BY r.rid LIMIT ").value(i64::from(page.count) + 1);
         self.database().read_within("read all of a patient", limit, |sql| {
-            let mut resources = all(sql, "resource", question.sql(), question.values(), Stored::of)?;
-            let more = resources.len() > usize::from(page.count);
-            resources.truncate(usize::from(page.count));
-            let last = resources.last().map(|last| Cursor { order: Order::Number(last.row.0), row: last.row });
-            Ok(Found { resources, next: last.filter(|_| more) })
+            let mut filling = Filling::new(page.count);
+            let mut take = |row: &Taken| Ok(filling.take(Stored::of(row)?));
+            sql.each("resource", question.sql(), question.values(), &mut take)?;
+            Ok(found(filling, |last| last.row.0))
         })
     }
 }
@@ -96,10 +96,10 @@ fn one(
     let Some(present) = first(sql, "resource", question.sql(), question.values(), Stored::of)? else {
         return Ok(None);
     };
-    let mut resources = Vec::new();
+    let mut filling = Filling::new(page.count);
     let before = page.after.as_ref().and_then(Cursor::number);
     if before.is_none() && since.is_none_or(|since| present.updated >= since) {
-        resources.push(present);
+        filling.take(present);
     }
     let mut question = former(sight, kind, id);
     if let Some(before) = before {
@@ -109,15 +109,15 @@ fn one(
         question.text(" AND v.updated >= ").value(since.0);
     }
     question.text(" ORDER BY v.version DESC LIMIT ").value(i64::from(page.count) + 1);
-    sql.each("past", question.sql(), question.values(), &mut |row| {
-        resources.push(Stored::of(row)?);
-        Ok(true)
-    })?;
-    let more = resources.len() > usize::from(page.count);
-    resources.truncate(usize::from(page.count));
-    let last =
-        resources.last().map(|last| Cursor { order: Order::Number(last.version.number().into()), row: last.row });
-    Ok(Some(Found { resources, next: last.filter(|_| more) }))
+    sql.each("past", question.sql(), question.values(), &mut |row| Ok(filling.take(Stored::of(row)?)))?;
+    Ok(Some(found(filling, |last| last.version.number().into())))
+}
+
+/// A page as it was filled; the next one begins behind the last of its resources, by this number.
+fn found(filling: Filling, number: impl FnOnce(&Stored) -> i64) -> Found {
+    let last = filling.resources.last().filter(|_| filling.more);
+    let next = last.map(|last| Cursor { order: Order::Number(number(last)), row: last.row });
+    Found { resources: filling.resources, next }
 }
 
 fn changes(
@@ -143,16 +143,13 @@ fn changes(
         question.text(" AND c.seq < ").value(before);
     }
     question.text(" ORDER BY c.seq DESC LIMIT ").value(i64::from(page.count) + 1);
-    let (mut resources, mut last, mut more) = (Vec::new(), None, false);
+    let (mut filling, mut last) = (Filling::new(page.count), 0);
     sql.each("change", question.sql(), question.values(), &mut |row| {
-        if resources.len() == usize::from(page.count) {
-            more = true;
-            return Ok(false);
+        let taken = filling.take(Stored::of(row)?);
+        if taken {
+            last = row.number("seq")?;
         }
-        let stored = Stored::of(row)?;
-        last = Some(Cursor { order: Order::Number(row.number("seq")?), row: stored.row });
-        resources.push(stored);
-        Ok(true)
+        Ok(taken)
     })?;
-    Ok(Found { resources, next: last.filter(|_| more) })
+    Ok(found(filling, |_| last))
 }

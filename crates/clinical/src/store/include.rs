@@ -1,13 +1,14 @@
 //! What comes with what is found: resources it refers to, and those that refer to it.
 
 use super::condition::any_of;
+use super::page::BYTES;
 use super::read::{COLUMNS, Stored};
 use super::testimony::links;
 use super::{Records, Statement};
 use crate::access::Sight;
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits, Node};
-use crate::kind::{Id, Kind, Reference};
+use crate::kind::{Id, Kind, Reference, Row};
 use crate::query::{By, Include, Plan};
 use medlock_store::{Error, Fault, Sql};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +41,7 @@ impl Records {
             }
         }
         self.database().read_within("look for what comes with a page", limit, |sql| {
-            let mut found = BTreeMap::new();
+            let mut found = Coming::default();
             for (kind, ids) in &named {
                 let ids: Vec<Id> = ids.iter().copied().collect();
                 let mut question = Statement::seen(COLUMNS, sight, *kind);
@@ -53,23 +54,32 @@ impl Records {
             for include in &reverse {
                 take(sql, referring(sight, include, page), &mut found)?;
             }
+            let Coming { mut found, cut } = found;
             page.iter().for_each(|stored| drop(found.remove(&stored.row)));
-            Ok((found.len() <= MOST).then(|| found.into_values().collect()))
+            let bytes: usize = found.values().map(|stored| stored.body.len()).sum();
+            Ok((!cut && found.len() <= MOST && bytes <= BYTES).then(|| found.into_values().collect()))
         })
     }
 }
 
-fn take(
-    sql: &mut dyn Sql,
-    mut question: Statement,
-    found: &mut BTreeMap<crate::kind::Row, Stored>,
-) -> Result<(), Fault> {
+/// What comes with a page, as it is looked for.
+#[derive(Default)]
+struct Coming {
+    found: BTreeMap<Row, Stored>,
+    /// Whether there is so much that it was looked for no further.
+    cut: bool,
+}
+
+fn take(sql: &mut dyn Sql, mut question: Statement, coming: &mut Coming) -> Result<(), Fault> {
     // The page itself may be among them.
     question.text(" LIMIT ").value(2 * MOST as i64 + 1);
+    let mut bytes: usize = coming.found.values().map(|stored| stored.body.len()).sum();
     sql.each("resource", question.sql(), question.values(), &mut |row| {
         let stored = Stored::of(row)?;
-        found.insert(stored.row, stored);
-        Ok(true)
+        bytes = bytes.saturating_add(stored.body.len());
+        coming.found.insert(stored.row, stored);
+        coming.cut |= bytes > 3 * BYTES;
+        Ok(!coming.cut)
     })
 }
 

@@ -12,6 +12,7 @@ mod dictionary;
 mod export;
 mod handed;
 mod history;
+mod holds;
 mod include;
 mod index;
 mod intake;
@@ -30,7 +31,7 @@ mod upstream;
 mod web_keys;
 mod write;
 
-pub use act::{Act, Condition, Done, How, Unapplied};
+pub use act::{Act, Asked, Condition, Done, How, Unapplied};
 pub(crate) use audit::{Events, Noted, Wanted};
 pub(crate) use clients::NewCode;
 pub(crate) use community::Registered;

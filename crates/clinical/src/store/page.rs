@@ -1,10 +1,40 @@
-//! Where a page of a search begins: sealed, so that it tells nothing of rows and is good for its own search and caller only.
+//! Where a page of a search begins: sealed, so that it tells nothing of rows and is good for its own search and caller only. And where
+//! it ends.
 
-use super::Records;
+use super::{Records, Stored};
 use crate::kind::Row;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use medlock_node::provider::sha256;
+
+/// Bytes of the resources of a page: it ends with the one that reaches them.
+pub(super) const BYTES: usize = 4 << 20;
+
+/// A page as it is filled.
+pub(super) struct Filling {
+    pub(super) resources: Vec<Stored>,
+    /// Whether there are others behind it.
+    pub(super) more: bool,
+    count: usize,
+    bytes: usize,
+}
+
+impl Filling {
+    /// A page of so many resources at most.
+    pub(super) fn new(count: u16) -> Self {
+        Self { resources: Vec::new(), more: false, count: count.into(), bytes: 0 }
+    }
+
+    /// Takes one more; or else there are others behind the page.
+    pub(super) fn take(&mut self, stored: Stored) -> bool {
+        self.more = self.resources.len() >= self.count || self.bytes >= BYTES;
+        if !self.more {
+            self.bytes = self.bytes.saturating_add(stored.body.len());
+            self.resources.push(stored);
+        }
+        !self.more
+    }
+}
 
 /// The last row of the page before.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! A search as one statement: what drives it, its filters, the sight, and where the page begins.
 
 use super::condition::{Conditions, Of};
+use super::page::Filling;
 use super::read::{COLUMNS, Stored};
 use super::{Cursor, Order as Place, Page, Records, Statement};
 use crate::access::{Reach, Sight};
@@ -29,26 +30,23 @@ impl Records {
     pub fn search(&self, sight: &Sight, plan: &Plan, page: &Page, limit: Duration) -> Result<Found, Error> {
         self.database().read_within("search resources", limit, |sql| {
             let statement = statement(sql, sight, plan, page)?;
-            let mut resources = Vec::new();
-            let mut last = None;
-            let mut more = false;
+            let (mut filling, mut last) = (Filling::new(page.count), None);
             let by_text = matches!(plan.sorting().by, Order::Id | Order::Word(_));
             sql.each("resource", statement.sql(), statement.values(), &mut |row| {
-                if resources.len() == usize::from(page.count) {
-                    more = true;
-                    return Ok(false);
-                }
                 let stored = Stored::of(row)?;
                 let order = if by_text {
                     Place::Text(row.text("place")?.to_owned())
                 } else {
                     Place::Number(row.number("place")?)
                 };
-                last = Some(Cursor { order, row: stored.row });
-                resources.push(stored);
-                Ok(true)
+                let place = Cursor { order, row: stored.row };
+                let taken = filling.take(stored);
+                if taken {
+                    last = Some(place);
+                }
+                Ok(taken)
             })?;
-            Ok(Found { resources, next: last.filter(|_| more) })
+            Ok(Found { resources: filling.resources, next: last.filter(|_| filling.more) })
         })
     }
 
@@ -79,6 +77,24 @@ impl Records {
 pub(super) fn matches(sql: &mut dyn Sql, sight: &Sight, plan: &Plan) -> Result<Vec<Stored>, Fault> {
     let statement = statement(sql, sight, plan, &Page { count: 1, after: None })?;
     all(sql, "resource", statement.sql(), statement.values(), Stored::of)
+}
+
+/// Asks for those of these rows that a search finds: each is looked at by itself.
+pub(super) fn among(
+    sql: &mut dyn Sql,
+    columns: &str,
+    sight: &Sight,
+    plan: &Plan,
+    rows: &[i64],
+) -> Result<Statement, Fault> {
+    let mut question = Statement::seen_by_row(columns, sight, plan.kind());
+    question.text(" AND r.rid IN ").list(rows);
+    for filter in plan.filters() {
+        question.text(" AND ");
+        let of = Of { alias: "r", driver: Driver::Named, order: Order::Date };
+        Conditions { sql: &mut *sql, out: &mut question, sight }.write(of, filter)?;
+    }
+    Ok(question)
 }
 
 /// What gives the rows of a search, the narrowest that applies; all else only filters. A column that only filters is written
@@ -203,6 +219,7 @@ fn drive_by_device(sql: &mut dyn Sql, device: Row, out: &mut Statement) -> Resul
 mod tests {
     use super::*;
     use crate::access::{Constraint, Reach, Right, Verb, Verbs};
+    use crate::auth::Scopes;
     use crate::definitions::Definitions;
     use crate::kind::{Id, Kind, Millis};
     use crate::query::{Handling, Terms, plan};
@@ -224,6 +241,28 @@ mod tests {
             all(sql, "plan", &question, statement.values(), |row| Ok(row.text("detail")?.to_owned()))
         });
         told.expect(query)
+    }
+
+    /// Shows REQ-SMART-171: SQLite takes 32,766 parameters for one statement.
+    #[test]
+    fn a_search_under_the_longest_scopes_has_no_more_parameters_than_a_statement_may() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = Records::open(&Place::File(folder.path().join("x.db")), Clock::system()).expect("opened");
+        let scope = |number: u32| {
+            let letters = ('a'..='p').map(|letter| format!("{letter}{number}")).collect::<Vec<_>>().join(",");
+            let names = ["category", "code", "identifier", "method", "status", "value-concept", "_tag", "_security"];
+            format!("system/Observation.s?{}", names.map(|name| format!("{name}={letters}")).join("&"))
+        };
+        let text = |number| (1..=number).map(scope).collect::<Vec<_>>().join(" ");
+        let scopes = (1..).map_while(|number| Scopes::read(&text(number)).ok()).last().expect("scopes");
+        let sight = Sight::new(scopes.rights_of_software().into_iter());
+        let query = ["_has:Observation:has-member:code=a"; 32].join("&");
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+        let terms = Terms { handling: Handling::Strict, most: 50, bases: &[] };
+        let plan = plan(Kind::OBSERVATION, &pairs, terms, Definitions::r4()).expect("a search");
+        let page = Page { count: 50, after: None };
+        let found = records.search(&sight, &plan, &page, Duration::from_secs(60)).expect("searched");
+        assert_eq!(found.resources, []);
     }
 
     /// Shows REQ-SMART-149: also where scopes ask something of the resources besides their kind.

@@ -1,15 +1,13 @@
 //! Subscriptions that are served: whose they are, how far they were told, and when they are told next.
 
-use super::condition::{Conditions, Of};
 use super::read::{COLUMNS, Stored};
-use super::search::Driver;
 use super::token::scopes_of;
 use super::write::{Stopped, refused};
-use super::{Records, Statement};
+use super::{Records, Statement, search};
 use crate::access::{Caller, Sight, Verb};
 use crate::kind::{Kind, Millis, Row, Seq};
 use crate::outcome::{Code, Issue};
-use crate::query::{Order, Plan};
+use crate::query::Plan;
 use crate::subscription::Subscriber;
 use medlock_store::{Error, Fault, Row as Found, Sql, Value, all, first, values};
 use std::collections::HashMap;
@@ -399,15 +397,9 @@ fn subscriber(row: &Found) -> Result<Subscriber, Fault> {
 
 /// Asks for those of these rows that a search wants and its subscriber may both look for and read.
 fn wanted(sql: &mut dyn Sql, columns: &str, sights: &Sights, plan: &Plan, rows: &[i64]) -> Result<Statement, Fault> {
-    let mut question = Statement::seen_by_row(columns, &sights.search, plan.kind());
+    let mut question = search::among(sql, columns, &sights.search, plan, rows)?;
     question.text(" AND ");
     sights.read.write(plan.kind(), "r", &mut question);
-    question.text(" AND r.rid IN ").list(rows);
-    for filter in plan.filters() {
-        question.text(" AND ");
-        let of = Of { alias: "r", driver: Driver::Named, order: Order::Date };
-        Conditions { sql: &mut *sql, out: &mut question, sight: &sights.search }.write(of, filter)?;
-    }
     Ok(question)
 }
 

@@ -6,7 +6,7 @@ use super::dictionary::Numbers;
 use super::names::Bound;
 use super::read::Stored;
 use super::subscription::Start;
-use super::{Origin, Records, Statement, consent, handed, index, names, search, subscription, testimony};
+use super::{Origin, Records, Statement, consent, handed, holds, index, names, subscription, testimony};
 use crate::access::{Caller, Naming, Sight, Verb};
 use crate::audit::{self, Note};
 use crate::consent::Compiled;
@@ -22,6 +22,7 @@ use medlock_store::{Error, Fault, Sql, first, values};
 use medlock_trust::DeviceName;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Kinds whose resources may name what they have named before, whoever changes them.
 const KEEP_WHAT_THEY_NAME: [Kind; 2] = [Kind::CONSENT, Kind::IMAGING_STUDY];
@@ -201,9 +202,11 @@ impl Running<'_> {
         {
             return Err(Stopped::Changed);
         }
-        for act in &work.acts {
-            self.holds(act)?;
-        }
+        let until = Instant::now() + holds::TOGETHER;
+        holds::all_of(self.sql, &work.sights.search, &work.acts, until).map_err(|(act, stopped)| {
+            self.act = act;
+            stopped
+        })?;
         let mut before = Vec::with_capacity(work.acts.len());
         for (number, act) in work.acts.iter().enumerate() {
             self.act = number;
@@ -219,18 +222,6 @@ impl Running<'_> {
         let notes: Vec<Note> = work.notes.iter().zip(&done).map(|(note, done)| noted(note, done)).collect();
         audit::append_behind(self.sql, self.audited, self.at, &notes)?;
         Ok(done)
-    }
-
-    /// Whether the condition of an act finds what it found before.
-    fn holds(&mut self, act: &Act) -> Result<(), Stopped> {
-        let Some(condition) = act.condition() else { return Ok(()) };
-        let found = search::matches(self.sql, &self.work.sights.search, &condition.plan)?;
-        let same = match (found.as_slice(), condition.is) {
-            ([], None) => true,
-            ([one], Some(id)) => one.id == id,
-            _ => false,
-        };
-        if same { Ok(()) } else { Err(Stopped::Changed) }
     }
 
     /// The row that an act is about, as it is before. What may not be seen is as what is not there.

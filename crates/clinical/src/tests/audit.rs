@@ -2,8 +2,12 @@
 
 use super::everything;
 use super::fixture::{House, patient};
-use crate::audit::{Broken, verify};
-use medlock_store::Engine;
+use crate::access::Verb;
+use crate::audit::{Broken, Note, append, verify};
+use crate::kind::{Kind, Millis, Row};
+use crate::seam::Handed;
+use medlock_store::{Engine, first};
+use medlock_trust::{Operation, Role};
 
 /// Shows REQ-AUDIT-13: one byte, one time, one patient, one entry.
 #[tokio::test(flavor = "multi_thread")]
@@ -56,5 +60,27 @@ async fn a_byte_that_is_changed_is_seen() {
         assert_eq!(found(), None);
         let known = verify(records, Some(whole.head)).expect("read");
         assert_eq!((known.head.entries, known.broken), (1, Some(Broken::Known(4))));
+    }
+}
+
+/// Shows REQ-AUDIT-30: each of the patients whom an act is about finds it, however many they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_act_about_many_patients_names_them_all() {
+    for house in House::both() {
+        let cgm = house.device("cgm", Role::Sensor).peer();
+        let who = cgm.identified.expect("identified");
+        let permit = house.knowledge.judge(&who, Operation::Report).permit().expect("permitted");
+        let from = Handed { who: &who, chain: &[], permit, at: house.site.clock.now() };
+        let caller = house.clinical.gate().handed(&from);
+        let note = Note::of(&caller, Verb::Read, Kind::PATIENT, String::new());
+        let note = note.about(Kind::PATIENT, None, None, (1..=2_500).rev().map(Row).collect());
+        let records = house.clinical.records();
+        let noted = records.database().write("note it", move |sql| {
+            append(sql, Millis(1), std::slice::from_ref(&note))?;
+            first(sql, "audit", "SELECT count(DISTINCT patient) AS n FROM audit_patient", &[], |row| row.number("n"))
+        });
+        assert_eq!(noted.expect("noted"), Some(2_500_i64));
+        let whole = verify(records, None).expect("read");
+        assert_eq!((whole.head.entries, whole.broken), (3, None));
     }
 }

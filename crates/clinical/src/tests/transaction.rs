@@ -4,6 +4,7 @@ use super::everything;
 use super::fixture::{Answer, Device, House, device, glucose, patient};
 use http::StatusCode;
 use medlock_trust::Role;
+use medlock_trust::status::State;
 use serde_json::{Value, json};
 
 fn entry(method: &str, url: &str, resource: Value) -> Value {
@@ -136,6 +137,26 @@ async fn a_transaction_is_done_whole_and_its_entries_name_one_another() {
     }
 }
 
+/// Shows REQ-FHIR-42: all conditions of a request have the time of one search, also where each alone would have its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn conditions_of_a_request_have_the_time_of_one_search() {
+    let house = House::with(None, |config| config.search_seconds = 1);
+    let all = everything(&house).await;
+    let anna = all.create(&patient("Anna")).await.made();
+    let hers = all.create(&device("a", &anna)).await.made();
+    let reading = || entry("POST", "Observation", glucose(&anna, &hers, "2024-01-01"));
+    assert_eq!(statuses(&send(&all, "transaction", "", (0..1_000).map(|_| reading()).collect()).await).len(), 1_000);
+    let not: String = (0..25).map(|number| format!("&_tag:not=a{number}")).collect();
+    let once = |number: usize| {
+        let mut once = reading();
+        once["request"]["ifNoneExist"] = format!("patient={anna}&date=gt1900{not}&_tag=never{number}").into();
+        once
+    };
+    let late = send(&all, "transaction", "", (0..500).map(once).collect()).await;
+    assert_eq!((late.status, late.code()), (StatusCode::UNPROCESSABLE_ENTITY, "fhir-too-costly"), "{late:?}");
+    assert_eq!(statuses(&send(&all, "transaction", "", vec![once(0)]).await), ["201"]);
+}
+
 /// Shows REQ-FHIR-18.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_done_entry_by_entry() {
@@ -158,6 +179,70 @@ async fn a_batch_is_done_entry_by_entry() {
         assert_eq!(done.body["entry"][0]["resource"]["entry"].as_array().map(Vec::len), Some(1));
         let outcome = &done.body["entry"][2]["response"]["outcome"]["issue"][0];
         assert_eq!(outcome["details"]["coding"][0]["code"], "fhir-unknown-element");
+    }
+}
+
+/// Shows REQ-FHIR-43: a batch of a device that is compromised meanwhile goes no further, neither with what it changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_ends_with_what_its_caller_may_do() {
+    let house = House::new();
+    let all = everything(&house).await;
+    let entries = (0..1_000).map(|_| entry("POST", "Patient", patient("Anna"))).collect();
+    let betray = async {
+        while all.get("Patient").await.found().is_empty() {}
+        house.news(&all, State::Compromised);
+    };
+    let (done, ()) = tokio::join!(send(&all, "batch", "", entries), betray);
+    let statuses = statuses(&done);
+    let made = statuses.iter().take_while(|status| *status == "201").count();
+    assert!((1..1_000).contains(&made), "{made} were made");
+    assert!(statuses.iter().skip(made).all(|status| status == "401"), "{statuses:?}");
+}
+
+/// Shows REQ-FHIR-45, REQ-FHIR-46: neither a page nor what the entries of a batch read is larger than memory should be, and all is
+/// found on the pages that follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_and_batches_of_large_resources_end_early() {
+    for house in House::both() {
+        let all = everything(&house).await;
+        let mut large = patient("Anna");
+        large["photo"] = json!([{ "contentType": "image/png", "data": "QUJD".repeat(200_000) }]);
+        let mut ids = Vec::new();
+        for _ in 0..8 {
+            ids.push(all.create(&large).await.made());
+        }
+        let one = &ids[0];
+        large["id"] = one.as_str().into();
+        for _ in 0..7 {
+            assert_eq!(all.put(&format!("Patient/{one}"), &large).await.status, StatusCode::OK);
+        }
+        for (path, all_of) in [("Patient", 8), ("Patient/_history", 15), (&*format!("Patient/{one}/_history"), 8)] {
+            let (mut sizes, mut address) = (Vec::new(), format!("{path}?_count=100"));
+            while !address.is_empty() {
+                let page = all.get(&address).await;
+                sizes.push(page.body["entry"].as_array().map_or(0, Vec::len));
+                let links = page.body["link"].as_array().cloned().unwrap_or_default();
+                let next = links.iter().find(|link| link["relation"] == "next");
+                let next = next.and_then(|next| next["url"].as_str()?.split_once("/fhir/"));
+                address = next.map(|(_, path)| path.to_owned()).unwrap_or_default();
+            }
+            assert!(sizes.iter().all(|size| (1..=6).contains(size)), "{path}: {sizes:?}");
+            assert_eq!(sizes.iter().sum::<usize>(), all_of, "{path}: {sizes:?}");
+        }
+        let gets = (0..5).map(|_| entry("GET", "Patient?_count=100", Value::Null)).collect();
+        let done = send(&all, "batch", "", gets).await;
+        assert_eq!(statuses(&done), ["200", "200", "200", "200", "400"]);
+        let outcome = &done.body["entry"][4]["response"]["outcome"]["issue"][0];
+        assert_eq!(outcome["details"]["coding"][0]["code"], "fhir-too-much");
+        // More than fits comes with no page.
+        for id in &ids[1..] {
+            let mut reading = glucose(id, "", "2024-01-01");
+            reading.as_object_mut().expect("an object").remove("device");
+            all.create(&reading).await.made();
+        }
+        let many = all.get("Observation?_include=Observation:patient").await;
+        assert_eq!((many.status, many.code()), (StatusCode::BAD_REQUEST, "fhir-too-much"));
+        assert_eq!(all.get("Observation?_include=Observation:patient&_count=3").await.found().len(), 3);
     }
 }
 

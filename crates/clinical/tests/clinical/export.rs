@@ -574,7 +574,7 @@ async fn a_person_exports_nothing() {
     assert_eq!(answer.code(), "fhir-forbidden", "{answer:?}");
 }
 
-/// Shows REQ-SMART-146: an export has what the scopes let through, also of what was deleted, and its filters find nothing else.
+/// Shows REQ-SMART-146, REQ-EXPORT-40: an export has what the scopes let through, also of what was deleted, and its filters find nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_scope_hides_is_in_no_file() {
     for house in House::both() {
@@ -588,8 +588,17 @@ async fn what_a_scope_hides_is_in_no_file() {
         let (seen, hidden) = (of("vital-signs", 1).await, of("laboratory", 2).await);
         assert_eq!(wide.exported("$export?_type=Observation").await.len(), 2);
         let token = wide.backend().token("system/Patient.rs system/Observation.rs?category=vital-signs").await;
+        let wide_token = wide.token.clone();
         let narrow = Ward { token, ..wide };
         let only = BTreeSet::from([format!("Observation/{seen}")]);
+        // Who sees less does not divide what was asked by who sees more, nor the other way round.
+        for (own, other) in [(&wide_token, &narrow.token), (&narrow.token, &wide_token)] {
+            let status = begun(&kick_off(&house, own, "$export?_type=Observation").await);
+            assert_eq!(house.read(other, &status).await.code(), "fhir-forbidden");
+            let divided = house.read(own, &status).await;
+            assert_eq!(divided.body["output"].as_array().map(Vec::len), Some(1), "{divided:?}");
+            assert_eq!(house.read(other, &status).await.status, StatusCode::OK);
+        }
         assert_eq!(narrow.exported("$export?_type=Observation").await, only);
         for (filter, expected) in [
             ("Observation?category=laboratory".to_owned(), BTreeSet::new()),

@@ -165,6 +165,8 @@ fn create(args: CreateArgs) -> Result<Outcome, Failure> {
     if !folder::was_made(&config.hub.dir) {
         return Err(format!("there is no hub in {}: start one with `medlock up`", config.hub.dir.display()).into());
     }
+    // Before anything is written there that the hub could not read.
+    folder::is_ours(&config.hub.dir)?;
     let kind = match args.kind {
         KindArg::Site => Kind::Site,
         KindArg::Maker => Kind::Maker,

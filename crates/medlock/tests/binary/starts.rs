@@ -1,7 +1,7 @@
 //! How a hub starts where something is missing that should be there, or there that should not.
 
 use crate::process::{Hub, Process, Sidecar, medlock};
-use crate::stores::{on, wait_until};
+use crate::stores::{on, wait_for, wait_until};
 use medlock_testkit::{PostgresServer, SoftHsm};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
@@ -56,7 +56,7 @@ fn a_maker_whose_passphrase_is_lost_does_not_stop_the_site() {
 
     std::fs::rename(&away, &passphrase).expect("moved");
     hang_up(&hub);
-    wait_until("the maker is not served again", || status(&crl).ends_with(" 200"));
+    wait_for(SOON, "the maker is not served again", || status(&crl).ends_with(" 200"));
     assert!(status(&format!("http://{monitoring}/health/ready")).ends_with(" 200"));
 
     // Nor does a store of its own that cannot be read.
@@ -69,7 +69,69 @@ fn a_maker_whose_passphrase_is_lost_does_not_stop_the_site() {
     assert!(all[0]["authority"].is_object() && all[1]["off"].is_string(), "{all}");
     std::fs::rename(&away, &store).expect("moved");
     hang_up(&hub);
-    wait_until("the maker is not served again", || status(&crl).ends_with(" 200"));
+    wait_for(SOON, "the maker is not served again", || status(&crl).ends_with(" 200"));
+
+    // Nor does a section that is not its own, or settings that cannot be read; a new one that cannot be used is refused.
+    hub.kill();
+    let section = |name: &str, organization: &str| {
+        format!("{lines}\n[authority.{name}]\norganization = \"{organization}\"\nkind = \"maker\"\n")
+    };
+    hub.run_with(&section("pumps", "Pump Wroks"));
+    let why = hub.ask(&["authority", "alarms"])["alarms"].to_string();
+    assert!(why.contains("Pump Wroks") && why.contains("cannot change"), "{why}");
+    hub.configure(&lines);
+    hang_up(&hub);
+    wait_for(SOON, "the maker is not served again", || status(&crl).ends_with(" 200"));
+    hub.kill();
+    std::fs::write(pumps.join("in-force.json"), "{").expect("written");
+    hub.run_with(&lines);
+    let why = hub.ask(&["authority", "alarms"])["alarms"].to_string();
+    assert!(why.contains("in-force.json is damaged"), "{why}");
+    hub.kill();
+    let refused = hub.refused(&section("scanners", ""));
+    assert!(refused.contains("scanners"), "{refused}");
+}
+
+/// Shows REQ-RUN-77, REQ-KEYS-120: a maker whose token was away is served again without being asked, and one whose PIN was wrong as soon as the
+/// right one is there; the wrong one was tried once.
+#[test]
+fn a_token_that_was_away_comes_back_by_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let token = folder.path().join("token");
+    std::fs::create_dir(&token).expect("a folder");
+    let hsm = SoftHsm::new(&token);
+    let (module, pin) = (hsm.module(), hsm.pin_file());
+    let lines = format!(
+        "[authority.pumps]\norganization = \"Pump Works\"\nkind = \"maker\"\n\
+         pkcs11 = {{ module = {module:?}, token = {:?}, pin_file = {pin:?} }}\n",
+        SoftHsm::TOKEN
+    );
+    let mut hub = Hub::start_in(vec![("SOFTHSM2_CONF", hsm.conf())], folder.path(), &lines);
+    let off = |hub: &Hub| hub.ask(&["authority", "list"])[1]["off"].as_str().map(str::to_owned);
+    assert_eq!(off(&hub), None);
+    hub.kill();
+    let (tokens, away) = (token.join("tokens"), folder.path().join("away"));
+    std::fs::rename(&tokens, &away).expect("moved");
+    std::fs::create_dir(&tokens).expect("a folder");
+    hub.run_with(&lines);
+    assert!(off(&hub).is_some_and(|why| why.contains("the library sees no token")), "{:?}", off(&hub));
+    std::fs::remove_dir_all(&tokens).expect("removed");
+    std::fs::rename(&away, &tokens).expect("moved");
+    let crl = format!("http://{}/a/pumps/crl/root.crl", hub.people);
+    wait_until("the token is not looked for", || status(&crl).ends_with(" 200"));
+
+    hub.kill();
+    std::fs::write(&pin, "000000").expect("written");
+    let refused = hub.dir.join("authorities/pumps/keys/pin.refused");
+    hub.run_with(&lines);
+    assert!(off(&hub).is_some_and(|why| why.contains("does not take the PIN")), "{:?}", off(&hub));
+    let noted = std::fs::read(&refused).expect("noted");
+    hub.kill();
+    hub.run_with(&lines);
+    assert!(std::fs::read(&refused).expect("noted") == noted, "it was tried again");
+    std::fs::write(&pin, SoftHsm::PIN).expect("written");
+    wait_until("the right PIN is not tried", || status(&crl).ends_with(" 200"));
+    assert!(!refused.exists());
 }
 
 /// Shows REQ-CLI-45, REQ-CLI-46: a hub whose disk is not there makes no new site beside the passphrase of the old one; one that makes a
@@ -225,9 +287,12 @@ fn an_empty_folder_begins_nothing_with_the_keys_of_a_token() {
     std::fs::remove_dir_all(&pumps).expect("removed");
     std::fs::rename(&unmounted, &pumps).expect("moved");
     hang_up(&hub);
-    wait_until("the maker is not served again", || status(&crl).ends_with(" 200"));
+    wait_for(SOON, "the maker is not served again", || status(&crl).ends_with(" 200"));
     assert_eq!((roots(&hub), status(&format!("http://{}/log/key", hub.people))), (before, log));
 }
+
+/// So soon what a signal asks for is done, in seconds: before the hub looks by itself for what was away.
+const SOON: u64 = 15;
 
 fn hang_up(hub: &Hub) {
     let done = Command::new("kill").args(["-HUP", &hub.id().to_string()]).status().expect("kill starts");
@@ -296,7 +361,7 @@ fn an_authority_whose_folder_is_gone_is_missed_and_not_made_anew() {
     hang_up(&hub);
     for name in ["probes", "pumps", "scanners"] {
         let crl = format!("http://{}/a/{name}/crl/root.crl", hub.people);
-        wait_until("it is not served again", || status(&crl).ends_with(" 200"));
+        wait_for(SOON, "it is not served again", || status(&crl).ends_with(" 200"));
     }
     wait_until("the site is not ready", || status(&format!("http://{monitoring}/health/ready")).ends_with(" 200"));
     assert_ne!(hub.ask(&["authority", "list"])[1]["authority"]["root_key"], root);

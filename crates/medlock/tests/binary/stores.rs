@@ -491,11 +491,16 @@ fn site_list(folder: &Path) -> (u64, Vec<u8>) {
     (version, bytes)
 }
 
-/// Waits until this holds.
+/// Waits until this holds, a minute at most.
 pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    wait_for(60, what, holds);
+}
+
+/// Waits until this holds, so many seconds at most.
+pub(crate) fn wait_for(seconds: u64, what: &str, holds: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !holds() {
-        assert!(began.elapsed().as_secs() < 60, "{what}");
+        assert!(began.elapsed().as_secs() < seconds, "{what}");
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }

@@ -1,7 +1,7 @@
 //! Published objects, alarms, the audit trail, settings.
 
-use super::SqlStore;
 use super::row::Columns as _;
+use super::{SET_BACK, SqlStore};
 use crate::present::LAPSES;
 use crate::store::{ALARM_SUBJECTS, ALARM_TEXTS, Alarm, AuditEntry, Journal, Published, StoreError};
 use medlock_store::{Engine, Fault, Row, Sql, all, first, values};
@@ -10,10 +10,6 @@ use std::collections::{HashMap, HashSet};
 
 /// How many objects of a kind are kept: the newest, and some for whoever looks into what went wrong.
 const KEPT_OBJECTS: u32 = 4;
-
-/// By so many seconds a server's clock may be set back without anything that is held being lost; what was given for longer was given
-/// before it was set back further, perhaps by who is no more.
-const SET_BACK: u32 = 60;
 
 impl Journal for SqlStore {
     fn publish(&self, kind: &'static str, object: Published) -> Result<(), StoreError> {

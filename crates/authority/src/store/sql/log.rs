@@ -1,7 +1,7 @@
 //! The transparency log. Records are numbered as they are written, one after the other, without gaps: a record's place is
 //! its number less one, and giving places is moving the log's size.
 
-use super::SqlStore;
+use super::{SET_BACK, SqlStore};
 use crate::log::{ORIGIN, SHOWN};
 use crate::store::log::{Log, LogEntry, LogTile, SignedCheckpoint};
 use crate::store::{Serial, StoreError};
@@ -16,22 +16,22 @@ const STATE: &str = "log";
 impl Log for SqlStore {
     fn take_lease(&self, holder: [u8; 16], seconds: u32) -> Result<Option<u64>, StoreError> {
         self.database.write_single("take the lease of the log", move |database| {
+            let now = super::seconds_now(database.engine());
             let sql = match database.engine() {
                 // One process: whoever asks is the one.
                 Engine::Sqlite => {
-                    "UPDATE log SET term = term + (holder IS NOT ?1), holder = ?1, until = ?2 RETURNING term"
+                    "UPDATE log SET term = term + (holder IS NOT ?1), holder = ?1, until = ?2 RETURNING term".to_owned()
                 }
                 // The server's clock measures for all; a lease that would last much longer was given before it was set back.
-                Engine::Postgres => {
+                Engine::Postgres => format!(
                     "UPDATE log SET term = term + CASE WHEN holder IS NOT DISTINCT FROM ?1 THEN 0 ELSE 1 END, holder = ?1,
-                         until = CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) + ?2
-                     WHERE holder IS NOT DISTINCT FROM ?1 OR until IS NULL OR until NOT BETWEEN
-                         CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) + 1
-                         AND CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) + ?2 + 60
+                         until = {now} + ?2
+                     WHERE holder IS NOT DISTINCT FROM ?1 OR until IS NULL
+                         OR until NOT BETWEEN {now} + 1 AND {now} + ?2 + {SET_BACK}
                      RETURNING term"
-                }
+                ),
             };
-            first(database, STATE, sql, values![holder, seconds], |row| row.number("term"))
+            first(database, STATE, &sql, values![holder, seconds], |row| row.number("term"))
         })
     }
 

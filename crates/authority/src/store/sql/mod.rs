@@ -36,7 +36,7 @@ impl SqlStore {
     /// Opens the SQLite database at `path`, or makes it; checks it and brings its tables up to date.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when it is not our database, or is damaged, or was written by a later version;
+    /// [`StoreError::Damaged`] when it is not our database, or is damaged; [`StoreError::Newer`] when a later version has written it;
     /// [`StoreError::Failed`] when it cannot be opened.
     pub fn sqlite(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { database: Database::sqlite(path, &SCHEMA)?, left: issuance::Left::default() })
@@ -78,6 +78,10 @@ impl SqlStore {
         self.database.engine()
     }
 }
+
+/// By so many seconds a server's clock may be set back without anything that is held being lost; what was given for longer was given
+/// before it was set back further, perhaps by who is no more.
+const SET_BACK: u32 = 60;
 
 /// The server's clock, in seconds; where there is none, the machine's.
 fn seconds_now(engine: Engine) -> &'static str {

@@ -44,8 +44,12 @@ impl Register for SqlStore {
         })
     }
 
-    fn replace_device(&self, device: Device) -> Result<(), StoreError> {
+    fn replace_device(&self, read: Device, device: Device) -> Result<(), StoreError> {
         self.database.write("change a device's entry", move |database| {
+            let held = format!("SELECT {DEVICE_COLUMNS} FROM device WHERE name = ?1");
+            if first(database, "device", &held, values![device.name.as_str()], self::device)?.as_ref() != Some(&read) {
+                return Err(Fault::Missing("device as it was read"));
+            }
             let sql = "UPDATE device SET owner = ?2, maker_serial = ?3, maker_key = ?4, roles = ?5, device_type = ?6,
                            dns = ?7, ips = ?8, ae_titles = ?9, sidecar = ?10, validity_seconds = ?11
                        WHERE name = ?1";

@@ -30,6 +30,7 @@ use data_encoding::HEXLOWER;
 use http::StatusCode;
 use http::header::CONTENT_LOCATION;
 use medlock_node::provider;
+use std::collections::BTreeSet;
 
 /// Steps of files that are read at once, so that all others find readers, and those of one client among them.
 pub(crate) const READS: (usize, usize) = (3, 2);
@@ -160,6 +161,22 @@ impl Asking {
     fn may_export(&self, caller: &Caller, kind: Kind) -> Result<(), Refusal> {
         let why = [Verb::Search, Verb::Read].into_iter().find_map(|verb| denied(caller, verb, kind));
         why.map_or(Ok(()), Err)
+    }
+
+    /// What the scopes of a token ask of the kinds that an export looks at, besides their kind.
+    fn only(&self, caller: &Caller, wish: &Wish) -> Result<Vec<String>, Refusal> {
+        let mut kinds: BTreeSet<Kind> = wish.kinds.iter().filter_map(|kind| Kind::numbered(*kind)).collect();
+        for (kind, query) in &wish.filters {
+            let kind = Kind::numbered(*kind).ok_or_else(|| absent(Kind::PATIENT))?;
+            kinds.extend(self.plan(kind, query, Handling::Strict)?.others());
+        }
+        let Sights { search, read } = sights(caller);
+        let of = |kind: Kind| [(Verb::Search, &search), (Verb::Read, &read)].map(|(verb, sight)| (kind, verb, sight));
+        let texts = kinds.into_iter().flat_map(of).flat_map(|(kind, verb, sight)| {
+            let constraints = sight.constraints(kind).into_iter();
+            constraints.map(move |only| format!("{kind}.{}?{only}", verb.letter()))
+        });
+        Ok(texts.collect::<BTreeSet<String>>().into_iter().collect())
     }
 
     /// The address that was asked, with its query.

@@ -41,6 +41,11 @@ impl Asking {
         for kind in export.wish.kinds.iter().filter_map(|kind| Kind::numbered(*kind)) {
             self.may_export(&caller, kind)?;
         }
+        // Files without a row for who divides it are left out, for all others too.
+        if export.division.open.is_some() && self.only(&caller, &export.wish)? != export.wish.only {
+            let text = "it is divided for who asked for it: show a token with the same scopes for what is exported";
+            return Err(Issue::new(Code::Forbidden, text).into());
+        }
         // It takes its turn among the searches that may look at everything of a kind; without one it is asked for again.
         if export.division.open.is_some()
             && let Some(_turn) = self.door.clinical.places().take(caller.taker())

@@ -76,7 +76,9 @@ impl Asking {
             filters.push((kind.number(), query));
         }
         let kinds = kinds.iter().map(|kind| kind.number()).collect();
-        Ok(Wish { of_patients, since: reading.since, kinds, filters })
+        let mut wish = Wish { of_patients, since: reading.since, kinds, filters, only: Vec::new() };
+        wish.only = self.only(caller, &wish)?;
+        Ok(wish)
     }
 
     /// Whether a search says which resources, and nothing else, and the caller may look where it looks.

@@ -1,0 +1,78 @@
+//! Conditions: what has to be so for a change (FHIR R4, sections 3.1.0.4.3, 3.1.0.7.1 and 3.1.0.8.1), or which resource a reference
+//! in a transaction means (section 3.1.0.11).
+
+use super::asking::{Asking, denied, store_failed};
+use super::places::Place;
+use crate::access::{Caller, Verb};
+use crate::kind::{Kind, Seq};
+use crate::outcome::{Code, Issue, Refusal};
+use crate::query::Handling;
+use crate::store::{Asked, Condition};
+use std::time::{Duration, Instant};
+
+/// The conditions of one request as they are looked for: all together no longer than one search.
+pub(super) struct Conditions<'a> {
+    asking: &'a Asking,
+    caller: &'a Caller,
+    /// How long they may be looked for still.
+    left: Duration,
+    /// The newest change when the first of them was looked for.
+    newest: Option<Seq>,
+    turn: Option<Place<'a>>,
+}
+
+impl<'a> Conditions<'a> {
+    pub(super) fn of(asking: &'a Asking, caller: &'a Caller) -> Self {
+        let left = asking.door.clinical.settings().search_limit;
+        Self { asking, caller, left, newest: None, turn: None }
+    }
+
+    /// The request is read: others may have the turn. If it is read again, they are looked for anew, in the time that is left.
+    pub(super) fn read(&mut self) {
+        (self.newest, self.turn) = (None, None);
+    }
+
+    /// A condition with what it finds now: none, or one. It is looked for among what the caller may search.
+    pub(super) fn find(&mut self, kind: Kind, query: &str) -> Result<Condition, Refusal> {
+        if let Some(why) = denied(self.caller, Verb::Search, kind) {
+            return Err(why);
+        }
+        let query = query.split_once('?').map_or(query, |(_, query)| query);
+        let plan = self.asking.plan(kind, query, Handling::Strict)?;
+        if !plan.is_narrow() {
+            return Err(Issue::new(Code::Condition, "the condition may find too many").into());
+        }
+        let (clinical, sight) = (&self.asking.door.clinical, self.caller.sight_to_write(Verb::Search));
+        if !plan.names_one() && self.turn.is_none() {
+            self.turn = Some(self.asking.turn(self.caller, &sight, &[kind])?);
+        }
+        let newest = match self.newest {
+            Some(newest) => newest,
+            None => clinical.records().newest().map_err(|error| store_failed(&error))?,
+        };
+        self.newest = Some(newest);
+        if self.left.is_zero() {
+            return Err(self.too_late());
+        }
+        let began = Instant::now();
+        let found = clinical.records().matching(&sight, &plan, self.left);
+        let took = began.elapsed();
+        self.left = self.left.saturating_sub(took);
+        let found = found.map_err(|error| match error {
+            medlock_store::Error::Late { .. } => self.too_late(),
+            other => store_failed(&other),
+        })?;
+        let (is, row) = match found.as_slice() {
+            [] => (None, None),
+            [one] => (Some(one.id), Some(one.row)),
+            _ => return Err(Issue::new(Code::ManyMatches, format!("there is more than one such {kind}")).into()),
+        };
+        Ok(Condition { plan, is, asked: Some(Asked { newest, row, took }) })
+    }
+
+    fn too_late(&self) -> Refusal {
+        let limit = self.asking.door.clinical.settings().search_limit;
+        let text = format!("all conditions of a request are looked for within {limit:?}, and these take longer");
+        Issue::new(Code::TooCostly, text).into()
+    }
+}
