@@ -111,7 +111,7 @@ pub fn assemble(payload: &[u8], files: &[Vec<u8>], by: Believed<'_>, now: Time) 
             match checked.valid {
                 Some(true) => drop(all.insert(signer.key(), (signer.algorithm(), signer.signature()))),
                 Some(false) => {
-                    wrong = wrong.or(Some(format!("file {number} has a wrong signature of {}", checked.key)))
+                    wrong = wrong.or(Some(format!("file {number} has a wrong signature of {}", checked.key)));
                 }
                 None => {}
             }
