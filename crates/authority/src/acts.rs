@@ -44,6 +44,7 @@ impl Authority {
             let at_hub = if self.is_shared() { format!(" at {}", self.settings.hub_name) } else { String::new() };
             let who = format!("{}{at_hub}", asker.as_str());
             let noted = self.store.note(AuditEntry { at, who, verb: verb.to_owned(), subject, outcome });
+            self.count_act();
             return match (did, noted) {
                 (did, Ok(())) => did,
                 // What became of the act itself comes first.
@@ -294,7 +295,7 @@ impl Authority {
     }
 
     fn change(&self, changes: Vec<StandingChange>) -> Result<(), Error> {
-        self.store.change_standings(changes, self.clock.now())?;
+        self.store.change_standings(changes, self.time_to_state())?;
         match self.settings.kind {
             Kind::Site => self.publish_status().map_err(|why| {
                 // Where the store does not say who else works, nobody is promised.
@@ -332,7 +333,7 @@ impl Authority {
         let mut changes = Vec::new();
         for subject in own.chain([Subject::Device(device.name)]) {
             if self.store.standing(subject)?.is_some_and(|known| known.state == StandingState::Suspended) {
-                let (reason, at) = ("restored".to_owned(), self.clock.now());
+                let (reason, at) = ("restored".to_owned(), self.time_to_state());
                 changes.push(StandingChange { subject, state: None, reason, at });
             }
         }
@@ -362,7 +363,7 @@ impl Authority {
             Reason::Retired => (StandingState::Ceased, Some(StandingState::Ceased)),
             Reason::Superseded => (StandingState::Superseded, None),
         };
-        let at = self.clock.now();
+        let at = self.time_to_state();
         let change =
             |subject, state| StandingChange { subject, state: Some(state), reason: reason.name().to_owned(), at };
         let changes = credentials
@@ -386,7 +387,7 @@ impl Authority {
     }
 
     fn standing_change(&self, name: DeviceName, state: Option<StandingState>, reason: &str) -> StandingChange {
-        StandingChange { subject: Subject::Device(name), state, reason: reason.to_owned(), at: self.clock.now() }
+        StandingChange { subject: Subject::Device(name), state, reason: reason.to_owned(), at: self.time_to_state() }
     }
 
     fn routes(&self) -> Result<Response, Error> {

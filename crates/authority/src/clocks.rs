@@ -1,6 +1,7 @@
 //! The clock of this hub beside that of the server which keeps the store. All hubs of a site see that one, so a hub whose own
 //! is another does not publish in turn with the others what each calls out of date, nor gives credentials that begin at another
-//! time: it stands still until both agree. What people ask of it is told all the same, because a theft does not wait for a clock.
+//! time: it stands still until both agree. What people ask of it is told all the same, because a theft does not wait for a clock, and
+//! so are tickets; they bear the server's time, because devices learn from them what time it is, and never unlearn it.
 //! Where no other hub's clock is the server's, nobody here can say which one is wrong: people are told, and it goes on.
 
 use crate::authority::held;
@@ -8,7 +9,7 @@ use crate::present::LAPSES;
 use crate::store::{SqlStore, Store, StoreError};
 use crate::{Authority, Error};
 use medlock_node::clock::Clock;
-use medlock_trust::DeviceName;
+use medlock_trust::{DeviceName, Time};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -121,6 +122,20 @@ impl Authority {
     fn within(&self, seconds: u64) -> Result<(), Error> {
         let clocks = &self.locks.clocks;
         if clocks.is_outvoted.load(Ordering::Relaxed) { clocks.within(self.settings.hub_name, seconds) } else { Ok(()) }
+    }
+
+    /// The time of what is signed now: this hub's own, or, where another hub's clock is the server's and this one's is not, the
+    /// server's, asked anew. Where nobody answers, what has passed since the last answer counts by this hub's clock.
+    pub(crate) fn time_to_state(&self) -> Time {
+        let clocks = &self.locks.clocks;
+        let is_outvoted = || clocks.is_outvoted.load(Ordering::Relaxed);
+        if is_outvoted()
+            && let Err(error) = self.compare_clocks()
+        {
+            tracing::warn!(%error, "the database server could not be asked what time it is");
+        }
+        let ahead = if is_outvoted() { clocks.ahead() } else { 0 };
+        self.clock.now().plus_seconds(-ahead)
     }
 
     /// Whether this hub's own clock may be the wrong one.

@@ -55,6 +55,7 @@ pub fn devices_router(authority: Arc<Authority>) -> Router {
     let lists = Router::new()
         .route("/v1/objects/site-list", get(|state, headers| object(state, Path("site-list".to_owned()), headers)))
         .route("/v1/objects/site-list/after/{version}", get(missed_list))
+        .route("/v1/objects/trust-list/after/{version}", get(missed_trust_list))
         .route("/v1/objects/trust-list", get(|state, headers| object(state, Path("trust-list".to_owned()), headers)));
     let small = DefaultBodyLimit::max(Limits::default().body_bytes);
     est::router().merge(brski::registrar::router()).merge(known).merge(lists).layer(small).with_state(authority)
@@ -173,7 +174,23 @@ async fn remind(
 
 /// The next of the site lists that are kept, for who has missed it: the root that signs today is not known without it.
 async fn missed_list(State(authority): State<Arc<Authority>>, Path(version): Path<u64>) -> Response {
-    match authority.missed_site_list(version) {
+    missed(authority.missed_site_list(version))
+}
+
+/// The same of the trust lists: those who sign today are not known without it.
+async fn missed_trust_list(State(authority): State<Arc<Authority>>, Path(version): Path<u64>) -> Response {
+    match tokio::task::spawn_blocking(move || authority.missed_trust_list(version)).await {
+        Ok(Ok(list)) => missed(list),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a trust list that was missed was not given out");
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "not now; the hub's log says why")
+        }
+        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "it was not finished"),
+    }
+}
+
+fn missed(list: Option<Vec<u8>>) -> Response {
+    match list {
         Some(list) => (StatusCode::OK, [(CONTENT_TYPE, "application/cose")], list).into_response(),
         None => refuse(StatusCode::NOT_FOUND, "no later list is kept beside the newest one"),
     }

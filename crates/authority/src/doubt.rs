@@ -4,7 +4,7 @@
 
 use crate::admin::Response;
 use crate::settings::Kind;
-use crate::store::{Alarm, Journal as _, Published, SqlStore, Store};
+use crate::store::{Alarm, Journal as _, Published, SqlStore, Store, StoreError};
 use crate::{Authority, Error};
 use medlock_trust::Time;
 
@@ -22,6 +22,29 @@ pub(crate) fn begin(store: &SqlStore, now: Time) -> Result<(), Error> {
     let (device, subject) = (None, String::new());
     store.raise(Alarm { id: 0, at: now, last: now, count: 1, kind, device, subject, text, acknowledged: false })?;
     Ok(())
+}
+
+/// The same of a store that went back under its hubs. Returns how often it was in doubt, or in doubt no more.
+///
+/// # Errors
+/// [`Error::Store`].
+pub(crate) fn begin_again(own: &Authority) -> Result<u64, Error> {
+    let text = "the store does not know what this hub has seen there: a backup was brought back under it, or a server took over that has \
+                not got everything. Bring the newer store back. If that is gone, enter again what was sold, released, passed on and \
+                revoked since, and say so: `medlock authority confirm-restore`. Before that this maker gives no vouchers and signs no \
+                revocation lists";
+    match set(&*own.store, IN_DOUBT, own.clock.now()) {
+        // Another hub has noticed it as well.
+        Err(Error::Store(StoreError::Taken { .. })) => {}
+        other => other?,
+    }
+    own.alarm_about("maker-restored", None, own.settings.hub_name.to_string(), text.to_owned())?;
+    version(&*own.store)
+}
+
+/// How often a maker was in doubt, or in doubt no more.
+pub(crate) fn version(store: &dyn Store) -> Result<u64, Error> {
+    Ok(store.published(DOUBT)?.map_or(0, |held| held.version))
 }
 
 /// Whether this is a store of a maker.
@@ -50,8 +73,11 @@ impl Authority {
     }
 
     fn was_brought_back(&self) -> Result<bool, Error> {
-        let is_maker = self.settings.kind == Kind::Maker;
-        Ok(is_maker && self.store.published(DOUBT)?.is_some_and(|held| held.bytes == [IN_DOUBT]))
+        if self.settings.kind != Kind::Maker {
+            return Ok(false);
+        }
+        self.look_back()?;
+        Ok(self.store.published(DOUBT)?.is_some_and(|held| held.bytes == [IN_DOUBT]))
     }
 
     /// Refuses `what` while the maker is in doubt.

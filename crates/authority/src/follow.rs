@@ -102,17 +102,31 @@ impl Authority {
             return Ok(());
         }
         let source = Source::parse(folder)?;
-        match source.file_since(INDEX, &mut seen.index).await? {
-            Fetched::Same => {}
-            Fetched::Missing => return Err(Trouble::Away("there is no index.json".to_owned())),
+        let lists = self.follow_index(&source, &mut seen.index).await;
+        // Whatever became of the lists: members of the one that is held suspend whom it names.
+        lists.and(self.follow_suspensions(&source, &mut seen.suspensions).await)
+    }
+
+    async fn follow_index(self: &Arc<Self>, source: &Source, seen: &mut Option<HeaderValue>) -> Result<(), Trouble> {
+        match source.file_since(INDEX, seen).await? {
+            Fetched::Same => Ok(()),
+            Fetched::Missing => Err(Trouble::Away("there is no index.json".to_owned())),
             Fetched::File(bytes) => {
                 let index = Index::read(&bytes).map_err(|error| Trouble::Refused(error.to_string()))?;
-                if !self.take_lists(&source, &index).await? {
-                    seen.index = None;
+                if !self.take_lists(source, &index).await? {
+                    *seen = None;
                 }
+                Ok(())
             }
         }
-        match source.file_since(SUSPENSIONS, &mut seen.suspensions).await? {
+    }
+
+    async fn follow_suspensions(
+        self: &Arc<Self>,
+        source: &Source,
+        seen: &mut Option<HeaderValue>,
+    ) -> Result<(), Trouble> {
+        match source.file_since(SUSPENSIONS, seen).await? {
             Fetched::Same | Fetched::Missing => Ok(()),
             Fetched::File(bytes) => self.take_suspensions(bytes).await,
         }

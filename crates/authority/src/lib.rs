@@ -31,6 +31,7 @@ mod brski;
 mod bytes;
 mod clocks;
 mod compact;
+mod counted;
 mod crls;
 mod devices;
 pub mod directory;

@@ -1,6 +1,7 @@
 //! What the authority publishes: made, stored, believed by its own hub, and then announced.
 
 mod status;
+mod steps;
 
 use crate::ahead::issued_behind;
 use crate::objects::{Kind as ObjectKind, Object};
@@ -75,7 +76,7 @@ impl Authority {
                 return self.tell(kind, before.version, before.bytes.clone());
             }
         }
-        let now = self.clock.now();
+        let now = self.time_to_state();
         // At least the seconds of now: a hub that was restored from a backup is ahead of what it had given out.
         // Where status lists were numbered by a clock that was ahead, so were tables, of which nobody reminds it.
         let before = before.map(|before| before.version);
@@ -117,8 +118,9 @@ impl Authority {
         self.watch_for_a_fork(held, bytes)?;
         let version = trust_list::verify_alliance(bytes, held, members, threshold, self.clock.interval())?;
         self.watch_what_it_follows(held, bytes)?;
-        if held.is_none() {
-            self.pin_alliance(members, threshold)?;
+        match held {
+            Some(held) => self.keep_step(held, bytes)?,
+            None => self.pin_alliance(members, threshold)?,
         }
         self.publish(kind, Published { version, at: self.clock.now(), bytes: bytes.to_vec() })?;
         if held.is_none() {
@@ -153,6 +155,36 @@ impl Authority {
                 after.version, before.version
             );
             return self.alarm_about("trust-list-fork", None, version_of(given), text);
+        }
+        Ok(())
+    }
+
+    /// Stores and gives out what was brought to this hub itself, at the door that is open to whoever carries something: its knowledge
+    /// has believed it, and nobody else has heard of it. The next list is taken as a successor of that one.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Authority::tick`] tries again.
+    pub(crate) fn publish_what_was_brought(&self) -> Result<(), Error> {
+        for kind in [ObjectKind::TrustList, ObjectKind::Suspensions] {
+            let is_told = || self.knowledge().version(kind) <= self.news.current(kind).map(|told| told.version);
+            if is_told() {
+                continue;
+            }
+            // Who imports one just now gives it out himself.
+            let _one_at_a_time = self.publishing_lock();
+            let list = self.store.published(ObjectKind::TrustList.name())?.map(|list| list.bytes);
+            match self.heard_beyond(kind)? {
+                // A first one is imported with the alliance's members, by a person.
+                _ if is_told() || list.is_none() => {}
+                Some(heard) => {
+                    if let (ObjectKind::TrustList, Some(list)) = (kind, &list) {
+                        self.watch_what_it_follows(Some(list), &heard.bytes)?;
+                        self.keep_step(list, &heard.bytes)?;
+                    }
+                    self.publish(kind, heard)?;
+                }
+                None => self.hear_of(kind)?,
+            }
         }
         Ok(())
     }
@@ -359,7 +391,7 @@ impl Authority {
     /// may be far ahead, where a clock was: who has heard it takes nothing before it. Only what is higher than any clock is not
     /// followed, and people are told.
     pub(crate) fn behind(&self, heard: u64) -> Time {
-        let now = self.clock.now();
+        let now = self.time_to_state();
         let next =
             i64::try_from(heard).ok().filter(|_| heard < HIGHEST).map(|heard| Time::from_unix(heard.saturating_add(1)));
         if next.is_none() {
@@ -422,7 +454,8 @@ impl Authority {
     fn publish_policy(&self, mut draft: Draft) -> Result<(), Error> {
         let what = "policy";
         let failed = |why: String| Error::Object { what, why };
-        draft.issued = issued_behind([draft.issued], self.clock.now());
+        let now = self.time_to_state();
+        draft.issued = issued_behind([draft.issued], now);
         let version = draft.version;
         let policy = Policy::new(draft).map_err(|error| failed(error.to_string()))?;
         let mut payload = Vec::new();
@@ -432,7 +465,7 @@ impl Authority {
         }
         let place = Place::Header(ContentType::POLICY);
         let bytes = sign1(&*self.signer, &self.issuing(), &payload, place, what)?;
-        self.publish(ObjectKind::Policy, Published { version, at: self.clock.now(), bytes })
+        self.publish(ObjectKind::Policy, Published { version, at: now, bytes })
     }
 }
 

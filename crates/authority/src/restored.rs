@@ -156,7 +156,7 @@ impl Authority {
     }
 
     /// The object of this kind that the hub has heard, if it is later than that of the store.
-    fn heard_beyond(&self, kind: ObjectKind) -> Result<Option<Published>, Error> {
+    pub(crate) fn heard_beyond(&self, kind: ObjectKind) -> Result<Option<Published>, Error> {
         let (Some(bytes), Some(version)) = (self.knowledge().object(kind), self.knowledge().version(kind)) else {
             return Ok(None);
         };

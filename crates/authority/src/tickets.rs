@@ -13,7 +13,7 @@ use crate::status::{self, ticket_state};
 use crate::{Authority, Error};
 use medlock_trust::cbor::{self, Fields, Writer};
 use medlock_trust::status::{MAX_NONCE, MIN_NONCE, TicketContent};
-use medlock_trust::{CredentialId, KeyId};
+use medlock_trust::{CredentialId, KeyId, Time};
 
 /// The most credentials in one request over HTTP.
 pub const MAX_CREDENTIALS: usize = 512;
@@ -73,7 +73,7 @@ impl Authority {
     pub fn ticket(&self, credential: CredentialId, nonce: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         // The epoch is read first: a change that comes in between is in what is said, never the other way round.
         let epoch = self.store.epoch()?;
-        self.ticket_of(epoch, &self.issuing(), credential, nonce)
+        self.ticket_of((epoch, self.time_to_state()), &self.issuing(), credential, nonce)
     }
 
     /// Signed tickets about several credentials: the answer to a request.
@@ -81,12 +81,12 @@ impl Authority {
     /// # Errors
     /// [`Error`] when store or signer failed.
     pub fn tickets(&self, request: &Request) -> Result<Vec<u8>, Error> {
-        let (epoch, by) = (self.store.epoch()?, self.issuing());
+        let (now, by) = ((self.store.epoch()?, self.time_to_state()), self.issuing());
         let mut bytes = Vec::new();
         let mut writer = Writer::new(Sink(&mut bytes));
         let Ok(writer) = writer.array(request.credentials.len() as u64);
         for credential in &request.credentials {
-            let Ok(_) = match self.ticket_of(epoch, &by, *credential, &request.nonce)? {
+            let Ok(_) = match self.ticket_of(now, &by, *credential, &request.nonce)? {
                 Some(ticket) => writer.bytes(&ticket),
                 None => writer.null(),
             };
@@ -106,7 +106,7 @@ impl Authority {
 
     fn ticket_of(
         &self,
-        epoch: u64,
+        (epoch, issued): (u64, Time),
         by: &AuthorityCertificate,
         credential: CredentialId,
         nonce: &[u8],
@@ -115,7 +115,7 @@ impl Authority {
         let Some(standings) = self.store.standings_of(credential, issuer)? else { return Ok(None) };
         let worst = standings.into_iter().max_by_key(|standing| standing.state);
         let (state, reason) = ticket_state(worst.as_ref());
-        let content = TicketContent { credential, state, reason, epoch, issued: self.clock.now(), nonce: Some(nonce) };
+        let content = TicketContent { credential, state, reason, epoch, issued, nonce: Some(nonce) };
         status::ticket(&*self.signer, by, &content).map(Some)
     }
 }

@@ -107,7 +107,16 @@ pub(crate) fn json(value: &impl Serialize) -> std::io::Result<()> {
     writeln!(out)
 }
 
-/// A table of text with aligned columns; the last column may be as long as it likes.
+/// Text of others, with what could deceive a terminal or an eye written out; lines stay lines.
+pub(crate) fn harmless(text: &str) -> String {
+    let deceives = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    text.chars().map(|c| if deceives(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+/// A table of text with aligned columns; the last column may be as long as it likes. What is in a cell stays there.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -120,7 +129,7 @@ impl Table {
 
     /// Adds a row.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(cells.into_iter().map(|cell| harmless(&cell).replace('\n', "\\n")).collect());
     }
 
     /// Prints the table; with no rows, says so.
@@ -168,6 +177,14 @@ mod tests {
             ["ct-1", "/var/lib/x", "CT 1", "it's", "$(x)", ""].map(word),
             ["ct-1", "/var/lib/x", "'CT 1'", r"'it'\''s'", "'$(x)'", "''"]
         );
+    }
+
+    /// Shows REQ-LOG-100: what an entry of a log calls itself conceals no other entry, and makes no row.
+    #[test]
+    fn what_is_in_a_cell_stays_there() {
+        let mut table = Table::new(&["entry", "names"]);
+        table.row(["7".to_owned(), "a\u{1b}[8m\n8  b\r\u{202e}".to_owned()]);
+        assert_eq!(table.rows[1], ["7", "a\\u{1b}[8m\\n8  b\\u{d}\\u{202e}"]);
     }
 
     #[test]

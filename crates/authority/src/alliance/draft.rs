@@ -15,6 +15,7 @@ use medlock_trust::x509::{Certificate, SubjectPublicKeyInfo};
 use medlock_trust::{KeyId, Role, Roles, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 
 /// How long until the next version if the draft does not say: a year, in which an alliance meets once.
@@ -22,6 +23,8 @@ const NEXT_DAYS: u32 = 365;
 const DAY: i64 = 86_400;
 /// The longest draft, in bytes: a full list takes about 150,000 in TOML.
 const MAX_LENGTH: usize = 1 << 20;
+/// The longest file that a draft names, in bytes: one certificate, or one key, and what people write around it.
+const MAX_FILE: u64 = 1 << 16;
 
 /// A trust list to be. Unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -491,7 +494,16 @@ fn hash(what: &str, text: &str) -> Result<[u8; 32], Error> {
 /// The one object in a PEM file beside the draft, or the whole of a file that is DER.
 fn pem_or_der(what: &str, file: &str, folder: &Path, label: &str) -> Result<Vec<u8>, Error> {
     let path = folder.join(file);
-    let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
+    // Who wrote the draft names what is read here: no device, and nothing without an end.
+    if !std::fs::metadata(&path).map_err(|error| Error::file(&path, error))?.is_file() {
+        return Err(Error::invalid(what, format!("{} is no file", path.display())));
+    }
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(&path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
+    read.map_err(|error| Error::file(&path, error))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Error::invalid(what, format!("{} is longer than {MAX_FILE} bytes", path.display())));
+    }
     if bytes.first() == Some(&0x30) {
         return Ok(bytes);
     }
@@ -502,4 +514,24 @@ fn pem_or_der(what: &str, file: &str, folder: &Path, label: &str) -> Result<Vec<
     let (body, _) = rest.split_once("-----END").ok_or_else(wrong)?;
     let body: String = body.split_whitespace().collect();
     BASE64.decode(body.as_bytes()).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-LIST-66: a colleague's draft makes nobody read a device, or without end.
+    #[test]
+    fn a_draft_names_files_that_are_read_within_bounds() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("long.pem"), vec![b'x'; 1 << 20]).unwrap();
+        let said = |key: &str| {
+            let member = Key { name: "anna".into(), key: key.into() };
+            let draft = Draft { members: vec![member], ..Draft::new("Example") };
+            draft.payload(folder.path(), Time::from_unix(1_000_000_000)).unwrap_err().to_string()
+        };
+        assert!(said("/dev/zero").contains("/dev/zero is no file"), "{}", said("/dev/zero"));
+        assert!(said(".").contains("is no file"));
+        assert!(said("long.pem").contains("longer than 65536 bytes"));
+    }
 }

@@ -1,7 +1,7 @@
 //! A folder of lists, to be served by any web server.
 
-use super::refused;
 use super::signing::Believed;
+use super::{names, refused};
 use crate::Error;
 use medlock_node::files;
 use medlock_node::knowledge::suspensions;
@@ -83,6 +83,7 @@ pub fn publish_list(folder: &Path, bytes: &[u8], first: Believed<'_>, now: Time)
         Some(held) => Believed::After(held).verify(bytes, now)?,
         None => first.verify(bytes, now)?,
     };
+    names::check(&list, held.is_none())?;
     let mut index = match read(&folder.join(INDEX))? {
         Some(text) => serde_json::from_slice(&text).map_err(|error| refused("index.json", error))?,
         None => Index { name: list.heading().name.to_owned(), versions: Vec::new() },

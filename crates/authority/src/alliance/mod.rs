@@ -12,6 +12,7 @@
 pub mod draft;
 mod fit;
 pub mod folder;
+mod names;
 pub mod proposal;
 pub mod signing;
 pub mod summary;

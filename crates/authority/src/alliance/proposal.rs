@@ -1,6 +1,6 @@
 //! The exact bytes that members sign: a list, or an emergency suspension.
 
-use super::refused;
+use super::{names, refused};
 use crate::Error;
 use crate::bytes::Sink;
 use medlock_node::provider::AwsLc;
@@ -54,6 +54,7 @@ impl<'a> Proposal<'a> {
             Self::List(list) => {
                 let checked = list.check_proposal(current, Interval::exactly(now), &AwsLc);
                 checked.map_err(|error| refused("proposal", error))?;
+                names::check(list, current.is_none())?;
                 current.map_or(Ok(()), |current| check_since(list, current))
             }
             Self::Suspension(content) => {

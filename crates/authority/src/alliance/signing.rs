@@ -4,6 +4,7 @@ use super::proposal::Proposal;
 use super::refused;
 use crate::Error;
 use crate::bytes::Sink;
+use medlock_node::lists::fork::signatures;
 use medlock_node::provider::{AwsLc, SigningKey};
 use medlock_trust::cose::{self, Algorithm, ContentType, Sign};
 use medlock_trust::list::{List, Pinned, Suspension};
@@ -84,15 +85,20 @@ impl<'a> Believed<'a> {
 }
 
 /// Puts signatures of one proposal together, and verifies the whole as those will who get it. More signatures than needed do no
-/// harm.
+/// harm, nor does a file with a wrong one, or a stranger's: it is left out.
 ///
 /// # Errors
 /// [`Error::Object`] if one of the files is of another proposal, or if not enough have signed.
-pub fn assemble(payload: &[u8], signatures: &[Vec<u8>], by: Believed<'_>, now: Time) -> Result<Vec<u8>, Error> {
+pub fn assemble(payload: &[u8], files: &[Vec<u8>], by: Believed<'_>, now: Time) -> Result<Vec<u8>, Error> {
     let proposal = Proposal::read(payload)?;
     let kind = proposal.content_type();
+    let list = match &proposal {
+        Proposal::List(list) => list,
+        Proposal::Suspension(_) => current_of(by)?,
+    };
     let mut all: BTreeMap<KeyId, (Algorithm, &[u8])> = BTreeMap::new();
-    for (number, file) in signatures.iter().enumerate() {
+    let mut wrong = None;
+    for (number, file) in files.iter().enumerate() {
         let number = number + 1;
         let one = Sign::read(file, kind).map_err(|error| refused("signature", format!("file {number}: {error}")))?;
         if one.payload() != payload {
@@ -101,7 +107,15 @@ pub fn assemble(payload: &[u8], signatures: &[Vec<u8>], by: Believed<'_>, now: T
                 format!("file {number} signs another proposal than this one: get it signed anew"),
             ));
         }
-        all.extend(one.signers().map(|signer| (signer.key(), (signer.algorithm(), signer.signature()))));
+        for (signer, checked) in one.signers().zip(signatures(file, kind, list, by.current())) {
+            match checked.valid {
+                Some(true) => drop(all.insert(signer.key(), (signer.algorithm(), signer.signature()))),
+                Some(false) => {
+                    wrong = wrong.or(Some(format!("file {number} has a wrong signature of {}", checked.key)));
+                }
+                None => {}
+            }
+        }
     }
     let signers: Vec<(KeyId, Algorithm)> = all.iter().map(|(key, (algorithm, _))| (*key, *algorithm)).collect();
     let mut out = Vec::new();
@@ -109,15 +123,20 @@ pub fn assemble(payload: &[u8], signatures: &[Vec<u8>], by: Believed<'_>, now: T
         all.get(&key).map(|(_, signature)| *signature).ok_or("there is no such signature")
     })
     .map_err(|error| refused("signatures", error))?;
-    verify_whole(&out, kind, by, now)?;
-    Ok(out)
+    match (verify_whole(&out, kind, by, now), wrong) {
+        (Err(error), Some(wrong)) => Err(refused("signatures", format!("{wrong}, which is left out; then: {error}"))),
+        (verified, _) => verified.map(|()| out),
+    }
+}
+
+fn current_of<'a>(by: Believed<'a>) -> Result<&'a List<'a>, Error> {
+    by.current().ok_or_else(|| refused("suspension", "give the current list: --current"))
 }
 
 fn verify_whole(object: &[u8], kind: ContentType, by: Believed<'_>, now: Time) -> Result<(), Error> {
     if kind == ContentType::LIST {
         return by.verify(object, now).map(drop);
     }
-    let list = by.current().ok_or_else(|| refused("suspension", "give the current list: --current"))?;
-    let verified = Suspension::verify(object, list, Interval::exactly(now), &AwsLc);
+    let verified = Suspension::verify(object, current_of(by)?, Interval::exactly(now), &AwsLc);
     verified.map(drop).map_err(|error| refused("suspension", error))
 }

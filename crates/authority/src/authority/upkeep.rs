@@ -65,7 +65,10 @@ impl Authority {
         // Whether there is room again; who asks how the hub is hears that there is none.
         let _ = self.keep_reserve();
         let shared: &[Step] = if self.store.is_shared() {
-            self.each(&[("whether the log goes on", Self::tell_of_other_log)])?;
+            self.each(&[
+                ("whether the log goes on", Self::tell_of_other_log),
+                ("whether the store goes on", Self::count_on),
+            ])?;
             if let Err(error) = self.present.check() {
                 return self.tell_of_namesake(&error);
             }
@@ -82,6 +85,7 @@ impl Authority {
         let due: &[Step] = match (self.has_issuing_key()?, self.settings.kind) {
             (false, _) => &[
                 ("the key that issues", Self::tell_of_missing_key),
+                ("what was brought to this hub", Self::publish_what_was_brought),
                 ("suspensions", Self::tell_suspensions),
                 ("the root's revocation list", Self::keep_root_crl),
             ],
@@ -97,6 +101,7 @@ impl Authority {
                 ("the routing table", Self::keep_routes),
                 ("what a clock ahead has signed", Self::sign_anew_what_is_ahead),
                 ("what a former key has signed", Self::keep_following),
+                ("what was brought to this hub", Self::publish_what_was_brought),
                 ("suspensions", Self::tell_suspensions),
                 ("the hub's credential", Self::renew_hub),
                 ("the root's revocation list", Self::keep_root_crl),

@@ -161,6 +161,11 @@ impl Authority {
             Ok(asked) => asked,
             Err(rejected) => return Ok(Err(rejected)),
         };
+        if self.is_in_doubt()? {
+            let reason =
+                "this maker was brought back from a backup and does not know yet of all its vouchers: ask again later";
+            return Ok(Err(Rejected::new(StatusCode::SERVICE_UNAVAILABLE, reason)));
+        }
         let serial = &request.serial_number;
         let events = self.store.owners(serial, READ)?;
         if !events.iter().any(|event| domain.own_root(event.domain, &events).is_some()) {
@@ -410,8 +415,13 @@ mod tests {
             Self { clock, maker, site, birth, _folder: folder }
         }
 
-        /// What the site's registrar asks, `late` seconds before now, with the device's own request of this nonce.
         fn ask(&self, nonce: Option<u8>, late: i64) -> Result<Vec<u8>, StatusCode> {
+            let body = self.question(nonce, late);
+            self.maker.asked_for_voucher(&body, "192.0.2.1:1").unwrap().map_err(|rejected| rejected.status)
+        }
+
+        /// What the site's registrar asks, `late` seconds before now, with the device's own request of this nonce.
+        fn question(&self, nonce: Option<u8>, late: i64) -> Vec<u8> {
             let registrar = self.site.hub_identity().current().unwrap();
             let created_on = self.clock.now().plus_seconds(-late);
             let nonce = nonce.map(|byte| vec![byte; 16]);
@@ -426,13 +436,23 @@ mod tests {
             let pledge = sign(&self.birth, &request.write(), created_on).unwrap();
             request.proximity = None;
             request.prior = nonce.map(|_| pledge);
-            let body = sign(&registrar, &request.write(), created_on).unwrap();
-            self.maker.asked_for_voucher(&body, "192.0.2.1:1").unwrap().map_err(|rejected| rejected.status)
+            sign(&registrar, &request.write(), created_on).unwrap()
         }
 
         fn recorded(&self) -> usize {
             self.maker.store.owners("P-1", 100).unwrap().len()
         }
+    }
+
+    /// Shows REQ-STORE-192: a maker that does not know all it has said of a device shows no part of it as the whole.
+    #[test]
+    fn a_maker_in_doubt_shows_no_record_of_a_device() {
+        let world = World::new();
+        let question = world.question(Some(1), 0);
+        let record = || world.maker.asked_for_log(&question).unwrap().map_err(|rejected| rejected.status);
+        assert_eq!(record().unwrap().events.len(), 1);
+        crate::doubt::begin_again(&world.maker).unwrap();
+        assert_eq!(record().unwrap_err(), StatusCode::SERVICE_UNAVAILABLE);
     }
 
     /// Shows REQ-PROV-30, REQ-PROV-31: what a registrar signed is good for an hour, and the same question has one answer.

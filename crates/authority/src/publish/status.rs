@@ -36,7 +36,7 @@ impl Authority {
         if (epoch..HIGHEST).contains(&heard) {
             self.store.next_epoch(self.behind(heard))?;
         }
-        let now = self.clock.now();
+        let now = self.time_to_state();
         if let Some(before) = &before {
             self.tell_of_clock(before.at);
         }

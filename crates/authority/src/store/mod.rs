@@ -359,7 +359,7 @@ pub trait Journal: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn next_number(&self, series: &'static str, least: u64) -> Result<u64, StoreError>;
+    fn next_number(&self, series: &str, least: u64) -> Result<u64, StoreError>;
 
     /// As [`Journal::next_number`], if the last one is still `before`: nobody has taken one since.
     ///
@@ -371,7 +371,7 @@ pub trait Journal: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn last_number(&self, series: &'static str) -> Result<u64, StoreError>;
+    fn last_number(&self, series: &str) -> Result<u64, StoreError>;
 
     /// Raises an alarm, or counts one up that nobody has dealt with.
     ///

@@ -155,7 +155,11 @@ impl Authority {
                 "{} belongs to another owner: it has to let it go first (`medlock voucher release`)",
                 order.serial
             ))),
-            other => Ok(other.map(|()| bytes)?),
+            other => {
+                other?;
+                self.count_act();
+                Ok(bytes)
+            }
         }
     }
 

@@ -192,9 +192,9 @@ impl Journal for Faulty {
         read: fn clocks_of_the_server() -> Vec<String>;
         read: fn let_go(what: &str, holder: [u8; 16]) -> ();
         read: fn published(kind: &'static str) -> Option<Published>;
-        write: fn next_number(series: &'static str, least: u64) -> u64;
+        write: fn next_number(series: &str, least: u64) -> u64;
         write: fn next_number_after(series: &'static str, least: u64, before: u64) -> u64;
-        read: fn last_number(series: &'static str) -> u64;
+        read: fn last_number(series: &str) -> u64;
         write: fn raise(alarm: Alarm) -> ();
         read: fn alarms() -> Vec<Alarm>;
         read: fn last_alarm(kind: &str, device: DeviceName) -> Option<Alarm>;

@@ -16,6 +16,7 @@ mod hubs;
 mod keys;
 mod limits;
 mod log;
+mod members;
 mod newcomers;
 mod peers;
 mod provision;

@@ -5,7 +5,9 @@ use crate::enrolment::Maker;
 use crate::fixture::{Site, config, noon, open_as};
 use crate::restored::{back_up, restore_unheard};
 use medlock_authority::admin::{AlarmView, Request, Response};
+use medlock_authority::objects::Kind;
 use medlock_authority::restoring::Since;
+use medlock_authority::store::{Journal as _, SqlStore};
 use medlock_node::provider::SigningKey;
 use medlock_trust::cose::{self, Algorithm, ContentType};
 use medlock_trust::decide::Code;
@@ -208,6 +210,38 @@ fn few_members_repeat_no_suspension_at_another_hub_or_behind_a_restore() {
         let alarms = other.alarms();
         assert!(!alarms.iter().any(|kind| kind == "not-published"), "{alarms:?}");
     }
+}
+
+/// Shows REQ-LIST-64: what somebody carries to the hub's open door goes into the store and is given out to all, and the lists behind
+/// it are taken.
+#[test]
+fn what_is_brought_to_the_open_door_is_given_out() {
+    let scene = Scene::new();
+    let Scene { site, alliance, .. } = &scene;
+    let store = SqlStore::sqlite(&site.dir.path().join("authority.sqlite")).unwrap();
+    let brought = |kind: Kind, bytes: &[u8]| site.authority.knowledge().accept(kind, bytes).unwrap();
+    let list = |version| alliance.list(version, site.clock.now(), [AuthorityState::Listed; 2]);
+    let lists = [2, 3, 4, 5].map(list);
+    let held = |kind: Kind| store.published(kind.name()).unwrap().map(|held| held.bytes);
+    let told = |kind: Kind| site.authority.news().current(kind).map(|told| told.bytes.to_vec());
+    // Two lists at once, and a third that is brought by two ways: only what comes last is missing in the store.
+    for list in &lists[..2] {
+        brought(Kind::TrustList, list);
+    }
+    assert!(site.authority.import_trust_list(&lists[0], &[], 0).is_err(), "this hub believes a later one");
+    site.authority.tick().unwrap();
+    assert_eq!((held(Kind::TrustList), told(Kind::TrustList)), (Some(lists[1].clone()), Some(lists[1].clone())));
+    site.authority.import_trust_list(&lists[2], &[], 0).unwrap();
+    site.clock.advance(60);
+    brought(Kind::Suspensions, &alliance.suspension(0, site.clock.now()));
+    assert_eq!((held(Kind::Suspensions), told(Kind::Suspensions)), (None, None));
+    site.authority.tick().unwrap();
+    assert!(held(Kind::Suspensions).is_some() && held(Kind::Suspensions) == told(Kind::Suspensions));
+    assert_eq!(scene.alarms("issuer-suspended").len(), 1);
+    let versions = store.versions().unwrap();
+    site.authority.tick().unwrap();
+    assert_eq!(store.versions().unwrap(), versions, "it is given out once");
+    site.authority.import_trust_list(&lists[3], &[], 0).unwrap();
 }
 
 /// Shows REQ-CLI-36, REQ-CLI-37: what a list does to a suspension is said as it is, and a suspension that is over is nothing

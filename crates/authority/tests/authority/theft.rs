@@ -26,7 +26,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Opens the site's door for devices until asked to stop; where it is.
-async fn serve(site: &Site, stop: Stop) -> String {
+pub(crate) async fn serve(site: &Site, stop: Stop) -> String {
     let known = site.authority.knowledge().clone();
     let tls = server_config(site.authority.hub_identity(), &known, ClientAuth::Optional).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

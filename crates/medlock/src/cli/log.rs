@@ -277,7 +277,7 @@ fn verify_log(args: &VerifyLogArgs, log: &str) -> Result<Outcome, Failure> {
         }));
     let cosigned = cosigned.map_err(|error| format!("{log}: {error}"))?;
     all_witnessed(&cosigned, &witnesses)?;
-    if let Some(first) = unreadable.first() {
+    if let Some(first) = unreadable.first().map(|first| output::harmless(first)) {
         return Err(format!("{log}: {} entries are no certificates; the first: {first}", unreadable.len()).into());
     }
     let head = cosigned.checkpoint.head;

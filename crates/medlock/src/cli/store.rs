@@ -76,7 +76,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "NAMES", num_args = 0..=1, require_equals = true, default_missing_value = ALL, value_delimiter = ',')]
     owners_unchanged: Vec<String>,
     /// What was issued and revoked since the backup, and the keys made since, are lost for good: begin the transparency logs
-    /// anew, and start without those keys.
+    /// anew, and start without those keys (where another hub has them, copy its `keys/*.key` here first).
     #[arg(long, conflicts_with = "nothing_since")]
     accept_loss: bool,
     /// Nothing at all was issued, sold, suspended or revoked since the backup: the hub was stopped before it was made. Where

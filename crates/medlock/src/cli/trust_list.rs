@@ -347,6 +347,6 @@ pub(crate) fn run(command: TrustListCommand) -> Result<Outcome, Failure> {
             trust_list::hub::show(file, alliance, save.as_deref(), &hub)
         }
         TrustListCommand::Import { file, believed, hub } => trust_list::hub::import(&file, believed, &hub),
-        TrustListCommand::Fetch(args) => trust_list::hub::fetch(args),
+        TrustListCommand::Fetch(args) => trust_list::hub::fetch(&args),
     }
 }

@@ -236,20 +236,11 @@ fn der(bytes: &[u8]) -> Result<Finding, Failure> {
     }
 }
 
-/// Text from a file, with what could deceive a terminal or an eye written out.
-fn harmless(text: &str) -> String {
-    let deceives = |c: char| {
-        (c.is_control() && c != '\n')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    text.chars().map(|c| if deceives(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
-}
-
 fn print(finding: &Finding) {
     say!("{}", finding.what);
     let width = finding.fields.iter().map(|field| field.name.chars().count()).max().unwrap_or(0);
     for field in &finding.fields {
-        let value = harmless(&field.value);
+        let value = output::harmless(&field.value);
         let mut lines = value.lines();
         say!("  {:<width$}  {}", field.name, lines.next().unwrap_or_default());
         for line in lines {
@@ -271,6 +262,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::harmless;
 
     /// The natively signed example of draft-ietf-cose-cbor-encoded-cert-20, appendix A.1.
     const NATIVE: &str = "8b024301f50d006b52464320746573742043411a63b0cd001a6955b900d830460123456789ab01582102b1216ab96e5\

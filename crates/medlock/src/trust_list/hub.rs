@@ -14,6 +14,7 @@ use medlock_node::lists::{SUSPENSIONS, Source};
 use medlock_trust::list::List;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use tokio::runtime::Runtime;
 
 /// `medlock trust-list show`.
 ///
@@ -72,16 +73,37 @@ fn request(object: &[u8], believed: &BelievedArgs) -> Result<Request, Failure> {
     Ok(Request::ImportTrustList { object: BASE64.encode(object), members, threshold })
 }
 
-/// `medlock trust-list fetch`: each list is in force, durably, before the next is asked for.
+/// `medlock trust-list fetch`: each list is in force, durably, before the next is asked for. Suspensions are taken whatever became
+/// of the lists, unless there are more of these than are wanted now.
 ///
 /// # Errors
-/// When the folder cannot be read, or the hub refuses a list.
-pub(crate) fn fetch(args: FetchArgs) -> Result<Outcome, Failure> {
+/// When the folder cannot be read, or the hub refuses something: the first reason.
+pub(crate) fn fetch(args: &FetchArgs) -> Result<Outcome, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let source = Source::parse(&args.source)?;
+    let (mut versions, mut suspended) = (Vec::new(), Vec::new());
+    let finished = fetch_lists(args, &runtime, &source, &mut versions);
+    let there_is_more = matches!(finished, Ok(false));
+    let suspensions = if there_is_more { Ok(()) } else { fetch_suspensions(args, &runtime, &source, &mut suspended) };
+    if args.hub.json {
+        let finished = matches!(finished, Ok(true));
+        output::json(&json!({ "taken": versions, "finished": finished, "suspensions": suspended.len() }))?;
+    } else {
+        suspended.iter().for_each(|text| say!("{text}"));
+        versions.iter().for_each(|version| say!("version {version} is in force"));
+        match finished {
+            Ok(true) => say!("no newer list is published"),
+            Ok(false) => say!("there is more: fetch again"),
+            Err(_) => {}
+        }
+    }
+    finished.and(suspensions).map(|()| Outcome::Done)
+}
+
+/// Whether nothing newer is left.
+fn fetch_lists(args: &FetchArgs, runtime: &Runtime, source: &Source, versions: &mut Vec<u64>) -> Result<bool, Failure> {
     let index = runtime.block_on(source.index())?;
-    let mut versions: Vec<u64> = Vec::new();
-    let finished = loop {
+    loop {
         let held = held(&args.hub, Kind::TrustList).ok();
         let entry = match held.as_deref().map(List::danger_open).transpose() {
             Ok(Some(list)) => index.next(&list, now()),
@@ -89,35 +111,36 @@ pub(crate) fn fetch(args: FetchArgs) -> Result<Outcome, Failure> {
             Ok(None) => index.versions.iter().find(|entry| !entry.rotation),
             Err(error) => return Err(format!("the hub's trust list is damaged: {error}").into()),
         };
-        let Some(entry) = entry else { break true };
+        let Some(entry) = entry else { return Ok(true) };
         if versions.len() == args.most {
-            break false;
+            return Ok(false);
         }
         let bytes = runtime.block_on(source.list(entry, held.as_deref().unwrap_or_default()))?;
         match ask(&args.hub.dir, request(&bytes, &args.believed)?)? {
             Response::Done { .. } => versions.push(entry.version),
             other => return Err(admin::unexpected(&other)),
         }
-    };
-    let suspensions = if finished { runtime.block_on(source.file(SUSPENSIONS))? } else { None };
+    }
+}
+
+/// One that is refused keeps back none of the others.
+fn fetch_suspensions(
+    args: &FetchArgs,
+    runtime: &Runtime,
+    source: &Source,
+    suspended: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let suspensions = runtime.block_on(source.file(SUSPENSIONS))?;
     let list = held(&args.hub, Kind::TrustList).unwrap_or_default();
-    // One that is refused keeps back none of the others.
-    let (mut suspended, mut refused) = (Vec::new(), None);
+    let mut refused = Ok(());
     if let (Some(all), Ok(list)) = (&suspensions, List::danger_open(&list)) {
         for (one, _) in suspensions_of(all, &list) {
             match ask(&args.hub.dir, request(one, &args.believed)?) {
                 Ok(Response::Done { text }) => suspended.push(text),
                 Ok(other) => return Err(admin::unexpected(&other)),
-                Err(error) => refused = refused.or(Some(error)),
+                Err(error) => refused = refused.and(Err(error)),
             }
         }
     }
-    if args.hub.json {
-        output::json(&json!({ "taken": versions, "finished": finished, "suspensions": suspended.len() }))?;
-    } else {
-        suspended.iter().for_each(|text| say!("{text}"));
-        versions.iter().for_each(|version| say!("version {version} is in force"));
-        say!("{}", if finished { "no newer list is published" } else { "there is more: fetch again" });
-    }
-    refused.map_or(Ok(Outcome::Done), Err)
+    refused
 }

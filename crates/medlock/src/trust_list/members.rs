@@ -112,7 +112,7 @@ fn suspended(list: Option<&List<'_>>, args: &CurrentArgs) -> Result<Vec<Suspende
         let content = suspension.content();
         for authority in list.authorities().filter(|authority| content.names(authority.key)) {
             let Authority { key, name, .. } = authority;
-            let note = format!("{name} ({key}) is suspended by members until {}", content.expires);
+            let note = format!("{name:?} ({key}) is suspended by members until {}", content.expires);
             if found.iter().all(|one| one.note != note) {
                 found.push(Suspended { key, note });
             }
@@ -131,8 +131,7 @@ fn ended(proposal: &Proposal<'_>, held: Option<&List<'_>>, args: &CurrentArgs) -
 }
 
 fn drafted(draft: &Draft, notes: &[String], out: &OutArgs) -> Result<Outcome, Failure> {
-    let plain = |note: &String| note.chars().filter(|letter| !letter.is_control()).collect::<String>();
-    let mut text: String = notes.iter().map(|note| format!("# NOTE: {}\n", plain(note))).collect();
+    let mut text: String = notes.iter().map(|note| format!("# NOTE: {note}\n")).collect();
     text.push_str(&draft.to_toml()?);
     write(&out.out, text.as_bytes())?;
     if out.json {

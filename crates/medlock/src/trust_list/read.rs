@@ -51,7 +51,7 @@ pub(crate) fn verify(args: &VerifyListArgs) -> Result<Outcome, Failure> {
     } else {
         steps.iter().for_each(say_signature);
         match &result {
-            Ok(list) => say!("{} version {}: signed as it should be", list.heading().name, list.heading().version),
+            Ok(list) => say!("{:?} version {}: signed as it should be", list.heading().name, list.heading().version),
             Err(error) => say!("{}: {error}", args.file.display()),
         }
     }
@@ -103,7 +103,7 @@ fn verify_suspensions(args: &VerifyListArgs, bytes: &[u8], held: Option<&List<'_
     } else {
         for (reason, suspended, until, signed) in &found {
             signed.iter().for_each(say_signature);
-            let names: Vec<_> = suspended.iter().map(|(name, key)| format!("{name} ({key})")).collect();
+            let names: Vec<_> = suspended.iter().map(|(name, key)| format!("{name:?} ({key})")).collect();
             let (names, until) = (names.join(", "), until.as_deref().unwrap_or("?"));
             match reason {
                 None => say!("suspension of {names} until {until}: signed as it should be"),

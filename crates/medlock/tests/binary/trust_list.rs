@@ -148,6 +148,64 @@ fn three_members_who_never_meet_make_a_list_and_each_command_refuses_what_verifi
     assert!(unknown.contains("bad.toml") && unknown.contains("threshhold"), "{unknown}");
 }
 
+/// Shows REQ-LIST-62: characters that hide what stands beside them are refused by whoever drafts, whoever signs, whoever publishes;
+/// and a list of an earlier program that has them is shown with escapes.
+#[test]
+fn a_name_that_deceives_who_reads_it_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.first();
+    for (name, prefix) in
+        [("\u{1b}[8mMaker", "P-"), ("Maker", "P-\u{1b}[8m"), ("Ma\u{202e}ker", "P-"), ("Maker", "\u{85}")]
+    {
+        all.done("draft --current 1.list --out 2.toml --json");
+        all.edit("2.toml", |draft| {
+            let maker = entry(draft, "authority", 0);
+            maker.insert("name".into(), name.into());
+            maker.insert("names".into(), toml::Value::Array(vec![prefix.into()]));
+        });
+        let refused = all.refused("propose 2.toml --current 1.list --out 2.proposal");
+        assert!(
+            refused.contains("deceive") && refused.contains("authority ") && !refused.contains(['\u{1b}', '\u{202e}']),
+            "{refused}"
+        );
+    }
+    // Made by another program: not published, and shown as it is.
+    let proposal = std::fs::read(all.file("1.proposal")).expect("a proposal");
+    let at = proposal.windows(5).position(|five| five == b"Maker").expect("the maker's name");
+    let mut other = proposal.clone();
+    other[at..at + 5].copy_from_slice(b"\x1b[8m.");
+    std::fs::write(all.file("x.proposal"), other).expect("written");
+    let refused = all.refused("sign x.proposal --key anna.key --passphrase-file anna.pass --out x");
+    assert!(refused.contains("deceive"), "{refused}");
+    let shown = all.run("diff 1.list x.proposal");
+    let shown = String::from_utf8(shown.stdout).expect("UTF-8");
+    assert!(shown.contains(r"\u{1b}[8m.") && !shown.contains('\u{1b}'), "{shown}");
+}
+
+/// Shows REQ-LIST-65: a file in which somebody signs for others, wrongly, spoils nothing; where too few have signed, it is named.
+#[test]
+fn a_file_with_a_wrong_signature_of_another_spoils_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.first();
+    // Carla's file brings a signature in Anna's name: Anna's, of which a byte is another.
+    all.done("assemble 1.proposal 1.anna 1.carla --out both --json");
+    let (both, anna) =
+        (std::fs::read(all.file("both")).expect("a list"), std::fs::read(all.file("1.anna")).expect("a list"));
+    let signature = &anna[anna.len() - 64..];
+    let at = both.windows(64).position(|part| part == signature).expect("Anna's signature");
+    let mut spoilt = both.clone();
+    spoilt[at] ^= 1;
+    std::fs::write(all.file("spoilt"), spoilt).expect("written");
+    for order in ["1.anna spoilt", "spoilt 1.anna"] {
+        all.done(&format!("assemble 1.proposal {order} --out again --json"));
+        assert_eq!(std::fs::read(all.file("again")).expect("a list"), both, "{order}");
+    }
+    let refused = all.refused("assemble 1.proposal spoilt --out again");
+    assert!(refused.contains("file 1 has a wrong signature of") && refused.contains("1 of the"), "{refused}");
+}
+
 /// Shows REQ-LIST-14.
 #[test]
 fn a_rotation_a_fork_an_emergency_and_a_recovery() {
@@ -345,15 +403,15 @@ fn a_hub_follows_a_published_folder_by_itself_and_keeps_what_it_has_when_that_is
         "draft --current web/2.cbor --out d.toml --json",
     ] {
         let drafted = all.done(draft);
-        assert!(drafted["suspended"][0].as_str().is_some_and(|note| note.starts_with("Maker (")), "{drafted}");
+        assert!(drafted["suspended"][0].as_str().is_some_and(|note| note.starts_with("\"Maker\" (")), "{drafted}");
         let text = std::fs::read_to_string(all.file("d.toml")).expect("a draft");
-        assert!(text.starts_with("# NOTE: Maker (") && text.parse::<toml::Table>().is_ok(), "{text}");
+        assert!(text.starts_with("# NOTE: \"Maker\" (") && text.parse::<toml::Table>().is_ok(), "{text}");
     }
     // Those who sign are told too what the list ends.
     for given in ["--current 2.list --suspension s.cose", "--current web/2.cbor"] {
         let proposed = all.done(&format!("propose d.toml {given} --out d.proposal --json"));
         let ends = proposed["ends_suspensions"][0].as_str().unwrap_or_default();
-        assert!(ends.starts_with("Maker (") && ends.ends_with("this list ends that"), "{proposed}");
+        assert!(ends.starts_with("\"Maker\" (") && ends.ends_with("this list ends that"), "{proposed}");
         let key = "--key ben.key --passphrase-file ben.pass";
         let signed = all.done(&format!("sign d.proposal {key} {given} --out d.ben --json"));
         assert_eq!(signed["ends_suspensions"][0].as_str(), Some(ends));
@@ -467,4 +525,48 @@ fn a_suspension_that_is_refused_keeps_back_no_other() {
         medlock().args(["trust-list", "fetch"]).arg(&web).arg("--dir").arg(&hub.dir).output().expect("it starts");
     let said = String::from_utf8_lossy(&by_hand.stdout).into_owned();
     assert!(!by_hand.status.success() && said.contains("Third") && !said.contains("Maker"), "{by_hand:?}");
+}
+
+/// Shows REQ-LIST-63: a list that is refused keeps back no emergency, at who follows the folder and at who fetches by hand.
+#[test]
+fn a_list_that_is_refused_keeps_back_no_suspension() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = Alliance::new(folder.path());
+    all.done(
+        "draft --name Alliance --member Anna=anna.pub --member Ben=ben.pub --member Carla=carla.pub \
+         --recovery R1=r1.pub --recovery R2=r2.pub --recovery R3=r3.pub --maker Maker=maker.pem --maker Other=other.pem \
+         --threshold 2 --emergency 1 --recovery-threshold 2 --out 1.toml --json",
+    );
+    all.signed("1.toml", "1", "", &["anna", "carla"]);
+    all.done("publish 1.list web --json");
+    let mut hub = Hub::start(folder.path());
+    all.imported_by(&hub);
+    hub.kill();
+    let web = all.file("web");
+    hub.run_with(&format!("trust_list = [{:?}]\n", web.to_str().expect("UTF-8")));
+    // A list that nobody has signed like this.
+    all.published(2);
+    for name in ["2.cbor", "2.delta-from-1.cbor"] {
+        let mut bytes = std::fs::read(web.join(name)).expect("it is published");
+        *bytes.last_mut().expect("a byte") ^= 1;
+        std::fs::write(web.join(name), bytes).expect("written");
+    }
+    let suspend = |name: &str, maker: &str| {
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        all.done(&format!("suspend --current 2.list --authority {maker} --out {name}.proposal --json"));
+        all.assembled(name, "--current 2.list", &["anna"], &format!("{name}.cose"));
+        all.done(&format!("publish {name}.cose web --json"));
+    };
+    let suspended = |maker: &str| hub.ask(&["authority", "alarms"]).to_string().contains(&format!("{maker} ("));
+    suspend("s1", "Maker");
+    let sent = Command::new("kill").args(["-HUP", &hub.id().to_string()]).status().expect("kill starts");
+    assert!(sent.success());
+    until("the list is refused", || hub.ask(&["authority", "alarms"]).to_string().contains("trust-list-refused"));
+    until("the maker is suspended", || suspended("Maker"));
+    suspend("s2", "Other");
+    let by_hand =
+        medlock().args(["trust-list", "fetch"]).arg(&web).arg("--dir").arg(&hub.dir).output().expect("it starts");
+    assert!(!by_hand.status.success());
+    let said = String::from_utf8_lossy(&by_hand.stdout).into_owned();
+    assert!(said.contains("suspended: Other") && !said.contains("no newer"), "{said}");
 }

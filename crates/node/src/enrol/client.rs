@@ -245,7 +245,7 @@ impl Enrolment {
         }
         let taken = match self.knowledge.accept(Kind::SiteList, answer.body()) {
             Err(refused) if leads_to_missed(&refused) => {
-                take_missed_lists(&hub.client, &self.knowledge).await?;
+                take_missed_lists(&hub.client, &self.knowledge, Kind::SiteList).await?;
                 self.knowledge.accept(Kind::SiteList, answer.body())
             }
             other => other,

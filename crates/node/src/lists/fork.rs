@@ -119,11 +119,11 @@ impl Fork {
         let who: Vec<String> = self
             .signed_both
             .iter()
-            .map(|one| format!("{} ({})", one.name.as_deref().unwrap_or("unnamed"), one.key))
+            .map(|one| format!("{:?} ({})", one.name.as_deref().unwrap_or("unnamed"), one.key))
             .collect();
         let who = if who.is_empty() { "nobody".to_owned() } else { who.join(", ") };
         format!(
-            "there are two lists \"{}\" with version {}: SHA-256 {} and {}; signed both: {who}. Keep both files, ask these \
+            "there are two lists {:?} with version {}: SHA-256 {} and {}; signed both: {who}. Keep both files, ask these \
              members, and take neither further until they have said which one counts",
             self.name, self.version, self.payload_sha256[0], self.payload_sha256[1]
         )

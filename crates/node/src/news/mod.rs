@@ -30,7 +30,7 @@ use tokio::time::{Instant, timeout_at};
 const SILENCE: Duration = Duration::from_secs(45);
 /// The first wait before the stream is opened again; doubled each time up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// The most lists that are caught up with at once: roots are replaced every few years.
+/// The most lists that are caught up with at once: roots are replaced every few years, members of an alliance every year or so.
 const MAX_MISSED_LISTS: usize = 16;
 /// Within what time a hub is told what it has forgotten.
 const REMINDED_WITHIN: Duration = Duration::from_secs(2);
@@ -108,8 +108,8 @@ impl Hub {
         Ok(())
     }
 
-    /// Takes an object; before a site list by roots that are not known here, those that say whose roots they are. A hub that
-    /// gives a status list without what it once told is told.
+    /// Takes an object; before a list by roots or members that are not known here, those that say whose they are. A hub that gives
+    /// a status list without what it once told is told.
     async fn take_in_order(&self, client: &Client, kind: Kind, object: Bytes) {
         let refused = self.take(kind, object.clone()).await;
         if kind == Kind::Status {
@@ -117,12 +117,13 @@ impl Hub {
             // Beside the stream, on which the answer comes.
             tokio::spawn(async move { hub.remind(behind).await });
         }
-        if kind != Kind::SiteList || !refused.is_some_and(|refused| leads_to_missed(&refused)) {
+        let is_list = matches!(kind, Kind::SiteList | Kind::TrustList);
+        if !is_list || !refused.is_some_and(|refused| leads_to_missed(&refused)) {
             return;
         }
-        match take_missed_lists(client, &self.knowledge).await {
+        match take_missed_lists(client, &self.knowledge, kind).await {
             Ok(()) => drop(self.take(kind, object).await),
-            Err(error) => tracing::warn!(%error, "the site lists between could not be had"),
+            Err(error) => tracing::warn!(kind = kind.name(), %error, "the lists between could not be had"),
         }
     }
 
@@ -310,15 +311,20 @@ pub(crate) const fn leads_to_missed(refused: &Refused) -> bool {
     matches!(refused, Refused::List(list::Refused::TooFewSignatures { signers: Signers::Held | Signers::Pinned, .. }))
 }
 
-/// Takes the site lists that were missed and that the hub keeps: one for each time its root was replaced, signed by the
-/// one before and the one that took its place. Who holds no list and began with a later root passes over those before it.
+/// Takes the lists of this kind that were missed and that the hub keeps: one for each time its root was replaced, signed by the
+/// one before and the one that took its place, or members of its alliance were. Who holds no list and began with a later root
+/// passes over those before it.
 ///
 /// # Errors
 /// As [`Client::get`], and [`Error::Status`]. That a list is not taken is none: then those behind it are not either.
-pub(crate) async fn take_missed_lists(client: &Client, knowledge: &Arc<KnowledgeBase>) -> Result<(), Error> {
-    let mut after = knowledge.version(Kind::SiteList).unwrap_or(0);
+pub(crate) async fn take_missed_lists(
+    client: &Client,
+    knowledge: &Arc<KnowledgeBase>,
+    kind: Kind,
+) -> Result<(), Error> {
+    let mut after = knowledge.version(kind).unwrap_or(0);
     for _ in 0..MAX_MISSED_LISTS {
-        let path = format!("/v1/objects/site-list/after/{after}");
+        let path = format!("/v1/objects/{}/after/{after}", kind.name());
         let answer = client.get(&path).await?;
         match answer.status() {
             StatusCode::OK => {}
@@ -327,15 +333,15 @@ pub(crate) async fn take_missed_lists(client: &Client, knowledge: &Arc<Knowledge
         }
         let (knowledge, object) = (knowledge.clone(), answer.into_body());
         let given = List::danger_open(&object).map(|list| list.heading().version);
-        let taken = tokio::task::spawn_blocking(move || knowledge.accept(Kind::SiteList, &object)).await;
+        let taken = tokio::task::spawn_blocking(move || knowledge.accept(kind, &object)).await;
         after = match (taken, given) {
             (Ok(Ok(Accepted::New { version })), _) => {
-                tracing::info!(version, "a site list of an earlier root");
+                tracing::info!(kind = kind.name(), version, "a list between");
                 version
             }
             (Ok(Err(refused)), Ok(given)) if is_of_roots_before(&refused) && given > after => given,
             (Ok(Err(refused)), _) => {
-                tracing::warn!(%refused, "a site list that was missed is not taken");
+                tracing::warn!(kind = kind.name(), %refused, "a list that was missed is not taken");
                 break;
             }
             (Ok(Ok(Accepted::Known { .. })) | Err(_), _) => break,

@@ -93,8 +93,9 @@ impl Journal for SqlStore {
         })
     }
 
-    fn next_number(&self, series: &'static str, least: u64) -> Result<u64, StoreError> {
-        self.database.write_single("take the next number", move |database| next_number(database, series, least))
+    fn next_number(&self, series: &str, least: u64) -> Result<u64, StoreError> {
+        let series = series.to_owned();
+        self.database.write_single("take the next number", move |database| next_number(database, &series, least))
     }
 
     fn next_number_after(&self, series: &'static str, least: u64, before: u64) -> Result<u64, StoreError> {
@@ -112,7 +113,7 @@ impl Journal for SqlStore {
         })
     }
 
-    fn last_number(&self, series: &'static str) -> Result<u64, StoreError> {
+    fn last_number(&self, series: &str) -> Result<u64, StoreError> {
         self.database.read("read the last number", |database| last_number(database, series))
     }
 

@@ -6,10 +6,12 @@ use crate::rotation::by_key;
 use medlock_authority::admin::{Reason, Request};
 use medlock_authority::enrolment::Answer;
 use medlock_authority::objects::Kind;
-use medlock_authority::store::{Journal as _, SqlStore};
+use medlock_authority::store::{Issuances as _, Journal as _, SqlStore, Standings as _, Subject};
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_testkit::PostgresServer;
+use medlock_trust::DeviceName;
+use medlock_trust::status::Ticket;
 use medlock_trust::x509::{Certificate, GeneralName};
 
 /// Sets a manual clock so many seconds ahead of the machine's, on which the database server is too.
@@ -17,9 +19,9 @@ fn set_ahead(clock: &Clock, seconds: i64) {
     clock.advance(Clock::system().now().plus_seconds(seconds).seconds_since(clock.now()));
 }
 
-/// Shows REQ-STORE-170, REQ-STORE-171: a hub whose clock is more than a minute from the database server's is not ready; beyond five
-/// minutes it issues and publishes nothing, says so once, blames no other clock, tells a theft all the same, and goes on by
-/// itself when the clocks agree.
+/// Shows REQ-STORE-170, REQ-STORE-171, REQ-STORE-190: a hub whose clock is more than a minute from the database server's is not
+/// ready; beyond five minutes it issues and publishes nothing, says so once, blames no other clock, tells a theft all the same, and
+/// goes on by itself when the clocks agree. What it signs meanwhile, tickets too, is of the server's time.
 #[test]
 fn a_hub_with_another_clock_than_the_server_stands_still() {
     const DAY: i64 = 86_400;
@@ -77,7 +79,21 @@ fn a_hub_with_another_clock_than_the_server_stands_still() {
         assert_eq!(now, before, "it publishes when it starts");
         // A theft does not wait for a clock.
         ask(&other, Request::Revoke { device: "ct-1".into(), reason: Reason::Stolen, why: "test".into() });
-        assert!(store.published("status").unwrap().unwrap().version > 0);
+        let list = store.published("status").unwrap().unwrap().bytes;
+        let list = medlock_trust::status::StatusList::danger_open(&list).unwrap();
+        let credential = store.credentials_of(DeviceName::new("ct-1").unwrap()).unwrap()[0].credential;
+        let ticket = other.ticket(credential, &[7; 16]).unwrap().unwrap();
+        let request = medlock_authority::tickets::Request { nonce: vec![7; 16], credentials: vec![credential] };
+        let answer = other.tickets(&request).unwrap();
+        for (what, issued) in [
+            ("the status list", list.heading().issued),
+            ("a ticket", Ticket::danger_read(&ticket).unwrap().issued),
+            ("one of several", Ticket::danger_read(&answer[3..]).unwrap().issued),
+        ] {
+            assert!(issued.seconds_since(Clock::system().now()).abs() < 60, "{what} is of {issued}");
+        }
+        let since = store.standing(Subject::Device(DeviceName::new("ct-1").unwrap())).unwrap().unwrap().since;
+        assert!(since.seconds_since(Clock::system().now()).abs() < 60, "revoked since {since}");
         one.hear().unwrap();
         one.tick().unwrap();
         let list = one.news().current(Kind::Status).unwrap();

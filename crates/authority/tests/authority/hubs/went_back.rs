@@ -158,6 +158,69 @@ fn a_maker_whose_store_went_back_gives_no_vouchers() {
     maker.crl().unwrap();
 }
 
+/// Shows REQ-STORE-191: a maker's store that lacks what was sold and nothing of the log, because a server took over without the last
+/// that the one before it had got, is noticed by the first who asks, over a restart too; until the newer store is there again, or a person
+/// has entered what it lacks.
+#[test]
+fn a_maker_whose_store_lost_a_sale_and_no_birth_is_in_doubt() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), postgres());
+    let open = |name: &str| {
+        let (keys, maker) = (dir.path().join("keys"), AuthorityConfig::maker(dir.path().join(name), "Pump Works"));
+        let config = AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..maker };
+        Authority::open(&config, Clock::system(), Arc::new(InProcess::open(&keys).unwrap())).unwrap()
+    };
+    let (one, other) = (open("hub-1"), open("hub-2"));
+    let (save, bring_back) = dumps(&server, dir.path());
+    for serial in ["P-1", "P-2"] {
+        let profile = BirthProfileConfig { roles: vec!["actuator".into()], ..BirthProfileConfig::default() };
+        let material = data_encoding::BASE64.encode(SigningKey::generate().spki());
+        one.provision_one(profile, Row { serial: Some(serial.into()), material, ..Row::default() }).unwrap();
+    }
+    let sell = |maker: &Authority, serial: &str| {
+        let (serial, domain, form) = (serial.into(), "ab".repeat(32), VoucherForm::Cose);
+        maker.issue_voucher(&VoucherOrder { domain, days: Some(30), form, serial, ..VoucherOrder::default() })
+    };
+    sell(&one, "P-1").unwrap();
+    let doubts = |maker: &Authority| {
+        // The tables are others: a connection that held them is made anew.
+        let _ = (maker.crl(), maker.crl());
+        let refused = sell(maker, "P-2").unwrap_err().to_string();
+        assert!(refused.contains("confirm-restore"), "{refused}");
+    };
+    // While no hub runs.
+    for maker in [&one, &other] {
+        maker.tick().unwrap();
+    }
+    drop((one, other));
+    let back = format!("UPDATE {}.number SET last = 1 WHERE series LIKE 'seen by %'", server.schema);
+    PostgresServer::shared().query(&back).unwrap();
+    let one = open("hub-1");
+    doubts(&one);
+    assert!(one.crl().is_err());
+    ask(&one, Request::ConfirmRestore);
+    // Who comes later has lost the same, which people have seen to.
+    let other = open("hub-2");
+    for maker in [&one, &other] {
+        maker.tick().unwrap();
+        sell(maker, "P-1").unwrap();
+    }
+    one.crl().unwrap();
+    save("before");
+    // No tick comes in between.
+    sell(&one, "P-2").unwrap();
+    save("after");
+    bring_back("before");
+    doubts(&one);
+    doubts(&other);
+    let told = alarms_of(&one, "maker-restored");
+    assert!(told.len() == 1 && told[0].1.contains("Bring the newer store back"), "{told:?}");
+    bring_back("after");
+    let _ = (one.crl(), other.crl());
+    for maker in [&one, &other] {
+        sell(maker, "P-2").unwrap();
+    }
+}
+
 /// Shows REQ-STORE-166: a backup that is brought back under a hub makes it give nothing out until the newer store is there again, and
 /// what was revoked since stays revoked.
 #[test]
