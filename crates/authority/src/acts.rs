@@ -1,11 +1,10 @@
 //! What an administrator's requests do.
 
 mod register;
+mod views;
 
-use crate::admin::{
-    AlarmView, Asker, AuditView, AuthorityView, KeyView, LogView, PendingView, Reason, Request, Response, RouteView,
-};
-use crate::keys::{AuthorityCertificate, KeyList, KeyState};
+use crate::admin::{Asker, AuthorityView, LogView, Reason, Request, Response, RouteView};
+use crate::keys::KeyList;
 use crate::provision::Row;
 use crate::registry::{self, Device, DeviceConfig};
 use crate::settings::Kind;
@@ -19,7 +18,7 @@ use medlock_node::enrol::Code;
 use medlock_node::provider;
 use medlock_trust::list::Suspension;
 use medlock_trust::path::MAX_CHAIN;
-use medlock_trust::{CredentialId, DeviceName, KeyId, Time};
+use medlock_trust::{CredentialId, DeviceName, KeyId};
 
 /// How long an enrolment code is good if nobody says otherwise, in seconds.
 const CODE_SECONDS: u64 = 86_400;
@@ -83,7 +82,7 @@ impl Authority {
             Request::Show { device } => self.show(&self.shown(&device)?),
             Request::Code { device, lifetime_seconds } => self.code(&device, lifetime_seconds.unwrap_or(CODE_SECONDS)),
             Request::Pending => {
-                Ok(Response::Pending { pending: self.store.waiting()?.iter().map(pending_view).collect() })
+                Ok(Response::Pending { pending: self.store.waiting()?.iter().map(views::pending_view).collect() })
             }
             Request::Pledges => self.pledges(),
             Request::Approve { id, device } => self.approve(&id, device.as_deref()),
@@ -102,14 +101,16 @@ impl Authority {
             Request::Object { object } => self.object(object),
             Request::Log => self.log_view(),
             Request::Proof { credential } => self.proof(&credential),
-            Request::Alarms => Ok(Response::Alarms { alarms: self.store.alarms()?.iter().map(alarm_view).collect() }),
+            Request::Alarms => {
+                Ok(Response::Alarms { alarms: self.store.alarms()?.iter().map(views::alarm_view).collect() })
+            }
             Request::AcknowledgeAlarm { id } => {
                 self.store.acknowledge(id)?;
                 done(format!("alarm {id} is acknowledged"))
             }
             Request::Audit { limit } => {
                 let entries = self.store.audit(limit.unwrap_or(AUDIT_LINES).min(10_000))?;
-                Ok(Response::Audit { entries: entries.iter().map(audit_view).collect() })
+                Ok(Response::Audit { entries: entries.iter().map(views::audit_view).collect() })
             }
             Request::Provision { profile, rows } => {
                 Ok(Response::Provisioned { outcomes: self.provision(profile, &rows)? })
@@ -150,7 +151,7 @@ impl Authority {
 
     fn keys_view(&self, keys: &KeyList) -> Result<Response, Error> {
         let hubs = self.store.is_shared().then(|| self.other_hubs()).transpose()?;
-        Ok(Response::Keys { keys: key_views(keys, self.rules().profile.backdate_seconds()), hubs })
+        Ok(Response::Keys { keys: views::key_views(keys, self.rules().profile.backdate_seconds()), hubs })
     }
 
     /// The other hubs at work on the same store.
@@ -538,73 +539,4 @@ fn audited(request: &Request) -> Option<(&'static str, String)> {
             ("provision", format!("{} devices, {} to {}", rows.len(), serial(rows.first()), serial(rows.last())))
         }
     })
-}
-
-/// The keys as people list them. A key that issues is taken up when the one before it ends: one that an offline root has certified, when its
-/// answer is accepted. A root certifies from when it is made until the next one is.
-fn key_views(keys: &KeyList, backdate_seconds: i64) -> Vec<KeyView> {
-    let made = |certificate: &AuthorityCertificate| certificate.made(backdate_seconds);
-    let view = |certificate: &AuthorityCertificate, state: KeyState, [since, until]: [Option<Time>; 2]| KeyView {
-        label: certificate.label.to_string(),
-        state: state.name().to_owned(),
-        since: since.map(|since| since.to_string()),
-        until: until.map(|until| until.to_string()),
-        key: certificate.key.to_string(),
-        algorithm: certificate.algorithm.to_string(),
-        pem: encode::pem("CERTIFICATE", &certificate.der),
-    };
-    let befores = std::iter::once(None).chain(keys.iter().map(Some));
-    let issuing = keys.iter().zip(befores).map(|(key, before)| {
-        let since = before.and_then(|before| before.until).or_else(|| made(&key.certificate));
-        view(&key.certificate, key.state, [since, key.until])
-    });
-    let nexts = keys.roots().iter().skip(1).map(Some).chain([None]);
-    let roots = keys.roots().iter().zip(nexts).map(|(root, next)| {
-        let until =
-            root.until.map(|until| next.and_then(|next| made(&next.certificate)).map_or(until, |next| next.min(until)));
-        view(&root.certificate, root.state, [made(&root.certificate), until])
-    });
-    issuing.chain(roots).collect()
-}
-
-fn pending_view(pending: &PendingRequest) -> PendingView {
-    PendingView {
-        id: HEXLOWER.encode(&pending.id),
-        device: pending.device.map(|name| name.to_string()),
-        by: match &pending.claim {
-            Claim::Code(_) => "code".to_owned(),
-            Claim::Birth { .. } => "birth".to_owned(),
-        },
-        key_fingerprint: HEXLOWER.encode(&pending.key_fingerprint),
-        claims: pending.claims.clone(),
-        address: pending.address.clone(),
-        since: pending.since.to_string(),
-    }
-}
-
-fn alarm_view(alarm: &crate::store::Alarm) -> AlarmView {
-    let text = match alarm.count {
-        0 | 1 => alarm.text.clone(),
-        count => format!("{} ({count} times, the first time at {})", alarm.text, alarm.at),
-    };
-    AlarmView {
-        id: alarm.id,
-        at: alarm.at.to_string(),
-        last: alarm.last.to_string(),
-        count: alarm.count,
-        kind: alarm.kind.clone(),
-        device: alarm.device.map(|name| name.to_string()),
-        text,
-        acknowledged: alarm.acknowledged,
-    }
-}
-
-fn audit_view(entry: &AuditEntry) -> AuditView {
-    AuditView {
-        at: Time::to_string(&entry.at),
-        who: entry.who.clone(),
-        verb: entry.verb.clone(),
-        subject: entry.subject.clone(),
-        outcome: entry.outcome.clone(),
-    }
 }

@@ -51,7 +51,7 @@ pub enum Request {
     Update {
         /// The device as it shall be.
         device: DeviceConfig,
-        /// The entry that was read and changed: where another one is held by now, nothing is done.
+        /// The entry that was read and changed: where another one is held by now, nothing is done. Without it nothing is compared.
         #[serde(default)]
         read: Option<Box<DeviceConfig>>,
     },

@@ -67,11 +67,11 @@ impl Authority {
         for (hub, theirs) in others {
             let mut both = [(&own, &settings), (&hub, &theirs)];
             both.sort_by_key(|(hub, _)| *hub);
-            let [(one, its), (other, others)] = both;
-            let differs = |name: &&String| its.get(*name) != others.get(*name);
+            let [(one, its), (other, their)] = both;
+            let differs = |name: &&String| its.get(*name) != their.get(*name);
             let value = |said: &Said, name: &str| said.get(name).cloned().unwrap_or_else(|| "not said".to_owned());
             let each =
-                |name: &String| format!("{name} ({} at {one}, {} at {other})", value(its, name), value(others, name));
+                |name: &String| format!("{name} ({} at {one}, {} at {other})", value(its, name), value(their, name));
             let differing: Vec<String> = its.keys().filter(differs).map(each).collect();
             if differing.is_empty() {
                 continue;

@@ -5,6 +5,7 @@ mod upkeep;
 
 pub(crate) use ground::{Ground, algorithm_of, authority_template, ensure_root};
 
+use crate::clocks::Compared;
 use crate::directory::{DATABASE, expect_no_keys, open_store, own_directory, was_opened};
 use crate::issue::{self, Form, Line, Template};
 use crate::keys::{AuthorityCertificate, KeyList};
@@ -28,7 +29,7 @@ use medlock_trust::x509::Certificate;
 use medlock_trust::{CredentialId, DeviceId, DeviceName, KeyId, Time};
 use std::fs::File;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -100,14 +101,7 @@ pub(crate) struct Locks {
     namesake_told: AtomicBool,
     pub(crate) at_hand: Mutex<crate::at_hand::AtHand>,
     pub(crate) room: Mutex<reserve::Room>,
-    /// By how many seconds this hub's clock was ahead of the database server's when they were compared last.
-    pub(crate) clock_ahead: AtomicI64,
-    /// Another hub's clock is the server's, and this one's is not.
-    pub(crate) is_outvoted: AtomicBool,
-    /// When this hub said last that its clock is the server's.
-    pub(crate) clock_said: Mutex<Option<std::time::Instant>>,
-    /// People were told that the clocks differ.
-    pub(crate) clocks_told: AtomicBool,
+    pub(crate) clocks: Compared,
     /// The hub is being stopped: nobody else is to be sent here.
     pub(crate) stopping: AtomicBool,
     /// When people were told that a clock was ahead.
@@ -183,10 +177,10 @@ impl Authority {
         let Ground { settings, rules, lock, _starting, present, store, signer, log, room } =
             Ground::lay(config, &signer, store)?;
         let line = Line { store: &*store, signer: &*signer, log: &log, room: &room };
-        let (held, clock_ahead) = (KeyList::held(&*store)?, clocks::ahead(&*store, &clock)?);
+        let (held, clocks) = (KeyList::held(&*store)?, Compared::of(clocks::ahead(&*store, &clock)?));
         if held.is_none() {
             // What is made now is for decades.
-            clocks::agree(&settings, clock_ahead)?;
+            clocks.agree(settings.hub_name)?;
         }
         let made_now = held.is_none() && store.newest(Purpose::Root)?.is_none();
         let root = match held.as_ref().and_then(KeyList::anchor) {
@@ -210,10 +204,9 @@ impl Authority {
         }
         let hub = IdentityStore::open(&settings.dir.join("hub")).map_err(node)?;
         let stripes = || (0..STRIPES).map(|_| Mutex::default()).collect();
-        let clock_ahead = AtomicI64::new(clock_ahead);
         // A change of keys may have been cut off, also one that this start does not go on with because of its clock.
         let keys_behind = AtomicBool::new(true);
-        let locks = Locks { devices: stripes(), keys: stripes(), keys_behind, clock_ahead, ..Locks::default() };
+        let locks = Locks { devices: stripes(), keys: stripes(), keys_behind, clocks, ..Locks::default() };
         let known_keys = KnownKeys::open(&settings.dir)?;
         let authority = Self {
             settings,
@@ -360,7 +353,7 @@ impl Authority {
     }
 
     /// Goes on with this configuration: what may change while it is open is in force when this returns, and the hub has a
-    /// credential with the new names.
+    /// credential with the new names, or, where it stands still because of its clock, when the clocks agree.
     ///
     /// # Errors
     /// [`Error::Invalid`] when a setting cannot be used, or changed only by a restart or not at all; then all is as before.

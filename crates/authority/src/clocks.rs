@@ -6,21 +6,64 @@
 
 use crate::authority::held;
 use crate::present::LAPSES;
-use crate::settings::Settings;
 use crate::store::{SqlStore, Store, StoreError};
 use crate::{Authority, Error};
 use medlock_node::clock::Clock;
-use medlock_trust::Time;
-use std::sync::atomic::Ordering;
+use medlock_trust::{DeviceName, Time};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Above so many seconds a hub is not ready.
+/// Above so many seconds a hub is not ready, while another hub's clock is the server's.
 const READY_SECONDS: u64 = 60;
-/// Above so many seconds a hub issues and publishes nothing: by so much certificates are dated back where nobody says otherwise.
+/// Above so many seconds it issues and publishes nothing either: by so much certificates are dated back where nobody says otherwise.
 const WORKING_SECONDS: u64 = 300;
 
-/// So long a hub counts as one whose clock is the server's, in seconds, and how often it says so.
-const SAYS: (u32, Duration) = (LAPSES, Duration::from_secs(5));
+/// How often a hub says that its clock is the server's; it counts as such a one for [`LAPSES`] seconds.
+const SAYS: Duration = Duration::from_secs(5);
+
+/// How this hub's clock stood beside the server's when they were compared last.
+#[derive(Debug, Default)]
+pub(crate) struct Compared {
+    /// By how many seconds it was ahead.
+    ahead: AtomicI64,
+    /// Another hub's clock is the server's, and this one's is not.
+    is_outvoted: AtomicBool,
+    /// When this hub said last that its clock is the server's.
+    said: Mutex<Option<Instant>>,
+    /// People were told that the clocks differ.
+    told: AtomicBool,
+}
+
+impl Compared {
+    /// With a clock that is so many seconds ahead, of which no other hub has said anything.
+    pub(crate) fn of(ahead: i64) -> Self {
+        Self { ahead: AtomicI64::new(ahead), ..Self::default() }
+    }
+
+    fn ahead(&self) -> i64 {
+        self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// Refuses where the clock of `hub` is too far from the server's for anything to be issued or published.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`].
+    pub(crate) fn agree(&self, hub: DeviceName) -> Result<(), Error> {
+        self.within(hub, WORKING_SECONDS)
+    }
+
+    fn within(&self, hub: DeviceName, seconds: u64) -> Result<(), Error> {
+        let (ahead, by) = (self.ahead(), self.ahead().unsigned_abs());
+        if by <= seconds {
+            return Ok(());
+        }
+        let how = if ahead > 0 { "ahead of" } else { "behind" };
+        Err(Error::Conflict(format!(
+            "the clock of the hub {hub} is {by} s {how} the clock of the database server: look at both clocks"
+        )))
+    }
+}
 
 /// By how many seconds this hub's clock is ahead of the server's, negative where it is behind. A store of one process has no
 /// clock but the machine's.
@@ -35,26 +78,6 @@ pub(crate) fn ahead(store: &dyn Store, clock: &Clock) -> Result<i64, StoreError>
     Ok(if least > 0 { least } else { most.min(0) })
 }
 
-/// Refuses where the clocks are too far apart for anything to be issued or published.
-///
-/// # Errors
-/// [`Error::Conflict`].
-pub(crate) fn agree(settings: &Settings, ahead: i64) -> Result<(), Error> {
-    within(settings, ahead, WORKING_SECONDS)
-}
-
-fn within(settings: &Settings, ahead: i64, seconds: u64) -> Result<(), Error> {
-    if ahead.unsigned_abs() <= seconds {
-        return Ok(());
-    }
-    let how = if ahead > 0 { "ahead of" } else { "behind" };
-    Err(Error::Conflict(format!(
-        "the clock of the hub {} is {} s {how} the clock of the database server: look at both clocks",
-        settings.hub_name,
-        ahead.unsigned_abs()
-    )))
-}
-
 impl Authority {
     /// Compares the clocks. A hub whose clock is the server's says so to the others.
     ///
@@ -67,19 +90,19 @@ impl Authority {
         if ahead.unsigned_abs() > READY_SECONDS {
             is_outvoted = self.store.clocks_of_the_server()?.iter().any(|hub| hub != own.as_str());
         } else if self.store.is_shared() {
-            let mut said = held(&self.locks.clock_said);
-            if said.is_none_or(|said| said.elapsed() >= SAYS.1) {
+            let mut said = held(&self.locks.clocks.said);
+            if said.is_none_or(|said| said.elapsed() >= SAYS) {
                 // Whichever process has the name: it is one hub.
-                self.store.hold(&format!("{}{own}", SqlStore::CLOCK), [0; 16], SAYS.0)?;
+                self.store.hold(&format!("{}{own}", SqlStore::CLOCK), [0; 16], LAPSES)?;
                 *said = Some(Instant::now());
             }
         }
-        self.locks.clock_ahead.store(ahead, Ordering::Relaxed);
-        self.locks.is_outvoted.store(is_outvoted, Ordering::Relaxed);
+        self.locks.clocks.ahead.store(ahead, Ordering::Relaxed);
+        self.locks.clocks.is_outvoted.store(is_outvoted, Ordering::Relaxed);
         Ok(())
     }
 
-    /// As [`agree`], when they were compared last, where another hub's clock is the server's.
+    /// As [`Compared::agree`], where another hub's clock is the server's.
     ///
     /// # Errors
     /// [`Error::Conflict`].
@@ -97,28 +120,27 @@ impl Authority {
     }
 
     fn within(&self, seconds: u64) -> Result<(), Error> {
-        if !self.locks.is_outvoted.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        within(&self.settings, self.locks.clock_ahead.load(Ordering::Relaxed), seconds)
+        let clocks = &self.locks.clocks;
+        if clocks.is_outvoted.load(Ordering::Relaxed) { clocks.within(self.settings.hub_name, seconds) } else { Ok(()) }
     }
 
     /// The time of what is signed now: this hub's own, or, where another hub's clock is the server's and this one's is not, the
     /// server's, asked anew. Where nobody answers, what has passed since the last answer counts by this hub's clock.
     pub(crate) fn time_to_state(&self) -> Time {
-        let is_outvoted = || self.locks.is_outvoted.load(Ordering::Relaxed);
+        let clocks = &self.locks.clocks;
+        let is_outvoted = || clocks.is_outvoted.load(Ordering::Relaxed);
         if is_outvoted()
             && let Err(error) = self.compare_clocks()
         {
             tracing::warn!(%error, "the database server could not be asked what time it is");
         }
-        let ahead = if is_outvoted() { self.locks.clock_ahead.load(Ordering::Relaxed) } else { 0 };
+        let ahead = if is_outvoted() { clocks.ahead() } else { 0 };
         self.clock.now().plus_seconds(-ahead)
     }
 
     /// Whether this hub's own clock may be the wrong one.
     pub(crate) fn is_clock_in_doubt(&self) -> bool {
-        self.locks.clock_ahead.load(Ordering::Relaxed).unsigned_abs() > READY_SECONDS
+        self.locks.clocks.ahead().unsigned_abs() > READY_SECONDS
     }
 
     /// Tells people once that the clocks differ, and whether this hub stands still because of it.
@@ -126,11 +148,11 @@ impl Authority {
     /// # Errors
     /// [`Error::Store`].
     pub(crate) fn tell_of_clocks(&self) -> Result<(), Error> {
-        let Err(why) = agree(&self.settings, self.locks.clock_ahead.load(Ordering::Relaxed)) else {
-            self.locks.clocks_told.store(false, Ordering::Relaxed);
+        let Err(why) = self.locks.clocks.agree(self.settings.hub_name) else {
+            self.locks.clocks.told.store(false, Ordering::Relaxed);
             return Ok(());
         };
-        if !self.locks.clocks_told.swap(true, Ordering::Relaxed) {
+        if !self.locks.clocks.told.swap(true, Ordering::Relaxed) {
             let what = match self.clocks_agree() {
                 Err(_) => {
                     "Until they agree, this hub issues nothing, and publishes nothing but what people ask of it, such as a \

@@ -4,6 +4,7 @@
 
 use crate::directory::{DATABASE, connect, empty, lock_directory, note_place, own_directory};
 use crate::heard::{Hearing, Source, accept_lost_keys, hear_from};
+use crate::keys::KeyList;
 use crate::present::alone;
 use crate::restored::knowledge_of;
 use crate::settings::AuthorityConfig;
@@ -11,6 +12,8 @@ use crate::store::{Issuances as _, Purpose, Register as _, SqlStore, Standings a
 use crate::{Authority, Error, doubt};
 use medlock_node::clock::Clock;
 use medlock_node::files;
+use medlock_node::knowledge::KnowledgeBase;
+use medlock_trust::policy::Setting;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +74,7 @@ impl Restoring {
     fn of(dir: &Path, store: Arc<SqlStore>, copy: Option<Beside>, lock: File) -> Result<Self, Error> {
         let knowledge = Beside::begin(dir.join("knowledge.restored"));
         copy_files(&knowledge_of(dir), &knowledge.0)?;
+        is_of_who_was_here(dir, &knowledge.0, &store)?;
         Ok(Self { dir: dir.to_owned(), store, copy, knowledge, _lock: lock })
     }
 
@@ -117,6 +121,25 @@ impl Restoring {
             }
         }
     }
+}
+
+/// Refuses the store of another authority, whatever that is called: none of its roots is one that this folder has believed.
+fn is_of_who_was_here(dir: &Path, heard: &Path, store: &SqlStore) -> Result<(), Error> {
+    let heard = KnowledgeBase::open(heard, Clock::system(), Setting::Hospital);
+    let heard = heard.map_err(|error| Error::Conflict(error.to_string()))?;
+    let roots = match KeyList::held(store)? {
+        Some(keys) => keys.roots().iter().map(|root| root.certificate.der.clone()).collect(),
+        None => store.newest(Purpose::Root)?.map(|root| root.certificate).into_iter().collect::<Vec<_>>(),
+    };
+    let is_ours = |root: &Vec<u8>| heard.root().is_some_and(|pinned| pinned == *root) || heard.is_root_of_site(root);
+    if heard.root().is_none() || roots.is_empty() || roots.iter().any(is_ours) {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "it is the backup of another authority of that name: no root of it is one that {} has believed. Give the backup of this one, or \
+         name a folder of its own by --dir",
+        dir.display()
+    )))
 }
 
 /// A copy that is looked at before it takes the place of what is there; gone when this is dropped.

@@ -208,7 +208,7 @@ impl NotKept {
             Self::OtherIssuer(_) => "intake-other-issuer",
             Self::TooLate { .. } => crate::intake::TOO_LATE,
             Self::Unfit { .. } => "intake-unfit",
-            Self::Busy => "intake-busy",
+            Self::Busy => crate::intake::BUSY,
             Self::Store(_) => "intake-store",
         }
     }

@@ -1,4 +1,5 @@
 //! Who may have what the store has only few of: some at once, and of one client fewer; the others wait, each client behind itself.
+//! These wait without a thread and as long as it takes; a request that has one already waits a second at most, in `rest::places`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ pub(crate) struct Turn(#[expect(dead_code, reason = "they are held")] [OwnedSema
 
 impl Turns {
     /// So many at once, and so many of one client among them.
-    pub(crate) fn new(all: usize, of_one: usize) -> Self {
+    pub(crate) fn new((all, of_one): (usize, usize)) -> Self {
         Self { all: Arc::new(Semaphore::new(all)), of_one, of: Mutex::default() }
     }
 
@@ -39,6 +40,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{rest, subscription};
     use std::time::Duration;
     use tokio::time::timeout;
 
@@ -46,17 +48,24 @@ mod tests {
     /// find a turn when one ends.
     #[tokio::test]
     async fn one_client_does_not_take_all_turns() {
-        let turns = Turns::new(3, 2);
-        let soon = async |client: &str| timeout(Duration::from_millis(20), turns.take(client)).await.ok().flatten();
-        let mut held = vec![soon("a").await.expect("a turn"), soon("a").await.expect("a turn")];
-        assert!(soon("a").await.is_none(), "no third");
-        held.push(soon("b").await.expect("a turn"));
-        assert!(soon("c").await.is_none(), "no fourth");
-        held.pop();
-        assert!(soon("a").await.is_none(), "it has its part");
-        assert!(soon("c").await.is_some());
-        drop(held);
-        assert!(soon("a").await.is_some());
-        assert_eq!(turns.of.lock().expect("held").len(), 1, "who has none is forgotten");
+        for (size, (all, of_one)) in [(rest::READS, (3, 2)), (subscription::LOOKS, (3, 1))] {
+            let turns = Turns::new(size);
+            let soon = async |client: &str| timeout(Duration::from_millis(20), turns.take(client)).await.ok().flatten();
+            let mut held = Vec::new();
+            for _ in 0..of_one {
+                held.push(soon("a").await.expect("a turn"));
+            }
+            assert!(soon("a").await.is_none(), "it has its part");
+            for other in of_one..all {
+                held.push(soon(&format!("b{other}")).await.expect("a turn"));
+            }
+            assert!(soon("c").await.is_none(), "no more than there is");
+            held.pop();
+            assert!(soon("a").await.is_none(), "it has its part");
+            assert!(soon("c").await.is_some());
+            drop(held);
+            assert!(soon("a").await.is_some());
+            assert_eq!(turns.of.lock().expect("held").len(), 1, "who has none is forgotten");
+        }
     }
 }

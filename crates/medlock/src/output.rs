@@ -22,6 +22,8 @@ pub(crate) enum LogFormat {
 pub(crate) fn start_log(filter: &str, format: LogFormat) {
     let (filter, format) = LOG.get_or_init(|| (filter.to_owned(), format));
     let log = tracing_subscriber::fmt()
+        // A line that nobody can read any more ends no thread: a signer whose hub is gone has the hub's broken pipe.
+        .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());

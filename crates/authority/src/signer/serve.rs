@@ -247,7 +247,6 @@ pub fn end_with_parent() {
     std::thread::spawn(|| {
         // Nothing is ever written to it: the read returns when the hub has ended.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        tracing::info!("the hub has ended, and the signer with it");
         std::process::exit(0);
     });
 }

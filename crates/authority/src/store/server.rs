@@ -2,7 +2,7 @@
 
 use crate::Error;
 use medlock_node::ordinary::Ordinary;
-use medlock_store::postgres::{Secure, Secured, Server, Stream};
+use medlock_store::postgres::{Secure, Secured, Server, ServerError, Stream};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl ServerConfig {
     /// The server with its password and the authority of its certificate.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::File`].
+    /// [`Error::Invalid`].
     pub fn address(&self) -> Result<Server, Error> {
         let password = match &self.password_file {
             None => None,
@@ -69,8 +69,16 @@ impl ServerConfig {
 
     fn with(&self, password: Option<&str>, tls: Option<Ordinary>) -> Result<Server, Error> {
         let secure = tls.map(|tls| Arc::new(Tls(tls)) as Arc<dyn Secure>);
-        Server::new(&self.url, &self.schema, password, secure)
-            .map_err(|error| Error::invalid("store", error.to_string()))
+        let server = Server::new(&self.url, &self.schema, password, secure).map_err(|error| {
+            let how = match &error {
+                ServerError::NotSecret(_) => " (store_ca in the configuration, --ca or --store-ca of a command)",
+                _ => "",
+            };
+            Error::invalid("store", format!("{error}{how}"))
+        })?;
+        Ok(server.with_password_from(
+            "a file with it (store_password_file in the configuration, --password-file or --store-password-file of a command)",
+        ))
     }
 }
 

@@ -914,7 +914,7 @@ fn many_at_once(store: Arc<impl Store + 'static>) {
     assert_eq!(store.unfinished().unwrap().len(), 19);
 }
 
-/// Shows REQ-STORE-170, REQ-STORE-138, REQ-AUTH-15, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-STORE-104, REQ-STORE-128, REQ-NODE-98, REQ-PROV-65.
+/// Shows REQ-STORE-170, REQ-STORE-138, REQ-STORE-182, REQ-AUTH-15, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-STORE-104, REQ-STORE-128, REQ-NODE-98, REQ-PROV-65.
 #[test]
 fn sqlite_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
@@ -925,7 +925,7 @@ fn sqlite_keeps_the_contract() {
     });
 }
 
-/// Shows REQ-STORE-170, REQ-STORE-138, REQ-STORE-01, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-STORE-104, REQ-STORE-128, REQ-NODE-98.
+/// Shows REQ-STORE-170, REQ-STORE-138, REQ-STORE-182, REQ-STORE-01, REQ-STORE-37, REQ-STORE-38, REQ-STORE-51, REQ-STORE-104, REQ-STORE-128, REQ-NODE-98.
 #[test]
 fn postgresql_keeps_the_contract() {
     check(|| SqlStore::postgres(crate::fixture::postgres().address().unwrap()).unwrap());

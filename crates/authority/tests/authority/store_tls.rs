@@ -53,7 +53,7 @@ fn open(server: ServerConfig) -> Result<Authority, Error> {
     Authority::open(&config, Clock::system(), signer)
 }
 
-/// Shows REQ-STORE-11.
+/// Shows REQ-STORE-11, REQ-STORE-181.
 #[test]
 fn a_server_elsewhere_is_believed_by_its_authority_and_name_and_never_without_tls() {
     let (own, other) = (certificates("DNS:localhost"), certificates("DNS:db.example"));
@@ -73,6 +73,9 @@ fn a_server_elsewhere_is_believed_by_its_authority_and_name_and_never_without_tl
         (to(&right, "127.0.0.1", Some(own.path())), "not valid for name"),
         (to(&elsewhere, "localhost", Some(other.path())), "not valid for name"),
         (to(&right, "db.example", None), "another machine"),
+        // What is missing is named as it is given.
+        (to(&right, "db.example", None), "store_ca"),
+        (ServerConfig { password_file: None, ..to(&right, "localhost", Some(own.path())) }, "store_password_file"),
     ] {
         let error = open(wrong.clone()).unwrap_err().to_string();
         assert!(error.contains(why) && !error.contains(PASSWORD), "{wrong:?}: {error}");

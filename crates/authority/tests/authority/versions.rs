@@ -1,12 +1,11 @@
 //! Stores that programs of several versions work on.
 
-use crate::fixture::{Site, config, issued, noon, postgres};
-use crate::hubs::{approve_all, claim, register, two_on};
+use crate::fixture::{Site, issued, noon, postgres};
+use crate::hubs::{approve_all, claim, hub_at, register, two_on};
 use crate::log;
+use medlock_authority::Authority;
 use medlock_authority::log::Entry;
-use medlock_authority::signer::InProcess;
 use medlock_authority::store::{Issuances as _, Log as _, ServerConfig};
-use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::log::{Follower, Proof};
 use medlock_node::provider::SigningKey;
@@ -35,12 +34,6 @@ fn update(server: &ServerConfig) -> Database {
     let steps: Vec<Step> = std::iter::repeat_n(Step::Both(""), taken).chain(ADDED).collect();
     let schema = Schema { application: "medlock-authority", id: 0, oldest: taken, steps: Vec::leak(steps) };
     Database::postgres(server.address().unwrap(), &schema).unwrap()
-}
-
-fn hub(server: &ServerConfig, dir: &Path, name: &str) -> Authority {
-    let config = AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..config(&dir.join(name)) };
-    let signer = Arc::new(InProcess::open(&dir.join("keys")).unwrap());
-    Authority::open(&config, Clock::system(), signer).unwrap()
 }
 
 /// Shows REQ-STORE-154: two hubs of one version issue; a newer one changes the tables meanwhile, which somebody holds for seconds.
@@ -89,7 +82,7 @@ fn hubs_go_on_issuing_while_a_newer_one_changes_their_tables() {
         assert!(longest < Duration::from_secs(3), "somebody waited for {longest:?}");
     });
     drop(one);
-    let again = hub(&server, dir.path(), "hub-1");
+    let again = hub_at(&server, dir.path(), "hub-1", &Clock::system()).unwrap();
     enrol(&again);
     enrol(&other);
     let devices = u64::from(count.into_inner());

@@ -1,7 +1,8 @@
 //! What the witnesses of a log remember of it, and the log does not.
 
 use crate::fixture::{Site, config, issued, noon, postgres};
-use crate::hubs::{alarms_of, approve_all, claim, dumps, register, two_on};
+use crate::hubs::went_back::dumps;
+use crate::hubs::{alarms_of, approve_all, claim, hub_config, register, two_on};
 use crate::restored::copy_keys;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
@@ -84,8 +85,7 @@ async fn a_witness_that_has_cosigned_more_than_the_log_has_is_an_alarm_and_a_fas
     let ([one, other], store) = block_in_place(|| two_on(&server, dir.path()));
     let served = Served::of(one.log().key(), &dir.path().join("witness")).await;
     for (hub, name) in [(&one, "hub-1"), (&other, "hub-2")] {
-        let own =
-            AuthorityConfig { store: Some(server.clone()), hub_name: name.into(), ..config(&dir.path().join(name)) };
+        let own = hub_config(&server, dir.path(), name);
         block_in_place(|| hub.reconfigure(&served.config(own)).unwrap());
     }
     // While the request of one hub is on its way, the other issues and is there first.

@@ -171,6 +171,11 @@ impl Caller {
         }
     }
 
+    /// Whether a patient asks, by an app: who somebody is, the hospital says.
+    pub(crate) fn is_patient(&self) -> bool {
+        matches!(self.actor(), Actor::Patient(_))
+    }
+
     /// In whose name it is told what it wants to be told, until then (seconds since 1970) at most, and no more than its token is good
     /// for; `None`: a device is told nothing.
     pub(crate) fn subscriber(&self, until: i64) -> Option<Subscriber> {
@@ -372,6 +377,24 @@ impl Caller {
 mod tests {
     use super::*;
     use medlock_trust::DeviceId;
+
+    /// Shows REQ-SRCH-20: whatever tokens one shows, it is the same who takes turns; another person with the same software is another.
+    #[test]
+    fn who_takes_turns_does_not_depend_on_the_token() {
+        let caller = |who: &Who, token: u8| {
+            let grant = Arc::new(Grant { leave: token.into(), ..Grant::clone(&Caller::administrator().grant) });
+            Caller { who: who.clone(), grant, token: Some([token; 32]), ..Caller::administrator() }
+        };
+        let person = |account| Who::Person { account, client: "a".into() };
+        let (name, credential) = (DeviceName::new("a").expect("a name"), CredentialId::from_bytes([1; 16]));
+        let all = [Who::Software { client: "a".into() }, person(1), person(2), Who::Device { name, credential }];
+        for (place, who) in all.iter().enumerate() {
+            assert_eq!(caller(who, 1).taker(), caller(who, 2).taker());
+            assert!(all[..place].iter().all(|other| caller(other, 1).taker() != caller(who, 1).taker()), "{who:?}");
+        }
+        let renewed = Who::Device { name, credential: CredentialId::from_bytes([2; 16]) };
+        assert_eq!(caller(&renewed, 1).taker(), caller(&all[3], 1).taker());
+    }
 
     /// A device that reports, marked, and may neither read nor store.
     fn suspended() -> Caller {

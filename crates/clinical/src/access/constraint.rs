@@ -7,7 +7,7 @@
 use crate::definitions::{Definitions, SearchType};
 use crate::kind::Kind;
 use crate::query::{self, Filter, Handling, Terms};
-use crate::store::{Statement, constrain};
+use crate::store::{Statement, constrain, is_target};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -83,7 +83,8 @@ impl Constraint {
 /// One parameter as a search for this kind reads it, if it is one of those that a scope may have.
 fn filter(kind: Kind, name: &str, values: &[String]) -> Option<Filter> {
     let definitions = Definitions::r4();
-    let parameter = definitions.parameters.named(kind, name)?;
+    // What a Provenance is about may be hidden from who asks: that it names something would say that it is there.
+    let parameter = definitions.parameters.named(kind, name).filter(|parameter| !is_target(parameter.id))?;
     let pair = (Cow::from(name), Cow::from(values.join(",")));
     let terms = Terms { handling: Handling::Strict, most: 1, bases: &[] };
     let plan = query::plan(kind, &[pair], terms, definitions).ok()?;
@@ -202,6 +203,8 @@ mod tests {
             assert_eq!(read(no), None, "{no}");
         }
         assert_eq!(Constraint::read(Kind::AUDIT_EVENT, "action=R"), None);
+        let target = "target=Observation/0123456789abcdefghjkmnpqrs";
+        assert_eq!(Constraint::read(Kind::PROVENANCE, target), None);
         assert_eq!(Constraint::read(Kind::PATIENT, "category=laboratory"), None);
     }
 

@@ -21,7 +21,7 @@ use medlock_node::clock::Clock;
 use medlock_node::knowledge::KnowledgeBase;
 use medlock_node::provider::{same_secret, sha256};
 use medlock_trust::authenticate::CredentialKind;
-use medlock_trust::{CredentialId, DeviceName, Identified, Operation, Verdict};
+use medlock_trust::{CredentialId, DeviceName, Identified, Operation, Role, Verdict};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -129,7 +129,7 @@ impl Gate {
             }
         };
         let (who, standings, testimony) = match &grant.holder {
-            Holder::Device { name, .. } => self.device(name, peer)?,
+            Holder::Device { name, own } => self.device(name, own.is_none(), peer)?,
             Holder::Software { client } => (Who::Software { client: client.clone() }, Vec::new(), None),
             Holder::Person { account, client, .. } => {
                 (Who::Person { account: *account, client: client.clone() }, Vec::new(), None)
@@ -310,17 +310,20 @@ impl Gate {
         if !self.devices.follows(credential, who.credential()).map_err(|error| away(&error))? {
             return Err(other());
         }
-        let to = (shown, who.credential());
+        let to = (shown, who.credential(), &*peer.chain);
         let rebound = self.records.rebind(hash, certificate, to).map_err(|error| away(&error))?;
         let rebound = Arc::new(rebound.filter(|grant| is_bound_to(grant, shown)).ok_or_else(other)?);
         self.live().remember(hash, &rebound, self.clock.now().unix());
         Ok(rebound)
     }
 
-    /// The device that shows its certificate, with the verdicts of this moment.
-    fn device(&self, name: &DeviceName, peer: &PeerInfo) -> Result<Standings, Refusal> {
+    /// The device that shows its certificate, with the verdicts of this moment. A token for others goes with the role of a gateway alone.
+    fn device(&self, name: &DeviceName, for_others: bool, peer: &PeerInfo) -> Result<Standings, Refusal> {
         let who = peer.identified.as_ref().filter(|who| who.device_name() == name);
         let who = who.ok_or_else(|| not_bound("the token is a device's, and this does not show its credential"))?;
+        if for_others && !who.roles().contains(Role::Gateway) {
+            return Err(not_bound("the token is a gateway's, and this credential is not: ask for another token"));
+        }
         let judge = |operation| {
             let standing = match self.knowledge.judge(who, operation) {
                 Verdict::Allow(permit) => Ok(permit.mark()),

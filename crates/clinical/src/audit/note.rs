@@ -90,6 +90,27 @@ impl Note {
         }
     }
 
+    /// An entry of a page of sign-in that names these patients to a person, on the way to the software `client`.
+    #[must_use]
+    pub(crate) fn naming(account: &Account, client: &str, patients: Vec<Row>, origin: String) -> Self {
+        Self {
+            who: Who::Person { account: account.number, client: client.to_owned() },
+            leave: 0,
+            verb: Verb::Search,
+            kind: Kind::PATIENT,
+            row: None,
+            version: None,
+            patients,
+            outcome: Outcome::Done,
+            query: None,
+            mark: None,
+            origin,
+            consents: Vec::new(),
+            reason: None,
+            provider: None,
+        }
+    }
+
     /// The same of another act of the same request.
     #[must_use]
     pub(crate) fn doing(&self, caller: &Caller, verb: Verb, kind: Kind) -> Self {

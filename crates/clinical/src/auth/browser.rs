@@ -13,15 +13,17 @@ use super::screen::{self, Wrong};
 use super::secret::Secret;
 use super::{sign_in, upstream};
 use crate::Clinical;
-use crate::access::Holder;
+use crate::access::{Holder, Sight};
+use crate::audit::Note;
 use crate::kind::{Id, Kind, Row};
 use crate::store::{NewCode, NewLeave};
 use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use data_encoding::BASE64URL_NOPAD;
 use http::header::{CACHE_CONTROL, COOKIE, LOCATION, ORIGIN, REFERRER_POLICY, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use medlock_node::accept::PeerInfo;
 use medlock_node::provider::sha256;
 use std::sync::Arc;
 
@@ -44,12 +46,13 @@ pub(crate) async fn authorize(
     State(clinical): State<Arc<Clinical>>,
     method: Method,
     headers: HeaderMap,
+    Extension(peer): Extension<PeerInfo>,
     RawQuery(query): RawQuery,
     body: Bytes,
 ) -> Response {
     blocking(clinical, move |clinical| {
         let query = if method == Method::POST { body.to_vec() } else { query.unwrap_or_default().into_bytes() };
-        ask(clinical, &headers, &query, None)
+        ask(clinical, &headers, &query, Ok(peer.origin.to_string()))
     })
     .await
 }
@@ -84,16 +87,17 @@ pub(super) async fn blocking(
     }
 }
 
-/// Looks who is there, and shows what there is to decide; after a sign-in that failed, the page for that again.
-pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong: Option<Wrong>) -> Answered {
+/// Looks who is there, and shows what there is to decide to who is at this origin; after a sign-in that failed, the page for that again.
+pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], origin: Result<String, Wrong>) -> Answered {
     let wish = authorize::read(clinical, query)?;
     let browser = Browser::of(clinical, headers);
     let now = clinical.clock().now().unix();
     let signed_in = session(clinical, &browser, now)?.filter(|(_, since)| wish.takes(*since, now));
     let signed_in = signed_in.filter(|(account, _)| wish.is_opened_by(account));
     let ticket = |step: &str| browser.ticket(clinical, step, query, now);
-    let (account, _) = match signed_in {
-        Some(signed_in) if wrong.is_none() => signed_in,
+    let (wrong, origin) = (origin.as_ref().err().copied(), origin.ok());
+    let (account, origin) = match signed_in.zip(origin) {
+        Some(((account, _), origin)) => (account, origin),
         _ if wish.silent => {
             return Err(wish.problem(OAuthError::new(Refused::LoginRequired, "nobody is signed in")));
         }
@@ -109,7 +113,16 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong:
         return Err(wish.problem(OAuthError::new(Refused::ConsentRequired, "each agreement is asked for")));
     }
     let choice = if wish.needs_choice(&account) { Some(Choice::read(clinical, &account, query)?) } else { None };
-    let about = wish.opened_for().map(|row| patient_named(clinical, row)).transpose()?;
+    let about = wish.opened_for().map(|row| patient_named(clinical, &account, row)).transpose()?;
+    let mut shown = choice.as_ref().map(|choice| choice.rows.clone()).unwrap_or_default();
+    shown.extend(about.as_ref().and_then(|(_, row)| *row));
+    if !shown.is_empty() {
+        let note = Note::naming(&account, &wish.client.id, shown, origin);
+        let note = note.searching(&choice.as_ref().map(Choice::query).unwrap_or_default());
+        if !clinical.audit().take(note) {
+            return Err(Problem::Told("Nothing is shown that cannot be audited: try again in a moment.".to_owned()));
+        }
+    }
     let passkey = match offered(clinical, &browser, now)? {
         Some((account, _)) => sign_in::new_form(clinical, &account, &ticket(sign_in::MAKE)),
         None => String::new(),
@@ -119,7 +132,7 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], wrong:
         person: &account.name,
         scopes: &wish.scopes,
         choice: choice.as_ref(),
-        about: about.as_deref(),
+        about: about.as_ref().map(|(name, _)| name.as_str()),
         passkey: &passkey,
         community: match &wish.client.proof {
             Proof::Community(member) => Some((&*member.community, &*member.uri)),
@@ -149,7 +162,7 @@ fn sign_in_by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Ans
     if !right {
         tracing::info!(name, "a sign-in was refused");
         drop(browser);
-        return ask(clinical, headers, &query, Some(Wrong::Code));
+        return ask(clinical, headers, &query, Err(Wrong::Code));
     }
     // A new name for the session: who knew the one before knows nothing of this.
     let query = String::from_utf8_lossy(&query).into_owned();
@@ -224,15 +237,25 @@ fn patient(clinical: &Clinical, wish: &Wish, account: &Account, chosen: Option<&
         return Ok(Some(patient));
     }
     let id = chosen.and_then(Id::read).ok_or_else(|| Problem::Told("Choose whose data it is about.".to_owned()))?;
-    let row = clinical.records().row_of(Kind::PATIENT, &id).map_err(told)?;
-    row.map(Some).ok_or_else(|| Problem::Told("This patient is not here.".to_owned()))
+    let seen = clinical.records().read(&clinical.sight_of_staff(account.row), Kind::PATIENT, &id).map_err(told)?;
+    let seen = seen.filter(|stored| !stored.gone).map(|stored| stored.row);
+    seen.map(Some).ok_or_else(|| Problem::Told("This patient is not here.".to_owned()))
 }
 
-/// The patient with this row, as it is said.
-fn patient_named(clinical: &Clinical, row: Row) -> Result<String, Problem> {
+/// The patient with this row, as it is said to this person, and the row if that is a name: where a consent hides whom the app was opened
+/// for, the glass can still be broken in it.
+fn patient_named(clinical: &Clinical, account: &Account, row: Row) -> Result<(String, Option<Row>), Problem> {
     let gone = || Problem::Told("The patient for whom the app was opened is not here.".to_owned());
-    let stored = clinical.records().patient_at(row).map_err(told)?.ok_or_else(gone)?;
-    Ok(name_of(&stored.body, &stored.id))
+    let register = Sight::of_register();
+    let stored = clinical.records().patient_at(&register, row).map_err(told)?.ok_or_else(gone)?;
+    let seen = match account.only() {
+        Some(own) => own == row,
+        None => clinical.records().patient_at(&clinical.sight_of_staff(account.row), row).map_err(told)?.is_some(),
+    };
+    Ok(match seen {
+        true => (name_of(&stored.body, &stored.id), Some(row)),
+        false => ("a patient whose name you may not see".to_owned(), None),
+    })
 }
 
 /// What a form of ours brings back: its values, the browser, and the wish it is about.

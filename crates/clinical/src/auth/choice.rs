@@ -6,7 +6,7 @@ use super::clients::Account;
 use crate::Clinical;
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits, Node};
-use crate::kind::{Id, Kind};
+use crate::kind::{Id, Kind, Row};
 use crate::query::{self, Handling, Plan, Terms};
 use crate::store::{Page, Stored};
 use medlock_store::Error;
@@ -20,6 +20,8 @@ const MOST_PATIENTS: u16 = 100;
 pub(super) struct Choice {
     /// Identifier and name.
     pub(super) patients: Vec<(String, String)>,
+    /// Their rows, for the audit.
+    pub(super) rows: Vec<Row>,
     /// What the page was asked with, to ask again with a name.
     pub(super) asked: Vec<(String, String)>,
     /// The name that was looked for.
@@ -64,7 +66,16 @@ impl Choice {
         };
         let more = more || found.len() >= usize::from(MOST_PATIENTS);
         let shown = |stored: Stored| (stored.id.to_string(), name_of(&stored.body, &stored.id));
-        Ok(Self { patients: found.into_iter().map(shown).collect(), asked, find, more })
+        let rows = found.iter().map(|stored| stored.row).collect();
+        Ok(Self { patients: found.into_iter().map(shown).collect(), rows, asked, find, more })
+    }
+
+    /// What was looked for, as a search for patients would be written.
+    pub(super) fn query(&self) -> String {
+        match self.find.as_str() {
+            "" => String::new(),
+            name => form_urlencoded::Serializer::new(String::new()).append_pair("name", name).finish(),
+        }
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn token(clinical: &Clinical, peer: &PeerInfo, form: &Form) -> Result
         binding: Binding::Certificate { certificate: sha256(certificate), credential: who.credential() },
         until,
     };
-    clinical.records().keep_token(leave, kept).map_err(|error| away(&error))?;
+    clinical.records().keep_token(leave, kept, &peer.chain).map_err(|error| away(&error))?;
     Ok(TokenBody { access_token: token.text, token_type: "Bearer", expires_in: seconds, scope, ..TokenBody::default() })
 }
 

@@ -5,7 +5,7 @@ use super::clients::{Account, Client};
 use crate::Clinical;
 use crate::jose::{Key, signing_input};
 use crate::seam::NeedError;
-use crate::store::{PublicKey, Shown};
+use crate::store::{NotedKey, PublicKey};
 use data_encoding::BASE64URL_NOPAD;
 use medlock_node::provider::WebAlgorithm;
 use serde::Serialize;
@@ -86,15 +86,27 @@ pub(super) fn key_set(clinical: &Clinical) -> Result<Vec<u8>, OAuthError> {
         tracing::warn!(%error, "the keys of other hubs are not shown now");
         Vec::new()
     });
+    let own = keys.clone();
     for (name, noted) in noted {
-        let Some(key) = &noted.key else { continue };
-        let shown = !noted.dropped && (keys.contains(key) || clinical.is_there(&name, &noted));
-        keys.retain(|other| shown || other != key);
-        if shown && !keys.contains(key) {
-            keys.push(key.clone());
+        let shown = clinical.standing(&own, &name, &noted) == Standing::Shown;
+        keys.retain(|other| shown || *other != noted.key);
+        if shown && !keys.contains(&noted.key) {
+            keys.push(noted.key);
         }
     }
     set_of(&keys)
+}
+
+/// Whether a key that some hub has said that it has is shown, and why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Shown,
+    /// An administrator has said that nobody is to believe it.
+    Dropped,
+    /// Its hub is none of the site any more.
+    Left,
+    /// Whether its hub is one of the site cannot be told now.
+    Unknown,
 }
 
 impl Clinical {
@@ -111,10 +123,10 @@ impl Clinical {
     }
 
     /// The keys that hubs of the store have had of late, by their names; what is no key is passed over. Blocks.
-    pub(super) fn web_keys_seen(&self) -> Result<Vec<(String, Shown)>, medlock_store::Error> {
+    pub(super) fn web_keys_seen(&self) -> Result<Vec<(String, NotedKey)>, medlock_store::Error> {
         let since = self.clock().now().unix().saturating_sub(SEEN);
-        let named = |noted: Shown| {
-            let key = noted.key.as_ref().and_then(|(spki, _)| Key::from_spki(spki));
+        let named = |noted: NotedKey| {
+            let key = Key::from_spki(&noted.key.0);
             if key.is_none() {
                 tracing::warn!("what is noted as a key of a hub is none, and is not shown");
             }
@@ -123,20 +135,24 @@ impl Clinical {
         Ok(self.records().web_keys(since)?.into_iter().filter_map(named).collect())
     }
 
-    /// Whether the hub that has this key is one of the site still. Where nobody can say so, it is not. Blocks.
-    pub(super) fn is_there(&self, key: &str, noted: &Shown) -> bool {
+    /// How a key that is noted stands at this hub, which has its `own`. Blocks.
+    pub(super) fn standing(&self, own: &[PublicKey], key: &str, noted: &NotedKey) -> Standing {
+        if noted.dropped {
+            return Standing::Dropped;
+        }
         // Noted before hubs were: for a week at most.
-        let Some((hub, credential)) = &noted.hub else { return true };
-        match self.devices().has_left(hub, *credential) {
-            Ok(left) => !left,
+        let Some((hub, credential)) = noted.hub.filter(|_| !own.contains(&noted.key)) else { return Standing::Shown };
+        match self.devices().has_left(&hub, credential) {
+            Ok(false) => Standing::Shown,
+            Ok(true) => Standing::Left,
             Err(error) => {
                 tracing::warn!(%error, key, %hub, "a hub's key is not shown now");
-                false
+                Standing::Unknown
             }
         }
     }
 
-    fn own_web_keys(&self) -> Result<Vec<PublicKey>, NeedError> {
+    pub(super) fn own_web_keys(&self) -> Result<Vec<PublicKey>, NeedError> {
         let spki = |algorithm| Ok((self.web_keys().public_key(algorithm)?, algorithm));
         WebAlgorithm::ALL.into_iter().map(spki).collect()
     }

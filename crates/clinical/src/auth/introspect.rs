@@ -7,6 +7,7 @@ use crate::Clinical;
 use crate::access::{Binding, Grant, Holder};
 use data_encoding::BASE64URL_NOPAD;
 use medlock_node::provider::sha256;
+use medlock_trust::Role;
 use serde_json::{Value, json};
 
 /// Whose a token is, as far as clients are concerned.
@@ -23,16 +24,34 @@ pub(super) fn introspect(clinical: &Clinical, client: &Client, form: &Form) -> R
         let text = "who asks what a token is proves who it is";
         return Err(OAuthError::new(Refused::UnauthorizedClient, text));
     }
-    let token = form.need("token")?;
-    let grant = clinical.records().token(sha256(token.as_bytes())).map_err(|error| away(&error))?;
+    let hash = sha256(form.need("token")?.as_bytes());
+    let grant = clinical.records().token(hash).map_err(|error| away(&error))?;
     let now = clinical.clock().now().unix();
     let told =
         |grant: &Grant| grant.until > now && (client.introspects || client_of(&grant.holder) == Some(&client.id));
     let grant = grant.filter(told).filter(|grant| clinical.gate().vouched(grant).is_ok());
-    match grant.map(|grant| clinical.gate().bounded(grant)) {
-        None => Ok(json!({ "active": false })),
-        Some(grant) => active(clinical, &grant),
+    let grant = match grant.map(|grant| clinical.gate().bounded(grant)) {
+        Some(grant) => standing(clinical, hash, grant)?,
+        None => None,
+    };
+    grant.map_or_else(|| Ok(json!({ "active": false })), |grant| active(clinical, &grant))
+}
+
+/// What of a device's token it could use here at this moment: who asks sees neither the register nor the news of thefts.
+fn standing(clinical: &Clinical, hash: [u8; 32], grant: Grant) -> Result<Option<Grant>, OAuthError> {
+    let Holder::Device { name, own } = &grant.holder else { return Ok(Some(grant)) };
+    let device = clinical.devices().device(name).map_err(|error| away(&error))?;
+    let chain = clinical.records().chain_of_token(hash).map_err(|error| away(&error))?;
+    let chain: Vec<_> = chain.into_iter().map(Into::into).collect();
+    let (Some(device), Ok(who)) = (device, clinical.knowledge().identify(&chain)) else { return Ok(None) };
+    let is_gateway = device.roles.contains(Role::Gateway) && who.roles().contains(Role::Gateway);
+    if own.is_none() && !is_gateway {
+        return Ok(None);
     }
+    let left = grant.scopes.narrowed(&clinical.settings().kinds, |verb, kind| {
+        verb.operation(kind).is_some_and(|operation| clinical.knowledge().judge(&who, operation).is_allowed())
+    });
+    Ok((!left.is_empty()).then(|| grant.good_for(left)))
 }
 
 fn active(clinical: &Clinical, grant: &Grant) -> Result<Value, OAuthError> {

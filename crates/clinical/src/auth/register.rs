@@ -214,7 +214,7 @@ pub enum Told {
     },
     /// Keys of hubs.
     WebKeys {
-        /// By name.
+        /// By hub, then name.
         keys: Vec<WebKeyView>,
     },
     /// How an app is opened.

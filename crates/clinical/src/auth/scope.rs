@@ -317,17 +317,23 @@ impl Scopes {
     }
 
     /// The rights of a person's software: `patient` is whose data is meant, `person` whose alone the person may see (`None`: all).
-    /// What belongs to no patient is read, and not changed, with the rights of one.
+    /// What belongs to no patient is read, and not changed, with the rights of one; and nobody says who works where: consents that
+    /// name an organization are about whoever has a role there.
     #[must_use]
     pub fn rights_of_person(&self, patient: Option<Row>, person: Option<Row>) -> Vec<Right> {
+        let reads = Verbs::of([Verb::Read, Verb::Search]);
         let of = |patient, kind| match is_of_nobody(kind) {
-            true => (Reach::All, Verbs::of([Verb::Read, Verb::Search])),
+            true => (Reach::All, reads),
             false => (Reach::Patient(patient), Verbs::all()),
         };
         self.rights(|whose, kind| match whose {
             Whose::System => None,
             Whose::Patient => patient.map(|patient| of(patient, kind)),
-            Whose::User => Some(person.map_or_else(|| (Reach::All, Verbs::all()), |person| of(person, kind))),
+            Whose::User => Some(match person {
+                Some(person) => of(person, kind),
+                None if kind == Kind::PRACTITIONER_ROLE => (Reach::All, reads),
+                None => (Reach::All, Verbs::all()),
+            }),
         })
     }
 
@@ -363,9 +369,8 @@ impl Scope {
         let (kind, verbs) = rest.split_once('.')?;
         let kind = if kind == "*" { None } else { Some(Kind::named(kind)?) };
         // What all kinds have in common says little of any of them.
-        let only = only.map(|only| Constraint::read(kind?, only).map(Arc::new));
         let only = match only {
-            Some(only) => Some(only?),
+            Some(query) => Some(Arc::new(Constraint::read(kind?, query)?)),
             None => None,
         };
         let verbs = match verbs {
@@ -535,7 +540,7 @@ mod tests {
         }
     }
 
-    /// Shows REQ-SMART-32: software of a person reaches one patient, and what belongs to nobody only to read it.
+    /// Shows REQ-SMART-32, REQ-CONS-20: software of a person reaches one patient, and what belongs to nobody only to read it.
     #[test]
     fn rights_of_a_person_end_at_the_patient() {
         let (patient, all) = (Some(Row(7)), None);
@@ -549,6 +554,13 @@ mod tests {
         assert_eq!(rights("patient/Observation.r", None, all), []);
         assert_eq!(rights("system/Observation.r", patient, patient), []);
         assert_eq!(rights("user/Observation.r", all, all), [one(Kind::OBSERVATION, &[Verb::Read], Reach::All)]);
+        assert_eq!(
+            rights("user/PractitionerRole.cruds user/Practitioner.u", all, all),
+            [
+                one(Kind::PRACTITIONER_ROLE, &[Verb::Read, Verb::Search], Reach::All),
+                one(Kind::PRACTITIONER, &[Verb::Update], Reach::All)
+            ]
+        );
         assert_eq!(
             rights("user/Observation.r", patient, patient),
             [one(Kind::OBSERVATION, &[Verb::Read], Reach::Patient(Row(7)))]

@@ -121,7 +121,7 @@ fn sign_in(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
     if let Err(why) = signed_in {
         tracing::info!(why, "a passkey was refused");
         drop(browser);
-        return browser::ask(clinical, headers, &query, Some(Wrong::Passkey));
+        return browser::ask(clinical, headers, &query, Err(Wrong::Passkey));
     }
     let query = String::from_utf8_lossy(&query).into_owned();
     let on = format!("{}/auth/authorize?{query}", clinical.settings().public_url);

@@ -1,8 +1,9 @@
 //! What an administrator asks about the keys with which hubs sign ID tokens and notices.
 
+use super::idtoken::Standing;
 use super::register::{Refused, Told};
 use crate::Clinical;
-use crate::store::Shown;
+use crate::store::NotedKey;
 use crate::{kind::Millis, moment};
 use serde::{Deserialize, Serialize};
 
@@ -23,14 +24,19 @@ pub struct WebKeyView {
 
 impl Clinical {
     pub(super) fn list_web_keys(&self) -> Result<Told, Refused> {
-        let view = |(key, noted): (String, Shown)| {
-            let state = match () {
-                () if noted.dropped => "dropped",
-                () if self.is_there(&key, &noted) => "shown",
-                () => "its hub has left",
+        let own = self.own_web_keys().unwrap_or_else(|error| {
+            tracing::warn!(%error, "this hub's own keys cannot be told now");
+            Vec::new()
+        });
+        let view = |(key, noted): (String, NotedKey)| {
+            let state = match self.standing(&own, &key, &noted) {
+                Standing::Shown => "shown",
+                Standing::Dropped => "dropped",
+                Standing::Left => "its hub has left",
+                Standing::Unknown => "not shown now: whether its hub has left cannot be told",
             };
             WebKeyView {
-                algorithm: noted.key.map(|(_, algorithm)| algorithm.name().to_owned()).unwrap_or_default(),
+                algorithm: noted.key.1.name().to_owned(),
                 hub: noted.hub.map(|(hub, _)| hub.to_string()).unwrap_or_default(),
                 seen: moment::written(Millis(noted.seen.saturating_mul(1_000))),
                 state: state.to_owned(),
@@ -44,9 +50,8 @@ impl Clinical {
 
     pub(super) fn drop_web_key(&self, key: &str) -> Result<Told, Refused> {
         let noted = self.web_keys_seen()?.into_iter().find(|(name, _)| name == key);
-        let found = noted.and_then(|(_, noted)| noted.key);
-        let (spki, _) = found.ok_or_else(|| Refused::absent(format!("key {key:?}")))?;
-        self.records().drop_web_key(&spki)?;
+        let (_, noted) = noted.ok_or_else(|| Refused::absent(format!("key {key:?}")))?;
+        self.records().drop_web_key(&noted.key.0)?;
         tracing::warn!(key, "a key for ID tokens and notices was dropped");
         Ok(Told::Done {
             text: format!(

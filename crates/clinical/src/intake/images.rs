@@ -25,6 +25,8 @@ pub const PATH: &str = "/v1/studies";
 pub const MOST_IMAGES: usize = MOST;
 /// What a sidecar is told by a hub that keeps no records.
 pub const NO_RECORDS: &str = "no-records";
+/// What a sidecar is told of a study that others change all the time.
+pub const BUSY: &str = "intake-busy";
 /// What a sidecar is told of images that are never kept.
 pub const TOO_LATE: &str = "intake-too-late";
 /// What a sidecar is told that shall come again, in seconds.

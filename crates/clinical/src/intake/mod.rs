@@ -5,7 +5,7 @@
 //! comes late goes to whom it was measured of. A reading of a device that had no patient then, or not one alone, is kept without
 //! one, for those who may see everything. So is what a device measured before the administrator said that it is another Device than
 //! before, and what it reports while it is none. A delivery, which R4 does not keep without a patient, waits here until a person says whose
-//! it is. Nothing is lost, and nothing is guessed. Images are refused until their Patient ID is one patient's; who hands them over
+//! it is. No reading and no delivery is lost, and nothing is guessed. Images are refused until their Patient ID is one patient's; who hands them over
 //! keeps them. Some days after they were stored that ends: whoever gets the Patient ID later is somebody else.
 //!
 //! *Once.* What was handed over is noted by its device, the device's incarnation and the number that it gave: what comes twice is
@@ -29,7 +29,7 @@ pub(crate) use quota::Records as Quota;
 pub use delivery::{DELIVERY_SYSTEM, SORT_SYSTEM};
 pub(crate) use images::studies;
 pub use images::{
-    MOST_IMAGES, NO_RECORDS, PATH as STUDIES, SeriesReport, StudyReport, TOO_LATE, WrongReport, no_records,
+    BUSY, MOST_IMAGES, NO_RECORDS, PATH as STUDIES, SeriesReport, StudyReport, TOO_LATE, WrongReport, no_records,
 };
 pub use observation::READING_SYSTEM;
 pub(crate) use waiting::{Listed, NotAssigned};

@@ -114,11 +114,11 @@ fn source(node: Node<'_, '_>) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Until when a Patient may get the Patient ID of images.
-struct Until {
-    at: Time,
-    /// Whether it has passed.
-    passed: bool,
+/// When images were stored, and until when a Patient might get their Patient ID, if that has passed.
+#[derive(Clone, Copy)]
+struct Times {
+    stored: Time,
+    passed: Option<Time>,
 }
 
 impl Clinical {
@@ -131,16 +131,16 @@ impl Clinical {
         now: Time,
     ) -> Result<Kept, NotKept> {
         // What is said to be stored in the future was stored by now.
-        let at = study.at.unwrap_or(now).min(now).plus_seconds(self.settings().images_seconds);
-        let until = Until { at, passed: at < now };
-        let kept = self.study(caller, name, study, &until);
-        match kept {
+        let stored = study.at.unwrap_or(now).min(now);
+        let until = stored.plus_seconds(self.settings().images_seconds);
+        let times = Times { stored, passed: Some(until).filter(|until| *until < now) };
+        match self.study(caller, name, study, &times) {
             Err(
                 why @ (NotKept::NoPatient(_)
                 | NotKept::OtherPatient { .. }
                 | NotKept::OtherIssuer(_)
                 | NotKept::Unfit { .. }),
-            ) if until.passed => {
+            ) if times.passed.is_some() => {
                 let text = format!(
                     "images that {name} stored are not in the records, and its sidecar tells of them no more: the hub's log says which"
                 );
@@ -153,7 +153,7 @@ impl Clinical {
         }
     }
 
-    fn study(&self, caller: &Caller, name: &DeviceName, study: &StoredStudy, until: &Until) -> Result<Kept, NotKept> {
+    fn study(&self, caller: &Caller, name: &DeviceName, study: &StoredStudy, times: &Times) -> Result<Kept, NotKept> {
         if let Some(issuer) = study.issuer.as_ref().filter(|issuer| !self.settings().patient_issuers.contains(issuer)) {
             return Err(NotKept::OtherIssuer(issuer.clone()));
         }
@@ -178,7 +178,7 @@ impl Clinical {
                     series = Series::of(document.root());
                     others(document.root())
                 }
-                None => beginning(&identifier, study, self.patient_of_images(study, until)?),
+                None => beginning(&identifier, study, self.patient_of_images(study, times)?),
             };
             if !series.add(&study.series, &write::device((name, device.id()))) && held.is_some() {
                 return Ok(Kept::Known);
@@ -211,17 +211,21 @@ impl Clinical {
         Err(NotKept::Busy)
     }
 
-    /// The one Patient with the images' Patient ID, who had it in time: it may have been given to somebody else since.
-    fn patient_of_images(&self, study: &StoredStudy, until: &Until) -> Result<Id, NotKept> {
-        let system = self.settings().patient_system.as_deref();
-        let had = |one| {
-            let at = Millis(until.at.unix().saturating_mul(1_000));
-            self.records().patient_was_named(one, at, system, &study.patient)
-        };
-        match self.patients_of_images(study)?.as_slice() {
-            [one] if !until.passed || had(*one)? => Ok(*one),
-            _ => Err(NotKept::NoPatient(study.patient.clone())),
+    /// The one Patient with the images' Patient ID, who had it when they were stored; or in time, if nobody had it then: it may have
+    /// been given to somebody else since.
+    fn patient_of_images(&self, study: &StoredStudy, times: &Times) -> Result<Id, NotKept> {
+        let (records, system, value) = (self.records(), self.settings().patient_system.as_deref(), &study.patient);
+        let millis = |at: Time| Millis(at.unix().saturating_mul(1_000));
+        let had = |one, at| records.patient_was_named(one, millis(at), system, value);
+        if let [one] = *self.patients_of_images(study)? {
+            let in_time = || times.passed.map_or(Ok(true), |until| had(one, until));
+            if had(one, times.stored)?
+                || (in_time()? && !records.somebody_was_named(millis(times.stored), system, value)?)
+            {
+                return Ok(one);
+            }
         }
+        Err(NotKept::NoPatient(value.clone()))
     }
 
     /// Looks whether a study that is kept, whoever made it, is of a patient with the images' Patient ID.

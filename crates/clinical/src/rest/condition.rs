@@ -8,7 +8,7 @@ use crate::kind::{Kind, Seq};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::Handling;
 use crate::store::{Asked, Condition};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The conditions of one request as they are looked for: all together no longer than one search.
 pub(super) struct Conditions<'a> {
@@ -54,14 +54,11 @@ impl<'a> Conditions<'a> {
         if self.left.is_zero() {
             return Err(self.too_late());
         }
-        let began = Instant::now();
-        let found = clinical.records().matching(&sight, &plan, self.left);
-        let took = began.elapsed();
-        self.left = self.left.saturating_sub(took);
-        let found = found.map_err(|error| match error {
+        let (found, took) = clinical.records().asked(&sight, &plan, self.left).map_err(|error| match error {
             medlock_store::Error::Late { .. } => self.too_late(),
             other => store_failed(&other),
         })?;
+        self.left = self.left.saturating_sub(took);
         let (is, row) = match found.as_slice() {
             [] => (None, None),
             [one] => (Some(one.id), Some(one.row)),

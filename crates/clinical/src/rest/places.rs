@@ -58,7 +58,7 @@ mod tests {
 
     /// Shows REQ-SRCH-20.
     #[test]
-    fn one_grant_does_not_take_all_turns() {
+    fn one_client_does_not_take_all_turns() {
         let places = Places::default();
         let take = |client: &str| places.take(client.to_owned());
         let first = [take("a"), take("a")];

@@ -85,14 +85,18 @@ pub(super) fn member_of(row: &Found) -> Result<Option<Member>, Fault> {
     let (Some(community), Some(uri)) = (row.optional_text("community")?, row.optional_text("uri")?) else {
         return Ok(None);
     };
+    Ok(Some(Member { community: community.to_owned(), uri: uri.to_owned(), chain: chain_of(row)? }))
+}
+
+/// The chain of a row, whose own certificate is first; empty if none is kept.
+pub(super) fn chain_of(row: &Found) -> Result<Vec<Vec<u8>>, Fault> {
     let chain = row.optional_text("chain")?.unwrap_or_default().lines().map(|line| BASE64.decode(line.as_bytes()));
-    let chain = chain.collect::<Result<_, _>>().map_err(|_| row.damaged("chain"))?;
-    Ok(Some(Member { community: community.to_owned(), uri: uri.to_owned(), chain }))
+    chain.collect::<Result<_, _>>().map_err(|_| row.damaged("chain"))
 }
 
 /// A chain as it is kept.
-pub(super) fn text_of(chain: &[Vec<u8>]) -> String {
-    chain.iter().map(|certificate| BASE64.encode(certificate)).collect::<Vec<_>>().join("\n")
+pub(super) fn text_of<C: AsRef<[u8]>>(chain: &[C]) -> String {
+    chain.iter().map(|certificate| BASE64.encode(certificate.as_ref())).collect::<Vec<_>>().join("\n")
 }
 
 pub(super) const ACCOUNT: &str = "a.id, a.name, a.subject, a.person, a.person_kind, a.person_id";
@@ -453,12 +457,12 @@ impl Records {
         })
     }
 
-    /// The patient with this row, for the authorization server.
+    /// The patient with this row, if they are in sight.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn patient_at(&self, row: Row) -> Result<Option<super::Stored>, Error> {
-        let mut statement = Statement::seen_by_row(super::read::COLUMNS, &Sight::of_register(), Kind::PATIENT);
+    pub(crate) fn patient_at(&self, sight: &Sight, row: Row) -> Result<Option<super::Stored>, Error> {
+        let mut statement = Statement::seen_by_row(super::read::COLUMNS, sight, Kind::PATIENT);
         statement.text(" AND r.rid = ").value(row.0);
         self.database().read("look for a patient", |sql| {
             first(sql, "resource", statement.sql(), statement.values(), super::Stored::of)

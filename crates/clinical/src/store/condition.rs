@@ -1,14 +1,19 @@
 //! What has to hold of a resource, as the condition of a statement.
 
+mod plain;
+
+pub(super) use plain::any_of;
+pub(crate) use plain::constrain;
+
 use super::Statement;
 use super::search::Driver;
-use super::testimony::{is_target, links};
+use super::testimony::links;
 use crate::access::Sight;
-use crate::definitions::{Column, ParameterId};
-use crate::kind::{Id, Kind};
+use crate::definitions::ParameterId;
+use crate::kind::Kind;
 use crate::query::{Absent, Bound, By, Comparison, End, Filter, Measure, Order, Ranges, Token, Word};
-use crate::validate::SEPARATOR;
 use medlock_store::{Fault, Sql, all};
+use plain::{beside, codes, concepts, idents, link, mark, patient, terms};
 
 /// Sets of codes that are named in a statement; where there are more, they are asked for in it.
 const NAMED: i64 = 64;
@@ -267,130 +272,6 @@ impl Conditions<'_> {
     }
 }
 
-/// Appends the condition of a scope on the row `alias`: a filter of codes or references, that asks nothing of another row.
-pub(crate) fn constrain(out: &mut Statement, alias: &'static str, filter: &Filter) {
-    let of = Of { alias, driver: Driver::Named, order: Order::Date };
-    match filter {
-        Filter::Column(column, tokens) => of_column(out, alias, *column, tokens),
-        Filter::Mark(parameter, tokens) => mark(out, alias, *parameter, tokens),
-        Filter::Ident(parameter, tokens) => idents(out, of, *parameter, tokens),
-        Filter::Patient(ids) => patient(out, of, ids),
-        Filter::Link(parameter, targets) => link(out, of, (*parameter, targets), None),
-        // No scope has another one: what would be, holds of nothing.
-        _ => _ = out.text("0 = 1"),
-    }
-}
-
-/// A code in a column is one of these.
-fn of_column(out: &mut Statement, alias: &str, column: Column, tokens: &[Token]) {
-    out.text("+").text(alias).text(".").text(column.name()).text(" IN ");
-    concepts(out, tokens);
-}
-
-/// The sets of codes that have any of these, in brackets.
-fn concepts(out: &mut Statement, tokens: &[Token]) {
-    out.text("(SELECT c.concept FROM term e JOIN concept_term c ON c.term = e.id WHERE ");
-    codes(out, tokens);
-    out.text(")");
-}
-
-fn patient(out: &mut Statement, of: Of, ids: &[Id]) {
-    let column = format!("{}{}.patient", if of.driver == Driver::Patient { "" } else { "+" }, of.alias);
-    any_of(out, &column, ids, |out, id| {
-        out.text("(SELECT p.rid FROM resource p WHERE p.kind = ").value(Kind::PATIENT.number());
-        out.text(" AND p.id = ").value(id.as_str()).text(")");
-    });
-}
-
-/// Begins a question for what is kept beside the row.
-fn beside(out: &mut Statement, table: &str, alias: &str, parameter: ParameterId) {
-    out.text(&format!("EXISTS (SELECT 1 FROM {table} x WHERE x.rid = {alias}.rid AND x.param = "));
-    out.value(parameter.number());
-}
-
-/// A code beside the row is one of these.
-fn mark(out: &mut Statement, alias: &str, parameter: ParameterId, tokens: &[Token]) {
-    beside(out, "mark", alias, parameter);
-    out.text(" AND ");
-    terms(out, "x.term", tokens);
-    out.text(")");
-}
-
-/// A code is one of these.
-fn terms(out: &mut Statement, column: &str, tokens: &[Token]) {
-    out.text(column).text(" IN (SELECT e.id FROM term e WHERE ");
-    codes(out, tokens);
-    out.text(")");
-}
-
-/// Refers to one of these. The references of a Provenance to its targets are told to who sees those alone.
-fn link(out: &mut Statement, of: Of, (parameter, targets): (ParameterId, &[(Kind, Id)]), sight: Option<&Sight>) {
-    let (alias, links) = (of.alias, links(parameter));
-    let sight = sight.filter(|_| is_target(parameter));
-    if of.driver == Driver::Link {
-        out.text(&format!("{alias}.rid IN (SELECT l.rid FROM {links} l WHERE l.param = "));
-    } else {
-        out.text(&format!("EXISTS (SELECT 1 FROM {links} l WHERE l.rid = {alias}.rid AND l.param = "));
-    }
-    out.value(parameter.number()).text(" AND ");
-    any_of(out, "l.target", targets, |out, (kind, id)| {
-        out.text("(SELECT t.rid FROM resource t WHERE t.kind = ").value(kind.number());
-        out.text(" AND t.id = ").value(id.as_str());
-        if let Some(sight) = sight {
-            out.text(" AND ");
-            sight.write(*kind, "t", out);
-        }
-        out.text(")");
-    });
-    out.text(")");
-}
-
-/// An identifier is kept as its value, a separator and its system: without a system, all that begin so.
-fn idents(out: &mut Statement, of: Of, parameter: ParameterId, tokens: &[Token]) {
-    if of.driver == Driver::Named {
-        out.text(&format!("EXISTS (SELECT 1 FROM ident i WHERE i.rid = {}.rid AND i.param = ", of.alias));
-    } else {
-        out.text(&of.row(Driver::Ident)).text(" IN (SELECT i.rid FROM ident i WHERE i.param = ");
-    }
-    out.value(parameter.number()).text(" AND (");
-    for (place, token) in tokens.iter().enumerate() {
-        out.text(if place > 0 { " OR " } else { "" });
-        match &token.system {
-            Some(system) => {
-                out.text("i.value = ").value(format!("{}{SEPARATOR}{system}", token.value));
-            }
-            None => {
-                let from = format!("{}{SEPARATOR}", token.value);
-                let to = format!("{}\u{20}", token.value);
-                out.text("(i.value >= ").value(from).text(" AND i.value < ").value(to).text(")");
-            }
-        }
-    }
-    out.text("))");
-}
-
-/// A column is one of these. One is compared plainly: an index then gives the rows in order.
-pub(super) fn any_of<T>(out: &mut Statement, column: &str, all: &[T], one: impl Fn(&mut Statement, &T)) {
-    out.text(column);
-    match all {
-        [] => {
-            out.text(" IN (NULL)");
-        }
-        [only] => {
-            out.text(" = ");
-            one(out, only);
-        }
-        several => {
-            out.text(" IN (");
-            for (place, value) in several.iter().enumerate() {
-                out.text(if place > 0 { ", " } else { "" });
-                one(out, value);
-            }
-            out.text(")");
-        }
-    }
-}
-
 const fn sign(by: Comparison) -> &'static str {
     match by {
         Comparison::AtLeast => " >= ",
@@ -418,18 +299,4 @@ fn compare(out: &mut Statement, bounds: &[Bound], [low, high]: [&str; 2]) {
         };
         out.text(if place > 0 { " AND " } else { "" }).text(column).text(sign(bound.by)).value(bound.at.0);
     }
-}
-
-/// The conditions on a code `e` that it is one of these.
-fn codes(out: &mut Statement, tokens: &[Token]) {
-    out.text("(");
-    for (place, token) in tokens.iter().enumerate() {
-        out.text(if place > 0 { " OR " } else { "" });
-        out.text("(e.code = ").value(token.value.as_str());
-        if let Some(system) = &token.system {
-            out.text(" AND e.system = ").value(system.as_str());
-        }
-        out.text(")");
-    }
-    out.text(")");
 }

@@ -5,10 +5,10 @@
 //! whatever becomes of the resource meanwhile, so none is lost between two files, and none is given twice. A Provenance of devices comes
 //! again with what it has come to be about since.
 
+use super::beginning::beginning;
 use super::condition::{Conditions, Of};
 use super::read::{COLUMNS, Stored};
 use super::search::Driver;
-use super::write::beginning;
 use super::{Records, Sights, Statement};
 use crate::kind::{Kind, Millis, Seq};
 use crate::query::{Order, Plan};

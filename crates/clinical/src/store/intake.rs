@@ -4,9 +4,10 @@ use super::names::{self, Bound};
 use super::{Records, Statement};
 use crate::access::Sight;
 use crate::kind::{Id, Kind, Millis, Version};
-use crate::validate::{self, ident_of};
+use crate::validate::{self, idents_of};
 use medlock_store::{Error, all, first, values};
 use medlock_trust::DeviceName;
+use std::ops::Range;
 
 /// A Device, and whose it was when.
 #[derive(Debug)]
@@ -61,11 +62,11 @@ const PATIENTS: &str = "SELECT w.updated AS updated, p.id AS id FROM \
      UNION ALL SELECT r.version, r.updated, r.patient FROM resource r WHERE r.rid = ?1) w \
     LEFT JOIN resource p ON p.rid = w.patient AND p.gone = 0 ORDER BY w.version";
 
-/// The version of a moment.
-const THEN: &str = "SELECT w.body AS body FROM \
+/// The version of a moment, also one that deletes.
+const THEN: &str = "SELECT w.gone AS gone, w.body AS body FROM \
     (SELECT v.version AS version, v.updated AS updated, v.gone AS gone, v.body AS body FROM past v WHERE v.rid = ?1 \
      UNION ALL SELECT r.version, r.updated, r.gone, r.body FROM resource r WHERE r.rid = ?1) w \
-    WHERE w.gone = 0 AND w.updated <= ?2 ORDER BY w.version DESC LIMIT 1";
+    WHERE w.updated <= ?2 ORDER BY w.version DESC LIMIT 1";
 
 impl Records {
     /// Which Device this device of the register is, and whose it was when.
@@ -93,7 +94,7 @@ impl Records {
         })
     }
 
-    /// The Patients with this identifier, of whatever system: two at most, since then nobody can tell.
+    /// The Patients with this identifier, in this system or in any: two at most, since then nobody can tell.
     ///
     /// # Errors
     /// [`Error`].
@@ -101,9 +102,9 @@ impl Records {
         let parameters = &crate::definitions::Definitions::r4().parameters;
         let Some(identifier) = parameters.named(Kind::PATIENT, "identifier") else { return Ok(Vec::new()) };
         let mut question = Statement::seen_by_row("r.id", &Sight::of_register(), Kind::PATIENT);
-        let (from, to) = named(system, value);
+        let Range { start, end } = idents_of(value, system);
         question.text(" AND r.rid IN (SELECT i.rid FROM ident i WHERE i.param = ").value(identifier.id.number());
-        question.text(" AND i.value >= ").value(from).text(" AND i.value < ").value(to).text(") LIMIT 2");
+        question.text(" AND i.value >= ").value(start).text(" AND i.value < ").value(end).text(") LIMIT 2");
         self.database().read("look for the patient of images", |sql| {
             all(sql, "resource", question.sql(), question.values(), |row| {
                 Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))
@@ -111,7 +112,7 @@ impl Records {
         })
     }
 
-    /// Whether a Patient had this identifier at a moment, of whatever system.
+    /// Whether a Patient had this identifier at a moment, in this system or in any; who was deleted then had none.
     ///
     /// # Errors
     /// [`Error`].
@@ -122,32 +123,53 @@ impl Records {
         system: Option<&str>,
         value: &str,
     ) -> Result<bool, Error> {
-        let parameters = &crate::definitions::Definitions::r4().parameters;
-        let Some(identifier) = parameters.named(Kind::PATIENT, "identifier") else { return Ok(false) };
         let mut question = Statement::seen("r.rid", &Sight::of_register(), Kind::PATIENT);
         question.text(" AND r.id = ").value(patient.as_str());
         let tail = self.database().read_snapshot("ask who had a Patient ID", |sql| {
             let row = first(sql, "resource", question.sql(), question.values(), |row| row.number::<i64>("rid"))?;
             let Some(row) = row else { return Ok(None) };
-            first(sql, "resource", THEN, values![row, at.0], |row| Ok(row.blob("body")?.to_vec()))
+            first(sql, "resource", THEN, values![row, at.0], |row| {
+                Ok(if row.flag("gone")? { None } else { Some(row.blob("body")?.to_vec()) })
+            })
         })?;
-        let body = tail.map(|tail| validate::body(Kind::PATIENT, &patient, Version::FIRST.number(), "", &tail));
-        let rows = body.and_then(|body| validate::rows_of(Kind::PATIENT, &body, &[]));
-        let (from, to) = named(system, value);
-        Ok(rows.is_some_and(|rows| {
-            rows.idents.iter().any(|(of, ident)| *of == identifier.id && (&from..&to).contains(&ident))
-        }))
+        Ok(tail.flatten().is_some_and(|tail| is_named(&tail, system, value)))
+    }
+
+    /// Whether somebody had this identifier at a moment who may have lost it since: a Patient who has been changed or deleted, by the
+    /// version of that moment. Looks at each of them.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn somebody_was_named(&self, at: Millis, system: Option<&str>, value: &str) -> Result<bool, Error> {
+        let mut question =
+            Statement::kept_of("v.gone AS gone, v.body AS body", FORMER, &Sight::of_register(), Kind::PATIENT);
+        question.text(" AND r.updated > ").value(at.0).text(" AND v.updated <= ").value(at.0);
+        question.text(
+            " AND NOT EXISTS (SELECT 1 FROM past n WHERE n.rid = v.rid AND n.version > v.version AND n.updated <= ",
+        );
+        question.value(at.0).text(")");
+        self.database().read("ask whether somebody had a Patient ID", |sql| {
+            let mut found = false;
+            sql.each("resource", question.sql(), question.values(), &mut |row| {
+                found = !row.flag("gone")? && is_named(row.blob("body")?, system, value);
+                Ok(!found)
+            })?;
+            Ok(found)
+        })
     }
 }
 
-/// Between which the identifiers are that have this value, in this system or any.
-fn named(system: Option<&str>, value: &str) -> (String, String) {
-    let from = ident_of(value, system.unwrap_or_default());
-    let to = match system {
-        Some(_) => format!("{from}\u{1}"),
-        None => format!("{}\u{20}", from.trim_end_matches(validate::SEPARATOR)),
-    };
-    (from, to)
+/// Patients with their former versions.
+const FORMER: &str = "resource r JOIN past v ON v.rid = r.rid";
+
+/// Whether a Patient, as it is kept, has this identifier.
+fn is_named(tail: &[u8], system: Option<&str>, value: &str) -> bool {
+    let parameters = &crate::definitions::Definitions::r4().parameters;
+    let Some(identifier) = parameters.named(Kind::PATIENT, "identifier") else { return false };
+    let body = validate::body(Kind::PATIENT, &Id::fresh(Millis(0)), Version::FIRST.number(), "", tail);
+    let idents = idents_of(value, system);
+    validate::rows_of(Kind::PATIENT, &body, &[])
+        .is_some_and(|rows| rows.idents.iter().any(|(of, ident)| *of == identifier.id && idents.contains(ident)))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod act;
 mod audit;
+mod beginning;
 mod clients;
 mod community;
 mod condition;
@@ -50,9 +51,10 @@ pub use read::Stored;
 pub use search::Found;
 pub(crate) use statement::Statement;
 pub(crate) use subscription::{Behind, Due, Sights, Subscribed, Telling};
+pub(crate) use testimony::is_target;
 pub(crate) use token::{NewLeave, NewRefresh, NewToken};
 pub(crate) use upstream::Sworn;
-pub(crate) use web_keys::{PublicKey, Shown};
+pub(crate) use web_keys::{NotedKey, PublicKey};
 
 use crate::kind::Seq;
 use dictionary::Dictionary;

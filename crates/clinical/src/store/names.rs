@@ -110,6 +110,19 @@ pub(super) fn bound(sql: &mut dyn Sql, device: &DeviceName) -> Result<Bound, Fau
     })
 }
 
+/// Who somebody is in the hospital, their own apps do not say: images, results and the emergency find a patient by identifiers.
+pub(super) fn same_person(kind: Kind, before: &IndexRows, after: &IndexRows) -> Result<(), Stopped> {
+    let Some(identifier) = Definitions::r4().parameters.named(Kind::PATIENT, "identifier") else { return Ok(()) };
+    let identifiers = |rows: &IndexRows| -> Vec<String> {
+        rows.idents.iter().filter(|(of, _)| *of == identifier.id).map(|(_, ident)| ident.clone()).collect()
+    };
+    if kind != Kind::PATIENT || identifiers(before) == identifiers(after) {
+        return Ok(());
+    }
+    let text = "an app of the patient leaves it as it is: the hospital says who somebody is";
+    Err(refused(Issue::new(Code::Forbidden, text).at("Patient.identifier")))
+}
+
 /// A Device that is one of the register is not deleted: its name would be free for another.
 pub(super) fn stays(sql: &mut dyn Sql, row: Row) -> Result<(), Stopped> {
     match held(sql, row)?.first() {

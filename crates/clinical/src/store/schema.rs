@@ -38,6 +38,7 @@ pub(super) const SCHEMA: Schema = Schema {
         // Each change asks when the last export was made.
         Step::Index { name: "export_made", on: "export (made)" },
         Step::Both(WEB_KEYS_OF),
+        Step::Both(TOKEN_CHAINS),
     ],
 };
 
@@ -297,3 +298,5 @@ ALTER TABLE web_key ADD COLUMN hub TEXT;
 ALTER TABLE web_key ADD COLUMN credential BLOB;
 ALTER TABLE web_key ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
 ";
+/// The chain of the certificate that a device's token is bound to (base64, a line each).
+const TOKEN_CHAINS: &str = "ALTER TABLE token ADD COLUMN chain TEXT;";

@@ -8,7 +8,7 @@ use crate::access::{Reach, Sight};
 use crate::kind::Row;
 use crate::query::{By, Filter, Order, Plan, Sorting};
 use medlock_store::{Error, Fault, Sql, all, first};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Resources that are counted, at most.
 const COUNTED: i64 = 10_000;
@@ -69,7 +69,15 @@ impl Records {
     /// # Errors
     /// [`Error`]; [`Error::Late`].
     pub fn matching(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<Vec<Stored>, Error> {
-        self.database().read_within("look for what a condition finds", limit, |sql| matches(sql, sight, plan))
+        self.asked(sight, plan, limit).map(|(found, _)| found)
+    }
+
+    /// The same, with how long it took, without the wait for a reader.
+    pub(crate) fn asked(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<(Vec<Stored>, Duration), Error> {
+        self.database().read_within("look for what a condition finds", limit, |sql| {
+            let began = Instant::now();
+            Ok((matches(sql, sight, plan)?, began.elapsed()))
+        })
     }
 }
 

@@ -25,13 +25,14 @@ impl Statement {
 
     /// The same, of resources that are there or were deleted.
     pub(super) fn kept(columns: &str, sight: &Sight, kind: Kind) -> Self {
+        Self::kept_of(columns, "resource r", sight, kind)
+    }
+
+    /// The same of a join, `from`.
+    pub(super) fn kept_of(columns: &str, from: &str, sight: &Sight, kind: Kind) -> Self {
         let mut statement = Self::default();
-        statement
-            .text("SELECT ")
-            .text(columns)
-            .text(" FROM resource r WHERE r.kind = ")
-            .value(kind.number())
-            .text(" AND ");
+        statement.text("SELECT ").text(columns).text(" FROM ").text(from).text(" WHERE r.kind = ");
+        statement.value(kind.number()).text(" AND ");
         sight.write(kind, "r", &mut statement);
         statement
     }

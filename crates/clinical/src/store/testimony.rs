@@ -159,7 +159,7 @@ impl Records {
 }
 
 /// The parameter that finds a Provenance by its targets: they are the rows that name it.
-pub(super) fn is_target(parameter: ParameterId) -> bool {
+pub(crate) fn is_target(parameter: ParameterId) -> bool {
     let target = Definitions::r4().parameters.named(Kind::PROVENANCE, "target");
     target.is_some_and(|target| target.id == parameter)
 }

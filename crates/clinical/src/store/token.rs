@@ -1,7 +1,7 @@
 //! Tokens: kept as their hashes, with what they stand for.
 
 use super::Records;
-use super::clients::member_of;
+use super::clients::{chain_of, member_of, text_of};
 use crate::access::{Binding, Grant, Holder};
 use crate::auth::Scopes;
 use crate::kind::{Kind, Row};
@@ -166,15 +166,34 @@ fn grant_of(row: &Found, binding: Binding) -> Result<Grant, Fault> {
 }
 
 impl Records {
-    /// Grants something, with a token for it.
+    /// Grants something to a device that showed this chain, with a token for it.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn keep_token(&self, leave: NewLeave, token: NewToken) -> Result<(), Error> {
+    pub(crate) fn keep_token<C: AsRef<[u8]>>(
+        &self,
+        leave: NewLeave,
+        token: NewToken,
+        chain: &[C],
+    ) -> Result<(), Error> {
+        let chain = text_of(chain);
         self.database().write("keep a token", move |sql| {
             let leave = leave.keep(sql)?;
-            token.keep(leave, sql)
+            token.keep(leave, sql)?;
+            sql.execute("UPDATE token SET chain = ?1 WHERE hash = ?2", values![chain.as_str(), token.hash]).map(drop)
         })
+    }
+
+    /// The chain of the certificate that a device's access token is bound to; empty if it was kept by an earlier version.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn chain_of_token(&self, hash: [u8; 32]) -> Result<Vec<Vec<u8>>, Error> {
+        let question = "SELECT t.chain FROM token t WHERE t.hash = ?1 AND t.sort = ?2";
+        let chain = self.database().read("look for the chain of a token", |sql| {
+            first(sql, "token", question, values![hash, ACCESS], chain_of)
+        })?;
+        Ok(chain.unwrap_or_default())
     }
 
     /// What the access token with this hash stands for, if it has not ended. That it is late is for who asks to see.
@@ -214,19 +233,21 @@ impl Records {
         })
     }
 
-    /// Binds a token to another certificate of its device, if it is bound to `from` still; what it stands for then.
+    /// Binds a token to another certificate of its device, with its chain, if it is bound to `from` still; what it stands for then.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn rebind(
+    pub(crate) fn rebind<C: AsRef<[u8]>>(
         &self,
         hash: [u8; 32],
         from: [u8; 32],
-        (certificate, credential): ([u8; 32], CredentialId),
+        (certificate, credential, chain): ([u8; 32], CredentialId, &[C]),
     ) -> Result<Option<Grant>, Error> {
-        let update = "UPDATE token SET bound = ?1, credential = ?2 WHERE hash = ?3 AND bound = ?4";
+        let update = "UPDATE token SET bound = ?1, credential = ?2, chain = ?3 WHERE hash = ?4 AND bound = ?5";
+        let chain = text_of(chain);
         self.database().write("bind a token anew", move |sql| {
-            sql.execute(update, values![certificate, credential.as_bytes().as_slice(), hash, from]).map(drop)
+            let credential = credential.as_bytes().as_slice();
+            sql.execute(update, values![certificate, credential, chain.as_str(), hash, from]).map(drop)
         })?;
         self.token(hash)
     }

@@ -8,11 +8,10 @@ use medlock_trust::{CredentialId, DeviceName};
 /// A public key (`SubjectPublicKeyInfo`, DER), and what it signs with.
 pub(crate) type PublicKey = (Vec<u8>, WebAlgorithm);
 
-/// A key of some hub.
+/// A key that some hub has said that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shown {
-    /// `None`: nothing that signs here.
-    pub(crate) key: Option<PublicKey>,
+pub(crate) struct NotedKey {
+    pub(crate) key: PublicKey,
     /// Which hub has it, with its credential of then, if it had one.
     pub(crate) hub: Option<(DeviceName, CredentialId)>,
     /// When it had it last, in seconds since 1970.
@@ -45,27 +44,30 @@ impl Records {
         })
     }
 
-    /// The keys that some hub has had since then, and those that were dropped.
+    /// The keys that some hub has had since then, and those that were dropped. One for nothing that signs here is passed over.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn web_keys(&self, since: i64) -> Result<Vec<Shown>, Error> {
+    pub(crate) fn web_keys(&self, since: i64) -> Result<Vec<NotedKey>, Error> {
         const QUESTION: &str = "SELECT spki, algorithm, seen, hub, credential, dropped FROM web_key \
                                 WHERE seen >= ?1 OR dropped = 1 ORDER BY spki";
-        self.database().read("ask which keys the hubs have", |sql| {
+        let noted = self.database().read("ask which keys the hubs have", |sql| {
             all(sql, "web_key", QUESTION, values![since], |row| {
-                let algorithm = WebAlgorithm::named(row.text("algorithm")?);
+                let Some(algorithm) = WebAlgorithm::named(row.text("algorithm")?) else {
+                    tracing::warn!("a key of a hub is for nothing that signs here, and is not shown");
+                    return Ok(None);
+                };
                 let name = row.optional_text("hub")?.and_then(DeviceName::new);
                 let credential = row.optional_bytes("credential")?.map(CredentialId::from_bytes);
-                let spki = row.blob("spki")?.to_vec();
-                Ok(Shown {
-                    key: algorithm.map(|algorithm| (spki, algorithm)),
+                Ok(Some(NotedKey {
+                    key: (row.blob("spki")?.to_vec(), algorithm),
                     hub: name.zip(credential),
                     seen: row.number("seen")?,
                     dropped: row.flag("dropped")?,
-                })
+                }))
             })
-        })
+        })?;
+        Ok(noted.into_iter().flatten().collect())
     }
 
     /// Nobody shows this key any more, whoever has it.

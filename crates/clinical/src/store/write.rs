@@ -2,6 +2,7 @@
 //! row as it was and the row as it becomes, within that verb.
 
 use super::act::{Act, Done, How, Unapplied};
+use super::beginning::beginning;
 use super::dictionary::Numbers;
 use super::names::Bound;
 use super::read::Stored;
@@ -17,7 +18,6 @@ use crate::provenance;
 use crate::subscription::Wanted;
 use crate::validate::{PatientOf, Prepared};
 use crate::{moment, validate};
-use medlock_node::clock::Clock;
 use medlock_store::{Error, Fault, Sql, first, values};
 use medlock_trust::DeviceName;
 use std::collections::{BTreeMap, HashMap};
@@ -38,6 +38,8 @@ pub(super) struct Work {
     pub(super) numbers: Numbers,
     sights: Sights,
     naming: Naming,
+    /// Whether a patient writes.
+    by_patient: bool,
     /// What is said of the device that writes, of each act.
     statements: Vec<Option<provenance::Statement>>,
     /// The Provenances that rows may name.
@@ -123,14 +125,14 @@ impl Records {
             update: caller.sight(Verb::Update),
             delete: caller.sight(Verb::Delete),
         };
-        let (naming, open) = (caller.naming(), Arc::clone(&self.statements));
-        let work = Work { device, acts, notes, numbers, sights, naming, statements, open };
+        let (naming, by_patient, open) = (caller.naming(), caller.is_patient(), Arc::clone(&self.statements));
+        let work = Work { device, acts, notes, numbers, sights, naming, by_patient, statements, open };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let done = self.database().write("write resources", move |sql| {
             let (at, audited) = beginning(sql, &clock)?;
             let (known, named) = (Rows::new(), testimony::Named::new());
-            let mut running = Running { work: &work, sql, at, audited, known, named, act: 0 };
+            let mut running = Running { work: &work, sql, at, audited, known, former: Vec::new(), named, act: 0 };
             let done = running.all();
             let Running { act, named, .. } = running;
             done.map(|done| (done, named)).map_err(|stopped| {
@@ -157,25 +159,6 @@ impl Records {
     }
 }
 
-/// How far the clock may be behind what has been written and is believed all the same: those of the hubs of one store differ a
-/// little, and one that was wrong by more is not followed for ever.
-const BEHIND: i64 = 60_000;
-
-/// When a verb that runs now is done, by the clock: no earlier than any that changed something before it, and later than each export
-/// that does not have what it changes. Verbs wait for one another, so this is found in the verb itself; with it, in one journey, the hash
-/// of the newest entry of the audit.
-pub(super) fn beginning(sql: &mut dyn Sql, clock: &Clock) -> Result<(Millis, Option<[u8; 32]>), Fault> {
-    const LATEST: &str = "SELECT max(m.at) AS at FROM (SELECT c.updated AS at FROM \
-        (SELECT updated FROM change ORDER BY seq DESC LIMIT 1) c UNION ALL SELECT max(made) + 1 FROM export) m";
-    let question = format!("SELECT ({LATEST}) AS at, {} AS chain", audit::NEWEST);
-    let found = first(sql, "change", &question, &[], |row| {
-        Ok((row.optional_number::<i64>("at")?, row.optional_bytes("chain")?))
-    })?;
-    let ((latest, chain), now) = (found.unwrap_or_default(), clock.unix_millis());
-    let at = latest.filter(|latest| (now..now.saturating_add(BEHIND)).contains(latest)).unwrap_or(now);
-    Ok((Millis(at), chain))
-}
-
 /// A verb as it runs.
 pub(super) struct Running<'w> {
     pub(super) work: &'w Work,
@@ -186,6 +169,8 @@ pub(super) struct Running<'w> {
     audited: Option<[u8; 32]>,
     /// What was looked for, and what was made.
     pub(super) known: Rows,
+    /// What the act that is being done may name for the reason alone that it did before.
+    former: Vec<(Kind, Id)>,
     /// The Provenances that rows name.
     named: testimony::Named,
     /// The act that is being done.
@@ -313,7 +298,7 @@ impl Running<'_> {
     }
 
     /// Whose a resource will be, that was `before`.
-    fn patient(&mut self, to: &Prepared, before: Option<&Stored>) -> Result<Option<Row>, Stopped> {
+    fn patient(&mut self, to: &Prepared, before: Option<(&Stored, &[String])>) -> Result<Option<Row>, Stopped> {
         for needed in to.references() {
             let made =
                 self.known.contains_key(&(needed.kind, needed.id))
@@ -334,16 +319,17 @@ impl Running<'_> {
     /// What a resource refers to here is there, and the caller may read it. What is not there and what may not be read are
     /// told the same. What a Consent has named before, it may name still: who takes it back need not see whom it names. So may an
     /// ImagingStudy: who tells of more images need not see, and may have lost, what people have added to it.
-    fn look_for(&mut self, needed: &validate::Needed, before: Option<&Stored>) -> Result<(), Stopped> {
+    fn look_for(&mut self, needed: &validate::Needed, before: Option<(&Stored, &[String])>) -> Result<(), Stopped> {
         const COLUMNS: &str = "r.rid, r.patient";
         let mut found = self.row_of(Statement::seen(COLUMNS, &self.work.sights.references, needed.kind), needed)?;
-        let named = format!("{}/{}", needed.kind, needed.id);
-        let is_named = |before: &Stored| String::from_utf8_lossy(&before.body).contains(&named);
         if found.is_none()
-            && before.is_some_and(|before| KEEP_WHAT_THEY_NAME.contains(&before.kind) && is_named(before))
+            && before.is_some_and(|(before, bases)| {
+                KEEP_WHAT_THEY_NAME.contains(&before.kind) && refers(before, bases, needed)
+            })
         {
             let sight = Sight::of_what_was_named(needed.kind);
             found = self.row_of(Statement::kept(COLUMNS, &sight, needed.kind), needed)?;
+            self.former.push((needed.kind, needed.id));
         }
         let Some(found) = found else {
             let text = format!("there is no such {}", needed.kind);
@@ -450,7 +436,7 @@ impl Running<'_> {
         let (kind, row) = (to.kind(), before.row);
         let patient = match to.patient() {
             PatientOf::Itself => Some(row),
-            _ => self.patient(to, Some(before))?,
+            _ => self.patient(to, Some((before, bases)))?,
         };
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 0, version = ?2, patient = ?3, statement = ?4, at = ?5, until = ?6, updated = ?7, \
@@ -464,6 +450,9 @@ impl Running<'_> {
         }
         let rows = validate::rows_of(kind, &before.body, bases).ok_or(Fault::Missing("readable resource"))?;
         handed::unreserved(kind, &rows, to.rows())?;
+        if self.work.by_patient {
+            names::same_person(kind, &rows, to.rows())?;
+        }
         index::remove(self.sql, row, &rows)?;
         self.known.insert((kind, id), (row, patient));
         self.index(row, to)?;
@@ -472,6 +461,10 @@ impl Running<'_> {
         self.subscribe(row, to, Some(before))?;
         if kind == Kind::DEVICE && patient != before.patient {
             self.move_metrics(row, patient)?;
+        }
+        // No other act may name it for that.
+        for former in std::mem::take(&mut self.former) {
+            self.known.remove(&former);
         }
         self.finish(How::Updated, (kind, id), (row, patient), version, to.tail())
     }
@@ -575,6 +568,12 @@ fn forbidden(sight: &Sight, kind: Kind) -> Stopped {
         text = format!("{text}: its scopes are for {} alone", constraints.join(" and "));
     }
     refused(Issue::new(Code::Forbidden, text))
+}
+
+/// Whether a resource refers to this, in a reference and not in some text of it.
+fn refers(before: &Stored, bases: &[String], needed: &validate::Needed) -> bool {
+    let references = validate::references_of(before.kind, &before.body, bases);
+    references.iter().any(|one| (one.kind, one.id) == (needed.kind, needed.id))
 }
 
 fn noted(note: &Note, done: &Done) -> Note {

@@ -2,6 +2,7 @@
 
 use super::everything;
 use super::fixture::{Answer, House, device, glucose, patient};
+use crate::kind::{Id, Millis};
 use http::StatusCode;
 use medlock_trust::Role;
 use serde_json::{Value, json};
@@ -266,5 +267,37 @@ async fn a_metric_is_whose_its_device_is() {
         let sensor = house.device("a", Role::Sensor).with("system/*.rs").await;
         assert_eq!(sensor.get("Patient").await.found(), [bert]);
         assert_eq!(sensor.get("DeviceMetric").await.found().len(), 1);
+    }
+}
+
+/// Shows REQ-INTAKE-59: who was deleted at a moment had no Patient ID then.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_deleted_had_no_patient_id() {
+    for house in House::both() {
+        let all = everything(&house).await;
+        let named = json!({ "resourceType": "Patient", "identifier": [{ "system": "urn:n", "value": "4711" }] });
+        let id = all.create(&named).await.made();
+        let moment = || {
+            house.site.clock.advance(60);
+            Millis(house.site.clock.unix_millis())
+        };
+        let had = moment();
+        moment();
+        assert_eq!(all.delete(&format!("Patient/{id}")).await.status, StatusCode::NO_CONTENT);
+        let gone = moment();
+        moment();
+        let mut again = named.clone();
+        again["id"] = json!(id);
+        assert_eq!(all.put(&format!("Patient/{id}"), &again).await.status, StatusCode::OK);
+        let back = moment();
+        let records = house.clinical.records();
+        let id = Id::read(&id).expect("an id");
+        for (at, then) in [(had, true), (gone, false), (back, true)] {
+            assert_eq!(records.patient_was_named(id, at, Some("urn:n"), "4711").expect("read"), then, "{at:?}");
+        }
+        assert!(!records.patient_was_named(id, had, Some("urn:m"), "4711").expect("read"));
+        for (at, then) in [(had, true), (gone, false)] {
+            assert_eq!(records.somebody_was_named(at, None, "4711").expect("read"), then, "{at:?}");
+        }
     }
 }

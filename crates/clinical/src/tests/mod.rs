@@ -41,7 +41,7 @@ async fn everything(house: &House) -> Device<'_> {
     let leave = NewLeave { holder, scopes: scopes.clone(), made: now, until };
     let binding = Binding::Certificate { certificate: sha256(&peer.chain[0]), credential: who.credential() };
     let kept = NewToken { hash: sha256(token.as_bytes()), scopes, binding, until };
-    house.clinical.records().keep_token(leave, kept).expect("kept");
+    house.clinical.records().keep_token(leave, kept, &peer.chain).expect("kept");
     device.token = Some(token.to_owned());
     device
 }

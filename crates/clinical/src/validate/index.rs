@@ -5,6 +5,7 @@ use crate::definitions::{Column, Definitions, Parameter, ParameterId, Place, Pri
 use crate::json::{Key, Node};
 use crate::kind::{Id, Kind, Reference};
 use crate::moment::{self, Span};
+use std::ops::Range;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
@@ -230,6 +231,19 @@ fn ident(shape: &str, node: Node<'_, '_>) -> Option<String> {
 pub(crate) fn ident_of(value: &str, system: &str) -> String {
     let cut = |text: &str| text.chars().filter(|c| *c != SEPARATOR).take(IDENT).collect::<String>();
     format!("{}{SEPARATOR}{}", cut(value), cut(system))
+}
+
+/// Between which the identifiers with this value are kept, in this system or, without one, in any.
+#[must_use]
+pub(crate) fn idents_of(value: &str, system: Option<&str>) -> Range<String> {
+    /// What follows the separator, which ends the value.
+    const BEHIND: char = '\u{20}';
+    let from = ident_of(value, system.unwrap_or_default());
+    let to = match system {
+        Some(_) => format!("{from}\u{1}"),
+        None => from.replace(SEPARATOR, &BEHIND.to_string()),
+    };
+    from..to
 }
 
 /// The words of a value: of a name and an address each of their parts.

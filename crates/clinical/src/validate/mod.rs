@@ -12,7 +12,7 @@ mod primitive;
 mod walk;
 
 pub use index::{Coding, IndexRows};
-pub(crate) use index::{SEPARATOR, ident_of, word, word_of};
+pub(crate) use index::{SEPARATOR, ident_of, idents_of, word, word_of};
 pub use invariant::CHECKED;
 pub use patient::PatientOf;
 
@@ -144,11 +144,21 @@ pub fn prepare(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'
 
 /// What a resource as it is kept is found by; `None` if it cannot be read.
 pub(crate) fn rows_of(kind: Kind, body: &[u8], bases: &[String]) -> Option<IndexRows> {
-    // What was taken at the bound has a few bytes more since.
-    let taken = Limits::BUNDLE;
-    let limits = Limits { bytes: taken.bytes * 2, nodes: taken.nodes * 2, members: taken.members * 2, ..taken };
-    let document = Document::read(body, &limits).ok()?;
+    let document = Document::read(body, &kept()).ok()?;
     Some(index::rows(document.root(), Definitions::r4(), Asked { kind, bases, mark: None }))
+}
+
+/// What a resource as it is kept refers to here; nothing if it cannot be read.
+pub(crate) fn references_of(kind: Kind, body: &[u8], bases: &[String]) -> Vec<Needed> {
+    let Ok(document) = Document::read(body, &kept()) else { return Vec::new() };
+    let prepared = prepare(document.root(), Definitions::r4(), Asked { kind, bases, mark: None });
+    prepared.map(|prepared| prepared.references).unwrap_or_default()
+}
+
+/// What was taken at the bound has a few bytes more since.
+const fn kept() -> Limits {
+    let taken = Limits::BUNDLE;
+    Limits { bytes: taken.bytes * 2, nodes: taken.nodes * 2, members: taken.members * 2, ..taken }
 }
 
 /// What is kept of a resource that we make ourselves, and what it is found by; `None` if it cannot be read.

@@ -3,6 +3,7 @@
 use crate::fixture::{House, device, glucose, patient, patients};
 use axum::body::Body;
 use http::{Request, StatusCode};
+use medlock_node::provider::sha256;
 use medlock_trust::Role;
 use medlock_trust::status::State;
 use serde_json::json;
@@ -96,6 +97,46 @@ async fn token_of_a_compromised_device() {
     let none = gateway.post_token(FORM).await;
     assert_eq!(none.body["error"], "access_denied");
     assert!(none.body["error_description"].as_str().is_some_and(|text| text.starts_with("compromised")), "{none:?}");
+}
+
+/// Shows REQ-SMART-150: a resource server elsewhere hears of a device's token what the device could do with it here at this moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn introspection_judges_the_device_of_a_token() {
+    for house in House::both() {
+        let server = house.app("secret", json!({ "introspects": true })).await;
+        let told = async |token: &str| server.ask(&house, "/auth/introspect", &[("token", token)]).await.body;
+        for (name, state, left) in [
+            ("gw1", State::Compromised, None),
+            ("gw2", State::Ceased, None),
+            ("gw3", State::Suspended, Some("system/Observation.c")),
+        ] {
+            let gateway = house.device(name, Role::Gateway).with("system/Observation.crs system/Patient.r").await;
+            let before = told(gateway.token()).await;
+            assert_eq!(
+                (&before["active"], &before["scope"]),
+                (&json!(true), &json!("system/Observation.crs system/Patient.r"))
+            );
+            house.news(&gateway, state);
+            let after = told(gateway.token()).await;
+            assert_eq!(after["active"], left.is_some(), "{state:?}: {after}");
+            assert_eq!(after["scope"].as_str(), left, "{state:?}");
+        }
+        let gateway = house.device("gw4", Role::Gateway).with("system/*.crs").await;
+        let renewed = house.renewed(&gateway, Role::Gateway);
+        assert_eq!(renewed.get("Patient").await.status, StatusCode::OK);
+        let bound = told(gateway.token()).await["cnf"].clone();
+        let shown = data_encoding::BASE64URL_NOPAD.encode(&sha256(&renewed.peer().chain[0]));
+        assert_eq!(bound, json!({ "x5t#S256": shown }), "it went with its device");
+        // Who is no gateway any more, by the register or by the new certificate, has nothing of a gateway's.
+        house.device("gw4", Role::Sensor);
+        assert_eq!(told(gateway.token()).await, json!({ "active": false }));
+        house.remove("gw4");
+        assert_eq!(told(gateway.token()).await, json!({ "active": false }));
+        let gateway = house.device("gw5", Role::Gateway).with("system/*.crs").await;
+        let renewed = house.renewed(&gateway, Role::Sensor);
+        assert_eq!(renewed.get("Patient").await.code(), "smart-token-binding");
+        assert_eq!(told(gateway.token()).await, json!({ "active": false }));
+    }
 }
 
 /// Shows REQ-SMART-04: a suspended device reports, marked, and reads nothing.

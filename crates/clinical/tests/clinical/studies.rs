@@ -89,6 +89,50 @@ async fn whoever_gets_a_patient_id_later_gets_no_images_of_before() {
     }
 }
 
+/// Shows REQ-INTAKE-65: a Patient ID that somebody had when images were stored gives them to nobody else, whenever they come, also if
+/// that Patient was deleted since; who has it still gets them.
+#[tokio::test]
+async fn images_of_an_alias_go_to_no_other_who_gets_it() {
+    for house in houses() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+        let ct = house.device("ct", Role::Modality);
+        let headers = [("content-type", "application/fhir+json")];
+        let change = async |id: &str, mut resource: Value| {
+            resource["id"] = json!(id);
+            let path = format!("Patient/{id}");
+            assert_eq!(gateway.send("PUT", &path, &headers, &resource.to_string()).await.status, StatusCode::OK);
+        };
+        let anna = gateway.create(&named("Anna", "TRAUMA3")).await.made();
+        house.site.clock.advance(60);
+        let stored = house.site.clock.now();
+        assert_eq!(give(&house, &ct, &study(1, "TRAUMA3", stored)).expect("hers"), Kept::New);
+        house.site.clock.advance(60);
+        let free = house.site.clock.now();
+        change(&anna, named("Anna", "4711")).await;
+        let bert = gateway.create(&named("Bert", "TRAUMA3")).await.made();
+        house.site.clock.advance(60);
+        let his = house.site.clock.now();
+        assert_eq!(refused(&house, &ct, &study(2, "TRAUMA3", stored)), "intake-no-patient", "Anna had it");
+        assert_eq!(give(&house, &ct, &study(3, "TRAUMA3", his)).expect("his"), Kept::New);
+        assert_eq!(give(&house, &ct, &study(4, "4711", stored)).expect("nobody had it"), Kept::New);
+        // It makes no difference what else is changed, or that it goes on to a third one.
+        house.site.clock.advance(60);
+        change(&anna, named("Anna Maria", "4711")).await;
+        change(&bert, named("Bert", "4712")).await;
+        gateway.create(&named("Carl", "TRAUMA3")).await.made();
+        for at in [stored, his] {
+            assert_eq!(refused(&house, &ct, &study(5, "TRAUMA3", at)), "intake-no-patient");
+        }
+        house.site.clock.advance(8 * DAY);
+        for at in [stored, free, his] {
+            assert_eq!(refused(&house, &ct, &study(5, "TRAUMA3", at)), "intake-too-late");
+        }
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+        let all = async |id: &str| resources(&gateway.get(&format!("ImagingStudy?patient={id}")).await).len();
+        assert_eq!((all(&anna).await, all(&bert).await), (2, 1));
+    }
+}
+
 /// Shows REQ-INTAKE-60: a Patient ID that another site gave is not one of this site, whoever has the same here; also for a study that is here.
 #[tokio::test]
 async fn images_of_another_site_are_nobodys_here() {

@@ -119,7 +119,7 @@ async fn fine_grained(subject: &Subject) -> Told {
     let backend = subject.backend()?;
     let (header, claims) = subject.assertion(backend).await?;
     let assertion = backend.signer.sign(&header, &claims.to_string());
-    let scope = format!("system/Observation.rs?{}", parts::CONSTRAINT);
+    let scope = format!("system/Observation.rs?{}", parts::constraint());
     let answer = subject.assert_with(&[("scope", &scope), ("client_assertion", &assertion)]).await?;
     let given = answer.text("scope").unwrap_or_default();
     let Some(given) = given.split_whitespace().find(|scope| scope.starts_with("system/Observation")) else {

@@ -10,8 +10,11 @@ use serde_json::{Value, json};
 const SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
 const SEEN: &str = "vital-signs";
 const HIDDEN: &str = "laboratory";
+
 /// What the scope has behind its question mark.
-pub(super) const CONSTRAINT: &str = "category=http://terminology.hl7.org/CodeSystem/observation-category|vital-signs";
+pub(super) fn constraint() -> String {
+    format!("category={SYSTEM}|{SEEN}")
+}
 
 /// One reading that the scope gives, and one that it does not.
 pub(super) struct Parts {
@@ -44,7 +47,7 @@ pub(super) async fn are_all_it_sees(subject: &Subject, given: &str, token: &str,
     let asked = format!("{SYSTEM}|{SEEN}");
     ensure(
         constraint.iter().any(|(name, value)| name == "category" && *value == asked),
-        format!("{given} was given, and {CONSTRAINT} was asked"),
+        format!("{given} was given, and category={asked} was asked"),
     )?;
     for query in ["_count=50", "_count=50&_sort=-date", &format!("_count=50&category={SEEN},{HIDDEN}")] {
         let answer = subject.get(&format!("Observation?{query}"), token).await?;

@@ -212,7 +212,7 @@ async fn fine_grained(subject: &Subject) -> Told {
         (Ok(token), Ok(patient)) => parts::plant(subject, &token, patient).await.ok(),
         _ => None,
     };
-    let scope = format!("launch/patient patient/Patient.rs patient/Observation.rs?{}", parts::CONSTRAINT);
+    let scope = format!("launch/patient patient/Patient.rs patient/Observation.rs?{}", parts::constraint());
     let narrow = subject.launch(&[("scope", &scope)]).await?;
     let given = narrow.scopes().find(|scope| scope.starts_with("patient/Observation")).map(str::to_owned);
     // One that does not understand it gives nothing, and not all.

@@ -5,7 +5,7 @@ mod notices;
 
 use crate::process::{Device, Hub, medlock};
 use bytes::Bytes;
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use http::{Method, Response, StatusCode};
 use medlock_node::http::Client;
 use serde_json::{Value, json};
@@ -150,8 +150,8 @@ fn behind(text: &str, before: &str) -> String {
     rest.split(['"', '&', ';']).next().unwrap_or_default().to_owned()
 }
 
-/// Shows REQ-CLI-33, REQ-KEYS-101, REQ-SMART-74: software and people are registered by commands; a person signs in and allows it, and the
-/// signer process signs the ID token.
+/// Shows REQ-CLI-33, REQ-KEYS-101, REQ-SMART-74, REQ-SUB-46: software and people are registered by commands; a person signs in and allows it,
+/// and the signer process signs the ID token, by a key that a command lists and drops.
 #[tokio::test(flavor = "multi_thread")]
 async fn software_that_is_registered_by_a_command_is_let_in_by_a_person() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -192,7 +192,8 @@ async fn software_that_is_registered_by_a_command_is_let_in_by_a_person() {
     let given = browse(&hub, "/auth/token", "x=1", Some(form)).await;
     let given = body(&given);
     assert_eq!(given["patient"].as_str(), Some(&*anna), "{given}");
-    assert!(given["id_token"].as_str().is_some_and(|token| token.split('.').count() == 3), "{given}");
+    let signed = given["id_token"].as_str().expect("an ID token").to_owned();
+    assert_eq!(signed.split('.').count(), 3, "{given}");
     let own = Caller {
         client: Client::plain(hub.people.to_string()),
         token: given["access_token"].as_str().expect("a token").to_owned(),
@@ -216,6 +217,24 @@ async fn software_that_is_registered_by_a_command_is_let_in_by_a_person() {
     assert_eq!(hub.ask(&["clinical", "device", "release", "gw1"])["answer"], "done");
     assert_eq!(hub.ask(&["clinical", "delivery", "list"])["deliveries"], json!([]));
     assert_eq!(hub.ask(&["clinical", "user", "lost-passkeys", "anna"])["answer"], "done");
+    // The key that signed is listed with its hub; one that is dropped is shown no more.
+    let listed = |kid: &str| {
+        let all = hub.ask(&["clinical", "key", "list"])["keys"].as_array().expect("keys").clone();
+        all.into_iter().find(|key| key["key"] == kid).expect("listed")
+    };
+    let header = BASE64URL_NOPAD.decode(signed.split('.').next().expect("a header").as_bytes()).expect("Base64");
+    let kid = serde_json::from_slice::<Value>(&header).expect("JSON")["kid"].as_str().expect("a name").to_owned();
+    let key = listed(&kid);
+    assert_eq!((&key["algorithm"], &key["state"]), (&json!("ES256"), &json!("shown")), "{key}");
+    assert_eq!(key["hub"], "hub", "by the name in its credential");
+    let is_shown = async || {
+        let set = body(&browse(&hub, "/auth/keys", "x=1", None).await);
+        set["keys"].as_array().expect("keys").iter().any(|key| key["kid"] == *kid)
+    };
+    assert!(is_shown().await);
+    assert_eq!(hub.ask(&["clinical", "key", "drop", &kid])["answer"], "done");
+    assert_eq!(listed(&kid)["state"], "dropped");
+    assert!(!is_shown().await);
     hub.ask(&["clinical", "client", "remove", chart]);
     hub.ask(&["clinical", "client", "remove", &client]);
     assert_eq!(own.get(&path).await.status(), StatusCode::UNAUTHORIZED);

@@ -380,6 +380,27 @@ fn an_authority_whose_folder_is_gone_is_missed_and_not_made_anew() {
     assert!(status(&format!("http://{monitoring}/health/ready")).ends_with(" 200"));
 }
 
+/// Shows REQ-RUN-78: a hub that is killed takes its signer with it, also where that has a last word to say to nobody.
+#[test]
+fn no_signer_outlives_its_hub() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hub = Hub::start_in(vec![("MEDLOCK_LOG", "info".into())], folder.path(), "");
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", hub.id())).expect("its threads");
+    let of_thread = |task: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(task.expect("a thread").path().join("children")).unwrap_or_default()
+    };
+    let signers: String = tasks.map(of_thread).collect();
+    let signers: Vec<&str> = signers.split_whitespace().collect();
+    assert!(!signers.is_empty(), "it has no signer");
+    hub.kill();
+    wait_for(SOON, "a signer is left", || signers.iter().all(|id| is_over(id)));
+}
+
+/// Whether a process has ended, and waits for nobody but who asks how.
+fn is_over(id: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{id}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
 /// Shows REQ-CLI-57: an authority that was being made by command when the machine went off is made to the end by the same command; one
 /// that is there is not made again.
 #[test]

@@ -476,6 +476,27 @@ fn a_backup_that_is_restored_twice_rolls_no_log_back() {
     assert!(signed.starts_with(&format!("{first}\n")), "{signed}");
 }
 
+/// Shows REQ-STORE-187: the backup of another site that is called the same is refused, and changes nothing.
+#[test]
+fn the_backup_of_another_site_of_the_same_name_is_refused() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let [mut one, mut other] = [0, 1].map(|which: usize| Hub::start(folders[which].path()));
+    let backup = folders[0].path().join("backup");
+    one.ask(&["authority", "backup", backup.to_str().expect("UTF-8")]);
+    one.kill();
+    other.kill();
+    let bytes = || std::fs::read(other.dir.join("authority.sqlite")).expect("a store");
+    let before = bytes();
+    for more in [&["--accept-loss"][..], &["--nothing-since"]] {
+        let mut command = medlock();
+        command.args(["authority", "restore"]).arg(&backup).args(["--keys-unchanged", "--revocations-unchanged"]);
+        let output = command.args(more).arg("--dir").arg(&other.dir).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("another authority of that name"), "{said}");
+        assert!(bytes() == before, "it was changed");
+    }
+}
+
 /// The keys of a hub, each with how it stands.
 fn key_states(hub: &Hub) -> Vec<String> {
     let keys = hub.ask(&["authority", "keys"]);

@@ -45,9 +45,7 @@ pub(super) fn bring_up_to_date(server: &Server, schema: &Schema) -> Result<(), F
     tables.limit = Some(AT_A_TIME);
     tables.client()?;
     // Held until the connection ends. Who waited for it in the server would be waited for by an index that is made there.
-    while !asked(&mut tables, &format!("SELECT pg_try_advisory_lock({}) AS yes", lock(server, schema, "tables")))? {
-        sleep(LOOK);
-    }
+    wait_for(&mut tables, lock(server, schema, "tables"), None)?;
     let version = version(&mut tables, server, schema)?;
     let steps = schema.behind(version)?;
     let works = lock(server, schema, "works");
@@ -115,17 +113,25 @@ fn version(tables: &mut Pg, server: &Server, schema: &Schema) -> Result<usize, F
 
 /// Waits until no program works on the tables, and keeps them from coming back.
 fn take_alone(tables: &mut Pg, works: i64) -> Result<(), Fault> {
-    let until = Instant::now() + ENDING;
-    while !asked(tables, &format!("SELECT pg_try_advisory_lock({works}) AS yes"))? {
-        if Instant::now() > until {
-            return Err(Fault::Failed(
-                "hubs of an earlier version work on it, and this version changes what they need: stop all of them, then start this one"
-                    .to_owned(),
-            ));
+    if wait_for(tables, works, Some(Instant::now() + ENDING))? {
+        return Ok(());
+    }
+    Err(Fault::Failed(
+        "programs of an earlier version work on it, and this version changes what they need: stop all of them, then start this one"
+            .to_owned(),
+    ))
+}
+
+/// Waits for a lock, until then at most, and holds it. Returns whether it has it.
+fn wait_for(tables: &mut Pg, lock: i64, until: Option<Instant>) -> Result<bool, Fault> {
+    let question = format!("SELECT pg_try_advisory_lock({lock}) AS yes");
+    while !asked(tables, &question)? {
+        if until.is_some_and(|until| Instant::now() > until) {
+            return Ok(false);
         }
         sleep(LOOK);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Does something in a transaction that may need a table for itself, once those give it up who hold it.
@@ -161,5 +167,5 @@ fn make_beside(tables: &mut Pg, name: &str, on: &str) -> Result<(), Fault> {
 }
 
 fn asked(tables: &mut Pg, question: &str) -> Result<bool, Fault> {
-    Ok(first(tables, "tables_version", question, &[], |row| row.number::<i64>("yes"))? == Some(1))
+    Ok(first(tables, "tables_version", question, &[], |row| row.flag("yes"))? == Some(true))
 }

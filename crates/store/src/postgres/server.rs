@@ -18,6 +18,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub struct Server {
     config: Config,
     secure: Option<Arc<dyn Secure>>,
+    /// How people name the file with its password.
+    password_file: &'static str,
     pub(super) schema: String,
 }
 
@@ -37,8 +39,7 @@ pub enum ServerError {
     Password,
     /// It leaves the machine, and nothing makes it secret.
     #[error(
-        "{0} is another machine: give the certificate of the authority that its own is from (store_ca in the configuration, --ca or \
-         --store-ca of a command), so that nobody reads along"
+        "{0} is another machine: give the certificate of the authority that its own is from, so that nobody reads along"
     )]
     NotSecret(String),
 }
@@ -90,7 +91,13 @@ impl Server {
             .keepalives_idle(SILENCE)
             // After a failover the address may lead to the one that only follows.
             .target_session_attrs(TargetSessionAttrs::ReadWrite);
-        Ok(Self { config, secure, schema: schema.to_owned() })
+        Ok(Self { config, secure, password_file: "a file with it", schema: schema.to_owned() })
+    }
+
+    /// The same; who has given no password, and may need one, is told what is to be given.
+    #[must_use]
+    pub fn with_password_from(self, password_file: &'static str) -> Self {
+        Self { password_file, ..self }
     }
 
     /// Why it could not be connected to. What neither the server nor the system has said is of the settings, and who has no
@@ -99,10 +106,9 @@ impl Server {
         let by_system = std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>());
         let hint = match error.code() {
             None if !by_system && self.config.get_password().is_none() => {
-                "; if the server asks for a password, name a file with it: store_password_file in the configuration, \
-                 --password-file or --store-password-file of a command"
+                format!("; if the server asks for a password, give {}", self.password_file)
             }
-            _ => "",
+            _ => String::new(),
         };
         format!("{}{hint}", told(error))
     }

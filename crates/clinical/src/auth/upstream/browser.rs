@@ -224,7 +224,7 @@ fn in_vain(clinical: &Clinical, headers: &HeaderMap, asked: &[u8], why: NotSigne
             Wrong::Upstream
         }
     };
-    ask(clinical, headers, asked, Some(wrong))
+    ask(clinical, headers, asked, Err(wrong))
 }
 
 /// A new name for the session: who knew the one before knows nothing of this.

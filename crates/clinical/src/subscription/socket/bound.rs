@@ -85,13 +85,22 @@ impl Clinical {
         // It may have waited for its turn.
         let Ok(caller) = self.gate().again(caller) else { return Ok(Looked::NoToken) };
         let looked = self.look_in_time(&caller, bound, newest, origin);
+        self.paused(bound, looked)
+    }
+
+    /// What a look brought; one that took too long rests.
+    pub(super) fn paused(&self, bound: &Bound, looked: Result<Looked, Error>) -> Result<Looked, Error> {
         let pauses = &self.sockets().pauses;
-        if let Err(Error::Late { .. }) = looked {
-            tracing::info!(subscription = %bound.id, "to look for what a subscriber asks for takes too long");
-            pauses.late(bound.row, Instant::now());
-            return Ok(Looked::Late);
+        match &looked {
+            Err(Error::Late { .. }) => {
+                tracing::info!(subscription = %bound.id, "to look for what a subscriber asks for takes too long");
+                pauses.late(bound.row, Instant::now());
+                return Ok(Looked::Late);
+            }
+            Ok(_) => pauses.in_time(bound.row),
+            // A store that is away for a moment says nothing of how much it costs.
+            Err(_) => {}
         }
-        pauses.in_time(bound.row);
         looked
     }
 

@@ -5,7 +5,7 @@ use super::bound::{Bound, Looked};
 use super::rooms::Place;
 use crate::Clinical;
 use crate::access::Caller;
-use crate::kind::Id;
+use crate::kind::{Id, Seq};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use medlock_store::Error;
 use std::sync::Arc;
@@ -163,35 +163,36 @@ impl Connection {
         let caller = again.ok_or(NO_TOKEN)?;
         let client = caller.subscriber(0).ok_or(NOT_OWN)?.client;
         self.caller = Some(caller.clone());
-        let (mut place, had) = (0, !self.bound.is_empty());
-        while let Some(bound) = self.bound.get(place).cloned() {
-            place += 1;
-            if bound.place >= beat.newest || self.clinical.sockets().pauses.rests(bound.row, Instant::now()) {
-                continue;
-            }
-            let clinical = Arc::clone(&self.clinical);
-            let turn = clinical.looks().take(&client).await.ok_or(STOPS)?;
-            let (caller, origin, mut bound) = (caller.clone(), self.origin.clone(), bound);
-            let look = move |clinical: &Clinical| {
-                clinical.look_for(&caller, &mut bound, beat.newest, &origin).map(|looked| (looked, bound))
-            };
-            let (looked, bound) = self.ask(look).await?;
-            drop(turn);
+        let had = !self.bound.is_empty();
+        // Whatever breaks this off ends the connection.
+        for bound in std::mem::take(&mut self.bound) {
+            let (looked, bound) = self.look(&caller, &client, bound, beat.newest).await?;
             match looked {
                 Looked::NoToken => return Err(Some(NO_TOKEN)),
                 Looked::Nothing | Looked::Late => {}
                 Looked::Ping => say(socket, format!("ping {}", bound.id)).await.ok_or(None)?,
-                Looked::Ended => {
-                    place -= 1;
-                    self.bound.remove(place);
-                    continue;
-                }
+                Looked::Ended => continue,
             }
-            if let Some(own) = self.bound.get_mut(place - 1) {
-                *own = bound;
-            }
+            self.bound.push(bound);
         }
         if had && self.bound.is_empty() { Err(Some(UNBOUND)) } else { Ok(()) }
+    }
+
+    /// Looks for what one that is bound wants, when it is the client's turn.
+    async fn look(
+        &self,
+        caller: &Caller,
+        client: &str,
+        mut bound: Bound,
+        newest: Seq,
+    ) -> Result<(Looked, Bound), Ended> {
+        if bound.place >= newest || self.clinical.sockets().pauses.rests(bound.row, Instant::now()) {
+            return Ok((Looked::Nothing, bound));
+        }
+        let _turn = self.clinical.looks().take(client).await.ok_or(STOPS)?;
+        let (caller, origin) = (caller.clone(), self.origin.clone());
+        self.ask(move |clinical| clinical.look_for(&caller, &mut bound, newest, &origin).map(|looked| (looked, bound)))
+            .await
     }
 
     async fn ask<T: Send + 'static>(
@@ -214,4 +215,61 @@ async fn say(socket: &mut WebSocket, text: String) -> Option<()> {
 /// `None`: the other side does not take it.
 async fn send(socket: &mut WebSocket, message: Message) -> Option<()> {
     timeout(TAKES, socket.send(message)).await.ok()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::{Millis, Row};
+    use crate::tests::fixture::House;
+
+    /// Shows REQ-SUB-42: whoever is called and whoever is connected wait for the same turns.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_is_called_and_who_is_connected_take_the_same_turns() {
+        let house = House::new();
+        let clinical = &house.clinical;
+        let place = clinical.sockets().enter(Some("a")).expect("room");
+        let caller = Caller::administrator();
+        let connection = Connection::new(Arc::clone(clinical), Some(caller.clone()), place, String::new());
+        let soon = Duration::from_millis(200);
+        let bound = || Bound { id: Id::fresh(Millis(1)), row: Row(1), place: Seq(0) };
+        let look = || timeout(soon, connection.look(&caller, "a", bound(), Seq(1)));
+        let tell = || timeout(soon, Arc::clone(clinical).tell(Row(1), "a".to_owned()));
+        let turn = clinical.looks().take("a").await.expect("a turn");
+        assert!(look().await.is_err(), "it waits");
+        assert!(tell().await.is_err(), "it waits");
+        drop(turn);
+        assert!(matches!(look().await, Ok(Ok((Looked::NoToken, _)))), "it has shown no token");
+        assert!(tell().await.is_ok());
+    }
+
+    /// Shows REQ-SUB-43: what took too long rests for all connections, and each time longer, also when the store is away meanwhile;
+    /// it is not even asked for a turn.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_connects_again_waits_as_long() {
+        let house = House::new();
+        let clinical = &house.clinical;
+        let caller = Caller::administrator();
+        let connection = || {
+            let place = clinical.sockets().enter(Some("a")).expect("room");
+            Connection::new(Arc::clone(clinical), Some(caller.clone()), place, String::new())
+        };
+        let bound = || Bound { id: Id::fresh(Millis(1)), row: Row(1), place: Seq(0) };
+        let late = || Error::Late { database: String::new(), doing: "look", limit: SHOWS };
+        let away = || Error::Missing { what: "store" };
+        let rests =
+            |seconds: u64| clinical.sockets().pauses.rests(Row(1), Instant::now() + Duration::from_secs(seconds));
+        assert!(matches!(clinical.paused(&bound(), Err(late())), Ok(Looked::Late)));
+        let _turns = clinical.looks().take("a").await.expect("a turn");
+        for connection in [connection(), connection()] {
+            let looked = timeout(SHOWS, connection.look(&caller, "a", bound(), Seq(1))).await;
+            let (looked, bound) = looked.expect("at once").expect("looked");
+            assert_eq!((looked, bound.place), (Looked::Nothing, Seq(0)), "it is looked for later");
+        }
+        assert!(clinical.paused(&bound(), Err(away())).is_err());
+        assert!(matches!(clinical.paused(&bound(), Err(late())), Ok(Looked::Late)));
+        assert!(rests(1) && !rests(2), "the second time twice as long");
+        assert!(matches!(clinical.paused(&bound(), Ok(Looked::Nothing)), Ok(Looked::Nothing)));
+        assert!(!rests(0));
+    }
 }

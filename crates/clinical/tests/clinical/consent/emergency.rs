@@ -3,6 +3,7 @@
 use super::{Ward, anna, doctor};
 use crate::fixture::House;
 use http::StatusCode;
+use medlock_trust::Role;
 use serde_json::{Value, json};
 
 fn because(reason: &str) -> Value {
@@ -26,7 +27,9 @@ async fn who_breaks_the_glass_sees_and_is_seen() {
         // By the number on the wrist: it finds one, of whom no search tells.
         let mut identified = anna.get(&format!("Patient/{}", ward.anna)).await.body;
         identified["identifier"] = json!([{ "system": "urn:mrn", "value": "1,2|3" }]);
-        anna.send("PUT", &format!("Patient/{}", ward.anna), &[], &identified).await;
+        let gateway = house.device("gw2", Role::Gateway).with("system/Patient.u").await;
+        let (headers, own) = ([("content-type", "application/fhir+json")], format!("Patient/{}", ward.anna));
+        assert_eq!(gateway.send("PUT", &own, &headers, &identified.to_string()).await.status, StatusCode::OK);
         let third = doctor(&house).await;
         for (value, code) in [("1", "fhir-not-found"), ("", "fhir-parameter-value")] {
             let mut asked = because("found unconscious at home");

@@ -45,6 +45,7 @@ impl Person<'_> {
 /// Anna with three readings of hers, Bert with one, and who works there.
 struct Ward {
     anna: String,
+    bert: String,
     doctor: String,
     role: String,
     clinic: String,
@@ -90,7 +91,7 @@ impl Ward {
         let readings = vec![("sugar", sugar), ("secret", secret), ("panel", panel), ("other", other)];
         house.account("anna", &format!("Patient/{anna}")).await;
         house.account("doe", &format!("Practitioner/{doctor}")).await;
-        Self { anna, doctor, role, clinic, gateway: own, readings }
+        Self { anna, bert, doctor, role, clinic, gateway: own, readings }
     }
 
     fn reading(&self, name: &str) -> &str {

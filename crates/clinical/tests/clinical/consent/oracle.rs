@@ -9,6 +9,7 @@ use medlock_store::postgres::Server;
 use medlock_testkit::PostgresServer;
 use medlock_trust::Role;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// Nobody has this one.
 const NOBODY: &str = "00000000000000000000000000";
@@ -115,6 +116,67 @@ async fn a_patient_who_is_hidden_is_not_chosen() {
     anna(&house).await.create(&ward.consent(json!([{ "type": "deny" }]))).await.made();
     let after = choice(&house, scopes).await;
     assert!(!after.contains("Anna") && after.contains("Bert"));
+}
+
+/// Shows REQ-CONS-21: whom a consent hides is named on no page of sign-in, also where an app was opened for them, and is not chosen by
+/// identifier; nor does a patient read another's name there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_of_sign_in_name_nobody_who_is_hidden() {
+    let house = House::new();
+    let ward = Ward::new(&house).await;
+    let code = async |name: &str| {
+        let told = house.administer(json!({ "verb": "code", "name": name })).await;
+        told.body["code"].as_str().expect("a code").to_owned()
+    };
+    let scopes = "launch launch/patient patient/*.rs";
+    let app = house.app("public", json!({ "scopes": scopes })).await;
+    let opened = async |name: &str| {
+        let asked =
+            json!({ "verb": "launch", "client": app.id, "patient": format!("Patient/{}", ward.anna), "context": {} });
+        let told = house.administer(asked).await;
+        let launch = told.body["launch"].as_str().expect("a launch").to_owned();
+        let asked = query(&app.id, &[("scope", "launch patient/*.rs"), ("launch", &launch)]);
+        Browser::new(&house).sign_in(&asked, (name, &code(name).await)).await.text
+    };
+    house.account("bert", &format!("Patient/{}", ward.bert)).await;
+    assert!(opened("doe").await.contains("opened for <strong>Anna"));
+    assert!(opened("anna").await.contains("opened for <strong>Anna"));
+    assert!(!opened("bert").await.contains("Anna"));
+    anna(&house).await.create(&ward.consent(json!([{ "type": "deny" }]))).await.made();
+    let page = opened("doe").await;
+    assert!(page.contains("a patient whose name you may not see") && !page.contains("Anna"), "{page}");
+    assert!(opened("anna").await.contains("opened for <strong>Anna"), "she sees her own name");
+    let mut browser = Browser::new(&house);
+    let asked = query(&app.id, &[("scope", "launch/patient patient/*.rs")]);
+    let page = browser.sign_in(&asked, ("doe", &code("doe").await)).await;
+    let refused = browser.allow(&page, &[("patient", &ward.anna)]).await;
+    assert!(refused.text.contains("This patient is not here."), "{refused:?}");
+}
+
+/// Shows REQ-AUDIT-15: whom a page of sign-in names to somebody of the staff, the audit names, with what was looked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_of_sign_in_are_audited() {
+    let house = House::new();
+    let ward = Ward::new(&house).await;
+    let doctor = doctor(&house).await;
+    let app = house.app("public", json!({ "scopes": "launch/patient patient/*.rs" })).await;
+    let told = house.administer(json!({ "verb": "code", "name": "doe" })).await;
+    let code = told.body["code"].as_str().expect("a code").to_owned();
+    let asked = query(&app.id, &[("scope", "launch/patient patient/*.rs"), ("find", "Ann")]);
+    let page = Browser::new(&house).sign_in(&asked, ("doe", &code)).await;
+    assert!(page.text.contains("Anna") && !page.text.contains("Bert"));
+    let looked = data_encoding::BASE64.encode(b"name=Ann");
+    let noted = async |patient: &str| {
+        let events = doctor.get(&format!("AuditEvent?patient={patient}&_count=1000")).await;
+        events.body.to_string().contains(&looked)
+    };
+    // What is shown is noted within a tenth of a second.
+    let began = Instant::now();
+    while !noted(&ward.anna).await {
+        assert!(began.elapsed() < Duration::from_secs(10), "it is not noted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!noted(&ward.bert).await);
 }
 
 /// Shows REQ-CONS-02: references, conditions, updates and deletes find nothing of it, alone and in a transaction.

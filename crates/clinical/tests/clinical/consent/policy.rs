@@ -1,6 +1,7 @@
 //! The base policy, and who is never asked.
 
-use super::{Person, Ward, actor, anna, doctor};
+use super::{Person, Ward, actor, anna, doctor, person};
+use crate::backend::Backend;
 use crate::fixture::{House, device, glucose};
 use http::StatusCode;
 use medlock_clinical::consent::Base;
@@ -138,6 +139,8 @@ async fn people_are_ruled_by_name_and_all_by_what_names_nobody() {
     anna.send("PUT", &format!("Consent/{consent}"), &[], &next).await;
     assert_eq!(person.sees(&ward).await.len(), 1);
     let role = format!("PractitionerRole/{}", ward.role);
+    let scopes = "system/PractitionerRole.cruds system/Practitioner.r system/Organization.r";
+    let office = Person { house: &house, token: Backend::new(&house, scopes).await.token(scopes).await };
     let mut changed = person.get(&role).await.body;
     for (member, value, seen) in [
         ("active", json!(false), 4),
@@ -146,9 +149,127 @@ async fn people_are_ruled_by_name_and_all_by_what_names_nobody() {
         ("period", json!({ "start": "2000-01-01" }), 1),
     ] {
         changed[member] = value.clone();
-        assert_eq!(person.send("PUT", &role, &[], &changed).await.status, StatusCode::OK);
+        assert_eq!(office.send("PUT", &role, &[], &changed).await.status, StatusCode::OK);
         assert_eq!(person.sees(&ward).await.len(), seen, "{member} {value}");
     }
-    person.send("DELETE", &role, &[], &Value::Null).await;
+    office.send("DELETE", &role, &[], &Value::Null).await;
     assert_eq!(person.sees(&ward).await.len(), 4);
+}
+
+/// Shows REQ-FHIR-29: who somebody is, the hospital says: an app of the patient changes a telephone number, and no identifier.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_of_the_patient_leaves_identifiers_as_they_are() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let path = format!("Patient/{}", ward.anna);
+        let identifier = |value: &str| json!({ "system": "urn:oid:1.9", "value": value });
+        let gateway = house.device("gw2", Role::Gateway).with("system/*.crus").await;
+        let headers = [("content-type", "application/fhir+json")];
+        let mut own = gateway.get(&path).await.body;
+        own["identifier"] = json!([identifier("4711"), identifier("A1")]);
+        assert_eq!(gateway.send("PUT", &path, &headers, &own.to_string()).await.status, StatusCode::OK);
+        for anna in [anna(&house).await, person(&house, "anna", "user/*.cruds").await] {
+            own["telecom"] = json!([{ "system": "phone", "value": anna.token }]);
+            own["identifier"] = json!([identifier("A1"), identifier("4711")]);
+            assert_eq!(anna.send("PUT", &path, &[], &own).await.status, StatusCode::OK, "their order is nothing");
+            for wrong in [
+                json!([identifier("4711"), identifier("A1"), identifier("4712")]),
+                json!([identifier("4711")]),
+                json!([identifier("4711"), { "value": "A1" }]),
+                json!([identifier("4711"), { "system": "urn:oid:1.8", "value": "A1" }]),
+                json!([]),
+            ] {
+                let mut changed = own.clone();
+                changed["identifier"] = wrong.clone();
+                if wrong == json!([]) {
+                    changed.as_object_mut().expect("an object").remove("identifier");
+                }
+                let request = json!({ "method": "PUT", "url": path });
+                let entry = json!([{ "resource": changed, "request": request }]);
+                let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entry });
+                for answer in [anna.send("PUT", &path, &[], &changed).await, anna.send("POST", "", &[], &bundle).await]
+                {
+                    assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{wrong}");
+                }
+            }
+            let another = json!({ "resourceType": "Patient", "identifier": [identifier("4713")] });
+            assert_eq!(anna.create(&another).await.status, StatusCode::FORBIDDEN);
+        }
+        let doctor = doctor(&house).await;
+        own["identifier"] = json!([identifier("4711"), identifier("4712")]);
+        assert_eq!(doctor.send("PUT", &path, &[], &own).await.status, StatusCode::OK);
+    }
+}
+
+/// Shows REQ-FHIR-31: what a Consent may name because it did before, it did in a reference and not in some text, and nothing else may
+/// name it for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_consent_named_before_it_alone_names_again() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let (anna, doctor) = (anna(&house).await, doctor(&house).await);
+        let hidden = format!("Observation/{}", ward.reading("other"));
+        let data = json!([{ "meaning": "instance", "reference": { "reference": hidden } }]);
+        let (plain, naming) = (json!([{ "type": "deny" }]), json!([{ "type": "deny", "data": data }]));
+        let mut told = ward.consent(plain);
+        let div = format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{hidden}</div>");
+        told["text"] = json!({ "status": "additional", "div": div });
+        told["identifier"] = json!([{ "value": hidden }]);
+        let own = anna.create(&told).await.made();
+        let mut changed = ward.consent(naming.clone());
+        (changed["id"], changed["identifier"]) = (json!(own), told["identifier"].clone());
+        let answer = anna.send("PUT", &format!("Consent/{own}"), &[], &changed).await;
+        assert_eq!(answer.code(), "fhir-reference", "{answer:?}");
+        assert_eq!(
+            anna.send("DELETE", &format!("Consent/{own}"), &[], &Value::Null).await.status,
+            StatusCode::NO_CONTENT
+        );
+        // The staff, who may see it, names it.
+        let consent = doctor.create(&ward.consent(naming.clone())).await.made();
+        let mut again = ward.consent(naming);
+        (again["id"], again["status"]) = (json!(consent), json!("inactive"));
+        let panel = format!("Observation/{}", ward.reading("panel"));
+        let mut linked = anna.get(&panel).await.body;
+        linked["hasMember"] = json!([{ "reference": hidden }]);
+        let consent = format!("Consent/{consent}");
+        let put =
+            |url: &str, resource: &Value| json!({ "resource": resource, "request": { "method": "PUT", "url": url } });
+        let entries = json!([put(&consent, &again), put(&panel, &linked)]);
+        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+        let answer = anna.send("POST", "", &[], &bundle).await;
+        assert_eq!(answer.code(), "fhir-reference", "{answer:?}");
+        assert_eq!(anna.send("PUT", &consent, &[], &again).await.status, StatusCode::OK);
+    }
+}
+
+/// Shows REQ-CONS-20: whoever a consent names by organization neither comes into it nor leaves it by what they write themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gives_themselves_a_role() {
+    for base in [vec![Base::OwnApps], Base::ALL.to_vec()] {
+        let permits = base.len() == 1;
+        let house = House::with(None, |config| config.base = base);
+        let ward = Ward::new(&house).await;
+        let anna = anna(&house).await;
+        let person = doctor(&house).await;
+        let clinic = person.create(&json!({ "resourceType": "Organization", "name": "Cardiology" })).await.made();
+        let named = actor(format!("Organization/{}", if permits { &clinic } else { &ward.clinic }));
+        let sort = if permits { "permit" } else { "deny" };
+        anna.create(&ward.consent(json!([{ "type": sort, "actor": named }]))).await.made();
+        let before = person.sees(&ward).await;
+        let path = format!("PractitionerRole/{}", ward.role);
+        let mut role = person.get(&path).await.body;
+        role["organization"] = json!({ "reference": format!("Organization/{clinic}") });
+        let entry = |method: &str, url: &str| json!({ "resource": role, "request": { "method": method, "url": url } });
+        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry("PUT", &path)] });
+        for (method, at, body) in [
+            ("PUT", path.as_str(), &role),
+            ("POST", "PractitionerRole", &role),
+            ("DELETE", &path, &Value::Null),
+            ("POST", "", &bundle),
+        ] {
+            let answer = person.send(method, at, &[], body).await;
+            assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{method} {at}");
+        }
+        assert_eq!(person.sees(&ward).await, before);
+    }
 }

@@ -4,7 +4,7 @@ use super::Waiting;
 use crate::Failure;
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use medlock_clinical::intake::{NO_RECORDS, STUDIES, TOO_LATE};
+use medlock_clinical::intake::{BUSY, NO_RECORDS, STUDIES, TOO_LATE};
 use medlock_node::http::Client;
 use medlock_node::stop::Stop;
 use serde::Deserialize;
@@ -21,9 +21,6 @@ const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 /// How long it is at least from one refusal to the next report that had been refused: a hub that knows none of its patients has peace
 /// from a sidecar with thousands of studies.
 const ONE_BY_ONE: Duration = Duration::from_secs(1);
-
-/// What the hub says of a study that others change all the time (docs/codes.md).
-const BUSY: &str = "intake-busy";
 
 /// What the hub says of a report.
 #[derive(Debug)]
@@ -169,7 +166,7 @@ mod tests {
     /// Shows REQ-INTAKE-58.
     #[test]
     fn one_study_that_is_always_changed_holds_up_no_other() {
-        assert!(matches!(answer(503, "intake-busy"), Answer::Refused(_)));
+        assert!(matches!(answer(503, BUSY), Answer::Refused(_)));
         assert!(matches!(answer(503, "intake-store"), Answer::Away(_)));
         assert!(matches!(answer(429, "intake-too-much"), Answer::Away(_)));
         assert!(matches!(answer(422, "intake-no-patient"), Answer::Refused(_)));
