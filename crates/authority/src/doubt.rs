@@ -64,7 +64,6 @@ impl Authority {
     /// # Errors
     /// [`Error::Store`].
     pub(crate) fn is_in_doubt(&self) -> Result<bool, Error> {
-        self.look_back()?;
         Ok(self.store_went_back()?.is_some() || self.was_brought_back()?)
     }
 
@@ -74,8 +73,11 @@ impl Authority {
     }
 
     fn was_brought_back(&self) -> Result<bool, Error> {
-        let is_maker = self.settings.kind == Kind::Maker;
-        Ok(is_maker && self.store.published(DOUBT)?.is_some_and(|held| held.bytes == [IN_DOUBT]))
+        if self.settings.kind != Kind::Maker {
+            return Ok(false);
+        }
+        self.look_back()?;
+        Ok(self.store.published(DOUBT)?.is_some_and(|held| held.bytes == [IN_DOUBT]))
     }
 
     /// Refuses `what` while the maker is in doubt.
@@ -83,7 +85,6 @@ impl Authority {
     /// # Errors
     /// [`Error::Conflict`] with what a person has to do.
     pub(crate) fn not_in_doubt(&self, what: &str) -> Result<(), Error> {
-        self.look_back()?;
         self.store_went_back()?.map_or(Ok(()), |why| Err(Error::Conflict(why)))?;
         if !self.was_brought_back()? {
             return Ok(());
