@@ -173,7 +173,7 @@ fn a_name_that_deceives_who_reads_it_is_refused() {
     // Made by another program: not published, and shown as it is.
     let proposal = std::fs::read(all.file("1.proposal")).expect("a proposal");
     let at = proposal.windows(5).position(|five| five == b"Maker").expect("the maker's name");
-    let mut other = proposal.clone();
+    let mut other = proposal;
     other[at..at + 5].copy_from_slice(b"\x1b[8m.");
     std::fs::write(all.file("x.proposal"), other).expect("written");
     let refused = all.refused("sign x.proposal --key anna.key --passphrase-file anna.pass --out x");
