@@ -74,6 +74,7 @@ pub(super) async fn blocking(
     clinical: Arc<Clinical>,
     work: impl FnOnce(&Clinical) -> Answered + Send + 'static,
 ) -> Response {
+    let issuer = clinical.settings().public_url.clone();
     let answered = tokio::task::spawn_blocking(move || work(&clinical)).await;
     match answered {
         Ok(Ok(response)) => response,
@@ -81,6 +82,8 @@ pub(super) async fn blocking(
         Ok(Err(Problem::Sent { redirect, state, error })) => {
             let mut parameters = vec![("error", error.refused.name()), ("error_description", &*error.description)];
             parameters.extend(state.as_deref().map(|state| ("state", state)));
+            // RFC 9207 section 2: errors too.
+            parameters.push(("iss", &issuer));
             go_to(&answer_address(&redirect, &parameters))
         }
         Err(_) => screen::told("Something failed here."),

@@ -324,7 +324,7 @@ impl Reading<'_> {
                 said(["none", "estimate", "accurate"].contains(&value), "it is none, estimate or accurate")
             }
             "_summary" => {
-                self.plan.summary = value == "count";
+                self.plan.summary |= value == "count";
                 self.plan.total |= value == "count";
                 said(["count", "false"].contains(&value), "only _summary=count is served")
             }
@@ -352,7 +352,12 @@ impl Reading<'_> {
 
     fn count(&mut self, value: &str) -> Read {
         match value.parse::<u32>() {
-            Ok(0) => Read::Wrong("a page has at least one resource; _summary=count gives their number alone".into()),
+            // FHIR R4 section 3.1.1.5.2.
+            Ok(0) => {
+                self.plan.summary = true;
+                self.plan.total = true;
+                Read::Control
+            }
             Ok(count) => {
                 self.plan.count = u16::try_from(count).unwrap_or(u16::MAX).min(self.reader.terms.most);
                 Read::Control

@@ -49,11 +49,18 @@ impl Asking {
         let document = read_json(body, &Limits::RESOURCE)?;
         let root = document.root();
         let mut resource = root;
+        let mut profiled = form_urlencoded::parse(self.query().as_bytes()).any(|(name, _)| name == "profile");
         if root.member("resourceType").and_then(Node::text).as_deref() == Some("Parameters") {
             let list = root.member("parameter");
+            let names = list.iter().flat_map(|list| list.items()).filter_map(|one| one.member("name")?.text());
+            profiled |= names.into_iter().any(|name| name == "profile");
             let given = list.iter().flat_map(|list| list.items()).find_map(|one| one.member("resource"));
             resource =
                 given.ok_or_else(|| Issue::new(Code::Cardinality, "no parameter has a resource").at("Parameters"))?;
+        }
+        if profiled {
+            let text = "no profile is checked here, but what FHIR R4 says of every resource of this kind: ask without `profile`";
+            return Err(Issue::new(Code::NotSupported, text).at("profile").into());
         }
         let asked = Asked { kind, bases: &self.door.bases(), mark: None };
         let told = match validate::prepare(resource, Definitions::r4(), asked) {

@@ -63,6 +63,15 @@ impl Left {
     }
 }
 
+/// The Bundle of an operation: itself, or what Parameters give (FHIR R4 section 3.2.0.1).
+fn given<'d, 'a>(root: Node<'d, 'a>) -> Node<'d, 'a> {
+    if root.member("resourceType").and_then(Node::text).as_deref() != Some("Parameters") {
+        return root;
+    }
+    let list = root.member("parameter");
+    list.iter().flat_map(|list| list.items()).find_map(|one| one.member("resource")).unwrap_or(root)
+}
+
 /// What an entry became.
 enum Answered {
     Done(Done),
@@ -76,7 +85,7 @@ impl Asking {
         let caller = self.caller()?;
         answer::is_json(self.headers())?;
         let document = read_json(body, &Limits::BUNDLE)?;
-        let root = document.root();
+        let root = if creates { given(document.root()) } else { document.root() };
         let text = |name: &str| root.member(name).and_then(Node::text).unwrap_or_default();
         if text("resourceType") != "Bundle" {
             return Err(Issue::new(Code::OtherKind, "resourceType has to be Bundle").at("resourceType").into());

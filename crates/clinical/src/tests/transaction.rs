@@ -288,7 +288,7 @@ async fn a_transaction_reaches_no_further_than_its_caller() {
     }
 }
 
-/// Shows REQ-FHIR-20, REQ-FHIR-21.
+/// Shows REQ-FHIR-20, REQ-FHIR-21, REQ-FHIR-47, REQ-FHIR-48.
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_do_what_they_say() {
     let house = House::new();
@@ -308,7 +308,12 @@ async fn operations_do_what_they_say() {
     }
     let get = vec![entry("GET", "Observation", Value::Null)];
     assert_eq!(send(&sensor, "transaction", "$submit-cgm-bundle", get).await.code(), "fhir-entry");
-    assert_eq!(send(&sensor, "batch", "$submit-cgm-bundle", vec![reading]).await.code(), "fhir-entry");
+    assert_eq!(send(&sensor, "batch", "$submit-cgm-bundle", vec![reading.clone()]).await.code(), "fhir-entry");
+    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [reading] });
+    let given = json!({ "resourceType": "Parameters", "parameter": [{ "name": "resource", "resource": bundle }] });
+    let json = &[("content-type", "application/fhir+json")][..];
+    let done = sensor.send("POST", "$submit-cgm-bundle", json, &given.to_string()).await;
+    assert_eq!((statuses(&done), done.body["type"].as_str()), (vec!["200".to_owned()], Some("transaction-response")));
     let validate = async |path: &str, body: Value| {
         let answer = sensor.send("POST", path, &[("content-type", "application/fhir+json")], &body.to_string()).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -318,7 +323,24 @@ async fn operations_do_what_they_say() {
     assert_eq!(validate("Patient/$validate", json!({ "resourceType": "Patient", "x": 1 })).await, "error");
     let parameters =
         json!({ "resourceType": "Parameters", "parameter": [{ "name": "resource", "resource": patient("X") }] });
-    assert_eq!(validate("Patient/x/$validate", parameters).await, "information");
+    assert_eq!(validate("Patient/x/$validate", parameters.clone()).await, "information");
+    // FHIR R4, Resource-validate: whoever cannot validate against a profile says so.
+    let mut profiled = parameters;
+    let profile = json!({ "name": "profile", "valueUri": "http://example.org/p" });
+    profiled["parameter"].as_array_mut().expect("a list").push(profile);
+    for (path, body) in
+        [("Patient/$validate?profile=http://example.org/p", patient("X")), ("Patient/$validate", profiled)]
+    {
+        assert_eq!(sensor.send("POST", path, json, &body.to_string()).await.code(), "fhir-not-supported", "{path}");
+    }
+    let mut nowhere = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" } });
+    nowhere["derivedFrom"] = json!([{ "reference": "urn:uuid:6a5a8bd2-0000-4000-8000-000000000009" }]);
+    assert_eq!(validate("Observation/$validate", nowhere.clone()).await, "error");
+    let refused = all.send("POST", "Observation", json, &nowhere.to_string()).await;
+    assert_eq!(
+        (refused.code(), refused.body["issue"][0]["expression"][0].as_str()),
+        ("fhir-reference", Some("Observation.derivedFrom[0].reference"))
+    );
     assert_eq!(all.get("Patient?family=X").await.found().len(), 0, "nothing is kept");
     assert_eq!(sensor.get(&format!("Patient/{anna}/$everything")).await.code(), "fhir-forbidden");
     assert_eq!(all.get("Patient/00000000000000000000000000/$everything").await.code(), "fhir-not-found");

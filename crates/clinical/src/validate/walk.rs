@@ -228,6 +228,11 @@ impl Walk<'_> {
                 let place = self.expression("reference");
                 self.issues.add(Issue::new(Code::Reference, text).at(place));
             }
+            // A name of an entry in the same Bundle (FHIR R4, Bundle, section 2.36.4.1): those that are there have their own by now.
+            Reference::Absolute(name) if name.starts_with("urn:uuid:") => {
+                let place = self.expression("reference");
+                self.issues.add(Issue::new(Code::Reference, format!("no entry beside it is {name}")).at(place));
+            }
             Reference::Unserved(..) | Reference::Contained(_) | Reference::Absolute(_) => {}
         }
     }

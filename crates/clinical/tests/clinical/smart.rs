@@ -132,7 +132,7 @@ async fn an_id_token_is_checked_with_the_published_keys() {
     assert!(none.body.get("id_token").is_none() && none.body.get("refresh_token").is_none(), "{none:?}");
 }
 
-/// Shows REQ-SMART-37: each line of the question can be unticked, and what is left is what the token can.
+/// Shows REQ-SMART-37, REQ-SMART-175: each line of the question can be unticked, and what is left is what the token can.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_unticked_is_not_given() {
     let ward = Ward::new().await;
@@ -159,6 +159,8 @@ async fn what_is_unticked_is_not_given() {
         let ticket = page.hidden("ticket");
         let sent = browser.post("/auth/consent", &[&[("ticket", ticket.as_str())], refuses].concat()).await;
         assert_eq!((sent.parameter("error"), sent.parameter("state")), ("access_denied".to_owned(), STATE.to_owned()));
+        // RFC 9207 section 2.
+        assert_eq!(sent.parameter("iss"), house.clinical.settings().public_url);
     }
 }
 
