@@ -160,7 +160,7 @@ async fn what_is_unticked_is_not_given() {
         let sent = browser.post("/auth/consent", &[&[("ticket", ticket.as_str())], refuses].concat()).await;
         assert_eq!((sent.parameter("error"), sent.parameter("state")), ("access_denied".to_owned(), STATE.to_owned()));
         // RFC 9207 section 2.
-        assert_eq!(sent.parameter("iss"), house.clinical.settings().public_url);
+        assert_eq!(sent.parameter("iss"), PUBLIC);
     }
 }
 
