@@ -95,7 +95,7 @@ pub(crate) struct Locks {
     pub(crate) root_crl_kept: AtomicU64,
     /// People were told that the log goes on under another name, or went back.
     log_told: AtomicBool,
-    /// How far this hub has counted in the store, once it has looked.
+    /// How many acts this hub has seen in the store, once it has looked.
     pub(crate) counted: Mutex<Option<crate::counted::Counted>>,
     /// People were told that another hub has this one's name.
     namesake_told: AtomicBool,

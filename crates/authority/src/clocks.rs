@@ -88,7 +88,9 @@ impl Authority {
         let own = self.settings.hub_name;
         let mut is_outvoted = false;
         if ahead.unsigned_abs() > READY_SECONDS {
-            is_outvoted = self.store.clocks_of_the_server()?.iter().any(|hub| hub != own.as_str());
+            // Also when those who said so are gone, as long as it is not right.
+            is_outvoted = self.locks.clocks.is_outvoted.load(Ordering::Relaxed)
+                || self.store.clocks_of_the_server()?.iter().any(|hub| hub != own.as_str());
         } else if self.store.is_shared() {
             let mut said = held(&self.locks.clocks.said);
             if said.is_none_or(|said| said.elapsed() >= SAYS) {

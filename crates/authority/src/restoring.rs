@@ -9,7 +9,7 @@ use crate::present::alone;
 use crate::restored::knowledge_of;
 use crate::settings::AuthorityConfig;
 use crate::store::{Issuances as _, Purpose, Register as _, SqlStore, Standings as _};
-use crate::{Authority, Error, doubt};
+use crate::{Authority, Error, counted, doubt};
 use medlock_node::clock::Clock;
 use medlock_node::files;
 use medlock_node::knowledge::KnowledgeBase;
@@ -111,6 +111,8 @@ impl Restoring {
         if doubt::is_of_maker(&store)? && !since.nothing && !since.owners_unchanged {
             doubt::begin(&store, now)?;
         }
+        // Whoever brings a store back says what it lacks.
+        counted::forget(&dir)?;
         // Status lists that were given out since have later epochs than the copy knows of.
         store.next_epoch(now)?;
         match copy {

@@ -296,7 +296,7 @@ impl Authorities {
     ) -> Result<bool, Failure> {
         let was_there = expected::names_if_any(&config.hub.dir).contains(name)
             || folder(&config.hub.dir, name).is_ok_and(|dir| folder::was_made(&dir));
-        let has_token = section(config, name).is_ok_and(|section| section.pkcs11.is_some());
+        let has_token = section(config, name).is_ok_and(|section| section.pkcs11.is_some() || section.signer.is_some());
         let Some(off) = off(&error, was_there, has_token) else { return Err(error) };
         let before = lock(&self.off).insert(name.to_owned(), off.clone());
         if before.as_ref() != Some(&off) {
@@ -460,8 +460,11 @@ impl Served {
 fn off(error: &Failure, was_there: bool, has_token: bool) -> Option<Off> {
     let known = error.downcast_ref();
     let is_away = match known {
-        Some(Error::Store(StoreError::Away { .. }) | Error::Signer(SignerError::Away(_))) => true,
-        // So the signer's process says what its token does not do.
+        Some(
+            Error::Store(StoreError::Away { .. } | StoreError::Unknown { .. } | StoreError::Late { .. })
+            | Error::Signer(SignerError::Away(_)),
+        ) => true,
+        // So a signer's process says what its token does not do.
         Some(Error::Signer(SignerError::KeyFile(_))) => has_token,
         _ => false,
     };

@@ -67,7 +67,7 @@ impl Authority {
         let shared: &[Step] = if self.store.is_shared() {
             self.each(&[
                 ("whether the log goes on", Self::tell_of_other_log),
-                ("whether the store goes on", Self::count_on),
+                ("whether the store goes on", Self::follow_acts),
             ])?;
             if let Err(error) = self.present.check() {
                 return self.tell_of_namesake(&error);

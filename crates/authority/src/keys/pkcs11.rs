@@ -285,8 +285,14 @@ impl Open {
     fn log_in(library: &Pkcs11, config: &TokenConfig, pin: &AuthPin) -> Result<(Session, Slot), Failure> {
         let mut seen = Vec::new();
         for slot in library.get_slots_with_initialized_token()? {
-            let label = library.get_token_info(slot)?.label().to_owned();
+            let info = library.get_token_info(slot)?;
+            let label = info.label().to_owned();
             if label == config.token {
+                if info.user_pin_final_try() {
+                    return Err(Failure::Unusable(
+                        "one more wrong PIN locks it, and that one is not tried here: log in once by the token's own tool".to_owned(),
+                    ));
+                }
                 let session = library.open_rw_session(slot)?;
                 match session.login(UserType::User, Some(pin)) {
                     Ok(()) | Err(TokenError::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => return Ok((session, slot)),

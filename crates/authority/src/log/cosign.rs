@@ -111,13 +111,7 @@ impl Authority {
         for _ in 0..TRIES {
             let old = *cosigner.size.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(proof) = self.log().consistency(old, newest.size)? else {
-                let size = self.log().checkpoint()?.map_or(0, |checkpoint| checkpoint.size);
-                // Its next round asks about the newer one.
-                return Err(if old <= size {
-                    refused("another hub was faster".to_owned()).into()
-                } else {
-                    another(format!("it has cosigned {old} entries, and this log has {size}"))
-                });
+                return Err(self.beyond(old, refused)?);
             };
             let body = witness::write_request(old, &proof, &newest.note);
             let answer = cosigner.client.post(&cosigner.path, "text/plain", body).await;
@@ -137,6 +131,9 @@ impl Authority {
                 }
                 409 => {
                     let size = text.trim().parse().map_err(|_| refused("its answer is no size".to_owned()))?;
+                    if size > newest.size {
+                        return Err(self.beyond(size, refused)?);
+                    }
                     *cosigner.size.lock().unwrap_or_else(PoisonError::into_inner) = size;
                 }
                 // The proof does not lead from what it has cosigned to this.
@@ -145,6 +142,21 @@ impl Authority {
             }
         }
         Err(refused("it remembers another size each time: does another program cosign for it?".to_owned()).into())
+    }
+}
+
+impl Authority {
+    /// What it means that a witness has cosigned so many entries, more than it was asked about. It is not kept: who is on the way
+    /// could say anything.
+    fn beyond(&self, cosigned: u64, refused: impl Fn(String) -> Error) -> Result<Uncosigned, Error> {
+        let size = self.log().checkpoint()?.map_or(0, |checkpoint| checkpoint.size);
+        // The next round asks about the newer one.
+        Ok(if cosigned <= size {
+            refused("another hub was faster".to_owned()).into()
+        } else {
+            let why = format!("it has cosigned {cosigned} entries, and this log has {size}");
+            Uncosigned { error: refused(why), remembers_another: true }
+        })
     }
 }
 

@@ -211,8 +211,7 @@ impl Clinical {
         Err(NotKept::Busy)
     }
 
-    /// The one Patient with the images' Patient ID, who had it when they were stored; or in time, if nobody had it then: it may have
-    /// been given to somebody else since.
+    /// The one Patient with the images' Patient ID, who had it when they were stored; or in time, if nobody else has had it since then.
     fn patient_of_images(&self, study: &StoredStudy, times: &Times) -> Result<Id, NotKept> {
         let (records, system, value) = (self.records(), self.settings().patient_system.as_deref(), &study.patient);
         let millis = |at: Time| Millis(at.unix().saturating_mul(1_000));
@@ -220,7 +219,7 @@ impl Clinical {
         if let [one] = *self.patients_of_images(study)? {
             let in_time = || times.passed.map_or(Ok(true), |until| had(one, until));
             if had(one, times.stored)?
-                || (in_time()? && !records.somebody_was_named(millis(times.stored), system, value)?)
+                || (in_time()? && !records.another_was_named(one, millis(times.stored), system, value)?)
             {
                 return Ok(one);
             }

@@ -165,7 +165,8 @@ impl Asking {
             return self.subscription(caller, resource);
         }
         let mark = caller.mark(verb, kind).map(|code| code.as_str());
-        Ok(validate::prepare(resource, Definitions::r4(), Asked { kind, bases: &self.door.bases(), mark })?)
+        let prepared = validate::prepare(resource, Definitions::r4(), Asked { kind, bases: &self.door.bases(), mark })?;
+        Ok(if verb == Verb::Create { prepared.refers_to_what_is()? } else { prepared })
     }
 
     /// A Subscription, whose status is ours to say, in the name of who writes it.

@@ -10,7 +10,7 @@ use crate::json::{Limits, Node};
 use crate::kind::{Id, Kind};
 use crate::outcome::{Code, Issue, Refusal, Severity};
 use crate::store::Page;
-use crate::validate::{self, Asked};
+use crate::validate::{self, Asked, Prepared};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
@@ -63,7 +63,7 @@ impl Asking {
             return Err(Issue::new(Code::NotSupported, text).at("profile").into());
         }
         let asked = Asked { kind, bases: &self.door.bases(), mark: None };
-        let told = match validate::prepare(resource, Definitions::r4(), asked) {
+        let told = match validate::prepare(resource, Definitions::r4(), asked).and_then(Prepared::refers_to_what_is) {
             Ok(_) => VALID.to_vec(),
             Err(issues) => issues.outcome(Severity::Error),
         };

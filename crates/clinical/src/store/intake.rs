@@ -135,15 +135,21 @@ impl Records {
         Ok(tail.flatten().is_some_and(|tail| is_named(&tail, system, value)))
     }
 
-    /// Whether somebody had this identifier at a moment who may have lost it since: a Patient who has been changed or deleted, by the
-    /// version of that moment. Looks at each of them.
+    /// Whether another than `one` has had this identifier at a moment or since, and lost it: a Patient who has been changed or deleted, by
+    /// the versions of that moment and behind it. Looks at each of them.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn somebody_was_named(&self, at: Millis, system: Option<&str>, value: &str) -> Result<bool, Error> {
+    pub(crate) fn another_was_named(
+        &self,
+        one: Id,
+        at: Millis,
+        system: Option<&str>,
+        value: &str,
+    ) -> Result<bool, Error> {
         let mut question =
             Statement::kept_of("v.gone AS gone, v.body AS body", FORMER, &Sight::of_register(), Kind::PATIENT);
-        question.text(" AND r.updated > ").value(at.0).text(" AND v.updated <= ").value(at.0);
+        question.text(" AND r.id <> ").value(one.as_str()).text(" AND r.updated > ").value(at.0);
         question.text(
             " AND NOT EXISTS (SELECT 1 FROM past n WHERE n.rid = v.rid AND n.version > v.version AND n.updated <= ",
         );

@@ -297,7 +297,9 @@ async fn who_was_deleted_had_no_patient_id() {
         }
         assert!(!records.patient_was_named(id, had, Some("urn:m"), "4711").expect("read"));
         for (at, then) in [(had, true), (gone, false)] {
-            assert_eq!(records.somebody_was_named(at, None, "4711").expect("read"), then, "{at:?}");
+            let other = Id::fresh(Millis(0));
+            assert_eq!(records.another_was_named(other, at, None, "4711").expect("read"), then, "{at:?}");
+            assert!(!records.another_was_named(id, at, None, "4711").expect("read"), "it is nobody else");
         }
     }
 }

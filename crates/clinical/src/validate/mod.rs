@@ -45,6 +45,7 @@ pub struct Prepared {
     tail: Vec<u8>,
     rows: IndexRows,
     references: Vec<Needed>,
+    nowhere: Issues,
     patient: PatientOf,
     consent: Option<Compiled>,
     subscriber: Option<Subscriber>,
@@ -85,6 +86,15 @@ impl Prepared {
     #[must_use]
     pub fn references(&self) -> &[Needed] {
         &self.references
+    }
+
+    /// Refuses what refers to entries of a Bundle that are not there. One that is kept from before may stay so.
+    ///
+    /// # Errors
+    /// [`Issues`], one for each reference.
+    pub(crate) fn refers_to_what_is(self) -> Result<Self, Issues> {
+        self.nowhere.clone().settled()?;
+        Ok(self)
     }
 
     /// Whose it is.
@@ -133,13 +143,13 @@ pub fn prepare(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'
         let text = format!("resourceType has to be {}", asked.kind);
         return Err(Issue::new(Code::OtherKind, text).at("resourceType").into());
     }
-    let references = walk::check(resource, definitions, asked)?;
+    let (references, nowhere) = walk::check(resource, definitions, asked)?;
     let patient = patient::of(resource, definitions, asked)?;
     let rows = index::rows(resource, definitions, asked);
     let is_consent = asked.kind == Kind::CONSENT;
     let consent = if is_consent { Some(consent::compile(resource, asked.bases)?) } else { None };
     let tail = tail(resource, asked.mark);
-    Ok(Prepared { kind: asked.kind, tail, rows, references, patient, consent, subscriber: None, origin: None })
+    Ok(Prepared { kind: asked.kind, tail, rows, references, nowhere, patient, consent, subscriber: None, origin: None })
 }
 
 /// What a resource as it is kept is found by; `None` if it cannot be read.

@@ -7,18 +7,25 @@ use crate::kind::{Kind, Reference};
 use crate::outcome::{Code, Issue, Issues};
 use std::borrow::Cow;
 
-/// Checks the whole resource; what it refers to here.
+/// Checks the whole resource; what it refers to here, and what it calls as entries of a Bundle are called.
 pub(super) fn check(
     resource: Node<'_, '_>,
     definitions: &Definitions,
     asked: Asked<'_>,
-) -> Result<Vec<Needed>, Issues> {
-    let mut walk =
-        Walk { definitions, asked, path: Vec::new(), issues: Issues::default(), needed: Vec::new(), contained: false };
+) -> Result<(Vec<Needed>, Issues), Issues> {
+    let mut walk = Walk {
+        definitions,
+        asked,
+        path: Vec::new(),
+        issues: Issues::default(),
+        needed: Vec::new(),
+        nowhere: Issues::default(),
+        contained: false,
+    };
     walk.resource(resource);
     invariant::of_contained(resource, &mut |text| walk.issue(Code::Invariant, text));
     walk.issues.settled()?;
-    Ok(walk.needed)
+    Ok((walk.needed, walk.nowhere))
 }
 
 struct Walk<'w> {
@@ -27,6 +34,7 @@ struct Walk<'w> {
     path: Vec<(String, Option<usize>)>,
     issues: Issues,
     needed: Vec<Needed>,
+    nowhere: Issues,
     /// Whether this is inside a contained resource.
     contained: bool,
 }
@@ -231,7 +239,7 @@ impl Walk<'_> {
             // A name of an entry in the same Bundle (FHIR R4, Bundle, section 2.36.4.1): those that are there have their own by now.
             Reference::Absolute(name) if name.starts_with("urn:uuid:") => {
                 let place = self.expression("reference");
-                self.issues.add(Issue::new(Code::Reference, format!("no entry beside it is {name}")).at(place));
+                self.nowhere.add(Issue::new(Code::Reference, format!("no entry beside it is {name}")).at(place));
             }
             Reference::Unserved(..) | Reference::Contained(_) | Reference::Absolute(_) => {}
         }

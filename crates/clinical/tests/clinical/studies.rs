@@ -123,6 +123,14 @@ async fn images_of_an_alias_go_to_no_other_who_gets_it() {
         for at in [stored, his] {
             assert_eq!(refused(&house, &ct, &study(5, "TRAUMA3", at)), "intake-no-patient");
         }
+        // Nor if it was somebody's a while later, and is another's by now.
+        let unnamed = house.site.clock.now();
+        house.site.clock.advance(60);
+        let dora = gateway.create(&named("Dora", "TRAUMA9")).await.made();
+        house.site.clock.advance(60);
+        change(&dora, named("Dora", "4719")).await;
+        gateway.create(&named("Emil", "TRAUMA9")).await.made();
+        assert_eq!(refused(&house, &ct, &study(6, "TRAUMA9", unnamed)), "intake-no-patient");
         house.site.clock.advance(8 * DAY);
         for at in [stored, free, his] {
             assert_eq!(refused(&house, &ct, &study(5, "TRAUMA3", at)), "intake-too-late");

@@ -15,7 +15,14 @@ use medlock_authority::store::{ServerConfig, SqlStore};
 use medlock_authority::{Authority, AuthorityConfig};
 use medlock_node::clock::Clock;
 use medlock_node::files;
+use medlock_node::knowledge::KnowledgeBase;
+use medlock_trust::policy::Setting;
 use std::path::{Path, PathBuf};
+
+/// What a hub has believed, in its folder.
+const KNOWLEDGE: &str = "knowledge";
+/// The certificate of its root, there and in a backup.
+const ROOT: &str = "root.der";
 
 /// `medlock authority move-store`.
 #[derive(Debug, Args)]
@@ -157,10 +164,27 @@ impl Part {
                 hub.display(),
                 is.name
             )
+        } else if !self.is_of_its_root()? {
+            format!(
+                "it is the backup of another authority called {}, whose root {} has not believed: name another folder by --dir",
+                was.name,
+                hub.display()
+            )
         } else {
             return Ok(());
         };
         Err(format!("{}: {why}. Nothing was changed.", backup.display()).into())
+    }
+
+    /// Whether the root that the backup names is one that the hub's folder has believed; also where either says nothing, as in the
+    /// backups of an earlier version.
+    fn is_of_its_root(&self) -> Result<bool, Failure> {
+        let knowledge = self.hub.join(KNOWLEDGE);
+        let Some(root) = files::read(&self.backup.join(ROOT))?.filter(|_| knowledge.join(ROOT).exists()) else {
+            return Ok(true);
+        };
+        let heard = KnowledgeBase::open(&knowledge, Clock::system(), Setting::Hospital)?;
+        Ok(heard.root().is_none_or(|pinned| pinned == root) || heard.is_root_of_site(&root))
     }
 }
 
@@ -211,6 +235,9 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Outcome, Failure> {
         }
         // Behind the store: a key that it knows of is there.
         folder::copy_settings(&part.hub, &part.backup)?;
+        if let Some(root) = files::read(&part.hub.join(KNOWLEDGE).join(ROOT))? {
+            files::replace(&part.backup.join(ROOT), &root)?;
+        }
         keys += copy_keys(&part.hub, &part.backup)?;
         passphrases.extend(Passphrase::of(&part.name, &part.hub)?);
         copied.push(part.name);

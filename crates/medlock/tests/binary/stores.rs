@@ -476,23 +476,34 @@ fn a_backup_that_is_restored_twice_rolls_no_log_back() {
     assert!(signed.starts_with(&format!("{first}\n")), "{signed}");
 }
 
-/// Shows REQ-STORE-187: the backup of another site that is called the same is refused, and changes nothing.
+/// Shows REQ-STORE-187: the backup of another site that is called the same is refused, and changes nothing, in a file and on a server.
 #[test]
 fn the_backup_of_another_site_of_the_same_name_is_refused() {
+    let server = PostgresServer::shared();
+    let on_server = || on(server, &server.schema(), "hub");
+    refuses_another(["", ""]);
+    refuses_another([&on_server(), &on_server()]);
+    refuses_another(["", &on_server()]);
+}
+
+fn refuses_another(lines: [&str; 2]) {
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    let [mut one, mut other] = [0, 1].map(|which: usize| Hub::start(folders[which].path()));
+    let [mut one, mut other] = [0, 1].map(|which: usize| Hub::start_with(folders[which].path(), lines[which]));
     let backup = folders[0].path().join("backup");
     one.ask(&["authority", "backup", backup.to_str().expect("UTF-8")]);
     one.kill();
     other.kill();
-    let bytes = || std::fs::read(other.dir.join("authority.sqlite")).expect("a store");
+    let bytes = || {
+        ["authority.sqlite", "in-force.json", "keys/log.checkpoints"]
+            .map(|file| std::fs::read(other.dir.join(file)).ok())
+    };
     let before = bytes();
     for more in [&["--accept-loss"][..], &["--nothing-since"]] {
         let mut command = medlock();
         command.args(["authority", "restore"]).arg(&backup).args(["--keys-unchanged", "--revocations-unchanged"]);
         let output = command.args(more).arg("--dir").arg(&other.dir).output().expect("it starts");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains("another authority of that name"), "{said}");
+        assert!(!output.status.success() && said.contains("another authority called Fault Hospital"), "{said}");
         assert!(bytes() == before, "it was changed");
     }
 }

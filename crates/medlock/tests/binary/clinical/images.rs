@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 /// How many reports wait in a sidecar's folder.
 fn waiting(folder: &Path) -> usize {
-    folder.read_dir().expect("the folder is there").count()
+    // One that is being written is not there yet.
+    let names = folder.read_dir().expect("the folder is there").map(|entry| entry.expect("an entry").file_name());
+    names.filter(|name| !name.to_string_lossy().starts_with('.')).count()
 }
 
 /// Waits until so many reports wait.
