@@ -53,47 +53,52 @@ struct State {
 
 /// The PIN that the token did not take, over restarts: it is not tried again, because a token locks itself after a few.
 struct RefusedPin {
-    /// Salt, and the SHA-256 of salt and PIN.
-    found: Option<([u8; 16], [u8; 32])>,
+    /// Salt, and the SHA-256 of salt, token and PIN.
     file: PathBuf,
+    /// The same, where it could not be written.
+    unwritten: Option<Vec<u8>>,
 }
 
 impl RefusedPin {
     fn within(folder: &Path) -> Self {
-        let file = folder.join("pin.refused");
-        let read = files::read(&file).unwrap_or_else(|error| {
+        Self { file: folder.join("pin.refused"), unwritten: None }
+    }
+
+    fn is(&self, token: &str, pin: &str) -> bool {
+        let read = files::read(&self.file).unwrap_or_else(|error| {
             tracing::warn!(%error, "whether the PIN was refused before is not known");
             None
         });
-        let halves = read.as_deref().and_then(|bytes| bytes.split_at_checked(16));
-        let found = halves.and_then(|(salt, hash)| Some((salt.try_into().ok()?, hash.try_into().ok()?)));
-        Self { found, file }
+        let noted = read.or_else(|| self.unwritten.clone());
+        let halves = noted.as_deref().and_then(|bytes| bytes.split_at_checked(SALT));
+        halves.is_some_and(|(salt, hash)| hash == salted(salt, token, pin))
     }
 
-    fn is(&self, pin: &str) -> bool {
-        self.found.is_some_and(|(salt, hash)| hash == salted(&salt, pin))
-    }
-
-    fn set(&mut self, pin: &str) {
-        let salt = provider::random();
-        let hash = salted(&salt, pin);
-        self.found = Some((salt, hash));
-        if let Err(error) = files::replace(&self.file, &[&salt[..], &hash].concat()) {
+    fn set(&mut self, token: &str, pin: &str) {
+        let salt: [u8; SALT] = provider::random();
+        let noted = [&salt[..], &salted(&salt, token, pin)].concat();
+        if let Err(error) = files::replace(&self.file, &noted) {
             tracing::error!(%error, "a wrong PIN is tried again by the next signer, and the token locks itself after a few");
+            self.unwritten = Some(noted);
         }
     }
 
     fn clear(&mut self) {
-        if self.found.take().is_some()
-            && let Err(error) = std::fs::remove_file(&self.file)
-        {
-            tracing::warn!(file = %self.file.display(), %error, "what says that a PIN was refused stays");
+        self.unwritten = None;
+        match std::fs::remove_file(&self.file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(file = %self.file.display(), %error, "what says that a PIN was refused stays");
+            }
+            _ => {}
         }
     }
 }
 
-fn salted(salt: &[u8; 16], pin: &str) -> [u8; 32] {
-    provider::sha256(&Zeroizing::new([salt, pin.as_bytes()].concat()))
+/// Bytes of salt.
+const SALT: usize = 16;
+
+fn salted(salt: &[u8], token: &str, pin: &str) -> [u8; 32] {
+    provider::sha256(&Zeroizing::new([salt, token.as_bytes(), &[0], pin.as_bytes()].concat()))
 }
 
 impl std::fmt::Debug for Token {
@@ -208,7 +213,7 @@ impl Token {
             Some(open) => open,
             place => {
                 let pin = pin(&self.config.pin_file)?;
-                if state.refused.is(&pin) {
+                if state.refused.is(&self.config.token, &pin) {
                     return Err(Failure::Unusable(self.wrong_pin(&state.refused)));
                 }
                 match Open::new(&self.config, &AuthPin::new(pin.as_str().into())) {
@@ -217,7 +222,7 @@ impl Token {
                         place.insert(open)
                     }
                     Err(Failure::Pin) => {
-                        state.refused.set(&pin);
+                        state.refused.set(&self.config.token, &pin);
                         return Err(Failure::Unusable(self.wrong_pin(&state.refused)));
                     }
                     Err(failure) => return Err(failure),

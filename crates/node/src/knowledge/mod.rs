@@ -245,7 +245,7 @@ impl KnowledgeBase {
             Some(held) if held.der == der => return Ok(()),
             Some(_) => {
                 return Err(Error::NotReady(
-                    "this machine belongs to another site already; remove its state directory to give it to a new one",
+                    "this folder belongs to another site already: name another one; a machine that goes to another site gets a new state directory",
                 ));
             }
             None => {}

@@ -306,9 +306,15 @@ pub(crate) async fn fetch(client: &Client, kind: Kind) -> Result<Option<Bytes>, 
     }
 }
 
-/// Whether a list was refused because its signers are not known here: lists between may name them.
+/// Whether a list was refused because its signers are not known here, or are of a later recovery: lists between may name them.
 pub(crate) const fn leads_to_missed(refused: &Refused) -> bool {
-    matches!(refused, Refused::List(list::Refused::TooFewSignatures { signers: Signers::Held | Signers::Pinned, .. }))
+    match refused {
+        Refused::List(list::Refused::TooFewSignatures { signers, .. }) => {
+            matches!(signers, Signers::Held | Signers::Pinned | Signers::Recovery)
+        }
+        Refused::List(list::Refused::RecoveryEpoch { held, given }) => *given > *held,
+        _ => false,
+    }
 }
 
 /// Takes the lists of this kind that were missed and that the hub keeps: one for each time its root was replaced, signed by the
