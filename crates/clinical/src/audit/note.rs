@@ -71,22 +71,13 @@ impl Note {
     /// An entry of the sign-in of a person who is `subject` at the OpenID provider `issuer`, on the way to the software `client`.
     #[must_use]
     pub(crate) fn signing_in(account: &Account, client: &str, (issuer, subject): (&str, &str), origin: String) -> Self {
+        let patients = account.only().into_iter().collect();
+        // An act of its own; there is nothing of a resource in it.
         Self {
-            who: Who::Person { account: account.number, client: client.to_owned() },
-            leave: 0,
-            // An act of its own; there is nothing of a resource in it.
-            verb: Verb::Search,
             kind: account.kind,
             row: Some(account.row),
-            version: None,
-            patients: account.only().into_iter().collect(),
-            outcome: Outcome::Done,
-            query: None,
-            mark: None,
-            origin,
-            consents: Vec::new(),
-            reason: None,
             provider: Some((issuer.to_owned(), subject.to_owned())),
+            ..Self::naming(account, client, patients, origin)
         }
     }
 
