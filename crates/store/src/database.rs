@@ -5,7 +5,7 @@ use crate::readers::Reading;
 use crate::schema::Schema;
 use crate::sqlite;
 use crate::value::Sql;
-use crate::writer::Writer;
+use crate::writer::{Manner, Writer};
 use crate::{Error, Fault};
 use std::path::Path;
 use std::time::Duration;
@@ -84,7 +84,7 @@ impl Database {
         doing: &'static str,
         verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
-        self.writer.ask(false, verb).map_err(|fault| fault.named(&self.name, doing))
+        self.writer.ask(Manner::Plain, verb).map_err(|fault| fault.named(&self.name, doing))
     }
 
     /// As [`Database::write`], for a verb that has changed nothing when it fails (a single statement): it needs no
@@ -97,7 +97,19 @@ impl Database {
         doing: &'static str,
         verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
-        self.writer.ask(true, verb).map_err(|fault| fault.named(&self.name, doing))
+        self.writer.ask(Manner::Single, verb).map_err(|fault| fault.named(&self.name, doing))
+    }
+
+    /// As [`Database::write`], before what waits to be written: for short verbs that others wait for, as the end of what somebody may do.
+    ///
+    /// # Errors
+    /// As [`Database::write`].
+    pub fn write_first<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writer.ask(Manner::Pressing, verb).map_err(|fault| fault.named(&self.name, doing))
     }
 
     /// Does a verb that only reads; it sees everything that was acknowledged before. It runs again when the connection
@@ -126,7 +138,7 @@ impl Database {
     }
 
     /// As [`Database::read`], but ended when it takes longer than `limit`: for questions whose cost their asker decides. A
-    /// server counts for each statement.
+    /// server counts for each statement. No more than [`LONG_READERS`](crate::LONG_READERS) are asked at once.
     ///
     /// # Errors
     /// As [`Database::read`]; [`Error::Late`].

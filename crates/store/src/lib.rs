@@ -24,5 +24,6 @@ mod writer;
 
 pub use database::{Database, Engine};
 pub use error::{Error, Fault};
+pub use readers::LONG_READERS;
 pub use schema::{Schema, Step};
 pub use value::{Row, Sql, Value, all, first};

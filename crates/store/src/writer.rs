@@ -7,13 +7,19 @@
 //!
 //! When the transaction itself breaks (the disk is full, a statement fails outside a savepoint, the connection goes), it is
 //! rolled back and each verb of the group runs again alone. So a verb may run more than once before it is acknowledged.
+//!
+//! A group takes what waits for some time only, or who writes much would have all others wait for it. What presses is in groups of its
+//! own, which go before what waits.
 
 use crate::{Engine, Fault, Row, Sql, Value};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// The most verbs in one commit: bounds what one failing disk write makes wait.
 const LARGEST_GROUP: usize = 512;
+/// After so long a group takes no more verbs: others wait for it no longer than this and its last verb.
+const LONGEST_GROUP: Duration = Duration::from_millis(100);
 /// Verbs that may wait before their askers have to.
 const QUEUE: usize = 4_096;
 
@@ -42,8 +48,19 @@ pub(crate) enum Care {
     Savepoints,
 }
 
+/// How a verb is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Plain,
+    /// It has changed nothing when it fails.
+    Single,
+    /// It goes before what waits.
+    Pressing,
+}
+
 /// One verb with the one who waits for it.
 trait Job: Send {
+    fn is_pressing(&self) -> bool;
     /// Runs it; whether the transaction is as if it had not failed.
     fn run(&mut self, session: &mut dyn Session, care: Care) -> bool;
     fn answer(self: Box<Self>, end: Result<(), Fault>);
@@ -51,15 +68,19 @@ trait Job: Send {
 
 struct Asked<T, V> {
     verb: V,
-    single: bool,
+    manner: Manner,
     outcome: Option<Result<T, Fault>>,
     reply: SyncSender<Result<T, Fault>>,
 }
 
 impl<T: Send, V: FnMut(&mut dyn Sql) -> Result<T, Fault> + Send> Job for Asked<T, V> {
+    fn is_pressing(&self) -> bool {
+        self.manner == Manner::Pressing
+    }
+
     fn run(&mut self, session: &mut dyn Session, care: Care) -> bool {
         let sql = session.sql();
-        if self.single {
+        if self.manner == Manner::Single {
             self.outcome = Some((self.verb)(sql));
             return true;
         }
@@ -137,37 +158,93 @@ fn in_savepoint<T>(sql: &mut dyn Sql, verb: &mut impl FnMut(&mut dyn Sql) -> Res
 /// The writer thread and its queue.
 pub(crate) struct Writer {
     /// `None` only while dropping: the thread ends when its queue does.
-    jobs: Option<SyncSender<Box<dyn Job>>>,
+    asking: Option<Asking>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Where verbs are put.
+struct Asking {
+    pressing: SyncSender<Box<dyn Job>>,
+    /// `None`: one has come that presses.
+    others: SyncSender<Option<Box<dyn Job>>>,
+}
+
+impl Asking {
+    /// Whether the writer thread is still there.
+    fn put(&self, job: Box<dyn Job>) -> bool {
+        if !job.is_pressing() {
+            return self.others.send(Some(job)).is_ok();
+        }
+        let is_there = self.pressing.send(job).is_ok();
+        // Where so much waits that this finds no place, the writer does not sleep.
+        let _ = self.others.try_send(None);
+        is_there
+    }
+}
+
+/// What waits for the writer thread.
+struct Queue {
+    pressing: Receiver<Box<dyn Job>>,
+    others: Receiver<Option<Box<dyn Job>>>,
+}
+
+impl Queue {
+    fn new() -> (Asking, Self) {
+        let (pressing, to_press) = sync_channel(QUEUE);
+        let (others, to_do) = sync_channel(QUEUE);
+        (Asking { pressing, others }, Self { pressing: to_press, others: to_do })
+    }
+
+    /// The first verb of a group, when there is one; `None` when there will be no more. The sorts take turns, while both wait: what
+    /// presses keeps nobody from writing.
+    fn next(&self, last_pressed: bool) -> Option<Box<dyn Job>> {
+        loop {
+            if let Some(job) = self.waiting(!last_pressed).or_else(|| self.waiting(last_pressed)) {
+                return Some(job);
+            }
+            match self.others.recv() {
+                Ok(Some(job)) => return Some(job),
+                Ok(None) => {}
+                Err(_) => return self.waiting(true),
+            }
+        }
+    }
+
+    /// A verb of this sort that waits, if there is one.
+    fn waiting(&self, is_pressing: bool) -> Option<Box<dyn Job>> {
+        if is_pressing { self.pressing.try_recv().ok() } else { self.others.try_iter().flatten().next() }
+    }
 }
 
 impl Writer {
     pub(crate) fn start(name: &str, mut session: Box<dyn Session>) -> Result<Self, Fault> {
-        let (jobs, queue) = sync_channel(QUEUE);
+        let (asking, queue) = Queue::new();
         let thread = std::thread::Builder::new()
             .name(format!("{name}-store"))
             .spawn(move || write_groups(&mut *session, &queue))
             .map_err(|error| Fault::Failed(format!("the writer thread does not start: {error}")))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { asking: Some(asking), thread: Some(thread) })
     }
 
     /// Runs `verb` in the writer thread; returns when its group is committed.
     pub(crate) fn ask<T: Send + 'static>(
         &self,
-        single: bool,
+        manner: Manner,
         verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let (reply, answer) = sync_channel(1);
         let stopped = || Fault::Failed("the writer thread has stopped; restart the hub".to_owned());
-        let job = Box::new(Asked { verb, single, outcome: None, reply });
-        self.jobs.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;
+        let job = Box::new(Asked { verb, manner, outcome: None, reply });
+        if !self.asking.as_ref().is_some_and(|asking| asking.put(job)) {
+            return Err(stopped());
+        }
         answer.recv().map_err(|_| stopped())?
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.asking = None;
         if let Some(thread) = self.thread.take() {
             // A writer that panicked has lost nothing that was acknowledged.
             let _ = thread.join();
@@ -175,8 +252,10 @@ impl Drop for Writer {
     }
 }
 
-fn write_groups(session: &mut dyn Session, queue: &Receiver<Box<dyn Job>>) {
-    while let Ok(first) = queue.recv() {
+fn write_groups(session: &mut dyn Session, queue: &Queue) {
+    let mut pressed = false;
+    while let Some(first) = queue.next(pressed) {
+        pressed = first.is_pressing();
         let mut group = vec![first];
         let mut end = together(session, &mut group, queue, Care::Hope);
         if matches!(end, End::Lost | End::Undone) {
@@ -213,19 +292,15 @@ enum End {
     Lost,
 }
 
-/// Runs the group and what comes meanwhile in one transaction.
-fn together(
-    session: &mut dyn Session,
-    group: &mut Vec<Box<dyn Job>>,
-    queue: &Receiver<Box<dyn Job>>,
-    care: Care,
-) -> End {
+/// Runs the group and what comes meanwhile, for some time, in one transaction.
+fn together(session: &mut dyn Session, group: &mut Vec<Box<dyn Job>>, queue: &Queue, care: Care) -> End {
+    let is_pressing = group.first().is_some_and(|job| job.is_pressing());
     if let Err(fault) = session.begin() {
         // All that waits gets the same answer now, not each after a try of its own.
-        group.extend(queue.try_iter().take(LARGEST_GROUP));
+        group.extend(std::iter::from_fn(|| queue.waiting(is_pressing)).take(LARGEST_GROUP));
         return End::Failed(fault);
     }
-    let mut next = 0;
+    let (mut next, began) = (0, Instant::now());
     while let Some(job) = group.get_mut(next) {
         let is_clean = job.run(session, care);
         next += 1;
@@ -239,7 +314,8 @@ fn together(
         }
         if next == group.len()
             && group.len() < LARGEST_GROUP
-            && let Ok(job) = queue.try_recv()
+            && began.elapsed() < LONGEST_GROUP
+            && let Some(job) = queue.waiting(is_pressing)
         {
             group.push(job);
         }

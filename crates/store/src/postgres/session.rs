@@ -18,8 +18,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Connections that read, for each database: some more than those that long questions may have at once.
-const READERS: usize = 12;
 /// Statements that a session keeps prepared; there are far fewer different ones.
 const KEPT_STATEMENTS: usize = 512;
 
@@ -291,7 +289,7 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new(server: Server) -> Self {
-        Self { server, pool: Pool::new(READERS) }
+        Self { server, pool: Pool::new() }
     }
 
     pub(crate) fn ask<T: Send>(
@@ -300,7 +298,7 @@ impl Readers {
         mut verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
     ) -> Result<T, Fault> {
         let make = || Ok(Pg::new(self.server.clone(), READING, "BEGIN ISOLATION LEVEL REPEATABLE READ".to_owned()));
-        self.pool.with(make, |session| {
+        self.pool.with(how, make, |session| {
             outside(|| {
                 let outcome = once(session, how, &mut verb);
                 // Asked again on a new connection if the one there was is lost: reading twice does no harm.

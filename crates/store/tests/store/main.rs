@@ -2,13 +2,15 @@
 
 mod faults;
 mod versions;
+mod waiting;
 
 use medlock_store::postgres::Server;
 use medlock_store::{Database, Error, Fault, Schema, Sql, Step, all, first, values};
 use medlock_testkit::PostgresServer;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 pub(crate) const SCHEMA: Schema = Schema {
     application: "test",
@@ -155,12 +157,12 @@ fn a_question_that_takes_too_long_is_ended_and_nothing_else() {
     const ENDLESS: &str =
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS last FROM n";
     each(|database| {
-        let limit = std::time::Duration::from_millis(100);
+        let limit = Duration::from_millis(100);
         for _ in 0..3 {
-            let began = std::time::Instant::now();
+            let began = Instant::now();
             let late = database.read_within("count", limit, |sql| first(sql, "thing", ENDLESS, &[], |_| Ok(())));
             assert!(matches!(late, Err(Error::Late { limit: said, .. }) if said == limit), "{late:?}");
-            assert!(began.elapsed() < std::time::Duration::from_secs(5));
+            assert!(began.elapsed() < Duration::from_secs(5));
         }
         let found =
             database.read_within("list", limit, |sql| all(sql, "thing", "SELECT name FROM thing", &[], |_| Ok(())));
@@ -181,7 +183,7 @@ fn more_may_ask_at_once_than_there_are_connections() {
                         let ask = move || {
                             database.read_snapshot("list", |sql| {
                                 let found = all(sql, "thing", "SELECT name FROM thing", &[], |_| Ok(()))?;
-                                std::thread::sleep(std::time::Duration::from_millis(1));
+                                std::thread::sleep(Duration::from_millis(1));
                                 assert!(number % 3 != round, "a verb that panics");
                                 Ok(found.len())
                             })
@@ -198,6 +200,65 @@ fn more_may_ask_at_once_than_there_are_connections() {
         }
         assert_eq!(names(&database), ["first"]);
     });
+}
+
+/// Shows REQ-STORE-193: while the database stays open, and with a reader that stays at an old state at first.
+#[test]
+fn what_was_written_comes_into_the_file_and_the_log_begins_anew() {
+    const PIECE: usize = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let database = sqlite(dir.path());
+    let turn = AtomicUsize::new(0);
+    let size = |name: &str| std::fs::metadata(dir.path().join(name)).map_or(0, |file| file.len());
+    let write = |number: i64| {
+        // Other bytes each time: the same again would change no page.
+        let piece = vec![turn.fetch_add(1, Ordering::Relaxed).to_le_bytes()[0]; PIECE];
+        let verb = move |sql: &mut dyn Sql| {
+            sql.execute(
+                "INSERT INTO thing (number, name, bytes) VALUES (?1, ?2, ?3) ON CONFLICT (number) DO UPDATE SET bytes = ?3",
+                values![number, number.to_string(), piece.clone()],
+            )
+        };
+        database.write("add a piece", verb).unwrap();
+    };
+    let comes_to_be = |what: &dyn Fn() -> bool| {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !what() {
+            assert!(Instant::now() < until, "it did not come to be");
+            write(90);
+        }
+    };
+    database
+        .read_snapshot("look back", |sql| {
+            all(sql, "thing", "SELECT name FROM thing", &[], |row| Ok(row.text("name")?.to_owned()))?;
+            (10..50).for_each(write);
+            assert!(size("test.sqlite-wal") > 40 << 20);
+            assert!(size("test.sqlite") < 1 << 20, "the reader needs what was there");
+            Ok(())
+        })
+        .unwrap();
+    comes_to_be(&|| size("test.sqlite") > 40 << 20);
+    // Nobody closed it, and the log does not grow for ever, though at each moment somebody reads.
+    let stop = AtomicBool::new(false);
+    let read = || {
+        while !stop.load(Ordering::Relaxed) {
+            let verb = |sql: &mut dyn Sql| {
+                let names = all(sql, "thing", "SELECT name FROM thing", &[], |row| Ok(row.text("name")?.to_owned()))?;
+                std::thread::sleep(Duration::from_millis(60));
+                Ok(names)
+            };
+            database.read_snapshot("read for some time", verb).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..4).for_each(|_| drop(scope.spawn(read)));
+        (0..250).for_each(|_| write(90));
+        stop.store(true, Ordering::Relaxed);
+    });
+    let log = size("test.sqlite-wal");
+    assert!(log < 200 << 20, "{log} bytes");
+    drop(database);
+    assert_eq!(size("test.sqlite-wal"), 0);
 }
 
 /// Shows REQ-STORE-36.

@@ -1,10 +1,13 @@
 //! SQLite: one file, one writer, readers beside it (WAL, `synchronous=FULL`).
 
+mod checkpoint;
+
 use crate::readers::{Pool, Reading};
 use crate::schema::Schema;
 use crate::value::{Row, Sql, Value};
 use crate::writer::Session;
 use crate::{Engine, Error, Fault};
+use checkpoint::Log;
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -14,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Reading connections that are open at once, at most; who needs one more waits.
-const MOST_READERS: usize = 16;
+/// How long a connection waits for others.
+const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared.
 const KEPT_STATEMENTS: usize = 128;
 /// Steps of its machine between two looks at the time: some microseconds.
@@ -26,12 +29,9 @@ pub const CHECKED_AT_START: u64 = 64 << 20;
 /// The version of the tables in a file whose content was moved elsewhere: no program knows as many steps.
 const MOVED: u32 = 1_000_000;
 
-/// Bytes of the file that the connection that writes keeps in memory, in KiB: of the indexes of some hundred thousand rows
-/// it would otherwise read most pages anew.
-const WRITER_CACHE_KIB: i64 = 8 << 10;
-/// Pages of 4 KiB in the write-ahead log after which they are brought into the file: a page that many commits change is
-/// written there once.
-const LOG_PAGES: i64 = 4_000;
+/// Bytes of the file that the connection that writes keeps in memory, in KiB: of the indexes of a million rows, those pages that
+/// each of a thousand patients has in use.
+const WRITER_CACHE_KIB: i64 = 32 << 10;
 
 /// A connection with the words of [`Sql`], and how the columns of its questions are called.
 struct Lite {
@@ -60,6 +60,13 @@ impl Lite {
         let outcome = verb(self);
         self.connection.progress_handler(0, None::<fn() -> bool>)?;
         outcome.map_err(|fault| if matches!(fault, Fault::Late(_)) { Fault::Late(limit) } else { fault })
+    }
+
+    fn rollback(&self) {
+        if !self.connection.is_autocommit() {
+            // A failure here shows again at the next BEGIN.
+            let _ = self.say("ROLLBACK");
+        }
     }
 }
 
@@ -152,9 +159,16 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
-impl Session for Lite {
+/// The connection that writes.
+struct Writing {
+    /// Ends first: the last connection that closes brings all into the file.
+    log: Log,
+    lite: Lite,
+}
+
+impl Session for Writing {
     fn begin(&mut self) -> Result<(), Fault> {
-        Ok(self.say("BEGIN IMMEDIATE")?)
+        Ok(self.lite.say("BEGIN IMMEDIATE")?)
     }
 
     fn probe(&mut self) -> Result<(), Fault> {
@@ -162,7 +176,10 @@ impl Session for Lite {
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
-        let Err(error) = self.say("COMMIT") else { return Ok(()) };
+        let Err(error) = self.lite.say("COMMIT") else {
+            self.log.committed(&self.lite.connection);
+            return Ok(());
+        };
         let lost_in_it = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         self.rollback();
         // After a failed write to the disk nobody knows what is on it.
@@ -170,15 +187,12 @@ impl Session for Lite {
     }
 
     fn rollback(&mut self) {
-        if !self.connection.is_autocommit() {
-            // A failure here shows again at the next BEGIN.
-            let _ = self.say("ROLLBACK");
-        }
+        self.lite.rollback();
     }
 
     /// When the disk is full SQLite may end the transaction by itself.
     fn usable(&self) -> bool {
-        !self.connection.is_autocommit()
+        !self.lite.connection.is_autocommit()
     }
 
     fn is_lost(&self) -> bool {
@@ -186,7 +200,7 @@ impl Session for Lite {
     }
 
     fn sql(&mut self) -> &mut dyn Sql {
-        self
+        &mut self.lite
     }
 }
 
@@ -199,7 +213,8 @@ pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Box<dyn Session>, Fau
         check(&connection.connection)?;
     }
     migrate(&mut connection, schema)?;
-    Ok(Box::new(connection))
+    let log = Log::watch(&mut connection.connection, path, schema.application)?;
+    Ok(Box::new(Writing { log, lite: connection }))
 }
 
 /// Makes the file, and what SQLite keeps beside it, readable by this user only (0600) before anything is read: names,
@@ -223,7 +238,7 @@ fn private(path: &Path) -> Result<(), Fault> {
 /// How each connection works: it waits for others, and keeps its statements as they were planned. Without the last it would
 /// plan them anew with each parameter, because of the partial indexes.
 fn steady(connection: &Connection) -> Result<(), Fault> {
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(KEPT_STATEMENTS);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
@@ -240,7 +255,6 @@ fn prepare(connection: &Connection, schema: &Schema) -> Result<(), Fault> {
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    connection.query_row(&format!("PRAGMA wal_autocheckpoint = {LOG_PAGES}"), [], |_| Ok(()))?;
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(())
 }
@@ -327,7 +341,7 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), pool: Pool::new(MOST_READERS) }
+        Self { path: path.to_owned(), pool: Pool::new() }
     }
 
     pub(crate) fn ask<T>(
@@ -336,6 +350,7 @@ impl Readers {
         mut verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.pool.with(
+            how,
             || self.connect(),
             |connection| {
                 let outcome = match how {
