@@ -1,5 +1,6 @@
 //! The accept loop: how long and how much a caller may cost before and while it is served.
 
+mod drained;
 mod meter;
 mod rates;
 
@@ -13,8 +14,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use http::header::{CONTENT_LENGTH, RETRY_AFTER};
-use http::{HeaderValue, Request, Response, StatusCode};
+use drained::Drained;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -86,12 +90,21 @@ pub struct Terms {
     pub rates: Arc<Rates>,
     /// Where is counted what happens.
     pub meter: Meter,
+    /// The header in which the server in front of this listener, behind which nobody else reaches it, says from which address a request
+    /// is: the last one in it, since the others are the caller's own words. `None`: there is no such server.
+    pub forwarded: Option<HeaderName>,
 }
 
 impl From<Limits> for Terms {
     /// As many requests as callers like, and nobody looks at what is counted.
     fn from(limits: Limits) -> Self {
-        Self { door: "other", limits, rates: Arc::new(Rates::per_second(None)), meter: Meter::default() }
+        Self {
+            door: "other",
+            limits,
+            rates: Arc::new(Rates::per_second(None)),
+            meter: Meter::default(),
+            forwarded: None,
+        }
     }
 }
 
@@ -294,6 +307,8 @@ impl Server {
     }
 
     async fn answer(&self, mut request: Request<Incoming>, peer: &PeerInfo) -> Result<Response<Body>, Infallible> {
+        let from = self.terms.forwarded.as_ref().and_then(|name| forwarded(request.headers(), name));
+        let peer = &PeerInfo { origin: from.unwrap_or(peer.origin), ..peer.clone() };
         if let Err(wait) = self.terms.rates.count(peer.origin, peer.identified.as_ref()) {
             self.terms.meter.answered(self.terms.door, "none", 429, Duration::ZERO);
             return Ok(too_many(wait));
@@ -305,11 +320,14 @@ impl Server {
         if beyond {
             tracing::info!(origin = %peer.origin, length = announced, "refused a body that is too large");
         }
+        // Who waits to be told to send (RFC 9110 section 10.1.1) has sent nothing yet.
+        let is_sent = !request.headers().contains_key(EXPECT);
         request.extensions_mut().insert(peer.clone());
         let request = request.map(|body| {
+            let body = Drained::new(body, (!beyond).then_some(most), is_sent);
             if beyond {
-                // Whom it was for refuses it, with 413 and in its own words. Nothing is read of it, and nobody is told to send it:
-                // what is read in its place is too long for it.
+                // Whom it was for refuses it, with 413 and in its own words. Nobody waits for it, and nobody is told to send it: what is
+                // read in its place is too long for it.
                 Body::new(Limited::new(Full::from("x"), 0))
             } else {
                 Body::new(Limited::new(body, most))
@@ -325,6 +343,13 @@ impl Server {
     }
 }
 
+/// From which address a request is by this header.
+fn forwarded(headers: &HeaderMap, name: &HeaderName) -> Option<Origin> {
+    let last = headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim();
+    let address = last.parse().map(|address: IpAddr| SocketAddr::new(address, 0)).or_else(|_| last.parse());
+    address.ok().map(Origin::Address)
+}
+
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
@@ -338,7 +363,12 @@ fn too_many(wait: Duration) -> Response<Body> {
     let text = format!("too many requests from one client: send the next in {seconds} s\n");
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    // Software in a page may read when it is to come again, whatever it asked for.
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
     response
 }
 

@@ -127,6 +127,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether somebody is there, and it is TLS that failed.
+    #[must_use]
+    pub fn is_of_tls(&self) -> bool {
+        tls::of_error(self).is_some()
+    }
+
     pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { action, path, source }

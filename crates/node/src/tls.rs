@@ -147,14 +147,18 @@ pub(crate) fn said_in(error: &std::io::Error) -> String {
     inner.map_or_else(|| error.to_string(), said)
 }
 
-/// Whether a connection failed because the server, though it is who it must be, is not listened to.
-pub(crate) fn is_unheard(error: &Error) -> bool {
-    let why = match error {
+/// What TLS said, if it failed.
+pub(crate) fn of_error(error: &Error) -> Option<&rustls::Error> {
+    match error {
         Error::Connection { source, .. } => source.get_ref().and_then(|inner| inner.downcast_ref()),
         Error::Tls { source, .. } => Some(source),
         _ => None,
-    };
-    matches!(why, Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) if why.is::<Unheard>())
+    }
+}
+
+/// Whether a connection failed because the server, though it is who it must be, is not listened to.
+pub(crate) fn is_unheard(error: &Error) -> bool {
+    matches!(of_error(error), Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) if why.is::<Unheard>())
 }
 
 /// The root at the end of a chain: the last that signs itself. Behind it may stand what roots before it have signed.

@@ -221,6 +221,7 @@ async fn a_client_that_sends_too_much_is_told_when_to_come_back() {
         limits: Limits::default(),
         rates: std::sync::Arc::new(Rates::per_second(std::num::NonZeroU32::new(1))),
         meter: meter.clone(),
+        forwarded: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let client = Client::plain(listener.local_addr().expect("address").to_string());
@@ -249,4 +250,50 @@ async fn a_client_that_sends_too_much_is_told_when_to_come_back() {
     assert!(text.contains("requests_total{door=\"people\",route=\"/from\",status=\"200\"} 10"), "{text}");
     assert!(text.contains("status=\"429\""), "{text}");
     assert!(text.contains("connections{door=\"people\"} 0"), "{text}");
+}
+
+/// Shows REQ-RUN-79: by the last address of the header, which that server writes, and not by what a caller wrote before it; who comes
+/// without is counted by its own. What is told of it can be read in a page.
+#[tokio::test]
+async fn who_comes_by_a_server_in_front_is_counted_by_the_address_that_it_tells() {
+    let terms = Terms {
+        rates: std::sync::Arc::new(Rates::per_second(std::num::NonZeroU32::new(1))),
+        forwarded: Some(axum::http::HeaderName::from_static("x-forwarded-for")),
+        ..Terms::from(Limits::default())
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let address = listener.local_addr().expect("address");
+    let (stopper, stop) = stop::channel();
+    let task = tokio::spawn(serve(listener, None, terms, router(), stop));
+    let get = async |headers: &str| {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        let request = format!("GET /from HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("answered");
+        text
+    };
+    for number in 0..12 {
+        let told = get(&format!("x-forwarded-for: 192.0.2.{number}, 198.51.100.1\r\n")).await;
+        if number < 10 {
+            assert!(told.starts_with("HTTP/1.1 200") && told.contains("198.51.100.1"), "{told}");
+        }
+    }
+    let told = get("x-forwarded-for: 192.0.2.99\r\nx-forwarded-for: 198.51.100.1\r\n").await;
+    assert!(told.starts_with("HTTP/1.1 429") && told.contains("access-control-allow-origin: *"), "{told}");
+    assert!(
+        told.contains("content-type: text/plain") && told.contains("access-control-expose-headers: retry-after"),
+        "{told}"
+    );
+    for other in [
+        "x-forwarded-for: 198.51.100.1, 198.51.100.2\r\n",
+        "x-forwarded-for: [2001:db8::1]:4711\r\n",
+        "x-forwarded-for: nobody\r\n",
+        "",
+    ] {
+        let told = get(other).await;
+        assert!(told.starts_with("HTTP/1.1 200"), "{other}: {told}");
+    }
+    stopper.stop();
+    task.await.expect("ended");
 }
