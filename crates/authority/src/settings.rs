@@ -178,6 +178,16 @@ pub(crate) struct Rules {
     pub(crate) status_seconds: i64,
 }
 
+impl AuthorityConfig {
+    /// Looks whether an authority could run by it, without reading any file.
+    ///
+    /// # Errors
+    /// [`Error`], which names the setting.
+    pub fn check(&self) -> Result<(), Error> {
+        Rules::try_from(self).map(drop)
+    }
+}
+
 impl TryFrom<&AuthorityConfig> for Settings {
     type Error = Error;
 

@@ -180,8 +180,8 @@ impl Clinical {
         Router::new().route("/v1/clinical", post(auth::administer)).with_state(Arc::clone(self))
     }
 
-    /// All addresses under which references are local, and for which tokens are.
-    pub(crate) fn bases(&self) -> Vec<String> {
+    /// Where records are: for people and software, and for devices. References below both are local, and tokens are for both.
+    pub fn bases(&self) -> Vec<String> {
         let devices = self.devices_address();
         let all = [self.settings.public_url.as_str(), &devices];
         all.into_iter().filter(|address| !address.is_empty()).map(|address| format!("{address}/fhir")).collect()

@@ -82,6 +82,8 @@ pub enum Code {
     Exports,
     /// There are as many web sockets as there may be.
     Sockets,
+    /// A device says of a time at which it was not this patient's alone that it measured this patient.
+    NotThen,
     /// The caller's rights do not reach this.
     Forbidden,
     /// Which device of the register a Device is, is not for the caller to say, or said of another one.
@@ -210,7 +212,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
         Code::UnknownParameter,
         ("fhir-unknown-parameter", "not-supported", BAD, "leave it out, or send Prefer: handling=lenient"),
     ),
-    (Code::ParameterValue, ("fhir-parameter-value", "value", BAD, "write the value as FHIR R4 section 3.1.1 says")),
+    (
+        Code::ParameterValue,
+        (
+            "fhir-parameter-value",
+            "value",
+            BAD,
+            "the documentation of the parameter in /fhir/metadata says what it takes",
+        ),
+    ),
     (Code::TooMuch, ("fhir-too-much", "too-long", BAD, "ask for less at a time")),
     (Code::Cursor, ("fhir-cursor", "expired", BAD, "begin the search anew and follow its links")),
     (Code::TooCostly, ("fhir-too-costly", "too-costly", UNFIT, "add patient= or identifier= to the search")),
@@ -248,6 +258,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
             "login",
             StatusCode::UNAUTHORIZED,
             "get a token at the address that /.well-known/smart-configuration names",
+        ),
+    ),
+    (
+        Code::NotThen,
+        (
+            "fhir-not-then",
+            "business-rule",
+            UNFIT,
+            "report it (POST /m/records), which keeps it as that patient's whose the device was, or let a gateway say whose it is",
         ),
     ),
     (Code::Forbidden, ("fhir-forbidden", "forbidden", StatusCode::FORBIDDEN, "ask for a token with a scope for this")),
@@ -330,7 +349,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -366,6 +385,7 @@ impl Code {
         Self::Busy,
         Self::Exports,
         Self::Sockets,
+        Self::NotThen,
         Self::Forbidden,
         Self::DeviceName,
         Self::ReservedIdentifier,
@@ -437,19 +457,27 @@ pub struct Issue {
     pub text: Cow<'static, str>,
     /// Where: the element (FHIRPath), or the parameter.
     pub expression: Option<String>,
+    /// What would help here, where that is more than what helps with its code.
+    pub help: Option<Cow<'static, str>>,
 }
 
 impl Issue {
     /// A thing that is wrong with the request as a whole.
     #[must_use]
     pub fn new(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, text: text.into(), expression: None }
+        Self { code, text: text.into(), expression: None, help: None }
     }
 
     /// The same, and where it is.
     #[must_use]
     pub fn at(self, expression: impl Into<String>) -> Self {
         Self { expression: Some(expression.into()), ..self }
+    }
+
+    /// The same, and what would help.
+    #[must_use]
+    pub fn help(self, help: impl Into<Cow<'static, str>>) -> Self {
+        Self { help: Some(help.into()), ..self }
     }
 }
 
@@ -557,7 +585,7 @@ fn write(issue: &Issue, severity: Severity, out: &mut Vec<u8>) {
     part(",\"details\":{\"coding\":[{\"system\":", SYSTEM);
     part(",\"code\":", issue.code.as_str());
     part("}],\"text\":", &issue.text);
-    part("},\"diagnostics\":", issue.code.remedy());
+    part("},\"diagnostics\":", issue.help.as_deref().unwrap_or_else(|| issue.code.remedy()));
     if let Some(expression) = &issue.expression {
         part(",\"expression\":[", expression);
         out.push(b']');

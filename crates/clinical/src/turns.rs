@@ -1,9 +1,14 @@
 //! Who may have what the store has only few of: some at once, and of one client fewer; the others wait, each client behind itself.
 //! These wait without a thread and as long as it takes; a request that has one already waits a second at most, in `rest::places`.
 
+use medlock_store::LONG_READERS;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Turns of each sort: wide searches, those of who sees one patient alone, files of exports, and looks for subscribers. Whatever has a
+/// turn has one reader at most; two more are for changes with conditions that take long, beside the first two sorts.
+pub(crate) const EACH: usize = (LONG_READERS - 2) / 4;
 
 /// Turns of clients.
 #[derive(Debug)]

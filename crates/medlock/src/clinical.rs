@@ -82,6 +82,11 @@ impl Face {
         self.clinical.people_router()
     }
 
+    /// Where records are: for people and software, and for devices.
+    pub(crate) fn bases(&self) -> Vec<String> {
+        self.clinical.bases()
+    }
+
     /// Its paths of the admin socket.
     pub(crate) fn admin_router(&self) -> Router {
         self.clinical.admin_router()

@@ -2,6 +2,7 @@
 
 use crate::output::{say, say_raw};
 use crate::{Failure, Outcome, clinical};
+use http::HeaderName;
 use medlock_authority::AuthorityConfig;
 use medlock_authority::keys::TokenConfig;
 use medlock_authority::log::WitnessConfig;
@@ -105,6 +106,9 @@ pub(crate) struct HubConfig {
     /// How many requests a second one client may send, by HTTP and CoAP, and ten seconds' worth at once; 0 is no limit. A device counts by
     /// its credential, who shows none by its address.
     pub(crate) requests_per_second: u32,
+    /// The header in which a server in front of `people` says from which address a request is, `X-Forwarded-For` for most: the last address
+    /// in it counts for `requests_per_second` and the audit. Only where nobody else reaches `people`, and that server writes it itself.
+    pub(crate) forwarded: Option<String>,
     /// The names and addresses under which devices know the hub; they stand in its certificate.
     pub(crate) names: Vec<String>,
     /// The URL under which ordinary software reaches `people`; it stands in certificates as the place of revocation
@@ -149,6 +153,7 @@ impl Default for HubConfig {
             trust_list: Vec::new(),
             monitoring: None,
             requests_per_second: 100,
+            forwarded: None,
             names: vec!["localhost".into(), "127.0.0.1".into()],
             public_url: None,
             log_origin: None,
@@ -161,6 +166,16 @@ impl Default for HubConfig {
 }
 
 impl HubConfig {
+    /// The header of `forwarded`.
+    ///
+    /// # Errors
+    /// When it is no name of a header.
+    pub(crate) fn forwarded(&self) -> Result<Option<HeaderName>, Failure> {
+        let wrong =
+            |name: &str| format!("[hub] forwarded: {name:?} is no name of a header, such as \"X-Forwarded-For\"");
+        self.forwarded.as_deref().map(|name| name.parse().map_err(|_| wrong(name).into())).transpose()
+    }
+
     /// Which settings another configuration has otherwise, as `hub.NAME`.
     pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
         let read = |config: &Self| match serde_json::to_value(config) {
@@ -424,6 +439,8 @@ impl Config {
         if let Some(server) = self.hub.server() {
             server.check().map_err(|error| format!("[hub] {error}"))?;
         }
+        self.hub.authority().check().map_err(|error| format!("[hub] {error}"))?;
+        self.hub.forwarded()?;
         if self.clinical.enabled {
             medlock_clinical::Settings::of(&self.clinical)?;
             Outbound::new(&self.clinical.outbound)?;
@@ -485,6 +502,7 @@ impl Config {
             ("hub.coaps", hub.coaps.is_none()),
             ("hub.issuers", hub.issuers.is_none()),
             ("hub.monitoring", hub.monitoring.is_none()),
+            ("hub.forwarded", hub.forwarded.is_none()),
             ("hub.public_url", hub.public_url.is_none()),
             ("hub.log_origin", hub.log_origin.is_none()),
             ("clinical.public_url", clinical.public_url.is_none()),
@@ -540,6 +558,20 @@ mod tests {
     fn what_check_config_prints_is_a_configuration() {
         let printed = toml::to_string(&Config::default()).unwrap();
         assert_eq!(toml::to_string(&load(&printed).unwrap()).unwrap(), printed);
+    }
+
+    /// Shows REQ-FHIR-69, REQ-RUN-79: what a hub would not start with is no configuration.
+    #[test]
+    fn an_address_that_a_hub_would_not_start_with_is_refused() {
+        let error = load("[hub]\npublic_url = \"https://hub.example\"\n").unwrap_err().to_string();
+        assert!(
+            error.contains("[hub]") && error.contains("public_url") && error.contains("http://host:port"),
+            "{error}"
+        );
+        load("[hub]\npublic_url = \"http://hub.example\"\n").unwrap();
+        let error = load("[hub]\nforwarded = \"a b\"\n").unwrap_err().to_string();
+        assert!(error.contains("forwarded") && error.contains("X-Forwarded-For"), "{error}");
+        load("[hub]\nforwarded = \"X-Forwarded-For\"\n").unwrap();
     }
 
     /// Shows REQ-CLI-43: people are told which settings have changed.

@@ -5,6 +5,7 @@ use crate::{Failure, decide};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use bytes::Bytes;
+use http::HeaderName;
 use medlock_authority::Authority;
 use medlock_authority::settings::Kind;
 use medlock_node::accept::{self, Limits, Meter, Rates, Terms};
@@ -28,6 +29,8 @@ pub(crate) struct House {
     pub(crate) meter: Meter,
     /// The certificates of makers' issuing keys that the operator gave.
     pub(crate) issuers: Issuers,
+    /// The header in which the server in front of `people` says from which address a request is.
+    pub(crate) forwarded: Option<HeaderName>,
 }
 
 /// Certificates that are read again when the configuration is.
@@ -79,8 +82,14 @@ fn files(place: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 impl House {
-    fn terms(&self, door: &'static str) -> Terms {
-        Terms { door, limits: Limits::default(), rates: Arc::clone(&self.rates), meter: self.meter.clone() }
+    pub(crate) fn terms(&self, door: &'static str) -> Terms {
+        let (rates, meter) = (Arc::clone(&self.rates), self.meter.clone());
+        Terms { door, limits: Limits::default(), rates, meter, forwarded: None }
+    }
+
+    /// Those of the listener before which a server may stand.
+    pub(crate) fn people_terms(&self) -> Terms {
+        Terms { forwarded: self.forwarded.clone(), ..self.terms("people") }
     }
 }
 
@@ -99,17 +108,11 @@ impl Door {
     ///
     /// # Errors
     /// When the port is taken.
-    pub(crate) async fn plain(
-        wanted: SocketAddr,
-        key: &str,
-        terms: (&House, &'static str),
-        router: Router,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn plain(wanted: SocketAddr, key: &str, terms: Terms, router: Router) -> Result<Self, Failure> {
         let listener = listen(wanted, key).await?;
         let address = listener.local_addr()?;
         let (stopper, stop) = stop::channel();
-        let (house, door) = terms;
-        let task = tokio::spawn(accept::serve(listener, None, house.terms(door), router, stop));
+        let task = tokio::spawn(accept::serve(listener, None, terms, router, stop));
         Ok(Self { wanted, address, stopper, tasks: vec![task] })
     }
 
@@ -286,7 +289,7 @@ mod tests {
         let signer = Arc::new(InProcess::open(&at("keys")).expect("a signer"));
         let site = Arc::new(Authority::open(&config, Clock::system(), signer).expect("a site"));
         let (rates, meter, issuers) = (Arc::new(Rates::per_second(None)), Meter::default(), Issuers::default());
-        let house = House { rates, meter, issuers };
+        let house = House { rates, meter, issuers, forwarded: None };
         let wanted = SocketAddr::from(([127, 0, 0, 1], 0));
         let door = Door::devices(wanted, "hub.devices", &house, (&site, None)).await.expect("opened");
         let ask = async |path: &str, bytes: usize| {

@@ -71,7 +71,8 @@ impl Hub {
         // Before anybody is told that the hub runs: who then asks finds it.
         let admin_socket = admin::Socket::open(&config.dir.join(SOCKET))?;
         let rates = Arc::new(Rates::per_second(NonZeroU32::new(config.requests_per_second)));
-        let house = House { rates, meter: Meter::default(), issuers: Issuers::default() };
+        let forwarded = config.forwarded()?;
+        let house = House { rates, meter: Meter::default(), issuers: Issuers::default(), forwarded };
         house.issuers.read(config.issuers.as_deref())?;
         let authorities = Authorities::new(house.clone());
         let (stopper, stop) = stop::channel();
@@ -114,6 +115,11 @@ impl Hub {
         self.doors.coaps.as_ref().map(Door::address)
     }
 
+    /// Where records are, if they are served: for people and software, and for devices.
+    pub(crate) fn records(&self) -> Vec<String> {
+        self.clinical.0.as_ref().map(Face::bases).unwrap_or_default()
+    }
+
     /// Where it is watched, if that is configured.
     pub(crate) fn monitoring(&self) -> Option<SocketAddr> {
         self.doors.monitoring.as_ref().map(Door::address)
@@ -133,7 +139,7 @@ impl Hub {
         let people = async |address| {
             let router = medlock_authority::people_router(Arc::clone(authority)).merge(monitoring::live());
             let router = router.merge(face.map(Face::people_router).unwrap_or_default());
-            Door::plain(address, "hub.people", (house, "people"), router.merge(authorities.router())).await
+            Door::plain(address, "hub.people", house.people_terms(), router.merge(authorities.router())).await
         };
         let watched = async |address| {
             let watched = Watched {
@@ -142,7 +148,7 @@ impl Hub {
                 authorities: Arc::clone(authorities),
                 meter: house.meter.clone(),
             };
-            Door::plain(address, "hub.monitoring", (house, "monitoring"), monitoring::router(watched)).await
+            Door::plain(address, "hub.monitoring", house.terms("monitoring"), monitoring::router(watched)).await
         };
         let devices = async |address| Door::devices(address, "hub.devices", house, (authority, face)).await;
         let coap = async |address| Door::coap(address, "hub.coap", house, (authority, face)).await;

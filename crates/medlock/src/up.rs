@@ -127,7 +127,7 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
         output::json(&serde_json::json!({
             "event": "up", "site": config.site, "dir": config.dir, "devices": hub.devices, "people": hub.people, "coap": hub.coap(),
             "coaps": hub.coaps(), "monitoring": hub.monitoring(), "authorities": hub.authorities.reached(),
-            "off": hub.authorities.off(), "new": hub.authority.was_made_now(), "root_key": hub.authority.root().key.to_string(),
+            "records": hub.records(), "off": hub.authorities.off(), "new": hub.authority.was_made_now(), "root_key": hub.authority.root().key.to_string(),
         }))?;
         return Ok(());
     }
@@ -140,6 +140,9 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     }
     if let Some(coaps) = hub.coaps() {
         say!("  small devices        {coaps} (CoAP over DTLS)");
+    }
+    for (address, whose) in hub.records().iter().zip(["software and people, iss", "devices, by their certificates"]) {
+        say!("  records (FHIR)       {address} ({whose})");
     }
     if let Some(monitoring) = hub.monitoring() {
         say!("  monitoring           http://{monitoring}/metrics");

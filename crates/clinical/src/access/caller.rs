@@ -176,6 +176,11 @@ impl Caller {
         matches!(self.actor(), Actor::Patient(_))
     }
 
+    /// Whether a person asks, by an app.
+    pub(crate) const fn is_person(&self) -> bool {
+        matches!(self.who, Who::Person { .. })
+    }
+
     /// In whose name it is told what it wants to be told, until then (seconds since 1970) at most, and no more than its token is good
     /// for; `None`: a device is told nothing.
     pub(crate) fn subscriber(&self, until: i64) -> Option<Subscriber> {

@@ -7,7 +7,7 @@
 use crate::definitions::{Definitions, SearchType};
 use crate::kind::Kind;
 use crate::query::{self, Filter, Handling, Terms};
-use crate::store::{Statement, constrain, is_target};
+use crate::store::{Statement, constrain};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -83,17 +83,20 @@ impl Constraint {
 /// One parameter as a search for this kind reads it, if it is one of those that a scope may have.
 fn filter(kind: Kind, name: &str, values: &[String]) -> Option<Filter> {
     let definitions = Definitions::r4();
-    // What a Provenance is about may be hidden from who asks: that it names something would say that it is there.
-    let parameter = definitions.parameters.named(kind, name).filter(|parameter| !is_target(parameter.id))?;
+    let parameter = definitions.parameters.named(kind, name)?;
     let pair = (Cow::from(name), Cow::from(values.join(",")));
     let terms = Terms { handling: Handling::Strict, most: 1, bases: &[] };
     let plan = query::plan(kind, &[pair], terms, definitions).ok()?;
     let [filter] = plan.filters() else { return None };
     let is_served = match (parameter.sort, filter) {
-        (SearchType::Token, Filter::Column(..) | Filter::Mark(..) | Filter::Ident(..)) => true,
+        // All of a system is not told in plain words: a scope names its codes.
+        (SearchType::Token, Filter::Column(_, all) | Filter::Mark(_, all) | Filter::Ident(_, all)) => {
+            all.iter().all(|token| token.value.is_some())
+        }
         // One that names nothing that could be here is left out of a search.
         (SearchType::Reference, Filter::Patient(ids)) => ids.len() == values.len(),
         (SearchType::Reference, Filter::Link(_, targets)) => targets.len() == values.len(),
+        // What a Provenance is about may be hidden from who asks: that it names something would say that it is there.
         _ => false,
     };
     is_served.then(|| filter.clone())
@@ -169,6 +172,8 @@ mod tests {
             "=x",
             "category=a,",
             "category=a|b|c",
+            "category=a|",
+            "identifier=a|",
             "category=b,a\\",
             "category=a+and+nothing+else",
             "category=%C3%A4",

@@ -1,6 +1,7 @@
 //! From a request to who asks.
 
 use super::caller::{Binding, Caller, Grant, Holder, Standing, Who};
+use super::gateways::Gateways;
 use super::live::Live;
 use super::right::{Reach, Right, Verb, Verbs};
 use super::testimonies::Testimonies;
@@ -40,8 +41,8 @@ pub struct Shown<'r> {
     pub method: &'r str,
     /// Its address as the caller knows it, without the query.
     pub url: String,
-    /// The number of its proof once that has counted: the parts of one request are admitted one by one.
-    pub counted: &'r OnceLock<[u8; 32]>,
+    /// Whether its proof has counted: the parts of one request are admitted one by one.
+    pub counted: &'r OnceLock<()>,
 }
 
 /// Admits requests.
@@ -54,6 +55,7 @@ pub struct Gate {
     /// Whom the base policy lets see what no Consent speaks of.
     base: Arc<[Base]>,
     testimonies: Testimonies,
+    gateways: Gateways,
     communities: Arc<Communities>,
 }
 
@@ -86,6 +88,7 @@ impl Gate {
             devices,
             live: Mutex::default(),
             testimonies: Testimonies::default(),
+            gateways: Gateways::default(),
             base: Arc::new([]),
             communities: Arc::default(),
         }
@@ -263,11 +266,15 @@ impl Gate {
     }
 
     fn testimony<C: AsRef<[u8]>>(&self, who: &Identified, chain: &[C]) -> Arc<Testimony> {
-        self.testimonies.of(who, chain, &self.knowledge, (&*self.devices, &self.clock))
+        self.testimonies.of(who, verified(chain, who), &self.knowledge, (&*self.devices, &self.clock))
     }
 
-    /// Whether the request proves the key that its token is bound to (RFC 9449 section 7), by a proof that counts once.
+    /// Whether the request proves the key that its token is bound to (RFC 9449 section 7), by a proof that counts once. What was young
+    /// when the request came is so for all of its parts, however long they take.
     fn prove(&self, key: [u8; 32], token: &str, shown: &Shown<'_>) -> Result<(), Refusal> {
+        if shown.counted.get().is_some() {
+            return Ok(());
+        }
         let proof = proof::shown(shown.headers).map_err(unproved)?;
         let proof = proof.ok_or_else(|| Issue::new(Code::Proof, "there is no proof: DPoP: …"))?;
         let asked = Asked { method: shown.method, url: &shown.url, token: Some(token), now: self.clock.now() };
@@ -275,11 +282,9 @@ impl Gate {
         if !same_secret(&proof.thumbprint, &key) {
             return Err(Issue::new(Code::Proof, "the proof is by another key than the token is bound to").into());
         }
-        if shown.counted.get() != Some(&proof.number) {
-            proof::count(&self.records, &proof).map_err(unproved)?;
-            // Another thread of the same request has set the same.
-            let _ = shown.counted.set(proof.number);
-        }
+        proof::count(&self.records, &proof).map_err(unproved)?;
+        // It was not set before.
+        let _ = shown.counted.set(());
         Ok(())
     }
 
@@ -310,19 +315,32 @@ impl Gate {
         if !self.devices.follows(credential, who.credential()).map_err(|error| away(&error))? {
             return Err(other());
         }
-        let to = (shown, who.credential(), &*peer.chain);
+        let to = (shown, who.credential(), verified(&peer.chain, who));
         let rebound = self.records.rebind(hash, certificate, to).map_err(|error| away(&error))?;
         let rebound = Arc::new(rebound.filter(|grant| is_bound_to(grant, shown)).ok_or_else(other)?);
         self.live().remember(hash, &rebound, self.clock.now().unix());
         Ok(rebound)
     }
 
-    /// The device that shows its certificate, with the verdicts of this moment. A token for others goes with the role of a gateway alone.
+    /// The device that shows its certificate, with the verdicts of this moment. A token for others goes with the role of a gateway alone,
+    /// by its credential and by the register, as when the token was asked for.
     fn device(&self, name: &DeviceName, for_others: bool, peer: &PeerInfo) -> Result<Standings, Refusal> {
         let who = peer.identified.as_ref().filter(|who| who.device_name() == name);
         let who = who.ok_or_else(|| not_bound("the token is a device's, and this does not show its credential"))?;
         if for_others && !who.roles().contains(Role::Gateway) {
             return Err(not_bound("the token is a gateway's, and this credential is not: ask for another token"));
+        }
+        if for_others {
+            let have = self.gateways.have(name, &*self.devices, self.clock.now().unix());
+            let is_one = have.map_err(|error| {
+                tracing::error!(%error, "whether a device is a gateway cannot be told");
+                Issue::new(Code::StoreAway, "whether the device is a gateway cannot be told now")
+            })?;
+            if !is_one {
+                return Err(not_bound(
+                    "the token is a gateway's, and the device is none any more: ask for another token",
+                ));
+            }
         }
         let judge = |operation| {
             let standing = match self.knowledge.judge(who, operation) {
@@ -371,6 +389,12 @@ impl Gate {
 
 /// A device, with the verdicts of this moment, and what is said of it beside what it writes.
 type Standings = (Who, Vec<(Operation, Standing)>, Option<Arc<Testimony>>);
+
+/// What of a chain was read when `who` was identified by it: its own certificate and those above, up to what an authority of the lists
+/// issued. What a peer shows behind them nobody has looked at.
+pub(crate) fn verified<'c, C>(chain: &'c [C], who: &Identified) -> &'c [C] {
+    chain.get(..who.issuers().len()).unwrap_or(chain)
+}
 
 /// How a token is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

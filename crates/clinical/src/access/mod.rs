@@ -7,6 +7,7 @@
 mod caller;
 mod constraint;
 mod gate;
+mod gateways;
 mod live;
 mod right;
 mod sight;
@@ -15,8 +16,8 @@ mod testimonies;
 pub(crate) use caller::Naming;
 pub use caller::{Binding, Caller, Grant, Holder, Who};
 pub use constraint::Constraint;
-pub(crate) use gate::NotTold;
 pub use gate::{Gate, Shown};
+pub(crate) use gate::{NotTold, verified};
 pub use right::{Reach, Right, Verb, Verbs};
 pub use sight::Sight;
-pub(crate) use sight::names_its_device;
+pub(crate) use sight::{device_parameter, names_its_device};

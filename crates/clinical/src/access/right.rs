@@ -75,6 +75,12 @@ impl Verbs {
         self.0 & 1 << verb as u8 != 0
     }
 
+    /// These and those.
+    #[must_use]
+    pub const fn and(self, those: Self) -> Self {
+        Self(self.0 | those.0)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(self) -> bool {

@@ -3,7 +3,7 @@
 use super::constraint::Constraint;
 use super::right::{Reach, Right};
 use crate::consent::Ruling;
-use crate::definitions::{Definitions, Place};
+use crate::definitions::{Definitions, Parameter, Place};
 use crate::kind::{Kind, Row};
 use crate::store::Statement;
 use std::sync::Arc;
@@ -34,6 +34,15 @@ impl Reached {
         self.kind == other.kind
             && (self.reach == Reach::All || self.reach == other.reach)
             && (self.only.is_none() || self.only == other.only)
+    }
+
+    /// Which of the two the other has every row of.
+    fn common<'r>(&'r self, other: &'r Self) -> Option<&'r Self> {
+        match (other.covers(self), self.covers(other)) {
+            (true, _) => Some(self),
+            (false, true) => Some(other),
+            (false, false) => None,
+        }
     }
 }
 
@@ -69,6 +78,21 @@ impl Sight {
     /// All of a kind: for what a resource has named before, when it is written again.
     pub(crate) fn of_what_was_named(kind: Kind) -> Self {
         Self { reaches: vec![Reached::all(kind)], ruling: None }
+    }
+
+    /// What is in this sight and in `other`, under this one's ruling: what is enumerated is looked for, and read. Where neither of two
+    /// constraints takes in the other, nothing.
+    pub(crate) fn common(self, other: &Self) -> Self {
+        let with =
+            |own: &Reached| other.reaches.iter().filter_map(|other| own.common(other).cloned()).collect::<Vec<_>>();
+        Self { reaches: self.reaches.iter().flat_map(with).collect(), ruling: self.ruling }
+    }
+
+    /// This one for a kind alone, and `other` for all others.
+    pub(crate) fn of_kind_or(self, kind: Kind, other: Self) -> Self {
+        let own = self.reaches.into_iter().filter(|reached| reached.kind == kind);
+        let others = other.reaches.into_iter().filter(|reached| reached.kind != kind);
+        Self { reaches: own.chain(others).collect(), ruling: self.ruling }
     }
 
     /// Whether there is any row of this kind that may be seen.
@@ -111,6 +135,11 @@ impl Sight {
                 out.text(")");
             }
         }
+    }
+
+    /// Whether anything may be seen of what rows of this kind were before.
+    pub(crate) fn sees_past(&self, kind: Kind) -> bool {
+        self.of(kind).any(|reached| reached.only.is_none())
     }
 
     /// Appends that a row may be seen whose codes and dates are not known: that of a version that is past. What a scope asks of
@@ -189,23 +218,22 @@ fn write_device<'o>(kind: Kind, device: Row, alias: &'static str, out: &'o mut S
     if kind == Kind::PATIENT {
         return out;
     }
-    let by = device_parameter(kind);
+    let by = device_parameter(kind).map_or(-1, |parameter| i64::from(parameter.id.number()));
     out.text(" AND EXISTS (SELECT 1 FROM link w WHERE w.param = ").value(by).text(" AND w.target = ").value(device.0);
     out.text(" AND w.rid = ").text(alias).text(".rid)")
 }
 
-/// The number of the parameter by which a kind names the device; a number that no parameter has if there is none.
-fn device_parameter(kind: Kind) -> i64 {
+/// The parameter by which a kind names the device that it is from, which is called as its element is.
+pub(crate) fn device_parameter(kind: Kind) -> Option<&'static Parameter> {
     let parameters = &Definitions::r4().parameters;
     // The source of an AuditEvent is who tells it.
     let names = ["device", "source"].into_iter().filter(|_| kind != Kind::AUDIT_EVENT);
-    let names = names.filter_map(|name| parameters.named(kind, name));
-    let links = names.filter(|parameter| parameter.place == Place::Link);
-    links.map(|parameter| i64::from(parameter.id.number())).next().unwrap_or(-1)
+    let mut names = names.filter_map(|name| parameters.named(kind, name));
+    names.find(|parameter| parameter.place == Place::Link)
 }
 
 /// Whether rows of this kind name the device they are from: only those can be a device's own.
 #[must_use]
 pub(crate) fn names_its_device(kind: Kind) -> bool {
-    kind == Kind::DEVICE || kind == Kind::PATIENT || device_parameter(kind) >= 0
+    kind == Kind::DEVICE || kind == Kind::PATIENT || device_parameter(kind).is_some()
 }

@@ -1,6 +1,6 @@
 //! An entry as it is kept, read again.
 
-use super::note::FORM;
+use super::note::{Act, FORM};
 use crate::access::Verb;
 use crate::kind::{Kind, Millis, Row, Version};
 use minicbor::Decoder;
@@ -39,11 +39,21 @@ pub struct Entry {
     pub(crate) reason: Option<String>,
     /// Of a sign-in: the OpenID provider, and who the person is there.
     pub(crate) provider: Option<(String, String)>,
+    /// What was done on the pages of sign-in.
+    pub(crate) act: Option<Act>,
     /// When; entries of the first hours do not say it.
     pub(crate) at: Option<Millis>,
 }
 
 impl By {
+    /// The software that asked, or by which a person did.
+    pub(crate) fn client(&self) -> Option<&str> {
+        match self {
+            Self::Software { client } | Self::Person { client, .. } => Some(client),
+            Self::Device { .. } => None,
+        }
+    }
+
     /// The account of the person.
     pub(crate) fn account(&self) -> Option<i64> {
         match self {
@@ -110,6 +120,7 @@ struct Reading {
     consents: Vec<Row>,
     reason: Option<String>,
     provider: Option<(String, String)>,
+    act: Option<Act>,
     at: Option<Millis>,
 }
 
@@ -143,6 +154,7 @@ impl Reading {
             }
             13 => self.reason = Some(reader.str()?.to_owned()),
             14 => self.provider = Some(reader.decode()?),
+            15 => self.act = Act::numbered(reader.u8()?),
             20 => self.at = Some(Millis(reader.i64()?)),
             _ => reader.skip()?,
         }
@@ -164,6 +176,8 @@ impl Reading {
             origin: self.origin?,
             consents: self.consents,
             reason: self.reason,
+            // Sign-ins of earlier versions were those at a provider.
+            act: self.act.or(self.provider.is_some().then_some(Act::Provider)),
             provider: self.provider,
             at: self.at,
         })

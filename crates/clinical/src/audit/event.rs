@@ -1,6 +1,7 @@
 //! An entry as an AuditEvent: the patterns of IHE BALP 1.1.3 for what is asked over REST, one event for each patient.
 
 use super::entry::{By, Entry};
+use super::note::Act;
 use crate::DEVICE_SYSTEM;
 use crate::access::Verb;
 use crate::kind::{Id, Kind, Millis};
@@ -35,6 +36,8 @@ pub(crate) struct Event<'e> {
     pub(crate) patient: Option<Id>,
     /// The Consents that decided.
     pub(crate) consents: Vec<Id>,
+    /// The name of the software that asked.
+    pub(crate) client: Option<&'e str>,
     /// The person who asked.
     pub(crate) person: Option<&'e Person>,
     /// Whether its reader may see what was searched for: it may name others.
@@ -73,9 +76,9 @@ impl Event<'_> {
         if !entities.is_empty() {
             event["entity"] = entities.into();
         }
-        if entry.provider.is_some() {
-            event["type"] = json!({ "system": DCM, "code": "110114", "display": "User Authentication" });
-            event["subtype"] = json!([{ "system": DCM, "code": "110122", "display": "Login" }]);
+        if let Some(((code, display), (subcode, subdisplay))) = entry.act.map(event_of) {
+            event["type"] = json!({ "system": DCM, "code": code, "display": display });
+            event["subtype"] = json!([{ "system": DCM, "code": subcode, "display": subdisplay }]);
         }
         if let Some(reason) = &entry.reason {
             event["purposeOfEvent"] = json!([{ "coding": [{ "system": REASON, "code": "BTG" }], "text": reason }]);
@@ -83,7 +86,7 @@ impl Event<'_> {
         match &entry.refused {
             Some(code) => event["outcomeDesc"] = code.as_str().into(),
             // The patterns are of what was done with resources.
-            None if entry.provider.is_some() => {}
+            None if entry.act.is_some() => {}
             None => {
                 let of_patient = if self.patient.is_some() { "Patient" } else { "" };
                 event["meta"] = json!({ "profile": [format!("{PROFILE}{of_patient}{}", pattern.name)] });
@@ -106,10 +109,12 @@ impl Event<'_> {
     fn agents(&self, pattern: &Pattern) -> Vec<Value> {
         let coded = |(system, code): (&str, &str)| json!({ "coding": [{ "system": system, "code": code }] });
         let entry = self.entry;
-        let identified = |system: &str, value: &str| json!({ "type": "Device", "identifier": { "system": system, "value": value }, "display": value });
+        let identified = |system: &str, value: &str, name: &str| json!({ "type": "Device", "identifier": { "system": system, "value": value }, "display": name });
         let who = match &entry.by {
-            By::Device { name, .. } => identified(DEVICE_SYSTEM, name),
-            By::Software { client } | By::Person { client, .. } => identified(CLIENT_SYSTEM, client),
+            By::Device { name, .. } => identified(DEVICE_SYSTEM, name, name),
+            By::Software { client } | By::Person { client, .. } => {
+                identified(CLIENT_SYSTEM, client, self.client.unwrap_or(client))
+            }
         };
         let of_person = matches!(entry.by, By::Person { .. });
         let mut client = json!({ "type": coded(pattern.client), "who": who, "requestor": !of_person });
@@ -157,7 +162,8 @@ impl Event<'_> {
             }));
         }
         let entry = self.entry;
-        if entry.provider.is_some() {
+        if let Some(act) = entry.act {
+            entities.extend(means(act, entry.query.as_deref()));
             return entities;
         }
         if entry.verb == Verb::Search || entry.query.is_some() {
@@ -182,6 +188,30 @@ impl Event<'_> {
             })
         }));
         entities
+    }
+}
+
+/// What an act of sign-in is among the events of DICOM PS3.15, and of which sort: each a code with its name.
+const fn event_of(act: Act) -> ((&'static str, &'static str), (&'static str, &'static str)) {
+    match act {
+        Act::Code | Act::Passkey | Act::Provider => (("110114", "User Authentication"), ("110122", "Login")),
+        Act::Agree => (("110113", "Security Alert"), ("110137", "User Security Attributes Changed")),
+        Act::Open => (("110100", "Application Activity"), ("110120", "Application Start")),
+    }
+}
+
+/// By what somebody signed in, or what was agreed to.
+fn means(act: Act, scopes: Option<&str>) -> Option<Value> {
+    let entity = |role: &str, name: &str| json!({ "type": { "system": ENTITY, "code": "2" }, "role": { "system": ROLE, "code": role }, "name": name });
+    match act {
+        Act::Code => Some(entity("13", "setup code")),
+        Act::Passkey => Some(entity("13", "passkey")),
+        Act::Provider | Act::Open => None,
+        Act::Agree => {
+            let mut agreed = entity("14", "scope");
+            agreed["detail"] = json!([{ "type": "scope", "valueString": scopes? }]);
+            Some(agreed)
+        }
     }
 }
 

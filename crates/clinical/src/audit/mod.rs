@@ -14,5 +14,6 @@ pub(crate) use chain::{NEWEST, append, append_behind};
 pub(crate) use entry::By;
 pub use entry::Entry;
 pub(crate) use event::{Event, Person};
+pub(crate) use note::Act;
 pub use note::{Note, Outcome};
 pub(crate) use queue::Queue;

@@ -23,6 +23,41 @@ pub enum Outcome {
     Refused(&'static str),
 }
 
+/// What somebody does on the pages of sign-in, or for them: it is done with no resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// A person signs in with a setup code.
+    Code,
+    /// With a passkey.
+    Passkey,
+    /// At an OpenID provider.
+    Provider,
+    /// A person lets software have something: the scopes are told as a search is.
+    Agree,
+    /// An app is opened with a patient and a place.
+    Open,
+}
+
+impl Act {
+    const ALL: [Self; 5] = [Self::Code, Self::Passkey, Self::Provider, Self::Agree, Self::Open];
+
+    /// As it is kept.
+    const fn number(self) -> u8 {
+        match self {
+            Self::Code => 1,
+            Self::Passkey => 2,
+            Self::Provider => 3,
+            Self::Agree => 4,
+            Self::Open => 5,
+        }
+    }
+
+    /// That with this number; none: a later form has it.
+    pub(super) fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|act| act.number() == number)
+    }
+}
+
 /// Who did what with which resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -43,6 +78,7 @@ pub struct Note {
     reason: Option<String>,
     /// The OpenID provider that signed the person in, and who it is there.
     provider: Option<(String, String)>,
+    act: Option<Act>,
 }
 
 impl Note {
@@ -65,20 +101,43 @@ impl Note {
             consents: Vec::new(),
             reason: None,
             provider: None,
+            act: None,
         }
     }
 
-    /// An entry of the sign-in of a person who is `subject` at the OpenID provider `issuer`, on the way to the software `client`.
+    /// An entry of what a person does by signing in, on the way to the software `client`.
     #[must_use]
-    pub(crate) fn signing_in(account: &Account, client: &str, (issuer, subject): (&str, &str), origin: String) -> Self {
+    pub(crate) fn signing_in(account: &Account, client: &str, act: Act, origin: String) -> Self {
         let patients = account.only().into_iter().collect();
         // An act of its own; there is nothing of a resource in it.
-        Self {
-            kind: account.kind,
-            row: Some(account.row),
-            provider: Some((issuer.to_owned(), subject.to_owned())),
-            ..Self::naming(account, client, patients, origin)
-        }
+        let naming = Self::naming(account, client, patients, origin);
+        Self { kind: account.kind, row: Some(account.row), act: Some(act), ..naming }
+    }
+
+    /// The same, by an OpenID provider's word, its issuer, and who the person is there.
+    #[must_use]
+    pub(crate) fn sworn_by(self, issuer: &str, subject: &str) -> Self {
+        Self { provider: Some((issuer.to_owned(), subject.to_owned())), ..self }
+    }
+
+    /// An entry of what a person has let the software `client` have, with the data of this patient.
+    #[must_use]
+    pub(crate) fn agreeing(account: &Account, client: &str, patient: Option<Row>, origin: String) -> Self {
+        let signing_in = Self::signing_in(account, client, Act::Agree, origin);
+        Self { patients: patient.or(account.only()).into_iter().collect(), ..signing_in }
+    }
+
+    /// The same with the number of what was granted.
+    #[must_use]
+    pub(crate) fn granting(self, leave: i64) -> Self {
+        Self { leave, ..self }
+    }
+
+    /// An entry of an app that `caller` opens with this patient.
+    #[must_use]
+    pub(crate) fn opening(caller: &Caller, patient: Option<Row>, origin: String) -> Self {
+        let note = Self::of(caller, Verb::Search, Kind::PATIENT, origin);
+        Self { row: patient, patients: patient.into_iter().collect(), act: Some(Act::Open), ..note }
     }
 
     /// An entry of a page of sign-in that names these patients to a person, on the way to the software `client`.
@@ -99,6 +158,7 @@ impl Note {
             consents: Vec::new(),
             reason: None,
             provider: None,
+            act: None,
         }
     }
 
@@ -156,7 +216,7 @@ impl Note {
 
     /// What is there seldom, has no entry where it is not.
     fn write(&self, at: Millis, patients: &[Row], out: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
-        let seldom = [!self.consents.is_empty(), self.reason.is_some(), self.provider.is_some()];
+        let seldom = [!self.consents.is_empty(), self.reason.is_some(), self.provider.is_some(), self.act.is_some()];
         out.map(13 + seldom.into_iter().map(u64::from).sum::<u64>())?.u8(0)?.u8(FORM)?;
         match &self.who {
             Who::Device { name, credential } => {
@@ -196,6 +256,9 @@ impl Note {
         }
         if let Some((issuer, subject)) = &self.provider {
             out.u8(14)?.array(2)?.str(issuer)?.str(subject)?;
+        }
+        if let Some(act) = self.act {
+            out.u8(15)?.u8(act.number())?;
         }
         // The time is in the chain too.
         out.u8(20)?.i64(at.0)?;

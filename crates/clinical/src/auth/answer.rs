@@ -4,7 +4,7 @@ use super::launch::OpenResource;
 use crate::access::Binding;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -19,13 +19,15 @@ pub(super) enum Refused {
     InvalidGrant,
     /// The client may not ask so.
     UnauthorizedClient,
+    /// The token by which a client asks is none, or not good for that (RFC 6750 section 3.1).
+    InvalidToken,
     /// Nothing of what was asked may be given.
     InvalidScope,
     /// There is no such way to a token.
     UnsupportedGrantType,
     /// There is no such way to a code.
     UnsupportedResponseType,
-    /// The judge or the person denies it.
+    /// The person denies it (RFC 6749 section 4.1.2.1).
     AccessDenied,
     /// Nobody is signed in, and nobody may be asked.
     LoginRequired,
@@ -46,6 +48,7 @@ impl Refused {
             Self::InvalidClient => "invalid_client",
             Self::InvalidGrant => "invalid_grant",
             Self::UnauthorizedClient => "unauthorized_client",
+            Self::InvalidToken => "invalid_token",
             Self::InvalidScope => "invalid_scope",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
@@ -60,7 +63,7 @@ impl Refused {
 
     const fn status(self) -> StatusCode {
         match self {
-            Self::InvalidClient => StatusCode::UNAUTHORIZED,
+            Self::InvalidClient | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -76,8 +79,27 @@ pub(super) struct OAuthError {
 
 impl OAuthError {
     pub(super) fn new(refused: Refused, description: impl Into<Cow<'static, str>>) -> Self {
-        Self { refused, description: description.into() }
+        Self { refused, description: plain(description.into()) }
     }
+}
+
+/// A description in the characters that it may have (RFC 6749 section 5.2): those of ASCII but for controls, `"` and `\`.
+fn plain(text: Cow<'static, str>) -> Cow<'static, str> {
+    let fits = |letter: char| matches!(letter, ' '..='~') && !matches!(letter, '"' | '\\');
+    if text.chars().all(fits) {
+        return text;
+    }
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            letter if fits(letter) => plain.push(letter),
+            '"' => plain.push('\''),
+            '\\' => plain.push('/'),
+            '…' => plain.push_str("..."),
+            _ => plain.push('?'),
+        }
+    }
+    plain.into()
 }
 
 /// Something here does not answer.
@@ -96,10 +118,12 @@ impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
         let body = ErrorBody { error: self.refused.name(), error_description: &self.description };
         let mut response = answer(self.refused.status(), &body);
-        if self.refused == Refused::InvalidClient {
-            let challenge = HeaderValue::from_static("Basic realm=\"auth\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        }
+        let challenge = match self.refused {
+            Refused::InvalidClient => "Basic realm=\"auth\"",
+            Refused::InvalidToken => "Bearer realm=\"auth\", error=\"invalid_token\"",
+            _ => return response,
+        };
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         response
     }
 }
@@ -141,11 +165,35 @@ impl IntoResponse for TokenBody {
 
 /// An answer that no cache keeps. Software in any page may read it: what it shows is in its request, never in a cookie.
 pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Response {
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (PRAGMA, HeaderValue::from_static("no-cache")),
-        (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
-    ];
-    (status, headers, serde_json::to_vec(body).unwrap_or_default()).into_response()
+    let of = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (status, UNKEPT, of, serde_json::to_vec(body).unwrap_or_default()).into_response()
+}
+
+/// That it is done.
+pub(super) fn done() -> Response {
+    (StatusCode::OK, UNKEPT).into_response()
+}
+
+const UNKEPT: [(HeaderName, HeaderValue); 3] = [
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (PRAGMA, HeaderValue::from_static("no-cache")),
+    (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-SMART-188: what is told of an error has the characters that a description may have.
+    #[test]
+    fn a_description_is_ascii() {
+        for (text, told) in [
+            ("say whose data is asked for, …/fhir", "say whose data is asked for, .../fhir"),
+            ("\"x\\y\" is no scope", "'x/y' is no scope"),
+            ("Ärzte\n~", "?rzte?~"),
+            ("it is late", "it is late"),
+        ] {
+            assert_eq!(OAuthError::new(Refused::InvalidRequest, text).description, told);
+        }
+    }
 }

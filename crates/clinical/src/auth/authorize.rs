@@ -5,6 +5,7 @@ use super::clients::{Account, Client, Proof};
 use super::form::Form;
 use super::launch;
 use super::pkce::Challenge;
+use super::redirect::is_registered;
 use super::scope::{Scopes, Whose, Word};
 use crate::Clinical;
 use crate::kind::Row;
@@ -14,8 +15,8 @@ use data_encoding::BASE64URL_NOPAD;
 /// Characters of a state, and of a nonce, at most; of a state at least.
 const LONGEST: usize = 1_024;
 const SHORTEST: usize = 8;
-/// A sign-in is this young when the person has just come from it, in seconds.
-const JUST_NOW: i64 = 30;
+/// Characters that are said of scopes that are not given.
+const SAID: usize = 300;
 
 /// What software asks, checked as far as it can be without the person.
 #[derive(Clone, Debug)]
@@ -61,7 +62,10 @@ pub(super) fn read(clinical: &Clinical, query: &[u8]) -> Result<Wish, Problem> {
     let Some(client) = client else {
         return Err(Problem::told("This app is not known here. Its maker has to register it with the hospital."));
     };
-    let redirect = form.get("redirect_uri").filter(|said| client.redirects.iter().any(|known| known == said));
+    let Some(said) = form.get("redirect_uri") else {
+        return Err(Problem::told("The app does not say where it waits for the answer (redirect_uri)."));
+    };
+    let redirect = Some(said).filter(|said| client.redirects.iter().any(|known| is_registered(known, said)));
     let Some(redirect) = redirect.map(str::to_owned) else {
         let text = "The app asks for an answer at an address that it has not registered (redirect_uri). Nothing was sent there.";
         return Err(Problem::told(text));
@@ -90,13 +94,16 @@ fn check(clinical: &Clinical, form: &Form, client: &Client) -> Result<Wish, OAut
         challenge.ok_or_else(|| wrong("code_challenge is not 43 characters with code_challenge_method=S256"))?;
     let audience = form.get("aud").or_else(|| form.get("resource"));
     let named = audience.is_some() || matches!(client.proof, Proof::Community(_));
+    let here = || format!("{}/fhir", clinical.settings().public_url);
     if !named {
-        return Err(wrong("aud is missing: say whose data is asked for, …/fhir"));
+        let text = format!("aud is missing: it says whose data is asked for, which is here {}", here());
+        return Err(OAuthError::new(Refused::InvalidRequest, text));
     }
     // UDAP does not know it: its software has registered for this server alone.
     let is_here = |audience: &str| clinical.bases().iter().any(|base| base == audience.trim_end_matches('/'));
     if !audience.is_none_or(is_here) {
-        return Err(wrong("aud is not the address of this FHIR server"));
+        let text = format!("aud is not the address of this FHIR server, which is {}", here());
+        return Err(OAuthError::new(Refused::InvalidRequest, text));
     }
     let state = form.need("state")?.to_owned();
     if !(SHORTEST..=LONGEST).contains(&state.len()) {
@@ -110,7 +117,8 @@ fn check(clinical: &Clinical, form: &Form, client: &Client) -> Result<Wish, OAut
     if key == Some(None) {
         return Err(wrong("dpop_jkt is not the thumbprint of a key by SHA-256 (RFC 7638)"));
     }
-    let asked = Scopes::read_known(form.get("scope").unwrap_or_default());
+    let text = form.get("scope").unwrap_or_default();
+    let asked = Scopes::read_known(text);
     let asked = asked.map_err(|error| OAuthError::new(Refused::InvalidScope, error.to_string()))?;
     // Apps are opened by software in its own name alone.
     let mut scopes = asked.within(&client.scopes, &clinical.settings().kinds).without(Word::Opens);
@@ -126,11 +134,7 @@ fn check(clinical: &Clinical, form: &Form, client: &Client) -> Result<Wish, OAut
             None
         }
     };
-    if scopes.is_nothing() || scopes.any_of(Whose::System) {
-        let text =
-            "of the scopes that were asked none is left: the client is registered for others, or they are not served";
-        return Err(OAuthError::new(Refused::InvalidScope, text));
-    }
+    asks_something(text, &scopes)?;
     let prompt = form.get("prompt").unwrap_or_default();
     let oldest = form.get("max_age").map(|age| age.parse::<u32>().map(i64::from)).transpose();
     let oldest = oldest.map_err(|_| wrong("max_age is no number of seconds"))?;
@@ -140,10 +144,36 @@ fn check(clinical: &Clinical, form: &Form, client: &Client) -> Result<Wish, OAut
     Ok(Wish { client, redirect, state, challenge, scopes, key, launch, nonce, oldest, silent })
 }
 
+/// Whether there is something left that a person can be asked: of resources, or who they are to software that wanted no more. Words
+/// that nobody knows are passed over beside it (OpenID Connect Core, section 3.1.2.1).
+fn asks_something(asked: &str, left: &Scopes) -> Result<(), OAuthError> {
+    let refused = |text: String| Err(OAuthError::new(Refused::InvalidScope, text));
+    if left.any_of(Whose::System) {
+        return refused(
+            "system scopes are for software in its own name (grant_type=client_credentials): no person gives them"
+                .to_owned(),
+        );
+    }
+    let is_left = |one: &str| Word::ALL.into_iter().any(|word| word.name() == one && left.has(word));
+    let lost: Vec<&str> = asked.split(' ').filter(|one| !one.is_empty() && !is_left(one)).collect();
+    let of_resources = |one: &&str| ["patient/", "user/", "system/"].iter().any(|whose| one.starts_with(whose));
+    let who_alone = left.is_empty() && left.has(Word::OpenId) && !lost.iter().any(of_resources);
+    if who_alone || !left.is_empty() {
+        return Ok(());
+    }
+    // RFC 6749 section 4.1.2.1 says which characters may stand there.
+    let is_said = |letter: &char| matches!(letter, ' '..='~') && !['"', '\\'].contains(letter);
+    let lost: String = lost.join(" ").chars().filter(is_said).take(SAID).collect();
+    refused(match lost.as_str() {
+        "" => "nothing is asked that a person could allow: ask for data too, such as patient/Observation.rs".to_owned(),
+        lost => format!("not served, or not what this client is registered for: {lost}"),
+    })
+}
+
 impl Wish {
-    /// Whether a sign-in of that age will do.
+    /// Whether a sign-in of that age will do without another one: an age of 0 asks for one each time.
     pub(super) fn takes(&self, signed_in: i64, now: i64) -> bool {
-        self.oldest.is_none_or(|oldest| now.saturating_sub(signed_in) <= oldest.max(JUST_NOW))
+        self.oldest.is_none_or(|oldest| now.saturating_sub(signed_in) < oldest)
     }
 
     /// Whether a patient has to be chosen.

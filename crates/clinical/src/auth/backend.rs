@@ -31,6 +31,8 @@ pub(super) struct Assertion {
     pub(super) until: i64,
     /// Of software of a community: for whom it asks, and what for, or why it does not say so.
     pub(super) on_behalf: Option<Result<udap::OnBehalf, OAuthError>>,
+    /// Of software of a community: the chain that it showed, if it is another one than before.
+    pub(super) chain: Option<Vec<Vec<u8>>>,
 }
 
 pub(super) fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> OAuthError {
@@ -83,11 +85,17 @@ pub(super) fn assertion(clinical: &Clinical, form: &Form, address: &str) -> Resu
     if let Proof::Community(member) = &client.proof {
         udap::check_age(&claims)?;
         assertion.on_behalf = Some(udap::on_behalf(&claims));
-        if member.chain != header.certificates {
-            clinical.records().keep_chain(&client.id, header.certificates).map_err(|error| away(&error))?;
-        }
+        assertion.chain = Some(header.certificates).filter(|chain| member.chain != *chain);
     }
     Ok((client, assertion))
+}
+
+/// Keeps the chain that was shown with an assertion, once its number is spent: one that comes again brings no former chain back.
+pub(super) fn keep_chain(clinical: &Clinical, client: &str, chain: Option<Vec<Vec<u8>>>) -> Result<(), OAuthError> {
+    match chain {
+        Some(chain) => clinical.records().keep_chain(client, chain).map_err(|error| away(&error)),
+        None => Ok(()),
+    }
 }
 
 /// The keys of a client.
@@ -136,7 +144,7 @@ fn check(claims: &Claims, issuer: &str, address: &str, now: i64) -> Result<Asser
     if number.is_empty() || number.len() > MOST_JTI {
         return Err(refused(format!("the assertion's jti has no character, or more than {MOST_JTI}")));
     }
-    Ok(Assertion { number: sha256(number.as_bytes()), until: until.saturating_add(KEPT), on_behalf: None })
+    Ok(Assertion { number: sha256(number.as_bytes()), until: until.saturating_add(KEPT), on_behalf: None, chain: None })
 }
 
 /// A token for software in its own name, whose assertion was believed. Blocks.
@@ -165,12 +173,14 @@ pub(super) fn token(
     let (made, seconds) = (clinical.clock().now().unix(), clinical.settings().backend_seconds);
     let until = made.saturating_add(seconds);
     let (token, scope) = (Secret::new(), scopes.to_string());
-    let leave = NewLeave { holder: Holder::Software { client: client.id }, scopes: scopes.clone(), made, until };
+    let holder = Holder::Software { client: client.id.clone() };
+    let leave = NewLeave { holder, scopes: scopes.clone(), made, until };
     let kept = NewToken { hash: token.hash, scopes, binding, until };
     let new = clinical.records().keep_token_once((leave, kept), (assertion.number, assertion.until));
     if !new.map_err(|error| away(&error))? {
         return Err(replayed());
     }
+    keep_chain(clinical, &client.id, assertion.chain)?;
     let token_type = token_type(binding);
     Ok(TokenBody { access_token: token.text, token_type, expires_in: seconds, scope, ..TokenBody::default() })
 }

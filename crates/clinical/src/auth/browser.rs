@@ -5,18 +5,18 @@
 
 use super::answer::{OAuthError, Refused, away};
 use super::authorize::{self, Problem, Wish, answer_address};
-use super::choice::{Choice, name_of};
+use super::choice::{Choice, who};
 use super::clients::{Account, Proof};
 use super::form::Form;
 use super::scope::Word;
 use super::screen::{self, Wrong};
 use super::secret::Secret;
-use super::{sign_in, upstream};
+use super::{returning, sign_in, upstream};
 use crate::Clinical;
 use crate::access::{Holder, Sight};
 use crate::audit::Note;
 use crate::kind::{Id, Kind, Row};
-use crate::store::{NewCode, NewLeave};
+use crate::store::{NewCode, NewLeave, Offer, SignedIn};
 use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
@@ -36,7 +36,7 @@ const CODE: i64 = 60;
 /// A browser, by its cookie.
 pub(super) struct Browser {
     /// SHA-256 of the cookie's value: the session, if it is one.
-    session: [u8; 32],
+    pub(super) session: [u8; 32],
     /// The cookie to set, if there was none.
     fresh: Option<String>,
 }
@@ -58,13 +58,23 @@ pub(crate) async fn authorize(
 }
 
 /// `POST /auth/login`
-pub(crate) async fn login(State(clinical): State<Arc<Clinical>>, headers: HeaderMap, body: Bytes) -> Response {
-    blocking(clinical, move |clinical| sign_in_by_code(clinical, &headers, &body)).await
+pub(crate) async fn login(
+    State(clinical): State<Arc<Clinical>>,
+    Extension(peer): Extension<PeerInfo>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    blocking(clinical, move |clinical| sign_in_by_code(clinical, &headers, &body, peer.origin.to_string())).await
 }
 
 /// `POST /auth/consent`
-pub(crate) async fn consent(State(clinical): State<Arc<Clinical>>, headers: HeaderMap, body: Bytes) -> Response {
-    blocking(clinical, move |clinical| decide(clinical, &headers, &body)).await
+pub(crate) async fn consent(
+    State(clinical): State<Arc<Clinical>>,
+    Extension(peer): Extension<PeerInfo>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    blocking(clinical, move |clinical| decide(clinical, &headers, &body, peer.origin.to_string())).await
 }
 
 /// What happened beyond the wish: the person is told.
@@ -95,10 +105,14 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], origin
     let wish = authorize::read(clinical, query)?;
     let browser = Browser::of(clinical, headers);
     let now = clinical.clock().now().unix();
-    let signed_in = session(clinical, &browser, now)?.filter(|(_, since)| wish.takes(*since, now));
-    let signed_in = signed_in.filter(|(account, _)| wish.is_opened_by(account));
+    let signed_in = session(clinical, &browser, now)?;
+    let is_other = signed_in.as_ref().is_some_and(|(account, _)| !wish.is_opened_by(account));
+    let signed_in = signed_in.filter(|(_, since)| {
+        !is_other && (wish.takes(*since, now) || returning::signed_in_for(clinical, &browser, query))
+    });
     let ticket = |step: &str| browser.ticket(clinical, step, query, now);
     let (wrong, origin) = (origin.as_ref().err().copied(), origin.ok());
+    let wrong = wrong.or(is_other.then_some(Wrong::Other));
     let (account, origin) = match signed_in.zip(origin) {
         Some(((account, _), origin)) => (account, origin),
         _ if wish.silent => {
@@ -127,8 +141,9 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], origin
         }
     }
     let passkey = match offered(clinical, &browser, now)? {
-        Some((account, _)) => sign_in::new_form(clinical, &account, &ticket(sign_in::MAKE)),
-        None => String::new(),
+        Some((account, Offer::Another)) => sign_in::new_form(clinical, &account, &ticket(sign_in::MAKE)),
+        Some((_, Offer::Made)) => sign_in::MADE.to_owned(),
+        Some((_, Offer::Nothing)) | None => String::new(),
     };
     let page = screen::consent(&screen::Asked {
         app: &wish.client.name,
@@ -148,7 +163,7 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], origin
     Ok(browser.keep(clinical, page))
 }
 
-fn sign_in_by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
+fn sign_in_by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8], origin: String) -> Answered {
     let (form, browser, query) = returned(clinical, headers, body, "login")?;
     let now = clinical.clock().now().unix();
     let session = Secret::new();
@@ -158,8 +173,9 @@ fn sign_in_by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Ans
         None => false,
         Some(account) => {
             let code = setup_code(form.get("code").unwrap_or_default());
-            let session = (session.hash, now, now.saturating_add(SIGNED_IN));
-            clinical.records().spend_setup_code(account.number, code, session).map_err(told)?
+            let signed_in = SignedIn { session: session.hash, made: now, until: now.saturating_add(SIGNED_IN) };
+            let wish = authorize::read(clinical, &query)?;
+            clinical.records().sign_in_by_code(account, code, signed_in, (&wish.client.id, origin)).map_err(told)?
         }
     };
     if !right {
@@ -167,13 +183,7 @@ fn sign_in_by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Ans
         drop(browser);
         return ask(clinical, headers, &query, Err(Wrong::Code));
     }
-    // A new name for the session: who knew the one before knows nothing of this.
-    let query = String::from_utf8_lossy(&query).into_owned();
-    Ok(with_cookie(
-        clinical,
-        &session.text,
-        go_to(&format!("{}/auth/authorize?{query}", clinical.settings().public_url)),
-    ))
+    Ok(returning::go_on(clinical, &session, &query))
 }
 
 /// A setup code as it is kept, however it was typed.
@@ -182,12 +192,12 @@ pub(super) fn setup_code(typed: &str) -> [u8; 32] {
     sha256(code.to_ascii_uppercase().as_bytes())
 }
 
-fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
+fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8], origin: String) -> Answered {
     let (form, browser, query) = returned(clinical, headers, body, "consent")?;
     let now = clinical.clock().now().unix();
     let wish = authorize::read(clinical, &query)?;
-    let signed_in =
-        session(clinical, &browser, now)?.filter(|(_, since)| wish.takes(since.saturating_add(PATIENCE), now));
+    // That the sign-in is young enough for it was seen when the page was made, which is good for some minutes and this session.
+    let signed_in = session(clinical, &browser, now)?;
     let Some((account, since)) = signed_in.filter(|(account, _)| wish.is_opened_by(account)) else {
         return Err(Problem::Told("You are no longer signed in.".to_owned()));
     };
@@ -216,7 +226,8 @@ fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
         signed_in: since,
         until: now.saturating_add(CODE),
     };
-    if !clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept).map_err(told)? {
+    let note = Note::agreeing(&account, &wish.client.id, patient, origin).searching(&scopes.to_string());
+    if !clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept, note).map_err(told)? {
         return Err(denied("the app was opened with this launch before"));
     }
     let issuer = clinical.settings().public_url.as_str();
@@ -256,7 +267,7 @@ fn patient_named(clinical: &Clinical, account: &Account, row: Row) -> Result<(St
         None => clinical.records().patient_at(&clinical.sight_of_staff(account.row), row).map_err(told)?.is_some(),
     };
     Ok(match seen {
-        true => (name_of(&stored.body, &stored.id), Some(row)),
+        true => (who(&stored.body, &stored.id, clinical.settings().patient_system.as_deref()), Some(row)),
         false => ("a patient whose name you may not see".to_owned(), None),
     })
 }
@@ -284,11 +295,11 @@ fn session(clinical: &Clinical, browser: &Browser, now: i64) -> Result<Option<(A
     clinical.records().session(browser.session, now).map_err(told)
 }
 
-/// Who may make a passkey now: who has signed in with a code just now.
-pub(super) fn offered(clinical: &Clinical, browser: &Browser, now: i64) -> Result<Option<(Account, i64)>, Problem> {
+/// Who has signed in just now, and what there is to say to them of passkeys.
+pub(super) fn offered(clinical: &Clinical, browser: &Browser, now: i64) -> Result<Option<(Account, Offer)>, Problem> {
     let signed_in = session(clinical, browser, now)?.filter(|(_, since)| now.saturating_sub(*since) < PATIENCE);
-    let may = signed_in.is_some() && clinical.records().may_get_passkey(browser.session).map_err(told)?;
-    Ok(signed_in.filter(|_| may))
+    let offer = clinical.records().offer(browser.session).map_err(told)?;
+    Ok(signed_in.map(|(account, _)| (account, offer)))
 }
 
 pub(super) fn told(error: medlock_store::Error) -> Problem {
@@ -307,6 +318,11 @@ impl Browser {
                 Self { session: secret.hash, fresh: Some(secret.text) }
             }
         }
+    }
+
+    /// The one that is given this session.
+    pub(super) const fn with_session(session: [u8; 32]) -> Self {
+        Self { session, fresh: None }
     }
 
     /// The same answer, with the cookie if it is new.

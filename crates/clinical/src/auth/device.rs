@@ -4,7 +4,7 @@ use super::answer::{OAuthError, Refused, TokenBody, away};
 use super::form::Form;
 use super::scope::Scopes;
 use super::secret::Secret;
-use crate::access::{Binding, Holder, Verb, names_its_device};
+use crate::access::{Binding, Holder, Verb, names_its_device, verified};
 use crate::kind::{Kind, Row};
 use crate::seam::RegisteredDevice;
 use crate::store::{NewLeave, NewToken};
@@ -55,7 +55,7 @@ pub(super) fn token(clinical: &Clinical, peer: &PeerInfo, form: &Form) -> Result
         binding: Binding::Certificate { certificate: sha256(certificate), credential: who.credential() },
         until,
     };
-    clinical.records().keep_token(leave, kept, &peer.chain).map_err(|error| away(&error))?;
+    clinical.records().keep_token(leave, kept, verified(&peer.chain, who)).map_err(|error| away(&error))?;
     Ok(TokenBody { access_token: token.text, token_type: "Bearer", expires_in: seconds, scope, ..TokenBody::default() })
 }
 
@@ -68,31 +68,37 @@ fn registered(clinical: &Clinical, who: &Identified) -> Result<RegisteredDevice,
 fn permitted(clinical: &Clinical, who: &Identified, asked: &Scopes, is_gateway: bool) -> Result<Scopes, OAuthError> {
     let operations = [Operation::Read, Operation::Report, Operation::Store];
     let verdicts = operations.map(|operation| (operation, clinical.knowledge().judge(who, operation)));
-    let allowed = |verb: Verb, kind: Kind| {
+    let verdict = |verb: Verb, kind: Kind| {
+        let operation = verb.operation(kind)?;
+        verdicts.iter().find(|(of, _)| *of == operation).map(|(_, verdict)| verdict)
+    };
+    let reaches = |verb: Verb, kind: Kind| {
         // A device neither makes nor changes devices and patients.
         let reads = matches!(verb, Verb::Read | Verb::Search);
         let own = names_its_device(kind) && (reads || !matches!(kind, Kind::DEVICE | Kind::PATIENT));
         // Nor does it state consents.
         let states = kind == Kind::CONSENT && !reads;
-        let reaches = (is_gateway || own) && !states;
-        let verdict = verb.operation(kind).and_then(|operation| verdicts.iter().find(|(of, _)| *of == operation));
-        reaches && verdict.is_some_and(|(_, verdict)| verdict.is_allowed())
+        (is_gateway || own) && !states && verb.operation(kind).is_some()
     };
-    let scopes = asked.narrowed(&clinical.settings().kinds, allowed);
+    let kinds = &clinical.settings().kinds;
+    let served = asked.narrowed(kinds, reaches);
+    if served.is_empty() {
+        let text =
+            "no scope is left of those that were asked: a device asks for system/..., and writes and reads its own";
+        return Err(OAuthError::new(Refused::InvalidScope, text));
+    }
+    let allowed = |verb, kind| verdict(verb, kind).is_some_and(Verdict::is_allowed);
+    let scopes = served.narrowed(kinds, allowed);
     if !scopes.is_empty() {
         return Ok(scopes);
     }
-    let denied = verdicts.iter().find_map(|(_, verdict)| match verdict {
+    let each = served.resources().iter().flat_map(|scope| scope.verbs.iter().map(move |verb| (verb, scope.kind)));
+    let denied = each.filter_map(|(verb, kind)| match verdict(verb, kind?)? {
         Verdict::Deny(denied) => Some(denied.code),
         Verdict::Allow(_) => None,
     });
-    Err(match denied {
-        Some(code) => OAuthError::new(Refused::AccessDenied, format!("{}: {}", code.as_str(), code.remedy())),
-        None => OAuthError::new(
-            Refused::InvalidScope,
-            "no scope is left of those that were asked: a device writes and reads its own",
-        ),
-    })
+    let why = denied.map(|code| format!("{}: {}", code.as_str(), code.remedy())).next();
+    Err(OAuthError::new(Refused::UnauthorizedClient, why.unwrap_or_default()))
 }
 
 /// The resource that a device is.
@@ -103,6 +109,6 @@ fn own_row(clinical: &Clinical, who: &Identified) -> Result<Row, OAuthError> {
         let text = format!(
             "no Device here is {identifier}: have a gateway of the site write it, or the administrator say which one it is"
         );
-        OAuthError::new(Refused::AccessDenied, text)
+        OAuthError::new(Refused::UnauthorizedClient, text)
     })
 }

@@ -2,12 +2,12 @@
 //! section 5).
 
 use super::proof::ALGORITHMS;
-use super::scope::Word;
+use super::scope::{Whose, Word, served};
+use crate::access::Verb;
 use crate::kind::Kind;
 use crate::rest::Door;
 use serde_json::{Value, json};
 
-const WHOSE: [&str; 3] = ["patient", "user", "system"];
 /// Parts of all Observations that are told as examples of what may be asked: those of US Core.
 const CATEGORIES: [&str; 4] = ["social-history", "laboratory", "survey", "vital-signs"];
 
@@ -81,13 +81,17 @@ fn methods(door: &Door) -> Vec<&'static str> {
 
 pub(super) fn scopes(kinds: &[Kind]) -> Vec<String> {
     let words = Word::ALL.into_iter().map(|word| word.name().to_owned());
-    let all = WHOSE.map(|whose| format!("{whose}/*.crs"));
-    let each = kinds.iter().flat_map(|kind| WHOSE.map(|whose| format!("{whose}/{kind}.crs")));
+    let all = Whose::ALL.map(|whose| format!("{}/*.cruds", whose.name()));
+    let each = kinds.iter().flat_map(|kind| {
+        Whose::ALL.map(|whose| {
+            let letters: String = served(whose, *kind).iter().map(Verb::letter).collect();
+            format!("{}/{kind}.{letters}", whose.name())
+        })
+    });
     let parts = CATEGORIES.into_iter().filter(|_| kinds.contains(&Kind::OBSERVATION)).flat_map(|category| {
-        WHOSE.map(|whose| {
-            format!(
-                "{whose}/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|{category}"
-            )
+        Whose::ALL.map(|whose| {
+            let system = "http://terminology.hl7.org/CodeSystem/observation-category";
+            format!("{}/Observation.rs?category={system}|{category}", whose.name())
         })
     });
     words.chain(all).chain(each).chain(parts).collect()

@@ -22,7 +22,7 @@ fn client_of(holder: &Holder) -> Option<&str> {
 pub(super) fn introspect(clinical: &Clinical, client: &Client, form: &Form) -> Result<Value, OAuthError> {
     if client.proof == Proof::None {
         let text = "who asks what a token is proves who it is";
-        return Err(OAuthError::new(Refused::UnauthorizedClient, text));
+        return Err(OAuthError::new(Refused::InvalidClient, text));
     }
     let hash = sha256(form.need("token")?.as_bytes());
     let grant = clinical.records().token(hash).map_err(|error| away(&error))?;

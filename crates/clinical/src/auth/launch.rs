@@ -7,7 +7,8 @@ use super::register::{self, Told};
 use super::secret::Secret;
 use crate::Clinical;
 use crate::access::Caller;
-use crate::kind::{Id, Kind};
+use crate::audit::Note;
+use crate::kind::{Id, Kind, Row};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::store::Launch;
 use axum::response::Response;
@@ -18,6 +19,8 @@ use serde_json::json;
 
 /// How long it is good, in seconds.
 const GOOD: i64 = 300;
+/// The row of a patient who is not there.
+const NOBODY: Row = Row(0);
 /// Bytes of what it is asked for with, at most.
 const LONGEST_BODY: usize = 16 << 10;
 /// What it may name, at most; characters of an intent and of a role.
@@ -95,8 +98,14 @@ pub(super) struct Opening {
 }
 
 impl Clinical {
-    /// A text with which the app asks.
-    pub(super) fn open_app(&self, opening: Opening, now: i64) -> Result<Told, register::Refused> {
+    /// A text with which the app asks, for who is at `origin`. Software is not told whether the patient is there: it may not see who is,
+    /// and the person whom it opens the app for reads it.
+    pub(super) fn open_app(
+        &self,
+        opening: Opening,
+        (caller, origin): (&Caller, String),
+        now: i64,
+    ) -> Result<Told, register::Refused> {
         let Opening { client, patient, account, context } = opening;
         let records = self.records();
         let known = self.client(&client)?.ok_or_else(|| register::Refused::absent(format!("client {client:?}")))?;
@@ -110,7 +119,10 @@ impl Clinical {
                 let id = reference.strip_prefix("Patient/").and_then(Id::read);
                 let id = id.ok_or_else(|| register::Refused::wrong(format!("{reference:?} is not Patient/ID")))?;
                 let row = records.row_of(Kind::PATIENT, &id)?;
-                Some(row.ok_or_else(|| register::Refused::absent(reference))?)
+                if row.is_none() && !caller.opens_apps() {
+                    return Err(register::Refused::absent(reference));
+                }
+                Some(row.unwrap_or(NOBODY))
             }
         };
         let account = match &account {
@@ -123,7 +135,8 @@ impl Clinical {
         let launch = Secret::new();
         let context = serde_json::to_string(&context).map_err(|error| register::Refused::wrong(error.to_string()))?;
         let until = now.saturating_add(GOOD);
-        records.keep_launch(Launch { hash: launch.hash, client, account, patient, context, until })?;
+        let note = Note::opening(caller, patient.filter(|row| *row != NOBODY), origin);
+        records.keep_launch(Launch { hash: launch.hash, client, account, patient, context, until }, note)?;
         Ok(Told::Launch { launch: launch.text, iss: format!("{}/fhir", self.settings().public_url) })
     }
 }
@@ -132,7 +145,12 @@ impl Clinical {
 ///
 /// # Errors
 /// When its token is not for that, or with what is wrong.
-pub(crate) fn by_software(clinical: &Clinical, caller: &Caller, body: &[u8]) -> Result<Response, Refusal> {
+pub(crate) fn by_software(
+    clinical: &Clinical,
+    caller: &Caller,
+    origin: String,
+    body: &[u8],
+) -> Result<Response, Refusal> {
     if !caller.opens_apps() {
         let text = format!("the token is not good for opening apps: ask for the scope {}", super::Word::Opens.name());
         return Err(Issue::new(Code::Forbidden, text).into());
@@ -144,7 +162,7 @@ pub(crate) fn by_software(clinical: &Clinical, caller: &Caller, body: &[u8]) -> 
         Issue::new(Code::Json, format!("client, patient, account and context are asked for: {error}"))
     })?;
     tracing::info!(who = ?caller.who(), ?opening, "an app is opened");
-    match clinical.open_app(opening, clinical.clock().now().unix()) {
+    match clinical.open_app(opening, (caller, origin), clinical.clock().now().unix()) {
         Ok(Told::Launch { launch, iss }) => {
             Ok(answer(StatusCode::OK, &json!({ "launch": launch, "iss": iss, "expires_in": GOOD })))
         }

@@ -12,8 +12,8 @@ use crate::validate;
 use http::StatusCode;
 use medlock_trust::DeviceName;
 
-/// Where it is asked, for the audit.
-const ORIGIN: &str = "admin";
+/// Where administrators ask, for the audit.
+pub(super) const ORIGIN: &str = "admin";
 
 impl Clinical {
     /// Says that the Device with this reference is the device of the register with this name; where it was another one, its tokens

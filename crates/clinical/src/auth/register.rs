@@ -8,15 +8,19 @@
 
 use super::clients::{Account, Client, Proof};
 use super::launch::{Context, Opening};
+use super::naming::ORIGIN;
+use super::redirect::is_redirect;
 use super::scope::Scopes;
 use super::secret::Secret;
 use super::web_keys::WebKeyView;
 use crate::Clinical;
+use crate::access::Caller;
 use crate::audit::{self, Head};
 use crate::intake::{Listed, NotAssigned};
 use crate::jose::KeySet;
 use crate::kind::{Id, Kind};
 use crate::seam::first_text;
+use crate::store::ListedAccount;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -26,14 +30,12 @@ use medlock_node::provider::{self, WebAlgorithm, sha256};
 use medlock_trust::DeviceName;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How long a setup code is good, in seconds.
 const SETUP: i64 = 24 * 3_600;
-/// Characters of a name, and of an address, at most; addresses of one client, at most.
+/// Characters of a name, at most; addresses of one client, at most.
 const LONGEST_NAME: usize = 100;
-const LONGEST_ADDRESS: usize = 512;
 /// Characters of why deliveries were nobody's.
 const WHY: usize = 500;
 pub(super) const MOST_ADDRESSES: usize = 16;
@@ -289,6 +291,12 @@ pub struct AccountView {
     /// Who it is at the OpenID provider, if it is somebody there; in lists of accounts alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signs_in_as: Option<String>,
+    /// How many passkeys it has; in lists of accounts alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passkeys: Option<u32>,
+    /// Whether the person's resource was deleted: then nobody signs in with it.
+    #[serde(default)]
+    pub person_deleted: bool,
 }
 
 /// A delivery for which no patient could be named, as it is shown.
@@ -404,8 +412,10 @@ impl Clinical {
             }
             Asked::Accounts => {
                 let (accounts, mut linked) = (records.accounts()?, records.linked()?);
-                let mut view = |account: &Account| AccountView {
+                let mut view = |ListedAccount { account, passkeys, gone }: &ListedAccount| AccountView {
                     signs_in_as: linked.remove(&account.number),
+                    passkeys: Some(*passkeys),
+                    person_deleted: *gone,
                     ..AccountView::of(account)
                 };
                 Ok(Told::Accounts { accounts: accounts.iter().map(&mut view).collect() })
@@ -433,7 +443,8 @@ impl Clinical {
             Asked::LinkAccount { name, subject } => self.link_account(&name, &subject, now),
             Asked::UnlinkAccount { name } => self.unlink_account(&name),
             Asked::Launch { client, patient, account, context } => {
-                self.open_app(Opening { client, patient, account, context }, now)
+                let asked = (&Caller::administrator(), ORIGIN.to_owned());
+                self.open_app(Opening { client, patient, account, context }, asked, now)
             }
             Asked::BindDevice { name, device } => self.bind_device(&name, &device, now),
             Asked::ReleaseDevice { name } => self.release_device(&name, now),
@@ -479,6 +490,15 @@ impl Clinical {
             return Err(Refused::wrong(format!("a client has at most {MOST_ADDRESSES} addresses")));
         }
         let scopes = Scopes::read(&scopes).map_err(|error| Refused::wrong(error.to_string()))?;
+        // What it never could get, it is not registered for.
+        if redirects.is_empty() && !introspects && !scopes.of_people().is_nothing() {
+            let text = "what a person agrees to is sent to an address of the client: give one (--redirect), or ask for system/… alone";
+            return Err(Refused::wrong(text));
+        }
+        if sort != ClientSort::Keys && !scopes.of_software().is_nothing() {
+            let text = "a client gets system/… and medlock/launch by keys of its own alone: register it with them (--sort keys)";
+            return Err(Refused::wrong(text));
+        }
         let algorithm = id_token.as_deref().unwrap_or("RS256");
         let algorithm = WebAlgorithm::named(algorithm)
             .ok_or_else(|| Refused::wrong(format!("{algorithm:?} is neither RS256 nor ES256")))?;
@@ -512,6 +532,11 @@ impl Clinical {
 
     /// Twelve characters: 60 bits.
     fn code(&self, account: &Account, now: i64) -> Result<Told, Refused> {
+        if self.records().account(account.number)?.is_none() {
+            let Account { name, kind, id, .. } = account;
+            let text = format!("{kind}/{id}, who {name} is, was deleted: nobody signs in with this account; remove it");
+            return Err(Refused(StatusCode::CONFLICT, text));
+        }
         let mut code = BASE32_NOPAD.encode(&provider::random::<8>());
         code.truncate(12);
         let until = now.saturating_add(SETUP);
@@ -546,7 +571,8 @@ impl ClientView {
 
 impl AccountView {
     fn of(account: &Account) -> Self {
-        Self { name: account.name.clone(), person: format!("{}/{}", account.kind, account.id), signs_in_as: None }
+        let (name, person) = (account.name.clone(), format!("{}/{}", account.kind, account.id));
+        Self { name, person, signs_in_as: None, passkeys: None, person_deleted: false }
     }
 }
 
@@ -560,54 +586,12 @@ fn reference(text: &str) -> Option<(Kind, Id)> {
     Some((kind, Id::read(id)?))
 }
 
-/// Whether a code may be sent to this address: over TLS, or to software on the same machine (RFC 8252 section 7.3).
-pub(super) fn is_redirect(address: &str) -> bool {
-    let Some((scheme, rest)) = address.split_once("://") else { return false };
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() => host,
-        _ => authority,
-    };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let plain = !bare.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-[]:".contains(&byte));
-    let here = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    let visible = address.len() <= LONGEST_ADDRESS && address.bytes().all(|byte| byte.is_ascii_graphic());
-    plain && visible && !address.contains(['#', '"', '\'', ';', ',']) && (scheme == "https" || scheme == "http" && here)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Shows REQ-SMART-34: `redirect_with_fragment`, `redirect_userinfo`: no such address is registered.
     #[test]
-    fn codes_are_sent_over_tls_or_on_the_same_machine() {
-        for fine in [
-            "https://app.example/callback",
-            "https://app.example:8443/x?y=z",
-            "http://127.0.0.1:4567/",
-            "http://[::1]/x",
-            "http://localhost/x",
-        ] {
-            assert!(is_redirect(fine), "{fine}");
-        }
-        for wrong in [
-            "",
-            "app",
-            "http://app.example/",
-            "https://app.example/#x",
-            "https://user@app.example/",
-            "https://user:1@app.example/",
-            "javascript:alert(1)",
-            "javascript://x/%0aalert(1)",
-            "https:///x",
-            "https://app.example/ x",
-            "https://app.example/\n",
-            "http://localhost.example/",
-            "https://app.example;script-src/",
-        ] {
-            assert!(!is_redirect(wrong), "{wrong}");
-        }
+    fn people_have_a_name_and_a_resource() {
         assert!(reference("Patient/x").is_none() && reference("Device/00000000000000000000000000").is_none());
         assert!(is_name("Anna Muster") && !is_name("") && !is_name(" a") && !is_name("a\nb"));
     }

@@ -2,6 +2,7 @@
 
 use crate::access::{Constraint, Reach, Right, Verb, Verbs, names_its_device};
 use crate::kind::{Kind, Row};
+use crate::rest::is_ours;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ const LENGTH: usize = 4 << 10;
 /// Values that all of them ask of resources, at most: each stands in a statement as often as its filters look at other resources,
 /// and SQLite takes 32,766 parameters.
 const VALUES: usize = 128;
+/// The words of version 1, and what they mean now.
+const OLD: [(&str, &str); 3] = [("read", "rs"), ("write", "cud"), ("*", "cruds")];
 
 /// In whose name a scope lets its holder act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,9 +28,9 @@ pub enum Whose {
 }
 
 impl Whose {
-    const ALL: [Self; 3] = [Self::System, Self::Patient, Self::User];
+    pub(super) const ALL: [Self; 3] = [Self::System, Self::Patient, Self::User];
 
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::System => "system",
             Self::Patient => "patient",
@@ -47,6 +50,8 @@ pub struct Scope {
     pub verbs: Verbs,
     /// What has to hold of a resource of the kind; none has to of all kinds.
     pub only: Option<Arc<Constraint>>,
+    /// Whether it is written as in version 1, where that has words for its verbs: who asks so looks for it so.
+    pub old: bool,
 }
 
 /// A scope that names no kind of resource.
@@ -99,6 +104,16 @@ pub enum ScopeError {
     /// One is none that is served.
     #[error("{0:?} is no scope that is served: system/Observation.crs")]
     Unknown(String),
+    /// One is served but for what it asks of resources.
+    #[error(
+        "{scope:?}: {parameter:?} is not what a scope may ask: its parameters are those of codes and references, by their plain names"
+    )]
+    Parameter {
+        /// The scope.
+        scope: String,
+        /// Its first such parameter; empty if there are none at all, or too many.
+        parameter: String,
+    },
 }
 
 /// What a token is good for.
@@ -140,19 +155,24 @@ impl Scopes {
         self.resources.iter().filter_map(|scope| scope.only.as_deref()).map(Constraint::values).sum()
     }
 
-    /// Reads what was kept: in its own form it may be longer than what was asked.
-    ///
-    /// # Errors
-    /// [`ScopeError::Unknown`].
-    pub fn of_kept(text: &str) -> Result<Self, ScopeError> {
-        Self::all_of(text.split(' ').filter(|word| !word.is_empty()))
+    /// Reads what was kept: in its own form it may be longer than what was asked. What was a scope when it was kept and is none any more
+    /// is passed over.
+    #[must_use]
+    pub fn of_kept(text: &str) -> Self {
+        let mut scopes = Self::default();
+        for word in text.split(' ').filter(|word| !word.is_empty()) {
+            if !scopes.take(word) {
+                tracing::warn!(scope = word, "a scope that was kept is none any more");
+            }
+        }
+        scopes
     }
 
     fn all_of<'t>(words: impl Iterator<Item = &'t str>) -> Result<Self, ScopeError> {
         let mut scopes = Self::default();
         for word in words {
             if !scopes.take(word) {
-                return Err(ScopeError::Unknown(word.to_owned()));
+                return Err(unserved(word));
             }
         }
         Ok(scopes)
@@ -225,8 +245,8 @@ impl Scopes {
         Self { resources: left, words: Vec::new() }
     }
 
-    /// What of these is within `limit`, each as it was asked, with the verbs that are left of it. One for all kinds becomes one
-    /// for each kind of `kinds` that the limit names; of one for more resources than the limit gives, its part is left.
+    /// What of these is within `limit`, each as it was asked, with the verbs that are left of it and are served. One for all kinds becomes
+    /// one for each kind of `kinds` that the limit names; of one for more resources than the limit gives, its part is left.
     #[must_use]
     pub fn within(&self, limit: &Self, kinds: &[Kind]) -> Self {
         let mut left = Self { resources: Vec::new(), words: Vec::new() };
@@ -237,7 +257,9 @@ impl Scopes {
             };
             let verbs_of = |kind: Option<Kind>| {
                 let wide = of(kind).filter(|wide| scope.asks_no_more_than(wide));
-                Verbs::of(scope.verbs.iter().filter(|verb| wide.clone().any(|wide| wide.verbs.has(*verb))))
+                let most = kind.map_or(Verbs::all(), |kind| served(scope.whose, kind));
+                let given = |verb: &Verb| most.has(*verb) && wide.clone().any(|wide| wide.verbs.has(*verb));
+                Verbs::of(scope.verbs.iter().filter(given))
             };
             let whole = scope.kind.is_some() || verbs_of(None) == scope.verbs;
             let each: Vec<Option<Kind>> =
@@ -245,9 +267,11 @@ impl Scopes {
             for kind in each.into_iter().filter(|kind| kind.is_none_or(|kind| kinds.contains(&kind))) {
                 let verbs = verbs_of(kind);
                 left.add(Scope { kind, verbs, ..scope.clone() });
+                let most = kind.map_or(Verbs::all(), |kind| served(scope.whose, kind));
                 for part in of(kind).filter(|part| part.asks_no_more_than(scope)) {
                     let rest = scope.verbs.iter().filter(|verb| part.verbs.has(*verb) && !verbs.has(*verb));
-                    left.add(Scope { kind, verbs: Verbs::of(rest), ..part.clone() });
+                    let verbs = Verbs::of(rest.filter(|verb| most.has(*verb)));
+                    left.add(Scope { kind, verbs, old: scope.old, ..part.clone() });
                 }
             }
         }
@@ -337,22 +361,55 @@ impl Scopes {
         })
     }
 
+    /// One right for all that is asked of the same rows.
     fn rights(&self, reach: impl Fn(Whose, Kind) -> Option<(Reach, Verbs)>) -> Vec<Right> {
         let each = self.resources.iter().flat_map(|scope| {
             Kind::all().filter(move |kind| scope.kind.is_none_or(|of| of == *kind)).map(move |kind| (scope, kind))
         });
-        let rights = each.filter_map(|(scope, kind)| {
-            let (reach, most) = reach(scope.whose, kind)?;
+        let mut rights: Vec<Right> = Vec::new();
+        for (scope, kind) in each {
+            let Some((reach, most)) = reach(scope.whose, kind) else { continue };
             let verbs = Verbs::of(scope.verbs.iter().filter(|verb| most.has(*verb)));
-            Some(Right { kind, verbs, reach, only: scope.only.clone() })
-        });
-        rights.filter(|right| !right.verbs.is_empty()).collect()
+            if verbs.is_empty() {
+                continue;
+            }
+            let same = |right: &&mut Right| right.kind == kind && right.reach == reach && right.only == scope.only;
+            match rights.iter_mut().find(same) {
+                Some(right) => right.verbs = right.verbs.and(verbs),
+                None => rights.push(Right { kind, verbs, reach, only: scope.only.clone() }),
+            }
+        }
+        rights
     }
+}
+
+/// What is done with resources of this kind by a scope in this name, whoever has it: what belongs to no patient is read for one, nobody
+/// says who works where, and some kinds are written by this server alone.
+pub(super) fn served(whose: Whose, kind: Kind) -> Verbs {
+    let is_read = match whose {
+        Whose::System => false,
+        Whose::Patient => is_of_nobody(kind),
+        Whose::User => kind == Kind::PRACTITIONER_ROLE,
+    };
+    if is_read || is_ours(kind) { Verbs::of([Verb::Read, Verb::Search]) } else { Verbs::all() }
 }
 
 /// Kinds whose resources belong to no patient.
 fn is_of_nobody(kind: Kind) -> bool {
     matches!(kind, Kind::ORGANIZATION | Kind::PRACTITIONER | Kind::PRACTITIONER_ROLE)
+}
+
+/// Why one scope is not served.
+fn unserved(text: &str) -> ScopeError {
+    if let Some((plain, query)) = text.split_once('?')
+        && let Some(Scope { kind: Some(kind), .. }) = Scope::read(plain)
+    {
+        let mut parameters = query.split('&');
+        let wrong = parameters.find(|one| Constraint::read(kind, one).is_none());
+        let name = wrong.and_then(|one| one.split('=').next()).unwrap_or_default();
+        return ScopeError::Parameter { scope: text.to_owned(), parameter: name.to_owned() };
+    }
+    ScopeError::Unknown(text.to_owned())
 }
 
 fn words(text: &str) -> Result<impl Iterator<Item = &str>, ScopeError> {
@@ -361,7 +418,7 @@ fn words(text: &str) -> Result<impl Iterator<Item = &str>, ScopeError> {
 }
 
 impl Scope {
-    /// A scope that names resources. Those of version 1 are read as what they mean now.
+    /// A scope that names resources.
     fn read(text: &str) -> Option<Self> {
         let (whose, rest) = text.split_once('/')?;
         let whose = Whose::ALL.into_iter().find(|one| one.name() == whose)?;
@@ -373,17 +430,13 @@ impl Scope {
             Some(query) => Some(Arc::new(Constraint::read(kind?, query)?)),
             None => None,
         };
-        let verbs = match verbs {
-            "read" => "rs",
-            "write" => "cud",
-            "*" => "cruds",
-            letters => letters,
-        };
+        let old = OLD.into_iter().find(|(word, _)| *word == verbs);
         // Each letter once, in their order.
         let mut left = Verb::ALL.into_iter();
-        let verbs: Option<Vec<Verb>> = verbs.chars().map(|letter| left.find(|verb| verb.letter() == letter)).collect();
+        let letters = old.map_or(verbs, |(_, letters)| letters).chars();
+        let verbs: Option<Vec<Verb>> = letters.map(|letter| left.find(|verb| verb.letter() == letter)).collect();
         let verbs = Verbs::of(verbs?);
-        (!verbs.is_empty()).then_some(Self { whose, kind, verbs, only })
+        (!verbs.is_empty()).then_some(Self { whose, kind, verbs, old: old.is_some() && only.is_none(), only })
     }
 
     /// Whether what it asks of a resource besides its kind leaves no more than what `wide` asks.
@@ -399,7 +452,10 @@ impl Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let letters: String = self.verbs.iter().map(Verb::letter).collect();
-        write!(f, "{}/{}.{letters}", self.whose.name(), self.kind.map_or("*", Kind::name))?;
+        // Version 1 knows no parameters.
+        let old = OLD.into_iter().find(|(_, of)| self.old && self.only.is_none() && *of == letters);
+        let verbs = old.map_or(&*letters, |(word, _)| word);
+        write!(f, "{}/{}.{verbs}", self.whose.name(), self.kind.map_or("*", Kind::name))?;
         self.only.as_ref().map_or(Ok(()), |only| write!(f, "?{only}"))
     }
 }
@@ -423,14 +479,14 @@ mod tests {
         Scopes::read(text).expect("scopes")
     }
 
-    /// Shows REQ-SMART-132, REQ-SMART-133, REQ-SMART-170.
+    /// Shows REQ-SMART-132, REQ-SMART-133, REQ-SMART-170; REQ-SMART-195: of one that is served but for a parameter, that is told.
     #[test]
     fn scopes_are_read_and_written() {
         for (text, written) in [
             ("system/Observation.crs", "system/Observation.crs"),
             ("system/*.rs  system/Device.cruds", "system/*.rs system/Device.cruds"),
-            ("system/Patient.read system/Observation.write", "system/Patient.rs system/Observation.cud"),
-            ("system/Patient.*", "system/Patient.cruds"),
+            ("system/Patient.read system/Observation.write", "system/Patient.read system/Observation.write"),
+            ("system/Patient.* user/*.*", "system/Patient.* user/*.*"),
             ("patient/Observation.rs openid user/*.r openid", "openid patient/Observation.rs user/*.r"),
             ("launch/patient offline_access fhirUser", "launch/patient offline_access fhirUser"),
             ("patient/Observation.read?code=b,a&category=s%7Cx", "patient/Observation.rs?category=s|x&code=a,b"),
@@ -446,11 +502,7 @@ mod tests {
             "system/Observation.sr",
             "system/Observation.rr",
             "system/Encounter.r",
-            "system/Observation.rs?",
-            "system/Observation.rs?colour=x",
-            "system/Observation.rs?category:not=x",
             "system/*.rs?_tag=x",
-            "system/Patient.rs?category=x",
             "system/Observation?category=x",
             "system/observation.r",
             "System/Observation.r",
@@ -458,6 +510,17 @@ mod tests {
             "launch/encounter",
         ] {
             assert_eq!(Scopes::read(no), Err(ScopeError::Unknown(no.to_owned())), "{no}");
+            assert!(Scopes::read_known(no).is_ok_and(|scopes| scopes.is_nothing()), "{no}");
+        }
+        for (no, parameter) in [
+            ("system/Observation.rs?", ""),
+            ("system/Observation.rs?colour=x", "colour"),
+            ("system/Observation.rs?status=final&category:not=x", "category:not"),
+            ("system/Patient.rs?category=x", "category"),
+            ("system/Observation.read?value-quantity=3", "value-quantity"),
+        ] {
+            let (scope, parameter) = (no.to_owned(), parameter.to_owned());
+            assert_eq!(Scopes::read(no), Err(ScopeError::Parameter { scope, parameter }), "{no}");
             assert!(Scopes::read_known(no).is_ok_and(|scopes| scopes.is_nothing()), "{no}");
         }
         assert_eq!(Scopes::read(&"system/Device.r ".repeat(65)), Err(ScopeError::TooMany));
@@ -471,7 +534,7 @@ mod tests {
         // What was asked is longer where it is kept.
         let asked = read(&format!("system/Observation.r?code={}", "'".repeat(4_000)));
         assert!(Scopes::read(&asked.to_string()).is_err());
-        assert_eq!(Scopes::of_kept(&asked.to_string()), Ok(asked));
+        assert_eq!(Scopes::of_kept(&asked.to_string()), asked);
     }
 
     #[test]

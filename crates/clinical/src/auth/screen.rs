@@ -88,6 +88,8 @@ pub(super) enum Wrong {
     Away,
     /// At the provider, whose word was not taken.
     Upstream,
+    /// As somebody else than who opened the app.
+    Other,
 }
 
 /// The page on which one signs in.
@@ -126,6 +128,11 @@ pub(super) fn login(page: &Login<'_>) -> Response {
         Some(Wrong::Upstream) => (
             StatusCode::FORBIDDEN,
             "<p class=\"alarm\" role=\"alert\">You were not signed in. Try again; if it happens again, tell the hospital when it was.</p>",
+        ),
+        Some(Wrong::Other) => (
+            StatusCode::OK,
+            "<p class=\"alarm\" role=\"alert\">Another person has opened this app than who is signed in here now. Sign in as that \
+             person, or open the app again yourself.</p>",
         ),
     };
     let upstream = match &page.upstream {
@@ -247,8 +254,17 @@ pub(super) fn consent(asked: &Asked<'_>) -> Response {
     if let Some(name) = asked.about {
         let _ = write!(body, "<p>It was opened for <strong>{}</strong>.</p>", escaped(name));
     }
-    if let Some(Choice { patients, .. }) = asked.choice {
+    if let Some(Choice { patients, more, .. }) = asked.choice {
         body.push_str("<fieldset><legend>Whose data</legend>");
+        let shown = patients.len();
+        body.push_str(&match (shown, more) {
+            (0, true) => "<p>There are too many patients to show them here. Say above whom you mean.</p>".to_owned(),
+            (0, false) => "<p>There is no such patient here.</p>".to_owned(),
+            (_, true) => format!(
+                "<p class=\"soft\">These are {shown}, and there are more. Who is not among them is found above.</p>"
+            ),
+            (_, false) => String::new(),
+        });
         for (place, (id, name)) in patients.iter().enumerate() {
             let first = if place == 0 { " required" } else { "" };
             let (id, name) = (escaped(id), escaped(name));
@@ -256,9 +272,6 @@ pub(super) fn consent(asked: &Asked<'_>) -> Response {
                 body,
                 "<label class=\"line\"><input type=\"radio\" name=\"patient\" value=\"{id}\"{first}><span>{name}</span></label>"
             );
-        }
-        if patients.is_empty() {
-            body.push_str("<p>There is no such patient here.</p>");
         }
         body.push_str("</fieldset>");
     }
@@ -281,7 +294,7 @@ pub(super) fn consent(asked: &Asked<'_>) -> Response {
     page(StatusCode::OK, &format!("{} asks for your agreement", asked.app), &body, Some(asked.origin))
 }
 
-/// The form with which one looks for a patient by name: the same page again, with the name.
+/// The form with which one looks for a patient: the same page again, with what is written there.
 fn search(choice: &Choice, body: &mut String) {
     body.push_str("<form method=\"get\" action=\"/auth/authorize\" role=\"search\">");
     for (name, value) in &choice.asked {
@@ -291,7 +304,7 @@ fn search(choice: &Choice, body: &mut String) {
     let find = escaped(&choice.find);
     let _ = write!(
         body,
-        "<label for=\"find\">Find a patient by name</label><input type=\"text\" id=\"find\" name=\"{FIND}\" value=\"{find}\" \
+        "<label for=\"find\">Find a patient by name, birth date (1980-01-31) or number</label><input type=\"text\" id=\"find\" name=\"{FIND}\" value=\"{find}\" \
          autocomplete=\"off\" spellcheck=\"false\"><div class=\"row\"><button class=\"quiet\">Find</button></div></form>"
     );
 }

@@ -4,21 +4,23 @@
 //! The question that a passkey answers is made of the page's ticket: it is for this browser, this step and some minutes, and
 //! is answered once.
 
-use super::authorize::Problem;
-use super::browser::{self, Answered, SIGNED_IN, blocking, go_to, returned, told, with_cookie};
+use super::authorize::{self, Problem};
+use super::browser::{self, Answered, SIGNED_IN, blocking, go_to, returned, told};
 use super::clients::Account;
 use super::form::Form;
 use super::passkey::{Asked, CHALLENGE, Passkey, Refused};
+use super::returning;
 use super::screen::{Wrong, escaped};
 use super::secret::Secret;
 use crate::Clinical;
-use crate::store::SignedIn;
+use crate::store::{Offer, SignedIn};
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
 use data_encoding::BASE64URL_NOPAD;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue};
+use medlock_node::accept::PeerInfo;
 use medlock_node::provider::sha256;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,6 +29,9 @@ use std::sync::Arc;
 const SCRIPT: &str = include_str!("passkey.js");
 /// The step of the form that makes one.
 pub(super) const MAKE: &str = "passkey";
+/// What stands in the place of that form once one was made.
+pub(super) const MADE: &str =
+    "<p class=\"soft\" role=\"status\">Your passkey is made. Sign in with it next time: you need no code any more.</p>";
 /// How long a question counts as answered, in seconds: longer than its page.
 const KEPT: i64 = 3_600;
 
@@ -42,8 +47,13 @@ pub(crate) async fn script() -> Response {
 }
 
 /// `POST /auth/passkey`
-pub(crate) async fn passkey(State(clinical): State<Arc<Clinical>>, headers: HeaderMap, body: Bytes) -> Response {
-    blocking(clinical, move |clinical| sign_in(clinical, &headers, &body)).await
+pub(crate) async fn passkey(
+    State(clinical): State<Arc<Clinical>>,
+    Extension(peer): Extension<PeerInfo>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    blocking(clinical, move |clinical| sign_in(clinical, &headers, &body, peer.origin.to_string())).await
 }
 
 /// `POST /auth/passkey/new`
@@ -103,7 +113,7 @@ fn binary(form: &Form, name: &'static str) -> Result<Vec<u8>, Refused> {
     BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| Refused::Form(name))
 }
 
-fn sign_in(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
+fn sign_in(clinical: &Clinical, headers: &HeaderMap, body: &[u8], origin: String) -> Answered {
     let (form, browser, query) = returned(clinical, headers, body, "login")?;
     let now = clinical.clock().now().unix();
     let challenge = challenge(form.get("ticket").unwrap_or_default());
@@ -114,7 +124,8 @@ fn sign_in(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
             let signed_in = SignedIn { session: session.hash, made: now, until: now.saturating_add(SIGNED_IN) };
             let counters = (passkey.counter, counter);
             let question = (challenge, now.saturating_add(KEPT));
-            let taken = clinical.records().sign_in_by(&passkey.id, counters, question, signed_in).map_err(told)?;
+            let way = (&*authorize::read(clinical, &query)?.client.id, origin);
+            let taken = clinical.records().sign_in_by(&passkey.id, counters, question, signed_in, way).map_err(told)?;
             if taken { Ok(()) } else { Err("the question was answered before".to_owned()) }
         }
     };
@@ -123,9 +134,7 @@ fn sign_in(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
         drop(browser);
         return browser::ask(clinical, headers, &query, Err(Wrong::Passkey));
     }
-    let query = String::from_utf8_lossy(&query).into_owned();
-    let on = format!("{}/auth/authorize?{query}", clinical.settings().public_url);
-    Ok(with_cookie(clinical, &session.text, go_to(&on)))
+    Ok(returning::go_on(clinical, &session, &query))
 }
 
 /// The passkey that has answered, with its counter now.
@@ -154,7 +163,7 @@ fn used(
 fn make(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
     let (form, browser, query) = returned(clinical, headers, body, MAKE)?;
     let now = clinical.clock().now().unix();
-    let Some((account, _)) = browser::offered(clinical, &browser, now)? else {
+    let Some((account, Offer::Another)) = browser::offered(clinical, &browser, now)? else {
         return Err(Problem::Told("Sign in with a code to make a passkey.".to_owned()));
     };
     let challenge = challenge(form.get("ticket").unwrap_or_default());
@@ -165,7 +174,7 @@ fn make(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
     };
     let passkey = made().map_err(|why| Problem::Told(format!("The passkey is not taken: {why}.")))?;
     let question = (challenge, now.saturating_add(KEPT));
-    if !clinical.records().keep_passkey(account.number, passkey, question, now).map_err(told)? {
+    if !clinical.records().keep_passkey(account.number, passkey, question, (browser.session, now)).map_err(told)? {
         return Err(Problem::Told("There is such a passkey already, or this page was sent before.".to_owned()));
     }
     tracing::info!(account = account.name, "a passkey was made");

@@ -1,19 +1,21 @@
 //! `POST /auth/token`, `/auth/introspect`, `/auth/revoke`.
 
-use super::answer::{OAuthError, Refused, TokenBody, answer, away};
+use super::answer::{OAuthError, Refused, TokenBody, answer, away, done};
 use super::form::{Form, wrong};
 use super::proof::{self, Unproved};
 use super::{backend, clients, code, device, dpop, idtoken};
 use crate::Clinical;
-use crate::access::Binding;
+use crate::access::{Binding, Shown};
 use crate::rest::Door;
+use crate::seam::first_text;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use medlock_node::accept::PeerInfo;
+use std::sync::OnceLock;
 
 /// A request, taken from HTTP.
 struct Asking {
@@ -58,7 +60,8 @@ pub(crate) async fn introspect(
     body: Bytes,
 ) -> Response {
     blocking(Asking { door, peer, headers, body }, |asking| {
-        let (form, client) = asking.client()?;
+        let form = Form::of_body(&asking.headers, &asking.body)?;
+        let client = asking.asker(&form)?;
         super::introspect::introspect(&asking.door.clinical, &client, &form).map(|told| answer(StatusCode::OK, &told))
     })
     .await
@@ -72,10 +75,19 @@ pub(crate) async fn revoke(
     body: Bytes,
 ) -> Response {
     blocking(Asking { door, peer, headers, body }, |asking| {
-        let (form, client) = asking.client()?;
-        super::introspect::revoke(&asking.door.clinical, &client, &form).map(|()| answer(StatusCode::OK, &()))
+        let form = Form::of_body(&asking.headers, &asking.body)?;
+        let client = asking.authenticated(&form)?;
+        super::introspect::revoke(&asking.door.clinical, &client, &form).map(|()| done())
     })
     .await
+}
+
+/// Any other method there (RFC 6749 section 3.2).
+pub(crate) async fn only_post() -> Response {
+    let mut response = wrong("send a form with POST").into_response();
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    response
 }
 
 /// `GET /auth/keys`
@@ -159,10 +171,29 @@ impl Asking {
         Ok(Binding::Key(proof.thumbprint))
     }
 
-    fn client(&self) -> Result<(Form, clients::Client), OAuthError> {
-        let form = Form::of_body(&self.headers, &self.body)?;
-        let client = self.authenticated(&form)?;
-        Ok((form, client))
+    /// Who asks what a token is: software that proves who it is, or shows a token in its own name (RFC 7662 section 2.1).
+    fn asker(&self, form: &Form) -> Result<clients::Client, OAuthError> {
+        let scheme = self.headers.get(AUTHORIZATION).and_then(|shown| shown.to_str().ok()?.split(' ').next());
+        match scheme {
+            Some(scheme) if scheme.eq_ignore_ascii_case("Bearer") => self.bearer(),
+            None if form.get("client_id").is_none() && form.get("client_assertion").is_none() => {
+                Err(OAuthError::new(Refused::InvalidClient, "who asks what a token is proves who it is"))
+            }
+            _ => self.authenticated(form),
+        }
+    }
+
+    fn bearer(&self) -> Result<clients::Client, OAuthError> {
+        let clinical: &Clinical = &self.door.clinical;
+        let (url, counted) = (format!("{}/auth/introspect", self.door.address()), OnceLock::new());
+        let shown = Shown { headers: &self.headers, peer: &self.peer, method: "POST", url, counted: &counted };
+        let caller = clinical.gate().admit(&shown).map_err(|why| {
+            let of = if why.status.is_server_error() { Refused::TemporarilyUnavailable } else { Refused::InvalidToken };
+            OAuthError::new(of, first_text(&why.issues))
+        })?;
+        let software = caller.software().map(|client| clinical.client(client)).transpose();
+        let software = software.map_err(|error| away(&error))?.flatten();
+        software.ok_or_else(|| OAuthError::new(Refused::InvalidToken, "the token is none of software in its own name"))
     }
 
     fn authenticated(&self, form: &Form) -> Result<clients::Client, OAuthError> {

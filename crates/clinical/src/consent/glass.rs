@@ -36,8 +36,10 @@ pub struct Broken {
     pub until: Millis,
     /// By whom.
     pub by: (Kind, Id),
-    /// With which software.
+    /// With which software, by its identifier.
     pub client: String,
+    /// Its name, where it was registered by one.
+    pub software: Option<String>,
     /// Why.
     pub reason: String,
 }

@@ -2,6 +2,7 @@
 
 use super::lines;
 use std::collections::HashMap;
+use std::fmt;
 
 /// Value sets by name.
 #[derive(Debug)]
@@ -16,6 +17,16 @@ pub enum Binding {
     MediaType,
     /// A currency (ISO 4217): three capital letters.
     Currency,
+}
+
+impl fmt::Display for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listed(set) => write!(f, "of the value set {set}"),
+            Self::MediaType => f.write_str("a media type, such as image/png"),
+            Self::Currency => f.write_str("a currency, such as EUR"),
+        }
+    }
 }
 
 impl Codes {

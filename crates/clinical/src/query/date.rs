@@ -46,9 +46,17 @@ pub(super) fn ranges(values: &[String]) -> Result<Ranges, Cow<'static, str>> {
     Ok(all?.into_iter().flatten().collect())
 }
 
+/// A prefix, and what stands behind it: a number follows, or it is none.
+pub(super) fn prefixed(value: &str) -> (&str, &str) {
+    let parts = value.split_at_checked(2).filter(|(prefix, rest)| {
+        prefix.bytes().all(|byte| byte.is_ascii_lowercase())
+            && rest.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first))
+    });
+    parts.unwrap_or(("eq", value))
+}
+
 fn of_one(value: &str) -> Result<Ranges, Cow<'static, str>> {
-    let prefixed = value.split_at_checked(2).filter(|(prefix, _)| prefix.bytes().all(|byte| byte.is_ascii_lowercase()));
-    let (prefix, date) = prefixed.unwrap_or(("eq", value));
+    let (prefix, date) = prefixed(value);
     let Span { low, high } = moment::date_time(date, false).ok_or_else(|| format!("{date:?} is no date"))?;
     let bound = |end, by, at| Bound { end, by, at };
     Ok(match prefix {

@@ -3,7 +3,7 @@
 use super::{Ranges, Token};
 use crate::definitions::{Column, ParameterId};
 use crate::json::Key;
-use crate::kind::{Id, Kind};
+use crate::kind::{Id, Kind, Version};
 
 /// A condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,12 @@ pub enum Filter {
     Mark(ParameterId, Vec<Token>),
     /// That refers to one of these.
     Link(ParameterId, Vec<(Kind, Id)>),
+    /// That says where one of these came from: a resource, or one version of it.
+    Target(Vec<(Kind, Id, Option<Version>)>),
     /// With one of these identifiers or addresses.
     Ident(ParameterId, Vec<Token>),
+    /// With an identifier of one of these systems, whatever it is. No index leads there.
+    IdentOf(ParameterId, Vec<String>),
     /// With one of these words.
     Word(ParameterId, Vec<Word>),
     /// Whose principal date is so.
@@ -53,6 +57,8 @@ pub enum By {
     Patient,
     /// A link.
     Link(ParameterId),
+    /// The statement of the row, or of a version that it had; it is of this kind.
+    Target(Kind),
 }
 
 /// Where there is no value.
@@ -87,10 +93,31 @@ pub struct Measure {
 }
 
 impl Filter {
+    /// How many conditions it is, all those within it counted.
+    pub(super) fn weight(&self) -> u32 {
+        let several = |all: &[Self]| all.iter().map(Self::weight).fold(0, u32::saturating_add);
+        match self {
+            Self::Any(all) | Self::All(all) => several(all),
+            Self::Not(one) | Self::Part(_, _, one) | Self::Chain(_, _, one) | Self::Has(_, _, one) => {
+                one.weight().saturating_add(1)
+            }
+            _ => 1,
+        }
+    }
+
     /// Whether it is one of these, or all of several of which one is.
     pub fn has(&self, of: fn(&Self) -> bool) -> bool {
         match self {
             Self::All(all) => all.iter().any(|one| one.has(of)),
+            one => of(one),
+        }
+    }
+
+    /// Whether it is one of these, or any that it is made of.
+    pub fn holds(&self, of: fn(&Self) -> bool) -> bool {
+        match self {
+            Self::Any(several) | Self::All(several) => several.iter().any(|one| one.holds(of)),
+            Self::Not(one) | Self::Chain(_, _, one) | Self::Has(_, _, one) => one.holds(of),
             one => of(one),
         }
     }

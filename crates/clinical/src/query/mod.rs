@@ -3,11 +3,13 @@
 mod date;
 mod filter;
 mod quantity;
+mod served;
 mod token;
 mod values;
 
 pub use date::{Bound, Comparison, End, Ranges};
 pub use filter::{Absent, By, Filter, Measure, Word};
+pub(crate) use served::{of_all, of_kind, of_parameter};
 pub use token::Token;
 
 use crate::definitions::{Definitions, Parameter, ParameterId, Place, SearchType};
@@ -24,6 +26,9 @@ const VALUES: usize = 64;
 pub const LENGTH: usize = 8 << 10;
 /// How many resources a page has where nobody says.
 const COUNT: u16 = 50;
+/// The names of the one form in which resources are given. A plus that is not escaped is read as a space.
+pub(crate) const FORMATS: [&str; 5] =
+    ["json", "text/json", "application/json", "application/fhir+json", "application/fhir json"];
 
 /// What becomes of a parameter that is not served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,13 +182,25 @@ impl Plan {
             _ => false,
         };
         self.others.is_empty()
+            && !self.is_by_system()
             && (self.names_one() || self.has(|filter| matches!(filter, Filter::Patient(_))) && self.has(dated))
+    }
+
+    /// Whether it looks for all identifiers of a system, to which no index leads.
+    #[must_use]
+    pub fn is_by_system(&self) -> bool {
+        self.filters.iter().any(|filter| filter.holds(|one| matches!(one, Filter::IdentOf(..))))
+    }
+
+    /// How many conditions a row has to meet, one for itself among them.
+    pub(crate) fn weight(&self) -> u32 {
+        self.filters.iter().map(Filter::weight).fold(1, u32::saturating_add)
     }
 
     /// The search for the one resource with this identifier; `None`: resources of this kind are not found by one.
     pub(crate) fn by_identifier(kind: Kind, system: &str, value: &str) -> Option<Self> {
         let parameter = Definitions::r4().parameters.named(kind, "identifier")?;
-        let token = Token { system: Some(system.to_owned()), value: value.to_owned() };
+        let token = Token { system: Some(system.to_owned()), value: Some(value.to_owned()) };
         let sorting = Sorting { by: Order::Updated, descending: true, asked: false };
         Some(Self { filters: vec![Filter::Ident(parameter.id, vec![token])], sorting, count: 1, ..Self::all_of(kind) })
     }
@@ -303,7 +320,11 @@ impl Reading<'_> {
                 let text = format!("{} is not searched by {name:?}", self.plan.kind);
                 self.issues.add(Issue::new(Code::UnknownParameter, text).at(name));
             }
-            Read::Wrong(why) => self.issues.add(Issue::new(Code::ParameterValue, why).at(name)),
+            Read::Wrong(why) => {
+                let issue = Issue::new(Code::ParameterValue, why).at(name);
+                let help = served::help(self.plan.kind, name);
+                self.issues.add(if help.is_empty() { issue } else { issue.help(help) });
+            }
         }
     }
 
@@ -315,9 +336,7 @@ impl Reading<'_> {
                 Read::Control
             }
             // Only this form is served, and one may say so.
-            "_format" => {
-                said(["json", "application/json", "application/fhir+json"].contains(&value), "only JSON is served")
-            }
+            "_format" => said(FORMATS.contains(&value), "only JSON is served"),
             "_sort" => self.sort(value).map_or_else(Read::Wrong, |()| Read::Control),
             "_total" => {
                 self.plan.total = value != "none";
@@ -362,7 +381,7 @@ impl Reading<'_> {
                 self.plan.count = u16::try_from(count).unwrap_or(u16::MAX).min(self.reader.terms.most);
                 Read::Control
             }
-            Err(_) => Read::Wrong("it is no number".into()),
+            Err(_) => Read::Wrong(format!("{value:?} is no number of resources").into()),
         }
     }
 

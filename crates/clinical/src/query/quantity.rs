@@ -1,5 +1,6 @@
 //! Measured values of a search: `[prefix]number|system|code` (FHIR R4, section 3.1.1.5.14).
 
+use super::date::prefixed;
 use super::filter::Measure;
 use super::token::{self, Token};
 use super::{Comparison, End};
@@ -16,13 +17,11 @@ fn measure(value: &str) -> Result<Measure, Cow<'static, str>> {
         [number] => (number, None),
         [number, system, code] if !code.is_empty() => {
             let system = (!system.is_empty()).then(|| system.clone());
-            (number, Some(Token { system, value: code.clone() }))
+            (number, Some(Token { system, value: Some(code.clone()) }))
         }
         _ => return Err(format!("{value:?} is no number, number|system|code or number||code").into()),
     };
-    let prefixed =
-        number.split_at_checked(2).filter(|(prefix, _)| prefix.bytes().all(|byte| byte.is_ascii_lowercase()));
-    let (prefix, number) = prefixed.unwrap_or(("eq", number));
+    let (prefix, number) = prefixed(number);
     let number = Decimal::read(number).ok_or_else(|| format!("{number:?} is no number"))?;
     let (key, (low, high)) = (number.key(), number.range());
     use Comparison::{Above, AtLeast, AtMost, Below};

@@ -73,7 +73,7 @@ fn what_is_not_served_is_refused_or_told() {
         ("subject=x", "fhir-parameter-value"),
         ("subject=00000000000000000000000001", "fhir-parameter-value"),
         ("code=", "fhir-parameter-value"),
-        ("code=s|", "fhir-parameter-value"),
+        ("code=|", "fhir-parameter-value"),
         ("date=2024-13", "fhir-parameter-value"),
         ("date=xx2024", "fhir-parameter-value"),
         ("date=ap2024", "fhir-parameter-value"),
@@ -119,4 +119,87 @@ fn a_date_compares_with_both_ends() {
     assert_eq!(bounds("date=le1970-01-01"), [(End::Low, Comparison::AtMost, last)]);
     assert_eq!(bounds("date=sa1970-01-01"), [(End::Low, Comparison::Above, last)]);
     assert_eq!(bounds("date=eb1970-01-01"), [(End::High, Comparison::Below, first)]);
+}
+
+/// Shows REQ-SRCH-39: all of a system. One that is looked for so is no narrow search, and nothing that a scope or a Subscription may ask.
+#[test]
+fn a_token_may_be_all_of_a_system() {
+    let filters = |query: &str| read(Kind::OBSERVATION, query, Handling::Strict).expect(query).filters().to_vec();
+    let all = |system: &str| Token { system: Some(system.to_owned()), value: None };
+    assert!(
+        matches!(&filters("code=s|,x")[0], Filter::Column(_, tokens) if tokens[0] == all("s") && tokens.len() == 2)
+    );
+    assert!(matches!(&filters("_tag=s|")[0], Filter::Mark(_, tokens) if tokens == &[all("s")]));
+    assert!(matches!(&filters("identifier=s|")[0], Filter::IdentOf(_, systems) if systems == &["s"]));
+    assert!(matches!(&filters("identifier=s|,s|v")[0], Filter::Any(both) if both.len() == 2));
+    let id = Id::fresh(Millis(1));
+    for (query, narrow) in [
+        (format!("patient={id}&code=s|"), true),
+        (format!("patient={id}&code=x&identifier=s|v"), true),
+        (format!("patient={id}&code=x&identifier=s|"), false),
+        (format!("patient={id}&code=x&identifier:not=s|"), false),
+    ] {
+        let plan = read(Kind::OBSERVATION, &query, Handling::Strict).expect(&query);
+        assert_eq!((plan.is_narrow(), plan.is_by_system()), (narrow, !narrow), "{query}");
+    }
+    assert!(read(Kind::OBSERVATION, "identifier=s|", Handling::Strict).expect("a search").is_wide());
+}
+
+/// Shows REQ-SRCH-40: each value that is wrong is told with what the parameter takes, and with itself.
+#[test]
+fn who_writes_a_value_otherwise_is_told_how_it_is_written() {
+    for (query, text, help) in [
+        ("date=yesterday", "\"yesterday\" is no date", "YYYY-MM-DD"),
+        ("date=ap2024", "\"ap\" is none of eq", "behind eq, ne, gt"),
+        ("_lastUpdated=now", "\"now\" is no date", "YYYY-MM-DD"),
+        ("value-quantity=high", "\"high\" is no number", "NUMBER|SYSTEM|CODE"),
+        ("_count=-1", "\"-1\" is no number", "whole number from 0"),
+        ("_sort=status", "is not ordered by \"status\"", "_lastUpdated, _id, "),
+        ("_total=all", "none, estimate", "none, estimate"),
+        ("_include=Patient:link", "is not the kind", "searchInclude"),
+        ("code=|", "\"|\" is no code", "SYSTEM|CODE"),
+        ("subject=x", "\"x\" is no reference", "KIND/ID"),
+        ("status:missing=perhaps", "true or false", "true or false"),
+        ("code-value-quantity=x", "\"x\" is not code$value", "code and value-quantity"),
+        ("subject.name=x", "say of which kind", "REFERENCE:KIND.PARAMETER"),
+        ("_has:Observation:patient:code=x", "has no reference", "_has:KIND"),
+        ("code=", "it has no value", "SYSTEM|CODE"),
+    ] {
+        let issues = read(Kind::OBSERVATION, query, Handling::Strict).expect_err(query);
+        let issue = &issues.all()[0];
+        let told = issue.help.as_deref().unwrap_or_default();
+        assert!(issue.text.contains(text) && told.contains(help), "{query}: {} / {told}", issue.text);
+    }
+}
+
+/// Shows REQ-SRCH-41: what the documentation of a parameter says is taken, and what it does not say is not.
+#[test]
+fn what_is_said_of_a_parameter_is_so() {
+    for kind in Kind::all().filter(|kind| *kind != Kind::AUDIT_EVENT) {
+        for parameter in Definitions::r4().parameters.of(kind) {
+            let (told, name) = (of_parameter(kind, parameter), parameter.name);
+            let taken = |query: &str| read(kind, query, Handling::Strict).is_ok();
+            let of = parameter.names.first().copied().filter(|name| *name != "*").unwrap_or("Patient");
+            let value = match parameter.sort {
+                SearchType::Date => "eb2024-01-02".to_owned(),
+                SearchType::Quantity => "sa5".to_owned(),
+                SearchType::Reference => format!("{of}/{}", Id::fresh(Millis(1))),
+                SearchType::Composite => continue,
+                _ => "s".to_owned(),
+            };
+            assert!(taken(&format!("{name}={value}")), "{kind} {name}: {told}");
+            for (form, query) in [
+                (":missing", format!("{name}:missing=true")),
+                (":not", format!("{name}:not={value}")),
+                (":exact", format!("{name}:exact={value}")),
+                (":identifier", format!("{name}:identifier=s|v")),
+                (&*format!("_sort={name}"), format!("_sort=-{name}")),
+                ("SYSTEM| (any", format!("{name}=s|")),
+            ] {
+                // A uri or text may have a bar of its own.
+                let any = form.starts_with("SYSTEM") && parameter.sort != SearchType::Token;
+                assert!(any || taken(&query) == told.contains(form), "{kind} {query}: {told}");
+            }
+        }
+    }
 }

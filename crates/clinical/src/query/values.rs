@@ -6,7 +6,7 @@ use super::filter::{Absent, By, Filter, Word};
 use super::quantity::measures;
 use super::{Read, Terms, VALUES, token};
 use crate::definitions::{Definitions, Parameter, Place, SearchType};
-use crate::kind::{Id, Kind, Reference};
+use crate::kind::{Id, Kind, Reference, Version};
 use crate::validate;
 use std::borrow::Cow;
 
@@ -14,8 +14,8 @@ use std::borrow::Cow;
 const TEXT: usize = 256;
 
 type Wrong = Cow<'static, str>;
-/// Resources here, and others as text.
-type Targets = (Vec<(Kind, Id)>, Vec<String>);
+/// Resources here, perhaps a version of them, and others as text.
+type Targets = (Vec<(Kind, Id, Option<Version>)>, Vec<String>);
 
 /// What parameters of a kind ask for.
 #[derive(Clone, Copy)]
@@ -61,9 +61,9 @@ impl Reader<'_> {
             (Place::Column(column), None) => tokens(values).map(|all| Filter::Column(column, all)),
             (Place::Mark, None) => tokens(values).map(|all| Filter::Mark(parameter.id, all)),
             (Place::Ident, None) if parameter.sort == SearchType::Uri => Ok(self.texts(parameter, values)),
-            (Place::Ident, None) => tokens(values).map(|all| Filter::Ident(parameter.id, all)),
+            (Place::Ident, None) => tokens(values).map(|all| idents(parameter, all)),
             (Place::Patient | Place::Subject | Place::Link, Some("identifier")) => {
-                tokens(values).map(|all| Filter::Ident(parameter.id, all))
+                tokens(values).map(|all| idents(parameter, all))
             }
             (Place::At, None) => ranges(values).map(Filter::Date),
             (Place::Span, None) => ranges(values).map(|all| Filter::Span(parameter.id, all)),
@@ -85,7 +85,7 @@ impl Reader<'_> {
     }
 
     fn texts(&self, parameter: &Parameter, values: &[String]) -> Filter {
-        let all = values.iter().map(|value| Token { system: Some(String::new()), value: token::plain(value) });
+        let all = values.iter().map(|value| Token { system: Some(String::new()), value: Some(token::plain(value)) });
         Filter::Ident(parameter.id, all.collect())
     }
 
@@ -97,11 +97,15 @@ impl Reader<'_> {
             }
             return Err("what is here and what is elsewhere are searched one after the other".into());
         }
-        let patients = here.iter().filter(|(kind, _)| *kind == Kind::PATIENT).count();
+        if is_target(parameter) {
+            return Ok(Filter::Target(here));
+        }
+        let patients = here.iter().filter(|(kind, ..)| *kind == Kind::PATIENT).count();
         match parameter.place {
             Place::Subject if patients == here.len() => Ok(Filter::Patient(of_kind(&here, Kind::PATIENT))),
             Place::Subject if patients > 0 => Err("patients and others are searched one after the other".into()),
-            _ => Ok(Filter::Link(parameter.id, here)),
+            // Which version a reference is to is not kept beside its row.
+            _ => Ok(Filter::Link(parameter.id, here.into_iter().map(|(kind, id, _)| (kind, id)).collect())),
         }
     }
 
@@ -115,11 +119,13 @@ impl Reader<'_> {
                 let kind = only.ok_or_else(|| {
                     format!("say of which kind it is: {value:?} may be {}", parameter.names.join(", "))
                 })?;
-                here.push((kind, id));
+                here.push((kind, id, None));
                 continue;
             }
             match Reference::read(value, self.terms.bases) {
-                Some(Reference::Local(kind, id, _)) if only.is_none_or(|only| only == kind) => here.push((kind, id)),
+                Some(Reference::Local(kind, id, version)) if only.is_none_or(|only| only == kind) => {
+                    here.push((kind, id, version));
+                }
                 Some(Reference::Unserved(..) | Reference::Absolute(_)) => elsewhere.push(value.clone()),
                 // An identifier that no resource here has.
                 None if crate::kind::is_id(value) && only.is_some() => {}
@@ -232,13 +238,20 @@ pub(super) fn is_to(parameter: &Parameter, kind: Kind) -> bool {
 /// As what references of this parameter to resources of this kind are kept.
 pub(super) fn by(parameter: &Parameter, kind: Kind) -> By {
     match parameter.place {
+        _ if is_target(parameter) => By::Target(kind),
         Place::Patient | Place::Subject if kind == Kind::PATIENT => By::Patient,
         _ => By::Link(parameter.id),
     }
 }
 
-fn missing(parameter: &Parameter, values: &[String]) -> Read {
-    let absent = match parameter.place {
+/// What finds a Provenance by its targets: they are the rows that name it, and not written into it.
+fn is_target(parameter: &Parameter) -> bool {
+    parameter.kind == Some(Kind::PROVENANCE) && parameter.name == "target"
+}
+
+/// Where a resource has nothing, if that can be asked.
+pub(super) fn absent(parameter: &Parameter) -> Option<Absent> {
+    Some(match parameter.place {
         Place::Column(column) => Absent::Column(column),
         Place::At => Absent::Date,
         Place::Patient => Absent::Patient,
@@ -246,8 +259,12 @@ fn missing(parameter: &Parameter, values: &[String]) -> Read {
         Place::Span => Absent::Span(parameter.id),
         Place::Quantity => Absent::Quantity(parameter.id),
         Place::Word => Absent::Word(parameter.id),
-        Place::Subject | Place::Link | Place::Ident | Place::Either | Place::Parts => return Read::Unserved,
-    };
+        Place::Subject | Place::Link | Place::Ident | Place::Either | Place::Parts => return None,
+    })
+}
+
+fn missing(parameter: &Parameter, values: &[String]) -> Read {
+    let Some(absent) = absent(parameter) else { return Read::Unserved };
     match values {
         [yes] if yes == "true" => Read::Filter(Filter::Missing(absent)),
         [no] if no == "false" => Read::Filter(Filter::Not(Box::new(Filter::Missing(absent)))),
@@ -255,14 +272,27 @@ fn missing(parameter: &Parameter, values: &[String]) -> Read {
     }
 }
 
-fn of_kind(all: &[(Kind, Id)], kind: Kind) -> Vec<Id> {
-    all.iter().filter(|(of, _)| *of == kind).map(|(_, id)| *id).collect()
+fn of_kind(all: &[(Kind, Id, Option<Version>)], kind: Kind) -> Vec<Id> {
+    all.iter().filter(|(of, ..)| *of == kind).map(|(_, id, _)| *id).collect()
+}
+
+/// Identifiers, and all of a system.
+fn idents(parameter: &Parameter, all: Vec<Token>) -> Filter {
+    let (named, of): (Vec<Token>, Vec<Token>) = all.into_iter().partition(|token| token.value.is_some());
+    let systems: Vec<String> = of.into_iter().filter_map(|token| token.system).collect();
+    match (named.is_empty(), systems.is_empty()) {
+        (_, true) => Filter::Ident(parameter.id, named),
+        (true, false) => Filter::IdentOf(parameter.id, systems),
+        (false, false) => Filter::Any(vec![Filter::Ident(parameter.id, named), Filter::IdentOf(parameter.id, systems)]),
+    }
 }
 
 fn tokens(values: &[String]) -> Result<Vec<Token>, Wrong> {
     values
         .iter()
-        .map(|value| Token::read(value).ok_or_else(|| format!("{value:?} is no code, system|code or |code").into()))
+        .map(|value| {
+            Token::read(value).ok_or_else(|| format!("{value:?} is no code, system|code, |code or system|").into())
+        })
         .collect()
 }
 

@@ -1,6 +1,7 @@
 //! Answers.
 
 use crate::outcome::{Code, Issue, Refusal};
+use crate::query::FORMATS;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -11,6 +12,7 @@ const FHIR: HeaderValue = HeaderValue::from_static("application/fhir+json; chars
 /// That of resources, one a line.
 const LINES: HeaderValue = HeaderValue::from_static("application/fhir+ndjson");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const JSON_ALONE: &str = "resources are given as application/fhir+json alone";
 /// Nothing of patients lies in a cache.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -75,10 +77,15 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Whether the caller takes JSON.
-pub(super) fn accepts(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Whether the caller takes JSON: `_format` of the address says so before the header does (FHIR R4, section 3.1.0.1.11).
+pub(super) fn accepts(headers: &HeaderMap, query: &str) -> Result<(), Refusal> {
+    match form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "_format") {
+        Some((_, form)) if FORMATS.contains(&&*form) => return Ok(()),
+        Some(_) => return Err(unacceptable(JSON_ALONE, "_format")),
+        None => {}
+    }
     let taken = ["*/*", "application/*", "application/fhir+json", "application/json", "text/json"];
-    takes(headers, &taken, "resources are given as application/fhir+json alone")
+    takes(headers, &taken, JSON_ALONE)
 }
 
 /// Whether the caller takes resources, one a line.
@@ -98,8 +105,13 @@ fn takes(headers: &HeaderMap, taken: &[&str], but: &'static str) -> Result<(), R
     if all.peek().is_none() || all.any(takes) {
         return Ok(());
     }
-    let refusal = Refusal::from(Issue::new(Code::MediaType, but));
-    Err(Refusal { status: StatusCode::NOT_ACCEPTABLE, ..refusal })
+    Err(unacceptable(but, "Accept"))
+}
+
+/// RFC 9110 section 15.5.7.
+fn unacceptable(but: &'static str, at: &'static str) -> Refusal {
+    let refusal = Refusal::from(Issue::new(Code::MediaType, but).at(at));
+    Refusal { status: StatusCode::NOT_ACCEPTABLE, ..refusal }
 }
 
 /// Whether the body is said to be JSON.

@@ -14,8 +14,8 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, NestedPath, RawPathParams};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use medlock_node::accept::PeerInfo;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use medlock_node::accept::{Limits, PeerInfo};
 use std::convert::Infallible;
 use std::sync::OnceLock;
 
@@ -28,8 +28,8 @@ pub(super) struct Asking {
     names: Option<Vec<String>>,
     /// Where the door's paths begin within it.
     nested: String,
-    /// The number of its proof, once that has counted.
-    counted: OnceLock<[u8; 32]>,
+    /// Whether its proof has counted.
+    counted: OnceLock<()>,
 }
 
 impl FromRequestParts<Door> for Asking {
@@ -74,6 +74,11 @@ impl Asking {
 
     pub(super) fn headers(&self) -> &HeaderMap {
         &self.head.headers
+    }
+
+    /// The caller takes JSON.
+    pub(super) fn accepts(&self) -> Result<(), Refusal> {
+        answer::accepts(self.headers(), self.query())
     }
 
     /// A header; empty if there is none that is text.
@@ -123,7 +128,7 @@ impl Asking {
 
     /// The caller with what is noted of it, if it may do this with resources of this kind at all.
     pub(super) fn permitted(&self, name: &str, verb: Verb) -> Result<(Caller, Kind, Note), Refusal> {
-        answer::accepts(&self.head.headers)?;
+        self.accepts()?;
         let caller = self.caller()?;
         let kind = self.kind(name)?;
         let note = self.note(&caller, verb, kind)?;
@@ -176,7 +181,7 @@ impl Asking {
 }
 
 /// Whether nobody but we write resources of this kind: what they say counts as ours.
-pub(super) fn is_ours(kind: Kind) -> bool {
+pub(crate) fn is_ours(kind: Kind) -> bool {
     [Kind::PROVENANCE, Kind::AUDIT_EVENT].contains(&kind)
 }
 
@@ -194,8 +199,13 @@ pub(super) fn denied(caller: &Caller, verb: Verb, kind: Kind) -> Option<Refusal>
 
 pub(super) fn read_whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
     body.map_err(|rejection| {
-        let refusal = Refusal::from(Issue::new(Code::TooMuch, rejection.body_text()));
-        Refusal { status: rejection.status(), ..refusal }
+        let issue = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let text = format!("a request has at most {} bytes, and this one has more", Limits::default().body_bytes);
+            Issue::new(Code::TooMuch, text).help("send smaller resources, or fewer of them in a Bundle")
+        } else {
+            Issue::new(Code::TooMuch, rejection.body_text()).help("send the whole body")
+        };
+        Refusal { status: rejection.status(), ..Refusal::from(issue) }
     })
 }
 

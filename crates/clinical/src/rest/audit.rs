@@ -2,6 +2,7 @@
 
 use super::Door;
 use super::asking::{Asking, absent, store_failed, too_late};
+use super::questions::Questions;
 use super::{answer, bundle};
 use crate::access::{Caller, Verb};
 use crate::audit::{Event, Note};
@@ -31,15 +32,16 @@ impl Asking {
         &self,
         caller: &Caller,
         note: Note,
-        plan: &Plan,
-        query: &str,
+        (plan, query): (&Plan, &str),
+        questions: &mut Questions<'_>,
     ) -> Result<Response, Refusal> {
         let wanted = wanted(plan)?;
         let binding = format!("AuditEvent {:?} {}", plan.used(), caller.leave());
         let after = self.unsealed(plan.cursor(), &binding)?;
         let (records, limit) = (self.door.clinical.records(), self.door.clinical.settings().search_limit);
-        let page = (usize::from(plan.count()), after.as_ref());
-        let found = records.events(&caller.sight(Verb::Search), &wanted, page, limit).map_err(too_late)?;
+        let page = (if plan.summary() { 0 } else { usize::from(plan.count()) }, after.as_ref());
+        let sight = caller.sight(Verb::Search);
+        let found = questions.ask(limit, |limit| records.events(&sight, &wanted, page, limit))?.map_err(too_late)?;
         let patients = found.all.iter().filter_map(|noted| noted.patient).collect();
         self.noted(note.searching(query).about(Kind::AUDIT_EVENT, None, None, patients))?;
         let next = found.next.as_ref().map(|next| records.seal(next, &binding));
@@ -50,17 +52,19 @@ impl Asking {
             next: next.as_deref(),
         };
         let events = found.all.iter().map(|noted| (noted.id(), body(&self.door, &found, noted)));
-        Ok(answer::resource(StatusCode::OK, bundle::events(&self.door, &links, events)))
+        let total = found.total.filter(|_| plan.summary());
+        Ok(answer::resource(StatusCode::OK, bundle::events(&self.door, &links, events, total)))
     }
 }
 
 /// What is asked, if that is served of the audit.
 fn wanted(plan: &Plan) -> Result<Wanted, Refusal> {
     let unserved = |what: &str| {
-        Refusal::from(Issue::new(Code::UnknownParameter, format!("the audit is {what}: by {}", PARAMETERS.join(", "))))
+        let text = format!("the audit is {what}: by {}", PARAMETERS.join(", "));
+        Refusal::from(Issue::new(Code::UnknownParameter, text).help("leave it out"))
     };
-    if !plan.includes().is_empty() || plan.total() || plan.summary() {
-        return Err(unserved("searched without _include, _total and _summary"));
+    if !plan.includes().is_empty() || plan.total() && !plan.summary() {
+        return Err(unserved("searched without _include and _total"));
     }
     let sorting = plan.sorting();
     if sorting.asked && !(sorting.descending && sorting.by == crate::query::Order::Date) {
@@ -70,7 +74,7 @@ fn wanted(plan: &Plan) -> Result<Wanted, Refusal> {
     let is = |parameter: ParameterId, name: &str| {
         parameters.named(Kind::AUDIT_EVENT, name).is_some_and(|own| own.id == parameter)
     };
-    let texts = |tokens: &[Token]| tokens.iter().map(|token| token.value.clone()).collect::<Vec<_>>();
+    let texts = |tokens: &[Token]| tokens.iter().filter_map(|token| token.value.clone()).collect::<Vec<_>>();
     let mut wanted = Wanted::default();
     for filter in plan.filters() {
         let twice = match filter {
@@ -103,6 +107,7 @@ fn body(door: &Door, page: &Events, noted: &Noted) -> Vec<u8> {
         what: noted.entry.row.and_then(resource),
         patient: noted.patient.and_then(resource).map(|(_, id)| id),
         consents: noted.entry.consents.iter().filter_map(|row| Some(resource(*row)?.1)).collect(),
+        client: noted.entry.by.client().and_then(|client| page.clients.get(client)).map(String::as_str),
         person: noted.entry.by.account().and_then(|account| page.people.get(&account)),
         with_query: page.of_all,
         server: &door.base,

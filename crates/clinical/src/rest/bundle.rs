@@ -33,10 +33,7 @@ pub(super) struct Searched<'s> {
 pub(super) fn searchset(door: &Door, page: &Searched<'_>) -> Vec<u8> {
     let plan = page.plan;
     let links = Links { path: plan.kind().name(), used: plan.used(), cursor: plan.cursor(), next: page.next };
-    let mut out = begin("searchset", door, &links);
-    if let Some(Some(total)) = page.total {
-        out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
-    }
+    let mut out = begin("searchset", door, &links, page.total.flatten());
     let mut entries = Entries::default();
     for (all, mode) in [(page.found.resources.as_slice(), "match"), (page.included, "include")] {
         for stored in all {
@@ -57,8 +54,8 @@ pub(super) fn searchset(door: &Door, page: &Searched<'_>) -> Vec<u8> {
 }
 
 /// A page of all that is a patient's.
-pub(super) fn all(door: &Door, links: &Links<'_>, found: &Found) -> Vec<u8> {
-    let mut out = begin("searchset", door, links);
+pub(super) fn all(door: &Door, links: &Links<'_>, found: &Found, total: Option<i64>) -> Vec<u8> {
+    let mut out = begin("searchset", door, links, total);
     let mut entries = Entries::default();
     for stored in &found.resources {
         entries.begin(door, stored, &mut out);
@@ -70,8 +67,13 @@ pub(super) fn all(door: &Door, links: &Links<'_>, found: &Found) -> Vec<u8> {
 }
 
 /// A page of the audit: each event with its name.
-pub(super) fn events(door: &Door, links: &Links<'_>, events: impl Iterator<Item = (String, Vec<u8>)>) -> Vec<u8> {
-    let mut out = begin("searchset", door, links);
+pub(super) fn events(
+    door: &Door,
+    links: &Links<'_>,
+    events: impl Iterator<Item = (String, Vec<u8>)>,
+    total: Option<i64>,
+) -> Vec<u8> {
+    let mut out = begin("searchset", door, links, total);
     let mut entries = Entries::default();
     for (id, event) in events {
         entries.separate(&mut out);
@@ -86,8 +88,8 @@ pub(super) fn events(door: &Door, links: &Links<'_>, events: impl Iterator<Item 
 }
 
 /// A page of a history.
-pub(super) fn history(door: &Door, links: &Links<'_>, found: &Found) -> Vec<u8> {
-    let mut out = begin("history", door, links);
+pub(super) fn history(door: &Door, links: &Links<'_>, found: &Found, total: Option<i64>) -> Vec<u8> {
+    let mut out = begin("history", door, links, total);
     let mut entries = Entries::default();
     for stored in &found.resources {
         entries.begin(door, stored, &mut out);
@@ -116,7 +118,8 @@ pub(super) fn history(door: &Door, links: &Links<'_>, found: &Found) -> Vec<u8> 
     out
 }
 
-fn begin(of: &str, door: &Door, links: &Links<'_>) -> Vec<u8> {
+/// `total`: how many there are, if that was asked and they were counted.
+fn begin(of: &str, door: &Door, links: &Links<'_>, total: Option<i64>) -> Vec<u8> {
     let mut out = format!("{{\"resourceType\":\"Bundle\",\"type\":\"{of}\",\"link\":[").into_bytes();
     link("self", &links.address(door, links.cursor), &mut out);
     if let Some(next) = links.next {
@@ -124,6 +127,9 @@ fn begin(of: &str, door: &Door, links: &Links<'_>) -> Vec<u8> {
         link("next", &links.address(door, Some(next)), &mut out);
     }
     out.push(b']');
+    if let Some(total) = total {
+        out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
+    }
     out
 }
 

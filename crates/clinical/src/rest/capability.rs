@@ -4,6 +4,7 @@ use super::asking::is_ours;
 use super::{Door, audit};
 use crate::definitions::{Definitions, SearchType};
 use crate::kind::Kind;
+use crate::query;
 use crate::validate::CHECKED;
 use serde_json::{Value, json};
 
@@ -13,7 +14,9 @@ const DOCUMENTATION: &str = "A resource has one patient and is seen within the r
     Profiles, bindings that are not required, and units are not checked, nor are contained resources of other kinds. If-Match is obeyed where it is sent. A condition is by \
     identifier or _id, or by patient with code or date. What refers to a resource does not keep it from being deleted. \
     Active Consents are enforced in every statement; what cannot be enforced is refused. A scope of one kind may have search parameters of \
-    codes and references, by their plain names: patient/Observation.rs?category=laboratory.";
+    codes and references, by their plain names: patient/Observation.rs?category=laboratory. \
+    The documentation of a kind and of a search parameter says what it takes; what it does not say is refused. A search has at most 32 parameters of \
+    64 values and 8192 bytes, a request 1 MiB, a Bundle 1000 entries. Histories and $everything take _count (0: the number alone) and _since, an instant.";
 
 pub(super) fn statement(door: &Door) -> Vec<u8> {
     let settings = door.clinical.settings();
@@ -81,10 +84,19 @@ fn references(kind: Kind, target: Option<Kind>) -> impl Iterator<Item = String> 
 fn resource(kind: Kind, kinds: &[Kind]) -> Value {
     let common = [("_id", "token"), ("_lastUpdated", "date")];
     let of_audit = kind == Kind::AUDIT_EVENT;
-    let common = common.into_iter().filter(|_| !of_audit).map(|(name, of)| json!({ "name": name, "type": of }));
+    let common = common
+        .into_iter()
+        .filter(|_| !of_audit)
+        .map(|(name, of)| json!({ "name": name, "type": of, "documentation": query::of_all(name) }));
     let own = Definitions::r4().parameters.of(kind);
     let own = own.filter(|parameter| !of_audit || audit::PARAMETERS.contains(&parameter.name));
-    let own = own.map(|parameter| json!({ "name": parameter.name, "type": parameter.sort.name() }));
+    let own = own.map(|parameter| {
+        json!({
+            "name": parameter.name,
+            "type": parameter.sort.name(),
+            "documentation": query::of_parameter(kind, parameter),
+        })
+    });
     let all: &[&str] = match kind {
         Kind::AUDIT_EVENT => &["read", "search-type"],
         Kind::PROVENANCE => &["read", "vread", "history-instance", "history-type", "search-type"],
@@ -105,6 +117,7 @@ fn resource(kind: Kind, kinds: &[Kind]) -> Value {
     json!({
         "operation": operations,
         "type": kind.name(),
+        "documentation": query::of_kind(kind),
         "interaction": interactions,
         "versioning": if kept { "versioned-update" } else { "no-version" },
         "readHistory": kept,

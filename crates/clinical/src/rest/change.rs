@@ -1,7 +1,7 @@
 //! The interactions that change: create, update, delete, each also under a condition (FHIR R4, sections 3.1.0.4 to 3.1.0.8).
 
 use super::answer;
-use super::asking::{Asking, absent, denied, failed, insert, read_whole, store_failed};
+use super::asking::{Asking, denied, failed, insert, read_whole, store_failed};
 use super::condition::Conditions;
 use crate::access::{Caller, Verb};
 use crate::audit::Note;
@@ -74,7 +74,7 @@ impl Asking {
         match condition {
             Some(condition) if condition.is.is_some() => {
                 let id = condition.is.unwrap_or_else(|| self.door.clinical.records().fresh_id());
-                Act::Find { kind: to.kind(), id, condition }
+                Act::Find { kind: to.kind(), id, condition, whole: self.wants_whole() }
             }
             condition => Act::Create { id: self.door.clinical.records().fresh_id(), to, condition },
         }
@@ -92,12 +92,13 @@ impl Asking {
                 let to = self.prepared(&caller, Verb::Update, kind, document.root())?;
                 let act = match id {
                     Some(id) => {
-                        same_id(document.root(), id)?;
-                        let id = Id::read(id).ok_or_else(|| absent(kind))?;
+                        let id = own_id(kind, id)?;
+                        same_id(document.root(), id.as_str())?;
                         Act::Update { id, to, if_match, condition: None, bases: self.door.bases() }
                     }
                     None => {
                         let condition = conditions.find(kind, self.query())?;
+                        found_id(document.root(), condition.is)?;
                         self.update_act(&caller, to, if_match, condition)?
                     }
                 };
@@ -196,6 +197,11 @@ impl Asking {
         if until <= now {
             return Err(wrong("it has ended already".to_owned(), "Subscription.end"));
         }
+        if plan.is_by_system() {
+            // It would be looked for at each change, and no index leads there.
+            let text = "an identifier is named with its value".to_owned();
+            return Err(wrong(text, "Subscription.criteria"));
+        }
         let subscriber = caller.subscriber(until);
         if subscriber.is_none() {
             return Err(Issue::new(Code::Forbidden, "a device is told nothing: software is").into());
@@ -217,10 +223,16 @@ impl Asking {
         let mut conditions = Conditions::of(self, caller);
         for _ in 0..TRIES {
             let acts = read(&mut conditions).map_err(|why| self.refused(note, why))?;
-            conditions.read();
             let about: Vec<_> = acts.iter().map(|act| (act.verb(), act.kind(), act.id())).collect();
-            match self.door.clinical.records().apply(caller, acts, note) {
-                Ok(done) => return Ok(done),
+            let applied = self.door.clinical.records().apply(caller, acts, note);
+            conditions.end();
+            match applied {
+                Ok(done) => {
+                    if done.iter().any(Done::ends_accounts) {
+                        self.door.clinical.forget_ended(self.door.clinical.clock().now().unix());
+                    }
+                    return Ok(done);
+                }
                 Err(Unapplied::Changed) => {}
                 Err(Unapplied::Refused { act, why }) => {
                     let consents = match about.get(act) {
@@ -240,16 +252,17 @@ impl Asking {
         Err(self.refused(note, Issue::new(Code::Version, "others change it all the time").into()))
     }
 
+    /// Whether who changes something wants it back.
+    pub(super) fn wants_whole(&self) -> bool {
+        answer::prefers(self.headers(), "return=representation")
+    }
+
     /// The answer to one change.
     fn changed(&self, done: Vec<Done>) -> Result<Response, Refusal> {
         let done = done.into_iter().next().ok_or_else(|| failed("nothing was done"))?;
         let status = if done.how == How::Created { StatusCode::CREATED } else { StatusCode::OK };
         let address = format!("{}/{}/{}/_history/{}", self.door.base, done.kind, done.id, done.version);
-        let mut response = if answer::prefers(self.headers(), "return=representation") {
-            answer::resource(status, done.body)
-        } else {
-            answer::empty(status)
-        };
+        let mut response = if self.wants_whole() { answer::resource(status, done.body) } else { answer::empty(status) };
         let headers = response.headers_mut();
         insert(headers, LOCATION, &address);
         insert(headers, ETAG, &format!("W/\"{}\"", done.version));
@@ -269,8 +282,25 @@ pub(super) fn version_asked(tag: &str) -> Result<Option<Version>, Refusal> {
         return Ok(None);
     }
     let plain = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-    let wrong = || Issue::new(Code::ParameterValue, "If-Match is W/\"VERSION\"").at("If-Match");
+    let wrong = || {
+        let text = format!("{:?} is no entity tag of a version", tag.chars().take(64).collect::<String>());
+        Issue::new(Code::ParameterValue, text)
+            .at("If-Match")
+            .help("write W/\"VERSION\", as the header ETag of the resource gives it")
+    };
     Ok(Some(plain.and_then(Version::read).ok_or_else(wrong)?))
+}
+
+/// The identifier to which a resource is sent: one that was given here, since nobody else makes one (FHIR R4, section 3.1.0.4.1).
+pub(super) fn own_id(kind: Kind, id: &str) -> Result<Id, Refusal> {
+    Id::read(id).ok_or_else(|| {
+        let shown: String = id.chars().take(64).collect();
+        let text = format!("{shown:?} is no identifier that was given here, and others are not taken");
+        let help = format!(
+            "send it with POST to {kind}, or with PUT to {kind}?identifier=SYSTEM|VALUE: then it has yours too"
+        );
+        Issue::new(Code::NotSupported, text).at("id").help(help).into()
+    })
 }
 
 /// A resource that is sent to an address has its id.
@@ -279,4 +309,21 @@ pub(super) fn same_id(resource: Node<'_, '_>, id: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Issue::new(Code::OtherId, format!("the resource has to have the id {id:?}")).at("id").into())
+}
+
+/// One that is sent with a condition has the id of what that finds, or none: where nothing is found an id is given here (FHIR R4 section
+/// 3.1.0.4.3).
+pub(super) fn found_id(resource: Node<'_, '_>, found: Option<Id>) -> Result<(), Refusal> {
+    match (resource.member("id").and_then(Node::text), found) {
+        (None, _) => Ok(()),
+        (Some(named), Some(found)) if named == found.as_str() => Ok(()),
+        (Some(_), Some(found)) => {
+            let text = format!("the condition finds {found}: the resource has this id, or none");
+            Err(Issue::new(Code::OtherId, text).at("id").into())
+        }
+        (Some(_), None) => {
+            let text = "the condition finds none, and a new resource gets its id here: leave it out";
+            Err(Issue::new(Code::OtherId, text).at("id").into())
+        }
+    }
 }

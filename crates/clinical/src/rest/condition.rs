@@ -2,7 +2,7 @@
 //! in a transaction means (section 3.1.0.11).
 
 use super::asking::{Asking, denied, store_failed};
-use super::places::Place;
+use super::questions::Questions;
 use crate::access::{Caller, Verb};
 use crate::kind::{Kind, Seq};
 use crate::outcome::{Code, Issue, Refusal};
@@ -10,7 +10,8 @@ use crate::query::Handling;
 use crate::store::{Asked, Condition};
 use std::time::Duration;
 
-/// The conditions of one request as they are looked for: all together no longer than one search.
+/// The conditions of one request as they are looked for: all together no longer than one search. If that takes a turn, it is held until
+/// the request has been done: what is looked for long, may be looked at long while others wait to write.
 pub(super) struct Conditions<'a> {
     asking: &'a Asking,
     caller: &'a Caller,
@@ -18,18 +19,22 @@ pub(super) struct Conditions<'a> {
     left: Duration,
     /// The newest change when the first of them was looked for.
     newest: Option<Seq>,
-    turn: Option<Place<'a>>,
+    questions: Questions<'a>,
 }
 
 impl<'a> Conditions<'a> {
     pub(super) fn of(asking: &'a Asking, caller: &'a Caller) -> Self {
-        let left = asking.door.clinical.settings().search_limit;
-        Self { asking, caller, left, newest: None, turn: None }
+        let settings = asking.door.clinical.settings();
+        let questions =
+            Questions::of(asking, caller, &caller.sight_to_write(Verb::Search), &settings.kinds).of_change();
+        Self { asking, caller, left: settings.search_limit, newest: None, questions }
     }
 
-    /// The request is read: others may have the turn. If it is read again, they are looked for anew, in the time that is left.
-    pub(super) fn read(&mut self) {
-        (self.newest, self.turn) = (None, None);
+    /// The request has been done, or was not: others may have the turn. If it is read again, they are looked for anew, in the time that is
+    /// left.
+    pub(super) fn end(&mut self) {
+        self.newest = None;
+        self.questions.give_back();
     }
 
     /// A condition with what it finds now: none, or one. It is looked for among what the caller may search.
@@ -43,9 +48,6 @@ impl<'a> Conditions<'a> {
             return Err(Issue::new(Code::Condition, "the condition may find too many").into());
         }
         let (clinical, sight) = (&self.asking.door.clinical, self.caller.sight_to_write(Verb::Search));
-        if !plan.names_one() && self.turn.is_none() {
-            self.turn = Some(self.asking.turn(self.caller, &sight, &[kind])?);
-        }
         let newest = match self.newest {
             Some(newest) => newest,
             None => clinical.records().newest().map_err(|error| store_failed(&error))?,
@@ -54,14 +56,16 @@ impl<'a> Conditions<'a> {
         if self.left.is_zero() {
             return Err(self.too_late());
         }
-        let (found, took) = clinical.records().asked(&sight, &plan, self.left).map_err(|error| match error {
+        let asked = self.questions.ask(self.left, |limit| clinical.records().asked(&sight, &plan, limit))?;
+        let (found, took) = asked.map_err(|error| match error {
             medlock_store::Error::Late { .. } => self.too_late(),
             other => store_failed(&other),
         })?;
+        self.questions.spend(took);
         self.left = self.left.saturating_sub(took);
         let (is, row) = match found.as_slice() {
             [] => (None, None),
-            [one] => (Some(one.id), Some(one.row)),
+            [(row, id)] => (Some(*id), Some(*row)),
             _ => return Err(Issue::new(Code::ManyMatches, format!("there is more than one such {kind}")).into()),
         };
         Ok(Condition { plan, is, asked: Some(Asked { newest, row, took }) })

@@ -40,14 +40,16 @@ impl Asking {
         self.of_patient(kind)?;
         let Some((person, client)) = caller.staff() else {
             let text = "the glass is broken by a person of the staff, and by nobody else";
-            return Err(self.refused(&note, Issue::new(Code::Forbidden, text).into()));
+            let issue = Issue::new(Code::Forbidden, text).help("sign in as one of the staff");
+            return Err(self.refused(&note, issue.into()));
         };
         answer::is_json(self.headers())?;
         let document = read_json(body, &Limits::RESOURCE)?;
         let said = parameter(document.root(), "reason", "valueString").and_then(Node::text);
         let reason = said.as_deref().and_then(Reason::read).ok_or_else(|| {
             let text = "say why in the parameter reason: 8 to 500 characters, which the patient will read";
-            Issue::new(Code::ParameterValue, text).at("Parameters.parameter.where(name = 'reason')")
+            let help = r#"send {"resourceType":"Parameters","parameter":[{"name":"reason","valueString":"…"}]}"#;
+            Issue::new(Code::ParameterValue, text).at("Parameters.parameter.where(name = 'reason')").help(help)
         })?;
         let (clinical, unruled) = (&self.door.clinical, caller.sight(Verb::Read).unruled());
         let found = match (id, id.and_then(Id::read)) {
@@ -84,10 +86,12 @@ impl Asking {
     fn identified(&self, sight: &Sight, root: Node<'_, '_>) -> Result<Option<Stored>, Refusal> {
         let identifier = parameter(root, "identifier", "valueIdentifier");
         let text = |name: &str| identifier.and_then(|node| node.member(name)).and_then(Node::text);
-        let (Some(system), Some(value)) = (text("system"), text("value")) else {
+        // A system without a value would be all of it.
+        let (Some(system), Some(value)) = (text("system"), text("value").filter(|value| !value.is_empty())) else {
             let text = "say whose: an identifier with its system and value, or use Patient/ID/$break-glass";
             let at = "Parameters.parameter.where(name = 'identifier')";
-            return Err(Issue::new(Code::ParameterValue, text).at(at).into());
+            let help = r#"send {"name":"identifier","valueIdentifier":{"system":"…","value":"…"}} beside the reason"#;
+            return Err(Issue::new(Code::ParameterValue, text).at(at).help(help).into());
         };
         let token = format!("{}|{}", escaped(&system), escaped(&value));
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("identifier", &token).finish();
@@ -136,13 +140,17 @@ fn escaped(text: &str) -> String {
 
 fn notice(broken: &Broken) -> Value {
     let (kind, id) = broken.by;
-    json!({ "name": "broken", "part": [
+    let mut notice = json!({ "name": "broken", "part": [
         { "name": "at", "valueInstant": moment::written(broken.made) },
         { "name": "until", "valueInstant": moment::written(broken.until) },
         { "name": "by", "valueReference": { "reference": format!("{kind}/{id}") } },
         { "name": "client", "valueString": broken.client },
         { "name": "reason", "valueString": broken.reason },
-    ] })
+    ] });
+    if let (Some(name), Some(parts)) = (&broken.software, notice["part"].as_array_mut()) {
+        parts.push(json!({ "name": "software", "valueString": name }));
+    }
+    notice
 }
 
 fn parameters(list: &Value) -> Response {

@@ -1,13 +1,14 @@
 //! Histories: of a resource, of a kind, of all (FHIR R4, section 3.1.0.13).
 
 use super::asking::{Asking, absent, denied, too_late};
+use super::questions::Questions;
 use super::{answer, bundle};
 use crate::access::Verb;
 use crate::kind::{Id, Kind, Millis};
 use crate::moment;
 use crate::outcome::{Code, Issue, Issues, Refusal};
 use crate::query::CURSOR;
-use crate::store::{HistoryOf, Page};
+use crate::store::{Found, HistoryOf, Page};
 use axum::response::Response;
 use http::StatusCode;
 
@@ -28,6 +29,10 @@ pub(super) async fn of_kind(asking: Asking) -> Response {
 pub(super) async fn of_all(asking: Asking) -> Response {
     asking.blocking(|asking| asking.history(None, None)).await
 }
+
+/// How an instant is written (FHIR R4, section 2.24.0.1).
+pub(super) const INSTANT: &str =
+    "write an instant: 2026-11-23T00:00:00Z, or with another zone, 2026-11-23T01:00:00%2B01:00";
 
 /// What is asked of a history.
 pub(super) struct Wanted {
@@ -51,7 +56,7 @@ impl Asking {
                 (caller, vec![kind], note)
             }
             None => {
-                answer::accepts(self.headers())?;
+                self.accepts()?;
                 let caller = self.caller()?;
                 let mut kinds = self.door.clinical.settings().kinds.clone();
                 kinds.retain(|kind| denied(&caller, verb, *kind).is_none());
@@ -70,23 +75,33 @@ impl Asking {
         };
         let binding = format!("{path} {:?} {}", wanted.used, caller.leave());
         let page = Page { count: wanted.count, after: self.unsealed(wanted.cursor.as_deref(), &binding)? };
-        // Nothing leads to those that are in sight, but for one resource.
-        let _turn = if id.is_none() { Some(self.turn(&caller, &caller.sight(verb), &kinds)?) } else { None };
-        let clinical = &self.door.clinical;
-        let limit = clinical.settings().search_limit;
-        let found = clinical.records().history(&caller.sight(verb), &of, wanted.since, &page, limit);
-        let Some(mut found) = found.map_err(too_late)? else {
+        let (sight, clinical) = (caller.sight(verb), &self.door.clinical);
+        let mut questions = Questions::of(self, &caller, &sight, &kinds);
+        if id.is_none() && kinds.iter().all(|kind| sight.only_of(*kind).is_none()) {
+            // Nothing leads to those that are in sight.
+            questions.take_turn()?;
+        }
+        let (records, limit) = (clinical.records(), clinical.settings().search_limit);
+        // FHIR R4 section 3.1.1.5.2: as _summary=count.
+        let found = if wanted.count == 0 {
+            let total = questions.ask(limit, |limit| records.history_total(&sight, &of, wanted.since, limit))?;
+            total.map_err(too_late)?.map(|total| (Found { resources: Vec::new(), next: None }, total))
+        } else {
+            let found = questions.ask(limit, |limit| records.history(&sight, &of, wanted.since, &page, limit))?;
+            found.map_err(too_late)?.map(|found| (found, None))
+        };
+        let Some((mut found, total)) = found else {
             let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);
             return Err(self.refused(&note, absent(kind)));
         };
-        self.complete(&caller.sight(verb), &mut found.resources)?;
+        self.complete(&sight, &mut found.resources)?;
         let patients = found.resources.iter().filter_map(|stored| stored.patient).collect();
         let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);
         self.noted(note.searching(&path).about(kind, None, None, patients))?;
         let next = found.next.as_ref().map(|next| clinical.records().seal(next, &binding));
         let links =
             bundle::Links { path: &path, used: &wanted.used, cursor: wanted.cursor.as_deref(), next: next.as_deref() };
-        Ok(answer::resource(StatusCode::OK, bundle::history(&self.door, &links, &found)))
+        Ok(answer::resource(StatusCode::OK, bundle::history(&self.door, &links, &found, total)))
     }
 
     pub(super) fn wanted(&self) -> Result<Wanted, Refusal> {
@@ -94,25 +109,40 @@ impl Asking {
         let mut wanted = Wanted { count: COUNT.min(most), since: None, cursor: None, used: Vec::new() };
         let mut issues = Issues::default();
         for (name, value) in form_urlencoded::parse(self.query().as_bytes()) {
-            let fits = match &*name {
-                "_count" => {
-                    value.parse().ok().filter(|count| *count > 0).map(|count: u16| wanted.count = count.min(most))
-                }
-                "_since" => moment::instant(&value).map(|since| wanted.since = Some(since.low)),
-                "_format" => ["json", "application/json", "application/fhir+json"].contains(&&*value).then_some(()),
+            let wrong = |text: &str, help: &'static str| {
+                Some(Issue::new(Code::ParameterValue, format!("{value:?} {text}")).at(&*name).help(help))
+            };
+            let wrong = match &*name {
+                "_count" => match value.parse::<u32>() {
+                    Ok(count) => {
+                        wanted.count = u16::try_from(count).unwrap_or(u16::MAX).min(most);
+                        None
+                    }
+                    Err(_) => wrong("is no number of resources", "give a whole number from 0"),
+                },
+                // A plus that is not escaped is read as a space.
+                "_since" => match moment::instant(&value.replace(' ', "+")) {
+                    Some(since) => {
+                        wanted.since = Some(since.low);
+                        None
+                    }
+                    None => wrong("is no instant: date, time and zone", INSTANT),
+                },
+                // It was asked before what is to be given.
+                "_format" => None,
                 CURSOR => {
                     wanted.cursor = Some(value.into_owned());
                     continue;
                 }
                 _ => {
                     let text = format!("this is not asked for by {name:?}");
-                    issues.add(Issue::new(Code::UnknownParameter, text).at(&*name));
+                    issues.add(Issue::new(Code::UnknownParameter, text).at(&*name).help("give _count, _since or none"));
                     continue;
                 }
             };
-            match fits {
-                Some(()) => wanted.used.push((name.into_owned(), value.into_owned())),
-                None => issues.add(Issue::new(Code::ParameterValue, format!("{value:?} is no value of it")).at(&*name)),
+            match wrong {
+                None => wanted.used.push((name.into_owned(), value.into_owned())),
+                Some(issue) => issues.add(issue),
             }
         }
         issues.settled()?;

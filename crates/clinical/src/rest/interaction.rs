@@ -1,9 +1,9 @@
 //! The interactions that read: read, version, search.
 
 use super::asking::{Asking, absent, denied, insert, read_whole, store_failed, too_late};
-use super::places::Place;
+use super::questions::Questions;
 use super::{answer, audit, bundle};
-use crate::access::{Caller, Sight, Verb};
+use crate::access::{Sight, Verb};
 use crate::audit::Note;
 use crate::definitions::Definitions;
 use crate::kind::{Id, Kind, Version};
@@ -60,9 +60,18 @@ pub(super) async fn nothing(asking: Asking) -> Response {
         .await
 }
 
+/// An address is of an operation that is not served.
+fn no_operation(shown: &str) -> Refusal {
+    let refusal = Refusal::from(Issue::new(Code::NotSupported, format!("there is no such operation: {shown}")));
+    Refusal { status: StatusCode::NOT_FOUND, ..refusal }
+}
+
 impl Asking {
     pub(super) fn read(&self, name: &str, id: &str, version: Option<&str>) -> Result<Response, Refusal> {
         let (caller, kind, note) = self.permitted(name, Verb::Read)?;
+        if id.starts_with('$') {
+            return Err(self.refused(&note, no_operation(&self.shown())));
+        }
         if kind == Kind::AUDIT_EVENT {
             return match version {
                 None => self.audit_event(&caller, &note, id),
@@ -122,11 +131,15 @@ impl Asking {
         let clinical = &self.door.clinical;
         let lenient = answer::prefers(self.headers(), "handling=lenient");
         let handling = if lenient { Handling::Lenient } else { Handling::Strict };
+        // What is posted says it too.
+        answer::accepts(self.headers(), query)?;
         let (plan, sight) = (self.plan(kind, query, handling)?, caller.sight(Verb::Search));
-        let is_wide = plan.is_wide() && sight.only_of(kind).is_none();
-        let _turn = if is_wide { Some(self.turn(&caller, &sight, &[kind])?) } else { None };
+        let mut questions = Questions::of(self, &caller, &sight, &[kind]);
+        if plan.is_by_system() || plan.is_wide() && sight.only_of(kind).is_none() {
+            questions.take_turn()?;
+        }
         if kind == Kind::AUDIT_EVENT {
-            return self.audit_search(&caller, note, &plan, query);
+            return self.audit_search(&caller, note, (&plan, query), &mut questions);
         }
         // What is looked at on the way is looked for too.
         for other in plan.others() {
@@ -138,31 +151,32 @@ impl Asking {
         let (records, limit) = (clinical.records(), clinical.settings().search_limit);
         let binding = format!("{kind} {:?} {}", plan.used(), caller.leave());
         let page = Page { count: plan.count(), after: self.unsealed(plan.cursor(), &binding)? };
-        let total = if plan.total() { Some(records.total(&sight, &plan, limit).map_err(too_late)?) } else { None };
+        let total = if plan.total() {
+            Some(questions.ask(limit, |limit| records.total(&sight, &plan, limit))?.map_err(too_late)?)
+        } else {
+            None
+        };
         let mut found = if plan.summary() {
             Found { resources: Vec::new(), next: None }
         } else {
-            records.search(&sight, &plan, &page, limit).map_err(too_late)?
+            questions.ask(limit, |limit| records.search(&sight, &plan, &page, limit))?.map_err(too_late)?
         };
-        let included = records.included(&caller.sight(Verb::Read), &plan, &found.resources, &self.door.bases(), limit);
-        let many = || Issue::new(Code::TooMuch, "more comes with this page than is given: lower _count");
-        let mut included = included.map_err(too_late)?.ok_or_else(many)?;
-        self.complete(&sight, found.resources.iter_mut().chain(&mut included))?;
+        self.complete(&sight, &mut found.resources)?;
+        let (read, bases) = (caller.sight(Verb::Read), self.door.bases());
+        let listed = read.clone().common(&sight);
+        let include = |limit| records.included((&read, &listed), &plan, &found.resources, &bases, limit);
+        let included = questions.ask(limit, include)?.map_err(too_late)?;
+        let many = || match found.resources.len() {
+            0 | 1 => "more comes with this one resource than is given: search by itself for what refers to it",
+            _ => "more comes with this page than is given: lower _count",
+        };
+        let mut included = included.ok_or_else(|| Issue::new(Code::TooMuch, many()))?;
+        self.complete(&sight, &mut included)?;
         let patients = found.resources.iter().chain(&included).filter_map(|stored| stored.patient).collect();
         self.noted(note.searching(query).about(kind, None, None, patients))?;
         let next = found.next.as_ref().map(|next| records.seal(next, &binding));
         let page = bundle::Searched { plan: &plan, found: &found, included: &included, total, next: next.as_deref() };
         Ok(answer::resource(StatusCode::OK, bundle::searchset(&self.door, &page)))
-    }
-
-    /// A turn for what may look at all of one of these kinds. Who sees one patient's alone waits for others who do, and nobody else
-    /// waits for them.
-    pub(super) fn turn(&self, caller: &Caller, sight: &Sight, kinds: &[Kind]) -> Result<Place<'_>, Refusal> {
-        let clinical = &self.door.clinical;
-        let is_own = kinds.iter().any(|kind| sight.only_of(*kind).is_some());
-        let places = if is_own { clinical.own_places() } else { clinical.places() };
-        let busy = || Issue::new(Code::Busy, "others look through all of a kind now").into();
-        places.take(caller.taker()).ok_or_else(busy)
     }
 
     /// A search as it was asked.

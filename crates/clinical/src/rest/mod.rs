@@ -15,10 +15,14 @@ mod interaction;
 mod operations;
 mod origins;
 mod places;
+mod questions;
 mod transaction;
 mod websocket;
 
+pub(crate) use asking::is_ours;
 pub(crate) use export::READS;
+#[cfg(test)]
+pub(crate) use places::Place;
 pub(crate) use places::Places;
 
 use crate::intake::{self, STUDIES};
@@ -32,8 +36,9 @@ use medlock_node::stop::Stop;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often late tokens are forgotten.
+/// How often late tokens are forgotten; and after which pause it goes on while there are more: others write in between.
 const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP_ON: Duration = Duration::from_millis(50);
 /// How long what is late is kept, in seconds: a code that comes again is known by it.
 const KEPT: i64 = 3_600;
 /// How often it is looked for what has ended at other hubs of the store.
@@ -54,9 +59,9 @@ pub(crate) struct Door {
 /// The paths that both doors have.
 fn both(door: Door) -> Router {
     let auth = Router::new()
-        .route("/auth/token", post(auth::token))
-        .route("/auth/introspect", post(auth::introspect))
-        .route("/auth/revoke", post(auth::revoke))
+        .route("/auth/token", post(auth::token).fallback(auth::only_post))
+        .route("/auth/introspect", post(auth::introspect).fallback(auth::only_post))
+        .route("/auth/revoke", post(auth::revoke).fallback(auth::only_post))
         .route("/auth/launch", post(operations::launch))
         .route("/auth/keys", get(auth::keys))
         .route("/.well-known/openid-configuration", get(openid_configuration))
@@ -175,29 +180,47 @@ impl Clinical {
         };
         let (mut sweep, mut news, mut keys) = (every(SWEEP), every(NEWS), every(KEYS));
         loop {
-            let work: fn(&Self) = tokio::select! {
+            let work: fn(&Self) -> Left = tokio::select! {
                 () = stop.asked() => break,
                 _ = sweep.tick() => Self::sweep,
                 _ = news.tick() => Self::hear,
-                _ = keys.tick() => Self::publish_web_keys,
+                _ = keys.tick() => |clinical| {
+                    clinical.publish_web_keys();
+                    Left::Nothing
+                },
             };
             let clinical = Arc::clone(&self);
-            if tokio::task::spawn_blocking(move || work(&clinical)).await.is_err() {
-                tracing::error!("what is done again and again was not");
+            match tokio::task::spawn_blocking(move || work(&clinical)).await {
+                Ok(Left::Nothing) => {}
+                Ok(Left::LateTokens) => sweep.reset_after(SWEEP_ON),
+                Err(_) => tracing::error!("what is done again and again was not"),
             }
         }
     }
 
-    fn hear(&self) {
+    fn hear(&self) -> Left {
         self.forget_ended(self.clock().now().unix());
+        Left::Nothing
     }
 
-    fn sweep(&self) {
+    /// Forgets some of what is late: in between it is heard what has ended.
+    fn sweep(&self) -> Left {
         let now = self.clock().now().unix();
         let (tokens, others) =
             (self.records().forget_tokens(now), self.records().forget_late(now.saturating_sub(KEPT)));
-        if let Err(error) = tokens.map(drop).and(others) {
-            tracing::warn!(%error, "late tokens were not forgotten");
+        match others.and(tokens) {
+            Ok(true) => Left::LateTokens,
+            Ok(false) => Left::Nothing,
+            Err(error) => {
+                tracing::warn!(%error, "late tokens were not forgotten");
+                Left::Nothing
+            }
         }
     }
+}
+
+/// What there is still to do of what is done again and again.
+enum Left {
+    Nothing,
+    LateTokens,
 }

@@ -2,6 +2,7 @@
 
 use super::asking::{Asking, read_whole, store_failed, too_late};
 use super::change::read_json;
+use super::questions::Questions;
 use super::{answer, bundle};
 use crate::access::Verb;
 use crate::auth;
@@ -9,7 +10,7 @@ use crate::definitions::Definitions;
 use crate::json::{Limits, Node};
 use crate::kind::{Id, Kind};
 use crate::outcome::{Code, Issue, Refusal, Severity};
-use crate::store::Page;
+use crate::store::{Found, Page};
 use crate::validate::{self, Asked, Prepared};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -29,7 +30,7 @@ pub(super) async fn launch(asking: Asking, body: Result<Bytes, BytesRejection>) 
     let work = move |asking: &Asking| {
         let caller = asking.caller()?;
         answer::is_json(asking.headers())?;
-        auth::by_software(&asking.door.clinical, &caller, &read_whole(body)?)
+        auth::by_software(&asking.door.clinical, &caller, asking.origin()?, &read_whole(body)?)
     };
     asking.blocking(work).await
 }
@@ -42,7 +43,7 @@ pub(super) async fn everything(asking: Asking) -> Response {
 impl Asking {
     /// The resource itself, or Parameters that have it.
     fn validate(&self, name: &str, body: &[u8]) -> Result<Response, Refusal> {
-        answer::accepts(self.headers())?;
+        self.accepts()?;
         self.caller()?;
         let kind = self.kind(name)?;
         answer::is_json(self.headers())?;
@@ -89,13 +90,23 @@ impl Asking {
         let binding = format!("{path} {:?} {}", wanted.used, caller.leave());
         let page = Page { count: wanted.count, after: self.unsealed(wanted.cursor.as_deref(), &binding)? };
         let (kinds, limit) = (&clinical.settings().kinds, clinical.settings().search_limit);
-        let found = clinical.records().everything(&sight, patient.row, kinds, wanted.since, &page, limit);
-        let mut found = found.map_err(too_late)?;
+        // What comes beside the patient is looked for, and read.
+        let listed = sight.clone().of_kind_or(kind, sight.clone().common(&caller.sight(Verb::Search)));
+        let (records, row) = (clinical.records(), patient.row);
+        let mut questions = Questions::of(self, &caller, &sight, kinds);
+        let (mut found, total) = if wanted.count == 0 {
+            let total =
+                questions.ask(limit, |limit| records.everything_total(&listed, row, kinds, wanted.since, limit))?;
+            (Found { resources: Vec::new(), next: None }, total.map_err(too_late)?)
+        } else {
+            let ask = |limit| records.everything(&listed, row, kinds, wanted.since, &page, limit);
+            (questions.ask(limit, ask)?.map_err(too_late)?, None)
+        };
         self.complete(&sight, &mut found.resources)?;
         self.noted(note.searching(&path).about(kind, Some(patient.row), None, vec![patient.row]))?;
         let next = found.next.as_ref().map(|next| clinical.records().seal(next, &binding));
         let links =
             bundle::Links { path: &path, used: &wanted.used, cursor: wanted.cursor.as_deref(), next: next.as_deref() };
-        Ok(answer::resource(StatusCode::OK, bundle::all(&self.door, &links, &found)))
+        Ok(answer::resource(StatusCode::OK, bundle::all(&self.door, &links, &found, total)))
     }
 }

@@ -11,7 +11,8 @@ use http::header::{
 use http::{HeaderValue, Method, StatusCode};
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
-const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE");
+/// What is not served (PATCH) is among them: a page then sees why, and not a network that failed.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, PATCH");
 /// What may stand in a request; a star does not stand for `Authorization`.
 const SENT: HeaderValue = HeaderValue::from_static(
     "Authorization, Content-Type, Accept, DPoP, Prefer, If-Match, If-None-Match, If-None-Exist, If-Modified-Since",

@@ -1,12 +1,15 @@
-//! What may look at everything of a kind takes turns, so that all others find readers: searches that name neither a patient nor an
-//! identifier, conditions that name no identifier, histories of more than one resource. Conditions and histories of who sees one patient
-//! alone have turns of their own: of those who do there are many, and they may look through as much.
+//! What takes long takes turns, so that all others find readers: searches that name neither a patient nor an identifier and histories of
+//! more than one resource from the first, whatever else is asked of the store when a moment has passed. Who sees one patient alone has other
+//! turns: of those there are many, and they may look through as much.
 
+use crate::turns;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Such searches at once.
-const ALL: usize = 4;
+/// Such questions at once.
+const ALL: usize = turns::EACH;
+/// Those of changes whose conditions take long: who only looks leaves one to them.
+const CHANGING: usize = ALL + 1;
 /// Those of one client, however many tokens it has.
 const OF_ONE: usize = 2;
 /// How long one waits for its turn.
@@ -28,9 +31,18 @@ pub(crate) struct Place<'p> {
 impl Places {
     /// Takes a turn for a client; `None` if there is none in time.
     pub(crate) fn take(&self, client: String) -> Option<Place<'_>> {
+        self.take_of(ALL, client)
+    }
+
+    /// Takes one for a change.
+    pub(crate) fn take_to_change(&self, client: String) -> Option<Place<'_>> {
+        self.take_of(CHANGING, client)
+    }
+
+    fn take_of(&self, most: usize, client: String) -> Option<Place<'_>> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |taken: &mut Vec<String>| {
-            taken.len() >= ALL || taken.iter().filter(|own| **own == client).count() >= OF_ONE
+            taken.len() >= most || taken.iter().filter(|own| **own == client).count() >= OF_ONE
         };
         let (mut taken, waited) =
             self.left.wait_timeout_while(taken, WAIT, full).unwrap_or_else(PoisonError::into_inner);
@@ -56,15 +68,19 @@ impl Drop for Place<'_> {
 mod tests {
     use super::*;
 
-    /// Shows REQ-SRCH-20.
+    /// Shows REQ-SRCH-20, REQ-FHIR-71.
     #[test]
     fn one_client_does_not_take_all_turns() {
         let places = Places::default();
         let take = |client: &str| places.take(client.to_owned());
         let first = [take("a"), take("a")];
         assert!(first.iter().all(Option::is_some) && take("a").is_none());
-        let others = [take("b"), take("c")];
-        assert!(others.iter().all(Option::is_some) && take("d").is_none());
+        let others: Vec<_> = (OF_ONE..ALL).map(|number| take(&format!("b{number}"))).collect();
+        assert!(others.iter().all(Option::is_some) && !others.is_empty() && take("d").is_none());
+        let to_change = |client: &str| places.take_to_change(client.to_owned());
+        let change = to_change("e");
+        assert!(change.is_some() && to_change("f").is_none(), "one is left to changes");
+        drop(change);
         drop(first);
         assert!(take("d").is_some() && take("a").is_some());
     }

@@ -3,7 +3,7 @@
 
 use super::answer;
 use super::asking::{Asking, absent, denied, failed, read_whole};
-use super::change::{read_json, same_id, version_asked};
+use super::change::{found_id, own_id, read_json, same_id, version_asked};
 use super::condition::Conditions;
 use super::entry::{Entry, Renamed};
 use crate::access::{Caller, Verb};
@@ -26,7 +26,7 @@ const ENTRIES: usize = 1_000;
 /// How long entries are done that are done one by one: who asks waits for the answer no longer than a minute.
 const TIME: Duration = Duration::from_secs(45);
 
-/// Bytes of what entries read, together: the one that reaches them is the last that is given.
+/// Bytes of what entries are answered with, together: the one that reaches them is the last that is given.
 const BYTES: usize = 16 << 20;
 
 /// `POST /fhir`
@@ -50,10 +50,19 @@ impl Left {
         Self { until: Instant::now() + time, bytes: BYTES }
     }
 
+    /// Takes off what an entry was answered with.
+    fn give(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
     /// Whether another entry may be done.
     fn more(&self) -> Result<(), Refusal> {
         if self.bytes == 0 {
-            return Err(Issue::new(Code::TooMuch, "what the entries before gave is all that fits one answer").into());
+            return Err(Issue::new(
+                Code::TooMuch,
+                "what the entries before gave is all that fits one answer: ask for this one in another Bundle",
+            )
+            .into());
         }
         if Instant::now() < self.until {
             return Ok(());
@@ -81,7 +90,7 @@ enum Answered {
 
 impl Asking {
     fn bundle(&self, body: &[u8], creates: bool) -> Result<Response, Refusal> {
-        answer::accepts(self.headers())?;
+        self.accepts()?;
         let caller = self.caller()?;
         answer::is_json(self.headers())?;
         let document = read_json(body, &Limits::BUNDLE)?;
@@ -122,12 +131,14 @@ impl Asking {
         }
         let mut answers: Vec<Option<Answered>> = entries.iter().map(|_| None).collect();
         let changes = (0..).zip(&entries).filter(|(_, entry)| entry.method != Method::GET).collect::<Vec<_>>();
+        let mut left = Left::new(TIME);
         for (number, done) in self.do_all(caller, &changes)? {
+            left.give(done.body.len());
             if let Some(answer) = answers.get_mut(number) {
                 *answer = Some(Answered::Done(done));
             }
         }
-        let mut left = Left::new(TIME);
+        left.until = Instant::now() + TIME;
         for (number, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.method == Method::GET) {
             // What was changed stays so: who cannot read is told so in its place.
             let given = self.give(entry, &mut left).unwrap_or_else(Answered::Refused);
@@ -148,8 +159,9 @@ impl Asking {
             }
             left.more()?;
             let done = self.do_all(&self.caller()?, &[(number, entry)])?;
-            let done = done.into_iter().next().ok_or_else(|| failed("nothing was done"))?;
-            Ok(Answered::Done(done.1))
+            let (_, done) = done.into_iter().next().ok_or_else(|| failed("nothing was done"))?;
+            left.give(done.body.len());
+            Ok(Answered::Done(done))
         };
         let is_get =
             |entry: &Result<Entry<'_, '_>, Refusal>| entry.as_ref().is_ok_and(|entry| entry.method == Method::GET);
@@ -163,7 +175,7 @@ impl Asking {
         self.answer("batch-response", answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
-    /// Does all these entries or none; what each became.
+    /// Does all these entries or none; what each became, with itself where that is wanted.
     fn do_all(&self, caller: &Caller, entries: &[(usize, &Entry<'_, '_>)]) -> Result<Vec<(usize, Done)>, Refusal> {
         let Some((number, first)) = entries.first() else { return Ok(Vec::new()) };
         let kind = self.kind(&first.kind).map_err(|why| why.of_entry(*number))?;
@@ -185,6 +197,13 @@ impl Asking {
         let numbers: Vec<usize> = order.iter().map(|(number, _)| *number).collect();
         let place = |act: usize| numbers.get(act).copied();
         let done = self.settle(caller, &note, place, |conditions| self.acts(caller, &order, conditions))?;
+        let whole = self.wants_whole();
+        let done = done.into_iter().map(|mut done| {
+            if !whole {
+                done.body = Vec::new();
+            }
+            done
+        });
         Ok(numbers.iter().copied().zip(done).collect())
     }
 
@@ -231,14 +250,22 @@ impl Asking {
         let kind = self.kind(&entry.kind)?;
         if let Some(query) = entry.condition() {
             let condition = conditions.find(kind, query)?;
+            if let (Some(resource), &Method::PUT) = (entry.resource, &entry.method) {
+                found_id(resource, condition.is)?;
+            }
             let id = condition.is.unwrap_or_else(|| self.door.clinical.records().fresh_id());
             return Ok((Some(id), Some(condition)));
         }
         if entry.method == Method::POST {
             return Ok((Some(self.door.clinical.records().fresh_id()), None));
         }
-        let id = entry.id.as_deref().and_then(Id::read);
-        Ok((Some(id.ok_or_else(|| absent(kind))?), None))
+        let text = entry.id.as_deref().unwrap_or_default();
+        let id = if entry.method == Method::PUT {
+            own_id(kind, text)?
+        } else {
+            Id::read(text).ok_or_else(|| absent(kind))?
+        };
+        Ok((Some(id), None))
     }
 
     /// References by a search: `Patient?identifier=…` names the one that is found.
@@ -284,7 +311,7 @@ impl Asking {
         if entry.method == Method::POST
             && let Some(condition) = condition.clone().filter(|_| matched)
         {
-            return Ok(Act::Find { kind, id, condition });
+            return Ok(Act::Find { kind, id, condition, whole: self.wants_whole() });
         }
         let verb =
             if entry.method == Method::PUT && (matched || condition.is_none()) { Verb::Update } else { Verb::Create };
@@ -314,26 +341,25 @@ impl Asking {
         let (head, body) = response.into_parts();
         let body = Handle::current().block_on(axum::body::to_bytes(body, usize::MAX));
         let body = body.map_err(|_| failed("an entry was not read"))?.to_vec();
-        left.bytes = left.bytes.saturating_sub(body.len());
+        left.give(body.len());
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         Ok(Answered::Given { status: head.status, tag: header(ETAG), body })
     }
 
     fn answer(&self, of: &str, answers: Vec<Answered>) -> Result<Response, Refusal> {
-        let whole = answer::prefers(self.headers(), "return=representation");
         let mut out = format!("{{\"resourceType\":\"Bundle\",\"type\":\"{of}\"").into_bytes();
         let mut separator: &[u8] = b",\"entry\":[";
         let any = !answers.is_empty();
         for answer in answers {
             out.extend_from_slice(separator);
             separator = b",";
-            self.entry(answer, whole, &mut out);
+            self.entry(answer, &mut out);
         }
         out.extend_from_slice(if any { b"]}" } else { b"}" });
         Ok(answer::resource(StatusCode::OK, out))
     }
 
-    fn entry(&self, answer: Answered, whole: bool, out: &mut Vec<u8>) {
+    fn entry(&self, answer: Answered, out: &mut Vec<u8>) {
         let (body, status, location, tag, modified, outcome) = match answer {
             Answered::Done(done) => {
                 let status = match done.how {
@@ -345,9 +371,8 @@ impl Asking {
                     How::Deleted => String::new(),
                     _ => format!("{}/{}/{}/_history/{}", self.door.base, done.kind, done.id, done.version),
                 };
-                let body = if whole { done.body } else { Vec::new() };
                 let tag = format!("W/\"{}\"", done.version);
-                (body, status, location, tag, moment::written(done.updated), Vec::new())
+                (done.body, status, location, tag, moment::written(done.updated), Vec::new())
             }
             Answered::Given { status, tag, body } => (body, status, String::new(), tag, String::new(), Vec::new()),
             Answered::Refused(why) => {

@@ -65,7 +65,7 @@ impl Asking {
     }
 
     fn ticket(&self, name: &str, id: &str) -> Result<Response, Refusal> {
-        answer::accepts(self.headers())?;
+        self.accepts()?;
         let caller = self.caller()?;
         let none = || {
             let text = "there is no such Subscription of yours over websocket that the token is good for";

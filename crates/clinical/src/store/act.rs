@@ -74,6 +74,8 @@ pub enum Act {
         id: Id,
         /// Only then.
         condition: Condition,
+        /// Whether it is to be given too.
+        whole: bool,
     },
 }
 
@@ -115,6 +117,11 @@ impl Act {
         }
     }
 
+    /// Whether it is what a patient says of who may see what: whoever withdraws does not wait for all who write.
+    pub(super) fn presses(&self) -> bool {
+        self.kind() == Kind::CONSENT && self.condition().is_none()
+    }
+
     pub(super) const fn prepared(&self) -> Option<&Prepared> {
         match self {
             Self::Create { to, .. } | Self::Update { to, .. } => Some(to),
@@ -149,12 +156,19 @@ pub struct Done {
     pub version: Version,
     /// When.
     pub updated: Millis,
-    /// It, as JSON; empty where it is gone.
+    /// It, as JSON; empty where it is gone, and where it was found and is not to be given.
     pub body: Vec<u8>,
     /// Its row.
     pub(super) row: Row,
     /// The row of the patient whose it is.
     pub(super) patient: Option<Row>,
+}
+
+impl Done {
+    /// Whether it was deleted, and people sign in whose resource it was.
+    pub(crate) fn ends_accounts(&self) -> bool {
+        self.how == How::Deleted && [Kind::PATIENT, Kind::PRACTITIONER].contains(&self.kind)
+    }
 }
 
 /// Why nothing was done.

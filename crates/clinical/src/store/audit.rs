@@ -1,5 +1,6 @@
 //! The audit, read: under the same sight as resources, newest first.
 
+use super::search::COUNTED;
 use super::{Cursor, Order, Records, Statement};
 use crate::access::{Reach, Sight};
 use crate::audit::{By, Entry, Person};
@@ -8,7 +9,7 @@ use crate::kind::{Id, Kind, Millis, Row};
 use crate::query::{Comparison, Ranges};
 use crate::validate::SEPARATOR;
 use crate::{DEVICE_SYSTEM, validate};
-use medlock_store::{Error, Fault, Sql, all, first};
+use medlock_store::{Error, Fault, Sql, all, first, values};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
@@ -67,10 +68,14 @@ pub(crate) struct Wanted {
 pub(crate) struct Events {
     pub(crate) all: Vec<Noted>,
     pub(crate) next: Option<Cursor>,
+    /// How many there are, where a page has none; `None`: more than are counted.
+    pub(crate) total: Option<i64>,
     /// Resources by their rows.
     pub(crate) resources: BTreeMap<i64, (Kind, Id)>,
     /// People by their accounts.
     pub(crate) people: BTreeMap<i64, Person>,
+    /// Names of software by its identifiers.
+    pub(crate) clients: BTreeMap<String, String>,
     /// Whether all patients may be seen.
     pub(crate) of_all: bool,
 }
@@ -147,7 +152,7 @@ impl Records {
         })
     }
 
-    /// A page of the events that are wanted and in sight, newest first.
+    /// A page of the events that are wanted and in sight, newest first; how many those are, where a page has none.
     ///
     /// # Errors
     /// [`Error`]; [`Error::Late`].
@@ -165,7 +170,7 @@ impl Records {
             let whose = whose.and(patients);
             let agents = wanted.agents.as_ref().map(|agents| Agents::of(sql, agents)).transpose()?;
             let question = question(&whose, wanted, after);
-            let (mut page, mut more) = (Events { of_all, ..Events::default() }, false);
+            let (mut page, mut more, mut counted) = (Events { of_all, ..Events::default() }, false, 0);
             let began = Instant::now();
             sql.each("audit", question.sql(), question.values(), &mut |row| {
                 // What filters here is not the database's time.
@@ -178,6 +183,13 @@ impl Records {
                     if late || !fits(&noted.entry, wanted, agents.as_ref()) {
                         continue;
                     }
+                    if count == 0 {
+                        counted += 1;
+                        if counted > COUNTED {
+                            return Ok(false);
+                        }
+                        continue;
+                    }
                     if page.all.len() == count {
                         more = true;
                         return Ok(false);
@@ -186,6 +198,7 @@ impl Records {
                 }
                 Ok(true)
             })?;
+            page.total = Some(counted).filter(|counted| *counted <= COUNTED);
             page.next = page.all.last().filter(|_| more).map(Noted::cursor);
             named_in(sql, page)
         })
@@ -334,6 +347,12 @@ fn named_in(sql: &mut dyn Sql, mut page: Events) -> Result<Events, Fault> {
             page.resources.insert(row.number("rid")?, (kind, id));
             Ok(true)
         })?;
+    }
+    let clients: BTreeSet<&str> = page.all.iter().filter_map(|noted| noted.entry.by.client()).collect();
+    for client in clients {
+        let question = "SELECT c.name FROM client c WHERE c.id = ?1";
+        let name = first(sql, "client", question, values![client], |row| Ok(row.text("name")?.to_owned()))?;
+        page.clients.extend(name.map(|name| (client.to_owned(), name)));
     }
     if !accounts.is_empty() {
         let mut question = Statement::default();

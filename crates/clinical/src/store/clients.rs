@@ -1,17 +1,15 @@
-//! Who may ask for tokens, and whose accounts there are.
+//! Who may ask for tokens, and by what.
 
 use super::token::{NewLeave, NewRefresh, NewToken, end};
-use super::{Launch, Records, Statement, launch, upstream};
+use super::{Launch, Records, Statement, launch};
 use crate::access::{Holder, Sight};
-use crate::auth::{Account, Client, Member, Proof, Scopes};
-use crate::kind::{Id, Kind, Row};
+use crate::audit::{self, Note};
+use crate::auth::{Client, Member, Proof, Scopes};
+use crate::kind::{Id, Kind, Millis, Row};
 use data_encoding::BASE64;
-use medlock_node::provider::{WebAlgorithm, same_secret};
+use medlock_node::provider::WebAlgorithm;
 use medlock_store::{Error, Fault, Row as Found, Sql, all, first, values};
 use std::time::Duration;
-
-/// How often a setup code may be guessed.
-const TRIES: i64 = 5;
 
 /// Whose the numbers of proofs are: no client is called so, and each number has its key in it.
 const PROOF: &str = "dpop";
@@ -74,7 +72,7 @@ fn client_of(row: &Found) -> Result<Client, Fault> {
         name: row.text("name")?.to_owned(),
         proof,
         redirects: row.text("redirects")?.split('\n').filter(|one| !one.is_empty()).map(str::to_owned).collect(),
-        scopes: Scopes::of_kept(row.text("scopes")?).map_err(|_| row.damaged("scopes"))?,
+        scopes: Scopes::of_kept(row.text("scopes")?),
         algorithm: WebAlgorithm::named(row.text("token_algorithm")?).ok_or_else(|| row.damaged("token_algorithm"))?,
         introspects: row.flag("introspects")?,
     })
@@ -97,19 +95,6 @@ pub(super) fn chain_of(row: &Found) -> Result<Vec<Vec<u8>>, Fault> {
 /// A chain as it is kept.
 pub(super) fn text_of<C: AsRef<[u8]>>(chain: &[C]) -> String {
     chain.iter().map(|certificate| BASE64.encode(certificate.as_ref())).collect::<Vec<_>>().join("\n")
-}
-
-pub(super) const ACCOUNT: &str = "a.id, a.name, a.subject, a.person, a.person_kind, a.person_id";
-
-pub(super) fn account_of(row: &Found) -> Result<Account, Fault> {
-    Ok(Account {
-        number: row.number("id")?,
-        name: row.text("name")?.to_owned(),
-        subject: row.text("subject")?.to_owned(),
-        row: Row(row.number("person")?),
-        kind: Kind::numbered(row.number("person_kind")?).ok_or_else(|| row.damaged("person_kind"))?,
-        id: Id::read(row.text("person_id")?).ok_or_else(|| row.damaged("person_id"))?,
-    })
 }
 
 impl Records {
@@ -146,7 +131,7 @@ impl Records {
     /// [`Error`].
     pub(crate) fn remove_client(&self, named: &str, now: i64) -> Result<Vec<String>, Error> {
         let named = named.to_owned();
-        self.database().write("remove a client", move |sql| {
+        self.database().write_first("remove a client", move |sql| {
             let removed = "UPDATE client SET ended = ?1, returns = 0 WHERE (id = ?2 OR uri = ?2) AND (ended IS NULL OR returns = 1) \
                            RETURNING id";
             let ids = all(sql, "client", removed, values![now, named.as_str()], |row| Ok(row.text("id")?.to_owned()))?;
@@ -157,132 +142,12 @@ impl Records {
         })
     }
 
-    /// Makes an account for the person with this resource; `None`: there is no such resource.
-    ///
-    /// # Errors
-    /// [`Error`]; [`Error::Taken`] where there is an account with this name.
-    pub(crate) fn add_account(
-        &self,
-        (name, subject): (&str, &str),
-        (kind, id): (Kind, Id),
-        now: i64,
-    ) -> Result<Option<Account>, Error> {
-        let (name, subject) = (name.to_owned(), subject.to_owned());
-        self.database().write("make an account", move |sql| {
-            let mut statement = Statement::seen("r.rid", &Sight::of_register(), kind);
-            statement.text(" AND r.id = ").value(id.as_str());
-            let row = first(sql, "resource", statement.sql(), statement.values(), |row| row.number("rid"))?;
-            let Some(row) = row.map(Row) else { return Ok(None) };
-            let same = "SELECT id FROM account WHERE name = ?1 AND ended = 0";
-            if first(sql, "account", same, values![name.as_str()], |row| row.number::<i64>("id"))?.is_some() {
-                return Err(Fault::Taken("account"));
-            }
-            let insert = "INSERT INTO account (name, subject, person, person_kind, person_id, made, ended) \
-                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)";
-            let (name, subject) = (name.clone(), subject.clone());
-            let values = values![name.as_str(), subject.as_str(), row.0, i64::from(kind.number()), id.as_str(), now];
-            let number = sql.insert("id", insert, values)?;
-            Ok(Some(Account { number, name, subject, row, kind, id }))
-        })
-    }
-
-    /// The account with this name.
+    /// Grants something by a code, and notes it; `false`: something was granted with its launch before.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn account_named(&self, name: &str) -> Result<Option<Account>, Error> {
-        let question = format!("SELECT {ACCOUNT} FROM account a WHERE a.name = ?1 AND a.ended = 0");
-        self.database().read("look for an account", |sql| first(sql, "account", &question, values![name], account_of))
-    }
-
-    /// The account with this number, if it has not been removed.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub(crate) fn account(&self, number: i64) -> Result<Option<Account>, Error> {
-        let question = format!("SELECT {ACCOUNT} FROM account a WHERE a.id = ?1 AND a.ended = 0");
-        self.database().read("look for an account", |sql| first(sql, "account", &question, values![number], account_of))
-    }
-
-    /// All accounts.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub(crate) fn accounts(&self) -> Result<Vec<Account>, Error> {
-        let question = format!("SELECT {ACCOUNT} FROM account a WHERE a.ended = 0 ORDER BY a.name LIMIT 1000");
-        self.database().read("list accounts", |sql| all(sql, "account", &question, &[], account_of))
-    }
-
-    /// Removes an account, and ends its sessions and all that it has granted; `false`: there is none.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub(crate) fn remove_account(&self, number: i64, now: i64) -> Result<bool, Error> {
-        self.database().write("remove an account", move |sql| {
-            let found =
-                sql.execute("UPDATE account SET ended = ?1 WHERE id = ?2 AND ended = 0", values![now, number])? > 0;
-            sql.execute("DELETE FROM setup_code WHERE account = ?1", values![number])?;
-            sql.execute("DELETE FROM login WHERE account = ?1", values![number])?;
-            sql.execute("DELETE FROM passkey WHERE account = ?1", values![number])?;
-            upstream::unlink(sql, number)?;
-            end(sql, "account", number, now)?;
-            Ok(found)
-        })
-    }
-
-    /// Gives an account a setup code; the one before is void.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub(crate) fn keep_setup_code(&self, account: i64, hash: [u8; 32], until: i64) -> Result<(), Error> {
-        self.database().write("keep a setup code", move |sql| {
-            sql.execute("DELETE FROM setup_code WHERE account = ?1", values![account])?;
-            let insert = "INSERT INTO setup_code (account, hash, until, tries) VALUES (?1, ?2, ?3, 0)";
-            sql.execute(insert, values![account, hash, until])?;
-            Ok(())
-        })
-    }
-
-    /// Whether this is the account's setup code: then it is spent, and `session` is a session of the account until `until`. Each
-    /// wrong one counts, and after five there is none any more.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub(crate) fn spend_setup_code(
-        &self,
-        account: i64,
-        hash: [u8; 32],
-        (session, now, until): ([u8; 32], i64, i64),
-    ) -> Result<bool, Error> {
-        self.database().write("spend a setup code", move |sql| {
-            let right = spend(sql, account, hash, now)?;
-            if right {
-                let insert = "INSERT INTO login (hash, account, made, until) VALUES (?1, ?2, ?3, ?4)";
-                sql.execute(insert, values![session, account, now, until])?;
-            }
-            Ok(right)
-        })
-    }
-
-    /// Who is signed in by this session, and since when.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub(crate) fn session(&self, hash: [u8; 32], now: i64) -> Result<Option<(Account, i64)>, Error> {
-        let question = format!(
-            "SELECT {ACCOUNT}, s.made FROM login s JOIN account a ON a.id = s.account \
-             WHERE s.hash = ?1 AND s.until > ?2 AND a.ended = 0"
-        );
-        self.database().read("look for a session", |sql| {
-            first(sql, "login", &question, values![hash, now], |row| Ok((account_of(row)?, row.number("made")?)))
-        })
-    }
-
-    /// Grants something by a code; `false`: something was granted with its launch before.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub(crate) fn keep_code(&self, leave: NewLeave, code: NewCode) -> Result<bool, Error> {
+    pub(crate) fn keep_code(&self, leave: NewLeave, code: NewCode, note: Note) -> Result<bool, Error> {
+        let at = Millis(self.clock.unix_millis());
         self.database().write("keep a code", move |sql| {
             if let Some(launch) = &code.launch
                 && !launch::spend(sql, launch.hash, leave.made)?
@@ -299,6 +164,7 @@ impl Records {
             let (redirect, nonce) = (code.redirect.as_str(), code.nonce.as_deref());
             let own = values![code.hash, leave, redirect, code.challenge, code.key, nonce, code.signed_in, code.until];
             sql.execute(insert, own)?;
+            audit::append(sql, at, &[note.clone().granting(leave)])?;
             Ok(true)
         })
     }
@@ -317,7 +183,7 @@ impl Records {
                     client: row.text("client")?.to_owned(),
                     account: row.number("account")?,
                     patient: row.optional_number("patient")?.map(Row),
-                    scopes: Scopes::of_kept(row.text("scopes")?).map_err(|_| row.damaged("scopes"))?,
+                    scopes: Scopes::of_kept(row.text("scopes")?),
                     redirect: row.text("redirect")?.to_owned(),
                     challenge: row.bytes("challenge")?,
                     key: row.optional_bytes("bound")?,
@@ -506,22 +372,6 @@ pub(super) fn insert(sql: &mut dyn Sql, client: &Client, now: i64) -> Result<(),
         values![id, name, proof, secret, keys, url, redirects, scopes, last.0, last.1, community, uri, chain, now];
     sql.execute(&insert, own)?;
     Ok(())
-}
-
-/// Whether this is the account's setup code, which is spent then. Each wrong one counts.
-pub(super) fn spend(sql: &mut dyn Sql, account: i64, hash: [u8; 32], now: i64) -> Result<bool, Fault> {
-    let question = "SELECT hash, until, tries FROM setup_code WHERE account = ?1";
-    let kept = first(sql, "setup_code", question, values![account], |row| {
-        Ok((row.bytes::<32>("hash")?, row.number::<i64>("until")?, row.number::<i64>("tries")?))
-    })?;
-    let Some((expected, good_until, tries)) = kept else { return Ok(false) };
-    let right = good_until > now && same_secret(&expected, &hash);
-    if right || good_until <= now || tries + 1 >= TRIES {
-        sql.execute("DELETE FROM setup_code WHERE account = ?1", values![account])?;
-    } else {
-        sql.execute("UPDATE setup_code SET tries = tries + 1 WHERE account = ?1", values![account])?;
-    }
-    Ok(right)
 }
 
 pub(super) fn is_new(sql: &mut dyn Sql, client: &str, number: [u8; 32], until: i64) -> Result<bool, Fault> {

@@ -86,7 +86,7 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn unregister(&self, proof: Proof, number: ([u8; 32], i64), now: i64) -> Result<Registered, Error> {
-        self.database().write("end a registration", move |sql| {
+        self.database().write_first("end a registration", move |sql| {
             Ok(match find(sql, member(&proof)?, number)? {
                 Err(why) => why,
                 Ok(Found::Registered(id)) => {

@@ -7,13 +7,14 @@ pub(crate) use plain::constrain;
 
 use super::Statement;
 use super::search::Driver;
-use super::testimony::links;
+use super::testimony::statements;
 use crate::access::Sight;
 use crate::definitions::ParameterId;
-use crate::kind::Kind;
+use crate::kind::{Id, Kind, Version};
 use crate::query::{Absent, Bound, By, Comparison, End, Filter, Measure, Order, Ranges, Token, Word};
-use medlock_store::{Fault, Sql, all};
-use plain::{beside, codes, concepts, idents, link, mark, patient, terms};
+use medlock_store::{Fault, Sql, all, first};
+use plain::{beside, codes, concepts, idents, idents_of_systems, link, mark, patient, terms};
+use std::collections::BTreeSet;
 
 /// Sets of codes that are named in a statement; where there are more, they are asked for in it.
 const NAMED: i64 = 64;
@@ -68,8 +69,10 @@ impl Conditions<'_> {
                 self.measures(measures);
                 self.out.text(")");
             }
-            Filter::Link(parameter, targets) => link(self.out, of, (*parameter, targets), Some(self.sight)),
+            Filter::Link(parameter, targets) => link(self.out, of, *parameter, targets),
+            Filter::Target(targets) => self.targets(of, targets)?,
             Filter::Ident(parameter, tokens) => idents(self.out, of, *parameter, tokens),
+            Filter::IdentOf(parameter, systems) => idents_of_systems(self.out, of, *parameter, systems),
             Filter::Word(parameter, words) => self.words(of, *parameter, words),
             Filter::Date(ranges) => {
                 // Without a date, the end is empty.
@@ -213,6 +216,38 @@ impl Conditions<'_> {
         self.out.text(")");
     }
 
+    /// Is the statement of one of these, or of a version that it had, where that is in sight.
+    fn targets(&mut self, of: Of, targets: &[(Kind, Id, Option<Version>)]) -> Result<(), Fault> {
+        self.out.text(&of.row(Driver::Link)).text(" IN (");
+        let kinds: BTreeSet<Kind> = targets.iter().map(|(kind, ..)| *kind).collect();
+        self.out.text(if kinds.is_empty() { "NULL" } else { "" });
+        for (place, kind) in kinds.into_iter().enumerate() {
+            let (mut all, mut versions) = (Vec::new(), Vec::new());
+            for (_, id, version) in targets.iter().filter(|(of, ..)| *of == kind) {
+                let mut question = Statement::kept("r.rid", self.sight, kind);
+                question.text(" AND r.id = ").value(id.as_str());
+                let row = first(self.sql, "resource", question.sql(), question.values(), |row| row.number("rid"))?;
+                match (row, version) {
+                    (Some(row), None) => all.push(row),
+                    (Some(row), Some(version)) => versions.push((row, *version)),
+                    (None, _) => {}
+                }
+            }
+            self.out.text(if place > 0 { " UNION ALL " } else { "" });
+            statements(self.out, self.sight, kind, |out, row| {
+                out.text("(").text(row).text(".rid IN ").list(&all);
+                for (rid, version) in &versions {
+                    out.text(" OR ").text(row).text(".rid = ").value(*rid);
+                    out.text(" AND ").text(row).text(".version = ").value(i64::from(version.number()));
+                }
+                out.text(")");
+                Ok(())
+            })?;
+        }
+        self.out.text(")");
+        Ok(())
+    }
+
     /// Refers to a resource in sight for which it holds.
     fn chain(&mut self, of: Of, by: By, kind: Kind, inner: &Filter) -> Result<(), Fault> {
         match by {
@@ -227,20 +262,28 @@ impl Conditions<'_> {
                 self.out.text(plain).text(of.alias).text(".patient IN (");
             }
             By::Link(parameter) => {
-                self.out.text(&of.row(Driver::Link)).text(" IN (SELECT l.rid FROM ").text(&links(parameter));
-                self.out.text(" l WHERE l.param = ");
+                self.out.text(&of.row(Driver::Link)).text(" IN (SELECT l.rid FROM link l WHERE l.param = ");
                 self.out.value(parameter.number()).text(" AND l.target IN (");
             }
+            By::Target(_) => return self.chain_to_targets(of, kind, inner),
         }
-        let driver = match inner {
-            Filter::Ident(..) => Driver::Ident,
-            Filter::Word(..) => Driver::Word,
-            Filter::Link(..) => Driver::Link,
-            _ => Driver::Kind,
-        };
         self.out.text("SELECT s.rid FROM resource s WHERE ");
-        self.seen(kind, driver, inner)?;
+        self.seen(kind, Driver::leading_to(inner), inner)?;
         self.out.text(if by == By::Patient { ")" } else { "))" });
+        Ok(())
+    }
+
+    /// Is the statement of a resource in sight for which it holds, or of a version that it had.
+    fn chain_to_targets(&mut self, of: Of, kind: Kind, inner: &Filter) -> Result<(), Fault> {
+        let Self { sql, out, sight } = self;
+        out.text(&of.row(Driver::Link)).text(" IN (");
+        statements(out, sight, kind, |out, row| {
+            out.text(row).text(".rid IN (SELECT s.rid FROM resource s WHERE ");
+            Conditions { sql: &mut **sql, out: &mut *out, sight }.seen(kind, Driver::leading_to(inner), inner)?;
+            out.text(")");
+            Ok(())
+        })?;
+        out.text(")");
         Ok(())
     }
 
@@ -252,9 +295,17 @@ impl Conditions<'_> {
                 self.seen(kind, Driver::Patient, inner)?;
             }
             By::Link(parameter) => {
-                self.out.text("EXISTS (SELECT 1 FROM ").text(&links(parameter));
-                self.out.text(" l JOIN resource s ON s.rid = l.rid WHERE l.param = ");
+                self.out.text("EXISTS (SELECT 1 FROM link l JOIN resource s ON s.rid = l.rid WHERE l.param = ");
                 self.out.value(parameter.number()).text(&format!(" AND l.target = {alias}.rid AND "));
+                self.seen(kind, Driver::Link, inner)?;
+            }
+            By::Target(of) => {
+                self.out.text("EXISTS (SELECT 1 FROM (");
+                statements(self.out, self.sight, of, |out, row| {
+                    out.text(&format!("{row}.rid = {alias}.rid"));
+                    Ok(())
+                })?;
+                self.out.text(") l JOIN resource s ON s.rid = l.rid WHERE ");
                 self.seen(kind, Driver::Link, inner)?;
             }
         }

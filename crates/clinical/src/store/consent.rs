@@ -140,7 +140,8 @@ impl Records {
     pub(crate) fn broken_glass(&self, patient: Row) -> Result<Vec<Broken>, Error> {
         let mut question = Statement::default();
         question.text(
-            "SELECT g.made, g.until, g.client, g.reason, p.kind, p.id FROM glass g JOIN resource p ON p.rid = g.person",
+            "SELECT g.made, g.until, g.client, g.reason, p.kind, p.id, c.name AS software FROM glass g \
+             JOIN resource p ON p.rid = g.person LEFT JOIN client c ON c.id = g.client",
         );
         question
             .text(" WHERE g.patient = ")
@@ -153,7 +154,8 @@ impl Records {
                 let id = Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))?;
                 let text = |column| row.text(column).map(str::to_owned);
                 let (made, until) = (Millis(row.number("made")?), Millis(row.number("until")?));
-                Ok(Broken { made, until, by: (kind, id), client: text("client")?, reason: text("reason")? })
+                let software = row.optional_text("software")?.map(str::to_owned);
+                Ok(Broken { made, until, by: (kind, id), client: text("client")?, software, reason: text("reason")? })
             })
         })
     }

@@ -2,8 +2,9 @@
 
 use super::page::Filling;
 use super::read::{COLUMNS, Stored, former, kept};
+use super::search::counted;
 use super::{Cursor, Found, Order, Page, Records, Statement};
-use crate::access::Sight;
+use crate::access::{Reach, Sight};
 use crate::kind::{Id, Kind, Millis, Row};
 use medlock_store::{Error, Fault, Row as Taken, Sql, first};
 use std::time::Duration;
@@ -43,6 +44,31 @@ impl Records {
 }
 
 impl Records {
+    /// How many versions that would be. `None`: there is no such resource in sight; `Some(None)`: more than are counted.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Late`].
+    pub fn history_total(
+        &self,
+        sight: &Sight,
+        of: &HistoryOf,
+        since: Option<Millis>,
+        limit: Duration,
+    ) -> Result<Option<Option<i64>>, Error> {
+        self.database().read_within("count a history", limit, |sql| match of {
+            HistoryOf::One(kind, id) => {
+                let question = kept(sight, *kind, id);
+                let found = first(sql, "resource", question.sql(), question.values(), Stored::of)?;
+                let Some(present) = found else { return Ok(None) };
+                let own = i64::from(since.is_none_or(|since| present.updated >= since));
+                let mut question = former(sight, *kind, id);
+                no_older(&mut question, "v.updated", since);
+                Ok(Some(counted(sql, &question)?.map(|former| former + own)))
+            }
+            HistoryOf::Kinds(kinds) => counted(sql, &changed(sight, kinds, since)).map(Some),
+        })
+    }
+
     /// All that is a patient's and in sight, no older than `since`, oldest first.
     ///
     /// # Errors
@@ -56,22 +82,7 @@ impl Records {
         page: &Page,
         limit: Duration,
     ) -> Result<Found, Error> {
-        let mut question = Statement::default();
-        question
-            .text("SELECT ")
-            .text(COLUMNS)
-            .text(" FROM resource r WHERE r.gone = 0 AND r.patient = ")
-            .value(patient.0);
-        question.text(" AND (0 = 1");
-        for kind in kinds {
-            question.text(" OR (r.kind = ").value(kind.number()).text(" AND ");
-            sight.write(*kind, "r", &mut question);
-            question.text(")");
-        }
-        question.text(")");
-        if let Some(since) = since {
-            question.text(" AND +r.updated >= ").value(since.0);
-        }
+        let mut question = all_of(sight, patient, kinds, since);
         if let Some(after) = page.after.as_ref().and_then(Cursor::number) {
             question.text(" AND +r.rid > ").value(after);
         }
@@ -82,6 +93,43 @@ impl Records {
             sql.each("resource", question.sql(), question.values(), &mut take)?;
             Ok(found(filling, |last| last.row.0))
         })
+    }
+
+    /// How much that is; `None`: more than is counted.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Late`].
+    pub fn everything_total(
+        &self,
+        sight: &Sight,
+        patient: Row,
+        kinds: &[Kind],
+        since: Option<Millis>,
+        limit: Duration,
+    ) -> Result<Option<i64>, Error> {
+        let question = all_of(sight, patient, kinds, since);
+        self.database().read_within("count all of a patient", limit, |sql| counted(sql, &question))
+    }
+}
+
+/// Asks for all that is a patient's.
+fn all_of(sight: &Sight, patient: Row, kinds: &[Kind], since: Option<Millis>) -> Statement {
+    let mut question = Statement::default();
+    question.text("SELECT ").text(COLUMNS).text(" FROM resource r WHERE r.gone = 0 AND r.patient = ").value(patient.0);
+    question.text(" AND (0 = 1");
+    for kind in kinds {
+        question.text(" OR (r.kind = ").value(kind.number()).text(" AND ");
+        sight.write(*kind, "r", &mut question);
+        question.text(")");
+    }
+    question.text(")");
+    no_older(&mut question, "+r.updated", since);
+    question
+}
+
+fn no_older(question: &mut Statement, column: &str, since: Option<Millis>) {
+    if let Some(since) = since {
+        question.text(" AND ").text(column).text(" >= ").value(since.0);
     }
 }
 
@@ -105,9 +153,7 @@ fn one(
     if let Some(before) = before {
         question.text(" AND v.version < ").value(before);
     }
-    if let Some(since) = since {
-        question.text(" AND v.updated >= ").value(since.0);
-    }
+    no_older(&mut question, "v.updated", since);
     question.text(" ORDER BY v.version DESC LIMIT ").value(i64::from(page.count) + 1);
     sql.each("past", question.sql(), question.values(), &mut |row| Ok(filling.take(Stored::of(row)?)))?;
     Ok(Some(found(filling, |last| last.version.number().into())))
@@ -120,6 +166,35 @@ fn found(filling: Filling, number: impl FnOnce(&Stored) -> i64) -> Found {
     Found { resources: filling.resources, next }
 }
 
+/// Asks for all versions of these kinds.
+fn changed(sight: &Sight, kinds: &[Kind], since: Option<Millis>) -> Statement {
+    let mut question = Statement::default();
+    question.text(CHANGES).text("(");
+    for (place, kind) in kinds.iter().enumerate() {
+        question.text(if place > 0 { " OR " } else { "" });
+        question.text("(c.kind = ").value(kind.number()).text(" AND ");
+        if let Some(Reach::Patient(patient)) = sight.only_of(*kind) {
+            // What was never that patient's is not looked at.
+            question.text("c.patient = ").value(patient.0).text(" AND ");
+        }
+        sight.write(*kind, "r", &mut question);
+        question.text(" AND ").with_patient("r", "c.patient", "c.version = r.version", sight, *kind).text(")");
+    }
+    question.text(if kinds.is_empty() { "0 = 1)" } else { ")" });
+    no_older(&mut question, "c.updated", since);
+    question
+}
+
+/// Asks for a page of them, the newest first.
+fn question(sight: &Sight, kinds: &[Kind], since: Option<Millis>, page: &Page) -> Statement {
+    let mut question = changed(sight, kinds, since);
+    if let Some(before) = page.after.as_ref().and_then(Cursor::number) {
+        question.text(" AND c.seq < ").value(before);
+    }
+    question.text(" ORDER BY c.seq DESC LIMIT ").value(i64::from(page.count) + 1);
+    question
+}
+
 fn changes(
     sql: &mut dyn Sql,
     sight: &Sight,
@@ -127,22 +202,7 @@ fn changes(
     since: Option<Millis>,
     page: &Page,
 ) -> Result<Found, Fault> {
-    let mut question = Statement::default();
-    question.text(CHANGES).text("(");
-    for (place, kind) in kinds.iter().enumerate() {
-        question.text(if place > 0 { " OR " } else { "" });
-        question.text("(c.kind = ").value(kind.number()).text(" AND ");
-        sight.write(*kind, "r", &mut question);
-        question.text(" AND ").with_patient("c.patient", "c.version = r.version", sight, *kind).text(")");
-    }
-    question.text(if kinds.is_empty() { "0 = 1)" } else { ")" });
-    if let Some(since) = since {
-        question.text(" AND c.updated >= ").value(since.0);
-    }
-    if let Some(before) = page.after.as_ref().and_then(Cursor::number) {
-        question.text(" AND c.seq < ").value(before);
-    }
-    question.text(" ORDER BY c.seq DESC LIMIT ").value(i64::from(page.count) + 1);
+    let question = question(sight, kinds, since, page);
     let (mut filling, mut last) = (Filling::new(page.count), 0);
     sql.each("change", question.sql(), question.values(), &mut |row| {
         let taken = filling.take(Stored::of(row)?);
@@ -152,4 +212,36 @@ fn changes(
         Ok(taken)
     })?;
     Ok(found(filling, |_| last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Right, Verb, Verbs};
+    use crate::store::Place;
+    use medlock_node::clock::Clock;
+    use medlock_store::all;
+
+    /// Shows REQ-SRCH-35: what became of one patient's resources of a kind is looked for among that patient's changes alone.
+    #[test]
+    fn the_history_of_a_patient_s_resources_is_driven_by_its_index() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = Records::open(&Place::File(folder.path().join("x.db")), Clock::system()).expect("opened");
+        for (reach, way) in [
+            (Reach::Patient(Row(3)), "SEARCH c USING INDEX change_patient (patient=? AND kind=? AND seq<?)"),
+            (Reach::All, "SEARCH c USING INDEX change_kind (kind=? AND seq<?)"),
+        ] {
+            let right = Right { kind: Kind::OBSERVATION, verbs: Verbs::of([Verb::Search]), reach, only: None };
+            let sight = Sight::new([right].into_iter());
+            let after = Cursor { order: Order::Number(9), row: Row(1) };
+            let asked = question(&sight, &[Kind::OBSERVATION], None, &Page { count: 50, after: Some(after) });
+            let told = records.database().read("explain", |sql| {
+                let question = format!("EXPLAIN QUERY PLAN {}", asked.sql());
+                all(sql, "plan", &question, asked.values(), |row| Ok(row.text("detail")?.to_owned()))
+            });
+            let told = told.expect("explained");
+            assert_eq!(told.first().map(String::as_str), Some(way), "{told:?}");
+            assert!(!told.iter().any(|step| step.contains("TEMP B-TREE")), "{told:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::condition::any_of;
 use super::page::BYTES;
 use super::read::{COLUMNS, Stored};
-use super::testimony::links;
+use super::testimony::statements;
 use super::{Records, Statement};
 use crate::access::Sight;
 use crate::definitions::Definitions;
@@ -18,13 +18,14 @@ use std::time::Duration;
 const MOST: usize = 1_000;
 
 impl Records {
-    /// What comes with a page and is in sight; each once, and nothing that is on the page. `None`: more than are given.
+    /// What comes with a page and is in sight: what the page names in the first, what names it in the second; each once, and nothing
+    /// that is on the page. `None`: more than are given.
     ///
     /// # Errors
     /// [`Error`]; [`Error::Late`].
     pub fn included(
         &self,
-        sight: &Sight,
+        (sight, found_sight): (&Sight, &Sight),
         plan: &Plan,
         page: &[Stored],
         bases: &[String],
@@ -52,7 +53,7 @@ impl Records {
                 take(sql, question, &mut found)?;
             }
             for include in &reverse {
-                take(sql, referring(sight, include, page), &mut found)?;
+                take(sql, referring(found_sight, include, page)?, &mut found)?;
             }
             let Coming { mut found, cut } = found;
             page.iter().for_each(|stored| drop(found.remove(&stored.row)));
@@ -103,9 +104,9 @@ fn targets(stored: &Stored, include: &Include, bases: &[String]) -> Vec<(Kind, I
 }
 
 /// Asks for the resources that refer to those of a page.
-fn referring(sight: &Sight, include: &Include, page: &[Stored]) -> Statement {
+fn referring(sight: &Sight, include: &Include, page: &[Stored]) -> Result<Statement, Fault> {
     let rows: Vec<i64> = page.iter().map(|stored| stored.row.0).collect();
-    match include.by {
+    Ok(match include.by {
         By::Patient => {
             let mut question = Statement::seen(COLUMNS, sight, include.kind);
             question.text(" AND r.patient IN ").list(&rows);
@@ -113,10 +114,19 @@ fn referring(sight: &Sight, include: &Include, page: &[Stored]) -> Statement {
         }
         By::Link(parameter) => {
             let mut question = Statement::seen_by_row(COLUMNS, sight, include.kind);
-            question.text(" AND r.rid IN (SELECT l.rid FROM ").text(&links(parameter));
-            question.text(" l WHERE l.param = ").value(parameter.number());
+            question.text(" AND r.rid IN (SELECT l.rid FROM link l WHERE l.param = ").value(parameter.number());
             question.text(" AND l.target IN ").list(&rows).text(")");
             question
         }
-    }
+        By::Target(kind) => {
+            let mut question = Statement::seen_by_row(COLUMNS, sight, include.kind);
+            question.text(" AND r.rid IN (");
+            statements(&mut question, sight, kind, |out, row| {
+                out.text(row).text(".rid IN ").list(&rows);
+                Ok(())
+            })?;
+            question.text(")");
+            question
+        }
+    })
 }

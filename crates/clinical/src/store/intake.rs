@@ -3,9 +3,9 @@
 use super::names::{self, Bound};
 use super::{Records, Statement};
 use crate::access::Sight;
-use crate::kind::{Id, Kind, Millis, Version};
+use crate::kind::{Id, Kind, Millis, Row, Version};
 use crate::validate::{self, idents_of};
-use medlock_store::{Error, all, first, values};
+use medlock_store::{Error, Fault, Sql, all, first, values};
 use medlock_trust::DeviceName;
 use std::ops::Range;
 
@@ -39,21 +39,25 @@ impl Worn {
     /// Whose the device was from `low` to `high`, as its versions say: before the first of them, whoever the first names. What it
     /// measured as another Device, the versions of this one do not tell.
     pub(crate) fn during(&self, low: Millis, high: Millis) -> Whose {
-        if !self.was_it(low) {
-            return Whose::Unclear;
-        }
-        let until = self.patients.iter().skip(1).map(|(from, _)| Some(*from)).chain([None]);
-        let versions = self.patients.iter().enumerate().zip(until);
-        let then = versions.filter(|((number, (from, _)), until)| {
-            (*number == 0 || *from <= high) && until.is_none_or(|until| until > low)
-        });
-        let mut then = then.map(|((_, (_, patient)), _)| *patient);
-        let Some(first) = then.next() else { return Whose::Nobody };
-        match first {
-            _ if then.any(|other| other != first) => Whose::Unclear,
-            Some(patient) => Whose::Of(patient),
-            None => Whose::Nobody,
-        }
+        whose(self.since, &self.patients, low, high)
+    }
+}
+
+fn whose(since: Option<Millis>, patients: &[(Millis, Option<Id>)], low: Millis, high: Millis) -> Whose {
+    if since.is_some_and(|since| since > low) {
+        return Whose::Unclear;
+    }
+    let until = patients.iter().skip(1).map(|(from, _)| Some(*from)).chain([None]);
+    let versions = patients.iter().enumerate().zip(until);
+    let then = versions.filter(|((number, (from, _)), until)| {
+        (*number == 0 || *from <= high) && until.is_none_or(|until| until > low)
+    });
+    let mut then = then.map(|((_, (_, patient)), _)| *patient);
+    let Some(first) = then.next() else { return Whose::Nobody };
+    match first {
+        _ if then.any(|other| other != first) => Whose::Unclear,
+        Some(patient) => Whose::Of(patient),
+        None => Whose::Nobody,
     }
 }
 
@@ -67,6 +71,42 @@ const THEN: &str = "SELECT w.gone AS gone, w.body AS body FROM \
     (SELECT v.version AS version, v.updated AS updated, v.gone AS gone, v.body AS body FROM past v WHERE v.rid = ?1 \
      UNION ALL SELECT r.version, r.updated, r.gone, r.body FROM resource r WHERE r.rid = ?1) w \
     WHERE w.updated <= ?2 ORDER BY w.version DESC LIMIT 1";
+
+/// Whose a Device was by its versions, oldest first.
+fn patients_of(sql: &mut dyn Sql, device: Row) -> Result<Vec<(Millis, Option<Id>)>, Fault> {
+    all(sql, "resource", PATIENTS, values![device.0], |row| {
+        let patient = match row.optional_text("id")? {
+            Some(text) => Some(Id::read(text).ok_or_else(|| row.damaged("id"))?),
+            None => None,
+        };
+        Ok((Millis(row.number("updated")?), patient))
+    })
+}
+
+/// Which of these rows, that name a patient, their device measured when it was not that patient's alone. Where it was not changed since,
+/// nothing more is asked.
+pub(super) fn of_another(sql: &mut dyn Sql, device: Row, rows: &[i64]) -> Result<Option<i64>, Fault> {
+    let mut question = Statement::default();
+    question
+        .text("SELECT r.rid AS rid, r.at AS low, r.until AS high, p.id AS patient, n.since AS since FROM resource r ");
+    question.text("JOIN resource p ON p.rid = r.patient JOIN resource d ON d.rid = ").value(device.0);
+    question
+        .text(" LEFT JOIN device_name n ON n.rid = d.rid WHERE r.until IS NOT NULL AND r.at < d.updated AND r.rid IN ");
+    question.list(rows);
+    let early = all(sql, "resource", question.sql(), question.values(), |row| {
+        let patient = Id::read(row.text("patient")?).ok_or_else(|| row.damaged("patient"))?;
+        let (low, high) = (Millis(row.number("low")?), Millis(row.number("high")?));
+        Ok((row.number::<i64>("rid")?, (low, high), patient, row.optional_number("since")?.map(Millis)))
+    })?;
+    if early.is_empty() {
+        return Ok(None);
+    }
+    let patients = patients_of(sql, device)?;
+    let other = early
+        .into_iter()
+        .find(|(_, (low, high), patient, since)| whose(*since, &patients, *low, *high) != Whose::Of(*patient));
+    Ok(other.map(|(row, ..)| row))
+}
 
 impl Records {
     /// Which Device this device of the register is, and whose it was when.
@@ -83,13 +123,7 @@ impl Records {
                 Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))
             })?;
             let Some(id) = id else { return Ok((bound, None)) };
-            let patients = all(sql, "resource", PATIENTS, values![device.0], |row| {
-                let patient = match row.optional_text("id")? {
-                    Some(text) => Some(Id::read(text).ok_or_else(|| row.damaged("id"))?),
-                    None => None,
-                };
-                Ok((Millis(row.number("updated")?), patient))
-            })?;
+            let patients = patients_of(sql, device)?;
             Ok((bound, Some(Worn { id, since, patients })))
         })
     }

@@ -1,7 +1,8 @@
 //! What the software that opens an app says of patient and place, until the app asks with it.
 
 use super::Records;
-use crate::kind::Row;
+use crate::audit::{self, Note};
+use crate::kind::{Millis, Row};
 use medlock_store::{Error, Fault, Sql, first, values};
 
 /// What was said, and to whom it may be told.
@@ -22,18 +23,19 @@ pub(crate) struct Launch {
 }
 
 impl Records {
-    /// Keeps a launch.
+    /// Keeps a launch, and notes it.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn keep_launch(&self, launch: Launch) -> Result<(), Error> {
+    pub(crate) fn keep_launch(&self, launch: Launch, note: Note) -> Result<(), Error> {
+        let at = Millis(self.clock.unix_millis());
         self.database().write("keep a launch", move |sql| {
             let insert =
                 "INSERT INTO launch (hash, client, account, patient, context, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             let Launch { hash, client, account, patient, context, until } = &launch;
             let patient = patient.map(|row| row.0);
             sql.execute(insert, values![*hash, client.as_str(), *account, patient, context.as_str(), *until])?;
-            Ok(())
+            audit::append(sql, at, std::slice::from_ref(&note))
         })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! A row is read and written only under a [`Sight`](crate::access::Sight), which is part of the statement.
 
+mod account;
 mod act;
 mod audit;
 mod beginning;
@@ -17,6 +18,7 @@ mod holds;
 mod include;
 mod index;
 mod intake;
+mod lacking;
 mod launch;
 mod names;
 mod page;
@@ -32,6 +34,7 @@ mod upstream;
 mod web_keys;
 mod write;
 
+pub(crate) use account::Listed as ListedAccount;
 pub use act::{Act, Asked, Condition, Done, How, Unapplied};
 pub(crate) use audit::{Events, Noted, Wanted};
 pub(crate) use clients::NewCode;
@@ -46,12 +49,11 @@ pub(crate) use launch::Launch;
 pub(crate) use names::{Bound, named};
 use page::Order;
 pub use page::{Cursor, Page};
-pub(crate) use passkeys::SignedIn;
+pub(crate) use passkeys::{Offer, SignedIn};
 pub use read::Stored;
 pub use search::Found;
 pub(crate) use statement::Statement;
 pub(crate) use subscription::{Behind, Due, Sights, Subscribed, Telling};
-pub(crate) use testimony::is_target;
 pub(crate) use token::{NewLeave, NewRefresh, NewToken};
 pub(crate) use upstream::Sworn;
 pub(crate) use web_keys::{NotedKey, PublicKey};

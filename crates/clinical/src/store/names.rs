@@ -123,6 +123,20 @@ pub(super) fn same_person(kind: Kind, before: &IndexRows, after: &IndexRows) -> 
     Err(refused(Issue::new(Code::Forbidden, text).at("Patient.identifier")))
 }
 
+/// Nor do they end a patient, or bring one back: meanwhile the identifiers may be another's, and references to who is gone remain. And no
+/// person's app ends a Practitioner or brings one back: with them accounts end and sign in again.
+pub(super) fn ends(kind: Kind, (by_patient, by_person): (bool, bool)) -> Result<(), Stopped> {
+    let text = match kind {
+        Kind::PATIENT if by_patient => "an app of the patient neither deletes a Patient nor brings one back",
+        Kind::PRACTITIONER if by_person => {
+            "with a person's token nobody deletes a Practitioner or brings one back: accounts go with it; \
+             an administrator removes the account, and software in its own name the resource"
+        }
+        _ => return Ok(()),
+    };
+    Err(refused(Issue::new(Code::Forbidden, text)))
+}
+
 /// A Device that is one of the register is not deleted: its name would be free for another.
 pub(super) fn stays(sql: &mut dyn Sql, row: Row) -> Result<(), Stopped> {
     match held(sql, row)?.first() {

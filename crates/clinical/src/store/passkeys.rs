@@ -1,14 +1,28 @@
 //! Passkeys of accounts.
 
 use super::Records;
+use super::account::{ACCOUNT, THERE, account_of};
 use super::clients::is_new;
+use crate::audit::{self, Act, Note};
 use crate::auth::passkey::Passkey;
+use crate::kind::Millis;
 use medlock_store::{Error, first, values};
 
 /// Passkeys of one account, at most.
 const MOST: i64 = 10;
 /// Whose the questions are that were answered: no client is called so.
 const QUESTION: &str = "passkey";
+
+/// What there is to say of passkeys to who is signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// They came with a code, and may have another passkey.
+    Another,
+    /// They came with a code and have made one, which was not used yet.
+    Made,
+    /// Nothing.
+    Nothing,
+}
 
 /// A session that begins.
 #[derive(Clone, Copy, Debug)]
@@ -35,20 +49,28 @@ impl Records {
         })
     }
 
-    /// Whether this session was begun with a code, since when, by an account that may have another passkey.
+    /// What of passkeys is there to say in this session.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn may_get_passkey(&self, session: [u8; 32]) -> Result<bool, Error> {
-        let question = "SELECT account FROM login s WHERE s.hash = ?1 AND s.passkey IS NULL AND s.upstream IS NULL \
-                        AND (SELECT count(*) FROM passkey p WHERE p.account = s.account) < ?2";
-        self.database().read("look for a session", |sql| {
-            let found = first(sql, "login", question, values![session, MOST], |row| row.number::<i64>("account"))?;
-            Ok(found.is_some())
-        })
+    pub(crate) fn offer(&self, session: [u8; 32]) -> Result<Offer, Error> {
+        let question = "SELECT s.passkey, k.id, k.used, (SELECT count(*) FROM passkey p WHERE p.account = s.account) AS number \
+                        FROM login s LEFT JOIN passkey k ON k.id = s.passkey WHERE s.hash = ?1 AND s.upstream IS NULL";
+        let found = self.database().read("look for a session", |sql| {
+            first(sql, "login", question, values![session], |row| {
+                let (of_code, may) = (row.optional_blob("passkey")?.is_none(), row.number::<i64>("number")? < MOST);
+                let unused = row.optional_blob("id")?.is_some() && row.optional_number::<i64>("used")?.is_none();
+                Ok(match (of_code, may, unused) {
+                    (true, true, _) => Offer::Another,
+                    (false, _, true) => Offer::Made,
+                    _ => Offer::Nothing,
+                })
+            })
+        })?;
+        Ok(found.unwrap_or(Offer::Nothing))
     }
 
-    /// Keeps a passkey that answered `question`; `false`: it did before, the passkey is there, or the account has enough.
+    /// Keeps a passkey that answered `question`, which was made in this session; `false`: it did before, the passkey is there, or the account has enough.
     ///
     /// # Errors
     /// [`Error`].
@@ -57,7 +79,7 @@ impl Records {
         account: i64,
         passkey: Passkey,
         (question, until): ([u8; 32], i64),
-        now: i64,
+        (session, now): ([u8; 32], i64),
     ) -> Result<bool, Error> {
         self.database().write("keep a passkey", move |sql| {
             if !is_new(sql, QUESTION, question, until)? {
@@ -67,11 +89,16 @@ impl Records {
                           WHERE (SELECT count(*) FROM passkey p WHERE p.account = ?2) < ?6 ON CONFLICT DO NOTHING";
             let own =
                 values![passkey.id.as_slice(), account, passkey.key.as_slice(), i64::from(passkey.counter), now, MOST];
-            Ok(sql.execute(insert, own)? > 0)
+            let kept = sql.execute(insert, own)? > 0;
+            if kept {
+                let update = "UPDATE login SET passkey = ?1 WHERE hash = ?2";
+                sql.execute(update, values![passkey.id.as_slice(), session])?;
+            }
+            Ok(kept)
         })
     }
 
-    /// Begins a session of whose passkey answered `question`, and keeps its counter; `false`: it was answered before, or the
+    /// Begins a session of whose passkey answered `question`, keeps its counter, and notes it on the way to the software `client`; `false`: it was answered before, or the
     /// passkey has counted on meanwhile, or is gone.
     ///
     /// # Errors
@@ -82,8 +109,9 @@ impl Records {
         (before, counter): (u32, u32),
         (question, until): ([u8; 32], i64),
         signed_in: SignedIn,
+        (client, origin): (&str, String),
     ) -> Result<bool, Error> {
-        let passkey = passkey.to_vec();
+        let (passkey, client, at) = (passkey.to_vec(), client.to_owned(), Millis(self.clock.unix_millis()));
         self.database().write("sign in", move |sql| {
             if !is_new(sql, QUESTION, question, until)? {
                 return Ok(false);
@@ -93,10 +121,16 @@ impl Records {
             if sql.execute(update, values![counters.0, signed_in.made, passkey.as_slice(), counters.1])? == 0 {
                 return Ok(false);
             }
-            let insert = "INSERT INTO login (hash, account, made, until, passkey) \
-                          SELECT ?1, p.account, ?2, ?3, p.id FROM passkey p WHERE p.id = ?4";
+            let owner = format!(
+                "SELECT {ACCOUNT} FROM passkey k JOIN account a ON a.id = k.account WHERE k.id = ?1 AND a.ended = 0 AND {THERE}"
+            );
+            let owner = first(sql, "account", &owner, values![passkey.as_slice()], account_of)?;
+            let Some(account) = owner else { return Ok(false) };
             let SignedIn { session, made, until } = signed_in;
-            Ok(sql.execute(insert, values![session, made, until, passkey.as_slice()])? > 0)
+            let insert = "INSERT INTO login (hash, account, made, until, passkey) VALUES (?1, ?2, ?3, ?4, ?5)";
+            sql.execute(insert, values![session, account.number, made, until, passkey.as_slice()])?;
+            audit::append(sql, at, &[Note::signing_in(&account, &client, Act::Passkey, origin.clone())])?;
+            Ok(true)
         })
     }
 

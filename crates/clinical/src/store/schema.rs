@@ -39,6 +39,9 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Index { name: "export_made", on: "export (made)" },
         Step::Both(WEB_KEYS_OF),
         Step::Both(TOKEN_CHAINS),
+        Step::Both(CHAINS),
+        // A patient's app asks what became of that patient's resources of a kind.
+        Step::Index { name: "change_patient", on: "change (patient, kind, seq)" },
     ],
 };
 
@@ -168,7 +171,7 @@ CREATE INDEX launch_until ON launch (until);
 ALTER TABLE leave ADD COLUMN context TEXT;
 ";
 
-/// Passkeys of accounts, and by which one a session was begun; by a code if by none.
+/// Passkeys of accounts, and by which one a session was begun, or which was made in it; neither: it was begun by a code.
 const PASSKEYS: &str = "
 CREATE TABLE passkey (
     id BLOB PRIMARY KEY, account INTEGER NOT NULL, key BLOB NOT NULL, counter INTEGER NOT NULL, made INTEGER NOT NULL, used INTEGER
@@ -298,5 +301,11 @@ ALTER TABLE web_key ADD COLUMN hub TEXT;
 ALTER TABLE web_key ADD COLUMN credential BLOB;
 ALTER TABLE web_key ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
 ";
-/// The chain of the certificate that a device's token is bound to (base64, a line each).
+/// The chain of the certificate that a device's token is bound to (base64, a line each): of tokens of the version before alone.
 const TOKEN_CHAINS: &str = "ALTER TABLE token ADD COLUMN chain TEXT;";
+/// The chain of each certificate that devices' tokens are bound to, once, by its SHA-256 (base64, a line each): at least until the
+/// last of those tokens ends, in seconds.
+const CHAINS: &str = "
+CREATE TABLE chain (certificate BLOB PRIMARY KEY, path TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX chain_until ON chain (until);
+";

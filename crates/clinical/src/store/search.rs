@@ -5,13 +5,13 @@ use super::page::Filling;
 use super::read::{COLUMNS, Stored};
 use super::{Cursor, Order as Place, Page, Records, Statement};
 use crate::access::{Reach, Sight};
-use crate::kind::Row;
+use crate::kind::{Id, Row};
 use crate::query::{By, Filter, Order, Plan, Sorting};
 use medlock_store::{Error, Fault, Sql, all, first};
 use std::time::{Duration, Instant};
 
 /// Resources that are counted, at most.
-const COUNTED: i64 = 10_000;
+pub(super) const COUNTED: i64 = 10_000;
 
 /// A page of what was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,24 +56,29 @@ impl Records {
     /// [`Error`]; [`Error::Late`].
     pub fn total(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<Option<i64>, Error> {
         self.database().read_within("count resources", limit, |sql| {
-            let (mut inner, _) = question(sql, sight, plan, "1 AS one")?;
-            inner.text(" LIMIT ").value(COUNTED + 1);
-            let counted = format!("SELECT count(*) AS n FROM ({}) t", inner.sql());
-            let counted = first(sql, "resource", &counted, inner.values(), |row| row.number("n"))?;
-            Ok(counted.filter(|count| *count <= COUNTED))
+            let (inner, _) = question(sql, sight, plan, "1 AS one")?;
+            counted(sql, &inner)
         })
     }
 
-    /// What a condition finds: two at most, since then there are too many.
+    /// What is found: two at most, since then there are too many.
     ///
     /// # Errors
     /// [`Error`]; [`Error::Late`].
     pub fn matching(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<Vec<Stored>, Error> {
-        self.asked(sight, plan, limit).map(|(found, _)| found)
+        self.database().read_within("look for the one resource that is meant", limit, |sql| {
+            let statement = two(sql, sight, plan, COLUMNS)?;
+            all(sql, "resource", statement.sql(), statement.values(), Stored::of)
+        })
     }
 
-    /// The same, with how long it took, without the wait for a reader.
-    pub(crate) fn asked(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<(Vec<Stored>, Duration), Error> {
+    /// What a condition finds, two at most, and how long it took, without the wait for a reader.
+    pub(crate) fn asked(
+        &self,
+        sight: &Sight,
+        plan: &Plan,
+        limit: Duration,
+    ) -> Result<(Vec<(Row, Id)>, Duration), Error> {
         self.database().read_within("look for what a condition finds", limit, |sql| {
             let began = Instant::now();
             Ok((matches(sql, sight, plan)?, began.elapsed()))
@@ -81,10 +86,27 @@ impl Records {
     }
 }
 
+/// How many rows a question has; `None`: more than are counted.
+pub(super) fn counted(sql: &mut dyn Sql, question: &Statement) -> Result<Option<i64>, Fault> {
+    let all = format!("SELECT count(*) AS n FROM ({} LIMIT {}) t", question.sql(), COUNTED + 1);
+    let all = first(sql, "resource", &all, question.values(), |row| row.number("n"))?;
+    Ok(all.filter(|count| *count <= COUNTED))
+}
+
 /// What a condition finds: two at most, since then there are too many.
-pub(super) fn matches(sql: &mut dyn Sql, sight: &Sight, plan: &Plan) -> Result<Vec<Stored>, Fault> {
-    let statement = statement(sql, sight, plan, &Page { count: 1, after: None })?;
-    all(sql, "resource", statement.sql(), statement.values(), Stored::of)
+pub(super) fn matches(sql: &mut dyn Sql, sight: &Sight, plan: &Plan) -> Result<Vec<(Row, Id)>, Fault> {
+    let statement = two(sql, sight, plan, "r.rid, r.id")?;
+    all(sql, "resource", statement.sql(), statement.values(), |row| {
+        let id = Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))?;
+        Ok((Row(row.number("rid")?), id))
+    })
+}
+
+/// Asks for two that are found, whichever.
+fn two(sql: &mut dyn Sql, sight: &Sight, plan: &Plan, columns: &str) -> Result<Statement, Fault> {
+    let (mut statement, _) = question(sql, sight, plan, columns)?;
+    statement.text(" LIMIT 2");
+    Ok(statement)
 }
 
 /// Asks for those of these rows that a search finds: each is looked at by itself.
@@ -130,12 +152,24 @@ impl Driver {
             Self::Ident
         } else if own || has(|filter| matches!(filter, Filter::Patient(_) | Filter::Chain(By::Patient, ..))) {
             Self::Patient
-        } else if has(|filter| matches!(filter, Filter::Link(..) | Filter::Chain(By::Link(_), ..))) {
+        } else if has(|filter| {
+            matches!(filter, Filter::Link(..) | Filter::Target(_) | Filter::Chain(By::Link(_) | By::Target(_), ..))
+        }) {
             Self::Link
         } else if has(|filter| matches!(filter, Filter::Word(..))) {
             Self::Word
         } else {
             Self::Kind
+        }
+    }
+
+    /// What leads to the rows of another kind that a chain looks for.
+    pub(super) fn leading_to(filter: &Filter) -> Self {
+        match filter {
+            Filter::Ident(..) => Self::Ident,
+            Filter::Word(..) => Self::Word,
+            Filter::Link(..) => Self::Link,
+            _ => Self::Kind,
         }
     }
 
@@ -229,7 +263,7 @@ mod tests {
     use crate::access::{Constraint, Reach, Right, Verb, Verbs};
     use crate::auth::Scopes;
     use crate::definitions::Definitions;
-    use crate::kind::{Id, Kind, Millis};
+    use crate::kind::{Kind, Millis};
     use crate::query::{Handling, Terms, plan};
     use crate::store::Place;
     use medlock_node::clock::Clock;

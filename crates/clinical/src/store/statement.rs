@@ -54,17 +54,24 @@ impl Statement {
         statement
     }
 
-    /// Appends the condition that a resource `r` with the patient `patient` were in sight: that of a version, which `present`
-    /// says to be the one that `r` has.
-    pub(super) fn with_patient(&mut self, patient: &str, present: &str, sight: &Sight, kind: Kind) -> &mut Self {
-        self.text("EXISTS (SELECT 1 FROM (SELECT r.rid AS rid, r.kind AS kind, r.id AS id, ").text(patient);
-        self.text(
-            " AS patient, r.at AS at, r.until AS until, r.updated AS updated, r.c0 AS c0, r.c1 AS c1, r.c2 AS c2, ",
-        );
-        self.text("r.c3 AS c3, r.gone AS gone) s WHERE ");
-        sight.write(kind, "s", self);
+    /// Appends the condition that the resource `row` with the patient `patient` were in sight: that of a version, which `present`
+    /// says to be the one that `row` has.
+    pub(super) fn with_patient(
+        &mut self,
+        row: &str,
+        patient: &str,
+        present: &str,
+        sight: &Sight,
+        kind: Kind,
+    ) -> &mut Self {
+        self.text("EXISTS (SELECT 1 FROM (SELECT ");
+        for column in ["rid", "kind", "id", "at", "until", "updated", "c0", "c1", "c2", "c3", "gone"] {
+            self.text(&format!("{row}.{column} AS {column}, "));
+        }
+        self.text(patient).text(" AS patient) o WHERE ");
+        sight.write(kind, "o", self);
         self.text(" AND (").text(present).text(" OR ");
-        sight.write_past(kind, "s", self);
+        sight.write_past(kind, "o", self);
         self.text("))")
     }
 

@@ -5,7 +5,7 @@ use super::dictionary::Numbers;
 use super::{Records, Statement, index};
 use crate::DEVICE_SYSTEM;
 use crate::access::Sight;
-use crate::definitions::{Definitions, ParameterId};
+use crate::definitions::Definitions;
 use crate::kind::{Id, Kind, Millis, Row, Version};
 use crate::provenance::{self, Same, TESTIFIED};
 use crate::validate::{self, Coding, IndexRows, MARK_SYSTEM, ident_of};
@@ -143,7 +143,7 @@ impl Records {
                     kind,
                 );
                 former.text(" AND v.gone = 0 AND v.statement = ").value(provenance.0).text(" AND ");
-                former.with_patient("v.patient", "0 = 1", sight, kind);
+                former.with_patient("r", "v.patient", "0 = 1", sight, kind);
                 for question in [present, former] {
                     found.extend(all(sql, "resource", question.sql(), question.values(), |row| {
                         let id = Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))?;
@@ -158,19 +158,23 @@ impl Records {
     }
 }
 
-/// The parameter that finds a Provenance by its targets: they are the rows that name it.
-pub(crate) fn is_target(parameter: ParameterId) -> bool {
-    let target = Definitions::r4().parameters.named(Kind::PROVENANCE, "target");
-    target.is_some_and(|target| target.id == parameter)
-}
-
-/// The table of references by a parameter: those of a Provenance to its targets are the targets' own.
-pub(super) fn links(parameter: ParameterId) -> String {
-    if is_target(parameter) {
-        let number = parameter.number();
-        return format!(
-            "(SELECT {number} AS param, t.rid AS target, t.statement AS rid FROM resource t WHERE t.statement IS NOT NULL AND t.gone = 0)"
-        );
+/// Asks for the statements, `rid`, of rows of a kind and of versions that they had. `of` says which, as a condition on a row that it
+/// is given the name of, which has `rid` and `version`. Who asks has to see the rows; of what they were before, what could be seen
+/// then is asked for.
+pub(super) fn statements(
+    out: &mut Statement,
+    sight: &Sight,
+    kind: Kind,
+    mut of: impl FnMut(&mut Statement, &str) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    out.text("SELECT n.statement AS rid FROM resource n WHERE n.statement IS NOT NULL AND n.gone = 0 AND ");
+    of(out, "n")?;
+    // Where scopes ask something of each row, there is nothing to ask of what is past: none of it is seen.
+    if sight.sees_past(kind) {
+        out.text(" UNION ALL SELECT v.statement AS rid FROM past v JOIN resource b ON b.rid = v.rid WHERE ");
+        out.text("v.statement IS NOT NULL AND v.gone = 0 AND ");
+        of(out, "v")?;
+        out.text(" AND ").with_patient("b", "v.patient", "0 = 1", sight, kind);
     }
-    "link".to_owned()
+    Ok(())
 }

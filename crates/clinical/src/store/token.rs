@@ -1,6 +1,7 @@
 //! Tokens: kept as their hashes, with what they stand for.
 
 use super::Records;
+use super::account::THERE;
 use super::clients::{chain_of, member_of, text_of};
 use crate::access::{Binding, Grant, Holder};
 use crate::auth::Scopes;
@@ -13,6 +14,11 @@ use std::sync::Arc;
 /// Sorts of tokens, as they are kept.
 const ACCESS: i64 = 0;
 const REFRESH: i64 = 1;
+
+/// Tokens, and chains, that are forgotten together, at most.
+const TOGETHER: u64 = 1_000;
+/// So much longer than the token with which it was written a chain is kept, in seconds: it is not written again for each.
+const LONGER: i64 = 3_600;
 
 /// What is to be granted.
 #[derive(Clone, Debug)]
@@ -135,7 +141,7 @@ fn binding_of(row: &Found) -> Result<Binding, Fault> {
 }
 
 pub(super) fn scopes_of(row: &Found, column: &str) -> Result<Scopes, Fault> {
-    Scopes::of_kept(row.text(column)?).map_err(|_| row.damaged(column))
+    Ok(Scopes::of_kept(row.text(column)?))
 }
 
 /// Columns of what was granted, with the person who granted it, and the community of the software.
@@ -166,30 +172,29 @@ fn grant_of(row: &Found, binding: Binding) -> Result<Grant, Fault> {
 }
 
 impl Records {
-    /// Grants something to a device that showed this chain, with a token for it.
+    /// Grants something to a device, with a token for it; `path`: the certificates from its own up to what an authority issued.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn keep_token<C: AsRef<[u8]>>(
-        &self,
-        leave: NewLeave,
-        token: NewToken,
-        chain: &[C],
-    ) -> Result<(), Error> {
-        let chain = text_of(chain);
+    pub(crate) fn keep_token<C: AsRef<[u8]>>(&self, leave: NewLeave, token: NewToken, path: &[C]) -> Result<(), Error> {
+        let path = text_of(path);
         self.database().write("keep a token", move |sql| {
             let leave = leave.keep(sql)?;
             token.keep(leave, sql)?;
-            sql.execute("UPDATE token SET chain = ?1 WHERE hash = ?2", values![chain.as_str(), token.hash]).map(drop)
+            match token.binding {
+                Binding::Certificate { certificate, .. } => keep_chain(sql, certificate, &path, token.until),
+                Binding::Bearer | Binding::Key(_) => Ok(()),
+            }
         })
     }
 
-    /// The chain of the certificate that a device's access token is bound to; empty if it was kept by an earlier version.
+    /// The chain of the certificate that a device's access token is bound to, up to what an authority issued; empty if there is none.
     ///
     /// # Errors
     /// [`Error`].
     pub(crate) fn chain_of_token(&self, hash: [u8; 32]) -> Result<Vec<Vec<u8>>, Error> {
-        let question = "SELECT t.chain FROM token t WHERE t.hash = ?1 AND t.sort = ?2";
+        let question = "SELECT coalesce(c.path, t.chain) AS chain FROM token t LEFT JOIN chain c ON c.certificate = t.bound \
+                        WHERE t.hash = ?1 AND t.sort = ?2";
         let chain = self.database().read("look for the chain of a token", |sql| {
             first(sql, "token", question, values![hash, ACCESS], chain_of)
         })?;
@@ -221,7 +226,7 @@ impl Records {
     pub(crate) fn leave_within(&self, leave: i64, scopes: &Scopes) -> Result<Option<Grant>, Error> {
         let question = format!(
             "SELECT {LEAVE}, l.scopes, l.until, c.scopes AS registered FROM leave l JOIN client c ON c.id = l.client \
-             JOIN account a ON a.id = l.account WHERE l.id = ?1 AND l.ended IS NULL AND c.ended IS NULL AND a.ended = 0"
+             JOIN account a ON a.id = l.account WHERE l.id = ?1 AND l.ended IS NULL AND c.ended IS NULL AND a.ended = 0 AND {THERE}"
         );
         let kinds: Vec<Kind> = Kind::all().collect();
         self.database().read("look for what was granted", |sql| {
@@ -233,7 +238,7 @@ impl Records {
         })
     }
 
-    /// Binds a token to another certificate of its device, with its chain, if it is bound to `from` still; what it stands for then.
+    /// Binds a token to another certificate of its device, with its path, if it is bound to `from` still; what it stands for then.
     ///
     /// # Errors
     /// [`Error`].
@@ -241,13 +246,16 @@ impl Records {
         &self,
         hash: [u8; 32],
         from: [u8; 32],
-        (certificate, credential, chain): ([u8; 32], CredentialId, &[C]),
+        (certificate, credential, path): ([u8; 32], CredentialId, &[C]),
     ) -> Result<Option<Grant>, Error> {
-        let update = "UPDATE token SET bound = ?1, credential = ?2, chain = ?3 WHERE hash = ?4 AND bound = ?5";
-        let chain = text_of(chain);
+        let update = "UPDATE token SET bound = ?1, credential = ?2 WHERE hash = ?3 AND bound = ?4 RETURNING until";
+        let path = text_of(path);
         self.database().write("bind a token anew", move |sql| {
-            let credential = credential.as_bytes().as_slice();
-            sql.execute(update, values![certificate, credential, chain.as_str(), hash, from]).map(drop)
+            let values = values![certificate, credential.as_bytes().as_slice(), hash, from];
+            match first(sql, "token", update, values, |row| row.number("until"))? {
+                Some(until) => keep_chain(sql, certificate, &path, until),
+                None => Ok(()),
+            }
         })?;
         self.token(hash)
     }
@@ -306,7 +314,7 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn end_leave(&self, leave: i64, now: i64) -> Result<(), Error> {
-        self.database().write("end what was granted", move |sql| end(sql, "id", leave, now))
+        self.database().write_first("end what was granted", move |sql| end(sql, "id", leave, now))
     }
 
     /// What was ended since `since`, by any hub of this store.
@@ -321,17 +329,35 @@ impl Records {
         })
     }
 
-    /// Forgets tokens that were late at `before`, so many at most; how many there were.
+    /// Forgets some of the tokens that were late at `before`, and of the chains; whether there may be more.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn forget_tokens(&self, before: i64) -> Result<u64, Error> {
+    pub(crate) fn forget_tokens(&self, before: i64) -> Result<bool, Error> {
         self.database().write("forget late tokens", move |sql| {
-            let delete =
-                "DELETE FROM token WHERE hash IN (SELECT hash FROM token WHERE until < ?1 ORDER BY until LIMIT 1000)";
-            sql.execute(delete, values![before])
+            let mut more = false;
+            for (table, key) in [("token", "hash"), ("chain", "certificate")] {
+                let late = format!("SELECT {key} FROM {table} WHERE until < ?1 ORDER BY until LIMIT {TOGETHER}");
+                let forgotten =
+                    sql.execute(&format!("DELETE FROM {table} WHERE {key} IN ({late})"), values![before])?;
+                more |= forgotten >= TOGETHER;
+            }
+            Ok(more)
         })
     }
+}
+
+/// Keeps the chain of a certificate for as long as a token may be bound to it; the last one that was shown counts. Mostly it is there
+/// already, and nothing is written.
+fn keep_chain(sql: &mut dyn Sql, certificate: [u8; 32], path: &str, until: i64) -> Result<(), Fault> {
+    let question = "SELECT until FROM chain WHERE certificate = ?1 AND until >= ?2 AND path = ?3";
+    let kept = first(sql, "chain", question, values![certificate, until, path], |row| row.number::<i64>("until"))?;
+    if kept.is_some() {
+        return Ok(());
+    }
+    let upsert = "INSERT INTO chain (certificate, path, until) VALUES (?1, ?2, ?3) ON CONFLICT (certificate) DO UPDATE \
+                  SET path = excluded.path, until = CASE WHEN chain.until > excluded.until THEN chain.until ELSE excluded.until END";
+    sql.execute(upsert, values![certificate, path, until.saturating_add(LONGER)]).map(drop)
 }
 
 /// Ends what was granted where `column` has this value.

@@ -1,9 +1,10 @@
 //! Who is whom: which account somebody has whom an OpenID provider signed in.
 
 use super::Records;
-use super::clients::{ACCOUNT, account_of, is_new, spend};
+use super::account::{ACCOUNT, THERE, account_of, spend};
+use super::clients::is_new;
 use super::passkeys::SignedIn;
-use crate::audit::{self, Note};
+use crate::audit::{self, Act, Note};
 use crate::auth::Account;
 use crate::kind::Millis;
 use medlock_store::{Error, Fault, Sql, all, first, values};
@@ -35,7 +36,7 @@ impl Records {
     pub(crate) fn account_of(&self, sworn: &Sworn) -> Result<Option<Account>, Error> {
         let question = format!(
             "SELECT {ACCOUNT} FROM upstream u JOIN account a ON a.id = u.account \
-             WHERE u.issuer = ?1 AND u.claim = ?2 AND u.subject = ?3 AND a.ended = 0"
+             WHERE u.issuer = ?1 AND u.claim = ?2 AND u.subject = ?3 AND a.ended = 0 AND {THERE}"
         );
         let Sworn { issuer, claim, subject, .. } = sworn;
         self.database().read("look for an account", |sql| {
@@ -132,8 +133,8 @@ fn begin(sql: &mut dyn Sql, account: &Account, sworn: &Sworn, signed_in: SignedI
     if sql.execute(insert, values![session, made, until, who.0, who.1, who.2, account.number])? == 0 {
         return Ok(false);
     }
-    let note = Note::signing_in(account, &sworn.client, (who.0, who.2), sworn.origin.clone());
-    audit::append(sql, at, &[note])?;
+    let note = Note::signing_in(account, &sworn.client, Act::Provider, sworn.origin.clone());
+    audit::append(sql, at, &[note.sworn_by(who.0, who.2)])?;
     Ok(true)
 }
 

@@ -7,8 +7,11 @@ use super::dictionary::Numbers;
 use super::names::Bound;
 use super::read::Stored;
 use super::subscription::Start;
-use super::{Origin, Records, Statement, consent, handed, holds, index, names, subscription, testimony};
-use crate::access::{Caller, Naming, Sight, Verb};
+use super::{
+    Origin, Records, Statement, account, consent, handed, holds, index, intake, lacking, names, read, subscription,
+    testimony,
+};
+use crate::access::{Caller, Naming, Reach, Sight, Verb};
 use crate::audit::{self, Note};
 use crate::consent::Compiled;
 use crate::definitions::{Definitions, Owner};
@@ -26,6 +29,8 @@ use std::time::Instant;
 
 /// Kinds whose resources may name what they have named before, whoever changes them.
 const KEEP_WHAT_THEY_NAME: [Kind; 2] = [Kind::CONSENT, Kind::IMAGING_STUDY];
+/// Bytes of what is changed, deleted or given again, as it was before, by one verb: others wait while it is copied.
+const BYTES: usize = 16 << 20;
 /// Rows here by their names, and whose those are.
 pub(super) type Rows = HashMap<(Kind, Id), (Row, Option<Row>)>;
 
@@ -40,6 +45,8 @@ pub(super) struct Work {
     naming: Naming,
     /// Whether a patient writes.
     by_patient: bool,
+    /// Whether a person does.
+    by_person: bool,
     /// What is said of the device that writes, of each act.
     statements: Vec<Option<provenance::Statement>>,
     /// The Provenances that rows may name.
@@ -125,14 +132,16 @@ impl Records {
             update: caller.sight(Verb::Update),
             delete: caller.sight(Verb::Delete),
         };
-        let (naming, by_patient, open) = (caller.naming(), caller.is_patient(), Arc::clone(&self.statements));
-        let work = Work { device, acts, notes, numbers, sights, naming, by_patient, statements, open };
+        let (by_patient, by_person) = (caller.is_patient(), caller.is_person());
+        let (naming, open) = (caller.naming(), Arc::clone(&self.statements));
+        let work = Work { device, acts, notes, numbers, sights, naming, by_patient, by_person, statements, open };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
-        let done = self.database().write("write resources", move |sql| {
+        let presses = matches!(work.acts.as_slice(), [act] if act.presses());
+        let verb = move |sql: &mut dyn Sql| {
             let (at, audited) = beginning(sql, &clock)?;
-            let (known, named) = (Rows::new(), testimony::Named::new());
-            let mut running = Running { work: &work, sql, at, audited, known, former: Vec::new(), named, act: 0 };
+            let (known, named, left) = (Rows::new(), testimony::Named::new(), BYTES);
+            let mut running = Running { work: &work, sql, at, audited, known, former: Vec::new(), named, act: 0, left };
             let done = running.all();
             let Running { act, named, .. } = running;
             done.map(|done| (done, named)).map_err(|stopped| {
@@ -144,7 +153,9 @@ impl Records {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
                 Fault::Missing("resource within the caller's rights")
             })
-        });
+        };
+        let (database, doing) = (self.database(), "write resources");
+        let done = if presses { database.write_first(doing, verb) } else { database.write(doing, verb) };
         let done = done.map(|(done, named)| {
             self.statements.used(named);
             done
@@ -175,6 +186,8 @@ pub(super) struct Running<'w> {
     named: testimony::Named,
     /// The act that is being done.
     act: usize,
+    /// Bytes of what was there before that may be copied still.
+    left: usize,
 }
 
 impl Running<'_> {
@@ -204,12 +217,14 @@ impl Running<'_> {
             done.push(self.act(act, before)?);
         }
         self.judge(&done)?;
+        let gone = done.iter().filter(|done| done.ends_accounts()).map(|done| done.row.0);
+        account::left(self.sql, &gone.collect::<Vec<_>>(), self.at.0 / 1_000)?;
         let notes: Vec<Note> = work.notes.iter().zip(&done).map(|(note, done)| noted(note, done)).collect();
         audit::append_behind(self.sql, self.audited, self.at, &notes)?;
         Ok(done)
     }
 
-    /// The row that an act is about, as it is before. What may not be seen is as what is not there.
+    /// The row that an act is about, as it is before, without the resource itself. What may not be seen is as what is not there.
     fn before(&mut self, act: &Act) -> Result<Option<Stored>, Stopped> {
         let sights = &self.work.sights;
         let (sight, if_match) = match act {
@@ -219,8 +234,8 @@ impl Running<'_> {
             Act::Delete { if_match, .. } => (&sights.delete, *if_match),
         };
         let (kind, id) = (act.kind(), act.id());
-        let Some(before) = self.find(sight, kind, &id)? else {
-            let seen = self.find(&sights.read, kind, &id)?.is_some();
+        let Some((before, bytes)) = read::head(self.sql, sight, kind, &id)? else {
+            let seen = read::head(self.sql, &sights.read, kind, &id)?.is_some();
             return match act {
                 _ if seen => Err(forbidden(sight, kind)),
                 // What is not there need not be deleted.
@@ -232,12 +247,12 @@ impl Running<'_> {
             let text = format!("the {kind} has the version {}", before.version);
             return Err(refused(Issue::new(Code::Version, text)));
         }
+        if !matches!(act, Act::Find { whole: false, .. }) {
+            let text = "what was there before has more than 16 MiB together: ask for fewer changes at once";
+            let left = self.left.checked_sub(bytes);
+            self.left = left.ok_or_else(|| refused(Issue::new(Code::TooMuch, text)))?;
+        }
         Ok(Some(before))
-    }
-
-    fn find(&mut self, sight: &Sight, kind: Kind, id: &Id) -> Result<Option<Stored>, Fault> {
-        let question = super::read::kept(sight, kind, id);
-        first(self.sql, "resource", question.sql(), question.values(), Stored::of)
     }
 
     /// Makes the new rows: patients first, then devices, then what is of those.
@@ -363,9 +378,12 @@ impl Running<'_> {
                 self.subscribe(row, to, None)?;
                 self.finish(How::Created, (kind, id), (row, patient), Version::FIRST, to.tail())
             }
-            (Act::Update { to, bases, .. }, Some(before)) => self.update(id, to, &before, bases),
+            (Act::Update { to, bases, .. }, Some(_)) => {
+                let before = read::whole(self.sql, kind, &id)?;
+                self.update(id, to, &before, bases)
+            }
             (Act::Delete { .. }, Some(before)) if !before.gone => self.delete(&before),
-            (Act::Find { .. }, Some(before)) => Ok(Done {
+            (Act::Find { whole, .. }, Some(before)) => Ok(Done {
                 how: How::Found,
                 kind,
                 id,
@@ -373,7 +391,7 @@ impl Running<'_> {
                 updated: before.updated,
                 row: before.row,
                 patient: before.patient,
-                body: before.body,
+                body: if *whole { read::whole(self.sql, kind, &id)?.body } else { Vec::new() },
             }),
             // It is gone already, or never was.
             (_, before) => Ok(Done {
@@ -453,6 +471,9 @@ impl Running<'_> {
         if self.work.by_patient {
             names::same_person(kind, &rows, to.rows())?;
         }
+        if before.gone {
+            names::ends(kind, (self.work.by_patient, self.work.by_person))?;
+        }
         index::remove(self.sql, row, &rows)?;
         self.known.insert((kind, id), (row, patient));
         self.index(row, to)?;
@@ -484,6 +505,7 @@ impl Running<'_> {
         if before.kind == Kind::DEVICE {
             names::stays(self.sql, before.row)?;
         }
+        names::ends(before.kind, (self.work.by_patient, self.work.by_person))?;
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 1, statement = NULL, version = ?2, updated = ?3 WHERE rid = ?1 AND version = ?4";
         let parameters = values![before.row.0, version.number(), self.at.0, before.version.number()];
@@ -550,9 +572,20 @@ impl Running<'_> {
                 allowed.push(row.number("rid")?);
                 Ok(true)
             })?;
-            if let Some((act, _)) = rows.iter().find(|(_, row)| !allowed.contains(row)) {
+            if let Some((act, row)) = rows.iter().find(|(_, row)| !allowed.contains(row)) {
                 self.act = *act;
-                return Err(forbidden(sight, kind));
+                return Err(
+                    lacking::of_a_device(self.sql, sight, kind, Row(*row))?.unwrap_or_else(|| forbidden(sight, kind))
+                );
+            }
+            if let Some(Reach::Device(device)) = sight.only_of(kind)
+                && let Some(other) = intake::of_another(self.sql, device, &all)?
+            {
+                self.act = rows.iter().find(|(_, row)| *row == other).map_or(self.act, |(act, _)| *act);
+                return Err(refused(Issue::new(
+                    Code::NotThen,
+                    "when it measured, the device was not this patient's alone",
+                )));
             }
         }
         Ok(())

@@ -30,10 +30,11 @@ use crate::json::{self, Document, Limits, Node, Sort};
 use crate::kind::Kind;
 use crate::moment;
 use crate::outcome::{Code, Issue, Issues};
+use crate::turns;
 
 /// Readers of the store that subscribers have at once, those who are called and those who are connected, a part of those that there are:
 /// what they look for, they decide. And those of one client among them.
-pub(crate) const LOOKS: (usize, usize) = (3, 1);
+pub(crate) const LOOKS: (usize, usize) = (turns::EACH, 1);
 /// Characters of what is said of a failure, at most.
 const ERROR: usize = 256;
 

@@ -214,7 +214,7 @@ fn a_deny_added_never_shows_more() {
 }
 
 /// A token of the staff at the people's door.
-fn staff(house: &House, person: &str) -> String {
+pub(super) fn staff(house: &House, person: &str) -> String {
     let (records, now) = (house.clinical.records(), house.site.clock.now().unix());
     let id = Id::read(person).expect("an id");
     let account = records.add_account(("doe", "subject"), (Kind::PRACTITIONER, id), now).expect("kept").expect("there");

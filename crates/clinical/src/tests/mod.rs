@@ -8,7 +8,9 @@ mod audit;
 mod change;
 mod consent;
 mod export;
+mod token;
 mod transaction;
+mod turns;
 mod versions;
 
 use crate::access::{Binding, Holder};

@@ -246,6 +246,56 @@ async fn pages_and_batches_of_large_resources_end_early() {
     }
 }
 
+/// Shows REQ-FHIR-53, REQ-FHIR-54: what was there before has a sum of bytes, in one change and in what a Bundle is answered with; what is
+/// only found has none where it is not wanted back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_before_has_a_sum_of_bytes() {
+    for house in House::both() {
+        let all = everything(&house).await;
+        let mut large = patient("Anna");
+        large["photo"] = json!([{ "contentType": "image/png", "data": "QUJD".repeat(200_000) }]);
+        let mut ids = Vec::new();
+        for number in 0..22 {
+            large["identifier"] = json!([{ "system": "urn:n", "value": number.to_string() }]);
+            ids.push(all.create(&large).await.made());
+        }
+        let again = |number: usize| {
+            let mut entry = entry("POST", "Patient", patient("Anna"));
+            entry["request"]["ifNoneExist"] = format!("identifier=urn:n|{number}").into();
+            entry
+        };
+        let found: Vec<Value> = (0..22).map(again).collect();
+        assert_eq!(statuses(&send(&all, "transaction", "", found.clone()).await), ["200"; 22]);
+        let wanted = async |of: &str| {
+            let bundle = json!({ "resourceType": "Bundle", "type": of, "entry": found });
+            let headers = [("content-type", "application/fhir+json"), ("prefer", "return=representation")];
+            all.send("POST", "", &headers, &bundle.to_string()).await
+        };
+        let refused = wanted("transaction").await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "fhir-too-much"), "{refused:?}");
+        let some = wanted("batch").await;
+        let given = statuses(&some).iter().filter(|status| *status == "200").count();
+        assert!((20..22).contains(&given), "{given} were given");
+        assert_eq!(some.body["entry"][0]["resource"]["id"], ids[0].as_str());
+        let outcome = &some.body["entry"][21]["response"]["outcome"]["issue"][0];
+        assert_eq!(outcome["details"]["coding"][0]["code"], "fhir-too-much");
+        // Deletes and updates count together, and nothing is done of what is refused.
+        let change = |(number, id): (usize, &String)| {
+            let path = format!("Patient/{id}");
+            let new = json!({ "resourceType": "Patient", "id": id });
+            if number % 2 == 0 { entry("DELETE", &path, Value::Null) } else { entry("PUT", &path, new) }
+        };
+        let changes: Vec<Value> = ids.iter().enumerate().map(change).collect();
+        let refused = send(&all, "transaction", "", changes.clone()).await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "fhir-too-much"), "{refused:?}");
+        assert_eq!(all.get(&format!("Patient/{}", ids[0])).await.status, StatusCode::OK);
+        let done = send(&all, "transaction", "", changes[..20].to_vec()).await;
+        assert_eq!(statuses(&done)[..2], ["204", "200"]);
+        let former = all.get(&format!("Patient/{}/_history/1", ids[1])).await;
+        assert_eq!(former.body["photo"], large["photo"], "the former version is whole");
+    }
+}
+
 /// Shows REQ-FHIR-19: cross-patient references in a transaction, and entries beyond the rights of a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_reaches_no_further_than_its_caller() {

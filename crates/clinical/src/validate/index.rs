@@ -5,6 +5,7 @@ use crate::definitions::{Column, Definitions, Parameter, ParameterId, Place, Pri
 use crate::json::{Key, Node};
 use crate::kind::{Id, Kind, Reference};
 use crate::moment::{self, Span};
+use crate::outcome::{Code, Issue};
 use std::ops::Range;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
@@ -15,6 +16,9 @@ const WORD: usize = 64;
 const WRITTEN: usize = 256;
 /// Characters of an identifier or address that are kept: an index row has to fit into a page.
 const IDENT: usize = 512;
+/// Codes that a resource is found by, at most, and characters of a code or its system: each is written once and kept for good.
+const CODES: usize = 1_000;
+const CODE: usize = 512;
 /// The parameter that finds tags.
 const TAG: &str = "_tag";
 /// Between an identifier's value and its system.
@@ -48,6 +52,28 @@ pub struct IndexRows {
     pub idents: Vec<(ParameterId, String)>,
     /// Words.
     pub words: Vec<(ParameterId, String)>,
+}
+
+impl IndexRows {
+    /// All codes, as often as they are in it.
+    pub(crate) fn codings(&self) -> impl Iterator<Item = &Coding> {
+        let columns = self.columns.iter().flatten();
+        let marks = self.marks.iter().map(|(_, _, coding)| coding);
+        columns.chain(marks).chain(self.quantities.iter().map(|(_, _, unit, _, _)| unit))
+    }
+}
+
+/// Whether codes are so few, and so short, that they may be kept.
+pub(super) fn bounded<'c>(codings: impl Iterator<Item = &'c Coding>) -> Result<(), Issue> {
+    for (number, coding) in codings.enumerate() {
+        if number >= CODES {
+            return Err(Issue::new(Code::TooMuch, format!("a resource is found by {CODES} codes at most")));
+        }
+        if [&coding.code, &coding.system].iter().any(|part| part.chars().nth(CODE).is_some()) {
+            return Err(Issue::new(Code::TooMuch, format!("a code and its system have {CODE} characters at most")));
+        }
+    }
+    Ok(())
 }
 
 /// The rows of a resource that was checked.

@@ -148,6 +148,7 @@ pub fn prepare(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'
     let rows = index::rows(resource, definitions, asked);
     let is_consent = asked.kind == Kind::CONSENT;
     let consent = if is_consent { Some(consent::compile(resource, asked.bases)?) } else { None };
+    index::bounded(rows.codings().chain(consent.iter().flat_map(Compiled::codings)))?;
     let tail = tail(resource, asked.mark);
     Ok(Prepared { kind: asked.kind, tail, rows, references, nowhere, patient, consent, subscriber: None, origin: None })
 }

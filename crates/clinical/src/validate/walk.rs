@@ -1,7 +1,7 @@
 //! Document and definitions, walked together.
 
 use super::{Asked, Needed, invariant, narrative, primitive};
-use crate::definitions::{Definitions, Element, Member, Primitive, Shape, ShapeId, Type};
+use crate::definitions::{Binding, Definitions, Element, Member, Primitive, Shape, ShapeId, Type};
 use crate::json::{Node, Sort};
 use crate::kind::{Kind, Reference};
 use crate::outcome::{Code, Issue, Issues};
@@ -27,6 +27,9 @@ pub(super) fn check(
     walk.issues.settled()?;
     Ok((walk.needed, walk.nowhere))
 }
+
+/// So many codes of a value set are named to who wrote another one.
+const TOLD: usize = 16;
 
 struct Walk<'w> {
     definitions: &'w Definitions,
@@ -208,7 +211,14 @@ impl Walk<'_> {
         if let (Some(binding), Some(code)) = (element.binding, node.text())
             && !self.definitions.codes.allow(binding, &code)
         {
-            self.issue(Code::Binding, format!("{code:?} is not of the value set {binding:?}"));
+            let codes = match binding {
+                Binding::Listed(set) => self.definitions.codes.of(set),
+                Binding::MediaType | Binding::Currency => &[],
+            };
+            let expression = self.expression("");
+            let issue = Issue::new(Code::Binding, format!("{code:?} is not {binding}")).at(expression);
+            let some = (1..=TOLD).contains(&codes.len());
+            self.issues.add(if some { issue.help(format!("use one of {}", codes.join(", "))) } else { issue });
         }
     }
 
@@ -237,7 +247,7 @@ impl Walk<'_> {
                 self.issues.add(Issue::new(Code::Reference, text).at(place));
             }
             // A name of an entry in the same Bundle (FHIR R4, Bundle, section 2.36.4.1): those that are there have their own by now.
-            Reference::Absolute(name) if name.starts_with("urn:uuid:") => {
+            Reference::Absolute(name) if name.starts_with("urn:uuid:") || name.starts_with("urn:oid:") => {
                 let place = self.expression("reference");
                 self.nowhere.add(Issue::new(Code::Reference, format!("no entry beside it is {name}")).at(place));
             }

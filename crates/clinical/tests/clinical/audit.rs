@@ -27,7 +27,7 @@ async fn until(count: usize, search: impl AsyncFn() -> Vec<Value>) -> Vec<Value>
     }
 }
 
-/// Shows REQ-AUDIT-10, REQ-AUDIT-11, REQ-FHIR-24.
+/// Shows REQ-AUDIT-10, REQ-AUDIT-11, REQ-AUDIT-35, REQ-FHIR-24.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_is_served_as_audit_events() {
     for house in House::both() {
@@ -94,6 +94,14 @@ async fn the_audit_is_served_as_audit_events() {
             }
         }
         assert_eq!(paged, search("action=C").await);
+        for count in ["_count=0", "_summary=count"] {
+            let told = gateway.get(&format!("AuditEvent?action=C&{count}")).await.body;
+            assert_eq!(
+                (&told["total"], &told["entry"]),
+                (&json!(search("action=C").await.len()), &Value::Null),
+                "{told:#}"
+            );
+        }
         for no in ["type=rest", "_total=accurate", "_sort=date", "address=x", "patient=x&patient=y"] {
             assert_eq!(gateway.get(&format!("AuditEvent?{no}")).await.code(), "fhir-unknown-parameter", "{no}");
         }
@@ -116,9 +124,11 @@ async fn a_patient_sees_who_looked_at_her_data() {
     let gateway = house.device("gw", Role::Gateway).with("system/*.rs").await;
     gateway.get("Patient?name=Anna,Bert").await;
     assert_eq!(house.read(&access, &format!("Observation/{}", ward.reading)).await.status, StatusCode::OK);
+    let by_her = |event: &&Value| event["action"] == "R" && event["agent"][2].is_object();
+    let by_others = |event: &&Value| event["action"] == "E" && event["agent"][0]["who"]["identifier"]["value"] == "gw";
     let found = until(5, async || {
         let all = events(&house.read(&access, "AuditEvent").await);
-        if all.iter().any(|event| event["agent"][2].is_object()) { all } else { Vec::new() }
+        if all.iter().any(|one| by_her(&one)) && all.iter().any(|one| by_others(&one)) { all } else { Vec::new() }
     })
     .await;
     found.iter().for_each(assert_valid);
@@ -128,23 +138,75 @@ async fn a_patient_sees_who_looked_at_her_data() {
         assert!(!event.to_string().contains(&ward.bert));
         assert!(event["entity"][1]["query"].is_null(), "what was searched for may name others");
     }
-    assert!(
-        found.iter().any(|event| event["agent"][0]["who"]["identifier"]["value"] == "gw" && event["action"] == "E")
-    );
-    let own = found.iter().find(|event| event["agent"][2].is_object()).expect("her own reading");
+    let own = found.iter().find(by_her).expect("her own reading");
     assert_eq!(own["agent"][2]["who"]["reference"], format!("Patient/{}", ward.anna));
     assert_eq!((&own["agent"][2]["requestor"], &own["agent"][0]["requestor"]), (&json!(true), &json!(false)));
     // The other half of an entry that is hers too.
-    let shared = found
-        .iter()
-        .find(|event| {
-            event["id"].as_str().is_some_and(|id| id.ends_with("-0") || id.ends_with("-1")) && event["action"] == "E"
-        })
-        .expect("a search");
+    let shared = found.iter().find(by_others).expect("a search");
     let (seq, place) = shared["id"].as_str().and_then(|id| id.split_once('-')).expect("a name");
     let other = format!("AuditEvent/{seq}-{}", if place == "0" { "1" } else { "0" });
     assert_eq!(house.read(&access, &other).await.code(), "fhir-not-found");
     assert_eq!(events(&house.read(&access, &format!("AuditEvent?patient={}", ward.bert)).await).len(), 0);
+}
+
+/// The code of the sort of an event.
+fn sort_of(event: &Value) -> &str {
+    event["subtype"][0]["code"].as_str().unwrap_or_default()
+}
+
+/// Shows REQ-AUDIT-31: that somebody signed in with a code, and what they let an app have, is in the audit; REQ-AUDIT-33: which names the
+/// app as people are shown it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_in_and_agrees_is_noted() {
+    for house in House::both() {
+        let ward = Ward::at(house).await;
+        let house = &ward.house;
+        let app = house.app("public", json!({})).await;
+        let access = token(&ward.launched(&app, &[]).await, "access_token");
+        // With the answer: it is one act with the sign-in, and with what was granted.
+        let found = events(&house.read(&access, "AuditEvent?action=E").await);
+        found.iter().for_each(assert_valid);
+        let [agreed, came] = ["110137", "110122"].map(|sort| {
+            let mut of = found.iter().filter(|event| sort_of(event) == sort);
+            let one = of.next().unwrap_or_else(|| panic!("{sort}: {found:#?}")).clone();
+            assert!(of.next().is_none(), "{sort}: {found:#?}");
+            one
+        });
+        for event in [&came, &agreed] {
+            assert_eq!(event["agent"][2]["who"]["reference"], format!("Patient/{}", ward.anna));
+            assert_eq!(event["entity"][0]["what"]["reference"], format!("Patient/{}", ward.anna));
+            let who = &event["agent"][0]["who"];
+            assert_eq!((&who["identifier"]["value"], &who["display"]), (&json!(app.id), &json!("Sugar & Co")));
+            assert_eq!(event["agent"][0]["network"]["address"], "127.0.0.1");
+            assert!(event["meta"].is_null(), "no pattern is of that");
+        }
+        assert_eq!((&came["type"]["code"], &came["entity"][1]["name"]), (&json!("110114"), &json!("setup code")));
+        let detail = agreed["entity"][1]["detail"][0]["valueString"].as_str().unwrap_or_default();
+        let mut scopes: Vec<&str> = detail.split(' ').collect();
+        scopes.sort_unstable();
+        assert_eq!(scopes, ["fhirUser", "launch/patient", "offline_access", "openid", "patient/*.rs"]);
+        // By the number of what was granted, which her app's own reading has too.
+        let read = |event: &&Value| event["action"] == "R" && event["agent"][2].is_object();
+        house.read(&access, &format!("Observation/{}", ward.reading)).await;
+        let all = until(1, async || {
+            events(&house.read(&access, "AuditEvent").await).into_iter().filter(|event| read(&event)).collect()
+        });
+        assert_eq!(agreed["agent"][0]["policy"], all.await[0]["agent"][0]["policy"]);
+        // Software that is removed keeps its name there; what was refused at the page is no sign-in.
+        house.administer(json!({ "verb": "remove-client", "id": app.id })).await;
+        let other = house.app("public", json!({})).await;
+        let mut browser = crate::people::Browser::new(house);
+        let page = browser.authorize(&crate::people::query(&other.id, &[])).await;
+        let form = [("ticket", &*page.hidden("ticket")), ("name", "anna"), ("code", "AAAA-AAAA-AAAA")];
+        assert_eq!(browser.post("/auth/login", &form).await.status, StatusCode::FORBIDDEN);
+        let gateway = house.device("gw3", Role::Gateway).with("system/*.rs").await;
+        let later = events(&gateway.get(&format!("AuditEvent?patient={}&action=E", ward.anna)).await);
+        for event in [&agreed, &came] {
+            let mut of = later.iter().filter(|other| sort_of(other) == sort_of(event));
+            let (one, more) = (of.next().expect("the same event"), of.next());
+            assert_eq!((&one["id"], &one["agent"][0], more), (&event["id"], &event["agent"][0], None));
+        }
+    }
 }
 
 /// Shows REQ-AUDIT-14: an administrator verifies it, also against a state that was told before.

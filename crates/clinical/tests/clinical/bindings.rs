@@ -1,6 +1,6 @@
 //! What a device measured goes to nobody by what it is now: it was another Device before, or is none.
 
-use crate::fixture::{Device, House, device, patients};
+use crate::fixture::{Device, House, device, glucose, patients};
 use crate::intake::{administrations, at, bolus, deliveries, number, number_of, reading, readings, resources};
 use http::StatusCode;
 use medlock_clinical::DEVICE_SYSTEM;
@@ -102,6 +102,54 @@ async fn what_a_device_measured_as_another_one_is_nobodys() {
         assert_eq!(numbers(&given), [1, 2, 3]);
         assert_eq!(given[0]["device"][0]["reference"], format!("Device/{}", hers[1]));
         assert!(given[1..].iter().all(|one| one["device"][0]["reference"].is_null()), "{given:#?}");
+    }
+}
+
+/// Shows REQ-INTAKE-66: also by itself, over HTTPS; a gateway, which knows more, says whose it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_writes_is_of_the_time_in_which_it_was_that_patients() {
+    for house in House::both() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+        let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
+        // The moment, as the server writes it.
+        let when = async |seconds: i64| {
+            house.site.clock.advance(seconds);
+            let clinic = gateway.create(&json!({ "resourceType": "Organization", "name": "Clinic" })).await.made();
+            let clinic = gateway.get(&format!("Organization/{clinic}")).await.body;
+            clinic["meta"]["lastUpdated"].as_str().expect("a moment").to_owned()
+        };
+        let hers = when(60).await;
+        let cgm = gateway.create(&device("cgm", &anna)).await.made();
+        let own = house.device("cgm", Role::Sensor).with("system/Observation.crus").await;
+        let late = when(60).await;
+        own.create(&glucose(&anna, &cgm, &hers)).await.made();
+        when(60).await;
+        let mut moved = gateway.get(&format!("Device/{cgm}")).await.body;
+        moved["patient"] = json!({ "reference": format!("Patient/{bert}") });
+        let path = format!("Device/{cgm}");
+        let headers = [("content-type", "application/fhir+json")];
+        assert_eq!(gateway.send("PUT", &path, &headers, &moved.to_string()).await.status, StatusCode::OK);
+        let now = when(60).await;
+        let mut span = glucose(&bert, &cgm, &now);
+        span.as_object_mut().expect("an object").remove("effectiveDateTime");
+        span["effectivePeriod"] = json!({ "start": late, "end": now });
+        for wrong in [glucose(&bert, &cgm, &late), span.clone(), glucose(&bert, &cgm, "2020-01-01")] {
+            let entry = json!({ "resource": wrong, "request": { "method": "POST", "url": "Observation" } });
+            let all = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+            for answer in [own.create(&wrong).await, own.send("POST", "", &headers, &all.to_string()).await] {
+                assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "fhir-not-then"));
+            }
+        }
+        let id = own.create(&glucose(&bert, &cgm, &now)).await.made();
+        span["id"] = json!(id);
+        let changed = own.send("PUT", &format!("Observation/{id}"), &headers, &span.to_string()).await;
+        assert_eq!(
+            (changed.status, changed.code()),
+            (StatusCode::UNPROCESSABLE_ENTITY, "fhir-not-then"),
+            "{changed:?}"
+        );
+        gateway.create(&glucose(&anna, &cgm, &late)).await.made();
+        assert_eq!(resources(&gateway.get(&format!("Observation?patient={bert}")).await).len(), 1);
     }
 }
 

@@ -215,6 +215,46 @@ async fn several_constraints_are_alternatives() {
     }
 }
 
+/// Shows REQ-SMART-190: what comes beside what was asked for is what may be read and searched; what names it is searched for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_listed_beside_may_be_searched() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let (vital, result) = (&ward.vital, &ward.result);
+        let listed = async |scope: &str, path: &str| {
+            let person = with(&house, &format!("system/Patient.rs {scope}")).await;
+            let found = person.get(path).await;
+            assert_eq!(found.status, StatusCode::OK, "{scope} {path}: {found:?}");
+            let entries = found.body["entry"].as_array().expect("entries").iter();
+            let mut ids: Vec<String> = entries.map(|entry| crate::fixture::id_of(&entry["resource"])).collect();
+            assert!(ids.contains(&ward.patient), "{scope} {path}: {ids:?}");
+            ids.retain(|id| *id != ward.patient);
+            ids.sort();
+            ids
+        };
+        let everything = format!("Patient/{}/$everything", ward.patient);
+        for path in [everything.as_str(), "Patient?_revinclude=Observation:patient"] {
+            let kind = |scopes: &str| format!("system/Observation.{scopes}");
+            let mut both = vec![vital.clone(), result.clone()];
+            both.sort();
+            for (scope, ids) in [
+                (kind("rs"), both.clone()),
+                (format!("{} {}", kind("r"), kind("s")), both),
+                (kind("s"), Vec::new()),
+                (format!("{} {}", kind("r?category=laboratory"), kind("s")), vec![result.clone()]),
+                (format!("{} {}", kind("r"), kind("s?category=vital-signs")), vec![vital.clone()]),
+                (format!("{} {}", kind("r?category=laboratory"), kind("s?category=vital-signs")), Vec::new()),
+            ] {
+                assert_eq!(listed(&scope, path).await, ids, "{scope} {path}");
+            }
+        }
+        // Without the verb nothing comes.
+        assert_eq!(listed("system/Observation.r", &everything).await, [""; 0]);
+        let reader = with(&house, "system/Patient.r").await.get(&everything).await;
+        assert_eq!(reader.body["entry"].as_array().map(Vec::len), Some(1), "the patient that was named: {reader:?}");
+    }
+}
+
 /// Shows REQ-SMART-137: what is shown is judged by what it is found by now. Who sees by a constraint is shown no former version, nor what has
 /// left it; who sees all, all.
 #[tokio::test(flavor = "multi_thread")]
@@ -362,7 +402,8 @@ async fn a_condition_and_a_transaction_are_no_oracle() {
 }
 
 impl House {
-    async fn send(&self, token: &str, method: &str, path: &str, body: String) -> Answer {
+    /// Sends with a token.
+    pub(crate) async fn send(&self, token: &str, method: &str, path: &str, body: String) -> Answer {
         let request = Request::builder().method(method).uri(format!("/fhir/{path}")).header(TYPE[0].0, TYPE[0].1);
         self.people_json(request.header("authorization", format!("Bearer {token}")), body).await
     }
@@ -505,8 +546,9 @@ async fn what_may_be_asked_is_told() {
         }
     }
     let all: Vec<&str> = scopes.iter().filter_map(Value::as_str).filter(|scope| scope.contains('?')).collect();
-    let app = house.app("secret", json!({ "scopes": all.join(" ") })).await;
-    assert!(app.secret.is_some());
+    let (own, theirs): (Vec<&str>, Vec<&str>) = all.iter().partition(|scope| scope.starts_with("system/"));
+    assert!(house.app("secret", json!({ "scopes": theirs.join(" ") })).await.secret.is_some());
+    assert_eq!(Backend::new(&house, &own.join(" ")).await.given(own[0]).await.body["scope"], own[0]);
     let statement = house.read("", "metadata").await.body["rest"][0]["documentation"].to_string();
     assert!(statement.contains("patient/Observation.rs?category=laboratory"), "{statement}");
 }

@@ -95,7 +95,7 @@ async fn token_of_a_compromised_device() {
     assert_eq!((dead.status, dead.code()), (StatusCode::UNAUTHORIZED, "smart-standing"));
     assert!(dead.body["issue"][0]["details"]["text"].as_str().is_some_and(|text| text.contains("compromised")));
     let none = gateway.post_token(FORM).await;
-    assert_eq!(none.body["error"], "access_denied");
+    assert_eq!(none.body["error"], "unauthorized_client");
     assert!(none.body["error_description"].as_str().is_some_and(|text| text.starts_with("compromised")), "{none:?}");
 }
 
@@ -139,6 +139,32 @@ async fn introspection_judges_the_device_of_a_token() {
     }
 }
 
+/// Shows REQ-SMART-183: who is a gateway no more by the register has nothing of a gateway's token left, and introspection says the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_a_gateway_no_more_uses_no_token_of_one() {
+    let house = House::new();
+    let server = house.app("secret", json!({ "introspects": true })).await;
+    let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+    let stands = async || {
+        let told = server.ask(&house, "/auth/introspect", &[("token", gateway.token())]).await;
+        (gateway.get("Patient").await.status == StatusCode::OK, told.body["active"] == true)
+    };
+    assert_eq!(stands().await, (true, true));
+    for change in ["a sensor", "removed"] {
+        match change {
+            "removed" => house.remove("gw"),
+            _ => _ = house.device("gw", Role::Sensor),
+        }
+        house.site.clock.advance(1);
+        assert_eq!(stands().await, (false, false), "{change}");
+        let answer = gateway.get("Patient").await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::UNAUTHORIZED, "smart-token-binding"), "{change}");
+        house.device("gw", Role::Gateway);
+        house.site.clock.advance(1);
+        assert_eq!(stands().await, (true, true), "it is one again");
+    }
+}
+
 /// Shows REQ-SMART-04: a suspended device reports, marked, and reads nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn token_of_a_suspended_device() {
@@ -179,7 +205,7 @@ async fn a_device_writes_its_own_alone() {
     let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
     let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
     let unknown = house.device("cgm", Role::Sensor).ask_token("system/Observation.c").await;
-    assert_eq!(unknown.body["error"], "access_denied", "no resource is this device yet");
+    assert_eq!(unknown.body["error"], "unauthorized_client", "no resource is this device yet");
     let own = gateway.create(&device("cgm", &anna)).await.made();
     let other = gateway.create(&device("pump", &anna)).await.made();
     let sensor = house.device("cgm", Role::Sensor);

@@ -5,13 +5,15 @@ use crate::fixture::{Answer, House, PUBLIC};
 use crate::people::{App, Browser, CALLBACK, VERIFIER, form, query, token};
 use crate::smart::Ward;
 use data_encoding::BASE64URL_NOPAD;
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
+use medlock_clinical::access::Shown;
 use medlock_clinical::jose::{Key, signing_input};
 use medlock_clinical::store::Place;
 use medlock_node::provider::{SigningKey, sha256};
 use medlock_store::postgres::Server;
 use medlock_testkit::PostgresServer;
 use serde_json::{Value, json};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Software with a key of its own for proofs.
@@ -80,6 +82,30 @@ async fn launched(ward: &Ward, app: &App, prover: &Prover) -> Answer {
     let code = ward.code_for(app, &[]).await;
     let proof = prover.proof(&ward.house, "POST", "/auth/token", &[]);
     ask(&ward.house, app, &exchange(&code), Some(&proof)).await
+}
+
+/// Shows REQ-SMART-186: what was young when the request came is so for all of its parts, however long they take; for another request it is
+/// not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_counts_for_the_whole_request() {
+    let ward = Ward::new().await;
+    let (house, app, prover) = (&ward.house, ward.house.app("public", json!({})).await, Prover::new());
+    let access = token(&launched(&ward, &app, &prover).await, "access_token");
+    let mut headers = HeaderMap::new();
+    let proof = prover.with_token(house, "/fhir/Patient", &access, &[]);
+    headers.insert("authorization", format!("DPoP {access}").parse().expect("a header"));
+    headers.insert("dpop", proof.parse().expect("a header"));
+    let peer = crate::fixture::nobody();
+    let admitted = |counted: &OnceLock<()>| {
+        let url = format!("{PUBLIC}/fhir/Patient");
+        house.clinical.gate().admit(&Shown { headers: &headers, peer: &peer, method: "GET", url, counted }).is_ok()
+    };
+    let (one, other) = (OnceLock::new(), OnceLock::new());
+    assert!(admitted(&one) && !admitted(&other), "once, for one request");
+    house.site.clock.advance(100);
+    assert!(admitted(&one) && !admitted(&other), "it goes on");
+    app.ask(house, "/auth/revoke", &[("token", &access)]).await;
+    assert!(!admitted(&one), "and its token is asked for again");
 }
 
 /// Shows REQ-SMART-62: a token bound to a key reads with a proof for each request, whole Bundles included, and is refreshed with

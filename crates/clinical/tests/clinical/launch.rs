@@ -111,7 +111,8 @@ async fn an_app_is_opened_with_patient_and_place() {
     assert!(given.get("fhirContext").is_none() && given.get("intent").is_none(), "{given}");
 }
 
-/// Shows REQ-SMART-67: a launch is for one app, one person where one is named, one patient, five minutes, and once.
+/// Shows REQ-SMART-67: a launch is for one app, one person where one is named, one patient, five minutes, and once. Shows REQ-SMART-205:
+/// who is not that person reads why the page to sign in is there again.
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_reused_stolen_late_and_of_another_patient() {
     let ehr = Ehr::new().await;
@@ -150,7 +151,8 @@ async fn launch_reused_stolen_late_and_of_another_patient() {
     // `launch_of_another_person`: whoever else is signed in is asked to sign in as that one.
     house.account("roe", &format!("Patient/{}", ehr.ward.bert)).await;
     let launch = ehr.open(json!({ "account": "roe" })).await;
-    assert!(ehr.asked(&mut doctor, &launch).await.text.contains("Sign in"));
+    let page = ehr.asked(&mut doctor, &launch).await.text;
+    assert!(page.contains("Sign in") && page.contains("Another person has opened this app"), "{page}");
     // `launch_of_another_patient`: a patient is given nobody else's data.
     let mut anna = Browser::new(house);
     let launch = ehr.open(json!({})).await;
@@ -160,7 +162,7 @@ async fn launch_reused_stolen_late_and_of_another_patient() {
     // `launch_without_right`: only software in its own name with that scope opens apps.
     let asked = json!({ "client": ehr.app.id });
     let reads = Backend::new(house, "system/Patient.rs").await.token("system/Patient.rs").await;
-    let greedy = house.app("public", json!({ "scopes": "medlock/launch openid patient/*.rs" })).await;
+    let greedy = house.app("public", json!({ "scopes": "openid patient/*.rs" })).await;
     let given = ehr.ward.launched(&greedy, &[("scope", "medlock/launch openid patient/*.rs")]).await;
     assert_eq!(given.body["scope"], "openid patient/*.rs");
     for access in [&reads, &token(&given, "access_token")] {
@@ -192,4 +194,47 @@ async fn launch_reused_stolen_late_and_of_another_patient() {
         let told = house.administer(asked.clone()).await;
         assert!(told.status.is_client_error() && told.body["error"].is_string(), "{asked}: {told:?}");
     }
+}
+
+/// Shows REQ-AUDIT-32: that an app was opened for a patient, and by whom, is in the audit with the answer; REQ-SMART-209: software that
+/// opens one is not told whether a Patient is there, and the person reads that the patient is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn opening_an_app_is_noted_and_tells_nothing() {
+    let ehr = Ehr::new().await;
+    let house = ehr.house();
+    let ward_system = Backend::new(house, "medlock/launch").await;
+    let opens = ward_system.token("medlock/launch").await;
+    let gateway = house.device("gw3", Role::Gateway).with("system/*.cruds").await;
+    let gone = gateway.create(&crate::fixture::patient("Gone")).await.made();
+    let registry = Backend::new(house, "system/*.cruds").await.token("system/*.cruds").await;
+    let deleted = house.send(&registry, "DELETE", &format!("Patient/{gone}"), String::new()).await;
+    assert_eq!(deleted.status, StatusCode::NO_CONTENT, "{deleted:?}");
+    let mut answers = Vec::new();
+    for patient in [&*ehr.ward.bert, &*gone, "00000000000000000000000000"] {
+        let asked = json!({ "client": ehr.app.id, "patient": format!("Patient/{patient}") });
+        answers.push(ehr.open_by(&opens, &asked).await);
+    }
+    let shape = |answer: &Answer| {
+        let mut body = answer.body.clone();
+        let launch = body["launch"].take();
+        (answer.status, body, launch.as_str().map(str::len))
+    };
+    assert_eq!(shape(&answers[0]).0, StatusCode::OK);
+    assert!(answers.iter().all(|answer| shape(answer) == shape(&answers[0])), "{answers:?}");
+    let mut doctor = Browser::new(house);
+    let launch = |number: usize| answers[number].body["launch"].as_str().expect("a launch").to_owned();
+    let page = doctor.sign_in(&ehr.query(&launch(0)), ("doe", &ehr.code)).await;
+    assert!(page.text.contains("opened for <strong>Bert</strong>"), "{page:?}");
+    for number in [1, 2] {
+        let page = ehr.asked(&mut doctor, &launch(number)).await;
+        assert!(page.text.contains("for whom the app was opened is not here"), "{page:?}");
+        assert!(!page.text.contains("action=\"/auth/consent\""), "{page:?}");
+    }
+    ehr.open(json!({})).await;
+    let noted = gateway.get(&format!("AuditEvent?patient={}&action=E", ehr.ward.bert)).await;
+    let entries = noted.body["entry"].as_array().cloned().unwrap_or_default();
+    let opened = entries.iter().map(|entry| &entry["resource"]).filter(|event| event["subtype"][0]["code"] == "110120");
+    opened.clone().for_each(crate::provenance::assert_valid);
+    let by: Vec<&str> = opened.filter_map(|event| event["agent"][0]["who"]["identifier"]["value"].as_str()).collect();
+    assert_eq!(by, ["administrator", ward_system.id()], "the newest first: {noted:?}");
 }

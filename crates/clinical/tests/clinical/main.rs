@@ -1,5 +1,6 @@
 //! The clinical face as its callers see it: requests in, answers out, on both databases.
 
+mod asking;
 mod audit;
 mod backend;
 mod bindings;
@@ -15,9 +16,12 @@ mod guides;
 mod intake;
 mod key_sets;
 mod launch;
+mod leaving;
 mod naming;
 mod negative;
+mod oauth;
 mod oracle;
+mod pages;
 mod parameters;
 mod passkey;
 mod people;

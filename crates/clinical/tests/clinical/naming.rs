@@ -99,8 +99,14 @@ async fn the_administrator_says_which_device_it_is() {
         let anna = gateway.create(&patient("Anna")).await.made();
         let plain = json!({ "resourceType": "Device", "patient": { "reference": format!("Patient/{anna}") } });
         let (one, other) = (gateway.create(&plain).await.made(), gateway.create(&plain).await.made());
+        // As another Device it measured before; of what it was then, the new one does not tell.
+        let now = async || {
+            let clinic = gateway.create(&json!({ "resourceType": "Organization", "name": "Clinic" })).await.made();
+            let clinic = gateway.get(&format!("Organization/{clinic}")).await.body;
+            clinic["meta"]["lastUpdated"].as_str().expect("a moment").to_owned()
+        };
         let sensor = house.device("cgm", Role::Sensor);
-        assert_eq!(sensor.ask_token("system/Observation.c").await.body["error"], "access_denied");
+        assert_eq!(sensor.ask_token("system/Observation.c").await.body["error"], "unauthorized_client");
         let bind = async |name: &str, id: &str| {
             let asked = json!({ "verb": "bind-device", "name": name, "device": format!("Device/{id}") });
             house.administer(asked).await.status
@@ -118,6 +124,7 @@ async fn the_administrator_says_which_device_it_is() {
         assert_eq!(bind("cgm", &other).await, StatusCode::OK);
         let sensor = house.device("cgm", Role::Sensor).with("system/Observation.crs").await;
         assert_eq!(sensor.create(&glucose(&anna, &one, "2024-01-01")).await.code(), "fhir-reference");
-        assert_eq!(sensor.create(&glucose(&anna, &other, "2024-01-01")).await.status, StatusCode::CREATED);
+        assert_eq!(sensor.create(&glucose(&anna, &other, "2024-01-01")).await.code(), "fhir-not-then");
+        assert_eq!(sensor.create(&glucose(&anna, &other, &now().await)).await.status, StatusCode::CREATED);
     }
 }

@@ -50,7 +50,8 @@ async fn pkce_missing_plain_aud_state_and_response_type() {
     }
 }
 
-/// Shows REQ-SMART-44: nothing is sent to an address that is not registered, byte for byte; the person is told.
+/// Shows REQ-SMART-44: nothing is sent to an address that is not registered, byte for byte; the person is told. Shows REQ-SMART-206: an
+/// app that names no address, or another than that of the records, is told that, and which it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn redirect_mismatch_prefix_and_client_unknown() {
     let ward = Ward::new().await;
@@ -60,7 +61,6 @@ async fn redirect_mismatch_prefix_and_client_unknown() {
     let query_too = format!("{CALLBACK}?x=1");
     for (name, change) in [
         ("redirect_mismatch", ("redirect_uri", "https://evil.example/")),
-        ("redirect_missing", ("redirect_uri", "")),
         ("redirect_prefix", ("redirect_uri", prefix.as_str())),
         ("redirect_query", ("redirect_uri", query_too.as_str())),
         ("redirect_userinfo", ("redirect_uri", user.as_str())),
@@ -70,6 +70,14 @@ async fn redirect_mismatch_prefix_and_client_unknown() {
         let page = ask(&ward, &app, &[change]).await;
         assert_eq!((page.status, page.header("location")), (StatusCode::BAD_REQUEST, ""), "{name}");
     }
+    // `redirect_missing`, `aud_missing`, `aud_elsewhere`
+    for aud in ["", "https://fhir.example.org/fhir"] {
+        let told = ask(&ward, &app, &[("aud", aud)]).await.parameter("error_description");
+        assert!(told.ends_with("https://fhir.example/fhir"), "{told}");
+    }
+    let page = ask(&ward, &app, &[("redirect_uri", "")]).await;
+    assert_eq!((page.status, page.header("location")), (StatusCode::BAD_REQUEST, ""));
+    assert!(page.text.contains("does not say where it waits for the answer"), "{page:?}");
     // `parameter_twice`
     let twice = format!("{}&state=another-state", query(&app.id, &[]));
     let page = Browser::new(&ward.house).authorize(&twice).await;

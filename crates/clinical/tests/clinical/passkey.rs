@@ -1,5 +1,6 @@
 //! People who sign in with a passkey.
 
+use crate::backend::Backend;
 use crate::fixture::{House, PUBLIC};
 use crate::people::{App, Browser, Page, query};
 use crate::smart::Ward;
@@ -9,6 +10,7 @@ use medlock_clinical::store::Place;
 use medlock_node::provider::{SigningKey, sha256};
 use medlock_store::postgres::Server;
 use medlock_testkit::PostgresServer;
+use medlock_trust::Role;
 use minicbor::Encoder;
 use serde_json::json;
 
@@ -123,10 +125,14 @@ async fn with_passkey(house: &House, code: &str, app: &App, key: &Authenticator)
     assert!(page.text.contains("Make a passkey"), "{page:?}");
     let made = key.make(&mut browser, &page).await;
     assert_eq!(made.status, StatusCode::SEE_OTHER, "{made:?}");
+    // It is said, and not offered again.
+    let page = browser.get(made.header("location").strip_prefix(PUBLIC).expect("our own")).await;
+    assert!(page.text.contains("Your passkey is made") && !page.text.contains("Make a passkey"), "{page:?}");
     question
 }
 
-/// Shows REQ-SMART-71: who has signed in with a code makes a passkey, and signs in with it from then on, on both databases.
+/// Shows REQ-SMART-208: that it was made is said, it is not offered again, and the list of accounts has it. Shows REQ-AUDIT-31: the audit
+/// says who came with it; REQ-SMART-207: whose Patient is deleted does not. Shows REQ-SMART-71: who has signed in with a code makes a passkey, and signs in with it from then on, on both databases.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passkey_takes_the_place_of_codes() {
     let server = PostgresServer::shared();
@@ -142,11 +148,30 @@ async fn a_passkey_takes_the_place_of_codes() {
             let sent = key.sign_in(&mut browser, &question).await;
             assert_eq!(sent.status, StatusCode::SEE_OTHER, "{sent:?}");
             let page = browser.get(sent.header("location").strip_prefix(PUBLIC).expect("our own")).await;
-            assert!(!page.text.contains("Make a passkey"), "who has signed in with one needs no other");
+            assert!(!page.text.contains("asskey"), "who has signed in with one needs no other: {page:?}");
             let code = browser.allow(&page, &[]).await.parameter("code");
             let given = app.exchange(house, &code, &[]).await;
             assert_eq!(given.body["patient"].as_str(), Some(&*ward.anna));
         }
+        let told = house.administer(json!({ "verb": "accounts" })).await;
+        assert_eq!(told.body["accounts"][0]["passkeys"], 1, "{told:?}");
+        let gateway = house.device("gw3", Role::Gateway).with("system/*.cruds").await;
+        let noted = gateway.get(&format!("AuditEvent?patient={}&action=E", ward.anna)).await;
+        let entries = noted.body["entry"].as_array().cloned().unwrap_or_default();
+        let means =
+            |means: &str| entries.iter().filter(|entry| entry["resource"]["entity"][1]["name"] == means).count();
+        assert_eq!((means("passkey"), means("setup code")), (2, 1), "{noted:?}");
+        // Not while she is not there.
+        let registry = Backend::new(house, "system/*.cruds").await.token("system/*.cruds").await;
+        let person = format!("Patient/{}", ward.anna);
+        let before = gateway.get(&person).await.body.to_string();
+        let deleted = house.send(&registry, "DELETE", &person, String::new()).await;
+        assert_eq!(deleted.status, StatusCode::NO_CONTENT, "{deleted:?}");
+        key.counter = 3;
+        refused("passkey_of_who_left", &key.sign_in(&mut Browser::new(house), &question).await);
+        assert!(house.send(&registry, "PUT", &person, before).await.status.is_success());
+        key.counter = 4;
+        assert_eq!(key.sign_in(&mut Browser::new(house), &question).await.status, StatusCode::SEE_OTHER);
         // The page works without its script, which is ours alone.
         let page = Browser::new(house).authorize(&question).await;
         let policy = page.header("content-security-policy");
@@ -233,7 +258,9 @@ async fn passkey_answers_that_do_not_count() {
     assert_eq!(second.make(&mut Browser::new(house), &page).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(second.make(&mut browser, &page).await.status, StatusCode::SEE_OTHER);
     assert_eq!(second.make(&mut browser, &page).await.status, StatusCode::BAD_REQUEST, "the page was sent before");
-    let page = browser.authorize(&question).await;
+    let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
+    let mut browser = Browser::new(house);
+    let page = browser.sign_in(&question, ("anna", told.body["code"].as_str().expect("a code"))).await;
     house.site.clock.advance(15 * 60);
     assert_eq!(Authenticator::new().make(&mut browser, &page).await.status, StatusCode::BAD_REQUEST);
     assert!(!browser.authorize(&question).await.text.contains("new-passkey"), "it is too long ago");

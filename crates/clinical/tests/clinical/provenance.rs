@@ -57,7 +57,7 @@ async fn of(who: &Device<'_>, observation: &str) -> Vec<Value> {
     entries.into_iter().map(|entry| entry["resource"].clone()).collect()
 }
 
-/// Shows REQ-INTAKE-10, REQ-INTAKE-11, REQ-INTAKE-12.
+/// Shows REQ-INTAKE-10, REQ-INTAKE-11, REQ-INTAKE-12; REQ-SRCH-37, REQ-SRCH-38: also of a version that was changed since.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_device_writes_says_where_it_came_from() {
     for house in House::both() {
@@ -126,10 +126,47 @@ async fn what_a_device_writes_says_where_it_came_from() {
         let headers = [("content-type", "application/fhir+json")];
         let put = gateway.send("PUT", &format!("Observation/{written}"), &headers, &changed.to_string()).await;
         assert_eq!(put.status, StatusCode::OK, "{put:?}");
-        let now = of(&gateway, &written).await;
+        let now = of(&gateway, &format!("{written}/_history/2")).await;
         assert_eq!((now.len(), &now[0]["agent"][0]["type"]["coding"][0]["code"]), (1, &json!("assembler")), "{now:#?}");
         assert_eq!(targets(&now[0]), [format!("Observation/{written}/_history/2")]);
         assert_eq!(sorted(&gateway.get(&format!("Provenance/{id}")).await.body), expected);
+        // Who looks for where a reading came from finds both; of a version, its own.
+        let both = [now[0]["id"].as_str().expect("an id"), id];
+        let target = format!("Provenance?target=Observation/{written}");
+        for (query, found) in [
+            (target.clone(), &both[..]),
+            (format!("{target}/_history/1"), &both[1..]),
+            (format!("{target}/_history/2"), &both[..1]),
+            (format!("{target}/_history/3"), &[]),
+            (format!("{target}/_history/1,Observation/{written}"), &both),
+            (format!("{target}&agent-type=author"), &both[1..]),
+            (format!("Provenance?patient={anna}&target=Observation/{written}/_history/1"), &both[1..]),
+            ("Provenance?target:Observation.note-is-not-searched=x".to_owned(), &[]),
+            (format!("Provenance?target=Patient/{anna}"), &[]),
+        ] {
+            let mut answer = gateway.get(&query).await;
+            let mut all = if answer.status == StatusCode::OK { answer.found() } else { Vec::new() };
+            all.sort_unstable();
+            let mut found = found.to_vec();
+            found.sort_unstable();
+            assert_eq!(all, found, "{query}: {:#}", answer.body.take());
+        }
+        let with = gateway.get(&format!("Observation?_id={written}&_revinclude=Provenance:target")).await;
+        let entries = with.body["entry"].as_array().expect("entries");
+        let with: Vec<_> = entries.iter().skip(1).filter_map(|entry| entry["resource"]["id"].as_str()).collect();
+        assert_eq!((with.len(), both.iter().all(|one| with.contains(one))), (2, true), "{with:?}");
+        let found = gateway.get(&format!("Observation?_id={written}&_has:Provenance:target:agent-type=author")).await;
+        assert_eq!(found.found(), std::slice::from_ref(&written));
+        let found = gateway.get(&format!("Provenance?target:Observation._id={written}&agent-type=author")).await;
+        assert_eq!(found.found(), [id]);
+        // And the other way round.
+        let with = gateway.get(&format!("Provenance?_id={id}&_include=Provenance:target")).await.body;
+        assert_eq!(with["entry"].as_array().map(Vec::len), Some(4), "{with:#}");
+        // It is told to who sees the reading alone.
+        let narrow = house.device("gw", Role::Gateway).with("system/Provenance.rs").await;
+        for version in ["", "/_history/1", "/_history/2"] {
+            assert_eq!(narrow.get(&format!("{target}{version}")).await.found(), [] as [&str; 0], "{version}");
+        }
     }
 }
 

@@ -56,7 +56,7 @@ async fn wrong_requests_are_told_what_is_wrong() {
         ("GET", "Observation/x/_history", json, "", 404, "fhir-not-found"),
         ("GET", "Observation/x/_history/1", json, "", 404, "fhir-not-found"),
         ("GET", "Observation/_history?_at=2024", json, "", 400, "fhir-unknown-parameter"),
-        ("GET", "Observation/_history?_count=0", json, "", 400, "fhir-parameter-value"),
+        ("GET", "Observation/_history?_count=x", json, "", 400, "fhir-parameter-value"),
         ("GET", "Patient/_history", json, "", 403, "fhir-forbidden"),
         ("POST", "Observation/_search", json, "code=x", 415, "fhir-media-type"),
     ] {

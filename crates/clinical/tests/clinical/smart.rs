@@ -270,7 +270,7 @@ async fn a_token_is_told_to_its_owner_alone() {
     let none = app.ask(house, "/auth/introspect", &[("token", &token(&given, "refresh_token"))]).await;
     assert_eq!(none.body, json!({ "active": false }), "a refresh token opens nothing");
     let public = house.app("public", json!({})).await.ask(house, "/auth/introspect", &[("token", &access)]).await;
-    assert_eq!(public.body["error"], "unauthorized_client");
+    assert_eq!(public.body["error"], "invalid_client");
     // Another's revocation ends nothing, the owner's all of it.
     assert_eq!(other.ask(house, "/auth/revoke", &[("token", &access)]).await.status, StatusCode::OK);
     assert_eq!(house.read(&access, "Patient").await.status, StatusCode::OK);
@@ -294,7 +294,8 @@ async fn discovery_says_what_is_there() {
         for name in ["token_endpoint", "introspection_endpoint", "revocation_endpoint"] {
             let address = told.body[name].as_str().expect(name).strip_prefix(PUBLIC).expect("ours").to_owned();
             let answer = house.post_form(&address, &[]).await;
-            assert_eq!(answer.body["error"], "invalid_request", "{name}: {answer:?}");
+            let error = if name == "introspection_endpoint" { "invalid_client" } else { "invalid_request" };
+            assert_eq!(answer.body["error"], error, "{name}: {answer:?}");
         }
         let keys =
             told.body["jwks_uri"].as_str().and_then(|address| address.strip_prefix(PUBLIC)).expect("ours").to_owned();

@@ -403,9 +403,11 @@ fn print(told: Told) {
             say!("for   {}", account.person);
         }
         Told::Accounts { accounts } => {
-            let mut table = Table::new(&["name", "person", "signs in as"]);
-            for AccountView { name, person, signs_in_as } in accounts {
-                table.row([name, person, signs_in_as.unwrap_or_else(|| "-".to_owned())]);
+            let mut table = Table::new(&["name", "person", "signs in as", "passkeys"]);
+            for AccountView { name, person, signs_in_as, passkeys, person_deleted } in accounts {
+                let person = if person_deleted { format!("{person} (deleted: signs in no more)") } else { person };
+                let signs_in_as = signs_in_as.unwrap_or_else(|| "-".to_owned());
+                table.row([name, person, signs_in_as, passkeys.unwrap_or_default().to_string()]);
             }
             table.print("No accounts. Make one with: medlock clinical user add NAME --person Patient/ID");
         }

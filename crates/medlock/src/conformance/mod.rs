@@ -69,6 +69,7 @@ pub(crate) fn smart(args: SmartArgs) -> Result<Outcome, Failure> {
     let outcome = runtime.block_on(async {
         let (json, patience) = (args.json, PATIENCE + 4 * args.patience());
         let subject = args.subject().await?;
+        subject.is_there().await?;
         ask_all(&subject, &wanted, json, patience).await
     });
     runtime.shutdown_background();

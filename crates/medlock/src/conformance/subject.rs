@@ -78,6 +78,33 @@ impl Subject {
         format!("{}/{path}", self.base)
     }
 
+    /// Whether a FHIR server answers at the address: one that does not is told once, and not by each case.
+    ///
+    /// # Errors
+    /// Why not, and what to look at.
+    pub(super) async fn is_there(&self) -> Result<(), Failure> {
+        let base = &self.base;
+        let told = |answer: &Answer| {
+            let is_statement = answer.text("resourceType").is_some_and(|kind| kind == "CapabilityStatement");
+            is_statement || answer.text("token_endpoint").is_some()
+        };
+        let answer = self.web.get(self.fhir("metadata")).send().await.map_err(|failure| {
+            let help = match failure.downcast_ref::<medlock_node::Error>() {
+                Some(error) if error.is_of_tls() => {
+                    "name whom to believe with --ca FILE, if it is the server that is meant"
+                }
+                _ => "is it the FHIR address, and is the server up?",
+            };
+            format!("--base {base} cannot be asked: {failure}; {help}")
+        })?;
+        if told(&answer) || told(&self.web.get(self.fhir(".well-known/smart-configuration")).send().await?) {
+            return Ok(());
+        }
+        let text =
+            "has neither a CapabilityStatement (metadata) nor a SMART configuration: it is no FHIR server's address";
+        Err(format!("--base {base} {text}; {answer}").into())
+    }
+
     /// A FHIR request with a token.
     pub(super) fn ask(&self, method: Method, path: &str, token: &str) -> Ask<'_> {
         self.web.ask(method, self.fhir(path)).bearer(token)

@@ -50,7 +50,8 @@ async fn fhirclient_launches_in_a_browser() {
 }
 
 /// Shows REQ-DEMO-07: what the demonstration prints is all that a person with a browser needs: its client shows the readings and the
-/// images, finds nothing while consent is withdrawn, and all of it when that is taken back.
+/// images, finds nothing while consent is withdrawn, and all of it when that is taken back. Shows REQ-SMART-203: also after it was
+/// opened anew.
 #[test]
 fn the_demonstrations_own_client_is_used_in_a_browser() {
     let mut demo = Process::start(medlock().args(["up", "--demo", "--ward", "imaging", "--json", "--with-parent"]));
@@ -66,6 +67,7 @@ fn the_demonstrations_own_client_is_used_in_a_browser() {
     assert_eq!(seen.get("failed"), None, "{seen}");
     assert_eq!((&seen["who"], &seen["points"], &seen["wrong"]), (&json!("PHANTOM"), &json!(36), &json!([])), "{seen}");
     assert!(seen["asked"].as_str().is_some_and(|text| text.contains("Ward Viewer")), "{seen}");
+    assert_eq!((&seen["withdrawn"], &seen["allowed"]), (&json!([false, true]), &json!([true, false])), "{seen}");
     assert_eq!(seen["address"], ready["app"], "the code does not stay in the address: {seen}");
     let images: Vec<u64> = seen["images"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
     let sent = report["images_sent"].as_u64().expect("a number");

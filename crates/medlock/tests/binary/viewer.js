@@ -31,11 +31,19 @@ async function use({ app, user, code }) {
       asked, said: await text("#said"), who: await text("#who"), points: await page.$eval("#curve polyline", (line) => line.points.numberOfItems),
       images: await page.$$eval("#studies tr", (rows) => rows.map((row) => Number(row.lastChild.textContent))), address: page.url(),
     };
+    const shows = (id) => page.$eval(id, (node) => !node.hidden);
     await page.click("#withdraw");
     await said("0 readings, 0 image studies");
+    // Who comes again finds that consent is withdrawn, and takes it back.
+    await page.goto(app);
+    await page.click("#connect");
+    await page.waitForSelector('button[value="allow"]');
+    await page.click('button[value="allow"]');
+    await said("0 readings, 0 image studies");
+    const withdrawn = [await shows("#withdraw"), await shows("#again")];
     await page.click("#again");
     await said(seen.said);
-    say({ ...seen, wrong });
+    say({ ...seen, withdrawn, allowed: [await shows("#withdraw"), await shows("#again")], wrong });
   } catch (error) {
     const shown = await page.evaluate(() => `${location}: ${document.body.innerText}`).catch(String);
     say({ failed: String(error), shown });

@@ -1,6 +1,7 @@
 //! A software statement: what software wants to be registered as (section 3.1 of the guide).
 
-use crate::auth::register::{MOST_ADDRESSES, is_name, is_redirect};
+use crate::auth::redirect::is_redirect;
+use crate::auth::register::{MOST_ADDRESSES, is_name};
 use crate::auth::scope::{Scopes, Word};
 use crate::jose::{Claims, Wrong};
 use medlock_node::provider::sha256;

@@ -5,10 +5,11 @@ use super::link;
 use super::provider::{NotSignedIn, Upstream, Visit};
 use crate::Clinical;
 use crate::auth::authorize::{self, Problem, answer_address};
-use crate::auth::browser::{Answered, Browser, PATIENCE, SIGNED_IN, ask, blocking, go_to, told, with_cookie};
+use crate::auth::browser::{Answered, Browser, PATIENCE, SIGNED_IN, ask, blocking, go_to, told};
 use crate::auth::form::Form;
 use crate::auth::idtoken;
 use crate::auth::pkce::Challenge;
+use crate::auth::returning;
 use crate::auth::screen::{self, Wrong};
 use crate::auth::secret::Secret;
 use crate::store::{SignedIn, Sworn};
@@ -171,7 +172,7 @@ fn come_back(clinical: &Clinical, headers: &HeaderMap, query: &str, origin: Stri
         if !records.sign_in_upstream(account, sworn, signed_in).map_err(told)? {
             return Err(again());
         }
-        return Ok(signed_in_by(clinical, &session, asked));
+        return Ok(returning::go_on(clinical, &session, asked));
     }
     // Who signed in there may be whoever sat here before: an account is only linked to who signs in now.
     if oldest != Some(0) {
@@ -225,10 +226,4 @@ fn in_vain(clinical: &Clinical, headers: &HeaderMap, asked: &[u8], why: NotSigne
         }
     };
     ask(clinical, headers, asked, Err(wrong))
-}
-
-/// A new name for the session: who knew the one before knows nothing of this.
-pub(super) fn signed_in_by(clinical: &Clinical, session: &Secret, asked: &[u8]) -> Response {
-    let on = format!("{}/auth/authorize?{}", clinical.settings().public_url, String::from_utf8_lossy(asked));
-    with_cookie(clinical, &session.text, go_to(&on))
 }

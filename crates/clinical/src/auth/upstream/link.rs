@@ -1,6 +1,6 @@
 //! Whose account somebody has whom the provider signed in for the first time: they say it, with an administrator's code.
 
-use super::browser::{KEPT, signed_in_by, upstream};
+use super::browser::{KEPT, upstream};
 use super::config::{SignInConfig, Unknown};
 use super::told::{LONGEST, is_subject};
 use crate::Clinical;
@@ -8,8 +8,8 @@ use crate::auth::authorize::Problem;
 use crate::auth::browser::{Answered, Browser, PATIENCE, SIGNED_IN, blocking, returned, setup_code, told};
 use crate::auth::clients::Account;
 use crate::auth::register::{Refused, Told};
-use crate::auth::screen;
 use crate::auth::secret::Secret;
+use crate::auth::{returning, screen};
 use crate::store::{SignedIn, Sworn};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -82,7 +82,7 @@ fn by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
         return Ok(page(clinical, &browser, &upstream.config.name, &pending, true));
     }
     tracing::info!(name, issuer = pending.sworn.issuer, subject = pending.sworn.subject, "a sign-in was linked");
-    Ok(signed_in_by(clinical, &session, pending.asked.as_bytes()))
+    Ok(returning::go_on(clinical, &session, pending.asked.as_bytes()))
 }
 
 impl Clinical {

@@ -23,6 +23,7 @@ use crate::kind::{Kind, Seq};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::{Handling, Plan};
 use crate::store::{Division, Export, File, NewExport, Part, Sights, Wish};
+use crate::turns;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
@@ -33,7 +34,7 @@ use medlock_node::provider;
 use std::collections::BTreeSet;
 
 /// Steps of files that are read at once, so that all others find readers, and those of one client among them.
-pub(crate) const READS: (usize, usize) = (3, 2);
+pub(crate) const READS: (usize, usize) = (turns::EACH, 2);
 /// How long an export is there, in seconds.
 const LASTS: i64 = 86_400;
 
@@ -96,12 +97,13 @@ impl Asking {
 
     /// Begins an export, of all that the caller may see, or of what is some patient's.
     fn export(&self, of_patients: bool, asked: wish::Asked) -> Result<Response, Refusal> {
-        answer::accepts(self.headers())?;
+        self.accepts()?;
         let (caller, client) = self.exporter()?;
         let note = self.note(&caller, Verb::Search, Kind::PATIENT)?.searching(&self.request());
         if !answer::prefers(self.headers(), "respond-async") {
             let text = "an export is not answered at once: send Prefer: respond-async";
-            return Err(Issue::new(Code::ParameterValue, text).at("Prefer").into());
+            let issue = Issue::new(Code::ParameterValue, text).at("Prefer").help("send Prefer: respond-async");
+            return Err(issue.into());
         }
         let wish = self.wish(&caller, of_patients, asked).map_err(|why| self.refused(&note, why))?;
         let clinical = &self.door.clinical;

@@ -35,7 +35,7 @@ pub(in super::super) async fn end(asking: Asking) -> Response {
 
 impl Asking {
     fn export_status(&self) -> Result<Response, Refusal> {
-        answer::accepts(self.headers())?;
+        self.accepts()?;
         let (caller, client) = self.exporter()?;
         let mut export = self.own_export(&client)?;
         for kind in export.wish.kinds.iter().filter_map(|kind| Kind::numbered(*kind)) {

@@ -3,6 +3,7 @@
 use super::super::answer;
 use super::super::asking::{Asking, denied};
 use super::super::change::read_json;
+use super::super::history::INSTANT;
 use crate::access::{Caller, Verb};
 use crate::json::{Limits, Node, Sort};
 use crate::kind::Kind;
@@ -70,7 +71,8 @@ impl Asking {
                 if lenient {
                     continue;
                 }
-                return Err(Issue::new(Code::ParameterValue, text).at("_typeFilter").into());
+                let help = "add the kind to _type, or leave its search out";
+                return Err(Issue::new(Code::ParameterValue, text).at("_typeFilter").help(help).into());
             }
             self.is_filter(caller, kind, &query)?;
             filters.push((kind.number(), query));
@@ -87,7 +89,8 @@ impl Asking {
         if plan.used().len() != plan.filters().len() || plan.cursor().is_some() {
             let text =
                 "it says which resources are exported, not how: leave out _sort, _count, _include and their like";
-            return Err(Issue::new(Code::ParameterValue, text).at("_typeFilter").into());
+            let help = "give parameters of the kind alone";
+            return Err(Issue::new(Code::ParameterValue, text).at("_typeFilter").help(help).into());
         }
         for other in plan.others() {
             self.kind(other.name())?;
@@ -118,10 +121,13 @@ impl Reading {
     fn parameter(&mut self, name: &str, value: &str, served: &[Kind]) {
         match name {
             "_outputFormat" if FORMATS.contains(&value) => {}
-            "_outputFormat" => self.wrong(name, "files are given as application/fhir+ndjson".to_owned()),
+            "_outputFormat" => {
+                let text = format!("{:?} is not served: files are given as application/fhir+ndjson", shown(value));
+                self.wrong(name, text, "leave it out, or give application/fhir+ndjson");
+            }
             "_since" => match moment::instant(&value.replace(' ', "+")) {
                 Some(since) => self.since = Some(since.low.0),
-                None => self.wrong(name, format!("{value:?} is no instant")),
+                None => self.wrong(name, format!("{:?} is no instant: date, time and zone", shown(value)), INSTANT),
             },
             "_type" => {
                 self.says_kinds = true;
@@ -129,9 +135,16 @@ impl Reading {
             }
             "_typeFilter" => self.filters(value, served),
             // To leave it out would give what was not asked for.
-            "patient" => self.unserved(name),
+            "patient" => {
+                let text = "an export is not asked for by \"patient\": left out, it would give the data of others";
+                let help = "give _typeFilter, as in Observation?patient=ID, or read Patient/ID/$everything";
+                self.issues.add(Issue::new(Code::UnknownParameter, text).at(name).help(help));
+            }
             _ if self.lenient => {}
-            _ => self.unserved(name),
+            _ => {
+                let text = format!("an export is not asked for by {:?}", shown(name));
+                self.issues.add(Issue::new(Code::UnknownParameter, text).at(name));
+            }
         }
     }
 
@@ -140,7 +153,11 @@ impl Reading {
             Some(kind) if self.kinds.contains(&kind) => {}
             Some(kind) => self.kinds.push(kind),
             None if self.lenient => {}
-            None => self.wrong(name, format!("{:?} is not exported", text.chars().take(64).collect::<String>())),
+            None => self.wrong(
+                name,
+                format!("{:?} is not exported", shown(text)),
+                "give kinds that /fhir/metadata has, but for AuditEvent",
+            ),
         }
     }
 
@@ -159,7 +176,8 @@ impl Reading {
             }
         }
         if self.filters.len().saturating_add(all.len()) > FILTERS || value.len() > query::LENGTH {
-            self.wrong("_typeFilter", format!("an export has at most {FILTERS} searches of {} bytes", query::LENGTH));
+            let text = format!("an export has at most {FILTERS} searches of {} bytes", query::LENGTH);
+            self.wrong("_typeFilter", text, "ask for several exports");
             return;
         }
         for one in all {
@@ -167,19 +185,26 @@ impl Reading {
             match exported(served).find(|own| own.name() == kind) {
                 Some(kind) => self.filters.push((kind, query.to_owned())),
                 None if self.lenient => {}
-                None => self.wrong("_typeFilter", "it is KIND?SEARCH, of a kind that is exported".to_owned()),
+                None => {
+                    let text = format!("{:?} is not KIND?SEARCH, of a kind that is exported", shown(&one));
+                    self.wrong(
+                        "_typeFilter",
+                        text,
+                        "write KIND?SEARCH, with a comma between two, each escaped as a value is",
+                    );
+                }
             }
         }
     }
 
-    fn wrong(&mut self, name: &str, text: String) {
-        self.issues.add(Issue::new(Code::ParameterValue, text).at(name));
+    fn wrong(&mut self, name: &str, text: String, help: &'static str) {
+        self.issues.add(Issue::new(Code::ParameterValue, text).at(name).help(help));
     }
+}
 
-    fn unserved(&mut self, name: &str) {
-        let text = format!("an export is not asked for by {:?}", name.chars().take(64).collect::<String>());
-        self.issues.add(Issue::new(Code::UnknownParameter, text).at(name));
-    }
+/// A text as it is told.
+fn shown(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 #[cfg(test)]

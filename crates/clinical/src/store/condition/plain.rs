@@ -1,13 +1,11 @@
 //! Conditions that ask nothing of another row: of codes, references and identifiers.
 
 use super::Of;
-use crate::access::Sight;
 use crate::definitions::{Column, ParameterId};
 use crate::kind::{Id, Kind};
 use crate::query::{Filter, Order, Token};
 use crate::store::Statement;
 use crate::store::search::Driver;
-use crate::store::testimony::{is_target, links};
 use crate::validate::{ident_of, idents_of};
 use std::ops::Range;
 
@@ -19,7 +17,7 @@ pub(crate) fn constrain(out: &mut Statement, alias: &'static str, filter: &Filte
         Filter::Mark(parameter, tokens) => mark(out, alias, *parameter, tokens),
         Filter::Ident(parameter, tokens) => idents(out, of, *parameter, tokens),
         Filter::Patient(ids) => patient(out, of, ids),
-        Filter::Link(parameter, targets) => link(out, of, (*parameter, targets), None),
+        Filter::Link(parameter, targets) => link(out, of, *parameter, targets),
         // No scope has another one: what would be, holds of nothing.
         _ => _ = out.text("0 = 1"),
     }
@@ -67,29 +65,18 @@ pub(super) fn terms(out: &mut Statement, column: &str, tokens: &[Token]) {
     out.text(")");
 }
 
-/// Refers to one of these. The references of a Provenance to its targets are told to who sees those alone.
-pub(super) fn link(
-    out: &mut Statement,
-    of: Of,
-    (parameter, targets): (ParameterId, &[(Kind, Id)]),
-    sight: Option<&Sight>,
-) {
-    let (alias, links) = (of.alias, links(parameter));
-    let sight = sight.filter(|_| is_target(parameter));
+/// Refers to one of these.
+pub(super) fn link(out: &mut Statement, of: Of, parameter: ParameterId, targets: &[(Kind, Id)]) {
+    let alias = of.alias;
     if of.driver == Driver::Link {
-        out.text(&format!("{alias}.rid IN (SELECT l.rid FROM {links} l WHERE l.param = "));
+        out.text(&format!("{alias}.rid IN (SELECT l.rid FROM link l WHERE l.param = "));
     } else {
-        out.text(&format!("EXISTS (SELECT 1 FROM {links} l WHERE l.rid = {alias}.rid AND l.param = "));
+        out.text(&format!("EXISTS (SELECT 1 FROM link l WHERE l.rid = {alias}.rid AND l.param = "));
     }
     out.value(parameter.number()).text(" AND ");
     any_of(out, "l.target", targets, |out, (kind, id)| {
         out.text("(SELECT t.rid FROM resource t WHERE t.kind = ").value(kind.number());
-        out.text(" AND t.id = ").value(id.as_str());
-        if let Some(sight) = sight {
-            out.text(" AND ");
-            sight.write(*kind, "t", out);
-        }
-        out.text(")");
+        out.text(" AND t.id = ").value(id.as_str()).text(")");
     });
     out.text(")");
 }
@@ -104,15 +91,30 @@ pub(super) fn idents(out: &mut Statement, of: Of, parameter: ParameterId, tokens
     out.value(parameter.number()).text(" AND (");
     for (place, token) in tokens.iter().enumerate() {
         out.text(if place > 0 { " OR " } else { "" });
+        let value = token.value.as_deref().unwrap_or_default();
         match &token.system {
             Some(system) => {
-                out.text("i.value = ").value(ident_of(&token.value, system));
+                out.text("i.value = ").value(ident_of(value, system));
             }
             None => {
-                let Range { start, end } = idents_of(&token.value, None);
+                let Range { start, end } = idents_of(value, None);
                 out.text("(i.value >= ").value(start).text(" AND i.value < ").value(end).text(")");
             }
         }
+    }
+    out.text("))");
+}
+
+/// With an identifier of one of these systems: all identifiers are looked at.
+pub(super) fn idents_of_systems(out: &mut Statement, of: Of, parameter: ParameterId, systems: &[String]) {
+    out.text(&of.row(Driver::Ident)).text(" IN (SELECT i.rid FROM ident i WHERE i.param = ");
+    out.value(parameter.number()).text(" AND (");
+    for (place, system) in systems.iter().enumerate() {
+        // What an identifier of the system ends with: the separator and the system.
+        let end = ident_of("", system);
+        let before = end.chars().count() - 1;
+        out.text(if place > 0 { " OR " } else { "" });
+        out.text(&format!("substr(i.value, length(i.value) - {before}) = ")).value(end);
     }
     out.text("))");
 }
@@ -144,9 +146,14 @@ pub(super) fn codes(out: &mut Statement, tokens: &[Token]) {
     out.text("(");
     for (place, token) in tokens.iter().enumerate() {
         out.text(if place > 0 { " OR " } else { "" });
-        out.text("(e.code = ").value(token.value.as_str());
+        let both = token.value.is_some() && token.system.is_some();
+        out.text("(");
+        if let Some(code) = &token.value {
+            out.text("e.code = ").value(code.as_str());
+        }
+        out.text(if both { " AND " } else { "" });
         if let Some(system) = &token.system {
-            out.text(" AND e.system = ").value(system.as_str());
+            out.text("e.system = ").value(system.as_str());
         }
         out.text(")");
     }

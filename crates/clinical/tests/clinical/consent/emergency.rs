@@ -10,7 +10,7 @@ fn because(reason: &str) -> Value {
     json!({ "resourceType": "Parameters", "parameter": [{ "name": "reason", "valueString": reason }] })
 }
 
-/// Shows REQ-CONS-13: with a reason, for this patient, for this grant and for a while; the patient sees who, when and why.
+/// Shows REQ-AUDIT-33: and with which software, by its name. Shows REQ-CONS-13: with a reason, for this patient, for this grant and for a while; the patient sees who, when and why.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_breaks_the_glass_sees_and_is_seen() {
     for house in House::both() {
@@ -63,6 +63,7 @@ async fn who_breaks_the_glass_sees_and_is_seen() {
         let part = |name: &str| parts.iter().find(|part| part["name"] == name).cloned().unwrap_or_default();
         assert_eq!(part("by")["valueReference"]["reference"], format!("Practitioner/{}", ward.doctor));
         assert_eq!(part("reason")["valueString"], "found unconscious at home");
+        assert_eq!(part("software")["valueString"], "Sugar & Co");
         house.site.clock.advance(899);
         assert_eq!(first.sees(&ward).await.len(), 4);
         house.site.clock.advance(1);

@@ -97,6 +97,35 @@ async fn a_denied_row_is_as_one_that_is_not_there() {
     }
 }
 
+/// Shows REQ-SRCH-37: of a version that may not be seen, it is not told where it came from either.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_hidden_version_came_from_is_not_found() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let (anna, doctor) = (anna(&house).await, doctor(&house).await);
+        let sugar = ward.reading("sugar");
+        let at = format!("Observation/{sugar}");
+        let mut changed = doctor.get(&at).await.body;
+        changed["note"] = json!([{ "text": "looks high" }]);
+        assert_eq!(doctor.send("PUT", &at, &[], &changed).await.status, StatusCode::OK);
+        // By the target itself, with the reading, and by what looks for readings.
+        let found = async |version: &str| {
+            let found = doctor.get(&format!("Provenance?target={at}{version}")).await.found().len();
+            let with = ids(&doctor.get(&format!("Observation?_id={sugar}&_revinclude=Provenance:target")).await);
+            let has = format!("Observation?_id={sugar}&_has:Provenance:target:agent-type=assembler");
+            let chain = format!("Provenance?target:Observation._id={sugar}");
+            (found, with.len(), doctor.get(&has).await.found().len(), doctor.get(&chain).await.found().len())
+        };
+        assert_eq!((found("").await, found("/_history/1").await.0, found("/_history/2").await.0), ((1, 2, 1, 1), 1, 0));
+        // What a version before was, is not known: a code that is denied hides all of them.
+        anna.create(&ward.consent(json!([{ "type": "deny", "code": secret() }]))).await.made();
+        assert_eq!(doctor.get(&format!("{at}/_history/1")).await.status, StatusCode::NOT_FOUND);
+        for version in ["", "/_history/1", "/_history/2"] {
+            assert_eq!(found(version).await, (0, 1, 0, 0), "{version}");
+        }
+    }
+}
+
 /// The page on which somebody of the staff chooses a patient.
 async fn choice(house: &House, scopes: &str) -> String {
     let told = house.administer(json!({ "verb": "code", "name": "doe" })).await;
@@ -165,7 +194,7 @@ async fn the_pages_of_sign_in_are_audited() {
     let asked = query(&app.id, &[("scope", "launch/patient patient/*.rs"), ("find", "Ann")]);
     let page = Browser::new(&house).sign_in(&asked, ("doe", &code)).await;
     assert!(page.text.contains("Anna") && !page.text.contains("Bert"));
-    let looked = data_encoding::BASE64.encode(b"name=Ann");
+    let looked = data_encoding::BASE64.encode(b"find=Ann");
     let noted = async |patient: &str| {
         let events = doctor.get(&format!("AuditEvent?patient={patient}&_count=1000")).await;
         events.body.to_string().contains(&looked)

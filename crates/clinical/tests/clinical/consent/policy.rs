@@ -201,6 +201,72 @@ async fn an_app_of_the_patient_leaves_identifiers_as_they_are() {
     }
 }
 
+/// Shows REQ-SMART-184: an app of the patient neither deletes the Patient nor brings it back: by then its identifiers may be another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_of_the_patient_neither_deletes_nor_brings_back_a_patient() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let path = format!("Patient/{}", ward.anna);
+        let (anna, doctor) = (anna(&house).await, doctor(&house).await);
+        let own = anna.get(&path).await.body;
+        let entry = |method: &str, resource: &Value| {
+            let mut entry = json!({ "request": { "method": method, "url": path } });
+            if !resource.is_null() {
+                entry["resource"] = resource.clone();
+            }
+            json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] })
+        };
+        let refused = async |method: &str, resource: &Value| {
+            for answer in [
+                anna.send(method, &path, &[], resource).await,
+                anna.send("POST", "", &[], &entry(method, resource)).await,
+            ] {
+                assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{answer:?}");
+            }
+        };
+        refused("DELETE", &Value::Null).await;
+        assert_eq!(anna.get(&path).await.status, StatusCode::OK);
+        assert_eq!(doctor.send("DELETE", &path, &[], &Value::Null).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(
+            anna.send("PUT", &path, &[], &own).await.status,
+            StatusCode::UNAUTHORIZED,
+            "what she granted has ended"
+        );
+        assert_eq!(doctor.get(&path).await.status, StatusCode::GONE);
+        assert_eq!(doctor.send("PUT", &path, &[], &own).await.status, StatusCode::OK, "the staff does");
+        assert_eq!(doctor.get(&path).await.status, StatusCode::OK);
+    }
+}
+
+/// Shows REQ-SMART-210: software in its own name does, and the account of who left stays as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_person_s_token_nobody_deletes_a_practitioner_or_brings_one_back() {
+    let house = House::new();
+    let ward = Ward::new(&house).await;
+    let (anna, doctor) = (anna(&house).await, doctor(&house).await);
+    let colleague = json!({ "resourceType": "Practitioner", "name": [{ "family": "Roe" }] });
+    let colleague = doctor.send("POST", "Practitioner", &[], &colleague).await.made();
+    for one in [&ward.doctor, &colleague] {
+        let path = format!("Practitioner/{one}");
+        let own = doctor.get(&path).await.body;
+        let entry = json!({ "request": { "method": "DELETE", "url": path } });
+        let all = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+        for answer in [doctor.send("DELETE", &path, &[], &Value::Null).await, doctor.send("POST", "", &[], &all).await]
+        {
+            assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{answer:?}");
+        }
+        assert_ne!(anna.send("DELETE", &path, &[], &Value::Null).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(doctor.send("PUT", &path, &[], &own).await.status, StatusCode::OK, "it is changed as before");
+    }
+    let path = format!("Practitioner/{colleague}");
+    let own = doctor.get(&path).await.body;
+    let registry = Backend::new(&house, "system/*.cruds").await.token("system/*.cruds").await;
+    assert_eq!(house.send(&registry, "DELETE", &path, String::new()).await.status, StatusCode::NO_CONTENT);
+    let back = doctor.send("PUT", &path, &[], &own).await;
+    assert_eq!((back.status, back.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{back:?}");
+    assert!(house.send(&registry, "PUT", &path, own.to_string()).await.status.is_success());
+}
+
 /// Shows REQ-FHIR-31: what a Consent may name because it did before, it did in a reference and not in some text, and nothing else may
 /// name it for that.
 #[tokio::test(flavor = "multi_thread")]

@@ -136,3 +136,23 @@ async fn a_community_is_given_less_and_so_is_its_software() {
         assert_eq!(house.read(&token(&given, "access_token"), "Device").await.found(), [""; 0]);
     }
 }
+
+/// Shows REQ-SMART-192: an assertion that comes again does not bring back the chain that was shown with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_assertion_brings_no_former_chain_back() {
+    let authority = Authority::new();
+    authority.revoke("own", None, 7);
+    let lists = vec![authority.at().join("own.crl")];
+    let house = house(vec![CommunityConfig { revocation_lists: lists, ..authority.community(COMMUNITY) }]);
+    let (former, newer) = (authority.software("app", EC, APP, 30), authority.software("newer", EC, APP, 30));
+    let id = id_of(&former.registers(&house, &statement(&house, "1")).await, StatusCode::CREATED);
+    let replayed = former.signed(&assertion(&house, &id, "1"));
+    assert_eq!(ask(&house, &replayed, &[("udap", "1")]).await.status, StatusCode::OK);
+    let access = token(&newer.asks(&house, &id, "2").await, "access_token");
+    assert_eq!(ask(&house, &replayed, &[("udap", "1")]).await.body["error"], "invalid_client");
+    let pairs = [("token", &*access), ("client_assertion_type", TYPE), ("client_assertion", &*replayed), ("udap", "1")];
+    assert_eq!(house.post_form("/auth/introspect", &pairs).await.body["error"], "invalid_client");
+    // Nobody vouches for who showed that any more.
+    authority.revoke("own", Some("app"), 7);
+    assert_eq!(house.read(&access, "Patient").await.status, StatusCode::OK);
+}

@@ -14,6 +14,8 @@ use medlock_node::provider::{random, sha256};
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// What apps are registered for: a developer's may go on without the person.
+pub(super) const REGISTERED: &str = "openid fhirUser offline_access launch/patient patient/*.rs patient/Consent.cu";
 /// What it asks.
 pub(super) const SCOPES: &str = "openid fhirUser launch/patient patient/*.rs patient/Consent.cu";
 
@@ -32,7 +34,7 @@ pub(super) async fn register(folder: &Path, name: &str, redirect: &str) -> Resul
         name: name.to_owned(),
         sort: ClientSort::Public,
         redirects: vec![redirect.to_owned()],
-        scopes: SCOPES.to_owned(),
+        scopes: REGISTERED.to_owned(),
         keys: None,
         keys_url: None,
         id_token: None,

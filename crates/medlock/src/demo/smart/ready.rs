@@ -1,6 +1,6 @@
 //! A client that is ready for a person with a browser: one page, its script and no other's.
 
-use super::app::{self, SCOPES};
+use super::app::{self, REGISTERED, SCOPES};
 use super::{USER, administer};
 use crate::Failure;
 use crate::doors::{Door, House, Issuers};
@@ -44,10 +44,14 @@ impl Ready {
     pub(super) async fn open(folder: &Path, base: &str) -> Result<Self, Failure> {
         let settings = Arc::new(OnceLock::new());
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let house =
-            House { rates: Arc::new(Rates::per_second(None)), meter: Meter::default(), issuers: Issuers::default() };
+        let house = House {
+            rates: Arc::new(Rates::per_second(None)),
+            meter: Meter::default(),
+            issuers: Issuers::default(),
+            forwarded: None,
+        };
         let router = pages(base, Arc::clone(&settings));
-        let door = Door::plain(any_port, "the ready client", (&house, "client"), router).await?;
+        let door = Door::plain(any_port, "the ready client", house.terms("client"), router).await?;
         let (app, fhir) = (format!("http://{}/", door.address()), format!("{base}/fhir"));
         let client = app::register(folder, "Ward Viewer", &app).await?.id;
         let told = json!({ "iss": fhir, "client_id": client, "redirect_uri": app, "scope": SCOPES });
@@ -56,7 +60,7 @@ impl Ready {
             Told::Account { code, .. } => code,
             other => return Err(format!("no code was made: {other:?}").into()),
         };
-        Ok(Self { app, fhir, client, scope: SCOPES, user: USER, code, door: Some(door) })
+        Ok(Self { app, fhir, client, scope: REGISTERED, user: USER, code, door: Some(door) })
     }
 
     /// In words; `folder` is that of the hub.

@@ -82,31 +82,41 @@ async function show(app) {
 }
 
 // All are denied, until it is taken back.
-const denial = (patient, status) => ({
-  resourceType: "Consent", status, patient: { reference: `Patient/${patient}` },
+const denial = (patient) => ({
+  resourceType: "Consent", status: "active", patient: { reference: `Patient/${patient}` },
   scope: { coding: [{ system: "http://terminology.hl7.org/CodeSystem/consentscope", code: "patient-privacy" }] },
   category: [{ coding: [{ system: "http://loinc.org", code: "59284-0" }] }],
   policy: [{ uri: "urn:medlock:fhir:base-policy" }],
   provision: { provision: [{ type: "deny" }] },
 });
 
+// Whether it is such a one: it names nobody and nothing, and excepts nothing.
+const deniesAll = ({ provision }) => {
+  const all = provision?.provision ?? [];
+  return all.length > 0 && all.every((one) => one.type === "deny" && Object.keys(one).every((name) => ["type", "id"].includes(name)));
+};
+
 async function begin(answer) {
   const app = await redeem(answer);
   at("connect").hidden = true;
   const patient = await app.ask(`Patient/${app.patient}`);
   at("who").textContent = patient.name?.[0]?.text ?? [patient.name?.[0]?.given?.join(" "), patient.name?.[0]?.family].filter(Boolean).join(" ");
-  let consent;
-  at("withdraw").onclick = () => attempt(async () => {
-    consent = await app.ask("Consent", "POST", denial(app.patient, "active"));
+  // Whoever withdrew before, on this page or another, finds here that it is so, and takes it back.
+  const withdrawn = async () => resources(await app.ask(`Consent?patient=${app.patient}&status=active`)).filter(deniesAll);
+  const offer = async () => {
+    at("withdraw").hidden = (await withdrawn()).length > 0;
+    at("again").hidden = !at("withdraw").hidden;
     await show(app);
-    [at("withdraw").hidden, at("again").hidden] = [true, false];
+  };
+  at("withdraw").onclick = () => attempt(async () => {
+    await app.ask("Consent", "POST", denial(app.patient));
+    await offer();
   });
   at("again").onclick = () => attempt(async () => {
-    await app.ask(`Consent/${consent.id}`, "PUT", { ...denial(app.patient, "inactive"), id: consent.id });
-    await show(app);
-    [at("withdraw").hidden, at("again").hidden] = [false, true];
+    for (const consent of await withdrawn()) await app.ask(`Consent/${consent.id}`, "PUT", { ...consent, status: "inactive" });
+    await offer();
   });
-  await show(app);
+  await offer();
 }
 
 const attempt = (work) => work().catch((error) => say(`It did not work: ${error.message}`));

@@ -17,7 +17,7 @@ const SOFTWARE: &str = "system/*.cruds";
 const MEMBER: &str = "https://app.example/conformance";
 
 pub(crate) struct House {
-    hub: Hub,
+    pub(crate) hub: Hub,
     folder: TempDir,
     site: Caller,
     /// The people's door.

@@ -7,6 +7,7 @@ mod wrong;
 use crate::process::{Hub, Process, medlock};
 use browser::Browser;
 use house::House;
+use medlock_testkit::free_port;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -131,15 +132,21 @@ async fn the_capability_statement_is_true_and_nothing_fails() {
     assert!(count("asked") > 2_000 && count("given") > 700 && count("refused") > 700, "{told}");
 }
 
-/// Shows REQ-FHIR-25: what is too large is refused in FHIR's words, whether it was announced or not.
+/// Shows REQ-FHIR-25, REQ-FHIR-66, REQ-FHIR-67: what is too large is refused in FHIR's words, whether it was announced or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_too_large_is_refused_with_an_outcome() {
     let folder = tempfile::tempdir().expect("a folder");
     let hub = Hub::start_with(folder.path(), "[clinical]\nenabled = true\npublic_url = \"http://localhost:8080\"\n");
-    // Nobody need send what was announced.
+    // Nobody need send what was announced; and who sends all of it before anything is read, is answered too.
     let large = "x".repeat((1 << 20) + 1);
     let chunk = format!("{:x}\r\n{large}\r\n", large.len());
-    for (header, body) in [("content-length: 2000000", ""), ("transfer-encoding: chunked", &*chunk)] {
+    let (all, chunks) = ("x".repeat(8_000_000), format!("{}0\r\n\r\n", chunk.repeat(8)));
+    for (header, body, first) in [
+        ("content-length: 2000000", "", false),
+        ("transfer-encoding: chunked", &*chunk, false),
+        ("content-length: 8000000", &*all, true),
+        ("transfer-encoding: chunked", &*chunks, true),
+    ] {
         let mut stream = tokio::net::TcpStream::connect(hub.people).await.expect("connected");
         let head = format!(
             "POST /fhir/Patient HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/fhir+json\r\n{header}\r\n\r\n"
@@ -148,7 +155,8 @@ async fn a_body_that_is_too_large_is_refused_with_an_outcome() {
         let mut answer = Vec::new();
         let sent = async {
             // It may be refused before all of it has come.
-            let _ = to.write_all(format!("{head}{body}").as_bytes()).await;
+            let sent = to.write_all(format!("{head}{body}").as_bytes()).await;
+            assert!(!first || sent.is_ok(), "{header}: {sent:?}");
         };
         let read = async {
             let mut buffer = [0; 4_096];
@@ -158,9 +166,53 @@ async fn a_body_that_is_too_large_is_refused_with_an_outcome() {
                 answer.extend_from_slice(&buffer[..count]);
             }
         };
-        tokio::join!(sent, read);
+        if first {
+            sent.await;
+            read.await;
+        } else {
+            tokio::join!(sent, read);
+        }
         let answer = String::from_utf8_lossy(&answer).into_owned();
         assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("OperationOutcome"), "{header}: {answer}");
-        assert!(answer.contains("fhir-too-much"), "{header}: {answer}");
+        assert!(answer.contains("fhir-too-much") && answer.contains("at most 1048576 bytes"), "{header}: {answer}");
     }
+}
+
+/// Shows REQ-FHIR-70: an address at which no FHIR server answers is told in one line, and not by each test.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_fhir_server_is_the_suite_says_so_once() {
+    let house = House::start().await;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let plain = format!("http://{}/fhir", listener.local_addr().expect("an address"));
+    let page = axum::Router::new().fallback(async || "<html>welcome</html>");
+    tokio::spawn(async move { axum::serve(listener, page).await });
+    let closed = format!("http://127.0.0.1:{}/fhir", free_port());
+    let strange = format!("https://{}/fhir", house.hub.devices);
+    for (base, why) in [(closed, "is the server up?"), (plain, "no FHIR server's address"), (strange, "--ca")] {
+        for json in [false, true] {
+            let mut command = medlock();
+            command.args(["conformance", "smart", "--base", &base]).args(json.then_some("--json"));
+            let output =
+                tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("it starts");
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(
+                (output.status.code(), output.stdout.len(), told.lines().count()),
+                (Some(1), 0, 1),
+                "{output:?}"
+            );
+            assert!(told.contains(&base) && told.contains(why), "{told}");
+        }
+    }
+}
+
+/// Shows REQ-FHIR-68: at its start a hub says where records are.
+#[test]
+fn a_hub_says_where_records_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hub =
+        Hub::start_with(folder.path(), "[clinical]\nenabled = true\npublic_url = \"http://localhost:8080\"\n");
+    hub.kill();
+    let up = Process::start(&mut hub.command()).event("up");
+    assert_eq!(up["records"][0], "http://localhost:8080/fhir", "{up}");
+    assert!(up["records"][1].as_str().is_some_and(|at| at.starts_with("https://") && at.ends_with("/fhir")), "{up}");
 }
