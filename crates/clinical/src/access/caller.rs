@@ -77,6 +77,17 @@ pub(crate) enum Naming {
     Any,
 }
 
+/// Who writes: some things are left to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Author {
+    /// A patient, by an app.
+    Patient,
+    /// Another person, by an app.
+    Person,
+    /// A device, or software in its own name.
+    Machine,
+}
+
 /// What else has to be shown with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
@@ -171,14 +182,13 @@ impl Caller {
         }
     }
 
-    /// Whether a patient asks, by an app: who somebody is, the hospital says.
-    pub(crate) fn is_patient(&self) -> bool {
-        matches!(self.actor(), Actor::Patient(_))
-    }
-
-    /// Whether a person asks, by an app.
-    pub(crate) const fn is_person(&self) -> bool {
-        matches!(self.who, Who::Person { .. })
+    /// Who writes.
+    pub(crate) fn author(&self) -> Author {
+        match (self.actor(), &self.who) {
+            (Actor::Patient(_), _) => Author::Patient,
+            (_, Who::Person { .. }) => Author::Person,
+            (_, Who::Device { .. } | Who::Software { .. }) => Author::Machine,
+        }
     }
 
     /// In whose name it is told what it wants to be told, until then (seconds since 1970) at most, and no more than its token is good

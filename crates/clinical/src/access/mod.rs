@@ -13,7 +13,7 @@ mod right;
 mod sight;
 mod testimonies;
 
-pub(crate) use caller::Naming;
+pub(crate) use caller::{Author, Naming};
 pub use caller::{Binding, Caller, Grant, Holder, Who};
 pub use constraint::Constraint;
 pub use gate::{Gate, Shown};

@@ -6,7 +6,7 @@ use super::read::{COLUMNS, Stored};
 use super::write::{Stopped, refused};
 use super::{Act, Records, Statement};
 use crate::DEVICE_SYSTEM;
-use crate::access::{Caller, Naming, Sight};
+use crate::access::{Author, Caller, Naming, Sight};
 use crate::definitions::Definitions;
 use crate::json::{self, Document, Limits, Node};
 use crate::kind::{Kind, Millis, Row, Version};
@@ -111,12 +111,20 @@ pub(super) fn bound(sql: &mut dyn Sql, device: &DeviceName) -> Result<Bound, Fau
 }
 
 /// Who somebody is in the hospital, their own apps do not say: images, results and the emergency find a patient by identifiers.
-pub(super) fn same_person(kind: Kind, before: &IndexRows, after: &IndexRows) -> Result<(), Stopped> {
+pub(super) fn same_person(
+    kind: Kind,
+    author: Author,
+    before: &IndexRows,
+    after: &IndexRows,
+) -> Result<(), Stopped> {
+    if (kind, author) != (Kind::PATIENT, Author::Patient) {
+        return Ok(());
+    }
     let Some(identifier) = Definitions::r4().parameters.named(Kind::PATIENT, "identifier") else { return Ok(()) };
     let identifiers = |rows: &IndexRows| -> Vec<String> {
         rows.idents.iter().filter(|(of, _)| *of == identifier.id).map(|(_, ident)| ident.clone()).collect()
     };
-    if kind != Kind::PATIENT || identifiers(before) == identifiers(after) {
+    if identifiers(before) == identifiers(after) {
         return Ok(());
     }
     let text = "an app of the patient leaves it as it is: the hospital says who somebody is";
@@ -125,10 +133,10 @@ pub(super) fn same_person(kind: Kind, before: &IndexRows, after: &IndexRows) -> 
 
 /// Nor do they end a patient, or bring one back: meanwhile the identifiers may be another's, and references to who is gone remain. And no
 /// person's app ends a Practitioner or brings one back: with them accounts end and sign in again.
-pub(super) fn ends(kind: Kind, (by_patient, by_person): (bool, bool)) -> Result<(), Stopped> {
-    let text = match kind {
-        Kind::PATIENT if by_patient => "an app of the patient neither deletes a Patient nor brings one back",
-        Kind::PRACTITIONER if by_person => {
+pub(super) fn ends(kind: Kind, author: Author) -> Result<(), Stopped> {
+    let text = match (kind, author) {
+        (Kind::PATIENT, Author::Patient) => "an app of the patient neither deletes a Patient nor brings one back",
+        (Kind::PRACTITIONER, Author::Patient | Author::Person) => {
             "with a person's token nobody deletes a Practitioner or brings one back: accounts go with it; \
              an administrator removes the account, and software in its own name the resource"
         }

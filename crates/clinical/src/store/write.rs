@@ -11,7 +11,7 @@ use super::{
     Origin, Records, Statement, account, consent, handed, holds, index, intake, lacking, names, read, subscription,
     testimony,
 };
-use crate::access::{Caller, Naming, Reach, Sight, Verb};
+use crate::access::{Author, Caller, Naming, Reach, Sight, Verb};
 use crate::audit::{self, Note};
 use crate::consent::Compiled;
 use crate::definitions::{Definitions, Owner};
@@ -43,10 +43,7 @@ pub(super) struct Work {
     pub(super) numbers: Numbers,
     sights: Sights,
     naming: Naming,
-    /// Whether a patient writes.
-    by_patient: bool,
-    /// Whether a person does.
-    by_person: bool,
+    author: Author,
     /// What is said of the device that writes, of each act.
     statements: Vec<Option<provenance::Statement>>,
     /// The Provenances that rows may name.
@@ -132,9 +129,8 @@ impl Records {
             update: caller.sight(Verb::Update),
             delete: caller.sight(Verb::Delete),
         };
-        let (by_patient, by_person) = (caller.is_patient(), caller.is_person());
-        let (naming, open) = (caller.naming(), Arc::clone(&self.statements));
-        let work = Work { device, acts, notes, numbers, sights, naming, by_patient, by_person, statements, open };
+        let (naming, author, open) = (caller.naming(), caller.author(), Arc::clone(&self.statements));
+        let work = Work { device, acts, notes, numbers, sights, naming, author, statements, open };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let presses = matches!(work.acts.as_slice(), [act] if act.presses());
@@ -468,11 +464,9 @@ impl Running<'_> {
         }
         let rows = validate::rows_of(kind, &before.body, bases).ok_or(Fault::Missing("readable resource"))?;
         handed::unreserved(kind, &rows, to.rows())?;
-        if self.work.by_patient {
-            names::same_person(kind, &rows, to.rows())?;
-        }
+        names::same_person(kind, self.work.author, &rows, to.rows())?;
         if before.gone {
-            names::ends(kind, (self.work.by_patient, self.work.by_person))?;
+            names::ends(kind, self.work.author)?;
         }
         index::remove(self.sql, row, &rows)?;
         self.known.insert((kind, id), (row, patient));
@@ -505,7 +499,7 @@ impl Running<'_> {
         if before.kind == Kind::DEVICE {
             names::stays(self.sql, before.row)?;
         }
-        names::ends(before.kind, (self.work.by_patient, self.work.by_person))?;
+        names::ends(before.kind, self.work.author)?;
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 1, statement = NULL, version = ?2, updated = ?3 WHERE rid = ?1 AND version = ?4";
         let parameters = values![before.row.0, version.number(), self.at.0, before.version.number()];

@@ -19,20 +19,37 @@ use tokio::time::sleep;
 /// Readings of one patient: as many as take some time to look at.
 const READINGS: usize = 40_000;
 
-/// Copies a reading, with what it is found by.
-fn fill(house: &House, reading: &str) {
-    let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
+/// Anna, her sensor, and one of its readings: all others are as that one.
+struct Filled {
+    anna: String,
+    hers: String,
+    reading: String,
+}
+
+/// Makes them.
+async fn fill(house: &House, all: &Device<'_>) -> Filled {
+    let anna = all.create(&patient("Anna")).await.made();
+    let hers = all.create(&device("a", &anna)).await.made();
+    let reading = all.create(&glucose(&anna, &hers, "2024-01-01")).await.made();
+    let copy = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
                 INSERT INTO resource (kind, id, version, patient, at, until, updated, c0, c1, c2, c3, gone, statement, body) \
                 SELECT r.kind, printf('%026d', n.i), 1, r.patient, r.at + n.i, r.until + n.i, r.updated, r.c0, r.c1, r.c2, r.c3, 0, \
                 r.statement, r.body FROM resource r, n WHERE r.id = ?1";
     let link = "INSERT INTO link (param, target, rid) SELECT l.param, l.target, r.rid FROM resource o \
                 JOIN link l ON l.rid = o.rid JOIN resource r ON r.kind = o.kind AND r.id LIKE '00000%' WHERE o.id = ?1";
-    let reading = reading.to_owned();
+    let one = reading.clone();
     let filled = house.clinical.records().database().write("fill it", move |sql| {
-        sql.execute(fill, medlock_store::values![reading.as_str(), READINGS as i64])?;
-        sql.execute(link, medlock_store::values![reading.as_str()])
+        sql.execute(copy, medlock_store::values![one.as_str(), READINGS as i64])?;
+        sql.execute(link, medlock_store::values![one.as_str()])
     });
     assert!(filled.expect("filled") >= READINGS as u64);
+    Filled { anna, hers, reading }
+}
+
+/// What takes more than a moment to find out: that nothing is so.
+fn long(anna: &str) -> String {
+    let not: String = (0..25).map(|number| format!("&_tag:not=a{number}")).collect();
+    format!("patient={anna}&date=gt1900{not}&_tag=never")
 }
 
 /// All turns of those who see one patient alone, or all others.
@@ -65,13 +82,9 @@ async fn in_a_moment(done: impl AsyncFn() -> bool) -> bool {
 async fn what_takes_long_takes_a_turn_and_what_does_not_needs_none() {
     let house = House::new();
     let all = everything(&house).await;
-    let anna = all.create(&patient("Anna")).await.made();
-    let hers = all.create(&device("a", &anna)).await.made();
-    let reading = all.create(&glucose(&anna, &hers, "2024-01-01")).await.made();
-    fill(&house, &reading);
+    let Filled { anna, hers, reading } = fill(&house, &all).await;
     let sensor = house.device("a", Role::Sensor).with("system/*.crus").await;
-    let not: String = (0..25).map(|number| format!("&_tag:not=a{number}")).collect();
-    let long = format!("patient={anna}&date=gt1900{not}&_tag=never");
+    let long = long(&anna);
     let (search, everything) =
         (format!("Observation?{long}"), format!("Patient/{anna}/$everything?_since=2999-01-01T00:00:00Z"));
     let again = glucose(&anna, &hers, "2024-01-02");
@@ -109,11 +122,7 @@ async fn what_takes_long_takes_a_turn_and_what_does_not_needs_none() {
 async fn a_condition_has_its_turn_until_the_change_is_made() {
     let house = House::new();
     let all = everything(&house).await;
-    let anna = all.create(&patient("Anna")).await.made();
-    let hers = all.create(&device("a", &anna)).await.made();
-    let reading = all.create(&glucose(&anna, &hers, "2024-01-01")).await.made();
-    fill(&house, &reading);
-    let not: String = (0..25).map(|number| format!("&_tag:not=a{number}")).collect();
+    let Filled { anna, hers, .. } = fill(&house, &all).await;
     let (release, held) = mpsc::channel::<()>();
     let clinical = Arc::clone(&house.clinical);
     let holding = spawn_blocking(move || {
@@ -122,7 +131,7 @@ async fn a_condition_has_its_turn_until_the_change_is_made() {
     });
     let again = glucose(&anna, &hers, "2024-01-02");
     let asked = async {
-        create_if(&all, &again, &format!("patient={anna}&date=gt1900{not}&_tag=never")).await.made();
+        create_if(&all, &again, &long(&anna)).await.made();
     };
     let looked = async {
         let places = house.clinical.places();

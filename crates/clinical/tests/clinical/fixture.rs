@@ -126,6 +126,7 @@ impl Answer {
 
     /// The resources of a page.
     pub(crate) fn found(&self) -> Vec<String> {
+        assert_eq!((self.status, &self.body["resourceType"]), (StatusCode::OK, &"Bundle".into()), "{self:?}");
         let entries = self.body["entry"].as_array().cloned().unwrap_or_default();
         entries
             .iter()
