@@ -9,19 +9,18 @@
 //! rolled back and each verb of the group runs again alone. So a verb may run more than once before it is acknowledged.
 //!
 //! A group takes what waits for some time only, or who writes much would have all others wait for it. What presses is in groups of its
-//! own, which go before what waits.
+//! own, which take turns with what waits.
 
 use crate::{Engine, Fault, Row, Sql, Value};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The most verbs in one commit: bounds what one failing disk write makes wait.
 const LARGEST_GROUP: usize = 512;
-/// After so long a group takes no more verbs: others wait for it no longer than this and its last verb.
+/// After so long a group takes no more verbs: others wait for it no longer than this and its last verb, and as long again where one of
+/// its verbs fails.
 const LONGEST_GROUP: Duration = Duration::from_millis(100);
-/// Verbs that may wait before their askers have to.
-const QUEUE: usize = 4_096;
 
 /// A connection that writes.
 pub(crate) trait Session: Send {
@@ -36,6 +35,8 @@ pub(crate) trait Session: Send {
     fn usable(&self) -> bool;
     /// Whether the connection is gone.
     fn is_lost(&self) -> bool;
+    /// Between transactions, when all have their answers: what takes some time.
+    fn rest(&mut self) {}
     fn sql(&mut self) -> &mut dyn Sql;
 }
 
@@ -164,9 +165,9 @@ pub(crate) struct Writer {
 
 /// Where verbs are put.
 struct Asking {
-    pressing: SyncSender<Box<dyn Job>>,
+    pressing: Sender<Box<dyn Job>>,
     /// `None`: one has come that presses.
-    others: SyncSender<Option<Box<dyn Job>>>,
+    others: Sender<Option<Box<dyn Job>>>,
 }
 
 impl Asking {
@@ -175,10 +176,7 @@ impl Asking {
         if !job.is_pressing() {
             return self.others.send(Some(job)).is_ok();
         }
-        let is_there = self.pressing.send(job).is_ok();
-        // Where so much waits that this finds no place, the writer does not sleep.
-        let _ = self.others.try_send(None);
-        is_there
+        self.pressing.send(job).is_ok() && self.others.send(None).is_ok()
     }
 }
 
@@ -190,8 +188,9 @@ struct Queue {
 
 impl Queue {
     fn new() -> (Asking, Self) {
-        let (pressing, to_press) = sync_channel(QUEUE);
-        let (others, to_do) = sync_channel(QUEUE);
+        // Who asks waits for its answer: no more wait than ask at once.
+        let (pressing, to_press) = channel();
+        let (others, to_do) = channel();
         (Asking { pressing, others }, Self { pressing: to_press, others: to_do })
     }
 
@@ -199,8 +198,10 @@ impl Queue {
     /// presses keeps nobody from writing.
     fn next(&self, last_pressed: bool) -> Option<Box<dyn Job>> {
         loop {
-            if let Some(job) = self.waiting(!last_pressed).or_else(|| self.waiting(last_pressed)) {
-                return Some(job);
+            // Looking for others takes away what says that one has come that presses: so that is looked for last.
+            let first = self.waiting(!last_pressed).or_else(|| self.waiting(false)).or_else(|| self.waiting(true));
+            if first.is_some() {
+                return first;
             }
             match self.others.recv() {
                 Ok(Some(job)) => return Some(job),
@@ -277,6 +278,7 @@ fn write_groups(session: &mut dyn Session, queue: &Queue) {
                 }
             }
         }
+        session.rest();
     }
 }
 
@@ -336,4 +338,41 @@ fn alone(session: &mut dyn Session, job: &mut dyn Job) -> Result<(), Fault> {
     }
     session.rollback();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Pressing;
+
+    impl Job for Pressing {
+        fn is_pressing(&self) -> bool {
+            true
+        }
+
+        fn run(&mut self, _: &mut dyn Session, _: Care) -> bool {
+            true
+        }
+
+        fn answer(self: Box<Self>, _: Result<(), Fault>) {}
+    }
+
+    /// Shows REQ-FHIR-50: what presses is found whenever it comes, also while others are looked for.
+    #[test]
+    fn what_presses_is_found_whenever_it_comes() {
+        let (asking, queue) = Queue::new();
+        let (tell, told) = channel();
+        let writer = std::thread::spawn(move || {
+            while queue.next(false).is_some() {
+                tell.send(()).expect("heard");
+            }
+        });
+        for number in 0..50_000 {
+            assert!(asking.put(Box::new(Pressing)));
+            assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(()), "{number}");
+        }
+        drop(asking);
+        writer.join().expect("no panic");
+    }
 }

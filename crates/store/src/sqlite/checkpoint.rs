@@ -7,19 +7,19 @@ use super::{BUSY, steady};
 use crate::Fault;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Pages of 4 KiB that are added to the log until the thread brings them into the file: a page that many commits change is written
 /// there once.
-pub(super) const BESIDE: u32 = 8_000;
+const BESIDE: u32 = 8_000;
 /// Pages in the log at which the one that writes sees to it, and from there on each time that some more have come.
 const HERE: u32 = 4 * BESIDE;
 const MORE: u32 = BESIDE / 4;
-/// Pages in the log, 256 MiB, at which it waits as long as questions take whose cost their asker decides. Who reads one state for minutes
+/// Pages in the log, 250 MiB, at which it waits as long as questions take whose cost their asker decides. Who reads one state for minutes
 /// (a copy) is not waited for again and again.
 const MOST: u32 = 2 * HERE;
 /// The log's file is made as small as this when it begins anew, in bytes.
@@ -32,6 +32,8 @@ pub(super) struct Log {
     /// Pages in it after the last commit.
     pages: Arc<AtomicU32>,
     due: Due,
+    /// Held by who brings pages into the file: SQLite lets nobody else wait for that, and tells them at once that it is busy.
+    bringing: Arc<Mutex<()>>,
     /// `None` only while dropping: the thread ends when nobody can wake it.
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -91,24 +93,36 @@ impl Log {
         steady(&connection)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         let (wake, woken) = sync_channel(1);
+        let bringing = Arc::<Mutex<()>>::default();
+        let beside = bringing.clone();
         let thread = std::thread::Builder::new()
             .name(format!("{name}-file"))
-            .spawn(move || bring(&connection, &woken))
+            .spawn(move || bring(&connection, &woken, &beside))
             .map_err(|error| Fault::Failed(format!("the thread beside the writer does not start: {error}")))?;
-        Ok(Self { pages, due: Due::NEW, wake: Some(wake), thread: Some(thread) })
+        Ok(Self { pages, due: Due::NEW, bringing, wake: Some(wake), thread: Some(thread) })
     }
 
-    /// After a commit of `writer`.
+    /// After commits of `writer`.
     pub(super) fn committed(&mut self, writer: &Connection) {
         match self.due.at(self.pages.load(Ordering::Relaxed)) {
             Who::Nobody => {}
             Who::Thread => {
-                // A thread that is still at it was told already.
-                let _ = self.wake.as_ref().map(|wake| wake.try_send(()));
+                if let Some(wake) = &self.wake {
+                    // A thread that is still at it was told already.
+                    let _ = wake.try_send(());
+                }
             }
             Who::Writer(pause) => {
-                if let Err(error) = begin_anew(writer, pause) {
-                    tracing::warn!(%error, "the write-ahead log does not begin anew");
+                let begins = {
+                    let _bringing = self.bringing.lock().unwrap_or_else(PoisonError::into_inner);
+                    begin_anew(writer, pause)
+                };
+                match begins {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        tracing::debug!("somebody reads an old state: the write-ahead log does not begin anew yet")
+                    }
+                    Err(error) => tracing::warn!(%error, "the write-ahead log does not begin anew"),
                 }
             }
         }
@@ -125,8 +139,9 @@ impl Drop for Log {
     }
 }
 
-fn bring(connection: &Connection, woken: &Receiver<()>) {
+fn bring(connection: &Connection, woken: &Receiver<()>, bringing: &Mutex<()>) {
     while woken.recv().is_ok() {
+        let _bringing = bringing.lock().unwrap_or_else(PoisonError::into_inner);
         checkpoint(connection);
     }
 }
@@ -140,12 +155,12 @@ fn checkpoint(connection: &Connection) {
     }
 }
 
-/// Brings all into the file, so that the next commit begins the log anew, if those who read from it end in time.
-fn begin_anew(writer: &Connection, pause: Duration) -> Result<(), rusqlite::Error> {
+/// Brings all into the file, so that the next commit begins the log anew; whether it does: those who read from it have ended in time.
+fn begin_anew(writer: &Connection, pause: Duration) -> Result<bool, rusqlite::Error> {
     writer.busy_timeout(pause)?;
-    let done = writer.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+    let is_busy = writer.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, bool>(0));
     writer.busy_timeout(BUSY)?;
-    done
+    is_busy.map(|is_busy| !is_busy)
 }
 
 #[cfg(test)]

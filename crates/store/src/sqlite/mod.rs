@@ -176,10 +176,7 @@ impl Session for Writing {
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
-        let Err(error) = self.lite.say("COMMIT") else {
-            self.log.committed(&self.lite.connection);
-            return Ok(());
-        };
+        let Err(error) = self.lite.say("COMMIT") else { return Ok(()) };
         let lost_in_it = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         self.rollback();
         // After a failed write to the disk nobody knows what is on it.
@@ -197,6 +194,10 @@ impl Session for Writing {
 
     fn is_lost(&self) -> bool {
         false
+    }
+
+    fn rest(&mut self) {
+        self.log.committed(&self.lite.connection);
     }
 
     fn sql(&mut self) -> &mut dyn Sql {
