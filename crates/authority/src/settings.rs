@@ -184,6 +184,7 @@ impl AuthorityConfig {
     /// # Errors
     /// [`Error`], which names the setting.
     pub fn check(&self) -> Result<(), Error> {
+        Settings::try_from(self)?;
         Rules::try_from(self).map(drop)
     }
 }
@@ -194,7 +195,10 @@ impl TryFrom<&AuthorityConfig> for Settings {
     fn try_from(raw: &AuthorityConfig) -> Result<Self, Error> {
         let printable = raw.name.chars().all(|letter| !letter.is_control());
         if raw.name.is_empty() || raw.name.len() > MAX_NAME || !printable {
-            return Err(Error::invalid("name", format!("give 1 to {MAX_NAME} bytes without control characters")));
+            return Err(Error::invalid(
+                "name",
+                format!("the name of a site or organization has 1 to {MAX_NAME} bytes and no control characters"),
+            ));
         }
         let hub_name = DeviceName::new(&raw.hub_name)
             .ok_or_else(|| Error::invalid("hub_name", "give 1 to 64 printable ASCII characters"))?;

@@ -413,7 +413,7 @@ impl Config {
                 error.message().trim_end()
             )
         })?;
-        let checked = config.check_stores().and_then(|()| config.check_keys());
+        let checked = config.check_settings().and_then(|()| config.check_keys());
         checked.map_err(|error| format!("configuration {}: {error}", file.display()))?;
         Ok(config)
     }
@@ -434,8 +434,8 @@ impl Config {
         }
     }
 
-    /// Looks whether the addresses of servers can be used, without reading any other file. So no password gets further.
-    fn check_stores(&self) -> Result<(), Failure> {
+    /// Looks whether the hub and its servers can be as it says, without reading any other file. So no password gets further.
+    fn check_settings(&self) -> Result<(), Failure> {
         if let Some(server) = self.hub.server() {
             server.check().map_err(|error| format!("[hub] {error}"))?;
         }
@@ -572,6 +572,10 @@ mod tests {
         let error = load("[hub]\nforwarded = \"a b\"\n").unwrap_err().to_string();
         assert!(error.contains("forwarded") && error.contains("X-Forwarded-For"), "{error}");
         load("[hub]\nforwarded = \"X-Forwarded-For\"\n").unwrap();
+        for (wrong, named) in [("site = \"\"", "name"), ("hub_name = \"\u{dc}bung\"", "hub_name")] {
+            let error = load(&format!("[hub]\n{wrong}\n")).unwrap_err().to_string();
+            assert!(error.contains("[hub]") && error.contains(named), "{error}");
+        }
     }
 
     /// Shows REQ-CLI-43: people are told which settings have changed.

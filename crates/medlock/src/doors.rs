@@ -87,9 +87,13 @@ impl House {
         Terms { door, limits: Limits::default(), rates, meter, forwarded: None }
     }
 
-    /// Those of the listener before which a server may stand.
+    /// Those of the listener before which a server may stand: all connections are that server's then, which bounds those of its callers.
     pub(crate) fn people_terms(&self) -> Terms {
-        Terms { forwarded: self.forwarded.clone(), ..self.terms("people") }
+        let mut terms = Terms { forwarded: self.forwarded.clone(), ..self.terms("people") };
+        if terms.forwarded.is_some() {
+            terms.limits.connections_per_address = terms.limits.connections;
+        }
+        terms
     }
 }
 

@@ -184,6 +184,9 @@ impl Hub {
         if config.clinical != self.clinical.1 {
             return Err("[clinical] changes only when the hub is started anew".into());
         }
+        if config.hub.forwarded != self.config.forwarded {
+            return Err("forwarded changes only when the hub is started anew".into());
+        }
         clinical::check(&config.hub, &config.clinical)?;
         self.house.issuers.read(config.hub.issuers.as_deref())?;
         let moved = self.move_doors(&config.hub).await?;

@@ -141,7 +141,7 @@ fn announce(hub: &Hub, config: &HubConfig, json: bool) -> Result<(), Failure> {
     if let Some(coaps) = hub.coaps() {
         say!("  small devices        {coaps} (CoAP over DTLS)");
     }
-    for (address, whose) in hub.records().iter().zip(["software and people, iss", "devices, by their certificates"]) {
+    for (address, whose) in hub.records().iter().zip(["iss of apps and software", "devices, by their certificates"]) {
         say!("  records (FHIR)       {address} ({whose})");
     }
     if let Some(monitoring) = hub.monitoring() {

@@ -407,7 +407,8 @@ fn print(told: Told) {
             for AccountView { name, person, signs_in_as, passkeys, person_deleted } in accounts {
                 let person = if person_deleted { format!("{person} (deleted: signs in no more)") } else { person };
                 let signs_in_as = signs_in_as.unwrap_or_else(|| "-".to_owned());
-                table.row([name, person, signs_in_as, passkeys.unwrap_or_default().to_string()]);
+                let passkeys = passkeys.map_or_else(|| "-".to_owned(), |number| number.to_string());
+                table.row([name, person, signs_in_as, passkeys]);
             }
             table.print("No accounts. Make one with: medlock clinical user add NAME --person Patient/ID");
         }

@@ -91,6 +91,8 @@ pub(crate) struct Hub {
     config: PathBuf,
     /// Variables of its environment.
     environment: Vec<(&'static str, PathBuf)>,
+    /// What it said when it was up.
+    pub(crate) up: Value,
     process: Option<Process>,
 }
 
@@ -120,7 +122,7 @@ impl Hub {
         let dir = folder.join("hub");
         let config = folder.join("medlock.toml");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { dir, devices: any, coap: any, people: any, config, environment, process: None }
+        Self { dir, devices: any, coap: any, people: any, config, environment, up: Value::Null, process: None }
     }
 
     fn begin(mut self, more: &str) -> Self {
@@ -149,7 +151,7 @@ impl Hub {
         let up = process.event("up");
         let address = |name: &str| up[name].as_str().expect("an address").parse().expect("an address");
         (self.devices, self.coap, self.people) = (address("devices"), address("coap"), address("people"));
-        self.process = Some(process);
+        (self.process, self.up) = (Some(process), up);
     }
 
     /// What it says when it does not start with these lines more in `[hub]`.

@@ -146,6 +146,12 @@ fn a_hub_goes_on_with_a_changed_configuration() {
     signal("-HUP", hub.id());
     until("the new name is in the certificate", || names().contains("hub8.example"));
 
+    // What changes only with a restart changes nothing.
+    hub.configure(&format!("{}forwarded = \"X-Forwarded-For\"\n", more(monitoring).replace("hub8", "hub9")));
+    signal("-HUP", hub.id());
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(names().contains("hub8.example"), "{}", names());
+
     // Nonsense changes nothing.
     hub.configure("site = \"Twice\"\n");
     signal("-HUP", hub.id());

@@ -120,7 +120,7 @@ impl Log {
                 match begins {
                     Ok(true) => {}
                     Ok(false) => {
-                        tracing::debug!("somebody reads an old state: the write-ahead log does not begin anew yet")
+                        tracing::debug!("somebody reads an old state: the write-ahead log does not begin anew yet");
                     }
                     Err(error) => tracing::warn!(%error, "the write-ahead log does not begin anew"),
                 }

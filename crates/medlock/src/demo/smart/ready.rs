@@ -3,13 +3,13 @@
 use super::app::{self, REGISTERED, SCOPES};
 use super::{USER, administer};
 use crate::Failure;
-use crate::doors::{Door, House, Issuers};
+use crate::doors::Door;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use medlock_clinical::auth::{Asked, Told};
-use medlock_node::accept::{Meter, Rates};
+use medlock_node::accept::{Limits, Terms};
 use serde::Serialize;
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,7 +25,7 @@ pub(crate) struct Ready {
     pub(crate) fhir: String,
     /// Its identifier at the hub.
     pub(crate) client: String,
-    /// What it asks.
+    /// What an app may ask that is registered as it is.
     pub(crate) scope: &'static str,
     /// The name with which the patient signs in.
     pub(crate) user: &'static str,
@@ -44,14 +44,8 @@ impl Ready {
     pub(super) async fn open(folder: &Path, base: &str) -> Result<Self, Failure> {
         let settings = Arc::new(OnceLock::new());
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let house = House {
-            rates: Arc::new(Rates::per_second(None)),
-            meter: Meter::default(),
-            issuers: Issuers::default(),
-            forwarded: None,
-        };
-        let router = pages(base, Arc::clone(&settings));
-        let door = Door::plain(any_port, "the ready client", house.terms("client"), router).await?;
+        let terms = Terms { door: "client", ..Terms::from(Limits::default()) };
+        let door = Door::plain(any_port, "the ready client", terms, pages(base, Arc::clone(&settings))).await?;
         let (app, fhir) = (format!("http://{}/", door.address()), format!("{base}/fhir"));
         let client = app::register(folder, "Ward Viewer", &app).await?.id;
         let told = json!({ "iss": fhir, "client_id": client, "redirect_uri": app, "scope": SCOPES });

@@ -209,10 +209,8 @@ async fn where_no_fhir_server_is_the_suite_says_so_once() {
 #[test]
 fn a_hub_says_where_records_are() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut hub =
-        Hub::start_with(folder.path(), "[clinical]\nenabled = true\npublic_url = \"http://localhost:8080\"\n");
-    hub.kill();
-    let up = Process::start(&mut hub.command()).event("up");
+    let hub = Hub::start_with(folder.path(), "[clinical]\nenabled = true\npublic_url = \"http://localhost:8080\"\n");
+    let up = &hub.up;
     assert_eq!(up["records"][0], "http://localhost:8080/fhir", "{up}");
     assert!(up["records"][1].as_str().is_some_and(|at| at.starts_with("https://") && at.ends_with("/fhir")), "{up}");
 }
