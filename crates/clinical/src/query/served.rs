@@ -14,6 +14,7 @@ const DATE: &str = "YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm with seconds a
 pub(crate) fn of_parameter(kind: Kind, parameter: &Parameter) -> String {
     let names = || parameter.names.join(", ");
     let form = match parameter.sort {
+        SearchType::Token if kind == Kind::AUDIT_EVENT => "CODE or SYSTEM|CODE".to_owned(),
         SearchType::Token => "CODE, SYSTEM|CODE, |CODE (of no system) or SYSTEM| (any of it)".to_owned(),
         SearchType::Reference if parameter.only_target().is_some() => format!("ID, {}/ID or a whole address", names()),
         SearchType::Reference if parameter.names.is_empty() || parameter.names == ["*"] => {
@@ -50,7 +51,10 @@ fn beside(kind: Kind, parameter: &Parameter) -> Vec<String> {
                 all.push(":identifier".to_owned());
                 all.push(if one { format!(":{}", parameter.names.join("")) } else { ":KIND".to_owned() });
             }
-            all.push(if one { format!("chain {name}.PARAMETER") } else { format!("chain {name}:KIND.PARAMETER") });
+            // Chains lead to what is kept here.
+            if !parameter.names.is_empty() {
+                all.push(if one { format!("chain {name}.PARAMETER") } else { format!("chain {name}:KIND.PARAMETER") });
+            }
         }
         SearchType::Date | SearchType::Quantity | SearchType::Uri | SearchType::Composite => {}
     }
@@ -114,7 +118,7 @@ pub(super) fn help(kind: Kind, name: &str) -> String {
                 .to_owned()
         }
         _ => {
-            let (plain, modifier) = name.split_once(':').map_or((name, ""), |(plain, modifier)| (plain, modifier));
+            let (plain, modifier) = name.split_once(':').unwrap_or((name, ""));
             match Definitions::r4().parameters.named(kind, plain) {
                 Some(_) if modifier == "missing" => "give true or false".to_owned(),
                 Some(parameter) => format!("write {}", of_parameter(kind, parameter)),

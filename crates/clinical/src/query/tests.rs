@@ -188,12 +188,14 @@ fn what_is_said_of_a_parameter_is_so() {
                 _ => "s".to_owned(),
             };
             assert!(taken(&format!("{name}={value}")), "{kind} {name}: {told}");
+            let chain = if told.contains("KIND.PARAMETER") { format!("{name}:{of}") } else { name.to_owned() };
             for (form, query) in [
                 (":missing", format!("{name}:missing=true")),
                 (":not", format!("{name}:not={value}")),
                 (":exact", format!("{name}:exact={value}")),
                 (":identifier", format!("{name}:identifier=s|v")),
                 (&*format!("_sort={name}"), format!("_sort=-{name}")),
+                ("chain", format!("{chain}.identifier=s|v")),
                 ("SYSTEM| (any", format!("{name}=s|")),
             ] {
                 // A uri or text may have a bar of its own.

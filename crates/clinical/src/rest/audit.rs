@@ -57,6 +57,10 @@ impl Asking {
     }
 }
 
+/// The systems of its codes.
+const ACTION: &str = "http://hl7.org/fhir/audit-event-action";
+const OUTCOME: &str = "http://hl7.org/fhir/audit-event-outcome";
+
 /// What is asked, if that is served of the audit.
 fn wanted(plan: &Plan) -> Result<Wanted, Refusal> {
     let unserved = |what: &str| {
@@ -74,7 +78,11 @@ fn wanted(plan: &Plan) -> Result<Wanted, Refusal> {
     let is = |parameter: ParameterId, name: &str| {
         parameters.named(Kind::AUDIT_EVENT, name).is_some_and(|own| own.id == parameter)
     };
-    let texts = |tokens: &[Token]| tokens.iter().filter_map(|token| token.value.clone()).collect::<Vec<_>>();
+    let codes = |tokens: &[Token], own: &str| {
+        let code = |token: &Token| token.value.clone().filter(|_| token.system.as_deref().is_none_or(|of| of == own));
+        let codes = tokens.iter().map(code).collect::<Option<Vec<_>>>();
+        codes.ok_or_else(|| unserved(&format!("searched by codes of {own}")))
+    };
     let mut wanted = Wanted::default();
     for filter in plan.filters() {
         let twice = match filter {
@@ -86,8 +94,12 @@ fn wanted(plan: &Plan) -> Result<Wanted, Refusal> {
             Filter::Link(parameter, targets) if is(*parameter, "agent") => {
                 wanted.agents.replace(targets.clone()).is_some()
             }
-            Filter::Column(column, tokens) if column.name() == "c3" => wanted.actions.replace(texts(tokens)).is_some(),
-            Filter::Column(column, tokens) if column.name() == "c2" => wanted.outcomes.replace(texts(tokens)).is_some(),
+            Filter::Column(column, tokens) if column.name() == "c3" => {
+                wanted.actions.replace(codes(tokens, ACTION)?).is_some()
+            }
+            Filter::Column(column, tokens) if column.name() == "c2" => {
+                wanted.outcomes.replace(codes(tokens, OUTCOME)?).is_some()
+            }
             _ => return Err(unserved("searched otherwise")),
         };
         if twice {

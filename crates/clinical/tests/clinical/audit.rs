@@ -102,7 +102,16 @@ async fn the_audit_is_served_as_audit_events() {
                 "{told:#}"
             );
         }
-        for no in ["type=rest", "_total=accurate", "_sort=date", "address=x", "patient=x&patient=y"] {
+        assert_eq!(search("action=http://hl7.org/fhir/audit-event-action|C").await, search("action=C").await);
+        for no in [
+            "type=rest",
+            "_total=accurate",
+            "_sort=date",
+            "address=x",
+            "patient=x&patient=y",
+            "action=http://hl7.org/fhir/audit-event-action|",
+            "outcome=urn:other|4",
+        ] {
             assert_eq!(gateway.get(&format!("AuditEvent?{no}")).await.code(), "fhir-unknown-parameter", "{no}");
         }
         assert_eq!(gateway.get("AuditEvent/_history").await.code(), "fhir-not-supported");
