@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+/// Until what was begun is where it waits: on a slower machine it is so later.
+const SOON: Duration = Duration::from_millis(100);
 /// Readings of one patient: as many as take some time to look at.
 const READINGS: usize = 40_000;
 
@@ -136,8 +138,11 @@ async fn a_condition_has_its_turn_until_the_change_is_made() {
     let looked = async {
         let places = house.clinical.places();
         let left = || (0..9).map_while(|number| places.take(format!("c{number}"))).collect::<Vec<_>>().len();
+        while tokio::task::block_in_place(left) == crate::turns::EACH {
+            sleep(SOON).await;
+        }
         // It is looked for, and then waits for the writer: however long.
-        sleep(Duration::from_secs(5)).await;
+        sleep(Duration::from_secs(2)).await;
         assert_eq!(tokio::task::block_in_place(left), crate::turns::EACH - 1);
         release.send(()).expect("it is held");
     };
@@ -171,6 +176,13 @@ async fn what_ends_something_waits_for_few() {
         consent["status"] = "inactive".into();
         let path = format!("Consent/{}", consent["id"].as_str().expect("an id"));
         let run = Arc::<AtomicUsize>::default();
+        let (release, held) = mpsc::channel::<()>();
+        let clinical = Arc::clone(&house.clinical);
+        let holding = spawn_blocking(move || {
+            let hold = move |_: &mut dyn Sql| Ok(held.recv().ok());
+            clinical.records().database().write("hold the writer", hold)
+        });
+        sleep(SOON).await;
         let others: Vec<_> = (0..MANY)
             .map(|_| {
                 let (clinical, run) = (Arc::clone(&house.clinical), Arc::clone(&run));
@@ -184,17 +196,27 @@ async fn what_ends_something_waits_for_few() {
                 })
             })
             .collect();
-        sleep(Duration::from_millis(100)).await;
-        let before = run.load(Ordering::Relaxed);
-        assert_eq!(ask("PUT", &path, &consent).await.status, StatusCode::OK);
-        let withdrawn = run.load(Ordering::Relaxed);
-        let clinical = Arc::clone(&house.clinical);
-        spawn_blocking(move || clinical.end_leave(1, 0)).await.expect("ended").expect("ended");
-        let ended = run.load(Ordering::Relaxed);
+        sleep(SOON).await;
+        let withdraw = async {
+            assert_eq!(ask("PUT", &path, &consent).await.status, StatusCode::OK);
+            run.load(Ordering::Relaxed)
+        };
+        let end = async {
+            let clinical = Arc::clone(&house.clinical);
+            spawn_blocking(move || clinical.end_leave(1, 0)).await.expect("ended").expect("ended");
+            run.load(Ordering::Relaxed)
+        };
+        // Both wait behind all others when the writer goes on.
+        let let_go = async {
+            sleep(10 * SOON).await;
+            release.send(()).expect("it is held");
+        };
+        let (withdrawn, ended, ()) = tokio::join!(withdraw, end, let_go);
+        holding.await.expect("held").expect("written");
         for other in others {
             other.await.expect("run").expect("written");
         }
         assert_eq!(run.load(Ordering::Relaxed), MANY);
-        assert!(withdrawn - before < MANY / 3 && ended - withdrawn < MANY / 3, "{before}, {withdrawn}, {ended}");
+        assert!(withdrawn < MANY / 2 && ended < MANY / 2, "{withdrawn}, {ended}");
     }
 }
