@@ -306,9 +306,12 @@ impl Server {
         }
     }
 
-    async fn answer(&self, mut request: Request<Incoming>, peer: &PeerInfo) -> Result<Response<Body>, Infallible> {
+    async fn answer(&self, request: Request<Incoming>, peer: &PeerInfo) -> Result<Response<Body>, Infallible> {
         let from = self.terms.forwarded.as_ref().and_then(|name| forwarded(request.headers(), name));
         let peer = PeerInfo { origin: from.unwrap_or(peer.origin), ..peer.clone() };
+        // Who waits to be told to send (RFC 9110 section 10.1.1) has sent nothing yet.
+        let is_coming = !request.headers().contains_key(EXPECT);
+        let mut request = request.map(|body| Drained::new(body, is_coming, self.terms.limits.header));
         if let Err(wait) = self.terms.rates.count(peer.origin, peer.identified.as_ref()) {
             self.terms.meter.answered(self.terms.door, "none", 429, Duration::ZERO);
             return Ok(too_many(wait));
@@ -320,19 +323,15 @@ impl Server {
         if beyond {
             tracing::info!(origin = %peer.origin, length = announced, "refused a body that is too large");
         }
-        // Who waits to be told to send (RFC 9110 section 10.1.1) has sent nothing yet, and is not told.
-        let waits = request.headers().contains_key(EXPECT);
         let origin = peer.origin;
         request.extensions_mut().insert(peer);
         let request = request.map(|body| {
-            if !beyond {
-                return Body::new(Limited::new(Drained::new(body, most), most));
+            if beyond {
+                // Whom it was for refuses it, with 413 and in its own words: what is read in its place is too long for it.
+                Body::new(Limited::new(Full::from("x"), 0))
+            } else {
+                Body::new(Limited::new(body, most))
             }
-            if !waits {
-                drained::read_away(body);
-            }
-            // Whom it was for refuses it, with 413 and in its own words: what is read in its place is too long for it.
-            Body::new(Limited::new(Full::from("x"), 0))
         });
         match tokio::time::timeout(self.terms.limits.request, self.router.clone().oneshot(request)).await {
             Ok(response) => response,

@@ -1,28 +1,29 @@
-//! The rest of a body that is too long is read and dropped beside the answer: who is cut off while sending does not see it.
+//! What nobody reads of a body is read and dropped beside the answer: who is cut off while sending does not see that, and a connection on
+//! which something unread is left serves no other request.
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Bytes that are dropped, at most: who sends more is cut off.
 const MOST: usize = 16 << 20;
-/// How long they are waited for.
-const LINGER: Duration = Duration::from_secs(10);
 
-/// A body, whose rest is read and dropped once it has gone beyond its limit and nobody reads on.
+/// A body whose rest is read and dropped where nobody reads on.
 #[derive(Debug)]
 pub(super) struct Drained<B: Body<Data = Bytes> + Unpin + Send + 'static> {
+    /// `None` only while dropping.
     body: Option<B>,
-    /// Bytes that may come still; `None`: more have come.
-    left: Option<usize>,
+    is_coming: bool,
+    linger: Duration,
 }
 
 impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Drained<B> {
-    /// `most`: its limit in bytes.
-    pub(super) const fn new(body: B, most: usize) -> Self {
-        Self { body: Some(body), left: Some(most) }
+    /// `is_coming`: whether it comes without being asked for (RFC 9110 section 10.1.1). Else it is asked for by reading it, and let be where
+    /// nobody does. `linger`: how long its rest is waited for.
+    pub(super) const fn new(body: B, is_coming: bool, linger: Duration) -> Self {
+        Self { body: Some(body), is_coming, linger }
     }
 }
 
@@ -34,11 +35,8 @@ impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Body for Drained<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let next = ready!(Pin::new(body).poll_frame(context));
-        let length = next.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
-        self.left = self.left.and_then(|left| left.checked_sub(length));
-        Poll::Ready(next)
+        self.is_coming = true;
+        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(context))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -52,18 +50,10 @@ impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Body for Drained<B> {
 
 impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Drop for Drained<B> {
     fn drop(&mut self) {
-        if self.left.is_none()
-            && let Some(rest) = self.body.take().filter(|body| !body.is_end_stream())
-        {
-            read_away(rest);
+        let rest = self.body.take().filter(|body| self.is_coming && !body.is_end_stream());
+        if let (Some(rest), Ok(runtime)) = (rest, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(self.linger, drain(rest)));
         }
-    }
-}
-
-/// Reads a body and drops it, beside whatever else is done.
-pub(super) fn read_away(body: impl Body<Data = Bytes> + Unpin + Send + 'static) {
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(tokio::time::timeout(LINGER, drain(body)));
     }
 }
 
@@ -86,37 +76,37 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Shows REQ-FHIR-66: the rest of a body that is too long is read, up to a bound.
+    /// Shows REQ-FHIR-66, REQ-FHIR-80: what is not read of a body is read and dropped, up to a bound; one that is sent when it is asked for is
+    /// let be, unless it was.
     #[tokio::test]
-    async fn the_rest_of_a_body_is_read_and_dropped() {
-        let piece = 64 << 10;
-        for (pieces, read) in [(4, 4), (9, 9), (1_000, 5 + 256 + 1)] {
+    async fn what_nobody_reads_of_a_body_is_read_and_dropped() {
+        const PIECE: usize = 64 << 10;
+        for (pieces, most, is_coming, read) in [
+            (4, Some(4), true, 4),
+            (9, Some(4), true, 9),
+            (9, Some(4), false, 9),
+            (9, None, true, 9),
+            (9, None, false, 0),
+            (1_000, Some(4), true, 5 + 256 + 1),
+        ] {
             let taken = Arc::new(AtomicUsize::new(0));
             let count = Arc::clone(&taken);
             let frames = (0..pieces).map(move |_| {
                 count.fetch_add(1, Ordering::Relaxed);
-                Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[7; 64 << 10])))
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[7; PIECE])))
             });
-            let body = Drained::new(StreamBody::new(futures_util::stream::iter(frames)), 4 * piece);
-            let whole = Limited::new(body, 4 * piece).collect().await;
-            assert_eq!(whole.is_ok(), pieces <= 4, "{pieces}");
-            drop(whole);
+            let body =
+                Drained::new(StreamBody::new(futures_util::stream::iter(frames)), is_coming, Duration::from_secs(10));
+            if let Some(most) = most {
+                let whole = Limited::new(body, most * PIECE).collect().await;
+                assert_eq!(whole.is_ok(), pieces <= most, "{pieces}");
+            } else {
+                drop(body);
+            }
             for _ in 0..100 {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(taken.load(Ordering::Relaxed), read, "{pieces}");
+            assert_eq!(taken.load(Ordering::Relaxed), read, "{pieces} {most:?} {is_coming}");
         }
-        // One that nobody reads to its end, and that is not too long, is let be: it may never come.
-        let taken = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&taken);
-        let frames = std::iter::repeat_with(move || {
-            count.fetch_add(1, Ordering::Relaxed);
-            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
-        });
-        drop(Drained::new(StreamBody::new(futures_util::stream::iter(frames)), 4 * piece));
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(taken.load(Ordering::Relaxed), 0);
     }
 }

@@ -103,6 +103,30 @@ async fn bodies_that_are_too_large_get_413_announced_or_not() {
     assert!(answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
 }
 
+/// Shows REQ-FHIR-80: an answer that needs no body leaves the connection good for the next request, though the body comes behind it.
+#[tokio::test]
+async fn a_connection_serves_on_behind_a_body_that_nobody_read() {
+    let rates = |number| std::sync::Arc::new(Rates::per_second(std::num::NonZeroU32::new(number)));
+    for (rates, status) in [(rates(1), "429"), (rates(0), "405")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let mut stream = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connected");
+        let (stopper, stop) = stop::channel();
+        let task =
+            tokio::spawn(serve(listener, None, Terms { rates, ..Terms::from(Limits::default()) }, router(), stop));
+        let mut refused = 0;
+        while refused < 3 {
+            stream.write_all(b"PATCH /size HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n").await.expect("sent");
+            let mut answer = [0; 2_000];
+            let length = stream.read(&mut answer).await.expect("answered");
+            let answer = String::from_utf8_lossy(&answer[..length]);
+            refused += usize::from(answer.starts_with(&format!("HTTP/1.1 {status}")));
+            stream.write_all(&[b'x'; 5_000]).await.expect("sent");
+        }
+        stopper.stop();
+        task.await.expect("ended");
+    }
+}
+
 /// Shows REQ-NODE-52.
 #[tokio::test]
 async fn connections_are_counted_in_total_and_for_each_address() {
