@@ -16,6 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use medlock_node::accept::{Limits, PeerInfo};
+use medlock_store::Error;
 use std::convert::Infallible;
 use std::sync::OnceLock;
 
@@ -217,15 +218,19 @@ pub(super) fn absent(kind: Kind) -> Refusal {
     Issue::new(Code::NotFound, format!("there is no such {kind}")).into()
 }
 
-pub(super) fn store_failed(error: &medlock_store::Error) -> Refusal {
+pub(super) fn store_failed(error: &Error) -> Refusal {
     tracing::error!(%error, "a request could not be served");
-    Issue::new(Code::StoreAway, "the store did not do it").into()
+    match error {
+        // To ask again would not help: it is this server that asks for what cannot be.
+        Error::Missing { .. } | Error::Taken { .. } => failed("the request was not finished"),
+        _ => Issue::new(Code::StoreAway, "the store did not do it").into(),
+    }
 }
 
 /// Why a search was not done.
-pub(super) fn too_late(error: medlock_store::Error) -> Refusal {
+pub(super) fn too_late(error: Error) -> Refusal {
     match error {
-        medlock_store::Error::Late { limit, .. } => {
+        Error::Late { limit, .. } => {
             Issue::new(Code::TooCostly, format!("the search took longer than {limit:?}")).into()
         }
         other => store_failed(&other),

@@ -126,7 +126,7 @@ fn resource(kind: Kind, kinds: &[Kind]) -> Value {
         "conditionalRead": if kept { "full-support" } else { "not-supported" },
         "conditionalUpdate": written,
         "conditionalDelete": if written { "single" } else { "not-supported" },
-        "referencePolicy": ["literal", "enforced"],
+        "referencePolicy": ["literal"],
         "searchInclude": references(kind, None).collect::<Vec<_>>(),
         "searchRevInclude": kinds.iter().filter(|_| !of_audit).flat_map(|of| references(*of, Some(kind))).collect::<Vec<_>>(),
         "searchParam": common.chain(own).collect::<Vec<_>>(),

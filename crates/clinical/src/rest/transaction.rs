@@ -223,6 +223,11 @@ impl Asking {
                 return Err(Refusal::from(issue).of_entry(*number));
             }
             if let (Some(full), Some(id)) = (&entry.full, resolved.0) {
+                // Whom others mean by it is not guessed (Bundle, invariant bdl-7).
+                if renamed.knows(full) {
+                    let issue = Issue::new(Code::Twice, "another entry has the same fullUrl");
+                    return Err(Refusal::from(issue).of_entry(*number));
+                }
                 renamed.name(full, format!("{}/{id}", entry.kind));
             }
             found.push(resolved);

@@ -27,8 +27,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// Kinds whose resources may name what they have named before, whoever changes them.
-const KEEP_WHAT_THEY_NAME: [Kind; 2] = [Kind::CONSENT, Kind::IMAGING_STUDY];
 /// Bytes of what is changed, deleted or given again, as it was before, by one verb: others wait while it is copied.
 const BYTES: usize = 16 << 20;
 /// Rows here by their names, and whose those are.
@@ -308,7 +306,7 @@ impl Running<'_> {
         .to_vec())
     }
 
-    /// Whose a resource will be, that was `before`.
+    /// Looks for all that a resource refers to, that was `before`; whose it will be by that.
     fn patient(&mut self, to: &Prepared, before: Option<(&Stored, &[String])>) -> Result<Option<Row>, Stopped> {
         for needed in to.references() {
             let made =
@@ -328,16 +326,11 @@ impl Running<'_> {
     }
 
     /// What a resource refers to here is there, and the caller may read it. What is not there and what may not be read are
-    /// told the same. What a Consent has named before, it may name still: who takes it back need not see whom it names. So may an
-    /// ImagingStudy: who tells of more images need not see, and may have lost, what people have added to it.
+    /// told the same. What a resource names already, it may name still, also what is gone: who corrects it need not see all that it names.
     fn look_for(&mut self, needed: &validate::Needed, before: Option<(&Stored, &[String])>) -> Result<(), Stopped> {
         const COLUMNS: &str = "r.rid, r.patient";
         let mut found = self.row_of(Statement::seen(COLUMNS, &self.work.sights.references, needed.kind), needed)?;
-        if found.is_none()
-            && before.is_some_and(|(before, bases)| {
-                KEEP_WHAT_THEY_NAME.contains(&before.kind) && refers(before, bases, needed)
-            })
-        {
+        if found.is_none() && before.is_some_and(|(before, bases)| refers(before, bases, needed)) {
             let sight = Sight::of_what_was_named(needed.kind);
             found = self.row_of(Statement::kept(COLUMNS, &sight, needed.kind), needed)?;
             self.former.push((needed.kind, needed.id));
@@ -448,10 +441,8 @@ impl Running<'_> {
 
     fn update(&mut self, id: Id, to: &Prepared, before: &Stored, bases: &[String]) -> Result<Done, Stopped> {
         let (kind, row) = (to.kind(), before.row);
-        let patient = match to.patient() {
-            PatientOf::Itself => Some(row),
-            _ => self.patient(to, Some((before, bases)))?,
-        };
+        let named = self.patient(to, Some((before, bases)))?;
+        let patient = if to.patient() == PatientOf::Itself { Some(row) } else { named };
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 0, version = ?2, patient = ?3, statement = ?4, at = ?5, until = ?6, updated = ?7, \
                       c0 = ?8, c1 = ?9, c2 = ?10, c3 = ?11, body = ?12 WHERE rid = ?1 AND version = ?13";

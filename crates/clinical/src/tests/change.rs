@@ -276,3 +276,56 @@ async fn who_was_deleted_had_no_patient_id() {
         }
     }
 }
+
+/// Shows REQ-FHIR-81: what a resource names already it may name still, also what is gone; what it names anew is there. So a Patient is
+/// changed and brought back whatever it refers to.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_resource_names_it_may_name_still() {
+    for house in House::both() {
+        let all = everything(&house).await;
+        let make = async |resource: Value| {
+            format!("{}/{}", resource["resourceType"].as_str().expect("a kind"), all.create(&resource).await.made())
+        };
+        let doctor = make(json!({ "resourceType": "Practitioner" })).await;
+        let clinic = make(json!({ "resourceType": "Organization", "name": "Clinic" })).await;
+        let other = make(patient("Bert")).await;
+        let mut anna = json!({
+            "resourceType": "Patient", "managingOrganization": { "reference": clinic },
+            "generalPractitioner": [{ "reference": doctor }],
+        });
+        anna["id"] = all.create(&anna).await.made().into();
+        let path = format!("Patient/{}", anna["id"].as_str().expect("an id"));
+        let measured = glucose(&path["Patient/".len()..], "x", "2024-01-01");
+        let mut reading = json!({ "performer": [{ "reference": doctor }] });
+        for name in ["resourceType", "status", "code", "subject", "effectiveDateTime", "valueQuantity"] {
+            reading[name] = measured[name].clone();
+        }
+        reading["id"] = all.create(&reading).await.made().into();
+        let reading_path = format!("Observation/{}", reading["id"].as_str().expect("an id"));
+        anna["gender"] = "female".into();
+        assert_eq!(all.put(&path, &anna).await.status, StatusCode::OK);
+        anna["link"] = json!([{ "other": { "reference": other }, "type": "seealso" }]);
+        assert_eq!(all.put(&path, &anna).await.status, StatusCode::OK);
+        assert_eq!(
+            all.get(&format!("Patient?general-practitioner={doctor}&organization={clinic}")).await.found(),
+            [anna["id"].as_str().expect("an id")]
+        );
+        for gone in [&path, &doctor, &clinic, &other] {
+            assert_eq!(all.delete(gone).await.status, StatusCode::NO_CONTENT);
+        }
+        // Both of a patient who is gone, and of one who is back.
+        reading["status"] = "entered-in-error".into();
+        assert_eq!(all.put(&reading_path, &reading).await.status, StatusCode::OK);
+        assert_eq!(all.put(&path, &anna).await.status, StatusCode::OK, "it is brought back");
+        reading["note"] = json!([{ "text": "wrong patient" }]);
+        assert_eq!(all.put(&reading_path, &reading).await.status, StatusCode::OK);
+        assert_eq!(
+            all.get(&format!("Observation?patient={path}")).await.found(),
+            [reading["id"].as_str().expect("an id")]
+        );
+        // What it has not named before, it does not name.
+        reading["performer"] = json!([{ "reference": doctor }, { "reference": clinic }]);
+        let anew = all.put(&reading_path, &reading).await;
+        assert_eq!((anew.status, anew.code()), (StatusCode::UNPROCESSABLE_ENTITY, "fhir-reference"), "{anew:?}");
+    }
+}

@@ -31,7 +31,7 @@ fn made(answer: &Answer, entry: usize) -> String {
     location.rsplit('/').nth(2).expect("an id").to_owned()
 }
 
-/// Shows REQ-FHIR-16, REQ-FHIR-17.
+/// Shows REQ-FHIR-16, REQ-FHIR-17, REQ-FHIR-82.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_is_done_whole_and_its_entries_name_one_another() {
     for house in House::both() {
@@ -131,6 +131,12 @@ async fn a_transaction_is_done_whole_and_its_entries_name_one_another() {
         }
         let twice = send(&all, "transaction", "", vec![found.clone(), found]).await;
         assert_eq!(twice.code(), "fhir-twice");
+        let mut other = anna.clone();
+        other["resource"]["identifier"][0]["value"] = "2".into();
+        let twice =
+            send(&all, "transaction", "", vec![anna.clone(), entry("POST", "Observation", reading.clone()), other])
+                .await;
+        assert_eq!((twice.status, twice.code()), (StatusCode::BAD_REQUEST, "fhir-twice"), "{twice:?}");
         let many = vec![entry("GET", "Patient", Value::Null); 1_001];
         assert_eq!(send(&all, "transaction", "", many).await.code(), "fhir-too-much");
         assert_eq!(send(&all, "searchset", "", vec![]).await.code(), "fhir-entry");
