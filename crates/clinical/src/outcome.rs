@@ -471,7 +471,7 @@ impl Issue {
     /// The same, and where it is.
     #[must_use]
     pub fn at(self, expression: impl Into<String>) -> Self {
-        Self { expression: Some(expression.into()), ..self }
+        Self { expression: Some(expression.into()).filter(|place| !place.is_empty()), ..self }
     }
 
     /// The same, and what would help.

@@ -4,7 +4,9 @@ use crate::outcome::{Code, Issue, Refusal};
 use crate::query::FORMATS;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 /// The media type of resources.
@@ -114,20 +116,25 @@ fn unacceptable(but: &'static str, at: &'static str) -> Refusal {
     Refusal { status: StatusCode::NOT_ACCEPTABLE, ..refusal }
 }
 
-/// Whether the body is said to be JSON.
+/// Whether the body is said to be JSON of FHIR R4, as it is.
 pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let wrong = |text: &'static str| Err(Issue::new(Code::MediaType, text).into());
+    if headers.get(CONTENT_ENCODING).is_some_and(|how| !how.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return wrong("bodies are taken without Content-Encoding");
+    }
     let of = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = of.split(';').map(str::trim);
     let json = parts.next().is_some_and(|of| ["application/fhir+json", "application/json"].contains(&of));
-    let other_charset = parts.any(|part| {
-        part.split_once('=').is_some_and(|(name, value)| {
-            name.trim().eq_ignore_ascii_case("charset") && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-        })
-    });
-    if json && !other_charset {
+    let is_other = |part: &str| {
+        let Some((name, value)) = part.split_once('=') else { return false };
+        let (name, value) = (name.trim(), value.trim().trim_matches('"'));
+        let is = |own: &str| name.eq_ignore_ascii_case(own);
+        is("charset") && !value.eq_ignore_ascii_case("utf-8") || is("fhirVersion") && value != "4.0"
+    };
+    if json && !parts.any(is_other) {
         return Ok(());
     }
-    Err(Issue::new(Code::MediaType, "resources are taken as application/fhir+json in UTF-8 alone").into())
+    wrong("resources are taken as application/fhir+json in UTF-8, of FHIR 4.0, alone")
 }
 
 /// What a caller prefers (RFC 7240).

@@ -44,6 +44,14 @@ async fn wrong_requests_are_told_what_is_wrong() {
         ("POST", "Observation", json, r#"{"resourceType":"Observation"}"#, 422, "fhir-cardinality"),
         ("POST", "Observation", ("content-type", "application/fhir+xml"), &good, 415, "fhir-media-type"),
         ("POST", "Observation", ("content-type", "application/json; charset=latin1"), &good, 415, "fhir-media-type"),
+        (
+            "POST",
+            "Observation",
+            ("content-type", "application/fhir+json; fhirVersion=5.0"),
+            &good,
+            415,
+            "fhir-media-type",
+        ),
         ("GET", "Observation", ("accept", "application/fhir+xml"), "", 406, "fhir-media-type"),
         ("GET", "Encounter", json, "", 404, "fhir-unknown-kind"),
         ("GET", "Observation/x", json, "", 404, "fhir-not-found"),
@@ -64,6 +72,8 @@ async fn wrong_requests_are_told_what_is_wrong() {
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{method} {path} {body}: {answer:?}");
         assert!(answer.body["issue"][0]["diagnostics"].as_str().is_some_and(|remedy| !remedy.is_empty()));
     }
+    let packed = gateway.send("POST", "Observation", &[json, ("content-encoding", "gzip")], &good).await;
+    assert_eq!((packed.status.as_u16(), packed.code()), (415, "fhir-media-type"), "{packed:?}");
     let missing =
         gateway.send("POST", "Observation", &[json], r#"{"resourceType":"Observation","status":"final"}"#).await;
     assert_eq!(missing.body["issue"][0]["expression"], json!(["Observation.code"]));
