@@ -134,7 +134,8 @@ impl Clinical {
         let communities = Arc::new(auth::Communities::open(&config.udap, &base, clock.now())?);
         let records = Arc::new(Records::open(&place, clock.clone())?);
         let gate = Gate::new(Arc::clone(&records), Arc::clone(&knowledge), clock.clone(), Arc::clone(&devices));
-        let gate = gate.with_base(settings.base.clone()).with_communities(Arc::clone(&communities));
+        let gate = gate.with_base(settings.base.clone()).with_tokens_of(settings.access_seconds);
+        let gate = gate.with_communities(Arc::clone(&communities));
         let audit = audit::Queue::start(Arc::clone(&records), clock.clone()).map_err(Error::Thread)?;
         let devices_address = RwLock::new("".into());
         let clinical = Self {

@@ -12,7 +12,7 @@ use crate::{Clinical, DEVICE_SYSTEM};
 use medlock_node::accept::PeerInfo;
 use medlock_node::provider::sha256;
 use medlock_trust::authenticate::CredentialKind;
-use medlock_trust::{Identified, Operation, Role, Verdict};
+use medlock_trust::{Identified, Operation, Verdict};
 
 /// The checks, one after the other; the first that fails answers. Blocks.
 pub(super) fn token(clinical: &Clinical, peer: &PeerInfo, form: &Form) -> Result<TokenBody, OAuthError> {
@@ -40,7 +40,7 @@ pub(super) fn token(clinical: &Clinical, peer: &PeerInfo, form: &Form) -> Result
             "say for what the token shall be: scope=system/Observation.c",
         ));
     }
-    let is_gateway = device.roles.contains(Role::Gateway) && who.roles().contains(Role::Gateway);
+    let is_gateway = device.is_gateway(who);
     let scopes = permitted(clinical, who, &asked, is_gateway)?;
     let own = if is_gateway { None } else { Some(own_row(clinical, who)?) };
     let token = Secret::new();
