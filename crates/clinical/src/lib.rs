@@ -189,8 +189,8 @@ impl Clinical {
     }
 
     /// Ends what was granted, at this hub at once. Blocks.
-    pub(crate) fn end_leave(&self, leave: i64, now: i64) -> Result<(), medlock_store::Error> {
-        self.records.end_leave(leave, now)?;
+    pub(crate) fn end_leave(&self, leave: i64) -> Result<(), medlock_store::Error> {
+        self.records.end_leave(leave)?;
         self.forget_leave(leave);
         Ok(())
     }

@@ -104,7 +104,7 @@ pub(super) fn revoke(clinical: &Clinical, client: &Client, form: &Form) -> Resul
         }
     };
     match leave {
-        Some(leave) => clinical.end_leave(leave, clinical.clock().now().unix()).map_err(|error| away(&error)),
+        Some(leave) => clinical.end_leave(leave).map_err(|error| away(&error)),
         None => Ok(()),
     }
 }

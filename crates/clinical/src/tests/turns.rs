@@ -189,7 +189,7 @@ async fn what_ends_something_waits_for_few() {
         assert_eq!(ask("PUT", &path, &consent).await.status, StatusCode::OK);
         let withdrawn = run.load(Ordering::Relaxed);
         let clinical = Arc::clone(&house.clinical);
-        spawn_blocking(move || clinical.end_leave(1, 0)).await.expect("ended").expect("ended");
+        spawn_blocking(move || clinical.end_leave(1)).await.expect("ended").expect("ended");
         let ended = run.load(Ordering::Relaxed);
         for other in others {
             other.await.expect("run").expect("written");
