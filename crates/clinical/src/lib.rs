@@ -134,7 +134,8 @@ impl Clinical {
         let communities = Arc::new(auth::Communities::open(&config.udap, &base, clock.now())?);
         let records = Arc::new(Records::open(&place, clock.clone())?);
         let gate = Gate::new(Arc::clone(&records), Arc::clone(&knowledge), clock.clone(), Arc::clone(&devices));
-        let gate = gate.with_base(settings.base.clone()).with_communities(Arc::clone(&communities));
+        let gate = gate.with_base(settings.base.clone()).with_tokens_of(settings.access_seconds);
+        let gate = gate.with_communities(Arc::clone(&communities));
         let audit = audit::Queue::start(Arc::clone(&records), clock.clone()).map_err(Error::Thread)?;
         let devices_address = RwLock::new("".into());
         let clinical = Self {
@@ -188,8 +189,8 @@ impl Clinical {
     }
 
     /// Ends what was granted, at this hub at once. Blocks.
-    pub(crate) fn end_leave(&self, leave: i64, now: i64) -> Result<(), medlock_store::Error> {
-        self.records.end_leave(leave, now)?;
+    pub(crate) fn end_leave(&self, leave: i64) -> Result<(), medlock_store::Error> {
+        self.records.end_leave(leave)?;
         self.forget_leave(leave);
         Ok(())
     }

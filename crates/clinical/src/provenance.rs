@@ -43,12 +43,34 @@ pub struct Testimony {
     pub credential: CredentialId,
     /// What it showed, its own certificate first.
     pub chain: Arc<[Vec<u8>]>,
-    /// Whether it passes on what others measured.
-    pub is_gateway: bool,
     /// On what the verdict rests.
     pub basis: Basis,
     /// That the credential is in its authority's log (C2SP tlog-proof).
     pub proof: Option<Arc<[u8]>>,
+}
+
+/// What a device is for what it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Part {
+    /// It measured it.
+    Author,
+    /// It puts together what others measured.
+    Assembler,
+}
+
+impl Part {
+    /// Of a device that works for others, or for itself.
+    pub(crate) const fn of(for_others: bool) -> Self {
+        if for_others { Self::Assembler } else { Self::Author }
+    }
+
+    /// Its code in [`PARTICIPANT`].
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Author => "author",
+            Self::Assembler => "assembler",
+        }
+    }
 }
 
 /// What has to be the same for one Provenance.
@@ -56,6 +78,7 @@ pub struct Testimony {
 pub(crate) struct Same {
     name: DeviceName,
     credential: CredentialId,
+    part: Part,
     operation: Operation,
     mark: Option<Code>,
     basis: Basis,
@@ -66,6 +89,7 @@ pub(crate) struct Same {
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
     pub(crate) testimony: Arc<Testimony>,
+    pub(crate) part: Part,
     pub(crate) operation: Operation,
     pub(crate) mark: Option<Code>,
 }
@@ -76,16 +100,12 @@ impl Statement {
         Same {
             name: *name,
             credential: *credential,
+            part: self.part,
             operation: self.operation,
             mark: self.mark,
             basis: *basis,
             proven: proof.is_some(),
         }
-    }
-
-    /// What the device is for what it writes: its author, or who puts together what others measured.
-    pub(crate) fn role(&self) -> &'static str {
-        if self.testimony.is_gateway { "assembler" } else { "author" }
     }
 
     /// The Provenance without its targets; `device`: the Device that it is here.
@@ -103,7 +123,7 @@ impl Statement {
             "resourceType": "Provenance",
             "extension": [{ "url": EVIDENCE, "extension": self.evidence() }],
             "recorded": moment::written(at),
-            "agent": [{ "type": { "coding": [{ "system": PARTICIPANT, "code": self.role() }] }, "who": who }],
+            "agent": [{ "type": { "coding": [{ "system": PARTICIPANT, "code": self.part.code() }] }, "who": who }],
         })
     }
 

@@ -4,7 +4,7 @@
 use crate::outcome::Issues;
 use medlock_node::provider::WebAlgorithm;
 pub use medlock_proto::record::{Delivered, Delivery, Incarnation, Numbered, Refusal, Sort};
-use medlock_trust::{CredentialId, DeviceName, Identified, Operation, Permit, Roles, Time};
+use medlock_trust::{CredentialId, DeviceName, Identified, Operation, Permit, Role, Roles, Time};
 
 /// Why somebody else could not say something now.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -18,6 +18,13 @@ pub struct RegisteredDevice {
     pub name: DeviceName,
     /// What it is for.
     pub roles: Roles,
+}
+
+impl RegisteredDevice {
+    /// Whether it works for others: by the register, and by the credential that it shows.
+    pub(crate) fn is_gateway(&self, who: &Identified) -> bool {
+        self.roles.contains(Role::Gateway) && who.roles().contains(Role::Gateway)
+    }
 }
 
 /// The register of the site. All block.

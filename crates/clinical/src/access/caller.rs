@@ -6,7 +6,7 @@ use crate::DEVICE_SYSTEM;
 use crate::auth::{Member, Scopes, Word};
 use crate::consent::{Actor, Base, Ruling};
 use crate::kind::{Kind, Millis, Row};
-use crate::provenance::{Statement, TESTIFIED, Testimony};
+use crate::provenance::{Part, Statement, TESTIFIED, Testimony};
 use crate::subscription::Subscriber;
 use crate::validate::ident_of;
 use medlock_trust::decide::Code;
@@ -153,8 +153,8 @@ pub struct Caller {
     pub(super) base: Arc<[Base]>,
     /// When it asks.
     pub(super) at: Millis,
-    /// Of a device, what is said of it beside what it writes.
-    pub(super) testimony: Option<Arc<Testimony>>,
+    /// Of a device, what is said of it beside what it writes, and what it is for that.
+    pub(super) testimony: Option<(Arc<Testimony>, Part)>,
     /// SHA-256 of the token that was shown, if one was.
     pub(super) token: Option<[u8; 32]>,
 }
@@ -347,9 +347,9 @@ impl Caller {
 
     /// What is said of it beside what a device writes.
     pub(crate) fn statement(&self, verb: Verb, kind: Kind) -> Option<Statement> {
-        let testimony = self.testimony.as_ref().filter(|_| TESTIFIED.contains(&kind))?;
+        let (testimony, part) = self.testimony.as_ref().filter(|_| TESTIFIED.contains(&kind))?;
         let operation = verb.operation(kind)?;
-        Some(Statement { testimony: Arc::clone(testimony), operation, mark: self.mark(verb, kind) })
+        Some(Statement { testimony: Arc::clone(testimony), part: *part, operation, mark: self.mark(verb, kind) })
     }
 
     fn standing(&self, verb: Verb, kind: Kind) -> Option<&Standing> {

@@ -11,7 +11,7 @@ use crate::auth::{Communities, Member, Proof, Scopes};
 use crate::consent::Base;
 use crate::kind::{Kind, Millis};
 use crate::outcome::{Code, Issue, Refusal};
-use crate::provenance::Testimony;
+use crate::provenance::{Part, Testimony};
 use crate::seam::{Devices, Handed};
 use crate::store::Records;
 use crate::subscription::Subscriber;
@@ -25,7 +25,8 @@ use medlock_trust::authenticate::CredentialKind;
 use medlock_trust::{CredentialId, DeviceName, Identified, Operation, Role, Verdict};
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a token, at most: ours have 43.
 const LENGTH: usize = 128;
@@ -42,7 +43,7 @@ pub struct Shown<'r> {
     /// Its address as the caller knows it, without the query.
     pub url: String,
     /// Whether its proof has counted: the parts of one request are admitted one by one.
-    pub counted: &'r OnceLock<()>,
+    pub counted: &'r AtomicBool,
 }
 
 /// Admits requests.
@@ -88,7 +89,7 @@ impl Gate {
             devices,
             live: Mutex::default(),
             testimonies: Testimonies::default(),
-            gateways: Gateways::default(),
+            gateways: Gateways::new(0),
             base: Arc::new([]),
             communities: Arc::default(),
         }
@@ -97,6 +98,11 @@ impl Gate {
     /// The same, under this base policy.
     pub(crate) fn with_base(self, base: Vec<Base>) -> Self {
         Self { base: base.into(), ..self }
+    }
+
+    /// The same, where a device's token lives for so long, in seconds.
+    pub(crate) fn with_tokens_of(self, seconds: i64) -> Self {
+        Self { gateways: Gateways::new(seconds), ..self }
     }
 
     /// The same, where the software of these communities has registered by itself.
@@ -203,7 +209,7 @@ impl Gate {
             standings: vec![(from.permit.operation(), Ok(from.permit.mark()))],
             base: Arc::clone(&self.base),
             at: Millis(self.clock.unix_millis()),
-            testimony: Some(self.testimony(from.who, from.chain)),
+            testimony: Some((self.testimony(from.who, from.chain), Part::of(from.who.roles().contains(Role::Gateway)))),
             token: None,
         }
     }
@@ -272,7 +278,7 @@ impl Gate {
     /// Whether the request proves the key that its token is bound to (RFC 9449 section 7), by a proof that counts once. What was young
     /// when the request came is so for all of its parts, however long they take.
     fn prove(&self, key: [u8; 32], token: &str, shown: &Shown<'_>) -> Result<(), Refusal> {
-        if shown.counted.get().is_some() {
+        if shown.counted.load(Ordering::Relaxed) {
             return Ok(());
         }
         let proof = proof::shown(shown.headers).map_err(unproved)?;
@@ -283,8 +289,7 @@ impl Gate {
             return Err(Issue::new(Code::Proof, "the proof is by another key than the token is bound to").into());
         }
         proof::count(&self.records, &proof).map_err(unproved)?;
-        // It was not set before.
-        let _ = shown.counted.set(());
+        shown.counted.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -353,7 +358,7 @@ impl Gate {
         if let [(_, Err(denied)), (_, Err(_)), (_, Err(_))] = &standings {
             return Err(Issue::new(Code::Standing, denied.to_string()).into());
         }
-        let testimony = self.testimony(who, &peer.chain);
+        let testimony = (self.testimony(who, &peer.chain), Part::of(for_others));
         Ok((Who::Device { name: *name, credential: who.credential() }, standings.into(), Some(testimony)))
     }
 
@@ -388,7 +393,7 @@ impl Gate {
 }
 
 /// A device, with the verdicts of this moment, and what is said of it beside what it writes.
-type Standings = (Who, Vec<(Operation, Standing)>, Option<Arc<Testimony>>);
+type Standings = (Who, Vec<(Operation, Standing)>, Option<(Arc<Testimony>, Part)>);
 
 /// What of a chain was read when `who` was identified by it: its own certificate and those above, up to what an authority of the lists
 /// issued. What a peer shows behind them nobody has looked at.

@@ -4,7 +4,7 @@ use crate::provenance::{Basis, Testimony};
 use crate::seam::Devices;
 use medlock_node::clock::Clock;
 use medlock_node::knowledge::{Kind, KnowledgeBase};
-use medlock_trust::{CredentialId, Identified, Role};
+use medlock_trust::{CredentialId, Identified};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,7 +46,6 @@ impl Testimonies {
             name: *who.device_name(),
             credential,
             chain: chain.iter().map(|certificate| certificate.as_ref().to_vec()).collect(),
-            is_gateway: who.roles().contains(Role::Gateway),
             basis,
             proof,
         });

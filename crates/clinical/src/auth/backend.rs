@@ -10,7 +10,7 @@ use super::udap;
 use crate::Clinical;
 use crate::access::{Binding, Holder, Verb};
 use crate::jose::{Algorithm, Claims, Compact, Header, KeySet};
-use crate::store::{NewLeave, NewToken};
+use crate::store::{Given, NewLeave, NewToken, Spent};
 use medlock_node::provider::sha256;
 
 /// The one type of assertions.
@@ -23,20 +23,21 @@ const KEPT: i64 = 120;
 /// Bytes of its number, at most.
 const MOST_JTI: usize = 256;
 
-/// An assertion that was believed; its number is still to be spent.
+/// An assertion that was believed.
 pub(super) struct Assertion {
-    /// Its number, hashed.
-    pub(super) number: [u8; 32],
-    /// Until when the number counts as come.
-    pub(super) until: i64,
+    /// What of it is still to be spent.
+    pub(super) spent: Spent,
     /// Of software of a community: for whom it asks, and what for, or why it does not say so.
     pub(super) on_behalf: Option<Result<udap::OnBehalf, OAuthError>>,
-    /// Of software of a community: the chain that it showed, if it is another one than before.
-    pub(super) chain: Option<Vec<Vec<u8>>>,
 }
 
 pub(super) fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> OAuthError {
     OAuthError::new(Refused::InvalidClient, text)
+}
+
+/// Who made it is none of ours, or no more.
+fn unknown() -> OAuthError {
+    refused("the client is not registered, or not for assertions")
 }
 
 /// An assertion that came before.
@@ -62,7 +63,7 @@ pub(super) fn assertion(clinical: &Clinical, form: &Form, address: &str) -> Resu
         return Err(refused("client_id is another than the assertion's iss"));
     }
     let client = clinical.client(&issuer).map_err(|error| away(&error))?;
-    let client = client.ok_or_else(|| refused("the client is not registered, or not for assertions"))?;
+    let client = client.ok_or_else(unknown)?;
     let key = match &client.proof {
         Proof::Community(member) => {
             if form.get("udap") != Some("1") {
@@ -85,23 +86,15 @@ pub(super) fn assertion(clinical: &Clinical, form: &Form, address: &str) -> Resu
     if let Proof::Community(member) = &client.proof {
         udap::check_age(&claims)?;
         assertion.on_behalf = Some(udap::on_behalf(&claims));
-        assertion.chain = Some(header.certificates).filter(|chain| member.chain != *chain);
+        assertion.spent.chain = Some(header.certificates).filter(|chain| member.chain != *chain);
     }
     Ok((client, assertion))
-}
-
-/// Keeps the chain that was shown with an assertion, once its number is spent: one that comes again brings no former chain back.
-pub(super) fn keep_chain(clinical: &Clinical, client: &str, chain: Option<Vec<Vec<u8>>>) -> Result<(), OAuthError> {
-    match chain {
-        Some(chain) => clinical.records().keep_chain(client, chain).map_err(|error| away(&error)),
-        None => Ok(()),
-    }
 }
 
 /// The keys of a client.
 fn keys(clinical: &Clinical, client: &Client, header: &Header) -> Result<KeySet, OAuthError> {
     let Proof::Keys { inline, url } = &client.proof else {
-        return Err(refused("the client is not registered, or not for assertions"));
+        return Err(unknown());
     };
     // `jku` chooses nothing: it may only say what is known (RFC 8725 section 3.10).
     if header.key_set_url.is_some() && header.key_set_url != *url {
@@ -144,7 +137,8 @@ fn check(claims: &Claims, issuer: &str, address: &str, now: i64) -> Result<Asser
     if number.is_empty() || number.len() > MOST_JTI {
         return Err(refused(format!("the assertion's jti has no character, or more than {MOST_JTI}")));
     }
-    Ok(Assertion { number: sha256(number.as_bytes()), until: until.saturating_add(KEPT), on_behalf: None, chain: None })
+    let spent = Spent { number: sha256(number.as_bytes()), until: until.saturating_add(KEPT), chain: None };
+    Ok(Assertion { spent, on_behalf: None })
 }
 
 /// A token for software in its own name, whose assertion was believed. Blocks.
@@ -173,14 +167,15 @@ pub(super) fn token(
     let (made, seconds) = (clinical.clock().now().unix(), clinical.settings().backend_seconds);
     let until = made.saturating_add(seconds);
     let (token, scope) = (Secret::new(), scopes.to_string());
-    let holder = Holder::Software { client: client.id.clone() };
+    let holder = Holder::Software { client: client.id };
     let leave = NewLeave { holder, scopes: scopes.clone(), made, until };
     let kept = NewToken { hash: token.hash, scopes, binding, until };
-    let new = clinical.records().keep_token_once((leave, kept), (assertion.number, assertion.until));
-    if !new.map_err(|error| away(&error))? {
-        return Err(replayed());
+    let given = clinical.records().keep_token_once((leave, kept), assertion.spent);
+    match given.map_err(|error| away(&error))? {
+        Given::Kept => {}
+        Given::Before => return Err(replayed()),
+        Given::Ended => return Err(unknown()),
     }
-    keep_chain(clinical, &client.id, assertion.chain)?;
     let token_type = token_type(binding);
     Ok(TokenBody { access_token: token.text, token_type, expires_in: seconds, scope, ..TokenBody::default() })
 }

@@ -16,7 +16,7 @@ use crate::Clinical;
 use crate::access::{Holder, Sight};
 use crate::audit::Note;
 use crate::kind::{Id, Kind, Row};
-use crate::store::{NewCode, NewLeave, Offer, SignedIn};
+use crate::store::{Given, NewCode, NewLeave, Offer, SignedIn};
 use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
@@ -227,8 +227,10 @@ fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8], origin: String)
         until: now.saturating_add(CODE),
     };
     let note = Note::agreeing(&account, &wish.client.id, patient, origin).searching(&scopes.to_string());
-    if !clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept, note).map_err(told)? {
-        return Err(denied("the app was opened with this launch before"));
+    match clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept, note).map_err(told)? {
+        Given::Kept => {}
+        Given::Before => return Err(denied("the app was opened with this launch before")),
+        Given::Ended => return Err(Problem::Told("The app, or your account, has just been removed.".to_owned())),
     }
     let issuer = clinical.settings().public_url.as_str();
     let parameters = [("code", code.text.as_str()), ("state", wish.state.as_str()), ("iss", issuer)];

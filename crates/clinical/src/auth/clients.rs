@@ -114,12 +114,8 @@ pub(super) fn authenticate(
     }
     if assertion.is_some() {
         let (client, assertion) = backend::assertion(clinical, form, address)?;
-        let new = clinical.records().spend_assertion(&client.id, assertion.number, assertion.until);
-        if !new.map_err(|error| away(&error))? {
-            return Err(backend::replayed());
-        }
-        backend::keep_chain(clinical, &client.id, assertion.chain)?;
-        return Ok(client);
+        let new = clinical.records().spend_assertion(&client.id, assertion.spent);
+        return if new.map_err(|error| away(&error))? { Ok(client) } else { Err(backend::replayed()) };
     }
     let (id, secret) = match &basic {
         Some((id, secret)) if form.get("client_id").is_none_or(|said| said == id) => {

@@ -11,7 +11,7 @@ use super::secret::Secret;
 use crate::Clinical;
 use crate::access::Binding;
 use crate::kind::{Kind, Row};
-use crate::store::{NewRefresh, NewToken};
+use crate::store::{Given, NewRefresh, NewToken};
 use medlock_node::provider::{same_secret, sha256};
 
 fn invalid(text: &'static str) -> OAuthError {
@@ -52,7 +52,7 @@ pub(super) fn redeem(
     let code = code.filter(|code| code.client == client.id).ok_or_else(|| invalid("the code is not known"))?;
     if code.used || code.ended {
         tracing::warn!(client = client.id, "a code came twice: all that was granted by it has ended");
-        clinical.end_leave(code.leave, now).map_err(|error| away(&error))?;
+        clinical.end_leave(code.leave).map_err(|error| away(&error))?;
         return Err(invalid("the code came before: what was granted by it has ended"));
     }
     if form.get("redirect_uri") != Some(code.redirect.as_str()) {
@@ -61,7 +61,7 @@ pub(super) fn redeem(
     let verifier = form.get("code_verifier").unwrap_or_default();
     if !Challenge::from_bytes(code.challenge).is_met_by(verifier) {
         // Who guesses, guesses once.
-        records.redeem(hash, None, now).map_err(|error| away(&error))?;
+        records.redeem(hash, None).map_err(|error| away(&error))?;
         return Err(invalid("code_verifier is not what code_challenge was made of"));
     }
     if code.until <= now {
@@ -78,11 +78,14 @@ pub(super) fn redeem(
     // The person's ID token is made before anything is spent.
     let body = body(clinical, &granted, &issued, &granted.scopes, now)?;
     let tokens = (issued.token.1, issued.refresh.map(|(_, kept)| kept));
-    if !records.redeem(hash, Some(tokens), now).map_err(|error| away(&error))? {
-        clinical.forget_leave(code.leave);
-        return Err(invalid("the code came before: what was granted by it has ended"));
+    match records.redeem(hash, Some(tokens)).map_err(|error| away(&error))? {
+        Given::Kept => Ok(body),
+        Given::Before => {
+            clinical.forget_leave(code.leave);
+            Err(invalid("the code came before: what was granted by it has ended"))
+        }
+        Given::Ended => Err(invalid("what was granted by the code has ended")),
     }
-    Ok(body)
 }
 
 /// Tokens for a refresh token (RFC 6749 section 6), which serves no more. The first check that fails answers. Blocks.
@@ -99,7 +102,7 @@ pub(super) fn refresh(
     let kept = kept.filter(|kept| kept.client == client.id).ok_or_else(|| invalid("the refresh token is not known"))?;
     if kept.used {
         tracing::warn!(client = client.id, "a refresh token came twice: all that was granted with it has ended");
-        clinical.end_leave(kept.leave, now).map_err(|error| away(&error))?;
+        clinical.end_leave(kept.leave).map_err(|error| away(&error))?;
         return Err(invalid("the refresh token came before: what was granted with it has ended"));
     }
     if kept.until <= now {
@@ -128,10 +131,13 @@ pub(super) fn refresh(
     let granted = Granted { client, account, patient, scopes: granted, context, nonce: None, signed_in: None };
     let issued = issue(clinical, &scopes, &granted.scopes, binding, now);
     let Issued { token, refresh: Some(next) } = issued else { return Err(invalid("nothing is refreshed here")) };
-    let rotated = records.rotate(hash, token.1.clone(), next.1, now).map_err(|error| away(&error))?;
-    if !rotated {
-        clinical.forget_leave(kept.leave);
-        return Err(invalid("the refresh token came before: what was granted with it has ended"));
+    match records.rotate(hash, token.1.clone(), next.1).map_err(|error| away(&error))? {
+        Given::Kept => {}
+        Given::Before => {
+            clinical.forget_leave(kept.leave);
+            return Err(invalid("the refresh token came before: what was granted with it has ended"));
+        }
+        Given::Ended => return Err(invalid("what was granted with the refresh token has ended")),
     }
     body(clinical, &granted, &Issued { token, refresh: Some(next) }, &scopes, now)
 }

@@ -7,12 +7,12 @@ use super::secret::Secret;
 use crate::access::{Binding, Holder, Verb, names_its_device, verified};
 use crate::kind::{Kind, Row};
 use crate::seam::RegisteredDevice;
-use crate::store::{NewLeave, NewToken};
+use crate::store::{Given, NewLeave, NewToken};
 use crate::{Clinical, DEVICE_SYSTEM};
 use medlock_node::accept::PeerInfo;
 use medlock_node::provider::sha256;
 use medlock_trust::authenticate::CredentialKind;
-use medlock_trust::{Identified, Operation, Role, Verdict};
+use medlock_trust::{Identified, Operation, Verdict};
 
 /// The checks, one after the other; the first that fails answers. Blocks.
 pub(super) fn token(clinical: &Clinical, peer: &PeerInfo, form: &Form) -> Result<TokenBody, OAuthError> {
@@ -40,7 +40,7 @@ pub(super) fn token(clinical: &Clinical, peer: &PeerInfo, form: &Form) -> Result
             "say for what the token shall be: scope=system/Observation.c",
         ));
     }
-    let is_gateway = device.roles.contains(Role::Gateway) && who.roles().contains(Role::Gateway);
+    let is_gateway = device.is_gateway(who);
     let scopes = permitted(clinical, who, &asked, is_gateway)?;
     let own = if is_gateway { None } else { Some(own_row(clinical, who)?) };
     let token = Secret::new();
@@ -55,7 +55,14 @@ pub(super) fn token(clinical: &Clinical, peer: &PeerInfo, form: &Form) -> Result
         binding: Binding::Certificate { certificate: sha256(certificate), credential: who.credential() },
         until,
     };
-    clinical.records().keep_token(leave, kept, verified(&peer.chain, who)).map_err(|error| away(&error))?;
+    let given = clinical.records().keep_token(leave, kept, verified(&peer.chain, who));
+    match given.map_err(|error| away(&error))? {
+        Given::Kept => {}
+        Given::Before | Given::Ended => {
+            let text = "the device has just been bound to another Device, or released: ask again";
+            return Err(OAuthError::new(Refused::UnauthorizedClient, text));
+        }
+    }
     Ok(TokenBody { access_token: token.text, token_type: "Bearer", expires_in: seconds, scope, ..TokenBody::default() })
 }
 

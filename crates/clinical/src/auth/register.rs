@@ -391,7 +391,7 @@ impl Clinical {
             }
             Asked::VerifyAudit { known } => self.verify_audit(known),
             Asked::RemoveClient { id } => {
-                let removed = records.remove_client(&id, now)?;
+                let removed = records.remove_client(&id)?;
                 if removed.is_empty() {
                     return Err(Refused::absent(format!("client {id:?}")));
                 }
@@ -436,7 +436,7 @@ impl Clinical {
             Asked::RemoveAccount { name } => {
                 let account =
                     records.account_named(&name)?.ok_or_else(|| Refused::absent(format!("account {name:?}")))?;
-                records.remove_account(account.number, now)?;
+                records.remove_account(account.number)?;
                 self.forget_ended(now);
                 Ok(Told::Done { text: format!("{name} is removed, and all that was granted by it has ended") })
             }

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use medlock_node::accept::PeerInfo;
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 
 /// A request, taken from HTTP.
 struct Asking {
@@ -176,16 +176,17 @@ impl Asking {
         let scheme = self.headers.get(AUTHORIZATION).and_then(|shown| shown.to_str().ok()?.split(' ').next());
         match scheme {
             Some(scheme) if scheme.eq_ignore_ascii_case("Bearer") => self.bearer(),
-            None if form.get("client_id").is_none() && form.get("client_assertion").is_none() => {
-                Err(OAuthError::new(Refused::InvalidClient, "who asks what a token is proves who it is"))
-            }
-            _ => self.authenticated(form),
+            None if form.get("client_id").is_none() && form.get("client_assertion").is_none() => Err(unproven()),
+            _ => self.authenticated(form).and_then(|client| match client.proof {
+                clients::Proof::None => Err(unproven()),
+                clients::Proof::Secret(_) | clients::Proof::Keys { .. } | clients::Proof::Community(_) => Ok(client),
+            }),
         }
     }
 
     fn bearer(&self) -> Result<clients::Client, OAuthError> {
         let clinical: &Clinical = &self.door.clinical;
-        let (url, counted) = (format!("{}/auth/introspect", self.door.address()), OnceLock::new());
+        let (url, counted) = (format!("{}/auth/introspect", self.door.address()), AtomicBool::new(false));
         let shown = Shown { headers: &self.headers, peer: &self.peer, method: "POST", url, counted: &counted };
         let caller = clinical.gate().admit(&shown).map_err(|why| {
             let of = if why.status.is_server_error() { Refused::TemporarilyUnavailable } else { Refused::InvalidToken };
@@ -204,6 +205,10 @@ impl Asking {
     fn address(&self) -> String {
         format!("{}/auth/token", self.door.address())
     }
+}
+
+fn unproven() -> OAuthError {
+    OAuthError::new(Refused::InvalidClient, "who asks what a token is proves who it is")
 }
 
 fn unproved(why: Unproved) -> OAuthError {

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use medlock_node::accept::{Limits, PeerInfo};
 use medlock_store::Error;
 use std::convert::Infallible;
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 
 /// A request, but for its body.
 pub(super) struct Asking {
@@ -30,7 +30,7 @@ pub(super) struct Asking {
     /// Where the door's paths begin within it.
     nested: String,
     /// Whether its proof has counted.
-    counted: OnceLock<()>,
+    counted: AtomicBool,
 }
 
 impl FromRequestParts<Door> for Asking {
@@ -42,7 +42,7 @@ impl FromRequestParts<Door> for Asking {
         let nested = NestedPath::from_request_parts(head, door).await;
         let nested = nested.map_or_else(|_| String::new(), |nested| nested.as_str().to_owned());
         let peer = head.extensions.get::<PeerInfo>().cloned();
-        Ok(Self { door: door.clone(), peer, head: head.clone(), names, nested, counted: OnceLock::new() })
+        Ok(Self { door: door.clone(), peer, head: head.clone(), names, nested, counted: AtomicBool::new(false) })
     }
 }
 

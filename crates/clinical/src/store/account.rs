@@ -1,7 +1,7 @@
 //! Accounts of people, their setup codes and sessions. Whose resource was deleted does not sign in, until it is brought back.
 
 use super::passkeys::SignedIn;
-use super::token::end;
+use super::token::{Grants, end};
 use super::{Records, Statement, upstream};
 use crate::access::Sight;
 use crate::audit::{self, Act, Note};
@@ -9,9 +9,6 @@ use crate::auth::Account;
 use crate::kind::{Id, Kind, Millis, Row};
 use medlock_node::provider::same_secret;
 use medlock_store::{Error, Fault, Row as Found, Sql, all, first, values};
-
-/// How often a setup code may be guessed.
-const TRIES: i64 = 5;
 
 pub(super) const ACCOUNT: &str = "a.id, a.name, a.subject, a.person, a.person_kind, a.person_id";
 /// That the person of an account `a` is there.
@@ -106,15 +103,17 @@ impl Records {
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn remove_account(&self, number: i64, now: i64) -> Result<bool, Error> {
+    pub(crate) fn remove_account(&self, number: i64) -> Result<bool, Error> {
+        let clock = self.clock.clone();
         self.database().write_first("remove an account", move |sql| {
+            let now = clock.now().unix();
             let found =
                 sql.execute("UPDATE account SET ended = ?1 WHERE id = ?2 AND ended = 0", values![now, number])? > 0;
             sql.execute("DELETE FROM setup_code WHERE account = ?1", values![number])?;
             sql.execute("DELETE FROM login WHERE account = ?1", values![number])?;
             sql.execute("DELETE FROM passkey WHERE account = ?1", values![number])?;
             upstream::unlink(sql, number)?;
-            end(sql, "account", number, now)?;
+            end(sql, Grants::Account(number), now)?;
             Ok(found)
         })
     }
@@ -133,7 +132,7 @@ impl Records {
     }
 
     /// Whether this is the account's setup code: then it is spent, the session begins, and is noted on the way to the software `client`.
-    /// Each wrong one counts, and after five there is none any more.
+    /// A wrong one writes nothing, as the name of no account does not: how long it takes tells neither apart.
     ///
     /// # Errors
     /// [`Error`].
@@ -146,6 +145,9 @@ impl Records {
     ) -> Result<bool, Error> {
         let at = Millis(self.clock.unix_millis());
         let note = Note::signing_in(&account, client, Act::Code, origin);
+        if !self.is_setup_code(account.number, code, signed_in.made)? {
+            return Ok(false);
+        }
         self.database().write("sign in", move |sql| {
             let SignedIn { session, made, until } = signed_in;
             let right = spend(sql, account.number, code, made)?;
@@ -156,6 +158,14 @@ impl Records {
             }
             Ok(right)
         })
+    }
+
+    /// Whether this is the account's setup code.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(super) fn is_setup_code(&self, account: i64, hash: [u8; 32], now: i64) -> Result<bool, Error> {
+        self.database().read("look at a setup code", |sql| is_code(sql, account, hash, now))
     }
 
     /// Who is signed in by this session, and since when.
@@ -183,25 +193,27 @@ pub(super) fn left(sql: &mut dyn Sql, people: &[i64], now: i64) -> Result<(), Fa
     let accounts = all(sql, "account", question.sql(), question.values(), |row| row.number::<i64>("id"))?;
     for account in accounts {
         sql.execute("DELETE FROM login WHERE account = ?1", values![account])?;
-        end(sql, "account", account, now)?;
+        end(sql, Grants::Account(account), now)?;
     }
     Ok(())
 }
 
-/// Whether this is the account's setup code, which is spent then. Each wrong one counts.
+/// Whether this is the account's setup code, which is spent then.
 pub(super) fn spend(sql: &mut dyn Sql, account: i64, hash: [u8; 32], now: i64) -> Result<bool, Fault> {
-    let question = format!(
-        "SELECT c.hash, c.until, c.tries FROM setup_code c JOIN account a ON a.id = c.account WHERE c.account = ?1 AND {THERE}"
-    );
-    let kept = first(sql, "setup_code", &question, values![account], |row| {
-        Ok((row.bytes::<32>("hash")?, row.number::<i64>("until")?, row.number::<i64>("tries")?))
-    })?;
-    let Some((expected, good_until, tries)) = kept else { return Ok(false) };
-    let right = good_until > now && same_secret(&expected, &hash);
-    if right || good_until <= now || tries + 1 >= TRIES {
+    let right = is_code(sql, account, hash, now)?;
+    if right {
         sql.execute("DELETE FROM setup_code WHERE account = ?1", values![account])?;
-    } else {
-        sql.execute("UPDATE setup_code SET tries = tries + 1 WHERE account = ?1", values![account])?;
     }
     Ok(right)
+}
+
+/// Whether this is the account's setup code. Who knows a name may not void the code by wrong ones, so they are not counted: it has 60
+/// bits and is good for a day, and a million guesses a second find one of thirteen million.
+fn is_code(sql: &mut dyn Sql, account: i64, hash: [u8; 32], now: i64) -> Result<bool, Fault> {
+    let question = format!(
+        "SELECT c.hash FROM setup_code c JOIN account a ON a.id = c.account \
+         WHERE c.account = ?1 AND c.until > ?2 AND a.ended = 0 AND {THERE}"
+    );
+    let kept = first(sql, "setup_code", &question, values![account, now], |row| row.bytes::<32>("hash"))?;
+    Ok(kept.is_some_and(|kept| same_secret(&kept, &hash)))
 }

@@ -1,6 +1,6 @@
 //! Who may ask for tokens, and by what.
 
-use super::token::{NewLeave, NewRefresh, NewToken, end};
+use super::token::{Given, Grants, NewLeave, NewRefresh, NewToken, end, lives, stands};
 use super::{Launch, Records, Statement, launch};
 use crate::access::{Holder, Sight};
 use crate::audit::{self, Note};
@@ -34,6 +34,28 @@ pub(crate) struct NewCode {
     /// When the person signed in, and until when the code is good, in seconds since 1970.
     pub(crate) signed_in: i64,
     pub(crate) until: i64,
+}
+
+/// An assertion that is believed, and spent in the verb for which it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spent {
+    /// Its number, hashed.
+    pub(crate) number: [u8; 32],
+    /// Until when the number counts as come, in seconds since 1970.
+    pub(crate) until: i64,
+    /// Of software of a community: the chain that it showed, if it is another one than before.
+    pub(crate) chain: Option<Vec<Vec<u8>>>,
+}
+
+impl Spent {
+    /// Whether it did not come before; then the chain that was shown with it is kept: one that comes again brings no former chain back.
+    fn counts(&self, sql: &mut dyn Sql, client: &str) -> Result<bool, Fault> {
+        let is_new = is_new(sql, client, self.number, self.until)?;
+        if let Some(chain) = self.chain.as_ref().filter(|_| is_new) {
+            sql.execute("UPDATE client SET chain = ?1 WHERE id = ?2", values![text_of(chain), client])?;
+        }
+        Ok(is_new)
+    }
 }
 
 /// A code that is kept, with what it stands for.
@@ -129,32 +151,37 @@ impl Records {
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn remove_client(&self, named: &str, now: i64) -> Result<Vec<String>, Error> {
-        let named = named.to_owned();
+    pub(crate) fn remove_client(&self, named: &str) -> Result<Vec<String>, Error> {
+        let (named, clock) = (named.to_owned(), self.clock.clone());
         self.database().write_first("remove a client", move |sql| {
+            let now = clock.now().unix();
             let removed = "UPDATE client SET ended = ?1, returns = 0 WHERE (id = ?2 OR uri = ?2) AND (ended IS NULL OR returns = 1) \
                            RETURNING id";
             let ids = all(sql, "client", removed, values![now, named.as_str()], |row| Ok(row.text("id")?.to_owned()))?;
             for id in &ids {
-                end(sql, "client", id.as_str(), now)?;
+                end(sql, Grants::Client(id), now)?;
             }
             Ok(ids)
         })
     }
 
-    /// Grants something by a code, and notes it; `false`: something was granted with its launch before.
+    /// Grants something by a code, and notes it; [`Given::Before`]: something was granted with its launch.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn keep_code(&self, leave: NewLeave, code: NewCode, note: Note) -> Result<bool, Error> {
-        let at = Millis(self.clock.unix_millis());
+    pub(crate) fn keep_code(&self, leave: NewLeave, code: NewCode, note: Note) -> Result<Given, Error> {
+        let clock = self.clock.clone();
         self.database().write("keep a code", move |sql| {
+            let at = Millis(clock.unix_millis());
+            if !stands(sql, &leave.holder)? {
+                return Ok(Given::Ended);
+            }
             if let Some(launch) = &code.launch
                 && !launch::spend(sql, launch.hash, leave.made)?
             {
-                return Ok(false);
+                return Ok(Given::Before);
             }
-            let leave = leave.keep(sql)?;
+            let leave = leave.keep(sql, at.0 / 1_000)?;
             if let Some(launch) = &code.launch {
                 let update = "UPDATE leave SET context = ?1 WHERE id = ?2";
                 sql.execute(update, values![launch.context.as_str(), leave])?;
@@ -165,7 +192,7 @@ impl Records {
             let own = values![code.hash, leave, redirect, code.challenge, code.key, nonce, code.signed_in, code.until];
             sql.execute(insert, own)?;
             audit::append(sql, at, &[note.clone().granting(leave)])?;
-            Ok(true)
+            Ok(Given::Kept)
         })
     }
 
@@ -198,8 +225,7 @@ impl Records {
         })
     }
 
-    /// Gives tokens for a code, which serves no more; with none, it is only spent. If it was used before, all that was granted by it ends, and `false` is
-    /// answered.
+    /// Gives tokens for a code, which serves no more; with none, it is only spent. If it was used before, all that was granted by it ends.
     ///
     /// # Errors
     /// [`Error`].
@@ -207,15 +233,19 @@ impl Records {
         &self,
         code: [u8; 32],
         tokens: Option<(NewToken, Option<NewRefresh>)>,
-        now: i64,
-    ) -> Result<bool, Error> {
+    ) -> Result<Given, Error> {
+        let clock = self.clock.clone();
         self.database().write("redeem a code", move |sql| {
+            let now = clock.now().unix();
             let question = "SELECT leave FROM code WHERE hash = ?1";
             let leave: Option<i64> = first(sql, "code", question, values![code], |row| row.number("leave"))?;
             let leave = leave.ok_or(Fault::Missing("code"))?;
             if sql.execute("UPDATE code SET used = ?1 WHERE hash = ?2 AND used IS NULL", values![now, code])? == 0 {
-                end(sql, "id", leave, now)?;
-                return Ok(false);
+                end(sql, Grants::One(leave), now)?;
+                return Ok(Given::Before);
+            }
+            if !lives(sql, leave)? {
+                return Ok(Given::Ended);
             }
             if let Some((token, refresh)) = &tokens {
                 token.keep(leave, sql)?;
@@ -223,37 +253,41 @@ impl Records {
                     refresh.keep(leave, token.binding, sql)?;
                 }
             }
-            Ok(true)
+            Ok(Given::Kept)
         })
     }
 
-    /// Gives software a token in its own name for an assertion with this number, which counts once; `false`: it came before.
+    /// Gives software a token in its own name for an assertion, which counts once.
     ///
     /// # Errors
     /// [`Error`].
     pub(crate) fn keep_token_once(
         &self,
         (leave, token): (NewLeave, NewToken),
-        (number, until): ([u8; 32], i64),
-    ) -> Result<bool, Error> {
+        assertion: Spent,
+    ) -> Result<Given, Error> {
+        let clock = self.clock.clone();
         self.database().write("keep a token", move |sql| {
             let Holder::Software { client } = &leave.holder else { return Err(Fault::Missing("client")) };
-            if !is_new(sql, client, number, until)? {
-                return Ok(false);
+            if !stands(sql, &leave.holder)? {
+                return Ok(Given::Ended);
             }
-            let leave = leave.keep(sql)?;
+            if !assertion.counts(sql, client)? {
+                return Ok(Given::Before);
+            }
+            let leave = leave.keep(sql, clock.now().unix())?;
             token.keep(leave, sql)?;
-            Ok(true)
+            Ok(Given::Kept)
         })
     }
 
-    /// Whether a client's assertion with this number did not come before; it counts as come until `until`.
+    /// Whether a client's assertion did not come before; now it did.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn spend_assertion(&self, client: &str, number: [u8; 32], until: i64) -> Result<bool, Error> {
+    pub(crate) fn spend_assertion(&self, client: &str, assertion: Spent) -> Result<bool, Error> {
         let client = client.to_owned();
-        self.database().write("spend an assertion", move |sql| is_new(sql, &client, number, until))
+        self.database().write("spend an assertion", move |sql| assertion.counts(sql, &client))
     }
 
     /// Whether a proof of possession with this number did not come before; it counts as come until `until`.

@@ -2,7 +2,7 @@
 
 use super::Records;
 use super::clients::{insert, is_new, text_of};
-use super::token::end;
+use super::token::{Grants, end};
 use crate::auth::{Client, Member, Proof};
 use medlock_store::{Error, Fault, Sql, first, values};
 
@@ -69,29 +69,19 @@ impl Records {
         })
     }
 
-    /// Keeps the chain that software of a community showed last.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub(crate) fn keep_chain(&self, client: &str, chain: Vec<Vec<u8>>) -> Result<(), Error> {
-        let client = client.to_owned();
-        self.database().write("keep a chain", move |sql| {
-            let update = "UPDATE client SET chain = ?1 WHERE id = ?2";
-            sql.execute(update, values![text_of(&chain), client.as_str()]).map(drop)
-        })
-    }
-
     /// Ends the registration of software at its own wish, and all that was granted to it: it may register anew, and is the same then.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn unregister(&self, proof: Proof, number: ([u8; 32], i64), now: i64) -> Result<Registered, Error> {
+    pub(crate) fn unregister(&self, proof: Proof, number: ([u8; 32], i64)) -> Result<Registered, Error> {
+        let clock = self.clock.clone();
         self.database().write_first("end a registration", move |sql| {
+            let now = clock.now().unix();
             Ok(match find(sql, member(&proof)?, number)? {
                 Err(why) => why,
                 Ok(Found::Registered(id)) => {
                     sql.execute("UPDATE client SET ended = ?1, returns = 1 WHERE id = ?2", values![now, id.as_str()])?;
-                    end(sql, "client", id.as_str(), now)?;
+                    end(sql, Grants::Client(&id), now)?;
                     Registered::Changed(id)
                 }
                 Ok(Found::Nothing | Found::Ended(_)) => Registered::Unknown,
@@ -177,9 +167,9 @@ mod tests {
         assert_eq!(records.register(client(last), number(), 1).expect("kept"), Registered::New(format!("id-{last}")));
         assert_eq!(records.client(&format!("id-{last}")).expect("read"), Some(client(last)));
         for _ in 0..3 {
-            let ended = records.unregister(client(last).proof, number(), 2);
+            let ended = records.unregister(client(last).proof, number());
             assert_eq!(ended.expect("kept"), Registered::Changed(format!("id-{last}")));
-            assert_eq!(records.unregister(client(last).proof, number(), 2).expect("kept"), Registered::Unknown);
+            assert_eq!(records.unregister(client(last).proof, number()).expect("kept"), Registered::Unknown);
             let again = Client { id: "another".into(), ..client(last) };
             assert_eq!(records.register(again, number(), 3).expect("kept"), Registered::New(format!("id-{last}")));
         }

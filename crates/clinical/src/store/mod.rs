@@ -37,7 +37,7 @@ mod write;
 pub(crate) use account::Listed as ListedAccount;
 pub use act::{Act, Asked, Condition, Done, How, Unapplied};
 pub(crate) use audit::{Events, Noted, Wanted};
-pub(crate) use clients::NewCode;
+pub(crate) use clients::{NewCode, Spent};
 pub(crate) use community::Registered;
 pub(crate) use condition::constrain;
 pub(crate) use consent::NewGlass;
@@ -54,7 +54,7 @@ pub use read::Stored;
 pub use search::Found;
 pub(crate) use statement::Statement;
 pub(crate) use subscription::{Behind, Due, Sights, Subscribed, Telling};
-pub(crate) use token::{NewLeave, NewRefresh, NewToken};
+pub(crate) use token::{Given, NewLeave, NewRefresh, NewToken};
 pub(crate) use upstream::Sworn;
 pub(crate) use web_keys::{NotedKey, PublicKey};
 

@@ -3,6 +3,7 @@
 //! The table holds it, so that two hubs cannot give one name twice; the identifier in the resource says the same.
 
 use super::read::{COLUMNS, Stored};
+use super::token::{self, Grants};
 use super::write::{Stopped, refused};
 use super::{Act, Records, Statement};
 use crate::DEVICE_SYSTEM;
@@ -76,7 +77,7 @@ pub(super) fn keep(sql: &mut dyn Sql, row: Row, rows: &IndexRows, naming: Naming
         let was = "INSERT INTO device_name_was (name) VALUES (?1) ON CONFLICT DO NOTHING";
         sql.execute(was, values![name.as_str()])?;
         // What the device was given reaches the row that it was.
-        super::token::end(sql, "device", name.as_str(), at.0 / 1_000)?;
+        token::end(sql, Grants::Device(name), at.0 / 1_000)?;
     }
     for name in said {
         // What the device measured before, it measured as another one.

@@ -70,7 +70,8 @@ impl Records {
         Ok(found.unwrap_or(Offer::Nothing))
     }
 
-    /// Keeps a passkey that answered `question`, which was made in this session; `false`: it did before, the passkey is there, or the account has enough.
+    /// Keeps a passkey that answered `question`, which was made in this session; `false`: it did before, the passkey is there, the account
+    /// has enough, or the session has ended.
     ///
     /// # Errors
     /// [`Error`].
@@ -86,13 +87,13 @@ impl Records {
                 return Ok(false);
             }
             let insert = "INSERT INTO passkey (id, account, key, counter, made) SELECT ?1, ?2, ?3, ?4, ?5 \
-                          WHERE (SELECT count(*) FROM passkey p WHERE p.account = ?2) < ?6 ON CONFLICT DO NOTHING";
-            let own =
-                values![passkey.id.as_slice(), account, passkey.key.as_slice(), i64::from(passkey.counter), now, MOST];
-            let kept = sql.execute(insert, own)? > 0;
+                          WHERE (SELECT count(*) FROM passkey p WHERE p.account = ?2) < ?6 \
+                          AND EXISTS (SELECT 1 FROM login s WHERE s.hash = ?7 AND s.account = ?2) ON CONFLICT DO NOTHING";
+            let (id, key, counter) = (passkey.id.as_slice(), passkey.key.as_slice(), i64::from(passkey.counter));
+            let kept = sql.execute(insert, values![id, account, key, counter, now, MOST, session])? > 0;
             if kept {
                 let update = "UPDATE login SET passkey = ?1 WHERE hash = ?2";
-                sql.execute(update, values![passkey.id.as_slice(), session])?;
+                sql.execute(update, values![id, session])?;
             }
             Ok(kept)
         })

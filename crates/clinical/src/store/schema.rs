@@ -42,6 +42,11 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Both(CHAINS),
         // A patient's app asks what became of that patient's resources of a kind.
         Step::Index { name: "change_patient", on: "change (patient, kind, seq)" },
+        // What ends somebody's grants looks at those alone that are alive. Of people's nobody knows here until when they refresh them.
+        Step::Index { name: "leave_of_device", on: "leave (device, until) WHERE device IS NOT NULL AND ended IS NULL" },
+        Step::Index { name: "leave_of_software", on: "leave (client, until) WHERE account IS NULL AND ended IS NULL" },
+        Step::Index { name: "leave_of_users", on: "leave (client) WHERE account IS NOT NULL AND ended IS NULL" },
+        Step::Index { name: "leave_of_account", on: "leave (account) WHERE account IS NOT NULL AND ended IS NULL" },
     ],
 };
 

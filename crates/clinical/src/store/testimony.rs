@@ -66,7 +66,7 @@ pub(super) type Named = HashMap<Key, Open>;
 /// The codes that the Provenance of a statement is found by.
 pub(super) fn codes(statement: &provenance::Statement) -> IndexRows {
     let mark = statement.mark.map(|mark| ("_tag", MARK_SYSTEM, mark.as_str()));
-    let said = [Some(("agent-type", provenance::PARTICIPANT, statement.role())), mark];
+    let said = [Some(("agent-type", provenance::PARTICIPANT, statement.part.code())), mark];
     let parameters = &Definitions::r4().parameters;
     let marks = said.into_iter().flatten().filter_map(|(name, system, code)| {
         let coding = Coding { system: system.into(), code: code.into() };

@@ -3,10 +3,11 @@
 use super::Records;
 use super::account::THERE;
 use super::clients::{chain_of, member_of, text_of};
+use super::names::{self, Bound};
 use crate::access::{Binding, Grant, Holder};
 use crate::auth::Scopes;
 use crate::kind::{Kind, Row};
-use medlock_store::{Error, Fault, Row as Found, Sql, Value, all, first, values};
+use medlock_store::{Error, Fault, Row as Found, Sql, all, first, values};
 use medlock_trust::{CredentialId, DeviceName};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,6 +20,35 @@ const REFRESH: i64 = 1;
 const TOGETHER: u64 = 1_000;
 /// So much longer than the token with which it was written a chain is kept, in seconds: it is not written again for each.
 const LONGER: i64 = 3_600;
+/// So long, in seconds, what is late is ended too: the clocks of hubs differ, and what it allowed may wait to be written.
+const BEHIND: i64 = 300;
+/// What one device has, or one client of one person, and what software has in its own name: alive, at most. What ends it is short so.
+const OF_ONE: u64 = 100;
+const OF_SOFTWARE: u64 = 1_000;
+
+/// What became of a wish for tokens, in the verb that keeps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// They are kept.
+    Kept,
+    /// What they were asked for with came before.
+    Before,
+    /// Who asks is no more who it was, or what was granted has ended: since it was looked at.
+    Ended,
+}
+
+/// Whose grants end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Grants<'w> {
+    /// This one.
+    One(i64),
+    /// Those of the device with this name.
+    Device(&'w str),
+    /// Those of this client: its own, and what people granted to it.
+    Client(&'w str),
+    /// What this account granted.
+    Account(i64),
+}
 
 /// What is to be granted.
 #[derive(Clone, Debug)]
@@ -77,8 +107,43 @@ pub(crate) struct Refresh {
     pub(crate) context: Option<String>,
 }
 
+/// Whether a holder is still who it was when it was looked at: what ended its grants does not end one that comes behind it.
+pub(super) fn stands(sql: &mut dyn Sql, holder: &Holder) -> Result<bool, Fault> {
+    let found = match holder {
+        // It has no row of its own: what it is the register says, at each use.
+        Holder::Device { own: None, .. } => return Ok(true),
+        Holder::Device { name, own: Some(own) } => {
+            return Ok(matches!(names::bound(sql, name)?, Bound::To { row, .. } if row == *own));
+        }
+        Holder::Software { client } => {
+            let question = "SELECT c.id FROM client c WHERE c.id = ?1 AND c.ended IS NULL";
+            first(sql, "client", question, values![client.as_str()], |_| Ok(()))?
+        }
+        Holder::Person { client, account, .. } => {
+            let question = format!(
+                "SELECT c.id FROM client c JOIN account a ON a.id = ?2 WHERE c.id = ?1 AND {STAND} AND {THERE}"
+            );
+            first(sql, "client", &question, values![client.as_str(), *account], |_| Ok(()))?
+        }
+    };
+    Ok(found.is_some())
+}
+
+/// Whether what was granted has ended.
+pub(super) fn has_ended(sql: &mut dyn Sql, leave: i64) -> Result<bool, Fault> {
+    let question = "SELECT id FROM leave WHERE id = ?1 AND ended IS NULL";
+    Ok(first(sql, "leave", question, values![leave], |_| Ok(()))?.is_none())
+}
+
+/// Whether what a person granted has not ended, nor who had it.
+pub(super) fn lives(sql: &mut dyn Sql, leave: i64) -> Result<bool, Fault> {
+    let question = format!("SELECT l.id FROM {OF_PERSON} WHERE l.id = ?1 AND l.ended IS NULL AND {STAND} AND {THERE}");
+    Ok(first(sql, "leave", &question, values![leave], |_| Ok(()))?.is_some())
+}
+
 impl NewLeave {
-    pub(super) fn keep(&self, sql: &mut dyn Sql) -> Result<i64, Fault> {
+    /// Keeps it; where its holder has too many, the oldest end. `now` is taken in the verb.
+    pub(super) fn keep(&self, sql: &mut dyn Sql, now: i64) -> Result<i64, Fault> {
         let (device, own, client, account, patient) = match &self.holder {
             Holder::Device { name, own } => (Some(name.as_str()), *own, None, None, None),
             Holder::Software { client } => (None, None, Some(client.as_str()), None, None),
@@ -90,7 +155,33 @@ impl NewLeave {
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let rows = (own.map(|row| row.0), patient.map(|row| row.0));
         let values = values![device, rows.0, client, account, rows.1, self.scopes.to_string(), self.made, self.until];
-        sql.insert("id", insert, values)
+        let leave = sql.insert("id", insert, values)?;
+        self.bound(sql, now)?;
+        Ok(leave)
+    }
+
+    fn bound(&self, sql: &mut dyn Sql, now: i64) -> Result<(), Fault> {
+        // By the number itself a server goes through the table backwards, however few there are.
+        let update = |of: &str, most: u64| {
+            format!(
+                "UPDATE leave SET ended = ?1 WHERE id IN (SELECT id FROM leave WHERE ended IS NULL AND {of} \
+                 ORDER BY id + 0 DESC LIMIT {TOGETHER} OFFSET {most})"
+            )
+        };
+        match &self.holder {
+            Holder::Device { name, .. } => {
+                sql.execute(&update("device = ?2 AND until > ?1", OF_ONE), values![now, name.as_str()])?
+            }
+            Holder::Software { client } => {
+                let of = "client = ?2 AND account IS NULL AND until > ?1";
+                sql.execute(&update(of, OF_SOFTWARE), values![now, client.as_str()])?
+            }
+            Holder::Person { client, account, .. } => {
+                let of = "account = ?2 AND client = ?3";
+                sql.execute(&update(of, OF_ONE), values![now, *account, client.as_str()])?
+            }
+        };
+        Ok(())
     }
 }
 
@@ -144,6 +235,9 @@ pub(super) fn scopes_of(row: &Found, column: &str) -> Result<Scopes, Fault> {
     Ok(Scopes::of_kept(row.text(column)?))
 }
 
+/// What a person granted, with its client and account; and that those have not ended.
+const OF_PERSON: &str = "leave l JOIN client c ON c.id = l.client JOIN account a ON a.id = l.account";
+const STAND: &str = "c.ended IS NULL AND a.ended = 0";
 /// Columns of what was granted, with the person who granted it, and the community of the software.
 const LEAVE: &str = "l.id, l.device, l.own, l.client, l.account, l.patient, l.made, a.person, a.person_kind, c.community, c.uri, c.chain";
 
@@ -176,15 +270,23 @@ impl Records {
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn keep_token<C: AsRef<[u8]>>(&self, leave: NewLeave, token: NewToken, path: &[C]) -> Result<(), Error> {
-        let path = text_of(path);
+    pub(crate) fn keep_token<C: AsRef<[u8]>>(
+        &self,
+        leave: NewLeave,
+        token: NewToken,
+        path: &[C],
+    ) -> Result<Given, Error> {
+        let (path, clock) = (text_of(path), self.clock.clone());
         self.database().write("keep a token", move |sql| {
-            let leave = leave.keep(sql)?;
-            token.keep(leave, sql)?;
-            match token.binding {
-                Binding::Certificate { certificate, .. } => keep_chain(sql, certificate, &path, token.until),
-                Binding::Bearer | Binding::Key(_) => Ok(()),
+            if !stands(sql, &leave.holder)? {
+                return Ok(Given::Ended);
             }
+            let leave = leave.keep(sql, clock.now().unix())?;
+            token.keep(leave, sql)?;
+            if let Binding::Certificate { certificate, .. } = token.binding {
+                keep_chain(sql, certificate, &path, token.until)?;
+            }
+            Ok(Given::Kept)
         })
     }
 
@@ -225,8 +327,7 @@ impl Records {
     /// [`Error`].
     pub(crate) fn leave_within(&self, leave: i64, scopes: &Scopes) -> Result<Option<Grant>, Error> {
         let question = format!(
-            "SELECT {LEAVE}, l.scopes, l.until, c.scopes AS registered FROM leave l JOIN client c ON c.id = l.client \
-             JOIN account a ON a.id = l.account WHERE l.id = ?1 AND l.ended IS NULL AND c.ended IS NULL AND a.ended = 0 AND {THERE}"
+            "SELECT {LEAVE}, l.scopes, l.until, c.scopes AS registered FROM {OF_PERSON} WHERE l.id = ?1 AND l.ended IS NULL AND {STAND} AND {THERE}"
         );
         let kinds: Vec<Kind> = Kind::all().collect();
         self.database().read("look for what was granted", |sql| {
@@ -288,24 +389,28 @@ impl Records {
         })
     }
 
-    /// Gives tokens for a refresh token, which serves no more. If it was used before, all that was granted ends, and `false`
-    /// is answered.
+    /// Gives tokens for a refresh token, which serves no more. If it was used before, all that was granted ends.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn rotate(&self, refresh: [u8; 32], token: NewToken, next: NewRefresh, now: i64) -> Result<bool, Error> {
+    pub(crate) fn rotate(&self, refresh: [u8; 32], token: NewToken, next: NewRefresh) -> Result<Given, Error> {
+        let clock = self.clock.clone();
         self.database().write("refresh a token", move |sql| {
+            let now = clock.now().unix();
             let question = "SELECT leave FROM token WHERE hash = ?1 AND sort = ?2";
             let leave = first(sql, "token", question, values![refresh, REFRESH], |row| row.number("leave"))?;
             let leave: i64 = leave.ok_or(Fault::Missing("refresh token"))?;
             let used = "UPDATE token SET used = ?1 WHERE hash = ?2 AND used IS NULL";
             if sql.execute(used, values![now, refresh])? == 0 {
-                end(sql, "id", leave, now)?;
-                return Ok(false);
+                end(sql, Grants::One(leave), now)?;
+                return Ok(Given::Before);
+            }
+            if !lives(sql, leave)? {
+                return Ok(Given::Ended);
             }
             token.keep(leave, sql)?;
             next.keep(leave, token.binding, sql)?;
-            Ok(true)
+            Ok(Given::Kept)
         })
     }
 
@@ -313,8 +418,10 @@ impl Records {
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn end_leave(&self, leave: i64, now: i64) -> Result<(), Error> {
-        self.database().write_first("end what was granted", move |sql| end(sql, "id", leave, now))
+    pub(crate) fn end_leave(&self, leave: i64) -> Result<(), Error> {
+        let clock = self.clock.clone();
+        let verb = move |sql: &mut dyn Sql| end(sql, Grants::One(leave), clock.now().unix());
+        self.database().write_first("end what was granted", verb)
     }
 
     /// What was ended since `since`, by any hub of this store.
@@ -360,9 +467,121 @@ fn keep_chain(sql: &mut dyn Sql, certificate: [u8; 32], path: &str, until: i64) 
     sql.execute(upsert, values![certificate, path, until.saturating_add(LONGER)]).map(drop)
 }
 
-/// Ends what was granted where `column` has this value.
-pub(super) fn end(sql: &mut dyn Sql, column: &str, value: impl Into<Value>, now: i64) -> Result<(), Fault> {
-    let update = format!("UPDATE leave SET ended = ?1 WHERE {column} = ?2 AND ended IS NULL");
-    sql.execute(&update, &[now.into(), value.into()])?;
+/// Ends what was granted, as far as it is alive: of who asks for tokens all day, what is late is too much for one verb. `now` is taken
+/// in the verb: other hubs ask what has ended lately.
+pub(super) fn end(sql: &mut dyn Sql, whose: Grants<'_>, now: i64) -> Result<(), Fault> {
+    const END: &str = "UPDATE leave SET ended = ?1 WHERE ended IS NULL AND ";
+    let late = now.saturating_sub(BEHIND);
+    match whose {
+        Grants::One(leave) => sql.execute(&[END, "id = ?2"].concat(), values![now, leave])?,
+        Grants::Device(name) => sql.execute(&[END, "device = ?2 AND until > ?3"].concat(), values![now, name, late])?,
+        Grants::Client(id) => {
+            sql.execute(&[END, "client = ?2 AND account IS NOT NULL"].concat(), values![now, id])?;
+            sql.execute(&[END, "client = ?2 AND account IS NULL AND until > ?3"].concat(), values![now, id, late])?
+        }
+        Grants::Account(number) => sql.execute(&[END, "account = ?2"].concat(), values![now, number])?,
+    };
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::fixture::House;
+    use medlock_store::{Engine, Row as Found, Value};
+
+    /// Explains each statement, and does nothing.
+    struct Explained<'s> {
+        sql: &'s mut dyn Sql,
+        told: Vec<String>,
+    }
+
+    impl Sql for Explained<'_> {
+        fn engine(&self) -> Engine {
+            self.sql.engine()
+        }
+
+        fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, Fault> {
+            let (explain, column) = match self.engine() {
+                Engine::Sqlite => ("EXPLAIN QUERY PLAN", "detail"),
+                Engine::Postgres => ("EXPLAIN", "QUERY PLAN"),
+            };
+            let lines =
+                all(self.sql, "plan", &format!("{explain} {sql}"), parameters, |row| Ok(row.text(column)?.to_owned()))?;
+            self.told.push(lines.join("\n"));
+            Ok(0)
+        }
+
+        fn insert(&mut self, key: &'static str, sql: &str, parameters: &[Value]) -> Result<i64, Fault> {
+            self.sql.insert(key, sql, parameters)
+        }
+
+        fn each(
+            &mut self,
+            table: &'static str,
+            sql: &str,
+            parameters: &[Value],
+            take: &mut dyn FnMut(&Found) -> Result<bool, Fault>,
+        ) -> Result<(), Fault> {
+            self.sql.each(table, sql, parameters, take)
+        }
+
+        fn batch(&mut self, sql: &str) -> Result<(), Fault> {
+            self.sql.batch(sql)
+        }
+    }
+
+    /// Shows REQ-STORE-197: whose grants end is found by an index that leads to those that are alive, past all that were ever given.
+    #[tokio::test]
+    async fn what_ends_is_found_by_an_index() {
+        for house in House::both() {
+            let told = house.clinical.records().database().write("explain", |sql| {
+                // Most are late, or have ended, and of few: as where somebody asks all day.
+                sql.batch(
+                    "INSERT INTO leave (device, client, account, scopes, made, until) \
+                     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
+                     SELECT CASE WHEN i % 2 = 0 THEN 'cgm' END, CASE WHEN i % 2 = 1 THEN 'app' END, NULL, '', i, i FROM n",
+                )?;
+                sql.batch(
+                    "INSERT INTO leave (client, account, scopes, made, until, ended) \
+                     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) \
+                     SELECT 'app', CASE WHEN i % 2 = 0 THEN i % 500 ELSE 4 END, '', i, i, CASE WHEN i % 2 = 1 THEN i END FROM n",
+                )?;
+                if sql.engine() == Engine::Postgres {
+                    sql.batch("ANALYZE leave")?;
+                }
+                let mut explained = Explained { sql, told: Vec::new() };
+                let (scopes, name) = (Scopes::default(), DeviceName::new("cgm").expect("a name"));
+                for holder in [
+                    Holder::Device { name, own: None },
+                    Holder::Software { client: "app".to_owned() },
+                    Holder::Person { account: 4, client: "app".to_owned(), patient: None },
+                ] {
+                    let leave = NewLeave { holder, scopes: scopes.clone(), made: 30_000, until: 30_060 };
+                    leave.keep(&mut explained, 30_000)?;
+                }
+                for whose in [Grants::One(1), Grants::Device("cgm"), Grants::Client("app"), Grants::Account(4)] {
+                    end(&mut explained, whose, 30_000)?;
+                }
+                Ok(explained.told)
+            });
+            let told = told.expect("explained");
+            let by_number = "INTEGER PRIMARY KEY (rowid=?)";
+            let device = "INDEX leave_of_device (device=? AND until>?)";
+            let software = "INDEX leave_of_software (client=? AND until>?)";
+            let (users, account) = ("INDEX leave_of_users (client=?)", "INDEX leave_of_account (account=?)");
+            let sqlite = [device, software, account, by_number, device, users, software, account];
+            // Of so few it may as well look at all that people have granted and that is alive.
+            let (device, software, people) = ("leave_of_device", "leave_of_software", "leave_of_");
+            let postgres = [device, software, people, "leave_pkey", device, "leave_of_users", software, people];
+            let expected = match house.clinical.records().database().engine() {
+                Engine::Sqlite => sqlite,
+                Engine::Postgres => postgres,
+            };
+            assert_eq!(told.len(), expected.len());
+            for (told, expected) in told.iter().zip(expected) {
+                assert!(told.contains(expected), "{expected}: {told}");
+            }
+        }
+    }
 }

@@ -67,7 +67,6 @@ impl Records {
     }
 
     /// The same of whom nobody knows yet, and who has the setup code of an account that is nobody's there yet: it is theirs from now on.
-    /// Each wrong code counts.
     ///
     /// # Errors
     /// [`Error`].
@@ -80,6 +79,9 @@ impl Records {
         now: i64,
     ) -> Result<bool, Error> {
         let at = Millis(self.clock.unix_millis());
+        if !self.is_setup_code(account.number, code, now)? {
+            return Ok(false);
+        }
         self.database().write("link an account", move |sql| {
             let linked = "SELECT account FROM upstream WHERE account = ?1";
             if first(sql, "upstream", linked, values![account.number], |row| row.number::<i64>("account"))?.is_some()

@@ -9,7 +9,7 @@ use super::read::Stored;
 use super::subscription::Start;
 use super::{
     Origin, Records, Statement, account, consent, handed, holds, index, intake, lacking, names, read, subscription,
-    testimony,
+    testimony, token,
 };
 use crate::access::{Author, Caller, Naming, Reach, Sight, Verb};
 use crate::audit::{self, Note};
@@ -36,6 +36,8 @@ pub(super) type Rows = HashMap<(Kind, Id), (Row, Option<Row>)>;
 pub(super) struct Work {
     /// Which Device a device has to be still.
     device: Option<(DeviceName, Bound)>,
+    /// By what was granted it is done; 0: by nothing that ends.
+    leave: i64,
     acts: Vec<Act>,
     notes: Vec<Note>,
     pub(super) numbers: Numbers,
@@ -128,7 +130,8 @@ impl Records {
             delete: caller.sight(Verb::Delete),
         };
         let (naming, author, open) = (caller.naming(), caller.author(), Arc::clone(&self.statements));
-        let work = Work { device, acts, notes, numbers, sights, naming, author, statements, open };
+        let leave = caller.leave();
+        let work = Work { device, leave, acts, notes, numbers, sights, naming, author, statements, open };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let presses = matches!(work.acts.as_slice(), [act] if act.presses());
@@ -193,6 +196,13 @@ impl Running<'_> {
             && names::bound(self.sql, name)? != *bound
         {
             return Err(Stopped::Changed);
+        }
+        // What ends a grant does not wait for what was asked with it before.
+        if work.leave > 0 && token::has_ended(self.sql, work.leave)? {
+            return Err(refused(Issue::new(
+                Code::Token,
+                "the token is not live: what was granted has ended meanwhile",
+            )));
         }
         let until = Instant::now() + holds::TOGETHER;
         holds::all_of(self.sql, &work.sights.search, &work.acts, until).map_err(|(act, stopped)| {

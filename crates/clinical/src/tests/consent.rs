@@ -6,7 +6,7 @@ use crate::auth::Scopes;
 use crate::consent::{Actor, Ruling, compile};
 use crate::json::{Document, Limits};
 use crate::kind::{Id, Kind, Millis, Row};
-use crate::store::{NewLeave, NewToken, Statement};
+use crate::store::{Given, NewLeave, NewToken, Statement};
 use axum::body::Body;
 use http::Request;
 use medlock_node::provider::sha256;
@@ -222,7 +222,8 @@ pub(super) fn staff(house: &House, person: &str) -> String {
     let holder = Holder::Person { account: account.number, client: "app".to_owned(), patient: None };
     let leave = NewLeave { holder, scopes: scopes.clone(), made: now, until };
     let kept = NewToken { hash: sha256(b"staff"), scopes, binding: crate::access::Binding::Bearer, until };
-    records.keep_token::<Vec<u8>>(leave, kept, &[]).expect("kept");
+    records.add_client(super::app("app", "user/*.cruds"), now).expect("added");
+    assert_eq!(records.keep_token::<Vec<u8>>(leave, kept, &[]).expect("asked"), Given::Kept);
     "staff".to_owned()
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod fixture;
 mod audit;
 mod change;
 mod consent;
+mod ends;
 mod export;
 mod token;
 mod transaction;
@@ -14,10 +15,10 @@ mod turns;
 mod versions;
 
 use crate::access::{Binding, Holder};
-use crate::auth::Scopes;
-use crate::store::{NewLeave, NewToken};
+use crate::auth::{Client, Proof, Scopes};
+use crate::store::{Given, NewLeave, NewToken};
 use fixture::{Answer, Device, House};
-use medlock_node::provider::sha256;
+use medlock_node::provider::{WebAlgorithm, sha256};
 use medlock_trust::Role;
 use serde_json::Value;
 
@@ -28,6 +29,19 @@ impl Device<'_> {
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, &[], "").await
+    }
+}
+
+/// Software that is registered so.
+pub(crate) fn app(id: &str, scopes: &str) -> Client {
+    Client {
+        id: id.to_owned(),
+        name: id.to_owned(),
+        proof: Proof::None,
+        redirects: Vec::new(),
+        scopes: Scopes::read(scopes).expect("scopes"),
+        algorithm: WebAlgorithm::Es256,
+        introspects: false,
     }
 }
 
@@ -43,7 +57,7 @@ async fn everything(house: &House) -> Device<'_> {
     let leave = NewLeave { holder, scopes: scopes.clone(), made: now, until };
     let binding = Binding::Certificate { certificate: sha256(&peer.chain[0]), credential: who.credential() };
     let kept = NewToken { hash: sha256(token.as_bytes()), scopes, binding, until };
-    house.clinical.records().keep_token(leave, kept, &peer.chain).expect("kept");
+    assert_eq!(house.clinical.records().keep_token(leave, kept, &peer.chain).expect("asked"), Given::Kept);
     device.token = Some(token.to_owned());
     device
 }

@@ -1,10 +1,10 @@
 //! What tokens leave in the store, and for how long.
 
+use super::app;
 use super::fixture::House;
-use crate::auth::{Client, Proof, Scopes};
 use axum::body::Body;
 use http::{Request, StatusCode};
-use medlock_node::provider::{WebAlgorithm, sha256};
+use medlock_node::provider::sha256;
 use medlock_node::stop;
 use medlock_store::{all, values};
 use medlock_trust::Role;
@@ -105,16 +105,7 @@ async fn a_scope_that_is_none_any_more_is_passed_over() {
     for house in House::both() {
         let records = house.clinical.records();
         for id in ["one", "other"] {
-            let client = Client {
-                id: id.to_owned(),
-                name: id.to_owned(),
-                proof: Proof::None,
-                redirects: Vec::new(),
-                scopes: Scopes::read("patient/Observation.rs").expect("scopes"),
-                algorithm: WebAlgorithm::Es256,
-                introspects: false,
-            };
-            records.add_client(client, 0).expect("added");
+            records.add_client(app(id, "patient/Observation.rs"), 0).expect("added");
         }
         let update = "UPDATE client SET scopes = 'system/Provenance.rs?target=Observation/x patient/Patient.rs' WHERE id = 'one'";
         records.database().write("as it was kept", |sql| sql.execute(update, &[]).map(drop)).expect("changed");

@@ -207,7 +207,7 @@ async fn what_ends_something_waits_for_few() {
         };
         let end = async {
             let clinical = Arc::clone(&house.clinical);
-            spawn_blocking(move || clinical.end_leave(1, 0)).await.expect("ended").expect("ended");
+            spawn_blocking(move || clinical.end_leave(1)).await.expect("ended").expect("ended");
             run.load(Ordering::Relaxed)
         };
         // Both wait behind all others when the writer goes on.

@@ -13,7 +13,7 @@ use medlock_node::provider::{SigningKey, sha256};
 use medlock_store::postgres::Server;
 use medlock_testkit::PostgresServer;
 use serde_json::{Value, json};
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Software with a key of its own for proofs.
@@ -96,11 +96,11 @@ async fn a_proof_counts_for_the_whole_request() {
     headers.insert("authorization", format!("DPoP {access}").parse().expect("a header"));
     headers.insert("dpop", proof.parse().expect("a header"));
     let peer = crate::fixture::nobody();
-    let admitted = |counted: &OnceLock<()>| {
+    let admitted = |counted: &AtomicBool| {
         let url = format!("{PUBLIC}/fhir/Patient");
         house.clinical.gate().admit(&Shown { headers: &headers, peer: &peer, method: "GET", url, counted }).is_ok()
     };
-    let (one, other) = (OnceLock::new(), OnceLock::new());
+    let (one, other) = (AtomicBool::new(false), AtomicBool::new(false));
     assert!(admitted(&one) && !admitted(&other), "once, for one request");
     house.site.clock.advance(100);
     assert!(admitted(&one) && !admitted(&other), "it goes on");

@@ -243,3 +243,24 @@ async fn a_provenance_is_ours_and_no_oracle() {
         assert_eq!(own.len(), 26);
     }
 }
+
+/// Shows REQ-AUDIT-41: a device that the register has as a gateway no more writes for itself, and its Provenance says so, whatever its
+/// credential says still.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_a_gateway_no_more_is_the_author_of_what_it_measures() {
+    for house in House::both() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+        let [anna] = patients(&gateway, ["Anna"]).await;
+        let own = gateway.create(&device("both", &anna)).await.made();
+        let both = house.device("both", Role::Gateway).with("system/*.crs").await;
+        let part = async |who: &Device<'_>| {
+            let written = who.create(&glucose(&anna, &own, "2024-01-01")).await.made();
+            let all = of(&gateway, &written).await;
+            all[0]["agent"][0]["type"]["coding"][0]["code"].as_str().expect("a code").to_owned()
+        };
+        assert_eq!(part(&both).await, "assembler");
+        house.device("both", Role::Sensor);
+        let both = both.with("system/*.crs").await;
+        assert_eq!(part(&both).await, "author");
+    }
+}

@@ -131,7 +131,7 @@ fn end(
     token: &str,
 ) -> Result<(StatusCode, Value), NotRegistered> {
     let now = clinical.clock().now().unix();
-    match clinical.records().unregister(proof, number, now).map_err(|error| away(&error))? {
+    match clinical.records().unregister(proof, number).map_err(|error| away(&error))? {
         Registered::Changed(id) => {
             clinical.forget_ended(now);
             tracing::info!(client = id, "software has ended its registration");
