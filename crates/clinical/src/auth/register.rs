@@ -100,10 +100,18 @@ pub enum Asked {
         #[serde(default)]
         known: Option<(u64, String)>,
     },
-    /// Remove all passkeys of an account, and end its sessions: they are lost. Answer: [`Told::Done`].
+    /// Remove all passkeys of an account, and end its sessions and what it has granted: they are lost. Answer: [`Told::Done`].
     RemovePasskeys {
         /// Its name.
         name: String,
+    },
+    /// End what an account has granted to apps. Answer: [`Told::Done`].
+    EndApps {
+        /// Its name.
+        name: String,
+        /// The app's identifier; all apps if absent.
+        #[serde(default)]
+        client: Option<String>,
     },
     /// Remove an account, and end all that it has granted. Answer: [`Told::Done`].
     RemoveAccount {
@@ -429,9 +437,25 @@ impl Clinical {
                 let account =
                     records.account_named(&name)?.ok_or_else(|| Refused::absent(format!("account {name:?}")))?;
                 let removed = records.remove_passkeys(account.number)?;
+                self.forget_ended(now);
                 Ok(Told::Done {
-                    text: format!("{removed} passkeys of {name} are removed, and its sessions have ended"),
+                    text: format!(
+                        "{removed} passkeys of {name} are removed, and its sessions and all that it granted to apps have ended"
+                    ),
                 })
+            }
+            Asked::EndApps { name, client } => {
+                let account =
+                    records.account_named(&name)?.ok_or_else(|| Refused::absent(format!("account {name:?}")))?;
+                if let Some(id) = &client
+                    && records.client(id)?.is_none()
+                {
+                    return Err(Refused::absent(format!("client {id:?}")));
+                }
+                let to = client.clone().unwrap_or_else(|| "all apps".to_owned());
+                records.end_apps(account.number, client)?;
+                self.forget_ended(now);
+                Ok(Told::Done { text: format!("what {name} granted to {to} has ended") })
             }
             Asked::RemoveAccount { name } => {
                 let account =

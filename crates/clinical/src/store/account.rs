@@ -107,8 +107,10 @@ impl Records {
         let clock = self.clock.clone();
         self.database().write_first("remove an account", move |sql| {
             let now = clock.now().unix();
-            let found =
-                sql.execute("UPDATE account SET ended = ?1 WHERE id = ?2 AND ended = 0", values![now, number])? > 0;
+            // No two of one name end at the same time: each has it to itself.
+            let ended = "UPDATE account SET ended = (SELECT CASE WHEN max(o.ended) >= ?1 THEN max(o.ended) + 1 ELSE ?1 END FROM account o \
+                         WHERE o.name = account.name) WHERE id = ?2 AND ended = 0";
+            let found = sql.execute(ended, values![now, number])? > 0;
             sql.execute("DELETE FROM setup_code WHERE account = ?1", values![number])?;
             sql.execute("DELETE FROM login WHERE account = ?1", values![number])?;
             sql.execute("DELETE FROM passkey WHERE account = ?1", values![number])?;

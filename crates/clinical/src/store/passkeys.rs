@@ -3,6 +3,7 @@
 use super::Records;
 use super::account::{ACCOUNT, THERE, account_of};
 use super::clients::is_new;
+use super::token::{Grants, end};
 use crate::audit::{self, Act, Note};
 use crate::auth::passkey::Passkey;
 use crate::kind::Millis;
@@ -135,13 +136,16 @@ impl Records {
         })
     }
 
-    /// Removes all passkeys of an account, and ends its sessions; how many there were.
+    /// Removes all passkeys of an account, ends its sessions and what it has granted: who has the machine that they were on has its apps
+    /// too. How many there were.
     ///
     /// # Errors
     /// [`Error`].
     pub(crate) fn remove_passkeys(&self, account: i64) -> Result<u64, Error> {
-        self.database().write("remove passkeys", move |sql| {
+        let clock = self.clock.clone();
+        self.database().write_first("remove passkeys", move |sql| {
             sql.execute("DELETE FROM login WHERE account = ?1", values![account])?;
+            end(sql, Grants::Account(account), clock.now().unix())?;
             sql.execute("DELETE FROM passkey WHERE account = ?1", values![account])
         })
     }

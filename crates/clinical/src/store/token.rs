@@ -48,6 +48,8 @@ pub(super) enum Grants<'w> {
     Client(&'w str),
     /// What this account granted.
     Account(i64),
+    /// What this account granted to this client.
+    App(i64, &'w str),
 }
 
 /// What is to be granted.
@@ -424,6 +426,18 @@ impl Records {
         self.database().write_first("end what was granted", verb)
     }
 
+    /// Ends what an account has granted: to this client, or to all.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn end_apps(&self, account: i64, client: Option<String>) -> Result<(), Error> {
+        let clock = self.clock.clone();
+        self.database().write_first("end what was granted to apps", move |sql| {
+            let whose = client.as_deref().map_or(Grants::Account(account), |client| Grants::App(account, client));
+            end(sql, whose, clock.now().unix())
+        })
+    }
+
     /// What was ended since `since`, by any hub of this store.
     ///
     /// # Errors
@@ -480,6 +494,9 @@ pub(super) fn end(sql: &mut dyn Sql, whose: Grants<'_>, now: i64) -> Result<(), 
             sql.execute(&[END, "client = ?2 AND account IS NULL AND until > ?3"].concat(), values![now, id, late])?
         }
         Grants::Account(number) => sql.execute(&[END, "account = ?2"].concat(), values![now, number])?,
+        Grants::App(number, id) => {
+            sql.execute(&[END, "account = ?2 AND client = ?3"].concat(), values![now, number, id])?
+        }
     };
     Ok(())
 }

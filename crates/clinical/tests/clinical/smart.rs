@@ -223,6 +223,45 @@ async fn a_refresh_token_works_once() {
     assert_eq!((late.status, &late.body["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_grant")));
 }
 
+/// Shows REQ-SMART-230, REQ-SMART-231: what a person granted to one app ends without the others; and all of it with a lost phone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_person_granted_ends_app_by_app_or_with_a_lost_phone() {
+    for ward in [Ward::new().await, Ward::at(House::at(Some(crate::fixture::on_server()))).await] {
+        let house = &ward.house;
+        let apps = [house.app("public", json!({})).await, house.app("public", json!({})).await];
+        let given = [ward.launched(&apps[0], &[]).await, ward.launched(&apps[1], &[]).await];
+        let live = async |number: usize| {
+            let read = house.read(&token(&given[number], "access_token"), "Observation").await.status;
+            read == StatusCode::OK
+        };
+        let told = house.administer(json!({ "verb": "end-apps", "name": "anna", "client": apps[0].id })).await;
+        assert_eq!(told.status, StatusCode::OK, "{told:?}");
+        assert!(!live(0).await && live(1).await);
+        let late = apps[0].refresh(house, &token(&given[0], "refresh_token"), &[]).await;
+        assert_eq!(late.body["error"], "invalid_grant", "{late:?}");
+        let told = house.administer(json!({ "verb": "end-apps", "name": "anna", "client": "nobody" })).await;
+        assert_eq!(told.status, StatusCode::NOT_FOUND, "{told:?}");
+        house.administer(json!({ "verb": "remove-passkeys", "name": "anna" })).await;
+        assert!(!live(1).await);
+        let late = apps[1].refresh(house, &token(&given[1], "refresh_token"), &[]).await;
+        assert_eq!(late.body["error"], "invalid_grant", "{late:?}");
+    }
+}
+
+/// Shows REQ-SMART-232: an account is removed though another of its name was removed in the same second.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_of_one_name_end_at_the_same_time() {
+    for ward in [Ward::new().await, Ward::at(House::at(Some(crate::fixture::on_server()))).await] {
+        for _ in 0..3 {
+            let person = format!("Patient/{}", ward.anna);
+            let told = ward.house.administer(json!({ "verb": "add-account", "name": "zoe", "person": person })).await;
+            assert_eq!(told.status, StatusCode::OK, "{told:?}");
+            let told = ward.house.administer(json!({ "verb": "remove-account", "name": "zoe" })).await;
+            assert_eq!(told.status, StatusCode::OK, "{told:?}");
+        }
+    }
+}
+
 /// Shows REQ-SMART-112: who proves nothing need not say who it is to refresh, as the refresh token does; who has a secret has to
 /// show it.
 #[tokio::test(flavor = "multi_thread")]

@@ -149,10 +149,20 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
-    /// Remove all passkeys of an account and end its sessions, as when a phone is lost.
+    /// Remove all passkeys of an account and end its sessions and what it granted to apps, as when a phone is lost.
     LostPasskeys {
         /// The account's name.
         name: String,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// End what an account granted to apps: they ask its person again. The account stays.
+    EndApps {
+        /// The account's name.
+        name: String,
+        /// This app alone, by its identifier.
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<String>,
         #[command(flatten)]
         hub: HubArgs,
     },
@@ -346,6 +356,7 @@ fn user(command: UserCommand) -> (HubArgs, Asked) {
         UserCommand::List { hub } => (hub, Asked::Accounts),
         UserCommand::Code { name, hub } => (hub, Asked::Code { name }),
         UserCommand::LostPasskeys { name, hub } => (hub, Asked::RemovePasskeys { name }),
+        UserCommand::EndApps { name, client, hub } => (hub, Asked::EndApps { name, client }),
         UserCommand::Link { name, subject, hub } => (hub, Asked::LinkAccount { name, subject }),
         UserCommand::Unlink { name, hub } => (hub, Asked::UnlinkAccount { name }),
         UserCommand::Remove { name, hub } => (hub, Asked::RemoveAccount { name }),
