@@ -22,9 +22,9 @@ const TOGETHER: u64 = 1_000;
 const LONGER: i64 = 3_600;
 /// So long, in seconds, what is late is ended too: the clocks of hubs differ, and what it allowed may wait to be written.
 const BEHIND: i64 = 300;
-/// What one device has, or one client of one person, and what software has in its own name: alive, at most. What ends it is short so.
-const OF_ONE: u64 = 100;
-const OF_SOFTWARE: u64 = 1_000;
+/// What one client has of one person, and what a device has, or software in its own name: alive, at most. What ends it is short so.
+const OF_APP: u64 = 100;
+const OF_MACHINE: u64 = 1_000;
 
 /// What became of a wish for tokens, in the verb that keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,24 +163,26 @@ impl NewLeave {
     }
 
     fn bound(&self, sql: &mut dyn Sql, now: i64) -> Result<(), Fault> {
-        // By the number itself a server goes through the table backwards, however few there are.
-        let update = |of: &str, most: u64| {
+        /// As the index has them.
+        const NEWEST: &str = "until DESC, id";
+        let update = |of: &str, newest: &str, most: u64| {
             format!(
                 "UPDATE leave SET ended = ?1 WHERE id IN (SELECT id FROM leave WHERE ended IS NULL AND {of} \
-                 ORDER BY id + 0 DESC LIMIT {TOGETHER} OFFSET {most})"
+                 ORDER BY {newest} DESC LIMIT {TOGETHER} OFFSET {most})"
             )
         };
         match &self.holder {
             Holder::Device { name, .. } => {
-                sql.execute(&update("device = ?2 AND until > ?1", OF_ONE), values![now, name.as_str()])?
+                sql.execute(&update("device = ?2 AND until > ?1", NEWEST, OF_MACHINE), values![now, name.as_str()])?
             }
             Holder::Software { client } => {
                 let of = "client = ?2 AND account IS NULL AND until > ?1";
-                sql.execute(&update(of, OF_SOFTWARE), values![now, client.as_str()])?
+                sql.execute(&update(of, NEWEST, OF_MACHINE), values![now, client.as_str()])?
             }
             Holder::Person { client, account, .. } => {
+                // By the number itself a server goes through the table backwards, however few there are.
                 let of = "account = ?2 AND client = ?3";
-                sql.execute(&update(of, OF_ONE), values![now, *account, client.as_str()])?
+                sql.execute(&update(of, "id + 0", OF_APP), values![now, *account, client.as_str()])?
             }
         };
         Ok(())
