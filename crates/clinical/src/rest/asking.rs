@@ -219,6 +219,10 @@ pub(super) fn absent(kind: Kind) -> Refusal {
 
 pub(super) fn store_failed(error: &medlock_store::Error) -> Refusal {
     tracing::error!(%error, "a request could not be served");
+    if let medlock_store::Error::Late { limit, .. } = error {
+        let text = format!("it took longer than {limit:?}, and nothing was done");
+        return Issue::new(Code::StoreAway, text).help("ask again, for fewer at once where there are several").into();
+    }
     Issue::new(Code::StoreAway, "the store did not do it").into()
 }
 
