@@ -70,7 +70,7 @@ pub enum Code {
     UnknownParameter,
     /// A parameter's value does not have the form of its type.
     ParameterValue,
-    /// The search asks for more than is allowed.
+    /// More is asked for than is allowed, or more than may be in force.
     TooMuch,
     /// The page is not one of this caller's search.
     Cursor,
@@ -104,7 +104,7 @@ pub enum Code {
     Standing,
     /// The audit cannot be written now.
     AuditAway,
-    /// The store cannot be reached now.
+    /// The store cannot be reached now, or what is asked took it too long.
     StoreAway,
     /// Something failed here.
     Failed,

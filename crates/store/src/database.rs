@@ -84,7 +84,7 @@ impl Database {
         doing: &'static str,
         verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
-        self.writer.ask(Manner::Plain, verb).map_err(|fault| fault.named(&self.name, doing))
+        self.writer.ask(Manner::Plain, None, verb).map_err(|fault| fault.named(&self.name, doing))
     }
 
     /// As [`Database::write`], for a verb that has changed nothing when it fails (a single statement): it needs no
@@ -97,7 +97,7 @@ impl Database {
         doing: &'static str,
         verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
-        self.writer.ask(Manner::Single, verb).map_err(|fault| fault.named(&self.name, doing))
+        self.writer.ask(Manner::Single, None, verb).map_err(|fault| fault.named(&self.name, doing))
     }
 
     /// As [`Database::write`], before what waits to be written: for short verbs that others wait for, as the end of what somebody may do.
@@ -109,7 +109,34 @@ impl Database {
         doing: &'static str,
         verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
-        self.writer.ask(Manner::Pressing, verb).map_err(|fault| fault.named(&self.name, doing))
+        self.writer.ask(Manner::Pressing, None, verb).map_err(|fault| fault.named(&self.name, doing))
+    }
+
+    /// As [`Database::write`], but ended when it takes longer than `limit`, all its runs together: for verbs whose cost their asker
+    /// decides. A server ends no statement before its own limit, of ten seconds, nor later.
+    ///
+    /// # Errors
+    /// As [`Database::write`]; [`Error::Late`].
+    pub fn write_within<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        limit: Duration,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writer.ask(Manner::Plain, Some(limit), verb).map_err(|fault| fault.named(&self.name, doing))
+    }
+
+    /// As [`Database::write_within`], before what waits to be written.
+    ///
+    /// # Errors
+    /// As [`Database::write_within`].
+    pub fn write_first_within<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        limit: Duration,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writer.ask(Manner::Pressing, Some(limit), verb).map_err(|fault| fault.named(&self.name, doing))
     }
 
     /// Does a verb that only reads; it sees everything that was acknowledged before. It runs again when the connection
@@ -149,6 +176,21 @@ impl Database {
         verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
     ) -> Result<T, Error> {
         self.ask(Reading::Within(limit), verb).map_err(|fault| fault.named(&self.name, doing))
+    }
+
+    /// As [`Database::read`], but ended when it takes longer than `limit`: for questions that are short but where somebody has made them
+    /// long. However many are, a connection is left to what [`Database::read`] does. A server ends no statement before its own limit, of
+    /// ten seconds, nor later.
+    ///
+    /// # Errors
+    /// As [`Database::read`]; [`Error::Late`].
+    pub fn read_brief<T: Send>(
+        &self,
+        doing: &'static str,
+        limit: Duration,
+        verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send,
+    ) -> Result<T, Error> {
+        self.ask(Reading::Brief(limit), verb).map_err(|fault| fault.named(&self.name, doing))
     }
 
     fn ask<T: Send>(

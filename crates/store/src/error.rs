@@ -138,6 +138,11 @@ impl Fault {
         if changed == 1 { Ok(()) } else { Err(Self::Missing(what)) }
     }
 
+    /// The same, with how long the asker waits where it is late.
+    pub(crate) fn late_by(self, limit: Duration) -> Self {
+        if matches!(self, Self::Late(_)) { Self::Late(limit) } else { self }
+    }
+
     pub(crate) fn named(self, database: &str, doing: &'static str) -> Error {
         let database = database.to_owned();
         match self {

@@ -8,6 +8,8 @@ use std::time::Duration;
 const READERS: usize = 16;
 /// Of which so many have questions at once whose cost their asker decides.
 pub const LONG_READERS: usize = READERS - 2;
+/// How many connections questions of each sort and of those behind it have at most: each sort leaves one to those before it.
+const MOST: [usize; 3] = [READERS, READERS - 1, LONG_READERS];
 
 /// How a verb reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,33 +19,46 @@ pub(crate) enum Reading {
     /// All statements see the same instant.
     Snapshot,
     /// As plain, and no longer than this.
+    Brief(Duration),
+    /// The same, of what may well take so long. On a server all statements see the same instant.
     Within(Duration),
+}
+
+impl Reading {
+    /// The place of its sort in [`MOST`].
+    const fn sort(self) -> usize {
+        match self {
+            Self::Plain | Self::Snapshot => 0,
+            Self::Brief(_) => 1,
+            Self::Within(_) => 2,
+        }
+    }
 }
 
 /// Connections that nobody uses, and how many there are.
 pub(crate) struct Pool<C> {
     state: Mutex<State<C>>,
-    /// Who waits to ask something short, and something long.
-    returned: [Condvar; 2],
+    /// Who waits to ask something of each sort.
+    returned: [Condvar; MOST.len()],
 }
 
 struct State<C> {
     idle: Vec<C>,
-    /// All, those on loan included.
-    open: usize,
-    /// Those on loan for long questions.
-    long: usize,
+    /// Those on loan, for questions of each sort.
+    lent: [usize; MOST.len()],
 }
 
 impl<C> State<C> {
-    fn is_full(&self, is_long: bool) -> bool {
-        self.idle.is_empty() && self.open >= READERS || is_long && self.long >= LONG_READERS
+    /// Whether no question of this sort is asked now.
+    fn is_full(&self, sort: usize) -> bool {
+        let lent = |from: usize| self.lent.iter().skip(from).sum::<usize>();
+        MOST.iter().enumerate().take(sort + 1).any(|(from, most)| lent(from) >= *most)
     }
 }
 
 impl<C> Pool<C> {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State { idle: Vec::new(), open: 0, long: 0 }), returned: Default::default() }
+        Self { state: Mutex::new(State { idle: Vec::new(), lent: Default::default() }), returned: Default::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State<C>> {
@@ -58,18 +73,13 @@ impl<C> Pool<C> {
         make: impl FnOnce() -> Result<C, E>,
         work: impl FnOnce(&mut C) -> Result<T, E>,
     ) -> Result<T, E> {
-        let is_long = matches!(how, Reading::Within(_));
-        let [short, long] = &self.returned;
-        let returned = if is_long { long } else { short };
-        let waited = returned.wait_while(self.state(), |state| state.is_full(is_long));
+        let sort = how.sort();
+        let waited = self.returned[sort].wait_while(self.state(), |state| state.is_full(sort));
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        state.long += usize::from(is_long);
+        state.lent[sort] += 1;
         let idle = state.idle.pop();
-        if idle.is_none() {
-            state.open += 1;
-        }
         drop(state);
-        let place = Place { pool: self, is_long };
+        let place = Place { pool: self, sort };
         let mut connection = idle.map_or_else(make, Ok)?;
         let outcome = work(&mut connection);
         place.give_back(connection);
@@ -77,13 +87,10 @@ impl<C> Pool<C> {
     }
 
     /// Ends a loan, with the connection if it is to be kept.
-    fn end(&self, connection: Option<C>, was_long: bool) {
+    fn end(&self, connection: Option<C>, sort: usize) {
         let mut state = self.state();
-        match connection {
-            Some(connection) => state.idle.push(connection),
-            None => state.open -= 1,
-        }
-        state.long -= usize::from(was_long);
+        state.idle.extend(connection);
+        state.lent[sort] -= 1;
         drop(state);
         // One of each: who does not find what it needs waits on.
         self.returned.iter().for_each(Condvar::notify_one);
@@ -93,18 +100,18 @@ impl<C> Pool<C> {
 /// The place of a connection on loan: empty again when this is dropped.
 struct Place<'p, C> {
     pool: &'p Pool<C>,
-    is_long: bool,
+    sort: usize,
 }
 
 impl<C> Place<'_, C> {
     fn give_back(self, connection: C) {
-        self.pool.end(Some(connection), self.is_long);
+        self.pool.end(Some(connection), self.sort);
         std::mem::forget(self);
     }
 }
 
 impl<C> Drop for Place<'_, C> {
     fn drop(&mut self) {
-        self.pool.end(None, self.is_long);
+        self.pool.end(None, self.sort);
     }
 }

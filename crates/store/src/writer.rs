@@ -9,7 +9,8 @@
 //! rolled back and each verb of the group runs again alone. So a verb may run more than once before it is acknowledged.
 //!
 //! A group takes what waits for some time only, or who writes much would have all others wait for it. What presses is in groups of its
-//! own, which take turns with what waits.
+//! own, which take turns with what waits. A verb whose asker decides what it costs has a limit, all its runs together: what is late is
+//! not run again, and as a group takes no more verbs after a long one, others wait for one limit of each such verb.
 
 use crate::{Engine, Fault, Row, Sql, Value};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -37,6 +38,8 @@ pub(crate) trait Session: Send {
     fn is_lost(&self) -> bool;
     /// Between transactions, when all have their answers: what takes some time.
     fn rest(&mut self) {}
+    /// From now on a statement that runs when this comes ends with [`Fault::Late`]; `None`: none does.
+    fn end_at(&mut self, end: Option<Instant>) -> Result<(), Fault>;
     fn sql(&mut self) -> &mut dyn Sql;
 }
 
@@ -70,8 +73,15 @@ trait Job: Send {
 struct Asked<T, V> {
     verb: V,
     manner: Manner,
+    time: Option<Time>,
     outcome: Option<Result<T, Fault>>,
     reply: SyncSender<Result<T, Fault>>,
+}
+
+/// How long a verb may take, all its runs together.
+struct Time {
+    limit: Duration,
+    left: Duration,
 }
 
 impl<T: Send, V: FnMut(&mut dyn Sql) -> Result<T, Fault> + Send> Job for Asked<T, V> {
@@ -80,18 +90,18 @@ impl<T: Send, V: FnMut(&mut dyn Sql) -> Result<T, Fault> + Send> Job for Asked<T
     }
 
     fn run(&mut self, session: &mut dyn Session, care: Care) -> bool {
-        let sql = session.sql();
-        if self.manner == Manner::Single {
-            self.outcome = Some((self.verb)(sql));
-            return true;
-        }
-        if care == Care::Savepoints {
-            self.outcome = Some(in_savepoint(sql, &mut self.verb));
-            return true;
-        }
-        let mut sql = Watched { sql, changed: false };
-        let outcome = self.outcome.insert((self.verb)(&mut sql));
-        outcome.is_ok() || !sql.changed
+        let (outcome, is_clean) = match (&self.time, self.manner, care) {
+            (Some(Time { limit, left: Duration::ZERO }), ..) => (Err(Fault::Late(*limit)), true),
+            (_, Manner::Single, _) => (self.once(session).0, true),
+            (_, _, Care::Savepoints) => (in_savepoint(session, |session| self.once(session).0), true),
+            (_, _, Care::Hope) => {
+                let (outcome, changed) = self.once(session);
+                let is_clean = outcome.is_ok() || !changed;
+                (outcome, is_clean)
+            }
+        };
+        self.outcome = Some(outcome);
+        is_clean
     }
 
     fn answer(self: Box<Self>, end: Result<(), Fault>) {
@@ -103,10 +113,40 @@ impl<T: Send, V: FnMut(&mut dyn Sql) -> Result<T, Fault> + Send> Job for Asked<T
     }
 }
 
-/// Sees whether a verb may have changed something.
+impl<T, V: FnMut(&mut dyn Sql) -> Result<T, Fault>> Asked<T, V> {
+    /// Runs the verb, in the time that it has left; also, whether it may have changed something.
+    fn once(&mut self, session: &mut dyn Session) -> (Result<T, Fault>, bool) {
+        let until = self.time.as_ref().map(|time| Instant::now() + time.left);
+        if until.is_some()
+            && let Err(fault) = session.end_at(until)
+        {
+            return (Err(fault), false);
+        }
+        let mut sql = Watched { sql: session.sql(), until, changed: false };
+        let outcome = (self.verb)(&mut sql);
+        let changed = sql.changed;
+        let (Some(time), Some(until)) = (&mut self.time, until) else { return (outcome, changed) };
+        time.left = until.saturating_duration_since(Instant::now());
+        let outcome = outcome.map_err(|fault| fault.late_by(time.limit));
+        (session.end_at(None).and(outcome), changed)
+    }
+}
+
+/// Sees whether a verb may have changed something, and whether it is late: then it does nothing more, as the database may have ended
+/// the transaction with a statement that was late.
 struct Watched<'s> {
     sql: &'s mut dyn Sql,
+    until: Option<Instant>,
     changed: bool,
+}
+
+impl Watched<'_> {
+    fn in_time(&self) -> Result<(), Fault> {
+        match self.until {
+            Some(until) if Instant::now() >= until => Err(Fault::Late(Duration::ZERO)),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Sql for Watched<'_> {
@@ -115,11 +155,13 @@ impl Sql for Watched<'_> {
     }
 
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, Fault> {
+        self.in_time()?;
         self.changed = true;
         self.sql.execute(sql, parameters)
     }
 
     fn insert(&mut self, key: &'static str, sql: &str, parameters: &[Value]) -> Result<i64, Fault> {
+        self.in_time()?;
         self.changed = true;
         self.sql.insert(key, sql, parameters)
     }
@@ -131,28 +173,33 @@ impl Sql for Watched<'_> {
         parameters: &[Value],
         take: &mut dyn FnMut(&Row) -> Result<bool, Fault>,
     ) -> Result<(), Fault> {
+        self.in_time()?;
         // What gives rows may also be a change that tells of them.
         self.changed |= !sql.trim_start().starts_with("SELECT ");
         self.sql.each(table, sql, parameters, take)
     }
 
     fn batch(&mut self, sql: &str) -> Result<(), Fault> {
+        self.in_time()?;
         self.changed = true;
         self.sql.batch(sql)
     }
 }
 
-fn in_savepoint<T>(sql: &mut dyn Sql, verb: &mut impl FnMut(&mut dyn Sql) -> Result<T, Fault>) -> Result<T, Fault> {
-    sql.batch("SAVEPOINT verb")?;
-    let value = match verb(sql) {
+fn in_savepoint<T>(
+    session: &mut dyn Session,
+    run: impl FnOnce(&mut dyn Session) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    session.sql().batch("SAVEPOINT verb")?;
+    let value = match run(session) {
         Ok(value) => value,
         Err(fault) => {
             // Where the transaction has ended this fails too; then the session is not usable, and what came first is told.
-            let _ = sql.batch("ROLLBACK TO verb; RELEASE verb");
+            let _ = session.sql().batch("ROLLBACK TO verb; RELEASE verb");
             return Err(fault);
         }
     };
-    sql.batch("RELEASE verb")?;
+    session.sql().batch("RELEASE verb")?;
     Ok(value)
 }
 
@@ -227,15 +274,17 @@ impl Writer {
         Ok(Self { asking: Some(asking), thread: Some(thread) })
     }
 
-    /// Runs `verb` in the writer thread; returns when its group is committed.
+    /// Runs `verb` in the writer thread, no longer than `limit`; returns when its group is committed.
     pub(crate) fn ask<T: Send + 'static>(
         &self,
         manner: Manner,
+        limit: Option<Duration>,
         verb: impl FnMut(&mut dyn Sql) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let (reply, answer) = sync_channel(1);
         let stopped = || Fault::Failed("the writer thread has stopped; restart the hub".to_owned());
-        let job = Box::new(Asked { verb, manner, outcome: None, reply });
+        let time = limit.map(|limit| Time { limit, left: limit });
+        let job = Box::new(Asked { verb, manner, time, outcome: None, reply });
         if !self.asking.as_ref().is_some_and(|asking| asking.put(job)) {
             return Err(stopped());
         }

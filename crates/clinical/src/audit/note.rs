@@ -11,6 +11,8 @@ use std::convert::Infallible;
 pub(super) const FORM: u8 = 1;
 /// Characters of a search that are kept.
 const QUERY: usize = 512;
+/// The parameters that name a patient or resources.
+const NAMING: [&str; 4] = ["patient", "subject", "_id", "identifier"];
 /// Patients that one entry names, at most: an act that is about more makes several.
 const PATIENTS: usize = 1_000;
 
@@ -174,10 +176,23 @@ impl Note {
         Self { kind, row, version, patients, ..self.clone() }
     }
 
-    /// The same of a search.
+    /// The same about data of these patients.
+    #[must_use]
+    pub(crate) fn of_patients(self, patients: impl IntoIterator<Item = Row>) -> Self {
+        Self { patients: patients.into_iter().collect(), ..self }
+    }
+
+    /// The same, of what was looked for beside that.
+    #[must_use]
+    pub(crate) fn looking(self) -> Self {
+        Self { verb: Verb::Search, ..self }
+    }
+
+    /// The same of a search. Of one that is longer than what is kept, what says whose it is goes first.
     #[must_use]
     pub(crate) fn searching(self, query: &str) -> Self {
-        Self { query: Some(query.chars().take(QUERY).collect()), ..self }
+        let kept = if query.len() > QUERY { kept(query) } else { query.to_owned() };
+        Self { query: Some(kept), ..self }
     }
 
     /// The same, refused.
@@ -263,5 +278,34 @@ impl Note {
         // The time is in the chain too.
         out.u8(20)?.i64(at.0)?;
         Ok(())
+    }
+}
+
+/// What is kept of a long search.
+fn kept(query: &str) -> String {
+    let names = |pair: &&str| {
+        form_urlencoded::parse(pair.as_bytes())
+            .next()
+            .is_some_and(|(name, _)| NAMING.contains(&name.split([':', '.']).next().unwrap_or_default()))
+    };
+    let (naming, others): (Vec<&str>, Vec<&str>) = query.split('&').partition(names);
+    [naming, others].concat().join("&").chars().take(QUERY).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows REQ-AUDIT-38: whatever stands before it, whom a search names is kept.
+    #[test]
+    fn what_is_kept_of_a_long_search_says_whose_it_is() {
+        let padding = format!("_lastUpdated={}gt1900", "gt1900,".repeat(63));
+        let long = format!("{padding}&code=x&%70atient:Patient=anna&{padding}&subject.identifier=s%7C1&_id=y");
+        let told = kept(&long);
+        assert!(
+            told.starts_with("%70atient:Patient=anna&subject.identifier=s%7C1&_id=y&_lastUpdated=gt1900,"),
+            "{told}"
+        );
+        assert_eq!(told.chars().count(), QUERY);
     }
 }

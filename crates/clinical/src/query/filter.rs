@@ -4,6 +4,7 @@ use super::{Ranges, Token};
 use crate::definitions::{Column, ParameterId};
 use crate::json::Key;
 use crate::kind::{Id, Kind, Version};
+use std::collections::BTreeSet;
 
 /// A condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,21 @@ impl Filter {
                 one.weight().saturating_add(1)
             }
             _ => 1,
+        }
+    }
+
+    /// The patients that it names, of a resource of this kind.
+    pub(super) fn patients(&self, kind: Kind, out: &mut BTreeSet<Id>) {
+        match self {
+            Self::Patient(ids) => out.extend(ids),
+            Self::Id(ids) if kind == Kind::PATIENT => out.extend(ids),
+            Self::Link(_, targets) => {
+                out.extend(targets.iter().filter(|(kind, _)| *kind == Kind::PATIENT).map(|(_, id)| *id));
+            }
+            Self::Any(several) | Self::All(several) => several.iter().for_each(|one| one.patients(kind, out)),
+            Self::Not(one) | Self::Part(_, _, one) => one.patients(kind, out),
+            Self::Chain(_, of, one) | Self::Has(of, _, one) => one.patients(*of, out),
+            _ => {}
         }
     }
 

@@ -13,9 +13,10 @@ pub(crate) use served::{of_all, of_kind, of_parameter};
 pub use token::Token;
 
 use crate::definitions::{Definitions, Parameter, ParameterId, Place, SearchType};
-use crate::kind::Kind;
+use crate::kind::{Id, Kind};
 use crate::outcome::{Code, Issue, Issues};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use values::Reader;
 
 /// Parameters of one search, at most.
@@ -164,13 +165,26 @@ impl Plan {
     /// Whether it may look at everything of a kind: no resource, identifier or patient is named.
     #[must_use]
     pub fn is_wide(&self) -> bool {
-        !self.names_one() && !self.has(|filter| matches!(filter, Filter::Patient(_)))
+        !self.names_one() && !self.is_of_patients()
+    }
+
+    /// Whether all that it finds is of patients whom it names.
+    #[must_use]
+    pub fn is_of_patients(&self) -> bool {
+        self.has(|filter| matches!(filter, Filter::Patient(_)))
     }
 
     /// Whether a resource or its identifier is named.
     #[must_use]
     pub fn names_one(&self) -> bool {
         self.has(|filter| matches!(filter, Filter::Id(_) | Filter::Ident(..)))
+    }
+
+    /// The patients that it names, whatever it finds of them.
+    pub(crate) fn patients(&self) -> BTreeSet<Id> {
+        let mut patients = BTreeSet::new();
+        self.filters.iter().for_each(|filter| filter.patients(self.kind, &mut patients));
+        patients
     }
 
     /// Whether it finds few, so that it can be the condition of a change: by identifier, or a patient's by code or date.
@@ -181,9 +195,7 @@ impl Plan {
             Filter::Column(column, _) => column.number() == 0,
             _ => false,
         };
-        self.others.is_empty()
-            && !self.is_by_system()
-            && (self.names_one() || self.has(|filter| matches!(filter, Filter::Patient(_))) && self.has(dated))
+        self.others.is_empty() && !self.is_by_system() && (self.names_one() || self.is_of_patients() && self.has(dated))
     }
 
     /// Whether it looks for all identifiers of a system, to which no index leads.

@@ -223,6 +223,10 @@ pub(super) fn store_failed(error: &Error) -> Refusal {
     match error {
         // To ask again would not help: it is this server that asks for what cannot be.
         Error::Missing { .. } | Error::Taken { .. } => failed("the request was not finished"),
+        Error::Late { limit, .. } => {
+            let text = format!("it took longer than {limit:?}, and nothing was done");
+            Issue::new(Code::StoreAway, text).help("ask again, for fewer at once where there are several").into()
+        }
         _ => Issue::new(Code::StoreAway, "the store did not do it").into(),
     }
 }

@@ -42,7 +42,8 @@ impl Asking {
         let page = (if plan.summary() { 0 } else { usize::from(plan.count()) }, after.as_ref());
         let sight = caller.sight(Verb::Search);
         let found = questions.ask(limit, |limit| records.events(&sight, &wanted, page, limit))?.map_err(too_late)?;
-        let patients = found.all.iter().filter_map(|noted| noted.patient).collect();
+        let given = found.all.iter().filter_map(|noted| noted.patient);
+        let patients = given.chain(self.about(&sight, plan, !found.all.is_empty())?).collect();
         self.noted(note.searching(query).about(Kind::AUDIT_EVENT, None, None, patients))?;
         let next = found.next.as_ref().map(|next| records.seal(next, &binding));
         let links = bundle::Links {

@@ -7,7 +7,7 @@ use crate::access::{Caller, Verb};
 use crate::audit::Note;
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits, Node};
-use crate::kind::{Id, Kind, Version};
+use crate::kind::{Id, Kind, Row, Version};
 use crate::moment;
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::Handling;
@@ -222,7 +222,9 @@ impl Asking {
     ) -> Result<Vec<Done>, Refusal> {
         let mut conditions = Conditions::of(self, caller);
         for _ in 0..TRIES {
-            let acts = read(&mut conditions).map_err(|why| self.refused(note, why))?;
+            let acts = read(&mut conditions);
+            let about_these = note.clone().of_patients(conditions.patients());
+            let acts = acts.map_err(|why| self.refused(&about_these, why))?;
             let about: Vec<_> = acts.iter().map(|act| (act.verb(), act.kind(), act.id())).collect();
             let applied = self.door.clinical.records().apply(caller, acts, note);
             conditions.end();
@@ -230,6 +232,11 @@ impl Asking {
                 Ok(done) => {
                     if done.iter().any(Done::ends_accounts) {
                         self.door.clinical.forget_ended(self.door.clinical.clock().now().unix());
+                    }
+                    let known: Vec<Row> = done.iter().filter_map(Done::patient).collect();
+                    let others: Vec<Row> = conditions.patients().filter(|row| !known.contains(row)).collect();
+                    if !others.is_empty() {
+                        self.noted(note.clone().of_patients(others).looking())?;
                     }
                     return Ok(done);
                 }
@@ -244,12 +251,13 @@ impl Asking {
                         None => Vec::new(),
                     };
                     let why = place(act).map_or(why.clone(), |number| why.of_entry(number));
-                    return Err(self.refused(&note.clone().decided_by(consents), why));
+                    return Err(self.refused(&about_these.decided_by(consents), why));
                 }
                 Err(Unapplied::Store(error)) => return Err(store_failed(&error)),
             }
         }
-        Err(self.refused(note, Issue::new(Code::Version, "others change it all the time").into()))
+        let about_these = note.clone().of_patients(conditions.patients());
+        Err(self.refused(&about_these, Issue::new(Code::Version, "others change it all the time").into()))
     }
 
     /// Whether who changes something wants it back.

@@ -4,10 +4,11 @@
 use super::asking::{Asking, denied, store_failed};
 use super::questions::Questions;
 use crate::access::{Caller, Verb};
-use crate::kind::{Kind, Seq};
+use crate::kind::{Kind, Row, Seq};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::Handling;
 use crate::store::{Asked, Condition};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The conditions of one request as they are looked for: all together no longer than one search. If that takes a turn, it is held until
@@ -20,6 +21,8 @@ pub(super) struct Conditions<'a> {
     /// The newest change when the first of them was looked for.
     newest: Option<Seq>,
     questions: Questions<'a>,
+    /// Whom they are about: what is done or refused by them says something of these.
+    patients: BTreeSet<Row>,
 }
 
 impl<'a> Conditions<'a> {
@@ -27,7 +30,7 @@ impl<'a> Conditions<'a> {
         let settings = asking.door.clinical.settings();
         let questions =
             Questions::of(asking, caller, &caller.sight_to_write(Verb::Search), &settings.kinds).of_change();
-        Self { asking, caller, left: settings.search_limit, newest: None, questions }
+        Self { asking, caller, left: settings.search_limit, newest: None, questions, patients: BTreeSet::new() }
     }
 
     /// The request has been done, or was not: others may have the turn. If it is read again, they are looked for anew, in the time that is
@@ -63,12 +66,19 @@ impl<'a> Conditions<'a> {
         })?;
         self.questions.spend(took);
         self.left = self.left.saturating_sub(took);
+        let named = self.asking.about(&sight, &plan, !found.is_empty())?;
+        self.patients.extend(found.iter().filter_map(|found| found.patient).chain(named));
         let (is, row) = match found.as_slice() {
             [] => (None, None),
-            [(row, id)] => (Some(*id), Some(*row)),
+            [found] => (Some(found.id), Some(found.row)),
             _ => return Err(Issue::new(Code::ManyMatches, format!("there is more than one such {kind}")).into()),
         };
         Ok(Condition { plan, is, asked: Some(Asked { newest, row, took }) })
+    }
+
+    /// The patients whom all that was looked for is about.
+    pub(super) fn patients(&self) -> impl Iterator<Item = Row> {
+        self.patients.iter().copied()
     }
 
     fn too_late(&self) -> Refusal {

@@ -8,7 +8,7 @@ use crate::kind::{Id, Kind, Millis};
 use crate::moment;
 use crate::outcome::{Code, Issue, Issues, Refusal};
 use crate::query::CURSOR;
-use crate::store::{Found, HistoryOf, Page};
+use crate::store::{Counted, Found, HistoryOf, Page};
 use axum::response::Response;
 use http::StatusCode;
 
@@ -85,23 +85,23 @@ impl Asking {
         // FHIR R4 section 3.1.1.5.2: as _summary=count.
         let found = if wanted.count == 0 {
             let total = questions.ask(limit, |limit| records.history_total(&sight, &of, wanted.since, limit))?;
-            total.map_err(too_late)?.map(|total| (Found { resources: Vec::new(), next: None }, total))
+            total.map_err(too_late)?.map(|counted| (Found { resources: Vec::new(), next: None }, counted))
         } else {
             let found = questions.ask(limit, |limit| records.history(&sight, &of, wanted.since, &page, limit))?;
-            found.map_err(too_late)?.map(|found| (found, None))
+            found.map_err(too_late)?.map(|found| (found, Counted::default()))
         };
-        let Some((mut found, total)) = found else {
+        let Some((mut found, counted)) = found else {
             let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);
             return Err(self.refused(&note, absent(kind)));
         };
         self.complete(&sight, &mut found.resources)?;
-        let patients = found.resources.iter().filter_map(|stored| stored.patient).collect();
+        let patients = found.resources.iter().filter_map(|stored| stored.patient).chain(counted.patients).collect();
         let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);
         self.noted(note.searching(&path).about(kind, None, None, patients))?;
         let next = found.next.as_ref().map(|next| clinical.records().seal(next, &binding));
         let links =
             bundle::Links { path: &path, used: &wanted.used, cursor: wanted.cursor.as_deref(), next: next.as_deref() };
-        Ok(answer::resource(StatusCode::OK, bundle::history(&self.door, &links, &found, total)))
+        Ok(answer::resource(StatusCode::OK, bundle::history(&self.door, &links, &found, counted.total)))
     }
 
     pub(super) fn wanted(&self) -> Result<Wanted, Refusal> {

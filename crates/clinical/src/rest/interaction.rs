@@ -3,10 +3,10 @@
 use super::asking::{Asking, absent, denied, insert, read_whole, store_failed, too_late};
 use super::questions::Questions;
 use super::{answer, audit, bundle};
-use crate::access::{Sight, Verb};
+use crate::access::{Reach, Sight, Verb};
 use crate::audit::Note;
 use crate::definitions::Definitions;
-use crate::kind::{Id, Kind, Version};
+use crate::kind::{Id, Kind, Row, Version};
 use crate::moment;
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::{self, Handling, Terms};
@@ -151,7 +151,7 @@ impl Asking {
         let (records, limit) = (clinical.records(), clinical.settings().search_limit);
         let binding = format!("{kind} {:?} {}", plan.used(), caller.leave());
         let page = Page { count: plan.count(), after: self.unsealed(plan.cursor(), &binding)? };
-        let total = if plan.total() {
+        let counted = if plan.total() {
             Some(questions.ask(limit, |limit| records.total(&sight, &plan, limit))?.map_err(too_late)?)
         } else {
             None
@@ -172,11 +172,29 @@ impl Asking {
         };
         let mut included = included.ok_or_else(|| Issue::new(Code::TooMuch, many()))?;
         self.complete(&sight, &mut included)?;
-        let patients = found.resources.iter().chain(&included).filter_map(|stored| stored.patient).collect();
+        let given = found.resources.iter().chain(&included).filter_map(|stored| stored.patient);
+        let mut patients: Vec<_> = given.chain(self.about(&sight, &plan, !found.resources.is_empty())?).collect();
+        if plan.summary() {
+            patients.extend(counted.iter().flat_map(|counted| &counted.patients));
+        }
         self.noted(note.searching(query).about(kind, None, None, patients))?;
+        let total = counted.map(|counted| counted.total);
         let next = found.next.as_ref().map(|next| records.seal(next, &binding));
         let page = bundle::Searched { plan: &plan, found: &found, included: &included, total, next: next.as_deref() };
         Ok(answer::resource(StatusCode::OK, bundle::searchset(&self.door, &page)))
+    }
+
+    /// Those whom a search is about, whatever it finds: that nothing of theirs is there is told of them too. Who finds is given what was
+    /// found, with whose it is.
+    pub(super) fn about(&self, sight: &Sight, plan: &query::Plan, has_found: bool) -> Result<Vec<Row>, Refusal> {
+        if let Some(Reach::Patient(own)) = sight.only_of(plan.kind()) {
+            return Ok(vec![own]);
+        }
+        let named = plan.patients();
+        if named.is_empty() || has_found && named.len() == 1 && plan.is_of_patients() {
+            return Ok(Vec::new());
+        }
+        self.door.clinical.records().patients(&named).map_err(|error| store_failed(&error))
     }
 
     /// A search as it was asked.

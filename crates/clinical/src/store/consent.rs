@@ -1,13 +1,15 @@
 //! Provisions of active Consents, and glass that was broken.
 
 use super::dictionary::Numbers;
-use super::{Records, Statement};
+use super::write::{Stopped, refused};
+use super::{OF_ONE, Records, Statement};
 use crate::access::Sight;
 use crate::audit::{self, Note};
 use crate::consent::{Broken, Compiled, Condition, Reason};
 use crate::kind::{Id, Kind, Millis, Row};
 use crate::moment::Span;
-use medlock_store::{Error, Fault, Sql, all, values};
+use crate::outcome::{Code, Issue};
+use medlock_store::{Error, Fault, Sql, all, first, values};
 
 /// Notices that are given, the newest first.
 const NOTICES: i64 = 100;
@@ -26,8 +28,66 @@ pub(crate) struct NewGlass {
     pub(crate) until: Millis,
 }
 
+/// What may be in force of one patient: each row of hers that is read or written is judged by all of it, in some milliseconds.
+const MOST: InForce = InForce { provisions: 1_024, values: 4_096 };
+
+/// How many provisions are in force, and how many values they name: a time that they ask is one.
+#[derive(Clone, Copy)]
+struct InForce {
+    provisions: i64,
+    values: i64,
+}
+
+impl InForce {
+    /// That of a patient, or of one consent of hers.
+    fn of(sql: &mut dyn Sql, patient: Row, consent: Option<Row>) -> Result<Self, Fault> {
+        let of = match consent {
+            Some(_) => "WHERE p.consent = ?2 AND +p.patient = ?1",
+            None => "WHERE p.patient = ?1",
+        };
+        let timed = format!("c.sort IN ({}, {})", Condition::OVERLAPS, Condition::WITHIN);
+        let question = format!(
+            "SELECT (SELECT count(*) FROM provision p {of}) AS provisions, \
+             (SELECT count(*) FROM provision p JOIN provision_value w ON w.provision = p.id {of}) + \
+             (SELECT count(*) FROM provision p JOIN provision_condition c ON c.provision = p.id {of} AND {timed}) AS vals"
+        );
+        let rows: Vec<_> = [patient].into_iter().chain(consent).map(|row| row.0.into()).collect();
+        let found = first(sql, "provision", &question, &rows, |row| {
+            Ok(Self { provisions: row.number("provisions")?, values: row.number("vals")? })
+        })?;
+        found.ok_or(Fault::Missing("count of provisions"))
+    }
+}
+
+/// Puts the provisions of a Consent in the place of those that it had. Where more is in force of the patient than may be, those may be
+/// fewer, and no more.
+pub(super) fn keep(
+    sql: &mut dyn Sql,
+    (consent, patient): (Row, Row),
+    compiled: &Compiled,
+    numbers: &Numbers,
+    target: impl Fn(Kind, Id) -> Option<Row>,
+) -> Result<(), Stopped> {
+    let before = InForce::of(sql, patient, Some(consent))?;
+    write(sql, (consent, patient), compiled, numbers, target)?;
+    let after = InForce::of(sql, patient, Some(consent))?;
+    let grown = (after.provisions > before.provisions, after.values > before.values);
+    if grown == (false, false) {
+        return Ok(());
+    }
+    let all = InForce::of(sql, patient, None)?;
+    if grown.0 && all.provisions > MOST.provisions || grown.1 && all.values > MOST.values {
+        let InForce { provisions, values } = MOST;
+        let text =
+            format!("all active consents of a patient have at most {provisions} provisions with {values} values");
+        let issue = Issue::new(Code::TooMuch, text).at("Consent.provision");
+        return Err(refused(issue.help("end or narrow others of this patient first")));
+    }
+    Ok(())
+}
+
 /// Puts the provisions of a Consent in the place of those that it had.
-pub(super) fn write(
+fn write(
     sql: &mut dyn Sql,
     (consent, patient): (Row, Row),
     compiled: &Compiled,
@@ -111,7 +171,7 @@ impl Records {
     pub(crate) fn denying(&self, sight: &Sight, kind: Kind, id: &Id) -> Result<Vec<Row>, Error> {
         let Some(mut question) = sight.denying(kind) else { return Ok(Vec::new()) };
         question.text(" AND r.id = ").value(id.as_str()).text(" ORDER BY u.consent LIMIT 16");
-        self.database().read("look for consents that deny", |sql| {
+        self.database().read_brief("look for consents that deny", OF_ONE, |sql| {
             all(sql, "provision", question.sql(), question.values(), |row| Ok(Row(row.number("consent")?)))
         })
     }

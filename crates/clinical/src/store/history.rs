@@ -2,7 +2,7 @@
 
 use super::page::Filling;
 use super::read::{COLUMNS, Stored, former, kept};
-use super::search::counted;
+use super::search::{Counted, counted};
 use super::{Cursor, Found, Order, Page, Records, Statement};
 use crate::access::{Reach, Sight};
 use crate::kind::{Id, Kind, Millis, Row};
@@ -44,7 +44,7 @@ impl Records {
 }
 
 impl Records {
-    /// How many versions that would be. `None`: there is no such resource in sight; `Some(None)`: more than are counted.
+    /// How many versions that would be. `None`: there is no such resource in sight.
     ///
     /// # Errors
     /// [`Error`]; [`Error::Late`].
@@ -54,7 +54,7 @@ impl Records {
         of: &HistoryOf,
         since: Option<Millis>,
         limit: Duration,
-    ) -> Result<Option<Option<i64>>, Error> {
+    ) -> Result<Option<Counted>, Error> {
         self.database().read_within("count a history", limit, |sql| match of {
             HistoryOf::One(kind, id) => {
                 let question = kept(sight, *kind, id);
@@ -63,7 +63,9 @@ impl Records {
                 let own = i64::from(since.is_none_or(|since| present.updated >= since));
                 let mut question = former(sight, *kind, id);
                 no_older(&mut question, "v.updated", since);
-                Ok(Some(counted(sql, &question)?.map(|former| former + own)))
+                let former = counted(sql, &question)?;
+                let patients = former.patients.into_iter().chain(present.patient).collect();
+                Ok(Some(Counted { total: former.total.map(|former| former + own), patients }))
             }
             HistoryOf::Kinds(kinds) => counted(sql, &changed(sight, kinds, since)).map(Some),
         })
@@ -95,7 +97,7 @@ impl Records {
         })
     }
 
-    /// How much that is; `None`: more than is counted.
+    /// How much that is.
     ///
     /// # Errors
     /// [`Error`]; [`Error::Late`].
@@ -106,7 +108,7 @@ impl Records {
         kinds: &[Kind],
         since: Option<Millis>,
         limit: Duration,
-    ) -> Result<Option<i64>, Error> {
+    ) -> Result<Counted, Error> {
         let question = all_of(sight, patient, kinds, since);
         self.database().read_within("count all of a patient", limit, |sql| counted(sql, &question))
     }

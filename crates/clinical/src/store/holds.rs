@@ -71,7 +71,7 @@ fn holds(
     let found = search::matches(sql, sight, plan)?;
     Ok(match (found.as_slice(), condition.is) {
         ([], None) => true,
-        ([(_, one)], Some(id)) => *one == id,
+        ([one], Some(id)) => one.id == id,
         _ => false,
     })
 }

@@ -51,7 +51,7 @@ use page::Order;
 pub use page::{Cursor, Page};
 pub(crate) use passkeys::{Offer, SignedIn};
 pub use read::Stored;
-pub use search::Found;
+pub use search::{Counted, Found};
 pub(crate) use statement::Statement;
 pub(crate) use subscription::{Behind, Due, Sights, Subscribed, Telling};
 pub(crate) use token::{Given, NewLeave, NewRefresh, NewToken};
@@ -66,6 +66,10 @@ use medlock_store::postgres::Server;
 use medlock_store::{Database, Error, Fault, Sql, first, values};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long one resource is looked for, or a request writes, at most: what a patient or a Bundle says makes it long or short.
+const OF_ONE: Duration = Duration::from_secs(10);
 
 /// Where it is kept.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! One resource, and its former versions.
 
-use super::{Records, Statement};
+use super::{OF_ONE, Records, Statement};
 use crate::access::Sight;
 use crate::kind::{Id, Kind, Millis, Row, Version};
 use crate::{moment, validate};
@@ -60,8 +60,9 @@ impl Records {
     /// [`Error`].
     pub fn read(&self, sight: &Sight, kind: Kind, id: &Id) -> Result<Option<Stored>, Error> {
         let statement = kept(sight, kind, id);
-        self.database()
-            .read("read a resource", |sql| first(sql, "resource", statement.sql(), statement.values(), Stored::of))
+        self.database().read_brief("read a resource", OF_ONE, |sql| {
+            first(sql, "resource", statement.sql(), statement.values(), Stored::of)
+        })
     }
 
     /// A version of the resource, if the resource is in sight, and was when it had this version.
@@ -72,7 +73,8 @@ impl Records {
         let present = kept(sight, kind, id);
         let mut former = former(sight, kind, id);
         former.text(" AND v.version = ").value(i64::from(version.number()));
-        self.database().read_snapshot("read a version", |sql| {
+        // What is changed between the two questions is found by the second.
+        self.database().read_brief("read a version", OF_ONE, |sql| {
             let found = first(sql, "resource", present.sql(), present.values(), Stored::of)?;
             match found {
                 Some(present) if present.version == version => Ok(Some(present)),

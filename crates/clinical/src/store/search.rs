@@ -5,13 +5,16 @@ use super::page::Filling;
 use super::read::{COLUMNS, Stored};
 use super::{Cursor, Order as Place, Page, Records, Statement};
 use crate::access::{Reach, Sight};
-use crate::kind::{Id, Row};
+use crate::kind::{Id, Kind, Row};
 use crate::query::{By, Filter, Order, Plan, Sorting};
 use medlock_store::{Error, Fault, Sql, all, first};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Resources that are counted, at most.
 pub(super) const COUNTED: i64 = 10_000;
+/// Patients of whom it is told that something of theirs was counted, at most.
+const OF_WHOM: usize = 1_000;
 
 /// A page of what was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,15 @@ pub struct Found {
     pub resources: Vec<Stored>,
     /// Where the next page begins, if there is one.
     pub next: Option<Cursor>,
+}
+
+/// What was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How much; `None`: more than is counted.
+    pub total: Option<i64>,
+    /// Whose it is, as far as that is told.
+    pub patients: Vec<Row>,
 }
 
 impl Records {
@@ -50,13 +62,13 @@ impl Records {
         })
     }
 
-    /// How many there are in sight; `None`: more than are counted.
+    /// How many there are in sight.
     ///
     /// # Errors
     /// [`Error`]; [`Error::Late`].
-    pub fn total(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<Option<i64>, Error> {
+    pub fn total(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<Counted, Error> {
         self.database().read_within("count resources", limit, |sql| {
-            let (inner, _) = question(sql, sight, plan, "1 AS one")?;
+            let (inner, _) = question(sql, sight, plan, "r.patient AS patient")?;
             counted(sql, &inner)
         })
     }
@@ -72,13 +84,23 @@ impl Records {
         })
     }
 
+    /// The rows of these patients, whoever may see them: for the audit.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn patients(&self, ids: &BTreeSet<Id>) -> Result<Vec<Row>, Error> {
+        self.database().read("look for patients who are named", |sql| {
+            let rows = ids.iter().map(|id| {
+                let mut question = Statement::kept("r.rid", &Sight::of_what_was_named(Kind::PATIENT), Kind::PATIENT);
+                question.text(" AND r.id = ").value(id.as_str());
+                first(sql, "resource", question.sql(), question.values(), |row| Ok(Row(row.number("rid")?)))
+            });
+            rows.filter_map(Result::transpose).collect()
+        })
+    }
+
     /// What a condition finds, two at most, and how long it took, without the wait for a reader.
-    pub(crate) fn asked(
-        &self,
-        sight: &Sight,
-        plan: &Plan,
-        limit: Duration,
-    ) -> Result<(Vec<(Row, Id)>, Duration), Error> {
+    pub(crate) fn asked(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<(Vec<Match>, Duration), Error> {
         self.database().read_within("look for what a condition finds", limit, |sql| {
             let began = Instant::now();
             Ok((matches(sql, sight, plan)?, began.elapsed()))
@@ -86,19 +108,34 @@ impl Records {
     }
 }
 
-/// How many rows a question has; `None`: more than are counted.
-pub(super) fn counted(sql: &mut dyn Sql, question: &Statement) -> Result<Option<i64>, Fault> {
-    let all = format!("SELECT count(*) AS n FROM ({} LIMIT {}) t", question.sql(), COUNTED + 1);
-    let all = first(sql, "resource", &all, question.values(), |row| row.number("n"))?;
-    Ok(all.filter(|count| *count <= COUNTED))
+/// How many rows a question has, and of which patients: its column says that.
+pub(super) fn counted(sql: &mut dyn Sql, question: &Statement) -> Result<Counted, Fault> {
+    let text = question.sql();
+    let all = format!("SELECT patient, count(*) AS n FROM ({text} LIMIT {}) t GROUP BY patient", COUNTED + 1);
+    let (mut total, mut patients) = (0, Vec::new());
+    sql.each("resource", &all, question.values(), &mut |row| {
+        total += row.number::<i64>("n")?;
+        patients.extend(row.optional_number("patient")?.map(Row).filter(|_| patients.len() < OF_WHOM));
+        Ok(true)
+    })?;
+    Ok(Counted { total: Some(total).filter(|total| *total <= COUNTED), patients })
+}
+
+/// What a condition finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Match {
+    pub(crate) row: Row,
+    pub(crate) id: Id,
+    /// Whose it is.
+    pub(crate) patient: Option<Row>,
 }
 
 /// What a condition finds: two at most, since then there are too many.
-pub(super) fn matches(sql: &mut dyn Sql, sight: &Sight, plan: &Plan) -> Result<Vec<(Row, Id)>, Fault> {
-    let statement = two(sql, sight, plan, "r.rid, r.id")?;
+pub(super) fn matches(sql: &mut dyn Sql, sight: &Sight, plan: &Plan) -> Result<Vec<Match>, Fault> {
+    let statement = two(sql, sight, plan, "r.rid, r.id, r.patient")?;
     all(sql, "resource", statement.sql(), statement.values(), |row| {
         let id = Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))?;
-        Ok((Row(row.number("rid")?), id))
+        Ok(Match { row: Row(row.number("rid")?), id, patient: row.optional_number("patient")?.map(Row) })
     })
 }
 

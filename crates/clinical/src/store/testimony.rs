@@ -2,7 +2,7 @@
 //! the verdict and what that rests on stay the same. The rows that are written name it as their `statement`.
 
 use super::dictionary::Numbers;
-use super::{Records, Statement, index};
+use super::{OF_ONE, Records, Statement, index};
 use crate::DEVICE_SYSTEM;
 use crate::access::Sight;
 use crate::definitions::Definitions;
@@ -131,7 +131,7 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn targets(&self, sight: &Sight, provenance: Row) -> Result<Vec<(Kind, Id, Version)>, Error> {
-        self.database().read_snapshot("look for the targets of a Provenance", |sql| {
+        self.database().read_brief("look for the targets of a Provenance", OF_ONE, |sql| {
             let mut found = Vec::new();
             for kind in TESTIFIED.into_iter().filter(|kind| sight.may(*kind)) {
                 let mut present = Statement::seen_by_row("r.rid, r.id, r.version", sight, kind);
@@ -153,6 +153,8 @@ impl Records {
                 }
             }
             found.sort_unstable_by_key(|(row, version, _, _)| (*row, *version));
+            // One that was changed between two questions was found by both.
+            found.dedup_by_key(|(row, version, _, _)| (*row, *version));
             Ok(found.into_iter().map(|(_, version, kind, id)| (kind, id, version)).collect())
         })
     }

@@ -8,8 +8,8 @@ use super::names::Bound;
 use super::read::Stored;
 use super::subscription::Start;
 use super::{
-    Origin, Records, Statement, account, consent, handed, holds, index, intake, lacking, names, read, subscription,
-    testimony, token,
+    OF_ONE, Origin, Records, Statement, account, consent, handed, holds, index, intake, lacking, names, read,
+    subscription, testimony, token,
 };
 use crate::access::{Author, Caller, Naming, Reach, Sight, Verb};
 use crate::audit::{self, Note};
@@ -152,7 +152,11 @@ impl Records {
             })
         };
         let (database, doing) = (self.database(), "write resources");
-        let done = if presses { database.write_first(doing, verb) } else { database.write(doing, verb) };
+        let done = if presses {
+            database.write_first_within(doing, OF_ONE, verb)
+        } else {
+            database.write_within(doing, OF_ONE, verb)
+        };
         let done = done.map(|(done, named)| {
             self.statements.used(named);
             done
@@ -421,12 +425,12 @@ impl Running<'_> {
     }
 
     /// What a Consent says is in force with it.
-    fn provide(&mut self, row: Row, patient: Option<Row>, to: &Prepared) -> Result<(), Fault> {
+    fn provide(&mut self, row: Row, patient: Option<Row>, to: &Prepared) -> Result<(), Stopped> {
         let Some(compiled) = to.consent() else { return Ok(()) };
         let known = &self.known;
         let target = |kind: Kind, id: Id| known.get(&(kind, id)).map(|(row, _)| *row);
         let patient = patient.ok_or(Fault::Missing("patient of a consent"))?;
-        consent::write(self.sql, (row, patient), compiled, &self.work.numbers, target)
+        consent::keep(self.sql, (row, patient), compiled, &self.work.numbers, target)
     }
 
     /// Who wants to be told by a Subscription, is from now on; who wants the same as before, goes on where that stands. One that its

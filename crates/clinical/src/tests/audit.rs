@@ -1,13 +1,15 @@
 //! What is changed in the audit is seen.
 
 use super::everything;
-use super::fixture::{House, patient};
+use super::fixture::{Answer, House, device, glucose, patient};
 use crate::access::Verb;
 use crate::audit::{Broken, Note, append, verify};
 use crate::kind::{Kind, Millis, Row};
 use crate::seam::Handed;
+use http::StatusCode;
 use medlock_store::{Engine, first};
 use medlock_trust::{Operation, Role};
+use std::time::{Duration, Instant};
 
 /// Shows REQ-AUDIT-13: one byte, one time, one patient, one entry.
 #[tokio::test(flavor = "multi_thread")]
@@ -82,5 +84,73 @@ async fn an_act_about_many_patients_names_them_all() {
         assert_eq!(noted.expect("noted"), Some(2_500_i64));
         let whole = verify(records, None).expect("read");
         assert_eq!((whole.head.entries, whole.broken), (3, None));
+    }
+}
+
+/// How many entries of the audit are this patient's.
+fn entries_of(house: &House, patient: &str) -> i64 {
+    let question = "SELECT count(*) AS n FROM audit_patient p JOIN resource r ON r.rid = p.patient WHERE r.id = ?1";
+    let counted = house
+        .clinical
+        .records()
+        .database()
+        .read("count", |sql| first(sql, "audit", question, medlock_store::values![patient], |row| row.number("n")));
+    counted.expect("counted").expect("a number")
+}
+
+/// Shows REQ-AUDIT-36, REQ-AUDIT-37: who counts, or asks by a condition, is told something of those whom they name, whatever is found or
+/// refused; and of those whose it is that was counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_counted_or_probed_is_told_to_whom_it_is_about() {
+    for house in House::both() {
+        let all = everything(&house).await;
+        let [anna, bert] = [all.create(&patient("Anna")).await.made(), all.create(&patient("Bert")).await.made()];
+        let [hers, his] = [all.create(&device("a", &anna)).await.made(), all.create(&device("b", &bert)).await.made()];
+        let reading = glucose(&anna, &hers, "2024-01-01");
+        let id = all.create(&reading).await.made();
+        let of_bert = glucose(&bert, &his, "2024-02-01").to_string();
+        let hers = |rest: &str| format!("Observation?patient={anna}&{rest}");
+        let read = ["_summary=count", "_count=0", "value-quantity=gt9999&_summary=count", "date=lt1999"].map(hers);
+        let counted =
+            ["Observation?date=2024-01-01&_count=0".to_owned(), format!("Observation/{id}/_history?_count=0")];
+        let kept = [
+            ("PUT", hers("date=2024-01-01"), [("if-match", "W/\"999\"".to_owned())], StatusCode::PRECONDITION_FAILED),
+            ("PUT", hers("date=1999"), [("if-match", "W/\"999\"".to_owned())], StatusCode::PRECONDITION_FAILED),
+            (
+                "DELETE",
+                hers("date=2024-01-01"),
+                [("if-match", "W/\"999\"".to_owned())],
+                StatusCode::PRECONDITION_FAILED,
+            ),
+            ("DELETE", hers("date=1999"), [("if-match", "W/\"999\"".to_owned())], StatusCode::NO_CONTENT),
+            (
+                "POST",
+                "Observation".to_owned(),
+                [("if-none-exist", format!("patient={anna}&date=1999"))],
+                StatusCode::CREATED,
+            ),
+        ];
+        let until_told = async |what: &str, before: (i64, i64)| {
+            let began = Instant::now();
+            while entries_of(&house, &anna) == before.0 {
+                assert!(began.elapsed() < Duration::from_secs(10), "she is told nothing of {what}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert_eq!(entries_of(&house, &bert) > before.1, what.starts_with("POST"), "{what}");
+        };
+        let now = || (entries_of(&house, &anna), entries_of(&house, &bert));
+        for path in read.iter().chain(&counted) {
+            let before = now();
+            assert_eq!(all.get(path).await.status, StatusCode::OK, "{path}");
+            until_told(path, before).await;
+        }
+        for (method, path, [(name, value)], status) in &kept {
+            let (before, of_his) = (now(), *method == "POST");
+            let headers = [("content-type", "application/fhir+json"), (*name, value.as_str())];
+            let body = if of_his { of_bert.clone() } else { reading.to_string() };
+            let told: Answer = all.send(method, path, &headers, &body).await;
+            assert_eq!(told.status, *status, "{method} {path}: {told:?}");
+            until_told(&format!("{method} {path}"), before).await;
+        }
     }
 }

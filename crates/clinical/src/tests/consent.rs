@@ -313,3 +313,82 @@ async fn provisions_are_found_by_an_index() {
         }
     }
 }
+
+/// Shows REQ-CONS-22, REQ-CONS-23: what is in force of one patient has a bound, of provisions and of what they name; where there is more
+/// from before, it may be ended or narrowed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_force_of_one_patient_has_a_bound() {
+    for house in House::both() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+        let [anna, bert] =
+            [gateway.create(&patient("Anna")).await.made(), gateway.create(&patient("Bert")).await.made()];
+        let doctor =
+            gateway.create(&json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] })).await.made();
+        let token = staff(&house, &doctor);
+        let send = async |method: &str, path: String, body: &Value| {
+            let request = Request::builder().method(method).uri(format!("/fhir/{path}"));
+            let request = request
+                .header("authorization", format!("Bearer {token}"))
+                .header("content-type", "application/fhir+json");
+            house.ask(nobody(), request, Body::from(body.to_string())).await
+        };
+        // So many denials, each of so many codes.
+        let consent = |of: &str, denials: usize, codes: usize| {
+            let code = |number| json!({ "coding": [{ "system": "u", "code": format!("c{number}") }] });
+            let class = json!([{ "system": "http://hl7.org/fhir/resource-types", "code": "Observation" }]);
+            let mut denial = json!({ "type": "deny", "class": class });
+            if codes > 0 {
+                denial["code"] = (0..codes).map(code).collect();
+            }
+            json!({
+                "resourceType": "Consent", "status": "active", "patient": { "reference": format!("Patient/{of}") },
+                "scope": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy" }] },
+                "category": [{ "text": "x" }], "policy": [{ "uri": "urn:medlock:fhir:base-policy" }],
+                "provision": { "provision": vec![denial; denials] },
+            })
+        };
+        let create = async |consent: Value| send("POST", "Consent".to_owned(), &consent).await;
+        let mut ids = Vec::new();
+        for _ in 0..4 {
+            ids.push(create(consent(&anna, 256, 1)).await.made());
+        }
+        let change = async |place: usize, mut to: Value, status: &str| {
+            (to["id"], to["status"]) = (json!(ids[place]), json!(status));
+            let told = send("PUT", format!("Consent/{}", ids[place]), &to).await;
+            if told.status == http::StatusCode::OK { "done".to_owned() } else { told.code().to_owned() }
+        };
+        assert_eq!(create(consent(&anna, 1, 0)).await.code(), "fhir-too-much");
+        create(consent(&bert, 1, 0)).await.made();
+        let whole = consent(&anna, 256, 1);
+        assert_eq!(change(0, whole.clone(), "active").await, "done", "as much as before");
+        assert_eq!(change(0, consent(&anna, 255, 1), "active").await, "done");
+        let one = create(consent(&anna, 1, 0)).await.made();
+        assert_eq!(change(0, whole.clone(), "active").await, "fhir-too-much", "more than before");
+        assert_eq!(change(0, whole.clone(), "inactive").await, "done");
+        assert_eq!(change(1, whole.clone(), "inactive").await, "done");
+        // 512 and one are left, with 512 values.
+        let mut wide = Vec::new();
+        for denials in [3, 3, 3, 3, 2] {
+            wide.push(create(consent(&anna, denials, 256)).await.made());
+        }
+        assert_eq!(create(consent(&anna, 1, 1)).await.code(), "fhir-too-much", "they name enough");
+        create(consent(&anna, 2, 0)).await.made();
+        // What is there from before, of more than may be.
+        let records = house.clinical.records();
+        let id = Id::read(&anna).expect("an id");
+        let row = records.read(&Sight::of_register(), Kind::PATIENT, &id).expect("read").expect("there").row;
+        let more = "INSERT INTO provision (consent, patient, deny, named, since, until, verbs, purposes, kinds) \
+                    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
+                    SELECT 0, ?1, 0, 0, 0, 0, 0, 0, 0 FROM n";
+        let added = records.database().write("add more", move |sql| sql.execute(more, medlock_store::values![row.0]));
+        assert_eq!(added.expect("added"), 2_000);
+        assert_eq!(create(consent(&anna, 1, 0)).await.code(), "fhir-too-much");
+        assert_eq!(change(2, consent(&anna, 100, 1), "active").await, "done", "narrowed");
+        assert_eq!(change(2, consent(&anna, 101, 1), "active").await, "fhir-too-much");
+        assert_eq!(change(2, whole, "inactive").await, "done", "ended");
+        for id in wide.iter().chain([&one]) {
+            let told = send("DELETE", format!("Consent/{id}"), &Value::Null).await;
+            assert_eq!(told.status, http::StatusCode::NO_CONTENT);
+        }
+    }
+}

@@ -16,7 +16,7 @@ use postgres::types::ToSql;
 use postgres::{Client, Statement};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Statements that a session keeps prepared; there are far fewer different ones.
 const KEPT_STATEMENTS: usize = 512;
@@ -250,6 +250,12 @@ impl Session for Pg {
         self.client.is_none()
     }
 
+    /// The server ends each statement by itself.
+    fn end_at(&mut self, end: Option<Instant>) -> Result<(), Fault> {
+        self.limit = end.map(|end| end.saturating_duration_since(Instant::now()));
+        Ok(())
+    }
+
     fn sql(&mut self) -> &mut dyn Sql {
         self
     }
@@ -318,12 +324,20 @@ fn once<T>(
     verb: &mut impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
     session.client()?;
-    if how == Reading::Plain {
-        return verb(session);
+    match how {
+        Reading::Plain => return verb(session),
+        Reading::Brief(limit) => {
+            // That of the session holds, and costs no journeys.
+            session.limit = Some(limit);
+            let outcome = verb(session);
+            session.limit = None;
+            return outcome;
+        }
+        Reading::Snapshot | Reading::Within(_) => {}
     }
     session.begin()?;
     let outcome = match how {
-        Reading::Plain | Reading::Snapshot => verb(session),
+        Reading::Plain | Reading::Brief(_) | Reading::Snapshot => verb(session),
         Reading::Within(limit) => {
             session.limit = Some(limit);
             let limited = session.batch(&format!("SET LOCAL statement_timeout = {}", limit.as_millis().max(1)));

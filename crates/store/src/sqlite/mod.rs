@@ -55,11 +55,15 @@ impl Lite {
         limit: Duration,
         verb: &mut impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let until = Instant::now() + limit;
-        self.connection.progress_handler(STEPS, Some(move || Instant::now() >= until))?;
+        self.end_at(Some(Instant::now() + limit))?;
         let outcome = verb(self);
-        self.connection.progress_handler(0, None::<fn() -> bool>)?;
-        outcome.map_err(|fault| if matches!(fault, Fault::Late(_)) { Fault::Late(limit) } else { fault })
+        self.end_at(None)?;
+        outcome.map_err(|fault| fault.late_by(limit))
+    }
+
+    /// Has what runs at this moment interrupted, or nothing.
+    fn end_at(&mut self, end: Option<Instant>) -> Result<(), Fault> {
+        Ok(self.connection.progress_handler(STEPS, end.map(|end| move || Instant::now() >= end))?)
     }
 
     fn rollback(&self) {
@@ -198,6 +202,10 @@ impl Session for Writing {
 
     fn rest(&mut self) {
         self.log.committed(&self.lite.connection);
+    }
+
+    fn end_at(&mut self, end: Option<Instant>) -> Result<(), Fault> {
+        self.lite.end_at(end)
     }
 
     fn sql(&mut self) -> &mut dyn Sql {
@@ -360,7 +368,7 @@ impl Readers {
                         connection.say("BEGIN")?;
                         verb(connection)
                     }
-                    Reading::Within(limit) => connection.within(limit, &mut verb),
+                    Reading::Brief(limit) | Reading::Within(limit) => connection.within(limit, &mut verb),
                 };
                 connection.rollback();
                 outcome
