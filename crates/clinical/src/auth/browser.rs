@@ -226,7 +226,7 @@ fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8], origin: String)
         signed_in: since,
         until: now.saturating_add(CODE),
     };
-    let note = Note::agreeing(&account, &wish.client.id, patient, origin).searching(&scopes.to_string());
+    let note = Note::agreeing(&account, &wish.client.id, patient, &scopes, origin);
     if !clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept, note).map_err(told)? {
         return Err(denied("the app was opened with this launch before"));
     }

@@ -19,7 +19,6 @@ mod questions;
 mod transaction;
 mod websocket;
 
-pub(crate) use asking::is_ours;
 pub(crate) use export::READS;
 #[cfg(test)]
 pub(crate) use places::Place;

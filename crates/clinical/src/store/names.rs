@@ -111,12 +111,7 @@ pub(super) fn bound(sql: &mut dyn Sql, device: &DeviceName) -> Result<Bound, Fau
 }
 
 /// Who somebody is in the hospital, their own apps do not say: images, results and the emergency find a patient by identifiers.
-pub(super) fn same_person(
-    kind: Kind,
-    author: Author,
-    before: &IndexRows,
-    after: &IndexRows,
-) -> Result<(), Stopped> {
+pub(super) fn same_person(kind: Kind, author: Author, before: &IndexRows, after: &IndexRows) -> Result<(), Stopped> {
     if (kind, author) != (Kind::PATIENT, Author::Patient) {
         return Ok(());
     }

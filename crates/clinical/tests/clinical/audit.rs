@@ -209,6 +209,28 @@ async fn who_signs_in_and_agrees_is_noted() {
     }
 }
 
+/// Shows REQ-AUDIT-42: with all its scopes, and what each asks of resources, however long that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agreement_is_noted_with_all_its_scopes() {
+    for house in House::both() {
+        let ward = Ward::at(house).await;
+        let house = &ward.house;
+        let category = "http://terminology.hl7.org/CodeSystem/observation-category";
+        let part = |code: &str| format!("patient/Observation.rs?category={category}|{code}");
+        let parts = ["laboratory", "vital-signs", "survey", "imaging", "procedure", "exam"].map(part).join(" ");
+        let scopes = format!("launch/patient {parts} patient/AuditEvent.rs patient/Patient.cruds");
+        let app = house.app("public", json!({ "scopes": scopes })).await;
+        let given = ward.launched(&app, &[("scope", &scopes)]).await;
+        let found = events(&house.read(&token(&given, "access_token"), "AuditEvent?action=E").await);
+        let agreed = found.iter().find(|event| sort_of(event) == "110137").expect("the agreement");
+        assert_eq!(agreed["entity"][1]["detail"][0]["valueString"], given.body["scope"]);
+        assert!(
+            given.body["scope"].as_str().is_some_and(|given| given.ends_with("patient/Patient.cruds")),
+            "{given:?}"
+        );
+    }
+}
+
 /// Shows REQ-AUDIT-14: an administrator verifies it, also against a state that was told before.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_verifies_the_audit() {
