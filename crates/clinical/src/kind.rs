@@ -84,6 +84,12 @@ impl Kind {
     pub const fn number(self) -> u8 {
         self.0
     }
+
+    /// Whether nobody but this server writes resources of this kind: what they say counts as its word.
+    #[must_use]
+    pub fn is_ours(self) -> bool {
+        [Self::PROVENANCE, Self::AUDIT_EVENT].contains(&self)
+    }
 }
 
 impl fmt::Display for Kind {

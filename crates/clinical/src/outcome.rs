@@ -70,7 +70,7 @@ pub enum Code {
     UnknownParameter,
     /// A parameter's value does not have the form of its type.
     ParameterValue,
-    /// More is asked for than is allowed, or more than may be in force.
+    /// More is asked, or sent, than is allowed, or more than may be in force.
     TooMuch,
     /// The page is not one of this caller's search.
     Cursor,
@@ -519,6 +519,12 @@ impl Issues {
         }
         out.extend_from_slice(b"]}");
         out
+    }
+
+    /// What the first one says; nothing if there is none.
+    #[must_use]
+    pub fn first_text(&self) -> &str {
+        self.0.first().map_or("", |issue| &issue.text)
     }
 
     /// `Ok` if there is none.

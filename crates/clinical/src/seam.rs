@@ -188,7 +188,7 @@ pub enum NotKept {
         why: &'static str,
     },
     /// What they need does not become a resource.
-    #[error("number {number} does not become a resource: {text}", text = first_text(issues))]
+    #[error("number {number} does not become a resource: {text}", text = issues.first_text())]
     Unfit {
         /// Which of them, from 0.
         number: usize,
@@ -219,10 +219,6 @@ impl NotKept {
             Self::Store(_) => "intake-store",
         }
     }
-}
-
-pub(crate) fn first_text(issues: &Issues) -> String {
-    issues.all().first().map(|issue| issue.text.to_string()).unwrap_or_default()
 }
 
 /// Takes what devices say, from guards and gateways of the same process. The same thing handed over twice is kept once; another

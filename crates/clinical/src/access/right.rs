@@ -77,7 +77,7 @@ impl Verbs {
 
     /// These and those.
     #[must_use]
-    pub const fn and(self, those: Self) -> Self {
+    pub const fn with(self, those: Self) -> Self {
         Self(self.0 | those.0)
     }
 

@@ -1,7 +1,7 @@
 //! One entry.
 
 use crate::access::{Caller, Verb, Who};
-use crate::auth::Account;
+use crate::auth::{Account, Scopes};
 use crate::kind::{Kind, Millis, Row, Version};
 use minicbor::Encoder;
 use minicbor::encode::Error;
@@ -34,7 +34,7 @@ pub(crate) enum Act {
     Passkey,
     /// At an OpenID provider.
     Provider,
-    /// A person lets software have something: the scopes are told as a search is.
+    /// A person lets software have something: the scopes stand where a search has its parameters.
     Agree,
     /// An app is opened with a patient and a place.
     Open,
@@ -88,9 +88,13 @@ impl Note {
     #[must_use]
     pub fn of(caller: &Caller, verb: Verb, kind: Kind, origin: String) -> Self {
         let mark = caller.mark(verb, kind).map(|code| code.as_str());
+        Self { mark, ..Self::new(caller.who().clone(), caller.leave(), (verb, kind), origin) }
+    }
+
+    fn new(who: Who, leave: i64, (verb, kind): (Verb, Kind), origin: String) -> Self {
         Self {
-            who: caller.who().clone(),
-            leave: caller.leave(),
+            who,
+            leave,
             verb,
             kind,
             row: None,
@@ -98,7 +102,7 @@ impl Note {
             patients: Vec::new(),
             outcome: Outcome::Done,
             query: None,
-            mark,
+            mark: None,
             origin,
             consents: Vec::new(),
             reason: None,
@@ -122,11 +126,19 @@ impl Note {
         Self { provider: Some((issuer.to_owned(), subject.to_owned())), ..self }
     }
 
-    /// An entry of what a person has let the software `client` have, with the data of this patient.
+    /// An entry of what a person has let the software `client` have, with the data of this patient. The scopes are told whole: a part of
+    /// one may read as another that gives more, and all of them are bounded by what is asked at once.
     #[must_use]
-    pub(crate) fn agreeing(account: &Account, client: &str, patient: Option<Row>, origin: String) -> Self {
+    pub(crate) fn agreeing(
+        account: &Account,
+        client: &str,
+        patient: Option<Row>,
+        scopes: &Scopes,
+        origin: String,
+    ) -> Self {
+        let patients = patient.or(account.only()).into_iter().collect();
         let signing_in = Self::signing_in(account, client, Act::Agree, origin);
-        Self { patients: patient.or(account.only()).into_iter().collect(), ..signing_in }
+        Self { patients, query: Some(scopes.to_string()), ..signing_in }
     }
 
     /// The same with the number of what was granted.
@@ -145,23 +157,8 @@ impl Note {
     /// An entry of a page of sign-in that names these patients to a person, on the way to the software `client`.
     #[must_use]
     pub(crate) fn naming(account: &Account, client: &str, patients: Vec<Row>, origin: String) -> Self {
-        Self {
-            who: Who::Person { account: account.number, client: client.to_owned() },
-            leave: 0,
-            verb: Verb::Search,
-            kind: Kind::PATIENT,
-            row: None,
-            version: None,
-            patients,
-            outcome: Outcome::Done,
-            query: None,
-            mark: None,
-            origin,
-            consents: Vec::new(),
-            reason: None,
-            provider: None,
-            act: None,
-        }
+        let who = Who::Person { account: account.number, client: client.to_owned() };
+        Self { patients, ..Self::new(who, 0, (Verb::Search, Kind::PATIENT), origin) }
     }
 
     /// The same of another act of the same request.

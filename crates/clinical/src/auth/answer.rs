@@ -27,7 +27,7 @@ pub(super) enum Refused {
     UnsupportedGrantType,
     /// There is no such way to a code.
     UnsupportedResponseType,
-    /// The person denies it (RFC 6749 section 4.1.2.1).
+    /// The person, or this server, denies it (RFC 6749 section 4.1.2.1).
     AccessDenied,
     /// Nobody is signed in, and nobody may be asked.
     LoginRequired,

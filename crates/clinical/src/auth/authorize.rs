@@ -161,9 +161,7 @@ fn asks_something(asked: &str, left: &Scopes) -> Result<(), OAuthError> {
     if who_alone || !left.is_empty() {
         return Ok(());
     }
-    // RFC 6749 section 4.1.2.1 says which characters may stand there.
-    let is_said = |letter: &char| matches!(letter, ' '..='~') && !['"', '\\'].contains(letter);
-    let lost: String = lost.join(" ").chars().filter(is_said).take(SAID).collect();
+    let lost: String = lost.join(" ").chars().take(SAID).collect();
     refused(match lost.as_str() {
         "" => "nothing is asked that a person could allow: ask for data too, such as patient/Observation.rs".to_owned(),
         lost => format!("not served, or not what this client is registered for: {lost}"),

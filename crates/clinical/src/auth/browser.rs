@@ -16,10 +16,11 @@ use crate::Clinical;
 use crate::access::{Holder, Sight};
 use crate::audit::Note;
 use crate::kind::{Id, Kind, Row};
-use crate::store::{Given, NewCode, NewLeave, Offer, SignedIn};
+use crate::store::{Given, NewCode, NewLeave, Offer};
 use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, post};
 use data_encoding::BASE64URL_NOPAD;
 use http::header::{CACHE_CONTROL, COOKIE, LOCATION, ORIGIN, REFERRER_POLICY, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -57,24 +58,26 @@ pub(crate) async fn authorize(
     .await
 }
 
+/// A form of ours that comes back: what is done then, for who is at an origin.
+pub(super) fn form(step: fn(&Clinical, &HeaderMap, &[u8], String) -> Answered) -> MethodRouter<Arc<Clinical>> {
+    post(
+        async move |State(clinical): State<Arc<Clinical>>,
+                    Extension(peer): Extension<PeerInfo>,
+                    headers: HeaderMap,
+                    body: Bytes| {
+            blocking(clinical, move |clinical| step(clinical, &headers, &body, peer.origin.to_string())).await
+        },
+    )
+}
+
 /// `POST /auth/login`
-pub(crate) async fn login(
-    State(clinical): State<Arc<Clinical>>,
-    Extension(peer): Extension<PeerInfo>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    blocking(clinical, move |clinical| sign_in_by_code(clinical, &headers, &body, peer.origin.to_string())).await
+pub(crate) fn login() -> MethodRouter<Arc<Clinical>> {
+    form(sign_in_by_code)
 }
 
 /// `POST /auth/consent`
-pub(crate) async fn consent(
-    State(clinical): State<Arc<Clinical>>,
-    Extension(peer): Extension<PeerInfo>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    blocking(clinical, move |clinical| decide(clinical, &headers, &body, peer.origin.to_string())).await
+pub(crate) fn consent() -> MethodRouter<Arc<Clinical>> {
+    form(decide)
 }
 
 /// What happened beyond the wish: the person is told.
@@ -143,7 +146,7 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], origin
     let passkey = match offered(clinical, &browser, now)? {
         Some((account, Offer::Another)) => sign_in::new_form(clinical, &account, &ticket(sign_in::MAKE)),
         Some((_, Offer::Made)) => sign_in::MADE.to_owned(),
-        Some((_, Offer::Nothing)) | None => String::new(),
+        None => String::new(),
     };
     let page = screen::consent(&screen::Asked {
         app: &wish.client.name,
@@ -166,14 +169,13 @@ pub(super) fn ask(clinical: &Clinical, headers: &HeaderMap, query: &[u8], origin
 fn sign_in_by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8], origin: String) -> Answered {
     let (form, browser, query) = returned(clinical, headers, body, "login")?;
     let now = clinical.clock().now().unix();
-    let session = Secret::new();
+    let (session, signed_in) = returning::begin(now, now);
     let name = form.get("name").unwrap_or_default().trim();
     let account = clinical.records().account_named(name).map_err(told)?;
     let right = match account {
         None => false,
         Some(account) => {
             let code = setup_code(form.get("code").unwrap_or_default());
-            let signed_in = SignedIn { session: session.hash, made: now, until: now.saturating_add(SIGNED_IN) };
             let wish = authorize::read(clinical, &query)?;
             clinical.records().sign_in_by_code(account, code, signed_in, (&wish.client.id, origin)).map_err(told)?
         }
@@ -226,7 +228,7 @@ fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8], origin: String)
         signed_in: since,
         until: now.saturating_add(CODE),
     };
-    let note = Note::agreeing(&account, &wish.client.id, patient, origin).searching(&scopes.to_string());
+    let note = Note::agreeing(&account, &wish.client.id, patient, &scopes, origin);
     match clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept, note).map_err(told)? {
         Given::Kept => {}
         Given::Before => return Err(denied("the app was opened with this launch before")),
@@ -297,11 +299,11 @@ fn session(clinical: &Clinical, browser: &Browser, now: i64) -> Result<Option<(A
     clinical.records().session(browser.session, now).map_err(told)
 }
 
-/// Who has signed in just now, and what there is to say to them of passkeys.
+/// Who has signed in just now, if there is something to say to them of passkeys, and what that is.
 pub(super) fn offered(clinical: &Clinical, browser: &Browser, now: i64) -> Result<Option<(Account, Offer)>, Problem> {
     let signed_in = session(clinical, browser, now)?.filter(|(_, since)| now.saturating_sub(*since) < PATIENCE);
     let offer = clinical.records().offer(browser.session).map_err(told)?;
-    Ok(signed_in.map(|(account, _)| (account, offer)))
+    Ok(signed_in.zip(offer).map(|((account, _), offer)| (account, offer)))
 }
 
 pub(super) fn told(error: medlock_store::Error) -> Problem {

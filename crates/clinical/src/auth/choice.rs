@@ -49,23 +49,23 @@ impl Choice {
         let find = asked.iter().find(|(name, _)| name == FIND).map(|(_, value)| value.trim().to_owned());
         let find = find.unwrap_or_default();
         asked.retain(|(name, _)| name != FIND);
-        let (mut found, mut more) = (Vec::new(), false);
+        let mut found = Found::default();
         if find.is_empty() {
-            take(&mut found, &mut more, clinical.records().some_patients(&sight, MOST_PATIENTS + 1, limit))?;
+            found.take(clinical.records().some_patients(&sight, MOST_PATIENTS + 1, limit))?;
+        } else {
+            let until = Instant::now() + limit;
+            for plan in plans(&find, &clinical.bases()) {
+                let page = Page { count: MOST_PATIENTS + 1, after: None };
+                let left = until.saturating_duration_since(Instant::now());
+                let some = clinical.records().search(&sight, &plan, &page, left);
+                found.more |= some.as_ref().is_ok_and(|some| some.next.is_some());
+                found.take(some.map(|some| some.resources))?;
+            }
         }
-        let until = Instant::now() + limit;
-        for plan in plans(&find, &clinical.bases()) {
-            let page = Page { count: MOST_PATIENTS + 1, after: None };
-            let left = until.saturating_duration_since(Instant::now());
-            let some = clinical.records().search(&sight, &plan, &page, left);
-            more |= some.as_ref().is_ok_and(|some| some.next.is_some());
-            take(&mut found, &mut more, some.map(|some| some.resources))?;
-        }
-        more |= found.len() > usize::from(MOST_PATIENTS);
-        found.truncate(MOST_PATIENTS.into());
+        let Found { all, more } = found.first(MOST_PATIENTS.into());
         let system = clinical.settings().patient_system.as_deref();
-        let rows = found.iter().map(|stored| stored.row).collect();
-        Ok(Self { patients: told_apart(&found, system), rows, asked, find, more })
+        let rows = all.iter().map(|stored| stored.row).collect();
+        Ok(Self { patients: told_apart(&all, system), rows, asked, find, more })
     }
 
     /// What was looked for, for the audit.
@@ -77,18 +77,37 @@ impl Choice {
     }
 }
 
-/// Takes those who are not there yet. Where they were not found in time, there may be more.
-fn take(all: &mut Vec<Stored>, more: &mut bool, found: Result<Vec<Stored>, Error>) -> Result<(), Problem> {
-    match found {
-        Ok(found) => {
-            let new: Vec<Stored> =
-                found.into_iter().filter(|one| !all.iter().any(|known| known.row == one.row)).collect();
-            all.extend(new);
+/// Who was found, each once.
+#[derive(Default)]
+struct Found {
+    all: Vec<Stored>,
+    /// Whether there are more.
+    more: bool,
+}
+
+impl Found {
+    /// Takes those who are not there yet. Where they were not found in time, there may be more.
+    fn take(&mut self, found: Result<Vec<Stored>, Error>) -> Result<(), Problem> {
+        match found {
+            Ok(found) => {
+                for one in found {
+                    if !self.all.iter().any(|known| known.row == one.row) {
+                        self.all.push(one);
+                    }
+                }
+            }
+            Err(Error::Late { .. }) => self.more = true,
+            Err(error) => return Err(told(error)),
         }
-        Err(Error::Late { .. }) => *more = true,
-        Err(error) => return Err(told(error)),
+        Ok(())
     }
-    Ok(())
+
+    /// The first of them.
+    fn first(mut self, most: usize) -> Self {
+        self.more |= self.all.len() > most;
+        self.all.truncate(most);
+        self
+    }
 }
 
 /// The searches for whom somebody means who writes this, which may be copied from a page: all of it is an identifier, or all of it is a
@@ -107,7 +126,7 @@ fn plans(find: &str, bases: &[String]) -> Vec<Plan> {
         wanted.push(each);
     }
     // What it cannot be, nobody has.
-    wanted.into_iter().filter(|_| !find.is_empty()).filter_map(|pairs| plan(&pairs, bases)).collect()
+    wanted.into_iter().filter_map(|pairs| plan(&pairs, bases)).collect()
 }
 
 /// A search for patients of whom all of this holds.
@@ -190,12 +209,16 @@ mod tests {
             kind: Kind::PRACTITIONER,
             id: house.clinical.records().fresh_id(),
         };
-        let shown = |limit| {
-            let choice = Choice::within(&house.clinical, &account, b"", limit).unwrap_or_else(|_| panic!("a page"));
+        let shown = |query: &str, limit| {
+            let choice = Choice::within(&house.clinical, &account, query.as_bytes(), limit);
+            let choice = choice.unwrap_or_else(|_| panic!("a page"));
             (choice.patients.len(), choice.more)
         };
-        assert_eq!(shown(Duration::from_secs(60)), (100, true));
-        assert_eq!(shown(Duration::ZERO), (0, true));
+        for query in ["", "find=Anna"] {
+            assert_eq!(shown(query, Duration::from_secs(60)), (100, true), "{query}");
+            assert_eq!(shown(query, Duration::ZERO), (0, true), "{query}");
+        }
+        assert_eq!(shown("find=Bert", Duration::from_secs(60)), (0, false));
     }
 
     /// Shows REQ-SMART-202.
@@ -216,7 +239,6 @@ mod tests {
         let words = [("name", "Anna"), ("name", "Meier"), ("birthdate", "1980-01-31"), ("identifier", "A4711")];
         assert_eq!(plans(copied).last(), Some(&pairs(&words)));
         assert_eq!(plans("Max born").last(), Some(&pairs(&[("name", "Max"), ("name", "born")])));
-        assert_eq!(plans(""), [] as [Vec<(String, String)>; 0]);
         // Nothing that is written there is anything but a value.
         assert_eq!(plans("a|b").last(), Some(&pairs(&[("name", "a\\|b")])));
         assert_eq!(plans(&"a ".repeat(100)).len(), 2, "no search has so many parameters");

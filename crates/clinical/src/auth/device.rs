@@ -90,8 +90,7 @@ fn permitted(clinical: &Clinical, who: &Identified, asked: &Scopes, is_gateway: 
     let kinds = &clinical.settings().kinds;
     let served = asked.narrowed(kinds, reaches);
     if served.is_empty() {
-        let text =
-            "no scope is left of those that were asked: a device asks for system/..., and writes and reads its own";
+        let text = "no scope is left of those that were asked: a device asks for system/..., and one that is no gateway has its own alone";
         return Err(OAuthError::new(Refused::InvalidScope, text));
     }
     let allowed = |verb, kind| verdict(verb, kind).is_some_and(Verdict::is_allowed);

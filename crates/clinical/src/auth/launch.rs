@@ -3,7 +3,7 @@
 //! Who opens it gets a text for this app, good once and for some minutes; the app asks with it, and its token tells the rest.
 
 use super::answer::{OAuthError, Refused, answer, away};
-use super::register::{self, Told};
+use super::register;
 use super::secret::Secret;
 use crate::Clinical;
 use crate::access::Caller;
@@ -97,6 +97,14 @@ pub(super) struct Opening {
     pub(super) context: Context,
 }
 
+/// What the app is opened with.
+pub(super) struct Opened {
+    /// The text with which it asks.
+    pub(super) launch: String,
+    /// Where it asks.
+    pub(super) iss: String,
+}
+
 impl Clinical {
     /// A text with which the app asks, for who is at `origin`. Software is not told whether the patient is there: it may not see who is,
     /// and the person whom it opens the app for reads it.
@@ -105,7 +113,7 @@ impl Clinical {
         opening: Opening,
         (caller, origin): (&Caller, String),
         now: i64,
-    ) -> Result<Told, register::Refused> {
+    ) -> Result<Opened, register::Refused> {
         let Opening { client, patient, account, context } = opening;
         let records = self.records();
         let known = self.client(&client)?.ok_or_else(|| register::Refused::absent(format!("client {client:?}")))?;
@@ -113,8 +121,8 @@ impl Clinical {
             return Err(register::Refused::wrong("the client is not registered for the scope launch"));
         }
         context.check().map_err(register::Refused::wrong)?;
-        let patient = match &patient {
-            None => None,
+        let (patient, note) = match &patient {
+            None => (None, Note::opening(caller, None, origin)),
             Some(reference) => {
                 let id = reference.strip_prefix("Patient/").and_then(Id::read);
                 let id = id.ok_or_else(|| register::Refused::wrong(format!("{reference:?} is not Patient/ID")))?;
@@ -122,7 +130,7 @@ impl Clinical {
                 if row.is_none() && !caller.opens_apps() {
                     return Err(register::Refused::absent(reference));
                 }
-                Some(row.unwrap_or(NOBODY))
+                (Some(row.unwrap_or(NOBODY)), Note::opening(caller, row, origin))
             }
         };
         let account = match &account {
@@ -135,9 +143,8 @@ impl Clinical {
         let launch = Secret::new();
         let context = serde_json::to_string(&context).map_err(|error| register::Refused::wrong(error.to_string()))?;
         let until = now.saturating_add(GOOD);
-        let note = Note::opening(caller, patient.filter(|row| *row != NOBODY), origin);
         records.keep_launch(Launch { hash: launch.hash, client, account, patient, context, until }, note)?;
-        Ok(Told::Launch { launch: launch.text, iss: format!("{}/fhir", self.settings().public_url) })
+        Ok(Opened { launch: launch.text, iss: format!("{}/fhir", self.settings().public_url) })
     }
 }
 
@@ -162,15 +169,12 @@ pub(crate) fn by_software(
         Issue::new(Code::Json, format!("client, patient, account and context are asked for: {error}"))
     })?;
     tracing::info!(who = ?caller.who(), ?opening, "an app is opened");
-    match clinical.open_app(opening, (caller, origin), clinical.clock().now().unix()) {
-        Ok(Told::Launch { launch, iss }) => {
-            Ok(answer(StatusCode::OK, &json!({ "launch": launch, "iss": iss, "expires_in": GOOD })))
-        }
-        Ok(_) => Err(Issue::new(Code::Failed, "the app was not opened").into()),
-        Err(register::Refused(status, text)) => {
-            Err(Refusal { status, ..Refusal::from(Issue::new(Code::ParameterValue, text)) })
-        }
-    }
+    let opened = clinical.open_app(opening, (caller, origin), clinical.clock().now().unix());
+    let Opened { launch, iss } = opened.map_err(|register::Refused(status, text)| Refusal {
+        status,
+        ..Refusal::from(Issue::new(Code::ParameterValue, text))
+    })?;
+    Ok(answer(StatusCode::OK, &json!({ "launch": launch, "iss": iss, "expires_in": GOOD })))
 }
 
 /// The launch with which a client asks.

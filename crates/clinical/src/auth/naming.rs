@@ -56,10 +56,7 @@ impl Clinical {
         let text = named(&stored.body, name).ok_or_else(|| Refused::wrong("the Device cannot be read"))?;
         let document = Document::read(&text, &Limits::BUNDLE).map_err(|error| Refused::wrong(error.to_string()))?;
         let asked = validate::Asked { kind: Kind::DEVICE, bases: &bases, mark: None };
-        let refused = |why: crate::outcome::Refusal| {
-            let text = why.issues.all().first().map_or_else(String::new, |issue| issue.text.to_string());
-            Refused(why.status, text)
-        };
+        let refused = |why: crate::outcome::Refusal| Refused(why.status, why.issues.first_text().to_owned());
         let to = validate::prepare(document.root(), Definitions::r4(), asked).map_err(|why| refused(why.into()))?;
         let act = Act::Update { id: stored.id, to, if_match: Some(stored.version), condition: None, bases };
         let note = Note::of(caller, Verb::Update, Kind::DEVICE, ORIGIN.to_owned());

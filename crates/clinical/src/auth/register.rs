@@ -7,7 +7,7 @@
 //! ```
 
 use super::clients::{Account, Client, Proof};
-use super::launch::{Context, Opening};
+use super::launch::{Context, Opened, Opening};
 use super::naming::ORIGIN;
 use super::redirect::is_redirect;
 use super::scope::Scopes;
@@ -19,7 +19,6 @@ use crate::audit::{self, Head};
 use crate::intake::{Listed, NotAssigned};
 use crate::jose::KeySet;
 use crate::kind::{Id, Kind};
-use crate::seam::first_text;
 use crate::store::ListedAccount;
 use axum::Json;
 use axum::extract::State;
@@ -34,11 +33,12 @@ use std::sync::Arc;
 
 /// How long a setup code is good, in seconds.
 const SETUP: i64 = 24 * 3_600;
-/// Characters of a name, at most; addresses of one client, at most.
+/// Characters of a name, at most.
 const LONGEST_NAME: usize = 100;
-/// Characters of why deliveries were nobody's.
-const WHY: usize = 500;
+/// Addresses of one client, at most.
 pub(super) const MOST_ADDRESSES: usize = 16;
+/// Characters of why deliveries were nobody's, at most.
+const WHY: usize = 500;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -302,7 +302,7 @@ pub struct AccountView {
     /// How many passkeys it has; in lists of accounts alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passkeys: Option<u32>,
-    /// Whether the person's resource was deleted: then nobody signs in with it.
+    /// Whether the person's resource was deleted: then nobody signs in with it; in lists of accounts alone.
     #[serde(default)]
     pub person_deleted: bool,
 }
@@ -350,7 +350,7 @@ impl From<NotAssigned> for Refused {
             NotAssigned::Damaged(number) => {
                 Self(StatusCode::INTERNAL_SERVER_ERROR, format!("the delivery {number} cannot be read"))
             }
-            NotAssigned::Refused(why) => Self(why.status, first_text(&why.issues)),
+            NotAssigned::Refused(why) => Self(why.status, why.issues.first_text().to_owned()),
             NotAssigned::Changed => Self(StatusCode::CONFLICT, "somebody else changes it: try again".to_owned()),
             NotAssigned::Store(error) => error.into(),
         }
@@ -468,7 +468,9 @@ impl Clinical {
             Asked::UnlinkAccount { name } => self.unlink_account(&name),
             Asked::Launch { client, patient, account, context } => {
                 let asked = (&Caller::administrator(), ORIGIN.to_owned());
-                self.open_app(Opening { client, patient, account, context }, asked, now)
+                let Opened { launch, iss } =
+                    self.open_app(Opening { client, patient, account, context }, asked, now)?;
+                Ok(Told::Launch { launch, iss })
             }
             Asked::BindDevice { name, device } => self.bind_device(&name, &device, now),
             Asked::ReleaseDevice { name } => self.release_device(&name, now),

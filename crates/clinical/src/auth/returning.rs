@@ -1,10 +1,11 @@
 //! Back to what was asked, once somebody has signed in for it: software may want that for each question (`prompt=login`, `max_age`,
 //! OpenID Connect Core, section 3.1.2.1), and who sits at a computer next is not who sat there before.
 
-use super::browser::{Browser, go_to, with_cookie};
+use super::browser::{Browser, SIGNED_IN, go_to, with_cookie};
 use super::choice::FIND;
 use super::secret::Secret;
 use crate::Clinical;
+use crate::store::SignedIn;
 use axum::response::Response;
 use medlock_node::provider::{same_secret, sha256};
 
@@ -13,14 +14,24 @@ const FOR_THIS: &str = "signed_in";
 /// The step for which its value is sealed.
 const STEP: &str = "signed-in";
 
-/// Sends a browser on to what was asked, with the session that has just begun for it. The session has a new name: who knew the one before
-/// knows nothing of this.
+/// A session of who signed in at `made`, in seconds since 1970, under a new name: who knew the one before knows nothing of this.
+pub(super) fn begin(made: i64, now: i64) -> (Secret, SignedIn) {
+    let name = Secret::new();
+    let signed_in = SignedIn { session: name.hash, made, until: now.saturating_add(SIGNED_IN) };
+    (name, signed_in)
+}
+
+/// Sends a browser to what was asked.
+pub(super) fn to(clinical: &Clinical, query: &str) -> Response {
+    go_to(&format!("{}/auth/authorize?{query}", clinical.settings().public_url))
+}
+
+/// Sends a browser on to what was asked, with the session that has just begun for it.
 pub(super) fn go_on(clinical: &Clinical, session: &Secret, query: &[u8]) -> Response {
     let browser = Browser::with_session(session.hash);
     let ticket = browser.ticket(clinical, STEP, &question(query), clinical.clock().now().unix());
     let asked = without(query, &[FOR_THIS]);
-    let on = format!("{}/auth/authorize?{asked}&{FOR_THIS}={ticket}", clinical.settings().public_url);
-    with_cookie(clinical, &session.text, go_to(&on))
+    with_cookie(clinical, &session.text, to(clinical, &format!("{asked}&{FOR_THIS}={ticket}")))
 }
 
 /// Whether the session of this browser began for this question, and not long ago.

@@ -2,7 +2,6 @@
 
 use crate::access::{Constraint, Reach, Right, Verb, Verbs, names_its_device};
 use crate::kind::{Kind, Row};
-use crate::rest::is_ours;
 use std::fmt;
 use std::sync::Arc;
 
@@ -111,9 +110,12 @@ pub enum ScopeError {
     Parameter {
         /// The scope.
         scope: String,
-        /// Its first such parameter; empty if there are none at all, or too many.
+        /// Its first such parameter.
         parameter: String,
     },
+    /// One is served but for how much it asks of resources.
+    #[error("{0:?} asks nothing of resources, or has more than eight parameters")]
+    Parameters(String),
 }
 
 /// What a token is good for.
@@ -186,7 +188,7 @@ impl Scopes {
             return true;
         }
         let Some(scope) = Scope::read(text) else { return false };
-        self.resources.push(scope);
+        self.add(scope);
         true
     }
 
@@ -231,15 +233,11 @@ impl Scopes {
         });
         let mut left: Vec<Scope> = Vec::new();
         for (kind, scope) in each {
-            let before = left.iter().position(|left| left.kind == Some(kind) && left.only == scope.only);
-            let held = before.and_then(|place| left.get(place)).map_or(Verbs::default(), |left| left.verbs);
-            let verbs = Verbs::of(
-                Verb::ALL.into_iter().filter(|verb| held.has(*verb) || scope.verbs.has(*verb) && allowed(*verb, kind)),
-            );
-            match before.and_then(|place| left.get_mut(place)) {
-                Some(left) => left.verbs = verbs,
-                None if !verbs.is_empty() => left.push(Scope { kind: Some(kind), verbs, ..scope.clone() }),
-                None => {}
+            let verbs = Verbs::of(scope.verbs.iter().filter(|verb| allowed(*verb, kind)));
+            match left.iter_mut().find(|left| left.kind == Some(kind) && left.only == scope.only) {
+                Some(left) => left.verbs = left.verbs.with(verbs),
+                None if verbs.is_empty() => {}
+                None => left.push(Scope { kind: Some(kind), verbs, ..scope.clone() }),
             }
         }
         Self { resources: left, words: Vec::new() }
@@ -255,9 +253,10 @@ impl Scopes {
                 let wide = limit.resources.iter().filter(|wide| wide.whose == scope.whose);
                 wide.filter(move |wide| wide.kind.is_none() || kind.is_some() && wide.kind == kind)
             };
+            let most_of = |kind: Option<Kind>| kind.map_or(Verbs::all(), |kind| served(scope.whose, kind));
             let verbs_of = |kind: Option<Kind>| {
                 let wide = of(kind).filter(|wide| scope.asks_no_more_than(wide));
-                let most = kind.map_or(Verbs::all(), |kind| served(scope.whose, kind));
+                let most = most_of(kind);
                 let given = |verb: &Verb| most.has(*verb) && wide.clone().any(|wide| wide.verbs.has(*verb));
                 Verbs::of(scope.verbs.iter().filter(given))
             };
@@ -267,7 +266,7 @@ impl Scopes {
             for kind in each.into_iter().filter(|kind| kind.is_none_or(|kind| kinds.contains(&kind))) {
                 let verbs = verbs_of(kind);
                 left.add(Scope { kind, verbs, ..scope.clone() });
-                let most = kind.map_or(Verbs::all(), |kind| served(scope.whose, kind));
+                let most = most_of(kind);
                 for part in of(kind).filter(|part| part.asks_no_more_than(scope)) {
                     let rest = scope.verbs.iter().filter(|verb| part.verbs.has(*verb) && !verbs.has(*verb));
                     let verbs = Verbs::of(rest.filter(|verb| most.has(*verb)));
@@ -279,8 +278,9 @@ impl Scopes {
         left
     }
 
+    /// Adds one, unless there is one that means the same: a person is asked once.
     fn add(&mut self, scope: Scope) {
-        if !scope.verbs.is_empty() && !self.resources.contains(&scope) {
+        if !scope.verbs.is_empty() && !self.resources.iter().any(|known| known.means(&scope)) {
             self.resources.push(scope);
         }
     }
@@ -341,23 +341,17 @@ impl Scopes {
     }
 
     /// The rights of a person's software: `patient` is whose data is meant, `person` whose alone the person may see (`None`: all).
-    /// What belongs to no patient is read, and not changed, with the rights of one; and nobody says who works where: consents that
-    /// name an organization are about whoever has a role there.
     #[must_use]
     pub fn rights_of_person(&self, patient: Option<Row>, person: Option<Row>) -> Vec<Right> {
-        let reads = Verbs::of([Verb::Read, Verb::Search]);
-        let of = |patient, kind| match is_of_nobody(kind) {
-            true => (Reach::All, reads),
-            false => (Reach::Patient(patient), Verbs::all()),
+        let of = |patient, kind| {
+            let reach = if is_of_nobody(kind) { Reach::All } else { Reach::Patient(patient) };
+            (reach, served(Whose::Patient, kind))
         };
-        self.rights(|whose, kind| match whose {
-            Whose::System => None,
-            Whose::Patient => patient.map(|patient| of(patient, kind)),
-            Whose::User => Some(match person {
-                Some(person) => of(person, kind),
-                None if kind == Kind::PRACTITIONER_ROLE => (Reach::All, reads),
-                None => (Reach::All, Verbs::all()),
-            }),
+        self.rights(|whose, kind| match (whose, person) {
+            (Whose::System, _) => None,
+            (Whose::Patient, _) => patient.map(|patient| of(patient, kind)),
+            (Whose::User, Some(person)) => Some(of(person, kind)),
+            (Whose::User, None) => Some((Reach::All, served(Whose::User, kind))),
         })
     }
 
@@ -375,7 +369,7 @@ impl Scopes {
             }
             let same = |right: &&mut Right| right.kind == kind && right.reach == reach && right.only == scope.only;
             match rights.iter_mut().find(same) {
-                Some(right) => right.verbs = right.verbs.and(verbs),
+                Some(right) => right.verbs = right.verbs.with(verbs),
                 None => rights.push(Right { kind, verbs, reach, only: scope.only.clone() }),
             }
         }
@@ -383,15 +377,18 @@ impl Scopes {
     }
 }
 
-/// What is done with resources of this kind by a scope in this name, whoever has it: what belongs to no patient is read for one, nobody
-/// says who works where, and some kinds are written by this server alone.
+/// What is done with resources of this kind by a scope in this name, whoever has it: some kinds are written by this server alone, what
+/// belongs to no patient is read for one, and no person says who works where, since consents that name an organization are about whoever
+/// has a role there, nor ends a Practitioner, with whom accounts end.
 pub(super) fn served(whose: Whose, kind: Kind) -> Verbs {
-    let is_read = match whose {
-        Whose::System => false,
-        Whose::Patient => is_of_nobody(kind),
-        Whose::User => kind == Kind::PRACTITIONER_ROLE,
-    };
-    if is_read || is_ours(kind) { Verbs::of([Verb::Read, Verb::Search]) } else { Verbs::all() }
+    let reads = Verbs::of([Verb::Read, Verb::Search]);
+    match (whose, kind) {
+        (_, kind) if kind.is_ours() => reads,
+        (Whose::Patient, kind) if is_of_nobody(kind) => reads,
+        (Whose::User, Kind::PRACTITIONER_ROLE) => reads,
+        (Whose::User, Kind::PRACTITIONER) => reads.with(Verbs::of([Verb::Create, Verb::Update])),
+        (Whose::System | Whose::Patient | Whose::User, _) => Verbs::all(),
+    }
 }
 
 /// Kinds whose resources belong to no patient.
@@ -404,9 +401,11 @@ fn unserved(text: &str) -> ScopeError {
     if let Some((plain, query)) = text.split_once('?')
         && let Some(Scope { kind: Some(kind), .. }) = Scope::read(plain)
     {
-        let mut parameters = query.split('&');
-        let wrong = parameters.find(|one| Constraint::read(kind, one).is_none());
-        let name = wrong.and_then(|one| one.split('=').next()).unwrap_or_default();
+        let mut parameters = query.split('&').filter(|one| !one.is_empty());
+        let Some(wrong) = parameters.find(|one| Constraint::read(kind, one).is_none()) else {
+            return ScopeError::Parameters(text.to_owned());
+        };
+        let name = wrong.split('=').next().unwrap_or_default();
         return ScopeError::Parameter { scope: text.to_owned(), parameter: name.to_owned() };
     }
     ScopeError::Unknown(text.to_owned())
@@ -437,6 +436,12 @@ impl Scope {
         let verbs: Option<Vec<Verb>> = letters.map(|letter| left.find(|verb| verb.letter() == letter)).collect();
         let verbs = Verbs::of(verbs?);
         (!verbs.is_empty()).then_some(Self { whose, kind, verbs, old: old.is_some() && only.is_none(), only })
+    }
+
+    /// Whether it means the same as `other`, in the words of whichever version.
+    fn means(&self, other: &Self) -> bool {
+        let Self { whose, kind, verbs, only, old: _ } = self;
+        (whose, kind, verbs, only) == (&other.whose, &other.kind, &other.verbs, &other.only)
     }
 
     /// Whether what it asks of a resource besides its kind leaves no more than what `wide` asks.
@@ -479,7 +484,7 @@ mod tests {
         Scopes::read(text).expect("scopes")
     }
 
-    /// Shows REQ-SMART-132, REQ-SMART-133, REQ-SMART-170; REQ-SMART-195: of one that is served but for a parameter, that is told.
+    /// Shows REQ-SMART-132, REQ-SMART-133, REQ-SMART-170, REQ-SMART-220; REQ-SMART-195: of one that is served but for a parameter, that is told.
     #[test]
     fn scopes_are_read_and_written() {
         for (text, written) in [
@@ -490,6 +495,14 @@ mod tests {
             ("patient/Observation.rs openid user/*.r openid", "openid patient/Observation.rs user/*.r"),
             ("launch/patient offline_access fhirUser", "launch/patient offline_access fhirUser"),
             ("patient/Observation.read?code=b,a&category=s%7Cx", "patient/Observation.rs?category=s|x&code=a,b"),
+            (
+                "patient/Patient.read patient/Patient.rs patient/*.rs patient/*.read",
+                "patient/Patient.read patient/*.rs",
+            ),
+            (
+                "user/Patient.rs?identifier=a user/Patient.read?identifier=a user/Patient.rs",
+                "user/Patient.rs?identifier=a user/Patient.rs",
+            ),
             ("", ""),
         ] {
             assert_eq!(Scopes::read(text).map(|scopes| scopes.to_string()), Ok(written.to_owned()), "{text}");
@@ -513,8 +526,8 @@ mod tests {
             assert!(Scopes::read_known(no).is_ok_and(|scopes| scopes.is_nothing()), "{no}");
         }
         for (no, parameter) in [
-            ("system/Observation.rs?", ""),
             ("system/Observation.rs?colour=x", "colour"),
+            ("system/Observation.rs?&colour=x", "colour"),
             ("system/Observation.rs?status=final&category:not=x", "category:not"),
             ("system/Patient.rs?category=x", "category"),
             ("system/Observation.read?value-quantity=3", "value-quantity"),
@@ -522,6 +535,11 @@ mod tests {
             let (scope, parameter) = (no.to_owned(), parameter.to_owned());
             assert_eq!(Scopes::read(no), Err(ScopeError::Parameter { scope, parameter }), "{no}");
             assert!(Scopes::read_known(no).is_ok_and(|scopes| scopes.is_nothing()), "{no}");
+        }
+        let nine = (0..9).map(|number| format!("code={number}")).collect::<Vec<_>>().join("&");
+        for no in ["system/Observation.rs?".to_owned(), format!("system/Observation.rs?{nine}")] {
+            assert_eq!(Scopes::read(&no), Err(ScopeError::Parameters(no.clone())), "{no}");
+            assert!(Scopes::read_known(&no).is_ok_and(|scopes| scopes.is_nothing()), "{no}");
         }
         assert_eq!(Scopes::read(&"system/Device.r ".repeat(65)), Err(ScopeError::TooMany));
         assert_eq!(Scopes::read_known(&"system/Device.r ".repeat(65)), Err(ScopeError::TooMany));
@@ -618,7 +636,7 @@ mod tests {
         assert_eq!(rights("system/Observation.r", patient, patient), []);
         assert_eq!(rights("user/Observation.r", all, all), [one(Kind::OBSERVATION, &[Verb::Read], Reach::All)]);
         assert_eq!(
-            rights("user/PractitionerRole.cruds user/Practitioner.u", all, all),
+            rights("user/PractitionerRole.cruds user/Practitioner.ud", all, all),
             [
                 one(Kind::PRACTITIONER_ROLE, &[Verb::Read, Verb::Search], Reach::All),
                 one(Kind::PRACTITIONER, &[Verb::Update], Reach::All)

@@ -77,18 +77,18 @@ autocapitalize=\"none\" spellcheck=\"false\" required autofocus>\
 autocapitalize=\"characters\" spellcheck=\"false\" aria-describedby=\"how\" required>\
 <p class=\"soft\" id=\"how\">Twelve letters and digits that the hospital gave you. Dashes do not matter.</p>";
 
-/// How one has tried to sign in, in vain.
+/// Why one is asked to sign in again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// With a code.
+    /// The code was wrong.
     Code,
-    /// With a passkey.
+    /// The passkey was.
     Passkey,
-    /// At the provider, which does not answer.
+    /// The provider does not answer.
     Away,
-    /// At the provider, whose word was not taken.
+    /// The provider's word was not taken.
     Upstream,
-    /// As somebody else than who opened the app.
+    /// Somebody else is signed in than who opened the app.
     Other,
 }
 
@@ -102,7 +102,7 @@ pub(super) struct Login<'a> {
     pub(super) passkey: &'a str,
     /// The name of the provider at which people sign in, and where that begins.
     pub(super) upstream: Option<(&'a str, String)>,
-    /// What was tried in vain.
+    /// Why it is there again, if it is.
     pub(super) wrong: Option<Wrong>,
 }
 
@@ -131,7 +131,7 @@ pub(super) fn login(page: &Login<'_>) -> Response {
         ),
         Some(Wrong::Other) => (
             StatusCode::OK,
-            "<p class=\"alarm\" role=\"alert\">Another person has opened this app than who is signed in here now. Sign in as that \
+            "<p class=\"alarm\" role=\"alert\">Somebody else opened this app than the person who is signed in here. Sign in as that \
              person, or open the app again yourself.</p>",
         ),
     };
@@ -254,11 +254,14 @@ pub(super) fn consent(asked: &Asked<'_>) -> Response {
     if let Some(name) = asked.about {
         let _ = write!(body, "<p>It was opened for <strong>{}</strong>.</p>", escaped(name));
     }
-    if let Some(Choice { patients, more, .. }) = asked.choice {
+    if let Some(Choice { patients, more, find, .. }) = asked.choice {
         body.push_str("<fieldset><legend>Whose data</legend>");
         let shown = patients.len();
         body.push_str(&match (shown, more) {
-            (0, true) => "<p>There are too many patients to show them here. Say above whom you mean.</p>".to_owned(),
+            (0, true) if find.is_empty() => {
+                "<p>There are too many patients to show them here. Say above whom you mean.</p>".to_owned()
+            }
+            (0, true) => "<p>That took too long. Say more of whom you mean: the number is the quickest.</p>".to_owned(),
             (0, false) => "<p>There is no such patient here.</p>".to_owned(),
             (_, true) => format!(
                 "<p class=\"soft\">These are {shown}, and there are more. Who is not among them is found above.</p>"
@@ -409,6 +412,31 @@ mod tests {
     fn the_forms_of_a_page_say_where_they_come_from() {
         let page = login(&Login { app: "an app", ticket: "ticket", passkey: "", upstream: None, wrong: None });
         assert_eq!(page.headers()[REFERRER_POLICY], "same-origin", "with `no-referrer` browsers send `Origin: null`");
+    }
+
+    /// Shows REQ-SMART-221.
+    #[tokio::test]
+    async fn who_is_found_too_slowly_is_asked_for_in_more_words() {
+        let shown = async |find: &str, more| {
+            let choice = Choice { patients: vec![], rows: vec![], asked: vec![], find: find.to_owned(), more };
+            let asked = Asked {
+                app: "an app",
+                person: "doe",
+                scopes: &Scopes::default(),
+                choice: Some(&choice),
+                about: None,
+                passkey: "",
+                community: None,
+                days: 90,
+                ticket: "ticket",
+                origin: "https://app.example",
+            };
+            let body = axum::body::to_bytes(consent(&asked).into_body(), 1 << 16).await.expect("a page");
+            String::from_utf8(body.to_vec()).expect("text")
+        };
+        assert!(shown("", true).await.contains("There are too many patients to show them here."));
+        assert!(shown("meier", true).await.contains("That took too long. Say more of whom you mean"));
+        assert!(shown("meier", false).await.contains("There is no such patient here."));
     }
 
     /// Shows REQ-SMART-33: what is asked stands there in plain words, a line each. REQ-SMART-141: so does of which resources alone.

@@ -5,22 +5,19 @@
 //! is answered once.
 
 use super::authorize::{self, Problem};
-use super::browser::{self, Answered, SIGNED_IN, blocking, go_to, returned, told};
+use super::browser::{self, Answered, returned, told};
 use super::clients::Account;
 use super::form::Form;
 use super::passkey::{Asked, CHALLENGE, Passkey, Refused};
 use super::returning;
 use super::screen::{Wrong, escaped};
-use super::secret::Secret;
 use crate::Clinical;
-use crate::store::{Offer, SignedIn};
-use axum::body::Bytes;
-use axum::extract::{Extension, State};
+use crate::store::Offer;
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::MethodRouter;
 use data_encoding::BASE64URL_NOPAD;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue};
-use medlock_node::accept::PeerInfo;
 use medlock_node::provider::sha256;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -47,18 +44,13 @@ pub(crate) async fn script() -> Response {
 }
 
 /// `POST /auth/passkey`
-pub(crate) async fn passkey(
-    State(clinical): State<Arc<Clinical>>,
-    Extension(peer): Extension<PeerInfo>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    blocking(clinical, move |clinical| sign_in(clinical, &headers, &body, peer.origin.to_string())).await
+pub(crate) fn passkey() -> MethodRouter<Arc<Clinical>> {
+    browser::form(sign_in)
 }
 
 /// `POST /auth/passkey/new`
-pub(crate) async fn new_passkey(State(clinical): State<Arc<Clinical>>, headers: HeaderMap, body: Bytes) -> Response {
-    blocking(clinical, move |clinical| make(clinical, &headers, &body)).await
+pub(crate) fn new_passkey() -> MethodRouter<Arc<Clinical>> {
+    browser::form(make)
 }
 
 /// The name for which passkeys are made: the host of our address; none where that is no name.
@@ -117,11 +109,10 @@ fn sign_in(clinical: &Clinical, headers: &HeaderMap, body: &[u8], origin: String
     let (form, browser, query) = returned(clinical, headers, body, "login")?;
     let now = clinical.clock().now().unix();
     let challenge = challenge(form.get("ticket").unwrap_or_default());
-    let session = Secret::new();
-    let signed_in = match used(clinical, &form, &challenge)? {
+    let (session, signed_in) = returning::begin(now, now);
+    let taken = match used(clinical, &form, &challenge)? {
         Err(why) => Err(why.to_string()),
         Ok((passkey, counter)) => {
-            let signed_in = SignedIn { session: session.hash, made: now, until: now.saturating_add(SIGNED_IN) };
             let counters = (passkey.counter, counter);
             let question = (challenge, now.saturating_add(KEPT));
             let way = (&*authorize::read(clinical, &query)?.client.id, origin);
@@ -129,7 +120,7 @@ fn sign_in(clinical: &Clinical, headers: &HeaderMap, body: &[u8], origin: String
             if taken { Ok(()) } else { Err("the question was answered before".to_owned()) }
         }
     };
-    if let Err(why) = signed_in {
+    if let Err(why) = taken {
         tracing::info!(why, "a passkey was refused");
         drop(browser);
         return browser::ask(clinical, headers, &query, Err(Wrong::Passkey));
@@ -160,7 +151,7 @@ fn used(
     Ok(answer())
 }
 
-fn make(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
+fn make(clinical: &Clinical, headers: &HeaderMap, body: &[u8], _: String) -> Answered {
     let (form, browser, query) = returned(clinical, headers, body, MAKE)?;
     let now = clinical.clock().now().unix();
     let Some((account, Offer::Another)) = browser::offered(clinical, &browser, now)? else {
@@ -178,6 +169,5 @@ fn make(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
         return Err(Problem::Told("There is such a passkey already, or this page was sent before.".to_owned()));
     }
     tracing::info!(account = account.name, "a passkey was made");
-    let query = String::from_utf8_lossy(&query).into_owned();
-    Ok(go_to(&format!("{}/auth/authorize?{query}", clinical.settings().public_url)))
+    Ok(returning::to(clinical, &String::from_utf8_lossy(&query)))
 }

@@ -7,7 +7,6 @@ use super::{backend, clients, code, device, dpop, idtoken};
 use crate::Clinical;
 use crate::access::{Binding, Shown};
 use crate::rest::Door;
-use crate::seam::first_text;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -190,7 +189,7 @@ impl Asking {
         let shown = Shown { headers: &self.headers, peer: &self.peer, method: "POST", url, counted: &counted };
         let caller = clinical.gate().admit(&shown).map_err(|why| {
             let of = if why.status.is_server_error() { Refused::TemporarilyUnavailable } else { Refused::InvalidToken };
-            OAuthError::new(of, first_text(&why.issues))
+            OAuthError::new(of, why.issues.first_text().to_owned())
         })?;
         let software = caller.software().map(|client| clinical.client(client)).transpose();
         let software = software.map_err(|error| away(&error))?.flatten();

@@ -9,7 +9,7 @@ use crate::json::{Document, Limits};
 use crate::kind::{Id, Kind, Millis};
 use crate::outcome::{Code, Issue, Issues};
 use crate::query::Plan;
-use crate::seam::{Kept, NotKept, Refusal, first_text};
+use crate::seam::{Kept, NotKept, Refusal};
 use crate::store::{Act, Bound, Condition, NewWaiting, Once, Origin, Unapplied, Whose, Worn};
 use crate::validate::{self, Asked, Prepared};
 use medlock_trust::DeviceName;
@@ -297,7 +297,7 @@ impl Clinical {
 }
 
 fn no_resource(name: &DeviceName, place: usize, issues: &Issues) {
-    let why = first_text(issues);
+    let why = issues.first_text();
     tracing::warn!(device = %name, place, why, "what a device reports does not become a resource");
 }
 

@@ -181,14 +181,9 @@ impl Asking {
     }
 }
 
-/// Whether nobody but we write resources of this kind: what they say counts as ours.
-pub(crate) fn is_ours(kind: Kind) -> bool {
-    [Kind::PROVENANCE, Kind::AUDIT_EVENT].contains(&kind)
-}
-
 /// Why this caller may do this with no resource of this kind at all.
 pub(super) fn denied(caller: &Caller, verb: Verb, kind: Kind) -> Option<Refusal> {
-    if is_ours(kind) && !matches!(verb, Verb::Read | Verb::Search) {
+    if kind.is_ours() && !matches!(verb, Verb::Read | Verb::Search) {
         return Some(Issue::new(Code::NotSupported, format!("{kind} is written by this server alone")).into());
     }
     if let Some(denied) = caller.denial(verb, kind) {

@@ -1,6 +1,5 @@
 //! The CapabilityStatement: exactly what is served.
 
-use super::asking::is_ours;
 use super::{Door, audit};
 use crate::definitions::{Definitions, SearchType};
 use crate::kind::Kind;
@@ -103,7 +102,7 @@ fn resource(kind: Kind, kinds: &[Kind]) -> Value {
         _ => &["create", "read", "vread", "update", "delete", "history-instance", "history-type", "search-type"],
     };
     let interactions: Vec<Value> = all.iter().map(|code| json!({ "code": code })).collect();
-    let (written, kept) = (!is_ours(kind), kind != Kind::AUDIT_EVENT);
+    let (written, kept) = (!kind.is_ours(), kind != Kind::AUDIT_EVENT);
     let mut operations = vec![operation("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")];
     if kind == Kind::PATIENT {
         operations.push(operation("everything", "http://hl7.org/fhir/OperationDefinition/Patient-everything"));

@@ -19,7 +19,6 @@ mod questions;
 mod transaction;
 mod websocket;
 
-pub(crate) use asking::is_ours;
 pub(crate) use export::READS;
 #[cfg(test)]
 pub(crate) use places::Place;
@@ -111,15 +110,15 @@ pub(crate) fn people(clinical: Arc<Clinical>) -> Router {
     let base = base(&clinical.settings().public_url).into();
     let pages = Router::new()
         .route("/auth/authorize", get(auth::authorize).post(auth::authorize))
-        .route("/auth/login", post(auth::login))
-        .route("/auth/consent", post(auth::consent))
-        .route("/auth/passkey", post(auth::passkey))
-        .route("/auth/passkey/new", post(auth::new_passkey))
+        .route("/auth/login", auth::login())
+        .route("/auth/consent", auth::consent())
+        .route("/auth/passkey", auth::passkey())
+        .route("/auth/passkey/new", auth::new_passkey())
         .route("/auth/passkey.js", get(auth::script))
         .route("/auth/register", post(auth::register_by_itself))
         .route("/auth/upstream", get(auth::begin))
         .route("/auth/upstream/answer", get(auth::answer))
-        .route("/auth/upstream/link", post(auth::link))
+        .route("/auth/upstream/link", auth::link())
         .route("/auth/upstream/keys", get(auth::own_keys))
         .with_state(Arc::clone(&clinical));
     // The pages themselves are read by nobody but who sees them.

@@ -21,8 +21,6 @@ pub(crate) enum Offer {
     Another,
     /// They came with a code and have made one, which was not used yet.
     Made,
-    /// Nothing.
-    Nothing,
 }
 
 /// A session that begins.
@@ -50,11 +48,11 @@ impl Records {
         })
     }
 
-    /// What of passkeys is there to say in this session.
+    /// What of passkeys is there to say in this session, if anything.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn offer(&self, session: [u8; 32]) -> Result<Offer, Error> {
+    pub(crate) fn offer(&self, session: [u8; 32]) -> Result<Option<Offer>, Error> {
         let question = "SELECT s.passkey, k.id, k.used, (SELECT count(*) FROM passkey p WHERE p.account = s.account) AS number \
                         FROM login s LEFT JOIN passkey k ON k.id = s.passkey WHERE s.hash = ?1 AND s.upstream IS NULL";
         let found = self.database().read("look for a session", |sql| {
@@ -62,13 +60,13 @@ impl Records {
                 let (of_code, may) = (row.optional_blob("passkey")?.is_none(), row.number::<i64>("number")? < MOST);
                 let unused = row.optional_blob("id")?.is_some() && row.optional_number::<i64>("used")?.is_none();
                 Ok(match (of_code, may, unused) {
-                    (true, true, _) => Offer::Another,
-                    (false, _, true) => Offer::Made,
-                    _ => Offer::Nothing,
+                    (true, true, _) => Some(Offer::Another),
+                    (false, _, true) => Some(Offer::Made),
+                    _ => None,
                 })
             })
         })?;
-        Ok(found.unwrap_or(Offer::Nothing))
+        Ok(found.flatten())
     }
 
     /// Keeps a passkey that answered `question`, which was made in this session; `false`: it did before, the passkey is there, the account

@@ -172,8 +172,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Wanted, String> {
         let document = Document::read(text.as_bytes(), &Limits::RESOURCE).expect("JSON");
-        let told = |issues: Issues| issues.all().first().map(|issue| issue.text.to_string()).unwrap_or_default();
-        Wanted::read(document.root()).map_err(told)
+        Wanted::read(document.root()).map_err(|issues| issues.first_text().to_owned())
     }
 
     /// Shows REQ-SUB-01, REQ-SUB-28: what cannot be served is refused with its place; what is kept is read again as it was.

@@ -70,7 +70,7 @@ fn person(client: &str, account: &Account) -> Holder {
 }
 
 fn agreeing(account: &Account) -> Note {
-    Note::agreeing(account, "app", None, String::new())
+    Note::agreeing(account, "app", None, &Scopes::default(), String::new())
 }
 
 /// Anna, with an account of this name.

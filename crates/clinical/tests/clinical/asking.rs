@@ -1,6 +1,8 @@
 //! Who asks otherwise than is served is told what is wrong, where, and what would help.
 
 use crate::fixture::{Answer, House, device, glucose, nobody, patient};
+use crate::people::token;
+use crate::smart::Ward;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use medlock_trust::Role;
@@ -328,10 +330,17 @@ async fn a_device_is_told_which_element_lacks() {
     }
 }
 
-/// Shows REQ-FHIR-65: a page is told why `PATCH` does not work.
-#[tokio::test]
+/// Shows REQ-FHIR-65: a page is told why `PATCH` does not work: it may ask, and may read the answer.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_may_ask_what_is_not_served() {
-    let house = House::new();
+    let ward = Ward::new().await;
+    let house = &ward.house;
+    let access = token(&ward.launched(&house.app("public", json!({})).await, &[]).await, "access_token");
+    let request = Request::patch(format!("/fhir/Patient/{}", ward.anna)).header("origin", "https://app.example");
+    let request = request.header("authorization", format!("Bearer {access}"));
+    let told = house.people_json(request, String::new()).await;
+    assert_eq!((told.status, told.code()), (StatusCode::METHOD_NOT_ALLOWED, "fhir-not-supported"), "{told:?}");
+    assert_eq!(told.header("access-control-allow-origin"), "*");
     let request = Request::builder().method("OPTIONS").uri("/fhir/Patient/x").header("origin", "https://app.example");
     let mut request = request.header("access-control-request-method", "PATCH").body(Body::empty()).expect("a request");
     request.extensions_mut().insert(nobody());

@@ -4,10 +4,14 @@ use crate::fixture::{Answer, House, glucose, patient, patients};
 use crate::people::token;
 use crate::provenance::assert_valid;
 use crate::smart::Ward;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
+use medlock_node::accept::{Limits, Terms, serve};
+use medlock_node::stop;
 use medlock_trust::Role;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 fn events(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -215,6 +219,56 @@ async fn who_signs_in_and_agrees_is_noted() {
             let (one, more) = (of.next().expect("the same event"), of.next());
             assert_eq!((&one["id"], &one["agent"][0], more), (&event["id"], &event["agent"][0], None));
         }
+    }
+}
+
+/// Shows REQ-RUN-79: by the address that the server in front tells, in the audit too.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_by_a_server_in_front_is_noted_by_the_address_that_it_tells() {
+    let ward = Ward::new().await;
+    let house = &ward.house;
+    let access = token(&ward.launched(&house.app("public", json!({})).await, &[]).await, "access_token");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut stream = TcpStream::connect(listener.local_addr().expect("its address")).await.expect("connected");
+    let forwarded = Some(HeaderName::from_static("x-forwarded-for"));
+    let terms = Terms { forwarded, ..Terms::from(Limits::default()) };
+    let (_stopper, stop) = stop::channel();
+    tokio::spawn(serve(listener, None, terms, house.people.clone(), stop));
+    let reading = format!("Observation/{}", ward.reading);
+    let request = format!(
+        "GET /fhir/{reading} HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: Bearer {access}\r\n\
+         x-forwarded-for: 192.0.2.1, 198.51.100.7\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let of_it = |event: &Value| event["entity"][1]["what"]["reference"] == format!("{reading}/_history/1");
+    let found = until(1, async || {
+        events(&house.read(&access, "AuditEvent?action=R").await).into_iter().filter(&of_it).collect()
+    });
+    assert_eq!(found.await[0]["agent"][0]["network"]["address"], "198.51.100.7");
+}
+
+/// Shows REQ-AUDIT-42: with all its scopes, and what each asks of resources, however long that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agreement_is_noted_with_all_its_scopes() {
+    for house in House::both() {
+        let ward = Ward::at(house).await;
+        let house = &ward.house;
+        let category = "http://terminology.hl7.org/CodeSystem/observation-category";
+        let part = |code: &str| format!("patient/Observation.rs?category={category}|{code}");
+        let parts = ["laboratory", "vital-signs", "survey", "imaging", "procedure", "exam"].map(part).join(" ");
+        let scopes = format!("launch/patient {parts} patient/AuditEvent.rs patient/Patient.cruds");
+        let app = house.app("public", json!({ "scopes": scopes })).await;
+        let given = ward.launched(&app, &[("scope", &scopes)]).await;
+        let found = events(&house.read(&token(&given, "access_token"), "AuditEvent?action=E").await);
+        let agreed = found.iter().find(|event| sort_of(event) == "110137").expect("the agreement");
+        assert_eq!(agreed["entity"][1]["detail"][0]["valueString"], given.body["scope"]);
+        assert!(
+            given.body["scope"].as_str().is_some_and(|given| given.ends_with("patient/Patient.cruds")),
+            "{given:?}"
+        );
     }
 }
 

@@ -152,7 +152,7 @@ async fn launch_reused_stolen_late_and_of_another_patient() {
     house.account("roe", &format!("Patient/{}", ehr.ward.bert)).await;
     let launch = ehr.open(json!({ "account": "roe" })).await;
     let page = ehr.asked(&mut doctor, &launch).await.text;
-    assert!(page.contains("Sign in") && page.contains("Another person has opened this app"), "{page}");
+    assert!(page.contains("Sign in") && page.contains("Somebody else opened this app"), "{page}");
     // `launch_of_another_patient`: a patient is given nobody else's data.
     let mut anna = Browser::new(house);
     let launch = ehr.open(json!({})).await;

@@ -50,8 +50,8 @@ async fn pkce_missing_plain_aud_state_and_response_type() {
     }
 }
 
-/// Shows REQ-SMART-44: nothing is sent to an address that is not registered, byte for byte; the person is told. Shows REQ-SMART-206: an
-/// app that names no address, or another than that of the records, is told that, and which it is.
+/// Shows REQ-SMART-44: nothing is sent to an address that is not registered, letter by letter but for the port of this machine; the
+/// person is told. Shows REQ-SMART-206: an app that names no address, or another than that of the records, is told that, and which it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn redirect_mismatch_prefix_and_client_unknown() {
     let ward = Ward::new().await;

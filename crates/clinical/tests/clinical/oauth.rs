@@ -152,7 +152,7 @@ async fn scopes_that_are_told_are_those_that_are_served() {
         told["scopes_supported"].as_array().expect("scopes").iter().filter_map(Value::as_str).collect();
     for scope in [
         "system/Observation.cruds",
-        "user/Practitioner.cruds",
+        "user/Practitioner.crus",
         "user/PractitionerRole.rs",
         "system/PractitionerRole.cruds",
         "patient/Organization.rs",
@@ -175,10 +175,11 @@ async fn scopes_that_are_told_are_those_that_are_served() {
     let code = house.account("doe", &format!("Practitioner/{doctor}")).await;
     let app = house.app("public", json!({ "scopes": "user/*.cruds" })).await;
     let mut browser = Browser::new(&house);
-    let page = browser.sign_in(&query(&app.id, &[("scope", "user/PractitionerRole.cruds")]), ("doe", &code)).await;
-    assert!(page.text.contains("value=\"user/PractitionerRole.rs\""), "{page:?}");
+    let asked = "user/PractitionerRole.cruds user/Practitioner.cruds";
+    let page = browser.sign_in(&query(&app.id, &[("scope", asked)]), ("doe", &code)).await;
+    assert!(page.text.contains("read, add and change who works") && !page.text.contains("delete"), "{page:?}");
     let given = app.exchange(&house, &browser.allow(&page, &[]).await.parameter("code"), &[]).await;
-    assert_eq!(given.body["scope"], "user/PractitionerRole.rs");
+    assert_eq!(given.body["scope"], "user/PractitionerRole.rs user/Practitioner.crus");
 }
 
 /// Shows REQ-SMART-191: an app on the same machine gets its code at whichever port it listens, and redeems it with that address.

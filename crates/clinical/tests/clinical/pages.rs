@@ -47,7 +47,7 @@ async fn nobody_is_asked_for_nothing() {
         ("launch/patient launch/encounter foo", ": launch/encounter foo"),
         ("openid fhirUser launch/patient patient/Observation.sr", ": patient/Observation.sr"),
         ("openid user/*.rs", ": user/*.rs"),
-        ("launch/patient patient/Übung\"\\.rs", ": patient/bung.rs"),
+        ("launch/patient patient/Übung\"\\.rs", ": patient/?bung'/.rs"),
         ("launch/patient", "such as patient/Observation.rs"),
         ("fhirUser offline_access", "such as patient/Observation.rs"),
     ] {

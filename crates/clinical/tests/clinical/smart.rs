@@ -164,6 +164,32 @@ async fn what_is_unticked_is_not_given() {
     }
 }
 
+/// Shows REQ-SMART-220: software that asks for the same in the words of both versions asks for it once, so who unticks it gives nothing
+/// of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_in_both_versions_is_one_line() {
+    let ward = Ward::new().await;
+    let house = &ward.house;
+    let app = house.app("public", json!({ "scopes": "launch/patient offline_access patient/*.rs" })).await;
+    let readings = "patient/Observation.read patient/Observation.rs patient/Observation.read";
+    let scopes = format!("launch/patient offline_access patient/Patient.rs {readings}");
+    let mut browser = Browser::new(house);
+    let asked = query(&app.id, &[("scope", &scopes)]);
+    let page = browser.sign_in(&asked, ("anna", &ward.code)).await;
+    assert_eq!(page.text.matches("glucose readings").count(), 1, "{page:?}");
+    assert_eq!(page.text.matches("value=\"patient/Observation.read\"").count(), 1, "{page:?}");
+    let ticket = page.hidden("ticket");
+    let rest = [("ticket", &*ticket), ("decision", "allow"), ("scope", "patient/Patient.rs")];
+    let sent = browser.post("/auth/consent", &rest).await;
+    let given = app.exchange(house, &sent.parameter("code"), &[]).await;
+    assert_eq!(given.body["scope"], "launch/patient patient/Patient.rs");
+    assert_eq!(house.read(&token(&given, "access_token"), "Observation").await.status, StatusCode::FORBIDDEN);
+    // What was given once is refreshed by either name, or by both.
+    let given = ward.launched(&app, &[("scope", &scopes)]).await;
+    let again = app.refresh(house, &token(&given, "refresh_token"), &[("scope", readings)]).await;
+    assert_eq!(again.body["scope"], "patient/Observation.read", "{again:?}");
+}
+
 /// Shows REQ-SMART-38: a practitioner chooses a patient, and the app is bound to that one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_practitioner_chooses_whose_data_it_is() {

@@ -5,14 +5,13 @@ use super::link;
 use super::provider::{NotSignedIn, Upstream, Visit};
 use crate::Clinical;
 use crate::auth::authorize::{self, Problem, answer_address};
-use crate::auth::browser::{Answered, Browser, PATIENCE, SIGNED_IN, ask, blocking, go_to, told};
+use crate::auth::browser::{Answered, Browser, PATIENCE, ask, blocking, go_to, told};
 use crate::auth::form::Form;
 use crate::auth::idtoken;
 use crate::auth::pkce::Challenge;
 use crate::auth::returning;
 use crate::auth::screen::{self, Wrong};
-use crate::auth::secret::Secret;
-use crate::store::{SignedIn, Sworn};
+use crate::store::Sworn;
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
@@ -165,10 +164,9 @@ fn come_back(clinical: &Clinical, headers: &HeaderMap, query: &str, origin: Stri
         client: wish.client.id,
         origin,
     };
-    let session = Secret::new();
-    let signed_in = SignedIn { session: session.hash, made: person.since, until: now.saturating_add(SIGNED_IN) };
     let records = clinical.records();
     if let Some(account) = records.account_of(&sworn).map_err(told)? {
+        let (session, signed_in) = returning::begin(person.since, now);
         if !records.sign_in_upstream(account, sworn, signed_in).map_err(told)? {
             return Err(again());
         }

@@ -5,15 +5,13 @@ use super::config::{SignInConfig, Unknown};
 use super::told::{LONGEST, is_subject};
 use crate::Clinical;
 use crate::auth::authorize::Problem;
-use crate::auth::browser::{Answered, Browser, PATIENCE, SIGNED_IN, blocking, returned, setup_code, told};
+use crate::auth::browser::{self, Answered, Browser, PATIENCE, returned, setup_code, told};
 use crate::auth::clients::Account;
 use crate::auth::register::{Refused, Told};
-use crate::auth::secret::Secret;
 use crate::auth::{returning, screen};
-use crate::store::{SignedIn, Sworn};
-use axum::body::Bytes;
-use axum::extract::State;
+use crate::store::Sworn;
 use axum::response::Response;
+use axum::routing::MethodRouter;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -42,11 +40,11 @@ pub(super) fn page(clinical: &Clinical, browser: &Browser, name: &str, pending: 
 }
 
 /// `POST /auth/upstream/link`
-pub(crate) async fn link(State(clinical): State<Arc<Clinical>>, headers: HeaderMap, body: Bytes) -> Response {
-    blocking(clinical, move |clinical| by_code(clinical, &headers, &body)).await
+pub(crate) fn link() -> MethodRouter<Arc<Clinical>> {
+    browser::form(by_code)
 }
 
-fn by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
+fn by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8], _: String) -> Answered {
     let upstream = upstream(clinical)?;
     let again = || Problem::Told("This page is too old.".to_owned());
     let (form, browser, sealed) = returned(clinical, headers, body, LINK)?;
@@ -65,8 +63,7 @@ fn by_code(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Answered {
         tracing::info!(subject = pending.sworn.subject, "who was signed in at the provider was somebody else");
         return Ok(screen::not_me(&upstream.config.name));
     }
-    let session = Secret::new();
-    let signed_in = SignedIn { session: session.hash, made: pending.since, until: now.saturating_add(SIGNED_IN) };
+    let (session, signed_in) = returning::begin(pending.since, now);
     let name = form.get("name").unwrap_or_default().trim();
     let account = clinical.records().account_named(name).map_err(told)?;
     let right = match account {

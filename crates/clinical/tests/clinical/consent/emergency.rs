@@ -10,7 +10,8 @@ fn because(reason: &str) -> Value {
     json!({ "resourceType": "Parameters", "parameter": [{ "name": "reason", "valueString": reason }] })
 }
 
-/// Shows REQ-AUDIT-33: and with which software, by its name. Shows REQ-CONS-13: with a reason, for this patient, for this grant and for a while; the patient sees who, when and why.
+/// Shows REQ-CONS-13: with a reason, for this patient, for this grant and for a while; the patient sees who, when and why; REQ-AUDIT-33:
+/// and with which software, by its name.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_breaks_the_glass_sees_and_is_seen() {
     for house in House::both() {
