@@ -1,12 +1,14 @@
 //! What has to be known before something of a device is kept.
 
 use super::names::{self, Bound};
-use super::{Records, Statement};
+use super::{OF_ONE, Records, Statement};
 use crate::access::Sight;
 use crate::kind::{Id, Kind, Millis, Row, Version};
-use crate::validate::{self, idents_of};
+use crate::validate::{self, SEPARATOR, ident_of, idents_of};
 use medlock_store::{Error, Fault, Sql, all, first, values};
 use medlock_trust::DeviceName;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 /// A Device, and whose it was when.
@@ -15,9 +17,21 @@ pub(crate) struct Worn {
     pub(crate) id: Id,
     /// Since when it is this device of the register; `None`: from the first.
     since: Option<Millis>,
+    hands: Hands,
+}
+
+/// In whose hands a Device was.
+#[derive(Debug, Default)]
+struct Hands {
     /// From when on whose it was, oldest first; a patient who is gone is nobody.
     patients: Vec<(Millis, Option<Id>)>,
+    /// Nobody has looked at what was before.
+    from: Option<Millis>,
 }
+
+/// Former versions of a Device that are looked at, at most: whose it was before them is unclear. Others wait to write meanwhile, and who
+/// may write a Device may do so often.
+const LOOKED_AT: usize = 10_000;
 
 /// Whose a device was in a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +53,15 @@ impl Worn {
     /// Whose the device was from `low` to `high`, as its versions say: before the first of them, whoever the first names. What it
     /// measured as another Device, the versions of this one do not tell.
     pub(crate) fn during(&self, low: Millis, high: Millis) -> Whose {
-        whose(self.since, &self.patients, low, high)
+        whose(self.since, &self.hands, low, high)
     }
 }
 
-fn whose(since: Option<Millis>, patients: &[(Millis, Option<Id>)], low: Millis, high: Millis) -> Whose {
-    if since.is_some_and(|since| since > low) {
+fn whose(since: Option<Millis>, hands: &Hands, low: Millis, high: Millis) -> Whose {
+    if since.max(hands.from).is_some_and(|since| since > low) {
         return Whose::Unclear;
     }
+    let patients = &hands.patients;
     let until = patients.iter().skip(1).map(|(from, _)| Some(*from)).chain([None]);
     let versions = patients.iter().enumerate().zip(until);
     let then = versions.filter(|((number, (from, _)), until)| {
@@ -61,25 +76,56 @@ fn whose(since: Option<Millis>, patients: &[(Millis, Option<Id>)], low: Millis, 
     }
 }
 
-const PATIENTS: &str = "SELECT w.updated AS updated, p.id AS id FROM \
-    (SELECT v.version AS version, v.updated AS updated, v.patient AS patient FROM past v WHERE v.rid = ?1 \
-     UNION ALL SELECT r.version, r.updated, r.patient FROM resource r WHERE r.rid = ?1) w \
-    LEFT JOIN resource p ON p.rid = w.patient AND p.gone = 0 ORDER BY w.version";
-
 /// The version of a moment, also one that deletes.
 const THEN: &str = "SELECT w.gone AS gone, w.body AS body FROM \
     (SELECT v.version AS version, v.updated AS updated, v.gone AS gone, v.body AS body FROM past v WHERE v.rid = ?1 \
      UNION ALL SELECT r.version, r.updated, r.gone, r.body FROM resource r WHERE r.rid = ?1) w \
     WHERE w.updated <= ?2 ORDER BY w.version DESC LIMIT 1";
 
-/// Whose a Device was by its versions, oldest first.
-fn patients_of(sql: &mut dyn Sql, device: Row) -> Result<Vec<(Millis, Option<Id>)>, Fault> {
-    all(sql, "resource", PATIENTS, values![device.0], |row| {
-        let patient = match row.optional_text("id")? {
-            Some(text) => Some(Id::read(text).ok_or_else(|| row.damaged("id"))?),
+/// Whose a Device was, by its versions: those from the one that was in force at `low`, and no more than [`LOOKED_AT`].
+fn hands_of(sql: &mut dyn Sql, device: Row, low: Millis) -> Result<Hands, Fault> {
+    let present = "SELECT r.updated AS updated, r.patient AS patient FROM resource r WHERE r.rid = ?1";
+    let former = format!(
+        "SELECT v.updated AS updated, v.patient AS patient FROM past v WHERE v.rid = ?1 ORDER BY v.version DESC LIMIT {LOOKED_AT}"
+    );
+    // Newest first.
+    let (mut rows, mut looked, mut needs_more) = (Vec::<(Millis, Option<i64>)>::new(), 0, true);
+    for question in [present, &former] {
+        if !needs_more {
+            break;
+        }
+        sql.each("resource", question, values![device.0], &mut |row| {
+            let (updated, patient) = (Millis(row.number("updated")?), row.optional_number("patient")?);
+            match rows.last_mut() {
+                Some((since, of)) if *of == patient => *since = updated,
+                _ => rows.push((updated, patient)),
+            }
+            looked += 1;
+            needs_more = updated > low;
+            Ok(needs_more)
+        })?;
+    }
+    let from = rows.last().map(|(since, _)| *since).filter(|_| needs_more && looked > LOOKED_AT);
+    let mut known = HashMap::new();
+    let mut patients = Vec::with_capacity(rows.len());
+    for (since, patient) in rows.into_iter().rev() {
+        let id = match patient {
+            Some(patient) => match known.entry(patient) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(id_of(sql, patient)?),
+            },
             None => None,
         };
-        Ok((Millis(row.number("updated")?), patient))
+        patients.push((since, id));
+    }
+    Ok(Hands { patients, from })
+}
+
+/// A patient who is there.
+fn id_of(sql: &mut dyn Sql, patient: i64) -> Result<Option<Id>, Fault> {
+    let question = "SELECT p.id AS id FROM resource p WHERE p.rid = ?1 AND p.gone = 0";
+    first(sql, "resource", question, values![patient], |row| {
+        Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))
     })
 }
 
@@ -98,13 +144,15 @@ pub(super) fn of_another(sql: &mut dyn Sql, device: Row, rows: &[i64]) -> Result
         let (low, high) = (Millis(row.number("low")?), Millis(row.number("high")?));
         Ok((row.number::<i64>("rid")?, (low, high), patient, row.optional_number("since")?.map(Millis)))
     })?;
-    if early.is_empty() {
-        return Ok(None);
+    let Some(low) = early.iter().map(|(_, (low, _), ..)| *low).min() else { return Ok(None) };
+    // Whoever had it before it was this device: that is not asked.
+    if let Some((row, ..)) = early.iter().find(|(_, (low, _), _, since)| since.is_some_and(|since| since > *low)) {
+        return Ok(Some(*row));
     }
-    let patients = patients_of(sql, device)?;
+    let hands = hands_of(sql, device, low)?;
     let other = early
         .into_iter()
-        .find(|(_, (low, high), patient, since)| whose(*since, &patients, *low, *high) != Whose::Of(*patient));
+        .find(|(_, (low, high), patient, since)| whose(*since, &hands, *low, *high) != Whose::Of(*patient));
     Ok(other.map(|(row, ..)| row))
 }
 
@@ -123,8 +171,8 @@ impl Records {
                 Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))
             })?;
             let Some(id) = id else { return Ok((bound, None)) };
-            let patients = patients_of(sql, device)?;
-            Ok((bound, Some(Worn { id, since, patients })))
+            let hands = hands_of(sql, device, Millis(i64::MIN))?;
+            Ok((bound, Some(Worn { id, since, hands })))
         })
     }
 
@@ -173,7 +221,7 @@ impl Records {
     /// the versions of that moment and behind it. Looks at each of them.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`Error`]; [`Error::Late`].
     pub(crate) fn another_was_named(
         &self,
         one: Id,
@@ -188,10 +236,11 @@ impl Records {
             " AND NOT EXISTS (SELECT 1 FROM past n WHERE n.rid = v.rid AND n.version > v.version AND n.updated <= ",
         );
         question.value(at.0).text(")");
-        self.database().read("ask whether somebody had a Patient ID", |sql| {
+        self.database().read_brief("ask whether somebody had a Patient ID", OF_ONE, |sql| {
             let mut found = false;
             sql.each("resource", question.sql(), question.values(), &mut |row| {
-                found = !row.flag("gone")? && is_named(row.blob("body")?, system, value);
+                let tail = row.blob("body")?;
+                found = !row.flag("gone")? && may_name(tail, value) && is_named(tail, system, value);
                 Ok(!found)
             })?;
             Ok(found)
@@ -201,6 +250,13 @@ impl Records {
 
 /// Patients with their former versions.
 const FORMER: &str = "resource r JOIN past v ON v.rid = r.rid";
+
+/// Whether a resource, as it is kept, may have this identifier: it stands there as it is, or something there is escaped.
+fn may_name(tail: &[u8], value: &str) -> bool {
+    let ident = ident_of(value, "");
+    let value = ident.split(SEPARATOR).next().unwrap_or_default();
+    std::str::from_utf8(tail).is_ok_and(|text| text.contains('\\') || text.contains(value))
+}
 
 /// Whether a Patient, as it is kept, has this identifier.
 fn is_named(tail: &[u8], system: Option<&str>, value: &str) -> bool {
@@ -215,6 +271,8 @@ fn is_named(tail: &[u8], system: Option<&str>, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::everything;
+    use crate::tests::fixture::{House, device, patient};
 
     /// Shows REQ-INTAKE-05, REQ-INTAKE-24, REQ-INTAKE-40.
     #[test]
@@ -223,7 +281,8 @@ mod tests {
         let patients = vec![(10, anna), (15, anna), (20, bert), (30, bert)];
         let mut patients: Vec<_> = patients.into_iter().map(|(from, of)| (Millis(from), Some(of))).collect();
         patients[3].1 = None;
-        let mut worn = Worn { id: Id::fresh(Millis(3)), since: None, patients };
+        let hands = Hands { patients, from: None };
+        let mut worn = Worn { id: Id::fresh(Millis(3)), since: None, hands };
         for (low, high, whose) in [
             (0, 0, Whose::Of(anna)),
             (0, 19, Whose::Of(anna)),
@@ -242,7 +301,57 @@ mod tests {
         {
             assert_eq!(worn.during(Millis(low), Millis(high)), whose, "{low} to {high}, bound at 12");
         }
-        let none = Worn { id: worn.id, since: None, patients: Vec::new() };
+        (worn.since, worn.hands.from) = (None, Some(Millis(17)));
+        for (low, high, whose) in [(0, 0, Whose::Unclear), (16, 90, Whose::Unclear), (17, 19, Whose::Of(anna))] {
+            assert_eq!(worn.during(Millis(low), Millis(high)), whose, "{low} to {high}, looked at from 17");
+        }
+        let none = Worn { id: worn.id, since: None, hands: Hands::default() };
         assert_eq!(none.during(Millis(0), Millis(1)), Whose::Nobody);
+    }
+
+    /// Shows REQ-INTAKE-68: what cannot hold an identifier is not read for it, however it is written.
+    #[test]
+    fn what_may_name_is_read() {
+        for (tail, may) in [
+            (r#""identifier":[{"value":"A1"}]"#, true),
+            (r#""identifier":[{"value":"\u00411"}]"#, true),
+            (r#""identifier":[{"value":"A2"}]"#, false),
+        ] {
+            assert_eq!(may_name(tail.as_bytes(), "A1"), may, "{tail}");
+        }
+    }
+
+    /// Shows REQ-INTAKE-67: however often a Device is changed, only so many of its versions are looked at; whose it was before is unclear.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_so_many_versions_of_a_device_are_looked_at() {
+        for house in House::both() {
+            let all = everything(&house).await;
+            let anna = all.create(&patient("Anna")).await.made();
+            all.create(&device("cgm", &anna)).await.made();
+            let name = DeviceName::new("cgm").expect("a name");
+            let (records, change) = (house.clinical.records(), 60_000);
+            let (Bound::To { row, .. }, _) = records.worn(&name).expect("asked") else { panic!("it is one") };
+            // Changed at each minute, and nothing of it: whose it is, is as it was.
+            let often = move |sql: &mut dyn Sql| {
+                sql.execute(
+                    "INSERT INTO past (rid, version, updated, patient, gone, statement, body) \
+                     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
+                     SELECT r.rid, n.i, n.i * ?3, r.patient, 0, NULL, r.body FROM resource r, n WHERE r.rid = ?1",
+                    values![row.0, 2 * LOOKED_AT as i64, change],
+                )?;
+                sql.execute("UPDATE resource SET version = ?2 WHERE rid = ?1", values![row.0, 2 * LOOKED_AT as i64 + 1])
+            };
+            records.database().write("change it often", often).expect("changed");
+            let anna = Id::read(&anna).expect("an id");
+            let worn = records.worn(&name).expect("asked").1.expect("there");
+            let minute = |minutes: i64| Millis(minutes * change);
+            let (seen, span) = (LOOKED_AT as i64 + 1, |from: i64| worn.during(minute(from), minute(from + 1)));
+            assert_eq!((span(seen - 1), span(seen), span(seen + 9)), (Whose::Unclear, Whose::Of(anna), Whose::Of(anna)));
+            let early = |low: i64| {
+                let looked = records.database().read("look at the versions", |sql| hands_of(sql, row, minute(low)));
+                looked.expect("looked").from.is_some()
+            };
+            assert!(early(seen - 2) && !early(seen));
+        }
     }
 }
