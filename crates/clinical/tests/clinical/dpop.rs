@@ -252,9 +252,7 @@ async fn a_refresh_token_and_a_code_are_bound_too() {
 /// Shows REQ-SMART-65: a proof counts once at all hubs of a store.
 #[tokio::test(flavor = "multi_thread")]
 async fn dpop_proof_replayed_at_another_hub() {
-    let server = PostgresServer::shared();
-    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
-    let place = Place::Server(Box::new(server));
+    let place = on_server();
     let ward = Ward::at(House::at(Some(place.clone()))).await;
     let other = House::at(Some(place));
     let (app, prover) = (ward.house.app("public", json!({})).await, Prover::new());

@@ -50,8 +50,7 @@ impl Ward {
     }
 
     pub(crate) async fn code_for(&self, app: &App, change: &[(&str, &str)]) -> String {
-        let told = self.house.administer(json!({ "verb": "code", "name": "anna" })).await;
-        let code = told.body["code"].as_str().expect("a code").to_owned();
+        let code = self.house.code("anna").await;
         let mut browser = Browser::new(&self.house);
         let page = browser.sign_in(&query(&app.id, change), ("anna", &code)).await;
         browser.allow(&page, &[]).await.parameter("code")
@@ -195,10 +194,7 @@ async fn what_is_asked_in_both_versions_is_one_line() {
 async fn a_practitioner_chooses_whose_data_it_is() {
     let ward = Ward::new().await;
     let house = &ward.house;
-    let gateway = house.device("gw2", Role::Gateway).with("system/*.crs").await;
-    let doctor = json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] });
-    let doctor = gateway.create(&doctor).await.made();
-    let code = house.account("doe", &format!("Practitioner/{doctor}")).await;
+    let (_, code) = house.doctor().await;
     let app = house.app("public", json!({ "scopes": "launch/patient patient/*.rs user/Observation.rs" })).await;
     let mut browser = Browser::new(house);
     let page = browser.sign_in(&query(&app.id, &[("scope", "launch/patient patient/*.rs")]), ("doe", &code)).await;
@@ -376,9 +372,7 @@ async fn token_after_account_ended() {
 /// Shows REQ-SMART-50: on PostgreSQL, what one hub grants is good at another, and what it ends is dead there within a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_hub_ends_is_dead_at_another_within_a_second() {
-    let server = PostgresServer::shared();
-    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
-    let place = Place::Server(Box::new(server));
+    let place = on_server();
     let ward = Ward::at(House::at(Some(place.clone()))).await;
     let other = House::at(Some(place));
     let (stopper, stop) = stop::channel();

@@ -174,9 +174,7 @@ pub(crate) fn subscription(criteria: &str, endpoint: &str, whole: bool) -> Value
 }
 
 pub(crate) fn houses(hook: &Hook) -> [House; 2] {
-    let server = PostgresServer::shared();
-    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
-    [None, Some(Place::Server(Box::new(server)))].map(|place| House::calling(place, hook.outbound()))
+    [None, Some(on_server())].map(|place| House::calling(place, hook.outbound()))
 }
 
 /// Shows REQ-SUB-02, REQ-SUB-03: readings are told as resources or as a mere sign; while the server is away they wait, longer each time,

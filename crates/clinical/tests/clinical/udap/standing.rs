@@ -13,9 +13,8 @@ const TOLD: &str = "system/Subscription.cruds system/Observation.rs system/Patie
 
 /// A store for hubs that come one after another.
 fn places() -> impl Fn() -> Option<Place> {
-    let server = PostgresServer::shared();
-    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
-    move || Some(Place::Server(Box::new(server.clone())))
+    let place = on_server();
+    move || Some(place.clone())
 }
 
 async fn subscribe(house: &House, token: &str, subscription: &Value) -> String {
