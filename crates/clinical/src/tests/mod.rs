@@ -46,7 +46,7 @@ pub(crate) fn app(id: &str, scopes: &str) -> Client {
 }
 
 /// Someone who may do everything with everything.
-async fn everything(house: &House) -> Device<'_> {
+pub(crate) async fn everything(house: &House) -> Device<'_> {
     let mut device = house.device("all", Role::Gateway);
     let peer = device.peer();
     let who = peer.identified.clone().expect("identified");

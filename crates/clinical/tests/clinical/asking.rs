@@ -1,6 +1,6 @@
 //! Who asks otherwise than is served is told what is wrong, where, and what would help.
 
-use crate::fixture::{Answer, House, device, glucose, nobody, patient};
+use crate::fixture::{Answer, House, device, glucose, nobody, patient, transaction};
 use crate::people::token;
 use crate::smart::Ward;
 use axum::body::Body;
@@ -112,10 +112,8 @@ async fn each_refusal_helps_with_what_was_asked() {
         let answer = gateway.get_with(&format!("Patient?_format={good}"), ("accept", "text/html")).await;
         assert_eq!(answer.status, StatusCode::OK, "{good}");
     }
-    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [
-        { "resource": { "resourceType": "Patient", "id": "mine" }, "request": { "method": "PUT", "url": "Patient/mine" } },
-    ]});
-    let refused = gateway.send("POST", "", &JSON, &bundle.to_string()).await;
+    let named = json!({ "resource": { "resourceType": "Patient", "id": "mine" }, "request": { "method": "PUT", "url": "Patient/mine" } });
+    let refused = gateway.send("POST", "", &JSON, &transaction([named]).to_string()).await;
     assert_eq!((told(&refused).0, told(&refused).2), (405, "Bundle.entry[0]"), "{refused:?}");
 }
 
@@ -134,7 +132,7 @@ async fn a_conditional_update_has_the_id_of_what_it_finds_or_none() {
         }
         let alone = gateway.send("PUT", &address, &JSON, &resource.to_string()).await;
         let entry = json!({ "resource": resource, "request": { "method": "PUT", "url": address } });
-        let all = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+        let all = transaction([entry]);
         let within = gateway.send("POST", "", &JSON, &all.to_string()).await;
         [alone, within].map(|answer| (answer.status.as_u16(), answer.code().to_owned()))
     };
@@ -283,10 +281,9 @@ async fn what_is_no_reference_and_no_code_is_told_in_words() {
         let entry = json!({ "resource": reading, "request": { "method": "POST", "url": "Observation" } });
         let named = json!({ "fullUrl": name, "resource": { "resourceType": "Observation", "status": "final", "code": { "text": "y" } },
             "request": { "method": "POST", "url": "Observation" } });
-        let bundle =
-            |entries: Value| json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries }).to_string();
-        assert_eq!(gateway.send("POST", "", &JSON, &bundle(json!([entry]))).await.code(), "fhir-reference", "{name}");
-        let good = gateway.send("POST", "", &JSON, &bundle(json!([entry, named]))).await;
+        let bundle = |entries: &[&Value]| transaction(entries.iter().copied().cloned()).to_string();
+        assert_eq!(gateway.send("POST", "", &JSON, &bundle(&[&entry])).await.code(), "fhir-reference", "{name}");
+        let good = gateway.send("POST", "", &JSON, &bundle(&[&entry, &named])).await;
         assert_eq!(good.status, StatusCode::OK, "{good:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! What the audit tells, and to whom.
 
-use crate::fixture::{Answer, House, glucose, patient, patients};
+use crate::fixture::{House, glucose, patient, patients};
 use crate::people::token;
 use crate::provenance::assert_valid;
 use crate::smart::Ward;
@@ -12,12 +12,6 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-
-fn events(answer: &Answer) -> Vec<Value> {
-    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    let entries = answer.body["entry"].as_array().cloned().unwrap_or_default();
-    entries.into_iter().map(|entry| entry["resource"].clone()).collect()
-}
 
 /// What is read is noted within a tenth of a second; a search of `path` that finds as many.
 async fn until(count: usize, search: impl AsyncFn() -> Vec<Value>) -> Vec<Value> {
@@ -42,7 +36,7 @@ async fn the_audit_is_served_as_audit_events() {
         gateway.get(&format!("Observation/{reading}")).await;
         gateway.get("Patient?name=A,B").await;
         gateway.get("Observation/00000000000000000000000000").await;
-        let search = async |query: &str| events(&gateway.get(&format!("AuditEvent?{query}")).await);
+        let search = async |query: &str| gateway.get(&format!("AuditEvent?{query}")).await.resources();
         let hers = format!("patient={anna}");
         let found = until(5, async || search(&hers).await).await;
         found.iter().for_each(assert_valid);
@@ -67,7 +61,7 @@ async fn the_audit_is_served_as_audit_events() {
             .find(|event| event["action"] == "E" && event["entity"][1]["name"] == "Patient")
             .expect("the search");
         assert_eq!(query["entity"][1]["query"], "bmFtZT1BLEI=");
-        let his = events(&gateway.get(&format!("AuditEvent?patient={bert}&action=E")).await);
+        let his = gateway.get(&format!("AuditEvent?patient={bert}&action=E")).await.resources();
         assert!(his.iter().all(|event| event["entity"][0]["what"]["reference"] == format!("Patient/{bert}")));
         assert!(!his.is_empty());
         // What was refused says why, and follows no pattern of what was done.
@@ -88,7 +82,7 @@ async fn the_audit_is_served_as_audit_events() {
         let (mut address, mut paged) = ("AuditEvent?action=C&_count=3".to_owned(), Vec::new());
         for _ in 0..3 {
             let page = gateway.get(&address).await;
-            paged.extend(events(&page));
+            paged.extend(page.resources());
             let links = page.body["link"].as_array().expect("links").clone();
             let next = links.iter().find(|link| link["relation"] == "next").and_then(|link| link["url"].as_str());
             address =
@@ -140,7 +134,7 @@ async fn a_patient_sees_who_looked_at_her_data() {
     let by_her = |event: &&Value| event["action"] == "R" && event["agent"][2].is_object();
     let by_others = |event: &&Value| event["action"] == "E" && event["agent"][0]["who"]["identifier"]["value"] == "gw";
     let found = until(5, async || {
-        let all = events(&house.read(&access, "AuditEvent").await);
+        let all = house.read(&access, "AuditEvent").await.resources();
         if all.iter().any(|one| by_her(&one)) && all.iter().any(|one| by_others(&one)) { all } else { Vec::new() }
     })
     .await;
@@ -159,7 +153,7 @@ async fn a_patient_sees_who_looked_at_her_data() {
     let (seq, place) = shared["id"].as_str().and_then(|id| id.split_once('-')).expect("a name");
     let other = format!("AuditEvent/{seq}-{}", if place == "0" { "1" } else { "0" });
     assert_eq!(house.read(&access, &other).await.code(), "fhir-not-found");
-    assert_eq!(events(&house.read(&access, &format!("AuditEvent?patient={}", ward.bert)).await).len(), 0);
+    assert_eq!(house.read(&access, &format!("AuditEvent?patient={}", ward.bert)).await.resources().len(), 0);
 }
 
 /// The code of the sort of an event.
@@ -177,7 +171,7 @@ async fn who_signs_in_and_agrees_is_noted() {
         let app = house.app("public", json!({})).await;
         let access = token(&ward.launched(&app, &[]).await, "access_token");
         // With the answer: it is one act with the sign-in, and with what was granted.
-        let found = events(&house.read(&access, "AuditEvent?action=E").await);
+        let found = house.read(&access, "AuditEvent?action=E").await.resources();
         found.iter().for_each(assert_valid);
         let [agreed, came] = ["110137", "110122"].map(|sort| {
             let mut of = found.iter().filter(|event| sort_of(event) == sort);
@@ -202,7 +196,7 @@ async fn who_signs_in_and_agrees_is_noted() {
         let read = |event: &&Value| event["action"] == "R" && event["agent"][2].is_object();
         house.read(&access, &format!("Observation/{}", ward.reading)).await;
         let all = until(1, async || {
-            events(&house.read(&access, "AuditEvent").await).into_iter().filter(|event| read(&event)).collect()
+            house.read(&access, "AuditEvent").await.resources().into_iter().filter(|event| read(&event)).collect()
         });
         assert_eq!(agreed["agent"][0]["policy"], all.await[0]["agent"][0]["policy"]);
         // Software that is removed keeps its name there; what was refused at the page is no sign-in.
@@ -210,10 +204,9 @@ async fn who_signs_in_and_agrees_is_noted() {
         let other = house.app("public", json!({})).await;
         let mut browser = crate::people::Browser::new(house);
         let page = browser.authorize(&crate::people::query(&other.id, &[])).await;
-        let form = [("ticket", &*page.hidden("ticket")), ("name", "anna"), ("code", "AAAA-AAAA-AAAA")];
-        assert_eq!(browser.post("/auth/login", &form).await.status, StatusCode::FORBIDDEN);
+        assert_eq!(browser.try_code(&page, ("anna", "AAAA-AAAA-AAAA")).await.status, StatusCode::FORBIDDEN);
         let gateway = house.device("gw3", Role::Gateway).with("system/*.rs").await;
-        let later = events(&gateway.get(&format!("AuditEvent?patient={}&action=E", ward.anna)).await);
+        let later = gateway.get(&format!("AuditEvent?patient={}&action=E", ward.anna)).await.resources();
         for event in [&agreed, &came] {
             let mut of = later.iter().filter(|other| sort_of(other) == sort_of(event));
             let (one, more) = (of.next().expect("the same event"), of.next());
@@ -245,7 +238,7 @@ async fn who_comes_by_a_server_in_front_is_noted_by_the_address_that_it_tells() 
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let of_it = |event: &Value| event["entity"][1]["what"]["reference"] == format!("{reading}/_history/1");
     let found = until(1, async || {
-        events(&house.read(&access, "AuditEvent?action=R").await).into_iter().filter(&of_it).collect()
+        house.read(&access, "AuditEvent?action=R").await.resources().into_iter().filter(&of_it).collect()
     });
     assert_eq!(found.await[0]["agent"][0]["network"]["address"], "198.51.100.7");
 }
@@ -262,7 +255,7 @@ async fn an_agreement_is_noted_with_all_its_scopes() {
         let scopes = format!("launch/patient {parts} patient/AuditEvent.rs patient/Patient.cruds");
         let app = house.app("public", json!({ "scopes": scopes })).await;
         let given = ward.launched(&app, &[("scope", &scopes)]).await;
-        let found = events(&house.read(&token(&given, "access_token"), "AuditEvent?action=E").await);
+        let found = house.read(&token(&given, "access_token"), "AuditEvent?action=E").await.resources();
         let agreed = found.iter().find(|event| sort_of(event) == "110137").expect("the agreement");
         assert_eq!(agreed["entity"][1]["detail"][0]["valueString"], given.body["scope"]);
         assert!(

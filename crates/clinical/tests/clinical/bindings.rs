@@ -1,7 +1,7 @@
 //! What a device measured goes to nobody by what it is now: it was another Device before, or is none.
 
-use crate::fixture::{Device, House, device, glucose, patients};
-use crate::intake::{administrations, at, bolus, deliveries, number, number_of, reading, readings, resources};
+use crate::fixture::{Device, House, device, glucose, moment, patients, transaction};
+use crate::intake::{administrations, at, bolus, deliveries, number, number_of, reading, readings};
 use http::StatusCode;
 use medlock_clinical::DEVICE_SYSTEM;
 use medlock_clinical::seam::Kept;
@@ -23,7 +23,7 @@ fn measured(house: &House, cgm: &Device<'_>, number_given: u64, when: Time) {
 }
 
 async fn observations(gateway: &Device<'_>, which: &str) -> Vec<Value> {
-    let mut found = resources(&gateway.get(&format!("Observation?{which}")).await);
+    let mut found = gateway.get(&format!("Observation?{which}")).await.resources();
     found.sort_by_key(number_of);
     found
 }
@@ -64,7 +64,7 @@ async fn what_a_device_measured_as_another_one_is_nobodys() {
         measured(&house, &cgm, 2, late);
         measured(&house, &cgm, 3, between);
         assert_eq!(deliveries(&house, &pump, &[bolus(2, between)]), [Kept::Waits]);
-        assert_eq!(resources(&gateway.get("Device").await).len(), 4, "none was made");
+        assert_eq!(gateway.get("Device").await.resources().len(), 4, "none was made");
         tick();
         assert_eq!(
             (bind(&house, "cgm", &his[0]).await, bind(&house, "pump", &his[1]).await),
@@ -111,12 +111,9 @@ async fn what_a_device_writes_is_of_the_time_in_which_it_was_that_patients() {
     for house in House::both() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
         let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
-        // The moment, as the server writes it.
         let when = async |seconds: i64| {
             house.site.clock.advance(seconds);
-            let clinic = gateway.create(&json!({ "resourceType": "Organization", "name": "Clinic" })).await.made();
-            let clinic = gateway.get(&format!("Organization/{clinic}")).await.body;
-            clinic["meta"]["lastUpdated"].as_str().expect("a moment").to_owned()
+            moment(&gateway).await
         };
         let hers = when(60).await;
         let cgm = gateway.create(&device("cgm", &anna)).await.made();
@@ -135,7 +132,7 @@ async fn what_a_device_writes_is_of_the_time_in_which_it_was_that_patients() {
         span["effectivePeriod"] = json!({ "start": late, "end": now });
         for wrong in [glucose(&bert, &cgm, &late), span.clone(), glucose(&bert, &cgm, "2020-01-01")] {
             let entry = json!({ "resource": wrong, "request": { "method": "POST", "url": "Observation" } });
-            let all = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+            let all = transaction([entry]);
             for answer in [own.create(&wrong).await, own.send("POST", "", &headers, &all.to_string()).await] {
                 assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "fhir-not-then"));
             }
@@ -149,7 +146,7 @@ async fn what_a_device_writes_is_of_the_time_in_which_it_was_that_patients() {
             "{changed:?}"
         );
         gateway.create(&glucose(&anna, &cgm, &late)).await.made();
-        assert_eq!(resources(&gateway.get(&format!("Observation?patient={bert}")).await).len(), 1);
+        assert_eq!(gateway.get(&format!("Observation?patient={bert}")).await.resources().len(), 1);
     }
 }
 

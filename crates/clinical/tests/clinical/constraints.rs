@@ -2,7 +2,7 @@
 //! parameters"): what they let through, and that nothing is learned of all else.
 
 use crate::backend::Backend;
-use crate::fixture::{Answer, Device, House, device, patient};
+use crate::fixture::{Answer, Device, House, device, patient, transaction};
 use crate::people::{Browser, query, token};
 use http::{Request, StatusCode};
 use medlock_trust::Role;
@@ -343,7 +343,7 @@ async fn a_constraint_holds_of_what_is_made_and_changed() {
             let answer = narrow.create(&refers).await;
             assert_eq!(answer.code(), "fhir-reference", "{answer:?}");
             let entry = json!({ "resource": refers, "request": { "method": "POST", "url": "Observation" } });
-            let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+            let bundle = transaction([entry]);
             told.push((answer.body, narrow.send("POST", "", &TYPE, &bundle.to_string()).await.body));
         }
         assert_eq!(told[0], told[1]);
@@ -373,7 +373,7 @@ async fn a_condition_and_a_transaction_are_no_oracle() {
         let before = count().await;
         let entry = |method: &str, url: &str, resource: Value| json!({ "resource": resource, "request": { "method": method, "url": url } });
         let transaction = async |entries: Vec<Value>| {
-            let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+            let bundle = transaction(entries);
             narrow.send("POST", "", &TYPE, &bundle.to_string()).await
         };
         let post = |category: &str| entry("POST", "Observation", ward.of(category));

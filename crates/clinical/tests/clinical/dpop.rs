@@ -1,17 +1,14 @@
 //! Tokens that are bound to a key (RFC 9449): what is proved with each request, and what does not count.
 
 use crate::backend::Backend;
-use crate::fixture::{Answer, House, PUBLIC};
+use crate::fixture::{Answer, House, PUBLIC, on_server};
 use crate::people::{App, Browser, CALLBACK, VERIFIER, form, query, token};
 use crate::smart::Ward;
 use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderMap, Request, StatusCode};
 use medlock_clinical::access::Shown;
 use medlock_clinical::jose::{Key, signing_input};
-use medlock_clinical::store::Place;
 use medlock_node::provider::{SigningKey, sha256};
-use medlock_store::postgres::Server;
-use medlock_testkit::PostgresServer;
 use serde_json::{Value, json};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -252,9 +249,7 @@ async fn a_refresh_token_and_a_code_are_bound_too() {
 /// Shows REQ-SMART-65: a proof counts once at all hubs of a store.
 #[tokio::test(flavor = "multi_thread")]
 async fn dpop_proof_replayed_at_another_hub() {
-    let server = PostgresServer::shared();
-    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
-    let place = Place::Server(Box::new(server));
+    let place = on_server();
     let ward = Ward::at(House::at(Some(place.clone()))).await;
     let other = House::at(Some(place));
     let (app, prover) = (ward.house.app("public", json!({})).await, Prover::new());

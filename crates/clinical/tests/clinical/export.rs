@@ -1,7 +1,7 @@
 //! Exports, as software sees them that fetches much at once (HL7 FHIR Bulk Data Access 2.0.0).
 
 use crate::backend::Backend;
-use crate::fixture::{Answer, Device, House, device, glucose, nobody, on_server, patient};
+use crate::fixture::{Answer, Device, House, device, glucose, nobody, on_server, patient, transaction};
 use crate::people::token;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
@@ -482,7 +482,7 @@ async fn a_large_export_has_several_files() {
     let mut made = 0;
     while made < 6_500 {
         let entry = |minute: usize| json!({ "request": { "method": "POST", "url": "Observation" }, "resource": glucose(patient, device, &format!("2024-01-01T08:{:02}:00Z", minute % 60)) });
-        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": (0..500).map(entry).collect::<Vec<_>>() });
+        let bundle = transaction((0..500).map(entry));
         let sent =
             ward.gateway.send("POST", "", &[("content-type", "application/fhir+json")], &bundle.to_string()).await;
         assert_eq!(sent.status, StatusCode::OK, "{sent:?}");

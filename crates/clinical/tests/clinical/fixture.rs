@@ -124,15 +124,20 @@ impl Answer {
         self.body["issue"][0]["details"]["coding"][0]["code"].as_str().unwrap_or_default()
     }
 
-    /// The resources of a page.
-    pub(crate) fn found(&self) -> Vec<String> {
+    fn entries(&self) -> impl Iterator<Item = &Value> {
         assert_eq!((self.status, &self.body["resourceType"]), (StatusCode::OK, &"Bundle".into()), "{self:?}");
-        let entries = self.body["entry"].as_array().cloned().unwrap_or_default();
-        entries
-            .iter()
-            .filter(|entry| entry["search"]["mode"] == "match")
-            .map(|entry| id_of(&entry["resource"]))
-            .collect()
+        self.body["entry"].as_array().into_iter().flatten()
+    }
+
+    /// What was looked for on a page, by its identifiers.
+    pub(crate) fn found(&self) -> Vec<String> {
+        let found = self.entries().filter(|entry| entry["search"]["mode"] == "match");
+        found.map(|entry| id_of(&entry["resource"])).collect()
+    }
+
+    /// All resources of a page.
+    pub(crate) fn resources(&self) -> Vec<Value> {
+        self.entries().map(|entry| entry["resource"].clone()).collect()
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
@@ -348,6 +353,18 @@ pub(crate) async fn patients<const N: usize>(gateway: &Device<'_>, names: [&str;
         *name = gateway.create(&patient(name)).await.made();
     }
     made
+}
+
+/// This moment, as the server writes it.
+pub(crate) async fn moment(gateway: &Device<'_>) -> String {
+    let clinic = gateway.create(&json!({ "resourceType": "Organization", "name": "Clinic" })).await.made();
+    let clinic = gateway.get(&format!("Organization/{clinic}")).await.body;
+    clinic["meta"]["lastUpdated"].as_str().expect("a moment").to_owned()
+}
+
+/// A Bundle of what is done together or not at all.
+pub(crate) fn transaction(entries: impl IntoIterator<Item = Value>) -> Value {
+    json!({ "resourceType": "Bundle", "type": "transaction", "entry": Vec::from_iter(entries) })
 }
 
 pub(crate) fn patient(name: &str) -> Value {

@@ -1,7 +1,7 @@
 //! What guards and gateways of the same process hand over.
 
 use crate::backend::Backend;
-use crate::fixture::{Device, House, device, patient, patients};
+use crate::fixture::{Device, House, device, patient, patients, transaction};
 use http::{Request, StatusCode};
 use medlock_clinical::seam::{
     Delivered, Delivery, Handed, Incarnation, Intake as _, Kept, NotKept, Numbered, Refusal, Sort, StoredSeries,
@@ -52,12 +52,6 @@ fn named(device: &str, number: u64) -> String {
     format!("{device}/00000000000000a1/{number}")
 }
 
-pub(crate) fn resources(found: &crate::fixture::Answer) -> Vec<Value> {
-    assert_eq!(found.status, StatusCode::OK, "{found:?}");
-    let entries = found.body["entry"].as_array().cloned().unwrap_or_default();
-    entries.into_iter().map(|entry| entry["resource"].clone()).collect()
-}
-
 /// The number that its device gave what became this.
 pub(crate) fn number_of(resource: &Value) -> u64 {
     let identifier = resource["identifier"][0]["value"].as_str().expect("a value");
@@ -87,7 +81,7 @@ async fn readings_become_observations_once() {
         assert_eq!(readings(&house, &cgm, &all).expect("kept"), [Kept::Known; 4]);
         let twice = [reading(5, number(99, 0), exactly), reading(5, number(99, 0), exactly), all[0]];
         assert_eq!(readings(&house, &cgm, &twice).expect("kept"), [Kept::New, Kept::Known, Kept::Known]);
-        let found = resources(&gateway.get(&format!("Observation?patient={anna}&_sort=_id")).await);
+        let found = gateway.get(&format!("Observation?patient={anna}&_sort=_id")).await.resources();
         assert_eq!(found.len(), 5, "{found:#?}");
         let one = |number: u64| {
             let identifier = json!([{ "system": "urn:medlock:fhir:reading", "value": named("cgm, 1|a", number) }]);
@@ -118,7 +112,7 @@ async fn readings_become_observations_once() {
         // What nobody has a name for goes by its number.
         assert_eq!(one(4)["code"]["coding"], json!([{ "system": "urn:iso:std:iso:11073:10101", "code": "8388608" }]));
         assert_eq!(one(4)["valueQuantity"]["code"], "262145");
-        assert_eq!(resources(&gateway.get("DeviceMetric").await).len(), 2, "one for each code");
+        assert_eq!(gateway.get("DeviceMetric").await.resources().len(), 2, "one for each code");
         // At the same time, one is made of each.
         let several = [reading(8, number(1, 0), exactly), reading(9, number(1, 0), exactly)];
         let at_once = std::thread::scope(|scope| {
@@ -141,7 +135,7 @@ async fn what_is_handed_over_is_marked() {
     house.news(&cgm, State::Suspended);
     readings(&house, &cgm, &[reading(2, number(100, 0), None)]).expect("kept");
     for (mark, number) in [("expired-within-grace", 1), ("suspended", 2)] {
-        let found = resources(&gateway.get(&format!("Observation?_tag=urn:medlock:fhir:mark|{mark}")).await);
+        let found = gateway.get(&format!("Observation?_tag=urn:medlock:fhir:mark|{mark}")).await.resources();
         assert_eq!(found.len(), 1, "{mark}");
         assert_eq!(found[0]["identifier"][0]["value"], named("cgm", number));
     }
@@ -178,7 +172,7 @@ async fn a_reading_is_whose_its_device_was() {
         let give = |number: u64, when: Time| within(number, Some(Interval::exactly(when)));
         let first = tick();
         give(1, first);
-        let own = resources(&gateway.get("Device").await)[0]["id"].as_str().expect("an id").to_owned();
+        let own = gateway.get("Device").await.resources()[0]["id"].as_str().expect("an id").to_owned();
         let worn = async |patient: &str| {
             let mut own_device = device("cgm", patient);
             own_device["id"] = own.as_str().into();
@@ -198,7 +192,7 @@ async fn a_reading_is_whose_its_device_was() {
         give(4, hers);
         give(5, first);
         let of = async |patient: &str| {
-            let found = resources(&gateway.get(&format!("Observation?patient={patient}")).await);
+            let found = gateway.get(&format!("Observation?patient={patient}")).await.resources();
             found.iter().map(number_of).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
         };
         // It only knows that it was not before: within its own time, or before the device changed hands, or no clock at all.
@@ -208,7 +202,7 @@ async fn a_reading_is_whose_its_device_was() {
         within(9, Interval::new(hers, Some(hers.plus_seconds(30))));
         assert_eq!(of(&anna).await, [2, 4, 9]);
         assert_eq!(of(&bert).await, [3, 6]);
-        let nobodys = resources(&gateway.get("Observation?patient:missing=true").await);
+        let nobodys = gateway.get("Observation?patient:missing=true").await.resources();
         assert_eq!(nobodys.len(), 4, "{nobodys:#?}");
         assert!(nobodys.iter().all(|one| one["subject"].is_null()));
         let unclear = nobodys.iter().filter(|one| one["note"][0]["text"].is_string());
@@ -241,7 +235,7 @@ pub(crate) fn deliveries(house: &House, device: &Device<'_>, all: &[Delivery]) -
 }
 
 pub(crate) async fn administrations(gateway: &Device<'_>, patient: &str) -> Vec<Value> {
-    let mut found = resources(&gateway.get(&format!("MedicationAdministration?patient={patient}")).await);
+    let mut found = gateway.get(&format!("MedicationAdministration?patient={patient}")).await.resources();
     found.sort_by_key(number_of);
     found
 }
@@ -444,7 +438,7 @@ async fn a_delivery_of_nobody_waits_until_a_person_says_whose_it_was() {
         assert_eq!(deliveries(&house, &pump, &all), [Kept::Known; 4]);
         for one in &found {
             let target = format!("Provenance?target=MedicationAdministration/{}", one["id"].as_str().expect("an id"));
-            let said = resources(&gateway.get(&format!("{target}&patient={anna}")).await);
+            let said = gateway.get(&format!("{target}&patient={anna}")).await.resources();
             assert_eq!(said.len(), 1, "{said:#?}");
             let roles: Vec<_> = (0..2).map(|agent| &said[0]["agent"][agent]["type"]["coding"][0]["code"]).collect();
             assert_eq!(roles, ["author", "informant"]);
@@ -480,8 +474,8 @@ async fn what_is_known_is_known_by_its_contents() {
             house.clinical.readings(from, Incarnation(0xa2), &[first, reading(1, number(55, 0), exactly)])
         });
         assert_eq!(wiped.expect("kept"), [Kept::New; 2]);
-        assert_eq!(resources(&gateway.get(&format!("Observation?patient={anna}")).await).len(), 5);
-        let noted = resources(&gateway.get("AuditEvent?outcome=4&_count=50").await);
+        assert_eq!(gateway.get(&format!("Observation?patient={anna}")).await.resources().len(), 5);
+        let noted = gateway.get("AuditEvent?outcome=4&_count=50").await.resources();
         assert!(noted.iter().any(|one| one.to_string().contains("intake-number")), "{noted:#?}");
     }
 }
@@ -507,13 +501,13 @@ async fn identifiers_of_what_devices_report_are_reserved() {
                 "{refused:?}"
             );
             let entry = json!({ "resource": planted, "request": { "method": "POST", "url": "Observation" } });
-            let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+            let bundle = transaction([entry]);
             let refused = gateway.send("POST", "", &headers, &bundle.to_string()).await;
             assert_eq!(refused.code(), "fhir-reserved-identifier", "{refused:?}");
         }
         assert_eq!(readings(&house, &cgm, &[reading(0, number(1, 0), None)]).expect("kept"), [Kept::New]);
         // A person corrects it: with its identifier, and not without, and no other one gets it.
-        let mut kept = resources(&gateway.get(&format!("Observation?patient={anna}")).await).remove(0);
+        let mut kept = gateway.get(&format!("Observation?patient={anna}")).await.resources().remove(0);
         let path = format!("Observation/{}", kept["id"].as_str().expect("an id"));
         kept["note"] = json!([{ "text": "after a meal" }]);
         assert_eq!(gateway.send("PUT", &path, &headers, &kept.to_string()).await.status, StatusCode::OK);
@@ -557,7 +551,7 @@ async fn images_become_a_study() {
         assert_eq!(give(&study("P17", &[1, 2])).expect("kept"), Kept::New);
         assert_eq!(give(&study("P17", &[2])).expect("kept"), Kept::Known);
         // What people add stays, and so does whose it is.
-        let mut found = resources(&gateway.get("ImagingStudy?identifier=urn:dicom:uid|urn:oid:1.2.3").await).remove(0);
+        let mut found = gateway.get("ImagingStudy?identifier=urn:dicom:uid|urn:oid:1.2.3").await.resources().remove(0);
         assert_eq!(found["subject"]["reference"], format!("Patient/{anna}"));
         // Who made them is a Device of the records.
         let performer = &found["series"][0]["performer"][0]["actor"]["reference"];
@@ -597,7 +591,7 @@ async fn images_become_a_study() {
         assert_eq!(series["performer"][0]["actor"]["reference"], json!(format!("Device/{}", own[0])));
         assert_eq!(found["referrer"]["reference"], format!("Practitioner/{doctor}"));
         assert_eq!(found["interpreter"][0]["reference"], format!("Practitioner/{gone}"));
-        assert_eq!(resources(&gateway.get(&format!("ImagingStudy?patient={anna}&modality=CT")).await).len(), 1);
+        assert_eq!(gateway.get(&format!("ImagingStudy?patient={anna}&modality=CT")).await.resources().len(), 1);
         // Two patients of that number: nobody can tell whose it is.
         let mut twin = patient("Bert");
         twin["identifier"] = json!([{ "system": "urn:oid:1.10", "value": "P17" }]);
@@ -634,11 +628,11 @@ async fn a_sidecar_tells_of_images_at_the_devices_door() {
         let code = |status: u16, code: &str| (status, code.to_owned());
         assert_eq!(tell(ct.peer(), &report).await, code(204, ""));
         assert_eq!(tell(ct.peer(), &report).await, code(204, ""), "it is known");
-        let found = resources(&gateway.get(&format!("ImagingStudy?patient={anna}")).await).remove(0);
+        let found = gateway.get(&format!("ImagingStudy?patient={anna}")).await.resources().remove(0);
         assert_eq!((&found["started"], &found["numberOfInstances"]), (&json!("2026-01-02T03:04:05+01:00"), &json!(1)));
         // Beside it: which credential said so, and what the judge thought of it.
         let path = format!("Provenance?target=ImagingStudy/{}", found["id"].as_str().expect("an id"));
-        let provenance = resources(&gateway.get(&path).await).remove(0);
+        let provenance = gateway.get(&path).await.resources().remove(0);
         assert_eq!(provenance["agent"][0]["who"]["identifier"]["value"], "ct", "{provenance}");
         // At the people's door there is no such thing.
         let request = Request::post("/v1/studies").header("content-type", "application/json");

@@ -19,10 +19,7 @@ struct Ehr {
 impl Ehr {
     async fn new() -> Self {
         let ward = Ward::new().await;
-        let gateway = ward.house.device("gw2", Role::Gateway).with("system/*.crs").await;
-        let doctor = json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] });
-        let doctor = gateway.create(&doctor).await.made();
-        let code = ward.house.account("doe", &format!("Practitioner/{doctor}")).await;
+        let (_, code) = ward.house.doctor().await;
         let app = ward.house.app("public", json!({ "scopes": SCOPES })).await;
         Self { ward, app, code }
     }
@@ -156,8 +153,7 @@ async fn launch_reused_stolen_late_and_of_another_patient() {
     // `launch_of_another_patient`: a patient is given nobody else's data.
     let mut anna = Browser::new(house);
     let launch = ehr.open(json!({})).await;
-    let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
-    let page = anna.sign_in(&ehr.query(&launch), ("anna", told.body["code"].as_str().expect("a code"))).await;
+    let page = anna.sign_in(&ehr.query(&launch), ("anna", &house.code("anna").await)).await;
     assert_eq!(anna.allow(&page, &[]).await.parameter("error"), "access_denied");
     // `launch_without_right`: only software in its own name with that scope opens apps.
     let asked = json!({ "client": ehr.app.id });
@@ -206,7 +202,7 @@ async fn opening_an_app_is_noted_and_tells_nothing() {
     let opens = ward_system.token("medlock/launch").await;
     let gateway = house.device("gw3", Role::Gateway).with("system/*.cruds").await;
     let gone = gateway.create(&crate::fixture::patient("Gone")).await.made();
-    let registry = Backend::new(house, "system/*.cruds").await.token("system/*.cruds").await;
+    let registry = house.registry().await;
     let deleted = house.send(&registry, "DELETE", &format!("Patient/{gone}"), String::new()).await;
     assert_eq!(deleted.status, StatusCode::NO_CONTENT, "{deleted:?}");
     let mut answers = Vec::new();
@@ -232,8 +228,8 @@ async fn opening_an_app_is_noted_and_tells_nothing() {
     }
     ehr.open(json!({})).await;
     let noted = gateway.get(&format!("AuditEvent?patient={}&action=E", ehr.ward.bert)).await;
-    let entries = noted.body["entry"].as_array().cloned().unwrap_or_default();
-    let opened = entries.iter().map(|entry| &entry["resource"]).filter(|event| event["subtype"][0]["code"] == "110120");
+    let events = noted.resources();
+    let opened = events.iter().filter(|event| event["subtype"][0]["code"] == "110120");
     opened.clone().for_each(crate::provenance::assert_valid);
     let by: Vec<&str> = opened.filter_map(|event| event["agent"][0]["who"]["identifier"]["value"].as_str()).collect();
     assert_eq!(by, ["administrator", ward_system.id()], "the newest first: {noted:?}");

@@ -1,6 +1,5 @@
 //! People who leave: what they were given ends.
 
-use crate::backend::Backend;
 use crate::fixture::House;
 use crate::people::{Browser, query, token};
 use crate::smart::Ward;
@@ -16,7 +15,7 @@ async fn an_account_does_not_outlive_its_person() {
         let ward = Ward::at(house).await;
         let house = &ward.house;
         let gateway = house.device("gw3", Role::Gateway).with("system/*.crs").await;
-        let registry = Backend::new(house, "system/*.cruds").await.token("system/*.cruds").await;
+        let registry = house.registry().await;
         let doctor =
             gateway.create(&json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] })).await.made();
         let scopes = "openid launch/patient patient/*.rs user/*.rs offline_access";
@@ -34,8 +33,7 @@ async fn an_account_does_not_outlive_its_person() {
             assert_eq!(house.read(&access, "Observation").await.status, StatusCode::OK);
             let page = browser.authorize(&question).await;
             let late = browser.allow(&page, more).await.parameter("code");
-            let told = house.administer(json!({ "verb": "code", "name": name })).await;
-            let another = told.body["code"].as_str().expect("a code").to_owned();
+            let another = house.code(name).await;
             let before = gateway.get(&person).await.body;
 
             let deleted = house.send(&registry, "DELETE", &person, String::new()).await;
@@ -45,8 +43,7 @@ async fn an_account_does_not_outlive_its_person() {
             assert_eq!(app.exchange(house, &late, &[]).await.body["error"], "invalid_grant", "{name}");
             let page = browser.authorize(&question).await;
             assert!(page.text.contains("Sign in"), "{name}: {page:?}");
-            let form = [("ticket", &*page.hidden("ticket")), ("name", name), ("code", &*another)];
-            assert_eq!(browser.post("/auth/login", &form).await.status, StatusCode::FORBIDDEN, "{name}");
+            assert_eq!(browser.try_code(&page, (name, &another)).await.status, StatusCode::FORBIDDEN, "{name}");
             let told = house.administer(json!({ "verb": "code", "name": name })).await;
             let text = told.body["error"].as_str().unwrap_or_default();
             assert!(told.status == StatusCode::CONFLICT && text.contains("was deleted"), "{told:?}");
@@ -64,8 +61,7 @@ async fn an_account_does_not_outlive_its_person() {
             assert!(browser.authorize(&question).await.text.contains("Sign in"), "{name}: the session has ended");
             assert_eq!(house.read(&access, "Observation").await.code(), "smart-token", "{name}");
             assert_eq!(app.refresh(house, &refresh, &[]).await.body["error"], "invalid_grant", "{name}");
-            let told = house.administer(json!({ "verb": "code", "name": name })).await;
-            let page = browser.sign_in(&question, (name, told.body["code"].as_str().expect("a code"))).await;
+            let page = browser.sign_in(&question, (name, &house.code(name).await)).await;
             assert!(page.text.contains("asks for your agreement"), "{name}: {page:?}");
         }
     }

@@ -1,7 +1,6 @@
 //! Which Device a device of the register is: software cannot say it, so that no reading comes to another patient.
 
-use crate::backend::Backend;
-use crate::fixture::{Answer, Device, House, device, glucose, patient, patients};
+use crate::fixture::{Answer, Device, House, device, glucose, moment, patient, patients, transaction};
 use http::{Method, Request, StatusCode};
 use medlock_clinical::DEVICE_SYSTEM;
 use medlock_trust::Role;
@@ -36,7 +35,7 @@ async fn device_identity_claimed_by_software() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
         let [anna, bert] = patients(&gateway, ["Anna", "Bert"]).await;
         let cgm = gateway.create(&device("cgm", &anna)).await.made();
-        let software = Backend::new(&house, "system/*.cruds").await.token("system/*.cruds").await;
+        let software = house.registry().await;
         let ask = async |to: (Method, &str), body: &Value| send(&house, &software, to, body).await;
         let identifier = |name: &str| json!([{ "system": DEVICE_SYSTEM, "value": name }]);
 
@@ -57,7 +56,7 @@ async fn device_identity_claimed_by_software() {
                 refused(name, &answer);
             }
             let entry = json!({ "resource": claim, "request": { "method": "POST", "url": "Device" } });
-            let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+            let bundle = transaction([entry]);
             let answer = ask((Method::POST, ""), &bundle).await;
             assert!(answer.status.is_client_error(), "{name}: {answer:?}");
         }
@@ -100,11 +99,6 @@ async fn the_administrator_says_which_device_it_is() {
         let plain = json!({ "resourceType": "Device", "patient": { "reference": format!("Patient/{anna}") } });
         let (one, other) = (gateway.create(&plain).await.made(), gateway.create(&plain).await.made());
         // As another Device it measured before; of what it was then, the new one does not tell.
-        let now = async || {
-            let clinic = gateway.create(&json!({ "resourceType": "Organization", "name": "Clinic" })).await.made();
-            let clinic = gateway.get(&format!("Organization/{clinic}")).await.body;
-            clinic["meta"]["lastUpdated"].as_str().expect("a moment").to_owned()
-        };
         let sensor = house.device("cgm", Role::Sensor);
         assert_eq!(sensor.ask_token("system/Observation.c").await.body["error"], "unauthorized_client");
         let bind = async |name: &str, id: &str| {
@@ -125,6 +119,6 @@ async fn the_administrator_says_which_device_it_is() {
         let sensor = house.device("cgm", Role::Sensor).with("system/Observation.crs").await;
         assert_eq!(sensor.create(&glucose(&anna, &one, "2024-01-01")).await.code(), "fhir-reference");
         assert_eq!(sensor.create(&glucose(&anna, &other, "2024-01-01")).await.code(), "fhir-not-then");
-        assert_eq!(sensor.create(&glucose(&anna, &other, &now().await)).await.status, StatusCode::CREATED);
+        assert_eq!(sensor.create(&glucose(&anna, &other, &moment(&gateway).await)).await.status, StatusCode::CREATED);
     }
 }

@@ -239,16 +239,15 @@ async fn code_injected_into_another_session() {
     // A ticket of one step is none of another, and of another browser none at all.
     let wrong_step = [("ticket", &*login.hidden("ticket")), ("decision", "allow"), ("scope", "patient/*.rs")];
     assert_eq!(other.post("/auth/consent", &wrong_step).await.status, StatusCode::BAD_REQUEST);
-    let stolen = [("ticket", &*login.hidden("ticket")), ("name", "anna"), ("code", &*ward.code)];
-    assert_eq!(Browser::new(house).post("/auth/login", &stolen).await.status, StatusCode::BAD_REQUEST);
+    let stolen = ("anna", &*ward.code);
+    assert_eq!(Browser::new(house).try_code(&login, stolen).await.status, StatusCode::BAD_REQUEST);
     // The code was spent.
-    let spent = other.post("/auth/login", &stolen).await;
+    let spent = other.try_code(&login, stolen).await;
     assert!(spent.status == StatusCode::FORBIDDEN && spent.text.contains("do not fit"), "{spent:?}");
-    let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
-    let fresh = told.body["code"].as_str().expect("a code").to_owned();
+    let fresh = house.code("anna").await;
     let sign_in = async |browser: &mut Browser<'_>, (name, code): (&str, &str)| {
-        let ticket = browser.authorize(&question).await.hidden("ticket");
-        browser.post("/auth/login", &[("ticket", &*ticket), ("name", name), ("code", code)]).await
+        let page = browser.authorize(&question).await;
+        browser.try_code(&page, (name, code)).await
     };
     for guess in ["AAAA-AAAA-AAAA", "", "x", "AAAAAAAAAAAB", "AAAAAAAAAAAC", "AAAAAAAAAAAD"] {
         let (wrong, unknown) =

@@ -170,9 +170,7 @@ async fn scopes_that_are_told_are_those_that_are_served() {
         assert_eq!(software.given(&scopes).await.body["scope"], scopes);
     }
     // What a person's software never gets, it is not told that it has.
-    let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
-    let doctor = gateway.create(&json!({ "resourceType": "Practitioner" })).await.made();
-    let code = house.account("doe", &format!("Practitioner/{doctor}")).await;
+    let (_, code) = house.doctor().await;
     let app = house.app("public", json!({ "scopes": "user/*.cruds" })).await;
     let mut browser = Browser::new(&house);
     let asked = "user/PractitionerRole.cruds user/Practitioner.cruds";

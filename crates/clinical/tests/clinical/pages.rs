@@ -11,10 +11,7 @@ const OF_PATIENT: &str = "launch/patient patient/*.rs";
 
 /// A doctor's code, and an app that needs a patient.
 async fn doctor(house: &House) -> (String, App) {
-    let gateway = house.device("gw-staff", Role::Gateway).with("system/*.crs").await;
-    let doctor = json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] });
-    let doctor = gateway.create(&doctor).await.made();
-    let code = house.account("doe", &format!("Practitioner/{doctor}")).await;
+    let (_, code) = house.doctor().await;
     (code, house.app("public", json!({ "scopes": OF_PATIENT })).await)
 }
 
@@ -163,10 +160,6 @@ async fn a_patient_is_found_by_what_one_knows() {
 async fn who_has_to_sign_in_anew_is_asked_anew() {
     let ward = Ward::new().await;
     let (house, app) = (&ward.house, ward.house.app("public", json!({})).await);
-    let code = async || {
-        let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
-        told.body["code"].as_str().expect("a code").to_owned()
-    };
     let asks = |page: &Page| page.text.contains("asks for your agreement");
     let mut browser = Browser::new(house);
     assert!(asks(&browser.sign_in(&query(&app.id, &[]), ("anna", &ward.code)).await));
@@ -175,10 +168,8 @@ async fn who_has_to_sign_in_anew_is_asked_anew() {
         // The same browser a moment later.
         let page = browser.authorize(&question).await;
         assert!(page.text.contains("Sign in") && !asks(&page), "{change:?}: {page:?}");
-        let ticket = page.hidden("ticket");
-        let form = [("ticket", &*ticket), ("name", "anna"), ("code", &*code().await)];
-        let sent = browser.post("/auth/login", &form).await;
-        let back = sent.header("location").strip_prefix(crate::fixture::PUBLIC).expect("our own").to_owned();
+        let sent = browser.try_code(&page, ("anna", &house.code("anna").await)).await;
+        let back = sent.ours().to_owned();
         let page = browser.get(&back).await;
         assert!(asks(&page) && asks(&browser.get(&back).await), "{change:?}: {page:?}");
         assert!(!browser.allow(&page, &[]).await.parameter("code").is_empty());
@@ -191,15 +182,16 @@ async fn who_has_to_sign_in_anew_is_asked_anew() {
             assert!(page.text.contains("Sign in") && !asks(&page), "{change:?}, {other}: {page:?}");
         }
         let mut twin = Browser::new(house);
-        assert!(asks(&twin.sign_in(&query(&app.id, &[]), ("anna", &code().await)).await));
+        assert!(asks(&twin.sign_in(&query(&app.id, &[]), ("anna", &house.code("anna").await)).await));
         assert!(!asks(&twin.get(&back).await), "{change:?}: the ticket of another session");
         let page = browser.get(&back).await;
         house.site.clock.advance(15 * 60);
         assert!(!asks(&browser.get(&back).await), "{change:?}: it is too long ago");
         assert_eq!(browser.allow(&page, &[]).await.status, StatusCode::BAD_REQUEST, "so is its page");
         // Whoever signs in again on the way that was opened before is not asked with two such parameters.
-        let page =
-            browser.sign_in(back.strip_prefix("/auth/authorize?").expect("a question"), ("anna", &code().await)).await;
+        let page = browser
+            .sign_in(back.strip_prefix("/auth/authorize?").expect("a question"), ("anna", &house.code("anna").await))
+            .await;
         assert!(asks(&page), "{change:?}: {page:?}");
     }
     // Young enough is young enough.

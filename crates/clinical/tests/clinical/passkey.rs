@@ -1,6 +1,5 @@
 //! People who sign in with a passkey.
 
-use crate::backend::Backend;
 use crate::fixture::{House, PUBLIC};
 use crate::people::{App, Browser, Page, query};
 use crate::smart::Ward;
@@ -123,7 +122,7 @@ async fn with_passkey(house: &House, code: &str, app: &App, key: &Authenticator)
     let made = key.make(&mut browser, &page).await;
     assert_eq!(made.status, StatusCode::SEE_OTHER, "{made:?}");
     // It is said, and not offered again.
-    let page = browser.get(made.header("location").strip_prefix(PUBLIC).expect("our own")).await;
+    let page = browser.get(made.ours()).await;
     assert!(page.text.contains("Your passkey is made") && !page.text.contains("Make a passkey"), "{page:?}");
     question
 }
@@ -143,7 +142,7 @@ async fn a_passkey_takes_the_place_of_codes() {
             let mut browser = Browser::new(house);
             let sent = key.sign_in(&mut browser, &question).await;
             assert_eq!(sent.status, StatusCode::SEE_OTHER, "{sent:?}");
-            let page = browser.get(sent.header("location").strip_prefix(PUBLIC).expect("our own")).await;
+            let page = browser.get(sent.ours()).await;
             assert!(!page.text.contains("asskey"), "who has signed in with one needs no other: {page:?}");
             let code = browser.allow(&page, &[]).await.parameter("code");
             let given = app.exchange(house, &code, &[]).await;
@@ -153,12 +152,11 @@ async fn a_passkey_takes_the_place_of_codes() {
         assert_eq!(told.body["accounts"][0]["passkeys"], 1, "{told:?}");
         let gateway = house.device("gw3", Role::Gateway).with("system/*.cruds").await;
         let noted = gateway.get(&format!("AuditEvent?patient={}&action=E", ward.anna)).await;
-        let entries = noted.body["entry"].as_array().cloned().unwrap_or_default();
-        let means =
-            |means: &str| entries.iter().filter(|entry| entry["resource"]["entity"][1]["name"] == means).count();
+        let events = noted.resources();
+        let means = |means: &str| events.iter().filter(|event| event["entity"][1]["name"] == means).count();
         assert_eq!((means("passkey"), means("setup code")), (2, 1), "{noted:?}");
         // Not while she is not there.
-        let registry = Backend::new(house, "system/*.cruds").await.token("system/*.cruds").await;
+        let registry = house.registry().await;
         let person = format!("Patient/{}", ward.anna);
         let before = gateway.get(&person).await.body.to_string();
         let deleted = house.send(&registry, "DELETE", &person, String::new()).await;
@@ -226,8 +224,7 @@ async fn passkey_answers_that_do_not_count() {
     refused("passkey_answer_replayed", &send(&mut browser, &fine).await);
     // One that does not count is as safe: the question alone is answered once.
     let uncounted = Authenticator::new();
-    let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
-    with_passkey(house, told.body["code"].as_str().expect("a code"), &app, &uncounted).await;
+    with_passkey(house, &house.code("anna").await, &app, &uncounted).await;
     let mut twin = Browser::new(house);
     let answer = uncounted.answer(&Form::of(&twin.authorize(&question).await, "passkey"), PUBLIC);
     let before = twin.cookie.clone();
@@ -244,9 +241,8 @@ async fn passkey_answers_that_do_not_count() {
     let mut browser = Browser::new(house);
     assert_eq!(key.sign_in(&mut browser, &question).await.status, StatusCode::SEE_OTHER);
     assert!(!browser.authorize(&question).await.text.contains("new-passkey"));
-    let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
     let mut browser = Browser::new(house);
-    let page = browser.sign_in(&question, ("anna", told.body["code"].as_str().expect("a code"))).await;
+    let page = browser.sign_in(&question, ("anna", &house.code("anna").await)).await;
     let second = Authenticator::new();
     let taken = Authenticator { id: key.id, ..Authenticator::new() };
     assert_eq!(taken.make(&mut browser, &page).await.status, StatusCode::BAD_REQUEST, "passkey_of_the_same_name");
@@ -254,9 +250,8 @@ async fn passkey_answers_that_do_not_count() {
     assert_eq!(second.make(&mut Browser::new(house), &page).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(second.make(&mut browser, &page).await.status, StatusCode::SEE_OTHER);
     assert_eq!(second.make(&mut browser, &page).await.status, StatusCode::BAD_REQUEST, "the page was sent before");
-    let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
     let mut browser = Browser::new(house);
-    let page = browser.sign_in(&question, ("anna", told.body["code"].as_str().expect("a code"))).await;
+    let page = browser.sign_in(&question, ("anna", &house.code("anna").await)).await;
     house.site.clock.advance(15 * 60);
     assert_eq!(Authenticator::new().make(&mut browser, &page).await.status, StatusCode::BAD_REQUEST);
     assert!(!browser.authorize(&question).await.text.contains("new-passkey"), "it is too long ago");

@@ -6,6 +6,7 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use medlock_node::provider::sha256;
+use medlock_trust::Role;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -39,6 +40,11 @@ impl Page {
         let (address, query) = self.header("location").split_once('?').expect("parameters");
         assert_eq!(address, CALLBACK, "{self:?}");
         form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    }
+
+    /// Where on this server the browser is sent.
+    pub(crate) fn ours(&self) -> &str {
+        self.header("location").strip_prefix(PUBLIC).expect("our own")
     }
 
     pub(crate) fn parameter(&self, name: &str) -> String {
@@ -138,11 +144,14 @@ impl<'h> Browser<'h> {
     pub(crate) async fn sign_in(&mut self, query: &str, (name, code): (&str, &str)) -> Page {
         let page = self.authorize(query).await;
         assert!(page.text.contains("Sign in"), "{page:?}");
-        let ticket = page.hidden("ticket");
-        let sent = self.post("/auth/login", &[("ticket", &ticket), ("name", name), ("code", code)]).await;
+        let sent = self.try_code(&page, (name, code)).await;
         assert_eq!(sent.status, StatusCode::SEE_OTHER, "{sent:?}");
-        let path = sent.header("location").strip_prefix(PUBLIC).expect("our own").to_owned();
-        self.get(&path).await
+        self.get(sent.ours()).await
+    }
+
+    /// Sends name and code on the page to sign in.
+    pub(crate) async fn try_code(&mut self, page: &Page, (name, code): (&str, &str)) -> Page {
+        self.post("/auth/login", &[("ticket", &page.hidden("ticket")), ("name", name), ("code", code)]).await
     }
 
     /// Allows all that is asked on this page, with these further fields.
@@ -196,6 +205,21 @@ impl House {
         let told = self.administer(json!({ "verb": "add-account", "name": name, "person": person })).await;
         assert_eq!(told.status, StatusCode::OK, "{told:?}");
         told.body["code"].as_str().expect("a code").to_owned()
+    }
+
+    /// Another setup code of an account.
+    pub(crate) async fn code(&self, name: &str) -> String {
+        let told = self.administer(json!({ "verb": "code", "name": name })).await;
+        told.body["code"].as_str().expect("a code").to_owned()
+    }
+
+    /// A Practitioner with the account `doe`: which resource that is, and its setup code.
+    pub(crate) async fn doctor(&self) -> (String, String) {
+        let gateway = self.device("gw-staff", Role::Gateway).with("system/Practitioner.c").await;
+        let doctor = json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] });
+        let doctor = format!("Practitioner/{}", gateway.create(&doctor).await.made());
+        let code = self.account("doe", &doctor).await;
+        (doctor, code)
     }
 
     /// Reads with a token.

@@ -1,6 +1,6 @@
 //! Where what devices write came from.
 
-use crate::fixture::{Device, House, device, glucose, patient, patients};
+use crate::fixture::{Device, House, device, glucose, patient, patients, transaction};
 use http::StatusCode;
 use medlock_clinical::definitions::Definitions;
 use medlock_clinical::json::{Document, Limits};
@@ -51,10 +51,7 @@ fn sorted(provenance: &Value) -> Vec<&str> {
 }
 
 async fn of(who: &Device<'_>, observation: &str) -> Vec<Value> {
-    let found = who.get(&format!("Provenance?target=Observation/{observation}")).await;
-    assert_eq!(found.status, StatusCode::OK, "{found:?}");
-    let entries = found.body["entry"].as_array().cloned().unwrap_or_default();
-    entries.into_iter().map(|entry| entry["resource"].clone()).collect()
+    who.get(&format!("Provenance?target=Observation/{observation}")).await.resources()
 }
 
 /// Shows REQ-INTAKE-10, REQ-INTAKE-11, REQ-INTAKE-12; REQ-SRCH-37, REQ-SRCH-38: also of a version that was changed since.
@@ -232,9 +229,7 @@ async fn a_provenance_is_ours_and_no_oracle() {
                 "{method}"
             );
         }
-        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [
-            { "resource": body, "request": { "method": "POST", "url": "Provenance" } },
-        ]});
+        let bundle = transaction([json!({ "resource": body, "request": { "method": "POST", "url": "Provenance" } })]);
         assert_eq!(gateway.send("POST", "", &headers, &bundle.to_string()).await.code(), "fhir-not-supported");
         // A device sees nothing of it.
         let cgm = cgm.with("system/*.rs").await;

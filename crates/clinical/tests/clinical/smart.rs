@@ -1,13 +1,10 @@
 //! Software that people use, from its registration to the end of its tokens.
 
-use crate::fixture::{House, PUBLIC, glucose, patient};
+use crate::fixture::{House, PUBLIC, glucose, on_server, patient};
 use crate::people::{App, Browser, SCOPES, STATE, challenge, query, token};
 use http::{Request, StatusCode};
 use medlock_clinical::jose::{Compact, KeySet};
-use medlock_clinical::store::Place;
 use medlock_node::stop;
-use medlock_store::postgres::Server;
-use medlock_testkit::PostgresServer;
 use medlock_trust::Role;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -50,8 +47,7 @@ impl Ward {
     }
 
     pub(crate) async fn code_for(&self, app: &App, change: &[(&str, &str)]) -> String {
-        let told = self.house.administer(json!({ "verb": "code", "name": "anna" })).await;
-        let code = told.body["code"].as_str().expect("a code").to_owned();
+        let code = self.house.code("anna").await;
         let mut browser = Browser::new(&self.house);
         let page = browser.sign_in(&query(&app.id, change), ("anna", &code)).await;
         browser.allow(&page, &[]).await.parameter("code")
@@ -195,10 +191,7 @@ async fn what_is_asked_in_both_versions_is_one_line() {
 async fn a_practitioner_chooses_whose_data_it_is() {
     let ward = Ward::new().await;
     let house = &ward.house;
-    let gateway = house.device("gw2", Role::Gateway).with("system/*.crs").await;
-    let doctor = json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] });
-    let doctor = gateway.create(&doctor).await.made();
-    let code = house.account("doe", &format!("Practitioner/{doctor}")).await;
+    let (_, code) = house.doctor().await;
     let app = house.app("public", json!({ "scopes": "launch/patient patient/*.rs user/Observation.rs" })).await;
     let mut browser = Browser::new(house);
     let page = browser.sign_in(&query(&app.id, &[("scope", "launch/patient patient/*.rs")]), ("doe", &code)).await;
@@ -252,7 +245,7 @@ async fn a_refresh_token_works_once() {
 /// Shows REQ-SMART-230, REQ-SMART-231: what a person granted to one app ends without the others; and all of it with a lost phone.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_person_granted_ends_app_by_app_or_with_a_lost_phone() {
-    for ward in [Ward::new().await, Ward::at(House::at(Some(crate::fixture::on_server()))).await] {
+    for ward in [Ward::new().await, Ward::at(House::at(Some(on_server()))).await] {
         let house = &ward.house;
         let apps = [house.app("public", json!({})).await, house.app("public", json!({})).await];
         let given = [ward.launched(&apps[0], &[]).await, ward.launched(&apps[1], &[]).await];
@@ -277,7 +270,7 @@ async fn what_one_person_granted_ends_app_by_app_or_with_a_lost_phone() {
 /// Shows REQ-SMART-232: an account is removed though another of its name was removed in the same second.
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_of_one_name_end_at_the_same_time() {
-    for ward in [Ward::new().await, Ward::at(House::at(Some(crate::fixture::on_server()))).await] {
+    for ward in [Ward::new().await, Ward::at(House::at(Some(on_server()))).await] {
         for _ in 0..3 {
             let person = format!("Patient/{}", ward.anna);
             let told = ward.house.administer(json!({ "verb": "add-account", "name": "zoe", "person": person })).await;
@@ -415,9 +408,7 @@ async fn token_after_account_ended() {
 /// Shows REQ-SMART-50: on PostgreSQL, what one hub grants is good at another, and what it ends is dead there within a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_hub_ends_is_dead_at_another_within_a_second() {
-    let server = PostgresServer::shared();
-    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
-    let place = Place::Server(Box::new(server));
+    let place = on_server();
     let ward = Ward::at(House::at(Some(place.clone()))).await;
     let other = House::at(Some(place));
     let (stopper, stop) = stop::channel();

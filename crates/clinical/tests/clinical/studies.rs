@@ -1,7 +1,7 @@
 //! Whose images are when nobody could tell at first: not whoever gets their Patient ID one day.
 
 use crate::fixture::{Device, House, on_server, patient};
-use crate::intake::{hand, resources};
+use crate::intake::hand;
 use http::StatusCode;
 use medlock_clinical::seam::{Intake as _, Kept, NotKept, StoredSeries, StoredStudy};
 use medlock_trust::{Operation, Role, Time};
@@ -78,14 +78,14 @@ async fn whoever_gets_a_patient_id_later_gets_no_images_of_before() {
         assert_eq!(refused(&house, &ct, &StoredStudy { at: None, ..study(4, "nobody", now) }), "intake-no-patient");
         assert_eq!(refused(&house, &ct, &study(4, "nobody", now.plus_seconds(90 * DAY))), "intake-no-patient");
         // A hub that was away for longer takes what was always clear.
-        let all = async |id: &str| resources(&gateway.get(&format!("ImagingStudy?patient={id}")).await).len();
+        let all = async |id: &str| gateway.get(&format!("ImagingStudy?patient={id}")).await.resources().len();
         assert_eq!((all(&early).await, all(&bert).await), (1, 1));
         let carl = gateway.create(&named("Carl", "P18")).await.made();
         house.site.clock.advance(60 * DAY);
         assert_eq!(give(&house, &ct, &study(5, "P18", now)).expect("his all the time"), Kept::New);
         assert_eq!(refused(&house, &ct, &study(5, "P17", now)), "intake-too-late");
         let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
-        assert_eq!(resources(&gateway.get(&format!("ImagingStudy?patient={carl}")).await).len(), 1);
+        assert_eq!(gateway.get(&format!("ImagingStudy?patient={carl}")).await.resources().len(), 1);
     }
 }
 
@@ -136,7 +136,7 @@ async fn images_of_an_alias_go_to_no_other_who_gets_it() {
             assert_eq!(refused(&house, &ct, &study(5, "TRAUMA3", at)), "intake-too-late");
         }
         let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
-        let all = async |id: &str| resources(&gateway.get(&format!("ImagingStudy?patient={id}")).await).len();
+        let all = async |id: &str| gateway.get(&format!("ImagingStudy?patient={id}")).await.resources().len();
         assert_eq!((all(&anna).await, all(&bert).await), (2, 1));
     }
 }

@@ -1,15 +1,13 @@
 //! Subscriptions, as those who are told see them: a web server of their own.
 
 use crate::backend::Backend;
-use crate::fixture::{Answer, Device, House, device, glucose, patient};
+use crate::fixture::{Answer, Device, House, device, glucose, on_server, patient};
 use crate::key_sets::certified;
 use http::{Request, StatusCode};
-use medlock_clinical::store::Place;
 use medlock_node::outbound::OutboundConfig;
 use medlock_node::stop::{self, Stopper};
-use medlock_store::postgres::Server;
 use medlock_testkit::peers::venv;
-use medlock_testkit::{Child, PostgresServer, free_port};
+use medlock_testkit::{Child, free_port};
 use medlock_trust::Role;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
@@ -174,9 +172,7 @@ pub(crate) fn subscription(criteria: &str, endpoint: &str, whole: bool) -> Value
 }
 
 pub(crate) fn houses(hook: &Hook) -> [House; 2] {
-    let server = PostgresServer::shared();
-    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
-    [None, Some(Place::Server(Box::new(server)))].map(|place| House::calling(place, hook.outbound()))
+    [None, Some(on_server())].map(|place| House::calling(place, hook.outbound()))
 }
 
 /// Shows REQ-SUB-02, REQ-SUB-03: readings are told as resources or as a mere sign; while the server is away they wait, longer each time,

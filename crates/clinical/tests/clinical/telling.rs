@@ -1,7 +1,7 @@
 //! Subscriptions that are told while others are slow, while rights end, and by several hubs.
 
 use crate::backend::Backend;
-use crate::fixture::{House, glucose};
+use crate::fixture::{House, glucose, on_server, transaction};
 use crate::people::{Browser, query, token};
 use crate::subscription::{Hook, Ward, houses, subscription};
 use http::{Request, StatusCode};
@@ -177,10 +177,8 @@ async fn what_is_written_anew_goes_on_where_it_stood() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_hubs_one_tells_and_the_other_goes_on() {
     let hook = Hook::new();
-    let server = PostgresServer::shared();
-    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
-    let [first, second] =
-        [(); 2].map(|()| House::calling(Some(Place::Server(Box::new(server.clone()))), hook.outbound()));
+    let place = on_server();
+    let [first, second] = [(); 2].map(|()| House::calling(Some(place.clone()), hook.outbound()));
     let ward = Ward::new(&first).await;
     ward.subscribe(&subscription("Observation", &hook.address("slow"), true)).await;
     hook.takes(2.0);
@@ -206,7 +204,7 @@ async fn of_two_hubs_one_tells_and_the_other_goes_on() {
     made.push(reading(1).await);
     hook.until("/slow", 9).await;
     // The second one is gone without a word, and a third one comes.
-    let third = House::calling(Some(Place::Server(Box::new(server))), hook.outbound());
+    let third = House::calling(Some(place), hook.outbound());
     let (_stopper, stop) = stop::channel();
     tokio::spawn(Arc::clone(&third.clinical).keep(stop));
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -231,8 +229,7 @@ async fn what_matches_is_told_behind_thousands_that_do_not() {
         let mut other = glucose(patient, device, "2024-01-01T10:00:00Z");
         other["code"] = json!({ "coding": [{ "system": "http://loinc.org", "code": "8867-4" }] });
         let entry = json!({ "resource": other, "request": { "method": "POST", "url": "Observation" } });
-        let bundle =
-            json!({ "resourceType": "Bundle", "type": "transaction", "entry": vec![entry; 1_000] }).to_string();
+        let bundle = transaction(vec![entry; 1_000]).to_string();
         for _ in 0..3 {
             let kept = ward.gateway.send("POST", "", &[("content-type", "application/fhir+json")], &bundle);
             assert_eq!(kept.await.status, StatusCode::OK);
@@ -281,9 +278,7 @@ async fn a_narrowed_token_is_told_no_more_than_it_may_see() {
     let hook = Hook::new();
     for (number, house) in houses(&hook).iter().enumerate() {
         let ward = Ward::new(house).await;
-        let doctor = json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] });
-        let doctor = ward.gateway.create(&doctor).await.made();
-        let code = house.account("doe", &format!("Practitioner/{doctor}")).await;
+        let (_, code) = house.doctor().await;
         let scopes = "launch/patient offline_access user/Subscription.crus user/Observation.rs patient/Observation.rs";
         let app = house.app("public", json!({ "scopes": scopes })).await;
         let mut browser = Browser::new(house);

@@ -1,6 +1,5 @@
 //! What is answered, as validators see it that others wrote.
 
-use crate::backend::Backend;
 use crate::fixture::{Answer, House, device, glucose, nobody, patient};
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -114,7 +113,7 @@ async fn ask(house: &House, token: &str, method: &str, path: &str, body: String)
 async fn what_is_answered_is_taken_by_other_validators() {
     let house = House::new();
     let gateway = house.device("gw", Role::Gateway).with("system/*.cruds").await;
-    let software = Backend::new(&house, "system/*.cruds").await.token("system/*.cruds").await;
+    let software = house.registry().await;
     let anna = gateway.create(&patient("Anna")).await.made();
     let cgm = gateway.create(&device("cgm", &anna)).await.made();
     gateway.create(&glucose(&anna, &cgm, "2024-01-01T11:00:00Z")).await.made();

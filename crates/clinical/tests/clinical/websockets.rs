@@ -334,18 +334,16 @@ async fn a_connection_hears_what_its_token_may_see() {
     let reached = Reached::new(None).await;
     let house = &reached.house;
     let ward = Ward::new(house).await;
-    let doctor = json!({ "resourceType": "Practitioner", "name": [{ "family": "Doe" }] });
-    let doctor = ward.gateway.create(&doctor).await.made();
+    let (doctor, code) = house.doctor().await;
     let scopes = "launch/patient offline_access user/Subscription.crus user/Observation.rs patient/Observation.rs";
     let app = house.app("public", json!({ "scopes": scopes })).await;
-    let signed_in = async |name: &str| {
-        let code = house.account(name, &format!("Practitioner/{doctor}")).await;
+    let signed_in = async |name: &str, code: &str| {
         let mut browser = Browser::new(house);
-        let page = browser.sign_in(&query(&app.id, &[("scope", scopes)]), (name, &code)).await;
+        let page = browser.sign_in(&query(&app.id, &[("scope", scopes)]), (name, code)).await;
         let sent = browser.allow(&page, &[("patient", &ward.patients[1].0)]).await;
         app.exchange(house, &sent.parameter("code"), &[]).await
     };
-    let (given, other) = (signed_in("doe").await, signed_in("roe").await);
+    let (given, other) = (signed_in("doe", &code).await, signed_in("roe", &house.account("roe", &doctor).await).await);
     let request = Request::post("/fhir/Subscription").header("content-type", "application/fhir+json");
     let request = request.header("authorization", format!("Bearer {}", token(&given, "access_token")));
     let id = house.people_json(request, wanted("Observation").to_string()).await.made();

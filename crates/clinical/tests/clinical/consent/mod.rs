@@ -123,8 +123,7 @@ fn actor(reference: String) -> Value {
 
 /// Lets somebody sign in with an app that gets all it asks.
 async fn person<'h>(house: &'h House, name: &str, scopes: &str) -> Person<'h> {
-    let told = house.administer(json!({ "verb": "code", "name": name })).await;
-    let code = told.body["code"].as_str().expect("a code").to_owned();
+    let code = house.code(name).await;
     let app = house.app("public", json!({ "scopes": scopes })).await;
     let mut browser = Browser::new(house);
     let page = browser.sign_in(&query(&app.id, &[("scope", scopes)]), (name, &code)).await;

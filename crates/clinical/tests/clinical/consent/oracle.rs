@@ -1,12 +1,9 @@
 //! A row that a consent hides is as one that is not there, whatever is asked; and what a withdrawal does.
 
 use super::{Ward, anna, doctor, secret};
-use crate::fixture::{Answer, House, PUBLIC};
+use crate::fixture::{Answer, House, PUBLIC, on_server, transaction};
 use crate::people::{Browser, query};
 use http::StatusCode;
-use medlock_clinical::store::Place;
-use medlock_store::postgres::Server;
-use medlock_testkit::PostgresServer;
 use medlock_trust::Role;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -15,9 +12,7 @@ use std::time::{Duration, Instant};
 const NOBODY: &str = "00000000000000000000000000";
 
 fn ids(answer: &Answer) -> Vec<String> {
-    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    let entries = answer.body["entry"].as_array().cloned().unwrap_or_default();
-    entries.iter().filter_map(|entry| entry["resource"]["id"].as_str()).map(str::to_owned).collect()
+    answer.resources().iter().filter_map(|one| one["id"].as_str()).map(str::to_owned).collect()
 }
 
 /// Shows REQ-CONS-01: read, vread, history, search, chains, `_has`, includes, totals, order, pages, `$everything`.
@@ -128,8 +123,7 @@ async fn where_a_hidden_version_came_from_is_not_found() {
 
 /// The page on which somebody of the staff chooses a patient.
 async fn choice(house: &House, scopes: &str) -> String {
-    let told = house.administer(json!({ "verb": "code", "name": "doe" })).await;
-    let code = told.body["code"].as_str().expect("a code").to_owned();
+    let code = house.code("doe").await;
     let app = house.app("public", json!({ "scopes": scopes })).await;
     Browser::new(house).sign_in(&query(&app.id, &[("scope", scopes)]), ("doe", &code)).await.text
 }
@@ -153,10 +147,6 @@ async fn a_patient_who_is_hidden_is_not_chosen() {
 async fn the_pages_of_sign_in_name_nobody_who_is_hidden() {
     let house = House::new();
     let ward = Ward::new(&house).await;
-    let code = async |name: &str| {
-        let told = house.administer(json!({ "verb": "code", "name": name })).await;
-        told.body["code"].as_str().expect("a code").to_owned()
-    };
     let scopes = "launch launch/patient patient/*.rs";
     let app = house.app("public", json!({ "scopes": scopes })).await;
     let opened = async |name: &str| {
@@ -165,7 +155,7 @@ async fn the_pages_of_sign_in_name_nobody_who_is_hidden() {
         let told = house.administer(asked).await;
         let launch = told.body["launch"].as_str().expect("a launch").to_owned();
         let asked = query(&app.id, &[("scope", "launch patient/*.rs"), ("launch", &launch)]);
-        Browser::new(&house).sign_in(&asked, (name, &code(name).await)).await.text
+        Browser::new(&house).sign_in(&asked, (name, &house.code(name).await)).await.text
     };
     house.account("bert", &format!("Patient/{}", ward.bert)).await;
     assert!(opened("doe").await.contains("opened for <strong>Anna"));
@@ -177,7 +167,7 @@ async fn the_pages_of_sign_in_name_nobody_who_is_hidden() {
     assert!(opened("anna").await.contains("opened for <strong>Anna"), "she sees her own name");
     let mut browser = Browser::new(&house);
     let asked = query(&app.id, &[("scope", "launch/patient patient/*.rs")]);
-    let page = browser.sign_in(&asked, ("doe", &code("doe").await)).await;
+    let page = browser.sign_in(&asked, ("doe", &house.code("doe").await)).await;
     let refused = browser.allow(&page, &[("patient", &ward.anna)]).await;
     assert!(refused.text.contains("This patient is not here."), "{refused:?}");
 }
@@ -189,8 +179,7 @@ async fn the_pages_of_sign_in_are_audited() {
     let ward = Ward::new(&house).await;
     let doctor = doctor(&house).await;
     let app = house.app("public", json!({ "scopes": "launch/patient patient/*.rs" })).await;
-    let told = house.administer(json!({ "verb": "code", "name": "doe" })).await;
-    let code = told.body["code"].as_str().expect("a code").to_owned();
+    let code = house.code("doe").await;
     let asked = query(&app.id, &[("scope", "launch/patient patient/*.rs"), ("find", "Ann")]);
     let page = Browser::new(&house).sign_in(&asked, ("doe", &code)).await;
     assert!(page.text.contains("Anna") && !page.text.contains("Bert"));
@@ -224,8 +213,7 @@ async fn nothing_that_writes_tells_of_a_denied_row() {
             })
         };
         let bundle = |resource: Value| {
-            json!({ "resourceType": "Bundle", "type": "transaction",
-                "entry": [{ "resource": resource, "request": { "method": "POST", "url": "Observation" } }] })
+            transaction([json!({ "resource": resource, "request": { "method": "POST", "url": "Observation" } })])
         };
         let (there, nowhere) = (doctor.create(&naming(hidden)).await, doctor.create(&naming(NOBODY)).await);
         assert_eq!((there.status, &there.body), (StatusCode::UNPROCESSABLE_ENTITY, &nowhere.body));
@@ -281,9 +269,7 @@ async fn a_past_version_tells_nothing_that_is_denied() {
 /// Shows REQ-CONS-04: what is denied or taken back at one hub of a store is so at another one, for tokens that are live there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawal_is_felt_at_all_hubs_at_once() {
-    let server = PostgresServer::shared();
-    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
-    let place = Place::Server(Box::new(server));
+    let place = on_server();
     let (here, there) = (House::at(Some(place.clone())), House::at(Some(place)));
     let ward = Ward::new(&here).await;
     let (anna, doctor) = (anna(&here).await, doctor(&there).await);

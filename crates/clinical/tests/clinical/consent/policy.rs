@@ -2,7 +2,7 @@
 
 use super::{Person, Ward, actor, anna, doctor, person};
 use crate::backend::Backend;
-use crate::fixture::{House, device, glucose};
+use crate::fixture::{House, device, glucose, transaction};
 use http::StatusCode;
 use medlock_clinical::consent::Base;
 use medlock_trust::Role;
@@ -185,8 +185,7 @@ async fn an_app_of_the_patient_leaves_identifiers_as_they_are() {
                     changed.as_object_mut().expect("an object").remove("identifier");
                 }
                 let request = json!({ "method": "PUT", "url": path });
-                let entry = json!([{ "resource": changed, "request": request }]);
-                let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entry });
+                let bundle = transaction([json!({ "resource": changed, "request": request })]);
                 for answer in [anna.send("PUT", &path, &[], &changed).await, anna.send("POST", "", &[], &bundle).await]
                 {
                     assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{wrong}");
@@ -214,7 +213,7 @@ async fn an_app_of_the_patient_neither_deletes_nor_brings_back_a_patient() {
             if !resource.is_null() {
                 entry["resource"] = resource.clone();
             }
-            json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] })
+            transaction([entry])
         };
         let refused = async |method: &str, resource: &Value| {
             for answer in [
@@ -250,7 +249,7 @@ async fn with_a_person_s_token_nobody_deletes_a_practitioner_or_brings_one_back(
         let path = format!("Practitioner/{one}");
         let own = doctor.get(&path).await.body;
         let entry = json!({ "request": { "method": "DELETE", "url": path } });
-        let all = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+        let all = transaction([entry]);
         for answer in [doctor.send("DELETE", &path, &[], &Value::Null).await, doctor.send("POST", "", &[], &all).await]
         {
             assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{answer:?}");
@@ -260,7 +259,7 @@ async fn with_a_person_s_token_nobody_deletes_a_practitioner_or_brings_one_back(
     }
     let path = format!("Practitioner/{colleague}");
     let own = doctor.get(&path).await.body;
-    let registry = Backend::new(&house, "system/*.cruds").await.token("system/*.cruds").await;
+    let registry = house.registry().await;
     assert_eq!(house.send(&registry, "DELETE", &path, String::new()).await.status, StatusCode::NO_CONTENT);
     let back = doctor.send("PUT", &path, &[], &own).await;
     assert_eq!((back.status, back.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{back:?}");
@@ -300,8 +299,7 @@ async fn what_a_consent_named_before_it_alone_names_again() {
         let consent = format!("Consent/{consent}");
         let put =
             |url: &str, resource: &Value| json!({ "resource": resource, "request": { "method": "PUT", "url": url } });
-        let entries = json!([put(&consent, &again), put(&panel, &linked)]);
-        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+        let bundle = transaction([put(&consent, &again), put(&panel, &linked)]);
         let answer = anna.send("POST", "", &[], &bundle).await;
         assert_eq!(answer.code(), "fhir-reference", "{answer:?}");
         assert_eq!(anna.send("PUT", &consent, &[], &again).await.status, StatusCode::OK);
@@ -326,7 +324,7 @@ async fn nobody_gives_themselves_a_role() {
         let mut role = person.get(&path).await.body;
         role["organization"] = json!({ "reference": format!("Organization/{clinic}") });
         let entry = |method: &str, url: &str| json!({ "resource": role, "request": { "method": method, "url": url } });
-        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry("PUT", &path)] });
+        let bundle = transaction([entry("PUT", &path)]);
         for (method, at, body) in [
             ("PUT", path.as_str(), &role),
             ("POST", "PractitionerRole", &role),

@@ -1,11 +1,9 @@
 //! What software of a community keeps, when its community or the site thinks otherwise.
 
 use super::*;
-use crate::fixture::glucose;
+use crate::fixture::{glucose, on_server};
 use crate::subscription::{self, Hook, subscription};
 use medlock_node::stop;
-use medlock_store::postgres::Server;
-use medlock_testkit::PostgresServer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,9 +11,8 @@ const TOLD: &str = "system/Subscription.cruds system/Observation.rs system/Patie
 
 /// A store for hubs that come one after another.
 fn places() -> impl Fn() -> Option<Place> {
-    let server = PostgresServer::shared();
-    let server = Server::new(&server.url(), &server.schema(), None, None).expect("an address");
-    move || Some(Place::Server(Box::new(server.clone())))
+    let place = on_server();
+    move || Some(place.clone())
 }
 
 async fn subscribe(house: &House, token: &str, subscription: &Value) -> String {

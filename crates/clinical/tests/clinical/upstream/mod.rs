@@ -234,8 +234,7 @@ async fn link(house: &House, subject: &str) {
 /// What is asked, once one is signed in.
 async fn asked(browser: &mut Browser<'_>, answered: &Page) -> Page {
     assert_eq!(answered.status, StatusCode::SEE_OTHER, "{answered:?}");
-    let path = answered.header("location").strip_prefix(PUBLIC).expect("our own").to_owned();
-    let page = browser.get(&path).await;
+    let page = browser.get(answered.ours()).await;
     assert!(page.text.contains("You are signed in as <strong>anna</strong>"), "{page:?}");
     page
 }
@@ -276,9 +275,8 @@ async fn people_sign_in_at_an_oidc_provider() {
     let access = token(&given, "access_token");
     assert_eq!(house.read(&access, &format!("Observation/{}", ward.reading)).await.status, StatusCode::OK);
     // It is noted, where she sees it.
-    let noted = house.read(&access, "AuditEvent?action=E").await;
-    let noted = noted.body["entry"].as_array().cloned().unwrap_or_default();
-    let event = noted.iter().map(|entry| &entry["resource"]).find(|event| event["type"]["code"] == "110114");
+    let noted = house.read(&access, "AuditEvent?action=E").await.resources();
+    let event = noted.iter().find(|event| event["type"]["code"] == "110114");
     let event = event.unwrap_or_else(|| panic!("no sign-in: {noted:?}"));
     crate::provenance::assert_valid(event);
     assert_eq!(event["subtype"][0]["code"], "110122");
@@ -381,8 +379,7 @@ async fn codes_work_while_the_oidc_provider_is_away() {
     let mut browser = Browser::new(house);
     let page = begin(&mut browser, &query(&app.id, &[])).await;
     assert!(page.status == StatusCode::SERVICE_UNAVAILABLE && page.text.contains("does not answer now"), "{page:?}");
-    let pairs = [("ticket", &*page.hidden("ticket")), ("name", "anna"), ("code", &ward.code)];
-    let answered = browser.post("/auth/login", &pairs).await;
+    let answered = browser.try_code(&page, ("anna", &ward.code)).await;
     asked(&mut browser, &answered).await;
     provider.start_real(&client(), &[("one", "RS256")]);
     house.site.clock.advance(10);

@@ -28,8 +28,7 @@ async fn an_account_is_linked_to_who_signs_in_just_then() {
     let late = say(&mut browser, &page, &ward.code, &[]).await;
     assert_eq!(late.status, StatusCode::FORBIDDEN, "what was dropped links nobody: {late:?}");
     // She begins again, and is asked who she is before she says it here.
-    let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
-    let code = told.body["code"].as_str().expect("a code").to_owned();
+    let code = house.code("anna").await;
     let sent = begin(&mut browser, &query(&app.id, &[])).await;
     let answer = visitor.sign_in(sent.header("location"), "a-17");
     let page = come_afresh(house, &mut browser, &mut visitor, &answer, "a-17").await;
@@ -39,8 +38,7 @@ async fn an_account_is_linked_to_who_signs_in_just_then() {
     let told = house.administer(json!({ "verb": "accounts" })).await;
     assert_eq!(told.body["accounts"][0]["signs_in_as"], "a-17");
     // Nobody else becomes her by a code, until an administrator has taken it back.
-    let told = house.administer(json!({ "verb": "code", "name": "anna" })).await;
-    let code = told.body["code"].as_str().expect("a code").to_owned();
+    let code = house.code("anna").await;
     let (mut browser, mut visitor) = (Browser::new(house), Visitor::new(&provider));
     let sent = begin(&mut browser, &query(&app.id, &[])).await;
     let answer = visitor.sign_in(sent.header("location"), "doe");
