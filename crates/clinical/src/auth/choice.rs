@@ -193,7 +193,7 @@ mod tests {
     use crate::tests::fixture::{House, patient};
     use medlock_trust::Role;
 
-    /// Shows REQ-SMART-172: the page on which a patient is chosen has the time of a search; where that is not enough, it asks for a name.
+    /// Shows REQ-SMART-221, REQ-SMART-172: the page on which a patient is chosen has the time of a search; where that is not enough, it asks for a name.
     #[tokio::test(flavor = "multi_thread")]
     async fn patients_to_choose_from_are_looked_for_in_time() {
         let house = House::new();

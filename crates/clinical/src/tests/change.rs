@@ -192,7 +192,7 @@ async fn conditions_create_update_and_delete_one() {
     }
 }
 
-/// Shows REQ-SRCH-31: so do histories of more than one resource, and searches of the whole audit.
+/// Shows REQ-SRCH-31, REQ-SRCH-34: so do histories of more than one resource, and searches of the whole audit.
 #[tokio::test(flavor = "multi_thread")]
 async fn histories_and_searches_of_the_audit_take_turns() {
     let house = House::new();
