@@ -27,6 +27,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+/// So far ahead of this server's clock, in milliseconds, a device's may be that writes by itself.
+const AHEAD: i64 = 5 * 60_000;
 /// Bytes of what is changed, deleted or given again, as it was before, by one verb: others wait while it is copied.
 const BYTES: usize = 16 << 20;
 /// Rows here by their names, and whose those are.
@@ -577,14 +579,19 @@ impl Running<'_> {
                     lacking::of_a_device(self.sql, sight, kind, Row(*row))?.unwrap_or_else(|| forbidden(sight, kind))
                 );
             }
-            if let Some(Reach::Device(device)) = sight.only_of(kind)
-                && let Some(other) = intake::of_another(self.sql, device, &all)?
-            {
-                self.act = rows.iter().find(|(_, row)| *row == other).map_or(self.act, |(act, _)| *act);
-                return Err(refused(Issue::new(
-                    Code::NotThen,
-                    "when it measured, the device was not this patient's alone",
-                )));
+            if let Some(Reach::Device(device)) = sight.only_of(kind) {
+                let begins = |act: usize| self.work.acts.get(act)?.prepared()?.rows().at.map(|span| span.low);
+                let ahead = |(act, _): &&(usize, i64)| begins(*act).is_some_and(|low| low.0 > self.at.0 + AHEAD);
+                let text = "it is of a time to come: whose the device is then, nobody knows yet";
+                let mut wrong = rows.iter().find(ahead).map(|(_, row)| (*row, text));
+                if wrong.is_none() {
+                    let other = intake::of_another(self.sql, device, &all)?;
+                    wrong = other.map(|row| (row, "when it measured, the device was not this patient's alone"));
+                }
+                if let Some((other, text)) = wrong {
+                    self.act = rows.iter().find(|(_, row)| *row == other).map_or(self.act, |(act, _)| *act);
+                    return Err(refused(Issue::new(Code::NotThen, text)));
+                }
             }
         }
         Ok(())

@@ -130,7 +130,12 @@ async fn what_a_device_writes_is_of_the_time_in_which_it_was_that_patients() {
         let mut span = glucose(&bert, &cgm, &now);
         span.as_object_mut().expect("an object").remove("effectiveDateTime");
         span["effectivePeriod"] = json!({ "start": late, "end": now });
-        for wrong in [glucose(&bert, &cgm, &late), span.clone(), glucose(&bert, &cgm, "2020-01-01")] {
+        for wrong in [
+            glucose(&bert, &cgm, &late),
+            span.clone(),
+            glucose(&bert, &cgm, "2020-01-01"),
+            glucose(&bert, &cgm, "2099-01-01"),
+        ] {
             let entry = json!({ "resource": wrong, "request": { "method": "POST", "url": "Observation" } });
             let all = transaction([entry]);
             for answer in [own.create(&wrong).await, own.send("POST", "", &headers, &all.to_string()).await] {
