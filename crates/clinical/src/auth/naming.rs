@@ -60,7 +60,8 @@ impl Clinical {
             let text = why.issues.all().first().map_or_else(String::new, |issue| issue.text.to_string());
             Refused(why.status, text)
         };
-        let to = validate::prepare(document.root(), Definitions::r4(), asked).map_err(|why| refused(why.into()))?;
+        let to =
+            validate::prepare_again(document.root(), Definitions::r4(), asked).map_err(|why| refused(why.into()))?;
         let act = Act::Update { id: stored.id, to, if_match: Some(stored.version), condition: None, bases };
         let note = Note::of(caller, Verb::Update, Kind::DEVICE, ORIGIN.to_owned());
         self.records().apply(caller, vec![act], &note).map(drop).map_err(|error| match error {

@@ -124,9 +124,7 @@ fn hands_of(sql: &mut dyn Sql, device: Row, low: Millis) -> Result<Hands, Fault>
 /// A patient who is there.
 fn id_of(sql: &mut dyn Sql, patient: i64) -> Result<Option<Id>, Fault> {
     let question = "SELECT p.id AS id FROM resource p WHERE p.rid = ?1 AND p.gone = 0";
-    first(sql, "resource", question, values![patient], |row| {
-        Id::read(row.text("id")?).ok_or_else(|| row.damaged("id"))
-    })
+    first(sql, "resource", question, values![patient], |row| Id::read(row.text("id")?).ok_or_else(|| row.damaged("id")))
 }
 
 /// Which of these rows, that name a patient, their device measured when it was not that patient's alone. Where it was not changed since,
@@ -346,7 +344,10 @@ mod tests {
             let worn = records.worn(&name).expect("asked").1.expect("there");
             let minute = |minutes: i64| Millis(minutes * change);
             let (seen, span) = (LOOKED_AT as i64 + 1, |from: i64| worn.during(minute(from), minute(from + 1)));
-            assert_eq!((span(seen - 1), span(seen), span(seen + 9)), (Whose::Unclear, Whose::Of(anna), Whose::Of(anna)));
+            assert_eq!(
+                (span(seen - 1), span(seen), span(seen + 9)),
+                (Whose::Unclear, Whose::Of(anna), Whose::Of(anna))
+            );
             let early = |low: i64| {
                 let looked = records.database().read("look at the versions", |sql| hands_of(sql, row, minute(low)));
                 looked.expect("looked").from.is_some()
