@@ -57,7 +57,8 @@ impl Clinical {
         let document = Document::read(&text, &Limits::BUNDLE).map_err(|error| Refused::wrong(error.to_string()))?;
         let asked = validate::Asked { kind: Kind::DEVICE, bases: &bases, mark: None };
         let refused = |why: crate::outcome::Refusal| Refused(why.status, why.issues.first_text().to_owned());
-        let to = validate::prepare(document.root(), Definitions::r4(), asked).map_err(|why| refused(why.into()))?;
+        let to =
+            validate::prepare_again(document.root(), Definitions::r4(), asked).map_err(|why| refused(why.into()))?;
         let act = Act::Update { id: stored.id, to, if_match: Some(stored.version), condition: None, bases };
         let note = Note::of(caller, Verb::Update, Kind::DEVICE, ORIGIN.to_owned());
         self.records().apply(caller, vec![act], &note).map(drop).map_err(|error| match error {

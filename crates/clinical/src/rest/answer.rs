@@ -2,7 +2,7 @@
 
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::FORMATS;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -39,16 +39,16 @@ pub(super) fn lines(body: Body) -> Response {
 }
 
 /// A resource for everybody, pages of other origins included.
-pub(super) fn open(body: Vec<u8>) -> Response {
+pub(super) fn open(body: Bytes) -> Response {
     everybody(FHIR, body)
 }
 
 /// The same, and no resource.
 pub(super) fn plain(body: Vec<u8>) -> Response {
-    everybody(JSON, body)
+    everybody(JSON, body.into())
 }
 
-fn everybody(of: HeaderValue, body: Vec<u8>) -> Response {
+fn everybody(of: HeaderValue, body: Bytes) -> Response {
     let any = HeaderValue::from_static("*");
     ([(CONTENT_TYPE, of), (ACCESS_CONTROL_ALLOW_ORIGIN, any)], body).into_response()
 }

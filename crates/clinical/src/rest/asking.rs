@@ -241,3 +241,19 @@ pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
         headers.insert(name, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use medlock_store::Error;
+    use std::time::Duration;
+
+    /// Shows REQ-FHIR-77: who is late is told so, and may ask again.
+    #[test]
+    fn who_is_late_is_told() {
+        let late = Error::Late { database: String::new(), doing: "write resources", limit: Duration::from_secs(10) };
+        let told = store_failed(&late);
+        assert_eq!((told.status, told.code()), (StatusCode::SERVICE_UNAVAILABLE, Code::StoreAway));
+        assert_eq!(told.issues.all()[0].text, "it took longer than 10s, and nothing was done");
+    }
+}

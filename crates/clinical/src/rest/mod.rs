@@ -27,6 +27,7 @@ pub(crate) use places::Places;
 use crate::intake::{self, STUDIES};
 use crate::{Clinical, auth};
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::middleware;
 use axum::response::Response;
@@ -69,8 +70,10 @@ fn both(door: Door) -> Router {
 }
 
 fn fhir(door: Door) -> Router {
+    // The same for everybody, as long as the hub runs.
+    let statement = Bytes::from(capability::statement(&door));
     let inner = Router::new()
-        .route("/metadata", get(metadata))
+        .route("/metadata", get(async move || answer::open(statement)))
         .route("/.well-known/smart-configuration", get(smart_configuration))
         .route("/.well-known/udap", get(auth::udap_metadata))
         .route("/", post(transaction::bundle))
@@ -150,10 +153,6 @@ impl Door {
     pub(crate) fn address(&self) -> &str {
         self.base.strip_suffix("/fhir").unwrap_or(&self.base)
     }
-}
-
-async fn metadata(State(door): State<Door>) -> Response {
-    answer::open(capability::statement(&door))
 }
 
 async fn smart_configuration(State(door): State<Door>) -> Response {

@@ -1,13 +1,15 @@
 //! Whether conditions find at the moment of a change what they found when the request was read. Nobody else writes meanwhile, so it
 //! takes no longer than the changes themselves do.
 
+use super::Statement;
 use super::act::{Act, Asked, Condition};
 use super::search;
 use super::write::{Stopped, refused};
 use crate::access::Sight;
+use crate::definitions::{Definitions, Owner};
 use crate::kind::{Kind, Seq};
 use crate::outcome::{Code, Issue};
-use medlock_store::{Sql, all, values};
+use medlock_store::{Sql, all};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
@@ -76,10 +78,18 @@ fn holds(
     })
 }
 
+/// The rows of a kind that have changed since; a DeviceMetric does so with its Device, whose patient it has.
 fn changed_since(sql: &mut dyn Sql, kind: Kind, newest: Seq) -> Result<Vec<i64>, Stopped> {
-    let question = "SELECT DISTINCT c.rid FROM change c WHERE c.kind = ?1 AND c.seq > ?2 LIMIT ?3";
-    let of = values![i64::from(kind.number()), newest.0, CHANGED as i64];
-    let rows: Vec<i64> = all(sql, "change", question, of, |row| row.number("rid"))?;
+    let mut question = Statement::default();
+    question.text("SELECT DISTINCT c.rid FROM change c WHERE c.kind = ").value(kind.number());
+    question.text(" AND c.seq > ").value(newest.0);
+    if let (Kind::DEVICE_METRIC, Owner::Through(source)) = (kind, Definitions::r4().owner(kind)) {
+        question.text(" UNION SELECT l.rid FROM change c JOIN link l ON l.target = c.rid WHERE l.param = ");
+        question.value(source.number()).text(" AND c.kind = ").value(Kind::DEVICE.number());
+        question.text(" AND c.seq > ").value(newest.0);
+    }
+    question.text(" LIMIT ").value(CHANGED as i64);
+    let rows: Vec<i64> = all(sql, "change", question.sql(), question.values(), |row| row.number("rid"))?;
     if rows.len() < CHANGED { Ok(rows) } else { Err(Stopped::Changed) }
 }
 
@@ -87,10 +97,10 @@ fn changed_since(sql: &mut dyn Sql, kind: Kind, newest: Seq) -> Result<Vec<i64>,
 mod tests {
     use super::*;
     use crate::access::{Reach, Right, Verb, Verbs};
-    use crate::definitions::Definitions;
     use crate::kind::{Id, Row};
     use crate::query::{self, Handling, Terms};
-    use crate::tests::fixture::{Device, House, patient};
+    use crate::tests::fixture::{Device, House, device, patient};
+    use medlock_store::values;
     use medlock_trust::Role;
     use serde_json::{Value, json};
 
@@ -226,6 +236,34 @@ mod tests {
             {
                 assert_eq!(look(&house, "1", None, (before, took), soon(), others), told, "{took:?}, {others}");
             }
+        }
+    }
+
+    /// Shows REQ-FHIR-75: what measures changes with its Device: it may be another patient's.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_metric_changes_with_its_device() {
+        for house in House::both() {
+            let all = house.device("gw", Role::Gateway).with("system/*.crus").await;
+            let [anna, bert] = [all.create(&patient("Anna")).await.made(), all.create(&patient("Bert")).await.made()];
+            let pump = all.create(&device("pump", &anna)).await.made();
+            let metric = json!({
+                "resourceType": "DeviceMetric", "category": "measurement", "source": { "reference": format!("Device/{pump}") },
+                "type": { "coding": [{ "system": "urn:x", "code": "a" }] },
+            });
+            all.create(&metric).await.made();
+            let newest = house.clinical.records().newest().expect("the newest change");
+            let changed = || {
+                let told = house.clinical.records().database().read("look", |sql| {
+                    Ok(changed_since(sql, Kind::DEVICE_METRIC, newest).map_or(usize::MAX, |rows| rows.len()))
+                });
+                told.expect("looked")
+            };
+            assert_eq!(changed(), 0);
+            let mut moved = device("pump", &bert);
+            moved["id"] = json!(pump);
+            let told = all.put(&format!("Device/{pump}"), &moved).await;
+            assert_eq!(told.status, http::StatusCode::OK);
+            assert_eq!(changed(), 1);
         }
     }
 }

@@ -269,8 +269,8 @@ fn is_named(tail: &[u8], system: Option<&str>, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::everything;
     use crate::tests::fixture::{House, device, patient};
+    use medlock_trust::Role;
 
     /// Shows REQ-INTAKE-05, REQ-INTAKE-24, REQ-INTAKE-40.
     #[test]
@@ -323,7 +323,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn only_so_many_versions_of_a_device_are_looked_at() {
         for house in House::both() {
-            let all = everything(&house).await;
+            let all = house.device("gw", Role::Gateway).with("system/*.crs").await;
             let anna = all.create(&patient("Anna")).await.made();
             all.create(&device("cgm", &anna)).await.made();
             let name = DeviceName::new("cgm").expect("a name");

@@ -231,7 +231,7 @@ impl Records {
             let text = named(&former.body, None)?;
             let document = Document::read(&text, &Limits::BUNDLE).ok()?;
             let asked = Asked { kind: Kind::DEVICE, bases, mark: None };
-            let to = validate::prepare(document.root(), Definitions::r4(), asked).ok()?;
+            let to = validate::prepare_again(document.root(), Definitions::r4(), asked).ok()?;
             let (if_match, bases) = (Some(former.version), bases.clone());
             Some(Act::Update { id: former.id, to, if_match, condition: None, bases })
         });

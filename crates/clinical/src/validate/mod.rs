@@ -135,6 +135,20 @@ impl Prepared {
 /// # Errors
 /// What is wrong with it.
 pub fn prepare(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'_>) -> Result<Prepared, Issues> {
+    let prepared = prepare_again(resource, definitions, asked)?;
+    index::bounded(prepared.rows.codings().chain(prepared.consent.iter().flat_map(Compiled::codings)))?;
+    Ok(prepared)
+}
+
+/// The same of one that was kept, which may have more codes than what is new.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn prepare_again(
+    resource: Node<'_, '_>,
+    definitions: &Definitions,
+    asked: Asked<'_>,
+) -> Result<Prepared, Issues> {
     if resource.sort() != Sort::Object {
         return Err(Issue::new(Code::Json, "a resource is an object").into());
     }
@@ -148,7 +162,6 @@ pub fn prepare(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'
     let rows = index::rows(resource, definitions, asked);
     let is_consent = asked.kind == Kind::CONSENT;
     let consent = if is_consent { Some(consent::compile(resource, asked.bases)?) } else { None };
-    index::bounded(rows.codings().chain(consent.iter().flat_map(Compiled::codings)))?;
     let tail = tail(resource, asked.mark);
     Ok(Prepared { kind: asked.kind, tail, rows, references, nowhere, patient, consent, subscriber: None, origin: None })
 }
@@ -162,7 +175,7 @@ pub(crate) fn rows_of(kind: Kind, body: &[u8], bases: &[String]) -> Option<Index
 /// What a resource as it is kept refers to here; nothing if it cannot be read.
 pub(crate) fn references_of(kind: Kind, body: &[u8], bases: &[String]) -> Vec<Needed> {
     let Ok(document) = Document::read(body, &kept()) else { return Vec::new() };
-    let prepared = prepare(document.root(), Definitions::r4(), Asked { kind, bases, mark: None });
+    let prepared = prepare_again(document.root(), Definitions::r4(), Asked { kind, bases, mark: None });
     prepared.map(|prepared| prepared.references).unwrap_or_default()
 }
 

@@ -239,3 +239,21 @@ fn words_are_found_without_case_and_accents() {
     assert_eq!(word("  Müller-ÉLÉONORE "), "muller-eleonore");
     assert_eq!(word(&"ä".repeat(200)).chars().count(), 64);
 }
+
+/// Shows REQ-FHIR-76: what was kept with more codes than what is new may have, is read for what it refers to, and written again by us.
+#[test]
+fn what_was_kept_has_as_many_codes_as_it_has() {
+    let patient = Id::fresh(Millis(1));
+    let coding = |number: usize| serde_json::json!({ "system": "urn:x", "code": format!("c{number}") });
+    let text = serde_json::json!({
+        "resourceType": "Observation", "status": "final", "subject": { "reference": format!("Patient/{patient}") },
+        "code": { "coding": (0..1_001).map(coding).collect::<Vec<_>>() },
+    });
+    let text = text.to_string();
+    let document = Document::read(text.as_bytes(), &Limits::BUNDLE).expect("JSON");
+    let asked = Asked { kind: Kind::OBSERVATION, bases: &[], mark: None };
+    let new = prepare(document.root(), Definitions::r4(), asked).map(drop).map_err(|issues| issues.all().len());
+    assert_eq!(new, Err(1));
+    assert!(prepare_again(document.root(), Definitions::r4(), asked).is_ok());
+    assert_eq!(references_of(Kind::OBSERVATION, text.as_bytes(), &[]).len(), 1);
+}
