@@ -73,12 +73,12 @@ impl Records {
         })
     }
 
-    /// What is found: two at most, since then there are too many.
+    /// What is found by an identifier: two at most, since then there are too many. An emergency waits for no searches.
     ///
     /// # Errors
     /// [`Error`]; [`Error::Late`].
     pub fn matching(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<Vec<Stored>, Error> {
-        self.database().read_within("look for the one resource that is meant", limit, |sql| {
+        self.database().read_brief("look for the one resource that is meant", limit, |sql| {
             let statement = two(sql, sight, plan, COLUMNS)?;
             all(sql, "resource", statement.sql(), statement.values(), Stored::of)
         })
